@@ -25,6 +25,8 @@ const OUTCOME_HEADER = "x-arqon-growing";
 const REASON_HEADER = "x-arqon-growing-reason";
 /** A log may forget a repetition after two minutes; before that, nobody needs to look. */
 const REPETITION_MS = 60_000;
+/** What could not be stored for so long, in ms, is not tried any more: its room's log is gone. */
+const GIVE_UP_MS = 86_400_000;
 /** Clocks of Shields and log may be so far apart, in ms. */
 const SKEW_MS = 60_000;
 /** How the id of what stands for a connection begins, where the bus itself ends a message. */
@@ -46,7 +48,8 @@ export interface Ended extends Found {
 
 /**
  * Brings the end of a message about; resolves with its offset, with undefined when nothing of it is kept. Rejects
- * as a publish is refused: when the refusal is for good, the message has ended without being stored. Without a
+ * as a publish is refused: when the refusal is for good, or has come for a day, the message has ended without being
+ * stored. Without a
  * `caller` it is published in the name of its producer.
  */
 export async function settle(
@@ -70,8 +73,8 @@ export async function settle(
   try {
     stored = await store(context, key, record, caller);
   } catch (error) {
-    if (!isForGood(error)) throw error;
-    const reason = `not stored: ${error.reason}`;
+    if (!isForGood(error) && path.now() - ending.at_ms < GIVE_UP_MS) throw error;
+    const reason = `not stored: ${error instanceof ArqonError ? error.reason : "internal"}`;
     await end({ ...ending, outcome: "aborted", reason });
     throw error;
   }
@@ -80,7 +83,7 @@ export async function settle(
 }
 
 /** Whether trying again would be refused again. */
-function isForGood(error: unknown): error is ArqonError {
+function isForGood(error: unknown): boolean {
   return error instanceof ArqonError && error.code < 500 && error.code !== 429 &&
     error.code !== 408;
 }

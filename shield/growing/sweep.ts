@@ -13,6 +13,8 @@ import type { Ended } from "./settling.ts";
 /** Who ends a message brings it to its end within so long, in ms, or somebody else does. */
 const SETTLE_MS = 5_000;
 const SWEEP_MS_MAX = 10_000;
+/** What cannot be brought to its end is tried again the less often the longer that goes on; at least so often. */
+const RETRY_MS_MAX = 600_000;
 /** What is said of a message that nobody adds to any more. */
 const ABANDONED = "abandoned";
 
@@ -72,6 +74,8 @@ export class GrowingSweep {
       }
     } catch (error) {
       this.#log.warn("a growing message could not be ended", { ...key, error });
+      const { ending } = found.record;
+      return ending === null ? 0 : now() + Math.min(RETRY_MS_MAX, (now() - ending.at_ms) / 2);
     }
     return 0;
   }

@@ -69,7 +69,7 @@ export function testPath(
       await spine.flush();
     }
   };
-  return { ...engine, spine, published, send };
+  return { ...engine, spine, path, published, send };
 }
 
 /** An event in the room "lobby", with these fields changed. */

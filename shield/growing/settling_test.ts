@@ -1,0 +1,51 @@
+/** A message whose room's log is gone: it waits for a day, then it is given up and its readers are told. */
+import assert from "node:assert/strict";
+import { ArqonError, readEnvelope } from "@arqon/proto";
+import { Registry } from "../../shared/metrics/metrics.ts";
+import { until } from "../../shared/testing/until.ts";
+import { LIMITS, testPath } from "../message/testing/path.ts";
+import { SPINE_NOW_MS } from "../testing/spine.ts";
+import { withEnding } from "./record.ts";
+import type { GrowingRecord } from "./record.ts";
+import { GrowingRecords } from "./records.ts";
+import { settle } from "./settling.ts";
+import type { Ended } from "./settling.ts";
+import { growingStats } from "./stats.ts";
+
+const HOUR_MS = 3_600_000;
+const KEY = { tenant_id: "acme", room_id: "lobby", id: "a1" };
+
+const ended = (ago_ms: number): GrowingRecord =>
+  withEnding({
+    ...{ format: 1, type: "answer", content_type: "text/plain", text: "so far", seq: 1 },
+    producer: { user_id: "ann", user_key: "k", issuer: "i", role: "user" },
+    ...{ started_ms: 1, active_ms: 1, ending: null },
+  }, {
+    ...{ outcome: "finished", reason: "", by: "ann", is_kept: true },
+    at_ms: SPINE_NOW_MS - ago_ms,
+  });
+
+Deno.test("a message whose log is gone waits for a day, then its readers hear that it is not stored", async () => {
+  await using test = testPath();
+  const records = new GrowingRecords(test.spine);
+  const of = () => Promise.reject(new ArqonError("log-unavailable"));
+  const stats = growingStats(new Registry());
+  const context = { path: test.path, limits: LIMITS, logs: { of }, records, stats };
+  const settled = async (ago_ms: number) => {
+    const found = await records.change(KEY, () => Promise.resolve(ended(ago_ms)));
+    await assert.rejects(settle(context, KEY, found as Ended), { reason: "log-unavailable" });
+    return await records.get(KEY);
+  };
+  assert.notEqual(await settled(23 * HOUR_MS), undefined);
+  assert.equal(test.published.length, 0);
+  assert.equal(await settled(25 * HOUR_MS), undefined);
+  await until("its end is told", () => test.published.length > 0);
+  const { room_id, event } = readEnvelope(test.published[0]!.payload);
+  assert.equal(room_id, "lobby~growing");
+  const said = JSON.parse(new TextDecoder().decode(event?.data));
+  assert.deepEqual([said.op, said.outcome, said.reason], [
+    "end",
+    "aborted",
+    "not stored: log-unavailable",
+  ]);
+});
