@@ -8,7 +8,7 @@ import type { Peer } from "./peer.ts";
 import type { ServerStep } from "./script.ts";
 
 /** How long a step waits for what must come, in ms: generous, for it only ends what went wrong. */
-const DEADLINE_MS = 15_000;
+const DEADLINE_MS = 60_000;
 
 /** What a script needs of its run. */
 export interface PlayOptions {
