@@ -85,6 +85,7 @@ export const CASES: readonly AlertCase[] = [
   of("ArqonListenerGone", counter("shield_probe_failures_total")),
   of("ArqonPresenceLag", gauge("consistency_convergence_lag_max", 0.1, 6)),
   of("ArqonPresenceShieldLost", gauge(`brain_presence_writers{state="down"}`, 0, 1)),
+  of("ArqonRoomClassesDiffer", gauge("brain_room_classes_differ", 0, 1)),
   of("ArqonSchemaViolations", counter(`shield_schema_violation_total{schema="s",rule="r"}`)),
   of("ArqonSchemaRefused", gauge("shield_schema_refused", 0, 1)),
   of("ArqonMirrorFailing", counter(`shield_mirror_traffic_total{rule="r",outcome="failed"}`)),

@@ -194,16 +194,16 @@ function totalRow(
   ]];
 }
 
-/** Says which nodes have other `[[rooms]]` than most: they would treat rooms in another way. */
-function classesLines(nodes: readonly NodeReading[]): string[] {
+/** The nodes that have other `[[rooms]]` than most, in words: they would treat rooms in another way. */
+export function differentClasses({ nodes }: Pick<ClusterReading, "nodes">): string | undefined {
   const known = nodes.filter(({ gauges }) => typeof gauges["room_classes_hash"] === "number");
   const groups = [...Map.groupBy(known, ({ gauges }) => gauges["room_classes_hash"]).values()]
     .toSorted((a, b) => b.length - a.length);
-  if (groups.length < 2) return [];
+  if (groups.length < 2) return undefined;
   const named = groups.map((group) =>
     group.map(({ kind, node_id }) => `${kind} ${node_id}`).join(", ")
   );
-  return [`WARNING: [[rooms]] are not the same everywhere: ${named.join(" | ")}`];
+  return `[[rooms]] are not the same everywhere: ${named.join(" | ")}`;
 }
 
 /**
@@ -246,8 +246,8 @@ export function clusterTable(
     failing.map(([name, detail]) => `${kind} ${node_id}: ${name}: ${detail}`)
   );
   const missing = silent.map((node_id) => `${node_id}: no answer`);
+  const different = differentClasses({ nodes });
+  const classes = different === undefined ? [] : [`WARNING: ${different}`];
   return aligned(rows) +
-    [...shared, ...classesLines(nodes), ...problems, ...missing].map((line) =>
-      `${printable(line)}\n`
-    ).join("");
+    [...shared, ...classes, ...problems, ...missing].map((line) => `${printable(line)}\n`).join("");
 }

@@ -1,6 +1,7 @@
 /** Findings about the bus that commands take here: whether it runs, is ready and accepts its tokens. */
 import { textOf } from "../../shared/listeners/answer_body.ts";
 import { parseAddress } from "@arqon/sdk";
+import { differentClasses, readCluster } from "../answers/cluster.ts";
 import { printable } from "../terminal/exit.ts";
 import type { Io } from "../terminal/io.ts";
 import { opsToken } from "../bus/ops_token.ts";
@@ -103,6 +104,23 @@ async function tokenFinding(
   }
 }
 
+/** Nodes that would treat rooms in another way than most; undefined: none, or the token may not ask for all. */
+async function classesFinding(
+  io: Io,
+  target: Target,
+  admin_url: string,
+): Promise<Finding | undefined> {
+  try {
+    const { status, body } = await ask(io, `${admin_url}/v1/cluster`, await target.token("admin"));
+    const text = status === 200 ? differentClasses(readCluster(body)) : undefined;
+    const fix = "give every Shield and Brain the same [[rooms]]: arq config reload, or a restart";
+    return text === undefined ? undefined : warn("room classes", printable(text), fix);
+  } catch (error) {
+    io.signal.throwIfAborted();
+    return warn("room classes", `not compared: ${whyOf(error)}`, "arq status compares them, too");
+  }
+}
+
 /** Looks at a bus. A folder's bus that does not run is only a warning, since it need not run. */
 export async function busReport(
   io: Io,
@@ -126,8 +144,11 @@ export async function busReport(
   if (lives && target.has_token) {
     take(await tokenFinding(io, target, "user", parseAddress(url).check_url));
     if (admin_url !== undefined) {
-      const status_url = `${admin_url.replace(/\/+$/, "")}/v1/status`;
-      take(await tokenFinding(io, target, "admin", status_url));
+      const base = admin_url.replace(/\/+$/, "");
+      const admin = await tokenFinding(io, target, "admin", `${base}/v1/status`);
+      take(admin);
+      const classes = admin.finding.status === "ok" && await classesFinding(io, target, base);
+      if (classes) findings.push(classes);
     }
   }
   return { findings, time: times.find((time) => time !== undefined) };
