@@ -6,7 +6,15 @@ import assert from "node:assert/strict";
 import { initFolder, startServe } from "./harness/serve_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { until } from "../shared/testing/until.ts";
-import { openWorld, ROOMS, shown, storedIn, wantedOf, writing } from "./bridge/world.ts";
+import {
+  CATCH_UP_MS,
+  openWorld,
+  ROOMS,
+  shown,
+  storedIn,
+  wantedOf,
+  writing,
+} from "./bridge/world.ts";
 import type { World } from "./bridge/world.ts";
 
 const table = (url: string, more = "") =>
@@ -23,6 +31,7 @@ const follows = (world: World) =>
   until(
     () => `the bus follows: ${world.bus.log()}`,
     async () => await figure(world, "bridge_following") === 1,
+    CATCH_UP_MS,
   );
 
 /** Each room has what was committed, once and in order. */
@@ -31,7 +40,7 @@ async function arrives({ database, peer }: World): Promise<void> {
   await until("everything has come", async () => {
     const all = await Promise.all(ROOMS.map((room) => storedIn(peer, room)));
     return all.every((one, at) => one.length >= wanted[at]!.length);
-  });
+  }, CATCH_UP_MS);
   for (const [at, room] of ROOMS.entries()) {
     assert.deepEqual(shown(await storedIn(peer, room)), wanted[at]);
   }

@@ -9,6 +9,7 @@ import { subscribeSince } from "@arqon/sdk/postgres";
 import { until } from "../shared/testing/until.ts";
 import { runBridges } from "./bridge/run.ts";
 import {
+  CATCH_UP_MS,
   openWorld,
   ROOMS,
   shown,
@@ -44,7 +45,7 @@ Deno.test("what commits is published once and in commit order, whatever is kille
     await until("everything has come", async () => {
       const all = await Promise.all(ROOMS.map((room) => storedIn(peer, room)));
       return all.every((one, at) => one.length >= wanted[at]!.length);
-    });
+    }, CATCH_UP_MS);
     for (const [at, room] of ROOMS.entries()) {
       assert.deepEqual(shown(await storedIn(peer, room)), wanted[at]);
     }

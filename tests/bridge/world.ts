@@ -16,6 +16,8 @@ import type { PostgresServer } from "./postgres_server.ts";
 
 /** How long a bus that was killed may take to read a log of a million messages on a machine that is busy. */
 const RESTART_MS = 300_000;
+/** How long what was killed may take to catch up on a machine that is busy. */
+export const CATCH_UP_MS = 180_000;
 /** Rooms in which every second transaction publishes. */
 export const ROOMS = ["orders-0", "orders-1", "orders-2"];
 /** A stored message has some 800 bytes. */
