@@ -110,7 +110,7 @@ async function run(given: GivenConfig): Promise<void> {
   const parts = { config, spine, log, registry, now, random, brain_id, tracing, ...told };
   const { read: readTextFile } = files;
   starting.begin("reading who is present, and the rooms");
-  const brain = await startBrain({ ...parts, readTextFile });
+  const brain = await startBrain({ ...parts, readTextFile, readFile: Deno.readFileSync });
   using _storage = await watchStorage({ config, spine, registry, log });
   const exporting = await openMetricsExport({ ...exported, now });
   await storage.asked;

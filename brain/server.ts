@@ -14,7 +14,6 @@ import type { Spine, Subscription } from "../shared/spine/contract/spine.ts";
 import { ALL_TAPPED } from "../shared/subjects/subject.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";
 import { plural } from "../shared/plural.ts";
-import type { ClusterView } from "./cluster_view.ts";
 import { startInspect } from "./inspect.ts";
 import { createBrainMetrics } from "./telemetry/metrics.ts";
 import type { BrainMetrics } from "./telemetry/metrics.ts";
@@ -22,20 +21,23 @@ import { startBrainPresence } from "./presence/service.ts";
 import { HookLifeEvents } from "./hooks/life_events.ts";
 import { startHooks } from "./hooks/service.ts";
 import { startMembership } from "./membership/service.ts";
+import { startReducers } from "./reducers/service.ts";
 import { startRollouts } from "./rollouts/service.ts";
 import { startRooms } from "./rooms/service.ts";
-import type { RoomService } from "./rooms/service.ts";
+import type { RoomService, RoomServiceOptions } from "./rooms/service.ts";
 import { createTap } from "./tap.ts";
 
 /** What a Brain needs from its process. */
 export interface BrainOptions {
   readonly config: Pick<
     Config,
-    "server" | "brain" | "limits" | "presence" | "rooms" | "hooks" | "webhooks"
+    "server" | "brain" | "limits" | "presence" | "rooms" | "hooks" | "webhooks" | "reducers"
   >;
   readonly spine: Spine;
   /** Reads a file that the configuration names; throws when it cannot. */
   readonly readTextFile: (path: string) => string;
+  /** The same for a file that is no text. */
+  readonly readFile: (path: string) => Uint8Array;
   /** A log of component `brain`. */
   readonly log: Logger;
   readonly registry: Registry;
@@ -97,20 +99,42 @@ function spineCheck({ status }: Spine): HealthCheck {
   };
 }
 
+/** Rooms, whose lives hooks are told of. */
 async function startRoomsOf(
-  options: Omit<BrainOptions, "changes"> & { readonly changes: ConfigChanges | undefined },
-  view: ClusterView & { drain(): Promise<void> },
-  metrics: BrainMetrics,
+  options: RoomServiceOptions & Parameters<typeof HookLifeEvents.open>[0],
 ): Promise<RoomService> {
-  let life_events: HookLifeEvents | undefined;
+  const life_events = await HookLifeEvents.open(options);
   try {
-    life_events = await HookLifeEvents.open(options);
-    return await startRooms({ ...options, life_events, view, metrics });
+    return await startRooms({ ...options, life_events });
   } catch (error) {
-    life_events?.close();
-    await view.drain();
+    life_events.close();
     throw error;
   }
+}
+
+/** What a Brain is made of, each part on those before it. When one cannot start, the others end. */
+async function startParts(options: BrainOptions, metrics: BrainMetrics) {
+  const { changes = options.reloading, monotonic_ms = () => performance.now() } = options;
+  const started: { drain(): Promise<void> }[] = [];
+  const part = async <Part extends { drain(): Promise<void> }>(starting: Promise<Part>) => {
+    try {
+      const one = await starting;
+      started.push(one);
+      return one;
+    } catch (error) {
+      // Presence first, as in a drain; then who was started last.
+      for (const one of [...started.splice(0, 1), ...started.reverse()]) await one.drain();
+      throw error;
+    }
+  };
+  const presence = await part(startBrainPresence(options));
+  const common = { ...options, changes, monotonic_ms, view: presence };
+  const reducers = await part(startReducers(common));
+  const rooms = await part(startRoomsOf({ ...common, metrics, calls: reducers }));
+  const membership = await part(startMembership(common));
+  const hooks = await part(startHooks(common));
+  const rollouts = await startRollouts(common).catch((error) => part(Promise.reject(error)));
+  return { presence, reducers, rooms, membership, hooks, rollouts };
 }
 
 /**
@@ -118,31 +142,10 @@ async function startRoomsOf(
  * `spine-unavailable` when it cannot subscribe, or a bucket cannot be opened or read.
  */
 export async function startBrain(options: BrainOptions): Promise<Brain> {
-  const { spine, now, storage, changes = options.reloading } = options;
+  const { spine, now, storage } = options;
   const metrics = createBrainMetrics(options.registry);
-  const presence = await startBrainPresence(options);
-  const rooms = await startRoomsOf({ ...options, changes }, presence, metrics);
-  const membership = await startMembership({ ...options, changes, view: presence }).catch(
-    async (error) => {
-      await presence.drain();
-      await rooms.drain();
-      throw error;
-    },
-  );
-  const hooks = await startHooks({ ...options, changes, view: presence }).catch(async (error) => {
-    await presence.drain();
-    await membership.drain();
-    await rooms.drain();
-    throw error;
-  });
-  const { monotonic_ms = () => performance.now() } = options;
-  const rollouts = await startRollouts({ ...options, monotonic_ms }).catch(async (error) => {
-    await presence.drain();
-    await hooks.drain();
-    await membership.drain();
-    await rooms.drain();
-    throw error;
-  });
+  const parts = await startParts(options, metrics);
+  const { presence, reducers, rooms, membership, hooks, rollouts } = parts;
   const tap = startTap(options, metrics);
   const started_ms = now();
   let since_ms = started_ms;
@@ -157,6 +160,7 @@ export async function startBrain(options: BrainOptions): Promise<Brain> {
     await hooks.drain();
     await membership.drain();
     await rooms.drain();
+    await reducers.drain();
     inspect.close();
   };
   const health = () => {

@@ -12,6 +12,8 @@ import { accepted, sendCommand, TRACE_ID } from "./rooms/testing/command_probe.t
 import { startBrain } from "./server.ts";
 import type { Brain } from "./server.ts";
 
+const FILES = { readTextFile: Deno.readTextFileSync, readFile: Deno.readFileSync };
+
 interface Stand {
   readonly spine: Spine;
   readonly brain: Brain;
@@ -33,7 +35,7 @@ async function withBrain(
   const config = configFrom(settings);
   try {
     const brain = await startBrain({
-      ...{ config, spine, log, registry, now, readTextFile: Deno.readTextFileSync },
+      ...{ config, spine, log, registry, now, ...FILES },
       random: Math.random,
     });
     await body({ spine, brain, lines, metrics: () => registry.metrics() });
@@ -90,7 +92,7 @@ Deno.test("two Brains on one Spine share the commands of a room and lose none", 
       log,
       registry: createMetrics({ node_id: "b2", version: "0" }),
       now: Date.now,
-      readTextFile: Deno.readTextFileSync,
+      ...FILES,
       random: Math.random,
     });
     const all = Array.from(
@@ -133,7 +135,7 @@ Deno.test("a Brain does not start without its Spine", async () => {
     const now = Date.now;
     const log = createLogger({ level: "error", format: "logfmt", component: "brain", now, write });
     const config = configFrom({});
-    const parts = { config, spine, log, registry, now, readTextFile: Deno.readTextFileSync };
+    const parts = { config, spine, log, registry, now, ...FILES };
     await assert.rejects(
       startBrain({ ...parts, random: Math.random }),
       (error) => error instanceof ArqonError && error.reason === "spine-unavailable",

@@ -15,6 +15,7 @@ export interface ServeProcess {
   readonly monotonic_ms: () => number;
   readonly random: Random;
   readonly readTextFile: (path: string) => string;
+  readonly readFile: (path: string) => Uint8Array;
   /**
    * The certificate and key that the files of the configuration hold now; undefined without TLS. May
    * throw.

@@ -62,6 +62,7 @@ export function busProcess({ program, stopping, writeLog }: ProcessOptions): Dev
     monotonic_ms: () => performance.now(),
     random: randomPool((bytes) => crypto.getRandomValues(bytes)),
     readTextFile: (path) => Deno.readTextFileSync(path),
+    readFile: (path) => Deno.readFileSync(path),
     tls: tlsFiles,
     loadConfig: readConfig,
     readConfig: readConfigFile,

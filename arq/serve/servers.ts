@@ -134,6 +134,7 @@ export async function startServers(
   const brain = await startBrain({
     ...common,
     readTextFile,
+    readFile: process.readFile,
     log: logOf("brain"),
     changes: shared.reloading,
     random: Math.random,

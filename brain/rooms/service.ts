@@ -18,6 +18,7 @@ import { BirthQueue } from "./lives/births.ts";
 import { Caretaker } from "./caretaker.ts";
 import type { EffectCommand, RoomAddress } from "./commands/command.ts";
 import { createCommandDesk } from "./desk/commands.ts";
+import type { ReducerCalls } from "./desk/commands.ts";
 import { applyCommands } from "./commands/apply.ts";
 import type { RoomDocument } from "./store/document.ts";
 import type { Doubts } from "./lives/doubts.ts";
@@ -49,6 +50,7 @@ export interface RoomServiceOptions {
   readonly spine: Spine;
   readonly view: ClusterView;
   readonly metrics: BrainMetrics;
+  readonly calls: ReducerCalls;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
@@ -266,7 +268,7 @@ function steadyTime(clocks: LeaseClocks): () => number {
  * bucket cannot be opened or read.
  */
 export async function startRooms(options: RoomServiceOptions): Promise<RoomService> {
-  const { config, spine, view, metrics, log, now, random, tracing } = options;
+  const { config, spine, view, metrics, log, now, random, tracing, calls } = options;
   const { view: { brain_id }, monotonic_ms = () => performance.now() } = options;
   const clocks = { now, monotonic_ms };
   const limits = roomLimits(config, spine, log);
@@ -303,7 +305,7 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
   const told = await startTold(options, context);
   const beside = { bans, locks, live, last_use, doubts, bytes, listKeys, told };
   const care = caretaker(options, standing, { context, table, tally, ...beside });
-  const parts = { spine, view, table, bans, metrics, log, command_timeout_ms, ...clocks };
+  const parts = { spine, view, table, bans, metrics, log, calls, command_timeout_ms, ...clocks };
   const onUsed = (at: RoomAddress) => last_use.note(at, now());
   const desk = createCommandDesk({ ...parts, onUsed, limits: limits.desk, tracing });
   const forwarded = spine.subscribe(processSubject("commands", brain_id), desk.handleForwarded);

@@ -18,7 +18,7 @@ COPY proto/ proto/
 COPY shared/ shared/
 COPY brain/ brain/
 COPY deploy/docker/health.ts deploy/docker/
-RUN deno cache --frozen brain/main.ts deploy/docker/health.ts \
+RUN deno cache --frozen brain/main.ts brain/reducers/thread/reducer_thread.ts deploy/docker/health.ts \
   && mkdir /etc/arqon
 
 FROM denoland/deno:bin-${DENO_VERSION} AS deno

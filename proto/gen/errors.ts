@@ -43,6 +43,7 @@ export const ERRORS = {
   "origin-not-allowed": {"number":48,"code":403,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Origin not allowed: {detail}"},
   "role-forbidden": {"number":49,"code":403,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Role forbidden: {detail}"},
   "policy-rejected": {"number":50,"code":403,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Message blocked by policy{detail}"},
+  "call-rejected": {"number":196,"code":403,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Call rejected: {detail}"},
   "policy-fault": {"number":51,"code":503,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"Message blocked by policy{detail}"},
   "policy-loading": {"number":161,"code":503,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"The policies are being loaded{detail}"},
   "policy-chain-fuel": {"number":162,"code":503,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"The policies of the message cost too much{detail}"},
@@ -120,7 +121,7 @@ export const REASON_GROUPS: string = `400|invalid-field|invalid-schema|signing-f
 401 4401 refresh-token|token-revoked=The token was revoked{detail}|token-expired|refresh-refused
 401|ticket-invalid
 401 4401|refresh-mismatch
-403|policy-rejected=Message blocked by policy{detail}|presence-disabled|room-banned=You are banned from room {detail}|signature-required|not-granted|origin-not-allowed|host-not-allowed|signature-invalid|reserved-type|tenant-mismatch|command-forbidden|role-forbidden|growing-forbidden|signal-forbidden|reserved-header|signature-no-key=The message is signed, its token has no key
+403|policy-rejected=Message blocked by policy{detail}|presence-disabled|room-banned=You are banned from room {detail}|signature-required|call-rejected|not-granted|origin-not-allowed|host-not-allowed|signature-invalid|reserved-type|tenant-mismatch|command-forbidden|role-forbidden|growing-forbidden|signal-forbidden|reserved-header|signature-no-key=The message is signed, its token has no key
 403 4403|banned=You are banned from this tenant{detail}
 403 1008|disconnected
 404|not-found|not-subscribed|schema-unknown|growing-unknown|policy-unknown

@@ -48,7 +48,8 @@ export function natsFiles(nats: Config["nats"]): ConfigFile[] {
 
 /** Every file that the configuration names, in the order of the tables. */
 export function namedFiles(
-  { server, ops, admin, nats, quota, telemetry, auth, hooks, webhooks, pusher, bridge }: Config,
+  { server, ops, admin, nats, quota, telemetry, auth, hooks, webhooks, pusher, bridge, reducers }:
+    Config,
 ): ConfigFile[] {
   return [
     ...filesOf("server", server, LISTENER),
@@ -65,6 +66,9 @@ export function namedFiles(
     ),
     ...filesOf("bridge.postgres", bridge.postgres, { database_file: true }),
     ...filesOf("webhooks", webhooks, { ca_file: false }),
+    ...reducers.flatMap((reducer, index) =>
+      filesOf(`reducers[${index}]`, reducer, { file: false })
+    ),
     ...hooks.flatMap((hook, index) => filesOf(`hooks[${index}]`, hook, { secret_file: true })),
   ];
 }

@@ -8,6 +8,7 @@ import { refuseUnnamedOperators } from "./operators.ts";
 import { Bridge } from "./automation/bridge.ts";
 import { HookTables } from "./automation/hooks.ts";
 import { Pusher } from "./automation/pusher.ts";
+import { Reducers, refuseUnknownReducers } from "./automation/reducers.ts";
 import { Growing } from "./automation/growing.ts";
 import { Schedules } from "./automation/schedules.ts";
 import { AdminLimits, Audit } from "./schema_admin.ts";
@@ -262,6 +263,17 @@ const Log = z.strictObject({
   format: z.enum(["logfmt", "json"]).default("logfmt").describe("form of a line"),
 });
 
+/** What is wrong between tables. */
+function refuseWhole(
+  config:
+    & Parameters<typeof refuseUnnamedOperators>[0]
+    & Parameters<typeof refuseUnknownReducers>[0],
+  context: z.core.$RefinementCtx,
+): void {
+  refuseUnnamedOperators(config, context);
+  refuseUnknownReducers(config, context);
+}
+
 /** The whole file. */
 export const ConfigSchema = z.strictObject({
   server: Server.prefault({}).describe("the client listener"),
@@ -279,6 +291,7 @@ export const ConfigSchema = z.strictObject({
   ),
   brain: Brain.prefault({}).describe("the Brain"),
   rooms: Rooms.describe("classes of rooms"),
+  reducers: Reducers.describe("programs of rooms"),
   durable: Durable.prefault({}).describe("durable rooms"),
   filters: Filters.prefault({}).describe("filters of subscribers"),
   ledger: LedgerTable.prefault({}).describe("what was delivered to whom, for `arq why`"),
@@ -293,7 +306,7 @@ export const ConfigSchema = z.strictObject({
   sse: Sse.prefault({}).describe("server-sent events"),
   log: Log.prefault({}).describe("logging"),
   telemetry: Telemetry.prefault({}).describe("OpenTelemetry"),
-}).superRefine(refuseUnnamedOperators);
+}).superRefine(refuseWhole);
 
 /** A checked configuration with every default filled in. */
 export type Config = z.output<typeof ConfigSchema>;

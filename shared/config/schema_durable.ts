@@ -1,6 +1,7 @@
 /** Room classes, filters and durable rooms, as `config.toml` and the tenants' run-time settings have them. */
 import { z } from "zod";
 import { classFilterProblem } from "../filter/program.ts";
+import { ClassReducer } from "./automation/reducers.ts";
 import { RoomJournal } from "./schema_journal.ts";
 import { always, count, idOrAny, refuseRepeated, roomPattern } from "./values/schema_values.ts";
 
@@ -71,6 +72,16 @@ function refuseUnstored(
   context.addIssue({ code: "custom", path: ["cache_last"], message });
 }
 
+/** Refuses a reducer without a log: its events are messages of the log. */
+function refusePassing(
+  { reducer, durable }: { readonly reducer?: string | undefined; readonly durable: boolean },
+  context: z.core.$RefinementCtx,
+): void {
+  if (reducer === undefined || durable !== false) return;
+  const message = "reducer without durable; expected durable = true beside it";
+  context.addIssue({ code: "custom", path: ["reducer"], message });
+}
+
 /** One class of a tenant's run-time settings. */
 export const TenantRoomClass = z.strictObject(options).superRefine(refuseUnstored, always);
 /**
@@ -83,7 +94,8 @@ export type TenantRoomClass = z.output<typeof TenantRoomClass>;
 export const RoomClassEntry = z.strictObject({
   tenant: idOrAny.default("*").describe('tenant that it is for; "*" is every one'),
   ...options,
-}).superRefine(refuseUnstored, always);
+  ...ClassReducer,
+}).superRefine(refuseUnstored, always).superRefine(refusePassing, always);
 /** As `TenantRoomClass`, with the tenant of the class, or "*". */
 export type RoomClassEntry = z.output<typeof RoomClassEntry>;
 

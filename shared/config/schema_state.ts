@@ -82,6 +82,19 @@ export const Brain = z.strictObject({
     100_000,
     "command_ids that one room remembers; the oldest are forgotten before their time when there are more (32 where NATS carries less than 192 KiB)",
   ),
+  reducer_rooms: count(
+    1_000,
+    1_000_000,
+    "rooms with reducers whose state this Brain keeps in memory",
+  ),
+  reducer_bytes: z.int().min(1_048_576).max(17_179_869_184).default(268_435_456).describe(
+    "bytes of all those states; above, the one that was used longest ago is stored and let go",
+  ),
+  reducer_idle_ms: count(
+    60_000,
+    3_600_000,
+    "a room with a reducer that nobody has called for this long is stored and let go",
+  ),
   bans_per_tenant: count(100_000, 10_000_000, "bans of one tenant"),
 }).refine(({ lock_ttl_ms, lock_ttl_max_ms }) => lock_ttl_ms <= lock_ttl_max_ms, {
   error: "expected at most lock_ttl_max_ms",

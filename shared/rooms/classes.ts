@@ -7,7 +7,14 @@ import type { RoomClassEntry, TenantRoomClass } from "../config/schema_durable.t
 import type { Retention } from "../spine/contract/durable_log.ts";
 import { grownRoomOf } from "./growing_room.ts";
 import { recordedRoomOf } from "./members_room.ts";
-import { compileClass, DEFAULT_CLASS, GROWING_CLASS, membersClass } from "./room_class.ts";
+import { reducedRoomOf } from "./reducer_room.ts";
+import {
+  compileClass,
+  DEFAULT_CLASS,
+  GROWING_CLASS,
+  membersClass,
+  reducerClass,
+} from "./room_class.ts";
 import type { OwnedClass, RoomClass } from "./room_class.ts";
 
 /** The classes of one origin, by pattern. */
@@ -99,6 +106,11 @@ export class RoomClasses {
    */
   of(tenant_id: string, room_id: string): RoomClass {
     if (grownRoomOf(room_id) !== undefined) return GROWING_CLASS;
+    const reduced = reducedRoomOf(room_id);
+    if (reduced !== undefined) {
+      const one = this.#of(tenant_id, reduced);
+      return one.reducer === undefined ? this.#of(tenant_id, room_id) : reducerClass(one);
+    }
     const recorded = recordedRoomOf(room_id);
     if (recorded === undefined) return this.#of(tenant_id, room_id);
     const one = this.#of(tenant_id, recorded);
@@ -155,6 +167,11 @@ export class RoomClasses {
   /** Every class that is about the room; the first is the one that counts, the last is the default. */
   explain(tenant_id: string, room_id: string): OwnedClass[] {
     if (grownRoomOf(room_id) !== undefined) return [GROWING_CLASS];
+    const reduced = reducedRoomOf(room_id);
+    if (reduced !== undefined) {
+      const [one = DEFAULT_CLASS, ...others] = this.explain(tenant_id, reduced);
+      if (one.reducer !== undefined) return [reducerClass(one), ...others];
+    }
     const recorded = recordedRoomOf(room_id);
     if (recorded !== undefined) {
       const [one = DEFAULT_CLASS, ...others] = this.explain(tenant_id, recorded);
@@ -269,7 +286,11 @@ const replicaRank = (replicas: number | undefined) => replicas ?? 2;
 
 function largest(classes: readonly OwnedClass[]): Retention | undefined {
   let most: Retention | undefined;
-  const kept = classes.flatMap((one) => one.membership === "off" ? one : [one, membersClass(one)]);
+  const kept = classes.flatMap((one) => [
+    one,
+    ...(one.membership === "off" ? [] : [membersClass(one)]),
+    ...(one.reducer === undefined ? [] : [reducerClass(one)]),
+  ]);
   for (const { durable, history_size, history_ttl_seconds, replicas } of kept) {
     if (!durable) continue;
     const before = most ?? { history_size, history_ttl_seconds, replicas };

@@ -5,6 +5,7 @@
 import type {
   DeltaForm,
   HttpCache,
+  RoomClassEntry,
   SlowReader,
   TenantRoomClass,
 } from "../config/schema_durable.ts";
@@ -39,6 +40,10 @@ export interface RoomClass {
   /** Whether who came and went is kept, in the room's room of members. */
   readonly membership: TenantRoomClass["membership"];
   /** What is written into the journal; undefined: as `[journal]` says. */
+  /** The program that is the room; undefined: none is. */
+  readonly reducer: string | undefined;
+  /** Claims that it may ask for. */
+  readonly reducer_claims: readonly string[];
   readonly journal: TenantRoomClass["journal"];
   readonly journal_share: number | undefined;
   readonly journal_ttl_seconds: number | undefined;
@@ -70,6 +75,8 @@ export const DEFAULT_CLASS: OwnedClass = Object.freeze({
   filter: undefined,
   delta: "none",
   membership: "off",
+  reducer: undefined,
+  reducer_claims: [],
   journal: undefined,
   journal_share: undefined,
   journal_ttl_seconds: undefined,
@@ -89,9 +96,22 @@ const MEMBERS_HISTORY_MIN = 1_000;
 /** And for so long: a list is written anew in good time before the last one is gone. */
 const MEMBERS_TTL_MIN_SECONDS = 3_600;
 
+/** What the log of a room with a reducer keeps at least: more than is written between two snapshots. */
+const REDUCER_HISTORY_MIN = 10_000;
+/** And for so long, which is how long a bus may be off after it was killed. */
+const REDUCER_TTL_MIN_SECONDS = 604_800;
+
+/** Who hears an event of a reducer: whoever its `x-to` is about, if it has one. */
+const TO_FILTER = `(!("x-to" in headers) || ("sub" in claims && headers["x-to"] == "user:" + ` +
+  `string(claims.sub)) || ("role" in claims && headers["x-to"] == "role:" + string(claims.role)))`;
+
+/** The filter of a class with a reducer. */
+const reducedFilter = (filter: string | undefined) =>
+  filter === undefined ? TO_FILTER : `${TO_FILTER} && (${filter})`;
+
 /** A class as it is in force. */
 export function compileClass(
-  entry: TenantRoomClass,
+  entry: TenantRoomClass & Partial<Pick<RoomClassEntry, "reducer" | "reducer_claims">>,
   tenant: string,
   source: "config" | "tenant",
 ): OwnedClass {
@@ -109,9 +129,11 @@ export function compileClass(
     max_members: entry.max_members,
     echo: entry.echo,
     http_cache: entry.http_cache,
-    filter: entry.filter,
+    filter: entry.reducer === undefined ? entry.filter : reducedFilter(entry.filter),
     delta: entry.delta,
     membership: entry.membership,
+    reducer: entry.reducer,
+    reducer_claims: entry.reducer_claims ?? [],
     journal: entry.journal,
     journal_share: entry.journal_share,
     journal_ttl_seconds: entry.journal_ttl_seconds,
@@ -141,5 +163,28 @@ export function membersClass(one: OwnedClass): OwnedClass {
     journal: "off",
   });
   members_classes.set(one, made);
+  return made;
+}
+
+/** The classes of the logs of rooms with reducers, by the classes of the rooms. */
+const reducer_classes = new WeakMap<OwnedClass, OwnedClass>();
+
+/** What holds for the log of a room of this class. */
+export function reducerClass(one: OwnedClass): OwnedClass {
+  const known = reducer_classes.get(one);
+  if (known !== undefined) return known;
+  const made: OwnedClass = Object.freeze({
+    ...DEFAULT_CLASS,
+    tenant: one.tenant,
+    pattern: one.pattern,
+    source: one.source,
+    durable: true,
+    history_size: Math.max(one.history_size, REDUCER_HISTORY_MIN),
+    history_ttl_seconds: Math.max(one.history_ttl_seconds, REDUCER_TTL_MIN_SECONDS),
+    replicas: one.replicas,
+    presence: false,
+    journal: "off",
+  });
+  reducer_classes.set(one, made);
   return made;
 }

@@ -5,6 +5,7 @@
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
 import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
 import { grownRoomOf } from "../../shared/rooms/growing_room.ts";
+import { reducedRoomOf } from "../../shared/rooms/reducer_room.ts";
 import { recordedRoomOf } from "../../shared/rooms/members_room.ts";
 import type { Action, Identity, Role } from "./identity.ts";
 
@@ -15,6 +16,8 @@ const RESERVED_TYPES = ["PRESENCE_", "ROOM_", "SYSTEM_"];
 export function canAct(identity: Pick<Identity, "grants">, action: Action, room: string): boolean {
   // What stands there is for hooks.
   if (room === EVENTS_ROOM) return false;
+  // What others asked a reducer for.
+  if (reducedRoomOf(room) !== undefined) return false;
   const recorded = recordedRoomOf(room);
   // Only the bus writes there; to read it is to see who is in the room.
   if (recorded !== undefined) {

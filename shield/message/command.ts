@@ -4,11 +4,19 @@
  */
 import { ArqonError, readAck } from "@arqon/proto";
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
+import {
+  callerHeaders,
+  CLAIMS_UNITS_MAX,
+  pickClaims,
+} from "../../shared/records/caller_headers.ts";
+import type { RoomClass } from "../../shared/rooms/room_class.ts";
+import type { SpineHeaders } from "../../shared/spine/contract/spine.ts";
 import { commandSubject } from "../../shared/subjects/subject.ts";
 import { commandAction } from "../auth/authorize.ts";
 import { admit, spineHeaders } from "./pipeline.ts";
 import { stamp } from "./stamp.ts";
 import type { MessagePath } from "./pipeline.ts";
+import type { Identity } from "../auth/identity.ts";
 import type { Caller } from "./caller.ts";
 
 /** How a command is sent. */
@@ -57,11 +65,15 @@ async function ask(
   requireShown(path, identity.tenant_id, envelope);
   const request = stamp(path, identity, envelope, added);
   const subject = commandSubject(identity.tenant_id, envelope.room_id);
-  const headers = spineHeaders(path, envelope, origin) ?? {};
+  const room_class = path.classes.of(identity.tenant_id, envelope.room_id);
+  const headers = {
+    ...spineHeaders(path, envelope, origin),
+    ...(room_class.reducer === undefined ? undefined : whoCalls(identity, room_class)),
+  };
   const reply = await path.spine.request(subject, request, { timeout_ms, headers });
   path.usage?.commanded(
     identity,
-    path.classes.of(identity.tenant_id, envelope.room_id).pattern,
+    room_class.pattern,
     envelope.size_bytes,
   );
   try {
@@ -69,6 +81,23 @@ async function ask(
   } catch (cause) {
     throw new ArqonError("internal", "", { cause });
   }
+}
+
+/** Who sends a command to a room with a reducer. Throws `invalid-command` for claims that are too long. */
+function whoCalls(
+  { role, claims }: Identity,
+  { reducer_claims }: Pick<RoomClass, "reducer_claims">,
+): SpineHeaders {
+  const picked = pickClaims(reducer_claims, claims);
+  const units = Object.entries(picked).reduce(
+    (sum, [name, value]) => sum + name.length + value.length,
+    0,
+  );
+  if (units <= CLAIMS_UNITS_MAX) return callerHeaders({ role, claims: picked });
+  const names = Object.keys(picked).join(", ");
+  const detail =
+    `the token's claims ${names} have ${units} characters; at most ${CLAIMS_UNITS_MAX}`;
+  throw new ArqonError("invalid-command", detail);
 }
 
 /** Throws `presence-disabled` for a question about members in a room without presence. */

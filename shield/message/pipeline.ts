@@ -14,6 +14,7 @@ import { TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
 import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
 import {
   commandAction,
+  notGranted,
   requireCommandRole,
   requireEventType,
   requireGrant,
@@ -301,6 +302,8 @@ function publishUntold(
   const { tenant_id, user_id: sender_id } = identity;
   const { room_id, message_id } = envelope;
   const room_class = path.classes.of(tenant_id, room_id);
+  // What a reducer says, nobody else says.
+  if (room_class.reducer !== undefined) throw notGranted("publish", room_id);
   const space = room_class.durable ? kept : passing;
   const routed = stamp(path, identity, envelope, added_headers, now_ms, space);
   const headers = spineHeaders(path, envelope, origin);

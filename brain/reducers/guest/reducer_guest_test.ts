@@ -1,8 +1,8 @@
 /** Reducers as WebAssembly: what a guest may ask, and what hostile ones come to. */
 import assert from "node:assert/strict";
-import { fromText } from "../../../wasm/testing/bytes.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { command, roomOf, utf8 } from "../testing/rooms.ts";
+import { moduleOf } from "../testing/guest_text.ts";
 import { EMIT, type GuestText, HOSTILE, WRITES } from "../testing/hostile_reducers.ts";
 import type { CommandEntry } from "../state/entry.ts";
 import { applyEntry } from "../state/fold.ts";
@@ -10,32 +10,10 @@ import type { RoomBounds } from "../state/room_bounds.ts";
 import { emptyRoom } from "../state/room_state.ts";
 import { meterReducer } from "./reducer_check.ts";
 import { createReducer, type Run } from "./reducer_guest.ts";
-import { ROOM_FUNCTIONS } from "./room_functions.ts";
 
 const FUEL = 10_000;
-const TYPES = { i: "i32", I: "i64" } as const;
-
-const list = (word: string, letters: string) =>
-  letters === ""
-    ? ""
-    : `(${word} ${Array.from(letters, (one) => TYPES[one as "i" | "I"]).join(" ")})`;
-
-const IMPORTS = Object.entries(ROOM_FUNCTIONS).map(([name, [parameters, results]]) =>
-  `(import "arqon_room_v1" "${name}" (func $${name} ${list("param", parameters)} ${
-    list("result", results)
-  }))`
-).join("\n");
-
-/** Where `arqon_alloc` gives memory by default: behind the data of the tests. */
-const ALLOC = `(global $next (mut i32) (i32.const 8192))
-  (func (export "arqon_alloc") (param i32) (result i32)
-    global.get $next
-    (global.set $next (i32.add (global.get $next) (local.get 0))))`;
-
-function guestOf({ apply, alloc = ALLOC, more = "" }: GuestText, memory_limit_pages = 4) {
-  const text = `(module ${IMPORTS} (memory (export "memory") 1) ${alloc} ${more}
-    (func (export "arqon_apply") (result i32) ${apply}))`;
-  const metered = meterReducer(fromText(text), memory_limit_pages);
+function guestOf(guest: GuestText, memory_limit_pages = 4) {
+  const metered = meterReducer(moduleOf(guest), memory_limit_pages);
   return createReducer(new WebAssembly.Module(metered.bytes), metered, FUEL);
 }
 

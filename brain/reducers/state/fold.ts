@@ -197,7 +197,17 @@ function taken(state: RoomState, draft: Draft, verdict: Verdict): Step {
   }
 }
 
-/** Applies an entry. Throws `RangeError` for one that is not behind all that the state has seen. */
+/** The texts that an entry brings along. */
+function textsOf(entry: LogEntry): readonly string[] {
+  if (entry.kind === "timer") return [entry.key];
+  const { command, id, user_id, role, claims } = entry;
+  return [command, id, user_id, role, ...Object.entries(claims).flat()];
+}
+
+/**
+ * Applies an entry. Throws `RangeError` for one that is not behind all that the state has seen, and `TypeError`
+ * for one with half a character, which has no bytes that it could be digested by.
+ */
 export function applyEntry(
   state: RoomState,
   entry: LogEntry,
@@ -206,6 +216,9 @@ export function applyEntry(
 ): Step {
   if (!Number.isSafeInteger(entry.offset) || entry.offset <= state.offset) {
     throw new RangeError(`entry ${entry.offset} is not behind entry ${state.offset}`);
+  }
+  if (!textsOf(entry).every((text) => text.isWellFormed())) {
+    throw new TypeError(`entry ${entry.offset} has a text with half a character`);
   }
   // Whatever clocks do, time never goes back inside of a room.
   const time_ms = Math.max(state.time_ms, entry.time_ms);

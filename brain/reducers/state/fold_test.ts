@@ -37,6 +37,16 @@ Deno.test("an entry that is not behind all others is none", () => {
   }
 });
 
+Deno.test("an entry with half a character is none", () => {
+  const half = "a\ud800";
+  for (
+    const about of [{ command: half }, { id: half }, { user_id: half }, { claims: { a: half } }]
+  ) {
+    assert.throws(() => applied([command(1, about)]), /entry 1 has a text with half a character/);
+  }
+  assert.throws(() => applied([timer(1, half, 5)]), TypeError);
+});
+
 Deno.test("time never goes back inside of a room", () => {
   const times: number[] = [];
   const reducer = reducerOf((draft) => void times.push(draft.time_ms));

@@ -35,7 +35,17 @@ const MEMBERS = {
   "room.bans": ["scope", "limit", "after"],
   "presence.list": ["limit", "after"],
   "presence.count": [],
+  "room.call": ["command", "data"],
 } as const satisfies Record<string, readonly string[]>;
+
+/** A command for the reducer of a room. */
+export interface Call {
+  readonly command: string;
+  readonly data: Uint8Array;
+  /** The sender's own id of it; "": a repetition is a command of its own. */
+  readonly id: string;
+  readonly user_id: string;
+}
 
 /** The full name of a command that this Brain serves. */
 export type CommandName = keyof typeof MEMBERS;
@@ -49,7 +59,8 @@ export type PresenceQuery =
 export type Request =
   | { readonly about: "room"; readonly command: RoomCommand }
   | { readonly about: "presence"; readonly query: PresenceQuery }
-  | { readonly about: "bans"; readonly query: BansQuery };
+  | { readonly about: "bans"; readonly query: BansQuery }
+  | { readonly about: "call"; readonly call: Call };
 
 /** What the Brain reads of an envelope. */
 export interface CommandEnvelope {
@@ -72,6 +83,8 @@ export interface RequestLimits {
 /** Longest `ttl_ms` of a ban: ten years. Longer is for ever, which needs no `ttl_ms`. */
 const BAN_TTL_MAX_MS = 315_360_000_000;
 const CURSOR_BYTES_MAX = 128;
+/** Longest name of a command for a reducer. */
+const CALL_BYTES_MAX = 256;
 /** Bans in one page at most, and in one whose question names no number. */
 const PAGE_BANS_MAX = 1_000;
 const PAGE_BANS = 100;
@@ -145,6 +158,35 @@ function readBans(members: Members, command: PlainCommand): BansQuery {
   };
 }
 
+const encoder = new TextEncoder();
+const Base64 = /^\{"base64":"([A-Za-z0-9+/]*={0,2})"\}$/;
+
+/** The data of a call: a text as it is, any other value as JSON, and bytes from base64. */
+function callData(text: string | undefined): Uint8Array {
+  if (text === undefined) return new Uint8Array();
+  if (text.startsWith('"')) {
+    const data: string = JSON.parse(text);
+    if (!data.isWellFormed()) throw invalidCommand('"data" must be well-formed Unicode');
+    return encoder.encode(data);
+  }
+  const base64 = Base64.exec(text)?.[1];
+  if (base64 === undefined) return encoder.encode(text);
+  try {
+    return Uint8Array.fromBase64(base64);
+  } catch (cause) {
+    throw invalidCommand('"data" has "base64" that is none', cause);
+  }
+}
+
+function readCall(members: Members, command: PlainCommand, user_id: string): Call {
+  requireUnconditional("room.call", command, "a call has");
+  const name = optionalText(members, "command", CALL_BYTES_MAX);
+  if (name === undefined) throw invalidCommand('room.call needs {"command":…}');
+  if (!name.isWellFormed()) throw invalidCommand('"command" must be well-formed Unicode');
+  const { command_id: id } = command;
+  return { command: name, data: callData(members.get("data")), id, user_id };
+}
+
 function readPresence(
   name: "presence.list" | "presence.count",
   members: Members,
@@ -167,7 +209,7 @@ function needKey(name: CommandName, members: Members, key_bytes: number): string
 }
 
 function readRoomCommand(
-  name: Exclude<CommandName, `presence.${string}` | "room.bans">,
+  name: Exclude<CommandName, `presence.${string}` | "room.bans" | "room.call">,
   members: Members,
   conditions: Conditions,
   limits: RequestLimits,
@@ -224,6 +266,8 @@ export function readRequest(
   }
   const members = dataMembers(name, MEMBERS[name], command);
   switch (name) {
+    case "room.call":
+      return { about: "call", call: readCall(members, command, sender_id) };
     case "presence.list":
     case "presence.count":
       return { about: "presence", query: readPresence(name, members, command, limits) };

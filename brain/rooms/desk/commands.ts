@@ -15,12 +15,13 @@ import { messageSpan } from "../../telemetry/message_span.ts";
 import type { BrainMetrics } from "../../telemetry/metrics.ts";
 import { answerBans } from "./ban_query.ts";
 import type { BansQuery, BansSource } from "./ban_query.ts";
+import { type CommandCaller, readCaller } from "../../../shared/records/caller_headers.ts";
 import type { RoomAddress, RoomCommand } from "../commands/command.ts";
 import { forwardCommand, SUBJECT_HEADER } from "./forward.ts";
 import type { ForwardOptions } from "./forward.ts";
 import { answerPresence } from "./presence_query.ts";
 import { commandName, readCommandEnvelope, readRequest } from "../commands/request.ts";
-import type { CommandName, Request, RequestLimits } from "../commands/request.ts";
+import type { Call, CommandName, Request, RequestLimits } from "../commands/request.ts";
 import { type RoomTable, tooManyPending } from "../room/room_table.ts";
 import type { TableLimits } from "../room/room_table.ts";
 
@@ -32,6 +33,18 @@ export interface DeskLimits extends RequestLimits, TableLimits {
   readonly command_timeout_ms: number;
   /** Bytes of one page of a presence list. */
   readonly page_bytes_max: number;
+}
+
+/** Takes calls of reducers; each is answered once. */
+export interface ReducerCalls {
+  call(
+    at: RoomAddress,
+    call: Call & CommandCaller & {
+      /** Monotonic ms. */
+      readonly deadline_ms: number;
+      readonly answer: (outcome: string | ArqonError) => void;
+    },
+  ): void;
 }
 
 /** What the command desk needs. */
@@ -47,6 +60,8 @@ export interface CommandDeskOptions extends ForwardOptions {
   readonly now: () => number;
   /** Absent: nothing is traced. */
   readonly tracing?: Tracing | undefined;
+  /** The rooms with reducers. */
+  readonly calls: ReducerCalls;
   /** Called for every command to a room that is served here. */
   readonly onUsed: (at: RoomAddress) => void;
 }
@@ -222,6 +237,41 @@ async function forward(
   }
 }
 
+/** Runs a reducer's command on this Brain; resolves when it is answered. */
+function run(desk: Desk, pending: PendingCommand, at: RoomAddress, call: Call): Promise<void> {
+  const { calls, limits: { command_timeout_ms } } = desk.options;
+  const deadline_ms = pending.received_ms + command_timeout_ms;
+  return new Promise((resolve) =>
+    calls.call(at, {
+      ...{ ...call, ...readCaller(pending.message.headers), deadline_ms },
+      answer: (outcome) => {
+        reply(desk, pending, outcome);
+        resolve();
+      },
+    })
+  );
+}
+
+/** What a request comes to on the Brain that owns its room. */
+function servedHere(
+  desk: Desk,
+  pending: PendingCommand,
+  at: RoomAddress,
+  request: Exclude<Request, { about: "presence" }>,
+): () => void | Promise<void> {
+  switch (request.about) {
+    // The owner lists bans too: it knows at once of those that were made through its room.
+    case "bans":
+      return () => list(desk, pending, at, request.query);
+    case "call":
+      return () => run(desk, pending, at, request.call);
+    case "room":
+      return () => serve(desk, pending, at, request.command);
+    default:
+      return request satisfies never;
+  }
+}
+
 function take(desk: Desk, pending: PendingCommand, subject: string, forwarded: boolean): void {
   const { limits, view } = desk.options;
   if (desk.pending_bytes > limits.pending_bytes) {
@@ -232,10 +282,7 @@ function take(desk: Desk, pending: PendingCommand, subject: string, forwarded: b
     const answer = answerPresence(at, request.query, view, limits.page_bytes_max);
     return reply(desk, pending, answer);
   }
-  // The owner lists bans too: it knows at once of those that were made through its room.
-  const here = request.about === "bans"
-    ? () => list(desk, pending, at, request.query)
-    : () => serve(desk, pending, at, request.command);
+  const here = servedHere(desk, pending, at, request);
   const mine = forwarded || view.ownerOf(at.tenant_id, at.room_id) === view.brain_id;
   const running = mine ? here() : forward(desk, pending, at, here);
   if (running === undefined) return;

@@ -7,6 +7,7 @@ import { ArqonError } from "@arqon/proto";
 import type { Spine, SpineHeaders, SpineMessage } from "../../../shared/spine/contract/spine.ts";
 import { processSubject } from "../../../shared/subjects/subject.ts";
 import { TRACEPARENT } from "../../../shared/telemetry/trace_context.ts";
+import { CLAIMS_HEADER, ROLE_HEADER } from "../../../shared/records/caller_headers.ts";
 import { ORIGIN_HEADER } from "../../../shared/records/spine_headers.ts";
 import type { ClusterView } from "../../cluster_view.ts";
 import type { RoomAddress } from "../commands/command.ts";
@@ -39,6 +40,11 @@ export type ForwardOutcome = "answered" | "timed-out" | "failed" | "rerouted";
 /** The owner's reply, or "mine": nobody else owns the room (any more). */
 export type Forwarded = SpineMessage | "mine";
 
+const kept = (headers: SpineHeaders, name: string): SpineHeaders => {
+  const value = headers[name];
+  return value === undefined ? {} : { [name]: value };
+};
+
 /**
  * Sends the command to the owner. Rejects with `command-timeout` when it does not answer before
  * `deadline_ms`; the command may have run. `onOutcome` hears of every Brain that was asked.
@@ -54,6 +60,8 @@ export async function forwardCommand(
   const headers: SpineHeaders = {
     [ORIGIN_HEADER]: message.headers[ORIGIN_HEADER] ?? "",
     [SUBJECT_HEADER]: message.subject,
+    ...kept(message.headers, ROLE_HEADER),
+    ...kept(message.headers, CLAIMS_HEADER),
     ...(traceparent === undefined ? {} : { [TRACEPARENT]: traceparent }),
   };
   for (let asked = 0; asked < OWNERS_MAX; asked++) {

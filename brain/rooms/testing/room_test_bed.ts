@@ -14,6 +14,7 @@ import { createBrainMetrics } from "../../telemetry/metrics.ts";
 import type { LifeEvents } from "../lives/told_rooms.ts";
 import { startRooms } from "../service.ts";
 import type { RoomService, RoomServiceOptions } from "../service.ts";
+import { NO_REDUCERS } from "./no_reducers.ts";
 
 /** A member as a Shield would announce it. */
 export function entry(connection_id: string, more: Partial<Entry> = {}): Entry {
@@ -199,6 +200,7 @@ async function startNode(
   const life_events = await options.lifeEvents?.({ spine: faults, log, now, random: () => 0 });
   const rooms = await startRooms({
     ...(life_events === undefined ? {} : { life_events }),
+    calls: NO_REDUCERS,
     config: configFrom(options.config ?? {}),
     spine: faults,
     view,

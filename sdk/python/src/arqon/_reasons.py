@@ -11,6 +11,7 @@ __all__ = [
     "Banned",
     "BrainUnavailable",
     "BudgetExhausted",
+    "CallRejected",
     "CommandForbidden",
     "CommandTimeout",
     "ConnectionClosed",
@@ -360,6 +361,12 @@ class PolicyRejected(ArqonError):
     """403: Message blocked by policy…."""
 
     reason = "policy-rejected"
+
+
+class CallRejected(ArqonError):
+    """403: Call rejected: …."""
+
+    reason = "call-rejected"
 
 
 class PolicyFault(ArqonError):

@@ -64,6 +64,7 @@ Reason = Literal[
     "origin-not-allowed",
     "role-forbidden",
     "policy-rejected",
+    "call-rejected",
     "policy-fault",
     "policy-loading",
     "policy-chain-fuel",
@@ -463,6 +464,14 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "never-retry",
         0,
         "Message blocked by policy{detail}",
+    ),
+    "call-rejected": ErrorEntry(
+        196,
+        403,
+        "reply",
+        "never-retry",
+        0,
+        "Call rejected: {detail}",
     ),
     "policy-fault": ErrorEntry(
         51,

@@ -1,0 +1,98 @@
+/**
+ * Entries of a room's log as they stand in one message of it: those that were appended together, the program that
+ * applied them, the digest after them, and how far events had been published by then. Pure.
+ */
+import { CanonicalError, CanonicalReader, CanonicalWriter } from "../state/canonical.ts";
+import type { LogEntry } from "../state/entry.ts";
+
+/** An event of an entry: which of them, counted from 1. */
+export interface EventMark {
+  readonly offset: number;
+  readonly index: number;
+}
+
+/** No event was published yet. */
+export const NO_EVENT: EventMark = { offset: 0, index: 0 };
+
+/** Whether `one` is behind `other`. */
+export const isBehind = (one: EventMark, other: EventMark): boolean =>
+  one.offset > other.offset || one.offset === other.offset && one.index > other.index;
+
+/** One message of the log. */
+export interface Batch {
+  /** Hex SHA-256 of the program. */
+  readonly program: string;
+  /** The last event that had been published. */
+  readonly published: EventMark;
+  /** The offset of the entry before the first. */
+  readonly after: number;
+  /** In their order, each offset one more than the one before; none: only `published` was to be said. */
+  readonly entries: readonly LogEntry[];
+  /** The digest after the last one. */
+  readonly chain: Uint8Array;
+}
+
+const MAGIC = new TextEncoder().encode("ARQLOG1\n");
+const DIGEST_BYTES = 32;
+const SEED_BYTES = 16;
+
+/** Bytes of an entry beside its texts and data, about. */
+export const ENTRY_BYTES = 96;
+
+/** A batch as bytes. */
+export function encodeBatch({ program, published, after, entries, chain }: Batch): Uint8Array {
+  const writer = new CanonicalWriter().raw(MAGIC).raw(Uint8Array.fromHex(program));
+  writer.i64(published.offset).u32(published.index).i64(after).raw(chain).u32(entries.length);
+  for (const entry of entries) {
+    writer.u32(entry.kind === "command" ? 0 : 1).i64(entry.time_ms).raw(entry.seed);
+    switch (entry.kind) {
+      case "command": {
+        writer.text(entry.command).bytes(entry.data).text(entry.id);
+        writer.text(entry.user_id).text(entry.role);
+        const claims = Object.entries(entry.claims);
+        writer.u32(claims.length);
+        for (const [name, value] of claims) writer.text(name).text(value);
+        break;
+      }
+      case "timer":
+        writer.text(entry.key);
+        break;
+      default:
+        entry satisfies never;
+    }
+  }
+  return writer.done();
+}
+
+function readEntry(reader: CanonicalReader, offset: number): LogEntry {
+  const kind = reader.u32();
+  const placed = { offset, time_ms: reader.i64(), seed: reader.raw(SEED_BYTES) };
+  if (kind === 1) return { kind: "timer", ...placed, key: reader.text() };
+  if (kind !== 0) throw new CanonicalError(`byte ${reader.at}: an entry of kind ${kind}`);
+  const asked = { command: reader.text(), data: reader.bytes(), id: reader.text() };
+  const sender = { user_id: reader.text(), role: reader.text() };
+  const claims: [string, string][] = [];
+  for (let left = reader.u32(); left > 0; left--) claims.push([reader.text(), reader.text()]);
+  return { kind: "command", ...placed, ...asked, ...sender, claims: Object.fromEntries(claims) };
+}
+
+/** The batch of bytes. Throws `CanonicalError`. */
+export function decodeBatch(bytes: Uint8Array): Batch {
+  const reader = new CanonicalReader(bytes);
+  const magic = reader.raw(MAGIC.length);
+  if (!magic.every((byte, at) => byte === MAGIC[at])) {
+    throw new CanonicalError("no entries of a room: they do not begin with ARQLOG1");
+  }
+  const program = reader.raw(DIGEST_BYTES).toHex();
+  const published = { offset: reader.i64(), index: reader.u32() };
+  const after = reader.i64();
+  const chain = reader.raw(DIGEST_BYTES);
+  const entries: LogEntry[] = [];
+  for (let left = reader.u32(); left > 0; left--) {
+    entries.push(readEntry(reader, after + entries.length + 1));
+  }
+  if (reader.at < bytes.length) {
+    throw new CanonicalError(`byte ${reader.at}: ${bytes.length - reader.at} bytes too many`);
+  }
+  return { program, published, after, entries, chain };
+}

@@ -1,0 +1,78 @@
+/**
+ * A reducer with all that its outcomes depend on: the module, what it may use, the bounds of its rooms. Its id is
+ * the digest of that, and stands beside each entry of a log, so that an entry is replayed by what it was applied by.
+ */
+import { createHash } from "node:crypto";
+import { ArqonError } from "@arqon/proto";
+import type { ReducerEntry } from "../../../shared/config/automation/reducers.ts";
+import type { ObjectStore } from "../../../shared/spine/contract/spine.ts";
+import { ROOM_BOUNDS, type RoomBounds } from "../state/room_bounds.ts";
+
+/** What outcomes depend on. */
+export interface Program {
+  /** Hex SHA-256 of the module. */
+  readonly module: string;
+  readonly fuel_limit: number;
+  readonly memory_limit_pages: number;
+  readonly bounds: RoomBounds;
+}
+
+/** A program that can run. */
+export interface RunnableProgram extends Program {
+  /** Hex SHA-256 of the program's text. */
+  readonly id: string;
+  readonly bytes: Uint8Array;
+}
+
+const utf8 = new TextEncoder();
+const hex = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+const nameOfProgram = (id: string) => `program-${id}`;
+const nameOfModule = (id: string) => `module-${id}`;
+
+function textOf({ module, fuel_limit, memory_limit_pages, bounds }: Program): Uint8Array {
+  const sorted = Object.entries(bounds).sort(([one], [other]) => one < other ? -1 : 1);
+  return utf8.encode(JSON.stringify([1, module, fuel_limit, memory_limit_pages, sorted]));
+}
+
+/** Bytes of a message beside the type, data and recipient of its event, at most. */
+const EVENT_SPARE_BYTES = 4_096;
+
+/** The program of an entry of the configuration, with the bytes of its file. */
+export function programOf(
+  entry: ReducerEntry,
+  bytes: Uint8Array,
+  payload_bytes_max: number,
+): RunnableProgram {
+  const { fuel_limit, memory_limit_pages, values: keys, ...own } = entry;
+  const { state_bytes, events, timers } = own;
+  // An event that no message can carry would hold up all that come after it.
+  const event_bytes = Math.min(own.event_bytes, payload_bytes_max - EVENT_SPARE_BYTES);
+  const bounds = { ...ROOM_BOUNDS, keys, state_bytes, events, event_bytes, timers };
+  const program = { module: hex(bytes), fuel_limit, memory_limit_pages, bounds };
+  return { ...program, id: hex(textOf(program)), bytes };
+}
+
+/** Stores a program unless it is there. Rejects as the store does. */
+export async function storeProgram(store: ObjectStore, program: RunnableProgram): Promise<void> {
+  const { id, module, bytes } = program;
+  if (await store.get(nameOfProgram(id)) !== undefined) return;
+  // The module first: who finds the program finds that, too.
+  await store.put(nameOfModule(module), bytes);
+  await store.put(nameOfProgram(id), textOf(program));
+}
+
+/** A stored program. Rejects with `log-unavailable` when there is none, or it is another. */
+export async function loadProgram(store: ObjectStore, id: string): Promise<RunnableProgram> {
+  const text = await store.get(nameOfProgram(id));
+  if (text === undefined || hex(text) !== id) {
+    throw new ArqonError("log-unavailable", `the program ${id} of its entries is not stored`);
+  }
+  const said = JSON.parse(new TextDecoder().decode(text));
+  const [, module, fuel_limit, memory_limit_pages, named] = said;
+  const bounds = Object.fromEntries(named) as unknown as RoomBounds;
+  const bytes = await store.get(nameOfModule(module));
+  if (bytes === undefined || hex(bytes) !== module) {
+    throw new ArqonError("log-unavailable", `the module ${module} of its entries is not stored`);
+  }
+  return { id, module, fuel_limit, memory_limit_pages, bounds, bytes };
+}

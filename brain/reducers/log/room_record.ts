@@ -1,0 +1,59 @@
+/**
+ * What is stored of a room with a reducer beside its log: its last snapshot, and whether it has to be looked at
+ * without anybody calling. In the bucket `ARQON_REDUCERS` under `[tenant, room]`. Pure.
+ */
+import { z } from "zod";
+import type { EventMark } from "./batch.ts";
+
+/** The bucket of the records. */
+export const REDUCERS_BUCKET = "ARQON_REDUCERS";
+/** The store of snapshots, programs and modules. */
+export const REDUCER_OBJECTS = "ARQON_REDUCER_OBJECTS";
+
+const whole = z.int().min(0);
+
+const Record = z.looseObject({
+  /** The snapshot's object; "": none yet, and the log is whole. */
+  snapshot: z.string(),
+  /** The one before it, which a backup that is under way may name; "": none. */
+  previous: z.string(),
+  /** The last entry in it. */
+  offset: whole,
+  /** The last event that was published then. */
+  published: z.object({ offset: whole, index: whole }),
+  /** The life of the tenant's log, and the position in it of the last message that the snapshot has. */
+  stream: z.string(),
+  position: whole,
+  /** Whether there may be entries behind the snapshot. */
+  is_behind: z.boolean(),
+  /** Since when there may be, Unix ms. */
+  behind_ms: whole,
+  /** When the first timer is due, Unix ms; null: there is none. */
+  next_ms: whole.nullable(),
+});
+
+/** What is stored of a room. */
+export interface RoomRecord {
+  readonly snapshot: string;
+  readonly previous: string;
+  readonly offset: number;
+  readonly published: EventMark;
+  readonly stream: string;
+  readonly position: number;
+  readonly is_behind: boolean;
+  readonly behind_ms: number;
+  readonly next_ms: number | null;
+}
+
+/** A record as bytes. */
+export const encodeRecord = (record: RoomRecord): Uint8Array =>
+  new TextEncoder().encode(JSON.stringify(record));
+
+/** The record of bytes; undefined for bytes that are none. */
+export function decodeRecord(bytes: Uint8Array): RoomRecord | undefined {
+  try {
+    return Record.parse(JSON.parse(new TextDecoder().decode(bytes)));
+  } catch {
+    return undefined;
+  }
+}

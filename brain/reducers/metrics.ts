@@ -1,0 +1,79 @@
+/** The metrics of rooms with reducers. Labels come from closed sets. */
+import { Counter, Gauge } from "../../shared/metrics/metrics.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+
+/** The metrics, by what they measure. */
+export interface ReducerMetrics {
+  /** `verdict`: applied, rejected, fault or repeated. */
+  readonly entries: Counter<"verdict">;
+  readonly events: Counter;
+  /** `outcome`: loaded or failed. */
+  readonly loads: Counter<"outcome">;
+  /** `outcome`: stored or failed. */
+  readonly snapshots: Counter<"outcome">;
+  readonly conflicts: Counter;
+  readonly refused: Counter;
+  readonly thread_ends: Counter;
+}
+
+/** What is asked when somebody looks. */
+export interface ReducerGauges {
+  readonly rooms: () => number;
+  readonly bytes: () => number;
+  readonly waiting: () => number;
+}
+
+/** Makes them. */
+export function createReducerMetrics(registry: Registry, gauges: ReducerGauges): ReducerMetrics {
+  const registers = [registry];
+  const gauge = (name: string, help: string, read: () => number) =>
+    new Gauge({
+      ...{ name, help, registers },
+      collect() {
+        this.set(read());
+      },
+    });
+  gauge("brain_reducer_rooms", "Rooms with reducers in this Brain's memory.", gauges.rooms);
+  gauge("brain_reducer_state_bytes", "Bytes of the states of those rooms.", gauges.bytes);
+  gauge("brain_reducer_waiting", "Calls that wait for their room's reducer.", gauges.waiting);
+  return {
+    entries: new Counter({
+      name: "brain_reducer_entries_total",
+      help: "Entries of logs of rooms with reducers that this Brain appended, by verdict.",
+      labelNames: ["verdict"],
+      registers,
+    }),
+    events: new Counter({
+      name: "brain_reducer_events_total",
+      help: "Events of reducers that this Brain published.",
+      registers,
+    }),
+    loads: new Counter({
+      name: "brain_reducer_loads_total",
+      help: "How often a room with a reducer was read from its snapshot and log, by outcome.",
+      labelNames: ["outcome"],
+      registers,
+    }),
+    snapshots: new Counter({
+      name: "brain_reducer_snapshots_total",
+      help: "Snapshots of rooms with reducers, by outcome.",
+      labelNames: ["outcome"],
+      registers,
+    }),
+    conflicts: new Counter({
+      name: "brain_reducer_conflicts_total",
+      help: "How often another Brain had written a room's log first; the room is read again.",
+      registers,
+    }),
+    refused: new Counter({
+      name: "brain_reducer_refused_total",
+      help: "Calls that were refused because of a limit of this Brain.",
+      registers,
+    }),
+    thread_ends: new Counter({
+      name: "brain_reducer_thread_ends_total",
+      help: "How often the thread that runs reducers died; another one has read its rooms again.",
+      registers,
+    }),
+  };
+}

@@ -1,0 +1,69 @@
+/**
+ * Which rooms have a reducer, by the classes of the configuration and of the tenants, as Shields see them; and
+ * the logs of their tenants. Writes nothing.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { decodeSettings, TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
+import { RoomClasses } from "../../shared/rooms/classes.ts";
+import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import type { KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
+
+/** What is needed of the Brain. */
+interface ReducedClassesOptions {
+  readonly config: Pick<Config, "rooms">;
+  readonly spine: Pick<Spine, "keyValue" | "log">;
+  readonly log: Logger;
+  readonly changes?: ConfigChanges | undefined;
+}
+
+/** The classes of rooms with reducers. */
+export class ReducedClasses {
+  readonly #spine: Pick<Spine, "log">;
+  readonly #classes: RoomClasses;
+  readonly #watch: KvWatch;
+
+  private constructor(spine: Pick<Spine, "log">, classes: RoomClasses, watch: KvWatch) {
+    this.#spine = spine;
+    this.#classes = classes;
+    this.#watch = watch;
+  }
+
+  /** Rejects with `spine-unavailable`. */
+  static async open(options: ReducedClassesOptions): Promise<ReducedClasses> {
+    const { config, spine, log, changes } = options;
+    const classes = new RoomClasses(config.rooms);
+    const bucket = await spine.keyValue(TENANTS_BUCKET, { leaves_stream: true });
+    const watch = bucket.watch([], (change) => take(classes, change, log));
+    await watch.ready;
+    changes?.follow(["rooms"], () => classes.setConfig(config.rooms));
+    return new ReducedClasses(spine, classes, watch);
+  }
+
+  /** The name of the room's reducer; undefined: it has none. */
+  reducerOf(tenant_id: string, room_id: string): string | undefined {
+    return this.#classes.of(tenant_id, room_id).reducer;
+  }
+
+  /** The tenant's log. Rejects with `log-unavailable` or `spine-unavailable`. */
+  async openLog(tenant_id: string): Promise<DurableLog> {
+    const retention = this.#classes.logRetentionOf(tenant_id);
+    if (retention === undefined) throw new ArqonError("log-unavailable", "no class is durable");
+    return await this.#spine.log(tenant_id, retention);
+  }
+
+  close(): void {
+    this.#watch.stop();
+  }
+}
+
+function take(classes: RoomClasses, change: KvChange, log: Logger): void {
+  const [tenant_id = ""] = change.type === "put" ? change.entry.key : change.key;
+  if (change.type !== "put") return classes.setTenant(tenant_id, []);
+  const decoded = decodeSettings(tenant_id, change.entry.value);
+  if ("settings" in decoded) return classes.setTenant(tenant_id, decoded.settings.rooms);
+  // What was in force stays, as on Shields.
+  log.error("a tenant's settings cannot be read", { tenant_id, problem: decoded.problem });
+}

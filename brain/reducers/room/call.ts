@@ -1,0 +1,48 @@
+/** A call of a room's reducer: what waits for its turn, and what its sender is told. Pure. */
+import { ArqonError } from "@arqon/proto";
+import type { Applied } from "../thread/protocol.ts";
+import { contentOf } from "./publishing.ts";
+
+/** What somebody asks a room for. */
+export interface RoomCall {
+  readonly command: string;
+  readonly data: Uint8Array;
+  /** The sender's own id of it; "": a repetition is a command of its own. */
+  readonly id: string;
+  readonly user_id: string;
+  readonly role: string;
+  readonly claims: Readonly<Record<string, string>>;
+}
+
+/** A call in the queue of its room. */
+export interface WaitingCall extends RoomCall {
+  /** Monotonic ms after which nobody waits for the answer any more. */
+  readonly deadline_ms: number;
+  /** Called once, with the result's JSON or the refusal. Must not throw. */
+  readonly answer: (outcome: string | ArqonError) => void;
+}
+
+/** The bytes that a reducer answers, as JSON: JSON as it is, another text as a string, else base64. */
+function answerText(bytes: Uint8Array): string {
+  if (bytes.length === 0) return "null";
+  const { type, text } = contentOf(bytes);
+  if (text === undefined) return JSON.stringify({ base64: bytes.toBase64() });
+  return type === "application/json" ? text.trim() : JSON.stringify(text);
+}
+
+/** What the sender of a call is told of what came of it. */
+export function answerTo(applied: Applied): string | ArqonError {
+  const { kind, code, reason, offset, repeats, detail } = applied;
+  switch (kind) {
+    case "applied": {
+      const repeated = repeats === undefined ? "" : `,"repeats":${repeats}`;
+      return `{"entry":${offset}${repeated},"answer":${answerText(applied.answer)}}`;
+    }
+    case "rejected":
+      return new ArqonError("call-rejected", reason, { code });
+    case "fault":
+      return new ArqonError("call-rejected", `${reason}${detail && `: ${detail}`}`, { code });
+    default:
+      return kind satisfies never;
+  }
+}

@@ -1,0 +1,57 @@
+/** What a Brain knows of a room with a reducer that it has read, and what reading and writing one needs. Data. */
+import type { Logger } from "../../../shared/logs/log.ts";
+import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
+import type { KeyValue, ObjectStore } from "../../../shared/spine/contract/spine.ts";
+import type { Random } from "../../../shared/ids.ts";
+import type { EventMark } from "../log/batch.ts";
+import type { RunnableProgram } from "../log/program.ts";
+import type { RoomRecord } from "../log/room_record.ts";
+import type { ReducerMetrics } from "../metrics.ts";
+import type { ReducerHost } from "../thread/host.ts";
+import type { RoomStanding } from "../thread/protocol.ts";
+
+/** Which room. */
+export interface ReducedPlace {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  /** The room with its log. */
+  readonly log_room_id: string;
+}
+
+/** What the rooms of a Brain share. */
+export interface RoomParts {
+  readonly records: KeyValue;
+  readonly objects: ObjectStore;
+  readonly host: ReducerHost;
+  /** Rejects as `Spine.log`. */
+  readonly openLog: (tenant_id: string) => Promise<DurableLog>;
+  /** A program by its id. Rejects with `log-unavailable` when it is not stored. */
+  readonly programById: (id: string) => Promise<RunnableProgram>;
+  readonly metrics: ReducerMetrics;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  readonly random: Random;
+}
+
+/** A room that was read. */
+export interface LoadedRoom {
+  readonly durable: DurableLog;
+  /** Its number in the thread. */
+  readonly handle: number;
+  standing: RoomStanding;
+  /** Undefined: nothing is stored of it yet. */
+  record: RoomRecord | undefined;
+  /** The record's revision. */
+  revision: number;
+  /** Position of the newest message of its log. */
+  position: number;
+  /** Position of the room's own newest message. */
+  tail: number;
+  /** The last event that was published, and what the log says of that. */
+  published: EventMark;
+  noted: EventMark;
+  /** Messages of its log, and entries, behind the snapshot. */
+  messages_behind: number;
+  entries_behind: number;
+}

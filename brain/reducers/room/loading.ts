@@ -1,0 +1,139 @@
+/**
+ * Reads a room with a reducer: its snapshot, then the log behind that, each entry by the program that it was
+ * applied by; publishes events that its owner of before had no time for. What it reads has to fit together, or
+ * the room is refused: a state that nobody was told of is worse than none.
+ */
+import { ArqonError, readEnvelope } from "@arqon/proto";
+import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
+import { type Batch, decodeBatch, isBehind, NO_EVENT } from "../log/batch.ts";
+import { decodeRecord, type RoomRecord } from "../log/room_record.ts";
+import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
+import { type DueEvent, dueEvents, publishedIn, publishEvents } from "./publishing.ts";
+
+const READ_MESSAGES = 512;
+const READ_BYTES = 4_194_304;
+/** Snapshots that may be replaced while they are looked for. */
+const SNAPSHOT_ATTEMPTS = 4;
+
+function unreadable(detail: string, cause?: unknown): ArqonError {
+  return new ArqonError("log-unavailable", detail, { cause });
+}
+
+/** The record of a room and the bytes of its snapshot. */
+async function readRecord({ tenant_id, room_id }: ReducedPlace, parts: RoomParts) {
+  for (let attempt = 0; attempt < SNAPSHOT_ATTEMPTS; attempt++) {
+    const stored = await parts.records.get([tenant_id, room_id]);
+    if (stored === undefined) return { record: undefined, revision: 0, snapshot: undefined };
+    const record = decodeRecord(stored.value);
+    if (record === undefined) throw unreadable(`the record of ${room_id} cannot be read`);
+    const { revision } = stored;
+    if (record.snapshot === "") return { record, revision, snapshot: undefined };
+    const snapshot = await parts.objects.get(record.snapshot);
+    if (snapshot !== undefined) return { record, revision, snapshot };
+  }
+  throw unreadable(`the snapshot of ${room_id} is gone`);
+}
+
+function batchOf({ payload, offset }: LogMessage): Batch {
+  try {
+    return decodeBatch(readEnvelope(payload).event?.data ?? new Uint8Array());
+  } catch (cause) {
+    throw unreadable(`message ${offset} of the room's log cannot be read`, cause);
+  }
+}
+
+/** Everything of the room's log behind a position. */
+async function readMessages(
+  durable: DurableLog,
+  log_room_id: string,
+  position: number,
+): Promise<{ readonly messages: readonly LogMessage[]; readonly newest: number }> {
+  const newest = (await durable.head(log_room_id)).last?.offset ?? 0;
+  const messages: LogMessage[] = [];
+  for (let after = position; after < newest;) {
+    const limits = { after, limit: READ_MESSAGES, max_bytes: READ_BYTES };
+    const page = await durable.read(log_room_id, limits);
+    messages.push(...page.messages);
+    const last = page.messages.at(-1)?.offset ?? 0;
+    if (last <= after) break;
+    after = last;
+  }
+  if (newest > position && (messages.at(-1)?.offset ?? 0) < newest) {
+    throw unreadable("its reading is behind its writing");
+  }
+  return { messages, newest };
+}
+
+/** The batches behind a snapshot; throws when some are missing. */
+function batchesBehind(messages: readonly LogMessage[], from: number): Batch[] {
+  const behind: Batch[] = [];
+  let offset = from;
+  for (const message of messages) {
+    const batch = batchOf(message);
+    const end = batch.after + batch.entries.length;
+    if (end < from || end === from && batch.entries.length > 0) continue;
+    if (batch.after !== offset) {
+      throw unreadable(`entries ${offset + 1} to ${batch.after} of the room's log are gone`);
+    }
+    behind.push(batch);
+    offset = end;
+  }
+  return behind;
+}
+
+/** Throws when entries that were there must have been removed by age. */
+function requireKept(record: RoomRecord | undefined, batches: readonly Batch[], kept_ms: number) {
+  if (record === undefined || !record.is_behind || batches.length > 0) return;
+  if (Date.now() - record.behind_ms < kept_ms) return;
+  throw unreadable(`entries behind ${record.offset} of the room's log may be too old to be kept`);
+}
+
+/** Applies the batches; gives the events that were not published. */
+async function replay(
+  loaded: LoadedRoom,
+  batches: readonly Batch[],
+  parts: RoomParts,
+): Promise<DueEvent[]> {
+  const due: DueEvent[] = [];
+  for (const { program: id, entries, chain } of batches) {
+    if (entries.length === 0) continue;
+    const program = await parts.programById(id);
+    const result = await parts.host.apply(loaded.handle, program, entries, false);
+    loaded.standing = result.standing;
+    if (result.standing.chain.toHex() !== chain.toHex()) {
+      const offset = entries.at(-1)!.offset;
+      throw unreadable(`entry ${offset} comes to something else than when it was written`);
+    }
+    due.push(...dueEvents(result.applied, loaded.published));
+  }
+  return due;
+}
+
+/** Reads a room. Rejects with `log-unavailable`, `spine-unavailable` or `brain-unavailable`. */
+export async function loadRoom(at: ReducedPlace, parts: RoomParts): Promise<LoadedRoom> {
+  const durable = await parts.openLog(at.tenant_id);
+  const { record, revision, snapshot } = await readRecord(at, parts);
+  const is_known = record !== undefined && record.stream === durable.stream;
+  const from = is_known ? record.position : 0;
+  const { messages, newest } = await readMessages(durable, at.log_room_id, from);
+  const batches = batchesBehind(messages, record?.offset ?? 0);
+  const { history_ttl_seconds } = await durable.status();
+  requireKept(record, batches, history_ttl_seconds * 1_000);
+  let noted = record?.published ?? NO_EVENT;
+  for (const { published } of batches) if (isBehind(published, noted)) noted = published;
+  const { tail, published } = await publishedIn(durable, at.room_id, noted);
+  const { handle, standing } = await parts.host.open(at.room_id, snapshot);
+  const loaded: LoadedRoom = {
+    ...{ durable, handle, standing, record, revision, tail, published, noted },
+    position: newest,
+    messages_behind: batches.length,
+    entries_behind: batches.reduce((sum, { entries }) => sum + entries.length, 0),
+  };
+  try {
+    await publishEvents(loaded, at, await replay(loaded, batches, parts), parts);
+  } catch (error) {
+    parts.host.close(handle);
+    throw error;
+  }
+  return loaded;
+}

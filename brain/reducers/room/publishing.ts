@@ -1,0 +1,117 @@
+/**
+ * Publishes the events of a room's entries, each once and in their order, whoever did so before: each is stored
+ * behind the message that is known to be the room's last, with a header that says which event it is. Who is too
+ * late is told so by the log, and looks how far the other one came.
+ */
+import { systemEnvelope } from "../../../shared/records/system_envelope.ts";
+import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
+import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
+import type { RoomEvent } from "../state/entry.ts";
+import type { Applied } from "../thread/protocol.ts";
+import { type EventMark, isBehind } from "../log/batch.ts";
+import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
+
+/** Spine header of an event: the entry and which of its events, `12.1`. No client can write one. */
+const EVENT_HEADER = "x-arqon-entry";
+/** Messages that are read back at a time, and their bytes. */
+const READ_MESSAGES = 64;
+const READ_BYTES = 1_048_576;
+/** How often another one may have been faster before it is given up. */
+const ATTEMPTS = 64;
+
+/** An event that is to be published. */
+export interface DueEvent extends EventMark {
+  readonly event: RoomEvent;
+  /** The room's time at its entry. */
+  readonly time_ms: number;
+}
+
+const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** What the bytes that a reducer gives are: JSON, another text, or neither. */
+export function contentOf(data: Uint8Array): { readonly type: string; readonly text?: string } {
+  let text: string;
+  try {
+    text = strict.decode(data);
+  } catch {
+    return { type: "application/octet-stream" };
+  }
+  try {
+    JSON.parse(text);
+    return { type: "application/json", text };
+  } catch {
+    return { type: "text/plain", text };
+  }
+}
+
+/** The events of what was applied, those behind `published`. */
+export function dueEvents(applied: readonly Applied[], published: EventMark): DueEvent[] {
+  return applied.flatMap(({ offset, time_ms, events }) =>
+    events.map((event, at) => ({ offset, index: at + 1, event, time_ms }))
+  ).filter((due) => isBehind(due, published));
+}
+
+function markOf(header: string | undefined): EventMark | undefined {
+  const [, offset, index] = /^(\d{1,16})\.(\d{1,8})$/.exec(header ?? "") ?? [];
+  return offset === undefined ? undefined : { offset: Number(offset), index: Number(index) };
+}
+
+/** The room's newest message, and the last event among its messages; `known` when none is newer. */
+export async function publishedIn(
+  durable: DurableLog,
+  room_id: string,
+  known: EventMark,
+): Promise<{ readonly tail: number; readonly published: EventMark }> {
+  const { last } = await durable.head(room_id);
+  if (last === undefined) return { tail: 0, published: known };
+  let found = markOf(last.headers[EVENT_HEADER]);
+  for (let before = last.offset; found === undefined;) {
+    const limits = { before, limit: READ_MESSAGES, max_bytes: READ_BYTES };
+    const { messages, more } = await durable.readBack(room_id, limits);
+    for (const { headers } of messages) found = markOf(headers[EVENT_HEADER]) ?? found;
+    const [oldest] = messages;
+    if (!more || oldest === undefined) break;
+    before = oldest.offset;
+  }
+  const published = found !== undefined && isBehind(found, known) ? found : known;
+  return { tail: last.offset, published };
+}
+
+function envelopeOf(
+  { tenant_id, room_id }: ReducedPlace,
+  { event: { type, data, to }, offset, index, time_ms }: DueEvent,
+  { random }: RoomParts,
+): Uint8Array {
+  return systemEnvelope({ now: () => time_ms, random }, {
+    ...{ tenant_id, room_id, message_id: `${offset}.${index}` },
+    headers: to === "" ? {} : { "x-to": to },
+    event: { type, data, content_type: contentOf(data).type },
+  });
+}
+
+/** Publishes what is behind the last event that is known to be there. Rejects as the log does. */
+export async function publishEvents(
+  loaded: LoadedRoom,
+  at: ReducedPlace,
+  due: readonly DueEvent[],
+  parts: RoomParts,
+): Promise<void> {
+  const { durable } = loaded;
+  for (const one of due) {
+    const payload = envelopeOf(at, one, parts);
+    const { offset, index } = one;
+    const headers = { [EVENT_HEADER]: `${offset}.${index}` };
+    for (let attempt = 1; isBehind(one, loaded.published); attempt++) {
+      try {
+        const options = { headers, expected_last: loaded.tail };
+        const appended = await durable.append(at.room_id, payload, options);
+        loaded.tail = appended.offset;
+        loaded.published = { offset, index };
+        parts.metrics.events.inc();
+      } catch (error) {
+        if (!isConflict(error) || attempt === ATTEMPTS) throw error;
+        Object.assign(loaded, await publishedIn(durable, at.room_id, loaded.published));
+      }
+    }
+  }
+}

@@ -1,0 +1,334 @@
+/**
+ * One room with a reducer at its owner: calls and timers become entries, which are applied, then appended, then
+ * answered, then published. What was applied and could not be appended never was: the room is read again. Which
+ * rooms there are is `service.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
+import { ENTRY_BYTES, isBehind } from "../log/batch.ts";
+import type { RunnableProgram } from "../log/program.ts";
+import type { LogEntry } from "../state/entry.ts";
+import type { Applied } from "../thread/protocol.ts";
+import { answerTo, type WaitingCall } from "./call.ts";
+import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
+import { loadRoom } from "./loading.ts";
+import { dueEvents, publishEvents } from "./publishing.ts";
+import { appendEntries, storeSnapshot } from "./storing.ts";
+
+/** Entries of one message of the log, and about its bytes; one entry may be larger. */
+const BATCH_ENTRIES = 256;
+const BATCH_BYTES = 262_144;
+const SEED_BYTES = 16;
+/** How often another Brain may have written first before calls are refused. */
+const ATTEMPTS = 16;
+const CONTENDED_RETRY_MS = 250;
+/** After what failed, nothing is read again for so long, in ms; each time twice as long. */
+const PAUSE_MS = 100;
+const PAUSE_MAX_MS = 5_000;
+/** How long nothing happens before the log is told which events are published, in ms. */
+const NOTE_MS = 1_000;
+/** Messages behind the snapshot without which nothing more is taken: fewer than the log keeps. */
+const BEHIND_MAX = 8_000;
+/** Timers of JavaScript are no longer. */
+const TIMEOUT_MAX_MS = 2_000_000_000;
+
+/** What one room needs beside what all share. */
+export interface ReducedRoomOptions {
+  readonly parts: RoomParts;
+  readonly program: () => RunnableProgram;
+  readonly snapshot_entries: () => number;
+  readonly pending_commands: number;
+  readonly command_timeout_ms: number;
+  readonly idle_ms: number;
+  readonly owns: () => boolean;
+  /** Ms that only grow. */
+  readonly monotonic_ms: () => number;
+}
+
+/** Entries that are to be applied, and the calls that they come from. */
+interface Taken {
+  readonly entries: readonly LogEntry[];
+  readonly calls: readonly WaitingCall[];
+}
+
+/** A room at its owner. */
+export class ReducedRoom {
+  readonly at: ReducedPlace;
+  readonly #options: ReducedRoomOptions;
+  #waiting: WaitingCall[] = [];
+  #loaded: LoadedRoom | undefined;
+  #running: Promise<void> | undefined;
+  #alarm: ReturnType<typeof setTimeout> | undefined;
+  /** Monotonic ms of the last call or timer; and before which nothing is read again. */
+  #used_ms: number;
+  #not_before_ms = 0;
+  #pause_ms = PAUSE_MS;
+  #lost = 0;
+  #is_closed = false;
+
+  constructor(at: ReducedPlace, options: ReducedRoomOptions) {
+    this.at = at;
+    this.#options = options;
+    this.#used_ms = options.monotonic_ms();
+  }
+
+  /** Calls that wait. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  /** Bytes of its state; 0 when it is not read. */
+  get bytes(): number {
+    return this.#loaded?.standing.bytes ?? 0;
+  }
+
+  /** Whether nothing is under way. */
+  get is_idle(): boolean {
+    return this.#running === undefined && this.#waiting.length === 0;
+  }
+
+  /** Whether it is read. */
+  get is_loaded(): boolean {
+    return this.#loaded !== undefined;
+  }
+
+  /** Takes a call; it is answered in any case. */
+  call(call: WaitingCall): void {
+    const { pending_commands, parts: { metrics } } = this.#options;
+    if (this.#is_closed) return call.answer(new ArqonError("brain-unavailable"));
+    if (this.#waiting.length >= pending_commands) {
+      metrics.refused.inc();
+      const detail = `${pending_commands} calls of this room wait`;
+      return call.answer(new ArqonError("too-many-pending", detail));
+    }
+    this.#waiting.push(call);
+    this.#used_ms = this.#options.monotonic_ms();
+    this.wake();
+  }
+
+  /** Does what there is to do: calls, timers, events that an owner of before has left. */
+  wake(): void {
+    if (this.#is_closed || this.#running !== undefined) return;
+    clearTimeout(this.#alarm);
+    const pause_ms = this.#not_before_ms - this.#options.monotonic_ms();
+    if (pause_ms > 0) return this.#wakeIn(pause_ms);
+    this.#running = this.#work().catch((error) => this.#failed(error)).then(() => {
+      this.#running = undefined;
+      this.#rest();
+    });
+  }
+
+  /** Stores the room and lets it go; resolves when nothing of it is under way. Takes no more calls. */
+  async close(): Promise<void> {
+    this.#is_closed = true;
+    clearTimeout(this.#alarm);
+    await this.#running;
+    this.#refuse(new ArqonError("brain-unavailable"));
+    const loaded = this.#loaded;
+    if (loaded === undefined) return;
+    try {
+      // Another owner has read it by now, and would have to read it again.
+      if (loaded.record?.is_behind && this.#options.owns()) await this.#store(loaded);
+    } catch (error) {
+      if (!isConflict(error)) this.#warn("a room was not stored when it was let go", error);
+    }
+    this.#drop();
+  }
+
+  #wakeIn(wait_ms: number): void {
+    clearTimeout(this.#alarm);
+    this.#alarm = setTimeout(() => this.wake(), Math.min(wait_ms, TIMEOUT_MAX_MS));
+  }
+
+  #warn(text: string, error: unknown): void {
+    const { tenant_id, room_id: room } = this.at;
+    this.#options.parts.log.warn(text, { tenant_id, room, error });
+  }
+
+  /** When it has to be looked at next. */
+  #rest(): void {
+    if (this.#is_closed) return;
+    if (this.#waiting.length > 0) return this.wake();
+    const loaded = this.#loaded;
+    if (loaded === undefined) return;
+    const { standing: { next }, published, noted } = loaded;
+    const due_ms = next === undefined ? Infinity : next.at_ms - this.#options.parts.now();
+    const note_ms = isBehind(published, noted) ? NOTE_MS : Infinity;
+    const wait_ms = Math.max(1, Math.min(due_ms, note_ms));
+    if (wait_ms < Infinity) this.#wakeIn(wait_ms);
+  }
+
+  /** Whether nobody has called for long, and no timer is due soon. */
+  get is_forgotten(): boolean {
+    const { idle_ms, monotonic_ms, parts: { now } } = this.#options;
+    const next_ms = this.#loaded?.standing.next?.at_ms ?? Infinity;
+    return this.is_idle && monotonic_ms() - this.#used_ms >= idle_ms && next_ms - now() >= idle_ms;
+  }
+
+  async #work(): Promise<void> {
+    const { parts: { metrics }, owns } = this.#options;
+    if (this.#loaded === undefined) {
+      this.#loaded = await loadRoom(this.at, this.#options.parts);
+      metrics.loads.inc({ outcome: "loaded" });
+    }
+    while (this.#loaded !== undefined && !this.#is_closed) {
+      const taken = this.#take(this.#loaded);
+      if (taken === undefined) break;
+      await this.#step(this.#loaded, taken);
+    }
+    const loaded = this.#loaded;
+    if (loaded === undefined || this.#is_closed || this.#waiting.length > 0 || !owns()) return;
+    const quiet_ms = this.#options.monotonic_ms() - this.#used_ms;
+    if (quiet_ms >= NOTE_MS && isBehind(loaded.published, loaded.noted)) {
+      await this.#append(loaded, [], loaded.standing);
+    }
+  }
+
+  /** What comes next: a timer whose time has come, else calls; undefined: nothing. */
+  #take({ standing }: LoadedRoom): Taken | undefined {
+    const { parts: { now, random }, monotonic_ms, command_timeout_ms, owns } = this.#options;
+    // Time never goes back inside of a room.
+    const time_ms = Math.max(standing.time_ms, Math.trunc(now()));
+    const placed = (at: number) => ({
+      ...{ offset: standing.offset + at, time_ms, seed: random(SEED_BYTES).slice() },
+    });
+    const { next } = standing;
+    if (next !== undefined && next.at_ms <= time_ms && owns()) {
+      this.#used_ms = monotonic_ms();
+      return { entries: [{ kind: "timer", ...placed(1), key: next.key }], calls: [] };
+    }
+    const at_ms = monotonic_ms();
+    const late = this.#waiting.filter(({ deadline_ms }) => deadline_ms <= at_ms);
+    if (late.length > 0) {
+      this.#waiting = this.#waiting.filter(({ deadline_ms }) => deadline_ms > at_ms);
+      const timeout = new ArqonError("command-timeout", String(command_timeout_ms));
+      for (const { answer } of late) answer(timeout);
+    }
+    const calls: WaitingCall[] = [];
+    let bytes = 0;
+    for (const call of this.#waiting) {
+      bytes += ENTRY_BYTES + call.command.length + call.data.length + call.id.length;
+      bytes += JSON.stringify(call.claims).length;
+      if (calls.length > 0 && (calls.length === BATCH_ENTRIES || bytes > BATCH_BYTES)) break;
+      calls.push(call);
+    }
+    if (calls.length === 0) return undefined;
+    const entries = calls.map((
+      { deadline_ms: _late, answer: _answer, ...asked },
+      at,
+    ): LogEntry => ({
+      ...{ kind: "command", ...placed(at + 1), ...asked },
+    }));
+    return { entries, calls };
+  }
+
+  async #step(loaded: LoadedRoom, { entries, calls }: Taken): Promise<void> {
+    const { parts, program } = this.#options;
+    await this.#requireStored(loaded);
+    const { applied, standing } = await parts.host.apply(
+      ...[loaded.handle, program(), entries, true] as const,
+    );
+    try {
+      await this.#append(loaded, entries.slice(0, applied.length), standing);
+    } catch (error) {
+      if (!isConflict(error)) throw error;
+      return this.#overtaken();
+    }
+    this.#lost = 0;
+    this.#pause_ms = PAUSE_MS;
+    // They are the first that wait: whoever came meanwhile stands behind them.
+    this.#waiting.splice(0, Math.min(calls.length, applied.length));
+    for (const [at, one] of applied.entries()) this.#tell(one, calls[at]);
+    await publishEvents(loaded, this.at, dueEvents(applied, loaded.published), parts);
+    const { messages_behind, entries_behind } = loaded;
+    const every = this.#options.snapshot_entries();
+    if (entries_behind >= every || messages_behind >= every) await this.#tryStore(loaded);
+  }
+
+  async #append(
+    loaded: LoadedRoom,
+    entries: readonly LogEntry[],
+    standing: LoadedRoom["standing"],
+  ): Promise<void> {
+    const { parts, program } = this.#options;
+    await appendEntries(loaded, this.at, entries, { program: program().id, standing }, parts);
+  }
+
+  #tell(applied: Applied, call: WaitingCall | undefined): void {
+    const { parts: { metrics, log } } = this.#options;
+    const { tenant_id, room_id: room } = this.at;
+    const verdict = applied.repeats === undefined ? applied.kind : "repeated";
+    metrics.entries.inc({ verdict });
+    for (const { level, message } of applied.logs) {
+      const write = [log.debug, log.info, log.warn, log.error][level] ?? log.info;
+      write.call(log, "a reducer says", { tenant_id, room, message });
+    }
+    if (applied.kind === "fault" && applied.repeats === undefined) {
+      const { offset, detail, reason } = applied;
+      log.warn("a reducer failed", { tenant_id, room, entry: offset, reason, detail });
+    }
+    call?.answer(answerTo(applied));
+  }
+
+  /** Another Brain has written first: nothing was stored, so the calls are still to be answered. */
+  #overtaken(): Promise<void> | undefined {
+    const { parts: { metrics }, owns } = this.#options;
+    metrics.conflicts.inc();
+    this.#drop();
+    if (!owns()) throw new ArqonError("brain-unavailable");
+    if (++this.#lost < ATTEMPTS) return undefined;
+    const detail = `another Brain wrote this room's log first, ${ATTEMPTS} times`;
+    throw new ArqonError("too-many-pending", detail, { retry_after_ms: CONTENDED_RETRY_MS });
+  }
+
+  /** A log that nobody has a snapshot of must not outgrow what is kept of it. */
+  async #requireStored(loaded: LoadedRoom): Promise<void> {
+    if (loaded.messages_behind >= BEHIND_MAX) await this.#store(loaded);
+  }
+
+  async #tryStore(loaded: LoadedRoom): Promise<void> {
+    try {
+      await this.#store(loaded);
+    } catch (error) {
+      if (isConflict(error)) throw error;
+      this.#warn("a room's snapshot was not stored; its log is read from further back", error);
+    }
+  }
+
+  async #store(loaded: LoadedRoom): Promise<void> {
+    const { parts } = this.#options;
+    try {
+      await storeSnapshot(loaded, this.at, parts);
+      parts.metrics.snapshots.inc({ outcome: "stored" });
+    } catch (error) {
+      parts.metrics.snapshots.inc({ outcome: "failed" });
+      throw error;
+    }
+  }
+
+  #drop(): void {
+    if (this.#loaded !== undefined) this.#options.parts.host.close(this.#loaded.handle);
+    this.#loaded = undefined;
+  }
+
+  #refuse(refusal: ArqonError): void {
+    for (const { answer } of this.#waiting.splice(0)) answer(refusal);
+  }
+
+  /** Whether what was under way is stored is found by reading the room again. */
+  #failed(error: unknown): void {
+    const { parts, monotonic_ms, owns } = this.#options;
+    if (this.#loaded === undefined) parts.metrics.loads.inc({ outcome: "failed" });
+    this.#drop();
+    this.#lost = 0;
+    const known = error instanceof ArqonError ? error : undefined;
+    if (isConflict(error)) parts.metrics.conflicts.inc();
+    else this.#warn("a room's reducer could not go on", error);
+    this.#not_before_ms = monotonic_ms() + this.#pause_ms;
+    this.#pause_ms = Math.min(PAUSE_MAX_MS, this.#pause_ms * 2);
+    // Calls that still wait were not stored: once the room is read again they have their turn.
+    if (isConflict(error) && owns()) return;
+    if (isConflict(error)) return this.#refuse(new ArqonError("brain-unavailable"));
+    this.#refuse(known ?? new ArqonError("internal", "", { cause: error }));
+  }
+}

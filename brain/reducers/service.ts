@@ -1,0 +1,323 @@
+/**
+ * The rooms with reducers of a Brain: which classes have one, which rooms are read, whose turn it is to run the
+ * timers of a room that nobody calls. How one room runs is `room/reduced_room.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import { REDUCED_UNITS_MAX, reducerRoomOf } from "../../shared/rooms/reducer_room.ts";
+import type { KeyValue, KvChange, ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
+import type { ClusterView } from "../cluster_view.ts";
+import { loadProgram, programOf, type RunnableProgram, storeProgram } from "./log/program.ts";
+import { decodeRecord, REDUCER_OBJECTS, REDUCERS_BUCKET } from "./log/room_record.ts";
+import type { RoomRecord } from "./log/room_record.ts";
+import { createReducerMetrics } from "./metrics.ts";
+import type { ReducerMetrics } from "./metrics.ts";
+import type { WaitingCall } from "./room/call.ts";
+import type { RoomParts } from "./room/loaded_room.ts";
+import { ReducedRoom } from "./room/reduced_room.ts";
+import { ReducedClasses } from "./reduced_classes.ts";
+import { ReducerHost } from "./thread/host.ts";
+
+/** How often rooms are looked at that nobody calls, in ms. */
+const SWEEP_MS = 500;
+/** Rooms that are read at a time because of such a look. */
+const SWEEP_ROOMS = 64;
+const RANDOM_BYTES_MAX = 65_536;
+
+/** What rooms with reducers need of their Brain. */
+export interface ReducerServiceOptions {
+  readonly config: Pick<Config, "brain" | "limits" | "rooms" | "reducers">;
+  readonly spine: Spine;
+  readonly view: ClusterView;
+  readonly registry: Registry;
+  readonly log: Logger;
+  /** Reads a file of the configuration; throws when it cannot. */
+  readonly readFile: (path: string) => Uint8Array;
+  /** Tells of another configuration; absent: it stays as it is. */
+  readonly changes?: ConfigChanges | undefined;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Ms that only grow. */
+  readonly monotonic_ms: () => number;
+}
+
+interface Place {
+  readonly tenant_id: string;
+  readonly room_id: string;
+}
+
+/** The rooms with reducers of a running Brain. */
+export interface ReducerService {
+  /** Takes a call; it is answered in any case. */
+  call(at: Place, call: WaitingCall): void;
+  /** Stores every room, then does nothing more. Idempotent. */
+  drain(): Promise<void>;
+}
+
+const keyOf = ({ tenant_id, room_id }: Place) => `${tenant_id}/${room_id}`;
+
+const noReducer = (detail: string) => new ArqonError("invalid-command", `room.call: ${detail}`);
+
+/** A reducer of the configuration. */
+interface Named {
+  readonly program: RunnableProgram;
+  readonly snapshot_entries: number;
+}
+
+function randomBytes(size_bytes: number): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(Math.min(size_bytes, RANDOM_BYTES_MAX)));
+}
+
+class Reducers implements ReducerService {
+  readonly #options: ReducerServiceOptions;
+  readonly #classes: ReducedClasses;
+  readonly #named: ReadonlyMap<string, Named>;
+  readonly #programs: Map<string, RunnableProgram>;
+  readonly #parts: RoomParts;
+  readonly #metrics: ReducerMetrics;
+  /** Those in memory; the one that was called longest ago first. */
+  readonly #rooms = new Map<string, ReducedRoom>();
+  readonly #closing = new Map<string, Promise<void>>();
+  /** What is stored of every room of every tenant. */
+  readonly #records = new Map<string, Place & { readonly record: RoomRecord }>();
+  readonly #stops: (() => void)[] = [];
+  #sweep: ReturnType<typeof setInterval> | undefined;
+  #drained: Promise<void> | undefined;
+
+  constructor(
+    options: ReducerServiceOptions,
+    classes: ReducedClasses,
+    named: ReadonlyMap<string, Named>,
+    stores: { readonly records: KeyValue; readonly objects: ObjectStore; host: ReducerHost },
+  ) {
+    const { registry, log, now, view } = options;
+    this.#options = options;
+    this.#classes = classes;
+    this.#named = named;
+    this.#programs = new Map([...named.values()].map(({ program }) => [program.id, program]));
+    const sum = (of: (room: ReducedRoom) => number) =>
+      this.#rooms.values().reduce((all, room) => all + of(room), 0);
+    this.#metrics = createReducerMetrics(registry, {
+      rooms: () => this.#rooms.size,
+      bytes: () => sum(({ bytes }) => bytes),
+      waiting: () => sum(({ waiting }) => waiting),
+    });
+    this.#parts = {
+      ...stores,
+      ...{ log, now, random: randomBytes, metrics: this.#metrics },
+      openLog: (tenant_id) => classes.openLog(tenant_id),
+      programById: (id) => this.#programById(id),
+    };
+    const watch = stores.records.watch([], (change) => this.#hear(change));
+    watch.ready.catch((error) => log.error("rooms with reducers are not known", { error }));
+    this.#stops.push(() => watch.stop(), view.onOwnership(() => this.#look()));
+    this.#sweep = setInterval(() => this.#look(), SWEEP_MS);
+  }
+
+  /** The thread has died: what it knew is read again when it is needed. */
+  onThreadEnd(detail: string): void {
+    this.#metrics.thread_ends.inc();
+    this.#options.log.error("the thread that runs reducers has died", { detail });
+  }
+
+  call(at: Place, call: WaitingCall): void {
+    const { log } = this.#options;
+    this.#roomOf(at).then((room) => room.call(call), (error) => {
+      if (error instanceof ArqonError) return call.answer(error);
+      log.error("a call failed", { tenant_id: at.tenant_id, room: at.room_id, error });
+      call.answer(new ArqonError("internal", "", { cause: error }));
+    });
+  }
+
+  drain(): Promise<void> {
+    return this.#drained ??= this.#end();
+  }
+
+  async #end(): Promise<void> {
+    clearInterval(this.#sweep);
+    for (const stop of this.#stops.splice(0)) stop();
+    this.#classes.close();
+    await Promise.all([...this.#rooms.values()].map((room) => this.#close(room)));
+    await Promise.all(this.#closing.values());
+    this.#parts.host.end();
+  }
+
+  async #programById(id: string): Promise<RunnableProgram> {
+    const known = this.#programs.get(id) ?? await loadProgram(this.#parts.objects, id);
+    this.#programs.set(id, known);
+    return known;
+  }
+
+  #hear(change: KvChange): void {
+    const [tenant_id = "", room_id = ""] = change.type === "put" ? change.entry.key : change.key;
+    const at = { tenant_id, room_id };
+    const record = change.type === "put" ? decodeRecord(change.entry.value) : undefined;
+    if (record === undefined) this.#records.delete(keyOf(at));
+    else this.#records.set(keyOf(at), { ...at, record });
+  }
+
+  #owns({ tenant_id, room_id }: Place): boolean {
+    const { view } = this.#options;
+    return view.ownerOf(tenant_id, room_id) === view.brain_id;
+  }
+
+  /** The room, with a place in memory. Rejects with the refusal of the call. */
+  async #roomOf(at: Place): Promise<ReducedRoom> {
+    const key = keyOf(at);
+    for (;;) {
+      if (this.#drained !== undefined) throw new ArqonError("brain-unavailable");
+      const closing = this.#closing.get(key);
+      if (closing !== undefined) {
+        await closing;
+        continue;
+      }
+      const known = this.#rooms.get(key);
+      if (known === undefined) {
+        const made = this.#make(at);
+        if (await this.#hasPlace()) {
+          if (this.#rooms.has(key) || this.#closing.has(key)) continue;
+          this.#rooms.set(key, made);
+          return made;
+        }
+        continue;
+      }
+      this.#rooms.delete(key);
+      this.#rooms.set(key, known);
+      return known;
+    }
+  }
+
+  /** True: there is a place. False: one was made, and everything may be another by now. */
+  async #hasPlace(): Promise<boolean> {
+    const { reducer_rooms, reducer_bytes } = this.#options.config.brain;
+    const bytes = this.#rooms.values().reduce((sum, room) => sum + room.bytes, 0);
+    if (this.#rooms.size < reducer_rooms && bytes < reducer_bytes) return true;
+    const idle = this.#rooms.values().find(({ is_idle }) => is_idle);
+    if (idle === undefined) {
+      this.#metrics.refused.inc();
+      const detail = `${reducer_rooms} rooms or ${reducer_bytes} bytes of rooms with reducers`;
+      throw new ArqonError("too-many-pending", detail, { retry_after_ms: 1_000 });
+    }
+    await this.#close(idle);
+    return false;
+  }
+
+  /** Throws `invalid-command` for a room that has none, and `room-limit`. */
+  #make(at: Place): ReducedRoom {
+    const { tenant_id, room_id } = at;
+    const { config: { brain, limits }, monotonic_ms } = this.#options;
+    const name = this.#classes.reducerOf(tenant_id, room_id);
+    if (name === undefined) throw noReducer(`${room_id} has no reducer`);
+    const log_room_id = reducerRoomOf(room_id);
+    if (log_room_id === undefined) {
+      const detail = `${room_id} is longer than ${REDUCED_UNITS_MAX} characters`;
+      throw noReducer(detail);
+    }
+    const named = this.#named.get(name);
+    if (named === undefined) throw noReducer(`${room_id}: the reducer ${name} is unknown`);
+    this.#requireFew(at);
+    return new ReducedRoom({ ...at, log_room_id }, {
+      parts: this.#parts,
+      program: () => named.program,
+      snapshot_entries: () => named.snapshot_entries,
+      ...{ pending_commands: brain.pending_commands, idle_ms: brain.reducer_idle_ms },
+      command_timeout_ms: limits.command_timeout_ms,
+      owns: () => this.#owns(at),
+      monotonic_ms,
+    });
+  }
+
+  #requireFew(at: Place): void {
+    if (this.#records.has(keyOf(at))) return;
+    const { rooms_per_tenant } = this.#options.config.brain;
+    if (this.#records.size < rooms_per_tenant) return;
+    const own = this.#records.values().reduce(
+      (sum, { tenant_id }) => tenant_id === at.tenant_id ? sum + 1 : sum,
+      0,
+    );
+    if (own >= rooms_per_tenant) throw new ArqonError("room-limit", String(rooms_per_tenant));
+  }
+
+  #close(room: ReducedRoom): Promise<void> {
+    const key = keyOf(room.at);
+    const known = this.#closing.get(key);
+    if (known !== undefined) return known;
+    this.#rooms.delete(key);
+    const closing = room.close().finally(() => this.#closing.delete(key));
+    this.#closing.set(key, closing);
+    return closing;
+  }
+
+  /** Lets rooms go that are another's or forgotten; reads those whose timers or entries wait for somebody. */
+  #look(): void {
+    const { view, now } = this.#options;
+    for (const room of [...this.#rooms.values()]) {
+      const is_done = room.is_forgotten || room.is_idle && !this.#owns(room.at);
+      if (is_done) void this.#close(room);
+    }
+    if (!view.serving) return;
+    let left = SWEEP_ROOMS;
+    const now_ms = now();
+    for (const [key, { record, ...at }] of this.#records) {
+      const is_due = record.is_behind || record.next_ms !== null && record.next_ms <= now_ms;
+      if (!is_due || this.#closing.has(key) || !this.#owns(at)) continue;
+      if (this.#rooms.get(key)?.is_loaded) continue;
+      this.#roomOf(at).then((room) => room.wake(), () => {
+        // It has no reducer any more, or there is no place now: it is looked at again.
+      });
+      if (--left === 0) return;
+    }
+  }
+}
+
+/** Without a reducer in the configuration nothing is opened. */
+const NONE: ReducerService = {
+  call: ({ room_id }, { answer }) => answer(noReducer(`${room_id} has no reducer`)),
+  drain: () => Promise.resolve(),
+};
+
+/** The programs of the configuration, stored where every Brain finds them. */
+async function namePrograms(
+  { config: { reducers }, spine, readFile }: ReducerServiceOptions,
+  objects: ObjectStore,
+  host: ReducerHost,
+): Promise<Map<string, Named>> {
+  const named = new Map<string, Named>();
+  for (const entry of reducers) {
+    const program = programOf(entry, readFile(entry.file), spine.payload_bytes_max);
+    try {
+      await host.check(program);
+    } catch (error) {
+      const why = (error as Error).cause instanceof Error ? (error as Error).cause : error;
+      const detail = `[[reducers]] ${entry.name}: ${entry.file}: ${(why as Error).message}`;
+      throw new Error(detail, { cause: error });
+    }
+    await storeProgram(objects, program);
+    named.set(entry.name, { program, snapshot_entries: entry.snapshot_entries });
+  }
+  return named;
+}
+
+/**
+ * Starts rooms with reducers. Rejects with `spine-unavailable` when a bucket cannot be opened, and with what is
+ * wrong with a module of the configuration.
+ */
+export async function startReducers(options: ReducerServiceOptions): Promise<ReducerService> {
+  const { spine, config } = options;
+  if (config.reducers.length === 0) return NONE;
+  let service: Reducers | undefined;
+  const host = new ReducerHost((detail) => service?.onThreadEnd(detail));
+  try {
+    const records = await spine.keyValue(REDUCERS_BUCKET);
+    const objects = await spine.objects(REDUCER_OBJECTS);
+    const named = await namePrograms(options, objects, host);
+    const classes = await ReducedClasses.open(options);
+    return service = new Reducers(options, classes, named, { records, objects, host });
+  } catch (error) {
+    host.end();
+    throw error;
+  }
+}

@@ -1,0 +1,133 @@
+/** Rooms with reducers on both engines: calls, events, what reducers may not do, who takes over. */
+import assert from "node:assert/strict";
+import { until } from "../../shared/testing/until.ts";
+import { moduleOf } from "./testing/guest_text.ts";
+import { HOSTILE } from "./testing/hostile_reducers.ts";
+import {
+  applied,
+  call,
+  ENGINES,
+  entriesOf,
+  eventsOf,
+  eventsWhen,
+  metric,
+} from "./testing/reducer_world.ts";
+
+const built = (name: string) =>
+  Deno.readFileSync(new URL(`../../policies/build/reducers/${name}.wasm`, import.meta.url));
+const counter = built("counter");
+
+for (const [engine, open] of Object.entries(ENGINES)) {
+  Deno.test(`${engine}: calls are applied in one order, and their events stand in the room`, async () => {
+    await using world = await open({ modules: { counter } });
+    const brain = await world.start("a");
+    const all = await Promise.all(
+      Array.from(
+        { length: 300 },
+        (_, at) =>
+          applied(brain, "counter", "add", { data: "2", user: `u${at % 7}`, id: `c${at}` }),
+      ),
+    );
+    assert.deepEqual(all.map(({ entry }) => entry), Array.from(all, (_, at) => at + 1));
+    assert.equal(all.at(-1)?.answer, 600);
+    const again = await applied(brain, "counter", "add", { data: "2", user: "u0", id: "c0" });
+    assert.deepEqual(again, { entry: 301, repeats: 1, answer: 2 });
+    const refused = await call(brain, "counter", "reset");
+    assert.equal(refused, "403 call-rejected: Call rejected: only an admin resets");
+    const unknown = await call(brain, "counter", "nothing");
+    assert.match(String(unknown), /^404 call-rejected/);
+    const events = await eventsWhen(brain, "counter", 300);
+    assert.deepEqual(events.map(({ data }) => data), all.map((_, at) => String(2 * (at + 1))));
+    assert.deepEqual(events.map(({ message_id }) => message_id), all.map((_, at) => `${at + 1}.1`));
+    assert.match(
+      String(await call(brain, "other", "add")),
+      /^400 invalid-command.*other has no reducer/,
+    );
+    const long = await call(brain, `counter-${"x".repeat(50)}`, "add");
+    assert.match(String(long), /^400 invalid-command.*longer than 56 characters/);
+  });
+
+  Deno.test(`${engine}: who takes over goes on where the other one was, also in the middle of it`, async () => {
+    await using world = await open({
+      modules: { counter },
+      reducer: { snapshot_entries: 40 },
+    });
+    let brain = await world.start("a");
+    let sum = 0;
+    for (let turn = 0; turn < 5; turn++) {
+      const calls = Array.from({ length: 60 }, (_, at) => `${turn}-${at}`);
+      const before = brain;
+      const running = calls.map((id) => call(before, "counter", "add", { data: "1", id }));
+      await running[5];
+      // The next one begins while the other one is at it, and is told nothing.
+      const next = await world.start(`b${turn}`);
+      world.turn(`b${turn}`);
+      if (engine === "nats") await before.kill();
+      const first = await Promise.all(running);
+      for (const [at, id] of calls.entries()) {
+        const outcome = await applied(next, "counter", "add", { data: "1", id });
+        const told = first[at];
+        if (typeof told === "object") assert.equal(outcome.answer, told?.answer, id);
+      }
+      sum += calls.length;
+      assert.equal((await applied(next, "counter", "add", { data: "0" })).answer, sum);
+      brain = next;
+    }
+    // What the log says, read without a reducer: each call once, however often it was made.
+    const firsts = new Map<string, number>();
+    for (const entry of await entriesOf(brain, "counter")) {
+      if (entry.kind !== "command" || entry.id === "" || firsts.has(entry.id)) continue;
+      firsts.set(entry.id, entry.offset);
+    }
+    assert.equal(firsts.size, sum);
+    const events = await eventsWhen(brain, "counter", sum + 5);
+    const counted = events.map(({ data }) => Number(data));
+    assert.deepEqual(counted, counted.toSorted((one, other) => one - other), "in their order");
+    assert.equal(new Set(events.map(({ message_id }) => message_id)).size, events.length);
+    assert.equal(events.length, sum + 5, "each once");
+    const called = new Set(events.map(({ message_id }) => Number(message_id.split(".")[0])));
+    for (const [id, offset] of firsts) assert.ok(called.has(offset), `the event of ${id}`);
+  });
+
+  Deno.test(`${engine}: a module that fails changes nothing, and its room goes on`, async () => {
+    const modules = Object.fromEntries(
+      HOSTILE.map(([name, guest]) => [name.replaceAll(" ", "_"), moduleOf(guest)]),
+    );
+    await using world = await open({ modules });
+    const brain = await world.start("a");
+    for (const [name, , fault] of HOSTILE) {
+      const room = name.replaceAll(" ", "_");
+      for (let time = 0; time < 2; time++) {
+        const outcome = String(await call(brain, room, "do"));
+        const code = fault === "bounds" ? 413 : 503;
+        assert.match(outcome, new RegExp(`^${code} call-rejected: .*reducer-${fault}`), name);
+      }
+      assert.deepEqual(await eventsOf(brain, room), [], name);
+    }
+    assert.equal(await metric(brain, "brain_reducer_entries_total", { verdict: "fault" }), 28);
+    assert.equal(await metric(brain, "brain_reducer_thread_ends_total"), 0);
+  });
+
+  Deno.test(`${engine}: a room closes its auction itself, also when its Brain has gone meanwhile`, async () => {
+    await using world = await open({
+      modules: { auction: built("auction") },
+      brain: { reducer_idle_ms: 1 },
+    });
+    const brain = await world.start("a");
+    await applied(brain, "auction", "open", { data: "1000", user: "sam" });
+    await applied(brain, "auction", "bid", { data: "100", user: "ann" });
+    const other = await world.start("b");
+    world.ahead_ms = 20_000;
+    world.turn("b");
+    // A late bid leaves ten seconds.
+    const events = await eventsWhen(other, "auction", 4);
+    assert.deepEqual(events.slice(1).map(({ type, data, to }) => [type, data, to]), [
+      ["bid", "100", ""],
+      ["closed", "ann", ""],
+      ["won", "100", "user:ann"],
+    ]);
+    assert.match(String(await call(other, "auction", "bid", { data: "200" })), /is closed/);
+    await until("let go", async () => await metric(other, "brain_reducer_rooms") === 0);
+    assert.match(String(await call(other, "auction", "bid", { data: "200" })), /is closed/);
+  });
+}

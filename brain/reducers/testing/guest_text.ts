@@ -1,0 +1,29 @@
+/** Reducers from their text: the bytes of a module that imports all that a room offers. For tests only. */
+import { fromText } from "../../../wasm/testing/bytes.ts";
+import { ROOM_FUNCTIONS } from "../guest/room_functions.ts";
+import type { GuestText } from "./hostile_reducers.ts";
+
+const TYPES = { i: "i32", I: "i64" } as const;
+
+const list = (word: string, letters: string) =>
+  letters === ""
+    ? ""
+    : `(${word} ${Array.from(letters, (one) => TYPES[one as "i" | "I"]).join(" ")})`;
+
+const IMPORTS = Object.entries(ROOM_FUNCTIONS).map(([name, [parameters, results]]) =>
+  `(import "arqon_room_v1" "${name}" (func $${name} ${list("param", parameters)} ${
+    list("result", results)
+  }))`
+).join("\n");
+
+/** Where `arqon_alloc` gives memory by default: behind the data of the tests. */
+const ALLOC = `(global $next (mut i32) (i32.const 8192))
+  (func (export "arqon_alloc") (param i32) (result i32)
+    global.get $next
+    (global.set $next (i32.add (global.get $next) (local.get 0))))`;
+
+/** The module of a reducer's text. */
+export function moduleOf({ apply, alloc = ALLOC, more = "" }: GuestText): Uint8Array<ArrayBuffer> {
+  return fromText(`(module ${IMPORTS} (memory (export "memory") 1) ${alloc} ${more}
+    (func (export "arqon_apply") (result i32) ${apply}))`);
+}

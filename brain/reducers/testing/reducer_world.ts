@@ -1,0 +1,258 @@
+/**
+ * Brains' services of rooms with reducers on one bus, and who owns the rooms: for tests, which decide that. The
+ * logs are real ones of either engine.
+ */
+import assert from "node:assert/strict";
+import { ArqonError, readEnvelope } from "@arqon/proto";
+import { configFrom } from "../../../shared/config/load.ts";
+import { createLogger } from "../../../shared/logs/log.ts";
+import { createMetrics } from "../../../shared/metrics/metrics.ts";
+import type { Registry } from "../../../shared/metrics/metrics.ts";
+import { openSpine } from "../../../shared/spine/open.ts";
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import { found } from "../../../shared/testing/until.ts";
+import { startNats } from "../../../tests/harness/nats_server.ts";
+import type { ClusterView } from "../../cluster_view.ts";
+import { decodeBatch } from "../log/batch.ts";
+import type { LogEntry } from "../state/entry.ts";
+import { type ReducerService, startReducers } from "../service.ts";
+
+/** What the world is made with. */
+export interface WorldOptions {
+  /** Modules by the names of their reducers; the rooms of each are called `NAME` and `NAME-…`. */
+  readonly modules: Readonly<Record<string, Uint8Array>>;
+  /** Keys of every `[[reducers]]`, and of `[brain]`. */
+  readonly reducer?: Readonly<Record<string, unknown>>;
+  readonly brain?: Readonly<Record<string, unknown>>;
+}
+
+/** A Brain. */
+export interface WorldBrain {
+  readonly service: ReducerService;
+  readonly spine: Spine;
+  readonly registry: Registry;
+  readonly lines: string[];
+  /** Ends without a word: nothing that it says is heard any more. */
+  kill(): Promise<void>;
+}
+
+/** A call, as tests make them. */
+export interface WorldCall {
+  readonly data?: string;
+  readonly id?: string;
+  readonly user?: string;
+  readonly role?: string;
+}
+
+/** An event of a room. */
+export interface WorldEvent {
+  readonly offset: number;
+  readonly message_id: string;
+  readonly type: string;
+  readonly data: string;
+  readonly to: string;
+}
+
+/** Who owns a room; the tests say so. */
+class View {
+  readonly brain_id: string;
+  readonly brains: readonly string[] = [];
+  readonly serving = true;
+  readonly listeners = new Set<() => void>();
+  readonly #world: { owner: string };
+
+  constructor(brain_id: string, world: { owner: string }) {
+    this.brain_id = brain_id;
+    this.#world = world;
+  }
+
+  ownerOf = () => this.#world.owner;
+  onOwnership(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => void this.listeners.delete(listener);
+  }
+}
+
+/** A long wait; nothing here depends on how fast the machine is. */
+const CALL_MS = 60_000;
+const READ = { limit: 5_000, max_bytes: 67_108_864 };
+const RETENTION = { history_size: 10_000, history_ttl_seconds: 604_800, replicas: undefined };
+
+/** The bus and its Brains. */
+export class ReducerWorld implements AsyncDisposable {
+  owner = "a";
+  /** How far the Brains' clocks are ahead of this machine's. */
+  ahead_ms = 0;
+  readonly #options: WorldOptions;
+  readonly #open: () => Promise<Spine>;
+  readonly #owned = new AsyncDisposableStack();
+  readonly #views: View[] = [];
+
+  constructor(options: WorldOptions, open: () => Promise<Spine>) {
+    this.#options = options;
+    this.#open = open;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#owned.disposeAsync();
+  }
+
+  /** To be done at the end. */
+  defer(end: () => PromiseLike<void>): void {
+    this.#owned.defer(end);
+  }
+
+  /** Starts a Brain. */
+  async start(brain_id: string, modules = this.#options.modules): Promise<WorldBrain> {
+    const { reducer, brain } = this.#options;
+    const names = Object.keys(modules);
+    const config = configFrom({
+      reducers: names.map((name) => ({ name, file: name, ...reducer })),
+      rooms: names.flatMap((name) =>
+        [name, `${name}-*`].map((room) => ({ room, durable: true, reducer: name }))
+      ),
+      brain,
+    });
+    const lines: string[] = [];
+    const write = (line: string) => void lines.push(line);
+    const log = createLogger({
+      ...{ level: "info", format: "logfmt", component: "test", now: Date.now, write },
+    });
+    const spine = await this.#open();
+    const registry = createMetrics({ node_id: brain_id, version: "0" });
+    const view = new View(brain_id, this);
+    this.#views.push(view);
+    const service = await startReducers({
+      ...{ config, spine, registry, log, view: view as unknown as ClusterView },
+      now: () => Date.now() + this.ahead_ms,
+      monotonic_ms: () => performance.now(),
+      readFile: (name) => modules[name]!,
+    });
+    this.#owned.defer(async () => {
+      await service.drain();
+      await spine.drain();
+    });
+    return { service, spine, registry, lines, kill: () => spine.drain() };
+  }
+
+  /** Another Brain owns the rooms. */
+  turn(owner: string): void {
+    this.owner = owner;
+    for (const { listeners } of this.#views) for (const listener of listeners) listener();
+  }
+}
+
+/** What a call comes to: the result, or `code reason: message`. */
+export function call(
+  { service }: Pick<WorldBrain, "service">,
+  room_id: string,
+  command: string,
+  { data = "", id = "", user = "ann", role = "user" }: WorldCall = {},
+): Promise<{ entry: number; repeats?: number; answer: unknown } | string> {
+  return new Promise((resolve) =>
+    service.call({ tenant_id: "t", room_id }, {
+      ...{ command, id, user_id: user, role, claims: {}, data: new TextEncoder().encode(data) },
+      deadline_ms: performance.now() + CALL_MS,
+      answer: (outcome) =>
+        resolve(
+          outcome instanceof ArqonError
+            ? `${outcome.code} ${outcome.reason}: ${outcome.message}`
+            : JSON.parse(outcome),
+        ),
+    })
+  );
+}
+
+/** What a call must come to: it is applied. */
+export async function applied(
+  brain: Pick<WorldBrain, "service">,
+  room_id: string,
+  command: string,
+  about: WorldCall = {},
+) {
+  const outcome = await call(brain, room_id, command, about);
+  if (typeof outcome === "string") assert.fail(outcome);
+  return outcome;
+}
+
+/** The messages of a room, as its log has them. */
+export async function messagesOf({ spine }: Pick<WorldBrain, "spine">, room_id: string) {
+  const log = await spine.log("t", RETENTION);
+  return (await log.read(room_id, { after: 0, ...READ })).messages;
+}
+
+/** The entries of a room's log, without gaps. */
+export async function entriesOf(
+  brain: Pick<WorldBrain, "spine">,
+  room_id: string,
+): Promise<LogEntry[]> {
+  const messages = await messagesOf(brain, `${room_id}~reducer`);
+  const entries = messages.flatMap(({ payload }) =>
+    decodeBatch(readEnvelope(payload).event?.data ?? new Uint8Array()).entries
+  );
+  assert.deepEqual(entries.map(({ offset }) => offset), entries.map((_, at) => at + 1));
+  return entries;
+}
+
+/** The events of a room. */
+export async function eventsOf(
+  brain: Pick<WorldBrain, "spine">,
+  room_id: string,
+): Promise<WorldEvent[]> {
+  return (await messagesOf(brain, room_id)).map(({ payload, offset }) => {
+    const { event, message_id, headers } = readEnvelope(payload);
+    const data = new TextDecoder().decode(event?.data);
+    return { offset, message_id, type: event?.type ?? "", data, to: headers["x-to"] ?? "" };
+  });
+}
+
+/** Resolves with a room's events once there are so many. */
+export function eventsWhen(brain: WorldBrain, room_id: string, count: number) {
+  return found(`${count} events`, async () => {
+    const events = await eventsOf(brain, room_id);
+    return events.length >= count ? events : undefined;
+  });
+}
+
+/** The value of a metric, over all its labels or with one of them. */
+export async function metric(
+  { registry }: WorldBrain,
+  name: string,
+  label: Record<string, string> = {},
+): Promise<number> {
+  const values = (await registry.getSingleMetric(name)?.get())?.values ?? [];
+  return values.filter(({ labels }) =>
+    Object.entries(label).every(([key, wanted]) =>
+      (labels as Partial<Record<string, string | number>>)[key] === wanted
+    )
+  ).reduce((sum, { value }) => sum + value, 0);
+}
+
+const quiet = createLogger({
+  ...{ level: "error", format: "logfmt", component: "test", now: Date.now, write: () => {} },
+});
+
+/** Both engines: each makes a world on a bus of its own. */
+export const ENGINES: Readonly<Record<string, (options: WorldOptions) => Promise<ReducerWorld>>> = {
+  embedded: async (options) => {
+    const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
+    // All Brains have this one: it must not end with the first of them.
+    const shared = new Proxy(spine, {
+      get(target, name) {
+        if (name === "drain") return () => Promise.resolve();
+        const value = Reflect.get(target, name);
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
+    const world = new ReducerWorld(options, () => Promise.resolve(shared));
+    world.defer(() => spine.drain());
+    return world;
+  },
+  nats: async (options) => {
+    const nats = await startNats({ jetstream: true });
+    const config = configFrom({ nats: { urls: [nats.url], request_timeout_ms: 60_000 } });
+    const world = new ReducerWorld(options, () => openSpine(config, { log: quiet, now: Date.now }));
+    world.defer(() => nats[Symbol.asyncDispose]());
+    return world;
+  },
+};

@@ -1,0 +1,125 @@
+/**
+ * The thread that runs reducers, as its Brain sees it: questions with answers. When it dies, all that it knew is
+ * gone, and the next question starts another. What it does is `reducer_thread.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { RunnableProgram } from "../log/program.ts";
+import type { LogEntry } from "../state/entry.ts";
+import type { Applied, RoomStanding, ThreadAnswer, ThreadRequest } from "./protocol.ts";
+
+type Answered = Extract<ThreadAnswer, { applied: unknown }>;
+type Asked = ThreadRequest extends infer One ? One extends ThreadRequest ? Omit<One, "id"> : never
+  : never;
+
+/** A room that is open in the thread. */
+export interface OpenRoom {
+  readonly handle: number;
+  readonly standing: RoomStanding;
+}
+
+/** Runs reducers. Its methods reject with `brain-unavailable` when the thread could not do it. */
+export class ReducerHost {
+  readonly #onEnd: (detail: string) => void;
+  #thread: Worker | undefined;
+  #waiting = new Map<number, PromiseWithResolvers<Answered>>();
+  /** Programs that the thread has. */
+  #programs = new Set<string>();
+  #last_id = 0;
+  #last_room = 0;
+
+  /** `onEnd` is called when the thread has died by itself. */
+  constructor(onEnd: (detail: string) => void) {
+    this.#onEnd = onEnd;
+  }
+
+  /** A room with that state; undefined: an empty one. */
+  async open(room_id: string, snapshot: Uint8Array | undefined): Promise<OpenRoom> {
+    const room = ++this.#last_room;
+    const { standing } = await this.#ask({ kind: "open", room, room_id, snapshot });
+    return { handle: room, standing: standing! };
+  }
+
+  /**
+   * Applies entries one after the other, with `may_stop` maybe not all of them. When it rejects the room is not
+   * open any more.
+   */
+  async apply(
+    handle: number,
+    program: RunnableProgram,
+    entries: readonly LogEntry[],
+    may_stop: boolean,
+  ): Promise<{ readonly applied: readonly Applied[]; readonly standing: RoomStanding }> {
+    if (!this.#programs.has(program.id)) {
+      await this.#ask({ kind: "program", program });
+      this.#programs.add(program.id);
+    }
+    const asked = { kind: "apply", room: handle, program: program.id, entries, may_stop } as const;
+    const { applied, standing } = await this.#ask(asked);
+    return { applied, standing: standing! };
+  }
+
+  /** The state of a room as bytes. */
+  async snapshot(handle: number): Promise<Uint8Array> {
+    return (await this.#ask({ kind: "snapshot", room: handle })).snapshot!;
+  }
+
+  /** Lets a room go. */
+  close(handle: number): void {
+    this.#ask({ kind: "close", room: handle }).catch(() => {});
+  }
+
+  /** Loads a program, so that one that cannot run is known before anybody calls. Rejects with what is wrong. */
+  async check(program: RunnableProgram): Promise<void> {
+    await this.#ask({ kind: "program", program });
+    this.#programs.add(program.id);
+  }
+
+  /** Ends the thread. */
+  end(): void {
+    this.#fail("the Brain ends");
+  }
+
+  #ask(asked: Asked): Promise<Answered> {
+    const id = ++this.#last_id;
+    const waiting = Promise.withResolvers<Answered>();
+    this.#waiting.set(id, waiting);
+    this.#running().postMessage({ ...asked, id });
+    return waiting.promise;
+  }
+
+  #running(): Worker {
+    if (this.#thread !== undefined) return this.#thread;
+    const url = new URL("./reducer_thread.ts", import.meta.url);
+    const thread = this.#thread = new Worker(url, { type: "module", name: "reducers" });
+    const die = (detail: string) => {
+      if (this.#thread !== thread) return;
+      this.#fail(detail);
+      this.#onEnd(detail);
+    };
+    thread.onmessage = ({ data }: MessageEvent<ThreadAnswer>) => this.#hear(data);
+    thread.onerror = (event) => {
+      event.preventDefault();
+      die(event.message);
+    };
+    thread.onmessageerror = () => die("a message of it could not be read");
+    return thread;
+  }
+
+  #hear(answer: ThreadAnswer): void {
+    const waiting = this.#waiting.get(answer.id);
+    this.#waiting.delete(answer.id);
+    if ("applied" in answer) return waiting?.resolve(answer);
+    const cause = new Error(answer.failed);
+    waiting?.reject(new ArqonError("brain-unavailable", "", { cause }));
+  }
+
+  #fail(detail: string): void {
+    this.#thread?.terminate();
+    this.#thread = undefined;
+    this.#programs.clear();
+    const cause = new Error(detail);
+    const waiting = [...this.#waiting.values()];
+    this.#waiting.clear();
+    for (const one of waiting) one.reject(new ArqonError("brain-unavailable", "", { cause }));
+  }
+}

@@ -1,0 +1,61 @@
+/** What a Brain and the thread that runs its reducers say to each other. Plain data. */
+import type { LogEntry, Outcome } from "../state/entry.ts";
+import type { RoomLog } from "../guest/room_functions.ts";
+import type { RunnableProgram } from "../log/program.ts";
+
+/** What came of one entry. */
+export interface Applied
+  extends Pick<Outcome, "kind" | "code" | "reason" | "answer" | "fault" | "detail"> {
+  readonly offset: number;
+  readonly time_ms: number;
+  readonly repeats: number | undefined;
+  readonly events: Outcome["events"];
+  readonly logs: readonly RoomLog[];
+}
+
+/** A state, without its values. */
+export interface RoomStanding {
+  readonly offset: number;
+  readonly time_ms: number;
+  readonly chain: Uint8Array;
+  /** Bytes of the state with what it remembers. */
+  readonly bytes: number;
+  /** The timer that is due first. */
+  readonly next: { readonly key: string; readonly at_ms: number } | undefined;
+}
+
+/** What the thread is asked. */
+export type ThreadRequest =
+  & { readonly id: number }
+  & (
+    | { readonly kind: "program"; readonly program: RunnableProgram }
+    | {
+      readonly kind: "open";
+      readonly room: number;
+      readonly room_id: string;
+      readonly snapshot: Uint8Array | undefined;
+    }
+    | {
+      readonly kind: "apply";
+      readonly room: number;
+      readonly program: string;
+      readonly entries: readonly LogEntry[];
+      /** Whether it ends early once the entries have used much fuel. */
+      readonly may_stop: boolean;
+    }
+    | { readonly kind: "snapshot"; readonly room: number }
+    | { readonly kind: "close"; readonly room: number }
+  );
+
+/** What it answers; of `apply` the outcomes of as many entries as were applied, of `snapshot` the bytes. */
+export type ThreadAnswer =
+  & { readonly id: number }
+  & (
+    | {
+      readonly applied: readonly Applied[];
+      readonly standing: RoomStanding | undefined;
+      readonly snapshot: Uint8Array | undefined;
+    }
+    /** The room is closed then: what it was is not known any more. */
+    | { readonly failed: string }
+  );

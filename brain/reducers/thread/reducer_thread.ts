@@ -1,0 +1,116 @@
+/**
+ * The thread that runs reducers: keeps the states of rooms and applies entries to them. It has no log and no
+ * clock: whether an entry counts is decided by who asks. A command ends by its fuel, so nothing stays here.
+ */
+import { createReducer, type ReducerGuest, type Run } from "../guest/reducer_guest.ts";
+import { meterReducer } from "../guest/reducer_check.ts";
+import type { RunnableProgram } from "../log/program.ts";
+import { applyEntry } from "../state/fold.ts";
+import { emptyRoom, nextTimer, type RoomState } from "../state/room_state.ts";
+import { decodeSnapshot, encodeSnapshot } from "../state/snapshot.ts";
+import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
+import type { Applied, RoomStanding, ThreadAnswer, ThreadRequest } from "./protocol.ts";
+
+/** Fuel after which the rest of some entries waits, so that other rooms have their turn. */
+const TURN_FUEL = 100_000;
+
+interface Room {
+  readonly room_id: string;
+  state: RoomState;
+}
+
+interface Loaded {
+  readonly program: RunnableProgram;
+  readonly guest: ReducerGuest;
+}
+
+const programs = new Map<string, Loaded>();
+const rooms = new Map<number, Room>();
+
+function load(program: RunnableProgram): void {
+  if (programs.has(program.id)) return;
+  const metered = meterReducer(program.bytes, program.memory_limit_pages);
+  const compiled = new WebAssembly.Module(metered.bytes);
+  const guest = createReducer(compiled, metered, program.fuel_limit);
+  programs.set(program.id, { program, guest });
+}
+
+function standingOf({ state }: Room): RoomStanding {
+  const { offset, time_ms, chain, size_bytes, remembered_bytes } = state;
+  return { offset, time_ms, chain, bytes: size_bytes + remembered_bytes, next: nextTimer(state) };
+}
+
+function apply(
+  room: Room,
+  { program: { bounds }, guest }: Loaded,
+  { entries, may_stop }: Extract<ThreadRequest, { kind: "apply" }>,
+): Applied[] {
+  const applied: Applied[] = [];
+  let units = 0;
+  for (const entry of entries) {
+    let run: Run | undefined;
+    const { state, outcome } = applyEntry(room.state, entry, (draft) => {
+      run = guest.run(draft);
+      return run.verdict;
+    }, { room_id: room.room_id, bounds });
+    room.state = state;
+    const { changes: _changes, scheduled: _scheduled, ...said } = outcome;
+    const { offset, time_ms } = state;
+    applied.push({ ...said, offset, time_ms, logs: run?.logs ?? [] });
+    units += run?.units ?? 0;
+    if (may_stop && units > TURN_FUEL * UNITS_PER_FUEL) break;
+  }
+  return applied;
+}
+
+type Said = Omit<Extract<ThreadAnswer, { applied: unknown }>, "id">;
+const NOTHING: Said = { applied: [], standing: undefined, snapshot: undefined };
+
+function roomOf(handle: number): Room {
+  const room = rooms.get(handle);
+  if (room === undefined) throw new Error("the room is not open");
+  return room;
+}
+
+function answer(request: ThreadRequest): Said {
+  switch (request.kind) {
+    case "program":
+      load(request.program);
+      return NOTHING;
+    case "open": {
+      const { room_id, snapshot } = request;
+      const room = { room_id, state: snapshot ? decodeSnapshot(snapshot) : emptyRoom() };
+      rooms.set(request.room, room);
+      return { ...NOTHING, standing: standingOf(room) };
+    }
+    case "apply": {
+      const room = roomOf(request.room);
+      const loaded = programs.get(request.program);
+      if (loaded === undefined) throw new Error("the program is not loaded");
+      const applied = apply(room, loaded, request);
+      return { ...NOTHING, applied, standing: standingOf(room) };
+    }
+    case "snapshot":
+      return { ...NOTHING, snapshot: encodeSnapshot(roomOf(request.room).state) };
+    case "close":
+      rooms.delete(request.room);
+      return NOTHING;
+    default:
+      return request satisfies never;
+  }
+}
+
+const thread = globalThis as unknown as {
+  onmessage: (event: MessageEvent<ThreadRequest>) => void;
+  postMessage(answer: ThreadAnswer): void;
+};
+thread.onmessage = ({ data: request }) => {
+  const { id } = request;
+  try {
+    thread.postMessage({ id, ...answer(request) });
+  } catch (error) {
+    // What was applied before the failure is nobody's: the room is read again.
+    if ("room" in request) rooms.delete(request.room);
+    thread.postMessage({ id, failed: error instanceof Error ? error.message : String(error) });
+  }
+};

@@ -1,0 +1,67 @@
+/** `[[reducers]]`: programs of rooms, and what they may use; and the keys of a class of rooms that has one. */
+import { z } from "zod";
+import { always, count, id, refuseRepeated } from "../values/schema_values.ts";
+
+const Entry = z.strictObject({
+  name: id.describe("what classes of rooms call it by"),
+  file: z.string().min(1).describe(
+    "the module: WebAssembly by arqon_room_v1, of `arq reducer build`",
+  ),
+  fuel_limit: count(
+    10_000,
+    1_000_000,
+    "fuel a command; 10,000 is at most about 5 ms, whatever the code does",
+  ),
+  memory_limit_pages: count(64, 1_024, "memory of the module, in 64 KiB pages"),
+  values: count(10_000, 1_000_000, "values of one room"),
+  state_bytes: count(4_194_304, 16_777_216, "bytes of all keys and values of one room"),
+  events: count(64, 1_000, "events of one command"),
+  event_bytes: count(262_144, 1_048_576, "bytes of the events of one command"),
+  timers: count(64, 10_000, "commands of one room that wait for their time"),
+  snapshot_entries: count(
+    1_000,
+    4_000,
+    "entries of a room's log after which its state is stored, so that who takes over reads no more than that",
+  ),
+}).describe("a program of rooms");
+
+/** One entry of `[[reducers]]`. */
+export type ReducerEntry = z.output<typeof Entry>;
+
+/** `[[reducers]]`. */
+export const Reducers = z.array(Entry).max(1_000).superRefine(
+  refuseRepeated({
+    list: "reducers",
+    members: ["name"],
+    shown: "name",
+    same: "the same name",
+    expected: "expected each name once",
+  }),
+  always,
+).default([]);
+
+/** The keys of a class of rooms. */
+export const ClassReducer = {
+  reducer: id.optional().describe(
+    "the program of [[reducers]] that is the room: commands by room.call go into its log, and its events are the room's only messages; needs durable, for ids of up to 56 characters",
+  ),
+  reducer_claims: z.array(z.string().min(1).max(256)).max(32).optional().describe(
+    "claims of a sender's token that the reducer may ask for; absent: none",
+  ),
+};
+
+/** Refuses classes whose reducer nobody has named. */
+export function refuseUnknownReducers(
+  { rooms, reducers }: {
+    readonly rooms: readonly { readonly reducer?: string | undefined }[];
+    readonly reducers: readonly ReducerEntry[];
+  },
+  context: z.core.$RefinementCtx,
+): void {
+  for (const [index, { reducer }] of rooms.entries()) {
+    if (reducer === undefined || reducers.some(({ name }) => name === reducer)) continue;
+    const known = reducers.map(({ name }) => `"${name}"`).join(", ") || "none";
+    const message = `no [[reducers]] has the name "${reducer}"; expected one of: ${known}`;
+    context.addIssue({ code: "custom", path: ["rooms", index, "reducer"], message });
+  }
+}

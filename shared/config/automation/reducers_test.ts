@@ -1,0 +1,20 @@
+/** `[[reducers]]` and the classes that name them: what is wrong is named with what is right. */
+import assert from "node:assert/strict";
+import { configFrom } from "../load.ts";
+
+const reducers = [{ name: "auction", file: "a.wasm" }];
+const refused = (settings: Record<string, unknown>, words: RegExp) =>
+  assert.throws(() => configFrom(settings), words);
+
+Deno.test("a class names a reducer that there is, for rooms that are durable", () => {
+  const rooms = [{ room: "a-*", durable: true, reducer: "auction", reducer_claims: ["team"] }];
+  const config = configFrom({ reducers, rooms });
+  assert.deepEqual(config.rooms[0]?.reducer_claims, ["team"]);
+  assert.equal(config.reducers[0]?.fuel_limit, 10_000);
+  const passing = [{ room: "a-*", reducer: "auction" }];
+  refused({ reducers, rooms: passing }, /reducer without durable; expected durable = true/);
+  const unknown = [{ room: "a-*", durable: true, reducer: "auktion" }];
+  refused({ reducers, rooms: unknown }, /no \[\[reducers\]\] has the name "auktion".*"auction"/);
+  refused({ reducers: [...reducers, ...reducers] }, /the same name as reducers\[0\]/);
+  refused({ reducers: [{ name: "a" }] }, /file/);
+});

@@ -1,0 +1,47 @@
+/**
+ * Who sends a command, as a Shield tells the Brain beside the envelope: the role, and those claims that the class
+ * of the room asks for. Pure.
+ */
+import type { SpineHeaders } from "../spine/contract/spine.ts";
+
+/** Spine header with the role. */
+export const ROLE_HEADER = "x-arqon-role";
+/** Spine header with the claims: a JSON object of texts, in ASCII. */
+export const CLAIMS_HEADER = "x-arqon-claims";
+/** The most characters of all claims of one command; with more it is refused. */
+export const CLAIMS_UNITS_MAX = 4_096;
+
+/** Who sends a command. */
+export interface CommandCaller {
+  readonly role: string;
+  readonly claims: Readonly<Record<string, string>>;
+}
+
+/** Headers of NATS are ASCII. */
+const ascii = (text: string) =>
+  text.replace(/[^\x20-\x7e]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
+/** The claims that are asked for, each as a text: one that is no string as JSON. */
+export function pickClaims(
+  names: readonly string[],
+  claims: Readonly<Record<string, unknown>>,
+): Record<string, string> {
+  const picked: Record<string, string> = {};
+  for (const name of names) {
+    const value = Object.hasOwn(claims, name) ? claims[name] : undefined;
+    if (value === undefined) continue;
+    picked[name] = (typeof value === "string" ? value : JSON.stringify(value)).toWellFormed();
+  }
+  return picked;
+}
+
+/** The headers of a command of that sender. */
+export function callerHeaders({ role, claims }: CommandCaller): SpineHeaders {
+  return { [ROLE_HEADER]: role, [CLAIMS_HEADER]: ascii(JSON.stringify(claims)) };
+}
+
+/** The sender of a command; what a Shield of before sent has the role of a user, and no claims. */
+export function readCaller(headers: SpineHeaders): CommandCaller {
+  const { [ROLE_HEADER]: role = "user", [CLAIMS_HEADER]: claims = "{}" } = headers;
+  return { role, claims: JSON.parse(claims) };
+}

@@ -1,0 +1,96 @@
+/**
+ * Rooms as programs on a real bus: calls by the SDKs and over HTTP, who hears which event, what nobody may do,
+ * and a bus that is killed while it is called.
+ */
+import assert from "node:assert/strict";
+import { connect } from "@arqon/sdk";
+import { reduced } from "@arqon/sdk/reducers";
+import { until } from "../shared/testing/until.ts";
+import { startBusWith } from "./harness/bus.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
+
+const built = (name: string) =>
+  new URL(`../policies/build/reducers/${name}.wasm`, import.meta.url).pathname;
+
+const CONFIG = `
+[server]
+host = "127.0.0.1"
+port = 0
+drain_ms = 0
+[ops]
+host = "127.0.0.1"
+[limits]
+command_timeout_ms = 60_000
+[[reducers]]
+name = "counter"
+file = "${built("counter")}"
+[[reducers]]
+name = "auction"
+file = "${built("auction")}"
+[[rooms]]
+room = "count-*"
+durable = true
+reducer = "counter"
+[[rooms]]
+room = "auction-*"
+durable = true
+reducer = "auction"
+`;
+
+Deno.test("a room is called by the SDK and over HTTP, and hears its events", async () => {
+  await using bus = await startBusWith(CONFIG);
+  const as = async (user: string) =>
+    await connect({ url: bus.url, token: await bus.tokenFor({ user }) });
+  await using ann = await as("ann");
+  const counter = reduced<
+    { add: [number | string | Uint8Array, number]; reset: [undefined, null] }
+  >(
+    ann.room("count-1"),
+  );
+  assert.deepEqual(await counter.call("add", 5, { call_id: "one" }), { entry: 1, answer: 5 });
+  const again = await counter.call("add", 5, { call_id: "one" });
+  assert.deepEqual(again, { entry: 2, repeats: 1, answer: 5 });
+  assert.equal((await counter.call("add", "-2")).answer, 3);
+  assert.equal((await counter.call("add", new TextEncoder().encode("1"))).answer, 4);
+  await assert.rejects(counter.call("reset"), {
+    ...{ reason: "call-rejected", code: 403, message: /only an admin resets/ },
+  });
+  await assert.rejects(counter.call("add", "many"), { reason: "call-rejected", code: 400 });
+  await assert.rejects(ann.room("count-1").publish("counted", "9"), { reason: "not-granted" });
+  await assert.rejects(reduced(ann.room("lobby")).call("add", 1), {
+    ...{ reason: "invalid-command", message: /lobby has no reducer/ },
+  });
+  const log = ann.room("count-1~reducer");
+  await assert.rejects(log.history(), { reason: "not-granted" });
+  await assert.rejects(log.publish("x", "y"), { reason: "not-granted" });
+  const admin = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "admin", user: "root" }));
+  const reset = await admin.call("POST", "rooms/count-1/commands", {
+    ...{ name: "room.call", data: { command: "reset" } },
+  });
+  assert.equal(reset.status, 200, JSON.stringify(reset.body));
+  const stored = async () =>
+    (await ann.room("count-1").history()).messages.map(({ type }) => type).join();
+  await until("events", async () => await stored() === "counted,counted,counted,reset");
+});
+
+Deno.test("an event for one user is heard by nobody else, and the room ends its auction itself", async () => {
+  await using bus = await startBusWith(CONFIG);
+  await using stack = new AsyncDisposableStack();
+  const heard = new Map<string, string[]>();
+  for (const user of ["sam", "ann", "bob"]) {
+    const client = await connect({ url: bus.url, token: await bus.tokenFor({ user }) });
+    stack.use(client);
+    const own: string[] = [];
+    heard.set(user, own);
+    const listener = client.room("auction-1").listen(({ type }) => void own.push(type));
+    await listener.ready;
+    const auction = reduced(client.room("auction-1"));
+    if (user === "sam") await auction.call("open", 1_000);
+    else await auction.call("bid", user === "ann" ? 100 : 50).catch(() => {});
+  }
+  await until("the end", () => heard.get("ann")?.includes("won") ?? false);
+  await until("for all", () => heard.get("bob")?.includes("closed") ?? false);
+  assert.deepEqual(heard.get("sam"), ["opened", "bid", "closed"]);
+  assert.deepEqual(heard.get("ann"), ["bid", "closed", "won"]);
+  assert.deepEqual(heard.get("bob"), ["closed"]);
+});
