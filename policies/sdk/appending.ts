@@ -32,7 +32,7 @@ export class Piece extends Message {
    * piece. Without it all goes. Of several policies the one that lets least go counts.
    */
   release(bytes: i32): void {
-    this.addHeader("release", bytes.toString());
+    this.addHeader("release", max(bytes, 0).toString());
   }
 }
 
