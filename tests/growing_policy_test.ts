@@ -158,7 +158,7 @@ Deno.test("policies judge what grows before anybody has it", async (t) => {
 });
 
 Deno.test("what is held back of a message that is abandoned goes with its end", async () => {
-  await using bus = await startBusWith(ROOMS.replace("held_bytes = 64", "idle_ms = 5_000"));
+  await using bus = await startBusWith(ROOMS.replace("held_bytes = 64", "idle_ms = 8_000"));
   const admin = await policyAdmin(bus);
   const binding = { tenant: "default", name: "mask" };
   await deploy(admin, await Deno.readFile(MASK), binding);

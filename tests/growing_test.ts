@@ -263,7 +263,7 @@ Deno.test("messages that grow", async (t) => {
 });
 
 Deno.test("a message that nobody adds to is ended as it is, and one whose producer is there is not", async () => {
-  await using bus = await startBusWith(`[growing]\nidle_ms = 2_000\n${ROOMS}`);
+  await using bus = await startBusWith(`[growing]\nidle_ms = 8_000\n${ROOMS}`);
   await using ann = await open(bus, "ann");
   const room = ann.room("chat-1");
   await room.command("growing.start", { id: "left" });
