@@ -17,7 +17,9 @@ COPY examples/deno.json examples/
 COPY proto/ proto/
 COPY shared/ shared/
 COPY brain/ brain/
+COPY wasm/ wasm/
 COPY deploy/docker/health.ts deploy/docker/
+# The thread is started by URL and is in no import.
 RUN deno cache --frozen brain/main.ts brain/reducers/thread/reducer_thread.ts deploy/docker/health.ts \
   && mkdir /etc/arqon
 
