@@ -12,6 +12,7 @@ import { HttpPeer } from "./peers/http_peer.ts";
 const built = (name: string) =>
   new URL(`../policies/build/reducers/${name}.wasm`, import.meta.url).pathname;
 
+const request_timeout_ms = 60_000;
 const CONFIG = `
 [server]
 host = "127.0.0.1"
@@ -40,7 +41,7 @@ reducer = "auction"
 Deno.test("a room is called by the SDK and over HTTP, and hears its events", async () => {
   await using bus = await startBusWith(CONFIG);
   const as = async (user: string) =>
-    await connect({ url: bus.url, token: await bus.tokenFor({ user }) });
+    await connect({ url: bus.url, token: await bus.tokenFor({ user }), request_timeout_ms });
   await using ann = await as("ann");
   const counter = reduced<
     { add: [number | string | Uint8Array, number]; reset: [undefined, null] }
@@ -77,20 +78,28 @@ Deno.test("an event for one user is heard by nobody else, and the room ends its 
   await using bus = await startBusWith(CONFIG);
   await using stack = new AsyncDisposableStack();
   const heard = new Map<string, string[]>();
+  const rooms = new Map<string, ReturnType<typeof reduced>>();
   for (const user of ["sam", "ann", "bob"]) {
-    const client = await connect({ url: bus.url, token: await bus.tokenFor({ user }) });
+    const client = await connect({
+      url: bus.url,
+      token: await bus.tokenFor({ user }),
+      request_timeout_ms,
+    });
     stack.use(client);
     const own: string[] = [];
     heard.set(user, own);
     const listener = client.room("auction-1").listen(({ type }) => void own.push(type));
     await listener.ready;
-    const auction = reduced(client.room("auction-1"));
-    if (user === "sam") await auction.call("open", 1_000);
-    else await auction.call("bid", user === "ann" ? 100 : 50).catch(() => {});
+    rooms.set(user, reduced(client.room("auction-1")));
   }
+  // Everybody is there; ten seconds before the end, a bid leaves ten more.
+  await rooms.get("sam")?.call("open", 10_000);
+  await rooms.get("ann")?.call("bid", 100);
+  await assert.rejects(rooms.get("bob")!.call("bid", 50), { reason: "call-rejected" });
   await until("the end", () => heard.get("ann")?.includes("won") ?? false);
   await until("for all", () => heard.get("bob")?.includes("closed") ?? false);
+  await until("for the seller", () => heard.get("sam")?.includes("closed") ?? false);
   assert.deepEqual(heard.get("sam"), ["opened", "bid", "closed"]);
-  assert.deepEqual(heard.get("ann"), ["bid", "closed", "won"]);
-  assert.deepEqual(heard.get("bob"), ["closed"]);
+  assert.deepEqual(heard.get("ann"), ["opened", "bid", "closed", "won"]);
+  assert.deepEqual(heard.get("bob"), ["opened", "bid", "closed"]);
 });

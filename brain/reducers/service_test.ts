@@ -114,12 +114,11 @@ for (const [engine, open] of Object.entries(ENGINES)) {
       brain: { reducer_idle_ms: 1 },
     });
     const brain = await world.start("a");
-    await applied(brain, "auction", "open", { data: "1000", user: "sam" });
+    await applied(brain, "auction", "open", { data: "600000", user: "sam" });
     await applied(brain, "auction", "bid", { data: "100", user: "ann" });
     const other = await world.start("b");
-    world.ahead_ms = 20_000;
+    world.ahead_ms = 700_000;
     world.turn("b");
-    // A late bid leaves ten seconds.
     const events = await eventsWhen(other, "auction", 4);
     assert.deepEqual(events.slice(1).map(({ type, data, to }) => [type, data, to]), [
       ["bid", "100", ""],

@@ -1,0 +1,73 @@
+/**
+ * `arq serve` with a room that is a program is killed (SIGKILL) while it is called, again and again: each call
+ * that was answered is applied once, each that was not is applied once when it is repeated, and each has one event.
+ */
+import assert from "node:assert/strict";
+import { connect } from "@arqon/sdk";
+import { type Called, reduced } from "@arqon/sdk/reducers";
+import { until } from "../shared/testing/until.ts";
+import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
+
+const ROUNDS = 4;
+const CALLS = 40;
+const WASM = new URL("../policies/build/reducers/counter.wasm", import.meta.url);
+const CONFIG = `
+[limits]
+command_timeout_ms = 60_000
+[[reducers]]
+name = "counter"
+file = "counter.wasm"
+snapshot_entries = 25
+[[rooms]]
+room = "count-*"
+durable = true
+reducer = "counter"
+`;
+
+Deno.test("a bus that is killed while it is called applies each call once", async () => {
+  await using folder = await initFolder();
+  await Deno.copyFile(WASM, `${folder.path}/counter.wasm`);
+  const file = `${folder.path}/config.toml`;
+  await Deno.writeTextFile(file, await Deno.readTextFile(file) + CONFIG);
+  const token = await tokenOf(folder.path, "service");
+  const answers = new Map<string, number>();
+  for (let round = 0; round < ROUNDS; round++) {
+    await using bus = await startServe(folder.path);
+    await using client = await connect({ url: bus.url, token });
+    const room = reduced<{ add: [number, number] }>(client.room("count-1"));
+    const take = (id: string, { answer }: Called<number>) => {
+      assert.equal(answers.get(id) ?? answer, answer, `the answer of ${id} is the same again`);
+      answers.set(id, answer);
+    };
+    // What the one before was asked and may not have answered.
+    for (let at = 0; round > 0 && at < CALLS; at++) {
+      const id = `${round - 1}-${at}`;
+      take(id, await room.call("add", 1, { call_id: id, timeout_ms: 60_000 }));
+    }
+    const running = Array.from({ length: CALLS }, async (_, at) => {
+      const id = `${round}-${at}`;
+      try {
+        take(id, await room.call("add", 1, { call_id: id, timeout_ms: 60_000 }));
+      } catch {
+        // It was killed: the next one is asked again.
+      }
+    });
+    if (round === ROUNDS - 1) {
+      await Promise.all(running);
+      break;
+    }
+    await running[round * 3];
+    await bus.stop("SIGKILL");
+    await client.close();
+    await Promise.all(running);
+  }
+  assert.equal(answers.size, ROUNDS * CALLS);
+  const counted = [...answers.values()].sort((one, other) => one - other);
+  assert.deepEqual(counted, counted.map((_, at) => at + 1), "each is applied once");
+  await using bus = await startServe(folder.path);
+  await using client = await connect({ url: bus.url, token });
+  const eventsOf = async () =>
+    (await client.room("count-1").history({ limit: 1_000 })).messages.map((one) => one.text());
+  await until("every event", async () => (await eventsOf()).length >= counted.length);
+  assert.deepEqual(await eventsOf(), counted.map(String), "each has one event, in order");
+});
