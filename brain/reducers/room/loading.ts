@@ -82,9 +82,14 @@ function batchesBehind(messages: readonly LogMessage[], from: number): Batch[] {
 }
 
 /** Throws when entries that were there must have been removed by age. */
-function requireKept(record: RoomRecord | undefined, batches: readonly Batch[], kept_ms: number) {
+function requireKept(
+  record: RoomRecord | undefined,
+  batches: readonly Batch[],
+  kept_ms: number,
+  now_ms: number,
+): void {
   if (record === undefined || !record.is_behind || batches.length > 0) return;
-  if (Date.now() - record.behind_ms < kept_ms) return;
+  if (now_ms - record.behind_ms < kept_ms) return;
   throw unreadable(`entries behind ${record.offset} of the room's log may be too old to be kept`);
 }
 
@@ -118,7 +123,7 @@ export async function loadRoom(at: ReducedPlace, parts: RoomParts): Promise<Load
   const { messages, newest } = await readMessages(durable, at.log_room_id, from);
   const batches = batchesBehind(messages, record?.offset ?? 0);
   const { history_ttl_seconds } = await durable.status();
-  requireKept(record, batches, history_ttl_seconds * 1_000);
+  requireKept(record, batches, history_ttl_seconds * 1_000, parts.now());
   let noted = record?.published ?? NO_EVENT;
   for (const { published } of batches) if (isBehind(published, noted)) noted = published;
   const { tail, published } = await publishedIn(durable, at.room_id, noted);

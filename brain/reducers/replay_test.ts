@@ -1,0 +1,45 @@
+/** Rooms that are read again: by the program that each entry was applied by, or not at all. */
+import assert from "node:assert/strict";
+import { until } from "../../shared/testing/until.ts";
+import { moduleOf } from "./testing/guest_text.ts";
+import { WRITES } from "./testing/hostile_reducers.ts";
+import { applied, call, ENGINES, eventsWhen, metric } from "./testing/reducer_world.ts";
+
+const built = (name: string) =>
+  Deno.readFileSync(new URL(`../../policies/build/reducers/${name}.wasm`, import.meta.url));
+
+for (const [engine, open] of Object.entries(ENGINES)) {
+  Deno.test(`${engine}: entries of before are replayed by the program of before`, async () => {
+    const counter = built("counter");
+    await using world = await open({ modules: { counter } });
+    const brain = await world.start("a");
+    for (let at = 0; at < 5; at++) await applied(brain, "counter", "add", { data: "2" });
+    // It counts nothing: what it made of the old entries would be another room.
+    const other = await world.start("b", {
+      counter: moduleOf({ apply: `${WRITES} (i32.const 0)` }),
+    });
+    world.turn("b");
+    assert.deepEqual(await applied(other, "counter", "add", { data: "2" }), {
+      ...{ entry: 6, answer: null },
+    });
+    const third = await world.start("c");
+    world.turn("c");
+    assert.deepEqual(await applied(third, "counter", "add", { data: "2" }), {
+      ...{ entry: 7, answer: 12 },
+    });
+    assert.equal((await eventsWhen(third, "counter", 6)).at(-1)?.data, "12");
+  });
+
+  Deno.test(`${engine}: a room whose program is gone is refused, and not begun anew`, async () => {
+    await using world = await open({ modules: { counter: built("counter") } });
+    const brain = await world.start("a");
+    await applied(brain, "counter", "add", { data: "2" });
+    const objects = await brain.spine.objects("ARQON_REDUCER_OBJECTS");
+    for (const { name } of await objects.list()) await objects.delete(name);
+    const other = await world.start("b", { counter: moduleOf({ apply: `(i32.const 0)` }) });
+    world.turn("b");
+    assert.match(String(await call(other, "counter", "add")), /^503 log-unavailable.*not stored/);
+    const failed = () => metric(other, "brain_reducer_loads_total", { outcome: "failed" });
+    await until("a failure is counted", async () => await failed() > 0);
+  });
+}
