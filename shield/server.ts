@@ -250,12 +250,8 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const revocations = foundation.revocations.held;
   const authenticator = refusingRevoked(keys, revocations);
   const { mirroring: { candidates }, usage: { onUsed } = {} } = foundation;
-  const alone = await startOverseer({
-    ...options,
-    candidates,
-    onUsed,
-    log: options.overseer_log,
-  });
+  const { overseer_log } = options;
+  const alone = await startOverseer({ ...options, candidates, onUsed, log: overseer_log });
   const { policies, events } = withHooks(alone, foundation, options);
   const bans = await spine.keyValue(BANS_BUCKET, { leaves_stream: true });
   const sockets = await openSockets(config, options.registry);
@@ -281,7 +277,8 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const own = { status, inspect: inspect.admin, bans, audit: audited.admin, ...others };
   const router = routerOf(options, parts, own);
   const admin = { authenticator, ...reach, log, router, audit: audited.trail, ...gates };
-  await Promise.all([authenticator.warm(), parts.bans.ready, revocations.ready, spine.flush()]);
+  const known = [parts.bans.ready, revocations.ready, parts.presence.moving.known()];
+  await Promise.all([authenticator.warm(), ...known, spine.flush()]);
   // A start that fails before this has counted nothing, and leaves no life that others would take for killed.
   await foundation.usage?.begin();
   inspect.begin();

@@ -14,6 +14,8 @@ interface Pair {
   readonly issuer: Issuer;
   readonly going: ServerProcess;
   readonly staying: ServerProcess;
+  /** Another process under the name of the one that goes. */
+  readonly again: () => Promise<ServerProcess>;
   /** Between NATS and the Shield that stays. */
   readonly way: TcpProxy;
 }
@@ -33,7 +35,8 @@ async function withPair(run: (pair: Pair) => Promise<void>): Promise<void> {
     await using _brain = await startServer("brain", configOf(nats.port), issuer.dir);
     await using going = await start(nats.port, "going");
     await using staying = await start(way.port, "staying");
-    await run({ issuer, going, staying, way });
+    const again = () => start(nats.port, "going");
+    await run({ issuer, going, staying, again, way });
   } finally {
     await Deno.remove(issuer.dir, { recursive: true });
   }
@@ -96,3 +99,17 @@ async function comesTwice(pair: Pair): Promise<void> {
 
 Deno.test("a client that lost its first connection to the other Shield still keeps its id", () =>
   withPair(comesTwice));
+
+async function comesToTheNext(pair: Pair): Promise<void> {
+  const { client, connection, stopped } = await toldToMove(pair);
+  client.socket.close(1000);
+  assert.equal((await stopped).code, 0, pair.going.log());
+  await using next = await pair.again();
+  const again = await enter(next, pair.issuer, connection);
+  assert.equal(again.connection, connection);
+  again.client.socket.close(1000);
+  await again.client.closed();
+}
+
+Deno.test("a client that comes back only to the process that follows keeps its id, too", () =>
+  withPair(comesToTheNext));

@@ -83,21 +83,48 @@ interface Telling {
 const utf8 = new TextEncoder();
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
 
-/** Reads the connections in a message; undefined when it is not a message of this kind. */
+/** How long a start waits for that answer, in ms: where there is no other Shield, nobody gives one. */
+const KNOWN_MS = 500;
+/** Of all Shields, one answers who has just started. */
+const QUEUE = "shield";
+
+/** Who asks which connections may come, since it has just started; undefined: nobody does. */
+function readWant(payload: Uint8Array): string | undefined {
+  try {
+    const { from, want } = JSON.parse(strictUtf8.decode(payload));
+    return want === true && typeof from === "string" ? from : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Reads the connections in a message; undefined when it is not a message of this kind, or for another Shield than
+ * `node_id`.
+ */
 function readMessage(
   payload: Uint8Array,
-): { from: string; telling: string; connections: string[][] } | undefined {
+  node_id: string,
+): { from: string; telling: string; is_last: boolean; connections: string[][] } | undefined {
   try {
     // A Shield of before names no telling, and asks nobody.
-    const { from, telling = "", connections } = JSON.parse(strictUtf8.decode(payload));
-    const is_ours = typeof from === "string" && typeof telling === "string" &&
+    const { from, telling = "", to = node_id, last, connections } = JSON.parse(
+      strictUtf8.decode(payload),
+    );
+    const is_ours = to === node_id && typeof from === "string" && typeof telling === "string" &&
       telling.length <= 64 && Array.isArray(connections) &&
       connections.every((one) =>
         Array.isArray(one) && one.length === 3 && one.every((text) => typeof text === "string")
       );
-    return is_ours ? { from, telling, connections } : undefined;
+    return is_ours ? { from, telling, is_last: last === true, connections } : undefined;
   } catch {
     return undefined;
+  }
+}
+
+function* pagesOf<Row>(rows: readonly Row[]): Generator<readonly Row[]> {
+  for (let at = 0; at < rows.length; at += CONNECTIONS_PER_MESSAGE) {
+    yield rows.slice(at, at + CONNECTIONS_PER_MESSAGE);
   }
 }
 
@@ -111,14 +138,18 @@ export class Moving {
   readonly #awaited = new Map<string, Awaited>();
   readonly #tellings = new Map<string, Telling>();
   readonly #unsubscribe: () => void;
+  readonly #known = Promise.withResolvers<void>();
   #kept = 0;
   #unheard = 0;
 
   constructor(options: MovingOptions) {
     this.#options = options;
     const { spine, registry } = options;
-    const subscription = spine.subscribe(MOVING, (message) => this.#hear(message));
-    this.#unsubscribe = () => subscription.unsubscribe();
+    const hears = spine.subscribe(MOVING, (message) => this.#hear(message));
+    // Before it answers such questions itself: clients of the Shield that it replaces may come to this one.
+    this.#publish({ from: options.node_id, want: true });
+    const answers = spine.subscribe(MOVING, (message) => this.#answer(message), { queue: QUEUE });
+    this.#unsubscribe = () => [hears, answers].forEach((one) => one.unsubscribe());
     scrapedGauge(
       registry,
       "shield_moving_connections",
@@ -161,10 +192,7 @@ export class Moving {
     );
     if (rows.length === 0) return;
     try {
-      for (let at = 0; at < rows.length; at += CONNECTIONS_PER_MESSAGE) {
-        const part = rows.slice(at, at + CONNECTIONS_PER_MESSAGE);
-        spine.publish(MOVING, utf8.encode(JSON.stringify({ from, telling, connections: part })));
-      }
+      for (const connections of pagesOf(rows)) this.#publish({ from, telling, connections });
       await spine.flush();
       const asked = { from, telling, connections: rows.length };
       const unheard = await ask(asked, Math.min(heard_ms, at_most_ms));
@@ -208,15 +236,43 @@ export class Moving {
     return claim;
   }
 
+  /** Resolves when another Shield has said who may come, or soon when there is none that says it. */
+  async known(): Promise<void> {
+    const timer = setTimeout(this.#known.resolve, Math.min(this.#options.heard_ms, KNOWN_MS));
+    await this.#known.promise;
+    clearTimeout(timer);
+  }
+
   close(): void {
     this.#unsubscribe();
     this.#awaited.clear();
     this.#tellings.clear();
   }
 
+  #publish(message: object): void {
+    this.#options.spine.publish(MOVING, utf8.encode(JSON.stringify(message)));
+  }
+
+  /** Tells a Shield that has just started who may come; those that have come here do not. */
+  #answer({ payload }: SpineMessage): void {
+    const { node_id: from, log } = this.#options;
+    const to = readWant(payload);
+    if (to === undefined || to === from) return;
+    this.#forget();
+    const rows = [...this.#awaited].flatMap(([id, { tenant_id, user_key, claim }]) =>
+      claim === undefined ? [[id, tenant_id, user_key]] : []
+    );
+    try {
+      for (const connections of pagesOf(rows)) this.#publish({ from, to, connections });
+      this.#publish({ from, to, connections: [], last: true });
+    } catch (error) {
+      log.warn("a Shield that has started does not know who moves", { shield: to, error });
+    }
+  }
+
   #hear({ payload }: SpineMessage): void {
     const { node_id, monotonic_ms, patience_ms } = this.#options;
-    const message = readMessage(payload);
+    const message = readMessage(payload, node_id);
     if (message === undefined || message.from === node_id) return;
     this.#forget();
     const until_ms = monotonic_ms() + patience_ms;
@@ -226,6 +282,7 @@ export class Moving {
       this.#awaited.delete(id);
       this.#awaited.set(id, { tenant_id, user_key, until_ms });
     }
+    if (message.is_last) this.#known.resolve();
     const told = this.#telling(message.telling);
     if (told === undefined) return;
     told.connections += message.connections.length;

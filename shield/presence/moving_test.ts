@@ -79,6 +79,19 @@ Deno.test("an id is kept for its user, within the time, and not on its own Shiel
   assert.equal(two.size, 0);
 });
 
+Deno.test("a Shield that starts meanwhile hears who may come, but for those that have come elsewhere", async () => {
+  await using test = testMoving();
+  await test.tell(["c1", "c2"]);
+  test.two.keep("c2", ANN);
+  // The process before it has ended.
+  test.one.close();
+  const next = test.open("one");
+  await next.known();
+  assert.equal(next.size, 1);
+  assert.equal(next.keep("c1", ANN)?.connection_id, "c1");
+  assert.equal(test.two.size, 2);
+});
+
 Deno.test("who asks is answered when all are heard of whom it names, and with no when that takes too long", async () => {
   await using test = testMoving();
   const asked = { from: "three", telling: "t1", connections: 2 };
