@@ -7,7 +7,7 @@ import { runArq } from "../arq/testing/run_arq.ts";
 import { startBusWith } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
-import { ArqonError, connect } from "@arqon/sdk";
+import { ArqonError, connect, explain } from "@arqon/sdk";
 import type { Connection, Explanation } from "@arqon/sdk";
 
 const CONFIG = `
@@ -75,13 +75,13 @@ Deno.test("what explain says of a message that came, and of a publish, finds tha
         const message = (await heard.next()).value!;
         assert.equal(message.trace_id, sent.trace_id, "the trace is the publisher's");
         assert.match(message.id, /^[0-9a-f-]{36}$/);
-        const by_id = await ask(bob.explain(message, { user: "bob" }));
+        const by_id = await ask(explain(bob, message, { user: "bob" }));
         assert.deepEqual(
           by_id.messages.map((one) => [one.room_id, one.message_id, one.twist_id]),
           [[room_id, options.message_id ?? "", message.id]],
         );
         assert.deepEqual(by_id.connections.map(({ outcomes }) => outcomes[0]?.state), ["sent"]);
-        const by_publish = await ask(ann.explain(sent, { user: "bob" }));
+        const by_publish = await ask(explain(ann, sent, { user: "bob" }));
         assert.deepEqual(by_publish.messages, by_id.messages);
         assert.deepEqual(by_publish.connections, by_id.connections);
       }
@@ -111,7 +111,7 @@ Deno.test("an error says trace and connection, and explain finds the refusal by 
       assert.equal(error.connection_id, cat.welcome.connection_id);
       // A SUB is no message, and has no trace.
       assert.match(error.trace_id, n === 3 ? /^$/ : n === 1 ? /^1{32}$/ : /^[0-9a-f]{32}$/);
-      const { refusals } = await ask(cat.explain(error));
+      const { refusals } = await ask(explain(cat, error));
       assert.ok(refusals.length > 0);
       for (const refusal of refusals) {
         assert.equal(refusal.connection_id, cat.welcome.connection_id);
@@ -121,12 +121,12 @@ Deno.test("an error says trace and connection, and explain finds the refusal by 
     const handed = await room.publish("t", 1, { ack: false });
     assert.deepEqual([handed.room, handed.message_id, handed.offset], ["other", "", undefined]);
     assert.equal(
-      cat.explain(handed).command,
+      explain(cat, handed).command,
       `arq why --tenant default --trace ${handed.trace_id} --room other`,
     );
     await cat.room("own").publish("t", 1);
     assert.deepEqual(told.map((error) => error.connection_id), [cat.welcome.connection_id]);
-    const of_ann = await ask(ann.explain(new ArqonError("not-granted", "", { connection_id })));
+    const of_ann = await ask(explain(ann, new ArqonError("not-granted", "", { connection_id })));
     assert.deepEqual(of_ann.refusals, [], "nobody else's refusals");
   });
 });

@@ -12,7 +12,8 @@
  * ```
  */
 export { connect, Connection } from "./connection/connection.ts";
-export type { Explainable, ExplainOptions, Explanation } from "./connection/explanation.ts";
+export { explain } from "./connection/explanation.ts";
+export type { Asker, Explainable, ExplainOptions, Explanation } from "./connection/explanation.ts";
 export type { ConnectOptions, SocketLike, Status, TokenRequest } from "./options/options.ts";
 export type { WebSocketConstructor } from "./options/options.ts";
 export type { PlatformEvents } from "./options/platform_events.ts";

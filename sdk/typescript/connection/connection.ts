@@ -16,8 +16,6 @@ import { SessionLoop } from "./session_loop.ts";
 import { onAbort, sleep } from "../time/sleep.ts";
 import { Subscriptions } from "../subscription/subscriptions.ts";
 import { asArqonError, placedError } from "../wire/wire_error.ts";
-import { explanationOf } from "./explanation.ts";
-import type { Explainable, ExplainOptions, Explanation } from "./explanation.ts";
 
 /**
  * Connects and resolves once the Shield has said WELCOME. Rejects with the refusal
@@ -127,24 +125,6 @@ export class Connection {
   /** The room with that id, or all whose ids begin so: `orders-*`. Throws `invalid-room` for an id that no room can have. */
   room(id: string): Room {
     return new Room(id, this.#port);
-  }
-
-  /**
-   * How to ask the bus what became of a message that came, of one that was published (what `publish`
-   * resolved with), or why there was this error: a command for a terminal, a path of the admin API,
-   * and, with `ConnectOptions.console_url`, a page. Asks nobody: whoever follows it needs the role
-   * admin. Throws TypeError before the first WELCOME.
-   *
-   * ```ts
-   * import { connect } from "@arqon/sdk";
-   *
-   * await using bus = await connect({ url: "localhost:4000", token: "…" });
-   * const sent = await bus.room("lobby").publish("chat", "hello");
-   * console.log(bus.explain(sent, { user: "bob" }).command); // arq why --tenant … --trace … --user bob
-   * ```
-   */
-  explain(what: Explainable, options: ExplainOptions = {}): Explanation {
-    return explanationOf(what, options, this.welcome, this.#settings.console_url);
   }
 
   /**

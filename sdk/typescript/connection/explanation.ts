@@ -7,7 +7,7 @@ import type { Uint64, Welcome } from "@arqon/proto";
 import type { Message } from "../message/message.ts";
 import type { Handed, Published } from "../request/room_request.ts";
 
-/** What `Connection.explain` takes: a message that came, a publish, or an error. */
+/** What `explain` takes: a message that came, a publish, or an error. */
 export type Explainable =
   | Pick<Message, "id" | "room" | "message_id" | "trace_id" | "offset">
   | Pick<Published | Handed, "room" | "message_id" | "trace_id" | "offset">
@@ -19,6 +19,13 @@ export interface ExplainOptions {
   readonly user?: string;
   /** The same for one connection. */
   readonly connection?: string;
+  /** Where the web console is, for `url`: `https://admin.example.com/console/`. */
+  readonly console_url?: string | URL;
+}
+
+/** The part of a `Connection` that knows who asks. */
+export interface Asker {
+  readonly welcome: Welcome;
 }
 
 /** How to ask; the same question in each. */
@@ -27,7 +34,7 @@ export interface Explanation {
   readonly command: string;
   /** Path and query for the admin API: `/v1/why?…`. */
   readonly path: string;
-  /** The console's page of it; undefined without `ConnectOptions.console_url`. */
+  /** The console's page of it; undefined without `console_url`. */
   readonly url: string | undefined;
 }
 
@@ -65,13 +72,26 @@ function argument(value: string): string {
   return (value.startsWith("-") ? "=" : " ") + shown;
 }
 
-/** Throws TypeError for what has no id to ask for, and for two sides at once. */
-export function explanationOf(
+/**
+ * How to ask the bus what became of a message that came, of one that was published (what `publish`
+ * resolved with), or why there was this error: a command for a terminal, a path of the admin API,
+ * and, with `console_url`, a page. Asks nobody: whoever follows it needs the role admin. Throws
+ * TypeError for what has no id to ask for, for two sides at once, and before the first WELCOME.
+ *
+ * ```ts
+ * import { connect, explain } from "@arqon/sdk";
+ *
+ * await using bus = await connect({ url: "localhost:4000", token: "…" });
+ * const sent = await bus.room("lobby").publish("chat", "hello");
+ * console.log(explain(bus, sent, { user: "bob" }).command); // arq why --tenant … --trace … --user bob
+ * ```
+ */
+export function explain(
+  { welcome }: Asker,
   what: Explainable,
-  options: ExplainOptions,
-  welcome: Welcome,
-  console_url?: string | URL,
+  options: ExplainOptions = {},
 ): Explanation {
+  const { console_url } = options;
   const query = new URLSearchParams();
   let command = "arq why";
   for (const [name, value] of Object.entries(questionOf(what, options, welcome))) {

@@ -2,14 +2,15 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import type { Welcome } from "@arqon/proto";
-import { explanationOf } from "./explanation.ts";
+import { explain } from "./explanation.ts";
+import type { Explainable, ExplainOptions } from "./explanation.ts";
 
 const WELCOME = { tenant_id: "acme", user_id: "ann", connection_id: "c1" } as Welcome;
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 const SENT = { room: "hall", message_id: "", trace_id: TRACE, offset: 0 };
 
-const why = (...[what, options = {}]: Partial<Parameters<typeof explanationOf>>) =>
-  explanationOf(what!, options, WELCOME).command.replace("arq why --tenant acme ", "");
+const why = (what: Explainable, options?: ExplainOptions) =>
+  explain({ welcome: WELCOME }, what, options).command.replace("arq why --tenant acme ", "");
 
 Deno.test("a message is named by what no other has: id, offset, message_id, trace", () => {
   const message = {
@@ -38,12 +39,14 @@ Deno.test("an error is asked for by its trace and connection, else by its user",
 
 Deno.test("a value is quoted for a shell, for a path and for the console's address", () => {
   const sent = { ...SENT, message_id: "-it's $(1)&" };
-  const { command, path, url } = explanationOf(sent, {}, WELCOME, "https://a.example/console/");
+  const { command, path, url } = explain({ welcome: WELCOME }, sent, {
+    console_url: "https://a.example/console/",
+  });
   assert.equal(
     command,
     "arq why --tenant acme --message-id='-it'\\''s $(1)&' --room hall",
   );
   assert.equal(path, "/v1/why?tenant=acme&message_id=-it%27s+%24%281%29%26&room=hall");
   assert.equal(url, `https://a.example/console/#${path.replace("/v1", "")}`);
-  assert.equal(explanationOf(sent, {}, WELCOME).url, undefined);
+  assert.equal(explain({ welcome: WELCOME }, sent).url, undefined);
 });

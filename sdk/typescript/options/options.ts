@@ -117,8 +117,6 @@ export interface ConnectOptions {
    * example from an OpenTelemetry propagator; undefined: none is.
    */
   readonly traceparent?: () => string | undefined;
-  /** Where the web console is, for the `url` of `Connection.explain`: `https://admin.example.com/console/`. */
-  readonly console_url?: string | URL;
   /** The device's clock in Unix ms, which may jump; default `Date.now`. */
   readonly now?: () => number;
   /** Numbers in [0, 1); default `Math.random`. */
@@ -145,7 +143,6 @@ type Given = Pick<
   | "onStatus"
   | "onError"
   | "traceparent"
-  | "console_url"
 >;
 
 /** `ConnectOptions` with every default filled in, as `Connection` uses them. */

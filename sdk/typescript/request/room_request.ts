@@ -47,7 +47,7 @@ export interface CommandOptions extends Omit<PublishOptions, "ack" | "schema_id"
 }
 
 /**
- * What became of a publish: the ACK, and what `Connection.explain` and `arq why` find the message by.
+ * What became of a publish: the ACK, and what `explain` and `arq why` find the message by.
  */
 export interface Published extends Ack {
   readonly room: string;
@@ -57,7 +57,7 @@ export interface Published extends Ack {
   readonly trace_id: string;
 }
 
-/** What is known of a publish that nobody acknowledges: what `Connection.explain` and `arq why` find it by. */
+/** What is known of a publish that nobody acknowledges: what `explain` and `arq why` find it by. */
 export interface Handed extends Pick<Published, "room" | "message_id" | "trace_id"> {
   readonly offset?: undefined;
 }

@@ -85,7 +85,7 @@ export class Room {
    * `connection-closed`. A refusal with 429, and with a `message_id` one with 503, is waited out and
    * repeated within `timeout_ms`. In a durable room the ACK says that the message is stored, and its
    * `offset` where: with a `message_id` that was stored already, where that one is. What it resolves
-   * with, and every error, can be given to `Connection.explain`.
+   * with, and every error, can be given to `explain`.
    */
   publish(type: string, data: Data, options: PublishOptions & { ack: false }): Promise<Handed>;
   publish(
