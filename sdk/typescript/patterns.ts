@@ -4,6 +4,7 @@
  */
 import { connect as connectWith } from "./connection/connection.ts";
 import type { Connection } from "./connection/connection.ts";
+import { loadWay } from "./http/load_way.ts";
 import type { ConnectOptions, WebSocketConstructor } from "./options/options.ts";
 import { relaySocket } from "./options/relay_socket.ts";
 import { PositionKeeper, PositionMemory } from "./pattern/position_keeper.ts";
@@ -24,9 +25,10 @@ import { PositionKeeper, PositionMemory } from "./pattern/position_keeper.ts";
  * ```
  */
 export async function connect(options: ConnectOptions): Promise<Connection> {
-  const { transport = "websocket", ...rest } = options;
-  const { webSocket = globalThis.WebSocket as unknown as WebSocketConstructor } =
-    transport === "websocket" ? rest : (await import("./http/way.ts")).over(options);
+  const { transport: _, ...rest } = options;
+  const { webSocket = globalThis.WebSocket as unknown as WebSocketConstructor } = await loadWay(
+    options,
+  );
   const memory = new PositionMemory();
   return await connectWith({
     ...rest,

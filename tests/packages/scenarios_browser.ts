@@ -82,6 +82,41 @@ async function withoutWebSocket(world: World): Promise<void> {
   assert.equal(await page.evaluate("typeof WebSocket"), "undefined");
 }
 
+/** The code for HTTP is a request of its own: it may fail, or hang, where the page came through. */
+async function codeForHttpIsAway(world: World): Promise<void> {
+  await using opened = await openUnbundled(world);
+  const { page } = opened;
+  await page.waitForFunction("globalThis.connect !== undefined");
+  const { url, token } = world.bus;
+  const connect = (more: string) =>
+    page.evaluate<unknown>(`(async () => {
+      const options = { ...${JSON.stringify({ url, token, transport: "http" })}, ${more} };
+      try {
+        await (await connect(options)).close();
+      } catch (error) {
+        return error.reason + " " + error;
+      }
+      return "connected";
+    })()`);
+  const code = "**/http/way.js";
+  await page.route(code, (route) => route.abort());
+  assert.match(`${await connect("")}`, /^unreachable ArqonError: .*\/http\/way\.js/);
+  await page.unroute(code);
+  const asked = Promise.withResolvers<void>();
+  const going_on = Promise.withResolvers<void>();
+  await page.route(code, async (route) => {
+    asked.resolve();
+    await going_on.promise;
+    await route.continue();
+  });
+  const left = connect("signal: (globalThis.leaving = new AbortController()).signal");
+  await asked.promise;
+  await page.evaluate("leaving.abort('left')");
+  assert.equal(await left, "undefined left");
+  going_on.resolve();
+  assert.equal(await connect(""), "connected");
+}
+
 async function killedConnection(world: World): Promise<void> {
   await using proxy = startTcpProxy(Number(new URL(world.bus.url).port));
   await using opened = await openProgram(world);
@@ -171,6 +206,10 @@ export const BROWSER_SCENARIOS: readonly Scenario[] = [
     run: killedConnection,
   },
   { name: "a page without WebSocket goes by HTTP", run: withoutWebSocket },
+  {
+    name: "a page whose code for HTTP does not load is told so, and may ask again",
+    run: codeForHttpIsAway,
+  },
   { name: "a page connects at once when its network is back", run: networkBack },
   { name: "a page that is looked at again finds out that its server is gone", run: lookedAtAgain },
   { name: "the example page: two people, and one who comes later", run: chatPage },

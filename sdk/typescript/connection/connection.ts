@@ -5,6 +5,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Ack, Welcome } from "@arqon/proto";
+import { loadWay } from "../http/load_way.ts";
 import { CLOSE_TIMEOUT_MS } from "../wire/bounds.ts";
 import { settingsFrom } from "../options/options.ts";
 import type { ConnectOptions, Settings, Status } from "../options/options.ts";
@@ -23,11 +24,8 @@ import { asArqonError, placedError } from "../wire/wire_error.ts";
  * its reason; throws TypeError for a wrong URL.
  */
 export async function connect(options: ConnectOptions): Promise<Connection> {
-  const { transport, signal } = options;
-  const how = (transport && transport !== "websocket")
-    ? (await import("../http/way.ts")).over(options)
-    : options;
-  const connection = new Connection(settingsFrom(how), signal);
+  const { signal } = options;
+  const connection = new Connection(settingsFrom(await loadWay(options)), signal);
   try {
     await connection.opened;
   } catch (error) {

@@ -75,7 +75,7 @@ export interface ConnectOptions {
    * "websocket", the default: nothing else. "http": requests and server-sent events alone. "auto":
    * WebSocket, and HTTP where that does not open, or breaks soon each time; what was found is remembered
    * for the host for 10 minutes, then a new connection tries WebSocket again. The code for both is
-   * loaded when it is asked for.
+   * loaded when it is asked for; where that fails `connect` rejects with `unreachable`.
    */
   readonly transport?: "auto" | "websocket" | "http";
   readonly backoff?: Partial<Backoff>;

@@ -1,0 +1,29 @@
+/**
+ * Loads what speaks HTTP (`way.ts`) for a connection that asks for it. Every page has this file; it knows
+ * nothing of how HTTP is spoken.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { ConnectOptions } from "../options/options.ts";
+import { onAbort } from "../time/sleep.ts";
+import { textOf } from "../wire/wire_error.ts";
+
+/**
+ * The options with the class of sockets that their `transport` means. Rejects with `unreachable` when the
+ * code for it cannot be loaded, and with the signal's reason when that is aborted meanwhile. Throws
+ * TypeError for another word.
+ */
+export async function loadWay(options: ConnectOptions): Promise<ConnectOptions> {
+  const { transport = "websocket", signal } = options;
+  if (transport === "websocket") return options;
+  const aborted = Promise.withResolvers<never>();
+  const stop = onAbort(signal, () => aborted.reject(signal?.reason));
+  try {
+    signal?.throwIfAborted();
+    const loading = import("./way.ts").catch((cause) => {
+      throw new ArqonError("unreachable", textOf(cause), { cause });
+    });
+    return (await Promise.race([loading, aborted.promise])).over(options);
+  } finally {
+    stop();
+  }
+}
