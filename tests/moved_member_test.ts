@@ -114,8 +114,10 @@ Deno.test("nobody gets the id of another user, of a connection that does not mov
     assert.notEqual(thief.id, early.id, "another user's");
     const first = await enter(staying, issuer, "ann", early.id);
     assert.equal(first.id, early.id);
+    first.client.send(SUB);
+    assert.equal((await acked(first.client)).code, 0);
     const second = await enter(staying, issuer, "ann", early.id);
-    assert.notEqual(second.id, early.id, "it is there already");
+    assert.notEqual(second.id, early.id, "it is in use");
     const strange = await enter(staying, issuer, "ann", "c%0a%2e");
     assert.match(strange.id, /^c[\w-]+$/);
     await stopping;
