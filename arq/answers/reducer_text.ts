@@ -35,13 +35,15 @@ const LEVELS = ["debug", "info", "warn", "error"];
 /** Digits of a digest that people compare. */
 const SHORT = 16;
 
-const count = (number: number) => number.toLocaleString("en-US");
+/** A number for people. */
+export const count = (number: number) => number.toLocaleString("en-US");
 const figure = (number: number) => String(Number(number.toPrecision(3)));
-const plural = (number: number, one: string, more: string) =>
+/** So many of something. */
+export const plural = (number: number, one: string, more: string) =>
   `${count(number)} ${number === 1 ? one : more}`;
 
 /** Bytes for people and for JSON: text where they are text, else base64. */
-function shown(bytes: Uint8Array): string {
+export function shown(bytes: Uint8Array): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
@@ -49,7 +51,8 @@ function shown(bytes: Uint8Array): string {
   }
 }
 
-const keyText = (key: string) => shown(Uint8Array.from(key, (one) => one.charCodeAt(0)));
+/** A key for people and for JSON. */
+export const keyText = (key: string) => shown(Uint8Array.from(key, (one) => one.charCodeAt(0)));
 
 function verdictText({ kind, code, reason, detail, answer, repeats }: Outcome): string {
   const again = repeats === undefined ? "" : `, as entry ${repeats} was`;

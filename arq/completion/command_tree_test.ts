@@ -14,8 +14,8 @@ const TWO_MEANINGS = new Set([
   "--key: file, id",
   // So many, and only how many.
   "--count: n,",
-  // A room or a version, and with --from a time.
-  "--to: room, time, version",
+  // A room, a version or a place in a log, and with --from a time.
+  "--to: room, offset, time, version",
   "--from: offset, time",
   // policy record writes a folder of cases, journal export one file.
   "--out: dir, file",

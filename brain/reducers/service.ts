@@ -7,12 +7,16 @@ import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
+import {
+  decodeRecord,
+  REDUCER_OBJECTS,
+  REDUCERS_BUCKET,
+  type RoomRecord,
+} from "../../shared/records/reducer_record.ts";
 import { REDUCED_UNITS_MAX, reducerRoomOf } from "../../shared/rooms/reducer_room.ts";
 import type { KeyValue, KvChange, ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
 import type { ClusterView } from "../cluster_view.ts";
 import { loadProgram, programOf, type RunnableProgram, storeProgram } from "./log/program.ts";
-import { decodeRecord, REDUCER_OBJECTS, REDUCERS_BUCKET } from "./log/room_record.ts";
-import type { RoomRecord } from "./log/room_record.ts";
 import { createReducerMetrics } from "./metrics.ts";
 import type { ReducerMetrics } from "./metrics.ts";
 import type { WaitingCall } from "./room/call.ts";

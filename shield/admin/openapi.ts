@@ -38,6 +38,7 @@ const PARTS: Readonly<Record<string, Parameter>> = {
   connection: inPath("connection", "a connection's id"),
   policy: inPath("policy", "its name"),
   module: inPath("module", "its sha256"),
+  object: inPath("object", "program-ID, module-SHA256, or one of `snapshots`"),
   schedule: inPath("schedule", "the schedule's id", ID),
   hook: inPath("hook", "the hook's id", ID),
   schema: inPath("schema", "the schema's id", { type: "string", pattern: SCHEMA_ID_PATTERN }),

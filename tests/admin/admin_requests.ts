@@ -234,6 +234,9 @@ function cluster(): Row[] {
     ["POST", "/v1/rooms/{tenant}/{room}/messages", sending(inRoom("messages"), message)],
     ["GET", "/v1/rooms/{tenant}/{room}/messages", at(inRoom("messages"))],
     ["GET", "/v1/rooms/{tenant}/{room}/state", at(inRoom("state"))],
+    // It has no reducer; `tests/admin/admin_reduced_room_test.ts` has rooms with one.
+    ["GET", "/v1/rooms/{tenant}/{room}/reducer", at(inRoom("reducer")), 404],
+    ["GET", "/v1/rooms/{tenant}/{room}/reducer/{object}", at(inRoom("reducer/x")), 404],
     ["POST", "/v1/rooms/{tenant}/{room}/kick", sending(inRoom("kick"), nobody)],
     ["POST", "/v1/rooms/{tenant}/{room}/ban", sending(inRoom("ban"), banned)],
     ["GET", "/v1/bans", at("/v1/bans?tenant=TENANT")],

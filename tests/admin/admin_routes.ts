@@ -23,6 +23,8 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...of("/v1/rooms/acme/lobby/tail", "GET"),
   ...of("/v1/rooms/acme/lobby/messages", "GET", "POST"),
   ...of("/v1/rooms/acme/lobby/state", "GET"),
+  ...of("/v1/rooms/acme/lobby/reducer", "GET"),
+  ...of(`/v1/rooms/acme/lobby/reducer/program-${"0".repeat(64)}`, "GET"),
   ...of("/v1/rooms/acme/lobby/kick", "POST"),
   ...of("/v1/rooms/acme/lobby/ban", "POST"),
   ...of("/v1/bans", "GET", "DELETE"),

@@ -1,12 +1,17 @@
-/** The command line of `arq room history` and `arq room replay`; what they do is in `commands/`. */
+/**
+ * The command line of `arq room history` and `replay`, and of `at`, `diff` and `verify`, which fold the log of a room
+ * with a reducer; what they do is in `commands/`.
+ */
 import { Option } from "commander";
 import type { Command } from "commander";
-import { epoch, examples, offset, positive, rate, room } from "./options.ts";
+import { epoch, examples, id, offset, pastMoment, positive, rate, room } from "./options.ts";
 import { withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 
 // A command is loaded when it runs.
 const roomHistory = () => import("../../commands/room/room_history.ts");
+const roomFolds = () => import("../../commands/reducer/room_at.ts");
+const roomVerify = () => import("../../commands/reducer/room_verify.ts");
 const roomReplay = () => import("../../commands/room/room_replay.ts");
 
 function addHistory(group: Command, run: Run): void {
@@ -68,8 +73,75 @@ function addReplay(group: Command, run: Run): void {
     );
 }
 
-/** Adds `history` and `replay` to `arq room`. */
+function withReduced(group: Command, name: string): Command {
+  return withConnection(group.command(name))
+    .argument("<room>", "a room with a reducer", room)
+    .option("--tenant <id>", "tenant", id("tenant"), "default");
+}
+
+function addAt(group: Command, run: Run): void {
+  const prefix = ["--prefix <text>", "only values whose keys begin with this"] as const;
+  withReduced(group, "at")
+    .description("print the values that a room with a reducer had at an entry, or at a time")
+    .addOption(
+      new Option("--offset <n>", "after this entry of its log; 0: before the first")
+        .argParser(offset).conflicts("time"),
+    )
+    .option("--time <time>", "then: 14:05, 2026-11-22T14:05:00Z, by the room's clock", pastMoment)
+    .option(...prefix)
+    .option("--json", "print one JSON object, with digests and timers")
+    .addHelpText(
+      "after",
+      "\nWithout --offset and --time: after the last entry. The room's log and programs are read from" +
+        "\nthe bus with a token of role admin, and folded on this machine. Exit code 1 when the log does" +
+        "\nnot reach back so far.\n" +
+        examples(
+          "arq room at auction-1",
+          "arq room at auction-1 --offset 1200 --prefix bids/",
+          "arq room at auction-1 --time 14:05 --json | jq .values",
+        ),
+    )
+    .action(
+      run(async (io, flags, [name]) => (await roomFolds()).roomAt(io, name as string, flags)),
+    );
+  withReduced(group, "diff")
+    .description("print which values of a room with a reducer differ between two entries")
+    .requiredOption("--from <offset>", "after this entry of its log; 0: before the first", offset)
+    .option("--to <offset>", "after this entry (default: the last)", offset)
+    .option(...prefix)
+    .option("--json", "print one JSON object")
+    .addHelpText(
+      "after",
+      "\nLines begin with + for what came, - for what went, ~ for what is another value. Token and" +
+        "\nexit codes are those of arq room at.\n" +
+        examples("arq room diff auction-1 --from 1200 --to 1300"),
+    )
+    .action(
+      run(async (io, flags, [name]) => (await roomFolds()).roomDiff(io, name as string, flags)),
+    );
+}
+
+function addVerify(group: Command, run: Run): void {
+  withReduced(group, "verify")
+    .description("fold the log of a room with a reducer again and compare the bus's digests")
+    .option("--json", "print the result as JSON")
+    .addHelpText(
+      "after",
+      "\nFrom the first entry, or where the log does not reach back so far, from the oldest snapshot." +
+        "\nEach entry is applied by the program that it was applied by, which the bus has kept. It needs" +
+        "\na token of role admin. Exit code 1 when something differs, and it says which entry; also when" +
+        "\nthe log cannot be folded.\n" +
+        examples("arq room verify auction-1", "arq room verify auction-1 --tenant acme --json"),
+    )
+    .action(
+      run(async (io, flags, [name]) => (await roomVerify()).roomVerify(io, name as string, flags)),
+    );
+}
+
+/** Adds `history`, `replay`, `at`, `diff` and `verify` to `arq room`. */
 export function addRoomHistory(group: Command, run: Run): void {
   addHistory(group, run);
   addReplay(group, run);
+  addAt(group, run);
+  addVerify(group, run);
 }

@@ -61,8 +61,14 @@ export async function storeProgram(store: ObjectStore, program: RunnableProgram)
   await store.put(nameOfProgram(id), textOf(program));
 }
 
-/** A stored program. Rejects with `log-unavailable` when there is none, or it is another. */
-export async function loadProgram(store: ObjectStore, id: string): Promise<RunnableProgram> {
+/**
+ * A stored program. Rejects with `log-unavailable` when there is none, or it is another: the bytes are held to
+ * their names, wherever they come from.
+ */
+export async function loadProgram(
+  store: Pick<ObjectStore, "get">,
+  id: string,
+): Promise<RunnableProgram> {
   const text = await store.get(nameOfProgram(id));
   if (text === undefined || hex(text) !== id) {
     throw new ArqonError("log-unavailable", `the program ${id} of its entries is not stored`);

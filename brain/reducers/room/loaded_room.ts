@@ -5,7 +5,7 @@ import type { KeyValue, ObjectStore } from "../../../shared/spine/contract/spine
 import type { Random } from "../../../shared/ids.ts";
 import type { EventMark } from "../log/batch.ts";
 import type { RunnableProgram } from "../log/program.ts";
-import type { RoomRecord } from "../log/room_record.ts";
+import type { RoomRecord } from "../../../shared/records/reducer_record.ts";
 import type { ReducerMetrics } from "../metrics.ts";
 import type { ReducerHost } from "../thread/host.ts";
 import type { RoomStanding } from "../thread/protocol.ts";

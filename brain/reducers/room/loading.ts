@@ -6,7 +6,7 @@
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import { type Batch, decodeBatch, isBehind, NO_EVENT } from "../log/batch.ts";
-import { decodeRecord, type RoomRecord } from "../log/room_record.ts";
+import { decodeRecord, type RoomRecord } from "../../../shared/records/reducer_record.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { type DueEvent, dueEvents, publishedIn, publishEvents } from "./publishing.ts";
 

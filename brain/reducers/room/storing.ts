@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { systemEnvelope } from "../../../shared/records/system_envelope.ts";
 import type { LogEntry } from "../state/entry.ts";
 import { encodeBatch } from "../log/batch.ts";
-import { encodeRecord, type RoomRecord } from "../log/room_record.ts";
+import { encodeRecord, type RoomRecord } from "../../../shared/records/reducer_record.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 
 /** The type of a message with entries. */

@@ -21,6 +21,8 @@ import {
 } from "./details.ts";
 import { config, ReloadBody, reloadConfig } from "./config.ts";
 import type { DetailContext } from "./details.ts";
+import { reducedObject, reducedRoom } from "./reduced_room.ts";
+import type { ReducedRoomContext } from "./reduced_room.ts";
 import { roomHistory, roomState } from "./room_contents.ts";
 import type { ContentsContext } from "./room_contents.ts";
 import { ban, BanBody, kick, KickBody, MESSAGE_BODY, publishTest } from "./room_orders.ts";
@@ -48,6 +50,7 @@ export type InspectContext =
   & OrderContext
   & WhyContext
   & StoredRoomsContext
+  & ReducedRoomContext
   & {
     readonly tails: Pick<Tails, "open">;
     readonly log: Logger;
@@ -135,6 +138,20 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>({
       scope: "tenant-in-path",
       about: CLUSTER_ROOMS_ABOUT.publishInRoom,
       ...withBody(MESSAGE_BODY, publishTest),
+    },
+  },
+  "/v1/rooms/{tenant}/{room}/reducer": {
+    GET: {
+      scope: "tenant-in-path",
+      about: CLUSTER_ROOMS_ABOUT.getReducedRoom,
+      handle: reading(reducedRoom),
+    },
+  },
+  "/v1/rooms/{tenant}/{room}/reducer/{object}": {
+    GET: {
+      scope: "tenant-in-path",
+      about: CLUSTER_ROOMS_ABOUT.getReducedObject,
+      handle: reducedObject,
     },
   },
   "/v1/rooms/{tenant}/{room}/kick": {

@@ -119,7 +119,7 @@ export function startInspect(start: InspectStart, parts: Parts): StartedInspect 
   const publishing = { path, flushes, rates, stats, tenants, history };
   const { admin: { place } } = parts.journal;
   const former = parts.noted?.store?.former;
-  const known = { journal: readingOf(place), former, logs: parts.durable.logs };
+  const known = { spine, journal: readingOf(place), former, logs: parts.durable.logs };
   const context = { asker, now, node_id, classes, config, tails, log, ...known, ...publishing };
   const hello = () => void asker.ask(HELLO, z.strictObject({})).catch(() => {});
   const stopEvents = spine.onEvent((event) => {

@@ -9,6 +9,7 @@ export const AUDITED_ROUTES: Readonly<Record<string, string>> = {
   "GET /v1/rooms/{tenant}/{room}/tail": "room.tail",
   "GET /v1/rooms/{tenant}/{room}/state": "room.read_state",
   "GET /v1/rooms/{tenant}/{room}/messages": "room.read_messages",
+  "GET /v1/rooms/{tenant}/{room}/reducer/{object}": "room.read_reducer",
   "POST /v1/rooms/{tenant}/{room}/messages": "room.publish",
   "POST /v1/rooms/{tenant}/{room}/kick": "room.kick",
   "POST /v1/rooms/{tenant}/{room}/ban": "room.ban",

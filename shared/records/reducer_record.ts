@@ -1,9 +1,8 @@
 /**
  * What is stored of a room with a reducer beside its log: its last snapshot, and whether it has to be looked at
- * without anybody calling. In the bucket `ARQON_REDUCERS` under `[tenant, room]`. Pure.
+ * without anybody calling. In the bucket `ARQON_REDUCERS` under `[tenant, room]`. Pure; Brains write it.
  */
 import { z } from "zod";
-import type { EventMark } from "./batch.ts";
 
 /** The bucket of the records. */
 export const REDUCERS_BUCKET = "ARQON_REDUCERS";
@@ -37,7 +36,7 @@ export interface RoomRecord {
   readonly snapshot: string;
   readonly previous: string;
   readonly offset: number;
-  readonly published: EventMark;
+  readonly published: { readonly offset: number; readonly index: number };
   readonly stream: string;
   readonly position: number;
   readonly is_behind: boolean;

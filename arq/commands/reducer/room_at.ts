@@ -1,0 +1,110 @@
+/**
+ * `arq room at` and `arq room diff`: what a room with a reducer was after an entry of its log, or at a time, and what
+ * is different between two entries. The log is folded here, from the nearest snapshot before. Changes nothing.
+ */
+import type { RoomState } from "../../../brain/reducers/state/room_state.ts";
+import { changesText, stateText } from "../../answers/room_fold_text.ts";
+import { type Beginnings, foldRoom, type RoomSource } from "../../reducers/room_fold.ts";
+import { openReduced, type ReducedFlags } from "../../rooms/reduced_source.ts";
+import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { print } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { beginningsOf, foldable, noBeginning } from "./room_beginning.ts";
+
+/** The options of both. */
+interface StateFlags extends ReducedFlags {
+  /** Only values whose keys begin with this. */
+  readonly prefix?: string;
+  readonly json?: boolean;
+}
+
+/** The options of `arq room at`; without an offset and a time it is the room as it stands. */
+export interface RoomAtFlags extends StateFlags {
+  readonly offset?: number;
+  /** Unix ms. */
+  readonly time?: number;
+}
+
+/** The options of `arq room diff`. */
+export interface RoomDiffFlags extends StateFlags {
+  readonly from: number;
+  /** Absent: the last entry. */
+  readonly to?: number;
+}
+
+/** A place in a room's log: behind the last entry that is not past it. */
+interface Wanted {
+  readonly offset: number;
+  readonly time_ms: number;
+}
+
+const isPast = ({ offset, time_ms }: Pick<RoomState, "offset" | "time_ms">, wanted: Wanted) =>
+  offset > wanted.offset || time_ms > wanted.time_ms;
+
+const whenText = (time_ms: number) => new Date(time_ms).toISOString();
+
+function notKept(source: RoomSource, known: Beginnings): CommandError {
+  const [first] = known.states;
+  if (first === undefined) return noBeginning(source, known);
+  const { offset, time_ms } = first;
+  return new CommandError(
+    `what ${source.room_id} was then is not kept: its log goes back to entry ${offset}, of ` +
+      whenText(time_ms),
+    EXIT.failure,
+  );
+}
+
+async function stateAt(source: RoomSource, known: Beginnings, wanted: Wanted): Promise<RoomState> {
+  const begin = known.states.findLast((state) => !isPast(state, wanted));
+  if (begin === undefined) throw notKept(source, known);
+  let state = begin;
+  await foldable(async () => {
+    for await (const folded of foldRoom(source, begin)) {
+      if (isPast(folded.state, wanted)) break;
+      state = folded.state;
+      const { noted } = folded;
+      if (noted === undefined || noted.chain.toHex() === state.chain.toHex()) continue;
+      throw new CommandError(
+        `entry ${state.offset} of ${source.room_id} comes to something else than when it was written`,
+        EXIT.failure,
+        `arq room verify ${source.room_id} says more`,
+      );
+    }
+  });
+  const { offset } = wanted;
+  if (offset === Infinity || state.offset === offset || wanted.time_ms !== Infinity) return state;
+  throw new CommandError(
+    `${source.room_id} has no entry ${offset} yet: its last is ${state.offset}`,
+    EXIT.failure,
+  );
+}
+
+/** Keys are bytes; a state has one character for each. */
+const prefixOf = ({ prefix = "" }: StateFlags) =>
+  String.fromCharCode(...new TextEncoder().encode(prefix));
+
+/** Prints what a room was. */
+export async function roomAt(io: Io, room_id: string, flags: RoomAtFlags): Promise<number> {
+  const { offset = Infinity, time: time_ms = Infinity, json = false } = flags;
+  const source = await openReduced(io, room_id, flags);
+  const state = await stateAt(source, await beginningsOf(source), { offset, time_ms });
+  const { out, about } = stateText(room_id, state, { json, prefix: prefixOf(flags) });
+  await print(io.stdout, out);
+  await print(io.stderr, about);
+  return EXIT.ok;
+}
+
+/** Prints what is different between two entries. */
+export async function roomDiff(io: Io, room_id: string, flags: RoomDiffFlags): Promise<number> {
+  const { from, to = Infinity, json = false } = flags;
+  if (from > to) throw usageError(`--from ${from} is behind --to ${to}`);
+  const source = await openReduced(io, room_id, flags);
+  const known = await beginningsOf(source);
+  const before = await stateAt(source, known, { offset: from, time_ms: Infinity });
+  // From there on, unless a snapshot is nearer.
+  const states = [...known.states, before].sort((one, other) => one.offset - other.offset);
+  const after = await stateAt(source, { ...known, states }, { offset: to, time_ms: Infinity });
+  const prefix = prefixOf(flags);
+  await print(io.stdout, changesText(room_id, { from: before, to: after }, { json, prefix }));
+  return EXIT.ok;
+}

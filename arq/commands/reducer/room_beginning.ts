@@ -1,0 +1,37 @@
+/** With what a fold of a room's log begins, and what is said where it cannot be folded. */
+import { ArqonError } from "@arqon/proto";
+import { SnapshotError } from "../../../brain/reducers/state/snapshot.ts";
+import {
+  type Beginnings,
+  beginnings,
+  MissingEntries,
+  type RoomSource,
+} from "../../reducers/room_fold.ts";
+import { CommandError, EXIT } from "../../terminal/exit.ts";
+
+/** Does it; what stands in the way of a fold becomes an error for people. */
+export async function foldable<T>(fold: () => Promise<T>): Promise<T> {
+  try {
+    return await fold();
+  } catch (error) {
+    const is_missing = error instanceof MissingEntries || error instanceof SnapshotError;
+    const is_gone = error instanceof ArqonError && error.reason === "log-unavailable";
+    if (!is_missing && !is_gone) throw error;
+    throw new CommandError(error.message, EXIT.failure);
+  }
+}
+
+/** What there is to begin with. */
+export const beginningsOf = (source: RoomSource): Promise<Beginnings> =>
+  foldable(() => beginnings(source));
+
+/** Nothing that the log goes on from is there. */
+export function noBeginning({ room_id }: RoomSource, { first, stored }: Beginnings): CommandError {
+  const newest = stored.at(-1)?.state.offset;
+  const has = newest === undefined ? "there is no snapshot" : `the newest snapshot is of ${newest}`;
+  return new CommandError(
+    `the log of ${room_id} begins with entry ${first ?? "none"}, and ${has}`,
+    EXIT.failure,
+    "a snapshot may have been replaced meanwhile: try it again",
+  );
+}

@@ -1,0 +1,69 @@
+/**
+ * `arq room verify`: folds the log of a room with a reducer again, from the beginning or from the oldest snapshot,
+ * and compares the digests that the bus noted. Changes nothing.
+ */
+import { digestOf, type RoomState } from "../../../brain/reducers/state/room_state.ts";
+import { encodeSnapshot } from "../../../brain/reducers/state/snapshot.ts";
+import { type FoldDifference, foldText } from "../../answers/room_fold_text.ts";
+import {
+  type Beginnings,
+  type Folded,
+  foldRoom,
+  type StoredState,
+} from "../../reducers/room_fold.ts";
+import { openReduced, type ReducedFlags } from "../../rooms/reduced_source.ts";
+import { EXIT } from "../../terminal/exit.ts";
+import { print } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { beginningsOf, foldable, noBeginning } from "./room_beginning.ts";
+
+/** The options of `arq room verify`. */
+export interface RoomVerifyFlags extends ReducedFlags {
+  readonly json?: boolean;
+}
+
+function snapshotDifference(
+  state: RoomState,
+  { stored }: Beginnings,
+): FoldDifference | "same" | undefined {
+  const own = stored.find((one: StoredState) => one.state.offset === state.offset);
+  if (own === undefined) return undefined;
+  const [noted, folded] = [digestOf(own.bytes), digestOf(encodeSnapshot(state))];
+  if (noted.toHex() === folded.toHex()) return "same";
+  return { about: "snapshot", first: state.offset, last: state.offset, noted, folded };
+}
+
+function entriesDifference({ noted, state }: Folded): FoldDifference | undefined {
+  if (noted === undefined || noted.chain.toHex() === state.chain.toHex()) return undefined;
+  const { first, chain } = noted;
+  return { about: "entries", first, last: state.offset, noted: chain, folded: state.chain };
+}
+
+/** Folds a room's log. Returns 1 when it comes to something else than the bus noted. */
+export async function roomVerify(
+  io: Io,
+  room_id: string,
+  flags: RoomVerifyFlags,
+): Promise<number> {
+  const source = await openReduced(io, room_id, flags);
+  const known = await beginningsOf(source);
+  const [begin] = known.states;
+  if (begin === undefined) throw noBeginning(source, known);
+  const programs = new Set<string>();
+  let [state, entries, snapshots] = [begin, 0, 0];
+  let difference: FoldDifference | undefined;
+  await foldable(async () => {
+    for await (const folded of foldRoom(source, begin)) {
+      entries++;
+      programs.add(folded.program);
+      state = folded.state;
+      const stored = snapshotDifference(state, known);
+      if (stored === "same") snapshots++;
+      difference = entriesDifference(folded) ?? (stored === "same" ? undefined : stored);
+      if (difference !== undefined) break;
+    }
+  });
+  const end = { room_id, begin: begin.offset, entries, programs: programs.size, snapshots };
+  await print(io.stdout, foldText({ ...end, state, difference }, flags.json === true));
+  return difference === undefined ? EXIT.ok : EXIT.failure;
+}

@@ -1,0 +1,79 @@
+/**
+ * The log of a room with a reducer, and what is stored beside it, by the admin API of a bus. What is made of it is
+ * `reducers/room_fold.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import { z } from "zod";
+import { type Batch, decodeBatch } from "../../brain/reducers/log/batch.ts";
+import { CanonicalError } from "../../brain/reducers/state/canonical.ts";
+import { askAdmin, findAdmin, streamAdmin } from "../bus/admin.ts";
+import type { Admin } from "../bus/admin.ts";
+import type { ConnectionFlags } from "../bus/target.ts";
+import type { RoomSource } from "../reducers/room_fold.ts";
+import { CommandError } from "../terminal/exit.ts";
+import type { Io } from "../terminal/io.ts";
+
+/** Whose room it is, and how the bus is reached. */
+export interface ReducedFlags extends ConnectionFlags {
+  readonly tenant: string;
+}
+
+const About = z.looseObject({ log_room_id: z.string(), snapshots: z.array(z.string()) });
+const Page = z.looseObject({
+  messages: z.array(z.looseObject({ offset: z.int(), data: z.object({ base64: z.base64() }) })),
+  offset: z.int(),
+  more: z.boolean(),
+});
+
+const notFound = (error: unknown) => error instanceof ArqonError && error.reason === "not-found";
+
+/** An answer of the bus as it has to be. */
+function read<T extends z.ZodType>(schema: T, answer: unknown, { admin_url }: Admin): z.output<T> {
+  const parsed = schema.safeParse(answer);
+  if (parsed.success) return parsed.data;
+  throw new CommandError(`${admin_url} answers, but not as an ArqonBus does`);
+}
+
+function batchOf(room_id: string, offset: number, data: string): Batch {
+  try {
+    return decodeBatch(Uint8Array.fromBase64(data));
+  } catch (error) {
+    if (!(error instanceof CanonicalError)) throw error;
+    throw new CommandError(`message ${offset} of ${room_id} cannot be read: ${error.message}`);
+  }
+}
+
+/** The room at the bus of the options. Rejects with `not-found` for a room without a reducer. */
+export async function openReduced(
+  io: Io,
+  room_id: string,
+  flags: ReducedFlags,
+): Promise<RoomSource> {
+  const admin = await findAdmin(io, flags);
+  const pathOf = (room: string) => `/v1/rooms/${flags.tenant}/${encodeURIComponent(room)}`;
+  const own = `${pathOf(room_id)}/reducer`;
+  const about = read(About, await askAdmin(io, admin, { method: "GET", path: own }), admin);
+  return {
+    room_id,
+    snapshots: about.snapshots,
+    async get(name) {
+      try {
+        return await new Response(await streamAdmin(io, admin, `${own}/${name}`)).bytes();
+      } catch (error) {
+        if (notFound(error)) return undefined;
+        throw error;
+      }
+    },
+    async *batches() {
+      for (let after = 0;;) {
+        const path = `${pathOf(about.log_room_id)}/messages?after=${after}`;
+        const page = read(Page, await askAdmin(io, admin, { method: "GET", path }), admin);
+        for (const { offset, data } of page.messages) {
+          yield batchOf(about.log_room_id, offset, data.base64);
+          after = offset;
+        }
+        if (!page.more || page.messages.length === 0) return;
+      }
+    },
+  };
+}

@@ -1,0 +1,92 @@
+/**
+ * What is stored of a room with a reducer beside its log, for who folds the log again: the record of its
+ * snapshots, and the bytes of those, of programs and of modules. Reads only, and applies nothing; the log itself is
+ * the history of the room `ROOM~reducer`.
+ */
+import { ArqonError } from "@arqon/proto";
+import {
+  decodeRecord,
+  REDUCER_OBJECTS,
+  REDUCERS_BUCKET,
+  type RoomRecord,
+} from "../../../shared/records/reducer_record.ts";
+import { reducerRoomOf } from "../../../shared/rooms/reducer_room.ts";
+import type { RoomClass } from "../../../shared/rooms/room_class.ts";
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import type { Logger } from "../../../shared/logs/log.ts";
+import type { AdminCall } from "../routing/admin_routes.ts";
+import { requireId } from "../routing/query.ts";
+import type { Answer } from "./lists.ts";
+
+/** What reading rooms with reducers needs of the process. */
+export interface ReducedRoomContext {
+  readonly spine: Pick<Spine, "keyValue" | "objects">;
+  readonly classes: { of(tenant_id: string, room_id: string): Pick<RoomClass, "reducer"> };
+  readonly log: Logger;
+}
+
+interface Reduced {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly reducer: string;
+}
+
+/** By their names, which are digests: whoever has read the log of a room knows those that it names. */
+const PROGRAM = /^(?:program|module)-[0-9a-f]{64}$/;
+
+/** Throws `not-found` for a room without a reducer: nothing is opened for it. */
+function reducedOf({ classes }: ReducedRoomContext, { tenant, names }: AdminCall): Reduced {
+  const room_id = requireId(names.room ?? "", "room");
+  const { reducer } = classes.of(tenant, room_id);
+  if (reducer !== undefined && reducerRoomOf(room_id) !== undefined) {
+    return { tenant_id: tenant, room_id, reducer };
+  }
+  throw new ArqonError("not-found", `${room_id} has no reducer`);
+}
+
+async function recordOf(
+  { spine }: ReducedRoomContext,
+  { tenant_id, room_id }: Reduced,
+): Promise<RoomRecord | undefined> {
+  const stored = await (await spine.keyValue(REDUCERS_BUCKET)).get([tenant_id, room_id]);
+  if (stored === undefined) return undefined;
+  const record = decodeRecord(stored.value);
+  if (record !== undefined) return record;
+  throw new ArqonError("log-unavailable", `the record of ${room_id} cannot be read`);
+}
+
+/** Answers `GET /v1/rooms/{tenant}/{room}/reducer`. Rejects with `spine-unavailable`. */
+export async function reducedRoom(
+  context: ReducedRoomContext,
+  call: AdminCall,
+): Promise<Answer> {
+  const at = reducedOf(context, call);
+  const { snapshot, previous, offset } = await recordOf(context, at) ?? {};
+  const names = [previous, snapshot].filter((name) => name !== undefined && name !== "");
+  return { ...at, log_room_id: reducerRoomOf(at.room_id), offset: offset ?? 0, snapshots: names };
+}
+
+/** Answers `GET /v1/rooms/{tenant}/{room}/reducer/{object}`. Rejects with `spine-unavailable`. */
+export async function reducedObject(
+  context: ReducedRoomContext,
+  call: AdminCall,
+): Promise<Response> {
+  const at = reducedOf(context, call);
+  const { object = "" } = call.names;
+  if (!PROGRAM.test(object)) {
+    // Snapshots are a tenant's own: only those that its record names.
+    const { snapshot, previous } = await recordOf(context, at) ?? {};
+    if (object === "" || ![snapshot, previous].includes(object)) throw notStored(at);
+  }
+  const bytes = await (await context.spine.objects(REDUCER_OBJECTS)).get(object);
+  if (bytes === undefined) throw notStored(at);
+  const { tenant_id, room_id } = at;
+  context.log.info("an operator reads a room with a reducer", {
+    ...{ tenant_id, room: room_id, object, by: call.by },
+  });
+  const headers = { "cache-control": "no-store", "content-type": "application/octet-stream" };
+  return new Response(new Uint8Array(bytes), { headers });
+}
+
+const notStored = ({ room_id }: Reduced) =>
+  new ArqonError("not-found", `${room_id} has no such snapshot, and there is no such program`);

@@ -1,0 +1,207 @@
+/**
+ * Rooms with reducers, folded again beside the bus: `arq room verify`, `at` and `diff` as a person uses them, who may
+ * ask for what they read, and a log whose digest was changed.
+ */
+import assert from "node:assert/strict";
+import { connect } from "@arqon/sdk";
+import { reduced } from "@arqon/sdk/reducers";
+import { readEnvelope } from "@arqon/proto";
+import { runArq } from "../../arq/testing/run_arq.ts";
+import { decodeBatch, encodeBatch } from "../../brain/reducers/log/batch.ts";
+import { configFrom } from "../../shared/config/load.ts";
+import { createLogger } from "../../shared/logs/log.ts";
+import { systemEnvelope } from "../../shared/records/system_envelope.ts";
+import { openSpine } from "../../shared/spine/open.ts";
+import { until } from "../../shared/testing/until.ts";
+import { startBusWith, type TestBus } from "../harness/bus.ts";
+import { startNats } from "../harness/nats_server.ts";
+import { AdminClient } from "../peers/admin_client.ts";
+
+const built = (name: string) =>
+  new URL(`../../policies/build/reducers/${name}.wasm`, import.meta.url).pathname;
+
+const CONFIG = `
+[server]
+host = "127.0.0.1"
+port = 0
+[ops]
+host = "127.0.0.1"
+[admin]
+host = "127.0.0.1"
+operator_tenants = ["ops"]
+[limits]
+command_timeout_ms = 60_000
+[[reducers]]
+name = "counter"
+file = "${built("counter")}"
+snapshot_entries = 4
+[[rooms]]
+room = "count-*"
+durable = true
+reducer = "counter"
+`;
+
+/** The room, and one of its values. */
+const PLACE = ["count-1", "--prefix", "total"];
+
+/** Calls a room ten times: 1, 2, … are added. */
+async function count(bus: TestBus, room: string): Promise<void> {
+  const request_timeout_ms = 60_000;
+  await using client = await connect({
+    url: bus.url,
+    token: await bus.tokenFor(),
+    request_timeout_ms,
+  });
+  const counter = reduced<{ add: [number | string, number] }>(client.room(room));
+  for (let at = 1; at <= 9; at++) await counter.call("add", at);
+  // It is an entry like any other, and changes nothing.
+  await assert.rejects(counter.call("add", "many"), { reason: "call-rejected" });
+}
+
+const adminOf = async (bus: TestBus, tenant: string) =>
+  new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin", tenant, user: "root" }));
+
+async function arqOf(bus: TestBus, tenant = "default") {
+  const token = await bus.tokenFor({ role: "admin", tenant, user: "root" });
+  const own = ["--admin-url", bus.admin_url, "--token", token];
+  return (...args: string[]) => runArq(["room", ...args, ...own]);
+}
+
+Deno.test("a room is verified from its first entry, and shown as it was at any", async () => {
+  await using bus = await startBusWith(CONFIG);
+  await count(bus, "count-1");
+  const arq = await arqOf(bus);
+  const verified = await arq("verify", "count-1");
+  assert.equal(verified.code, 0, verified.stderr);
+  assert.match(verified.stdout, /^count-1: 10 entries from the first to entry 10 by 1 program/);
+  assert.match(verified.stdout, /, past \d snapshots?: the same\nstate +[0-9a-f]{64}\nchain /);
+  const told = JSON.parse((await arq("verify", "count-1", "--json")).stdout);
+  assert.deepEqual([told.same, told.begin, told.offset, told.differs], [true, 0, 10, null]);
+  for (const [offset, total] of [[1, "1"], [4, "10"], [7, "28"], [10, "45"]] as const) {
+    const { stdout, stderr } = await arq("at", ...PLACE, "--offset", String(offset));
+    assert.equal(stdout, `total = ${total}\n`, stderr);
+    assert.match(stderr, new RegExp(`^count-1 after entry ${offset}, 20.*Z: 2 values of`));
+  }
+  const now = JSON.parse((await arq("at", "count-1", "--json")).stdout);
+  assert.deepEqual([now.offset, now.values, now.chain], [
+    10,
+    { total: "45", "user/tester": "45" },
+    told.chain,
+  ]);
+  assert.equal((await arq("at", "count-1", "--offset", "0")).stdout, "");
+  assert.equal((await arq("at", "count-1", "--prefix", "x")).stdout, "");
+  const then = new Date(now.at_ms).toISOString();
+  const at = JSON.parse((await arq("at", "count-1", "--time", then, "--json")).stdout);
+  assert.equal(at.state, now.state);
+  const before = await arq("at", "count-1", "--time", "2020-01-01", "--json");
+  assert.equal(JSON.parse(before.stdout).offset, 0);
+  const diff = async (...args: string[]) => (await arq("diff", ...PLACE, ...args)).stdout;
+  assert.equal(await diff("--from", "0", "--to", "4"), "+ total = 10\n");
+  assert.equal(await diff("--from", "4"), "~ total = 10 -> 45\n");
+  assert.equal(await diff("--from", "9"), "");
+});
+
+Deno.test("what cannot be folded is told, with what is wrong", async () => {
+  await using bus = await startBusWith(CONFIG);
+  await count(bus, "count-1");
+  const arq = await arqOf(bus);
+  for (
+    const [args, code, text] of [
+      [["verify", "lobby"], 1, /lobby has no reducer/],
+      [["verify", "count-1~reducer"], 1, /count-1~reducer has no reducer/],
+      [["at", "count-1", "--offset", "11"], 1, /count-1 has no entry 11 yet: its last is 10/],
+      [["at", "count-1", "--offset", "1", "--time", "10:00"], 2, /cannot be used with/],
+      [["diff", "count-1", "--from", "5", "--to", "4"], 2, /--from 5 is behind --to 4/],
+      [["at", "count-1", "--offset", "-1"], 2, /Expected an offset/],
+    ] as const
+  ) {
+    const { code: got, stderr } = await arq(...args);
+    assert.match(stderr, text, args.join(" "));
+    assert.equal(got, code, stderr);
+  }
+  const nobody = await arq("verify", "count-2");
+  assert.match(nobody.stdout, /^count-2: 0 entries from the first to entry 0/, nobody.stderr);
+});
+
+Deno.test("a room's snapshots are read by admins of its tenant alone", async () => {
+  await using bus = await startBusWith(CONFIG);
+  await count(bus, "count-1");
+  const [own, other, operator] = [
+    await adminOf(bus, "default"),
+    await adminOf(bus, "acme"),
+    await adminOf(bus, "ops"),
+  ];
+  const path = "/v1/rooms/default/count-1/reducer";
+  await until("a snapshot", async () => (await own.read(path)).snapshots.length > 0);
+  const about = await own.read(path);
+  assert.deepEqual([about.reducer, about.log_room_id], ["counter", "count-1~reducer"]);
+  const [name] = about.snapshots;
+  assert.equal((await own.get(`${path}/${name}`)).status, 200);
+  assert.equal((await operator.get(`${path}/${name}`)).status, 200);
+  assert.equal((await other.get(path)).status, 403);
+  assert.equal((await other.get(`${path}/${name}`)).status, 403);
+  // Nor by the way of a room of its own.
+  assert.equal((await other.get(`/v1/rooms/acme/count-1/reducer/${name}`)).status, 404);
+  assert.equal((await own.get(`/v1/rooms/default/count-2/reducer/${name}`)).status, 404);
+  for (const object of [`module-${"0".repeat(64)}`, "module-x", "..", "program-", "%00"]) {
+    assert.ok([400, 404].includes((await own.get(`${path}/${object}`)).status), object);
+  }
+  const user = new AdminClient(bus.admin_url, bus.token);
+  assert.equal((await user.get(path)).status, 403);
+});
+
+const RETENTION = { history_size: 10_000, history_ttl_seconds: 604_800, replicas: undefined };
+const LOG_ROOM = "count-1~reducer";
+
+/** Writes a further entry into the log, as its owner would, with a digest that is not the entry's. */
+async function writeFalse(nats_url: string): Promise<void> {
+  const write = () => {};
+  const log = createLogger({
+    ...{ level: "error", format: "logfmt", component: "test", now: Date.now, write },
+  });
+  const config = configFrom({ nats: { urls: [nats_url], request_timeout_ms: 60_000 } });
+  const spine = await openSpine(config, { log, now: Date.now });
+  try {
+    const durable = await spine.log("default", RETENTION);
+    const { messages } = await durable.read(LOG_ROOM, {
+      ...{ after: 0, limit: 100, max_bytes: 1_000_000 },
+    });
+    const batches = messages.map(({ payload }) =>
+      decodeBatch(readEnvelope(payload).event?.data ?? new Uint8Array())
+    ).filter(({ entries }) => entries.length > 0);
+    const last = batches.at(-1)!;
+    const entry = { ...batches[0]!.entries[0]!, offset: 11 };
+    const data = encodeBatch({ ...last, after: 10, entries: [entry] });
+    const from = { now: Date.now, random: (size: number) => new Uint8Array(size).fill(7) };
+    const payload = systemEnvelope(from, {
+      ...{ tenant_id: "default", room_id: LOG_ROOM },
+      event: { type: "reducer.entries", data, content_type: "application/octet-stream" },
+    });
+    await durable.append(LOG_ROOM, payload);
+  } finally {
+    await spine.drain();
+  }
+}
+
+Deno.test("on NATS, an entry that comes to something else is named", async () => {
+  await using nats = await startNats({ jetstream: true });
+  const on = `[nats]\nurls = ["${nats.url}"]\nrequest_timeout_ms = 60_000\n`;
+  await using bus = await startBusWith(CONFIG + on);
+  await count(bus, "count-1");
+  const arq = await arqOf(bus);
+  const before = await arq("verify", "count-1");
+  assert.match(before.stdout, /^count-1: 10 entries from the first to entry 10/, before.stderr);
+  await writeFalse(nats.url);
+  const { code, stdout, stderr } = await arq("verify", "count-1");
+  assert.equal(code, 1, stderr);
+  assert.match(
+    stdout,
+    /^count-1: entry 11 comes to something else than when it was written\nnoted +[0-9a-f]{64}\nfolded /,
+  );
+  const { differs } = JSON.parse((await arq("verify", "count-1", "--json")).stdout);
+  assert.deepEqual([differs.about, differs.first, differs.last], ["entries", 11, 11]);
+  assert.equal((await arq("at", ...PLACE, "--offset", "10")).stdout, "total = 45\n");
+  const refused = await arq("at", ...PLACE, "--offset", "11");
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /entry 11 of count-1 comes to something else.*\n.*arq room verify/);
+});
