@@ -1,0 +1,64 @@
+/** A room's log that does not reach back to its first entry is folded from a snapshot that it goes on from. */
+import assert from "node:assert/strict";
+import { readEnvelope } from "@arqon/proto";
+import { type Batch, decodeBatch } from "../../brain/reducers/log/batch.ts";
+import { applied, ENGINES, messagesOf } from "../../brain/reducers/testing/reducer_world.ts";
+import { decodeRecord } from "../../shared/records/reducer_record.ts";
+import { found } from "../../shared/testing/until.ts";
+import { beginnings, foldRoom, MissingEntries, type RoomSource } from "./room_fold.ts";
+
+const counter = Deno.readFileSync(
+  new URL("../../policies/build/reducers/counter.wasm", import.meta.url),
+);
+const CALLS = 14;
+
+Deno.test("a log that lacks its oldest entries is folded from a snapshot, one with a hole is refused", async () => {
+  await using world = await ENGINES.embedded!({
+    modules: { counter },
+    reducer: { snapshot_entries: 4 },
+    // None but those of every fourth entry.
+    brain: { reducer_idle_ms: 600_000 },
+  });
+  const brain = await world.start("a");
+  for (let at = 0; at < CALLS; at++) await applied(brain, "counter", "add", { data: "1" });
+  const records = await brain.spine.keyValue("ARQON_REDUCERS");
+  const objects = await brain.spine.objects("ARQON_REDUCER_OBJECTS");
+  const record = await found("two snapshots", async () => {
+    const stored = await records.get(["t", "counter"]);
+    const record = stored && decodeRecord(stored.value);
+    return record !== undefined && record.previous !== "" ? record : undefined;
+  });
+  const all = (await messagesOf(brain, "counter~reducer")).map(({ payload }) =>
+    decodeBatch(readEnvelope(payload).event!.data)
+  );
+  const sourceOf = (batches: readonly Batch[]): RoomSource => ({
+    room_id: "counter",
+    snapshots: [record.snapshot, record.previous],
+    get: (name) => objects.get(name),
+    batches: () => ReadableStream.from(batches),
+  });
+  const whole = await beginnings(sourceOf(all));
+  assert.equal(whole.first, 1);
+  assert.deepEqual(whole.states.map(({ offset }) => offset)[0], 0);
+  const [oldest, newest] = whole.stored.map(({ state }) => state);
+  assert.ok(oldest!.offset > 0 && oldest!.offset < newest!.offset);
+  const chainOf = async (source: RoomSource, begin: typeof oldest) => {
+    let chain = begin!.chain;
+    for await (const { state } of foldRoom(source, begin!)) chain = state.chain;
+    return chain.toHex();
+  };
+  const chain = await chainOf(sourceOf(all), whole.states[0]);
+  const rest = sourceOf(all.filter(({ after }) => after >= oldest!.offset));
+  const known = await beginnings(rest);
+  assert.deepEqual(known.states.map(({ offset }) => offset), [oldest!.offset, newest!.offset]);
+  for (const begin of known.states) assert.equal(await chainOf(rest, begin), chain);
+  // The log begins behind the older snapshot: only the newer one is left.
+  const less = await beginnings(sourceOf(all.filter(({ after }) => after >= newest!.offset)));
+  assert.deepEqual(less.states.map(({ offset }) => offset), [newest!.offset]);
+  const hole = sourceOf(all.filter(({ after }) => after !== 5));
+  await assert.rejects(
+    chainOf(hole, whole.states[0]),
+    (error) =>
+      error instanceof MissingEntries && /entries 6 to \d+ of the log are gone/.test(error.message),
+  );
+});
