@@ -17,7 +17,7 @@ export interface Place {
 }
 
 /** Time limit for asking the holder of a port before a start, in ms. */
-const ASK_MS = 1_500;
+const ASK_MS = 5_000;
 /** Paths that an ArqonBus answers with JSON of its own, also without a token. */
 const PATHS = { server: "/v1/auth/check", ops: "/health/live", admin: "/v1/status" } as const;
 

@@ -347,7 +347,7 @@ async def run_scenario(server: ScenarioServer, scenario: Plain, transport: Trans
     finally:
         await program.finish()
     report = await run.report()
-    assert report["failures"] == []
+    assert report["failures"] == [], report["failures"]
     assert report["fulfilled"]
     compare(program, expect)
     assert len(report["connections"]) == expect["connections"]

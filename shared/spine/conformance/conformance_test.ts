@@ -40,6 +40,9 @@ function embedded(engine: string, cases: readonly Case[], data_dir?: string): vo
   });
 }
 
+/** The server answers at once on a free machine; no case is about one that does not. */
+const REQUEST_TIMEOUT_MS = 60_000;
+
 const folder = Deno.makeTempDirSync({ prefix: "arqon-spine-" });
 Deno.test.afterAll(() => Deno.removeSync(folder, { recursive: true }));
 
@@ -62,7 +65,9 @@ function nats(cases: readonly Case[]): void {
   Deno.test.afterAll(async () => await (await server)[Symbol.asyncDispose]());
   cases.forEach(({ behaviour, run }, number) => {
     Deno.test(`nats: ${behaviour}`, async () => {
-      const config = ConfigSchema.parse({ nats: { urls: [(await server).url] } });
+      const config = ConfigSchema.parse({
+        nats: { urls: [(await server).url], request_timeout_ms: REQUEST_TIMEOUT_MS },
+      });
       const spine = await openSpine(config, { log, now: Date.now });
       const other = await openSpine(config, { log, now: Date.now });
       try {

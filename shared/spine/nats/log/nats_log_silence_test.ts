@@ -47,7 +47,10 @@ const isRefused = (error: unknown, words: string): boolean =>
 /** The log is refused for who does not answer, and for nothing else. */
 const isAwaited = (error: unknown): boolean => isRefused(error, "does not answer yet");
 /** On a busy machine NATS itself may answer too late, which is asked again. */
-const isLate = (error: unknown): boolean => isRefused(error, "no answer in");
+const isLate = (error: unknown): boolean =>
+  isRefused(error, "no answer in") ||
+  error instanceof ArqonError && error.reason === "spine-unavailable" &&
+    error.message.endsWith("timeout");
 
 /** Opens the log until it is refused for who does not answer. */
 async function assertAwaited(engine: LogEngine): Promise<void> {
