@@ -78,6 +78,8 @@ export class HookRunner {
   #is_closed = false;
   /** Orders to call again that are under way. */
   #going_back = 0;
+  /** Some positions were put together, and then the bucket failed or a room was at work again. */
+  #is_half_together = false;
   /** Rooms with a position when this Brain got the hook: one may be before where the hook begins. */
   #stored: ReadonlySet<string> | undefined;
 
@@ -232,11 +234,11 @@ export class HookRunner {
   async #together(edge: HookPosition): Promise<void> {
     const { hook: { tenant, id }, bucket, raise, rooms_kept } = this.#options;
     const feeds = [...this.#feeds.values()];
-    if (
-      this.#going_back > 0 || feeds.length <= rooms_kept || feeds.some(({ is_idle }) => !is_idle)
-    ) return;
+    const is_due = this.#is_half_together || feeds.length > rooms_kept;
+    if (!is_due || this.#going_back > 0 || feeds.some(({ is_idle }) => !is_idle)) return;
     await raise(edge);
     this.#since = edge;
+    this.#is_half_together = true;
     for (const key of await bucket.keys(positionKey(tenant, id))) {
       const entry = await bucket.get(key);
       const position = entry && readPosition(entry.value);
@@ -252,6 +254,7 @@ export class HookRunner {
         this.#feeds.delete(room_id);
       }
     }
+    this.#is_half_together = false;
   }
 
   /** The rooms of the log that the hook is called for, in pages. */

@@ -3,6 +3,7 @@
  * Brains that take over from each other, and logs that have forgotten.
  */
 import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
 import { hookBytes, hookKey, NEW_HOOK } from "../../shared/records/hook_document.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import { until } from "../../shared/testing/until.ts";
@@ -197,6 +198,26 @@ Deno.test("a paused hook is called for nothing, and then for everything", async 
   await set(false);
   await until("all", () => world.taken("o1").length === 11);
   assert.deepEqual(world.taken("o1"), upTo(11));
+});
+
+Deno.test("positions become one although the bucket fails when few are left", async () => {
+  await using world = await World.open();
+  const { spine } = world;
+  const open = spine.keyValue.bind(spine);
+  let deleted = 0;
+  spine.keyValue = async (...args) => {
+    const bucket = await open(...args);
+    const remove = bucket.delete.bind(bucket);
+    bucket.delete = (...what) =>
+      ++deleted === 25 ? Promise.reject(new ArqonError("spine-unavailable")) : remove(...what);
+    return bucket;
+  };
+  await world.brain("b1", new Registry(), { rooms_kept: 10 });
+  for (const at of upTo(30)) await world.send(`o${at}`);
+  await until("all", () => world.receiver.taken.length >= 30);
+  const positions = async () => (await world.bucket.keys(["t", "h", "room"])).length;
+  await until("one", async () => await positions() === 0);
+  assert.ok(deleted > 25, `${deleted}`);
 });
 
 Deno.test("positions in many rooms become one, and nothing is left out", async () => {
