@@ -70,6 +70,9 @@ Deno.test("help of every room command goes to stdout and exits with 0", async ()
     "watch",
     "history",
     "replay",
+    "at",
+    "diff",
+    "verify",
   ]);
   for (const name of names) {
     const { code, stdout } = await runArq(["room", String(name), "--help"]);
