@@ -22,7 +22,7 @@ import type { ReducerMetrics } from "./metrics.ts";
 import type { WaitingCall } from "./room/call.ts";
 import type { RoomParts } from "./room/loaded_room.ts";
 import { ReducedRoom } from "./room/reduced_room.ts";
-import { ReducedClasses } from "./reduced_classes.ts";
+import { FollowedClasses } from "../classes/followed_classes.ts";
 import { ReducerHost } from "./thread/host.ts";
 
 /** How often rooms are looked at that nobody calls, in ms. */
@@ -77,7 +77,7 @@ function randomBytes(size_bytes: number): Uint8Array {
 
 class Reducers implements ReducerService {
   readonly #options: ReducerServiceOptions;
-  readonly #classes: ReducedClasses;
+  readonly #followed: FollowedClasses;
   readonly #named: ReadonlyMap<string, Named>;
   readonly #programs: Map<string, RunnableProgram>;
   readonly #parts: RoomParts;
@@ -93,13 +93,13 @@ class Reducers implements ReducerService {
 
   constructor(
     options: ReducerServiceOptions,
-    classes: ReducedClasses,
+    followed: FollowedClasses,
     named: ReadonlyMap<string, Named>,
     stores: { readonly records: KeyValue; readonly objects: ObjectStore; host: ReducerHost },
   ) {
     const { registry, log, now, view } = options;
     this.#options = options;
-    this.#classes = classes;
+    this.#followed = followed;
     this.#named = named;
     this.#programs = new Map([...named.values()].map(({ program }) => [program.id, program]));
     const sum = (of: (room: ReducedRoom) => number) =>
@@ -112,7 +112,7 @@ class Reducers implements ReducerService {
     this.#parts = {
       ...stores,
       ...{ log, now, random: randomBytes, metrics: this.#metrics },
-      openLog: (tenant_id) => classes.openLog(tenant_id),
+      openLog: (tenant_id) => followed.openLog(tenant_id),
       programById: (id) => this.#programById(id),
     };
     const watch = stores.records.watch([], (change) => this.#hear(change));
@@ -143,7 +143,7 @@ class Reducers implements ReducerService {
   async #end(): Promise<void> {
     clearInterval(this.#sweep);
     for (const stop of this.#stops.splice(0)) stop();
-    this.#classes.close();
+    this.#followed.close();
     await Promise.all([...this.#rooms.values()].map((room) => this.#close(room)));
     await Promise.all(this.#closing.values());
     this.#parts.host.end();
@@ -213,7 +213,7 @@ class Reducers implements ReducerService {
   #make(at: Place): ReducedRoom {
     const { tenant_id, room_id } = at;
     const { config: { brain, limits }, monotonic_ms } = this.#options;
-    const name = this.#classes.reducerOf(tenant_id, room_id);
+    const name = this.#followed.classes.of(tenant_id, room_id).reducer;
     if (name === undefined) throw noReducer(`${room_id} has no reducer`);
     const log_room_id = reducerRoomOf(room_id);
     if (log_room_id === undefined) {
@@ -318,8 +318,8 @@ export async function startReducers(options: ReducerServiceOptions): Promise<Red
     const records = await spine.keyValue(REDUCERS_BUCKET);
     const objects = await spine.objects(REDUCER_OBJECTS);
     const named = await namePrograms(options, objects, host);
-    const classes = await ReducedClasses.open(options);
-    return service = new Reducers(options, classes, named, { records, objects, host });
+    const followed = await FollowedClasses.open(options);
+    return service = new Reducers(options, followed, named, { records, objects, host });
   } catch (error) {
     host.end();
     throw error;

@@ -129,6 +129,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
   [
     "brain/telemetry",
     "brain/presence",
+    "brain/classes",
     "brain/reducers/state",
     "brain/reducers/guest",
     "brain/reducers/log",

@@ -1,6 +1,6 @@
 /**
- * Which rooms have a reducer, by the classes of the configuration and of the tenants, as Shields see them; and
- * the logs of their tenants. Writes nothing.
+ * The classes of rooms as Shields see them, by the configuration and the tenants' settings, and the tenants' logs.
+ * Follows both and writes none. What a class means for a room is for who asks.
  */
 import { ArqonError } from "@arqon/proto";
 import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
@@ -12,44 +12,40 @@ import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 
 /** What is needed of the Brain. */
-interface ReducedClassesOptions {
+export interface FollowedClassesOptions {
   readonly config: Pick<Config, "rooms">;
   readonly spine: Pick<Spine, "keyValue" | "log">;
   readonly log: Logger;
+  /** Tells of another configuration; absent: it stays as it is. */
   readonly changes?: ConfigChanges | undefined;
 }
 
-/** The classes of rooms with reducers. */
-export class ReducedClasses {
+/** The classes, and the logs in which rooms of theirs stand. */
+export class FollowedClasses {
+  readonly classes: RoomClasses;
   readonly #spine: Pick<Spine, "log">;
-  readonly #classes: RoomClasses;
   readonly #watch: KvWatch;
 
-  private constructor(spine: Pick<Spine, "log">, classes: RoomClasses, watch: KvWatch) {
+  private constructor(classes: RoomClasses, spine: Pick<Spine, "log">, watch: KvWatch) {
+    this.classes = classes;
     this.#spine = spine;
-    this.#classes = classes;
     this.#watch = watch;
   }
 
-  /** Rejects with `spine-unavailable`. */
-  static async open(options: ReducedClassesOptions): Promise<ReducedClasses> {
+  /** Resolves when the settings of every tenant are known. Rejects with `spine-unavailable`. */
+  static async open(options: FollowedClassesOptions): Promise<FollowedClasses> {
     const { config, spine, log, changes } = options;
     const classes = new RoomClasses(config.rooms);
     const bucket = await spine.keyValue(TENANTS_BUCKET, { leaves_stream: true });
     const watch = bucket.watch([], (change) => take(classes, change, log));
     await watch.ready;
     changes?.follow(["rooms"], () => classes.setConfig(config.rooms));
-    return new ReducedClasses(spine, classes, watch);
-  }
-
-  /** The name of the room's reducer; undefined: it has none. */
-  reducerOf(tenant_id: string, room_id: string): string | undefined {
-    return this.#classes.of(tenant_id, room_id).reducer;
+    return new FollowedClasses(classes, spine, watch);
   }
 
   /** The tenant's log. Rejects with `log-unavailable` or `spine-unavailable`. */
   async openLog(tenant_id: string): Promise<DurableLog> {
-    const retention = this.#classes.logRetentionOf(tenant_id);
+    const retention = this.classes.logRetentionOf(tenant_id);
     if (retention === undefined) throw new ArqonError("log-unavailable", "no class is durable");
     return await this.#spine.log(tenant_id, retention);
   }
