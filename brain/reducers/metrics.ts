@@ -1,5 +1,5 @@
 /** The metrics of rooms with reducers. Labels come from closed sets. */
-import { Counter, Gauge } from "../../shared/metrics/metrics.ts";
+import { Counter, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 
 /** The metrics, by what they measure. */
@@ -27,12 +27,7 @@ export interface ReducerGauges {
 export function createReducerMetrics(registry: Registry, gauges: ReducerGauges): ReducerMetrics {
   const registers = [registry];
   const gauge = (name: string, help: string, read: () => number) =>
-    new Gauge({
-      ...{ name, help, registers },
-      collect() {
-        this.set(read());
-      },
-    });
+    scrapedGauge(registry, name, help, read);
   gauge("brain_reducer_rooms", "Rooms with reducers in this Brain's memory.", gauges.rooms);
   gauge("brain_reducer_state_bytes", "Bytes of the states of those rooms.", gauges.bytes);
   gauge("brain_reducer_waiting", "Calls that wait for their room's reducer.", gauges.waiting);
