@@ -4,7 +4,7 @@
  * the commands, and every run of the same file says the same.
  */
 import { createReducer, type Run } from "../../brain/reducers/guest/reducer_guest.ts";
-import { meterReducer } from "../../brain/reducers/guest/reducer_check.ts";
+import { meterReducer } from "../../wasm/reducer/reducer_check.ts";
 import type { RoomAbout } from "../../brain/reducers/state/draft.ts";
 import type { LogEntry, Outcome } from "../../brain/reducers/state/entry.ts";
 import { applyEntry } from "../../brain/reducers/state/fold.ts";

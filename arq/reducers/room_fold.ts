@@ -3,7 +3,7 @@
  * in the code that the room's owner has. Where the log and the programs come from is the caller's.
  */
 import { createReducer, type ReducerGuest } from "../../brain/reducers/guest/reducer_guest.ts";
-import { meterReducer } from "../../brain/reducers/guest/reducer_check.ts";
+import { meterReducer } from "../../wasm/reducer/reducer_check.ts";
 import type { Batch } from "../../brain/reducers/log/batch.ts";
 import { loadProgram, type RunnableProgram } from "../../brain/reducers/log/program.ts";
 import type { LogEntry } from "../../brain/reducers/state/entry.ts";

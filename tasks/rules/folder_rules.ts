@@ -61,7 +61,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "shared/cluster",
     "shared/backup",
   ],
-  ["wasm/module", "wasm/metering", "wasm/instance"],
+  ["wasm/module", "wasm/metering", "wasm/instance", "wasm/reducer"],
   [
     "shield/stats",
     "shield/lives",

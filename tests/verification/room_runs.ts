@@ -7,7 +7,7 @@ import { Draft } from "../../brain/reducers/state/draft.ts";
 import type { LogEntry } from "../../brain/reducers/state/entry.ts";
 import { ROOM_BOUNDS } from "../../brain/reducers/state/room_bounds.ts";
 import { emptyRoom, valuesDigest } from "../../brain/reducers/state/room_state.ts";
-import { meterReducer } from "../../brain/reducers/guest/reducer_check.ts";
+import { meterReducer } from "../../wasm/reducer/reducer_check.ts";
 import { createApplier, runLine } from "../../arq/reducers/reducer_run.ts";
 
 const FUEL = 10_000;

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { ROOM_LENGTH_PARAMETERS } from "../../../wasm/metering/meter_costs.ts";
 import { fromText } from "../../../wasm/testing/bytes.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
-import { meterReducer } from "./reducer_check.ts";
-import { ROOM_FUNCTIONS } from "./room_functions.ts";
+import { meterReducer } from "../../../wasm/reducer/reducer_check.ts";
+import { ROOM_FUNCTIONS } from "../../../wasm/reducer/room_abi.ts";
 
 const MEMORY = `(memory (export "memory") 1)`;
 const ALLOC = `(func (export "arqon_alloc") (param i32) (result i32) (i32.const 0))`;

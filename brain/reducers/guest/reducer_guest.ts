@@ -13,7 +13,7 @@ import {
 } from "../../../wasm/metering/meter_costs.ts";
 import { BoundsError, type Draft } from "../state/draft.ts";
 import type { Verdict } from "../state/fold.ts";
-import { APPLY_EXPORT, INIT_EXPORT } from "./reducer_check.ts";
+import { APPLY_EXPORT, INIT_EXPORT } from "../../../wasm/reducer/room_abi.ts";
 import { EndCommand, roomFunctions, type RoomLog, type Running } from "./room_functions.ts";
 import type { Variable } from "./room_functions.ts";
 

@@ -8,7 +8,7 @@ import type { CommandEntry } from "../state/entry.ts";
 import { applyEntry } from "../state/fold.ts";
 import type { RoomBounds } from "../state/room_bounds.ts";
 import { emptyRoom } from "../state/room_state.ts";
-import { meterReducer } from "./reducer_check.ts";
+import { meterReducer } from "../../../wasm/reducer/reducer_check.ts";
 import { createReducer, type Run } from "./reducer_guest.ts";
 
 const FUEL = 10_000;

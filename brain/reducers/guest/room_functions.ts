@@ -8,28 +8,6 @@ import type { Draft } from "../state/draft.ts";
 import type { ReducerFault } from "../state/entry.ts";
 import { CanonicalWriter } from "../state/canonical.ts";
 
-/** Types of parameters and of results: `i` is i32, `I` is i64. */
-export type Signature = readonly [parameters: string, results: string];
-
-/** Every function and its signature. */
-export const ROOM_FUNCTIONS: Readonly<Record<string, Signature>> = {
-  room_field: ["i", "i"],
-  room_claim: ["ii", "i"],
-  room_now: ["", "I"],
-  room_offset: ["", "I"],
-  room_random: ["", "I"],
-  room_read: ["ii", "i"],
-  room_write: ["iiii", ""],
-  room_delete: ["ii", ""],
-  room_scan: ["iiiii", "i"],
-  room_emit: ["iiiiii", ""],
-  room_answer: ["ii", ""],
-  room_schedule: ["iiIiiii", ""],
-  room_unschedule: ["ii", ""],
-  room_log: ["iii", ""],
-  room_reject: ["iii", ""],
-};
-
 /** The most bytes of one `room_log` line, and of a reason; the rest is cut off. */
 const LOG_LINE_BYTES = 1_024;
 const REASON_BYTES = 512;

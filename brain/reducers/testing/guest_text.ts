@@ -1,6 +1,6 @@
 /** Reducers from their text: the bytes of a module that imports all that a room offers. For tests only. */
 import { fromText } from "../../../wasm/testing/bytes.ts";
-import { ROOM_FUNCTIONS } from "../guest/room_functions.ts";
+import { ROOM_FUNCTIONS } from "../../../wasm/reducer/room_abi.ts";
 import type { GuestText } from "./hostile_reducers.ts";
 
 const TYPES = { i: "i32", I: "i64" } as const;

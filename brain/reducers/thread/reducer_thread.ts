@@ -3,7 +3,7 @@
  * clock: whether an entry counts is decided by who asks. A command ends by its fuel, so nothing stays here.
  */
 import { createReducer, type ReducerGuest, type Run } from "../guest/reducer_guest.ts";
-import { meterReducer } from "../guest/reducer_check.ts";
+import { meterReducer } from "../../../wasm/reducer/reducer_check.ts";
 import type { RunnableProgram } from "../log/program.ts";
 import { applyEntry } from "../state/fold.ts";
 import { emptyRoom, nextTimer, type RoomState } from "../state/room_state.ts";

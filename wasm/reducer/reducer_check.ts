@@ -9,22 +9,17 @@ import {
   RESTORE_EXPORT,
   ROOM_MODULE,
   SAVE_EXPORT,
-} from "../../../wasm/metering/meter_costs.ts";
-import { decodePolicy, type MeteredModule, meterModule } from "../../../wasm/metering/meter.ts";
-import { PolicyModuleError } from "../../../wasm/module/errors.ts";
+} from "../metering/meter_costs.ts";
+import { decodePolicy, type MeteredModule, meterModule } from "../metering/meter.ts";
+import { PolicyModuleError } from "../module/errors.ts";
 import {
   type FunctionType,
   importCounts,
   VALUE_TYPE_NAMES,
   ValueType,
   type WasmModule,
-} from "../../../wasm/module/module.ts";
-import { ROOM_FUNCTIONS, type Signature } from "./room_functions.ts";
-
-/** What runs once an instance, before its first command. */
-export const INIT_EXPORT = "arqon_init";
-/** What runs for each command. */
-export const APPLY_EXPORT = "arqon_apply";
+} from "../module/module.ts";
+import { APPLY_EXPORT, INIT_EXPORT, ROOM_FUNCTIONS, type Signature } from "./room_abi.ts";
 
 /** The functions that a reducer exports; those of the first list it has to. */
 const NEEDED: Readonly<Record<string, Signature>> = {
