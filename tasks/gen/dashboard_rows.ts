@@ -5,6 +5,7 @@
  */
 
 import { BRIDGE_ROW } from "./dashboard_bridge.ts";
+import { HOOKS_ROW, REDUCERS_ROW } from "./dashboard_programs.ts";
 
 /** One query of a panel: PromQL, and the name of its lines, with `{{label}}`. */
 export type Query = readonly [expr: string, legend: string];
@@ -334,6 +335,8 @@ export const ROWS: readonly RowSpec[] = [
   { title: "Presence and commands", panels: PRESENCE },
   { title: "Spine", panels: SPINE },
   { title: "Durable rooms", panels: DURABLE },
+  HOOKS_ROW,
+  REDUCERS_ROW,
   BRIDGE_ROW,
   { title: "Tenants", panels: TENANTS },
   { title: "Processes", panels: PROCESS },
