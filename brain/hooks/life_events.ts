@@ -8,7 +8,7 @@ import { HOOKS_BUCKET, readHookDocument } from "../../shared/records/hook_docume
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
 import type { KvWatch } from "../../shared/spine/contract/spine.ts";
-import { JournaledRooms } from "../membership/journaled_rooms.ts";
+import { LazyJournaledRooms } from "../membership/journaled_rooms.ts";
 import type { Birth, LifeEvents } from "../rooms/lives/told_rooms.ts";
 import type { HookServiceOptions } from "./service.ts";
 
@@ -29,11 +29,12 @@ export class HookLifeEvents implements LifeEvents {
   readonly #own = new Map<string, string>();
   readonly #listeners = new Set<() => void>();
   #watch: KvWatch | undefined;
-  #rooms: Promise<JournaledRooms> | undefined;
+  readonly #rooms: LazyJournaledRooms;
   tenants: ReadonlySet<string> = new Set();
 
   private constructor(options: HookLifeEventsOptions) {
     this.#options = options;
+    this.#rooms = new LazyJournaledRooms(options);
     this.#renew();
     options.changes?.follow(["hooks"], () => this.#renew());
   }
@@ -65,7 +66,7 @@ export class HookLifeEvents implements LifeEvents {
     key: string,
   ): Promise<void> {
     const { now, random } = this.#options;
-    const rooms = await this.#openRooms();
+    const rooms = await this.#rooms.open();
     // Without a durable class there is no log: nobody hears of it, and the room must end all the same.
     if (!rooms.hasLog(tenant_id)) return;
     const log = await rooms.openLog(tenant_id);
@@ -79,7 +80,7 @@ export class HookLifeEvents implements LifeEvents {
   close(): void {
     this.#watch?.stop();
     this.#listeners.clear();
-    void this.#rooms?.then((rooms) => rooms.close(), () => {});
+    void this.#rooms.close();
   }
 
   #renew(): void {
@@ -92,13 +93,5 @@ export class HookLifeEvents implements LifeEvents {
   #count(): void {
     this.tenants = new Set([...this.#config, ...this.#own.values()]);
     for (const listener of this.#listeners) listener();
-  }
-
-  /** Who has no such hook follows no classes. */
-  #openRooms(): Promise<JournaledRooms> {
-    if (this.#rooms !== undefined) return this.#rooms;
-    const rooms = JournaledRooms.open(this.#options);
-    rooms.catch(() => this.#rooms = undefined);
-    return this.#rooms = rooms;
   }
 }

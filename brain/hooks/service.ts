@@ -22,7 +22,7 @@ import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 import type { ClusterView } from "../cluster_view.ts";
-import { JournaledRooms } from "../membership/journaled_rooms.ts";
+import { LazyJournaledRooms } from "../membership/journaled_rooms.ts";
 import { HookRunner } from "./hook_runner.ts";
 import { createHookMetrics } from "./metrics.ts";
 import type { HookMetrics } from "./metrics.ts";
@@ -80,7 +80,7 @@ const hooksOf = ({ hooks }: Pick<Config, "hooks">): ReadonlyMap<string, AfterHoo
 class Hooks implements HookService {
   readonly #options: HookServiceOptions;
   readonly #bucket: KeyValue;
-  #rooms: Promise<JournaledRooms> | undefined;
+  readonly #rooms: LazyJournaledRooms;
   readonly #metrics: HookMetrics;
   /** By `tenant/hook`, as the documents. */
   readonly #running = new Map<string, Running>();
@@ -99,6 +99,7 @@ class Hooks implements HookService {
   constructor(options: HookServiceOptions, bucket: KeyValue) {
     this.#options = options;
     this.#bucket = bucket;
+    this.#rooms = new LazyJournaledRooms(options);
     this.#config = hooksOf(options.config);
     this.#metrics = createHookMetrics(options.registry, () => this.#failing());
     this.#watch = bucket.watch([], (change) => this.#hear(change), { depth: 2 });
@@ -116,7 +117,7 @@ class Hooks implements HookService {
     this.#watch.stop();
     for (const timer of this.#retries.values()) clearTimeout(timer);
     await Promise.all([...this.#running.values()].map(({ runner }) => runner.close()));
-    (await this.#rooms?.catch(() => undefined))?.close();
+    await this.#rooms.close();
   }
 
   *#failing(): Generator<readonly [string, number]> {
@@ -184,7 +185,7 @@ class Hooks implements HookService {
     const { webhooks } = this.#options.config;
     const { spine, log, now, random, readTextFile } = this.#options;
     const { secret, secret_file } = hook;
-    const openLog = async () => await (await this.#openRooms()).openLog(hook.tenant);
+    const openLog = async () => await (await this.#rooms.open()).openLog(hook.tenant);
     return new HookRunner({
       ...{ hook, label, spine, openLog, log, now, random },
       survey_ms: webhooks.survey_ms,
@@ -196,14 +197,6 @@ class Hooks implements HookService {
       secret: () => secret ?? readTextFile(secret_file ?? "").trim(),
       metrics: this.#metrics,
     });
-  }
-
-  /** Who has no hook follows no classes. */
-  #openRooms(): Promise<JournaledRooms> {
-    if (this.#rooms !== undefined) return this.#rooms;
-    const rooms = JournaledRooms.open(this.#options);
-    rooms.catch(() => this.#rooms = undefined);
-    return this.#rooms = rooms;
   }
 
   /** Where the hook begins: at the end of what there is when a Brain first has it. */

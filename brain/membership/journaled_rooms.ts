@@ -55,3 +55,26 @@ export class JournaledRooms {
     this.#followed.close();
   }
 }
+
+/** Rooms with a journal that are opened by the first who asks: who has no hook follows no classes. */
+export class LazyJournaledRooms {
+  readonly #options: FollowedClassesOptions;
+  #rooms: Promise<JournaledRooms> | undefined;
+
+  constructor(options: FollowedClassesOptions) {
+    this.#options = options;
+  }
+
+  /** As `JournaledRooms.open`; one that failed is tried again by the next call. */
+  open(): Promise<JournaledRooms> {
+    if (this.#rooms !== undefined) return this.#rooms;
+    const rooms = JournaledRooms.open(this.#options);
+    rooms.catch(() => this.#rooms = undefined);
+    return this.#rooms = rooms;
+  }
+
+  /** Resolves when nothing is followed any more. */
+  async close(): Promise<void> {
+    (await this.#rooms?.catch(() => undefined))?.close();
+  }
+}
