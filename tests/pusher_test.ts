@@ -203,7 +203,9 @@ async function presence(world: World, ann: Pusher): Promise<void> {
     let told: { type?: string } | undefined;
     joined.bind("pusher:subscription_error", (error: typeof told) => told = error);
     await until(user, () => joined.subscribed || told !== undefined);
-    assert.equal(told?.type, user === "e" ? "LimitReached" : undefined);
+    const { members } = joined as unknown as { members: { members: Record<string, unknown> } };
+    const there = Object.keys(members?.members ?? {}).join();
+    assert.equal(told?.type, user === "e" ? "LimitReached" : undefined, `who is there: ${there}`);
     // Who is there is known to all a moment after it is known to who joins.
     if (user !== "e") await until(`${user} is there`, () => come.includes(user));
   }
