@@ -209,6 +209,9 @@ async function presence(world: World, ann: Pusher): Promise<void> {
     // Who is there is known to all a moment after it is known to who joins.
     if (user !== "e") await until(`${user} is there`, () => come.includes(user));
   }
+  await until("e has left again", () => gone.length > 1);
+  const rest = await backend.get({ path: "/channels/presence-room/users" });
+  assert.deepEqual(await rest.json(), { users: [{ id: "ann" }, { id: "c" }, { id: "d" }] });
 }
 
 async function sameRooms(world: World, ann: Pusher): Promise<void> {

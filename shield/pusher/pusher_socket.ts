@@ -239,17 +239,18 @@ export class PusherSocket implements ClientSocket {
 
   /** Says that the client is in, once all members are known. */
   #joined(channel: Channel): void {
-    if (channel.pages_left > 0 || this.#isFull(channel)) return;
+    const { presence_members } = this.#options;
+    if (channel.pages_left > 0 || this.#isLeft(channel, presence_members)) return;
     const data = JSON.stringify(channel.roll?.text() ?? "{}");
     this.#inner.send(eventText("pusher_internal:subscription_succeeded", data, channel.name));
   }
 
-  #isFull({ name, room_id, roll }: Channel): boolean {
-    const { presence_members } = this.#options;
-    if (roll === undefined || roll.size <= presence_members) return false;
+  /** Leaves a channel with more users than `most`, and says so. */
+  #isLeft({ name, room_id, roll }: Channel, most: number): boolean {
+    if (roll === undefined || roll.size <= most) return false;
     this.#channels.delete(room_id);
     this.#ask({ op: "unsub", room: room_id });
-    const problem = `more than ${presence_members} users are in ${name}`;
+    const problem = `more than ${most} users are in ${name}`;
     this.#inner.send(refusedText(name, "LimitReached", problem, 403));
     return true;
   }
@@ -287,7 +288,8 @@ export class PusherSocket implements ClientSocket {
       channel.pages_left--;
       return this.#joined(channel);
     }
-    if (this.#isFull(channel)) return;
+    // All hear of one who is too many and is about to leave: who is in already stays.
+    if (this.#isLeft(channel, 2 * this.#options.presence_members)) return;
     for (const { id, info } of added) {
       tell("member_added", `{"user_id":${JSON.stringify(id)},"user_info":${info}}`);
     }
