@@ -4,8 +4,9 @@ import { REDUCER_SDK } from "./reducer_sdk.ts";
 
 Deno.test("every file of the guest SDK of reducers is in the program", async () => {
   const folder = new URL("../../policies/reducer_sdk/", import.meta.url);
+  // The folder `rust` beside them is a crate.
   const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
-  assert.deepEqual(Object.keys(REDUCER_SDK), names.sort());
+  assert.deepEqual(Object.keys(REDUCER_SDK), names.filter((name) => name !== "rust").sort());
   for (const [name, text] of Object.entries(REDUCER_SDK)) {
     assert.equal(text, await Deno.readTextFile(new URL(name, folder)), name);
   }

@@ -2,6 +2,7 @@
 // statements made; what a room is stands in its values. The ABI below it is in ../REDUCER_ABI.md.
 export { Command } from "./command.ts";
 export { on, reject } from "./guest.ts";
+export { quote } from "./json.ts";
 export { wholeNumber } from "./number.ts";
 export {
   emit,

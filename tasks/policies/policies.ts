@@ -93,6 +93,8 @@ async function builders(): Promise<Map<string, () => Promise<NativeBuild>>> {
   );
   all.set("bad_words_rust", async () => await buildRust(EXAMPLES, "bad_words.rs"));
   all.set("reducers/counter_rust", async () => await buildRust(REDUCERS, "counter.rs"));
+  const sdk = { name: "arqon_reducer", folder: `${POLICIES}reducer_sdk/rust` };
+  all.set("reducers/quota_rust", async () => await buildRust(REDUCERS, "quota.rs", sdk));
   return all;
 }
 

@@ -127,28 +127,50 @@ async function findRust(): Promise<{ program: string; version: string } | undefi
   return undefined;
 }
 
+/** A crate that a Rust file may use. */
+export interface RustCrate {
+  readonly name: string;
+  /** The folder of its `src/lib.rs`. */
+  readonly folder: string;
+}
+
+const RUST = ["--edition=2021", `--target=${TARGET}`];
+const RUST_CODEGEN = ["opt-level=3", "codegen-units=1", "panic=abort"];
+const RUST_MODULE = [
+  "strip=symbols",
+  "linker=wasm-ld",
+  "linker-flavor=wasm-ld",
+  "target-feature=+mutable-globals",
+  "link-arg=--export=__stack_pointer",
+  `link-arg=-zstack-size=${STACK_BYTES}`,
+];
+
+const codegenOf = (options: readonly string[]) => options.flatMap((option) => ["-C", option]);
+
 /** Compiles one Rust file of `folder` with rustc and wasm-ld. */
-export async function buildRust(folder: string, file: string): Promise<NativeBuild> {
+export async function buildRust(
+  folder: string,
+  file: string,
+  crate?: RustCrate,
+): Promise<NativeBuild> {
   const linker = await run("wasm-ld", ["--version"]);
   const rust = await findRust();
   if (rust === undefined || linker === undefined) {
     return { missing: `rustc with target ${TARGET}, and wasm-ld (${INSTALL})` };
   }
+  // The files go in by their bare names, since their paths would be in the messages of panics.
   const bytes = await inTemporaryFolder(async (temporary) => {
+    const used: string[] = [];
+    if (crate !== undefined) {
+      const output = `${temporary}/lib${crate.name}.rlib`;
+      const options = [...RUST, "--crate-type=rlib", `--crate-name=${crate.name}`, "-Dwarnings"];
+      const args = [...options, ...codegenOf(RUST_CODEGEN), "-o", output, "src/lib.rs"];
+      await compile(rust.program, args, crate.folder, output);
+      used.push("--extern", `${crate.name}=${output}`);
+    }
     const output = `${temporary}/policy.wasm`;
-    const codegen = [
-      "opt-level=3",
-      "codegen-units=1",
-      "panic=abort",
-      "strip=symbols",
-      "linker=wasm-ld",
-      "linker-flavor=wasm-ld",
-      "target-feature=+mutable-globals",
-      "link-arg=--export=__stack_pointer",
-      `link-arg=-zstack-size=${STACK_BYTES}`,
-    ].flatMap((option) => ["-C", option]);
-    const options = ["--edition=2021", "--crate-type=cdylib", `--target=${TARGET}`];
-    // The file goes in by its bare name, since its path would be in the messages of panics.
+    const options = [...RUST, "--crate-type=cdylib", ...used];
+    const codegen = codegenOf([...RUST_CODEGEN, ...RUST_MODULE]);
     return await compile(
       rust.program,
       [...options, ...codegen, "-o", output, file],

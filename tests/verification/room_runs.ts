@@ -18,6 +18,8 @@ const RUNS: Readonly<Record<string, readonly string[]>> = {
   "reducers/counter": ["add", "add", "add", "reset", "nothing"],
   "reducers/counter_rust": ["add", "add", "add", "reset", "nothing"],
   "reducers/auction": ["bid", "bid", "bid", "open", "close"],
+  "reducers/quota": ["take", "take", "take", "left", "sweep"],
+  "reducers/quota_rust": ["take", "take", "take", "left", "sweep"],
 };
 
 /** Whole numbers below `most`, the same ones in every run. */

@@ -347,7 +347,7 @@ def test_wasmtime_comes_to_the_same_rooms(lines: list[Record]) -> None:
     assert repeated > 10
 
 
-def test_a_counter_is_one_in_both_languages(lines: list[Record]) -> None:
+def test_reducers_in_both_languages_do_the_same(lines: list[Record]) -> None:
     runs: dict[str, list[Record]] = {}
     name = ""
     for line in lines:
@@ -356,3 +356,4 @@ def test_a_counter_is_one_in_both_languages(lines: list[Record]) -> None:
             runs.setdefault(name, []).append({**line, "units": 0})
     assert len(runs["reducers/counter"]) == COMMANDS
     assert runs["reducers/counter"] == runs["reducers/counter_rust"]
+    assert runs["reducers/quota"] == runs["reducers/quota_rust"]
