@@ -11,31 +11,46 @@ import { applyEntry } from "../../brain/reducers/state/fold.ts";
 import { emptyRoom, type RoomState } from "../../brain/reducers/state/room_state.ts";
 import { decodeSnapshot } from "../../brain/reducers/state/snapshot.ts";
 
+/** A snapshot that the bus has. */
+export interface StoredSnapshot {
+  readonly name: string;
+  /** The last entry in it. */
+  readonly offset: number;
+  /** The room's clock then; 0: that is not known. */
+  readonly at_ms: number;
+  /** The message of the log with that entry; 0: that is not known. */
+  readonly position: number;
+}
+
 /** Where a room's log is read. */
 export interface RoomSource {
   readonly room_id: string;
-  /** Names of the room's snapshots. */
-  readonly snapshots: readonly string[];
+  /** The room's snapshots, in the order of their entries. */
+  readonly snapshots: readonly StoredSnapshot[];
   /** A snapshot, program or module by its name; undefined: it is not stored. */
   get(name: string): Promise<Uint8Array | undefined>;
-  /** All that the log keeps, the oldest first. */
-  batches(): AsyncIterable<Batch>;
+  /** What the log keeps behind a message, the oldest first; 0: all of it. */
+  batches(position: number): AsyncIterable<Batch>;
 }
 
-/** A state that the bus has stored. */
-export interface StoredState {
-  readonly bytes: Uint8Array;
-  readonly state: RoomState;
+/** A state that a fold can begin with. */
+export interface Beginning extends Omit<StoredSnapshot, "name"> {
+  /** Its snapshot; undefined: it is the empty room. */
+  readonly name: string | undefined;
 }
 
 /** What is there to begin a fold with. */
 export interface Beginnings {
-  /** In the order of their offsets. */
-  readonly stored: readonly StoredState[];
   /** The first entry that the log keeps; undefined: it keeps none. */
   readonly first: number | undefined;
-  /** States that the log goes on from, the earliest first: the empty room, and snapshots. */
-  readonly states: readonly RoomState[];
+  /** What the log goes on from, the earliest first. */
+  readonly begins: readonly Beginning[];
+}
+
+/** A place in a room's log: behind the last entry that is not past it. */
+export interface Wanted {
+  readonly offset: number;
+  readonly time_ms: number;
 }
 
 /** What one entry came to. */
@@ -52,23 +67,49 @@ export class MissingEntries extends Error {
   override readonly name = "MissingEntries";
 }
 
-/** Looks for what a fold can begin with. Throws `SnapshotError` for a snapshot that is none. */
+const EMPTY: Beginning = { name: undefined, offset: 0, at_ms: 0, position: 0 };
+
+/** Looks for what a fold can begin with. */
 export async function beginnings(source: RoomSource): Promise<Beginnings> {
   let first: number | undefined;
-  for await (const { after, entries } of source.batches()) {
+  for await (const { after, entries } of source.batches(0)) {
     if (entries.length === 0) continue;
     first = after + 1;
     break;
   }
-  const found = await Promise.all(source.snapshots.map((name) => source.get(name)));
-  const stored = found.filter((bytes) => bytes !== undefined)
-    .map((bytes) => ({ bytes, state: decodeSnapshot(bytes) }))
-    .sort((one, other) => one.state.offset - other.state.offset);
-  const begins = first ?? Infinity;
-  const states = stored.map(({ state }) => state)
-    .filter(({ offset }) => first === undefined || offset + 1 >= begins);
+  const begins = source.snapshots.filter(({ offset }) => offset + 1 >= (first ?? 0));
   const is_whole = first === 1 || first === undefined && source.snapshots.length === 0;
-  return { stored, first, states: is_whole ? [emptyRoom(), ...states] : states };
+  return { first, begins: is_whole ? [EMPTY, ...begins] : begins };
+}
+
+/** The state of a beginning; undefined: its snapshot is gone. Throws `SnapshotError` for one that is none. */
+export async function stateOf(
+  source: RoomSource,
+  { name }: Beginning,
+): Promise<RoomState | undefined> {
+  if (name === undefined) return emptyRoom();
+  const bytes = await source.get(name);
+  return bytes === undefined ? undefined : decodeSnapshot(bytes);
+}
+
+/** Whether a state is behind what is wanted. */
+export const isPast = (
+  { offset, time_ms }: Pick<RoomState, "offset" | "time_ms">,
+  wanted: Wanted,
+): boolean => offset > wanted.offset || time_ms > wanted.time_ms;
+
+/** The nearest state before a place that is stored, and where the log goes on from it; undefined: there is none. */
+export async function nearest(
+  source: RoomSource,
+  { begins }: Beginnings,
+  wanted: Wanted,
+): Promise<{ readonly state: RoomState; readonly position: number } | undefined> {
+  for (const one of begins.toReversed()) {
+    if (isPast({ offset: one.offset, time_ms: one.at_ms }, wanted)) continue;
+    const state = await stateOf(source, one);
+    if (state !== undefined && !isPast(state, wanted)) return { state, position: one.position };
+  }
+  return undefined;
 }
 
 interface Loaded {
@@ -84,13 +125,17 @@ async function load(source: RoomSource, id: string): Promise<Loaded> {
 }
 
 /**
- * Applies the log's entries behind a state, one after the other. Throws `MissingEntries`, and `log-unavailable`
- * when a program is not stored.
+ * Applies the log's entries behind a state, one after the other; `position`: the message with the state's last entry,
+ * or 0. Throws `MissingEntries`, and `log-unavailable` when a program is not stored.
  */
-export async function* foldRoom(source: RoomSource, begin: RoomState): AsyncGenerator<Folded> {
+export async function* foldRoom(
+  source: RoomSource,
+  begin: RoomState,
+  position = 0,
+): AsyncGenerator<Folded> {
   const loaded = new Map<string, Loaded>();
   let state = begin;
-  for await (const { program: id, entries, after, chain } of source.batches()) {
+  for await (const { program: id, entries, after, chain } of source.batches(position)) {
     if (entries.length === 0 || after + entries.length <= state.offset) continue;
     if (after > state.offset) {
       throw new MissingEntries(`entries ${state.offset + 1} to ${after} of the log are gone`);

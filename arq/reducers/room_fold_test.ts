@@ -3,9 +3,10 @@ import assert from "node:assert/strict";
 import { readEnvelope } from "@arqon/proto";
 import { type Batch, decodeBatch } from "../../brain/reducers/log/batch.ts";
 import { applied, ENGINES, messagesOf } from "../../brain/reducers/testing/reducer_world.ts";
+import { decodePoints, snapshotName } from "../../shared/records/reducer_points.ts";
 import { decodeRecord } from "../../shared/records/reducer_record.ts";
 import { found } from "../../shared/testing/until.ts";
-import { beginnings, foldRoom, MissingEntries, type RoomSource } from "./room_fold.ts";
+import { beginnings, foldRoom, MissingEntries, type RoomSource, stateOf } from "./room_fold.ts";
 
 const counter = Deno.readFileSync(
   new URL("../../policies/build/reducers/counter.wasm", import.meta.url),
@@ -28,36 +29,40 @@ Deno.test("a log that lacks its oldest entries is folded from a snapshot, one wi
     const record = stored && decodeRecord(stored.value);
     return record !== undefined && record.previous !== "" ? record : undefined;
   });
+  const { points } = decodePoints((await objects.get(record.points))!)!;
   const all = (await messagesOf(brain, "counter~reducer")).map(({ payload }) =>
     decodeBatch(readEnvelope(payload).event!.data)
   );
   const sourceOf = (batches: readonly Batch[]): RoomSource => ({
     room_id: "counter",
-    snapshots: [record.snapshot, record.previous],
+    snapshots: points.map((point) => ({
+      name: snapshotName("t", "counter", point),
+      ...{ offset: point.offset, at_ms: point.time_ms, position: 0 },
+    })),
     get: (name) => objects.get(name),
     batches: () => ReadableStream.from(batches),
   });
   const whole = await beginnings(sourceOf(all));
   assert.equal(whole.first, 1);
-  assert.deepEqual(whole.states.map(({ offset }) => offset)[0], 0);
-  const [oldest, newest] = whole.stored.map(({ state }) => state);
+  assert.deepEqual(whole.begins.map(({ offset }) => offset)[0], 0);
+  const [oldest, newest] = [whole.begins.at(-2), whole.begins.at(-1)];
   assert.ok(oldest!.offset > 0 && oldest!.offset < newest!.offset);
   const chainOf = async (source: RoomSource, begin: typeof oldest) => {
-    let chain = begin!.chain;
-    for await (const { state } of foldRoom(source, begin!)) chain = state.chain;
-    return chain.toHex();
+    let state = (await stateOf(source, begin!))!;
+    for await (const folded of foldRoom(source, state)) state = folded.state;
+    return state.chain.toHex();
   };
-  const chain = await chainOf(sourceOf(all), whole.states[0]);
+  const chain = await chainOf(sourceOf(all), whole.begins[0]);
   const rest = sourceOf(all.filter(({ after }) => after >= oldest!.offset));
   const known = await beginnings(rest);
-  assert.deepEqual(known.states.map(({ offset }) => offset), [oldest!.offset, newest!.offset]);
-  for (const begin of known.states) assert.equal(await chainOf(rest, begin), chain);
+  assert.deepEqual(known.begins.map(({ offset }) => offset), [oldest!.offset, newest!.offset]);
+  for (const begin of known.begins) assert.equal(await chainOf(rest, begin), chain);
   // The log begins behind the older snapshot: only the newer one is left.
   const less = await beginnings(sourceOf(all.filter(({ after }) => after >= newest!.offset)));
-  assert.deepEqual(less.states.map(({ offset }) => offset), [newest!.offset]);
+  assert.deepEqual(less.begins.map(({ offset }) => offset), [newest!.offset]);
   const hole = sourceOf(all.filter(({ after }) => after !== 5));
   await assert.rejects(
-    chainOf(hole, whole.states[0]),
+    chainOf(hole, whole.begins[0]),
     (error) =>
       error instanceof MissingEntries && /entries 6 to \d+ of the log are gone/.test(error.message),
   );

@@ -18,8 +18,15 @@ export interface ReducedFlags extends ConnectionFlags {
   readonly tenant: string;
 }
 
-const About = z.looseObject({ log_room_id: z.string(), snapshots: z.array(z.string()) });
+const About = z.looseObject({
+  log_room_id: z.string(),
+  epoch: z.string(),
+  snapshots: z.array(z.looseObject({
+    ...{ name: z.string(), offset: z.int(), at_ms: z.int(), position: z.int() },
+  })),
+});
 const Page = z.looseObject({
+  epoch: z.string(),
   messages: z.array(z.looseObject({ offset: z.int(), data: z.object({ base64: z.base64() }) })),
   offset: z.int(),
   more: z.boolean(),
@@ -53,6 +60,19 @@ export async function openReduced(
   const pathOf = (room: string) => `/v1/rooms/${flags.tenant}/${encodeURIComponent(room)}`;
   const own = `${pathOf(room_id)}/reducer`;
   const about = read(About, await askAdmin(io, admin, { method: "GET", path: own }), admin);
+  async function* batches(position: number): AsyncGenerator<Batch> {
+    for (let after = position;;) {
+      const path = `${pathOf(about.log_room_id)}/messages?after=${after}`;
+      const page = read(Page, await askAdmin(io, admin, { method: "GET", path }), admin);
+      // The log began anew since the snapshot: its position says nothing any more.
+      if (position > 0 && page.epoch !== about.epoch) return yield* batches(0);
+      for (const { offset, data } of page.messages) {
+        yield batchOf(about.log_room_id, offset, data.base64);
+        after = offset;
+      }
+      if (!page.more || page.messages.length === 0) return;
+    }
+  }
   return {
     room_id,
     snapshots: about.snapshots,
@@ -64,16 +84,6 @@ export async function openReduced(
         throw error;
       }
     },
-    async *batches() {
-      for (let after = 0;;) {
-        const path = `${pathOf(about.log_room_id)}/messages?after=${after}`;
-        const page = read(Page, await askAdmin(io, admin, { method: "GET", path }), admin);
-        for (const { offset, data } of page.messages) {
-          yield batchOf(about.log_room_id, offset, data.base64);
-          after = offset;
-        }
-        if (!page.more || page.messages.length === 0) return;
-      }
-    },
+    batches,
   };
 }

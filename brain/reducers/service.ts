@@ -21,6 +21,7 @@ import { createReducerMetrics } from "./metrics.ts";
 import type { ReducerMetrics } from "./metrics.ts";
 import type { WaitingCall } from "./room/call.ts";
 import type { RoomParts } from "./room/loaded_room.ts";
+import type { HistoryLimits } from "./room/points.ts";
 import { ReducedRoom } from "./room/reduced_room.ts";
 import { FollowedClasses } from "../classes/followed_classes.ts";
 import { ReducerHost } from "./thread/host.ts";
@@ -69,6 +70,7 @@ const noReducer = (detail: string) => new ArqonError("invalid-command", `room.ca
 interface Named {
   readonly program: RunnableProgram;
   readonly snapshot_entries: number;
+  readonly history: HistoryLimits;
 }
 
 function randomBytes(size_bytes: number): Uint8Array {
@@ -227,6 +229,7 @@ class Reducers implements ReducerService {
       parts: this.#parts,
       program: () => named.program,
       snapshot_entries: () => named.snapshot_entries,
+      history: () => named.history,
       ...{ pending_commands: brain.pending_commands, idle_ms: brain.reducer_idle_ms },
       command_timeout_ms: limits.command_timeout_ms,
       owns: () => this.#owns(at),
@@ -300,7 +303,10 @@ async function namePrograms(
       throw new Error(detail, { cause: error });
     }
     await storeProgram(objects, program);
-    named.set(entry.name, { program, snapshot_entries: entry.snapshot_entries });
+    const { snapshot_entries, history_snapshots, history_bytes } = entry;
+    named.set(entry.name, {
+      ...{ program, snapshot_entries, history: { history_snapshots, history_bytes } },
+    });
   }
   return named;
 }

@@ -156,6 +156,9 @@ export const NatsStorage = {
   control_bytes: z.int().min(8_388_608).max(1_099_511_627_776).default(1_073_741_824).describe(
     "storage that is kept for what is not messages: rooms, bans, revocations, policies, schemas and so on, each with its share; at most a quarter of what there is",
   ),
+  reducer_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(268_435_456).describe(
+    "storage for the programs and snapshots of rooms with reducers, those of before that a look back needs included; at most an eighth of what there is",
+  ),
   storage_bytes: z.int().min(1_048_576).max(1_125_899_906_842_624).optional().describe(
     "storage of JetStream that ArqonBus may have, each message counted once: with three copies on three servers, max_file_store of one; absent: what the server or the account says, and a cluster says nothing of its servers",
   ),

@@ -16,6 +16,8 @@ const Record = z.looseObject({
   snapshot: z.string(),
   /** The one before it, which a backup that is under way may name; "": none. */
   previous: z.string(),
+  /** The object that tells of all snapshots (`reducer_points.ts`); "": none. Absent in what was stored before. */
+  points: z.string().default(""),
   /** The last entry in it. */
   offset: whole,
   /** The last event that was published then. */
@@ -35,6 +37,7 @@ const Record = z.looseObject({
 export interface RoomRecord {
   readonly snapshot: string;
   readonly previous: string;
+  readonly points: string;
   readonly offset: number;
   readonly published: { readonly offset: number; readonly index: number };
   readonly stream: string;

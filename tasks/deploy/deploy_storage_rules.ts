@@ -33,13 +33,14 @@ export function natsStorageBytes(text: string): number {
  * The bytes that a Shield's configuration promises to all tenants; NaN when it does not say how many tenants
  * there are.
  */
-export function promisedInAll({ shield }: Configs, storage_bytes: number): number {
+export function promisedInAll({ shield, brain }: Configs, storage_bytes: number): number {
   const { durable, nats, audit } = shield;
   const { tenants = NaN, log_bytes, shared_streams, shared_bytes } = durable;
   const control_bytes = controlBudget(nats?.control_bytes ?? 0, storage_bytes);
   const is_shared = shared_streams > 0 && !Number.isNaN(tenants);
   const logs = is_shared ? shared_streams * shared_bytes : tenants * log_bytes;
-  return logs + control_bytes + audit.log_bytes;
+  const reducer_bytes = brain.reducers.length === 0 ? 0 : brain.nats?.reducer_bytes ?? 0;
+  return logs + control_bytes + reducer_bytes + audit.log_bytes;
 }
 
 /**
@@ -62,7 +63,7 @@ export function storageProblems(
       declared.some((bytes) => bytes !== storage_bytes),
     ],
     [
-      `[durable] tenants x log_bytes (or shared_streams x shared_bytes), [nats] control_bytes and [audit] log_bytes are ${promised} bytes, ` +
+      `[durable] tenants x log_bytes (or shared_streams x shared_bytes), [nats] control_bytes, with [[reducers]] its reducer_bytes, and [audit] log_bytes are ${promised} bytes, ` +
       `expected at most max_file_store of nats.conf, ${storage_bytes}`,
       !(promised <= storage_bytes),
     ],

@@ -135,7 +135,7 @@ Deno.test("a room's snapshots are read by admins of its tenant alone", async () 
   await until("a snapshot", async () => (await own.read(path)).snapshots.length > 0);
   const about = await own.read(path);
   assert.deepEqual([about.reducer, about.log_room_id], ["counter", "count-1~reducer"]);
-  const [name] = about.snapshots;
+  const [{ name }] = about.snapshots;
   assert.equal((await own.get(`${path}/${name}`)).status, 200);
   assert.equal((await operator.get(`${path}/${name}`)).status, 200);
   assert.equal((await other.get(path)).status, 403);

@@ -4,7 +4,14 @@
  */
 import type { RoomState } from "../../../brain/reducers/state/room_state.ts";
 import { changesText, stateText } from "../../answers/room_fold_text.ts";
-import { type Beginnings, foldRoom, type RoomSource } from "../../reducers/room_fold.ts";
+import {
+  type Beginnings,
+  foldRoom,
+  isPast,
+  nearest,
+  type RoomSource,
+  type Wanted,
+} from "../../reducers/room_fold.ts";
 import { openReduced, type ReducedFlags } from "../../rooms/reduced_source.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
@@ -32,43 +39,36 @@ export interface RoomDiffFlags extends StateFlags {
   readonly to?: number;
 }
 
-/** A place in a room's log: behind the last entry that is not past it. */
-interface Wanted {
-  readonly offset: number;
-  readonly time_ms: number;
-}
-
-const isPast = ({ offset, time_ms }: Pick<RoomState, "offset" | "time_ms">, wanted: Wanted) =>
-  offset > wanted.offset || time_ms > wanted.time_ms;
-
 const whenText = (time_ms: number) => new Date(time_ms).toISOString();
 
 function notKept(source: RoomSource, known: Beginnings): CommandError {
-  const [first] = known.states;
+  const [first] = known.begins;
   if (first === undefined) return noBeginning(source, known);
-  const { offset, time_ms } = first;
   return new CommandError(
-    `what ${source.room_id} was then is not kept: its log goes back to entry ${offset}, of ` +
-      whenText(time_ms),
+    `what ${source.room_id} was then is not kept: its log goes back to entry ${first.offset}, of ` +
+      whenText(first.at_ms),
     EXIT.failure,
   );
 }
 
 async function stateAt(source: RoomSource, known: Beginnings, wanted: Wanted): Promise<RoomState> {
-  const begin = known.states.findLast((state) => !isPast(state, wanted));
+  const begin = await foldable(() => nearest(source, known, wanted));
   if (begin === undefined) throw notKept(source, known);
-  let state = begin;
+  let { state } = begin;
   await foldable(async () => {
-    for await (const folded of foldRoom(source, begin)) {
+    for await (const folded of foldRoom(source, state, begin.position)) {
       if (isPast(folded.state, wanted)) break;
       state = folded.state;
       const { noted } = folded;
-      if (noted === undefined || noted.chain.toHex() === state.chain.toHex()) continue;
-      throw new CommandError(
-        `entry ${state.offset} of ${source.room_id} comes to something else than when it was written`,
-        EXIT.failure,
-        `arq room verify ${source.room_id} says more`,
-      );
+      if (noted !== undefined && noted.chain.toHex() !== state.chain.toHex()) {
+        throw new CommandError(
+          `entry ${state.offset} of ${source.room_id} comes to something else than when it was written`,
+          EXIT.failure,
+          `arq room verify ${source.room_id} says more`,
+        );
+      }
+      // The next one need not be read to know that it is past.
+      if (state.offset === wanted.offset) break;
     }
   });
   const { offset } = wanted;
@@ -101,9 +101,7 @@ export async function roomDiff(io: Io, room_id: string, flags: RoomDiffFlags): P
   const source = await openReduced(io, room_id, flags);
   const known = await beginningsOf(source);
   const before = await stateAt(source, known, { offset: from, time_ms: Infinity });
-  // From there on, unless a snapshot is nearer.
-  const states = [...known.states, before].sort((one, other) => one.offset - other.offset);
-  const after = await stateAt(source, { ...known, states }, { offset: to, time_ms: Infinity });
+  const after = await stateAt(source, known, { offset: to, time_ms: Infinity });
   const prefix = prefixOf(flags);
   await print(io.stdout, changesText(room_id, { from: before, to: after }, { json, prefix }));
   return EXIT.ok;

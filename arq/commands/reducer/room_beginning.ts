@@ -26,8 +26,11 @@ export const beginningsOf = (source: RoomSource): Promise<Beginnings> =>
   foldable(() => beginnings(source));
 
 /** Nothing that the log goes on from is there. */
-export function noBeginning({ room_id }: RoomSource, { first, stored }: Beginnings): CommandError {
-  const newest = stored.at(-1)?.state.offset;
+export function noBeginning(
+  { room_id, snapshots }: RoomSource,
+  { first }: Beginnings,
+): CommandError {
+  const newest = snapshots.at(-1)?.offset;
   const has = newest === undefined ? "there is no snapshot" : `the newest snapshot is of ${newest}`;
   return new CommandError(
     `the log of ${room_id} begins with entry ${first ?? "none"}, and ${has}`,

@@ -9,7 +9,8 @@ import {
   type Beginnings,
   type Folded,
   foldRoom,
-  type StoredState,
+  type RoomSource,
+  stateOf,
 } from "../../reducers/room_fold.ts";
 import { openReduced, type ReducedFlags } from "../../rooms/reduced_source.ts";
 import { EXIT } from "../../terminal/exit.ts";
@@ -22,13 +23,14 @@ export interface RoomVerifyFlags extends ReducedFlags {
   readonly json?: boolean;
 }
 
-function snapshotDifference(
+async function snapshotDifference(
+  source: RoomSource,
   state: RoomState,
-  { stored }: Beginnings,
-): FoldDifference | "same" | undefined {
-  const own = stored.find((one: StoredState) => one.state.offset === state.offset);
-  if (own === undefined) return undefined;
-  const [noted, folded] = [digestOf(own.bytes), digestOf(encodeSnapshot(state))];
+): Promise<FoldDifference | "same" | undefined> {
+  const own = source.snapshots.find(({ offset }) => offset === state.offset);
+  const bytes = own && await source.get(own.name);
+  if (bytes === undefined) return undefined;
+  const [noted, folded] = [digestOf(bytes), digestOf(encodeSnapshot(state))];
   if (noted.toHex() === folded.toHex()) return "same";
   return { about: "snapshot", first: state.offset, last: state.offset, noted, folded };
 }
@@ -39,6 +41,18 @@ function entriesDifference({ noted, state }: Folded): FoldDifference | undefined
   return { about: "entries", first, last: state.offset, noted: chain, folded: state.chain };
 }
 
+/** The earliest state that is there; one whose snapshot went meanwhile is passed over. */
+async function oldest(
+  source: RoomSource,
+  { begins }: Beginnings,
+): Promise<RoomState | undefined> {
+  for (const one of begins) {
+    const state = await stateOf(source, one);
+    if (state !== undefined) return state;
+  }
+  return undefined;
+}
+
 /** Folds a room's log. Returns 1 when it comes to something else than the bus noted. */
 export async function roomVerify(
   io: Io,
@@ -47,7 +61,7 @@ export async function roomVerify(
 ): Promise<number> {
   const source = await openReduced(io, room_id, flags);
   const known = await beginningsOf(source);
-  const [begin] = known.states;
+  const begin = await foldable(() => oldest(source, known));
   if (begin === undefined) throw noBeginning(source, known);
   const programs = new Set<string>();
   let [state, entries, snapshots] = [begin, 0, 0];
@@ -57,7 +71,7 @@ export async function roomVerify(
       entries++;
       programs.add(folded.program);
       state = folded.state;
-      const stored = snapshotDifference(state, known);
+      const stored = await snapshotDifference(source, state);
       if (stored === "same") snapshots++;
       difference = entriesDifference(folded) ?? (stored === "same" ? undefined : stored);
       if (difference !== undefined) break;

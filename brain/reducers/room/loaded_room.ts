@@ -5,6 +5,7 @@ import type { KeyValue, ObjectStore } from "../../../shared/spine/contract/spine
 import type { Random } from "../../../shared/ids.ts";
 import type { EventMark } from "../log/batch.ts";
 import type { RunnableProgram } from "../log/program.ts";
+import type { RoomPoint } from "../../../shared/records/reducer_points.ts";
 import type { RoomRecord } from "../../../shared/records/reducer_record.ts";
 import type { ReducerMetrics } from "../metrics.ts";
 import type { ReducerHost } from "../thread/host.ts";
@@ -42,6 +43,8 @@ export interface LoadedRoom {
   standing: RoomStanding;
   /** Undefined: nothing is stored of it yet. */
   record: RoomRecord | undefined;
+  /** What its record tells of its snapshots; undefined: that was not read yet. */
+  points: readonly RoomPoint[] | undefined;
   /** The record's revision. */
   revision: number;
   /** Position of the newest message of its log. */

@@ -130,6 +130,7 @@ export async function loadRoom(at: ReducedPlace, parts: RoomParts): Promise<Load
   const { handle, standing } = await parts.host.open(at.room_id, snapshot);
   const loaded: LoadedRoom = {
     ...{ durable, handle, standing, record, revision, tail, published, noted },
+    points: undefined,
     position: newest,
     messages_behind: batches.length,
     entries_behind: batches.reduce((sum, { entries }) => sum + entries.length, 0),

@@ -12,8 +12,9 @@ import type { Applied } from "../thread/protocol.ts";
 import { answerTo, type WaitingCall } from "./call.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { loadRoom } from "./loading.ts";
+import type { HistoryLimits } from "./points.ts";
 import { dueEvents, publishEvents } from "./publishing.ts";
-import { appendEntries, storeSnapshot } from "./storing.ts";
+import { appendEntries, makeRoom, storeSnapshot } from "./storing.ts";
 
 /** Entries of one message of the log, and about its bytes; one entry may be larger. */
 const BATCH_ENTRIES = 256;
@@ -37,6 +38,7 @@ export interface ReducedRoomOptions {
   readonly parts: RoomParts;
   readonly program: () => RunnableProgram;
   readonly snapshot_entries: () => number;
+  readonly history: () => HistoryLimits;
   readonly pending_commands: number;
   readonly command_timeout_ms: number;
   readonly idle_ms: number;
@@ -296,12 +298,13 @@ export class ReducedRoom {
   }
 
   async #store(loaded: LoadedRoom): Promise<void> {
-    const { parts } = this.#options;
+    const { parts, history } = this.#options;
     try {
-      await storeSnapshot(loaded, this.at, parts);
+      await storeSnapshot(loaded, this.at, parts, history());
       parts.metrics.snapshots.inc({ outcome: "stored" });
     } catch (error) {
       parts.metrics.snapshots.inc({ outcome: "failed" });
+      if (!isConflict(error)) await makeRoom(loaded, this.at, parts).catch(() => {});
       throw error;
     }
   }

@@ -3,12 +3,20 @@
  * known to be its last, so that whoever is not its owner any more is refused; snapshots; the record. What is
  * refused with `version-conflict` was not stored, and the room has to be read again.
  */
-import { createHash } from "node:crypto";
+import { chainMark, type RoomPoint } from "../../../shared/records/reducer_points.ts";
 import { systemEnvelope } from "../../../shared/records/system_envelope.ts";
 import type { LogEntry } from "../state/entry.ts";
 import { encodeBatch } from "../log/batch.ts";
 import { encodeRecord, type RoomRecord } from "../../../shared/records/reducer_record.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
+import {
+  type HistoryLimits,
+  logFloor,
+  objectOf,
+  readPoints,
+  thinned,
+  writePoints,
+} from "./points.ts";
 
 /** The type of a message with entries. */
 const ENTRIES_TYPE = "reducer.entries";
@@ -35,6 +43,7 @@ async function noteBehind(
   const first = {
     snapshot: "",
     previous: "",
+    points: "",
     offset: 0,
     published: loaded.noted,
     stream,
@@ -70,33 +79,83 @@ export async function appendEntries(
   loaded.entries_behind += entries.length;
 }
 
-/** The name of a snapshot: of the room, and of what is in it. */
-function snapshotName({ tenant_id, room_id }: ReducedPlace, { standing }: LoadedRoom): string {
-  const hash = createHash("sha256").update(JSON.stringify([tenant_id, room_id])).digest("hex");
-  return `snapshot-${hash.slice(0, 32)}-${standing.offset}-${standing.chain.toHex().slice(0, 16)}`;
+/** What is stored of the room as it stands. */
+function pointOf({ standing, position }: LoadedRoom, size_bytes: number): RoomPoint {
+  const { offset, time_ms, chain } = standing;
+  return { offset, time_ms, position, size_bytes, chain: chainMark(chain) };
 }
 
-/** Stores the room as it stands, whose events are all published, and takes the last but one away. */
+/** The points with this one, within the limits. */
+async function pointsWith(
+  loaded: LoadedRoom,
+  { log_room_id }: ReducedPlace,
+  point: RoomPoint,
+  limits: HistoryLimits,
+  { objects }: RoomParts,
+): Promise<{ readonly kept: readonly RoomPoint[]; readonly gone: readonly RoomPoint[] }> {
+  const { durable, record } = loaded;
+  const known = loaded.points ?? await readPoints(record, durable.stream, objects);
+  const before = known.filter(({ offset }) => offset < point.offset);
+  const floor = await logFloor(durable, log_room_id) ?? point.offset;
+  const kept = thinned([...before, point], floor, limits);
+  return { kept, gone: before.filter((one) => !kept.includes(one)) };
+}
+
+/** Stores the room as it stands, whose events are all published, and takes away what is too much of before. */
 export async function storeSnapshot(
   loaded: LoadedRoom,
   at: ReducedPlace,
   parts: RoomParts,
+  limits: HistoryLimits,
 ): Promise<void> {
-  const { snapshot: before = "", previous: oldest = "" } = loaded.record ?? {};
-  const snapshot = snapshotName(at, loaded);
-  await parts.objects.put(snapshot, await parts.host.snapshot(loaded.handle));
+  const { snapshot: before = "", previous: oldest = "", points: listed = "" } = loaded.record ?? {};
+  const bytes = await parts.host.snapshot(loaded.handle);
+  const point = pointOf(loaded, bytes.length);
+  const snapshot = objectOf(at, point);
+  await parts.objects.put(snapshot, bytes);
   const { published, position, standing: { offset, next }, durable: { stream } } = loaded;
+  const { kept, gone } = await pointsWith(loaded, at, point, limits, parts);
+  const points = await writePoints(at, stream, kept, parts.objects);
+  const previous = before === snapshot ? oldest : before;
   await writeRecord(loaded, at, {
-    ...{ snapshot, previous: before === snapshot ? oldest : before, offset, published },
-    ...{ stream, position },
+    ...{ snapshot, previous, points, offset, published, stream, position },
     ...{ is_behind: false, behind_ms: 0, next_ms: next?.at_ms ?? null },
   }, parts);
+  loaded.points = kept;
   loaded.noted = published;
   loaded.messages_behind = 0;
   loaded.entries_behind = 0;
-  if (oldest === "" || oldest === snapshot || before === snapshot) return;
-  // What is left behind costs storage and nothing else.
-  await parts.objects.delete(oldest).catch((error) => {
-    parts.log.warn("a room's old snapshot was not removed", { room: at.room_id, error });
-  });
+  const named = new Set([snapshot, previous, points, ...kept.map((one) => objectOf(at, one))]);
+  const left = [oldest, listed, ...gone.map((one) => objectOf(at, one))];
+  await removeObjects(left.filter((name) => name !== "" && !named.has(name)), at, parts);
+}
+
+/**
+ * Takes every second snapshot of before away, where there was no room for a new one: those of other rooms are not
+ * its own to take. The list of them is written with the next one that is stored; what it names and is gone is
+ * passed over by who reads it. The last two stay.
+ */
+export async function makeRoom(
+  loaded: LoadedRoom,
+  at: ReducedPlace,
+  parts: RoomParts,
+): Promise<void> {
+  const { record, durable } = loaded;
+  const known = loaded.points ?? await readPoints(record, durable.stream, parts.objects);
+  const gone = known.slice(0, -2).filter((_, index) => index % 2 === 0);
+  await removeObjects(gone.map((one) => objectOf(at, one)), at, parts);
+  loaded.points = known.filter((one) => !gone.includes(one));
+}
+
+/** What is left behind costs storage and nothing else. */
+async function removeObjects(
+  names: readonly string[],
+  { room_id: room }: ReducedPlace,
+  { objects, log }: RoomParts,
+): Promise<void> {
+  for (const name of new Set(names)) {
+    await objects.delete(name).catch((error) => {
+      log.warn("a room's old snapshot was not removed", { room, error });
+    });
+  }
 }

@@ -29,11 +29,11 @@ const ALL_PARTS = 128;
 const OTHER_PARTS = 2;
 /** No bucket gets less: a few hundred entries. */
 export const BUCKET_BYTES_MIN = 65_536;
-/** No ledger gets less. */
+/** No ledger, and no store that is asked for by its size, gets less. */
 export const LEDGER_BYTES_MIN = 1_048_576;
 /** Of a small storage, what is not messages takes at most this part. */
 const CONTROL_PART = 1 / 4;
-/** And a ledger this part. */
+/** And a ledger, or a store that is asked for by its size, this part. */
 const LEDGER_PART = 1 / 8;
 /** What is too much for the storage is asked for again so many times smaller. */
 const STEP = 8;
@@ -58,7 +58,7 @@ export function smaller(bound_bytes: number): number {
   return Math.max(BUCKET_BYTES_MIN, Math.floor(bound_bytes / STEP));
 }
 
-/** What a ledger is bounded by when it asks for `wanted_bytes`. */
+/** What a ledger, or a store that is asked for by its size, is bounded by when it asks for `wanted_bytes`. */
 export function ledgerShare(wanted_bytes: number, total_bytes: number | undefined): number {
   if (total_bytes === undefined) return wanted_bytes;
   const part = Math.floor(total_bytes * LEDGER_PART);

@@ -10,10 +10,12 @@ import {
   REDUCERS_BUCKET,
   type RoomRecord,
 } from "../../../shared/records/reducer_record.ts";
+import { decodePoints, snapshotName } from "../../../shared/records/reducer_points.ts";
 import { reducerRoomOf } from "../../../shared/rooms/reducer_room.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
+import { roomEpoch } from "../../durable/messages/epoch.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
 import { requireId } from "../routing/query.ts";
 import type { Answer } from "./lists.ts";
@@ -29,6 +31,18 @@ interface Reduced {
   readonly tenant_id: string;
   readonly room_id: string;
   readonly reducer: string;
+}
+
+/** A snapshot, and where the log goes on from it. */
+interface Snapshot {
+  readonly name: string;
+  /** The last entry in it. */
+  readonly offset: number;
+  /** The room's clock then; 0: it is not known. */
+  readonly at_ms: number;
+  /** The message of the log with that entry. */
+  readonly position: number;
+  readonly size_bytes: number;
 }
 
 /** By their names, which are digests: whoever has read the log of a room knows those that it names. */
@@ -55,15 +69,38 @@ async function recordOf(
   throw new ArqonError("log-unavailable", `the record of ${room_id} cannot be read`);
 }
 
+/** The snapshots of a room, in the order of their entries: those that its record names. */
+async function snapshotsOf(
+  { spine }: ReducedRoomContext,
+  { tenant_id, room_id }: Reduced,
+  record: RoomRecord | undefined,
+): Promise<Snapshot[]> {
+  if (record === undefined || record.snapshot === "") return [];
+  const { snapshot: name, offset, position, points, stream } = record;
+  const bytes = points === ""
+    ? undefined
+    : await (await spine.objects(REDUCER_OBJECTS)).get(points);
+  const known = bytes === undefined ? undefined : decodePoints(bytes);
+  // What was stored before there were points has one snapshot that is sure to be there.
+  if (known?.stream !== stream) return [{ name, offset, at_ms: 0, position, size_bytes: 0 }];
+  return known.points.map((point) => ({
+    name: snapshotName(tenant_id, room_id, point),
+    ...{ offset: point.offset, at_ms: point.time_ms },
+    ...{ position: point.position, size_bytes: point.size_bytes },
+  }));
+}
+
 /** Answers `GET /v1/rooms/{tenant}/{room}/reducer`. Rejects with `spine-unavailable`. */
 export async function reducedRoom(
   context: ReducedRoomContext,
   call: AdminCall,
 ): Promise<Answer> {
   const at = reducedOf(context, call);
-  const { snapshot, previous, offset } = await recordOf(context, at) ?? {};
-  const names = [previous, snapshot].filter((name) => name !== undefined && name !== "");
-  return { ...at, log_room_id: reducerRoomOf(at.room_id), offset: offset ?? 0, snapshots: names };
+  const record = await recordOf(context, at);
+  const log_room_id = reducerRoomOf(at.room_id)!;
+  const epoch = record === undefined ? "" : roomEpoch(record.stream, log_room_id);
+  const snapshots = await snapshotsOf(context, at, record);
+  return { ...at, log_room_id, epoch, offset: record?.offset ?? 0, snapshots };
 }
 
 /** Answers `GET /v1/rooms/{tenant}/{room}/reducer/{object}`. Rejects with `spine-unavailable`. */
@@ -75,8 +112,8 @@ export async function reducedObject(
   const { object = "" } = call.names;
   if (!PROGRAM.test(object)) {
     // Snapshots are a tenant's own: only those that its record names.
-    const { snapshot, previous } = await recordOf(context, at) ?? {};
-    if (object === "" || ![snapshot, previous].includes(object)) throw notStored(at);
+    const known = await snapshotsOf(context, at, await recordOf(context, at));
+    if (!known.some(({ name }) => name === object)) throw notStored(at);
   }
   const bytes = await (await context.spine.objects(REDUCER_OBJECTS)).get(object);
   if (bytes === undefined) throw notStored(at);

@@ -143,6 +143,8 @@ export async function readUsage(
 export interface NatsStorageOptions {
   readonly link: Link;
   readonly control_bytes: number;
+  /** Buckets and object stores that are no control data, by name: what each asks for. */
+  readonly own_bytes: Readonly<Record<string, number>>;
   readonly storage_bytes: number | undefined;
   /** Makes the smallest of the buckets, unless it is there; resolves with its subjects. */
   readonly anchor: () => Promise<string>;
@@ -224,6 +226,8 @@ export class NatsStorage {
 
   /** What a bucket or object store reserves. */
   async bucketBytes(bucket: string): Promise<number> {
+    const own_bytes = this.#options.own_bytes[bucket];
+    if (own_bytes !== undefined) return ledgerShare(own_bytes, await this.#measured());
     this.#budget ??= this.#measureBudget();
     return bucketShare(bucket, await this.#budget);
   }

@@ -3,6 +3,7 @@
  * every one with a bound of its own. Names are checked by who calls, and so is the connection.
  */
 import { BANS_BUCKET } from "../../../records/bans.ts";
+import { REDUCER_OBJECTS } from "../../../records/reducer_record.ts";
 import type { BlockRetention, BlockStore, BlockStoreName } from "../../contract/block_store.ts";
 import type { Ledger, LedgerRetention } from "../../contract/ledger.ts";
 import { Bucket } from "./nats_bucket.ts";
@@ -32,7 +33,7 @@ const CLAIMED = ["ARQON_ROOMS", BANS_BUCKET];
 export interface NatsStoresOptions {
   readonly link: Link;
   readonly wire: Wire;
-  readonly config: Pick<NatsConfig, "control_bytes" | "storage_bytes">;
+  readonly config: Pick<NatsConfig, "control_bytes" | "reducer_bytes" | "storage_bytes">;
   /** Milliseconds that only grow. */
   readonly monotonic: () => number;
   payload_bytes_max(): number;
@@ -47,11 +48,12 @@ export class NatsStores {
   #claimed: Promise<void> | undefined;
 
   constructor(options: NatsStoresOptions) {
-    const { link, wire, config: { control_bytes, storage_bytes } } = options;
+    const { link, wire, config: { control_bytes, reducer_bytes, storage_bytes } } = options;
     this.#options = options;
     this.#inbox = new Inbox(link, wire);
     const anchor = () => this.#anchor();
-    this.storage = new NatsStorage({ link, control_bytes, storage_bytes, anchor });
+    const own_bytes = { [REDUCER_OBJECTS]: reducer_bytes };
+    this.storage = new NatsStorage({ link, control_bytes, own_bytes, storage_bytes, anchor });
   }
 
   /** As `Spine.keyValue`. */

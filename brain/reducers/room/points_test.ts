@@ -1,0 +1,43 @@
+/** Which snapshots of a room stay: near every entry of its log, within number and bytes, the last two always. */
+import assert from "node:assert/strict";
+import type { RoomPoint } from "../../../shared/records/reducer_points.ts";
+import { thinned } from "./points.ts";
+
+const point = (offset: number, size_bytes = 10): RoomPoint => ({
+  ...{ offset, time_ms: offset, position: offset, size_bytes, chain: "0".repeat(16) },
+});
+const ROOMY = { history_snapshots: 1_000, history_bytes: 1_000_000 };
+
+Deno.test("points below the log's beginning go, but for the last two", () => {
+  const points = [1, 2, 3, 4, 5].map((at) => point(at * 10));
+  const offsets = (floor: number) => thinned(points, floor, ROOMY).map(({ offset }) => offset);
+  assert.deepEqual(offsets(0), [10, 20, 30, 40, 50]);
+  assert.deepEqual(offsets(30), [30, 40, 50]);
+  assert.deepEqual(offsets(31), [40, 50]);
+  assert.deepEqual(offsets(60), [40, 50]);
+});
+
+Deno.test("a million entries have one within some thousands, at each time of its life", () => {
+  let kept: RoomPoint[] = [];
+  const limits = { history_snapshots: 64, history_bytes: 640 };
+  for (let offset = 1_000; offset <= 1_000_000; offset += 1_000) {
+    kept = thinned([...kept, point(offset)], 0, limits);
+    assert.ok(kept.length <= 64);
+    let before = 0;
+    for (const one of kept) {
+      // Twice what the best spread would be, and the room between two that were stored.
+      assert.ok(one.offset - before <= 2 * offset / 64 + 2_000, `${before} to ${one.offset}`);
+      before = one.offset;
+    }
+    assert.equal(before, offset);
+  }
+});
+
+Deno.test("bytes bound them too, and the last two stay however large they are", () => {
+  const points = [1, 2, 3, 4].map((at) => point(at, 100));
+  const sizes = (history_bytes: number) =>
+    thinned(points, 0, { ...ROOMY, history_bytes }).map(({ offset }) => offset);
+  assert.deepEqual(sizes(400), [1, 2, 3, 4]);
+  assert.deepEqual(sizes(399), [2, 3, 4]);
+  assert.deepEqual(sizes(1), [3, 4]);
+});

@@ -1,0 +1,84 @@
+/**
+ * The snapshots that are kept of a room with a reducer: after which entry each was made, when by the room's clock,
+ * and where the log goes on from it. One object of the store of snapshots, named by the room's record; so a Brain
+ * that is not the owner any more replaces none that counts. Pure.
+ */
+import { createHash } from "node:crypto";
+import { z } from "zod";
+
+/** A snapshot of a room. */
+export interface RoomPoint {
+  /** The last entry in it. */
+  readonly offset: number;
+  /** The room's clock then, Unix ms. */
+  readonly time_ms: number;
+  /** The message of the log that has that entry as its last, in the life `stream` of the log. */
+  readonly position: number;
+  readonly size_bytes: number;
+  /** How the room's digest began then, in hex; part of the object's name. */
+  readonly chain: string;
+}
+
+/** Points of one life of a log, in the order of their entries. */
+export interface RoomPoints {
+  readonly stream: string;
+  readonly points: readonly RoomPoint[];
+}
+
+const CHAIN_DIGITS = 16;
+const whole = z.int().min(0);
+const Points = z.looseObject({
+  stream: z.string(),
+  points: z.array(
+    z.tuple([whole, whole, whole, whole, z.string().regex(/^[0-9a-f]{16}$/)]),
+  ),
+});
+
+function nameOfRoom(tenant_id: string, room_id: string): string {
+  const hash = createHash("sha256").update(JSON.stringify([tenant_id, room_id])).digest("hex");
+  return hash.slice(0, 32);
+}
+
+/** How a digest begins, as points have it. */
+export const chainMark = (chain: Uint8Array): string => chain.toHex().slice(0, CHAIN_DIGITS);
+
+/** The object with a snapshot: its name has the room, and what is in it. */
+export function snapshotName(
+  tenant_id: string,
+  room_id: string,
+  { offset, chain }: Pick<RoomPoint, "offset" | "chain">,
+): string {
+  return `snapshot-${nameOfRoom(tenant_id, room_id)}-${offset}-${chain}`;
+}
+
+/** The object with the points whose last is this one. */
+export function pointsName(
+  tenant_id: string,
+  room_id: string,
+  { offset, chain }: Pick<RoomPoint, "offset" | "chain">,
+): string {
+  return `points-${nameOfRoom(tenant_id, room_id)}-${offset}-${chain}`;
+}
+
+/** Points as bytes. */
+export function encodePoints({ stream, points }: RoomPoints): Uint8Array {
+  const rows = points.map(({ offset, time_ms, position, size_bytes, chain }) =>
+    [offset, time_ms, position, size_bytes, chain] as const
+  );
+  return new TextEncoder().encode(JSON.stringify({ stream, points: rows }));
+}
+
+/** The points of bytes; undefined for bytes that are none. */
+export function decodePoints(bytes: Uint8Array): RoomPoints | undefined {
+  try {
+    const { stream, points } = Points.parse(JSON.parse(new TextDecoder().decode(bytes)));
+    return {
+      stream,
+      points: points.map(([offset, time_ms, position, size_bytes, chain]) => ({
+        ...{ offset, time_ms, position, size_bytes, chain },
+      })),
+    };
+  } catch {
+    return undefined;
+  }
+}
