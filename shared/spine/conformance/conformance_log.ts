@@ -191,6 +191,46 @@ async function comparesLast(bus: Bus): Promise<void> {
   await mine.append("a", bytes("4"), { expected_last: 0 });
 }
 
+async function appendsAll(bus: Bus): Promise<void> {
+  const [mine, theirs] = await openLogs(bus, RETENTION);
+  const received = await heard(bus, "a");
+  const moved = refusedWith("version-conflict");
+  const some = (from: number, count: number) =>
+    Array.from({ length: count }, (_, at) => {
+      const headers: Record<string, string> = { [ORIGIN]: `c-${from + at}` };
+      return { payload: bytes(String(from + at)), headers };
+    });
+  await mine.append("b", bytes("other room"));
+  const first = await mine.appendAll("a", some(1, 5), 0);
+  assert.deepEqual([first.duplicate, first.stream], [false, mine.stream]);
+  assert.equal((await theirs.head("a")).last?.offset, first.offset, "the last one's");
+  await assert.rejects(theirs.appendAll("a", some(6, 3), 0), moved);
+  await assert.rejects(theirs.appendAll("a", some(6, 3), first.offset - 1), moved);
+  // Of two who follow the same message, one has stored its messages, without another's in between.
+  const contest = await Promise.allSettled(
+    [mine, theirs].map((log) => log.appendAll("a", some(6, 300), first.offset)),
+  );
+  assert.deepEqual(contest.map(({ status }) => status).sort(), ["fulfilled", "rejected"]);
+  const { offset } = await mine.append("a", bytes("306"));
+  const live = await received.count(306);
+  assert.deepEqual(live.map(({ payload }) => text(payload)), live.map((_, at) => String(at + 1)));
+  for (const [at, message] of live.entries()) {
+    assert.equal(previousOf(message), String(at === 0 ? 0 : offsetOf(live[at - 1]!)));
+  }
+  const { messages } = await theirs.read("a", EVERYTHING);
+  assert.deepEqual(messages.map((one) => one.offset), live.map(offsetOf));
+  assert.deepEqual(messages.slice(0, 2).map(({ headers }) => ({ ...headers })), [
+    ...[{ [ORIGIN]: "c-1" }, { [ORIGIN]: "c-2" }],
+  ]);
+  assert.equal(messages.at(-1)?.offset, offset);
+  const large = { payload: new Uint8Array(bus.spine.payload_bytes_max + 1) };
+  const sized = [...some(307, 2), large, ...some(310, 2)];
+  await assert.rejects(mine.appendAll("a", sized, offset), refusedWith("message-too-large"));
+  const { messages: rest } = await mine.read("a", { ...EVERYTHING, after: offset });
+  const told = rest.map(({ payload }) => text(payload));
+  assert.deepEqual(told, ["307", "308"].slice(0, told.length), "nothing behind what was refused");
+}
+
 async function copies(bus: Bus): Promise<void> {
   const [mine] = await openLogs(bus);
   const received = await heard(bus, "a");
@@ -276,6 +316,7 @@ export const LOG_CASES: readonly Case[] = [
   { behaviour: "appends of one caller keep their order", run: keepsOrder },
   { behaviour: "a repeated key is stored once in its room and says so", run: deduplicates },
   { behaviour: "an append behind a message that is not the newest is refused", run: comparesLast },
+  { behaviour: "messages that are appended together stand together", run: appendsAll },
   { behaviour: "the log holds copies, its readers own theirs", run: copies },
   { behaviour: "an append that does not fit is message-too-large", run: limitsSize },
   { behaviour: "the head has every append that was acknowledged", run: isSeenByAll },

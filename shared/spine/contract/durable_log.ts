@@ -89,6 +89,13 @@ export interface AppendOptions {
   readonly expected_last?: number;
 }
 
+/** One of several messages that are appended together. */
+export interface NewMessage {
+  readonly payload: Uint8Array;
+  /** Headers that are stored with the message. */
+  readonly headers?: SpineHeaders;
+}
+
 /** The outcome of an append. */
 export interface Appended {
   readonly offset: number;
@@ -197,6 +204,16 @@ export interface DurableLog {
    * of one caller to one room are stored in the order of the calls.
    */
   append(room_id: string, payload: Uint8Array, options?: AppendOptions): Promise<Appended>;
+  /**
+   * Stores copies of one or more messages of a room, each right behind the one before and the first behind
+   * `expected_last`, as `append` does; resolves with the last. When it rejects, the first ones of them may be
+   * stored, and no other: with `version-conflict` when another message came before or between them.
+   */
+  appendAll(
+    room_id: string,
+    messages: readonly NewMessage[],
+    expected_last: number,
+  ): Promise<Appended>;
   /**
    * The newest position of a room. It counts every append that was acknowledged before the call.
    */

@@ -247,9 +247,9 @@ export class EmbeddedLogs {
     const space = spaceOf(file.freeBytes(), limits);
     const stored = new Map<EmbeddedLog, LogRow>();
     const unsaved = new Set(batch.map(({ log }) => log).filter(({ is_saved }) => !is_saved));
+    const writers = new Map<EmbeddedLog, LogWriter>();
     const taken = file.transaction(() => {
       for (const { row, lives } of unsaved) this.rows.saveLives(row.id, lives);
-      const writers = new Map<EmbeddedLog, LogWriter>();
       const all = batch.map(({ log, append }) => {
         const writer = writers.get(log) ?? new LogWriter(this.rows, log.row, now_ms, space);
         writers.set(log, writer);
@@ -259,6 +259,7 @@ export class EmbeddedLogs {
       return all;
     });
     for (const [log, row] of stored) log.row = row;
+    for (const writer of writers.values()) writer.settle();
     for (const log of unsaved) log.is_saved = true;
     this.#written = true;
     return taken;

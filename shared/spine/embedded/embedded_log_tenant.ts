@@ -13,6 +13,7 @@ import type {
   LogRead,
   LogReadBack,
   LogStatus,
+  NewMessage,
   Retention,
   RoomHead,
   RoomsPage,
@@ -66,6 +67,32 @@ export class EmbeddedLog implements DurableLog {
     this.#logs.options.assertOpen();
     const { key, headers = {}, expected_last } = options;
     return this.#logs.append(this, { room_id, payload, headers, key, expected_last });
+  }
+
+  async appendAll(
+    room_id: string,
+    messages: readonly NewMessage[],
+    expected_last: number,
+  ): Promise<Appended> {
+    this.#logs.options.assertOpen();
+    const chain = { last: expected_last };
+    const under_way: Promise<Appended>[] = [];
+    try {
+      for (const { payload, headers = {} } of messages) {
+        const append = { room_id, payload, headers, key: undefined, chain };
+        under_way.push(this.#logs.append(this, append));
+      }
+    } catch (error) {
+      // What comes behind it must not be stored.
+      under_way.push(Promise.reject(error));
+    }
+    let last: Appended | undefined;
+    for (const ended of await Promise.allSettled(under_way)) {
+      if (ended.status === "rejected") throw ended.reason;
+      last = ended.value;
+    }
+    if (last === undefined) throw new TypeError("no message to append");
+    return last;
   }
 
   // deno-lint-ignore require-await

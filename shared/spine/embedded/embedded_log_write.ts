@@ -30,6 +30,11 @@ const FORGET_MS = 604_800_000;
 /** Bytes of a key's digest by which keys are compared: nobody finds two alike. */
 const KEY_BYTES = 16;
 
+/** Appends that follow each other in one room: the offset of the one before, NaN when that was not stored. */
+export interface Chain {
+  last: number;
+}
+
 /** One append, checked. */
 export interface Append {
   readonly room_id: string;
@@ -39,6 +44,8 @@ export interface Append {
   readonly key: string | undefined;
   /** Offset of the room's newest message, 0 for none; undefined: whichever it is. */
   readonly expected_last?: number | undefined;
+  /** Those that it is one of; undefined: it stands alone. */
+  readonly chain?: Chain;
 }
 
 /** Why an append was not stored: the log has no room for it, or another message came before it. */
@@ -152,6 +159,8 @@ export class LogWriter {
   readonly #rows: LogRows;
   readonly #log: LogRow;
   readonly #rooms = new Map<string, RoomRow>();
+  /** As the transaction leaves them. */
+  readonly #chains = new Map<Chain, number>();
   readonly #space: Space;
   #used_bytes: number;
   #last: number;
@@ -171,7 +180,21 @@ export class LogWriter {
   }
 
   /** Stores one message, or finds it stored already, or says why not. */
-  take({ room_id, payload, headers, key, expected_last }: Append): Taken | NotTaken {
+  take(append: Append): Taken | NotTaken {
+    const { chain } = append;
+    if (chain === undefined) return this.#take(append);
+    const expected_last = this.#chains.get(chain) ?? chain.last;
+    const taken = this.#take({ ...append, expected_last });
+    this.#chains.set(chain, typeof taken === "string" ? NaN : taken.appended.offset);
+    return taken;
+  }
+
+  /** The transaction is done. */
+  settle(): void {
+    for (const [chain, last] of this.#chains) chain.last = last;
+  }
+
+  #take({ room_id, payload, headers, key, expected_last }: Append): Taken | NotTaken {
     const room = this.#room(room_id);
     if (expected_last !== undefined && expected_last !== room.last) return "moved";
     const digested = key === undefined ? undefined : digest(room.id, key);

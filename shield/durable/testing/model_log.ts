@@ -9,10 +9,12 @@ import type {
   LogPage,
   LogRead,
   LogReadBack,
+  NewMessage,
   RoomHead,
   RoomsPage,
   RoomsRead,
 } from "../../../shared/spine/contract/durable_log.ts";
+import { appendInTurn } from "../../../shared/spine/contract/append_in_turn.ts";
 import type { Lives } from "../../../shared/spine/contract/lives.ts";
 
 interface Stored extends LogMessage {
@@ -52,6 +54,14 @@ export class ModelLog implements DurableLog {
   append(room_id: string, payload: Uint8Array): Promise<Appended> {
     const offset = this.put(room_id, payload.slice());
     return Promise.resolve({ offset, duplicate: false, stream: this.stream });
+  }
+
+  appendAll(
+    room_id: string,
+    messages: readonly NewMessage[],
+    expected_last: number,
+  ): Promise<Appended> {
+    return appendInTurn(this, room_id, messages, expected_last);
   }
 
   head(room_id: string): Promise<RoomHead> {

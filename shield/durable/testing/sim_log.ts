@@ -19,9 +19,11 @@ import type {
   LogRead,
   LogReadBack,
   LogStatus,
+  NewMessage,
   RoomHead,
   RoomsPage,
 } from "../../../shared/spine/contract/durable_log.ts";
+import { appendInTurn } from "../../../shared/spine/contract/append_in_turn.ts";
 import type { Lives } from "../../../shared/spine/contract/lives.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine.ts";
 import type { LogClock } from "../log/clock.ts";
@@ -215,6 +217,14 @@ export class SimLog implements DurableLog {
 
   append(): Promise<Appended> {
     return Promise.resolve({ offset: this.put(), duplicate: false, stream: this.stream });
+  }
+
+  appendAll(
+    room_id: string,
+    messages: readonly NewMessage[],
+    expected_last: number,
+  ): Promise<Appended> {
+    return appendInTurn(this, room_id, messages, expected_last);
   }
 
   head(): Promise<RoomHead> {

@@ -46,6 +46,8 @@ export interface PubAck {
   readonly stream?: string;
   readonly seq?: number;
   readonly duplicate?: boolean;
+  /** Messages of the batch that it was the last of. */
+  readonly count?: number;
   readonly error?: { readonly err_code?: number; readonly description?: string };
 }
 

@@ -21,6 +21,7 @@ import type { Append, AppendLane, AppendLog, Missed } from "./nats_log_append.ts
 import { LogClock } from "./nats_log_clock.ts";
 import { largerRetention, retentionOf } from "./nats_log_config.ts";
 import type { StreamWish } from "./nats_log_config.ts";
+import { takesBatches } from "./nats_log_batch.ts";
 import type { Inbox } from "./nats_log_inbox.ts";
 import { type BoundTools, StreamBound } from "./nats_log_bound.ts";
 import { HeldAppends } from "./nats_log_held.ts";
@@ -63,6 +64,8 @@ export class StreamLog implements AppendLog {
   /** Live messages may not have been taken, and nobody has told those who hear the log. */
   #is_untold = false;
   #stream = "";
+  /** Whether `#stream` takes batches; undefined: nobody has asked for that. */
+  #batches: Promise<boolean> | undefined;
   /** Of the life `#sampled`. */
   #samples = new Samples();
   #sampled = "";
@@ -159,6 +162,30 @@ export class StreamLog implements AppendLog {
     });
   }
 
+  /** Whether the stream takes batches; it is made to where the server can do it. Rejects as `ask`. */
+  takesBatches(): Promise<boolean> {
+    return this.#batches ??= this.#allowBatches().catch((error) => {
+      this.#batches = undefined;
+      throw error;
+    });
+  }
+
+  /** The stream has refused one: another process may have taken it back. */
+  forgetBatches(): void {
+    this.#batches = undefined;
+  }
+
+  async #allowBatches(): Promise<boolean> {
+    const { api, link } = this.#tools;
+    if (!takesBatches(link.connection.info)) return false;
+    return await this.ask(async ({ stream, timeout_ms }) => {
+      const { config } = await this.#info(stream, timeout_ms);
+      if (config.allow_atomic === true) return true;
+      const changed = await api.update({ ...config, allow_atomic: true }, timeout_ms);
+      return changed.config.allow_atomic === true;
+    });
+  }
+
   /** What `status` answers that was called last, if that is less than a second ago. */
   get recent_status(): Promise<LogStatus> | undefined {
     const { status, at_ms = 0 } = this.#recent ?? {};
@@ -243,7 +270,10 @@ export class StreamLog implements AppendLog {
   /** Takes what an answer of the leader tells beside what was asked. */
   #hear({ config, state, created, ts }: StreamInfo, asked_ms: number): void {
     this.#clock.hear(ts, asked_ms);
-    if (config.name !== this.#stream) this.#tools.storage.forget(this.#stream);
+    if (config.name !== this.#stream) {
+      this.#tools.storage.forget(this.#stream);
+      this.#batches = undefined;
+    }
     this.#stream = config.name;
     if (this.#sampled !== this.stream) {
       this.#sampled = this.stream;

@@ -55,6 +55,8 @@ export interface StreamConfig {
   readonly max_bytes: number;
   readonly num_replicas: number;
   readonly allow_direct?: boolean;
+  /** Whether it takes batches, all or none of one. */
+  readonly allow_atomic?: boolean;
   readonly discard?: string;
   readonly republish?: { readonly src?: string; readonly dest?: string };
   readonly metadata?: Readonly<Record<string, string>>;

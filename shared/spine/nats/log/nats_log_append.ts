@@ -13,6 +13,8 @@ import type { MessageFrame } from "../connection/nats_frames.ts";
 import { BLOCK_BYTES, headerBlock } from "../connection/nats_headers.ts";
 import type { Link } from "../connection/nats_link.ts";
 import { CODES } from "./nats_log_api.ts";
+import { batchRefusal, isWhole, lastLines, membersOf } from "./nats_log_batch.ts";
+import type { BatchMember } from "./nats_log_batch.ts";
 import type { Inbox, Receiver } from "./nats_log_inbox.ts";
 import type { Wire } from "../connection/nats_wire.ts";
 
@@ -31,6 +33,15 @@ function conditions({ message_id, expected_last }: AppendInput): string {
   const id = message_id === undefined ? "" : `Nats-Msg-Id: ${message_id}\r\n`;
   if (expected_last === undefined) return id;
   return `${id}Nats-Expected-Last-Subject-Sequence: ${expected_last}\r\n`;
+}
+
+/** The lines of an append beside the caller's; the others of its batch are handed to the wire. */
+function ownLines(wire: Wire, input: AppendInput, stream_name: string, batch: string): string {
+  const own = `Nats-Expected-Stream: ${stream_name}\r\n`;
+  const when = conditions(input);
+  if (input.before === undefined) return own + when;
+  for (const member of membersOf(input, batch, own, when)) wire.publish(member);
+  return own + lastLines(batch, input.before.length + 1);
 }
 
 /** What counts the bytes on the connection. */
@@ -65,6 +76,8 @@ export interface AppendInput {
   readonly message_id: string | undefined;
   /** The number of the subject's newest message, 0 for none; undefined: whichever it is. */
   readonly expected_last?: number | undefined;
+  /** What is stored right before it, with it or not at all; `expected_last` is of the first of them. */
+  readonly before?: readonly BatchMember[];
   /** About what it takes on the wire. */
   readonly wire_bytes: number;
 }
@@ -194,16 +207,16 @@ export class AppendLane {
     const { link, inbox, wire, bytes, monotonic } = this.#tools;
     const { input, log } = append;
     const { subject, payload } = input;
-    const own = `Nats-Expected-Stream: ${log.stream_name}\r\n${conditions(input)}`;
     append.number = inbox.expect(append);
     append.deadline_ms = monotonic() + link.request_timeout_ms;
     append.sent = this.#sent.add(append);
     log.started();
     try {
       link.assertConnected();
+      const reply = inbox.replyTo(append.number);
+      const own = ownLines(wire, input, log.stream_name, reply);
       wire.publish({
-        subject,
-        reply: inbox.replyTo(append.number),
+        ...{ subject, reply },
         block: headerBlock(own + input.lines),
         block_bytes: BLOCK_BYTES + own.length + input.lines_bytes,
         payload,
@@ -250,6 +263,9 @@ export class AppendLane {
     if (ack === undefined || typeof ack.seq !== "number" || typeof ack.stream !== "string") {
       return append.refuse("log-unavailable", "the answer is not JetStream's");
     }
+    if (!isWhole(ack.count, append.input)) {
+      return append.refuse("log-unavailable", "JetStream has stored a part of a batch");
+    }
     const { seq: offset, stream, duplicate = false } = ack;
     append.resolve({ offset, duplicate, stream: append.log.lifeOf(stream, offset) });
   }
@@ -267,8 +283,11 @@ export class AppendLane {
       case CODES.tooLarge:
       case CODES.headersTooLarge:
         return append.refuse("message-too-large", description);
-      default:
+      default: {
+        const refused = batchRefusal(err_code, description);
+        if (refused !== undefined) return append.fail(refused);
         return append.refuse("log-unavailable", fullText(description) ?? description);
+      }
     }
   }
 

@@ -2,6 +2,7 @@
  * The log of one tenant on JetStream, as the Spine offers it: which subjects of a stream are its, and
  * what it may store where others share the stream. The stream itself is `nats_log.ts`.
  */
+import { appendInTurn } from "../../contract/append_in_turn.ts";
 import { assertSize, headerBytes } from "../../contract/check.ts";
 import type {
   Appended,
@@ -11,6 +12,7 @@ import type {
   LogRead,
   LogReadBack,
   LogStatus,
+  NewMessage,
   Retention,
   RoomHead,
   RoomsPage,
@@ -19,7 +21,8 @@ import type {
 import type { Lives } from "../../contract/lives.ts";
 import { BLOCK_BYTES, headerLines } from "../connection/nats_headers.ts";
 import type { LogTools, StreamLog } from "./nats_log.ts";
-import type { Append, AppendLog, Missed } from "./nats_log_append.ts";
+import type { Append, AppendInput, AppendLog, Missed } from "./nats_log_append.ts";
+import { BATCH_HEADER_BYTES, BatchRefused, inBatches } from "./nats_log_batch.ts";
 import { HeldAppends } from "./nats_log_held.ts";
 import type { TenantPlace } from "./nats_log_place.ts";
 import { countFrom, readBackward, readForward, readHeads } from "./nats_log_read.ts";
@@ -85,6 +88,25 @@ export class TenantLog implements DurableLog, AppendLog {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  async appendAll(
+    room_id: string,
+    messages: readonly NewMessage[],
+    expected_last: number,
+  ): Promise<Appended> {
+    if (messages.length < 2 || !await this.log.takesBatches()) {
+      return await appendInTurn(this, room_id, messages, expected_last);
+    }
+    return await inBatches(messages, expected_last, async (part, behind) => {
+      try {
+        return await this.#appendBatch(room_id, part, behind);
+      } catch (error) {
+        if (!(error instanceof BatchRefused)) throw error;
+        this.log.forgetBatches();
+        return await appendInTurn(this, room_id, part, behind);
+      }
+    });
   }
 
   async head(room_id: string): Promise<RoomHead> {
@@ -196,20 +218,40 @@ export class TenantLog implements DurableLog, AppendLog {
     { key, headers, expected_last }: AppendOptions,
   ): Promise<Appended> {
     this.log.assertTakes();
-    const subject = this.#place.subjectOf(room_id);
     const message_id = key === undefined ? undefined : this.#place.messageIdOf(room_id, key);
+    const more_bytes = message_id?.length ?? 0;
+    const input = this.#inputOf(room_id, { payload, headers: headers ?? {} }, more_bytes);
+    return this.#tools.lane.append(this, { ...input, message_id, expected_last });
+  }
+
+  /** Throws when it is too large. */
+  #inputOf(room_id: string, { payload, headers }: NewMessage, more_bytes: number): AppendInput {
+    const subject = this.#place.subjectOf(room_id);
     const block_bytes = headerBytes(headers);
-    const size_bytes = payload.length + block_bytes + OWN_HEADER_BYTES + (message_id?.length ?? 0);
+    const size_bytes = payload.length + block_bytes + OWN_HEADER_BYTES + more_bytes;
     assertSize(size_bytes, this.#tools.payload_bytes_max());
-    return this.#tools.lane.append(this, {
+    return {
       subject,
       payload: payload.slice(),
       lines: headerLines(headers),
       lines_bytes: Math.max(0, block_bytes - BLOCK_BYTES),
-      message_id,
-      expected_last,
+      message_id: undefined,
       wire_bytes: size_bytes + subject.length,
-    });
+    };
+  }
+
+  async #appendBatch(
+    room_id: string,
+    messages: readonly NewMessage[],
+    expected_last: number,
+  ): Promise<Appended> {
+    this.log.assertTakes();
+    const before = messages.map((one) => this.#inputOf(room_id, one, BATCH_HEADER_BYTES));
+    const wire_bytes = before.reduce((sum, one) => sum + one.wire_bytes, 0);
+    const last = before.pop();
+    if (last === undefined) throw new TypeError("no message to append");
+    const batch = before.length === 0 ? {} : { before };
+    return await this.#tools.lane.append(this, { ...last, ...batch, expected_last, wire_bytes });
   }
 
   async #page(ask: (reading: Reading) => Promise<LogPage>): Promise<LogPage> {
