@@ -42,7 +42,16 @@ export const ENTRY_BYTES = 96;
 /** A batch as bytes. */
 export function encodeBatch({ program, published, after, entries, chain }: Batch): Uint8Array {
   const writer = new CanonicalWriter().raw(MAGIC).raw(Uint8Array.fromHex(program));
-  writer.i64(published.offset).u32(published.index).i64(after).raw(chain).u32(entries.length);
+  writer.i64(published.offset).u32(published.index).i64(after).raw(chain);
+  return writeEntries(writer, entries).done();
+}
+
+/** Writes how many entries there are, and each without its offset. */
+export function writeEntries(
+  writer: CanonicalWriter,
+  entries: readonly LogEntry[],
+): CanonicalWriter {
+  writer.u32(entries.length);
   for (const entry of entries) {
     writer.u32(entry.kind === "command" ? 0 : 1).i64(entry.time_ms).raw(entry.seed);
     switch (entry.kind) {
@@ -61,7 +70,16 @@ export function encodeBatch({ program, published, after, entries, chain }: Batch
         entry satisfies never;
     }
   }
-  return writer.done();
+  return writer;
+}
+
+/** Reads what `writeEntries` wrote: entries one behind the other, the first behind the offset `after`. */
+export function readEntries(reader: CanonicalReader, after: number): LogEntry[] {
+  const entries: LogEntry[] = [];
+  for (let left = reader.u32(); left > 0; left--) {
+    entries.push(readEntry(reader, after + entries.length + 1));
+  }
+  return entries;
 }
 
 function readEntry(reader: CanonicalReader, offset: number): LogEntry {
@@ -87,10 +105,7 @@ export function decodeBatch(bytes: Uint8Array): Batch {
   const published = { offset: reader.i64(), index: reader.u32() };
   const after = reader.i64();
   const chain = reader.raw(DIGEST_BYTES);
-  const entries: LogEntry[] = [];
-  for (let left = reader.u32(); left > 0; left--) {
-    entries.push(readEntry(reader, after + entries.length + 1));
-  }
+  const entries = readEntries(reader, after);
   if (reader.at < bytes.length) {
     throw new CanonicalError(`byte ${reader.at}: ${bytes.length - reader.at} bytes too many`);
   }

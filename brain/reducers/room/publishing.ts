@@ -16,6 +16,9 @@ const EVENT_HEADER = "x-arqon-entry";
 /** Messages that are read back at a time, and their bytes. */
 const READ_MESSAGES = 64;
 const READ_BYTES = 1_048_576;
+/** Events that are stored together, and their bytes, about. */
+const TOGETHER_EVENTS = 256;
+const TOGETHER_BYTES = 524_288;
 /** How often another one may have been faster before it is given up. */
 const ATTEMPTS = 64;
 
@@ -89,6 +92,16 @@ function envelopeOf(
   });
 }
 
+/** The first of them that are stored together, at least one. */
+function together(due: readonly DueEvent[]): readonly DueEvent[] {
+  let bytes = 0;
+  const end = due.findIndex(({ event: { data, type } }, at) => {
+    bytes += data.length + type.length;
+    return at > 0 && (at === TOGETHER_EVENTS || bytes > TOGETHER_BYTES);
+  });
+  return end < 0 ? due : due.slice(0, end);
+}
+
 /** Publishes what is behind the last event that is known to be there. Rejects as the log does. */
 export async function publishEvents(
   loaded: LoadedRoom,
@@ -97,21 +110,25 @@ export async function publishEvents(
   parts: RoomParts,
 ): Promise<void> {
   const { durable } = loaded;
-  for (const one of due) {
-    const payload = envelopeOf(at, one, parts);
-    const { offset, index } = one;
-    const headers = { [EVENT_HEADER]: `${offset}.${index}` };
-    for (let attempt = 1; isBehind(one, loaded.published); attempt++) {
-      try {
-        const options = { headers, expected_last: loaded.tail };
-        const appended = await durable.append(at.room_id, payload, options);
-        loaded.tail = appended.offset;
-        loaded.published = { offset, index };
-        parts.metrics.events.inc();
-      } catch (error) {
-        if (!isConflict(error) || attempt === ATTEMPTS) throw error;
-        Object.assign(loaded, await publishedIn(durable, at.room_id, loaded.published));
-      }
+  let left = due;
+  for (let attempt = 1;; attempt++) {
+    left = left.filter((one) => isBehind(one, loaded.published));
+    const some = together(left);
+    const last = some.at(-1);
+    if (last === undefined) return;
+    const messages = some.map((one) => {
+      const headers = { [EVENT_HEADER]: `${one.offset}.${one.index}` };
+      return { payload: envelopeOf(at, one, parts), headers };
+    });
+    try {
+      const appended = await durable.appendAll(at.room_id, messages, loaded.tail);
+      loaded.tail = appended.offset;
+      loaded.published = { offset: last.offset, index: last.index };
+      parts.metrics.events.inc(some.length);
+      attempt = 0;
+    } catch (error) {
+      if (!isConflict(error) || attempt === ATTEMPTS) throw error;
+      Object.assign(loaded, await publishedIn(durable, at.room_id, loaded.published));
     }
   }
 }

@@ -191,13 +191,16 @@ export class ReducedRoom {
     const { parts: { now, random }, monotonic_ms, command_timeout_ms, owns } = this.#options;
     // Time never goes back inside of a room.
     const time_ms = Math.max(standing.time_ms, Math.trunc(now()));
-    const placed = (at: number) => ({
-      ...{ offset: standing.offset + at, time_ms, seed: random(SEED_BYTES).slice() },
+    const placed = (at: number, seed: Uint8Array) => ({
+      ...{ offset: standing.offset + at, time_ms, seed },
     });
     const { next } = standing;
     if (next !== undefined && next.at_ms <= time_ms && owns()) {
       this.#used_ms = monotonic_ms();
-      return { entries: [{ kind: "timer", ...placed(1), key: next.key }], calls: [] };
+      return {
+        entries: [{ kind: "timer", ...placed(1, random(SEED_BYTES).slice()), key: next.key }],
+        calls: [],
+      };
     }
     const at_ms = monotonic_ms();
     const late = this.#waiting.filter(({ deadline_ms }) => deadline_ms <= at_ms);
@@ -210,17 +213,19 @@ export class ReducedRoom {
     let bytes = 0;
     for (const call of this.#waiting) {
       bytes += ENTRY_BYTES + call.command.length + call.data.length + call.id.length;
-      bytes += JSON.stringify(call.claims).length;
+      for (const name in call.claims) bytes += name.length + call.claims[name]!.length;
       if (calls.length > 0 && (calls.length === BATCH_ENTRIES || bytes > BATCH_BYTES)) break;
       calls.push(call);
     }
     if (calls.length === 0) return undefined;
+    const seeds = random(calls.length * SEED_BYTES);
     const entries = calls.map((
       { deadline_ms: _late, answer: _answer, ...asked },
       at,
-    ): LogEntry => ({
-      ...{ kind: "command", ...placed(at + 1), ...asked },
-    }));
+    ): LogEntry => {
+      const seed = seeds.slice(at * SEED_BYTES, (at + 1) * SEED_BYTES);
+      return { kind: "command", ...placed(at + 1, seed), ...asked };
+    });
     return { entries, calls };
   }
 

@@ -3,6 +3,9 @@
  * and every run of bytes behind its length in 32 bits. The same content has the same bytes, and only those.
  */
 
+const WORD = 2 ** 32;
+/** Texts of at most so many bytes are looked at here: asking the decoder costs more. */
+const PLAIN_BYTES = 32;
 const encoder = new TextEncoder();
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -39,8 +42,11 @@ export class CanonicalWriter {
 
   /** A whole number of at most 53 bits, in 64. */
   i64(number: number): this {
+    if (!Number.isSafeInteger(number)) throw new RangeError(`${number} has more than 53 bits`);
     const at = this.#room(8);
-    this.#view.setBigInt64(at, BigInt(number), true);
+    const high = Math.floor(number / WORD);
+    this.#view.setUint32(at, number - high * WORD, true);
+    this.#view.setInt32(at + 4, high, true);
     return this;
   }
 
@@ -56,7 +62,14 @@ export class CanonicalWriter {
   }
 
   text(text: string): this {
-    return this.bytes(encoder.encode(text));
+    // Three bytes for each unit are enough for any text; what is too much is given back.
+    const most = text.length * 3;
+    this.u32(0);
+    const at = this.#room(most);
+    const { written } = encoder.encodeInto(text, this.#bytes.subarray(at, at + most));
+    this.#view.setUint32(at - 4, written, true);
+    this.#size = at + written;
+    return this;
   }
 
   /** A text each of whose characters is one byte, as keys of values are. */
@@ -105,7 +118,8 @@ export class CanonicalReader {
 
   i64(): number {
     const at = this.#take(8);
-    const number = Number(this.#view.getBigInt64(at, true));
+    const high = this.#view.getInt32(at + 4, true);
+    const number = high * WORD + this.#view.getUint32(at, true);
     if (Number.isSafeInteger(number)) return number;
     throw new CanonicalError(`byte ${at}: a number of more than 53 bits`);
   }
@@ -119,10 +133,18 @@ export class CanonicalReader {
     return this.raw(this.u32());
   }
 
+  #part(size_bytes: number): Uint8Array {
+    const at = this.#take(size_bytes);
+    return this.#bytes.subarray(at, at + size_bytes);
+  }
+
   text(): string {
     const at = this.#at;
+    const bytes = this.#part(this.u32());
+    const plain = plainText(bytes);
+    if (plain !== undefined) return plain;
     try {
-      return strict.decode(this.bytes());
+      return strict.decode(bytes);
     } catch (error) {
       if (error instanceof CanonicalError) throw error;
       throw new CanonicalError(`byte ${at}: a text that is not UTF-8`);
@@ -132,6 +154,17 @@ export class CanonicalReader {
   latin(): string {
     return latinOf(this.bytes());
   }
+}
+
+/** A short text of ASCII; undefined: it is another. */
+function plainText(bytes: Uint8Array): string | undefined {
+  if (bytes.length > PLAIN_BYTES) return undefined;
+  let text = "";
+  for (const byte of bytes) {
+    if (byte > 0x7f) return undefined;
+    text += String.fromCharCode(byte);
+  }
+  return text;
 }
 
 /** Bytes as a text with one character for each, which compares as the bytes do. */

@@ -4,7 +4,7 @@
  * happened. A state is never changed: the next one shares what stayed the same with it. Applies nothing
  * (`fold.ts`) and bounds nothing (`draft.ts`).
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import trees from "sorted-btree";
 import { CanonicalWriter } from "./canonical.ts";
 
@@ -61,7 +61,7 @@ export function tree<K extends string | number, V>(): Tree<K, V> {
 
 /** SHA-256. */
 export const digestOf = (bytes: Uint8Array): Uint8Array =>
-  new Uint8Array(createHash("sha256").update(bytes).digest());
+  new Uint8Array(hash("sha256", bytes, "buffer"));
 
 /** A room before the first entry of its log. */
 export function emptyRoom(): RoomState {

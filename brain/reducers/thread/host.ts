@@ -5,6 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { RunnableProgram } from "../log/program.ts";
 import type { LogEntry } from "../state/entry.ts";
+import { packEntries, unpackApplied } from "./packing.ts";
 import type { Applied, RoomStanding, ThreadAnswer, ThreadRequest } from "./protocol.ts";
 
 type Answered = Extract<ThreadAnswer, { applied: unknown }>;
@@ -53,9 +54,11 @@ export class ReducerHost {
       await this.#ask({ kind: "program", program });
       this.#programs.add(program.id);
     }
-    const asked = { kind: "apply", room: handle, program: program.id, entries, may_stop } as const;
-    const { applied, standing } = await this.#ask(asked);
-    return { applied, standing: standing! };
+    const { applied, standing } = await this.#ask({
+      ...{ kind: "apply", room: handle, program: program.id } as const,
+      ...{ entries: packEntries(entries), may_stop },
+    });
+    return { applied: unpackApplied(applied!), standing: standing! };
   }
 
   /** The state of a room as bytes. */

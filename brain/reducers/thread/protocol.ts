@@ -1,5 +1,5 @@
 /** What a Brain and the thread that runs its reducers say to each other. Plain data. */
-import type { LogEntry, Outcome } from "../state/entry.ts";
+import type { Outcome } from "../state/entry.ts";
 import type { RoomLog } from "../guest/room_functions.ts";
 import type { RunnableProgram } from "../log/program.ts";
 
@@ -39,7 +39,8 @@ export type ThreadRequest =
       readonly kind: "apply";
       readonly room: number;
       readonly program: string;
-      readonly entries: readonly LogEntry[];
+      /** As `packEntries` has them. */
+      readonly entries: Uint8Array;
       /** Whether it ends early once the entries have used much fuel. */
       readonly may_stop: boolean;
     }
@@ -47,12 +48,15 @@ export type ThreadRequest =
     | { readonly kind: "close"; readonly room: number }
   );
 
-/** What it answers; of `apply` the outcomes of as many entries as were applied, of `snapshot` the bytes. */
+/**
+ * What it answers; of `apply` the outcomes of as many entries as were applied, as `packApplied` has them, of
+ * `snapshot` the bytes.
+ */
 export type ThreadAnswer =
   & { readonly id: number }
   & (
     | {
-      readonly applied: readonly Applied[];
+      readonly applied: Uint8Array | undefined;
       readonly standing: RoomStanding | undefined;
       readonly snapshot: Uint8Array | undefined;
     }

@@ -9,6 +9,7 @@ import { applyEntry } from "../state/fold.ts";
 import { emptyRoom, nextTimer, type RoomState } from "../state/room_state.ts";
 import { decodeSnapshot, encodeSnapshot } from "../state/snapshot.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
+import { packApplied, unpackEntries } from "./packing.ts";
 import type { Applied, RoomStanding, ThreadAnswer, ThreadRequest } from "./protocol.ts";
 
 /** Fuel after which the rest of some entries waits, so that other rooms have their turn. */
@@ -44,10 +45,10 @@ function apply(
   room: Room,
   { program: { bounds }, guest }: Loaded,
   { entries, may_stop }: Extract<ThreadRequest, { kind: "apply" }>,
-): Applied[] {
+): Uint8Array {
   const applied: Applied[] = [];
   let units = 0;
-  for (const entry of entries) {
+  for (const entry of unpackEntries(entries)) {
     let run: Run | undefined;
     const { state, outcome } = applyEntry(room.state, entry, (draft) => {
       run = guest.run(draft);
@@ -60,11 +61,11 @@ function apply(
     units += run?.units ?? 0;
     if (may_stop && units > TURN_FUEL * UNITS_PER_FUEL) break;
   }
-  return applied;
+  return packApplied(applied);
 }
 
 type Said = Omit<Extract<ThreadAnswer, { applied: unknown }>, "id">;
-const NOTHING: Said = { applied: [], standing: undefined, snapshot: undefined };
+const NOTHING: Said = { applied: undefined, standing: undefined, snapshot: undefined };
 
 function roomOf(handle: number): Room {
   const room = rooms.get(handle);

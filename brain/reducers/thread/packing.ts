@@ -1,0 +1,67 @@
+/**
+ * Entries and what came of them as bytes, on their way between a Brain and its thread: one array is copied in a
+ * part of the time that as many objects take. Nothing of it is stored. Pure.
+ */
+import { CanonicalReader, CanonicalWriter } from "../state/canonical.ts";
+import type { LogEntry, ReducerFault, RoomEvent } from "../state/entry.ts";
+import type { Answered } from "../state/room_state.ts";
+import type { RoomLog } from "../guest/room_functions.ts";
+import { readEntries, writeEntries } from "../log/batch.ts";
+import type { Applied } from "./protocol.ts";
+
+const KINDS: readonly Answered["kind"][] = ["applied", "rejected", "fault"];
+const FAULTS: readonly (ReducerFault | undefined)[] = [
+  ...[undefined, "fuel", "trap", "memory", "abi", "bounds"] as const,
+];
+
+/** Entries, of which each is one behind the one before. */
+export function packEntries(entries: readonly LogEntry[]): Uint8Array {
+  const writer = new CanonicalWriter().i64((entries[0]?.offset ?? 1) - 1);
+  return writeEntries(writer, entries).done().slice();
+}
+
+/** The entries that `packEntries` has packed. */
+export function unpackEntries(bytes: Uint8Array): LogEntry[] {
+  const reader = new CanonicalReader(bytes);
+  return readEntries(reader, reader.i64());
+}
+
+function packOne(writer: CanonicalWriter, one: Applied): void {
+  writer.u32(KINDS.indexOf(one.kind)).u32(one.code).text(one.reason).bytes(one.answer);
+  writer.u32(FAULTS.indexOf(one.fault)).text(one.detail).i64(one.offset).i64(one.time_ms);
+  writer.i64(one.repeats ?? 0).u32(one.events.length);
+  for (const { type, data, to } of one.events) writer.text(type).bytes(data).text(to);
+  writer.u32(one.logs.length);
+  for (const { level, message } of one.logs) writer.u32(level).text(message);
+}
+
+/** What came of entries. */
+export function packApplied(applied: readonly Applied[]): Uint8Array {
+  const writer = new CanonicalWriter().u32(applied.length);
+  for (const one of applied) packOne(writer, one);
+  return writer.done().slice();
+}
+
+function listOf<One>(reader: CanonicalReader, read: () => One): One[] {
+  return Array.from({ length: reader.u32() }, read);
+}
+
+function unpackOne(reader: CanonicalReader): Applied {
+  const said = {
+    ...{ kind: KINDS[reader.u32()]!, code: reader.u32(), reason: reader.text() },
+    ...{ answer: reader.bytes(), fault: FAULTS[reader.u32()], detail: reader.text() },
+    ...{ offset: reader.i64(), time_ms: reader.i64() },
+  };
+  const repeats = reader.i64() || undefined;
+  const events = listOf(reader, (): RoomEvent => {
+    return { type: reader.text(), data: reader.bytes(), to: reader.text() };
+  });
+  const logs = listOf(reader, (): RoomLog => ({ level: reader.u32(), message: reader.text() }));
+  return { ...said, repeats, events, logs };
+}
+
+/** What `packApplied` has packed. */
+export function unpackApplied(bytes: Uint8Array): Applied[] {
+  const reader = new CanonicalReader(bytes);
+  return listOf(reader, () => unpackOne(reader));
+}

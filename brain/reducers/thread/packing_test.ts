@@ -1,0 +1,29 @@
+/** Entries and outcomes on their way to the thread and back: what comes is what went. */
+import assert from "node:assert/strict";
+import { command, timer, utf8 } from "../testing/rooms.ts";
+import { packApplied, packEntries, unpackApplied, unpackEntries } from "./packing.ts";
+import type { Applied } from "./protocol.ts";
+
+Deno.test("entries come as they went", () => {
+  const entries = [
+    command(7, { data: utf8("ü"), id: "i", claims: { team: "blå" }, role: "service" }),
+    timer(8, "close", 1_000),
+  ];
+  assert.deepEqual(unpackEntries(packEntries(entries)), entries);
+  assert.deepEqual(unpackEntries(packEntries([])), []);
+});
+
+Deno.test("outcomes come as they went", () => {
+  const nothing = {
+    ...{ kind: "applied", code: 0, reason: "", answer: new Uint8Array(), fault: undefined },
+    ...{ detail: "", offset: 1, time_ms: 0, repeats: undefined, events: [], logs: [] },
+  } as const satisfies Applied;
+  const event = { type: "bid", data: utf8("ü".repeat(40)), to: "user:ann" };
+  const applied: Applied[] = [
+    { ...nothing, events: [event, { type: "", data: utf8(""), to: "" }], answer: utf8("100") },
+    { ...nothing, kind: "rejected", code: 409, reason: "the highest bid is 100", repeats: 3 },
+    { ...nothing, kind: "fault", code: 503, reason: "reducer-fuel", fault: "fuel", detail: "out" },
+    { ...nothing, time_ms: 2 ** 45, offset: 2 ** 40, logs: [{ level: 2, message: "é" }] },
+  ];
+  assert.deepEqual(unpackApplied(packApplied(applied)), applied);
+});
