@@ -3,7 +3,7 @@
  * and a token. For a look at it: whoever reaches the page gets the token.
  */
 import { connect } from "@arqon/sdk";
-import { bundlePage, servePage, startBus } from "../react_page.ts";
+import { bundlePage, servePage, startBus } from "../example_page.ts";
 import { answerQuestions } from "./model.ts";
 
 const folder = new URL(".", import.meta.url).href;

@@ -2,7 +2,7 @@
  * `deno task example:whiteboard [PORT]`: starts a development bus, and serves the page with its address
  * and a token. For a look at it: whoever reaches the page gets the token.
  */
-import { bundlePage, servePage, startBus } from "../react_page.ts";
+import { bundlePage, servePage, startBus } from "../example_page.ts";
 
 const folder = new URL(".", import.meta.url).href;
 const script = await bundlePage(folder);

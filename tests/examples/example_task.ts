@@ -12,7 +12,7 @@ export interface Example extends AsyncDisposable {
 
 /** Starts the example; resolves when it has said where its page is. */
 export async function startExample(
-  name: "browser" | "chat" | "editor" | "whiteboard",
+  name: "auction" | "browser" | "chat" | "editor" | "game" | "whiteboard",
 ): Promise<Example> {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["task", "--quiet", `example:${name}`, "0"],

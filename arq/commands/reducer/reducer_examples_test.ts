@@ -98,6 +98,25 @@ Deno.test("a poll counts what each thinks last, and closes itself", async () => 
   assert.equal(JSON.parse(steps[5]?.answer ?? "").state, "open");
 });
 
+Deno.test("a sale has one lot after another, and a late bid makes one longer", async () => {
+  const { code, steps } = await run("sale", "sale.ndjson");
+  assert.equal(code, 0);
+  const lots = eventsOf(steps).map(([, lot]) => lot);
+  assert.deepEqual(lots.map(({ lot, state, price, bidder }) => [lot, state, price, bidder]), [
+    ...[[1, "open", 10, ""], [1, "open", 10, "ann"], [1, "open", 12, "bob"], [
+      1,
+      "sold",
+      12,
+      "bob",
+    ]],
+    ...[[2, "open", 1, ""], [2, "unsold", 1, ""]],
+  ]);
+  const [offered, , late] = lots;
+  assert.equal(late.closes_ms - offered.closes_ms, 4_000);
+  assert.equal(offered.title, 'A "rare" stamp');
+  assert.deepEqual(JSON.parse(steps.at(-1)?.answer ?? ""), lots.at(-1));
+});
+
 Deno.test("a game ticks twenty times a second while somebody plays, and says what becomes of each gem", async () => {
   const { code, steps } = await run("arena", "arena.ndjson");
   assert.equal(code, 0);

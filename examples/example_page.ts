@@ -1,10 +1,11 @@
 /**
- * What the examples in React share: a development bus of their own, and a page that gets the bus's address and a token.
+ * What examples with a page share: a development bus of their own, and a page that gets the bus's address and a token.
  * For a look at them: whoever reaches the page gets the token. What an example shows is in its own folder.
  */
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import type { Plugin } from "esbuild";
+import { decodeJwt, importJWK, SignJWT } from "@panva/jose";
 
 /** Where a bus is, and a token for it. */
 interface BusPlace {
@@ -22,11 +23,12 @@ const PACKAGES: Plugin = {
   },
 };
 
-/** A bus of its own process on free ports; it ends with this one. */
-export async function startBus(): Promise<BusPlace> {
+/** A bus of its own process on free ports, perhaps with a configuration; it ends with this one. */
+export async function startBus(config?: URL): Promise<BusPlace> {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["task", "--quiet", "dev", "--json", "--no-watch"].concat(
       ["--port", "--ops-port", "--admin-port"].flatMap((flag) => [flag, "0"]),
+      config === undefined ? [] : ["--config", fileURLToPath(config)],
     ),
     cwd: fileURLToPath(new URL("..", import.meta.url)),
     stdin: "null",
@@ -47,10 +49,22 @@ export async function startBus(): Promise<BusPlace> {
   }
 }
 
-/** The script of the page in `folder`, a URL that ends with a slash: its `main.tsx` with all that it needs. */
-export async function bundlePage(folder: string): Promise<string> {
+/** Gives whoever has a name a token of the development bus. An application does that for who is logged in. */
+export async function tokensOf({ token }: BusPlace): Promise<(name: string) => Promise<string>> {
+  const { iss = "", aud = "", tenant_id } = decodeJwt(token);
+  const file = new URL("../.arqon/dev-key.json", import.meta.url);
+  const jwk = JSON.parse(await Deno.readTextFile(file));
+  const key = await importJWK(jwk, "RS256");
+  return (name) =>
+    new SignJWT({ tenant_id, role: "user" }).setProtectedHeader({ alg: "RS256", kid: jwk.kid })
+      .setIssuer(iss).setAudience(aud).setSubject(name).setIssuedAt().setExpirationTime("12h")
+      .sign(key);
+}
+
+/** The script of the page in `folder`, a URL that ends with a slash: `main` there with all that it needs. */
+export async function bundlePage(folder: string, main = "main.tsx"): Promise<string> {
   const { outputFiles: [script] } = await build({
-    entryPoints: [fileURLToPath(new URL("main.tsx", folder))],
+    entryPoints: [fileURLToPath(new URL(main, folder))],
     plugins: [PACKAGES],
     bundle: true,
     format: "esm",
@@ -62,8 +76,16 @@ export async function bundlePage(folder: string): Promise<string> {
   return script!.text;
 }
 
-/** Serves the page in `folder` with its script, at the port that the program was given. */
-export async function servePage(folder: string, script: string, bus: BusPlace): Promise<void> {
+/**
+ * Serves the page in `folder` with its script, at the port that the program was given. Everybody has the bus's token, or
+ * one by the name in `bus.json?name=ann`.
+ */
+export async function servePage(
+  folder: string,
+  script: string,
+  bus: BusPlace,
+  tokenOf?: (name: string) => Promise<string>,
+): Promise<void> {
   const [port = "8000"] = Deno.args;
   const html = await Deno.readTextFile(new URL("index.html", folder));
   const { url, token } = bus;
@@ -76,8 +98,15 @@ export async function servePage(folder: string, script: string, bus: BusPlace): 
     hostname: "127.0.0.1",
     port: Number(port),
     onListen: ({ port }) => console.log(`http://127.0.0.1:${port}/`),
-  }, (request) => {
-    const [type, text] = FILES[new URL(request.url).pathname] ?? [];
+  }, async (request) => {
+    const { pathname, searchParams } = new URL(request.url);
+    if (pathname === "/bus.json" && tokenOf !== undefined) {
+      const name = searchParams.get("name") ?? "";
+      if (/^[\w.-]{1,32}$/.test(name)) return Response.json({ url, token: await tokenOf(name) });
+      const text = "expected a name of 1 to 32 letters, digits, dots and dashes";
+      return new Response(text, { status: 400 });
+    }
+    const [type, text] = FILES[pathname] ?? [];
     if (type === undefined) return new Response("not found", { status: 404 });
     return new Response(text, { headers: { "content-type": type } });
   });

@@ -1,0 +1,10 @@
+/**
+ * `deno task example:game [PORT]`: starts a development bus with the room's program, and serves the page with its address
+ * and a token for the name that the page asks for. For a look at it: whoever reaches the page gets one.
+ */
+import { bundlePage, servePage, startBus, tokensOf } from "../example_page.ts";
+
+const folder = new URL(".", import.meta.url).href;
+const script = await bundlePage(folder, "main.ts");
+const bus = await startBus(new URL("bus.toml", folder));
+await servePage(folder, script, bus, await tokensOf(bus));
