@@ -32,6 +32,7 @@ file = "${built("auction")}"
 room = "count-*"
 durable = true
 reducer = "counter"
+reducer_visible = ["total"]
 [[rooms]]
 room = "auction-*"
 durable = true
@@ -48,7 +49,11 @@ Deno.test("a room is called by the SDK and over HTTP, and hears its events", asy
   >(
     ann.room("count-1"),
   );
-  assert.deepEqual(await counter.call("add", 5, { call_id: "one" }), { entry: 1, answer: 5 });
+  assert.deepEqual(await counter.call("add", 5, { call_id: "one" }), {
+    entry: 1,
+    visible: true,
+    answer: 5,
+  });
   const again = await counter.call("add", 5, { call_id: "one" });
   assert.deepEqual(again, { entry: 2, repeats: 1, answer: 5 });
   assert.equal((await counter.call("add", "-2")).answer, 3);
@@ -72,6 +77,29 @@ Deno.test("a room is called by the SDK and over HTTP, and hears its events", asy
   const stored = async () =>
     (await ann.room("count-1").history()).messages.map(({ type }) => type).join();
   await until("events", async () => await stored() === "counted,counted,counted,reset");
+  const read = async (token: string) => {
+    const peer = new HttpPeer(bus.http_url, token);
+    return await peer.call("POST", "rooms/count-1/commands", { name: "room.values" });
+  };
+  await counter.call("add", 8);
+  const granted = (room: string, action: string) =>
+    bus.tokenFor({ user: "eve", claims: { grants: [{ room, actions: [action] }] } });
+  const token = await granted("count-1", "subscribe");
+  const { status, body } = await read(token);
+  assert.equal(status, 200, JSON.stringify(body));
+  assert.match(JSON.stringify(body), /"values":\[\["total","8"\]\]/);
+  assert.equal((await read(await granted("count-1", "command"))).status, 403);
+  const other = await granted("count-2", "subscribe");
+  assert.equal((await read(other)).status, 403);
+  await using eve = await connect({ url: bus.url, token, request_timeout_ms });
+  const values = eve.room("count-1~values");
+  const all = (await values.history()).messages.map((message) => message.text()).join();
+  assert.match(all, /"total","8"/);
+  assert.doesNotMatch(all, /user\//, "what is not visible is nobody's");
+  await assert.rejects(values.publish("values", "{}"), { reason: "not-granted" });
+  await assert.rejects(ann.room("count-1~values").publish("values"), { reason: "not-granted" });
+  await using mallory = await connect({ url: bus.url, token: other, request_timeout_ms });
+  await assert.rejects(mallory.room("count-1~values").history(), { reason: "not-granted" });
 });
 
 Deno.test("an event for one user is heard by nobody else, and the room ends its auction itself", async () => {

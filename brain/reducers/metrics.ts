@@ -14,6 +14,9 @@ export interface ReducerMetrics {
   readonly conflicts: Counter;
   readonly refused: Counter;
   readonly thread_ends: Counter;
+  /** Of changed values. */
+  readonly told: Counter;
+  readonly pages: Counter;
 }
 
 /** What is asked when somebody looks. */
@@ -58,6 +61,17 @@ export function createReducerMetrics(registry: Registry, gauges: ReducerGauges):
     conflicts: new Counter({
       name: "brain_reducer_conflicts_total",
       help: "How often another Brain had written a room's log first; the room is read again.",
+      registers,
+    }),
+    told: new Counter({
+      name: "brain_reducer_value_messages_total",
+      help:
+        "Messages with changes of visible values of rooms with reducers that this Brain published.",
+      registers,
+    }),
+    pages: new Counter({
+      name: "brain_reducer_value_pages_total",
+      help: "Pages of visible values of rooms with reducers that were read from this Brain.",
       registers,
     }),
     refused: new Counter({

@@ -20,11 +20,13 @@ import { loadProgram, programOf, type RunnableProgram, storeProgram } from "./lo
 import { createReducerMetrics } from "./metrics.ts";
 import type { ReducerMetrics } from "./metrics.ts";
 import type { WaitingCall } from "./room/call.ts";
+import { nothingShown, type WaitingQuery } from "./room/pages.ts";
 import type { RoomParts } from "./room/loaded_room.ts";
 import type { HistoryLimits } from "./room/points.ts";
 import { ReducedRoom } from "./room/reduced_room.ts";
 import { FollowedClasses } from "../classes/followed_classes.ts";
 import { ReducerHost } from "./thread/host.ts";
+import { shownBy } from "./visible/shown.ts";
 
 /** How often rooms are looked at that nobody calls, in ms. */
 const SWEEP_MS = 500;
@@ -58,6 +60,8 @@ interface Place {
 export interface ReducerService {
   /** Takes a call; it is answered in any case. */
   call(at: Place, call: WaitingCall): void;
+  /** Takes a question about visible values; it is answered in any case. */
+  values(at: Place, query: WaitingQuery): void;
   /** Stores every room, then does nothing more. Idempotent. */
   drain(): Promise<void>;
 }
@@ -130,11 +134,21 @@ class Reducers implements ReducerService {
   }
 
   call(at: Place, call: WaitingCall): void {
+    this.#ask(at, call, (room) => room.call(call));
+  }
+
+  values(at: Place, query: WaitingQuery): void {
+    const { reducer_visible } = this.#followed.classes.of(at.tenant_id, at.room_id);
+    if (reducer_visible.length === 0) return query.answer(nothingShown(at.room_id));
+    this.#ask(at, query, (room) => room.values(query));
+  }
+
+  #ask(at: Place, { answer }: Pick<WaitingCall, "answer">, ask: (room: ReducedRoom) => void): void {
     const { log } = this.#options;
-    this.#roomOf(at).then((room) => room.call(call), (error) => {
-      if (error instanceof ArqonError) return call.answer(error);
+    this.#roomOf(at).then(ask, (error) => {
+      if (error instanceof ArqonError) return answer(error);
       log.error("a call failed", { tenant_id: at.tenant_id, room: at.room_id, error });
-      call.answer(new ArqonError("internal", "", { cause: error }));
+      answer(new ArqonError("internal", "", { cause: error }));
     });
   }
 
@@ -230,6 +244,7 @@ class Reducers implements ReducerService {
       program: () => named.program,
       snapshot_entries: () => named.snapshot_entries,
       history: () => named.history,
+      shown: () => shownBy(this.#followed.classes.of(tenant_id, room_id).reducer_visible),
       ...{ pending_commands: brain.pending_commands, idle_ms: brain.reducer_idle_ms },
       command_timeout_ms: limits.command_timeout_ms,
       owns: () => this.#owns(at),
@@ -283,6 +298,7 @@ class Reducers implements ReducerService {
 /** Without a reducer in the configuration nothing is opened. */
 const NONE: ReducerService = {
   call: ({ room_id }, { answer }) => answer(noReducer(`${room_id} has no reducer`)),
+  values: ({ room_id }, { answer }) => answer(nothingShown(room_id)),
   drain: () => Promise.resolve(),
 };
 

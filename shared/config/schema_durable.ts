@@ -1,7 +1,7 @@
 /** Room classes, filters and durable rooms, as `config.toml` and the tenants' run-time settings have them. */
 import { z } from "zod";
 import { classFilterProblem } from "../filter/program.ts";
-import { ClassReducer } from "./automation/reducers.ts";
+import { ClassReducer, refuseFilteredValues } from "./automation/reducers.ts";
 import { RoomJournal } from "./schema_journal.ts";
 import { always, count, idOrAny, refuseRepeated, roomPattern } from "./values/schema_values.ts";
 
@@ -95,7 +95,10 @@ export const RoomClassEntry = z.strictObject({
   tenant: idOrAny.default("*").describe('tenant that it is for; "*" is every one'),
   ...options,
   ...ClassReducer,
-}).superRefine(refuseUnstored, always).superRefine(refusePassing, always);
+}).superRefine(refuseUnstored, always).superRefine(refusePassing, always).superRefine(
+  refuseFilteredValues,
+  always,
+);
 /** As `TenantRoomClass`, with the tenant of the class, or "*". */
 export type RoomClassEntry = z.output<typeof RoomClassEntry>;
 

@@ -8,12 +8,14 @@ import type { Retention } from "../spine/contract/durable_log.ts";
 import { grownRoomOf } from "./growing_room.ts";
 import { recordedRoomOf } from "./members_room.ts";
 import { reducedRoomOf } from "./reducer_room.ts";
+import { valuedRoomOf } from "./values_room.ts";
 import {
   compileClass,
   DEFAULT_CLASS,
   GROWING_CLASS,
   membersClass,
   reducerClass,
+  valuesClass,
 } from "./room_class.ts";
 import type { OwnedClass, RoomClass } from "./room_class.ts";
 
@@ -111,6 +113,11 @@ export class RoomClasses {
       const one = this.#of(tenant_id, reduced);
       return one.reducer === undefined ? this.#of(tenant_id, room_id) : reducerClass(one);
     }
+    const valued = valuedRoomOf(room_id);
+    if (valued !== undefined) {
+      const one = this.#of(tenant_id, valued);
+      return one.reducer_visible.length === 0 ? this.#of(tenant_id, room_id) : valuesClass(one);
+    }
     const recorded = recordedRoomOf(room_id);
     if (recorded === undefined) return this.#of(tenant_id, room_id);
     const one = this.#of(tenant_id, recorded);
@@ -171,6 +178,11 @@ export class RoomClasses {
     if (reduced !== undefined) {
       const [one = DEFAULT_CLASS, ...others] = this.explain(tenant_id, reduced);
       if (one.reducer !== undefined) return [reducerClass(one), ...others];
+    }
+    const valued = valuedRoomOf(room_id);
+    if (valued !== undefined) {
+      const [one = DEFAULT_CLASS, ...others] = this.explain(tenant_id, valued);
+      if (one.reducer_visible.length > 0) return [valuesClass(one), ...others];
     }
     const recorded = recordedRoomOf(room_id);
     if (recorded !== undefined) {

@@ -44,6 +44,8 @@ export interface RoomClass {
   readonly reducer: string | undefined;
   /** Claims that it may ask for. */
   readonly reducer_claims: readonly string[];
+  /** How the keys begin whose values its subscribers see. */
+  readonly reducer_visible: readonly string[];
   readonly journal: TenantRoomClass["journal"];
   readonly journal_share: number | undefined;
   readonly journal_ttl_seconds: number | undefined;
@@ -77,6 +79,7 @@ export const DEFAULT_CLASS: OwnedClass = Object.freeze({
   membership: "off",
   reducer: undefined,
   reducer_claims: [],
+  reducer_visible: [],
   journal: undefined,
   journal_share: undefined,
   journal_ttl_seconds: undefined,
@@ -111,7 +114,9 @@ const reducedFilter = (filter: string | undefined) =>
 
 /** A class as it is in force. */
 export function compileClass(
-  entry: TenantRoomClass & Partial<Pick<RoomClassEntry, "reducer" | "reducer_claims">>,
+  entry:
+    & TenantRoomClass
+    & Partial<Pick<RoomClassEntry, "reducer" | "reducer_claims" | "reducer_visible">>,
   tenant: string,
   source: "config" | "tenant",
 ): OwnedClass {
@@ -134,6 +139,7 @@ export function compileClass(
     membership: entry.membership,
     reducer: entry.reducer,
     reducer_claims: entry.reducer_claims ?? [],
+    reducer_visible: entry.reducer === undefined ? [] : entry.reducer_visible ?? [],
     journal: entry.journal,
     journal_share: entry.journal_share,
     journal_ttl_seconds: entry.journal_ttl_seconds,
@@ -186,5 +192,28 @@ export function reducerClass(one: OwnedClass): OwnedClass {
     journal: "off",
   });
   reducer_classes.set(one, made);
+  return made;
+}
+
+/** The classes of rooms with changes of values, by the classes of the rooms. */
+const values_classes = new WeakMap<OwnedClass, OwnedClass>();
+
+/** What holds for the room in which changes of the values of a room of this class are told. */
+export function valuesClass(one: OwnedClass): OwnedClass {
+  const known = values_classes.get(one);
+  if (known !== undefined) return known;
+  const made: OwnedClass = Object.freeze({
+    ...DEFAULT_CLASS,
+    tenant: one.tenant,
+    pattern: one.pattern,
+    source: one.source,
+    durable: true,
+    history_size: one.history_size,
+    history_ttl_seconds: one.history_ttl_seconds,
+    replicas: one.replicas,
+    presence: false,
+    journal: "off",
+  });
+  values_classes.set(one, made);
   return made;
 }

@@ -1,7 +1,8 @@
 /** The room in which a room's members stand: which it is, and what holds for it. */
 import assert from "node:assert/strict";
-import { TenantRoomClass } from "../config/schema_durable.ts";
+import { RoomClassEntry, TenantRoomClass } from "../config/schema_durable.ts";
 import { RoomClasses } from "./classes.ts";
+import { valuedRoomOf, valuesRoomOf } from "./values_room.ts";
 import { membersRoomOf, RECORDED_UNITS_MAX, recordedRoomOf } from "./members_room.ts";
 
 const classes = (...all: Record<string, unknown>[]) => {
@@ -43,4 +44,25 @@ Deno.test("a room of members keeps what its room's class says, an hour and 1,000
     history_ttl_seconds: 9_000,
     replicas: undefined,
   });
+});
+
+Deno.test("a room with values is there where its room's class shows some, and has none of its own", () => {
+  const shows = { room: "a-*", durable: true, reducer: "r", history_size: 7 };
+  const made = new RoomClasses([
+    RoomClassEntry.parse({ ...shows, reducer_visible: ["public/"] }),
+    RoomClassEntry.parse({ ...shows, room: "b-*" }),
+  ]);
+  const values = made.of("t", "a-1~values");
+  assert.deepEqual(
+    [values.durable, values.history_size, values.reducer, values.reducer_visible, values.filter],
+    [true, 7, undefined, [], undefined],
+  );
+  assert.equal(made.of("t", "a-2~values"), values, "one object for one class");
+  assert.equal(made.explain("t", "a-1~values")[0], values);
+  assert.equal(made.of("t", "b-1~values").reducer, "r", "a room like any other of its class");
+  assert.equal(valuesRoomOf("a-1"), "a-1~values");
+  for (const beside of ["a-1~values", "a-1~growing", "r".repeat(58)]) {
+    assert.equal(valuesRoomOf(beside), undefined);
+  }
+  for (const other of ["~values", "a-1~value", ""]) assert.equal(valuedRoomOf(other), undefined);
 });

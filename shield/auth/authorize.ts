@@ -7,6 +7,7 @@ import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
 import { grownRoomOf } from "../../shared/rooms/growing_room.ts";
 import { reducedRoomOf } from "../../shared/rooms/reducer_room.ts";
 import { recordedRoomOf } from "../../shared/rooms/members_room.ts";
+import { valuedRoomOf } from "../../shared/rooms/values_room.ts";
 import type { Action, Identity, Role } from "./identity.ts";
 
 /** How the event types begin that only the Shield, the Brain and backends may send. */
@@ -24,10 +25,10 @@ export function canAct(identity: Pick<Identity, "grants">, action: Action, room:
     return action === "subscribe" && canAct(identity, "subscribe", recorded) &&
       canAct(identity, "presence", recorded);
   }
-  const grown = grownRoomOf(room);
-  // Only the bus writes there; who may hear the messages may hear them grow.
-  if (grown !== undefined) {
-    return action === "subscribe" && canAct(identity, "subscribe", grown);
+  // Only the bus writes there; who may hear the messages may hear them grow, and see what values change.
+  const beside = grownRoomOf(room) ?? valuedRoomOf(room);
+  if (beside !== undefined) {
+    return action === "subscribe" && canAct(identity, "subscribe", beside);
   }
   if (identity.grants === undefined) return true;
   for (const grant of identity.grants) {
@@ -107,12 +108,15 @@ const GROWING_ACTIONS: ReadonlyMap<string, Action> = new Map([
   ["growing.get", "subscribe"],
 ]);
 
+/** The command that reads visible values, with or without `room.` before the name. */
+const VALUES = /^(?:room\.)?values$/;
+
 /**
  * The action that a command needs a grant for in its room: presence for seeing who is there,
  * subscribe for seeing what was said, publish for saying it piece by piece.
  */
 export function commandAction(name: string): Action {
-  if (name.startsWith("history.")) return "subscribe";
+  if (name.startsWith("history.") || VALUES.test(name)) return "subscribe";
   const growing = GROWING_ACTIONS.get(name);
   if (growing !== undefined) return growing;
   return name.startsWith("presence.") ? "presence" : "command";

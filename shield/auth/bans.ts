@@ -3,6 +3,7 @@
  * open connections is `signals.ts`, how they are learnt of `shared/spine/watched_bucket.ts`.
  */
 import { grownRoomOf } from "../../shared/rooms/growing_room.ts";
+import { valuedRoomOf } from "../../shared/rooms/values_room.ts";
 import { ArqonError } from "@arqon/proto";
 import {
   BANS_BUCKET,
@@ -102,7 +103,7 @@ export class Bans implements BanCheck {
   }
 
   requireRoom(who: Who, room_id: string): void {
-    const ban = this.#table.find(who, grownRoomOf(room_id) ?? room_id);
+    const ban = this.#table.find(who, grownRoomOf(room_id) ?? valuedRoomOf(room_id) ?? room_id);
     if (ban !== undefined) throw banRefusal(ban.room_id, ban);
   }
 

@@ -10,6 +10,7 @@ import type { Connection } from "./connection.ts";
 import type { Filter } from "../filter/filter.ts";
 import type { Filters } from "../filter/filters.ts";
 import { grownRoomOf } from "../../shared/rooms/growing_room.ts";
+import { valuedRoomOf } from "../../shared/rooms/values_room.ts";
 import type { Limits } from "../../shared/config/schema.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { TenantLogs } from "../durable/log/logs.ts";
@@ -95,7 +96,7 @@ export function runSubscribe(
   const request = subscribeRequest(subscribe);
   const allowed: Allowed = { subscribe, presence_request, request, filter };
   requireClass(context, connection, allowed);
-  const asked = grownRoomOf(room_id) ?? room_id;
+  const asked = grownRoomOf(room_id) ?? valuedRoomOf(room_id) ?? room_id;
   const admitted = context.overseer.onSubscribe(connection.caller, asked, note);
   if (admitted === undefined) return join(context, connection, allowed);
   return admitted.then(() => connection.ended ? undefined : join(context, connection, allowed));

@@ -9,6 +9,7 @@ import type { PlainSignal } from "@arqon/proto";
 import { EVERY_ROOM } from "../../shared/records/bans.ts";
 import { connectionId } from "../../shared/ids.ts";
 import { growingRoomOf } from "../../shared/rooms/growing_room.ts";
+import { valuesRoomOf } from "../../shared/rooms/values_room.ts";
 import type { Random } from "../../shared/ids.ts";
 import type { Revocation } from "../../shared/records/revocations.ts";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -235,10 +236,11 @@ function putOut<C extends Signalled>(
     connection.send(frame(connection.text));
     options.leave(connection, room_id, cause);
   }
-  // What grows in the room is heard in another one beside it.
-  const growing = growingRoomOf(room_id);
-  if (growing === undefined) return;
-  putOut(options, hit, tenant_id, growing, { ...signal, target: growing }, cause);
+  // What grows in the room, and its values, are heard in others beside it.
+  for (const beside of [growingRoomOf(room_id), valuesRoomOf(room_id)]) {
+    if (beside === undefined) continue;
+    putOut(options, hit, tenant_id, beside, { ...signal, target: beside }, cause);
+  }
 }
 
 /** The signal as a frame, encoded once for each form that is needed. */

@@ -133,6 +133,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "brain/reducers/state",
     "brain/reducers/guest",
     "brain/reducers/log",
+    "brain/reducers/visible",
     "brain/reducers/thread",
     "brain/reducers/room",
     "brain/reducers",

@@ -35,8 +35,9 @@ export function answerTo(applied: Applied): string | ArqonError {
   const { kind, code, reason, offset, repeats, detail } = applied;
   switch (kind) {
     case "applied": {
+      const visible = applied.changes.length === 0 ? "" : `,"visible":true`;
       const repeated = repeats === undefined ? "" : `,"repeats":${repeats}`;
-      return `{"entry":${offset}${repeated},"answer":${answerText(applied.answer)}}`;
+      return `{"entry":${offset}${repeated}${visible},"answer":${answerText(applied.answer)}}`;
     }
     case "rejected":
       return new ArqonError("call-rejected", reason, { code });

@@ -10,6 +10,7 @@ import type { RoomRecord } from "../../../shared/records/reducer_record.ts";
 import type { ReducerMetrics } from "../metrics.ts";
 import type { ReducerHost } from "../thread/host.ts";
 import type { RoomStanding } from "../thread/protocol.ts";
+import type { Told } from "./telling.ts";
 
 /** Which room. */
 export interface ReducedPlace {
@@ -57,4 +58,6 @@ export interface LoadedRoom {
   /** Messages of its log, and entries, behind the snapshot. */
   messages_behind: number;
   entries_behind: number;
+  /** How far changes of visible values are told; undefined: none are, or it is not known yet. */
+  told: Told | undefined;
 }

@@ -9,6 +9,8 @@ import { type Batch, decodeBatch, isBehind, NO_EVENT } from "../log/batch.ts";
 import { decodeRecord, type RoomRecord } from "../../../shared/records/reducer_record.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { type DueEvent, dueEvents, publishedIn, publishEvents } from "./publishing.ts";
+import type { Shown } from "../visible/shown.ts";
+import { tellChanges } from "./telling.ts";
 
 const READ_MESSAGES = 512;
 const READ_BYTES = 4_194_304;
@@ -93,29 +95,39 @@ function requireKept(
   throw unreadable(`entries behind ${record.offset} of the room's log may be too old to be kept`);
 }
 
-/** Applies the batches; gives the events that were not published. */
+/** Applies the batches and tells what is visible of them; gives the events that were not published. */
 async function replay(
   loaded: LoadedRoom,
+  at: ReducedPlace,
   batches: readonly Batch[],
+  shown: Shown,
   parts: RoomParts,
 ): Promise<DueEvent[]> {
   const due: DueEvent[] = [];
+  const room = { loaded, at, shown, parts };
   for (const { program: id, entries, chain } of batches) {
     if (entries.length === 0) continue;
     const program = await parts.programById(id);
-    const result = await parts.host.apply(loaded.handle, program, entries, false);
+    const known = loaded.standing.offset;
+    const options = { may_stop: false, shown: shown.prefixes };
+    const result = await parts.host.apply(loaded.handle, program, entries, options);
     loaded.standing = result.standing;
     if (result.standing.chain.toHex() !== chain.toHex()) {
       const offset = entries.at(-1)!.offset;
       throw unreadable(`entry ${offset} comes to something else than when it was written`);
     }
+    await tellChanges(room, known, result.applied);
     due.push(...dueEvents(result.applied, loaded.published));
   }
   return due;
 }
 
 /** Reads a room. Rejects with `log-unavailable`, `spine-unavailable` or `brain-unavailable`. */
-export async function loadRoom(at: ReducedPlace, parts: RoomParts): Promise<LoadedRoom> {
+export async function loadRoom(
+  at: ReducedPlace,
+  shown: Shown,
+  parts: RoomParts,
+): Promise<LoadedRoom> {
   const durable = await parts.openLog(at.tenant_id);
   const { record, revision, snapshot } = await readRecord(at, parts);
   const is_known = record !== undefined && record.stream === durable.stream;
@@ -132,11 +144,12 @@ export async function loadRoom(at: ReducedPlace, parts: RoomParts): Promise<Load
     ...{ durable, handle, standing, record, revision, tail, published, noted },
     points: undefined,
     position: newest,
+    told: undefined,
     messages_behind: batches.length,
     entries_behind: batches.reduce((sum, { entries }) => sum + entries.length, 0),
   };
   try {
-    await publishEvents(loaded, at, await replay(loaded, batches, parts), parts);
+    await publishEvents(loaded, at, await replay(loaded, at, batches, shown, parts), parts);
   } catch (error) {
     parts.host.close(handle);
     throw error;

@@ -5,21 +5,21 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
-import { ENTRY_BYTES, isBehind } from "../log/batch.ts";
+import { isBehind } from "../log/batch.ts";
 import type { RunnableProgram } from "../log/program.ts";
 import type { LogEntry } from "../state/entry.ts";
 import type { Applied } from "../thread/protocol.ts";
 import { answerTo, type WaitingCall } from "./call.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { loadRoom } from "./loading.ts";
+import { WaitingQueries, type WaitingQuery } from "./pages.ts";
 import type { HistoryLimits } from "./points.ts";
 import { dueEvents, publishEvents } from "./publishing.ts";
 import { appendEntries, makeRoom, storeSnapshot } from "./storing.ts";
+import { takeCalls, type Taken, takeTimer } from "./taking.ts";
+import { type ShownRoom, tellAll, tellChanges } from "./telling.ts";
+import type { Shown } from "../visible/shown.ts";
 
-/** Entries of one message of the log, and about its bytes; one entry may be larger. */
-const BATCH_ENTRIES = 256;
-const BATCH_BYTES = 262_144;
-const SEED_BYTES = 16;
 /** How often another Brain may have written first before calls are refused. */
 const ATTEMPTS = 16;
 const CONTENDED_RETRY_MS = 250;
@@ -39,6 +39,7 @@ export interface ReducedRoomOptions {
   readonly program: () => RunnableProgram;
   readonly snapshot_entries: () => number;
   readonly history: () => HistoryLimits;
+  readonly shown: () => Shown;
   readonly pending_commands: number;
   readonly command_timeout_ms: number;
   readonly idle_ms: number;
@@ -47,17 +48,12 @@ export interface ReducedRoomOptions {
   readonly monotonic_ms: () => number;
 }
 
-/** Entries that are to be applied, and the calls that they come from. */
-interface Taken {
-  readonly entries: readonly LogEntry[];
-  readonly calls: readonly WaitingCall[];
-}
-
 /** A room at its owner. */
 export class ReducedRoom {
   readonly at: ReducedPlace;
   readonly #options: ReducedRoomOptions;
   #waiting: WaitingCall[] = [];
+  readonly #queries = new WaitingQueries();
   #loaded: LoadedRoom | undefined;
   #running: Promise<void> | undefined;
   #alarm: ReturnType<typeof setTimeout> | undefined;
@@ -86,7 +82,7 @@ export class ReducedRoom {
 
   /** Whether nothing is under way. */
   get is_idle(): boolean {
-    return this.#running === undefined && this.#waiting.length === 0;
+    return this.#running === undefined && !this.#isAsked();
   }
 
   /** Whether it is read. */
@@ -96,16 +92,30 @@ export class ReducedRoom {
 
   /** Takes a call; it is answered in any case. */
   call(call: WaitingCall): void {
-    const { pending_commands, parts: { metrics } } = this.#options;
-    if (this.#is_closed) return call.answer(new ArqonError("brain-unavailable"));
-    if (this.#waiting.length >= pending_commands) {
-      metrics.refused.inc();
-      const detail = `${pending_commands} calls of this room wait`;
-      return call.answer(new ArqonError("too-many-pending", detail));
-    }
-    this.#waiting.push(call);
-    this.#used_ms = this.#options.monotonic_ms();
+    if (this.#admits(this.#waiting.length, call)) this.#waiting.push(call);
     this.wake();
+  }
+
+  /** Takes a question about values; it is answered in any case. */
+  values(query: WaitingQuery): void {
+    if (this.#admits(this.#queries.size, query)) this.#queries.add(query);
+    this.wake();
+  }
+
+  #isAsked = () => this.#waiting.length + this.#queries.size > 0;
+
+  #admits(waiting: number, { answer }: Pick<WaitingCall, "answer">): boolean {
+    const { pending_commands, parts: { metrics }, monotonic_ms } = this.#options;
+    if (this.#is_closed) {
+      answer(new ArqonError("brain-unavailable"));
+    } else if (waiting >= pending_commands) {
+      metrics.refused.inc();
+      answer(new ArqonError("too-many-pending", `${pending_commands} calls of this room wait`));
+    } else {
+      this.#used_ms = monotonic_ms();
+      return true;
+    }
+    return false;
   }
 
   /** Does what there is to do: calls, timers, events that an owner of before has left. */
@@ -150,7 +160,7 @@ export class ReducedRoom {
   /** When it has to be looked at next. */
   #rest(): void {
     if (this.#is_closed) return;
-    if (this.#waiting.length > 0) return this.wake();
+    if (this.#isAsked()) return this.wake();
     const loaded = this.#loaded;
     if (loaded === undefined) return;
     const { standing: { next }, published, noted } = loaded;
@@ -168,18 +178,22 @@ export class ReducedRoom {
   }
 
   async #work(): Promise<void> {
-    const { parts: { metrics }, owns } = this.#options;
+    const { parts: { metrics }, owns, shown } = this.#options;
     if (this.#loaded === undefined) {
-      this.#loaded = await loadRoom(this.at, this.#options.parts);
+      this.#loaded = await loadRoom(this.at, shown(), this.#options.parts);
       metrics.loads.inc({ outcome: "loaded" });
     }
     while (this.#loaded !== undefined && !this.#is_closed) {
+      if (!await this.#answerQueries(this.#loaded)) {
+        this.#overtaken();
+        break;
+      }
       const taken = this.#take(this.#loaded);
       if (taken === undefined) break;
       await this.#step(this.#loaded, taken);
     }
     const loaded = this.#loaded;
-    if (loaded === undefined || this.#is_closed || this.#waiting.length > 0 || !owns()) return;
+    if (loaded === undefined || this.#is_closed || this.#isAsked() || !owns()) return;
     const quiet_ms = this.#options.monotonic_ms() - this.#used_ms;
     if (quiet_ms >= NOTE_MS && isBehind(loaded.published, loaded.noted)) {
       await this.#append(loaded, [], loaded.standing);
@@ -189,18 +203,11 @@ export class ReducedRoom {
   /** What comes next: a timer whose time has come, else calls; undefined: nothing. */
   #take({ standing }: LoadedRoom): Taken | undefined {
     const { parts: { now, random }, monotonic_ms, command_timeout_ms, owns } = this.#options;
-    // Time never goes back inside of a room.
-    const time_ms = Math.max(standing.time_ms, Math.trunc(now()));
-    const placed = (at: number, seed: Uint8Array) => ({
-      ...{ offset: standing.offset + at, time_ms, seed },
-    });
-    const { next } = standing;
-    if (next !== undefined && next.at_ms <= time_ms && owns()) {
+    const at = { standing, now_ms: now(), random };
+    const timer = owns() ? takeTimer(at) : undefined;
+    if (timer !== undefined) {
       this.#used_ms = monotonic_ms();
-      return {
-        entries: [{ kind: "timer", ...placed(1, random(SEED_BYTES).slice()), key: next.key }],
-        calls: [],
-      };
+      return timer;
     }
     const at_ms = monotonic_ms();
     const late = this.#waiting.filter(({ deadline_ms }) => deadline_ms <= at_ms);
@@ -209,31 +216,17 @@ export class ReducedRoom {
       const timeout = new ArqonError("command-timeout", String(command_timeout_ms));
       for (const { answer } of late) answer(timeout);
     }
-    const calls: WaitingCall[] = [];
-    let bytes = 0;
-    for (const call of this.#waiting) {
-      bytes += ENTRY_BYTES + call.command.length + call.data.length + call.id.length;
-      for (const name in call.claims) bytes += name.length + call.claims[name]!.length;
-      if (calls.length > 0 && (calls.length === BATCH_ENTRIES || bytes > BATCH_BYTES)) break;
-      calls.push(call);
-    }
-    if (calls.length === 0) return undefined;
-    const seeds = random(calls.length * SEED_BYTES);
-    const entries = calls.map((
-      { deadline_ms: _late, answer: _answer, ...asked },
-      at,
-    ): LogEntry => {
-      const seed = seeds.slice(at * SEED_BYTES, (at + 1) * SEED_BYTES);
-      return { kind: "command", ...placed(at + 1, seed), ...asked };
-    });
-    return { entries, calls };
+    return takeCalls(this.#waiting, at);
   }
 
   async #step(loaded: LoadedRoom, { entries, calls }: Taken): Promise<void> {
     const { parts, program } = this.#options;
     await this.#requireStored(loaded);
+    const room = this.#shown(loaded);
+    const known = loaded.standing.offset;
+    const options = { may_stop: true, shown: room.shown.prefixes };
     const { applied, standing } = await parts.host.apply(
-      ...[loaded.handle, program(), entries, true] as const,
+      ...[loaded.handle, program(), entries, options] as const,
     );
     try {
       await this.#append(loaded, entries.slice(0, applied.length), standing);
@@ -246,10 +239,22 @@ export class ReducedRoom {
     // They are the first that wait: whoever came meanwhile stands behind them.
     this.#waiting.splice(0, Math.min(calls.length, applied.length));
     for (const [at, one] of applied.entries()) this.#tell(one, calls[at]);
+    await tellChanges(room, known, applied);
     await publishEvents(loaded, this.at, dueEvents(applied, loaded.published), parts);
     const { messages_behind, entries_behind } = loaded;
     const every = this.#options.snapshot_entries();
     if (entries_behind >= every || messages_behind >= every) await this.#tryStore(loaded);
+  }
+
+  #shown(loaded: LoadedRoom): ShownRoom {
+    const { shown, parts } = this.#options;
+    return { loaded, at: this.at, shown: shown(), parts };
+  }
+
+  #answerQueries(loaded: LoadedRoom): Promise<boolean> | true {
+    if (this.#queries.size === 0) return true;
+    const { monotonic_ms, command_timeout_ms } = this.#options;
+    return this.#queries.answer(this.#shown(loaded), monotonic_ms(), command_timeout_ms);
   }
 
   async #append(
@@ -305,6 +310,7 @@ export class ReducedRoom {
   async #store(loaded: LoadedRoom): Promise<void> {
     const { parts, history } = this.#options;
     try {
+      await tellAll(this.#shown(loaded));
       await storeSnapshot(loaded, this.at, parts, history());
       parts.metrics.snapshots.inc({ outcome: "stored" });
     } catch (error) {
@@ -321,6 +327,7 @@ export class ReducedRoom {
 
   #refuse(refusal: ArqonError): void {
     for (const { answer } of this.#waiting.splice(0)) answer(refusal);
+    this.#queries.refuse(refusal);
   }
 
   /** Whether what was under way is stored is found by reading the room again. */

@@ -24,6 +24,8 @@ export interface WorldOptions {
   /** Keys of every `[[reducers]]`, and of `[brain]`. */
   readonly reducer?: Readonly<Record<string, unknown>>;
   readonly brain?: Readonly<Record<string, unknown>>;
+  /** Keys of every class of rooms. */
+  readonly rooms?: Readonly<Record<string, unknown>>;
 }
 
 /** A Brain. */
@@ -104,12 +106,12 @@ export class ReducerWorld implements AsyncDisposable {
 
   /** Starts a Brain. */
   async start(brain_id: string, modules = this.#options.modules): Promise<WorldBrain> {
-    const { reducer, brain } = this.#options;
+    const { reducer, brain, rooms } = this.#options;
     const names = Object.keys(modules);
     const config = configFrom({
       reducers: names.map((name) => ({ name, file: name, ...reducer })),
       rooms: names.flatMap((name) =>
-        [name, `${name}-*`].map((room) => ({ room, durable: true, reducer: name }))
+        [name, `${name}-*`].map((room) => ({ room, durable: true, reducer: name, ...rooms }))
       ),
       brain,
     });
@@ -148,11 +150,30 @@ export function call(
   room_id: string,
   command: string,
   { data = "", id = "", user = "ann", role = "user" }: WorldCall = {},
-): Promise<{ entry: number; repeats?: number; answer: unknown } | string> {
+): Promise<{ entry: number; repeats?: number; visible?: boolean; answer: unknown } | string> {
   return new Promise((resolve) =>
     service.call({ tenant_id: "t", room_id }, {
       ...{ command, id, user_id: user, role, claims: {}, data: new TextEncoder().encode(data) },
       deadline_ms: performance.now() + CALL_MS,
+      answer: (outcome) =>
+        resolve(
+          outcome instanceof ArqonError
+            ? `${outcome.code} ${outcome.reason}: ${outcome.message}`
+            : JSON.parse(outcome),
+        ),
+    })
+  );
+}
+
+/** A page of visible values, or `code reason: message`. */
+export function pageOf(
+  { service }: Pick<WorldBrain, "service">,
+  room_id: string,
+  { prefix = "", after = "" } = {},
+): Promise<{ version: number; values: [string, unknown][]; next?: string } | string> {
+  return new Promise((resolve) =>
+    service.values({ tenant_id: "t", room_id }, {
+      ...{ prefix, after, deadline_ms: performance.now() + CALL_MS },
       answer: (outcome) =>
         resolve(
           outcome instanceof ArqonError

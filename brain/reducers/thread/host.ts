@@ -5,6 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { RunnableProgram } from "../log/program.ts";
 import type { LogEntry } from "../state/entry.ts";
+import type { PageAsked, ShownPage } from "../visible/shown.ts";
 import { packEntries, unpackApplied } from "./packing.ts";
 import type { Applied, RoomStanding, ThreadAnswer, ThreadRequest } from "./protocol.ts";
 
@@ -41,14 +42,14 @@ export class ReducerHost {
   }
 
   /**
-   * Applies entries one after the other, with `may_stop` maybe not all of them. When it rejects the room is not
-   * open any more.
+   * Applies entries one after the other, with `may_stop` maybe not all of them, and says what they changed of the
+   * values that are shown. When it rejects the room is not open any more.
    */
   async apply(
     handle: number,
     program: RunnableProgram,
     entries: readonly LogEntry[],
-    may_stop: boolean,
+    { may_stop, shown }: { readonly may_stop: boolean; readonly shown: readonly string[] },
   ): Promise<{ readonly applied: readonly Applied[]; readonly standing: RoomStanding }> {
     if (!this.#programs.has(program.id)) {
       await this.#ask({ kind: "program", program });
@@ -56,7 +57,7 @@ export class ReducerHost {
     }
     const { applied, standing } = await this.#ask({
       ...{ kind: "apply", room: handle, program: program.id } as const,
-      ...{ entries: packEntries(entries), may_stop },
+      ...{ entries: packEntries(entries), may_stop, shown },
     });
     return { applied: unpackApplied(applied!), standing: standing! };
   }
@@ -64,6 +65,11 @@ export class ReducerHost {
   /** The state of a room as bytes. */
   async snapshot(handle: number): Promise<Uint8Array> {
     return (await this.#ask({ kind: "snapshot", room: handle })).snapshot!;
+  }
+
+  /** Values of a room. */
+  async values(handle: number, asked: PageAsked): Promise<ShownPage> {
+    return (await this.#ask({ kind: "values", room: handle, asked })).page!;
   }
 
   /** Lets a room go. */

@@ -7,7 +7,10 @@ import type { LogEntry, ReducerFault, RoomEvent } from "../state/entry.ts";
 import type { Answered } from "../state/room_state.ts";
 import type { RoomLog } from "../guest/room_functions.ts";
 import { readEntries, writeEntries } from "../log/batch.ts";
+import type { ShownValue } from "../visible/shown.ts";
 import type { Applied } from "./protocol.ts";
+
+const NOTHING = new Uint8Array();
 
 const KINDS: readonly Answered["kind"][] = ["applied", "rejected", "fault"];
 const FAULTS: readonly (ReducerFault | undefined)[] = [
@@ -33,6 +36,10 @@ function packOne(writer: CanonicalWriter, one: Applied): void {
   for (const { type, data, to } of one.events) writer.text(type).bytes(data).text(to);
   writer.u32(one.logs.length);
   for (const { level, message } of one.logs) writer.u32(level).text(message);
+  writer.u32(one.changes.length);
+  for (const [key, value] of one.changes) {
+    writer.text(key).u32(value === null ? 0 : 1).bytes(value ?? NOTHING);
+  }
 }
 
 /** What came of entries. */
@@ -57,7 +64,13 @@ function unpackOne(reader: CanonicalReader): Applied {
     return { type: reader.text(), data: reader.bytes(), to: reader.text() };
   });
   const logs = listOf(reader, (): RoomLog => ({ level: reader.u32(), message: reader.text() }));
-  return { ...said, repeats, events, logs };
+  const changes = listOf(reader, (): ShownValue => {
+    const key = reader.text();
+    const is_there = reader.u32() === 1;
+    const value = reader.bytes();
+    return [key, is_there ? value : null];
+  });
+  return { ...said, repeats, events, logs, changes };
 }
 
 /** What `packApplied` has packed. */

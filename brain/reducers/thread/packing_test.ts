@@ -16,14 +16,20 @@ Deno.test("entries come as they went", () => {
 Deno.test("outcomes come as they went", () => {
   const nothing = {
     ...{ kind: "applied", code: 0, reason: "", answer: new Uint8Array(), fault: undefined },
-    ...{ detail: "", offset: 1, time_ms: 0, repeats: undefined, events: [], logs: [] },
+    ...{ detail: "", offset: 1, time_ms: 0, repeats: undefined, events: [], logs: [], changes: [] },
   } as const satisfies Applied;
   const event = { type: "bid", data: utf8("ü".repeat(40)), to: "user:ann" };
   const applied: Applied[] = [
     { ...nothing, events: [event, { type: "", data: utf8(""), to: "" }], answer: utf8("100") },
     { ...nothing, kind: "rejected", code: 409, reason: "the highest bid is 100", repeats: 3 },
     { ...nothing, kind: "fault", code: 503, reason: "reducer-fuel", fault: "fuel", detail: "out" },
-    { ...nothing, time_ms: 2 ** 45, offset: 2 ** 40, logs: [{ level: 2, message: "é" }] },
+    {
+      ...nothing,
+      time_ms: 2 ** 45,
+      offset: 2 ** 40,
+      logs: [{ level: 2, message: "é" }],
+      changes: [["é", null], ["b", new Uint8Array([0, 255])]],
+    },
   ];
   assert.deepEqual(unpackApplied(packApplied(applied)), applied);
 });

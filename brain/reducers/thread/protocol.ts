@@ -2,6 +2,7 @@
 import type { Outcome } from "../state/entry.ts";
 import type { RoomLog } from "../guest/room_functions.ts";
 import type { RunnableProgram } from "../log/program.ts";
+import type { PageAsked, ShownPage, ShownValue } from "../visible/shown.ts";
 
 /** What came of one entry. */
 export interface Applied
@@ -11,6 +12,8 @@ export interface Applied
   readonly repeats: number | undefined;
   readonly events: Outcome["events"];
   readonly logs: readonly RoomLog[];
+  /** What it has changed of what is shown. */
+  readonly changes: readonly ShownValue[];
 }
 
 /** A state, without its values. */
@@ -43,14 +46,17 @@ export type ThreadRequest =
       readonly entries: Uint8Array;
       /** Whether it ends early once the entries have used much fuel. */
       readonly may_stop: boolean;
+      /** How keys begin whose changes are asked for. */
+      readonly shown: readonly string[];
     }
+    | { readonly kind: "values"; readonly room: number; readonly asked: PageAsked }
     | { readonly kind: "snapshot"; readonly room: number }
     | { readonly kind: "close"; readonly room: number }
   );
 
 /**
  * What it answers; of `apply` the outcomes of as many entries as were applied, as `packApplied` has them, of
- * `snapshot` the bytes.
+ * `snapshot` the bytes, of `values` a page.
  */
 export type ThreadAnswer =
   & { readonly id: number }
@@ -59,6 +65,7 @@ export type ThreadAnswer =
       readonly applied: Uint8Array | undefined;
       readonly standing: RoomStanding | undefined;
       readonly snapshot: Uint8Array | undefined;
+      readonly page: ShownPage | undefined;
     }
     /** The room is closed then: what it was is not known any more. */
     | { readonly failed: string }

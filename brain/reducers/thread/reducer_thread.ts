@@ -8,6 +8,7 @@ import type { RunnableProgram } from "../log/program.ts";
 import { applyEntry } from "../state/fold.ts";
 import { emptyRoom, nextTimer, type RoomState } from "../state/room_state.ts";
 import { decodeSnapshot, encodeSnapshot } from "../state/snapshot.ts";
+import { pageOf, shownChanges } from "../visible/shown.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { packApplied, unpackEntries } from "./packing.ts";
 import type { Applied, RoomStanding, ThreadAnswer, ThreadRequest } from "./protocol.ts";
@@ -44,7 +45,7 @@ function standingOf({ state }: Room): RoomStanding {
 function apply(
   room: Room,
   { program: { bounds }, guest }: Loaded,
-  { entries, may_stop }: Extract<ThreadRequest, { kind: "apply" }>,
+  { entries, may_stop, shown }: Extract<ThreadRequest, { kind: "apply" }>,
 ): Uint8Array {
   const applied: Applied[] = [];
   let units = 0;
@@ -55,9 +56,10 @@ function apply(
       return run.verdict;
     }, { room_id: room.room_id, bounds });
     room.state = state;
-    const { changes: _changes, scheduled: _scheduled, ...said } = outcome;
+    const { changes: all, scheduled: _scheduled, ...said } = outcome;
     const { offset, time_ms } = state;
-    applied.push({ ...said, offset, time_ms, logs: run?.logs ?? [] });
+    const changes = shownChanges(all, shown);
+    applied.push({ ...said, offset, time_ms, changes, logs: run?.logs ?? [] });
     units += run?.units ?? 0;
     if (may_stop && units > TURN_FUEL * UNITS_PER_FUEL) break;
   }
@@ -65,7 +67,9 @@ function apply(
 }
 
 type Said = Omit<Extract<ThreadAnswer, { applied: unknown }>, "id">;
-const NOTHING: Said = { applied: undefined, standing: undefined, snapshot: undefined };
+const NOTHING: Said = {
+  ...{ applied: undefined, standing: undefined, snapshot: undefined, page: undefined },
+};
 
 function roomOf(handle: number): Room {
   const room = rooms.get(handle);
@@ -93,6 +97,8 @@ function answer(request: ThreadRequest): Said {
     }
     case "snapshot":
       return { ...NOTHING, snapshot: encodeSnapshot(roomOf(request.room).state) };
+    case "values":
+      return { ...NOTHING, page: pageOf(roomOf(request.room).state.values, request.asked) };
     case "close":
       rooms.delete(request.room);
       return NOTHING;

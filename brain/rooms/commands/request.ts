@@ -36,6 +36,7 @@ const MEMBERS = {
   "presence.list": ["limit", "after"],
   "presence.count": [],
   "room.call": ["command", "data"],
+  "room.values": ["prefix", "after"],
 } as const satisfies Record<string, readonly string[]>;
 
 /** A command for the reducer of a room. */
@@ -45,6 +46,14 @@ export interface Call {
   /** The sender's own id of it; "": a repetition is a command of its own. */
   readonly id: string;
   readonly user_id: string;
+}
+
+/** What somebody reads of the values of a reducer that are shown. */
+export interface ValuesRead {
+  /** How their keys begin; "": all. */
+  readonly prefix: string;
+  /** The last key of the page before; "": the first page. */
+  readonly after: string;
 }
 
 /** The full name of a command that this Brain serves. */
@@ -60,7 +69,8 @@ export type Request =
   | { readonly about: "room"; readonly command: RoomCommand }
   | { readonly about: "presence"; readonly query: PresenceQuery }
   | { readonly about: "bans"; readonly query: BansQuery }
-  | { readonly about: "call"; readonly call: Call };
+  | { readonly about: "call"; readonly call: Call }
+  | { readonly about: "values"; readonly query: ValuesRead };
 
 /** What the Brain reads of an envelope. */
 export interface CommandEnvelope {
@@ -85,6 +95,8 @@ const BAN_TTL_MAX_MS = 315_360_000_000;
 const CURSOR_BYTES_MAX = 128;
 /** Longest name of a command for a reducer. */
 const CALL_BYTES_MAX = 256;
+/** Longest key of a value of a reducer. */
+const VALUE_KEY_BYTES_MAX = 256;
 /** Bans in one page at most, and in one whose question names no number. */
 const PAGE_BANS_MAX = 1_000;
 const PAGE_BANS = 100;
@@ -187,6 +199,16 @@ function readCall(members: Members, command: PlainCommand, user_id: string): Cal
   return { command: name, data: callData(members.get("data")), id, user_id };
 }
 
+function readValues(members: Members, command: PlainCommand): ValuesRead {
+  requireUnconditional("room.values", command, "reading has");
+  const textOf = (name: string) => {
+    const text = optionalText(members, name, VALUE_KEY_BYTES_MAX) ?? "";
+    if (text.isWellFormed()) return text;
+    throw invalidCommand(`"${name}" must be well-formed Unicode`);
+  };
+  return { prefix: textOf("prefix"), after: textOf("after") };
+}
+
 function readPresence(
   name: "presence.list" | "presence.count",
   members: Members,
@@ -209,7 +231,7 @@ function needKey(name: CommandName, members: Members, key_bytes: number): string
 }
 
 function readRoomCommand(
-  name: Exclude<CommandName, `presence.${string}` | "room.bans" | "room.call">,
+  name: Exclude<CommandName, `presence.${string}` | "room.bans" | "room.call" | "room.values">,
   members: Members,
   conditions: Conditions,
   limits: RequestLimits,
@@ -268,6 +290,8 @@ export function readRequest(
   switch (name) {
     case "room.call":
       return { about: "call", call: readCall(members, command, sender_id) };
+    case "room.values":
+      return { about: "values", query: readValues(members, command) };
     case "presence.list":
     case "presence.count":
       return { about: "presence", query: readPresence(name, members, command, limits) };

@@ -21,7 +21,7 @@ import { forwardCommand, SUBJECT_HEADER } from "./forward.ts";
 import type { ForwardOptions } from "./forward.ts";
 import { answerPresence } from "./presence_query.ts";
 import { commandName, readCommandEnvelope, readRequest } from "../commands/request.ts";
-import type { Call, CommandName, Request, RequestLimits } from "../commands/request.ts";
+import type { Call, CommandName, Request, RequestLimits, ValuesRead } from "../commands/request.ts";
 import { type RoomTable, tooManyPending } from "../room/room_table.ts";
 import type { TableLimits } from "../room/room_table.ts";
 
@@ -35,16 +35,17 @@ export interface DeskLimits extends RequestLimits, TableLimits {
   readonly page_bytes_max: number;
 }
 
-/** Takes calls of reducers; each is answered once. */
+/** What waits for a reducer. */
+interface Waiting {
+  /** Monotonic ms. */
+  readonly deadline_ms: number;
+  readonly answer: (outcome: string | ArqonError) => void;
+}
+
+/** Takes calls of reducers, and questions about their values; each is answered once. */
 export interface ReducerCalls {
-  call(
-    at: RoomAddress,
-    call: Call & CommandCaller & {
-      /** Monotonic ms. */
-      readonly deadline_ms: number;
-      readonly answer: (outcome: string | ArqonError) => void;
-    },
-  ): void;
+  call(at: RoomAddress, call: Call & CommandCaller & Waiting): void;
+  values(at: RoomAddress, query: ValuesRead & Waiting): void;
 }
 
 /** What the command desk needs. */
@@ -237,13 +238,12 @@ async function forward(
   }
 }
 
-/** Runs a reducer's command on this Brain; resolves when it is answered. */
-function run(desk: Desk, pending: PendingCommand, at: RoomAddress, call: Call): Promise<void> {
-  const { calls, limits: { command_timeout_ms } } = desk.options;
-  const deadline_ms = pending.received_ms + command_timeout_ms;
+/** Asks a reducer of this Brain; resolves when it is answered. */
+function run(desk: Desk, pending: PendingCommand, ask: (waiting: Waiting) => void): Promise<void> {
+  const deadline_ms = pending.received_ms + desk.options.limits.command_timeout_ms;
   return new Promise((resolve) =>
-    calls.call(at, {
-      ...{ ...call, ...readCaller(pending.message.headers), deadline_ms },
+    ask({
+      deadline_ms,
       answer: (outcome) => {
         reply(desk, pending, outcome);
         resolve();
@@ -259,12 +259,20 @@ function servedHere(
   at: RoomAddress,
   request: Exclude<Request, { about: "presence" }>,
 ): () => void | Promise<void> {
+  const { calls } = desk.options;
   switch (request.about) {
     // The owner lists bans too: it knows at once of those that were made through its room.
     case "bans":
       return () => list(desk, pending, at, request.query);
     case "call":
-      return () => run(desk, pending, at, request.call);
+      return () =>
+        run(desk, pending, (waiting) => {
+          const caller = readCaller(pending.message.headers);
+          calls.call(at, { ...request.call, ...caller, ...waiting });
+        });
+    case "values":
+      return () =>
+        run(desk, pending, (waiting) => calls.values(at, { ...request.query, ...waiting }));
     case "room":
       return () => serve(desk, pending, at, request.command);
     default:

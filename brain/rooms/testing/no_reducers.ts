@@ -6,4 +6,6 @@ import type { ReducerCalls } from "../desk/commands.ts";
 export const NO_REDUCERS: ReducerCalls = {
   call: ({ room_id }, { answer }) =>
     answer(new ArqonError("invalid-command", `${room_id} has no reducer`)),
+  values: ({ room_id }, { answer }) =>
+    answer(new ArqonError("invalid-command", `${room_id} shows no values`)),
 };

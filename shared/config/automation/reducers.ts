@@ -58,7 +58,23 @@ export const ClassReducer = {
   reducer_claims: z.array(z.string().min(1).max(256)).max(32).optional().describe(
     "claims of a sender's token that the reducer may ask for; absent: none",
   ),
+  reducer_visible: z.array(z.string().min(1).max(256)).max(32).optional().describe(
+    'beginnings of keys whose values whoever may subscribe to the room reads and watches, ["public/"]; not beside filter; absent: nobody sees values',
+  ),
 };
+
+/** Refuses visible values beside a filter, which says who hears which message and nothing of values. */
+export function refuseFilteredValues(
+  { reducer_visible, filter }: {
+    readonly reducer_visible?: readonly string[] | undefined;
+    readonly filter?: string | undefined;
+  },
+  context: z.core.$RefinementCtx,
+): void {
+  if (reducer_visible === undefined || filter === undefined) return;
+  const message = "reducer_visible beside filter, which is about messages; expected one of them";
+  context.addIssue({ code: "custom", path: ["reducer_visible"], message });
+}
 
 /** Refuses classes whose reducer nobody has named. */
 export function refuseUnknownReducers(

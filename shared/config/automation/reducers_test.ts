@@ -17,4 +17,7 @@ Deno.test("a class names a reducer that there is, for rooms that are durable", (
   refused({ reducers, rooms: unknown }, /no \[\[reducers\]\] has the name "auktion".*"auction"/);
   refused({ reducers: [...reducers, ...reducers] }, /the same name as reducers\[0\]/);
   refused({ reducers: [{ name: "a" }] }, /file/);
+  const both = [{ ...rooms[0], filter: "true", reducer_visible: ["public/"] }];
+  refused({ reducers, rooms: both }, /reducer_visible beside filter/);
+  refused({ reducers, rooms: [{ ...rooms[0], reducer_visible: [""] }] }, /reducer_visible/);
 });

@@ -1,0 +1,96 @@
+/**
+ * Answers who reads visible values of a room: pages of the state that its log has, each with the entry up to which
+ * its changes are told, so that who hears them goes on from there.
+ */
+import { ArqonError } from "@arqon/proto";
+import { keyOf, type ShownPage, valueJson } from "../visible/shown.ts";
+import { type ShownRoom, toldOf } from "./telling.ts";
+
+/** Bytes of keys and values of one page. */
+const PAGE_BYTES = 131_072;
+/** Pages that are made at a time. */
+const TOGETHER = 16;
+
+/** What somebody reads. */
+export interface ValuesQuery {
+  /** How the keys begin; "": all that are shown. */
+  readonly prefix: string;
+  /** The last key of the page before; "": the first page. */
+  readonly after: string;
+}
+
+/** A query that waits for its turn. */
+export interface WaitingQuery extends ValuesQuery {
+  /** Monotonic ms after which nobody waits for the answer any more. */
+  readonly deadline_ms: number;
+  /** Called once, with the result's JSON or the refusal. Must not throw. */
+  readonly answer: (outcome: string | ArqonError) => void;
+}
+
+/** A room whose class shows nothing. */
+export const nothingShown = (room_id: string): ArqonError =>
+  new ArqonError("invalid-command", `room.values: ${room_id} shows none: no reducer_visible`);
+
+function pageText(scope: string, version: number, { values, more }: ShownPage): string {
+  const pairs = values.map(([key, value]) => `[${JSON.stringify(key)},${valueJson(value)}]`);
+  const next = more ? `,"next":${JSON.stringify(values.at(-1)?.[0])}` : "";
+  return `{"scope":"${scope}","version":${version},"values":[${pairs.join()}]${next}}`;
+}
+
+/** Answers all of them. Rejects when the room is another's by now; then none is answered. */
+async function answerQueries(room: ShownRoom, queries: readonly WaitingQuery[]): Promise<void> {
+  const { loaded, at, shown: { prefixes, scope }, parts } = room;
+  const told = await toldOf(room, loaded.standing.offset);
+  if (told === undefined) {
+    for (const { answer } of queries) answer(nothingShown(at.room_id));
+    return;
+  }
+  const pages = await Promise.all(
+    queries.map(({ prefix, after }) =>
+      parts.host.values(loaded.handle, {
+        ...{ prefix: keyOf(prefix), after: keyOf(after), prefixes, max_bytes: PAGE_BYTES },
+      })
+    ),
+  );
+  for (const [index, { answer }] of queries.entries()) {
+    parts.metrics.pages.inc();
+    answer(pageText(scope, told.entry, pages[index]!));
+  }
+}
+
+/** Whether the log has nothing that the room here has not. */
+async function isNewest({ loaded, at }: ShownRoom): Promise<boolean> {
+  const { last } = await loaded.durable.head(at.log_room_id);
+  return (last?.offset ?? 0) === loaded.position;
+}
+
+/** Queries of one room, until it has its turn. */
+export class WaitingQueries {
+  #waiting: WaitingQuery[] = [];
+
+  get size(): number {
+    return this.#waiting.length;
+  }
+
+  add(query: WaitingQuery): void {
+    this.#waiting.push(query);
+  }
+
+  /** Answers those that wait. False: another Brain has the room by now, and they still wait. */
+  async answer(room: ShownRoom, monotonic_ms: number, timeout_ms: number): Promise<boolean> {
+    while (this.#waiting.length > 0) {
+      if (!await isNewest(room)) return false;
+      const some = this.#waiting.slice(0, TOGETHER);
+      const isLate = ({ deadline_ms }: WaitingQuery) => deadline_ms <= monotonic_ms;
+      await answerQueries(room, some.filter((query) => !isLate(query)));
+      const timeout = new ArqonError("command-timeout", String(timeout_ms));
+      for (const query of some) if (isLate(query)) query.answer(timeout);
+      this.#waiting.splice(0, some.length);
+    }
+    return true;
+  }
+
+  refuse(refusal: ArqonError): void {
+    for (const { answer } of this.#waiting.splice(0)) answer(refusal);
+  }
+}

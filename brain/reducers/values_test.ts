@@ -1,0 +1,124 @@
+/** Visible values of rooms with reducers: what is told of them and read, whoever has the room; and what is not. */
+import assert from "node:assert/strict";
+import { readEnvelope } from "@arqon/proto";
+import {
+  applied,
+  call,
+  ENGINES,
+  eventsOf,
+  messagesOf,
+  metric,
+  pageOf,
+  type WorldBrain,
+} from "./testing/reducer_world.ts";
+
+const counter = Deno.readFileSync(
+  new URL("../../policies/build/reducers/counter.wasm", import.meta.url),
+);
+
+interface Told {
+  readonly after: number;
+  readonly to: number;
+  readonly changes: readonly [entry: number, key: string, value: string | null][];
+}
+
+/** What stands in the room of values. */
+async function toldIn(brain: WorldBrain, room_id: string): Promise<Told[]> {
+  return (await messagesOf(brain, `${room_id}~values`)).map(({ payload }) =>
+    JSON.parse(new TextDecoder().decode(readEnvelope(payload).event?.data))
+  );
+}
+
+/** What somebody knows who has heard all of them, and only them: each goes on where the one before ended. */
+function heard(all: readonly Told[]) {
+  const values = new Map<string, string>();
+  let version = 0;
+  for (const { after, to, changes } of all) {
+    assert.equal(after, version, "nothing is left out or told twice");
+    for (const [entry, key, value] of changes) {
+      assert.ok(entry > version && entry <= to);
+      if (value === null) values.delete(key);
+      else values.set(key, value);
+    }
+    version = to;
+  }
+  return { version, values: Object.fromEntries(values) };
+}
+
+for (const [engine, open] of Object.entries(ENGINES)) {
+  Deno.test(`${engine}: changes of visible values are told in order and once, whoever has the room`, async () => {
+    await using world = await open({
+      modules: { counter },
+      reducer: { snapshot_entries: 25 },
+      rooms: { reducer_visible: ["total"] },
+    });
+    let brain = await world.start("a");
+    let sum = 0;
+    for (let turn = 0; turn < 4; turn++) {
+      const before = brain;
+      const ids = Array.from({ length: 30 }, (_, at) => `${turn}-${at}`);
+      const running = ids.map((id) => call(before, "counter", "add", { data: "1", id }));
+      await running[5];
+      const next = await world.start(`b${turn}`);
+      world.turn(`b${turn}`);
+      if (engine === "nats") await before.kill();
+      await Promise.all(running);
+      for (const id of ids) await applied(next, "counter", "add", { data: "1", id });
+      sum += ids.length;
+      const page = await pageOf(next, "counter");
+      assert.ok(typeof page === "object");
+      assert.deepEqual(page.values, [["total", String(sum)]]);
+      const told = heard(await toldIn(next, "counter"));
+      assert.deepEqual(told, { version: page.version, values: { total: String(sum) } });
+      brain = next;
+    }
+    await applied(brain, "counter", "reset", { role: "admin" });
+    // A page is made when everything before it is told.
+    await pageOf(brain, "counter");
+    assert.deepEqual(heard(await toldIn(brain, "counter")).values, {});
+    const all = JSON.stringify(await toldIn(brain, "counter"));
+    assert.ok(!all.includes("user/"), "what is not visible is not told");
+    assert.ok((await eventsOf(brain, "counter")).every(({ type }) => type !== "values"));
+    assert.ok(await metric(brain, "brain_reducer_value_messages_total") > 0);
+    assert.ok(await metric(brain, "brain_reducer_value_pages_total") > 0);
+  });
+
+  Deno.test(`${engine}: nothing is shown and nothing told where the class does not say so`, async () => {
+    await using world = await open({ modules: { counter } });
+    const brain = await world.start("a");
+    const outcome = await applied(brain, "counter", "add", { data: "1" });
+    assert.deepEqual(outcome, { entry: 1, answer: 1 });
+    assert.match(
+      String(await pageOf(brain, "counter")),
+      /^400 invalid-command.*no reducer_visible/,
+    );
+    assert.match(String(await pageOf(brain, "other")), /^400 invalid-command/);
+    assert.deepEqual(await toldIn(brain, "counter"), []);
+  });
+
+  Deno.test(`${engine}: values are read in pages below a prefix, and never those beside it`, async () => {
+    await using world = await open({
+      modules: { counter },
+      rooms: { reducer_visible: ["user/b", "user/bob", "user/c"] },
+    });
+    const brain = await world.start("a");
+    for (const user of ["ann", "bea", "bob", "cid", "dan"]) {
+      await applied(brain, "counter", "add", { data: "7", user });
+    }
+    const keys = async (asked: { prefix?: string; after?: string }) => {
+      const page = await pageOf(brain, "counter", asked);
+      return typeof page === "object" ? page.values.map(([key]) => key).join() : page;
+    };
+    assert.equal(await keys({}), "user/bea,user/bob,user/cid");
+    assert.equal(await keys({ prefix: "user/bo" }), "user/bob");
+    assert.equal(await keys({ after: "user/bea" }), "user/bob,user/cid");
+    assert.equal(await keys({ prefix: "user/a" }), "");
+    assert.equal(await keys({ prefix: "total" }), "");
+    const [entry] = await Promise.all([
+      applied(brain, "counter", "add", { data: "1", user: "ann" }),
+    ]);
+    assert.equal(entry.visible, undefined, "it changed nothing that is visible");
+    const seen = await applied(brain, "counter", "add", { data: "1", user: "bob" });
+    assert.equal(seen.visible, true);
+  });
+}

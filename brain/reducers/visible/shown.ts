@@ -1,0 +1,111 @@
+/**
+ * Which values of a room its class shows, and how they are written for clients: as JSON texts, bytes that are no
+ * text as `{"base64":…}`. A key that is no text is never shown. Pure.
+ */
+import { createHash } from "node:crypto";
+import { latinOf } from "../state/canonical.ts";
+import type { Values } from "../state/room_state.ts";
+
+const encoder = new TextEncoder();
+const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** What is shown of a room: how keys begin, in the order of their bytes and none within another. */
+export interface Shown {
+  /** One character for each byte; none: nothing is shown. */
+  readonly prefixes: readonly string[];
+  /** Another one where other beginnings are shown. */
+  readonly scope: string;
+}
+
+/** A visible key and its value; null: it was deleted. */
+export type ShownValue = readonly [key: string, value: Uint8Array | null];
+
+/** A text as keys have it: one character for each byte. */
+export const keyOf = (text: string): string => latinOf(encoder.encode(text));
+
+const SCOPE_CHARACTERS = 12;
+
+/** What a class with these beginnings shows. */
+export function shownBy(visible: readonly string[]): Shown {
+  const sorted = [...new Set(visible.map(keyOf))].sort();
+  const prefixes: string[] = [];
+  for (const prefix of sorted) {
+    const last = prefixes.at(-1);
+    if (last === undefined || !prefix.startsWith(last)) prefixes.push(prefix);
+  }
+  const scope = createHash("sha256").update(JSON.stringify(prefixes)).digest("hex");
+  return { prefixes, scope: scope.slice(0, SCOPE_CHARACTERS) };
+}
+
+/** The text of a key. Undefined: nobody sees it. */
+function shownKey(key: string, prefixes: readonly string[]): string | undefined {
+  if (!prefixes.some((prefix) => key.startsWith(prefix))) return undefined;
+  try {
+    return strict.decode(Uint8Array.from(key, (byte) => byte.charCodeAt(0)));
+  } catch {
+    return undefined;
+  }
+}
+
+/** The changes that are shown of all that an entry has done. */
+export function shownChanges(
+  changes: ReadonlyMap<string, Uint8Array | null>,
+  prefixes: readonly string[],
+): ShownValue[] {
+  if (prefixes.length === 0) return [];
+  return [...changes].flatMap(([key, value]) => {
+    const text = shownKey(key, prefixes);
+    return text === undefined ? [] : [[text, value] as const];
+  });
+}
+
+/** What somebody reads at a time. */
+export interface PageAsked {
+  /** As keys have them. */
+  readonly prefix: string;
+  /** Only keys above this one; "": all. */
+  readonly after: string;
+  readonly prefixes: readonly string[];
+  readonly max_bytes: number;
+}
+
+/** Values in the order of their keys, at least one if there is one, and whether there are more. */
+export interface ShownPage {
+  readonly values: readonly ShownValue[];
+  readonly more: boolean;
+}
+
+/** The values that are shown below a prefix. */
+export function pageOf(
+  values: Values,
+  { prefix, after, prefixes, max_bytes }: PageAsked,
+): ShownPage {
+  const found: ShownValue[] = [];
+  let left = max_bytes;
+  for (const visible of prefixes) {
+    if (!visible.startsWith(prefix) && !prefix.startsWith(visible)) continue;
+    const begins = visible.length > prefix.length ? visible : prefix;
+    for (const [key, value] of values.entries(after > begins ? after : begins)) {
+      if (!key.startsWith(begins)) break;
+      if (after !== "" && key <= after) continue;
+      const text = shownKey(key, prefixes);
+      if (text === undefined) continue;
+      left -= key.length + value.length;
+      if (left < 0 && found.length > 0) return { values: found, more: true };
+      found.push([text, value]);
+    }
+  }
+  return { values: found, more: false };
+}
+
+/** A value as JSON: a text, or bytes where it is none or would take more so. */
+export function valueJson(value: Uint8Array | null): string {
+  if (value === null) return "null";
+  try {
+    const text = JSON.stringify(strict.decode(value));
+    if (text.length <= 2 + 2 * value.length) return text;
+  } catch {
+    // No text.
+  }
+  return `{"base64":"${value.toBase64()}"}`;
+}

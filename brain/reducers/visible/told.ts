@@ -1,0 +1,74 @@
+/**
+ * What a room says of the changes of its visible values: messages that each cover the entries behind the one before.
+ * Who has the values of the entry `after` and applies a message, all of its parts, has those of `to`. Pure.
+ */
+import { type Shown, type ShownValue, valueJson } from "./shown.ts";
+
+/** Bytes of keys and values of one message, about: a value is never divided. */
+const MESSAGE_BYTES = 131_072;
+/** What an entry, a change and quotes take, about. */
+const CHANGE_BYTES = 32;
+
+/** The visible changes of one entry. */
+export interface EntryChanges {
+  readonly offset: number;
+  readonly changes: readonly ShownValue[];
+}
+
+/** A message, and the entry up to which everything is told with it. */
+export interface ToldMessage {
+  readonly data: Uint8Array;
+  readonly told: number;
+}
+
+interface Draft {
+  readonly to: number;
+  readonly part: number;
+  readonly more: boolean;
+  readonly changes: readonly string[];
+}
+
+const encoder = new TextEncoder();
+
+function messageOf({ scope }: Pick<Shown, "scope">, after: number, draft: Draft): ToldMessage {
+  const { to, part, more, changes } = draft;
+  const parts = part > 1 || more ? `,"part":${part}` : "";
+  const text = `{"scope":"${scope}","after":${after},"to":${to}${parts}` +
+    `${more ? `,"more":true` : ""},"changes":[${changes.join()}]}`;
+  return { data: encoder.encode(text), told: more ? after : to };
+}
+
+/** A message without changes: everything up to `to` is told. */
+export const nothingTold = (shown: Pick<Shown, "scope">, after: number, to: number): ToldMessage =>
+  messageOf(shown, after, { to, part: 1, more: false, changes: [] });
+
+/** The messages about entries behind `after`; none when they have changed nothing that is shown. */
+export function toldMessages(
+  shown: Pick<Shown, "scope">,
+  after: number,
+  entries: readonly EntryChanges[],
+): ToldMessage[] {
+  const messages: ToldMessage[] = [];
+  let told = after;
+  let [part, bytes, to] = [1, 0, after];
+  let changes: string[] = [];
+  const close = (more: boolean) => {
+    const message = messageOf(shown, told, { to, part, more, changes });
+    messages.push(message);
+    told = message.told;
+    part = more ? part + 1 : 1;
+    [bytes, changes] = [0, []];
+  };
+  for (const entry of entries) {
+    if (entry.offset <= after || entry.changes.length === 0) continue;
+    if (bytes > MESSAGE_BYTES || part > 1) close(false);
+    to = entry.offset;
+    for (const [key, value] of entry.changes) {
+      if (bytes > MESSAGE_BYTES) close(true);
+      changes.push(`[${to},${JSON.stringify(key)},${valueJson(value)}]`);
+      bytes += CHANGE_BYTES + key.length + (value?.length ?? 0);
+    }
+  }
+  if (changes.length > 0) close(false);
+  return messages;
+}
