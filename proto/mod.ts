@@ -30,6 +30,7 @@ export {
   objectMembers as jsonMembers,
   type Span as JsonSpan,
 } from "./text/json_span.ts";
+export { JSON_DEPTH_MAX, nestsTooDeep } from "./text/json_depth.ts";
 export * from "./text/text.ts";
 export * from "./text/text_encode.ts";
 export * from "./envelope/signing.ts";

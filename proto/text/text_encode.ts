@@ -4,6 +4,7 @@
  */
 import { encodeBase64 } from "./base64.ts";
 import { dataForm } from "./content_type.ts";
+import { nestsTooDeep } from "./json_depth.ts";
 import type { Ack, Welcome } from "../frame/control.ts";
 import { payloadOf, type PlainCommand, type PlainEnvelope } from "../envelope/envelope.ts";
 import type { PlainEvent, PlainSignal } from "../envelope/envelope.ts";
@@ -66,7 +67,8 @@ function dataMembers(data: Uint8Array, content_type: string): string {
   }
   if (data.length === 0) return typed;
   const json = form === "json" ? jsonText(data) : undefined;
-  if (json === undefined) return `,"data":${base64(data)}${typed}`;
+  // Nested so deep it would cost readers in many languages the frame, and with it the connection.
+  if (json === undefined || nestsTooDeep(json)) return `,"data":${base64(data)}${typed}`;
   return `,"data":${json}${content_type === "application/json" ? "" : typed}`;
 }
 

@@ -180,3 +180,11 @@ Deno.test("whatever the bytes and the content type, a msg is JSON and cannot for
     assert.equal(JSON.parse(shown).op, "msg");
   }));
 });
+
+Deno.test("JSON that many readers give up on is shown as bytes, and not the frame lost", () => {
+  const deep = (levels: number) => encoder.encode("[".repeat(levels) + "]".repeat(levels));
+  const shown = (data: Uint8Array) =>
+    JSON.parse(message({ event: { content_type: "application/json", data } })).data;
+  assert.ok(Array.isArray(shown(deep(96))));
+  assert.deepEqual(shown(deep(97)), { base64: deep(97).toBase64() });
+});

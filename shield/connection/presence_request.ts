@@ -2,7 +2,7 @@
  * What a SUB asks of presence, checked: to be a member with metadata, or only to watch. Whether the
  * token allows that is `authorize.ts`.
  */
-import { ArqonError } from "@arqon/proto";
+import { ArqonError, JSON_DEPTH_MAX, nestsTooDeep } from "@arqon/proto";
 import type { Subscribe } from "@arqon/proto";
 import type { Limits } from "../../shared/config/schema.ts";
 
@@ -17,13 +17,16 @@ export interface PresenceRequest {
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 function jsonText(bytes: Uint8Array): string {
+  let text: string;
   try {
-    const text = decoder.decode(bytes);
+    text = decoder.decode(bytes);
     JSON.parse(text);
-    return text;
   } catch {
     throw new ArqonError("invalid-field", "member_meta is not JSON in UTF-8");
   }
+  if (!nestsTooDeep(text)) return text;
+  const detail = `member_meta is nested more than ${JSON_DEPTH_MAX} levels deep`;
+  throw new ArqonError("invalid-field", detail);
 }
 
 /**

@@ -48,3 +48,11 @@ Deno.test("metadata is bounded in bytes", () => {
   const refused = { reason: "message-too-large", code: 413, message: /11 bytes; at most 10/ };
   assert.throws(() => presenceRequest({ ...SUB, member_meta }, LIMITS), refused);
 });
+
+Deno.test("metadata that many readers give up on is refused", () => {
+  const limits = { member_meta_bytes: 4_096 };
+  const deep = (levels: number) => bytes("[".repeat(levels) + "]".repeat(levels));
+  assert.ok(presenceRequest({ ...SUB, member_meta: deep(96) }, limits));
+  const refused = { reason: "invalid-field", message: /nested more than 96 levels deep/ };
+  assert.throws(() => presenceRequest({ ...SUB, member_meta: deep(97) }, limits), refused);
+});

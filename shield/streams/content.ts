@@ -2,7 +2,7 @@
  * What the bytes of a stream mean by its content type: how a body becomes messages, and messages a
  * body or an event of an event stream. Pure.
  */
-import { jsonItems } from "@arqon/proto";
+import { JSON_DEPTH_MAX, jsonItems, nestsTooDeep } from "@arqon/proto";
 import { invalid, StreamRefusal } from "./refusal.ts";
 
 /** The content type of a stream that names none. */
@@ -62,13 +62,15 @@ export function messagesOf(
 }
 
 function jsonText(body: Uint8Array): string {
+  let text: string;
   try {
-    const text = strict.decode(body);
+    text = strict.decode(body);
     JSON.parse(text);
-    return text.trim();
   } catch {
     throw invalid("the body is not JSON");
   }
+  if (!nestsTooDeep(text)) return text.trim();
+  throw invalid(`the body is nested more than ${JSON_DEPTH_MAX} levels deep`);
 }
 
 /** What a room holds beside JSON, as a JSON stream shows it: its bytes in base64, or null for none. */

@@ -34,6 +34,14 @@ Deno.test("content: what is no JSON, nothing, or too much is refused", () => {
   assert.deepEqual(messagesOf(bytes("[]"), "application/json", { ...LIMITS, may_be_empty }), []);
 });
 
+Deno.test("content: JSON that many readers give up on is refused, and shown as base64", () => {
+  const deep = bytes("[".repeat(97) + "]".repeat(97));
+  const refused = { reason: "stream-invalid", message: /nested more than 96 levels deep/ };
+  assert.throws(() => messagesOf(deep, "application/json", LIMITS), refused);
+  const body = text(bodyOf([deep], "application/json"));
+  assert.deepEqual(JSON.parse(body), [deep.toBase64()]);
+});
+
 Deno.test("content: a JSON stream shows what its room holds beside JSON as base64", () => {
   const body = bodyOf([new Uint8Array([0xff]), bytes("nope"), bytes("")], "application/json");
   assert.deepEqual(JSON.parse(text(body)), ["/w==", "bm9wZQ==", null]);

@@ -3,7 +3,7 @@
  * `invalid-command` (400) that names the member and what would be right. What the commands are:
  * `request.ts`.
  */
-import { ArqonError, isId, utf8Size } from "@arqon/proto";
+import { ArqonError, isId, JSON_DEPTH_MAX, nestsTooDeep, utf8Size } from "@arqon/proto";
 import type { PlainCommand } from "@arqon/proto";
 import { BAN_REASON_UNITS_MAX } from "../../../shared/records/bans.ts";
 import type { BanScope } from "./command.ts";
@@ -88,6 +88,13 @@ export function optionalInteger(
 /** The key of an entry; undefined when there is none. */
 export function readKey(members: Members, key_bytes: number): string | undefined {
   return optionalText(members, "key", key_bytes);
+}
+
+/** The value of an entry, which others read inside of JSON; undefined when there is none. */
+export function readValue(members: Members): string | undefined {
+  const value = members.get("value");
+  if (value === undefined || !nestsTooDeep(value)) return value;
+  throw invalidCommand(`"value" is nested more than ${JSON_DEPTH_MAX} levels deep`);
 }
 
 /** The user that the `command` is about. */

@@ -18,6 +18,7 @@ import {
   readReason,
   readScope,
   readUserId,
+  readValue,
   shown,
 } from "./command_data.ts";
 import type { Members } from "./command_data.ts";
@@ -243,7 +244,7 @@ function readRoomCommand(
       return { kind: "get", key: readKey(members, key_bytes), events_after, ...conditions };
     }
     case "room.set": {
-      const [key, value] = [readKey(members, key_bytes), members.get("value")];
+      const [key, value] = [readKey(members, key_bytes), readValue(members)];
       if (key === undefined || value === undefined) {
         throw invalidCommand('room.set needs {"key":…,"value":…}');
       }

@@ -75,6 +75,13 @@ Deno.test("every command is read with its members and defaults", () => {
   for (const [command, expected] of cases) assert.deepEqual(parts(command), expected);
 });
 
+Deno.test("a value that many readers give up on is refused", () => {
+  const data = (levels: number) => `{"key":"k","value":${"[".repeat(levels)}${"]".repeat(levels)}}`;
+  assert.equal(parts({ name: "set", data: data(96) }).kind, "set");
+  const refused = { reason: "invalid-command", message: /"value" is nested more than 96 levels/ };
+  assert.throws(() => read({ name: "set", data: data(97) }), refused);
+});
+
 Deno.test("presence is asked with a limit and a cursor", () => {
   assert.deepEqual(read({ name: "presence.count" }), {
     about: "presence",

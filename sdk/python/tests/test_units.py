@@ -220,6 +220,18 @@ def test_presence_with_pages_repeats_and_leaves() -> None:
     assert [(c.kind, c.member.connection_id) for c in told[2:]] == [("leave", "a"), ("leave", "b")]
 
 
+def test_one_members_metadata_that_cannot_be_read_costs_nobody_else() -> None:
+    from arqon._gen.presence_pb2 import PresenceMember, PresenceUpdate
+
+    table = MemberTable()
+    table.begin({"members": [], "users": 0, "connections": 0, "pages": 1})
+    deep = PresenceMember(connection_id="a", user_id="u", meta=b"[" * 100_000 + b"]" * 100_000)
+    plain = PresenceMember(connection_id="b", user_id="u", meta=b"1")
+    update = PresenceUpdate(members=[deep, plain], users=1, connections=2)
+    table.hear("PRESENCE_UPDATE", update.SerializeToString())
+    assert [member.meta for member in table.members.values()] == [None, 1]
+
+
 def members_of(*connection_ids: str, meta: int = 0) -> dict[str, Any]:
     members = [
         {"connection_id": id, "user_id": "u", "joined_ms": 1, "meta": meta} for id in connection_ids

@@ -64,7 +64,11 @@ def read_members(answer: dict[str, Any]) -> list[Member]:
 
 
 def _member_of(member: PresenceMember) -> Member:
-    meta = json_of(member.meta) if member.meta else None
+    try:
+        meta = json_of(member.meta) if member.meta else None
+    except RecursionError:
+        # One member's metadata is no reason to lose all others.
+        meta = None
     return Member(member.connection_id, member.user_id, meta, member.joined_ms)
 
 
