@@ -40,7 +40,10 @@ fn take(c: &Command) {
     let limit = limit_of(c);
     if used + amount > limit {
         let left = (limit - used).max(0);
-        reject(&format!("{} of {} are left in this minute", left, limit), 429);
+        reject(
+            &format!("{} of {} are left in this minute", left, limit),
+            429,
+        );
     }
     write(&key, &format!("{} {}", minute, used + amount));
     sweep_after(c.now_ms());

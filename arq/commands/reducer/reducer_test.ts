@@ -180,6 +180,7 @@ Deno.test("input that is none is refused with what it is and what would be right
   const policy = `${BUILT}bad_words.wasm`;
   assert.match(await refused(folder.path, policy), /not-a-reducer.*"arqon_host_v1"."host_reject"/);
   assert.match(await refused(folder.path, "auction.ts"), /arq reducer build auction\.ts makes it/);
+  assert.match(await refused(folder.path, "quota.rs"), /a reducer's source; .*\ncargo build --rel/);
   assert.match(await refused(folder.path, "none.wasm"), /cannot read/);
 });
 

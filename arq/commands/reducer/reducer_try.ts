@@ -47,10 +47,13 @@ async function applierOf(
   flags: ReducerTryFlags,
   begin: RoomState,
 ): Promise<Applier> {
-  if (/\.ts$/i.test(file)) {
+  const [, source] = /\.(ts|rs)$/i.exec(file) ?? [];
+  if (source !== undefined) {
     throw usageError(
       `${file} is a reducer's source; expected the module that is built of it, a .wasm file`,
-      `arq reducer build ${file} makes it`,
+      source.toLowerCase() === "ts"
+        ? `arq reducer build ${file} makes it`
+        : "cargo build --release --target wasm32-unknown-unknown makes it",
     );
   }
   requireModule(file);

@@ -91,7 +91,8 @@ pub fn reject(reason: &str, code: i32) -> ! {
 /// A whole number of at most 18 digits, perhaps with a minus. Anything else is rejected with 400.
 pub fn whole_number(text: &str) -> i64 {
     let digits = text.strip_prefix('-').unwrap_or(text);
-    let is_one = !digits.is_empty() && digits.len() <= 18 && digits.bytes().all(|one| one.is_ascii_digit());
+    let is_one =
+        !digits.is_empty() && digits.len() <= 18 && digits.bytes().all(|one| one.is_ascii_digit());
     match text.parse() {
         Ok(number) if is_one => number,
         _ => reject("expected a whole number of at most 18 digits", 400),
@@ -150,7 +151,13 @@ impl Entry {
 /// at most 65,536 bytes of them, but one.
 pub fn scan(prefix: &str, after: &str, most: i32) -> Vec<Entry> {
     let found = unsafe {
-        host::room_scan(prefix.as_ptr(), prefix.len(), after.as_ptr(), after.len(), most)
+        host::room_scan(
+            prefix.as_ptr(),
+            prefix.len(),
+            after.as_ptr(),
+            after.len(),
+            most,
+        )
     };
     // SAFETY: the host gives entries, each a length, a key, a length and a value.
     let mut rest = unsafe { host::bytes_at(found) };
@@ -158,7 +165,10 @@ pub fn scan(prefix: &str, after: &str, most: i32) -> Vec<Entry> {
     while !rest.is_empty() {
         let key = unsafe { host::bytes_at(rest.as_ptr()) };
         let value = unsafe { host::bytes_at(rest[4 + key.len()..].as_ptr()) };
-        entries.push(Entry { key: host::text_of(key.to_vec()), value: value.to_vec() });
+        entries.push(Entry {
+            key: host::text_of(key.to_vec()),
+            value: value.to_vec(),
+        });
         rest = &rest[8 + key.len() + value.len()..];
     }
     entries
@@ -168,7 +178,14 @@ pub fn scan(prefix: &str, after: &str, most: i32) -> Vec<Entry> {
 pub fn emit(name: &str, data: &str, to: &str) {
     let (data, to) = (data.as_bytes(), to.as_bytes());
     unsafe {
-        host::room_emit(name.as_ptr(), name.len(), data.as_ptr(), data.len(), to.as_ptr(), to.len());
+        host::room_emit(
+            name.as_ptr(),
+            name.len(),
+            data.as_ptr(),
+            data.len(),
+            to.as_ptr(),
+            to.len(),
+        );
     }
 }
 
