@@ -4,19 +4,23 @@
  */
 import arqon_room_v1 from "../../policies/reducer_sdk/arqon_room_v1.ts" with { type: "text" };
 import command from "../../policies/reducer_sdk/command.ts" with { type: "text" };
+import fields from "../../policies/reducer_sdk/fields.ts" with { type: "text" };
 import guest from "../../policies/reducer_sdk/guest.ts" with { type: "text" };
-import json from "../../policies/reducer_sdk/json.ts" with { type: "text" };
+import json from "../../policies/sdk/json.ts" with { type: "text" };
 import mod from "../../policies/reducer_sdk/mod.ts" with { type: "text" };
 import number from "../../policies/reducer_sdk/number.ts" with { type: "text" };
+import quote from "../../policies/reducer_sdk/quote.ts" with { type: "text" };
 import room from "../../policies/reducer_sdk/room.ts" with { type: "text" };
 
 /** The text of each file of the guest SDK, by its name. */
 export const REDUCER_SDK: Readonly<Record<string, string>> = {
   "arqon_room_v1.ts": arqon_room_v1,
   "command.ts": command,
+  "fields.ts": fields,
   "guest.ts": guest,
   "json.ts": json,
   "mod.ts": mod,
   "number.ts": number,
+  "quote.ts": quote,
   "room.ts": room,
 };

@@ -4,10 +4,17 @@ import { REDUCER_SDK } from "./reducer_sdk.ts";
 
 Deno.test("every file of the guest SDK of reducers is in the program", async () => {
   const folder = new URL("../../policies/reducer_sdk/", import.meta.url);
-  // The folder `rust` beside them is a crate.
+  // The folder `rust` beside them is a crate, and the reader of JSON that of the policies' SDK.
   const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
-  assert.deepEqual(Object.keys(REDUCER_SDK), names.filter((name) => name !== "rust").sort());
+  assert.deepEqual(
+    Object.keys(REDUCER_SDK),
+    [...names.filter((name) => name !== "rust"), "json.ts"].sort(),
+  );
   for (const [name, text] of Object.entries(REDUCER_SDK)) {
-    assert.equal(text, await Deno.readTextFile(new URL(name, folder)), name);
+    assert.equal(
+      text,
+      await Deno.readTextFile(new URL(name === "json.ts" ? "../sdk/json.ts" : name, folder)),
+      name,
+    );
   }
 });

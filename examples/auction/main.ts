@@ -19,7 +19,10 @@ interface Lot {
 /** What the room is asked, and answers. */
 type SaleCalls = {
   readonly look: readonly [undefined, Lot];
-  readonly offer: readonly [string, null];
+  readonly offer: readonly [
+    { readonly title: string; readonly price: number; readonly seconds: number },
+    null,
+  ];
   readonly bid: readonly [string, null];
 };
 
@@ -101,10 +104,12 @@ async function bid(): Promise<void> {
     });
   };
   ask("#bid", (data) => sale.call("bid", String(data.get("amount"))));
-  ask("#offer", (data) => {
-    const lines = ["seconds", "price", "title"].map((name) => String(data.get(name)));
-    return sale.call("offer", lines.join("\n"));
-  });
+  ask("#offer", (data) =>
+    sale.call("offer", {
+      title: String(data.get("title")),
+      price: Number(data.get("price")),
+      seconds: Number(data.get("seconds")),
+    }));
 }
 
 tell("#name", own);

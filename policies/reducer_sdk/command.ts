@@ -7,6 +7,7 @@ import {
   room_offset,
   room_random,
 } from "./arqon_room_v1.ts";
+import { Fields } from "./fields.ts";
 import { wholeNumber } from "./number.ts";
 
 /** Bytes of the length before every value of the host. */
@@ -43,6 +44,11 @@ export class Command {
   /** The data as a whole number in decimal. Anything else is rejected with 400. */
   get number(): i64 {
     return wholeNumber(this.text);
+  }
+
+  /** The members of the JSON object that the data is. Anything else is rejected with 400. */
+  get fields(): Fields {
+    return new Fields(this.bytes);
   }
 
   /** Who sent it: the subject of the token. */

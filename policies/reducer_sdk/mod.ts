@@ -1,8 +1,10 @@
 // `@arqon/reducer`: what a reducer imports. Every command begins with the variables that the top-level
 // statements made; what a room is stands in its values. The ABI below it is in ../REDUCER_ABI.md.
 export { Command } from "./command.ts";
+export { Fields } from "./fields.ts";
 export { on, reject } from "./guest.ts";
-export { quote } from "./json.ts";
+export { JsonKind, JsonReader } from "./json.ts";
+export { quote } from "./quote.ts";
 export { wholeNumber } from "./number.ts";
 export {
   emit,

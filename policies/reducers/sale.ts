@@ -1,6 +1,6 @@
-// A sale of one lot after another. "offer" with a line for the seconds that it runs, one for the least price and one
-// for what it is; "bid" with more than the highest bid. A bid in the last five seconds leaves five more. The room
-// says who has it.
+// A sale of one lot after another. "offer" with {"title":"A cup","price":10,"seconds":30}: what it is, the least price,
+// how long it runs; "bid" with more than the highest bid. A bid in the last five seconds leaves five more. The room says
+// who has it.
 import {
   Command,
   emit,
@@ -10,7 +10,6 @@ import {
   readNumber,
   reject,
   schedule,
-  wholeNumber,
   write,
   writeNumber,
 } from "../reducer_sdk/mod.ts";
@@ -39,13 +38,12 @@ on("look", (c: Command) => c.answer(lot()));
 
 on("offer", (c: Command) => {
   if (read("state") == "open") reject("one lot after another");
-  const lines = c.text.split("\n");
-  if (lines.length != 3) reject("expected three lines: seconds, the least price, the title", 400);
-  const runs = wholeNumber(lines[0]);
-  const price = wholeNumber(lines[1]);
+  const fields = c.fields;
+  const runs = fields.number("seconds");
+  const price = fields.number("price");
   if (runs < 1 || runs > LONGEST_S) reject("it runs 1 to 86,400 seconds", 400);
   if (price < 1 || price > MOST) reject("the least price is 1 to 1,000,000,000", 400);
-  const title = lines[2].trim();
+  const title = fields.text("title").trim();
   const size = String.UTF8.byteLength(title);
   if (size < 1 || size > TITLE_BYTES) reject("the title has 1 to 200 bytes", 400);
   writeNumber("lot", readNumber("lot") + 1);

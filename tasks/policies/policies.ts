@@ -44,12 +44,14 @@ async function pinned(specifier: string): Promise<string> {
 
 /**
  * Gives the text of a source `policy/…` or `sdk/…` that the compiler asks for, of these folders; undefined
- * when there is none.
+ * when there is none. The SDK of reducers has the JSON reader of the one of policies.
  */
 function sourcesOf(policy: string, sdk: string) {
   return async (path: string): Promise<string | undefined> => {
     const file = path.startsWith("policy/")
       ? policy + path.slice("policy/".length)
+      : path === "sdk/json.ts"
+      ? `${POLICIES}sdk/json.ts`
       : sdk + path.slice("sdk/".length);
     const bytes = await readIfThere(file);
     return bytes === undefined ? undefined : new TextDecoder().decode(bytes);

@@ -1,0 +1,61 @@
+// The members of the JSON object that a command brings: what `call("offer", { title, price })` of an SDK sends. What
+// is not as the reducer asks for is rejected with 400. Objects in objects are for `JsonReader`, ../sdk/json.ts.
+import { reject } from "./guest.ts";
+import { JsonKind, JsonReader } from "./json.ts";
+import { wholeNumber } from "./number.ts";
+import { quote } from "./quote.ts";
+
+/** A JSON object. */
+export class Fields {
+  private names: string[] = [];
+  private kinds: JsonKind[] = [];
+  private texts: string[] = [];
+
+  constructor(bytes: Uint8Array) {
+    const reader = new JsonReader(bytes);
+    if (!reader.next() || reader.kind != JsonKind.Object) reject("expected a JSON object", 400);
+    while (reader.next()) {
+      if (reader.level != 1) continue;
+      if (this.names.includes(reader.name)) reject(quote(reader.name) + " is there twice", 400);
+      this.names.push(reader.name);
+      this.kinds.push(reader.kind);
+      this.texts.push(reader.text);
+    }
+    if (reader.failed) reject("expected a JSON object", 400);
+  }
+
+  /** Whether there is such a member that is not null. */
+  has(name: string): bool {
+    const at = this.names.indexOf(name);
+    return at >= 0 && this.kinds[at] != JsonKind.Null;
+  }
+
+  /** A member that is a text. */
+  text(name: string): string {
+    const at = this.names.indexOf(name);
+    if (at < 0 || this.kinds[at] != JsonKind.String) this.refuse(name, "a text");
+    return this.texts[at];
+  }
+
+  /** A member that is a whole number of at most 18 digits, written as such. */
+  number(name: string): i64 {
+    const at = this.names.indexOf(name);
+    const digits = at >= 0 && this.kinds[at] == JsonKind.Number ? this.texts[at] : "";
+    const size = digits.length - (digits.startsWith("-") ? 1 : 0);
+    const isWhole = !digits.includes(".") && !digits.includes("e") && !digits.includes("E");
+    if (size < 1 || size > 18 || !isWhole) this.refuse(name, "a whole number of at most 18 digits");
+    return wholeNumber(digits);
+  }
+
+  /** A member that is true or false. */
+  flag(name: string): bool {
+    const at = this.names.indexOf(name);
+    const kind = at < 0 ? JsonKind.Null : this.kinds[at];
+    if (kind != JsonKind.True && kind != JsonKind.False) this.refuse(name, "true or false");
+    return kind == JsonKind.True;
+  }
+
+  private refuse(name: string, expected: string): void {
+    reject("expected " + quote(name) + ": " + expected, 400);
+  }
+}
