@@ -1,11 +1,13 @@
 /**
  * `arq serve` with a room that is a program is killed (SIGKILL) while it is called, again and again: each call
  * that was answered is applied once, each that was not is applied once when it is repeated, and each has one event.
+ * Who watches its values sees them grow all the time, and in the end what they are.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
-import { type Called, reduced } from "@arqon/sdk/reducers";
+import { type Called, reduced, type WatchedValues } from "@arqon/sdk/reducers";
 import { until } from "../shared/testing/until.ts";
+import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
 
 const ROUNDS = 4;
@@ -22,6 +24,7 @@ snapshot_entries = 25
 room = "count-*"
 durable = true
 reducer = "counter"
+reducer_visible = ["total"]
 `;
 
 Deno.test("a bus that is killed while it is called applies each call once", async () => {
@@ -31,9 +34,27 @@ Deno.test("a bus that is killed while it is called applies each call once", asyn
   await Deno.writeTextFile(file, await Deno.readTextFile(file) + CONFIG);
   const token = await tokenOf(folder.path, "service");
   const answers = new Map<string, number>();
+  let port: number | undefined;
+  const proxy = startTcpProxy(() => port);
+  await using stack = new AsyncDisposableStack();
+  stack.use(proxy);
+  const watcher = { watched: undefined as WatchedValues | undefined, totals: [0], versions: [0] };
   for (let round = 0; round < ROUNDS; round++) {
     await using bus = await startServe(folder.path);
     await using client = await connect({ url: bus.url, token });
+    port = Number(new URL(bus.url).port);
+    if (round === 0) {
+      const url = new URL(bus.url);
+      url.port = String(proxy.port);
+      const far = await connect({ url: url.href, token, backoff: { base_ms: 50, max_ms: 200 } });
+      stack.use(far);
+      const watched = watcher.watched = reduced(far.room("count-1")).state.watch("tot");
+      watched.changed(({ version }) => {
+        watcher.versions.push(version);
+        watcher.totals.push(Number(watched.read("total") ?? 0));
+      });
+      await watched.ready;
+    }
     const room = reduced<{ add: [number, number] }>(client.room("count-1"));
     const take = (id: string, { answer }: Called<number>) => {
       assert.equal(answers.get(id) ?? answer, answer, `the answer of ${id} is the same again`);
@@ -54,6 +75,11 @@ Deno.test("a bus that is killed while it is called applies each call once", asyn
     });
     if (round === ROUNDS - 1) {
       await Promise.all(running);
+      const { watched, totals, versions } = watcher;
+      await until("the last value", () => watched?.read("total") === String(ROUNDS * CALLS));
+      assert.deepEqual(totals, totals.toSorted((one, other) => one - other), "never back");
+      assert.deepEqual(versions, versions.toSorted((one, other) => one - other));
+      assert.equal(watched?.is_current, true);
       break;
     }
     await running[round * 3];

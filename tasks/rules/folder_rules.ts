@@ -166,6 +166,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "sdk/typescript/room",
     "sdk/typescript/growing",
     "sdk/typescript/connection",
+    "sdk/typescript/reducers",
     "sdk/typescript/stores",
     "sdk/typescript",
     "sdk/yjs/log",

@@ -1,0 +1,164 @@
+/**
+ * Runs a reducer in the client to guess what a call will do: the functions of `arqon_room_v1` over values that the
+ * client knows. It meters nothing and holds nothing to the bounds of a room: the room decides, this only guesses, with
+ * a module that the program itself has brought.
+ */
+import { compareKeys, type ReducedValue } from "./values_view.ts";
+
+/** What a guess is about. */
+export interface GuessedCall {
+  readonly command: string;
+  readonly data: Uint8Array;
+  readonly id: string;
+  readonly user: string;
+  readonly role: string;
+  readonly claims: Readonly<Record<string, string>>;
+  readonly room: string;
+  /** Unix ms. */
+  readonly now_ms: number;
+  /** The entry that it may become. */
+  readonly offset: number;
+  /** Random numbers, the same ones each time that it is guessed anew. */
+  readonly random: (drawn: number) => bigint;
+}
+
+/** The values before a guess. */
+export interface GuessedValues {
+  read(key: string): ReducedValue | undefined;
+  /** In no order. */
+  keys(): Iterable<string>;
+}
+
+/** What a call has written; undefined: it would be refused, or nobody can say. */
+export type Guess = ReadonlyMap<string, ReducedValue | undefined> | undefined;
+
+const encoder = new TextEncoder();
+const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const SCAN_BYTES = 65_536;
+
+const bytesOf = (value: ReducedValue) => typeof value === "string" ? encoder.encode(value) : value;
+
+function valueOf(bytes: Uint8Array): ReducedValue {
+  try {
+    return strict.decode(bytes);
+  } catch {
+    return bytes.slice();
+  }
+}
+
+/** Ends a guess. */
+class Refused extends Error {}
+
+interface GuestExports {
+  readonly memory: WebAssembly.Memory;
+  readonly arqon_alloc: (size_bytes: number) => number;
+}
+
+/** One guess at work. */
+class Guessing {
+  readonly changes = new Map<string, ReducedValue | undefined>();
+  readonly #call: GuessedCall;
+  readonly #values: GuessedValues;
+  #exports: GuestExports | undefined;
+  #drawn = 0;
+
+  constructor(call: GuessedCall, values: GuessedValues) {
+    this.#call = call;
+    this.#values = values;
+  }
+
+  run(module: WebAssembly.Module): number {
+    const { exports } = new WebAssembly.Instance(module, { arqon_room_v1: this.#functions() });
+    (exports.arqon_init as (() => void) | undefined)?.();
+    this.#exports = exports as unknown as GuestExports;
+    return (exports.arqon_apply as () => number)();
+  }
+
+  #view(at: number, size: number): Uint8Array {
+    if (this.#exports === undefined) throw new Refused("the host was called outside of a command");
+    return new Uint8Array(this.#exports.memory.buffer, at >>> 0, size >>> 0);
+  }
+
+  #text = (at: number, size: number) => strict.decode(this.#view(at, size));
+
+  #give(value: ReducedValue | undefined): number {
+    if (value === undefined || this.#exports === undefined) return 0;
+    const bytes = bytesOf(value);
+    const pointer = this.#exports.arqon_alloc(4 + bytes.length) >>> 0;
+    if (pointer === 0) throw new Refused("no memory");
+    const target = this.#view(pointer, 4 + bytes.length);
+    new DataView(target.buffer, target.byteOffset).setUint32(0, bytes.length, true);
+    target.set(bytes, 4);
+    return pointer | 0;
+  }
+
+  #read(key: string): ReducedValue | undefined {
+    return this.changes.has(key) ? this.changes.get(key) : this.#values.read(key);
+  }
+
+  #scan(prefix: string, after: string, most: number): Uint8Array {
+    const known = new Set([...this.#values.keys(), ...this.changes.keys()]);
+    const keys = [...known].filter((key) =>
+      key.startsWith(prefix) && (after === "" || compareKeys(key, after) > 0)
+    ).sort(compareKeys);
+    const found: number[] = [];
+    let left = most;
+    for (const key of keys) {
+      const value = this.#read(key);
+      if (value === undefined) continue;
+      const parts = [encoder.encode(key), bytesOf(value)];
+      const size = parts.reduce((sum, part) => sum + 4 + part.length, 0);
+      if (found.length > 0 && found.length + size > SCAN_BYTES) break;
+      for (const part of parts) {
+        const length = new Uint8Array(4);
+        new DataView(length.buffer).setUint32(0, part.length, true);
+        found.push(...length, ...part);
+      }
+      if (--left <= 0) break;
+    }
+    return Uint8Array.from(found);
+  }
+
+  #functions() {
+    const call = this.#call;
+    const text = this.#text;
+    const fields = () => [call.command, call.data, call.user, call.role, call.room, call.id];
+    return {
+      room_field: (which: number) => this.#give(fields()[which]),
+      room_claim: (at: number, size: number) => {
+        const name = text(at, size);
+        return this.#give(Object.hasOwn(call.claims, name) ? call.claims[name] : undefined);
+      },
+      room_now: () => BigInt(call.now_ms),
+      room_offset: () => BigInt(call.offset),
+      room_random: () => BigInt.asIntN(64, call.random(this.#drawn++)),
+      room_read: (at: number, size: number) => this.#give(this.#read(text(at, size))),
+      room_write: (key: number, key_size: number, at: number, size: number) => {
+        this.changes.set(text(key, key_size), valueOf(this.#view(at, size)));
+      },
+      room_delete: (at: number, size: number) => void this.changes.set(text(at, size), undefined),
+      room_scan: (
+        ...[at, size, after, after_size, most]: [number, number, number, number, number]
+      ) => this.#give(this.#scan(text(at, size), text(after, after_size), most)),
+      // What others hear, and what comes later, is the room's.
+      room_emit: () => {},
+      room_answer: () => {},
+      room_schedule: () => {},
+      room_unschedule: () => {},
+      room_log: () => {},
+      room_reject: () => {
+        throw new Refused("rejected");
+      },
+    };
+  }
+}
+
+/** What the reducer does with a call. A module that is none, or fails, guesses nothing. */
+export function guess(module: WebAssembly.Module, call: GuessedCall, values: GuessedValues): Guess {
+  const guessing = new Guessing(call, values);
+  try {
+    return guessing.run(module) === 0 ? guessing.changes : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,176 @@
+/**
+ * Optimistic calls: the reducer runs in the client, too, so that what a call will do is seen before the room has
+ * answered. What the room decides otherwise is put right when it says so. How guesses and the room's values go
+ * together is `rebase.ts`, how a module runs here `guest.ts`.
+ */
+import type { ReducedCalls } from "./calls.ts";
+import type { Called, CallOptions, Calls } from "./calls.ts";
+import { guess, type GuessedCall } from "./guest.ts";
+import { Rebase } from "./rebase.ts";
+import { compareKeys, type ReducedValue, type ValueChanges } from "./values_view.ts";
+import type { WatchedValues, WatchOptions } from "./watched_values.ts";
+
+/** What guesses are made with. */
+export interface OptimisticOptions extends WatchOptions {
+  /** The module that is the room, compiled or as it is in the file of `arq reducer build`. */
+  readonly module: WebAssembly.Module | BufferSource;
+  /** How the keys begin that are watched; "": all that are shown. */
+  readonly prefix?: string;
+  /** Who calls, as the reducer will be told: the `sub`, the role and claims of the token. */
+  readonly user?: string;
+  readonly role?: string;
+  readonly claims?: Readonly<Record<string, string>>;
+}
+
+/** A room whose calls are seen at once. */
+export interface OptimisticRoom<Known extends Calls> extends Disposable {
+  /** The value of a key with what own calls will have done; undefined: there is none. */
+  read(key: string): ReducedValue | undefined;
+  /** All values below the prefix in the order of their keys. */
+  entries(): [key: string, value: ReducedValue][];
+  /** Calls back with what is another value now, whoever did it, until the returned function is called. */
+  changed(listener: (changes: ValueChanges) => void): () => void;
+  /** As `reduced(room).call`; what it will do is there when this returns its promise. */
+  call<Name extends keyof Known & string>(
+    command: Name,
+    data?: Known[Name][0],
+    options?: CallOptions,
+  ): Promise<Called<Known[Name][1]>>;
+  /** Own calls that the room has not confirmed. */
+  readonly pending: number;
+  /** What the room has confirmed. */
+  readonly watched: WatchedValues;
+  /** Ends it; calls that are under way go on. */
+  close(): void;
+}
+
+const encoder = new TextEncoder();
+
+/** Data as the reducer gets it. */
+function bytesOf(data: unknown): Uint8Array {
+  if (data === undefined) return new Uint8Array();
+  if (data instanceof Uint8Array) return data;
+  return encoder.encode(typeof data === "string" ? data : JSON.stringify(data));
+}
+
+async function compiled(module: WebAssembly.Module | BufferSource): Promise<WebAssembly.Module> {
+  const made = module instanceof WebAssembly.Module ? module : await WebAssembly.compile(module);
+  const other = WebAssembly.Module.imports(made).find((one) => one.module !== "arqon_room_v1");
+  if (other !== undefined) {
+    throw new TypeError(`the module imports ${other.module}.${other.name}; expected arqon_room_v1`);
+  }
+  const names = WebAssembly.Module.exports(made).map(({ name }) => name);
+  const missing = ["memory", "arqon_alloc", "arqon_apply"].find((name) => !names.includes(name));
+  if (missing !== undefined) {
+    throw new TypeError(`the module is no reducer: it exports no ${missing}`);
+  }
+  return made;
+}
+
+/** Random numbers that stay what they were. */
+function randomNumbers(): (drawn: number) => bigint {
+  const known: bigint[] = [];
+  return (drawn) => known[drawn] ??= crypto.getRandomValues(new BigUint64Array(1))[0]!;
+}
+
+class Optimistic<Known extends Calls> implements OptimisticRoom<Known> {
+  readonly watched: WatchedValues;
+  readonly #room: ReducedCalls<Known>;
+  readonly #module: WebAssembly.Module;
+  readonly #options: OptimisticOptions;
+  readonly #rebase = new Rebase();
+  readonly #listeners = new Set<(changes: ValueChanges) => void>();
+
+  constructor(
+    room: ReducedCalls<Known>,
+    module: WebAssembly.Module,
+    watched: WatchedValues,
+    options: OptimisticOptions,
+  ) {
+    this.#room = room;
+    this.#module = module;
+    this.watched = watched;
+    this.#options = options;
+    watched.changed(({ version, changes }) => this.#tell(this.#rebase.confirmed(version, changes)));
+  }
+
+  get pending(): number {
+    return this.#rebase.pending;
+  }
+
+  #isShown = (key: string) => key.startsWith(this.#options.prefix ?? "");
+
+  read(key: string): ReducedValue | undefined {
+    return this.#isShown(key) ? this.#rebase.read(key) : undefined;
+  }
+
+  entries(): [key: string, value: ReducedValue][] {
+    const keys = [...this.#rebase.keys()].filter(this.#isShown).sort(compareKeys);
+    return keys.map((key) => [key, this.#rebase.read(key)!]);
+  }
+
+  changed(listener: (changes: ValueChanges) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  async call<Name extends keyof Known & string>(
+    command: Name,
+    data?: Known[Name][0],
+    options: CallOptions = {},
+  ): Promise<Called<Known[Name][1]>> {
+    const { user = "", role = "user", claims = {} } = this.#options;
+    const id = options.call_id ?? crypto.randomUUID();
+    const asked: Omit<GuessedCall, "offset"> = {
+      ...{ command, data: bytesOf(data), id, user, role, claims, room: this.#room.id },
+      ...{ now_ms: Date.now(), random: randomNumbers() },
+    };
+    const { number, changes } = this.#rebase.call((values) =>
+      guess(this.#module, { ...asked, offset: this.#rebase.version + 1 }, values)
+    );
+    this.#tell(changes);
+    let confirmed: { readonly entry: number } | "nothing" = "nothing";
+    try {
+      const called = await this.#room.call(command, data, { ...options, call_id: id });
+      const { entry, repeats = entry, visible } = called;
+      if (visible === true || repeats !== entry) confirmed = { entry: repeats };
+      return called;
+    } finally {
+      this.#tell(this.#rebase.answered(number, confirmed));
+    }
+  }
+
+  #tell(all: ValueChanges): void {
+    const changes = new Map([...all].filter(([key]) => this.#isShown(key)));
+    if (changes.size === 0) return;
+    for (const listener of [...this.#listeners]) listener(changes);
+  }
+
+  close(): void {
+    this.watched.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/**
+ * Makes calls of a room seen at once; resolves when its values are there. Rejects with the refusal of the watch, with
+ * a TypeError for a module that is no reducer, and as `WebAssembly.compile`.
+ *
+ * A guess knows only what the room shows, and its clock and randomness are not the room's: a reducer that asks for
+ * more is guessed wrongly, and put right. Nothing bounds how long a module runs here.
+ */
+export async function optimistic<Known extends Calls>(
+  room: ReducedCalls<Known> & {
+    readonly state: { watch(prefix?: string, options?: WatchOptions): WatchedValues };
+  },
+  options: OptimisticOptions,
+): Promise<OptimisticRoom<Known>> {
+  const module = await compiled(options.module);
+  const watched = room.state.watch(options.prefix, options);
+  const made = new Optimistic(room, module, watched, options);
+  await watched.ready;
+  return made;
+}

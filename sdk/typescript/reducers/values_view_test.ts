@@ -1,0 +1,123 @@
+/** Values that are put together of pages and messages: those of one moment, whatever comes when; or none. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { compareKeys, type ValuesPage, type ValuesTold, ValuesView } from "./values_view.ts";
+
+type Change = readonly [key: string, value: string | null];
+
+/** A room that changes one key at a time, and is told so message by message. */
+class Room {
+  readonly states: ReadonlyMap<string, string>[] = [new Map()];
+  readonly told: ValuesTold[] = [];
+  /** The entry up to which it is told. */
+  version = 0;
+
+  change(changes: readonly Change[], parts: number): void {
+    const after = this.version;
+    const values = new Map(this.states.at(-1));
+    const said = changes.map(([key, value], at) => {
+      if (value === null) values.delete(key);
+      else values.set(key, value);
+      this.states.push(new Map(values));
+      return [after + at + 1, key, value] as const;
+    });
+    this.version = after + changes.length;
+    const size = Math.ceil(said.length / parts);
+    const all = Array.from({ length: parts }, (_, at) => said.slice(at * size, (at + 1) * size));
+    for (const [at, some] of all.entries()) {
+      const about = { scope: "s", after, to: this.version, changes: some };
+      const more = at < parts - 1 ? { more: true } : {};
+      this.told.push(parts === 1 ? about : { ...about, part: at + 1, ...more });
+    }
+  }
+
+  page(after: string, most: number): ValuesPage {
+    const keys = [...this.states.at(-1)!.keys()].sort(compareKeys)
+      .filter((key) => after === "" || compareKeys(key, after) > 0);
+    const some = keys.slice(0, most);
+    const values = some.map((key) => [key, this.states.at(-1)!.get(key)!] as const);
+    const next = keys.length > most ? { next: some.at(-1)! } : {};
+    return { scope: "s", version: this.version, values, ...next };
+  }
+}
+
+const keys = fc.constantFrom("a", "b", "\u{1f600}", "￿", "c");
+const value = fc.constantFrom<string | null>("1", "2", "3", null);
+const change: fc.Arbitrary<Change> = fc.tuple(keys, value);
+const step = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.tuple(fc.constant("change"), fc.array(change, { minLength: 1, maxLength: 4 })),
+  },
+  { weight: 4, arbitrary: fc.tuple(fc.constant("hear"), fc.constant([])) },
+  { weight: 3, arbitrary: fc.tuple(fc.constant("page"), fc.constant([])) },
+  { weight: 1, arbitrary: fc.tuple(fc.constant("lose"), fc.constant([])) },
+);
+
+Deno.test("values are always those of one moment, the last one once everything was heard", () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), fc.array(fc.nat(2)), (steps, parts) => {
+      const room = new Room();
+      const view = new ValuesView("");
+      let heard = 0;
+      let after: string | undefined;
+      const begin = () => {
+        view.begin();
+        after = "";
+      };
+      const hear = () => {
+        const told = room.told[heard];
+        if (told === undefined) return;
+        heard++;
+        if (view.hear(told) === "again") begin();
+      };
+      const read = () => {
+        if (after === undefined) return view.version !== undefined;
+        const page = after === "whole" ? undefined : room.page(after, 2);
+        const outcome = page === undefined ? view.settle() : view.page(page);
+        if (outcome === "again") begin();
+        else after = outcome === "whole" ? undefined : page?.next ?? "whole";
+        return outcome === "whole";
+      };
+      const check = () => {
+        if (view.version === undefined) return;
+        assert.deepEqual(view.values, room.states[view.version]);
+      };
+      begin();
+      for (const [index, [kind, changes]] of steps.entries()) {
+        if (kind === "change") room.change(changes as Change[], 1 + (parts[index] ?? 0));
+        else if (kind === "hear") hear();
+        else if (kind === "page") read();
+        else heard = Math.min(room.told.length, heard + 1);
+        check();
+      }
+      // A reconnect with a hole, as the bus says it.
+      begin();
+      while (!read() || heard < room.told.length) {
+        hear();
+        check();
+      }
+      assert.equal(view.version, room.version);
+      assert.deepEqual(view.values, room.states.at(-1));
+    }),
+    { numRuns: 500 },
+  );
+});
+
+Deno.test("bytes come as bytes, another scope and a page of before begin anew, a prefix leaves out the rest", () => {
+  const view = new ValuesView("p");
+  view.begin();
+  const values = [["p1", { base64: "AP8=" }], ["p2", "x"]] as const;
+  assert.equal(view.page({ scope: "s", version: 5, values }), "whole");
+  assert.deepEqual(view.values.get("p1"), new Uint8Array([0, 255]));
+  const told = { scope: "s", after: 5, to: 6, changes: [[6, "q", "1"], [6, "p2", null]] } as const;
+  assert.deepEqual(view.hear(told), new Map([["p2", undefined]]));
+  assert.deepEqual(view.hear(told), new Map(), "once");
+  assert.equal(view.hear({ ...told, scope: "t", to: 7 }), "again");
+  assert.equal(view.hear({ ...told, after: 8, to: 9 }), "again");
+  view.begin();
+  assert.equal(view.page({ scope: "s", version: 5, values }), "again");
+  assert.deepEqual([...view.values.keys()], ["p1"], "what was there stays");
+  view.begin();
+  assert.equal(view.page({ scope: "s", version: 8, values }), "again", "9 was told already");
+});

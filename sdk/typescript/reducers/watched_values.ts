@@ -1,0 +1,207 @@
+/**
+ * Watches visible values of a room: reads them, and hears their changes in the room beside it, also over reconnects.
+ * What was missed is recovered like messages of any durable room; where it is not to be had, values are read again,
+ * and until then they are those of the moment before. What goes together is `values_view.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import { patiently } from "../growing/patience.ts";
+import type { Message } from "../message/message.ts";
+import { portOf, Room } from "../room/room.ts";
+import { backoffDelay } from "../time/backoff.ts";
+import { sleep } from "../time/sleep.ts";
+import {
+  compareKeys,
+  isSameValue,
+  type PageOutcome,
+  type ReducedValue,
+  type ValueChanges,
+  type ValuesPage,
+  ValuesView,
+} from "./values_view.ts";
+
+/** What `watch` may be told. */
+export interface WatchOptions {
+  /** Aborting ends it, as `close` does. */
+  readonly signal?: AbortSignal;
+}
+
+/** What has changed. */
+export interface ValuesChanged {
+  /** The entry whose values these are. */
+  readonly version: number;
+  /** Undefined: deleted. */
+  readonly changes: ValueChanges;
+}
+
+const BACKOFF = { base_ms: 100, max_ms: 5_000 };
+/** How often it is looked whether changes have come that pages wait for, and how often at most. */
+const SETTLE_MS = 50;
+const SETTLE_LOOKS = 40;
+
+/** Visible values of a room, as they change. */
+export class WatchedValues {
+  /** Resolves when the values are there; rejects with the refusal. */
+  readonly ready: Promise<void>;
+  /** Resolves when it is over; rejects with the error that ended it. */
+  readonly ended: Promise<void>;
+  readonly #room: Room;
+  readonly #view: ValuesView;
+  readonly #over = new AbortController();
+  readonly #first = Promise.withResolvers<void>();
+  readonly #listeners = new Set<(changed: ValuesChanged) => void>();
+  #is_reading = false;
+  #is_again = false;
+  #failure: unknown;
+  /** The version that was told last. */
+  #told: number | undefined;
+
+  /** Made by `reduced(room).state.watch`. */
+  constructor(room: Room, prefix: string, { signal }: WatchOptions) {
+    this.#room = room;
+    this.#view = new ValuesView(prefix);
+    signal?.addEventListener("abort", () => this.close(), { signal: this.#over.signal });
+    if (signal?.aborted) this.#over.abort();
+    this.ready = this.#first.promise;
+    this.ended = this.#run();
+    // Who does not look at them is told by `onError`.
+    this.ready.catch(() => {});
+    this.ended.catch(() => {});
+  }
+
+  /** The entry of the room's log whose values these are; 0 before the first ones. */
+  get version(): number {
+    return this.#view.version ?? 0;
+  }
+
+  /** False while something was missed and is being read: the values are those of an earlier moment. */
+  get is_current(): boolean {
+    return this.#view.version !== undefined && !this.#is_reading;
+  }
+
+  /** The value of a key; undefined: there is none, or nobody sees it. */
+  read(key: string): ReducedValue | undefined {
+    return this.#view.values.get(key);
+  }
+
+  /** All values in the order of their keys. */
+  entries(): [key: string, value: ReducedValue][] {
+    return [...this.#view.values].sort(([one], [other]) => compareKeys(one, other));
+  }
+
+  /** Calls back after each change, also with the first values and where nothing here has changed, until the returned function is called. */
+  changed(listener: (changed: ValuesChanged) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Ends it; the values stay what they are. */
+  close(): void {
+    this.#over.abort();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  async #run(): Promise<void> {
+    const port = portOf(this.#room);
+    try {
+      if (this.#over.signal.aborted) return;
+      const beside = new Room(`${this.#room.id}~values`, port);
+      using subscription = beside.subscribe();
+      this.#over.signal.addEventListener("abort", () => subscription.close());
+      await subscription.ready;
+      this.#read();
+      for await (const message of subscription) this.#hear(message);
+      if (this.#failure !== undefined) throw this.#failure;
+    } catch (error) {
+      if (this.#over.signal.aborted && this.#failure === undefined) return;
+      if (error instanceof ArqonError) port.report(error);
+      this.#first.reject(error);
+      throw error;
+    } finally {
+      this.#over.abort();
+      this.#first.reject(new ArqonError("connection-closed", "the watch has ended"));
+    }
+  }
+
+  #hear(message: Message): void {
+    const { signal, type, sender } = message;
+    if (signal?.kind === "GAP") return this.#read();
+    if (type !== "values" || sender !== "") return;
+    const changes = this.#view.hear(message.json());
+    if (changes === "again") return this.#read();
+    this.#tell(changes);
+  }
+
+  #tell(changes: ValueChanges): void {
+    const { version } = this;
+    if (changes.size === 0 && version === this.#told) return;
+    this.#told = version;
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener({ version, changes });
+      } catch (cause) {
+        const error = new ArqonError("handler-failed", `values of ${this.#room.id}`, { cause });
+        portOf(this.#room).report(error);
+      }
+    }
+  }
+
+  /** Reads all of them; once more when that is asked for meanwhile. */
+  #read(): void {
+    this.#is_again = true;
+    if (this.#is_reading) return;
+    this.#is_reading = true;
+    this.#readAll().catch((error) => {
+      if (this.#over.signal.aborted) return;
+      this.#failure = error;
+      this.close();
+    });
+  }
+
+  async #readAll(): Promise<void> {
+    const over = this.#over.signal;
+    for (let attempt = 0; !over.aborted; attempt++) {
+      this.#is_again = false;
+      const before = this.#view.values;
+      if (await this.#readPages() === "whole") {
+        this.#is_reading = this.#is_again;
+        this.#tell(differences(before, this.#view.values));
+        this.#first.resolve();
+        if (!this.#is_reading) return;
+      }
+      await sleep(backoffDelay(attempt, BACKOFF, Math.random), over);
+    }
+  }
+
+  async #readPages(): Promise<PageOutcome> {
+    const over = this.#over.signal;
+    const { prefix } = this.#view;
+    this.#view.begin();
+    let outcome: PageOutcome = "more";
+    for (let after = ""; outcome === "more" && !over.aborted;) {
+      const asked = { ...(prefix && { prefix }), ...(after && { after }) };
+      const ask = () => this.#room.command("room.values", asked, { signal: over });
+      const page = (await patiently(ask, Infinity, over)).json() as ValuesPage;
+      outcome = this.#view.page(page);
+      after = page.next ?? "";
+    }
+    for (let look = 0; outcome === "wait" && look < SETTLE_LOOKS && !over.aborted; look++) {
+      await sleep(SETTLE_MS, over);
+      outcome = this.#view.settle();
+    }
+    return outcome;
+  }
+}
+
+/** What became of some values. */
+function differences(
+  before: ReadonlyMap<string, ReducedValue>,
+  now: ReadonlyMap<string, ReducedValue>,
+): ValueChanges {
+  const changes = new Map<string, ReducedValue | undefined>();
+  for (const [key, value] of now) if (!isSameValue(before.get(key), value)) changes.set(key, value);
+  for (const key of before.keys()) if (!now.has(key)) changes.set(key, undefined);
+  return changes;
+}

@@ -1,0 +1,181 @@
+/**
+ * Optimistic calls: whatever order answers and changes come in, a client shows what the room has decided and its own
+ * open calls once, and in the end exactly what the room has. The room is a metered module under the Brain's fold, the
+ * clients guess with the same module as it is in the file. And all of it on a real bus.
+ */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { createApplier } from "../arq/reducers/reducer_run.ts";
+import type { CommandEntry } from "../brain/reducers/state/entry.ts";
+import { ROOM_BOUNDS } from "../brain/reducers/state/room_bounds.ts";
+import { emptyRoom } from "../brain/reducers/state/room_state.ts";
+import { guess } from "../sdk/typescript/reducers/guest.ts";
+import { Rebase } from "../sdk/typescript/reducers/rebase.ts";
+import type { ReducedValue } from "../sdk/typescript/reducers/values_view.ts";
+
+const built = (name: string) =>
+  Deno.readFileSync(new URL(`../policies/build/reducers/${name}.wasm`, import.meta.url));
+
+interface Call {
+  readonly number: number;
+  readonly command: string;
+  readonly data: string;
+}
+
+interface Told {
+  readonly version: number;
+  readonly changes: ReadonlyMap<string, ReducedValue | undefined>;
+}
+
+type Owner = Awaited<ReturnType<typeof createApplier>>;
+
+const decoder = new TextDecoder();
+const encoder = new TextEncoder();
+
+/** A client, and what is on its way to it and from it. */
+class Client {
+  readonly rebase = new Rebase();
+  readonly calls: Call[] = [];
+  readonly answers: {
+    readonly number: number;
+    readonly entry: number;
+    readonly visible: boolean;
+  }[] = [];
+  readonly told: Told[] = [];
+  readonly user: string;
+  readonly #module: WebAssembly.Module;
+
+  constructor(user: string, module: WebAssembly.Module) {
+    this.user = user;
+    this.#module = module;
+  }
+
+  call(command: string, data: string): void {
+    const { user } = this;
+    const asked = { command, data: encoder.encode(data), id: "", user, role: "user", claims: {} };
+    const about = { room: "r", now_ms: 5_000, offset: 1, random: () => 0n };
+    const { number } = this.rebase.call((values) =>
+      guess(this.#module, { ...asked, ...about }, values)
+    );
+    this.calls.push({ number, command, data });
+  }
+
+  answer(): void {
+    const answer = this.answers.shift();
+    if (answer === undefined) return;
+    const { number, entry, visible } = answer;
+    this.rebase.answered(number, visible ? { entry } : "nothing");
+  }
+
+  hear(): void {
+    const told = this.told.shift();
+    if (told !== undefined) this.rebase.confirmed(told.version, told.changes);
+  }
+
+  get shown(): Record<string, unknown> {
+    return Object.fromEntries([...this.rebase.keys()].map((key) => [key, this.rebase.read(key)]));
+  }
+}
+
+/** Has the room decide the next call of a client; tells it and everybody. */
+function order(owner: Owner, client: Client, clients: readonly Client[]): CommandEntry | undefined {
+  const call = client.calls.shift();
+  if (call === undefined) return undefined;
+  const entry: CommandEntry = {
+    ...{ kind: "command", offset: owner.state.offset + 1, seed: new Uint8Array(16), id: "" },
+    ...{ time_ms: 1_000, command: call.command, data: encoder.encode(call.data) },
+    ...{ user_id: client.user, role: "user", claims: {} },
+  };
+  const { outcome: { changes } } = owner.apply(entry);
+  const { offset } = entry;
+  client.answers.push({ number: call.number, entry: offset, visible: changes.size > 0 });
+  if (changes.size === 0) return entry;
+  const texts = [...changes].map(([key, value]) =>
+    [key, value === null ? undefined : decoder.decode(value)] as const
+  );
+  for (const one of clients) one.told.push({ version: offset, changes: new Map(texts) });
+  return entry;
+}
+
+const ownerOf = (bytes: Uint8Array) =>
+  createApplier(bytes, {
+    ...{ room: { room_id: "r", bounds: ROOM_BOUNDS }, fuel_limit: 10_000, memory_limit_pages: 64 },
+  }, emptyRoom());
+
+function valuesOf({ state }: Owner): Record<string, string> {
+  return Object.fromEntries(
+    [...state.values.entries()].map(([key, value]) => [key, decoder.decode(value)]),
+  );
+}
+
+const kinds = fc.constantFrom("call", "call", "order", "order", "answer", "hear", "hear");
+const steps = fc.array(fc.tuple(kinds, fc.nat(2), fc.integer({ min: 1, max: 50 })), {
+  maxLength: 50,
+});
+
+/** Lets everything come that is on its way. */
+function settle(owner: Owner, clients: readonly Client[]): void {
+  for (const client of clients) while (order(owner, client, clients) !== undefined);
+  for (const client of clients) {
+    while (client.told.length > 0) client.hear();
+    while (client.answers.length > 0) client.answer();
+    assert.equal(client.rebase.pending, 0);
+    assert.deepEqual(client.shown, valuesOf(owner));
+  }
+}
+
+Deno.test("each own call counts once in every moment, and in the end all show what the room has", async () => {
+  const bytes = built("counter");
+  const module = await WebAssembly.compile(bytes.slice());
+  await fc.assert(
+    fc.asyncProperty(steps, async (all) => {
+      const owner = await ownerOf(bytes);
+      const clients = ["ann", "bob", "cid"].map((user) => new Client(user, module));
+      const totals = [0];
+      /** The entry of each call of each client; 0: none yet. */
+      const made = clients.map((): { amount: number; entry: number }[] => []);
+      for (const [kind, at, amount] of all) {
+        const client = clients[at]!;
+        if (kind === "call") {
+          client.call("add", String(amount));
+          made[at]!.push({ amount, entry: 0 });
+        } else if (kind === "order") {
+          const entry = order(owner, client, clients);
+          if (entry === undefined) continue;
+          made[at]!.find((one) => one.entry === 0)!.entry = entry.offset;
+          totals.push(totals.at(-1)! + Number(decoder.decode(entry.data)));
+        } else if (kind === "answer") client.answer();
+        else client.hear();
+        for (const [index, { rebase }] of clients.entries()) {
+          const open = made[index]!.filter(({ entry }) => entry === 0 || entry > rebase.version);
+          const wanted = open.reduce((sum, one) => sum + one.amount, totals[rebase.version]!);
+          assert.equal(Number(rebase.read("total") ?? 0), wanted);
+        }
+      }
+      settle(owner, clients);
+    }),
+    { numRuns: 60 },
+  );
+});
+
+Deno.test("calls that the room refuses or decides otherwise are put right", async () => {
+  const bytes = built("auction");
+  const module = await WebAssembly.compile(bytes.slice());
+  await fc.assert(
+    fc.asyncProperty(steps, async (all) => {
+      const owner = await ownerOf(bytes);
+      const clients = ["ann", "bob", "cid"].map((user) => new Client(user, module));
+      for (const [kind, at, amount] of all) {
+        const client = clients[at]!;
+        // All open it: one is the seller then, and the others' guesses of the end are another clock's.
+        if (kind === "call") {
+          client.call(amount < 10 ? "open" : "bid", amount < 10 ? "60000" : String(amount));
+        } else if (kind === "order") order(owner, client, clients);
+        else if (kind === "answer") client.answer();
+        else client.hear();
+      }
+      settle(owner, clients);
+    }),
+    { numRuns: 60 },
+  );
+});
