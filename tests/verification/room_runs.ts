@@ -33,7 +33,8 @@ function numbers(seed: number): (most: number) => number {
 
 const base64 = (bytes: Uint8Array) => bytes.toBase64();
 
-function entryJson(entry: LogEntry) {
+/** An entry as a line of a run has it. */
+export function entryJson(entry: LogEntry) {
   const { offset, time_ms, seed, kind } = entry;
   const placed = { offset, time_ms, seed: base64(seed), kind };
   if (entry.kind === "timer") return { ...placed, key: entry.key };

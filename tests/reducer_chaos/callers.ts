@@ -1,0 +1,150 @@
+/**
+ * Clients that call counters without a pause. Each call is repeated, with the same id, until it is answered: so
+ * everything that was ever asked for is known in the end. What they write down is judged by `judge.ts`.
+ */
+import { connect } from "../../sdk/typescript/mod.ts";
+import type { Connection } from "../../sdk/typescript/mod.ts";
+import { type Called, reduced } from "../../sdk/typescript/reducers.ts";
+import type { Random } from "../presence_simulation/random.ts";
+
+/** A call that was answered; times in ns of the run's clock. */
+export interface MadeCall {
+  readonly amount: number;
+  readonly total: number;
+  readonly from: number;
+  readonly to: number;
+  /** The entry that applied it. */
+  readonly entry: number;
+}
+
+/** What callers need. */
+export interface CallersOptions {
+  readonly urls: readonly string[];
+  readonly tokenFor: (user: string) => Promise<string>;
+  readonly rooms: readonly string[];
+  /** How many call each room at a time. */
+  readonly callers_per_room: number;
+  readonly random: Random;
+  readonly onSurprise: (text: string) => void;
+}
+
+const CONNECTIONS = 8;
+const ATTEMPT_MS = 5_000;
+const PAUSE_MS = 50;
+/**
+ * Calls of a room that may be made after one that is not answered yet: a room remembers 1,000 ids, and a repetition
+ * of what it does not remember is a call of its own.
+ */
+const AHEAD_MAX = 400;
+/** A few calls add nothing: they read. */
+const READS = 0.2;
+const AMOUNT_MAX = 9;
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const nowNs = () => Math.round(performance.now() * 1e6);
+
+/** What goes on in one room. */
+class RoomCalls {
+  readonly made: MadeCall[] = [];
+  /** The numbers of calls that are not answered. */
+  readonly open = new Set<number>();
+  started = 0;
+
+  /** The oldest is the first: a set keeps the order in which it was told. */
+  get is_ahead(): boolean {
+    const [oldest = this.started] = this.open;
+    return this.started - oldest > AHEAD_MAX;
+  }
+}
+
+/** Made by `Callers.open`. */
+export class Callers implements AsyncDisposable {
+  readonly calls: ReadonlyMap<string, RoomCalls>;
+  /** Attempts that were refused or not answered, by reason. */
+  readonly refusals = new Map<string, number>();
+  repeated = 0;
+  readonly #options: CallersOptions;
+  readonly #connections: readonly Connection[];
+  #is_ending = false;
+
+  private constructor(options: CallersOptions, connections: readonly Connection[]) {
+    this.#options = options;
+    this.#connections = connections;
+    this.calls = new Map(options.rooms.map((room) => [room, new RoomCalls()]));
+  }
+
+  static async open(options: CallersOptions): Promise<Callers> {
+    const { urls, tokenFor } = options;
+    const connections = await Promise.all(Array.from({ length: CONNECTIONS }, async (_, at) => {
+      const token = await tokenFor(`caller-${at}`);
+      return await connect({ url: urls[at % urls.length]!, token });
+    }));
+    return new Callers(options, connections);
+  }
+
+  /** Answered calls of all rooms. */
+  get count(): number {
+    return this.calls.values().reduce((sum, { made }) => sum + made.length, 0);
+  }
+
+  /** Calls until `end` is called, and then until the last call is answered. */
+  async run(): Promise<void> {
+    const { rooms, callers_per_room, random } = this.#options;
+    await Promise.all(
+      rooms.flatMap((room, at) =>
+        Array.from({ length: callers_per_room }, async (_, caller) => {
+          const number = at * callers_per_room + caller;
+          const connection = this.#connections[number % CONNECTIONS]!;
+          await this.#callOn(connection, room, random.fork(number));
+        })
+      ),
+    );
+  }
+
+  end(): void {
+    this.#is_ending = true;
+  }
+
+  async #callOn(connection: Connection, room: string, random: Random): Promise<void> {
+    const calls = this.calls.get(room)!;
+    const counter = reduced<{ add: [number, number] }>(connection.room(room));
+    while (!this.#is_ending) {
+      if (calls.is_ahead) {
+        await pause(PAUSE_MS);
+        continue;
+      }
+      const number = calls.started++;
+      calls.open.add(number);
+      const amount = random.chance(READS) ? 0 : random.int(1, AMOUNT_MAX);
+      const call_id = `${number}`;
+      const from = nowNs();
+      const said = await this.#answered(() =>
+        counter.call("add", amount, { call_id, timeout_ms: ATTEMPT_MS })
+      );
+      const to = nowNs();
+      calls.open.delete(number);
+      if (said.repeats !== undefined) this.repeated++;
+      const entry = said.repeats ?? said.entry;
+      calls.made.push({ amount, total: said.answer, from, to, entry });
+    }
+  }
+
+  async #answered(call: () => Promise<Called<number>>): Promise<Called<number>> {
+    for (;;) {
+      try {
+        return await call();
+      } catch (error) {
+        const { reason = String(error) } = error as { readonly reason?: string };
+        this.refusals.set(reason, (this.refusals.get(reason) ?? 0) + 1);
+        if (["call-rejected", "invalid-command", "internal"].includes(reason)) {
+          this.#options.onSurprise(`a call was refused: ${error}`);
+        }
+        await pause(PAUSE_MS);
+      }
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const connection of this.#connections) await connection.close();
+  }
+}

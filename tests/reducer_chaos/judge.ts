@@ -1,0 +1,137 @@
+/**
+ * What rooms with a counter must have come to: histories that porcupine calls linearizable, each answered call one
+ * entry and one event, in one order, and a log that two folds from its first entry come to one digest by, which is the
+ * one that the bus noted.
+ */
+import { readEnvelope } from "@arqon/proto";
+import { foldRoom, type RoomSource } from "../../arq/reducers/room_fold.ts";
+import { decodeBatch } from "../../brain/reducers/log/batch.ts";
+import { emptyRoom, type RoomState, valuesDigest } from "../../brain/reducers/state/room_state.ts";
+import { reducerRoomOf } from "../../shared/rooms/reducer_room.ts";
+import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
+import type { ObjectStore } from "../../shared/spine/contract/spine.ts";
+import { ensureGoProgram } from "../harness/go_program.ts";
+import type { GoProgram } from "../harness/go_program.ts";
+import type { MadeCall } from "./callers.ts";
+
+/** A checker of linearizability that we did not write, with what a counter is. */
+const CHECKER: GoProgram = {
+  name: "arqon_linearizability",
+  version: "porcupine-1.3.1",
+  source: { folder: "tests/linearizability" },
+};
+const PAGE = { limit: 1_000, max_bytes: 8_388_608 };
+
+/** Calls of one room. */
+export interface RoomHistory {
+  readonly room: string;
+  readonly calls: readonly MadeCall[];
+}
+
+/** What porcupine says of each history, in their order: `Ok`, `Illegal` or, when it took too long, `Unknown`. */
+export async function linearizable(histories: readonly RoomHistory[]): Promise<string[]> {
+  const program = await ensureGoProgram(CHECKER);
+  const child = new Deno.Command(program, {
+    ...{ stdin: "piped", stdout: "piped", stderr: "inherit" },
+  }).spawn();
+  const writer = child.stdin.getWriter();
+  const fed = (async () => {
+    for (const { room, calls } of histories) {
+      const line = JSON.stringify({
+        room,
+        calls: calls.map(({ amount, total, from, to }) => ({ amount, total, from, to })),
+      });
+      await writer.write(new TextEncoder().encode(`${line}\n`));
+    }
+    await writer.close();
+  })();
+  const [{ success, stdout }] = await Promise.all([child.output(), fed]);
+  if (!success) throw new Error("the checker of linearizability failed");
+  const lines = new TextDecoder().decode(stdout).trim().split("\n");
+  return lines.map((line) => JSON.parse(line).result);
+}
+
+/** What is wrong with the entries and events of a room, as texts. */
+export function judgeEntries({ room, calls }: RoomHistory, events: readonly string[]): string[] {
+  const problems: string[] = [];
+  const sorted = calls.toSorted((one, other) => one.entry - other.entry);
+  let total = 0;
+  for (const [at, call] of sorted.entries()) {
+    total += call.amount;
+    if (call.entry === sorted[at - 1]?.entry) {
+      problems.push(`entry ${call.entry} answered two calls`);
+    }
+    if (call.total !== total) {
+      problems.push(`entry ${call.entry} came to ${call.total} instead of ${total}`);
+      total = call.total;
+    }
+  }
+  const told = sorted.map((call) => String(call.total));
+  const wrong = told.findIndex((text, at) => text !== events[at]);
+  if (wrong >= 0 || events.length !== told.length) {
+    const where = wrong < 0 ? told.length : wrong;
+    const both = `${events[where] ?? "nothing"} instead of ${told[where] ?? "nothing"}`;
+    problems.push(
+      `of ${events.length} events for ${told.length} calls the ${where + 1}. is ${both}`,
+    );
+  }
+  return problems.slice(0, 10).map((text) => `${room}: ${text}`);
+}
+
+async function* messagesOf(log: DurableLog, room_id: string): AsyncGenerator<LogMessage> {
+  for (let after = 0;;) {
+    const { messages, more } = await log.read(room_id, { after, ...PAGE });
+    yield* messages;
+    after = messages.at(-1)?.offset ?? after;
+    if (!more || messages.length === 0) return;
+  }
+}
+
+/** The texts of a room's events. */
+export async function eventsOf(log: DurableLog, room_id: string): Promise<string[]> {
+  const texts: string[] = [];
+  for await (const { payload } of messagesOf(log, room_id)) {
+    texts.push(new TextDecoder().decode(readEnvelope(payload).event?.data));
+  }
+  return texts;
+}
+
+/** The log of a room where it is stored. */
+export function sourceOf(log: DurableLog, objects: ObjectStore, room_id: string): RoomSource {
+  return {
+    ...{ room_id, snapshots: [] },
+    get: (name) => objects.get(name),
+    async *batches() {
+      for await (const { payload } of messagesOf(log, reducerRoomOf(room_id)!)) {
+        yield decodeBatch(readEnvelope(payload).event?.data ?? new Uint8Array());
+      }
+    },
+  };
+}
+
+/** A room that was folded from its first entry, and where the log says something else. */
+export interface FoldedRoom {
+  readonly entries: number;
+  readonly chain: string;
+  readonly values: string;
+  readonly problems: readonly string[];
+}
+
+/** Folds a room from its first entry. */
+export async function folded(source: RoomSource): Promise<FoldedRoom> {
+  const problems: string[] = [];
+  let last: RoomState = emptyRoom();
+  let entries = 0;
+  for await (const { state, noted } of foldRoom(source, last)) {
+    entries++;
+    last = state;
+    if (noted !== undefined && noted.chain.toHex() !== state.chain.toHex()) {
+      problems.push(`${source.room_id}: entry ${state.offset} has another digest in the log`);
+    }
+  }
+  const [chain, values] = [last.chain, valuesDigest(last)].map((one) => one.toHex()) as [
+    string,
+    string,
+  ];
+  return { entries, chain, values, problems };
+}

@@ -1,0 +1,25 @@
+/** Folds the log of a room in another engine, wasmtime, by a host and a fold in Python that were written from the ABI. */
+import type { RoomSource } from "../../arq/reducers/room_fold.ts";
+import { ROOT } from "../../tasks/checkout/source_files.ts";
+import { writeLog } from "../verification/log_file.ts";
+import type { FoldedRoom } from "./judge.ts";
+
+const PYTHON = `${ROOT}.arqon/python/bin/python`;
+
+/** Whether there is the environment of `deno task test:python`. */
+export async function wasmtimeThere(): Promise<boolean> {
+  return await Deno.stat(PYTHON).then(() => true, () => false);
+}
+
+/** What the room comes to there; the log is left in the file. */
+export async function foldedElsewhere(
+  source: RoomSource,
+  path: string,
+): Promise<Omit<FoldedRoom, "problems">> {
+  await writeLog(source, path);
+  const { success, stdout, stderr } = await new Deno.Command(PYTHON, {
+    args: [`${ROOT}tests/verification/fold_log.py`, path],
+  }).output();
+  if (!success) throw new Error(`wasmtime: ${new TextDecoder().decode(stderr).slice(-4_096)}`);
+  return JSON.parse(new TextDecoder().decode(stdout));
+}

@@ -1,0 +1,26 @@
+/** The log of a room with a reducer as a file that `rooms_by_wasmtime.py` folds: a line for the module, one an entry. */
+import type { RoomSource } from "../../arq/reducers/room_fold.ts";
+import { loadProgram } from "../../brain/reducers/log/program.ts";
+import { meterReducer } from "../../wasm/reducer/reducer_check.ts";
+import { entryJson } from "./room_runs.ts";
+
+/** Writes the file. Throws when several programs have applied the log. */
+export async function writeLog(source: RoomSource, path: string): Promise<void> {
+  const lines: string[] = [];
+  const write = (line: unknown) => void lines.push(`${JSON.stringify(line)}\n`);
+  let program: string | undefined;
+  for await (const batch of source.batches(0)) {
+    if (program === undefined) {
+      const { bytes, memory_limit_pages, fuel_limit: fuel } = await loadProgram(
+        source,
+        batch.program,
+      );
+      const module = meterReducer(bytes, memory_limit_pages).bytes.toBase64();
+      write({ module, fuel, room: source.room_id });
+    }
+    program ??= batch.program;
+    if (program !== batch.program) throw new Error(`${source.room_id} has had several programs`);
+    for (const entry of batch.entries) write(entryJson(entry));
+  }
+  await Deno.writeTextFile(path, lines.join(""));
+}

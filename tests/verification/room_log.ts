@@ -1,0 +1,35 @@
+/**
+ * Calls a counter of a Brain on a log of the embedded engine, and leaves the room's log in the file that the argument
+ * names; prints what our fold of it comes to. For `rooms_by_wasmtime.py`.
+ */
+import { applied, ENGINES } from "../../brain/reducers/testing/reducer_world.ts";
+import { REDUCER_OBJECTS } from "../../shared/records/reducer_record.ts";
+import { folded, sourceOf } from "../reducer_chaos/judge.ts";
+import { writeLog } from "./log_file.ts";
+
+const CALLS = 1_200;
+const AT_ONCE = 40;
+const RETENTION = { history_size: 10_000, history_ttl_seconds: 604_800, replicas: undefined };
+
+if (import.meta.main) {
+  const wasm = await Deno.readFile(
+    new URL("../../policies/build/reducers/counter.wasm", import.meta.url),
+  );
+  await using world = await ENGINES["embedded"]!({ modules: { counter: wasm } });
+  const brain = await world.start("a");
+  for (let at = 0; at < CALLS; at += AT_ONCE) {
+    await Promise.all(
+      Array.from({ length: AT_ONCE }, (_, one) => {
+        // Some are repeated soon, some when the room remembers them no more.
+        const id = one % 3 === 0 ? `again-${(at + one) % 7}` : `${(at + one) % 1_100}`;
+        return applied(brain, "counter", "add", { data: String(one), id, user: `ü${one % 5}` });
+      }),
+    );
+  }
+  const log = await brain.spine.log("t", RETENTION);
+  const source = sourceOf(log, await brain.spine.objects(REDUCER_OBJECTS), "counter");
+  await writeLog(source, Deno.args[0]!);
+  const { problems, ...said } = await folded(source);
+  if (problems.length > 0) throw new Error(problems.join("\n"));
+  console.log(JSON.stringify(said));
+}
