@@ -26,6 +26,7 @@ export const SLOW: readonly string[] = [
   "tests/outage_test.ts",
   "tests/packages/packages_test.ts",
   "tests/production/production_test.ts",
+  "tests/reducer_chaos/show_test.ts",
   "tests/site_test.ts",
   "tests/storage/many_test.ts",
   "tests/storage/storage_test.ts",

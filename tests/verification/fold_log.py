@@ -1,4 +1,4 @@
-"""Folds the log of a room with a reducer in wasmtime: `fold_log.py FILE` prints what it comes to as JSON."""
+"""`fold_log.py FILE`: what the log of a room with a reducer comes to in wasmtime, as JSON."""
 
 import json
 import sys

@@ -84,8 +84,9 @@ function faultOf(thrown: unknown, is_exhausted: boolean): Verdict {
   if (thrown instanceof EndCommand) {
     return { kind: "fault", fault: thrown.fault ?? "trap", detail: thrown.detail };
   }
-  const detail = thrown instanceof Error ? thrown.message : String(thrown);
-  return { kind: "fault", fault: "trap", detail };
+  // Anything else is this machine's or ours, and would be no outcome on another one.
+  if (!(thrown instanceof WebAssembly.RuntimeError)) throw thrown;
+  return { kind: "fault", fault: "trap", detail: thrown.message };
 }
 
 function verdictOf(

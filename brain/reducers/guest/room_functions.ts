@@ -99,10 +99,12 @@ function view({ exports }: Running, what: string, pointer: number, size: number)
 
 /** Those bytes as a text; one that is not UTF-8 is a fault. */
 function text(running: Running, what: string, pointer: number, size: number): string {
+  const bytes = view(running, what, pointer, size);
   try {
-    return strict.decode(view(running, what, pointer, size));
+    return strict.decode(bytes);
   } catch (error) {
-    if (error instanceof EndCommand) throw error;
+    // What this machine has no stack or memory for says nothing about the text.
+    if (!(error instanceof TypeError)) throw error;
     throw new EndCommand("abi", `${what}: not UTF-8`);
   }
 }

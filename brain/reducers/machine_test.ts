@@ -1,0 +1,24 @@
+/**
+ * A machine that has no stack left for a call comes to no outcome of it: nothing is stored, whoever asked is told to
+ * come again, and the room goes on. The stack is that of a V8 that may use little of it.
+ */
+import assert from "node:assert/strict";
+
+const PROGRAM = new URL("./testing/small_stack.ts", import.meta.url).pathname;
+/** Less than the calls need that go deepest, and more than all else here does. */
+const STACK_KIB = 140;
+
+Deno.test("what a machine cannot do is no outcome, wherever in a call that shows", async () => {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--quiet", `--v8-flags=--stack-size=${STACK_KIB}`, PROGRAM],
+  }).output();
+  const decoder = new TextDecoder();
+  assert.ok(success, decoder.decode(stderr));
+  const { outcomes, entries, events } = JSON.parse(decoder.decode(stdout));
+  const refused = "503 brain-unavailable: Brain unavailable";
+  const count = (what: string) => outcomes.filter((outcome: string) => outcome === what).length;
+  assert.equal(count("applied") + count(refused), outcomes.length, outcomes.join("\n"));
+  assert.ok(count("applied") > 0 && count(refused) > 0, outcomes.join("\n"));
+  // Each depth was followed by a call that any machine can do.
+  assert.deepEqual([entries, events], [outcomes.length + count("applied"), entries]);
+});

@@ -1,0 +1,47 @@
+/**
+ * Calls a reducer that goes deep on a machine whose stack is too small for some of the calls, which is how it is
+ * started; prints how many calls were applied, how many the machine could not do, and what else there was. A program
+ * of `machine_test.ts`.
+ */
+import { moduleOf } from "./guest_text.ts";
+import { EMIT, WRITES } from "./hostile_reducers.ts";
+import { call, ENGINES, entriesOf, eventsWhen } from "./reducer_world.ts";
+
+const LOCALS = Array.from({ length: 60 }, (_, at) => `$l${at}`);
+
+/** Goes four times as deep as the command's data is long, with much in each frame, and does something to the room there. */
+const DEEP = `
+  (func $deep (param $left i32) (result i32)
+    ${LOCALS.map((name) => `(local ${name} i64)`).join(" ")}
+    ${
+  LOCALS.map((name, at) => `(local.set ${name} (i64.load offset=${8 * at} (local.get $left)))`)
+    .join("\n")
+}
+    (if (local.get $left)
+      (then (drop (call $deep (i32.sub (local.get $left) (i32.const 1)))))
+      (else ${WRITES} ${EMIT}))
+    ${
+  LOCALS.map((name, at) => `(i64.store (i32.const ${4_096 + 8 * at}) (local.get ${name}))`).join(
+    "\n",
+  )
+}
+    (i32.const 0))`;
+const APPLY = `(call $deep (i32.mul (i32.const 4) (i32.load (call $room_field (i32.const 1)))))`;
+const DEPTHS = Array.from({ length: 84 }, (_, at) => at);
+
+if (import.meta.main) {
+  const bytes = moduleOf({ apply: APPLY, more: DEEP });
+  await using world = await ENGINES["embedded"]!({ modules: { deep: bytes } });
+  const brain = await world.start("a");
+  const outcomes: string[] = [];
+  for (const depth of DEPTHS) {
+    const said = await call(brain, "deep", "go", { data: "x".repeat(depth) });
+    outcomes.push(typeof said === "string" ? said : "applied");
+    // Whatever the machine could not do, the room goes on with what it can.
+    const flat = await call(brain, "deep", "go");
+    if (typeof flat === "string") throw new Error(`behind depth ${depth}: ${flat}`);
+  }
+  const entries = (await entriesOf(brain, "deep")).length;
+  const events = (await eventsWhen(brain, "deep", entries)).length;
+  console.log(JSON.stringify({ outcomes, entries, events }));
+}
