@@ -108,14 +108,17 @@ async function play(): Promise<void> {
   const room = bus.room(query.get("room") ?? "arena-1");
   const game = reduced<ArenaCalls>(room);
   let direction = 0;
+  const greet = () => tell(`You are ${own}.`);
   let joining: Promise<void> | undefined;
   const join = () =>
     joining ??= (async () => {
       while (!arena.begin((await game.call("join")).answer)) arena.leave();
-      tell(`You are ${own}.`);
+      greet();
+      // Who was let go stands where the room has put them, with the key still down.
+      if (direction !== 0) void steer();
     })().catch((error) => tell(error.message)).finally(() => joining = undefined);
   const steer = () =>
-    game.call("steer", direction).catch((error) => {
+    game.call("steer", direction).then(greet, (error) => {
       // Who was away for long is not there any more.
       if (error.code === 404) return join();
       tell(error.message);
