@@ -1,6 +1,7 @@
-"""Calls of rooms that are programs.
+"""Rooms that are programs: calls, and the values that they show.
 
-What a reducer is, and what a call comes to, is in docs/rooms-as-programs.md.
+What a reducer is, and what a call comes to, is in docs/rooms-as-programs.md; values are in
+docs/room-values.md.
 """
 
 from __future__ import annotations
@@ -10,10 +11,15 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from arqon._state.values_view import Changes, Value
+from arqon._state.watched_values import ValuesChanged, WatchedValues
+from arqon._subscription.room_entry import SubscribeOptions
+from arqon.room import Room
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from arqon.room import Room
+__all__ = ["Called", "Changes", "Value", "ValuesChanged", "WatchedValues", "call", "watch"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,8 @@ class Called:
     """The entry that it repeats; None: it was applied now."""
     answer: Any
     """What the reducer answered: None when nothing, `{"base64": …}` when it is no text."""
+    visible: bool = False
+    """Whether it has changed a value that the room shows; False also where it repeats one."""
 
 
 async def call(
@@ -56,4 +64,14 @@ async def call(
         timeout_ms=timeout_ms,
         headers=headers,
     )
-    return Called(answer["entry"], answer.get("repeats"), answer["answer"])
+    return Called(
+        answer["entry"], answer.get("repeats"), answer["answer"], answer.get("visible", False)
+    )
+
+
+def watch(room: Room, prefix: str = "") -> WatchedValues:
+    """The values that the room's class shows below a prefix, as they change and over reconnects.
+
+    `async with watch(bus.room("auction-1"), "public/") as values:`
+    """
+    return WatchedValues(room, Room(f"{room.id}~values", room.bus, SubscribeOptions()), prefix)
