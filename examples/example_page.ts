@@ -76,20 +76,30 @@ export async function bundlePage(folder: string, main = "main.tsx"): Promise<str
   return script!.text;
 }
 
-/**
- * Serves the page in `folder` with its script, at the port that the program was given. Everybody has the bus's token, or
- * one by the name in `bus.json?name=ann`.
- */
+/** A file of a page by its path. */
+type Files = Readonly<
+  Record<string, readonly [type: string, content: string | Uint8Array<ArrayBuffer>]>
+>;
+
+/** What a page may have besides. */
+interface PageOptions {
+  /** Tokens by the name in `bus.json?name=ann`; absent: everybody has the bus's. */
+  readonly tokenOf?: (name: string) => Promise<string>;
+  readonly files?: Files;
+}
+
+/** Serves the page in `folder` with its script, at the port that the program was given. */
 export async function servePage(
   folder: string,
   script: string,
   bus: BusPlace,
-  tokenOf?: (name: string) => Promise<string>,
+  { tokenOf, files = {} }: PageOptions = {},
 ): Promise<void> {
   const [port = "8000"] = Deno.args;
   const html = await Deno.readTextFile(new URL("index.html", folder));
   const { url, token } = bus;
-  const FILES: Readonly<Record<string, readonly [type: string, text: string]>> = {
+  const all: Files = {
+    ...files,
     "/": ["text/html; charset=utf-8", html],
     "/main.js": ["text/javascript", script],
     "/bus.json": ["application/json", JSON.stringify({ url, token })],
@@ -106,8 +116,8 @@ export async function servePage(
       const text = "expected a name of 1 to 32 letters, digits, dots and dashes";
       return new Response(text, { status: 400 });
     }
-    const [type, text] = FILES[pathname] ?? [];
+    const [type, content] = all[pathname] ?? [];
     if (type === undefined) return new Response("not found", { status: 404 });
-    return new Response(text, { headers: { "content-type": type } });
+    return new Response(content, { headers: { "content-type": type } });
   });
 }

@@ -1,24 +1,13 @@
 /**
  * An auction for everybody who has the page open. The room decides: `policies/reducers/sale.ts` says what a bid is, who
- * leads and when it is over. This shows it, and asks it for things.
+ * leads and when it is over. This shows it, and asks it for things; the same program runs here, too, so that an own bid is
+ * seen before the room has answered.
  */
 import { connect } from "@arqon/sdk";
-import { reduced } from "@arqon/sdk/reducers";
-
-/** The lot, as the room tells it. */
-interface Lot {
-  readonly lot: number;
-  readonly state: "open" | "sold" | "unsold" | null;
-  readonly title: string | null;
-  readonly seller: string | null;
-  readonly price: number;
-  readonly bidder: string | null;
-  readonly closes_ms: number;
-}
+import { optimistic, reduced } from "@arqon/sdk/reducers";
 
 /** What the room is asked, and answers. */
 type SaleCalls = {
-  readonly look: readonly [undefined, Lot];
   readonly offer: readonly [
     { readonly title: string; readonly price: number; readonly seconds: number },
     null,
@@ -31,70 +20,59 @@ const query = new URLSearchParams(location.search);
 const own = query.get("name") ?? `guest-${Date.now() % 1_000}`;
 const find = <Kind extends HTMLElement>(selector: string) =>
   document.querySelector<Kind>(selector)!;
-let lot: Lot | undefined;
 
 /** Always as text: what others say is no HTML. */
 function tell(selector: string, text: string): void {
   find(selector).textContent = text;
 }
 
-const nameOf = (user: string | null) => user === own ? "you" : user || "nobody";
+/** What the room says of the lot; a text that is not there is "". */
+type Read = (key: "state" | "title" | "seller" | "price" | "bidder" | "closes_ms") => string;
 
-function showTime(): void {
-  const left_ms = lot?.state === "open" ? Math.max(0, lot.closes_ms - Date.now()) : 0;
-  find("#left").dataset["closes"] = String(lot?.closes_ms ?? "");
+const nameOf = (user: string) => user === own ? "you" : user || "nobody";
+
+function showTime(read: Read): void {
+  const closes_ms = Number(read("closes_ms"));
+  const left_ms = read("state") === "open" ? Math.max(0, closes_ms - Date.now()) : 0;
+  find("#left").dataset["closes"] = String(closes_ms);
   tell("#left", left_ms > 0 ? `${(left_ms / 1_000).toFixed(1)} s left` : "");
 }
 
-function show(): void {
-  if (lot?.state == null) return tell("#title", "Nothing is offered yet.");
-  const { title, seller, price, bidder, state } = lot;
-  tell("#title", `${title}, offered by ${nameOf(seller)}`);
-  tell("#price", String(price));
+function show(read: Read): void {
+  const state = read("state");
+  if (state === "") return tell("#title", "Nothing is offered yet.");
+  tell("#title", `${read("title")}, offered by ${nameOf(read("seller"))}`);
+  tell("#price", read("price"));
   const verb = state === "open" ? "The highest bid is by" : "Sold to";
-  tell("#leader", state === "unsold" ? "Nobody wanted it." : `${verb} ${nameOf(bidder)}.`);
-  showTime();
+  const leader = state === "unsold" ? "Nobody wanted it." : `${verb} ${nameOf(read("bidder"))}.`;
+  tell("#leader", leader);
+  showTime(read);
 }
 
 /** A lot that is over joins the list of those before. */
-function note({ state, title, price, bidder }: Lot): void {
-  if (state === "open") return;
+function note(read: Read): void {
+  const state = read("state");
+  if (state !== "sold" && state !== "unsold") return;
   const item = document.createElement("li");
-  item.textContent = state === "sold" ? `${title}: ${price} by ${bidder}` : `${title}: unsold`;
+  const end = state === "sold" ? `${read("price")} by ${read("bidder")}` : state;
+  item.textContent = `${read("title")}: ${end}`;
   find("#past").append(item);
 }
 
 async function bid(): Promise<void> {
   const { url, token } = await (await fetch(`/bus.json?name=${encodeURIComponent(own)}`)).json();
+  const module = await (await fetch("/sale.wasm")).arrayBuffer();
   const bus = await connect({ url, token });
-  const room = bus.room(query.get("room") ?? "sale-1");
-  const sale = reduced<SaleCalls>(room);
-  // Entries of the room up to this one are in what it has answered.
-  let seen = Infinity;
-  const look = async () => {
-    const { entry, answer } = await sale.call("look");
-    [seen, lot] = [entry, answer];
-    show();
-  };
-  const waiting: { readonly entry: number; readonly lot: Lot }[] = [];
-  const take = () => {
-    for (const one of waiting.splice(0)) {
-      if (one.entry <= seen) continue;
-      lot = one.lot;
-      note(lot);
-    }
-    show();
-  };
-  const listener = room.listen((message) => {
-    // Something is missing here, for example after days offline: the room says how it is now.
-    if (message.signal !== undefined) return look().then(take);
-    if (message.type !== "lot") return;
-    waiting.push({ entry: Number(message.message_id.split(".")[0]), lot: message.json() as Lot });
-    if (seen < Infinity) take();
+  const room = reduced<SaleCalls>(bus.room(query.get("room") ?? "sale-1"));
+  // What the room has decided, and own calls on top of it until it has answered them.
+  const sale = await optimistic(room, { module, user: own });
+  const read: Read = (key) => String(sale.read(key) ?? "");
+  sale.changed((changes) => {
+    if (changes.has("state")) note(read);
+    show(read);
   });
-  await listener.ready;
-  await look();
-  take();
+  show(read);
+  setInterval(() => showTime(read), SHOWN_MS);
   const ask = (selector: string, call: (data: FormData) => Promise<unknown>) => {
     const form = find<HTMLFormElement>(selector);
     form.addEventListener("submit", (event) => {
@@ -110,8 +88,8 @@ async function bid(): Promise<void> {
       price: Number(data.get("price")),
       seconds: Number(data.get("seconds")),
     }));
+  await sale.watched.ended;
 }
 
 tell("#name", own);
-setInterval(showTime, SHOWN_MS);
 bid().catch((error) => tell("#note", String(error)));

@@ -7,4 +7,6 @@ import { bundlePage, servePage, startBus, tokensOf } from "../example_page.ts";
 const folder = new URL(".", import.meta.url).href;
 const script = await bundlePage(folder, "main.ts");
 const bus = await startBus(new URL("bus.toml", folder));
-await servePage(folder, script, bus, await tokensOf(bus));
+const file = new URL("../../policies/build/reducers/sale.wasm", import.meta.url);
+const files = { "/sale.wasm": ["application/wasm", await Deno.readFile(file)] } as const;
+await servePage(folder, script, bus, { tokenOf: await tokensOf(bus), files });

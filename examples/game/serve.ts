@@ -7,4 +7,4 @@ import { bundlePage, servePage, startBus, tokensOf } from "../example_page.ts";
 const folder = new URL(".", import.meta.url).href;
 const script = await bundlePage(folder, "main.ts");
 const bus = await startBus(new URL("bus.toml", folder));
-await servePage(folder, script, bus, await tokensOf(bus));
+await servePage(folder, script, bus, { tokenOf: await tokensOf(bus) });

@@ -3,7 +3,7 @@
  * `games_example_test.ts`. Arguments: words that the names of the wanted scenarios contain.
  */
 import assert from "node:assert/strict";
-import type { Browser, Page } from "playwright-core";
+import type { Browser, BrowserContext, Page } from "playwright-core";
 import { found, until } from "../../shared/testing/until.ts";
 import { startChromium } from "../console/world.ts";
 import { startExample } from "../examples/example_task.ts";
@@ -16,6 +16,7 @@ const OFFERS = 10;
 type World = Browser;
 
 interface Player extends AsyncDisposable {
+  readonly context: BrowserContext;
   readonly page: Page;
 }
 
@@ -28,7 +29,7 @@ async function open(browser: Browser, url: string, name: string): Promise<Player
   page.on("pageerror", (error) => problems.push(`uncaught: ${error.stack ?? error.message}`));
   await page.goto(`${url}?name=${name}`);
   return {
-    page,
+    ...{ context, page },
     async [Symbol.asyncDispose]() {
       await context.close();
       assert.deepEqual(problems, []);
@@ -87,6 +88,25 @@ async function auction(browser: World): Promise<void> {
   // Who comes later sees how it is.
   await ann.reload();
   await says(ann, "#leader", "Sold to you.");
+  await bidOffline(seller, bidder);
+}
+
+/** A bid is seen by whoever makes it before the room has it, and by all others afterwards. */
+async function bidOffline({ page: sam }: Player, { page: ann, context }: Player): Promise<void> {
+  await offer(sam, "A vase", 3_600);
+  await says(ann, "#title", "A vase, offered by sam");
+  await context.setOffline(true);
+  await bid(ann, 70);
+  await says(ann, "#leader", "The highest bid is by you.");
+  assert.equal(await textOf(sam, "#leader"), "The highest bid is by nobody.");
+  await context.setOffline(false);
+  await until("the room has it", async () => {
+    if (await textOf(sam, "#leader") === "The highest bid is by ann.") return true;
+    // After long enough without an answer it is taken back, and said.
+    if (await textOf(ann, "#note") !== "") await bid(ann, 70);
+    return false;
+  });
+  await says(ann, "#leader", "The highest bid is by you.");
 }
 
 /** What is read of an item in the page. */
