@@ -75,6 +75,20 @@ Deno.test("a body of HTTP grows as it comes", async () => {
   three.fail();
   await gone;
   await until("it was aborted", () => heard.of("three")?.state === "aborted");
+  // Two requests with one id, neither of which has a piece when the other begins.
+  const [four, rival] = [bodyOf(), bodyOf()];
+  const [kept, lost] = [post("?id=four", four.body), post("?id=four", rival.body)];
+  const growing = async () =>
+    (await room.command("growing.list")).json<{ messages: { id: string }[] }>().messages;
+  await until("it grows", async () => (await growing()).some(({ id }) => id === "four"));
+  four.write("mine");
+  await until("it is heard", () => heard.of("four")?.text === "mine");
+  rival.write("another's");
+  assert.equal((await lost).status, 409);
+  rival.fail();
+  four.write(" alone");
+  four.end();
+  assert.equal((await kept).status, 200);
   for (
     const [query, body, type, status] of [
       ["?ids=x", "x", "text/plain", 400],
@@ -90,5 +104,5 @@ Deno.test("a body of HTTP grows as it comes", async () => {
   }
   assert.equal((await post("", "at once")).status, 200);
   const texts = (await stored(room)).map((one) => one.text());
-  assert.deepEqual(texts, ["half of a fox: 🦊", "endless", "so far", "at once"]);
+  assert.deepEqual(texts, ["half of a fox: 🦊", "endless", "so far", "mine alone", "at once"]);
 });

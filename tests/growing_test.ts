@@ -149,6 +149,7 @@ async function kept({ ann, bob }: Users): Promise<void> {
   await refused("grow", { id: "a" }, "invalid-command");
   await refused("start", { id: "a b" }, "invalid-command");
   await refused("start", { id: "b", content_type: "application/json" }, "invalid-command");
+  await refused("start", { id: "b", type: "ROOM_UPDATE" }, "reserved-type");
   await refused("append", { id: "b", seq: 1, text: "x" }, "growing-unknown");
   for (
     const [verb, more] of [["append", { seq: 2, text: "x" }], ["finish", {}], [

@@ -51,6 +51,12 @@ export class BodyReader {
     return this.#place === "done";
   }
 
+  /** How much of the body is still to be read; of one in chunks nobody knows before its end. */
+  get left_bytes(): number {
+    if (this.done) return 0;
+    return this.#chunked ? Infinity : this.#left_bytes;
+  }
+
   /** Reads until the chunk or the body ends; returns where it stopped. Throws MalformedRequest. */
   read(chunk: Uint8Array, start: number, data: (part: Uint8Array) => void): number {
     let at = start;

@@ -223,7 +223,8 @@ class Exchange {
       if (response.status < 400) arrivals.know(this.#arrival);
       arrivals.enter(this.#arrival, "answer");
       // A body that nobody asked for is not waited for.
-      const closes = response.headers.get("connection")?.toLowerCase() === "close";
+      const closes = response.headers.get("connection")?.toLowerCase() === "close" ||
+        body.left_bytes > DISCARDED_BYTES_MAX;
       const keep_alive = head.keep_alive && !closes && !expects.now && !this.#context.isClosing();
       if (isStreamed(response) && head.method !== "HEAD") {
         await this.#tell(response);

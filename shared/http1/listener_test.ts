@@ -133,6 +133,24 @@ test("100 Continue is sent when the body is wanted, and not when it is not", asy
   assert.match(await served.ask(head("/unread")), /^HTTP\/1\.1 200 OK\r\n[^]*connection: close/);
 });
 
+test("an answer before a body that is too long to pass over says that the connection ends", async (kind) => {
+  await using served = await Served.start(kind);
+  const unread = (framing: string, body: string) =>
+    served.ask(
+      `POST /unread HTTP/1.1\r\nHost: x\r\n${framing}\r\n\r\n${body}` +
+        "GET /e HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    );
+  const long = "y".repeat(70_000);
+  for (
+    const text of [
+      await unread(`Content-Length: ${long.length}`, long),
+      await unread("Transfer-Encoding: chunked", `11170\r\n${long}\r\n0\r\n\r\n`),
+    ]
+  ) assert.match(text, /^HTTP\/1\.1 200 OK\r\n[^]*connection: close\r\n[^]*unread$/);
+  // One that is passed over costs nobody the connection.
+  assert.match(await unread("Content-Length: 3", "yyy"), /unreadHTTP\/1\.1 200 OK/);
+});
+
 test("an answer that says close ends the connection", async (kind) => {
   const headers = { connection: "close" };
   await using served = await Served.start({

@@ -5,6 +5,7 @@
  */
 import { ArqonError, utf8Size } from "@arqon/proto";
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
+import { requireEventType } from "../auth/authorize.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Caller } from "../message/caller.ts";
 import { admit } from "../message/pipeline.ts";
@@ -99,6 +100,8 @@ async function start(
 ): Promise<Result> {
   const { path, records, stats } = context;
   requirePossible(context, identity, key.room_id);
+  // The finished message would be refused for it, when its readers have heard all of it.
+  requireEventType(identity.role, type);
   const { idle_ms, message_bytes } = context.bounds();
   const { user_id, user_key, issuer, role } = identity;
   const now_ms = path.now();

@@ -88,6 +88,8 @@ export async function readStream(
   messages_max: number = PAGE_MESSAGES,
 ): Promise<StreamPage> {
   const segments = await segmentsOf(context, key, record);
+  // A place before the stream was made is of one that was deleted, and so is what came after it.
+  if (after !== undefined && after < segments[0]!.from) throw new StreamRefusal("stream-trimmed");
   for (let tail = after ?? 0;;) {
     const page = await readSegments(context, key, segments, after, messages_max);
     if (page.messages.length > 0 || !page.up_to_date) return page;

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { testSpine } from "../testing/spine.ts";
-import { findStream } from "./lifecycle.ts";
+import { findStream, removeStream } from "./lifecycle.ts";
 import { readStream } from "./reading.ts";
 import { streamShield } from "./testing/context.ts";
 
@@ -38,4 +38,21 @@ Deno.test("reading: a message that comes between the read and its answer is not 
     const texts = [...page.messages, ...rest.messages].map((one) => new TextDecoder().decode(one));
     assert.deepEqual(texts, heads >= at ? [`${at}`] : [], `at head ${at}`);
   }
+});
+
+Deno.test("reading: a place in a deleted stream is none in the next one of that name", async () => {
+  await using engine = testSpine();
+  const shield = streamShield(engine.spine);
+  const { context } = shield;
+  await shield.put("r", TEXT);
+  for (const text of ["1", "2", "3"]) await shield.post("r", TEXT, text);
+  const first = await findStream(context, key);
+  const [place] = (await readStream(context, key, first.record, undefined)).offsets;
+  await removeStream(context, key, first);
+  await shield.put("r", TEXT, "4");
+  const { record } = await findStream(context, key);
+  await assert.rejects(readStream(context, key, record, place), { reason: "stream-trimmed" });
+  const made = await readStream(context, key, record, record.begin);
+  assert.deepEqual(made.messages.map((one) => new TextDecoder().decode(one)), ["4"]);
+  assert.deepEqual(await shield.texts("r"), ["4"]);
 });

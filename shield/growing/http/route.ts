@@ -150,10 +150,10 @@ class Writing {
     }
   }
 
-  /** Ends it as it is, unless it has ended; never rejects. */
+  /** Ends it as it is, unless it has ended or another request writes it; never rejects. */
   async abort(why: unknown): Promise<void> {
-    if (this.#is_ended) return;
     const reason = why instanceof ArqonError ? why.reason : "internal";
+    if (this.#is_ended || reason === "growing-conflict") return;
     // Where this fails it is abandoned, and ends by itself.
     await this.ask("abort", { id: this.#id, reason }).catch(() => {});
   }
