@@ -1,6 +1,6 @@
 /** Messages that grow out of the body of one request, on a real bus: `POST …/streams`. */
 import assert from "node:assert/strict";
-import { connect } from "@arqon/sdk";
+import { connect, type Room } from "@arqon/sdk";
 import { stopStream } from "@arqon/sdk/streams";
 import { until } from "../shared/testing/until.ts";
 import { Heard, stored } from "./growing/heard.ts";
@@ -24,6 +24,27 @@ function bodyOf() {
     end: () => controller.close(),
     fail: () => controller.error(new Error("gone")),
   };
+}
+
+/** Two requests with one id, neither of which has a piece when the other begins: one is refused. */
+async function rivals(
+  room: Room,
+  heard: Heard,
+  post: (query: string, body: ReadableStream<Uint8Array>) => Promise<Response>,
+): Promise<void> {
+  const [four, rival] = [bodyOf(), bodyOf()];
+  const [kept, lost] = [post("?id=four", four.body), post("?id=four", rival.body)];
+  const growing = async () =>
+    (await room.command("growing.list")).json<{ messages: { id: string }[] }>().messages;
+  await until("it grows", async () => (await growing()).some(({ id }) => id === "four"));
+  four.write("mine");
+  await until("it is heard", () => heard.of("four")?.text === "mine");
+  rival.write("another's");
+  assert.equal((await lost).status, 409);
+  rival.fail();
+  four.write(" alone");
+  four.end();
+  assert.equal((await kept).status, 200);
 }
 
 Deno.test("a body of HTTP grows as it comes", async () => {
@@ -75,20 +96,7 @@ Deno.test("a body of HTTP grows as it comes", async () => {
   three.fail();
   await gone;
   await until("it was aborted", () => heard.of("three")?.state === "aborted");
-  // Two requests with one id, neither of which has a piece when the other begins.
-  const [four, rival] = [bodyOf(), bodyOf()];
-  const [kept, lost] = [post("?id=four", four.body), post("?id=four", rival.body)];
-  const growing = async () =>
-    (await room.command("growing.list")).json<{ messages: { id: string }[] }>().messages;
-  await until("it grows", async () => (await growing()).some(({ id }) => id === "four"));
-  four.write("mine");
-  await until("it is heard", () => heard.of("four")?.text === "mine");
-  rival.write("another's");
-  assert.equal((await lost).status, 409);
-  rival.fail();
-  four.write(" alone");
-  four.end();
-  assert.equal((await kept).status, 200);
+  await rivals(room, heard, post);
   for (
     const [query, body, type, status] of [
       ["?ids=x", "x", "text/plain", 400],

@@ -105,6 +105,25 @@ Deno.test("a journal of members is read with the grants of its room, and written
   assert.equal(set.status, 403);
 });
 
+Deno.test("who is banned from a room, or kicked, does not hear who comes and goes there", async () => {
+  await using bus = await startBusWith(CONFIG);
+  const service = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service" }));
+  const token = await bus.tokenFor({ user: "eve" });
+  const [eve, own] = [new HttpPeer(bus.http_url, token), "stage-1~members"];
+  using socket = await openText(bus.url, token);
+  const sub = async () => {
+    socket.send({ op: "sub", room: own, id: 1 });
+    return await socket.json();
+  };
+  for (const [order, kind] of [["kick", "DISCONNECT"], ["bans", "BAN"]]) {
+    assert.equal((await sub()).code, 0);
+    await service.done("POST", `rooms/stage-1/${order}`, { user_id: "eve" });
+    assert.deepEqual((await socket.json()).signal, { kind, target: own });
+  }
+  assert.equal((await sub()).reason, "room-banned");
+  assert.equal((await eve.call("GET", `rooms/${own}/messages`)).body.reason, "room-banned");
+});
+
 Deno.test("a pattern does not hear of members, a subscription by name does, without a gap", async () => {
   await using bus = await startBusWith(CONFIG);
   using all = await openText(bus.url, bus.token);

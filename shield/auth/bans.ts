@@ -3,6 +3,7 @@
  * open connections is `signals.ts`, how they are learnt of `shared/spine/watched_bucket.ts`.
  */
 import { grownRoomOf } from "../../shared/rooms/growing_room.ts";
+import { recordedRoomOf } from "../../shared/rooms/members_room.ts";
 import { valuedRoomOf } from "../../shared/rooms/values_room.ts";
 import { ArqonError } from "@arqon/proto";
 import {
@@ -103,7 +104,9 @@ export class Bans implements BanCheck {
   }
 
   requireRoom(who: Who, room_id: string): void {
-    const ban = this.#table.find(who, grownRoomOf(room_id) ?? valuedRoomOf(room_id) ?? room_id);
+    const recorded = recordedRoomOf(room_id);
+    const ban = this.#table.find(who, grownRoomOf(room_id) ?? valuedRoomOf(room_id) ?? room_id) ??
+      (recorded === undefined ? undefined : this.#table.find(who, recorded));
     if (ban !== undefined) throw banRefusal(ban.room_id, ban);
   }
 

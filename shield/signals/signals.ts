@@ -9,6 +9,7 @@ import type { PlainSignal } from "@arqon/proto";
 import { EVERY_ROOM } from "../../shared/records/bans.ts";
 import { connectionId } from "../../shared/ids.ts";
 import { growingRoomOf } from "../../shared/rooms/growing_room.ts";
+import { membersRoomOf } from "../../shared/rooms/members_room.ts";
 import { valuesRoomOf } from "../../shared/rooms/values_room.ts";
 import type { Random } from "../../shared/ids.ts";
 import type { Revocation } from "../../shared/records/revocations.ts";
@@ -219,8 +220,25 @@ function endRevoked<C extends Signalled>(
   connection.fail(revokedRefusal(revocation));
 }
 
-/** Puts connections out of a room; those that hear the room are told why. */
+/** Puts connections out of a room, and out of the rooms beside it. */
 function putOut<C extends Signalled>(
+  options: SignalsOptions<C>,
+  hit: readonly C[],
+  tenant_id: string,
+  room_id: string,
+  signal: PlainSignal,
+  cause: "kick" | "room-ban",
+): void {
+  // What grows in the room, its values, and who comes and goes, are heard beside it.
+  const beside = [growingRoomOf(room_id), valuesRoomOf(room_id), membersRoomOf(room_id)];
+  for (const heard of [room_id, ...beside]) {
+    if (heard === undefined) continue;
+    putOutOfOne(options, hit, tenant_id, heard, { ...signal, target: heard }, cause);
+  }
+}
+
+/** Puts connections out of a room; those that hear the room are told why. */
+function putOutOfOne<C extends Signalled>(
   options: SignalsOptions<C>,
   hit: readonly C[],
   tenant_id: string,
@@ -235,11 +253,6 @@ function putOut<C extends Signalled>(
     bump(options.stats.kicks, cause);
     connection.send(frame(connection.text));
     options.leave(connection, room_id, cause);
-  }
-  // What grows in the room, and its values, are heard in others beside it.
-  for (const beside of [growingRoomOf(room_id), valuesRoomOf(room_id)]) {
-    if (beside === undefined) continue;
-    putOut(options, hit, tenant_id, beside, { ...signal, target: beside }, cause);
   }
 }
 
