@@ -16,17 +16,20 @@ import {
 import { REDUCED_UNITS_MAX, reducerRoomOf } from "../../shared/rooms/reducer_room.ts";
 import type { KeyValue, KvChange, ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
 import type { ClusterView } from "../cluster_view.ts";
-import { loadProgram, programOf, type RunnableProgram, storeProgram } from "./log/program.ts";
+import { loadProgram, type RunnableProgram } from "./log/program.ts";
+import { NONE, noReducer, type Place, type ReducerService } from "./no_reducers.ts";
+import { type Named, namePrograms } from "./named_programs.ts";
 import { createReducerMetrics } from "./metrics.ts";
 import type { ReducerMetrics } from "./metrics.ts";
 import type { WaitingCall } from "./room/call.ts";
 import { nothingShown, type WaitingQuery } from "./room/pages.ts";
+import type { PastAsk } from "../../shared/records/reducer_past.ts";
+import { ReducerPast } from "./past_service.ts";
 import type { RoomParts } from "./room/loaded_room.ts";
-import type { HistoryLimits } from "./room/points.ts";
 import { ReducedRoom } from "./room/reduced_room.ts";
 import { FollowedClasses } from "../classes/followed_classes.ts";
 import { ReducerHost } from "./thread/host.ts";
-import { shownBy } from "./visible/shown.ts";
+import { type Shown, shownBy } from "./visible/shown.ts";
 
 /** How often rooms are looked at that nobody calls, in ms. */
 const SWEEP_MS = 500;
@@ -51,31 +54,7 @@ export interface ReducerServiceOptions {
   readonly monotonic_ms: () => number;
 }
 
-interface Place {
-  readonly tenant_id: string;
-  readonly room_id: string;
-}
-
-/** The rooms with reducers of a running Brain. */
-export interface ReducerService {
-  /** Takes a call; it is answered in any case. */
-  call(at: Place, call: WaitingCall): void;
-  /** Takes a question about visible values; it is answered in any case. */
-  values(at: Place, query: WaitingQuery): void;
-  /** Stores every room, then does nothing more. Idempotent. */
-  drain(): Promise<void>;
-}
-
 const keyOf = ({ tenant_id, room_id }: Place) => `${tenant_id}/${room_id}`;
-
-const noReducer = (detail: string) => new ArqonError("invalid-command", `room.call: ${detail}`);
-
-/** A reducer of the configuration. */
-interface Named {
-  readonly program: RunnableProgram;
-  readonly snapshot_entries: number;
-  readonly history: HistoryLimits;
-}
 
 function randomBytes(size_bytes: number): Uint8Array {
   return crypto.getRandomValues(new Uint8Array(Math.min(size_bytes, RANDOM_BYTES_MAX)));
@@ -88,6 +67,7 @@ class Reducers implements ReducerService {
   readonly #programs: Map<string, RunnableProgram>;
   readonly #parts: RoomParts;
   readonly #metrics: ReducerMetrics;
+  readonly #past: ReducerPast;
   /** Those in memory; the one that was called longest ago first. */
   readonly #rooms = new Map<string, ReducedRoom>();
   readonly #closing = new Map<string, Promise<void>>();
@@ -121,6 +101,17 @@ class Reducers implements ReducerService {
       openLog: (tenant_id) => followed.openLog(tenant_id),
       programById: (id) => this.#programById(id),
     };
+    this.#past = new ReducerPast({
+      parts: this.#parts,
+      metrics: this.#metrics,
+      namedFor: (at) => ({ ...this.#namedFor(at), shown: this.#shownOf(at) }),
+      requireFew: (at) => this.#requireFew(at),
+      forksOf: ({ tenant_id, room_id }) =>
+        this.#records.values().filter(({ tenant_id: tenant, record: { fork, snapshot } }) =>
+          tenant === tenant_id && fork?.room_id === room_id && snapshot === ""
+        ).map((one) => one.room_id).toArray(),
+      alone: (at, job) => this.#alone(at, job),
+    });
     const watch = stores.records.watch([], (change) => this.#hear(change));
     watch.ready.catch((error) => log.error("rooms with reducers are not known", { error }));
     this.#stops.push(() => watch.stop(), view.onOwnership(() => this.#look()));
@@ -150,6 +141,10 @@ class Reducers implements ReducerService {
       log.error("a call failed", { tenant_id: at.tenant_id, room: at.room_id, error });
       answer(new ArqonError("internal", "", { cause: error }));
     });
+  }
+
+  past(at: Place, ask: PastAsk): Promise<string> {
+    return this.#past.answer(at, ask);
   }
 
   drain(): Promise<void> {
@@ -225,10 +220,8 @@ class Reducers implements ReducerService {
     return false;
   }
 
-  /** Throws `invalid-command` for a room that has none, and `room-limit`. */
-  #make(at: Place): ReducedRoom {
-    const { tenant_id, room_id } = at;
-    const { config: { brain, limits }, monotonic_ms } = this.#options;
+  /** Throws `invalid-command` for a room that has none. */
+  #namedFor({ tenant_id, room_id }: Place): Named & { readonly log_room_id: string } {
     const name = this.#followed.classes.of(tenant_id, room_id).reducer;
     if (name === undefined) throw noReducer(`${room_id} has no reducer`);
     const log_room_id = reducerRoomOf(room_id);
@@ -238,13 +231,24 @@ class Reducers implements ReducerService {
     }
     const named = this.#named.get(name);
     if (named === undefined) throw noReducer(`${room_id}: the reducer ${name} is unknown`);
+    return { ...named, log_room_id };
+  }
+
+  #shownOf({ tenant_id, room_id }: Place): Shown {
+    return shownBy(this.#followed.classes.of(tenant_id, room_id).reducer_visible);
+  }
+
+  /** Throws `invalid-command` for a room that has none, and `room-limit`. */
+  #make(at: Place): ReducedRoom {
+    const { config: { brain, limits }, monotonic_ms } = this.#options;
+    const { log_room_id, ...named } = this.#namedFor(at);
     this.#requireFew(at);
     return new ReducedRoom({ ...at, log_room_id }, {
       parts: this.#parts,
       program: () => named.program,
       snapshot_entries: () => named.snapshot_entries,
       history: () => named.history,
-      shown: () => shownBy(this.#followed.classes.of(tenant_id, room_id).reducer_visible),
+      shown: () => this.#shownOf(at),
       ...{ pending_commands: brain.pending_commands, idle_ms: brain.reducer_idle_ms },
       command_timeout_ms: limits.command_timeout_ms,
       owns: () => this.#owns(at),
@@ -273,6 +277,19 @@ class Reducers implements ReducerService {
     return closing;
   }
 
+  /** Does something while the room is let go and is not read again here. */
+  async #alone<T>(at: Place, job: () => Promise<T>): Promise<T> {
+    const key = keyOf(at);
+    for (let other; (other = this.#closing.get(key)) !== undefined;) await other;
+    if (this.#drained !== undefined) throw new ArqonError("brain-unavailable");
+    const room = this.#rooms.get(key);
+    this.#rooms.delete(key);
+    const done = (room?.close() ?? Promise.resolve()).then(job);
+    const closing = done.then(() => {}, () => {}).finally(() => this.#closing.delete(key));
+    this.#closing.set(key, closing);
+    return await done;
+  }
+
   /** Lets rooms go that are another's or forgotten; reads those whose timers or entries wait for somebody. */
   #look(): void {
     const { view, now } = this.#options;
@@ -293,38 +310,6 @@ class Reducers implements ReducerService {
       if (--left === 0) return;
     }
   }
-}
-
-/** Without a reducer in the configuration nothing is opened. */
-const NONE: ReducerService = {
-  call: ({ room_id }, { answer }) => answer(noReducer(`${room_id} has no reducer`)),
-  values: ({ room_id }, { answer }) => answer(nothingShown(room_id)),
-  drain: () => Promise.resolve(),
-};
-
-/** The programs of the configuration, stored where every Brain finds them. */
-async function namePrograms(
-  { config: { reducers }, spine, readFile }: ReducerServiceOptions,
-  objects: ObjectStore,
-  host: ReducerHost,
-): Promise<Map<string, Named>> {
-  const named = new Map<string, Named>();
-  for (const entry of reducers) {
-    const program = programOf(entry, readFile(entry.file), spine.payload_bytes_max);
-    try {
-      await host.check(program);
-    } catch (error) {
-      const why = (error as Error).cause instanceof Error ? (error as Error).cause : error;
-      const detail = `[[reducers]] ${entry.name}: ${entry.file}: ${(why as Error).message}`;
-      throw new Error(detail, { cause: error });
-    }
-    await storeProgram(objects, program);
-    const { snapshot_entries, history_snapshots, history_bytes } = entry;
-    named.set(entry.name, {
-      ...{ program, snapshot_entries, history: { history_snapshots, history_bytes } },
-    });
-  }
-  return named;
 }
 
 /**

@@ -31,7 +31,29 @@ const Record = z.looseObject({
   behind_ms: whole,
   /** When the first timer is due, Unix ms; null: there is none. */
   next_ms: whole.nullable(),
+  /** Whose past this room shares, up to which entry; null: it began empty. */
+  fork: z.object({
+    ...{ room_id: z.string(), offset: whole, with_timers: z.boolean() },
+  }).nullable().default(null),
+  /** Entries that were lost, and that an operator has accepted as such, the last ones. */
+  lost: z.array(z.object({ from: whole, to: whole, at_ms: whole })).default([]),
 });
+
+/** Where a room comes from: another one of its tenant, behind an entry of that. */
+export interface RoomFork {
+  readonly room_id: string;
+  readonly offset: number;
+  /** Whether what the other one had scheduled is this one's, too. */
+  readonly with_timers: boolean;
+}
+
+/** Entries that are missing. */
+export interface LostEntries {
+  readonly from: number;
+  readonly to: number;
+  /** When that was accepted, Unix ms. */
+  readonly at_ms: number;
+}
 
 /** What is stored of a room. */
 export interface RoomRecord {
@@ -45,6 +67,8 @@ export interface RoomRecord {
   readonly is_behind: boolean;
   readonly behind_ms: number;
   readonly next_ms: number | null;
+  readonly fork: RoomFork | null;
+  readonly lost: readonly LostEntries[];
 }
 
 /** A record as bytes. */

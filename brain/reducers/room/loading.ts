@@ -3,68 +3,16 @@
  * applied by; publishes events that its owner of before had no time for. What it reads has to fit together, or
  * the room is refused: a state that nobody was told of is worse than none.
  */
-import { ArqonError, readEnvelope } from "@arqon/proto";
-import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
-import { type Batch, decodeBatch, isBehind, NO_EVENT } from "../log/batch.ts";
-import { decodeRecord, type RoomRecord } from "../../../shared/records/reducer_record.ts";
+import type { LogMessage } from "../../../shared/spine/contract/durable_log.ts";
+import { type Batch, isBehind, NO_EVENT } from "../log/batch.ts";
+import type { RoomRecord } from "../../../shared/records/reducer_record.ts";
+import type { OpenRoom } from "../thread/host.ts";
+import { openFork } from "./past.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { type DueEvent, dueEvents, publishedIn, publishEvents } from "./publishing.ts";
 import type { Shown } from "../visible/shown.ts";
 import { tellChanges } from "./telling.ts";
-
-const READ_MESSAGES = 512;
-const READ_BYTES = 4_194_304;
-/** Snapshots that may be replaced while they are looked for. */
-const SNAPSHOT_ATTEMPTS = 4;
-
-function unreadable(detail: string, cause?: unknown): ArqonError {
-  return new ArqonError("log-unavailable", detail, { cause });
-}
-
-/** The record of a room and the bytes of its snapshot. */
-async function readRecord({ tenant_id, room_id }: ReducedPlace, parts: RoomParts) {
-  for (let attempt = 0; attempt < SNAPSHOT_ATTEMPTS; attempt++) {
-    const stored = await parts.records.get([tenant_id, room_id]);
-    if (stored === undefined) return { record: undefined, revision: 0, snapshot: undefined };
-    const record = decodeRecord(stored.value);
-    if (record === undefined) throw unreadable(`the record of ${room_id} cannot be read`);
-    const { revision } = stored;
-    if (record.snapshot === "") return { record, revision, snapshot: undefined };
-    const snapshot = await parts.objects.get(record.snapshot);
-    if (snapshot !== undefined) return { record, revision, snapshot };
-  }
-  throw unreadable(`the snapshot of ${room_id} is gone`);
-}
-
-function batchOf({ payload, offset }: LogMessage): Batch {
-  try {
-    return decodeBatch(readEnvelope(payload).event?.data ?? new Uint8Array());
-  } catch (cause) {
-    throw unreadable(`message ${offset} of the room's log cannot be read`, cause);
-  }
-}
-
-/** Everything of the room's log behind a position. */
-async function readMessages(
-  durable: DurableLog,
-  log_room_id: string,
-  position: number,
-): Promise<{ readonly messages: readonly LogMessage[]; readonly newest: number }> {
-  const newest = (await durable.head(log_room_id)).last?.offset ?? 0;
-  const messages: LogMessage[] = [];
-  for (let after = position; after < newest;) {
-    const limits = { after, limit: READ_MESSAGES, max_bytes: READ_BYTES };
-    const page = await durable.read(log_room_id, limits);
-    messages.push(...page.messages);
-    const last = page.messages.at(-1)?.offset ?? 0;
-    if (last <= after) break;
-    after = last;
-  }
-  if (newest > position && (messages.at(-1)?.offset ?? 0) < newest) {
-    throw unreadable("its reading is behind its writing");
-  }
-  return { messages, newest };
-}
+import { batchOf, readMessages, readRecord, unreadable } from "./reading.ts";
 
 /** The batches behind a snapshot; throws when some are missing. */
 function batchesBehind(messages: readonly LogMessage[], from: number): Batch[] {
@@ -122,6 +70,17 @@ async function replay(
   return due;
 }
 
+/** The state that the room's own log goes on from. */
+function openRoom(
+  at: ReducedPlace,
+  record: RoomRecord | undefined,
+  snapshot: Uint8Array | undefined,
+  parts: RoomParts,
+): Promise<OpenRoom> {
+  if (snapshot === undefined && record?.fork) return openFork(at, record.fork, parts);
+  return parts.host.open(at.room_id, snapshot);
+}
+
 /** Reads a room. Rejects with `log-unavailable`, `spine-unavailable` or `brain-unavailable`. */
 export async function loadRoom(
   at: ReducedPlace,
@@ -139,7 +98,7 @@ export async function loadRoom(
   let noted = record?.published ?? NO_EVENT;
   for (const { published } of batches) if (isBehind(published, noted)) noted = published;
   const { tail, published } = await publishedIn(durable, at.room_id, noted);
-  const { handle, standing } = await parts.host.open(at.room_id, snapshot);
+  const { handle, standing } = await openRoom(at, record, snapshot, parts);
   const loaded: LoadedRoom = {
     ...{ durable, handle, standing, record, revision, tail, published, noted },
     points: undefined,

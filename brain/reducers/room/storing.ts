@@ -48,6 +48,8 @@ async function noteBehind(
     published: loaded.noted,
     stream,
     position: 0,
+    fork: null,
+    lost: [],
   };
   const behind = { next_ms: null, ...record, is_behind: true, behind_ms: parts.now() };
   await writeRecord(loaded, at, { ...first, ...behind }, parts);
@@ -117,8 +119,9 @@ export async function storeSnapshot(
   const { kept, gone } = await pointsWith(loaded, at, point, limits, parts);
   const points = await writePoints(at, stream, kept, parts.objects);
   const previous = before === snapshot ? oldest : before;
+  const { fork = null, lost = [] } = loaded.record ?? {};
   await writeRecord(loaded, at, {
-    ...{ snapshot, previous, points, offset, published, stream, position },
+    ...{ snapshot, previous, points, offset, published, stream, position, fork, lost },
     ...{ is_behind: false, behind_ms: 0, next_ms: next?.at_ms ?? null },
   }, parts);
   loaded.points = kept;
@@ -147,8 +150,8 @@ export async function makeRoom(
   loaded.points = known.filter((one) => !gone.includes(one));
 }
 
-/** What is left behind costs storage and nothing else. */
-async function removeObjects(
+/** Removes objects; what is left behind costs storage and nothing else. */
+export async function removeObjects(
   names: readonly string[],
   { room_id: room }: ReducedPlace,
   { objects, log }: RoomParts,

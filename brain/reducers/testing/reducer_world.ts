@@ -15,7 +15,8 @@ import { startNats } from "../../../tests/harness/nats_server.ts";
 import type { ClusterView } from "../../cluster_view.ts";
 import { decodeBatch } from "../log/batch.ts";
 import type { LogEntry } from "../state/entry.ts";
-import { type ReducerService, startReducers } from "../service.ts";
+import type { ReducerService } from "../no_reducers.ts";
+import { startReducers } from "../service.ts";
 
 /** What the world is made with. */
 export interface WorldOptions {

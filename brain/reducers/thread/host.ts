@@ -7,7 +7,8 @@ import type { RunnableProgram } from "../log/program.ts";
 import type { LogEntry } from "../state/entry.ts";
 import type { PageAsked, ShownPage } from "../visible/shown.ts";
 import { packEntries, unpackApplied } from "./packing.ts";
-import type { Applied, RoomStanding, ThreadAnswer, ThreadRequest } from "./protocol.ts";
+import type { Applied, RoomStanding, ShownRoom, ThreadAnswer, ThreadRequest } from "./protocol.ts";
+import type { ShowOptions } from "./showing.ts";
 
 type Answered = Extract<ThreadAnswer, { applied: unknown }>;
 type Asked = ThreadRequest extends infer One ? One extends ThreadRequest ? Omit<One, "id"> : never
@@ -51,10 +52,7 @@ export class ReducerHost {
     entries: readonly LogEntry[],
     { may_stop, shown }: { readonly may_stop: boolean; readonly shown: readonly string[] },
   ): Promise<{ readonly applied: readonly Applied[]; readonly standing: RoomStanding }> {
-    if (!this.#programs.has(program.id)) {
-      await this.#ask({ kind: "program", program });
-      this.#programs.add(program.id);
-    }
+    await this.check(program);
     const { applied, standing } = await this.#ask({
       ...{ kind: "apply", room: handle, program: program.id } as const,
       ...{ entries: packEntries(entries), may_stop, shown },
@@ -72,6 +70,29 @@ export class ReducerHost {
     return (await this.#ask({ kind: "values", room: handle, asked })).page!;
   }
 
+  /** The room goes on under another id, perhaps without its timers. */
+  async become(handle: number, room_id: string, with_timers: boolean): Promise<RoomStanding> {
+    return (await this.#ask({ kind: "become", room: handle, room_id, with_timers })).standing!;
+  }
+
+  /** The room goes on behind entries that are lost. */
+  async skip(handle: number, offset: number): Promise<RoomStanding> {
+    return (await this.#ask({ kind: "skip", room: handle, offset })).standing!;
+  }
+
+  /** What is in a room; an entry is applied before, and what that changed is told. */
+  async show(
+    handle: number,
+    next: { readonly entry: LogEntry; readonly program: RunnableProgram } | undefined,
+    options: ShowOptions,
+  ): Promise<{ readonly standing: RoomStanding; readonly shown: ShownRoom }> {
+    if (next !== undefined) await this.check(next.program);
+    const program = next?.program.id ?? "";
+    const asked = { kind: "show", room: handle, entry: next?.entry, program, options } as const;
+    const { standing, shown } = await this.#ask(asked);
+    return { standing: standing!, shown: shown! };
+  }
+
   /** Lets a room go. */
   close(handle: number): void {
     this.#ask({ kind: "close", room: handle }).catch(() => {});
@@ -79,6 +100,7 @@ export class ReducerHost {
 
   /** Loads a program, so that one that cannot run is known before anybody calls. Rejects with what is wrong. */
   async check(program: RunnableProgram): Promise<void> {
+    if (this.#programs.has(program.id)) return;
     await this.#ask({ kind: "program", program });
     this.#programs.add(program.id);
   }

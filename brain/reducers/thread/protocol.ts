@@ -1,8 +1,9 @@
 /** What a Brain and the thread that runs its reducers say to each other. Plain data. */
-import type { Outcome } from "../state/entry.ts";
+import type { LogEntry, Outcome } from "../state/entry.ts";
 import type { RoomLog } from "../guest/room_functions.ts";
 import type { RunnableProgram } from "../log/program.ts";
 import type { PageAsked, ShownPage, ShownValue } from "../visible/shown.ts";
+import type { ChangeText, ShowOptions, ValuesPage } from "./showing.ts";
 
 /** What came of one entry. */
 export interface Applied
@@ -25,6 +26,17 @@ export interface RoomStanding {
   readonly bytes: number;
   /** The timer that is due first. */
   readonly next: { readonly key: string; readonly at_ms: number } | undefined;
+}
+
+/** What is in a room. */
+export interface ShownRoom extends ValuesPage {
+  readonly keys: number;
+  readonly state_bytes: number;
+  readonly timers: number;
+  /** What the entry changed. */
+  readonly changes: readonly ChangeText[];
+  /** What the entry came to. */
+  readonly outcome: Outcome | undefined;
 }
 
 /** What the thread is asked. */
@@ -51,6 +63,23 @@ export type ThreadRequest =
     }
     | { readonly kind: "values"; readonly room: number; readonly asked: PageAsked }
     | { readonly kind: "snapshot"; readonly room: number }
+    /** The room goes on as another one, perhaps without its timers. */
+    | {
+      readonly kind: "become";
+      readonly room: number;
+      readonly room_id: string;
+      readonly with_timers: boolean;
+    }
+    /** The room goes on as if the entries up to that offset had changed nothing. */
+    | { readonly kind: "skip"; readonly room: number; readonly offset: number }
+    /** What is in the room; with an entry, what that changes, which is applied. */
+    | {
+      readonly kind: "show";
+      readonly room: number;
+      readonly program: string;
+      readonly entry: LogEntry | undefined;
+      readonly options: ShowOptions;
+    }
     | { readonly kind: "close"; readonly room: number }
   );
 
@@ -66,6 +95,7 @@ export type ThreadAnswer =
       readonly standing: RoomStanding | undefined;
       readonly snapshot: Uint8Array | undefined;
       readonly page: ShownPage | undefined;
+      readonly shown?: ShownRoom;
     }
     /** The room is closed then: what it was is not known any more. */
     | { readonly failed: string }

@@ -6,18 +6,21 @@ import { createReducer, type ReducerGuest, type Run } from "../guest/reducer_gue
 import { meterReducer } from "../../../wasm/reducer/reducer_check.ts";
 import type { RunnableProgram } from "../log/program.ts";
 import { applyEntry } from "../state/fold.ts";
-import { emptyRoom, nextTimer, type RoomState } from "../state/room_state.ts";
+import type { Outcome } from "../state/entry.ts";
+import { withoutEntries } from "../state/lost_entries.ts";
+import { emptyRoom, nextTimer, type RoomState, tree } from "../state/room_state.ts";
 import { decodeSnapshot, encodeSnapshot } from "../state/snapshot.ts";
 import { pageOf, shownChanges } from "../visible/shown.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { packApplied, unpackEntries } from "./packing.ts";
+import { changesPage, valuesPage } from "./showing.ts";
 import type { Applied, RoomStanding, ThreadAnswer, ThreadRequest } from "./protocol.ts";
 
 /** Fuel after which the rest of some entries waits, so that other rooms have their turn. */
 const TURN_FUEL = 100_000;
 
 interface Room {
-  readonly room_id: string;
+  room_id: string;
   state: RoomState;
 }
 
@@ -71,10 +74,37 @@ const NOTHING: Said = {
   ...{ applied: undefined, standing: undefined, snapshot: undefined, page: undefined },
 };
 
+function programOf(id: string): Loaded {
+  const loaded = programs.get(id);
+  if (loaded === undefined) throw new Error("the program is not loaded");
+  return loaded;
+}
+
 function roomOf(handle: number): Room {
   const room = rooms.get(handle);
   if (room === undefined) throw new Error("the room is not open");
   return room;
+}
+
+function show(
+  room: Room,
+  { entry, program, options }: Extract<ThreadRequest, { kind: "show" }>,
+): Said {
+  const { state: before } = room;
+  let outcome: Outcome | undefined;
+  if (entry !== undefined) {
+    const { program: { bounds }, guest } = programOf(program);
+    const about = { room_id: room.room_id, bounds };
+    const step = applyEntry(before, entry, (draft) => guest.run(draft).verdict, about);
+    ({ state: room.state, outcome } = step);
+  }
+  const { state } = room;
+  const shown = {
+    ...valuesPage(state, options),
+    ...{ keys: state.values.size, state_bytes: state.size_bytes, timers: state.timers.size },
+    ...{ changes: changesPage(before, outcome?.changes ?? new Map()), outcome },
+  };
+  return { ...NOTHING, standing: standingOf(room), shown };
 }
 
 function answer(request: ThreadRequest): Said {
@@ -90,15 +120,26 @@ function answer(request: ThreadRequest): Said {
     }
     case "apply": {
       const room = roomOf(request.room);
-      const loaded = programs.get(request.program);
-      if (loaded === undefined) throw new Error("the program is not loaded");
-      const applied = apply(room, loaded, request);
+      const applied = apply(room, programOf(request.program), request);
       return { ...NOTHING, applied, standing: standingOf(room) };
     }
     case "snapshot":
       return { ...NOTHING, snapshot: encodeSnapshot(roomOf(request.room).state) };
     case "values":
       return { ...NOTHING, page: pageOf(roomOf(request.room).state.values, request.asked) };
+    case "become": {
+      const room = roomOf(request.room);
+      room.room_id = request.room_id;
+      if (!request.with_timers) room.state = { ...room.state, timers: tree() };
+      return { ...NOTHING, standing: standingOf(room) };
+    }
+    case "skip": {
+      const room = roomOf(request.room);
+      room.state = withoutEntries(room.state, request.offset);
+      return { ...NOTHING, standing: standingOf(room) };
+    }
+    case "show":
+      return show(roomOf(request.room), request);
     case "close":
       rooms.delete(request.room);
       return NOTHING;

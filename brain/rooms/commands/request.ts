@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import type { PlainCommand, PlainEnvelope } from "@arqon/proto";
+import { PastAsk } from "../../../shared/records/reducer_past.ts";
 import type { BansQuery } from "../desk/ban_query.ts";
 import type { Conditions, RoomAddress, RoomCommand, Sender } from "./command.ts";
 import {
@@ -38,6 +39,7 @@ const MEMBERS = {
   "presence.count": [],
   "room.call": ["command", "data"],
   "room.values": ["prefix", "after"],
+  "room.past": ["ask"],
 } as const satisfies Record<string, readonly string[]>;
 
 /** A command for the reducer of a room. */
@@ -71,7 +73,8 @@ export type Request =
   | { readonly about: "presence"; readonly query: PresenceQuery }
   | { readonly about: "bans"; readonly query: BansQuery }
   | { readonly about: "call"; readonly call: Call }
-  | { readonly about: "values"; readonly query: ValuesRead };
+  | { readonly about: "values"; readonly query: ValuesRead }
+  | { readonly about: "past"; readonly ask: PastAsk };
 
 /** What the Brain reads of an envelope. */
 export interface CommandEnvelope {
@@ -210,6 +213,14 @@ function readValues(members: Members, command: PlainCommand): ValuesRead {
   return { prefix: textOf("prefix"), after: textOf("after") };
 }
 
+/** What an admin asks; the Shield has put it together. */
+function readPast(members: Members, command: PlainCommand): PastAsk {
+  requireUnconditional("room.past", command, "the past has");
+  const ask = PastAsk.safeParse(JSON.parse(members.get("ask") ?? "null"));
+  if (ask.success) return ask.data;
+  throw invalidCommand(`"ask" is no question about a room's past`, ask.error);
+}
+
 function readPresence(
   name: "presence.list" | "presence.count",
   members: Members,
@@ -232,7 +243,10 @@ function needKey(name: CommandName, members: Members, key_bytes: number): string
 }
 
 function readRoomCommand(
-  name: Exclude<CommandName, `presence.${string}` | "room.bans" | "room.call" | "room.values">,
+  name: Exclude<
+    CommandName,
+    `presence.${string}` | "room.bans" | "room.call" | "room.values" | "room.past"
+  >,
   members: Members,
   conditions: Conditions,
   limits: RequestLimits,
@@ -293,6 +307,8 @@ export function readRequest(
       return { about: "call", call: readCall(members, command, sender_id) };
     case "room.values":
       return { about: "values", query: readValues(members, command) };
+    case "room.past":
+      return { about: "past", ask: readPast(members, command) };
     case "presence.list":
     case "presence.count":
       return { about: "presence", query: readPresence(name, members, command, limits) };

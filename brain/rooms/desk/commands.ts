@@ -8,6 +8,7 @@ import type { Logger } from "../../../shared/logs/log.ts";
 import type { Spine, SpineMessage } from "../../../shared/spine/contract/spine.ts";
 import { parseRoomSubject } from "../../../shared/subjects/subject.ts";
 import { tracedRequests } from "../../../shared/telemetry/spine_span.ts";
+import type { PastAsk } from "../../../shared/records/reducer_past.ts";
 import type { Span, Tracing } from "../../../shared/telemetry/tracing.ts";
 import { ORIGIN_HEADER } from "../../../shared/records/spine_headers.ts";
 import type { ClusterView } from "../../cluster_view.ts";
@@ -46,6 +47,8 @@ interface Waiting {
 export interface ReducerCalls {
   call(at: RoomAddress, call: Call & CommandCaller & Waiting): void;
   values(at: RoomAddress, query: ValuesRead & Waiting): void;
+  /** Answers what an admin asks about a room's past. */
+  past(at: RoomAddress, ask: PastAsk): Promise<string>;
 }
 
 /** What the command desk needs. */
@@ -273,6 +276,10 @@ function servedHere(
     case "values":
       return () =>
         run(desk, pending, (waiting) => calls.values(at, { ...request.query, ...waiting }));
+    case "past":
+      return () =>
+        desk.options.calls.past(at, request.ask).catch(asRefusal)
+          .then((outcome) => reply(desk, pending, outcome));
     case "room":
       return () => serve(desk, pending, at, request.command);
     default:

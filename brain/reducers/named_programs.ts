@@ -1,0 +1,45 @@
+/** The programs that `[[reducers]]` names: read, checked, and stored where every Brain finds them. */
+import type { Config } from "../../shared/config/schema.ts";
+import type { ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
+import { programOf, type RunnableProgram, storeProgram } from "./log/program.ts";
+import type { HistoryLimits } from "./room/points.ts";
+import type { ReducerHost } from "./thread/host.ts";
+
+interface NamingOptions {
+  readonly config: Pick<Config, "reducers">;
+  readonly spine: Pick<Spine, "payload_bytes_max">;
+  /** Reads a file of the configuration; throws when it cannot. */
+  readonly readFile: (path: string) => Uint8Array;
+}
+
+/** A reducer of the configuration. */
+export interface Named {
+  readonly program: RunnableProgram;
+  readonly snapshot_entries: number;
+  readonly history: HistoryLimits;
+}
+
+/** The programs of the configuration, stored where every Brain finds them. */
+export async function namePrograms(
+  { config: { reducers }, spine, readFile }: NamingOptions,
+  objects: ObjectStore,
+  host: ReducerHost,
+): Promise<Map<string, Named>> {
+  const named = new Map<string, Named>();
+  for (const entry of reducers) {
+    const program = programOf(entry, readFile(entry.file), spine.payload_bytes_max);
+    try {
+      await host.check(program);
+    } catch (error) {
+      const why = (error as Error).cause instanceof Error ? (error as Error).cause : error;
+      const detail = `[[reducers]] ${entry.name}: ${entry.file}: ${(why as Error).message}`;
+      throw new Error(detail, { cause: error });
+    }
+    await storeProgram(objects, program);
+    const { snapshot_entries, history_snapshots, history_bytes } = entry;
+    named.set(entry.name, {
+      ...{ program, snapshot_entries, history: { history_snapshots, history_bytes } },
+    });
+  }
+  return named;
+}

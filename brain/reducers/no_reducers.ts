@@ -1,0 +1,35 @@
+/** What rooms with reducers are for the rest of a Brain, and what is said where there are none. */
+import { ArqonError } from "@arqon/proto";
+import type { PastAsk } from "../../shared/records/reducer_past.ts";
+import type { WaitingCall } from "./room/call.ts";
+import { nothingShown, type WaitingQuery } from "./room/pages.ts";
+
+/** A room. */
+export interface Place {
+  readonly tenant_id: string;
+  readonly room_id: string;
+}
+
+/** The rooms with reducers of a running Brain. */
+export interface ReducerService {
+  /** Takes a call; it is answered in any case. */
+  call(at: Place, call: WaitingCall): void;
+  /** Takes a question about visible values; it is answered in any case. */
+  values(at: Place, query: WaitingQuery): void;
+  /** Does what an admin asks about the past of a room; resolves with JSON, rejects with the refusal. */
+  past(at: Place, ask: PastAsk): Promise<string>;
+  /** Stores every room, then does nothing more. Idempotent. */
+  drain(): Promise<void>;
+}
+
+/** The refusal of what only a reducer can answer. */
+export const noReducer = (detail: string) =>
+  new ArqonError("invalid-command", `room.call: ${detail}`);
+
+/** Without a reducer in the configuration nothing is opened. */
+export const NONE: ReducerService = {
+  call: ({ room_id }, { answer }) => answer(noReducer(`${room_id} has no reducer`)),
+  values: ({ room_id }, { answer }) => answer(nothingShown(room_id)),
+  past: ({ room_id }) => Promise.reject(noReducer(`${room_id} has no reducer`)),
+  drain: () => Promise.resolve(),
+};

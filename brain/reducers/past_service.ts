@@ -1,0 +1,105 @@
+/**
+ * What admins ask about the past of rooms with reducers: each question once, few at a time. How it is answered is in
+ * `room/`; which rooms there are, and when one may be taken away from its calls, is `service.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { PastAsk } from "../../shared/records/reducer_past.ts";
+import type { RunnableProgram } from "./log/program.ts";
+import type { ReducerMetrics } from "./metrics.ts";
+import type { ReducedPlace, RoomParts } from "./room/loaded_room.ts";
+import { forkRoom } from "./room/forking.ts";
+import type { HistoryLimits } from "./room/points.ts";
+import { repairRoom } from "./room/repairing.ts";
+import { showPast } from "./room/showing_past.ts";
+import { trimRoom } from "./room/trimming.ts";
+import type { Shown } from "./visible/shown.ts";
+
+/** Questions that are answered at a time: each may apply thousands of entries. */
+const ASKED_MAX = 4;
+const RETRY_MS = 1_000;
+
+interface Place {
+  readonly tenant_id: string;
+  readonly room_id: string;
+}
+
+/** What is known of a room's program. */
+interface Named {
+  readonly program: Pick<RunnableProgram, "id">;
+  readonly history: HistoryLimits;
+  readonly log_room_id: string;
+  readonly shown: Shown;
+}
+
+/** What it needs of the service. */
+export interface ReducerPastOptions {
+  readonly parts: RoomParts;
+  readonly metrics: ReducerMetrics;
+  /** Throws `invalid-command` for a room without a reducer. */
+  readonly namedFor: (at: Place) => Named;
+  /** Throws `room-limit` when the tenant has too many rooms. */
+  readonly requireFew: (at: Place) => void;
+  /** Forks of a room that have no snapshot of their own yet. */
+  readonly forksOf: (at: Place) => readonly string[];
+  /** Does something while the room is let go. */
+  readonly alone: <T>(at: Place, job: () => Promise<T>) => Promise<T>;
+}
+
+/** Answers them. */
+export class ReducerPast {
+  readonly #options: ReducerPastOptions;
+  #asked = 0;
+
+  constructor(options: ReducerPastOptions) {
+    this.#options = options;
+  }
+
+  /** The answer as JSON. Rejects with the refusal. */
+  async answer(at: Place, ask: PastAsk): Promise<string> {
+    if (this.#asked === ASKED_MAX) {
+      this.#options.metrics.refused.inc();
+      const detail = `${ASKED_MAX} questions about the past of rooms are being answered`;
+      throw new ArqonError("too-many-pending", detail, { retry_after_ms: RETRY_MS });
+    }
+    this.#asked++;
+    try {
+      return JSON.stringify(await this.#answer(at, ask));
+    } finally {
+      this.#asked--;
+    }
+  }
+
+  #answer(at: Place, ask: PastAsk): Promise<object> {
+    const { parts, namedFor, requireFew, alone } = this.#options;
+    const { log_room_id, history: limits, program, shown } = namedFor(at);
+    const place: ReducedPlace = { ...at, log_room_id };
+    switch (ask.action) {
+      case "show":
+        return showPast(place, ask, parts);
+      case "fork": {
+        const other = { tenant_id: at.tenant_id, room_id: ask.source };
+        const source = namedFor(other);
+        if (source.program.id !== program.id) {
+          const detail = `${at.room_id} and ${ask.source} have different reducers`;
+          throw new ArqonError("invalid-command", detail);
+        }
+        requireFew(at);
+        const from = { ...other, log_room_id: source.log_room_id };
+        return alone(at, () => forkRoom(place, from, ask, parts));
+      }
+      case "trim": {
+        const [fork] = this.#options.forksOf(at);
+        if (fork !== undefined) {
+          const detail = `${fork} began with the past of ${at.room_id} and has no snapshot yet`;
+          throw new ArqonError("invalid-command", `${detail}: it has one soon after it was called`);
+        }
+        const own = { limits, program: program.id, shown };
+        return alone(at, () => trimRoom(place, ask.before, parts, own));
+      }
+      case "repair":
+        return alone(at, () => repairRoom(place, parts, { limits, shown }));
+      default:
+        return ask satisfies never;
+    }
+  }
+}

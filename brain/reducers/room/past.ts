@@ -1,0 +1,253 @@
+/**
+ * What a room was after an entry of its log: the nearest state that is stored, and the entries behind that, applied
+ * by the programs that they were applied by. A fork begins with that of another room. Changes nothing.
+ */
+import { ArqonError } from "@arqon/proto";
+import { reducerRoomOf } from "../../../shared/rooms/reducer_room.ts";
+import type { RoomFork, RoomRecord } from "../../../shared/records/reducer_record.ts";
+import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
+import type { Batch } from "../log/batch.ts";
+import type { LogEntry } from "../state/entry.ts";
+import type { OpenRoom } from "../thread/host.ts";
+import type { RoomStanding } from "../thread/protocol.ts";
+import type { ReducedPlace, RoomParts } from "./loaded_room.ts";
+import { logFloor, objectOf, readPoints } from "./points.ts";
+import { batchOf, readStored, unreadable } from "./reading.ts";
+
+/** Messages that are read at a time, and their bytes. */
+const READ = { limit: 256, max_bytes: 4_194_304 };
+/** Entries that are applied at most: snapshots are nearer, unless their number is bounded far too low. */
+const ENTRIES_MAX = 100_000;
+/** All of some entries are applied, and nobody is told of values. */
+export const FOLDING = { may_stop: false, shown: [] };
+/** Forks of forks that are gone through. */
+const DEPTH_MAX = 16;
+
+/** A place in a room's log: behind the last entry that is not past it. */
+export interface Wanted {
+  readonly offset: number;
+  readonly time_ms: number;
+}
+
+/** An entry that is still to be applied, to be seen at work. */
+export interface NextEntry {
+  readonly entry: LogEntry;
+  readonly program: string;
+}
+
+/** A state of before, in the thread. To be closed there. */
+export interface PastRoom extends OpenRoom {
+  /** The entry that was wanted; undefined: it is in the state, or there is none. */
+  readonly next: NextEntry | undefined;
+}
+
+interface Beginning {
+  /** "": the state that the room began with. */
+  readonly object: string;
+  readonly offset: number;
+  readonly time_ms: number;
+  readonly position: number;
+}
+
+/** What a fold of the log can begin with, the earliest first. */
+async function beginningsOf(
+  at: ReducedPlace,
+  record: RoomRecord | undefined,
+  durable: DurableLog,
+  parts: RoomParts,
+): Promise<readonly Beginning[]> {
+  const floor = await logFloor(durable, at.log_room_id);
+  const points = await readPoints(record, durable.stream, parts.objects);
+  const begins = points.filter(({ offset }) => offset >= (floor ?? 0))
+    .map((point): Beginning => ({ ...point, object: objectOf(at, point) }));
+  const known = record?.snapshot ?? "";
+  if (record !== undefined && known !== "" && !begins.some(({ object }) => object === known)) {
+    const position = record.stream === durable.stream ? record.position : 0;
+    begins.push({ object: known, offset: record.offset, time_ms: 0, position });
+  }
+  const origin = record?.fork?.offset ?? 0;
+  const is_whole = floor === origin || floor === undefined && known === "";
+  const first = { object: "", offset: origin, time_ms: 0, position: 0 };
+  return is_whole ? [first, ...begins] : begins;
+}
+
+const isPast = ({ offset, time_ms }: Wanted, wanted: Wanted) =>
+  offset > wanted.offset || time_ms > wanted.time_ms;
+
+/** What an open room is applied to, one message of the log after the other. */
+class Fold {
+  readonly #parts: RoomParts;
+  readonly #handle: number;
+  readonly #wanted: Wanted;
+  standing: RoomStanding;
+  /** What waits until it is known whether it is the last. */
+  #held: { readonly entries: readonly LogEntry[]; readonly batch: Batch } | undefined;
+  #count = 0;
+
+  constructor({ handle, standing }: OpenRoom, wanted: Wanted, parts: RoomParts) {
+    this.#handle = handle;
+    this.standing = standing;
+    this.#wanted = wanted;
+    this.#parts = parts;
+  }
+
+  /** Takes a message of the log. False: what comes behind it is past what is wanted. */
+  async take(batch: Batch): Promise<boolean> {
+    const last = this.#held?.entries.at(-1)?.offset ?? this.standing.offset;
+    if (batch.after + batch.entries.length <= last) return true;
+    if (batch.after > last) {
+      throw unreadable(`entries ${last + 1} to ${batch.after} of the room's log are gone`);
+    }
+    await this.#apply(0);
+    let time_ms = this.standing.time_ms;
+    const entries = batch.entries.filter((entry) => {
+      time_ms = Math.max(time_ms, entry.time_ms);
+      return entry.offset > last && !isPast({ offset: entry.offset, time_ms }, this.#wanted);
+    });
+    this.#count += entries.length;
+    if (this.#count > ENTRIES_MAX) {
+      throw new ArqonError("invalid-command", `more than ${ENTRIES_MAX} entries behind a snapshot`);
+    }
+    if (entries.length > 0) this.#held = { entries, batch };
+    const end = entries.at(-1)?.offset;
+    return end === batch.after + batch.entries.length && end < this.#wanted.offset;
+  }
+
+  /** Applies what is held, but for the last entry, which it gives. */
+  async last(): Promise<NextEntry | undefined> {
+    const entry = this.#held?.entries.at(-1);
+    if (this.#held === undefined || entry === undefined) return undefined;
+    const { program } = this.#held.batch;
+    await this.#apply(1);
+    return { entry, program };
+  }
+
+  async #apply(left: number): Promise<void> {
+    if (this.#held === undefined) return;
+    const { entries, batch } = this.#held;
+    this.#held = undefined;
+    const own = entries.slice(0, entries.length - left);
+    if (own.length === 0) return;
+    const program = await this.#parts.programById(batch.program);
+    const { standing } = await this.#parts.host.apply(this.#handle, program, own, FOLDING);
+    this.standing = standing;
+    const is_end = standing.offset === batch.after + batch.entries.length;
+    if (is_end && standing.chain.toHex() !== batch.chain.toHex()) {
+      throw unreadable(`entry ${standing.offset} comes to something else than when it was written`);
+    }
+  }
+}
+
+async function foldTo(
+  open: OpenRoom,
+  at: ReducedPlace,
+  { durable, position }: { readonly durable: DurableLog; readonly position: number },
+  wanted: Wanted,
+  parts: RoomParts,
+): Promise<PastRoom> {
+  const fold = new Fold(open, wanted, parts);
+  let after = position;
+  pages: for (;;) {
+    const page = await durable.read(at.log_room_id, { after, ...READ });
+    for (const message of page.messages) {
+      after = message.offset;
+      if (!await fold.take(batchOf(message))) break pages;
+    }
+    if (!page.more || page.messages.length === 0) break;
+  }
+  const next = await fold.last();
+  return { handle: open.handle, standing: fold.standing, next };
+}
+
+/**
+ * Opens a room as it was before the last entry that is not past what is wanted. Rejects with `log-unavailable` when
+ * that is not kept, and as storage and thread do.
+ */
+export async function openPast(
+  at: ReducedPlace,
+  wanted: Wanted,
+  parts: RoomParts,
+  depth = 0,
+): Promise<PastRoom> {
+  if (depth > DEPTH_MAX) throw unreadable(`more than ${DEPTH_MAX} forks of forks`);
+  const durable = await parts.openLog(at.tenant_id);
+  const record = await recordOf(at, parts);
+  const fork = record?.fork ?? undefined;
+  // The entry itself is to be seen, so the state before it is needed.
+  const before = { ...wanted, offset: Math.max(0, wanted.offset - 1) };
+  if (fork !== undefined && isPast({ offset: fork.offset, time_ms: 0 }, before)) {
+    return await openPast(placeOf(at.tenant_id, fork.room_id), wanted, parts, depth + 1);
+  }
+  const begins = await beginningsOf(at, record, durable, parts);
+  for (const one of begins.toReversed()) {
+    if (isPast(one, before)) continue;
+    const open = await openBeginning(at, one, fork, parts, depth);
+    if (open === undefined) continue;
+    try {
+      if (!isPast(open.standing, before)) {
+        return await foldTo(open, at, { durable, position: one.position }, wanted, parts);
+      }
+    } catch (error) {
+      parts.host.close(open.handle);
+      throw error;
+    }
+    parts.host.close(open.handle);
+    if (fork !== undefined && one.object === "") {
+      return await openPast(placeOf(at.tenant_id, fork.room_id), wanted, parts, depth + 1);
+    }
+  }
+  throw unreadable(`what ${at.room_id} was then is not kept`);
+}
+
+async function openBeginning(
+  at: ReducedPlace,
+  { object }: Beginning,
+  fork: RoomFork | undefined,
+  parts: RoomParts,
+  depth: number,
+): Promise<OpenRoom | undefined> {
+  if (object === "") {
+    return fork === undefined
+      ? await parts.host.open(at.room_id, undefined)
+      : await openFork(at, fork, parts, depth + 1);
+  }
+  const snapshot = await parts.objects.get(object);
+  return snapshot && await parts.host.open(at.room_id, snapshot);
+}
+
+/** The state that a fork begins with. Rejects with `log-unavailable` when the other room's past is not kept. */
+export async function openFork(
+  at: ReducedPlace,
+  { room_id, offset, with_timers }: RoomFork,
+  parts: RoomParts,
+  depth = 0,
+): Promise<OpenRoom> {
+  const wanted = { offset, time_ms: Infinity };
+  const { handle, standing, next } = await openPast(
+    ...[placeOf(at.tenant_id, room_id), wanted, parts, depth] as const,
+  );
+  try {
+    if (next !== undefined) {
+      const program = await parts.programById(next.program);
+      await parts.host.apply(handle, program, [next.entry], FOLDING);
+    }
+    const reached = next?.entry.offset ?? standing.offset;
+    if (reached !== offset) throw unreadable(`entry ${offset} of ${room_id} is gone`);
+    return { handle, standing: await parts.host.become(handle, at.room_id, with_timers) };
+  } catch (error) {
+    parts.host.close(handle);
+    throw error;
+  }
+}
+
+async function recordOf(
+  { tenant_id, room_id }: ReducedPlace,
+  { records }: RoomParts,
+): Promise<RoomRecord | undefined> {
+  const stored = await records.get([tenant_id, room_id]);
+  return stored && readStored(room_id, stored.value);
+}
+
+function placeOf(tenant_id: string, room_id: string): ReducedPlace {
+  return { tenant_id, room_id, log_room_id: reducerRoomOf(room_id)! };
+}

@@ -1,0 +1,150 @@
+/**
+ * Lets a room go on whose log has lost entries, because an operator says so: from the newest state that can be read,
+ * as if what is missing had changed nothing. What is lost stands in its record. A room that can be read is left as
+ * it is.
+ */
+import { ArqonError } from "@arqon/proto";
+import { decodeRecord } from "../../../shared/records/reducer_record.ts";
+import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
+import { type Batch, isBehind, NO_EVENT } from "../log/batch.ts";
+import type { OpenRoom } from "../thread/host.ts";
+import type { Applied } from "../thread/protocol.ts";
+import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
+import { loadRoom } from "./loading.ts";
+import { type HistoryLimits, objectOf, readPoints } from "./points.ts";
+import { dueEvents, publishedIn, publishEvents } from "./publishing.ts";
+import { batchOf, readMessages } from "./reading.ts";
+import { storeSnapshot } from "./storing.ts";
+import type { Shown } from "../visible/shown.ts";
+import { FOLDING } from "./past.ts";
+
+/** Losses that a record tells of. */
+const LOST_MAX = 16;
+
+function isLost(error: unknown): boolean {
+  return error instanceof ArqonError && error.reason === "log-unavailable";
+}
+
+/** Whether the room can be read. Rejects when nobody can say. */
+async function isWhole(at: ReducedPlace, shown: Shown, parts: RoomParts): Promise<boolean> {
+  try {
+    const { handle } = await loadRoom(at, shown, parts);
+    parts.host.close(handle);
+    return true;
+  } catch (error) {
+    if (isLost(error)) return false;
+    throw error;
+  }
+}
+
+/** A state, and what the entries came to that were applied for it. */
+interface Folded extends OpenRoom {
+  readonly done: readonly Applied[];
+}
+
+/** Applies what follows on a state without a gap; gives the last state that the log's digests agree with. */
+async function foldWhole(
+  open: () => Promise<OpenRoom>,
+  batches: readonly Batch[],
+  parts: RoomParts,
+): Promise<Folded> {
+  let { handle, standing } = await open();
+  const done: Applied[] = [];
+  for (const [at, { after, entries, program, chain }] of batches.entries()) {
+    const own = entries.filter(({ offset }) => offset > standing.offset);
+    if (own.length === 0) continue;
+    if (after > standing.offset) break;
+    try {
+      const runnable = await parts.programById(program);
+      const result = await parts.host.apply(handle, runnable, own, FOLDING);
+      if (result.standing.chain.toHex() === chain.toHex()) {
+        ({ standing } = result);
+        done.push(...result.applied);
+        continue;
+      }
+    } catch (error) {
+      if (!isLost(error)) throw error;
+      break;
+    }
+    // What was applied is not what was written: as far as before that.
+    parts.host.close(handle);
+    return await foldWhole(open, batches.slice(0, at), parts);
+  }
+  return { handle, standing, done };
+}
+
+async function newestState(
+  at: ReducedPlace,
+  durable: DurableLog,
+  batches: readonly Batch[],
+  record: ReturnType<typeof decodeRecord>,
+  parts: RoomParts,
+): Promise<Folded> {
+  const points = await readPoints(record, durable.stream, parts.objects);
+  const names = [...points.map((point) => objectOf(at, point)), record?.snapshot ?? ""];
+  for (const name of new Set(names.toReversed())) {
+    const bytes = name === "" ? undefined : await parts.objects.get(name);
+    if (bytes === undefined) continue;
+    // A snapshot that is none is not what the room goes on from.
+    const open = await parts.host.open(at.room_id, bytes).catch(() => undefined);
+    if (open === undefined) continue;
+    parts.host.close(open.handle);
+    return await foldWhole(() => parts.host.open(at.room_id, bytes), batches, parts);
+  }
+  return await foldWhole(() => parts.host.open(at.room_id, undefined), batches, parts);
+}
+
+function readable(messages: Parameters<typeof batchOf>[0][]): Batch[] {
+  return messages.flatMap((message) => {
+    try {
+      return [batchOf(message)];
+    } catch (error) {
+      if (isLost(error)) return [];
+      throw error;
+    }
+  });
+}
+
+/** Says what was lost, `{lost: null}` when nothing was and nothing is changed. */
+export async function repairRoom(
+  at: ReducedPlace,
+  parts: RoomParts,
+  { limits, shown }: { readonly limits: HistoryLimits; readonly shown: Shown },
+): Promise<object> {
+  if (await isWhole(at, shown, parts)) return { lost: null };
+  const durable = await parts.openLog(at.tenant_id);
+  const stored = await parts.records.get([at.tenant_id, at.room_id]);
+  const record = stored && decodeRecord(stored.value);
+  const { messages, newest } = await readMessages(durable, at.log_room_id, 0);
+  const batches = readable([...messages]);
+  let noted = record?.published ?? NO_EVENT;
+  for (const { published } of batches) if (isBehind(published, noted)) noted = published;
+  const { tail, published } = await publishedIn(durable, at.room_id, noted);
+  const found = await newestState(at, durable, batches, record, parts);
+  const { handle, standing: begin, done } = found;
+  try {
+    const last = Math.max(
+      begin.offset,
+      record?.offset ?? 0,
+      published.offset,
+      ...batches.slice(-1).map(({ after, entries }) => after + entries.length),
+    );
+    // The repair is an entry itself: who was told of the last one finds that values do not go on from there.
+    const lost = last > begin.offset ? { from: begin.offset + 1, to: last } : undefined;
+    const standing = lost === undefined ? begin : await parts.host.skip(handle, last + 1);
+    const losses = lost === undefined ? [] : [{ ...lost, at_ms: parts.now() }];
+    const loaded: LoadedRoom = {
+      ...{ durable, handle, standing, tail, points: undefined, position: newest, told: undefined },
+      record: record && { ...record, lost: [...record.lost, ...losses].slice(-LOST_MAX) },
+      revision: stored?.revision ?? 0,
+      published,
+      ...{ noted, messages_behind: 0, entries_behind: 0 },
+    };
+    // Of what is lost no event comes any more; those of before come now.
+    await publishEvents(loaded, at, dueEvents(done, published), parts);
+    await storeSnapshot(loaded, at, parts, limits);
+    return { lost: lost ?? null, offset: standing.offset, from_snapshot: begin.offset };
+  } finally {
+    parts.host.close(handle);
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * What a room was after an entry of its log, as an admin is shown it: a page of its values, the entry, and what that
+ * changed. Applied beside the room, which goes on meanwhile.
+ */
+import { ArqonError, readEnvelope } from "@arqon/proto";
+import type { PastAsk } from "../../../shared/records/reducer_past.ts";
+import { decodeBatch } from "../log/batch.ts";
+import type { LogEntry, Outcome } from "../state/entry.ts";
+import { type ShownBytes, shownBytes } from "../thread/showing.ts";
+import type { ReducedPlace, RoomParts } from "./loaded_room.ts";
+import { openPast } from "./past.ts";
+
+type ShowAsk = Extract<PastAsk, { action: "show" }>;
+
+const latinOf = (bytes: Uint8Array) => String.fromCharCode(...bytes);
+const EVENTS_MAX = 16;
+
+/** The last entry of a room's log. */
+async function lastEntry({ tenant_id, log_room_id }: ReducedPlace, parts: RoomParts) {
+  const { last } = await (await parts.openLog(tenant_id)).head(log_room_id);
+  if (last === undefined) return 0;
+  const { after, entries } = decodeBatch(readEnvelope(last.payload).event!.data);
+  return after + entries.length;
+}
+
+function shownEntry(entry: LogEntry, outcome: Outcome): object {
+  const { kind: verdict, code, reason, answer, events, repeats, detail } = outcome;
+  const asked = entry.kind === "timer"
+    ? { timer: entry.key, command: null, data: null, user_id: "", role: "timer" }
+    : {
+      ...{ timer: null, command: entry.command, data: shownBytes(entry.data) },
+      ...{ user_id: entry.user_id, role: entry.role },
+    };
+  const shown = (bytes: Uint8Array): ShownBytes | null =>
+    bytes.length === 0 ? null : shownBytes(bytes.subarray(0, 1_024));
+  return {
+    ...{ offset: entry.offset, ...asked, verdict, code, reason, detail, answer: shown(answer) },
+    repeats: repeats ?? null,
+    events: events.slice(0, EVENTS_MAX).map(({ type, data, to }) => ({
+      ...{ type, to, data: shown(data) },
+    })),
+  };
+}
+
+/** Shows it. Rejects with `invalid-command` for an entry that is not there yet. */
+export async function showPast(
+  at: ReducedPlace,
+  { offset: wanted = Infinity, time_ms = Infinity, prefix, after, limit }: ShowAsk,
+  parts: RoomParts,
+): Promise<object> {
+  const { handle, next } = await openPast(at, { offset: wanted, time_ms }, parts);
+  try {
+    const program = next && await parts.programById(next.program);
+    const options = {
+      prefix: latinOf(new TextEncoder().encode(prefix)),
+      after: latinOf(Uint8Array.fromBase64(after)),
+      limit,
+    };
+    const { standing: after_it, shown } = await parts.host.show(
+      handle,
+      next && { entry: next.entry, program: program! },
+      options,
+    );
+    const { offset, time_ms: at_ms } = after_it;
+    if (wanted !== Infinity && time_ms === Infinity && offset !== wanted) {
+      const detail = `${at.room_id} has no entry ${wanted} yet: its last is ${offset}`;
+      throw new ArqonError("invalid-command", detail);
+    }
+    const { next: more, outcome, ...values } = shown;
+    return {
+      ...{ offset, at_ms },
+      last: Math.max(offset, await lastEntry(at, parts)),
+      entry: next && outcome ? shownEntry(next.entry, outcome) : null,
+      ...values,
+      next: more === undefined ? null : btoa(more),
+    };
+  } finally {
+    parts.host.close(handle);
+  }
+}

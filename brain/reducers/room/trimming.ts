@@ -1,0 +1,87 @@
+/**
+ * Removes the past of a room: its log up to a snapshot, and every snapshot before that. What the room is stays as it
+ * is. The owner does it while nothing else of the room is under way.
+ */
+import { encodeRecord } from "../../../shared/records/reducer_record.ts";
+import type { RoomPoint } from "../../../shared/records/reducer_points.ts";
+import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
+import { loadRoom } from "./loading.ts";
+import { type HistoryLimits, objectOf, readPoints, writePoints } from "./points.ts";
+import { appendEntries, removeObjects, storeSnapshot } from "./storing.ts";
+import { tellAll } from "./telling.ts";
+import type { Shown } from "../visible/shown.ts";
+
+interface TrimOptions {
+  readonly limits: HistoryLimits;
+  readonly program: string;
+  readonly shown: Shown;
+}
+
+/** Stores the room behind a message without entries, so that no message with one has to stay. */
+async function storeAnew(
+  loaded: LoadedRoom,
+  at: ReducedPlace,
+  parts: RoomParts,
+  limits: HistoryLimits,
+  program: string,
+): Promise<void> {
+  await appendEntries(loaded, at, [], { program, standing: loaded.standing }, parts);
+  await storeSnapshot(loaded, at, parts, limits);
+}
+
+/** Lets the record name no snapshot before this one, then removes those. */
+async function dropBefore(
+  loaded: LoadedRoom,
+  at: ReducedPlace,
+  from: RoomPoint,
+  parts: RoomParts,
+): Promise<number> {
+  const { durable, record, revision } = loaded;
+  if (record === undefined) return 0;
+  const points = await readPoints(record, durable.stream, parts.objects);
+  const kept = points.filter(({ offset }) => offset >= from.offset);
+  const named = kept.map((point) => objectOf(at, point));
+  const previous = named.includes(record.previous) ? record.previous : "";
+  // Its name says which point is the last: that is another object only when that one is.
+  const listed = await writePoints(at, durable.stream, kept, parts.objects);
+  const next = { ...record, previous, points: listed, fork: null };
+  const key = [at.tenant_id, at.room_id];
+  loaded.revision = await parts.records.update(key, encodeRecord(next), revision);
+  loaded.record = next;
+  const gone = points.filter((point) => !kept.includes(point)).map((point) => objectOf(at, point));
+  const left = [...new Set([...gone, record.previous])].filter((name) =>
+    name !== "" && !named.includes(name)
+  );
+  await removeObjects(left, at, parts);
+  return left.length;
+}
+
+/**
+ * Removes what is before the last snapshot that is not behind the entry `before`; absent: before one that is made
+ * now. Says from where on the past is kept, and how much of it went.
+ */
+export async function trimRoom(
+  at: ReducedPlace,
+  before: number | undefined,
+  parts: RoomParts,
+  { limits, program, shown }: TrimOptions,
+): Promise<object> {
+  const loaded = await loadRoom(at, shown, parts);
+  try {
+    const { durable, standing } = loaded;
+    // What tells changes of visible values is about to go.
+    await tellAll({ loaded, at, shown, parts });
+    const is_all = before === undefined || before >= standing.offset;
+    if (is_all) await storeAnew(loaded, at, parts, limits, program);
+    const points = await readPoints(loaded.record, durable.stream, parts.objects);
+    const from = points.findLast(({ offset }) => is_all || offset <= before);
+    if (from === undefined) return { offset: 0, messages: 0, snapshots: 0 };
+    const snapshots = await dropBefore(loaded, at, from, parts);
+    const stored = await durable.count(at.log_room_id, 1);
+    const keep = is_all ? 1 : Math.max(1, await durable.count(at.log_room_id, from.position + 1));
+    if (keep < stored) await durable.trim(at.log_room_id, keep);
+    return { offset: from.offset, messages: Math.max(0, stored - keep), snapshots };
+  } finally {
+    parts.host.close(loaded.handle);
+  }
+}
