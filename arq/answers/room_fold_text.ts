@@ -24,6 +24,8 @@ export interface FoldEnd {
   readonly room_id: string;
   /** The entry that it began behind; 0: the empty room. */
   readonly begin: number;
+  /** The room whose entry that is; undefined: its own. */
+  readonly from: string | undefined;
   readonly entries: number;
   readonly programs: number;
   /** Snapshots of the bus that it came past. */
@@ -64,7 +66,10 @@ export function foldText(end: FoldEnd, json: boolean): string {
     return `${JSON.stringify({ room, same, ...counts, differs, state: values, chain })}\n`;
   }
   if (difference !== undefined) return lines(differenceText(room, difference));
-  const from = begin === 0 ? "from the first" : `behind the snapshot of entry ${begin}`;
+  const behind = end.from === undefined
+    ? `behind the snapshot of entry ${begin}`
+    : `behind entry ${begin} of ${end.from}`;
+  const from = begin === 0 ? "from the first" : behind;
   const past = snapshots === 0 ? "" : `, past ${plural(snapshots, "snapshot", "snapshots")}`;
   return lines([
     `${room}: ${plural(entries, "entry", "entries")} ${from} to entry ${count(state.offset)} by ` +

@@ -8,7 +8,7 @@ import type { Batch } from "../../brain/reducers/log/batch.ts";
 import { loadProgram, type RunnableProgram } from "../../brain/reducers/log/program.ts";
 import type { LogEntry } from "../../brain/reducers/state/entry.ts";
 import { applyEntry } from "../../brain/reducers/state/fold.ts";
-import { emptyRoom, type RoomState } from "../../brain/reducers/state/room_state.ts";
+import { emptyRoom, type RoomState, tree } from "../../brain/reducers/state/room_state.ts";
 import { decodeSnapshot } from "../../brain/reducers/state/snapshot.ts";
 
 /** A snapshot that the bus has. */
@@ -29,13 +29,26 @@ export interface RoomSource {
   readonly snapshots: readonly StoredSnapshot[];
   /** A snapshot, program or module by its name; undefined: it is not stored. */
   get(name: string): Promise<Uint8Array | undefined>;
+  /** Where its past is that it shares; undefined: it began empty. */
+  readonly origin: RoomOrigin | undefined;
+  /** Entries that are lost, the last of them; 0: none are. */
+  readonly lost: number;
   /** What the log keeps behind a message, the oldest first; 0: all of it. */
   batches(position: number): AsyncIterable<Batch>;
 }
 
+/** The room that a fork comes from. */
+export interface RoomOrigin {
+  readonly room_id: string;
+  /** The last entry that both have. */
+  readonly offset: number;
+  readonly with_timers: boolean;
+  open(): Promise<RoomSource>;
+}
+
 /** A state that a fold can begin with. */
 export interface Beginning extends Omit<StoredSnapshot, "name"> {
-  /** Its snapshot; undefined: it is the empty room. */
+  /** Its snapshot; undefined: it is the empty room, or of a fork what that began with. */
   readonly name: string | undefined;
 }
 
@@ -67,7 +80,10 @@ export class MissingEntries extends Error {
   override readonly name = "MissingEntries";
 }
 
-const EMPTY: Beginning = { name: undefined, offset: 0, at_ms: 0, position: 0 };
+/** Entries come to something else than the bus noted. */
+export class DifferentEntries extends Error {
+  override readonly name = "DifferentEntries";
+}
 
 /** Looks for what a fold can begin with. */
 export async function beginnings(source: RoomSource): Promise<Beginnings> {
@@ -78,8 +94,10 @@ export async function beginnings(source: RoomSource): Promise<Beginnings> {
     break;
   }
   const begins = source.snapshots.filter(({ offset }) => offset + 1 >= (first ?? 0));
-  const is_whole = first === 1 || first === undefined && source.snapshots.length === 0;
-  return { first, begins: is_whole ? [EMPTY, ...begins] : begins };
+  const offset = source.origin?.offset ?? 0;
+  const is_whole = first === offset + 1 || first === undefined && source.snapshots.length === 0;
+  const empty: Beginning = { name: undefined, offset, at_ms: 0, position: 0 };
+  return { first, begins: is_whole ? [empty, ...begins] : begins };
 }
 
 /** The state of a beginning; undefined: its snapshot is gone. Throws `SnapshotError` for one that is none. */
@@ -87,30 +105,25 @@ export async function stateOf(
   source: RoomSource,
   { name }: Beginning,
 ): Promise<RoomState | undefined> {
+  const { origin } = source;
+  if (name === undefined && origin !== undefined) {
+    const { offset, with_timers } = origin;
+    const state = await stateAt(await origin.open(), { offset, time_ms: Infinity });
+    if (state?.offset !== offset) {
+      throw new MissingEntries(`entry ${offset} of ${origin.room_id} is gone`);
+    }
+    return with_timers ? state : { ...state, timers: tree() };
+  }
   if (name === undefined) return emptyRoom();
   const bytes = await source.get(name);
   return bytes === undefined ? undefined : decodeSnapshot(bytes);
 }
 
 /** Whether a state is behind what is wanted. */
-export const isPast = (
+const isPast = (
   { offset, time_ms }: Pick<RoomState, "offset" | "time_ms">,
   wanted: Wanted,
 ): boolean => offset > wanted.offset || time_ms > wanted.time_ms;
-
-/** The nearest state before a place that is stored, and where the log goes on from it; undefined: there is none. */
-export async function nearest(
-  source: RoomSource,
-  { begins }: Beginnings,
-  wanted: Wanted,
-): Promise<{ readonly state: RoomState; readonly position: number } | undefined> {
-  for (const one of begins.toReversed()) {
-    if (isPast({ offset: one.offset, time_ms: one.at_ms }, wanted)) continue;
-    const state = await stateOf(source, one);
-    if (state !== undefined && !isPast(state, wanted)) return { state, position: one.position };
-  }
-  return undefined;
-}
 
 interface Loaded {
   readonly program: RunnableProgram;
@@ -150,4 +163,43 @@ export async function* foldRoom(
       yield { entry, state, program: id, noted: is_last ? { first: after + 1, chain } : undefined };
     }
   }
+}
+
+/** The nearest state before a place that is stored, and where the log goes on from it; undefined: there is none. */
+async function nearest(
+  source: RoomSource,
+  { begins }: Beginnings,
+  wanted: Wanted,
+): Promise<{ readonly state: RoomState; readonly position: number } | undefined> {
+  for (const one of begins.toReversed()) {
+    if (isPast({ offset: one.offset, time_ms: one.at_ms }, wanted)) continue;
+    const state = await stateOf(source, one);
+    if (state !== undefined && !isPast(state, wanted)) return { state, position: one.position };
+  }
+  return undefined;
+}
+
+/**
+ * What a room was at a place; undefined: that is not kept. Throws as `foldRoom` does, and `DifferentEntries`. A place
+ * that is not there yet gives the last state.
+ */
+export async function stateAt(source: RoomSource, wanted: Wanted): Promise<RoomState | undefined> {
+  const begin = await nearest(source, await beginnings(source), wanted);
+  if (begin === undefined) {
+    return source.origin && await stateAt(await source.origin.open(), wanted);
+  }
+  let { state } = begin;
+  // What comes behind it need not be read to know that it is past.
+  if (state.offset === wanted.offset) return state;
+  for await (const folded of foldRoom(source, state, begin.position)) {
+    if (isPast(folded.state, wanted)) break;
+    state = folded.state;
+    const { noted } = folded;
+    if (noted !== undefined && noted.chain.toHex() !== state.chain.toHex()) {
+      const text = `entry ${state.offset} of ${source.room_id} comes to something else than when it was written`;
+      throw new DifferentEntries(text);
+    }
+    if (state.offset === wanted.offset) break;
+  }
+  return state;
 }

@@ -39,6 +39,7 @@ Deno.test("a log that lacks its oldest entries is folded from a snapshot, one wi
       name: snapshotName("t", "counter", point),
       ...{ offset: point.offset, at_ms: point.time_ms, position: 0 },
     })),
+    ...{ origin: undefined, lost: 0 },
     get: (name) => objects.get(name),
     batches: () => ReadableStream.from(batches),
   });

@@ -24,6 +24,8 @@ const About = z.looseObject({
   snapshots: z.array(z.looseObject({
     ...{ name: z.string(), offset: z.int(), at_ms: z.int(), position: z.int() },
   })),
+  fork: z.looseObject({ room_id: z.string(), offset: z.int(), with_timers: z.boolean() }).nullable(),
+  lost: z.array(z.looseObject({ to: z.int() })),
 });
 const Page = z.looseObject({
   epoch: z.string(),
@@ -76,6 +78,11 @@ export async function openReduced(
   return {
     room_id,
     snapshots: about.snapshots,
+    origin: about.fork === null ? undefined : {
+      ...about.fork,
+      open: () => openReduced(io, about.fork!.room_id, flags),
+    },
+    lost: about.lost.at(-1)?.to ?? 0,
     async get(name) {
       try {
         return await new Response(await streamAdmin(io, admin, `${own}/${name}`)).bytes();

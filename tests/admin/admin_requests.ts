@@ -237,6 +237,10 @@ function cluster(): Row[] {
     // It has no reducer; `tests/admin/admin_reduced_room_test.ts` has rooms with one.
     ["GET", "/v1/rooms/{tenant}/{room}/reducer", at(inRoom("reducer")), 404],
     ["GET", "/v1/rooms/{tenant}/{room}/reducer/{object}", at(inRoom("reducer/x")), 404],
+    ["GET", "/v1/rooms/{tenant}/{room}/past", at(inRoom("past")), 404],
+    ["POST", "/v1/rooms/{tenant}/{room}/fork", sending(inRoom("fork"), () => ({ to: "other" })), 404],
+    ["POST", "/v1/rooms/{tenant}/{room}/trim", sending(inRoom("trim"), () => ({})), 404],
+    ["POST", "/v1/rooms/{tenant}/{room}/repair", sending(inRoom("repair"), () => ({ accept_loss: true })), 404],
     ["POST", "/v1/rooms/{tenant}/{room}/kick", sending(inRoom("kick"), nobody)],
     ["POST", "/v1/rooms/{tenant}/{room}/ban", sending(inRoom("ban"), banned)],
     ["GET", "/v1/bans", at("/v1/bans?tenant=TENANT")],

@@ -4,14 +4,7 @@
  */
 import type { RoomState } from "../../../brain/reducers/state/room_state.ts";
 import { changesText, stateText } from "../../answers/room_fold_text.ts";
-import {
-  type Beginnings,
-  foldRoom,
-  isPast,
-  nearest,
-  type RoomSource,
-  type Wanted,
-} from "../../reducers/room_fold.ts";
+import { type RoomSource, stateAt, type Wanted } from "../../reducers/room_fold.ts";
 import { openReduced, type ReducedFlags } from "../../rooms/reduced_source.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
@@ -41,7 +34,8 @@ export interface RoomDiffFlags extends StateFlags {
 
 const whenText = (time_ms: number) => new Date(time_ms).toISOString();
 
-function notKept(source: RoomSource, known: Beginnings): CommandError {
+async function notKept(source: RoomSource): Promise<CommandError> {
+  const known = await beginningsOf(source);
   const [first] = known.begins;
   if (first === undefined) return noBeginning(source, known);
   return new CommandError(
@@ -51,26 +45,9 @@ function notKept(source: RoomSource, known: Beginnings): CommandError {
   );
 }
 
-async function stateAt(source: RoomSource, known: Beginnings, wanted: Wanted): Promise<RoomState> {
-  const begin = await foldable(() => nearest(source, known, wanted));
-  if (begin === undefined) throw notKept(source, known);
-  let { state } = begin;
-  await foldable(async () => {
-    for await (const folded of foldRoom(source, state, begin.position)) {
-      if (isPast(folded.state, wanted)) break;
-      state = folded.state;
-      const { noted } = folded;
-      if (noted !== undefined && noted.chain.toHex() !== state.chain.toHex()) {
-        throw new CommandError(
-          `entry ${state.offset} of ${source.room_id} comes to something else than when it was written`,
-          EXIT.failure,
-          `arq room verify ${source.room_id} says more`,
-        );
-      }
-      // The next one need not be read to know that it is past.
-      if (state.offset === wanted.offset) break;
-    }
-  });
+async function stateWhen(source: RoomSource, wanted: Wanted): Promise<RoomState> {
+  const state = await foldable(() => stateAt(source, wanted), `arq room verify ${source.room_id}`);
+  if (state === undefined) throw await notKept(source);
   const { offset } = wanted;
   if (offset === Infinity || state.offset === offset || wanted.time_ms !== Infinity) return state;
   throw new CommandError(
@@ -87,7 +64,7 @@ const prefixOf = ({ prefix = "" }: StateFlags) =>
 export async function roomAt(io: Io, room_id: string, flags: RoomAtFlags): Promise<number> {
   const { offset = Infinity, time: time_ms = Infinity, json = false } = flags;
   const source = await openReduced(io, room_id, flags);
-  const state = await stateAt(source, await beginningsOf(source), { offset, time_ms });
+  const state = await stateWhen(source, { offset, time_ms });
   const { out, about } = stateText(room_id, state, { json, prefix: prefixOf(flags) });
   await print(io.stdout, out);
   await print(io.stderr, about);
@@ -99,9 +76,8 @@ export async function roomDiff(io: Io, room_id: string, flags: RoomDiffFlags): P
   const { from, to = Infinity, json = false } = flags;
   if (from > to) throw usageError(`--from ${from} is behind --to ${to}`);
   const source = await openReduced(io, room_id, flags);
-  const known = await beginningsOf(source);
-  const before = await stateAt(source, known, { offset: from, time_ms: Infinity });
-  const after = await stateAt(source, known, { offset: to, time_ms: Infinity });
+  const before = await stateWhen(source, { offset: from, time_ms: Infinity });
+  const after = await stateWhen(source, { offset: to, time_ms: Infinity });
   const prefix = prefixOf(flags);
   await print(io.stdout, changesText(room_id, { from: before, to: after }, { json, prefix }));
   return EXIT.ok;

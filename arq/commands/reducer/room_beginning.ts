@@ -4,16 +4,20 @@ import { SnapshotError } from "../../../brain/reducers/state/snapshot.ts";
 import {
   type Beginnings,
   beginnings,
+  DifferentEntries,
   MissingEntries,
   type RoomSource,
 } from "../../reducers/room_fold.ts";
 import { CommandError, EXIT } from "../../terminal/exit.ts";
 
-/** Does it; what stands in the way of a fold becomes an error for people. */
-export async function foldable<T>(fold: () => Promise<T>): Promise<T> {
+/** Does it; what stands in the way of a fold becomes an error for people. `verify`: what says more. */
+export async function foldable<T>(fold: () => Promise<T>, verify?: string): Promise<T> {
   try {
     return await fold();
   } catch (error) {
+    if (error instanceof DifferentEntries) {
+      throw new CommandError(error.message, EXIT.failure, verify && `${verify} says more`);
+    }
     const is_missing = error instanceof MissingEntries || error instanceof SnapshotError;
     const is_gone = error instanceof ArqonError && error.reason === "log-unavailable";
     if (!is_missing && !is_gone) throw error;

@@ -46,7 +46,8 @@ async function oldest(
   source: RoomSource,
   { begins }: Beginnings,
 ): Promise<RoomState | undefined> {
-  for (const one of begins) {
+  // Nothing goes on from what is before entries that are lost.
+  for (const one of begins.filter(({ offset }) => offset >= source.lost)) {
     const state = await stateOf(source, one);
     if (state !== undefined) return state;
   }
@@ -77,7 +78,9 @@ export async function roomVerify(
       if (difference !== undefined) break;
     }
   });
-  const end = { room_id, begin: begin.offset, entries, programs: programs.size, snapshots };
+  const { origin } = source;
+  const from = origin?.offset === begin.offset ? origin.room_id : undefined;
+  const end = { room_id, begin: begin.offset, from, entries, programs: programs.size, snapshots };
   await print(io.stdout, foldText({ ...end, state, difference }, flags.json === true));
   return difference === undefined ? EXIT.ok : EXIT.failure;
 }

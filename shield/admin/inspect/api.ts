@@ -22,7 +22,16 @@ import {
 import { config, ReloadBody, reloadConfig } from "./config.ts";
 import type { DetailContext } from "./details.ts";
 import { reducedObject, reducedRoom } from "./reduced_room.ts";
-import type { ReducedRoomContext } from "./reduced_room.ts";
+import {
+  ForkBody,
+  forkRoom,
+  RepairBody,
+  repairRoom,
+  roomPast,
+  TrimBody,
+  trimRoom,
+} from "./reduced_past.ts";
+import type { ReducedPastContext } from "./reduced_past.ts";
 import { roomHistory, roomState } from "./room_contents.ts";
 import type { ContentsContext } from "./room_contents.ts";
 import { ban, BanBody, kick, KickBody, MESSAGE_BODY, publishTest } from "./room_orders.ts";
@@ -32,6 +41,7 @@ import type { Answer } from "./lists.ts";
 import { CONNECTIONS_ABOUT, NODES_ABOUT } from "./openapi_cluster.ts";
 import { POLICIES_ABOUT } from "../../openapi/openapi_policies.ts";
 import { CLUSTER_ROOMS_ABOUT } from "./openapi_rooms.ts";
+import { REDUCED_ABOUT, REDUCED_PAST_ABOUT } from "./openapi_reduced.ts";
 import { WHY_ABOUT } from "./openapi_why.ts";
 import { why } from "./why.ts";
 import type { WhyContext } from "./why.ts";
@@ -50,7 +60,7 @@ export type InspectContext =
   & OrderContext
   & WhyContext
   & StoredRoomsContext
-  & ReducedRoomContext
+  & ReducedPastContext
   & {
     readonly tails: Pick<Tails, "open">;
     readonly log: Logger;
@@ -64,6 +74,10 @@ const reading =
   (read: (context: InspectContext, call: AdminCall) => Answer | Promise<Answer>): Handler =>
   async (context, call) => json(await read(context, call));
 
+const doing =
+  <B>(act: (context: InspectContext, call: AdminCall, body: B) => Promise<Answer>) =>
+  async (context: InspectContext, call: AdminCall, body: B) => json(await act(context, call, body));
+
 /** A small body that names what it is about. */
 const smallBody = <Z extends z.ZodType>(schema: Z) =>
   jsonBody(
@@ -75,6 +89,9 @@ const LOG_BODY = smallBody(LogBody);
 const RELOAD_BODY = smallBody(ReloadBody);
 const KICK_BODY = smallBody(KickBody);
 const BAN_BODY = smallBody(BanBody);
+const FORK_BODY = smallBody(ForkBody);
+const TRIM_BODY = smallBody(TrimBody);
+const REPAIR_BODY = smallBody(RepairBody);
 
 /** The routes of the admin API about the whole cluster. */
 export const INSPECT_ROUTES = new AdminTable<InspectContext>({
@@ -143,15 +160,44 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>({
   "/v1/rooms/{tenant}/{room}/reducer": {
     GET: {
       scope: "tenant-in-path",
-      about: CLUSTER_ROOMS_ABOUT.getReducedRoom,
+      about: REDUCED_ABOUT.getReducedRoom,
       handle: reading(reducedRoom),
     },
   },
   "/v1/rooms/{tenant}/{room}/reducer/{object}": {
     GET: {
       scope: "tenant-in-path",
-      about: CLUSTER_ROOMS_ABOUT.getReducedObject,
+      about: REDUCED_ABOUT.getReducedObject,
       handle: reducedObject,
+    },
+  },
+  "/v1/rooms/{tenant}/{room}/past": {
+    GET: {
+      scope: "tenant-in-path",
+      about: REDUCED_PAST_ABOUT.getRoomPast,
+      is_query_strict: true,
+      handle: reading(roomPast),
+    },
+  },
+  "/v1/rooms/{tenant}/{room}/fork": {
+    POST: {
+      scope: "tenant-in-path",
+      about: REDUCED_PAST_ABOUT.forkRoom,
+      ...withBody(FORK_BODY, doing(forkRoom)),
+    },
+  },
+  "/v1/rooms/{tenant}/{room}/trim": {
+    POST: {
+      scope: "tenant-in-path",
+      about: REDUCED_PAST_ABOUT.trimRoom,
+      ...withBody(TRIM_BODY, doing(trimRoom)),
+    },
+  },
+  "/v1/rooms/{tenant}/{room}/repair": {
+    POST: {
+      scope: "tenant-in-path",
+      about: REDUCED_PAST_ABOUT.repairRoom,
+      ...withBody(REPAIR_BODY, doing(repairRoom)),
     },
   },
   "/v1/rooms/{tenant}/{room}/kick": {

@@ -141,32 +141,6 @@ export const CLUSTER_ROOMS_ABOUT = abouts({
     }, ["created_ms", "lock", "keys", "key_count", "size_bytes", "truncated", "key", "value"]),
     refusals: [404, 429],
   },
-  getReducedRoom: {
-    tag,
-    summary: "what is stored of a room with a reducer: its log's room, and its snapshots",
-    answer: object({
-      ...IN_ROOM,
-      reducer: TEXT,
-      log_room_id: ID,
-      epoch: { ...TEXT, description: "of the log that the positions are in; empty: none yet" },
-      offset: { ...COUNT, description: "the last entry in the newest snapshot; 0: there is none" },
-      snapshots: list(object({
-        name: TEXT,
-        offset: { ...COUNT, description: "the last entry in it" },
-        at_ms: { ...UNIX_MS, description: "the room's clock then, Unix ms; 0: not known" },
-        position: { ...COUNT, description: "the message of the log with that entry" },
-        size_bytes: COUNT,
-      })),
-    }),
-    refusals: [404],
-  },
-  getReducedObject: {
-    tag,
-    summary: "the bytes of a snapshot of a room, or of a program or module that its log names",
-    answer: { type: "string", format: "binary" },
-    type: "application/octet-stream",
-    refusals: [404],
-  },
   kick: {
     tag,
     summary: "ends the subscriptions of a user, or of one connection, to the room",

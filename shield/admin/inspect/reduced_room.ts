@@ -27,7 +27,8 @@ export interface ReducedRoomContext {
   readonly log: Logger;
 }
 
-interface Reduced {
+/** A room with a reducer. */
+export interface Reduced {
   readonly tenant_id: string;
   readonly room_id: string;
   readonly reducer: string;
@@ -49,7 +50,10 @@ interface Snapshot {
 const PROGRAM = /^(?:program|module)-[0-9a-f]{64}$/;
 
 /** Throws `not-found` for a room without a reducer: nothing is opened for it. */
-function reducedOf({ classes }: ReducedRoomContext, { tenant, names }: AdminCall): Reduced {
+export function reducedOf(
+  { classes }: Pick<ReducedRoomContext, "classes">,
+  { tenant, names }: AdminCall,
+): Reduced {
   const room_id = requireId(names.room ?? "", "room");
   const { reducer } = classes.of(tenant, room_id);
   if (reducer !== undefined && reducerRoomOf(room_id) !== undefined) {
@@ -100,7 +104,8 @@ export async function reducedRoom(
   const log_room_id = reducerRoomOf(at.room_id)!;
   const epoch = record === undefined ? "" : roomEpoch(record.stream, log_room_id);
   const snapshots = await snapshotsOf(context, at, record);
-  return { ...at, log_room_id, epoch, offset: record?.offset ?? 0, snapshots };
+  const { offset = 0, fork = null, lost = [] } = record ?? {};
+  return { ...at, log_room_id, epoch, offset, snapshots, fork, lost };
 }
 
 /** Answers `GET /v1/rooms/{tenant}/{room}/reducer/{object}`. Rejects with `spine-unavailable`. */

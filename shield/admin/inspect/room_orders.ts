@@ -8,6 +8,7 @@ import { z } from "zod";
 import { BAN_REASON_UNITS_MAX, isUserId } from "../../../shared/records/bans.ts";
 import type { Config } from "../../../shared/config/schema.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
+import type { PAST_COMMAND } from "../../../shared/records/reducer_past.ts";
 import { commandSubject } from "../../../shared/subjects/subject.ts";
 import type { AdminCall, RouteBody } from "../routing/admin_routes.ts";
 import { roomEpoch } from "../../durable/messages/epoch.ts";
@@ -91,25 +92,30 @@ function refusalOf({ code, reason, message, retry_after_ms }: Ack): ArqonError {
   return Object.assign(refusal, { message });
 }
 
-function envelopeOf({ config: { limits } }: OrderContext, frame: string): ScannedEnvelope {
+function envelopeOf({ config: { limits } }: Pick<OrderContext, "config">, frame: string): ScannedEnvelope {
   const operation = decodeClientText(frame, limits);
   if (operation.kind !== "publish") throw new ArqonError("malformed-body", "expected a message");
   return operation.envelope;
 }
 
+/** What is asked of the Brain that owns a room, in an admin's name. */
+export interface Asked {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly by: string;
+  readonly name: "room.kick" | "room.ban" | typeof PAST_COMMAND;
+  readonly data: object;
+}
+
 /**
- * Sends a command in the operator's name to the Brain that owns the room. Grants, bans and policies are
- * not asked: what the operator may do was decided before. Rejects as the Brain refuses.
+ * Sends a command in the operator's name to the Brain that owns the room, and gives the result. Grants, bans and
+ * policies are not asked: what the operator may do was decided before. Rejects as the Brain refuses.
  */
-async function order(
-  context: OrderContext,
-  call: AdminCall,
-  name: "room.kick" | "room.ban",
-  data: object,
-): Promise<Response> {
-  const { path, config: { limits }, log } = context;
-  const { tenant: tenant_id, by: user_id, names } = call;
-  const room_id = requireId(names.room ?? "", "room");
+export async function askOwner(
+  context: Pick<OrderContext, "path" | "config">,
+  { tenant_id, room_id, by: user_id, name, data }: Asked,
+): Promise<Record<string, unknown>> {
+  const { path, config: { limits } } = context;
   const frame = JSON.stringify({ op: "cmd", room: room_id, name, data });
   const envelope = envelopeOf(context, frame);
   const request = stamp(path, { tenant_id, user_id }, envelope);
@@ -118,8 +124,19 @@ async function order(
   const reply = await path.spine.request(subject, request, { timeout_ms });
   const ack = readAck(reply.payload);
   if (ack.code !== 0) throw refusalOf(ack);
-  log.info(`an operator's ${name}`, { tenant_id, room: room_id, ...data, by: user_id });
-  const { version } = JSON.parse(new TextDecoder().decode(ack.result));
+  return JSON.parse(new TextDecoder().decode(ack.result));
+}
+
+async function order(
+  context: OrderContext,
+  call: AdminCall,
+  name: "room.kick" | "room.ban",
+  data: object,
+): Promise<Response> {
+  const { tenant: tenant_id, by, names } = call;
+  const room_id = requireId(names.room ?? "", "room");
+  const { version } = await askOwner(context, { tenant_id, room_id, by, name, data });
+  context.log.info(`an operator's ${name}`, { tenant_id, room: room_id, ...data, by });
   return json({ tenant_id, room_id, version, ...data });
 }
 
