@@ -196,7 +196,8 @@ export async function stateAt(source: RoomSource, wanted: Wanted): Promise<RoomS
     state = folded.state;
     const { noted } = folded;
     if (noted !== undefined && noted.chain.toHex() !== state.chain.toHex()) {
-      const text = `entry ${state.offset} of ${source.room_id} comes to something else than when it was written`;
+      const text =
+        `entry ${state.offset} of ${source.room_id} comes to something else than when it was written`;
       throw new DifferentEntries(text);
     }
     if (state.offset === wanted.offset) break;

@@ -24,7 +24,8 @@ const About = z.looseObject({
   snapshots: z.array(z.looseObject({
     ...{ name: z.string(), offset: z.int(), at_ms: z.int(), position: z.int() },
   })),
-  fork: z.looseObject({ room_id: z.string(), offset: z.int(), with_timers: z.boolean() }).nullable(),
+  fork: z.looseObject({ room_id: z.string(), offset: z.int(), with_timers: z.boolean() })
+    .nullable(),
   lost: z.array(z.looseObject({ to: z.int() })),
 });
 const Page = z.looseObject({

@@ -39,6 +39,7 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "Durable rooms", file: "docs/durable.md" },
       { text: "Rooms as programs", file: "docs/rooms-as-programs.md" },
       { text: "Values of rooms as programs", file: "docs/room-values.md" },
+      { text: "The past of rooms as programs", file: "docs/room-past.md" },
       { text: "Durable Streams over HTTP", file: "docs/streams.md" },
       { text: "Messages that grow", file: "docs/growing.md" },
       { text: "Cookbook", file: "docs/cookbook.md" },

@@ -7,8 +7,9 @@ import { z } from "zod";
 
 /** The command. */
 export const PAST_COMMAND = "room.past";
-/** Values in one answer at most, and where the question names no number. */
+/** Values in one answer at most. */
 export const PAST_VALUES_MAX = 1_000;
+/** Values in one answer where the question names no number. */
 export const PAST_VALUES = 200;
 
 const whole = z.int().min(0);

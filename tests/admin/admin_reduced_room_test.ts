@@ -123,6 +123,60 @@ Deno.test("what cannot be folded is told, with what is wrong", async () => {
   assert.match(nobody.stdout, /^count-2: 0 entries from the first to entry 0/, nobody.stderr);
 });
 
+/** Calls a room, forks it, and calls the fork. */
+async function forked(bus: TestBus, arq: Awaited<ReturnType<typeof arqOf>>): Promise<void> {
+  await count(bus, "count-1");
+  const told = await arq("fork", "count-1", "--to", "count-2", "--at", "6");
+  assert.equal(told.stdout, "count-2 begins behind entry 6 of count-1\n", told.stderr);
+  assert.equal((await arq("at", "count-2", "--prefix", "total")).stdout, "total = 21\n");
+  await count(bus, "count-2");
+}
+
+Deno.test("a room is forked and its past removed, and both say what they were", async () => {
+  await using bus = await startBusWith(CONFIG);
+  const arq = await arqOf(bus);
+  await forked(bus, arq);
+  const at = async (room: string, offset: number) =>
+    (await arq("at", room, "--prefix", "total", "--offset", String(offset))).stdout;
+  assert.equal(await at("count-2", 3), "total = 6\n");
+  assert.equal(await at("count-2", 15), "total = 66\n");
+  const verified = await arq("verify", "count-2");
+  assert.match(verified.stdout, /^count-2: 10 entries behind entry 6 of count-1 to entry 16/);
+  const changed = await arq("diff", "count-2", "--from", "5", "--to", "7", "--prefix", "total");
+  assert.equal(changed.stdout, "~ total = 15 -> 22\n", changed.stderr);
+  const again = await arq("fork", "count-1", "--to", "count-2");
+  assert.match(again.stderr, /count-2 has begun already/);
+  assert.match((await arq("fork", "count-1", "--to", "lobby")).stderr, /lobby has no reducer/);
+  assert.equal((await arq("trim", "count-1")).code, 2);
+  const trimmed = await arq("trim", "count-1", "--yes");
+  assert.match(trimmed.stdout, /^count-1: its past begins behind entry 10 now; \d+ messages/);
+  assert.match((await arq("at", "count-1", "--offset", "4")).stderr, /not kept/);
+  assert.equal((await arq("at", "count-1", "--prefix", "total")).stdout, "total = 45\n");
+  assert.equal((await arq("verify", "count-1")).code, 0);
+  const whole = await arq("repair", "count-1", "--accept-loss");
+  assert.match(whole.stdout, /^count-1 has lost nothing/, whole.stderr);
+  assert.equal((await arq("repair", "count-1")).code, 2);
+  const [own, other] = [await adminOf(bus, "default"), await adminOf(bus, "acme")];
+  const past = "/v1/rooms/default/count-2/past";
+  const { entry, changes, last } = await own.read(`${past}?offset=16`);
+  assert.deepEqual([entry.command, entry.verdict, changes, last], ["add", "rejected", [], 16]);
+  const page = await own.read(`${past}?offset=15&limit=1`);
+  assert.deepEqual([page.values.length, page.values[0].value.text], [1, "66"]);
+  const rest = await own.read(`${past}?offset=15&after=${encodeURIComponent(page.next)}`);
+  assert.deepEqual([rest.values[0].key.text, rest.next], ["user/tester", null]);
+  assert.equal((await own.get(`${past}?offset=17`)).status, 400);
+  assert.equal((await own.get(`${past}?offset=1&time_ms=1`)).status, 400);
+  assert.equal((await other.get(past)).status, 403);
+  // No client may ask for it, whatever its role is.
+  await using client = await connect({
+    ...{ url: bus.url, token: await bus.tokenFor({ role: "admin" }) },
+  });
+  for (const name of ["room.past", "past"]) {
+    const refused = client.room("count-2").command(name, { ask: { action: "trim" } });
+    await assert.rejects(refused, { reason: "command-forbidden" });
+  }
+});
+
 Deno.test("a room's snapshots are read by admins of its tenant alone", async () => {
   await using bus = await startBusWith(CONFIG);
   await count(bus, "count-1");

@@ -111,7 +111,8 @@ export const REDUCED_PAST_ABOUT = abouts({
   },
   trimRoom: {
     tag,
-    summary: "removes the log of a room with a reducer up to a snapshot, and all snapshots before it",
+    summary:
+      "removes the log of a room with a reducer up to a snapshot, and all snapshots before it",
     answer: object({
       ...IN_ROOM,
       offset: { ...COUNT, description: "the entry behind which the past is kept" },

@@ -92,7 +92,10 @@ function refusalOf({ code, reason, message, retry_after_ms }: Ack): ArqonError {
   return Object.assign(refusal, { message });
 }
 
-function envelopeOf({ config: { limits } }: Pick<OrderContext, "config">, frame: string): ScannedEnvelope {
+function envelopeOf(
+  { config: { limits } }: Pick<OrderContext, "config">,
+  frame: string,
+): ScannedEnvelope {
   const operation = decodeClientText(frame, limits);
   if (operation.kind !== "publish") throw new ArqonError("malformed-body", "expected a message");
   return operation.envelope;
