@@ -3,7 +3,6 @@ import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
 import type { Uint64 } from "@arqon/sdk";
 import { addRoomHistory } from "./room_history.ts";
-import { addRoomPast } from "./room_past.ts";
 import { examples, id, pastMoment, positive, room, value, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 import { addRoomClass } from "./room_class.ts";
@@ -284,5 +283,4 @@ export function addRoom(program: Command, run: Run): void {
   addPresence(group, run);
   addRoomClass(group, run);
   addRoomHistory(group, run);
-  addRoomPast(group, run);
 }
