@@ -1,7 +1,8 @@
 /** A room that ends and is born again, as one sees it who has heard it all the time: no GAP, and `first`. */
 import assert from "node:assert/strict";
 import { connect } from "../sdk/typescript/mod.ts";
-import type { RoomEvent } from "../sdk/typescript/mod.ts";
+import type { RoomEvent } from "@arqon/sdk/state";
+import { roomState } from "@arqon/sdk/state";
 import { startBusWith } from "./harness/bus.ts";
 
 const CONFIG = `
@@ -20,6 +21,7 @@ Deno.test("who hears a room that is born again gets its first change, marked, an
   };
   await using ann = await connect({ url: bus.url, token: bus.token });
   await using bob = await connect({ url: bus.url, token: bus.token });
+  roomState(bob.room("lobby"));
   using heard = bob.room("lobby").subscribe();
   await heard.ready;
   const next = async () => {
@@ -27,16 +29,16 @@ Deno.test("who hears a room that is born again gets its first change, marked, an
     assert.equal(value?.type, "ROOM_UPDATE", `${value?.signal?.kind} ${value?.signal?.reason}`);
     return value.json<RoomEvent>();
   };
-  const room = ann.room("lobby");
-  await room.set("k", 1);
-  const [one, two] = [await next(), (await room.set("k", 2), await next())];
+  const state = roomState(ann.room("lobby"));
+  await state.set("k", 1);
+  const [one, two] = [await next(), (await state.set("k", 2), await next())];
   assert.deepEqual([one.first, two.first, two.version], [true, undefined, one.version + 1]);
   const deadline_ms = Date.now() + WAIT_MS;
   while (await ended() === 0) {
     assert.ok(Date.now() < deadline_ms, "the room ends");
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-  const { events = [] } = (await room.set("k", 3), await room.get("k", { events_after: 0 }));
+  const { events = [] } = (await state.set("k", 3), await state.get("k", { events_after: 0 }));
   const again = await next();
   assert.deepEqual([again.first, again.value], [true, 3]);
   assert.notEqual(again.epoch, two.epoch);

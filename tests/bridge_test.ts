@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { BRIDGE_SQL } from "../arq/bridge/sql.ts";
 import { connect } from "@arqon/sdk";
+import { history } from "@arqon/sdk/history";
 import { subscribeSince } from "@arqon/sdk/postgres";
 import { until } from "../shared/testing/until.ts";
 import { runBridges } from "./bridge/run.ts";
@@ -161,7 +162,7 @@ Deno.test("a page that takes a position gets exactly what its queries have not s
     if (seen.push((message.json() as { n: number }).n) === 2) break;
   }
   assert.deepEqual(seen, [3, 2]);
-  const { messages: [first] } = await connection.room("orders-0").history({ limit: 1 });
+  const { messages: [first] } = await history(connection.room("orders-0"), { limit: 1 });
   assert.match(new TextDecoder().decode(first!.data), new RegExp(`"exact": ${exact}}`));
   await bridge.stop();
 });

@@ -7,6 +7,8 @@ import { connect } from "@nats-io/transport-deno";
 import type { Msg } from "@nats-io/transport-deno";
 import { ArqonError, connect as dial, holdLock } from "../sdk/typescript/mod.ts";
 import type { Connection, PresenceSubscription, Status } from "../sdk/typescript/mod.ts";
+import { roomState } from "@arqon/sdk/state";
+import { history } from "@arqon/sdk/history";
 import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
@@ -273,7 +275,7 @@ async function moves(
     // The Brain has not let go of the Shield that is gone.
   }
   assert.deepEqual(seen, { absent: 0, joins: 0, leaves: 0 }, "nobody has noticed");
-  const { messages } = await watcher.room("lobby~members").history();
+  const { messages } = await history(watcher.room("lobby~members"));
   const types = messages.map(({ type }) => type);
   assert.deepEqual(types, ["joined", "occupied"], "nor has the journal");
   const [member] = own.presence.members.values();
@@ -326,7 +328,7 @@ async function keepsLocks({ issuer, going, staying }: Cluster): Promise<void> {
   ];
   const { seen, ended } = contend(rival, "jobs-1");
   await until("the rival's first refusal", () => seen.refused > 0);
-  assert.equal((await room.get()).lock?.connection_id, before);
+  assert.equal((await roomState(room).get()).lock?.connection_id, before);
   target = staying;
   assert.equal((await going.stop()).code, 0, going.log());
   const refused = seen.refused;
@@ -337,8 +339,8 @@ async function keepsLocks({ issuer, going, staying }: Cluster): Promise<void> {
     false,
   ]);
   assert.notEqual(ann.welcome.connection_id, before, "one without members has nothing to keep");
-  assert.equal((await room.get()).lock?.connection_id, ann.welcome.connection_id);
-  await room.set("n", 1, { fence: locks[0]?.fence ?? 0 });
+  assert.equal((await roomState(room).get()).lock?.connection_id, ann.welcome.connection_id);
+  await roomState(room).set("n", 1, { fence: locks[0]?.fence ?? 0 });
   await Promise.all(locks.map((lock) => lock.release()));
   await ended;
   assert.ok((seen.fence ?? 0) > (locks[0]?.fence ?? 0), "released, it is the rival's");

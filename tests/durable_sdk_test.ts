@@ -5,6 +5,7 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { connect as connectNats } from "@nats-io/transport-deno";
 import { ArqonError, connect } from "@arqon/sdk";
 import type { Connection, ConnectOptions, Message, Position, Subscription } from "@arqon/sdk";
+import { history } from "@arqon/sdk/history";
 import { startBus, startBusWith } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { startNats } from "./harness/nats_server.ts";
@@ -132,19 +133,19 @@ async function trimmed({ proxy, straight, shaky }: Way): Promise<void> {
 async function historyAndPlaces({ straight }: Way): Promise<void> {
   await using speaker = await straight();
   const room = speaker.room("orders-2");
-  assert.deepEqual((await room.history()).messages, []);
+  assert.deepEqual((await history(room)).messages, []);
   const data = new Uint8Array([0, 255, 10, 13]);
   const first = await room.publish("blob", data, { message_id: "m1", headers: { "X-Own": "yes" } });
   const same = await room.publish("blob", data, { message_id: "m1" });
   assert.equal(same.offset, first.offset);
   await publishAll(speaker, "orders-2", 9, 1);
-  const page = await room.history({ limit: 4 });
+  const page = await history(room, { limit: 4 });
   const [blob] = page.messages;
   assert.deepEqual([...blob!.data], [...data]);
   assert.deepEqual([blob!.offset, blob!.headers["X-Own"]], [first.offset, "yes"]);
   assert.deepEqual(numbers(page.messages.slice(1)), [1, 2, 3]);
   assert.equal(page.more, true);
-  const newest = await room.history({ limit: 3, reverse: true });
+  const newest = await history(room, { limit: 3, reverse: true });
   assert.deepEqual(numbers(newest.messages), [9, 8, 7]);
   assert.equal(newest.offset, newest.messages[0]!.offset);
 
@@ -157,7 +158,7 @@ async function historyAndPlaces({ straight }: Way): Promise<void> {
     assert.equal(messages.recovered, true);
     return (await take(messages, count)).map((message) => message.offset);
   };
-  const all = (await room.history()).messages.map((message) => message.offset);
+  const all = (await history(room)).messages.map((message) => message.offset);
   assert.deepEqual(await from({ offset, epoch }, 7), all.slice(3));
   assert.deepEqual(await from({ offset: 0, epoch }, 10), all);
 }
@@ -191,7 +192,7 @@ async function notDurable({ proxy, straight, shaky }: Way): Promise<void> {
   await using speaker = await straight();
   const asking = speaker.room("plain").subscribe({ position: { offset: 7 } });
   await assert.rejects(asking.ready, isRefused("not-durable"));
-  await assert.rejects(speaker.room("plain").history(), isRefused("not-durable"));
+  await assert.rejects(history(speaker.room("plain")), isRefused("not-durable"));
   await using listener = await shaky();
   using messages = listener.room("plain").subscribe();
   await messages.ready;

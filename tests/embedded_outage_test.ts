@@ -8,6 +8,8 @@ import { createLogger } from "../shared/logs/log.ts";
 import { openEmbedded } from "../shared/spine/embedded/embedded.ts";
 import { connect } from "../sdk/typescript/mod.ts";
 import type { Connection, Room } from "../sdk/typescript/mod.ts";
+import { roomState } from "@arqon/sdk/state";
+import { history } from "@arqon/sdk/history";
 import { ArqonError } from "@arqon/proto";
 import { startBus } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
@@ -63,7 +65,7 @@ interface Acknowledged {
 async function offsetsOf(room: Room): Promise<number[]> {
   const offsets: number[] = [];
   for (let after = 0;;) {
-    const { messages, more } = await room.history({ after, limit: 100 });
+    const { messages, more } = await history(room, { after, limit: 100 });
     offsets.push(...messages.map(({ offset }) => Number(offset)));
     if (!more || messages.length === 0) return offsets;
     after = offsets.at(-1) ?? 0;
@@ -84,7 +86,7 @@ async function fillDisk(bus: TestBus): Promise<Acknowledged> {
   const states = await fill(async (number) => {
     // A room's state is one document of bounded size: many rooms fill the disk.
     const room = `state-${number}`;
-    await client.room(room).set("k", value);
+    await roomState(client.room(room)).set("k", value);
     keys.push(room);
   });
   for (const { code, message } of states.refused) assert.equal(code, 503, message);
@@ -113,11 +115,15 @@ Deno.test("a data_dir that is full: 503, and all that was acknowledged is there 
     // What was refused may be there all the same; what was acknowledged must be.
     assert.deepEqual(known.offsets.filter((offset) => !stored.has(offset)), []);
     for (const room of known.keys) {
-      assert.equal(JSON.stringify((await client.room(room).get("k")).value).length, 8_002, room);
+      assert.equal(
+        JSON.stringify((await roomState(client.room(room)).get("k")).value).length,
+        8_002,
+        room,
+      );
     }
     const { offset } = await log.publish("t", "there is room again");
     assert.ok(Number(offset) > (known.offsets.at(-1) ?? 0));
-    await client.room("state-0").set("k", "new");
+    await roomState(client.room("state-0")).set("k", "new");
   });
 });
 
@@ -142,9 +148,9 @@ Deno.test("a data_dir that is read-only, damaged or in use: the bus does not sta
     {
       await using bus = await startBus(args);
       await using client = await dial(bus);
-      await client.room("state").set("k", 1);
+      await roomState(client.room("state")).set("k", 1);
       await failsToStart(args, [], /data_dir .* is in use by another ArqonBus process/);
-      await client.room("state").set("k", 2);
+      await roomState(client.room("state")).set("k", 2);
     }
     const files = [...Deno.readDirSync(data_dir)].map(({ name }) => `${data_dir}/${name}`);
     for (const file of files) await Deno.chmod(file, 0o400);
@@ -163,7 +169,7 @@ Deno.test("a data_dir that is read-only, damaged or in use: the bus does not sta
     await Deno.writeFile(file, good);
     await using bus = await startBus(args);
     await using client = await dial(bus);
-    assert.equal((await client.room("state").get("k")).value, 2, "nothing was touched");
+    assert.equal((await roomState(client.room("state")).get("k")).value, 2, "nothing was touched");
   });
 });
 

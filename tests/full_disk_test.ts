@@ -6,6 +6,8 @@ import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { connect } from "../sdk/typescript/mod.ts";
 import type { Connection } from "../sdk/typescript/mod.ts";
+import { roomState } from "@arqon/sdk/state";
+import { history } from "@arqon/sdk/history";
 import { until } from "../shared/testing/until.ts";
 import { startBus } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
@@ -54,7 +56,7 @@ testOnDisk(
     const log = client.room("durable-1");
     await log.publish("t", MESSAGE);
     const state = client.room("state");
-    await state.set("k", 1);
+    await roomState(state).set("k", 1);
     assert.equal((await readiness(bus)).status, 200);
     assert.ok(await isWritable(bus));
     await disk.fill();
@@ -69,8 +71,8 @@ testOnDisk(
     assert.match(storage.detail, /the disk is full/);
     assert.ok(!await isWritable(bus));
     assert.match(bus.log(), /the storage takes no writes/);
-    assert.equal((await state.get("k")).value, 1, "what is stored can be read");
-    assert.ok((await log.history({ limit: 1 })).messages.length === 1);
+    assert.equal((await roomState(state).get("k")).value, 1, "what is stored can be read");
+    assert.ok((await history(log, { limit: 1 })).messages.length === 1);
     const plain = client.room("plain");
     using heard = plain.subscribe();
     await heard.ready;
@@ -80,7 +82,7 @@ testOnDisk(
     await until("a bus that is well again", async () => (await readiness(bus)).status === 200);
     assert.ok(await isWritable(bus));
     await log.publish("t", MESSAGE);
-    await state.set("k", 2);
+    await roomState(state).set("k", 2);
   },
 );
 
@@ -93,7 +95,7 @@ testOnDisk("a start on a full disk: one message says what to do, and nothing is 
     await using client = await dial(bus);
     const sent = Array.from({ length: 5 }, () => client.room("durable-1").publish("t", MESSAGE));
     offsets = (await Promise.all(sent)).map(({ offset }) => BigInt(offset ?? 0));
-    await client.room("state").set("k", 1);
+    await roomState(client.room("state")).set("k", 1);
   }
   await disk.fill();
   await assert.rejects(startBus(args), (error) => {
@@ -113,9 +115,9 @@ testOnDisk("a start on a full disk: one message says what to do, and nothing is 
   await disk.clear();
   await using bus = await startBus(args);
   await using client = await dial(bus);
-  const { messages } = await client.room("durable-1").history({ limit: 10 });
+  const { messages } = await history(client.room("durable-1"), { limit: 10 });
   assert.deepEqual(messages.map(({ offset }) => BigInt(offset ?? 0)), offsets);
-  assert.equal((await client.room("state").get("k")).value, 1);
+  assert.equal((await roomState(client.room("state")).get("k")).value, 1);
 });
 
 Deno.test("a file that is torn or damaged: the message names it, what it holds, and how to save it", async () => {
@@ -127,7 +129,7 @@ Deno.test("a file that is torn or damaged: the message names it, what it holds, 
       await using bus = await startBus(args);
       await using client = await dial(bus);
       await client.room("durable-1").publish("t", MESSAGE);
-      await client.room("state").set("k", 1);
+      await roomState(client.room("state")).set("k", 1);
     }
     for (
       const [file, holds] of [
@@ -153,7 +155,7 @@ Deno.test("a file that is torn or damaged: the message names it, what it holds, 
     }
     await using bus = await startBus(args);
     await using client = await dial(bus);
-    assert.equal((await client.room("state").get("k")).value, 1);
+    assert.equal((await roomState(client.room("state")).get("k")).value, 1);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

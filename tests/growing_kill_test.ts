@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import type { Connection } from "@arqon/sdk";
+import { history } from "@arqon/sdk/history";
 import { growing, stream } from "@arqon/sdk/streams";
 import type { Growing } from "@arqon/sdk/streams";
 import { until } from "../shared/testing/until.ts";
@@ -67,7 +68,7 @@ async function overKills(bus: KillableBus): Promise<void> {
   assert.deepEqual(ended.map(({ outcome }) => outcome), ended.map(() => "finished"));
   const last = (at: number) => heard.get(`m${at}`)?.at(-1);
   await until("all ends are heard", () => said.every((_, at) => last(at)?.state === "finished"));
-  const { messages } = await reader.room(ROOM).history({ limit: 1000 });
+  const { messages } = await history(reader.room(ROOM), { limit: 1000 });
   assert.equal(messages.length, MESSAGES);
   for (const [at, pieces] of said.entries()) {
     const text = pieces.join("");

@@ -5,6 +5,8 @@
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import type { ArqonError, Connection, ConnectOptions, Message } from "@arqon/sdk";
+import { roomState } from "@arqon/sdk/state";
+import { history } from "@arqon/sdk/history";
 import { HttpSocket } from "@arqon/sdk/http";
 import { until } from "../shared/testing/until.ts";
 import { startBusWith } from "./harness/bus.ts";
@@ -60,9 +62,9 @@ async function speaks(bus: TestBus): Promise<void> {
   await until("one has left the room", () => others.presence.members.size === 1);
   await using again = one.room("kept").subscribe({ presence: true });
   await again.ready;
-  assert.equal((await one.room("kept").history({ limit: 3 })).messages.length, 3);
-  await one.room("kept").set("a", { b: 1 });
-  assert.deepEqual((await two.room("kept").get("a"))?.value, { b: 1 });
+  assert.equal((await history(one.room("kept"), { limit: 3 })).messages.length, 3);
+  await roomState(one.room("kept")).set("a", { b: 1 });
+  assert.deepEqual((await roomState(two.room("kept")).get("a"))?.value, { b: 1 });
   await one.close();
   await until("one has gone", () => others.presence.members.size === 1);
   assert.deepEqual(await taken(others, COUNT), NUMBERS);

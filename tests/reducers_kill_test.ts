@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
+import { history } from "@arqon/sdk/history";
 import { type Called, reduced, type WatchedValues } from "@arqon/sdk/reducers";
 import { until } from "../shared/testing/until.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
@@ -93,7 +94,7 @@ Deno.test("a bus that is killed while it is called applies each call once", asyn
   await using bus = await startServe(folder.path);
   await using client = await connect({ url: bus.url, token });
   const eventsOf = async () =>
-    (await client.room("count-1").history({ limit: 1_000 })).messages.map((one) => one.text());
+    (await history(client.room("count-1"), { limit: 1_000 })).messages.map((one) => one.text());
   await until("every event", async () => (await eventsOf()).length >= counted.length);
   assert.deepEqual(await eventsOf(), counted.map(String), "each has one event, in order");
 });

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
+import { history } from "@arqon/sdk/history";
 import { optimistic, reduced } from "@arqon/sdk/reducers";
 import { until } from "../shared/testing/until.ts";
 import { startBusWith } from "./harness/bus.ts";
@@ -68,7 +69,7 @@ Deno.test("a room is called by the SDK and over HTTP, and hears its events", asy
     ...{ reason: "invalid-command", message: /lobby has no reducer/ },
   });
   const log = ann.room("count-1~reducer");
-  await assert.rejects(log.history(), { reason: "not-granted" });
+  await assert.rejects(history(log), { reason: "not-granted" });
   await assert.rejects(log.publish("x", "y"), { reason: "not-granted" });
   const admin = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "admin", user: "root" }));
   const reset = await admin.call("POST", "rooms/count-1/commands", {
@@ -76,7 +77,7 @@ Deno.test("a room is called by the SDK and over HTTP, and hears its events", asy
   });
   assert.equal(reset.status, 200, JSON.stringify(reset.body));
   const stored = async () =>
-    (await ann.room("count-1").history()).messages.map(({ type }) => type).join();
+    (await history(ann.room("count-1"))).messages.map(({ type }) => type).join();
   await until("events", async () => await stored() === "counted,counted,counted,reset");
   const read = async (token: string) => {
     const peer = new HttpPeer(bus.http_url, token);
@@ -94,13 +95,13 @@ Deno.test("a room is called by the SDK and over HTTP, and hears its events", asy
   assert.equal((await read(other)).status, 403);
   await using eve = await connect({ url: bus.url, token, request_timeout_ms });
   const values = eve.room("count-1~values");
-  const all = (await values.history()).messages.map((message) => message.text()).join();
+  const all = (await history(values)).messages.map((message) => message.text()).join();
   assert.match(all, /"total","8"/);
   assert.doesNotMatch(all, /user\//, "what is not visible is nobody's");
   await assert.rejects(values.publish("values", "{}"), { reason: "not-granted" });
   await assert.rejects(ann.room("count-1~values").publish("values"), { reason: "not-granted" });
   await using mallory = await connect({ url: bus.url, token: other, request_timeout_ms });
-  await assert.rejects(mallory.room("count-1~values").history(), { reason: "not-granted" });
+  await assert.rejects(history(mallory.room("count-1~values")), { reason: "not-granted" });
 });
 
 Deno.test("an event for one user is heard by nobody else, and the room ends its auction itself", async () => {

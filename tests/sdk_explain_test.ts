@@ -9,6 +9,7 @@ import type { TestBus } from "./harness/bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { ArqonError, connect, explain } from "@arqon/sdk";
 import type { Connection, Explanation } from "@arqon/sdk";
+import { roomState } from "@arqon/sdk/state";
 
 const CONFIG = `
 [server]
@@ -102,7 +103,7 @@ Deno.test("an error says trace and connection, and explain finds the refusal by 
     const errors = await Promise.all([
       room.publish("t", 1).catch((error: unknown) => error),
       room.publish("t", 1, { trace_id: "1".repeat(32) }).catch((error: unknown) => error),
-      room.get().catch((error: unknown) => error),
+      roomState(room).get().catch((error: unknown) => error),
       room.subscribe().ready.catch((error: unknown) => error),
     ]);
     for (const [n, error] of errors.entries()) {

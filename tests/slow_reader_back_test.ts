@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
 import type { PlainEnvelope, Uint64 } from "@arqon/proto";
 import { connect } from "@arqon/sdk";
+import { history } from "@arqon/sdk/history";
 import { startBusWith } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { startPausingProxy } from "./harness/pausing_proxy.ts";
@@ -202,7 +203,7 @@ async function sdk(bus: TestBus): Promise<void> {
     if (Number(type) === sent) break;
   }
   assert.ok(missing !== undefined, "a GAP, and messages behind it");
-  const page = await room.history({ after: missing.after, limit: 1 });
+  const page = await history(room, { after: missing.after, limit: 1 });
   const first = page.messages[0]?.offset ?? 0;
   assert.ok(first > missing.after && first < missing.before, "what it missed can be had");
 }

@@ -5,7 +5,9 @@
  */
 import assert from "node:assert/strict";
 import { type ArqonError, connect } from "../sdk/typescript/mod.ts";
-import type { Message, RoomEvent } from "../sdk/typescript/mod.ts";
+import type { Message } from "../sdk/typescript/mod.ts";
+import type { RoomEvent } from "@arqon/sdk/state";
+import { roomState } from "@arqon/sdk/state";
 import { until } from "../shared/testing/until.ts";
 import { ChangeRecord } from "./chaos/change_checker.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
@@ -64,7 +66,9 @@ async function listen(client: Connection, room_id: string) {
     record.hear(change);
     versions.push(change.version);
   };
-  await client.room(room_id).listen(hear).ready;
+  const room = client.room(room_id);
+  roomState(room); // the loop misses no change
+  await room.listen(hear).ready;
   return { record, reasons, versions };
 }
 
@@ -77,11 +81,11 @@ function assertAll(versions: readonly number[], last: number): void {
 /** Changes a room until it is stopped; refusals are part of it. Resolves with where the room stands. */
 function keepChanging(client: Connection, room_id: string) {
   let stopped = false;
-  const room = client.room(room_id);
+  const state = roomState(client.room(room_id));
   const running = (async () => {
     for (let value = 0; !stopped; value++) {
       // Not repeated: what got no answer is left as it is.
-      await room.set("k", value).catch(() => {});
+      await state.set("k", value).catch(() => {});
       await pause(PACE_MS);
     }
   })();
@@ -90,7 +94,7 @@ function keepChanging(client: Connection, room_id: string) {
     await running;
     let stands: { epoch: string; version: number } | undefined;
     await until("a Brain answers", async () => {
-      stands = await room.get("k").catch(() => undefined);
+      stands = await state.get("k").catch(() => undefined);
       return stands !== undefined;
     }, DEADLINE_MS);
     return stands!;
@@ -170,7 +174,7 @@ Deno.test("what a Shield misses while it is cut off its clients hear of, in dura
   const set = async (room_id: string, count: number) => {
     let version = 0;
     for (let value = 0; value < count; value++) {
-      version = (await bob.room(room_id).set("k", value)).version;
+      version = (await roomState(bob.room(room_id)).set("k", value)).version;
     }
     return version;
   };

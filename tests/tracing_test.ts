@@ -3,8 +3,8 @@
  * that takes OTLP. What is recorded, what is not, and that a collector which is gone slows nothing.
  */
 import assert from "node:assert/strict";
-import { connect } from "@arqon/sdk";
-import type { Message } from "@arqon/sdk";
+import { connect, type Message } from "@arqon/sdk";
+import { roomState } from "@arqon/sdk/state";
 import { until } from "../shared/testing/until.ts";
 import { GOOD_PING } from "../shield/schema/testing/schemas.ts";
 import { startBusWith } from "./harness/bus.ts";
@@ -84,8 +84,8 @@ async function durable(cluster: Cluster): Promise<void> {
 }
 
 async function commands(cluster: Cluster): Promise<void> {
-  const room = cluster.sender.room("state-1");
-  await room.set("colour", "green", { traceparent: parentOf(3) });
+  const state = roomState(cluster.sender.room("state-1"));
+  await state.set("colour", "green", { traceparent: parentOf(3) });
   const spans = await spansOf(cluster, traceOf(3), ["command", "policy", "request", "command"]);
   assertConnected(spans);
   const [asked, served] = ["shield", "brain"].map((part) => one(spans, "command", `arqon-${part}`));
@@ -117,7 +117,7 @@ async function forwarded(cluster: Cluster): Promise<void> {
   const rooms = Array.from({ length: 32 }, (_, index) => index + first);
   await Promise.all(
     rooms.map((n) =>
-      sender.room(`state-${n}`).set("colour", "green", { traceparent: parentOf(n) })
+      roomState(sender.room(`state-${n}`)).set("colour", "green", { traceparent: parentOf(n) })
     ),
   );
   const passed = () => collector.spans().find((span) => span.attributes["arqon.forwarded"]);

@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { fromBinary } from "@bufbuild/protobuf";
 import { connect } from "@arqon/sdk";
 import type { Message, Subscription } from "@arqon/sdk";
+import { history, replay } from "@arqon/sdk/history";
 import { encodeSub, writeEnvelope, writeHistoryQuery } from "@arqon/proto";
 import { EnvelopeSchema } from "../proto/gen/arqon/v1/envelope_pb.ts";
 import { HistorySchema } from "../proto/gen/arqon/v1/history_pb.ts";
@@ -121,9 +122,9 @@ async function livesThrough(bus: TestBus, log: DurableLog): Promise<void> {
   );
   // What is stored, from its beginning; and what was missed since a place right before one of them.
   await using newcomer = await connect({ url, token });
-  using replayed = newcomer.room(ROOM).subscribe({ from: "start" });
+  using replayed = newcomer.room(ROOM).subscribe({ begin: replay({ from: "start" }) });
   assert.deepEqual(shown(await take(replayed, 5)), expected);
-  const { messages } = await room.history();
+  const { messages } = await history(room);
   assert.deepEqual(shown(messages), expected);
   await using late = await connect({ url, token });
   const position = { offset: offsets[0]!, epoch: live.epoch! };
@@ -141,7 +142,7 @@ async function recoversFromLog({ url, token }: TestBus, log: DurableLog): Promis
   const torn = [POISON, CUT].map((owned) => new Uint8Array([...routed, ...owned]));
   for (const payload of [fine, ...torn, fine]) await log.append(room_id, payload);
   await using connection = await connect({ url, token });
-  const { epoch } = await connection.room(room_id).history();
+  const { epoch } = await history(connection.room(room_id));
   using client = await openBinary(url, token);
   client.send(encodeSub({ room_id, request_id: 1, epoch, after_offset: 0 }));
   const kinds: (string | undefined)[] = [];

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import type { Connection } from "@arqon/sdk";
+import { history } from "@arqon/sdk/history";
 import { YjsProvider } from "@arqon/yjs";
 import * as Y from "yjs";
 import { until } from "../shared/testing/until.ts";
@@ -136,7 +137,7 @@ async function editAndKill(shields: readonly MortalShield[], issuer: Issuer): Pr
   assert.equal(late.text, first.text);
   for (const editor of [...editors, late]) await editor.close();
   const bus = await connect({ url: shields[0]!.url, token: await issuer.tokenFor() });
-  const marks = await bus.room(ROOM).history({ filter: 'type == "yjs.mark"' });
+  const marks = await history(bus.room(ROOM), { filter: 'type == "yjs.mark"' });
   assert.ok(marks.messages.length > 0, "snapshots were made meanwhile");
   await bus.close();
 }

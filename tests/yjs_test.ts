@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import type { ArqonError, Connection } from "@arqon/sdk";
+import { history } from "@arqon/sdk/history";
 import { YjsProvider } from "@arqon/yjs";
 import { Awareness } from "y-protocols/awareness.js";
 import * as Y from "yjs";
@@ -137,10 +138,10 @@ async function whatWasKept(bus: TestBus): Promise<void> {
   await using cay = await open(bus, "doc-kept", { doc: again });
   await cay.provider.saved();
   await until("all have the same", same(cay, ann, ben));
-  const { messages } = await ann.bus.room("doc-kept").history();
+  const { messages } = await history(ann.bus.room("doc-kept"));
   await using dan = await open(bus, "doc-kept", { doc: again });
   await dan.provider.saved();
-  const after = await ann.bus.room("doc-kept").history();
+  const after = await history(ann.bus.room("doc-kept"));
   assert.equal(after.messages.length, messages.length, "who has nothing new writes nothing");
 }
 
@@ -157,7 +158,7 @@ async function compacted(bus: TestBus): Promise<void> {
     if (at % 5 === 4) await settle(ann, at + 1);
   }
   await until("both have the same", same(ann, ben));
-  const { messages } = await ann.bus.room("short-1").history({ limit: 100 });
+  const { messages } = await history(ann.bus.room("short-1"), { limit: 100 });
   assert.ok(Number(messages.length) <= 30);
   assert.equal(messages.filter(({ type }) => type === "yjs.update").length < 30, true);
   await using late = await open(bus, "short-1", few);
@@ -168,7 +169,7 @@ async function compacted(bus: TestBus): Promise<void> {
 /** Waits until a mark says that a snapshot holds as many updates as are a multiple of five. */
 async function settle({ bus }: Editor, updates: number): Promise<void> {
   await until(`a snapshot after ${updates} updates`, async () => {
-    const { messages } = await bus.room("short-1").history({ reverse: true, limit: 100 });
+    const { messages } = await history(bus.room("short-1"), { reverse: true, limit: 100 });
     const mark = messages.findIndex(({ type }) => type === "yjs.mark");
     return mark >= 0 &&
       messages.slice(0, mark).filter(({ type }) => type === "yjs.update").length < 5;
@@ -189,7 +190,7 @@ async function large(bus: TestBus): Promise<void> {
   await until("both have the same", same(ann, ben));
   const room = ann.bus.room("doc-large");
   await until("a snapshot", async () => {
-    const { messages } = await room.history({
+    const { messages } = await history(room, {
       reverse: true,
       limit: 10,
       filter: 'type == "yjs.mark"',
@@ -252,7 +253,7 @@ async function refusedByPolicy(bus: TestBus): Promise<void> {
   await ben.provider.saved();
   await until("both have the same", same(ann, ben));
   assert.equal(ann.text.toString(), "zero one and two three, four");
-  const { messages } = await ann.bus.room("doc-judged").history();
+  const { messages } = await history(ann.bus.room("doc-judged"));
   const bytes = messages.map(({ data }) => new TextDecoder().decode(data)).join();
   assert.equal(/malware/.test(bytes), false, "no reader has the text, not even as deleted");
 }
@@ -266,7 +267,7 @@ async function aware(bus: TestBus): Promise<void> {
   ann.awareness.setLocalStateField("at", 7);
   await until("ben sees her move", () => seen()?.["at"] === 7);
   await until("ann sees ben", () => ann.awareness.getStates().has(ben.doc.clientID));
-  const stored = await ann.bus.room("doc-aware").history();
+  const stored = await history(ann.bus.room("doc-aware"));
   assert.deepEqual(stored.messages, [], "cursors are not stored");
   ann.provider.destroy();
   await until("ben sees her go", () => seen() === undefined);

@@ -1,7 +1,7 @@
 /** The bus as a bridge uses it, and a connection of the SDK as one. What is published, and when, is `publisher.ts`. */
 import { ArqonError } from "@arqon/sdk";
 import type { Connection } from "@arqon/sdk";
-import { historyPages } from "../rooms/history.ts";
+import { historyPages, storedIn } from "../rooms/history.ts";
 
 /** One message of a transaction. */
 export interface Committed {
@@ -59,7 +59,7 @@ export function connectedBus(connection: Pick<Connection, "room" | "welcome">): 
     },
     async *storedBack(room_id) {
       const room = connection.room(room_id);
-      const source = { history: room.history.bind(room) };
+      const source = storedIn(room);
       try {
         let before: number | undefined;
         for (const total of [FIRST_MESSAGES, Infinity]) {

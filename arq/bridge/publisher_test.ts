@@ -1,5 +1,6 @@
 /** What a bridge before may have published is not published again, however long ago that was. */
 import assert from "node:assert/strict";
+import { readHistoryQuery, writeEnvelope, writeHistory } from "@arqon/proto";
 import { ArqonError } from "@arqon/sdk";
 import type { Connection } from "@arqon/sdk";
 import { connectedBus } from "./bus.ts";
@@ -34,18 +35,19 @@ function busWith(had: Record<string, Had[]>) {
   const asked: string[] = [];
   let refusals = 2;
   const room = (room_id: string) => ({
-    history({ before = Infinity, limit }: { before?: number; limit: number }) {
+    id: room_id,
+    command(_: string, query: Uint8Array) {
       asked.push(room_id);
       if (room_id === "plain") return Promise.reject(new ArqonError("not-durable", room_id));
-      const all = (had[room_id] ?? []).map((one, at) => ({
-        ...{ timestamp_ms: SINCE_MS, sender: "bridge", headers: {}, ...one, offset: at + 1 },
-      })).filter(({ offset }) => offset < before).toReversed();
-      return Promise.resolve({
-        messages: all.slice(0, limit),
-        offset: 9,
-        epoch: "e",
-        more: all.length > limit,
-      });
+      const { before, limit } = readHistoryQuery(query);
+      const all = (had[room_id] ?? []).map((
+        { message_id, sender = "bridge", headers = {}, timestamp_ms = SINCE_MS },
+        at,
+      ) => ({ message_id, sender_id: sender, headers, timestamp_ms, offset: at + 1 }))
+        .filter(({ offset }) => before === 0 || offset < before).toReversed();
+      const messages = all.slice(0, limit).map((one) => writeEnvelope(one));
+      const more = all.length > limit;
+      return Promise.resolve({ bytes: writeHistory({ messages, offset: 9, epoch: "e", more }) });
     },
     publish(_type: string, _data: Uint8Array, { message_id }: { message_id: string }) {
       if (message_id === "bad") return Promise.reject(new ArqonError("policy-rejected", "no"));

@@ -3,7 +3,8 @@
  * restarts. Prints nothing and subscribes to nothing.
  */
 import { ArqonError } from "@arqon/sdk";
-import type { Message, Uint64 } from "@arqon/sdk";
+import type { Message, Room, Uint64 } from "@arqon/sdk";
+import { history } from "@arqon/sdk/history";
 import { CommandError } from "../terminal/exit.ts";
 import { pause } from "./flow.ts";
 import type { Io } from "../terminal/io.ts";
@@ -25,9 +26,14 @@ export interface HistoryPage {
   readonly more: boolean;
 }
 
-/** A durable room that can be read, as `Room` of the SDK. */
+/** A durable room that can be read: `storedIn`, or a test's. */
 export interface HistorySource {
   history(query: HistoryQuery): Promise<HistoryPage>;
+}
+
+/** What a room of the SDK stores. */
+export function storedIn(room: Pick<Room, "id" | "command">): HistorySource {
+  return { history: (query) => history(room, query) };
 }
 
 /** A place in a durable room: everything after this offset is still unread. */

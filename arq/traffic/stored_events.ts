@@ -1,6 +1,6 @@
 /** The events that durable rooms store, read from their history over a connection. Prints nothing. */
 import type { Connection, Message } from "@arqon/sdk";
-import { historyPages, patient } from "../rooms/history.ts";
+import { historyPages, patient, storedIn } from "../rooms/history.ts";
 import type { Io } from "../terminal/io.ts";
 import type { TrafficEvent } from "./schema_checker.ts";
 
@@ -19,7 +19,7 @@ export async function* storedEvents(
 ): AsyncGenerator<{ readonly events: readonly TrafficEvent[] }> {
   let end: number | undefined;
   for await (
-    const page of historyPages(patient(connection.room(room_id), io), { total: Infinity })
+    const page of historyPages(patient(storedIn(connection.room(room_id)), io), { total: Infinity })
   ) {
     // What comes after the beginning is not waited for.
     end ??= Number(page.offset);

@@ -4,6 +4,7 @@
  */
 import { connect } from "@arqon/sdk";
 import type { Connection, Message, PresenceSubscription, Room, Status } from "@arqon/sdk";
+import { history } from "@arqon/sdk/history";
 
 /** A room that the development bus keeps. */
 const ROOM = "durable-chat";
@@ -47,7 +48,7 @@ async function followMembers({ presence }: PresenceSubscription): Promise<void> 
 
 /** Shows the last messages and goes on right after them: nothing is missed, nothing comes twice. */
 async function follow(room: Room, nick: string): Promise<void> {
-  const { messages, offset, epoch } = await room.history({ limit: HISTORY, reverse: true });
+  const { messages, offset, epoch } = await history(room, { limit: HISTORY, reverse: true });
   for (const message of messages.toReversed()) showMessage(message);
   const loop = room.subscribe({
     presence: true,

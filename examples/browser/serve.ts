@@ -8,7 +8,10 @@ import { context } from "esbuild";
 const path = (url: string) => fileURLToPath(new URL(url, import.meta.url));
 /** Packages are where this program finds them. */
 const alias = Object.fromEntries(
-  ["@arqon/sdk", "@arqon/proto"].map((name) => [name, fileURLToPath(import.meta.resolve(name))]),
+  ["@arqon/sdk", "@arqon/sdk/history", "@arqon/proto"].map((name) => [
+    name,
+    fileURLToPath(import.meta.resolve(name)),
+  ]),
 );
 
 const [port = "8000"] = Deno.args;

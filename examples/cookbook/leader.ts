@@ -2,17 +2,19 @@
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ArqonError, connect, withLock } from "@arqon/sdk";
+import { roomState } from "@arqon/sdk/state";
 
 const LEASE_MS = 5_000;
 const [url = "", token = "", room_id = "workers", name = "one"] = process.argv.slice(2);
 const bus = await connect({ url, token });
 const room = bus.room(room_id);
+const state = roomState(room);
 
 /** What only the leader does. The fence lets the bus refuse who has lost the lock and does not know. */
 async function lead(fence: number, lost: AbortSignal): Promise<void> {
   console.log(`${name} leads with fence ${fence}`);
   for (let beat = 1; !lost.aborted; beat++) {
-    await room.set("beat", { name, beat }, { fence });
+    await state.set("beat", { name, beat }, { fence });
     await sleep(1_000, undefined, { signal: lost });
   }
 }

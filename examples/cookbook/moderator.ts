@@ -4,6 +4,7 @@
  */
 import process from "node:process";
 import { connect, type Message } from "@arqon/sdk";
+import { roomState } from "@arqon/sdk/state";
 
 const STRIKES = 3;
 const OUT_MS = 600_000;
@@ -11,7 +12,7 @@ const [url = "", token = "", room_id = "lobby", ...words] = process.argv.slice(2
 const bus = await connect({ url, token });
 const room = bus.room(room_id);
 /** Strikes are kept by the bus, so that a bot that is started again knows them. */
-const notes = bus.room(`mod-${room_id}`);
+const notes = roomState(bus.room(`mod-${room_id}`));
 
 async function judge(message: Message): Promise<void> {
   if (message.signal !== undefined || message.type !== "chat") return;

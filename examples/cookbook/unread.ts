@@ -5,6 +5,7 @@
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { connect } from "@arqon/sdk";
+import { history, replay } from "@arqon/sdk/history";
 
 const MOST = 99;
 const [url = "", token = "", user = "", ...rooms] = process.argv.slice(2);
@@ -15,7 +16,7 @@ const read = new Map<string, number>();
 
 async function show(room: string): Promise<void> {
   const after = read.get(room) ?? 0;
-  const { messages, more } = await bus.room(room).history({ after, limit: MOST });
+  const { messages, more } = await history(bus.room(room), { after, limit: MOST });
   console.log(`${room}: ${messages.length}${more ? "+" : ""}`);
 }
 
@@ -25,7 +26,7 @@ const marks = inbox.listen(async (message) => {
   const { room, offset } = message.json() as { room: string; offset: number };
   read.set(room, Math.max(offset, read.get(room) ?? 0));
   if (rooms.includes(room)) await show(room);
-}, { from: "start" });
+}, { begin: replay({ from: "start" }) });
 await marks.ready;
 
 for (const room of rooms) {
@@ -35,7 +36,7 @@ for (const room of rooms) {
 }
 
 for await (const room of createInterface({ input: process.stdin })) {
-  const { offset } = await bus.room(room).history({ reverse: true, limit: 1 });
+  const { offset } = await history(bus.room(room), { reverse: true, limit: 1 });
   await inbox.publish("read", { room, offset: Number(offset) });
 }
 process.exit(0);

@@ -6,7 +6,10 @@ import { fileURLToPath } from "node:url";
 import { build, type Plugin, stop } from "esbuild";
 
 const path = (url: string) => fileURLToPath(new URL(url, import.meta.url));
-const PACKAGES = ["@arqon/sdk", "@arqon/proto", "@arqon/yjs", "yjs", "y-protocols/awareness.js"];
+const PACKAGES = [
+  ...["@arqon/sdk", "@arqon/sdk/history", "@arqon/proto", "@arqon/yjs"],
+  ...["yjs", "y-protocols/awareness.js"],
+];
 const LIB0 = fileURLToPath(new URL(".", import.meta.resolve("lib0/observable")));
 
 /** Packages are where this program finds them. */

@@ -1,6 +1,7 @@
 /** What docs/moving_ably.md shows, as one program: URL TOKEN, until it is ended. */
 import process from "node:process";
 import { connect } from "@arqon/sdk";
+import { history, replay } from "@arqon/sdk/history";
 
 const [url = "", token = ""] = process.argv.slice(2);
 const getToken = () => token;
@@ -14,12 +15,12 @@ const room = bus.room("durable-headlines");
 const { offset } = await room.publish("headline", { text: "rain" }, { message_id: "h-1" });
 // #endregion
 await room.publish("headline", { text: "rain" }, { message_id: "h-1" });
-console.log((await room.history()).messages.length, offset !== 0);
+console.log((await history(room)).messages.length, offset !== 0);
 
 // #region rewind
 const listener = room.listen((message) => {
   if (message.type === "headline") console.log(message.json());
-}, { last: 10 });
+}, { begin: replay({ last: 10 }) });
 await listener.ready;
 // #endregion
 
@@ -46,6 +47,6 @@ console.log(connections, users);
 lobby.close();
 
 // #region history
-const page = await room.history({ reverse: true, limit: 100 });
+const page = await history(room, { reverse: true, limit: 100 });
 for (const message of page.messages) console.log(message.sender, message.json());
 // #endregion

@@ -1,6 +1,7 @@
 /** What docs/moving_centrifugo.md shows, as one program: URL TOKEN, until it is ended. */
 import process from "node:process";
 import { connect } from "@arqon/sdk";
+import { history, replay } from "@arqon/sdk/history";
 
 const [url = "", token = ""] = process.argv.slice(2);
 const http_url = new URL(url).origin.replace(/^ws/, "http");
@@ -12,7 +13,7 @@ const bus = await connect({ url, getToken });
 
 // #region listen
 const news = bus.room("durable-news");
-const messages = news.subscribe({ last: 10 });
+const messages = news.subscribe({ begin: replay({ last: 10 }) });
 await messages.ready;
 console.log(messages.epoch !== "");
 // #endregion
@@ -33,7 +34,7 @@ for await (const { user_id } of bus.room("hall").members()) console.log(user_id)
 console.log(connections, users);
 
 // #region history
-const page = await news.history({ limit: 10 });
+const page = await history(news, { limit: 10 });
 console.log(page.messages.length, page.more);
 // #endregion
 

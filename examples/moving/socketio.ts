@@ -1,6 +1,8 @@
 /** What docs/moving_socketio.md shows, as one program: URL TOKEN, until it is ended. */
 import process from "node:process";
 import { connect } from "@arqon/sdk";
+import { roomState } from "@arqon/sdk/state";
+import { history } from "@arqon/sdk/history";
 
 const [url = "", token = ""] = process.argv.slice(2);
 const http_url = new URL(url).origin.replace(/^ws/, "http");
@@ -31,8 +33,9 @@ await room.publish("move", { x: 1, y: 2 }, { ack: false });
 // #endregion
 
 // #region state
-const { version } = await room.set("topic", "tea");
-const { value } = await room.get("topic", { after_version: version });
+const state = roomState(room);
+const { version } = await state.set("topic", "tea");
+const { value } = await state.get("topic", { after_version: version });
 // #endregion
 console.log(value);
 
@@ -45,6 +48,6 @@ await fetch(`${http_url}/v1/rooms/durable-chat-1/messages`, {
 // #endregion
 
 // #region history
-const { messages } = await room.history({ reverse: true, limit: 1 });
+const { messages } = await history(room, { reverse: true, limit: 1 });
 // #endregion
 console.log(messages[0]?.json());

@@ -1,6 +1,7 @@
 /** What docs/moving_supabase.md shows, as one program: URL TOKEN, until it is ended. */
 import process from "node:process";
 import { connect } from "@arqon/sdk";
+import { replay } from "@arqon/sdk/history";
 
 const [url = "", token = ""] = process.argv.slice(2);
 const getToken = () => token;
@@ -28,7 +29,7 @@ await online.update({ page: "cart" });
 // #region changes
 const rows = bus.room("durable-todos-7").listen((message) => {
   console.log(message.type, message.json()); // what your transaction said, once it was committed
-}, { since: "10m" });
+}, { begin: replay({ since: "10m" }) });
 await rows.ready;
 // #endregion
 await bus.room("durable-todos-7").publish("added", { id: 1 });

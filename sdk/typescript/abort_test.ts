@@ -5,6 +5,8 @@ import assert from "node:assert/strict";
 import { decodeClientFrame, encodeAck } from "@arqon/proto";
 import { connect, holdLock, withLock } from "./mod.ts";
 import type { Connection, ConnectOptions, Room } from "./mod.ts";
+import { roomState } from "./state.ts";
+import { history } from "./history.ts";
 import { CLEAN, countedSignal, countedSockets } from "./testing/counted.ts";
 import { startRawPeer } from "./testing/raw_peer.ts";
 import { bytes, LIMITS, type Peer, quick, startPeer, welcome } from "./testing/scripted_peer.ts";
@@ -87,10 +89,10 @@ Deno.test("aborting a publish or command: waiting for its ACK", CLEAN, async () 
       const work of [
         (signal: AbortSignal) => room.publish("x", 1, { signal }),
         (signal: AbortSignal) => room.command("own.thing", {}, { signal }),
-        (signal: AbortSignal) => room.get("key", { signal }),
-        (signal: AbortSignal) => room.set("key", 1, { signal, command_id: "c" }),
+        (signal: AbortSignal) => roomState(room).get("key", { signal }),
+        (signal: AbortSignal) => roomState(room).set("key", 1, { signal, command_id: "c" }),
         (signal: AbortSignal) => room.lock({ signal }),
-        (signal: AbortSignal) => room.history({}, { signal }),
+        (signal: AbortSignal) => history(room, {}, { signal }),
         (signal: AbortSignal) => room.kick({ user_id: "u" }, { signal }),
         (signal: AbortSignal) => room.count({ signal }),
         (signal: AbortSignal) => room.members({ signal }).next(),

@@ -10,6 +10,7 @@ import {
 } from "@arqon/proto";
 import { connect, holdLock } from "./mod.ts";
 import type { ArqonError, ConnectOptions, Message, Status } from "./mod.ts";
+import { roomState } from "./state.ts";
 import { CLEAN, countedSignal, countedSockets, device } from "./testing/counted.ts";
 import { startRawPeer, webSocketFrame, writeAll } from "./testing/raw_peer.ts";
 import { bytes, LIMITS, quick, refusedWith, startPeer, welcome } from "./testing/scripted_peer.ts";
@@ -323,7 +324,12 @@ Deno.test(
     await listener.ended;
     assert.deepEqual(heard, ["before"]);
     for (
-      const asked of [room.publish("x", 1), room.get("k"), holdLock(room), room.members().next()]
+      const asked of [
+        room.publish("x", 1),
+        roomState(room).get("k"),
+        holdLock(room),
+        room.members().next(),
+      ]
     ) await assert.rejects(asked, refusedWith("connection-closed"));
     assert.throws(() => room.listen(() => {}), refusedWith("connection-closed"));
   },

@@ -8,6 +8,7 @@ import { startBusWith } from "../../tests/harness/bus.ts";
 import type { TestBus } from "../../tests/harness/bus.ts";
 import { connect, ed25519Signer, holdLock, standardCodec, typedRoom, withLock } from "./mod.ts";
 import type { ArqonError, Connection, ConnectOptions, HeldLock, Message } from "./mod.ts";
+import { roomState } from "./state.ts";
 import { protobufCodec } from "./protobuf.ts";
 import { refusedWith } from "./testing/scripted_peer.ts";
 import { CLEAN } from "./testing/counted.ts";
@@ -48,12 +49,15 @@ async function signing(bus: TestBus): Promise<void> {
   for (let n = 0; n < count; n += 1) {
     assert.deepEqual((await heard.next()).value?.json(), { n });
   }
-  await room.set("paid", 7);
-  assert.equal((await room.get("paid")).value, 7);
+  await roomState(room).set("paid", 7);
+  assert.equal((await roomState(room).get("paid")).value, 7);
   const other = await ed25519Signer((await generateKeyPair("EdDSA")).privateKey);
   await using wrong = await open(bus, "ann", { signer: other }, { cnf });
   await assert.rejects(wrong.room("pay-1").publish("x", 1), refusedWith("signature-invalid"));
-  await assert.rejects(wrong.room("pay-1").get("paid"), refusedWith("signature-invalid"));
+  await assert.rejects(
+    roomState(wrong.room("pay-1")).get("paid"),
+    refusedWith("signature-invalid"),
+  );
 }
 
 async function failingSigners(bus: TestBus): Promise<void> {
@@ -117,8 +121,8 @@ async function locks(bus: TestBus): Promise<void> {
   const [room, his] = [ann.room("jobs"), bob.room("jobs")];
   const result = await withLock(room, { ttl_ms: 60_000 }, async ({ fence }) => {
     await assert.rejects(holdLock(his), refusedWith("locked"));
-    await assert.rejects(his.set("n", 2), refusedWith("locked"));
-    return await room.set("n", 1, { fence });
+    await assert.rejects(roomState(his).set("n", 2), refusedWith("locked"));
+    return await roomState(room).set("n", 1, { fence });
   });
   assert.equal(typeof result.version, "number");
   // Who waits has it as soon as it is released, or is told who still holds it.

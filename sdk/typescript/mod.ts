@@ -44,22 +44,17 @@ export type { Overflow } from "./message/message_buffer.ts";
 export type {
   BanOptions,
   BanScope,
-  GetOptions,
   KickOptions,
   KickTarget,
   LockOptions,
-  RoomEvent,
   RoomLock,
   RoomPosition,
-  RoomRead,
-  RoomState,
-  RoomValue,
   UnbanOptions,
 } from "./state/room_state.ts";
-export type { HistoryOptions, RoomHistory } from "./durable/history.ts";
 export type { Position } from "./durable/position.ts";
 export type { Json, JsonInput } from "./wire/json.ts";
 export type {
+  Beginning,
   PresenceSubscription,
   SubscribeOptions,
   Subscription,

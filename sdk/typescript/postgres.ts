@@ -2,12 +2,14 @@
  * A page that has loaded its state from PostgreSQL goes on with a durable room: `@arqon/sdk/postgres`. A program
  * that does not import it does not load it. What publishes what commits is in docs/bridge.md.
  */
+import { history } from "./request/history.ts";
 import type { Message } from "./message/message.ts";
 import type { Room } from "./room/room.ts";
+import { replay } from "./subscription/replay.ts";
 import type { SubscribeOptions } from "./subscription/subscription.ts";
 
 /** What `subscribeSince` takes: where the loop begins is `taken`. */
-export type SinceOptions = Omit<SubscribeOptions, "position" | "from" | "last" | "since">;
+export type SinceOptions = Omit<SubscribeOptions, "position" | "begin">;
 
 /** `arqon.position()`: the place in the log, the snapshot, and the database's clock. */
 interface Taken {
@@ -62,20 +64,22 @@ function isNew(message: Message, taken: Taken): boolean {
 
 /** Where to begin, so that nothing that is new is left out. */
 async function beginOf(
-  room: Pick<Room, "history">,
+  room: Pick<Room, "id" | "command">,
   { at_ms }: Taken,
-): Promise<Pick<SubscribeOptions, "from" | "position">> {
+): Promise<Pick<SubscribeOptions, "begin" | "position">> {
   for (let before = 0;;) {
-    const page = await room.history({ reverse: true, before });
+    const page = await history(room, { reverse: true, before });
     for (const message of page.messages) {
       // The room must still have this one when the loop begins, or the loop finds a GAP.
-      if (timeOf(message) < at_ms - MARGIN_MS) return { from: message.offset };
+      if (timeOf(message) < at_ms - MARGIN_MS) {
+        return { begin: replay({ from: message.offset }) };
+      }
       before = Number(message.offset);
     }
     if (page.more) continue;
     // There is none so old: the room is young, or has let go what was there. The bus knows which.
     return Number(page.offset) === 0
-      ? { from: "start" }
+      ? { begin: replay({ from: "start" }) }
       : { position: { offset: 0, epoch: page.epoch } };
   }
 }
@@ -84,7 +88,7 @@ async function beginOf(
  * The messages of a durable room that the queries of a transaction have not seen, then what comes: no hole, no
  * repeat. `taken` is what `select arqon.position()` gave in that transaction, `repeatable read`, before or after the
  * queries. When not everything since is to be had the loop begins with a GAP: load the page anew. TypeError for a
- * text that is no position, the errors of `Room.history` and `Room.subscribe` otherwise.
+ * text that is no position, the errors of `history` and `Room.subscribe` otherwise.
  *
  * ```ts
  * import { connect } from "@arqon/sdk";
@@ -99,7 +103,7 @@ async function beginOf(
  * ```
  */
 export async function* subscribeSince(
-  room: Pick<Room, "history" | "subscribe">,
+  room: Pick<Room, "id" | "command" | "subscribe">,
   taken: string,
   options: SinceOptions = {},
 ): AsyncGenerator<Message, void, undefined> {

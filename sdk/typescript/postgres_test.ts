@@ -2,30 +2,37 @@
 // missed or repeated is tests/bridge_page_test.ts, on a real database.
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { Message } from "./mod.ts";
+import { readHistoryQuery, writeEnvelope, writeHistory } from "@arqon/proto";
+import { replay } from "./history.ts";
+import type { Message, SubscribeOptions } from "./mod.ts";
 import { subscribeSince } from "./postgres.ts";
+import { newEntry, newReader } from "./subscription/room_entry.ts";
+import { subTermsOf } from "./subscription/sub_terms.ts";
 
 const TAKEN_MS = 1_795_606_200_000;
 
 /** What a page shows of these messages, which a room has in this order, newest last. */
 async function shownOf(taken: string, messages: readonly Partial<Message>[]): Promise<unknown[]> {
   const stored = messages.map((message, at) => ({
-    ...{ offset: at + 1, headers: {}, timestamp_ms: TAKEN_MS },
+    ...{ offset: at + 1, timestamp_ms: TAKEN_MS, event: { type: "x" } },
     ...message,
   }));
+  const page = (query: Uint8Array) => {
+    const { after, before, reverse } = readHistoryQuery(query);
+    const asked = stored.filter(({ offset }) => offset > after && (!before || offset < before));
+    const found = (reverse ? asked.reverse() : asked).map((one) => writeEnvelope(one));
+    return writeHistory({ messages: found, offset: stored.length, epoch: "e", more: false });
+  };
   const room = {
-    history: ({ before }: { before?: number }) =>
-      Promise.resolve({
-        messages: stored.filter(({ offset }) => before === 0 || offset < before!).toReversed(),
-        ...{ offset: stored.length, epoch: "e", more: false },
-      }),
-    subscribe: (begin: { from?: number | "start"; position?: { offset: number } }) => {
-      const after = begin.position?.offset ?? (begin.from === "start" ? 0 : begin.from!);
-      const left = stored.filter(({ offset }) => offset > after)[Symbol.iterator]();
-      return {
-        [Symbol.asyncIterator]: () => ({ next: () => Promise.resolve(left.next()) }),
-        [Symbol.dispose]() {},
-      };
+    id: "orders",
+    command: (_: string, query: Uint8Array) => Promise.resolve({ bytes: page(query) }),
+    subscribe: ({ begin, position }: SubscribeOptions) => {
+      assert.ok(begin || position?.offset === 0);
+      const entry = newEntry("orders", subTermsOf("orders", {}), new Uint8Array(), undefined);
+      const { buffer } = newReader(entry, {}, () => TAKEN_MS, () => {});
+      const starts = begin ?? replay({ from: "start" });
+      starts(entry, room, TAKEN_MS).then(() => buffer.end(undefined));
+      return { [Symbol.asyncIterator]: () => buffer, [Symbol.dispose]() {} };
     },
   } as unknown as Parameters<typeof subscribeSince>[0];
   const shown: unknown[] = [];

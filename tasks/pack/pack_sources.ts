@@ -22,6 +22,8 @@ export const STARTED: readonly string[] = [
 export const MEMBERS: Readonly<Record<string, string>> = {
   "@arqon/proto": "proto/mod.ts",
   "@arqon/sdk": "sdk/typescript/mod.ts",
+  "@arqon/sdk/history": "sdk/typescript/history.ts",
+  "@arqon/sdk/state": "sdk/typescript/state.ts",
 };
 
 /** The files and packages of one or more programs. */

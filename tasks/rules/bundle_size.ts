@@ -19,24 +19,40 @@ interface Program {
 
 const KB = 1_024;
 const PROGRAM = "program.js";
+/** The SDK as the stores use it: locks, the state of rooms, and history. */
+const USED_BY_STORES = `export { connect, holdLock } from "@arqon/sdk";
+export { roomState } from "@arqon/sdk/state";
+export { history } from "@arqon/sdk/history";`;
 const PROGRAMS: readonly Program[] = [
   {
     name: "connect",
     text: 'export { connect } from "@arqon/sdk";',
-    // Fetching the changes of a room that a client has missed takes one and a half of these.
-    limit_bytes: 21.7 * KB,
+    limit_bytes: 19.9 * KB,
+  },
+  {
+    name: "the state of rooms beside connect",
+    text: `export { connect } from "@arqon/sdk"; export { roomState } from "@arqon/sdk/state";`,
+    limit_bytes: 1.6 * KB,
+    beside: 'export { connect } from "@arqon/sdk";',
+  },
+  {
+    name: "history and replay beside connect",
+    text:
+      `export { connect } from "@arqon/sdk"; export { history, replay } from "@arqon/sdk/history";`,
+    limit_bytes: 0.9 * KB,
+    beside: 'export { connect } from "@arqon/sdk";',
   },
   {
     name: "stores beside the SDK",
     text: 'export { createClient, whenReady } from "@arqon/sdk/stores";',
     limit_bytes: 3.25 * KB,
-    beside: 'export { connect, holdLock } from "@arqon/sdk";',
+    beside: USED_BY_STORES,
   },
   {
     name: "React's hooks and the stores beside the SDK",
     text: 'export * from "@arqon/react";',
     limit_bytes: 4 * KB,
-    beside: 'export { connect, holdLock } from "@arqon/sdk";',
+    beside: USED_BY_STORES,
   },
   {
     name: "ArqonError alone",
@@ -51,6 +67,8 @@ const SHOWN = 12;
 
 const ENTRIES: Readonly<Record<string, string>> = {
   "@arqon/sdk": `${ROOT}sdk/typescript/mod.ts`,
+  "@arqon/sdk/state": `${ROOT}sdk/typescript/state.ts`,
+  "@arqon/sdk/history": `${ROOT}sdk/typescript/history.ts`,
   "@arqon/sdk/stores": `${ROOT}sdk/typescript/stores.ts`,
   "@arqon/react": `${ROOT}sdk/react/mod.ts`,
   "@arqon/proto": `${ROOT}proto/mod.ts`,

@@ -8,6 +8,8 @@ import { runArq } from "../../arq/testing/run_arq.ts";
 import type { ArqResult } from "../../arq/testing/run_arq.ts";
 import { connect } from "../../sdk/typescript/mod.ts";
 import type { Connection } from "../../sdk/typescript/mod.ts";
+import { roomState } from "@arqon/sdk/state";
+import { history } from "@arqon/sdk/history";
 import { startNatsCluster } from "../harness/nats_cluster.ts";
 import { startNats } from "../harness/nats_server.ts";
 import { initFolder, startServe, tokenOf } from "../harness/serve_bus.ts";
@@ -44,7 +46,10 @@ async function inTurns(count: number, run: (at: number) => Promise<unknown>): Pr
 
 async function fill(connection: Connection, { log_mib, rooms }: Wanted): Promise<void> {
   const value = { text: "x".repeat(400) };
-  await inTurns(rooms, (at) => connection.room(`room-${at}`).set("value", { ...value, at }));
+  await inTurns(
+    rooms,
+    (at) => roomState(connection.room(`room-${at}`)).set("value", { ...value, at }),
+  );
   const messages = Math.round(log_mib * MIB / MESSAGE_BYTES);
   await inTurns(messages, (at) => {
     const room = connection.room(`orders-${Math.floor(at / MESSAGES_PER_ROOM)}`);
@@ -59,11 +64,14 @@ async function samples(connection: Connection, { log_mib, rooms }: Wanted): Prom
   const found: unknown[] = [];
   const durable = Math.ceil(log_mib * MIB / MESSAGE_BYTES / MESSAGES_PER_ROOM);
   for (let at = 0; at < durable; at++) {
-    const { messages } = await connection.room(`orders-${at}`).history({ limit: 1, reverse: true });
+    const { messages } = await history(connection.room(`orders-${at}`), {
+      limit: 1,
+      reverse: true,
+    });
     found.push(messages[0]?.offset);
   }
   for (let at = 0; at < rooms; at += Math.max(1, Math.floor(rooms / 100))) {
-    found.push((await connection.room(`room-${at}`).get("value")).value);
+    found.push((await roomState(connection.room(`room-${at}`)).get("value")).value);
   }
   return JSON.stringify(found);
 }

@@ -15,6 +15,7 @@ import type {
   Status,
   WebSocketConstructor,
 } from "../../sdk/typescript/mod.ts";
+import { roomState } from "@arqon/sdk/state";
 import type { ConnectionRecord, Registry } from "./registry.ts";
 
 /** Who a client is. */
@@ -121,7 +122,9 @@ export class Client {
   async enter(room_id: string, observer: boolean): Promise<void> {
     const meta = observer ? null : this.#nextMeta();
     const wish = { presence: true, ...(observer ? { observer } : { member_meta: meta }) } as const;
-    const subscription = (await this.room(room_id)).subscribe(wish);
+    const room = await this.room(room_id);
+    roomState(room); // the loop misses no change
+    const subscription = room.subscribe(wish);
     const { members } = subscription.presence;
     const stay: Stay = { room_id, observer, subscription, meta, changing: false, members };
     this.stays.set(room_id, stay);

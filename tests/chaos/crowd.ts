@@ -3,7 +3,8 @@
  * while others are hurt: change their metadata, leave and come back, close and connect again.
  */
 import { ArqonError } from "../../sdk/typescript/mod.ts";
-import type { Message, RoomEvent } from "../../sdk/typescript/mod.ts";
+import type { Message } from "../../sdk/typescript/mod.ts";
+import type { RoomEvent } from "@arqon/sdk/state";
 import type { Issuer } from "../harness/cluster.ts";
 import type { Random } from "../presence_simulation/random.ts";
 import { Client } from "./client.ts";

@@ -4,7 +4,8 @@
  * it was right is `lock_judge.ts`.
  */
 import { ArqonError } from "../../sdk/typescript/mod.ts";
-import type { RoomEvent } from "../../sdk/typescript/mod.ts";
+import type { RoomEvent } from "@arqon/sdk/state";
+import { roomState } from "@arqon/sdk/state";
 import type { Random } from "../presence_simulation/random.ts";
 import type { Client } from "./client.ts";
 import type { Mark } from "./lock_judge.ts";
@@ -50,7 +51,7 @@ export async function askForEvents(client: Client, ledger: LockLedger): Promise<
   try {
     const room = await client.room(ledger.room_id);
     const events_after = ledger.known_to;
-    const { events = [], truncated } = await room.get(undefined, {
+    const { events = [], truncated } = await roomState(room).get(undefined, {
       events_after,
       timeout_ms: TIMEOUT_MS,
     });
@@ -76,7 +77,7 @@ async function write(options: ContenderOptions, fence: number): Promise<void> {
       timeout_ms: TIMEOUT_MS,
       ...(fence === 0 ? {} : { fence }),
     };
-    const { epoch, version } = await room.set(KEY, { ...mark }, command);
+    const { epoch, version } = await roomState(room).set(KEY, { ...mark }, command);
     outcome = { kind: "applied", epoch, version };
   } catch (error) {
     outcome = outcomeOf(error, options);

@@ -2,7 +2,7 @@
  * Judges the record of a room's locks: fences grow, there are never two holders, and nothing is
  * written with a fence that is over. Pure.
  */
-import type { RoomEvent } from "../../sdk/typescript/mod.ts";
+import type { RoomEvent } from "@arqon/sdk/state";
 import { startOf } from "./lock_ledger.ts";
 import type { Grant, LockLedger } from "./lock_ledger.ts";
 

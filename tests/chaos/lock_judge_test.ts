@@ -1,6 +1,6 @@
 /** The judge of locks finds each kind of wrong, and nothing in a record that is right. */
 import assert from "node:assert/strict";
-import type { RoomEvent } from "../../sdk/typescript/mod.ts";
+import type { RoomEvent } from "@arqon/sdk/state";
 import { judgeLocks } from "./lock_judge.ts";
 import { LockLedger } from "./lock_ledger.ts";
 import type { Write } from "./lock_ledger.ts";

@@ -3,7 +3,7 @@
  * events, from ROOM_UPDATE and from `room.get`, put together by version. Only the record; `lock_judge.ts`
  * says whether it is right.
  */
-import type { RoomEvent } from "../../sdk/typescript/mod.ts";
+import type { RoomEvent } from "@arqon/sdk/state";
 
 /** A lock as its holder knows it. Times are Unix ms. */
 export interface Grant {

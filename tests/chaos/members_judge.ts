@@ -4,6 +4,7 @@
  */
 import { ArqonError } from "../../sdk/typescript/mod.ts";
 import type { Room } from "../../sdk/typescript/mod.ts";
+import { history } from "@arqon/sdk/history";
 import { Player } from "../membership/played.ts";
 import type { Played } from "../membership/played.ts";
 import type { Crowd } from "./crowd.ts";
@@ -35,7 +36,7 @@ export async function played(
 ): Promise<Played> {
   const player = new Player();
   for (let after = 0;;) {
-    const page = await room.history({ after, limit: PAGE });
+    const page = await history(room, { after, limit: PAGE });
     for (const message of page.messages) {
       player.take(message.type, message.text());
       onEntry(message.type, message.text());

@@ -4,7 +4,9 @@
  * record says `change_checker.ts`.
  */
 import { ArqonError } from "../../sdk/typescript/mod.ts";
-import type { Message, RoomEvent } from "../../sdk/typescript/mod.ts";
+import type { Message } from "../../sdk/typescript/mod.ts";
+import type { RoomEvent } from "@arqon/sdk/state";
+import { roomState } from "@arqon/sdk/state";
 import { ChangeRecord } from "./change_checker.ts";
 import type { Client } from "./client.ts";
 
@@ -65,7 +67,7 @@ export class RoomChanges {
     const room = await client.room(this.#room_id);
     while (performance.now() < deadline_ms) {
       try {
-        return await room.get();
+        return await roomState(room).get();
       } catch (error) {
         if (!(error instanceof ArqonError)) throw error;
         await pause(POLL_MS);

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import type { Connection } from "@arqon/sdk";
+import { roomState } from "@arqon/sdk/state";
 import { adminRequests } from "../admin/admin_requests.ts";
 import { ask } from "./world.ts";
 import type { World } from "./world.ts";
@@ -63,8 +64,8 @@ async function inhabit(world: World): Promise<Connection> {
   const room = connection.room(ROOM);
   await room.subscribe({ presence: true, member_meta: { name: USER } }).ready;
   for (let n = 0; n < 60; n++) await room.publish(long(`type-${n % 2}-`, 120), { n, text: USER });
-  await room.set(long("key-", 200), { text: USER });
-  await room.set("topic", { text: "short" });
+  await roomState(room).set(long("key-", 200), { text: USER });
+  await roomState(room).set("topic", { text: "short" });
   await room.lock({ ttl_ms: 600_000 });
   const ban = { user_id: USER.replace("user", "gone"), scope: "room", reason: long("spam ", 256) };
   await ask(world, `/v1/rooms/${TENANT}/${ROOM}/ban`, ban);

@@ -1,6 +1,7 @@
 /** Scenarios of what moves: the overview, lists, disconnecting, tails, and what users have written. */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
+import { roomState } from "@arqon/sdk/state";
 import { until } from "../../shared/testing/until.ts";
 import { client, columnTexts, openConsole } from "./world.ts";
 import type { Scenario, World } from "./world.ts";
@@ -27,7 +28,7 @@ const overview: Scenario = {
     await until("one more connection", async () => await figure("Connections") === more);
 
     const room = alice.room("pulse");
-    await room.set("topic", "rooms that live");
+    await roomState(room).set("topic", "rooms that live");
     const note = page.getByRole("region", { name: "Connections" }).locator(".figure-note");
     await until("its room lives", async () => /, [1-9]\d* rooms?$/.test(await note.innerText()));
     let is_over = false;

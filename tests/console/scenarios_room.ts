@@ -1,6 +1,7 @@
 /** Scenarios of one room and of bans: what is kept, state and lock, kicks, bans, a message of the admin. */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
+import { roomState } from "@arqon/sdk/state";
 import { until } from "../../shared/testing/until.ts";
 import { ask, columnTexts, openConsole } from "./world.ts";
 import type { Scenario, World } from "./world.ts";
@@ -59,8 +60,8 @@ const states: Scenario = {
     await using ann = await dial(world, "stateful", "ann");
     const room = ann.room("desk");
     await room.subscribe().ready;
-    const topic = await room.set("topic", { text: HOSTILE });
-    const open = await room.set("open", true);
+    const topic = await roomState(room).set("topic", { text: HOSTILE });
+    const open = await roomState(room).set("open", true);
     const locked = await room.lock({ ttl_ms: 600_000 });
     await using console = await openConsole(world, { at: "#/rooms/stateful/desk" });
     const { page } = console;

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import type { Connection } from "@arqon/sdk";
+import { roomState } from "@arqon/sdk/state";
 import { until } from "../../shared/testing/until.ts";
 import { startBus } from "../harness/bus.ts";
 import type { TestBus } from "../harness/bus.ts";
@@ -73,7 +74,8 @@ async function leader(bus: TestBus): Promise<void> {
   await one.says("one leads");
   await using two = await worker("two");
   await using peer = await open(bus, "ann");
-  const beat = async () => (await peer.room("workers").get("beat")).value as { name: string };
+  const beat = async () =>
+    (await roomState(peer.room("workers")).get("beat")).value as { name: string };
   await until("one beats", async () => (await beat())?.name === "one");
   await one.kill();
   await two.says("two leads");

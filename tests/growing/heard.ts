@@ -1,5 +1,6 @@
 /** What a reader has heard of the messages that grow in a room, and what the room has stored. For tests. */
 import type { Message, Room } from "@arqon/sdk";
+import { history } from "@arqon/sdk/history";
 import { growing } from "@arqon/sdk/streams";
 import type { Growing } from "@arqon/sdk/streams";
 
@@ -35,5 +36,5 @@ export class Heard implements Disposable {
 
 /** The messages of the room. */
 export async function stored(room: Room): Promise<Message[]> {
-  return (await room.history({ limit: 1000 })).messages;
+  return (await history(room, { limit: 1000 })).messages;
 }

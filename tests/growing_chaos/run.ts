@@ -4,6 +4,7 @@
  */
 import { connect } from "@arqon/sdk";
 import type { Connection } from "@arqon/sdk";
+import { history } from "@arqon/sdk/history";
 import { stream } from "@arqon/sdk/streams";
 import type { Say } from "../harness/task.ts";
 import type { Verdict } from "../harness/verdict.ts";
@@ -221,7 +222,7 @@ async function storedProblems(world: World, answers: readonly Answer[]): Promise
 
 async function* historyOf(bus: Connection, room: string) {
   for (let after = 0;;) {
-    const { messages } = await bus.room(room).history({ after, limit: 1_000 });
+    const { messages } = await history(bus.room(room), { after, limit: 1_000 });
     yield* messages;
     if (messages.length === 0) return;
     after = Number(messages.at(-1)!.offset);

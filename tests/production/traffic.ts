@@ -3,7 +3,9 @@
  * one that hears them, each by the Ingress with TLS and through everything that happens to the site.
  */
 import { ArqonError, connect } from "../../sdk/typescript/mod.ts";
-import type { Connection, Room, RoomHistory } from "../../sdk/typescript/mod.ts";
+import type { Connection, Room } from "../../sdk/typescript/mod.ts";
+import { history } from "@arqon/sdk/history";
+import type { RoomHistory } from "@arqon/sdk/history";
 import type { RoomLedger, Said, Sight } from "./ledger.ts";
 
 /** Where to, as whom, and how much. */
@@ -172,7 +174,7 @@ export class Traffic implements AsyncDisposable {
   async #page(room: Room, after: number | bigint): Promise<RoomHistory> {
     for (const deadline_ms = Date.now() + PATIENCE_MS;;) {
       try {
-        return await room.history({ limit: PAGE, after }, { timeout_ms: PATIENCE_MS });
+        return await history(room, { limit: PAGE, after }, { timeout_ms: PATIENCE_MS });
       } catch (error) {
         const is_later = error instanceof ArqonError && error.reason === "log-unavailable";
         if (!is_later || Date.now() > deadline_ms) throw error;

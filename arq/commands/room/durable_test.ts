@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
+import { storedIn } from "../../rooms/history.ts";
 import { startBusWith } from "../../../tests/harness/bus.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
 import { runArq, startArq } from "../../testing/run_arq.ts";
@@ -153,17 +154,19 @@ async function replay(bus: TestBus): Promise<void> {
   const first = JSON.parse(await done(bus, ...args));
   assert.equal(first.published, 302);
   await done(bus, ...args, "--rate", "10000/s");
-  const { messages } = await connection.room("durable-copy").history({ limit: 1_000 });
+  const { messages } = await storedIn(connection.room("durable-copy")).history({ limit: 1_000 });
   assert.equal(messages.length, 302, "replayed twice, stored once");
   const [note, chat, ...rest] = messages;
   assert.deepEqual([note?.type, note?.content_type, note?.headers["kind"]], ["note", "x/y", "odd"]);
   assert.deepEqual(note?.data, new Uint8Array([0, 255]));
   assert.deepEqual([chat?.type, chat?.schema_id, chat?.text()], ["chat", "a.B", "tea"]);
   assert.deepEqual(rest.map((message) => message.json()), range(1, 300));
-  const [original] = (await room.history({ limit: 1 })).messages;
+  const [original] = (await storedIn(room).history({ limit: 1 })).messages;
   assert.equal(note?.message_id, `replay:${original?.epoch}:${original?.offset}`);
   assert.notEqual(note?.headers["X-Twist-ID"], original?.headers["X-Twist-ID"]);
-  const some = (await room.history({ limit: 10 })).messages.map(({ offset }) => String(offset));
+  const some = (await storedIn(room).history({ limit: 10 })).messages.map(({ offset }) =>
+    String(offset)
+  );
   const bounds = ["--from", String(some[1]), "--until", String(some[4])];
   const part = ["room", "replay", source, "--to", "durable-part", ...bounds];
   const result = await runArq([...part, ...at(bus)]);

@@ -4,6 +4,7 @@
  */
 import { ArqonError } from "@arqon/sdk";
 import type { Ack, Room } from "@arqon/sdk";
+import { history } from "@arqon/sdk/history";
 import { plural } from "../../../shared/plural.ts";
 import { Acknowledged, swappedText } from "../../rooms/acknowledged.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
@@ -209,7 +210,7 @@ async function contentOf(
  */
 async function epochOf(room: Room, { offset, message_id }: Published): Promise<string | undefined> {
   try {
-    const { messages, epoch } = await room.history({ after: offset - 1, limit: 1 });
+    const { messages, epoch } = await history(room, { after: offset - 1, limit: 1 });
     return messages[0]?.message_id === message_id ? epoch : undefined;
   } catch (error) {
     if (error instanceof ArqonError && error.code === 403) return undefined;

@@ -1,7 +1,7 @@
 /** `arq room history`: prints what a durable room stores, and the room's position. */
 import { plural } from "../../../shared/plural.ts";
 import { EXIT, printable, usageError } from "../../terminal/exit.ts";
-import { checkEpoch, historyPages, patient } from "../../rooms/history.ts";
+import { checkEpoch, historyPages, patient, storedIn } from "../../rooms/history.ts";
 import type { HistoryPage, Place } from "../../rooms/history.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
@@ -50,7 +50,7 @@ export async function roomHistory(io: Io, room_id: string, flags: HistoryFlags):
   const place = namedPlace(flags);
   await using connection = await openConnection(io, flags);
   const room = connection.room(room_id);
-  const source = patient(room, io);
+  const source = patient(storedIn(room), io);
   const isKnown = (place: Place) => isKnownPlace(room, place);
   if (place !== undefined && !await isKnown(place)) {
     const { epoch } = await source.history({ limit: 1 });

@@ -5,7 +5,7 @@ import { membersRoomOf, RECORDED_UNITS_MAX } from "../../../shared/rooms/members
 import { countText, memberLine } from "../../answers/room_text.ts";
 import { openConnection } from "../../bus/target.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
-import { historyPages, patient } from "../../rooms/history.ts";
+import { historyPages, patient, storedIn } from "../../rooms/history.ts";
 import { isKnownPlace } from "../../rooms/known_place.ts";
 import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
@@ -36,7 +36,9 @@ export async function roomMembersAt(
   const isKnown = (place: Parameters<typeof isKnownPlace>[1]) => isKnownPlace(room, place);
   const reader = new BookReader();
   let begins_ms = Infinity;
-  reading: for await (const page of historyPages(patient(room, io), { total: Infinity, isKnown })) {
+  reading: for await (
+    const page of historyPages(patient(storedIn(room), io), { total: Infinity, isKnown })
+  ) {
     for (const { type, data } of page.messages) {
       const entry = readEntry(type, new TextDecoder().decode(data));
       if (entry === undefined) continue;

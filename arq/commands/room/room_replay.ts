@@ -7,7 +7,7 @@ import type { Message, Room } from "@arqon/sdk";
 import { Acknowledged, swappedText } from "../../rooms/acknowledged.ts";
 import { EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { dueAfter, pause, Window } from "../../rooms/flow.ts";
-import { checkEpoch, historyPages, patient } from "../../rooms/history.ts";
+import { checkEpoch, historyPages, patient, storedIn } from "../../rooms/history.ts";
 import type { HistorySource, Place } from "../../rooms/history.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
@@ -135,7 +135,7 @@ export async function roomReplay(io: Io, room_id: string, flags: ReplayFlags): P
   if (to === room_id) throw usageError("--to is the room itself: it would never end");
   await using connection = await openConnection(io, flags, { window: flags.window });
   const room = connection.room(room_id);
-  const source = patient(room, io);
+  const source = patient(storedIn(room), io);
   const isKnown = (place: Place) => isKnownPlace(room, place);
   const { offset, epoch } = await source.history({ after: from, limit: 1 });
   const until = Math.min(flags.until ?? Infinity, Number(offset));

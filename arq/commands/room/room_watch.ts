@@ -3,6 +3,7 @@
  * or Ctrl-C. The SDK keeps the list correct over reconnects.
  */
 import type { Member, Message, PresenceSubscription } from "@arqon/sdk";
+import { roomState } from "@arqon/sdk/state";
 import { objectMembers } from "../../../brain/rooms/commands/json_text.ts";
 import { EXIT, printable } from "../../terminal/exit.ts";
 import { pause } from "../../rooms/flow.ts";
@@ -111,7 +112,10 @@ async function tellIfSlow(io: Io, room_id: string, ready: Promise<void>): Promis
 /** Prints changes. Returns 0 after `--count` changes; Ctrl-C ends it by the abort signal. */
 export async function roomWatch(io: Io, room_id: string, flags: WatchFlags): Promise<number> {
   await using connection = await openConnection(io, flags);
-  const room = connection.room(room_id).subscribe({ presence: true, observer: true });
+  const watched = connection.room(room_id);
+  // So that the loop misses no change of state.
+  roomState(watched);
+  const room = watched.subscribe({ presence: true, observer: true });
   tellIfSlow(io, room_id, room.ready).catch(() => {});
   await room.ready;
   const watch: Watch = { io, room, json: flags.json === true, left: flags.count ?? Infinity };

@@ -4,7 +4,7 @@
  */
 import type { Connection, Json, SubscribeOptions, Subscription } from "@arqon/sdk";
 import { EXIT, usageError } from "../../terminal/exit.ts";
-import { patient } from "../../rooms/history.ts";
+import { patient, storedIn } from "../../rooms/history.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { RoomReader } from "../../rooms/room_reader.ts";
@@ -68,7 +68,7 @@ async function hear(
   const options = optionsOf(flags);
   if (!hasStart(flags)) return { name, start: undefined, subscription: room.subscribe(options) };
   const now_ms = connection.welcome.server_time_ms;
-  const start = await startPlace(patient(room, io), flags, now_ms);
+  const start = await startPlace(patient(storedIn(room), io), flags, now_ms);
   const { offset, epoch } = start;
   const subscription = room.subscribe({ ...options, position: { offset, epoch } });
   return { name, start, subscription };
@@ -95,7 +95,7 @@ export async function sub(io: Io, rooms: readonly string[], flags: SubFlags): Pr
     stop: () => heard.forEach(({ subscription }) => subscription.close()),
   };
   await Promise.all(heard.map(({ name, ...options }) => {
-    const room = connection.room(name);
+    const room = { id: name, ...storedIn(connection.room(name)) };
     return new RoomReader({ io, room, json: flags.json === true, run, ...options }).run();
   }));
   if (run.left > 0) {

@@ -6,6 +6,7 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { ArqonError, connect } from "@arqon/sdk";
 import type { Member, Message, Position, PresenceSubscription, Room } from "@arqon/sdk";
+import { history } from "@arqon/sdk/history";
 
 const [url, token, room_id = "durable-chat", nick = "guest"] = process.argv.slice(2);
 if (url === undefined || token === undefined) {
@@ -34,7 +35,7 @@ function lineOf(message: Message): string {
 /** Prints the last messages; where they end, the subscription begins. Undefined: nothing is kept. */
 async function printHistory(room: Room): Promise<Position | undefined> {
   try {
-    const { messages, offset, epoch } = await room.history({ limit: 20, reverse: true });
+    const { messages, offset, epoch } = await history(room, { limit: 20, reverse: true });
     for (const message of messages.toReversed()) console.log(lineOf(message));
     return { offset, epoch };
   } catch (error) {

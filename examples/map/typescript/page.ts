@@ -4,6 +4,7 @@
  */
 import { ArqonError, connect } from "@arqon/sdk";
 import type { Message, Position, Room } from "@arqon/sdk";
+import { history } from "@arqon/sdk/history";
 import type { Vehicle } from "./gtfs.ts";
 import { isVehicle, pictureOf, WIDTH } from "./place.ts";
 
@@ -78,7 +79,7 @@ function hear(message: Message): void {
 async function hearHistory(room: Room): Promise<Position | undefined> {
   try {
     for (let after: Position["offset"] = 0;;) {
-      const { messages, offset, epoch, more } = await room.history({ after, limit: 1_000 });
+      const { messages, offset, epoch, more } = await history(room, { after, limit: 1_000 });
       messages.forEach(hear);
       const last = messages.at(-1);
       if (!more || last === undefined) return { offset: last?.offset ?? offset, epoch };

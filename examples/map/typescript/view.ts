@@ -15,7 +15,7 @@ const path = (url: string) => fileURLToPath(new URL(url, import.meta.url));
 
 /** The page's script in one file. Packages are where this program finds them. */
 async function bundle(): Promise<string> {
-  const packages = ["@arqon/sdk", "@arqon/proto"];
+  const packages = ["@arqon/sdk", "@arqon/sdk/history", "@arqon/proto"];
   const { outputFiles } = await build({
     entryPoints: [path("page.ts")],
     alias: Object.fromEntries(packages.map((name) => [name, path(import.meta.resolve(name))])),

@@ -93,6 +93,7 @@ export class Connection {
         if (this.#over) throw this.#closedError();
         return this.#subscriptions.subscribe(...asked);
       },
+      mend: (mend) => this.#subscriptions.mend(mend),
       published: (room, offset) => this.#subscriptions.published(room, offset),
       report: (error) => this.#fail(error),
       keeping: { elapsed, random, signal: this.#life.signal, renewals },

@@ -12,6 +12,7 @@ import {
 } from "@arqon/proto";
 import fc from "fast-check";
 import { connect } from "../mod.ts";
+import { history } from "../history.ts";
 import { type Line, placesOf, ROOM, startRoom } from "../testing/durable_peer.ts";
 import { quick, refusedWith } from "../testing/scripted_peer.ts";
 
@@ -50,16 +51,16 @@ Deno.test("history asks in Protobuf and gives messages with their exact bytes an
   await using connection = await connect(quick(room.peer.url).options);
   const orders = connection.room(ROOM);
   const query = { after: 5, before: 2 ** 40, limit: 2, reverse: true, filter: "" };
-  const page = await orders.history(query);
+  const page = await history(orders, query);
   assert.deepEqual(page.messages.map(({ offset, epoch, sender }) => [offset, epoch, sender]), [
     ...[[7, "e1", "ann"], [9, "e1", "ann"]],
   ]);
   assert.deepEqual([...page.messages[1]!.data], [...data]);
   assert.deepEqual([page.offset, page.epoch, page.more], [12, "e1", true]);
-  assert.deepEqual((await orders.history()).messages, []);
+  assert.deepEqual((await history(orders)).messages, []);
   assert.deepEqual(asked, [query, readHistoryQuery(new Uint8Array())]);
-  await assert.rejects(orders.history(), refusedWith("malformed-frame"));
-  await assert.rejects(orders.history({ limit: -1 }), TypeError);
+  await assert.rejects(history(orders), refusedWith("malformed-frame"));
+  await assert.rejects(history(orders, { limit: -1 }), TypeError);
 });
 
 Deno.test("a publish says where it is stored, and waits out 'log-unavailable' with a message_id only", async () => {

@@ -6,6 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import type { Room } from "../room/room.ts";
 import { ask, eventOf, growingRoom } from "./growing_room.ts";
 import type { GrowingEvent, GrowingState, GrowingView } from "./growing_room.ts";
+import { history } from "../request/history.ts";
 
 /** A message, each time that it has grown or ended. */
 export interface Growing extends GrowingView {
@@ -170,14 +171,14 @@ class Readings {
 
   async #stored(offset: number | undefined): Promise<string | undefined> {
     if (offset === undefined || offset === 0) return undefined;
-    const { messages: [message] } = await this.#room.history({ after: offset - 1, limit: 1 });
+    const { messages: [message] } = await history(this.#room, { after: offset - 1, limit: 1 });
     return message?.offset === offset ? message.text() : undefined;
   }
 
   /** The end of a message that was not heard, as the room's log has it. */
   async #missed(id: string): Promise<Growing> {
     const known = this.#known.get(id)!;
-    const { messages } = await this.#room.history({ limit: MISSED_MESSAGES, reverse: true });
+    const { messages } = await history(this.#room, { limit: MISSED_MESSAGES, reverse: true });
     const stored = messages.find(({ message_id }) => message_id.startsWith(`growing:${id}:`));
     if (stored === undefined) return this.#ended(known, known.text, "aborted", "", undefined);
     const { "x-arqon-growing": outcome, "x-arqon-growing-reason": reason = "" } = stored.headers;

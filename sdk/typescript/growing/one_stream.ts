@@ -3,6 +3,7 @@ import type { Room } from "../room/room.ts";
 import { growing } from "./growing_messages.ts";
 import type { Growing } from "./growing_messages.ts";
 import type { GrowingState } from "./growing_room.ts";
+import { history } from "../request/history.ts";
 
 /** How far back a message that has ended is looked for, in messages. */
 const ENDED_MESSAGES = 100;
@@ -26,7 +27,7 @@ export async function* readStream(
 
 /** The message, if the room's log has it. */
 async function endedOf(room: Room, id: string): Promise<Growing[]> {
-  const { messages } = await room.history({ limit: ENDED_MESSAGES, reverse: true });
+  const { messages } = await history(room, { limit: ENDED_MESSAGES, reverse: true });
   const stored = messages.find(({ message_id }) => message_id.startsWith(`growing:${id}:`));
   if (stored === undefined) return [];
   const { "x-arqon-growing": state, "x-arqon-growing-reason": reason = "" } = stored.headers;

@@ -4,6 +4,7 @@ import { startBus, startBusWith } from "../../../tests/harness/bus.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
 import { connect } from "../mod.ts";
 import type { Connection, Message, Presence, PresenceSubscription } from "../mod.ts";
+import { roomState } from "../state.ts";
 import { refusedWith } from "../testing/scripted_peer.ts";
 
 async function open(bus: TestBus, user: string, role?: "service"): Promise<Connection> {
@@ -82,24 +83,24 @@ async function state(bus: TestBus): Promise<void> {
   await using ann = await open(bus, "ann");
   await using bob = await open(bus, "bob");
   const [hers, his] = [ann.room("p-3"), bob.room("p-3")];
-  const { version, epoch } = await hers.set("topic", { tea: true });
-  const value = await his.get("topic", { after_version: version, epoch });
+  const { version, epoch } = await roomState(hers).set("topic", { tea: true });
+  const value = await roomState(his).get("topic", { after_version: version, epoch });
   assert.deepEqual([value.value, value.exists, value.version], [{ tea: true }, true, version]);
   await assert.rejects(
-    his.set("topic", 1, { expect_version: version + 1 }),
+    roomState(his).set("topic", 1, { expect_version: version + 1 }),
     refusedWith("version-conflict"),
   );
   const { fence } = await hers.lock({ ttl_ms: 60_000 });
-  await assert.rejects(his.set("topic", 1), refusedWith("locked"));
-  await hers.set("seats", 3, { fence });
-  const whole = await his.get();
+  await assert.rejects(roomState(his).set("topic", 1), refusedWith("locked"));
+  await roomState(hers).set("seats", 3, { fence });
+  const whole = await roomState(his).get();
   assert.deepEqual(whole.state, { topic: { tea: true }, seats: 3 });
   assert.deepEqual([whole.lock?.holder, whole.lock?.fence], ["ann", fence]);
   assert.equal((await hers.lock({ fence })).fence, fence);
   await hers.unlock(fence);
   await assert.rejects(hers.unlock(fence), refusedWith("fence-mismatch"));
-  await his.delete("topic");
-  assert.equal((await hers.get("topic")).exists, false);
+  await roomState(his).delete("topic");
+  assert.equal((await roomState(hers).get("topic")).exists, false);
 }
 
 async function kick(bus: TestBus): Promise<void> {

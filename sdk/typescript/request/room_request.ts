@@ -84,6 +84,12 @@ export interface PortRequest {
   readonly signal: AbortSignal | undefined;
 }
 
+/** The part of a room that sends commands, as the functions beside it need it. */
+export interface CommandRoom {
+  readonly id: string;
+  command(name: string, data?: Data, options?: CommandOptions): Promise<CommandResult>;
+}
+
 /** Makes and sends requests. */
 export interface RequestPort {
   /** Sends a request and resolves with its ACK. */
@@ -147,4 +153,15 @@ export async function sendCommand(
     bytes,
     json: () => bytes.length === 0 ? undefined : JSON.parse(new TextDecoder().decode(bytes)),
   };
+}
+
+/** Sends a command and reads its answer, whose shape the Brain promises. */
+export async function ask<Answer>(
+  room: CommandRoom,
+  name: string,
+  data: Readonly<Record<string, JsonInput | undefined>>,
+  options: CommandOptions,
+): Promise<Answer> {
+  const asked = { ...options, content_type: "application/json" };
+  return (await room.command(name, data as Data, asked)).json() as Answer;
 }

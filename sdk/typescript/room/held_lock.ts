@@ -103,12 +103,14 @@ export function holdLock(room: Room, options: HoldLockOptions = {}): Promise<Hel
  *
  * ```ts
  * import { connect, withLock } from "@arqon/sdk";
+ * import { roomState } from "@arqon/sdk/state";
  *
  * await using bus = await connect({ url: "localhost:4000", token: "…" });
  * const room = bus.room("jobs");
  * await withLock(room, { ttl_ms: 10_000 }, async ({ fence, signal }) => {
- *   const { value } = await room.get("count", { signal });
- *   await room.set("count", Number(value) + 1, { fence });
+ *   const state = roomState(room);
+ *   const { value } = await state.get("count", { signal });
+ *   await state.set("count", Number(value) + 1, { fence });
  * });
  * ```
  */

@@ -1,22 +1,22 @@
 /**
- * One room as the program uses it: publish, subscribe, command, state, locks, members. What each request
- * says is `room_request.ts`; sending, waiting and repeating them is the connection's.
+ * One room as the program uses it: publish, subscribe, command, locks, members. What each request says is
+ * `room_request.ts`; sending, waiting and repeating them is the connection's. State and history are functions of
+ * entries of their own.
  */
-import { ArqonError, isId, writeHistoryQuery } from "@arqon/proto";
+import { ArqonError, isId } from "@arqon/proto";
 import type { Uint64 } from "@arqon/proto";
 import type { LockKeeping } from "./held_lock.ts";
-import { historyOf } from "../durable/history.ts";
-import type { HistoryOptions, RoomHistory } from "../durable/history.ts";
-import type { Json, JsonInput } from "../wire/json.ts";
+import type { Json } from "../wire/json.ts";
 import { listenTo } from "./listener.ts";
 import type { Listener, MessageHandler } from "./listener.ts";
 import { readMembers } from "../presence/member_table.ts";
 import type { Member, MemberCount } from "../presence/member_table.ts";
-import type { StoredRoom } from "../subscription/replay.ts";
-import { sendCommand, sendEvent } from "../request/room_request.ts";
+import type { Mend } from "../subscription/room_entry.ts";
+import { ask, sendCommand, sendEvent } from "../request/room_request.ts";
 import type {
   CommandOptions,
   CommandResult,
+  CommandRoom,
   Data,
   Handed,
   Published,
@@ -25,14 +25,11 @@ import type {
 } from "../request/room_request.ts";
 import type {
   BanOptions,
-  GetOptions,
   KickOptions,
   KickTarget,
   LockOptions,
   RoomLock,
   RoomPosition,
-  RoomState,
-  RoomValue,
   UnbanOptions,
 } from "../state/room_state.ts";
 import type {
@@ -43,7 +40,9 @@ import type {
 
 /** What a room needs of its connection. */
 export interface RoomPort extends RequestPort {
-  subscribe(room: StoredRoom, options: SubscribeOptions): Subscription;
+  subscribe(room: CommandRoom, options: SubscribeOptions): Subscription;
+  /** From here on the loops of all rooms get each change of state once and in order. */
+  mend(mend: Mend): void;
   /** Takes note that a publish was stored at this offset; 0 when the room is not durable. */
   published(room: string, offset: Uint64 | undefined): void;
   /** Reports an error that no promise tells of: `ConnectOptions.onError`. */
@@ -137,16 +136,6 @@ export class Room {
   }
 
   /**
-   * Reads messages that a durable room keeps, without a subscription. Needs the grant `subscribe`;
-   * rejects with `not-durable`, with `log-unavailable`, and with a TypeError for a number that is
-   * none.
-   */
-  async history(query: HistoryOptions = {}, options: CommandOptions = {}): Promise<RoomHistory> {
-    const asked = { ...options, content_type: "application/protobuf" };
-    return historyOf((await this.command("history.get", writeHistoryQuery(query), asked)).bytes);
-  }
-
-  /**
    * Sends a command to the room's Brain and resolves with its result. The commands that every bus
    * knows have methods of their own below, which resolve with the answer.
    */
@@ -155,36 +144,16 @@ export class Room {
   }
 
   /**
-   * Reads one key of the room's state, or all of it. Any Brain answers that has seen
-   * `after_version`.
-   */
-  get(key: string, options?: GetOptions): Promise<RoomValue>;
-  get(key?: undefined, options?: GetOptions): Promise<RoomState>;
-  get(key?: string, options: GetOptions = {}): Promise<RoomValue | RoomState> {
-    return this.#ask("room.get", { key, events_after: options.events_after }, options);
-  }
-
-  /** Writes one key; with `expect_version` only if nobody else has changed the room since. */
-  set(key: string, value: JsonInput, options: CommandOptions = {}): Promise<RoomPosition> {
-    return this.#ask("room.set", { key, value }, options);
-  }
-
-  /** Removes one key. */
-  delete(key: string, options: CommandOptions = {}): Promise<RoomPosition> {
-    return this.#ask("room.delete", { key }, options);
-  }
-
-  /**
    * Locks the room for a time, or, with the `fence` of a lock that is held, renews it. Rejects with
    * `locked` while somebody else holds it; `retry_after_ms` is what is left of that lease.
    */
   lock(options: LockOptions = {}): Promise<RoomLock> {
-    return this.#ask("room.lock", { ttl_ms: options.ttl_ms }, options);
+    return ask(this, "room.lock", { ttl_ms: options.ttl_ms }, options);
   }
 
   /** Ends the lock with this fence; rejects with `fence-mismatch` when it has ended already. */
   unlock(fence: Uint64, options: CommandOptions = {}): Promise<RoomPosition> {
-    return this.#ask("room.unlock", {}, { ...options, fence });
+    return ask(this, "room.unlock", {}, { ...options, fence });
   }
 
   /**
@@ -192,18 +161,18 @@ export class Room {
    * role service or admin, as `ban` and `unban` do.
    */
   kick(target: KickTarget, options: KickOptions = {}): Promise<RoomPosition> {
-    return this.#ask("room.kick", { ...target, reason: options.reason }, options);
+    return ask(this, "room.kick", { ...target, reason: options.reason }, options);
   }
 
   /** Keeps a user out of the tenant, or of this room, and ends what he has open there. */
   ban(user_id: string, options: BanOptions = {}): Promise<RoomPosition> {
     const { reason, ttl_ms, scope } = options;
-    return this.#ask("room.ban", { user_id, reason, ttl_ms, scope }, options);
+    return ask(this, "room.ban", { user_id, reason, ttl_ms, scope }, options);
   }
 
   /** Lifts the ban of that scope. */
   unban(user_id: string, options: UnbanOptions = {}): Promise<RoomPosition> {
-    return this.#ask("room.unban", { user_id, scope: options.scope }, options);
+    return ask(this, "room.unban", { user_id, scope: options.scope }, options);
   }
 
   /**
@@ -213,7 +182,7 @@ export class Room {
   async *members(options: CommandOptions = {}): AsyncIterableIterator<Member, undefined> {
     let after: Json | undefined;
     do {
-      const page = await this.#ask("presence.list", { after }, options);
+      const page = await ask(this, "presence.list", { after }, options);
       for (const member of readMembers(page).members) {
         yield member;
         options.signal?.throwIfAborted();
@@ -224,16 +193,6 @@ export class Room {
 
   /** The number of members in the room. */
   count(options: CommandOptions = {}): Promise<MemberCount> {
-    return this.#ask("presence.count", {}, options);
-  }
-
-  /** Sends a command and reads its answer, whose shape the Brain promises. */
-  async #ask<Answer>(
-    name: string,
-    data: Readonly<Record<string, JsonInput | undefined>>,
-    options: CommandOptions,
-  ): Promise<Answer> {
-    const asked = { ...options, content_type: "application/json" };
-    return (await this.command(name, data as Data, asked)).json() as Answer;
+    return ask(this, "presence.count", {}, options);
   }
 }

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { decodeClientFrame, encodeAck, type PlainCommand, readEnvelope } from "@arqon/proto";
 import { connect } from "../mod.ts";
 import type { Connection, Room } from "../mod.ts";
+import { roomState } from "../state.ts";
 import { bytes, LIMITS, quick, refusedWith, startPeer, welcome } from "../testing/scripted_peer.ts";
 
 const decoder = new TextDecoder();
@@ -56,16 +57,18 @@ Deno.test("state: get, set and delete say what they mean and answer with version
   const value = { ...AT, key: "topic", value: { tea: [1] }, exists: true };
   const state = { ...AT, state: { topic: "tea" } };
   const asked = await withAnswers([value, state, AT, AT], async (room) => {
-    assert.deepEqual(await room.get("topic", { after_version: 3 }), value);
-    assert.deepEqual((await room.get(undefined, { events_after: 2 })).state, { topic: "tea" });
+    assert.deepEqual(await roomState(room).get("topic", { after_version: 3 }), value);
+    assert.deepEqual((await roomState(room).get(undefined, { events_after: 2 })).state, {
+      topic: "tea",
+    });
     const options = {
       expect_version: 3,
       epoch: "17",
       command_id: "c1",
       content_type: "text/plain",
     };
-    assert.deepEqual(await room.set("topic", { tea: [1] }, options), AT);
-    assert.equal((await room.delete("topic", { fence: 9 })).version, 4);
+    assert.deepEqual(await roomState(room).set("topic", { tea: [1] }, options), AT);
+    assert.equal((await roomState(room).delete("topic", { fence: 9 })).version, 4);
   });
   assert.deepEqual(asked, [
     ["room.get", { key: "topic" }, { after_version: 3 }],

@@ -36,7 +36,7 @@ export interface RoomEvent extends RoomPosition {
   readonly [member: string]: Json | undefined;
 }
 
-/** What `Room.get` answers besides the value or the state. */
+/** What `get` of `roomState` answers besides the value or the state. */
 export interface RoomRead extends RoomPosition {
   /** The versions after `events_after`, if it was given and they are still kept. */
   readonly events?: readonly RoomEvent[];
@@ -44,7 +44,7 @@ export interface RoomRead extends RoomPosition {
   readonly truncated?: true;
 }
 
-/** What `Room.get` takes besides the key. */
+/** What it takes besides the key. */
 export interface GetOptions extends CommandOptions {
   /** A version: the answer also has the events after it; the room keeps the last 64. */
   readonly events_after?: number;

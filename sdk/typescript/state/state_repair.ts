@@ -8,19 +8,14 @@ import type { PlainEnvelope } from "@arqon/proto";
 import { backoffDelay } from "../time/backoff.ts";
 import { REPAIR_GIVE_UP_MS, REPAIR_SPREAD_MS } from "../wire/bounds.ts";
 import { changeOf, RoomChanges } from "./room_changes.ts";
-import type { GetOptions, RoomState, RoomValue } from "./room_state.ts";
+import type { RoomState, RoomValue } from "./room_state.ts";
+import { ask } from "../request/room_request.ts";
+import type { CommandRoom } from "../request/room_request.ts";
 import { sleep } from "../time/sleep.ts";
-
-/** The part of a `Room` that gives its state. */
-export interface StatefulRoom {
-  readonly id: string;
-  get(key: string, options: GetOptions): Promise<RoomValue>;
-  get(key: undefined, options: GetOptions): Promise<RoomState>;
-}
 
 /** What a repair needs. */
 export interface StateRepairOptions {
-  readonly room: StatefulRoom;
+  readonly room: CommandRoom;
   /** Aborted when no loop hears the room any more. */
   readonly over: AbortSignal;
   /** Gives a change to the loops. */
@@ -62,8 +57,9 @@ export class StateRepair {
     const change = changeOf(envelope);
     if (change === undefined) return false;
     this.#give(this.#changes.hear(envelope, change));
-    if (this.#changes.has_hole) this.#ask();
-    else this.#is_told = false;
+    // A question that is under way may bring what is missing; when it does not, the next one follows it.
+    if (!this.#changes.has_hole) this.#is_told = false;
+    else if (!this.#is_running) this.#ask();
     return true;
   }
 
@@ -130,12 +126,12 @@ export class StateRepair {
     const options = { signal: over };
     const changes = this.#changes;
     if (changes.last !== undefined) {
-      const asked = { ...options, events_after: changes.last.version };
-      const missed = changes.missed(await room.get(NO_KEY, asked));
+      const asked = { key: NO_KEY, events_after: changes.last.version };
+      const missed = changes.missed(await ask<RoomValue>(room, "room.get", asked, options));
       if (over.aborted) return;
       if (missed !== undefined) return this.#give(missed);
     }
-    const whole = await room.get(undefined, options);
+    const whole = await ask<RoomState>(room, "room.get", {}, options);
     if (!over.aborted) this.#give(changes.replace(whole, now()));
   }
 

@@ -7,6 +7,7 @@ import type { Message } from "../message/message.ts";
 import type { RoomHub } from "./room_hub.ts";
 import { Cell } from "./store.ts";
 import type { RoomView } from "./store.ts";
+import { history } from "../request/history.ts";
 
 /** What `RoomStores.messages` takes. */
 export interface MessagesOptions {
@@ -57,7 +58,7 @@ export class MessageStore extends Cell<MessagesView> {
     const query = { limit: count, reverse: true, ...(before ? { before: before.offset } : {}) };
     try {
       const { messages, more } = await this.#hub.client.use((bus) =>
-        bus.room(this.#hub.id).history(query)
+        history(bus.room(this.#hub.id), query)
       );
       if (life !== this.#life) return;
       // What came meanwhile is here already, and later than all that is not.

@@ -11,6 +11,7 @@ import type { RoomEvent, RoomPosition, RoomState } from "../state/room_state.ts"
 import type { RoomHub } from "./room_hub.ts";
 import { Cell } from "./store.ts";
 import type { RoomView } from "./store.ts";
+import { roomState } from "../room/stateful_room.ts";
 
 /** The state of a room, as of now. */
 export interface StateView extends RoomView {
@@ -66,7 +67,9 @@ export class StateStore extends Cell<StateView> {
     try {
       write.done = await this.#hub.client.use((bus) => {
         const room = bus.room(this.#hub.id);
-        return value === undefined ? room.delete(key, options) : room.set(key, value, options);
+        return value === undefined
+          ? roomState(room).delete(key, options)
+          : roomState(room).set(key, value, options);
       });
       this.show({ error: undefined });
     } catch (error) {
@@ -111,7 +114,7 @@ export class StateStore extends Cell<StateView> {
     const asked = ++this.#asked;
     this.#early = [];
     try {
-      const whole = await bus.room(this.#hub.id).get();
+      const whole = await roomState(bus.room(this.#hub.id)).get();
       if (asked !== this.#asked) return;
       const early = this.#early;
       this.#early = undefined;

@@ -4,6 +4,7 @@ import { startBusWith } from "../../../tests/harness/bus.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
 import { startTcpProxy } from "../../../tests/harness/tcp_proxy.ts";
 import { connect } from "../mod.ts";
+import { roomState } from "../state.ts";
 import { createClient, whenReady } from "../stores.ts";
 import type { BusClient, RoomView, Store } from "../stores.ts";
 import { CLEAN } from "../testing/counted.ts";
@@ -192,7 +193,7 @@ async function locks(bus: TestBus): Promise<void> {
   await Promise.all([assertStopped(ann), assertStopped(bob)]);
   // Who does not hear it any more has let go.
   await using plain = await connect({ url: bus.url, token: bus.token });
-  await until("it is free", async () => !(await plain.room("desk").get()).lock);
+  await until("it is free", async () => !(await roomState(plain.room("desk")).get()).lock);
 }
 
 async function outage(bus: TestBus): Promise<void> {

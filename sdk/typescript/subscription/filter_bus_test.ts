@@ -4,6 +4,8 @@ import assert from "node:assert/strict";
 import { startBus } from "../../../tests/harness/bus.ts";
 import { connect } from "../mod.ts";
 import type { Room, Subscription } from "../mod.ts";
+import { history, replay } from "../history.ts";
+import type { ReplayOptions } from "../history.ts";
 import { refusedWith } from "../testing/scripted_peer.ts";
 
 const filter = "int(data) % 2 == 1";
@@ -29,16 +31,16 @@ Deno.test("a loop with a filter gets what it asked for: live, stored, and when i
     assert.deepEqual(await take(odd, 3), [1, 3, 5]);
     assert.throws(() => ann.room(id).subscribe(), /is subscribed with filter = int/);
   }
-  const begins = async (options: object, expected: readonly number[]) => {
+  const begins = async (options: ReplayOptions, expected: readonly number[]) => {
     await using eve = await connect({ url: bus.url, token: bus.token });
-    using loop = eve.room("durable-odd").subscribe({ filter, ...options });
+    using loop = eve.room("durable-odd").subscribe({ filter, begin: replay(options) });
     await loop.ready;
     assert.deepEqual(await take(loop, expected.length), expected);
   };
   await begins({ from: "start" }, [1, 3, 5]);
   await begins({ from: 2 }, [3, 5]);
   await begins({ last: 2 }, [3, 5]);
-  const page = await ann.room("durable-odd").history({ filter, limit: 2 });
+  const page = await history(ann.room("durable-odd"), { filter, limit: 2 });
   assert.deepEqual([page.messages.map((one) => one.json()), page.more], [[1, 3], true]);
   using none = ann.room("other").subscribe({ filter: "data.n >" });
   await assert.rejects(none.ready, refusedWith("invalid-filter"));

@@ -6,7 +6,9 @@ import type { TestBus } from "../../../tests/harness/bus.ts";
 import { startNats } from "../../../tests/harness/nats_server.ts";
 import { startTcpProxy } from "../../../tests/harness/tcp_proxy.ts";
 import { connect } from "../mod.ts";
-import type { Connection, Message, Room, SubscribeOptions, Subscription } from "../mod.ts";
+import type { Connection, Message, Room, Subscription } from "../mod.ts";
+import { replay } from "../history.ts";
+import type { ReplayOptions } from "../history.ts";
 import { CLEAN } from "../testing/counted.ts";
 import { refusedWith } from "../testing/scripted_peer.ts";
 
@@ -58,12 +60,12 @@ const range = (from: number, to: number) => Array.from({ length: to - from }, (_
 async function begins(
   bus: TestBus,
   name: string,
-  options: SubscribeOptions,
+  options: ReplayOptions,
   expected: readonly unknown[],
 ): Promise<void> {
   await using ann = await open(bus);
   const room = ann.room(name);
-  using loop = room.subscribe(options);
+  using loop = room.subscribe({ begin: replay(options) });
   await loop.ready;
   assert.deepEqual(await take(loop, expected.length), expected, Deno.inspect(options));
   await room.publish("n", NEW);
@@ -75,7 +77,7 @@ async function places(bus: TestBus): Promise<void> {
   const room = writer.room("kept-places");
   const offsets = await store(room, 250);
   const stored: unknown[] = range(0, 250);
-  const ways: readonly [SubscribeOptions, (stored: unknown[]) => unknown[]][] = [
+  const ways: readonly [ReplayOptions, (stored: unknown[]) => unknown[]][] = [
     [{ from: "start" }, (all) => all],
     [{ from: 0 }, (all) => all],
     [{ from: BigInt(offsets[9]!) }, (all) => all.slice(10)],
@@ -112,25 +114,25 @@ async function trimmed(bus: TestBus): Promise<void> {
   const room = ann.room("short-1");
   const offsets = await store(room, 20);
   await begins(bus, room.id, { from: "start" }, range(15, 20));
-  using loop = ann.room("short-1").subscribe({ from: offsets[3]! });
+  using loop = ann.room("short-1").subscribe({ begin: replay({ from: offsets[3]! }) });
   assert.deepEqual(await take(loop, 1), ["history-trimmed"]);
   assert.equal(loop.recovered, false);
-  using ahead = ann.room("short-2").subscribe({ from: 1_000_000 });
+  using ahead = ann.room("short-2").subscribe({ begin: replay({ from: 1_000_000 }) });
   assert.deepEqual(await take(ahead, 1), ["offset-ahead"]);
 }
 
 async function refused(bus: TestBus): Promise<void> {
   await using ann = await open(bus);
   for (const options of [{ from: "start" }, { from: 7 }, { last: 3 }, { since: "10m" }] as const) {
-    const loop = ann.room("plain").subscribe(options);
+    const loop = ann.room("plain").subscribe({ begin: replay(options) });
     await assert.rejects(loop.ready, refusedWith("not-durable"), Deno.inspect(options));
     await assert.rejects(loop.next(), refusedWith("not-durable"));
   }
   const room = ann.room("kept-refused");
   for (
     const [options, said] of [
-      [{ from: "start", last: 1 }, /one of from, last, since and position/],
-      [{ since: "1h", position: { offset: 1 } }, /one of from, last, since and position/],
+      [{ from: "start", last: 1 }, /replay takes one of from, last and since/],
+      [{}, /replay takes one of from, last and since/],
       [{ from: -1 }, /offset is -1/],
       [{ from: "end" }, /offset is end/],
       [{ from: 1.5 }, /offset is 1.5/],
@@ -140,14 +142,16 @@ async function refused(bus: TestBus): Promise<void> {
       [{ since: "10M" }, /since is 10M/],
     ] as const
   ) {
-    const wrong = options as SubscribeOptions;
-    assert.throws(() => room.subscribe(wrong), (error) => {
+    const wrong = options as ReplayOptions;
+    assert.throws(() => replay(wrong), (error) => {
       return error instanceof TypeError && said.test(error.message);
     }, Deno.inspect(options));
   }
+  const both = { begin: replay({ since: "1h" }), position: { offset: 1 } };
+  assert.throws(() => room.subscribe(both), /begin or position, not both/);
   using first = room.subscribe();
   await first.ready;
-  assert.throws(() => room.subscribe({ last: 1 }), /it has begun/);
+  assert.throws(() => room.subscribe({ begin: replay({ last: 1 }) }), /it has begun/);
 }
 
 /** A loop that is slow, while others publish and its connection breaks again and again. */
@@ -161,7 +165,11 @@ async function unbroken(bus: TestBus): Promise<void> {
   await store(room, 700);
   // So small that a moment's inattention would drop messages.
   const buffers = { buffer: 16, on_overflow: "error" } as const;
-  using loop = ann.room(room.id).subscribe({ from: "start", presence: true, ...buffers });
+  using loop = ann.room(room.id).subscribe({
+    begin: replay({ from: "start" }),
+    presence: true,
+    ...buffers,
+  });
   const taken: unknown[] = [];
   let stored = 700;
   while (taken.length < 1_500) {
@@ -184,23 +192,23 @@ async function left(bus: TestBus): Promise<void> {
   await using ann = await open(bus);
   const room = ann.room("kept-left");
   await store(room, 400);
-  const closed = room.subscribe({ from: "start", buffer: 4 });
+  const closed = room.subscribe({ begin: replay({ from: "start" }), buffer: 4 });
   assert.deepEqual(await take(closed, 2), [0, 1]);
   closed.close();
   assert.equal((await closed.next()).done, true);
   const over = new AbortController();
-  const aborted = room.subscribe({ last: 300, buffer: 4, signal: over.signal });
+  const aborted = room.subscribe({ begin: replay({ last: 300 }), buffer: 4, signal: over.signal });
   assert.deepEqual(await take(aborted, 2), [100, 101]);
   over.abort(new Error("enough"));
   await assert.rejects(aborted.next(), /enough/);
-  for await (const message of room.subscribe({ from: "start" })) {
+  for await (const message of room.subscribe({ begin: replay({ from: "start" }) })) {
     if (Number(message.json()) === 5) break;
   }
   const listened: unknown[] = [];
   const { promise, resolve } = Promise.withResolvers<void>();
   using listener = room.listen((message) => {
     if (listened.push(message.json()) === 400) resolve();
-  }, { from: "start" });
+  }, { begin: replay({ from: "start" }) });
   await promise;
   assert.deepEqual(listened, range(0, 400));
   assert.equal(listener.room, room.id);

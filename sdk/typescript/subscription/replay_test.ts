@@ -11,6 +11,7 @@ import {
 } from "@arqon/proto";
 import { connect } from "../mod.ts";
 import type { Message, Subscription } from "../mod.ts";
+import { replay } from "../history.ts";
 import { CLEAN } from "../testing/counted.ts";
 import { type Line, placesOf, ROOM, type Standing, startRoom } from "../testing/durable_peer.ts";
 import { quick } from "../testing/scripted_peer.ts";
@@ -78,7 +79,7 @@ Deno.test(
     }));
     await using peer = room;
     await using connection = await connect(quick(peer.peer.url).options);
-    const loop = connection.room(ROOM).subscribe({ from: "start" });
+    const loop = connection.room(ROOM).subscribe({ begin: replay({ from: "start" }) });
     assert.deepEqual(await taken(loop, 5), [3, 4, 8, 9, 20]);
     // Each page begins with the last message of the one before: while that is kept, nothing has gone.
     assert.deepEqual(asked, ["after 0", "after 3", "after 7", "after 8"]);
@@ -100,7 +101,7 @@ Deno.test(
     });
     await using peer = room;
     await using connection = await connect(quick(peer.peer.url).options);
-    const loop = connection.room(ROOM).subscribe({ last: 1 });
+    const loop = connection.room(ROOM).subscribe({ begin: replay({ last: 1 }) });
     assert.deepEqual(await taken(loop, 1), [3]);
     // Meanwhile 4 was stored, before the subscription stood: only a place brings it.
     peer.line.accept(peer.subs[0]!, { offset: 4, epoch: "e1" });
@@ -127,7 +128,7 @@ Deno.test("what comes live meanwhile is left out, for the history has it", CLEAN
   });
   await using peer = room;
   await using connection = await connect(quick(peer.peer.url).options);
-  const loop = connection.room(ROOM).subscribe({ from: "start" });
+  const loop = connection.room(ROOM).subscribe({ begin: replay({ from: "start" }) });
   await loop.ready;
   assert.deepEqual(await taken(loop, 8), [3, 4, 5, 6, 7, 8, 9, 10]);
 });
@@ -149,7 +150,7 @@ for (
     }, () => pages > 1 ? gone() : "e1");
     await using peer = room;
     await using connection = await connect(quick(peer.peer.url).options);
-    const loop = connection.room(ROOM).subscribe({ from: "start" });
+    const loop = connection.room(ROOM).subscribe({ begin: replay({ from: "start" }) });
     assert.deepEqual(await taken(loop, 3), [3, 4, `${what}, after 4`]);
     peer.line.message(10, "new");
     assert.deepEqual(await taken(loop, 1), [10]);

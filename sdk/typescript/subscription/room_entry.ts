@@ -5,7 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { PlainEnvelope, PlainEvent } from "@arqon/proto";
 import { MemberTable } from "../presence/member_table.ts";
-import { gapMessage, Message } from "../message/message.ts";
+import { gapMessage, type Message } from "../message/message.ts";
 import { MessageBuffer } from "../message/message_buffer.ts";
 import { atLeastOne } from "../options/options.ts";
 import type { Overlap } from "../message/overlap.ts";
@@ -13,8 +13,7 @@ import { Place } from "../durable/position.ts";
 import type { Position } from "../durable/position.ts";
 import { Presence } from "../presence/presence.ts";
 import { onAbort } from "../time/sleep.ts";
-import { StateRepair } from "../state/state_repair.ts";
-import type { StatefulRoom } from "../state/state_repair.ts";
+import { UPDATES_MAX } from "../wire/bounds.ts";
 import type { Reader, SubscribeOptions, SubscriptionsOptions } from "./subscription.ts";
 import type { SubTerms } from "./sub_terms.ts";
 
@@ -71,34 +70,37 @@ export interface RoomEntry {
   readonly over: AbortController;
   /** Set until everything that two sessions deliver has come on both. */
   move?: Move | undefined;
-  /** Fetches missed changes of the room's state. */
-  readonly repair: StateRepair;
+  /** Fetches missed changes of the room's state, if the program has asked for a state. */
+  repair?: Repair | undefined;
 }
+
+/** Hears what comes of a room before its loops do, and gives them its changes of state in order. */
+export interface Repair {
+  /** Takes a message of the bus. True when it is a change, which the loops get from here. */
+  hear(envelope: PlainEnvelope): boolean;
+  /** Takes note that a GAP was put: changes may be missing. */
+  doubt(): void;
+  /** Takes note that the room is heard on another session. */
+  renew(): void;
+}
+
+/** Makes what repairs the state of a room that is heard; `@arqon/sdk/state` brings it. */
+export type Mend = (
+  entry: RoomEntry,
+  options: Pick<SubscriptionsOptions, "now" | "random">,
+) => Repair;
 
 /** A room without loops, for which no SUB was sent. `meta` is JSON, empty for none. */
 export function newEntry(
-  room: StatefulRoom,
+  room: string,
   terms: SubTerms,
   meta: Uint8Array,
   position: Position | undefined,
-  { now, random }: Pick<SubscriptionsOptions, "now" | "random">,
 ): RoomEntry {
-  const readers = new Set<Reader>();
-  const over = new AbortController();
-  const tell = (message: Message) => {
-    for (const reader of readers) reader.buffer.push(message);
-  };
-  const repair = new StateRepair({
-    ...{ room, now, random },
-    over: over.signal,
-    give: (envelope) => tell(new Message(envelope)),
-    gap: () => tell(gapMessage(room.id, "changes-lost", now())),
-  });
   return {
-    room: room.id,
+    room,
     terms,
-    readers,
-    repair,
+    readers: new Set(),
     table: terms.presence ? new MemberTable() : undefined,
     place: new Place(position, terms.no_echo),
     meta,
@@ -108,7 +110,7 @@ export function newEntry(
     active: false,
     told: false,
     lost: false,
-    over,
+    over: new AbortController(),
   };
 }
 
@@ -118,6 +120,14 @@ export function newEntry(
  */
 export function isMetaDue({ meta, standing, updates }: RoomEntry): boolean {
   return updates.length > 0 || standing !== meta;
+}
+
+/** Takes note of new metadata; resolves when a Shield has it. Throws `too-many-pending`. */
+export function addUpdate({ updates }: RoomEntry, number: number, meta: Uint8Array): Promise<void> {
+  if (updates.length >= UPDATES_MAX) throw new ArqonError("too-many-pending", `${UPDATES_MAX}`);
+  const update = { ...Promise.withResolvers<void>(), number, meta };
+  updates.push(update);
+  return update.promise;
 }
 
 /** The error of a subscription that cannot go on. */

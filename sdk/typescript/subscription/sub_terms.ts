@@ -1,6 +1,7 @@
 /**
  * How a room is heard. All loops of one connection on a room must agree on it, as there is one SUB.
  */
+import { checkPosition } from "../durable/position.ts";
 import type { SubscribeOptions } from "./subscription.ts";
 
 /** The options of a SUB, on which all loops on a room must agree. */
@@ -16,6 +17,9 @@ export function subTermsOf(room: string, options: SubscribeOptions): SubTerms {
   const { no_echo = false, presence = false, observer = false, filter = "", member_meta } = options;
   const terms = { no_echo, presence, observer, filter };
   if (member_meta !== undefined) assertMember(room, terms, "member_meta");
+  const { begin, position } = options;
+  if (position) checkPosition(position);
+  if (begin && position) throw new TypeError(`room ${room}: begin or position, not both`);
   if (observer && !presence) throw new TypeError(`room ${room}: observer needs presence: true`);
   return terms;
 }

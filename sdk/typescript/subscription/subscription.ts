@@ -9,6 +9,14 @@ import type { Message } from "../message/message.ts";
 import type { MessageBuffer, Overflow } from "../message/message_buffer.ts";
 import type { Place, Position } from "../durable/position.ts";
 import type { Presence } from "../presence/presence.ts";
+import type { CommandRoom } from "../request/room_request.ts";
+import type { RoomEntry } from "./room_entry.ts";
+
+/**
+ * Gives the loops of a room what it has stored, and leaves it at the position from which the next SUB has to ask:
+ * what `replay` of `@arqon/sdk/history` makes.
+ */
+export type Beginning = (entry: RoomEntry, room: CommandRoom, now_ms: number) => Promise<void>;
 
 /**
  * What `Room.subscribe` takes. The buffer is the loop's own; everything else is the room's, and all
@@ -39,18 +47,10 @@ export interface SubscribeOptions {
   readonly position?: Position;
   /**
    * Begin with what a durable room has stored, then go on with what comes, without a hole and without a
-   * repeat; for the first loop on the room only. At most one of `from`, `last`, `since` and `position`.
-   * "start": with the oldest message that is kept. A number: right after the message with this offset;
-   * 0 is "start". What is stored is read as the loop takes it, however much it is.
+   * repeat: `replay({ last: 10 })` of `@arqon/sdk/history`. For the first loop on the room only, and not with
+   * `position`.
    */
-  readonly from?: "start" | Uint64;
-  /** As `from`, with so many of the newest stored messages; at least 1. */
-  readonly last?: number;
-  /**
-   * As `from`, with the messages behind the newest one that is older than this, by the bus's clock.
-   * In ms, or a whole number with its unit, s, m, h or d: "30s", "10m", "2h", "7d".
-   */
-  readonly since?: number | string;
+  readonly begin?: Beginning;
   /**
    * Messages that may wait for the loop; default 8,192. `on_overflow` says what happens to more.
    */

@@ -5,19 +5,19 @@
  */
 import { type Ack, ArqonError, encodeSub, encodeUnsub } from "@arqon/proto";
 import type { PlainEnvelope, Uint64 } from "@arqon/proto";
-import { UPDATES_MAX } from "../wire/bounds.ts";
 import type { JsonInput } from "../wire/json.ts";
 import { Message } from "../message/message.ts";
 import { Overlap } from "../message/overlap.ts";
 import { type Position, readAnswer } from "../durable/position.ts";
-import { replay, type Start, startOf, type StoredRoom } from "./replay.ts";
+import type { CommandRoom } from "../request/room_request.ts";
 import { crossOver, ended, endReaders, isDue, isLastList, isMetaDue } from "./room_entry.ts";
-import { isPresence, newEntry, newReader, tellGap, tellReady } from "./room_entry.ts";
-import type { RoomEntry } from "./room_entry.ts";
+import { addUpdate, isPresence, newEntry, newReader, tellGap, tellReady } from "./room_entry.ts";
+import type { Mend, RoomEntry } from "./room_entry.ts";
 import { afterRefusal } from "./sub_refusal.ts";
 import type { Session } from "../connection/session.ts";
 import { asSubscription, encodeMeta, type Reader } from "./subscription.ts";
-import type { SubscribeOptions, Subscription, SubscriptionsOptions } from "./subscription.ts";
+import type { Beginning, SubscribeOptions } from "./subscription.ts";
+import type { Subscription, SubscriptionsOptions } from "./subscription.ts";
 import { assertAgreed, assertMember, subTermsOf } from "./sub_terms.ts";
 import { asArqonError, malformed, textOf } from "../wire/wire_error.ts";
 
@@ -35,32 +35,40 @@ export class Subscriptions {
   #next: Session | undefined;
   #moved: (() => void) | undefined;
   #update_number = 0;
+  #mend: Mend | undefined;
 
   constructor(options: SubscriptionsOptions) {
     this.#options = options;
   }
 
   /** Throws TypeError for options that contradict each other or another loop's on this room. */
-  subscribe(stored: StoredRoom, options: SubscribeOptions): Subscription {
+  subscribe(stored: CommandRoom, options: SubscribeOptions): Subscription {
     const { id: room } = stored;
     const terms = subTermsOf(room, options);
-    const start = startOf(options, this.#options.now());
-    const { member_meta } = options;
+    const { begin, member_meta, position } = options;
     const meta = member_meta === undefined ? new Uint8Array() : encodeMeta(member_meta);
     const known = this.#rooms.get(room);
-    if (known) assertAgreed(known, terms, meta, start);
-    const entry = known ?? newEntry(stored, terms, meta, start?.position, this.#options);
-    if (start && !start.position) void this.#replay(entry, start, stored);
+    if (known) assertAgreed(known, terms, meta, begin ?? position);
+    const entry = known ?? newEntry(room, terms, meta, position);
+    if (begin) void this.#replay(entry, begin, stored);
     const reader = newReader(entry, options, this.#options.now, (left) => this.#left(entry, left));
     tellReady(entry);
     if (!known) {
       this.#rooms.set(room, entry);
+      entry.repair = this.#mend?.(entry, this.#options);
       if (room.endsWith("*")) this.#patterns.add(entry);
       if (this.#session) this.#send(entry, this.#session, 0);
       if (this.#next) this.#move(entry, this.#next);
     }
     const update = (changed: JsonInput) => this.#update(entry, reader, changed);
     return asSubscription(room, reader, entry.place, update);
+  }
+
+  /** The loops get each change of a room's state once and in order from here on. */
+  mend(mend: Mend): void {
+    if (this.#mend) return;
+    this.#mend = mend;
+    for (const entry of this.#rooms.values()) entry.repair = mend(entry, this.#options);
   }
 
   /**
@@ -161,7 +169,7 @@ export class Subscriptions {
     }
     // A pattern has neither a state nor a position: those are each room's own.
     const is_own = entry.room === room_id;
-    if (is_own && from_bus && entry.repair.hear(envelope)) return;
+    if (is_own && from_bus && entry.repair?.hear(envelope)) return;
     const is_gap = from_bus && signal?.kind === "GAP";
     if (entry.replay && (is_gap || offset !== 0)) return;
     if (is_own && !entry.place.deliver(offset)) return;
@@ -174,9 +182,9 @@ export class Subscriptions {
   }
 
   /** Gives the loops what is stored; then a SUB from there on brings the rest. */
-  async #replay(entry: RoomEntry, start: Start, stored: StoredRoom): Promise<void> {
+  async #replay(entry: RoomEntry, begin: Beginning, stored: CommandRoom): Promise<void> {
     try {
-      await replay(entry, start, stored);
+      await begin(entry, stored, this.#options.now());
       this.#askPlace(entry);
       if (this.#next) this.#move(entry, this.#next);
     } catch (error) {
@@ -236,17 +244,9 @@ export class Subscriptions {
   async #update(entry: RoomEntry, reader: Reader, member_meta: JsonInput): Promise<void> {
     assertMember(entry.room, entry.terms, "update");
     if (!entry.readers.has(reader)) throw ended();
-    if (entry.updates.length >= UPDATES_MAX) {
-      throw new ArqonError("too-many-pending", `${UPDATES_MAX}`);
-    }
-    const update = {
-      ...Promise.withResolvers<void>(),
-      number: ++this.#update_number,
-      meta: encodeMeta(member_meta),
-    };
-    entry.updates.push(update);
+    const promise = addUpdate(entry, ++this.#update_number, encodeMeta(member_meta));
     if (entry.active && this.#session) this.#send(entry, this.#session, 0);
-    await update.promise;
+    await promise;
   }
 
   /** Sends a SUB with the newest metadata that waits, and the position if there is one. */
@@ -271,7 +271,7 @@ export class Subscriptions {
         } else {
           if (updates.length > 0) entry.meta = member_meta;
           entry.standing = member_meta;
-          if (entry.heard && !entry.active) entry.repair.renew();
+          if (entry.heard && !entry.active) entry.repair?.renew();
           entry.active = true;
           if (asked) entry.lost = false;
         }
@@ -309,7 +309,7 @@ export class Subscriptions {
   }
 
   #gap(entry: RoomEntry, reason: string): void {
-    entry.repair.doubt();
+    entry.repair?.doubt();
     if (!entry.replay) tellGap(entry, reason, this.#options.now());
   }
 

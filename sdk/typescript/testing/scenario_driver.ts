@@ -12,6 +12,7 @@ import { connect } from "../http.ts";
 import { ArqonError } from "../mod.ts";
 import type { Connection, Data, Json, Message, Status, Subscription } from "../mod.ts";
 import { subscribeSince } from "../postgres.ts";
+import { roomState } from "../state.ts";
 import type { Run, ScenarioServer } from "./scenario_server.ts";
 import { until } from "./until.ts";
 
@@ -108,7 +109,9 @@ class Program {
       if ("answer" in outcome) this.#bus = outcome.answer;
     },
     subscribe: async ({ room, as, ready, error, do: _, ...options }) => {
-      const subscription = this.bus.room(room).subscribe(options);
+      const heard = this.bus.room(room);
+      roomState(heard);
+      const subscription = heard.subscribe(options);
       this.loops.set(as ?? room, this.#loop(subscription, subscription));
       if (ready === false) return;
       this.#expect(await this.#outcome(subscription.ready), { error });

@@ -3,6 +3,7 @@
  * Changes nothing and keeps nothing.
  */
 import type { Message, Room } from "@arqon/sdk";
+import { history } from "@arqon/sdk/history";
 import { Assembler } from "./assembler.ts";
 import { join, LIVE_FILTER, type LogPlace, type Mark, markOf, partOf } from "./records.ts";
 import { placeOf, SNAPSHOT_FILTER, UPDATE } from "./records.ts";
@@ -12,7 +13,7 @@ const PAGE_MS = 30_000;
 const PAGE_MESSAGES = 250;
 
 /** The part of a room that gives what it keeps. */
-export type ReadableRoom = Pick<Room, "history">;
+export type ReadableRoom = Pick<Room, "id" | "command">;
 
 /** An update that no snapshot holds. */
 export interface LooseUpdate {
@@ -76,7 +77,8 @@ async function snapshotOf(room: ReadableRoom, mark: Mark, at: number, signal: Ab
   const pieces = new Map<number, Uint8Array>();
   let after = mark.from - 1;
   for (let more = true; more && pieces.size < mark.parts;) {
-    const page = await room.history(
+    const page = await history(
+      room,
       { after, before: at, limit: PAGE_MESSAGES, filter: SNAPSHOT_FILTER },
       { signal, timeout_ms: PAGE_MS, command_id: "yjs" },
     );
@@ -110,7 +112,7 @@ function readingOf({ mark, behind }: Choice, snapshot: Uint8Array | undefined): 
 }
 
 /**
- * Reads what the room holds. Rejects with what `Room.history` rejects with, `not-durable` for example,
+ * Reads what the room holds. Rejects with what `history` rejects with, `not-durable` for example,
  * and with the signal's reason.
  */
 export async function readLog(room: ReadableRoom, signal: AbortSignal): Promise<LogReading> {
@@ -121,7 +123,8 @@ export async function readLog(room: ReadableRoom, signal: AbortSignal): Promise<
     const choice = choose(messages, useless, !more);
     if (choice === "more") {
       const before = Number(messages.at(-1)?.offset ?? 0);
-      const page = await room.history(
+      const page = await history(
+        room,
         { before, reverse: true, limit: PAGE_MESSAGES, filter: LIVE_FILTER },
         { signal, timeout_ms: PAGE_MS, command_id: "yjs" },
       );

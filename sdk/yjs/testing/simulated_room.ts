@@ -3,7 +3,8 @@
  * lost on the way, which answer to a publish never comes, what the log forgets. Beside the real bus of
  * `tests/yjs_test.ts`, for more orders of events than a real one shows.
  */
-import type { Message, Room, RoomHistory, Subscription } from "@arqon/sdk";
+import { readHistoryQuery, writeEnvelope, writeHistory } from "@arqon/proto";
+import type { Message, Room, Subscription } from "@arqon/sdk";
 
 interface Entry {
   readonly id: string;
@@ -21,6 +22,13 @@ function messageOf({ data, ...rest }: Entry): Message {
   const message = { ...rest, data, text, json: () => JSON.parse(text()), timestamp_ms: 1 };
   return message as unknown as Message;
 }
+
+const envelopeOf = ({ id, type, data, headers, message_id, offset }: Entry) =>
+  writeEnvelope({
+    ...{ room_id: "doc", sender_id: "somebody", message_id, offset, timestamp_ms: 1 },
+    headers: { ...headers, "X-Twist-ID": id },
+    event: { type, data },
+  });
 
 const gap = (reason: string) =>
   ({ signal: { kind: "GAP", reason }, headers: {}, type: "" }) as unknown as Message;
@@ -56,16 +64,18 @@ export class SimulatedLog {
     for (const way of this.ways) way.lose("epoch-changed");
   }
 
-  page(query: Parameters<Room["history"]>[0] = {}): RoomHistory {
-    const { after = 0, before = 0, reverse = false, filter = "", limit = 100 } = query;
+  /** The answer to a question for the history, both as bytes. */
+  page(query: Uint8Array): Uint8Array {
+    const { after, before, reverse, filter, limit } = readHistoryQuery(query);
     const wanted = this.entries.filter(({ offset, type }) =>
       offset > Number(after) && (Number(before) === 0 || offset < Number(before)) &&
       passes(filter, type)
     );
     const ordered = reverse ? wanted.reverse() : wanted;
     // Short pages, so that reading goes over several.
-    const messages = ordered.slice(0, Math.min(limit, 7)).map(messageOf);
-    return { messages, offset: this.#offset, epoch: "e", more: messages.length < ordered.length };
+    const messages = ordered.slice(0, Math.min(limit || 100, 7)).map(envelopeOf);
+    const more = messages.length < ordered.length;
+    return writeHistory({ messages, offset: this.#offset, epoch: "e", more });
   }
 }
 
@@ -89,11 +99,12 @@ export class SimulatedWay {
 
   /** The part of a room that a provider uses. */
   get room(): Room {
-    const room: Pick<Room, "publish" | "subscribe" | "history"> = {
+    const room: Pick<Room, "id" | "publish" | "subscribe" | "command"> = {
+      id: "doc",
       publish: (type, data, options) => this.#publish(type, data, options) as never,
       subscribe: () => this.#subscribe() as never,
       // deno-lint-ignore require-await
-      history: async (query) => this.#log.page(query),
+      command: async (_, query) => ({ bytes: this.#log.page(query as Uint8Array) }) as never,
     };
     return room as Room;
   }

@@ -4,6 +4,8 @@
  */
 import { ArqonError, connect } from "@arqon/sdk";
 import type { Connection, Message, PresenceSubscription } from "@arqon/sdk";
+import { roomState } from "@arqon/sdk/state";
+import { history } from "@arqon/sdk/history";
 
 /** How long a part may take before the program gives up, in ms. */
 const PATIENCE_MS = 20_000;
@@ -27,9 +29,10 @@ async function visit(bus: Connection, name: string): Promise<string[]> {
   seen.push(`heard ${message.type}: ${text}`);
   if (message.offset !== ack.offset) throw new Error("the ACK is of another message");
 
-  const { version, epoch } = await room.set("topic", "tea");
-  const { value } = await room.get("topic");
-  await room.set("topic", "coffee", { expect_version: version, epoch });
+  const state = roomState(room);
+  const { version, epoch } = await state.set("topic", "tea");
+  const { value } = await state.get("topic");
+  await state.set("topic", "coffee", { expect_version: version, epoch });
   seen.push(`state ${value}`);
 
   const { fence } = await room.lock({ ttl_ms: 5_000 });
@@ -38,7 +41,7 @@ async function visit(bus: Connection, name: string): Promise<string[]> {
   if (!(refused instanceof ArqonError)) throw new Error("a lock was given back twice");
   seen.push(`lock, then ${refused.reason}`);
 
-  const { messages } = await room.history({ limit: 10 });
+  const { messages } = await history(room, { limit: 10 });
   seen.push(`history ${messages.map((kept) => kept.type).join()}`);
   loop.close();
   return seen;

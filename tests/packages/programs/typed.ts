@@ -5,6 +5,7 @@
 import { ArqonError, connect, standardCodec, typedRoom } from "@arqon/sdk";
 import type { Ack, ConnectOptions, Message, PresenceSubscription, Status } from "@arqon/sdk";
 import type { Room, StandardSchema } from "@arqon/sdk";
+import { roomState } from "@arqon/sdk/state";
 import { protobufCodec } from "@arqon/sdk/protobuf";
 import { decodeServerFrame, ERRORS, type Reason } from "@arqon/proto";
 import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
@@ -33,8 +34,9 @@ export async function data<Value extends object>(room: Room, value: Value): Prom
   await room.publish("cursor", cursor);
   await room.publish("cursor", { cursor, places, at: new Date() });
   await room.publish("value", value);
-  await room.set("cursor", cursor);
-  await room.set("places", places);
+  const state = roomState(room);
+  await state.set("cursor", cursor);
+  await state.set("places", places);
   await room.command("draw", cursor);
   const loop = room.subscribe({ presence: true, member_meta: cursor });
   await loop.update(cursor);
@@ -44,9 +46,9 @@ export async function data<Value extends object>(room: Room, value: Value): Prom
   // @ts-expect-error: nor is what nobody waited for.
   await room.publish("cursor", Promise.resolve(cursor));
   // @ts-expect-error: a map is {} in JSON.
-  await room.set("cursor", new Map([["user", "ann"]]));
+  await state.set("cursor", new Map([["user", "ann"]]));
   // @ts-expect-error: JSON has no such numbers.
-  await room.set("cursor", 1n);
+  await state.set("cursor", 1n);
   for await (const message of room.subscribe()) {
     const { user } = message.json<Cursor>();
     // @ts-expect-error: without a type it is unknown.

@@ -1,0 +1,133 @@
+/**
+ * The state of a room as the program uses it: `roomState`. With it comes what repairs the changes of state that
+ * the loops of its connection have missed, which is `state_repair.ts`.
+ */
+import { gapMessage, Message } from "../message/message.ts";
+import { ask } from "../request/room_request.ts";
+import type { CommandOptions } from "../request/room_request.ts";
+import type {
+  GetOptions,
+  RoomEvent,
+  RoomPosition,
+  RoomState,
+  RoomValue,
+} from "../state/room_state.ts";
+import { StateRepair } from "../state/state_repair.ts";
+import type { Mend } from "../subscription/room_entry.ts";
+import type { SubscribeOptions, Subscription } from "../subscription/subscription.ts";
+import type { JsonInput } from "../wire/json.ts";
+import { portOf, Room } from "./room.ts";
+import type { RoomPort } from "./room.ts";
+
+/** The changes of a room's state, beginning with all of it. */
+export interface StateChanges extends AsyncIterableIterator<RoomEvent, undefined> {
+  /** As `Subscription.ready`. */
+  readonly ready: Promise<void>;
+  close(): void;
+  [Symbol.dispose](): void;
+}
+
+/** The state of one room, made by `roomState`. It holds nothing: make as many of one room as you like. */
+export interface StatefulRoom {
+  /**
+   * Reads one key of the room's state, or all of it. Any Brain answers that has seen `after_version`.
+   */
+  get(key: string, options?: GetOptions): Promise<RoomValue>;
+  get(key?: undefined, options?: GetOptions): Promise<RoomState>;
+  /** Writes one key; with `expect_version` only if nobody else has changed the room since. */
+  set(key: string, value: JsonInput, options?: CommandOptions): Promise<RoomPosition>;
+  /** Removes one key. */
+  delete(key: string, options?: CommandOptions): Promise<RoomPosition>;
+  /**
+   * Follows the state. The first event is the whole of it, `op: "state"`; then comes each change, once and in order.
+   * Where one is no longer known, or this loop was too slow for it, the next event is the whole state again. It is a
+   * loop over the room, so it takes what `Room.subscribe` takes, and ends as that does; reading the state needs the
+   * grant `command`.
+   */
+  changes(options?: SubscribeOptions): StateChanges;
+}
+
+/**
+ * The state of a room. From the first call on a connection, all its loops get each change of a room's state, a
+ * message `ROOM_UPDATE`, once and in order: what did not come, over a GAP or a reconnect, is fetched. Before it, and
+ * without it, they get the changes that come, and a GAP says that some may be missing.
+ *
+ * ```ts
+ * import { connect } from "@arqon/sdk";
+ * import { roomState } from "@arqon/sdk/state";
+ *
+ * await using bus = await connect({ url: "localhost:4000", token: "…" });
+ * const state = roomState(bus.room("jobs"));
+ * await state.set("topic", "tea");
+ * console.log((await state.get("topic")).value);
+ * ```
+ */
+export function roomState(room: Room): StatefulRoom {
+  const port = portOf(room);
+  port.mend(mendWith(port));
+  const get = (key?: string, { events_after, ...options }: GetOptions = {}) =>
+    ask<RoomValue & RoomState>(room, "room.get", { key, events_after }, options);
+  return {
+    get,
+    set: (key, value, options = {}) => ask(room, "room.set", { key, value }, options),
+    delete: (key, options = {}) => ask(room, "room.delete", { key }, options),
+    changes(options) {
+      const source = room.subscribe(options);
+      const events = changesOf(source, (read) => get(undefined, read));
+      const { close, ready } = source;
+      return {
+        ready,
+        close,
+        next: () => events.next(),
+        return() {
+          close();
+          return events.return(undefined);
+        },
+        [Symbol.asyncIterator]() {
+          return this;
+        },
+        [Symbol.dispose]: close,
+      };
+    },
+  };
+}
+
+async function* changesOf(
+  source: Subscription,
+  get: (options: GetOptions) => Promise<RoomState>,
+): AsyncGenerator<RoomEvent, undefined> {
+  await source.ready;
+  const whole = async (after_version = 0): Promise<RoomEvent> => {
+    const state: object = await get({ after_version });
+    return { op: "state", by: "", at_ms: Date.now(), ...state } as RoomEvent;
+  };
+  let last = await whole();
+  yield last;
+  for await (const message of source) {
+    const dropped = message.sender === "" && /dropped here$/.test(message.signal?.reason ?? "");
+    const is_change = message.type === "ROOM_UPDATE" && message.sender === "";
+    if (!dropped && !is_change) continue;
+    const event = dropped ? undefined : message.json<RoomEvent>();
+    const { epoch, version } = last;
+    if (event?.epoch === epoch && event.version <= version) continue;
+    const follows = event?.op === "state" || event?.first ||
+      (event?.epoch === epoch && event.version === version + 1);
+    const next = follows ? event! : await whole(event?.version);
+    if (next.epoch === epoch && next.version === version) continue;
+    yield last = next;
+  }
+}
+
+function mendWith(port: RoomPort): Mend {
+  return ({ room, over, readers }, { now, random }) => {
+    const tell = (message: Message) => {
+      for (const { buffer } of readers) buffer.push(message);
+    };
+    return new StateRepair({
+      ...{ room: new Room(room, port), now, random },
+      over: over.signal,
+      give: (envelope) => tell(new Message(envelope)),
+      gap: () => tell(gapMessage(room, "changes-lost", now())),
+    });
+  };
+}
