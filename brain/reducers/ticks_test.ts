@@ -5,11 +5,30 @@
 import assert from "node:assert/strict";
 import { readEnvelope } from "@arqon/proto";
 import { found } from "../../shared/testing/until.ts";
+import { moduleOf } from "./testing/guest_text.ts";
 import { applied, ENGINES, messagesOf, type WorldBrain } from "./testing/reducer_world.ts";
 
 const arena = Deno.readFileSync(
   new URL("../../policies/build/reducers/arena.wasm", import.meta.url),
 );
+/** Any command but a timer's sets 256 timers; each timer sets itself anew, as soon as it may. */
+const WAKES = {
+  more: `(func $set (param $key i32) (call $room_schedule (local.get $key) (i32.const 4)
+    (i64.add (call $room_now) (i64.const 10)) (local.get $key) (i32.const 4)
+    (i32.const 0) (i32.const 0)))`,
+  apply: `(local $at i32) (local $name i32)
+    (local.set $name (call $room_field (i32.const 0)))
+    (if (i32.eq (i32.load (local.get $name)) (i32.const 4))
+      (then (call $set (i32.add (local.get $name) (i32.const 4))))
+      (else (loop $more
+        (i32.store (i32.const 100) (i32.add (i32.const 0x61616161)
+          (i32.add (i32.and (local.get $at) (i32.const 15))
+            (i32.shl (i32.shr_u (local.get $at) (i32.const 4)) (i32.const 8)))))
+        (call $set (i32.const 100))
+        (local.set $at (i32.add (local.get $at) (i32.const 1)))
+        (br_if $more (i32.lt_u (local.get $at) (i32.const 256))))))
+    (i32.const 0)`,
+};
 const TICK_MS = 50;
 /** Ticks that the reducer makes up for, and one each that is due before and after them. */
 const MADE_UP = 5 + 2;
@@ -58,5 +77,17 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     await steer(other);
     const all = await ticksWhen(other, after.length + 20);
     assert.deepEqual(all.map(({ tick }) => tick), all.map((_, at) => at + 1));
+  });
+
+  Deno.test(`${engine}: a room whose timers never end answers its calls`, async () => {
+    await using world = await open({
+      modules: { wakes: moduleOf(WAKES) },
+      reducer: { timers: 256 },
+    });
+    const brain = await world.start("a");
+    const first = await applied(brain, "wakes", "do");
+    const others = await Promise.all([1, 2].map(() => applied(brain, "wakes", "do")));
+    // Each timer that was due before a call has run once before it, and none twice.
+    for (const { entry } of others) assert.ok(entry <= first.entry + 2 * 256 + 2, String(entry));
   });
 }

@@ -16,7 +16,7 @@ import { WaitingQueries, type WaitingQuery } from "./pages.ts";
 import type { HistoryLimits } from "./points.ts";
 import { dueEvents, publishEvents } from "./publishing.ts";
 import { appendEntries, makeRoom, storeSnapshot } from "./storing.ts";
-import { takeCalls, type Taken, takeTimer } from "./taking.ts";
+import { type ArrivedCall, type Taken, takeNext } from "./taking.ts";
 import { type ShownRoom, tellAll, tellChanges } from "./telling.ts";
 import type { Shown } from "../visible/shown.ts";
 
@@ -52,7 +52,7 @@ export interface ReducedRoomOptions {
 export class ReducedRoom {
   readonly at: ReducedPlace;
   readonly #options: ReducedRoomOptions;
-  #waiting: WaitingCall[] = [];
+  #waiting: ArrivedCall[] = [];
   readonly #queries = new WaitingQueries();
   #loaded: LoadedRoom | undefined;
   #running: Promise<void> | undefined;
@@ -92,7 +92,8 @@ export class ReducedRoom {
 
   /** Takes a call; it is answered in any case. */
   call(call: WaitingCall): void {
-    if (this.#admits(this.#waiting.length, call)) this.#waiting.push(call);
+    const arrived_ms = this.#options.parts.now();
+    if (this.#admits(this.#waiting.length, call)) this.#waiting.push({ ...call, arrived_ms });
     this.wake();
   }
 
@@ -200,15 +201,9 @@ export class ReducedRoom {
     }
   }
 
-  /** What comes next: a timer whose time has come, else calls; undefined: nothing. */
+  /** What comes next; undefined: nothing. */
   #take({ standing }: LoadedRoom): Taken | undefined {
     const { parts: { now, random }, monotonic_ms, command_timeout_ms, owns } = this.#options;
-    const at = { standing, now_ms: now(), random };
-    const timer = owns() ? takeTimer(at) : undefined;
-    if (timer !== undefined) {
-      this.#used_ms = monotonic_ms();
-      return timer;
-    }
     const at_ms = monotonic_ms();
     const late = this.#waiting.filter(({ deadline_ms }) => deadline_ms <= at_ms);
     if (late.length > 0) {
@@ -216,7 +211,10 @@ export class ReducedRoom {
       const timeout = new ArqonError("command-timeout", String(command_timeout_ms));
       for (const { answer } of late) answer(timeout);
     }
-    return takeCalls(this.#waiting, at);
+    const at = { standing, now_ms: now(), random, owns: owns() };
+    const taken = takeNext(this.#waiting, at);
+    if (taken?.calls.length === 0) this.#used_ms = at_ms;
+    return taken;
   }
 
   async #step(loaded: LoadedRoom, { entries, calls }: Taken): Promise<void> {

@@ -1,4 +1,7 @@
-/** Which entries of a room come next: a timer whose time has come, or calls, as many as one message of its log takes. */
+/**
+ * Which entries of a room come next: a timer whose time has come, or calls, as many as one message of its log takes. What
+ * came first has its turn first, so that a room whose timers keep it busy answers its calls, too.
+ */
 import type { Random } from "../../../shared/ids.ts";
 import { ENTRY_BYTES } from "../log/batch.ts";
 import type { LogEntry } from "../state/entry.ts";
@@ -10,10 +13,16 @@ const BATCH_ENTRIES = 256;
 const BATCH_BYTES = 262_144;
 const SEED_BYTES = 16;
 
-/** Entries that are to be applied, and the calls that they come from. */
+/** Entries that are to be applied, and the calls that they come from: none for a timer. */
 export interface Taken {
   readonly entries: readonly LogEntry[];
   readonly calls: readonly WaitingCall[];
+}
+
+/** A call in the queue of its room's owner. */
+export interface ArrivedCall extends WaitingCall {
+  /** Unix ms. */
+  readonly arrived_ms: number;
 }
 
 /** What a room is at, and what its entries are made with. */
@@ -22,43 +31,51 @@ export interface TakenAt {
   /** Unix ms. */
   readonly now_ms: number;
   readonly random: Random;
+  /** Whether timers are run here. */
+  readonly owns: boolean;
 }
 
 /** What every entry has; `at` counts from 1. */
-function placed({ standing, now_ms }: TakenAt, at: number, seed: Uint8Array) {
+function placed({ standing }: TakenAt, now_ms: number, at: number, seed: Uint8Array) {
   // Time never goes back inside of a room.
   const time_ms = Math.max(standing.time_ms, Math.trunc(now_ms));
   return { offset: standing.offset + at, time_ms, seed };
 }
 
-/** The timer whose time has come; undefined: none. */
-export function takeTimer(room: TakenAt): Taken | undefined {
-  const { next, time_ms } = room.standing;
-  if (next === undefined || next.at_ms > Math.max(time_ms, Math.trunc(room.now_ms))) {
-    return undefined;
-  }
-  const seed = room.random(SEED_BYTES).slice();
-  return { entries: [{ kind: "timer", ...placed(room, 1, seed), key: next.key }], calls: [] };
-}
-
-/** The first of those that wait; undefined: nobody does. */
-export function takeCalls(waiting: readonly WaitingCall[], room: TakenAt): Taken | undefined {
-  const calls: WaitingCall[] = [];
+/** The first of those that wait, as many as one message takes. */
+function firstOf(waiting: readonly ArrivedCall[], before_ms: number): ArrivedCall[] {
+  const calls: ArrivedCall[] = [];
   let bytes = 0;
   for (const call of waiting) {
     bytes += ENTRY_BYTES + call.command.length + call.data.length + call.id.length;
     for (const name in call.claims) bytes += name.length + call.claims[name]!.length;
     if (calls.length > 0 && (calls.length === BATCH_ENTRIES || bytes > BATCH_BYTES)) break;
+    if (call.arrived_ms >= before_ms) break;
     calls.push(call);
   }
-  if (calls.length === 0) return undefined;
-  const seeds = room.random(calls.length * SEED_BYTES);
-  const entries = calls.map((
-    { deadline_ms: _late, answer: _answer, ...asked },
-    at,
-  ): LogEntry => {
-    const seed = seeds.slice(at * SEED_BYTES, (at + 1) * SEED_BYTES);
-    return { kind: "command", ...placed(room, at + 1, seed), ...asked };
-  });
-  return { entries, calls };
+  return calls;
+}
+
+/** What comes next; undefined: nothing. */
+export function takeNext(waiting: readonly ArrivedCall[], room: TakenAt): Taken | undefined {
+  const { standing: { next, time_ms }, random, owns, now_ms } = room;
+  const is_due = owns && next !== undefined &&
+    next.at_ms <= Math.max(time_ms, Math.trunc(now_ms));
+  const calls = firstOf(waiting, is_due ? next.at_ms : Infinity);
+  if (calls.length > 0) {
+    const seeds = random(calls.length * SEED_BYTES);
+    // To the room it is the time before the timer, also when it is later by the clock.
+    const call_ms = is_due ? Math.min(now_ms, next.at_ms - 1) : now_ms;
+    const entries = calls.map((
+      { deadline_ms: _late, arrived_ms: _arrived, answer: _answer, ...asked },
+      at,
+    ): LogEntry => {
+      const seed = seeds.slice(at * SEED_BYTES, (at + 1) * SEED_BYTES);
+      return { kind: "command", ...placed(room, call_ms, at + 1, seed), ...asked };
+    });
+    return { entries, calls };
+  }
+  if (!is_due) return undefined;
+  const seed = random(SEED_BYTES).slice();
+  return { entries: [{ kind: "timer", ...placed(room, now_ms, 1, seed), key: next.key }], calls };
 }

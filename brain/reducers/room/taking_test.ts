@@ -1,0 +1,46 @@
+/** Whose turn it is in a room: timers and calls by when they came, and a clock that never goes back. */
+import assert from "node:assert/strict";
+import type { RoomStanding } from "../thread/protocol.ts";
+import { type ArrivedCall, takeNext } from "./taking.ts";
+
+const random = (size_bytes: number) => new Uint8Array(size_bytes);
+const callAt = (arrived_ms: number, id = ""): ArrivedCall => ({
+  ...{ command: "do", data: new Uint8Array(), id, user_id: "ann", role: "user", claims: {} },
+  ...{ deadline_ms: Infinity, answer: () => {}, arrived_ms },
+});
+
+/** What the room has had, and its first timer. */
+const standingOf = (time_ms: number, timer_ms?: number) => ({
+  ...{ offset: 7, time_ms },
+  next: timer_ms === undefined ? undefined : { key: "k", at_ms: timer_ms },
+} as RoomStanding);
+
+/** Kinds, times and ids of what comes next. */
+function nextOf(
+  waiting: readonly ArrivedCall[],
+  now_ms: number,
+  standing: RoomStanding,
+  owns = true,
+) {
+  const taken = takeNext(waiting, { standing, now_ms, random, owns });
+  return taken?.entries.map((entry) => [
+    ...[entry.kind === "timer" ? "timer" : entry.id, entry.offset, entry.time_ms],
+  ]);
+}
+
+Deno.test("what came first has its turn first", () => {
+  const calls = [callAt(99, "a"), callAt(100, "b"), callAt(101, "c")];
+  // A call is before a timer that was not due when it came, in the room's time, too.
+  assert.deepEqual(nextOf(calls, 200, standingOf(50, 100)), [["a", 8, 99]]);
+  assert.deepEqual(nextOf(calls.slice(1), 200, standingOf(50, 100)), [["timer", 8, 200]]);
+  assert.deepEqual(nextOf(calls, 200, standingOf(150, 100)), [["a", 8, 150]]);
+  // One that is not due, or another's, holds nobody up.
+  const all = [["a", 8, 200], ["b", 9, 200], ["c", 10, 200]];
+  assert.deepEqual(nextOf(calls, 200, standingOf(50, 201)), all);
+  assert.deepEqual(nextOf(calls, 200, standingOf(50, 100), false), all);
+  assert.deepEqual(nextOf([], 200, standingOf(50, 100)), [["timer", 8, 200]]);
+  assert.equal(nextOf([], 99.9, standingOf(50, 100)), undefined);
+  // A clock that went back: the room's has not.
+  assert.deepEqual(nextOf([], 10, standingOf(100, 100)), [["timer", 8, 100]]);
+  assert.deepEqual(nextOf([callAt(10, "a")], 10, standingOf(100, 101)), [["a", 8, 100]]);
+});
