@@ -9,11 +9,14 @@ import { startChromium } from "./world.ts";
 
 const scenarios = wanted(SCENARIOS, Deno.args);
 announce(scenarios);
+const counter = new URL("../../policies/build/reducers/counter.wasm", import.meta.url).pathname;
 const browser = await startChromium();
 await using bus = await startBusWith(
   '[[rooms]]\nroom = "kept-*"\ndurable = true\nhistory_size = 100\n' +
     '[journal]\njournal = "all"\nflush_ms = 50\n' +
-    "[usage]\nenabled = true\nflush_ms = 50\n",
+    "[usage]\nenabled = true\nflush_ms = 50\n" +
+    `[[reducers]]\nname = "counter"\nfile = "${counter}"\nsnapshot_entries = 8\n` +
+    '[[rooms]]\nroom = "sum-*"\ndurable = true\nreducer = "counter"\n',
 );
 const admin = await bus.tokenFor({ role: "admin", user: "root" });
 try {

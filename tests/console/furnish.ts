@@ -16,7 +16,8 @@ const TENANT = long("tenant-", 64);
 /** Durable in the scenarios' bus. */
 const ROOM = long("kept-", 64);
 const USER = long("user-", 128);
-const SKIPPED = /reset|rollouts|reload|\/state$|rollback|drain|\/log$|check|validate|\/kick|stats/;
+const SKIPPED =
+  /reset|rollouts|reload|\/state$|rollback|drain|\/log$|check|validate|\/kick|stats|\/(?:fork|trim|repair)$/;
 
 /** What there is, while the scope lasts. */
 export interface Furnished extends AsyncDisposable {

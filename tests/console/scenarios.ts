@@ -7,6 +7,7 @@ import { PAST_SCENARIOS } from "./scenarios_past.ts";
 import { PLAYGROUND_SCENARIOS } from "./scenarios_playground.ts";
 import { POLICY_SCENARIOS } from "./scenarios_policy.ts";
 import { ROLLOUT_SCENARIOS } from "./scenarios_rollout.ts";
+import { REDUCER_SCENARIOS } from "./scenarios_reducer.ts";
 import { ROOM_SCENARIOS } from "./scenarios_room.ts";
 import { SESSION_SCENARIOS } from "./scenarios_session.ts";
 import { TRIAL_SCENARIOS } from "./scenarios_trial.ts";
@@ -19,6 +20,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...LIVE_SCENARIOS,
   ...PAST_SCENARIOS,
   ...ROOM_SCENARIOS,
+  ...REDUCER_SCENARIOS,
   ...POLICY_SCENARIOS,
   ...PLAYGROUND_SCENARIOS,
   ...ROLLOUT_SCENARIOS,

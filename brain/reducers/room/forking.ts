@@ -8,37 +8,49 @@ import { encodeRecord, type RoomRecord } from "../../../shared/records/reducer_r
 import type { PastAsk } from "../../../shared/records/reducer_past.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import type { ReducedPlace, RoomParts } from "./loaded_room.ts";
-import { openFork, openPast } from "./past.ts";
+import { isReachable, newestEntry, openPast } from "./past.ts";
+import { unreadable } from "./reading.ts";
 
 /** No event of the past is behind this: what the other room published is not published again. */
 const EVENTS_END = 4_294_967_295;
 
 type ForkAsk = Extract<PastAsk, { action: "fork" }>;
 
-/** The record of the fork, once it is known that its past can be read. */
+/** The entry that the fork begins behind. Rejects when it is not there, or what the room was then is not kept. */
+async function entryOf(
+  source: ReducedPlace,
+  { offset, time_ms }: ForkAsk,
+  parts: RoomParts,
+): Promise<number> {
+  if (time_ms !== undefined) {
+    const past = await openPast(source, { offset: Infinity, time_ms }, parts);
+    parts.host.close(past.handle);
+    return past.next?.entry.offset ?? past.standing.offset;
+  }
+  const newest = await newestEntry(source, parts);
+  const wanted = offset ?? newest;
+  if (wanted > newest) {
+    const detail = `${source.room_id} has no entry ${wanted} yet: its last is ${newest}`;
+    throw new ArqonError("invalid-command", detail);
+  }
+  if (await isReachable(source, wanted, parts)) return wanted;
+  throw unreadable(`what ${source.room_id} was then is not kept`);
+}
+
 async function recordFor(
   at: ReducedPlace,
   source: ReducedPlace,
   ask: ForkAsk,
   parts: RoomParts,
 ): Promise<RoomRecord> {
-  const { offset: wanted, time_ms = Infinity, with_timers } = ask;
-  const past = await openPast(source, { offset: wanted ?? Infinity, time_ms }, parts);
-  parts.host.close(past.handle);
-  const offset = past.next?.entry.offset ?? past.standing.offset;
-  if (wanted !== undefined && time_ms === Infinity && offset !== wanted) {
-    const detail = `${source.room_id} has no entry ${wanted} yet: its last is ${offset}`;
-    throw new ArqonError("invalid-command", detail);
-  }
-  const fork = { room_id: source.room_id, offset, with_timers };
-  const open = await openFork(at, fork, parts);
-  parts.host.close(open.handle);
+  const offset = await entryOf(source, ask, parts);
+  const fork = { room_id: source.room_id, offset, with_timers: ask.with_timers };
   const { stream } = await parts.openLog(at.tenant_id);
   return {
     ...{ snapshot: "", previous: "", points: "", offset, stream, position: 0, fork, lost: [] },
     published: { offset, index: EVENTS_END },
-    // Whoever owns it stores a snapshot of its own when nobody calls it for long.
-    ...{ is_behind: true, behind_ms: parts.now(), next_ms: open.standing.next?.at_ms ?? null },
+    // So its owner reads it soon, learns of its timers, and stores it when nobody calls it for long.
+    ...{ is_behind: true, behind_ms: parts.now(), next_ms: null },
   };
 }
 

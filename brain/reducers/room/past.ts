@@ -14,8 +14,10 @@ import type { ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { logFloor, objectOf, readPoints } from "./points.ts";
 import { batchOf, readStored, unreadable } from "./reading.ts";
 
-/** Messages that are read at a time, and their bytes. */
-const READ = { limit: 256, max_bytes: 4_194_304 };
+/** Bytes of messages that are read at first; each page is twice as long: what is wanted is near. */
+const READ_BYTES = 131_072;
+const READ_BYTES_MAX = 4_194_304;
+const READ_MESSAGES = 512;
 /** Entries that are applied at most: snapshots are nearer, unless their number is bounded far too low. */
 const ENTRIES_MAX = 100_000;
 /** All of some entries are applied, and nobody is told of values. */
@@ -147,8 +149,8 @@ async function foldTo(
 ): Promise<PastRoom> {
   const fold = new Fold(open, wanted, parts);
   let after = position;
-  pages: for (;;) {
-    const page = await durable.read(at.log_room_id, { after, ...READ });
+  pages: for (let max_bytes = READ_BYTES;; max_bytes = Math.min(max_bytes * 2, READ_BYTES_MAX)) {
+    const page = await durable.read(at.log_room_id, { after, limit: READ_MESSAGES, max_bytes });
     for (const message of page.messages) {
       after = message.offset;
       if (!await fold.take(batchOf(message))) break pages;
@@ -213,6 +215,39 @@ async function openBeginning(
   }
   const snapshot = await parts.objects.get(object);
   return snapshot && await parts.host.open(at.room_id, snapshot);
+}
+
+/** The last entry of a room's log; undefined: it has none, or the message cannot tell. */
+async function lastEntry(
+  { tenant_id, log_room_id }: ReducedPlace,
+  parts: RoomParts,
+): Promise<number | undefined> {
+  const { last } = await (await parts.openLog(tenant_id)).head(log_room_id);
+  if (last === undefined) return undefined;
+  const { after, entries } = batchOf(last);
+  return after + entries.length;
+}
+
+/** The last entry that a room has; 0: none. */
+export async function newestEntry(at: ReducedPlace, parts: RoomParts): Promise<number> {
+  const record = await recordOf(at, parts);
+  return Math.max(await lastEntry(at, parts) ?? 0, record?.offset ?? 0);
+}
+
+/** Whether there is a state from which an entry can be reached; nothing is applied for that. */
+export async function isReachable(
+  at: ReducedPlace,
+  offset: number,
+  parts: RoomParts,
+): Promise<boolean> {
+  const record = await recordOf(at, parts);
+  const fork = record?.fork ?? undefined;
+  if (fork !== undefined && offset <= fork.offset) {
+    return await isReachable(placeOf(at.tenant_id, fork.room_id), offset, parts);
+  }
+  const durable = await parts.openLog(at.tenant_id);
+  const begins = await beginningsOf(at, record, durable, parts);
+  return begins.some((one) => one.offset <= offset);
 }
 
 /** The state that a fork begins with. Rejects with `log-unavailable` when the other room's past is not kept. */

@@ -2,26 +2,17 @@
  * What a room was after an entry of its log, as an admin is shown it: a page of its values, the entry, and what that
  * changed. Applied beside the room, which goes on meanwhile.
  */
-import { ArqonError, readEnvelope } from "@arqon/proto";
+import { ArqonError } from "@arqon/proto";
 import type { PastAsk } from "../../../shared/records/reducer_past.ts";
-import { decodeBatch } from "../log/batch.ts";
 import type { LogEntry, Outcome } from "../state/entry.ts";
 import { type ShownBytes, shownBytes } from "../thread/showing.ts";
 import type { ReducedPlace, RoomParts } from "./loaded_room.ts";
-import { openPast } from "./past.ts";
+import { newestEntry, openPast } from "./past.ts";
 
 type ShowAsk = Extract<PastAsk, { action: "show" }>;
 
 const latinOf = (bytes: Uint8Array) => String.fromCharCode(...bytes);
 const EVENTS_MAX = 16;
-
-/** The last entry of a room's log. */
-async function lastEntry({ tenant_id, log_room_id }: ReducedPlace, parts: RoomParts) {
-  const { last } = await (await parts.openLog(tenant_id)).head(log_room_id);
-  if (last === undefined) return 0;
-  const { after, entries } = decodeBatch(readEnvelope(last.payload).event!.data);
-  return after + entries.length;
-}
 
 function shownEntry(entry: LogEntry, outcome: Outcome): object {
   const { kind: verdict, code, reason, answer, events, repeats, detail } = outcome;
@@ -69,7 +60,7 @@ export async function showPast(
     const { next: more, outcome, ...values } = shown;
     return {
       ...{ offset, at_ms },
-      last: Math.max(offset, await lastEntry(at, parts)),
+      last: Math.max(offset, await newestEntry(at, parts)),
       entry: next && outcome ? shownEntry(next.entry, outcome) : null,
       ...values,
       next: more === undefined ? null : btoa(more),

@@ -27,6 +27,7 @@ import rates from "./rates.js" with { type: "text" };
 import replay_worker from "./replay_worker.js" with { type: "text" };
 import room_history from "./room_history.js" with { type: "text" };
 import room_publish from "./room_publish.js" with { type: "text" };
+import room_past from "./room_past.js" with { type: "text" };
 import room_state from "./room_state.js" with { type: "text" };
 import router from "./router.js" with { type: "text" };
 import session from "./session.js" with { type: "text" };
@@ -86,6 +87,7 @@ const SCRIPTS: Readonly<Record<string, string>> = {
   "replay_worker.js": replay_worker,
   "room_history.js": room_history,
   "room_publish.js": room_publish,
+  "room_past.js": room_past,
   "room_state.js": room_state,
   "router.js": router,
   "session.js": session,

@@ -6,6 +6,7 @@ import { ago, count, digits, duration, moment, plural, textOf } from "./format.j
 import { askBan, askKick } from "./moderation.js";
 import { badge, card, errorNotice, facts, pageHead, slot } from "./page.js";
 import { createHistoryCard } from "./room_history.js";
+import { createPastCard } from "./room_past.js";
 import { createPublishCard } from "./room_publish.js";
 import { createStateCard } from "./room_state.js";
 import { createTable } from "./table.js";
@@ -123,6 +124,7 @@ function classFacts(room_class = {}) {
   );
 }
 
+const hasReducer = (room) => typeof room.class?.reducer === "string";
 const isDurable = (room) => room.class?.durable === true;
 
 function figureCards(ctx, room) {
@@ -181,10 +183,12 @@ export function showRoom(ctx, place, address) {
   const trouble = slot();
   const figures = slot();
   const kept = slot();
+  const past = slot();
   const members = createMembers(ctx, address, () => load());
   const state = createStateCard(ctx, address);
   const tail = createTail(ctx, address.tenant_id, address.room_id);
   let has_history = false;
+  let has_past = false;
 
   async function loadRoom() {
     try {
@@ -194,6 +198,8 @@ export function showRoom(ctx, place, address) {
       members.show(room.members ?? []);
       if (isDurable(room) && !has_history) kept.show(createHistoryCard(ctx, address));
       has_history ||= isDurable(room);
+      if (hasReducer(room) && !has_past) past.show(createPastCard(ctx, address));
+      has_past ||= hasReducer(room);
     } catch (error) {
       if (!ctx.signal.aborted) trouble.show(errorNotice(error, load));
     }
@@ -209,12 +215,13 @@ export function showRoom(ctx, place, address) {
       figures.element,
       tail.element,
       kept.element,
+      past.element,
       members.element,
       state.element,
       createPublishCard(ctx, address, () => void loadRoom()),
     ),
   );
-  for (const empty of [trouble, kept, figures]) empty.show();
+  for (const empty of [trouble, kept, past, figures]) empty.show();
   load();
   return () => tail.close();
 }

@@ -1,0 +1,146 @@
+// The past of a room with a reducer: its values after any entry of its log, by a slider, the entry, and what it
+// changed. The Brain applies the entries again for it; nothing is read that nobody asked for.
+import { segment } from "./api.js";
+import { el, replace, setText } from "./element.js";
+import { bytes, count, moment, plural } from "./format.js";
+import { createTable } from "./table.js";
+
+const PAGE_VALUES = 200;
+
+/** Bytes as the API shows them: text, or base64; "–" for what is not there. */
+function shown(value) {
+  if (value === null || value === undefined) return "–";
+  const { text, base64 = "", size_bytes } = value;
+  const all = text ?? `base64 ${base64}`;
+  const cut = size_bytes > 8_192 ? ` … (${bytes(size_bytes)})` : "";
+  return `${all}${cut}`;
+}
+
+const keyColumn = {
+  id: "key",
+  label: "Key",
+  value: ({ key }) => shown(key),
+  cell: ({ key }) => ({ text: shown(key), mono: true }),
+};
+const textColumn = (id, label, of) => ({
+  ...{ id, label, wide: true },
+  value: (row) => shown(of(row)),
+  cell: (row) => ({ text: shown(of(row)), mono: true, dim: of(row) === null }),
+});
+
+const VERDICTS = { applied: "applied", rejected: "rejected", fault: "failed" };
+
+/** Who asked for what, and what became of it. */
+function entryText(entry) {
+  if (entry === null) return "Before the first entry.";
+  const who = entry.timer === null ? `by ${entry.user_id || "–"}` : "by the room itself";
+  const what = entry.timer === null
+    ? `${entry.command} ${shown(entry.data)}`
+    : `timer ${entry.timer || "–"}`;
+  const verdict = VERDICTS[entry.verdict] ?? entry.verdict;
+  const why = entry.code === 0 ? "" : ` with ${entry.code} ${entry.reason}`;
+  const as = entry.repeats === null ? "" : `, as entry ${count(entry.repeats)} was`;
+  const events = entry.events.length === 0 ? "" : `; ${plural(entry.events.length, "event")}: ` +
+    entry.events.map(({ type }) => type).join(", ");
+  return `Entry ${count(entry.offset)}, ${who}: ${what.trim()}; ${verdict}${why}${as}${events}.`;
+}
+
+/** The tables of what changed, and of all values. */
+function createTables() {
+  const changes = createTable({
+    caption: "Changed by this entry",
+    columns: [
+      keyColumn,
+      textColumn("before", "Before", ({ before }) => before),
+      textColumn("after", "After", ({ after }) => after),
+    ],
+    key: ({ key }) => shown(key),
+    sort: { id: "key", direction: "ascending" },
+    empty: "This entry changed no value.",
+  });
+  const values = createTable({
+    caption: "Values after it",
+    columns: [keyColumn, textColumn("value", "Value", ({ value }) => value)],
+    key: ({ key }) => shown(key),
+    sort: { id: "key", direction: "ascending" },
+    empty: "The room had no value then.",
+  });
+  return { changes, values };
+}
+
+/** The element of one room's past. */
+export function createPastCard({ api, signal }, { tenant_id, room_id }) {
+  const path = `/v1/rooms/${segment(tenant_id)}/${segment(room_id)}/past`;
+  const status = el("p", { class: "hint", role: "status" }, "Not read yet.");
+  const entry = el("p", {});
+  const { changes, values } = createTables();
+  const slider = el("input", { type: "range", min: 0, max: 0, step: 1, oninput: () => ask() });
+  const back = el("button", { type: "button", onclick: () => step(-1) }, "Back");
+  const on = el("button", { type: "button", onclick: () => step(1) }, "Forward");
+  const look = el("button", { type: "button", onclick: () => read(undefined) }, "Look back");
+  const box = el(
+    "div",
+    { hidden: true },
+    el(
+      "div",
+      { class: "past" },
+      el("label", {}, "After entry", slider),
+      back,
+      on,
+    ),
+    entry,
+    changes.element,
+    values.element,
+  );
+  /** What is to be read next, while something is being read. */
+  let wanted;
+  let is_reading = false;
+
+  const ask = () => void read(Number(slider.value));
+  function step(by) {
+    slider.value = String(Number(slider.value) + by);
+    ask();
+  }
+
+  function show(past) {
+    slider.max = String(past.last);
+    if (wanted === undefined) slider.value = String(past.offset);
+    setText(look, "Newest");
+    const at = past.at_ms === 0 ? "" : `, ${moment(past.at_ms)}`;
+    const cut = past.next === null ? "" : `, the first ${count(past.values.length)} are here`;
+    const kept = `${plural(past.keys, "value")}, ${bytes(past.state_bytes)}${cut}`;
+    setText(
+      status,
+      `After entry ${count(past.offset)} of ${count(past.last)}${at}: ${kept}, ` +
+        `${plural(past.timers, "timer")}.`,
+    );
+    replace(entry, entryText(past.entry));
+    changes.show(past.changes);
+    values.show(past.values);
+    box.hidden = false;
+  }
+
+  async function read(offset) {
+    wanted = { offset };
+    if (is_reading) return;
+    is_reading = true;
+    // Of the places that a moving slider passes, only the last one is read.
+    while (wanted !== undefined && !signal.aborted) {
+      const query = { ...wanted, limit: PAGE_VALUES };
+      wanted = undefined;
+      try {
+        show(await api.get(path, query, signal));
+      } catch (error) {
+        if (!signal.aborted) setText(status, error.message);
+      }
+    }
+    is_reading = false;
+  }
+
+  return el(
+    "section",
+    { class: "card flush", "aria-label": "Past" },
+    el("div", { class: "card-head" }, el("h2", {}, "Past"), status, look),
+    box,
+  );
+}
