@@ -17,6 +17,8 @@ const TWO_MEANINGS = new Set([
   // A room, a version or a place in a log, and with --from a time.
   "--to: room, offset, time, version",
   "--from: offset, time",
+  // A moment, and of a room's log also an entry.
+  "--at: time, place",
   // policy record writes a folder of cases, journal export one file.
   "--out: dir, file",
   // schema get writes a file or a folder.

@@ -175,7 +175,6 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>({
     GET: {
       scope: "tenant-in-path",
       about: REDUCED_PAST_ABOUT.getRoomPast,
-      is_query_strict: true,
       handle: reading(roomPast),
     },
   },
