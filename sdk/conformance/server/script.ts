@@ -46,6 +46,7 @@ const CLIENT_STEPS: Readonly<Record<string, readonly string[]>> = {
     "error",
   ],
   since: ["room", "taken", "as"],
+  watch: ["room", "prefix", "as", "error"],
   leave: ["of"],
   publish: [
     "room",
@@ -62,7 +63,7 @@ const CLIENT_STEPS: Readonly<Record<string, readonly string[]>> = {
   command: ["room", "name", "data", "command_id", "timeout_ms", "as", "error", "result"],
   settled: ["of", "error", "offset", "result"],
   update: ["of", "member_meta", "error"],
-  await: ["of", "messages", "status", "times", "errors", "members", "ended"],
+  await: ["of", "messages", "status", "times", "errors", "members", "ended", "version"],
   signal: ["name"],
   close: [],
 };
@@ -91,6 +92,7 @@ const OUTCOMES = [
   "users",
   "position",
   "recovered",
+  "values",
   "connections",
   "tokens",
 ];

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
@@ -17,6 +18,7 @@ from scenario_server import Run, ScenarioServer
 import arqon
 from arqon.postgres import subscribe_since
 from arqon.presence import MemberTable
+from arqon.reducers import WatchedValues, watch
 
 DEADLINE_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 0.002
@@ -112,6 +114,8 @@ class Program:
         self._bus: arqon.Connection | None = None
         self._requests: dict[str, asyncio.Task[Outcome]] = {}
         self.loops: dict[str, Loop] = {}
+        self.watched: dict[str, WatchedValues] = {}
+        self._watches = AsyncExitStack()
         self.statuses: list[Any] = []
         self.errors: list[str] = []
 
@@ -136,6 +140,7 @@ class Program:
         """Closes what is open and waits until every loop has ended."""
         if self._bus is not None:
             await self._bus.close()
+        await self._watches.aclose()
         tasks = [loop.task for loop in self.loops.values() if loop.task is not None]
         await asyncio.gather(*tasks, *self._requests.values())
 
@@ -168,6 +173,14 @@ class Program:
         self.loops[options.pop("as", None) or room] = loop
         assert not options
         loop.task = asyncio.create_task(self._read_since(loop, room, taken))
+
+    async def do_watch(
+        self, room: str, prefix: str = "", error: str | None = None, **options: Any
+    ) -> None:
+        watched = watch(self.bus.room(room), prefix)
+        self.watched[options.pop("as", None) or room] = watched
+        assert not options
+        check_outcome(await outcome_of(self._watches.enter_async_context(watched)), error)
 
     async def do_leave(self, of: str) -> None:
         self.loops[of].leave.set()
@@ -274,7 +287,10 @@ class Program:
         errors: int | None = None,
         members: list[str] | None = None,
         ended: str | None = None,
+        version: int | None = None,
     ) -> bool:
+        if version is not None:
+            return self.watched[of].version == version
         if status is not None:
             fitting = [
                 s for s in self.statuses if s == status or (isinstance(s, dict) and status in s)
@@ -324,6 +340,7 @@ def compare(program: Program, expect: Plain) -> None:
         },
         "users": lambda wanted: {name: table_of(loops[name]).users for name in wanted},
         "position": lambda wanted: {name: position_of(loops[name]) for name in wanted},
+        "values": lambda wanted: {name: dict(program.watched[name].entries()) for name in wanted},
         "recovered": lambda wanted: {name: loops[name].room.recovered for name in wanted},
     }
     # A refusal that nobody asked about is a surprise, also where the scenario does not speak of it.

@@ -116,7 +116,8 @@ export class WatchedValues {
       if (this.#failure !== undefined) throw this.#failure;
     } catch (error) {
       if (this.#over.signal.aborted && this.#failure === undefined) return;
-      if (error instanceof ArqonError) port.report(error);
+      // Before there were values, whoever waits for them is told.
+      if (error instanceof ArqonError && this.#view.version !== undefined) port.report(error);
       this.#first.reject(error);
       throw error;
     } finally {

@@ -12,6 +12,7 @@ import { connect } from "../http.ts";
 import { ArqonError } from "../mod.ts";
 import type { Connection, Data, Json, Message, Status, Subscription } from "../mod.ts";
 import { subscribeSince } from "../postgres.ts";
+import { reduced, type WatchedValues } from "../reducers.ts";
 import { roomState } from "../state.ts";
 import type { Run, ScenarioServer } from "./scenario_server.ts";
 import { until } from "./until.ts";
@@ -85,6 +86,7 @@ class Program {
   readonly statuses: Plain[] = [];
   readonly errors: string[] = [];
   readonly loops = new Map<string, Loop>();
+  readonly watched = new Map<string, WatchedValues>();
   readonly #run: Run;
   readonly #options: Plain;
   readonly #outcomes = new Map<string, Promise<Outcome>>();
@@ -118,6 +120,11 @@ class Program {
     },
     since: ({ room, taken, as }) => {
       this.loops.set(as ?? room, this.#loop(subscribeSince(this.bus.room(room), taken)));
+    },
+    watch: async ({ room, prefix, as, error }) => {
+      const watched = reduced(this.bus.room(room)).state.watch(prefix);
+      this.watched.set(as ?? room, watched);
+      this.#expect(await this.#outcome(watched.ready), { error });
     },
     leave: ({ of }) => this.#subscriptionOf(of).close(),
     publish: ({ room, type, data, as, error, offset, do: _, ...options }) =>
@@ -161,6 +168,7 @@ class Program {
   async finish(): Promise<void> {
     await this.#bus?.close();
     await Promise.all([...this.loops.values()].map(({ done }) => done));
+    await Promise.allSettled([...this.watched.values()].map(({ ended }) => ended));
     await Promise.all(this.#outcomes.values());
   }
 
@@ -235,7 +243,8 @@ class Program {
     if (result !== undefined) assert.deepEqual(outcome.answer.json(), result);
   }
 
-  #holds({ of, messages, status, times = 1, errors, members, ended }: Plain): boolean {
+  #holds({ of, messages, status, times = 1, errors, members, ended, version }: Plain): boolean {
+    if (version !== undefined) return this.watched.get(of)?.version === version;
     if (status !== undefined) {
       const count = this.statuses.filter((one) =>
         one === status || (typeof one === "object" && status in one)
@@ -278,6 +287,13 @@ function compare(program: Program, expect: Plain): void {
         )),
     users: (wanted) => ofLoops(wanted, ({ subscription }) => subscription?.presence?.users),
     position: (wanted) => ofLoops(wanted, ({ subscription }) => subscription?.position ?? null),
+    values: (wanted) =>
+      Object.fromEntries(
+        Object.keys(wanted).map((name) => [
+          name,
+          Object.fromEntries(program.watched.get(name)?.entries() ?? []),
+        ]),
+      ),
     recovered: (wanted) => ofLoops(wanted, ({ subscription }) => subscription?.recovered ?? null),
   };
   // A refusal that nobody asked about is a surprise, also where the scenario does not speak of it.
