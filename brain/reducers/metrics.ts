@@ -17,6 +17,8 @@ export interface ReducerMetrics {
   /** Of changed values. */
   readonly told: Counter;
   readonly pages: Counter;
+  /** `outcome`: taken, migrated or refused. */
+  readonly switches: Counter<"outcome">;
 }
 
 /** What is asked when somebody looks. */
@@ -25,6 +27,15 @@ export interface ReducerGauges {
   readonly bytes: () => number;
   readonly waiting: () => number;
 }
+
+/** How often modules that were deployed came into this Brain. `outcome`: loaded or failed. */
+export const createDeployMetric = (registry: Registry): Counter<"outcome"> =>
+  new Counter({
+    name: "brain_reducer_deploys_total",
+    help: "Modules that were deployed and that this Brain tried to load, by outcome.",
+    labelNames: ["outcome"],
+    registers: [registry],
+  });
 
 /** Makes them. */
 export function createReducerMetrics(registry: Registry, gauges: ReducerGauges): ReducerMetrics {
@@ -82,6 +93,12 @@ export function createReducerMetrics(registry: Registry, gauges: ReducerGauges):
     thread_ends: new Counter({
       name: "brain_reducer_thread_ends_total",
       help: "How often the thread that runs reducers died; another one has read its rooms again.",
+      registers,
+    }),
+    switches: new Counter({
+      name: "brain_reducer_switches_total",
+      help: "Rooms in which another program came into force, or could not, by outcome.",
+      labelNames: ["outcome"],
       registers,
     }),
   };

@@ -1,8 +1,9 @@
 /** The programs that `[[reducers]]` names: read, checked, and stored where every Brain finds them. */
+import type { ReducerEntry } from "../../shared/config/automation/reducers.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
-import { programOf, type RunnableProgram, storeProgram } from "./log/program.ts";
-import type { HistoryLimits } from "./room/points.ts";
+import { programOf, storeProgram } from "./log/program.ts";
+import type { Wanted } from "./room/switching.ts";
 import type { ReducerHost } from "./thread/host.ts";
 
 interface NamingOptions {
@@ -14,9 +15,8 @@ interface NamingOptions {
 
 /** A reducer of the configuration. */
 export interface Named {
-  readonly program: RunnableProgram;
-  readonly snapshot_entries: number;
-  readonly history: HistoryLimits;
+  readonly entry: ReducerEntry;
+  readonly wanted: Wanted;
 }
 
 /** The programs of the configuration, stored where every Brain finds them. */
@@ -28,18 +28,16 @@ export async function namePrograms(
   const named = new Map<string, Named>();
   for (const entry of reducers) {
     const program = programOf(entry, readFile(entry.file), spine.payload_bytes_max);
+    let migrates: boolean;
     try {
-      await host.check(program);
+      migrates = await host.check(program);
     } catch (error) {
       const why = (error as Error).cause instanceof Error ? (error as Error).cause : error;
       const detail = `[[reducers]] ${entry.name}: ${entry.file}: ${(why as Error).message}`;
       throw new Error(detail, { cause: error });
     }
     await storeProgram(objects, program);
-    const { snapshot_entries, history_snapshots, history_bytes } = entry;
-    named.set(entry.name, {
-      ...{ program, snapshot_entries, history: { history_snapshots, history_bytes } },
-    });
+    named.set(entry.name, { entry, wanted: { program, migrates, deploy: 0 } });
   }
   return named;
 }

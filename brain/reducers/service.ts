@@ -16,9 +16,8 @@ import {
 import { REDUCED_UNITS_MAX, reducerRoomOf } from "../../shared/rooms/reducer_room.ts";
 import type { KeyValue, KvChange, ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
 import type { ClusterView } from "../cluster_view.ts";
-import { loadProgram, type RunnableProgram } from "./log/program.ts";
+import { ClassPrograms, type ReducedClass } from "./class_programs.ts";
 import { NONE, noReducer, type Place, type ReducerService } from "./no_reducers.ts";
-import { type Named, namePrograms } from "./named_programs.ts";
 import { createReducerMetrics } from "./metrics.ts";
 import type { ReducerMetrics } from "./metrics.ts";
 import type { WaitingCall } from "./room/call.ts";
@@ -63,8 +62,7 @@ function randomBytes(size_bytes: number): Uint8Array {
 class Reducers implements ReducerService {
   readonly #options: ReducerServiceOptions;
   readonly #followed: FollowedClasses;
-  readonly #named: ReadonlyMap<string, Named>;
-  readonly #programs: Map<string, RunnableProgram>;
+  readonly #programs: ClassPrograms;
   readonly #parts: RoomParts;
   readonly #metrics: ReducerMetrics;
   readonly #past: ReducerPast;
@@ -80,14 +78,13 @@ class Reducers implements ReducerService {
   constructor(
     options: ReducerServiceOptions,
     followed: FollowedClasses,
-    named: ReadonlyMap<string, Named>,
+    programs: ClassPrograms,
     stores: { readonly records: KeyValue; readonly objects: ObjectStore; host: ReducerHost },
   ) {
     const { registry, log, now, view } = options;
     this.#options = options;
     this.#followed = followed;
-    this.#named = named;
-    this.#programs = new Map([...named.values()].map(({ program }) => [program.id, program]));
+    this.#programs = programs;
     const sum = (of: (room: ReducedRoom) => number) =>
       this.#rooms.values().reduce((all, room) => all + of(room), 0);
     this.#metrics = createReducerMetrics(registry, {
@@ -99,7 +96,7 @@ class Reducers implements ReducerService {
       ...stores,
       ...{ log, now, random: randomBytes, metrics: this.#metrics },
       openLog: (tenant_id) => followed.openLog(tenant_id),
-      programById: (id) => this.#programById(id),
+      programById: (id) => programs.byId(id),
     };
     this.#past = new ReducerPast({
       parts: this.#parts,
@@ -112,6 +109,7 @@ class Reducers implements ReducerService {
         ).map((one) => one.room_id).toArray(),
       alone: (at, job) => this.#alone(at, job),
     });
+    programs.onChange((tenant_id) => this.#migrate(tenant_id));
     const watch = stores.records.watch([], (change) => this.#hear(change));
     watch.ready.catch((error) => log.error("rooms with reducers are not known", { error }));
     this.#stops.push(() => watch.stop(), view.onOwnership(() => this.#look()));
@@ -155,15 +153,17 @@ class Reducers implements ReducerService {
     clearInterval(this.#sweep);
     for (const stop of this.#stops.splice(0)) stop();
     this.#followed.close();
+    this.#programs.close();
     await Promise.all([...this.#rooms.values()].map((room) => this.#close(room)));
     await Promise.all(this.#closing.values());
     this.#parts.host.end();
   }
 
-  async #programById(id: string): Promise<RunnableProgram> {
-    const known = this.#programs.get(id) ?? await loadProgram(this.#parts.objects, id);
-    this.#programs.set(id, known);
-    return known;
+  /** Another program is wanted: rooms that nobody calls are migrated, too, where they are in memory. */
+  #migrate(tenant_id: string): void {
+    for (const room of this.#rooms.values()) {
+      if (room.at.tenant_id === tenant_id && room.has_migration) room.wake();
+    }
   }
 
   #hear(change: KvChange): void {
@@ -220,18 +220,26 @@ class Reducers implements ReducerService {
     return false;
   }
 
+  /** The room's class; undefined: it has no reducer. */
+  #classOf({ tenant_id, room_id }: Place): ReducedClass | undefined {
+    const { pattern, reducer } = this.#followed.classes.of(tenant_id, room_id);
+    return reducer === undefined ? undefined : { tenant_id, pattern, reducer };
+  }
+
   /** Throws `invalid-command` for a room that has none. */
-  #namedFor({ tenant_id, room_id }: Place): Named & { readonly log_room_id: string } {
-    const name = this.#followed.classes.of(tenant_id, room_id).reducer;
-    if (name === undefined) throw noReducer(`${room_id} has no reducer`);
+  #namedFor(at: Place) {
+    const { room_id } = at;
+    const one = this.#classOf(at);
+    if (one === undefined) throw noReducer(`${room_id} has no reducer`);
     const log_room_id = reducerRoomOf(room_id);
     if (log_room_id === undefined) {
       const detail = `${room_id} is longer than ${REDUCED_UNITS_MAX} characters`;
       throw noReducer(detail);
     }
-    const named = this.#named.get(name);
-    if (named === undefined) throw noReducer(`${room_id}: the reducer ${name} is unknown`);
-    return { ...named, log_room_id };
+    const named = this.#programs.named(one.reducer);
+    if (named === undefined) throw noReducer(`${room_id}: the reducer ${one.reducer} is unknown`);
+    const { program } = this.#programs.wanted(one) ?? named.wanted;
+    return { one, log_room_id, history: named.entry, program };
   }
 
   #shownOf({ tenant_id, room_id }: Place): Shown {
@@ -241,13 +249,15 @@ class Reducers implements ReducerService {
   /** Throws `invalid-command` for a room that has none, and `room-limit`. */
   #make(at: Place): ReducedRoom {
     const { config: { brain, limits }, monotonic_ms } = this.#options;
-    const { log_room_id, ...named } = this.#namedFor(at);
+    const { one, log_room_id, history } = this.#namedFor(at);
     this.#requireFew(at);
     return new ReducedRoom({ ...at, log_room_id }, {
       parts: this.#parts,
-      program: () => named.program,
-      snapshot_entries: () => named.snapshot_entries,
-      history: () => named.history,
+      // Another configuration may give it another reducer; without any it keeps what it has.
+      wanted: () => this.#programs.wanted(this.#classOf(at) ?? one),
+      wantedNow: () => this.#programs.wantedNow(this.#classOf(at) ?? one),
+      snapshot_entries: () => history.snapshot_entries,
+      history: () => history,
       shown: () => this.#shownOf(at),
       ...{ pending_commands: brain.pending_commands, idle_ms: brain.reducer_idle_ms },
       command_timeout_ms: limits.command_timeout_ms,
@@ -297,6 +307,7 @@ class Reducers implements ReducerService {
       const is_done = room.is_forgotten || room.is_idle && !this.#owns(room.at);
       if (is_done) void this.#close(room);
     }
+    this.#programs.retry();
     if (!view.serving) return;
     let left = SWEEP_ROOMS;
     const now_ms = now();
@@ -324,9 +335,9 @@ export async function startReducers(options: ReducerServiceOptions): Promise<Red
   try {
     const records = await spine.keyValue(REDUCERS_BUCKET);
     const objects = await spine.objects(REDUCER_OBJECTS);
-    const named = await namePrograms(options, objects, host);
     const followed = await FollowedClasses.open(options);
-    return service = new Reducers(options, followed, named, { records, objects, host });
+    const programs = await ClassPrograms.open(options, objects, host);
+    return service = new Reducers(options, followed, programs, { records, objects, host });
   } catch (error) {
     host.end();
     throw error;

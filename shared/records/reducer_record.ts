@@ -9,6 +9,9 @@ export const REDUCERS_BUCKET = "ARQON_REDUCERS";
 /** The store of snapshots, programs and modules. */
 export const REDUCER_OBJECTS = "ARQON_REDUCER_OBJECTS";
 
+/** The object of a module, by its hex SHA-256. */
+export const moduleName = (sha256: string): string => `module-${sha256}`;
+
 const whole = z.int().min(0);
 
 const Record = z.looseObject({
@@ -37,6 +40,10 @@ const Record = z.looseObject({
   }).nullable().default(null),
   /** Entries that were lost, and that an operator has accepted as such, the last ones. */
   lost: z.array(z.object({ from: whole, to: whole, at_ms: whole })).default([]),
+  /** The program that was in force when the snapshot was stored, and its module; absent: none was yet. */
+  program: z.object({ id: z.string(), module: z.string() }).optional(),
+  /** The program that could not migrate the room, and the number of its deploy; absent: none. */
+  refused: z.object({ program: z.string(), deploy: whole }).optional(),
 });
 
 /** Where a room comes from: another one of its tenant, behind an entry of that. */
@@ -55,6 +62,18 @@ export interface LostEntries {
   readonly at_ms: number;
 }
 
+/** A program by its id, and its module by its SHA-256. */
+export interface ProgramName {
+  readonly id: string;
+  readonly module: string;
+}
+
+/** A program that could not migrate the room, and the number of the deploy. */
+export interface RefusedProgram {
+  readonly program: string;
+  readonly deploy: number;
+}
+
 /** What is stored of a room. */
 export interface RoomRecord {
   readonly snapshot: string;
@@ -69,6 +88,8 @@ export interface RoomRecord {
   readonly next_ms: number | null;
   readonly fork: RoomFork | null;
   readonly lost: readonly LostEntries[];
+  readonly program?: ProgramName | undefined;
+  readonly refused?: RefusedProgram | undefined;
 }
 
 /** A record as bytes. */

@@ -19,14 +19,23 @@ import {
   ValueType,
   type WasmModule,
 } from "../module/module.ts";
-import { APPLY_EXPORT, INIT_EXPORT, ROOM_FUNCTIONS, type Signature } from "./room_abi.ts";
+import {
+  APPLY_EXPORT,
+  INIT_EXPORT,
+  MIGRATE_EXPORT,
+  ROOM_FUNCTIONS,
+  type Signature,
+} from "./room_abi.ts";
 
 /** The functions that a reducer exports; those of the first list it has to. */
 const NEEDED: Readonly<Record<string, Signature>> = {
   arqon_alloc: ["i", "i"],
   [APPLY_EXPORT]: ["", "i"],
 };
-const OPTIONAL: Readonly<Record<string, Signature>> = { [INIT_EXPORT]: ["", ""] };
+const OPTIONAL: Readonly<Record<string, Signature>> = {
+  [INIT_EXPORT]: ["", ""],
+  [MIGRATE_EXPORT]: ["", "i"],
+};
 const RESERVED = [FUEL_EXPORT, HEIGHT_EXPORT, SAVE_EXPORT, RESTORE_EXPORT];
 
 const TYPES = { i: ValueType.I32, I: ValueType.I64 } as const;

@@ -29,3 +29,5 @@ export const ROOM_FUNCTIONS: Readonly<Record<string, Signature>> = {
 export const INIT_EXPORT = "arqon_init";
 /** What runs for each command. */
 export const APPLY_EXPORT = "arqon_apply";
+/** What runs once in a room that another module was before. */
+export const MIGRATE_EXPORT = "arqon_migrate";

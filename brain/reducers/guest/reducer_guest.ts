@@ -13,12 +13,14 @@ import {
 } from "../../../wasm/metering/meter_costs.ts";
 import { BoundsError, type Draft } from "../state/draft.ts";
 import type { Verdict } from "../state/fold.ts";
-import { APPLY_EXPORT, INIT_EXPORT } from "../../../wasm/reducer/room_abi.ts";
+import { APPLY_EXPORT, INIT_EXPORT, MIGRATE_EXPORT } from "../../../wasm/reducer/room_abi.ts";
 import { EndCommand, roomFunctions, type RoomLog, type Running } from "./room_functions.ts";
 import type { Variable } from "./room_functions.ts";
 
 /** The most fuel that `arqon_init` may use. */
 const INIT_FUEL = 5_000;
+/** A migration may go over all that the room has: how many times the fuel of a command it may use. */
+const MIGRATION_TIMES = 20;
 /** Units for a command that does not return, which the engine has to unwind, and for each slot of it. */
 const ENDING_UNITS = 20_000;
 const ENDING_UNITS_PER_SLOT = 6;
@@ -44,6 +46,8 @@ export interface ReducerGuest {
 interface Instance {
   readonly running: Running;
   readonly apply: () => number;
+  /** Undefined: a room of another module stays as it is. */
+  readonly migrate: (() => number) | undefined;
   readonly height: Variable<number>;
   /** Undefined: it serves one command. */
   readonly first: FirstState | undefined;
@@ -61,6 +65,8 @@ function makeInstance(compiled: WebAssembly.Module, metered: MeteredModule): Ins
   const imports = { [ROOM_MODULE]: roomFunctions(running) };
   const { exports } = new WebAssembly.Instance(compiled, imports);
   const { memory, arqon_alloc: alloc, [APPLY_EXPORT]: apply, [INIT_EXPORT]: init } = exports;
+  const { [MIGRATE_EXPORT]: found } = exports;
+  const migrate = isFunction(found) ? found : undefined;
   const fuel = exports[FUEL_EXPORT] as Variable<bigint>;
   const height = exports[HEIGHT_EXPORT] as Variable<number>;
   if (!(memory instanceof WebAssembly.Memory) || !isFunction(alloc) || !isFunction(apply)) {
@@ -73,7 +79,7 @@ function makeInstance(compiled: WebAssembly.Module, metered: MeteredModule): Ins
   }
   const is_restored = metered.renewal?.by === "restore";
   const first = is_restored ? keepFirstState(compiled, exports, memory) : undefined;
-  return { running, apply, height, first };
+  return { running, apply, migrate, height, first };
 }
 
 function faultOf(thrown: unknown, is_exhausted: boolean): Verdict {
@@ -103,8 +109,13 @@ function verdictOf(
   return faultOf(thrown, is_exhausted);
 }
 
-function runOn({ running, apply, height }: Instance, draft: Draft, fuel: number): Run {
-  const budget = Math.round(fuel * UNITS_PER_FUEL);
+function noMigration(): never {
+  throw new EndCommand("abi", `the module has no ${MIGRATE_EXPORT}`);
+}
+
+function runOn({ running, apply, migrate, height }: Instance, draft: Draft, fuel: number): Run {
+  const is_migration = draft.kind === "migrate";
+  const budget = Math.round(fuel * UNITS_PER_FUEL) * (is_migration ? MIGRATION_TIMES : 1);
   const { fuel: left } = running.exports;
   left.value = BigInt(budget);
   height.value = 0;
@@ -114,7 +125,7 @@ function runOn({ running, apply, height }: Instance, draft: Draft, fuel: number)
   let returned: number | undefined;
   let thrown: unknown;
   try {
-    returned = apply();
+    returned = is_migration ? (migrate ?? noMigration)() : apply();
   } catch (error) {
     // A guest has no way to throw undefined.
     thrown = error;

@@ -33,6 +33,7 @@ export interface Batch {
 }
 
 const MAGIC = new TextEncoder().encode("ARQLOG1\n");
+const KINDS: readonly LogEntry["kind"][] = ["command", "timer", "migrate"];
 const DIGEST_BYTES = 32;
 const SEED_BYTES = 16;
 
@@ -53,7 +54,7 @@ export function writeEntries(
 ): CanonicalWriter {
   writer.u32(entries.length);
   for (const entry of entries) {
-    writer.u32(entry.kind === "command" ? 0 : 1).i64(entry.time_ms).raw(entry.seed);
+    writer.u32(KINDS.indexOf(entry.kind)).i64(entry.time_ms).raw(entry.seed);
     switch (entry.kind) {
       case "command": {
         writer.text(entry.command).bytes(entry.data).text(entry.id);
@@ -65,6 +66,9 @@ export function writeEntries(
       }
       case "timer":
         writer.text(entry.key);
+        break;
+      case "migrate":
+        writer.text(entry.from).i64(entry.deploy);
         break;
       default:
         entry satisfies never;
@@ -83,15 +87,17 @@ export function readEntries(reader: CanonicalReader, after: number): LogEntry[] 
 }
 
 function readEntry(reader: CanonicalReader, offset: number): LogEntry {
-  const kind = reader.u32();
+  const number = reader.u32();
+  const kind = KINDS[number];
   const placed = { offset, time_ms: reader.i64(), seed: reader.raw(SEED_BYTES) };
-  if (kind === 1) return { kind: "timer", ...placed, key: reader.text() };
-  if (kind !== 0) throw new CanonicalError(`byte ${reader.at}: an entry of kind ${kind}`);
+  if (kind === "timer") return { kind, ...placed, key: reader.text() };
+  if (kind === "migrate") return { kind, ...placed, from: reader.text(), deploy: reader.i64() };
+  if (kind === undefined) throw new CanonicalError(`byte ${reader.at}: an entry of kind ${number}`);
   const asked = { command: reader.text(), data: reader.bytes(), id: reader.text() };
   const sender = { user_id: reader.text(), role: reader.text() };
   const claims: [string, string][] = [];
   for (let left = reader.u32(); left > 0; left--) claims.push([reader.text(), reader.text()]);
-  return { kind: "command", ...placed, ...asked, ...sender, claims: Object.fromEntries(claims) };
+  return { kind, ...placed, ...asked, ...sender, claims: Object.fromEntries(claims) };
 }
 
 /** The batch of bytes. Throws `CanonicalError`. */

@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { ArqonError } from "@arqon/proto";
 import type { ReducerEntry } from "../../../shared/config/automation/reducers.ts";
+import { moduleName } from "../../../shared/records/reducer_record.ts";
 import type { ObjectStore } from "../../../shared/spine/contract/spine.ts";
 import { ROOM_BOUNDS, type RoomBounds } from "../state/room_bounds.ts";
 
@@ -27,7 +28,6 @@ export interface RunnableProgram extends Program {
 const utf8 = new TextEncoder();
 const hex = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 const nameOfProgram = (id: string) => `program-${id}`;
-const nameOfModule = (id: string) => `module-${id}`;
 
 function textOf({ module, fuel_limit, memory_limit_pages, bounds }: Program): Uint8Array {
   const sorted = Object.entries(bounds).sort(([one], [other]) => one < other ? -1 : 1);
@@ -57,8 +57,18 @@ export async function storeProgram(store: ObjectStore, program: RunnableProgram)
   const { id, module, bytes } = program;
   if (await store.get(nameOfProgram(id)) !== undefined) return;
   // The module first: who finds the program finds that, too.
-  await store.put(nameOfModule(module), bytes);
+  await store.put(moduleName(module), bytes);
   await store.put(nameOfProgram(id), textOf(program));
+}
+
+/** A stored module. Rejects with `log-unavailable` when there is none, or it is another. */
+export async function loadModule(
+  store: Pick<ObjectStore, "get">,
+  module: string,
+): Promise<Uint8Array> {
+  const bytes = await store.get(moduleName(module));
+  if (bytes !== undefined && hex(bytes) === module) return bytes;
+  throw new ArqonError("log-unavailable", `the module ${module} is not stored`);
 }
 
 /**
@@ -76,9 +86,6 @@ export async function loadProgram(
   const said = JSON.parse(new TextDecoder().decode(text));
   const [, module, fuel_limit, memory_limit_pages, named] = said;
   const bounds = Object.fromEntries(named) as unknown as RoomBounds;
-  const bytes = await store.get(nameOfModule(module));
-  if (bytes === undefined || hex(bytes) !== module) {
-    throw new ArqonError("log-unavailable", `the module ${module} of its entries is not stored`);
-  }
+  const bytes = await loadModule(store, module);
   return { id, module, fuel_limit, memory_limit_pages, bounds, bytes };
 }

@@ -6,7 +6,11 @@ import type { Random } from "../../../shared/ids.ts";
 import type { EventMark } from "../log/batch.ts";
 import type { RunnableProgram } from "../log/program.ts";
 import type { RoomPoint } from "../../../shared/records/reducer_points.ts";
-import type { RoomRecord } from "../../../shared/records/reducer_record.ts";
+import type {
+  ProgramName,
+  RefusedProgram,
+  RoomRecord,
+} from "../../../shared/records/reducer_record.ts";
 import type { ReducerMetrics } from "../metrics.ts";
 import type { ReducerHost } from "../thread/host.ts";
 import type { RoomStanding } from "../thread/protocol.ts";
@@ -42,6 +46,10 @@ export interface LoadedRoom {
   /** Its number in the thread. */
   readonly handle: number;
   standing: RoomStanding;
+  /** The program in force; undefined: nobody has called it yet. */
+  program: ProgramName | undefined;
+  /** What was to be in force and could not migrate the room. */
+  refused: RefusedProgram | undefined;
   /** Undefined: nothing is stored of it yet. */
   record: RoomRecord | undefined;
   /** What its record tells of its snapshots; undefined: that was not read yet. */

@@ -9,6 +9,7 @@ import type { RoomRecord } from "../../../shared/records/reducer_record.ts";
 import type { OpenRoom } from "../thread/host.ts";
 import { openFork } from "./past.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
+import { takeProgram } from "./switching.ts";
 import { type DueEvent, dueEvents, publishedIn, publishEvents } from "./publishing.ts";
 import type { Shown } from "../visible/shown.ts";
 import { tellChanges } from "./telling.ts";
@@ -60,6 +61,7 @@ async function replay(
     const options = { may_stop: false, shown: shown.prefixes };
     const result = await parts.host.apply(loaded.handle, program, entries, options);
     loaded.standing = result.standing;
+    takeProgram(loaded, program, entries, result.applied);
     if (result.standing.chain.toHex() !== chain.toHex()) {
       const offset = entries.at(-1)!.offset;
       throw unreadable(`entry ${offset} comes to something else than when it was written`);
@@ -102,6 +104,7 @@ export async function loadRoom(
   const loaded: LoadedRoom = {
     ...{ durable, handle, standing, record, revision, tail, published, noted },
     points: undefined,
+    ...{ program: record?.program, refused: record?.refused },
     position: newest,
     told: undefined,
     messages_behind: batches.length,

@@ -7,16 +7,16 @@ import { ArqonError } from "@arqon/proto";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import { isBehind } from "../log/batch.ts";
 import type { RunnableProgram } from "../log/program.ts";
-import type { LogEntry } from "../state/entry.ts";
-import type { Applied } from "../thread/protocol.ts";
 import { answerTo, type WaitingCall } from "./call.ts";
-import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
+import type { LoadedRoom, ReducedPlace } from "./loaded_room.ts";
 import { loadRoom } from "./loading.ts";
 import { WaitingQueries, type WaitingQuery } from "./pages.ts";
 import type { HistoryLimits } from "./points.ts";
+import { noteApplied, noteSwitch } from "./noting.ts";
 import { dueEvents, publishEvents } from "./publishing.ts";
 import { appendEntries, makeRoom, storeSnapshot } from "./storing.ts";
-import { type ArrivedCall, type Taken, takeNext } from "./taking.ts";
+import { nextProgram, type ProgramChoice, takeProgram, waitsToMigrate } from "./switching.ts";
+import { type ArrivedCall, takeMigration, type Taken, type TakenAt, takeNext } from "./taking.ts";
 import { type ShownRoom, tellAll, tellChanges } from "./telling.ts";
 import type { Shown } from "../visible/shown.ts";
 
@@ -34,16 +34,13 @@ const BEHIND_MAX = 8_000;
 const TIMEOUT_MAX_MS = 2_000_000_000;
 
 /** What one room needs beside what all share. */
-export interface ReducedRoomOptions {
-  readonly parts: RoomParts;
-  readonly program: () => RunnableProgram;
+export interface ReducedRoomOptions extends ProgramChoice {
   readonly snapshot_entries: () => number;
   readonly history: () => HistoryLimits;
   readonly shown: () => Shown;
   readonly pending_commands: number;
   readonly command_timeout_ms: number;
   readonly idle_ms: number;
-  readonly owns: () => boolean;
   /** Ms that only grow. */
   readonly monotonic_ms: () => number;
 }
@@ -161,7 +158,7 @@ export class ReducedRoom {
   /** When it has to be looked at next. */
   #rest(): void {
     if (this.#is_closed) return;
-    if (this.#isAsked()) return this.wake();
+    if (this.#isAsked() || this.has_migration) return this.wake();
     const loaded = this.#loaded;
     if (loaded === undefined) return;
     const { standing: { next }, published, noted } = loaded;
@@ -185,25 +182,33 @@ export class ReducedRoom {
       metrics.loads.inc({ outcome: "loaded" });
     }
     while (this.#loaded !== undefined && !this.#is_closed) {
-      if (!await this.#answerQueries(this.#loaded)) {
+      const loaded: LoadedRoom = this.#loaded;
+      if (!await this.#answerQueries(loaded)) {
         this.#overtaken();
         break;
       }
-      const taken = this.#take(this.#loaded);
+      const { program, migration } = await nextProgram(loaded, this.at, this.#options);
+      const taken = migration === undefined
+        ? this.#take(loaded)
+        : takeMigration(this.#takenAt(loaded), migration);
       if (taken === undefined) break;
-      await this.#step(this.#loaded, taken);
+      await this.#step(loaded, taken, program);
+      if (migration !== undefined && this.#loaded === loaded) await this.#tryStore(loaded);
     }
     const loaded = this.#loaded;
     if (loaded === undefined || this.#is_closed || this.#isAsked() || !owns()) return;
     const quiet_ms = this.#options.monotonic_ms() - this.#used_ms;
     if (quiet_ms >= NOTE_MS && isBehind(loaded.published, loaded.noted)) {
-      await this.#append(loaded, [], loaded.standing);
+      const { standing, program } = loaded;
+      if (program === undefined) return;
+      const about = { program: program.id, standing };
+      await appendEntries(loaded, this.at, [], about, this.#options.parts);
     }
   }
 
   /** What comes next; undefined: nothing. */
-  #take({ standing }: LoadedRoom): Taken | undefined {
-    const { parts: { now, random }, monotonic_ms, command_timeout_ms, owns } = this.#options;
+  #take(loaded: LoadedRoom): Taken | undefined {
+    const { monotonic_ms, command_timeout_ms } = this.#options;
     const at_ms = monotonic_ms();
     const late = this.#waiting.filter(({ deadline_ms }) => deadline_ms <= at_ms);
     if (late.length > 0) {
@@ -211,32 +216,51 @@ export class ReducedRoom {
       const timeout = new ArqonError("command-timeout", String(command_timeout_ms));
       for (const { answer } of late) answer(timeout);
     }
-    const at = { standing, now_ms: now(), random, owns: owns() };
-    const taken = takeNext(this.#waiting, at);
+    const taken = takeNext(this.#waiting, this.#takenAt(loaded));
     if (taken?.calls.length === 0) this.#used_ms = at_ms;
     return taken;
   }
 
-  async #step(loaded: LoadedRoom, { entries, calls }: Taken): Promise<void> {
-    const { parts, program } = this.#options;
+  #takenAt({ standing }: LoadedRoom): TakenAt {
+    const { parts: { now, random }, owns } = this.#options;
+    return { standing, now_ms: now(), random, owns: owns() };
+  }
+
+  /** Whether another program waits to migrate this room. */
+  get has_migration(): boolean {
+    return this.#loaded !== undefined && waitsToMigrate(this.#loaded, this.#options);
+  }
+
+  async #step(
+    loaded: LoadedRoom,
+    { entries, calls }: Taken,
+    program: RunnableProgram,
+  ): Promise<void> {
+    const { parts } = this.#options;
     await this.#requireStored(loaded);
     const room = this.#shown(loaded);
     const known = loaded.standing.offset;
     const options = { may_stop: true, shown: room.shown.prefixes };
     const { applied, standing } = await parts.host.apply(
-      ...[loaded.handle, program(), entries, options] as const,
+      ...[loaded.handle, program, entries, options] as const,
     );
+    const { id } = program;
+    const of = entries.slice(0, applied.length);
     try {
-      await this.#append(loaded, entries.slice(0, applied.length), standing);
+      await appendEntries(loaded, this.at, of, { program: id, standing }, parts);
     } catch (error) {
       if (!isConflict(error)) throw error;
       return this.#overtaken();
     }
+    noteSwitch(takeProgram(loaded, program, of, applied), loaded, this.at, parts);
     this.#lost = 0;
     this.#pause_ms = PAUSE_MS;
     // They are the first that wait: whoever came meanwhile stands behind them.
     this.#waiting.splice(0, Math.min(calls.length, applied.length));
-    for (const [at, one] of applied.entries()) this.#tell(one, calls[at]);
+    for (const [at, one] of applied.entries()) {
+      noteApplied(one, this.at, parts);
+      calls[at]?.answer(answerTo(one));
+    }
     await tellChanges(room, known, applied);
     await publishEvents(loaded, this.at, dueEvents(applied, loaded.published), parts);
     const { messages_behind, entries_behind } = loaded;
@@ -253,31 +277,6 @@ export class ReducedRoom {
     if (this.#queries.size === 0) return true;
     const { monotonic_ms, command_timeout_ms } = this.#options;
     return this.#queries.answer(this.#shown(loaded), monotonic_ms(), command_timeout_ms);
-  }
-
-  async #append(
-    loaded: LoadedRoom,
-    entries: readonly LogEntry[],
-    standing: LoadedRoom["standing"],
-  ): Promise<void> {
-    const { parts, program } = this.#options;
-    await appendEntries(loaded, this.at, entries, { program: program().id, standing }, parts);
-  }
-
-  #tell(applied: Applied, call: WaitingCall | undefined): void {
-    const { parts: { metrics, log } } = this.#options;
-    const { tenant_id, room_id: room } = this.at;
-    const verdict = applied.repeats === undefined ? applied.kind : "repeated";
-    metrics.entries.inc({ verdict });
-    for (const { level, message } of applied.logs) {
-      const write = [log.debug, log.info, log.warn, log.error][level] ?? log.info;
-      write.call(log, "a reducer says", { tenant_id, room, message });
-    }
-    if (applied.kind === "fault" && applied.repeats === undefined) {
-      const { offset, detail, reason } = applied;
-      log.warn("a reducer failed", { tenant_id, room, entry: offset, reason, detail });
-    }
-    call?.answer(answerTo(applied));
   }
 
   /** Another Brain has written first: nothing was stored, so the calls are still to be answered. */

@@ -4,7 +4,11 @@
  * it is.
  */
 import { ArqonError } from "@arqon/proto";
-import { decodeRecord } from "../../../shared/records/reducer_record.ts";
+import {
+  decodeRecord,
+  type ProgramName,
+  type RoomRecord,
+} from "../../../shared/records/reducer_record.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
 import { type Batch, isBehind, NO_EVENT } from "../log/batch.ts";
 import type { OpenRoom } from "../thread/host.ts";
@@ -105,6 +109,26 @@ function readable(messages: Parameters<typeof batchOf>[0][]): Batch[] {
   });
 }
 
+/** The program that was in force after an entry. */
+async function programAt(
+  offset: number,
+  { batches, done, record }: {
+    readonly batches: readonly Batch[];
+    readonly done: readonly Applied[];
+    readonly record: RoomRecord | undefined;
+  },
+  { programById }: RoomParts,
+): Promise<ProgramName | undefined> {
+  const refused = new Set(done.filter(({ kind }) => kind !== "applied").map((one) => one.offset));
+  const last = batches.findLast(({ after, entries: [first, ...others] }) =>
+    first !== undefined && after + 1 + others.length <= offset &&
+    !(first.kind === "migrate" && refused.has(first.offset))
+  );
+  if (last === undefined || last.after < (record?.offset ?? 0)) return record?.program;
+  const { id, module } = await programById(last.program);
+  return { id, module };
+}
+
 /** Says what was lost, `{lost: null}` when nothing was and nothing is changed. */
 export async function repairRoom(
   at: ReducedPlace,
@@ -138,6 +162,8 @@ export async function repairRoom(
       record: record && { ...record, lost: [...record.lost, ...losses].slice(-LOST_MAX) },
       revision: stored?.revision ?? 0,
       published,
+      program: await programAt(begin.offset, { batches, done, record }, parts),
+      refused: record?.refused,
       ...{ noted, messages_behind: 0, entries_behind: 0 },
     };
     // Of what is lost no event comes any more; those of before come now.

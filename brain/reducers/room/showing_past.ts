@@ -14,18 +14,38 @@ type ShowAsk = Extract<PastAsk, { action: "show" }>;
 const latinOf = (bytes: Uint8Array) => String.fromCharCode(...bytes);
 const EVENTS_MAX = 16;
 
+/** What an entry asks for. */
+function askedBy(entry: LogEntry): object {
+  switch (entry.kind) {
+    case "command": {
+      const { command, data, user_id, role } = entry;
+      return { timer: null, command, data: shownBytes(data), user_id, role };
+    }
+    case "timer":
+      return { timer: entry.key, command: null, data: null, user_id: "", role: "timer" };
+    case "migrate": {
+      const data = shownBytes(new TextEncoder().encode(entry.from));
+      return { timer: null, command: "migrate", data, user_id: "", role: "deploy" };
+    }
+    default:
+      return entry satisfies never;
+  }
+}
+
 function shownEntry(entry: LogEntry, outcome: Outcome): object {
   const { kind: verdict, code, reason, answer, events, repeats, detail } = outcome;
-  const asked = entry.kind === "timer"
-    ? { timer: entry.key, command: null, data: null, user_id: "", role: "timer" }
-    : {
-      ...{ timer: null, command: entry.command, data: shownBytes(entry.data) },
-      ...{ user_id: entry.user_id, role: entry.role },
-    };
   const shown = (bytes: Uint8Array): ShownBytes | null =>
     bytes.length === 0 ? null : shownBytes(bytes.subarray(0, 1_024));
   return {
-    ...{ offset: entry.offset, ...asked, verdict, code, reason, detail, answer: shown(answer) },
+    ...{
+      offset: entry.offset,
+      ...askedBy(entry),
+      verdict,
+      code,
+      reason,
+      detail,
+      answer: shown(answer),
+    },
     repeats: repeats ?? null,
     events: events.slice(0, EVENTS_MAX).map(({ type, data, to }) => ({
       ...{ type, to, data: shown(data) },

@@ -123,6 +123,7 @@ export async function storeSnapshot(
   await writeRecord(loaded, at, {
     ...{ snapshot, previous, points, offset, published, stream, position, fork, lost },
     ...{ is_behind: false, behind_ms: 0, next_ms: next?.at_ms ?? null },
+    ...{ program: loaded.program, refused: loaded.refused },
   }, parts);
   loaded.points = kept;
   loaded.noted = published;

@@ -4,7 +4,7 @@
  */
 import type { Random } from "../../../shared/ids.ts";
 import { ENTRY_BYTES } from "../log/batch.ts";
-import type { LogEntry } from "../state/entry.ts";
+import type { LogEntry, MigrateEntry } from "../state/entry.ts";
 import type { RoomStanding } from "../thread/protocol.ts";
 import type { WaitingCall } from "./call.ts";
 
@@ -40,6 +40,15 @@ function placed({ standing }: TakenAt, now_ms: number, at: number, seed: Uint8Ar
   // Time never goes back inside of a room.
   const time_ms = Math.max(standing.time_ms, Math.trunc(now_ms));
   return { offset: standing.offset + at, time_ms, seed };
+}
+
+/** The entry in which another program migrates the room. */
+export function takeMigration(
+  room: TakenAt,
+  migration: Pick<MigrateEntry, "kind" | "from" | "deploy">,
+): Taken {
+  const seed = room.random(SEED_BYTES).slice();
+  return { entries: [{ ...migration, ...placed(room, room.now_ms, 1, seed) }], calls: [] };
 }
 
 /** The first of those that wait, as many as one message takes. */

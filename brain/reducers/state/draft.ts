@@ -40,6 +40,7 @@ function within(what: string, is: number, most: number): void {
 export class Draft {
   readonly room: RoomAbout;
   readonly asked: Asked;
+  readonly kind: LogEntry["kind"];
   readonly offset: number;
   readonly time_ms: number;
   readonly changes = new Map<string, Uint8Array | null>();
@@ -56,13 +57,14 @@ export class Draft {
 
   constructor(
     state: RoomState,
-    { offset, seed }: Pick<LogEntry, "offset" | "seed">,
+    { kind, offset, seed }: Pick<LogEntry, "kind" | "offset" | "seed">,
     time_ms: number,
     asked: Asked,
     room: RoomAbout,
   ) {
     this.room = room;
     this.asked = asked;
+    this.kind = kind;
     this.offset = offset;
     this.time_ms = time_ms;
     this.#seed = seed;

@@ -31,8 +31,17 @@ export interface TimerEntry extends Placed {
   readonly key: string;
 }
 
+/** Another module becomes the program of the room, and makes what was written before its own. */
+export interface MigrateEntry extends Placed {
+  readonly kind: "migrate";
+  /** Hex SHA-256 of the module of before. */
+  readonly from: string;
+  /** The number of the deploy that it comes of; 0: the configuration. */
+  readonly deploy: number;
+}
+
 /** One entry. */
-export type LogEntry = CommandEntry | TimerEntry;
+export type LogEntry = CommandEntry | TimerEntry | MigrateEntry;
 
 /** An event for the room, or for some in it. */
 export interface RoomEvent {

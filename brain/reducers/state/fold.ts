@@ -68,6 +68,10 @@ function askedBy(state: RoomState, entry: LogEntry, time_ms: number): Asked | un
       const { command, data } = timer;
       return { command, data, id: "", user_id: "", role: "timer", claims: {} };
     }
+    case "migrate": {
+      const data = new TextEncoder().encode(entry.from);
+      return { command: "migrate", data, id: "", user_id: "", role: "deploy", claims: {} };
+    }
     default:
       return entry satisfies never;
   }
@@ -123,6 +127,9 @@ function nextChain(before: Uint8Array, entry: LogEntry, time_ms: number, outcome
     }
     case "timer":
       writer.text(entry.key);
+      break;
+    case "migrate":
+      writer.text(entry.from).i64(entry.deploy);
       break;
     default:
       entry satisfies never;
@@ -200,6 +207,7 @@ function taken(state: RoomState, draft: Draft, verdict: Verdict): Step {
 /** The texts that an entry brings along. */
 function textsOf(entry: LogEntry): readonly string[] {
   if (entry.kind === "timer") return [entry.key];
+  if (entry.kind === "migrate") return [entry.from];
   const { command, id, user_id, role, claims } = entry;
   return [command, id, user_id, role, ...Object.entries(claims).flat()];
 }

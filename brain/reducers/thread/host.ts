@@ -20,6 +20,9 @@ export interface OpenRoom {
   readonly standing: RoomStanding;
 }
 
+/** Programs that the thread has at a time; the one that was used longest ago goes first. */
+const PROGRAMS_MAX = 1_024;
+
 /** Runs reducers. Its methods reject with `brain-unavailable` when the thread could not do it. */
 export class ReducerHost {
   readonly #onEnd: (detail: string) => void;
@@ -52,7 +55,7 @@ export class ReducerHost {
     entries: readonly LogEntry[],
     { may_stop, shown }: { readonly may_stop: boolean; readonly shown: readonly string[] },
   ): Promise<{ readonly applied: readonly Applied[]; readonly standing: RoomStanding }> {
-    await this.check(program);
+    await this.#have(program);
     const { applied, standing } = await this.#ask({
       ...{ kind: "apply", room: handle, program: program.id } as const,
       ...{ entries: packEntries(entries), may_stop, shown },
@@ -86,7 +89,7 @@ export class ReducerHost {
     next: { readonly entry: LogEntry; readonly program: RunnableProgram } | undefined,
     options: ShowOptions,
   ): Promise<{ readonly standing: RoomStanding; readonly shown: ShownRoom }> {
-    if (next !== undefined) await this.check(next.program);
+    if (next !== undefined) await this.#have(next.program);
     const program = next?.program.id ?? "";
     const asked = { kind: "show", room: handle, entry: next?.entry, program, options } as const;
     const { standing, shown } = await this.#ask(asked);
@@ -98,11 +101,28 @@ export class ReducerHost {
     this.#ask({ kind: "close", room: handle }).catch(() => {});
   }
 
-  /** Loads a program, so that one that cannot run is known before anybody calls. Rejects with what is wrong. */
-  async check(program: RunnableProgram): Promise<void> {
-    if (this.#programs.has(program.id)) return;
-    await this.#ask({ kind: "program", program });
-    this.#programs.add(program.id);
+  /**
+   * Loads a program, so that one that cannot run is known before anybody calls. Rejects with what is wrong. True:
+   * it can migrate a room that another module was.
+   */
+  async check(program: RunnableProgram): Promise<boolean> {
+    const { migrates } = await this.#ask({ kind: "program", program });
+    this.#use(program.id);
+    return migrates;
+  }
+
+  async #have(program: RunnableProgram): Promise<void> {
+    if (!this.#programs.has(program.id)) await this.check(program);
+    this.#use(program.id);
+  }
+
+  #use(id: string): void {
+    this.#programs.delete(id);
+    this.#programs.add(id);
+    if (this.#programs.size <= PROGRAMS_MAX) return;
+    const [program = ""] = this.#programs;
+    this.#programs.delete(program);
+    this.#ask({ kind: "forget", program }).catch(() => {});
   }
 
   /** Ends the thread. */

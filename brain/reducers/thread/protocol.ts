@@ -44,6 +44,7 @@ export type ThreadRequest =
   & { readonly id: number }
   & (
     | { readonly kind: "program"; readonly program: RunnableProgram }
+    | { readonly kind: "forget"; readonly program: string }
     | {
       readonly kind: "open";
       readonly room: number;
@@ -85,7 +86,7 @@ export type ThreadRequest =
 
 /**
  * What it answers; of `apply` the outcomes of as many entries as were applied, as `packApplied` has them, of
- * `snapshot` the bytes, of `values` a page.
+ * `snapshot` the bytes, of `values` a page, of `program` whether it can migrate a room.
  */
 export type ThreadAnswer =
   & { readonly id: number }
@@ -96,6 +97,7 @@ export type ThreadAnswer =
       readonly snapshot: Uint8Array | undefined;
       readonly page: ShownPage | undefined;
       readonly shown?: ShownRoom;
+      readonly migrates: boolean;
     }
     /** The room is closed then: what it was is not known any more. */
     | { readonly failed: string }

@@ -4,6 +4,7 @@
  */
 import { createReducer, type ReducerGuest, type Run } from "../guest/reducer_guest.ts";
 import { meterReducer } from "../../../wasm/reducer/reducer_check.ts";
+import { MIGRATE_EXPORT } from "../../../wasm/reducer/room_abi.ts";
 import type { RunnableProgram } from "../log/program.ts";
 import { applyEntry } from "../state/fold.ts";
 import type { Outcome } from "../state/entry.ts";
@@ -27,17 +28,22 @@ interface Room {
 interface Loaded {
   readonly program: RunnableProgram;
   readonly guest: ReducerGuest;
+  readonly migrates: boolean;
 }
 
 const programs = new Map<string, Loaded>();
 const rooms = new Map<number, Room>();
 
-function load(program: RunnableProgram): void {
-  if (programs.has(program.id)) return;
+function load(program: RunnableProgram): Loaded {
+  const known = programs.get(program.id);
+  if (known !== undefined) return known;
   const metered = meterReducer(program.bytes, program.memory_limit_pages);
   const compiled = new WebAssembly.Module(metered.bytes);
   const guest = createReducer(compiled, metered, program.fuel_limit);
-  programs.set(program.id, { program, guest });
+  const migrates = WebAssembly.Module.exports(compiled).some(({ name }) => name === MIGRATE_EXPORT);
+  const loaded = { program, guest, migrates };
+  programs.set(program.id, loaded);
+  return loaded;
 }
 
 function standingOf({ state }: Room): RoomStanding {
@@ -72,6 +78,7 @@ function apply(
 type Said = Omit<Extract<ThreadAnswer, { applied: unknown }>, "id">;
 const NOTHING: Said = {
   ...{ applied: undefined, standing: undefined, snapshot: undefined, page: undefined },
+  migrates: false,
 };
 
 function programOf(id: string): Loaded {
@@ -110,7 +117,9 @@ function show(
 function answer(request: ThreadRequest): Said {
   switch (request.kind) {
     case "program":
-      load(request.program);
+      return { ...NOTHING, migrates: load(request.program).migrates };
+    case "forget":
+      programs.delete(request.program);
       return NOTHING;
     case "open": {
       const { room_id, snapshot } = request;

@@ -1,0 +1,240 @@
+/**
+ * Which program each class of rooms is to have: the module that was deployed to it last, else the file of
+ * `[[reducers]]`. Follows what is deployed, and loads it. When a room takes it is `room/switching.ts`.
+ */
+import type { Config } from "../../shared/config/schema.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { Counter, Registry } from "../../shared/metrics/metrics.ts";
+import {
+  decodeDeployment,
+  DEPLOYMENTS_BUCKET,
+  type ReducerDeployment,
+} from "../../shared/records/reducer_deployment.ts";
+import type {
+  KeyValue,
+  KvEntry,
+  KvWatch,
+  ObjectStore,
+  Spine,
+} from "../../shared/spine/contract/spine.ts";
+import {
+  loadModule,
+  loadProgram,
+  programOf,
+  type RunnableProgram,
+  storeProgram,
+} from "./log/program.ts";
+import { type Named, namePrograms } from "./named_programs.ts";
+import { createDeployMetric } from "./metrics.ts";
+import type { Wanted } from "./room/switching.ts";
+import type { ReducerHost } from "./thread/host.ts";
+
+/** A module that could not be loaded is tried again after so long, in ms; each time twice as long. */
+const RETRY_MS = 1_000;
+const RETRY_MAX_MS = 30_000;
+/** Programs of logs that are kept for the next room; the one that was used longest ago goes first. */
+const PROGRAMS_MAX = 256;
+
+/** A class of rooms, by what says which program it has. */
+export interface ReducedClass {
+  readonly tenant_id: string;
+  readonly pattern: string;
+  /** The name in `[[reducers]]`. */
+  readonly reducer: string;
+}
+
+/** What is needed of the Brain. */
+export interface ClassProgramsOptions {
+  readonly config: Pick<Config, "reducers">;
+  readonly spine: Spine;
+  readonly registry: Registry;
+  readonly log: Logger;
+  /** Reads a file of the configuration; throws when it cannot. */
+  readonly readFile: (path: string) => Uint8Array;
+  /** Ms that only grow. */
+  readonly monotonic_ms: () => number;
+}
+
+/** What is deployed to one class. */
+interface Followed {
+  readonly tenant_id: string;
+  readonly pattern: string;
+  deployment: ReducerDeployment;
+  revision: number;
+  /** The last one that could be loaded. */
+  loaded: Wanted | undefined;
+  loading: Promise<void> | undefined;
+  retry_at_ms: number;
+  pause_ms: number;
+}
+
+const keyOf = (tenant_id: string, pattern: string) => `${tenant_id}/${pattern}`;
+
+/** The programs of the classes of a running Brain. */
+export class ClassPrograms {
+  readonly #options: ClassProgramsOptions;
+  readonly #named: ReadonlyMap<string, Named>;
+  readonly #bucket: KeyValue;
+  readonly #objects: ObjectStore;
+  readonly #host: ReducerHost;
+  readonly #followed = new Map<string, Followed>();
+  readonly #programs: Map<string, RunnableProgram>;
+  readonly #loads: Counter<"outcome">;
+  readonly #watch: KvWatch;
+  #onChange: (tenant_id: string) => void = () => {};
+
+  private constructor(
+    options: ClassProgramsOptions,
+    named: ReadonlyMap<string, Named>,
+    stores: { bucket: KeyValue; objects: ObjectStore; host: ReducerHost },
+  ) {
+    this.#options = options;
+    this.#named = named;
+    this.#bucket = stores.bucket;
+    this.#objects = stores.objects;
+    this.#host = stores.host;
+    this.#programs = new Map(
+      named.values().map(({ wanted: { program } }) => [program.id, program]),
+    );
+    this.#loads = createDeployMetric(options.registry);
+    this.#watch = stores.bucket.watch([], (change) => {
+      if (change.type === "put") return this.#take(change.entry);
+      const [tenant_id = "", pattern = ""] = change.key;
+      this.#followed.delete(keyOf(tenant_id, pattern));
+      this.#onChange(tenant_id);
+    });
+  }
+
+  /**
+   * Resolves when what is deployed is known and was tried. Rejects with `spine-unavailable`, and with what is wrong
+   * with a module of the configuration.
+   */
+  static async open(
+    options: ClassProgramsOptions,
+    objects: ObjectStore,
+    host: ReducerHost,
+  ): Promise<ClassPrograms> {
+    const named = await namePrograms(options, objects, host);
+    const bucket = await options.spine.keyValue(DEPLOYMENTS_BUCKET, { leaves_stream: true });
+    const programs = new ClassPrograms(options, named, { bucket, objects, host });
+    await programs.#watch.ready;
+    await Promise.all(programs.#followed.values().map(({ loading }) => loading));
+    return programs;
+  }
+
+  /** Calls the listener when another program is wanted for a class of the tenant. It must not throw. */
+  onChange(listener: (tenant_id: string) => void): void {
+    this.#onChange = listener;
+  }
+
+  close(): void {
+    this.#watch.stop();
+  }
+
+  /** The program of `[[reducers]]` with that name; undefined: nobody has named it. */
+  named(reducer: string): Named | undefined {
+    return this.#named.get(reducer);
+  }
+
+  /** What the class is to have, as far as this Brain has it. */
+  wanted({ tenant_id, pattern, reducer }: ReducedClass): Wanted | undefined {
+    const followed = this.#followed.get(keyOf(tenant_id, pattern));
+    const configured = this.#named.get(reducer)?.wanted;
+    if (followed === undefined || followed.deployment.reducer !== reducer) return configured;
+    return followed.loaded ?? configured;
+  }
+
+  /** The same as it is stored now; undefined: this Brain cannot load that. Rejects with `spine-unavailable`. */
+  async wantedNow(about: ReducedClass): Promise<Wanted | undefined> {
+    const { tenant_id, pattern, reducer } = about;
+    const stored = await this.#bucket.get([tenant_id, pattern]);
+    if (stored === undefined) return this.#named.get(reducer)?.wanted;
+    this.#take(stored);
+    const followed = this.#followed.get(keyOf(tenant_id, pattern));
+    await followed?.loading;
+    const found = this.wanted(about);
+    const is_other = followed === undefined || followed.deployment.reducer !== reducer;
+    return is_other || found?.deploy === followed.deployment.number ? found : undefined;
+  }
+
+  /** A program by its id. Rejects with `log-unavailable` when it is not stored. */
+  async byId(id: string): Promise<RunnableProgram> {
+    const known = this.#programs.get(id) ?? await loadProgram(this.#objects, id);
+    this.#programs.delete(id);
+    this.#programs.set(id, known);
+    if (this.#programs.size > PROGRAMS_MAX) {
+      const [oldest = ""] = this.#programs.keys();
+      this.#programs.delete(oldest);
+    }
+    return known;
+  }
+
+  /** Tries again what could not be loaded. */
+  retry(): void {
+    const now_ms = this.#options.monotonic_ms();
+    for (const followed of this.#followed.values()) {
+      const { loaded, loading, deployment: { number }, retry_at_ms } = followed;
+      if (loaded?.deploy === number || loading !== undefined || now_ms < retry_at_ms) continue;
+      this.#load(followed);
+    }
+  }
+
+  #take({ key, value, revision }: KvEntry): void {
+    const [tenant_id = "", pattern = ""] = key;
+    const before = this.#followed.get(keyOf(tenant_id, pattern));
+    if (before !== undefined && before.revision >= revision) return;
+    const deployment = decodeDeployment(value);
+    if (deployment === undefined) {
+      this.#options.log.error("what is deployed cannot be read", { tenant_id, class: pattern });
+      return;
+    }
+    const made = { tenant_id, pattern, loaded: undefined, loading: undefined };
+    const followed = before ??
+      { ...made, deployment, revision, retry_at_ms: 0, pause_ms: RETRY_MS };
+    Object.assign(followed, { deployment, revision, pause_ms: RETRY_MS });
+    this.#followed.set(keyOf(tenant_id, pattern), followed);
+    this.#load(followed);
+  }
+
+  #load(followed: Followed): void {
+    const before = followed.loading ?? Promise.resolve();
+    const loading: Promise<void> = before.then(() => this.#tryLoad(followed)).then(() => {
+      if (followed.loading === loading) followed.loading = undefined;
+    });
+    followed.loading = loading;
+  }
+
+  /** Never rejects. */
+  async #tryLoad(followed: Followed): Promise<void> {
+    const { log, monotonic_ms } = this.#options;
+    const { tenant_id, pattern, deployment } = followed;
+    const { reducer, number, current: { module } } = deployment;
+    const about = { tenant_id, class: pattern, reducer, module, deploy: number };
+    if (followed.loaded?.deploy === number) return;
+    const named = this.#named.get(reducer);
+    try {
+      if (named === undefined) throw new Error(`no [[reducers]] has the name ${reducer}`);
+      const wanted = module === "" ? named.wanted : await this.#loadModule(named, module);
+      followed.loaded = { ...wanted, deploy: number };
+    } catch (error) {
+      followed.retry_at_ms = monotonic_ms() + followed.pause_ms;
+      followed.pause_ms = Math.min(RETRY_MAX_MS, followed.pause_ms * 2);
+      this.#loads.inc({ outcome: "failed" });
+      log.error("a module that was deployed cannot be loaded; rooms stay as they are", {
+        ...{ ...about, error },
+      });
+      return;
+    }
+    this.#loads.inc({ outcome: "loaded" });
+    log.info("a module that was deployed is loaded", about);
+    this.#onChange(tenant_id);
+  }
+
+  async #loadModule({ entry }: Named, module: string): Promise<Omit<Wanted, "deploy">> {
+    const bytes = await loadModule(this.#objects, module);
+    const program = programOf(entry, bytes, this.#options.spine.payload_bytes_max);
+    const migrates = await this.#host.check(program);
+    await storeProgram(this.#objects, program);
+    return { program, migrates };
+  }
+}
