@@ -1,13 +1,14 @@
-/** What a Shield does by itself, and what it lets admins set of it: schedules and hooks. No behaviour of its own. */
+/** What a Shield does by itself, and what it lets admins set of it: schedules, hooks, reducers. No behaviour of its own. */
 import type { AdminParts } from "./admin/route_list.ts";
 import { HookStore } from "./hooks/hook_store.ts";
 import type { TenantEvents } from "./hooks/tenant_events.ts";
 import type { Parts } from "./parts.ts";
+import { createReducerCheck } from "./reducers/check.ts";
 import { startSchedules } from "./schedules/start.ts";
 import type { ShieldOptions } from "./server.ts";
 
 /** Its parts of the admin API. */
-export type AutomationAdmin = Pick<AdminParts, "schedules" | "hooks">;
+export type AutomationAdmin = Pick<AdminParts, "schedules" | "hooks" | "reducers">;
 
 /** Starts what acts by itself. Rejects with `spine-unavailable`. */
 export async function startAutomation(
@@ -18,7 +19,8 @@ export async function startAutomation(
   const { config, config: { webhooks }, spine, log, now, readTextFile } = options;
   const schedules = await startSchedules(options, parts);
   const store = new HookStore(spine, () => config.hooks);
-  const { node_id, durable, usage } = parts;
+  const { node_id, durable, usage, rooms: { classes } } = parts;
+  const { check, close: closeCheck } = createReducerCheck();
   await events.start((tenant_id) => durable.logs.of(tenant_id));
   usage?.store(
     (tenant_id, key, data) => events.exhausted(tenant_id, key, data),
@@ -31,8 +33,21 @@ export async function startAutomation(
         ...{ store, webhooks, readTextFile, now, node_id },
         log: log.child({ part: "hooks" }),
       },
+      reducers: {
+        ...{
+          spine,
+          classes,
+          reducers: config.reducers,
+          limits: config.limits,
+          check,
+          now,
+          node_id,
+        },
+        log: log.child({ part: "reducers" }),
+      },
     },
     async close() {
+      closeCheck();
       await schedules.close();
       await events.close();
     },

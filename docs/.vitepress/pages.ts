@@ -40,6 +40,7 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "Rooms as programs", file: "docs/rooms-as-programs.md" },
       { text: "Values of rooms as programs", file: "docs/room-values.md" },
       { text: "The past of rooms as programs", file: "docs/room-past.md" },
+      { text: "Deploying reducers", file: "docs/reducer-deploy.md" },
       { text: "Durable Streams over HTTP", file: "docs/streams.md" },
       { text: "Messages that grow", file: "docs/growing.md" },
       { text: "Cookbook", file: "docs/cookbook.md" },

@@ -15,10 +15,11 @@ import {
 const PACKAGE = /^node_modules\/@arqon\/reducer(?:\.ts|\/index\.ts)$/;
 /** The same SDK, as the examples of the checkout import it from their folder. */
 const IN_CHECKOUT = "reducer_sdk/mod.ts";
-const EXPORTS = "arqon_alloc, arqon_apply, arqon_init";
+const EXPORTS = "arqon_alloc, arqon_apply, arqon_init, arqon_migrate";
 
 function finish(module: Module): void {
   module.removeExport("arqon_start");
+  if (module.getFunction("sdk/guest/migrate") === 0) module.removeExport("arqon_migrate");
   moveStart(module);
 }
 

@@ -15,6 +15,16 @@ export function on(name: string, handler: (command: Command) => void): void {
   handlers.push(handler);
 }
 
+let migration: ((from: string) => void) | null = null;
+
+/**
+ * Registers what makes a room that another module was one of this module. It runs once, before the first command
+ * of this one; `from` is the SHA-256 of the other one, in hex. At the top level.
+ */
+export function migrate(handler: (from: string) => void): void {
+  migration = handler;
+}
+
 /**
  * Refuses the command and ends it at once: nothing that it has written counts. `reason` is shown to the
  * sender (512 bytes at most); `code` is 400 to 599 and means what HTTP means by it.
@@ -36,6 +46,14 @@ export function arqon_init(): void {
 /** ABI: gives `size` bytes to the host. They are valid until the command ends. */
 export function arqon_alloc(size: usize): usize {
   return heap.alloc(size);
+}
+
+/** ABI: the room was another module's. Exported where a handler is registered. */
+export function arqon_migrate(): i32 {
+  const handler = migration;
+  if (handler === null) return 1;
+  handler(textAt(room_field(1)));
+  return 0;
 }
 
 /** ABI: a command, or a timer. */

@@ -2,7 +2,7 @@
 // statements made; what a room is stands in its values. The ABI below it is in ../REDUCER_ABI.md.
 export { Command } from "./command.ts";
 export { Fields } from "./fields.ts";
-export { on, reject } from "./guest.ts";
+export { migrate, on, reject } from "./guest.ts";
 export { JsonKind, JsonReader } from "./json.ts";
 export { quote } from "./quote.ts";
 export { wholeNumber } from "./number.ts";

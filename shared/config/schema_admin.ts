@@ -19,6 +19,11 @@ export const AdminLimits = {
     1_024,
     "modules and schemas of one tenant's admins that wait to be checked, one after the other; one more gets 429",
   ),
+  reducer_modules: count(
+    200,
+    100_000,
+    "modules that one class of rooms may have had: they stay stored, since the logs of its rooms name them; one more gets 409",
+  ),
 };
 
 /** `[audit]`: who did what on the admin API. */

@@ -73,7 +73,10 @@ export function withModule(before: ReducerDeployment, next: DeployedModule): Red
     reducer,
     number: number + 1,
     current: next,
-    before: [current, ...before.before].slice(0, BEFORE_MAX),
+    // The same again is tried by rooms that refused it, and is nothing to go back to.
+    before: current.module === next.module
+      ? before.before
+      : [current, ...before.before].slice(0, BEFORE_MAX),
     modules: modules.includes(next.module) ? modules : [...modules, next.module],
   };
 }

@@ -27,6 +27,7 @@ const TAGS: Readonly<Record<string, string>> = {
   journal: "what was decided about messages",
   state: "a tenant's whole state, and rollouts of it",
   schedules: "messages that are published at a time",
+  reducers: "programs of rooms",
   hooks: "URLs that are called when something has happened",
   backup: "all that an embedded bus keeps",
 };
@@ -39,6 +40,7 @@ const PARTS: Readonly<Record<string, Parameter>> = {
   policy: inPath("policy", "its name"),
   module: inPath("module", "its sha256"),
   object: inPath("object", "program-ID, module-SHA256, or one of `snapshots`"),
+  class: inPath("class", "a class of rooms: its pattern, such as auction-*"),
   schedule: inPath("schedule", "the schedule's id", ID),
   hook: inPath("hook", "the hook's id", ID),
   schema: inPath("schema", "the schema's id", { type: "string", pattern: SCHEMA_ID_PATTERN }),

@@ -16,6 +16,8 @@ import { MIRROR_ROUTES } from "../mirror/admin_api.ts";
 import type { MirrorAdminContext } from "../mirror/admin_api.ts";
 import { POLICY_ROUTES } from "../policy/admin_api.ts";
 import type { PolicyAdminContext } from "../policy/admin_api.ts";
+import { REDUCER_ROUTES } from "../reducers/api.ts";
+import type { ReducerAdminContext } from "../reducers/api.ts";
 import { SCHEDULE_ROUTES } from "../schedules/api.ts";
 import type { ScheduleAdminContext } from "../schedules/api.ts";
 import { ROOM_ROUTES } from "../rooms/admin_api.ts";
@@ -55,6 +57,7 @@ interface Contexts {
   readonly usage: BudgetsAdminContext;
   readonly schedules: ScheduleAdminContext;
   readonly hooks: HookAdminContext;
+  readonly reducers: ReducerAdminContext;
 }
 
 const TABLES: { readonly [Part in keyof Contexts]: AdminTable<Contexts[Part]> } = {
@@ -74,6 +77,7 @@ const TABLES: { readonly [Part in keyof Contexts]: AdminTable<Contexts[Part]> } 
   usage: USAGE_ROUTES,
   schedules: SCHEDULE_ROUTES,
   hooks: HOOK_ROUTES,
+  reducers: REDUCER_ROUTES,
 };
 const PARTS = Object.keys(TABLES) as readonly (keyof Contexts)[];
 

@@ -93,6 +93,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "shield/policy/pool",
     "shield/policy/chain",
     "shield/policy",
+    "shield/reducers",
     "shield/schema/validation",
     "shield/schema/registry",
     "shield/schema/admin",

@@ -154,6 +154,7 @@ function settings(): Row[] {
     ],
     ...schedules(),
     ...hooks(),
+    ...reducers(),
     ["GET", "/v1/rooms/classes", at("/v1/rooms/classes?tenant=TENANT")],
     [
       "GET",
@@ -207,6 +208,23 @@ function hooks(): Row[] {
       return ["POST", `${one}/${word}`, at(`${path}/${word}`)];
     }),
     ["DELETE", one, at(path)],
+  ];
+}
+
+/** No class of these tenants has a reducer. */
+function reducers(): Row[] {
+  const all = "/v1/tenants/{tenant}/reducers";
+  const path = "/v1/tenants/TENANT/reducers/auction-*";
+  return [
+    ["GET", all, at("/v1/tenants/TENANT/reducers")],
+    ["GET", `${all}/{class}`, at(path), 404],
+    [
+      "PUT",
+      `${all}/{class}`,
+      (tenant) => ({ ...at(path)(tenant), body: new Uint8Array(8), type: "application/wasm" }),
+      404,
+    ],
+    ["POST", `${all}/{class}/rollback`, at(`${path}/rollback`), 404],
   ];
 }
 

@@ -38,6 +38,7 @@ export function entryJson(entry: LogEntry) {
   const { offset, time_ms, seed, kind } = entry;
   const placed = { offset, time_ms, seed: base64(seed), kind };
   if (entry.kind === "timer") return { ...placed, key: entry.key };
+  if (entry.kind === "migrate") return { ...placed, from: entry.from, deploy: entry.deploy };
   const { command, data, id, user_id, role, claims } = entry;
   return { ...placed, command, data: base64(data), id, user_id, role, claims };
 }
@@ -79,9 +80,15 @@ if (import.meta.main) {
       }
     }
     // Randomness has no example that shows it; a draft of the last entry does.
-    const drawn = new Draft(applier.state, { offset: 7, seed: new Uint8Array(16) }, 0, {
-      ...{ command: "", data: new Uint8Array(), id: "", user_id: "", role: "", claims: {} },
-    }, room);
+    const drawn = new Draft(
+      applier.state,
+      { kind: "timer", offset: 7, seed: new Uint8Array(16) },
+      0,
+      {
+        ...{ command: "", data: new Uint8Array(), id: "", user_id: "", role: "", claims: {} },
+      },
+      room,
+    );
     const random = [drawn.random(), drawn.random()].map(String);
     console.log(JSON.stringify({ state: valuesDigest(applier.state).toHex(), random }));
   }

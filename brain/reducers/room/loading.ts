@@ -6,8 +6,7 @@
 import type { LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import { type Batch, isBehind, NO_EVENT } from "../log/batch.ts";
 import type { RoomRecord } from "../../../shared/records/reducer_record.ts";
-import type { OpenRoom } from "../thread/host.ts";
-import { openFork } from "./past.ts";
+import { type ForkedRoom, openFork } from "./past.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { takeProgram } from "./switching.ts";
 import { type DueEvent, dueEvents, publishedIn, publishEvents } from "./publishing.ts";
@@ -78,7 +77,7 @@ function openRoom(
   record: RoomRecord | undefined,
   snapshot: Uint8Array | undefined,
   parts: RoomParts,
-): Promise<OpenRoom> {
+): Promise<ForkedRoom> {
   if (snapshot === undefined && record?.fork) return openFork(at, record.fork, parts);
   return parts.host.open(at.room_id, snapshot);
 }
@@ -100,11 +99,14 @@ export async function loadRoom(
   let noted = record?.published ?? NO_EVENT;
   for (const { published } of batches) if (isBehind(published, noted)) noted = published;
   const { tail, published } = await publishedIn(durable, at.room_id, noted);
-  const { handle, standing } = await openRoom(at, record, snapshot, parts);
+  const { handle, standing, program } = await openRoom(at, record, snapshot, parts);
   const loaded: LoadedRoom = {
     ...{ durable, handle, standing, record, revision, tail, published, noted },
     points: undefined,
-    ...{ program: record?.program, refused: record?.refused },
+    ...{
+      program: record?.program ?? (program && { id: program.id, module: program.module }),
+      refused: record?.refused,
+    },
     position: newest,
     told: undefined,
     messages_behind: batches.length,

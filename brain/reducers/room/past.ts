@@ -4,7 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { reducerRoomOf } from "../../../shared/rooms/reducer_room.ts";
-import type { RoomFork, RoomRecord } from "../../../shared/records/reducer_record.ts";
+import type { ProgramName, RoomFork, RoomRecord } from "../../../shared/records/reducer_record.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
 import type { Batch } from "../log/batch.ts";
 import type { LogEntry } from "../state/entry.ts";
@@ -41,6 +41,11 @@ export interface NextEntry {
 export interface PastRoom extends OpenRoom {
   /** The entry that was wanted; undefined: it is in the state, or there is none. */
   readonly next: NextEntry | undefined;
+}
+
+/** The state that a fork begins with, and the program that its last entry was applied by, where that was read. */
+export interface ForkedRoom extends OpenRoom {
+  readonly program?: ProgramName;
 }
 
 interface Beginning {
@@ -256,19 +261,18 @@ export async function openFork(
   { room_id, offset, with_timers }: RoomFork,
   parts: RoomParts,
   depth = 0,
-): Promise<OpenRoom> {
+): Promise<ForkedRoom> {
   const wanted = { offset, time_ms: Infinity };
   const { handle, standing, next } = await openPast(
     ...[placeOf(at.tenant_id, room_id), wanted, parts, depth] as const,
   );
   try {
-    if (next !== undefined) {
-      const program = await parts.programById(next.program);
-      await parts.host.apply(handle, program, [next.entry], FOLDING);
-    }
+    const program = next && await parts.programById(next.program);
+    if (next !== undefined) await parts.host.apply(handle, program!, [next.entry], FOLDING);
     const reached = next?.entry.offset ?? standing.offset;
     if (reached !== offset) throw unreadable(`entry ${offset} of ${room_id} is gone`);
-    return { handle, standing: await parts.host.become(handle, at.room_id, with_timers) };
+    const own = await parts.host.become(handle, at.room_id, with_timers);
+    return { handle, standing: own, ...(program === undefined ? {} : { program }) };
   } catch (error) {
     parts.host.close(handle);
     throw error;

@@ -24,7 +24,7 @@ function nextOf(
 ) {
   const taken = takeNext(waiting, { standing, now_ms, random, owns });
   return taken?.entries.map((entry) => [
-    ...[entry.kind === "timer" ? "timer" : entry.id, entry.offset, entry.time_ms],
+    ...[entry.kind === "command" ? entry.id : entry.kind, entry.offset, entry.time_ms],
   ]);
 }
 

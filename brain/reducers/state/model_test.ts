@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { command, reducerOf, roomOf, timer, utf8 } from "../testing/rooms.ts";
 import type { Draft } from "./draft.ts";
-import type { LogEntry, Outcome } from "./entry.ts";
+import type { CommandEntry, Outcome, TimerEntry } from "./entry.ts";
 import { applyEntry } from "./fold.ts";
 import { emptyRoom, type RoomState, valuesDigest } from "./room_state.ts";
 import { decodeSnapshot, encodeSnapshot } from "./snapshot.ts";
@@ -105,7 +105,7 @@ function modelRun(model: Model, ops: readonly Op[]): { told: string; next: Model
   return { told: `applied ${answer}`, next };
 }
 
-function modelApply(model: Model, entry: LogEntry): string {
+function modelApply(model: Model, entry: CommandEntry | TimerEntry): string {
   model.time_ms = Math.max(model.time_ms, entry.time_ms);
   if (entry.kind === "timer") {
     const at_ms = model.timers[entry.key];
@@ -150,7 +150,7 @@ const written = fc.oneof(
 );
 const logs = fc.array(written, { maxLength: 30 }).map((list) => {
   let time_ms = 1_000;
-  return list.map((one, at): LogEntry => {
+  return list.map((one, at): CommandEntry | TimerEntry => {
     time_ms += one.step;
     if ("key" in one) return timer(at + 1, one.key, time_ms);
     return command(at + 1, { data: utf8(JSON.stringify(one.ops)), id: one.id, time_ms });

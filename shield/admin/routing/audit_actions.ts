@@ -56,6 +56,8 @@ export const AUDITED_ROUTES: Readonly<Record<string, string>> = {
   "DELETE /v1/tenants/{tenant}/schedules/{schedule}": "schedule.remove",
   "POST /v1/tenants/{tenant}/schedules/{schedule}/pause": "schedule.pause",
   "POST /v1/tenants/{tenant}/schedules/{schedule}/resume": "schedule.resume",
+  "PUT /v1/tenants/{tenant}/reducers/{class}": "reducer.deploy",
+  "POST /v1/tenants/{tenant}/reducers/{class}/rollback": "reducer.rollback",
   "PUT /v1/tenants/{tenant}/hooks/{hook}": "hook.set",
   "DELETE /v1/tenants/{tenant}/hooks/{hook}": "hook.remove",
   "POST /v1/tenants/{tenant}/hooks/{hook}/pause": "hook.pause",

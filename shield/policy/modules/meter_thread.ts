@@ -5,7 +5,8 @@
  */
 import { meterPolicy } from "../abi/abi_check.ts";
 import type { MeteredPolicy } from "../abi/abi_check.ts";
-import type { MeterOptions } from "../../../wasm/metering/meter.ts";
+import type { MeteredModule, MeterOptions } from "../../../wasm/metering/meter.ts";
+import { meterReducer } from "../../../wasm/reducer/reducer_check.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 
 /** A module to meter. */
@@ -13,11 +14,13 @@ export interface MeterRequest {
   readonly id: number;
   readonly bytes: Uint8Array;
   readonly options: MeterOptions;
+  /** Absent: it is to be a policy. */
+  readonly is_reducer?: boolean;
 }
 
 /** What became of a module: metered, refused with reason and sentence, or a bug of ours. */
 export type MeterReply =
-  | { readonly id: number; readonly metered: MeteredPolicy }
+  | { readonly id: number; readonly metered: MeteredPolicy | MeteredModule }
   | { readonly id: number; readonly reason: string; readonly sentence: string }
   | { readonly id: number; readonly bug: string };
 
@@ -27,8 +30,9 @@ interface WorkerScope {
   postMessage(message: MeterReply): void;
 }
 
-function answer({ id, bytes, options }: MeterRequest): MeterReply {
+function answer({ id, bytes, options, is_reducer }: MeterRequest): MeterReply {
   try {
+    if (is_reducer) return { id, metered: meterReducer(bytes, options.memory_limit_pages) };
     return { id, metered: meterPolicy(bytes, options) };
   } catch (error) {
     if (error instanceof PolicyModuleError) {

@@ -3,7 +3,7 @@
  * does is `meter.ts`.
  */
 import type { MeteredPolicy } from "../abi/abi_check.ts";
-import type { MeterOptions } from "../../../wasm/metering/meter.ts";
+import type { MeteredModule, MeterOptions } from "../../../wasm/metering/meter.ts";
 import type { MeterReply, MeterRequest } from "./meter_thread.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 
@@ -14,15 +14,21 @@ export interface Metering {
    * when the thread has died; the next call then starts another one.
    */
   meter(bytes: Uint8Array): Promise<MeteredPolicy>;
+  /** The same for a reducer. */
+  meterReducer(bytes: Uint8Array, memory_limit_pages: number): Promise<MeteredModule>;
   /** Ends the thread; modules under way are rejected. */
   close(): void;
 }
 
-type Waiting = PromiseWithResolvers<MeteredPolicy>;
+interface Waiting {
+  /** The reply to a question about a policy is about one. */
+  readonly resolve: (metered: never) => void;
+  readonly reject: (error: Error) => void;
+}
 
 /** Settles the call that waits for this reply. */
 function settle({ resolve, reject }: Waiting, reply: MeterReply): void {
-  if ("metered" in reply) resolve(reply.metered);
+  if ("metered" in reply) resolve(reply.metered as never);
   else if ("bug" in reply) reject(new Error(`metering failed: ${reply.bug}`));
   else reject(new PolicyModuleError(reply.reason, reply.sentence));
 }
@@ -60,15 +66,19 @@ export function createMetering(options: MeterOptions): Metering {
     return started;
   }
 
+  function ask<Metered>(asked: Omit<MeterRequest, "id">): Promise<Metered> {
+    const id = ++last_id;
+    const entry = Promise.withResolvers<Metered>();
+    waiting.set(id, entry);
+    thread ??= start();
+    thread.postMessage({ id, ...asked } satisfies MeterRequest);
+    return entry.promise;
+  }
+
   return {
-    meter(bytes) {
-      const id = ++last_id;
-      const entry: Waiting = Promise.withResolvers();
-      waiting.set(id, entry);
-      thread ??= start();
-      thread.postMessage({ id, bytes, options } satisfies MeterRequest);
-      return entry.promise;
-    },
+    meter: (bytes) => ask<MeteredPolicy>({ bytes, options }),
+    meterReducer: (bytes, memory_limit_pages) =>
+      ask<MeteredModule>({ bytes, options: { memory_limit_pages }, is_reducer: true }),
     close: () => end("the process stops"),
   };
 }

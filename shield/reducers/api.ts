@@ -1,0 +1,283 @@
+/**
+ * `/v1/tenants/{tenant}/reducers…` of the admin listener: which module is the program of a class of rooms, another
+ * one, and the one of before. Whether the caller may is checked before; Brains load it, and rooms take it
+ * (`brain/reducers/class_programs.ts`).
+ */
+import { ArqonError } from "@arqon/proto";
+import type { ReducerEntry } from "../../shared/config/automation/reducers.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { plural } from "../../shared/plural.ts";
+import {
+  decodeDeployment,
+  DEPLOYMENTS_BUCKET,
+  encodeDeployment,
+  notDeployed,
+  type ReducerDeployment,
+  withModule,
+  withoutLast,
+} from "../../shared/records/reducer_deployment.ts";
+import { moduleName, REDUCER_OBJECTS } from "../../shared/records/reducer_record.ts";
+import type { OwnedClass } from "../../shared/rooms/room_class.ts";
+import type { RoomClasses } from "../../shared/rooms/classes.ts";
+import { sha256Hex } from "../../shared/sha256.ts";
+import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { PolicyModuleError } from "../../wasm/module/errors.ts";
+import { z } from "zod";
+import { readBytes, requireType } from "../admin/routing/admin_body.ts";
+import { AdminTable, withBody } from "../admin/routing/admin_routes.ts";
+import type { AdminCall, RouteBody } from "../admin/routing/admin_routes.ts";
+import { inTurn } from "../admin/routing/check_queue.ts";
+import { readQuery } from "../admin/routing/query.ts";
+import { abouts, COUNT, ID, inQuery, list, object } from "../openapi/openapi_parts.ts";
+import type { ReducerCheck } from "./check.ts";
+
+/** The largest upload in bytes: 1 MiB, the limit of a module, and some slack for the refusal's text. */
+const UPLOAD_BYTES = 1_048_576 + 65_536;
+const NO_STORE = { "cache-control": "no-store" };
+
+/** What the routes of reducers act on. */
+export interface ReducerAdminContext {
+  readonly spine: Pick<Spine, "keyValue" | "objects">;
+  readonly classes: Pick<RoomClasses, "explain" | "list">;
+  readonly reducers: readonly ReducerEntry[];
+  /** Modules that may be deployed to one class, ever. */
+  readonly limits: { readonly reducer_modules: number };
+  readonly check: ReducerCheck["check"];
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** The id of this Shield. */
+  readonly node_id: string;
+}
+
+const OBJECT = { type: "object" };
+const CLASS = object({ tenant: ID, reducer: OBJECT, node_id: ID });
+const number = inQuery("number", "only when this is the number of what is deployed", {
+  type: "integer",
+  minimum: 0,
+});
+const ABOUT = abouts({
+  listReducers: {
+    tag: "reducers",
+    summary: "the tenant's classes of rooms with reducers, and what is deployed to each",
+    answer: object({ tenant: ID, reducers: list(OBJECT), node_id: ID }),
+  },
+  getReducer: {
+    tag: "reducers",
+    summary: "what is deployed to one class, and what its module may use",
+    answer: CLASS,
+    refusals: [404],
+  },
+  deployReducer: {
+    tag: "reducers",
+    summary: "makes a module the program of all rooms of a class",
+    query: [number],
+    answer: object({ tenant: ID, reducer: OBJECT, size_bytes: COUNT, node_id: ID }),
+    refusals: [404, 409, 413, 415, 429],
+  },
+  rollBackReducer: {
+    tag: "reducers",
+    summary: "makes the module of before the program again",
+    query: [number],
+    answer: CLASS,
+    refusals: [404, 409],
+  },
+});
+
+/** The body of a deploy: a module. */
+const MODULE: RouteBody<ReducerAdminContext, Uint8Array> = {
+  type: "application/wasm",
+  schema: { type: "string", format: "binary" },
+  async read(request) {
+    requireType(request, "application/wasm");
+    return await readBytes(request, UPLOAD_BYTES);
+  },
+};
+
+const ONE = "/v1/tenants/{tenant}/reducers/{class}";
+const scope = "tenant-in-path" as const;
+
+/** The routes of reducers. */
+export const REDUCER_ROUTES = new AdminTable<ReducerAdminContext>({
+  "/v1/tenants/{tenant}/reducers": { GET: { scope, about: ABOUT.listReducers, handle: showAll } },
+  [ONE]: {
+    GET: { scope, about: ABOUT.getReducer, handle: show },
+    PUT: { scope, about: ABOUT.deployReducer, ...withBody(MODULE, deploy) },
+  },
+  [`${ONE}/rollback`]: { POST: { scope, about: ABOUT.rollBackReducer, handle: rollBack } },
+});
+
+const QUERY = {
+  number: z.string().regex(/^\d{1,15}$/, { error: "expected a whole number" }).transform(Number)
+    .optional(),
+};
+
+const answer = (body: object): Response => Response.json(body, { headers: NO_STORE });
+
+/** The class with this pattern that is in force for the tenant; undefined: it has no reducer. */
+function reducedClass(
+  { classes }: ReducerAdminContext,
+  tenant: string,
+  pattern: string,
+): (OwnedClass & { readonly reducer: string }) | undefined {
+  const room_id = pattern.endsWith("*") ? pattern.slice(0, -1) : pattern;
+  const found = classes.explain(tenant, room_id).find((one) => one.pattern === pattern);
+  return found?.reducer === undefined ? undefined : { ...found, reducer: found.reducer };
+}
+
+interface Named {
+  readonly tenant: string;
+  readonly pattern: string;
+  readonly entry: ReducerEntry;
+}
+
+function named(context: ReducerAdminContext, tenant: string, pattern: string): Named | undefined {
+  const { reducer } = reducedClass(context, tenant, pattern) ?? {};
+  const entry = context.reducers.find(({ name }) => name === reducer);
+  return entry === undefined ? undefined : { tenant, pattern, entry };
+}
+
+/** Throws `not-found` for a class without a reducer. */
+function namedIn(context: ReducerAdminContext, { tenant, names }: AdminCall): Named {
+  const pattern = names["class"] ?? "";
+  const found = named(context, tenant, pattern);
+  if (found !== undefined) return found;
+  const known = patternsOf(context, tenant).map((one) => JSON.stringify(one)).join(", ");
+  const shown = JSON.stringify(pattern.slice(0, 64));
+  throw new ArqonError(
+    "not-found",
+    `tenant ${tenant} has no class of rooms ${shown} with a reducer; it has ${known || "none"}`,
+  );
+}
+
+function patternsOf(context: ReducerAdminContext, tenant: string): string[] {
+  const patterns = context.classes.list()
+    .filter((one) => one.reducer !== undefined && (one.tenant === "*" || one.tenant === tenant))
+    .map(({ pattern }) => pattern);
+  return [...new Set(patterns)].sort().filter((one) => reducedClass(context, tenant, one));
+}
+
+interface Stored {
+  readonly deployment: ReducerDeployment;
+  readonly revision: number;
+}
+
+async function stored(
+  { spine }: ReducerAdminContext,
+  { tenant, pattern, entry: { name } }: Named,
+): Promise<Stored> {
+  const found = await (await spine.keyValue(DEPLOYMENTS_BUCKET)).get([tenant, pattern]);
+  if (found === undefined) return { deployment: notDeployed(name), revision: 0 };
+  const deployment = decodeDeployment(found.value);
+  const { revision } = found;
+  if (deployment === undefined) {
+    throw new ArqonError("settings-conflict", `what is deployed to ${pattern} cannot be read`);
+  }
+  // Since then the class has got another reducer: what was deployed was for that one.
+  const is_same = deployment.reducer === name;
+  return { deployment: is_same ? deployment : notDeployed(name, deployment), revision };
+}
+
+function view({ pattern, entry }: Named, { deployment }: Stored) {
+  const { name, file: _file, snapshot_entries: _entries, ...limits } = entry;
+  const { number, current, before } = deployment;
+  return { class: pattern, reducer: name, number, current, before, limits };
+}
+
+async function showAll(context: ReducerAdminContext, { tenant }: AdminCall): Promise<Response> {
+  const reducers = [];
+  for (const pattern of patternsOf(context, tenant)) {
+    const one = named(context, tenant, pattern);
+    if (one !== undefined) reducers.push(view(one, await stored(context, one)));
+  }
+  return answer({ tenant, reducers, node_id: context.node_id });
+}
+
+async function show(context: ReducerAdminContext, call: AdminCall): Promise<Response> {
+  const one = namedIn(context, call);
+  const reducer = view(one, await stored(context, one));
+  return answer({ tenant: call.tenant, reducer, node_id: context.node_id });
+}
+
+/** Changes what is deployed. Rejects with `settings-conflict` when it is not what the caller has seen. */
+async function change(
+  context: ReducerAdminContext,
+  { url }: AdminCall,
+  one: Named,
+  next: (before: ReducerDeployment) => ReducerDeployment,
+): Promise<Stored> {
+  const { number: expected } = readQuery(url, QUERY);
+  const bucket = await context.spine.keyValue(DEPLOYMENTS_BUCKET);
+  return await changeDocument(async (mayLose) => {
+    const before = await stored(context, one);
+    const { number } = before.deployment;
+    if (expected !== undefined && expected !== number) {
+      const detail = `${one.pattern} is at deploy ${number}, not ${expected}`;
+      throw new ArqonError("settings-conflict", detail);
+    }
+    const deployment = next(before.deployment);
+    const key = [one.tenant, one.pattern];
+    const write = bucket.update(key, encodeDeployment(deployment), before.revision);
+    return { deployment, revision: await mayLose(write) };
+  });
+}
+
+async function checkedModule(
+  { check }: ReducerAdminContext,
+  { checks }: AdminCall,
+  { tenant, entry }: Named,
+  bytes: Uint8Array,
+): Promise<void> {
+  try {
+    await inTurn({ checks }, tenant, () => check(bytes, entry.memory_limit_pages));
+  } catch (error) {
+    if (!(error instanceof PolicyModuleError)) throw error;
+    const detail = `the module is refused (${error.reason}): ${error.message}`;
+    throw new ArqonError("invalid-settings", detail, { cause: error });
+  }
+}
+
+async function deploy(
+  context: ReducerAdminContext,
+  call: AdminCall,
+  bytes: Uint8Array,
+): Promise<Response> {
+  const { spine, limits: { reducer_modules }, log, now, node_id } = context;
+  const { tenant, by } = call;
+  const one = namedIn(context, call);
+  await checkedModule(context, call, one, bytes);
+  const module = await sha256Hex(bytes);
+  const requireRoom = ({ modules }: ReducerDeployment) => {
+    if (modules.includes(module) || modules.length < reducer_modules) return;
+    const many = plural(modules.length, "module");
+    const detail = `${one.pattern} has had ${many}, [limits] reducer_modules`;
+    throw new ArqonError("settings-conflict", detail);
+  };
+  requireRoom((await stored(context, one)).deployment);
+  // Before the document that names it.
+  await (await spine.objects(REDUCER_OBJECTS)).put(moduleName(module), bytes);
+  const changed = await change(context, call, one, (before) => {
+    requireRoom(before);
+    return withModule(before, { module, at_ms: now(), by });
+  });
+  const { number: deployed } = changed.deployment;
+  const about = { tenant_id: tenant, class: one.pattern, deploy: deployed, module, by };
+  log.info("a reducer was deployed", about);
+  return answer({ tenant, reducer: view(one, changed), size_bytes: bytes.length, node_id });
+}
+
+async function rollBack(context: ReducerAdminContext, call: AdminCall): Promise<Response> {
+  const { log, now, node_id } = context;
+  const { tenant, by } = call;
+  const one = namedIn(context, call);
+  const changed = await change(context, call, one, (before) => {
+    const next = withoutLast(before, { at_ms: now(), by });
+    if (next !== undefined) return next;
+    throw new ArqonError("settings-conflict", `${one.pattern} has no deploy to take back`);
+  });
+  const { number: deployed, current: { module } } = changed.deployment;
+  const about = { tenant_id: tenant, class: one.pattern, deploy: deployed, module, by };
+  log.info("a reducer was rolled back", about);
+  return answer({ tenant, reducer: view(one, changed), node_id });
+}

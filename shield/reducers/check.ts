@@ -1,0 +1,32 @@
+/**
+ * Holds a module to what a reducer has to be, beside the message path: it is decoded and metered in a thread, then
+ * compiled in a child process, as a policy is. Runs nothing of it.
+ */
+import { sha256Hex } from "../../shared/sha256.ts";
+import { createCompiler } from "../policy/modules/compile.ts";
+import { createMetering } from "../policy/modules/metering.ts";
+
+/** Checks modules. */
+export interface ReducerCheck {
+  /** Rejects with `PolicyModuleError`, whose message is a sentence for people. */
+  check(bytes: Uint8Array, memory_limit_pages: number): Promise<void>;
+  /** Ends the thread. */
+  close(): void;
+}
+
+/** Makes it; the thread starts with the first module. */
+export function createReducerCheck(): ReducerCheck {
+  // Brains compile what they run: here only the trial counts.
+  const compiler = createCompiler({ max: 1 });
+  const metering = createMetering({ memory_limit_pages: 1 });
+  return {
+    async check(bytes, memory_limit_pages) {
+      const metered = await metering.meterReducer(bytes, memory_limit_pages);
+      await compiler.compile(await sha256Hex(bytes), metered.bytes);
+    },
+    close() {
+      metering.close();
+      compiler.close();
+    },
+  };
+}

@@ -1,0 +1,132 @@
+/** A module is deployed to a class of rooms of a running bus, by its admin API and by `arq`, while it is called. */
+import assert from "node:assert/strict";
+import { connect } from "@arqon/sdk";
+import { reduced } from "@arqon/sdk/reducers";
+import { found } from "../../shared/testing/until.ts";
+import { startBusWith } from "../harness/bus.ts";
+
+const built = (name: string) =>
+  new URL(`../../policies/build/reducers/${name}.wasm`, import.meta.url).pathname;
+const request_timeout_ms = 60_000;
+const CONFIG = `
+[server]
+host = "127.0.0.1"
+port = 0
+drain_ms = 0
+[ops]
+host = "127.0.0.1"
+[admin]
+host = "127.0.0.1"
+port = 0
+operator_tenants = ["ops"]
+[limits]
+command_timeout_ms = 60_000
+reducer_modules = 2
+[[reducers]]
+name = "counter"
+file = "${built("counter")}"
+[[rooms]]
+room = "count-*"
+durable = true
+reducer = "counter"
+`;
+const bytesOf = (name: string) => Deno.readFile(built(name));
+const path = "/v1/tenants/default/reducers/count-*";
+
+async function clientOf(url: string, token: string, tenant_path = path) {
+  const put = async (module: Uint8Array, query = "", type = "application/wasm") => {
+    const response = await fetch(`${url}${tenant_path}${query}`, {
+      ...{ method: "PUT", body: new Uint8Array(module) },
+      headers: { authorization: `Bearer ${token}`, "content-type": type },
+    });
+    return { status: response.status, body: await response.json() };
+  };
+  const ask = async (method: string, more = "", at = tenant_path) => {
+    const headers = { authorization: `Bearer ${token}` };
+    const response = await fetch(`${url}${at}${more}`, { method, headers });
+    return { status: response.status, body: await response.json() };
+  };
+  return await Promise.resolve({ put, ask });
+}
+
+Deno.test("a module is deployed by admins of the tenant, once, and is in force in rooms that are called", async () => {
+  await using bus = await startBusWith(CONFIG);
+  const tokenOf = (tenant: string) => bus.tokenFor({ role: "admin", tenant, user: "root" });
+  const admin = await clientOf(bus.admin_url, await tokenOf("default"));
+  const other = await clientOf(bus.admin_url, await tokenOf("acme"));
+  const [rust, poll, auction] = await Promise.all(
+    ["counter_rust", "poll", "auction"].map(bytesOf),
+  );
+  assert.equal((await other.put(rust!)).status, 403);
+  const empty = await admin.ask("GET");
+  assert.deepEqual([empty.body.reducer.number, empty.body.reducer.current.module], [0, ""]);
+  assert.equal(empty.body.reducer.limits.fuel_limit, 10_000);
+  await using client = await connect({
+    url: bus.url,
+    token: await bus.tokenFor(),
+    request_timeout_ms,
+  });
+  const room = reduced<{ add: [number, number]; open: [number, null] }>(client.room("count-1"));
+  assert.equal((await room.call("add", 2)).answer, 2);
+  const deployed = await admin.put(rust!, "?number=0");
+  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
+  const { number, current, before } = deployed.body.reducer;
+  assert.deepEqual([number, before.length, before[0].module], [1, 1, ""]);
+  assert.match(current.by, /root/);
+  // Whoever has seen the one before is told.
+  const late = await admin.put(poll!, "?number=0");
+  assert.equal(late.status, 409);
+  assert.match(late.body.detail, /count-\* is at deploy 1, not 0/);
+  assert.equal((await room.call("add", 2)).answer, 4);
+  const [, second] = await Promise.all([admin.ask("POST", "/rollback?number=7"), admin.put(poll!)]);
+  assert.equal(second.status, 200, JSON.stringify(second.body));
+  const refused = await found("the poll", async () => {
+    try {
+      await room.call("add", 1);
+    } catch (error) {
+      return error as Error;
+    }
+  });
+  assert.match(String(refused), /no command add/);
+  const third = await admin.put(auction!);
+  assert.equal(third.status, 409);
+  assert.match(third.body.detail, /has had 2 modules, \[limits\] reducer_modules/);
+  const back = await admin.ask("POST", "/rollback");
+  assert.equal(back.body.reducer.current.module, current.module);
+  await found("the counter", async () => {
+    const called = await room.call("add", 1).catch(() => undefined);
+    return called;
+  });
+  assert.equal((await admin.ask("POST", "/rollback")).body.reducer.current.module, "");
+  const none = await admin.ask("POST", "/rollback");
+  assert.match(none.body.detail, /count-\* has no deploy to take back/);
+  const all = await admin.ask("GET", "", "/v1/tenants/default/reducers");
+  assert.deepEqual(all.body.reducers.map((one: { class: string }) => one.class), ["count-*"]);
+});
+
+Deno.test("what is no reducer, and a class that has none, are refused with what would be right", async () => {
+  await using bus = await startBusWith(CONFIG);
+  const token = await bus.tokenFor({ role: "admin", user: "root" });
+  const admin = await clientOf(bus.admin_url, token);
+  const nothing = await clientOf(bus.admin_url, token, "/v1/tenants/default/reducers/lobby");
+  const policy = await Deno.readFile(
+    new URL("../../policies/build/bad_words.wasm", import.meta.url),
+  );
+  const rust = await bytesOf("counter_rust");
+  for (
+    const [asked, status, detail] of [
+      [admin.put(policy), 400, /refused \(not-a-reducer\): .*"arqon_host_v1"/],
+      [admin.put(new Uint8Array([0])), 400, /the module is refused \(/],
+      [admin.put(rust, "", "text/plain"), 415, /application\/wasm/],
+      [admin.put(rust, "?number=x"), 400, /number: expected a whole number/],
+      [nothing.put(rust), 404, /no class of rooms "lobby" with a reducer; it has "count-\*"/],
+      [nothing.ask("GET"), 404, /"lobby"/],
+    ] as const
+  ) {
+    const got = await asked;
+    assert.match(got.body.detail ?? got.body.title, detail);
+    assert.equal(got.status, status, JSON.stringify(got.body));
+  }
+  const { reducer } = (await admin.ask("GET")).body;
+  assert.deepEqual([reducer.number, reducer.before], [0, []]);
+});
