@@ -156,6 +156,8 @@ Deno.test("times at which an embedded bus was not there are published once when 
     const admin = new AdminClient(bus.admin_url, root);
     const set = await admin.ask("PUT", path, { ...tick(ROOM), every_ms: EVERY_MS });
     assert.equal(set.status, 200, JSON.stringify(set.body));
+    const nobody = await admin.ask("PUT", path, { ...tick(ROOM), every_ms: EVERY_MS, user: "a\n" });
+    assert.equal(nobody.status, 400, JSON.stringify(nobody.body));
     await until("the first", async () => (await timesIn(peer, "kept")).length > 1);
     await bus.stop("SIGKILL");
     await new Promise((resolve) => setTimeout(resolve, 2 * EVERY_MS));

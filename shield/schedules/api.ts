@@ -43,7 +43,9 @@ const ScheduleBody = z.strictObject({
   message: z.record(z.string(), z.unknown()).describe(
     "a message in the text form, without op and room: type, data, content_type, headers, ...",
   ),
-  user: z.string().min(1).max(128).default("schedule").describe("in whose name it is published"),
+  user: z.string().min(1).max(128).regex(/^[^\p{C}\p{Zl}\p{Zp}]*$/u, {
+    error: "expected characters that can be printed",
+  }).default("schedule").describe("in whose name it is published"),
   ...WHEN,
 }).superRefine((given, context) => {
   const problem = whenProblem(given);

@@ -80,3 +80,13 @@ export function etagOf(
 ): string {
   return `"${id}:${from}:${to}${closed ? ":c" : ""}"`;
 }
+
+/**
+ * Whether an `If-None-Match` names the tag (RFC 9110, 13.1.2): one of a list will do, and so will a weak one, which
+ * proxies make of it when they compress.
+ */
+export function isNamed(etag: string, if_none_match: string | null): boolean {
+  if (if_none_match === null) return false;
+  return if_none_match.trim() === "*" ||
+    if_none_match.split(",").some((one) => one.trim().replace(/^W\//, "") === etag);
+}

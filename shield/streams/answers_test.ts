@@ -1,6 +1,6 @@
 /** What caches may keep of a stream is what the room's class says, and never an empty page. */
 import assert from "node:assert/strict";
-import { cacheHeaders, etagOf } from "./answers.ts";
+import { cacheHeaders, etagOf, isNamed } from "./answers.ts";
 
 Deno.test("answers: caches keep pages with messages as the class says", () => {
   const kept = (http_cache: "none" | "private" | "public", has_messages = true) =>
@@ -22,4 +22,12 @@ Deno.test("answers: an entity tag differs by stream, offsets and closing", () =>
     etagOf({ id: "a" }, "-1", "1", true),
   ];
   assert.equal(new Set(tags).size, tags.length);
+});
+
+Deno.test("answers: a tag is found in a list, and where a proxy has made it weak", () => {
+  const tag = etagOf({ id: "a" }, "-1", "1", false);
+  for (const named of [tag, `W/${tag}`, `"x", W/"y" ,W/${tag}`, "*"]) {
+    assert.ok(isNamed(tag, named));
+  }
+  for (const other of [null, "", '"x"', `x${tag}`, tag.slice(1)]) assert.ok(!isNamed(tag, other));
 });

@@ -5,7 +5,8 @@
 import type { Identity } from "../auth/identity.ts";
 import type { Caller } from "../message/caller.ts";
 import { requireGrant } from "../auth/authorize.ts";
-import { answer, cacheHeaders, closedHeader, etagOf, expiryHeaders, NO_STORE } from "./answers.ts";
+import { answer, cacheHeaders, closedHeader, etagOf, expiryHeaders } from "./answers.ts";
+import { isNamed, NO_STORE } from "./answers.ts";
 import { bodyOf } from "./content.ts";
 import type { StreamContext } from "./context.ts";
 import { nextCursor } from "./cursor.ts";
@@ -135,7 +136,7 @@ async function pageAnswer(
       ? {}
       : { [HEADER.cursor]: nextCursor(request.cursor, now(), random()) }),
   };
-  if (if_none_match === etag) return answer(304, headers);
+  if (isNamed(etag, if_none_match)) return answer(304, headers);
   const body = bodyOf(messages, record.content_type);
   return answer(200, { ...headers, "content-type": record.content_type }, body);
 }

@@ -31,7 +31,7 @@ const REASONS = {
   "stream-epoch-sequence": [400, "A new epoch begins with sequence 0"],
   "stream-epoch-stale": [403, "A newer epoch of this producer has written"],
   "stream-not-found": [404, "There is no such stream"],
-  "stream-not-durable": [405, "The room's class keeps no messages"],
+  "stream-not-durable": [405, "The room's class keeps no messages, or filters them"],
   "stream-exists": [409, "The stream exists with another configuration"],
   "stream-type-differs": [409, "The stream has another content type"],
   "stream-closed": [409, "The stream is closed"],

@@ -8,6 +8,8 @@ import { HEADER, invalid } from "./refusal.ts";
 /** The longest producer's name, and the longest `Stream-Seq`, in UTF-16 units. */
 const NAME_UNITS_MAX = 128;
 const WHOLE = /^(?:0|[1-9]\d*)$/;
+/** A date, a time and a zone of RFC 3339. */
+const TIME = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d:\d\d(?:\.\d{1,20})?(?:Z|[+-]\d\d:\d\d)$/i;
 
 /** What a PUT asks for. */
 export interface CreateRequest {
@@ -45,6 +47,13 @@ function whole(text: string, name: string): number {
   return value;
 }
 
+/** Whether it is a day that there is, a time and its zone: `Date.parse` takes more, each in its own way. */
+function isTime(text: string): boolean {
+  const [, day = ""] = TIME.exec(text) ?? [];
+  if (day === "" || Number.isNaN(Date.parse(text))) return false;
+  return new Date(`${day}T00:00:00Z`).toISOString().startsWith(day);
+}
+
 /** Reads the headers of a PUT. Throws 400. */
 export function readCreate(headers: Headers): CreateRequest {
   const ttl = headers.get(HEADER.ttl);
@@ -52,10 +61,8 @@ export function readCreate(headers: Headers): CreateRequest {
   if (ttl !== null && expires_at !== undefined) {
     throw invalid("Stream-TTL and Stream-Expires-At exclude each other");
   }
-  if (
-    expires_at !== undefined && (Number.isNaN(Date.parse(expires_at)) || expires_at.length > 64)
-  ) {
-    throw invalid("Stream-Expires-At is no RFC 3339 time");
+  if (expires_at !== undefined && !isTime(expires_at)) {
+    throw invalid("Stream-Expires-At is no RFC 3339 time, such as 2030-01-01T00:00:00Z");
   }
   return {
     content_type: typeOf(headers.get("content-type")),

@@ -24,7 +24,12 @@ Deno.test("requests: times are whole seconds or a date, not both", () => {
   for (const ttl of ["", "01", "+1", "1.5", "1e3", "-1", "9".repeat(20)]) {
     refused(() => readCreate(new Headers({ "stream-ttl": ttl })));
   }
-  refused(() => readCreate(new Headers({ "stream-expires-at": "soon" })));
+  for (
+    const time of ["soon", "2030-01-01", "2030-02-30T00:00:00Z", "2030-01-01T00:00:00", "2030 Z"]
+  ) refused(() => readCreate(new Headers({ "stream-expires-at": time })));
+  for (const time of ["2030-01-01T00:00:00Z", "2028-02-29t01:02:03.456+01:00"]) {
+    assert.equal(readCreate(new Headers({ "stream-expires-at": time })).expires_at, time);
+  }
   const both = { "stream-ttl": "1", "stream-expires-at": "2030-01-01T00:00:00Z" };
   refused(() => readCreate(new Headers(both)));
 });

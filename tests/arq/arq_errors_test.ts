@@ -42,6 +42,12 @@ const CASES: readonly Case[] = [
   },
   { args: ["auth", "keys", "--alg", "X"], code: 2, says: /Allowed choices are RS256, ES256/ },
   { args: ["status", "--ops-url", "nonsense"], code: 2, says: /Expected a URL such as/ },
+  {
+    args: ["status", "--url", `ws://${NOBODY}`, ...TOKEN],
+    code: 4,
+    says: /ws:\/\/127\.0\.0\.1:2 is not a running development bus/,
+    hint: /give --ops-url/,
+  },
   { args: ["top", "--admin-url", "ftp://x"], code: 2, says: /Expected a URL such as/ },
   {
     args: ["pub", "a", "1", "--url", `ws://${NOBODY}`, ...TOKEN],

@@ -124,7 +124,15 @@ async function findSource(io: Io, flags: StatusFlags): Promise<Source> {
     : undefined;
   const ops_url = (flags.opsUrl ?? target?.ops_url)?.replace(/\/+$/, "");
   if (ops_url === undefined) {
-    if (target?.context === undefined) throw noBus(io);
+    if (target?.context === undefined) {
+      if (flags.url === undefined) throw noBus(io);
+      const hint = "its ops listener has an address of its own: give --ops-url";
+      throw new CommandError(
+        `${flags.url} is not a running development bus`,
+        EXIT.unreachable,
+        hint,
+      );
+    }
     const { name } = target.context;
     const hint = `arq context add ${name} --update --ops-url http://…, or give --ops-url`;
     throw new CommandError(`context ${name} has no ops URL`, EXIT.unreachable, hint);
