@@ -14,8 +14,7 @@ import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import type { NatsServer } from "./harness/nats_server.ts";
-import { openText } from "./peers/raw_client.ts";
-import type { RawClient } from "./peers/raw_client.ts";
+import { openText, type RawClient } from "./peers/raw_client.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
 
 const urlOf = ({ ready }: ServerProcess) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
@@ -191,7 +190,8 @@ async function watchUser(presence: PresenceSubscription["presence"], user_id: st
   return seen;
 }
 
-const PRESENCE = `[presence]
+const PRESENCE = `request_timeout_ms = 60_000
+[presence]
 move_grace_ms = 3_000
 grace = [{ room = "held-*", grace_ms = 4_000 }]
 [[rooms]]

@@ -214,10 +214,10 @@ async function left(bus: TestBus): Promise<void> {
   assert.equal(listener.room, room.id);
 }
 
-async function allOf(t: Deno.TestContext, args: string[]): Promise<void> {
+async function allOf(t: Deno.TestContext, nats = ""): Promise<void> {
   const file = await Deno.makeTempFile({ suffix: ".toml" });
-  await Deno.writeTextFile(file, CONFIG);
-  await using bus = await startBus(["--config", file, ...args]);
+  await Deno.writeTextFile(file, nats + CONFIG);
+  await using bus = await startBus(["--config", file]);
   await Deno.remove(file);
   for (
     const [name, step] of [
@@ -234,9 +234,9 @@ async function allOf(t: Deno.TestContext, args: string[]): Promise<void> {
   ) await t.step({ name, fn: () => step(bus), ...CLEAN });
 }
 
-Deno.test("loops begin with what is stored, in one process", (t) => allOf(t, []));
+Deno.test("loops begin with what is stored, in one process", (t) => allOf(t));
 
 Deno.test("loops begin with what is stored, with NATS", async (t) => {
   await using nats = await startNats({ jetstream: true });
-  await allOf(t, ["--nats", nats.url]);
+  await allOf(t, `[nats]\nurls = ["${nats.url}"]\nrequest_timeout_ms = 60_000\n`);
 });
