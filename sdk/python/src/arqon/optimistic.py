@@ -1,0 +1,150 @@
+"""Calls of rooms that are programs, seen at once: the room's module runs in the client, too.
+
+What the room decides otherwise is put right when it says so. Needs `pip install
+arqon-sdk[optimistic]`; docs/room-values.md says what a guess does not know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from arqon._state.rebase import Rebase
+from arqon._state.reducer_guest import GuessedCall, ReducerGuest
+from arqon.reducers import Called, Changes, Value, call, watch
+
+if TYPE_CHECKING:
+    from arqon.room import Room
+
+__all__ = ["OptimisticRoom", "optimistic"]
+
+
+class OptimisticRoom:
+    """A room whose calls are seen at once: `async with optimistic(room, module) as auction:`."""
+
+    def __init__(
+        self,
+        room: Room,
+        module: bytes,
+        prefix: str,
+        who: tuple[str, str, Mapping[str, str]],
+        on_change: Callable[[Changes], object] | None,
+    ) -> None:
+        """Use `optimistic`."""
+        self._room = room
+        self._guest = ReducerGuest(module)
+        self._prefix = prefix
+        self._who = who
+        self._on_change = on_change
+        self._rebase = Rebase()
+        self.watched = watch(room, prefix)
+        """What the room has confirmed."""
+        self._following: asyncio.Task[None] | None = None
+
+    @property
+    def pending(self) -> int:
+        """Own calls that the room has not confirmed."""
+        return self._rebase.pending
+
+    def read(self, key: str) -> Value | None:
+        """The value of a key with what own calls will have done; None: there is none."""
+        return self._rebase.values.get(key) if key.startswith(self._prefix) else None
+
+    def entries(self) -> list[tuple[str, Value]]:
+        """All values below the prefix in the order of their keys."""
+        shown = [one for one in self._rebase.values.items() if one[0].startswith(self._prefix)]
+        return sorted(shown, key=lambda one: one[0].encode())
+
+    def call(
+        self,
+        command: str,
+        data: Any = None,
+        *,
+        call_id: str | None = None,
+        timeout_ms: int | None = None,
+    ) -> asyncio.Task[Called]:
+        """As `arqon.reducers.call`; what it will do is there when this returns what to await."""
+        identity = call_id or str(uuid.uuid4())
+        user, role, claims = self._who
+        now_ms = int(time.time() * 1_000)
+        asked = GuessedCall(
+            command, _bytes_of(data), identity, user, role, claims, self._room.id, now_ms
+        )
+        number, changes = self._rebase.call(
+            lambda values: self._guest.guess(asked, values, self._rebase.version + 1)
+        )
+        self._tell(changes)
+        return asyncio.get_running_loop().create_task(
+            self._ask(number, command, data, identity, timeout_ms)
+        )
+
+    async def _ask(
+        self, number: int, command: str, data: Any, call_id: str, timeout_ms: int | None
+    ) -> Called:
+        entry: int | None = None
+        try:
+            called = await call(self._room, command, data, call_id=call_id, timeout_ms=timeout_ms)
+            if called.visible or called.repeats is not None:
+                entry = called.repeats or called.entry
+            return called
+        finally:
+            self._tell(self._rebase.answered(number, entry))
+
+    async def __aenter__(self) -> OptimisticRoom:
+        """Begins. Raises the refusal."""
+        await self.watched.__aenter__()
+        first = await anext(self.watched)
+        self._tell(self._rebase.confirmed(first.version, first.changes))
+        self._following = asyncio.get_running_loop().create_task(self._follow())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Ends it; calls that are under way go on."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+        await self.watched.__aexit__(kind, error, trace)
+
+    async def _follow(self) -> None:
+        async for changed in self.watched:
+            self._tell(self._rebase.confirmed(changed.version, changed.changes))
+
+    def _tell(self, changes: Changes) -> None:
+        shown = {key: value for key, value in changes.items() if key.startswith(self._prefix)}
+        if shown and self._on_change is not None:
+            self._on_change(shown)
+
+
+def _bytes_of(data: Any) -> bytes:
+    """Data as the reducer gets it."""
+    if data is None or isinstance(data, bytes):
+        return data or b""
+    return (data if isinstance(data, str) else json.dumps(data, separators=(",", ":"))).encode()
+
+
+def optimistic(
+    room: Room,
+    module: bytes,
+    *,
+    prefix: str = "",
+    user: str = "",
+    role: str = "user",
+    claims: Mapping[str, str] | None = None,
+    on_change: Callable[[Changes], object] | None = None,
+) -> OptimisticRoom:
+    """Makes calls of a room seen at once; `module` is the file of `arq reducer build`.
+
+    `user`, `role` and `claims` are what the reducer is told of the caller. `on_change` hears what
+    is another value now, whoever did it. Raises ValueError for a module that is no reducer.
+    """
+    return OptimisticRoom(room, module, prefix, (user, role, claims or {}), on_change)

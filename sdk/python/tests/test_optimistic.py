@@ -1,0 +1,173 @@
+"""Calls seen at once: guesses, whatever order answers and changes come in; and on a bus."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from bus import Bus
+
+import arqon
+from arqon._state.rebase import Rebase, put
+from arqon._state.reducer_guest import GuessedCall, ReducerGuest
+from arqon._state.values_view import Changes, Value
+from arqon.optimistic import optimistic
+
+_BUILT = Path(__file__).resolve().parents[3] / "policies/build/reducers"
+_AUCTION = (_BUILT / "auction.wasm").read_bytes()
+_CONFIG = """
+[limits]
+command_timeout_ms = 60_000
+[[reducers]]
+name = "auction"
+file = "{file}"
+[[rooms]]
+room = "auction-*"
+durable = true
+reducer = "auction"
+reducer_visible = ["bidder", "closes_ms", "highest", "seller", "state"]
+"""
+
+
+def _asked(command: str, data: str, user: str = "ann", now_ms: int = 1_000) -> GuessedCall:
+    return GuessedCall(command, data.encode(), "", user, "user", {}, "r", now_ms)
+
+
+def test_a_module_guesses_what_it_does_and_what_it_refuses() -> None:
+    """By the values that are known; what is no reducer is refused."""
+    guest = ReducerGuest(_AUCTION)
+    opened = guest.guess(_asked("open", "60000"), {}, 1)
+    assert opened == {"state": "open", "seller": "ann", "closes_ms": "61000"}
+    values: dict[str, Value] = {}
+    put(values, opened or {})
+    assert guest.guess(_asked("bid", "7", "bob"), values, 2) == {"highest": "7", "bidder": "bob"}
+    assert guest.guess(_asked("bid", "7", "ann"), values, 2) is None, "the seller does not bid"
+    assert guest.guess(_asked("bid", "x", "bob"), values, 2) is None
+    assert guest.guess(_asked("nothing", ""), values, 2) is None
+    for other in (b"no module", b"\0asm\1\0\0\0"):
+        with pytest.raises(ValueError, match="module"):
+            ReducerGuest(other)
+
+
+def test_a_module_sees_values_in_the_order_of_their_keys_and_an_endless_one_ends() -> None:
+    """The counter removes what it finds below a prefix."""
+    counter = ReducerGuest((_BUILT / "counter.wasm").read_bytes())
+    values: dict[str, Value] = {"total": "9", "user/b": "4", "user/a": "5", "users": "1"}
+    asked = GuessedCall("reset", b"", "", "root", "admin", {}, "r", 1_000)
+    assert counter.guess(asked, values, 1) == {"user/a": None, "user/b": None, "total": None}
+
+
+def test_a_change_that_comes_before_the_answer_counts_once() -> None:
+    """It may be the call's own, and waits for what came of that; somebody else's does, too."""
+    counter = ReducerGuest((_BUILT / "counter.wasm").read_bytes())
+    rebase = Rebase()
+    assert rebase.confirmed(1, {"total": "10"}) == {"total": "10"}
+    number, changes = rebase.call(lambda known: counter.guess(_asked("add", "1"), known, 2))
+    assert changes["total"] == "11"
+    assert rebase.confirmed(2, {"total": "11"}) == {}
+    assert (rebase.values["total"], rebase.version) == ("11", 1)
+    rebase.answered(number, 2)
+    assert (rebase.values["total"], rebase.version, rebase.pending) == ("11", 2, 0)
+    number, _ = rebase.call(lambda known: counter.guess(_asked("add", "1"), known, 3))
+    assert rebase.answered(number, None) == {"total": "11", "user/ann": None}, "it was refused"
+
+
+@dataclass
+class _Client:
+    """A client, and what is on its way to and from it."""
+
+    user: str
+    rebase: Rebase = field(default_factory=Rebase)
+    calls: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    answers: list[tuple[int, int | None]] = field(default_factory=list[tuple[int, int | None]])
+    told: list[tuple[int, Changes]] = field(default_factory=list[tuple[int, Changes]])
+
+
+class _World:
+    """A room that a module decides, and three clients of it; what comes when is chance."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.guest = ReducerGuest(_AUCTION)
+        self.values: dict[str, Value] = {}
+        self.offset = 0
+        self.clients = [_Client(user) for user in ("ann", "bob", "cid")]
+
+    def call(self, client: _Client) -> None:
+        amount = self.chance.randint(0, 40)
+        name, data = ("open", "60000") if amount < 5 else ("bid", str(amount))
+        # Their clock is another one than the room's.
+        asked = _asked(name, data, client.user, 5_000)
+        number, _ = client.rebase.call(lambda values: self.guest.guess(asked, values, 1))
+        client.calls.append((number, amount))
+
+    def order(self, client: _Client) -> None:
+        if not client.calls:
+            return
+        number, amount = client.calls.pop(0)
+        name, data = ("open", "60000") if amount < 5 else ("bid", str(amount))
+        self.offset += 1
+        changes = self.guest.guess(_asked(name, data, client.user), self.values, self.offset) or {}
+        client.answers.append((number, self.offset if changes else None))
+        put(self.values, changes)
+        for one in self.clients if changes else []:
+            one.told.append((self.offset, changes))
+
+    def answer(self, client: _Client) -> None:
+        if client.answers:
+            client.rebase.answered(*client.answers.pop(0))
+
+    def hear(self, client: _Client) -> None:
+        if client.told:
+            client.rebase.confirmed(*client.told.pop(0))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_in_the_end_everybody_shows_what_the_room_has(seed: int) -> None:
+    """Whatever order calls, answers and changes come in."""
+    world = _World(seed)
+    steps = (world.call, world.order, world.order, world.answer, world.hear)
+    for _ in range(40):
+        world.chance.choice(steps)(world.chance.choice(world.clients))
+    while any(one.calls or one.answers or one.told for one in world.clients):
+        world.chance.choice(steps[1:])(world.chance.choice(world.clients))
+    for client in world.clients:
+        assert (client.rebase.pending, client.rebase.values) == (0, world.values)
+
+
+@pytest.mark.asyncio
+async def test_a_call_is_seen_before_the_room_has_answered(tmp_path: Path) -> None:
+    """What the room refuses is not there afterwards."""
+    config = tmp_path / "config.toml"
+    config.write_text(_CONFIG.format(file=_BUILT / "auction.wasm"))
+    bus = Bus(config=config)
+    told: list[Changes] = []
+    try:
+        async with (
+            arqon.connect(bus.url, token=bus.token("ann"), request_timeout_ms=60_000) as ann,
+            arqon.connect(bus.url, token=bus.token("bob"), request_timeout_ms=60_000) as bob,
+            optimistic(ann.room("auction-1"), _AUCTION, user="ann") as anns,
+            optimistic(bob.room("auction-1"), _AUCTION, user="bob", on_change=told.append) as bobs,
+        ):
+            opened = anns.call("open", 3_600_000)
+            assert anns.read("state") == "open"
+            await opened
+            while bobs.read("state") is None:
+                await asyncio.sleep(0.01)
+            bid = bobs.call("bid", 100)
+            assert (bobs.read("highest"), bobs.watched.read("highest")) == ("100", None)
+            assert (await bid).answer == 100
+            own = anns.call("bid", 200)
+            assert anns.read("bidder") != "ann"
+            with pytest.raises(arqon.CallRejected):
+                await own
+            while anns.read("highest") != "100" or bobs.pending > 0:
+                await asyncio.sleep(0.01)
+            assert anns.entries() == bobs.entries()
+            bids = [one["highest"] for one in told if "highest" in one]
+            assert bids == ["100"], "what was right is not told again"
+    finally:
+        bus.stop()
