@@ -22,6 +22,7 @@ import { POLICY } from "./policy/policy.ts";
 import { PRESENCE } from "./presence/presence.ts";
 import { PROCESSES } from "./processes/processes.ts";
 import { REACH } from "./reach/reach.ts";
+import { REDUCERS } from "./reducers/reducers.ts";
 import { REPLAY } from "./replay/replay.ts";
 import { ROOMS } from "./rooms/rooms.ts";
 import { SCALING } from "./scaling/scaling.ts";
@@ -44,6 +45,7 @@ const SCENARIOS: readonly Scenario[] = [
   ALL,
   ...LOAD_SCENARIOS.map(scenarioOf),
   POLICY,
+  REDUCERS,
   REPLAY,
   REACH,
   JOURNAL,
