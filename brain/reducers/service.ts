@@ -5,6 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
+import { randomPool } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import {
@@ -34,7 +35,6 @@ import { type Shown, shownBy } from "./visible/shown.ts";
 const SWEEP_MS = 500;
 /** Rooms that are read at a time because of such a look. */
 const SWEEP_ROOMS = 64;
-const RANDOM_BYTES_MAX = 65_536;
 
 /** What rooms with reducers need of their Brain. */
 export interface ReducerServiceOptions {
@@ -54,10 +54,6 @@ export interface ReducerServiceOptions {
 }
 
 const keyOf = ({ tenant_id, room_id }: Place) => `${tenant_id}/${room_id}`;
-
-function randomBytes(size_bytes: number): Uint8Array {
-  return crypto.getRandomValues(new Uint8Array(Math.min(size_bytes, RANDOM_BYTES_MAX)));
-}
 
 class Reducers implements ReducerService {
   readonly #options: ReducerServiceOptions;
@@ -94,7 +90,8 @@ class Reducers implements ReducerService {
     });
     this.#parts = {
       ...stores,
-      ...{ log, now, random: randomBytes, metrics: this.#metrics },
+      ...{ log, now, metrics: this.#metrics },
+      random: randomPool((bytes) => crypto.getRandomValues(bytes)),
       openLog: (tenant_id) => followed.openLog(tenant_id),
       programById: (id) => programs.byId(id),
     };

@@ -4,6 +4,7 @@
  */
 
 const WORD = 2 ** 32;
+const KEPT_BYTES = 65_536;
 /** Texts of at most so many bytes are looked at here: asking the decoder costs more. */
 const PLAIN_BYTES = 32;
 const encoder = new TextEncoder();
@@ -19,6 +20,17 @@ export class CanonicalWriter {
   #bytes = new Uint8Array(256);
   #view = new DataView(this.#bytes.buffer);
   #size = 0;
+
+  /** Begins anew, where the bytes of before are. */
+  clear(): this {
+    // One large content must not be kept for all the small ones after it.
+    if (this.#bytes.length > KEPT_BYTES) {
+      this.#bytes = new Uint8Array(KEPT_BYTES);
+      this.#view = new DataView(this.#bytes.buffer);
+    }
+    this.#size = 0;
+    return this;
+  }
 
   /** Where the next part goes; the parts before it are as they were. */
   #room(size_bytes: number): number {
@@ -170,8 +182,6 @@ function plainText(bytes: Uint8Array): string | undefined {
 /** Bytes as a text with one character for each, which compares as the bytes do. */
 export function latinOf(bytes: Uint8Array): string {
   let text = "";
-  for (let at = 0; at < bytes.length; at += 4_096) {
-    text += String.fromCharCode(...bytes.subarray(at, at + 4_096));
-  }
+  for (const byte of bytes) text += String.fromCharCode(byte);
   return text;
 }

@@ -17,6 +17,11 @@ export class BoundsError extends Error {
 export interface RoomAbout {
   readonly room_id: string;
   readonly bounds: RoomBounds;
+  /**
+   * Maps that nobody but the caller has: they are changed in place, and states from before are not to be used any
+   * more. Absent: every state stays what it was.
+   */
+  readonly owned?: WeakSet<object>;
 }
 
 /** Who asks for what. */

@@ -11,6 +11,7 @@ import {
   rememberedBytes,
   rememberedKey,
   type RoomState,
+  type Tree,
 } from "./room_state.ts";
 
 /** What a reducer says of a command. Its changes count only when it applies it. */
@@ -88,16 +89,25 @@ function verdictOf(reducer: Reducer, draft: Draft): Verdict {
   }
 }
 
+/** A copy that may be changed; the same map when nobody else has it. */
+function own<Key, Value>(map: Tree<Key, Value>, { owned }: RoomAbout): Tree<Key, Value> {
+  if (owned?.has(map)) return map;
+  const copy = map.clone();
+  owned?.add(copy);
+  return copy;
+}
+
 /** The state with the answer to a command; the oldest ones go where there are too many. */
 function remember(
   state: RoomState,
-  { bounds }: RoomAbout,
+  room: RoomAbout,
   key: string,
   answered: Answered,
 ): RoomState {
   const { kind, code, reason, answer } = answered;
-  const remembered = state.remembered.clone();
-  const remembered_at = state.remembered_at.clone();
+  const { bounds } = room;
+  const remembered = own(state.remembered, room);
+  const remembered_at = own(state.remembered_at, room);
   remembered.set(key, { kind, code, reason, answer, offset: state.offset });
   remembered_at.set(state.offset, key);
   let bytes = state.remembered_bytes + rememberedBytes(key, answered);
@@ -112,9 +122,11 @@ function remember(
   return { ...state, remembered, remembered_at, remembered_bytes: bytes };
 }
 
+const chained = new CanonicalWriter();
+
 /** The digest after an entry: of what was asked, and of all that came of it but the words for people. */
 function nextChain(before: Uint8Array, entry: LogEntry, time_ms: number, outcome: Outcome) {
-  const writer = new CanonicalWriter().raw(before).i64(entry.offset).i64(time_ms).bytes(entry.seed);
+  const writer = chained.clear().raw(before).i64(entry.offset).i64(time_ms).bytes(entry.seed);
   writer.text(entry.kind);
   switch (entry.kind) {
     case "command": {

@@ -6,6 +6,7 @@ import type { LogEntry } from "./entry.ts";
 import { applyEntry, type Reducer } from "./fold.ts";
 import type { RoomBounds } from "./room_bounds.ts";
 import { emptyRoom, nextTimer, type RoomState } from "./room_state.ts";
+import { encodeSnapshot } from "./snapshot.ts";
 
 const nothing = reducerOf(() => {});
 
@@ -232,4 +233,28 @@ Deno.test("a scan begins above a key and ends where the prefix does, in the orde
     [],
     ["a/\uffff", "a/\u{1f600}", "b"],
   ]);
+});
+
+Deno.test("a caller that owns the maps comes to the same states", () => {
+  const add = reducerOf((draft) => draft.write(utf8("k"), utf8(`${draft.offset}`)));
+  const bounds = { remembered: 5 };
+  const fold = (sizes: readonly number[]) => {
+    let state = emptyRoom();
+    const kept = [];
+    let offset = 0;
+    for (const size of sizes) {
+      const room = { ...roomOf(bounds), owned: new WeakSet() };
+      for (let at = 0; at < size; at++) {
+        const entry = command(++offset, { id: `i${offset % 9}` });
+        ({ state } = applyEntry(state, entry, add, size === 1 ? roomOf(bounds) : room));
+      }
+      kept.push({ state, bytes: encodeSnapshot(state) });
+    }
+    // What was there between two requests stays what it was.
+    for (const { state, bytes } of kept) assert.deepEqual(encodeSnapshot(state), bytes);
+    return encodeSnapshot(state);
+  };
+  const alone = fold(Array.from({ length: 40 }, () => 1));
+  assert.deepEqual(fold([7, 3, 20, 10]), alone);
+  assert.deepEqual(fold([40]), alone);
 });

@@ -12,6 +12,8 @@ import type { Applied } from "./protocol.ts";
 
 const NOTHING = new Uint8Array();
 
+/** What is packed is copied out at once. */
+const packer = new CanonicalWriter();
 const KINDS: readonly Answered["kind"][] = ["applied", "rejected", "fault"];
 const FAULTS: readonly (ReducerFault | undefined)[] = [
   ...[undefined, "fuel", "trap", "memory", "abi", "bounds"] as const,
@@ -19,7 +21,7 @@ const FAULTS: readonly (ReducerFault | undefined)[] = [
 
 /** Entries, of which each is one behind the one before. */
 export function packEntries(entries: readonly LogEntry[]): Uint8Array {
-  const writer = new CanonicalWriter().i64((entries[0]?.offset ?? 1) - 1);
+  const writer = packer.clear().i64((entries[0]?.offset ?? 1) - 1);
   return writeEntries(writer, entries).done().slice();
 }
 
@@ -44,7 +46,7 @@ function packOne(writer: CanonicalWriter, one: Applied): void {
 
 /** What came of entries. */
 export function packApplied(applied: readonly Applied[]): Uint8Array {
-  const writer = new CanonicalWriter().u32(applied.length);
+  const writer = packer.clear().u32(applied.length);
   for (const one of applied) packOne(writer, one);
   return writer.done().slice();
 }

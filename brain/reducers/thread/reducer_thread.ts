@@ -58,12 +58,14 @@ function apply(
 ): Uint8Array {
   const applied: Applied[] = [];
   let units = 0;
+  // What is between two entries of a request, nobody sees.
+  const about = { room_id: room.room_id, bounds, owned: new WeakSet() };
   for (const entry of unpackEntries(entries)) {
     let run: Run | undefined;
     const { state, outcome } = applyEntry(room.state, entry, (draft) => {
       run = guest.run(draft);
       return run.verdict;
-    }, { room_id: room.room_id, bounds });
+    }, about);
     room.state = state;
     const { changes: all, scheduled: _scheduled, ...said } = outcome;
     const { offset, time_ms } = state;
