@@ -98,18 +98,22 @@ async function turn(brain: WorldBrain, room: string, plan: ReducersPlan): Promis
   };
 }
 
-async function measureEmbedded(plan: ReducersPlan): Promise<PaceRound[]> {
+/** A Brain on a log of the embedded engine, in files as `arq serve` has them. */
+async function onFiles(
+  owned: AsyncDisposableStack,
+  limits: Readonly<Record<string, unknown>> = {},
+): Promise<{ readonly brain: WorldBrain; readonly spine: Spine }> {
   const data_dir = await Deno.makeTempDir({ prefix: "arqon-bench-" });
-  await using owned = new AsyncDisposableStack();
   owned.defer(() => Deno.remove(data_dir, { recursive: true }));
   const config = configFrom({ server: { data_dir } });
-  const world = owned.use(
-    await worldOn(
-      () => openSpine(config, { log: errorLog("bench"), now: Date.now }),
-      ["counter"],
-    ),
-  );
-  const brain = await world.start("a");
+  const spine = await openSpine(config, { log: errorLog("bench"), now: Date.now });
+  const world = owned.use(await worldOn(() => Promise.resolve(spine), ["counter"], limits));
+  return { brain: await world.start("a"), spine };
+}
+
+async function measureEmbedded(plan: ReducersPlan): Promise<PaceRound[]> {
+  await using owned = new AsyncDisposableStack();
+  const { brain } = await onFiles(owned);
   await turn(brain, "counter", { ...plan, seconds: WARM_UP_SECONDS });
   const rounds: PaceRound[] = [];
   for (let round = 0; round < plan.rounds; round++) {
@@ -175,9 +179,7 @@ async function measureNats(plan: ReducersPlan): Promise<PaceRound[]> {
 /** Calls at a constant rate; each event names its call by the sum, which is the number of the call. */
 async function measureLatency({ rate, seconds }: ReducersPlan): Promise<LatencyFigures> {
   await using owned = new AsyncDisposableStack();
-  const spine = await openSpine(configFrom({}), { log: errorLog("bench"), now: Date.now });
-  const world = owned.use(await worldOn(() => Promise.resolve(spine), ["counter"]));
-  const brain = await world.start("a");
+  const { brain, spine } = await onFiles(owned);
   const heard_ms: number[] = [];
   spine.subscribe(
     roomSubject("in", TENANT, "counter"),
@@ -224,14 +226,12 @@ const settled = async () => {
 /** Rooms that were called once each, while they are in memory and when they were let go. */
 async function measureIdle({ rooms, outstanding }: ReducersPlan): Promise<IdleFigures> {
   await using owned = new AsyncDisposableStack();
-  const spine = await openSpine(configFrom({}), { log: errorLog("bench"), now: Date.now });
   const limits = {
     reducer_rooms: rooms + 1,
     reducer_idle_ms: IDLE_MS,
     rooms_per_tenant: rooms + 1,
   };
-  const world = owned.use(await worldOn(() => Promise.resolve(spine), ["counter"], limits));
-  const brain = await world.start("a");
+  const { brain } = await onFiles(owned, limits);
   await turn(brain, "counter", {
     ...{ part: "idle", rounds: 1, seconds: WARM_UP_SECONDS, outstanding, syncing: "later" },
     ...{ rate: 1, rooms },
