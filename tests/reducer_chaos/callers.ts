@@ -29,7 +29,8 @@ export interface CallersOptions {
 }
 
 const CONNECTIONS = 8;
-const ATTEMPT_MS = 5_000;
+/** A Brain that was killed answers nobody: soon asked again, a call is soon applied. */
+const ATTEMPT_MS = 3_000;
 const PAUSE_MS = 50;
 /**
  * Calls of a room that may be made after one that is not answered yet: a room remembers 1,000 ids, and a repetition
