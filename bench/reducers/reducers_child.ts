@@ -5,7 +5,6 @@
  */
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-deno";
-import { call, ReducerWorld, type WorldBrain } from "../../brain/reducers/testing/reducer_world.ts";
 import { configFrom } from "../../shared/config/load.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { openSpine } from "../../shared/spine/open.ts";
@@ -15,6 +14,7 @@ import { bareTarget } from "../durable/durable_publishers.ts";
 import { errorLog, openNatsSpine, type Syncing } from "../measure/brains.ts";
 import { percentile } from "../measure/open_loop.ts";
 import { keepBusy } from "../rooms/rooms_load.ts";
+import { type CounterRooms, startCounters, TENANT } from "./counter_rooms.ts";
 
 /** What is to be measured. */
 export interface ReducersPlan {
@@ -55,22 +55,9 @@ export interface IdleFigures {
   readonly forgotten_bytes: number;
 }
 
-const TENANT = "t";
 const WARM_UP_SECONDS = 2;
 const BARE = "BENCH_BARE";
 const IDLE_MS = 10_000;
-const built = (name: string) =>
-  Deno.readFile(new URL(`../../policies/build/reducers/${name}.wasm`, import.meta.url));
-
-async function worldOn(
-  open: () => Promise<Spine>,
-  names: readonly string[],
-  brain: Readonly<Record<string, unknown>> = {},
-): Promise<ReducerWorld> {
-  const modules = await Promise.all(names.map(async (name) => [name, await built(name)] as const));
-  return new ReducerWorld({ modules: Object.fromEntries(modules), brain }, open);
-}
-
 /** User and system time of all threads, in seconds; Linux only. */
 async function cpuSeconds(): Promise<number> {
   const stat = await Deno.readTextFile("/proc/self/stat");
@@ -78,14 +65,13 @@ async function cpuSeconds(): Promise<number> {
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
-/** Calls a counter, so many at a time, each with an id as SDKs give one. */
-async function turn(brain: WorldBrain, room: string, plan: ReducersPlan): Promise<PaceRound> {
+/** Calls a counter, so many at a time. */
+async function turn(counters: CounterRooms, room: string, plan: ReducersPlan): Promise<PaceRound> {
   const end_ms = performance.now() + plan.seconds * 1_000;
   const before = await cpuSeconds();
   const pace = await keepBusy(plan.outstanding, async () => {
     if (performance.now() >= end_ms) return false;
-    const said = await call(brain, room, "add", { data: "1", id: crypto.randomUUID() });
-    if (typeof said === "string") throw new Error(said);
+    await counters.add(room);
     return true;
   });
   const cpu_us = 1e6 * (await cpuSeconds() - before) / pace.commands;
@@ -102,22 +88,21 @@ async function turn(brain: WorldBrain, room: string, plan: ReducersPlan): Promis
 async function onFiles(
   owned: AsyncDisposableStack,
   limits: Readonly<Record<string, unknown>> = {},
-): Promise<{ readonly brain: WorldBrain; readonly spine: Spine }> {
+): Promise<{ readonly counters: CounterRooms; readonly spine: Spine }> {
   const data_dir = await Deno.makeTempDir({ prefix: "arqon-bench-" });
   owned.defer(() => Deno.remove(data_dir, { recursive: true }));
   const config = configFrom({ server: { data_dir } });
   const spine = await openSpine(config, { log: errorLog("bench"), now: Date.now });
-  const world = owned.use(await worldOn(() => Promise.resolve(spine), ["counter"], limits));
-  return { brain: await world.start("a"), spine };
+  return { counters: owned.use(await startCounters(spine, limits)), spine };
 }
 
 async function measureEmbedded(plan: ReducersPlan): Promise<PaceRound[]> {
   await using owned = new AsyncDisposableStack();
-  const { brain } = await onFiles(owned);
-  await turn(brain, "counter", { ...plan, seconds: WARM_UP_SECONDS });
+  const { counters } = await onFiles(owned);
+  await turn(counters, "counter", { ...plan, seconds: WARM_UP_SECONDS });
   const rounds: PaceRound[] = [];
   for (let round = 0; round < plan.rounds; round++) {
-    rounds.push(await turn(brain, "counter", plan));
+    rounds.push(await turn(counters, "counter", plan));
   }
   return rounds;
 }
@@ -153,9 +138,8 @@ async function measureNats(plan: ReducersPlan): Promise<PaceRound[]> {
         : { config: `jetstream { store_dir: ${JSON.stringify(dir)} }` },
     ),
   );
-  const world = owned.use(await worldOn(() => openNatsSpine(url, "bench"), ["counter"]));
-  const brain = await world.start("a");
-  await turn(brain, "counter", { ...plan, seconds: WARM_UP_SECONDS });
+  const counters = owned.use(await startCounters(await openNatsSpine(url, "bench")));
+  await turn(counters, "counter", { ...plan, seconds: WARM_UP_SECONDS });
   const bare = await (await bareOn(url, owned)).open();
   const bareTurn = async (seconds: number): Promise<PaceRound> => {
     const end_ms = performance.now() + seconds * 1_000;
@@ -170,7 +154,7 @@ async function measureNats(plan: ReducersPlan): Promise<PaceRound[]> {
   await bareTurn(WARM_UP_SECONDS);
   const rounds: PaceRound[] = [];
   for (let round = 0; round < plan.rounds; round++) {
-    const both = [() => turn(brain, "counter", plan), () => bareTurn(plan.seconds)];
+    const both = [() => turn(counters, "counter", plan), () => bareTurn(plan.seconds)];
     for (const one of round % 2 === 0 ? both : both.toReversed()) rounds.push(await one());
   }
   return rounds;
@@ -179,7 +163,7 @@ async function measureNats(plan: ReducersPlan): Promise<PaceRound[]> {
 /** Calls at a constant rate; each event names its call by the sum, which is the number of the call. */
 async function measureLatency({ rate, seconds }: ReducersPlan): Promise<LatencyFigures> {
   await using owned = new AsyncDisposableStack();
-  const { brain, spine } = await onFiles(owned);
+  const { counters, spine } = await onFiles(owned);
   const heard_ms: number[] = [];
   spine.subscribe(
     roomSubject("in", TENANT, "counter"),
@@ -196,8 +180,7 @@ async function measureLatency({ rate, seconds }: ReducersPlan): Promise<LatencyF
       const due = began_ms + due_ms.length * 1_000 / rate;
       due_ms.push(due);
       asked.push((async () => {
-        const said = await call(brain, "counter", "add", { data: "1", id: crypto.randomUUID() });
-        if (typeof said === "string") throw new Error(said);
+        await counters.add("counter");
         answers.push(performance.now() - due);
       })());
     }
@@ -231,21 +214,20 @@ async function measureIdle({ rooms, outstanding }: ReducersPlan): Promise<IdleFi
     reducer_idle_ms: IDLE_MS,
     rooms_per_tenant: rooms + 1,
   };
-  const { brain } = await onFiles(owned, limits);
-  await turn(brain, "counter", {
+  const { counters } = await onFiles(owned, limits);
+  await turn(counters, "counter", {
     ...{ part: "idle", rounds: 1, seconds: WARM_UP_SECONDS, outstanding, syncing: "later" },
     ...{ rate: 1, rooms },
   });
   const before = await settled();
   const loaded = async () => {
-    const values = (await brain.registry.getSingleMetric("brain_reducer_rooms")?.get())?.values;
+    const values = (await counters.registry.getSingleMetric("brain_reducer_rooms")?.get())?.values;
     return values?.[0]?.value ?? 0;
   };
   let next = 0;
   await keepBusy(outstanding, async () => {
     if (next === rooms) return false;
-    const said = await call(brain, `counter-${next++}`, "add", { data: "1", id: "1" });
-    if (typeof said === "string") throw new Error(said);
+    await counters.add(`counter-${next++}`);
     return true;
   });
   const [in_memory, after] = [await loaded(), await settled()];

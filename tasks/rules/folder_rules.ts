@@ -232,6 +232,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "bench/governance",
     "bench/rooms",
     "bench/durable",
+    "bench/reducers",
     "bench/bridge",
     "bench/storm",
     "bench/sockets",
