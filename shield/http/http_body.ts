@@ -35,11 +35,17 @@ function wrongType(type: string, right: string): ArqonError {
 
 /**
  * Reads a body and counts its bytes, since a Content-Length may lie or be absent. Rejects with
- * `too-large` (413), and with `malformed-body` for a body that ends early.
+ * `too-large` (413), with `unsupported-media-type` (415) for one that is compressed, which nobody would
+ * unpack, and with `malformed-body` for a body that ends early.
  */
 export async function readBody(request: Request, bytes_max: number): Promise<Uint8Array> {
   const tooLarge = () => new ArqonError("too-large", `a body over ${bytes_max} bytes`);
   if (Number(request.headers.get("content-length") ?? 0) > bytes_max) throw tooLarge();
+  const encoding = request.headers.get("content-encoding") ?? "identity";
+  if (encoding.trim().toLowerCase() !== "identity") {
+    const shown = JSON.stringify(encoding.slice(0, SHOWN_UNITS));
+    throw new ArqonError("unsupported-media-type", `Content-Encoding ${shown}; expected none`);
+  }
   const body = new Uint8Array(new ArrayBuffer(0, { maxByteLength: bytes_max }));
   if (request.body === null) return body;
   let size_bytes = 0;

@@ -10,6 +10,7 @@ import { randomPool } from "../../shared/ids.ts";
 import { NO_BANS } from "../auth/bans.ts";
 import { NO_SCHEMAS } from "../schema/gate.ts";
 import { FlushQueue } from "../connection/flush_queue.ts";
+import { readBody } from "./http_body.ts";
 import { createHttpPublish } from "./http_publish.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import type { Identity } from "../auth/identity.ts";
@@ -124,6 +125,17 @@ Deno.test("a body is counted while it comes, and refused at the first byte too m
   });
   await assert.rejects(test.post(endless), { reason: "too-large" });
   assert.equal(test.published.length, 1);
+});
+
+Deno.test("a body that is compressed is refused, since nobody would unpack it", async () => {
+  const sent = (encoding: string) => {
+    const headers = { "content-encoding": encoding };
+    return readBody(new Request("http://x/", { method: "POST", headers, body: "{}" }), 10);
+  };
+  for (const encoding of ["gzip", "br, identity", "GZIP"]) {
+    await assert.rejects(sent(encoding), { reason: "unsupported-media-type" });
+  }
+  assert.equal((await sent("Identity")).length, 2);
 });
 
 Deno.test("a client that leaves in the middle of its body is refused, as no bug of ours", async () => {
