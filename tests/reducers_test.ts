@@ -7,7 +7,7 @@ import { connect } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { optimistic, reduced } from "@arqon/sdk/reducers";
 import { until } from "../shared/testing/until.ts";
-import { startBusWith } from "./harness/bus.ts";
+import { startBusWith, type TestBus } from "./harness/bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
 const built = (name: string) =>
@@ -40,6 +40,40 @@ durable = true
 reducer = "auction"
 reducer_visible = ["bidder", "closes_ms", "highest", "seller", "state"]
 `;
+
+/** Who may subscribe to the room, and is not kept out, reads and watches what is visible of it, and nothing else. */
+async function onlySubscribersSee(bus: TestBus, admin: HttpPeer): Promise<void> {
+  const read = async (token: string) => {
+    const peer = new HttpPeer(bus.http_url, token);
+    return await peer.call("POST", "rooms/count-1/commands", { name: "room.values" });
+  };
+  const granted = (room: string, action: string) =>
+    bus.tokenFor({ user: "eve", claims: { grants: [{ room, actions: [action] }] } });
+  const token = await granted("count-1", "subscribe");
+  const { status, body } = await read(token);
+  assert.equal(status, 200, JSON.stringify(body));
+  assert.match(JSON.stringify(body), /"values":\[\["total","8"\]\]/);
+  assert.equal((await read(await granted("count-1", "command"))).status, 403);
+  const other = await granted("count-2", "subscribe");
+  assert.equal((await read(other)).status, 403);
+  await using eve = await connect({ url: bus.url, token, request_timeout_ms });
+  const values = eve.room("count-1~values");
+  const all = (await history(values)).messages.map((message) => message.text()).join();
+  assert.match(all, /"total","8"/);
+  assert.doesNotMatch(all, /user\//, "what is not visible is nobody's");
+  await assert.rejects(values.publish("values", "{}"), { reason: "not-granted" });
+  const watched = reduced(eve.room("count-1")).state.watch();
+  await watched.ready;
+  const ban = { name: "room.ban", data: { user_id: "eve", scope: "room" } };
+  assert.equal((await admin.call("POST", "rooms/count-1/commands", ban)).status, 200);
+  await watched.ended;
+  const banned = { reason: "room-banned" };
+  await assert.rejects(reduced(eve.room("count-1")).state.watch().ready, banned);
+  await assert.rejects(history(values), banned);
+  assert.equal((await read(token)).status, 403, "who is kept out reads nothing");
+  await using mallory = await connect({ url: bus.url, token: other, request_timeout_ms });
+  await assert.rejects(history(mallory.room("count-1~values")), { reason: "not-granted" });
+}
 
 Deno.test("a room is called by the SDK and over HTTP, and hears its events", async () => {
   await using bus = await startBusWith(CONFIG);
@@ -79,29 +113,8 @@ Deno.test("a room is called by the SDK and over HTTP, and hears its events", asy
   const stored = async () =>
     (await history(ann.room("count-1"))).messages.map(({ type }) => type).join();
   await until("events", async () => await stored() === "counted,counted,counted,reset");
-  const read = async (token: string) => {
-    const peer = new HttpPeer(bus.http_url, token);
-    return await peer.call("POST", "rooms/count-1/commands", { name: "room.values" });
-  };
   await counter.call("add", 8);
-  const granted = (room: string, action: string) =>
-    bus.tokenFor({ user: "eve", claims: { grants: [{ room, actions: [action] }] } });
-  const token = await granted("count-1", "subscribe");
-  const { status, body } = await read(token);
-  assert.equal(status, 200, JSON.stringify(body));
-  assert.match(JSON.stringify(body), /"values":\[\["total","8"\]\]/);
-  assert.equal((await read(await granted("count-1", "command"))).status, 403);
-  const other = await granted("count-2", "subscribe");
-  assert.equal((await read(other)).status, 403);
-  await using eve = await connect({ url: bus.url, token, request_timeout_ms });
-  const values = eve.room("count-1~values");
-  const all = (await history(values)).messages.map((message) => message.text()).join();
-  assert.match(all, /"total","8"/);
-  assert.doesNotMatch(all, /user\//, "what is not visible is nobody's");
-  await assert.rejects(values.publish("values", "{}"), { reason: "not-granted" });
-  await assert.rejects(ann.room("count-1~values").publish("values"), { reason: "not-granted" });
-  await using mallory = await connect({ url: bus.url, token: other, request_timeout_ms });
-  await assert.rejects(history(mallory.room("count-1~values")), { reason: "not-granted" });
+  await onlySubscribersSee(bus, admin);
 });
 
 Deno.test("an event for one user is heard by nobody else, and the room ends its auction itself", async () => {

@@ -1,6 +1,8 @@
 /** Visible values of rooms with reducers: what is told of them and read, whoever has the room; and what is not. */
 import assert from "node:assert/strict";
 import { readEnvelope } from "@arqon/proto";
+import { until } from "../../shared/testing/until.ts";
+import { deploy, storeModule, SUM } from "./testing/deploys.ts";
 import {
   applied,
   call,
@@ -81,6 +83,32 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     assert.ok((await eventsOf(brain, "counter")).every(({ type }) => type !== "values"));
     assert.ok(await metric(brain, "brain_reducer_value_messages_total") > 0);
     assert.ok(await metric(brain, "brain_reducer_value_pages_total") > 0);
+  });
+
+  Deno.test(`${engine}: forks and migrations are told as any other change`, async () => {
+    await using world = await open({
+      modules: { counter },
+      rooms: { reducer_visible: ["total", "sum"] },
+    });
+    const brain = await world.start("a");
+    await applied(brain, "counter", "add", { data: "7" });
+    const ask = { action: "fork", source: "counter", with_timers: true, offset: 1 } as const;
+    await brain.service.past({ tenant_id: "t", room_id: "counter-f" }, ask);
+    const page = await pageOf(brain, "counter-f");
+    assert.ok(typeof page === "object");
+    assert.deepEqual(page.values, [["total", "7"]], "a fork begins with what its source has");
+    await applied(brain, "counter-f", "add", { data: "1" });
+    await pageOf(brain, "counter-f");
+    const { after, changes } = (await toldIn(brain, "counter-f")).at(-1)!;
+    assert.equal(after, page.version, "and goes on from there");
+    assert.deepEqual(changes.map(([, key, value]) => [key, value]), [["total", "8"]]);
+    assert.deepEqual(heard(await toldIn(brain, "counter")).values, { total: "7" });
+    await storeModule(brain, SUM);
+    await deploy(brain, "counter", SUM);
+    await until("migrated", async () => {
+      const { values } = heard(await toldIn(brain, "counter"));
+      return JSON.stringify(values) === `{"sum":"7"}`;
+    });
   });
 
   Deno.test(`${engine}: nothing is shown and nothing told where the class does not say so`, async () => {
