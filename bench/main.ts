@@ -18,6 +18,7 @@ import { allScenario } from "./load/all.ts";
 import { scenarioOf } from "./load/load_command.ts";
 import { LOAD_SCENARIOS } from "./load/scenarios/scenarios.ts";
 import { JOURNAL } from "./journal/journal.ts";
+import { PAST } from "./past/past.ts";
 import { POLICY } from "./policy/policy.ts";
 import { PRESENCE } from "./presence/presence.ts";
 import { PROCESSES } from "./processes/processes.ts";
@@ -53,6 +54,7 @@ const SCENARIOS: readonly Scenario[] = [
   HOSTILE,
   PRESENCE,
   ROOMS,
+  PAST,
   GOVERNANCE,
   DURABLE,
   BRIDGE,

@@ -262,7 +262,7 @@ function cluster(): Row[] {
       sending(inRoom("fork"), () => ({ to: "other" })),
       404,
     ],
-    ["POST", "/v1/rooms/{tenant}/{room}/trim", sending(inRoom("trim"), () => ({})), 404],
+    ["POST", "/v1/rooms/{tenant}/{room}/trim", sending(inRoom("trim"), () => ({ before: 5 })), 404],
     [
       "POST",
       "/v1/rooms/{tenant}/{room}/repair",

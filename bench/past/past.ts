@@ -1,0 +1,75 @@
+/**
+ * The scenario `past`: a room that is a program after many changes. How long it takes to say what it was after any
+ * entry, and to begin another room with its past. `past_child.ts` measures.
+ */
+import { positive, ROOT, type Scenario, type ScenarioResult, text } from "../measure/scenario.ts";
+import type { OptionValues } from "../measure/scenario.ts";
+import { renderRows } from "../measure/table.ts";
+import type { PastFigures, PastPlan } from "./past_child.ts";
+
+const HELP =
+  `past: a room of policies/reducers/counter.ts on the embedded log is called by 50 users, each call with an id; then
+entries drawn at random are asked for, and rooms are begun with its past. Every state is compared with what the
+counter must have been.
+
+  --entries N       calls of the room (1000000)
+  --every N         entries between two snapshots (1000)
+  --snapshots N     snapshots that are kept (1024)
+  --questions N     entries that are asked for (500)
+  --forks N         rooms that begin with its past (200)
+`;
+
+const GOALS = { at_ms: 200, fork_ms: 50, fork_bytes: 1_024 };
+
+async function measured(plan: PastPlan): Promise<PastFigures> {
+  const args = ["run", "--no-prompt", "-A", `${ROOT}/bench/past/past_child.ts`];
+  const command = new Deno.Command(Deno.execPath(), { args: [...args, JSON.stringify(plan)] });
+  const { success, stdout, stderr } = await command.output();
+  const decoder = new TextDecoder();
+  if (!success) throw new Error(decoder.decode(stderr).slice(-8_192));
+  return JSON.parse(decoder.decode(stdout));
+}
+
+function tableOf({ entries, calls_per_s, snapshots, snapshot_bytes, at, fork }: PastFigures) {
+  const row = (name: string, { p50_ms, p99_ms, max_ms }: PastFigures["at"]) => [
+    ...[name, p50_ms.toFixed(1), p99_ms.toFixed(1), max_ms.toFixed(1)],
+  ];
+  const head = [`${entries} entries, ${calls_per_s.toFixed(0)} calls/s`, "p50 ms", "p99 ms", "max"];
+  return renderRows(head, [
+    row("the room after an entry", at),
+    row(`a fork (${fork.bytes} bytes)`, fork),
+    [`${snapshots} snapshots of ${snapshot_bytes} bytes`],
+  ]);
+}
+
+async function run(values: OptionValues): Promise<ScenarioResult> {
+  const figures = await measured({
+    entries: positive(values, "entries"),
+    every: positive(values, "every"),
+    snapshots: positive(values, "snapshots"),
+    questions: positive(values, "questions"),
+    forks: positive(values, "forks"),
+  });
+  const { at, fork } = figures;
+  const missed = [
+    at.p99_ms < GOALS.at_ms ? "" : `any entry in ${GOALS.at_ms} ms at p99`,
+    fork.p99_ms < GOALS.fork_ms ? "" : `a fork in ${GOALS.fork_ms} ms at p99`,
+    fork.bytes < GOALS.fork_bytes ? "" : `a fork in ${GOALS.fork_bytes} bytes`,
+  ].filter((one) => one !== "");
+  const failure = missed.length === 0 ? undefined : `not reached: ${missed.join(", ")}`;
+  return { report: { figures, goals: GOALS }, table: tableOf(figures), failure };
+}
+
+/** The scenario. */
+export const PAST: Scenario = {
+  name: "past",
+  help: HELP,
+  options: {
+    entries: text("1000000"),
+    every: text("1000"),
+    snapshots: text("1024"),
+    questions: text("500"),
+    forks: text("200"),
+  },
+  run,
+};

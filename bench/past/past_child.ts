@@ -1,0 +1,103 @@
+/**
+ * A program that calls a room that is a program very often, then asks what it was. Its argument is a plan as JSON; it
+ * prints JSON. `past.ts` starts it.
+ */
+import assert from "node:assert/strict";
+import { applied, ENGINES, type WorldBrain } from "../../brain/reducers/testing/reducer_world.ts";
+import { percentile } from "../measure/open_loop.ts";
+
+/** What is to be measured. */
+export interface PastPlan {
+  readonly entries: number;
+  readonly every: number;
+  readonly snapshots: number;
+  readonly questions: number;
+  readonly forks: number;
+}
+
+interface Times {
+  readonly p50_ms: number;
+  readonly p99_ms: number;
+  readonly max_ms: number;
+}
+
+/** What came of it. */
+export interface PastFigures {
+  readonly entries: number;
+  readonly calls_per_s: number;
+  readonly snapshots: number;
+  readonly snapshot_bytes: number;
+  readonly at: Times;
+  readonly fork: Times & { readonly bytes: number };
+}
+
+const AT_ONCE = 512;
+const USERS = 50;
+const ROOM = { tenant_id: "t", room_id: "counter" };
+const counter = new URL("../../policies/build/reducers/counter.wasm", import.meta.url);
+
+const timesOf = (all: number[]): Times => ({
+  p50_ms: percentile(all, 0.5),
+  p99_ms: percentile(all, 0.99),
+  max_ms: percentile(all, 1),
+});
+
+async function fill(brain: WorldBrain, entries: number): Promise<number> {
+  const begun_ms = performance.now();
+  for (let done = 0; done < entries; done += AT_ONCE) {
+    const calls = Array.from({ length: Math.min(AT_ONCE, entries - done) }, (_, at) => done + at);
+    await Promise.all(
+      calls.map((at) =>
+        applied(brain, "counter", "add", { data: "1", user: `u${at % USERS}`, id: `c${at}` })
+      ),
+    );
+  }
+  return entries / (performance.now() - begun_ms) * 1_000;
+}
+
+async function timed(times: number, act: (at: number) => Promise<void>): Promise<number[]> {
+  const all: number[] = [];
+  for (let at = 0; at < times; at++) {
+    const begun_ms = performance.now();
+    await act(at);
+    all.push(performance.now() - begun_ms);
+  }
+  return all.sort((one, other) => one - other);
+}
+
+async function measure(plan: PastPlan): Promise<PastFigures> {
+  const { entries, every, questions, forks } = plan;
+  await using world = await ENGINES.embedded!({
+    modules: { counter: Deno.readFileSync(counter) },
+    reducer: {
+      ...{ snapshot_entries: every, history_snapshots: plan.snapshots },
+      history_bytes: 1_073_741_824,
+    },
+    brain: { reducer_idle_ms: 3_600_000, pending_commands: 1_000 },
+  });
+  const brain = await world.start("a");
+  const calls_per_s = await fill(brain, entries);
+  const some = () => 1 + Math.floor(Math.random() * entries);
+  const at = await timed(questions, async () => {
+    const offset = some();
+    const ask = { action: "show", offset, prefix: "total", after: "", limit: 10 } as const;
+    const { values } = JSON.parse(await brain.service.past(ROOM, ask));
+    assert.equal(values[0].value.text, String(offset));
+  });
+  const fork = await timed(forks, async (index) => {
+    const ask = { action: "fork", source: "counter", offset: some(), with_timers: true } as const;
+    await brain.service.past({ tenant_id: "t", room_id: `counter-${index}` }, ask);
+  });
+  const records = await brain.spine.keyValue("ARQON_REDUCERS");
+  const [record] = await records.sizes(["t", "counter-0"]);
+  const objects = await (await brain.spine.objects("ARQON_REDUCER_OBJECTS")).list();
+  const snapshots = objects.filter(({ name }) => name.startsWith("snapshot-"));
+  return {
+    ...{ entries, calls_per_s, snapshots: snapshots.length, at: timesOf(at) },
+    snapshot_bytes: snapshots.reduce((sum, { size_bytes }) => sum + size_bytes, 0),
+    fork: { ...timesOf(fork), bytes: record?.size_bytes ?? 0 },
+  };
+}
+
+console.log(JSON.stringify(await measure(JSON.parse(Deno.args[0] ?? ""))));
+Deno.exit(0);
