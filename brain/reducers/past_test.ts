@@ -38,6 +38,20 @@ async function add(brain: WorldBrain, room_id: string, times: number): Promise<v
   for (let at = 0; at < times; at++) await applied(brain, room_id, "add", { data: "1" });
 }
 
+/** Where a text stands in what is stored of the room beside its events. */
+async function placesOf(brain: WorldBrain, text: string): Promise<string[]> {
+  const has = (bytes: Uint8Array) => new TextDecoder("latin1").decode(bytes).includes(text);
+  const messages = await messagesOf(brain, "counter~reducer");
+  const objects = await brain.spine.objects("ARQON_REDUCER_OBJECTS");
+  const stored = await Promise.all(
+    (await objects.list()).map(async ({ name }) => await objects.get(name) ?? new Uint8Array()),
+  );
+  return [
+    ...(messages.some(({ payload }) => has(payload)) ? ["log"] : []),
+    ...(stored.some(has) ? ["snapshots"] : []),
+  ];
+}
+
 for (const [engine, open] of Object.entries(ENGINES)) {
   Deno.test(`${engine}: a room is shown as it was after each entry, and shared with another one`, async () => {
     await using world = await open(OPTIONS);
@@ -116,6 +130,21 @@ for (const [engine, open] of Object.entries(ENGINES)) {
         return /counter-b began with the past of counter/.test(String(error));
       }
     });
+  });
+
+  Deno.test(`${engine}: a user whom a reducer's command has removed is in no log and snapshot after a trim`, async () => {
+    await using world = await open(OPTIONS);
+    const brain = await world.start("a");
+    for (let at = 0; at < 12; at++) {
+      await applied(brain, "counter", "add", { data: "1", user: at % 3 === 0 ? "zoe-q" : "bob-q" });
+    }
+    assert.deepEqual(await placesOf(brain, "zoe-q"), ["log", "snapshots"]);
+    await applied(brain, "counter", "reset", { role: "admin", user: "root-q" });
+    await applied(brain, "counter", "add", { data: "3", user: "bob-q" });
+    await past(brain, "counter", { action: "trim" });
+    assert.deepEqual(await placesOf(brain, "zoe-q"), []);
+    assert.deepEqual(await placesOf(brain, "bob-q"), ["snapshots"]);
+    assert.equal((await applied(brain, "counter", "add", { data: "1" })).answer, 4);
   });
 
   Deno.test(`${engine}: a room that has lost entries goes on when an admin accepts that`, async () => {
