@@ -17,7 +17,7 @@ const TENANT = long("tenant-", 64);
 const ROOM = long("kept-", 64);
 const USER = long("user-", 128);
 const SKIPPED =
-  /reset|rollouts|reload|\/state$|rollback|drain|\/log$|check|validate|\/kick|stats|\/(?:fork|trim|repair)$/;
+  /reset|rollouts|reload|\/state$|rollback|drain|\/log$|check|validate|\/kick|stats|\/reducers\/|\/(?:fork|trim|repair)$/;
 
 /** What there is, while the scope lasts. */
 export interface Furnished extends AsyncDisposable {
