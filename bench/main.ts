@@ -18,7 +18,7 @@ import { allScenario } from "./load/all.ts";
 import { scenarioOf } from "./load/load_command.ts";
 import { LOAD_SCENARIOS } from "./load/scenarios/scenarios.ts";
 import { JOURNAL } from "./journal/journal.ts";
-import { PAST } from "./past/past.ts";
+import { PAST } from "./reducers/past.ts";
 import { POLICY } from "./policy/policy.ts";
 import { PRESENCE } from "./presence/presence.ts";
 import { PROCESSES } from "./processes/processes.ts";

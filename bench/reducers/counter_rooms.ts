@@ -9,6 +9,7 @@ import { startReducers } from "../../brain/reducers/service.ts";
 import { configFrom } from "../../shared/config/load.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
+import type { PastAsk } from "../../shared/records/reducer_past.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { errorLog } from "../measure/brains.ts";
 
@@ -29,6 +30,8 @@ export interface CounterRooms extends AsyncDisposable {
   readonly registry: Registry;
   /** Adds 1, with an id as SDKs give one. Rejects when it is refused. */
   add(room_id: string): Promise<void>;
+  /** What an admin asks about a room's past, as JSON. */
+  past(room_id: string, ask: PastAsk): Promise<string>;
 }
 
 function add(service: ReducerService, room_id: string): Promise<void> {
@@ -46,11 +49,12 @@ function add(service: ReducerService, room_id: string): Promise<void> {
 export async function startCounters(
   spine: Spine,
   brain: Readonly<Record<string, unknown>> = {},
+  reducer: Readonly<Record<string, unknown>> = {},
 ): Promise<CounterRooms> {
   const wasm = await Deno.readFile(WASM);
   const class_of = (room: string) => ({ room, durable: true, reducer: "counter" });
   const config = configFrom({
-    reducers: [{ name: "counter", file: "counter" }],
+    reducers: [{ name: "counter", file: "counter", ...reducer }],
     rooms: [class_of("counter"), class_of("counter-*")],
     brain,
   });
@@ -63,6 +67,7 @@ export async function startCounters(
   return {
     registry,
     add: (room_id) => add(service, room_id),
+    past: (room_id, ask) => service.past({ tenant_id: TENANT, room_id }, ask),
     async [Symbol.asyncDispose]() {
       await service.drain();
       await spine.drain();

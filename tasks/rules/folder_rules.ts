@@ -231,7 +231,6 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "bench/journal",
     "bench/governance",
     "bench/rooms",
-    "bench/past",
     "bench/durable",
     "bench/reducers",
     "bench/bridge",

@@ -8,7 +8,7 @@ import { renderRows } from "../measure/table.ts";
 import type { PastFigures, PastPlan } from "./past_child.ts";
 
 const HELP =
-  `past: a room of policies/reducers/counter.ts on the embedded log is called by 50 users, each call with an id; then
+  `past: a room of policies/reducers/counter.ts on the embedded log is called, each call with an id; then
 entries drawn at random are asked for, and rooms are begun with its past. Every state is compared with what the
 counter must have been.
 
@@ -22,7 +22,7 @@ counter must have been.
 const GOALS = { at_ms: 200, fork_ms: 50, fork_bytes: 1_024 };
 
 async function measured(plan: PastPlan): Promise<PastFigures> {
-  const args = ["run", "--no-prompt", "-A", `${ROOT}/bench/past/past_child.ts`];
+  const args = ["run", "--no-prompt", "-A", `${ROOT}/bench/reducers/past_child.ts`];
   const command = new Deno.Command(Deno.execPath(), { args: [...args, JSON.stringify(plan)] });
   const { success, stdout, stderr } = await command.output();
   const decoder = new TextDecoder();

@@ -3,8 +3,11 @@
  * prints JSON. `past.ts` starts it.
  */
 import assert from "node:assert/strict";
-import { applied, ENGINES, type WorldBrain } from "../../brain/reducers/testing/reducer_world.ts";
+import { configFrom } from "../../shared/config/load.ts";
+import { openSpine } from "../../shared/spine/open.ts";
+import { errorLog } from "../measure/brains.ts";
 import { percentile } from "../measure/open_loop.ts";
+import { type CounterRooms, startCounters, TENANT } from "./counter_rooms.ts";
 
 /** What is to be measured. */
 export interface PastPlan {
@@ -32,9 +35,7 @@ export interface PastFigures {
 }
 
 const AT_ONCE = 512;
-const USERS = 50;
-const ROOM = { tenant_id: "t", room_id: "counter" };
-const counter = new URL("../../policies/build/reducers/counter.wasm", import.meta.url);
+const ROOM = "counter";
 
 const timesOf = (all: number[]): Times => ({
   p50_ms: percentile(all, 0.5),
@@ -42,15 +43,11 @@ const timesOf = (all: number[]): Times => ({
   max_ms: percentile(all, 1),
 });
 
-async function fill(brain: WorldBrain, entries: number): Promise<number> {
+async function fill(rooms: CounterRooms, entries: number): Promise<number> {
   const begun_ms = performance.now();
   for (let done = 0; done < entries; done += AT_ONCE) {
-    const calls = Array.from({ length: Math.min(AT_ONCE, entries - done) }, (_, at) => done + at);
-    await Promise.all(
-      calls.map((at) =>
-        applied(brain, "counter", "add", { data: "1", user: `u${at % USERS}`, id: `c${at}` })
-      ),
-    );
+    const calls = Array.from({ length: Math.min(AT_ONCE, entries - done) }, () => rooms.add(ROOM));
+    await Promise.all(calls);
   }
   return entries / (performance.now() - begun_ms) * 1_000;
 }
@@ -67,30 +64,26 @@ async function timed(times: number, act: (at: number) => Promise<void>): Promise
 
 async function measure(plan: PastPlan): Promise<PastFigures> {
   const { entries, every, questions, forks } = plan;
-  await using world = await ENGINES.embedded!({
-    modules: { counter: Deno.readFileSync(counter) },
-    reducer: {
-      ...{ snapshot_entries: every, history_snapshots: plan.snapshots },
-      history_bytes: 1_073_741_824,
-    },
-    brain: { reducer_idle_ms: 3_600_000, pending_commands: 1_000 },
-  });
-  const brain = await world.start("a");
-  const calls_per_s = await fill(brain, entries);
+  const spine = await openSpine(configFrom({}), { log: errorLog("bench"), now: Date.now });
+  const own = { history_snapshots: plan.snapshots, history_bytes: 1_073_741_824 };
+  await using rooms = await startCounters(
+    ...[spine, { reducer_idle_ms: 3_600_000 }, { snapshot_entries: every, ...own }] as const,
+  );
+  const calls_per_s = await fill(rooms, entries);
   const some = () => 1 + Math.floor(Math.random() * entries);
   const at = await timed(questions, async () => {
     const offset = some();
     const ask = { action: "show", offset, prefix: "total", after: "", limit: 10 } as const;
-    const { values } = JSON.parse(await brain.service.past(ROOM, ask));
+    const { values } = JSON.parse(await rooms.past(ROOM, ask));
     assert.equal(values[0].value.text, String(offset));
   });
   const fork = await timed(forks, async (index) => {
     const ask = { action: "fork", source: "counter", offset: some(), with_timers: true } as const;
-    await brain.service.past({ tenant_id: "t", room_id: `counter-${index}` }, ask);
+    await rooms.past(`counter-${index}`, ask);
   });
-  const records = await brain.spine.keyValue("ARQON_REDUCERS");
-  const [record] = await records.sizes(["t", "counter-0"]);
-  const objects = await (await brain.spine.objects("ARQON_REDUCER_OBJECTS")).list();
+  const records = await spine.keyValue("ARQON_REDUCERS");
+  const [record] = await records.sizes([TENANT, "counter-0"]);
+  const objects = await (await spine.objects("ARQON_REDUCER_OBJECTS")).list();
   const snapshots = objects.filter(({ name }) => name.startsWith("snapshot-"));
   return {
     ...{ entries, calls_per_s, snapshots: snapshots.length, at: timesOf(at) },
