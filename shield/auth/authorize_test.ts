@@ -133,3 +133,14 @@ Deno.test("a refreshed token continues the same issuer, subject and tenant only"
     refuses("refresh-mismatch", () => requireSameUser(identity, other), 401);
   }
 });
+
+Deno.test("nobody writes what the bus says of values, and who subscribes to a room reads it", () => {
+  assert.equal(canAct({ grants: undefined }, "publish", "a-1~values"), false);
+  assert.equal(canAct({ grants: undefined }, "command", "a-1~values"), false);
+  assert.equal(canAct({ grants: undefined }, "subscribe", "a-1~values"), true);
+  const grants = [{ room: "a-1", actions: ["subscribe"] as const }];
+  assert.equal(canAct({ grants }, "subscribe", "a-1~values"), true);
+  assert.equal(canAct({ grants }, "subscribe", "a-2~values"), false);
+  assert.equal(commandAction("room.values"), "subscribe");
+  assert.equal(commandAction("values"), "subscribe");
+});
