@@ -6,7 +6,7 @@ import { createReducer, type ReducerGuest } from "../../brain/reducers/guest/red
 import { meterReducer } from "../../wasm/reducer/reducer_check.ts";
 import type { Batch } from "../../brain/reducers/log/batch.ts";
 import { loadProgram, type RunnableProgram } from "../../brain/reducers/log/program.ts";
-import type { LogEntry } from "../../brain/reducers/state/entry.ts";
+import type { LogEntry, Outcome } from "../../brain/reducers/state/entry.ts";
 import { applyEntry } from "../../brain/reducers/state/fold.ts";
 import { emptyRoom, type RoomState, tree } from "../../brain/reducers/state/room_state.ts";
 import { decodeSnapshot } from "../../brain/reducers/state/snapshot.ts";
@@ -70,6 +70,7 @@ export interface Wanted {
 export interface Folded {
   readonly entry: LogEntry;
   readonly state: RoomState;
+  readonly outcome: Outcome;
   readonly program: string;
   /** The entries whose digest the bus noted, with that, when this is the last of them. */
   readonly noted: { readonly first: number; readonly chain: Uint8Array } | undefined;
@@ -158,9 +159,10 @@ export async function* foldRoom(
     const about = { room_id: source.room_id, bounds: program.bounds };
     for (const entry of entries) {
       if (entry.offset <= state.offset) continue;
-      ({ state } = applyEntry(state, entry, (draft) => guest.run(draft).verdict, about));
-      const is_last = entry === entries.at(-1);
-      yield { entry, state, program: id, noted: is_last ? { first: after + 1, chain } : undefined };
+      const step = applyEntry(state, entry, (draft) => guest.run(draft).verdict, about);
+      ({ state } = step);
+      const noted = entry === entries.at(-1) ? { first: after + 1, chain } : undefined;
+      yield { entry, ...step, program: id, noted };
     }
   }
 }

@@ -19,7 +19,7 @@ export const EXIT = {
   unreachable: 4,
   /** A policy of the tenant refused; no other token helps. */
   policy: 5,
-  /** A replay found more flips than `--max-flips` allows. */
+  /** A replay found more flips than `--max-flips` allows, or a check of a reducer more than `--max-differences`. */
   flips: 6,
   /** Ended by Ctrl-C. */
   interrupted: 130,
@@ -35,7 +35,10 @@ export const EXIT_MEANINGS: readonly (readonly [code: number, meaning: string])[
   [EXIT.refused, "refused: the token is missing, bad, expired or does not allow it"],
   [EXIT.unreachable, "the bus cannot be reached, or answers 503"],
   [EXIT.policy, "refused by a policy of the tenant (policy-rejected)"],
-  [EXIT.flips, "a replay found more flips than --max-flips"],
+  [
+    EXIT.flips,
+    "a replay found more flips than --max-flips, or a check more than --max-differences",
+  ],
   [EXIT.interrupted, "interrupted with Ctrl-C"],
   [EXIT.terminated, "ended by SIGTERM"],
 ];

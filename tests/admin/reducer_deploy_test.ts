@@ -2,6 +2,9 @@
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import { reduced } from "@arqon/sdk/reducers";
+import { reducerBuild } from "../../arq/commands/reducer/reducer_build.ts";
+import { diskIo, folderWith } from "../../arq/testing/disk_io.ts";
+import { runArq } from "../../arq/testing/run_arq.ts";
 import { found } from "../../shared/testing/until.ts";
 import { startBusWith } from "../harness/bus.ts";
 
@@ -129,4 +132,70 @@ Deno.test("what is no reducer, and a class that has none, are refused with what 
   }
   const { reducer } = (await admin.ask("GET")).body;
   assert.deepEqual([reducer.number, reducer.before], [0, []]);
+});
+
+/** Becomes the counter's: it calls what was counted the sum, and counts no more. */
+const SUM = `import { Command, migrate, on, read, reject, remove, write } from "@arqon/reducer";
+migrate(() => {
+  const total = read("total");
+  if (total === null) reject("nothing was counted");
+  else write("sum", total);
+  remove("total");
+});
+on("add", (c: Command) => c.answer(read("sum") as string));
+`;
+
+Deno.test("arq deploys a module after it has said what would differ, and takes it back", async () => {
+  await using folder = await folderWith({ "sum.ts": SUM });
+  assert.equal(await reducerBuild(diskIo(folder.path), "sum.ts", {}), 0);
+  await using bus = await startBusWith(CONFIG);
+  const token = await bus.tokenFor({ role: "admin", user: "root" });
+  const own = ["--admin-url", bus.admin_url, "--token", token];
+  const arq = (...args: string[]) => runArq(["room", ...args, ...own]);
+  await using client = await connect({
+    url: bus.url,
+    token: await bus.tokenFor(),
+    request_timeout_ms,
+  });
+  const room = reduced<{ add: [number, number]; reset: [undefined, null] }>(client.room("count-1"));
+  for (const at of [1, 2, 3]) await room.call("add", at);
+  await assert.rejects(room.call("reset"), { reason: "call-rejected" });
+  const same = await arq("deploy", "count-*", built("counter_rust"), "--dry-run");
+  assert.equal(same.stdout, "count-1: 4 entries, the same\n1 room, 4 entries, 0 differences\n");
+  assert.equal(same.code, 0, same.stderr);
+  const poll = await arq("deploy", "count-*", built("poll"), "--yes");
+  assert.equal(poll.code, 6, poll.stderr);
+  assert.match(
+    poll.stdout,
+    /^count-1: 4 of 4 entries DIFFER, first entry 1 in verdict, .*: add was applied, would be rejected 404 no command add/,
+  );
+  assert.match(poll.stderr, /nothing was deployed/);
+  const none = await arq("deploy", "count-*", built("counter_rust"));
+  assert.deepEqual([none.code, /say yes with --yes/.test(none.stderr)], [2, true], none.stderr);
+  const rust = await arq("deploy", "count-*", built("counter_rust"), "--yes");
+  assert.match(rust.stdout, /count-\* +counter +1 +[0-9a-f]{16} +20\S+Z +.*root/, rust.stderr);
+  assert.equal((await room.call("add", 4)).answer, 10);
+  const sum = `${folder.path}/sum.wasm`;
+  const second = reduced<{ reset: [undefined, null] }>(client.room("count-2"));
+  await assert.rejects(second.call("reset"), { reason: "call-rejected" });
+  const lacking = await arq("deploy", "count-*", sum, "--dry-run");
+  assert.match(
+    lacking.stdout,
+    /count-2: it cannot migrate the room: rejected 409 nothing was coun/,
+  );
+  assert.equal(lacking.code, 6, lacking.stderr);
+  const moved = await arq("deploy", "count-*", sum, "--no-check", "--yes", "--json");
+  assert.equal(JSON.parse(moved.stdout).reducer.number, 2, moved.stderr);
+  await found("the sum", async () => {
+    const { answer, entry } = await room.call("add", 0);
+    return answer === 10 && entry > 6 ? answer : undefined;
+  });
+  const verified = await arq("verify", "count-1");
+  assert.equal(verified.code, 0, verified.stdout + verified.stderr);
+  const back = await arq("rollback", "count-*");
+  assert.match(back.stdout, /count-\* +counter +3 +[0-9a-f]{16}/, back.stderr);
+  const programs = await arq("programs");
+  assert.equal(programs.stdout, back.stdout);
+  const lobby = await arq("rollback", "lobby");
+  assert.match(lobby.stderr, /no class of rooms "lobby" with a reducer/);
 });

@@ -73,6 +73,12 @@ Deno.test("help of every room command goes to stdout and exits with 0", async ()
     "at",
     "diff",
     "verify",
+    "fork",
+    "trim",
+    "repair",
+    "deploy",
+    "rollback",
+    "programs",
   ]);
   for (const name of names) {
     const { code, stdout } = await runArq(["room", String(name), "--help"]);

@@ -46,6 +46,15 @@ export const REDUCED_ABOUT = abouts({
     answer: object({
       ...IN_ROOM,
       reducer: TEXT,
+      class: TEXT,
+      module: {
+        ...orNull(TEXT),
+        description: "SHA-256 of the module in force when the newest snapshot was stored",
+      },
+      refused: {
+        ...orNull(object({ program: TEXT, deploy: COUNT })),
+        description: "the program that could not migrate the room, and the number of its deploy",
+      },
       log_room_id: ID,
       epoch: { ...TEXT, description: "of the log that the positions are in; empty: none yet" },
       offset: { ...COUNT, description: "the last entry in the newest snapshot; 0: there is none" },

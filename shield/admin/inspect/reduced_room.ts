@@ -23,7 +23,9 @@ import type { Answer } from "./lists.ts";
 /** What reading rooms with reducers needs of the process. */
 export interface ReducedRoomContext {
   readonly spine: Pick<Spine, "keyValue" | "objects">;
-  readonly classes: { of(tenant_id: string, room_id: string): Pick<RoomClass, "reducer"> };
+  readonly classes: {
+    of(tenant_id: string, room_id: string): Pick<RoomClass, "reducer" | "pattern">;
+  };
   readonly log: Logger;
 }
 
@@ -104,8 +106,12 @@ export async function reducedRoom(
   const log_room_id = reducerRoomOf(at.room_id)!;
   const epoch = record === undefined ? "" : roomEpoch(record.stream, log_room_id);
   const snapshots = await snapshotsOf(context, at, record);
-  const { offset = 0, fork = null, lost = [] } = record ?? {};
-  return { ...at, log_room_id, epoch, offset, snapshots, fork, lost };
+  const { offset = 0, fork = null, lost = [], program, refused = null } = record ?? {};
+  const { pattern } = context.classes.of(at.tenant_id, at.room_id);
+  return {
+    ...{ ...at, class: pattern, log_room_id, epoch, offset, snapshots, fork, lost },
+    ...{ module: program?.module ?? null, refused },
+  };
 }
 
 /** Answers `GET /v1/rooms/{tenant}/{room}/reducer/{object}`. Rejects with `spine-unavailable`. */

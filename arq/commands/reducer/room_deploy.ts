@@ -1,0 +1,209 @@
+/**
+ * `arq room deploy`, `rollback` and `programs`: another module for a class of rooms, after it was applied to what its
+ * rooms were asked lately; the one of before; and what is in force. Rooms take it by themselves.
+ */
+import { z } from "zod";
+import { createReducer } from "../../../brain/reducers/guest/reducer_guest.ts";
+import { ROOM_BOUNDS } from "../../../brain/reducers/state/room_bounds.ts";
+import { reducedRoomOf } from "../../../shared/rooms/reducer_room.ts";
+import { sha256Hex } from "../../../shared/sha256.ts";
+import { plural } from "../../../shared/plural.ts";
+import { PolicyModuleError } from "../../../wasm/module/errors.ts";
+import { meterReducer } from "../../../wasm/reducer/reducer_check.ts";
+import { MIGRATE_EXPORT } from "../../../wasm/reducer/room_abi.ts";
+import { programsText, rehearsalLine } from "../../answers/deploy_text.ts";
+import { askAdmin, findAdmin } from "../../bus/admin.ts";
+import type { Admin } from "../../bus/admin.ts";
+import { requireModule } from "../../policies/module_file.ts";
+import { type Candidate, rehearse } from "../../reducers/rehearsal.ts";
+import { openReduced, type ReducedFlags } from "../../rooms/reduced_source.ts";
+import { canAsk, confirmed } from "../../terminal/confirm.ts";
+import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { readInput } from "../../terminal/input.ts";
+import { print } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { foldable } from "./room_beginning.ts";
+
+/** The options of `arq room deploy`. */
+export interface RoomDeployFlags extends ReducedFlags {
+  /** Seconds. */
+  readonly checkSince: number;
+  /** False: nothing is applied before. */
+  readonly check: boolean;
+  readonly maxDifferences: number;
+  readonly dryRun?: boolean;
+  readonly yes?: boolean;
+  readonly json?: boolean;
+}
+
+/** The options of `arq room rollback` and `programs`. */
+export interface RoomProgramsFlags extends ReducedFlags {
+  readonly json?: boolean;
+}
+
+const Deployed = z.looseObject({ module: z.string(), at_ms: z.int(), by: z.string() });
+const Reducer = z.looseObject({
+  ...{ class: z.string(), reducer: z.string(), number: z.int(), current: Deployed },
+  before: z.array(Deployed),
+  limits: z.looseObject({
+    ...{ fuel_limit: z.int(), memory_limit_pages: z.int(), values: z.int(), state_bytes: z.int() },
+    ...{ events: z.int(), event_bytes: z.int(), timers: z.int() },
+  }),
+});
+const Stored = z.looseObject({ rooms: z.array(z.string()), next: z.string().nullable() });
+
+/** What is deployed to a class. */
+export type ReducerView = z.output<typeof Reducer>;
+
+async function ask<T extends z.ZodType>(
+  io: Io,
+  admin: Admin,
+  request: Parameters<typeof askAdmin>[2],
+  schema: T,
+): Promise<z.output<T>> {
+  const parsed = schema.safeParse(await askAdmin(io, admin, request));
+  if (parsed.success) return parsed.data;
+  throw new CommandError(`${admin.admin_url} answers, but not as an ArqonBus does`);
+}
+
+const One = z.looseObject({ reducer: Reducer });
+const pathOf = ({ tenant }: ReducedFlags, pattern = "") =>
+  `/v1/tenants/${tenant}/reducers${pattern && `/${encodeURIComponent(pattern)}`}`;
+
+/** The rooms of the class whose logs have entries, and the module that each had with its newest snapshot. */
+async function* roomsOf(
+  io: Io,
+  admin: Admin,
+  { tenant }: ReducedFlags,
+  pattern: string,
+): AsyncGenerator<{ readonly room_id: string; readonly module: string | null }> {
+  const Room = z.looseObject({ class: z.string(), module: z.string().nullable() });
+  const prefix = pattern.replace(/\*$/, "");
+  for (let next: string | null = "";;) {
+    const query = new URLSearchParams({ tenant, limit: "1000", ...(prefix && { prefix }) });
+    if (next !== "") query.set("after", next);
+    const path = `/v1/rooms/stored?${query}`;
+    const page: z.output<typeof Stored> = await ask(io, admin, { method: "GET", path }, Stored);
+    for (const name of page.rooms) {
+      const room_id = reducedRoomOf(name);
+      if (room_id === undefined) continue;
+      const own = `/v1/rooms/${tenant}/${encodeURIComponent(room_id)}/reducer`;
+      // A longer pattern may be about it.
+      const found = await ask(io, admin, { method: "GET", path: own }, Room);
+      if (found.class === pattern) yield { room_id, module: found.module };
+    }
+    next = page.next;
+    if (next === null) return;
+  }
+}
+
+async function candidateOf(
+  file: string,
+  bytes: Uint8Array,
+  { limits }: ReducerView,
+): Promise<Candidate> {
+  const { fuel_limit, memory_limit_pages, values: keys, ...own } = limits;
+  const { state_bytes, events, event_bytes, timers } = own;
+  try {
+    const metered = meterReducer(bytes, memory_limit_pages);
+    const compiled = await WebAssembly.compile(metered.bytes);
+    const bounds = { ...ROOM_BOUNDS, keys, state_bytes, events, event_bytes, timers };
+    const migrates = WebAssembly.Module.exports(compiled)
+      .some(({ name }) => name === MIGRATE_EXPORT);
+    return { guest: createReducer(compiled, metered, fuel_limit), bounds, migrates };
+  } catch (error) {
+    if (!(error instanceof PolicyModuleError)) throw error;
+    const text = `${file} is refused (${error.reason}): ${printable(error.message)}`;
+    throw new CommandError(text, EXIT.failure);
+  }
+}
+
+/** Applies the module to every room. Gives how much differs. */
+async function check(
+  io: Io,
+  admin: Admin,
+  candidate: Candidate & { readonly module: string },
+  pattern: string,
+  flags: RoomDeployFlags,
+): Promise<{ readonly rooms: number; readonly entries: number; readonly differences: number }> {
+  const since_ms = io.now() - flags.checkSince * 1_000;
+  let rooms = 0, entries = 0, differences = 0;
+  for await (const { room_id, module } of roomsOf(io, admin, flags, pattern)) {
+    io.signal.throwIfAborted();
+    const source = await openReduced(io, room_id, flags);
+    const migrates = candidate.migrates && module !== candidate.module;
+    const found = await foldable(() => rehearse(source, { ...candidate, migrates }, since_ms));
+    rooms++;
+    entries += found.entries;
+    const others = found.refused !== "" || found.values_differ === true && found.differing === 0;
+    differences += found.differing + (others ? 1 : 0);
+    await print(io.stdout, rehearsalLine(room_id, found, flags.json === true));
+  }
+  return { rooms, entries, differences };
+}
+
+/** Deploys a module. Returns 6 when it differs in more than it may. */
+export async function roomDeploy(
+  io: Io,
+  pattern: string,
+  file: string,
+  flags: RoomDeployFlags,
+): Promise<number> {
+  requireModule(file);
+  const body = await readInput(io, file);
+  const admin = await findAdmin(io, flags);
+  const path = pathOf(flags, pattern);
+  const { reducer: before } = await ask(io, admin, { method: "GET", path }, One);
+  const candidate = await candidateOf(file, body, before);
+  const json = flags.json === true;
+  if (flags.check) {
+    const own = { ...candidate, module: await sha256Hex(body) };
+    const { rooms, entries, differences } = await check(io, admin, own, pattern, flags);
+    const many = `${plural(rooms, "room")}, ${plural(entries, "entry", "entries")}, ` +
+      `${plural(differences, "difference")}`;
+    const told = { checked: { rooms, entries, differences } };
+    await print(io.stdout, json ? `${JSON.stringify(told)}\n` : `${many}\n`);
+    if (differences > flags.maxDifferences) {
+      await print(io.stderr, "arq: nothing was deployed; --max-differences says how many may be\n");
+      return EXIT.flips;
+    }
+  }
+  if (flags.dryRun === true) return EXIT.ok;
+  if (flags.yes !== true) {
+    const question = printable(`Make ${file} the program of all rooms ${pattern}?`);
+    if (!canAsk()) throw usageError(`${question} Nobody is here to ask`, "say yes with --yes");
+    if (!await confirmed(io, question)) return EXIT.failure;
+  }
+  const request = {
+    ...{ method: "PUT", path: `${path}?number=${before.number}`, body } as const,
+    content_type: "application/wasm",
+  };
+  const { reducer } = await ask(io, admin, request, One);
+  await print(io.stdout, json ? `${JSON.stringify({ reducer })}\n` : programsText([reducer]));
+  return EXIT.ok;
+}
+
+/** Takes the last deploy back. */
+export async function roomRollback(
+  io: Io,
+  pattern: string,
+  flags: RoomProgramsFlags,
+): Promise<number> {
+  const admin = await findAdmin(io, flags);
+  const path = `${pathOf(flags, pattern)}/rollback`;
+  const { reducer } = await ask(io, admin, { method: "POST", path }, One);
+  const text = flags.json ? `${JSON.stringify({ reducer })}\n` : programsText([reducer]);
+  await print(io.stdout, text);
+  return EXIT.ok;
+}
+
+/** Prints what is in force. */
+export async function roomPrograms(io: Io, flags: RoomProgramsFlags): Promise<number> {
+  const admin = await findAdmin(io, flags);
+  const All = z.looseObject({ reducers: z.array(Reducer) });
+  const { reducers } = await ask(io, admin, { method: "GET", path: pathOf(flags) }, All);
+  const none = `tenant ${flags.tenant} has no class of rooms with a reducer\n`;
+  const text = reducers.length === 0 ? none : programsText(reducers);
+  await print(io.stdout, flags.json ? `${JSON.stringify({ reducers })}\n` : text);
+  return EXIT.ok;
+}

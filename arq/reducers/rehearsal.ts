@@ -1,0 +1,115 @@
+/**
+ * A module over what a room was asked lately, beside the programs that answered it: where it would have said something
+ * else, and whether it can make the room its own. Changes nothing.
+ */
+import type { ReducerGuest } from "../../brain/reducers/guest/reducer_guest.ts";
+import type { MigrateEntry, Outcome } from "../../brain/reducers/state/entry.ts";
+import { applyEntry } from "../../brain/reducers/state/fold.ts";
+import type { RoomBounds } from "../../brain/reducers/state/room_bounds.ts";
+import { type RoomState, valuesDigest } from "../../brain/reducers/state/room_state.ts";
+import { differingParts } from "./difference.ts";
+import { beginnings, foldRoom, MissingEntries, type RoomSource, stateOf } from "./room_fold.ts";
+
+/** The parts of an outcome that another form of the values changes. */
+const OF_VALUES = new Set(["values", "timers"]);
+const SEED_BYTES = 16;
+
+/** A module that may be deployed. */
+export interface Candidate {
+  readonly guest: ReducerGuest;
+  readonly bounds: RoomBounds;
+  readonly migrates: boolean;
+}
+
+/** An entry that the module would have answered otherwise. */
+export interface DifferentEntry {
+  readonly offset: number;
+  readonly asked: string;
+  /** `verdict`, `answer`, `events`, … */
+  readonly parts: readonly string[];
+  readonly then: Pick<Outcome, "kind" | "code" | "reason">;
+  readonly now: Pick<Outcome, "kind" | "code" | "reason" | "detail">;
+}
+
+const said = ({ kind, code, reason, detail }: Outcome) => ({ kind, code, reason, detail });
+
+/** What a module made of a room. */
+export interface Rehearsal {
+  readonly entries: number;
+  readonly differing: number;
+  readonly first: DifferentEntry | undefined;
+  /** Why it cannot migrate the room; "": it can, or need not. */
+  readonly refused: string;
+  /** Whether the values at the end differ; undefined: a migration makes others of them, or nothing was asked. */
+  readonly values_differ: boolean | undefined;
+}
+
+/** Where the fold begins: the last state from before that time, else the first that is kept. */
+async function beginOf(source: RoomSource, since_ms: number) {
+  const { begins } = await beginnings(source);
+  const before = begins.filter(({ at_ms }) => at_ms <= since_ms).toReversed();
+  for (const one of before.length > 0 ? before : begins) {
+    const state = await stateOf(source, one);
+    if (state !== undefined) return { state, position: one.position };
+  }
+  throw new MissingEntries(`nothing that the log of ${source.room_id} goes on from is kept`);
+}
+
+/** The room as the module would have taken it over. */
+function takenOver(
+  state: RoomState,
+  { guest, bounds, migrates }: Candidate,
+  room_id: string,
+): { readonly state: RoomState; readonly refused: string } {
+  if (!migrates || state.offset === 0) return { state, refused: "" };
+  // The migration stands for the entry before, so that those behind it keep their places.
+  const { offset, time_ms } = state;
+  const from = "0".repeat(64);
+  const placed = { offset, time_ms, seed: new Uint8Array(SEED_BYTES) };
+  const entry: MigrateEntry = { kind: "migrate", ...placed, from, deploy: 0 };
+  const before = { ...state, offset: offset - 1 };
+  const run = (draft: Parameters<ReducerGuest["run"]>[0]) => guest.run(draft).verdict;
+  const step = applyEntry(before, entry, run, { room_id, bounds });
+  const { kind, code, reason, detail } = step.outcome;
+  if (kind === "applied") return { state: step.state, refused: "" };
+  return { state, refused: `${kind} ${code} ${reason} ${detail}`.trim() };
+}
+
+/** Applies the module to what a room was asked since a time. Rejects as `foldRoom`. */
+export async function rehearse(
+  source: RoomSource,
+  candidate: Candidate,
+  since_ms: number,
+): Promise<Rehearsal> {
+  const { guest, bounds, migrates } = candidate;
+  const about = { room_id: source.room_id, bounds };
+  const begin = await beginOf(source, since_ms);
+  let { state } = begin;
+  let own: ReturnType<typeof takenOver> | undefined;
+  let entries = 0, differing = 0;
+  let first: DifferentEntry | undefined;
+  for await (const folded of foldRoom(source, state, begin.position)) {
+    const { entry, outcome } = folded;
+    if (own === undefined && entry.time_ms >= since_ms) {
+      own = takenOver(state, candidate, source.room_id);
+    }
+    state = folded.state;
+    // What another module made of the room is not asked of this one.
+    if (own === undefined || own.refused !== "" || entry.kind === "migrate") continue;
+    const step = applyEntry(own.state, entry, (draft) => guest.run(draft).verdict, about);
+    own = { state: step.state, refused: "" };
+    entries++;
+    const parts = differingParts(outcome, step.outcome)
+      .filter((part) => !migrates || !OF_VALUES.has(part));
+    if (parts.length === 0) continue;
+    differing++;
+    const asked = entry.kind === "command" ? entry.command : `timer ${entry.key}`;
+    first ??= { offset: entry.offset, asked, parts, then: said(outcome), now: said(step.outcome) };
+  }
+  // As it stands is how it would be taken over.
+  const { refused } = takenOver(state, candidate, source.room_id);
+  const values_differ = migrates || own === undefined
+    ? undefined
+    : valuesDigest(own.state).toHex() !== valuesDigest(state).toHex();
+  return { entries, differing, first, refused, values_differ };
+}
