@@ -2,7 +2,7 @@
 import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
 import type { Uint64 } from "@arqon/sdk";
-import { addRoomDeploy } from "./room_deploy.ts";
+import { addRoomDeploy } from "./policy/room_deploy.ts";
 import { addRoomHistory } from "./room_history.ts";
 import { examples, id, pastMoment, positive, room, value, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";

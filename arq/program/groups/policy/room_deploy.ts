@@ -1,11 +1,11 @@
 /** The command line of `arq room deploy`, `rollback` and `programs`; what they do is in `commands/reducer/`. */
 import { type Command, InvalidArgumentError } from "commander";
-import { parseSeconds } from "../../bus/token.ts";
-import { examples, id, value, withConnection } from "./options.ts";
-import type { Run } from "./options.ts";
+import { parseSeconds } from "../../../bus/token.ts";
+import { examples, id, value, withConnection } from "../options.ts";
+import type { Run } from "../options.ts";
 
 // A command is loaded when it runs.
-const commands = () => import("../../commands/reducer/room_deploy.ts");
+const commands = () => import("../../../commands/reducer/room_deploy.ts");
 
 const WEEK_SECONDS = 604_800;
 
