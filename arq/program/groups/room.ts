@@ -2,11 +2,10 @@
 import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
 import type { Uint64 } from "@arqon/sdk";
-import { addRoomDeploy } from "./policy/room_deploy.ts";
 import { addRoomHistory } from "./room_history.ts";
 import { examples, id, pastMoment, positive, room, value, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
-import { addRoomClass } from "./room_class.ts";
+import { addRoomClass, addRoomDeploy } from "./room_class.ts";
 import { parseSeconds, parseTtl } from "../../bus/token.ts";
 
 // A command is loaded when it runs.

@@ -1,4 +1,7 @@
-/** The command line of `arq room class …` as commander sees it; what it does is `commands/room/room_class.ts`. */
+/**
+ * The command line of `arq room class …`, and of `deploy`, `rollback` and `programs`, which are about classes with a
+ * reducer, as commander sees it; what they do is `commands/room/room_class.ts` and `commands/reducer/room_deploy.ts`.
+ */
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import { isRoomPattern } from "@arqon/proto";
@@ -8,10 +11,12 @@ import { parseSeconds } from "../../bus/token.ts";
 
 // A command is loaded when it runs.
 const roomClass = () => import("../../commands/room/room_class.ts");
+const roomDeploy = () => import("../../commands/reducer/room_deploy.ts");
 
 /** The bus has the same bound. */
 const HISTORY_SIZE_MAX = 1_000_000;
 const MEMBERS_MAX = 10_000_000;
+const WEEK_SECONDS = 604_800;
 
 function roomPattern(text: string): string {
   if (isRoomPattern(text)) return text;
@@ -134,4 +139,67 @@ export function addRoomClass(rooms: Command, run: Run): void {
     .action(
       run(async (io, flags, [name]) => (await roomClass()).classExplain(io, name as string, flags)),
     );
+}
+
+function count(text: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("Expected a whole number.");
+}
+
+const withTenant = (command: Command): Command =>
+  withConnection(command).option("--tenant <id>", "tenant", id("tenant"), "default");
+
+/** Adds `deploy`, `rollback` and `programs` to `arq room`. */
+export function addRoomDeploy(group: Command, run: Run): void {
+  withTenant(group.command("deploy"))
+    .argument("<class>", "the pattern of a class with a reducer", roomPattern)
+    .argument("<file>", "the WebAssembly module")
+    .description("make another module the program of all rooms of a class, while they are called")
+    .option(
+      "--check-since <time>",
+      "first apply it to what its rooms were asked since then: 10m, 1h, 7d or seconds",
+      value((text) => parseSeconds("--check-since", text)),
+      WEEK_SECONDS,
+    )
+    .option("--no-check", "apply it to nothing before")
+    .option("--max-differences <n>", "deploy it when no more than so many entries differ", count, 0)
+    .option("--dry-run", "check it, and deploy nothing")
+    .option("--yes", "do not ask")
+    .option("--json", "print a JSON object for each room, and one at the end")
+    .addHelpText(
+      "after",
+      "\nThe logs are read from the bus and folded on this machine, once by the programs of before and" +
+        "\nonce by the module: it says where verdicts, answers, events, values or timers differ, and which" +
+        "\nroom it cannot migrate. A module with a migration may make other values and timers. Exit code 6" +
+        "\nwhen more differ than --max-differences: nothing is deployed then. Each room takes it between" +
+        "\ntwo entries. It needs a token of role admin.\n" +
+        examples(
+          "arq room deploy 'auction-*' auction.wasm --dry-run",
+          "arq room deploy 'auction-*' auction.wasm --check-since 1d --yes",
+        ),
+    )
+    .action(
+      run(async (io, flags, [pattern, file]) =>
+        (await roomDeploy()).roomDeploy(io, pattern as string, file as string, flags)
+      ),
+    );
+  withTenant(group.command("rollback"))
+    .argument("<class>", "the pattern of a class with a reducer", roomPattern)
+    .description("make the module of before the program of all rooms of a class again")
+    .option("--json", "print the answer as JSON")
+    .addHelpText(
+      "after",
+      "\nAt last to the file of the configuration. Values that the later module wrote stay.\n" +
+        examples("arq room rollback 'auction-*'"),
+    )
+    .action(
+      run(async (io, flags, [pattern]) =>
+        (await roomDeploy()).roomRollback(io, pattern as string, flags)
+      ),
+    );
+  withTenant(group.command("programs"))
+    .description("print which module each class of rooms with a reducer has, since when, by whom")
+    .option("--json", "print the answer as JSON")
+    .addHelpText("after", "\n" + examples("arq room programs", "arq room programs --tenant acme"))
+    .action(run(async (io, flags) => (await roomDeploy()).roomPrograms(io, flags)));
 }
