@@ -57,7 +57,7 @@ export interface IdleFigures {
 
 const WARM_UP_SECONDS = 2;
 const BARE = "BENCH_BARE";
-const IDLE_MS = 10_000;
+const IDLE_MS = 60_000;
 /** User and system time of all threads, in seconds; Linux only. */
 async function cpuSeconds(): Promise<number> {
   const stat = await Deno.readTextFile("/proc/self/stat");
