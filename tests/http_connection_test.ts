@@ -117,8 +117,10 @@ async function refuses(bus: TestBus): Promise<void> {
   assert.equal(await post(NUMBER_ONLY), 204);
   assert.equal(await post([0, 0, 0, 1, 0, 0, 0, 2, 7, 9]), 204);
   assert.equal(await post([0, 0, 0, 2, 0, 0, 0, 0]), 204);
-  const rest = (await reader.rest()).map(({ data }) => data as string);
-  const pongs = rest.map(atob).filter((text) => text.charCodeAt(0) === 8);
+  const rest = await reader.rest();
+  const last = rest.pop();
+  assert.deepEqual([last?.name, last?.data], ["closed", { code: 1000, reason: "" }]);
+  const pongs = rest.map(({ data }) => atob(data)).filter((text) => text.charCodeAt(0) === 8);
   assert.deepEqual(pongs.map((text) => text.length), [1, 2]);
   assert.deepEqual(await post(NUMBER_ONLY), [404, "not-found"]);
 }

@@ -105,8 +105,7 @@ export class SessionSocket implements ClientSocket, EventWriterOwner {
     }
     if (!closes || this.#closing) return;
     this.#code = NORMAL;
-    this.#closing = true;
-    this.writer.end();
+    this.close(NORMAL, "");
   }
 
   close(code: number, reason: string): void {
