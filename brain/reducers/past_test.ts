@@ -132,6 +132,17 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     });
   });
 
+  Deno.test(`${engine}: a room without any past is shared as it is, with the program that it has`, async () => {
+    await using world = await open(OPTIONS);
+    const brain = await world.start("a");
+    await add(brain, "counter", 12);
+    assert.equal((await past(brain, "counter", { action: "trim" })).offset, 12);
+    assert.equal((await fork(brain, "counter-b", "counter")).offset, 12);
+    const { entry, answer } = await applied(brain, "counter-b", "add", { data: "5" });
+    assert.deepEqual([entry, answer], [13, 17]);
+    assert.equal(total(await show(brain, "counter", {})), "12");
+  });
+
   Deno.test(`${engine}: a user whom a reducer's command has removed is in no log and snapshot after a trim`, async () => {
     await using world = await open(OPTIONS);
     const brain = await world.start("a");

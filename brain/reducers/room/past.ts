@@ -37,15 +37,18 @@ export interface NextEntry {
   readonly program: string;
 }
 
-/** A state of before, in the thread. To be closed there. */
-export interface PastRoom extends OpenRoom {
-  /** The entry that was wanted; undefined: it is in the state, or there is none. */
-  readonly next: NextEntry | undefined;
+/** The state that a fork begins with, and the program that its last entry was applied by. */
+export interface ForkedRoom extends OpenRoom {
+  /** Absent: it has no entry. */
+  readonly program?: ProgramName | undefined;
 }
 
-/** The state that a fork begins with, and the program that its last entry was applied by, where that was read. */
-export interface ForkedRoom extends OpenRoom {
-  readonly program?: ProgramName;
+/** A state of before, in the thread. To be closed there. */
+export interface PastRoom extends ForkedRoom {
+  /** The entry that was wanted; undefined: it is in the state, or there is none. */
+  readonly next: NextEntry | undefined;
+  /** What the log has behind that; undefined: nothing, or nobody has looked. */
+  readonly behind: Batch | undefined;
 }
 
 interface Beginning {
@@ -87,6 +90,8 @@ class Fold {
   readonly #handle: number;
   readonly #wanted: Wanted;
   standing: RoomStanding;
+  /** What comes behind all that is wanted. */
+  behind: Batch | undefined;
   /** What waits until it is known whether it is the last. */
   #held: { readonly entries: readonly LogEntry[]; readonly batch: Batch } | undefined;
   #count = 0;
@@ -116,6 +121,7 @@ class Fold {
       throw new ArqonError("invalid-command", `more than ${ENTRIES_MAX} entries behind a snapshot`);
     }
     if (entries.length > 0) this.#held = { entries, batch };
+    else this.behind ??= batch;
     const end = entries.at(-1)?.offset;
     return end === batch.after + batch.entries.length && end < this.#wanted.offset;
   }
@@ -146,7 +152,7 @@ class Fold {
 }
 
 async function foldTo(
-  open: OpenRoom,
+  open: ForkedRoom,
   at: ReducedPlace,
   { durable, position }: { readonly durable: DurableLog; readonly position: number },
   wanted: Wanted,
@@ -163,7 +169,7 @@ async function foldTo(
     if (!page.more || page.messages.length === 0) break;
   }
   const next = await fold.last();
-  return { handle: open.handle, standing: fold.standing, next };
+  return { ...open, standing: fold.standing, next, behind: fold.behind };
 }
 
 /**
@@ -186,21 +192,24 @@ export async function openPast(
     return await openPast(placeOf(at.tenant_id, fork.room_id), wanted, parts, depth + 1);
   }
   const begins = await beginningsOf(at, record, durable, parts);
-  for (const one of begins.toReversed()) {
-    if (isPast(one, before)) continue;
-    const open = await openBeginning(at, one, fork, parts, depth);
-    if (open === undefined) continue;
-    try {
-      if (!isPast(open.standing, before)) {
-        return await foldTo(open, at, { durable, position: one.position }, wanted, parts);
+  // Where that is not kept, what was stored behind the entry still has its values.
+  for (const most of [before, wanted]) {
+    for (const one of begins.toReversed()) {
+      if (isPast(one, most)) continue;
+      const open = await openBeginning(at, one, record, parts, depth);
+      if (open === undefined) continue;
+      try {
+        if (!isPast(open.standing, most)) {
+          return await foldTo(open, at, { durable, position: one.position }, wanted, parts);
+        }
+      } catch (error) {
+        parts.host.close(open.handle);
+        throw error;
       }
-    } catch (error) {
       parts.host.close(open.handle);
-      throw error;
-    }
-    parts.host.close(open.handle);
-    if (fork !== undefined && one.object === "") {
-      return await openPast(placeOf(at.tenant_id, fork.room_id), wanted, parts, depth + 1);
+      if (fork !== undefined && one.object === "") {
+        return await openPast(placeOf(at.tenant_id, fork.room_id), wanted, parts, depth + 1);
+      }
     }
   }
   throw unreadable(`what ${at.room_id} was then is not kept`);
@@ -209,17 +218,19 @@ export async function openPast(
 async function openBeginning(
   at: ReducedPlace,
   { object }: Beginning,
-  fork: RoomFork | undefined,
+  record: RoomRecord | undefined,
   parts: RoomParts,
   depth: number,
-): Promise<OpenRoom | undefined> {
+): Promise<ForkedRoom | undefined> {
   if (object === "") {
-    return fork === undefined
-      ? await parts.host.open(at.room_id, undefined)
-      : await openFork(at, fork, parts, depth + 1);
+    return record?.fork
+      ? await openFork(at, record.fork, parts, depth + 1)
+      : await parts.host.open(at.room_id, undefined);
   }
   const snapshot = await parts.objects.get(object);
-  return snapshot && await parts.host.open(at.room_id, snapshot);
+  if (snapshot === undefined) return undefined;
+  const open = await parts.host.open(at.room_id, snapshot);
+  return record?.snapshot === object ? { ...open, program: record.program } : open;
 }
 
 /** The last entry of a room's log; undefined: it has none, or the message cannot tell. */
@@ -255,6 +266,20 @@ export async function isReachable(
   return begins.some((one) => one.offset <= offset);
 }
 
+/**
+ * The program of a state to which nothing was applied: the one that is stored with it, or that of what comes behind it
+ * in the log, which is the same or took over without a migration, as it would in a fork.
+ */
+async function programOf(
+  { program, behind }: PastRoom,
+  room_id: string,
+  parts: RoomParts,
+): Promise<ProgramName | undefined> {
+  if (program !== undefined || behind === undefined) return program;
+  if (behind.entries[0]?.kind !== "migrate") return await parts.programById(behind.program);
+  throw unreadable(`the program of ${room_id} before entry ${behind.after + 1} is not kept`);
+}
+
 /** The state that a fork begins with. Rejects with `log-unavailable` when the other room's past is not kept. */
 export async function openFork(
   at: ReducedPlace,
@@ -263,16 +288,16 @@ export async function openFork(
   depth = 0,
 ): Promise<ForkedRoom> {
   const wanted = { offset, time_ms: Infinity };
-  const { handle, standing, next } = await openPast(
-    ...[placeOf(at.tenant_id, room_id), wanted, parts, depth] as const,
-  );
+  const past = await openPast(placeOf(at.tenant_id, room_id), wanted, parts, depth);
+  const { handle, standing, next } = past;
   try {
-    const program = next && await parts.programById(next.program);
-    if (next !== undefined) await parts.host.apply(handle, program!, [next.entry], FOLDING);
+    const applied = next && await parts.programById(next.program);
+    if (applied !== undefined) await parts.host.apply(handle, applied, [next!.entry], FOLDING);
+    const program = applied ?? await programOf(past, room_id, parts);
     const reached = next?.entry.offset ?? standing.offset;
     if (reached !== offset) throw unreadable(`entry ${offset} of ${room_id} is gone`);
     const own = await parts.host.become(handle, at.room_id, with_timers);
-    return { handle, standing: own, ...(program === undefined ? {} : { program }) };
+    return { handle, standing: own, program };
   } catch (error) {
     parts.host.close(handle);
     throw error;
