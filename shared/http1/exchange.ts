@@ -223,6 +223,7 @@ class Exchange {
       if (response.status < 400) arrivals.know(this.#arrival);
       arrivals.enter(this.#arrival, "answer");
       // A body that nobody asked for is not waited for.
+      if (!isStreamed(response)) this.#passOver(body);
       const closes = response.headers.get("connection")?.toLowerCase() === "close" ||
         body.left_bytes > DISCARDED_BYTES_MAX;
       const keep_alive = head.keep_alive && !closes && !expects.now && !this.#context.isClosing();
@@ -270,6 +271,12 @@ class Exchange {
         controller.close();
       },
     }, { highWaterMark: 0 });
+  }
+
+  /** Passes over what has come of a body, so that a short one ends no connection. Throws `MalformedRequest`. */
+  #passOver(body: BodyReader): void {
+    const { bytes } = this.#inbound;
+    if (!body.done) this.#inbound.take(body.read(bytes, 0, () => {}));
   }
 
   /**

@@ -148,6 +148,8 @@ test("an answer before a body that is too long to pass over says that the connec
     ]
   ) assert.match(text, /^HTTP\/1\.1 200 OK\r\n[^]*connection: close\r\n[^]*unread$/);
   // One that is passed over costs nobody the connection.
+  const chunked = await unread("Transfer-Encoding: chunked", "3\r\nyyy\r\n0\r\n\r\n");
+  assert.match(chunked, /unreadHTTP\/1\.1 200 OK/);
   assert.match(await unread("Content-Length: 3", "yyy"), /unreadHTTP\/1\.1 200 OK/);
 });
 
