@@ -14,6 +14,8 @@ export interface Judgement {
 }
 
 const DELIVERED = new Set(["sent", "caught_up"]);
+/** What was refused with these may have been stored, and heard, all the same (docs/durable.md). */
+const STORED_MAYBE = new Set(["log-unavailable", "spine-unavailable"]);
 
 /** Judges one answer. */
 export function judge(known: Known, question: Question, answer: Answer): Judgement {
@@ -39,7 +41,9 @@ export function judge(known: Known, question: Question, answer: Answer): Judgeme
     problems.push("a message that was not asked for");
   }
   if (said.code !== undefined && said.code !== 0) {
-    if (listed.length > 0) problems.push(`it was refused (${said.reason}), and heard`);
+    if (listed.length > 0 && !STORED_MAYBE.has(said.reason)) {
+      problems.push(`it was refused (${said.reason}), and heard`);
+    }
     return { problems, words: [`refused ${said.reason}`] };
   }
   for (const sitting of own) {

@@ -134,6 +134,7 @@ Deno.test("why, judge: a Shield that was late with one answer is told by the oth
 
 Deno.test("a refused message was heard by nobody, another user's connection is a stranger's", () => {
   isWrong(/refused/, sittingOf(), NEVER, { said: { code: 403, reason: "policy-rejected" } });
+  isRight(sittingOf(), NEVER, { said: { code: 503, reason: "log-unavailable" } });
   const bob = sittingOf({ got: GOT });
   const ann = { ...sittingOf(), user_id: "ann" };
   isWrong(/is ann of acme/, bob, SENT, { known: { sittings: [ann] } });
