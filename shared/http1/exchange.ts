@@ -15,10 +15,7 @@ import type { RequestHead } from "./head.ts";
 import { NO_TURN } from "../turns/turns.ts";
 import type { Turns } from "../turns/turns.ts";
 
-/**
- * The longest head of a request, which is more than the largest token takes. A longer one is answered
- * 431.
- */
+/** The longest head of a request, more than the largest token takes. A longer one is answered 431. */
 const HEAD_BYTES_MAX = 131_072;
 /** Bytes read of a body that the handler did not want, so that the next request can follow. */
 const DISCARDED_BYTES_MAX = 65_536;
@@ -31,10 +28,7 @@ const encoder = new TextEncoder();
 export interface BareUpgrade {
   /** The response that the handler then returns; nothing of it is sent. */
   readonly response: Response;
-  /**
-   * To be called once, before the handler returns: `handshake` is sent, then the taker has the
-   * stream.
-   */
+  /** To be called once, before the handler returns: `handshake` is sent, then the taker has the stream. */
   take(handshake: Uint8Array<ArrayBuffer>, taker: UpgradeTaker): void;
 }
 
@@ -222,8 +216,10 @@ class Exchange {
       }
       if (response.status < 400) arrivals.know(this.#arrival);
       arrivals.enter(this.#arrival, "answer");
-      // A body that nobody asked for is not waited for.
-      if (!isStreamed(response)) this.#passOver(body);
+      // A body that nobody asked for is not waited for; what has come of it is passed over.
+      if (!isStreamed(response) && !body.done) {
+        this.#inbound.take(body.read(this.#inbound.bytes, 0, () => {}));
+      }
       const closes = response.headers.get("connection")?.toLowerCase() === "close" ||
         body.left_bytes > DISCARDED_BYTES_MAX;
       const keep_alive = head.keep_alive && !closes && !expects.now && !this.#context.isClosing();
@@ -271,12 +267,6 @@ class Exchange {
         controller.close();
       },
     }, { highWaterMark: 0 });
-  }
-
-  /** Passes over what has come of a body, so that a short one ends no connection. Throws `MalformedRequest`. */
-  #passOver(body: BodyReader): void {
-    const { bytes } = this.#inbound;
-    if (!body.done) this.#inbound.take(body.read(bytes, 0, () => {}));
   }
 
   /**
