@@ -1,17 +1,8 @@
 /** The row of the Grafana dashboard "ArqonBus Overview" about `[bridge.postgres]`. `dashboard_rows.ts` has the others. */
-import type { PanelSpec, RowSpec } from "./dashboard_rows.ts";
+import { panel, rate, type RowSpec } from "./dashboard_panel.ts";
 
-const rate = (metric: string, by: string): string =>
-  `sum by (${by}) (rate(${metric}{@}[$__rate_interval]))`;
 const seconds = (q: number): string =>
   `histogram_quantile(${q}, ${rate("bridge_commit_seconds_bucket", "le")})`;
-
-const panel = (
-  title: string,
-  unit: string,
-  description: string,
-  queries: PanelSpec["queries"],
-): PanelSpec => ({ title, unit, description, queries });
 
 /** Of buses that have none, it is empty. */
 export const BRIDGE_ROW: RowSpec = {

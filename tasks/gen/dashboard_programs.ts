@@ -2,19 +2,10 @@
  * The rows of the Grafana dashboard "ArqonBus Overview" about hooks and about rooms as programs.
  * `dashboard_rows.ts` has the others.
  */
-import type { PanelSpec, RowSpec } from "./dashboard_rows.ts";
+import { panel, rate, type RowSpec } from "./dashboard_panel.ts";
 
-const rate = (metric: string, by: string): string =>
-  `sum by (${by}) (rate(${metric}{@}[$__rate_interval]))`;
 const asked = (q: number): string =>
   `histogram_quantile(${q}, ${rate("shield_hook_asked_seconds_bucket", "le")})`;
-
-const panel = (
-  title: string,
-  unit: string,
-  description: string,
-  queries: PanelSpec["queries"],
-): PanelSpec => ({ title, unit, description, queries });
 
 /** Of buses that have none, it is empty. */
 export const HOOKS_ROW: RowSpec = {

@@ -1,50 +1,17 @@
 /**
  * The rows of the Grafana dashboard "ArqonBus Overview": titles, queries, units. `gen_dashboard.ts` writes
- * them in Grafana's format. In a query `@` stands for the chosen job and instance; rates take
- * `$__rate_interval`, so that they fit any scrape interval.
+ * them in Grafana's format.
  */
-
 import { BRIDGE_ROW } from "./dashboard_bridge.ts";
 import { HOOKS_ROW, REDUCERS_ROW } from "./dashboard_programs.ts";
+import { panel, type PanelSpec, type Query, rate, type RowSpec } from "./dashboard_panel.ts";
 
-/** One query of a panel: PromQL, and the name of its lines, with `{{label}}`. */
-export type Query = readonly [expr: string, legend: string];
-
-/** One panel of a dashboard. */
-export interface PanelSpec {
-  readonly title: string;
-  /** What an operator should read from it. */
-  readonly description: string;
-  /** A unit id of Grafana, for example `s`, `ops`, `bytes`. */
-  readonly unit: string;
-  readonly queries: readonly Query[];
-  /** Kind of the panel; absent: lines over time. */
-  readonly kind?: "stat" | "table";
-  /** Draws a line at the limit of the aim. */
-  readonly limit?: number;
-}
-
-/** A row of panels under one heading. */
-export interface RowSpec {
-  readonly title: string;
-  readonly panels: readonly PanelSpec[];
-}
-
-const rate = (metric: string, by = "", matchers = ""): string =>
-  `sum${by === "" ? "" : ` by (${by})`} (rate(${metric}{@${matchers}}[$__rate_interval]))`;
 const quantile = (q: number, recorded: string): string =>
   `histogram_quantile(${q}, sum by (le) (instance_le:${recorded}_bucket:rate5m{@}))`;
 const quantiles = (recorded: string): Query[] => [
   [quantile(0.5, recorded), "p50"],
   [quantile(0.99, recorded), "p99"],
 ];
-const panel = (
-  title: string,
-  unit: string,
-  description: string,
-  queries: readonly Query[],
-  more: Partial<PanelSpec> = {},
-): PanelSpec => ({ title, unit, description, queries, ...more });
 
 const GOLDEN: readonly PanelSpec[] = [
   panel("Messages in", "cps", "Publishes and commands that clients send, a second.", [

@@ -2,18 +2,11 @@
  * The rows of the Grafana dashboard "ArqonBus Stores": NATS and Valkey by their own exporters (jobs
  * `arqon-nats` and `arqon-valkey`). `dashboard_rows.ts` has what Shields and Brains see of them.
  */
-import type { PanelSpec, RowSpec } from "./dashboard_rows.ts";
+import { panel, type PanelSpec, rate as rateBy, type RowSpec } from "./dashboard_panel.ts";
 
-const rate = (metric: string): string => `sum by (instance) (rate(${metric}{@}[$__rate_interval]))`;
+const rate = (metric: string): string => rateBy(metric, "instance");
 const worst = (metric: string): string => `max by (instance) (${metric}{@})`;
 const LEGEND = "{{instance}}";
-
-const panel = (
-  title: string,
-  unit: string,
-  description: string,
-  queries: PanelSpec["queries"],
-): PanelSpec => ({ title, unit, description, queries });
 
 const NATS: readonly PanelSpec[] = [
   panel("NATS health", "short", "1 while the server answers with JetStream on, else 0.", [

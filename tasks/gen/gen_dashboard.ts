@@ -4,7 +4,7 @@
  */
 import { ROWS } from "./dashboard_rows.ts";
 import { STORE_ROWS } from "./dashboard_stores.ts";
-import type { PanelSpec, RowSpec } from "./dashboard_rows.ts";
+import type { PanelSpec, RowSpec } from "./dashboard_panel.ts";
 
 /** The schema of Grafana 10.2, which newer versions migrate by themselves. */
 const SCHEMA_VERSION = 39;
