@@ -36,8 +36,10 @@ async def test_everything_works_over_http(bus: Bus, room_id: str) -> None:
         assert entry.value == {"a": 1}
 
 
-async def without_upgrades(port: int, opened: list[str]) -> asyncio.Server:
+@contextlib.asynccontextmanager
+async def without_upgrades(port: int, opened: list[str]) -> AsyncIterator[str]:
     """A proxy that takes the upgrade out of a request, as those do that know nothing of it."""
+    serving: set[asyncio.Task[None]] = set()
 
     async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while piece := await reader.read(65_536):
@@ -46,26 +48,44 @@ async def without_upgrades(port: int, opened: list[str]) -> asyncio.Server:
         writer.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        own = asyncio.current_task()
+        assert own is not None
+        serving.add(own)
         head = await reader.readuntil(b"\r\n")
         opened.append(head.decode().split(" ")[1].split("?")[0])
         above, below = await asyncio.open_connection("127.0.0.1", port)
         below.write(head)
-        with contextlib.suppress(OSError):
-            await asyncio.gather(pipe(reader, below), pipe(above, writer))
+        both = (pipe(reader, below), pipe(above, writer))
+        try:
+            # One direction that breaks must not leave the other one waiting.
+            await asyncio.gather(*both, return_exceptions=True)
+        finally:
+            for one in (below, writer):
+                one.close()
+                with contextlib.suppress(OSError):
+                    await one.wait_closed()
+            serving.discard(own)
 
-    return await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        try:
+            yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        finally:
+            if serving:
+                await asyncio.wait(serving, timeout=60)
 
 
-async def test_http_is_used_where_websocket_does_not_open(bus: Bus, room_id: str) -> None:
+async def test_http_is_used_where_websocket_does_not_open(
+    bus: Bus, room_id: str, caplog: pytest.LogCaptureFixture
+) -> None:
     opened: list[str] = []
-    async with await without_upgrades(bus.port, opened) as proxy:
-        url = f"ws://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+    async with without_upgrades(bus.port, opened) as url:
         for _ in range(2):
             async with arqon.connect(url, token=bus.token(), transport="auto") as client:
                 await client.room(room_id).publish("t", 1)
         asked = [path for path in opened if not path.startswith("/v1/connections/")]
         # What was found is remembered.
         assert asked == ["/v1/socket", "/v1/connections", "/v1/connections"]
+        assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == []
         with pytest.raises(arqon.ArqonError):
             await arqon.connect(url, token=bus.token())
 

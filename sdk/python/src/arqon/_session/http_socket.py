@@ -101,7 +101,9 @@ class HttpSocket:
         self.abort()
         if self._sender is not None:
             await asyncio.wait({self._sender})
-        raise ConnectionClosedError(close, Close(1000, "") if self._closes else None)
+        own = Close(1000, "") if self._closes else None
+        # The exception insists on an order where both sides closed: this side was first.
+        raise ConnectionClosedError(close, own, False if close and own else None)
 
     async def send(self, frame: bytes) -> None:
         """Sends a frame soon; waits while much is unsent."""
