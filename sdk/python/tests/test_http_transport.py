@@ -42,10 +42,15 @@ async def without_upgrades(port: int, opened: list[str]) -> AsyncIterator[str]:
     serving: set[asyncio.Task[None]] = set()
 
     async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while piece := await reader.read(65_536):
-            writer.write(piece.replace(b"Upgrade: websocket", b"X-Upgrade: nothing"))
-            await writer.drain()
-        writer.close()
+        try:
+            while piece := await reader.read(65_536):
+                writer.write(piece.replace(b"Upgrade: websocket", b"X-Upgrade: nothing"))
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            # The other direction reads from this one's end, and would wait for good.
+            writer.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         own = asyncio.current_task()
@@ -55,15 +60,12 @@ async def without_upgrades(port: int, opened: list[str]) -> AsyncIterator[str]:
         opened.append(head.decode().split(" ")[1].split("?")[0])
         above, below = await asyncio.open_connection("127.0.0.1", port)
         below.write(head)
-        both = (pipe(reader, below), pipe(above, writer))
         try:
-            # One direction that breaks must not leave the other one waiting.
-            await asyncio.gather(*both, return_exceptions=True)
-        finally:
+            await asyncio.gather(pipe(reader, below), pipe(above, writer))
             for one in (below, writer):
-                one.close()
                 with contextlib.suppress(OSError):
                     await one.wait_closed()
+        finally:
             serving.discard(own)
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
