@@ -1,7 +1,7 @@
 /**
  * `arq serve` with a room that is a program is killed (SIGKILL) while it is called, again and again: each call
  * that was answered is applied once, each that was not is applied once when it is repeated, and each has one event.
- * Who watches its values sees them grow all the time, and in the end what they are.
+ * Who watches its values sees them grow all the time, and in the end what they are, also of a bus that has lost all.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
@@ -9,7 +9,7 @@ import { history } from "@arqon/sdk/history";
 import { type Called, reduced, type WatchedValues } from "@arqon/sdk/reducers";
 import { until } from "../shared/testing/until.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
-import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
+import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
 
 const ROUNDS = 4;
 const CALLS = 40;
@@ -28,11 +28,29 @@ reducer = "counter"
 reducer_visible = ["total"]
 `;
 
+/** All is lost, and entries begin at 1 again: who watches has what the room is then. */
+async function watchAnew(
+  before: ServedBus,
+  path: string,
+  token: string,
+  onPort: (port: number) => void,
+  watched: WatchedValues | undefined,
+): Promise<void> {
+  await before.stop();
+  await Deno.remove(`${path}/data`, { recursive: true });
+  await using bus = await startServe(path);
+  await using client = await connect({ url: bus.url, token });
+  onPort(Number(new URL(bus.url).port));
+  const room = reduced<{ add: [number, number] }>(client.room("count-1"));
+  assert.equal((await room.call("add", 7, { timeout_ms: 60_000 })).entry, 1);
+  await until("what the room is now", () => watched?.read("total") === "7");
+  assert.deepEqual([watched?.version, watched?.is_current], [1, true]);
+}
+
 Deno.test("a bus that is killed while it is called applies each call once", async () => {
   await using folder = await initFolder();
   await Deno.copyFile(WASM, `${folder.path}/counter.wasm`);
-  const file = `${folder.path}/config.toml`;
-  await Deno.writeTextFile(file, await Deno.readTextFile(file) + CONFIG);
+  await Deno.writeTextFile(`${folder.path}/config.toml`, CONFIG, { append: true });
   const token = await tokenOf(folder.path, "service");
   const answers = new Map<string, number>();
   let port: number | undefined;
@@ -97,4 +115,5 @@ Deno.test("a bus that is killed while it is called applies each call once", asyn
     (await history(client.room("count-1"), { limit: 1_000 })).messages.map((one) => one.text());
   await until("every event", async () => (await eventsOf()).length >= counted.length);
   assert.deepEqual(await eventsOf(), counted.map(String), "each has one event, in order");
+  await watchAnew(bus, folder.path, token, (own) => void (port = own), watcher.watched);
 });

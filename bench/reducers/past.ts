@@ -2,19 +2,30 @@
  * The scenario `past`: a room that is a program after many changes. How long it takes to say what it was after any
  * entry, and to begin another room with its past. `past_child.ts` measures.
  */
-import { positive, ROOT, type Scenario, type ScenarioResult, text } from "../measure/scenario.ts";
+import {
+  positive,
+  ROOT,
+  type Scenario,
+  type ScenarioResult,
+  text,
+  UsageError,
+} from "../measure/scenario.ts";
 import type { OptionValues } from "../measure/scenario.ts";
 import { renderRows } from "../measure/table.ts";
+import { configFrom } from "../../shared/config/load.ts";
 import type { PastFigures, PastPlan } from "./past_child.ts";
 
-const HELP =
-  `past: a room of policies/reducers/counter.ts on the embedded log is called, each call with an id; then
-entries drawn at random are asked for, and rooms are begun with its past. Every state is compared with what the
-counter must have been.
+const DEFAULTS = configFrom({ reducers: [{ name: "counter", file: "counter" }] }).reducers[0]!;
 
+const HELP =
+  `past: a room of policies/reducers/counter.ts is called, each call with an id; then entries drawn at random are
+asked for, and rooms are begun with its past. Every state is compared with what the counter must have been.
+
+  --engine NAME     embedded or nats, a server of its own (embedded)
   --entries N       calls of the room (1000000)
-  --every N         entries between two snapshots (1000)
-  --snapshots N     snapshots that are kept (1024)
+  --every N         snapshot_entries (${DEFAULTS.snapshot_entries}, as a room has them by itself)
+  --snapshots N     history_snapshots (${DEFAULTS.history_snapshots}, the same)
+  --bytes N         history_bytes (${DEFAULTS.history_bytes}, the same)
   --questions N     entries that are asked for (500)
   --forks N         rooms that begin with its past (200)
 `;
@@ -43,10 +54,16 @@ function tableOf({ entries, calls_per_s, snapshots, snapshot_bytes, at, fork }: 
 }
 
 async function run(values: OptionValues): Promise<ScenarioResult> {
+  const { engine } = values;
+  if (engine !== "embedded" && engine !== "nats") {
+    throw new UsageError(`--engine expects embedded or nats, got ${JSON.stringify(engine)}`);
+  }
   const figures = await measured({
+    engine,
     entries: positive(values, "entries"),
     every: positive(values, "every"),
     snapshots: positive(values, "snapshots"),
+    bytes: positive(values, "bytes"),
     questions: positive(values, "questions"),
     forks: positive(values, "forks"),
   });
@@ -65,9 +82,11 @@ export const PAST: Scenario = {
   name: "past",
   help: HELP,
   options: {
+    engine: text("embedded"),
     entries: text("1000000"),
-    every: text("1000"),
-    snapshots: text("1024"),
+    every: text(String(DEFAULTS.snapshot_entries)),
+    snapshots: text(String(DEFAULTS.history_snapshots)),
+    bytes: text(String(DEFAULTS.history_bytes)),
     questions: text("500"),
     forks: text("200"),
   },

@@ -5,15 +5,18 @@
 import assert from "node:assert/strict";
 import { configFrom } from "../../shared/config/load.ts";
 import { openSpine } from "../../shared/spine/open.ts";
+import { startNats } from "../../tests/harness/nats_server.ts";
 import { errorLog } from "../measure/brains.ts";
 import { percentile } from "../measure/open_loop.ts";
 import { type CounterRooms, startCounters, TENANT } from "./counter_rooms.ts";
 
 /** What is to be measured. */
 export interface PastPlan {
+  readonly engine: "embedded" | "nats";
   readonly entries: number;
   readonly every: number;
   readonly snapshots: number;
+  readonly bytes: number;
   readonly questions: number;
   readonly forks: number;
 }
@@ -64,8 +67,11 @@ async function timed(times: number, act: (at: number) => Promise<void>): Promise
 
 async function measure(plan: PastPlan): Promise<PastFigures> {
   const { entries, every, questions, forks } = plan;
-  const spine = await openSpine(configFrom({}), { log: errorLog("bench"), now: Date.now });
-  const own = { history_snapshots: plan.snapshots, history_bytes: 1_073_741_824 };
+  await using owned = new AsyncDisposableStack();
+  const server = plan.engine === "nats" && owned.use(await startNats({ jetstream: true }));
+  const nats = server ? { nats: { urls: [server.url], request_timeout_ms: 60_000 } } : {};
+  const spine = await openSpine(configFrom(nats), { log: errorLog("bench"), now: Date.now });
+  const own = { history_snapshots: plan.snapshots, history_bytes: plan.bytes };
   await using rooms = await startCounters(
     ...[spine, { reducer_idle_ms: 3_600_000 }, { snapshot_entries: every, ...own }] as const,
   );

@@ -3,7 +3,7 @@
  * its changes are told, so that who hears them goes on from there.
  */
 import { ArqonError } from "@arqon/proto";
-import { keyOf, type ShownPage, valueJson } from "../visible/shown.ts";
+import { keyOf, scopeIn, type ShownPage, valueJson } from "../visible/shown.ts";
 import { type ShownRoom, toldOf } from "./telling.ts";
 
 /** Bytes of keys and values of one page. */
@@ -39,7 +39,9 @@ function pageText(scope: string, version: number, { values, more }: ShownPage): 
 
 /** Answers all of them. Rejects when the room is another's by now; then none is answered. */
 async function answerQueries(room: ShownRoom, queries: readonly WaitingQuery[]): Promise<void> {
-  const { loaded, at, shown: { prefixes, scope }, parts } = room;
+  const { loaded, at, shown, parts } = room;
+  const { prefixes } = shown;
+  const scope = scopeIn(shown, loaded.durable.stream);
   const told = await toldOf(room, loaded.standing.offset);
   if (told === undefined) {
     for (const { answer } of queries) answer(nothingShown(at.room_id));

@@ -6,7 +6,7 @@
 import { valuesRoomOf } from "../../../shared/rooms/values_room.ts";
 import { systemEnvelope } from "../../../shared/records/system_envelope.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
-import type { Shown } from "../visible/shown.ts";
+import { scopeIn, type Shown } from "../visible/shown.ts";
 import { type EntryChanges, nothingTold, type ToldMessage, toldMessages } from "../visible/told.ts";
 
 /** Spine header of a message: the entry up to which everything is told. No client can write one. */
@@ -28,6 +28,8 @@ export interface ShownRoom {
   readonly shown: Shown;
   readonly parts: RoomParts;
 }
+
+const scopeOf = ({ shown, loaded: { durable } }: ShownRoom) => scopeIn(shown, durable.stream);
 
 async function publish(
   { loaded: { durable }, at: { tenant_id, room_id }, parts }: ShownRoom,
@@ -51,7 +53,7 @@ async function toldBefore(room: ShownRoom, known: number): Promise<Told> {
   const { last } = await room.loaded.durable.head(valuesRoomOf(room.at.room_id)!);
   const told = { entry: Number(last?.headers[TOLD_HEADER] ?? 0), tail: last?.offset ?? 0 };
   // Who has older values finds that they do not go on here, and reads them again.
-  if (told.entry < known) await publish(room, told, nothingTold(room.shown, known, known));
+  if (told.entry < known) await publish(room, told, nothingTold(scopeOf(room), known, known));
   return told;
 }
 
@@ -72,14 +74,15 @@ export async function tellChanges(
 ): Promise<void> {
   const told = await toldOf(room, known);
   if (told === undefined) return;
-  for (const message of toldMessages(room.shown, told.entry, entries)) {
+  if (!entries.some(({ changes }) => changes.length > 0)) return;
+  for (const message of toldMessages(scopeOf(room), told.entry, entries)) {
     await publish(room, told, message);
   }
 }
 
 /** Tells that nothing is left to be told, before what could tell it is gone. */
 export async function tellAll(room: ShownRoom): Promise<void> {
-  const { loaded: { told, standing }, shown } = room;
+  const { loaded: { told, standing } } = room;
   if (told === undefined || told.entry >= standing.offset) return;
-  await publish(room, told, nothingTold(shown, told.entry, standing.offset));
+  await publish(room, told, nothingTold(scopeOf(room), told.entry, standing.offset));
 }

@@ -25,6 +25,16 @@ export const keyOf = (text: string): string => latinOf(encoder.encode(text));
 
 const SCOPE_CHARACTERS = 12;
 
+const digestOf = (text: string) =>
+  createHash("sha256").update(text).digest("hex").slice(0, SCOPE_CHARACTERS);
+
+/**
+ * The scope of what a room shows in one life of its log. In another life entries may begin at 1 again: who has values
+ * of a higher one finds that those are of another scope, and does not wait for the number to come.
+ */
+export const scopeIn = ({ scope }: Pick<Shown, "scope">, stream: string): string =>
+  digestOf(JSON.stringify([scope, stream]));
+
 /** What a class with these beginnings shows. */
 export function shownBy(visible: readonly string[]): Shown {
   const sorted = [...new Set(visible.map(keyOf))].sort();
@@ -33,8 +43,7 @@ export function shownBy(visible: readonly string[]): Shown {
     const last = prefixes.at(-1);
     if (last === undefined || !prefix.startsWith(last)) prefixes.push(prefix);
   }
-  const scope = createHash("sha256").update(JSON.stringify(prefixes)).digest("hex");
-  return { prefixes, scope: scope.slice(0, SCOPE_CHARACTERS) };
+  return { prefixes, scope: digestOf(JSON.stringify(prefixes)) };
 }
 
 /** The text of a key. Undefined: nobody sees it. */

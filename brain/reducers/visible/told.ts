@@ -2,7 +2,7 @@
  * What a room says of the changes of its visible values: messages that each cover the entries behind the one before.
  * Who has the values of the entry `after` and applies a message, all of its parts, has those of `to`. Pure.
  */
-import { type Shown, type ShownValue, valueJson } from "./shown.ts";
+import { type ShownValue, valueJson } from "./shown.ts";
 
 /** Bytes of keys and values of one message, about: a value is never divided. */
 const MESSAGE_BYTES = 131_072;
@@ -30,7 +30,7 @@ interface Draft {
 
 const encoder = new TextEncoder();
 
-function messageOf({ scope }: Pick<Shown, "scope">, after: number, draft: Draft): ToldMessage {
+function messageOf(scope: string, after: number, draft: Draft): ToldMessage {
   const { to, part, more, changes } = draft;
   const parts = part > 1 || more ? `,"part":${part}` : "";
   const text = `{"scope":"${scope}","after":${after},"to":${to}${parts}` +
@@ -39,12 +39,12 @@ function messageOf({ scope }: Pick<Shown, "scope">, after: number, draft: Draft)
 }
 
 /** A message without changes: everything up to `to` is told. */
-export const nothingTold = (shown: Pick<Shown, "scope">, after: number, to: number): ToldMessage =>
-  messageOf(shown, after, { to, part: 1, more: false, changes: [] });
+export const nothingTold = (scope: string, after: number, to: number): ToldMessage =>
+  messageOf(scope, after, { to, part: 1, more: false, changes: [] });
 
 /** The messages about entries behind `after`; none when they have changed nothing that is shown. */
 export function toldMessages(
-  shown: Pick<Shown, "scope">,
+  scope: string,
   after: number,
   entries: readonly EntryChanges[],
 ): ToldMessage[] {
@@ -53,7 +53,7 @@ export function toldMessages(
   let [part, bytes, to] = [1, 0, after];
   let changes: string[] = [];
   const close = (more: boolean) => {
-    const message = messageOf(shown, told, { to, part, more, changes });
+    const message = messageOf(scope, told, { to, part, more, changes });
     messages.push(message);
     told = message.told;
     part = more ? part + 1 : 1;

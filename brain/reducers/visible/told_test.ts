@@ -17,14 +17,17 @@ Deno.test("entries become one message as far as it is not too large, and one ent
       (_, at) => [`public/${at}`, new Uint8Array(60_000)] as const,
     ),
   });
-  assert.deepEqual(toldMessages(shown, 3, [{ offset: 4, changes: [] }]), []);
-  const [one, ...none] = toldMessages(shown, 3, [{ offset: 3, changes: small.changes }, small]);
+  assert.deepEqual(toldMessages(shown.scope, 3, [{ offset: 4, changes: [] }]), []);
+  const [one, ...none] = toldMessages(shown.scope, 3, [
+    { offset: 3, changes: small.changes },
+    small,
+  ]);
   assert.deepEqual(none, [], "what is told already is left out");
   assert.deepEqual(read(one!), {
     ...{ scope: shown.scope, after: 3, to: 5 },
     changes: [[5, "public/a", "1"], [5, "public/b", null]],
   });
-  const many = toldMessages(shown, 3, [small, big(6, 7), big(8, 1)]);
+  const many = toldMessages(shown.scope, 3, [small, big(6, 7), big(8, 1)]);
   const about = many.map((message) => {
     const { after, to, part, more } = read(message);
     return [after, to, part, more, message.told];
@@ -38,7 +41,7 @@ Deno.test("entries become one message as far as it is not too large, and one ent
   const changes = many.flatMap((message) => read(message).changes);
   assert.equal(changes.length, 10);
   assert.ok(many.every(({ data }) => data.length < 400_000));
-  assert.deepEqual(read(nothingTold(shown, 8, 9)), {
+  assert.deepEqual(read(nothingTold(shown.scope, 8, 9)), {
     ...{ scope: shown.scope, after: 8, to: 9, changes: [] },
   });
 });

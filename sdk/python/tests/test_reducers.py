@@ -131,3 +131,7 @@ def test_pages_and_changes_become_the_values_of_one_moment() -> None:
     view.begin()
     assert view.page({"scope": "s", "version": 3, "values": []}) == "again", "an owner of before"
     assert view.values == {"b": "3", "c": b"\xff"}, "what was there stays"
+    view.begin()
+    assert view.page({"scope": "u", "version": 1, "values": [["a", "9"]]}) == "whole"
+    assert (view.version, view.values) == (1, {"a": "9"}), "entries have begun anew"
+    assert view.hear({"scope": "u", "after": 1, "to": 2, "changes": [[2, "a", "8"]]}) == {"a": "8"}

@@ -93,6 +93,10 @@ export class Rebase {
         if (value === undefined) this.#confirmed.delete(key);
         else this.#confirmed.set(key, value);
       }
+      // Entries have begun anew: what was answered before is in none of them.
+      if (version < this.#version) {
+        this.#pending = this.#pending.filter(({ entry }) => entry === undefined);
+      }
       this.#version = version;
     }
     this.#pending = this.#pending.filter(({ entry = Infinity }) => entry > this.#version);

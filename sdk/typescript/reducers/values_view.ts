@@ -70,8 +70,8 @@ export class ValuesView {
   version: number | undefined;
   values: Map<string, ReducedValue> = new Map();
   #scope = "";
-  /** The highest entry that a message was about. */
-  #heard = 0;
+  /** The highest entry that a message was about, and of which scope that was the last. */
+  #heard = { scope: "", entry: 0 };
   #parts: ValuesTold | undefined;
   /** Undefined: no pages are being read. */
   #pages: ValuesPage[] | undefined;
@@ -93,8 +93,9 @@ export class ValuesView {
   page(page: ValuesPage): PageOutcome {
     const pages = this.#pages ??= [];
     pages.push(page);
-    // An owner of before may answer what is not true any more.
-    if (page.scope !== pages[0]?.scope || page.version < (this.version ?? 0)) return "again";
+    if (page.scope !== pages[0]?.scope) return "again";
+    // An owner of before may answer what is not true any more. In another scope entries may have begun anew.
+    if (page.scope === this.#scope && page.version < (this.version ?? 0)) return "again";
     return page.next === undefined ? this.settle() : "more";
   }
 
@@ -120,8 +121,10 @@ export class ValuesView {
     }
     if (version < target) return "wait";
     // Messages of before were about later entries than an owner of before knows.
-    if (version < this.#heard) return "again";
-    this.#scope = pages[0]!.scope;
+    const { scope } = pages[0]!;
+    const is_known = scope === this.#scope || scope === this.#heard.scope;
+    if (is_known && version < this.#heard.entry) return "again";
+    this.#scope = scope;
     this.version = version;
     this.values = read;
     this.#pages = undefined;
@@ -133,7 +136,9 @@ export class ValuesView {
   hear(part: ValuesTold): ValueChanges | "again" {
     const told = this.#whole(part);
     if (told === undefined) return new Map();
-    this.#heard = Math.max(this.#heard, told.to);
+    const { scope, to } = told;
+    const before = scope === this.#heard.scope ? this.#heard.entry : 0;
+    this.#heard = { scope, entry: Math.max(before, to) };
     if (this.#pages !== undefined) {
       this.#waiting_changes += told.changes.length;
       if (this.#waiting_changes <= WAITING_MAX) this.#waiting.push(told);

@@ -121,3 +121,25 @@ Deno.test("bytes come as bytes, another scope and a page of before begin anew, a
   view.begin();
   assert.equal(view.page({ scope: "s", version: 8, values }), "again", "9 was told already");
 });
+
+Deno.test("a room whose entries begin anew is read again, and is what it is then", () => {
+  const view = new ValuesView("");
+  view.begin();
+  assert.equal(view.page({ scope: "s", version: 50, values: [["total", "50"]] }), "whole");
+  const changes = [[51, "total", "51"]] as const;
+  view.hear({ scope: "s", after: 50, to: 51, changes });
+  view.begin();
+  assert.equal(view.page({ scope: "s", version: 1, values: [] }), "again", "an owner of before");
+  view.begin();
+  const page = { scope: "t", version: 1, values: [["total", "1"]] } as const;
+  assert.equal(view.page(page), "whole");
+  assert.deepEqual([view.version, view.values.get("total")], [1, "1"]);
+  const told = { scope: "t", after: 1, to: 2, changes: [[2, "total", "2"]] } as const;
+  assert.deepEqual(view.hear(told), new Map([["total", "2"]]));
+  view.begin();
+  assert.equal(view.page(page), "again", "2 was told already");
+  // What is heard of the new ones first is no reason to wait for the number of before.
+  assert.equal(view.hear({ ...told, scope: "u", after: 0, to: 1 }).constructor, Map);
+  view.begin();
+  assert.equal(view.page({ ...page, scope: "u" }), "whole");
+});

@@ -83,6 +83,9 @@ class Rebase:
                 break
             held = self._held.pop(0)
             put(self._confirmed, held.changes)
+            if held.version < self.version:
+                # Entries have begun anew: what was answered before is in none of them.
+                self._pending = [one for one in self._pending if one.entry is None]
             self.version = held.version
         self._pending = [
             one for one in self._pending if one.entry is None or one.entry > self.version

@@ -40,7 +40,8 @@ class ValuesView:
         self.values: dict[str, Value] = {}
         self._scope = ""
         self._heard = 0
-        """The highest entry that a message was about."""
+        """The highest entry that a message was about, of `_heard_scope`."""
+        self._heard_scope = ""
         self._parts: Mapping[str, Any] | None = None
         self._pages: list[Mapping[str, Any]] | None = None
         self._waiting: list[Mapping[str, Any]] = []
@@ -54,8 +55,11 @@ class ValuesView:
         """Takes the page behind the last one."""
         pages = self._pages = self._pages if self._pages is not None else []
         pages.append(page)
+        if page["scope"] != pages[0]["scope"]:
+            return "again"
         # An owner of before may answer what is not true any more.
-        if page["scope"] != pages[0]["scope"] or page["version"] < (self.version or 0):
+        # In another scope entries may have begun anew.
+        if page["scope"] == self._scope and page["version"] < (self.version or 0):
             return "again"
         return "more" if "next" in page else self.settle()
 
@@ -78,9 +82,10 @@ class ValuesView:
         if version < max(page["version"] for page in pages):
             return "wait"
         # Messages of before were about later entries than an owner of before knows.
-        if version < self._heard:
+        scope = pages[0]["scope"]
+        if version < self._heard and scope in (self._scope, self._heard_scope):
             return "again"
-        self._scope, self.version, self.values = pages[0]["scope"], version, read
+        self._scope, self.version, self.values = scope, version, read
         self._pages, self._waiting = None, []
         return "whole"
 
@@ -89,7 +94,8 @@ class ValuesView:
         told = self._whole(part)
         if told is None:
             return {}
-        self._heard = max(self._heard, told["to"])
+        heard = self._heard if told["scope"] == self._heard_scope else 0
+        self._heard, self._heard_scope = max(heard, told["to"]), told["scope"]
         if self._pages is not None:
             self._waiting_changes += len(told["changes"])
             if self._waiting_changes <= _WAITING_MAX:

@@ -111,7 +111,7 @@ class WatchedValues:
 
     async def __anext__(self) -> ValuesChanged:
         """The next ones. Raises the error that ended it."""
-        while self._view.version is None or self.version == self._told:
+        while self._view.version is None or (self.version == self._told and not self._changes):
             if self._over:
                 if self._error is not None:
                     raise self._error
