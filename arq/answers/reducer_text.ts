@@ -19,6 +19,9 @@ export interface RunEnd {
   readonly other: RoomState | undefined;
   readonly entries: number;
   readonly faults: number;
+  /** Commands that the schema forbids, and entries that are not as it says. */
+  readonly forbidden: number;
+  readonly unlike: number;
   /** Entries about which the two modules differ. */
   readonly differing: number;
 }
@@ -29,6 +32,8 @@ interface StepAbout {
   /** In which parts the other module differs. */
   readonly parts: readonly string[];
   readonly against: Outcome | undefined;
+  /** Where it is not what the schema says. */
+  readonly problems: readonly string[];
 }
 
 const LEVELS = ["debug", "info", "warn", "error"];
@@ -76,18 +81,26 @@ function outcomeJson(outcome: Outcome) {
   };
 }
 
-function stepJson(step: RunStep, { parts, against }: StepAbout): string {
-  const { entry, line, command, outcome, run, state } = step;
+function stepJson(step: RunStep, { parts, against, problems }: StepAbout): string {
+  const { entry, line, command, outcome, run, state, forbidden } = step;
   const { offset, kind } = entry;
   const differs = against === undefined ? {} : {
     differs: parts,
     ...(parts.length === 0 ? {} : { against: outcomeJson(against) }),
   };
   return JSON.stringify({
-    ...{ offset, line: line ?? null, at_ms: state.time_ms, kind, command },
+    ...{
+      offset: forbidden ? null : offset,
+      line: line ?? null,
+      at_ms: state.time_ms,
+      kind,
+      command,
+    },
     user: entry.kind === "command" ? entry.user_id : null,
     ...outcomeJson(outcome),
     ...{ fuel: fuelOf(step), chain: state.chain.toHex(), logs: run?.logs ?? [], ...differs },
+    ...(forbidden ? { forbidden } : {}),
+    ...(problems.length === 0 ? {} : { schema_problems: problems }),
   });
 }
 
@@ -97,6 +110,7 @@ export function stepLine(step: RunStep, about: StepAbout): string {
   const { entry, command, outcome, run, state } = step;
   const who = entry.kind === "command" ? entry.user_id : "timer";
   const said = verdictText(outcome);
+  if (step.forbidden) return `${printable(`-  forbidden ${command} by ${who}  ${said}`)}\n`;
   const head = `${entry.offset}  ${outcome.kind.padEnd(8)}  ${command} by ${who}`;
   const lines = [
     said === "" ? head : `${head}  ${said}`,
@@ -108,13 +122,14 @@ export function stepLine(step: RunStep, about: StepAbout): string {
       `  DIFFERS in ${about.parts.join(", ")}: ` +
       `${about.against.kind}  ${verdictText(about.against)}`,
     ]),
+    ...about.problems.map((problem) => `  NOT AS THE SCHEMA SAYS  ${problem}`),
     `  fuel ${figure(fuelOf(step))}  chain ${state.chain.toHex().slice(0, SHORT)}`,
   ];
   return lines.map((line) => `${printable(line)}\n`).join("");
 }
 
 function endJson(end: RunEnd, values: boolean): string {
-  const { file, against, state, other, entries, faults, differing } = end;
+  const { file, against, state, other, entries, faults, differing, forbidden, unlike } = end;
   const all = values
     ? {
       values: Object.fromEntries(
@@ -127,6 +142,7 @@ function endJson(end: RunEnd, values: boolean): string {
     against_state: valuesDigest(other).toHex(),
   };
   return JSON.stringify({
+    ...(forbidden + unlike === 0 ? {} : { forbidden, unlike_schema: unlike }),
     ...{ file, entries, faults, offset: state.offset, at_ms: state.time_ms },
     ...{ keys: state.values.size, state_bytes: state.size_bytes, timers: state.timers.size },
     state: valuesDigest(state).toHex(),
@@ -143,7 +159,7 @@ export function endLine(
   { json, values }: { readonly json: boolean; readonly values: boolean },
 ): string {
   if (json) return `${endJson(end, values)}\n`;
-  const { state, other, against, entries, faults, differing } = end;
+  const { state, other, against, entries, faults, differing, forbidden, unlike } = end;
   const next = nextTimer(state);
   const waiting = plural(state.timers.size, "timer", "timers");
   const first = next === undefined ? "" : `, the first at ${new Date(next.at_ms).toISOString()}`;
@@ -151,6 +167,12 @@ export function endLine(
     `${plural(entries, "entry", "entries")}, ${plural(faults, "fault", "faults")}; ` +
     `${plural(state.values.size, "value", "values")} of ${count(state.size_bytes)} bytes, ` +
     `${waiting}${first}`,
+    ...(forbidden === 0
+      ? []
+      : [`${plural(forbidden, "command", "commands")} forbidden by the schema`]),
+    ...(unlike === 0
+      ? []
+      : [`${plural(unlike, "entry is", "entries are")} not as the schema says`]),
     ...(values
       ? [...state.values.entries()].map(([key, value]) => `  ${keyText(key)} = ${shown(value)}`)
       : []),

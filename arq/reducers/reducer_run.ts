@@ -8,13 +8,21 @@ import { meterReducer } from "../../wasm/reducer/reducer_check.ts";
 import type { RoomAbout } from "../../brain/reducers/state/draft.ts";
 import type { LogEntry, Outcome } from "../../brain/reducers/state/entry.ts";
 import { applyEntry } from "../../brain/reducers/state/fold.ts";
-import { digestOf, nextTimer, type RoomState } from "../../brain/reducers/state/room_state.ts";
+import {
+  digestOf,
+  nextTimer,
+  rememberedKey,
+  type RoomState,
+} from "../../brain/reducers/state/room_state.ts";
+import { judge } from "../../wasm/reducer/schema/judge.ts";
+import { type RoomSchema, schemaOf } from "../../wasm/reducer/schema/room_schema.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import type { CommandLine } from "./commands_file.ts";
 
 /** The most timers that run before one command: more than that is a reducer that wakes itself without end. */
 const TIMERS_MOST = 100_000;
 const SEED_BYTES = 16;
+const NOTHING = new Uint8Array();
 
 /** What one entry came to. */
 export interface RunStep {
@@ -27,12 +35,16 @@ export interface RunStep {
   /** Absent for what was not asked of the reducer: a repetition. */
   readonly run: Run | undefined;
   readonly state: RoomState;
+  /** True: the schema forbids it, and it is no entry. */
+  readonly forbidden?: true;
 }
 
 /** A module as it is applied. */
 export interface Applier {
   /** The state after the entries that it has had. */
   readonly state: RoomState;
+  /** What its users may ask for; undefined: whatever they like. */
+  readonly schema: RoomSchema | undefined;
   apply(entry: LogEntry): Omit<RunStep, "entry" | "line" | "command">;
 }
 
@@ -62,6 +74,7 @@ export async function createApplier(
   );
   let state = begin;
   return {
+    schema: schemaOf(bytes),
     get state() {
       return state;
     },
@@ -101,13 +114,25 @@ export function* runLine(
     yield runTimer(applier, due.key, due.at_ms, seed);
   }
   if (command === undefined) return;
-  const { data, id, user_id, role, claims } = about;
-  const offset = applier.state.offset + 1;
+  const { id, user_id, role, claims } = about;
+  const { state, schema } = applier;
+  const offset = state.offset + 1;
+  const judged = schema && judge(schema, command, about.data);
+  const data = judged !== undefined && "data" in judged ? judged.data : about.data;
   const entry: LogEntry = {
     ...{ kind: "command", offset, time_ms: at_ms, seed: seedOf(seed, offset) },
     ...{ command, data, id, user_id, role, claims },
   };
-  yield { entry, line, command, ...applier.apply(entry) };
+  const is_known = id !== "" && state.remembered.has(rememberedKey(user_id, id));
+  if (judged === undefined || "data" in judged || is_known) {
+    yield { entry, line, command, ...applier.apply(entry) };
+    return;
+  }
+  const outcome: Outcome = {
+    ...{ kind: "rejected", ...judged, answer: NOTHING, fault: undefined, detail: "" },
+    ...{ repeats: undefined, events: [], changes: new Map(), scheduled: new Map() },
+  };
+  yield { entry, line, command, outcome, run: undefined, state, forbidden: true };
 }
 
 function runTimer(applier: Applier, key: string, time_ms: number, seed: number): RunStep {

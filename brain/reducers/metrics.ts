@@ -13,6 +13,7 @@ export interface ReducerMetrics {
   readonly snapshots: Counter<"outcome">;
   readonly conflicts: Counter;
   readonly refused: Counter;
+  readonly forbidden: Counter;
   readonly thread_ends: Counter;
   /** Of changed values. */
   readonly told: Counter;
@@ -88,6 +89,11 @@ export function createReducerMetrics(registry: Registry, gauges: ReducerGauges):
     refused: new Counter({
       name: "brain_reducer_refused_total",
       help: "Calls that were refused because of a limit of this Brain.",
+      registers,
+    }),
+    forbidden: new Counter({
+      name: "brain_reducer_forbidden_total",
+      help: "Calls that the schema of their room's program forbids.",
       registers,
     }),
     thread_ends: new Counter({

@@ -2,7 +2,7 @@
 import type { ReducerEntry } from "../../shared/config/automation/reducers.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
-import { programOf, storeProgram } from "./log/program.ts";
+import { programOf, type RunnableProgram, storeProgram } from "./log/program.ts";
 import type { Wanted } from "./room/switching.ts";
 import type { ReducerHost } from "./thread/host.ts";
 
@@ -27,9 +27,11 @@ export async function namePrograms(
 ): Promise<Map<string, Named>> {
   const named = new Map<string, Named>();
   for (const entry of reducers) {
-    const program = programOf(entry, readFile(entry.file), spine.payload_bytes_max);
+    const bytes = readFile(entry.file);
+    let program: RunnableProgram;
     let migrates: boolean;
     try {
+      program = programOf(entry, bytes, spine.payload_bytes_max);
       migrates = await host.check(program);
     } catch (error) {
       const why = (error as Error).cause instanceof Error ? (error as Error).cause : error;

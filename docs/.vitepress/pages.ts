@@ -38,6 +38,7 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "Presence and rooms", file: "docs/presence.md" },
       { text: "Durable rooms", file: "docs/durable.md" },
       { text: "Rooms as programs", file: "docs/rooms-as-programs.md" },
+      { text: "Schemas of rooms", file: "docs/room-schema.md" },
       { text: "Values of rooms as programs", file: "docs/room-values.md" },
       { text: "The past of rooms as programs", file: "docs/room-past.md" },
       { text: "Deploying reducers", file: "docs/reducer-deploy.md" },

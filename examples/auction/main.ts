@@ -5,15 +5,7 @@
  */
 import { connect } from "@arqon/sdk";
 import { optimistic, reduced } from "@arqon/sdk/reducers";
-
-/** What the room is asked, and answers. */
-type SaleCalls = {
-  readonly offer: readonly [
-    { readonly title: string; readonly price: number; readonly seconds: number },
-    null,
-  ];
-  readonly bid: readonly [string, null];
-};
+import type { Sale } from "./sale.ts";
 
 const SHOWN_MS = 100;
 const query = new URLSearchParams(location.search);
@@ -27,7 +19,7 @@ function tell(selector: string, text: string): void {
 }
 
 /** What the room says of the lot; a text that is not there is "". */
-type Read = (key: "state" | "title" | "seller" | "price" | "bidder" | "closes_ms") => string;
+type Read = (key: keyof Sale["values"]) => string;
 
 const nameOf = (user: string) => user === own ? "you" : user || "nobody";
 
@@ -63,7 +55,7 @@ async function bid(): Promise<void> {
   const { url, token } = await (await fetch(`/bus.json?name=${encodeURIComponent(own)}`)).json();
   const module = await (await fetch("/sale.wasm")).arrayBuffer();
   const bus = await connect({ url, token });
-  const room = reduced<SaleCalls>(bus.room(query.get("room") ?? "sale-1"));
+  const room = reduced<Sale>(bus.room(query.get("room") ?? "sale-1"));
   // What the room has decided, and own calls on top of it until it has answered them.
   const sale = await optimistic(room, { module, user: own });
   const read: Read = (key) => String(sale.read(key) ?? "");
@@ -81,7 +73,7 @@ async function bid(): Promise<void> {
       call(new FormData(form)).catch((error) => tell("#note", String(error.message)));
     });
   };
-  ask("#bid", (data) => sale.call("bid", String(data.get("amount"))));
+  ask("#bid", (data) => sale.call("bid", { amount: Number(data.get("amount")) }));
   ask("#offer", (data) =>
     sale.call("offer", {
       title: String(data.get("title")),

@@ -12,6 +12,9 @@ import {
   withoutExtensions,
 } from "./assemblyscript.ts";
 
+import { parseRoomSchema, withRoomSchema } from "../../wasm/reducer/schema/room_schema.ts";
+import { SchemaError } from "../../wasm/reducer/schema/shape.ts";
+
 const PACKAGE = /^node_modules\/@arqon\/reducer(?:\.ts|\/index\.ts)$/;
 /** The same SDK, as the examples of the checkout import it from their folder. */
 const IN_CHECKOUT = "reducer_sdk/mod.ts";
@@ -23,8 +26,28 @@ function finish(module: Module): void {
   moveStart(module);
 }
 
+/** The module with the schema that stands beside its source, where one does. */
+async function withSchema(
+  module: Uint8Array<ArrayBuffer>,
+  entry: string,
+  readFile: PolicySources["readFile"],
+): Promise<Uint8Array<ArrayBuffer>> {
+  const name = entry.replace(/\.ts$/, ".schema.json");
+  const text = await readFile(`policy/${name}`);
+  if (text === undefined || text === null) return module;
+  const schema = new TextEncoder().encode(text);
+  try {
+    parseRoomSchema(schema);
+  } catch (error) {
+    if (error instanceof SchemaError) throw new PolicyCompileError(`${name}: ${error.message}`);
+    throw error;
+  }
+  return withRoomSchema(module, schema);
+}
+
 /**
- * Compiles one reducer. `sources` gives `policy/…`, the reducer's folder, and `sdk/…`, the guest SDK. Rejects
+ * Compiles one reducer, and puts the schema into it that stands beside it: `auction.schema.json`, beside
+ * `auction.ts`. `sources` gives `policy/…`, the reducer's folder, and `sdk/…`, the guest SDK. Rejects
  * with `PolicyCompileError` when it does not compile or handles no command.
  */
 export async function compileReducer(
@@ -44,6 +67,6 @@ export async function compileReducer(
     handles = module.getFunction("sdk/guest/on") !== 0;
     finish(module);
   });
-  if (handles) return bytes;
+  if (handles) return await withSchema(bytes, entry, readFile);
   throw new PolicyCompileError(`${entry} handles no command; call on("name", handler)`);
 }

@@ -47,6 +47,13 @@ export class Fields {
     return wholeNumber(digits);
   }
 
+  /** A member that is a number. */
+  decimal(name: string): f64 {
+    const at = this.names.indexOf(name);
+    if (at < 0 || this.kinds[at] != JsonKind.Number) this.refuse(name, "a number");
+    return parseFloat(this.texts[at]);
+  }
+
   /** A member that is true or false. */
   flag(name: string): bool {
     const at = this.names.indexOf(name);

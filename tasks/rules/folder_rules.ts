@@ -61,7 +61,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "shared/cluster",
     "shared/backup",
   ],
-  ["wasm/module", "wasm/metering", "wasm/instance", "wasm/reducer"],
+  ["wasm/module", "wasm/metering", "wasm/instance", "wasm/reducer/schema", "wasm/reducer"],
   [
     "shield/stats",
     "shield/lives",
@@ -177,6 +177,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
   ["sdk/react"],
   [
     "arq/terminal",
+    "arq/reducers/types",
     "arq/reducers",
     "arq/answers",
     "arq/bus",

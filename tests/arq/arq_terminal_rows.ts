@@ -154,6 +154,7 @@ const policies: Story = [
   row("policy test built.wasm --event event.json", { shows: /allow/ }),
   row("reducer build policies/content_size.ts -o room.wasm", { code: 1, shows: /compile/ }),
   row("reducer test built.wasm --commands event.json", { code: 1, shows: /not-a-reducer/ }),
+  row("reducer types event.json --out types.ts", { code: 1, shows: /is none of/ }),
   row("policy record --journal events.ndjson --out cases", { code: 1, shows: /no such decision/ }),
   row("policy replay built.wasm --journal events.ndjson", { code: 1, shows: /no journal/ }),
   row("policy deploy built.wasm --name size --room chat-*"),

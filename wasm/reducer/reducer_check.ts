@@ -19,6 +19,8 @@ import {
   ValueType,
   type WasmModule,
 } from "../module/module.ts";
+import { schemaOf } from "./schema/room_schema.ts";
+import { SchemaError } from "./schema/shape.ts";
 import {
   APPLY_EXPORT,
   INIT_EXPORT,
@@ -115,9 +117,18 @@ function reducerProblems(module: WasmModule): string[] {
   return [...importProblems(module), ...exportProblems(module), ...start];
 }
 
+function requireSchema(bytes: Uint8Array): void {
+  try {
+    schemaOf(bytes);
+  } catch (error) {
+    if (!(error instanceof SchemaError)) throw error;
+    throw new PolicyModuleError("bad-schema", `The schema in it is none: ${error.message}.`);
+  }
+}
+
 /**
  * From a file's bytes to a module that may run.
- * @throws {PolicyModuleError} what `meter` throws, or `not-a-reducer` with a sentence for each problem.
+ * @throws {PolicyModuleError} what `meter` throws, `not-a-reducer` with a sentence for each problem, or `bad-schema`.
  */
 export function meterReducer(bytes: Uint8Array, memory_limit_pages: number): MeteredModule {
   const module = decodePolicy(bytes);
@@ -126,5 +137,6 @@ export function meterReducer(bytes: Uint8Array, memory_limit_pages: number): Met
     const more = problems.length > 8 ? ` ${problems.length - 8} more problems are not listed.` : "";
     throw new PolicyModuleError("not-a-reducer", problems.slice(0, 8).join(" ") + more);
   }
+  requireSchema(bytes);
   return meterModule(module, { memory_limit_pages, renewed: true });
 }

@@ -4,6 +4,8 @@
  */
 import { compilePolicy, PolicyCompileError } from "../../../policies/compiler/assemblyscript.ts";
 import type { PolicySources } from "../../../policies/compiler/assemblyscript.ts";
+import { plural } from "../../../shared/plural.ts";
+import { schemaOf } from "../../../wasm/reducer/schema/room_schema.ts";
 import { compileProblems } from "../../policies/compile_problems.ts";
 import type { CompileProblem, SourceFolders } from "../../policies/compile_problems.ts";
 import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
@@ -142,10 +144,13 @@ export async function policyBuild(
   await writeModule(io, output, bytes);
   const hooks = hooksOf(bytes);
   const size_bytes = bytes.length;
-  const about = kind.noun === "policy" ? { hooks } : {};
+  const schema = kind.noun === "reducer" ? schemaOf(bytes) : undefined;
+  const commands = schema && Object.keys(schema.commands);
+  const about = kind.noun === "policy" ? { hooks } : { commands };
+  const known = commands === undefined ? [] : [`a schema of ${plural(commands.length, "command")}`];
   const text = flags.json === true
     ? JSON.stringify({ entry, built: true, file: output, size_bytes, ...about })
-    : `${printable([`${output}: ${size_bytes} bytes`, ...hooks].join(", "))}`;
+    : `${printable([`${output}: ${size_bytes} bytes`, ...known, ...hooks].join(", "))}`;
   await print(io.stdout, `${text}\n`);
   return EXIT.ok;
 }

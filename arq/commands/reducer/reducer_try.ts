@@ -14,6 +14,7 @@ import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import { endLine, type RunEnd, stepLine } from "../../answers/reducer_text.ts";
 import { requireModule } from "../../policies/module_file.ts";
 import { createLineReader } from "../../reducers/commands_file.ts";
+import { schemaProblems } from "../../reducers/schema_check.ts";
 import { differingParts } from "../../reducers/difference.ts";
 import { type Applier, createApplier, runLine, TooManyTimers } from "../../reducers/reducer_run.ts";
 import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
@@ -104,20 +105,31 @@ async function runAll(
   flags: ReducerTryFlags,
   applier: Applier,
   other: Applier | undefined,
-): Promise<Pick<RunEnd, "entries" | "faults" | "differing">> {
-  const counts = { entries: 0, faults: 0, differing: 0 };
+): Promise<Pick<RunEnd, "entries" | "faults" | "differing" | "forbidden" | "unlike">> {
+  const counts = { entries: 0, faults: 0, differing: 0, forbidden: 0, unlike: 0 };
   const json = flags.json === true;
   const readLine = createLineReader(flags.commands, applier.state.time_ms);
   const chunks = bytesOf(await readInput(io, flags.commands));
   for await (const { line, bytes } of readNdjson(chunks, flags.commands)) {
     const about = readLine(line, JSON.parse(new TextDecoder().decode(bytes)));
     for (const step of runLine(applier, about, flags.seed)) {
+      if (step.forbidden) {
+        counts.forbidden++;
+        await print(
+          io.stdout,
+          stepLine(step, { json, parts: [], against: undefined, problems: [] }),
+        );
+        continue;
+      }
+      const { schema } = applier;
+      const problems = schema ? schemaProblems(schema, step.command, step.outcome) : [];
+      if (problems.length > 0) counts.unlike++;
       const against = other?.apply(step.entry);
       const parts = against === undefined ? [] : differingParts(step.outcome, against.outcome);
       counts.entries++;
       if (step.outcome.kind === "fault") counts.faults++;
       if (parts.length > 0) counts.differing++;
-      await print(io.stdout, stepLine(step, { json, parts, against: against?.outcome }));
+      await print(io.stdout, stepLine(step, { json, parts, against: against?.outcome, problems }));
       if (counts.entries % ENTRIES_AT_ONCE !== 0) continue;
       await new Promise((resolve) => setTimeout(resolve));
       io.signal.throwIfAborted();
@@ -126,7 +138,7 @@ async function runAll(
   return counts;
 }
 
-/** Runs a file of commands. Returns 1 when one of them was a fault, or when two modules differ. */
+/** Runs a file of commands. Returns 1 when one of them was a fault, is not as the schema says, or when two modules differ. */
 export async function reducerTry(io: Io, file: string, flags: ReducerTryFlags): Promise<number> {
   const begin = await beginning(io, flags);
   const applier = await applierOf(io, file, flags, begin);
@@ -143,5 +155,5 @@ export async function reducerTry(io: Io, file: string, flags: ReducerTryFlags): 
     io.stdout,
     endLine(end, { json: flags.json === true, values: flags.values === true }),
   );
-  return counts.faults === 0 && counts.differing === 0 ? EXIT.ok : EXIT.failure;
+  return counts.faults + counts.differing + counts.unlike === 0 ? EXIT.ok : EXIT.failure;
 }

@@ -7,6 +7,7 @@ import { ArqonError } from "@arqon/proto";
 import type { ReducerEntry } from "../../../shared/config/automation/reducers.ts";
 import { moduleName } from "../../../shared/records/reducer_record.ts";
 import type { ObjectStore } from "../../../shared/spine/contract/spine.ts";
+import { type RoomSchema, schemaOf } from "../../../wasm/reducer/schema/room_schema.ts";
 import { ROOM_BOUNDS, type RoomBounds } from "../state/room_bounds.ts";
 
 /** What outcomes depend on. */
@@ -23,6 +24,8 @@ export interface RunnableProgram extends Program {
   /** Hex SHA-256 of the program's text. */
   readonly id: string;
   readonly bytes: Uint8Array;
+  /** What users may ask of it; undefined: whatever they like. */
+  readonly schema: RoomSchema | undefined;
 }
 
 const utf8 = new TextEncoder();
@@ -37,7 +40,7 @@ function textOf({ module, fuel_limit, memory_limit_pages, bounds }: Program): Ui
 /** Bytes of a message beside the type, data and recipient of its event, at most. */
 const EVENT_SPARE_BYTES = 4_096;
 
-/** The program of an entry of the configuration, with the bytes of its file. */
+/** The program of an entry of the configuration, with the bytes of its file. Throws for a schema that is none. */
 export function programOf(
   entry: ReducerEntry,
   bytes: Uint8Array,
@@ -49,7 +52,7 @@ export function programOf(
   const event_bytes = Math.min(own.event_bytes, payload_bytes_max - EVENT_SPARE_BYTES);
   const bounds = { ...ROOM_BOUNDS, keys, state_bytes, events, event_bytes, timers };
   const program = { module: hex(bytes), fuel_limit, memory_limit_pages, bounds };
-  return { ...program, id: hex(textOf(program)), bytes };
+  return { ...program, id: hex(textOf(program)), bytes, schema: schemaOf(bytes) };
 }
 
 /** Stores a program unless it is there. Rejects as the store does. */
@@ -87,5 +90,6 @@ export async function loadProgram(
   const [, module, fuel_limit, memory_limit_pages, named] = said;
   const bounds = Object.fromEntries(named) as unknown as RoomBounds;
   const bytes = await loadModule(store, module);
-  return { id, module, fuel_limit, memory_limit_pages, bounds, bytes };
+  const schema = schemaOf(bytes);
+  return { id, module, fuel_limit, memory_limit_pages, bounds, bytes, schema };
 }

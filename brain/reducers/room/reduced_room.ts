@@ -9,6 +9,7 @@ import { isBehind } from "../log/batch.ts";
 import type { RunnableProgram } from "../log/program.ts";
 import { answerTo, type WaitingCall } from "./call.ts";
 import type { LoadedRoom, ReducedPlace } from "./loaded_room.ts";
+import { judgeCalls } from "./judging.ts";
 import { loadRoom } from "./loading.ts";
 import { WaitingQueries, type WaitingQuery } from "./pages.ts";
 import type { HistoryLimits } from "./points.ts";
@@ -189,7 +190,7 @@ export class ReducedRoom {
       }
       const { program, migration } = await nextProgram(loaded, this.at, this.#options);
       const taken = migration === undefined
-        ? this.#take(loaded)
+        ? await this.#take(loaded, program)
         : takeMigration(this.#takenAt(loaded), migration);
       if (taken === undefined) break;
       await this.#step(loaded, taken, program);
@@ -207,7 +208,7 @@ export class ReducedRoom {
   }
 
   /** What comes next; undefined: nothing. */
-  #take(loaded: LoadedRoom): Taken | undefined {
+  async #take(loaded: LoadedRoom, program: RunnableProgram): Promise<Taken | undefined> {
     const { monotonic_ms, command_timeout_ms } = this.#options;
     const at_ms = monotonic_ms();
     const late = this.#waiting.filter(({ deadline_ms }) => deadline_ms <= at_ms);
@@ -216,7 +217,8 @@ export class ReducedRoom {
       const timeout = new ArqonError("command-timeout", String(command_timeout_ms));
       for (const { answer } of late) answer(timeout);
     }
-    const taken = takeNext(this.#waiting, this.#takenAt(loaded));
+    const ready = program.schema && judgeCalls(this.#waiting, loaded, program, this.#options);
+    const taken = takeNext(ready ? await ready : this.#waiting, this.#takenAt(loaded));
     if (taken?.calls.length === 0) this.#used_ms = at_ms;
     return taken;
   }

@@ -23,6 +23,8 @@ export interface Taken {
 export interface ArrivedCall extends WaitingCall {
   /** Unix ms. */
   readonly arrived_ms: number;
+  /** The program whose schema has passed it, by its id; undefined: it was not held to any. */
+  readonly judged?: string;
 }
 
 /** What a room is at, and what its entries are made with. */
@@ -76,7 +78,7 @@ export function takeNext(waiting: readonly ArrivedCall[], room: TakenAt): Taken 
     // To the room it is the time before the timer, also when it is later by the clock.
     const call_ms = is_due ? Math.min(now_ms, next.at_ms - 1) : now_ms;
     const entries = calls.map((
-      { deadline_ms: _late, arrived_ms: _arrived, answer: _answer, ...asked },
+      { deadline_ms: _late, arrived_ms: _arrived, judged: _judged, answer: _answer, ...asked },
       at,
     ): LogEntry => {
       const seed = seeds.slice(at * SEED_BYTES, (at + 1) * SEED_BYTES);

@@ -63,6 +63,14 @@ export class ReducerHost {
     return { applied: unpackApplied(applied!), standing: standing! };
   }
 
+  /** Whether a room remembers what came of commands, each by its sender and id. */
+  async remembers(
+    handle: number,
+    commands: readonly (readonly [user_id: string, id: string])[],
+  ): Promise<readonly boolean[]> {
+    return (await this.#ask({ kind: "remembers", room: handle, commands })).remembered!;
+  }
+
   /** The state of a room as bytes. */
   async snapshot(handle: number): Promise<Uint8Array> {
     return (await this.#ask({ kind: "snapshot", room: handle })).snapshot!;
@@ -106,7 +114,9 @@ export class ReducerHost {
    * it can migrate a room that another module was.
    */
   async check(program: RunnableProgram): Promise<boolean> {
-    const { migrates } = await this.#ask({ kind: "program", program });
+    // What it may be asked is decided here.
+    const { schema: _schema, ...runnable } = program;
+    const { migrates } = await this.#ask({ kind: "program", program: runnable });
     this.#use(program.id);
     return migrates;
   }

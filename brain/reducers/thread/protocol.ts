@@ -43,7 +43,7 @@ export interface ShownRoom extends ValuesPage {
 export type ThreadRequest =
   & { readonly id: number }
   & (
-    | { readonly kind: "program"; readonly program: RunnableProgram }
+    | { readonly kind: "program"; readonly program: Omit<RunnableProgram, "schema"> }
     | { readonly kind: "forget"; readonly program: string }
     | {
       readonly kind: "open";
@@ -63,6 +63,12 @@ export type ThreadRequest =
       readonly shown: readonly string[];
     }
     | { readonly kind: "values"; readonly room: number; readonly asked: PageAsked }
+    /** Which of some commands the room remembers, each by its sender and id. */
+    | {
+      readonly kind: "remembers";
+      readonly room: number;
+      readonly commands: readonly (readonly [user_id: string, id: string])[];
+    }
     | { readonly kind: "snapshot"; readonly room: number }
     /** The room goes on as another one, perhaps without its timers. */
     | {
@@ -97,6 +103,7 @@ export type ThreadAnswer =
       readonly snapshot: Uint8Array | undefined;
       readonly page: ShownPage | undefined;
       readonly shown?: ShownRoom;
+      readonly remembered?: readonly boolean[];
       readonly migrates: boolean;
     }
     /** The room is closed then: what it was is not known any more. */

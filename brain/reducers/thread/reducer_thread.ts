@@ -9,7 +9,7 @@ import type { RunnableProgram } from "../log/program.ts";
 import { applyEntry } from "../state/fold.ts";
 import type { Outcome } from "../state/entry.ts";
 import { withoutEntries } from "../state/lost_entries.ts";
-import { emptyRoom, nextTimer, type RoomState, tree } from "../state/room_state.ts";
+import { emptyRoom, nextTimer, rememberedKey, type RoomState, tree } from "../state/room_state.ts";
 import { decodeSnapshot, encodeSnapshot } from "../state/snapshot.ts";
 import { pageOf, shownChanges } from "../visible/shown.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
@@ -26,7 +26,7 @@ interface Room {
 }
 
 interface Loaded {
-  readonly program: RunnableProgram;
+  readonly program: Omit<RunnableProgram, "schema">;
   readonly guest: ReducerGuest;
   readonly migrates: boolean;
 }
@@ -34,7 +34,7 @@ interface Loaded {
 const programs = new Map<string, Loaded>();
 const rooms = new Map<number, Room>();
 
-function load(program: RunnableProgram): Loaded {
+function load(program: Loaded["program"]): Loaded {
   const known = programs.get(program.id);
   if (known !== undefined) return known;
   const metered = meterReducer(program.bytes, program.memory_limit_pages);
@@ -133,6 +133,12 @@ function answer(request: ThreadRequest): Said {
       const room = roomOf(request.room);
       const applied = apply(room, programOf(request.program), request);
       return { ...NOTHING, applied, standing: standingOf(room) };
+    }
+    case "remembers": {
+      const { state: { remembered } } = roomOf(request.room);
+      const knows = ([user_id, id]: readonly [string, string]) =>
+        remembered.has(rememberedKey(user_id, id));
+      return { ...NOTHING, remembered: request.commands.map(knows) };
     }
     case "snapshot":
       return { ...NOTHING, snapshot: encodeSnapshot(roomOf(request.room).state) };

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 from bus import Bus, CuttableProxy
+from sale_types import Lot, sale
 
 import arqon
 from arqon._state.values_view import ValuesView
@@ -46,6 +47,31 @@ async def test_a_repetition_says_what_it_repeats() -> None:
     """The entry of before."""
     room = _Room({"entry": 3, "repeats": 1, "answer": None})
     assert await call(cast("Room", room), "bid") == Called(3, 1, None)
+
+
+@pytest.mark.asyncio
+async def test_types_of_a_schema_are_held_to_by_the_checker() -> None:
+    """What mypy refuses here is marked, and a mark that it does not need fails it."""
+    lot: Lot = {
+        "lot": 1,
+        "state": "open",
+        "title": "A cup",
+        "seller": "sam",
+        "price": 12,
+        "bidder": "ann",
+        "closes_ms": 9,
+    }
+    room = _Room({"entry": 3, "answer": lot})
+    auction = sale(cast("Room", room))
+    await auction.call("bid", {"amount": 12}, call_id="one")
+    assert room.sent == [("room.call", {"command": "bid", "data": {"amount": 12}}, "one")]
+    answer: Lot = (await auction.call("look")).answer
+    assert answer["price"] == 12
+    await auction.call("bid", {"amount": "12"})  # type: ignore[call-overload]
+    await auction.call("bid")  # type: ignore[call-overload]
+    await auction.call("buy", {"amount": 12})  # type: ignore[call-overload]
+    await auction.call("look", 5)  # type: ignore[call-overload]
+    answer["prize"] = 5  # type: ignore[typeddict-unknown-key]
 
 
 _WASM = Path(__file__).resolve().parents[3] / "policies/build/reducers/counter.wasm"

@@ -6,6 +6,33 @@ import type { JsonInput } from "../wire/json.ts";
 /** What commands take and answer, by their names. */
 export type Calls = Readonly<Record<string, readonly [data: unknown, answer: unknown]>>;
 
+/** What a room is, as `arq reducer types` writes it down. */
+export interface RoomTypes {
+  readonly commands: Calls;
+  /** The data of its messages, by their types. */
+  readonly events: Readonly<Record<string, unknown>>;
+  /** What it shows, by keys; a text is itself, anything else is JSON. */
+  readonly values: Readonly<Record<string, unknown>>;
+}
+
+/** The commands of either. */
+export type CallsOf<Known extends Calls | RoomTypes> = Known extends RoomTypes ? Known["commands"]
+  : Known extends Calls ? Known
+  : never;
+
+/** The values of either: of commands alone nothing is known. */
+export type ValuesOf<Known extends Calls | RoomTypes> = Known extends RoomTypes ? Known["values"]
+  : Readonly<Record<string, unknown>>;
+
+/** The events of either, each with its type. */
+export type EventsOf<Known extends Calls | RoomTypes> = Known extends RoomTypes ? {
+    readonly [Type in keyof Known["events"] & string]: {
+      readonly type: Type;
+      readonly data: Known["events"][Type];
+    };
+  }[keyof Known["events"] & string]
+  : { readonly type: string; readonly data: unknown };
+
 /** What a call may be told besides. */
 export interface CallOptions
   extends Pick<CommandOptions, "headers" | "trace_id" | "traceparent" | "timeout_ms" | "signal"> {
@@ -28,6 +55,10 @@ export interface Called<Answer> {
   readonly answer: Answer;
 }
 
+/** What stands behind the name of a command: its data, which may be left out where there need be none. */
+export type Given<Data> = undefined extends Data ? [data?: Data, options?: CallOptions]
+  : [data: Data, options?: CallOptions];
+
 /** A room that takes calls. */
 export interface ReducedCalls<Known extends Calls> {
   readonly id: string;
@@ -38,8 +69,7 @@ export interface ReducedCalls<Known extends Calls> {
    */
   call<Name extends keyof Known & string>(
     command: Name,
-    data?: Known[Name][0],
-    options?: CallOptions,
+    ...given: Given<Known[Name][0]>
   ): Promise<Called<Known[Name][1]>>;
 }
 

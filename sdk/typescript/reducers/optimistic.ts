@@ -4,7 +4,7 @@
  * together is `rebase.ts`, how a module runs here `guest.ts`.
  */
 import type { ReducedCalls } from "./calls.ts";
-import type { Called, CallOptions, Calls } from "./calls.ts";
+import type { Called, Calls, Given } from "./calls.ts";
 import { guess, type GuessedCall } from "./guest.ts";
 import { Rebase } from "./rebase.ts";
 import { compareKeys, type ReducedValue, type ValueChanges } from "./values_view.ts";
@@ -33,8 +33,7 @@ export interface OptimisticRoom<Known extends Calls> extends Disposable {
   /** As `reduced(room).call`; what it will do is there when this returns its promise. */
   call<Name extends keyof Known & string>(
     command: Name,
-    data?: Known[Name][0],
-    options?: CallOptions,
+    ...given: Given<Known[Name][0]>
   ): Promise<Called<Known[Name][1]>>;
   /** Own calls that the room has not confirmed. */
   readonly pending: number;
@@ -116,9 +115,9 @@ class Optimistic<Known extends Calls> implements OptimisticRoom<Known> {
 
   async call<Name extends keyof Known & string>(
     command: Name,
-    data?: Known[Name][0],
-    options: CallOptions = {},
+    ...given: Given<Known[Name][0]>
   ): Promise<Called<Known[Name][1]>> {
+    const [data, options = {}] = given;
     const { user = "", role = "user", claims = {} } = this.#options;
     const id = options.call_id ?? crypto.randomUUID();
     const asked: Omit<GuessedCall, "offset"> = {
@@ -131,7 +130,8 @@ class Optimistic<Known extends Calls> implements OptimisticRoom<Known> {
     this.#tell(changes);
     let confirmed: { readonly entry: number } | "nothing" = "nothing";
     try {
-      const called = await this.#room.call(command, data, { ...options, call_id: id });
+      const again = [data, { ...options, call_id: id }] as Given<Known[Name][0]>;
+      const called = await this.#room.call(command, ...again);
       const { entry, repeats = entry, visible } = called;
       if (visible === true || repeats !== entry) confirmed = { entry: repeats };
       return called;

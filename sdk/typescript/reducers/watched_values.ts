@@ -38,8 +38,15 @@ const BACKOFF = { base_ms: 100, max_ms: 5_000 };
 const SETTLE_MS = 50;
 const SETTLE_LOOKS = 40;
 
+/** The keys of values that are JSON: others are texts. */
+export type JsonKeys<Values> =
+  & { readonly [Key in keyof Values]: Values[Key] extends string ? never : Key }[keyof Values]
+  & string;
+
 /** Visible values of a room, as they change. */
-export class WatchedValues {
+export class WatchedValues<
+  Values extends Readonly<Record<string, unknown>> = Readonly<Record<string, unknown>>,
+> {
   /** Resolves when the values are there; rejects with the refusal. */
   readonly ready: Promise<void>;
   /** Resolves when it is over; rejects with the error that ended it. */
@@ -79,8 +86,19 @@ export class WatchedValues {
   }
 
   /** The value of a key; undefined: there is none, or nobody sees it. */
-  read(key: string): ReducedValue | undefined {
-    return this.#view.values.get(key);
+  read<Key extends keyof Values & string>(
+    key: Key,
+  ): (Values[Key] extends string ? Values[Key] : ReducedValue) | undefined {
+    return this.#view.values.get(key) as
+      | (Values[Key] extends string ? Values[Key] : ReducedValue)
+      | undefined;
+  }
+
+  /** The value of a key that is JSON; undefined: there is none. Throws SyntaxError for one that is no JSON. */
+  json<Key extends JsonKeys<Values>>(key: Key): Values[Key] | undefined {
+    const value = this.#view.values.get(key);
+    if (value instanceof Uint8Array) throw new SyntaxError(`${key} is no text`);
+    return value === undefined ? undefined : JSON.parse(value);
   }
 
   /** All values in the order of their keys. */

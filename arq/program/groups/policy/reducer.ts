@@ -65,10 +65,37 @@ function addTest(group: Command, run: Run): void {
     }));
 }
 
+function addTypes(group: Command, run: Run): void {
+  group.command("types")
+    .description("make types for clients, or for the reducer, of a room's schema")
+    .argument("<schema>", "the schema, or a module that has one")
+    .requiredOption("--out <file>", "file of TypeScript (.ts) or Python (.py) to write")
+    .option(
+      "--guest",
+      "AssemblyScript for the reducer itself: what commands bring, answer and tell",
+    )
+    .option("--check", "write nothing; exit code 1 when the file is another")
+    .addHelpText(
+      "after",
+      '\nThe types are for reduced<Sale>(room) of "@arqon/sdk/reducers", or sale(room) in Python: names of' +
+        "\ncommands, what they bring and answer, events and values are then checked by the compiler.\n" +
+        examples(
+          "arq reducer types sale.schema.json --out sale_types.ts",
+          "arq reducer types sale.wasm --out sale_types.py",
+          "arq reducer types sale.schema.json --guest --out src/sale_types.ts",
+        ),
+    )
+    .action(run(async (io, flags, [file]) => {
+      const { reducerTypes } = await import("../../../commands/reducer/reducer_types.ts");
+      return await reducerTypes(io, file as string, flags);
+    }));
+}
+
 /** Adds `arq reducer`. */
 export function addReducer(program: Command, run: Run): void {
   const group = program.command("reducer")
-    .description("rooms as programs, on this machine: build, test");
+    .description("rooms as programs, on this machine: build, test, types");
   addBuild(group, run);
   addTest(group, run);
+  addTypes(group, run);
 }

@@ -67,7 +67,7 @@ class OptimisticRoom:
         *,
         call_id: str | None = None,
         timeout_ms: int | None = None,
-    ) -> asyncio.Task[Called]:
+    ) -> asyncio.Task[Called[Any]]:
         """As `arqon.reducers.call`; what it will do is there when this returns what to await."""
         identity = call_id or str(uuid.uuid4())
         user, role, claims = self._who
@@ -85,7 +85,7 @@ class OptimisticRoom:
 
     async def _ask(
         self, number: int, command: str, data: Any, call_id: str, timeout_ms: int | None
-    ) -> Called:
+    ) -> Called[Any]:
         entry: int | None = None
         try:
             called = await call(self._room, command, data, call_id=call_id, timeout_ms=timeout_ms)

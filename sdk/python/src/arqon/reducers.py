@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from arqon._state.values_view import Changes, Value
 from arqon._state.watched_values import ValuesChanged, WatchedValues
@@ -19,18 +19,30 @@ from arqon.room import Room
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Called", "Changes", "Value", "ValuesChanged", "WatchedValues", "call", "watch"]
+__all__ = [
+    "Called",
+    "Changes",
+    "ReducedRoom",
+    "Value",
+    "ValuesChanged",
+    "WatchedValues",
+    "call",
+    "reduced",
+    "watch",
+]
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
-class Called:
+class Called(Generic[Answer]):
     """What a call came to."""
 
     entry: int
     """The number of its entry in the room's log."""
     repeats: int | None
     """The entry that it repeats; None: it was applied now."""
-    answer: Any
+    answer: Answer
     """What the reducer answered: None when nothing, `{"base64": …}` when it is no text."""
     visible: bool = False
     """Whether it has changed a value that the room shows; False also where it repeats one."""
@@ -44,7 +56,7 @@ async def call(
     call_id: str | None = None,
     timeout_ms: int | None = None,
     headers: Mapping[str, str] | None = None,
-) -> Called:
+) -> Called[Any]:
     """Has the room do something; returns once it stands in the room's log and is applied.
 
     Data that is a text comes as it is, bytes as bytes, any other as JSON. Repeated over reconnects
@@ -75,3 +87,42 @@ def watch(room: Room, prefix: str = "") -> WatchedValues:
     `async with watch(bus.room("auction-1"), "public/") as values:`
     """
     return WatchedValues(room, Room(f"{room.id}~values", room.bus, SubscribeOptions()), prefix)
+
+
+class ReducedRoom:
+    """A room that is a program, as `reduced` makes it."""
+
+    def __init__(self, room: Room) -> None:
+        """Use `reduced`."""
+        self._room = room
+
+    @property
+    def id(self) -> str:
+        """The room."""
+        return self._room.id
+
+    async def call(
+        self,
+        command: str,
+        data: Any = None,
+        *,
+        call_id: str | None = None,
+        timeout_ms: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Called[Any]:
+        """As `arqon.reducers.call`."""
+        return await call(
+            self._room, command, data, call_id=call_id, timeout_ms=timeout_ms, headers=headers
+        )
+
+    def watch(self, prefix: str = "") -> WatchedValues:
+        """As `arqon.reducers.watch`."""
+        return watch(self._room, prefix)
+
+
+def reduced(room: Room) -> ReducedRoom:
+    """The same room with its calls.
+
+    What `arq reducer types` has made of its schema, `sale(room)`, gives it with their types.
+    """
+    return ReducedRoom(room)

@@ -7,6 +7,7 @@ be had, values are read again, and are those of the moment before until then.
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
@@ -71,6 +72,11 @@ class WatchedValues:
     def read(self, key: str) -> Value | None:
         """The value of a key; None: there is none, or nobody sees it."""
         return self._view.values.get(key)
+
+    def json(self, key: str) -> Any:
+        """The value of a key that is JSON; None: there is none. Raises ValueError otherwise."""
+        value = self.read(key)
+        return None if value is None else json.loads(value)
 
     def entries(self) -> list[tuple[str, Value]]:
         """All values in the order of their keys."""

@@ -1,0 +1,66 @@
+/** Calls that a module's schema forbids, on both engines: before the log, by the program that would apply them. */
+import assert from "node:assert/strict";
+import { withRoomSchema } from "../../wasm/reducer/schema/room_schema.ts";
+import { applied, call, ENGINES, entriesOf, metric } from "./testing/reducer_world.ts";
+
+const counter = Deno.readFileSync(
+  new URL("../../policies/build/reducers/counter.wasm", import.meta.url),
+);
+const typed = (maximum: number) =>
+  withRoomSchema(
+    counter,
+    new TextEncoder().encode(JSON.stringify({
+      commands: { add: { data: { type: "integer", maximum } } },
+    })),
+  );
+
+for (const [engine, open] of Object.entries(ENGINES)) {
+  Deno.test(`${engine}: what a schema forbids is in no log, and what it once allowed is told again`, async () => {
+    await using world = await open({ modules: { counter: typed(100) } });
+    const brain = await world.start("a");
+    assert.equal(
+      (await applied(brain, "counter", "add", { data: " 50.0 ", id: "one" })).answer,
+      50,
+    );
+    const calls = Array.from(
+      { length: 60 },
+      (_, at) => call(brain, "counter", "add", { data: at % 2 === 0 ? "1" : "101", id: `c${at}` }),
+    );
+    for (const [at, outcome] of (await Promise.all(calls)).entries()) {
+      if (at % 2 === 0) assert.equal(typeof outcome, "object", String(outcome));
+      else {assert.match(
+          String(outcome),
+          /^400 call-rejected: .*data: expected at most 100, found 101/,
+        );}
+    }
+    assert.match(
+      String(await call(brain, "counter", "reset", { role: "admin" })),
+      /^404 .*"reset"/,
+    );
+    assert.match(
+      String(await call(brain, "counter", "add", { data: "many" })),
+      /whole number as JSON/,
+    );
+    assert.equal(await metric(brain, "brain_reducer_forbidden_total"), 32);
+    const entries = await entriesOf(brain, "counter");
+    assert.equal(entries.length, 31);
+    const [first] = entries;
+    assert.equal(first?.kind === "command" && new TextDecoder().decode(first.data), "50");
+    // Another Brain has a narrower schema: the new is judged by it, the old is told what it came to.
+    const other = await world.start("b", { counter: typed(10) });
+    world.turn("b");
+    assert.match(
+      String(await call(other, "counter", "add", { data: "50" })),
+      /at most 10, found 50/,
+    );
+    const again = await applied(other, "counter", "add", { data: "50", id: "one" });
+    assert.deepEqual({ repeats: again.repeats, answer: again.answer }, { repeats: 1, answer: 50 });
+    assert.equal((await applied(other, "counter", "add", { data: "10" })).answer, 90);
+  });
+}
+
+Deno.test("a module whose schema is none is refused before anybody calls", async () => {
+  const bad = withRoomSchema(counter, new TextEncoder().encode(`{"commands":{"add":{"data":{}}}}`));
+  await using world = await ENGINES["embedded"]!({ modules: { counter: bad } });
+  await assert.rejects(world.start("a"), /counter: .*commands\.add\.data: it says nothing/);
+});

@@ -1,0 +1,203 @@
+/**
+ * Shapes of JSON values: the words of JSON Schema (2020-12) that can be judged in time that grows with the value alone,
+ * and that every language has a type for. What stands in a schema beside them is refused. Pure; values are held to
+ * shapes in `judge.ts`.
+ */
+
+/** What a value can be. */
+export type Kind = "object" | "array" | "string" | "integer" | "number" | "boolean" | "null";
+/** What a list of values can have. */
+export type Scalar = string | number | boolean | null;
+
+/** A schema that `checkShape` has passed. */
+export interface Shape {
+  readonly $ref?: string;
+  /** One kind, or one or null. */
+  readonly type?: Kind | readonly Kind[];
+  readonly enum?: readonly Scalar[];
+  readonly const?: Scalar;
+  readonly properties?: Readonly<Record<string, Shape>>;
+  readonly required?: readonly string[];
+  readonly additionalProperties?: boolean | Shape;
+  readonly maxProperties?: number;
+  readonly items?: Shape;
+  readonly minItems?: number;
+  readonly maxItems?: number;
+  /** Characters, as Unicode counts them. */
+  readonly minLength?: number;
+  readonly maxLength?: number;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly exclusiveMinimum?: number;
+  readonly exclusiveMaximum?: number;
+  readonly description?: string;
+}
+
+/** A schema is no schema of a room. The message begins with where in it. */
+export class SchemaError extends Error {
+  override readonly name = "SchemaError";
+}
+
+const KINDS: readonly string[] = [
+  ...["object", "array", "string", "integer", "number", "boolean", "null"] satisfies Kind[],
+];
+/** Say something to people. */
+const NOTES = ["title", "description", "$comment", "default", "examples", "deprecated"];
+/** Which words belong to which kinds; others stand beside any. */
+const WORDS: Readonly<Record<string, readonly Kind[]>> = {
+  ...{ properties: ["object"], required: ["object"], additionalProperties: ["object"] },
+  ...{ maxProperties: ["object"], items: ["array"], minItems: ["array"], maxItems: ["array"] },
+  ...{ minLength: ["string"], maxLength: ["string"] },
+  ...{ minimum: ["integer", "number"], maximum: ["integer", "number"] },
+  ...{ exclusiveMinimum: ["integer", "number"], exclusiveMaximum: ["integer", "number"] },
+};
+const COUNTS = ["maxProperties", "minItems", "maxItems", "minLength", "maxLength"];
+const LIMITS = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"];
+const REF = /^#\/\$defs\/([A-Za-z_][A-Za-z0-9_]*)$/;
+/** Schemas in schemas, at most. */
+const DEPTH_MAX = 32;
+
+/** Whether a value is an object of JSON. */
+export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** A name or value for people: short, on one line. */
+export function shownText(value: unknown): string {
+  const text = JSON.stringify(value) ?? "nothing";
+  return text.length > 66 ? `${[...text].slice(0, 64).join("")}…` : text;
+}
+
+function refuse(at: string, what: string): never {
+  throw new SchemaError(`${at}: ${what}`);
+}
+
+/** The kinds that a shape names; empty: it names none. */
+export const kindsOf = ({ type = [] }: Shape): readonly Kind[] =>
+  typeof type === "string" ? [type] : type;
+
+/** The name in `$defs` that a shape is; undefined: it is its own. */
+export const refOf = ({ $ref }: Shape): string | undefined => $ref && REF.exec($ref)?.[1];
+
+/** What stands for a shape: its definition, where it names one. */
+export function resolved(shape: Shape, definitions: Readonly<Record<string, Shape>>): Shape {
+  for (let one = shape;;) {
+    const name = refOf(one);
+    if (name === undefined) return one;
+    one = definitions[name]!;
+  }
+}
+
+function checkType(type: unknown, at: string): void {
+  const some: readonly unknown[] = Array.isArray(type) ? type : [type];
+  const unknown = some.find((one) => typeof one !== "string" || !KINDS.includes(one));
+  if (unknown !== undefined || some.length === 0) {
+    refuse(at, `expected one of ${KINDS.join(", ")}, found ${shownText(unknown ?? type)}`);
+  }
+  if (some.length === 1 || some.length === 2 && new Set(some).size === 2 && some.includes("null")) {
+    return;
+  }
+  refuse(at, `expected one type, or one and "null", found ${shownText(type)}`);
+}
+
+/** What a shape lists; undefined: it lists nothing. */
+export const listedBy = (shape: Shape): readonly Scalar[] | undefined =>
+  shape.enum ?? (Object.hasOwn(shape, "const") ? [shape.const!] : undefined);
+
+/** Whether what has this shape is always a text, never, or only at times; the shape is no reference. */
+export function textOf(shape: Shape): "always" | "never" | "sometimes" {
+  const kinds = kindsOf(shape);
+  const listed = listedBy(shape);
+  const all = kinds.length > 0 ? kinds : listed?.map((one) => typeof one) ?? [];
+  const texts = all.filter((kind) => kind === "string").length;
+  return texts === 0 ? "never" : texts === all.length ? "always" : "sometimes";
+}
+
+const isScalar = (value: unknown): value is Scalar =>
+  value === null || ["string", "boolean"].includes(typeof value) || Number.isFinite(value);
+
+function checkScalars(value: unknown, at: string): void {
+  const some = at.endsWith(".enum") ? value : [value];
+  if (Array.isArray(some) && some.length > 0 && some.every(isScalar)) return;
+  refuse(at, "expected texts, numbers, true, false or null");
+}
+
+function checkCount(value: unknown, at: string): void {
+  if (Number.isSafeInteger(value) && Number(value) >= 0) return;
+  refuse(at, `expected a whole number of at least 0, found ${shownText(value)}`);
+}
+
+function checkRequired(value: unknown, { properties }: Shape, at: string): void {
+  if (!Array.isArray(value)) refuse(at, `expected names, found ${shownText(value)}`);
+  for (const name of value) {
+    if (typeof name === "string" && properties !== undefined && Object.hasOwn(properties, name)) {
+      continue;
+    }
+    refuse(at, `${shownText(name)} is none of properties`);
+  }
+}
+
+/** Checks one word. Gives the schemas in it, with where each stands. */
+function checkWord(word: string, value: unknown, shape: Shape, at: string): [string, unknown][] {
+  if (word === "type") checkType(value, at);
+  else if (word === "enum" || word === "const") checkScalars(value, at);
+  else if (word === "required") checkRequired(value, shape, at);
+  else if (COUNTS.includes(word)) checkCount(value, at);
+  else if (LIMITS.includes(word)) {
+    if (!Number.isFinite(value)) refuse(at, `expected a number, found ${shownText(value)}`);
+  } else if (word === "properties") {
+    if (!isObject(value)) refuse(at, `expected an object, found ${shownText(value)}`);
+    return Object.entries(value).map(([name, one]) => [`${at}.${name}`, one]);
+  } else if (word === "items" || word === "additionalProperties" && typeof value !== "boolean") {
+    return [[at, value]];
+  } else if (word === "description" && typeof value !== "string") {
+    refuse(at, `expected a text, found ${shownText(value)}`);
+  }
+  return [];
+}
+
+function checkWords(shape: Shape, at: string): void {
+  const kinds = kindsOf(shape);
+  for (const word of Object.keys(shape)) {
+    const kinds_of = Object.hasOwn(WORDS, word) ? WORDS[word]! : undefined;
+    if (kinds_of === undefined || kinds_of.some((kind) => kinds.includes(kind))) continue;
+    refuse(`${at}.${word}`, `it says something of type ${kinds_of.join(" or ")} only`);
+  }
+  if (kinds.length + Object.keys(shape).length === 0) refuse(at, "it says nothing; expected type");
+  const says = ["type", "enum", "const", "$ref"].some((word) => Object.hasOwn(shape, word));
+  if (!says) refuse(at, "expected type, enum, const or $ref");
+}
+
+function checkReference(shape: Readonly<Record<string, unknown>>, at: string): string {
+  const { $ref } = shape;
+  const name = typeof $ref === "string" ? REF.exec($ref)?.[1] : undefined;
+  if (name === undefined) {
+    refuse(`${at}.$ref`, `expected "#/$defs/NAME", found ${shownText($ref)}`);
+  }
+  const beside = Object.keys(shape).find((word) => word !== "$ref" && !NOTES.includes(word));
+  if (beside !== undefined) refuse(`${at}.${beside}`, "it stands beside $ref, which says it all");
+  return name;
+}
+
+/**
+ * Checks that a value is a schema of the words above. Gives the names of `$defs` that it uses.
+ * @throws {SchemaError} what is wrong, with where.
+ */
+export function checkShape(value: unknown, at: string, depth = 0): string[] {
+  if (!isObject(value)) refuse(at, `expected a schema, an object; found ${shownText(value)}`);
+  if (depth > DEPTH_MAX) refuse(at, `schemas are nested deeper than ${DEPTH_MAX}`);
+  if (Object.hasOwn(value, "$ref")) return [checkReference(value, at)];
+  const shape = value as Shape;
+  const used: string[] = [];
+  for (const [word, said] of Object.entries(value)) {
+    const known = Object.hasOwn(WORDS, word) || ["type", "enum", "const", ...NOTES].includes(word);
+    if (!known) {
+      const words = ["type", "enum", "const", "$ref", ...Object.keys(WORDS)].join(", ");
+      refuse(`${at}.${shownText(word).slice(1, -1)}`, `a bus judges only ${words}`);
+    }
+    for (const [where, one] of checkWord(word, said, shape, `${at}.${word}`)) {
+      used.push(...checkShape(one, where, depth + 1));
+    }
+  }
+  checkWords(shape, at);
+  return used;
+}
