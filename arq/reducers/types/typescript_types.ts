@@ -85,7 +85,9 @@ export function typescriptTypes(schema: RoomSchema, { source, name }: TypeSource
   const definitions = new Map(Object.keys($defs).map((one) => [one, names.take(pascal(one))]));
   const writer = new Writer(definitions);
   const types = Object.entries($defs).map(([one, shape]) =>
-    `${commentOf(shape.description ?? `\`${one}\` of the schema.`, "")}export type ${definitions.get(one)} = ` +
+    `${commentOf(shape.description ?? `\`${one}\` of the schema.`, "")}export type ${
+      definitions.get(one)
+    } = ` +
     `${writer.typeOf(shape, "")};\n\n`
   );
   const indent = "  ";
