@@ -96,7 +96,9 @@ async function builders(): Promise<Map<string, () => Promise<NativeBuild>>> {
   all.set("bad_words_rust", async () => await buildRust(EXAMPLES, "bad_words.rs"));
   all.set("reducers/counter_rust", async () => await buildRust(REDUCERS, "counter.rs"));
   const sdk = { name: "arqon_reducer", folder: `${POLICIES}reducer_sdk/rust` };
-  all.set("reducers/quota_rust", async () => await buildRust(REDUCERS, "quota.rs", sdk));
+  for (const name of ["quota", "tally"]) {
+    all.set(`reducers/${name}_rust`, async () => await buildRust(REDUCERS, `${name}.rs`, sdk));
+  }
   return all;
 }
 

@@ -117,6 +117,16 @@ Deno.test("a sale has one lot after another, and a late bid makes one longer", a
   assert.deepEqual(JSON.parse(steps.at(-1)?.answer ?? ""), lots.at(-1));
 });
 
+Deno.test("a tally in Rust answers and tells what its schema says", async () => {
+  const { code, steps, end } = await run("tally_rust", "tally.ndjson");
+  assert.equal(code, 0);
+  assert.deepEqual(steps.map(({ answer, code }) => [answer, code]), [["5", 0], ["3", 0], [
+    "",
+    400,
+  ]]);
+  assert.equal(end.forbidden, 1);
+});
+
 Deno.test("a game ticks twenty times a second while somebody plays, and says what becomes of each gem", async () => {
   const { code, steps } = await run("arena", "arena.ndjson");
   assert.equal(code, 0);

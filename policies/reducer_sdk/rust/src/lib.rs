@@ -16,6 +16,22 @@
 //!
 //! reducer! { "add" => add }
 //! ```
+//!
+//! A room that another module was is made one of this module by a function that `migrate:` names; the file that
+//! `schema:` names says what users may ask of the room:
+//!
+//! ```ignore
+//! fn take_over(_from: &str) {
+//!     write_number("sum", read_number("total", 0));
+//!     remove("total");
+//! }
+//!
+//! reducer! {
+//!     schema: "counter.schema.json",
+//!     migrate: take_over,
+//!     "add" => add,
+//! }
+//! ```
 #![no_std]
 
 extern crate alloc;
@@ -34,9 +50,33 @@ const WORKING_BYTES: usize = 65_536;
 
 /// Says which function does which command, once in a program: `reducer! { "add" => add, "reset" => reset }`. Each
 /// takes a `&Command`; the command is applied when it returns. A name that is not here is rejected with 404.
+///
+/// `schema: "FILE",` before them puts a schema of the room into the module, from a file beside the source. Then
+/// `migrate: function,` names what makes a room that another module was one of this module: it runs once, before the
+/// first command of this one, and takes the SHA-256 of the other one, in hex, as a `&str`.
 #[macro_export]
 macro_rules! reducer {
-    ($($name:literal => $handler:path),+ $(,)?) => {
+    (
+        $(schema: $schema:literal,)?
+        $(migrate: $migrate:path,)?
+        $($name:literal => $handler:path),+ $(,)?
+    ) => {
+        $(
+            #[cfg(target_arch = "wasm32")]
+            #[link_section = "arqon_schema"]
+            #[used]
+            static ARQON_SCHEMA: [u8; include_bytes!($schema).len()] = *include_bytes!($schema);
+        )?
+
+        $(
+            /// ABI: the room was another module's.
+            #[no_mangle]
+            pub extern "C" fn arqon_migrate() -> i32 {
+                $migrate(&$crate::Command::of_now().text());
+                0
+            }
+        )?
+
         /// ABI: sets up what every command begins with.
         #[no_mangle]
         pub extern "C" fn arqon_init() {
