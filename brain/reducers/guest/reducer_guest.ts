@@ -61,6 +61,7 @@ function makeInstance(compiled: WebAssembly.Module, metered: MeteredModule): Ins
   // The exports are not read before a command, and by then they are set.
   const running: Running = {
     ...{ exports: undefined!, draft: undefined, rejected: undefined, logs: [], in_alloc: false },
+    memory: new Uint8Array(),
   };
   const imports = { [ROOM_MODULE]: roomFunctions(running) };
   const { exports } = new WebAssembly.Instance(compiled, imports);

@@ -6,7 +6,7 @@
  */
 import type { Draft } from "../state/draft.ts";
 import type { ReducerFault } from "../state/entry.ts";
-import { CanonicalWriter } from "../state/canonical.ts";
+import { CanonicalWriter, copyOf, plainText } from "../state/canonical.ts";
 
 /** The most bytes of one `room_log` line, and of a reason; the rest is cut off. */
 const LOG_LINE_BYTES = 1_024;
@@ -67,6 +67,8 @@ export interface Running {
   rejected: { readonly code: number; readonly reason: string } | undefined;
   readonly logs: RoomLog[];
   in_alloc: boolean;
+  /** The guest's memory; empty once it has grown, and then it is looked at anew. */
+  memory: Uint8Array;
 }
 
 const encoder = new TextEncoder();
@@ -85,23 +87,42 @@ function charge({ exports: { fuel } }: Running, units: number): void {
   if (left < 0n) throw new EndCommand("fuel", "out of fuel");
 }
 
-/** The bytes that the guest names, as a view that is valid until the guest runs again. */
-function view({ exports }: Running, what: string, pointer: number, size: number): Uint8Array {
+/** All of the guest's memory, valid until the guest runs again. */
+function memoryOf(running: Running): Uint8Array {
+  if (running.memory.length > 0) return running.memory;
+  return running.memory = new Uint8Array(running.exports.memory.buffer);
+}
+
+/** Where the bytes begin that the guest names; they are within its memory. */
+function startOf(running: Running, what: string, pointer: number, size: number): number {
   const start = pointer >>> 0;
   const size_bytes = size >>> 0;
-  const memory_bytes = exports.memory.buffer.byteLength;
-  if (start + size_bytes <= memory_bytes) {
-    return new Uint8Array(exports.memory.buffer, start, size_bytes);
-  }
+  const memory_bytes = memoryOf(running).length;
+  if (start + size_bytes <= memory_bytes) return start;
   const sentence = `${size_bytes} bytes at ${start} are outside of the memory of ${memory_bytes}`;
   throw new EndCommand("abi", `${what}: ${sentence}`);
 }
 
+/** The bytes that the guest names, as a view that is valid until the guest runs again. */
+function view(running: Running, what: string, pointer: number, size: number): Uint8Array {
+  const start = startOf(running, what, pointer, size);
+  return running.memory.subarray(start, start + (size >>> 0));
+}
+
+/** A copy of the bytes that the guest names. */
+function copied(running: Running, what: string, pointer: number, size: number): Uint8Array {
+  const start = startOf(running, what, pointer, size);
+  return copyOf(running.memory, start, size >>> 0);
+}
+
 /** Those bytes as a text; one that is not UTF-8 is a fault. */
 function text(running: Running, what: string, pointer: number, size: number): string {
-  const bytes = view(running, what, pointer, size);
+  const start = startOf(running, what, pointer, size);
+  const size_bytes = size >>> 0;
+  const plain = plainText(running.memory, start, size_bytes);
+  if (plain !== undefined) return plain;
   try {
-    return strict.decode(bytes);
+    return strict.decode(running.memory.subarray(start, start + size_bytes));
   } catch (error) {
     // What this machine has no stack or memory for says nothing about the text.
     if (!(error instanceof TypeError)) throw error;
@@ -116,22 +137,29 @@ function cut(bytes: Uint8Array, most_bytes: number): string {
   return lenient.decode(bytes.subarray(0, end));
 }
 
-/** Copies bytes into memory that the guest allocates: the length in 4 bytes, then the bytes. */
-function give(running: Running, bytes: Uint8Array | undefined): number {
-  if (bytes === undefined) return 0;
-  charge(running, bytes.length * GIVE_UNITS_PER_BYTE);
+/** Has the guest allocate room for so many bytes behind their number; gives where it is. */
+function allocate(running: Running, size_bytes: number): number {
+  charge(running, size_bytes * GIVE_UNITS_PER_BYTE);
   running.in_alloc = true;
   let pointer: number;
   try {
-    pointer = running.exports.alloc(4 + bytes.length) >>> 0;
+    pointer = running.exports.alloc(4 + size_bytes) >>> 0;
   } finally {
     running.in_alloc = false;
   }
   if (pointer === 0) throw new EndCommand("memory", "arqon_alloc has no room");
-  const target = view(running, "arqon_alloc", pointer, 4 + bytes.length);
-  new DataView(target.buffer, target.byteOffset).setUint32(0, bytes.length, true);
-  target.set(bytes, 4);
-  return pointer | 0;
+  const at = startOf(running, "arqon_alloc", pointer, 4 + size_bytes);
+  const { memory } = running;
+  for (let byte = 0; byte < 4; byte++) memory[at + byte] = size_bytes >>> byte * 8;
+  return at;
+}
+
+/** Copies bytes into memory that the guest allocates: the length in 4 bytes, then the bytes. */
+function give(running: Running, bytes: Uint8Array | undefined): number {
+  if (bytes === undefined) return 0;
+  const at = allocate(running, bytes.length);
+  running.memory.set(bytes, at + 4);
+  return at | 0;
 }
 
 /** Pays for a change with so many bytes in it. */
@@ -140,35 +168,33 @@ function chargeChange(running: Running, ...sizes: readonly number[]): void {
   charge(running, CHANGE_UNITS + size_bytes * WRITE_UNITS_PER_BYTE);
 }
 
-const PLAIN_UNITS = 32;
-
-/** A text as bytes; most are short and of ASCII, for which asking the encoder costs more. */
-function bytesOf(text: string): Uint8Array {
-  if (text.length > PLAIN_UNITS) return encoder.encode(text);
-  const bytes = new Uint8Array(text.length);
-  for (let at = 0; at < text.length; at++) {
-    const unit = text.charCodeAt(at);
-    if (unit > 0x7f) return encoder.encode(text);
-    bytes[at] = unit;
+/** A text as bytes; most are of ASCII, for which asking the encoder costs more. */
+function giveText(running: Running, text: string): number {
+  const size = text.length;
+  for (let at = 0; at < size; at++) {
+    if (text.charCodeAt(at) > 0x7f) return give(running, encoder.encode(text));
   }
-  return bytes;
+  const start = allocate(running, size);
+  const { memory } = running;
+  for (let at = 0; at < size; at++) memory[start + 4 + at] = text.charCodeAt(at);
+  return start | 0;
 }
 
 /** What `room_field` gives, by its argument. */
-function field({ asked, room }: Draft, which: number): Uint8Array {
+function field(running: Running, { asked, room }: Draft, which: number): number {
   switch (which) {
     case 0:
-      return bytesOf(asked.command);
+      return giveText(running, asked.command);
     case 1:
-      return asked.data;
+      return give(running, asked.data);
     case 2:
-      return bytesOf(asked.user_id);
+      return giveText(running, asked.user_id);
     case 3:
-      return bytesOf(asked.role);
+      return giveText(running, asked.role);
     case 4:
-      return bytesOf(room.room_id);
+      return giveText(running, room.room_id);
     case 5:
-      return bytesOf(asked.id);
+      return giveText(running, asked.id);
     default:
       throw new EndCommand("abi", `room_field: ${which} is not within 0 to 5`);
   }
@@ -177,12 +203,12 @@ function field({ asked, room }: Draft, which: number): Uint8Array {
 /** The functions that say what is asked. */
 function askingFunctions(running: Running) {
   return {
-    room_field: (which: number): number => give(running, field(current(running), which)),
+    room_field: (which: number): number => field(running, current(running), which),
     room_claim(at: number, size: number): number {
       const { asked: { claims } } = current(running);
       const name = text(running, "name of a claim", at, size);
       const value = Object.hasOwn(claims, name) ? claims[name] : undefined;
-      return give(running, value === undefined ? undefined : encoder.encode(value));
+      return value === undefined ? 0 : giveText(running, value);
     },
     room_now: (): bigint => BigInt(current(running).time_ms),
     room_offset: (): bigint => BigInt(current(running).offset),
@@ -223,7 +249,7 @@ function valueFunctions(running: Running) {
     room_write(key: number, key_size: number, value: number, value_size: number): void {
       const draft = current(running);
       chargeChange(running, key_size, value_size);
-      const bytes = view(running, "value", value, value_size).slice();
+      const bytes = copied(running, "value", value, value_size);
       draft.write(keyOf(running, draft, key, key_size), bytes);
     },
     room_delete(at: number, size: number): void {
@@ -262,14 +288,14 @@ function effectFunctions(running: Running) {
       chargeChange(running, type_size, data_size, to_size);
       draft.emit({
         type: text(running, "type of an event", type, type_size),
-        data: view(running, "data of an event", data, data_size).slice(),
+        data: copied(running, "data of an event", data, data_size),
         to: text(running, "recipient of an event", to, to_size),
       });
     },
     room_answer(at: number, size: number): void {
       const draft = current(running);
       chargeChange(running, size);
-      draft.answer(view(running, "answer", at, size).slice());
+      draft.answer(copied(running, "answer", at, size));
     },
     room_schedule(
       ...[key, key_size, at_ms, command, command_size, data, data_size]: [
@@ -282,7 +308,7 @@ function effectFunctions(running: Running) {
       draft.schedule(text(running, "key of a timer", key, key_size), {
         at_ms: Number(at_ms),
         command: text(running, "name of a scheduled command", command, command_size),
-        data: view(running, "data of a scheduled command", data, data_size).slice(),
+        data: copied(running, "data of a scheduled command", data, data_size),
       });
     },
     room_unschedule(at: number, size: number): void {

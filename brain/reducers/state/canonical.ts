@@ -5,8 +5,10 @@
 
 const WORD = 2 ** 32;
 const KEPT_BYTES = 65_536;
-/** Texts of at most so many bytes are looked at here: asking the decoder costs more. */
-const PLAIN_BYTES = 32;
+/** Texts of at most so many bytes are read and written here, where they are of ASCII: asking the engine costs more. */
+const PLAIN_BYTES = 64;
+/** Runs of at most so many bytes are copied here, for the same reason. */
+const COPIED_BYTES = 40;
 const encoder = new TextEncoder();
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -64,8 +66,11 @@ export class CanonicalWriter {
 
   /** Bytes without a length before them. */
   raw(bytes: Uint8Array): this {
-    const at = this.#room(bytes.length);
-    this.#bytes.set(bytes, at);
+    const size = bytes.length;
+    const at = this.#room(size);
+    const out = this.#bytes;
+    if (size > COPIED_BYTES) out.set(bytes, at);
+    else for (let index = 0; index < size; index++) out[at + index] = bytes[index]!;
     return this;
   }
 
@@ -74,6 +79,7 @@ export class CanonicalWriter {
   }
 
   text(text: string): this {
+    if (text.length <= PLAIN_BYTES && this.#plain(text)) return this;
     // Three bytes for each unit are enough for any text; what is too much is given back.
     const most = text.length * 3;
     this.u32(0);
@@ -82,6 +88,23 @@ export class CanonicalWriter {
     this.#view.setUint32(at - 4, written, true);
     this.#size = at + written;
     return this;
+  }
+
+  /** Writes a text of ASCII; false: it is another, and nothing is written. */
+  #plain(text: string): boolean {
+    const size = text.length;
+    const at = this.#room(4 + size);
+    const out = this.#bytes;
+    for (let index = 0; index < size; index++) {
+      const unit = text.charCodeAt(index);
+      if (unit > 0x7f) {
+        this.#size = at;
+        return false;
+      }
+      out[at + 4 + index] = unit;
+    }
+    this.#view.setUint32(at, size, true);
+    return true;
   }
 
   /** A text each of whose characters is one byte, as keys of values are. */
@@ -137,26 +160,21 @@ export class CanonicalReader {
   }
 
   raw(size_bytes: number): Uint8Array {
-    const at = this.#take(size_bytes);
-    return this.#bytes.slice(at, at + size_bytes);
+    return copyOf(this.#bytes, this.#take(size_bytes), size_bytes);
   }
 
   bytes(): Uint8Array {
     return this.raw(this.u32());
   }
 
-  #part(size_bytes: number): Uint8Array {
-    const at = this.#take(size_bytes);
-    return this.#bytes.subarray(at, at + size_bytes);
-  }
-
   text(): string {
     const at = this.#at;
-    const bytes = this.#part(this.u32());
-    const plain = plainText(bytes);
+    const size_bytes = this.u32();
+    const from = this.#take(size_bytes);
+    const plain = plainText(this.#bytes, from, size_bytes);
     if (plain !== undefined) return plain;
     try {
-      return strict.decode(bytes);
+      return strict.decode(this.#bytes.subarray(from, from + size_bytes));
     } catch (error) {
       if (error instanceof CanonicalError) throw error;
       throw new CanonicalError(`byte ${at}: a text that is not UTF-8`);
@@ -168,11 +186,20 @@ export class CanonicalReader {
   }
 }
 
-/** A short text of ASCII; undefined: it is another. */
-function plainText(bytes: Uint8Array): string | undefined {
-  if (bytes.length > PLAIN_BYTES) return undefined;
+/** A copy of so many bytes. */
+export function copyOf(bytes: Uint8Array, from: number, size_bytes: number): Uint8Array {
+  if (size_bytes > COPIED_BYTES) return bytes.slice(from, from + size_bytes);
+  const copy = new Uint8Array(size_bytes);
+  for (let at = 0; at < size_bytes; at++) copy[at] = bytes[from + at]!;
+  return copy;
+}
+
+/** The text of so many bytes, where they are few and of ASCII; undefined: it is another. */
+export function plainText(bytes: Uint8Array, from: number, size_bytes: number): string | undefined {
+  if (size_bytes > PLAIN_BYTES) return undefined;
   let text = "";
-  for (const byte of bytes) {
+  for (let at = from; at < from + size_bytes; at++) {
+    const byte = bytes[at]!;
     if (byte > 0x7f) return undefined;
     text += String.fromCharCode(byte);
   }
@@ -184,4 +211,18 @@ export function latinOf(bytes: Uint8Array): string {
   let text = "";
   for (const byte of bytes) text += String.fromCharCode(byte);
   return text;
+}
+
+/** Bytes of a text in UTF-8; half a character counts as the three that stand for it. */
+export function utf8Bytes(text: string): number {
+  let bytes = text.length;
+  for (let at = 0; at < text.length; at++) {
+    const unit = text.charCodeAt(at);
+    if (unit <= 0x7f) continue;
+    bytes += unit > 0x7ff ? 2 : 1;
+    const is_pair = (unit & 0xfc00) === 0xd800 && (text.charCodeAt(at + 1) & 0xfc00) === 0xdc00;
+    // Both halves together are four bytes.
+    if (is_pair) at++;
+  }
+  return bytes;
 }

@@ -5,6 +5,7 @@
  * (`fold.ts`) and bounds nothing (`draft.ts`).
  */
 import { hash } from "node:crypto";
+import { createSHA256, type IHasher } from "hash-wasm";
 import trees from "sorted-btree";
 import { CanonicalWriter } from "./canonical.ts";
 
@@ -59,9 +60,21 @@ export function tree<K extends string | number, V>(): Tree<K, V> {
   return new trees.default<K, V>(undefined, (one, other) => one < other ? -1 : one > other ? 1 : 0);
 }
 
+/** Up to so many bytes are digested here: asking the engine leaves memory to be freed, each time. */
+const DIGESTED_BYTES = 4_096;
+/** Nobody waits for it: a worker whose modules wait loses what it is told meanwhile. */
+let sha256: IHasher | undefined;
+createSHA256().then((made) => sha256 = made, () => {
+  // Without it, the engine digests.
+});
+
 /** SHA-256. */
-export const digestOf = (bytes: Uint8Array): Uint8Array =>
-  new Uint8Array(hash("sha256", bytes, "buffer"));
+export function digestOf(bytes: Uint8Array): Uint8Array {
+  if (sha256 === undefined || bytes.length > DIGESTED_BYTES) {
+    return new Uint8Array(hash("sha256", bytes, "buffer"));
+  }
+  return sha256.init().update(bytes).digest("binary");
+}
 
 /** A room before the first entry of its log. */
 export function emptyRoom(): RoomState {
