@@ -60,6 +60,17 @@ export function pointsName(
   return `points-${nameOfRoom(tenant_id, room_id)}-${offset}-${chain}`;
 }
 
+/** The last entry in an object of the room, a snapshot or a list of points; undefined: it is none of this room. */
+export function entryOfObject(
+  { tenant_id, room_id }: { readonly tenant_id: string; readonly room_id: string },
+  name: string,
+): number | undefined {
+  const [kind = "", room, offset] = name.split("-");
+  const is_own = (kind === "snapshot" || kind === "points") &&
+    room === nameOfRoom(tenant_id, room_id);
+  return is_own ? Number(offset) : undefined;
+}
+
 /** Points as bytes. */
 export function encodePoints({ stream, points }: RoomPoints): Uint8Array {
   const rows = points.map(({ offset, time_ms, position, size_bytes, chain }) =>

@@ -3,7 +3,7 @@
  * is. The owner does it while nothing else of the room is under way.
  */
 import { encodeRecord } from "../../../shared/records/reducer_record.ts";
-import type { RoomPoint } from "../../../shared/records/reducer_points.ts";
+import { entryOfObject, type RoomPoint } from "../../../shared/records/reducer_points.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { loadRoom } from "./loading.ts";
 import { type HistoryLimits, objectOf, readPoints, writePoints } from "./points.ts";
@@ -29,6 +29,23 @@ async function storeAnew(
   await storeSnapshot(loaded, at, parts, limits);
 }
 
+/**
+ * Objects of the room from before an entry, which its record names no more: those that went now, and what a Brain has
+ * left that was killed before it could remove it. None of them is ever stored again: entries only grow.
+ */
+async function removeBefore(
+  at: ReducedPlace,
+  offset: number,
+  listed: string,
+  parts: RoomParts,
+): Promise<number> {
+  const stored = await parts.objects.list();
+  const gone = stored.map(({ name }) => name)
+    .filter((name) => name !== listed && (entryOfObject(at, name) ?? offset) < offset);
+  await removeObjects(gone, at, parts);
+  return gone.filter((name) => name.startsWith("snapshot-")).length;
+}
+
 /** Lets the record name no snapshot before this one, then removes those. */
 async function dropBefore(
   loaded: LoadedRoom,
@@ -48,12 +65,7 @@ async function dropBefore(
   const key = [at.tenant_id, at.room_id];
   loaded.revision = await parts.records.update(key, encodeRecord(next), revision);
   loaded.record = next;
-  const gone = points.filter((point) => !kept.includes(point)).map((point) => objectOf(at, point));
-  const left = [...new Set([...gone, record.previous])].filter((name) =>
-    name !== "" && !named.includes(name)
-  );
-  await removeObjects(left, at, parts);
-  return left.length;
+  return await removeBefore(at, from.offset, listed, parts);
 }
 
 /**

@@ -1,0 +1,291 @@
+/**
+ * A Brain is killed at each of its writes while it forks, trims, repairs or migrates a room, or stores a call: the room
+ * is what it was before or what it was to be, a second try goes through, and nothing is left that no room names.
+ */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import { configFrom } from "../../shared/config/load.ts";
+import { randomPool } from "../../shared/ids.ts";
+import { createLogger } from "../../shared/logs/log.ts";
+import { createMetrics } from "../../shared/metrics/metrics.ts";
+import type { PastAsk } from "../../shared/records/reducer_past.ts";
+import {
+  DEPLOYMENTS_BUCKET,
+  encodeDeployment,
+  notDeployed,
+  withModule,
+} from "../../shared/records/reducer_deployment.ts";
+import { decodeRecord } from "../../shared/records/reducer_record.ts";
+import { reducerRoomOf } from "../../shared/rooms/reducer_room.ts";
+import { loadProgram, programOf, type RunnableProgram, storeProgram } from "./log/program.ts";
+import { createReducerMetrics } from "./metrics.ts";
+import { forkRoom } from "./room/forking.ts";
+import type { ReducedPlace, RoomParts } from "./room/loaded_room.ts";
+import { ReducedRoom } from "./room/reduced_room.ts";
+import { repairRoom } from "./room/repairing.ts";
+import { trimRoom } from "./room/trimming.ts";
+import { storeModule, SUM } from "./testing/deploys.ts";
+import { DyingBrain } from "./testing/dying_parts.ts";
+import {
+  applied,
+  ENGINES,
+  entriesOf,
+  eventsOf,
+  eventsWhen,
+  type ReducerWorld,
+  type WorldBrain,
+} from "./testing/reducer_world.ts";
+import { ReducerHost } from "./thread/host.ts";
+import { shownBy } from "./visible/shown.ts";
+
+const counter = Deno.readFileSync(
+  new URL("../../policies/build/reducers/counter.wasm", import.meta.url),
+);
+const CALLS = 5;
+const LIMITS = { history_snapshots: 4, history_bytes: 4_194_304 };
+const VISIBLE = ["total", "sum"];
+const OPTIONS = {
+  modules: { counter },
+  reducer: { snapshot_entries: 2, ...LIMITS },
+  brain: { reducer_idle_ms: 3_600_000 },
+  rooms: { reducer_visible: VISIBLE },
+};
+const RETENTION = { history_size: 10_000, history_ttl_seconds: 604_800, replicas: undefined };
+const SHOWN = shownBy(VISIBLE);
+
+/** What the Brain that dies has, and those that live: the first one has the rooms before, the other one afterwards. */
+interface Bus {
+  readonly world: ReducerWorld;
+  readonly before: WorldBrain;
+  readonly after: WorldBrain;
+  readonly parts: RoomParts;
+  readonly program: RunnableProgram;
+}
+
+async function openBus(world: ReducerWorld, host: ReducerHost): Promise<Bus> {
+  const [before, after] = [await world.start("a"), await world.start("b")];
+  const { spine } = before;
+  const objects = await spine.objects("ARQON_REDUCER_OBJECTS");
+  const records = await spine.keyValue("ARQON_REDUCERS");
+  const registry = createMetrics({ node_id: "dying", version: "0" });
+  const none = () => 0;
+  const log = createLogger({
+    ...{ level: "error", format: "logfmt", component: "test", now: Date.now, write: () => {} },
+  });
+  const [{ name = "" } = {}] = (await objects.list()).filter(({ name }) =>
+    name.startsWith("program-")
+  );
+  return {
+    ...{ world, before, after, program: await loadProgram(objects, name.slice(8)) },
+    parts: {
+      ...{ records, objects, host, log, now: Date.now },
+      openLog: (tenant_id) => spine.log(tenant_id, RETENTION),
+      programById: (id) => loadProgram(objects, id),
+      metrics: createReducerMetrics(registry, { rooms: none, bytes: none, waiting: none }),
+      random: randomPool((bytes) => crypto.getRandomValues(bytes)),
+    },
+  };
+}
+
+const placeOf = (room_id: string): ReducedPlace => ({
+  ...{ tenant_id: "t", room_id, log_room_id: reducerRoomOf(room_id)! },
+});
+
+async function past({ after }: Bus, room_id: string, ask: PastAsk) {
+  return JSON.parse(await after.service.past({ tenant_id: "t", room_id }, ask));
+}
+
+/** The total of a counter as it stands; null: it has none; a text: why nobody can say. */
+async function totalOf(bus: Bus, room_id: string): Promise<number | null | string> {
+  try {
+    const ask = { action: "show", prefix: "total", after: "", limit: 1 } as const;
+    const { values: [total] } = await past(bus, room_id, ask);
+    return total === undefined ? null : Number(total.value.text);
+  } catch (error) {
+    return (error as ArqonError).reason;
+  }
+}
+
+/** A room of so many calls; nobody has it in memory afterwards. */
+async function roomOf({ world, before }: Bus, room_id: string): Promise<void> {
+  world.turn("a");
+  for (let at = 0; at < CALLS; at++) await applied(before, room_id, "add", { data: "1" });
+  await eventsWhen(before, room_id, CALLS);
+  world.turn("nobody");
+}
+
+/** Has a Brain die behind each write of what it does, and before the first; says how many there are. */
+async function dieAtEach(
+  { world }: Bus,
+  act: (dying: DyingBrain, number: number) => Promise<unknown>,
+  check: (number: number) => Promise<void>,
+): Promise<number> {
+  for (let writes = 0;; writes++) {
+    const dying = new DyingBrain(writes);
+    await act(dying, writes).catch((error) => assert.ok(dying.is_dead, error));
+    world.turn("b");
+    await check(writes);
+    if (!dying.is_dead) return writes - 1;
+  }
+}
+
+/** The objects of a room, and those of them that it does not need. */
+async function objectsOf({ parts }: Bus, room_id: string) {
+  const stored = await parts.records.get(["t", room_id]);
+  const record = decodeRecord(stored!.value)!;
+  const [, hash = ""] = record.snapshot.split("-");
+  const names = (await parts.objects.list()).map(({ name }) => name)
+    .filter((name) => name.includes(`-${hash}-`));
+  return { names, named: [record.snapshot, record.points] };
+}
+
+async function forkAtEach(bus: Bus): Promise<number> {
+  await roomOf(bus, "counter");
+  const ask = { action: "fork", source: "counter", offset: 3, with_timers: true } as const;
+  return await dieAtEach(
+    bus,
+    (dying, number) =>
+      forkRoom(placeOf(`counter-f${number}`), placeOf("counter"), ask, dying.parts(bus.parts)),
+    async (number) => {
+      const room = `counter-f${number}`;
+      const total = await totalOf(bus, room);
+      assert.ok(total === null || total === 3, `${room}: ${total}`);
+      const again = past(bus, room, ask);
+      if (total === null) assert.equal((await again).offset, 3);
+      else await assert.rejects(again, /has begun already/);
+      assert.deepEqual(await applied(bus.after, room, "add", { data: "1" }), {
+        ...{ entry: 4, answer: 4, visible: true },
+      });
+      assert.equal(await totalOf(bus, "counter"), CALLS);
+    },
+  );
+}
+
+async function trimAtEach(bus: Bus): Promise<number> {
+  const { program: { id: program } } = bus;
+  return await dieAtEach(bus, async (dying, number) => {
+    await roomOf(bus, `counter-t${number}`);
+    const own = { limits: LIMITS, program, shown: SHOWN };
+    await trimRoom(placeOf(`counter-t${number}`), undefined, dying.parts(bus.parts), own);
+  }, async (number) => {
+    const room = `counter-t${number}`;
+    assert.equal(await totalOf(bus, room), CALLS);
+    await past(bus, room, { action: "trim" });
+    assert.equal(await totalOf(bus, room), CALLS);
+    const { names, named } = await objectsOf(bus, room);
+    assert.deepEqual(names.toSorted(), named.toSorted(), "nothing of the past is left");
+    const { messages } = await (await bus.parts.openLog("t")).read(`${room}~reducer`, {
+      ...{ after: 0, limit: 100, max_bytes: 1_048_576 },
+    });
+    assert.equal(messages.length, 1);
+    const { entry, answer } = await applied(bus.after, room, "add", { data: "1" });
+    assert.deepEqual([entry, answer], [CALLS + 1, CALLS + 1]);
+    assert.equal((await eventsWhen(bus.after, room, CALLS + 1)).length, CALLS + 1);
+  });
+}
+
+async function repairAtEach(bus: Bus): Promise<number> {
+  const options = { limits: LIMITS, shown: SHOWN };
+  return await dieAtEach(bus, async (dying, number) => {
+    const at = placeOf(`counter-r${number}`);
+    await roomOf(bus, at.room_id);
+    const stored = await bus.parts.records.get(["t", at.room_id]);
+    await bus.parts.objects.delete(decodeRecord(stored!.value)!.snapshot);
+    await (await bus.parts.openLog("t")).trim(at.log_room_id, 1);
+    await repairRoom(at, dying.parts(bus.parts), options);
+  }, async (number) => {
+    const room = `counter-r${number}`;
+    const { lost, offset } = await past(bus, room, { action: "repair" });
+    if (lost !== null) assert.deepEqual([lost.from, lost.to, offset], [3, CALLS, CALLS + 1]);
+    assert.equal(await totalOf(bus, room), 2);
+    const { entry, answer } = await applied(bus.after, room, "add", { data: "1" });
+    assert.deepEqual([entry, answer], [CALLS + 2, 3]);
+    assert.deepEqual(await past(bus, room, { action: "repair" }), { lost: null });
+  });
+}
+
+/** A room at a Brain that dies, which is asked something; resolves with the answer. */
+async function callAt(
+  at: ReducedPlace,
+  parts: RoomParts,
+  program: RunnableProgram,
+  asked: { readonly command: string; readonly data: string; readonly id: string },
+): Promise<string> {
+  const wanted = { program, migrates: asked.command === "any", deploy: 1 };
+  const room = new ReducedRoom(at, {
+    ...{ parts, wanted: () => wanted, wantedNow: () => Promise.resolve(wanted), owns: () => true },
+    ...{ snapshot_entries: () => 1, history: () => LIMITS, shown: () => SHOWN },
+    ...{ pending_commands: 100, command_timeout_ms: 60_000, idle_ms: 3_600_000 },
+    monotonic_ms: () => performance.now(),
+  });
+  try {
+    return await new Promise((resolve, reject) =>
+      room.call({
+        ...{ ...asked, data: new TextEncoder().encode(asked.data), user_id: "ann", role: "user" },
+        ...{ claims: {}, deadline_ms: performance.now() + 60_000 },
+        answer: (outcome) => outcome instanceof ArqonError ? reject(outcome) : resolve(outcome),
+      })
+    );
+  } finally {
+    await room.close();
+  }
+}
+
+async function callAtEach(bus: Bus): Promise<number> {
+  const call = { command: "add", data: "1", id: "once" };
+  return await dieAtEach(bus, async (dying, number) => {
+    await roomOf(bus, `counter-c${number}`);
+    await callAt(placeOf(`counter-c${number}`), dying.parts(bus.parts), bus.program, call);
+  }, async (number) => {
+    const room = `counter-c${number}`;
+    const { entry, repeats = entry, answer } = await applied(bus.after, room, "add", call);
+    assert.deepEqual([repeats, answer], [CALLS + 1, CALLS + 1]);
+    const events = await eventsWhen(bus.after, room, CALLS + 1);
+    assert.deepEqual(events.map(({ data }) => Number(data)), events.map((_, at) => at + 1));
+  });
+}
+
+async function migrateAtEach(bus: Bus, next: RunnableProgram): Promise<number> {
+  const rooms: string[] = [];
+  const found = await dieAtEach(bus, async (dying, number) => {
+    const room = `counter-m${number}`;
+    rooms.push(room);
+    await roomOf(bus, room);
+    await callAt(placeOf(room), dying.parts(bus.parts), next, { command: "any", data: "", id: "" });
+  }, () => Promise.resolve(bus.world.turn("nobody")));
+  // Only now: whoever has heard of it migrates every room.
+  await storeModule(bus.after, SUM);
+  const module = { module: next.module, at_ms: 1, by: "me" };
+  const bucket = await bus.after.spine.keyValue(DEPLOYMENTS_BUCKET);
+  const deployment = encodeDeployment(withModule(notDeployed("counter"), module));
+  await bucket.update(["t", "counter-*"], deployment, 0);
+  bus.world.turn("b");
+  for (const room of rooms) {
+    assert.equal((await applied(bus.after, room, "any")).answer, CALLS);
+    const kinds = (await entriesOf(bus.after, room)).map(({ kind }) => kind);
+    assert.equal(kinds.filter((kind) => kind === "migrate").length, 1, room);
+    const events = await eventsOf(bus.after, room);
+    assert.equal(events.filter(({ type }) => type === "moved").length, 1, room);
+  }
+  return found;
+}
+
+for (const [engine, open] of Object.entries(ENGINES)) {
+  Deno.test(`${engine}: a Brain that dies at any write leaves nothing half, and the next one goes on`, async () => {
+    await using world = await open(OPTIONS);
+    const host = new ReducerHost(() => {});
+    world.defer(() => Promise.resolve(host.end()));
+    const bus = await openBus(world, host);
+    assert.ok(await forkAtEach(bus) >= 1);
+    assert.ok(await trimAtEach(bus) >= 6);
+    // What is asked of both engines is the same; the rest asks nothing else of them.
+    if (engine === "nats") return;
+    assert.ok(await repairAtEach(bus) >= 3);
+    assert.ok(await callAtEach(bus) >= 5);
+    const entry = { name: "counter", file: "counter", ...OPTIONS.reducer };
+    const [reducer] = configFrom({ reducers: [entry] }).reducers;
+    const next = programOf(reducer!, SUM, bus.after.spine.payload_bytes_max);
+    await storeProgram(bus.parts.objects, next);
+    assert.ok(await migrateAtEach(bus, next) >= 5);
+  });
+}
