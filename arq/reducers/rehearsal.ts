@@ -8,7 +8,7 @@ import { applyEntry } from "../../brain/reducers/state/fold.ts";
 import type { RoomBounds } from "../../brain/reducers/state/room_bounds.ts";
 import { type RoomState, valuesDigest } from "../../brain/reducers/state/room_state.ts";
 import { differingParts } from "./difference.ts";
-import { beginnings, foldRoom, MissingEntries, type RoomSource, stateOf } from "./room_fold.ts";
+import { beginnings, firstOf, foldRoom, MissingEntries, type RoomSource } from "./room_fold.ts";
 
 /** The parts of an outcome that another form of the values changes. */
 const OF_VALUES = new Set(["values", "timers"]);
@@ -47,11 +47,9 @@ export interface Rehearsal {
 /** Where the fold begins: the last state from before that time, else the first that is kept. */
 async function beginOf(source: RoomSource, since_ms: number) {
   const { begins } = await beginnings(source);
-  const before = begins.filter(({ at_ms }) => at_ms <= since_ms).toReversed();
-  for (const one of before.length > 0 ? before : begins) {
-    const state = await stateOf(source, one);
-    if (state !== undefined) return { state, position: one.position };
-  }
+  const before = begins.filter(({ at_ms }) => at_ms <= since_ms);
+  const begin = await firstOf(source, [...before.toReversed(), ...begins.slice(before.length)]);
+  if (begin !== undefined) return begin;
   throw new MissingEntries(`nothing that the log of ${source.room_id} goes on from is kept`);
 }
 

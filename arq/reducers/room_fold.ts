@@ -120,6 +120,28 @@ export async function stateOf(
   return bytes === undefined ? undefined : decodeSnapshot(bytes);
 }
 
+/**
+ * The first of some beginnings whose state is there and behind which no entries are lost; what a fork began with may
+ * be gone with the other room's past. Throws `MissingEntries` when that was all there was.
+ */
+export async function firstOf(
+  source: RoomSource,
+  begins: readonly Beginning[],
+): Promise<{ readonly state: RoomState; readonly position: number } | undefined> {
+  let gone: MissingEntries | undefined;
+  for (const one of begins.filter(({ offset }) => offset >= source.lost)) {
+    try {
+      const state = await stateOf(source, one);
+      if (state !== undefined) return { state, position: one.position };
+    } catch (error) {
+      if (!(error instanceof MissingEntries)) throw error;
+      gone = error;
+    }
+  }
+  if (gone !== undefined) throw gone;
+  return undefined;
+}
+
 /** Whether a state is behind what is wanted. */
 const isPast = (
   { offset, time_ms }: Pick<RoomState, "offset" | "time_ms">,

@@ -6,7 +6,14 @@ import { applied, ENGINES, messagesOf } from "../../brain/reducers/testing/reduc
 import { decodePoints, snapshotName } from "../../shared/records/reducer_points.ts";
 import { decodeRecord } from "../../shared/records/reducer_record.ts";
 import { found } from "../../shared/testing/until.ts";
-import { beginnings, foldRoom, MissingEntries, type RoomSource, stateOf } from "./room_fold.ts";
+import {
+  beginnings,
+  firstOf,
+  foldRoom,
+  MissingEntries,
+  type RoomSource,
+  stateOf,
+} from "./room_fold.ts";
 
 const counter = Deno.readFileSync(
   new URL("../../policies/build/reducers/counter.wasm", import.meta.url),
@@ -61,6 +68,8 @@ Deno.test("a log that lacks its oldest entries is folded from a snapshot, one wi
   // The log begins behind the older snapshot: only the newer one is left.
   const less = await beginnings(sourceOf(all.filter(({ after }) => after >= newest!.offset)));
   assert.deepEqual(less.begins.map(({ offset }) => offset), [newest!.offset]);
+  const begin = await firstOf({ ...sourceOf(all), lost: newest!.offset }, whole.begins);
+  assert.equal(begin!.state.offset, newest!.offset, "nothing goes on from before lost entries");
   const hole = sourceOf(all.filter(({ after }) => after !== 5));
   await assert.rejects(
     chainOf(hole, whole.begins[0]),

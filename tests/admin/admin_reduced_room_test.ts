@@ -153,6 +153,12 @@ Deno.test("a room is forked and its past removed, and both say what they were", 
   assert.match((await arq("at", "count-1", "--offset", "4")).stderr, /not kept/);
   assert.equal((await arq("at", "count-1", "--prefix", "total")).stdout, "total = 45\n");
   assert.equal((await arq("verify", "count-1")).code, 0);
+  // What the fork began with is gone, and no way back to its own snapshots.
+  const rest = await arq("verify", "count-2");
+  assert.match(rest.stdout, /^count-2: \d+ entr.* behind the snapshot of entry \d+ to entry 16/);
+  assert.match((await arq("at", "count-2", "--offset", "5")).stderr, /goes back to entry 6\n/);
+  const checked = await arq("deploy", "count-*", built("counter"), "--dry-run");
+  assert.match(checked.stdout, /^count-2: \d+ entr.*, the same$/m, checked.stderr);
   const whole = await arq("repair", "count-1", "--accept-loss");
   assert.match(whole.stdout, /^count-1 has lost nothing/, whole.stderr);
   assert.equal((await arq("repair", "count-1")).code, 2);
@@ -162,8 +168,8 @@ Deno.test("a room is forked and its past removed, and both say what they were", 
   assert.deepEqual([entry.command, entry.verdict, changes, last], ["add", "rejected", [], 16]);
   const page = await own.read(`${past}?offset=15&limit=1`);
   assert.deepEqual([page.values.length, page.values[0].value.text], [1, "66"]);
-  const rest = await own.read(`${past}?offset=15&after=${encodeURIComponent(page.next)}`);
-  assert.deepEqual([rest.values[0].key.text, rest.next], ["user/tester", null]);
+  const next = await own.read(`${past}?offset=15&after=${encodeURIComponent(page.next)}`);
+  assert.deepEqual([next.values[0].key.text, next.next], ["user/tester", null]);
   assert.equal((await own.get(`${past}?offset=17`)).status, 400);
   assert.equal((await own.get(`${past}?offset=1&time_ms=1`)).status, 400);
   assert.equal((await other.get(past)).status, 403);

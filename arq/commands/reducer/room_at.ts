@@ -38,11 +38,10 @@ async function notKept(source: RoomSource): Promise<CommandError> {
   const known = await beginningsOf(source);
   const [first] = known.begins;
   if (first === undefined) return noBeginning(source, known);
-  return new CommandError(
-    `what ${source.room_id} was then is not kept: its log goes back to entry ${first.offset}, of ` +
-      whenText(first.at_ms),
-    EXIT.failure,
-  );
+  // Of what a fork began with, the time is not known.
+  const when = first.at_ms === 0 ? "" : `, of ${whenText(first.at_ms)}`;
+  const back = `its log goes back to entry ${first.offset}${when}`;
+  return new CommandError(`what ${source.room_id} was then is not kept: ${back}`, EXIT.failure);
 }
 
 async function stateWhen(source: RoomSource, wanted: Wanted): Promise<RoomState> {

@@ -5,13 +5,7 @@
 import { digestOf, type RoomState } from "../../../brain/reducers/state/room_state.ts";
 import { encodeSnapshot } from "../../../brain/reducers/state/snapshot.ts";
 import { type FoldDifference, foldText } from "../../answers/room_fold_text.ts";
-import {
-  type Beginnings,
-  type Folded,
-  foldRoom,
-  type RoomSource,
-  stateOf,
-} from "../../reducers/room_fold.ts";
+import { firstOf, type Folded, foldRoom, type RoomSource } from "../../reducers/room_fold.ts";
 import { openReduced, type ReducedFlags } from "../../rooms/reduced_source.ts";
 import { EXIT } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
@@ -41,19 +35,6 @@ function entriesDifference({ noted, state }: Folded): FoldDifference | undefined
   return { about: "entries", first, last: state.offset, noted: chain, folded: state.chain };
 }
 
-/** The earliest state that is there; one whose snapshot went meanwhile is passed over. */
-async function oldest(
-  source: RoomSource,
-  { begins }: Beginnings,
-): Promise<RoomState | undefined> {
-  // Nothing goes on from what is before entries that are lost.
-  for (const one of begins.filter(({ offset }) => offset >= source.lost)) {
-    const state = await stateOf(source, one);
-    if (state !== undefined) return state;
-  }
-  return undefined;
-}
-
 /** Folds a room's log. Returns 1 when it comes to something else than the bus noted. */
 export async function roomVerify(
   io: Io,
@@ -62,8 +43,9 @@ export async function roomVerify(
 ): Promise<number> {
   const source = await openReduced(io, room_id, flags);
   const known = await beginningsOf(source);
-  const begin = await foldable(() => oldest(source, known));
-  if (begin === undefined) throw noBeginning(source, known);
+  const oldest = await foldable(() => firstOf(source, known.begins));
+  if (oldest === undefined) throw noBeginning(source, known);
+  const begin = oldest.state;
   const programs = new Set<string>();
   let [state, entries, snapshots] = [begin, 0, 0];
   let difference: FoldDifference | undefined;
