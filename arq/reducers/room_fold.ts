@@ -5,10 +5,12 @@
 import { createReducer, type ReducerGuest } from "../../brain/reducers/guest/reducer_guest.ts";
 import { meterReducer } from "../../wasm/reducer/reducer_check.ts";
 import type { Batch } from "../../brain/reducers/log/batch.ts";
+import { foldable } from "../../brain/reducers/log/beginnings.ts";
 import { loadProgram, type RunnableProgram } from "../../brain/reducers/log/program.ts";
 import type { LogEntry, Outcome } from "../../brain/reducers/state/entry.ts";
 import { applyEntry } from "../../brain/reducers/state/fold.ts";
 import { emptyRoom, type RoomState, tree } from "../../brain/reducers/state/room_state.ts";
+import { unpackSnapshot } from "../../brain/reducers/state/packed_snapshot.ts";
 import { decodeSnapshot } from "../../brain/reducers/state/snapshot.ts";
 
 /** A snapshot that the bus has. */
@@ -94,9 +96,9 @@ export async function beginnings(source: RoomSource): Promise<Beginnings> {
     first = after + 1;
     break;
   }
-  const begins = source.snapshots.filter(({ offset }) => offset + 1 >= (first ?? 0));
   const offset = source.origin?.offset ?? 0;
-  const is_whole = first === offset + 1 || first === undefined && source.snapshots.length === 0;
+  const floor = first === undefined ? undefined : first - 1;
+  const { states: begins, is_whole } = foldable(source.snapshots, { floor, origin: offset });
   const empty: Beginning = { name: undefined, offset, at_ms: 0, position: 0 };
   return { first, begins: is_whole ? [empty, ...begins] : begins };
 }
@@ -117,7 +119,7 @@ export async function stateOf(
   }
   if (name === undefined) return emptyRoom();
   const bytes = await source.get(name);
-  return bytes === undefined ? undefined : decodeSnapshot(bytes);
+  return bytes === undefined ? undefined : decodeSnapshot(unpackSnapshot(bytes));
 }
 
 /**

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { PastAsk } from "../../shared/records/reducer_past.ts";
 import { until } from "../../shared/testing/until.ts";
+import { unpackSnapshot } from "./state/packed_snapshot.ts";
 import {
   applied,
   call,
@@ -44,7 +45,9 @@ async function placesOf(brain: WorldBrain, text: string): Promise<string[]> {
   const messages = await messagesOf(brain, "counter~reducer");
   const objects = await brain.spine.objects("ARQON_REDUCER_OBJECTS");
   const stored = await Promise.all(
-    (await objects.list()).map(async ({ name }) => await objects.get(name) ?? new Uint8Array()),
+    (await objects.list()).map(async ({ name }) =>
+      unpackSnapshot(await objects.get(name) ?? new Uint8Array())
+    ),
   );
   return [
     ...(messages.some(({ payload }) => has(payload)) ? ["log"] : []),

@@ -5,6 +5,7 @@
 import type { RoomState } from "../../../brain/reducers/state/room_state.ts";
 import { emptyRoom } from "../../../brain/reducers/state/room_state.ts";
 import { ROOM_BOUNDS } from "../../../brain/reducers/state/room_bounds.ts";
+import { unpackSnapshot } from "../../../brain/reducers/state/packed_snapshot.ts";
 import {
   decodeSnapshot,
   encodeSnapshot,
@@ -75,7 +76,7 @@ async function applierOf(
 async function beginning(io: Io, { begin }: ReducerTryFlags): Promise<RoomState> {
   if (begin === undefined) return emptyRoom();
   try {
-    return decodeSnapshot(await readInput(io, begin));
+    return decodeSnapshot(unpackSnapshot(await readInput(io, begin)));
   } catch (error) {
     if (!(error instanceof SnapshotError)) throw error;
     throw new CommandError(

@@ -3,6 +3,7 @@
  * and compares the digests that the bus noted. Changes nothing.
  */
 import { digestOf, type RoomState } from "../../../brain/reducers/state/room_state.ts";
+import { unpackSnapshot } from "../../../brain/reducers/state/packed_snapshot.ts";
 import { encodeSnapshot } from "../../../brain/reducers/state/snapshot.ts";
 import { type FoldDifference, foldText } from "../../answers/room_fold_text.ts";
 import { firstOf, type Folded, foldRoom, type RoomSource } from "../../reducers/room_fold.ts";
@@ -24,7 +25,7 @@ async function snapshotDifference(
   const own = source.snapshots.find(({ offset }) => offset === state.offset);
   const bytes = own && await source.get(own.name);
   if (bytes === undefined) return undefined;
-  const [noted, folded] = [digestOf(bytes), digestOf(encodeSnapshot(state))];
+  const [noted, folded] = [digestOf(unpackSnapshot(bytes)), digestOf(encodeSnapshot(state))];
   if (noted.toHex() === folded.toHex()) return "same";
   return { about: "snapshot", first: state.offset, last: state.offset, noted, folded };
 }

@@ -7,6 +7,7 @@ import { reducerRoomOf } from "../../../shared/rooms/reducer_room.ts";
 import type { ProgramName, RoomFork, RoomRecord } from "../../../shared/records/reducer_record.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
 import type { Batch } from "../log/batch.ts";
+import { foldable } from "../log/beginnings.ts";
 import type { LogEntry } from "../state/entry.ts";
 import type { OpenRoom } from "../thread/host.ts";
 import type { RoomStanding } from "../thread/protocol.ts";
@@ -68,15 +69,14 @@ async function beginningsOf(
 ): Promise<readonly Beginning[]> {
   const floor = await logFloor(durable, at.log_room_id);
   const points = await readPoints(record, durable.stream, parts.objects);
-  const begins = points.filter(({ offset }) => offset >= (floor ?? 0))
-    .map((point): Beginning => ({ ...point, object: objectOf(at, point) }));
+  const stored = points.map((point): Beginning => ({ ...point, object: objectOf(at, point) }));
   const known = record?.snapshot ?? "";
-  if (record !== undefined && known !== "" && !begins.some(({ object }) => object === known)) {
+  if (record !== undefined && known !== "" && !stored.some(({ object }) => object === known)) {
     const position = record.stream === durable.stream ? record.position : 0;
-    begins.push({ object: known, offset: record.offset, time_ms: 0, position });
+    stored.push({ object: known, offset: record.offset, time_ms: 0, position });
   }
   const origin = record?.fork?.offset ?? 0;
-  const is_whole = floor === origin || floor === undefined && known === "";
+  const { states: begins, is_whole } = foldable(stored, { floor, origin });
   const first = { object: "", offset: origin, time_ms: 0, position: 0 };
   return is_whole ? [first, ...begins] : begins;
 }

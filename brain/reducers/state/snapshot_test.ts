@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { command, reducerOf, roomOf, utf8 } from "../testing/rooms.ts";
 import { applyEntry } from "./fold.ts";
 import { digestOf, emptyRoom, type RoomState } from "./room_state.ts";
+import { packSnapshot, unpackSnapshot } from "./packed_snapshot.ts";
 import { decodeSnapshot, encodeSnapshot, SnapshotError } from "./snapshot.ts";
 
 const busy = reducerOf((draft) => {
@@ -59,6 +60,25 @@ Deno.test("a snapshot with a right digest over what no room writes is refused", 
       } catch (error) {
         assert.ok(error instanceof SnapshotError, `byte ${at}: ${error}`);
       }
+    }
+  }
+});
+
+Deno.test("a snapshot is stored in less, read as it was, and refused when it is cut off or changed", () => {
+  const bytes = encodeSnapshot(busyRoom(2));
+  const packed = packSnapshot(bytes);
+  assert.ok(packed.length < bytes.length);
+  assert.deepEqual(unpackSnapshot(packed), new Uint8Array(bytes));
+  assert.deepEqual(unpackSnapshot(bytes), bytes, "as rooms were stored before");
+  for (let at = 0; at < packed.length; at += 7) {
+    assert.throws(() => decodeSnapshot(unpackSnapshot(packed.subarray(0, at))), SnapshotError);
+    const changed = packed.slice();
+    changed[at]! ^= 0x55;
+    try {
+      // Another way to write the same bytes is no other snapshot.
+      assert.deepEqual(encodeSnapshot(decodeSnapshot(unpackSnapshot(changed))), bytes);
+    } catch (error) {
+      assert.ok(error instanceof SnapshotError, `byte ${at}: ${error}`);
     }
   }
 });

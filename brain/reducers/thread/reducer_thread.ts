@@ -10,6 +10,7 @@ import { applyEntry } from "../state/fold.ts";
 import type { Outcome } from "../state/entry.ts";
 import { withoutEntries } from "../state/lost_entries.ts";
 import { emptyRoom, nextTimer, rememberedKey, type RoomState, tree } from "../state/room_state.ts";
+import { packSnapshot, unpackSnapshot } from "../state/packed_snapshot.ts";
 import { decodeSnapshot, encodeSnapshot } from "../state/snapshot.ts";
 import { pageOf, shownChanges } from "../visible/shown.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
@@ -125,7 +126,8 @@ function answer(request: ThreadRequest): Said {
       return NOTHING;
     case "open": {
       const { room_id, snapshot } = request;
-      const room = { room_id, state: snapshot ? decodeSnapshot(snapshot) : emptyRoom() };
+      const state = snapshot ? decodeSnapshot(unpackSnapshot(snapshot)) : emptyRoom();
+      const room = { room_id, state };
       rooms.set(request.room, room);
       return { ...NOTHING, standing: standingOf(room) };
     }
@@ -141,7 +143,7 @@ function answer(request: ThreadRequest): Said {
       return { ...NOTHING, remembered: request.commands.map(knows) };
     }
     case "snapshot":
-      return { ...NOTHING, snapshot: encodeSnapshot(roomOf(request.room).state) };
+      return { ...NOTHING, snapshot: packSnapshot(encodeSnapshot(roomOf(request.room).state)) };
     case "values":
       return { ...NOTHING, page: pageOf(roomOf(request.room).state.values, request.asked) };
     case "become": {

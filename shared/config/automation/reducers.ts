@@ -24,12 +24,12 @@ const Entry = z.strictObject({
     "entries of a room's log after which its state is stored, so that who takes over reads no more than that",
   ),
   history_snapshots: count(
-    64,
+    512,
     4_096,
     "snapshots of one room that are kept, spread over its log, so that a look back begins near its entry; never fewer than two",
   ),
   history_bytes: count(
-    4_194_304,
+    16_777_216,
     1_073_741_824,
     "bytes of those snapshots of one room; above, those whose neighbours are nearest go, but for the last two",
   ),
