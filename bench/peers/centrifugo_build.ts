@@ -1,5 +1,6 @@
 /**
- * Builds Centrifugo: by `go install`, and where the Go module proxy refuses its module, from a clone of its
+ * Builds Centrifugo: by `go install`; where the Go module proxy gives its versions but not the list of them,
+ * which `go install` reads, from the downloaded module; where it refuses the module, from a clone of its
  * source, whose own packages the proxy may still give. It starts nothing.
  */
 import { TargetUnavailable } from "../load/targets/target.ts";
@@ -15,6 +16,29 @@ const HINT =
   "put centrifugo 6 on the PATH (https://centrifugal.dev/docs/getting-started/installation), " +
   "a release or your own `go build` of its source";
 
+/** The reason why `go build` in a folder of the source failed; undefined when it succeeded. */
+async function build(
+  source: string,
+  program: string,
+  env: Record<string, string>,
+): Promise<string | undefined> {
+  const built = await run("go", ["-C", source, "build", ...LINK, "-o", program, "."], env);
+  return built?.ok === true ? undefined : `go build: ${lastLine(built?.text ?? "there is no Go")}`;
+}
+
+/** Builds in the cache of modules, to which nothing is written. Undefined when it succeeded, else the reason. */
+async function fromModule(
+  _folder: string,
+  program: string,
+  env: Record<string, string>,
+): Promise<string | undefined> {
+  const got = await run("go", ["mod", "download", "-json", `${MODULE}@v${VERSION}`], env);
+  const told = /"(Dir|Error)": ("(?:[^"\\]|\\.)*")/.exec(got?.text ?? "");
+  if (told?.[2] === undefined) return `go mod download: ${lastLine(got?.text ?? "there is no Go")}`;
+  const text: string = JSON.parse(told[2]);
+  return told[1] === "Dir" ? await build(text, program, env) : `go mod download: ${lastLine(text)}`;
+}
+
 /** Builds from a clone in `folder`. Undefined when it succeeded, else the reason. */
 async function fromSource(
   folder: string,
@@ -27,9 +51,9 @@ async function fromSource(
   const cloned = await run("git", clone, { ...env, GIT_TERMINAL_PROMPT: "0" });
   if (cloned === undefined) return "there is no git";
   if (!cloned.ok) return `git clone: ${lastLine(cloned.text)}`;
-  const built = await run("go", ["-C", source, "build", ...LINK, "-o", program, "."], env);
+  const failed = await build(source, program, env);
   await Deno.remove(source, { recursive: true });
-  return built?.ok === true ? undefined : `go build: ${lastLine(built?.text ?? "there is no Go")}`;
+  return failed;
 }
 
 /**
@@ -45,8 +69,11 @@ export async function buildCentrifugo(
   const installed = await run("go", args, { ...env, GOBIN: folder });
   if (installed === undefined) throw new TargetUnavailable(`no Centrifugo, and no Go: ${HINT}`);
   if (installed.ok) return program;
-  const refused = await fromSource(folder, program, env);
-  if (refused === undefined) return program;
-  const first = `go install: ${lastLine(installed.text)}`;
-  throw new TargetUnavailable(`Centrifugo does not build here (${first}; ${refused}): ${HINT}`);
+  const refused = [`go install: ${lastLine(installed.text)}`];
+  for (const way of [fromModule, fromSource]) {
+    const reason = await way(folder, program, env);
+    if (reason === undefined) return program;
+    refused.push(reason);
+  }
+  throw new TargetUnavailable(`Centrifugo does not build here (${refused.join("; ")}): ${HINT}`);
 }

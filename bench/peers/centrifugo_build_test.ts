@@ -4,11 +4,18 @@ import { TargetUnavailable } from "../load/targets/target.ts";
 import { buildCentrifugo } from "./centrifugo_build.ts";
 
 const PROXY = "server response: This module version is not available.";
-/** `go install` is refused, and `go -C … build -o PROGRAM` writes the program. */
-const GO = `if [ "$1" = install ]; then echo "go: reading it"; echo "${PROXY}"; exit 1; fi
-[ "$1" = -C ] || exit 9
+const REFUSED_INSTALL = `if [ "$1" = install ]; then
+  echo "go: reading it"; echo "${PROXY}"; exit 1; fi`;
+/** `go -C FOLDER build -o PROGRAM` writes the name of the folder into the program. */
+const BUILD = `[ "$1" = -C ] || exit 9
+from=$2
 while [ "$1" != -o ]; do shift; done
-echo built > "$2"`;
+basename "$from" > "$2"`;
+const told = (key: string, value: string) => `echo '{ "Path": "a", "${key}": "${value}" }'`;
+/** A `go` whose install is refused, and whose download of the module says this. */
+const goThatSays = (line: string) =>
+  `${REFUSED_INSTALL}\nif [ "$1" = mod ]; then ${line}; exit; fi\n${BUILD}`;
+const GO = goThatSays(told("Error", "no list\\\\nno module"));
 const GIT = 'for last; do :; done; mkdir "$last"';
 
 /** A folder with these programs and no others. */
@@ -37,14 +44,21 @@ const refusalOf = (building: Promise<string>) =>
 Deno.test("where the module proxy refuses the module, its source is cloned and built", async () => {
   await using place = await folderWith({ go: GO, git: GIT });
   const program = await buildCentrifugo(place.out, place.env);
-  assert.equal(await Deno.readTextFile(program), "built\n");
+  assert.equal(await Deno.readTextFile(program), "source\n");
 });
 
-Deno.test("where neither works, both reasons are told, and what to do", async () => {
+Deno.test("where only the list of versions is refused, the module is built where it was downloaded", async () => {
+  await using place = await folderWith({ go: goThatSays(told("Dir", "/cache/centrifugo@v6")) });
+  const program = await buildCentrifugo(place.out, place.env);
+  assert.equal(await Deno.readTextFile(program), "centrifugo@v6\n");
+});
+
+Deno.test("where nothing works, all reasons are told, and what to do", async () => {
   const git = "echo 'fatal: could not resolve host' >&2; exit 128";
   await using place = await folderWith({ go: GO, git });
   const said = await refusalOf(buildCentrifugo(place.out, place.env));
   assert.ok(said.includes(`go install: ${PROXY}`), said);
+  assert.match(said, /go mod download: no module/);
   assert.match(said, /git clone: fatal: could not resolve host/);
   assert.match(said, /put centrifugo 6 on the PATH/);
 });
