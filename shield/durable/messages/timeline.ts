@@ -51,7 +51,7 @@ export class Entry implements StoredMessage {
 
   /** The envelope as stored, or as in `binary`, which adds the offset. */
   get envelope(): Uint8Array {
-    return this.#envelope;
+    return this.#binary?.subarray(1) ?? this.#envelope;
   }
 
   /** The binary frame, made for the first receiver. */
@@ -60,12 +60,12 @@ export class Entry implements StoredMessage {
   }
 
   /**
-   * Keeps the binary frame, an opcode and the envelope; the envelope's bytes are kept only once from
-   * then on.
+   * Keeps the binary frame, an opcode and the envelope; the envelope's bytes, and a view of them, are
+   * kept only once from then on.
    */
   set binary(frame: Uint8Array<ArrayBuffer>) {
     this.#binary = frame;
-    this.#envelope = frame.subarray(1);
+    this.#envelope = NOTHING;
   }
 }
 
