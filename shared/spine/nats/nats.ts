@@ -26,6 +26,8 @@ import { headerBlock, headerLines, NO_HEADERS, readHeaders } from "./connection/
 import { Link } from "./connection/nats_link.ts";
 import { LOGS_BUCKET } from "./log/nats_log_names.ts";
 import { NatsLogs } from "./log/nats_logs.ts";
+import { NatsSubscription } from "./connection/nats_subscription.ts";
+import type { SubscriptionSource } from "./connection/nats_subscription.ts";
 import { proveStorage } from "./stores/nats_proof.ts";
 import { ReconnectPauses } from "./connection/nats_pauses.ts";
 import { NatsStores } from "./stores/nats_stores.ts";
@@ -94,6 +96,7 @@ class NatsSpine implements Spine {
   readonly #flusher: Flusher;
   readonly #stores: NatsStores;
   readonly #logs: NatsLogs;
+  readonly #source: SubscriptionSource;
   #drained: Promise<void> | undefined;
 
   constructor(link: Link, wire: Wire, options: NatsOptions) {
@@ -114,6 +117,7 @@ class NatsSpine implements Spine {
       monotonic,
       payload_bytes_max,
     });
+    this.#source = { link, read: (frame, shown, copy) => this.#received(frame, shown, copy) };
     wire.ready(link.connection);
     link.onLost = () => {
       wire.lost();
@@ -164,35 +168,12 @@ class NatsSpine implements Spine {
     this.#link.assertConnected();
     assertPattern(pattern);
     if (options.queue !== undefined) assertQueue(options.queue);
-    const { log } = this.#link;
     const shown = hasWildcard(pattern) ? undefined : pattern;
     const copy = options.copy ?? (options.reads_only === true ? viewOf : copyOf);
-    let closed = false;
-    const subscription = this.#wire.subscribe(
-      pattern,
-      (frame) => handler(this.#received(frame, shown, copy)),
-      // NATS ends a subscription that it does not permit; nothing else comes this way.
-      (error) => {
-        if (!closed) log.error("NATS ended a subscription", { pattern, error });
-      },
-      options.queue === undefined ? {} : { queue: options.queue },
-    );
-    const unsubscribe = () => {
-      if (closed) return;
-      closed = true;
-      subscription.unsubscribe();
-    };
-    const drain = async () => {
-      if (closed) return;
-      try {
-        await this.#link.guard(subscription.drain());
-      } catch (cause) {
-        throw cause instanceof ArqonError ? cause : this.#link.unavailable();
-      } finally {
-        unsubscribe();
-      }
-    };
-    return { pattern, unsubscribe, drain };
+    const subscription = new NatsSubscription(this.#source, pattern, handler, shown, copy);
+    const { queue } = options;
+    subscription.held = this.#wire.subscribe(subscription, queue === undefined ? {} : { queue });
+    return subscription;
   }
 
   async request(

@@ -4,15 +4,25 @@
  * and all else stay with nats.js; the order on the wire is that of the calls.
  */
 import { ArqonError } from "@arqon/proto";
-import type { NatsConnection, SubscriptionOptions } from "@nats-io/transport-deno";
+import type {
+  NatsConnection,
+  Subscription as NatsSubscription,
+  SubscriptionOptions,
+} from "@nats-io/transport-deno";
 import type { Logger } from "../../../logs/log.ts";
 import { FrameScanner } from "./nats_frames.ts";
 import type { MessageFrame } from "./nats_frames.ts";
 import { OutBuffer } from "./nats_out.ts";
 import type { Outgoing } from "./nats_out.ts";
 
-/** Takes the messages of one subscription; the frame is good until it returns. */
-export type FrameTaker = (frame: MessageFrame) => void;
+/** Who takes the messages of one subscription. */
+export interface FrameTaker {
+  readonly pattern: string;
+  /** Takes a message; the frame is good until it returns. May throw. */
+  take(frame: MessageFrame): void;
+  /** The server does not permit the subscription. */
+  refused(error: Error): void;
+}
 
 /** What a socket is to the wire: `send` may keep the bytes. */
 export interface Carrier {
@@ -25,6 +35,46 @@ export interface WireSubscription {
   unsubscribe(): void;
   /** Resolves when the server has said that this was all. */
   drain(): Promise<void>;
+}
+
+/** What nats.js waits for in a subscription that is an iterator: here, over from the beginning. */
+const IDLE_PROMISES = ["signal", "iterClosed", "closed"];
+const OVER = Object.assign(Promise.resolve(), { resolve() {}, reject() {} });
+
+/**
+ * nats.js makes three promises for each subscription (3.4.0), of which one with a callback needs none, and which
+ * are two thirds of its memory. They become one for all.
+ */
+function shareIdlePromises(subscription: NatsSubscription): void {
+  for (const name of IDLE_PROMISES) {
+    if (Reflect.get(subscription, name) instanceof Promise) Reflect.set(subscription, name, OVER);
+  }
+}
+
+/** A subscription at the wire and at nats.js. */
+class HeldSubscription implements WireSubscription {
+  readonly #takers: Map<number, FrameTaker>;
+  readonly #connection: NatsConnection;
+  readonly #subscription: NatsSubscription;
+
+  constructor(
+    takers: Map<number, FrameTaker>,
+    connection: NatsConnection,
+    subscription: NatsSubscription,
+  ) {
+    this.#takers = takers;
+    this.#connection = connection;
+    this.#subscription = subscription;
+  }
+
+  unsubscribe(): void {
+    this.#takers.delete(this.#subscription.getID());
+    if (!this.#connection.isClosed()) this.#subscription.unsubscribe();
+  }
+
+  drain(): Promise<void> {
+    return this.#subscription.drain();
+  }
 }
 
 interface Line {
@@ -100,43 +150,33 @@ export class Wire {
     this.#line.out.publish(outgoing);
   }
 
-  /** `onRefused` is told when the server does not permit it. `take` may throw. */
+  /** Hands the messages of the taker's pattern to it. */
   subscribe(
-    pattern: string,
-    take: FrameTaker,
-    onRefused: (error: Error) => void,
+    taker: FrameTaker,
     options: Pick<SubscriptionOptions, "queue"> = {},
   ): WireSubscription {
     const connection = this.#connection;
     if (connection === undefined) throw new TypeError("not connected yet");
-    const subscription = connection.subscribe(pattern, {
+    const subscription = connection.subscribe(taker.pattern, {
       ...options,
       callback: (error) => {
-        if (error !== null) onRefused(error);
+        if (error !== null) taker.refused(error);
       },
     });
-    const sid = subscription.getID();
-    this.#takers.set(sid, (frame) => {
-      try {
-        take(frame);
-      } catch (error) {
-        this.#log.error("a Spine handler threw", { pattern, error });
-      }
-    });
+    shareIdlePromises(subscription);
+    this.#takers.set(subscription.getID(), taker);
     this.behind();
-    return {
-      unsubscribe: () => {
-        this.#takers.delete(sid);
-        if (!connection.isClosed()) subscription.unsubscribe();
-      },
-      drain: () => subscription.drain(),
-    };
+    return new HeldSubscription(this.#takers, connection, subscription);
   }
 
   #take(frame: MessageFrame): boolean {
-    const take = this.#takers.get(frame.sid);
-    if (take === undefined) return false;
-    take(frame);
+    const taker = this.#takers.get(frame.sid);
+    if (taker === undefined) return false;
+    try {
+      taker.take(frame);
+    } catch (error) {
+      this.#log.error("a Spine handler threw", { pattern: taker.pattern, error });
+    }
     return true;
   }
 }

@@ -56,12 +56,12 @@ export class Inbox {
   #subscribe(): void {
     this.#subscribed = true;
     const { log } = this.#link;
-    this.#wire.subscribe(
-      `${this.#prefix}*`,
-      (frame) => this.#receive(frame),
+    this.#wire.subscribe({
+      pattern: `${this.#prefix}*`,
+      take: (frame) => this.#receive(frame),
       // Without it every request runs into its time limit.
-      (error) => log.error("NATS ended the inbox of the logs", { error }),
-    );
+      refused: (error) => log.error("NATS ended the inbox of the logs", { error }),
+    });
   }
 
   #receive(frame: MessageFrame): void {
