@@ -107,6 +107,11 @@ function unixMs(now_ms: number): number {
 
 const text = new Uint8Array(UUID_BYTES);
 
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
+/** The lowest byte of a whole number in hex; what is behind its point does not count. */
+const hexOf = (number: number): string => HEX[number & 255]!;
+
 function textOf(size: number): string {
   return String.fromCharCode(...text.subarray(0, size));
 }
@@ -116,8 +121,15 @@ function textOf(size: number): string {
  * bytes; throws RangeError when there are fewer, or when the time does not fit 48 bits.
  */
 export function uuidv7(now_ms: number, random: Uint8Array | Random): string {
-  putUuidv7(text, now_ms, random);
-  return textOf(UUID_BYTES);
+  const ms = unixMs(now_ms);
+  const bytes = draw(random, 16);
+  const time = hexOf(ms / 2 ** 40) + hexOf(ms / 2 ** 32) + hexOf(ms >>> 24) + hexOf(ms >>> 16);
+  const rest = hexOf(ms >>> 8) + hexOf(ms);
+  const third = hexOf(0x70 | (bytes[6]! & 0x0f)) + hexOf(bytes[7]!);
+  const fourth = hexOf(0x80 | (bytes[8]! & 0x3f)) + hexOf(bytes[9]!);
+  let last = "";
+  for (let index = 10; index < 16; index++) last += hexOf(bytes[index]!);
+  return `${time}-${rest}-${third}-${fourth}-${last}`;
 }
 
 /** A W3C trace-id: 32 lowercase hex digits, never all zero. Takes 16 random bytes. */

@@ -3,14 +3,22 @@ import type { Applied } from "../thread/protocol.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import type { SwitchOutcome } from "./switching.ts";
 
+/** Counts entries that are stored, by what has come of them. */
+export function countApplied(applied: readonly Applied[], { metrics }: RoomParts): void {
+  const counts = new Map<string, number>();
+  for (const { repeats, kind } of applied) {
+    const verdict = repeats === undefined ? kind : "repeated";
+    counts.set(verdict, (counts.get(verdict) ?? 0) + 1);
+  }
+  for (const [verdict, count] of counts) metrics.entries.inc({ verdict }, count);
+}
+
 /** Says what has come of an entry that is stored. */
 export function noteApplied(
   applied: Applied,
   { tenant_id, room_id: room }: ReducedPlace,
-  { log, metrics }: RoomParts,
+  { log }: RoomParts,
 ): void {
-  const verdict = applied.repeats === undefined ? applied.kind : "repeated";
-  metrics.entries.inc({ verdict });
   for (const { level, message } of applied.logs) {
     const write = [log.debug, log.info, log.warn, log.error][level] ?? log.info;
     write.call(log, "a reducer says", { tenant_id, room, message });

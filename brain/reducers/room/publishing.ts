@@ -6,6 +6,7 @@
 import { systemEnvelope } from "../../../shared/records/system_envelope.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
+import { plainText } from "../state/canonical.ts";
 import type { RoomEvent } from "../state/entry.ts";
 import type { Applied } from "../thread/protocol.ts";
 import { type EventMark, isBehind } from "../log/batch.ts";
@@ -31,20 +32,28 @@ export interface DueEvent extends EventMark {
 
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
+/** How JSON may begin; what does not is not parsed, since a failure costs most. */
+const JSON_BEGINS = /^[ \t\n\r]*["[{\-0-9tfn]/;
+
+function isJson(text: string): boolean {
+  if (!JSON_BEGINS.test(text)) return false;
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** What the bytes that a reducer gives are: JSON, another text, or neither. */
 export function contentOf(data: Uint8Array): { readonly type: string; readonly text?: string } {
-  let text: string;
+  let text = plainText(data, 0, data.length);
   try {
-    text = strict.decode(data);
+    text ??= strict.decode(data);
   } catch {
     return { type: "application/octet-stream" };
   }
-  try {
-    JSON.parse(text);
-    return { type: "application/json", text };
-  } catch {
-    return { type: "text/plain", text };
-  }
+  return { type: isJson(text) ? "application/json" : "text/plain", text };
 }
 
 /** The events of what was applied, those behind `published`. */

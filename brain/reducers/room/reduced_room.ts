@@ -13,7 +13,7 @@ import { judgeCalls } from "./judging.ts";
 import { loadRoom } from "./loading.ts";
 import { WaitingQueries, type WaitingQuery } from "./pages.ts";
 import type { HistoryLimits } from "./points.ts";
-import { noteApplied, noteSwitch } from "./noting.ts";
+import { countApplied, noteApplied, noteSwitch } from "./noting.ts";
 import { dueEvents, publishEvents } from "./publishing.ts";
 import { appendEntries, makeRoom, storeSnapshot } from "./storing.ts";
 import { nextProgram, type ProgramChoice, takeProgram, waitsToMigrate } from "./switching.ts";
@@ -259,6 +259,7 @@ export class ReducedRoom {
     this.#pause_ms = PAUSE_MS;
     // They are the first that wait: whoever came meanwhile stands behind them.
     this.#waiting.splice(0, Math.min(calls.length, applied.length));
+    countApplied(applied, parts);
     for (const [at, one] of applied.entries()) {
       noteApplied(one, this.at, parts);
       calls[at]?.answer(answerTo(one));

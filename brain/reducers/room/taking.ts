@@ -4,6 +4,7 @@
  */
 import type { Random } from "../../../shared/ids.ts";
 import { ENTRY_BYTES } from "../log/batch.ts";
+import { copyOf } from "../state/canonical.ts";
 import type { LogEntry, MigrateEntry } from "../state/entry.ts";
 import type { RoomStanding } from "../thread/protocol.ts";
 import type { WaitingCall } from "./call.ts";
@@ -77,12 +78,10 @@ export function takeNext(waiting: readonly ArrivedCall[], room: TakenAt): Taken 
     const seeds = random(calls.length * SEED_BYTES);
     // To the room it is the time before the timer, also when it is later by the clock.
     const call_ms = is_due ? Math.min(now_ms, next.at_ms - 1) : now_ms;
-    const entries = calls.map((
-      { deadline_ms: _late, arrived_ms: _arrived, judged: _judged, answer: _answer, ...asked },
-      at,
-    ): LogEntry => {
-      const seed = seeds.slice(at * SEED_BYTES, (at + 1) * SEED_BYTES);
-      return { kind: "command", ...placed(room, call_ms, at + 1, seed), ...asked };
+    const entries = calls.map(({ command, data, id, user_id, role, claims }, at): LogEntry => {
+      const seed = copyOf(seeds, at * SEED_BYTES, SEED_BYTES);
+      const { offset, time_ms } = placed(room, call_ms, at + 1, seed);
+      return { kind: "command", offset, time_ms, seed, command, data, id, user_id, role, claims };
     });
     return { entries, calls };
   }

@@ -37,3 +37,11 @@ export class LogClock {
     return Math.floor(this.#time_ms);
   }
 }
+
+let newest = { time_ms: NaN, text: "" };
+
+/** A time as a text; messages that are stored together have the same. */
+export function isoOf(time_ms: number): string {
+  if (time_ms !== newest.time_ms) newest = { time_ms, text: new Date(time_ms).toISOString() };
+  return newest.text;
+}

@@ -26,7 +26,7 @@ import { EmbeddedLog } from "./embedded_log_tenant.ts";
 import { LogWriter, RESERVED_OFFSETS, spaceOf, sweepRooms } from "./embedded_log_write.ts";
 import type { Append, NotTaken, Taken } from "./embedded_log_write.ts";
 import { newLifeId } from "../contract/lives.ts";
-import { LogClock } from "../contract/log_clock.ts";
+import { isoOf, LogClock } from "../contract/log_clock.ts";
 import type { Clocks } from "../contract/log_clock.ts";
 import type { SpineHeaders, StorageReport } from "../contract/spine.ts";
 
@@ -229,7 +229,7 @@ export class EmbeddedLogs {
           [LOG_STREAM_HEADER]: appended.stream,
           [LOG_OFFSET_HEADER]: String(appended.offset),
           [LOG_PREVIOUS_HEADER]: String(previous),
-          [LOG_TIME_HEADER]: new Date(time_ms).toISOString(),
+          [LOG_TIME_HEADER]: isoOf(time_ms),
         });
       }
       resolve(appended);

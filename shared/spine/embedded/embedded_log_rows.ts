@@ -99,7 +99,12 @@ function prepare(database: DatabaseSync) {
     after: database.prepare(`SELECT * ${messages} AND offset > ? ORDER BY offset LIMIT ?`),
     before: database.prepare(`SELECT * ${messages} AND offset < ? ORDER BY offset DESC LIMIT ?`),
     oldest: database.prepare(
-      `SELECT offset, time_ms, length(payload) AS bytes ${messages} ORDER BY offset LIMIT ?`,
+      `SELECT offset, time_ms, length(payload) AS bytes ${messages} AND offset > ? ` +
+        "ORDER BY offset LIMIT ?",
+    ),
+    first: database.prepare(
+      "SELECT count(*) AS messages, max(offset) AS offset, sum(bytes) AS bytes FROM (" +
+        `SELECT offset, length(payload) AS bytes ${messages} ORDER BY offset LIMIT ?)`,
     ),
     count: database.prepare(`SELECT count(*) AS messages ${messages} AND offset >= ?`),
     remove: database.prepare("DELETE FROM message WHERE room = ? AND offset <= ?"),
@@ -299,13 +304,20 @@ export class LogRows {
     for (const row of this.#sql.before.iterate(room, offset, limit)) yield message(row);
   }
 
-  /** Offset, time and bytes of a room's oldest messages. */
-  oldest(room: number, limit: number): { offset: number; time_ms: number; bytes: number }[] {
-    return this.#sql.oldest.all(room, limit).map((row) => ({
+  /** Offset, time and bytes of a room's oldest messages above an offset. */
+  oldest(room: number, after: number, limit: number) {
+    return this.#sql.oldest.all(room, after, limit).map((row) => ({
       offset: number(row, "offset"),
       time_ms: number(row, "time_ms"),
       bytes: number(row, "bytes"),
     }));
+  }
+
+  /** How many a room's oldest messages are, at most `limit`, with the last one's offset and their bytes. */
+  first(room: number, limit: number): { messages: number; offset: number; bytes: number } {
+    const row = this.#sql.first.get(room, limit);
+    const count = { messages: number(row, "messages"), offset: number(row, "offset") };
+    return { ...count, bytes: number(row, "bytes") };
   }
 
   /** How many messages a room has from this offset on. */

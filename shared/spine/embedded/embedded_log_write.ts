@@ -135,9 +135,14 @@ export function trimRoom(
   cutoff_ms: number,
   limit: number,
 ): number {
-  let removed = 0;
-  let floor = 0;
-  for (const { offset, time_ms, bytes } of rows.oldest(room.id, limit + 1)) {
+  // What is too much by number is counted in one row; by age one after the other.
+  const many = Math.min(limit, room.messages - keep);
+  const first = many > 0 ? rows.first(room.id, many) : { messages: 0, offset: 0, bytes: 0 };
+  let removed = first.messages;
+  let floor = first.offset;
+  room.messages -= removed;
+  room.bytes -= first.bytes;
+  for (const { offset, time_ms, bytes } of rows.oldest(room.id, floor, limit - removed + 1)) {
     if (removed === limit || (room.messages <= keep && time_ms >= cutoff_ms)) {
       room.oldest_ms = time_ms;
       break;
