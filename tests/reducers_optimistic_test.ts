@@ -9,6 +9,9 @@ import { createApplier } from "../arq/reducers/reducer_run.ts";
 import type { CommandEntry } from "../brain/reducers/state/entry.ts";
 import { ROOM_BOUNDS } from "../brain/reducers/state/room_bounds.ts";
 import { emptyRoom } from "../brain/reducers/state/room_state.ts";
+import { HOSTILE } from "../brain/reducers/testing/hostile_reducers.ts";
+import { moduleOf } from "../brain/reducers/testing/guest_text.ts";
+import { meterReducer } from "../wasm/reducer/reducer_check.ts";
 import { guess } from "../sdk/typescript/reducers/guest.ts";
 import { Rebase } from "../sdk/typescript/reducers/rebase.ts";
 import type { ReducedValue } from "../sdk/typescript/reducers/values_view.ts";
@@ -55,7 +58,7 @@ class Client {
     const asked = { command, data: encoder.encode(data), id: "", user, role: "user", claims: {} };
     const about = { room: "r", now_ms: 5_000, offset: 1, random: () => 0n };
     const { number } = this.rebase.call((values) =>
-      guess(this.#module, { ...asked, ...about }, values)
+      guess({ module: this.#module, fuel_units: 0 }, { ...asked, ...about }, values)
     );
     this.calls.push({ number, command, data });
   }
@@ -178,4 +181,18 @@ Deno.test("calls that the room refuses or decides otherwise are put right", asyn
     }),
     { numRuns: 60 },
   );
+});
+
+Deno.test("a module as the bus gives it ends in a client, whatever it does", async () => {
+  const asked = { command: "do", data: encoder.encode(""), id: "", user: "", role: "", claims: {} };
+  const about = { room: "r", now_ms: 5_000, offset: 1, random: () => 0n };
+  for (const [name, guest] of HOSTILE) {
+    const module = await WebAssembly.compile(meterReducer(moduleOf(guest), 64).bytes);
+    const known = new Map<string, ReducedValue>();
+    const values = { read: (key: string) => known.get(key), keys: () => known.keys() };
+    // It comes to an end; what it guesses is no matter.
+    guess({ module, fuel_units: 5_000_000 }, { ...asked, ...about }, values);
+    if (name !== "loops") continue;
+    assert.equal(guess({ module, fuel_units: 5_000 }, { ...asked, ...about }, values), undefined);
+  }
 });

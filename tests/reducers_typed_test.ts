@@ -3,14 +3,18 @@
  * that refuses what gets past it.
  */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { connect } from "@arqon/sdk";
-import { reduced, type ReducedRoom } from "@arqon/sdk/reducers";
+import { optimistic, reduced, type ReducedRoom } from "@arqon/sdk/reducers";
 import type { Lot, Sale } from "../examples/auction/sale.ts";
-import { startBusWith } from "./harness/bus.ts";
+import { meterReducer } from "../wasm/reducer/reducer_check.ts";
+import { folderWith } from "../arq/testing/disk_io.ts";
+import { startBusWith, type TestBus } from "./harness/bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
+const SALE = new URL("../policies/build/reducers/sale.wasm", import.meta.url).pathname;
 const request_timeout_ms = 60_000;
-const CONFIG = `
+const configOf = (large: string) => `
 [server]
 host = "127.0.0.1"
 port = 0
@@ -21,13 +25,63 @@ host = "127.0.0.1"
 command_timeout_ms = 60_000
 [[reducers]]
 name = "sale"
-file = "${new URL("../policies/build/reducers/sale.wasm", import.meta.url).pathname}"
+file = "${SALE}"
+[[reducers]]
+name = "large"
+file = "${large}"
+[[rooms]]
+room = "large-*"
+durable = true
+reducer = "large"
+reducer_public = true
 [[rooms]]
 room = "sale-*"
 durable = true
 reducer = "sale"
 reducer_visible = ["lot", "state", "title", "seller", "price", "bidder", "closes_ms"]
+reducer_public = true
+[[rooms]]
+room = "own-*"
+durable = true
+reducer = "sale"
+reducer_visible = ["lot"]
 `;
+
+/** The same module with so much behind it that it takes three pages. */
+async function largeFile(): Promise<Uint8Array> {
+  const rest = new Uint8Array(250_000);
+  for (let at = 0; at < rest.length; at++) rest[at] = at * 31 >> 3;
+  const name = [4, ...new TextEncoder().encode("rest")];
+  const size = name.length + rest.length;
+  const head = [0, size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14, ...name];
+  return new Uint8Array([...await Deno.readFile(SALE), ...head, ...rest]);
+}
+
+/** Whoever may subscribe gets the module where the class says so, and sees own calls at once by it. */
+async function theBusGivesTheModule(bus: TestBus): Promise<void> {
+  const token = await bus.tokenFor({ user: "cid" });
+  await using cid = await connect({ url: bus.url, token, request_timeout_ms });
+  const room = reduced<Sale>(cid.room("sale-1"));
+  const { module, bytes, fuel_units } = await room.module();
+  const file = await Deno.readFile(SALE);
+  assert.equal(module, createHash("sha256").update(file).digest("hex"));
+  assert.deepEqual(bytes, meterReducer(file, 64).bytes);
+  assert.equal(fuel_units, 5_000_000);
+  const large = await reduced(cid.room("large-1")).module();
+  assert.ok(large.bytes.length > 250_000);
+  assert.deepEqual(large.bytes, meterReducer(await largeFile(), 64).bytes);
+  using seen = await optimistic(room, { user: "cid" });
+  const bid = seen.call("bid", { amount: 20 });
+  assert.equal(seen.read("price"), "20", "before the room has answered");
+  await bid;
+  await assert.rejects(reduced(cid.room("own-1")).module(), {
+    ...{ reason: "invalid-command", message: /own-1 gives none: no reducer_public/ },
+  });
+  const grants = [{ room: "sale-1", actions: ["command"] }];
+  const peer = new HttpPeer(bus.http_url, await bus.tokenFor({ user: "eve", claims: { grants } }));
+  const asked = { name: "room.module", data: { from: 0 } };
+  assert.equal((await peer.call("POST", "rooms/sale-1/commands", asked)).status, 403);
+}
 
 /** Calls that do not compile; each with how the bus refuses it. */
 const WRONG: readonly (readonly [
@@ -52,7 +106,10 @@ const WRONG: readonly (readonly [
 ];
 
 Deno.test("calls, answers, events and values of a room are what its schema says", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using folder = await folderWith({});
+  const large = `${folder.path}/large.wasm`;
+  await Deno.writeFile(large, await largeFile());
+  await using bus = await startBusWith(configOf(large));
   const as = async (user: string) =>
     await connect({ url: bus.url, token: await bus.tokenFor({ user }), request_timeout_ms });
   await using sam = await as("sam");
@@ -93,4 +150,5 @@ Deno.test("calls, answers, events and values of a room are what its schema says"
     JSON.stringify(body),
     /data\.amount: expected at most 1000000000, found 10000000000/,
   );
+  await theBusGivesTheModule(bus);
 });

@@ -1,6 +1,7 @@
 /** What rooms with reducers are for the rest of a Brain, and what is said where there are none. */
 import { ArqonError } from "@arqon/proto";
 import type { PastAsk } from "../../shared/records/reducer_past.ts";
+import { noModule } from "./served_modules.ts";
 import type { WaitingCall } from "./room/call.ts";
 import { nothingShown, type WaitingQuery } from "./room/pages.ts";
 
@@ -16,6 +17,8 @@ export interface ReducerService {
   call(at: Place, call: WaitingCall): void;
   /** Takes a question about visible values; it is answered in any case. */
   values(at: Place, query: WaitingQuery): void;
+  /** A page of the room's module, from a byte on; resolves with JSON, rejects with the refusal. */
+  module(at: Place, from: number): Promise<string>;
   /** Does what an admin asks about the past of a room; resolves with JSON, rejects with the refusal. */
   past(at: Place, ask: PastAsk): Promise<string>;
   /** Stores every room, then does nothing more. Idempotent. */
@@ -30,6 +33,7 @@ export const noReducer = (detail: string) =>
 export const NONE: ReducerService = {
   call: ({ room_id }, { answer }) => answer(noReducer(`${room_id} has no reducer`)),
   values: ({ room_id }, { answer }) => answer(nothingShown(room_id)),
+  module: ({ room_id }) => Promise.reject(noModule(room_id)),
   past: ({ room_id }) => Promise.reject(noReducer(`${room_id} has no reducer`)),
   drain: () => Promise.resolve(),
 };

@@ -28,6 +28,7 @@ import { ReducerPast } from "./past_service.ts";
 import type { RoomParts } from "./room/loaded_room.ts";
 import { ReducedRoom } from "./room/reduced_room.ts";
 import { FollowedClasses } from "../classes/followed_classes.ts";
+import { modulePage, noModule } from "./served_modules.ts";
 import { ReducerHost } from "./thread/host.ts";
 import { type Shown, shownBy } from "./visible/shown.ts";
 
@@ -136,6 +137,12 @@ class Reducers implements ReducerService {
       log.error("a call failed", { tenant_id: at.tenant_id, room: at.room_id, error });
       answer(new ArqonError("internal", "", { cause: error }));
     });
+  }
+
+  async module(at: Place, from: number): Promise<string> {
+    const { reducer_public } = this.#followed.classes.of(at.tenant_id, at.room_id);
+    if (!reducer_public) throw noModule(at.room_id);
+    return await modulePage(this.#namedFor(at).program, from, this.#parts.host);
   }
 
   past(at: Place, ask: PastAsk): Promise<string> {

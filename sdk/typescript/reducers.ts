@@ -26,6 +26,7 @@ import {
   type ValuesOf,
 } from "./reducers/calls.ts";
 import type { Message } from "./message/message.ts";
+import { type ServedModule, servedModule } from "./reducers/served_module.ts";
 import { WatchedValues, type WatchOptions } from "./reducers/watched_values.ts";
 import type { Room } from "./room/room.ts";
 import { type JsonInput, strictText } from "./wire/json.ts";
@@ -33,6 +34,7 @@ import { type JsonInput, strictText } from "./wire/json.ts";
 export type { Called, CallOptions, Calls, RoomTypes } from "./reducers/calls.ts";
 export { optimistic } from "./reducers/optimistic.ts";
 export type { OptimisticOptions, OptimisticRoom } from "./reducers/optimistic.ts";
+export type { ServedModule } from "./reducers/served_module.ts";
 export type { ReducedValue, ValueChanges } from "./reducers/values_view.ts";
 export type { ValuesChanged, WatchedValues, WatchOptions } from "./reducers/watched_values.ts";
 
@@ -45,6 +47,11 @@ export interface ReducedRoom<Known extends Calls | RoomTypes> extends ReducedCal
      */
     watch(prefix?: string, options?: WatchOptions): WatchedValues<ValuesOf<Known>>;
   };
+  /**
+   * The module that is the room, metered, where the room's class says `reducer_public`. Rejects with `invalid-command`
+   * where it does not.
+   */
+  module(signal?: AbortSignal): Promise<ServedModule>;
   /**
    * What a message of the room says: its type and data, from JSON where it is such, else a text, else bytes. Undefined
    * for a message of the system. Nothing checks that the room tells what its types say.
@@ -82,6 +89,7 @@ export function reduced<
     id: room.id,
     call: (command, ...[data, options]) => callRoom(room, command, data, options),
     state: { watch: (prefix = "", options = {}) => new WatchedValues(room, prefix, options) },
+    module: (signal) => servedModule(room, signal),
     event: (message) => eventOf(message) as EventsOf<Known> | undefined,
   };
 }

@@ -46,6 +46,8 @@ export interface RoomClass {
   readonly reducer_claims: readonly string[];
   /** How the keys begin whose values its subscribers see. */
   readonly reducer_visible: readonly string[];
+  /** Whether its subscribers get the program. */
+  readonly reducer_public: boolean;
   readonly journal: TenantRoomClass["journal"];
   readonly journal_share: number | undefined;
   readonly journal_ttl_seconds: number | undefined;
@@ -80,6 +82,7 @@ export const DEFAULT_CLASS: OwnedClass = Object.freeze({
   reducer: undefined,
   reducer_claims: [],
   reducer_visible: [],
+  reducer_public: false,
   journal: undefined,
   journal_share: undefined,
   journal_ttl_seconds: undefined,
@@ -116,7 +119,9 @@ const reducedFilter = (filter: string | undefined) =>
 export function compileClass(
   entry:
     & TenantRoomClass
-    & Partial<Pick<RoomClassEntry, "reducer" | "reducer_claims" | "reducer_visible">>,
+    & Partial<
+      Pick<RoomClassEntry, "reducer" | "reducer_claims" | "reducer_visible" | "reducer_public">
+    >,
   tenant: string,
   source: "config" | "tenant",
 ): OwnedClass {
@@ -140,6 +145,7 @@ export function compileClass(
     reducer: entry.reducer,
     reducer_claims: entry.reducer_claims ?? [],
     reducer_visible: entry.reducer === undefined ? [] : entry.reducer_visible ?? [],
+    reducer_public: entry.reducer !== undefined && entry.reducer_public === true,
     journal: entry.journal,
     journal_share: entry.journal_share,
     journal_ttl_seconds: entry.journal_ttl_seconds,

@@ -114,7 +114,7 @@ const GROWING_ACTIONS: ReadonlyMap<string, Action> = new Map([
 ]);
 
 /** The command that reads visible values, with or without `room.` before the name. */
-const VALUES = /^(?:room\.)?values$/;
+const VALUES = /^(?:(?:room\.)?values|room\.module)$/;
 
 /**
  * The action that a command needs a grant for in its room: presence for seeing who is there,

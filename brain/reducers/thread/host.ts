@@ -121,6 +121,11 @@ export class ReducerHost {
     return migrates;
   }
 
+  /** The bytes of a program as it is run. */
+  async metered({ schema: _schema, ...program }: RunnableProgram): Promise<Uint8Array> {
+    return (await this.#ask({ kind: "metered", program })).metered!;
+  }
+
   async #have(program: RunnableProgram): Promise<void> {
     if (!this.#programs.has(program.id)) await this.check(program);
     this.#use(program.id);

@@ -44,6 +44,8 @@ export type ThreadRequest =
   & { readonly id: number }
   & (
     | { readonly kind: "program"; readonly program: Omit<RunnableProgram, "schema"> }
+    /** The bytes of a program as it is run. */
+    | { readonly kind: "metered"; readonly program: Omit<RunnableProgram, "schema"> }
     | { readonly kind: "forget"; readonly program: string }
     | {
       readonly kind: "open";
@@ -104,6 +106,7 @@ export type ThreadAnswer =
       readonly page: ShownPage | undefined;
       readonly shown?: ShownRoom;
       readonly remembered?: readonly boolean[];
+      readonly metered?: Uint8Array;
       readonly migrates: boolean;
     }
     /** The room is closed then: what it was is not known any more. */

@@ -121,6 +121,10 @@ function answer(request: ThreadRequest): Said {
   switch (request.kind) {
     case "program":
       return { ...NOTHING, migrates: load(request.program).migrates };
+    case "metered": {
+      const { bytes, memory_limit_pages } = request.program;
+      return { ...NOTHING, metered: meterReducer(bytes, memory_limit_pages).bytes };
+    }
     case "forget":
       programs.delete(request.program);
       return NOTHING;

@@ -39,6 +39,7 @@ const MEMBERS = {
   "presence.count": [],
   "room.call": ["command", "data"],
   "room.values": ["prefix", "after"],
+  "room.module": ["from"],
   "room.past": ["ask"],
 } as const satisfies Record<string, readonly string[]>;
 
@@ -74,6 +75,8 @@ export type Request =
   | { readonly about: "bans"; readonly query: BansQuery }
   | { readonly about: "call"; readonly call: Call }
   | { readonly about: "values"; readonly query: ValuesRead }
+  /** The module that is the room, from a byte on. */
+  | { readonly about: "module"; readonly from: number }
   | { readonly about: "past"; readonly ask: PastAsk };
 
 /** What the Brain reads of an envelope. */
@@ -245,7 +248,7 @@ function needKey(name: CommandName, members: Members, key_bytes: number): string
 function readRoomCommand(
   name: Exclude<
     CommandName,
-    `presence.${string}` | "room.bans" | "room.call" | "room.values" | "room.past"
+    `presence.${string}` | `room.${"bans" | "call" | "values" | "module" | "past"}`
   >,
   members: Members,
   conditions: Conditions,
@@ -307,6 +310,11 @@ export function readRequest(
       return { about: "call", call: readCall(members, command, sender_id) };
     case "room.values":
       return { about: "values", query: readValues(members, command) };
+    case "room.module": {
+      requireUnconditional(name, command, "reading has");
+      const from = optionalInteger(members, "from", 0, Number.MAX_SAFE_INTEGER) ?? 0;
+      return { about: "module", from };
+    }
     case "room.past":
       return { about: "past", ask: readPast(members, command) };
     case "presence.list":

@@ -47,6 +47,8 @@ interface Waiting {
 export interface ReducerCalls {
   call(at: RoomAddress, call: Call & CommandCaller & Waiting): void;
   values(at: RoomAddress, query: ValuesRead & Waiting): void;
+  /** Gives a page of the room's module, from a byte on. */
+  module(at: RoomAddress, from: number): Promise<string>;
   /** Answers what an admin asks about a room's past. */
   past(at: RoomAddress, ask: PastAsk): Promise<string>;
 }
@@ -278,7 +280,11 @@ function servedHere(
         run(desk, pending, (waiting) => calls.values(at, { ...request.query, ...waiting }));
     case "past":
       return () =>
-        desk.options.calls.past(at, request.ask).catch(asRefusal)
+        calls.past(at, request.ask).catch(asRefusal)
+          .then((outcome) => reply(desk, pending, outcome));
+    case "module":
+      return () =>
+        calls.module(at, request.from).catch(asRefusal)
           .then((outcome) => reply(desk, pending, outcome));
     case "room":
       return () => serve(desk, pending, at, request.command);

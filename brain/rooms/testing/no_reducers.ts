@@ -8,6 +8,8 @@ export const NO_REDUCERS: ReducerCalls = {
     answer(new ArqonError("invalid-command", `${room_id} has no reducer`)),
   values: ({ room_id }, { answer }) =>
     answer(new ArqonError("invalid-command", `${room_id} shows no values`)),
+  module: ({ room_id }) =>
+    Promise.reject(new ArqonError("invalid-command", `${room_id} gives no module`)),
   past: ({ room_id }) =>
     Promise.reject(new ArqonError("invalid-command", `${room_id} has no reducer`)),
 };

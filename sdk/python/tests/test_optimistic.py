@@ -28,6 +28,7 @@ file = "{file}"
 room = "auction-*"
 durable = true
 reducer = "auction"
+reducer_public = true
 reducer_visible = ["bidder", "closes_ms", "highest", "seller", "state"]
 """
 
@@ -150,7 +151,8 @@ async def test_a_call_is_seen_before_the_room_has_answered(tmp_path: Path) -> No
             arqon.connect(bus.url, token=bus.token("ann"), request_timeout_ms=60_000) as ann,
             arqon.connect(bus.url, token=bus.token("bob"), request_timeout_ms=60_000) as bob,
             optimistic(ann.room("auction-1"), _AUCTION, user="ann") as anns,
-            optimistic(bob.room("auction-1"), _AUCTION, user="bob", on_change=told.append) as bobs,
+            # The bus gives him the module.
+            optimistic(bob.room("auction-1"), user="bob", on_change=told.append) as bobs,
         ):
             opened = anns.call("open", 3_600_000)
             assert anns.read("state") == "open"

@@ -1,7 +1,7 @@
 /**
  * Runs a reducer in the client to guess what a call will do: the functions of `arqon_room_v1` over values that the
- * client knows. It meters nothing and holds nothing to the bounds of a room: the room decides, this only guesses, with
- * a module that the program itself has brought.
+ * client knows. A module of the bus is metered; one that the program itself has brought is not. Nothing is held to the
+ * bounds of a room: the room decides, this only guesses.
  */
 import { compareKeys, type ReducedValue } from "./values_view.ts";
 
@@ -54,6 +54,12 @@ interface GuestExports {
   readonly arqon_alloc: (size_bytes: number) => number;
 }
 
+/** A module, and how much each guess may do where the bus has metered it. */
+export interface GuestModule {
+  readonly module: WebAssembly.Module;
+  readonly fuel_units: number;
+}
+
 /** One guess at work. */
 class Guessing {
   readonly changes = new Map<string, ReducedValue | undefined>();
@@ -67,8 +73,12 @@ class Guessing {
     this.#values = values;
   }
 
-  run(module: WebAssembly.Module): number {
+  run({ module, fuel_units }: GuestModule): number {
     const { exports } = new WebAssembly.Instance(module, { arqon_room_v1: this.#functions() });
+    // What the bus gives is metered, and has none until it is told so.
+    if (exports.arqon_fuel instanceof WebAssembly.Global) {
+      exports.arqon_fuel.value = BigInt(fuel_units);
+    }
     (exports.arqon_init as (() => void) | undefined)?.();
     this.#exports = exports as unknown as GuestExports;
     return (exports.arqon_apply as () => number)();
@@ -154,7 +164,7 @@ class Guessing {
 }
 
 /** What the reducer does with a call. A module that is none, or fails, guesses nothing. */
-export function guess(module: WebAssembly.Module, call: GuessedCall, values: GuessedValues): Guess {
+export function guess(module: GuestModule, call: GuessedCall, values: GuessedValues): Guess {
   const guessing = new Guessing(call, values);
   try {
     return guessing.run(module) === 0 ? guessing.changes : undefined;

@@ -5,15 +5,19 @@
  */
 import type { ReducedCalls } from "./calls.ts";
 import type { Called, Calls, Given } from "./calls.ts";
-import { guess, type GuessedCall } from "./guest.ts";
+import { guess, type GuessedCall, type GuestModule } from "./guest.ts";
+import type { ServedModule } from "./served_module.ts";
 import { Rebase } from "./rebase.ts";
 import { compareKeys, type ReducedValue, type ValueChanges } from "./values_view.ts";
 import type { WatchedValues, WatchOptions } from "./watched_values.ts";
 
 /** What guesses are made with. */
 export interface OptimisticOptions extends WatchOptions {
-  /** The module that is the room, compiled or as it is in the file of `arq reducer build`. */
-  readonly module: WebAssembly.Module | BufferSource;
+  /**
+   * The module that is the room, compiled or as it is in the file of `arq reducer build`. Absent: the bus is asked for
+   * it, where the class of the room says `reducer_public`; that one is metered, and a guess of it always ends.
+   */
+  readonly module?: WebAssembly.Module | BufferSource;
   /** How the keys begin that are watched; "": all that are shown. */
   readonly prefix?: string;
   /** Who calls, as the reducer will be told: the `sub`, the role and claims of the token. */
@@ -42,6 +46,9 @@ export interface OptimisticRoom<Known extends Calls> extends Disposable {
   /** Ends it; calls that are under way go on. */
   close(): void;
 }
+
+/** What a module that was metered otherwise may do: as much as a call has by default. */
+const OWN_FUEL_UNITS = 5_000_000;
 
 const encoder = new TextEncoder();
 
@@ -75,14 +82,14 @@ function randomNumbers(): (drawn: number) => bigint {
 class Optimistic<Known extends Calls> implements OptimisticRoom<Known> {
   readonly watched: WatchedValues;
   readonly #room: ReducedCalls<Known>;
-  readonly #module: WebAssembly.Module;
+  readonly #module: GuestModule;
   readonly #options: OptimisticOptions;
   readonly #rebase = new Rebase();
   readonly #listeners = new Set<(changes: ValueChanges) => void>();
 
   constructor(
     room: ReducedCalls<Known>,
-    module: WebAssembly.Module,
+    module: GuestModule,
     watched: WatchedValues,
     options: OptimisticOptions,
   ) {
@@ -155,20 +162,31 @@ class Optimistic<Known extends Calls> implements OptimisticRoom<Known> {
   }
 }
 
+async function guestOf(
+  { module }: OptimisticOptions,
+  served: () => Promise<ServedModule>,
+): Promise<GuestModule> {
+  if (module !== undefined) return { module: await compiled(module), fuel_units: OWN_FUEL_UNITS };
+  const { bytes, fuel_units } = await served();
+  return { module: await compiled(bytes), fuel_units };
+}
+
 /**
  * Makes calls of a room seen at once; resolves when its values are there. Rejects with the refusal of the watch, with
  * a TypeError for a module that is no reducer, and as `WebAssembly.compile`.
  *
  * A guess knows only what the room shows, and its clock and randomness are not the room's: a reducer that asks for
- * more is guessed wrongly, and put right. Nothing bounds how long a module runs here.
+ * more is guessed wrongly, and put right. A module of the bus has the fuel of a call there; nothing bounds how long one
+ * runs that the program brings.
  */
 export async function optimistic<Known extends Calls>(
   room: ReducedCalls<Known> & {
     readonly state: { watch(prefix?: string, options?: WatchOptions): WatchedValues };
+    module(signal?: AbortSignal): Promise<ServedModule>;
   },
-  options: OptimisticOptions,
+  options: OptimisticOptions = {},
 ): Promise<OptimisticRoom<Known>> {
-  const module = await compiled(options.module);
+  const module = await guestOf(options, () => room.module(options.signal));
   const watched = room.state.watch(options.prefix, options);
   const made = new Optimistic(room, module, watched, options);
   await watched.ready;

@@ -61,6 +61,9 @@ export const ClassReducer = {
   reducer_visible: z.array(z.string().min(1).max(256)).max(32).optional().describe(
     'beginnings of keys whose values whoever may subscribe to the room reads and watches, ["public/"]; not beside filter; absent: nobody sees values',
   ),
+  reducer_public: z.boolean().optional().describe(
+    "whether whoever may subscribe to the room gets its module, for calls that are seen at once; absent: nobody does",
+  ),
 };
 
 /** Refuses visible values beside a filter, which says who hears which message and nothing of values. */

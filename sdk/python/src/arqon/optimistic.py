@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from arqon._state.rebase import Rebase
 from arqon._state.reducer_guest import GuessedCall, ReducerGuest
+from arqon._state.served_module import served_module
 from arqon.reducers import Called, Changes, Value, call, watch
 
 if TYPE_CHECKING:
@@ -30,14 +31,14 @@ class OptimisticRoom:
     def __init__(
         self,
         room: Room,
-        module: bytes,
+        module: bytes | None,
         prefix: str,
         who: tuple[str, str, Mapping[str, str]],
         on_change: Callable[[Changes], object] | None,
     ) -> None:
         """Use `optimistic`."""
         self._room = room
-        self._guest = ReducerGuest(module)
+        self._guest = None if module is None else ReducerGuest(module)
         self._prefix = prefix
         self._who = who
         self._on_change = on_change
@@ -75,8 +76,9 @@ class OptimisticRoom:
         asked = GuessedCall(
             command, _bytes_of(data), identity, user, role, claims, self._room.id, now_ms
         )
+        guest = self._guest
         number, changes = self._rebase.call(
-            lambda values: self._guest.guess(asked, values, self._rebase.version + 1)
+            lambda known: guest.guess(asked, known, self._rebase.version + 1) if guest else None
         )
         self._tell(changes)
         return asyncio.get_running_loop().create_task(
@@ -97,6 +99,9 @@ class OptimisticRoom:
 
     async def __aenter__(self) -> OptimisticRoom:
         """Begins. Raises the refusal."""
+        if self._guest is None:
+            served = await served_module(self._room)
+            self._guest = ReducerGuest(served.content, served.fuel_units)
         await self.watched.__aenter__()
         first = await anext(self.watched)
         self._tell(self._rebase.confirmed(first.version, first.changes))
@@ -134,7 +139,7 @@ def _bytes_of(data: Any) -> bytes:
 
 def optimistic(
     room: Room,
-    module: bytes,
+    module: bytes | None = None,
     *,
     prefix: str = "",
     user: str = "",
@@ -144,6 +149,7 @@ def optimistic(
 ) -> OptimisticRoom:
     """Makes calls of a room seen at once; `module` is the file of `arq reducer build`.
 
+    None: the bus is asked for it, where the class of the room says `reducer_public`.
     `user`, `role` and `claims` are what the reducer is told of the caller. `on_change` hears what
     is another value now, whoever did it. Raises ValueError for a module that is no reducer.
     """

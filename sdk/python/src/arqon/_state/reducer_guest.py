@@ -21,6 +21,8 @@ from arqon._state.values_view import Changes, Value
 
 # Instructions of one guess; a call on the bus has far fewer.
 _FUEL: Final = 50_000_000
+# What a module that was metered otherwise may do: as much as a call has by default.
+_FUEL_UNITS: Final = 5_000_000
 _SCAN_BYTES: Final = 65_536
 _NEEDED: Final = ("memory", "arqon_alloc", "arqon_apply")
 
@@ -59,8 +61,9 @@ def _value_of(raw: bytes) -> Value:
 class ReducerGuest:
     """A module that guesses."""
 
-    def __init__(self, module: bytes) -> None:
-        """Raises ValueError for what is no reducer."""
+    def __init__(self, module: bytes, fuel_units: int = _FUEL_UNITS) -> None:
+        """Raises ValueError for what is no reducer. `fuel_units` are those of one of the bus."""
+        self.fuel_units = fuel_units
         config = wasmtime.Config()
         config.consume_fuel = True
         self.engine = wasmtime.Engine(config)
@@ -75,6 +78,7 @@ class ReducerGuest:
         for one in self.module.imports:
             if one.module != "arqon_room_v1" or not hasattr(_Guessing, f"do_{one.name}"):
                 raise ValueError(f"the module imports {one.module}.{one.name}; expected a room's")
+        self.exported = exported
         self.has_init = "arqon_init" in exported
 
     def guess(self, call: GuessedCall, values: Mapping[str, Value], offset: int) -> Changes | None:
@@ -108,6 +112,9 @@ class _Guessing:
             function = wasmtime.Func(store, kind, getattr(self, f"do_{name}"))
             linker.define(store, one.module, name, function)
         exports: Any = linker.instantiate(store, guest.module).exports(store)
+        if "arqon_fuel" in guest.exported:
+            # What the bus gives is metered, and has none until it is told so.
+            exports["arqon_fuel"].set_value(store, guest.fuel_units)
         if guest.has_init:
             exports["arqon_init"](store)
         self._exports = exports

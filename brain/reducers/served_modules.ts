@@ -1,0 +1,51 @@
+/**
+ * Gives clients the module that is a room, page by page, where its class allows that: metered, so that one that loops in
+ * a client ends there, too. Who may ask is decided before.
+ */
+import { ArqonError } from "@arqon/proto";
+import { createHash } from "node:crypto";
+import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
+import type { RunnableProgram } from "./log/program.ts";
+import type { ReducerHost } from "./thread/host.ts";
+
+/** Bytes of a page; as base64 they are a third more. */
+const PAGE_BYTES = 98_304;
+
+interface Served {
+  readonly bytes: Uint8Array;
+  readonly sha256: string;
+}
+
+/** A room whose class gives nobody its module. */
+export const noModule = (room_id: string): ArqonError =>
+  new ArqonError("invalid-command", `room.module: ${room_id} gives none: no reducer_public`);
+
+/** Modules as clients get them, for as long as their programs are known here. */
+const made = new WeakMap<RunnableProgram, Promise<Served>>();
+
+function servedOf(program: RunnableProgram, host: Pick<ReducerHost, "metered">): Promise<Served> {
+  const known = made.get(program);
+  if (known !== undefined) return known;
+  const making = host.metered(program).then((bytes) => {
+    return { bytes, sha256: createHash("sha256").update(bytes).digest("hex") };
+  });
+  made.set(program, making);
+  // The thread has died: another one is asked.
+  making.catch(() => made.delete(program));
+  return making;
+}
+
+/** The page from a byte on, as JSON. Rejects as the thread does. */
+export async function modulePage(
+  program: RunnableProgram,
+  from: number,
+  host: Pick<ReducerHost, "metered">,
+): Promise<string> {
+  const { bytes, sha256 } = await servedOf(program, host);
+  const { module, fuel_limit } = program;
+  return JSON.stringify({
+    ...{ module, sha256, size_bytes: bytes.length, from },
+    fuel_units: Math.round(fuel_limit * UNITS_PER_FUEL),
+    bytes: bytes.subarray(from, from + PAGE_BYTES).toBase64(),
+  });
+}
