@@ -1,16 +1,17 @@
-/** The log of a room with a reducer as a file that `rooms_by_wasmtime.py` folds: a line for the module, one an entry. */
+/** The log of a room with a reducer as a file that `rooms_by_wasmtime.py` folds: a line for each module, before its entries. */
 import type { RoomSource } from "../../arq/reducers/room_fold.ts";
 import { loadProgram } from "../../brain/reducers/log/program.ts";
 import { meterReducer } from "../../wasm/reducer/reducer_check.ts";
 import { entryJson } from "./room_runs.ts";
 
-/** Writes the file. Throws when several programs have applied the log. */
+/** Writes the file. */
 export async function writeLog(source: RoomSource, path: string): Promise<void> {
   const lines: string[] = [];
   const write = (line: unknown) => void lines.push(`${JSON.stringify(line)}\n`);
   let program: string | undefined;
   for await (const batch of source.batches(0)) {
-    if (program === undefined) {
+    if (batch.entries.length === 0) continue;
+    if (program !== batch.program) {
       const { bytes, memory_limit_pages, fuel_limit: fuel } = await loadProgram(
         source,
         batch.program,
@@ -18,8 +19,7 @@ export async function writeLog(source: RoomSource, path: string): Promise<void> 
       const module = meterReducer(bytes, memory_limit_pages).bytes.toBase64();
       write({ module, fuel, room: source.room_id });
     }
-    program ??= batch.program;
-    if (program !== batch.program) throw new Error(`${source.room_id} has had several programs`);
+    program = batch.program;
     for (const entry of batch.entries) write(entryJson(entry));
   }
   await Deno.writeTextFile(path, lines.join(""));

@@ -1,8 +1,15 @@
 /**
- * Calls a counter of a Brain on a log of the embedded engine, and leaves the room's log in the file that the argument
- * names; prints what our fold of it comes to. For `rooms_by_wasmtime.py`.
+ * Calls a counter of a Brain on a log of the embedded engine, deploys a module that migrates it and takes that back,
+ * and leaves the room's log in the file that the argument names; prints what our fold of it comes to. For `rooms_by_wasmtime.py`.
  */
-import { applied, ENGINES } from "../../brain/reducers/testing/reducer_world.ts";
+import { deploy, rollBack, storeModule, SUM } from "../../brain/reducers/testing/deploys.ts";
+import {
+  applied,
+  call,
+  ENGINES,
+  type WorldBrain,
+} from "../../brain/reducers/testing/reducer_world.ts";
+import { until } from "../../shared/testing/until.ts";
 import { REDUCER_OBJECTS } from "../../shared/records/reducer_record.ts";
 import { folded, sourceOf } from "../reducer_chaos/judge.ts";
 import { writeLog } from "./log_file.ts";
@@ -10,6 +17,18 @@ import { writeLog } from "./log_file.ts";
 const CALLS = 1_200;
 const AT_ONCE = 40;
 const RETENTION = { history_size: 10_000, history_ttl_seconds: 604_800, replicas: undefined };
+
+/** Another module comes into force, which answers whatever it is asked, and goes again. */
+async function deployAndBack(brain: WorldBrain): Promise<void> {
+  await storeModule(brain, SUM);
+  await deploy(brain, "counter", SUM);
+  await until("migrated", async () => typeof await call(brain, "counter", "any") === "object");
+  await rollBack(brain, "counter");
+  await until("rolled back", async () => {
+    const { answer } = await applied(brain, "counter", "add", { data: "1", user: "zoe" });
+    return answer === 1;
+  });
+}
 
 if (import.meta.main) {
   const wasm = await Deno.readFile(
@@ -26,6 +45,7 @@ if (import.meta.main) {
       }),
     );
   }
+  await deployAndBack(brain);
   const log = await brain.spine.log("t", RETENTION);
   const source = sourceOf(log, await brain.spine.objects(REDUCER_OBJECTS), "counter");
   await writeLog(source, Deno.args[0]!);

@@ -30,6 +30,7 @@ RANDOM: Final = 4_000
 ENDING: Final = 20_000
 ENDING_SLOT: Final = 6
 REMEMBERED: Final = 1_000
+MIGRATION: Final = 20
 Record = dict[str, Any]
 Timer = tuple[int, str, bytes]
 
@@ -75,8 +76,7 @@ class Room:
 
     def __init__(self, about: Record) -> None:
         self.engine = wasmtime.Engine()
-        self.module = wasmtime.Module(self.engine, base64.b64decode(about["module"]))
-        self.budget: int = about["fuel"] * UNITS_PER_FUEL
+        self.take(about)
         self.room: str = about["room"]
         self.values: dict[bytes, bytes] = {}
         self.timers: dict[str, Timer] = {}
@@ -86,6 +86,11 @@ class Room:
         self.entry: Record = {}
         self.asked: Record = {}
         self.exports: Any = None
+
+    def take(self, about: Record) -> None:
+        """Another module applies what comes now."""
+        self.module = wasmtime.Module(self.engine, base64.b64decode(about["module"]))
+        self.budget: int = about["fuel"] * UNITS_PER_FUEL
 
     def start(self) -> None:
         """Makes a new instance, which every command may have."""
@@ -217,6 +222,8 @@ class Room:
 
     def run(self) -> Record:
         """Runs the reducer. These examples never fault."""
+        is_migration = self.entry["kind"] == "migrate"
+        budget = self.budget * (MIGRATION if is_migration else 1)
         self.start()
         self.draft = dict(self.values)
         self.waiting = dict(self.timers)
@@ -225,14 +232,15 @@ class Room:
         self.events: list[tuple[str, bytes, str]] = []
         self.reply = b""
         self.drawn = 0
-        self.exports["arqon_fuel"].set_value(self.store, self.budget)
+        self.exports["arqon_fuel"].set_value(self.store, budget)
         self.exports["arqon_height"].set_value(self.store, 0)
         ending = 0
         try:
-            assert self.exports["arqon_apply"](self.store) == 0
+            function = "arqon_migrate" if is_migration else "arqon_apply"
+            assert self.exports[function](self.store) == 0
         except Rejected:
             ending = ENDING + ENDING_SLOT * self.exports["arqon_height"].value(self.store)
-        self.units = self.budget - self.exports["arqon_fuel"].value(self.store) + ending
+        self.units = budget - self.exports["arqon_fuel"].value(self.store) + ending
         if ending:
             self.changes, self.scheduled, self.events = {}, {}, []
             code, reason = self.rejected
@@ -250,6 +258,10 @@ class Room:
             assert at_ms <= self.time_ms
             nobody: Record = {"user_id": "", "role": "timer", "id": "", "claims": {}}
             self.asked = {"command": command, "data": data, **nobody}
+            return self.run(), 0
+        if entry["kind"] == "migrate":
+            deploy: Record = {"user_id": "", "role": "deploy", "id": "", "claims": {}}
+            self.asked = {"command": "migrate", "data": entry["from"].encode(), **deploy}
             return self.run(), 0
         self.asked = {**entry, "data": base64.b64decode(entry["data"])}
         key = (entry["user_id"], entry["id"])
@@ -287,6 +299,8 @@ class Room:
         parts += [run_of(base64.b64decode(entry["seed"])), text(entry["kind"])]
         if entry["kind"] == "timer":
             parts.append(text(entry["key"]))
+        elif entry["kind"] == "migrate":
+            parts += [text(entry["from"]), i64(entry["deploy"])]
         else:
             parts += [text(entry["command"]), run_of(base64.b64decode(entry["data"]))]
             parts += [text(entry[name]) for name in ("id", "user_id", "role")]
@@ -351,12 +365,15 @@ def test_wasmtime_comes_to_the_same_rooms(lines: list[Record]) -> None:
 
 
 def fold(path: Path) -> Record:
-    """What the log of a room comes to: a file with a line for its module and one for each entry."""
+    """What the log of a room comes to: a file with a line for each module and for each entry."""
     with path.open() as log:
         room = Room(json.loads(next(log)))
         entries = 0
-        for line in log:
-            room.apply(json.loads(line))
+        for line in map(json.loads, log):
+            if "module" in line:
+                room.take(line)
+                continue
+            room.apply(line)
             entries += 1
     return {"entries": entries, "chain": room.chain.hex(), "values": room.state()}
 
@@ -368,6 +385,9 @@ def test_the_log_of_a_brain_is_the_room_that_it_had(tmp_path: Path) -> None:
     ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600, cwd=ROOT)
     said = json.loads(ran.stdout)
     assert said["entries"] > REMEMBERED
+    kinds = [json.loads(line).get("kind") for line in path.read_text().splitlines()]
+    assert kinds.count("migrate") == 1
+    assert kinds.count(None) == 3, "the module of before, that one, and the one of before again"
     assert fold(path) == said
 
 
