@@ -8,12 +8,14 @@
  * first hook instead, in a policy of version 2 in `arqon_init`. And only the hooks that the policy registers
  * are exported.
  *
+ * The compiler takes most of a second to load, and is loaded when there is something to compile: `arq plan`
+ * of a folder without sources does not wait for it.
+ *
  * A policy is of version 2 of the ABI when a file of it imports the SDK's `v2.ts`. The SDK's other files
  * import the host's functions from `arqon_host_v1.ts`; for such a policy that file is `arqon_host_v2.ts`.
  */
-import asc from "assemblyscript/asc";
+import type asc from "assemblyscript/asc";
 import type binaryenModule from "assemblyscript/binaryen";
-import binaryen from "assemblyscript/binaryen";
 
 /** A policy that does not compile; the message is the compiler's, with file and line. */
 export class PolicyCompileError extends Error {
@@ -33,6 +35,8 @@ export interface PolicySources {
 
 /** A module of the compiler before it is written. */
 export type Module = InstanceType<typeof binaryenModule.Module>;
+/** The compiler's number for "no value". */
+export type NoneType = typeof binaryenModule.none;
 
 /** The file that the compiler begins with. */
 export const ENTRY = "arqon_entry.ts";
@@ -77,19 +81,18 @@ export function withoutExtensions(text: string | undefined): string | undefined 
 }
 
 /** Moves the start function, where there is one, into the SDK's `runTopLevel`. */
-export function moveStart(module: Module): void {
+export function moveStart(module: Module, none: NoneType): void {
   if (module.getFunction("~start") === 0) return;
-  const none = binaryen.none;
   module.removeFunction("sdk/guest/runTopLevel");
   module.addFunction("sdk/guest/runTopLevel", none, none, [], module.call("~start", [], none));
 }
 
 /** Moves the start function and drops exports that have nothing to do. */
-function finish(module: Module, abi: 1 | 2): void {
+function finish(module: Module, none: NoneType, abi: 1 | 2): void {
   module.removeExport("arqon_start");
   if (abi === 1) module.removeExport("arqon_init");
   else if (module.getFunction("sdk/state/state") === 0) module.removeExport("arqon_state_keys");
-  moveStart(module);
+  moveStart(module, none);
   for (const [register, hook] of Object.entries(REGISTERS)) {
     if (module.getFunction(`sdk/guest/${register}`) === 0) module.removeExport(hook);
   }
@@ -146,8 +149,8 @@ export async function compilePolicy(sources: PolicySources): Promise<Uint8Array<
 
 async function compileFiles(entry: string, files: Files): Promise<Uint8Array<ArrayBuffer>> {
   let hooks = 0;
-  const bytes = await compileEntry((name) => files.read(name), (module) => {
-    finish(module, files.abi);
+  const bytes = await compileEntry((name) => files.read(name), (module, none) => {
+    finish(module, none, files.abi);
     const count = (name: string) => module.getFunction(`sdk/guest/${name}`) === 0 ? 0 : 1;
     hooks = Object.keys(REGISTERS).reduce<number>((sum, name) => sum + count(name), 0) +
       (module.getFunction(ON_APPEND) === 0 ? 0 : 1);
@@ -164,12 +167,17 @@ async function compileFiles(entry: string, files: Files): Promise<Uint8Array<Arr
  */
 export async function compileEntry(
   readFile: (name: string) => Promise<string | null>,
-  finish: (module: Module) => void,
+  finish: (module: Module, none: NoneType) => void,
 ): Promise<Uint8Array<ArrayBuffer>> {
+  const [{ default: compiler }, { default: binaryen }] = await Promise.all([
+    import("assemblyscript/asc"),
+    import("assemblyscript/binaryen"),
+  ]);
   let output: Uint8Array | undefined;
-  const transform = { afterCompile: finish } as unknown as InstanceType<typeof asc.Transform>;
-  const { error, stderr } = await asc.main([ENTRY, ...OPTIONS], {
-    stdout: asc.createMemoryStream(),
+  const afterCompile = (module: Module) => finish(module, binaryen.none);
+  const transform = { afterCompile } as unknown as InstanceType<typeof asc.Transform>;
+  const { error, stderr } = await compiler.main([ENTRY, ...OPTIONS], {
+    stdout: compiler.createMemoryStream(),
     readFile,
     writeFile: (_name, contents) => {
       if (contents instanceof Uint8Array) output = contents;

@@ -7,6 +7,7 @@ import {
   ENTRY,
   type Module,
   moveStart,
+  type NoneType,
   PolicyCompileError,
   type PolicySources,
   withoutExtensions,
@@ -20,10 +21,10 @@ const PACKAGE = /^node_modules\/@arqon\/reducer(?:\.ts|\/index\.ts)$/;
 const IN_CHECKOUT = "reducer_sdk/mod.ts";
 const EXPORTS = "arqon_alloc, arqon_apply, arqon_init, arqon_migrate";
 
-function finish(module: Module): void {
+function finish(module: Module, none: NoneType): void {
   module.removeExport("arqon_start");
   if (module.getFunction("sdk/guest/migrate") === 0) module.removeExport("arqon_migrate");
-  moveStart(module);
+  moveStart(module, none);
 }
 
 /** The module with the schema that stands beside its source, where one does. */
@@ -63,9 +64,9 @@ export async function compileReducer(
     if (!/^(policy|sdk)\//.test(name) || name.split("/").includes("..")) return null;
     return withoutExtensions(await readFile(name)) ?? null;
   };
-  const bytes = await compileEntry(read, (module) => {
+  const bytes = await compileEntry(read, (module, none) => {
     handles = module.getFunction("sdk/guest/on") !== 0;
-    finish(module);
+    finish(module, none);
   });
   if (handles) return await withSchema(bytes, entry, readFile);
   throw new PolicyCompileError(`${entry} handles no command; call on("name", handler)`);
