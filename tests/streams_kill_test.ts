@@ -11,6 +11,8 @@ import type { KillableBus } from "./kills/killable_bus.ts";
 
 const KILLS = 4;
 const PRODUCERS = 3;
+/** Between the appends of a producer: several are under way at each kill, however long a start takes. */
+const EVERY_MS = 40;
 const BACKOFF = { initialDelay: 20, maxDelay: 200, multiplier: 2, maxRetries: Infinity };
 
 /**
@@ -95,7 +97,7 @@ async function overKills(bus: KillableBus): Promise<void> {
     const killed = bus.killOne(turn).then(() => is_back = true);
     while (!is_back) {
       append();
-      await new Promise((resolve) => setTimeout(resolve, 10));
+      await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
     }
     await killed;
   }
