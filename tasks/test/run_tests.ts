@@ -45,38 +45,68 @@ export function show(text: string): void {
   for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
 }
 
-async function copyOutput(from: ReadableStream<Uint8Array>): Promise<string> {
+async function copyOutput(
+  from: ReadableStream<Uint8Array>,
+  print: (text: string) => void,
+): Promise<string> {
   const decoder = new TextDecoder();
   let text = "";
-  for await (const chunk of from) {
-    await Deno.stdout.write(chunk);
-    text += decoder.decode(chunk, { stream: true });
-  }
-  return text + decoder.decode();
+  const add = (more: string) => {
+    print(more);
+    text += more;
+  };
+  for await (const chunk of from) add(decoder.decode(chunk, { stream: true }));
+  add(decoder.decode());
+  return text;
 }
 
-/**
- * Makes sure that there is a nats-server, unless it is not wanted, then runs the tests. `args` go to `deno
- * test` unchanged.
- */
-export async function runTests(args: readonly string[], with_nats = true): Promise<TestTotals> {
+/** What else there is to a run. */
+export interface RunOptions {
+  /** Makes sure that there is a nats-server, unless it is false. */
+  readonly with_nats?: boolean;
+  /** A second `deno test` at the same time, with these arguments. What it says is shown at the end. */
+  readonly beside?: readonly string[];
+}
+
+/** Runs the tests; `args` go to `deno test` unchanged. */
+export async function runTests(
+  args: readonly string[],
+  { with_nats = true, beside }: RunOptions = {},
+): Promise<TestTotals> {
   try {
     if (with_nats) await ensureNatsServer();
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     return { passed: 0, failed: 1 };
   }
-  const files_at_a_time = String(
-    Math.min(FILES_MAX, FILES_PER_CORE * navigator.hardwareConcurrency),
-  );
+  const at_a_time = Math.min(FILES_MAX, FILES_PER_CORE * navigator.hardwareConcurrency);
+  if (beside === undefined) return await denoTest(args, at_a_time, show);
+  let said = "";
+  const half = Math.ceil(at_a_time / 2);
+  const [one, other] = await Promise.all([
+    denoTest(args, half + 1, show),
+    denoTest(beside, half, (text) => said += text),
+  ]);
+  show(said);
+  return { passed: one.passed + other.passed, failed: one.failed + other.failed };
+}
+
+async function denoTest(
+  args: readonly string[],
+  files_at_a_time: number,
+  print: (text: string) => void,
+): Promise<TestTotals> {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["test", "--parallel", ...permissions(), ...args],
     cwd: ROOT,
     stdin: "null",
     stdout: "piped",
-    env: { DENO_JOBS: files_at_a_time, ...Deno.stdout.isTerminal() ? { FORCE_COLOR: "1" } : {} },
+    env: {
+      DENO_JOBS: String(files_at_a_time),
+      ...Deno.stdout.isTerminal() ? { FORCE_COLOR: "1" } : {},
+    },
   }).spawn();
-  const [output, { success }] = await Promise.all([copyOutput(child.stdout), child.status]);
+  const [output, { success }] = await Promise.all([copyOutput(child.stdout, print), child.status]);
   return readTotals(output, success);
 }
 

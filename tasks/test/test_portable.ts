@@ -68,5 +68,5 @@ export async function sourceModules(): Promise<SourceModule[]> {
 if (import.meta.main) {
   const files = portableTests(await sourceModules());
   console.log(`${files.length} files of tests that need nothing but Deno`);
-  finish(await runTests([...files, ...Deno.args], false));
+  finish(await runTests([...files, ...Deno.args], { with_nats: false }));
 }

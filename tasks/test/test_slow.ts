@@ -6,28 +6,34 @@
  */
 import { finish, runTests } from "./run_tests.ts";
 
-/** Paths of the slow tests; each takes most of a minute or more. */
-export const SLOW: readonly string[] = [
+/** Those that take several minutes each. They begin at once, so that none is left when all others are done. */
+const LONGEST: readonly string[] = [
+  "tests/console_test.ts",
+  "tests/installed_pages_test.ts",
+  "tests/site_test.ts",
+];
+
+/** Each takes most of a minute or more. */
+const OTHERS: readonly string[] = [
   "tests/nats_backends_test.ts",
   "arq/commands/room/follow_test.ts",
   "tests/backup_oracle_test.ts",
   "tests/binaries/npm_test.ts",
   "tests/clients_test.ts",
   "tests/closed_unions_test.ts",
-  "tests/console_test.ts",
   "tests/cookbook/token_servers_test.ts",
   "tests/dev_stack_test.ts",
   "tests/editor_example_test.ts",
   "tests/growing_chaos/show_test.ts",
   "tests/hostile/gallery_test.ts",
-  "tests/installed_pages_test.ts",
   "tests/members_chaos/show_test.ts",
   "tests/memory/memory_test.ts",
   "tests/outage_test.ts",
   "tests/packages/packages_test.ts",
+  "tests/presence_simulation/long_test.ts",
   "tests/production/production_test.ts",
+  "tests/react/react_test.ts",
   "tests/reducer_chaos/show_test.ts",
-  "tests/site_test.ts",
   "tests/storage/many_test.ts",
   "tests/storage/storage_test.ts",
   "tests/thawed_server_test.ts",
@@ -36,4 +42,9 @@ export const SLOW: readonly string[] = [
   "tests/yjs_many_test.ts",
 ];
 
-if (import.meta.main) finish(await runTests([...SLOW, ...Deno.args]));
+/** Paths of the slow tests. */
+export const SLOW: readonly string[] = [...LONGEST, ...OTHERS];
+
+if (import.meta.main) {
+  finish(await runTests([...OTHERS, ...Deno.args], { beside: [...LONGEST, ...Deno.args] }));
+}
