@@ -80,6 +80,7 @@ const rooms: Story = [
   { args: (last) => ["room", "unlock", "jobs", "--fence", /^\d+/m.exec(last)?.[0] ?? ""] },
   row("room members lobby"),
   row("room watch lobby", { steps: stopAfter("Watching"), code: 130 }),
+  row("room watch lobby --values", { code: 1, shows: /lobby shows none: no reducer_visible/ }),
   row("room kick lobby mallory"),
   row("room ban lobby mallory --ttl 1m"),
   row("room bans lobby", { shows: /mallory tenant until/ }),

@@ -17,6 +17,7 @@ const roomMembersAt = () => import("../../commands/room/room_members_at.ts");
 const roomModerate = () => import("../../commands/room/room_moderate.ts");
 const roomState = () => import("../../commands/room/room_state.ts");
 const roomWatch = () => import("../../commands/room/room_watch.ts");
+const roomWatchValues = () => import("../../commands/room/room_watch_values.ts");
 
 /** Most bytes of a user id in a token. */
 const USER_BYTES_MAX = 128;
@@ -259,16 +260,27 @@ function addPresence(group: Command, run: Run): void {
       "end after n changes",
       positive("a whole number above 0", true, 2 ** 53),
     )
+    .option("--values [prefix]", "of a room with a reducer: the values that it shows, instead")
     .option("--json", "one JSON object a line")
     .addHelpText(
       "after",
       "\nWatching does not make you a member. Lines begin with = for those who are there, + who come," +
         "\n~ with new metadata, - who go, * for a change of the state. After a lost connection it goes" +
-        "\non with what has changed meanwhile.\n" +
-        examples("arq room watch lobby", "arq room watch lobby --json | jq -c 'select(.change)'"),
+        "\non with what has changed meanwhile. With --values: = for a value that is there, ~ for another" +
+        "\none and - for one that is gone, both behind the number of the room's entry.\n" +
+        examples(
+          "arq room watch lobby",
+          "arq room watch lobby --json | jq -c 'select(.change)'",
+          "arq room watch auction-1 --values",
+          "arq room watch auction-1 --values bids/",
+        ),
     )
     .action(
-      run(async (io, flags, [name]) => (await roomWatch()).roomWatch(io, name as string, flags)),
+      run(async (io, flags, [name]) =>
+        flags.values === undefined
+          ? (await roomWatch()).roomWatch(io, name as string, flags)
+          : (await roomWatchValues()).roomWatchValues(io, name as string, flags)
+      ),
     );
 }
 
