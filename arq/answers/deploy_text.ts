@@ -11,6 +11,17 @@ interface Shown {
   readonly number: number;
   readonly current: { readonly module: string; readonly at_ms: number; readonly by: string };
   readonly before: readonly unknown[];
+  /** Absent: nobody has asked. */
+  readonly rooms?: readonly RoomBehind[];
+}
+
+/** A room that has another module than its class. */
+export interface RoomBehind {
+  readonly room_id: string;
+  /** Hex SHA-256; "": not known. */
+  readonly module: string;
+  /** Whether the module of the class could not migrate it. */
+  readonly is_refused: boolean;
 }
 
 /** Digits of a module's hash that are shown. */
@@ -37,6 +48,17 @@ export function rehearsalLine(room_id: string, found: Rehearsal, json: boolean):
   return `${room_id}: ${many}, the same\n`;
 }
 
+function behindLine(
+  { room_id, module, is_refused }: RoomBehind,
+  { class: pattern }: Shown,
+): string {
+  const has = module === "" ? "the module of before" : module.slice(0, HASH_DIGITS);
+  const why = is_refused
+    ? "the migration was refused, until something is deployed again"
+    : "as it was stored last; it takes the other one when it is called next";
+  return `${printable(`${room_id} (${pattern}): ${has}, ${why}`)}\n`;
+}
+
 /** What is in force in classes. */
 export function programsText(reducers: readonly Shown[]): string {
   const rows = reducers.map(({ class: pattern, reducer, number, current, before }) => [
@@ -45,5 +67,7 @@ export function programsText(reducers: readonly Shown[]): string {
     ...current.at_ms === 0 ? ["-", "-"] : [new Date(current.at_ms).toISOString(), current.by],
     String(before.length),
   ]);
-  return table(["class", "reducer", "deploy", "module", "since", "by", "before"], rows);
+  const lines = reducers.flatMap((one) => (one.rooms ?? []).map((room) => behindLine(room, one)));
+  return table(["class", "reducer", "deploy", "module", "since", "by", "before"], rows) +
+    lines.join("");
 }

@@ -192,6 +192,12 @@ Deno.test("arq deploys a module after it has said what would differ, and takes i
   });
   const verified = await arq("verify", "count-1");
   assert.equal(verified.code, 0, verified.stdout + verified.stderr);
+  const held = await found("the room that cannot be migrated", async () => {
+    const { stdout } = await arq("programs", "--rooms");
+    return stdout.includes("refused") ? stdout : undefined;
+  });
+  assert.match(held, /^count-2 \(count-\*\): [0-9a-f]{16}, the migration was refused/m);
+  assert.ok(!held.includes("count-1"), held);
   const back = await arq("rollback", "count-*");
   assert.match(back.stdout, /count-\* +counter +3 +[0-9a-f]{16}/, back.stderr);
   const programs = await arq("programs");

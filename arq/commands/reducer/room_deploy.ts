@@ -11,7 +11,7 @@ import { plural } from "../../../shared/plural.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import { meterReducer } from "../../../wasm/reducer/reducer_check.ts";
 import { MIGRATE_EXPORT } from "../../../wasm/reducer/room_abi.ts";
-import { programsText, rehearsalLine } from "../../answers/deploy_text.ts";
+import { programsText, rehearsalLine, type RoomBehind } from "../../answers/deploy_text.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";
 import { requireModule } from "../../policies/module_file.ts";
@@ -38,6 +38,8 @@ export interface RoomDeployFlags extends ReducedFlags {
 
 /** The options of `arq room rollback` and `programs`. */
 export interface RoomProgramsFlags extends ReducedFlags {
+  /** Also rooms that have another program than their class. */
+  readonly rooms?: boolean;
   readonly json?: boolean;
 }
 
@@ -70,14 +72,21 @@ const One = z.looseObject({ reducer: Reducer });
 const pathOf = ({ tenant }: ReducedFlags, pattern = "") =>
   `/v1/tenants/${tenant}/reducers${pattern && `/${encodeURIComponent(pattern)}`}`;
 
-/** The rooms of the class whose logs have entries, and the module that each had with its newest snapshot. */
+const Room = z.looseObject({
+  class: z.string(),
+  module: z.string().nullable(),
+  refused: z.looseObject({ deploy: z.int() }).nullable(),
+});
+
+/** The rooms of the class whose logs have entries, and what is stored of each with its newest snapshot. */
 async function* roomsOf(
   io: Io,
   admin: Admin,
   { tenant }: ReducedFlags,
   pattern: string,
-): AsyncGenerator<{ readonly room_id: string; readonly module: string | null }> {
-  const Room = z.looseObject({ class: z.string(), module: z.string().nullable() });
+): AsyncGenerator<
+  Pick<z.output<typeof Room>, "module" | "refused"> & { readonly room_id: string }
+> {
   const prefix = pattern.replace(/\*$/, "");
   for (let next: string | null = "";;) {
     const query = new URLSearchParams({ tenant, limit: "1000", ...(prefix && { prefix }) });
@@ -90,7 +99,9 @@ async function* roomsOf(
       const own = `/v1/rooms/${tenant}/${encodeURIComponent(room_id)}/reducer`;
       // A longer pattern may be about it.
       const found = await ask(io, admin, { method: "GET", path: own }, Room);
-      if (found.class === pattern) yield { room_id, module: found.module };
+      if (found.class === pattern) {
+        yield { room_id, module: found.module, refused: found.refused };
+      }
     }
     next = page.next;
     if (next === null) return;
@@ -197,13 +208,34 @@ export async function roomRollback(
   return EXIT.ok;
 }
 
+/** Rooms that have another module than the class, by what is stored of them. */
+async function roomsBehind(
+  io: Io,
+  admin: Admin,
+  flags: RoomProgramsFlags,
+  { class: pattern, number, current }: ReducerView,
+): Promise<RoomBehind[]> {
+  const behind: RoomBehind[] = [];
+  for await (const { room_id, module, refused } of roomsOf(io, admin, flags, pattern)) {
+    const is_refused = refused?.deploy === number;
+    // Which module the file of the configuration is, only Brains know.
+    const is_other = current.module !== "" && module !== null && module !== current.module;
+    if (is_refused || is_other) behind.push({ room_id, module: module ?? "", is_refused });
+  }
+  return behind;
+}
+
 /** Prints what is in force. */
 export async function roomPrograms(io: Io, flags: RoomProgramsFlags): Promise<number> {
   const admin = await findAdmin(io, flags);
   const All = z.looseObject({ reducers: z.array(Reducer) });
   const { reducers } = await ask(io, admin, { method: "GET", path: pathOf(flags) }, All);
   const none = `tenant ${flags.tenant} has no class of rooms with a reducer\n`;
-  const text = reducers.length === 0 ? none : programsText(reducers);
-  await print(io.stdout, flags.json ? `${JSON.stringify({ reducers })}\n` : text);
+  const shown = [];
+  for (const one of reducers) {
+    shown.push(flags.rooms ? { ...one, rooms: await roomsBehind(io, admin, flags, one) } : one);
+  }
+  const text = reducers.length === 0 ? none : programsText(shown);
+  await print(io.stdout, flags.json ? `${JSON.stringify({ reducers: shown })}\n` : text);
   return EXIT.ok;
 }

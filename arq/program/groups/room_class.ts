@@ -199,7 +199,16 @@ export function addRoomDeploy(group: Command, run: Run): void {
     );
   withTenant(group.command("programs"))
     .description("print which module each class of rooms with a reducer has, since when, by whom")
+    .option("--rooms", "also print rooms that have another one: not taken yet, or not migrated")
     .option("--json", "print the answer as JSON")
-    .addHelpText("after", "\n" + examples("arq room programs", "arq room programs --tenant acme"))
+    .addHelpText(
+      "after",
+      "\nA room takes another module between two calls; one that it cannot migrate keeps its own.\n" +
+        examples(
+          "arq room programs",
+          "arq room programs --rooms",
+          "arq room programs --tenant acme",
+        ),
+    )
     .action(run(async (io, flags) => (await roomDeploy()).roomPrograms(io, flags)));
 }
