@@ -1,7 +1,8 @@
 /** The past of rooms on both engines: shown, shared with another room, removed, and gone on without. */
 import assert from "node:assert/strict";
 import type { PastAsk } from "../../shared/records/reducer_past.ts";
-import { until } from "../../shared/testing/until.ts";
+import { decodeRecord } from "../../shared/records/reducer_record.ts";
+import { found, until } from "../../shared/testing/until.ts";
 import { unpackSnapshot } from "./state/packed_snapshot.ts";
 import {
   applied,
@@ -144,6 +145,33 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     const { entry, answer } = await applied(brain, "counter-b", "add", { data: "5" });
     assert.deepEqual([entry, answer], [13, 17]);
     assert.equal(total(await show(brain, "counter", {})), "12");
+  });
+
+  Deno.test(`${engine}: a fork whose source lost its past is a source from its own snapshots on`, async () => {
+    await using world = await open(OPTIONS);
+    const brain = await world.start("a");
+    await add(brain, "counter", 8);
+    await fork(brain, "counter-b", "counter", 7);
+    await add(brain, "counter-b", 8);
+    const records = await brain.spine.keyValue("ARQON_REDUCERS");
+    const { offset } = await found("a snapshot of the fork", async () => {
+      const stored = await records.get(["t", "counter-b"]);
+      const record = stored && decodeRecord(stored.value);
+      return record === undefined || record.snapshot === "" ? undefined : record;
+    });
+    // Until the Brain has heard of that snapshot, the fork holds the past.
+    await until(
+      "a trim",
+      () => past(brain, "counter", { action: "trim" }).then(() => true, () => false),
+    );
+    await assert.rejects(
+      fork(brain, "counter-c", "counter-b", 8),
+      /what counter-b was .* not kept/,
+    );
+    await fork(brain, "counter-c", "counter-b", offset);
+    const { entry, answer } = await applied(brain, "counter-c", "add", { data: "1" });
+    assert.deepEqual([entry, answer], [offset + 1, offset + 1]);
+    assert.equal(total(await show(brain, "counter-b", { offset })), String(offset));
   });
 
   Deno.test(`${engine}: a user whom a reducer's command has removed is in no log and snapshot after a trim`, async () => {

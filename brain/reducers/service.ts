@@ -26,6 +26,7 @@ import { nothingShown, type WaitingQuery } from "./room/pages.ts";
 import type { PastAsk } from "../../shared/records/reducer_past.ts";
 import { ReducerPast } from "./past_service.ts";
 import type { RoomParts } from "./room/loaded_room.ts";
+import { forksOf } from "./room/forking.ts";
 import { ReducedRoom } from "./room/reduced_room.ts";
 import { FollowedClasses } from "../classes/followed_classes.ts";
 import { modulePage, noModule } from "./served_modules.ts";
@@ -101,10 +102,7 @@ class Reducers implements ReducerService {
       metrics: this.#metrics,
       namedFor: (at) => ({ ...this.#namedFor(at), shown: this.#shownOf(at) }),
       requireFew: (at) => this.#requireFew(at),
-      forksOf: ({ tenant_id, room_id }) =>
-        this.#records.values().filter(({ tenant_id: tenant, record: { fork, snapshot } }) =>
-          tenant === tenant_id && fork?.room_id === room_id && snapshot === ""
-        ).map((one) => one.room_id).toArray(),
+      forksOf: (at) => forksOf(at, this.#records.values()),
       alone: (at, job) => this.#alone(at, job),
     });
     programs.onChange((tenant_id) => this.#migrate(tenant_id));

@@ -16,6 +16,36 @@ const EVENTS_END = 4_294_967_295;
 
 type ForkAsk = Extract<PastAsk, { action: "fork" }>;
 
+/** A room whose record is known. */
+interface KnownRoom {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly record: Pick<RoomRecord, "fork" | "snapshot">;
+}
+
+/** Forks without a snapshot of their own that read a room's past, be it by way of other forks. */
+export function forksOf(
+  { tenant_id, room_id }: Pick<ReducedPlace, "tenant_id" | "room_id">,
+  known: Iterable<KnownRoom>,
+): string[] {
+  const sources = new Map<string, string>();
+  const young = new Set<string>();
+  for (const { tenant_id: tenant, room_id: fork, record } of known) {
+    if (tenant !== tenant_id || !record.fork) continue;
+    sources.set(fork, record.fork.room_id);
+    if (record.snapshot === "") young.add(fork);
+  }
+  const reads = (fork: string): boolean => {
+    const passed = new Set<string>();
+    for (let at = sources.get(fork); at !== undefined && !passed.has(at); at = sources.get(at)) {
+      if (at === room_id) return true;
+      passed.add(at);
+    }
+    return false;
+  };
+  return [...young].filter(reads);
+}
+
 /** The entry that the fork begins behind. Rejects when it is not there, or what the room was then is not kept. */
 async function entryOf(
   source: ReducedPlace,

@@ -13,7 +13,7 @@ import type { OpenRoom } from "../thread/host.ts";
 import type { RoomStanding } from "../thread/protocol.ts";
 import type { ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { logFloor, objectOf, readPoints } from "./points.ts";
-import { batchOf, readStored, unreadable } from "./reading.ts";
+import { batchOf, isUnreadable, readStored, unreadable } from "./reading.ts";
 
 /** Bytes of messages that are read at first; each page is twice as long: what is wanted is near. */
 const READ_BYTES = 131_072;
@@ -192,11 +192,17 @@ export async function openPast(
     return await openPast(placeOf(at.tenant_id, fork.room_id), wanted, parts, depth + 1);
   }
   const begins = await beginningsOf(at, record, durable, parts);
+  let gone = unreadable(`what ${at.room_id} was then is not kept`);
   // Where that is not kept, what was stored behind the entry still has its values.
   for (const most of [before, wanted]) {
     for (const one of begins.toReversed()) {
       if (isPast(one, most)) continue;
-      const open = await openBeginning(at, one, record, parts, depth);
+      const open = await openBeginning(at, one, record, parts, depth).catch((error) => {
+        if (!isUnreadable(error)) throw error;
+        // What a fork began with went with the past of the other room; its own snapshots did not.
+        gone = error;
+        return undefined;
+      });
       if (open === undefined) continue;
       try {
         if (!isPast(open.standing, most)) {
@@ -212,7 +218,7 @@ export async function openPast(
       }
     }
   }
-  throw unreadable(`what ${at.room_id} was then is not kept`);
+  throw gone;
 }
 
 async function openBeginning(
@@ -263,7 +269,10 @@ export async function isReachable(
   }
   const durable = await parts.openLog(at.tenant_id);
   const begins = await beginningsOf(at, record, durable, parts);
-  return begins.some((one) => one.offset <= offset);
+  const before = begins.filter((one) => one.offset <= offset);
+  if (fork === undefined || before.some(({ object }) => object !== "")) return before.length > 0;
+  const source = placeOf(at.tenant_id, fork.room_id);
+  return before.length > 0 && await isReachable(source, fork.offset, parts);
 }
 
 /**

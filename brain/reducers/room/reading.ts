@@ -18,6 +18,10 @@ export function unreadable(detail: string, cause?: unknown): ArqonError {
   return new ArqonError("log-unavailable", detail, { cause });
 }
 
+/** Whether it is such a refusal. */
+export const isUnreadable = (error: unknown): error is ArqonError =>
+  error instanceof ArqonError && error.reason === "log-unavailable";
+
 /** The record of bytes. Throws `log-unavailable`. */
 export function readStored(room_id: string, bytes: Uint8Array): RoomRecord {
   const record = decodeRecord(bytes);

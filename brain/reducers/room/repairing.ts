@@ -3,7 +3,6 @@
  * as if what is missing had changed nothing. What is lost stands in its record. A room that can be read is left as
  * it is.
  */
-import { ArqonError } from "@arqon/proto";
 import {
   decodeRecord,
   type ProgramName,
@@ -17,17 +16,13 @@ import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { loadRoom } from "./loading.ts";
 import { type HistoryLimits, objectOf, readPoints } from "./points.ts";
 import { dueEvents, publishedIn, publishEvents } from "./publishing.ts";
-import { batchOf, readMessages } from "./reading.ts";
+import { batchOf, isUnreadable, readMessages } from "./reading.ts";
 import { storeSnapshot } from "./storing.ts";
 import type { Shown } from "../visible/shown.ts";
 import { FOLDING } from "./past.ts";
 
 /** Losses that a record tells of. */
 const LOST_MAX = 16;
-
-function isLost(error: unknown): boolean {
-  return error instanceof ArqonError && error.reason === "log-unavailable";
-}
 
 /** Whether the room can be read. Rejects when nobody can say. */
 async function isWhole(at: ReducedPlace, shown: Shown, parts: RoomParts): Promise<boolean> {
@@ -36,7 +31,7 @@ async function isWhole(at: ReducedPlace, shown: Shown, parts: RoomParts): Promis
     parts.host.close(handle);
     return true;
   } catch (error) {
-    if (isLost(error)) return false;
+    if (isUnreadable(error)) return false;
     throw error;
   }
 }
@@ -67,7 +62,7 @@ async function foldWhole(
         continue;
       }
     } catch (error) {
-      if (!isLost(error)) throw error;
+      if (!isUnreadable(error)) throw error;
       break;
     }
     // What was applied is not what was written: as far as before that.
@@ -103,7 +98,7 @@ function readable(messages: Parameters<typeof batchOf>[0][]): Batch[] {
     try {
       return [batchOf(message)];
     } catch (error) {
-      if (isLost(error)) return [];
+      if (isUnreadable(error)) return [];
       throw error;
     }
   });

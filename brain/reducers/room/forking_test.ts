@@ -1,0 +1,27 @@
+/** Which forks hold a room's past. What that is for on a bus is tested beside this folder. */
+import assert from "node:assert/strict";
+import { forksOf } from "./forking.ts";
+
+Deno.test("a fork holds the past of each room that it is read from, until it has a snapshot", () => {
+  const room = (room_id: string, source: string, snapshot = "", tenant_id = "t") => {
+    const fork = source === "" ? null : { room_id: source, offset: 7, with_timers: true };
+    return { tenant_id, room_id, record: { fork, snapshot } };
+  };
+  const known = [
+    room("a", "", "s-a"),
+    room("b", "a", "s-b"),
+    room("c", "b"),
+    room("d", "c"),
+    room("e", "a", "s-e"),
+    room("f", "a", "", "other"),
+    // No room began so, and no question about one goes on without end.
+    room("g", "g"),
+  ];
+  const held = (room_id: string, tenant_id = "t") => forksOf({ tenant_id, room_id }, known);
+  assert.deepEqual(held("a"), ["c", "d"]);
+  assert.deepEqual(held("b"), ["c", "d"]);
+  assert.deepEqual(held("c"), ["d"]);
+  assert.deepEqual(held("d"), []);
+  assert.deepEqual(held("e"), []);
+  assert.deepEqual(held("a", "other"), ["f"]);
+});
