@@ -15,7 +15,8 @@ import { WaitingQueries, type WaitingQuery } from "./pages.ts";
 import type { HistoryLimits } from "./points.ts";
 import { countApplied, noteApplied, noteSwitch } from "./noting.ts";
 import { dueEvents, publishEvents } from "./publishing.ts";
-import { appendEntries, makeRoom, storeSnapshot } from "./storing.ts";
+import { PublishingTurns } from "./publishing_turns.ts";
+import { appendEntries, appendPublished, makeRoom, storeSnapshot } from "./storing.ts";
 import { nextProgram, type ProgramChoice, takeProgram, waitsToMigrate } from "./switching.ts";
 import { type ArrivedCall, takeMigration, type Taken, type TakenAt, takeNext } from "./taking.ts";
 import { type ShownRoom, tellAll, tellChanges } from "./telling.ts";
@@ -52,6 +53,7 @@ export class ReducedRoom {
   readonly #options: ReducedRoomOptions;
   #waiting: ArrivedCall[] = [];
   readonly #queries = new WaitingQueries();
+  readonly #publishing = new PublishingTurns();
   #loaded: LoadedRoom | undefined;
   #running: Promise<void> | undefined;
   #alarm: ReturnType<typeof setTimeout> | undefined;
@@ -134,6 +136,7 @@ export class ReducedRoom {
     this.#is_closed = true;
     clearTimeout(this.#alarm);
     await this.#running;
+    await this.#publishing.done().catch(() => {});
     this.#refuse(new ArqonError("brain-unavailable"));
     const loaded = this.#loaded;
     if (loaded === undefined) return;
@@ -179,6 +182,7 @@ export class ReducedRoom {
   async #work(): Promise<void> {
     const { parts: { metrics }, owns, shown } = this.#options;
     if (this.#loaded === undefined) {
+      await this.#publishing.done().catch(() => {});
       this.#loaded = await loadRoom(this.at, shown(), this.#options.parts);
       metrics.loads.inc({ outcome: "loaded" });
     }
@@ -196,15 +200,11 @@ export class ReducedRoom {
       await this.#step(loaded, taken, program);
       if (migration !== undefined && this.#loaded === loaded) await this.#tryStore(loaded);
     }
+    await this.#publishing.done();
     const loaded = this.#loaded;
     if (loaded === undefined || this.#is_closed || this.#isAsked() || !owns()) return;
     const quiet_ms = this.#options.monotonic_ms() - this.#used_ms;
-    if (quiet_ms >= NOTE_MS && isBehind(loaded.published, loaded.noted)) {
-      const { standing, program } = loaded;
-      if (program === undefined) return;
-      const about = { program: program.id, standing };
-      await appendEntries(loaded, this.at, [], about, this.#options.parts);
-    }
+    if (quiet_ms >= NOTE_MS) await appendPublished(loaded, this.at, this.#options.parts);
   }
 
   /** What comes next; undefined: nothing. */
@@ -243,13 +243,11 @@ export class ReducedRoom {
     const room = this.#shown(loaded);
     const known = loaded.standing.offset;
     const options = { may_stop: true, shown: room.shown.prefixes };
-    const { applied, standing } = await parts.host.apply(
-      ...[loaded.handle, program, entries, options] as const,
-    );
-    const { id } = program;
+    const asked = [loaded.handle, program, entries, options] as const;
+    const { applied, standing } = await parts.host.apply(...asked);
     const of = entries.slice(0, applied.length);
     try {
-      await appendEntries(loaded, this.at, of, { program: id, standing }, parts);
+      await appendEntries(loaded, this.at, of, { program: program.id, standing }, parts);
     } catch (error) {
       if (!isConflict(error)) throw error;
       return this.#overtaken();
@@ -257,7 +255,7 @@ export class ReducedRoom {
     noteSwitch(takeProgram(loaded, program, of, applied), loaded, this.at, parts);
     this.#lost = 0;
     this.#pause_ms = PAUSE_MS;
-    // They are the first that wait: whoever came meanwhile stands behind them.
+    // Whoever came meanwhile stands behind them.
     this.#waiting.splice(0, Math.min(calls.length, applied.length));
     countApplied(applied, parts);
     for (const [at, one] of applied.entries()) {
@@ -265,10 +263,10 @@ export class ReducedRoom {
       calls[at]?.answer(answerTo(one));
     }
     await tellChanges(room, known, applied);
-    await publishEvents(loaded, this.at, dueEvents(applied, loaded.published), parts);
-    const { messages_behind, entries_behind } = loaded;
-    const every = this.#options.snapshot_entries();
-    if (entries_behind >= every || messages_behind >= every) await this.#tryStore(loaded);
+    const due = dueEvents(applied, loaded.published);
+    await this.#publishing.next(() => publishEvents(loaded, this.at, due, parts));
+    const behind = Math.max(loaded.messages_behind, loaded.entries_behind);
+    if (behind >= this.#options.snapshot_entries()) await this.#tryStore(loaded);
   }
 
   #shown(loaded: LoadedRoom): ShownRoom {
@@ -295,10 +293,13 @@ export class ReducedRoom {
 
   /** A log that nobody has a snapshot of must not outgrow what is kept of it. */
   async #requireStored(loaded: LoadedRoom): Promise<void> {
-    if (loaded.messages_behind >= BEHIND_MAX) await this.#store(loaded);
+    if (loaded.messages_behind < BEHIND_MAX) return;
+    await this.#publishing.done();
+    await this.#store(loaded);
   }
 
   async #tryStore(loaded: LoadedRoom): Promise<void> {
+    await this.#publishing.done();
     try {
       await this.#store(loaded);
     } catch (error) {

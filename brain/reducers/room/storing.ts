@@ -6,7 +6,7 @@
 import { chainMark, type RoomPoint } from "../../../shared/records/reducer_points.ts";
 import { systemEnvelope } from "../../../shared/records/system_envelope.ts";
 import type { LogEntry } from "../state/entry.ts";
-import { encodeBatch } from "../log/batch.ts";
+import { encodeBatch, isBehind } from "../log/batch.ts";
 import { encodeRecord, type RoomRecord } from "../../../shared/records/reducer_record.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import {
@@ -79,6 +79,17 @@ export async function appendEntries(
   loaded.noted = published;
   loaded.messages_behind++;
   loaded.entries_behind += entries.length;
+}
+
+/** Tells the log how far events are published, where it does not know that. */
+export async function appendPublished(
+  loaded: LoadedRoom,
+  at: ReducedPlace,
+  parts: RoomParts,
+): Promise<void> {
+  const { standing, program, published, noted } = loaded;
+  if (program === undefined || !isBehind(published, noted)) return;
+  await appendEntries(loaded, at, [], { program: program.id, standing }, parts);
 }
 
 /** What is stored of the room as it stands. */
