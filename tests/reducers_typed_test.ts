@@ -4,7 +4,12 @@
  */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { connect } from "@arqon/sdk";
+import { connect, type Room } from "@arqon/sdk";
+import { createClient, whenReady } from "@arqon/sdk/stores";
+import { createElement } from "react";
+import { renderToString } from "react-dom/server";
+import { until } from "../shared/testing/until.ts";
+import { ArqonProvider, useReduced } from "../sdk/react/mod.ts";
 import { optimistic, reduced, type ReducedRoom } from "@arqon/sdk/reducers";
 import type { Lot, Sale } from "../examples/auction/sale.ts";
 import { meterReducer } from "../wasm/reducer/reducer_check.ts";
@@ -105,6 +110,36 @@ const WRONG: readonly (readonly [
   [(sale) => sale.call("bid", { amount: 0 }), 400, /data\.amount: expected at least 1, found 0/],
 ];
 
+/** A store of its values, for pages: heard, then left. */
+async function theStoreShowsValues(bus: TestBus): Promise<void> {
+  const token = await bus.tokenFor({ user: "dan" });
+  const client = createClient({ url: bus.url, token, request_timeout_ms });
+  const watch = (room: Room) => reduced<Sale>(room).state.watch();
+  const store = client.room("sale-1").values(watch);
+  assert.equal(client.room("sale-1").values(watch), store);
+  assert.equal(store.get().values, undefined);
+  const Price = () => useReduced("sale-1", watch).values?.json("price") ?? "none yet";
+  const page = createElement(ArqonProvider, { client }, createElement(Price));
+  assert.equal(renderToString(page), "none yet", "a server has no connection");
+  const versions: number[] = [];
+  const leave = store.subscribe(({ version }) => void versions.push(version));
+  await whenReady(store);
+  const price: number | undefined = store.get().values?.json("price");
+  assert.equal(price, 20);
+  await client.room("sale-1").use((room) => reduced<Sale>(room).call("bid", { amount: 30 }));
+  await until("the new price", () => store.get().values?.json("price") === 30);
+  assert.deepEqual(versions, versions.toSorted((one, other) => one - other));
+  leave();
+  await until("nothing of it is left", () => store.get().values === undefined);
+  await until("nor a connection", () => client.connection.get().state === "connecting");
+  const none = client.room("lobby").values(watch);
+  const end = none.subscribe(() => {});
+  await until("what is refused", () => none.get().error !== undefined);
+  assert.equal(none.get().error?.reason, "invalid-command");
+  end();
+  await until("no connection", () => client.connection.get().state === "connecting");
+}
+
 Deno.test("calls, answers, events and values of a room are what its schema says", async () => {
   await using folder = await folderWith({});
   const large = `${folder.path}/large.wasm`;
@@ -151,4 +186,5 @@ Deno.test("calls, answers, events and values of a room are what its schema says"
     /data\.amount: expected at most 1000000000, found 10000000000/,
   );
   await theBusGivesTheModule(bus);
+  await theStoreShowsValues(bus);
 });

@@ -24,6 +24,6 @@ export type { BusClient, RoomStores, Store } from "@arqon/sdk/stores";
 export { ArqonProvider, useClient } from "./provider.ts";
 export type { ProviderProps } from "./provider.ts";
 export { useConnection, useMessages, useRoom, useStore } from "./room_hooks.ts";
-export { useLock, usePresence, useRoomState, useRoomValue } from "./room_hooks.ts";
+export { useLock, usePresence, useReduced, useRoomState, useRoomValue } from "./room_hooks.ts";
 export type { Messages, Presence, PresenceHookOptions, State } from "./room_hooks.ts";
 export type { Lock, MessagesHookOptions, Waiting } from "./room_hooks.ts";

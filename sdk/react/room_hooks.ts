@@ -6,6 +6,7 @@ import type { LockStore, LockView, MessagesOptions, MessageStore } from "@arqon/
 import type { MessagesView, PresenceOptions, PresenceStore } from "@arqon/sdk/stores";
 import type { PresenceView, RoomStores, RoomView } from "@arqon/sdk/stores";
 import type { StateStore, StateView, Store } from "@arqon/sdk/stores";
+import type { ValuesView, Watch, Watched } from "@arqon/sdk/stores";
 import type { Json, Status } from "@arqon/sdk";
 import { useClient } from "./provider.ts";
 
@@ -127,4 +128,16 @@ export type Lock = LockView & Pick<LockStore, "acquire" | "release">;
 export function useLock(id: string, options: Waiting = {}): Lock {
   const { lock } = useRoom(id);
   return { ...useRoomStore(lock, options), acquire: lock.acquire, release: lock.release };
+}
+
+/**
+ * The values that a room with a reducer shows, as they change. `watch` is a function outside of the component, such as
+ * `(room) => reduced<Sale>(room).state.watch()`: its types are those of the values.
+ */
+export function useReduced<Values extends Watched>(
+  id: string,
+  watch: Watch<Values>,
+  options: Waiting = {},
+): ValuesView<Values> {
+  return useRoomStore(useRoom(id).values(watch), options);
 }

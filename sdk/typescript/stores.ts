@@ -21,5 +21,6 @@ export type { MemberWith, PresenceOptions } from "./stores/presence_store.ts";
 export type { PresenceStore, PresenceView } from "./stores/presence_store.ts";
 export type { RoomStores } from "./stores/room_stores.ts";
 export type { StateStore, StateView } from "./stores/state_store.ts";
+export type { ValuesStore, ValuesView, Watch, Watched } from "./stores/values_store.ts";
 export { whenReady } from "./stores/store.ts";
 export type { RoomView, Store } from "./stores/store.ts";

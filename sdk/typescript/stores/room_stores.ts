@@ -8,6 +8,7 @@ import type { MessagesOptions } from "./message_store.ts";
 import { PresenceStore } from "./presence_store.ts";
 import { RoomHub } from "./room_hub.ts";
 import { StateStore } from "./state_store.ts";
+import { ValuesStore, type Watch, type Watched } from "./values_store.ts";
 
 /**
  * One room of a client. All its stores share one subscription. When the first store that wants
@@ -25,6 +26,7 @@ export class RoomStores {
   readonly #hub: RoomHub;
   readonly #client: BusClient;
   readonly #messages = new Map<string, MessageStore>();
+  readonly #values = new WeakMap<object, unknown>();
 
   /** Use `BusClient.room`. */
   constructor(id: string, client: BusClient) {
@@ -52,6 +54,17 @@ export class RoomStores {
     const key = JSON.stringify(options);
     const store = this.#messages.get(key) ?? new MessageStore(this.#hub, options);
     this.#messages.set(key, store);
+    return store;
+  }
+
+  /**
+   * The values that a room with a reducer shows, by what begins to watch them, such as
+   * `(room) => reduced(room).state.watch()`: the same store for the same function.
+   */
+  values<Values extends Watched>(watch: Watch<Values>): ValuesStore<Values> {
+    const known = this.#values.get(watch) as ValuesStore<Values> | undefined;
+    const store = known ?? new ValuesStore(this.#hub, watch);
+    this.#values.set(watch, store);
     return store;
   }
 
