@@ -1,7 +1,8 @@
 /**
  * `arq serve` with a room that is a program is killed (SIGKILL) while it is called, again and again: each call
  * that was answered is applied once, each that was not is applied once when it is repeated, and each has one event.
- * Who watches its values sees them grow all the time, and in the end what they are, also of a bus that has lost all.
+ * A deploy that is under way meanwhile is done or was never, and the next one goes through. Who watches its values
+ * sees them grow all the time, and in the end what they are, also of a bus that has lost all.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
@@ -14,6 +15,7 @@ import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve
 const ROUNDS = 4;
 const CALLS = 40;
 const WASM = new URL("../policies/build/reducers/counter.wasm", import.meta.url);
+const OTHER = new URL("../policies/build/reducers/counter_rust.wasm", import.meta.url);
 const CONFIG = `
 [limits]
 command_timeout_ms = 60_000
@@ -47,25 +49,58 @@ async function watchAnew(
   assert.deepEqual([watched?.version, watched?.is_current], [1, true]);
 }
 
+/** Deploys another module with the same answers, which nobody waits for when the bus is killed; and what came of it. */
+class Deploys {
+  /** The number of the last one that was answered. */
+  #known = 0;
+  readonly #token: string;
+
+  constructor(token: string) {
+    this.#token = token;
+  }
+
+  async #ask({ admin_url }: ServedBus, method: string, body?: Uint8Array<ArrayBuffer>) {
+    const response = await fetch(`${admin_url}/v1/tenants/default/reducers/count-*`, {
+      ...{ method, ...(body && { body }) },
+      headers: { authorization: `Bearer ${this.#token}`, "content-type": "application/wasm" },
+    });
+    const text = await response.text();
+    assert.equal(response.status, 200, text);
+    return JSON.parse(text).reducer;
+  }
+
+  async deploy(bus: ServedBus): Promise<number> {
+    const { number } = await this.#ask(bus, "PUT", await Deno.readFile(OTHER));
+    return this.#known = number;
+  }
+
+  /** One that was under way is done or was never; the next one goes through. */
+  async goOn(bus: ServedBus): Promise<void> {
+    const known = this.#known;
+    const { number } = await this.#ask(bus, "GET");
+    assert.ok(number === known || number === known + 1, `${number} after ${known}`);
+    assert.equal(await this.deploy(bus), number + 1);
+  }
+}
+
 Deno.test("a bus that is killed while it is called applies each call once", async () => {
   await using folder = await initFolder();
   await Deno.copyFile(WASM, `${folder.path}/counter.wasm`);
   await Deno.writeTextFile(`${folder.path}/config.toml`, CONFIG, { append: true });
   const token = await tokenOf(folder.path, "service");
+  const deploys = new Deploys(await tokenOf(folder.path, "admin"));
   const answers = new Map<string, number>();
   let port: number | undefined;
-  const proxy = startTcpProxy(() => port);
   await using stack = new AsyncDisposableStack();
-  stack.use(proxy);
+  const proxy = stack.use(startTcpProxy(() => port));
   const watcher = { watched: undefined as WatchedValues | undefined, totals: [0], versions: [0] };
   for (let round = 0; round < ROUNDS; round++) {
     await using bus = await startServe(folder.path);
     await using client = await connect({ url: bus.url, token });
     port = Number(new URL(bus.url).port);
     if (round === 0) {
-      const url = new URL(bus.url);
-      url.port = String(proxy.port);
-      const far = await connect({ url: url.href, token, backoff: { base_ms: 50, max_ms: 200 } });
+      const url = bus.url.replace(`:${port}`, `:${proxy.port}`);
+      const far = await connect({ url, token, backoff: { base_ms: 50, max_ms: 200 } });
       stack.use(far);
       const watched = watcher.watched = reduced(far.room("count-1")).state.watch("tot");
       watched.changed(({ version }) => {
@@ -84,6 +119,7 @@ Deno.test("a bus that is killed while it is called applies each call once", asyn
       const id = `${round - 1}-${at}`;
       take(id, await room.call("add", 1, { call_id: id, timeout_ms: 60_000 }));
     }
+    if (round > 0) await deploys.goOn(bus);
     const running = Array.from({ length: CALLS }, async (_, at) => {
       const id = `${round}-${at}`;
       try {
@@ -101,10 +137,10 @@ Deno.test("a bus that is killed while it is called applies each call once", asyn
       assert.equal(watched?.is_current, true);
       break;
     }
+    const deploying = deploys.deploy(bus).catch(() => {});
     await running[round * 3];
     await bus.stop("SIGKILL");
-    await client.close();
-    await Promise.all(running);
+    await Promise.all([client.close(), deploying, ...running]);
   }
   assert.equal(answers.size, ROUNDS * CALLS);
   const counted = [...answers.values()].sort((one, other) => one - other);
