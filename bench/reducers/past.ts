@@ -42,10 +42,16 @@ async function measured(plan: PastPlan): Promise<PastFigures> {
 }
 
 function tableOf({ entries, calls_per_s, snapshots, snapshot_bytes, at, fork }: PastFigures) {
-  const row = (name: string, { p50_ms, p99_ms, max_ms }: PastFigures["at"]) => [
-    ...[name, p50_ms.toFixed(1), p99_ms.toFixed(1), max_ms.toFixed(1)],
+  const row = (name: string, { p50_ms, p99_ms, max_ms, cpu_ms }: PastFigures["at"]) => [
+    ...[name, p50_ms.toFixed(1), p99_ms.toFixed(1), max_ms.toFixed(1), cpu_ms.toFixed(1)],
   ];
-  const head = [`${entries} entries, ${calls_per_s.toFixed(0)} calls/s`, "p50 ms", "p99 ms", "max"];
+  const head = [
+    `${entries} entries, ${calls_per_s.toFixed(0)} calls/s`,
+    "p50 ms",
+    "p99 ms",
+    "max",
+    "CPU ms",
+  ];
   return renderRows(head, [
     row("the room after an entry", at),
     row(`a fork (${fork.bytes} bytes)`, fork),

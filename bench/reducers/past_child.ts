@@ -3,6 +3,7 @@
  * prints JSON. `past.ts` starts it.
  */
 import assert from "node:assert/strict";
+import process from "node:process";
 import { configFrom } from "../../shared/config/load.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
@@ -25,6 +26,8 @@ interface Times {
   readonly p50_ms: number;
   readonly p99_ms: number;
   readonly max_ms: number;
+  /** CPU time of the process for each, on average. */
+  readonly cpu_ms: number;
 }
 
 /** What came of it. */
@@ -37,13 +40,19 @@ export interface PastFigures {
   readonly fork: Times & { readonly bytes: number };
 }
 
+interface Timed {
+  readonly all: number[];
+  readonly cpu_ms: number;
+}
+
 const AT_ONCE = 512;
 const ROOM = "counter";
 
-const timesOf = (all: number[]): Times => ({
+const timesOf = ({ all, cpu_ms }: Timed): Times => ({
   p50_ms: percentile(all, 0.5),
   p99_ms: percentile(all, 0.99),
   max_ms: percentile(all, 1),
+  cpu_ms,
 });
 
 async function fill(rooms: CounterRooms, entries: number): Promise<number> {
@@ -55,14 +64,17 @@ async function fill(rooms: CounterRooms, entries: number): Promise<number> {
   return entries / (performance.now() - begun_ms) * 1_000;
 }
 
-async function timed(times: number, act: (at: number) => Promise<void>): Promise<number[]> {
+async function timed(times: number, act: (at: number) => Promise<void>): Promise<Timed> {
+  const cpu = process.cpuUsage();
   const all: number[] = [];
   for (let at = 0; at < times; at++) {
     const begun_ms = performance.now();
     await act(at);
     all.push(performance.now() - begun_ms);
   }
-  return all.sort((one, other) => one - other);
+  const { user, system } = process.cpuUsage(cpu);
+  const cpu_ms = (user + system) / 1_000 / times;
+  return { all: all.sort((one, other) => one - other), cpu_ms };
 }
 
 async function measure(plan: PastPlan): Promise<PastFigures> {
