@@ -10,6 +10,11 @@ export const TURN_FRAMES = 128;
 export const SMALL_TURN_FRAMES = 32;
 /** A connection gives way after so many bytes in one turn. */
 export const TURN_BYTES = 65_536;
+/**
+ * What a connection has used of its share is forgotten after so many ms: one that says little at a time
+ * has had many turns since, and need not give way.
+ */
+export const SHARE_MS = 10;
 /** The number of a turn before the first. */
 export const NO_TURN = -1;
 /**

@@ -1,7 +1,6 @@
 /**
- * One WebSocket of our own, on a connection whose handshake was taken. Many frames come by one read and
- * leave by one write; reading pauses where a client is to wait, and takes turns. Frames are
- * `frame_reader.ts` and `frame_head.ts`.
+ * One WebSocket of our own. Many frames come by one read and leave by one write; reading pauses where
+ * a client is to wait, and takes turns. Frames are `frame_reader.ts` and `frame_head.ts`.
  */
 import { closeQuietly } from "../../shared/http1/byte_stream.ts";
 import type { ByteSink, LiveStream } from "../../shared/http1/byte_stream.ts";
@@ -14,7 +13,7 @@ import { decodeText, FrameReader } from "./frame_reader.ts";
 import type { FrameSink } from "./frame_sink.ts";
 import type { Beating } from "./heartbeat.ts";
 import type { OwnShared } from "./own_shared.ts";
-import { SMALL_TURN_FRAMES, TURN_BYTES, TURN_FRAMES } from "../../shared/turns/turns.ts";
+import { SHARE_MS, SMALL_TURN_FRAMES, TURN_BYTES, TURN_FRAMES } from "../../shared/turns/turns.ts";
 import { afterPiece, firstPiece } from "./wire_turn.ts";
 import type { WireMember, WireRun } from "./wire_turn.ts";
 
@@ -53,6 +52,7 @@ export class OwnSocket
   #timer: ReturnType<typeof setTimeout> | undefined;
   #frames_of_turn = 0;
   #bytes_of_turn = 0;
+  #share_began_ms = 0;
   #resting_until_ms = 0;
   /** The frames of a turn that it may use. */
   #turn_frames = TURN_FRAMES;
@@ -133,6 +133,10 @@ export class OwnSocket
   arrived(bytes: Uint8Array<ArrayBuffer>, end: number): void {
     this.heard_ms = performance.now();
     this.#pinged = false;
+    if (this.heard_ms - this.#share_began_ms > SHARE_MS) {
+      this.#share_began_ms = this.heard_ms;
+      this.#frames_of_turn = this.#bytes_of_turn = 0;
+    }
     this.#bytes_of_turn += end;
     const at = this.#reader.read(bytes, 0, end);
     const pauses = this.pauses;
@@ -189,11 +193,10 @@ export class OwnSocket
 
   /** Waits; ends early when the socket closes. */
   async #pause(wait_ms: number): Promise<void> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve;
-      timer = setTimeout(resolve, wait_ms);
-    });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#wake = resolve;
+    const timer = setTimeout(resolve, wait_ms);
+    await promise;
     clearTimeout(timer);
     this.#wake = undefined;
   }
@@ -206,11 +209,8 @@ export class OwnSocket
     if (body === undefined) return;
     if (opcode === BINARY) return this.#events?.message(body);
     const text = decodeText(body);
-    if (text === undefined) {
-      this.#reader.end();
-      return this.failed(INVALID_DATA, "text that is no UTF-8");
-    }
-    this.#events?.message(text);
+    if (text === undefined) this.failed(INVALID_DATA, "text that is no UTF-8");
+    else this.#events?.message(text);
   }
 
   #inflate(received: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | undefined {
@@ -220,7 +220,6 @@ export class OwnSocket
       this.#bytes_of_turn += body.length;
       return body;
     }
-    this.#reader.end();
     if (body === "too-large") this.failed(TOO_BIG, `a message of more than ${bytes_max} bytes`);
     else this.failed(INVALID_DATA, "a message that does not inflate");
     return undefined;
@@ -250,6 +249,7 @@ export class OwnSocket
   }
 
   failed(code: number, problem: string): void {
+    this.#reader.end();
     this.#peer_done = true;
     this.#code = code === TOO_BIG ? TOO_LONG : code;
     if (code === TOO_BIG && !this.#closing) this.#events?.tooLong(problem);
