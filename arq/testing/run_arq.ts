@@ -4,7 +4,7 @@
  */
 const ROOT = new URL("../../", import.meta.url).pathname;
 const NO_CONFIG = "/nowhere/of/arq-tests";
-const WAIT_MS = 30_000;
+const WAIT_MS = 60_000;
 
 /** The flags of deno in `deno task arq`, read from the task. */
 async function permissions(): Promise<string[]> {
