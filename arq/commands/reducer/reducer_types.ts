@@ -22,6 +22,7 @@ export interface ReducerTypesFlags {
   readonly guest?: boolean;
   /** Write nothing; whether the file is as it would be made. */
   readonly check?: boolean;
+  readonly json?: boolean;
 }
 
 async function schemaIn(io: Io, file: string): Promise<RoomSchema> {
@@ -69,7 +70,12 @@ export async function reducerTypes(
   } catch (error) {
     throw cannotWrite(path, error);
   }
-  const commands = Object.keys(schema.commands).map(printable).join(", ");
+  const names = Object.keys(schema.commands);
+  if (flags.json === true) {
+    await print(io.stdout, `${JSON.stringify({ file: flags.out, name, commands: names })}\n`);
+    return EXIT.ok;
+  }
+  const commands = names.map(printable).join(", ");
   await print(io.stdout, `${flags.out}: ${name}${commands && `, with ${commands}`}\n`);
   return EXIT.ok;
 }

@@ -13,8 +13,8 @@ import type { Io } from "../../terminal/io.ts";
 
 /** The options of `arq room watch --values`. */
 export interface WatchValuesFlags extends RoomFlags {
-  /** How keys begin; true: all. */
-  readonly values: string | true;
+  /** How keys begin; absent: all. */
+  readonly prefix?: string;
   /** End after so many changes. */
   readonly count?: number;
 }
@@ -50,8 +50,7 @@ export async function roomWatchValues(
 ): Promise<number> {
   await using connection = await openConnection(io, flags);
   const json = flags.json === true;
-  const prefix = flags.values === true ? "" : flags.values;
-  using values = reduced(connection.room(room_id)).state.watch(prefix, { signal: io.signal });
+  using values = reduced(connection.room(room_id)).state.watch(flags.prefix, { signal: io.signal });
   const waiting: Waiting = new Map();
   let wake = () => {};
   let is_first = true;

@@ -44,7 +44,7 @@ Deno.test("values of a room are printed, then what becomes of them", async () =>
     ...["= total 5", "= user/root 5"],
     ...["~ 2 total 7", "~ 2 user/root 7"],
   ]);
-  const json = await watch("user/", "--count", "1", "--json");
+  const json = await watch("--prefix", "user/", "--count", "1", "--json");
   await json.says("Watching values of count-1, as of entry 2");
   await counter.call("reset");
   const lines = (await json.result()).stdout.trimEnd().split("\n").map((line) => JSON.parse(line));

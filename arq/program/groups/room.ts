@@ -260,7 +260,8 @@ function addPresence(group: Command, run: Run): void {
       "end after n changes",
       positive("a whole number above 0", true, 2 ** 53),
     )
-    .option("--values [prefix]", "of a room with a reducer: the values that it shows, instead")
+    .option("--values", "of a room with a reducer: the values that it shows, instead")
+    .option("--prefix <text>", "with --values: only values whose keys begin with this")
     .option("--json", "one JSON object a line")
     .addHelpText(
       "after",
@@ -272,7 +273,7 @@ function addPresence(group: Command, run: Run): void {
           "arq room watch lobby",
           "arq room watch lobby --json | jq -c 'select(.change)'",
           "arq room watch auction-1 --values",
-          "arq room watch auction-1 --values bids/",
+          "arq room watch auction-1 --values --prefix bids/",
         ),
     )
     .action(

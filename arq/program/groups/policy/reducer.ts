@@ -75,6 +75,7 @@ function addTypes(group: Command, run: Run): void {
       "AssemblyScript for the reducer itself: what commands bring, answer and tell",
     )
     .option("--check", "write nothing; exit code 1 when the file is another")
+    .option("--json", "print what was made as JSON")
     .addHelpText(
       "after",
       '\nThe types are for reduced<Sale>(room) of "@arqon/sdk/reducers", or sale(room) in Python: names of' +
