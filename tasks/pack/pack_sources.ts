@@ -23,6 +23,7 @@ export const MEMBERS: Readonly<Record<string, string>> = {
   "@arqon/proto": "proto/mod.ts",
   "@arqon/sdk": "sdk/typescript/mod.ts",
   "@arqon/sdk/history": "sdk/typescript/history.ts",
+  "@arqon/sdk/reducers": "sdk/typescript/reducers.ts",
   "@arqon/sdk/state": "sdk/typescript/state.ts",
 };
 
