@@ -212,17 +212,3 @@ export function latinOf(bytes: Uint8Array): string {
   for (const byte of bytes) text += String.fromCharCode(byte);
   return text;
 }
-
-/** Bytes of a text in UTF-8; half a character counts as the three that stand for it. */
-export function utf8Bytes(text: string): number {
-  let bytes = text.length;
-  for (let at = 0; at < text.length; at++) {
-    const unit = text.charCodeAt(at);
-    if (unit <= 0x7f) continue;
-    bytes += unit > 0x7ff ? 2 : 1;
-    const is_pair = (unit & 0xfc00) === 0xd800 && (text.charCodeAt(at + 1) & 0xfc00) === 0xdc00;
-    // Both halves together are four bytes.
-    if (is_pair) at++;
-  }
-  return bytes;
-}

@@ -1,7 +1,8 @@
 /** Texts and digests that are made here have the bytes that the engine gives them. */
 import assert from "node:assert/strict";
+import { utf8Size } from "@arqon/proto";
 import { createHash } from "node:crypto";
-import { CanonicalReader, CanonicalWriter, copyOf, utf8Bytes } from "./canonical.ts";
+import { CanonicalReader, CanonicalWriter, copyOf } from "./canonical.ts";
 import { digestOf } from "./room_state.ts";
 
 const TEXTS = ["", "a", "\0\x7f", "ü", "aü", "€", "🦊", "a🦊b", "x".repeat(63) + "ü"].concat(
@@ -14,7 +15,7 @@ Deno.test("a text is written and read as the engine encodes it, short or long, A
     const written = new CanonicalWriter().u32(7).text(text).bytes(bytes).done();
     const expected = new CanonicalWriter().u32(7).u32(bytes.length).raw(bytes).bytes(bytes).done();
     assert.deepEqual(written, expected);
-    assert.equal(utf8Bytes(text), bytes.length);
+    assert.equal(utf8Size(text), bytes.length);
     const reader = new CanonicalReader(written);
     assert.deepEqual([reader.u32(), reader.text(), reader.bytes()], [7, text, bytes]);
     const copy = copyOf(written, 4, 4 + bytes.length);

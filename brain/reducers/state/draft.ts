@@ -3,7 +3,8 @@
  * writing, and everything that it writes, within the bounds of the room. Nothing of it counts before
  * `fold.ts` takes it. Knows no WebAssembly.
  */
-import { CanonicalWriter, latinOf, utf8Bytes } from "./canonical.ts";
+import { utf8Size } from "@arqon/proto";
+import { CanonicalWriter, latinOf } from "./canonical.ts";
 import type { LogEntry, RoomEvent } from "./entry.ts";
 import type { RoomBounds } from "./room_bounds.ts";
 import { digestOf, type RoomState, type Timer, type Tree, type Values } from "./room_state.ts";
@@ -128,7 +129,7 @@ export class Draft {
     const { events, event_bytes } = this.room.bounds;
     within("events of a command", this.events.length + 1, events);
     const { type, data, to } = event;
-    this.#event_bytes += utf8Bytes(type) + utf8Bytes(to) + data.length;
+    this.#event_bytes += utf8Size(type) + utf8Size(to) + data.length;
     within("bytes of a command's events", this.#event_bytes, event_bytes);
     if (type === "") throw new BoundsError("type of an event: empty");
     if (!TO.test(to)) {
@@ -146,7 +147,7 @@ export class Draft {
   /** Has a command run at a time, in place of the one that waits under the same key. */
   schedule(key: string, timer: Timer): void {
     const { timers, timer_bytes, least_delay_ms } = this.room.bounds;
-    const size_bytes = utf8Bytes(key) + utf8Bytes(timer.command) + timer.data.length;
+    const size_bytes = utf8Size(key) + utf8Size(timer.command) + timer.data.length;
     within("bytes of a scheduled command", size_bytes, timer_bytes);
     if (timer.command === "") throw new BoundsError("name of a scheduled command: empty");
     const least_ms = this.time_ms + least_delay_ms;
