@@ -5,6 +5,7 @@
 import { tmpdir } from "node:os";
 import { ensureNatsServer } from "../nats_server.ts";
 import { ROOT } from "../checkout/source_files.ts";
+import { followTests } from "./test_process.ts";
 import { formatTotals, readTotals, type TestTotals } from "./test_summary.ts";
 
 /**
@@ -43,21 +44,6 @@ function permissions(): string[] {
 export function show(text: string): void {
   const bytes = new TextEncoder().encode(text);
   for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
-}
-
-async function copyOutput(
-  from: ReadableStream<Uint8Array>,
-  print: (text: string) => void,
-): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = "";
-  const add = (more: string) => {
-    print(more);
-    text += more;
-  };
-  for await (const chunk of from) add(decoder.decode(chunk, { stream: true }));
-  add(decoder.decode());
-  return text;
 }
 
 /** What else there is to a run. */
@@ -106,7 +92,10 @@ async function denoTest(
       ...Deno.stdout.isTerminal() ? { FORCE_COLOR: "1" } : {},
     },
   }).spawn();
-  const [output, { success }] = await Promise.all([copyOutput(child.stdout, print), child.status]);
+  const { output, success } = await followTests(
+    { name: "deno test", child, kept: child.stdout },
+    print,
+  );
   return readTotals(output, success);
 }
 

@@ -6,6 +6,7 @@
  */
 import { finish, show } from "./run_tests.ts";
 import { ROOT } from "../checkout/source_files.ts";
+import { type Followed, followTests } from "./test_process.ts";
 import type { TestTotals } from "./test_summary.ts";
 
 const VENV = `${ROOT}.arqon/python`;
@@ -43,11 +44,6 @@ export function pytestTotals(output: string): TestTotals | undefined {
   };
 }
 
-interface Ran {
-  readonly success: boolean;
-  readonly output: string;
-}
-
 /** Where the output goes, as it comes. */
 type Print = (text: string) => void;
 
@@ -57,7 +53,7 @@ async function run(
   command: string,
   args: readonly string[],
   folder = "",
-): Promise<Ran> {
+): Promise<Followed> {
   let child: Deno.ChildProcess;
   try {
     child = new Deno.Command(command, {
@@ -72,15 +68,10 @@ async function run(
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     return { success: false, output: `${command} is not there` };
   }
-  let output = "";
-  const copy = async (from: ReadableStream<Uint8Array<ArrayBuffer>>, isKept: boolean) => {
-    for await (const text of from.pipeThrough(new TextDecoderStream())) {
-      print(text);
-      if (isKept) output += text;
-    }
-  };
-  await Promise.all([copy(child.stdout, true), copy(child.stderr, false)]);
-  return { success: (await child.status).success, output };
+  return await followTests(
+    { name: command, child, kept: child.stdout, shown: child.stderr },
+    print,
+  );
 }
 
 const PYTHON = IS_WINDOWS ? "python" : "python3";
