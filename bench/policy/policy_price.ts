@@ -34,7 +34,9 @@ export interface Price {
   /** From sending to receiving; NaN as fast as it goes. */
   readonly p50_us: number;
   readonly p99_us: number;
-  /** Messages that did not come back. */
+  /** Messages that the bus refused, as it does when a policy has no verdict in time. */
+  readonly refused: number;
+  /** Messages that neither came back nor were refused within the generator's patience. */
   readonly missing: number;
 }
 
@@ -106,12 +108,12 @@ async function atRate(
   const body = chatPayload(row.payload_bytes);
   const usages: Usage[] = [];
   const read = async () => void usages.push(await usageOf(bus));
-  const { sent, received, p50_ms, p99_ms } = await openLoop(target, {
+  const { sent, received, refused, p50_ms, p99_ms } = await openLoop(target, {
     ...{ rate, seconds, warmup_seconds: 0, connections: CONNECTIONS, body_bytes: body.length },
     ...{ body, from: "sent", onOpen: read, onAnswered: read },
   });
   return {
-    ...{ row: name, load: rate as Load, missing: sent - received },
+    ...{ row: name, load: rate as Load, refused, missing: sent - received - refused },
     ...{ p50_us: p50_ms * 1_000, p99_us: p99_ms * 1_000 },
     per_cpu_second: received / cpuSecondsBetween(usages[0]!, usages[1]!),
   };
@@ -125,7 +127,8 @@ async function fastest({ name, row, bus, token }: Bench, messages: number): Prom
   const before = await usageOf(bus);
   await crowd.exchange(messages);
   const per_cpu_second = messages / cpuSecondsBetween(before, await usageOf(bus));
-  return { row: name, load: "fastest", missing: 0, p50_us: NaN, p99_us: NaN, per_cpu_second };
+  const lost = { refused: 0, missing: 0 };
+  return { row: name, load: "fastest", ...lost, p50_us: NaN, p99_us: NaN, per_cpu_second };
 }
 
 function measureOne(bench: Bench, load: Load, seconds: number): Promise<Price> {
@@ -159,9 +162,16 @@ export async function measurePrice(rounds: number, seconds: number): Promise<Pri
 function medians(all: readonly Price[], row: string, load: Load): Price {
   const mine = all.filter((one) => one.row === row && one.load === load);
   const of = (key: "per_cpu_second" | "p50_us" | "p99_us") => median(mine.map((one) => one[key]));
-  const missing = mine.reduce((sum, one) => sum + one.missing, 0);
+  const sum = (key: "refused" | "missing") => mine.reduce((all, one) => all + one[key], 0);
+  const lost = { refused: sum("refused"), missing: sum("missing") };
   const times = { p50_us: of("p50_us"), p99_us: of("p99_us") };
-  return { row, load, per_cpu_second: of("per_cpu_second"), ...times, missing };
+  return { row, load, per_cpu_second: of("per_cpu_second"), ...times, ...lost };
+}
+
+/** What became of the messages that did not come back. */
+function lostOf({ refused, missing }: Price): string {
+  const refusals = refused === 0 ? [] : [`${refused} REFUSED`];
+  return [...refusals, ...missing === 0 ? [] : [`${missing} MISSING`]].join(", ");
 }
 
 /** The table, each row beside the one without a policy. */
@@ -169,14 +179,14 @@ export function renderPrice(prices: readonly Price[]): string {
   const none = new Map<Load, Price>();
   const shown = (value: number) => Number.isNaN(value) ? "" : value.toFixed(0);
   const rows = prices.map((one) => {
-    const { row, load, per_cpu_second, p50_us, p99_us, missing } = one;
+    const { row, load, per_cpu_second, p50_us, p99_us } = one;
     if (!none.has(load)) none.set(load, one);
     const base = none.get(load)!;
     return [
       ...[row, typeof load === "number" ? `${load}/s` : load, shown(per_cpu_second)],
       ...[(1e6 / per_cpu_second).toFixed(1), (per_cpu_second / base.per_cpu_second).toFixed(2)],
       ...[shown(p50_us), shown(p99_us), shown(p50_us - base.p50_us), shown(p99_us - base.p99_us)],
-      missing === 0 ? "" : `${missing} MISSING`,
+      lostOf(one),
     ];
   });
   const head = ["CPU, all threads", "load", "per CPU s", "µs each", "of none", "p50 µs", "p99 µs"];
