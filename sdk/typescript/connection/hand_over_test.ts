@@ -261,3 +261,45 @@ Deno.test("a service that says DRAIN moves nobody", async () => {
   assert.equal((await connection.room(ROOM).publish("n", "2")).code, 0);
   assert.equal(it.peer.sockets, 1);
 });
+
+Deno.test("a room that both sessions have refused for now is asked for again on the one that stays", async () => {
+  const refuse = ({ socket }: Line, request_id: number | bigint, retry_after_ms: number) => {
+    const refusal = {
+      request_id,
+      code: 503,
+      reason: "log-unavailable",
+      message: "",
+      retry_after_ms,
+    };
+    socket.send(bytes(encodeAck(refusal)));
+  };
+  let first_id: number | bigint = 0;
+  let asked = 0;
+  await using moving = startMoving({
+    answer(line, operation) {
+      const [old] = moving.lines;
+      if (operation.kind === "subscribe" && line.index === 0) {
+        first_id = operation.subscribe.request_id;
+        drain(line, 0);
+        return true;
+      }
+      if (operation.kind === "subscribe" && ++asked === 1) {
+        refuse(line, operation.subscribe.request_id, 50);
+        line.socket.send(bytes(encodePing()));
+        return true;
+      }
+      // The refusal on the next session has been heard: now that on the old one, and its end.
+      if (operation.kind === "pong" && line.index === 1 && old !== undefined) {
+        refuse(old, first_id, 1);
+        old.socket.close(1012, "restart");
+      }
+      return false;
+    },
+  });
+  await using connection = await connect(quick(moving.peer.url).options);
+  using messages = connection.room(ROOM).subscribe();
+  let isReady = false;
+  messages.ready.then(() => isReady = true, () => {});
+  await until("the room is heard", () => isReady);
+  assert.equal(asked, 2);
+});

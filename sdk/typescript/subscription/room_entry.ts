@@ -60,7 +60,8 @@ export interface RoomEntry {
   told: boolean;
   /** True after such a loss, until a SUB tells the room's position. */
   lost: boolean;
-  retry?: ReturnType<typeof setTimeout> | undefined;
+  /** By session, when its SUB is sent again: during a move both sessions may have refused it. */
+  readonly retries: Map<object, ReturnType<typeof setTimeout>>;
   /**
    * Set while the loops get stored messages, and no message that comes live counts: "find" while
    * the first stored one is looked for.
@@ -110,6 +111,7 @@ export function newEntry(
     active: false,
     told: false,
     lost: false,
+    retries: new Map(),
     over: new AbortController(),
   };
 }
@@ -185,9 +187,26 @@ export function tellReady(entry: RoomEntry): void {
   for (const reader of entry.readers) reader.ready.resolve();
 }
 
+/** Sends a SUB on this session again after this time. */
+export function retryLater(
+  { retries }: RoomEntry,
+  session: object,
+  delay_ms: number,
+  send: () => void,
+): void {
+  clearTimeout(retries.get(session));
+  retries.set(session, setTimeout(send, delay_ms));
+}
+
+/** From here on no SUB is sent again by itself. */
+export function cancelRetries({ retries }: RoomEntry): void {
+  for (const timer of retries.values()) clearTimeout(timer);
+  retries.clear();
+}
+
 /** Ends the loops: orderly without `error`, else by throwing it. */
 export function endReaders(entry: RoomEntry, error: ArqonError | undefined): void {
-  clearTimeout(entry.retry);
+  cancelRetries(entry);
   entry.over.abort();
   entry.table?.lost();
   for (const update of entry.updates.splice(0)) update.reject(error ?? ended());

@@ -11,7 +11,8 @@ import { Overlap } from "../message/overlap.ts";
 import { type Position, readAnswer } from "../durable/position.ts";
 import type { CommandRoom } from "../request/room_request.ts";
 import { crossOver, ended, endReaders, isDue, isLastList, isMetaDue } from "./room_entry.ts";
-import { addUpdate, isPresence, newEntry, newReader, tellGap, tellReady } from "./room_entry.ts";
+import { addUpdate, isPresence, newEntry, newReader, retryLater } from "./room_entry.ts";
+import { cancelRetries, tellGap, tellReady } from "./room_entry.ts";
 import type { Mend, RoomEntry } from "./room_entry.ts";
 import { afterRefusal } from "./sub_refusal.ts";
 import type { Session } from "../connection/session.ts";
@@ -91,7 +92,7 @@ export class Subscriptions {
       entry.lost = false;
       entry.move = undefined;
       entry.table?.lost();
-      clearTimeout(entry.retry);
+      cancelRetries(entry);
     }
   }
 
@@ -287,10 +288,9 @@ export class Subscriptions {
         if (gap) this.#gap(entry, "reconnect");
         if (fail) return this.#fail(entry, error, is_next());
         if (delay_ms === undefined) return;
-        clearTimeout(entry.retry);
-        entry.retry = setTimeout(() => {
+        retryLater(entry, session, delay_ms, () => {
           if (current()) this.#send(entry, session, attempt + 1);
-        }, delay_ms);
+        });
       },
     });
   }
