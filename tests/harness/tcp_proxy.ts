@@ -48,6 +48,7 @@ async function pump(
   to: Deno.TcpConn,
   isHolding: () => boolean,
   pace: Pace,
+  alter: (bytes: Uint8Array) => void = () => {},
 ): Promise<void> {
   const buffer = new Uint8Array(65_536);
   try {
@@ -55,6 +56,7 @@ async function pump(
       const size = await from.read(buffer);
       if (size === null) return;
       if (isHolding()) continue;
+      alter(buffer.subarray(0, size));
       const wait_ms = pace.delay_ms + size / pace.bytes_per_second * 1_000;
       if (wait_ms > 0) await new Promise((resolve) => setTimeout(resolve, wait_ms));
       for (let at = 0; at < size;) at += await to.write(buffer.subarray(at, size));
@@ -85,8 +87,12 @@ function untilFree(open: () => void): () => void {
 /**
  * Starts a proxy on a free port of the loopback interface, to `target_port` there. A function is
  * asked for each connection, as a load balancer would choose; undefined: there is nobody to choose.
+ * `alterAnswers` may change the bytes of answers in place.
  */
-export function startTcpProxy(target_port: number | (() => number | undefined)): TcpProxy {
+export function startTcpProxy(
+  target_port: number | (() => number | undefined),
+  alterAnswers: (bytes: Uint8Array) => void = () => {},
+): TcpProxy {
   const choose = typeof target_port === "function" ? target_port : () => target_port;
   let listener: Deno.TcpListener | undefined;
   let holding = false;
@@ -106,7 +112,7 @@ export function startTcpProxy(target_port: number | (() => number | undefined)):
     const pair = { client, server };
     pairs.add(pair);
     if (listener === undefined) end(pair);
-    const answers = pump(server, client, () => holding, pace);
+    const answers = pump(server, client, () => holding, pace, alterAnswers);
     await Promise.race([pump(client, server, () => false, pace), answers]);
     end(pair);
   };

@@ -19,6 +19,8 @@ import type {
 
 /** Bytes that the headers of a write take beside its value. */
 const HEADER_BYTES = 512;
+/** The longest silence of the server while keys are listed, in ms: somebody waits for the whole list. */
+const LIST_HEARTBEAT_MS = 1_000;
 /** How often a creation is tried when deletions get in between. */
 const CREATE_ATTEMPTS = 8;
 
@@ -126,6 +128,7 @@ export class NatsKv implements KeyValue {
         bucket: this.#bucket,
         prefix,
         headers_only: true,
+        heartbeat_ms: LIST_HEARTBEAT_MS,
         onListed: ({ storedKey, deleted, size_bytes }) => {
           if (deleted) found.delete(storedKey);
           else found.set(storedKey, size_bytes);

@@ -5,6 +5,7 @@ import type { NatsConnection } from "@nats-io/transport-deno";
 import { startNats } from "../../../../tests/harness/nats_server.ts";
 import type { NatsServer } from "../../../../tests/harness/nats_server.ts";
 import { startTcpProxy } from "../../../../tests/harness/tcp_proxy.ts";
+import type { TcpProxy } from "../../../../tests/harness/tcp_proxy.ts";
 import { bytes, Collected, refusedWith, text, within } from "../../conformance/conformance.ts";
 import { encodeKey } from "../../contract/kv_key.ts";
 import { connectNats } from "../connection/nats_connect.ts";
@@ -281,4 +282,43 @@ Deno.test("what ArqonBus did not write is told to the log and never taken for a 
   assert.deepEqual(changes.items, []);
   assert.equal(one.lines.filter((line) => line.includes("did not write")).length, 2);
   watch.stop();
+});
+
+/** A proxy to a server that says of each new consumer that messages wait for it where there are none. */
+function overstating(port: number, then: (proxy: TcpProxy) => void = () => {}): TcpProxy {
+  const proxy = startTcpProxy(port, (answer) => {
+    // One byte is one character.
+    const said = new TextDecoder("latin1").decode(answer);
+    if (!said.includes("consumer_create_response")) return;
+    const count = '"num_pending":';
+    const at = said.indexOf(`${count}0`);
+    assert.ok(at >= 0, said);
+    answer[at + count.length] = "9".charCodeAt(0);
+    then(proxy);
+  });
+  return proxy;
+}
+
+Deno.test("a listing ends where the server has nothing left, whatever number it said before", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using proxy = overstating(server.port);
+  await using away = await watched(proxy.port, { request_timeout_ms: 20_000 });
+  const bucket = await away.spine.keyValue("BANS");
+  assert.deepEqual(await within(bucket.keys(), "the keys"), []);
+  const watch = bucket.watch([], () => {});
+  await within(watch.ready, "the listing of the watch");
+  watch.stop();
+});
+
+Deno.test("a listing whose consumer says nothing more is an error, and not for long", async () => {
+  await using server = await startNats({ jetstream: true });
+  // The answer passes, and nothing behind it.
+  await using proxy = overstating(
+    server.port,
+    (proxy) => queueMicrotask(() => proxy.holdAnswers()),
+  );
+  await using away = await watched(proxy.port, { request_timeout_ms: 2_000 });
+  const bucket = await away.spine.keyValue("BANS");
+  await assert.rejects(within(bucket.keys(), "the refusal"), unavailable);
+  await proxy.cut();
 });

@@ -9,9 +9,10 @@ import type { Msg } from "@nats-io/transport-deno";
 import { isDeletion } from "./nats_bucket.ts";
 import type { Bucket } from "./nats_bucket.ts";
 
-/** The longest silence of the server, in ms; three of them mean that the consumer is gone. */
+/** The longest silence of the server, in ms, where a listing says nothing else. */
 const HEARTBEAT_MS = 5_000;
-const SILENCE_MS = 3 * HEARTBEAT_MS;
+/** So many heartbeats that stay out mean that the consumer is gone. */
+const SILENT_HEARTBEATS = 3;
 /** How long the server keeps a consumer that nobody listens to, in ms. */
 const INACTIVE_MS = 30_000;
 
@@ -34,6 +35,8 @@ export interface ListingOptions {
   /** Tokens below the prefix; absent: any number. */
   readonly depth?: number | undefined;
   readonly headers_only: boolean;
+  /** The longest silence of the server, in ms, before a consumer may be thought gone. */
+  readonly heartbeat_ms?: number;
   readonly onListed: (listed: Listed) => void;
   /** Called once, when everything that was there at the start has been told. */
   readonly onCaughtUp: () => void;
@@ -100,7 +103,7 @@ class ConsumerListing implements Listing {
   }
 
   async open(): Promise<void> {
-    const { bucket, headers_only } = this.#options;
+    const { bucket, headers_only, heartbeat_ms = HEARTBEAT_MS } = this.#options;
     const { link } = bucket;
     const inbox = createInbox();
     const subscription = link.connection.subscribe(inbox, {
@@ -115,7 +118,7 @@ class ConsumerListing implements Listing {
       ack_policy: AckPolicy.None,
       filter_subjects: filtersOf(this.#options).map((filter) => bucket.subject(filter)),
       flow_control: true,
-      idle_heartbeat: nanos(HEARTBEAT_MS),
+      idle_heartbeat: nanos(heartbeat_ms),
       inactive_threshold: nanos(INACTIVE_MS),
       headers_only,
       mem_storage: true,
@@ -126,8 +129,9 @@ class ConsumerListing implements Listing {
     // Deliveries may have come before this answer: both together are the start.
     this.#initial = info.num_pending + info.delivered.consumer_seq;
     this.#silence = setInterval(() => {
-      if (link.monotonic() - this.#heard_ms > SILENCE_MS) this.#break("the consumer is silent");
-    }, HEARTBEAT_MS);
+      const silence_ms = link.monotonic() - this.#heard_ms;
+      if (silence_ms > SILENT_HEARTBEATS * heartbeat_ms) this.#break("the consumer is silent");
+    }, heartbeat_ms);
     this.#checkCaughtUp();
   }
 
@@ -178,7 +182,8 @@ class ConsumerListing implements Listing {
 
   /**
    * Handles a control message: flow control wants an answer; a heartbeat tells how far the server
-   * believes us to be.
+   * believes us to be. It comes only when nothing is left to deliver. So it ends the start too: a server
+   * whose stores are not yet what they were may have counted more than there is.
    */
   #control(message: Msg): void {
     const { connection } = this.#options.bucket.link;
@@ -189,7 +194,9 @@ class ConsumerListing implements Listing {
     const stalled = message.headers?.get("Nats-Consumer-Stalled");
     if (stalled) connection.publish(stalled);
     const last = Number(message.headers?.get("Nats-Last-Consumer") ?? this.#told);
-    if (last > this.#told) this.#break("a delivery is missing");
+    if (last > this.#told) return this.#break("a delivery is missing");
+    this.#drained ||= !stalled;
+    this.#checkCaughtUp();
   }
 
   #checkCaughtUp(): void {
