@@ -64,8 +64,9 @@ class Journals implements MembershipService {
   readonly #recorders = new Map<string, RoomRecorder>();
   readonly #stops: (() => void)[];
   #survey: ReturnType<typeof setTimeout> | undefined;
-  #surveying = false;
-  /** Something has changed since the survey that is under way began. */
+  /** The list of rooms with members is being read. */
+  #reading = false;
+  /** Something has changed since that began. */
   #outdated = false;
   #is_closed = false;
 
@@ -151,30 +152,37 @@ class Journals implements MembershipService {
     });
   }
 
-  /** One that is under way may have missed why it is called: another one follows. */
   #surveyIn(wait_ms: number): void {
     if (this.#is_closed) return;
-    if (this.#surveying) {
-      this.#outdated = true;
-      return;
-    }
     clearTimeout(this.#survey);
-    this.#survey = setTimeout(() => void this.#compareAll(), wait_ms);
+    this.#survey = setTimeout(() => {
+      this.#survey = undefined;
+      this.#compareAll();
+    }, wait_ms);
   }
 
-  /** Looks at every room that has members, or had some. */
-  async #compareAll(): Promise<void> {
-    this.#surveying = true;
+  /**
+   * Looks at every room that has members, or had some. The list of the latter may take long to come
+   * while NATS is unwell; those who are there never wait for it.
+   */
+  #compareAll(): void {
+    const compared = new Set<string>();
+    for (const { tenant_id, room_id } of [...this.#options.view.occupied()]) {
+      compared.add(roomKey(tenant_id, room_id));
+      this.#recorderOf(tenant_id, room_id)?.compare();
+    }
+    this.#forget();
+    // A reading that is under way may have missed why this is called: another one follows.
+    if (this.#reading) this.#outdated = true;
+    else void this.#compareNoted(compared);
+  }
+
+  /** Looks at every room that is noted to have members, but for those that were compared. */
+  async #compareNoted(compared: ReadonlySet<string>): Promise<void> {
+    this.#reading = true;
     this.#outdated = false;
     let wait_ms = SURVEY_MS;
-    const { view, log } = this.#options;
     try {
-      // The list may take long to come while NATS is unwell; those who are there do not wait for it.
-      const compared = new Set<string>();
-      for (const { tenant_id, room_id } of [...view.occupied()]) {
-        compared.add(roomKey(tenant_id, room_id));
-        this.#recorderOf(tenant_id, room_id)?.compare();
-      }
       const noted = this.#rooms.any ? await this.#open.keys() : [];
       for (const [tenant_id = "", room_id = ""] of noted) {
         if (compared.has(roomKey(tenant_id, room_id))) continue;
@@ -183,11 +191,12 @@ class Journals implements MembershipService {
     } catch (error) {
       wait_ms = RETRY_MS;
       this.#metrics.failures.inc();
-      log.warn("the rooms with members are not read yet", { error });
+      this.#options.log.warn("the rooms with members are not read yet", { error });
     } finally {
-      this.#surveying = false;
+      this.#reading = false;
       this.#forget();
-      this.#surveyIn(this.#outdated ? SETTLE_MS : wait_ms);
+      if (this.#outdated) this.#surveyIn(SETTLE_MS);
+      else if (this.#survey === undefined) this.#surveyIn(wait_ms);
     }
   }
 

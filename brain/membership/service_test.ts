@@ -121,3 +121,14 @@ Deno.test("which rooms there are is read again soon when that fails", async () =
     return reading === 1 ? Promise.reject(new Error("nobody answers")) : keys();
   });
 });
+
+Deno.test("who is there is written though nobody ever says which rooms there are", async () => {
+  await run((world) => {
+    setTimeout(() => {
+      world.owner = world.brain_id;
+      world.member = MEMBER;
+      world.onTurn();
+    }, 0);
+    return new Promise(() => {});
+  });
+});
