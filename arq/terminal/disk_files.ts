@@ -39,10 +39,10 @@ async function writer(path: string, mode: number): Promise<FileWriter> {
 
 async function state(path: string): Promise<FileState | undefined> {
   try {
-    const { isDirectory, mode, size } = await Deno.stat(path);
+    const { isDirectory, isFile, mode, size } = await Deno.stat(path);
     // Windows has no permission bits.
     const bits = Deno.build.os === "windows" || mode === null ? undefined : mode & 0o777;
-    return { is_directory: isDirectory, mode: bits, size_bytes: size };
+    return { is_directory: isDirectory, is_file: isFile, mode: bits, size_bytes: size };
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw error;

@@ -19,6 +19,8 @@ export interface Output {
 /** The facts about a file, without its content. */
 export interface FileState {
   readonly is_directory: boolean;
+  /** False for a pipe or a device too: who reads one may wait for ever. */
+  readonly is_file: boolean;
   /** Permission bits; undefined where the system has none. */
   readonly mode: number | undefined;
   readonly size_bytes: number;

@@ -199,6 +199,17 @@ Deno.test("two policies of one order are told, and a source is compiled", async 
   assert.deepEqual(warnings, ["policies a, b have order 3: they run in the order of their names"]);
 });
 
+Deno.test("a pipe or a folder in place of a file is told, and nobody waits for it", async () => {
+  await using folder = await folderWith({ "tenant.toml": 'tenant = "default"\n' });
+  const pipe = `${folder.path}/rooms.toml`;
+  assert.ok((await new Deno.Command("mkfifo", { args: [pipe] }).output()).success);
+  const refusal = /\.\/rooms\.toml is a folder, a pipe or a device; expected a file with TOML/;
+  await assert.rejects(readFolder(diskIo(folder.path), "."), refusal);
+  await Deno.remove(pipe);
+  await Deno.mkdir(pipe);
+  await assert.rejects(readFolder(diskIo(folder.path), "."), refusal);
+});
+
 Deno.test("a wrong command line of plan is no plan with changes", async () => {
   assert.equal((await runArq(["plan", "--nonsense"])).code, 1);
   assert.equal((await runArq(["apply", "--nonsense"])).code, 2);

@@ -232,6 +232,10 @@ async function readParts(io: Io, folder: string, names: readonly string[], probl
   const parts: Part[] = [];
   for (const name of names) {
     const file = `${folder}/${name}`;
+    const state = await io.files.state(resolvePath(io.cwd, file));
+    if (state?.is_file === false) {
+      throw new CommandError(`${file} is a folder, a pipe or a device; expected a file with TOML`);
+    }
     const part = readPart(file, await readInput(io, file), problems);
     if (part !== undefined) parts.push(part);
   }

@@ -32,6 +32,7 @@ Deno.test("wrong command lines of room and a bus that is not there are told apar
     [["members", "lobby", "--count", "5"], 2, /too many arguments/],
     [["members", "lobby", ...NOWHERE], 4, /503 unreachable/],
     [["watch", "lobby", "--count", "0"], 2, /a whole number above 0/],
+    [["watch", "lobby", "--prefix", "a", ...NOWHERE], 2, /--prefix needs --values/],
     [["watch", "lobby", ...NOWHERE], 4, /503 unreachable/],
     [["history", "lobby", "--limit", "1", "--all"], 2, /'--all' cannot be used with/],
     [["history", "lobby", "--after", "x"], 2, /Expected an offset/],

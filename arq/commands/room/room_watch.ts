@@ -5,7 +5,7 @@
 import type { Member, Message, PresenceSubscription } from "@arqon/sdk";
 import { roomState } from "@arqon/sdk/state";
 import { objectMembers } from "../../../brain/rooms/commands/json_text.ts";
-import { EXIT, printable } from "../../terminal/exit.ts";
+import { EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { pause } from "../../rooms/flow.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
@@ -17,6 +17,8 @@ import { openConnection } from "../../bus/target.ts";
 export interface WatchFlags extends RoomFlags {
   /** End after so many changes. */
   readonly count?: number;
+  /** Belongs to `--values`, which is another command's. */
+  readonly prefix?: string;
 }
 
 /** Time in ms after which a missing answer is told; a healthy bus is faster. */
@@ -111,6 +113,9 @@ async function tellIfSlow(io: Io, room_id: string, ready: Promise<void>): Promis
 
 /** Prints changes. Returns 0 after `--count` changes; Ctrl-C ends it by the abort signal. */
 export async function roomWatch(io: Io, room_id: string, flags: WatchFlags): Promise<number> {
+  if (flags.prefix !== undefined) {
+    throw usageError("--prefix needs --values: it says which of the values are shown");
+  }
   await using connection = await openConnection(io, flags);
   const watched = connection.room(room_id);
   // So that the loop misses no change of state.
