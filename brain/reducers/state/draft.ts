@@ -35,6 +35,8 @@ export interface Asked {
   readonly claims: Readonly<Record<string, string>>;
 }
 
+/** Bytes of an event's type, as of every message (docs/protocol.md, "Limits"). */
+const TYPE_BYTES_MAX = 256;
 const TO = /^(?:|user:.+|role:.+)$/s;
 
 function within(what: string, is: number, most: number): void {
@@ -132,6 +134,8 @@ export class Draft {
     this.#event_bytes += utf8Size(type) + utf8Size(to) + data.length;
     within("bytes of a command's events", this.#event_bytes, event_bytes);
     if (type === "") throw new BoundsError("type of an event: empty");
+    // More no envelope may have: its receivers would refuse it.
+    within("bytes of an event's type", utf8Size(type), TYPE_BYTES_MAX);
     if (!TO.test(to)) {
       throw new BoundsError(`recipient of an event: expected "", "user:ID" or "role:NAME"`);
     }
@@ -151,6 +155,7 @@ export class Draft {
     within("bytes of a scheduled command", size_bytes, timer_bytes);
     if (timer.command === "") throw new BoundsError("name of a scheduled command: empty");
     const least_ms = this.time_ms + least_delay_ms;
+    within("time of a scheduled command", timer.at_ms, Number.MAX_SAFE_INTEGER);
     if (!Number.isSafeInteger(timer.at_ms) || timer.at_ms < least_ms) {
       throw new BoundsError(
         `time of a scheduled command: ${timer.at_ms}; at least ${least_ms}, which is ` +

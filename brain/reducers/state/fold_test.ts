@@ -130,12 +130,21 @@ Deno.test("every bound refuses the command that would cross it, and the room sta
     [{ events: 0 }, (d) => d.emit({ type: "t", data: utf8(""), to: "" }), /events of a command: 1/],
     [{ event_bytes: 3 }, (d) => d.emit({ type: "t", data: utf8("xyz"), to: "" }), /events: 4/],
     [{}, (d) => d.emit({ type: "", data: utf8(""), to: "" }), /type of an event: empty/],
+    [
+      {},
+      (d) => d.emit({ type: "é".repeat(129), data: utf8(""), to: "" }),
+      /type: 258; at most 256/,
+    ],
     [{}, (d) => d.emit({ type: "t", data: utf8(""), to: "ann" }), /"user:ID" or "role:NAME"/],
     [{ answer_bytes: 1 }, (d) => d.answer(utf8("ab")), /bytes of an answer: 2; at most 1/],
     [{ timers: 0 }, (d) => d.schedule("k", timer_of("")), /scheduled commands: 1; at most 0/],
     [{ timer_bytes: 3 }, (d) => d.schedule("k", timer_of("ab")), /scheduled command: 4/],
     [{}, (d) => d.schedule("k", timer_of("", 1_002)), /: 1002; at least 1012, which is 10 ms/],
-    [{}, (d) => d.schedule("k", timer_of("", 2 ** 60)), /time of a scheduled command/],
+    [
+      {},
+      (d) => d.schedule("k", timer_of("", 2 ** 60)),
+      /command: 1152921504606847000; at most 9007199254740991/,
+    ],
     [{}, (d) => d.schedule("k", { ...timer_of(""), command: "" }), /name of a .*: empty/],
   ];
   for (const [bounds, apply, detail] of cases) {
