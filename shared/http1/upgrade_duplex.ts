@@ -13,6 +13,8 @@ import type { UpgradeTaker } from "./exchange.ts";
  */
 const READ_BYTES = 2_048;
 const READ_BYTES_MAX = 65_536;
+/** What has come is pushed in such pieces: a reader that pauses has not parsed thousands of messages by then. */
+const PUSHED_BYTES = 4_096;
 const NOT_WRITING = Promise.resolve();
 
 /** A stream for `BareUpgrade.take`, to be used at once. */
@@ -84,8 +86,11 @@ export class UpgradeDuplex extends Duplex implements UpgradeTaker {
   }
 
   #arrived(bytes: Uint8Array<ArrayBuffer>): void {
-    this.bytesRead += bytes.length;
-    this.push(bytes);
+    for (let at = 0; at < bytes.length; at += PUSHED_BYTES) {
+      const piece = bytes.subarray(at, at + PUSHED_BYTES);
+      this.bytesRead += piece.length;
+      this.push(piece);
+    }
   }
 
   #send(chunks: readonly Uint8Array<ArrayBuffer>[], done: Done): void {

@@ -15,6 +15,20 @@ export const TURN_BYTES = 65_536;
  * has had many turns since, and need not give way.
  */
 export const SHARE_MS = 10;
+/**
+ * After every so many frames of a share the clock is looked at: fewer of them are not worth a turn, and
+ * what ten of them bring many receivers leaves by one write each.
+ */
+export const LOOK_FRAMES = 16;
+/** A share ends when the clock says that it has taken more than so many ms. */
+const SHARE_BUSY_MS = 0.5;
+/**
+ * While others speak too, who has had a share goes on after so many ms, not in the next turn: a thread that
+ * never rests has no credit with the system's scheduler when another one's message comes.
+ */
+const REST_MS = 1;
+/** How long others count as speaking after they have spoken, in ms. */
+const OTHERS_MS = 100;
 /** The number of a turn before the first. */
 export const NO_TURN = -1;
 /**
@@ -35,6 +49,14 @@ export class Turns {
   /** Those that have given way, in the order in which they did. */
   #waiting: (() => void)[] = [];
   readonly #resumed_max: number;
+  readonly #now_ms: () => number;
+  /** When the share began whose frames are being handled, in monotonic ms. */
+  #began_ms = NaN;
+  /** Whose share that is, and when it was last somebody else's than before. */
+  #speaker: object | undefined;
+  #changed_ms = -Infinity;
+  /** Those that rest before they wait here. */
+  #resting: (() => void)[] = [];
   /** True when somebody is to go on in the next turn. */
   #is_called = false;
   readonly #onTurn = () => {
@@ -42,16 +64,48 @@ export class Turns {
     this.#current++;
   };
   readonly #onCalled = () => this.#callNext();
+  readonly #onRested = () => {
+    this.#waiting.push(...this.#resting);
+    this.#resting = [];
+    this.#call();
+  };
 
-  /** `resumed_max`: how many go on in one turn. */
-  constructor(resumed_max = RESUMED_MAX) {
+  /** `resumed_max`: how many go on in one turn. `now_ms`: monotonic. */
+  constructor(resumed_max = RESUMED_MAX, now_ms: () => number = () => performance.now()) {
     this.#resumed_max = resumed_max;
+    this.#now_ms = now_ms;
   }
 
   /** The number of the present turn; in the next turn it is another. */
   enter(): number {
     this.#ask();
     return this.#current;
+  }
+
+  /** Takes note that a share of `speaker` begins, and gives the time. */
+  begin(speaker: object): number {
+    const now_ms = this.#began_ms = this.#now_ms();
+    if (speaker !== this.#speaker) {
+      this.#changed_ms = this.#speaker === undefined ? -Infinity : now_ms;
+      this.#speaker = speaker;
+    }
+    return now_ms;
+  }
+
+  /**
+   * Whether the share that has begun last has taken its time with so many frames. A message may cost one
+   * microsecond or a thousand, and one that nobody has sent before costs ten times what it does later.
+   */
+  isLong(frames: number): boolean {
+    return frames > 0 && frames % LOOK_FRAMES === 0 &&
+      this.#now_ms() - this.#began_ms > SHARE_BUSY_MS;
+  }
+
+  /** As `wait`, for one that has had a share: while others speak too it rests first. */
+  giveWay(resume: () => void): void {
+    const others_speak = this.#now_ms() - this.#changed_ms < OTHERS_MS;
+    if (!others_speak) return this.wait(resume);
+    if (this.#resting.push(resume) === 1) setTimeout(this.#onRested, REST_MS);
   }
 
   /**

@@ -99,6 +99,8 @@ export interface SocketOptions {
   readonly heartbeat_ms: number;
   /** In place of `CLOSE_MS`; a native socket knows none. */
   readonly close_ms?: number | undefined;
+  /** Monotonic ms, for shares of turns; the system's clock when absent. */
+  readonly now_ms?: (() => number) | undefined;
   /** The longest message; where the implementation can, a longer one ends the connection with 1009. */
   readonly max_message_bytes: number;
   /** What may wait of one connection for its turn, where the implementation cannot stop reading. */

@@ -125,7 +125,7 @@ export class InboundTurns {
     this.#holdOn();
     if (this.#awaits_turn || this.#timer !== undefined) return;
     this.#awaits_turn = true;
-    this.#turns.wait(this.#resume);
+    this.#turns.giveWay(this.#resume);
   }
 
   #keep(message: Inbound): void {
@@ -141,10 +141,12 @@ export class InboundTurns {
   #begin(turn: number): void {
     this.#turn = turn;
     this.#frames = this.#bytes = 0;
+    this.#turns.begin(this);
   }
 
   #isOver(): boolean {
-    return this.#frames >= TURN_FRAMES || this.#bytes >= TURN_BYTES;
+    return this.#frames >= TURN_FRAMES || this.#bytes >= TURN_BYTES ||
+      this.#turns.isLong(this.#frames);
   }
 
   #deliver(message: Inbound): void {

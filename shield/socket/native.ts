@@ -24,7 +24,7 @@ import { Turns } from "../../shared/turns/turns.ts";
  */
 const ALL_WAITING_BYTES_MAX = 268_435_456;
 
-type NativeOptions = Pick<SocketOptions, "heartbeat_ms" | "waiting_max">;
+type NativeOptions = Pick<SocketOptions, "heartbeat_ms" | "waiting_max" | "now_ms">;
 
 /**
  * The runtime's own idle timeout. The runtime pings after half of it and ends what stays silent for the
@@ -39,7 +39,7 @@ export function idleTimeout_seconds(heartbeat_ms: number): number {
 /** `Deno.upgradeWebSocket`, as a `SocketServer`. */
 export function nativeSockets(options: NativeOptions): SocketServer {
   const idleTimeout = idleTimeout_seconds(options.heartbeat_ms);
-  const turns = new Turns();
+  const turns = new Turns(undefined, options.now_ms);
   return {
     implementation: "native",
     get waiting_bytes() {

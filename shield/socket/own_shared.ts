@@ -10,7 +10,7 @@ const ENDS_A_TURN = 16;
 /** What all sockets of one process share. */
 export class OwnShared {
   readonly turn = new WireTurn();
-  readonly turns = new Turns();
+  readonly turns: Turns;
   readonly ends = new Turns(ENDS_A_TURN);
   readonly heartbeat: Heartbeat;
   readonly options: SocketOptions;
@@ -18,6 +18,7 @@ export class OwnShared {
   waiting_bytes = 0;
 
   constructor(options: SocketOptions) {
+    this.turns = new Turns(undefined, options.now_ms);
     this.heartbeat = new Heartbeat(options.heartbeat_ms);
     this.options = options;
   }

@@ -54,11 +54,9 @@ export class OwnSocket
   #bytes_of_turn = 0;
   #share_began_ms = 0;
   #resting_until_ms = 0;
-  /** The frames of a turn that it may use. */
-  #turn_frames = TURN_FRAMES;
+  #turn_frames_max = TURN_FRAMES;
   /** Tells that the connection is over; undefined before it runs, and once it is. */
   #onOver: (() => void) | undefined;
-  /** Ends a pause. */
   #wake: (() => void) | undefined;
   #pinged = false;
   heard_ms = 0;
@@ -110,7 +108,7 @@ export class OwnSocket
     }
     const { heartbeat_ms } = this.#shared.options;
     this.#resting_until_ms = performance.now() + restOf(wait_ms, heartbeat_ms);
-    this.#turn_frames = SMALL_TURN_FRAMES;
+    this.#turn_frames_max = SMALL_TURN_FRAMES;
   }
 
   lost(): void {
@@ -131,7 +129,7 @@ export class OwnSocket
   }
 
   arrived(bytes: Uint8Array<ArrayBuffer>, end: number): void {
-    this.heard_ms = performance.now();
+    this.heard_ms = this.#shared.turns.begin(this);
     this.#pinged = false;
     if (this.heard_ms - this.#share_began_ms > SHARE_MS) {
       this.#share_began_ms = this.heard_ms;
@@ -140,7 +138,7 @@ export class OwnSocket
     this.#bytes_of_turn += end;
     const at = this.#reader.read(bytes, 0, end);
     const pauses = this.pauses;
-    if (!pauses) this.#turn_frames = TURN_FRAMES;
+    if (!pauses) this.#turn_frames_max = TURN_FRAMES;
     if (!pauses && !this.#lingers()) return;
     this.#stream?.pause();
     this.#goOnLater(bytes.slice(at, end)).catch(() => this.#destroy());
@@ -153,6 +151,7 @@ export class OwnSocket
       if (this.#rests()) await this.#sleep();
       else if (this.#isOverTurn()) await this.#giveWay();
       if (at >= rest.length || this.#reader.ended) break;
+      this.#shared.turns.begin(this);
       at = this.#reader.read(rest, at, rest.length);
     }
     this.#shared.waiting_bytes -= rest.length;
@@ -170,7 +169,8 @@ export class OwnSocket
   }
 
   #isOverTurn(): boolean {
-    return this.#frames_of_turn >= this.#turn_frames || this.#bytes_of_turn >= TURN_BYTES;
+    return this.#frames_of_turn >= this.#turn_frames_max || this.#bytes_of_turn >= TURN_BYTES ||
+      this.#shared.turns.isLong(this.#frames_of_turn);
   }
 
   #rests(): boolean {
@@ -180,7 +180,7 @@ export class OwnSocket
 
   async #giveWay(): Promise<void> {
     this.#frames_of_turn = this.#bytes_of_turn = 0;
-    await this.#shared.turns.later();
+    await new Promise<void>((resolve) => this.#shared.turns.giveWay(resolve));
   }
 
   async #sleep(): Promise<void> {

@@ -63,8 +63,9 @@ export function wsSockets(options: SocketOptions): SocketServer {
     maxPayload: options.max_message_bytes,
     closeTimeout: options.close_ms ?? CLOSE_MS,
   });
-  const heartbeat = new Heartbeat(options.heartbeat_ms);
-  const shared = { heartbeat_ms: options.heartbeat_ms, turns: new Turns(), corks: new Corks() };
+  const { heartbeat_ms, now_ms } = options;
+  const heartbeat = new Heartbeat(heartbeat_ms);
+  const shared = { heartbeat_ms, turns: new Turns(undefined, now_ms), corks: new Corks() };
   return {
     implementation: "ws",
     get waiting_bytes() {
@@ -234,7 +235,7 @@ class WsSocket implements ClientSocket, Beating, InboundOwner {
     this.#bytes_of_turn += bytes;
     if (this.#bytes_of_turn < TURN_BYTES || (this.#pauses & TURN) !== 0) return;
     this.#pause(TURN);
-    turns.wait(() => this.#resume(TURN));
+    turns.giveWay(() => this.#resume(TURN));
   }
 
   #onPing(body: Uint8Array): void {

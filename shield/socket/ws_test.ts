@@ -46,3 +46,42 @@ Deno.test({
     }
   },
 });
+
+Deno.test("ws: who pauses has not had all that one read has brought, and gets the rest in its order", async () => {
+  const all = Uint8Array.from({ length: 60_000 }, (_, at) => at % 251);
+  const chunks = [all];
+  const stream = new UpgradeDuplex();
+  const over = stream.run({
+    read(into) {
+      const chunk = chunks.shift();
+      if (chunk === undefined) return Promise.resolve(null);
+      const count = Math.min(chunk.length, into.length);
+      into.set(chunk.subarray(0, count));
+      if (count < chunk.length) chunks.unshift(chunk.slice(count));
+      return Promise.resolve(count);
+    },
+    write: ({ length }) => Promise.resolve(length),
+    closeWrite: () => Promise.resolve(),
+    close() {},
+  }, new Uint8Array(0));
+  const heard: number[] = [];
+  let [turns, most, counted] = [0, 0, 0];
+  stream.on("data", (piece: Uint8Array) => {
+    heard.push(...piece);
+    stream.pause();
+    // What one call of `push` brings comes before this.
+    queueMicrotask(() => {
+      most = Math.max(most, heard.length - counted);
+      counted = heard.length;
+      turns++;
+      stream.resume();
+    });
+  });
+  await new Promise((resolve) => stream.on("end", resolve));
+  assert.deepEqual(new Uint8Array(heard), all);
+  assert(most <= 4_096, `${most} bytes at once`);
+  assert(turns >= 15, `${turns} turns`);
+  assert.equal(stream.bytesRead, all.length);
+  stream.destroy();
+  await over;
+});

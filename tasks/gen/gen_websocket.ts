@@ -27,7 +27,8 @@ const FAIR = `
 
 All kinds play these cases as well
 ([conformance_fair.ts](../shield/socket/testing/conformance_fair.ts)), counted in turns of the event loop: a
-connection has 128 frames or 64 KiB of one, then the others have theirs.
+connection has 128 frames or 64 KiB of one, or fewer when they take more than half a millisecond, then the
+others have theirs.
 `;
 
 const TAIL = `

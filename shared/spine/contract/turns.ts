@@ -15,6 +15,11 @@ const TURN_MS = 4;
  * an immediate.
  */
 const IMMEDIATES_MAX = 16;
+/**
+ * Where no job waited for so many ms, the event loop has slept, and was woken by what sockets brought: who
+ * keeps it awake has a job at once, or many of them in a turn.
+ */
+const SLEPT_MS = 0.25;
 
 /** A job that waits: an object, so that the message path makes no function for each message. */
 export interface Job {
@@ -31,6 +36,8 @@ export class Turns {
   #pushed = 0;
   /** Turns since the last in which sockets were surely looked at. */
   #immediates = 0;
+  /** When no job was left, last. */
+  #emptied_ms = 0;
   #settled: { readonly pushed: number; readonly promise: Promise<void> } | undefined;
 
   /** `now` in ms. */
@@ -49,6 +56,7 @@ export class Turns {
     this.#pushed++;
     if (this.#scheduled) return;
     this.#scheduled = true;
+    if (this.#now() - this.#emptied_ms > SLEPT_MS) this.#immediates = 0;
     // Handlers that answer each other for ever would leave sockets unread between immediates.
     if (++this.#immediates < IMMEDIATES_MAX) return void setImmediate(this.#run);
     this.#immediates = 0;
@@ -67,12 +75,15 @@ export class Turns {
 
   readonly #run = (): void => {
     const end = Math.min(this.#head + BATCH, this.#jobs.length);
-    const until_ms = this.#now() + TURN_MS;
+    let now_ms = this.#now();
+    const until_ms = now_ms + TURN_MS;
     while (this.#head < end) {
       this.#jobs[this.#head++]?.run();
-      if (this.#now() >= until_ms) break;
+      now_ms = this.#now();
+      if (now_ms >= until_ms) break;
     }
     if (this.#head === this.#jobs.length) {
+      this.#emptied_ms = now_ms;
       this.#jobs = [];
       this.#head = 0;
       this.#scheduled = false;

@@ -72,6 +72,8 @@ export interface HostOptions {
   readonly close_ms?: number;
   /** Messages of one connection that may wait; more than any case sends that does not say. */
   readonly waiting_messages?: number;
+  /** Monotonic ms, for shares of turns. */
+  readonly now_ms?: () => number;
   readonly tls?: boolean;
   /** Answers what is no upgrade, and upgrades to `/refused`. */
   readonly handler?: (request: Request) => Response | Promise<Response>;

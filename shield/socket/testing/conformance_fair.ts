@@ -9,11 +9,15 @@ import { open } from "./conformance.ts";
 import type { Case, Seen } from "./conformance.ts";
 import { BINARY, CLOSE, CONTINUATION, PING, PONG, rawFrame, TEXT } from "./conformance_peer.ts";
 import type { RawPeer } from "./conformance_peer.ts";
-import { TURN_FRAMES } from "../../../shared/turns/turns.ts";
+import { LOOK_FRAMES, TURN_FRAMES } from "../../../shared/turns/turns.ts";
 
 const NOTHING = new Uint8Array(0);
 /** How long a peer may take to answer a close in the cases in which it never does. */
 const CLOSE_MS = 1_000;
+
+/** A clock that goes on by a second whenever somebody looks at it. */
+let slow_ms = 0;
+const slowClock = () => slow_ms += 1_000;
 
 /** So many frames as one piece. */
 function repeated(frame: Uint8Array, count: number): Uint8Array<ArrayBuffer> {
@@ -68,6 +72,19 @@ const TURNS: readonly Case[] = [
       const most = await counted;
       assert(most <= 2 * TURN_FRAMES, `${most} in one turn`);
       assert.deepEqual(seen.events.slice(1), numbers(5_000));
+    },
+  },
+  {
+    behaviour: "hands out less in a turn when its messages take long",
+    options: { now_ms: slowClock },
+    async run(host) {
+      const { peer, seen } = await open(host);
+      using _peer = peer;
+      const counted = mostInTurn(seen, () => seen.events.length === 1_001);
+      await peer.write(numbered(1_000));
+      const most = await counted;
+      assert(most <= 2 * LOOK_FRAMES, `${most} in one turn`);
+      assert.deepEqual(seen.events.slice(1), numbers(1_000));
     },
   },
   {

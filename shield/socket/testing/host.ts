@@ -16,9 +16,10 @@ export async function startHost(
   websocket: keyof typeof OPEN,
   options: HostOptions = {},
 ): Promise<Host> {
-  const { heartbeat_ms = 60_000, close_ms, handler, waiting_messages = 100_000 } = options;
+  const { heartbeat_ms = 60_000, close_ms, now_ms, handler, waiting_messages = 100_000 } = options;
   const waiting_max = { messages: waiting_messages, bytes: WAITING_BYTES_MAX };
-  const bounds = { heartbeat_ms, close_ms, max_message_bytes: MESSAGE_BYTES_MAX, waiting_max };
+  const max_message_bytes = MESSAGE_BYTES_MAX;
+  const bounds = { heartbeat_ms, close_ms, now_ms, max_message_bytes, waiting_max };
   const server: SocketServer = OPEN[websocket](bounds);
   const waiting: ((seen: Seen) => void)[] = [];
   const tls = options.tls === true ? await testCertificate() : undefined;
@@ -59,7 +60,7 @@ export async function startHost(
 /** Sockets of our own on a free port; each message goes to `onMessage`. */
 export async function serveOwn(
   onMessage: (socket: ClientSocket, message: string | Uint8Array<ArrayBuffer>) => void,
-  options: Pick<SocketOptions, "deflate"> & { readonly onClosed?: () => void } = {},
+  options: Pick<SocketOptions, "deflate" | "now_ms"> & { readonly onClosed?: () => void } = {},
 ): Promise<{ url: string } & AsyncDisposable> {
   const { onClosed: closed = () => {}, ...given } = options;
   const waiting_max = { messages: 1, bytes: 1 };

@@ -1,0 +1,47 @@
+/** That a line of jobs which never ends lets the sockets in between its turns. */
+import assert from "node:assert/strict";
+import { lookAtSockets, turn } from "../../turns/next_turn.ts";
+import { Turns } from "./turns.ts";
+
+/** The jobs that run until a byte has gone and come back, each pushed once the one before has run. */
+async function jobsOfAnEcho(turns: Turns): Promise<number> {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr as Deno.NetAddr;
+  const [server, client] = await Promise.all([
+    listener.accept(),
+    Deno.connect({ hostname: "127.0.0.1", port }),
+  ]);
+  let jobs = 0;
+  let busy = true;
+  const { promise: over, resolve } = Promise.withResolvers<void>();
+  const run = () => {
+    jobs++;
+    if (busy) queueMicrotask(() => turns.push({ run }));
+    else resolve();
+  };
+  turns.push({ run });
+  const byte = new Uint8Array(1);
+  await client.write(byte);
+  await server.read(byte);
+  await server.write(byte);
+  await client.read(byte);
+  const needed = jobs;
+  busy = false;
+  await over;
+  server.close();
+  client.close();
+  return needed;
+}
+
+Deno.test("jobs that answer each other for ever let the sockets in every few turns", async () => {
+  const end = lookAtSockets();
+  // The clock stands still: no job comes later than it could.
+  const turns = new Turns(() => 0);
+  // Only now there is a connection for it.
+  await jobsOfAnEcho(turns);
+  await turn();
+  const counts: number[] = [];
+  for (let i = 0; i < 10; i++) counts.push(await jobsOfAnEcho(turns));
+  end();
+  assert(Math.max(...counts) <= 100, `an echo took ${counts.join(", ")} jobs`);
+});
