@@ -11,7 +11,6 @@ const LIMIT = 1_000_000_000;
 const LIMITS = { memory_bytes: LIMIT, max_frame_bytes: 262_144 };
 /** What a process takes without anybody, as a part of the limit. */
 const FLOOR = 0.2;
-const CALM_MS = 50;
 const ALERT_MS = 10;
 /** No run takes longer. */
 const MOST_MS = 60_000;
@@ -81,7 +80,7 @@ function run({ floods, others, look, look_ms }: Flood) {
     if ("guilty" in action) action.guilty.forEach((peer) => guilty.add(peer));
     const judged = action.kind === "judged" || (action.kind === "end" && action.judged);
     if (judged || action.kind === "abort") break;
-    now_ms += guard.pause_ms(reading) + (guard.calm ? CALM_MS : ALERT_MS) + look_ms;
+    now_ms += guard.pause_ms(reading) + (guard.calm ? guard.calm_ms(reading) : ALERT_MS) + look_ms;
     for (const peer of good) {
       const is_there = peer.answers.some(({ at_ms }) => at_ms <= now_ms);
       if (is_there && !queue.includes(peer)) queue.push(peer);

@@ -5,6 +5,7 @@
  */
 import { Leaving } from "./memory_leaving.ts";
 import type { Leaver } from "./memory_leaving.ts";
+import { pauseFor } from "./memory_pause.ts";
 
 /** From this part of `[limits] memory_bytes` on, every client is asked whether it is alive. */
 const ASK_AT = 0.45;
@@ -54,6 +55,14 @@ export const PAUSE_MS = 200;
  * takes turns of the event loop.
  */
 const LAST_PAUSE_MS = 20;
+
+/**
+ * The pauses between two readings while all is calm: the shortest, and the longest, where what is free is
+ * far more than comes meanwhile. A reading costs some 0.1 ms, which all messages pay for.
+ */
+const CALM_MS = 50, CALM_LONG_MS = 250;
+/** What a peer on a fast network brings in a ms. */
+const BROUGHT_BYTES = 2_000_000;
 
 /** One reading of the process's memory. */
 export interface Reading {
@@ -134,6 +143,15 @@ export class MemoryGuard<S extends Suspect> {
   /** True while nothing is wrong, so that it is enough to sample rarely. */
   get calm(): boolean {
     return this.#state.name === "calm";
+  }
+
+  /**
+   * How long no reading is needed while all is calm, in ms: half of what may still come before anybody is
+   * asked takes that long at the fastest.
+   */
+  calm_ms({ rss_bytes }: Reading): number {
+    const free_bytes = ASK_AT * this.#limit_bytes - rss_bytes;
+    return Math.min(CALM_LONG_MS, Math.max(CALM_MS, free_bytes / 2 / BROUGHT_BYTES));
   }
 
   /** Takes one reading, and says what is to be done. */
@@ -336,29 +354,4 @@ function waitOf<S extends Suspect>(
 /** Whether a client is known to hold too little of a message to be a suspect. */
 function isInnocent({ unfinished_bytes }: Suspect): boolean {
   return unfinished_bytes !== undefined && unfinished_bytes < SMALL_BYTES;
-}
-
-/** What is known when a pause is decided. */
-export interface Pace {
-  /** The growth of memory since the last look. */
-  readonly grown_bytes: number;
-  /** How long ago the last look was, in ms. */
-  readonly took_ms: number;
-  /** How long the state still waits, in ms. */
-  readonly left_ms: number;
-  /** How much memory may grow in that time; below 0 when it has already grown more. */
-  readonly left_bytes: number;
-  readonly longest_ms: number;
-}
-
-/**
- * The next pause in ms. The runtime reads whatever it finds: how often it looks can be decided, how
- * much it takes cannot. If every look takes as much as the last one, the looks that fit into
- * `left_bytes` are spread over `left_ms`; with room for less than one, nothing is read until that time
- * is over.
- */
-export function pauseFor({ grown_bytes, took_ms, left_ms, left_bytes, longest_ms }: Pace): number {
-  if (grown_bytes <= 0 || left_ms <= 0) return 0;
-  const due_ms = left_bytes <= grown_bytes ? left_ms : left_ms * grown_bytes / left_bytes - took_ms;
-  return Math.max(0, Math.min(due_ms, left_ms, longest_ms));
 }

@@ -259,3 +259,13 @@ Deno.test("with nothing but the judgement to wait for, reading stops for as long
   assert.equal(sample(1.1, 10).kind, "none");
   assert.equal(pause(1.1, 0), LEAVE_MS - 10);
 });
+
+Deno.test("while all is calm the pause is short where memory could be short at the next reading", () => {
+  const guard = new MemoryGuard<Peer>({ ...LIMITS, memory_bytes: 4 * LIMIT }, () => []);
+  const pause_ms = (rss_bytes: number) => guard.calm_ms({ now_ms: 0, rss_bytes, own_bytes: 0 });
+  assert.equal(pause_ms(0.2 * LIMIT), 250);
+  // 800 MB until clients are asked: half of them come within 200 ms at the earliest.
+  assert.equal(pause_ms(LIMIT), 200);
+  assert.equal(pause_ms(1.7 * LIMIT), 50);
+  assert.equal(pause_ms(3 * LIMIT), 50);
+});

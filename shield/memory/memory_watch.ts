@@ -18,11 +18,7 @@ import type { Action, Reading, Suspect } from "./memory_guard.ts";
 import type { ClientSocket } from "../socket/client_socket.ts";
 import { bump } from "../stats/stats.ts";
 
-/**
- * The pause between two readings while all is calm. One costs some 0.1 ms, and a peer on a fast network
- * brings 100 MB in this time.
- */
-const CALM_MS = 50;
+/** The pause between two readings while something is wrong. */
 const ALERT_MS = 10;
 /** The shortest wait in which the runtime asks the system what has come, in ms. */
 const LOOK_MS = 1;
@@ -192,7 +188,7 @@ export function watchMemory(options: MemoryWatchOptions): MemoryWatch {
       options.pause(pause_ms);
     }
     // After a pause one look is enough: each look lets more bytes in.
-    const wait_ms = guard.calm ? CALM_MS : pause_ms >= 1 ? LOOK_MS : ALERT_MS;
+    const wait_ms = guard.calm ? guard.calm_ms(reading) : pause_ms >= 1 ? LOOK_MS : ALERT_MS;
     timer = setTimeout(turn, wait_ms);
     Deno.unrefTimer(timer);
   };

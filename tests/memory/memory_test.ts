@@ -209,8 +209,12 @@ async function refused(issuer: Place, kind: "ws" | "own"): Promise<void> {
   assert(more < 200_000_000, `${more} bytes more`);
   for (const client of others) assert(await client.isThere());
   for (const client of others) client[Symbol.dispose]();
-  const metrics = await (await fetch(`${shield.ready["ops_url"]}/metrics`)).text();
-  assert.match(metrics, /shield_closes_total\{code="4413"\} 1/);
+  let metrics = "";
+  // The client is told before its connection has ended.
+  await until(async () => {
+    metrics = await (await fetch(`${shield.ready["ops_url"]}/metrics`)).text();
+    return metrics.includes('shield_closes_total{code="4413"} 1\n');
+  });
   assert.ok(metrics.includes(`shield_socket_implementation{implementation="${kind}"} 1`));
   assert.match(metrics, /^shield_memory_limit_bytes 600000000$/m);
 }
