@@ -7,6 +7,7 @@
  */
 
 import type { ClientOperation } from "@arqon/proto";
+import type { Later, LaterWaiter } from "../../shared/turns/later.ts";
 import type { HeaderPair } from "../message/caller.ts";
 import type { Connection } from "./connection.ts";
 import type { Operations } from "./operations.ts";
@@ -23,16 +24,48 @@ export interface Queued {
 /** The result of a preparation: the headers that policies add to a message. */
 export type Prepared = readonly HeaderPair[];
 
+/** The same, when something must be waited for. */
+export type PreparedLater = Promise<Prepared> | Later<Prepared>;
+
 /** What the FIFO asks of `Operations`, without what only that class knows. */
 export type OperationSteps = Pick<Operations, keyof Operations>;
 
-type Outcome = { readonly prepared: Prepared } | { readonly error: unknown };
-
-interface Entry {
+/** An operation that waits for its preparation, or for its turn. */
+class Entry implements LaterWaiter<Prepared> {
   readonly item: Queued;
-  /** Undefined while its preparation is under way. */
-  outcome: Outcome | undefined;
+  readonly #fifo: Fifo;
+  /** Whether its preparation is over: it is `prepared`, or there is an `error` in its place. */
+  is_over = false;
+  prepared: Prepared | undefined;
+  error: unknown;
+
+  constructor(item: Queued, fifo: Fifo) {
+    this.item = item;
+    this.#fifo = fifo;
+  }
+
+  passed(prepared: Prepared): void {
+    this.is_over = true;
+    this.prepared = prepared;
+    this.#fifo.onPrepared(this);
+  }
+
+  /** A refusal is for the item's turn. */
+  refused(error: unknown): void {
+    this.is_over = true;
+    this.error = error;
+    this.#fifo.onPrepared(this);
+  }
+
+  /** Waits for its preparation. */
+  await(preparing: PreparedLater): void {
+    if (!(preparing instanceof Promise)) return preparing.tell(this);
+    preparing.then((prepared) => this.passed(prepared), (error) => this.refused(error));
+  }
 }
+
+const isPrepared = (prepared: Prepared | PreparedLater): prepared is Prepared =>
+  Array.isArray(prepared);
 
 /** The queue of one connection. */
 export class Fifo {
@@ -58,14 +91,14 @@ export class Fifo {
       this.#wait(item);
       return this.#startMore();
     }
-    let prepared: Prepared | Promise<Prepared>;
+    let prepared: Prepared | PreparedLater;
     try {
       prepared = this.#operations.prepare(item);
     } catch (error) {
       return this.#operations.refuse(item, error);
     }
-    if (!(prepared instanceof Promise)) return this.#commit(item, prepared, false);
-    this.#await(this.#wait(item), prepared);
+    if (isPrepared(prepared)) return this.#commit(item, prepared, false);
+    this.#wait(item).await(prepared);
     this.#started = 1;
   }
 
@@ -77,34 +110,27 @@ export class Fifo {
   }
 
   #wait(item: Queued): Entry {
-    const entry: Entry = { item, outcome: undefined };
+    const entry = new Entry(item, this);
     this.#entries.push(entry);
     this.#operations.queued(item);
     return entry;
   }
 
-  /** A refusal is an outcome, for the item's turn. */
-  #await(entry: Entry, preparing: Promise<Prepared>): void {
-    preparing.then(
-      (prepared) => this.#prepared(entry, { prepared }),
-      (error) => this.#prepared(entry, { error }),
-    );
-  }
-
-  #prepared(entry: Entry, outcome: Outcome): void {
-    entry.outcome = outcome;
+  /** For an entry whose preparation is over. */
+  onPrepared(entry: Entry): void {
     if (this.#entries[0] === entry) this.#advance();
   }
 
-  /** Begins to prepare an entry. Never throws: a refusal is an outcome, for its turn. */
+  /** Begins to prepare an entry. Never throws: a refusal is for its turn. */
   #prepare(entry: Entry): void {
     try {
       const prepared = this.#operations.prepare(entry.item);
-      if (prepared instanceof Promise) this.#await(entry, prepared);
-      else entry.outcome = { prepared };
+      if (!isPrepared(prepared)) return entry.await(prepared);
+      entry.prepared = prepared;
     } catch (error) {
-      entry.outcome = { error };
+      entry.error = error;
     }
+    entry.is_over = true;
   }
 
   /** Starts the operations that may run beside those that are started already. */
@@ -130,15 +156,15 @@ export class Fifo {
     while (!this.#committing && !this.#ended) {
       if (this.#started === 0) this.#startMore();
       const [head] = this.#entries;
-      if (head?.outcome === undefined) break;
+      if (head?.is_over !== true) break;
       // The array is at most as long as the connection's limit, so `shift` is cheap.
       this.#entries.shift();
       this.#started--;
-      const { item, outcome } = head;
-      if ("error" in outcome) {
-        this.#operations.refuse(item, outcome.error);
+      const { item, prepared, error } = head;
+      if (prepared === undefined) {
+        this.#operations.refuse(item, error);
         this.#operations.left(item);
-      } else this.#commit(item, outcome.prepared, true);
+      } else this.#commit(item, prepared, true);
     }
     if (!this.#ended) this.#startMore();
   }

@@ -9,7 +9,7 @@ import type { Authenticator } from "../auth/authenticate.ts";
 import { canAct, canActInAll, notGranted, requireSameUser } from "../auth/authorize.ts";
 import { command } from "../message/command.ts";
 import type { Connection } from "./connection.ts";
-import type { Prepared, Queued } from "./fifo.ts";
+import type { Prepared, PreparedLater, Queued } from "./fifo.ts";
 import { placeOf, requestOf } from "../message/request_ref.ts";
 import type { RequestRef } from "../message/request_ref.ts";
 import { isGrowingCommand } from "../growing/requests.ts";
@@ -68,7 +68,7 @@ export class Operations {
    * Prepares one operation. A plain publish is admitted here, beside others; any other operation is
    * checked when its turn has come. Throws or rejects with the refusal.
    */
-  prepare({ connection, operation }: Queued): Prepared | Promise<Prepared> {
+  prepare({ connection, operation }: Queued): Prepared | PreparedLater {
     if (this.#halted) requireHarmless(operation);
     if (operation.kind !== "publish" || operation.envelope.command !== undefined) return NONE_ADDED;
     requireValid(connection);

@@ -1,6 +1,7 @@
 /** Hears what the Overseer refuses, for hooks that are told of it afterwards. Decides nothing. */
 import { ArqonError } from "@arqon/proto";
 import type { Caller } from "../message/caller.ts";
+import { isJudged } from "../policy/overseer.ts";
 import type { Judged, Overseer } from "../policy/overseer.ts";
 import type { TenantEvents } from "./tenant_events.ts";
 
@@ -25,7 +26,7 @@ export function tellingRefusals(
   };
   /** Rejects as `judged` does, and tells that. */
   const heard = async <T>(
-    judged: Promise<T>,
+    judged: PromiseLike<T>,
     caller: Caller,
     what: string,
     room: string | null,
@@ -57,7 +58,7 @@ export function tellingRefusals(
         if (isWanted(caller)) tell(caller, what, envelope.room_id, error);
         throw error;
       }
-      if (!(judged instanceof Promise) || !isWanted(caller)) return judged;
+      if (isJudged(judged) || !isWanted(caller)) return judged;
       return heard(judged, caller, what, envelope.room_id);
     },
     onAppend(caller, room_id, piece) {

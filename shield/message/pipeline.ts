@@ -10,8 +10,6 @@ import type { Appended } from "../../shared/spine/contract/durable_log.ts";
 import type { SpineHeaders } from "../../shared/spine/contract/spine.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
-import { TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
-import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
 import {
   commandAction,
   notGranted,
@@ -27,7 +25,8 @@ import type { Journal } from "../journal/journal.ts";
 import type { Note } from "../journal/note.ts";
 import { isCompared } from "../mirror/mirror.ts";
 import type { Mirror } from "../mirror/mirror.ts";
-import type { Judged, Overseer } from "../policy/overseer.ts";
+import { isJudged } from "../policy/overseer.ts";
+import type { Judged, JudgedLater, Overseer } from "../policy/overseer.ts";
 import type { Caller, HeaderPair } from "./caller.ts";
 import type { TenantQuota } from "../quota/quota.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
@@ -35,7 +34,7 @@ import { give } from "./room_order.ts";
 import type { PublishedOrder } from "./room_order.ts";
 import type { SchemaGate } from "../schema/gate.ts";
 import { type SignatureDemands, verifySignature } from "./signature.ts";
-import { kept, NONE_ADDED, passing, stamp } from "./stamp.ts";
+import { kept, NONE_ADDED, passing, spineHeaders, stamp } from "./stamp.ts";
 import type { Tap } from "./tap.ts";
 import type { SendingSpine, StoringLogs } from "../traces/traced_sends.ts";
 import type { Traces } from "../traces/traces.ts";
@@ -77,7 +76,7 @@ export interface Publisher {
 
 /**
  * Everything that can refuse an envelope before it acts, in the contract's order; gives the headers that
- * policies add, by a promise when something was asked elsewhere. Throws or rejects with ArqonError.
+ * policies add, later when something was asked elsewhere. Throws or rejects with ArqonError.
  */
 export function admit(
   path: MessagePath,
@@ -94,8 +93,19 @@ export function admit(
     throw error;
   }
   // The refusal is told beside the caller's own way: it learns of it as if nobody else did.
-  if (!(admitted instanceof Promise)) return admitted;
-  admitted.catch((error) => tellRefused(path, caller, envelope, error));
+  return isJudged(admitted) ? admitted : tellingRefused(path, caller, envelope, admitted);
+}
+
+/** It stands alone for its closure: `admit` would make a context for each message. */
+function tellingRefused(
+  path: MessagePath,
+  caller: Caller,
+  envelope: ScannedEnvelope,
+  admitted: JudgedLater,
+): JudgedLater {
+  const onRefused = (error: unknown) => tellRefused(path, caller, envelope, error);
+  if (admitted instanceof Promise) admitted.catch(onRefused);
+  else admitted.watch(onRefused);
   return admitted;
 }
 
@@ -219,7 +229,7 @@ export function publish(
   envelope: ScannedEnvelope,
 ): Promise<Appended | undefined> | undefined {
   const admitted = admit(path, publisher.caller, envelope);
-  if (!(admitted instanceof Promise)) {
+  if (isJudged(admitted)) {
     return publishAdmitted(path, publisher, envelope, admitted ?? NONE_ADDED, path.now());
   }
   return admitted.then((added) => publishAdmitted(path, publisher, envelope, added, path.now()));
@@ -272,21 +282,6 @@ function publishTold(
     }, refused);
   }
   return stored;
-}
-
-/** The headers of a message beside its envelope; undefined when it has none. */
-export function spineHeaders(
-  { traces }: MessagePath,
-  envelope: ScannedEnvelope,
-  origin: string | undefined,
-): SpineHeaders | undefined {
-  const traceparent = traces?.find(envelope)?.traceparent;
-  if (traceparent === undefined) {
-    return origin === undefined ? undefined : { [ORIGIN_HEADER]: origin };
-  }
-  return origin === undefined
-    ? { [TRACEPARENT]: traceparent }
-    : { [ORIGIN_HEADER]: origin, [TRACEPARENT]: traceparent };
 }
 
 /** `publishAdmitted`, which tells traces and journal nothing. */

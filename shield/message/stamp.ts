@@ -1,9 +1,12 @@
-/** The stamp of an admitted message: which ids it gets, and where its frame lies. */
+/** The stamp of an admitted message: which ids it gets, what travels beside it, and where its frame lies. */
 import { OwnBuffers, stampRouted } from "@arqon/proto";
 import type { FrameSpace, ScannedEnvelope } from "@arqon/proto";
 import { passing_messages } from "../../shared/containers/byte_arena.ts";
 import { putTraceId, putUuidv7, TRACE_ID_BYTES, UUID_BYTES } from "../../shared/ids.ts";
 import type { Random } from "../../shared/ids.ts";
+import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
+import type { SpineHeaders } from "../../shared/spine/contract/spine.ts";
+import { TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
 import type { Identity } from "../auth/identity.ts";
 import { HeadedSpace } from "../socket/frame_space.ts";
 import { clientTraceId } from "../traces/trace_parent.ts";
@@ -70,4 +73,19 @@ function traceIdOf(path: StampSource, envelope: ScannedEnvelope): string | Uint8
   if (known !== undefined) return known;
   putTraceId(trace_id, path.random);
   return trace_id;
+}
+
+/** The headers of a message beside its envelope; undefined when it has none. */
+export function spineHeaders(
+  { traces }: Pick<StampSource, "traces">,
+  envelope: ScannedEnvelope,
+  origin: string | undefined,
+): SpineHeaders | undefined {
+  const traceparent = traces?.find(envelope)?.traceparent;
+  if (traceparent === undefined) {
+    return origin === undefined ? undefined : { [ORIGIN_HEADER]: origin };
+  }
+  return origin === undefined
+    ? { [TRACEPARENT]: traceparent }
+    : { [ORIGIN_HEADER]: origin, [TRACEPARENT]: traceparent };
 }

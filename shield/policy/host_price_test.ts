@@ -1,7 +1,8 @@
 /**
  * That no host function is cheaper than its work: adversarial inputs to each, on this thread, held to
- * a reference loop on the same machine. The least of many short runs counts, so that a busy machine
- * delays this test and does not fail it.
+ * a reference loop on the same machine. The least of many short runs counts. What a unit promises to the
+ * last quarter shows only on a machine that does nothing else, where `deno task test:prices` asks for it:
+ * programs on the other threads of a core take time from these functions, but none from the reference.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -16,6 +17,12 @@ import { runChain } from "./worker/worker_chain.ts";
 import { createInstances } from "./worker/worker_instances.ts";
 
 const FUEL = 10_000;
+const IS_EXACT = Deno.env.get("HOST_PRICES") === "exact";
+/**
+ * The bound. A function whose work grows faster than its price is over it with the largest of these
+ * inputs; a busy machine makes the least of many runs two or three times slower than the reference.
+ */
+const MULTIPLICATIONS_MAX = MULTIPLICATIONS_PER_UNIT * (IS_EXACT ? 1 : 8);
 /** Short runs until they keep the bound: a busy machine needs more of them. */
 const ROUNDS = 3;
 const PATIENCE_MS = 60_000;
@@ -134,7 +141,7 @@ function leastRatio(input: Input): number {
   const times = is_short ? SHORT_RUNS : 1;
   let [least_ms, least_nothing_ms, ratio] = [Infinity, Infinity, Infinity];
   const deadline_ms = performance.now() + PATIENCE_MS;
-  for (let round = 1; ratio > MULTIPLICATIONS_PER_UNIT; round++) {
+  for (let round = 1; ratio > MULTIPLICATIONS_MAX; round++) {
     if (performance.now() > deadline_ms) break;
     const ran = run(input, times);
     const without = run(nothing, times);
@@ -229,14 +236,14 @@ const drawn: fc.Arbitrary<Drawn> = fc.record({
   finds: fc.boolean(),
 });
 
-Deno.test("no host function takes longer than its price, whatever it is given", () => {
+Deno.test("no host function takes many times its price, whatever it is given", () => {
   const seen = new Set<string>();
   fc.assert(
     fc.property(drawn, (input) => {
       seen.add(input.name);
       const ratio = leastRatio(inputOf(input));
       assert.ok(
-        ratio <= MULTIPLICATIONS_PER_UNIT,
+        ratio <= MULTIPLICATIONS_MAX,
         `${input.name}: ${ratio.toFixed(2)} multiplications a unit`,
       );
     }),

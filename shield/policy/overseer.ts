@@ -5,6 +5,7 @@
  */
 import { ArqonError, replaceData } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
+import { Later } from "../../shared/turns/later.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Caller, HeaderPair } from "../message/caller.ts";
 import type { CandidateVerdicts } from "../mirror/diff.ts";
@@ -38,6 +39,11 @@ export interface OverseerOptions {
   /** The version of the tenant's chain in force, for the journal; absent: it is 0. */
   readonly versionOf?: (tenant_id: string) => number;
   readonly evaluate: (request: EvaluateRequest) => Promise<Verdict>;
+  /**
+   * Does what `evaluate` does, and calls back in the task in which the verdict is there, never before it has
+   * returned. Absent: `evaluate` is asked about messages, too.
+   */
+  readonly ask?: (request: EvaluateRequest, onVerdict: (verdict: Verdict) => void) => void;
   /**
    * The verdict about a message when it can be had at once; undefined: `evaluate` has it. Absent: it
    * never can.
@@ -77,7 +83,15 @@ export type ReplacedCheck<P, N> = (
 ) => void;
 
 /** The headers that policies add to a message that they let through. */
-export type Judged = readonly HeaderPair[] | Promise<readonly HeaderPair[]>;
+export type Judged = readonly HeaderPair[] | JudgedLater;
+
+/** The same, when there is no verdict yet. */
+export type JudgedLater = Promise<readonly HeaderPair[]> | Later<readonly HeaderPair[]>;
+
+/** Whether there is a verdict already, or none is needed. */
+export function isJudged(judged: Judged | undefined): judged is readonly HeaderPair[] | undefined {
+  return judged === undefined || Array.isArray(judged);
+}
 
 /** The Overseer's questions. An undefined answer means that no policy applies: go on at once. */
 export interface Overseer {
@@ -86,7 +100,7 @@ export interface Overseer {
   /** Asks about a subscription, in the same way. */
   onSubscribe(caller: Caller, room_id: string, note?: PolicyNote): Promise<void> | undefined;
   /**
-   * Asks about a message, in the same way; gives the headers that policies add, at once or by a promise.
+   * Asks about a message, in the same way; gives the headers that policies add, at once or later.
    * A refusal that is known at once is thrown. Where a policy has replaced the payload, the envelope has the
    * new one when the answer is there, and `onReplaced` was called with `path` and `note`.
    */
@@ -119,32 +133,6 @@ export const REPLACED_HEADER = "x-arqon-replaced";
 /** Makes the Overseer. */
 export function createOverseer(options: OverseerOptions): Overseer {
   const { chainFor, limits } = options;
-  const judged = (question: Question, verdict: Verdict): readonly HeaderPair[] => {
-    const { caller, tenant_id, envelope } = question;
-    options.onVerdict?.(question, verdict.outcomes);
-    options.onUsed?.(caller.identity, question.room_id, verdict.outcomes);
-    question.note?.judged(verdict);
-    options.onJudged?.(envelope ?? caller, verdict);
-    tellCandidates(options.candidates, tenant_id, envelope, verdict);
-    if (verdict.logs.length > 0) options.onLogs(tenant_id, verdict.logs);
-    if (!verdict.allowed) throw refusalOf(verdict);
-    return verdict.added_headers;
-  };
-  const passed = <P, N>(
-    question: Question,
-    verdict: Verdict,
-    path?: P,
-    onReplaced?: ReplacedCheck<P, N>,
-    note?: N,
-  ): readonly HeaderPair[] => {
-    const added = judged(question, verdict);
-    const { payload } = verdict;
-    if (payload === undefined) return added;
-    replaceData(question.envelope!, payload, limits);
-    const mark: HeaderPair = [REPLACED_HEADER, replacersOf(verdict)];
-    onReplaced?.(path!, question.caller, question.envelope!, mark, note);
-    return [...added, mark];
-  };
   const bare = (
     caller: Caller,
     hook: Hook,
@@ -155,21 +143,7 @@ export function createOverseer(options: OverseerOptions): Overseer {
     if (chain.length === 0) return undefined;
     const question = new Question(hook, caller, chain, room_id, options.now(), limits);
     if (note !== undefined) noteAsked(options, question, note);
-    return options.evaluate(question).then((verdict) => void judged(question, verdict));
-  };
-  // It stands alone for its closure: `onMessage` would make a context for it with every message.
-  const judge = <P, N extends PolicyNote>(
-    question: Question,
-    path?: P,
-    onReplaced?: ReplacedCheck<P, N>,
-    note?: N,
-  ): Judged => {
-    if (note !== undefined) noteAsked(options, question, note);
-    const verdict = options.evaluateInline?.(question);
-    if (verdict !== undefined) return passed(question, verdict, path, onReplaced, note);
-    return options.evaluate(question).then((verdict) =>
-      passed(question, verdict, path, onReplaced, note)
-    );
+    return options.evaluate(question).then((verdict) => void judged(options, question, verdict));
   };
   return {
     onConnect: (caller, note) => bare(caller, "on_connect", "", note),
@@ -181,17 +155,86 @@ export function createOverseer(options: OverseerOptions): Overseer {
       const { room_id } = envelope;
       const now_ms = options.now();
       const question = new Question("on_message", caller, chain, room_id, now_ms, limits, envelope);
-      return judge(question, path, onReplaced, note);
+      return judge(options, question, path, onReplaced, note);
     },
-    onAppend: appending(options, judged),
+    onAppend: appending(options),
   };
 }
 
-/** The question about pieces. `judged` throws what refuses. */
-function appending(
-  { chainFor, evaluate, limits, now }: OverseerOptions,
-  judged: (question: Question, verdict: Verdict) => unknown,
-): Overseer["onAppend"] {
+/** Tells everybody of a verdict. Gives the headers that policies add; throws what refuses. */
+function judged(
+  options: OverseerOptions,
+  question: Question,
+  verdict: Verdict,
+): readonly HeaderPair[] {
+  const { caller, tenant_id, envelope } = question;
+  options.onVerdict?.(question, verdict.outcomes);
+  options.onUsed?.(caller.identity, question.room_id, verdict.outcomes);
+  question.note?.judged(verdict);
+  options.onJudged?.(envelope ?? caller, verdict);
+  tellCandidates(options.candidates, tenant_id, envelope, verdict);
+  if (verdict.logs.length > 0) options.onLogs(tenant_id, verdict.logs);
+  if (!verdict.allowed) throw refusalOf(verdict);
+  return verdict.added_headers;
+}
+
+/** Does what `judged` does, and puts a new payload into the message. */
+function passed<P, N>(
+  options: OverseerOptions,
+  question: Question,
+  verdict: Verdict,
+  path?: P,
+  onReplaced?: ReplacedCheck<P, N>,
+  note?: N,
+): readonly HeaderPair[] {
+  const added = judged(options, question, verdict);
+  const { payload } = verdict;
+  if (payload === undefined) return added;
+  replaceData(question.envelope!, payload, options.limits);
+  const mark: HeaderPair = [REPLACED_HEADER, replacersOf(verdict)];
+  onReplaced?.(path!, question.caller, question.envelope!, mark, note);
+  return [...added, mark];
+}
+
+function judge<P, N extends PolicyNote>(
+  options: OverseerOptions,
+  question: Question,
+  path?: P,
+  onReplaced?: ReplacedCheck<P, N>,
+  note?: N,
+): Judged {
+  if (note !== undefined) noteAsked(options, question, note);
+  const verdict = options.evaluateInline?.(question);
+  if (verdict !== undefined) return passed(options, question, verdict, path, onReplaced, note);
+  return judgeLater(options, question, path, onReplaced, note);
+}
+
+/** It stands alone for its closures: `judge` would make a context for what is judged at once. */
+function judgeLater<P, N>(
+  options: OverseerOptions,
+  question: Question,
+  path?: P,
+  onReplaced?: ReplacedCheck<P, N>,
+  note?: N,
+): JudgedLater {
+  const take = (verdict: Verdict) => passed(options, question, verdict, path, onReplaced, note);
+  if (options.ask === undefined) return options.evaluate(question).then(take);
+  const later = new Later<readonly HeaderPair[]>();
+  options.ask(question, (verdict) => {
+    let added: readonly HeaderPair[];
+    try {
+      added = take(verdict);
+    } catch (error) {
+      return later.refuse(error);
+    }
+    later.pass(added);
+  });
+  return later;
+}
+
+/** The question about pieces. */
+function appending(options: OverseerOptions): Overseer["onAppend"] {
+  const { chainFor, evaluate, limits, now } = options;
   return (caller, room_id, piece) => {
     // One version of a policy that is rolled out judges a message from its beginning to its end.
     const key = `${room_id} ${piece.id}`;
@@ -200,7 +243,7 @@ function appending(
     const about = [undefined, piece] as const;
     const question = new Question("on_append", caller, chain, room_id, now(), limits, ...about);
     return evaluate(question).then((verdict) => {
-      judged(question, verdict);
+      judged(options, question, verdict);
       return judgedPiece(piece, verdict);
     });
   };

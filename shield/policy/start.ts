@@ -124,8 +124,7 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     // Its parameters are named: a rest of them would be an array for every message.
     chainFor: (tenant_id, hook, room_id, key) => policies.chainFor(tenant_id, hook, room_id, key),
     versionOf: (tenant_id) => policies.versionOf(tenant_id),
-    evaluate: (request) => pool.evaluate(request),
-    evaluateInline: (request) => pool.evaluateInline(request),
+    ...{ evaluate: pool.evaluate, ask: pool.ask, evaluateInline: pool.evaluateInline },
     candidates: start.candidates,
     limits: replaceLimits(config),
     now,

@@ -62,7 +62,7 @@ export function limitMemory(limits: Limits, memory_limit_pages: number): Limits 
     throw new PolicyModuleError(
       "memory-limit",
       `The memory starts with ${limits.minimum} pages of 64 KiB; ` +
-        `policies get at most ${memory_limit_pages}.`,
+        `at most ${memory_limit_pages} are allowed.`,
     );
   }
   const maximum = Math.min(limits.maximum ?? memory_limit_pages, memory_limit_pages);
@@ -78,7 +78,7 @@ export function limitTables(module: WasmModule, table_entries: number): readonly
   if (sum > table_entries) {
     throw new PolicyModuleError(
       "table-limit",
-      `The tables start with ${sum} entries together; policies get at most ${table_entries}.`,
+      `The tables start with ${sum} entries together; at most ${table_entries} are allowed.`,
     );
   }
   const room = Math.floor((table_entries - sum) / Math.max(1, module.tables.length));

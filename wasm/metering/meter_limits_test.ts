@@ -107,7 +107,7 @@ Deno.test("a metered module says what it is made of", () => {
 });
 
 const REFUSED: Readonly<Record<string, readonly [text: string, sentence: RegExp]>> = {
-  "memory-limit": ["(memory 65)", /starts with 65 pages of 64 KiB; policies get at most 64/],
+  "memory-limit": ["(memory 65)", /starts with 65 pages of 64 KiB; at most 64 are allowed/],
   "reserved-export": [
     `(func (export "arqon_fuel"))`,
     /The export name "arqon_fuel" is reserved/,

@@ -7,7 +7,8 @@ import { FAULT_CODES, type Hook, type PolicyFault } from "./policy.ts";
 import { FUEL_EXPORT, HEIGHT_EXPORT, UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import type { Renewal } from "../../../wasm/metering/renewal.ts";
 import { type FirstState, keepFirstState } from "../../../wasm/instance/first_state.ts";
-import { EndCall, HOST_MODULE, hostImports, newCall } from "./host_functions.ts";
+import { EndCall } from "./guest_memory.ts";
+import { HOST_MODULE, hostImports, newCall } from "./host_functions.ts";
 import type { Call, Exports, GuestRequest, Running, Variable } from "./host_functions.ts";
 
 /**
@@ -196,6 +197,8 @@ function runCall(
   return is_kept ? { ...outcome, read_slots, written } : { ...outcome, read_slots };
 }
 
+const NONE: readonly never[] = [];
+
 /** The last budget, as a global takes it: mostly it is the next one, too. */
 const last = { units: 0, big: 0n };
 
@@ -222,6 +225,7 @@ function exportsOf(instance: WebAssembly.Instance): Exports {
   if (!(fuel instanceof WebAssembly.Global)) throw new TypeError("the module is not metered");
   return {
     memory,
+    bytes: new Uint8Array(memory.buffer),
     alloc: arqon_alloc as (size_bytes: number) => number,
     fuel: fuel as Variable<bigint>,
     height: isMutableNumber(height) ? height : undefined,
@@ -258,7 +262,7 @@ function outcomeOf(
   units: number,
   exhausted: boolean,
 ): GuestOutcome {
-  const { added_headers, logs, payload } = call;
+  const { added_headers = NONE, logs = NONE, payload } = call;
   const fault = undefined;
   // What most calls come to is made in one piece.
   if (thrown === undefined && verdict === 0) {
@@ -275,7 +279,7 @@ function outcomeOf(
       broken: false,
     };
   }
-  const refused = { allowed: false, units, added_headers: [], logs, payload: undefined };
+  const refused = { allowed: false, units, added_headers: NONE, logs, payload: undefined };
   if (thrown !== undefined) {
     if (call.rejected !== undefined && thrown instanceof EndCall && !exhausted) {
       return { ...refused, ...call.rejected, fault: undefined, detail: "", broken: false };

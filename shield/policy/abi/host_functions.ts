@@ -6,7 +6,8 @@
  */
 import { ADDED_HEADER_BYTES, ADDED_HEADERS, asciiLower, cutUtf8 } from "./host_headers.ts";
 import { headerProblem, NAME_BYTES } from "./host_headers.ts";
-import { NOT_A_MESSAGE, type PolicyFault, SIGNED } from "./policy.ts";
+import { bytesAt, EndCall, type GuestMemory, memoryOf, requireInside } from "./guest_memory.ts";
+import { NOT_A_MESSAGE, SIGNED } from "./policy.ts";
 
 /** The versions of the ABI, and the module that the guests of each import from. */
 export const HOST_MODULE = { 1: "arqon_host_v1", 2: "arqon_host_v2" } as const;
@@ -61,29 +62,15 @@ export interface GuestRequest {
   readonly payload_most?: number;
 }
 
-/** Thrown by an import to end the call: the JavaScript engine unwinds the guest, which cannot catch. */
-export class EndCall {
-  readonly fault: PolicyFault | undefined;
-  readonly detail: string;
-  constructor(fault: PolicyFault | undefined, detail: string) {
-    this.fault = fault;
-    this.detail = detail;
-  }
-
-  /** The text of the error where it does not end a call: a start function that asks the host. */
-  toString(): string {
-    return this.detail;
-  }
-}
-
 /** One call in progress. */
 export interface Call {
   readonly request: GuestRequest;
   /** True once the call has paid for its headers and claims. */
   has_asked: boolean;
-  readonly added_headers: (readonly [string, string])[];
+  /** Made with the first of them, as the lines are: most calls have none. */
+  added_headers: (readonly [string, string])[] | undefined;
   added_bytes: number;
-  readonly logs: { level: number; message: string }[];
+  logs: { level: number; message: string }[] | undefined;
   rejected: { code: number; reason: string } | undefined;
   /** What the call has written into its slots; null: deleted. Absent until there is something. */
   written: Map<number, Uint8Array | null> | undefined;
@@ -99,8 +86,7 @@ export interface Variable<T extends number | bigint> {
 }
 
 /** The exports of an instance that the host uses. */
-export interface Exports {
-  readonly memory: WebAssembly.Memory;
+export interface Exports extends GuestMemory {
   readonly alloc: (size_bytes: number) => number;
   readonly fuel: Variable<bigint>;
   readonly height: Variable<number> | undefined;
@@ -124,9 +110,9 @@ export function newCall(request: GuestRequest): Call {
   return {
     request,
     has_asked,
-    added_headers: [],
+    added_headers: undefined,
     added_bytes: 0,
-    logs: [],
+    logs: undefined,
     rejected: undefined,
     written: undefined,
     read_slots: 0,
@@ -142,18 +128,6 @@ function current({ call, in_alloc }: Running): Call {
   return call;
 }
 
-/** The bytes that the guest names, as a view that is valid until the guest runs again. */
-function read({ exports }: Running, what: string, pointer: number, size: number): Uint8Array {
-  const start = pointer >>> 0;
-  const size_bytes = size >>> 0;
-  const memory_bytes = exports.memory.buffer.byteLength;
-  if (start + size_bytes <= memory_bytes) {
-    return new Uint8Array(exports.memory.buffer, start, size_bytes);
-  }
-  const sentence = `${size_bytes} bytes at ${start} are outside of the memory of ${memory_bytes}`;
-  throw new EndCall("abi", `${what}: ${sentence}`);
-}
-
 /** Reads text of at most `max_bytes`; a longer one is a fault, before any of it is read. */
 function readText(
   running: Running,
@@ -161,7 +135,7 @@ function readText(
   [pointer, size]: readonly [pointer: number, size: number],
   max_bytes: number,
 ): string {
-  const bytes = read(running, what, pointer, size);
+  const bytes = bytesAt(running.exports, what, pointer, size);
   if (bytes.length > max_bytes) {
     throw new EndCall("abi", `${what}: ${bytes.length} bytes; at most ${max_bytes}`);
   }
@@ -200,13 +174,14 @@ function give(running: Running, bytes: Uint8Array, units: number): number {
     running.in_alloc = false;
   }
   if (pointer === 0) throw new EndCall("memory", "arqon_alloc has no room");
-  const target = read(running, "arqon_alloc", pointer, 4 + bytes.length);
   const { length } = bytes;
-  target[0] = length;
-  target[1] = length >>> 8;
-  target[2] = length >>> 16;
-  target[3] = length >>> 24;
-  target.set(bytes, 4);
+  requireInside(running.exports, "arqon_alloc", pointer, 4 + length);
+  const memory = memoryOf(running.exports);
+  memory[pointer] = length;
+  memory[pointer + 1] = length >>> 8;
+  memory[pointer + 2] = length >>> 16;
+  memory[pointer + 3] = length >>> 24;
+  memory.set(bytes, pointer + 4);
   return pointer | 0;
 }
 
@@ -220,13 +195,14 @@ function addHeader(call: Call, name: string, value: string, size_bytes: number):
   const problem = headerProblem(name, value);
   if (problem !== undefined) throw new EndCall("abi", `host_add_header: ${problem}`);
   call.added_bytes += size_bytes;
-  if (call.added_headers.length >= ADDED_HEADERS || call.added_bytes > ADDED_HEADER_BYTES) {
+  const added = call.added_headers ??= [];
+  if (added.length >= ADDED_HEADERS || call.added_bytes > ADDED_HEADER_BYTES) {
     throw new EndCall(
       "abi",
       `host_add_header: more than ${ADDED_HEADERS} headers or ${ADDED_HEADER_BYTES} bytes`,
     );
   }
-  call.added_headers.push([name, value]);
+  added.push([name, value]);
 }
 
 /** The state of the policy that calls, which has that slot; a fault otherwise. */
@@ -261,7 +237,7 @@ function stateImports(running: Running) {
     host_state_set(slot: number, pointer: number, size: number): void {
       const call = current(running);
       const most = stateOf(call, slot).value_bytes[slot]!;
-      const bytes = read(running, "state", pointer, size);
+      const bytes = bytesAt(running.exports, "state", pointer, size);
       if (bytes.length > most) {
         throw new EndCall("abi", `state: ${bytes.length} bytes; slot ${slot} has at most ${most}`);
       }
@@ -291,7 +267,7 @@ function changingImports(running: Running) {
           "host_set_payload: the message is signed by its sender",
         );
       }
-      const bytes = read(running, "payload", pointer, size);
+      const bytes = bytesAt(running.exports, "payload", pointer, size);
       if (bytes.length > most) {
         const sentence = `host_set_payload: ${bytes.length} bytes; at most ${most} here`;
         throw new EndCall("payload-too-large", sentence);
@@ -330,15 +306,16 @@ export function hostImports(running: Running) {
       );
     },
     host_log(level: number, pointer: number, size: number): void {
-      const { logs } = current(running);
-      const bytes = read(running, "log line", pointer, size);
+      const call = current(running);
+      const bytes = bytesAt(running.exports, "log line", pointer, size);
+      const logs = call.logs ??= [];
       if (logs.length >= LOG_LINES) return;
       const known = level >= 0 && level <= 3 ? level : 1;
       logs.push({ level: known, message: cutUtf8(bytes, LOG_LINE_BYTES) });
     },
     host_reject(code: number, pointer: number, size: number): never {
       const call = current(running);
-      const bytes = read(running, "reason", pointer, size);
+      const bytes = bytesAt(running.exports, "reason", pointer, size);
       if (code < 400 || code > 599) {
         throw new EndCall("abi", `host_reject: code ${code} is not within 400 to 599`);
       }

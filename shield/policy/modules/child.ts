@@ -34,7 +34,16 @@ export function childCommand(
   standalone: boolean = Deno.build.standalone,
 ): { command: string; args: string[] } {
   if (standalone) return { command: Deno.execPath(), args: [compiled_as, ...args] };
-  const flags = ["--no-prompt", "--no-config", "--no-lock", "--no-remote", "--no-npm"];
+  // Deno keeps one compiled form of each module: with other flags of V8 it would write that of the
+  // server's modules anew, and the server's next start would write it back.
+  const flags = [
+    "--no-prompt",
+    "--no-config",
+    "--no-lock",
+    "--no-remote",
+    "--no-npm",
+    "--no-code-cache",
+  ];
   return {
     command: denoCommand(),
     args: ["run", ...flags, `--v8-flags=${v8_flags.join(",")}`, program, ...args],

@@ -11,12 +11,13 @@ import type { EvaluateRequest, PolicyFault, PolicyOutcome, Verdict } from "../ab
 import { createPolicyMetrics, type PolicyMetrics } from "./policy_metrics.ts";
 import { type ChainGate, createChainGate } from "./chain_gate.ts";
 import { type InlineTier, inlineTier } from "./inline_tier.ts";
-import type { Job } from "./pool_lane.ts";
+import { type Job, newJob } from "./pool_lane.ts";
 import { createLanes, type Lanes } from "./pool_lanes.ts";
 import { type LoadableModule, Modules } from "./pool_modules.ts";
 import { createPoolState, type PoolState } from "./pool_state.ts";
 import { createReplyBook, type ReplyBook } from "./reply_book.ts";
 import { faultVerdict, withTold } from "./pool_verdict.ts";
+import { createVerdicts, type Verdicts } from "./pool_verdicts.ts";
 import { createWatch, type Watch } from "./pool_watch.ts";
 import type { QuarantineCause } from "../modules/quarantine.ts";
 import type { ChainEntry, WorkerReply } from "../ring/ring_message.ts";
@@ -67,6 +68,11 @@ export interface PolicyPool extends Pick<Modules, "isStateful"> {
    */
   evaluate(request: EvaluateRequest): Promise<Verdict>;
   /**
+   * Does what `evaluate` does, and calls back once, never before it has returned: many verdicts that are found
+   * together, or made, are told in one turn.
+   */
+  ask(request: EvaluateRequest, onVerdict: (verdict: Verdict) => void): void;
+  /**
    * The chain's verdict when it comes to one on this thread (`inline_tier.ts`); undefined when it is for
    * `evaluate`. Never throws.
    */
@@ -98,7 +104,6 @@ const WEDGE_MS = 1_000;
 const WEDGES = { most: 4, memory_ms: 600_000 };
 const CRASHES = 8;
 const NO_OUTCOMES: readonly PolicyOutcome[] = [];
-const NO_CHAIN: Entries = [];
 
 /** The parts of a running pool, and what it remembers. */
 interface State {
@@ -108,6 +113,7 @@ interface State {
   readonly replies: ReplyBook;
   /** Jobs without a verdict, in the order of their deadlines, since all wait equally long. */
   readonly waiting: SequenceTable<Job>;
+  readonly verdicts: Verdicts;
   readonly modules: Modules;
   readonly metrics: PolicyMetrics;
   readonly gate: ChainGate;
@@ -154,6 +160,7 @@ function createState(options: PolicyPoolOptions): State {
     tier: inlineTier(policy, { modules, keyed, now, charge, onAgain: metrics.ranAgain }),
     replies: createReplyBook({ gate, metrics, chain_fuel_limit }),
     waiting,
+    verdicts: createVerdicts(),
     modules,
     metrics,
     gate,
@@ -198,7 +205,8 @@ export async function createPolicyPool(options: PolicyPoolOptions): Promise<Poli
     throw new Error(`the policy workers do not start: ${state.last_crash}`);
   }
   return {
-    evaluate: (request) => evaluate(state, request),
+    evaluate: (request) => new Promise((resolve) => ask(state, request, resolve)),
+    ask: (request, onVerdict) => ask(state, request, onVerdict),
     evaluateInline: (request) => evaluateInline(state, request),
     load: (sha256, module) => modules.load(sha256, module),
     unload(sha256) {
@@ -222,31 +230,18 @@ export async function createPolicyPool(options: PolicyPoolOptions): Promise<Poli
   };
 }
 
-function evaluate(state: State, request: EvaluateRequest): Promise<Verdict> {
+function ask(state: State, request: EvaluateRequest, onVerdict: Job["onVerdict"]): void {
   const { policy, now } = state.options;
-  const began_ms = now();
-  return new Promise((resolve) => {
-    const job: Job = {
-      request,
-      state: state.keyed.of(request),
-      resolve,
-      began_ms,
-      deadline_ms: began_ms + policy.stall_ms,
-      done: false,
-      chain: NO_CHAIN,
-      skipped: NO_OUTCOMES,
-      number: 0,
-    };
-    job.number = state.waiting.add(job);
-    state.tier?.sent(request.tenant_id);
-    if (state.closed) refuse(state, job, "stall");
-    else if (request.payload.length > policy.payload_bytes) {
-      refuse(state, job, "payload-too-large");
-    } else {
-      state.watch.begin();
-      state.lanes.push(job);
-    }
-  });
+  const job = newJob(request, state.keyed.of(request), onVerdict, now(), policy.stall_ms);
+  job.number = state.waiting.add(job);
+  state.tier?.sent(request.tenant_id);
+  if (state.closed) refuse(state, job, "stall");
+  else if (request.payload.length > policy.payload_bytes) {
+    refuse(state, job, "payload-too-large");
+  } else {
+    state.watch.begin();
+    state.lanes.push(job);
+  }
 }
 
 function evaluateInline(state: State, request: EvaluateRequest): Verdict | undefined {
@@ -278,7 +273,8 @@ function settle(state: State, job: Job, verdict: Verdict, now_ms = state.options
   state.waiting.take(job.number);
   state.tier?.settled(job.request.tenant_id);
   count(state, verdict, now_ms - job.began_ms);
-  job.resolve(verdict);
+  job.verdict = verdict;
+  state.verdicts.add(job);
 }
 
 function refuse(state: State, job: Job, fault: PolicyFault): void {

@@ -19,7 +19,9 @@ export interface Job extends KeyUser {
   readonly request: EvaluateRequest;
   /** The places of the values that its policies use; undefined when they use none. */
   readonly state: ChainState | undefined;
-  readonly resolve: (verdict: Verdict) => void;
+  readonly onVerdict: (verdict: Verdict) => void;
+  /** Set once there is one, before `onVerdict` is called with it. */
+  verdict: Verdict | undefined;
   readonly began_ms: number;
   /** When the verdict is due, in monotonic ms; moved when this thread is held up meanwhile. */
   deadline_ms: number;
@@ -31,6 +33,31 @@ export interface Job extends KeyUser {
   skipped: readonly PolicyOutcome[];
   /** The job's number among those that wait for a verdict. */
   number: number;
+}
+
+const NO_OUTCOMES: readonly PolicyOutcome[] = [];
+const NO_CHAIN: readonly ChainEntry[] = [];
+
+/** A job that begins at `began_ms`, and whose verdict is due `stall_ms` later. */
+export function newJob(
+  request: EvaluateRequest,
+  state: ChainState | undefined,
+  onVerdict: Job["onVerdict"],
+  began_ms: number,
+  stall_ms: number,
+): Job {
+  return {
+    request,
+    state,
+    onVerdict,
+    verdict: undefined,
+    began_ms,
+    deadline_ms: began_ms + stall_ms,
+    done: false,
+    chain: NO_CHAIN,
+    skipped: NO_OUTCOMES,
+    number: 0,
+  };
 }
 
 /** Why a lane refuses a job by itself. */
@@ -167,27 +194,39 @@ function sizeOf(parts: readonly Uint8Array[]): number {
 
 /** `now_ms` is the time, where it is known. */
 function pump(state: State, now_ms?: number): void {
-  const { options, turns, under_way, worker, blocked, mayTake, holds } = state;
+  const { turns, under_way, blocked, mayTake, holds } = state;
   if (state.ended) return;
   if (blocked !== undefined && !send(state, blocked)) return;
   holds.begin();
   while (!under_way.is_full) {
     const job = turns.take(mayTake);
     if (job === undefined) return;
-    const chain = job.done ? undefined : options.admit(job, now_ms);
-    if (chain === undefined) continue;
-    job.chain = chain;
-    const id = under_way.add(job);
-    const head = { generation: worker.generation, id, deadline_ms: job.deadline_ms };
-    const values = holds.take(chain);
-    const parts = encodeRequest(head, job.request, chain, values);
-    if (sizeOf(parts) > worker.record_bytes) {
-      under_way.take(id);
-      holds.unsent(chain, values);
-      // Values of state, headers and claims make it so large: the payload alone has room.
-      options.refuse(job, "queue-full");
-    } else if (!send(state, parts)) return;
+    if (!handOver(state, job, now_ms)) return;
   }
+}
+
+/** Sends a job to the worker, or refuses it. False when the ring is full. */
+function handOver(state: State, job: Job, now_ms: number | undefined): boolean {
+  const { options, under_way, worker, holds } = state;
+  const chain = job.done ? undefined : options.admit(job, now_ms);
+  if (chain === undefined) return true;
+  job.chain = chain;
+  const id = under_way.add(job);
+  const head = { generation: worker.generation, id, deadline_ms: job.deadline_ms };
+  const values = holds.take(chain);
+  const parts = encodeRequest(head, job.request, chain, values);
+  if (sizeOf(parts) <= worker.record_bytes) return send(state, parts);
+  under_way.take(id);
+  holds.unsent(chain, values);
+  // Values of state, headers and claims make it so large: the payload alone has room.
+  options.refuse(job, "queue-full");
+  return true;
+}
+
+/** Whether a job may go at once: nothing waits before it, for whatever reason. */
+function mayPass({ turns, under_way, mayTake, blocked, ended }: State, job: Job): boolean {
+  return turns.size === 0 && blocked === undefined && !ended && !under_way.is_full &&
+    job.state === undefined && mayTake(job.request.tenant_id, job);
 }
 
 function replace(state: State): void {
@@ -236,6 +275,11 @@ export function createLane(
   return {
     push(job, now_ms) {
       const { tenant_id, payload } = job.request;
+      if (mayPass(state, job)) {
+        turns.pass(tenant_id);
+        handOver(state, job, now_ms);
+        return;
+      }
       for (const gone of turns.push(tenant_id, job, payload.length)) {
         options.refuse(gone, "queue-full");
       }

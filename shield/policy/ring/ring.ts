@@ -10,6 +10,8 @@ const WRITTEN = 0;
 const READ = 1;
 const SIGNAL = 2;
 const ROOM = 3;
+/** 1 while a writer waits for room, or is about to. */
+const WAITING = 4;
 const CONTROL_BYTES = 64;
 
 /** The view that one end has of a ring; both ends make theirs from the same memory. */
@@ -46,11 +48,18 @@ function used(ring: Ring): number {
   return (Atomics.load(ring.control, WRITTEN) - Atomics.load(ring.control, READ)) >>> 0;
 }
 
+/** So many bytes are copied one by one: the engine's own copying takes longer to begin. */
+const FEW_BYTES = 16;
+
 /** Copies bytes in, around the end. */
 function put(ring: Ring, at: number, bytes: Uint8Array): void {
   const start = at & (ring.data.length - 1);
   const first = Math.min(bytes.length, ring.data.length - start);
-  if (first === bytes.length) return ring.data.set(bytes, start);
+  if (first === bytes.length) {
+    if (first > FEW_BYTES) return ring.data.set(bytes, start);
+    for (let index = 0; index < first; index++) ring.data[start + index] = bytes[index]!;
+    return;
+  }
   ring.data.set(bytes.subarray(0, first), start);
   ring.data.set(bytes.subarray(first), 0);
 }
@@ -151,9 +160,15 @@ export function ringTake(ring: Ring, most_bytes: number, kept?: Records): Record
   if (first < taken) records.bytes.set(ring.data.subarray(0, taken - first), first);
   records.fill(taken);
   Atomics.store(ring.control, READ, (read + taken) | 0);
+  // A writer that comes to wait after this has found the room.
+  if (Atomics.load(ring.control, WAITING) !== 0) tellRoom(ring);
+  return records;
+}
+
+/** Wakes a writer that waits for room. */
+function tellRoom(ring: Ring): void {
   Atomics.add(ring.control, ROOM, 1);
   Atomics.notify(ring.control, ROOM);
-  return records;
 }
 
 /** Wakes the reader, for what was put since the last time or for something else. */
@@ -181,23 +196,27 @@ export function ringWait(ring: Ring, seen: number): Promise<unknown> | undefined
 /** Wakes both ends: the reader, and a writer that waits for room. */
 export function ringWake(ring: Ring): void {
   ringSignal(ring);
-  Atomics.add(ring.control, ROOM, 1);
-  Atomics.notify(ring.control, ROOM);
+  tellRoom(ring);
 }
 
 /**
  * As `ringPut`, but blocks this thread until there is room, and wakes the reader for that; gives up
- * when `isEnded` says so after a `ringWake`. The record must fit into an empty ring.
+ * when `isEnded` says so after a `ringWake`. The record must fit into an empty ring. True when there was
+ * room at once.
  */
 export function ringPutBlocking(
   ring: Ring,
   parts: readonly Uint8Array[],
   isEnded: () => boolean,
-): void {
+): boolean {
+  if (ringPut(ring, parts)) return true;
+  Atomics.store(ring.control, WAITING, 1);
   for (;;) {
     const room = Atomics.load(ring.control, ROOM);
-    if (ringPut(ring, parts) || isEnded()) return;
+    if (ringPut(ring, parts) || isEnded()) break;
     ringSignal(ring);
     Atomics.wait(ring.control, ROOM, room);
   }
+  Atomics.store(ring.control, WAITING, 0);
+  return false;
 }

@@ -128,7 +128,7 @@ const HAS_PAYLOAD = 2;
  * since one would read at the wrong places.
  */
 export const RING_LAYOUT = [
-  ...[6, REQUEST_HEAD_BYTES, ENTRY_BYTES, REPLY_HEAD_BYTES, OUTCOME_BYTES, POLICY_FAULTS.length],
+  ...[7, REQUEST_HEAD_BYTES, ENTRY_BYTES, REPLY_HEAD_BYTES, OUTCOME_BYTES, POLICY_FAULTS.length],
   METER_VERSION,
 ].join(".");
 /** The bit of a request's hook that asks what policies read. */
@@ -149,16 +149,19 @@ export function requestInPlace(
   const asks = chain.some((entry) => entry.asks);
   const facts = asks ? request.facts() : NO_FACTS;
   const facts_bytes = asks ? encodeFacts(facts).length : 0;
-  const head = {
+  const read = {
     generation: 0,
     id: 0,
     deadline_ms: Infinity,
     hook,
     tenant_id,
     chain,
+    facts: asks ? () => facts : noFacts,
+    facts_bytes,
+    payload,
+    payload_most,
     record_reads,
   };
-  const read = { ...head, facts: asks ? () => facts : noFacts, facts_bytes, payload, payload_most };
   if (state === undefined) return read;
   const told = stateInPlace(state);
   return { ...read, chain: withHolds(chain, slotsOf, told), told: told.told };
@@ -208,11 +211,13 @@ export function encodeRequest(
     view.setUint8(at + 5, slotsOf(entry));
     at += ENTRY_BYTES;
   }
-  const parts = partsFrom(headPart(at));
-  parts.push(tenant);
-  if (facts !== undefined) parts.push(facts);
-  if (values !== undefined) parts.push(values);
-  parts.push(payload);
+  const count = 3 + (facts === undefined ? 0 : 1) + (values === undefined ? 0 : 1);
+  const parts = partsFrom(headPart(at), count);
+  let place = 1;
+  parts[place++] = tenant;
+  if (facts !== undefined) parts[place++] = facts;
+  if (values !== undefined) parts[place++] = values;
+  parts[place] = payload;
   return parts;
 }
 
@@ -272,12 +277,13 @@ export function encodeReply(generation: number, id: number, reply: WorkerReply):
   putOutcomes(view, REPLY_HEAD_BYTES, outcomes);
   if (payload !== undefined) view.setUint32(size_bytes, payload.length, true);
   const head_bytes = payload === undefined ? size_bytes : size_bytes + PAYLOAD_HEAD_BYTES;
-  const parts = partsFrom(headPart(head_bytes));
-  if (payload !== undefined) parts.push(payload);
-  if (has_state) parts.push(encodeReplyState({ written, read }));
+  const head = headPart(head_bytes);
+  const state = has_state ? encodeReplyState({ written, read }) : undefined;
   const words = encodeWords(reply);
-  if (words !== undefined) parts.push(words);
-  return parts;
+  if (payload === undefined && state === undefined && words === undefined) {
+    return partsFrom(head, 1);
+  }
+  return [head, payload, state, words].filter((part) => part !== undefined);
 }
 
 /**

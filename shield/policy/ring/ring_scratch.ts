@@ -26,11 +26,12 @@ export function headPart(size_bytes: number): Uint8Array<ArrayBuffer> {
   return heads[size_bytes] ??= new Uint8Array(scratch.buffer, 0, size_bytes);
 }
 
-const parts: Uint8Array[] = [];
+/** The lists of so many parts. One that shrinks and grows would be given new memory each time. */
+const lists: Uint8Array[][] = [];
 
-/** The list of a record's parts, the first of them in it. */
-export function partsFrom(head: Uint8Array): Uint8Array[] {
-  parts.length = 1;
+/** The list of a record's `count` parts, the first of them in it; the others are to be put there. */
+export function partsFrom(head: Uint8Array, count: number): Uint8Array[] {
+  const parts = lists[count] ??= new Array(count).fill(head);
   parts[0] = head;
   return parts;
 }

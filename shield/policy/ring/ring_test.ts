@@ -17,6 +17,7 @@ import {
   ringWait,
   ringWaitBlocking,
 } from "./ring.ts";
+import type { RingWriting } from "../testing/ring_writer.ts";
 
 /** Two views of one ring whose positions begin at `position`, as after that many bytes. */
 function ends(capacity_bytes: number, position = 0) {
@@ -106,6 +107,24 @@ Deno.test("a signal that came before the wait ends it", async () => {
   ringSignal(writer);
   assert.equal(await wait, "ok");
   clearInterval(alive);
+});
+
+Deno.test("a writer that waits for room on another thread goes on as soon as there is some", async () => {
+  const reader = openRing(ringMemory(64));
+  const url = new URL("../testing/ring_writer.ts", import.meta.url);
+  const writer = new Worker(url, { type: "module" });
+  const writing: RingWriting = { memory: reader.memory, count: 200 };
+  writer.postMessage(writing);
+  const numbers: number[] = [];
+  while (numbers.length < writing.count) {
+    const seen = ringSignals(reader);
+    // A few at a time, so that the writer comes to wait again and again.
+    const some = taken(reader, 16);
+    for (const [number] of some) numbers.push(number!);
+    if (some.length === 0) await ringWait(reader, seen);
+  }
+  assert.deepEqual(numbers, Array.from({ length: writing.count }, (_, number) => number));
+  writer.terminate();
 });
 
 Deno.test("a writer without room gives up when it is ended", () => {

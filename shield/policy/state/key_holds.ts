@@ -183,7 +183,8 @@ export class LaneHolds {
 
   /** Begins to take calls: those that share a key with one that is taken may go with it. */
   begin(): void {
-    this.#taken.clear();
+    // A set that is cleared is given a new table, though it was empty.
+    if (this.#taken.size > 0) this.#taken.clear();
   }
 
   /**

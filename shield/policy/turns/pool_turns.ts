@@ -30,6 +30,8 @@ export interface Turns<T> {
    * the newest of the tenant that has most waiting, or the new item itself when that is its own tenant.
    */
   push(tenant_id: string, item: T, size_bytes: number): readonly T[];
+  /** Takes note of an item that has its turn at once, as nobody waits. */
+  pass(tenant_id: string): void;
   /** Takes the next item of the tenant that has used least of those that `eligible` lets through. */
   take(eligible?: (tenant_id: string, item: T) => boolean): T | undefined;
   /**
@@ -165,6 +167,16 @@ function take<T>(waiting: Waiting<T>, lane: Lane<T>): T {
   return item;
 }
 
+/** Charges the lane with a turn, before which nobody had to wait. */
+function pass<T>(waiting: Waiting<T>, lane: Lane<T>): void {
+  waiting.clock_us = Math.max(waiting.clock_us, lane.used_us);
+  lane.used_us = waiting.clock_us + TURN_US;
+  // A lane that has arrived before is kept.
+  if (lane.arrival > 0) return;
+  lane.arrival = ++waiting.arrivals;
+  if (waiting.lanes.size < IDLE_LANES) waiting.lanes.set(lane.tenant_id, lane);
+}
+
 /** The lane that has used least of those that may go. */
 function nextOf<T>(
   { heap }: Waiting<T>,
@@ -193,6 +205,7 @@ export function createTurns<T>(limits: TurnLimits): Turns<T> {
   };
   return {
     push: (tenant_id, item, size_bytes) => push(waiting, limits, tenant_id, item, size_bytes),
+    pass: (tenant_id) => pass(waiting, laneOf(waiting, tenant_id)),
     take(eligible) {
       const { first } = waiting.heap;
       const lane = eligible === undefined ? first : nextOf(waiting, eligible);

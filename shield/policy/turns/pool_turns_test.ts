@@ -194,3 +194,23 @@ Deno.test("the order is that of a sorted list, whoever comes, goes and is charge
     }
   }));
 });
+
+Deno.test("a turn at once, while nobody waits, costs what waiting and being taken costs", () => {
+  const step = fc.record({ tenant, used_ms: fc.nat({ max: 3 }) });
+  const later = fc.array(tenant, { minLength: 1, maxLength: 30 });
+  fc.assert(fc.property(fc.array(step, { maxLength: 40 }), later, (steps, pushes) => {
+    const [waited, passed] = [createTurns<string>(UNBOUNDED), createTurns<string>(UNBOUNDED)];
+    for (const { tenant, used_ms } of steps) {
+      waited.push(tenant, tenant, 1);
+      assert.equal(waited.take(), tenant);
+      passed.pass(tenant);
+      for (const turns of [waited, passed]) turns.charge(tenant, used_ms);
+      assert.equal(passed.size, 0);
+    }
+    for (const turns of [waited, passed]) {
+      for (const name of pushes) turns.push(name, name, 1);
+    }
+    for (const _ of pushes) assert.equal(passed.take(), waited.take());
+    assert.equal(passed.take(), undefined);
+  }));
+});

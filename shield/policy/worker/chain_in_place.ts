@@ -37,7 +37,8 @@ export function createInPlace(
     const in_place = requestInPlace(request, chain, valuesOf(store, chain, now_ms));
     if (in_place.told !== undefined) takeTold(held, in_place.told);
     const reply = runChain(runner, in_place, now_ms);
-    held.clear();
+    // A map that is cleared is given a new table, though it was empty.
+    if (held.size > 0) held.clear();
     return reply;
   };
 }

@@ -7,6 +7,7 @@
 import { createTurns, UNBOUNDED } from "../turns/pool_turns.ts";
 import {
   openRing,
+  Records,
   type Ring,
   ringPutBlocking,
   ringSignal,
@@ -63,6 +64,9 @@ interface Thread {
   readonly runner: ChainRunner;
   readonly held_values: HeldValues;
   readonly held: HeldReplies;
+  readonly isEnded: () => boolean;
+  /** Room for requests, for when no older one waits whose piece it may be. */
+  readonly taken: Records;
   mail_handled: number;
   /**
    * The thread's working time in guests. It is no more than their fuel can take, so pauses of the
@@ -99,6 +103,8 @@ function createThread(start: Start): Thread {
     replies,
     progress,
     held: new HeldReplies(() => ringSignal(replies)),
+    isEnded: () => Atomics.load(progress, ENDED) !== 0,
+    taken: new Records(TAKEN_BYTES),
     mail_handled: 0,
     worked_ms: 0,
     held_values,
@@ -114,10 +120,6 @@ function createThread(start: Start): Thread {
       },
     },
   };
-}
-
-function isEnded({ progress }: Thread): boolean {
-  return Atomics.load(progress, ENDED) !== 0;
 }
 
 function handle(thread: Thread, mail: Exclude<WorkerMail, Start>): void {
@@ -152,28 +154,40 @@ function workOf({ outcomes }: WorkerReply): number {
   return worked_ms;
 }
 
-/** Answers a request whose turn has come; `now_ms` is the time now. */
-function answer(thread: Thread, waiting: Waiting, now_ms: number): void {
+function endOf({ outcomes }: WorkerReply, began_ms: number): number {
+  let ended_ms = began_ms;
+  for (const { duration_ms } of outcomes) ended_ms += duration_ms;
+  return ended_ms;
+}
+
+/**
+ * Answers a request whose turn has come; `now_ms` is the time now. Gives the time when that is done: a clock
+ * costs as much as a short reply, so after one of those it is when the chain ended.
+ */
+function answer(thread: Thread, waiting: Waiting, now_ms: number): number {
   const { request } = waiting;
   const { runner, replies, held } = thread;
   held.before(request.tenant_id, now_ms);
   const reply = isExpired(thread, waiting, now_ms) ? EXPIRED : runChain(runner, request, now_ms);
   const work_ms = workOf(reply);
   thread.worked_ms += work_ms;
-  ringPutBlocking(
-    replies,
-    encodeReply(request.generation, request.id, reply),
-    () => isEnded(thread),
-  );
+  const parts = encodeReply(request.generation, request.id, reply);
+  const was_short = parts.length === 1;
+  const had_room = ringPutBlocking(replies, parts, thread.isEnded);
   held.put(request.tenant_id, work_ms, now_ms);
+  return was_short && had_room ? endOf(reply, now_ms) : runner.now();
 }
 
-/** Takes all requests out of the ring; they wait for their turns. True when there were some. */
-function takeRequests(thread: Thread, turns: WaitingTurns): boolean {
-  for (let some = false;; some = true) {
-    const records = ringTake(thread.requests, TAKEN_BYTES);
-    if (records === undefined) return some;
-    const now_ms = thread.runner.now();
+/**
+ * Takes all requests out of the ring; they wait for their turns. Gives the time when there were some.
+ */
+function takeRequests(thread: Thread, turns: WaitingTurns): number | undefined {
+  let now_ms: number | undefined;
+  for (;;) {
+    const kept = turns.size === 0 ? thread.taken : undefined;
+    const records = ringTake(thread.requests, TAKEN_BYTES, kept);
+    if (records === undefined) return now_ms;
+    now_ms = thread.runner.now();
     while (records.next()) {
       const request = decodeRequest(records);
       if (request.told !== undefined) takeTold(thread.held_values, request.told);
@@ -189,25 +203,24 @@ function takeRequests(thread: Thread, turns: WaitingTurns): boolean {
  */
 function work(thread: Thread, turns: WaitingTurns): void {
   const { requests, progress, held, runner } = thread;
-  /** When the last chain ended, where nothing was done since: a clock costs as much as a short chain's host. */
-  let ended_ms: number | undefined;
+  /** The time, where nothing was done since somebody looked. */
+  let now_ms: number | undefined;
   for (;;) {
     const seen = ringSignals(requests);
-    if (takeRequests(thread, turns)) ended_ms = undefined;
+    now_ms = takeRequests(thread, turns) ?? now_ms;
     // This comes after reading: a request may need a module whose mail was sent before it.
-    if (isEnded(thread) || Atomics.load(progress, MAIL) !== thread.mail_handled) break;
+    if (thread.isEnded() || Atomics.load(progress, MAIL) !== thread.mail_handled) break;
     const waiting = turns.take();
     if (waiting === undefined) {
       held.tell();
       // Mail signals the ring, too, so whatever came after `seen` was read ends the wait.
       ringWaitBlocking(requests, seen);
-      ended_ms = undefined;
+      now_ms = undefined;
       continue;
     }
-    const began_ms = ended_ms ?? runner.now();
-    answer(thread, waiting, began_ms);
-    ended_ms = runner.now();
-    turns.charge(waiting.request.tenant_id, ended_ms - began_ms);
+    const began_ms = now_ms ?? runner.now();
+    now_ms = answer(thread, waiting, began_ms);
+    turns.charge(waiting.request.tenant_id, now_ms - began_ms);
   }
   held.tell();
 }
@@ -226,7 +239,7 @@ function serve(scope: WorkerScope): void {
     }
     if (thread === undefined) return;
     work(thread, turns);
-    if (isEnded(thread)) scope.close();
+    if (thread.isEnded()) scope.close();
   };
 }
 

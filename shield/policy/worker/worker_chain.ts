@@ -5,7 +5,8 @@
  */
 import type { HeaderPair } from "../../message/caller.ts";
 import type { GuestOutcome } from "../abi/host_abi.ts";
-import { EndCall, type GuestRequest, type GuestState } from "../abi/host_functions.ts";
+import { EndCall } from "../abi/guest_memory.ts";
+import type { GuestRequest, GuestState } from "../abi/host_functions.ts";
 import { ADDED_HEADER_BYTES, ADDED_HEADERS, asciiLower } from "../abi/host_headers.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import type {
@@ -40,6 +41,9 @@ const LOG_CHARACTERS = 131_072;
 
 const NO_VALUES: HeldValues = new Map();
 const NO_HEADERS: readonly HeaderPair[] = [];
+const NO_LOGS: readonly WorkerLog[] = [];
+
+const hasHolds = ({ holds }: WorkerEntry): boolean => holds !== undefined;
 
 /** The headers that the chain has added, the last of each name, as guests see them. */
 interface Added {
@@ -56,41 +60,47 @@ export function runChain(
 ): WorkerReply {
   const added: Added = { by_name: undefined, size_bytes: 0 };
   const chain_request = new ChainRequest(request, added);
-  const values = new ChainValues(runner.held ?? NO_VALUES, request.record_reads === true);
+  const values = request.chain.some(hasHolds)
+    ? new ChainValues(runner.held ?? NO_VALUES, request.record_reads === true)
+    : undefined;
   const watch = request.record_reads === true
     ? new ReadWatch(chain_request, runner.fuel_limit)
     : undefined;
   const guest_request = watch ?? chain_request;
   // Most chains have one policy, for which an array that grows would be too large.
   const outcomes: ChainOutcome[] = new Array(request.chain.length);
-  const logs: WorkerLog[] = [];
+  let logs: WorkerLog[] | undefined;
   let characters = 0;
   // A policy that only observes has a budget of its own: it must not be the reason for a refusal.
   const units = runner.chain_fuel_limit * UNITS_PER_FUEL;
-  const left = { enforce: units, observe: units };
+  let left_enforce = units;
+  let left_observe = units;
   let place = 0;
   let began_ms = from_ms;
   for (const entry of request.chain) {
     runner.onProgress(entry.module);
-    const asked = { request, entry, guest_request, units_left: left[entry.mode] };
-    chain_request.state = values.of(entry, runner.instances.valueBytes(entry.module));
-    const ran = values.ran(entry, place, merge(runEntry(runner, asked), entry, added));
-    const replaces = ran.allowed && entry.mode === "enforce" && ran.payload !== undefined;
+    const is_enforced = entry.mode === "enforce";
+    const units_left = is_enforced ? left_enforce : left_observe;
+    chain_request.state = values?.of(entry, runner.instances.valueBytes(entry.module));
+    const merged = merge(runEntry(runner, request, entry, guest_request, units_left), entry, added);
+    const ran = values === undefined ? merged : values.ran(entry, place, merged);
+    const replaces = ran.allowed && is_enforced && ran.payload !== undefined;
     if (replaces) chain_request.payload = ran.payload!;
-    const seen = watch?.take(ran, left[entry.mode], replaces);
-    left[entry.mode] -= ran.units + ran.instance_units;
+    const seen = watch?.take(ran, units_left, replaces);
+    if (is_enforced) left_enforce -= ran.units + ran.instance_units;
+    else left_observe -= ran.units + ran.instance_units;
     runner.onProgress(0);
     for (const { level, message } of ran.logs) {
       characters += message.length;
-      if (characters <= LOG_CHARACTERS) logs.push({ place, level, message });
+      if (characters <= LOG_CHARACTERS) (logs ??= []).push({ place, level, message });
     }
     const ended_ms = runner.now();
     const plain = outcome(ran, ended_ms - began_ms);
     const told = replaces ? { ...plain, replaced: true } : plain;
     outcomes[place] = seen === undefined ? told : { ...told, ...seen };
-    if (!ran.allowed && entry.mode === "enforce") {
+    if (!ran.allowed && is_enforced) {
       outcomes.length = place + 1;
-      return replyOf({ outcomes, added_headers: NO_HEADERS, logs }, values);
+      return replyOf({ outcomes, added_headers: NO_HEADERS, logs: logs ?? NO_LOGS }, values);
     }
     began_ms = ended_ms;
     place++;
@@ -98,25 +108,18 @@ export function runChain(
   const { by_name } = added;
   const added_headers = by_name === undefined ? NO_HEADERS : [...by_name.values()];
   const { payload } = guest_request;
-  const ran = replyOf({ outcomes, added_headers, logs }, values);
+  const ran = replyOf({ outcomes, added_headers, logs: logs ?? NO_LOGS }, values);
   return payload === request.payload ? ran : { ...ran, payload };
 }
 
 /** The reply with what it tells of keyed state, which mostly is nothing. */
-function replyOf(reply: WorkerReply, { told }: ChainValues): WorkerReply {
+function replyOf(reply: WorkerReply, values: ChainValues | undefined): WorkerReply {
+  const told = values?.told;
   return told === undefined ? reply : { ...reply, ...told };
 }
 
 /** The outcome of a call, and the units that making its instance took, or restoring it. */
 type EntryOutcome = GuestOutcome & { readonly instance_units: number };
-
-/** One policy to run, and what is left of its chain's budget. */
-interface Asked {
-  readonly request: WorkerRequest;
-  readonly entry: WorkerEntry;
-  readonly guest_request: GuestRequest;
-  readonly units_left: number;
-}
 
 const NOTHING = {
   ...{ allowed: false, code: 503, reason: "", units: 0, added_headers: [], logs: [] },
@@ -137,8 +140,14 @@ const SPENT: EntryOutcome = {
   instance_units: 0,
 };
 
-function runEntry({ instances, fuel_limit }: ChainRunner, asked: Asked): EntryOutcome {
-  const { request: { tenant_id, hook }, entry: { module }, guest_request, units_left } = asked;
+/** Runs one policy; `units_left` is what is left of its chain's budget. */
+function runEntry(
+  { instances, fuel_limit }: ChainRunner,
+  { tenant_id, hook }: WorkerRequest,
+  { module }: WorkerEntry,
+  guest_request: GuestRequest,
+  units_left: number,
+): EntryOutcome {
   if (units_left <= 0) return SPENT;
   const kept = instances.find(tenant_id, module);
   let instance_units = kept === undefined ? instances.price(module) : kept.restore_units;

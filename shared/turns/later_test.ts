@@ -1,0 +1,58 @@
+/** What is told later: once, in the turn in which it is there, and to who comes too late as well. */
+import assert from "node:assert/strict";
+import { Later } from "./later.ts";
+
+/** A waiter that notes what it hears. */
+function listener() {
+  const heard: unknown[] = [];
+  return {
+    heard,
+    passed: (value: unknown) => void heard.push(["passed", value]),
+    refused: (error: unknown) => void heard.push(["refused", error]),
+  };
+}
+
+Deno.test("a waiter hears of a value, or of an error, before the call that tells of it returns", () => {
+  const [first, second] = [new Later<number>(), new Later<number>()];
+  const waiter = listener();
+  first.tell(waiter);
+  second.tell(waiter);
+  assert.deepEqual(waiter.heard, []);
+  first.pass(1);
+  assert.deepEqual(waiter.heard, [["passed", 1]]);
+  second.refuse("no");
+  assert.deepEqual(waiter.heard, [["passed", 1], ["refused", "no"]]);
+});
+
+Deno.test("who waits only when all is over hears of it after the call", async () => {
+  const [first, second] = [new Later<number>(), new Later<number>()];
+  first.pass(1);
+  second.refuse("no");
+  const waiter = listener();
+  first.tell(waiter);
+  second.tell(waiter);
+  assert.deepEqual(waiter.heard, []);
+  await Promise.resolve();
+  assert.deepEqual(waiter.heard, [["passed", 1], ["refused", "no"]]);
+});
+
+Deno.test("a watcher hears of an error before the waiter, and of no value", () => {
+  const [first, second] = [new Later<number>(), new Later<number>()];
+  const waiter = listener();
+  for (const later of [first, second]) {
+    later.watch((error) => void waiter.heard.push(["watched", error]));
+    later.tell(waiter);
+  }
+  first.pass(1);
+  second.refuse("no");
+  assert.deepEqual(waiter.heard, [["passed", 1], ["watched", "no"], ["refused", "no"]]);
+});
+
+Deno.test("it can be awaited, and only one can wait", async () => {
+  const [first, second] = [new Later<number>(), new Later<number>()];
+  queueMicrotask(() => first.pass(1));
+  queueMicrotask(() => second.refuse(new Error("no")));
+  assert.equal(await first, 1);
+  await assert.rejects(async () => await second, /no/);
+  assert.throws(() => first.tell(listener()), /waits for it already/);
+});

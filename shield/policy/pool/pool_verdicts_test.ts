@@ -1,0 +1,50 @@
+/** Verdicts are told together, later, and each to its own. */
+import assert from "node:assert/strict";
+import type { Verdict } from "../abi/policy.ts";
+import { verdictOf } from "./pool_verdict.ts";
+import { createVerdicts } from "./pool_verdicts.ts";
+
+const VERDICT = verdictOf([], { added_headers: [], logs: [] });
+
+Deno.test("verdicts are told after the task that gave them, in order, and those given meanwhile behind them", async () => {
+  const verdicts = createVerdicts();
+  const told: string[] = [];
+  const add = (name: string, onVerdict = () => {}) =>
+    verdicts.add({
+      verdict: VERDICT,
+      onVerdict(verdict: Verdict) {
+        assert.equal(verdict, VERDICT);
+        told.push(name);
+        onVerdict();
+      },
+    });
+  add("first", () => add("third"));
+  add("second");
+  assert.deepEqual(told, []);
+  await Promise.resolve();
+  assert.deepEqual(told, ["first", "second"]);
+  await Promise.resolve();
+  assert.deepEqual(told, ["first", "second", "third"]);
+});
+
+Deno.test("one who fails when told keeps no verdict from the others, and the process hears of it", async () => {
+  const verdicts = createVerdicts();
+  const { promise: heard, resolve } = Promise.withResolvers<unknown>();
+  const onError = (event: ErrorEvent) => {
+    event.preventDefault();
+    resolve(event.error);
+  };
+  globalThis.addEventListener("error", onError);
+  const error = new Error("the one who asked fails");
+  let told = false;
+  verdicts.add({
+    verdict: VERDICT,
+    onVerdict() {
+      throw error;
+    },
+  });
+  verdicts.add({ verdict: VERDICT, onVerdict: () => void (told = true) });
+  assert.equal(await heard, error);
+  assert.ok(told);
+  globalThis.removeEventListener("error", onError);
+});
