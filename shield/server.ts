@@ -49,8 +49,10 @@ import { RateTable } from "./rates/rates.ts";
 import { checksOf, statusOf } from "./report.ts";
 import type { StartedOverseer } from "./policy/start.ts";
 import { PresenceFrames } from "./presence/frames.ts";
+import type { ShieldPresence } from "./presence/presence.ts";
 import { startPresence } from "./presence/service.ts";
 import { refusingRevoked } from "./auth/revocations.ts";
+import { CommandsUnderWay, type CommandsUnderWayOptions } from "./message/commands_under_way.ts";
 import { orderOn } from "./message/room_order.ts";
 import { type AutomationAdmin, startAutomation } from "./automation.ts";
 import { SignalWrites } from "./signals/signal_writes.ts";
@@ -59,6 +61,7 @@ import { startMemoryWatch } from "./memory/memory_start.ts";
 import type { SocketServer } from "./socket/client_socket.ts";
 import { openSockets } from "./socket/open.ts";
 import { createStats, registerStats } from "./stats/stats.ts";
+import type { ShieldStats } from "./stats/stats.ts";
 import { followConfig } from "./live_parts.ts";
 import { leave } from "./connection/subscribe.ts";
 import type { Traces } from "./traces/traces.ts";
@@ -156,7 +159,9 @@ function assemble(
   const checks = { signatures: foundation.signatures, overseer, bans, schemas, mirror, journal };
   const sends = traces?.sending(spine, durable.logs, flushes) ?? { spine, logs: durable.logs };
   const beside = { tap: createTap(spine, Number(config.brain.tap)), order: orderOn(spine, random) };
-  const path = { ...sends, ...checks, ...beside, classes, quota, traces, usage, now, random };
+  const commands = commandsOn(sends.spine, options, foundation, stats, () => service.presence);
+  const own = { ...sends, ...checks, ...beside, commands, usage };
+  const path = { ...own, classes, quota, traces, now, random };
   const filters = startFilters(config.filters, options.registry);
   const history = createHistory({ ...durable, classes, overseer, bans, limits, filters, schemas });
   const growing = startGrowing(options, path, overseer, durable.logs, classes);
@@ -165,9 +170,7 @@ function assemble(
   const attendance = { presence: service.presence, frames, flushes, limits, stats };
   const context = {
     ...{ path, hub, filters, flushes, authenticator, overseer, attendance, logs: durable.logs },
-    limits,
-    stats,
-    ledger,
+    ...{ limits, stats, ledger },
     history: history.command,
     growing: growing.answer,
     requireNotRevoked: (identity: Identity) => foundation.revocations.held.requireValid(identity),
@@ -202,6 +205,23 @@ function assemble(
     started_ms: now(),
     ...RUNNING,
   };
+}
+
+/** Commands that wait for Brains; undefined beside an embedded Spine, where no Brain goes alone. */
+function commandsOn(
+  spine: CommandsUnderWayOptions["spine"],
+  { config, monotonic_ms }: ShieldOptions,
+  { node_id }: Pick<Foundation, "node_id">,
+  stats: Pick<ShieldStats, "commands_again">,
+  presence: () => ShieldPresence,
+): CommandsUnderWay | undefined {
+  if (config.nats === undefined) return undefined;
+  return new CommandsUnderWay({
+    ...{ node_id, spine, monotonic_ms },
+    brains: () => presence().brains(),
+    onGone: (brain_id) => presence().suspect(brain_id),
+    onAgain: () => void stats.commands_again++,
+  });
 }
 
 /** Answers every route of the admin API that this process has. */

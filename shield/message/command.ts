@@ -70,7 +70,12 @@ async function ask(
     ...spineHeaders(path, envelope, origin),
     ...(room_class.reducer === undefined ? undefined : whoCalls(identity, room_class)),
   };
-  const reply = await path.spine.request(subject, request, { timeout_ms, headers });
+  const { spine, commands } = path;
+  const asked = { timeout_ms, headers };
+  const has_id = (envelope.command?.command_id ?? "") !== "";
+  const reply = commands === undefined
+    ? await spine.request(subject, request, asked)
+    : await commands.request(subject, request, asked, has_id);
   path.usage?.commanded(
     identity,
     room_class.pattern,

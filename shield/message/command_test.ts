@@ -3,7 +3,7 @@
  * and commands. What commands do is the Brain's.
  */
 import assert from "node:assert/strict";
-import { scanEnvelope, writeAck, writeEnvelope } from "@arqon/proto";
+import { ArqonError, scanEnvelope, writeAck, writeEnvelope } from "@arqon/proto";
 import { ALL_COMMANDS } from "../../shared/subjects/subject.ts";
 import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
 import { command } from "./command.ts";
@@ -22,6 +22,10 @@ import { configClasses } from "../rooms/testing/rooms.ts";
 import { listenToAll, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 
 const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
+interface MoreOptions extends Pick<MessagePath, "commands"> {
+  readonly command_id?: string;
+}
+
 /** A path on a fresh engine with real bans, and a Brain that accepts every command. */
 async function testPath(
   overseer: MessagePath["overseer"] = NO_OVERSEER,
@@ -48,11 +52,17 @@ async function testPath(
   const callerOf = (identity: Identity) => (
     { identity, connection_id: "c1", request_headers: [], remote_ip: "127.0.0.1" }
   );
-  const run = (name: string, identity = ann, origin?: string) =>
+  const run = (name: string, identity = ann, origin?: string, more: MoreOptions = {}) =>
     command(
-      path,
+      { ...path, commands: more.commands },
       callerOf(identity),
-      scanEnvelope(writeEnvelope({ room_id: "lobby", command: { name }, request_id: 7 }), LIMITS),
+      scanEnvelope(
+        writeEnvelope({
+          ...{ room_id: "lobby", request_id: 7 },
+          command: { name, command_id: more.command_id ?? "" },
+        }),
+        LIMITS,
+      ),
       { timeout_ms: 10_000, ...(origin === undefined ? {} : { origin }) },
     );
   const send = async (room_id = "lobby") => {
@@ -83,6 +93,22 @@ Deno.test("a command tells the Brain its connection; one without a connection te
   await path.run("room.get");
   const origins = path.commands().map(({ headers }) => headers[ORIGIN_HEADER]);
   assert.deepEqual(origins, ["c1", undefined]);
+});
+
+Deno.test("a command may be asked again when it has an id, and only then", async () => {
+  await using path = await testPath();
+  const may: boolean[] = [];
+  const commands: MoreOptions["commands"] = {
+    request: (_subject, _payload, _options, has_id) => {
+      may.push(has_id);
+      return Promise.reject(new ArqonError("brain-unavailable"));
+    },
+  };
+  for (const command_id of ["", "once"]) {
+    const asked = path.run("room.set", ann, undefined, { commands, command_id });
+    await assert.rejects(asked, { reason: "brain-unavailable" });
+  }
+  assert.deepEqual([may, path.commands()], [[false, true], []]);
 });
 
 Deno.test("kick, ban, unban and the list of bans are for services and admins, with and without their prefix", async () => {

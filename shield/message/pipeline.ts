@@ -28,6 +28,7 @@ import type { Mirror } from "../mirror/mirror.ts";
 import { isJudged } from "../policy/overseer.ts";
 import type { Judged, JudgedLater, Overseer } from "../policy/overseer.ts";
 import type { Caller, HeaderPair } from "./caller.ts";
+import type { CommandsUnderWay } from "./commands_under_way.ts";
 import type { TenantQuota } from "../quota/quota.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { give } from "./room_order.ts";
@@ -62,6 +63,8 @@ export interface MessagePath {
   readonly journal?: Journal | undefined;
   /** The ledger of use; absent: nothing is counted. */
   readonly usage?: UsageLedger | undefined;
+  /** Commands that wait for Brains that may go; absent beside an embedded Spine, where none goes alone. */
+  readonly commands?: Pick<CommandsUnderWay, "request"> | undefined;
   readonly now: () => number;
   readonly random: Random;
 }

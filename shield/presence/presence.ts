@@ -67,6 +67,10 @@ export interface ShieldPresence {
   watch(tenant_id: string, room_id: string, watcher: PresenceWatcher): PresenceWatch;
   /** The members of a watched room as this Shield knows them now. */
   view(tenant_id: string, room_id: string): RoomView | undefined;
+  /** The Brains that serve, as far as this Shield knows. */
+  brains(): readonly string[];
+  /** Takes note that a Brain does not listen: it counts as dead until its next beat. */
+  suspect(brain_id: string): void;
   /** Takes note that nothing is heard: until `spineBack`, silence is nobody's fault. */
   spineLost(): void;
   /** Takes note that something is heard again, or was missed: asks what has happened. */
@@ -115,7 +119,7 @@ class Machine implements ShieldPresence {
       config,
       stats,
       brains,
-      onSilent: (brain_id) => this.#onLive(brains.suspect(brain_id)),
+      onSilent: (brain_id) => this.suspect(brain_id),
       ownMembers: (tenant_id, room_id) => this.#announcer.members(tenant_id, room_id),
     });
     this.#ticked_ms = port.now();
@@ -206,6 +210,14 @@ class Machine implements ShieldPresence {
 
   view(tenant_id: string, room_id: string): RoomView | undefined {
     return this.#tables.view(tenant_id, room_id);
+  }
+
+  brains(): readonly string[] {
+    return this.#brains.live();
+  }
+
+  suspect(brain_id: string): void {
+    this.#onLive(this.#brains.suspect(brain_id));
   }
 
   spineLost(): void {

@@ -57,6 +57,8 @@ export interface ShieldStats {
   gaps: number;
   /** Operations that were not answered when a drain that took too long closed their connection. */
   drain_cuts: number;
+  /** Commands that were asked again, because a Brain had gone while they waited. */
+  commands_again: number;
   /** BATCH frames that were sent, and the messages in them. */
   batches: number;
   batched_messages: number;
@@ -105,6 +107,7 @@ export function createStats(): ShieldStats {
     malformed: 0,
     gaps: 0,
     drain_cuts: 0,
+    commands_again: 0,
     batches: 0,
     batched_messages: 0,
     unsent_bytes: 0,
@@ -156,6 +159,7 @@ type Total =
   | "filtered"
   | "gaps"
   | "drain_cuts"
+  | "commands_again"
   | "batches"
   | "batched_messages";
 const TOTALS: Record<Total, [name: string, help: string]> = {
@@ -190,6 +194,10 @@ const TOTALS: Record<Total, [name: string, help: string]> = {
   drain_cuts: [
     "shield_drain_cuts_total",
     "Operations without an answer when a drain that took too long closed their connection.",
+  ],
+  commands_again: [
+    "shield_commands_again_total",
+    "Commands that were asked again, because a Brain had gone while they waited.",
   ],
   batches: ["shield_batches_total", "BATCH frames sent."],
   batched_messages: ["shield_batched_messages_total", "Messages sent in BATCH frames."],

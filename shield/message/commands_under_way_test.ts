@@ -1,0 +1,92 @@
+/** Commands whose Brain goes before it has answered: which of them are asked again, of whom, and which never are. */
+import assert from "node:assert/strict";
+import { until } from "../../shared/testing/until.ts";
+import type { SpineMessage } from "../../shared/spine/contract/spine.ts";
+import { ALL_COMMANDS, commandSubject, processSubject } from "../../shared/subjects/subject.ts";
+import { testSpine } from "../testing/spine.ts";
+import { CommandsUnderWay } from "./commands_under_way.ts";
+
+const SUBJECT = commandSubject("acme", "lobby");
+const PAYLOAD = new TextEncoder().encode("command");
+
+/** Brains on one engine; a command comes to one of them. */
+function testBed() {
+  const engine = testSpine();
+  const { spine } = engine;
+  const gone: string[] = [];
+  const live = new Set<string>();
+  let again = 0;
+  const commands = new CommandsUnderWay({
+    ...{ node_id: "shield", spine, brains: () => [...live], monotonic_ms: () => performance.now() },
+    onGone: (brain_id) => {
+      gone.push(brain_id);
+      live.delete(brain_id);
+    },
+    onAgain: () => void again++,
+  });
+  const brain = (id: string, take: (message: SpineMessage) => void) => {
+    live.add(id);
+    const taken: SpineMessage[] = [];
+    const subscriptions = [
+      spine.subscribe(processSubject("direct", id), () => {}),
+      spine.subscribe(ALL_COMMANDS, (message) => {
+        taken.push(message);
+        take(message);
+      }, { queue: "brains" }),
+    ];
+    return { taken, die: () => subscriptions.forEach((one) => one.unsubscribe()) };
+  };
+  const ask = (has_id: boolean, timeout_ms = 60_000) =>
+    commands.request(SUBJECT, PAYLOAD, { timeout_ms }, has_id);
+  return { engine, gone, brain, ask, again: () => again };
+}
+
+const answer = ({ respond }: SpineMessage) => respond(new TextEncoder().encode("done"));
+const textOf = ({ payload }: SpineMessage) => new TextDecoder().decode(payload);
+
+Deno.test("a command whose Brain is killed is asked again, of another one", async () => {
+  const { engine, gone, brain, ask, again } = testBed();
+  await using _ = engine;
+  const one = brain("one", () => {});
+  const asked = [ask(true), ask(true)];
+  await until("it has them", () => one.taken.length === 2);
+  const two = brain("two", answer);
+  one.die();
+  assert.deepEqual((await Promise.all(asked)).map(textOf), ["done", "done"]);
+  assert.deepEqual([gone, again(), two.taken.length], [["one"], 2, 2]);
+});
+
+Deno.test("when a Brain goes, what waits with an id is asked again once, and what has none never", async () => {
+  const { engine, gone, brain, ask, again } = testBed();
+  await using _ = engine;
+  const slow = brain("slow", () => {});
+  const asked = ask(true);
+  await until("it has it", () => slow.taken.length === 1);
+  const other = brain("other", () => {});
+  const without_id = ask(false, 2_000);
+  const both = () => slow.taken.length + other.taken.length;
+  await until("somebody has it", () => both() === 2);
+  const last = brain("last", () => {});
+  last.die();
+  // Whoever goes is found out, so what waited then was there to be asked again.
+  await until("one is gone", () => gone.length === 1);
+  await until("it was asked again", () => again() === 1);
+  await assert.rejects(without_id, { reason: "command-timeout" });
+  await until("the repetition is there", () => both() === 3);
+  slow.taken.forEach(answer);
+  assert.equal(textOf(await asked), "done");
+  assert.deepEqual([gone, again(), both()], [["last"], 1, 3]);
+});
+
+Deno.test("a Brain that is slow is asked whether it is there, and nothing again", async () => {
+  const { engine, gone, brain, ask, again } = testBed();
+  await using _ = engine;
+  let knocks = 0;
+  engine.spine.subscribe(processSubject("direct", "slow"), () => void knocks++);
+  const slow = brain("slow", () => {});
+  const asked = ask(true);
+  await until("it is asked whether it is there", () => knocks >= 2);
+  assert.deepEqual([gone, again(), slow.taken.length], [[], 0, 1]);
+  slow.taken.forEach(answer);
+  assert.equal(textOf(await asked), "done");
+});
