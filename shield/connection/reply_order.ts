@@ -20,10 +20,11 @@ export class ReplyOrder<Frame> {
   #lone_place = 0;
   #lone_parts = 0;
   /**
-   * Several frames that are not answered yet, with the number of their parts that are under way; absent until
-   * there have been several. They are added in the order of places, so the first key is the lowest.
+   * The places of several frames that are not answered yet, lowest first, and how many parts of each are under
+   * way; absent until there have been several. They are mostly answered in order: of a map, every few would make
+   * a new table.
    */
-  #open: Map<number, number> | undefined;
+  #open: { readonly places: number[]; readonly parts: number[] } | undefined;
   /** How many parts of frames are under way, and their bytes. */
   pending = 0;
   pending_bytes = 0;
@@ -44,7 +45,7 @@ export class ReplyOrder<Frame> {
     this.pending++;
     this.pending_bytes += size_bytes;
     if (this.#lone_parts > 0 && this.#lone_place === place) this.#lone_parts++;
-    else if (this.#lone_parts === 0 && (this.#open?.size ?? 0) === 0) {
+    else if (this.#lone_parts === 0 && (this.#open?.places.length ?? 0) === 0) {
       this.#lone_place = place;
       this.#lone_parts = 1;
     } else this.#openMore(place);
@@ -75,18 +76,40 @@ export class ReplyOrder<Frame> {
 
   /** Opens a frame or a part of one where there are others. */
   #openMore(place: number): void {
-    const open = this.#open ??= new Map();
-    if (this.#lone_parts > 0) open.set(this.#lone_place, this.#lone_parts);
+    const open = this.#open ??= { places: [], parts: [] };
+    if (this.#lone_parts > 0) {
+      open.places.push(this.#lone_place);
+      open.parts.push(this.#lone_parts);
+    }
     this.#lone_parts = 0;
-    open.set(place, (open.get(place) ?? 0) + 1);
+    const { places, parts } = open;
+    let at = places.length;
+    while (at > 0 && places[at - 1]! > place) at--;
+    if (at > 0 && places[at - 1] === place) parts[at - 1]!++;
+    else if (at === places.length) {
+      places.push(place);
+      parts.push(1);
+    } else {
+      places.splice(at, 0, place);
+      parts.splice(at, 0, 1);
+    }
   }
 
   /** Takes a part away; true when it was the last of its frame. */
   #isLast(place: number): boolean {
     if (this.#lone_parts > 0) return place === this.#lone_place && --this.#lone_parts === 0;
-    const parts = this.#open?.get(place);
-    if (parts !== undefined && parts > 1) this.#open!.set(place, parts - 1);
-    return parts === 1 && this.#open!.delete(place);
+    if (this.#open === undefined) return false;
+    const { places, parts } = this.#open;
+    const at = places.indexOf(place);
+    if (at < 0 || --parts[at]! > 0) return false;
+    if (at === 0) {
+      places.shift();
+      parts.shift();
+    } else {
+      places.splice(at, 1);
+      parts.splice(at, 1);
+    }
+    return true;
   }
 
   #sendFirst(): void {
@@ -96,6 +119,6 @@ export class ReplyOrder<Frame> {
 
   #lowest(): number {
     if (this.#lone_parts > 0) return this.#lone_place;
-    return this.#open?.keys().next().value ?? Infinity;
+    return this.#open?.places[0] ?? Infinity;
   }
 }
