@@ -12,6 +12,7 @@ import {
   shapeOf,
 } from "../wire/fields.ts";
 import { Opcode } from "./opcode.ts";
+import { type FrameSpace, OwnBuffers } from "./stamp.ts";
 import { type Uint64, WireReader } from "../wire/wire.ts";
 import { putVarint, varintSize, WireWriter } from "../wire/wire_writer.ts";
 
@@ -96,15 +97,27 @@ export function writeHistory(history: History): Uint8Array<ArrayBuffer> {
 
 /**
  * A stored envelope, which has no offset, as a whole MSG frame with it: the field is added at the end,
- * nothing is encoded again. `offset` is an integer from 0 to 2^53-1; 0 adds nothing.
+ * nothing is encoded again. `offset` is an integer from 0 to 2^53-1; 0 adds nothing. With `space` the
+ * frame lies there.
  */
-export function encodeMsgAt(envelope: Uint8Array, offset: number): Uint8Array<ArrayBuffer> {
-  if (offset === 0) return msgFrame(envelope);
+export function encodeMsgAt(
+  envelope: Uint8Array,
+  offset: number,
+  space?: FrameSpace,
+): Uint8Array<ArrayBuffer> {
+  // Without a copy, where it lies as a frame already.
+  if (offset === 0 && space === undefined) return msgFrame(envelope);
+  const place = space ?? new OwnBuffers();
   const end = 1 + envelope.length;
-  const frame = new Uint8Array(end + 1 + varintSize(offset));
-  frame[0] = Opcode.MSG;
-  frame.set(envelope, 1);
-  frame[end] = TAG_OFFSET;
-  putVarint(frame, end + 1, offset);
-  return frame;
+  const size_bytes = offset === 0 ? end : end + 1 + varintSize(offset);
+  const at = place.reserve(size_bytes);
+  const { bytes } = place;
+  bytes[at] = Opcode.MSG;
+  bytes.set(envelope, at + 1);
+  if (offset > 0) {
+    bytes[at + end] = TAG_OFFSET;
+    putVarint(bytes, at + end + 1, offset);
+  }
+  // Who alone has the whole array needs no view of it.
+  return size_bytes === bytes.length ? bytes : bytes.subarray(at, at + size_bytes);
 }

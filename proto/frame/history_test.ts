@@ -79,3 +79,18 @@ Deno.test("a MSG frame gets its offset without a change to what the sender owns"
     assert.deepEqual(frame.subarray(1, 1 + stored.length), stored);
   }));
 });
+
+Deno.test("a MSG frame lies where its writer has space, and nothing else is touched", () => {
+  fc.assert(fc.property(fc.maxSafeNat(), fc.nat(9), (at, start) => {
+    const stored = writeEnvelope({ room_id: "r", event: { type: "t" } });
+    const bytes = new Uint8Array(200).fill(0xee);
+    const sizes: number[] = [];
+    const reserve = (size_bytes: number) => (sizes.push(size_bytes), start);
+    const frame = encodeMsgAt(stored, at, { bytes, reserve });
+    assert.deepEqual(frame, encodeMsgAt(stored, at));
+    assert.deepEqual([frame.buffer, frame.byteOffset], [bytes.buffer, start]);
+    assert.deepEqual(sizes, [frame.length]);
+    assert.ok(bytes.subarray(0, start).every((byte) => byte === 0xee));
+    assert.ok(bytes.subarray(start + frame.length).every((byte) => byte === 0xee));
+  }));
+});

@@ -5,6 +5,9 @@
  * Invariant: every message of the room above `floor` and up to `last` is in the list, in the order of
  * the offsets.
  */
+import { encodeMsgAt } from "@arqon/proto";
+import type { FrameSpace } from "@arqon/proto";
+import { KeptFrames } from "./kept_frames.ts";
 
 /** A message as the log has stored it. */
 export interface StoredMessage {
@@ -15,6 +18,8 @@ export interface StoredMessage {
   /** The connection that published it and wants no echo; "" for none. */
   readonly origin: string;
 }
+
+const NOTHING = new Uint8Array(0);
 
 /**
  * One message of the list. As many objects exist as the cache holds, so their number and size count.
@@ -33,10 +38,12 @@ export class Entry implements StoredMessage {
   /** Size of the envelope as it was stored. */
   readonly size_bytes: number;
   next: Entry | undefined;
-  #envelope: Uint8Array;
-  #binary: Uint8Array<ArrayBuffer> | undefined = undefined;
   /** The text frame, made for the first receiver. */
   text: string | undefined = undefined;
+  /** The array in which the binary frame lies, and from where to where. */
+  #bytes = NOTHING;
+  #start = 0;
+  #end = 0;
 
   constructor(message: StoredMessage, index: number, bytes_before: number, next?: Entry) {
     this.offset = message.offset;
@@ -46,28 +53,42 @@ export class Entry implements StoredMessage {
     this.bytes_before = bytes_before;
     this.size_bytes = message.envelope.length;
     this.next = next;
-    this.#envelope = message.envelope;
   }
 
-  /** The envelope as stored, or as in `binary`, which adds the offset. */
-  get envelope(): Uint8Array {
-    return this.#binary?.subarray(1) ?? this.#envelope;
+  /** Takes the message's bytes into this space, as the frame that all receivers get. */
+  keep(envelope: Uint8Array, space: FrameSpace): this {
+    const frame = encodeMsgAt(envelope, this.offset, space);
+    this.#bytes = space.bytes;
+    this.#start = frame.byteOffset;
+    this.#end = this.#start + frame.length;
+    shown = frame;
+    return this;
   }
 
-  /** The binary frame, made for the first receiver. */
-  get binary(): Uint8Array<ArrayBuffer> | undefined {
-    return this.#binary;
+  /** Moves what is kept into an array that has nothing else. */
+  settle(): void {
+    if (this.#end - this.#start === this.#bytes.length) return;
+    this.#bytes = this.#bytes.slice(this.#start, this.#end);
+    [this.#start, this.#end] = [0, this.#bytes.length];
   }
 
-  /**
-   * Keeps the binary frame, an opcode and the envelope; the envelope's bytes, and a view of them, are
-   * kept only once from then on.
-   */
-  set binary(frame: Uint8Array<ArrayBuffer>) {
-    this.#binary = frame;
-    this.#envelope = NOTHING;
+  /** The binary frame: an opcode, the envelope as stored, and the offset. */
+  get binary(): Uint8Array<ArrayBuffer> {
+    const bytes = this.#bytes;
+    if (shown.buffer !== bytes.buffer || shown.byteOffset !== this.#start) {
+      shown = bytes.subarray(this.#start, this.#end);
+    }
+    return shown;
+  }
+
+  /** The envelope as stored. */
+  get envelope(): Uint8Array<ArrayBuffer> {
+    return this.#bytes.subarray(this.#start + 1, this.#start + 1 + this.size_bytes);
   }
 }
+
+/** The frame that was asked for last: all receivers of a message ask at once. */
+let shown = NOTHING;
 
 /**
  * A reader's place in the list. A cursor never skips: what is trimmed meanwhile stays reachable for it.
@@ -87,7 +108,6 @@ export interface Cursor {
 /** What became of an offer. `repeated`: the message is in the list, or lies before it. */
 export type Offer = "appended" | "repeated" | "gap";
 
-const NOTHING = new Uint8Array(0);
 /** How many trimmed places may remain at the head of the array. */
 const SLACK = 64;
 
@@ -117,6 +137,7 @@ export class Timeline {
   /** The entries; those from `#start` on are in the list. */
   #entries: (Entry | undefined)[] = [];
   #start = 0;
+  readonly #frames = new KeptFrames();
   /** The entry right before the first: a mark, or the end of what was before the list. */
   #before: Entry;
   #tail: Entry;
@@ -167,7 +188,10 @@ export class Timeline {
   offer(message: StoredMessage, previous: number): Offer {
     if (message.offset <= this.#last) return "repeated";
     if (previous > this.#last) return "gap";
-    const entry = new Entry(message, this.#tail.index + 1, bytesThrough(this.#tail));
+    const entry = this.#keep(
+      new Entry(message, this.#tail.index + 1, bytesThrough(this.#tail)),
+      message,
+    );
     this.#tail.next = entry;
     this.#tail = entry;
     this.#last = entry.offset;
@@ -179,6 +203,7 @@ export class Timeline {
   skip(offset: number): void {
     this.#entries = [];
     this.#start = 0;
+    this.#frames.restart();
     this.#before = this.#tail;
     this.#last = Math.max(this.#last, offset);
     this.#floor = this.#last;
@@ -206,7 +231,10 @@ export class Timeline {
       if (message.offset >= above || message.offset <= floor) throw new TypeError("not in order");
       above = message.offset;
       const { index, bytes_before } = next as Entry;
-      next = new Entry(message, index - 1, bytes_before - message.envelope.length, next);
+      next = this.#keep(
+        new Entry(message, index - 1, bytes_before - message.envelope.length, next),
+        message,
+      );
       older.push(next);
     }
     this.#floor = floor;
@@ -229,11 +257,21 @@ export class Timeline {
     if (first === undefined) return false;
     // A mark takes the place of the trimmed entry, which would keep its envelope.
     this.#before = markBefore(first);
+    if (this.count === 1) {
+      // It may stay for long, and what lies beside it is not kept.
+      first.settle();
+      this.#frames.restart();
+    }
     if (this.#start > SLACK && this.#start * 2 > this.#entries.length) {
       this.#entries = this.#entries.slice(this.#start);
       this.#start = 0;
     }
     return true;
+  }
+
+  #keep(entry: Entry, { envelope }: StoredMessage): Entry {
+    this.#frames.kept_bytes = this.bytes;
+    return entry.keep(envelope, this.#frames);
   }
 
   /** The entry that a reader at this offset has read last. Throws RangeError below `floor`. */

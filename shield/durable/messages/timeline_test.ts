@@ -1,13 +1,14 @@
 /** The list of a room: against a plain array, and what its cursors see. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { encodeMsgAt } from "@arqon/proto";
 import { cursorAfter, cursorBefore, missedBetween, Timeline } from "./timeline.ts";
 import type { Cursor, StoredMessage } from "./timeline.ts";
 
 const message = (offset: number, bytes = 1): StoredMessage => ({
   offset,
   time_ms: offset,
-  envelope: new Uint8Array(bytes),
+  envelope: new Uint8Array(bytes).fill(offset),
   origin: "",
 });
 
@@ -91,6 +92,17 @@ class Model {
       assert.deepEqual(offsets(from(list, offset)), after.map((it) => it.offset));
     }
     assert.throws(() => list.at(this.floor - 1), RangeError);
+    checkContents(from(list, this.floor), (index) => all[index]!.bytes);
+  }
+}
+
+/** Every message still says what it did, whatever lies beside it. */
+function checkContents(cursor: Cursor, bytesOf: (index: number) => number): void {
+  let index = 0;
+  for (let entry = cursor.next(); entry !== undefined; entry = cursor.next(), index++) {
+    const { envelope } = message(entry.offset, bytesOf(index));
+    assert.deepEqual(entry.envelope, envelope);
+    assert.deepEqual(entry.binary, encodeMsgAt(envelope, entry.offset));
   }
 }
 
@@ -123,8 +135,28 @@ Deno.test("a slow cursor sees what was trimmed after it began", () => {
   assert.equal(list.trim(1, 0), false);
   assert.deepEqual([list.count, list.floor], [1, 499]);
   assert.equal(slow.lag_bytes, 5_000);
-  assert.equal(offsets(slow).length, 500);
+  checkContents(slow, () => 10);
   assert.equal(slow.lag_bytes, 0);
+});
+
+Deno.test("messages share buffers, and the last one holds none but its own", () => {
+  const list = new Timeline(0);
+  for (let offset = 1; offset <= 1_000; offset++) list.offer(message(offset, 400), offset - 1);
+  const buffers = new Set<ArrayBufferLike>();
+  const cursor = from(list, 0);
+  for (let entry = cursor.next(); entry !== undefined; entry = cursor.next()) {
+    buffers.add(entry.binary.buffer);
+  }
+  const held_bytes = [...buffers].reduce((sum, { byteLength }) => sum + byteLength, 0);
+  assert.ok(buffers.size < list.count / 5, `${buffers.size} buffers`);
+  assert.ok(held_bytes < list.bytes * 1.1, `${held_bytes} bytes for ${list.bytes}`);
+
+  list.trim(1, 0);
+  const { binary, envelope } = list.newest ?? assert.fail();
+  assert.equal(binary.buffer.byteLength, binary.length);
+  assert.deepEqual(envelope, message(1_000, 400).envelope);
+  list.offer(message(1_001, 400), 1_000);
+  assert.equal(list.newest?.binary.buffer.byteLength, list.newest?.binary.length);
 });
 
 Deno.test("a cursor at the end goes on after a hole, and in the list that follows", () => {

@@ -3,14 +3,13 @@
  * what it missed as fast as it reads. A flow outlives a SUB that only changes options, so that no
  * message is lost or repeated. The connection sends; the messages are the room log's.
  */
-import { encodeMsgAt, encodeTextMessage, readRouted } from "@arqon/proto";
+import { encodeTextMessage, readRouted } from "@arqon/proto";
 import type { Frame } from "../../fanout/frame_bytes.ts";
 import type { Cursor } from "./room_log.ts";
 import type { Entry } from "../messages/timeline.ts";
 
-/** The frame of a durable room's message in one of the two forms; made for its first receiver. */
+/** The frame of a durable room's message in one of the two forms. */
 export function entryFrame(entry: Entry, text: boolean): Frame {
-  entry.binary ??= encodeMsgAt(entry.envelope, entry.offset);
   if (!text) return entry.binary;
   return entry.text ??= encodeTextMessage(readRouted(entry.binary.subarray(1)));
 }
