@@ -74,6 +74,8 @@ export class RoomRecorder {
   #everybody = true;
   /** Undefined: it has to be read. */
   #book: Book | undefined;
+  /** Another Brain may have written since, which took the room for its own. */
+  #is_doubted = false;
   #durable: DurableLog | undefined;
   /** The offset of the last message. */
   #last = 0;
@@ -120,7 +122,7 @@ export class RoomRecorder {
    * failed before is tried again now, because something has changed since.
    */
   compare(): void {
-    this.#everybody = true;
+    this.#everybody = this.#is_doubted = true;
     clearTimeout(this.#retry);
     this.#retry = undefined;
     this.#run();
@@ -178,6 +180,7 @@ export class RoomRecorder {
   async #write(): Promise<void> {
     const { owns, isCertain, connections } = this.#options;
     while (owns() && !this.#is_closed) {
+      if (this.#is_doubted && await this.#isOutdated()) this.#book = undefined;
       const book = this.#book ??= await this.#read();
       if (this.#everybody) {
         // Who is not known yet has not left.
@@ -257,6 +260,14 @@ export class RoomRecorder {
     });
     this.#last = offset;
     onWritten(entry);
+  }
+
+  /** Whether the journal is to be read, because it was not yet, or somebody else has written since. */
+  async #isOutdated(): Promise<boolean> {
+    this.#is_doubted = false;
+    if (this.#book === undefined) return true;
+    const last = (await this.#durable?.head(this.#options.members_room_id))?.last;
+    return (last?.offset ?? 0) !== this.#last;
   }
 
   /** Reads the journal back to the last list of everybody, or to its beginning. */

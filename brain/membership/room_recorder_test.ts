@@ -167,6 +167,24 @@ Deno.test("a fenced Brain writes nothing more: it reads, and agrees", async () =
   await spine.drain();
 });
 
+Deno.test("a Brain whose room another one has written meanwhile reads again when it compares", async () => {
+  const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
+  const log = await spine.log("t", RETENTION);
+  const world: World = { log, present: new Set(["a", "b"]), owner: 0, lost_answers: 0 };
+  const one = recorderOf(world, 0);
+  one.compare();
+  await until("a and b", async () => play(await entriesOf(log)).size === 2);
+  // Another one takes the room for its own, and its members for gone: this one has heard of neither.
+  const mistaken = recorderOf({ ...world, present: new Set(), owner: 1 }, 1);
+  mistaken.compare();
+  await until("nobody", async () => play(await entriesOf(log)).size === 0);
+  await mistaken.close();
+  one.compare();
+  await until("a and b again", async () => play(await entriesOf(log)).size === 2);
+  await one.close();
+  await spine.drain();
+});
+
 Deno.test("everybody is listed after many changes, and who takes over reads no more than that", async () => {
   const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
   const log = await spine.log("t", RETENTION);

@@ -49,9 +49,8 @@ export interface BrainPresenceMachineOptions {
   readonly metrics: BrainPresenceMetrics;
   readonly log: Logger;
   /**
-   * How long a starting Brain waits at most for Shields and Brains to say that they are there.
-   * Absent: a heartbeat and a bit more; in that time each of them beats even if it missed the
-   * question.
+   * How long a starting Brain waits at most for Shields and Brains to say that they are there. Absent: a
+   * heartbeat and a bit more; in that time each of them beats even if it missed the question.
    */
   readonly settle_ms?: number;
   /** `[limits] member_meta_bytes`. Absent: the most that can be set. */
@@ -296,6 +295,7 @@ export class BrainPresence implements ClusterView {
     this.#replicas.forgive(gap_ms);
     this.#membership.forgive(gap_ms, now_ms);
     this.#emitter.reset(this.#membership.renew());
+    this.#ownership.tell();
   }
 
   #hello(): void {
