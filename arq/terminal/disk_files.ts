@@ -49,6 +49,15 @@ async function state(path: string): Promise<FileState | undefined> {
   }
 }
 
+async function realPath(path: string): Promise<string | undefined> {
+  try {
+    return await Deno.realPath(path);
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
 /** Reads and writes the disk with the permissions that the process has. */
 export const diskFiles: Files = {
   read: (path) => Deno.readFile(path),
@@ -62,6 +71,7 @@ export const diskFiles: Files = {
   writer,
   rename: (from, to) => Deno.rename(from, to),
   remove: (path) => Deno.remove(path),
+  realPath,
   state,
   makeDirectory: (path) => Deno.mkdir(path, { recursive: true }),
   async list(path) {

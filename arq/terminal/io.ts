@@ -56,6 +56,8 @@ export interface Files {
   writer(path: string, mode: number): Promise<FileWriter>;
   rename(from: string, to: string): Promise<void>;
   remove(path: string): Promise<void>;
+  /** The path without links; undefined when there is no such file. */
+  realPath(path: string): Promise<string | undefined>;
   /** The facts about a file; undefined when there is none. */
   state(path: string): Promise<FileState | undefined>;
   makeDirectory(path: string): Promise<void>;

@@ -49,6 +49,12 @@ async function furnish(bus: TestBus, proto: string): Promise<void> {
   await arq(bus, 0, "mirror", "set", "in.t.default.*", "0.01%");
 }
 
+/** Makes a link by a program of the system: `Deno.symlink` wants more permissions than tests have. */
+async function link(target: string, path: string): Promise<void> {
+  const { success } = await new Deno.Command("ln", { args: ["-s", target, path] }).output();
+  assert.ok(success, path);
+}
+
 async function edit(file: string, from: string, to: string): Promise<void> {
   const text = await Deno.readTextFile(file);
   assert.ok(text.includes(from), `${file} has ${from}: ${text}`);
@@ -181,6 +187,24 @@ Deno.test("everything that is wrong with a folder is told, with its place and wh
     "a.toml": 'tenant = "acme"\n[[policies]]\nname = "p"\nmodule = "../x.wasm"\n',
   });
   assert.match(outside ?? "", /:4:10 policies\[0\]\.module: .*inside of the folder/);
+  await using target = await folderWith({ "x.wasm": "" });
+  await using linking = await folderWith({
+    "a.toml": 'tenant = "acme"\n[[policies]]\nname = "p"\nmodule = "out.wasm"\n' +
+      '[[policies]]\nname = "q"\nmodule = "in.wasm"\n[[schemas]]\nid = "s"\nset = "sets/x.wasm"\n',
+    "own/x.wasm": "none",
+  });
+  await link(`${target.path}/x.wasm`, `${linking.path}/out.wasm`);
+  await link(target.path, `${linking.path}/sets`);
+  await link("own/x.wasm", `${linking.path}/in.wasm`);
+  const refused = await readFolder(diskIo(linking.path), ".").then(
+    () => undefined,
+    (error) => error,
+  );
+  assert.ok(refused instanceof CommandError);
+  const problems = [refused.message, ...refused.more].join("\n");
+  assert.match(problems, /:4:10 policies\[0\]\.module: a link leads to \S+x\.wasm; expected/);
+  assert.match(problems, /:10:7 schemas\[0\]\.set: a link leads to \S+x\.wasm; expected/);
+  assert.match(problems, /:7:10 policies\[1\]\.module: (?!a link)/, "it is read, and no module");
   assert.match((await problemsOf({ "x.txt": "" }))[0] ?? "", /has no \.toml files/);
   await assert.rejects(readFolder(diskIo("/"), "none-here"), /none-here: no such file or folder/);
   assert.match((await problemsOf({ "x.toml": "rooms = []" }))[0] ?? "", /tenant: missing/);

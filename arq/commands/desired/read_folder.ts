@@ -12,6 +12,7 @@ import { sha256Hex } from "../../../shared/sha256.ts";
 import { KINDS, StateFile, stateJsonSchema } from "../../desired/form.ts";
 import type { Kind } from "../../desired/form.ts";
 import type { Desired, StatePolicy, StateSchema } from "../../desired/state.ts";
+import { fileInFolder } from "./folder_file.ts";
 import { readModuleFile } from "../../policies/module_file.ts";
 import { CommandError, EXIT } from "../../terminal/exit.ts";
 import { resolvePath } from "../../terminal/io.ts";
@@ -135,8 +136,8 @@ async function readPolicies(
   for (const [index, entry] of (part.said.policies ?? []).entries()) {
     const { module, source, hooks, ...rest } = entry;
     const member = module === undefined ? "source" : "module";
-    const file = `${folder}/${module ?? source}`;
     const found = await named(part, ["policies", index, member], problems, async () => {
+      const file = await fileInFolder(io, folder, module ?? source ?? "");
       const bytes = await (module === undefined ? compileFile : readModuleFile)(io, file);
       return { bytes, hooks: hooksOf(bytes) };
     });
@@ -164,7 +165,7 @@ async function readSchemas(
   const list: StateSchema[] = [];
   for (const [index, { id, set, compatibility }] of (part.said.schemas ?? []).entries()) {
     const found = await named(part, ["schemas", index, "set"], problems, async () => {
-      const bytes = await readSchema(io, `${folder}/${set}`);
+      const bytes = await readSchema(io, await fileInFolder(io, folder, set));
       return { bytes, unpacked_sha256: await unpackedHash(bytes) };
     });
     if (found === undefined) continue;
