@@ -2,7 +2,10 @@
  * The file of commands that `arq reducer test` runs: one JSON object a line, each a command with who sends it
  * and when, or only time that passes. Pure.
  */
+import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
+import { callData } from "../../brain/rooms/commands/call_data.ts";
+import { objectMembers } from "../../brain/rooms/commands/json_text.ts";
 import { CommandError, EXIT, printable } from "../terminal/exit.ts";
 
 /** The time of a new room's first command, where it has none: the first moment of 2026. */
@@ -14,7 +17,8 @@ const text = (most: number) =>
 
 const Line = z.strictObject({
   command: text(256).min(1).optional(),
-  data: z.json().optional(),
+  /** Read as the bus reads it, from the text. */
+  data: z.unknown().optional(),
   user: text(256).default("dev"),
   role: text(64).default("user"),
   id: text(256).default(""),
@@ -39,20 +43,13 @@ export interface CommandLine {
   readonly claims: Readonly<Record<string, string>>;
 }
 
-const encoder = new TextEncoder();
-
-const Base64 = z.strictObject({ base64: z.string() });
-
-/** The bytes of a command's data: a text as it is, any other value as JSON. Undefined: no base64. */
-function dataBytes(data: unknown): Uint8Array | undefined {
-  if (data === undefined) return new Uint8Array();
-  if (typeof data === "string") return encoder.encode(data);
-  const parsed = Base64.safeParse(data);
-  if (!parsed.success) return encoder.encode(JSON.stringify(data));
+/** The bytes of a command's data, as the bus would take them from the line; a text says what is wrong. */
+function dataIn(json: string): Uint8Array | string {
   try {
-    return Uint8Array.fromBase64(parsed.data.base64);
-  } catch {
-    return undefined;
+    return callData(objectMembers(json).get("data"));
+  } catch (error) {
+    if (error instanceof ArqonError || error instanceof SyntaxError) return error.message;
+    throw error;
   }
 }
 
@@ -69,23 +66,23 @@ function problem(source: string, line: number, what: string): CommandError {
 export function createLineReader(
   source: string,
   room_ms: number,
-): (line: number, json: unknown) => CommandLine {
+): (line: number, json: string) => CommandLine {
   let before_ms = room_ms === 0 ? FIRST_MS : room_ms;
   return (line, json) => {
-    const parsed = Line.safeParse(json);
+    const parsed = Line.safeParse(JSON.parse(json));
     if (!parsed.success) {
       const [issue] = parsed.error.issues;
       const path = issue?.path.join(".") ?? "";
       throw problem(source, line, `${path === "" ? "" : `${path}: `}${issue?.message}`);
     }
-    const { command, data, user, role, id, claims, at_ms, after_ms } = parsed.data;
+    const { command, user, role, id, claims, at_ms, after_ms } = parsed.data;
     if (at_ms !== undefined && after_ms !== undefined) {
       throw problem(source, line, "at_ms and after_ms; a line has one of them");
     }
     before_ms = at_ms ?? before_ms + (after_ms ?? 0);
     if (!Number.isSafeInteger(before_ms)) throw problem(source, line, "the time is too late");
-    const bytes = dataBytes(data);
-    if (bytes === undefined) throw problem(source, line, "data.base64: not base64");
+    const bytes = dataIn(json);
+    if (typeof bytes === "string") throw problem(source, line, bytes);
     const texts = Object.entries(claims).map(([name, value]) => [
       name,
       (typeof value === "string" ? value : JSON.stringify(value)).toWellFormed(),

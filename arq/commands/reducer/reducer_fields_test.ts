@@ -64,3 +64,26 @@ Deno.test("a text that is quoted is JSON of that text, whatever is in it", async
   const answers = await answersTo(texts.map((data) => ({ command: "quote", data })));
   assert.deepEqual(answers, texts);
 });
+
+Deno.test("a number comes to the reducer as it was written, as on the bus", async () => {
+  const source = `import { Command, on } from "@arqon/reducer";
+on("echo", (c: Command) => c.answer(c.text));
+`;
+  const written = [
+    "999999999999999999",
+    "12345678901234567890",
+    "1e400",
+    "-0",
+    "1.0",
+    '[1.0,{"a":1e2}]',
+  ];
+  const lines = written.map((data) => `{ "command": "echo", "data": ${data} }\n`).join("");
+  await using folder = await folderWith({ "e.ts": source, "c.ndjson": lines });
+  assert.equal(await reducerBuild(diskIo(folder.path), "e.ts", {}), 0);
+  const tried = diskIo(folder.path);
+  assert.equal(await reducerTry(tried, "e.wasm", { ...FLAGS, memoryLimitPages: 64 }), 0);
+  const answers = tried.stdout.text().trimEnd().split("\n").slice(0, -1).map((line) =>
+    JSON.parse(line).answer
+  );
+  assert.deepEqual(answers, written);
+});

@@ -112,7 +112,7 @@ async function runAll(
   const readLine = createLineReader(flags.commands, applier.state.time_ms);
   const chunks = bytesOf(await readInput(io, flags.commands));
   for await (const { line, bytes } of readNdjson(chunks, flags.commands)) {
-    const about = readLine(line, JSON.parse(new TextDecoder().decode(bytes)));
+    const about = readLine(line, new TextDecoder().decode(bytes));
     for (const step of runLine(applier, about, flags.seed)) {
       if (step.forbidden) {
         counts.forbidden++;

@@ -8,6 +8,7 @@ import { ArqonError, readEnvelope } from "@arqon/proto";
 import type { PlainCommand, PlainEnvelope } from "@arqon/proto";
 import { PastAsk } from "../../../shared/records/reducer_past.ts";
 import type { BansQuery } from "../desk/ban_query.ts";
+import { callData } from "./call_data.ts";
 import type { Conditions, RoomAddress, RoomCommand, Sender } from "./command.ts";
 import {
   dataMembers,
@@ -175,26 +176,6 @@ function readBans(members: Members, command: PlainCommand): BansQuery {
     limit: optionalInteger(members, "limit", 1, PAGE_BANS_MAX) ?? PAGE_BANS,
     after: optionalText(members, "after", BANS_CURSOR_BYTES_MAX),
   };
-}
-
-const encoder = new TextEncoder();
-const Base64 = /^\{"base64":"([A-Za-z0-9+/]*={0,2})"\}$/;
-
-/** The data of a call: a text as it is, any other value as JSON, and bytes from base64. */
-function callData(text: string | undefined): Uint8Array {
-  if (text === undefined) return new Uint8Array();
-  if (text.startsWith('"')) {
-    const data: string = JSON.parse(text);
-    if (!data.isWellFormed()) throw invalidCommand('"data" must be well-formed Unicode');
-    return encoder.encode(data);
-  }
-  const base64 = Base64.exec(text)?.[1];
-  if (base64 === undefined) return encoder.encode(text);
-  try {
-    return Uint8Array.fromBase64(base64);
-  } catch (cause) {
-    throw invalidCommand('"data" has "base64" that is none', cause);
-  }
 }
 
 function readCall(members: Members, command: PlainCommand, user_id: string): Call {

@@ -1,0 +1,23 @@
+/** What a reducer gets of the JSON that a client writes. */
+import assert from "node:assert/strict";
+import { callData } from "./call_data.ts";
+
+const text = (json: string) => new TextDecoder().decode(callData(json));
+
+Deno.test("data is a text, JSON as it was written, or bytes from base64, however its text is written", () => {
+  assert.equal(text('"a\\u00e9"'), "aé");
+  assert.equal(text("12345678901234567890"), "12345678901234567890");
+  for (const json of ['{"base64":"aGk=","more":1}', '{"base64":5}', '{"Base64":"aGk="}', "{}"]) {
+    assert.equal(text(json), json);
+  }
+  for (const json of ['{"base64":"+/8="}', '{"base64":"+\\/8="}', '{"base64":"+\\u002f8="}']) {
+    assert.deepEqual([...callData(json)], [0xfb, 0xff], json);
+  }
+  assert.deepEqual([...callData('{"base64":""}')], []);
+  // A text of the other alphabet, or none at all, is not passed on as if it had been meant as JSON.
+  for (
+    const json of ['{"base64":"-_8="}', '{"base64":"%"}', '{"base64":"a"}', '{"base64":"\\""}']
+  ) {
+    assert.throws(() => callData(json), /"data" has "base64" that is none/, json);
+  }
+});
