@@ -1,5 +1,6 @@
 /** What `arq room deploy`, `rollback` and `programs` print. Pure. */
 import { plural } from "../../shared/plural.ts";
+import type { ForbiddenCalls } from "../reducers/forbidden.ts";
 import type { Rehearsal } from "../reducers/rehearsal.ts";
 import { printable } from "../terminal/exit.ts";
 import { table } from "./policy_text.ts";
@@ -11,6 +12,8 @@ interface Shown {
   readonly number: number;
   readonly current: { readonly module: string; readonly at_ms: number; readonly by: string };
   readonly before: readonly unknown[];
+  /** Stored for the class. */
+  readonly modules: readonly string[];
   /** Absent: nobody has asked. */
   readonly rooms?: readonly RoomBehind[];
 }
@@ -34,18 +37,37 @@ function outcomeText({ kind, code, reason }: { kind: string; code: number; reaso
 /** One line for a room that a module was applied to. */
 export function rehearsalLine(room_id: string, found: Rehearsal, json: boolean): string {
   if (json) return `${JSON.stringify({ room: room_id, ...found, first: found.first ?? null })}\n`;
-  const { entries, differing, first, refused, values_differ } = found;
+  const { entries, refused, forbidden } = found;
   const many = plural(entries, "entry", "entries");
   if (refused !== "") return `${printable(`${room_id}: it cannot migrate the room: ${refused}`)}\n`;
+  const differs = differenceOf(found, many);
+  if (forbidden === 0) return `${printable(`${room_id}: ${differs ?? `${many}, the same`}`)}\n`;
+  const calls = `${forbidden} of ${many} are calls that its schema FORBIDS`;
+  const lines = found.forbidden_calls.map(forbiddenText);
+  if (found.forbidden_others > 0) lines.push(`and ${found.forbidden_others} for other reasons`);
+  const text = [differs === undefined ? calls : `${calls}, and ${differs}`, ...lines];
+  return `${room_id}: ${text.map(printable).join("\n  ")}\n`;
+}
+
+function forbiddenText({ command, code, reason, entries, first }: ForbiddenCalls): string {
+  const many = entries === 1 ? `entry ${first}` : `${entries} entries, the first ${first}`;
+  return `${many}: ${command} was applied, would be refused ${code} ${reason}`;
+}
+
+/** What is otherwise than it was; undefined: nothing. */
+function differenceOf(
+  { differing, first, values_differ, forbidden }: Rehearsal,
+  many: string,
+): string | undefined {
   if (first !== undefined) {
     const { offset, asked, parts, then, now } = first;
     const how = `${asked} was ${outcomeText(then)}, would be ${outcomeText(now)} ${now.detail}`;
-    const text = `${room_id}: ${differing} of ${many} DIFFER, first entry ${offset} in ` +
-      `${parts.join(", ")}: ${how}`;
-    return `${printable(text.trimEnd())}\n`;
+    return `${differing} of ${many} DIFFER, first entry ${offset} in ${parts.join(", ")}: ${how}`
+      .trimEnd();
   }
-  if (values_differ === true) return `${room_id}: its values DIFFER after ${many}\n`;
-  return `${room_id}: ${many}, the same\n`;
+  // What is not asked any more leaves no values.
+  if (values_differ === true && forbidden === 0) return `its values DIFFER after ${many}`;
+  return undefined;
 }
 
 function behindLine(
@@ -61,13 +83,13 @@ function behindLine(
 
 /** What is in force in classes. */
 export function programsText(reducers: readonly Shown[]): string {
-  const rows = reducers.map(({ class: pattern, reducer, number, current, before }) => [
+  const rows = reducers.map(({ class: pattern, reducer, number, current, before, modules }) => [
     ...[pattern, reducer, String(number)],
     current.module === "" ? "configuration" : current.module.slice(0, HASH_DIGITS),
     ...current.at_ms === 0 ? ["-", "-"] : [new Date(current.at_ms).toISOString(), current.by],
-    String(before.length),
+    ...[String(before.length), String(modules.length)],
   ]);
   const lines = reducers.flatMap((one) => (one.rooms ?? []).map((room) => behindLine(room, one)));
-  return table(["class", "reducer", "deploy", "module", "since", "by", "before"], rows) +
+  return table(["class", "reducer", "deploy", "module", "since", "by", "before", "stored"], rows) +
     lines.join("");
 }

@@ -7,6 +7,8 @@ import type { MigrateEntry, Outcome } from "../../brain/reducers/state/entry.ts"
 import { applyEntry } from "../../brain/reducers/state/fold.ts";
 import type { RoomBounds } from "../../brain/reducers/state/room_bounds.ts";
 import { type RoomState, valuesDigest } from "../../brain/reducers/state/room_state.ts";
+import type { RoomSchema } from "../../wasm/reducer/schema/room_schema.ts";
+import { admitted, type ForbiddenCalls, ForbiddenCount } from "./forbidden.ts";
 import { differingParts } from "./difference.ts";
 import { beginnings, firstOf, foldRoom, MissingEntries, type RoomSource } from "./room_fold.ts";
 
@@ -19,6 +21,8 @@ export interface Candidate {
   readonly guest: ReducerGuest;
   readonly bounds: RoomBounds;
   readonly migrates: boolean;
+  /** What it lets users ask; undefined: everything. */
+  readonly schema: RoomSchema | undefined;
 }
 
 /** An entry that the module would have answered otherwise. */
@@ -38,6 +42,11 @@ export interface Rehearsal {
   readonly entries: number;
   readonly differing: number;
   readonly first: DifferentEntry | undefined;
+  /** Calls that were applied and that its schema forbids. */
+  readonly forbidden: number;
+  /** The same by command and reason, and how many are of kinds that are one too many. */
+  readonly forbidden_calls: readonly ForbiddenCalls[];
+  readonly forbidden_others: number;
   /** Why it cannot migrate the room; "": it can, or need not. */
   readonly refused: string;
   /** Whether the values at the end differ; undefined: a migration makes others of them, or nothing was asked. */
@@ -79,7 +88,8 @@ export async function rehearse(
   candidate: Candidate,
   since_ms: number,
 ): Promise<Rehearsal> {
-  const { guest, bounds, migrates } = candidate;
+  const { guest, bounds, migrates, schema } = candidate;
+  const forbidden = new ForbiddenCount();
   const about = { room_id: source.room_id, bounds };
   const begin = await beginOf(source, since_ms);
   let { state } = begin;
@@ -94,20 +104,34 @@ export async function rehearse(
     state = folded.state;
     // What another module made of the room is not asked of this one.
     if (own === undefined || own.refused !== "" || entry.kind === "migrate") continue;
-    const step = applyEntry(own.state, entry, (draft) => guest.run(draft).verdict, about);
-    own = { state: step.state, refused: "" };
     entries++;
+    const asked = admitted(schema, entry, own.state);
+    if ("refused" in asked) {
+      forbidden.add(asked, outcome);
+      continue;
+    }
+    const step = applyEntry(own.state, asked.entry, (draft) => guest.run(draft).verdict, about);
+    own = { state: step.state, refused: "" };
     const parts = differingParts(outcome, step.outcome)
       .filter((part) => !migrates || !OF_VALUES.has(part));
     if (parts.length === 0) continue;
     differing++;
-    const asked = entry.kind === "command" ? entry.command : `timer ${entry.key}`;
-    first ??= { offset: entry.offset, asked, parts, then: said(outcome), now: said(step.outcome) };
+    const name = entry.kind === "command" ? entry.command : `timer ${entry.key}`;
+    first ??= {
+      offset: entry.offset,
+      asked: name,
+      parts,
+      then: said(outcome),
+      now: said(step.outcome),
+    };
   }
   // As it stands is how it would be taken over.
   const { refused } = takenOver(state, candidate, source.room_id);
   const values_differ = migrates || own === undefined
     ? undefined
     : valuesDigest(own.state).toHex() !== valuesDigest(state).toHex();
-  return { entries, differing, first, refused, values_differ };
+  return {
+    ...{ entries, differing, first, refused, values_differ, forbidden: forbidden.entries },
+    ...{ forbidden_calls: forbidden.kinds(), forbidden_others: forbidden.others },
+  };
 }

@@ -10,6 +10,7 @@ import { sha256Hex } from "../../../shared/sha256.ts";
 import { plural } from "../../../shared/plural.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import { meterReducer } from "../../../wasm/reducer/reducer_check.ts";
+import { schemaOf } from "../../../wasm/reducer/schema/room_schema.ts";
 import { MIGRATE_EXPORT } from "../../../wasm/reducer/room_abi.ts";
 import { programsText, rehearsalLine, type RoomBehind } from "../../answers/deploy_text.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
@@ -46,7 +47,7 @@ export interface RoomProgramsFlags extends ReducedFlags {
 const Deployed = z.looseObject({ module: z.string(), at_ms: z.int(), by: z.string() });
 const Reducer = z.looseObject({
   ...{ class: z.string(), reducer: z.string(), number: z.int(), current: Deployed },
-  before: z.array(Deployed),
+  ...{ before: z.array(Deployed), modules: z.array(z.string()).default([]) },
   limits: z.looseObject({
     ...{ fuel_limit: z.int(), memory_limit_pages: z.int(), values: z.int(), state_bytes: z.int() },
     ...{ events: z.int(), event_bytes: z.int(), timers: z.int() },
@@ -121,7 +122,8 @@ async function candidateOf(
     const bounds = { ...ROOM_BOUNDS, keys, state_bytes, events, event_bytes, timers };
     const migrates = WebAssembly.Module.exports(compiled)
       .some(({ name }) => name === MIGRATE_EXPORT);
-    return { guest: createReducer(compiled, metered, fuel_limit), bounds, migrates };
+    const guest = createReducer(compiled, metered, fuel_limit);
+    return { guest, bounds, migrates, schema: schemaOf(bytes) };
   } catch (error) {
     if (!(error instanceof PolicyModuleError)) throw error;
     const text = `${file} is refused (${error.reason}): ${printable(error.message)}`;
@@ -146,8 +148,9 @@ async function check(
     const found = await foldable(() => rehearse(source, { ...candidate, migrates }, since_ms));
     rooms++;
     entries += found.entries;
-    const others = found.refused !== "" || found.values_differ === true && found.differing === 0;
-    differences += found.differing + (others ? 1 : 0);
+    const said = found.differing + found.forbidden;
+    const others = found.refused !== "" || found.values_differ === true && said === 0;
+    differences += said + (others ? 1 : 0);
     await print(io.stdout, rehearsalLine(room_id, found, flags.json === true));
   }
   return { rooms, entries, differences };

@@ -169,10 +169,10 @@ export function addRoomDeploy(group: Command, run: Run): void {
     .addHelpText(
       "after",
       "\nThe logs are read from the bus and folded on this machine, once by the programs of before and" +
-        "\nonce by the module: it says where verdicts, answers, events, values or timers differ, and which" +
-        "\nroom it cannot migrate. A module with a migration may make other values and timers. Exit code 6" +
-        "\nwhen more differ than --max-differences: nothing is deployed then. Each room takes it between" +
-        "\ntwo entries. It needs a token of role admin.\n" +
+        "\nonce by the module: it says where verdicts, answers, events, values or timers differ, which calls" +
+        "\nthe schema of the module forbids, and which room it cannot migrate. A module with a migration" +
+        "\nmay make other values and timers. Exit code 6 when more differ than --max-differences: nothing" +
+        "\nis deployed then. Each room takes it between two entries. It needs a token of role admin.\n" +
         examples(
           "arq room deploy 'auction-*' auction.wasm --dry-run",
           "arq room deploy 'auction-*' auction.wasm --check-since 1d --yes",
