@@ -171,12 +171,13 @@ Deno.test("values are watched and calls seen at once, and what the room decides 
   assert.equal(bobs.read("bidder"), "bob");
   assert.equal(bobs.watched.read("highest"), undefined);
   assert.equal((await bid).answer, 100);
-  const own = anns.call("bid", 200);
-  assert.equal(anns.read("bidder"), undefined, "the seller does not bid, here neither");
-  await assert.rejects(own, { reason: "call-rejected" });
-  const low = bobs.call("bid", 50);
+  await until("bob's bid at ann's", () => anns.watched.read("bidder") === "bob");
+  const own = assert.rejects(anns.call("bid", 200), { reason: "call-rejected" });
+  assert.equal(anns.read("bidder"), "bob", "the seller does not bid, here neither");
+  await own;
+  const low = assert.rejects(bobs.call("bid", 50), { reason: "call-rejected" });
   assert.equal(bobs.read("highest"), "100");
-  await assert.rejects(low, { reason: "call-rejected" });
+  await low;
   await until("the same everywhere", () => anns.read("highest") === "100" && bobs.pending === 0);
   assert.deepEqual(anns.entries(), bobs.entries());
   assert.deepEqual(shown, ["100"], "what was right is not told again");

@@ -72,9 +72,10 @@ const keyOf = (tenant_id: string, pattern: string) => `${tenant_id}/${pattern}`;
 
 /** The programs of the classes of a running Brain. */
 export class ClassPrograms {
+  /** What is deployed, as it is stored. */
+  readonly deployments: KeyValue;
   readonly #options: ClassProgramsOptions;
   readonly #named: ReadonlyMap<string, Named>;
-  readonly #bucket: KeyValue;
   readonly #objects: ObjectStore;
   readonly #host: ReducerHost;
   readonly #followed = new Map<string, Followed>();
@@ -90,7 +91,7 @@ export class ClassPrograms {
   ) {
     this.#options = options;
     this.#named = named;
-    this.#bucket = stores.bucket;
+    this.deployments = stores.bucket;
     this.#objects = stores.objects;
     this.#host = stores.host;
     this.#programs = new Map(
@@ -136,6 +137,13 @@ export class ClassPrograms {
     return this.#named.get(reducer);
   }
 
+  /** The modules of the configuration, and those that are in force as far as this Brain has them. */
+  modules(): Set<string> {
+    const loaded = this.#followed.values().map(({ loaded }) => loaded?.program.module ?? "");
+    const named = this.#named.values().map(({ wanted: { program } }) => program.module);
+    return new Set([...named, ...loaded]);
+  }
+
   /** What the class is to have, as far as this Brain has it. */
   wanted({ tenant_id, pattern, reducer }: ReducedClass): Wanted | undefined {
     const followed = this.#followed.get(keyOf(tenant_id, pattern));
@@ -147,7 +155,7 @@ export class ClassPrograms {
   /** The same as it is stored now; undefined: this Brain cannot load that. Rejects with `spine-unavailable`. */
   async wantedNow(about: ReducedClass): Promise<Wanted | undefined> {
     const { tenant_id, pattern, reducer } = about;
-    const stored = await this.#bucket.get([tenant_id, pattern]);
+    const stored = await this.deployments.get([tenant_id, pattern]);
     if (stored === undefined) return this.#named.get(reducer)?.wanted;
     this.#take(stored);
     const followed = this.#followed.get(keyOf(tenant_id, pattern));
@@ -188,6 +196,8 @@ export class ClassPrograms {
       this.#options.log.error("what is deployed cannot be read", { tenant_id, class: pattern });
       return;
     }
+    // Nothing was deployed yet: the first module is being stored.
+    if (deployment.number === 0) return;
     const made = { tenant_id, pattern, loaded: undefined, loading: undefined };
     const followed = before ??
       { ...made, deployment, revision, retry_at_ms: 0, pause_ms: RETRY_MS };

@@ -3,11 +3,8 @@
  * is what it was before or what it was to be, a second try goes through, and nothing is left that no room names.
  */
 import assert from "node:assert/strict";
-import { ArqonError } from "@arqon/proto";
+import type { ArqonError } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
-import { randomPool } from "../../shared/ids.ts";
-import { createLogger } from "../../shared/logs/log.ts";
-import { createMetrics } from "../../shared/metrics/metrics.ts";
 import type { PastAsk } from "../../shared/records/reducer_past.ts";
 import {
   DEPLOYMENTS_BUCKET,
@@ -16,15 +13,13 @@ import {
   withModule,
 } from "../../shared/records/reducer_deployment.ts";
 import { decodeRecord } from "../../shared/records/reducer_record.ts";
-import { reducerRoomOf } from "../../shared/rooms/reducer_room.ts";
 import { loadProgram, programOf, type RunnableProgram, storeProgram } from "./log/program.ts";
-import { createReducerMetrics } from "./metrics.ts";
 import { forkRoom } from "./room/forking.ts";
-import type { ReducedPlace, RoomParts } from "./room/loaded_room.ts";
-import { ReducedRoom } from "./room/reduced_room.ts";
+import type { RoomParts } from "./room/loaded_room.ts";
 import { repairRoom } from "./room/repairing.ts";
 import { trimRoom } from "./room/trimming.ts";
 import { storeModule, SUM } from "./testing/deploys.ts";
+import { callAt, partsOf, placeOf } from "./testing/lone_room.ts";
 import { DyingBrain } from "./testing/dying_parts.ts";
 import {
   applied,
@@ -50,7 +45,6 @@ const OPTIONS = {
   brain: { reducer_idle_ms: 3_600_000 },
   rooms: { reducer_visible: VISIBLE },
 };
-const RETENTION = { history_size: 10_000, history_ttl_seconds: 604_800, replicas: undefined };
 const SHOWN = shownBy(VISIBLE);
 
 /** What the Brain that dies has, and those that live: the first one has the rooms before, the other one afterwards. */
@@ -64,32 +58,13 @@ interface Bus {
 
 async function openBus(world: ReducerWorld, host: ReducerHost): Promise<Bus> {
   const [before, after] = [await world.start("a"), await world.start("b")];
-  const { spine } = before;
-  const objects = await spine.objects("ARQON_REDUCER_OBJECTS");
-  const records = await spine.keyValue("ARQON_REDUCERS");
-  const registry = createMetrics({ node_id: "dying", version: "0" });
-  const none = () => 0;
-  const log = createLogger({
-    ...{ level: "error", format: "logfmt", component: "test", now: Date.now, write: () => {} },
-  });
-  const [{ name = "" } = {}] = (await objects.list()).filter(({ name }) =>
+  const parts = await partsOf(before, host);
+  const [{ name = "" } = {}] = (await parts.objects.list()).filter(({ name }) =>
     name.startsWith("program-")
   );
-  return {
-    ...{ world, before, after, program: await loadProgram(objects, name.slice(8)) },
-    parts: {
-      ...{ records, objects, host, log, now: Date.now },
-      openLog: (tenant_id) => spine.log(tenant_id, RETENTION),
-      programById: (id) => loadProgram(objects, id),
-      metrics: createReducerMetrics(registry, { rooms: none, bytes: none, waiting: none }),
-      random: randomPool((bytes) => crypto.getRandomValues(bytes)),
-    },
-  };
+  const program = await loadProgram(parts.objects, name.slice(8));
+  return { world, before, after, program, parts };
 }
-
-const placeOf = (room_id: string): ReducedPlace => ({
-  ...{ tenant_id: "t", room_id, log_room_id: reducerRoomOf(room_id)! },
-});
 
 async function past({ after }: Bus, room_id: string, ask: PastAsk) {
   return JSON.parse(await after.service.past({ tenant_id: "t", room_id }, ask));
@@ -204,38 +179,12 @@ async function repairAtEach(bus: Bus): Promise<number> {
   });
 }
 
-/** A room at a Brain that dies, which is asked something; resolves with the answer. */
-async function callAt(
-  at: ReducedPlace,
-  parts: RoomParts,
-  program: RunnableProgram,
-  asked: { readonly command: string; readonly data: string; readonly id: string },
-): Promise<string> {
-  const wanted = { program, migrates: asked.command === "any", deploy: 1 };
-  const room = new ReducedRoom(at, {
-    ...{ parts, wanted: () => wanted, wantedNow: () => Promise.resolve(wanted), owns: () => true },
-    ...{ snapshot_entries: () => 1, history: () => LIMITS, shown: () => SHOWN },
-    ...{ pending_commands: 100, command_timeout_ms: 60_000, idle_ms: 3_600_000 },
-    monotonic_ms: () => performance.now(),
-  });
-  try {
-    return await new Promise((resolve, reject) =>
-      room.call({
-        ...{ ...asked, data: new TextEncoder().encode(asked.data), user_id: "ann", role: "user" },
-        ...{ claims: {}, deadline_ms: performance.now() + 60_000 },
-        answer: (outcome) => outcome instanceof ArqonError ? reject(outcome) : resolve(outcome),
-      })
-    );
-  } finally {
-    await room.close();
-  }
-}
-
 async function callAtEach(bus: Bus): Promise<number> {
   const call = { command: "add", data: "1", id: "once" };
   return await dieAtEach(bus, async (dying, number) => {
     await roomOf(bus, `counter-c${number}`);
-    await callAt(placeOf(`counter-c${number}`), dying.parts(bus.parts), bus.program, call);
+    const own = { ...call, program: bus.program, history: LIMITS, shown: SHOWN };
+    await callAt(placeOf(`counter-c${number}`), dying.parts(bus.parts), own);
   }, async (number) => {
     const room = `counter-c${number}`;
     const { entry, repeats = entry, answer } = await applied(bus.after, room, "add", call);
@@ -251,7 +200,9 @@ async function migrateAtEach(bus: Bus, next: RunnableProgram): Promise<number> {
     const room = `counter-m${number}`;
     rooms.push(room);
     await roomOf(bus, room);
-    await callAt(placeOf(room), dying.parts(bus.parts), next, { command: "any", data: "", id: "" });
+    const call = { command: "any", data: "", id: "", program: next, migrates: true };
+    const own = { ...call, history: LIMITS, shown: SHOWN };
+    await callAt(placeOf(room), dying.parts(bus.parts), own);
   }, () => Promise.resolve(bus.world.turn("nobody")));
   // Only now: whoever has heard of it migrates every room.
   await storeModule(bus.after, SUM);

@@ -1,5 +1,5 @@
 /** The metrics of rooms with reducers. Labels come from closed sets. */
-import { Counter, scrapedGauge } from "../../shared/metrics/metrics.ts";
+import { Counter, Gauge, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 
 /** The metrics, by what they measure. */
@@ -27,6 +27,37 @@ export interface ReducerGauges {
   readonly rooms: () => number;
   readonly bytes: () => number;
   readonly waiting: () => number;
+}
+
+/** Of modules that nobody needs any more. */
+export interface RemovalMetrics {
+  /** How many there are, as the Brain knows that looks after them. */
+  readonly modules: (count: { readonly stored: number; readonly unused: number }) => void;
+  /** `outcome`: removed, or unsure when nobody could say which are needed. */
+  readonly removals: Counter<"outcome">;
+}
+
+/** Makes them. */
+export function createRemovalMetrics(registry: Registry): RemovalMetrics {
+  const registers = [registry];
+  const modules = new Gauge({
+    name: "brain_reducer_modules",
+    help: "Modules of reducers that are stored, and those of them that nobody needs any more.",
+    labelNames: ["state"],
+    registers,
+  });
+  return {
+    modules({ stored, unused }) {
+      modules.set({ state: "stored" }, stored);
+      modules.set({ state: "unused" }, unused);
+    },
+    removals: new Counter({
+      name: "brain_reducer_removals_total",
+      help: "Modules of reducers that were removed, and looks that could not say which may be.",
+      labelNames: ["outcome"],
+      registers,
+    }),
+  };
 }
 
 /** How often modules that were deployed came into this Brain. `outcome`: loaded or failed. */

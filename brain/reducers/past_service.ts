@@ -43,6 +43,8 @@ export interface ReducerPastOptions {
   readonly forksOf: (at: Place) => readonly string[];
   /** Does something while the room is let go. */
   readonly alone: <T>(at: Place, job: () => Promise<T>) => Promise<T>;
+  /** Has the room read now. */
+  readonly wake: (at: Place) => void;
 }
 
 /** Answers them. */
@@ -69,8 +71,8 @@ export class ReducerPast {
     }
   }
 
-  #answer(at: Place, ask: PastAsk): Promise<object> {
-    const { parts, namedFor, requireFew, alone } = this.#options;
+  async #answer(at: Place, ask: PastAsk): Promise<object> {
+    const { parts, namedFor, requireFew, alone, wake } = this.#options;
     const { log_room_id, history: limits, program, shown } = namedFor(at);
     const place: ReducedPlace = { ...at, log_room_id };
     switch (ask.action) {
@@ -85,13 +87,16 @@ export class ReducerPast {
         }
         requireFew(at);
         const from = { ...other, log_room_id: source.log_room_id };
-        return alone(at, () => forkRoom(place, from, ask, parts));
+        const fork = await alone(at, () => forkRoom(place, from, ask, parts));
+        // It is stored on its own then, before the other room may lose what it begins with.
+        wake(at);
+        return fork;
       }
       case "trim": {
         const [fork] = this.#options.forksOf(at);
         if (fork !== undefined) {
           const detail = `${fork} began with the past of ${at.room_id} and has no snapshot yet`;
-          throw new ArqonError("invalid-command", `${detail}: it has one soon after it was called`);
+          throw new ArqonError("invalid-command", `${detail}: it has one soon after it began`);
         }
         const own = { limits, program: program.id, shown };
         return alone(at, () => trimRoom(place, ask.before, parts, own));

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { PastAsk } from "../../shared/records/reducer_past.ts";
 import { decodeRecord } from "../../shared/records/reducer_record.ts";
-import { found, until } from "../../shared/testing/until.ts";
+import { until } from "../../shared/testing/until.ts";
 import { unpackSnapshot } from "./state/packed_snapshot.ts";
 import {
   applied,
@@ -81,6 +81,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     await assert.rejects(fork(brain, "counter-b", "counter"), /counter-b has begun already/);
     await assert.rejects(fork(brain, "auction", "counter"), /different reducers/);
     await assert.rejects(fork(brain, "counter-c", "counter", 99), /no entry 99 yet/);
+    await assert.rejects(fork(brain, "counter-c", "counter-d"), /counter-d has no entry: nobody/);
     // Whoever has the fork reads its past where it is, until it has a snapshot of its own.
     const other = await world.start("b");
     world.turn("b");
@@ -124,7 +125,8 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     assert.equal((await applied(other, "counter", "add", { data: "1" })).answer, 25);
     await assert.rejects(show(other, "counter", { offset: 22 }), /is not kept/);
     assert.equal(total(await show(other, "counter", { offset: 24 })), "24");
-    // A fork that has nothing of its own yet holds its source's past.
+    // A fork that has nothing of its own yet, since nobody reads it, holds its source's past.
+    world.turn("nobody");
     await fork(other, "counter-b", "counter", 24);
     await until("its record is known", async () => {
       try {
@@ -153,25 +155,49 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     await add(brain, "counter", 8);
     await fork(brain, "counter-b", "counter", 7);
     await add(brain, "counter-b", 8);
-    const records = await brain.spine.keyValue("ARQON_REDUCERS");
-    const { offset } = await found("a snapshot of the fork", async () => {
-      const stored = await records.get(["t", "counter-b"]);
-      const record = stored && decodeRecord(stored.value);
-      return record === undefined || record.snapshot === "" ? undefined : record;
-    });
     // Until the Brain has heard of that snapshot, the fork holds the past.
     await until(
       "a trim",
       () => past(brain, "counter", { action: "trim" }).then(() => true, () => false),
     );
     await assert.rejects(
-      fork(brain, "counter-c", "counter-b", 8),
+      fork(brain, "counter-c", "counter-b", 6),
       /what counter-b was .* not kept/,
     );
-    await fork(brain, "counter-c", "counter-b", offset);
+    // What it began with is in its own snapshot.
+    assert.equal((await fork(brain, "counter-c", "counter-b", 7)).offset, 7);
     const { entry, answer } = await applied(brain, "counter-c", "add", { data: "1" });
-    assert.deepEqual([entry, answer], [offset + 1, offset + 1]);
-    assert.equal(total(await show(brain, "counter-b", { offset })), String(offset));
+    assert.deepEqual([entry, answer], [8, 8]);
+    for (const offset of [7, 8, 15]) {
+      assert.equal(total(await show(brain, "counter-b", { offset })), String(offset));
+    }
+  });
+
+  Deno.test(`${engine}: a fork needs nothing of its source once it was called, or a moment after it began`, async () => {
+    await using world = await open(OPTIONS);
+    const brain = await world.start("a");
+    await add(brain, "counter", 12);
+    await fork(brain, "counter-b", "counter", 3);
+    await fork(brain, "counter-c", "counter", 4);
+    assert.equal((await applied(brain, "counter-b", "add", { data: "5" })).answer, 8);
+    await until("a snapshot of the fork that nobody has called", async () => {
+      const records = await brain.spine.keyValue("ARQON_REDUCERS");
+      const stored = await records.get(["t", "counter-c"]);
+      return decodeRecord(stored!.value)?.snapshot !== "";
+    });
+    // The source goes on until its log and snapshots have nothing of then.
+    const log = await brain.spine.log("t", {
+      ...{ history_size: 10_000, history_ttl_seconds: 604_800, replicas: undefined },
+    });
+    await log.trim("counter~reducer", 1);
+    await add(brain, "counter", 12);
+    await assert.rejects(show(brain, "counter", { offset: 4 }), /is not kept/);
+    const other = await world.start("b");
+    world.turn("b");
+    const added = await applied(other, "counter-b", "add", { data: "1" });
+    assert.deepEqual([added.entry, added.answer], [5, 9]);
+    assert.equal((await applied(other, "counter-c", "add", { data: "1" })).answer, 5);
+    assert.equal(total(await show(other, "counter-b", { offset: 4 })), "8");
   });
 
   Deno.test(`${engine}: a user whom a reducer's command has removed is in no log and snapshot after a trim`, async () => {

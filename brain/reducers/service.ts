@@ -8,18 +8,17 @@ import type { Config } from "../../shared/config/schema.ts";
 import { randomPool } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
-import {
-  decodeRecord,
-  REDUCER_OBJECTS,
-  REDUCERS_BUCKET,
-  type RoomRecord,
-} from "../../shared/records/reducer_record.ts";
+import { REDUCER_OBJECTS, REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
+import { REMOVAL_KEY } from "../../shared/records/reducer_removal.ts";
 import { REDUCED_UNITS_MAX, reducerRoomOf } from "../../shared/rooms/reducer_room.ts";
-import type { KeyValue, KvChange, ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
+import type { KeyValue, ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
 import type { ClusterView } from "../cluster_view.ts";
 import { ClassPrograms, type ReducedClass } from "./class_programs.ts";
+import { keyOf, KnownRooms } from "./known_rooms.ts";
+import { KeptPrograms } from "./log/kept_programs.ts";
 import { NONE, noReducer, type Place, type ReducerService } from "./no_reducers.ts";
-import { createReducerMetrics } from "./metrics.ts";
+import { ModuleRemoval } from "./removal/module_removal.ts";
+import { createReducerMetrics, createRemovalMetrics } from "./metrics.ts";
 import type { ReducerMetrics } from "./metrics.ts";
 import type { WaitingCall } from "./room/call.ts";
 import { nothingShown, type WaitingQuery } from "./room/pages.ts";
@@ -27,7 +26,7 @@ import type { PastAsk } from "../../shared/records/reducer_past.ts";
 import { ReducerPast } from "./past_service.ts";
 import type { RoomParts } from "./room/loaded_room.ts";
 import { forksOf } from "./room/forking.ts";
-import { ReducedRoom } from "./room/reduced_room.ts";
+import { ReducedRoom, type ReducedRoomOptions } from "./room/reduced_room.ts";
 import { FollowedClasses } from "../classes/followed_classes.ts";
 import { modulePage, noModule } from "./served_modules.ts";
 import { ReducerHost } from "./thread/host.ts";
@@ -55,8 +54,6 @@ export interface ReducerServiceOptions {
   readonly monotonic_ms: () => number;
 }
 
-const keyOf = ({ tenant_id, room_id }: Place) => `${tenant_id}/${room_id}`;
-
 class Reducers implements ReducerService {
   readonly #options: ReducerServiceOptions;
   readonly #followed: FollowedClasses;
@@ -64,11 +61,12 @@ class Reducers implements ReducerService {
   readonly #parts: RoomParts;
   readonly #metrics: ReducerMetrics;
   readonly #past: ReducerPast;
+  readonly #shared: ReducedRoomOptions;
+  readonly #removal: ModuleRemoval;
   /** Those in memory; the one that was called longest ago first. */
   readonly #rooms = new Map<string, ReducedRoom>();
   readonly #closing = new Map<string, Promise<void>>();
-  /** What is stored of every room of every tenant. */
-  readonly #records = new Map<string, Place & { readonly record: RoomRecord }>();
+  readonly #known = new KnownRooms();
   readonly #stops: (() => void)[] = [];
   #sweep: ReturnType<typeof setInterval> | undefined;
   #drained: Promise<void> | undefined;
@@ -90,26 +88,57 @@ class Reducers implements ReducerService {
       bytes: () => sum(({ bytes }) => bytes),
       waiting: () => sum(({ waiting }) => waiting),
     });
+    const kept = new KeptPrograms(stores);
     this.#parts = {
       ...stores,
       ...{ log, now, metrics: this.#metrics },
       random: randomPool((bytes) => crypto.getRandomValues(bytes)),
       openLog: (tenant_id) => followed.openLog(tenant_id),
       programById: (id) => programs.byId(id),
+      keepProgram: (program) => kept.keep(program),
     };
+    this.#shared = this.#sharedByRooms();
     this.#past = new ReducerPast({
       parts: this.#parts,
       metrics: this.#metrics,
       namedFor: (at) => ({ ...this.#namedFor(at), shown: this.#shownOf(at) }),
       requireFew: (at) => this.#requireFew(at),
-      forksOf: (at) => forksOf(at, this.#records.values()),
+      forksOf: (at) => forksOf(at, this.#known.all()),
       alone: (at, job) => this.#alone(at, job),
+      wake: (at) => this.#wake(at),
+    });
+    this.#removal = new ModuleRemoval({
+      ...{ ...stores, deployments: programs.deployments, openLog: this.#parts.openLog },
+      configured: () => programs.modules(),
+      owns: () => view.serving && view.ownerOf(...REMOVAL_KEY) === view.brain_id,
+      unused_ms: options.config.brain.reducer_unused_ms,
+      ...{ metrics: createRemovalMetrics(registry), log, monotonic_ms: options.monotonic_ms },
     });
     programs.onChange((tenant_id) => this.#migrate(tenant_id));
-    const watch = stores.records.watch([], (change) => this.#hear(change));
+    const watch = stores.records.watch([], (change) => this.#known.hear(change));
     watch.ready.catch((error) => log.error("rooms with reducers are not known", { error }));
     this.#stops.push(() => watch.stop(), view.onOwnership(() => this.#look()));
     this.#sweep = setInterval(() => this.#look(), SWEEP_MS);
+  }
+
+  #sharedByRooms(): ReducedRoomOptions {
+    const { config: { brain, limits }, monotonic_ms } = this.#options;
+    return {
+      parts: this.#parts,
+      // Another configuration may give a room another reducer; without any it keeps what it has.
+      wanted: (at) => {
+        const one = this.#classOf(at);
+        return one && this.#programs.wanted(one);
+      },
+      wantedNow: async (at) => {
+        const one = this.#classOf(at);
+        return one && await this.#programs.wantedNow(one);
+      },
+      shown: (at) => this.#shownOf(at),
+      owns: (at) => this.#owns(at),
+      ...{ pending_commands: brain.pending_commands, idle_ms: brain.reducer_idle_ms },
+      ...{ command_timeout_ms: limits.command_timeout_ms, monotonic_ms },
+    };
   }
 
   /** The thread has died: what it knew is read again when it is needed. */
@@ -158,6 +187,7 @@ class Reducers implements ReducerService {
     this.#programs.close();
     await Promise.all([...this.#rooms.values()].map((room) => this.#close(room)));
     await Promise.all(this.#closing.values());
+    await this.#removal.end();
     this.#parts.host.end();
   }
 
@@ -166,14 +196,6 @@ class Reducers implements ReducerService {
     for (const room of this.#rooms.values()) {
       if (room.at.tenant_id === tenant_id && room.has_migration) room.wake();
     }
-  }
-
-  #hear(change: KvChange): void {
-    const [tenant_id = "", room_id = ""] = change.type === "put" ? change.entry.key : change.key;
-    const at = { tenant_id, room_id };
-    const record = change.type === "put" ? decodeRecord(change.entry.value) : undefined;
-    if (record === undefined) this.#records.delete(keyOf(at));
-    else this.#records.set(keyOf(at), { ...at, record });
   }
 
   #owns({ tenant_id, room_id }: Place): boolean {
@@ -235,13 +257,12 @@ class Reducers implements ReducerService {
     if (one === undefined) throw noReducer(`${room_id} has no reducer`);
     const log_room_id = reducerRoomOf(room_id);
     if (log_room_id === undefined) {
-      const detail = `${room_id} is longer than ${REDUCED_UNITS_MAX} characters`;
-      throw noReducer(detail);
+      throw noReducer(`${room_id} is longer than ${REDUCED_UNITS_MAX} characters`);
     }
     const named = this.#programs.named(one.reducer);
     if (named === undefined) throw noReducer(`${room_id}: the reducer ${one.reducer} is unknown`);
     const { program } = this.#programs.wanted(one) ?? named.wanted;
-    return { one, log_room_id, history: named.entry, program };
+    return { log_room_id, history: named.entry, program };
   }
 
   #shownOf({ tenant_id, room_id }: Place): Shown {
@@ -250,33 +271,14 @@ class Reducers implements ReducerService {
 
   /** Throws `invalid-command` for a room that has none, and `room-limit`. */
   #make(at: Place): ReducedRoom {
-    const { config: { brain, limits }, monotonic_ms } = this.#options;
-    const { one, log_room_id, history } = this.#namedFor(at);
+    const { log_room_id, history } = this.#namedFor(at);
     this.#requireFew(at);
-    return new ReducedRoom({ ...at, log_room_id }, {
-      parts: this.#parts,
-      // Another configuration may give it another reducer; without any it keeps what it has.
-      wanted: () => this.#programs.wanted(this.#classOf(at) ?? one),
-      wantedNow: () => this.#programs.wantedNow(this.#classOf(at) ?? one),
-      snapshot_entries: () => history.snapshot_entries,
-      history: () => history,
-      shown: () => this.#shownOf(at),
-      ...{ pending_commands: brain.pending_commands, idle_ms: brain.reducer_idle_ms },
-      command_timeout_ms: limits.command_timeout_ms,
-      owns: () => this.#owns(at),
-      monotonic_ms,
-    });
+    const { tenant_id, room_id } = at;
+    return new ReducedRoom({ tenant_id, room_id, log_room_id }, history, this.#shared);
   }
 
   #requireFew(at: Place): void {
-    if (this.#records.has(keyOf(at))) return;
-    const { rooms_per_tenant } = this.#options.config.brain;
-    if (this.#records.size < rooms_per_tenant) return;
-    const own = this.#records.values().reduce(
-      (sum, { tenant_id }) => tenant_id === at.tenant_id ? sum + 1 : sum,
-      0,
-    );
-    if (own >= rooms_per_tenant) throw new ArqonError("room-limit", String(rooms_per_tenant));
+    this.#known.requireFew(at, this.#options.config.brain.rooms_per_tenant);
   }
 
   #close(room: ReducedRoom): Promise<void> {
@@ -302,24 +304,25 @@ class Reducers implements ReducerService {
     return await done;
   }
 
+  /** Where it has no reducer any more, or there is no place now, it is looked at again. */
+  #wake(at: Place): void {
+    this.#roomOf(at).then((room) => room.wake(), () => {});
+  }
+
   /** Lets rooms go that are another's or forgotten; reads those whose timers or entries wait for somebody. */
   #look(): void {
     const { view, now } = this.#options;
     for (const room of [...this.#rooms.values()]) {
-      const is_done = room.is_forgotten || room.is_idle && !this.#owns(room.at);
-      if (is_done) void this.#close(room);
+      if (room.is_forgotten || room.is_idle && !this.#owns(room.at)) void this.#close(room);
     }
     this.#programs.retry();
+    void this.#removal.look();
     if (!view.serving) return;
     let left = SWEEP_ROOMS;
-    const now_ms = now();
-    for (const [key, { record, ...at }] of this.#records) {
-      const is_due = record.is_behind || record.next_ms !== null && record.next_ms <= now_ms;
-      if (!is_due || this.#closing.has(key) || !this.#owns(at)) continue;
-      if (this.#rooms.get(key)?.is_loaded) continue;
-      this.#roomOf(at).then((room) => room.wake(), () => {
-        // It has no reducer any more, or there is no place now: it is looked at again.
-      });
+    for (const at of this.#known.due(now())) {
+      const key = keyOf(at);
+      if (this.#closing.has(key) || !this.#owns(at) || this.#rooms.get(key)?.is_loaded) continue;
+      this.#wake(at);
       if (--left === 0) return;
     }
   }

@@ -22,7 +22,7 @@ export const AdminLimits = {
   reducer_modules: count(
     200,
     100_000,
-    "modules that one class of rooms may have had: they stay stored, since the logs of its rooms name them; one more gets 409",
+    "modules that are stored for one class of rooms, since the logs of its rooms name them, or they can be rolled back to; one more gets 409",
   ),
 };
 

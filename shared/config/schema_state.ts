@@ -95,6 +95,11 @@ export const Brain = z.strictObject({
     3_600_000,
     "a room with a reducer that nobody has called for this long is stored and let go",
   ),
+  reducer_unused_ms: count(
+    3_600_000,
+    604_800_000,
+    "a module of reducers that nothing has needed for this long is removed: not deployed, no step to roll back to, in no configuration, named by no log",
+  ),
   bans_per_tenant: count(100_000, 10_000_000, "bans of one tenant"),
 }).refine(({ lock_ttl_ms, lock_ttl_max_ms }) => lock_ttl_ms <= lock_ttl_max_ms, {
   error: "expected at most lock_ttl_max_ms",

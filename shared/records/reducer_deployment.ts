@@ -29,7 +29,7 @@ const Document = z.looseObject({
   current: Deployed,
   /** The newest first. */
   before: z.array(Deployed),
-  /** Every module that was deployed here, once: they stay stored, since logs name them. */
+  /** Every module that is stored for the class, once: those that nobody needs any more are removed. */
   modules: z.array(sha256),
 });
 
@@ -65,6 +65,10 @@ export function decodeDeployment(bytes: Uint8Array): ReducerDeployment | undefin
     return undefined;
   }
 }
+
+/** The same with a module that is about to be stored: who removes modules lets the class not count on it first. */
+export const withStored = (before: ReducerDeployment, module: string): ReducerDeployment =>
+  before.modules.includes(module) ? before : { ...before, modules: [...before.modules, module] };
 
 /** What is deployed once a module is. */
 export function withModule(before: ReducerDeployment, next: DeployedModule): ReducerDeployment {

@@ -39,8 +39,8 @@ function nameOfRoom(tenant_id: string, room_id: string): string {
   return hash.slice(0, 32);
 }
 
-/** How a digest begins, as points have it. */
-export const chainMark = (chain: Uint8Array): string => chain.toHex().slice(0, CHAIN_DIGITS);
+/** How a digest in hex begins, as points have it. */
+export const chainMark = (chain: string): string => chain.slice(0, CHAIN_DIGITS);
 
 /** The object with a snapshot: its name has the room, and what is in it. */
 export function snapshotName(

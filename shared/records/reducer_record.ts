@@ -3,6 +3,7 @@
  * without anybody calling. In the bucket `ARQON_REDUCERS` under `[tenant, room]`. Pure; Brains write it.
  */
 import { z } from "zod";
+import { type RoomPrograms, StoredPrograms } from "./reducer_programs.ts";
 
 /** The bucket of the records. */
 export const REDUCERS_BUCKET = "ARQON_REDUCERS";
@@ -42,6 +43,8 @@ const Record = z.looseObject({
   lost: z.array(z.object({ from: whole, to: whole, at_ms: whole })).default([]),
   /** The program that was in force when the snapshot was stored, and its module; absent: none was yet. */
   program: z.object({ id: z.string(), module: z.string() }).optional(),
+  /** The programs that the log may name; absent in what was stored before: only the log says. */
+  programs: StoredPrograms.optional(),
   /** The program that could not migrate the room, and the number of its deploy; absent: none. */
   refused: z.object({ program: z.string(), deploy: whole }).optional(),
 });
@@ -89,6 +92,7 @@ export interface RoomRecord {
   readonly fork: RoomFork | null;
   readonly lost: readonly LostEntries[];
   readonly program?: ProgramName | undefined;
+  readonly programs?: RoomPrograms | undefined;
   readonly refused?: RefusedProgram | undefined;
 }
 

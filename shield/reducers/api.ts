@@ -15,8 +15,14 @@ import {
   type ReducerDeployment,
   withModule,
   withoutLast,
+  withStored,
 } from "../../shared/records/reducer_deployment.ts";
-import { moduleName, REDUCER_OBJECTS } from "../../shared/records/reducer_record.ts";
+import {
+  moduleName,
+  REDUCER_OBJECTS,
+  REDUCERS_BUCKET,
+} from "../../shared/records/reducer_record.ts";
+import { decodeRemoval, REMOVAL_KEY } from "../../shared/records/reducer_removal.ts";
 import type { OwnedClass } from "../../shared/rooms/room_class.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { sha256Hex } from "../../shared/sha256.ts";
@@ -41,7 +47,7 @@ export interface ReducerAdminContext {
   readonly spine: Pick<Spine, "keyValue" | "objects">;
   readonly classes: Pick<RoomClasses, "explain" | "list">;
   readonly reducers: readonly ReducerEntry[];
-  /** Modules that may be deployed to one class, ever. */
+  /** Modules that may be stored for one class. */
   readonly limits: { readonly reducer_modules: number };
   readonly check: ReducerCheck["check"];
   readonly log: Logger;
@@ -181,8 +187,8 @@ async function stored(
 
 function view({ pattern, entry }: Named, { deployment }: Stored) {
   const { name, file: _file, snapshot_entries: _entries, ...limits } = entry;
-  const { number, current, before } = deployment;
-  return { class: pattern, reducer: name, number, current, before, limits };
+  const { number, current, before, modules } = deployment;
+  return { class: pattern, reducer: name, number, current, before, modules, limits };
 }
 
 async function showAll(context: ReducerAdminContext, { tenant }: AdminCall): Promise<Response> {
@@ -238,27 +244,53 @@ async function checkedModule(
   }
 }
 
+const beingRemoved = ({ pattern }: Named, module: string): ArqonError => {
+  const detail = `nothing of ${pattern} has needed ${module} for long, and it is being removed`;
+  return new ArqonError("settings-conflict", `${detail}: deploy it again in a while`);
+};
+
+/**
+ * Stores a module, so that it stays until it is deployed: the class names it first, and whoever removes modules is seen,
+ * or takes the name away, and then it is not deployed.
+ */
+async function store(
+  context: ReducerAdminContext,
+  call: AdminCall,
+  one: Named,
+  { module, bytes }: { readonly module: string; readonly bytes: Uint8Array },
+): Promise<void> {
+  const { spine, limits: { reducer_modules } } = context;
+  const { modules } = (await stored(context, one)).deployment;
+  if (!modules.includes(module)) {
+    await change(context, call, one, (before) => {
+      const { modules: known } = before;
+      if (known.length < reducer_modules || known.includes(module)) {
+        return withStored(before, module);
+      }
+      const many = plural(known.length, "module");
+      const detail = `${one.pattern} has ${many} stored, [limits] reducer_modules`;
+      const until = "those that no room needs any more are removed, [brain] reducer_unused_ms";
+      throw new ArqonError("settings-conflict", `${detail}; ${until}`);
+    });
+  }
+  const removal = await (await spine.keyValue(REDUCERS_BUCKET)).get(REMOVAL_KEY);
+  if (decodeRemoval(removal?.value).modules.includes(module)) throw beingRemoved(one, module);
+  await (await spine.objects(REDUCER_OBJECTS)).put(moduleName(module), bytes);
+}
+
 async function deploy(
   context: ReducerAdminContext,
   call: AdminCall,
   bytes: Uint8Array,
 ): Promise<Response> {
-  const { spine, limits: { reducer_modules }, log, now, node_id } = context;
+  const { log, now, node_id } = context;
   const { tenant, by } = call;
   const one = namedIn(context, call);
   await checkedModule(context, call, one, bytes);
   const module = await sha256Hex(bytes);
-  const requireRoom = ({ modules }: ReducerDeployment) => {
-    if (modules.includes(module) || modules.length < reducer_modules) return;
-    const many = plural(modules.length, "module");
-    const detail = `${one.pattern} has had ${many}, [limits] reducer_modules`;
-    throw new ArqonError("settings-conflict", detail);
-  };
-  requireRoom((await stored(context, one)).deployment);
-  // Before the document that names it.
-  await (await spine.objects(REDUCER_OBJECTS)).put(moduleName(module), bytes);
+  await store(context, call, one, { module, bytes });
   const changed = await change(context, call, one, (before) => {
-    requireRoom(before);
+    if (!before.modules.includes(module)) throw beingRemoved(one, module);
     return withModule(before, { module, at_ms: now(), by });
   });
   const { number: deployed } = changed.deployment;

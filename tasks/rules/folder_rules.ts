@@ -137,6 +137,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "brain/reducers/visible",
     "brain/reducers/thread",
     "brain/reducers/room",
+    "brain/reducers/removal",
     "brain/reducers",
     "brain/rooms/locks",
     "brain/rooms/store",

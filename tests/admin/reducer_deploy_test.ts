@@ -2,9 +2,11 @@
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import { reduced } from "@arqon/sdk/reducers";
+import { variantOf } from "../../brain/reducers/testing/variants.ts";
 import { reducerBuild } from "../../arq/commands/reducer/reducer_build.ts";
 import { diskIo, folderWith } from "../../arq/testing/disk_io.ts";
 import { runArq } from "../../arq/testing/run_arq.ts";
+import { withRoomSchema } from "../../wasm/reducer/schema/room_schema.ts";
 import { found } from "../../shared/testing/until.ts";
 import { startBusWith } from "../harness/bus.ts";
 
@@ -93,7 +95,10 @@ Deno.test("a module is deployed by admins of the tenant, once, and is in force i
   assert.match(String(refused), /no command add/);
   const third = await admin.put(auction!);
   assert.equal(third.status, 409);
-  assert.match(third.body.detail, /has had 2 modules, \[limits\] reducer_modules/);
+  assert.match(
+    third.body.detail,
+    /has 2 modules stored, \[limits\] reducer_modules; those that no room needs/,
+  );
   const back = await admin.ask("POST", "/rollback");
   assert.equal(back.body.reducer.current.module, current.module);
   await found("the counter", async () => {
@@ -204,4 +209,109 @@ Deno.test("arq deploys a module after it has said what would differ, and takes i
   assert.equal(programs.stdout, back.stdout);
   const lobby = await arq("rollback", "lobby");
   assert.match(lobby.stderr, /no class of rooms "lobby" with a reducer/);
+});
+
+/** The counter, which takes whole numbers from 1 to 10 from now on. */
+const STRICT = {
+  commands: { add: { data: { type: "integer", minimum: 1, maximum: 10 } } },
+};
+
+Deno.test("arq says which calls of before the schema of a module forbids, and where in their data", async () => {
+  const schema = new TextEncoder().encode(JSON.stringify(STRICT));
+  const strict = withRoomSchema(await bytesOf("counter"), schema);
+  await using folder = await folderWith({});
+  await Deno.writeFile(`${folder.path}/strict.wasm`, strict);
+  await using bus = await startBusWith(CONFIG);
+  const token = await bus.tokenFor({ role: "admin", user: "root" });
+  const own = ["--admin-url", bus.admin_url, "--token", token];
+  const deploy = (...args: string[]) =>
+    runArq(["room", "deploy", "count-*", `${folder.path}/strict.wasm`, ...args, ...own]);
+  await using client = await connect({
+    url: bus.url,
+    token: await bus.tokenFor(),
+    request_timeout_ms,
+  });
+  type Calls = { add: [number | string, number]; reset: [undefined, null] };
+  const [one, two] = ["count-1", "count-2"].map((id) => reduced<Calls>(client.room(id)));
+  for (const data of [2, 3]) await two!.call("add", data);
+  for (const data of [2, 50, 60, "7"]) await one!.call("add", data);
+  // It was refused then, too.
+  await assert.rejects(one!.call("reset"), { reason: "call-rejected" });
+  const checked = await deploy("--dry-run");
+  assert.equal(checked.code, 6, checked.stderr);
+  assert.equal(
+    checked.stdout,
+    `count-1: 2 of 5 entries are calls that its schema FORBIDS, and 1 of 5 entries DIFFER, \
+first entry 4 in answer, events, values: add was applied, would be applied
+  entry 2: add was applied, would be refused 400 data: expected at most 10, found 50
+  entry 3: add was applied, would be refused 400 data: expected at most 10, found 60
+count-2: 2 entries, the same
+2 rooms, 7 entries, 3 differences
+`,
+  );
+  const told = await deploy("--dry-run", "--json", "--max-differences", "3");
+  assert.equal(told.code, 0, told.stderr);
+  const [room] = told.stdout.split("\n").map((line) => JSON.parse(line || "null"));
+  assert.deepEqual([room.room, room.forbidden], ["count-1", 2]);
+  assert.deepEqual(room.forbidden_calls[0], {
+    ...{ command: "add", code: 400, entries: 1, first: 2 },
+    reason: "data: expected at most 10, found 50",
+  });
+  // What it says is what the bus does.
+  assert.equal((await deploy("--yes", "--max-differences", "3")).code, 0);
+  await found("forbidden", async () => {
+    const asked = two!.call("add", 50);
+    return await asked.then(() => undefined, (error) => {
+      assert.match(String(error), /data: expected at most 10, found 50/);
+      return true;
+    });
+  });
+});
+
+Deno.test("a class is deployed to more often than it may store modules, and its rooms can be verified", async () => {
+  const config = CONFIG.replace("reducer_modules = 2", "reducer_modules = 20");
+  await using bus = await startBusWith(`${config}\n[brain]\nreducer_unused_ms = 1\n`);
+  const token = await bus.tokenFor({ role: "admin", user: "root" });
+  const admin = await clientOf(bus.admin_url, token);
+  const own = ["--admin-url", bus.admin_url, "--token", token];
+  const arq = (...args: string[]) => runArq(["room", ...args, ...own]);
+  await using client = await connect({
+    url: bus.url,
+    token: await bus.tokenFor(),
+    request_timeout_ms,
+  });
+  type Calls = { add: [number, number]; ask: [string, unknown] };
+  const room = (id: string) => reduced<Calls>(client.room(id));
+  const [counter, poll] = await Promise.all([bytesOf("counter"), bytesOf("poll")]);
+  // This one is never trimmed: its log names the first module until the end.
+  const kept = room("count-kept");
+  let first = "";
+  for (let number = 0; number < 25; number++) {
+    const deployed = await found("deployed", async () => {
+      const { status, body } = await admin.put(number === 0 ? poll : variantOf(counter, number));
+      if (status === 200) return body.reducer;
+      // As many as may be are stored; it has asked too often in a second.
+      assert.ok(status === 409 || status === 429, JSON.stringify(body));
+      return undefined;
+    });
+    assert.equal(deployed.number, number + 1);
+    assert.ok(deployed.modules.length <= 20, deployed.modules.length);
+    if (number === 0) {
+      first = deployed.current.module;
+      await found("named by the log", async () => {
+        return await kept.call("ask", "60\nWhat now?\nPizza\nSoup").catch(() => undefined);
+      });
+      continue;
+    }
+    await found("answered", () => room("count-1").call("add", 1).catch(() => undefined));
+    assert.equal((await arq("trim", "count-1", "--yes")).code, 0);
+  }
+  const { body } = await admin.ask("GET");
+  assert.ok(body.reducer.modules.includes(first), "the log of a room names it");
+  for (const id of ["count-kept", "count-1"]) {
+    const verified = await arq("verify", id);
+    assert.equal(verified.code, 0, verified.stdout + verified.stderr);
+  }
+  const programs = await arq("programs");
+  assert.match(programs.stdout, /before +stored\ncount-\* .* 16 +(18|19|20)\n/);
 });

@@ -30,7 +30,12 @@ export interface RunnableProgram extends Program {
 
 const utf8 = new TextEncoder();
 const hex = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
-const nameOfProgram = (id: string) => `program-${id}`;
+/** The object of a program, by its id. */
+export const nameOfProgram = (id: string): string => `program-${id}`;
+const PROGRAM_NAME = /^program-([0-9a-f]{64})$/;
+
+type ProgramText = [version: 1, module: string, fuel: number, pages: number, [string, number][]];
+const readText = (text: Uint8Array): ProgramText => JSON.parse(new TextDecoder().decode(text));
 
 function textOf({ module, fuel_limit, memory_limit_pages, bounds }: Program): Uint8Array {
   const sorted = Object.entries(bounds).sort(([one], [other]) => one < other ? -1 : 1);
@@ -55,13 +60,25 @@ export function programOf(
   return { ...program, id: hex(textOf(program)), bytes, schema: schemaOf(bytes) };
 }
 
-/** Stores a program unless it is there. Rejects as the store does. */
+/** Stores what is not there of a program and its module. Rejects as the store does. */
 export async function storeProgram(store: ObjectStore, program: RunnableProgram): Promise<void> {
   const { id, module, bytes } = program;
-  if (await store.get(nameOfProgram(id)) !== undefined) return;
   // The module first: who finds the program finds that, too.
-  await store.put(moduleName(module), bytes);
-  await store.put(nameOfProgram(id), textOf(program));
+  if (await store.get(moduleName(module)) === undefined) await store.put(moduleName(module), bytes);
+  const name = nameOfProgram(id);
+  if (await store.get(name) === undefined) await store.put(name, textOf(program));
+}
+
+/** The id of the program in an object with that name; undefined: the object is something else. */
+export const programIn = (name: string): string | undefined => PROGRAM_NAME.exec(name)?.[1];
+
+/** The module of a stored program; undefined: there is none with that id, or it is another. */
+export async function moduleOf(
+  store: Pick<ObjectStore, "get">,
+  id: string,
+): Promise<string | undefined> {
+  const text = await store.get(nameOfProgram(id));
+  return text === undefined || hex(text) !== id ? undefined : readText(text)[1];
 }
 
 /** A stored module. Rejects with `log-unavailable` when there is none, or it is another. */
@@ -86,8 +103,7 @@ export async function loadProgram(
   if (text === undefined || hex(text) !== id) {
     throw new ArqonError("log-unavailable", `the program ${id} of its entries is not stored`);
   }
-  const said = JSON.parse(new TextDecoder().decode(text));
-  const [, module, fuel_limit, memory_limit_pages, named] = said;
+  const [, module, fuel_limit, memory_limit_pages, named] = readText(text);
   const bounds = Object.fromEntries(named) as unknown as RoomBounds;
   const bytes = await loadModule(store, module);
   const schema = schemaOf(bytes);

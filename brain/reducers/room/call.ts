@@ -1,5 +1,5 @@
 /** A call of a room's reducer: what waits for its turn, and what its sender is told. Pure. */
-import { ArqonError } from "@arqon/proto";
+import { ArqonError, nestsTooDeep } from "@arqon/proto";
 import type { Applied } from "../thread/protocol.ts";
 import { contentOf } from "./publishing.ts";
 
@@ -22,12 +22,13 @@ export interface WaitingCall extends RoomCall {
   readonly answer: (outcome: string | ArqonError) => void;
 }
 
-/** The bytes that a reducer answers, as JSON: JSON as it is, another text as a string, else base64. */
+/** The bytes that a reducer answers, as JSON: JSON as it is, another text or what nests too deep as a string, else base64. */
 function answerText(bytes: Uint8Array): string {
   if (bytes.length === 0) return "null";
   const { type, text } = contentOf(bytes);
   if (text === undefined) return JSON.stringify({ base64: bytes.toBase64() });
-  return type === "application/json" ? text.trim() : JSON.stringify(text);
+  const is_json = type === "application/json" && !nestsTooDeep(text);
+  return is_json ? text.trim() : JSON.stringify(text);
 }
 
 /** What the sender of a call is told of what came of it. */
@@ -46,4 +47,17 @@ export function answerTo(applied: Applied): string | ArqonError {
     default:
       return kind satisfies never;
   }
+}
+
+/** Those for whose answer somebody still waits; the others are told so. */
+export function inTime<Call extends WaitingCall>(
+  waiting: Call[],
+  monotonic_ms: number,
+  timeout_ms: number,
+): Call[] {
+  const late = waiting.filter(({ deadline_ms }) => deadline_ms <= monotonic_ms);
+  if (late.length === 0) return waiting;
+  const timeout = new ArqonError("command-timeout", String(timeout_ms));
+  for (const { answer } of late) answer(timeout);
+  return waiting.filter(({ deadline_ms }) => deadline_ms > monotonic_ms);
 }

@@ -5,6 +5,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { encodeRecord, type RoomRecord } from "../../../shared/records/reducer_record.ts";
+import { NO_PROGRAMS } from "../../../shared/records/reducer_programs.ts";
 import type { PastAsk } from "../../../shared/records/reducer_past.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import type { ReducedPlace, RoomParts } from "./loaded_room.ts";
@@ -16,11 +17,30 @@ const EVENTS_END = 4_294_967_295;
 
 type ForkAsk = Extract<PastAsk, { action: "fork" }>;
 
-/** A room whose record is known. */
-interface KnownRoom {
+/** What a Brain knows of a room that somebody has called, whoever owns it: not more, since it knows all of them. */
+export interface KnownRoom extends Pick<RoomRecord, "is_behind" | "next_ms" | "fork"> {
   readonly tenant_id: string;
   readonly room_id: string;
-  readonly record: Pick<RoomRecord, "fork" | "snapshot">;
+  /** Whether a snapshot of it is stored. */
+  readonly is_stored: boolean;
+}
+
+/** What of a room's record is known all the time. */
+export function knownRoom(tenant_id: string, room_id: string, record: RoomRecord): KnownRoom {
+  const { is_behind, next_ms, fork, snapshot } = record;
+  return { tenant_id, room_id, is_behind, next_ms, fork, is_stored: snapshot !== "" };
+}
+
+/** The rooms whose past a fork without a snapshot reads: its source, the source of that, and so on, each once. */
+export function* sourcesOf(
+  fork: string,
+  sourceOf: (room_id: string) => string | undefined,
+): Generator<string> {
+  const passed = new Set<string>();
+  for (let at = sourceOf(fork); at !== undefined && !passed.has(at); at = sourceOf(at)) {
+    passed.add(at);
+    yield at;
+  }
 }
 
 /** Forks without a snapshot of their own that read a room's past, be it by way of other forks. */
@@ -30,20 +50,13 @@ export function forksOf(
 ): string[] {
   const sources = new Map<string, string>();
   const young = new Set<string>();
-  for (const { tenant_id: tenant, room_id: fork, record } of known) {
-    if (tenant !== tenant_id || !record.fork) continue;
-    sources.set(fork, record.fork.room_id);
-    if (record.snapshot === "") young.add(fork);
+  for (const { tenant_id: tenant, room_id: name, fork, is_stored } of known) {
+    if (tenant !== tenant_id || !fork) continue;
+    sources.set(name, fork.room_id);
+    if (!is_stored) young.add(name);
   }
-  const reads = (fork: string): boolean => {
-    const passed = new Set<string>();
-    for (let at = sources.get(fork); at !== undefined && !passed.has(at); at = sources.get(at)) {
-      if (at === room_id) return true;
-      passed.add(at);
-    }
-    return false;
-  };
-  return [...young].filter(reads);
+  const sourceOf = (fork: string) => sources.get(fork);
+  return [...young].filter((fork) => sourcesOf(fork, sourceOf).some((at) => at === room_id));
 }
 
 /** The entry that the fork begins behind. Rejects when it is not there, or what the room was then is not kept. */
@@ -52,12 +65,15 @@ async function entryOf(
   { offset, time_ms }: ForkAsk,
   parts: RoomParts,
 ): Promise<number> {
+  const newest = await newestEntry(source, parts);
+  if (newest === 0) {
+    throw new ArqonError("invalid-command", `${source.room_id} has no entry: nobody has called it`);
+  }
   if (time_ms !== undefined) {
     const past = await openPast(source, { offset: Infinity, time_ms }, parts);
     parts.host.close(past.handle);
     return past.next?.entry.offset ?? past.standing.offset;
   }
-  const newest = await newestEntry(source, parts);
   const wanted = offset ?? newest;
   if (wanted > newest) {
     const detail = `${source.room_id} has no entry ${wanted} yet: its last is ${newest}`;
@@ -79,6 +95,7 @@ async function recordFor(
   return {
     ...{ snapshot: "", previous: "", points: "", offset, stream, position: 0, fork, lost: [] },
     published: { offset, index: EVENTS_END },
+    programs: { ...NO_PROGRAMS, from: offset },
     // So its owner reads it soon, learns of its timers, and stores it when nobody calls it for long.
     ...{ is_behind: true, behind_ms: parts.now(), next_ms: null },
   };

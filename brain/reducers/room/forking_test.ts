@@ -5,7 +5,8 @@ import { forksOf } from "./forking.ts";
 Deno.test("a fork holds the past of each room that it is read from, until it has a snapshot", () => {
   const room = (room_id: string, source: string, snapshot = "", tenant_id = "t") => {
     const fork = source === "" ? null : { room_id: source, offset: 7, with_timers: true };
-    return { tenant_id, room_id, record: { fork, snapshot } };
+    const is_stored = snapshot !== "";
+    return { tenant_id, room_id, is_behind: false, next_ms: null, fork, is_stored };
   };
   const known = [
     room("a", "", "s-a"),

@@ -6,7 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import { judge } from "../../../wasm/reducer/schema/judge.ts";
 import type { RunnableProgram } from "../log/program.ts";
-import type { LoadedRoom } from "./loaded_room.ts";
+import type { LoadedRoom, ReducedPlace } from "./loaded_room.ts";
 import type { ArrivedCall } from "./taking.ts";
 import type { ProgramChoice } from "./switching.ts";
 
@@ -40,6 +40,7 @@ function judgeAll(
 export async function judgeCalls(
   waiting: ArrivedCall[],
   loaded: LoadedRoom,
+  at: ReducedPlace,
   program: RunnableProgram,
   { parts: { host, metrics }, owns }: Pick<ProgramChoice, "parts" | "owns">,
 ): Promise<readonly ArrivedCall[]> {
@@ -51,12 +52,12 @@ export async function judgeCalls(
   const commands = forbidden.map(({ call: { user_id, id } }) => [user_id, id] as const);
   const remembered = await host.remembers(loaded.handle, commands);
   const gone = new Set<ArrivedCall>();
-  for (const [at, { call, refusal }] of forbidden.entries()) {
-    if (call.id !== "" && remembered[at]) continue;
+  for (const [index, { call, refusal }] of forbidden.entries()) {
+    if (call.id !== "" && remembered[index]) continue;
     gone.add(call);
     // Who does not own the room does not know what it remembers by now.
-    if (owns()) metrics.forbidden.inc();
-    call.answer(owns() ? refusal : new ArqonError("brain-unavailable"));
+    if (owns(at)) metrics.forbidden.inc();
+    call.answer(owns(at) ? refusal : new ArqonError("brain-unavailable"));
   }
   const passed = calls.filter((call) => !gone.has(call));
   waiting.splice(0, calls.length, ...passed);

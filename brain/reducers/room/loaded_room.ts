@@ -11,6 +11,7 @@ import type {
   RefusedProgram,
   RoomRecord,
 } from "../../../shared/records/reducer_record.ts";
+import type { RoomPrograms } from "../../../shared/records/reducer_programs.ts";
 import type { ReducerMetrics } from "../metrics.ts";
 import type { ReducerHost } from "../thread/host.ts";
 import type { RoomStanding } from "../thread/protocol.ts";
@@ -33,6 +34,8 @@ export interface RoomParts {
   readonly openLog: (tenant_id: string) => Promise<DurableLog>;
   /** A program by its id. Rejects with `log-unavailable` when it is not stored. */
   readonly programById: (id: string) => Promise<RunnableProgram>;
+  /** Sees to it that a program stays stored that a room's record names. Rejects with `brain-unavailable`. */
+  readonly keepProgram: (program: RunnableProgram) => Promise<void>;
   readonly metrics: ReducerMetrics;
   readonly log: Logger;
   /** Unix ms. */
@@ -48,6 +51,10 @@ export interface LoadedRoom {
   standing: RoomStanding;
   /** The program in force; undefined: nobody has called it yet. */
   program: ProgramName | undefined;
+  /** Which programs its log may name. */
+  programs: RoomPrograms;
+  /** The program that is known to be stored and to stay so. */
+  kept: string | undefined;
   /** What was to be in force and could not migrate the room. */
   refused: RefusedProgram | undefined;
   /** Undefined: nothing is stored of it yet. */

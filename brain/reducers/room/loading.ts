@@ -6,6 +6,11 @@
 import type { LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import { type Batch, isBehind, NO_EVENT } from "../log/batch.ts";
 import type { RoomRecord } from "../../../shared/records/reducer_record.ts";
+import {
+  NO_PROGRAMS,
+  type RoomPrograms,
+  withProgram,
+} from "../../../shared/records/reducer_programs.ts";
 import { type ForkedRoom, openFork } from "./past.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { takeProgram } from "./switching.ts";
@@ -61,7 +66,7 @@ async function replay(
     const result = await parts.host.apply(loaded.handle, program, entries, options);
     loaded.standing = result.standing;
     takeProgram(loaded, program, entries, result.applied);
-    if (result.standing.chain.toHex() !== chain.toHex()) {
+    if (result.standing.chain !== chain.toHex()) {
       const offset = entries.at(-1)!.offset;
       throw unreadable(`entry ${offset} comes to something else than when it was written`);
     }
@@ -69,6 +74,20 @@ async function replay(
     due.push(...dueEvents(result.applied, loaded.published));
   }
   return due;
+}
+
+/** Which programs the log may name: what the record says, and what it does not that an older Brain has written. */
+export function programsOf(
+  record: Pick<RoomRecord, "programs" | "offset"> | undefined,
+  batches: readonly Batch[],
+): RoomPrograms {
+  let programs = record?.programs ?? { ...NO_PROGRAMS, from: record?.offset ?? 0 };
+  for (const { program, after, entries } of batches) {
+    const last = after + entries.length;
+    const is_noted = programs.named.some(({ id, to }) => id === program && (to ?? last) >= last);
+    if (entries.length > 0 && !is_noted) programs = withProgram(programs, program, after);
+  }
+  return programs;
 }
 
 /** The state that the room's own log goes on from. */
@@ -81,6 +100,13 @@ function openRoom(
   if (snapshot === undefined && record?.fork) return openFork(at, record.fork, parts);
   return parts.host.open(at.room_id, snapshot);
 }
+
+/**
+ * Whether a room is read from the past of another one. It should be stored before its first call: what the other
+ * room keeps of its past goes with its own calls, and asks no fork.
+ */
+export const isYoungFork = ({ record }: Pick<LoadedRoom, "record">): boolean =>
+  record !== undefined && record.fork !== null && record.snapshot === "";
 
 /** Reads a room. Rejects with `log-unavailable`, `spine-unavailable` or `brain-unavailable`. */
 export async function loadRoom(
@@ -107,6 +133,7 @@ export async function loadRoom(
       program: record?.program ?? (program && { id: program.id, module: program.module }),
       refused: record?.refused,
     },
+    ...{ programs: programsOf(record, batches), kept: record?.program?.id },
     position: newest,
     told: undefined,
     messages_behind: batches.length,

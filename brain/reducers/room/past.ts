@@ -145,7 +145,7 @@ class Fold {
     const { standing } = await this.#parts.host.apply(this.#handle, program, own, FOLDING);
     this.standing = standing;
     const is_end = standing.offset === batch.after + batch.entries.length;
-    if (is_end && standing.chain.toHex() !== batch.chain.toHex()) {
+    if (is_end && standing.chain !== batch.chain.toHex()) {
       throw unreadable(`entry ${standing.offset} comes to something else than when it was written`);
     }
   }
@@ -189,7 +189,12 @@ export async function openPast(
   // The entry itself is to be seen, so the state before it is needed.
   const before = { ...wanted, offset: Math.max(0, wanted.offset - 1) };
   if (fork !== undefined && isPast({ offset: fork.offset, time_ms: 0 }, before)) {
-    return await openPast(placeOf(at.tenant_id, fork.room_id), wanted, parts, depth + 1);
+    try {
+      return await openPast(placeOf(at.tenant_id, fork.room_id), wanted, parts, depth + 1);
+    } catch (error) {
+      // What it began with may be in a snapshot of its own.
+      if (!isUnreadable(error) || wanted.offset < fork.offset) throw error;
+    }
   }
   const begins = await beginningsOf(at, record, durable, parts);
   let gone = unreadable(`what ${at.room_id} was then is not kept`);
@@ -264,8 +269,9 @@ export async function isReachable(
 ): Promise<boolean> {
   const record = await recordOf(at, parts);
   const fork = record?.fork ?? undefined;
-  if (fork !== undefined && offset <= fork.offset) {
-    return await isReachable(placeOf(at.tenant_id, fork.room_id), offset, parts);
+  const is_shared = fork !== undefined && offset <= fork.offset;
+  if (is_shared && await isReachable(placeOf(at.tenant_id, fork.room_id), offset, parts)) {
+    return true;
   }
   const durable = await parts.openLog(at.tenant_id);
   const begins = await beginningsOf(at, record, durable, parts);

@@ -23,6 +23,11 @@ export interface HistoryLimits {
   readonly history_bytes: number;
 }
 
+/** What is stored of a room, and after how many entries. */
+export interface StoringLimits extends HistoryLimits {
+  readonly snapshot_entries: number;
+}
+
 /** Snapshots that are never taken away by a limit. */
 const LEAST = 2;
 
@@ -38,8 +43,10 @@ export function thinned(
   const kept = points.filter(({ offset }, at) => offset >= floor || at >= points.length - LEAST);
   let bytes = kept.reduce((sum, { size_bytes }) => sum + size_bytes, 0);
   while (kept.length > LEAST && (kept.length > history_snapshots || bytes > history_bytes)) {
-    let [least, least_gap] = [0, Infinity];
-    for (let at = 0; at < kept.length - LEAST; at++) {
+    // What the log begins behind goes last: without it nothing up to the next one can be seen.
+    const first = kept[0]!.offset === floor && kept.length > LEAST + 1 ? 1 : 0;
+    let [least, least_gap] = [first, Infinity];
+    for (let at = first; at < kept.length - LEAST; at++) {
       const gap = kept[at + 1]!.offset - (kept[at - 1]?.offset ?? floor);
       if (gap < least_gap) [least, least_gap] = [at, gap];
     }

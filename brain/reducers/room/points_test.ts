@@ -17,6 +17,17 @@ Deno.test("points below the log's beginning go, but for the last two", () => {
   assert.deepEqual(offsets(60), [40, 50]);
 });
 
+Deno.test("the one that the log begins behind stays: without it the next entries cannot be seen", () => {
+  const points = [20, 30, 40, 50, 60].map((at) => point(at));
+  const offsets = (floor: number, history_snapshots: number) =>
+    thinned(points, floor, { ...ROOMY, history_snapshots }).map(({ offset }) => offset);
+  assert.deepEqual(offsets(20, 4), [20, 40, 50, 60]);
+  assert.deepEqual(offsets(20, 3), [20, 50, 60]);
+  assert.deepEqual(offsets(20, 2), [50, 60]);
+  // Where the log begins elsewhere, it is one like the others.
+  assert.deepEqual(offsets(15, 4), [30, 40, 50, 60]);
+});
+
 Deno.test("a million entries have one within some thousands, at each time of its life", () => {
   let kept: RoomPoint[] = [];
   const limits = { history_snapshots: 64, history_bytes: 640 };

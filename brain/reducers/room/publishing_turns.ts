@@ -5,20 +5,20 @@
 
 /** Turns of publishing. */
 export class PublishingTurns {
-  #under_way: Promise<void> = Promise.resolve();
+  #under_way: Promise<void> | undefined;
 
   /** Begins a turn behind the one before. Rejects, and begins none, with what that failed with. */
   async next(publish: () => Promise<void>): Promise<void> {
     await this.done();
-    this.#under_way = publish();
+    const turn = this.#under_way = publish();
     // Who asks next is told of a failure.
-    this.#under_way.catch(() => {});
+    turn.catch(() => {});
   }
 
   /** Waits until nothing is under way. Rejects once with what failed. */
   async done(): Promise<void> {
     const turn = this.#under_way;
-    this.#under_way = Promise.resolve();
+    this.#under_way = undefined;
     await turn;
   }
 }

@@ -5,18 +5,17 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
-import { isBehind } from "../log/batch.ts";
 import type { RunnableProgram } from "../log/program.ts";
-import { answerTo, type WaitingCall } from "./call.ts";
+import { answerTo, inTime, type WaitingCall } from "./call.ts";
 import type { LoadedRoom, ReducedPlace } from "./loaded_room.ts";
 import { judgeCalls } from "./judging.ts";
-import { loadRoom } from "./loading.ts";
+import { isYoungFork, loadRoom } from "./loading.ts";
 import { WaitingQueries, type WaitingQuery } from "./pages.ts";
-import type { HistoryLimits } from "./points.ts";
+import type { StoringLimits } from "./points.ts";
 import { countApplied, noteApplied, noteSwitch } from "./noting.ts";
 import { dueEvents, publishEvents } from "./publishing.ts";
 import { PublishingTurns } from "./publishing_turns.ts";
-import { appendEntries, appendPublished, makeRoom, storeSnapshot } from "./storing.ts";
+import { appendEntries, appendPublished, storeOrMakeRoom } from "./storing.ts";
 import { nextProgram, type ProgramChoice, takeProgram, waitsToMigrate } from "./switching.ts";
 import { type ArrivedCall, takeMigration, type Taken, type TakenAt, takeNext } from "./taking.ts";
 import { type ShownRoom, tellAll, tellChanges } from "./telling.ts";
@@ -28,18 +27,16 @@ const CONTENDED_RETRY_MS = 250;
 /** After what failed, nothing is read again for so long, in ms; each time twice as long. */
 const PAUSE_MS = 100;
 const PAUSE_MAX_MS = 5_000;
-/** How long nothing happens before the log is told which events are published, in ms. */
-const NOTE_MS = 1_000;
+/** How long nothing happens before the log is told which events are published, and the room takes less memory, in ms. */
+const QUIET_MS = 1_000;
 /** Messages behind the snapshot without which nothing more is taken: fewer than the log keeps. */
 const BEHIND_MAX = 8_000;
 /** Timers of JavaScript are no longer. */
 const TIMEOUT_MAX_MS = 2_000_000_000;
 
-/** What one room needs beside what all share. */
+/** What rooms need; all of a Brain share one. */
 export interface ReducedRoomOptions extends ProgramChoice {
-  readonly snapshot_entries: () => number;
-  readonly history: () => HistoryLimits;
-  readonly shown: () => Shown;
+  readonly shown: (at: ReducedPlace) => Shown;
   readonly pending_commands: number;
   readonly command_timeout_ms: number;
   readonly idle_ms: number;
@@ -50,6 +47,7 @@ export interface ReducedRoomOptions extends ProgramChoice {
 /** A room at its owner. */
 export class ReducedRoom {
   readonly at: ReducedPlace;
+  readonly #limits: StoringLimits;
   readonly #options: ReducedRoomOptions;
   #waiting: ArrivedCall[] = [];
   readonly #queries = new WaitingQueries();
@@ -62,10 +60,12 @@ export class ReducedRoom {
   #not_before_ms = 0;
   #pause_ms = PAUSE_MS;
   #lost = 0;
+  #is_resting = false;
   #is_closed = false;
 
-  constructor(at: ReducedPlace, options: ReducedRoomOptions) {
+  constructor(at: ReducedPlace, limits: StoringLimits, options: ReducedRoomOptions) {
     this.at = at;
+    this.#limits = limits;
     this.#options = options;
     this.#used_ms = options.monotonic_ms();
   }
@@ -82,7 +82,7 @@ export class ReducedRoom {
 
   /** Whether nothing is under way. */
   get is_idle(): boolean {
-    return this.#running === undefined && !this.#isAsked();
+    return this.#running === undefined && !this.#is_asked;
   }
 
   /** Whether it is read. */
@@ -103,7 +103,9 @@ export class ReducedRoom {
     this.wake();
   }
 
-  #isAsked = () => this.#waiting.length + this.#queries.size > 0;
+  get #is_asked(): boolean {
+    return this.#waiting.length + this.#queries.size > 0;
+  }
 
   #admits(waiting: number, { answer }: Pick<WaitingCall, "answer">): boolean {
     const { pending_commands, parts: { metrics }, monotonic_ms } = this.#options;
@@ -114,6 +116,7 @@ export class ReducedRoom {
       answer(new ArqonError("too-many-pending", `${pending_commands} calls of this room wait`));
     } else {
       this.#used_ms = monotonic_ms();
+      this.#is_resting = false;
       return true;
     }
     return false;
@@ -123,6 +126,7 @@ export class ReducedRoom {
   wake(): void {
     if (this.#is_closed || this.#running !== undefined) return;
     clearTimeout(this.#alarm);
+    this.#alarm = undefined;
     const pause_ms = this.#not_before_ms - this.#options.monotonic_ms();
     if (pause_ms > 0) return this.#wakeIn(pause_ms);
     this.#running = this.#work().catch((error) => this.#failed(error)).then(() => {
@@ -142,7 +146,7 @@ export class ReducedRoom {
     if (loaded === undefined) return;
     try {
       // Another owner has read it by now, and would have to read it again.
-      if (loaded.record?.is_behind && this.#options.owns()) await this.#store(loaded);
+      if (loaded.record?.is_behind && this.#options.owns(this.at)) await this.#store(loaded);
     } catch (error) {
       if (!isConflict(error)) this.#warn("a room was not stored when it was let go", error);
     }
@@ -162,13 +166,12 @@ export class ReducedRoom {
   /** When it has to be looked at next. */
   #rest(): void {
     if (this.#is_closed) return;
-    if (this.#isAsked() || this.has_migration) return this.wake();
+    if (this.#is_asked || this.has_migration) return this.wake();
     const loaded = this.#loaded;
     if (loaded === undefined) return;
-    const { standing: { next }, published, noted } = loaded;
+    const { standing: { next } } = loaded;
     const due_ms = next === undefined ? Infinity : next.at_ms - this.#options.parts.now();
-    const note_ms = isBehind(published, noted) ? NOTE_MS : Infinity;
-    const wait_ms = Math.max(1, Math.min(due_ms, note_ms));
+    const wait_ms = Math.max(1, Math.min(due_ms, this.#is_resting ? Infinity : QUIET_MS));
     if (wait_ms < Infinity) this.#wakeIn(wait_ms);
   }
 
@@ -183,8 +186,10 @@ export class ReducedRoom {
     const { parts: { metrics }, owns, shown } = this.#options;
     if (this.#loaded === undefined) {
       await this.#publishing.done().catch(() => {});
-      this.#loaded = await loadRoom(this.at, shown(), this.#options.parts);
+      this.#is_resting = false;
+      this.#loaded = await loadRoom(this.at, shown(this.at), this.#options.parts);
       metrics.loads.inc({ outcome: "loaded" });
+      if (isYoungFork(this.#loaded) && owns(this.at)) await this.#tryStore(this.#loaded);
     }
     while (this.#loaded !== undefined && !this.#is_closed) {
       const loaded: LoadedRoom = this.#loaded;
@@ -202,22 +207,22 @@ export class ReducedRoom {
     }
     await this.#publishing.done();
     const loaded = this.#loaded;
-    if (loaded === undefined || this.#is_closed || this.#isAsked() || !owns()) return;
+    if (loaded === undefined || this.#is_closed || this.#is_asked || !owns(this.at)) return;
     const quiet_ms = this.#options.monotonic_ms() - this.#used_ms;
-    if (quiet_ms >= NOTE_MS) await appendPublished(loaded, this.at, this.#options.parts);
+    if (quiet_ms < QUIET_MS) return;
+    // A call that comes meanwhile ends it.
+    this.#is_resting = true;
+    this.#options.parts.host.rest(loaded.handle);
+    await appendPublished(loaded, this.at, this.#options.parts);
   }
 
   /** What comes next; undefined: nothing. */
   async #take(loaded: LoadedRoom, program: RunnableProgram): Promise<Taken | undefined> {
     const { monotonic_ms, command_timeout_ms } = this.#options;
     const at_ms = monotonic_ms();
-    const late = this.#waiting.filter(({ deadline_ms }) => deadline_ms <= at_ms);
-    if (late.length > 0) {
-      this.#waiting = this.#waiting.filter(({ deadline_ms }) => deadline_ms > at_ms);
-      const timeout = new ArqonError("command-timeout", String(command_timeout_ms));
-      for (const { answer } of late) answer(timeout);
-    }
-    const ready = program.schema && judgeCalls(this.#waiting, loaded, program, this.#options);
+    this.#waiting = inTime(this.#waiting, at_ms, command_timeout_ms);
+    const ready = program.schema &&
+      judgeCalls(this.#waiting, loaded, this.at, program, this.#options);
     const taken = takeNext(ready ? await ready : this.#waiting, this.#takenAt(loaded));
     if (taken?.calls.length === 0) this.#used_ms = at_ms;
     return taken;
@@ -225,12 +230,12 @@ export class ReducedRoom {
 
   #takenAt({ standing }: LoadedRoom): TakenAt {
     const { parts: { now, random }, owns } = this.#options;
-    return { standing, now_ms: now(), random, owns: owns() };
+    return { standing, now_ms: now(), random, owns: owns(this.at) };
   }
 
   /** Whether another program waits to migrate this room. */
   get has_migration(): boolean {
-    return this.#loaded !== undefined && waitsToMigrate(this.#loaded, this.#options);
+    return this.#loaded !== undefined && waitsToMigrate(this.#loaded, this.at, this.#options);
   }
 
   async #step(
@@ -239,15 +244,15 @@ export class ReducedRoom {
     program: RunnableProgram,
   ): Promise<void> {
     const { parts } = this.#options;
+    this.#is_resting = false;
     await this.#requireStored(loaded);
     const room = this.#shown(loaded);
     const known = loaded.standing.offset;
     const options = { may_stop: true, shown: room.shown.prefixes };
-    const asked = [loaded.handle, program, entries, options] as const;
-    const { applied, standing } = await parts.host.apply(...asked);
+    const { applied, standing } = await parts.host.apply(loaded.handle, program, entries, options);
     const of = entries.slice(0, applied.length);
     try {
-      await appendEntries(loaded, this.at, of, { program: program.id, standing }, parts);
+      await appendEntries(loaded, this.at, of, { program, standing }, parts);
     } catch (error) {
       if (!isConflict(error)) throw error;
       return this.#overtaken();
@@ -266,12 +271,12 @@ export class ReducedRoom {
     const due = dueEvents(applied, loaded.published);
     await this.#publishing.next(() => publishEvents(loaded, this.at, due, parts));
     const behind = Math.max(loaded.messages_behind, loaded.entries_behind);
-    if (behind >= this.#options.snapshot_entries()) await this.#tryStore(loaded);
+    if (behind >= this.#limits.snapshot_entries) await this.#tryStore(loaded);
   }
 
   #shown(loaded: LoadedRoom): ShownRoom {
     const { shown, parts } = this.#options;
-    return { loaded, at: this.at, shown: shown(), parts };
+    return { loaded, at: this.at, shown: shown(this.at), parts };
   }
 
   #answerQueries(loaded: LoadedRoom): Promise<boolean> | true {
@@ -285,7 +290,7 @@ export class ReducedRoom {
     const { parts: { metrics }, owns } = this.#options;
     metrics.conflicts.inc();
     this.#drop();
-    if (!owns()) throw new ArqonError("brain-unavailable");
+    if (!owns(this.at)) throw new ArqonError("brain-unavailable");
     if (++this.#lost < ATTEMPTS) return undefined;
     const detail = `another Brain wrote this room's log first, ${ATTEMPTS} times`;
     throw new ArqonError("too-many-pending", detail, { retry_after_ms: CONTENDED_RETRY_MS });
@@ -309,16 +314,8 @@ export class ReducedRoom {
   }
 
   async #store(loaded: LoadedRoom): Promise<void> {
-    const { parts, history } = this.#options;
-    try {
-      await tellAll(this.#shown(loaded));
-      await storeSnapshot(loaded, this.at, parts, history());
-      parts.metrics.snapshots.inc({ outcome: "stored" });
-    } catch (error) {
-      parts.metrics.snapshots.inc({ outcome: "failed" });
-      if (!isConflict(error)) await makeRoom(loaded, this.at, parts).catch(() => {});
-      throw error;
-    }
+    await tellAll(this.#shown(loaded));
+    await storeOrMakeRoom(loaded, this.at, this.#options.parts, this.#limits);
   }
 
   #drop(): void {
@@ -343,7 +340,7 @@ export class ReducedRoom {
     this.#not_before_ms = monotonic_ms() + this.#pause_ms;
     this.#pause_ms = Math.min(PAUSE_MAX_MS, this.#pause_ms * 2);
     // Calls that still wait were not stored: once the room is read again they have their turn.
-    if (isConflict(error) && owns()) return;
+    if (isConflict(error) && owns(this.at)) return;
     if (isConflict(error)) return this.#refuse(new ArqonError("brain-unavailable"));
     this.#refuse(known ?? new ArqonError("internal", "", { cause: error }));
   }

@@ -13,7 +13,7 @@ import { type Batch, isBehind, NO_EVENT } from "../log/batch.ts";
 import type { OpenRoom } from "../thread/host.ts";
 import type { Applied } from "../thread/protocol.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
-import { loadRoom } from "./loading.ts";
+import { loadRoom, programsOf } from "./loading.ts";
 import { type HistoryLimits, objectOf, readPoints } from "./points.ts";
 import { dueEvents, publishedIn, publishEvents } from "./publishing.ts";
 import { batchOf, isUnreadable, readMessages } from "./reading.ts";
@@ -56,7 +56,7 @@ async function foldWhole(
     try {
       const runnable = await parts.programById(program);
       const result = await parts.host.apply(handle, runnable, own, FOLDING);
-      if (result.standing.chain.toHex() === chain.toHex()) {
+      if (result.standing.chain === chain.toHex()) {
         ({ standing } = result);
         done.push(...result.applied);
         continue;
@@ -159,6 +159,7 @@ export async function repairRoom(
       published,
       program: await programAt(begin.offset, { batches, done, record }, parts),
       refused: record?.refused,
+      ...{ programs: programsOf(record, batches), kept: undefined },
       ...{ noted, messages_behind: 0, entries_behind: 0 },
     };
     // Of what is lost no event comes any more; those of before come now.

@@ -4,7 +4,10 @@
  * refused with `version-conflict` was not stored, and the room has to be read again.
  */
 import { chainMark, type RoomPoint } from "../../../shared/records/reducer_points.ts";
+import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import { systemEnvelope } from "../../../shared/records/system_envelope.ts";
+import { programsBehind, withProgram } from "../../../shared/records/reducer_programs.ts";
+import type { RunnableProgram } from "../log/program.ts";
 import type { LogEntry } from "../state/entry.ts";
 import { encodeBatch, isBehind } from "../log/batch.ts";
 import { encodeRecord, type RoomRecord } from "../../../shared/records/reducer_record.ts";
@@ -32,14 +35,14 @@ async function writeRecord(
   loaded.record = record;
 }
 
-/** Notes that there are entries behind the snapshot, before the first is. */
+/** Notes that there are entries behind the snapshot, and by which programs, before there are. */
 async function noteBehind(
   loaded: LoadedRoom,
   at: ReducedPlace,
   parts: RoomParts,
 ): Promise<void> {
-  const { record, durable: { stream } } = loaded;
-  if (record?.is_behind) return;
+  const { record, programs, durable: { stream } } = loaded;
+  if (record?.is_behind && record.programs === programs) return;
   const first = {
     snapshot: "",
     previous: "",
@@ -51,12 +54,40 @@ async function noteBehind(
     fork: null,
     lost: [],
   };
-  const behind = { next_ms: null, ...record, is_behind: true, behind_ms: parts.now() };
+  const behind_ms = record?.is_behind ? record.behind_ms : parts.now();
+  const behind = { next_ms: null, ...record, is_behind: true, behind_ms, programs };
   await writeRecord(loaded, at, { ...first, ...behind }, parts);
 }
 
-/** Appends entries that the state `standing` came of; none: only how far events are published. */
+/** Appends entries that the state `standing` came of. */
 export async function appendEntries(
+  loaded: LoadedRoom,
+  at: ReducedPlace,
+  entries: readonly LogEntry[],
+  { program, standing }: Pick<LoadedRoom, "standing"> & { readonly program: RunnableProgram },
+  parts: RoomParts,
+): Promise<void> {
+  const { id } = program;
+  loaded.programs = withProgram(loaded.programs, id, loaded.standing.offset);
+  await noteBehind(loaded, at, parts);
+  // Only now: who removes it has seen that it is needed, or is seen.
+  if (loaded.kept !== id) await parts.keepProgram(program);
+  loaded.kept = id;
+  await append(loaded, at, entries, { program: id, standing }, parts);
+}
+
+/** Appends a message without entries: how far events are published. Nobody needs its program. */
+export async function appendNothing(
+  loaded: LoadedRoom,
+  at: ReducedPlace,
+  program: string,
+  parts: RoomParts,
+): Promise<void> {
+  await noteBehind(loaded, at, parts);
+  await append(loaded, at, [], { program, standing: loaded.standing }, parts);
+}
+
+async function append(
   loaded: LoadedRoom,
   at: ReducedPlace,
   entries: readonly LogEntry[],
@@ -64,10 +95,15 @@ export async function appendEntries(
   parts: RoomParts,
 ): Promise<void> {
   const { tenant_id, log_room_id } = at;
-  await noteBehind(loaded, at, parts);
   const { published, durable, position } = loaded;
   const after = standing.offset - entries.length;
-  const data = encodeBatch({ program, published, after, entries, chain: standing.chain });
+  const data = encodeBatch({
+    program,
+    published,
+    after,
+    entries,
+    chain: Uint8Array.fromHex(standing.chain),
+  });
   const { now, random } = parts;
   const payload = systemEnvelope({ now, random }, {
     ...{ tenant_id, room_id: log_room_id },
@@ -87,15 +123,22 @@ export async function appendPublished(
   at: ReducedPlace,
   parts: RoomParts,
 ): Promise<void> {
-  const { standing, program, published, noted } = loaded;
+  const { program, published, noted } = loaded;
   if (program === undefined || !isBehind(published, noted)) return;
-  await appendEntries(loaded, at, [], { program: program.id, standing }, parts);
+  await appendNothing(loaded, at, program.id, parts);
 }
 
 /** What is stored of the room as it stands. */
 function pointOf({ standing, position }: LoadedRoom, size_bytes: number): RoomPoint {
   const { offset, time_ms, chain } = standing;
   return { offset, time_ms, position, size_bytes, chain: chainMark(chain) };
+}
+
+interface Points {
+  readonly kept: readonly RoomPoint[];
+  readonly gone: readonly RoomPoint[];
+  /** The entry behind which the log begins. */
+  readonly floor: number;
 }
 
 /** The points with this one, within the limits. */
@@ -105,13 +148,13 @@ async function pointsWith(
   point: RoomPoint,
   limits: HistoryLimits,
   { objects }: RoomParts,
-): Promise<{ readonly kept: readonly RoomPoint[]; readonly gone: readonly RoomPoint[] }> {
+): Promise<Points> {
   const { durable, record } = loaded;
   const known = loaded.points ?? await readPoints(record, durable.stream, objects);
   const before = known.filter(({ offset }) => offset < point.offset);
   const floor = await logFloor(durable, log_room_id) ?? point.offset;
   const kept = thinned([...before, point], floor, limits);
-  return { kept, gone: before.filter((one) => !kept.includes(one)) };
+  return { kept, gone: before.filter((one) => !kept.includes(one)), floor };
 }
 
 /** Stores the room as it stands, whose events are all published, and takes away what is too much of before. */
@@ -127,15 +170,17 @@ export async function storeSnapshot(
   const snapshot = objectOf(at, point);
   await parts.objects.put(snapshot, bytes);
   const { published, position, standing: { offset, next }, durable: { stream } } = loaded;
-  const { kept, gone } = await pointsWith(loaded, at, point, limits, parts);
+  const { kept, gone, floor } = await pointsWith(loaded, at, point, limits, parts);
   const points = await writePoints(at, stream, kept, parts.objects);
   const previous = before === snapshot ? oldest : before;
   const { fork = null, lost = [] } = loaded.record ?? {};
+  const programs = programsBehind(loaded.programs, floor);
   await writeRecord(loaded, at, {
     ...{ snapshot, previous, points, offset, published, stream, position, fork, lost },
     ...{ is_behind: false, behind_ms: 0, next_ms: next?.at_ms ?? null },
-    ...{ program: loaded.program, refused: loaded.refused },
+    ...{ program: loaded.program, programs, refused: loaded.refused },
   }, parts);
+  loaded.programs = programs;
   loaded.points = kept;
   loaded.noted = published;
   loaded.messages_behind = 0;
@@ -150,7 +195,7 @@ export async function storeSnapshot(
  * its own to take. The list of them is written with the next one that is stored; what it names and is gone is
  * passed over by who reads it. The last two stay.
  */
-export async function makeRoom(
+async function makeRoom(
   loaded: LoadedRoom,
   at: ReducedPlace,
   parts: RoomParts,
@@ -160,6 +205,23 @@ export async function makeRoom(
   const gone = known.slice(0, -2).filter((_, index) => index % 2 === 0);
   await removeObjects(gone.map((one) => objectOf(at, one)), at, parts);
   loaded.points = known.filter((one) => !gone.includes(one));
+}
+
+/** Stores the room as `storeSnapshot`; where that fails, there is room for it the next time, if any can be made. */
+export async function storeOrMakeRoom(
+  loaded: LoadedRoom,
+  at: ReducedPlace,
+  parts: RoomParts,
+  limits: HistoryLimits,
+): Promise<void> {
+  try {
+    await storeSnapshot(loaded, at, parts, limits);
+    parts.metrics.snapshots.inc({ outcome: "stored" });
+  } catch (error) {
+    parts.metrics.snapshots.inc({ outcome: "failed" });
+    if (!isConflict(error)) await makeRoom(loaded, at, parts).catch(() => {});
+    throw error;
+  }
 }
 
 /** Removes objects; what is left behind costs storage and nothing else. */

@@ -17,14 +17,14 @@ export interface Wanted {
   readonly deploy: number;
 }
 
-/** How a room learns of what is wanted. */
+/** How rooms learn of what is wanted. One for all rooms of a Brain. */
 export interface ProgramChoice {
   readonly parts: RoomParts;
   /** Undefined: this Brain cannot say. */
-  readonly wanted: () => Wanted | undefined;
+  readonly wanted: (at: ReducedPlace) => Wanted | undefined;
   /** The same, as it is stored now. Rejects with `spine-unavailable`. */
-  readonly wantedNow: () => Promise<Wanted | undefined>;
-  readonly owns: () => boolean;
+  readonly wantedNow: (at: ReducedPlace) => Promise<Wanted | undefined>;
+  readonly owns: (at: ReducedPlace) => boolean;
 }
 
 /** The program of the next entry. */
@@ -47,9 +47,13 @@ function switchOf(
 }
 
 /** Whether a room is to be migrated though nobody calls it. */
-export function waitsToMigrate(loaded: LoadedRoom, { wanted, owns }: ProgramChoice): boolean {
-  const found = wanted();
-  return found !== undefined && switchOf(loaded, found) === "migrate" && owns();
+export function waitsToMigrate(
+  loaded: LoadedRoom,
+  at: ReducedPlace,
+  { wanted, owns }: ProgramChoice,
+): boolean {
+  const found = wanted(at);
+  return found !== undefined && switchOf(loaded, found) === "migrate" && owns(at);
 }
 
 async function programInForce(
@@ -67,14 +71,14 @@ export async function nextProgram(
   at: ReducedPlace,
   { parts, wanted, wantedNow, owns }: ProgramChoice,
 ): Promise<NextProgram> {
-  const heard = wanted();
+  const heard = wanted(at);
   if (heard !== undefined && heard.program.id === loaded.program?.id) return heard;
   const stays = heard !== undefined && switchOf(loaded, heard) === "stay";
-  if (stays || loaded.program !== undefined && !owns()) {
+  if (stays || loaded.program !== undefined && !owns(at)) {
     return await programInForce(loaded, at, parts);
   }
   // Who has not heard of the last deploy yet would take it back.
-  const found = heard && await wantedNow();
+  const found = heard && await wantedNow(at);
   if (found === undefined) return await programInForce(loaded, at, parts);
   const next = switchOf(loaded, found);
   switch (next) {

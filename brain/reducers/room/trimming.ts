@@ -7,7 +7,7 @@ import { entryOfObject, type RoomPoint } from "../../../shared/records/reducer_p
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { loadRoom } from "./loading.ts";
 import { type HistoryLimits, objectOf, readPoints, writePoints } from "./points.ts";
-import { appendEntries, removeObjects, storeSnapshot } from "./storing.ts";
+import { appendNothing, removeObjects, storeSnapshot } from "./storing.ts";
 import { tellAll } from "./telling.ts";
 import type { Shown } from "../visible/shown.ts";
 
@@ -25,7 +25,7 @@ async function storeAnew(
   limits: HistoryLimits,
   program: string,
 ): Promise<void> {
-  await appendEntries(loaded, at, [], { program, standing: loaded.standing }, parts);
+  await appendNothing(loaded, at, program, parts);
   await storeSnapshot(loaded, at, parts, limits);
 }
 

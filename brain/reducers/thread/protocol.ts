@@ -21,7 +21,8 @@ export interface Applied
 export interface RoomStanding {
   readonly offset: number;
   readonly time_ms: number;
-  readonly chain: Uint8Array;
+  /** Hex. */
+  readonly chain: string;
   /** Bytes of the state with what it remembers. */
   readonly bytes: number;
   /** The timer that is due first. */
@@ -89,6 +90,8 @@ export type ThreadRequest =
       readonly entry: LogEntry | undefined;
       readonly options: ShowOptions;
     }
+    /** Nobody has called the room for a while: it may take time to be called again, and little memory. */
+    | { readonly kind: "rest"; readonly room: number }
     | { readonly kind: "close"; readonly room: number }
   );
 

@@ -15,6 +15,7 @@ import { decodeSnapshot, encodeSnapshot } from "../state/snapshot.ts";
 import { pageOf, shownChanges } from "../visible/shown.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { packApplied, unpackEntries } from "./packing.ts";
+import { awakeState, type RestingState, restingState, snapshotOf } from "./resting.ts";
 import { changesPage, valuesPage } from "./showing.ts";
 import type { Applied, RoomStanding, ThreadAnswer, ThreadRequest } from "./protocol.ts";
 
@@ -26,6 +27,12 @@ interface Room {
   state: RoomState;
 }
 
+/** A room that nobody calls. */
+interface RestingRoom {
+  readonly room_id: string;
+  readonly resting: RestingState;
+}
+
 interface Loaded {
   readonly program: Omit<RunnableProgram, "schema">;
   readonly guest: ReducerGuest;
@@ -33,7 +40,7 @@ interface Loaded {
 }
 
 const programs = new Map<string, Loaded>();
-const rooms = new Map<number, Room>();
+const rooms = new Map<number, Room | RestingRoom>();
 
 function load(program: Loaded["program"]): Loaded {
   const known = programs.get(program.id);
@@ -49,7 +56,8 @@ function load(program: Loaded["program"]): Loaded {
 
 function standingOf({ state }: Room): RoomStanding {
   const { offset, time_ms, chain, size_bytes, remembered_bytes } = state;
-  return { offset, time_ms, chain, bytes: size_bytes + remembered_bytes, next: nextTimer(state) };
+  const bytes = size_bytes + remembered_bytes;
+  return { offset, time_ms, chain: chain.toHex(), bytes, next: nextTimer(state) };
 }
 
 function apply(
@@ -93,7 +101,23 @@ function programOf(id: string): Loaded {
 function roomOf(handle: number): Room {
   const room = rooms.get(handle);
   if (room === undefined) throw new Error("the room is not open");
-  return room;
+  if ("state" in room) return room;
+  const awake = { room_id: room.room_id, state: awakeState(room.resting) };
+  rooms.set(handle, awake);
+  return awake;
+}
+
+function rest(handle: number): void {
+  const room = rooms.get(handle);
+  if (room === undefined || "resting" in room) return;
+  const resting = restingState(room.state);
+  if (resting !== undefined) rooms.set(handle, { room_id: room.room_id, resting });
+}
+
+function snapshot(handle: number): Uint8Array {
+  const room = rooms.get(handle);
+  const is_resting = room !== undefined && "resting" in room;
+  return is_resting ? snapshotOf(room.resting) : encodeSnapshot(roomOf(handle).state);
 }
 
 function show(
@@ -147,7 +171,7 @@ function answer(request: ThreadRequest): Said {
       return { ...NOTHING, remembered: request.commands.map(knows) };
     }
     case "snapshot":
-      return { ...NOTHING, snapshot: packSnapshot(encodeSnapshot(roomOf(request.room).state)) };
+      return { ...NOTHING, snapshot: packSnapshot(snapshot(request.room)) };
     case "values":
       return { ...NOTHING, page: pageOf(roomOf(request.room).state.values, request.asked) };
     case "become": {
@@ -163,6 +187,9 @@ function answer(request: ThreadRequest): Said {
     }
     case "show":
       return show(roomOf(request.room), request);
+    case "rest":
+      rest(request.room);
+      return NOTHING;
     case "close":
       rooms.delete(request.room);
       return NOTHING;

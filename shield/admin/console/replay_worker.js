@@ -7825,6 +7825,35 @@ function filledKey({ placeholders }, source) {
   return JSON.stringify(placeholders.map((one) => bounded(filledBy(one, source))));
 }
 
+var EndCall = class {
+  fault;
+  detail;
+  constructor(fault, detail) {
+    this.fault = fault;
+    this.detail = detail;
+  }
+  /** The text of the error where it does not end a call: a start function that asks the host. */
+  toString() {
+    return this.detail;
+  }
+};
+function memoryOf(guest) {
+  if (guest.bytes.length === 0) guest.bytes = new Uint8Array(guest.memory.buffer);
+  return guest.bytes;
+}
+function bytesAt(guest, what, pointer, size) {
+  requireInside(guest, what, pointer, size);
+  return memoryOf(guest).subarray(pointer >>> 0, (pointer >>> 0) + (size >>> 0));
+}
+function requireInside(guest, what, pointer, size) {
+  const start = pointer >>> 0;
+  const size_bytes = size >>> 0;
+  const memory_bytes = memoryOf(guest).length;
+  if (start + size_bytes <= memory_bytes) return;
+  const sentence = `${size_bytes} bytes at ${start} are outside of the memory of ${memory_bytes}`;
+  throw new EndCall("abi", `${what}: ${sentence}`);
+}
+
 var HOOKS = [
   "on_connect",
   "on_subscribe",
@@ -7853,18 +7882,6 @@ var STATE_GET_UNITS_PER_BYTE = 1;
 var STATE_SET_UNITS_PER_BYTE = 3;
 var STATE_WRITE_UNITS = 2500;
 var SET_PAYLOAD_UNITS = 2500;
-var EndCall = class {
-  fault;
-  detail;
-  constructor(fault, detail) {
-    this.fault = fault;
-    this.detail = detail;
-  }
-  /** The text of the error where it does not end a call: a start function that asks the host. */
-  toString() {
-    return this.detail;
-  }
-};
 var encoder2 = new TextEncoder();
 var strict = new TextDecoder("utf-8", {
   fatal: true
@@ -7874,9 +7891,9 @@ function newCall(request) {
   return {
     request,
     has_asked,
-    added_headers: [],
+    added_headers: void 0,
     added_bytes: 0,
-    logs: [],
+    logs: void 0,
     rejected: void 0,
     written: void 0,
     read_slots: 0,
@@ -7888,18 +7905,8 @@ function current({ call, in_alloc }) {
   if (call === void 0) throw new EndCall("abi", "the host was called outside of a hook");
   return call;
 }
-function read({ exports }, what, pointer, size) {
-  const start = pointer >>> 0;
-  const size_bytes = size >>> 0;
-  const memory_bytes = exports.memory.buffer.byteLength;
-  if (start + size_bytes <= memory_bytes) {
-    return new Uint8Array(exports.memory.buffer, start, size_bytes);
-  }
-  const sentence = `${size_bytes} bytes at ${start} are outside of the memory of ${memory_bytes}`;
-  throw new EndCall("abi", `${what}: ${sentence}`);
-}
 function readText(running, what, [pointer, size], max_bytes) {
-  const bytes = read(running, what, pointer, size);
+  const bytes = bytesAt(running.exports, what, pointer, size);
   if (bytes.length > max_bytes) {
     throw new EndCall("abi", `${what}: ${bytes.length} bytes; at most ${max_bytes}`);
   }
@@ -7932,13 +7939,14 @@ function give(running, bytes, units) {
     running.in_alloc = false;
   }
   if (pointer === 0) throw new EndCall("memory", "arqon_alloc has no room");
-  const target = read(running, "arqon_alloc", pointer, 4 + bytes.length);
   const { length } = bytes;
-  target[0] = length;
-  target[1] = length >>> 8;
-  target[2] = length >>> 16;
-  target[3] = length >>> 24;
-  target.set(bytes, 4);
+  requireInside(running.exports, "arqon_alloc", pointer, 4 + length);
+  const memory = memoryOf(running.exports);
+  memory[pointer] = length;
+  memory[pointer + 1] = length >>> 8;
+  memory[pointer + 2] = length >>> 16;
+  memory[pointer + 3] = length >>> 24;
+  memory.set(bytes, pointer + 4);
   return pointer | 0;
 }
 function giveText(running, text) {
@@ -7950,10 +7958,11 @@ function addHeader(call, name, value, size_bytes) {
   const problem = headerProblem(name, value);
   if (problem !== void 0) throw new EndCall("abi", `host_add_header: ${problem}`);
   call.added_bytes += size_bytes;
-  if (call.added_headers.length >= ADDED_HEADERS || call.added_bytes > ADDED_HEADER_BYTES) {
+  const added = call.added_headers ??= [];
+  if (added.length >= ADDED_HEADERS || call.added_bytes > ADDED_HEADER_BYTES) {
     throw new EndCall("abi", `host_add_header: more than ${ADDED_HEADERS} headers or ${ADDED_HEADER_BYTES} bytes`);
   }
-  call.added_headers.push([
+  added.push([
     name,
     value
   ]);
@@ -7983,7 +7992,7 @@ function stateImports(running) {
     host_state_set(slot, pointer, size) {
       const call = current(running);
       const most = stateOf(call, slot).value_bytes[slot];
-      const bytes = read(running, "state", pointer, size);
+      const bytes = bytesAt(running.exports, "state", pointer, size);
       if (bytes.length > most) {
         throw new EndCall("abi", `state: ${bytes.length} bytes; slot ${slot} has at most ${most}`);
       }
@@ -8008,7 +8017,7 @@ function changingImports(running) {
       if (most === SIGNED) {
         throw new EndCall("signed-payload", "host_set_payload: the message is signed by its sender");
       }
-      const bytes = read(running, "payload", pointer, size);
+      const bytes = bytesAt(running.exports, "payload", pointer, size);
       if (bytes.length > most) {
         const sentence = `host_set_payload: ${bytes.length} bytes; at most ${most} here`;
         throw new EndCall("payload-too-large", sentence);
@@ -8052,8 +8061,9 @@ function hostImports(running) {
       ], ADDED_HEADER_BYTES), (name_size >>> 0) + (value_size >>> 0));
     },
     host_log(level, pointer, size) {
-      const { logs } = current(running);
-      const bytes = read(running, "log line", pointer, size);
+      const call = current(running);
+      const bytes = bytesAt(running.exports, "log line", pointer, size);
+      const logs = call.logs ??= [];
       if (logs.length >= LOG_LINES) return;
       const known = level >= 0 && level <= 3 ? level : 1;
       logs.push({
@@ -8063,7 +8073,7 @@ function hostImports(running) {
     },
     host_reject(code, pointer, size) {
       const call = current(running);
-      const bytes = read(running, "reason", pointer, size);
+      const bytes = bytesAt(running.exports, "reason", pointer, size);
       if (code < 400 || code > 599) {
         throw new EndCall("abi", `host_reject: code ${code} is not within 400 to 599`);
       }
@@ -8675,7 +8685,7 @@ function checkCompileCost(cost, spent, function_index) {
 }
 function limitMemory(limits, memory_limit_pages) {
   if (limits.minimum > memory_limit_pages) {
-    throw new PolicyModuleError("memory-limit", `The memory starts with ${limits.minimum} pages of 64 KiB; policies get at most ${memory_limit_pages}.`);
+    throw new PolicyModuleError("memory-limit", `The memory starts with ${limits.minimum} pages of 64 KiB; at most ${memory_limit_pages} are allowed.`);
   }
   const maximum = Math.min(limits.maximum ?? memory_limit_pages, memory_limit_pages);
   return {
@@ -8686,7 +8696,7 @@ function limitMemory(limits, memory_limit_pages) {
 function limitTables(module, table_entries) {
   const sum2 = module.tables.reduce((total, table) => total + table.limits.minimum, 0);
   if (sum2 > table_entries) {
-    throw new PolicyModuleError("table-limit", `The tables start with ${sum2} entries together; policies get at most ${table_entries}.`);
+    throw new PolicyModuleError("table-limit", `The tables start with ${sum2} entries together; at most ${table_entries} are allowed.`);
   }
   const room = Math.floor((table_entries - sum2) / Math.max(1, module.tables.length));
   return module.tables.map(({ limits }) => {
@@ -8839,9 +8849,9 @@ var Reader = class _Reader {
     }
   }
   /** A count and so many items; each must read at least one byte, so a huge count ends at the end. */
-  list(read2) {
+  list(read) {
     const items = [];
-    for (let left = this.u32(); left > 0; left -= 1) items.push(read2());
+    for (let left = this.u32(); left > 0; left -= 1) items.push(read());
     return items;
   }
   /** Throws unless everything has been read. */
@@ -9765,8 +9775,8 @@ function readSequence(reader, nesting_limit) {
   while (true) {
     const offset = reader.position;
     const opcode = readOpcode(reader);
-    const read2 = readOperands(reader, opcode);
-    code.push(read2);
+    const read = readOperands(reader, opcode);
+    code.push(read);
     offsets.push(offset);
     const { op } = opcode;
     if (op === Op.BLOCK || op === Op.LOOP || op === Op.IF) {
@@ -9993,10 +10003,10 @@ function readDataSection(reader, into, limits) {
     throw malformed("the data count is not the number of data segments", offset);
   }
 }
-function withOffset(reader, read2) {
+function withOffset(reader, read) {
   return reader.list(() => ({
     offset: reader.position,
-    ...read2(reader)
+    ...read(reader)
   }));
 }
 var SECTIONS = [
@@ -12055,6 +12065,7 @@ function runCall(running, hooks, hook, request, fuel) {
     read_slots
   };
 }
+var NONE2 = [];
 var last = {
   units: 0,
   big: 0n
@@ -12079,6 +12090,7 @@ function exportsOf2(instance) {
   if (!(fuel instanceof WebAssembly.Global)) throw new TypeError("the module is not metered");
   return {
     memory,
+    bytes: new Uint8Array(memory.buffer),
     alloc: arqon_alloc,
     fuel,
     height: isMutableNumber(height) ? height : void 0,
@@ -12102,7 +12114,7 @@ function hookOf(exports, hook) {
   throw new EndCall("abi", `the module does not export arqon_${hook}`);
 }
 function outcomeOf(call, verdict, thrown, units, exhausted) {
-  const { added_headers, logs, payload } = call;
+  const { added_headers = NONE2, logs = NONE2, payload } = call;
   const fault = void 0;
   if (thrown === void 0 && verdict === 0) {
     return {
@@ -12121,7 +12133,7 @@ function outcomeOf(call, verdict, thrown, units, exhausted) {
   const refused = {
     allowed: false,
     units,
-    added_headers: [],
+    added_headers: NONE2,
     logs,
     payload: void 0
   };
@@ -12380,8 +12392,8 @@ var RecordedInputs = class {
   header(lower_name) {
     const added = this.#addedBefore(lower_name);
     if (added !== void 0) return added;
-    const read2 = this.#read("header", lower_name);
-    if (read2 !== void 0) return read2.value ?? void 0;
+    const read = this.#read("header", lower_name);
+    if (read !== void 0) return read.value ?? void 0;
     if (lower_name.startsWith(OWN)) {
       const name = lower_name.slice(OWN.length);
       const own2 = ownHeader2(this.#record, name);
@@ -12392,8 +12404,8 @@ var RecordedInputs = class {
     return void 0;
   }
   claim(name) {
-    const read2 = this.#read("claim", name);
-    if (read2 !== void 0) return read2.value ?? void 0;
+    const read = this.#read("claim", name);
+    if (read !== void 0) return read.value ?? void 0;
     this.note(`claim ${name}`);
     return void 0;
   }
@@ -12414,9 +12426,9 @@ var RecordedInputs = class {
   }
   #read(from, name) {
     const { reads } = this.#record.policies[this.#place];
-    for (const read2 of reads) {
-      if (read2.from === from && read2.name === name) {
-        return read2.is_erased === true ? void 0 : read2;
+    for (const read of reads) {
+      if (read.from === from && read.name === name) {
+        return read.is_erased === true ? void 0 : read;
       }
     }
     return void 0;
@@ -12538,8 +12550,8 @@ function recordedState(slots, policy, inputs) {
     value_bytes: slots.map(({ value_bytes }) => value_bytes),
     value(at) {
       const slot = slots[at];
-      const read2 = recordedRead(policy, slot);
-      if (read2 !== void 0 && read2.is_erased !== true) return bytesOf(read2.value);
+      const read = recordedRead(policy, slot);
+      if (read !== void 0 && read.is_erased !== true) return bytesOf(read.value);
       inputs.note(`state ${slot.key}`);
       return null;
     }

@@ -1,0 +1,43 @@
+/**
+ * Sees to it that a program is stored, and is not being removed, once a room's record says that the log may name it.
+ * What removes those that no room needs is `removal/module_removal.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import { decodeRemoval, REMOVAL_KEY } from "../../../shared/records/reducer_removal.ts";
+import type { KeyValue, ObjectStore } from "../../../shared/spine/contract/spine.ts";
+import { type RunnableProgram, storeProgram } from "./program.ts";
+
+/** Programs that are known to be stored; with more it begins anew. */
+const KNOWN_MAX = 256;
+const RETRY_MS = 1_000;
+
+interface Stores {
+  readonly records: Pick<KeyValue, "get">;
+  readonly objects: ObjectStore;
+}
+
+/** The programs that this Brain knows to be stored. */
+export class KeptPrograms {
+  readonly #stores: Stores;
+  /** How many removals there had been when the program was there. */
+  readonly #known = new Map<string, number>();
+
+  constructor(stores: Stores) {
+    this.#stores = stores;
+  }
+
+  /** Rejects with `brain-unavailable` while its module is being removed, and as the stores do. */
+  async keep(program: RunnableProgram): Promise<void> {
+    const { id, module } = program;
+    const { records, objects } = this.#stores;
+    const { number, modules } = decodeRemoval((await records.get(REMOVAL_KEY))?.value);
+    if (modules.includes(module)) {
+      const detail = `the module ${module} was needed by nobody, and is being removed`;
+      throw new ArqonError("brain-unavailable", detail, { retry_after_ms: RETRY_MS });
+    }
+    if (this.#known.get(id) === number) return;
+    await storeProgram(objects, program);
+    if (this.#known.size >= KNOWN_MAX) this.#known.clear();
+    this.#known.set(id, number);
+  }
+}

@@ -1,0 +1,218 @@
+/**
+ * Removes modules that nobody needs any more: not deployed, no step to go back to, in no configuration of this Brain,
+ * named by no log. One Brain does it, for all; that two do so at a time harms nothing. Whoever begins to need a module
+ * meanwhile is seen, or sees that it is being removed (`reducer_removal.ts`). When unsure, everything stays.
+ */
+import type { Logger } from "../../../shared/logs/log.ts";
+import { encodeDeployment } from "../../../shared/records/reducer_deployment.ts";
+import { moduleName } from "../../../shared/records/reducer_record.ts";
+import {
+  decodeRemoval,
+  encodeRemoval,
+  REMOVAL_KEY,
+} from "../../../shared/records/reducer_removal.ts";
+import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
+import type { ObjectStore } from "../../../shared/spine/contract/spine.ts";
+import { nameOfProgram } from "../log/program.ts";
+import type { RemovalMetrics } from "../metrics.ts";
+import {
+  deployedModules,
+  type NeedSources,
+  type StoredDeployment,
+  storedDeployments,
+  type StoredPrograms,
+  storedPrograms,
+  unneeded,
+  Unsure,
+} from "./needed.ts";
+
+/** Modules that go together. */
+const TOGETHER = 64;
+/** Between what is said to be removed and the last look at who needs it, in ms: replicas have heard of both by then. */
+export const SETTLE_MS = 10_000;
+/** So long after that look a module may still be removed. */
+const LOOK_MS = 60_000;
+/** What another Brain said it removes, and has not for so long, is not being removed any more. */
+export const LEFT_MS = 600_000;
+/** Looks at most and at least this often. */
+const PASS_MIN_MS = 1_000;
+const PASS_MAX_MS = 900_000;
+
+/** What it needs. */
+export interface ModuleRemovalOptions extends NeedSources {
+  readonly objects: Pick<ObjectStore, "get" | "list" | "delete">;
+  /** Modules that this Brain's configuration names. */
+  readonly configured: () => Iterable<string>;
+  /** Whether this Brain is the one that removes. */
+  readonly owns: () => boolean;
+  /** Ms for which nobody has needed what goes. */
+  readonly unused_ms: number;
+  readonly metrics: RemovalMetrics;
+  readonly log: Logger;
+  /** Ms that only grow. */
+  readonly monotonic_ms: () => number;
+}
+
+interface Look {
+  readonly stored: StoredPrograms;
+  readonly deployments: readonly StoredDeployment[];
+  readonly unused: ReadonlySet<string>;
+}
+
+interface Marked {
+  readonly number: number;
+  readonly modules: readonly string[];
+  readonly revision: number;
+  readonly at_ms: number;
+}
+
+/** Removes them, as somebody calls `look` again and again. */
+export class ModuleRemoval {
+  readonly #options: ModuleRemovalOptions;
+  /** Since when nobody needs a module. */
+  readonly #since = new Map<string, number>();
+  readonly #programs = new Map<string, string>();
+  #marked: Marked | undefined;
+  /** What another one has said that it removes, since when this Brain sees it. */
+  #foreign: { readonly revision: number; readonly since_ms: number } | undefined;
+  #next_ms: number;
+  #running: Promise<void> | undefined;
+  #is_ended = false;
+
+  constructor(options: ModuleRemovalOptions) {
+    this.#options = options;
+    this.#next_ms = options.monotonic_ms() + this.#pause_ms;
+  }
+
+  get #pause_ms(): number {
+    return Math.min(PASS_MAX_MS, Math.max(PASS_MIN_MS, this.#options.unused_ms / 4));
+  }
+
+  /** Does what is due. Resolves when that is done; never rejects. */
+  look(): Promise<void> {
+    const { owns, monotonic_ms } = this.#options;
+    if (this.#running !== undefined) return this.#running;
+    if (this.#is_ended) return Promise.resolve();
+    if (!owns()) {
+      this.#forget();
+      return Promise.resolve();
+    }
+    const now_ms = monotonic_ms();
+    if (now_ms < this.#next_ms) return Promise.resolve();
+    const work = this.#marked === undefined ? this.#mark() : this.#remove(this.#marked);
+    return this.#running = work.catch((error) => this.#failed(error)).finally(() => {
+      this.#running = undefined;
+      const settle_ms = Math.min(SETTLE_MS, this.#options.unused_ms);
+      this.#next_ms = monotonic_ms() + (this.#marked ? settle_ms : this.#pause_ms);
+    });
+  }
+
+  /** Resolves when nothing is under way; nothing is begun any more. */
+  async end(): Promise<void> {
+    this.#is_ended = true;
+    await this.#running;
+  }
+
+  #forget(): void {
+    this.#since.clear();
+    this.#marked = undefined;
+    this.#foreign = undefined;
+    this.#options.metrics.modules({ stored: 0, unused: 0 });
+  }
+
+  #failed(error: unknown): void {
+    const { metrics, log } = this.#options;
+    // What was said to be removed may be, for a while: whoever says so next looks at everything again.
+    this.#marked = undefined;
+    metrics.removals.inc({ outcome: "unsure" });
+    const text = "old modules of reducers stay: who needs them cannot be said";
+    if (error instanceof Unsure) log.warn(text, { detail: error.message });
+    else log.warn(text, { error });
+  }
+
+  /** Looks at all that is stored. */
+  async #see(among?: readonly string[]): Promise<Look> {
+    const { objects, deployments: bucket, configured } = this.#options;
+    const stored = await storedPrograms(objects, this.#programs);
+    const deployments = await storedDeployments(bucket);
+    const needed = deployedModules(deployments).union(new Set(configured()));
+    const listed = deployments.flatMap(({ deployment: { modules } }) => modules);
+    const all = new Set(among ?? [...stored.modules.keys(), ...listed]);
+    return {
+      stored,
+      deployments,
+      unused: await unneeded(all.difference(needed), stored, this.#options),
+    };
+  }
+
+  /** Says what is to go: what nobody has needed for long enough. */
+  async #mark(): Promise<void> {
+    const { records, unused_ms, monotonic_ms, metrics } = this.#options;
+    const { stored, unused } = await this.#see();
+    const now_ms = monotonic_ms();
+    for (const module of this.#since.keys()) if (!unused.has(module)) this.#since.delete(module);
+    for (const module of unused) this.#since.set(module, this.#since.get(module) ?? now_ms);
+    metrics.modules({ stored: stored.modules.size, unused: unused.size });
+    const due = [...this.#since].filter(([, since_ms]) => now_ms - since_ms >= unused_ms);
+    const before = await records.get(REMOVAL_KEY);
+    const { number, modules: others } = decodeRemoval(before?.value);
+    const revision = before?.revision ?? 0;
+    if (others.length > 0 && !this.#isLeft(revision, now_ms)) return;
+    // Where nothing is to go, what somebody has left may be needed again: nobody else says that it is over.
+    if (due.length === 0 && others.length === 0) return;
+    const modules = due.slice(0, TOGETHER).map(([module]) => module);
+    const next = { number: modules.length === 0 ? number : number + 1, modules };
+    try {
+      const written = await records.update(REMOVAL_KEY, encodeRemoval(next), revision);
+      if (modules.length > 0) this.#marked = { ...next, revision: written, at_ms: now_ms };
+    } catch (error) {
+      if (!isConflict(error)) throw error;
+    }
+  }
+
+  /** Whether nobody is at work on what is said to be removed. */
+  #isLeft(revision: number, now_ms: number): boolean {
+    if (this.#foreign?.revision !== revision) this.#foreign = { revision, since_ms: now_ms };
+    return now_ms - this.#foreign.since_ms >= LEFT_MS;
+  }
+
+  /** Removes what was said, unless somebody needs it by now. */
+  async #remove({ number, modules, revision, at_ms }: Marked): Promise<void> {
+    const { records, objects, monotonic_ms, metrics, log } = this.#options;
+    const until_ms = monotonic_ms() + LOOK_MS;
+    // Another one may take it for left by then.
+    if (until_ms - at_ms >= LEFT_MS) throw new Unsure("this Brain stood still");
+    const { stored, deployments, unused } = await this.#see(modules);
+    for (const module of unused.difference(await this.#unlist(unused, deployments))) {
+      const programs = (stored.modules.get(module) ?? []).map(nameOfProgram);
+      // The module last: who finds a program finds that, too.
+      for (const name of [...programs, moduleName(module)]) {
+        if (monotonic_ms() > until_ms) throw new Unsure("this Brain stood still");
+        await objects.delete(name);
+      }
+      this.#since.delete(module);
+      metrics.removals.inc({ outcome: "removed" });
+      log.info("a module that no room needs was removed", { module });
+    }
+    await records.update(REMOVAL_KEY, encodeRemoval({ number, modules: [] }), revision);
+    this.#marked = undefined;
+  }
+
+  /** Lets no class count on modules that go. Gives those that one may have got again meanwhile. */
+  async #unlist(
+    gone: ReadonlySet<string>,
+    deployments: readonly StoredDeployment[],
+  ): Promise<Set<string>> {
+    const again = new Set<string>();
+    for (const { key, revision, deployment } of deployments) {
+      const modules = deployment.modules.filter((one) => !gone.has(one));
+      if (modules.length === deployment.modules.length) continue;
+      const document = encodeDeployment({ ...deployment, modules });
+      await this.#options.deployments.update(key, document, revision).catch((error) => {
+        if (!isConflict(error)) throw error;
+        for (const one of deployment.modules) if (gone.has(one)) again.add(one);
+      });
+    }
+    return again;
+  }
+}

@@ -1,0 +1,188 @@
+/** Modules that nobody needs any more are removed, and no other, on both engines. */
+import assert from "node:assert/strict";
+import {
+  decodeDeployment,
+  DEPLOYMENTS_BUCKET,
+} from "../../../shared/records/reducer_deployment.ts";
+import { REDUCER_OBJECTS, REDUCERS_BUCKET } from "../../../shared/records/reducer_record.ts";
+import { sha256Hex } from "../../../shared/sha256.ts";
+import { found } from "../../../shared/testing/until.ts";
+import { decodeRemoval, REMOVAL_KEY } from "../../../shared/records/reducer_removal.ts";
+import { DyingBrain } from "../testing/dying_parts.ts";
+import { deploy, rollBack, storeModule } from "../testing/deploys.ts";
+import { applied, ENGINES, type ReducerWorld, type WorldBrain } from "../testing/reducer_world.ts";
+import { HOUR_MS, Remover } from "../testing/remover.ts";
+import { variantOf } from "../testing/variants.ts";
+import { LEFT_MS, SETTLE_MS } from "./module_removal.ts";
+
+const counter = Deno.readFileSync(
+  new URL("../../../policies/build/reducers/counter.wasm", import.meta.url),
+);
+const RETENTION = { history_size: 10_000, history_ttl_seconds: 604_800, replicas: undefined };
+
+async function modulesOf({ spine }: WorldBrain): Promise<Set<string>> {
+  const names = (await (await spine.objects(REDUCER_OBJECTS)).list()).map(({ name }) => name);
+  return new Set(names.flatMap((name) => name.startsWith("module-") ? [name.slice(7)] : []));
+}
+
+async function listed({ spine }: WorldBrain): Promise<readonly string[]> {
+  const stored = await (await spine.keyValue(DEPLOYMENTS_BUCKET)).get(["t", "counter"]);
+  return decodeDeployment(stored!.value)!.modules;
+}
+
+/** Deploys a module, and has the room called by it. */
+async function deployed(brain: WorldBrain, number: number): Promise<string> {
+  const bytes = variantOf(counter, number);
+  const module = await sha256Hex(bytes);
+  await storeModule(brain, bytes);
+  await deploy(brain, "counter", bytes);
+  await found("in force", async () => {
+    await applied(brain, "counter", "add", { data: "1" });
+    return brain.lines.some((line) => line.includes(module)) || undefined;
+  });
+  // By the new one now.
+  await applied(brain, "counter", "add", { data: "1" });
+  return module;
+}
+
+/** Removes the room's past, as soon as the Brain knows that no fork needs it. */
+const trim = ({ service }: WorldBrain) =>
+  found("trimmed", async () => {
+    const asked = service.past({ tenant_id: "t", room_id: "counter" }, { action: "trim" });
+    return await asked.catch((error) => void assert.match(String(error), /no snapshot yet/));
+  });
+
+/** A Brain that has read nothing yet has the room, folded from the first entry that is kept. */
+async function readAnew(world: ReducerWorld, brain_id: string): Promise<number> {
+  const brain = await world.start(brain_id);
+  world.turn(brain_id);
+  const { answer } = await applied(brain, "counter", "add", { data: "0" });
+  world.turn("a");
+  return Number(answer);
+}
+
+for (const [engine, open] of Object.entries(ENGINES)) {
+  Deno.test(`${engine}: what a log names stays, what no log names any more goes`, async () => {
+    await using world = await open({ modules: { counter } });
+    const brain = await world.start("a");
+    const modules: string[] = [];
+    for (let number = 0; number < 20; number++) modules.push(await deployed(brain, number));
+    const file = await sha256Hex(counter);
+    const remover = await Remover.open(brain, [file]);
+    await remover.all();
+    assert.deepEqual(await modulesOf(brain), new Set([file, ...modules]), "the log names all");
+    const { answer } = await applied(brain, "counter", "add", { data: "0" });
+    assert.equal(await readAnew(world, "b"), Number(answer));
+    await trim(brain);
+    await remover.after(HOUR_MS / 2);
+    await remover.after(HOUR_MS - 1);
+    assert.equal((await modulesOf(brain)).size, 21, "not for so long that it goes");
+    await remover.after(1 + HOUR_MS / 4);
+    assert.equal((await modulesOf(brain)).size, 21, "it is only said so yet");
+    await remover.after(SETTLE_MS);
+    // The last one is in force, and 16 can be gone back to.
+    assert.deepEqual(await modulesOf(brain), new Set([file, ...modules.slice(3)]));
+    assert.deepEqual(await listed(brain), modules.slice(3));
+    const programs = (await (await brain.spine.objects(REDUCER_OBJECTS)).list())
+      .filter(({ name }) => name.startsWith("program-"));
+    assert.equal(programs.length, 18);
+    assert.equal(await readAnew(world, "c"), Number(answer));
+    // What went is deployed again as if it had never been there.
+    assert.equal(await deployed(brain, 0), modules[0]);
+    assert.equal(await readAnew(world, "d"), Number(answer) + 2);
+  });
+
+  Deno.test(`${engine}: what a fork may read stays until it has a snapshot of its own`, async () => {
+    await using world = await open({ modules: { counter }, reducer: { snapshot_entries: 1 } });
+    const brain = await world.start("a");
+    await applied(brain, "counter", "add", { data: "1" });
+    const module = await deployed(brain, 0);
+    await rollBack(brain, "counter");
+    await found("forked", async () => {
+      const fork = { action: "fork", source: "counter", with_timers: true } as const;
+      const asked = brain.service.past({ tenant_id: "t", room_id: "counter-f" }, fork);
+      // The class of the fork has the file, which the other one has again soon.
+      return await asked.catch((error) => void assert.match(String(error), /different reducers/));
+    });
+    world.turn("nobody");
+    await (await brain.spine.log("t", RETENTION)).trim("counter~reducer", 1);
+    const remover = await Remover.open(brain, [await sha256Hex(counter)]);
+    await remover.all();
+    assert.ok((await modulesOf(brain)).has(module));
+    world.turn("a");
+    const calls = [1, 2, 3].map((at) => applied(brain, "counter-f", "add", { data: String(at) }));
+    await Promise.all(calls);
+    await applied(brain, "counter", "add", { data: "1" });
+    await trim(brain);
+    await remover.all();
+    assert.ok(!(await modulesOf(brain)).has(module));
+    assert.equal((await applied(brain, "counter-f", "add", { data: "0" })).entry > 3, true);
+  });
+
+  Deno.test(`${engine}: when something cannot be read, everything stays`, async () => {
+    await using world = await open({ modules: { counter } });
+    const brain = await world.start("a");
+    await storeModule(brain, variantOf(counter, 7));
+    const records = await brain.spine.keyValue(REDUCERS_BUCKET);
+    await records.put(["t", "counter-broken"], new TextEncoder().encode("{}"));
+    const remover = await Remover.open(brain, [await sha256Hex(counter)]);
+    await remover.all();
+    assert.equal((await modulesOf(brain)).size, 2);
+    await records.delete(["t", "counter-broken"]);
+    const deployments = await brain.spine.keyValue(DEPLOYMENTS_BUCKET);
+    await deployments.put(["t", "counter-*"], new TextEncoder().encode("{}"));
+    await remover.all();
+    assert.equal((await modulesOf(brain)).size, 2);
+    await deployments.delete(["t", "counter-*"]);
+    await remover.all();
+    assert.equal((await modulesOf(brain)).size, 1);
+  });
+
+  Deno.test(`${engine}: what another Brain has begun to remove is finished once that one is surely gone`, async () => {
+    await using world = await open({ modules: { counter } });
+    const brain = await world.start("a");
+    await storeModule(brain, variantOf(counter, 7));
+    const file = await sha256Hex(counter);
+    const dead = await Remover.open(brain, [file]);
+    await dead.after(HOUR_MS);
+    await dead.after(HOUR_MS);
+    const soon = { unused_ms: 60_000 };
+    const next = await Remover.open(brain, [file], (options) => ({ ...options, ...soon }));
+    await next.after(60_000);
+    for (const ms of [60_000, LEFT_MS - 60_001, SETTLE_MS]) {
+      assert.equal((await modulesOf(brain)).size, 2);
+      await next.after(ms);
+    }
+    assert.equal((await modulesOf(brain)).size, 2, "it may be at work yet");
+    await next.after(60_000);
+    await next.after(SETTLE_MS);
+    assert.equal((await modulesOf(brain)).size, 1);
+    // It comes back, and has said so too long ago.
+    await storeModule(brain, variantOf(counter, 7));
+    await dead.after(LEFT_MS);
+    assert.equal((await modulesOf(brain)).size, 2);
+  });
+
+  Deno.test(`${engine}: what a Brain has removed that died before it said so can be needed again`, async () => {
+    await using world = await open({ modules: { counter } });
+    const brain = await world.start("a");
+    await storeModule(brain, variantOf(counter, 7));
+    const file = await sha256Hex(counter);
+    // What it says and what it removes are stored, and nothing more.
+    const dying = new DyingBrain(2);
+    const dead = await Remover.open(brain, [file], (options) => ({
+      ...options,
+      records: dying.dying(options.records),
+      objects: dying.dying(options.objects),
+    }));
+    await dead.all();
+    assert.deepEqual([dying.is_dead, (await modulesOf(brain)).size], [true, 1]);
+    const records = await brain.spine.keyValue(REDUCERS_BUCKET);
+    const said = async () => decodeRemoval((await records.get(REMOVAL_KEY))?.value).modules.length;
+    const next = await Remover.open(brain, [file]);
+    await next.after(HOUR_MS);
+    assert.equal(await said(), 1);
+    await next.after(LEFT_MS + HOUR_MS);
+    assert.equal(await said(), 0);
+  });
+}

@@ -1,0 +1,83 @@
+/** A room with a reducer without a Brain around it: what it reads and writes is the test's to choose. For tests only. */
+import { ArqonError } from "@arqon/proto";
+import { randomPool } from "../../../shared/ids.ts";
+import { createLogger } from "../../../shared/logs/log.ts";
+import { createMetrics } from "../../../shared/metrics/metrics.ts";
+import { REDUCER_OBJECTS, REDUCERS_BUCKET } from "../../../shared/records/reducer_record.ts";
+import { reducerRoomOf } from "../../../shared/rooms/reducer_room.ts";
+import { KeptPrograms } from "../log/kept_programs.ts";
+import { loadProgram, type RunnableProgram } from "../log/program.ts";
+import { createReducerMetrics } from "../metrics.ts";
+import type { ReducedPlace, RoomParts } from "../room/loaded_room.ts";
+import type { HistoryLimits } from "../room/points.ts";
+import { ReducedRoom } from "../room/reduced_room.ts";
+import type { ReducerHost } from "../thread/host.ts";
+import { type Shown, shownBy } from "../visible/shown.ts";
+import type { WorldBrain } from "./reducer_world.ts";
+
+const RETENTION = { history_size: 10_000, history_ttl_seconds: 604_800, replicas: undefined };
+
+/** A room of the tenant of all tests. */
+export const placeOf = (room_id: string): ReducedPlace => ({
+  ...{ tenant_id: "t", room_id, log_room_id: reducerRoomOf(room_id)! },
+});
+
+/** What such a room works with, on the bus of a Brain. */
+export async function partsOf(
+  { spine }: Pick<WorldBrain, "spine">,
+  host: ReducerHost,
+): Promise<RoomParts> {
+  const objects = await spine.objects(REDUCER_OBJECTS);
+  const records = await spine.keyValue(REDUCERS_BUCKET);
+  const none = () => 0;
+  const kept = new KeptPrograms({ records, objects });
+  return {
+    ...{ records, objects, host, now: Date.now },
+    log: createLogger({
+      ...{ level: "error", format: "logfmt", component: "test", now: Date.now, write: () => {} },
+    }),
+    openLog: (tenant_id) => spine.log(tenant_id, RETENTION),
+    programById: (id) => loadProgram(objects, id),
+    keepProgram: (program) => kept.keep(program),
+    metrics: createReducerMetrics(createMetrics({ node_id: "lone", version: "0" }), {
+      ...{ rooms: none, bytes: none, waiting: none },
+    }),
+    random: randomPool((bytes) => crypto.getRandomValues(bytes)),
+  };
+}
+
+/** What is asked, and by which program it is to be answered. */
+export interface LoneCall {
+  readonly program: RunnableProgram;
+  readonly migrates?: boolean;
+  readonly command: string;
+  readonly data: string;
+  readonly id: string;
+  readonly history: HistoryLimits;
+  readonly shown?: Shown;
+}
+
+/** Has a room answer one call, and lets it go. Rejects with the refusal. */
+export async function callAt(
+  at: ReducedPlace,
+  parts: RoomParts,
+  { program, migrates = false, history, shown = shownBy([]), ...asked }: LoneCall,
+): Promise<string> {
+  const wanted = { program, migrates, deploy: 1 };
+  const room = new ReducedRoom(at, { ...history, snapshot_entries: 1 }, {
+    ...{ parts, wanted: () => wanted, wantedNow: () => Promise.resolve(wanted), owns: () => true },
+    ...{ pending_commands: 100, command_timeout_ms: 60_000, idle_ms: 3_600_000 },
+    ...{ shown: () => shown, monotonic_ms: () => performance.now() },
+  });
+  try {
+    return await new Promise((resolve, reject) =>
+      room.call({
+        ...{ ...asked, data: new TextEncoder().encode(asked.data), user_id: "ann", role: "user" },
+        ...{ claims: {}, deadline_ms: performance.now() + 60_000 },
+        answer: (outcome) => outcome instanceof ArqonError ? reject(outcome) : resolve(outcome),
+      })
+    );
+  } finally {
+    await room.close();
+  }
+}

@@ -1,0 +1,32 @@
+/**
+ * Which modules of reducers are being removed, so that nobody begins to need one meanwhile: one document in the bucket
+ * `ARQON_REDUCERS`. A Brain writes it, looks once more who needs a module, and removes it then; who is about to need
+ * one notes that first, and reads this. So at least one of the two sees the other. Pure.
+ */
+import { z } from "zod";
+
+/** Its key, which is no room's: no tenant has that name. */
+export const REMOVAL_KEY = ["*", "modules"] as const;
+
+const Document = z.looseObject({
+  /** Grows by one with each removal. */
+  number: z.int().min(0),
+  modules: z.array(z.string().regex(/^[0-9a-f]{64}$/)),
+});
+
+/** What is being removed. */
+export interface ReducerRemoval {
+  readonly number: number;
+  /** Hex SHA-256 of each; none: it is done. */
+  readonly modules: readonly string[];
+}
+
+/** A document as bytes. */
+export const encodeRemoval = (document: ReducerRemoval): Uint8Array =>
+  new TextEncoder().encode(JSON.stringify(document));
+
+/** The document of bytes; nothing was removed yet where there are none. Throws for what is no such document. */
+export function decodeRemoval(bytes: Uint8Array | undefined): ReducerRemoval {
+  if (bytes === undefined) return { number: 0, modules: [] };
+  return Document.parse(JSON.parse(new TextDecoder().decode(bytes)));
+}
