@@ -22,6 +22,8 @@ export interface FleetOptions {
   readonly balancers: readonly string[];
   /** Of NATS. */
   readonly servers: ServerCount;
+  /** Of a single NATS server that nothing happens to (`NatsOptions`). */
+  readonly sync_interval?: string;
   /** Each process reaches NATS through proxies of its own only, and so can be cut off. */
   readonly proxied: boolean;
   /** Of every process, but `[server]` and `[nats]`; Shields are told of the issuer, too. */
@@ -80,7 +82,7 @@ export class Fleet implements AsyncDisposable {
     await using owned = new AsyncDisposableStack();
     const issuer = owned.use(await createIssuer());
     const nats = options.servers === 1
-      ? [owned.use(await startNats({ jetstream: true }))]
+      ? [owned.use(await startNats({ jetstream: true, sync_interval: options.sync_interval }))]
       : owned.use(await startNatsCluster("", { silent: options.proxied })).members;
     return new Fleet(options, issuer, nats, owned.move());
   }

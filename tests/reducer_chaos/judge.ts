@@ -17,7 +17,7 @@ import type { MadeCall } from "./callers.ts";
 /** A checker of linearizability that we did not write, with what a counter is. */
 const CHECKER: GoProgram = {
   name: "arqon_linearizability",
-  version: "porcupine-1.3.1",
+  version: "porcupine-1.3.1-entries",
   source: { folder: "tests/linearizability" },
 };
 const PAGE = { limit: 1_000, max_bytes: 8_388_608 };
@@ -39,7 +39,13 @@ export async function linearizable(histories: readonly RoomHistory[]): Promise<s
     for (const { room, calls } of histories) {
       const line = JSON.stringify({
         room,
-        calls: calls.map(({ amount, total, from, to }) => ({ amount, total, from, to })),
+        calls: calls.map(({ amount, total, entry, from, to }) => ({
+          amount,
+          total,
+          entry,
+          from,
+          to,
+        })),
       });
       await writer.write(new TextEncoder().encode(`${line}\n`));
     }

@@ -28,9 +28,28 @@ Deno.test("porcupine sees calls that were applied twice, late, or in two orders"
     at(3, { total: 3 }),
     at(1, { from: 71, to: 90 }),
     [...RIGHT, call(5, 5, 11, 80, 90), call(6, 2, 13, 60, 75)],
+    at(2, { entry: 3 }),
+    at(3, { entry: 0 }),
   ];
   const verdicts = await linearizable(histories.map((calls, room) => ({ room: `${room}`, calls })));
-  assert.deepEqual(verdicts, ["Ok", "Illegal", "Illegal", "Illegal", "Illegal"]);
+  assert.deepEqual(verdicts, ["Ok", ...Array.from({ length: 6 }, () => "Illegal")]);
+});
+
+Deno.test("porcupine judges many calls that overlap, of which most read", async () => {
+  const calls: MadeCall[] = [];
+  let total = 0;
+  for (let entry = 1; entry <= 20_000; entry++) {
+    const amount = entry % 5 === 0 ? 1 : 0;
+    total += amount;
+    // Each is under way while 100 others are, and those with an odd number began long before.
+    calls.push(
+      call(entry, amount, total, 10 * entry - (entry % 2 === 1 ? 900 : 500), 10 * entry + 500),
+    );
+  }
+  const began = calls.toSorted((one, other) => one.from - other.from);
+  assert.deepEqual(await linearizable([{ room: "many", calls: began }]), ["Ok"]);
+  const twice = began.map((one) => one.entry < 10_000 ? one : { ...one, total: one.total + 1 });
+  assert.deepEqual(await linearizable([{ room: "many", calls: twice }]), ["Illegal"]);
 });
 
 Deno.test("each call has one entry and one event", () => {

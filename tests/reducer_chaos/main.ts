@@ -1,5 +1,5 @@
 /**
- * `deno task chaos:reducers [--minutes 10 | --seconds 120] [--every 5] [--rooms 40] [--callers 4] [--nats 3] [--seed N]`:
+ * `deno task chaos:reducers [--minutes 10 | --seconds 120] [--every 5] [--rooms 40] [--callers 16] [--nats 3] [--seed N]`:
  * rooms that are programs, called without a pause while the Brains that own them are killed and cut off in turn.
  * Exits 0 when each call was applied once, by a checker of linearizability that others wrote, 1 with what is wrong.
  */
@@ -20,7 +20,7 @@ is wasmtime's, too. Exits 1 when that is not so.`,
     minutes: maybe(whole(10, "the same in minutes; goes before --seconds")),
     every: whole(5, "seconds from one Brain to the next"),
     rooms: whole(40, "counters"),
-    callers: whole(4, "calls under way in each of them", { high: 100 }),
+    callers: whole(16, "calls under way in each of them", { high: 100 }),
     nats: oneOf(["1", "3"], "1", "NATS servers"),
     seed: seed(),
     short: flag("with the times that its test has"),
