@@ -29,7 +29,7 @@ const path = (name: string) => new URL(name, import.meta.url).pathname;
 async function killOne(data_dir: string, round: number, random: Random) {
   const child = new Deno.Command(Deno.execPath(), {
     args: [
-      ...["run", "--quiet", "--no-check", "--config", path("../deno.json")],
+      ...["run", "--quiet", "--no-check", "--no-code-cache", "--config", path("../deno.json")],
       ...["--allow-read", "--allow-write", path("durable_kill_child.ts"), data_dir, String(round)],
     ],
     stdout: "piped",

@@ -67,6 +67,8 @@ export async function startBus(
     args: [
       ...rest,
       "run",
+      // As the task has it: the bus has other flags of V8, and would write the compiled modules anew.
+      "--no-code-cache",
       "--allow-run",
       `--allow-read`,
       `--allow-write=${ROOT}/.arqon`,

@@ -2,7 +2,7 @@
  * Starts `shield/main.ts` and `brain/main.ts` as processes of their own on one NATS, as a
  * deployment would: config files, PEM key, narrow permissions, free ports.
  */
-import { exportJWK, exportSPKI, generateKeyPair, SignJWT } from "@panva/jose";
+import { exportSPKI, generateKeyPair, SignJWT } from "@panva/jose";
 import { SERVER_FLAGS } from "../../shared/process/deno_command.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
@@ -13,6 +13,9 @@ const SHIELD_FLAGS = [...SERVER_FLAGS, `--allow-run=${Deno.execPath()}`];
 /** And a Brain: its young generation stays small, as it would else grow with the load of a busy moment. */
 const BRAIN_FLAGS = [
   "--no-prompt",
+  // Deno keeps one compiled form of each module. A Shield has other flags of V8, so that each start of the
+  // one would write megabytes for the other to write them back.
+  "--no-code-cache",
   "--v8-flags=--max-semi-space-size=4,--no-allocation-site-pretenuring",
 ];
 const READY_MS = 60_000;
@@ -39,15 +42,20 @@ export interface Issuer extends AsyncDisposable {
 
 const inAnHour = () => Math.floor(Date.now() / 1_000) + 3_600;
 
+let made: ReturnType<typeof generateKeyPair> | undefined;
+/** One pair for all issuers of a test file: to make one takes a quarter of a second of a core. */
+function keyPair(): ReturnType<typeof generateKeyPair> {
+  return made ??= generateKeyPair("RS256", { extractable: true });
+}
+
 /**
- * A new RS256 key in a folder of its own under the system's temporary one; the caller removes it, or
- * disposes of the issuer.
+ * An RS256 key in a folder of its own under the system's temporary one; the caller removes it, or
+ * disposes of the issuer. All issuers of a process have the same key.
  */
 export async function createIssuer(): Promise<Issuer> {
   const dir = await Deno.makeTempDir({ prefix: "arqon-cluster-" });
-  const { publicKey, privateKey } = await generateKeyPair("RS256", { extractable: true });
+  const { publicKey, privateKey } = await keyPair();
   await Deno.writeTextFile(`${dir}/public.pem`, await exportSPKI(publicKey));
-  await exportJWK(publicKey);
   return {
     dir,
     config: `

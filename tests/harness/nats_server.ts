@@ -3,6 +3,7 @@
  * `await using`. It can be killed and started again on the same port and store.
  */
 import { ensureNatsServer } from "../../tasks/nats_server.ts";
+import { freePort } from "./free_ports.ts";
 
 /** How a server is to run. */
 export interface NatsOptions {
@@ -10,6 +11,8 @@ export interface NatsOptions {
   readonly jetstream?: boolean;
   /** Of JetStream, where servers of two sites know each other. */
   readonly domain?: string;
+  /** Of JetStream, for example `2m`; absent: each write, so that nothing is lost with the machine. */
+  readonly sync_interval?: string | undefined;
   /** Of JetStream, as its configuration writes sizes, for example `18GB`; absent: what the disk has. */
   readonly max_file?: string;
   /** Absent: a free one. */
@@ -46,6 +49,8 @@ export interface NatsServer extends AsyncDisposable {
 /** How long a start may take; reached only when the server hangs. */
 const START_MS = 30_000;
 const TAIL_LINES = 60;
+/** Between finding a free port and listening on it, somebody may be faster. */
+const ATTEMPTS = 3;
 
 interface Running {
   readonly child: Deno.ChildProcess;
@@ -100,14 +105,15 @@ async function launch(program: string, config: string, tail: string[]): Promise<
 
 function configText(folder: string, port: number, options: NatsOptions): string {
   const domain = options.domain === undefined ? "" : `, domain: ${options.domain}`;
+  const { sync_interval = "always" } = options;
   const size = options.max_file === undefined ? "" : `, max_file: ${options.max_file}`;
   return [
-    `listen: "127.0.0.1:${port === 0 ? -1 : port}"`,
+    `listen: "127.0.0.1:${port}"`,
     ...(options.jetstream === true
       ? [
         `jetstream { store_dir: ${
           JSON.stringify(`${folder}/js`)
-        }, sync_interval: always${domain}${size} }`,
+        }, sync_interval: ${sync_interval}${domain}${size} }`,
       ]
       : []),
     options.config ?? "",
@@ -133,6 +139,17 @@ async function freeze(child: Deno.ChildProcess): Promise<void> {
   }
 }
 
+/** On a port to which it can come back later: see `free_ports.ts`. */
+async function upSomewhere(up: (port: number) => Promise<Running>): Promise<Running> {
+  for (let attempt = 1;; attempt++) {
+    try {
+      return await up(freePort());
+    } catch (error) {
+      if (attempt === ATTEMPTS || !String(error).includes("address already in use")) throw error;
+    }
+  }
+}
+
 /** Starts a server and waits until it is ready. Rejects with its log when it does not come up. */
 export async function startNats(given: NatsOptions = {}): Promise<NatsServer> {
   let options = given;
@@ -146,7 +163,7 @@ export async function startNats(given: NatsOptions = {}): Promise<NatsServer> {
   };
   let running: Running | undefined;
   try {
-    running = await up(options.port ?? 0);
+    running = await (options.port === undefined ? upSomewhere(up) : up(options.port));
   } catch (error) {
     await Deno.remove(folder, { recursive: true });
     throw error;
@@ -156,7 +173,12 @@ export async function startNats(given: NatsOptions = {}): Promise<NatsServer> {
     const ending = running;
     running = undefined;
     if (ending === undefined) return;
-    ending.child.kill(signal);
+    try {
+      ending.child.kill(signal);
+    } catch (cause) {
+      await ending.ended;
+      throw new Error(`nats-server had ended by itself; its log:\n${tail.join("\n")}`, { cause });
+    }
     await ending.ended;
   };
   const start = async (): Promise<void> => {
@@ -191,8 +213,11 @@ export async function startNats(given: NatsOptions = {}): Promise<NatsServer> {
       }
     },
     [Symbol.asyncDispose]: async () => {
-      await end("SIGKILL");
-      await Deno.remove(folder, { recursive: true });
+      try {
+        await end("SIGKILL");
+      } finally {
+        await Deno.remove(folder, { recursive: true });
+      }
     },
   };
 }
