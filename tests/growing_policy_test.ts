@@ -21,6 +21,9 @@ import type { PolicyAdmin } from "./peers/policy_admin.ts";
 const ROOMS = `
 [growing]
 held_bytes = 64
+[policy]
+# What loops is refused by its fuel. No verdict is late because the machine is busy.
+stall_ms = 60_000
 [[rooms]]
 room = "chat-*"
 durable = true

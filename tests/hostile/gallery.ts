@@ -4,6 +4,7 @@
  */
 import { niceness, startProgram } from "../../bench/measure/line_program.ts";
 import { startBusWith, type TestBus, withFiles } from "../harness/bus.ts";
+import { websocketLine } from "../harness/websocket_option.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
 import { openText } from "../peers/raw_client.ts";
 import type { AttackReport } from "./attacker.ts";
@@ -36,7 +37,10 @@ export interface GalleryPlan {
   readonly seconds: number;
   /** Messages a second of each clean tenant. */
   readonly rate: number;
-  /** No clean message may take longer, as long as the machine has time for all: Infinity in tests. */
+  /**
+   * No clean message may take longer, as long as the machine has time for all. Infinity in tests, where no verdict of
+   * a policy is late either because the machine is busy.
+   */
   readonly silence_ms: number;
   readonly say: (line: string) => void;
 }
@@ -70,22 +74,22 @@ function expectKnown(only: readonly string[]): void {
   }
 }
 
-function configOf(websocket: string | undefined): string {
-  const kind = websocket === undefined ? "" : `websocket = ${JSON.stringify(websocket)}`;
+function configOf({ websocket, silence_ms }: GalleryPlan): string {
   return `
 [server]
 host = "127.0.0.1"
 drain_ms = 0
-${kind}
+${websocketLine(websocket ?? "")}
 [ops]
 host = "127.0.0.1"
 [policy]
 workers = ${WORKERS}
+${silence_ms === Infinity ? "stall_ms = 60_000" : ""}
 `;
 }
 
-async function startGuardedBus(websocket: string | undefined): Promise<TestBus> {
-  const bus = await startBusWith(configOf(websocket), withFiles(OPEN_FILES));
+async function startGuardedBus(plan: GalleryPlan): Promise<TestBus> {
+  const bus = await startBusWith(configOf(plan), withFiles(OPEN_FILES));
   const admin = await policyAdmin(bus);
   const { body } = await admin.upload(await Deno.readFile(`${ROOT}/policies/build/bad_words.wasm`));
   const deployed = await admin.post("deploy", {
@@ -220,7 +224,7 @@ export async function runGallery(plan: GalleryPlan): Promise<AttackResult[]> {
   const wanted = (name: string) => only.length === 0 || only.includes(name);
   const results: AttackResult[] = [];
   const dir = await Deno.makeTempDir();
-  let bus = await startGuardedBus(plan.websocket);
+  let bus = await startGuardedBus(plan);
   try {
     for (const attack of ATTACKS.filter(({ name }) => wanted(name))) {
       plan.say(`${attack.name}: ${attack.says}`);
@@ -233,7 +237,7 @@ export async function runGallery(plan: GalleryPlan): Promise<AttackResult[]> {
       if (result.broken.length === 0) continue;
       plan.say(`  ${result.broken.join("\n  ")}`);
       await bus.stop("SIGKILL");
-      bus = await startGuardedBus(plan.websocket);
+      bus = await startGuardedBus(plan);
     }
   } finally {
     await bus.stop();

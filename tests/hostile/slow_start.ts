@@ -3,6 +3,7 @@
  * is started again. Says how long others wait for it, beside a start without them.
  */
 import { startBusWith, type TestBus } from "../harness/bus.ts";
+import { websocketLine } from "../harness/websocket_option.ts";
 import { type PolicyAdmin, policyAdmin } from "../peers/policy_admin.ts";
 import { slowToCompile } from "./modules.ts";
 
@@ -18,6 +19,11 @@ export interface SlowStart {
 }
 
 const MODULES = 6;
+/**
+ * `[policy] start_wait_ms`: so long others wait at most. With the ten seconds of the default they wait for all
+ * modules that have been compiled before, so that a rolling restart refuses nobody.
+ */
+const START_WAIT_MS = 500;
 /** Where a development bus may write. */
 const STATE = new URL("../../.arqon/", import.meta.url).pathname;
 
@@ -59,8 +65,9 @@ async function start(config: string): Promise<{ bus: TestBus; took_ms: number }>
 export async function slowStart(websocket: string | undefined): Promise<SlowStart> {
   await Deno.mkdir(STATE, { recursive: true });
   const dir = await Deno.makeTempDir({ dir: STATE });
-  const kind = websocket === undefined ? "" : `websocket = ${JSON.stringify(websocket)}`;
-  const config = `[server]\ndata_dir = ${JSON.stringify(dir)}\ndrain_ms = 0\n${kind}\n`;
+  const kind = websocketLine(websocket ?? "");
+  const server = `[server]\ndata_dir = ${JSON.stringify(dir)}\ndrain_ms = 0\n${kind}`;
+  const config = `${server}[policy]\nstart_wait_ms = ${START_WAIT_MS}\n`;
   try {
     await (await start(config)).bus.stop();
     const { bus, took_ms: without_ms } = await start(config);

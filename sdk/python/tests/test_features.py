@@ -100,9 +100,10 @@ async def test_a_lease_is_renewed_by_hand(bus: Bus, room_id: str) -> None:
 async def test_a_lock_that_is_taken_away_says_so(bus: Bus, room_id: str) -> None:
     async with arqon.connect(bus.url, token=bus.token()) as client:
         state = client.room(room_id).state
-        async with state.lock(ttl_ms=600) as lock:
+        async with state.lock(ttl_ms=6_000) as lock:
             await state.unlock(lock.fence)
-            await asyncio.wait_for(lock.lost.wait(), 10)
+            # Long before the lease ends, or its end would be the reason.
+            await asyncio.wait_for(lock.lost.wait(), 60)
             assert isinstance(lock.error, arqon.FenceMismatch)
 
 

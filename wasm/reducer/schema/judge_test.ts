@@ -17,7 +17,10 @@ function verdict(data: unknown, given: string, $defs = {}): string {
   return `${judged.code} ${judged.reason}`;
 }
 
-const name = fc.constantFrom("a", "b", "__proto__", "toString", "ü");
+const NAMES = ["a", "b", "toString", "ü"];
+const name = fc.constantFrom(...NAMES, "__proto__");
+/** ajv holds no member of the name "__proto__" to the shape that `properties` has for it. */
+const shapeName = fc.constantFrom(...NAMES);
 const scalar = fc.oneof(
   fc.constantFrom<unknown>(null, true, false, 0, 1, -1, 2.5, 1e21, "", "a", "b", "😀", "ab"),
   fc.integer({ min: -3, max: 3 }),
@@ -56,7 +59,7 @@ const { shape } = fc.letrec((tie) => ({
       [items, more],
     ) => ({ type: "array", ...(items ? { items } : {}), ...more })),
     fc.tuple(
-      fc.dictionary(name, tie("shape"), { maxKeys: 3, noNullPrototype: true }),
+      fc.dictionary(shapeName, tie("shape"), { maxKeys: 3, noNullPrototype: true }),
       fc.oneof(fc.boolean(), fc.constant(undefined), tie("shape")),
       fc.nat(3),
     ).map(([properties, others, needed]) => ({
@@ -86,6 +89,16 @@ Deno.test("a value passes where ajv lets it pass, and comes out as what it was",
     }),
     { numRuns: 80 },
   );
+});
+
+Deno.test("a member named __proto__ is held to its shape as any other", () => {
+  const data = JSON.parse(
+    `{"type":"object","properties":{"__proto__":{"type":"integer"}},"required":["__proto__"],
+      "additionalProperties":false}`,
+  );
+  assert.equal(verdict(data, `{"__proto__":1}`), `passed {"__proto__":1}`);
+  assert.match(verdict(data, `{"__proto__":""}`), /^400 data.__proto__: expected a whole number/);
+  assert.equal(verdict(data, `{}`), "400 data.__proto__: it is missing");
 });
 
 const BID = {
