@@ -4,8 +4,8 @@
  * and open no file by its path. They are found by reading the sources, so that a new test is in or out by
  * what it does.
  */
-import { listFiles, ROOT } from "../checkout/source_files.ts";
 import { finish, runTests } from "./run_tests.ts";
+import { isTestPart, reachesSign, type SourceModule, sourceModules } from "./source_modules.ts";
 
 /** Folders whose tests may be portable; the servers' own tests start processes. */
 const FOLDERS = ["proto/", "shared/", "sdk/typescript/", "arq/"];
@@ -17,52 +17,20 @@ const FOLDERS = ["proto/", "shared/", "sdk/typescript/", "arq/"];
 const BOUND =
   /import\.meta\.url\)\.pathname|import\.meta\.dirname|Deno\.(Command|kill)\b|\bstartNats\b|SIGTERM|["'`](\/tmp|\/proc|\/dev)\//;
 
-/** One of our modules: its path below the root, its text, and the paths of our modules that it imports. */
-export interface SourceModule {
-  readonly path: string;
-  readonly text: string;
-  readonly imports: readonly string[];
-}
-
 /**
- * Whether a module is a test or only tests import it. Its text decides whether tests are bound; that of
- * product code does not.
+ * The portable tests among `modules`, sorted. All imports of the modules must be among them. The text of tests decides
+ * whether they are bound; that of product code does not. What is in no folder of portable tests is not looked into: a
+ * test that imports a part of the gate or of the tests of whole systems is bound.
  */
-const isTestPart = (path: string) => /_test\.ts$|(^|\/)test_|\/testing\//.test(path);
-
-/** The portable tests among `modules`, sorted. All imports of the modules must be among them. */
 export function portableTests(modules: readonly SourceModule[]): string[] {
-  const byPath = new Map(modules.map((module) => [module.path, module]));
-  const bound = (path: string, seen: Set<string>): boolean => {
-    if (seen.has(path)) return false;
-    seen.add(path);
-    if (!FOLDERS.some((folder) => path.startsWith(folder))) return /^(tests|tasks)\//.test(path);
-    const module = byPath.get(path);
-    if (module === undefined) return false;
-    if (isTestPart(path) && BOUND.test(module.text)) return true;
-    return module.imports.some((next) => bound(next, seen));
-  };
-  const tests = [...byPath.keys()].filter((path) =>
-    path.endsWith("_test.ts") && FOLDERS.some((folder) => path.startsWith(folder))
+  const isInside = (path: string) => FOLDERS.some((folder) => path.startsWith(folder));
+  const isSystem = (path: string) => /^(tests|tasks)\//.test(path);
+  const isBound = reachesSign(
+    modules.filter(({ path }) => isInside(path) || isSystem(path)),
+    ({ path, text }) => isSystem(path) || isTestPart(path) && BOUND.test(text),
   );
-  return tests.filter((path) => !bound(path, new Set())).sort();
-}
-
-/** The path to which a relative import of `from` leads; undefined for packages. */
-function target(from: string, specifier: string): string | undefined {
-  if (!specifier.startsWith(".")) return undefined;
-  return new URL(specifier, `file:///${from}`).pathname.slice(1);
-}
-
-/** All our modules, with their relative imports. */
-export async function sourceModules(): Promise<SourceModule[]> {
-  const files = await listFiles([".ts"]);
-  return await Promise.all(files.map(async (path) => {
-    const text = await Deno.readTextFile(ROOT + path);
-    const specifiers = [...text.matchAll(/\b(?:from|import)\s*\(?\s*"([^"]+)"/g)];
-    const imports = specifiers.map(([, specifier = ""]) => target(path, specifier));
-    return { path, text, imports: imports.filter((found) => found !== undefined) };
-  }));
+  return modules.map(({ path }) => path)
+    .filter((path) => path.endsWith("_test.ts") && isInside(path) && !isBound(path)).sort();
 }
 
 if (import.meta.main) {

@@ -1,6 +1,7 @@
 /** Which tests go to systems without the servers: by what they do, and that the choice is not empty. */
 import assert from "node:assert/strict";
-import { portableTests, sourceModules } from "./test_portable.ts";
+import { sourceModules } from "./source_modules.ts";
+import { portableTests } from "./test_portable.ts";
 
 const module = (path: string, text: string, ...imports: string[]) => ({ path, text, imports });
 

@@ -49,8 +49,9 @@ function threadStates(pid: number): string {
   const count = new Map<string, number>();
   try {
     const ps = new Deno.Command("ps", { args: ["-L", "-o", "stat=,wchan:30=", "-p", `${pid}`] });
-    for (const line of new TextDecoder().decode(ps.outputSync().stdout).trim().split("\n")) {
+    for (const line of new TextDecoder().decode(ps.outputSync().stdout).split("\n")) {
       const what = line.replace(/\s+/g, " ").trim();
+      if (what === "") continue;
       count.set(what, (count.get(what) ?? 0) + 1);
     }
   } catch (error) {
@@ -77,9 +78,9 @@ function endWhenSilent(
   { silence_ms, end_ms }: Waits,
 ): { heard: () => void; stop: () => void } {
   let timer: ReturnType<typeof setTimeout>;
-  let isAsked = false;
+  let isOver = false;
   const ask = () => {
-    isAsked = true;
+    isOver = true;
     // `.ci/run` repeats what follows such a line.
     print(`\nFAIL  ${name} has said nothing for ${silence_ms / 1000} s and is ended by SIGINT\n`);
     const states = threadStates(child.pid);
@@ -93,11 +94,15 @@ function endWhenSilent(
   timer = setTimeout(ask, silence_ms);
   return {
     heard() {
-      if (isAsked) return;
+      if (isOver) return;
       clearTimeout(timer);
       timer = setTimeout(ask, silence_ms);
     },
-    stop: () => clearTimeout(timer),
+    /** What is still read of an ended program does not begin another wait. */
+    stop() {
+      isOver = true;
+      clearTimeout(timer);
+    },
   };
 }
 

@@ -80,3 +80,10 @@ Deno.test("a process that is left behind does not hold the run", async () => {
   assert.match(said.printed, /has left processes behind/);
   Deno.kill(Number(said.output), "SIGKILL");
 });
+
+Deno.test("what is read of a program after its end does not begin another wait", async () => {
+  // A wait that goes on after this test is a timer that the runner of tests reports as a leak.
+  const said = await follow("sh", ["-c", "(sleep 0.2; echo late) &"], LONG_MS);
+  assert.equal(said.success, true);
+  assert.equal(said.output, "late\n");
+});

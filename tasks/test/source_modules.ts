@@ -1,0 +1,48 @@
+/**
+ * Our modules as the tests' programs read them: their text and what they import of ours, and what a test reaches by
+ * its imports. What is made of it is `test_portable.ts` and `test_groups.ts`.
+ */
+import { listFiles, ROOT } from "../checkout/source_files.ts";
+
+/** One of our modules: its path below the root, its text, and the paths of our modules that it imports. */
+export interface SourceModule {
+  readonly path: string;
+  readonly text: string;
+  readonly imports: readonly string[];
+}
+
+/** Whether a module is a test or only tests import it. */
+export const isTestPart = (path: string): boolean =>
+  /_test\.ts$|(^|\/)test_|\/testing\/|^tests\//.test(path);
+
+/** Says of a path whether its module, or one among `modules` that it reaches by imports, has the sign. */
+export function reachesSign(
+  modules: readonly SourceModule[],
+  hasSign: (module: SourceModule) => boolean,
+): (path: string) => boolean {
+  const byPath = new Map(modules.map((module) => [module.path, module]));
+  const reaches = (path: string, seen: Set<string>): boolean => {
+    const module = byPath.get(path);
+    if (module === undefined || seen.has(path)) return false;
+    seen.add(path);
+    return hasSign(module) || module.imports.some((next) => reaches(next, seen));
+  };
+  return (path) => reaches(path, new Set());
+}
+
+/** The path to which a relative import of `from` leads; undefined for packages. */
+function target(from: string, specifier: string): string | undefined {
+  if (!specifier.startsWith(".")) return undefined;
+  return new URL(specifier, `file:///${from}`).pathname.slice(1);
+}
+
+/** All our modules, with their relative imports. */
+export async function sourceModules(): Promise<SourceModule[]> {
+  const files = await listFiles([".ts"]);
+  return await Promise.all(files.map(async (path) => {
+    const text = await Deno.readTextFile(ROOT + path);
+    const specifiers = [...text.matchAll(/\b(?:from|import)\s*\(?\s*"([^"]+)"/g)];
+    const imports = specifiers.map(([, specifier = ""]) => target(path, specifier));
+    return { path, text, imports: imports.filter((found) => found !== undefined) };
+  }));
+}
