@@ -16,15 +16,16 @@ export interface CrowdOptions {
   /** Messages that are under way on each connection. */
   readonly window: number;
   readonly body_bytes: number;
+  /** The body of every message; letters when left out. */
+  readonly body?: Uint8Array<ArrayBuffer>;
 }
 
 /** Opens the connections of a crowd, one after another. */
 export async function openCrowd(
   wire: Wire,
   spec: WireSpec,
-  { connections, window, body_bytes }: CrowdOptions,
+  { connections, window, body_bytes, body = new Uint8Array(body_bytes).fill(0x61) }: CrowdOptions,
 ): Promise<EchoCrowd> {
-  const body = new Uint8Array(body_bytes).fill(0x61);
   const opened: WireConnection[] = [];
   let unsent = 0;
   let awaited = 0;

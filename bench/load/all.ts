@@ -16,12 +16,14 @@ import { targetsWith } from "./targets/targets.ts";
 const HELP = `--all: every scenario that runs on several targets (${
   LOAD_SCENARIOS.map(({ name }) => name).join(", ")
 }), one table, one flood,
-and the goals. The exit code is 1 when a goal is missed, a message was lost or a target gave no figures.
+and the goals. Before messages are measured each process serves them for ten seconds: a server that has run
+for a while counts, not its first seconds. The exit code is 1 when a goal is missed, a message was lost or
+a target gave no figures.
 
   --targets A,B     arqon, arqon-nats, deno, ws, nats-ws, centrifugo, mosquitto, socketio (all)
   --with A,B        ArqonBus also with policy (bad_words on every message), schema, durable
   --rounds N        medians over them count (3; 1 with --quick)
-  --quick           shorter, and fewer cases: below ten minutes
+  --quick           shorter, and fewer cases: about a quarter of an hour
 `;
 
 /** Measures what one flood does to a clean client on each of these kinds of sockets, for so many seconds. */

@@ -15,6 +15,7 @@ import type {
   Omitted,
   Row,
 } from "./scenarios/load_scenario.ts";
+import { warmSeconds } from "./scenarios/load_scenario.ts";
 import { type RunningTarget, type Target, TargetUnavailable } from "./targets/target.ts";
 
 type Key = string;
@@ -127,6 +128,29 @@ async function tryStart(
   }
 }
 
+/**
+ * Lets a target that has just started serve the first case that it can for a while, of which nothing counts. A
+ * failure is kept, and the target is not measured.
+ */
+async function warmUp<C extends LoadCase>(
+  scenario: LoadScenario<C>,
+  cases: readonly C[],
+  { target, running }: { target: Target; running: RunningTarget },
+  values: OptionValues,
+  collected: Collected,
+): Promise<void> {
+  const seconds = warmSeconds(values);
+  const one = cases.find(({ needs }) => needs.every((need) => target.abilities.has(need)));
+  if (seconds === 0 || one === undefined) return;
+  console.error(`${scenario.name}: ${one.name}: ${target.id} warms up ...`);
+  try {
+    await scenario.measure(running, one, { ...values, seconds: String(seconds) });
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    for (const each of cases) collected.omit(each, target, "failed", textOf(error));
+  }
+}
+
 /** Measures cases on all targets in turns, in the opposite order in every other round. */
 async function measureCases<C extends LoadCase>(
   scenario: LoadScenario<C>,
@@ -144,6 +168,11 @@ async function measureCases<C extends LoadCase>(
     for (const target of able) {
       const running = await tryStart(target, cases, collected);
       if (running !== undefined) kept.set(target.id, owned.use(running));
+    }
+    for (const target of able) {
+      const running = kept.get(target.id);
+      if (running === undefined) continue;
+      await warmUp(scenario, cases, { target, running }, values, collected);
     }
   }
   for (let round = 0; round < positive(values, "rounds"); round++) {

@@ -43,12 +43,13 @@ class Stage {
       columns: [{ key: "per_cpu_s", title: "a CPU second", digits: 0 }],
       headline: "per_cpu_s",
       cases: () => CASES,
-      measure: async ({ pids, wire }, one) => {
+      measure: async ({ pids, wire }, one, { seconds }) => {
         const id = this.#names.get(pids[0]!)!;
         const missing = id === "ws" ? 3 : 0;
         const asked = { tenant: 0, batch: false, onMessage: () => {}, onProblem: () => {} };
         (await RAW_WIRE.open(wire, asked)).close();
-        this.turns.push(`${one.name} on ${id}`);
+        const how_long = seconds === undefined ? "" : ` for ${seconds} s`;
+        this.turns.push(`${one.name} on ${id}${how_long}`);
         return { figures: { per_cpu_s: figures[id] ?? 1 }, missing, problems: [] };
       },
     };
@@ -83,6 +84,22 @@ Deno.test("targets take turns, the other way round in every other round", async 
   const table = renderTable(scenario, results);
   assert.match(table, /batched +arqon +200 +2\.00/);
   assert.match(table, /deno: cannot: no batch \(batched\)/);
+});
+
+Deno.test("each process serves its first case before, which counts nowhere", async () => {
+  const stage = new Stage();
+  const targets = [stage.target("arqon", ["echo", "batch"]), stage.target("deno", ["echo"])];
+  const scenario = stage.scenario({});
+  const results = await measureLoad(scenario, targets, { rounds: "1", warm: "3" });
+  assert.deepEqual(stage.turns, [
+    ...["arqon started", "deno started"],
+    ...["plain on arqon for 3 s", "plain on deno for 3 s"],
+    ...["plain on arqon", "plain on deno", "batched on arqon"],
+  ]);
+  assert.deepEqual(results.rows.map(({ rounds }) => rounds.length), [1, 1, 1]);
+  const wrong = measureLoad(scenario, targets, { rounds: "1", warm: "-1" });
+  await assert.rejects(wrong, /--warm expects a whole number of seconds, got "-1"/);
+  await stage.assertEnded();
 });
 
 Deno.test("where memory is measured each measurement has a new process", async () => {

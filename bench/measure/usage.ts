@@ -9,6 +9,8 @@ export interface Usage {
   readonly cpu_seconds: number;
   /** CPU time of each living thread in ns, by the thread's id. */
   readonly threads_ns: ReadonlyMap<number, number>;
+  /** The name of each living thread, by its id. */
+  readonly thread_names: ReadonlyMap<number, string>;
   /** Resident memory, added up over the processes (VmRSS). */
   readonly rss_bytes: number;
   /** `performance.now()` in the middle of the reading. */
@@ -64,15 +66,30 @@ export function cpuSecondsBetween(before: Usage, after: Usage): number {
   return ns / 1e9;
 }
 
+/**
+ * CPU seconds between two readings, by the names of the threads: `deno` is the program's own, `worker-N` a
+ * Worker, `V8 DefaultWorke` one of those on which the engine compiles and collects.
+ */
+export function threadSecondsBetween(before: Usage, after: Usage): Map<string, number> {
+  const seconds = new Map<string, number>();
+  for (const [thread, now_ns] of after.threads_ns) {
+    const name = after.thread_names.get(thread) ?? "";
+    const ns = now_ns - (before.threads_ns.get(thread) ?? 0);
+    seconds.set(name, (seconds.get(name) ?? 0) + ns / 1e9);
+  }
+  return seconds;
+}
+
 const SCRIPT = `cat /proc/[0-9]*/stat 2>/dev/null; echo; \
 grep -H ^VmRSS /proc/[0-9]*/status 2>/dev/null; \
-grep -H '' /proc/[0-9]*/task/[0-9]*/schedstat 2>/dev/null; true`;
+grep -H '' /proc/[0-9]*/task/[0-9]*/schedstat /proc/[0-9]*/task/[0-9]*/comm 2>/dev/null; true`;
 
 interface Proc {
   readonly stats: readonly ProcessStat[];
   readonly rss: ReadonlyMap<number, number>;
   /** CPU time in ns, by process and then by thread. */
   readonly threads_ns: ReadonlyMap<number, ReadonlyMap<number, number>>;
+  readonly thread_names: ReadonlyMap<number, string>;
 }
 
 function threadsOf(text: string): Map<number, Map<number, number>> {
@@ -85,6 +102,11 @@ function threadsOf(text: string): Map<number, Map<number, number>> {
   return threads;
 }
 
+function namesOf(text: string): Map<number, string> {
+  const lines = text.matchAll(/^\/proc\/\d+\/task\/(\d+)\/comm:(.*)$/gm);
+  return new Map([...lines].map(([, thread, name = ""]) => [Number(thread), name]));
+}
+
 async function readProc(): Promise<Proc> {
   const { stdout } = await new Deno.Command("sh", { args: ["-c", SCRIPT], stdin: "null" }).output();
   const text = new TextDecoder().decode(stdout);
@@ -93,13 +115,13 @@ async function readProc(): Promise<Proc> {
     rss.set(Number(pid), Number(kb) * 1_024);
   }
   const stats = text.split("\n").map(readStat).filter((stat) => stat !== undefined);
-  return { stats, rss, threads_ns: threadsOf(text) };
+  return { stats, rss, threads_ns: threadsOf(text), thread_names: namesOf(text) };
 }
 
 /** Reads several sets of processes at once. Rejects when one of the `roots` is gone. */
 export async function usagesOf(sets: readonly (readonly number[])[]): Promise<Usage[]> {
   const before_ms = performance.now();
-  const { stats, rss, threads_ns } = await readProc();
+  const { stats, rss, threads_ns, thread_names } = await readProc();
   const at_ms = (before_ms + performance.now()) / 2;
   return sets.map((roots) => {
     const own = withDescendants(stats, roots);
@@ -110,8 +132,20 @@ export async function usagesOf(sets: readonly (readonly number[])[]): Promise<Us
       threads_ns: new Map(own.flatMap(({ pid, cpu_ticks }) => [
         ...threads_ns.get(pid) ?? new Map([[pid, cpu_ticks * TICK_NS]]),
       ])),
+      thread_names,
       rss_bytes: own.reduce((sum, { pid }) => sum + (rss.get(pid) ?? 0), 0),
       at_ms,
     };
   });
+}
+
+/**
+ * Seconds for which the main thread of a process has waited for a core; undefined where the system does not
+ * say.
+ */
+export async function waitedSeconds(pid: number): Promise<number | undefined> {
+  // A program reads the file, since Deno allows /proc only to processes that may do everything.
+  const cat = new Deno.Command("cat", { args: [`/proc/${pid}/schedstat`], stderr: "null" });
+  const { success, stdout } = await cat.output();
+  return success ? Number(new TextDecoder().decode(stdout).split(" ")[1]) / 1e9 : undefined;
 }

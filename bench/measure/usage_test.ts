@@ -1,6 +1,12 @@
 /** CPU time and memory as `/proc` tells them. */
 import assert from "node:assert/strict";
-import { cpuSecondsBetween, readStat, usagesOf, withDescendants } from "./usage.ts";
+import {
+  cpuSecondsBetween,
+  readStat,
+  threadSecondsBetween,
+  usagesOf,
+  withDescendants,
+} from "./usage.ts";
 
 Deno.test("a line of /proc is read behind a name that holds anything", () => {
   const line = "42 (a) b (x) S 7 42 42 0 -1 4194560 1 2 3 4 50 25 6 7 20 0 11 0 100 1 1";
@@ -30,6 +36,9 @@ Deno.test("a process that works uses more CPU time, and one that is gone is name
   }
   assert.ok(after.cpu_seconds > before.cpu_seconds);
   assert.ok(cpuSecondsBetween(before, after) > 0);
+  const by_name = threadSecondsBetween(before, after);
+  assert.ok(by_name.has(after.thread_names.get(Deno.pid)!));
+  assert.ok([...by_name].some(([name, seconds]) => name !== "" && seconds > 0));
   assert.ok(after.rss_bytes > 10e6);
   const child = new Deno.Command("true").spawn();
   await child.status;
@@ -38,11 +47,13 @@ Deno.test("a process that works uses more CPU time, and one that is gone is name
 
 Deno.test("threads that came count from nothing, those that went not at all", () => {
   const usage = (threads: [number, number][]) => ({
+    thread_names: new Map([[1, "main"], [2, "gone"], [3, "main"]]),
     cpu_seconds: 0,
     rss_bytes: 0,
     at_ms: 0,
     threads_ns: new Map(threads),
   });
-  const seconds = cpuSecondsBetween(usage([[1, 2e9], [2, 5e9]]), usage([[1, 3e9], [3, 4e9]]));
-  assert.equal(seconds, 5);
+  const [before, after] = [usage([[1, 2e9], [2, 5e9]]), usage([[1, 3e9], [3, 4e9]])];
+  assert.equal(cpuSecondsBetween(before, after), 5);
+  assert.deepEqual([...threadSecondsBetween(before, after)], [["main", 5]]);
 });

@@ -4,7 +4,7 @@
  * thread, and with one and two keys of state, at constant rates and as fast as it goes. The rows take turns. What a policy adds to the latency stands beside it.
  */
 import { openCrowd } from "../garbage/echo_crowd.ts";
-import { cpuSecondsBetween, type Usage, usagesOf } from "../measure/usage.ts";
+import { cpuSecondsBetween, threadSecondsBetween, type Usage, usagesOf } from "../measure/usage.ts";
 import { ARQON_WIRE } from "../load/wires/wire_arqon.ts";
 import { openLoop } from "../measure/open_loop.ts";
 import { ROOT } from "../measure/scenario.ts";
@@ -31,6 +31,10 @@ export interface Price {
   readonly load: Load;
   /** Messages per CPU second of the process, all threads. */
   readonly per_cpu_second: number;
+  /** What of a message's time the program's thread has, the policy workers, and the engine's threads. */
+  readonly main_us: number;
+  readonly workers_us: number;
+  readonly engine_us: number;
   /** From sending to receiving; NaN as fast as it goes. */
   readonly p50_us: number;
   readonly p99_us: number;
@@ -43,7 +47,14 @@ export interface Price {
 /** Messages of each connection that are under way when it goes as fast as it goes. */
 const WINDOW = 64;
 /** The messages of a turn of the fastest load, for each second that is asked for. */
-const FASTEST = 10_000;
+const FASTEST = 50_000;
+/**
+ * The messages of each row before anything counts, as fast as it goes, and the seconds at a rate: second by second,
+ * a new bus compiles until it has had some 40,000.
+ */
+const WARM_MESSAGES = 100_000;
+const WARM_RATE = 10_000;
+const WARM_SECONDS = 2;
 
 /** A measured row: a load, on a bus that has its policies. */
 interface Bench {
@@ -95,6 +106,18 @@ async function usageOf({ pid }: BusProcess): Promise<Usage> {
   return usage!;
 }
 
+/** The figures of messages that took the time between two readings. */
+function spent(messages: number, before: Usage, after: Usage) {
+  const threads = [...threadSecondsBetween(before, after)];
+  const us = (pattern: RegExp) =>
+    threads.reduce((sum, [name, seconds]) => sum + (pattern.test(name) ? seconds : 0), 0) * 1e6 /
+    messages;
+  return {
+    per_cpu_second: messages / cpuSecondsBetween(before, after),
+    ...{ main_us: us(/^deno/), workers_us: us(/^worker-/), engine_us: us(/^V8 /) },
+  };
+}
+
 async function atRate(
   { name, row, bus, token }: Bench,
   rate: number,
@@ -115,20 +138,21 @@ async function atRate(
   return {
     ...{ row: name, load: rate as Load, refused, missing: sent - received - refused },
     ...{ p50_us: p50_ms * 1_000, p99_us: p99_ms * 1_000 },
-    per_cpu_second: received / cpuSecondsBetween(usages[0]!, usages[1]!),
+    ...spent(received, usages[0]!, usages[1]!),
   };
 }
 
 async function fastest({ name, row, bus, token }: Bench, messages: number): Promise<Price> {
   const spec = { protocol: "arqon", url: bus.url, tokens: [token] } as const;
   const { payload_bytes: body_bytes } = row;
-  const size = { connections: CONNECTIONS, window: WINDOW, body_bytes };
+  const body = chatPayload(body_bytes);
+  const size = { connections: CONNECTIONS, window: WINDOW, body_bytes, body };
   using crowd = await openCrowd(ARQON_WIRE, spec, size);
   const before = await usageOf(bus);
   await crowd.exchange(messages);
-  const per_cpu_second = messages / cpuSecondsBetween(before, await usageOf(bus));
   const lost = { refused: 0, missing: 0 };
-  return { row: name, load: "fastest", ...lost, p50_us: NaN, p99_us: NaN, per_cpu_second };
+  const figures = { ...lost, ...spent(messages, before, await usageOf(bus)) };
+  return { row: name, load: "fastest", ...figures, p50_us: NaN, p99_us: NaN };
 }
 
 function measureOne(bench: Bench, load: Load, seconds: number): Promise<Price> {
@@ -146,8 +170,12 @@ export async function measurePrice(rounds: number, seconds: number): Promise<Pri
     ...await benches(bus, [NONE, ALLOW, BAD_WORDS, ...STATE_ROWS].map((row) => [row.name, row])),
     ...await benches(inline_bus, [[`${BAD_WORDS.name}, inline`, BAD_WORDS]]),
   ];
-  // The optimising compiler must have seen every row before anything counts.
-  for (const bench of measured) await fastest(bench, 2 * FASTEST);
+  // The optimising compiler must have seen every row before anything counts, at both kinds of load.
+  for (const bench of measured) {
+    console.error(`price, ${bench.name}, warming up ...`);
+    await fastest(bench, WARM_MESSAGES);
+    await atRate(bench, WARM_RATE, WARM_SECONDS);
+  }
   const all: Price[] = [];
   for (let round = 0; round < rounds; round++) {
     const turn = round % 2 === 0 ? measured : measured.toReversed();
@@ -161,11 +189,12 @@ export async function measurePrice(rounds: number, seconds: number): Promise<Pri
 
 function medians(all: readonly Price[], row: string, load: Load): Price {
   const mine = all.filter((one) => one.row === row && one.load === load);
-  const of = (key: "per_cpu_second" | "p50_us" | "p99_us") => median(mine.map((one) => one[key]));
+  // The threads' times are of one round, so that they add up.
+  const middle = mine.toSorted((a, b) => a.per_cpu_second - b.per_cpu_second)[mine.length >> 1]!;
+  const of = (key: "p50_us" | "p99_us") => median(mine.map((one) => one[key]));
   const sum = (key: "refused" | "missing") => mine.reduce((all, one) => all + one[key], 0);
   const lost = { refused: sum("refused"), missing: sum("missing") };
-  const times = { p50_us: of("p50_us"), p99_us: of("p99_us") };
-  return { row, load, per_cpu_second: of("per_cpu_second"), ...times, ...lost };
+  return { ...middle, p50_us: of("p50_us"), p99_us: of("p99_us"), ...lost };
 }
 
 /** What became of the messages that did not come back. */
@@ -185,10 +214,12 @@ export function renderPrice(prices: readonly Price[]): string {
     return [
       ...[row, typeof load === "number" ? `${load}/s` : load, shown(per_cpu_second)],
       ...[(1e6 / per_cpu_second).toFixed(1), (per_cpu_second / base.per_cpu_second).toFixed(2)],
+      ...[one.main_us, one.workers_us, one.engine_us].map((us) => us.toFixed(1)),
       ...[shown(p50_us), shown(p99_us), shown(p50_us - base.p50_us), shown(p99_us - base.p99_us)],
       lostOf(one),
     ];
   });
-  const head = ["CPU, all threads", "load", "per CPU s", "µs each", "of none", "p50 µs", "p99 µs"];
-  return renderRows([...head, "added p50", "p99", ""], rows);
+  const head = ["CPU, all threads", "load", "per CPU s", "µs each", "of none"];
+  const threads = ["main", "workers", "V8"];
+  return renderRows([...head, ...threads, "p50 µs", "p99 µs", "added p50", "p99", ""], rows);
 }

@@ -95,14 +95,15 @@ async function measure(plan: PastPlan): Promise<PastFigures> {
     const { values } = JSON.parse(await rooms.past(ROOM, ask));
     assert.equal(values[0].value.text, String(offset));
   });
+  // Before there are forks, which have one each.
+  const objects = await (await spine.objects("ARQON_REDUCER_OBJECTS")).list();
+  const snapshots = objects.filter(({ name }) => name.startsWith("snapshot-"));
   const fork = await timed(forks, async (index) => {
     const ask = { action: "fork", source: "counter", offset: some(), with_timers: true } as const;
     await rooms.past(`counter-${index}`, ask);
   });
   const records = await spine.keyValue("ARQON_REDUCERS");
   const [record] = await records.sizes([TENANT, "counter-0"]);
-  const objects = await (await spine.objects("ARQON_REDUCER_OBJECTS")).list();
-  const snapshots = objects.filter(({ name }) => name.startsWith("snapshot-"));
   return {
     ...{ entries, calls_per_s, snapshots: snapshots.length, at: timesOf(at) },
     snapshot_bytes: snapshots.reduce((sum, { size_bytes }) => sum + size_bytes, 0),

@@ -25,6 +25,8 @@ event at a constant rate; memory of rooms that nobody calls.
 `;
 
 const GOALS = { per_s: 20_000, share: 0.5, event_ms: 20, idle_bytes: 10_000 };
+/** Those that a Brain runs with (`deno.json`), and what measuring memory needs. */
+const V8_FLAGS = "--v8-flags=--max-semi-space-size=4,--no-allocation-site-pretenuring,--expose-gc";
 const SYNCING = ["later", "each"] as const;
 
 /** The pace of a room beside a bare publisher, for one way of storing. */
@@ -36,7 +38,7 @@ interface Beside {
 /** Runs the program; `before` are words in front of its command. */
 async function measured<T>(plan: ReducersPlan, before: readonly string[] = []): Promise<T> {
   const [command = "", ...args] = [
-    ...[...before, Deno.execPath(), "run", "--no-prompt", "-A", "--v8-flags=--expose-gc"],
+    ...[...before, Deno.execPath(), "run", "--no-prompt", "-A", V8_FLAGS],
     ...[`${ROOT}/bench/reducers/reducers_child.ts`, JSON.stringify(plan)],
   ];
   console.error(`reducers: ${plan.part}, NATS syncs ${plan.syncing} ...`);

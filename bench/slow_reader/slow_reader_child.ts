@@ -63,7 +63,8 @@ ${CLASSES.map((name) => `[[rooms]]\nroom = "${name}-*"\nslow_reader = "${name}"\
 
 /** Size of messages that only slow readers hear, to fill what the kernel and the Shield hold for them. */
 const FILL_BYTES = 60_000;
-const FILL_STEP = 10;
+/** So few between two looks that nobody is cut off before its backlog is seen. */
+const FILL_STEP = 5;
 /** Number of messages after which no slow reader of `disconnect` is left. */
 const FLOOD = 40;
 const roomOf = (name: SlowClass) => `${name}-main`;
@@ -89,15 +90,18 @@ async function stallAll(stage: Stage, { class: name, slow }: Phase) {
   const url = bus.url.replace(/^ws/, "http");
   const stalled = await stall(url, bus.token, [roomOf(name), fillOf(name)], slow);
   const all = before + 2 * slow;
+  const published = async () => (await metrics()).sum("shield_ingress_ops", '"publish"');
   await until(async () => (await metrics()).sum("shield_subscriptions") === all, "slow readers");
   await until(
     async () => {
       if ((await metrics()).sum("shield_unsent_bytes") >= slow * FILL_BYTES * 0.9) return true;
+      // A Shield that has no core yet has not seen them, and more would come on top.
+      const all_published = await published() + FILL_STEP;
       flood(stage, name, FILL_STEP);
+      await until(async () => await published() >= all_published, "the messages that fill");
       return false;
     },
     "a backlog of each slow reader",
-    50,
   );
   return stalled;
 }

@@ -17,6 +17,7 @@ import {
 } from "../measure/scenario.ts";
 import type { OptionValues } from "../measure/scenario.ts";
 import { renderRows } from "../measure/table.ts";
+import { waitedSeconds } from "../measure/usage.ts";
 import { openOnBus, startBus } from "../measure/targets.ts";
 import type { BusProcess } from "../measure/targets.ts";
 
@@ -26,7 +27,8 @@ const FLOOD_NICE = 19;
 const HELP =
   `flood: a clean client beside one that sends at full speed and comes back when it is cut off.
 Fails when the clean client hears nothing for longer than --silence ms. The flooding client, which is another
-machine in reality, gives way to the others at nice ${FLOOD_NICE}.
+machine in reality, gives way to the others at nice ${FLOOD_NICE}. How long the clean client and the Shield
+waited for a core, in ms a second, is this machine's part in the p99.
 
   --websocket LIST  kinds of client sockets, with commas (native,ws,own)
   --floods LIST     of small,big,echo,pings,ws-pings,fragments,garbage,http,batch,bombs (all)
@@ -65,6 +67,9 @@ export interface FloodRow {
   /** Longest time between two echoes. */
   readonly silence_ms: number;
   readonly p99_ms: number;
+  /** How long the main threads of this process and of the Shield waited for a core, in ms a second. */
+  readonly client_waited_ms: number;
+  readonly shield_waited_ms: number;
   readonly flooded_megabytes: number;
   readonly connections: number;
 }
@@ -111,6 +116,17 @@ async function cleanClient(bus: BusProcess): Promise<Clean> {
   };
 }
 
+/** Begins to measure how long these processes wait for a core; the function gives it in ms a second each. */
+async function waits(pids: readonly number[]): Promise<() => Promise<number[]>> {
+  const all = () => Promise.all(pids.map(waitedSeconds));
+  const [before, began_ms] = [await all(), performance.now()];
+  return async () => {
+    const seconds = (performance.now() - began_ms) / 1_000;
+    const after = await all();
+    return after.map((now = NaN, at) => (now - (before[at] ?? NaN)) * 1_000 / seconds);
+  };
+}
+
 /**
  * Measures one flood. A token of another tenant's user would change nothing, since rates belong to
  * connections.
@@ -134,15 +150,19 @@ async function flooded(
       for (;;) last = await child.hear();
     })().catch(() => {});
   }
+  const waited = await waits([Deno.pid, bus.pid]);
   clean.reset();
   await pause(seconds * 1_000);
   const heard = clean.read();
+  const [client_waited_ms = NaN, shield_waited_ms = NaN] = await waited();
   await child?.[Symbol.asyncDispose]();
   await pause(500);
   return {
     ...about,
     flood,
     ...heard,
+    client_waited_ms,
+    shield_waited_ms,
     flooded_megabytes: last.bytes / 1e6,
     connections: last.connections,
   };
@@ -185,6 +205,15 @@ export function floodEffects(rows: readonly FloodRow[]): FloodEffect[] {
   });
 }
 
+function inWords({ flood, p99_ms, client_waited_ms, shield_waited_ms }: FloodRow): string {
+  return `${flood === "none" ? "alone" : "beside it"}: p99 ${
+    p99_ms.toFixed(1)
+  } ms; waited for a core: ` +
+    `clean client ${client_waited_ms.toFixed(0)}, Shield ${
+      shield_waited_ms.toFixed(0)
+    } ms a second`;
+}
+
 /** One flood of small messages under the default limits, on each of these kinds of sockets. */
 export async function floodOnce(
   kinds: readonly string[],
@@ -193,7 +222,9 @@ export async function floodOnce(
   const rows: FloodRow[] = [];
   for (const websocket of kinds) {
     console.error(`flood: small: ${websocket} ...`);
-    rows.push(...await rowsOf({ websocket, limits: "default" }, ["small"], seconds));
+    const own = await rowsOf({ websocket, limits: "default" }, ["small"], seconds);
+    for (const row of own) console.error(`  ${inWords(row)}`);
+    rows.push(...own);
   }
   return floodEffects(rows);
 }
@@ -222,13 +253,25 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
     }
   }
   const table = renderRows(
-    ["sockets", "limits", "flood", "worst silence ms", "p99 ms", "MB sent", "connections"],
+    [
+      "sockets",
+      "limits",
+      "flood",
+      "worst silence ms",
+      "p99 ms",
+      "client waited ms/s",
+      "Shield waited",
+      "MB sent",
+      "connections",
+    ],
     all.map((row) => [
       row.websocket,
       row.limits,
       row.flood,
       row.silence_ms.toFixed(0),
       row.p99_ms.toFixed(1),
+      row.client_waited_ms.toFixed(0),
+      row.shield_waited_ms.toFixed(0),
       row.flooded_megabytes.toFixed(0),
       String(row.connections),
     ]),

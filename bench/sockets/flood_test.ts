@@ -3,7 +3,14 @@ import assert from "node:assert/strict";
 import { floodEffects } from "./flood.ts";
 
 Deno.test("a flood is compared with the calm of the same sockets and limits, and only with that", () => {
-  const about = { limits: "default", silence_ms: 1, flooded_megabytes: 1, connections: 1 };
+  const about = {
+    limits: "default",
+    silence_ms: 1,
+    client_waited_ms: 1,
+    shield_waited_ms: 1,
+    flooded_megabytes: 1,
+    connections: 1,
+  };
   const effects = floodEffects([
     { ...about, websocket: "own", flood: "none", p99_ms: 10 },
     { ...about, websocket: "own", limits: "tight", flood: "none", p99_ms: 1 },

@@ -13,6 +13,9 @@ import {
 } from "../measure/scenario.ts";
 import type { OptionValues } from "../measure/scenario.ts";
 import type { StormPlan, StormReport, StormRound } from "./storm_child.ts";
+import { figuresOf, ms, promisesOf } from "./storm_verdict.ts";
+import type { Figures, Kept } from "./storm_verdict.ts";
+import { websocketLine } from "../../tests/harness/websocket_option.ts";
 import { renderRows } from "../measure/table.ts";
 
 const HELP = `storm: clients of a Shield with TLS (their own processes) that lose their connections
@@ -31,133 +34,12 @@ asks nobody who it is: the limit of a machine whose cores the clients share.
   --rate N           messages a second of the steady pair (200)
   --seconds N        the steady pair alone, before the storm (10)
   --nice N           niceness of the clients, which are other machines in reality (19; 0: none)
-  --websocket LIST   [server] websocket of the Shield (its default); with several, such as
-                     native,own, each is hit in turn and compared with the first, and not with bare Deno
+  --websocket LIST   [server] websocket of the Shield (its default); with several, such as own,ws,native,
+                     each is hit in turn, held to the promises and compared with the first, and not with
+                     bare Deno
   --plain            without TLS
   --alone            without the storm on bare Deno
 `;
-
-/** Time in which 10,000 clients must be back, for each pair of cores. */
-const BACK_MS = 5_000;
-const BACK_CLIENTS = 10_000;
-const HANDSHAKE_MS = 100;
-const STEADY_RATIO = 2;
-
-interface Figures {
-  readonly clients: number;
-  readonly back: number;
-  readonly lost: number;
-  readonly mute_refusals: number;
-  readonly other_refusals: number;
-  readonly failures: number;
-  readonly refusals: number;
-  readonly distinct_waits: number;
-  readonly back_p50_ms: number;
-  readonly back_max_ms: number;
-  readonly handshake_p50_ms: number;
-  readonly handshake_p99_ms: number;
-  readonly handshake_max_ms: number;
-  readonly clients_cpu_seconds: number;
-  readonly server_cpu_seconds: number;
-  /**
-   * Time in which the server was ready and had no core, which is not its fault. NaN where the system does not
-   * say.
-   */
-  readonly server_waited_seconds: number;
-  /** p99 of the steady pair during the storm. */
-  readonly steady_p99_ms: number;
-  /** Ratio of that p99 to the one before the storm. */
-  readonly steady_ratio: number;
-}
-
-/** A promise, and whether it was kept. */
-interface Kept {
-  readonly promise: string;
-  readonly bound: string;
-  readonly measured: string;
-  readonly kept: boolean;
-}
-
-function at(sorted: readonly number[], share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;
-}
-
-function figuresOf({ crowds, pair, spent }: StormRound, clients: number): Figures {
-  const sum = (key: "lost" | "mute_refusals" | "other_refusals" | "failures" | "cpu_seconds") =>
-    crowds.reduce((all, crowd) => all + crowd[key], 0);
-  const all = (key: "back_ms" | "handshake_ms" | "retry_after_ms") =>
-    crowds.flatMap((crowd) => crowd[key]).sort((a, b) => a - b);
-  const [back, handshakes, waits] = [all("back_ms"), all("handshake_ms"), all("retry_after_ms")];
-  return {
-    clients,
-    back: back.length,
-    lost: sum("lost"),
-    mute_refusals: sum("mute_refusals"),
-    other_refusals: sum("other_refusals"),
-    failures: sum("failures"),
-    refusals: waits.length,
-    distinct_waits: new Set(waits).size,
-    back_p50_ms: at(back, 0.5),
-    back_max_ms: back.at(-1) ?? NaN,
-    handshake_p50_ms: at(handshakes, 0.5),
-    handshake_p99_ms: at(handshakes, 0.99),
-    handshake_max_ms: handshakes.at(-1) ?? NaN,
-    clients_cpu_seconds: sum("cpu_seconds"),
-    server_cpu_seconds: spent.cpu_seconds,
-    server_waited_seconds: spent.waited_seconds ?? NaN,
-    steady_p99_ms: pair["storm"]?.p99_ms ?? NaN,
-    steady_ratio: (pair["storm"]?.p99_ms ?? NaN) / (pair["before"]?.p99_ms ?? NaN),
-  };
-}
-
-const ms = (value: number | undefined) => value === undefined ? "" : `${value.toFixed(1)} ms`;
-
-function promisesOf(figures: Figures, { pair }: StormRound, cores: number): Kept[] {
-  const pairs = Math.max(1, Math.floor(cores / 2));
-  const back_ms = BACK_MS * Math.max(1, figures.clients / (BACK_CLIENTS * pairs));
-  const ratio = figures.steady_ratio;
-  const steady = Object.values(pair);
-  const missing = steady.reduce((sum, { sent, received }) => sum + sent - received, 0);
-  const refused = figures.mute_refusals + figures.other_refusals;
-  return [
-    {
-      promise: "all are back, none is lost",
-      bound: `${figures.clients}`,
-      measured: `${figures.back - figures.lost}`,
-      kept: figures.back - figures.lost === figures.clients,
-    },
-    {
-      promise: `the last is back (${pairs} core pair${pairs === 1 ? "" : "s"}, clients included)`,
-      bound: ms(back_ms),
-      measured: ms(figures.back_max_ms),
-      kept: figures.back_max_ms <= back_ms,
-    },
-    {
-      promise: "p99 of a handshake that was let in",
-      bound: ms(HANDSHAKE_MS),
-      measured: ms(figures.handshake_p99_ms),
-      kept: figures.handshake_p99_ms < HANDSHAKE_MS,
-    },
-    {
-      promise: "p99 of the steady pair, storm : before",
-      bound: `${STEADY_RATIO.toFixed(2)}x`,
-      measured: `${ratio.toFixed(2)}x`,
-      kept: ratio <= STEADY_RATIO,
-    },
-    {
-      promise: "messages of the steady pair that are missing",
-      bound: "0",
-      measured: `${missing}`,
-      kept: missing === 0,
-    },
-    {
-      promise: "refusals without a Retry-After",
-      bound: "0",
-      measured: `${refused}`,
-      kept: refused === 0,
-    },
-  ];
-}
 
 function stormTable(figures: Figures, pair: StormRound["pair"]): string {
   return renderRows(["the storm", "p50", "p99", "max"], [
@@ -258,32 +140,53 @@ async function hit(plan: StormPlan): Promise<StormReport> {
   );
 }
 
+/** The promises that were broken, in words; undefined: none. */
+function failureOf(kept: readonly Kept[], of = ""): string | undefined {
+  const broken = kept.filter((one) => !one.kept).map(({ promise }) => promise);
+  return broken.length === 0 ? undefined : `${of}broken: ${broken.join("; ")}`;
+}
+
 async function compare(plans: readonly StormPlan[]): Promise<ScenarioResult> {
   const columns: [name: string, figures: Figures][] = [];
+  const promises: Record<string, Kept[]> = {};
   for (const plan of plans) {
     const { shield } = await hit({ ...plan, alone: true });
-    columns.push([plan.websocket, figuresOf(shield, plan.clients)]);
+    const figures = figuresOf(shield, plan.clients);
+    columns.push([plan.websocket, figures]);
+    promises[plan.websocket] = promisesOf(figures, shield, navigator.hardwareConcurrency);
   }
-  const missing = columns.filter(([, { clients, back, lost }]) => back - lost !== clients);
+  const judged = Object.entries(promises);
+  const failures = judged.map(([name, kept]) => failureOf(kept, `${name} has `));
   return {
-    report: { options: plans, figures: Object.fromEntries(columns) },
-    table: besideTable(columns),
-    failure: missing.length === 0
-      ? undefined
-      : `not all are back: ${missing.map(([name]) => name)}`,
+    report: { options: plans, figures: Object.fromEntries(columns), promises },
+    table: [
+      besideTable(columns),
+      ...judged.map(([name, kept]) => `${name}\n${promiseTable(kept)}`),
+    ].join("\n\n"),
+    failure: failures.filter((one) => one !== undefined).join("; ") || undefined,
   };
 }
 
+/** The kinds of sockets of a list with commas; "" alone: the default. Throws `UsageError`. */
+export function kindsOf(list: string): string[] {
+  const kinds = list.split(",");
+  try {
+    kinds.forEach(websocketLine);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+  if (kinds.length === 1 || !kinds.includes("")) return kinds;
+  throw new UsageError(`--websocket has an empty kind in ${JSON.stringify(list)}`);
+}
+
 async function run(values: OptionValues): Promise<ScenarioResult> {
-  const kinds = String(values["websocket"]).split(",");
-  const plans = kinds.map((kind) => planOf(values, kind));
+  const plans = kindsOf(String(values["websocket"])).map((kind) => planOf(values, kind));
   const [plan] = plans;
   if (plan === undefined || plans.length > 1) return await compare(plans);
   const { shield, bare } = await hit(plan);
   const figures = figuresOf(shield, plan.clients);
   const limit = bare && figuresOf(bare, plan.clients);
   const kept = promisesOf(figures, shield, navigator.hardwareConcurrency);
-  const broken = kept.filter((one) => !one.kept).map(({ promise }) => promise);
   const { pair, spent: { door } } = shield;
   return {
     report: {
@@ -303,7 +206,7 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
       ]),
       promiseTable(kept),
     ].join("\n\n"),
-    failure: broken.length === 0 ? undefined : `broken: ${broken.join("; ")}`,
+    failure: failureOf(kept),
   };
 }
 

@@ -7,6 +7,7 @@ import { ROOT } from "../measure/scenario.ts";
 import type { BarePlan, BareReady, BareSpent } from "./storm_bare_child.ts";
 import type { StormPlan } from "./storm_child.ts";
 import { startProgram } from "../measure/line_program.ts";
+import { waitedSeconds } from "../measure/usage.ts";
 
 /** The Shield's own figures of a storm. */
 export interface DoorReport {
@@ -38,17 +39,6 @@ export interface StormTarget extends AsyncDisposable {
 
 const CERT = `${ROOT}/tests/tls/server.pem`;
 const KEY = `${ROOT}/tests/tls/server_key.pem`;
-
-/**
- * Seconds for which the main thread of a process has waited for a core; undefined where the system does not
- * say.
- */
-async function waitedSeconds(pid: number): Promise<number | undefined> {
-  // A program reads the file, since Deno allows /proc only to processes that may do everything.
-  const cat = new Deno.Command("cat", { args: [`/proc/${pid}/schedstat`], stderr: "null" });
-  const { success, stdout } = await cat.output();
-  return success ? Number(new TextDecoder().decode(stdout).split(" ")[1]) / 1e9 : undefined;
-}
 
 /** Measures what a process spends, together with its waits for a core. */
 async function withWaits(pid: number, spent: () => Promise<Spent>): Promise<() => Promise<Spent>> {

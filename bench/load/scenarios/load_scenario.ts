@@ -3,9 +3,30 @@
  * from the command line, and `load_table.ts` renders the results.
  */
 import type { ParseArgsOptionsConfig } from "node:util";
+import { text, UsageError } from "../../measure/scenario.ts";
 import type { OptionValues } from "../../measure/scenario.ts";
 import type { LoadReport } from "../crowd/driver.ts";
 import type { Ability, RunningTarget } from "../targets/target.ts";
+
+/**
+ * The option of scenarios of messages for how long a process that has just started serves the first case
+ * before anything of it is measured. The same for all targets, by default long enough that engines have
+ * compiled what the load needs: a server that has run for a while is measured, not its first seconds.
+ */
+export const WARM_OPTION = { warm: text("10") } as const;
+
+/** Its line for `--help`. */
+export const WARM_HELP =
+  `  --warm N          seconds that each new process serves the first case before, so that a server
+                    is measured that has run for a while; 0: one that has just started (10)
+`;
+
+/** The value of `WARM_OPTION`; 0 for a scenario that does not have it. Throws `UsageError`. */
+export function warmSeconds({ warm = "0" }: OptionValues): number {
+  const seconds = Number(warm);
+  if (Number.isInteger(seconds) && seconds >= 0) return seconds;
+  throw new UsageError(`--warm expects a whole number of seconds, got ${JSON.stringify(warm)}`);
+}
 
 /** The figures of one measurement, by names that end in their units. */
 export type Figures = Readonly<Record<string, number>>;

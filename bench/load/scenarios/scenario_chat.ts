@@ -7,7 +7,7 @@ import type { OptionValues } from "../../measure/scenario.ts";
 import { chatSizes } from "../plans/chat_sizes.ts";
 import { runLoad } from "../crowd/driver.ts";
 import type { LoadCase, LoadScenario } from "./load_scenario.ts";
-import { measurementOf } from "./load_scenario.ts";
+import { measurementOf, WARM_HELP, WARM_OPTION } from "./load_scenario.ts";
 import type { Group, LoadPlan } from "../plans/plan.ts";
 
 const HELP =
@@ -62,8 +62,14 @@ async function planOf(values: OptionValues, batch: boolean): Promise<LoadPlan> {
 /** The scenario of `deno task bench chat`. */
 export const CHAT: LoadScenario<ChatCase> = {
   name: "chat",
-  help: HELP,
-  options: { rate: text("100"), seconds: text("5"), warmup: text("2"), processes: text("2") },
+  help: HELP + WARM_HELP,
+  options: {
+    rate: text("100"),
+    seconds: text("5"),
+    warmup: text("2"),
+    processes: text("2"),
+    ...WARM_OPTION,
+  },
   quick: { seconds: "3", warmup: "1" },
   fresh: false,
   columns: [

@@ -6,7 +6,7 @@ import { positive, text } from "../../measure/scenario.ts";
 import type { OptionValues } from "../../measure/scenario.ts";
 import { runLoad } from "../crowd/driver.ts";
 import type { LoadCase, LoadScenario } from "./load_scenario.ts";
-import { measurementOf } from "./load_scenario.ts";
+import { measurementOf, WARM_HELP, WARM_OPTION } from "./load_scenario.ts";
 import type { LoadPlan, Pace } from "../plans/plan.ts";
 
 const ECHO_HELP =
@@ -39,6 +39,7 @@ const OPTIONS = {
   connections: text("10"),
   bytes: text("256"),
   processes: text("2"),
+  ...WARM_OPTION,
 };
 
 /** The plan for connections that each hear themselves. */
@@ -83,7 +84,7 @@ const COSTS = [
 /** The scenario of `deno task bench echo`. */
 export const ECHO: LoadScenario = {
   name: "echo",
-  help: ECHO_HELP,
+  help: ECHO_HELP + WARM_HELP,
   options: { rate: text("10000"), ...OPTIONS },
   quick: { seconds: "3", warmup: "1" },
   fresh: false,
@@ -100,7 +101,7 @@ export const ECHO: LoadScenario = {
 /** The scenario of `deno task bench throughput`. */
 export const THROUGHPUT: LoadScenario = {
   name: "throughput",
-  help: THROUGHPUT_HELP,
+  help: THROUGHPUT_HELP + WARM_HELP,
   options: { window: text("64"), ...OPTIONS },
   quick: { seconds: "3", warmup: "1" },
   fresh: false,

@@ -2,7 +2,7 @@
 import { positive, positives, text } from "../../measure/scenario.ts";
 import type { OptionValues } from "../../measure/scenario.ts";
 import { runLoad } from "../crowd/driver.ts";
-import { measurementOf } from "./load_scenario.ts";
+import { measurementOf, WARM_HELP, WARM_OPTION } from "./load_scenario.ts";
 import type { LoadCase, LoadScenario } from "./load_scenario.ts";
 import type { Group, LoadPlan } from "../plans/plan.ts";
 
@@ -64,7 +64,7 @@ function casesOf(values: OptionValues): FanoutCase[] {
 /** The scenario of `deno task bench fanout`. */
 export const FANOUT: LoadScenario<FanoutCase> = {
   name: "fanout",
-  help: HELP,
+  help: HELP + WARM_HELP,
   options: {
     receivers: text("10,100,1000,5000"),
     bursts: text("1,10"),
@@ -73,6 +73,7 @@ export const FANOUT: LoadScenario<FanoutCase> = {
     warmup: text("1"),
     bytes: text("256"),
     processes: text("2"),
+    ...WARM_OPTION,
   },
   quick: { receivers: "10,1000", bursts: "10", seconds: "2" },
   fresh: false,

@@ -4,7 +4,7 @@ import type { OptionValues } from "../../measure/scenario.ts";
 import { runLoad } from "../crowd/driver.ts";
 import { type GrowthLoad, roomsPlan } from "../plans/growth_plans.ts";
 import type { Column, LoadCase, LoadScenario } from "./load_scenario.ts";
-import { measurementOf } from "./load_scenario.ts";
+import { measurementOf, WARM_HELP, WARM_OPTION } from "./load_scenario.ts";
 
 const HELP =
   `many-rooms: messages to so many rooms in turn, from 20 connections that hear their own;
@@ -23,6 +23,7 @@ export const GROWTH_OPTIONS = {
   seconds: text("3"),
   warmup: text("1"),
   bytes: text("256"),
+  ...WARM_OPTION,
 };
 
 /** The load for the options of a scenario of growth. Throws `UsageError`. */
@@ -53,7 +54,7 @@ export interface GrowthCase extends LoadCase {
 /** The scenario of `deno task bench many-rooms`. */
 export const MANY_ROOMS: LoadScenario<GrowthCase> = {
   name: "many-rooms",
-  help: HELP,
+  help: HELP + WARM_HELP,
   options: { rooms: text("10,100,1000,10000,100000"), ...GROWTH_OPTIONS },
   quick: { rooms: "10,1000,10000", seconds: "2" },
   fresh: false,

@@ -3,7 +3,7 @@ import { positives, text } from "../../measure/scenario.ts";
 import { runLoad } from "../crowd/driver.ts";
 import { tenantsPlan } from "../plans/growth_plans.ts";
 import type { LoadScenario } from "./load_scenario.ts";
-import { measurementOf } from "./load_scenario.ts";
+import { measurementOf, WARM_HELP } from "./load_scenario.ts";
 import { GROWTH_COLUMNS, GROWTH_OPTIONS, type GrowthCase, growthLoad } from "./scenario_rooms.ts";
 
 const HELP = `many-tenants: 1,000 connections, each in a room of its own that it hears, of so many
@@ -19,7 +19,7 @@ tenants; what a message costs as there are more tenants. Only targets that know 
 /** The scenario of `deno task bench many-tenants`. */
 export const MANY_TENANTS: LoadScenario<GrowthCase> = {
   name: "many-tenants",
-  help: HELP,
+  help: HELP + WARM_HELP,
   options: { tenants: text("1,10,100,1000"), ...GROWTH_OPTIONS },
   quick: { tenants: "1,1000", seconds: "2" },
   fresh: false,

@@ -1,0 +1,68 @@
+/** What `deno task bench storm` takes, and when it fails: figures as they may come, not measured ones. */
+import assert from "node:assert/strict";
+import { UsageError } from "../measure/scenario.ts";
+import { kindsOf } from "./storm.ts";
+import type { StormRound } from "./storm_child.ts";
+import { figuresOf, promisesOf } from "./storm_verdict.ts";
+
+const CLIENTS = 4;
+const CORES = 2;
+
+/** A storm in which all goes well, but for what is given. */
+function storm(
+  crowd: Partial<StormRound["crowds"][number]> = {},
+  pair: Partial<StormRound["pair"][string]> = {},
+): StormRound {
+  const calm = { sent: 100, received: 100, p50_ms: 2, p99_ms: 4, max_ms: 5 };
+  const all = {
+    back_ms: [400, 600, 900, 4_999],
+    handshake_ms: [40, 50, 60, 99],
+    retry_after_ms: [],
+    lost: 0,
+    mute_refusals: 0,
+    other_refusals: 0,
+    failures: 0,
+    cpu_seconds: 1,
+    ...crowd,
+  };
+  return {
+    crowds: [all],
+    pair: { before: calm, storm: { ...calm, p99_ms: 8, ...pair }, after: calm },
+    spent: { cpu_seconds: 1 },
+  };
+}
+
+function broken(round: StormRound): string[] {
+  return promisesOf(figuresOf(round, CLIENTS), round, CORES)
+    .filter(({ kept }) => !kept).map(({ promise }) => promise);
+}
+
+Deno.test("a storm after which all are back in time breaks nothing", () => {
+  assert.deepEqual(broken(storm()), []);
+});
+
+Deno.test("each promise of a storm is judged", () => {
+  const late = "the last is back (1 core pair, clients included)";
+  const steady = "p99 of the steady pair, storm : before";
+  assert.deepEqual(broken(storm({ lost: 1 })), ["all are back, none is lost"]);
+  assert.deepEqual(broken(storm({ back_ms: [1, 2, 3] })), ["all are back, none is lost"]);
+  assert.deepEqual(broken(storm({ back_ms: [1, 2, 3, 5_001] })), [late]);
+  assert.deepEqual(broken(storm({ handshake_ms: [1, 2, 3, 100] })), [
+    "p99 of a handshake that was let in",
+  ]);
+  assert.deepEqual(broken(storm({}, { p99_ms: 8.1 })), [steady]);
+  assert.deepEqual(broken(storm({}, { received: 99 })), [
+    "messages of the steady pair that are missing",
+  ]);
+  assert.deepEqual(broken(storm({ mute_refusals: 1 })), ["refusals without a Retry-After"]);
+  assert.deepEqual(broken(storm({}, { p99_ms: NaN })), [steady]);
+});
+
+Deno.test("--websocket takes one kind of sockets or several, and nothing else", () => {
+  assert.deepEqual(kindsOf(""), [""]);
+  assert.deepEqual(kindsOf("ws"), ["ws"]);
+  assert.deepEqual(kindsOf("own,ws,native"), ["own", "ws", "native"]);
+  for (const list of ["own,", "http", "own,http", "own ws"]) {
+    assert.throws(() => kindsOf(list), UsageError, list);
+  }
+});

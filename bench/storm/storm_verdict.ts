@@ -1,0 +1,132 @@
+/**
+ * What a storm measured, and which promises of docs/architecture.md#promises it kept. Pure; the tables
+ * are `storm.ts`.
+ */
+import type { StormRound } from "./storm_child.ts";
+
+/** Time in which 10,000 clients must be back, for each pair of cores. */
+const BACK_MS = 5_000;
+const BACK_CLIENTS = 10_000;
+const HANDSHAKE_MS = 100;
+const STEADY_RATIO = 2;
+
+/** What one storm came to. */
+export interface Figures {
+  readonly clients: number;
+  readonly back: number;
+  readonly lost: number;
+  readonly mute_refusals: number;
+  readonly other_refusals: number;
+  readonly failures: number;
+  readonly refusals: number;
+  readonly distinct_waits: number;
+  readonly back_p50_ms: number;
+  readonly back_max_ms: number;
+  readonly handshake_p50_ms: number;
+  readonly handshake_p99_ms: number;
+  readonly handshake_max_ms: number;
+  readonly clients_cpu_seconds: number;
+  readonly server_cpu_seconds: number;
+  /**
+   * Time in which the server was ready and had no core, which is not its fault. NaN where the system does not
+   * say.
+   */
+  readonly server_waited_seconds: number;
+  /** p99 of the steady pair during the storm. */
+  readonly steady_p99_ms: number;
+  /** Ratio of that p99 to the one before the storm. */
+  readonly steady_ratio: number;
+}
+
+/** A promise, and whether it was kept. */
+export interface Kept {
+  readonly promise: string;
+  readonly bound: string;
+  readonly measured: string;
+  readonly kept: boolean;
+}
+
+function at(sorted: readonly number[], share: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;
+}
+
+/** The figures of a storm of so many clients. */
+export function figuresOf({ crowds, pair, spent }: StormRound, clients: number): Figures {
+  const sum = (key: "lost" | "mute_refusals" | "other_refusals" | "failures" | "cpu_seconds") =>
+    crowds.reduce((all, crowd) => all + crowd[key], 0);
+  const all = (key: "back_ms" | "handshake_ms" | "retry_after_ms") =>
+    crowds.flatMap((crowd) => crowd[key]).sort((a, b) => a - b);
+  const [back, handshakes, waits] = [all("back_ms"), all("handshake_ms"), all("retry_after_ms")];
+  return {
+    clients,
+    back: back.length,
+    lost: sum("lost"),
+    mute_refusals: sum("mute_refusals"),
+    other_refusals: sum("other_refusals"),
+    failures: sum("failures"),
+    refusals: waits.length,
+    distinct_waits: new Set(waits).size,
+    back_p50_ms: at(back, 0.5),
+    back_max_ms: back.at(-1) ?? NaN,
+    handshake_p50_ms: at(handshakes, 0.5),
+    handshake_p99_ms: at(handshakes, 0.99),
+    handshake_max_ms: handshakes.at(-1) ?? NaN,
+    clients_cpu_seconds: sum("cpu_seconds"),
+    server_cpu_seconds: spent.cpu_seconds,
+    server_waited_seconds: spent.waited_seconds ?? NaN,
+    steady_p99_ms: pair["storm"]?.p99_ms ?? NaN,
+    steady_ratio: (pair["storm"]?.p99_ms ?? NaN) / (pair["before"]?.p99_ms ?? NaN),
+  };
+}
+
+/** Milliseconds as they are shown; "" for none. */
+export const ms = (value: number | undefined) =>
+  value === undefined ? "" : `${value.toFixed(1)} ms`;
+
+/** The promises, on a machine with so many cores. */
+export function promisesOf(figures: Figures, { pair }: StormRound, cores: number): Kept[] {
+  const pairs = Math.max(1, Math.floor(cores / 2));
+  const back_ms = BACK_MS * Math.max(1, figures.clients / (BACK_CLIENTS * pairs));
+  const ratio = figures.steady_ratio;
+  const steady = Object.values(pair);
+  const missing = steady.reduce((sum, { sent, received }) => sum + sent - received, 0);
+  const refused = figures.mute_refusals + figures.other_refusals;
+  return [
+    {
+      promise: "all are back, none is lost",
+      bound: `${figures.clients}`,
+      measured: `${figures.back - figures.lost}`,
+      kept: figures.back - figures.lost === figures.clients,
+    },
+    {
+      promise: `the last is back (${pairs} core pair${pairs === 1 ? "" : "s"}, clients included)`,
+      bound: ms(back_ms),
+      measured: ms(figures.back_max_ms),
+      kept: figures.back_max_ms <= back_ms,
+    },
+    {
+      promise: "p99 of a handshake that was let in",
+      bound: ms(HANDSHAKE_MS),
+      measured: ms(figures.handshake_p99_ms),
+      kept: figures.handshake_p99_ms < HANDSHAKE_MS,
+    },
+    {
+      promise: "p99 of the steady pair, storm : before",
+      bound: `${STEADY_RATIO.toFixed(2)}x`,
+      measured: `${ratio.toFixed(2)}x`,
+      kept: ratio <= STEADY_RATIO,
+    },
+    {
+      promise: "messages of the steady pair that are missing",
+      bound: "0",
+      measured: `${missing}`,
+      kept: missing === 0,
+    },
+    {
+      promise: "refusals without a Retry-After",
+      bound: "0",
+      measured: `${refused}`,
+      kept: refused === 0,
+    },
+  ];
+}
