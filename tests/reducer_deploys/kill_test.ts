@@ -6,14 +6,17 @@
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import { reduced } from "@arqon/sdk/reducers";
-import { fileURLToPath } from "node:url";
-import { sha256Hex } from "../shared/sha256.ts";
-import { runArq, startArq } from "../arq/testing/run_arq.ts";
-import { found } from "../shared/testing/until.ts";
-import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
+import { sha256Hex } from "../../shared/sha256.ts";
+import { runArq, startArq } from "../../arq/testing/run_arq.ts";
+import { initFolder, startServe, tokenOf } from "../harness/serve_bus.ts";
+import {
+  built,
+  ClassAdmin,
+  type DeployedClass,
+  requireOneProgram,
+  ROOMS,
+} from "./deployed_class.ts";
 
-const built = (name: string) =>
-  fileURLToPath(new URL(`../policies/build/reducers/${name}.wasm`, import.meta.url));
 const CONFIG = `
 [limits]
 command_timeout_ms = 60_000
@@ -27,78 +30,9 @@ room = "count-*"
 durable = true
 reducer = "counter"
 `;
-const ROOMS = ["count-1", "count-2", "count-3"];
 /** Kills of each command, and of the bus. */
 const KILLS = 6;
 const BUS_KILLS = 5;
-
-interface View {
-  readonly number: number;
-  readonly current: { readonly module: string };
-  readonly before: readonly { readonly module: string }[];
-  readonly modules: readonly string[];
-}
-
-/** The bus as its admin sees it. */
-class Admin {
-  readonly #token: string;
-  bus!: ServedBus;
-
-  constructor(token: string) {
-    this.#token = token;
-  }
-
-  get flags(): string[] {
-    return ["--admin-url", this.bus.admin_url, "--token", this.#token];
-  }
-
-  async #fetch(path: string, init: RequestInit = {}): Promise<Response> {
-    const headers = { authorization: `Bearer ${this.#token}`, ...init.headers };
-    const response = await fetch(`${this.bus.admin_url}/v1/${path}`, { ...init, headers });
-    if (!response.ok) assert.fail(`${response.status} ${await response.text()}`);
-    return response;
-  }
-
-  async #class(path = "", init?: RequestInit): Promise<View> {
-    return (await (await this.#fetch(`tenants/default/reducers/count-*${path}`, init)).json())
-      .reducer;
-  }
-
-  see = (): Promise<View> => this.#class();
-  rollBack = (): Promise<View> => this.#class("/rollback", { method: "POST" });
-
-  async deploy(file: string): Promise<View> {
-    const headers = { "content-type": "application/wasm" };
-    return await this.#class("", { method: "PUT", body: await Deno.readFile(file), headers });
-  }
-
-  /** What the class has, of which every module is stored as it was sent. */
-  async whole(): Promise<View> {
-    const view = await this.see();
-    for (const module of new Set([view.current, ...view.before].map((one) => one.module))) {
-      if (module === "") continue;
-      const stored = await this.#fetch(`rooms/default/count-1/reducer/module-${module}`);
-      assert.equal(await sha256Hex(await stored.bytes()), module);
-    }
-    return view;
-  }
-}
-
-/** Every room answers as the one program does that the class has: the poll knows no `add`, the counter does. */
-async function requireOneProgram(admin: Admin, token: string, poll: string): Promise<void> {
-  await using client = await connect({ url: admin.bus.url, token });
-  for (const id of ROOMS) {
-    const room = reduced<{ add: [number, number] }>(client.room(id));
-    await found(`${id} as its class is`, async () => {
-      const { current } = await admin.whole();
-      const is_poll = await room.call("add", 1, { timeout_ms: 60_000 }).then(
-        () => false,
-        ({ message }) => (assert.match(message, /no command add/), true),
-      );
-      return is_poll === (current.module === poll) || undefined;
-    });
-  }
-}
 
 /** A bus with rooms that are the counter, until somebody deploys the poll. */
 async function openFolder() {
@@ -106,7 +40,7 @@ async function openFolder() {
   await Deno.copyFile(built("counter"), `${folder.path}/counter.wasm`);
   await Deno.writeTextFile(`${folder.path}/config.toml`, CONFIG, { append: true });
   const token = await tokenOf(folder.path, "service");
-  const admin = new Admin(await tokenOf(folder.path, "admin"));
+  const admin = new ClassAdmin(await tokenOf(folder.path, "admin"), "default");
   return { folder, token, admin, poll: await sha256Hex(await Deno.readFile(built("poll"))) };
 }
 
@@ -168,7 +102,7 @@ Deno.test("arq that is killed while it deploys or rolls back has done it once, o
 Deno.test("a bus that is killed while it rolls back has done it, or never, and all rooms have one program", async () => {
   const { folder, token, admin, poll } = await openFolder();
   await using _folder = folder;
-  let before: View | undefined;
+  let before: DeployedClass | undefined;
   for (let round = 0; round <= BUS_KILLS; round++) {
     await using bus = admin.bus = await startServe(folder.path);
     const found = await admin.whole();
