@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { fromText } from "../wasm/testing/bytes.ts";
 import { ping } from "../shield/schema/testing/schemas.ts";
 import { startBusWith } from "./harness/bus.ts";
+import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
@@ -151,7 +152,7 @@ async function turned({ bus, open }: Stage): Promise<void> {
 }
 
 Deno.test("durable rooms and those who watch over them", async (t) => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startBusWith(CONFIG + PATIENT_POLICIES);
   const open = () => DurableClient.open(bus.url, bus.token);
   const step = (name: string, run: (stage: Stage) => Promise<void>) =>
     t.step(name, () => run({ bus, open }));

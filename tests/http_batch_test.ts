@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { startBusWith } from "./harness/bus.ts";
+import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
@@ -222,7 +223,7 @@ async function rates({ bus }: Stage): Promise<void> {
 }
 
 Deno.test("messages in batches", async (t) => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startBusWith(CONFIG + PATIENT_POLICIES);
   const stage = { bus, peer: new HttpPeer(bus.http_url, bus.token) };
   await t.step("a room hears a batch in its order, a durable one too", () => ordered(stage));
   await t.step("one message for many rooms, and its repetition", () => toRooms(stage));

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { signingInput, writeEnvelope } from "@arqon/proto";
 import { startBusWith } from "./harness/bus.ts";
+import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
@@ -233,7 +234,7 @@ async function policies({ bus }: Stage): Promise<void> {
 }
 
 Deno.test("what HTTP refuses", async (t) => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startBusWith(CONFIG + PATIENT_POLICIES);
   const stage = { bus, peer: new HttpPeer(bus.http_url, bus.token) };
   await t.step("what a path does not take is named", () => strict(stage));
   await t.step("who may not is told so", () => tokens(stage));

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { isHole, type JournalLine, type JournalRecord } from "../shared/journal/record.ts";
 import { startBus, startBusWith } from "./harness/bus.ts";
+import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { journalLines } from "./harness/journal_lines.ts";
 import { startNats } from "./harness/nats_server.ts";
@@ -119,7 +120,7 @@ Deno.test("journal: an embedded bus writes every decision once, with what was re
   await withFolder(async (data_dir) => {
     const config = `[server]\ndata_dir = ${
       JSON.stringify(data_dir)
-    }\n[journal]\njournal = "all"\n${ROOMS}`;
+    }\n[journal]\njournal = "all"\n${ROOMS}${PATIENT_POLICIES}`;
     await using bus = await startBusWith(config);
     const sha256 = await deploy(bus, "bad_words.wasm", { name: "words", hooks: ["on_message"] });
     await converse(bus);
@@ -148,7 +149,7 @@ Deno.test("journal: a class of rooms says what is written of it, and how much of
       'room = "all-*"\njournal = "all"\njournal_payload = "keep"\ndurable = true',
     ].map((keys) => `[[rooms]]\n${keys}\n`).join("");
     await using bus = await startBusWith(
-      `[server]\ndata_dir = ${JSON.stringify(data_dir)}\n${classes}`,
+      `[server]\ndata_dir = ${JSON.stringify(data_dir)}\n${classes}${PATIENT_POLICIES}`,
     );
     await deploy(bus, "bad_words.wasm", { name: "words", hooks: ["on_message"] });
     using client = await openText(bus.url, bus.token);
@@ -169,7 +170,9 @@ Deno.test("journal: a class of rooms says what is written of it, and how much of
 
 Deno.test("journal: headers and keyed state are written with their values, as they were before the call", async () => {
   await withFolder(async (data_dir) => {
-    const config = `[server]\ndata_dir = ${JSON.stringify(data_dir)}\n[journal]\njournal = "all"\n`;
+    const config = `[server]\ndata_dir = ${
+      JSON.stringify(data_dir)
+    }\n[journal]\njournal = "all"\n${PATIENT_POLICIES}`;
     await using bus = await startBusWith(config);
     await deploy(bus, "rate_limit.wasm", { name: "rate", hooks: ["on_message"] });
     using client = await openText(bus.url, bus.token);
@@ -207,7 +210,7 @@ Deno.test("journal: what a policy took out of a message stands there only where 
     await using bus = await startBusWith(
       `[server]\ndata_dir = ${
         JSON.stringify(data_dir)
-      }\n[journal]\njournal = "all"\n${ROOMS}${classes}`,
+      }\n[journal]\njournal = "all"\n${ROOMS}${classes}${PATIENT_POLICIES}`,
     );
     await deploy(bus, "mask_digits.wasm", { name: "mask", hooks: ["on_message"], order: 1 });
     await deploy(bus, "bad_words.wasm", { name: "words", hooks: ["on_message"], order: 2 });

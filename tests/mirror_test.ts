@@ -7,6 +7,7 @@ import { readEnvelope } from "@arqon/proto";
 import { shadowVerdictsSubject } from "../shared/subjects/subject.ts";
 import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
+import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { admin, connect, decidedBy, listenOn, setRule } from "./mirror_cluster.ts";
 import type { MirrorCluster as Cluster } from "./mirror_cluster.ts";
@@ -163,7 +164,7 @@ async function refusals({ shields: [one], issuer }: Cluster): Promise<void> {
 Deno.test("mirroring on two Shields and a real NATS", async (t) => {
   await using nats = await startNats({ jetstream: true });
   const issuer = await createIssuer();
-  const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}`;
+  const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}${PATIENT_POLICIES}`;
   await using one = await startServer("shield", config, issuer.dir);
   await using two = await startServer("shield", config, issuer.dir);
   await using listener = await listenOn(nats.url);

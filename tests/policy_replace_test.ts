@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { startBusWith, type TestBus } from "./harness/bus.ts";
+import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import { guest } from "./peers/hostile_bytes.ts";
 import { type PolicyAdmin, policyAdmin } from "./peers/policy_admin.ts";
 import { openText } from "./peers/raw_client.ts";
@@ -90,7 +91,9 @@ async function commanded(bus: TestBus): Promise<void> {
 }
 
 Deno.test("policies that replace payloads on a running bus", async (t) => {
-  await using bus = await startBusWith('[[rooms]]\nroom = "kept*"\ndurable = true\n');
+  await using bus = await startBusWith(
+    `[[rooms]]\nroom = "kept*"\ndurable = true\n${PATIENT_POLICIES}`,
+  );
   await t.step(
     "subscribers, the log and the next policy have only the new payload",
     () => masked(bus),

@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { startBusWith } from "./harness/bus.ts";
+import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
@@ -167,7 +168,9 @@ async function rivals(bus: TestBus): Promise<void> {
 }
 
 Deno.test("rollouts on one process", async (t) => {
-  await using bus = await startBusWith('[admin]\noperator_tenants = ["default"]\n');
+  await using bus = await startBusWith(
+    '[admin]\noperator_tenants = ["default"]\n' + PATIENT_POLICIES,
+  );
   await t.step("a good rule goes by shares to the end", () => toTheEnd(bus));
   await t.step("a bad one is taken back, with the condition and samples", () => takenBack(bus));
   await t.step("bad input, no traffic, orders and changes by hand", () => refusals(bus));
@@ -187,7 +190,7 @@ Deno.test("rollouts on one process", async (t) => {
 Deno.test("four Shields and NATS: killed in the middle it holds, then a bad rule is taken back everywhere", async () => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
-  const config = `${issuer.config}\n[nats]\nurls = ["${nats.url}"]\n`;
+  const config = `${issuer.config}\n[nats]\nurls = ["${nats.url}"]\n${PATIENT_POLICIES}`;
   const start = (part: "shield" | "brain", name: string) =>
     startServer(part, config, issuer.dir, `node_id = "${name}"`);
   await using processes = new AsyncDisposableStack();

@@ -7,6 +7,7 @@ import { runArq } from "../arq/testing/run_arq.ts";
 import { until } from "../shared/testing/until.ts";
 import { UNITS_PER_FUEL } from "../wasm/metering/meter_costs.ts";
 import { startBusWith, type TestBus } from "./harness/bus.ts";
+import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 
 const CONFIG = `
 [usage]
@@ -37,7 +38,7 @@ interface Decision {
 }
 
 Deno.test("usage: the fuel of policies is that of a replay of the journal, to the unit", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startBusWith(CONFIG + PATIENT_POLICIES);
   const token = await bus.tokenFor({ role: "admin", user: "root" });
   const ask = (path: string) =>
     fetch(`${bus.admin_url}${path}`, { headers: { authorization: `Bearer ${token}` } });

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import { AdminClient } from "../peers/admin_client.ts";
 import { startBus, startBusWith } from "../harness/bus.ts";
+import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
 import type { TestBus } from "../harness/bus.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
 import { openText } from "../peers/raw_client.ts";
@@ -117,7 +118,7 @@ Deno.test("the SDK does not come back after an operator has ended its connection
 });
 
 Deno.test("what a policy decided and cost is shown", async () => {
-  await using bus = await startBus();
+  await using bus = await startBusWith(PATIENT_POLICIES);
   const [admin, policies] = [await adminOf(bus), await policyAdmin(bus)];
   const module = await Deno.readFile(`${ROOT}/policies/build/bad_words.wasm`);
   const { sha256 } = (await policies.upload(module)).body;

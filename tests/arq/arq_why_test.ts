@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { runArq } from "../../arq/testing/run_arq.ts";
 import { until } from "../../shared/testing/until.ts";
 import { startBus, startBusWith } from "../harness/bus.ts";
+import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
 import { ask, openText } from "../peers/raw_client.ts";
 
@@ -73,7 +74,7 @@ flush_ms = 50
 [[rooms]]
 room = "log-*"
 durable = true
-`;
+${PATIENT_POLICIES}`;
 const BAD_WORDS = new URL("../../policies/build/bad_words.wasm", import.meta.url);
 
 /** A bus with a journal and a policy; ann has said one thing that was let in and two that were not. */

@@ -3,6 +3,7 @@
  * Arguments: words that the names of the wanted ones contain.
  */
 import { startBusWith } from "../harness/bus.ts";
+import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
 import { announce, runAll, wanted } from "../harness/child_scenarios.ts";
 import { SCENARIOS } from "./scenarios.ts";
 import { startChromium } from "./world.ts";
@@ -16,7 +17,8 @@ await using bus = await startBusWith(
     '[journal]\njournal = "all"\nflush_ms = 50\n' +
     "[usage]\nenabled = true\nflush_ms = 50\n" +
     `[[reducers]]\nname = "counter"\nfile = "${counter}"\nsnapshot_entries = 8\n` +
-    '[[rooms]]\nroom = "sum-*"\ndurable = true\nreducer = "counter"\n',
+    '[[rooms]]\nroom = "sum-*"\ndurable = true\nreducer = "counter"\n' +
+    PATIENT_POLICIES,
 );
 const admin = await bus.tokenFor({ role: "admin", user: "root" });
 try {

@@ -1,6 +1,7 @@
 /** `arq plan --since` against a real bus: what a new module would have decided of what was sent. */
 import assert from "node:assert/strict";
 import { startBusWith } from "../../../tests/harness/bus.ts";
+import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
 import { openText } from "../../../tests/peers/raw_client.ts";
 import { folderWith } from "../../testing/disk_io.ts";
@@ -44,7 +45,7 @@ async function removed(
 }
 
 Deno.test("a plan names how many messages a new module would have refused or let through", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startBusWith(CONFIG + PATIENT_POLICIES);
   await using folder = await folderWith({ "a.toml": policy("content_size") });
   for (const name of ["content_size", "bad_words"]) {
     await Deno.copyFile(`${BUILD}/${name}.wasm`, `${folder.path}/${name}.wasm`);
@@ -102,7 +103,7 @@ message = "fleet.v1.Vehicle"
 `;
 
 Deno.test("a plan judges the window by policies and mappings that are new, and names who sent what", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startBusWith(CONFIG + PATIENT_POLICIES);
   await using folder = await folderWith({ "a.toml": NEW, "proto/a.proto": PROTO });
   await Deno.copyFile(`${BUILD}/bad_words.wasm`, `${folder.path}/bad_words.wasm`);
   // Even ones go to cars-1, odd ones to lobby.

@@ -1,6 +1,7 @@
 /** `arq export`, `plan` and `apply` against a real bus, and folders that are wrong. */
 import assert from "node:assert/strict";
-import { startBus } from "../../../tests/harness/bus.ts";
+import { startBusWith } from "../../../tests/harness/bus.ts";
+import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
 import { CommandError } from "../../terminal/exit.ts";
@@ -95,7 +96,7 @@ async function drifted(bus: TestBus, folder: string): Promise<void> {
 }
 
 Deno.test("what is exported is planned, applied, and exported again byte by byte", async () => {
-  await using bus = await startBus();
+  await using bus = await startBusWith(PATIENT_POLICIES);
   await using sources = await folderWith({ "proto/a.proto": VEHICLE });
   await furnish(bus, `${sources.path}/proto`);
   const [one, two] = [`${sources.path}/one`, `${sources.path}/two`];
@@ -111,7 +112,7 @@ Deno.test("what is exported is planned, applied, and exported again byte by byte
   assert.deepEqual(await filesOf(two), await filesOf(one));
   assert.match(await arq(bus, 1, "export", two), /has \.toml files already/);
 
-  await using other = await startBus();
+  await using other = await startBusWith(PATIENT_POLICIES);
   assert.match(await arq(other, 2, "plan", one), /^tenant default: 6 to add, 0 to change/);
   await arq(other, 0, "apply", one);
   await arq(other, 0, "export", two, "--force");
@@ -119,7 +120,7 @@ Deno.test("what is exported is planned, applied, and exported again byte by byte
 });
 
 Deno.test("a schema that breaks readers is an error of the plan, and nothing is applied", async () => {
-  await using bus = await startBus();
+  await using bus = await startBusWith(PATIENT_POLICIES);
   const broken = VEHICLE.replace("string id = 1", "int32 id = 1");
   await using folder = await folderWith({
     "old/a.proto": VEHICLE,

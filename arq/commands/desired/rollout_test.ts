@@ -1,6 +1,7 @@
 /** `arq apply --canary` and `arq rollout` against a real bus with traffic, and Ctrl-C. */
 import assert from "node:assert/strict";
-import { startBus } from "../../../tests/harness/bus.ts";
+import { startBusWith } from "../../../tests/harness/bus.ts";
+import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
 import { openText } from "../../../tests/peers/raw_client.ts";
 import { BAD_RULE, GOOD_RULE, OLD_RULE, Traffic } from "../../../tests/rollout_traffic.ts";
@@ -170,7 +171,7 @@ async function askedTooLate({ bus, folder, arq }: Run): Promise<void> {
 }
 
 Deno.test("arq apply --canary goes to the end, returns, is left and asked", async (t) => {
-  await using bus = await startBus();
+  await using bus = await startBusWith(PATIENT_POLICIES);
   await using files = await folderWith({ "state/policies.toml": FOLDER });
   const folder = `${files.path}/state`;
   const put = (bytes: Uint8Array) => Deno.writeFile(`${folder}/rule.wasm`, bytes);

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { startBusWith } from "../../../tests/harness/bus.ts";
+import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
 import { builtModule } from "../../replay/testing/recorded.ts";
 import { runArq } from "../../testing/run_arq.ts";
@@ -41,7 +42,7 @@ async function replayed(bus: TestBus, decisions: number, args: string[]) {
 }
 
 Deno.test("a bus's journal repeats what its Shield decided, and flips are those of the other module", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startBusWith(CONFIG + PATIENT_POLICIES);
   const folder = await Deno.makeTempDir();
   const words = `${ROOT}/policies/build/bad_words.wasm`;
   const deploy = (file: string, ...more: string[]) =>

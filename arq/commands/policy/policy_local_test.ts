@@ -4,7 +4,8 @@
  */
 import assert from "node:assert/strict";
 import wabt from "wabt";
-import { startBus } from "../../../tests/harness/bus.ts";
+import { startBusWith } from "../../../tests/harness/bus.ts";
+import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
 import { runArq } from "../../testing/run_arq.ts";
 
 const BUILT = new URL("../../../policies/build/", import.meta.url).pathname;
@@ -72,7 +73,7 @@ Deno.test("written, built, checked, tested, deployed: the bus says what the test
   assert.match(tested.stdout, /\nrefused {2}bad\.json {2}403 no malware, please\n/);
   assert.match(tested.stdout, /\n1 of 2 allowed\n$/);
   const [, told] = /client {2}403 policy-rejected: (.*)/.exec(tested.stdout) ?? [];
-  await using bus = await startBus();
+  await using bus = await startBusWith(PATIENT_POLICIES);
   const at = ["--url", bus.url];
   await policy(path, 0, "deploy", "p.wasm", ...at);
   const blocked = await runArq(["pub", "lobby", files["bad.json"], ...at]);

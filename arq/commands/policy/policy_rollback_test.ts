@@ -2,13 +2,14 @@
 import assert from "node:assert/strict";
 import { runIn } from "../../../tests/arq/arq_terminal.ts";
 import type { Step } from "../../../tests/arq/arq_terminal.ts";
-import { startBus } from "../../../tests/harness/bus.ts";
+import { startBusWith } from "../../../tests/harness/bus.ts";
+import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
 import { runArq } from "../../testing/run_arq.ts";
 
 const MODULE = new URL("../../../policies/build/bad_words.wasm", import.meta.url).pathname;
 
 Deno.test("several changes back: a person at a terminal is asked, --yes and a pipe are not", async () => {
-  await using bus = await startBus();
+  await using bus = await startBusWith(PATIENT_POLICIES);
   const cwd = await Deno.makeTempDir();
   const at = ["--tenant", "acme", "--url", bus.url];
   const deploy = async (name: string) => {

@@ -4,7 +4,8 @@
  */
 import assert from "node:assert/strict";
 import wabt from "wabt";
-import { startBus } from "../../../tests/harness/bus.ts";
+import { startBusWith } from "../../../tests/harness/bus.ts";
+import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
 import { runArq, startArq } from "../../testing/run_arq.ts";
 
@@ -191,7 +192,7 @@ async function logs(bus: TestBus, folder: string): Promise<void> {
 }
 
 Deno.test("arq policy on a running bus", async (t) => {
-  await using bus = await startBus();
+  await using bus = await startBusWith(PATIENT_POLICIES);
   const folder = await Deno.makeTempDir();
   await t.step("a deployment is enforced, a rollback restores", () => deployAndRollBack(bus));
   await t.step("observe never blocks, a rollout of 0 % neither", () => observeAndRemove(bus));
@@ -203,7 +204,7 @@ Deno.test("arq policy on a running bus", async (t) => {
 });
 
 Deno.test("a bus that goes away ends logs -f with exit code 4", async () => {
-  await using bus = await startBus();
+  await using bus = await startBusWith(PATIENT_POLICIES);
   const token = await bus.tokenFor({ role: "admin" });
   const where = ["--admin-url", bus.admin_url, "--token", token];
   const follower = await startArq(["policy", "logs", "-f", ...where]);

@@ -107,8 +107,9 @@ function addTest(policy: Command, run: Run): void {
     .addHelpText(
       "after",
       "\nExit code 1 when an event is refused or the policy fails. All events and runs go to one" +
-        "\ninstance: a policy of version 1 keeps its memory, one of version 2 its keyed state. With --runs the" +
-        "\ntime is the median." +
+        "\ninstance: a policy of version 1 keeps its memory, one of version 2 its keyed state, and all are" +
+        "\njudged at one time, so that what counts by time says the same on any machine. With --runs the time" +
+        "\nthat is shown is the median." +
         "\nWith --cases each case is asked on a fresh instance, and exit code 1 says that one is decided" +
         "\notherwise than it was.\n" +
         examples(
