@@ -1,14 +1,13 @@
 /**
  * That no host function is cheaper than its work: adversarial inputs to each, on this thread, held to
  * a reference loop on the same machine. The least of many short runs counts. What a unit promises to the
- * last quarter shows only on a machine that does nothing else, where `deno task test:prices` asks for it:
- * programs on the other threads of a core take time from these functions, but none from the reference.
+ * last quarter shows only on a machine that does nothing else, where `deno task test:prices` asks for it.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { MULTIPLICATIONS_PER_UNIT } from "../../wasm/metering/meter_costs.ts";
 import type { PolicyFacts } from "./abi/policy.ts";
 import { decodeRequest, encodeRequest } from "./ring/ring_message.ts";
+import { MULTIPLICATIONS_MAX, PATIENCE_MS } from "./testing/price_bound.ts";
 import { recordOf } from "./testing/records.ts";
 import { takeTold } from "./state/held_values.ts";
 import { runnableGuest } from "./testing/guests.ts";
@@ -17,15 +16,8 @@ import { runChain } from "./worker/worker_chain.ts";
 import { createInstances } from "./worker/worker_instances.ts";
 
 const FUEL = 10_000;
-const IS_EXACT = Deno.env.get("HOST_PRICES") === "exact";
-/**
- * The bound. A function whose work grows faster than its price is over it with the largest of these
- * inputs; a busy machine makes the least of many runs two or three times slower than the reference.
- */
-const MULTIPLICATIONS_MAX = MULTIPLICATIONS_PER_UNIT * (IS_EXACT ? 1 : 8);
 /** Short runs until they keep the bound: a busy machine needs more of them. */
 const ROUNDS = 3;
-const PATIENCE_MS = 60_000;
 const MEMORY_PAGES = 64;
 /** So many runs are timed together when one takes microseconds, which a clock tells badly. */
 const SHORT_RUNS = 16;
