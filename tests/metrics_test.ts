@@ -9,8 +9,8 @@ import type { ServerProcess } from "./harness/cluster.ts";
 import { CONTRACT, lintPage, parsePage } from "./peers/metrics_page.ts";
 import type { Family } from "./peers/metrics_page.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { startOtlpReceiver } from "./harness/otlp_receiver.ts";
-import type { OtlpMetric, OtlpReceiver } from "./harness/otlp_receiver.ts";
+import { startOtlpReceiver } from "./otlp/receiver.ts";
+import type { OtlpMetric, OtlpReceiver } from "./otlp/receiver.ts";
 import { openText } from "./peers/raw_client.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;

@@ -12,7 +12,7 @@ import type { ServerProcess } from "./harness/cluster.ts";
 import { connect, decidedBy, listenOn, setRule } from "./mirror_cluster.ts";
 import type { MirrorCluster } from "./mirror_cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { startOtlpReceiver } from "./harness/otlp_receiver.ts";
+import { startOtlpReceiver } from "./otlp/receiver.ts";
 import { openBinary } from "./peers/raw_client.ts";
 
 const TRACES = 24;

@@ -8,7 +8,7 @@ import { until } from "../shared/testing/until.ts";
 import { binary, guestText } from "../shield/policy/testing/guests.ts";
 import { ping } from "../shield/schema/testing/schemas.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
-import type { OtlpReceiver, OtlpSpan } from "./harness/otlp_receiver.ts";
+import type { OtlpReceiver, OtlpSpan } from "./otlp/receiver.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
 import { schemaAdmin } from "./peers/schema_admin.ts";
 

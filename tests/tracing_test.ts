@@ -11,7 +11,7 @@ import { startBusWith } from "./harness/bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { startOtlpReceiver } from "./harness/otlp_receiver.ts";
+import { startOtlpReceiver } from "./otlp/receiver.ts";
 import {
   assertConnected,
   assertSpine,

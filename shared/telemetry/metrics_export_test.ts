@@ -1,6 +1,6 @@
 /** Metrics to a collector that is there, that is not, and that comes back; over real HTTP. */
 import assert from "node:assert/strict";
-import { startOtlpReceiver } from "../../tests/harness/otlp_receiver.ts";
+import { startOtlpReceiver } from "../../tests/otlp/receiver.ts";
 import { ConfigSchema } from "../config/schema.ts";
 import { createLogger } from "../logs/log.ts";
 import { Counter, createMetrics } from "../metrics/metrics.ts";

@@ -7,8 +7,8 @@ import { connect } from "@arqon/sdk";
 import { runArq } from "../../arq/testing/run_arq.ts";
 import { until } from "../../shared/testing/until.ts";
 import { startBusWith } from "../harness/bus.ts";
-import { startOtlpReceiver } from "../harness/otlp_receiver.ts";
-import type { OtlpReceiver, OtlpSpan } from "../harness/otlp_receiver.ts";
+import { startOtlpReceiver } from "../otlp/receiver.ts";
+import type { OtlpReceiver, OtlpSpan } from "../otlp/receiver.ts";
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 

@@ -4,7 +4,7 @@
  * Which of it holds is said step by step; what does not is in `problems`.
  */
 import { TLS_FOLDER } from "../deployed_files.ts";
-import { startOtlpReceiver } from "../harness/otlp_receiver.ts";
+import { startOtlpReceiver } from "../otlp/receiver.ts";
 import { startValkey } from "../harness/valkey_server.ts";
 import { backUpAndRestore } from "./disaster.ts";
 import { failOver, leafListener, secondSite } from "./failover.ts";

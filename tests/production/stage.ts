@@ -3,7 +3,7 @@
  * the comparison of the logs with what publishers were promised.
  */
 import { runArq } from "../../arq/testing/run_arq.ts";
-import type { OtlpReceiver } from "../harness/otlp_receiver.ts";
+import type { OtlpReceiver } from "../otlp/receiver.ts";
 import type { Ingress } from "./ingress.ts";
 import { judgeLog } from "./ledger.ts";
 import type { Disaster } from "./ledger.ts";

@@ -2,8 +2,8 @@
  * A collector for tests: a real HTTP server that takes OTLP (Protobuf) as an OpenTelemetry Collector
  * does, on a free port, and keeps what came. Draws no conclusions: tests do.
  */
-import { attributesOf, decodeOtlp, METRICS_REQUEST, TRACE_REQUEST } from "./otlp_decode.ts";
-import type { Decoded } from "./otlp_decode.ts";
+import { attributesOf, decodeOtlp, METRICS_REQUEST, TRACE_REQUEST } from "./decode.ts";
+import type { Decoded } from "./decode.ts";
 
 /** Attributes by their keys. */
 export type Attributes = Record<string, string | number | boolean>;
