@@ -15,8 +15,8 @@ import type { KillableBus } from "./kills/killable_bus.ts";
 const MESSAGES = 6;
 const KILLS = 4;
 const ROOM = "orders-chat";
-/** Pieces of each message: enough to be under way at each kill, which waits for them. */
-const PIECES_MAX = 5_000;
+/** Pieces of each message before the next kill, which waits for fewer: in the end a message is shorter than 65,536 bytes. */
+const PIECES_A_KILL = 600;
 
 const open = (bus: KillableBus, at: number): Promise<Connection> =>
   connect(
@@ -27,21 +27,30 @@ const open = (bus: KillableBus, at: number): Promise<Connection> =>
     } as Parameters<typeof connect>[0],
   );
 
-/** Words with characters of one, two, three and four bytes, until `isEnough`. */
-async function* words(name: string, isEnough: () => boolean, said: string[]) {
-  for (let at = 0; at < PIECES_MAX && !isEnough(); at++) {
+/** Words with characters of one, two, three and four bytes, until `isEnough`; at most so many as `most` says. */
+async function* words(
+  name: string,
+  isEnough: () => boolean,
+  most: () => number,
+  said: string[],
+) {
+  for (let at = 0; !isEnough();) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    if (said.length >= most()) continue;
     const word = `${name}${at} ä€🦊 `;
     // A pair of surrogates is split now and then, as a model's tokens are.
     for (const piece of at % 7 === 0 ? [word.slice(0, -2), word.slice(-2)] : [word]) {
       said.push(piece);
       yield piece;
     }
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    at++;
   }
 }
 
 async function overKills(bus: KillableBus): Promise<void> {
   let is_enough = false;
+  let kills = 0;
+  const most = () => PIECES_A_KILL * (kills + 1);
   const said = Array.from({ length: MESSAGES }, () => [] as string[]);
   const heard = new Map<string, Growing[]>();
   await using reader = await open(bus, 0);
@@ -55,13 +64,16 @@ async function overKills(bus: KillableBus): Promise<void> {
   });
   const writers = await Promise.all(said.map((_, at) => open(bus, at)));
   const ends = said.map((pieces, at) =>
-    stream(writers[at]!.room(ROOM), words(`m${at}-`, () => is_enough, pieces), { id: `m${at}` })
+    stream(writers[at]!.room(ROOM), words(`m${at}-`, () => is_enough, most, pieces), {
+      id: `m${at}`,
+    })
   );
   const grown = () => said.reduce((sum, pieces) => sum + pieces.length, 0);
   for (let turn = 0; turn < KILLS; turn++) {
     const before = grown();
     await until("they grow", () => grown() > before + 20 * MESSAGES);
     await bus.killOne(turn);
+    kills++;
   }
   is_enough = true;
   const ended = await Promise.all(ends);

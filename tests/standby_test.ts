@@ -112,11 +112,14 @@ Deno.test("standby: a second site takes over, has what its mirrors had, and says
     await using first = await sites.bus(a.url);
     for (const n of [0, 1, 2]) succeeds(await arq("pub", "orders", `{"n":${n}}`, ...first.user));
     succeeds(await arq("room", "set", "orders", "a", "1", ...first.service));
-    made = (await standby("sync", "--domain", "a"))["made"] as string[];
+    const sync = async () => (await standby("sync", "--domain", "a"))["made"] as string[];
+    made = await sync();
+    // What a bus needs later is made when it has started, on a busy machine after the first `sync`.
+    for (let more = await sync(); more.length > 0; more = await sync()) made.push(...more);
     assert.ok(made.some((name) => name.startsWith("LOG_acme_")), made.join());
     assert.ok(made.includes("KV_ARQON_ROOMS"));
     await caughtUp(sites);
-    assert.deepEqual((await standby("sync", "--domain", "a"))["made"], []);
+    assert.deepEqual(await sync(), []);
     // The link breaks, and the first site goes on for a while, until it is gone.
     await b.stop();
     succeeds(await arq("pub", "orders", '{"n":3}', ...first.user));

@@ -21,8 +21,8 @@ export interface Ran {
 
 const is_windows = Deno.build.os === "windows";
 const NPM = is_windows ? "npm.cmd" : "npm";
-/** Of one command; far more than any takes. */
-const COMMAND_MS = 120_000;
+/** Of one command; far more than any takes, but for a package manager whose registry is slow today. */
+const COMMAND_MS = 600_000;
 
 /**
  * Nothing may be fetched once it is installed: whoever tries reaches a port where nobody listens. The

@@ -105,17 +105,18 @@ function judgeOne(
     if (came_live || (by_offset && !is_partly)) wrong("nothing is said of it");
     return "unknown message";
   }
-  for (const outcome of row.outcomes) {
+  const reasons = row.outcomes.map((outcome) => {
     const is_whole = coverOf(known, sitting, said) === "whole";
     const gone = goneProblem(question, outcome, row.lost, got_ms, is_whole);
-    if (gone !== undefined) {
-      if (gone !== "") wrong(`${JSON.stringify(outcome)}: ${gone}`);
-      continue;
-    }
-    const reason = got_ms !== undefined
+    if (gone !== undefined) return gone;
+    return got_ms !== undefined
       ? receivedProblem(question, outcome, got_ms)
       : missedProblem(known, question, outcome, sitting, since_ms ?? Infinity);
-    if (reason !== undefined) wrong(`${JSON.stringify(outcome)}: ${reason}`);
+  });
+  // A publisher whose Shield is gone says it again: of two copies a client has got one, and need not get the other.
+  const has_copy = got_ms !== undefined && reasons.some((reason) => !reason);
+  for (const [at, reason] of has_copy ? [] : reasons.entries()) {
+    if (reason) wrong(`${JSON.stringify(row.outcomes[at])}: ${reason}`);
   }
   const { state = "", why = "" } = row.outcomes[0] ?? {};
   const word = /^[0-9]+$/.test(why) ? "a close code" : why;

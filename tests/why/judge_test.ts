@@ -132,6 +132,28 @@ Deno.test("why, judge: a Shield that was late with one answer is told by the oth
   isWrong(/nothing of shield-0/, { ...came, opened_ms: SINCE_MS - 1 }, SENT, { is_late: true });
 });
 
+Deno.test("of two copies of a message a client has got one, and need not have got the other", () => {
+  const bob = sittingOf({ got: GOT });
+  const copy = { room_id: "hall-0", message_id: "m", duplicate: false };
+  const heard = [{ node_id: "shield-0" }];
+  const row = { node_id: "shield-0", connection_id: "c1", user_id: "bob" };
+  const problemsWith = (...outcomes: Outcome[]) => {
+    const answer: Answer = {
+      messages: [{ ...copy, heard }, { ...copy, heard }],
+      connections: [{ ...row, outcomes }],
+      ledgers: [{ node_id: "shield-0", since_ms: SINCE_MS }],
+      nodes: { answered: ["shield-0"], silent: [] },
+    };
+    const times = { asked_ms: ASKED_MS, answered_ms: ASKED_MS + 10 };
+    const question = { said: SAID, tenant_id: "acme", user_id: "bob", by_offset: false, ...times };
+    const known = { sittings: [bob], said: new Map([["m", SAID]]), hits: [] };
+    return judge(known, question, answer).problems;
+  };
+  assert.deepEqual(problemsWith(SENT, { state: "not_heard" }), []);
+  assert.deepEqual(problemsWith({ state: "not_heard" }, SENT), []);
+  assert.equal(problemsWith({ state: "not_heard" }, NEVER).length, 2);
+});
+
 Deno.test("a refused message was heard by nobody, another user's connection is a stranger's", () => {
   isWrong(/refused/, sittingOf(), NEVER, { said: { code: 403, reason: "policy-rejected" } });
   isRight(sittingOf(), NEVER, { said: { code: 503, reason: "log-unavailable" } });
