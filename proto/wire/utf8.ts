@@ -37,7 +37,7 @@ export function decodeUtf8(bytes: Uint8Array, start: number, end: number): strin
 }
 
 /** Names that are remembered, each at the place that its hash gives; a power of two. */
-const NAMES = 2_048;
+const NAMES = 16_384;
 const names: string[] = /* @__PURE__ */ Array.from({ length: NAMES }, () => "");
 
 function isAscii(text: string, bytes: Uint8Array, start: number): boolean {

@@ -38,27 +38,48 @@ interface Route<S> {
   readonly groups: readonly (readonly S[])[];
 }
 
-/** Subjects whose route is remembered; as many more from before that. */
+/** The subscribers that name a subject exactly. */
+interface ExactRow<S extends Subscriber> {
+  readonly heard: FewSet<S>;
+  /** Undefined: it is to be found. */
+  route: Route<S> | undefined;
+  /** The patterns with which it was found. */
+  patterns: number;
+}
+
+const NO_GROUPS: readonly never[] = [];
+
+/** Subjects that nobody names exactly and whose route is remembered; as many more from before that. */
 const ROUTES_MAX = 8_192;
 
 /** Subscribers by the subjects that they hear. */
 export class SubjectIndex<S extends Subscriber> {
-  readonly #exact = new Map<string, FewSet<S>>();
+  /** With its route: a subject is written to again and again, while who hears it seldom changes. */
+  readonly #exact = new Map<string, ExactRow<S>>();
   readonly #patterns = new Map<string, PatternRow<S>>();
-  /** A subject is written to again and again, while who hears it seldom changes. */
+  /** How often the patterns have changed. */
+  #patterns_changed = 0;
   readonly #routes = new RecentMap<string, Route<S>>(ROUTES_MAX);
   /** Turns of the queue groups, so that each member gets its share. */
   #turn = 0;
 
   add(subscriber: S): void {
     const { pattern } = subscriber;
-    this.#forget(pattern);
     if (!hasWildcard(pattern)) {
-      const members = this.#exact.get(pattern) ?? new FewSet<S>();
-      members.add(subscriber);
-      this.#exact.set(pattern, members);
+      const row = this.#exact.get(pattern);
+      if (row === undefined) {
+        assertSubject(pattern);
+        this.#routes.delete(pattern);
+        const made = { heard: new FewSet<S>(), route: undefined, patterns: 0 };
+        made.heard.add(subscriber);
+        this.#exact.set(pattern, made);
+      } else {
+        row.heard.add(subscriber);
+        row.route = undefined;
+      }
       return;
     }
+    this.#changePatterns();
     const row = this.#patterns.get(pattern) ?? {
       tokens: pattern.split("."),
       literal: pattern.slice(0, pattern.search(/[*>]/)),
@@ -70,9 +91,13 @@ export class SubjectIndex<S extends Subscriber> {
 
   remove(subscriber: S): void {
     const { pattern } = subscriber;
-    this.#forget(pattern);
     const exact = this.#exact.get(pattern);
-    if (exact?.delete(subscriber) && exact.size === 0) this.#exact.delete(pattern);
+    if (exact?.heard.delete(subscriber)) {
+      exact.route = undefined;
+      if (exact.heard.size === 0) this.#exact.delete(pattern);
+    }
+    if (!hasWildcard(pattern)) return;
+    this.#changePatterns();
     const row = this.#patterns.get(pattern);
     if (row?.members.delete(subscriber) && row.members.size === 0) this.#patterns.delete(pattern);
   }
@@ -82,7 +107,7 @@ export class SubjectIndex<S extends Subscriber> {
    * Throws TypeError unless it is one exact subject.
    */
   receivers(subject: string): readonly S[] {
-    const { members, groups } = this.#routes.get(subject) ?? this.#route(subject);
+    const { members, groups } = this.#routeOf(subject);
     if (groups.length === 0) return members;
     this.#turn = (this.#turn + 1) % 0x4000_0000;
     const receivers: S[] = [];
@@ -96,12 +121,27 @@ export class SubjectIndex<S extends Subscriber> {
 
   /** Every subscriber, in no order. */
   *all(): Generator<S> {
-    for (const members of this.#exact.values()) yield* members.members;
+    for (const { heard } of this.#exact.values()) yield* heard.members;
     for (const row of this.#patterns.values()) yield* row.members.members;
   }
 
-  #route(subject: string): Route<S> {
+  #routeOf(subject: string): Route<S> {
+    const row = this.#exact.get(subject);
+    if (row === undefined) return this.#routes.get(subject) ?? this.#routeOfNone(subject);
+    if (row.route !== undefined && row.patterns === this.#patterns_changed) return row.route;
+    row.patterns = this.#patterns_changed;
+    return row.route = this.#find(subject, row.heard.members);
+  }
+
+  #routeOfNone(subject: string): Route<S> {
     assertSubject(subject);
+    const route = this.#find(subject, []);
+    this.#routes.set(subject, route);
+    return route;
+  }
+
+  /** Adds those whose pattern matches to those who name the subject. */
+  #find(subject: string, exact: Iterable<S>): Route<S> {
     const members: S[] = [];
     const groups = new Map<string, S[]>();
     const visit = (heard: Iterable<S>) => {
@@ -115,18 +155,16 @@ export class SubjectIndex<S extends Subscriber> {
         else group.push(member);
       }
     };
-    visit(this.#exact.get(subject)?.members ?? []);
+    visit(exact);
     const tokens = subject.split(".");
     for (const { literal, tokens: pattern, members: heard } of this.#patterns.values()) {
       if (subject.startsWith(literal) && matchesTokens(pattern, tokens)) visit(heard.members);
     }
-    const route = { members, groups: [...groups.values()] };
-    this.#routes.set(subject, route);
-    return route;
+    return { members, groups: groups.size === 0 ? NO_GROUPS : [...groups.values()] };
   }
 
-  #forget(pattern: string): void {
-    if (hasWildcard(pattern)) this.#routes.clear();
-    else this.#routes.delete(pattern);
+  #changePatterns(): void {
+    this.#patterns_changed++;
+    this.#routes.clear();
   }
 }
