@@ -179,7 +179,9 @@ async function judgeFuel(operator: Operator, tenant: string) {
   const row = rows.find((one: { node: string; policy: string }) =>
     one.node === STEADY && one.policy === POLICY
   );
-  const [counted, recorded] = [(row?.fuel ?? 0) * UNITS_PER_FUEL, units.get(STEADY) ?? 0];
+  // Units are whole, while 33.165785 of fuel times a million is 33,165,785.000000004.
+  const counted = Math.round((row?.fuel ?? 0) * UNITS_PER_FUEL);
+  const recorded = units.get(STEADY) ?? 0;
   // Where the journal tells of a hole it has less than there was, and never more.
   const is_whole = !holes.has(STEADY);
   if (is_whole ? counted !== recorded : counted < recorded) {
