@@ -1,4 +1,4 @@
-/** Properties of the pure parts: matching, keys, checks, versions, addresses, delays. */
+/** Properties of the pure parts: keys, checks, versions, addresses, delays. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { refusedWith } from "./conformance/conformance.ts";
@@ -8,71 +8,7 @@ import { parseAddresses } from "./nats/connection/nats_login.ts";
 import { reconnectDelay_ms, ReconnectPauses } from "./nats/connection/nats_pauses.ts";
 import { parsePosition } from "./nats/stores/nats_listing.ts";
 import { isSupportedNats } from "./nats/connection/nats_version.ts";
-import { SubjectIndex } from "./contract/subject_index.ts";
 import { isNewEnough } from "../../tasks/nats_server.ts";
-
-const token = fc.constantFrom("a", "b", "c", "in", "t");
-const exact = fc.array(token, { minLength: 1, maxLength: 5 });
-const wild = fc.tuple(
-  fc.array(fc.oneof(token, fc.constant("*")), { minLength: 1, maxLength: 4 }),
-  fc.boolean(),
-).map(([tokens, open]) => open ? [...tokens, ">"] : tokens);
-
-/** NATS' rules as a regular expression: slow and obvious. */
-function asRegExp(pattern: readonly string[]): RegExp {
-  const parts = pattern.map((part) => part === "*" ? "[^.]+" : part === ">" ? ".+" : part);
-  return new RegExp(`^${parts.join("\\.")}$`);
-}
-
-Deno.test("the index finds exactly the subscribers whose pattern matches", () => {
-  fc.assert(fc.property(fc.array(fc.oneof(exact, wild), { maxLength: 20 }), exact, (rows, to) => {
-    const index = new SubjectIndex<{ pattern: string; queue: undefined; number: number }>();
-    const subscribers = rows.map((row, number) => ({
-      pattern: row.join("."),
-      queue: undefined,
-      number,
-    }));
-    subscribers.forEach((one) => index.add(one));
-    const removed = subscribers.filter((one) => one.number % 3 === 2);
-    removed.forEach((one) => index.remove(one));
-    const found = index.receivers(to.join(".")).map((one) => one.number);
-    const expected = subscribers.filter((one) =>
-      !removed.includes(one) && asRegExp(one.pattern.split(".")).test(to.join("."))
-    );
-    assert.deepEqual(found.sort((a, b) => a - b), expected.map((one) => one.number));
-    assert.equal([...index.all()].length, subscribers.length - removed.length);
-  }));
-});
-
-Deno.test("who begins or ends to hear a subject between two messages is found, or not, at once", () => {
-  const row = fc.record({ pattern: fc.oneof(exact, wild), adds: fc.boolean(), at: fc.nat(9) });
-  fc.assert(fc.property(fc.array(row, { maxLength: 30 }), exact, (changes, to) => {
-    const index = new SubjectIndex<{ pattern: string; queue: undefined }>();
-    let present: { pattern: string; queue: undefined }[] = [];
-    for (const { pattern, adds, at } of changes) {
-      const leaver = present[at];
-      if (adds || leaver === undefined) {
-        const one = { pattern: pattern.join("."), queue: undefined };
-        present.push(one);
-        index.add(one);
-      } else {
-        present = present.filter((one) => one !== leaver);
-        index.remove(leaver);
-      }
-      const found = new Set(index.receivers(to.join(".")));
-      const expected = present.filter((one) => asRegExp(one.pattern.split(".")).test(to.join(".")));
-      assert.deepEqual(found, new Set(expected));
-    }
-  }));
-});
-
-Deno.test("a queue group gives each of its members the same share", () => {
-  const index = new SubjectIndex<{ pattern: string; queue: string; taken: number }>();
-  const members = Array.from({ length: 3 }, () => ({ pattern: "a", queue: "q", taken: 0 }));
-  members.forEach((member) => index.add(member));
-  for (let n = 0; n < 300; n++) for (const member of index.receivers("a")) member.taken++;
-  assert.deepEqual(members.map((member) => member.taken), [100, 100, 100]);
-});
 
 const keyToken = fc.string({ minLength: 1, maxLength: 12, unit: "grapheme" });
 const key = fc.array(keyToken, { minLength: 1, maxLength: 4 });

@@ -36,6 +36,8 @@ interface Route<S> {
   readonly members: readonly S[];
   /** The queue groups: one member of each gets a message. */
   readonly groups: readonly (readonly S[])[];
+  /** How often the patterns had changed when it was found. */
+  readonly patterns_changed: number;
 }
 
 /** The subscribers that name a subject exactly. */
@@ -43,10 +45,9 @@ interface ExactRow<S extends Subscriber> {
   readonly heard: FewSet<S>;
   /** Undefined: it is to be found. */
   route: Route<S> | undefined;
-  /** The patterns with which it was found. */
-  patterns: number;
 }
 
+/** Of nearly every subject. */
 const NO_GROUPS: readonly never[] = [];
 
 /** Subjects that nobody names exactly and whose route is remembered; as many more from before that. */
@@ -66,17 +67,10 @@ export class SubjectIndex<S extends Subscriber> {
   add(subscriber: S): void {
     const { pattern } = subscriber;
     if (!hasWildcard(pattern)) {
-      const row = this.#exact.get(pattern);
-      if (row === undefined) {
-        assertSubject(pattern);
-        this.#routes.delete(pattern);
-        const made = { heard: new FewSet<S>(), route: undefined, patterns: 0 };
-        made.heard.add(subscriber);
-        this.#exact.set(pattern, made);
-      } else {
-        row.heard.add(subscriber);
-        row.route = undefined;
-      }
+      const row = this.#exact.get(pattern) ?? { heard: new FewSet<S>(), route: undefined };
+      row.heard.add(subscriber);
+      row.route = undefined;
+      this.#exact.set(pattern, row);
       return;
     }
     this.#changePatterns();
@@ -91,12 +85,14 @@ export class SubjectIndex<S extends Subscriber> {
 
   remove(subscriber: S): void {
     const { pattern } = subscriber;
-    const exact = this.#exact.get(pattern);
-    if (exact?.heard.delete(subscriber)) {
-      exact.route = undefined;
-      if (exact.heard.size === 0) this.#exact.delete(pattern);
+    if (!hasWildcard(pattern)) {
+      const row = this.#exact.get(pattern);
+      if (row === undefined) return;
+      row.heard.delete(subscriber);
+      row.route = undefined;
+      if (row.heard.size === 0) this.#exact.delete(pattern);
+      return;
     }
-    if (!hasWildcard(pattern)) return;
     this.#changePatterns();
     const row = this.#patterns.get(pattern);
     if (row?.members.delete(subscriber) && row.members.size === 0) this.#patterns.delete(pattern);
@@ -127,16 +123,12 @@ export class SubjectIndex<S extends Subscriber> {
 
   #routeOf(subject: string): Route<S> {
     const row = this.#exact.get(subject);
-    if (row === undefined) return this.#routes.get(subject) ?? this.#routeOfNone(subject);
-    if (row.route !== undefined && row.patterns === this.#patterns_changed) return row.route;
-    row.patterns = this.#patterns_changed;
-    return row.route = this.#find(subject, row.heard.members);
-  }
-
-  #routeOfNone(subject: string): Route<S> {
+    const known = row === undefined ? this.#routes.get(subject) : row.route;
+    if (known?.patterns_changed === this.#patterns_changed) return known;
     assertSubject(subject);
-    const route = this.#find(subject, []);
-    this.#routes.set(subject, route);
+    const route = this.#find(subject, row?.heard.members ?? []);
+    if (row === undefined) this.#routes.set(subject, route);
+    else row.route = route;
     return route;
   }
 
@@ -160,11 +152,16 @@ export class SubjectIndex<S extends Subscriber> {
     for (const { literal, tokens: pattern, members: heard } of this.#patterns.values()) {
       if (subject.startsWith(literal) && matchesTokens(pattern, tokens)) visit(heard.members);
     }
-    return { members, groups: groups.size === 0 ? NO_GROUPS : [...groups.values()] };
+    return {
+      members,
+      groups: groups.size === 0 ? NO_GROUPS : [...groups.values()],
+      patterns_changed: this.#patterns_changed,
+    };
   }
 
   #changePatterns(): void {
     this.#patterns_changed++;
+    // None of them counts any more, and one that was kept would keep a subscriber who is gone.
     this.#routes.clear();
   }
 }
