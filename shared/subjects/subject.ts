@@ -45,25 +45,12 @@ function remember(tenantId: string, roomId: string, subject: Subject): Subject {
   return subject;
 }
 
-/** The room that was asked for last: a message asks several times. */
-let last_tenant_id = "";
-let last_room_id = "";
-let last_subject: Subject | undefined;
-
 /** Every message needs it: checking two ids and making a string each time costs more than to remember. */
 function inSubject(tenantId: string, roomId: string): Subject {
-  if (roomId === last_room_id && tenantId === last_tenant_id && last_subject !== undefined) {
-    return last_subject;
-  }
-  const subject = recent.get(tenantId)?.get(roomId) ??
-    remember(
-      tenantId,
-      roomId,
-      older.get(tenantId)?.get(roomId) ?? `in.${room(tenantId, roomId)}` as Subject,
-    );
-  last_tenant_id = tenantId;
-  last_room_id = roomId;
-  return last_subject = subject;
+  const known = recent.get(tenantId)?.get(roomId);
+  if (known !== undefined) return known;
+  const subject = older.get(tenantId)?.get(roomId) ?? `in.${room(tenantId, roomId)}` as Subject;
+  return remember(tenantId, roomId, subject);
 }
 
 /** Everything clients publish (`in`), or the Brain or a backend sends (`out`), to one room. */
