@@ -152,6 +152,7 @@ Deno.test("of two copies of a message a client has got one, and need not have go
   assert.deepEqual(problemsWith(SENT, { state: "not_heard" }), []);
   assert.deepEqual(problemsWith({ state: "not_heard" }, SENT), []);
   assert.equal(problemsWith({ state: "not_heard" }, NEVER).length, 2);
+  assert.equal(problemsWith(SENT, NEVER).length, 1);
 });
 
 Deno.test("a refused message was heard by nobody, another user's connection is a stranger's", () => {
