@@ -34,7 +34,8 @@ async function* words(
   most: () => number,
   said: string[],
 ) {
-  for (let at = 0; !isEnough();) {
+  let at = 0;
+  while (!isEnough()) {
     await new Promise((resolve) => setTimeout(resolve, 5));
     if (said.length >= most()) continue;
     const word = `${name}${at} ä€🦊 `;
@@ -49,8 +50,7 @@ async function* words(
 
 async function overKills(bus: KillableBus): Promise<void> {
   let is_enough = false;
-  let kills = 0;
-  const most = () => PIECES_A_KILL * (kills + 1);
+  let most = PIECES_A_KILL;
   const said = Array.from({ length: MESSAGES }, () => [] as string[]);
   const heard = new Map<string, Growing[]>();
   await using reader = await open(bus, 0);
@@ -64,7 +64,7 @@ async function overKills(bus: KillableBus): Promise<void> {
   });
   const writers = await Promise.all(said.map((_, at) => open(bus, at)));
   const ends = said.map((pieces, at) =>
-    stream(writers[at]!.room(ROOM), words(`m${at}-`, () => is_enough, most, pieces), {
+    stream(writers[at]!.room(ROOM), words(`m${at}-`, () => is_enough, () => most, pieces), {
       id: `m${at}`,
     })
   );
@@ -73,7 +73,7 @@ async function overKills(bus: KillableBus): Promise<void> {
     const before = grown();
     await until("they grow", () => grown() > before + 20 * MESSAGES);
     await bus.killOne(turn);
-    kills++;
+    most += PIECES_A_KILL;
   }
   is_enough = true;
   const ended = await Promise.all(ends);
