@@ -1,5 +1,5 @@
 /**
- * `deno task chaos:reducers [--minutes 10 | --seconds 120] [--every 5] [--rooms 40] [--callers 16] [--nats 3] [--seed N]`:
+ * `deno task chaos:reducers [--minutes 10 | --seconds 120] [--every 5] [--rooms 40] [--callers 16] [--nats 1] [--seed N]`:
  * rooms that are programs, called without a pause while the Brains that own them are killed and cut off in turn.
  * Exits 0 when each call was applied once, by a checker of linearizability that others wrote, 1 with what is wrong.
  */
