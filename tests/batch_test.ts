@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
 import { connect } from "@arqon/sdk";
-import { startBus } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { openBinary, openText } from "./peers/raw_client.ts";
 
 const MESSAGES = 300;
@@ -83,7 +83,7 @@ async function sdk(bus: TestBus): Promise<void> {
 }
 
 Deno.test("messages of one turn come in one frame to who asked", async (t) => {
-  await using bus = await startBus();
+  await using bus = await startLocalBus();
   await t.step("who asked in any SUB gets BATCH frames, in order", () => asked(bus));
   await t.step("who did not, and text connections, get one by one", () => notAsked(bus));
   await t.step("the SDK asks", () => sdk(bus));

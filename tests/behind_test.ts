@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
 import { BINARY, rawFrame, RawPeer } from "../shield/socket/testing/conformance_peer.ts";
-import { startBusWith } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
 
 /** Twice what may wait for one connection, and beyond what the kernel holds of loopback. */
 const MESSAGES = 400;
@@ -13,7 +13,7 @@ const BODY_BYTES = 100_000;
 
 for (const websocket of ["ws", "own"]) {
   Deno.test(`who is behind with reading is not read (${websocket})`, async () => {
-    await using bus = await startBusWith(`[server]\nwebsocket = "${websocket}"\n`);
+    await using bus = await startLocalBus(`[server]\nwebsocket = "${websocket}"\n`);
     const headers = [`Authorization: Bearer ${bus.token}`, "Sec-WebSocket-Protocol: arqon.v1"];
     using peer = await RawPeer.connect(bus.url.replace(/^ws/, "http"), headers);
     assert.match(peer.head, /^HTTP\/1\.1 101 /);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { connect } from "../sdk/typescript/mod.ts";
 import type { RoomEvent } from "@arqon/sdk/state";
 import { roomState } from "@arqon/sdk/state";
-import { startBusWith } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
 
 const CONFIG = `
 [server]
@@ -14,7 +14,7 @@ idle_timeout_ms = 500
 const WAIT_MS = 60_000;
 
 Deno.test("who hears a room that is born again gets its first change, marked, and no GAP", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   const ended = async () => {
     const page = await (await fetch(`${bus.ops_url}/metrics`)).text();
     return Number(/^brain_rooms_ended_total(?:\{[^}]*\})? (\d+)$/m.exec(page)?.[1] ?? 0);

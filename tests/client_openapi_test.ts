@@ -10,8 +10,8 @@ import { createMetrics } from "../shared/metrics/metrics.ts";
 import { startClientApi } from "../shield/http/start.ts";
 import { growingRoute } from "../shield/growing/http/route.ts";
 import { streamRoutes } from "../shield/streams/routes.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { openText } from "./peers/raw_client.ts";
 
@@ -99,7 +99,7 @@ function operationsOf({ paths }: Document) {
 }
 
 Deno.test("the client API: the description is valid, and has every route and no other", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   const document = await documentOf(bus);
   assert.deepEqual(await new Validator().validate({ ...document }), { valid: true });
   const operations = operationsOf(document);
@@ -151,7 +151,7 @@ async function conforms(
 }
 
 Deno.test("the client API: every operation answers as it is described", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   using member = await openText(bus.url, await bus.tokenFor({ user: "zoe" }));
   member.send({ op: "sub", room: "here", id: 1, presence: true, member_meta: { a: 1 } });
   assert.equal((await member.json()).code, 0);

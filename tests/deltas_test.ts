@@ -14,8 +14,8 @@ import {
   Opcode,
   WireReader,
 } from "@arqon/proto";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { ask, openBinary, openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 
@@ -128,7 +128,7 @@ async function binaries(client: RawClient, held: Held): Promise<string[]> {
 const upTo = (count: number) => Array.from({ length: count }, (_, n) => n);
 
 Deno.test("who asks for deltas gets diffs by key, in text, binary and BATCH, and the same bytes", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   const token = await bus.tokenFor({ user: "reader" });
   const room = "folded-a";
   using text = await openText(bus.url, token);
@@ -156,7 +156,7 @@ Deno.test("who asks for deltas gets diffs by key, in text, binary and BATCH, and
 });
 
 Deno.test("a SUB again and a log begin with all of the data; a class without deltas has none", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   using client = await openText(bus.url, await bus.tokenFor({ user: "reader" }));
   const held = new Held();
   for (const room of ["folded-b", "log-b"]) {
@@ -180,7 +180,7 @@ Deno.test("a SUB again and a log begin with all of the data; a class without del
 });
 
 Deno.test("a pattern gets diffs of each of its rooms, for who keeps enough bytes; for who keeps less, of those that came last", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   const token = await bus.tokenFor({ user: "reader" });
   const room = "folded-*";
   const bytes = 4_000_000;
@@ -222,7 +222,7 @@ Deno.test("a pattern gets diffs of each of its rooms, for who keeps enough bytes
 });
 
 Deno.test("a room of its own and its pattern count together, and one goes on when the other ends", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   using client = await openText(bus.url, await bus.tokenFor({ user: "reader" }));
   const asked = { delta: true, delta_bytes: 100_000 };
   const held = new Held();

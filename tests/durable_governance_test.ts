@@ -5,9 +5,9 @@
 import assert from "node:assert/strict";
 import { fromText } from "../wasm/testing/bytes.ts";
 import { ping } from "../shield/schema/testing/schemas.ts";
-import { startBusWith } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
-import type { TestBus } from "./harness/bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
 import { schemaAdmin } from "./peers/schema_admin.ts";
@@ -152,7 +152,7 @@ async function turned({ bus, open }: Stage): Promise<void> {
 }
 
 Deno.test("durable rooms and those who watch over them", async (t) => {
-  await using bus = await startBusWith(CONFIG + PATIENT_POLICIES);
+  await using bus = await startLocalBus(CONFIG + PATIENT_POLICIES);
   const open = () => DurableClient.open(bus.url, bus.token);
   const step = (name: string, run: (stage: Stage) => Promise<void>) =>
     t.step(name, () => run({ bus, open }));

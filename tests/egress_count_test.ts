@@ -3,8 +3,8 @@
  * itself says. Real sockets.
  */
 import assert from "node:assert/strict";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { parsePage } from "./peers/metrics_page.ts";
 import { RawClient } from "./peers/raw_client.ts";
 
@@ -69,7 +69,7 @@ async function counted(bus: TestBus): Promise<{ messages: number; events: number
 }
 
 Deno.test("messages handed out are counted one for one, and presence, rooms and GAPs apart", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   using writer = await connect(bus, "writer");
   using ann = await connect(bus, "ann");
   using bob = await connect(bus, "bob");

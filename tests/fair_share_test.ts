@@ -3,8 +3,8 @@
  * for half its share. Counted, not timed.
  */
 import assert from "node:assert/strict";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { openText } from "./peers/raw_client.ts";
 import { until } from "../shared/testing/until.ts";
 
@@ -66,7 +66,7 @@ async function modestly(bus: TestBus, counts: Flood) {
 
 for (const [websocket, does] of Object.entries(KINDS)) {
   Deno.test(`a tenant that floods the process leaves another its share, and answers in time (${websocket})`, async () => {
-    await using bus = await startBusWith(configOf(websocket));
+    await using bus = await startLocalBus(configOf(websocket));
     const counts: Flood = { taken: 0, refused: 0 };
     const stop = new AbortController();
     const flooding = flood(bus, counts, stop.signal);

@@ -7,8 +7,8 @@ import { fromJson, toBinary } from "@bufbuild/protobuf";
 import { encodePub, writeEnvelope } from "@arqon/proto";
 import { field, list, registryOf } from "../shield/schema/testing/messages.ts";
 import { upload } from "../shield/schema/testing/schemas.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { openBinary } from "./peers/raw_client.ts";
 import { joinRooms } from "./peers/room_listener.ts";
 import type { Place } from "./peers/room_listener.ts";
@@ -116,7 +116,7 @@ async function judged(bus: TestBus, place: Place, form: "json" | "protobuf"): Pr
 }
 
 Deno.test("filters over data with a schema", async (t) => {
-  await using bus = await startBusWith('[[rooms]]\nroom = "orders-*"\ndurable = true\n');
+  await using bus = await startLocalBus('[[rooms]]\nroom = "orders-*"\ndurable = true\n');
   const admin = await schemaAdmin(bus);
   assert.equal((await admin.push("order", upload(ORDER))).status, 200);
   const mapping = { subject: "in.t.default.r.orders-*", schema_id: "order", message: "t.Order" };

@@ -4,8 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { encodeSub } from "@arqon/proto";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { ask, openBinary, openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
@@ -27,7 +27,7 @@ filter = 'headers["team"] in claims.teams'
 `;
 
 async function withBus(work: (bus: TestBus) => Promise<void>): Promise<void> {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   await work(bus);
 }
 

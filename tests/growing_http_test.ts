@@ -4,7 +4,7 @@ import { connect, type Room } from "@arqon/sdk";
 import { stopStream } from "@arqon/sdk/streams";
 import { until } from "../shared/testing/until.ts";
 import { Heard, stored } from "./growing/heard.ts";
-import { startBusWith } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
 
 const ROOMS = `
 [[rooms]]
@@ -48,7 +48,7 @@ async function rivals(
 }
 
 Deno.test("a body of HTTP grows as it comes", async () => {
-  await using bus = await startBusWith(ROOMS);
+  await using bus = await startLocalBus(ROOMS);
   await using bob = await connect({
     url: bus.url,
     token: await bus.tokenFor({ user: "bob" }),

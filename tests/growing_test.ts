@@ -11,8 +11,8 @@ import { refusedWith } from "../sdk/typescript/testing/scripted_peer.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { until } from "../shared/testing/until.ts";
 import { Heard, stored } from "./growing/heard.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 
 const ROOMS = `
 [[rooms]]
@@ -244,7 +244,7 @@ interface Users {
 }
 
 Deno.test("messages that grow", async (t) => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   const grants = (room: string, ...actions: string[]) => ({ grants: [{ room, actions }] });
   await using ann = await open(bus, "ann");
   await using bob = await open(bus, "bob");
@@ -264,7 +264,7 @@ Deno.test("messages that grow", async (t) => {
 });
 
 Deno.test("a message that nobody adds to is ended as it is, and one whose producer is there is not", async () => {
-  await using bus = await startBusWith(`[growing]\nidle_ms = 8_000\n${ROOMS}`);
+  await using bus = await startLocalBus(`[growing]\nidle_ms = 8_000\n${ROOMS}`);
   await using ann = await open(bus, "ann");
   const room = ann.room("chat-1");
   await room.command("growing.start", { id: "left" });

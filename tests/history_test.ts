@@ -7,8 +7,8 @@ import {
   writeEnvelope,
   writeHistoryQuery,
 } from "@arqon/proto";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { openBinary, openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 
@@ -134,7 +134,7 @@ async function binary(bus: TestBus, offsets: readonly number[]): Promise<void> {
 }
 
 Deno.test("who may hear a durable room may read what was said in it", async (t) => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   using client = await openText(bus.url, bus.token);
   await fill(client, "large-1", 5);
   const offsets = await fill(client, "kept-1", COUNT);

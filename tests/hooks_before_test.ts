@@ -4,8 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { Receiver, SECRET } from "./hooks/receiver.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { openText } from "./peers/raw_client.ts";
@@ -22,7 +22,7 @@ ${lines}
 `;
 
 const startBus = (url: string): Promise<TestBus> =>
-  startBusWith(`[server]
+  startLocalBus(`[server]
 host = "127.0.0.1"
 port = 0
 drain_ms = 0

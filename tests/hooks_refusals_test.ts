@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
-import { startBusWith } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import { Receiver, SECRET } from "./hooks/receiver.ts";
 import type { ReceivedCall } from "./hooks/receiver.ts";
@@ -68,7 +68,7 @@ const toldOf = ({ taken }: Receiver, type: string) => {
 Deno.test("refusals and budgets are told, in order, and what is too much is counted", async () => {
   await using receiver = new Receiver();
   receiver.answer = answer;
-  await using bus = await startBusWith(configOf(receiver.url) + PATIENT_POLICIES);
+  await using bus = await startLocalBus(configOf(receiver.url) + PATIENT_POLICIES);
   const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin" }));
   const client = new HttpPeer(bus.http_url, await bus.tokenFor({ user: "ann" }));
   const since = async (id: string) =>
@@ -115,7 +115,7 @@ Deno.test("refusals and budgets are told, in order, and what is too much is coun
 Deno.test("no client reads or writes the room of events, by its name or by a pattern", async () => {
   await using receiver = new Receiver();
   receiver.answer = answer;
-  await using bus = await startBusWith(configOf(receiver.url) + PATIENT_POLICIES);
+  await using bus = await startLocalBus(configOf(receiver.url) + PATIENT_POLICIES);
   const client = new HttpPeer(bus.http_url, await bus.tokenFor());
   assert.equal(
     await client.refused("POST", "rooms/~events/messages", { type: "t", data: {} }),

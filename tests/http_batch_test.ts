@@ -3,9 +3,9 @@
  * its own answer, through the same checks; and what is refused as a whole.
  */
 import assert from "node:assert/strict";
-import { startBusWith } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
-import type { TestBus } from "./harness/bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
 import { openText } from "./peers/raw_client.ts";
@@ -223,7 +223,7 @@ async function rates({ bus }: Stage): Promise<void> {
 }
 
 Deno.test("messages in batches", async (t) => {
-  await using bus = await startBusWith(CONFIG + PATIENT_POLICIES);
+  await using bus = await startLocalBus(CONFIG + PATIENT_POLICIES);
   const stage = { bus, peer: new HttpPeer(bus.http_url, bus.token) };
   await t.step("a room hears a batch in its order, a durable one too", () => ordered(stage));
   await t.step("one message for many rooms, and its repetition", () => toRooms(stage));

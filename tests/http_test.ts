@@ -1,8 +1,8 @@
 /** The HTTP side of the client listener over real requests: auth, publish, CORS, upgrade refusals. */
 import assert from "node:assert/strict";
 import { readAck, writeEnvelope } from "@arqon/proto";
-import { startBus } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { openText, RawClient } from "./peers/raw_client.ts";
 
 interface Call {
@@ -192,7 +192,7 @@ async function admin(bus: TestBus): Promise<void> {
 }
 
 Deno.test("the HTTP side", async (t) => {
-  await using bus = await startBus();
+  await using bus = await startLocalBus();
   await t.step("refusals", (t) => refused(bus, t));
   await t.step("Protobuf in, Protobuf out, commands too", () => protobufBody(bus));
   await t.step("/v1/auth/check says what the upgrade would", () => check(bus));

@@ -3,8 +3,8 @@
  * is refused, and other connections go on meanwhile.
  */
 import assert from "node:assert/strict";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { guest } from "./peers/hostile_bytes.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
 import { openText } from "./peers/raw_client.ts";
@@ -81,7 +81,7 @@ async function bytes(bus: TestBus): Promise<void> {
 }
 
 Deno.test("what waits while policies run is bounded, and others go on", async (t) => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   await slowDown(bus, "slow");
   await t.step("operations of one connection", () => operations(bus));
   await t.step("bytes of one connection", () => bytes(bus));

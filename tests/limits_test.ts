@@ -1,8 +1,8 @@
 /** Every limit of `[limits]` is crossed once, over real sockets, on a bus with small limits. */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { REFUSALS_BEFORE_REST } from "../shield/rates/rates.ts";
 import { openText, RawClient } from "./peers/raw_client.ts";
 import { refusedUpgrade, sendUpgrade } from "./peers/raw_upgrade.ts";
@@ -121,7 +121,7 @@ async function tokens(bus: TestBus): Promise<void> {
 
 /** A client that never reads: its kernel buffers fill, then ours, then it is cut off. */
 Deno.test("unsent bytes: a client that never reads is closed with 4429", async () => {
-  await using bus = await startBusWith("[limits]\nunsent_bytes = 65_536\n");
+  await using bus = await startLocalBus("[limits]\nunsent_bytes = 65_536\n");
   const token = await bus.tokenFor({ user: "slow", tenant: "slow" });
   const headers = ["Sec-WebSocket-Protocol: arqon.v1.json"];
   const socket = await sendUpgrade(bus.http_url, { token, headers });
@@ -153,7 +153,7 @@ Deno.test("unsent bytes: a client that never reads is closed with 4429", async (
 });
 
 Deno.test("every limit is crossed once", async (t) => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   await t.step("messages a second: rate-limited with retry_after_ms", () => messages(bus));
   await t.step("bytes a second", () => bytes(bus));
   await t.step("rooms of a connection", () => rooms(bus));
@@ -163,7 +163,7 @@ Deno.test("every limit is crossed once", async (t) => {
 });
 
 Deno.test("a connection over the limit can come back when another leaves", async () => {
-  await using bus = await startBusWith("[limits]\nconnections_per_process = 1\n");
+  await using bus = await startLocalBus("[limits]\nconnections_per_process = 1\n");
   const first = await openText(bus.url, bus.token);
   const refused = new RawClient(bus.url, { token: bus.token });
   await assert.rejects(refused.frame());
@@ -193,7 +193,7 @@ async function burst(bus: TestBus, user: string, count: number): Promise<string[
 }
 
 Deno.test("a user's connections and HTTP requests share one rate, a tenant's users another", async () => {
-  await using bus = await startBusWith(RATES);
+  await using bus = await startLocalBus(RATES);
   const user_refusals = await burst(bus, "ann", 5_000);
   assert.match(
     user_refusals[0] ?? "",
@@ -221,7 +221,7 @@ Deno.test("a user's connections and HTTP requests share one rate, a tenant's use
 
 Deno.test("a client that goes on after 429 is closed, one that waits is not", async () => {
   // Sockets that can stop reading make a client wait that sends on.
-  await using bus = await startBusWith(
+  await using bus = await startLocalBus(
     `[server]\nwebsocket = "native"\n[limits]\nmessages_per_second = 1\nrate_refusals = 200\n`,
   );
   const client = await openText(bus.url, bus.token);
@@ -246,7 +246,7 @@ Deno.test("a client that goes on after 429 is closed, one that waits is not", as
 });
 
 Deno.test("a burst hears of each message that was too much", async () => {
-  await using bus = await startBusWith("[limits]\nmessages_per_second = 2\n");
+  await using bus = await startLocalBus("[limits]\nmessages_per_second = 2\n");
   const client = await openText(bus.url, bus.token);
   const sent = 4 + REFUSALS_BEFORE_REST + 20;
   for (let id = 1; id <= sent; id++) client.send({ op: "pub", room: "r", id });

@@ -5,8 +5,8 @@
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, encodeUnsub, Opcode, writeEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
-import { startBus } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { openBinary, openText, RawClient } from "./peers/raw_client.ts";
 
 const text = (value: string) => new TextEncoder().encode(value);
@@ -203,7 +203,7 @@ async function pings(bus: TestBus): Promise<void> {
 }
 
 Deno.test("messages end to end", async (t) => {
-  await using bus = await startBus();
+  await using bus = await startLocalBus();
   await t.step("the first frame is WELCOME, with or without a subprotocol", () => welcome(bus));
   await t.step("what the Shield owns is written anew, the rest is kept", () => stamped(bus));
   await t.step("binary, text and HTTP meet in one room, data byte for byte", () => forms(bus));

@@ -7,8 +7,8 @@ import { connect } from "@arqon/sdk";
 import { connect as connectAtPositions } from "@arqon/sdk/patterns";
 import type { Message } from "@arqon/sdk";
 import { until } from "../shared/testing/until.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
 
 const CONFIG = `
@@ -122,7 +122,7 @@ async function told(bus: TestBus): Promise<void> {
 }
 
 Deno.test("patterns over drops: each message of each durable room once and in order", async (t) => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   await t.step("over WebSocket", () => overDrops(bus, "websocket"));
   await t.step("over HTTP", () => overDrops(bus, "http"));
   await t.step("what is lost is told of its room", () => told(bus));

@@ -3,7 +3,8 @@
  * and what is refused.
  */
 import assert from "node:assert/strict";
-import { startBusWith, type TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import { guest } from "./peers/hostile_bytes.ts";
 import { type PolicyAdmin, policyAdmin } from "./peers/policy_admin.ts";
@@ -91,7 +92,7 @@ async function commanded(bus: TestBus): Promise<void> {
 }
 
 Deno.test("policies that replace payloads on a running bus", async (t) => {
-  await using bus = await startBusWith(
+  await using bus = await startLocalBus(
     `[[rooms]]\nroom = "kept*"\ndurable = true\n${PATIENT_POLICIES}`,
   );
   await t.step(

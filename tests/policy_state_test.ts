@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { binary, declares, guestText } from "../shield/policy/testing/guests.ts";
-import { startBusWith } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
 import { openText, type RawClient } from "./peers/raw_client.ts";
@@ -41,7 +41,7 @@ async function sendAll(clients: readonly RawClient[], room: (at: number) => stri
 }
 
 Deno.test("a limit by user counts exactly over ten connections, for each tenant by itself", async () => {
-  await using bus = await startBusWith(`${PATIENT_POLICIES}workers = 3\n`);
+  await using bus = await startLocalBus(`${PATIENT_POLICIES}workers = 3\n`);
   const admin = await policyAdmin(bus);
   const { status, body } = await admin.upload(limitBy("{user}"));
   assert.equal(status, 200, JSON.stringify(body));
@@ -59,7 +59,7 @@ Deno.test("a limit by user counts exactly over ten connections, for each tenant 
 });
 
 Deno.test("a limit by room and user counts each pair", async () => {
-  await using bus = await startBusWith(`${PATIENT_POLICIES}workers = 3\n`);
+  await using bus = await startLocalBus(`${PATIENT_POLICIES}workers = 3\n`);
   const admin = await policyAdmin(bus);
   const { body } = await admin.upload(limitBy("{room}/{user}"));
   const deployed = await admin.post("deploy", {
@@ -78,7 +78,7 @@ Deno.test("a limit by room and user counts each pair", async () => {
 });
 
 Deno.test("a declaration that is not in order is refused at upload, and why", async () => {
-  await using bus = await startBusWith(PATIENT_POLICIES);
+  await using bus = await startLocalBus(PATIENT_POLICIES);
   const admin = await policyAdmin(bus);
   const { status, body } = await admin.upload(limitBy("{who}"));
   assert.equal(status, 400, JSON.stringify(body));

@@ -3,9 +3,9 @@
  * observed, rolled back; refusals as a client sees them.
  */
 import assert from "node:assert/strict";
-import { startBusWith } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
-import type { TestBus } from "./harness/bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { guest } from "./peers/hostile_bytes.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
 import type { PolicyAdmin } from "./peers/policy_admin.ts";
@@ -158,7 +158,7 @@ async function refusedUploads(bus: TestBus): Promise<void> {
 }
 
 Deno.test("policies on a running bus", async (t) => {
-  await using bus = await startBusWith(PATIENT_POLICIES);
+  await using bus = await startLocalBus(PATIENT_POLICIES);
   await t.step(
     "bad words: deployed, enforced, rolled back, nobody disconnected",
     () => badWords(bus),

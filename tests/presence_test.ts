@@ -3,8 +3,8 @@
  * come and to go, grants and limits. Several processes, and their deaths, are other tests' business.
  */
 import assert from "node:assert/strict";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus, TokenOptions } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus, TokenOptions } from "./harness/test_bus.ts";
 import { PresenceClient } from "./peers/presence_client.ts";
 import type { Answer } from "./peers/presence_client.ts";
 import { sendUpgrade } from "./peers/raw_upgrade.ts";
@@ -253,7 +253,7 @@ async function storms(bus: TestBus): Promise<void> {
 }
 
 Deno.test("presence on a running bus", async (t) => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   await t.step("members come, change and go, in text and binary", () => comesAndGoes(bus));
   await t.step("an observer hears and is not heard of", () => observes(bus));
   await t.step("a reset connection leaves at once", () => resets(bus));

@@ -5,8 +5,8 @@
  */
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 
 const RUNS = 2_000;
 const SEED = 20_261_122;
@@ -153,7 +153,7 @@ async function ask(bus: TestBus, asked: Request): Promise<void> {
 }
 
 Deno.test("fuzz: events, tickets and streams answer whatever is asked", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   await fc.assert(fc.asyncProperty(request, (asked) => ask(bus, asked)), {
     numRuns: RUNS,
     seed: SEED,

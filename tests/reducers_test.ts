@@ -7,7 +7,8 @@ import { connect } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { optimistic, reduced } from "@arqon/sdk/reducers";
 import { until } from "../shared/testing/until.ts";
-import { startBusWith, type TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
 const built = (name: string) =>
@@ -76,7 +77,7 @@ async function onlySubscribersSee(bus: TestBus, admin: HttpPeer): Promise<void> 
 }
 
 Deno.test("a room is called by the SDK and over HTTP, and hears its events", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   const as = async (user: string) =>
     await connect({ url: bus.url, token: await bus.tokenFor({ user }), request_timeout_ms });
   await using ann = await as("ann");
@@ -118,7 +119,7 @@ Deno.test("a room is called by the SDK and over HTTP, and hears its events", asy
 });
 
 Deno.test("an event for one user is heard by nobody else, and the room ends its auction itself", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   await using stack = new AsyncDisposableStack();
   const heard = new Map<string, string[]>();
   const rooms = new Map<string, ReturnType<typeof reduced>>();
@@ -148,7 +149,7 @@ Deno.test("an event for one user is heard by nobody else, and the room ends its 
 });
 
 Deno.test("values are watched and calls seen at once, and what the room decides otherwise is put right", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   const as = async (user: string) =>
     await connect({ url: bus.url, token: await bus.tokenFor({ user }), request_timeout_ms });
   await using ann = await as("ann");

@@ -14,7 +14,8 @@ import { optimistic, reduced, type ReducedRoom } from "@arqon/sdk/reducers";
 import type { Lot, Sale } from "../examples/auction/sale.ts";
 import { meterReducer } from "../wasm/reducer/reducer_check.ts";
 import { folderWith } from "../arq/testing/disk_io.ts";
-import { startBusWith, type TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
 const SALE = new URL("../policies/build/reducers/sale.wasm", import.meta.url).pathname;
@@ -144,7 +145,7 @@ Deno.test("calls, answers, events and values of a room are what its schema says"
   await using folder = await folderWith({});
   const large = `${folder.path}/large.wasm`;
   await Deno.writeFile(large, await largeFile());
-  await using bus = await startBusWith(configOf(large));
+  await using bus = await startLocalBus(configOf(large));
   const as = async (user: string) =>
     await connect({ url: bus.url, token: await bus.tokenFor({ user }), request_timeout_ms });
   await using sam = await as("sam");

@@ -15,7 +15,7 @@ import {
   writeEnvelope,
 } from "@arqon/proto";
 import type { ServerFrame } from "@arqon/proto";
-import { startBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
 import { openText, RawClient } from "./peers/raw_client.ts";
 
 /** What a refusal says besides its message, whoever tells it. */
@@ -121,7 +121,7 @@ const grant = (room: string, ...actions: string[]) => ({ room, actions });
 const EVERYTHING = ["publish", "subscribe", "presence", "command"];
 
 Deno.test("a refusal without a request says which room and action it is about", async (t) => {
-  await using bus = await startBus();
+  await using bus = await startLocalBus();
   const claims = { grants: [grant("in", ...EVERYTHING)] };
   const token = await bus.tokenFor({ claims });
   for (const form of FORMS) {
@@ -140,7 +140,7 @@ Deno.test("a refusal without a request says which room and action it is about", 
 });
 
 Deno.test("what a new token takes away ends with its room and action: 'not-granted'", async (t) => {
-  await using bus = await startBus();
+  await using bus = await startLocalBus();
   const before = { grants: [grant("*", ...EVERYTHING)] };
   const after = { grants: [grant("keep", "subscribe"), grant("seen", "subscribe")] };
   for (const form of FORMS) {
@@ -166,7 +166,7 @@ Deno.test("what a new token takes away ends with its room and action: 'not-grant
 });
 
 Deno.test("a refusal that ends the connection is about no room: 'token-expired'", async () => {
-  await using bus = await startBus();
+  await using bus = await startLocalBus();
   const token = await bus.tokenFor({ ttl_seconds: 1 });
   using client = await open("refusal", bus.url, token);
   await hear(client, "refusal", { reason: "token-expired" });

@@ -4,8 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
-import { startBus } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { openBinary, openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 
@@ -223,7 +223,7 @@ async function serviceRole(bus: TestBus): Promise<void> {
 }
 
 Deno.test("bad input over WebSocket", async (t) => {
-  await using bus = await startBus();
+  await using bus = await startLocalBus();
   await t.step("binary", (t) => binaryCases(bus, t));
   await t.step("text", (t) => textCases(bus, t));
   await t.step("grants limit rooms and actions", () => grants(bus));

@@ -5,8 +5,8 @@
 import assert from "node:assert/strict";
 import { encodePing, encodePub, encodeSub, encodeUnsub, writeEnvelope } from "@arqon/proto";
 import type { ServerFrame } from "@arqon/proto";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { openBinary, openText } from "./peers/raw_client.ts";
 
 const configOf = (websocket: string) => `
@@ -116,7 +116,7 @@ async function text(bus: TestBus): Promise<void> {
 
 for (const websocket of ["native", "ws", "own"]) {
   Deno.test(`ERRs in their place, on ${websocket} sockets`, async (t) => {
-    await using bus = await startBusWith(configOf(websocket));
+    await using bus = await startLocalBus(configOf(websocket));
     await t.step("behind answers of every kind", () => mixed(bus));
     await t.step("behind what was within a rate", () => rates(bus));
     await t.step("in text", () => text(bus));

@@ -5,8 +5,8 @@
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { ping, pong } from "../shield/schema/testing/schemas.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { openText } from "./peers/raw_client.ts";
 import { asker, GOOD_RULE, OLD_RULE, putPolicy, rolloutBody } from "./rollout_traffic.ts";
 import { Traffic, upload } from "./rollout_traffic.ts";
@@ -58,7 +58,7 @@ async function withTraffic(bus: TestBus, ask: Ask, tenant: string) {
 }
 
 Deno.test("schemas of a rollout come with its last step, or never", async (t) => {
-  await using bus = await startBusWith('[admin]\noperator_tenants = ["default"]\n');
+  await using bus = await startLocalBus('[admin]\noperator_tenants = ["default"]\n');
   const ask = asker(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
   await t.step("a rollout that is taken back leaves none", async () => {
     await begin(ask, "back", ping());

@@ -3,8 +3,8 @@
  * kicks, bans. Both planes of a Shield with its Brain; several of each are other tests' business.
  */
 import assert from "node:assert/strict";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus, TokenOptions } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus, TokenOptions } from "./harness/test_bus.ts";
 import { PresenceClient } from "./peers/presence_client.ts";
 import type { Answer } from "./peers/presence_client.ts";
 import { openText } from "./peers/raw_client.ts";
@@ -276,7 +276,7 @@ async function limits(bus: TestBus): Promise<void> {
 }
 
 Deno.test("rooms on a running bus", async (t) => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   await t.step("state is read, written, deleted and heard of", () => state(bus));
   await t.step("a lock keeps others out until its holder is done or gone", () => locks(bus));
   await t.step("a kick ends subscription and membership, no more", () => kicks(bus));

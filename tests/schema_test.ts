@@ -15,8 +15,8 @@ import {
   pong,
   UNKNOWN_PING,
 } from "../shield/schema/testing/schemas.ts";
-import { startBus, startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { openBinary, openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 import { schemaAdmin } from "./peers/schema_admin.ts";
@@ -216,7 +216,7 @@ async function unmappable(stage: Stage): Promise<void> {
 }
 
 Deno.test("schemas on a running bus", async (t) => {
-  await using bus = await startBus();
+  await using bus = await startLocalBus();
   const admin = await schemaAdmin(bus);
   const step = (name: string, tenant: string, run: (stage: Stage) => Promise<void>) =>
     t.step(name, () => run({ bus, admin, tenant }));
@@ -236,7 +236,7 @@ Deno.test("schemas on a running bus", async (t) => {
 });
 
 Deno.test("a mapping of the configuration fails closed until its schema is registered", async () => {
-  await using bus = await startBusWith(`
+  await using bus = await startLocalBus(`
 [server]
 drain_ms = 0
 [[platform.registry.mappings]]
@@ -264,7 +264,7 @@ message = "t.Ping"
 });
 
 Deno.test("with the registry switched off nothing is checked and its admin paths are not there", async () => {
-  await using bus = await startBusWith(`
+  await using bus = await startLocalBus(`
 [server]
 drain_ms = 0
 [platform.registry]

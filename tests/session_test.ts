@@ -8,8 +8,8 @@ import { encodePub, signingInput, writeEnvelope } from "@arqon/proto";
 import type { EnvelopeInput } from "@arqon/proto";
 import { scanEnvelope } from "@arqon/proto";
 import { until } from "../shared/testing/until.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { openBinary, openText } from "./peers/raw_client.ts";
 import { sendUpgrade } from "./peers/raw_upgrade.ts";
 
@@ -157,7 +157,7 @@ require_signature = [{ role = "user", room = "pay-*" }]
 `;
 
 Deno.test("the life of a connection", async (t) => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   await t.step("it ends with its token: ERR 401, then close 4401", () => expires(bus));
   await t.step("REFRESH carries it over the end of the first token", () => refreshes(bus));
   await t.step("a refused REFRESH ends it", () => refusedRefresh(bus));
@@ -174,7 +174,7 @@ Deno.test("the life of a connection", async (t) => {
 });
 
 Deno.test("heartbeat: a quiet peer is pinged, a dead one is ended and counted as 4408", async () => {
-  await using bus = await startBusWith("[server]\nheartbeat_ms = 1_000\n");
+  await using bus = await startLocalBus("[server]\nheartbeat_ms = 1_000\n");
   const quiet = await openText(bus.url, bus.token);
   // Answers nothing, not even WebSocket pings.
   const dead = await sendUpgrade(bus.http_url, { token: bus.token });

@@ -7,8 +7,8 @@ import { encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
 import type { PlainEnvelope, Uint64 } from "@arqon/proto";
 import { connect } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { startPausingProxy } from "./harness/pausing_proxy.ts";
 import { openBinary, openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
@@ -209,7 +209,7 @@ async function sdk(bus: TestBus): Promise<void> {
 }
 
 Deno.test("who stops reading and goes on finds what his room's class says", async (t) => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   await t.step("drop-oldest", () => dropOldest(bus, "drop-1", false));
   await t.step("drop-oldest, by the text subprotocol", () => dropOldest(bus, "drop-2", true));
   await t.step("drop-oldest in a durable room", () => durable(bus, "log-drop-1", "dropped"));

@@ -8,7 +8,7 @@ import { openPublisher, startReaders } from "../bench/slow_reader/fanout_load.ts
 import { stall } from "../bench/measure/stalled_clients.ts";
 import { until } from "../shared/testing/until.ts";
 import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { openBinary } from "./peers/raw_client.ts";
 
 const READERS = 999;

@@ -12,8 +12,8 @@ import {
   RawPeer,
   TEXT,
 } from "../shield/socket/testing/conformance_peer.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { openBinary, openText, RawClient } from "./peers/raw_client.ts";
 import { refusedUpgrade } from "./peers/raw_upgrade.ts";
 
@@ -135,7 +135,7 @@ async function assembles(bus: TestBus): Promise<void> {
 
 for (const websocket of ["native", "ws", "own"]) {
   Deno.test(`clients of ${websocket} sockets`, async (t) => {
-    await using bus = await startBusWith(configOf(websocket));
+    await using bus = await startLocalBus(configOf(websocket));
     await t.step("speak both forms, and HTTP beside them", () => speaks(bus));
     await t.step("are refused with status and reason", () => refuses(bus));
     await t.step("may write the list of subprotocols in any way", () => readsLists(bus));

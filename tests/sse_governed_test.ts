@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { fromText } from "../wasm/testing/bytes.ts";
-import { startBusWith } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
@@ -15,7 +15,7 @@ const DOORMAN = `(module
   (func (export "arqon_on_subscribe") (result i32) (i32.const 1)))`;
 
 Deno.test("a reader of events under policies, and before operators", async (t) => {
-  await using bus = await startBusWith(`[ops]\nhost = "127.0.0.1"\n${PATIENT_POLICIES}`);
+  await using bus = await startLocalBus(`[ops]\nhost = "127.0.0.1"\n${PATIENT_POLICIES}`);
   const open = (path: string) =>
     EventReader.open(`${bus.http_url}/v1/${path}`, { token: bus.token });
   const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));

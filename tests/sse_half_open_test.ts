@@ -6,8 +6,8 @@
 import assert from "node:assert/strict";
 import { encodeSub } from "@arqon/proto";
 import { until } from "../shared/testing/until.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { startPausingProxy } from "./harness/pausing_proxy.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
@@ -138,7 +138,7 @@ async function oneStalls(bus: TestBus, stall: Stall, room: string, action: strin
 }
 
 Deno.test("readers over HTTP that stall", async (t) => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   for (const [name, stall] of Object.entries(STALLS)) {
     await t.step(`${name}: it is ended`, () => oneStalls(bus, stall, "plain", "disconnected"));
     const replaced = () => oneStalls(bus, stall, "latest-1", "conflated");

@@ -1,8 +1,8 @@
 /** Rooms as server-sent events, over real requests to a real bus: what comes, what is refused, how it ends. */
 import assert from "node:assert/strict";
 import { found, until } from "../shared/testing/until.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
@@ -314,7 +314,7 @@ const SCENARIOS: Readonly<Record<string, (world: World) => Promise<void>>> = {
 for (const websocket of ["own", "native", "ws"] as const) {
   Deno.test(`server-sent events beside ${websocket} sockets`, async (t) => {
     const config = CONFIG.replace("[server]", `[server]\nwebsocket = "${websocket}"`);
-    await using bus = await startBusWith(config);
+    await using bus = await startLocalBus(config);
     const world = worldOf(bus);
     for (const [name, scenario] of Object.entries(SCENARIOS)) {
       if (websocket !== "own" && scenario === speaksOldHttp) continue;

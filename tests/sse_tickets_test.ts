@@ -1,6 +1,6 @@
 /** Tickets over real requests: a page reads events with one, once, and only what it is for. */
 import assert from "node:assert/strict";
-import { startBusWith } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
@@ -14,7 +14,7 @@ tickets = 8
 `;
 
 Deno.test("a ticket in place of a token", async (t) => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   const grants = [{ room: "mine*", actions: ["subscribe"] }];
   const token = await bus.tokenFor({ user: "ann", claims: { grants } });
   const peer = new HttpPeer(bus.http_url, token);

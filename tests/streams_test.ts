@@ -5,8 +5,8 @@
  */
 import assert from "node:assert/strict";
 import { ping } from "../shield/schema/testing/schemas.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { openText } from "./peers/raw_client.ts";
 import { schemaAdmin } from "./peers/schema_admin.ts";
 
@@ -180,7 +180,7 @@ async function deletes(ask: Ask): Promise<void> {
 }
 
 Deno.test("streams: sockets, grants, schemas and classes hold on each request", async (test) => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   const ask = asker(bus, bus.token);
   await test.step("a room is the same on a socket", () => onSocket(bus, ask));
   await test.step("readers wait, and a closed stream has ended", () => waits(bus, ask));

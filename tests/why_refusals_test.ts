@@ -3,8 +3,8 @@
  * connection and by address. What became of messages is `why_test.ts`.
  */
 import assert from "node:assert/strict";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { openBinary, RawClient } from "./peers/raw_client.ts";
 
@@ -35,7 +35,7 @@ interface World {
 }
 
 async function withBus(work: (world: World) => Promise<void>): Promise<void> {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
   const refusals = async (query: string) => (await admin.read(`/v1/why?${query}`)).refusals;
   await work({ bus, admin, refusals });

@@ -4,8 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { startPausingProxy } from "./harness/pausing_proxy.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { ask, openBinary, openText, RawClient } from "./peers/raw_client.ts";
@@ -42,7 +42,7 @@ interface World {
 }
 
 async function withBus(work: (world: World) => Promise<void>): Promise<void> {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   await work({ bus, admin: new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" })) });
 }
 

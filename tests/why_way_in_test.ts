@@ -4,8 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { openText } from "./peers/raw_client.ts";
 
@@ -47,7 +47,7 @@ const textOf = (steps: readonly Step[], name: string) =>
   steps.filter(({ step }) => step === name).map(({ outcome, text }) => `${outcome} ${text}`).join();
 
 Deno.test("why: the way in of a message without any id of its own, and of one that no grant allows", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
   const grants = [{ room: "hall*", actions: ["publish"] }];
   const claims = { user: "ann", tenant: "acme", claims: { grants } };

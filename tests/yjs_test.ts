@@ -10,9 +10,9 @@ import { YjsProvider } from "@arqon/yjs";
 import { Awareness } from "y-protocols/awareness.js";
 import * as Y from "yjs";
 import { until } from "../shared/testing/until.ts";
-import { startBusWith } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
-import type { TestBus, TokenOptions } from "./harness/bus.ts";
+import type { TestBus, TokenOptions } from "./harness/test_bus.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
 import type { ProviderOptions } from "../sdk/yjs/options.ts";
@@ -277,7 +277,7 @@ async function aware(bus: TestBus): Promise<void> {
 Deno.test({
   name: "yjs: editors on a bus",
   async fn(t) {
-    await using bus = await startBusWith(CONFIG + PATIENT_POLICIES);
+    await using bus = await startLocalBus(CONFIG + PATIENT_POLICIES);
     await t.step("two write at once, and a third comes late", () => twoWrite(bus));
     await t.step("what was written while cut off is merged on return", () => cutOff(bus));
     await t.step("what a document had before goes to the room, once", () => whatWasKept(bus));

@@ -36,12 +36,14 @@ function target(from: string, specifier: string): string | undefined {
   return new URL(specifier, `file:///${from}`).pathname.slice(1);
 }
 
-/** All our modules, with their relative imports. */
+/** All our modules, with their relative imports of values. */
 export async function sourceModules(): Promise<SourceModule[]> {
   const files = await listFiles([".ts"]);
   return await Promise.all(files.map(async (path) => {
     const text = await Deno.readTextFile(ROOT + path);
-    const specifiers = [...text.matchAll(/\b(?:from|import)\s*\(?\s*"([^"]+)"/g)];
+    // Types do not run.
+    const values = text.replaceAll(/^import type\b[^;]*;/gm, "");
+    const specifiers = [...values.matchAll(/\b(?:from|import)\s*\(?\s*"([^"]+)"/g)];
     const imports = specifiers.map(([, specifier = ""]) => target(path, specifier));
     return { path, text, imports: imports.filter((found) => found !== undefined) };
   }));

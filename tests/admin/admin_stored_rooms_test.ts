@@ -1,6 +1,6 @@
 /** `GET /v1/rooms/stored` on a real bus: durable rooms that nobody hears, in pages, and of one's own tenant. */
 import assert from "node:assert/strict";
-import { startBusWith } from "../harness/bus.ts";
+import { startLocalBus } from "../harness/local_bus.ts";
 import { AdminClient } from "../peers/admin_client.ts";
 import { ask, openText } from "../peers/raw_client.ts";
 
@@ -16,7 +16,7 @@ durable = true
 `;
 
 Deno.test("stored rooms are listed though nobody hears them; a tenant's admin sees its own", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   const adminOf = async (tenant: string) =>
     new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin", tenant }));
   const [operator, acme] = [await adminOf("default"), await adminOf("acme")];

@@ -7,8 +7,8 @@ import { OPENAPI } from "../../shield/admin/openapi.ts";
 import { listedRoutes } from "../../shield/admin/route_list.ts";
 import { adminRequests, withoutUnknown } from "./admin_requests.ts";
 import type { AdminRequest, RequestOf } from "./admin_requests.ts";
-import { startBusWith } from "../harness/bus.ts";
-import type { TestBus } from "../harness/bus.ts";
+import { startLocalBus } from "../harness/local_bus.ts";
+import type { TestBus } from "../harness/test_bus.ts";
 
 const DURABLE = '[[rooms]]\nroom = "logged-*"\ndurable = true\n[usage]\nenabled = true\n';
 
@@ -78,7 +78,7 @@ async function undone({ method, status }: RequestOf, response: Response) {
 }
 
 Deno.test("every route refuses unknown and repeated parameters and repeated members, and does nothing", async () => {
-  await using bus = await startBusWith(DURABLE);
+  await using bus = await startLocalBus(DURABLE);
   const token = await bus.tokenFor({ role: "admin", tenant: "acme", user: "root" });
   const wrong: string[] = [];
   for (const request of await adminRequests()) {
@@ -126,7 +126,7 @@ async function askedAs(url: string, host: string, path: string): Promise<string>
 }
 
 Deno.test("a page whose name leads to the admin listener gets nothing but a refusal", async () => {
-  await using bus = await startBusWith('[admin]\nallowed_hosts = ["bus.internal"]\n');
+  await using bus = await startLocalBus('[admin]\nallowed_hosts = ["bus.internal"]\n');
   const { port } = new URL(bus.admin_url);
   for (const path of ["/", "/console/", "/v1/openapi.json", "/v1/status", "/none"]) {
     for (const host of ["evil.example", `evil.example:${port}`, `127.0.0.1.evil.example:${port}`]) {

@@ -9,8 +9,8 @@ import { adminRequests, moduleHash, withoutUnknown } from "./admin_requests.ts";
 import type { AdminRequest, RequestOf } from "./admin_requests.ts";
 import { AdminClient } from "../peers/admin_client.ts";
 import type { AdminAnswer } from "../peers/admin_client.ts";
-import { startBusWith } from "../harness/bus.ts";
-import type { TestBus } from "../harness/bus.ts";
+import { startLocalBus } from "../harness/local_bus.ts";
+import type { TestBus } from "../harness/test_bus.ts";
 import { openText } from "../peers/raw_client.ts";
 import type { RawClient } from "../peers/raw_client.ts";
 
@@ -108,7 +108,7 @@ Deno.test("the list of requests has every route of the tables, and nothing else"
 });
 
 Deno.test("on the development bus an admin of any tenant operates the whole bus", async () => {
-  await using bus = await startBusWith(DURABLE);
+  await using bus = await startLocalBus(DURABLE);
   const acme = await Asking.of(bus, "acme");
   for (const request of await adminRequests()) {
     // Lists without a filter refuse a parameter that they do not know.
@@ -129,7 +129,7 @@ function expected(request: RequestOf, tenant: "acme" | "globex"): [number, strin
 }
 
 Deno.test("an admin of another tenant is refused everything that is not its own, and changes nothing", async () => {
-  await using bus = await startBusWith(OPERATORS);
+  await using bus = await startLocalBus(OPERATORS);
   const all = await adminRequests();
   const [operator, acme] = [await Asking.of(bus, "ops"), await Asking.of(bus, "acme")];
   await furnish(operator, all, "globex");
@@ -149,7 +149,7 @@ Deno.test("an admin of another tenant is refused everything that is not its own,
 });
 
 Deno.test("an admin of one tenant does all that is its own, and no more", async () => {
-  await using bus = await startBusWith(OPERATORS);
+  await using bus = await startLocalBus(OPERATORS);
   const all = await adminRequests();
   const [operator, acme] = [await Asking.of(bus, "ops"), await Asking.of(bus, "acme")];
   const register = all.find(({ method, template }) =>
@@ -170,7 +170,7 @@ Deno.test("an admin of one tenant does all that is its own, and no more", async 
 });
 
 Deno.test("lists show an admin of one tenant that tenant only, counts included", async () => {
-  await using bus = await startBusWith(OPERATORS);
+  await using bus = await startLocalBus(OPERATORS);
   const all = await adminRequests();
   const [operator, acme] = [await Asking.of(bus, "ops"), await Asking.of(bus, "acme")];
   for (const tenant of ["globex", "acme"]) await furnish(operator, all, tenant);
@@ -212,7 +212,7 @@ Deno.test("lists show an admin of one tenant that tenant only, counts included",
 });
 
 Deno.test("another tenant's connection is not found, and not ended", async () => {
-  await using bus = await startBusWith(OPERATORS);
+  await using bus = await startLocalBus(OPERATORS);
   const [operator, acme] = [await Asking.of(bus, "ops"), await Asking.of(bus, "acme")];
   using globex = await clientOf(bus, "globex");
   using own = await clientOf(bus, "acme");
@@ -236,7 +236,7 @@ Deno.test("another tenant's connection is not found, and not ended", async () =>
 });
 
 Deno.test("no other way of writing another tenant's name gets through", async () => {
-  await using bus = await startBusWith(OPERATORS);
+  await using bus = await startLocalBus(OPERATORS);
   const acme = await Asking.of(bus, "acme");
   const rule = '{"prefix":"in.t.globex.r.*","percent":1}';
   const user = (text: string) => `{${text},"user":"ann"}`;

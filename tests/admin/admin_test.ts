@@ -5,9 +5,9 @@
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import { AdminClient } from "../peers/admin_client.ts";
-import { startBus, startBusWith } from "../harness/bus.ts";
+import { startLocalBus } from "../harness/local_bus.ts";
 import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
-import type { TestBus } from "../harness/bus.ts";
+import type { TestBus } from "../harness/test_bus.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
 import { openText } from "../peers/raw_client.ts";
 
@@ -19,7 +19,7 @@ async function adminOf(bus: TestBus): Promise<AdminClient> {
 }
 
 Deno.test("wrong requests are refused with what is wrong", async () => {
-  await using bus = await startBus();
+  await using bus = await startLocalBus();
   const admin = await adminOf(bus);
   const wrong: [method: string, path: string, body: unknown, status: number, text: RegExp][] = [
     ["GET", "/v1/connections?limit=0", undefined, 400, /limit: expected a whole number from 1/],
@@ -55,7 +55,7 @@ Deno.test("wrong requests are refused with what is wrong", async () => {
 });
 
 Deno.test("pages of other sites get nothing, and every answer says how it may be used", async () => {
-  await using bus = await startBus();
+  await using bus = await startLocalBus();
   const admin = await adminOf(bus);
   const own = new URL(bus.admin_url).origin;
   for (const path of ["/v1/cluster", "/v1/openapi.json", "/console/", "/v1/nothing"]) {
@@ -90,7 +90,7 @@ Deno.test("pages of other sites get nothing, and every answer says how it may be
 });
 
 Deno.test("limits are shown without secrets", async () => {
-  await using bus = await startBusWith(QUOTA);
+  await using bus = await startLocalBus(QUOTA);
   const answer = await (await adminOf(bus)).read("/v1/limits");
   assert.equal(answer.limits.max_frame_bytes, 262_144);
   assert.equal(answer.quota.tenants, 0);
@@ -99,7 +99,7 @@ Deno.test("limits are shown without secrets", async () => {
 });
 
 Deno.test("the SDK does not come back after an operator has ended its connection", async () => {
-  await using bus = await startBus();
+  await using bus = await startLocalBus();
   const admin = await adminOf(bus);
   const ended = Promise.withResolvers<string>();
   const connection = await connect({
@@ -118,7 +118,7 @@ Deno.test("the SDK does not come back after an operator has ended its connection
 });
 
 Deno.test("what a policy decided and cost is shown", async () => {
-  await using bus = await startBusWith(PATIENT_POLICIES);
+  await using bus = await startLocalBus(PATIENT_POLICIES);
   const [admin, policies] = [await adminOf(bus), await policyAdmin(bus)];
   const module = await Deno.readFile(`${ROOT}/policies/build/bad_words.wasm`);
   const { sha256 } = (await policies.upload(module)).body;
@@ -150,7 +150,7 @@ Deno.test("what a policy decided and cost is shown", async () => {
 });
 
 Deno.test("a drain from the API ends tails, connections and the process", async () => {
-  await using bus = await startBus();
+  await using bus = await startLocalBus();
   const admin = await adminOf(bus);
   using client = await openText(bus.url, bus.token);
   await using tail = await admin.tail("default", "lobby");

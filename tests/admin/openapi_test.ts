@@ -7,8 +7,8 @@ import { Validator } from "@seriousme/openapi-schema-validator";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { listedRoutes } from "../../shield/admin/route_list.ts";
 import { ADMIN_ROUTES } from "./admin_routes.ts";
-import { startBus } from "../harness/bus.ts";
-import type { TestBus } from "../harness/bus.ts";
+import { startLocalBus } from "../harness/local_bus.ts";
+import type { TestBus } from "../harness/test_bus.ts";
 import { openText } from "../peers/raw_client.ts";
 
 interface Parameter {
@@ -69,7 +69,7 @@ function urlOf(path: string, { parameters = [] }: Operation): string {
 }
 
 Deno.test("the description is valid OpenAPI 3.1, and its names are used once", async () => {
-  await using bus = await startBus();
+  await using bus = await startLocalBus();
   const document = await documentOf(bus);
   const result = await new Validator().validate({ ...document });
   assert.deepEqual(result, { valid: true });
@@ -83,7 +83,7 @@ Deno.test("the description is valid OpenAPI 3.1, and its names are used once", a
 });
 
 Deno.test("every route that answers is described, and nothing else is", async () => {
-  await using bus = await startBus();
+  await using bus = await startLocalBus();
   const operations = operationsOf(await documentOf(bus));
   const shapeOf = (path: string) => new RegExp(`^${path.replaceAll(/\{[^}]+\}/g, "[^/]+")}$`);
   for (const { method, path } of ADMIN_ROUTES) {
@@ -105,7 +105,7 @@ Deno.test("every route that answers is described, and nothing else is", async ()
 });
 
 Deno.test("each path says whether it takes an operator of the whole bus, as its table has it", async () => {
-  await using bus = await startBus();
+  await using bus = await startLocalBus();
   const said = new Map(
     operationsOf(await documentOf(bus)).map(({ method, path, operation }) => [
       `${method.toUpperCase()} ${path}`,
@@ -149,7 +149,7 @@ async function check(
 }
 
 Deno.test("every path answers as it is described", async () => {
-  await using bus = await startBus();
+  await using bus = await startLocalBus();
   using client = await openText(bus.url, bus.token);
   client.send({ op: "sub", room: "lobby", id: 1, presence: true });
   assert.equal((await client.json()).code, 0);

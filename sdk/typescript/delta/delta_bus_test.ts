@@ -2,7 +2,7 @@
 // message was lost on the way. What a Shield sends to whom is tested with the Shield.
 import assert from "node:assert/strict";
 import { Opcode } from "@arqon/proto";
-import { startBusWith } from "../../../tests/harness/bus.ts";
+import { startLocalBus } from "../../../tests/harness/local_bus.ts";
 import { deltaSocket } from "../delta.ts";
 import { connect } from "../mod.ts";
 import type { WebSocketConstructor } from "../mod.ts";
@@ -39,7 +39,7 @@ function countedSocket() {
 }
 
 Deno.test("a loop gets what was published in fewer bytes, and a message that is lost makes none wrong", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   const token = await bus.tokenFor({ user: "ann" });
   const { counted, webSocket } = countedSocket();
   await using ann = await connect({ url: bus.url, token, webSocket: deltaSocket(webSocket) });
@@ -68,7 +68,7 @@ Deno.test("a loop gets what was published in fewer bytes, and a message that is 
 });
 
 Deno.test("a loop over a pattern gets diffs of each room, and after a loss of one room only that has a gap", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   const { counted, webSocket } = countedSocket();
   const token = await bus.tokenFor({ user: "ann" });
   await using ann = await connect({ url: bus.url, token, webSocket: deltaSocket(webSocket) });

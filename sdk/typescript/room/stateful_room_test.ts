@@ -1,7 +1,7 @@
 // Who asks for what is missing of a room's state, and the loop over its changes on a real bus. What is fetched, and
 // when, is in the scenarios of sdk/conformance.
 import assert from "node:assert/strict";
-import { startBus } from "../../../tests/harness/bus.ts";
+import { startLocalBus } from "../../../tests/harness/local_bus.ts";
 import { connect } from "../mod.ts";
 import type { Message, Subscription } from "../mod.ts";
 import { roomState } from "../state.ts";
@@ -56,7 +56,7 @@ async function next(changes: AsyncIterator<RoomEvent, undefined>): Promise<RoomE
 }
 
 Deno.test("the changes of a state begin with all of it, and a loop that was slow gets all of it again", async () => {
-  await using server = await startBus();
+  await using server = await startLocalBus();
   await using ann = await connect({ url: server.url, token: server.token });
   await using bob = await connect({ url: server.url, token: server.token });
   const [hers, his] = [roomState(ann.room("mirror")), roomState(bob.room("mirror"))];

@@ -1,7 +1,7 @@
 // A loop with a filter on a real bus: live, from what is stored, and over a reconnect. What filters say is
 // tested with the Shield.
 import assert from "node:assert/strict";
-import { startBus } from "../../../tests/harness/bus.ts";
+import { startLocalBus } from "../../../tests/harness/local_bus.ts";
 import { connect } from "../mod.ts";
 import type { Room, Subscription } from "../mod.ts";
 import { history, replay } from "../history.ts";
@@ -21,7 +21,7 @@ async function take(loop: Subscription, count: number): Promise<unknown[]> {
 }
 
 Deno.test("a loop with a filter gets what it asked for: live, stored, and when it begins anywhere", async () => {
-  await using bus = await startBus();
+  await using bus = await startLocalBus();
   await using ann = await connect({ url: bus.url, token: bus.token });
   await using bob = await connect({ url: bus.url, token: bus.token });
   for (const id of ["lobby", "durable-odd"]) {

@@ -1,0 +1,66 @@
+/**
+ * Starts the development bus in the process of the test: Shield and Brain on real sockets, free ports and the embedded
+ * Spine, ended when the test's scope ends. It starts in milliseconds where a process takes a second. Tests of
+ * signals, crashes, limits of a process and NATS start processes by `bus.ts` and `cluster.ts`.
+ */
+import { type DevBusReady, serveDev } from "../../arq/serve/dev_bus.ts";
+import { busProcess, stoppedBy } from "../../arq/serve/serve_main.ts";
+import { clientConfig } from "../../shared/process/process.ts";
+import { makeToken, type TestBus } from "./test_bus.ts";
+
+let folder: Promise<string> | undefined;
+
+/** The development key and the announcements of this isolate's buses: a folder of its own below the temporary one. */
+function stateFolder(): Promise<string> {
+  folder ??= Deno.makeTempDir({ prefix: "arqon-local-bus-" });
+  return folder;
+}
+
+/** A bus with this text as its configuration; without one, with the defaults of `deno task dev`. */
+export async function startLocalBus(config?: string): Promise<TestBus> {
+  const state_dir = await stateFolder();
+  const stopping = new AbortController();
+  let log = "";
+  const process = {
+    ...busProcess({
+      program: "local bus",
+      stopping: stoppedBy(stopping.signal),
+      writeLog: (line) => void (log = (log + line).slice(-100_000)),
+    }),
+    // A test's own process is not ended, and its unhandled errors are the test runner's.
+    exit(_code: number, sentence: string): never {
+      throw new Error(`the bus ended itself: ${sentence}\n${log}`);
+    },
+    stopWithin() {},
+    begin: stoppedBy(stopping.signal),
+  };
+  if (config !== undefined) {
+    const bytes = new TextEncoder().encode(config);
+    process.loadConfig = (file, defaults) => clientConfig(bytes, file, defaults);
+    process.readConfig = process.loadConfig;
+  }
+  const ports = { port: 0, ops_port: 0, admin_port: 0 };
+  const options = { ...ports, state_dir, ...config === undefined ? {} : { config_file: "config" } };
+  const ready = Promise.withResolvers<DevBusReady>();
+  const ended = serveDev(options, process, ready.resolve);
+  ended.catch(ready.reject);
+  const { url, ops_url, admin_url, token, key_file } = await ready.promise;
+  const key = JSON.parse(await Deno.readTextFile(key_file));
+  const stop: TestBus["stop"] = async (signal) => {
+    if (signal === "SIGKILL") throw new Error("a bus in this process cannot be killed");
+    stopping.abort();
+    await ended;
+    return { success: true, code: 0, signal: null };
+  };
+  return {
+    url,
+    http_url: new URL(url).origin.replace(/^ws/, "http"),
+    ops_url,
+    admin_url,
+    token,
+    tokenFor: (options) => makeToken(key, options),
+    log: () => log,
+    stop,
+    [Symbol.asyncDispose]: async () => void await stop(),
+  };
+}
