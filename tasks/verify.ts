@@ -1,7 +1,7 @@
 /**
  * `deno task verify`: the slow gate. Documents and their examples, reasons without a test, known
  * vulnerabilities of dependencies, garbage of the message path, size of the SDK, container files,
- * binaries, everything that a release uploads, workflows, and the coverage floor.
+ * binaries, everything that a release uploads, workflows, the Python SDK's checks, and the coverage floor.
  * `deno task ok` is the quick one.
  */
 import { isGenerated, listFiles, ROOT } from "./checkout/source_files.ts";
@@ -30,6 +30,7 @@ function steps(pages: readonly string[]): Step[] {
       args: ["check", "--quiet", "--doc-only", ".", ...pages],
       cwd: ROOT,
     },
+    { name: "Python", args: ["task", "--quiet", "test:python", "--checks"], cwd: ROOT },
     { name: "documents as a site", args: ["task", "--quiet", "docs:site", "--check"], cwd: ROOT },
     {
       name: "containers",

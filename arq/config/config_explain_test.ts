@@ -7,10 +7,11 @@ import type { ConfigEntry } from "./config_explain.ts";
 const entries = (entry: ConfigEntry): ConfigEntry[] => [entry, ...entry.members.flatMap(entries)];
 
 Deno.test("every key and table is found by its name, with its meaning", () => {
-  const all = entries(configEntry()).slice(1);
+  const root = configEntry();
+  const all = entries(root).slice(1);
   assert.ok(all.length > 100);
   for (const entry of all) {
-    const { found } = explainKey(entry.key);
+    const { found } = explainKey(entry.key, root);
     assert.equal(found?.key, entry.key);
     assert.notEqual(found?.description, "", entry.key);
     assert.match(explanationText(entry), entry.kind === "key" ? / {2}.*; / : /^\[/);

@@ -40,7 +40,8 @@ export interface DevProcess extends ServeProcess {
   readonly readConfig: (file: string, defaults: ConfigDefaults) => Config;
 }
 
-const DEV_DEFAULTS = `
+/** The configuration of a development bus that is given none. */
+export const DEV_DEFAULTS = `
 [server]
 host = "127.0.0.1"
 allowed_origins = ["http://localhost*", "http://127.0.0.1*"]

@@ -1,12 +1,12 @@
 /**
  * Runs `deno test` with the permissions that the tests need, shows its output as it comes, and ends with the
- * line `N passed, N failed`. `test.ts` and `test_external.ts` are the programs.
+ * line `N passed, N failed`.
  */
 import { tmpdir } from "node:os";
 import { ensureNatsServer } from "../nats_server.ts";
 import { ROOT } from "../checkout/source_files.ts";
 import { followTests } from "./test_process.ts";
-import { formatTotals, readTotals, type TestTotals } from "./test_summary.ts";
+import { formatSlowest, formatTotals, readTotals, type TestTotals } from "./test_summary.ts";
 
 /**
  * Test files that run at the same time. A file that starts servers waits for them, and for clocks, for more
@@ -50,14 +50,12 @@ export function show(text: string): void {
 export interface RunOptions {
   /** Makes sure that there is a nats-server, unless it is false. */
   readonly with_nats?: boolean;
-  /** A second `deno test` at the same time, with these arguments. What it says is shown at the end. */
-  readonly beside?: readonly string[];
 }
 
-/** Runs the tests; `args` go to `deno test` unchanged. */
+/** Runs the tests; `args` go to `deno test` unchanged. Says in the end which files took longest. */
 export async function runTests(
   args: readonly string[],
-  { with_nats = true, beside }: RunOptions = {},
+  { with_nats = true }: RunOptions = {},
 ): Promise<TestTotals> {
   try {
     if (with_nats) await ensureNatsServer();
@@ -65,38 +63,27 @@ export async function runTests(
     console.error(error instanceof Error ? error.message : error);
     return { passed: 0, failed: 1 };
   }
-  const at_a_time = Math.min(FILES_MAX, FILES_PER_CORE * navigator.hardwareConcurrency);
-  if (beside === undefined) return await denoTest(args, at_a_time, show);
-  let said = "";
-  const half = Math.ceil(at_a_time / 2);
-  const [one, other] = await Promise.all([
-    denoTest(args, half + 1, show),
-    denoTest(beside, half, (text) => said += text),
-  ]);
-  show(said);
-  return { passed: one.passed + other.passed, failed: one.failed + other.failed };
-}
-
-async function denoTest(
-  args: readonly string[],
-  files_at_a_time: number,
-  print: (text: string) => void,
-): Promise<TestTotals> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["test", "--parallel", ...permissions(), ...args],
-    cwd: ROOT,
-    stdin: "null",
-    stdout: "piped",
-    env: {
-      DENO_JOBS: String(files_at_a_time),
-      ...Deno.stdout.isTerminal() ? { FORCE_COLOR: "1" } : {},
-    },
-  }).spawn();
-  const { output, success } = await followTests(
-    { name: "deno test", child, kept: child.stdout },
-    print,
-  );
-  return readTotals(output, success);
+  const report = await Deno.makeTempFile({ prefix: "arqon_tests_", suffix: ".xml" });
+  try {
+    const child = new Deno.Command(Deno.execPath(), {
+      args: ["test", "--parallel", ...permissions(), `--junit-path=${report}`, ...args],
+      cwd: ROOT,
+      stdin: "null",
+      stdout: "piped",
+      env: {
+        DENO_JOBS: String(Math.min(FILES_MAX, FILES_PER_CORE * navigator.hardwareConcurrency)),
+        ...Deno.stdout.isTerminal() ? { FORCE_COLOR: "1" } : {},
+      },
+    }).spawn();
+    const { output, success } = await followTests(
+      { name: "deno test", child, kept: child.stdout },
+      show,
+    );
+    show(formatSlowest(await Deno.readTextFile(report)));
+    return readTotals(output, success);
+  } finally {
+    await Deno.remove(report);
+  }
 }
 
 /** Prints the totals as the last line and exits 1 when a test failed. */

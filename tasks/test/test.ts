@@ -1,59 +1,65 @@
 /**
- * `deno task test [paths and options of deno test]`: runs the tests of every member and of `tests/`, and
- * beside them those of the Python SDK; with paths, only the tests of the former there. `--no-check` alone is
- * for who has checked the types already. `test_slow.ts` has the slowest tests, `test_external.ts` those that
- * need data from outside of the checkout.
+ * `deno task test [paths and options of deno test]`: the tests that start no process, and beside them pytest for the
+ * Python SDK on a real bus. With paths, any tests there. `tiers.ts` says what `test:cluster` and `test:all` run.
  */
+import { createHash } from "node:crypto";
+import { tmpdir } from "node:os";
 import { pathToFileURL } from "node:url";
 import { ROOT } from "../checkout/source_files.ts";
 import { finish, runTests, show } from "./run_tests.ts";
 import { sourceModules } from "./source_modules.ts";
 import { groupModule, testGroups } from "./test_groups.ts";
-import { testPython } from "./test_python.ts";
-import { SLOW } from "./test_slow.ts";
-import type { TestTotals } from "./test_summary.ts";
+import { pytestSdk } from "./test_python.ts";
+import { addTotals, type TestTotals } from "./test_summary.ts";
+import { OTHER_TASKS, tiersOf } from "./tiers.ts";
 
-/** Files that deno takes for tests because of their names; load_test.js is for k6. */
-const LEFT_OUT = ["tests/external", "tasks/test/test.ts", "tests/load/load_test.js"];
-
-/** What a whole run leaves out, by itself or with its folder. */
-const LEFT_OUT_OF_ALL = [...LEFT_OUT, ...SLOW];
-const isLeftOut = (path: string) =>
-  LEFT_OUT_OF_ALL.some((one) => path === one || path.startsWith(`${one}/`));
-
-/** Writes the modules of groups of tests to a folder; the paths of the tests in them. */
-async function writeGroups(folder: string): Promise<string[]> {
-  const groups = testGroups(await sourceModules(), isLeftOut);
-  const root = pathToFileURL(ROOT);
-  for (const group of groups) {
-    await Deno.writeTextFile(`${folder}/${group.name}_test.ts`, groupModule(group, root));
-  }
-  return groups.flatMap(({ paths }) => paths);
+/**
+ * Folders of the workspace with compiler options of their own. A module that imports their tests from elsewhere would be
+ * checked without them, so that these tests are in no group.
+ */
+async function foldersWithOptions(): Promise<string[]> {
+  const { workspace } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
+  const folders = (workspace as string[]).map((member) => member.replace(/^\.\//, ""));
+  const texts = folders.map((folder) => Deno.readTextFile(`${ROOT}${folder}/deno.json`));
+  const members = (await Promise.all(texts)).map((text) => JSON.parse(text));
+  return folders.filter((_, at) => members[at].compilerOptions !== undefined);
 }
 
 /**
- * Everything but the slow tests, and those that start nothing in groups. What Python says is shown at the end,
- * in one piece: the two outputs would be mixed.
+ * Writes the groups' modules; the paths of what to run. The folder is the same in each run, for deno remembers by its
+ * modules' places which types it has checked. It lies outside of the checkout, whose configuration leaves out `.arqon`.
  */
-async function runAll(): Promise<TestTotals> {
+async function writeGroups(): Promise<string[]> {
+  const checkout = createHash("sha256").update(ROOT).digest("hex").slice(0, 16);
+  const folder = `${tmpdir()}/arqon_test_groups/${checkout}`;
+  await Deno.mkdir(folder, { recursive: true });
+  const { test } = tiersOf(await sourceModules());
+  const own_options = await foldersWithOptions();
+  const isAlone = (path: string) => own_options.some((one) => path.startsWith(`${one}/`));
+  const root = pathToFileURL(ROOT);
+  const modules = testGroups(test.filter((path) => !isAlone(path))).map(async (group) => {
+    const path = `${folder}/${group.name}_test.ts`;
+    await Deno.writeTextFile(path, groupModule(group, root));
+    return path;
+  });
+  return [...await Promise.all(modules), ...test.filter(isAlone)];
+}
+
+/** What Python says is shown at the end, in one piece: the two outputs would be mixed. */
+async function runQuiet(): Promise<TestTotals> {
   let said = "";
-  const folder = await Deno.makeTempDir({ prefix: "arqon_tests_" });
-  try {
-    const ignored = [...LEFT_OUT_OF_ALL, ...await writeGroups(folder)];
-    const [totals, python] = await Promise.all([
-      runTests([`--ignore=${ignored.join(",")}`, ".", folder, ...Deno.args]),
-      testPython(Deno.env.has("CI"), (text) => said += text),
-    ]);
-    show(said);
-    return { passed: totals.passed + python.passed, failed: totals.failed + python.failed };
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  const [totals, python] = await Promise.all([
+    runTests(await writeGroups(), { with_nats: false }),
+    pytestSdk(Deno.env.has("CI"), (text) => said += text),
+  ]);
+  show(said);
+  return addTotals([totals, python]);
 }
 
 if (import.meta.main) {
-  const isWhole = Deno.args.every((argument) => argument === "--no-check");
   finish(
-    isWhole ? await runAll() : await runTests([`--ignore=${LEFT_OUT.join(",")}`, ...Deno.args]),
+    Deno.args.length === 0
+      ? await runQuiet()
+      : await runTests([`--ignore=${OTHER_TASKS.join(",")}`, ...Deno.args]),
   );
 }

@@ -1,15 +1,11 @@
 /**
  * Puts files of tests together, some to an isolate: each isolate loads all that its tests import anew, which takes
- * longer than most of these tests. Only files that start nothing are put together, so that what takes long runs
- * beside others as before. They are found by reading the sources. Pure; `test.ts` writes the modules.
+ * longer than most of these tests. Only files that start no process are put together. Pure; `test.ts` writes the
+ * modules.
  */
-import { isTestPart, reachesSign, type SourceModule } from "./source_modules.ts";
 
 /** Files in a group, at most: one file that waits makes the others of its group wait. */
 const FILES_MAX = 12;
-
-/** Signs that a test starts a process, changes the folder of its own, or starts a thread. */
-const STARTS = /\bDeno\.(Command|kill|chdir)\b|\bstartNats\b|\bnew Worker\(/;
 
 /** Files of tests, which run in one isolate, one after another. */
 export interface TestGroup {
@@ -18,18 +14,9 @@ export interface TestGroup {
   readonly paths: readonly string[];
 }
 
-/**
- * Groups of the tests among `modules` that start nothing; the others, and those left out, are in no group. A group has
- * files of one folder at the root. All imports of the modules must be among them.
- */
-export function testGroups(
-  modules: readonly SourceModule[],
-  isLeftOut: (path: string) => boolean = () => false,
-): TestGroup[] {
-  const starts = reachesSign(modules, ({ path, text }) => isTestPart(path) && STARTS.test(text));
-  const quiet = modules.map(({ path }) => path)
-    .filter((path) => path.endsWith("_test.ts") && !isLeftOut(path) && !starts(path)).sort();
-  const folders = Map.groupBy(quiet, (path) => path.slice(0, path.indexOf("/")));
+/** Groups of the tests in `paths`. A group has files of one folder at the root. */
+export function testGroups(paths: readonly string[]): TestGroup[] {
+  const folders = Map.groupBy(paths.toSorted(), (path) => path.slice(0, path.indexOf("/")));
   return [...folders].flatMap(([folder, paths]) => {
     // Neighbours import much of the same. All groups of a folder have about as many files.
     const count = Math.ceil(paths.length / FILES_MAX);

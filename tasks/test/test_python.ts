@@ -1,8 +1,8 @@
 /**
- * `deno task test:python`, also a part of `deno task test`: checks and tests the Python SDK in its
- * own virtual environment below `.arqon`. It runs ruff, mypy, pyright and the check of generated code, then
- * pytest against the real bus, and the verification suite. A failed check counts as a failed test. Without
- * Python it says that it was skipped; in CI that is a failure.
+ * `deno task test:python [--checks]`: checks and tests the Python SDK in its own virtual environment below `.arqon`. It
+ * runs ruff, mypy, pyright and the check of generated code (with `--checks` no more), then pytest against the real bus,
+ * and the verification suite. `deno task test` has the SDK's pytest alone. A failed check counts as a failed test.
+ * Without Python it says that it was skipped; in CI that is a failure.
  */
 import { finish, show } from "./run_tests.ts";
 import { ROOT } from "../checkout/source_files.ts";
@@ -27,6 +27,7 @@ const VERIFICATION = [
   "tests/verification/calls_by_wasmtime.py",
   "tests/verification/rooms_by_wasmtime.py",
 ];
+const SDK_TESTS = "sdk/python/tests";
 const EXAMPLES = ["examples", "tests/examples", "bench/sdk"];
 /** Packages for the examples, beside the SDK. `tests/external/map_test.ts` uses this environment too. */
 const EXAMPLES_NEED = ["-r", "examples/map/python/requirements.txt"];
@@ -123,20 +124,28 @@ const CHECKS: readonly (readonly [string, string, readonly string[], string])[] 
   ["mypy, examples", "mypy", ["--config-file", CONFIG, ...EXAMPLES], ""],
 ];
 
-/**
- * Runs all checks and tests, and returns the totals. `in_ci` makes a machine without Python a failure.
- * `print` takes all that is to be read, errors too.
- */
-export async function testPython(in_ci: boolean, print: Print): Promise<TestTotals> {
+/** Makes the environment; the totals with which a run ends when there is none. */
+async function prepare(in_ci: boolean, print: Print): Promise<TestTotals | undefined> {
   if (!await hasPython(print)) {
     print(`${in_ci ? MISSING : `SKIPPED the tests of the Python SDK: ${MISSING}`}\n`);
     return { passed: 0, failed: in_ci ? 1 : 0 };
   }
   const problem = await install(print);
-  if (problem !== undefined) {
-    print(`${problem}\n`);
-    return { passed: 0, failed: 1 };
-  }
+  if (problem === undefined) return undefined;
+  print(`${problem}\n`);
+  return { passed: 0, failed: 1 };
+}
+
+async function pytest(print: Print, paths: readonly string[]): Promise<TestTotals> {
+  print("\n== pytest\n");
+  const args = ["-m", "pytest", "-q", "-c", CONFIG, "--rootdir=.", ...paths];
+  const { success, output } = await run(print, `${BIN}/python`, args);
+  const { passed, failed } = pytestTotals(output) ?? { passed: 0, failed: 0 };
+  return { passed, failed: success ? failed : Math.max(1, failed) };
+}
+
+/** Runs the checks; the number of those that failed. */
+async function runChecks(print: Print): Promise<number> {
   const problems: string[] = [];
   for (const [name, command, args, folder] of CHECKS) {
     print(`\n== ${name}\n`);
@@ -145,15 +154,27 @@ export async function testPython(in_ci: boolean, print: Print): Promise<TestTota
       problems.push(`FAIL  ${name}\n${output.split("\n").slice(-PROBLEM_LINES).join("\n")}`);
     }
   }
-  print("\n== pytest\n");
-  const paths = ["sdk/python/tests", ...VERIFICATION, "tests/examples"];
-  const pytest = ["-m", "pytest", "-q", "-c", CONFIG, "--rootdir=.", ...paths];
-  const { success, output } = await run(print, `${BIN}/python`, pytest);
-  const totals = pytestTotals(output) ?? { passed: 0, failed: 0 };
   // Once more, in the form in which `.ci/run` finds what failed.
   for (const problem of problems) print(`${problem}\n`);
-  const failed = success ? totals.failed : Math.max(1, totals.failed);
-  return { passed: totals.passed, failed: problems.length + failed };
+  return problems.length;
 }
 
-if (import.meta.main) finish(await testPython(Deno.env.has("CI"), show));
+/**
+ * The SDK's own tests, as `deno task test` runs them; returns the totals. `in_ci` makes a machine without Python a
+ * failure. `print` takes all that is to be read, errors too.
+ */
+export async function pytestSdk(in_ci: boolean, print: Print): Promise<TestTotals> {
+  return await prepare(in_ci, print) ?? await pytest(print, [SDK_TESTS]);
+}
+
+/** `deno task test:python`: the checks, the SDK's tests, the verification suite and the examples. */
+async function testPython(in_ci: boolean): Promise<TestTotals> {
+  const unprepared = await prepare(in_ci, show);
+  if (unprepared !== undefined) return unprepared;
+  const problems = await runChecks(show);
+  if (Deno.args.includes("--checks")) return { passed: CHECKS.length - problems, failed: problems };
+  const { passed, failed } = await pytest(show, [SDK_TESTS, ...VERIFICATION, "tests/examples"]);
+  return { passed, failed: problems + failed };
+}
+
+if (import.meta.main) finish(await testPython(Deno.env.has("CI")));

@@ -1,6 +1,6 @@
 /**
- * Reads the totals from the output of `deno test`, so that `deno task test` and `.ci/run` can add them up.
- * Pure text functions.
+ * Reads the totals from the output of `deno test`, so that `deno task test` and `.ci/run` can add them up, and which
+ * files took longest from its report. Pure text functions.
  */
 
 /** How many tests passed and failed. */
@@ -25,7 +25,45 @@ export function readTotals(output: string, success: boolean): TestTotals {
   return { passed, failed: success ? failed : Math.max(1, failed) };
 }
 
+/** The totals of a program whose last line has them, as `formatTotals` writes it; one failed when it has none. */
+export function lastTotals(output: string, success: boolean): TestTotals {
+  const match = /^(\d+) passed, (\d+) failed$/m.exec(output.trimEnd().split("\n").at(-1) ?? "");
+  const failed = Number(match?.[2] ?? 1);
+  return { passed: Number(match?.[1] ?? 0), failed: success ? failed : Math.max(1, failed) };
+}
+
+/** The sum of totals. */
+export function addTotals(totals: readonly TestTotals[]): TestTotals {
+  const sum = (of: (one: TestTotals) => number) => totals.reduce((all, one) => all + of(one), 0);
+  return { passed: sum(({ passed }) => passed), failed: sum(({ failed }) => failed) };
+}
+
 /** The line with the totals, which `.ci/run` looks for. */
 export function formatTotals({ passed, failed }: TestTotals): string {
   return `${passed} passed, ${failed} failed`;
+}
+
+/** Files that `formatSlowest` names. */
+const SLOWEST = 10;
+
+/**
+ * The files that took longest, with their seconds, from a report in JUnit's format. Empty when the report has fewer than
+ * two files: who runs one file sees its tests' times.
+ */
+export function formatSlowest(report: string): string {
+  const files = [...report.matchAll(/<testsuite name="([^"]*)"[^]*?<\/testsuite>/g)].map(
+    ([suite, name = ""]) => {
+      // A step's time is in its test's.
+      const cases = [...suite.matchAll(/<testcase name="([^"]*)"[^>]*? time="([\d.]+)"/g)]
+        .filter(([, test = ""]) => !test.includes(" &gt; "));
+      const seconds = cases.reduce((sum, [, , time]) => sum + Number(time), 0);
+      return { name: name.replace(/^\.\//, ""), seconds };
+    },
+  );
+  if (files.length < 2) return "";
+  const longest = files.toSorted((one, other) => other.seconds - one.seconds).slice(0, SLOWEST);
+  const lines = longest.map(({ name, seconds }) =>
+    `${seconds.toFixed(1).padStart(7)} s  ${name}\n`
+  );
+  return `\nslowest files\n${lines.join("")}\n`;
 }

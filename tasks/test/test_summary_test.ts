@@ -1,6 +1,6 @@
-/** The totals are read from every form of deno's last line. */
+/** The totals are read from every form of deno's last line, the slowest files from its report. */
 import assert from "node:assert/strict";
-import { formatTotals, readTotals } from "./test_summary.ts";
+import { addTotals, formatSlowest, formatTotals, lastTotals, readTotals } from "./test_summary.ts";
 
 Deno.test("the totals of a run are read", () => {
   assert.deepEqual(readTotals("ok | 25 passed | 0 failed (1s)\n", true), { passed: 25, failed: 0 });
@@ -27,4 +27,29 @@ Deno.test("a run that fails without a failed test counts one", () => {
 
 Deno.test("the line for .ci/run", () => {
   assert.equal(formatTotals({ passed: 12, failed: 0 }), "12 passed, 0 failed");
+});
+
+Deno.test("the slowest files are named, each with the sum of its tests and not of their steps", () => {
+  const test = (name: string, time: number) =>
+    `<testcase name="${name}" classname="x" time="${time}" line="1" col="1">\n</testcase>`;
+  const suite = (name: string, ...tests: string[]) =>
+    `<testsuite name="./${name}" tests="1" errors="0">${tests.join("")}</testsuite>\n`;
+  const quick = Array.from({ length: 10 }, (_, at) => suite(`q${at}_test.ts`, test("a", 0.1)));
+  const slow = suite("a/slow_test.ts", test("a", 1.25), test("a &gt; step", 1), test("b", 2));
+  const lines = formatSlowest(quick.join("") + slow).trim().split("\n");
+  assert.equal(lines.length, 11);
+  assert.equal(lines[1], "    3.3 s  a/slow_test.ts".trim().padStart(lines[1]!.length));
+  assert.equal(formatSlowest(slow), "");
+});
+
+Deno.test("a task's totals are those of its last line, and one failed without them", () => {
+  assert.deepEqual(lastTotals("say\n3 passed, 0 failed\n", true), { passed: 3, failed: 0 });
+  assert.deepEqual(lastTotals("3 passed, 0 failed\n", false), { passed: 3, failed: 1 });
+  for (const other of ["", "3 passed, 0 failed\nboom\n"]) {
+    assert.deepEqual(lastTotals(other, true), { passed: 0, failed: 1 });
+  }
+  assert.deepEqual(addTotals([{ passed: 1, failed: 2 }, { passed: 3, failed: 4 }]), {
+    passed: 4,
+    failed: 6,
+  });
 });

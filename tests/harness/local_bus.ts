@@ -3,22 +3,28 @@
  * Spine, ended when the test's scope ends. It starts in milliseconds where a process takes a second. Tests of
  * signals, crashes, limits of a process and NATS start processes by `bus.ts` and `cluster.ts`.
  */
-import { type DevBusReady, serveDev } from "../../arq/serve/dev_bus.ts";
+import { DEV_DEFAULTS, type DevBusReady, serveDev } from "../../arq/serve/dev_bus.ts";
 import { busProcess, stoppedBy } from "../../arq/serve/serve_main.ts";
 import { clientConfig } from "../../shared/process/process.ts";
 import { makeToken, type TestBus } from "./test_bus.ts";
 
-let folder: Promise<string> | undefined;
+/** The most that the configuration takes. */
+const MEMORY_BYTES = 1_099_511_627_776;
 
-/** The development key and the announcements of this isolate's buses: a folder of its own below the temporary one. */
-function stateFolder(): Promise<string> {
-  folder ??= Deno.makeTempDir({ prefix: "arqon-local-bus-" });
+let folder: string | undefined;
+
+/** The folder of this isolate's development key and of its buses' announcements; removed at the isolate's end. */
+function stateFolder(): string {
+  if (folder === undefined) {
+    const made = folder = Deno.makeTempDirSync({ prefix: "arqon-local-bus-" });
+    addEventListener("unload", () => Deno.removeSync(made, { recursive: true }));
+  }
   return folder;
 }
 
 /** A bus with this text as its configuration; without one, with the defaults of `deno task dev`. */
-export async function startLocalBus(config?: string): Promise<TestBus> {
-  const state_dir = await stateFolder();
+export async function startLocalBus(config: string = DEV_DEFAULTS): Promise<TestBus> {
+  const state_dir = stateFolder();
   const stopping = new AbortController();
   let log = "";
   const process = {
@@ -34,13 +40,15 @@ export async function startLocalBus(config?: string): Promise<TestBus> {
     stopWithin() {},
     begin: stoppedBy(stopping.signal),
   };
-  if (config !== undefined) {
-    const bytes = new TextEncoder().encode(config);
-    process.loadConfig = (file, defaults) => clientConfig(bytes, file, defaults);
-    process.readConfig = process.loadConfig;
-  }
-  const ports = { port: 0, ops_port: 0, admin_port: 0 };
-  const options = { ...ports, state_dir, ...config === undefined ? {} : { config_file: "config" } };
+  const bytes = new TextEncoder().encode(config);
+  process.loadConfig = (file, defaults) => {
+    const loaded = clientConfig(bytes, file, defaults);
+    // The memory of this process is not the bus's alone.
+    loaded.limits.memory_bytes = MEMORY_BYTES;
+    return loaded;
+  };
+  process.readConfig = process.loadConfig;
+  const options = { state_dir, config_file: "config", port: 0, ops_port: 0, admin_port: 0 };
   const ready = Promise.withResolvers<DevBusReady>();
   const ended = serveDev(options, process, ready.resolve);
   ended.catch(ready.reject);

@@ -1,0 +1,54 @@
+/**
+ * `deno task test:all [--slice K/N]`: the tests that `test` and `test:cluster` leave out (of the command line and of
+ * everything else that starts processes, and the slow ones), then the tasks that hold the bus against the suites of
+ * others. With `--slice`, the Kth of N parts of both.
+ */
+import { ROOT } from "../checkout/source_files.ts";
+import { finish, runTests, show } from "./run_tests.ts";
+import { sourceModules } from "./source_modules.ts";
+import { followTests } from "./test_process.ts";
+import { addTotals, lastTotals, type TestTotals } from "./test_summary.ts";
+import { sliceOf, tiersOf } from "./tiers.ts";
+
+/** Tasks whose last line has their totals. */
+const TASKS: readonly string[] = ["conformance:streams", "test:python"];
+
+/** K and N of `--slice K/N`; undefined when they are no slice. */
+export function readSlice(text: string): readonly [number, number] | undefined {
+  const [, at, count] = /^(\d+)\/(\d+)$/.exec(text) ?? [];
+  if (at === undefined || Number(at) < 1 || Number(at) > Number(count)) return undefined;
+  return [Number(at), Number(count)];
+}
+
+async function runTask(name: string): Promise<TestTotals> {
+  show(`\n== deno task ${name}\n`);
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["task", "--quiet", name],
+    cwd: ROOT,
+    stdin: "null",
+    stdout: "piped",
+  }).spawn();
+  const { output, success } = await followTests({ name, child, kept: child.stdout }, show);
+  return lastTotals(output, success);
+}
+
+function readArguments(): readonly [number, number] {
+  const [option, text = ""] = Deno.args;
+  if (option === undefined) return [1, 1];
+  const slice = option === "--slice" ? readSlice(text) : undefined;
+  if (slice !== undefined && Deno.args.length === 2) return slice;
+  console.error("usage: deno task test:all [--slice K/N], with K from 1 to N, such as 3/19");
+  Deno.exit(2);
+}
+
+if (import.meta.main) {
+  const [at, count] = readArguments();
+  const { all } = tiersOf(await sourceModules());
+  const chosen = sliceOf([...TASKS, ...all], at - 1, count);
+  const tasks = chosen.filter((one) => TASKS.includes(one));
+  const paths = chosen.filter((one) => !TASKS.includes(one));
+  show(`${paths.length} of ${all.length} files, ${tasks.length} of ${TASKS.length} tasks\n`);
+  const all_totals = paths.length === 0 ? [] : [await runTests(paths)];
+  for (const task of tasks) all_totals.push(await runTask(task));
+  finish(addTotals(all_totals));
+}

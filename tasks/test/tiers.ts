@@ -1,0 +1,100 @@
+/**
+ * Which of our three test tasks runs a test file: `test` has those that start no process, `test:cluster` those that need
+ * NATS, Valkey, PostgreSQL, Prometheus or a proxy, `test:all` all others and the slow ones. Read from the sources, so
+ * that a new test has its task by what it does. Pure; the tasks are `test.ts`, `test_cluster.ts` and `test_all.ts`.
+ */
+import { isTestPart, reachesSign, type SourceModule } from "./source_modules.ts";
+
+/** The three sets of test files; a file is in one of them. */
+export interface Tiers {
+  readonly test: readonly string[];
+  readonly cluster: readonly string[];
+  readonly all: readonly string[];
+}
+
+/** Signs that a test starts a process, changes the folder of its own, or starts a thread. */
+const STARTS = /\bDeno\.(Command|kill|chdir)\b|\bstartNats\b|\bnew Worker\(/;
+
+/** Signs that a test starts a server that is not ours. */
+const NEEDS = /\bstart(Nats|Valkey|Postgres)\b|"(postgres|prometheus|promtool|haproxy|nginx)"/;
+
+/** Folders and files that deno takes for tests, and that other tasks run: with shared data, or k6. */
+export const OTHER_TASKS: readonly string[] = [
+  "tests/external",
+  "tasks/test/test.ts",
+  "tests/load/load_test.js",
+];
+
+/**
+ * Tests that take half a minute of a core or more each: they hold a stream, install packages for several runtimes, build
+ * the documents' site, drive a browser, attack a bus, or fill a process's memory.
+ */
+export const SLOW: readonly string[] = [
+  "arq/commands/room/follow_test.ts",
+  "shield/schema/large_sets_test.ts",
+  "tasks/workflows/workflows_test.ts",
+  "tests/alerts_test.ts",
+  "tests/backup_nats_test.ts",
+  "tests/backup_oracle_test.ts",
+  "tests/binaries/npm_test.ts",
+  "tests/clients_test.ts",
+  "tests/closed_unions_test.ts",
+  "tests/console_test.ts",
+  "tests/cookbook/token_servers_test.ts",
+  "tests/deploy_chart_test.ts",
+  "tests/deploy_test.ts",
+  "tests/dev_stack_test.ts",
+  "tests/editor_example_test.ts",
+  "tests/flood_test.ts",
+  "tests/growing_chaos/show_test.ts",
+  "tests/hostile/gallery_test.ts",
+  "tests/installed_pages_test.ts",
+  "tests/members_chaos/show_test.ts",
+  "tests/memory/memory_test.ts",
+  "tests/nats_backends_test.ts",
+  "tests/outage_test.ts",
+  "tests/packages/packages_test.ts",
+  "tests/presence_simulation/long_test.ts",
+  "tests/production/production_test.ts",
+  "tests/react/react_test.ts",
+  "tests/reducer_chaos/show_test.ts",
+  "tests/site_test.ts",
+  "tests/storage/many_test.ts",
+  "tests/storage/storage_test.ts",
+  "tests/thawed_server_test.ts",
+  "tests/thawed_signals_test.ts",
+  "tests/told_test.ts",
+  "tests/yjs_many_test.ts",
+];
+
+/** Sorts the test files among `modules`, which must hold all that they import. */
+export function tiersOf(modules: readonly SourceModule[]): Tiers {
+  const has = (sign: RegExp) =>
+    reachesSign(modules, ({ path, text }) => isTestPart(path) && sign.test(text));
+  const starts = has(STARTS);
+  const needs = has(NEEDS);
+  const isOther = (path: string) =>
+    OTHER_TASKS.some((one) => path === one || path.startsWith(`${one}/`));
+  const files = modules.map(({ path }) => path)
+    .filter((path) => path.endsWith("_test.ts") && !isOther(path)).sort();
+  const tierOf = (path: string): keyof Tiers => {
+    if (SLOW.includes(path)) return "all";
+    if (needs(path)) return "cluster";
+    return starts(path) ? "all" : "test";
+  };
+  const { test = [], cluster = [], all = [] } = Object.groupBy(files, tierOf);
+  // The slow ones begin first, so that none is left when all others are done, and lie in different slices.
+  return {
+    test,
+    cluster,
+    all: [
+      ...SLOW.filter((path) => all.includes(path)),
+      ...all.filter((path) => !SLOW.includes(path)),
+    ],
+  };
+}
+
+/** The `at`th of `count` slices of a list, dealt out in turn. */
+export function sliceOf(list: readonly string[], at: number, count: number): string[] {
+  return list.filter((_, index) => index % count === at);
+}

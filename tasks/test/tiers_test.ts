@@ -1,0 +1,55 @@
+/** Each test file is run by exactly one task, which its sources decide. */
+import assert from "node:assert/strict";
+import { sourceModules } from "./source_modules.ts";
+import { readSlice } from "./test_all.ts";
+import { OTHER_TASKS, sliceOf, SLOW, tiersOf } from "./tiers.ts";
+
+const module = (path: string, text: string, ...imports: string[]) => ({ path, text, imports });
+
+Deno.test("what a test starts, itself or by what it imports, decides its task", () => {
+  const tiers = tiersOf([
+    module("arq/pure_test.ts", "", "arq/pure.ts"),
+    module("arq/pure.ts", "new Deno.Command('x')"),
+    module("arq/spawns_test.ts", 'new Deno.Command("x")'),
+    module("arq/threads_test.ts", "new Worker(url)"),
+    module("arq/far_test.ts", "", "arq/testing/run.ts"),
+    module("arq/testing/run.ts", "Deno.kill(1)"),
+    module("shield/bus_test.ts", "", "tests/harness/bus.ts"),
+    module("tests/harness/bus.ts", "new Deno.Command('deno')"),
+    module("shield/log_test.ts", "await startNats()"),
+    module("shield/quota_test.ts", 'new Deno.Command("x"); await startValkey()'),
+    module("tests/site_test.ts", ""),
+    module("tests/external/arq_test.ts", ""),
+  ]);
+  assert.deepEqual(tiers, {
+    test: ["arq/pure_test.ts"],
+    cluster: ["shield/log_test.ts", "shield/quota_test.ts"],
+    all: [
+      "tests/site_test.ts",
+      ..."far spawns threads".split(" ").map((name) => `arq/${name}_test.ts`),
+      "shield/bus_test.ts",
+    ],
+  });
+});
+
+Deno.test("of this checkout each test file is in one task, and most are in the quick one", async () => {
+  const modules = await sourceModules();
+  const { test, cluster, all } = tiersOf(modules);
+  const there = modules.map(({ path }) => path).filter((path) => path.endsWith("_test.ts"));
+  const others = there.filter((path) => OTHER_TASKS.some((one) => path.startsWith(one)));
+  assert.deepEqual([...test, ...cluster, ...all, ...others].toSorted(), there.toSorted());
+  assert.deepEqual(all.slice(0, SLOW.length), SLOW);
+  assert.ok(test.length > there.length / 2);
+  assert.deepEqual(SLOW.filter((path) => !there.includes(path)), []);
+});
+
+Deno.test("slices hold each file once, and the slow ones are spread over them", () => {
+  const files = [...SLOW, ...Array.from({ length: 50 }, (_, at) => `x/${at}_test.ts`)];
+  const slices = Array.from({ length: 20 }, (_, at) => sliceOf(files, at, 20));
+  assert.deepEqual(slices.flat().toSorted(), files.toSorted());
+  for (const slice of slices) {
+    assert.ok(slice.filter((path) => SLOW.includes(path)).length <= Math.ceil(SLOW.length / 20));
+  }
+  assert.deepEqual(readSlice("3/20"), [3, 20]);
+  for (const wrong of ["", "3", "0/20", "21/20", "x/y"]) assert.equal(readSlice(wrong), undefined);
+});
