@@ -56,7 +56,8 @@ Deno.test("when every owner is gone the Brain that has the command serves it", a
 Deno.test("an owner that does not answer is 408 when the time is over", async () => {
   await withTestBed(async ({ spine, cluster, start }) => {
     const config = { limits: { command_timeout_ms: 50 } };
-    const one = await start("b1", { config });
+    // The clock stands still, so that none of the 50 ms is over before the owner is asked.
+    const one = await start("b1", { config, monotonic_ms: () => 0 });
     cluster.owner = () => "frozen";
     spine.subscribe(processSubject("commands", "frozen"), () => {});
     const { code, reason, message } = await sendCommand(spine, set(1));

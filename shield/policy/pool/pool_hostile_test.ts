@@ -53,7 +53,7 @@ Deno.test("a module that keeps failing is cut off, says so, and gets another cha
 
 Deno.test("a tenant that burns more fuel than its rate waits for it, others do not", async () => {
   const rates = { breaker_failures: 1_000, fuel_per_second: 10_000 };
-  await using test = await startTestPool({ policy: rates });
+  await using test = await startTestPool({ policy: rates, stands_still: true });
   await test.load("burns", { body: FOREVER });
   await test.load("allow", ALLOW);
   const faults: string[] = [];
@@ -162,7 +162,7 @@ Deno.test("four workers that wedge within ten minutes are fatal; those of before
 
 Deno.test("a policy that traps pays for each new instance: its tenant runs out of fuel, others do not", async () => {
   const rates = { breaker_failures: 1_000, fuel_per_second: 10_000 };
-  await using test = await startTestPool({ policy: rates });
+  await using test = await startTestPool({ policy: rates, stands_still: true });
   await test.load("traps", { body: "unreachable", pages: 64 });
   await test.load("allow", ALLOW);
   const faults: string[] = [];

@@ -34,6 +34,8 @@ export interface TestPoolOptions {
   readonly policy?: Partial<Config["policy"]>;
   readonly fuel_limit?: number;
   readonly wedge_ms?: number;
+  /** The pool's clock stands still until it is put forward. */
+  readonly stands_still?: boolean;
 }
 
 const compiler: Compiler = {
@@ -60,7 +62,7 @@ export async function startTestPool(options: TestPoolOptions = {}): Promise<Test
     log,
     now() {
       looks++;
-      return performance.now() + forward_ms;
+      return (options.stands_still === true ? 0 : performance.now()) + forward_ms;
     },
     onFatal: (detail) => fatal.push(detail),
     onQuarantine: (...found) => quarantined.push(found),
