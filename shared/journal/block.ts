@@ -74,18 +74,26 @@ export class BlockBuilder {
     return [...this.#users.keys()];
   }
 
+  /** Throws RangeError for an entry that no reader would read; the block is as it was before. */
   add(entry: JournalEntry): void {
     const { user } = entry.sender;
-    let found = this.#users.get(user);
-    if (found === undefined) {
-      found = { number: this.#users.size, section: new SectionWriter(user) };
-      this.#users.set(user, found);
-    }
+    const rows = this.#rows;
+    const found = this.#users.get(user) ??
+      { number: this.#users.size, section: new SectionWriter(user) };
     const { section, number } = found;
-    this.#section_bytes -= section.bytes.length;
-    this.#rows.write(entry, number);
-    section.write(entry);
-    this.#section_bytes += section.bytes.length;
+    const before = section.bytes.length;
+    rows.mark();
+    section.mark();
+    try {
+      section.write(entry);
+      rows.write(entry, number);
+    } catch (error) {
+      rows.rollback();
+      section.rollback();
+      throw error;
+    }
+    this.#users.set(user, found);
+    this.#section_bytes += section.bytes.length - before;
     this.from_ms = this.records === 0 ? entry.time_ms : Math.min(this.from_ms, entry.time_ms);
     this.to_ms = Math.max(this.to_ms, entry.time_ms);
     this.records++;

@@ -37,10 +37,17 @@ export class OtherVersionBlock extends DamagedBlock {
   override readonly why = "other-version";
 }
 
-/** Memory that grows as it is written to. */
+/** The value, where it is a whole number from 0 to 2^53 - 1. Throws RangeError, with the field's name, for any other. */
+export function whole(value: number, field: string): number {
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  throw new RangeError(`${field}: ${value} is no whole number from 0 to 2^53 - 1`);
+}
+
+/** Memory that grows as it is written to. A number that no reader would read is refused with a RangeError. */
 export class BlockWriter {
   #bytes: Uint8Array<ArrayBuffer>;
   #at = 0;
+  #mark = 0;
 
   constructor(size_bytes: number = FIRST_BYTES) {
     this.#bytes = new Uint8Array(size_bytes);
@@ -56,19 +63,29 @@ export class BlockWriter {
     return this.#bytes.subarray(0, this.#at);
   }
 
-  byte(value: number): void {
+  /** Begins a part that `rollback` undoes. */
+  mark(): void {
+    this.#mark = this.#at;
+  }
+
+  rollback(): void {
+    this.#at = this.#mark;
+  }
+
+  byte(value: number, field: string = "a byte"): void {
+    if ((value & 0xff) !== value) throw new RangeError(`${field}: ${value} is no byte`);
     this.#room(1);
     this.#bytes[this.#at++] = value;
   }
 
   /** A whole number from 0 to 2^53 - 1, in as few bytes of 7 bits as it needs. */
-  count(value: number): void {
+  count(value: number, field: string = "a count"): void {
     this.#room(8);
-    if (value < 0x80) {
+    if ((value & 0x7f) === value) {
       this.#bytes[this.#at++] = value;
       return;
     }
-    let left = value;
+    let left = whole(value, field);
     while (left >= 0x80) {
       this.#bytes[this.#at++] = (left % 0x80) | 0x80;
       left = Math.floor(left / 0x80);
@@ -76,9 +93,16 @@ export class BlockWriter {
     this.#bytes[this.#at++] = left;
   }
 
-  /** A whole number of either sign, within 2^52 of 0. */
+  /** A whole number of either sign, within 2^53 - 1 of 0. Its lowest bit is the sign. */
   difference(value: number): void {
-    this.count(value < 0 ? -value * 2 - 1 : value * 2);
+    if (!Number.isSafeInteger(value)) throw new RangeError(`${value} is no safe integer`);
+    const is_negative = value < 0;
+    const size = is_negative ? -1 - value : value;
+    const low = size % 0x40 * 2 + (is_negative ? 1 : 0);
+    if (size < 0x40) return this.byte(low);
+    // Doubled as a whole it would not be exact above 2^52.
+    this.byte(low | 0x80);
+    this.count(Math.floor(size / 0x40));
   }
 
   /** Bytes, with their number before them. */
@@ -172,8 +196,10 @@ export class BlockReader {
   }
 
   difference(): number {
-    const value = this.count();
-    return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+    const low = this.byte();
+    const size = ((low & 0x7f) >> 1) + (low < 0x80 ? 0 : this.count() * 0x40);
+    if (size > Number.MAX_SAFE_INTEGER) throw new DamagedBlock("a number is too large");
+    return low % 2 === 0 ? size : -1 - size;
   }
 
   bytes(): Uint8Array {
@@ -205,6 +231,18 @@ export class BlockReader {
 /** Texts that repeat: each is written once, and after that by its number. */
 export class TextTable {
   readonly #numbers = new Map<string, number>();
+  #mark = 0;
+
+  /** Begins a part that `rollback` undoes. */
+  mark(): void {
+    this.#mark = this.#numbers.size;
+  }
+
+  rollback(): void {
+    for (const [text, number] of this.#numbers) {
+      if (number >= this.#mark) this.#numbers.delete(text);
+    }
+  }
 
   /** Writes a text, or the number of the same text before. */
   write(to: BlockWriter, text: string): void {

@@ -3,7 +3,7 @@
  * everything that identifies somebody, or that somebody or a policy wrote. The section goes with its key.
  * What is around both is `block.ts`. Pure.
  */
-import { BlockWriter, TextTable, writeId, writeTwist } from "./block_bytes.ts";
+import { BlockWriter, TextTable, whole, writeId, writeTwist } from "./block_bytes.ts";
 import { TermsWriter } from "./block_terms.ts";
 import type { EntryPayload, JournalEntry } from "./entry.ts";
 import type { JournalRecord, PolicyRecord, Terms } from "./record.ts";
@@ -67,11 +67,26 @@ export class RowWriter {
     return sum;
   }
 
-  /** Adds a decision of the user with this number in the block. */
+  /** Begins a part that `rollback` undoes. */
+  mark(): void {
+    for (const column of this.columns) column.mark();
+    this.#texts.mark();
+    this.#terms.mark();
+  }
+
+  rollback(): void {
+    for (const column of this.columns) column.rollback();
+    this.#texts.rollback();
+    this.#terms.rollback();
+  }
+
+  /**
+   * Adds a decision of the user with this number in the block. Throws RangeError for what no reader would read;
+   * whoever catches it calls `rollback`.
+   */
   write(entry: JournalEntry, user: number): void {
-    const { schema, chain_version, offset } = entry;
-    this.#at("time").difference(entry.time_ms - this.#time_ms);
-    this.#time_ms = entry.time_ms;
+    const { time_ms, schema, chain_version, offset } = entry;
+    this.#at("time").difference(whole(time_ms, "time_ms") - this.#time_ms);
     this.#at("user").count(user);
     const flags = (entry.allowed ? SHAPE.allowed : 0) | (offset === null ? 0 : SHAPE.offset) |
       (schema === null ? 0 : SHAPE.schema) | (chain_version === null ? 0 : SHAPE.chain) |
@@ -84,23 +99,27 @@ export class RowWriter {
     this.#texts.write(place, entry.type);
     this.#texts.write(place, entry.content_type);
     if (offset !== null) {
-      this.#at("offset").difference(offset - (this.#offsets.get(entry.room) ?? 0));
-      this.#offsets.set(entry.room, offset);
+      const before = this.#offsets.get(entry.room) ?? 0;
+      this.#at("offset").difference(whole(offset, "offset") - before);
     }
     if (entry.payload.form === "reference" || entry.payload.form === "hash") {
-      this.#at("offset").count(entry.payload.bytes);
+      this.#at("offset").count(entry.payload.bytes, "payload.bytes");
     }
     if (!entry.allowed) {
-      this.#at("refusal").count(entry.code);
+      this.#at("refusal").count(entry.code, "code");
       this.#texts.write(this.#at("refusal"), entry.reason);
     }
     if (schema !== null) this.#schema(schema);
     this.#terms.write(this.#at("terms"), entry.terms);
-    if (chain_version === null) return;
-    this.#at("chain").difference(chain_version - this.#chain_version);
-    this.#chain_version = chain_version;
-    this.#at("policy").count(entry.policies.length);
-    for (const policy of entry.policies) this.#policy(policy);
+    if (chain_version !== null) {
+      this.#at("chain").difference(whole(chain_version, "chain_version") - this.#chain_version);
+      this.#at("policy").count(entry.policies.length);
+      for (const policy of entry.policies) this.#policy(policy);
+    }
+    // Nothing is thrown any more, so the next decision is behind this one.
+    this.#time_ms = time_ms;
+    this.#chain_version = chain_version ?? this.#chain_version;
+    if (offset !== null) this.#offsets.set(entry.room, offset);
   }
 
   #at(column: keyof typeof COLUMNS): BlockWriter {
@@ -110,7 +129,7 @@ export class RowWriter {
   #schema({ id, version, violation }: NonNullable<JournalRecord["schema"]>): void {
     const to = this.#at("schema");
     this.#texts.write(to, id);
-    to.count(version);
+    to.count(version, "schema.version");
     to.byte(violation === null ? 0 : 1);
     if (violation === null) return;
     this.#texts.write(to, violation.rule);
@@ -123,11 +142,11 @@ export class RowWriter {
     this.#texts.write(to, policy.name);
     this.#texts.write(to, policy.module);
     to.byte(shapeOf(policy, has_lists));
-    if (!policy.allowed) to.count(policy.code);
+    if (!policy.allowed) to.count(policy.code, "policies.code");
     if (policy.fault !== null) this.#texts.write(to, policy.fault);
-    to.count(policy.budget_units);
-    this.#at("units").count(policy.units);
-    this.#at("units").count(policy.asking_bytes);
+    to.count(policy.budget_units, "policies.budget_units");
+    this.#at("units").count(policy.units, "policies.units");
+    this.#at("units").count(policy.asking_bytes, "policies.asking_bytes");
     if (!has_lists) return;
     const names = this.#at("names");
     names.count(reads.length);
@@ -156,9 +175,23 @@ export class SectionWriter {
   readonly bytes: BlockWriter = new BlockWriter(256);
   readonly #texts = new TextTable();
   #expires_ms = 0;
+  #marked_ms = 0;
 
   constructor(user: string) {
     this.bytes.text(user);
+  }
+
+  /** Begins a part that `rollback` undoes. */
+  mark(): void {
+    this.bytes.mark();
+    this.#texts.mark();
+    this.#marked_ms = this.#expires_ms;
+  }
+
+  rollback(): void {
+    this.bytes.rollback();
+    this.#texts.rollback();
+    this.#expires_ms = this.#marked_ms;
   }
 
   /** Adds what a decision says of its sender, and what sender and policies wrote. */
@@ -182,7 +215,7 @@ export class SectionWriter {
   }
 
   #own({ expires_ms, grant }: Readonly<Terms>): void {
-    const ends_ms = expires_ms ?? 0;
+    const ends_ms = whole(expires_ms ?? 0, "terms.expires_ms");
     this.bytes.difference(ends_ms - this.#expires_ms);
     this.#expires_ms = ends_ms;
     this.#texts.write(this.bytes, grant ?? "");
@@ -203,7 +236,7 @@ export class SectionWriter {
       this.#texts.write(to, value);
     }
     for (const { level, message } of policy.logs) {
-      to.byte(level);
+      to.byte(level, "policies.logs.level");
       this.#texts.write(to, message);
     }
   }

@@ -3,6 +3,7 @@
  * the sender's own in the sender's section. What is around both is `block_rows.ts` and `block_read.ts`. Pure.
  */
 import type { z } from "zod";
+import { problemText } from "../problem.ts";
 import { type BlockReader, type BlockWriter, DamagedBlock } from "./block_bytes.ts";
 import { TextList, TextTable } from "./block_bytes.ts";
 import { Terms } from "./record.ts";
@@ -17,6 +18,8 @@ const Shared = {
 /** What stands in a column of terms: all but the sender's own. */
 export type SharedTerms = z.output<z.ZodObject<typeof Shared>>;
 
+const PARTS = Object.keys(Shared) as readonly (keyof SharedTerms)[];
+
 /** Nothing, and the sign that a decision has no terms at all. */
 const NONE = "";
 
@@ -26,18 +29,27 @@ export class TermsWriter {
   /** The text of each part; the same parts come again and again. */
   readonly #json = new WeakMap<object, string>();
 
-  write(to: BlockWriter, terms: Readonly<Terms> | undefined): void {
-    if (terms === undefined) return this.#texts.write(to, NONE);
-    this.#texts.write(to, this.#textOf(terms.credential));
-    this.#texts.write(to, this.#textOf(terms.limits));
-    this.#texts.write(to, this.#textOf(terms.room_class));
-    this.#texts.write(to, this.#textOf(terms.mirror));
+  /** Begins a part that `rollback` undoes. */
+  mark(): void {
+    this.#texts.mark();
   }
 
-  #textOf(part: object | null): string {
+  rollback(): void {
+    this.#texts.rollback();
+  }
+
+  /** Throws RangeError for a part that no reader would take. */
+  write(to: BlockWriter, terms: Readonly<Terms> | undefined): void {
+    if (terms === undefined) return this.#texts.write(to, NONE);
+    for (const name of PARTS) this.#texts.write(to, this.#textOf(name, terms[name]));
+  }
+
+  #textOf(name: keyof SharedTerms, part: object | null): string {
     if (part === null) return NONE;
     const known = this.#json.get(part);
     if (known !== undefined) return known;
+    const { error } = Shared[name].safeParse(part);
+    if (error !== undefined) throw new RangeError(`terms.${name}.${problemText(error)}`);
     const text = JSON.stringify(part);
     this.#json.set(part, text);
     return text;

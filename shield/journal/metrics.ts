@@ -4,7 +4,7 @@ import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter, scrapedCounters } from "../../shared/metrics/metrics_plain.ts";
 
 /** Why decisions are missing from the journal. */
-const HOLE_CAUSES = ["queue-full", "storage-full", "unavailable"] as const;
+const HOLE_CAUSES = ["queue-full", "storage-full", "unavailable", "unwritable"] as const;
 /** One of `HOLE_CAUSES`. */
 export type HoleCause = typeof HOLE_CAUSES[number];
 
@@ -19,6 +19,7 @@ export class JournalTotals {
     "queue-full": 0,
     "storage-full": 0,
     unavailable: 0,
+    unwritable: 0,
   };
 
   /** Publishes them, once a registry; what is not counted here is read at a scrape. */
@@ -31,7 +32,7 @@ export class JournalTotals {
     scrapedCounters(
       registry,
       "shield_journal_records_total",
-      "Decisions for the journal: stored, or lost because the queue was full or the store took none.",
+      "Decisions for the journal: stored, or lost because the queue was full, the store took none or one cannot be written.",
       ["outcome"],
       () => Object.entries(this.records).map(([outcome, total]) => [{ outcome }, total]),
     );

@@ -115,11 +115,15 @@ export class JournalQueue {
     const size = entrySize(entry);
     const has_room = size <= ENTRY_BYTES && this.#shares.hasRoom(tenant_id, size);
     if (!has_room || this.#closing.signal.aborted) {
-      const { time_ms } = entry;
-      return this.#miss({ tenant_id, keeping }, 1, "queue-full", [time_ms, time_ms]);
+      return this.#drop({ tenant_id, keeping }, entry, "queue-full");
     }
     const block = this.#block(tenant_id, keeping);
-    block.builder.add(entry);
+    try {
+      block.builder.add(entry);
+    } catch (error) {
+      // A fault of the bus, which costs this decision alone.
+      return this.#drop(block, entry, "unwritable", error);
+    }
     const before = block.bytes;
     block.bytes = block.builder.length;
     this.#shares.add(tenant_id, block.bytes - before);
@@ -261,6 +265,17 @@ export class JournalQueue {
       signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
     });
     return !signal.aborted;
+  }
+
+  #drop(
+    about: Pick<Block, "tenant_id" | "keeping">,
+    { time_ms }: JournalEntry,
+    why: HoleCause,
+    error?: unknown,
+  ): void {
+    // The time itself may be what cannot be written.
+    const at_ms = Number.isSafeInteger(time_ms) && time_ms >= 0 ? time_ms : this.#options.now();
+    this.#miss(about, 1, why, [at_ms, at_ms], error);
   }
 
   #lose(block: Block, why: HoleCause, error?: unknown): void {

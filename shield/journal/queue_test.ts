@@ -275,6 +275,36 @@ Deno.test("journal: what makes a decision large is counted, and one that is too 
   assert.equal(state.asked, 1);
 });
 
+Deno.test("journal: a decision that cannot be written costs itself alone, and is told with its field", async () => {
+  const { queue, all, totals, lines } = testQueue();
+  const refused: Partial<JournalEntry>[] = [
+    { time_ms: Infinity },
+    { offset: 0.5 },
+    { schema: { id: "a", version: -1, violation: null } },
+    { chain_version: 1, policies: [decidedBy("p", { units: NaN })] },
+  ];
+  for (const [at, change] of refused.entries()) {
+    queue.write("acme", KEEPING, entry("ann", { room: `r-${at}` }));
+    queue.write("acme", KEEPING, entry("bob", { room: `lost-${at}`, ...change }));
+  }
+  // A time is also written where there was no room for the decision.
+  queue.write("acme", KEEPING, entry("bob", { time_ms: NaN, message: "x".repeat(200_000) }));
+  queue.write("acme", KEEPING, entry("ann", { room: "last" }));
+  assert.equal(await queue.close(5_000), true);
+  const found = all();
+  const rooms = found.flatMap((line) => isHole(line) ? [] : [line.room]);
+  assert.deepEqual(rooms, ["r-0", "r-1", "r-2", "r-3", "last"]);
+  const holes = found.filter(isHole).map((
+    { hole: { why, records, from_ms } },
+  ) => [why, records, from_ms]);
+  assert.deepEqual(holes, [["unwritable", 4, NOW_MS], ["queue-full", 1, NOW_MS]]);
+  assert.deepEqual([totals.records, totals.holes.unwritable], [{ stored: 5, lost: 5 }, 1]);
+  assert.match(
+    lines.join(""),
+    /why=unwritable error="RangeError: time_ms: Infinity is no whole number/,
+  );
+});
+
 Deno.test("journal: a block that is too large to be stored is not tried again", async () => {
   const test = testQueue();
   test.state.fails = new ArqonError("message-too-large", "524289 bytes");
