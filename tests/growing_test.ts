@@ -8,6 +8,7 @@ import type { Reason } from "@arqon/proto";
 import type { Connection, Room } from "@arqon/sdk";
 import { openStream, stopStream, stream } from "@arqon/sdk/streams";
 import { refusedWith } from "../sdk/typescript/testing/scripted_peer.ts";
+import { AdminClient } from "./peers/admin_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { until } from "../shared/testing/until.ts";
 import { Heard, stored } from "./growing/heard.ts";
@@ -264,7 +265,8 @@ Deno.test("messages that grow", async (t) => {
 });
 
 Deno.test("a message that nobody adds to is ended as it is, and one whose producer is there is not", async () => {
-  await using bus = await startLocalBus(`[growing]\nidle_ms = 8_000\n${ROOMS}`);
+  const journal = '[journal]\njournal = "all"\n';
+  await using bus = await startLocalBus(`[growing]\nidle_ms = 8_000\n${journal}${ROOMS}`);
   await using ann = await open(bus, "ann");
   const room = ann.room("chat-1");
   await room.command("growing.start", { id: "left" });
@@ -283,4 +285,10 @@ Deno.test("a message that nobody adds to is ended as it is, and one whose produc
   await out.write(".");
   await out.finish();
   assert.equal((await stored(room))[1]?.text(), "I think.");
+  const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
+  await until("both are in the journal", async () => {
+    const written = (await admin.decisions("default")).filter(({ offset }) => offset !== null);
+    return written.map(({ offset, sender }) => `${offset} ${sender?.user}`).join() ===
+      "1 ann,2 ann";
+  });
 });

@@ -1,7 +1,7 @@
 /** What a reader is told of a Shield that was killed: a real `arq serve`, SIGKILL, NATS, and the admin API. */
 import assert from "node:assert/strict";
 import { configFrom } from "../shared/config/load.ts";
-import { isHole, type JournalHole, parseLine } from "../shared/journal/record.ts";
+import { isHole, type JournalHole } from "../shared/journal/record.ts";
 import { createLogger } from "../shared/logs/log.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
 import { openSpine } from "../shared/spine/open.ts";
@@ -10,6 +10,7 @@ import { Lives } from "../shield/lives/lives.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { startArq } from "../arq/testing/run_arq.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
+import { AdminClient } from "./peers/admin_client.ts";
 import { openText } from "./peers/raw_client.ts";
 
 const log = createLogger({
@@ -39,15 +40,8 @@ async function send(bus: ServedBus, token: string, message_id: string): Promise<
 }
 
 async function journalOf(bus: ServedBus, token: string) {
-  const headers = { authorization: `Bearer ${token}` };
-  const answer = await fetch(`${bus.admin_url}/v1/journal?tenant=default`, { headers });
-  const texts = (await answer.text()).trimEnd().split("\n").slice(0, -1);
-  const lines = texts.map((text) => {
-    const parsed = parseLine(text);
-    assert("line" in parsed, text);
-    return parsed.line;
-  });
-  const holes = lines.filter((line): line is JournalHole => isHole(line));
+  const lines = await new AdminClient(bus.admin_url, token).journal("default");
+  const holes = lines.filter(isHole);
   const ids = lines.flatMap((line) => isHole(line) ? [] : line.message_id ?? []);
   return { holes: holes.map(({ hole }) => hole), ids };
 }

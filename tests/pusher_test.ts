@@ -10,6 +10,7 @@ import Backend from "pusher-http-edge";
 import pusher_js from "pusher-js";
 import { connect } from "../sdk/typescript/mod.ts";
 import { until } from "../shared/testing/until.ts";
+import { AdminClient } from "./peers/admin_client.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
 
 // A CommonJS module: its types say `default`, and it is the class itself.
@@ -19,6 +20,10 @@ type Pusher = InstanceType<typeof Pusher>;
 const APP = { appId: "app-1", key: "key-1", secret: "a secret of the app" };
 const OTHER = { appId: "app-2", key: "key-2", secret: "another app's secret" };
 const CONFIG = `
+[journal]
+journal = "all"
+flush_ms = 10
+
 [pusher]
 enabled = true
 presence_members = 3
@@ -281,6 +286,21 @@ async function refused(world: World): Promise<void> {
   assert.match(JSON.stringify(problem), /"status":401/);
 }
 
+/** A client that has the public key alone costs the tenant's journal nothing, in a block of its own or with others. */
+async function journalled({ bus, client, folder }: World): Promise<void> {
+  const admin = new AdminClient(bus.admin_url, await tokenOf(folder, "admin"));
+  const rooms = async () =>
+    (await admin.decisions("default")).filter(({ hook }) => hook === "on_subscribe")
+      .map(({ room }) => room);
+  for (const room of ["alone-1", "alone-2"]) {
+    await join(client(), room);
+    await until(
+      `${room} is in the journal`,
+      async () => (await rooms()).includes(`pusher:${room}`),
+    );
+  }
+}
+
 const STEPS: readonly (readonly [string, (world: World, ann: Pusher) => Promise<void>])[] = [
   ["a public channel hears what the backend publishes, but for the excepted socket", publicChannel],
   ["a private channel is for those whom the backend has signed for", privateChannel],
@@ -289,6 +309,7 @@ const STEPS: readonly (readonly [string, (world: World, ann: Pusher) => Promise<
   ["rooms of the bus and channels are the same", sameRooms],
   ["another app's clients and backend have other rooms", otherApps],
   ["Laravel Echo works with the host and the key changed", laravel],
+  ["who subscribes is in the journal", journalled],
   ["who is not let in is told why, and does not come again", refused],
 ];
 

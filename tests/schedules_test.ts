@@ -24,6 +24,18 @@ history_size = 10_000
 `;
 const PATH = "/v1/tenants/acme/schedules";
 
+/** Resolves when the journal has times of a schedule that were published; it has no hole but of killed Shields. */
+async function journalled(admin: AdminClient, tenant: string, schedule_id: string) {
+  await until(
+    "times are in the journal",
+    async () =>
+      (await admin.decisions(tenant)).some(({ message_id, allowed, terms }) =>
+        allowed && message_id?.startsWith(`${schedule_id}.`) === true &&
+        terms?.credential.issuer === "arqon:schedule"
+      ),
+  );
+}
+
 const tick = (room: string) => ({ room, message: { type: "tick", data: { n: 1 } } });
 
 /** The times of a schedule in the room's log, in the order of the log, Unix ms. */
@@ -114,6 +126,10 @@ Deno.test("a time of a schedule is published once, whichever Shield is killed, o
       if (op === "msg") heard.push(Number(String(message_id).split(".")[1]));
     }
   })().catch(() => {});
+  // The configuration has no journal: the tenant's own class has.
+  const hall = { room: "hall", journal: "all" };
+  const classed = await admin.ask("PUT", "/v1/tenants/acme/rooms", hall);
+  assert.equal(classed.status, 200, JSON.stringify(classed.body));
   await set("kept", ROOM);
   await set("heard", "hall");
   const peer = await shields.peer(1);
@@ -137,6 +153,7 @@ Deno.test("a time of a schedule is published once, whichever Shield is killed, o
   assert.equal(paused.status, 200, JSON.stringify(paused.body));
   assertWhole(await timesIn(peer, "kept"));
   assertWhole(heard);
+  await journalled(admin, "acme", "heard");
   client.socket.close();
   await hearing;
 });
@@ -147,7 +164,7 @@ Deno.test("times at which an embedded bus was not there are published once when 
   const port = freePort();
   const config = await Deno.readTextFile(file);
   const fixed = config.replace(/(\[server\][^[]*?^port = )0$/m, `$1${port}`);
-  await Deno.writeTextFile(file, `${fixed}${TABLES}`);
+  await Deno.writeTextFile(file, `${fixed}${TABLES}[journal]\njournal = "all"\n`);
   const root = await tokenOf(folder.path, "admin");
   const peer = new HttpPeer(`http://127.0.0.1:${port}`, await tokenOf(folder.path, "user"));
   const path = "/v1/tenants/default/schedules/kept";
@@ -168,6 +185,7 @@ Deno.test("times at which an embedded bus was not there are published once when 
       async () => (await timesIn(peer, "kept")).some((at) => at > since_ms),
     );
     assertWhole(await timesIn(peer, "kept"));
+    await journalled(new AdminClient(bus.admin_url, root), "default", "kept");
   } finally {
     await bus.stop();
   }

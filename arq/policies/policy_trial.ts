@@ -9,6 +9,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import { createOverseer } from "../../shield/policy/overseer.ts";
 import type { Overseer } from "../../shield/policy/overseer.ts";
+import { tokenlessIdentity } from "../../shield/auth/identity.ts";
 import type { Caller } from "../../shield/message/caller.ts";
 import type {
   EvaluateRequest,
@@ -137,19 +138,9 @@ function createRunner(options: TrialOptions): (request: EvaluateRequest) => Work
 function callerOf(options: TrialOptions, operation: TrialOperation): Caller {
   const { tenant_id, user_id, claims } = options;
   const { hook, headers } = operation;
+  const who = tokenlessIdentity({ tenant_id, user_id, role: "user", issuer: "" });
   return {
-    identity: {
-      tenant_id,
-      user_id,
-      user_key: user_id,
-      role: "user",
-      issuer: "",
-      expires_ms: Infinity,
-      token_id: undefined,
-      grants: undefined,
-      signing_key: undefined,
-      claims: { sub: user_id, tenant_id, role: "user", ...claims },
-    },
+    identity: { ...who, claims: { sub: user_id, tenant_id, role: "user", ...claims } },
     connection_id: CONNECTION,
     request_headers: hook === "on_message" ? [] : Object.entries(headers),
     remote_ip: REMOTE_IP,

@@ -16,6 +16,7 @@ import { subjectPattern } from "../../shared/subjects/subject.ts";
 import { PLAIN_ROOMS } from "../../shield/durable/log/logs.ts";
 import { NO_BANS } from "../../shield/auth/bans.ts";
 import { startMirror } from "../../shield/mirror/start.ts";
+import { tokenlessCaller } from "../../shield/message/caller.ts";
 import { publish } from "../../shield/message/pipeline.ts";
 import type { MessagePath, Publisher } from "../../shield/message/pipeline.ts";
 import { NO_OVERSEER } from "../../shield/policy/overseer.ts";
@@ -61,23 +62,10 @@ const random = randomPool((bytes) => crypto.getRandomValues(bytes));
 
 const PUBLISHER: Publisher = {
   origin: undefined,
-  caller: {
-    identity: {
-      tenant_id: TENANT,
-      user_id: "bench",
-      user_key: "bench\nbench",
-      role: "user",
-      issuer: "bench",
-      expires_ms: Number.MAX_SAFE_INTEGER,
-      token_id: undefined,
-      grants: undefined,
-      signing_key: undefined,
-      claims: {},
-    },
-    connection_id: "c1",
-    request_headers: [],
-    remote_ip: "127.0.0.1",
-  },
+  caller: tokenlessCaller(
+    { tenant_id: TENANT, user_id: "bench", role: "user", issuer: "bench" },
+    "c1",
+  ),
 };
 
 interface Row {

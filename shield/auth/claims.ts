@@ -6,7 +6,7 @@
 import { ArqonError, isId, isRoomPattern } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import { ed25519KeyProblem } from "./ed25519_key.ts";
-import { ACTIONS } from "./identity.ts";
+import { ACTIONS, NEVER_MS } from "./identity.ts";
 import type { Action, Grant, Identity, Role } from "./identity.ts";
 import { isForSignatures } from "./keys.ts";
 
@@ -18,8 +18,7 @@ const SUBJECT_BYTES_MAX = 128;
 const TOKEN_ID_UNITS_MAX = 256;
 /** Grants are looked through one by one for each operation, so there are few. */
 const GRANTS_MAX = 64;
-/** Latest time that a Date can hold, in seconds. */
-const SECONDS_MAX = 8_640_000_000_000;
+const SECONDS_MAX = NEVER_MS / 1_000;
 /** 32 bytes in base64url: the last character has two bits that must be 0. */
 const ED25519_X = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/;
 const ROLES: readonly string[] = ["user", "service", "admin"] satisfies Role[];

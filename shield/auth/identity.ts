@@ -3,6 +3,9 @@
  * it is proved is `authenticate.ts`, what it may do `authorize.ts`.
  */
 
+/** The latest time that a Date can hold, Unix ms: what never ends, ends then. */
+export const NEVER_MS = 8_640_000_000_000_000;
+
 /** What a grant may allow in a room. */
 export type Action = "publish" | "subscribe" | "presence" | "command";
 /** Every action, in the order in which clients meet them. */
@@ -44,4 +47,29 @@ export interface Identity {
   readonly signing_key: CryptoKey | undefined;
   /** Every claim of the token as it stands, for policies; never logged. */
   readonly claims: Readonly<Record<string, unknown>>;
+}
+
+/** Whom the bus itself lets act. */
+export interface Tokenless extends Pick<Identity, "tenant_id" | "user_id" | "role" | "issuer"> {
+  readonly grants?: Identity["grants"];
+  /** Claims beside `iss` and `sub`. */
+  readonly claims?: Identity["claims"];
+}
+
+/** The identity of somebody without a token, such as a schedule. Its time never ends, and is one all the same. */
+export function tokenlessIdentity(
+  { tenant_id, user_id, role, issuer, grants, claims }: Tokenless,
+): Identity {
+  return {
+    tenant_id,
+    user_id,
+    user_key: `${issuer}\n${user_id}`,
+    role,
+    issuer,
+    expires_ms: NEVER_MS,
+    token_id: undefined,
+    grants,
+    signing_key: undefined,
+    claims: { iss: issuer, sub: user_id, ...claims },
+  };
 }

@@ -5,8 +5,8 @@
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
-import type { Identity } from "../auth/identity.ts";
 import { storedBack } from "../durable/log/stored_back.ts";
+import { tokenlessCaller } from "../message/caller.ts";
 import { publish } from "../message/pipeline.ts";
 import type { Parts } from "../parts.ts";
 import { HttpRates } from "../rates/http_rates.ts";
@@ -63,28 +63,16 @@ type BackendParts = Pick<
   "operations" | "rooms" | "durable" | "rates" | "stats" | "tenants"
 >;
 
-function identityOf({ tenant_id, user_id, issuer }: BackendIdentity): Identity {
-  return {
-    ...{ tenant_id, user_id, issuer, role: "service", expires_ms: Number.MAX_SAFE_INTEGER },
-    user_key: `${issuer}\n${user_id}`,
-    ...{ token_id: undefined, grants: undefined, signing_key: undefined },
-    claims: { iss: issuer, sub: user_id },
-  };
-}
-
 /** A backend that may publish everywhere in its tenant, as much as one user may over HTTP. */
 export function createBackend(
   { config: { limits }, now }: BackendStart,
   { operations: { context: { path, flushes } }, rooms, durable, stats, ...parts }: BackendParts,
   who: BackendIdentity,
 ): Backend {
-  const identity = identityOf(who);
   const { tenant_id } = who;
   const rates = new HttpRates(parts.rates, now);
   const tenant = parts.tenants.of(tenant_id);
-  const caller = {
-    ...{ identity, connection_id: who.user_id, request_headers: [], remote_ip: "" },
-  };
+  const caller = tokenlessCaller({ ...who, role: "service" }, who.user_id);
   return {
     sender: who.user_id,
     async publish({ room, type, data, message_id, headers }) {
@@ -96,7 +84,7 @@ export function createBackend(
       stats.ingress_bytes += bytes.length;
       tenant.ingress_messages++;
       tenant.ingress_bytes += bytes.length;
-      rates.take(identity, bytes.length);
+      rates.take(caller.identity, bytes.length);
       const envelope = scanEnvelope(bytes, limits);
       if (await publish(path, { caller, origin: undefined }, envelope) !== undefined) return;
       await new Promise<void>((resolve, reject) => {

@@ -8,6 +8,7 @@ import type { ScanLimits } from "@arqon/proto";
 import { findStored } from "../durable/log/stored_back.ts";
 import type { StoredMessage } from "../durable/log/stored_back.ts";
 import type { TenantLogs } from "../durable/log/logs.ts";
+import { tokenlessCaller } from "../message/caller.ts";
 import type { Caller, HeaderPair } from "../message/caller.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
 import type { MessagePath } from "../message/pipeline.ts";
@@ -139,19 +140,8 @@ export function endingOf({ envelope: { headers } }: StoredMessage): string {
 
 /** The producer as it was when the message began: what it may do was asked then. */
 export function callerOf({ tenant_id, id }: GrowingKey, { producer }: GrowingRecord): Caller {
-  const { user_id, issuer } = producer;
-  return {
-    identity: {
-      ...producer,
-      tenant_id,
-      expires_ms: Infinity,
-      token_id: undefined,
-      grants: undefined,
-      signing_key: undefined,
-      claims: { iss: issuer, sub: user_id, growing: id },
-    },
-    connection_id: `${CONNECTION}:${id}`,
-    request_headers: [],
-    remote_ip: "",
-  };
+  return tokenlessCaller(
+    { ...producer, tenant_id, claims: { growing: id } },
+    `${CONNECTION}:${id}`,
+  );
 }

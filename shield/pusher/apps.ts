@@ -6,7 +6,8 @@ import { ArqonError } from "@arqon/proto";
 import { SECRET_CHARS_MIN } from "../../shared/config/automation/pusher.ts";
 import type { Pusher, PusherApp } from "../../shared/config/automation/pusher.ts";
 import { passwordIn, readSecret, SecretProblem } from "../../shared/process/secret_file.ts";
-import type { Identity } from "../auth/identity.ts";
+import { tokenlessIdentity } from "../auth/identity.ts";
+import type { Identity, Tokenless } from "../auth/identity.ts";
 
 /** The issuer of clients and backends: no token has it. */
 const ISSUER = "arqon:pusher";
@@ -42,27 +43,18 @@ function secretIn(text: string): string {
   throw new SecretProblem(`is too short; expected at least ${SECRET_CHARS_MIN} characters`);
 }
 
-function identity(app: App, user_id: string, more: Partial<Identity>): Identity {
-  return {
-    tenant_id: app.tenant,
-    user_id,
-    user_key: `${ISSUER}\n${user_id}`,
-    role: "user",
-    issuer: ISSUER,
-    expires_ms: Number.MAX_SAFE_INTEGER,
-    token_id: undefined,
-    grants: undefined,
-    signing_key: undefined,
-    claims: { iss: ISSUER, sub: user_id, pusher_app: app.id },
-    ...more,
-  };
+function identity(app: App, user: string, more: Pick<Tokenless, "role" | "grants">): Identity {
+  const claims = { pusher_app: app.id };
+  const user_id = `${USER}${user}`;
+  return tokenlessIdentity({ tenant_id: app.tenant, user_id, issuer: ISSUER, claims, ...more });
 }
 
 /** Who a client is: a user for each of its connections, in the rooms of its app. */
 export function clientIdentity(app: App, socket_id: string): Identity {
   const room = `${app.room_prefix}*`;
   const publish = app.client_events ? ["publish" as const] : [];
-  return identity(app, `${USER}${socket_id}`, {
+  return identity(app, socket_id, {
+    role: "user",
     grants: [{ room, actions: ["subscribe", "presence", ...publish] }],
   });
 }
@@ -70,7 +62,7 @@ export function clientIdentity(app: App, socket_id: string): Identity {
 /** Who the app's backend is. */
 export function backendIdentity(app: App): Identity {
   const room = `${app.room_prefix}*`;
-  return identity(app, `${USER}app:${app.id}`, {
+  return identity(app, `app:${app.id}`, {
     role: "service",
     grants: [{ room, actions: ["publish", "presence"] }],
   });

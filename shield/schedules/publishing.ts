@@ -8,6 +8,7 @@ import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { findStored } from "../durable/log/stored_back.ts";
 import type { FlushQueue } from "../connection/flush_queue.ts";
+import { tokenlessCaller } from "../message/caller.ts";
 import type { Caller } from "../message/caller.ts";
 import { publish } from "../message/pipeline.ts";
 import type { MessagePath } from "../message/pipeline.ts";
@@ -56,24 +57,9 @@ export function messageAt(
 
 /** A backend of the tenant that may publish everywhere in it. */
 function callerOf({ tenant_id, schedule_id, schedule: { user } }: DueTime): Caller {
-  const user_key = `${ISSUER}\n${user}`;
-  return {
-    identity: {
-      tenant_id,
-      user_id: user,
-      user_key,
-      role: "service",
-      issuer: ISSUER,
-      expires_ms: Infinity,
-      token_id: undefined,
-      grants: undefined,
-      signing_key: undefined,
-      claims: { iss: ISSUER, sub: user, schedule: schedule_id },
-    },
-    connection_id: `schedule:${schedule_id}`,
-    request_headers: [],
-    remote_ip: "",
-  };
+  const claims = { schedule: schedule_id };
+  const who = { tenant_id, user_id: user, role: "service", issuer: ISSUER, claims } as const;
+  return tokenlessCaller(who, `schedule:${schedule_id}`);
 }
 
 /** Resolves when the message is with the Spine or in its room's log. Rejects as a publish is refused. */

@@ -1,5 +1,11 @@
 /** The admin API as tests ask it: one address, one token, JSON. */
 import assert from "node:assert/strict";
+import {
+  isHole,
+  type JournalLine,
+  type JournalRecord,
+  parseLine,
+} from "../../shared/journal/record.ts";
 
 const POLL_MS = 50;
 const DEADLINE_MS = 60_000;
@@ -72,6 +78,26 @@ export class AdminClient {
     const { status, body } = await this.get(path);
     assert.equal(status, 200, `${path}: ${JSON.stringify(body)}`);
     return body;
+  }
+
+  /** A tenant's journal. */
+  async journal(tenant: string): Promise<JournalLine[]> {
+    const { status, text } = await this.get(`/v1/journal?tenant=${tenant}`);
+    assert.equal(status, 200, text);
+    // The last line says where the answer ends.
+    return text.trimEnd().split("\n").slice(0, -1).map((line) => {
+      const parsed = parseLine(line);
+      assert("line" in parsed, line);
+      return parsed.line;
+    });
+  }
+
+  /** The decisions of a tenant's journal; what a killed Shield took along may be missing, and nothing else. */
+  async decisions(tenant: string): Promise<JournalRecord[]> {
+    const lines = await this.journal(tenant);
+    const holes = lines.filter(isHole).filter(({ hole }) => hole.why !== "killed");
+    assert.deepEqual(holes, []);
+    return lines.filter((line): line is JournalRecord => !isHole(line));
   }
 
   /** Reads again and again until `pick` finds what it looks for. */

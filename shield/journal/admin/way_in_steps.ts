@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import type { JournalRecord, PolicyRecord, Terms } from "../../../shared/journal/record.ts";
+import { NEVER_MS } from "../../auth/identity.ts";
 
 /** The steps, in their order. `other`: a check that has no step of its own. */
 const STEPS = [
@@ -93,7 +94,9 @@ const none = (step: Step["step"], text: string): Step => ({ step, outcome: "none
 function termSteps({ terms, hook, sender, room }: JournalRecord): Step[] {
   if (terms === undefined) return [];
   const { credential: { issuer, kid, role }, expires_ms, limits } = terms;
-  const ends = expires_ms === null ? "" : `, until ${new Date(expires_ms).toISOString()}`;
+  const ends = expires_ms === null || expires_ms >= NEVER_MS
+    ? ""
+    : `, until ${new Date(expires_ms).toISOString()}`;
   const token = passed(
     "token",
     `issuer ${issuer}, ${kid === null ? "no kid" : `kid ${kid}`}, role ${role}${ends}`,

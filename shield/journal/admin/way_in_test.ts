@@ -4,6 +4,7 @@ import { ArqonError } from "@arqon/proto";
 import type { JournalEntry } from "../../../shared/journal/entry.ts";
 import { RECORD_FORMAT } from "../../../shared/journal/record.ts";
 import type { JournalRecord, Terms } from "../../../shared/journal/record.ts";
+import { NEVER_MS } from "../../auth/identity.ts";
 import { SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
 import { decidedBy, decision, journalPlace, writeBlock } from "../testing/journal.ts";
 import { parsePlace } from "./query.ts";
@@ -67,6 +68,14 @@ Deno.test("way in: a message that was let in has each step, with what was in for
     "offset passed 17",
     "mirror passed copied by rule in.t.acme.r.lob* of the configuration, share 0.1",
   ]);
+});
+
+Deno.test("way in: of who has no token the time has no end", () => {
+  // What releases wrote before had an end that is no date.
+  for (const expires_ms of [NEVER_MS, Number.MAX_SAFE_INTEGER]) {
+    const [step] = stepsOf(recordOf({ terms: { ...TERMS, expires_ms } }), undefined);
+    assert.equal(step?.text, "issuer https://id, kid k1, role user");
+  }
 });
 
 Deno.test("way in: a refusal ends with the step that refused, and names no later one", () => {
