@@ -38,10 +38,15 @@ function splitName(path: string): readonly [prefix: Uint8Array, name: Uint8Array
   throw new RangeError(`the path is too long for an archive: ${path}`);
 }
 
-const octal = (number: number, digits: number) => number.toString(8).padStart(digits, "0");
+/** Throws RangeError for a number that such a field cannot hold. */
+function octal(number: number, digits: number): string {
+  const text = number.toString(8);
+  if (/^[0-7]+$/.test(text) && text.length <= digits) return text.padStart(digits, "0");
+  throw new RangeError(`${number} is no number of at most ${digits} octal digits`);
+}
 
 function putSize(header: Uint8Array, size_bytes: number): void {
-  if (size_bytes <= OCTAL_MAX) {
+  if (size_bytes <= OCTAL_MAX || !Number.isSafeInteger(size_bytes)) {
     header.set(encoder.encode(`${octal(size_bytes, 11)}\0`), SIZE_AT);
     return;
   }
@@ -58,7 +63,7 @@ const sumOf = (header: Uint8Array) =>
 
 /**
  * The header before a file's bytes; `time_s` is its time in Unix seconds. Throws RangeError when
- * the path is longer than the format allows.
+ * the path is longer than the format allows, or a number is none that it can hold.
  */
 export function tarHeader(
   path: string,

@@ -1,6 +1,7 @@
 /** Archives are read by the system's `tar` and by us, whoever has written them. */
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
+import { anyNumber } from "./testing/any_number.ts";
 import { readTar, tarEnd, TarError, tarHeader, tarPadding } from "./tar.ts";
 
 type File = readonly [path: string, bytes: Uint8Array];
@@ -90,12 +91,18 @@ Deno.test("tar: links, ways out of the folder and damaged headers are refused", 
   await assert.rejects(readAll(inPieces(damaged, 512)), /no tar archive, or it is damaged/);
 });
 
-Deno.test("tar: sizes beyond eight GiB are written and read", async () => {
-  const size_bytes = 2 ** 36 + 5;
-  const entries = readTar(inPieces(tarHeader("big", size_bytes), 512));
-  const { value } = await entries.next();
-  assert.equal(value?.size_bytes, size_bytes);
-  await entries.return(undefined);
+Deno.test("tar: any size is written and read, also beyond eight GiB, or refused, as is a time", async () => {
+  await fc.assert(fc.asyncProperty(anyNumber, async (number) => {
+    const isWhole = Number.isSafeInteger(number) && number >= 0;
+    if (!isWhole || number >= 8 ** 11) {
+      assert.throws(() => tarHeader("a", 0, 0o644, number), RangeError);
+    }
+    if (!isWhole) return assert.throws(() => tarHeader("a", number), RangeError);
+    const entries = readTar(inPieces(tarHeader("big", number), 512));
+    const { value } = await entries.next();
+    assert.equal(value?.size_bytes! - number, 0);
+    await entries.return(undefined);
+  }));
 });
 
 Deno.test("tar: what the system's tar has packed is read", async () => {

@@ -109,7 +109,7 @@ export function encodeMsgAt(
   if (offset === 0 && space === undefined) return msgFrame(envelope);
   const place = space ?? new OwnBuffers();
   const end = 1 + envelope.length;
-  const size_bytes = offset === 0 ? end : end + 1 + varintSize(offset);
+  const size_bytes = offset === 0 ? end : end + 1 + varintSize(offset, "offset");
   const at = place.reserve(size_bytes);
   const { bytes } = place;
   bytes[at] = Opcode.MSG;

@@ -277,7 +277,7 @@ export function stampRouted(
 
   const size = 1 + textFieldSize(trace_size) + textFieldSize(tenant_size) +
     textFieldSize(room_size) + textFieldSize(sender_size) +
-    1 + varintSize(stamp.timestamp_ms) +
+    1 + varintSize(stamp.timestamp_ms, "timestamp") +
     headerSize(TWIST_ID_NAME.length, twist_size) +
     headerSize(TIMESTAMP_NAME.length, timestamp.length) +
     keptHeadersSize(scan, replaced) + addedSize(added) + ownedSize(owned);

@@ -61,6 +61,71 @@ Deno.test("a varint takes as many bytes as varintSize says", () => {
   }
 });
 
+Deno.test("any number is written and read back, or refused with its field", () => {
+  const whole = (value: number, max: number) =>
+    Number.isSafeInteger(value) && value >= 0 && value <= max;
+  const inField = (write: (writer: WireWriter, value: number) => void) => (value: number) => {
+    const writer = new WireWriter();
+    write(writer, value);
+    return writer.finish();
+  };
+  const fieldOf = (bytes: Uint8Array, read: (reader: WireReader) => unknown) => {
+    // A 0 is left out.
+    if (bytes.length === 0) return 0;
+    const reader = new WireReader(bytes);
+    assert.equal(reader.tag(), 5 << 3);
+    return read(reader);
+  };
+  const MAX = Number.MAX_SAFE_INTEGER;
+  const number = fc.oneof(
+    fc.double(),
+    fc.maxSafeInteger(),
+    fc.integer(),
+    fc.constantFrom(...BOUNDARIES.map(Number), NaN, Infinity, -Infinity, 0.5, -0.5),
+  );
+  const forms = [
+    {
+      fits: (value: number) => whole(value, MAX),
+      write: inField((writer, value) => writer.uint64(5, value)),
+      read: (bytes: Uint8Array) => fieldOf(bytes, (reader) => reader.uint64()),
+      refusal: /^field 5 is no uint64: /,
+    },
+    {
+      fits: (value: number) => whole(value, 0xffffffff),
+      write: inField((writer, value) => writer.uint32(5, value)),
+      read: (bytes: Uint8Array) => fieldOf(bytes, (reader) => reader.uint64()),
+      refusal: /^field 5 is no uint(32|64): /,
+    },
+    {
+      fits: (value: number) => whole(Math.abs(value), MAX),
+      write: inField((writer, value) => writer.int64(5, value)),
+      read: (bytes: Uint8Array) => fieldOf(bytes, (reader) => reader.int64()),
+      refusal: /^field 5 is no (uint64|safe integer): /,
+    },
+    {
+      fits: (value: number) => whole(value, MAX),
+      write(value: number) {
+        const out = new Uint8Array(varintSize(value, "offset"));
+        assert.equal(putVarint(out, 0, value), out.length);
+        return out;
+      },
+      read: (bytes: Uint8Array) => new WireReader(bytes).uint64(),
+      refusal: /^offset is no uint64: /,
+    },
+  ];
+  fc.assert(
+    fc.property(number, fc.constantFrom(...forms), (value, { fits, write, read, refusal }) => {
+      const put = () => putVarint(new Uint8Array(8), 0, value);
+      if (!whole(value, MAX)) assert.throws(put, TypeError);
+      if (!fits(value)) {
+        return assert.throws(() => write(value), { name: "TypeError", message: refusal });
+      }
+      assert.equal(Number(read(write(value))) - value, 0);
+    }),
+    { numRuns: 4_000 },
+  );
+});
+
 Deno.test("embedded messages of any length get the shortest length prefix", () => {
   for (const size of [0, 1, 127 - 2, 128, 16_380, 16_384, 70_000, 3_000_000]) {
     const writer = new WireWriter();

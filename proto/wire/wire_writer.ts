@@ -6,17 +6,23 @@ import { encodeUtf8 } from "./utf8.ts";
 import type { Uint64 } from "./wire.ts";
 import { SPARE_BYTES, SPARE_LIMIT_BYTES, WIRE_BYTES } from "./wire_numbers.ts";
 
-/** Bytes of a varint; `value` is an integer from 0 to 2^53-1. */
-export function varintSize(value: number): number {
-  if (value < 0x80) return 1;
-  if (value < 0x4000) return 2;
+/** Bytes of a varint. Throws TypeError, with the field's name, unless `value` is an integer from 0 to 2^53-1. */
+export function varintSize(value: number, name: string = "a varint"): number {
+  if ((value & 0x7f) === value) return 1;
+  if ((value & 0x3fff) === value) return 2;
+  checkUint64(name, value, Number.isSafeInteger(value));
   let size = 3;
   for (let rest = value / 0x200000; rest >= 1; rest /= 128) size++;
   return size;
 }
 
-/** Writes an integer from 0 to 2^53-1 and returns the position after it. */
+/** Writes an integer and returns the position after it. Throws as `varintSize`. */
 export function putVarint(out: Uint8Array, at: number, value: number): number {
+  if ((value & 0x7f) === value) {
+    out[at] = value;
+    return at + 1;
+  }
+  checkUint64("a varint", value, Number.isSafeInteger(value));
   let rest = value;
   if (rest > 0xfffffff) {
     // 28 bits first, so that what is left is a small integer: arithmetic on doubles is slow.
@@ -123,27 +129,35 @@ export class WireWriter {
   }
 
   uint32(field: number, value: number | undefined): void {
-    if (value !== undefined && value > 0xffffffff) throw new TypeError(`not a uint32: ${value}`);
+    if (value !== undefined && value > 0xffffffff) {
+      throw new TypeError(`field ${field} is no uint32: ${value}`);
+    }
     this.uint64(field, value);
   }
 
   uint64(field: number, value: Uint64 | undefined): void {
     if (value === undefined || value === 0 || value === 0n) return;
     if (typeof value === "number") {
-      checkUint64(value, Number.isSafeInteger(value));
-      this.reserve(20);
-      this.pos = putVarint(this.out, this.pos, field << 3);
-      this.pos = putVarint(this.out, this.pos, value);
-      return;
+      checkUint64(`field ${field}`, value, Number.isSafeInteger(value));
+      this.varint(field << 3);
+      return this.varint(value);
     }
-    checkUint64(value, BigInt.asUintN(64, value) === value);
+    checkUint64(`field ${field}`, value, BigInt.asUintN(64, value) === value);
     this.bigint(field, value);
   }
 
   int64(field: number, value: number | undefined): void {
     if (value === undefined || value >= 0) return this.uint64(field, value);
-    if (!Number.isSafeInteger(value)) throw new TypeError(`not an integer: ${value}`);
+    if (!Number.isSafeInteger(value)) {
+      throw new TypeError(`field ${field} is no safe integer: ${value}`);
+    }
     this.bigint(field, BigInt.asUintN(64, BigInt(value)));
+  }
+
+  /** A number without a field, as in a packed list. Throws TypeError unless it is from 0 to 2^53-1. */
+  varint(value: number): void {
+    this.reserve(10);
+    this.pos = putVarint(this.out, this.pos, value);
   }
 
   bool(field: number, value: boolean | undefined): void {
@@ -180,19 +194,14 @@ export class WireWriter {
   }
 }
 
-function checkUint64(value: Uint64, fits: boolean): void {
-  if (!fits || value < 0) throw new TypeError(`not a uint64: ${value}`);
+function checkUint64(name: string, value: Uint64, fits: boolean): void {
+  if (!fits || value < 0) throw new TypeError(`${name} is no uint64: ${value}`);
 }
 
 /** A repeated uint64 in its packed form; every value is an integer from 0 to 2^53-1. */
 export function writePacked(writer: WireWriter, field: number, values: readonly number[]): void {
   if (values.length === 0) return;
   const mark = writer.open(field);
-  for (const value of values) {
-    checkUint64(value, Number.isSafeInteger(value));
-    let rest = value;
-    for (; rest > 0x7f; rest = Math.floor(rest / 0x80)) writer.byte(rest % 0x80 | 0x80);
-    writer.byte(rest);
-  }
+  for (const value of values) writer.varint(value);
   writer.close(mark);
 }

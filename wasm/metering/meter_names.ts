@@ -7,6 +7,7 @@
 import { WasmError } from "../module/errors.ts";
 import type { CustomSection, NameMap, NameSection } from "../module/module.ts";
 import { Reader } from "../module/reader.ts";
+import { Writer } from "../module/writer.ts";
 
 /** What names need to know of the metered module. */
 export interface NameChanges {
@@ -28,15 +29,6 @@ const CODE_OFFSETS =
 /** Whether a custom section says something about byte positions in the old code. */
 function countsCodeBytes(name: string): boolean {
   return CODE_OFFSETS.test(name);
-}
-
-function pushU32(out: number[], value: number): void {
-  let left = value;
-  while (left > 0x7f) {
-    out.push((left & 0x7f) | 0x80);
-    left >>>= 7;
-  }
-  out.push(left);
 }
 
 interface LabelNames {
@@ -67,22 +59,19 @@ function moveLabels(bytes: Uint8Array, changes: NameChanges): Uint8Array | undef
     if (error instanceof WasmError) return undefined;
     throw error;
   }
-  const out: number[] = [];
-  pushU32(out, functions.length);
-  for (const { function_index, names } of functions) {
+  const out = new Writer();
+  out.list(functions, ({ function_index, names }) => {
     const moved = names.flatMap(([label, name]) => {
       const now = changes.labels.get(function_index)?.[label];
       return now === undefined ? [] : [[now, name] as const];
     });
-    pushU32(out, function_index);
-    pushU32(out, moved.length);
-    for (const [label, name] of moved) {
-      pushU32(out, label);
-      pushU32(out, name.length);
-      for (const byte of name) out.push(byte);
-    }
-  }
-  return Uint8Array.from(out);
+    out.u32(function_index);
+    out.list(moved, ([label, name]) => {
+      out.u32(label);
+      out.sized(name);
+    });
+  });
+  return out.view();
 }
 
 function append(old: NameMap | undefined, count: number, added: NameMap): NameMap | undefined {

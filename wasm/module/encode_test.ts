@@ -3,10 +3,13 @@
  * The specification's modules run in tests/external/wasm_refusal_test.ts.
  */
 import assert from "node:assert/strict";
+import fc from "fast-check";
 import { decodeModule } from "./decode.ts";
 import { encodeModule } from "./encode.ts";
 import { importCounts, instruction } from "./module.ts";
 import { Op } from "./opcodes.ts";
+import { Reader } from "./reader.ts";
+import { Writer } from "./writer.ts";
 import {
   body,
   EVERYTHING,
@@ -90,6 +93,44 @@ Deno.test("what does not fit the format is a programming error", () => {
   assert.throws(() => encodeModule({ ...module, functions: [unknown] }), TypeError);
   const negative = { ...only, code: [instruction(Op.CALL, -1)] };
   assert.throws(() => encodeModule({ ...module, functions: [negative] }), TypeError);
+});
+
+Deno.test("any number is written and read back, or refused", () => {
+  const number = fc.oneof(
+    fc.double(),
+    fc.maxSafeInteger(),
+    fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }),
+    fc.constantFrom(
+      NaN,
+      Infinity,
+      -Infinity,
+      0.5,
+      -(2 ** 32),
+      -(2 ** 32) - 1,
+      2 ** 32 - 1,
+      2 ** 32,
+    ),
+  );
+  const read = (writer: Writer, of: "u32" | "s33" | "s64") =>
+    new Reader(writer.view(), 0, writer.length, { steps: 0 })[of]();
+  fc.assert(fc.property(number, fc.boolean(), (value, is_signed) => {
+    const writer = new Writer();
+    const of = is_signed ? "s33" : "u32";
+    const low = is_signed ? -(2 ** 32) : 0;
+    if (!Number.isInteger(value) || value < low || value >= 2 ** 32) {
+      return assert.throws(() => writer[of](value), TypeError);
+    }
+    writer[of](value);
+    assert.equal(Number(read(writer, of)) - value, 0);
+  }));
+  fc.assert(fc.property(fc.bigInt({ min: -(2n ** 66n), max: 2n ** 66n }), (value) => {
+    const writer = new Writer();
+    if (BigInt.asIntN(64, value) !== value) {
+      return assert.throws(() => writer.s64(value), TypeError);
+    }
+    writer.s64(value);
+    assert.equal(read(writer, "s64"), value);
+  }));
 });
 
 Deno.test("the index spaces count imports first", () => {

@@ -64,8 +64,11 @@ export class Writer {
     this.u8(rest);
   }
 
-  /** A signed LEB128 of up to 33 bits. */
+  /** A signed LEB128 of up to 33 bits. @throws {TypeError} when it has more, or is no integer. */
   s33(value: number): void {
+    if (!Number.isInteger(value) || value < -(2 ** 32) || value >= 2 ** 32) {
+      throw new TypeError(`${value} is not a signed 33-bit integer`);
+    }
     let rest = value;
     while (rest < -0x40 || rest >= 0x40) {
       this.u8((rest & 0x7f) | 0x80);
@@ -74,8 +77,11 @@ export class Writer {
     this.u8(rest & 0x7f);
   }
 
-  /** A signed LEB128 of 64 bits. */
+  /** A signed LEB128 of 64 bits. @throws {TypeError} when it has more. */
   s64(value: bigint): void {
+    if (BigInt.asIntN(64, value) !== value) {
+      throw new TypeError(`${value} is not a signed 64-bit integer`);
+    }
     let rest = value;
     while (rest < -0x40n || rest >= 0x40n) {
       this.u8(Number(rest & 0x7fn) | 0x80);

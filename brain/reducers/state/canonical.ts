@@ -47,7 +47,9 @@ export class CanonicalWriter {
     return at;
   }
 
+  /** A whole number of 32 bits. Throws RangeError for any other. */
   u32(number: number): this {
+    if ((number >>> 0) !== number) throw new RangeError(`${number} is no whole number of 32 bits`);
     // Making room may replace the view.
     const at = this.#room(4);
     this.#view.setUint32(at, number, true);

@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { utf8Size } from "@arqon/proto";
 import { createHash } from "node:crypto";
+import fc from "fast-check";
+import { anyNumber } from "../../../shared/testing/any_number.ts";
 import { CanonicalReader, CanonicalWriter, copyOf } from "./canonical.ts";
 import { digestOf } from "./room_state.ts";
 
@@ -22,6 +24,21 @@ Deno.test("a text is written and read as the engine encodes it, short or long, A
     written.fill(0);
     assert.deepEqual(copy, expected.slice(4, 8 + bytes.length));
   }
+});
+
+Deno.test("any number is written and read back, or refused", () => {
+  fc.assert(fc.property(anyNumber, (value) => {
+    for (
+      const [of, fits] of [["u32", value >>> 0 === value], [
+        "i64",
+        Number.isSafeInteger(value),
+      ]] as const
+    ) {
+      const writer = new CanonicalWriter();
+      if (!fits) assert.throws(() => writer[of](value), RangeError);
+      else assert.equal(new CanonicalReader(writer[of](value).done())[of]() - value, 0);
+    }
+  }));
 });
 
 Deno.test("a digest is SHA-256, whoever makes it, and stays what it was", () => {

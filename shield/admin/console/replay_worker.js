@@ -8862,19 +8862,110 @@ var Reader = class _Reader {
   }
 };
 
+var UTF82 = new TextEncoder();
+var Writer2 = class {
+  #bytes;
+  #length = 0;
+  constructor(capacity_bytes = 1024) {
+    this.#bytes = new Uint8Array(capacity_bytes);
+  }
+  /** Bytes written so far. */
+  get length() {
+    return this.#length;
+  }
+  /** A view of what was written; valid until the next write. */
+  view() {
+    return this.#bytes.subarray(0, this.#length);
+  }
+  /** Forgets what was written and keeps the buffer. */
+  clear() {
+    this.#length = 0;
+  }
+  #reserve(more) {
+    const needed = this.#length + more;
+    if (needed <= this.#bytes.length) return;
+    const wider = new Uint8Array(Math.max(needed, 2 * this.#bytes.length));
+    wider.set(this.view());
+    this.#bytes = wider;
+  }
+  /** One byte. */
+  u8(byte) {
+    this.#reserve(1);
+    this.#bytes[this.#length] = byte;
+    this.#length += 1;
+  }
+  /** Bytes as they are. */
+  raw(bytes) {
+    this.#reserve(bytes.length);
+    this.#bytes.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+  /** An unsigned LEB128. @throws {TypeError} when it is no u32. */
+  u32(value) {
+    if (!Number.isInteger(value) || value < 0 || value > 4294967295) {
+      throw new TypeError(`${value} is not an unsigned 32-bit integer`);
+    }
+    let rest = value;
+    while (rest >= 128) {
+      this.u8(rest & 127 | 128);
+      rest = Math.floor(rest / 128);
+    }
+    this.u8(rest);
+  }
+  /** A signed LEB128 of up to 33 bits. @throws {TypeError} when it has more, or is no integer. */
+  s33(value) {
+    if (!Number.isInteger(value) || value < -(2 ** 32) || value >= 2 ** 32) {
+      throw new TypeError(`${value} is not a signed 33-bit integer`);
+    }
+    let rest = value;
+    while (rest < -64 || rest >= 64) {
+      this.u8(rest & 127 | 128);
+      rest = Math.floor(rest / 128);
+    }
+    this.u8(rest & 127);
+  }
+  /** A signed LEB128 of 64 bits. @throws {TypeError} when it has more. */
+  s64(value) {
+    if (BigInt.asIntN(64, value) !== value) {
+      throw new TypeError(`${value} is not a signed 64-bit integer`);
+    }
+    let rest = value;
+    while (rest < -0x40n || rest >= 0x40n) {
+      this.u8(Number(rest & 0x7fn) | 128);
+      rest >>= 7n;
+    }
+    this.u8(Number(rest & 0x7fn));
+  }
+  /** Four bytes, little-endian. */
+  bits32(value) {
+    for (let shift = 0; shift < 32; shift += 8) this.u8(value >>> shift & 255);
+  }
+  /** Eight bytes, little-endian. */
+  bits64(value) {
+    this.bits32(Number(value & 0xffffffffn));
+    this.bits32(Number(value >> 32n & 0xffffffffn));
+  }
+  /** Length and bytes. */
+  sized(bytes) {
+    this.u32(bytes.length);
+    this.raw(bytes);
+  }
+  /** Length and UTF-8. */
+  text(text) {
+    this.sized(UTF82.encode(text));
+  }
+  /** Count and items. */
+  list(items, write2) {
+    this.u32(items.length);
+    items.forEach(write2);
+  }
+};
+
 var LABELS = 3;
 var DATA_SECTION = 11;
 var CODE_OFFSETS = /^(\.debug_|reloc\.|metadata\.code\.)|^(linking|sourceMappingURL|external_debug_info)$/;
 function countsCodeBytes(name) {
   return CODE_OFFSETS.test(name);
-}
-function pushU32(out, value) {
-  let left = value;
-  while (left > 127) {
-    out.push(left & 127 | 128);
-    left >>>= 7;
-  }
-  out.push(left);
 }
 function readLabels(bytes) {
   const reader = new Reader(bytes, 0, bytes.length, {
@@ -8905,9 +8996,8 @@ function moveLabels(bytes, changes) {
     if (error2 instanceof WasmError) return void 0;
     throw error2;
   }
-  const out = [];
-  pushU32(out, functions.length);
-  for (const { function_index, names } of functions) {
+  const out = new Writer2();
+  out.list(functions, ({ function_index, names }) => {
     const moved = names.flatMap(([label, name]) => {
       const now = changes.labels.get(function_index)?.[label];
       return now === void 0 ? [] : [
@@ -8917,15 +9007,13 @@ function moveLabels(bytes, changes) {
         ]
       ];
     });
-    pushU32(out, function_index);
-    pushU32(out, moved.length);
-    for (const [label, name] of moved) {
-      pushU32(out, label);
-      pushU32(out, name.length);
-      for (const byte of name) out.push(byte);
-    }
-  }
-  return Uint8Array.from(out);
+    out.u32(function_index);
+    out.list(moved, ([label, name]) => {
+      out.u32(label);
+      out.sized(name);
+    });
+  });
+  return out.view();
 }
 function append(old, count, added) {
   if (old === void 0) return void 0;
@@ -10958,99 +11046,6 @@ function writeBody(writer, body) {
   for (const instruction2 of body.code) writeInstruction(writer, instruction2);
 }
 
-var UTF82 = new TextEncoder();
-var Writer2 = class {
-  #bytes;
-  #length = 0;
-  constructor(capacity_bytes = 1024) {
-    this.#bytes = new Uint8Array(capacity_bytes);
-  }
-  /** Bytes written so far. */
-  get length() {
-    return this.#length;
-  }
-  /** A view of what was written; valid until the next write. */
-  view() {
-    return this.#bytes.subarray(0, this.#length);
-  }
-  /** Forgets what was written and keeps the buffer. */
-  clear() {
-    this.#length = 0;
-  }
-  #reserve(more) {
-    const needed = this.#length + more;
-    if (needed <= this.#bytes.length) return;
-    const wider = new Uint8Array(Math.max(needed, 2 * this.#bytes.length));
-    wider.set(this.view());
-    this.#bytes = wider;
-  }
-  /** One byte. */
-  u8(byte) {
-    this.#reserve(1);
-    this.#bytes[this.#length] = byte;
-    this.#length += 1;
-  }
-  /** Bytes as they are. */
-  raw(bytes) {
-    this.#reserve(bytes.length);
-    this.#bytes.set(bytes, this.#length);
-    this.#length += bytes.length;
-  }
-  /** An unsigned LEB128. @throws {TypeError} when it is no u32. */
-  u32(value) {
-    if (!Number.isInteger(value) || value < 0 || value > 4294967295) {
-      throw new TypeError(`${value} is not an unsigned 32-bit integer`);
-    }
-    let rest = value;
-    while (rest >= 128) {
-      this.u8(rest & 127 | 128);
-      rest = Math.floor(rest / 128);
-    }
-    this.u8(rest);
-  }
-  /** A signed LEB128 of up to 33 bits. */
-  s33(value) {
-    let rest = value;
-    while (rest < -64 || rest >= 64) {
-      this.u8(rest & 127 | 128);
-      rest = Math.floor(rest / 128);
-    }
-    this.u8(rest & 127);
-  }
-  /** A signed LEB128 of 64 bits. */
-  s64(value) {
-    let rest = value;
-    while (rest < -0x40n || rest >= 0x40n) {
-      this.u8(Number(rest & 0x7fn) | 128);
-      rest >>= 7n;
-    }
-    this.u8(Number(rest & 0x7fn));
-  }
-  /** Four bytes, little-endian. */
-  bits32(value) {
-    for (let shift = 0; shift < 32; shift += 8) this.u8(value >>> shift & 255);
-  }
-  /** Eight bytes, little-endian. */
-  bits64(value) {
-    this.bits32(Number(value & 0xffffffffn));
-    this.bits32(Number(value >> 32n & 0xffffffffn));
-  }
-  /** Length and bytes. */
-  sized(bytes) {
-    this.u32(bytes.length);
-    this.raw(bytes);
-  }
-  /** Length and UTF-8. */
-  text(text) {
-    this.sized(UTF82.encode(text));
-  }
-  /** Count and items. */
-  list(items, write2) {
-    this.u32(items.length);
-    items.forEach(write2);
-  }
-};
-
 var HEADER = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0);
 var FUNCTION_FORM2 = 96;
 var KIND_CODES = {
@@ -11803,7 +11798,7 @@ var JournalHole = strictObject({
     to_ms: Count,
     /** How many records; null: nobody knows. */
     records: Count.nullable(),
-    /** Why: `queue-full`, `storage-full`, `unavailable`, `damaged`, `other-version`, `killed`. */
+    /** Why: `queue-full`, `storage-full`, `unavailable`, `unwritable`, `damaged`, `other-version`, `killed`. */
     why: string2()
   })
 });

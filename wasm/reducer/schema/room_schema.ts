@@ -3,6 +3,7 @@
  * JSON, and stands in the module, in the custom section `arqon_schema`, so that it is deployed, stored and rolled back
  * with it. Pure.
  */
+import { Writer } from "../../module/writer.ts";
 import {
   checkShape,
   isObject,
@@ -141,25 +142,16 @@ export function parseRoomSchema(bytes: Uint8Array): RoomSchema {
   return schema;
 }
 
-/** A number as WebAssembly writes sizes. */
-function sizeBytes(size: number): number[] {
-  const bytes: number[] = [];
-  for (let left = size;; left >>>= 7) {
-    if (left < 0x80) return [...bytes, left];
-    bytes.push(left & 0x7F | 0x80);
-  }
-}
-
 /** The module with a schema at its end; it has to have none. */
 export function withRoomSchema(module: Uint8Array, schema: Uint8Array): Uint8Array<ArrayBuffer> {
-  const name = new TextEncoder().encode(SECTION);
-  const size = 1 + name.length + schema.length;
-  const head = [0, ...sizeBytes(size), name.length, ...name];
-  const all = new Uint8Array(module.length + head.length + schema.length);
-  all.set(module);
-  all.set(head, module.length);
-  all.set(schema, module.length + head.length);
-  return all;
+  const section = new Writer();
+  section.text(SECTION);
+  section.raw(schema);
+  const all = new Writer(module.length);
+  all.raw(module);
+  all.u8(0);
+  all.sized(section.view());
+  return all.view();
 }
 
 /** The sections of a module with their bytes; what is no module has none. */
