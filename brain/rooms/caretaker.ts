@@ -110,7 +110,7 @@ export class Caretaker {
       if (there.has(connection_id)) continue;
       // It has moved to another Shield, under its id.
       if (this.#options.view.memberOf(at.tenant_id, at.room_id, connection_id)) continue;
-      const holds = locks.leave(at, connection_id, context.now());
+      const holds = locks.leave(at, connection_id);
       const asks = table.isLocking(at, connection_id);
       if ((holds || asks) && context.isOwner(at)) this.#release(at, "holder-left", connection_id);
     }
@@ -127,7 +127,7 @@ export class Caretaker {
   #tick(): void {
     const { locks, births, context } = this.#options;
     const current = (at: RoomAddress, lock: Lock) => context.leases.current(at, lock);
-    for (const { at, cause, connection_id } of [...locks.due(context.now(), current)]) {
+    for (const { at, cause, connection_id } of [...locks.due(current)]) {
       if (context.isOwner(at)) this.#release(at, cause, connection_id);
       else locks.see(at, undefined);
     }

@@ -151,6 +151,7 @@ function caretaker(
     locks: LiveLocks;
     live: LiveRooms;
     last_use: LastUse;
+    leases: Leases;
     doubts: Doubts;
     bytes: TenantBytes;
     listKeys: () => Promise<KvKey[]>;
@@ -158,7 +159,7 @@ function caretaker(
   },
 ): Caretaker {
   const { config: { brain }, view, metrics, log, now } = options;
-  const { context, table, tally, last_use, told } = parts;
+  const { context, table, tally, last_use, leases, told } = parts;
   const births = new BirthQueue({
     context,
     waiting_max: brain.rooms_per_tenant,
@@ -169,7 +170,7 @@ function caretaker(
     log,
   });
   const sweep = {
-    ...{ context, view, births, tally, last_use, told, log, listKeys: parts.listKeys },
+    ...{ context, view, births, tally, last_use, leases, told, log, listKeys: parts.listKeys },
     idle_timeout_ms: brain.idle_timeout_ms,
     isBusy: (at: RoomAddress) => table.isBusy(at),
     onBusy: (at: RoomAddress) => parts.doubts.add(at),
@@ -276,7 +277,7 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
   const { rooms, bytes, listKeys, tally, bans, lives, follow } = await openBuckets(options);
   const onUpdate = (kind: "first" | "again") => metrics.room_updates.inc({ kind });
   const announcer = createAnnouncer({ ...{ spine, now, random, log, onUpdate }, brain_id });
-  const [locks, leases] = [new LiveLocks(rooms_in_memory), new Leases(clocks, rooms_in_memory)];
+  const [locks, leases] = [new LiveLocks(clocks, rooms_in_memory), new Leases(clocks)];
   const [live, last_use] = [new LiveRooms({ view, tally }), new LastUse(rooms_in_memory)];
   tally.follow((at) => live.look(at), () => live.survey());
   const standing: Standing = { term: { number: 1, started_ms: now() }, stopping: false };
@@ -303,7 +304,7 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
   };
   const table = new RoomTable(limits.desk, context);
   const told = await startTold(options, context);
-  const beside = { bans, locks, live, last_use, doubts, bytes, listKeys, told };
+  const beside = { bans, locks, live, last_use, leases, doubts, bytes, listKeys, told };
   const care = caretaker(options, standing, { context, table, tally, ...beside });
   const parts = { spine, view, table, bans, metrics, log, calls, command_timeout_ms, ...clocks };
   const onUsed = (at: RoomAddress) => last_use.note(at, now());

@@ -17,6 +17,7 @@ import type { RoomAddress } from "./commands/command.ts";
 import { isPageKey, isRoomKey, removeLeftOver, removePages } from "./store/command_pages.ts";
 import type { RoomDocument } from "./store/document.ts";
 import type { LastUse } from "./room/last_use.ts";
+import type { Leases } from "./locks/leases.ts";
 import { liveLock } from "./locks/lock.ts";
 import { loadRoom, roomKey, writeRoom } from "./store/room_store.ts";
 import type { StoreContext, Stored } from "./store/room_store.ts";
@@ -27,6 +28,7 @@ import { ENTRY_BYTES } from "./store/tenant_bytes.ts";
 /** What a sweep needs. */
 export interface SweepOptions {
   readonly context: StoreContext;
+  readonly leases: Pick<Leases, "current" | "keepOnly">;
   readonly view: ClusterView;
   readonly births: BirthQueue;
   readonly tally: RoomTally;
@@ -62,10 +64,11 @@ function idleSince(at: RoomAddress, { touched_ms }: RoomDocument, options: Sweep
 }
 
 function mayEnd(at: RoomAddress, document: RoomDocument, options: SweepOptions): boolean {
-  const { context, view, idle_timeout_ms, isBusy } = options;
+  const { context, leases, view, idle_timeout_ms, isBusy } = options;
   const now_ms = context.now();
+  const { lock } = document;
   return now_ms - idleSince(at, document, options) >= idle_timeout_ms &&
-    liveLock(document.lock, now_ms) === undefined &&
+    liveLock(lock && leases.current(at, lock), now_ms) === undefined &&
     view.count(at.tenant_id, at.room_id).connections === 0 &&
     view.isFresh() && context.isOwner(at) && !isBusy(at);
 }
@@ -131,7 +134,7 @@ async function visitAll(
 
 /** Goes once through all rooms. Rejects when the bucket cannot be listed. */
 export async function sweepRooms(options: SweepOptions): Promise<void> {
-  const { context, view, births, tally } = options;
+  const { context, leases, view, births, tally } = options;
   const keys = await tally.recount(options.listKeys);
   const stored = new Set<string>();
   const owned: RoomAddress[] = [];
@@ -141,11 +144,12 @@ export async function sweepRooms(options: SweepOptions): Promise<void> {
     owned.push(at);
     stored.add(`${tenant_id}.${room_id}`);
   }
-  for (const at of view.occupied()) {
-    if (context.isOwner(at) && !stored.has(`${at.tenant_id}.${at.room_id}`)) births.add(at);
-  }
+  const isStored = (at: RoomAddress) => stored.has(`${at.tenant_id}.${at.room_id}`);
+  // What others own or have deleted.
+  leases.keepOnly(isStored);
+  for (const at of view.occupied()) if (context.isOwner(at) && !isStored(at)) births.add(at);
   await visitAll(owned, options);
-  await options.told.settleGone((at) => stored.has(`${at.tenant_id}.${at.room_id}`));
+  await options.told.settleGone(isStored);
   for (const key of keys) {
     const [tenant_id = "", room_id = ""] = key;
     if (!isPageKey(key) || stored.has(`${tenant_id}.${room_id}`)) continue;

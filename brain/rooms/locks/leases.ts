@@ -1,8 +1,8 @@
 /**
  * When the leases of locks end, by a clock that nobody sets: a document has Unix times, and the
  * wall clock of a Brain may jump. Within one process a lease lasts exactly as long as it was
- * granted for. A lease that another Brain granted lasts here at most as long again, whatever that
- * Brain's clock said.
+ * granted for. A lease that another Brain granted begins anew when it is first seen here: that Brain's
+ * clock says nothing, and a lock that ends early lets two clients believe that they hold it.
  */
 import type { RoomAddress } from "../commands/command.ts";
 import type { Lock } from "./lock.ts";
@@ -21,6 +21,7 @@ export interface LeaseClocks {
 type Times = Pick<Lock, "since_ms" | "until_ms">;
 
 interface Lease {
+  readonly at: RoomAddress;
   readonly fence: number;
   /** The times of the lease as the document has them. */
   readonly stored: Times;
@@ -34,19 +35,13 @@ const idOf = ({ tenant_id, room_id }: RoomAddress): string => `${tenant_id}.${ro
 const isAt = (times: Times, { since_ms, until_ms }: Lock): boolean =>
   times.since_ms === since_ms && times.until_ms === until_ms;
 
-/** The leases of this Brain's rooms; one per Brain. */
+/** The leases of this Brain's rooms; one per Brain. Has at most the stored rooms. */
 export class Leases {
   readonly #clocks: LeaseClocks;
-  readonly #rooms_max: number;
   readonly #leases = new Map<string, Lease>();
 
-  /**
-   * `rooms_max` bounds the leases that are measured. Beyond it, a lease is only kept from lasting
-   * longer than it may from now.
-   */
-  constructor(clocks: LeaseClocks, rooms_max: number) {
+  constructor(clocks: LeaseClocks) {
     this.#clocks = clocks;
-    this.#rooms_max = rooms_max;
   }
 
   get size(): number {
@@ -60,28 +55,28 @@ export class Leases {
       this.#leases.delete(id);
       return;
     }
-    const before = this.#of(at, lock);
-    const { fence, since_ms, until_ms } = lock;
+    const { since_ms, until_ms } = lock;
     const times = { since_ms, until_ms };
-    if (before !== undefined) {
-      this.#leases.set(id, { ...before, stored: times, moved: times });
-      return;
-    }
-    if (!this.#leases.has(id) && this.#leases.size >= this.#rooms_max) return;
-    const ends_ms = this.#clocks.monotonic_ms() + this.#rest_ms(lock);
-    this.#leases.set(id, { fence, stored: times, moved: times, ends_ms });
+    const lease = this.#of(at, lock) ?? this.#begun(at, lock);
+    this.#leases.set(id, { ...lease, stored: times, moved: times });
   }
 
   /** The lock with its times moved to the present wall clock, so that it ends when it has to. */
   current(at: RoomAddress, lock: Lock): Lock {
-    const lease = this.#of(at, lock);
+    const id = idOf(at);
+    const lease = this.#of(at, lock) ?? this.#begun(at, lock);
+    // Of a document that was read before, a lock changes nothing of what is known.
+    if (!this.#leases.has(id)) this.#leases.set(id, lease);
     const { now, monotonic_ms } = this.#clocks;
-    const rest_ms = lease === undefined ? this.#rest_ms(lock) : lease.ends_ms - monotonic_ms();
-    const by_ms = Math.round(now() + rest_ms - lock.until_ms);
+    const by_ms = Math.round(now() + lease.ends_ms - monotonic_ms() - lock.until_ms);
     if (Math.abs(by_ms) <= SLACK_MS) return lock;
-    const times = { since_ms: lock.since_ms + by_ms, until_ms: lock.until_ms + by_ms };
-    if (lease !== undefined) lease.moved = times;
-    return { ...lock, ...times };
+    lease.moved = { since_ms: lock.since_ms + by_ms, until_ms: lock.until_ms + by_ms };
+    return { ...lock, ...lease.moved };
+  }
+
+  /** Forgets the leases of rooms that `isKept` does not want. */
+  keepOnly(isKept: (at: RoomAddress) => boolean): void {
+    for (const [id, { at }] of this.#leases) if (!isKept(at)) this.#leases.delete(id);
   }
 
   #of(at: RoomAddress, lock: Lock): Lease | undefined {
@@ -91,11 +86,10 @@ export class Leases {
     return is_it ? lease : undefined;
   }
 
-  /**
-   * What is left of a lease that is not measured, in ms: what its times say, but no more than it
-   * was granted for.
-   */
-  #rest_ms({ since_ms, until_ms }: Lock): number {
-    return Math.min(until_ms - this.#clocks.now(), until_ms - since_ms);
+  /** The lease of a lock that was not seen before. */
+  #begun(at: RoomAddress, { fence, since_ms, until_ms }: Lock): Lease {
+    const times = { since_ms, until_ms };
+    const ends_ms = this.#clocks.monotonic_ms() + until_ms - since_ms;
+    return { at, fence, stored: times, moved: times, ends_ms };
   }
 }

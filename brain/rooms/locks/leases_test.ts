@@ -13,10 +13,9 @@ class Brain {
   monotonic_ms = 5;
   readonly leases: Leases;
 
-  constructor(wall_ms = 1_700_000_000_000, rooms_max = 10) {
+  constructor(wall_ms = 1_700_000_000_000) {
     this.wall_ms = wall_ms;
-    const clocks = { now: () => this.wall_ms, monotonic_ms: () => this.monotonic_ms };
-    this.leases = new Leases(clocks, rooms_max);
+    this.leases = new Leases({ now: () => this.wall_ms, monotonic_ms: () => this.monotonic_ms });
   }
 
   pass(ms: number): void {
@@ -82,17 +81,23 @@ Deno.test("what is stored with other times while the clock was set is the same l
   assert.ok(!brain.isLive(moved));
 });
 
-Deno.test("a lease of a Brain whose clock is ahead lasts at most as long again", () => {
-  const ahead = new Brain(1_700_000_000_000 + HOUR_MS);
-  const next = new Brain();
-  const lock = ahead.grant(30_000);
-  next.leases.see(AT, lock);
-  assert.equal(next.leases.current(AT, lock).until_ms, next.wall_ms + 30_000);
-  next.pass(15_000);
-  next.leases.see(AT, lock);
-  next.pass(15_000);
-  assert.ok(!next.isLive(lock), "seeing it again does not begin it anew");
-});
+for (
+  const [clock, by_ms] of [["ahead", HOUR_MS], ["behind", -HOUR_MS], ["right", 0]] as const
+) {
+  Deno.test(`a lease of another Brain begins anew where it is first seen; that Brain's clock is ${clock}`, () => {
+    const other = new Brain(1_700_000_000_000 + by_ms);
+    const next = new Brain();
+    const lock = other.grant(30_000);
+    next.pass(10_000);
+    next.leases.see(AT, lock);
+    next.pass(15_000);
+    next.leases.see(AT, lock);
+    next.pass(14_999);
+    assert.ok(next.isLive(lock), "not shorter");
+    next.pass(1);
+    assert.ok(!next.isLive(lock), "seeing it again does not begin it anew");
+  });
+}
 
 Deno.test("an extension is a lease of its own", () => {
   const brain = new Brain();
@@ -106,12 +111,29 @@ Deno.test("an extension is a lease of its own", () => {
   assert.ok(!brain.isLive(extended));
 });
 
-Deno.test("of more rooms than it holds, no lease lasts longer than it was granted for from now on", () => {
-  const brain = new Brain(1_700_000_000_000, 0);
+Deno.test("leases of rooms that are not wanted are forgotten; one that is asked for begins anew", () => {
+  const brain = new Brain();
   const lock = brain.grant(30_000);
+  brain.pass(10_000);
+  brain.leases.keepOnly(() => true);
+  assert.equal(brain.leases.current(AT, lock), lock);
+  brain.leases.keepOnly(() => false);
   assert.equal(brain.leases.size, 0);
-  brain.wall_ms -= HOUR_MS;
   assert.equal(brain.leases.current(AT, lock).until_ms, brain.wall_ms + 30_000);
+  brain.pass(30_000);
+  assert.ok(!brain.isLive(lock), "and ends");
+});
+
+Deno.test("an older document that is asked for does not touch the lease that is known", () => {
+  const brain = new Brain();
+  const older = brain.grant(30_000);
+  brain.pass(10_000);
+  const extended = brain.grant(30_000);
+  brain.pass(10_000);
+  brain.leases.current(AT, older);
+  brain.leases.see(AT, extended);
+  brain.pass(20_000);
+  assert.ok(!brain.isLive(extended));
 });
 
 Deno.test("any steps of the clock, any reads and writes between: never longer than granted", () => {

@@ -5,6 +5,7 @@
  */
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import type { FallCause, RoomAddress } from "../commands/command.ts";
+import type { LeaseClocks } from "./leases.ts";
 import type { Lock } from "./lock.ts";
 
 /** How long the leave of a connection is remembered, for a document that is seen only later. */
@@ -28,15 +29,17 @@ interface Held {
 
 const idOf = ({ tenant_id, room_id }: RoomAddress): string => `${tenant_id}.${room_id}`;
 
-/** The index of locks; one per Brain. Times are Unix ms by the caller's clock. */
+/** The index of locks; one per Brain. */
 export class LiveLocks {
+  readonly #clocks: LeaseClocks;
   readonly #held = new Map<string, Held>();
-  /** Room and connection to the time of the leave. */
+  /** Room and connection to the time of the leave, monotonic ms. */
   readonly #departed = new BoundedMap<string, number>(DEPARTED_MAX);
   readonly #rooms_max: number;
 
   /** `rooms_max` bounds the rooms whose locks are followed; other locks end when they are used. */
-  constructor(rooms_max: number) {
+  constructor(clocks: LeaseClocks, rooms_max: number) {
+    this.#clocks = clocks;
     this.#rooms_max = rooms_max;
   }
 
@@ -53,15 +56,16 @@ export class LiveLocks {
       return;
     }
     if (before === undefined && this.#held.size >= this.#rooms_max) return;
-    const departed_ms = this.#departed.get(`${id} ${lock.connection_id}`) ?? -Infinity;
-    const same = before?.left === true && before.lock.connection_id === lock.connection_id;
-    const left = departed_ms >= lock.since_ms || (same && before.lock.since_ms === lock.since_ms);
+    const same = before?.lock.connection_id === lock.connection_id &&
+      before.lock.since_ms === lock.since_ms;
+    const left = same ? before.left : this.#hasLeft(id, lock);
     this.#held.set(id, { at, lock, left });
   }
 
   /** A connection has left a room, as its Shield reported. True when it holds the room's lock. */
-  leave(at: RoomAddress, connection_id: string, now_ms: number): boolean {
+  leave(at: RoomAddress, connection_id: string): boolean {
     const id = idOf(at);
+    const now_ms = this.#clocks.monotonic_ms();
     this.#departed.renew(`${id} ${connection_id}`, now_ms);
     for (const [oldest, left_ms] of this.#departed) {
       if (now_ms - left_ms < DEPARTED_MS) break;
@@ -75,16 +79,26 @@ export class LiveLocks {
 
   /**
    * The locks whose lease is over or whose holder has left. They stay until `see` says otherwise.
-   * `current` gives a lock as it stands by the clock of `now_ms`.
+   * `current` gives a lock as it stands by the present wall clock.
    */
   *due(
-    now_ms: number,
     current: (at: RoomAddress, lock: Lock) => Lock = (_at, lock) => lock,
   ): Iterable<DueLock> {
+    const now_ms = this.#clocks.now();
     for (const { at, lock, left } of this.#held.values()) {
       const { connection_id } = lock;
       if (now_ms >= current(at, lock).until_ms) yield { at, cause: "expired", connection_id };
       else if (left) yield { at, cause: "holder-left", connection_id };
     }
+  }
+
+  /**
+   * Whether the holder left after the lock was granted. Compares how long ago both were: the wall clock
+   * may have been set in between.
+   */
+  #hasLeft(id: string, { connection_id, since_ms }: Lock): boolean {
+    const { now, monotonic_ms } = this.#clocks;
+    const left_ms = this.#departed.get(`${id} ${connection_id}`) ?? -Infinity;
+    return Math.floor(monotonic_ms() - left_ms) <= now() - since_ms;
   }
 }

@@ -152,6 +152,29 @@ Deno.test("an owner ends locks that an earlier one granted", async () => {
   });
 });
 
+for (const [clock, ahead_ms] of [["ahead", 3_600_000], ["behind", -3_600_000]] as const) {
+  Deno.test(`a Brain whose clock is ${clock} by an hour takes a room over: its lock stays, and ends`, async () => {
+    await withTestBed(async (bed) => {
+      const { spine, cluster, start } = bed;
+      let monotonic_ms = 0;
+      const now = () => 1_700_000_000_000 + monotonic_ms;
+      const clocks = { now, monotonic_ms: () => monotonic_ms };
+      cluster.owner = () => "b1";
+      const first = await start("b1", clocks);
+      const { fence } = await accepted(spine, lock("c1", { data: { ttl_ms: 30_000 } }));
+      await first.rooms.drain();
+      monotonic_ms = 1_000;
+      const next = await start("b2", { ...clocks, now: () => now() + ahead_ms });
+      cluster.handOver(() => "b2");
+      assert.equal(await refused(spine, lock("c2")), "409 locked");
+      assert.equal((await accepted(spine, set(1, { fence }))).version, 2);
+      monotonic_ms += 30_000;
+      await until("its end", async () => await next.metric("brain_locks_fallen_total") === 1);
+      assert.ok((await accepted(spine, lock("c2"))).fence > fence);
+    });
+  });
+}
+
 Deno.test("a repeated lock command_id answers the fence that it was given", async () => {
   await withRooms({}, async ({ spine }) => {
     const command = lock("c1", { command_id: "x" });
