@@ -57,6 +57,9 @@ export interface ClusterView {
   isFresh(): boolean;
   /** Calls back for every change of members until the returned function is called. */
   onMembers(listener: (change: MemberChange) => void): () => void;
-  /** Calls back when the set of live Brains has changed, or others may have taken this one for dead. */
-  onOwnership(listener: () => void): () => void;
+  /**
+   * Calls back when the set of live Brains has changed, or (`was_away`) others may have taken this one
+   * for dead and served its rooms.
+   */
+  onOwnership(listener: (was_away: boolean) => void): () => void;
 }

@@ -35,7 +35,7 @@ class World implements ClusterView {
   readonly serving = true;
   owner = "brain:b2";
   member: WrittenEntry | undefined;
-  onTurn: () => void = () => {};
+  onTurn: (was_away: boolean) => void = () => {};
 
   ownerOf = () => this.owner;
   suspect = () => {};
@@ -46,7 +46,7 @@ class World implements ClusterView {
   occupied = () => this.members();
   isFresh = () => true;
   onMembers = () => () => {};
-  onOwnership(listener: () => void): () => void {
+  onOwnership(listener: (was_away: boolean) => void): () => void {
     this.onTurn = listener;
     return () => {};
   }
@@ -107,7 +107,7 @@ Deno.test("a room that becomes this Brain's while it reads which rooms there are
     const noted = await keys();
     if (reading > 1) return noted;
     world.owner = world.brain_id;
-    world.onTurn();
+    world.onTurn(false);
     // Heard of by nobody but the next survey.
     setTimeout(() => world.member = MEMBER, 0);
     return noted;
@@ -127,7 +127,7 @@ Deno.test("who is there is written though nobody ever says which rooms there are
     setTimeout(() => {
       world.owner = world.brain_id;
       world.member = MEMBER;
-      world.onTurn();
+      world.onTurn(false);
     }, 0);
     return new Promise(() => {});
   });

@@ -74,7 +74,7 @@ export class BrainPresence implements ClusterView {
   readonly #membership: Membership;
   readonly #emitter: RoomEmitter;
   readonly #members: Listeners<MemberChange>;
-  readonly #ownership: Listeners<void>;
+  readonly #ownership: Listeners<boolean>;
   readonly #served: Listeners<void>;
   readonly #pulse: Pulse;
   readonly #starting: Starting;
@@ -277,7 +277,7 @@ export class BrainPresence implements ClusterView {
     return this.#members.add(listener);
   }
 
-  onOwnership(listener: () => void): () => void {
+  onOwnership(listener: (was_away: boolean) => void): () => void {
     return this.#ownership.add(listener);
   }
 
@@ -295,7 +295,7 @@ export class BrainPresence implements ClusterView {
     this.#replicas.forgive(gap_ms);
     this.#membership.forgive(gap_ms, now_ms);
     this.#emitter.reset(this.#membership.renew());
-    this.#ownership.tell();
+    this.#ownership.tell(true);
   }
 
   #hello(): void {
@@ -325,7 +325,7 @@ export class BrainPresence implements ClusterView {
 
   #termChanged(term: number): void {
     this.#emitter.ownership(term);
-    this.#ownership.tell();
+    this.#ownership.tell(false);
   }
 
   #changed(changes: Changes, cause: LeaveCause, reasons?: MemberChange["reasons"]): void {

@@ -72,7 +72,7 @@ export class Caretaker {
       () => clearInterval(lock_timer),
       () => clearInterval(ban_timer),
       view.onMembers((change) => this.#onMembers(change)),
-      view.onOwnership(() => this.#onOwnership()),
+      view.onOwnership((was_away) => this.#onOwnership(was_away)),
     );
     options.live.survey();
     this.#sweepIn(0);
@@ -97,7 +97,7 @@ export class Caretaker {
     if (!context.isOwner(at)) return;
     live.look(at);
     const { connections } = view.count(tenant_id, room_id);
-    if (connections === 0) last_use.note(at, context.now());
+    if (connections === 0) last_use.note(at);
     // The first of them; whoever comes to a room with members finds it made.
     else if (joins.length > 0 && connections - joins.length + leaves.length <= 0) births.add(at);
   }
@@ -116,10 +116,11 @@ export class Caretaker {
     }
   }
 
-  #onOwnership(): void {
-    const { table, context, live, onTerm } = this.#options;
+  #onOwnership(was_away: boolean): void {
+    const { table, context, last_use, live, onTerm } = this.#options;
     onTerm();
-    table.keepOnly(context.isOwner);
+    for (const each of [table, last_use]) each.keepOnly(context.isOwner);
+    if (was_away) last_use.clear();
     live.survey();
     this.#sweepIn(NEW_TERM_REST_MS);
   }
@@ -189,6 +190,7 @@ export class Caretaker {
     const { sweep, metrics, log } = this.#options;
     try {
       await sweepRooms(sweep);
+      metrics.room_sweeps.inc();
     } catch (error) {
       metrics.lifecycle_refused.inc({ reason: "failed" });
       log.warn("rooms were not swept", { error });

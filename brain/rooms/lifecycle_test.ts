@@ -7,16 +7,18 @@ import { accepted, refused } from "./testing/command_probe.ts";
 import { emptyDocument } from "./store/document.ts";
 import { entry, withRooms, withTestBed } from "./testing/room_test_bed.ts";
 import type { RoomTestBed, TestBedOptions } from "./testing/room_test_bed.ts";
-import { decodeDocument, encodeDocument } from "./store/stored_document.ts";
+import { encodeDocument } from "./store/stored_document.ts";
 
 const IDLE_MS = 1_000;
 const config = { brain: { idle_timeout_ms: IDLE_MS } };
 const set = (room: string) => ({ name: "set", data: { key: "k", value: 1 }, room });
 const START_MS = 1_700_000_000_000;
+const HOUR_MS = 3_600_000;
 
-/** A clock that stands until the test moves it, and sweeps that can be waited for. */
+/** Clocks that stand until the test moves them, and sweeps that can be waited for. */
 function controls() {
   let now_ms = START_MS;
+  let monotonic_ms = 0;
   let listings = 0;
   const wrap = (bucket: KeyValue): KeyValue => ({
     get: (key) => bucket.get(key),
@@ -28,10 +30,16 @@ function controls() {
     limit_bytes: bucket.limit_bytes,
     watch: (prefix, onChange) => bucket.watch(prefix, onChange),
   });
-  const options: TestBedOptions = { config, wrap, now: () => now_ms };
+  const clocks = { now: () => now_ms, monotonic_ms: () => monotonic_ms };
+  const options: TestBedOptions = { config, wrap, ...clocks };
   return {
     options,
-    pass: (ms: number) => void (now_ms += ms),
+    pass: (ms: number) => {
+      now_ms += ms;
+      monotonic_ms += ms;
+    },
+    /** Sets the wall clock. */
+    step: (ms: number) => void (now_ms += ms),
     /** Until all rooms have been gone through: one sweep begins after another has ended. */
     swept: () => {
       const before = listings;
@@ -126,6 +134,76 @@ Deno.test("a room outlives the Brain that served it, and still ends", async () =
   });
 });
 
+for (const [by, step_ms] of [["forward", HOUR_MS], ["back", -HOUR_MS]] as const) {
+  Deno.test(`a wall clock that is set ${by} by an hour ends no room that is in use, and keeps none that is not`, async () => {
+    const { options, pass, step, swept } = controls();
+    await withRooms(options, async (bed) => {
+      for (const room of ["written", "locked"]) await accepted(bed.spine, set(room));
+      const lock = { name: "lock", room: "locked", data: { ttl_ms: 2 * IDLE_MS } };
+      await accepted(bed.spine, lock);
+      pass(IDLE_MS - 1);
+      step(step_ms);
+      await swept();
+      assert.equal((await accepted(bed.spine, { name: "get", room: "written" })).version, 1);
+      // Written down in this sweep, which counts as a use.
+      await swept();
+      pass(IDLE_MS - 1);
+      await swept();
+      for (const room of ["written", "locked"]) assert.ok(await isStored(bed, room), room);
+      pass(1);
+      await ended(bed, "written");
+      assert.ok(await isStored(bed, "locked"), "as long as it is locked");
+      // The end of the lease is a write.
+      pass(1);
+      await until("the lease has ended", async () => await bed.metric("brain_locks") === 0);
+      pass(IDLE_MS);
+      await ended(bed, "locked");
+    });
+  });
+}
+
+for (const [clock, ahead_ms] of [["ahead", HOUR_MS], ["behind", -HOUR_MS]] as const) {
+  Deno.test(`a Brain whose clock is ${clock} by an hour ends no room that another one has just written`, async () => {
+    const { options, pass, step, swept } = controls();
+    await withTestBed(async (bed) => {
+      bed.cluster.owner = () => "b1";
+      await bed.start("b1", options);
+      await accepted(bed.spine, set("lobby"));
+      step(ahead_ms);
+      await bed.start("b2", options);
+      bed.cluster.handOver(() => "b2");
+      await swept();
+      assert.ok(await isStored(bed, "lobby"));
+      pass(IDLE_MS - 1);
+      await swept();
+      assert.ok(await isStored(bed, "lobby"), "not sooner than one that sees it begin");
+      pass(1);
+      await ended(bed, "lobby");
+    });
+  });
+}
+
+Deno.test("what a Brain saw before another one owned the room, or before it was away, does not count", async () => {
+  const { options, pass, swept } = controls();
+  await withTestBed(async (bed) => {
+    const { spine, cluster } = bed;
+    cluster.owner = () => "b1";
+    await bed.start("b1", options);
+    await bed.start("b2", options);
+    for (const room of ["lent", "away"]) await accepted(spine, set(room));
+    pass(IDLE_MS - 1);
+    cluster.handOver((room) => room === "lent" ? "b2" : "b1");
+    await accepted(spine, { name: "get", room: "lent" });
+    cluster.handOver(() => "b1");
+    cluster.wasAway();
+    pass(1);
+    await swept();
+    for (const room of ["lent", "away"]) assert.ok(await isStored(bed, room), room);
+    pass(IDLE_MS);
+    for (const room of ["lent", "away"]) await ended(bed, room);
+  });
+});
+
 Deno.test("only its owner ends a room, and a document of format 1 counts from when it is seen", async () => {
   const { options, pass, swept } = controls();
   await withTestBed(async (bed) => {
@@ -138,10 +216,10 @@ Deno.test("only its owner ends a room, and a document of format 1 counts from wh
     assert.ok(await isStored(bed, "lobby"));
     bed.cluster.handOver(() => "b1");
     await swept();
-    const entry = await bed.bucket.get(["acme", "lobby"]);
-    const { touched_ms } = decodeDocument(entry?.value ?? new Uint8Array(), 1);
-    assert.equal(touched_ms, START_MS + 10 * IDLE_MS);
-    pass(2 * IDLE_MS);
+    pass(IDLE_MS - 1);
+    await swept();
+    assert.ok(await isStored(bed, "lobby"));
+    pass(1);
     await ended(bed, "lobby");
   });
 });

@@ -5,7 +5,7 @@
 import { BANS_BUCKET } from "../../shared/records/bans.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
-import { LogClock } from "../../shared/spine/contract/log_clock.ts";
+import { steadyTime } from "../../shared/spine/contract/log_clock.ts";
 import type { KeyValue, KvKey, Spine, Subscription } from "../../shared/spine/contract/spine.ts";
 import { ALL_COMMANDS, everyTenant, processSubject } from "../../shared/subjects/subject.ts";
 import type { Tracing } from "../../shared/telemetry/tracing.ts";
@@ -26,7 +26,6 @@ import { firstNumber, inLife } from "./store/life.ts";
 import { tellLifeChange } from "./lives/life_change.ts";
 import { LastUse } from "./room/last_use.ts";
 import { Leases } from "./locks/leases.ts";
-import type { LeaseClocks } from "./locks/leases.ts";
 import { LiveLocks } from "./locks/live_locks.ts";
 import { LiveRooms } from "./room/live_rooms.ts";
 import type { RoomContext } from "./room/room.ts";
@@ -177,7 +176,6 @@ function caretaker(
     onEnded: (at: RoomAddress) => {
       metrics.rooms_ended.inc();
       tally.note(at, false);
-      last_use.forget(at);
       table.forget(at);
       told.look(at);
     },
@@ -245,10 +243,11 @@ function documentReader(rooms: KeyValue, lives: RoomLives): RoomService["documen
 function onLife(
   { log, view }: RoomServiceOptions,
   { listKeys, tally }: { listKeys: () => Promise<KvKey[]>; tally: RoomTally },
-  { table, context }: { table: RoomTable; context: RoomContext },
+  { table, context, last_use }: { table: RoomTable; context: RoomContext; last_use: LastUse },
 ): void {
   const known = [...table.rooms(), ...tally.rooms(), ...view.occupied()];
   table.forgetAll();
+  last_use.clear();
   tellLifeChange({
     stored: () => tally.recount(listKeys),
     known: () => known,
@@ -258,10 +257,20 @@ function onLife(
   }).catch((error) => log.warn("not every room was told of its other epoch", { error }));
 }
 
-/** Unix ms that follow the wall clock without its jumps. */
-function steadyTime(clocks: LeaseClocks): () => number {
-  const clock = new LogClock(clocks, 0);
-  return () => clock.now();
+/** Hands on each document that is read or written; nobody asks for the use of rooms that never end. */
+function seenBy(
+  { leases, locks, last_use, isOwner, idle_timeout_ms }: {
+    leases: Leases;
+    locks: LiveLocks;
+    last_use: LastUse;
+    isOwner: (at: RoomAddress) => boolean;
+    idle_timeout_ms: number;
+  },
+): RoomContext["onSeen"] {
+  return (at, stored) => {
+    for (const each of [leases, locks]) each.see(at, stored?.document.lock);
+    if (idle_timeout_ms > 0 && isOwner(at)) last_use.see(at, stored?.revision);
+  };
 }
 
 /**
@@ -278,7 +287,7 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
   const onUpdate = (kind: "first" | "again") => metrics.room_updates.inc({ kind });
   const announcer = createAnnouncer({ ...{ spine, now, random, log, onUpdate }, brain_id });
   const [locks, leases] = [new LiveLocks(clocks, rooms_in_memory), new Leases(clocks)];
-  const [live, last_use] = [new LiveRooms({ view, tally }), new LastUse(rooms_in_memory)];
+  const [live, last_use] = [new LiveRooms({ view, tally }), new LastUse(monotonic_ms)];
   tally.follow((at) => live.look(at), () => live.survey());
   const standing: Standing = { term: { number: 1, started_ms: now() }, stopping: false };
   const { command_timeout_ms } = limits.desk;
@@ -296,7 +305,7 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
     steady_ms: steadyTime(clocks),
     apply: options.apply ?? applyCommands,
     firstVersion: options.firstVersion ?? firstNumber,
-    onSeen: (at, document) => [leases, locks].forEach((each) => each.see(at, document?.lock)),
+    onSeen: seenBy({ leases, locks, last_use, isOwner, ...config.brain }),
     birthRefusal: (tenant_id) => tally.refusal(tenant_id),
     perform: (at, command) => perform(at, command, announcer, bans),
     observer: observerOf(options, tally, (at) => told.look(at)),
@@ -307,7 +316,7 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
   const beside = { bans, locks, live, last_use, leases, doubts, bytes, listKeys, told };
   const care = caretaker(options, standing, { context, table, tally, ...beside });
   const parts = { spine, view, table, bans, metrics, log, calls, command_timeout_ms, ...clocks };
-  const onUsed = (at: RoomAddress) => last_use.note(at, now());
+  const onUsed = (at: RoomAddress) => last_use.note(at);
   const desk = createCommandDesk({ ...parts, onUsed, limits: limits.desk, tracing });
   const forwarded = spine.subscribe(processSubject("commands", brain_id), desk.handleForwarded);
   const hear = spine.subscribe(everyTenant("rooms"), (message) => tally.hear(message, brain_id));
@@ -329,7 +338,7 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
     await flush();
   };
   let drained: Promise<void> | undefined;
-  follow(() => onLife(options, { listKeys, tally }, { table, context }));
+  follow(() => onLife(options, { listKeys, tally }, { table, context, last_use }));
   try {
     await spine.flush();
   } catch (error) {

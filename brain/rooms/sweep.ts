@@ -3,10 +3,9 @@
  * marks of the used ones fresh, publishes what an earlier owner left unsaid, and finds members without
  * a room. So rooms survive the Brains that served them, and still end.
  *
- * How long a room has been idle: its document says when it was last written; when it was last used
- * otherwise (members, reads) its owner knows while it lives, and writes it down at least twice in half
- * the timeout (it sweeps four times in a timeout). So a room never ends early: an owner that knows
- * nothing waits half as long again.
+ * How long a room has been idle is what this Brain has seen of it (`last_use.ts`). A use that writes
+ * nothing (members, reads) is written down once it is a quarter of the timeout after the last write:
+ * Brains of earlier releases go by that time. The write counts as a use.
  */
 import type { Logger } from "../../shared/logs/log.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
@@ -56,19 +55,10 @@ const CHUNK_REST_MS = 100;
 
 const rest = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, CHUNK_REST_MS));
 
-/** Since when nothing has used the room, at the earliest, Unix ms. */
-function idleSince(at: RoomAddress, { touched_ms }: RoomDocument, options: SweepOptions): number {
-  const used_ms = options.last_use.get(at);
-  if (used_ms === undefined) return touched_ms + options.idle_timeout_ms / 2;
-  return Math.max(touched_ms, used_ms);
-}
-
-function mayEnd(at: RoomAddress, document: RoomDocument, options: SweepOptions): boolean {
-  const { context, leases, view, idle_timeout_ms, isBusy } = options;
-  const now_ms = context.now();
-  const { lock } = document;
-  return now_ms - idleSince(at, document, options) >= idle_timeout_ms &&
-    liveLock(lock && leases.current(at, lock), now_ms) === undefined &&
+function mayEnd(at: RoomAddress, { lock }: RoomDocument, options: SweepOptions): boolean {
+  const { context, leases, last_use, view, idle_timeout_ms, isBusy } = options;
+  return last_use.idleMs(at) >= idle_timeout_ms &&
+    liveLock(lock && leases.current(at, lock), context.now()) === undefined &&
     view.count(at.tenant_id, at.room_id).connections === 0 &&
     view.isFresh() && context.isOwner(at) && !isBusy(at);
 }
@@ -96,14 +86,9 @@ async function visit(at: RoomAddress, options: SweepOptions): Promise<void> {
   const is_told = await options.told.settle(at, stored);
   if (stored.revision === 0 || idle_timeout_ms === 0) return;
   const { document, revision } = stored;
-  const now_ms = context.now();
-  if (view.count(at.tenant_id, at.room_id).connections > 0) last_use.note(at, now_ms);
-  const used_ms = last_use.get(at) ?? 0;
-  const stale = used_ms > document.touched_ms + idle_timeout_ms / 4;
-  // Documents of earlier releases know no time.
-  if (stale || document.touched_ms === 0) {
-    const touched_ms = Math.max(used_ms, document.touched_ms || now_ms);
-    await writeRoom(at, { ...document, touched_ms }, revision, context);
+  if (view.count(at.tenant_id, at.room_id).connections > 0) last_use.note(at);
+  if (last_use.unwrittenMs(at) > idle_timeout_ms / 4) {
+    await writeRoom(at, { ...document, touched_ms: context.now() }, revision, context);
   } else if (is_told && mayEnd(at, document, options)) await end(at, stored, options);
 }
 
@@ -134,7 +119,7 @@ async function visitAll(
 
 /** Goes once through all rooms. Rejects when the bucket cannot be listed. */
 export async function sweepRooms(options: SweepOptions): Promise<void> {
-  const { context, leases, view, births, tally } = options;
+  const { context, leases, last_use, view, births, tally } = options;
   const keys = await tally.recount(options.listKeys);
   const stored = new Set<string>();
   const owned: RoomAddress[] = [];
@@ -145,8 +130,8 @@ export async function sweepRooms(options: SweepOptions): Promise<void> {
     stored.add(`${tenant_id}.${room_id}`);
   }
   const isStored = (at: RoomAddress) => stored.has(`${at.tenant_id}.${at.room_id}`);
-  // What others own or have deleted.
-  leases.keepOnly(isStored);
+  // What others own or have deleted. One that was made meanwhile counts from its next reading.
+  for (const each of [last_use, leases]) each.keepOnly(isStored);
   for (const at of view.occupied()) if (context.isOwner(at) && !isStored(at)) births.add(at);
   await visitAll(owned, options);
   await options.told.settleGone(isStored);

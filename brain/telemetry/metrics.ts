@@ -29,6 +29,7 @@ export interface BrainMetrics {
   readonly rooms_in_doubt: Gauge;
   readonly rooms_created: Counter;
   readonly rooms_ended: Counter;
+  readonly room_sweeps: Counter;
   /** What hooks were told of rooms. */
   readonly rooms_told: Counter<"event">;
   readonly rooms_untold: Gauge;
@@ -130,6 +131,11 @@ function roomMetrics(registers: Registry[]) {
     rooms_ended: new Counter({
       name: "brain_rooms_ended_total",
       help: "Idle rooms that this Brain ended.",
+      registers,
+    }),
+    room_sweeps: new Counter({
+      name: "brain_room_sweeps_total",
+      help: "Times that this Brain went through its stored rooms, to end the idle ones.",
       registers,
     }),
     lifecycle_refused: new Counter({

@@ -29,7 +29,7 @@ export class World implements AsyncDisposable {
   owner = "b1";
   readonly receiver = new Receiver();
   readonly #brains = new Set<HookService>();
-  readonly #listeners = new Set<() => void>();
+  readonly #listeners = new Set<(was_away: boolean) => void>();
   #sent = 0;
   readonly config: ReturnType<typeof configFrom>;
   spine!: Spine;
@@ -81,7 +81,7 @@ export class World implements AsyncDisposable {
 
   give(owner: string): void {
     this.owner = owner;
-    for (const listener of this.#listeners) listener();
+    for (const listener of this.#listeners) listener(false);
   }
 
   async send(room_id: string, count = 1): Promise<void> {

@@ -1,29 +1,72 @@
 /**
- * When this Brain last saw each of its rooms in use: a command, or a member that came or went.
- * Bounded; what is forgotten makes a room end later, never earlier (`sweep.ts`).
+ * For how long this Brain has seen each of its rooms unused, by its monotonic clock: wall clocks are
+ * set, and those of two Brains differ. What another Brain has seen counts for nothing: a Brain that
+ * starts, or takes a room over, begins to count anew. So a room never ends early (`sweep.ts`).
  */
-import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import type { RoomAddress } from "../commands/command.ts";
 
-/** The time of last use by room; one per Brain. Times are Unix ms by the caller's clock. */
+/** What is known of a room. Times are monotonic ms. */
+interface Seen {
+  readonly at: RoomAddress;
+  /** The newest revision of its document. */
+  readonly revision: number;
+  /** When this Brain first saw that revision. */
+  readonly written_ms: number;
+  /** When the room was last used, at the latest. */
+  used_ms: number;
+}
+
+const idOf = ({ tenant_id, room_id }: RoomAddress): string => `${tenant_id}.${room_id}`;
+
+/** The last use by room; one per Brain. Has at most the stored rooms that this Brain owns. */
 export class LastUse {
-  /** By room; the one unused for longest is forgotten first. */
-  readonly #used: BoundedMap<string, number>;
+  readonly #monotonic_ms: () => number;
+  readonly #seen = new Map<string, Seen>();
 
-  constructor(rooms_max: number) {
-    this.#used = new BoundedMap(rooms_max);
+  constructor(monotonic_ms: () => number) {
+    this.#monotonic_ms = monotonic_ms;
   }
 
-  /** When the room was last used; undefined: unknown. */
-  get({ tenant_id, room_id }: RoomAddress): number | undefined {
-    return this.#used.get(`${tenant_id}.${room_id}`);
+  get size(): number {
+    return this.#seen.size;
   }
 
-  note({ tenant_id, room_id }: RoomAddress, now_ms: number): void {
-    this.#used.renew(`${tenant_id}.${room_id}`, now_ms);
+  /**
+   * Takes note of the revision of a room's document; undefined: there is none. Another revision than
+   * the last one means that the room was used until now.
+   */
+  see(at: RoomAddress, revision: number | undefined): void {
+    if (revision === undefined) return void this.#seen.delete(idOf(at));
+    if (this.#seen.get(idOf(at))?.revision === revision) return;
+    const now_ms = this.#monotonic_ms();
+    this.#seen.set(idOf(at), { at, revision, written_ms: now_ms, used_ms: now_ms });
   }
 
-  forget({ tenant_id, room_id }: RoomAddress): void {
-    this.#used.delete(`${tenant_id}.${room_id}`);
+  /** Takes note of a use that may write nothing. A room that was never seen counts from when it is. */
+  note(at: RoomAddress): void {
+    const seen = this.#seen.get(idOf(at));
+    if (seen !== undefined) seen.used_ms = this.#monotonic_ms();
+  }
+
+  /** For how long nothing has used the room, in ms; 0 when that is not known. */
+  idleMs(at: RoomAddress): number {
+    const seen = this.#seen.get(idOf(at));
+    return seen === undefined ? 0 : this.#monotonic_ms() - seen.used_ms;
+  }
+
+  /** How long after its last write the room was last used, in ms: what its document does not say. */
+  unwrittenMs(at: RoomAddress): number {
+    const seen = this.#seen.get(idOf(at));
+    return seen === undefined ? 0 : seen.used_ms - seen.written_ms;
+  }
+
+  /** Begins anew for all rooms: others may have used them, and this Brain did not see it. */
+  clear(): void {
+    this.#seen.clear();
+  }
+
+  /** Forgets the rooms that `isKept` does not want. */
+  keepOnly(isKept: (at: RoomAddress) => boolean): void {
+    for (const [id, { at }] of this.#seen) if (!isKept(at)) this.#seen.delete(id);
   }
 }

@@ -41,7 +41,7 @@ export interface StoreContext {
   readonly now: () => number;
   readonly isOwner: (at: RoomAddress) => boolean;
   /** Called for every document that was read or written here; `undefined`: there is none. */
-  readonly onSeen: (at: RoomAddress, document: RoomDocument | undefined) => void;
+  readonly onSeen: (at: RoomAddress, stored: Stored | undefined) => void;
 }
 
 /** The key of a room's document in the bucket. */
@@ -66,8 +66,9 @@ export async function loadRoom(at: RoomAddress, context: StoreContext): Promise<
   }
   const document = inLife(decodeDocument(entry.value, entry.revision), lives.present);
   context.saying.read(at, document);
-  context.onSeen(at, document);
-  return { document, revision: entry.revision, size_bytes: entry.value.length };
+  const stored = { document, revision: entry.revision, size_bytes: entry.value.length };
+  context.onSeen(at, stored);
+  return stored;
 }
 
 /**
@@ -96,8 +97,9 @@ export async function writeRoom(
       );
     }
     const settled = settleDocument(document, written);
-    context.onSeen(at, settled);
-    return { document: settled, revision: written, size_bytes: value.length };
+    const stored = { document: settled, revision: written, size_bytes: value.length };
+    context.onSeen(at, stored);
+    return stored;
   } catch (error) {
     if (isConflict(error)) return undefined;
     context.saying.unknown(at);

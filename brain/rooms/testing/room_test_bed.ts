@@ -36,7 +36,7 @@ export function entry(connection_id: string, more: Partial<Entry> = {}): Entry {
 export class ProbeCluster {
   #members = new Map<string, Entry[]>();
   readonly #onMembers = new Set<(change: MemberChange) => void>();
-  readonly #onOwnership = new Set<() => void>();
+  readonly #onOwnership = new Set<(was_away: boolean) => void>();
   fresh = true;
   /** Brains that somebody suspects. */
   readonly suspected: string[] = [];
@@ -97,7 +97,12 @@ export class ProbeCluster {
   /** Names another owner for the rooms, and tells every Brain. */
   handOver(owner: (room_id: string) => string): void {
     this.owner = owner;
-    for (const listener of this.#onOwnership) listener();
+    for (const listener of this.#onOwnership) listener(false);
+  }
+
+  /** Every Brain finds that it was away, so that others may have spoken for its rooms. */
+  wasAway(): void {
+    for (const listener of this.#onOwnership) listener(true);
   }
 }
 

@@ -38,6 +38,12 @@ export class LogClock {
   }
 }
 
+/** Unix ms that follow the wall clock without its jumps. */
+export function steadyTime(clocks: Clocks): () => number {
+  const clock = new LogClock(clocks, 0);
+  return () => clock.now();
+}
+
 let newest = { time_ms: NaN, text: "" };
 
 /** A time as a text; messages that are stored together have the same. */
