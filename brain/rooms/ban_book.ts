@@ -13,6 +13,7 @@ import {
   parseBanKey,
 } from "../../shared/records/bans.ts";
 import type { Ban } from "../../shared/records/bans.ts";
+import { ClockSteps, QUIET_MS } from "../../shared/clock_steps.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvKey, KvWatch } from "../../shared/spine/contract/spine.ts";
@@ -25,6 +26,8 @@ export interface BanBookOptions {
   readonly bans_per_tenant: number;
   /** Unix ms. */
   readonly now: () => number;
+  /** Ms that only grow. */
+  readonly monotonic_ms: () => number;
   readonly log: Logger;
 }
 
@@ -45,12 +48,14 @@ const SWEEP_MAX = 256;
 /** The bans of all tenants; one per Brain. */
 export class BanBook {
   readonly #options: BanBookOptions;
+  readonly #steps: ClockSteps;
   readonly #watch: KvWatch;
   /** By tenant, its bans by room and user. */
   readonly #tenants = new Map<string, Map<string, Standing>>();
 
   constructor(options: BanBookOptions) {
     this.#options = options;
+    this.#steps = new ClockSteps(options);
     this.#watch = options.bucket.watch([], (change) => this.#onChange(change));
   }
 
@@ -118,10 +123,11 @@ export class BanBook {
   }
 
   /**
-   * Deletes the bans, of the tenants that `isMine` names, that are long over; returns how many.
-   * Rejects as the bucket does.
+   * Deletes the bans, of the tenants that `isMine` names, that are long over; returns how many. None
+   * while the clock may be wrong. Rejects as the bucket does.
    */
   async sweep(isMine: (tenant_id: string) => boolean): Promise<number> {
+    if (this.#steps.quietMs() < QUIET_MS) return 0;
     const over_ms = this.#options.now() - SWEEP_AFTER_MS;
     const over: Standing[] = [];
     for (const [tenant_id, bans] of this.#tenants) {

@@ -1,9 +1,17 @@
 /** Bans as rooms write, lift and sweep them, on an embedded Spine. What they do: the Shield's tests. */
 import assert from "node:assert/strict";
-import { banKey, BANS_BUCKET, decodeBan, EVERY_ROOM } from "../../shared/records/bans.ts";
+import { createLogger } from "../../shared/logs/log.ts";
+import {
+  banKey,
+  BANS_BUCKET,
+  decodeBan,
+  encodeBan,
+  EVERY_ROOM,
+} from "../../shared/records/bans.ts";
 import type { Ban } from "../../shared/records/bans.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { until } from "../../shared/testing/until.ts";
+import { BanBook } from "./ban_book.ts";
 import { accepted, refused, sendAtOnce } from "./testing/command_probe.ts";
 import { withRooms, withTestBed } from "./testing/room_test_bed.ts";
 
@@ -12,6 +20,8 @@ async function stored(spine: Spine, room_id: string, user_id: string): Promise<B
   const entry = await bucket.get(banKey("acme", room_id, user_id));
   return entry && decodeBan(entry.value);
 }
+
+const HOUR_MS = 3_600_000;
 
 const ban = (user_id: string, more = {}) => ({ name: "ban", data: { user_id, ...more } });
 
@@ -84,18 +94,30 @@ Deno.test("a tenant has no more bans than it may; another ban of the same user i
   });
 });
 
+/** The clocks of a Brain, which the test moves. */
+class Clocks {
+  wall_ms = 1_700_000_000_000;
+  #monotonic_ms = 0;
+  readonly now = () => this.wall_ms;
+  readonly monotonic_ms = () => this.#monotonic_ms;
+
+  pass(ms: number): void {
+    this.wall_ms += ms;
+    this.#monotonic_ms += ms;
+  }
+}
+
 Deno.test("bans that are over are swept, a minute late, by one Brain", async () => {
-  let now_ms = Date.now();
-  const now = () => now_ms;
+  const clocks = new Clocks();
   await withTestBed(async ({ spine, cluster, start }) => {
     // Rooms are b1's, and so are the bans of the tenants that hash to it: all of them.
     cluster.owner = () => "b1";
-    const one = await start("b1", { now });
-    const two = await start("b2", { now });
+    const one = await start("b1", clocks);
+    const two = await start("b2", clocks);
     await accepted(spine, ban("short", { ttl_ms: 10 }));
-    await accepted(spine, ban("long", { ttl_ms: 600_000 }));
+    await accepted(spine, ban("long", { ttl_ms: 2 * HOUR_MS }));
     await accepted(spine, ban("ever"));
-    now_ms += 61_000;
+    clocks.pass(HOUR_MS);
     await until("it is swept", async () => await stored(spine, EVERY_ROOM, "short") === undefined);
     await until("it is counted", async () => await one.metric("brain_bans_swept_total") === 1);
     assert.equal(await two.metric("brain_bans_swept_total"), 0);
@@ -103,6 +125,37 @@ Deno.test("bans that are over are swept, a minute late, by one Brain", async () 
     assert.ok(await stored(spine, EVERY_ROOM, "ever"));
   });
 });
+
+for (const [by, step_ms] of [["forward", HOUR_MS], ["back", -HOUR_MS]] as const) {
+  Deno.test(`a wall clock that was set ${by}, or a Brain that has begun, within an hour ends no ban for good`, async () => {
+    await withTestBed(async ({ spine }) => {
+      const bucket = await spine.keyValue(BANS_BUCKET);
+      const clocks = new Clocks();
+      const stored: Ban = {
+        ...{ user_id: "u2", room_id: EVERY_ROOM, reason: "", by: "ann" },
+        ...{ created_ms: clocks.wall_ms, until_ms: clocks.wall_ms + 2 * HOUR_MS },
+      };
+      await bucket.put(banKey("acme", EVERY_ROOM, "u2"), encodeBan(stored));
+      const log = createLogger({
+        ...{ level: "error", format: "logfmt", component: "test", now: Date.now, write: () => {} },
+      });
+      const book = new BanBook({ bucket, bans_per_tenant: 10, log, ...clocks });
+      await book.ready;
+      const swept = () => book.sweep(() => true);
+      // Over by the clock, which is wrong.
+      clocks.wall_ms += 3 * HOUR_MS;
+      assert.equal(await swept(), 0);
+      clocks.pass(HOUR_MS - 1);
+      assert.equal(await swept(), 0);
+      clocks.wall_ms += step_ms;
+      clocks.pass(HOUR_MS);
+      assert.equal(await swept(), 0, "set once more");
+      clocks.pass(HOUR_MS);
+      assert.equal(await swept(), 1);
+      book.stop();
+    });
+  });
+}
 
 Deno.test("a stored ban that nobody can read counts, is said, and is not swept", async () => {
   await withTestBed(async ({ spine, start }) => {

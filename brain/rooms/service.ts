@@ -207,7 +207,8 @@ async function openBuckets(options: RoomServiceOptions) {
   const tally = new RoomTally(brain.rooms_per_tenant);
   await tally.recount(listKeys);
   const bucket = await spine.keyValue(BANS_BUCKET);
-  const bans = new BanBook({ bucket, bans_per_tenant: brain.bans_per_tenant, now, log });
+  const { bans_per_tenant } = brain;
+  const bans = new BanBook({ bucket, bans_per_tenant, now, monotonic_ms, log });
   await bans.ready;
   return { rooms, bytes, listKeys, tally, bans, ...await openLives(options, rooms) };
 }

@@ -5,6 +5,7 @@
  * operators ask is `revocations_api.ts`.
  */
 import { ArqonError } from "@arqon/proto";
+import { ClockSteps, QUIET_MS } from "../../shared/clock_steps.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { Counter, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
@@ -40,6 +41,8 @@ export interface RevocationsOptions {
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
+  /** Ms that only grow. */
+  readonly monotonic_ms: () => number;
   /** Held of all tenants: `[limits] revocations`. */
   readonly revocations_max: number;
 }
@@ -56,6 +59,7 @@ export function revokedRefusal({ reason }: Revocation): ArqonError {
  */
 export class Revocations {
   readonly #options: RevocationsOptions;
+  readonly #steps: ClockSteps;
   readonly #table: RevocationTable;
   readonly #watched: WatchedBucket<RevocationPlace, Held>;
   #onChange: (() => void) | undefined;
@@ -64,6 +68,7 @@ export class Revocations {
 
   constructor(options: RevocationsOptions) {
     this.#options = options;
+    this.#steps = new ClockSteps(options);
     const { bucket, spine, registry, log, now, revocations_max } = options;
     this.#table = new RevocationTable(now);
     scrapedGauge(
@@ -143,8 +148,12 @@ export class Revocations {
     return this.#watched.check();
   }
 
-  /** Deletes what is long over; every Shield does, and who comes second finds nothing. */
+  /**
+   * Deletes what is long over; every Shield does, and who comes second finds nothing. Nothing while the
+   * clock may be wrong: what is deleted lets revoked tokens in again.
+   */
   async sweep(): Promise<number> {
+    if (this.#steps.quietMs() < QUIET_MS) return 0;
     const { bucket, now, log } = this.#options;
     const over_ms = now() - SWEEP_AFTER_MS;
     const over = this.#table.overAt(over_ms).slice(0, SWEEP_MAX);

@@ -15,7 +15,16 @@ import { startNats } from "../../tests/harness/nats_server.ts";
 import { refusingRevoked } from "./revocations.ts";
 import { ann } from "./testing/identity.ts";
 import { holderOf, putRevocation, revocationOf, testRevocations } from "./testing/revocations.ts";
+import type { TestRevocations } from "./testing/revocations.ts";
 import { SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
+
+const HOUR_MS = 3_600_000;
+
+/** So much time passes. */
+function passed(clock: TestRevocations["clock"], ms: number): void {
+  clock.now_ms += ms;
+  clock.monotonic_ms += ms;
+}
 
 function reasonOf(attempt: () => void): string {
   try {
@@ -62,17 +71,39 @@ Deno.test("a revocation ends with its time, and is then swept from the bucket", 
   await using engine = testSpine();
   using test = await testRevocations(engine.spine);
   await test.held.ready;
-  await putRevocation(test.bucket, "acme", revocationOf({ until_ms: SPINE_NOW_MS + 1_000 }));
+  const { clock } = test;
+  const pass = (ms: number) => passed(clock, ms);
+  pass(HOUR_MS);
+  await putRevocation(test.bucket, "acme", revocationOf({ until_ms: clock.now_ms + 1_000 }));
   await putRevocation(test.bucket, "acme", revocationOf({ id: "bob" }));
   await until("they are held", () => test.held.size === 2);
   assert.equal(reasonOf(() => test.held.requireValid(holderOf())), "token-revoked");
-  test.clock.now_ms += 1_000;
+  pass(1_000);
   assert.equal(reasonOf(() => test.held.requireValid(holderOf())), "");
   assert.equal(await test.held.sweep(), 0, "other clocks may be behind");
-  test.clock.now_ms += 60_000;
+  pass(60_000);
   assert.equal(await test.held.sweep(), 1);
   await until("it is held no more", () => test.held.size === 1);
   assert.deepEqual(await test.bucket.keys(), [["acme", "user", "bob"]]);
+});
+
+Deno.test("a clock that was set lets revoked tokens in while it is wrong, and not when it is right again", async () => {
+  await using engine = testSpine();
+  using test = await testRevocations(engine.spine);
+  await test.held.ready;
+  const { clock } = test;
+  passed(clock, HOUR_MS);
+  await putRevocation(test.bucket, "acme", revocationOf({ until_ms: clock.now_ms + HOUR_MS }));
+  await until("it is held", () => test.held.size === 1);
+  const reason = () => reasonOf(() => test.held.requireValid(holderOf()));
+  assert.equal(await test.held.sweep(), 0);
+  clock.now_ms += 2 * HOUR_MS;
+  assert.equal(reason(), "");
+  assert.equal(await test.held.sweep(), 0);
+  clock.now_ms -= 2 * HOUR_MS;
+  assert.equal(reason(), "token-revoked");
+  assert.equal(await test.held.sweep(), 0);
+  assert.equal((await test.bucket.keys()).length, 1);
 });
 
 Deno.test("before the bucket is known nobody is let in; what is stored before the start is known with it", async () => {

@@ -17,6 +17,8 @@ export interface RevocationsStart {
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
+  /** Ms that only grow. */
+  readonly monotonic_ms: () => number;
   readonly node_id: string;
 }
 
@@ -32,12 +34,13 @@ export interface StartedRevocations {
 
 /** Rejects with `spine-unavailable`. */
 export async function startRevocations(start: RevocationsStart): Promise<StartedRevocations> {
-  const { config, spine, registry, now, node_id } = start;
+  const { config, spine, registry, now, monotonic_ms, node_id } = start;
   const { auth, limits } = config;
   const log = start.log.child({ part: "revocations" });
   const bucket = await spine.keyValue(REVOCATIONS_BUCKET);
   const revocations_max = limits.revocations;
-  const held = new Revocations({ bucket, spine, registry, log, now, revocations_max });
+  const clocks = { now, monotonic_ms };
+  const held = new Revocations({ bucket, spine, registry, log, ...clocks, revocations_max });
   const context = { revocations: held, bucket, auth, limits, log, now, node_id };
   return {
     held,

@@ -23,8 +23,8 @@ export interface TestRevocations extends Disposable {
   readonly revoke: StartedRevocations["revoke"];
   readonly bucket: KeyValue;
   readonly lines: readonly string[];
-  /** Unix ms; a test moves it. */
-  readonly clock: { now_ms: number };
+  /** Unix ms, and ms that only grow; a test moves them. */
+  readonly clock: { now_ms: number; monotonic_ms: number };
   /** How often it said that more is revoked. */
   changes(): number;
   metrics(): Promise<string>;
@@ -65,7 +65,7 @@ export async function putRevocation(
 /** Opens the bucket and begins to watch; `held.ready` is for the test to wait for. */
 export async function testRevocations(spine: Spine, most = 1_000): Promise<TestRevocations> {
   const { log, lines } = keptLog();
-  const clock = { now_ms: SPINE_NOW_MS };
+  const clock = { now_ms: SPINE_NOW_MS, monotonic_ms: 0 };
   const registry = createMetrics({ node_id: "s1", version: "0" });
   const { held, admin, revoke } = await startRevocations({
     config: configFrom({ limits: { revocations: most } }),
@@ -73,6 +73,7 @@ export async function testRevocations(spine: Spine, most = 1_000): Promise<TestR
     registry,
     log,
     now: () => clock.now_ms,
+    monotonic_ms: () => clock.monotonic_ms,
     node_id: "s1",
   });
   let changes = 0;
