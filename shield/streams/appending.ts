@@ -209,13 +209,13 @@ async function complete(
 
 /** Notes in the record what must not be done twice; undefined when another process was faster. */
 async function note(
-  { records, now, logs }: StreamContext,
+  { records, logTime, logs }: StreamContext,
   { key, request: { producer, seq } }: Appending,
   found: Found,
   count: number,
 ): Promise<Found | undefined> {
   const { record, revision } = found;
-  const now_ms = now();
+  const now_ms = await logTime(key.tenant_id);
   const touched_ms = record.ttl_seconds === undefined ? record.touched_ms : now_ms;
   if (producer === undefined && seq === undefined) {
     if (touched_ms === record.touched_ms) return found;

@@ -46,6 +46,11 @@ export interface StreamContext {
   readonly isDraining: () => boolean;
   /** Unix ms. */
   readonly now: () => number;
+  /**
+   * The time by the clock of the tenant's log, Unix ms: all Shields have the same one, and it does not jump
+   * with a wall clock. What is removed after a time goes by it. Rejects as `logs.of`.
+   */
+  readonly logTime: (tenant_id: string) => Promise<number>;
   /** In [0, 1). */
   readonly random: () => number;
 }

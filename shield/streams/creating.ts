@@ -79,7 +79,7 @@ async function createNew(context: StreamContext, creating: Creating): Promise<Cr
   const sending = { caller, room_id: key.room_id, content_type, idOf: () => "" };
   const admitted = await admitAll(context, sending, messages);
   const head = await (await context.logs.of(key.tenant_id)).head(key.room_id);
-  const now_ms = context.now();
+  const now_ms = await context.logTime(key.tenant_id);
   const record: StreamRecord = {
     id,
     content_type,

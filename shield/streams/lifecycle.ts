@@ -14,7 +14,7 @@ const UNDER_WAY_MS = 30_000;
 /** A read moves the end of a stream's life when it is this part of it later than the last one. */
 const TOUCH_PART = 100;
 
-type Ends = Pick<StreamContext, "records" | "logs" | "now">;
+type Ends = Pick<StreamContext, "records" | "logs" | "logTime">;
 
 /** The stream of a room. Throws 404 when there is none, 410 when only its forks show it. */
 export async function findStream(context: Ends, key: StreamKey): Promise<Found> {
@@ -26,18 +26,19 @@ export async function findStream(context: Ends, key: StreamKey): Promise<Found> 
 
 /** The stream of a room, also one that was deleted and has forks; undefined when there is none. */
 export async function lookUp(context: Ends, key: StreamKey): Promise<Found | undefined> {
-  const { records, now } = context;
+  const { records, logTime } = context;
   for (;;) {
     const found = await records.get(key);
     if (found === undefined) return undefined;
     const { record } = found;
+    const now_ms = await logTime(key.tenant_id);
     if (record.gone) {
       // Whoever removes it is given the time that it takes: nothing else may come into the room before.
-      const is_left = record.forks.length === 0 && now() - record.touched_ms > UNDER_WAY_MS;
+      const is_left = record.forks.length === 0 && now_ms - record.touched_ms > UNDER_WAY_MS;
       if (!is_left) return found;
     } else if (record.creating) {
-      if (now() - record.created_ms < UNDER_WAY_MS) return undefined;
-    } else if (!isExpired(record, now())) {
+      if (now_ms - record.created_ms < UNDER_WAY_MS) return undefined;
+    } else if (!isExpired(record, now_ms)) {
       if (record.closed === undefined || record.closed.end !== undefined) return found;
       await finishClosing(context, key, found);
       continue;
@@ -61,13 +62,13 @@ export async function finishClosing(
 
 /** Notes that the stream was read or written, where that keeps it. */
 export async function touch(
-  { records, now }: Pick<Ends, "records" | "now">,
+  { records, logTime }: Pick<Ends, "records" | "logTime">,
   key: StreamKey,
   { record, revision }: Found,
 ): Promise<void> {
   const { ttl_seconds, touched_ms } = record;
   if (ttl_seconds === undefined) return;
-  const now_ms = now();
+  const now_ms = await logTime(key.tenant_id);
   if (now_ms - touched_ms < ttl_seconds * 1_000 / TOUCH_PART) return;
   // Who was faster has touched it as well.
   await records.put(key, { ...record, touched_ms: now_ms }, revision);
@@ -78,10 +79,11 @@ export async function touch(
  * when the record has changed since; the caller looks again.
  */
 export async function removeStream(context: Ends, key: StreamKey, found: Found): Promise<void> {
-  const { records, now } = context;
+  const { records, logTime } = context;
   const forks = await livingForks(context, key, found.record);
+  const touched_ms = await logTime(key.tenant_id);
   // From here on nobody forks it or writes to it.
-  const marked = { ...found.record, forks, gone: true, touched_ms: now() };
+  const marked = { ...found.record, forks, gone: true, touched_ms };
   const left = await records.put(key, marked, found.revision);
   if (left === undefined || forks.length > 0) return;
   // First the messages: a stream that is created anew in this room must not show them.
@@ -91,17 +93,18 @@ export async function removeStream(context: Ends, key: StreamKey, found: Found):
 
 /** The forks that are still there: one whose creation or deletion was cut off may be listed in vain. */
 async function livingForks(
-  { records, now }: Ends,
+  { records, logTime }: Ends,
   { tenant_id, room_id }: StreamKey,
   { forks, id }: StreamRecord,
 ): Promise<string[]> {
   const living: string[] = [];
+  const now_ms = await logTime(tenant_id);
   for (const name of forks) {
     const [room = "", fork_id] = name.split("/");
     const fork = (await records.get({ tenant_id, room_id: room }))?.record;
     const is_there = fork !== undefined && fork.id === fork_id &&
       fork.fork?.room === room_id && fork.fork.id === id;
-    if (is_there && !(isExpired(fork, now()) && fork.forks.length === 0)) living.push(name);
+    if (is_there && !(isExpired(fork, now_ms) && fork.forks.length === 0)) living.push(name);
   }
   return living;
 }

@@ -20,7 +20,7 @@ interface Counted {
   count: number;
 }
 
-type Counts = Pick<StreamContext, "records" | "logs" | "now">;
+type Counts = Pick<StreamContext, "records" | "logs" | "now" | "logTime">;
 
 /** The streams of all tenants, as this process has counted them. */
 export class Population {

@@ -20,6 +20,27 @@ Deno.test("population: a tenant has so many streams, and what has expired makes 
   await assert.rejects(shield.put("four"), isFull);
 });
 
+for (const [by, step_ms] of [["forward", 3_600_000], ["back", -3_600_000]] as const) {
+  Deno.test(`a Shield whose wall clock is set ${by} by an hour removes no stream, and keeps none for longer`, async () => {
+    await using engine = testSpine();
+    let passed_ms = 0;
+    const logClock = () => SPINE_NOW_MS + passed_ms;
+    const right = streamShield(engine.spine, { clock: logClock, logClock });
+    const set = streamShield(engine.spine, { clock: () => logClock() + step_ms, logClock });
+    await right.put("read", { "stream-ttl": "600", "content-type": "text/plain" }, "one");
+    await right.put("left", { "stream-ttl": "600", "content-type": "text/plain" }, "one");
+    passed_ms += 599_000;
+    assert.deepEqual(await set.texts("read"), ["one"]);
+    await set.post("read", { "content-type": "text/plain" }, "two");
+    passed_ms += 1_000;
+    await assert.rejects(set.texts("left"), /no such stream/);
+    passed_ms += 598_000;
+    assert.deepEqual(await right.texts("read"), ["one", "two"]);
+    passed_ms += 1_000;
+    await assert.rejects(right.texts("read"), /no such stream/);
+  });
+}
+
 Deno.test("population: a creation that was cut off is forgotten after a while", async () => {
   await using engine = testSpine();
   let now_ms = SPINE_NOW_MS;

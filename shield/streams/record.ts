@@ -36,7 +36,7 @@ const Stored = z.object({
   ttl_seconds: Offset.optional(),
   /** As it was sent. */
   expires_at: z.string().optional(),
-  /** Unix ms of the last read or write, where there is a `ttl_seconds`. */
+  /** Of the last read or write, where there is a `ttl_seconds`: Unix ms by the clock of the log. */
   touched_ms: z.number(),
   /** Closed: nothing behind `end` belongs to it. Without `end` the closing is under way. */
   closed: z.object({ end: Offset.optional(), by: Tuple.optional() }).optional(),
@@ -79,7 +79,7 @@ export function decodeRecord(value: Uint8Array): StreamRecord | undefined {
   }
 }
 
-/** Whether the stream's time is over. `now_ms` is Unix ms. */
+/** Whether the stream's time is over. `now_ms` is Unix ms by the clock of the log. */
 export function isExpired(record: StreamRecord, now_ms: number): boolean {
   const { ttl_seconds, touched_ms, expires_at } = record;
   if (expires_at !== undefined && now_ms >= Date.parse(expires_at)) return true;

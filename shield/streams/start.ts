@@ -64,6 +64,7 @@ export function startStreams(
     enterLive: (identity) => live.enter(identity),
     isDraining,
     now,
+    logTime: async (tenant_id) => (await durable.logs.of(tenant_id)).now(),
     random: Math.random,
   });
 }

@@ -52,8 +52,10 @@ interface ShieldOptions {
   readonly onAppend?: OnAppend;
   /** How many streams a tenant may have. */
   readonly per_tenant?: number;
-  /** Unix ms. */
+  /** Unix ms by its wall clock. */
   readonly clock?: () => number;
+  /** Unix ms by the clock of the log; absent: `clock`. */
+  readonly logClock?: () => number;
 }
 
 /** The path of messages into the log, on which each may be held up. */
@@ -85,7 +87,7 @@ function pathOf(
 }
 
 function contextOf(spine: Spine, options: ShieldOptions): StreamContext {
-  const { per_tenant = 100, clock = () => SPINE_NOW_MS } = options;
+  const { per_tenant = 100, clock = () => SPINE_NOW_MS, logClock = clock } = options;
   const registry = createMetrics({ node_id: "n", version: "0" });
   const config = configFrom({ rooms: [{ room: "*", durable: true }] });
   const classes = new RoomClasses(config.rooms);
@@ -115,6 +117,7 @@ function contextOf(spine: Spine, options: ShieldOptions): StreamContext {
     enterLive: () => ({ [Symbol.dispose]: () => {} }),
     isDraining: () => false,
     now: clock,
+    logTime: () => Promise.resolve(logClock()),
     random: () => 0,
   };
 }
