@@ -98,13 +98,13 @@ async function start(
   key: GrowingKey,
   { type, content_type }: Request<"start">,
 ): Promise<Result> {
-  const { path, records, stats } = context;
+  const { path, logTime, records, stats } = context;
   requirePossible(context, identity, key.room_id);
   // The finished message would be refused for it, when its readers have heard all of it.
   requireEventType(identity.role, type);
   const { idle_ms, message_bytes } = context.bounds();
   const { user_id, user_key, issuer, role } = identity;
-  const now_ms = path.now();
+  const now_ms = await logTime(key.tenant_id);
   let is_new = false;
   const found = await records.change(key, async (before) => {
     is_new = before === undefined;
@@ -134,7 +134,8 @@ async function append(
   key: GrowingKey,
   { seq, text }: Request<"append">,
 ): Promise<Result> {
-  const { path, records, stats } = context;
+  const { path, logTime, records, stats } = context;
+  const now_ms = await logTime(key.tenant_id);
   const piece = seq === undefined || text === undefined ? undefined : { seq, text };
   let is_new = false;
   let said = "";
@@ -144,14 +145,14 @@ async function append(
     requireProducer(caller.identity, key, record);
     requireGrowing(record);
     is_new = piece !== undefined && piece.seq > record.seq;
-    if (piece === undefined) return { ...record, active_ms: path.now() };
+    if (piece === undefined) return { ...record, active_ms: now_ms };
     if (!is_new) {
       if (piece.seq === record.seq) said = saidOf(record, piece);
       return undefined;
     }
     const changed = await boundedBy(
       stats,
-      judgedWithPiece(judging(context), caller, key, record, piece),
+      judgedWithPiece(judging(context, now_ms), caller, key, record, piece),
     );
     refusal = changed.refusal;
     said = changed.record.text.slice(record.text.length);
@@ -167,9 +168,8 @@ async function append(
   return { id: key.id, seq: record.seq };
 }
 
-const judging = (context: GrowingContext): JudgingContext => ({
-  ...{ overseer: context.overseer, stats: context.stats, bounds: context.bounds },
-  now: context.path.now,
+const judging = ({ overseer, stats, bounds }: GrowingContext, now_ms: number): JudgingContext => ({
+  ...{ overseer, stats, bounds, now_ms },
 });
 
 async function boundedBy(stats: GrowingStats, changed: Promise<Changed>): Promise<Changed> {
@@ -250,8 +250,9 @@ async function end(
   decide: (record: GrowingRecord) => Pick<Ending, "reason" | "is_kept">,
   any_end = false,
 ): Promise<Result> {
-  const { path, records } = context;
+  const { records } = context;
   const { user_id: by, user_key } = caller.identity;
+  const at_ms = await context.logTime(key.tenant_id);
   let refusal: ArqonError | undefined;
   const found = await records.change(key, async (before) => {
     const { record } = await requireFound(context, key, before);
@@ -260,9 +261,9 @@ async function end(
       if (!any_end && record.ending.outcome !== outcome) requireGrowing(record);
       return undefined;
     }
-    const ending = { outcome, by, at_ms: path.now(), ...decided };
+    const ending = { outcome, by, at_ms, ...decided };
     const producer = record.producer.user_key === user_key ? caller : callerOf(key, record);
-    const changed = await judgedWithEnding(judging(context), producer, key, record, ending);
+    const changed = await judgedWithEnding(judging(context, at_ms), producer, key, record, ending);
     refusal = changed.refusal;
     return changed.record;
   });
@@ -303,8 +304,12 @@ async function requireFound(
 }
 
 /** The message of that id which ended lately, as its room's log has it. */
-function lately(context: GrowingContext, key: GrowingKey): Promise<StoredMessage | undefined> {
-  return findEnded(context, key, context.path.now() - ENDED_MS, ENDED_MESSAGES);
+async function lately(
+  context: GrowingContext,
+  key: GrowingKey,
+): Promise<StoredMessage | undefined> {
+  const since_ms = await context.logTime(key.tenant_id) - ENDED_MS;
+  return await findEnded(context, key, since_ms, ENDED_MESSAGES);
 }
 
 function requireProducer(

@@ -16,8 +16,8 @@ export interface JudgingContext {
   readonly overseer: Pick<Overseer, "onAppend">;
   readonly stats: Pick<GrowingStats, "held" | "bound">;
   readonly bounds: () => GrowingBounds & { readonly held_bytes: number };
-  /** Unix ms. */
-  readonly now: () => number;
+  /** Unix ms by the clock of the log. */
+  readonly now_ms: number;
 }
 
 /** A record that has changed; where policies have ended it, what its producer is told. */
@@ -40,9 +40,9 @@ export async function judgedWithPiece(
   record: GrowingRecord,
   piece: Piece,
 ): Promise<Changed> {
-  const { bounds, now, stats } = context;
+  const { bounds, now_ms, stats } = context;
   // What is no next piece, or too much, is refused before policies pay for it.
-  const plain = withPiece(record, piece, bounds(), now());
+  const plain = withPiece(record, piece, bounds(), now_ms);
   const text = (record.judged?.held ?? "") + piece.text;
   if (text === "") return { record: plain };
   const asked = context.overseer.onAppend(caller, key.room_id, {
@@ -60,9 +60,9 @@ export async function judgedWithPiece(
       throw new ArqonError("message-too-large", detail);
     }
     if (judged.held !== "") stats.held();
-    return { record: withPiece(record, piece, bounds(), now(), judged) };
+    return { record: withPiece(record, piece, bounds(), now_ms, judged) };
   } catch (error) {
-    return { record: withEnding(record, endingBy(error, now())), refusal: error as ArqonError };
+    return { record: withEnding(record, endingBy(error, now_ms)), refusal: error as ArqonError };
   }
 }
 
@@ -71,7 +71,7 @@ export async function judgedWithPiece(
  * what should have finished is aborted. Rejects with `policy-fault` where that can be asked again.
  */
 export async function judgedWithEnding(
-  { overseer, now }: Pick<JudgingContext, "overseer" | "now">,
+  { overseer, now_ms }: Pick<JudgingContext, "overseer" | "now_ms">,
   caller: Caller,
   key: GrowingKey,
   record: GrowingRecord,
@@ -88,7 +88,7 @@ export async function judgedWithEnding(
   } catch (error) {
     // What ends anyhow ends without what nobody may hear.
     if (ending.outcome !== "finished") return { record: withEnding(record, ending) };
-    return { record: withEnding(record, endingBy(error, now())), refusal: error as ArqonError };
+    return { record: withEnding(record, endingBy(error, now_ms)), refusal: error as ArqonError };
   }
 }
 

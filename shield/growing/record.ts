@@ -43,7 +43,7 @@ const GrowingRecord = z.strictObject({
   /** The number of the last piece; 0: there is none. */
   seq: z.int().min(0),
   started_ms: z.int().min(0),
-  /** When its producer was last heard, Unix ms. */
+  /** When its producer was last heard, Unix ms by the clock of the log. */
   active_ms: z.int().min(0),
   /** What policies have made of it; absent: none has judged its last piece. */
   judged: z.strictObject({

@@ -28,7 +28,7 @@ const REASON_HEADER = "x-arqon-growing-reason";
 const REPETITION_MS = 60_000;
 /** What could not be stored for so long, in ms, is not tried any more: its room's log is gone. */
 const GIVE_UP_MS = 86_400_000;
-/** Clocks of Shields and log may be so far apart, in ms. */
+/** The clock of the log may go back by so much, in ms, when another server leads it. */
 const SKEW_MS = 60_000;
 /** How the id of what stands for a connection begins, where the bus itself ends a message. */
 const CONNECTION = "growing";
@@ -38,6 +38,11 @@ export interface SettlingContext {
   readonly path: MessagePath;
   readonly limits: ScanLimits;
   readonly logs: Pick<TenantLogs, "of">;
+  /**
+   * Unix ms by the clock of the tenant's log: all Shields have the same one, and it does not jump with a
+   * wall clock. By the wall clock while there is no such log.
+   */
+  readonly logTime: (tenant_id: string) => Promise<number>;
   readonly records: GrowingRecords;
   readonly stats: GrowingStats;
 }
@@ -59,7 +64,7 @@ export async function settle(
   { record, revision }: Ended,
   caller: Caller = callerOf(key, record),
 ): Promise<number | undefined> {
-  const { path, records, stats } = context;
+  const { path, logTime, records, stats } = context;
   const { ending } = record;
   const end = async (told: Ending, stored?: Stored) => {
     tellEnd(path, key, record, told, stored);
@@ -74,7 +79,8 @@ export async function settle(
   try {
     stored = await store(context, key, record, caller);
   } catch (error) {
-    if (!isForGood(error) && path.now() - ending.at_ms < GIVE_UP_MS) throw error;
+    const ended_ms = await logTime(key.tenant_id) - ending.at_ms;
+    if (!isForGood(error) && ended_ms < GIVE_UP_MS) throw error;
     const reason = `not stored: ${error instanceof ArqonError ? error.reason : "internal"}`;
     await end({ ...ending, outcome: "aborted", reason });
     throw error;
@@ -95,10 +101,10 @@ async function store(
   record: Ended["record"],
   caller: Caller,
 ): Promise<Stored> {
-  const { path, limits } = context;
-  const { room_id, id } = key;
+  const { path, limits, logTime } = context;
+  const { tenant_id, room_id, id } = key;
   const { type, content_type, text, ending } = record;
-  if (path.now() - ending.at_ms > REPETITION_MS) {
+  if (await logTime(tenant_id) - ending.at_ms > REPETITION_MS) {
     const known = await findEnded(context, key, ending.at_ms - SKEW_MS);
     if (known !== undefined) return { offset: known.offset, is_changed: true };
   }

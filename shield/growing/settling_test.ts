@@ -30,7 +30,8 @@ Deno.test("a message whose log is gone waits for a day, then its readers hear th
   const records = new GrowingRecords(test.spine);
   const of = () => Promise.reject(new ArqonError("log-unavailable"));
   const stats = growingStats(new Registry());
-  const context = { path: test.path, limits: LIMITS, logs: { of }, records, stats };
+  const logTime = () => Promise.resolve(SPINE_NOW_MS);
+  const context = { path: test.path, limits: LIMITS, logs: { of }, logTime, records, stats };
   const settled = async (ago_ms: number) => {
     const found = await records.change(KEY, () => Promise.resolve(ended(ago_ms)));
     await assert.rejects(settle(context, KEY, found as Ended), { reason: "log-unavailable" });

@@ -40,6 +40,7 @@ export function startGrowing(
 ): StartedGrowing {
   const context = {
     ...{ path, overseer, logs, limits: config.limits },
+    logTime: (tenant_id: string) => logs.of(tenant_id).then((log) => log.now(), path.now),
     records: new GrowingRecords(spine),
     stats: growingStats(registry),
     bounds: () => config.growing,

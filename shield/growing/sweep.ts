@@ -23,7 +23,7 @@ export class GrowingSweep {
   readonly #context: GrowingContext;
   readonly #log: Logger;
   readonly #timer: ReturnType<typeof setInterval>;
-  /** When each message is to be looked at, Unix ms, by its key. As many as there are. */
+  /** When each message is to be looked at, monotonic ms, by its key. As many as there are. */
   #due = new Map<string, number>();
   #running: Promise<void> | undefined;
 
@@ -42,14 +42,16 @@ export class GrowingSweep {
 
   /** Looks at all that are due. Rejects with `spine-unavailable`. */
   async pass(): Promise<void> {
-    const { records, stats, path: { now } } = this.#context;
+    const { records, stats } = this.#context;
     const keys = await records.list();
     stats.seen(keys.length);
     const due = new Map<string, number>();
     for (const key of keys) {
       const name = `${key.tenant_id} ${key.room_id} ${key.id}`;
       const before = this.#due.get(name) ?? 0;
-      due.set(name, before > now() ? before : await this.#look(key));
+      const is_due = before <= performance.now();
+      const rest_ms = is_due ? await this.#look(key) : 0;
+      due.set(name, is_due ? performance.now() + rest_ms : before);
     }
     this.#due = due;
   }
@@ -60,13 +62,14 @@ export class GrowingSweep {
     await this.#running;
   }
 
-  /** Ends the message if its time has come; resolves with the time at which to look again, Unix ms. */
+  /** Ends the message if its time has come; resolves with how long nobody has to look again, in ms. */
   async #look(key: GrowingKey): Promise<number> {
-    const { records, path: { now } } = this.#context;
+    const { records, logTime } = this.#context;
     const found = await records.get(key);
     if (found === undefined) return 0;
-    const until_ms = this.#untilOf(found.record);
-    if (until_ms > now()) return until_ms;
+    const now_ms = await logTime(key.tenant_id);
+    const left_ms = this.#untilOf(found.record) - now_ms;
+    if (left_ms > 0) return left_ms;
     try {
       const ended = await records.change(key, (before) => this.#abandoned(key, before));
       if (ended?.record.ending !== null && ended !== undefined) {
@@ -75,7 +78,7 @@ export class GrowingSweep {
     } catch (error) {
       this.#log.warn("a growing message could not be ended", { ...key, error });
       const { ending } = found.record;
-      return ending === null ? 0 : now() + Math.min(RETRY_MS_MAX, (now() - ending.at_ms) / 2);
+      return ending === null ? 0 : Math.min(RETRY_MS_MAX, (now_ms - ending.at_ms) / 2);
     }
     return 0;
   }
@@ -90,14 +93,14 @@ export class GrowingSweep {
     key: GrowingKey,
     found: { readonly record: GrowingRecord } | undefined,
   ): Promise<GrowingRecord | undefined> {
-    const { overseer, path: { now } } = this.#context;
-    const at_ms = now();
+    const { overseer, logTime } = this.#context;
+    const at_ms = await logTime(key.tenant_id);
     if (found === undefined || found.record.ending !== null) return undefined;
     if (this.#untilOf(found.record) > at_ms) return undefined;
     const why = { outcome: "aborted", reason: ABANDONED, by: "", is_kept: true } as const;
     const { record } = found;
     const ending = { ...why, at_ms };
-    return (await judgedWithEnding({ overseer, now }, callerOf(key, record), key, record, ending))
-      .record;
+    const judging = { overseer, now_ms: at_ms };
+    return (await judgedWithEnding(judging, callerOf(key, record), key, record, ending)).record;
   }
 }
