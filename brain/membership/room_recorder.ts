@@ -133,9 +133,13 @@ export class RoomRecorder {
     if (this.#book !== undefined && this.#isOld(this.#book)) this.#run();
   }
 
-  /** Whether the last list of everybody will soon be too old to be kept. */
+  /**
+   * Whether the last list of everybody will soon be too old to be kept. Also when it is of a time to come:
+   * the clock was set back, and would hold up the next list for as long.
+   */
   #isOld({ occupied }: Book): boolean {
-    return occupied && this.#options.now() - this.#listed_ms > this.#ttl_ms * LIST_PART;
+    const age_ms = Math.abs(this.#options.now() - this.#listed_ms);
+    return occupied && age_ms > this.#ttl_ms * LIST_PART;
   }
 
   /** Writes nothing more; resolves when what is under way has its answer. */

@@ -234,6 +234,22 @@ Deno.test("while the log takes nothing, those who come and go do not pile up", a
   await spine.drain();
 });
 
+Deno.test("a wall clock that was set back holds up no list for so long that the last one is gone", async () => {
+  const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
+  const log = await spine.log("t", RETENTION);
+  const world: World = { log, present: new Set(["a"]), owner: 0, lost_answers: 0 };
+  let ahead_ms = 0;
+  const one = recorderOf(world, 0, undefined, () => Date.now() + ahead_ms);
+  one.compare();
+  await until("a", async () => (await entriesOf(log)).length === 2);
+  // More than a quarter of the hour for which messages are kept.
+  ahead_ms = -901_000;
+  one.sweep();
+  await until("a list", async () => (await entriesOf(log)).at(-1)?.type === "present");
+  await one.close();
+  await spine.drain();
+});
+
 Deno.test("a list is written anew in time, also by a Brain that has just taken over", async () => {
   const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
   const log = await spine.log("t", RETENTION);
