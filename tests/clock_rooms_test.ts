@@ -10,6 +10,7 @@ import { connect } from "../sdk/typescript/mod.ts";
 import type { Connection, Message } from "../sdk/typescript/mod.ts";
 import { until } from "../shared/testing/until.ts";
 import { startBus } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { createWallClock } from "./wall_clock.ts";
@@ -114,7 +115,17 @@ async function stepForward(clock: WallClock, ops_url: string, from_s: number): P
   }
 }
 
-Deno.test("embedded: a wall clock that is set by more than an hour takes no room that is in use", async () => {
+/** Asks for a stream that ends when nobody asks for it for less than a step. */
+async function stream(bus: TestBus, token: string, method: string): Promise<number> {
+  const { status, body } = await fetch(`${bus.http_url}/v1/streams/durable-stream`, {
+    method,
+    headers: { "authorization": `Bearer ${token}`, "stream-ttl": "600" },
+  });
+  await body?.cancel();
+  return status;
+}
+
+Deno.test("embedded: a wall clock that is set by more than an hour takes no room or stream that is in use", async () => {
   const dir = await Deno.makeTempDir({ prefix: "arqon-clock-" });
   try {
     const clock = await createWallClock(dir);
@@ -126,7 +137,9 @@ Deno.test("embedded: a wall clock that is set by more than an hour takes no room
     await using reader = await connect({ url: bus.url, token: await token() });
     const rooms = new Rooms(writer, reader);
     await rooms.begin();
+    assert.equal(await stream(bus, await token(), "PUT"), 201);
     await stepForward(clock, bus.ops_url, 0);
+    assert.equal(await stream(bus, await token(), "HEAD"), 200);
     await rooms.check();
     await rooms.write();
     await clock.set(-STEP_S);
