@@ -1,0 +1,81 @@
+/**
+ * What the Dockerfiles copy passes `.dockerignore`, as the module with which BuildKit reads it says. That the
+ * files which a program imports are copied is a rule of `tasks/deploy`; no image is built here.
+ */
+import assert from "node:assert/strict";
+import { isTestCode, listFiles, ROOT } from "../tasks/checkout/source_files.ts";
+import { ensureGoProgram } from "./harness/go_program.ts";
+
+const MATCHER = {
+  name: "arqon_docker_ignore",
+  version: "patternmatcher-0.6.1",
+  source: { folder: "tests/docker_ignore" },
+};
+const SOURCE_FILES = await listFiles([""]);
+
+/** The paths of the checkout that a Dockerfile copies; those of other stages are not among them. */
+function copySources(dockerfile: string): string[] {
+  const lines = dockerfile.replaceAll("\\\n", " ").matchAll(/^(?:COPY|ADD) (.*)$/gm);
+  return [...lines].flatMap(([, text = ""]) => {
+    const words = text.trim().split(/\s+/);
+    if (words.some((word) => word.startsWith("--from="))) return [];
+    return words.filter((word) => !word.startsWith("--")).slice(0, -1);
+  });
+}
+
+/** The files of the checkout that a source stands for: one, those of a pattern, or those of a folder. */
+function filesOf(source: string): string[] {
+  const path = source.replace(/\/$/, "").replaceAll(".", "\\.").replaceAll("*", "[^/]*");
+  const form = new RegExp(`^${path}(/|$)`);
+  return SOURCE_FILES.filter((file) => form.test(file));
+}
+
+/** Which of the files `.dockerignore` hides. */
+async function hidden(ignore_file: string, files: readonly string[]): Promise<Set<string>> {
+  const child = new Deno.Command(await ensureGoProgram(MATCHER), {
+    args: [ignore_file],
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const writer = child.stdin.getWriter();
+  const fed = writer.write(new TextEncoder().encode(files.join("\n"))).then(() => writer.close());
+  const [{ success, stdout }] = await Promise.all([child.output(), fed]);
+  assert(success);
+  return new Set(new TextDecoder().decode(stdout).split("\n"));
+}
+
+/** What is hidden though a Dockerfile copies it. Of folders, tests and pages may be. */
+async function problems(ignore_file: string): Promise<string[]> {
+  const left_out = await hidden(ignore_file, SOURCE_FILES);
+  const dockerfiles = await listFiles(["Dockerfile"]);
+  const found = await Promise.all(dockerfiles.map(async (name) => {
+    const text = await Deno.readTextFile(`${ROOT}${name}`);
+    return copySources(text).flatMap((source) => {
+      const files = filesOf(source);
+      if (files.length === 0) return [`${name}: ${source} is not there`];
+      const needed = (path: string) =>
+        path === source || !(isTestCode(path) || /^proto\/testing\/|\.md$/.test(path));
+      return files.filter((path) => needed(path) && left_out.has(path))
+        .map((path) => `${name}: COPY ${source} lacks ${path}`);
+    });
+  }));
+  return found.flat();
+}
+
+Deno.test("every file that a Dockerfile copies passes .dockerignore", async () => {
+  assert.deepEqual(await problems(`${ROOT}.dockerignore`), []);
+});
+
+Deno.test("a source that .dockerignore hides is named", async () => {
+  const file = await Deno.makeTempFile({ prefix: "arqon-ignore-" });
+  try {
+    const text = await Deno.readTextFile(`${ROOT}.dockerignore`);
+    await Deno.writeTextFile(file, `${text}arq/main.ts\nLICENSE\n`);
+    const found = (await problems(file)).join("\n");
+    assert.match(found, /arq\.Dockerfile: COPY arq\/ lacks arq\/main\.ts/);
+    assert.match(found, /shield\.Dockerfile: COPY LICENSE lacks LICENSE/);
+  } finally {
+    await Deno.remove(file);
+  }
+});
