@@ -125,6 +125,7 @@ async function isSeen({ arq, json, env }: Stack): Promise<void> {
   );
   assert.match(text, /grafana +created\n/);
   assert.match(text, /shield shield +ready +\d+/);
+  assert.doesNotMatch(text, /WARNING/);
   const doctor = await json("doctor", "--json");
   const checks = doctor.findings.map((one: { check: string; status: string }) =>
     `${one.check} ${one.status}`

@@ -109,12 +109,21 @@ function unknownNames({ services, networks = {}, volumes = {} }: Document): stri
   );
 }
 
-/** The problems of listeners that probes and Prometheus cannot reach from outside of the container. */
-function unreachable(where: string, configs: Configs): string[] {
+/**
+ * The problems of the configurations: listeners that probes and Prometheus cannot reach from outside of the
+ * container, and rooms that Shield and Brain would treat in different ways.
+ */
+function configProblems(where: string, configs: Configs): string[] {
+  const [shield, brain] = [configs.shield.rooms, configs.brain.rooms].map((it) =>
+    JSON.stringify(it)
+  );
   return (["shield", "brain"] as const).flatMap((name) =>
     complaints(`${where}: ${name}`, [[
       'expected [ops] host = "0.0.0.0": on loopback nobody outside of the container reaches it',
       configs[name].ops.host !== "0.0.0.0",
+    ], [
+      "expected the [[rooms]] of the Shield: `arq status` warns when nodes have different ones",
+      name === "brain" && brain !== shield,
     ]])
   );
 }
@@ -128,7 +137,7 @@ export function composeProblems(model: Document, configs: Configs): string[] {
   );
   const limit = services.shield?.deploy?.resources?.limits?.memory;
   return [
-    ...unreachable("compose.yaml", configs),
+    ...configProblems("compose.yaml", configs),
     ...unknownNames(model),
     ...started.flatMap(([name, service]) => serviceProblems(name, service)),
     // `up --wait` takes a service that ends for a failure, unless another service waits for its end.
@@ -243,7 +252,7 @@ export function kubernetesProblems(
   const target = scaler?.spec.metrics.find(({ type }: Document) => type === "Pods");
   const wanted = Number(String(target?.pods.target.averageValue).replace(/k$/, "000"));
   return [
-    ...unreachable("kubernetes", configs),
+    ...configProblems("kubernetes", configs),
     ...workloads.flatMap((workload) => podProblems(workload.metadata.name, workload, configs)),
     ...workloads.filter(({ metadata }) => !kept.has(metadata.name)).map(({ metadata }) =>
       `kubernetes: ${metadata.name}: expected a PodDisruptionBudget`
