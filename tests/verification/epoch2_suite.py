@@ -18,6 +18,7 @@ import json
 import sys
 import urllib.error
 import urllib.request
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from two_buses import Bus, Cluster, cluster
 from user_created import MESSAGE, SCHEMA_ID, encoded, user_created
+from waits import until
 
 __all__ = ["cluster"]
 
@@ -45,19 +47,20 @@ SHARE = 0.3
 SHADOW_HEADER = "x-arqon-shadow"
 
 
+async def policy_refusal(bus: Bus) -> arqon.PolicyRejected | None:
+    """What a connection with the header is refused with; None when it is let in."""
+    try:
+        async with arqon.connect(bus.url, token=bus.token(), headers={"X-Block-Me": "1"}):
+            return None
+    except arqon.PolicyRejected as error:
+        return error
+
+
 async def test_policy_denies_x_block_me(cluster: Cluster) -> None:
     cluster.deploy("block_header.wasm", name="block-me")
     for bus in cluster.buses:
-        refused: arqon.ArqonError | None = None
-        for _ in range(200):
-            try:
-                async with arqon.connect(bus.url, token=bus.token(), headers={"X-Block-Me": "1"}):
-                    # The other Shield hears of the deployment a moment later.
-                    await asyncio.sleep(0.05)
-            except arqon.PolicyRejected as error:
-                refused = error
-                break
-        assert refused is not None, "the policy is not in force"
+        # The other Shield hears of the deployment a moment later.
+        refused = await until("the policy is in force", partial(policy_refusal, bus))
         assert refused.code == 403
         blocked = {"Authorization": f"Bearer {bus.token()}", "X-Block-Me": "1"}
         with pytest.raises(InvalidStatus) as upgrade:
@@ -97,6 +100,11 @@ async def test_fixed_trace_ids_are_mirrored_alike(cluster: Cluster) -> None:
     _check_copies(heard)
 
 
+async def _probe(room: arqon.Room, heard: dict[str, list[Msg]]) -> bool:
+    await room.publish("probe")
+    return any(m.subject.endswith(room.id) for m in heard["shadow"])
+
+
 async def _settle_rule(cluster: Cluster, heard: dict[str, list[Msg]]) -> None:
     """Returns when both Shields mirror: a second rule, for everything, says so."""
     everything = {"prefix": "in.t.default.r.fixed-probe*", "percent": 1}
@@ -104,13 +112,7 @@ async def _settle_rule(cluster: Cluster, heard: dict[str, list[Msg]]) -> None:
     for number, bus in enumerate(cluster.buses):
         name = f"fixed-probe{number}"
         async with arqon.connect(bus.url, token=bus.token()) as client:
-            for _ in range(200):
-                await client.room(name).publish("probe")
-                await asyncio.sleep(0.05)
-                if any(m.subject.endswith(name) for m in heard["shadow"]):
-                    break
-            else:
-                raise AssertionError("the rule is not in force")
+            await until("the rule is in force", partial(_probe, client.room(name), heard))
 
 
 def _check_copies(heard: dict[str, list[Msg]]) -> None:
@@ -154,12 +156,14 @@ async def refusal_of(bus: Bus, data: Any, kind: str | None = None) -> arqon.Arqo
 
 async def _until_judged(bus: Bus, data: Any, reason: str | None, kind: str | None = None) -> None:
     """Returns when events with that data are refused for that reason, None: are taken."""
-    for _ in range(200):
+    refused: arqon.ArqonError | None = None
+
+    async def is_judged() -> bool:
+        nonlocal refused
         refused = await refusal_of(bus, data, kind)
-        if (None if refused is None else refused.reason) == reason:
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"{data!r} is not judged as {reason}, but {refused}")
+        return (None if refused is None else refused.reason) == reason
+
+    await until(lambda: f"{data!r} is judged as {reason}, not as {refused}", is_judged)
 
 
 async def test_schema_is_registered_mapped_and_enforced(cluster: Cluster) -> None:
@@ -230,24 +234,21 @@ async def test_bucket_holds_the_gzipped_set_under_the_schema_id(cluster: Cluster
         assert (refused["schema_id"], refused["serving"]) == (SCHEMA_ID, 2)
         for bus in cluster.buses:
             assert await refusal_of(bus, {"user_id": "u1", "more": "m"}) is None
-        for _ in range(200):
-            if (await bucket.get(SCHEMA_ID)).value == second:
-                break
-            await asyncio.sleep(0.05)
-        else:
-            raise AssertionError("the last known good set is not back in the bucket")
+
+        async def is_back() -> bool:
+            return (await bucket.get(SCHEMA_ID)).value == second
+
+        await until("the last known good set is back in the bucket", is_back)
     finally:
         await connection.close()
         await asyncio.sleep(0.2)
 
 
 async def _refused_put(cluster: Cluster) -> dict[str, Any]:
-    for _ in range(200):
-        refused: list[dict[str, Any]] = cluster.admin("GET", "schemas")["refused"]
-        if refused:
-            return refused[0]
-        await asyncio.sleep(0.05)
-    raise AssertionError("nothing is refused")
+    refused: list[dict[str, Any]] = await until(
+        "a set is refused", lambda: cluster.admin("GET", "schemas")["refused"]
+    )
+    return refused[0]
 
 
 async def test_invalid_frames_are_refused(cluster: Cluster) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
-import time
+import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +20,6 @@ sys.path.insert(0, str(ROOT / "sdk/python/tests"))
 from bus import Bus, deno  # noqa: E402
 
 __all__ = ["Bus", "Cluster", "cluster"]
-
-PORTS_SECONDS = 30
 
 
 class Cluster:
@@ -74,26 +73,25 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     )
     program = found.stdout.strip().splitlines()[-1]
     flags = ["-a", "127.0.0.1", "-p", "-1", "-js", "-sd", str(folder / "store")]
-    server = subprocess.Popen(
-        [program, *flags, "--ports_file_dir", str(folder)], stderr=subprocess.DEVNULL
-    )
-    try:
-        started = Cluster(_nats_url(folder))
+    with subprocess.Popen([program, *flags], stderr=subprocess.PIPE, text=True) as server:
         try:
-            yield started
+            started = Cluster(_nats_url(server))
+            try:
+                yield started
+            finally:
+                started.stop()
         finally:
-            started.stop()
-    finally:
-        server.terminate()
-        server.wait(PORTS_SECONDS)
+            server.terminate()
 
 
-def _nats_url(folder: Path) -> str:
-    end = time.monotonic() + PORTS_SECONDS
-    while time.monotonic() < end:
-        for ports in folder.glob("*.ports"):
-            text = ports.read_text()
-            if text:
-                return str(json.loads(text)["nats"][0])
-        time.sleep(0.05)
-    raise RuntimeError("nats-server wrote no ports file")
+def _nats_url(server: subprocess.Popen[str]) -> str:
+    """Where it listens, once it says that it is ready. Nobody reads what it says later."""
+    assert server.stderr is not None
+    url = ""
+    for line in server.stderr:
+        found = re.search(r"client connections on (\S+)", line)
+        url = url if found is None else f"nats://{found[1]}"
+        if "Server is ready" in line:
+            threading.Thread(target=server.stderr.read, daemon=True).start()
+            return url
+    raise RuntimeError("nats-server does not start")

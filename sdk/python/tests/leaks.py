@@ -8,10 +8,11 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from waits import until
+
 from arqon._session.session import Session
 
 _FD: Path = Path("/proc/self/fd")
-PATIENCE_SECONDS = 5.0
 
 
 class Held(NamedTuple):
@@ -43,17 +44,17 @@ def held() -> Held:
 
 async def nothing_more_than(before: Held) -> None:
     """Returns once everything else is gone: the far end of a socket takes a moment."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + PATIENCE_SECONDS
-    while True:
+    now = before
+
+    def is_gone() -> bool:
+        nonlocal now
         # What was not closed but thrown away warns now, which pytest makes an error.
         gc.collect()
         now = held()
         tasks = now.tasks - before.tasks
-        if not tasks and now.timers <= before.timers and now.sockets <= before.sockets:
-            return
-        assert loop.time() < end, f"left behind: {tasks}; before {before[1:]}, now {now[1:]}"
-        await asyncio.sleep(0.01)
+        return not tasks and now.timers <= before.timers and now.sockets <= before.sockets
+
+    await until(lambda: f"nothing more than {before}, but {now}", is_gone)
 
 
 def living_sessions() -> int:

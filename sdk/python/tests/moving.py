@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from arqon._gen.presence_pb2 import PresenceLeave, PresenceMember, PresenceUpdat
 
 # No client waits between attempts, or before it moves.
 AT_ONCE: dict[str, Any] = {"random": lambda: 0.0, "backoff": arqon.Backoff(base_ms=1, max_ms=1)}
-PATIENCE_SECONDS = 20.0
 
 
 @dataclass
@@ -115,13 +113,3 @@ class Shields(Peer):
                 await socket.send(b"\x08" + frame[1:])
             elif frame[0] == 0x07:
                 self._pings.append(frame[1:])
-
-
-async def until(done: Callable[[], bool]) -> None:
-    """Returns when it is so."""
-
-    async def poll() -> None:
-        while not done():
-            await asyncio.sleep(0.005)
-
-    await asyncio.wait_for(poll(), PATIENCE_SECONDS)

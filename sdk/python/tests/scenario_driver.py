@@ -7,21 +7,19 @@ side is the scripted server.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 from scenario_server import Run, ScenarioServer
+from waits import until
 
 import arqon
 from arqon.postgres import subscribe_since
 from arqon.presence import MemberTable
 from arqon.reducers import WatchedValues, watch
 
-DEADLINE_SECONDS: Final = 60.0
-POLL_SECONDS: Final = 0.002
 # Any text of a token's shape: the scripted server looks at none.
 TOKEN: Final = "e30.e30.c2ln"
 # The ways that each scenario goes.
@@ -73,14 +71,6 @@ def shown_status(status: arqon.Status) -> Any:
 def part_of(wanted: Any, found: Any) -> Any:
     """The members of `found` that `wanted` has; the rest is not asked for."""
     return {name: found.get(name) for name in wanted} if isinstance(wanted, dict) else found
-
-
-async def until(what: str, holds: Callable[[], bool]) -> None:
-    """Waits for a condition."""
-    end = time.monotonic() + DEADLINE_SECONDS
-    while not holds():
-        assert time.monotonic() < end, f"waited {DEADLINE_SECONDS} s for {what}"
-        await asyncio.sleep(POLL_SECONDS)
 
 
 async def outcome_of(work: Awaitable[Any]) -> Outcome:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
 from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
 
 import pytest
 from leaks import living_sessions
 from peer import TOKEN, Peer, ack, msg, raw_server, reset, serve_room
+from waits import until
 from websockets.asyncio.server import ServerConnection
 
 import arqon
@@ -18,16 +18,6 @@ from arqon._gen.envelope_pb2 import Envelope
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 FAST = arqon.Backoff(base_ms=1, max_ms=2)
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Returns when it is so; 20 s at most."""
-
-    async def poll() -> None:
-        while not true():
-            await asyncio.sleep(0.002)
-
-    await asyncio.wait_for(poll(), 20)
 
 
 async def test_reset_inside_a_frame_with_everything_under_way() -> None:
@@ -243,7 +233,10 @@ async def test_a_hundred_reconnects() -> None:
         Peer(script) as peer,
         arqon.connect(peer.url, token=TOKEN, backoff=FAST) as bus,
     ):
-        await until(lambda: peer.attempts > 100 and bus.status.state == "open")
+        await until(
+            "a hundred attempts, and open",
+            lambda: peer.attempts > 100 and bus.status.state == "open",
+        )
         await bus.room("lobby").publish("x")
         assert living_sessions() <= 2, "the sessions of before are gone"
         assert len(bus._driver._tasks) < 10

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from leaks import held, nothing_more_than
 from peer import TOKEN, Peer, ack, command_answer, serve_room
+from waits import until
 from websockets.asyncio.server import ServerConnection
 
 import arqon
@@ -125,8 +126,7 @@ async def test_publishes_that_wait_for_the_window_or_a_connection() -> None:
             assert outbox._queue == []
         answering.set()
         await first
-        while bus.status.state == "open":
-            await asyncio.sleep(0)
+        await until("the connection ends", lambda: bus.status.state != "open")
         meanwhile = [asyncio.ensure_future(room.publish("later")) for _ in range(10)]
         await asyncio.sleep(0)
         for task in meanwhile[::2]:

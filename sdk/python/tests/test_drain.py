@@ -9,6 +9,7 @@ import asyncio
 import pytest
 from bus import CuttableProxy
 from shields import TwoShields
+from waits import pace, until
 
 import arqon
 
@@ -43,15 +44,17 @@ async def compete(client: arqon.Connection, enough: asyncio.Event) -> int:
             refused += 1
         else:
             raise AssertionError(f"it was free, after {refused} refusals")
-        await asyncio.sleep(0.005)
+        await pace(0.005)
     return refused
 
 
 async def moved(client: arqon.Connection) -> None:
     # A member keeps its connection id.
     before = client.node_id
-    while client.node_id == before or client.status.state != "open":
-        await asyncio.sleep(0.01)
+    await until(
+        f"open, and no more on {before}",
+        lambda: client.node_id != before and client.status.state == "open",
+    )
 
 
 async def test_sigterm_under_load_loses_and_repeats_nothing() -> None:
@@ -67,8 +70,7 @@ async def test_sigterm_under_load_loses_and_repeats_nothing() -> None:
     ):
         assert (ann.node_id, bob.node_id, eve.node_id) == ("one", "one", "two")
         # What one Shield knows of members the other one hears a moment later.
-        while [member.user_id for member in far.members()] != ["ann"]:
-            await asyncio.sleep(0.01)
+        await until("ann is seen", lambda: [one.user_id for one in far.members()] == ["ann"])
         changes = far.presence()
         assert (await anext(changes)).kind == "join"
         got_near: dict[str, list[int]] = {}
@@ -87,8 +89,10 @@ async def test_sigterm_under_load_loses_and_repeats_nothing() -> None:
             enough = asyncio.Event()
             competing = asyncio.ensure_future(compete(eve, enough))
             sending = [asyncio.ensure_future(publish_until(c, enough)) for c in (bob, eve)]
-            while min(len(got_near.get(user, [])) for user in ("bob", "eve")) < 100:
-                await asyncio.sleep(0.01)
+            await until(
+                "a hundred messages of each",
+                lambda: all(len(got_near.get(user, [])) >= 100 for user in ("bob", "eve")),
+            )
             proxy.target = shields.ports[1]
             stopping = asyncio.ensure_future(shields.stop(0))
             await asyncio.wait_for(asyncio.gather(moved(ann), moved(bob)), 30)

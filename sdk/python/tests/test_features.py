@@ -12,6 +12,7 @@ import pytest
 from bus import Bus, CuttableProxy
 from opentelemetry import trace
 from opentelemetry.propagate import inject
+from waits import until
 
 import arqon
 
@@ -51,8 +52,7 @@ async def test_a_buffer_is_bounded_in_bytes_too(bus: Bus, room_id: str) -> None:
 
 
 async def state_is(client: arqon.Connection, *states: str) -> None:
-    while client.status.state not in states:
-        await asyncio.sleep(0.002)
+    await until(f"a state of {states}", lambda: client.status.state in states)
 
 
 async def test_offline_refuse(bus: Bus, room_id: str) -> None:

@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from moving import AT_ONCE, Shields, Sub, until
+from moving import AT_ONCE, Shields, Sub
 from peer import TOKEN, reset
+from waits import until
 
 import arqon
 
@@ -40,7 +41,7 @@ def moved(room: arqon.Room) -> bool:
 async def begun(shields: Shields) -> None:
     """The client moves, and its first SUB is on its way to the next Shield."""
     await shields.drain()
-    await until(lambda: len(shields.metas(1)) == 1)
+    await until("metadata 1 is there", lambda: len(shields.metas(1)) == 1)
 
 
 async def test_what_only_the_old_shield_was_told_the_next_one_is_told_too() -> None:
@@ -49,7 +50,7 @@ async def test_what_only_the_old_shield_was_told_the_next_one_is_told_too() -> N
         await begun(shields)
         await room.update_meta(2)
         await shields.release()
-        await until(lambda: len(shields.metas(1)) == 2)
+        await until("metadata 2 is there", lambda: len(shields.metas(1)) == 2)
     assert (shields.metas(0), shields.metas(1)) == ([1, 2], [1, 2])
 
 
@@ -59,7 +60,7 @@ async def test_without_a_change_the_next_shield_is_asked_once() -> None:
         await room.update_meta(2)
         await begun(shields)
         await shields.release()
-        await until(lambda: moved(room))
+        await until("it has moved", lambda: moved(room))
         await room.publish("x")
     assert (shields.metas(0), shields.metas(1)) == ([1, 2], [2])
 
@@ -80,8 +81,8 @@ async def test_the_next_shield_is_told_again_what_it_could_not_take_for_now() ->
         await begun(shields)
         await room.update_meta(2)
         await shields.release()
-        await until(lambda: len(shields.metas(1)) == 4)
-        await until(lambda: moved(room))
+        await until("metadata 4 is there", lambda: len(shields.metas(1)) == 4)
+        await until("it has moved", lambda: moved(room))
         await room.publish("x")
     assert (shields.metas(0), shields.metas(1)) == ([1, 2], [1, 2, 2, 2])
 
@@ -98,7 +99,7 @@ async def test_what_the_next_shield_never_takes_it_is_told_once() -> None:
         await begun(shields)
         await room.update_meta(2)
         await shields.release()
-        await until(lambda: len(shields.metas(1)) == 2 and moved(room))
+        await until("it has moved", lambda: len(shields.metas(1)) == 2 and moved(room))
         await room.publish("x")
         await room.publish("the subscription stands")
     assert shields.metas(1) == [1, 2]
@@ -119,9 +120,9 @@ async def test_an_answer_after_the_move_to_a_sub_from_before_it_is_not_the_last_
         await room.update_meta(2)
         # The old Shield dies: the client is on the next one, whose answer is still to come.
         reset(shields.sockets[0])
-        await until(lambda: moved(room))
+        await until("it has moved", lambda: moved(room))
         await late[0].accept()
-        await until(lambda: len(shields.metas(1)) == 2)
+        await until("metadata 2 is there", lambda: len(shields.metas(1)) == 2)
     assert shields.metas(1) == [1, 2]
 
 
@@ -139,17 +140,17 @@ async def test_a_change_that_the_old_shield_answers_late_or_never(answered: bool
         # The renewal of the lock: the client has crossed, and the old session is still open.
         if shield == 1 and answered:
             await late[0].accept()
-            await until(update.done)
+            await until("the update is done", update.done)
 
     shields = Shields(answer, before_command)
     async with member(shields) as room, room.state.lock(ttl_ms=60_000):
         await begun(shields)
         update = asyncio.ensure_future(room.update_meta(2))
-        await until(lambda: len(late) == 1)
+        await until("the late SUB", lambda: len(late) == 1)
         await shields.release()
         await asyncio.wait_for(update, 10)
-        await until(lambda: len(shields.metas(1)) == 2)
-        await until(lambda: moved(room))
+        await until("metadata 2 is there", lambda: len(shields.metas(1)) == 2)
+        await until("it has moved", lambda: moved(room))
     assert (shields.metas(0), shields.metas(1)) == ([1, 2], [1, 2])
 
 
@@ -167,11 +168,11 @@ async def test_a_change_that_the_next_shield_refuses_leaves_what_the_old_one_too
         await begun(shields)
         await room.update_meta(2)
         await shields.release()
-        await until(lambda: 2 in shields.metas(1))
+        await until("metadata 2 is there", lambda: 2 in shields.metas(1))
         with pytest.raises(arqon.MessageTooLarge):
             await room.update_meta(3)
-        await until(lambda: shields.metas(1)[-1] == 2)
-        await until(lambda: moved(room))
+        await until("metadata 2 is the last", lambda: shields.metas(1)[-1] == 2)
+        await until("it has moved", lambda: moved(room))
         await room.publish("x")
     assert shields.metas(1)[-1] == 2
 
@@ -199,7 +200,7 @@ async def test_the_refusal_of_a_change_does_not_undo_a_newer_one() -> None:
         assert isinstance(first, arqon.MessageTooLarge)
         assert second is None
         reset(shields.sockets[0])
-        await until(lambda: len(shields.metas(1)) == 1)
+        await until("metadata 1 is there", lambda: len(shields.metas(1)) == 1)
     assert (shields.metas(0), shields.metas(1)) == ([1, 2, 3], [3])
 
 
@@ -215,7 +216,7 @@ async def test_a_change_while_the_first_sub_of_a_session_is_on_its_way() -> None
     shields = Shields(answer)
     async with member(shields) as room:
         reset(shields.sockets[0])
-        await until(lambda: len(late) == 1)
+        await until("the late SUB", lambda: len(late) == 1)
         update = asyncio.ensure_future(room.update_meta(2))
         await asyncio.sleep(0)
         await late[0].accept()
@@ -236,7 +237,7 @@ async def test_a_change_that_a_new_session_refuses_does_not_end_the_subscription
     async with member(shields) as room:
         with pytest.raises(arqon.MessageTooLarge):
             await room.update_meta(2)
-        await until(lambda: len(shields.metas(1)) == 2)
+        await until("metadata 2 is there", lambda: len(shields.metas(1)) == 2)
         await room.publish("x")
     assert (shields.metas(0), shields.metas(1)) == ([1, 2], [2, 1])
 
@@ -253,7 +254,7 @@ async def test_changes_that_nobody_waits_for_any_more_do_not_count_and_the_newes
     shields = Shields(answer)
     async with member(shields) as room:
         reset(shields.sockets[0])
-        await until(lambda: len(late) == 1)
+        await until("the late SUB", lambda: len(late) == 1)
         for n in range(300):
             given_up = asyncio.ensure_future(room.update_meta(n))
             await asyncio.sleep(0)

@@ -10,8 +10,9 @@ import time
 from typing import Any
 
 import pytest
-from moving import AT_ONCE, Shields, Sub, until
+from moving import AT_ONCE, Shields, Sub
 from peer import TOKEN, reset
+from waits import until
 
 import arqon
 from arqon._gen.presence_pb2 import PresenceLeave, PresenceMember, PresenceUpdate
@@ -54,7 +55,7 @@ async def test_who_is_missing_in_the_next_list_leaves_when_the_hold_is_over() ->
     table.begin(list_of("a"), NEXT)
     assert list(table.members) == ["a", "b", "c"]
     join(table, "c")
-    await until(lambda: "b" not in table.members)
+    await until("b has left", lambda: "b" not in table.members)
     assert (told, list(table.members)) == (["+a", "+b", "+c", "-b"], ["a", "c"])
 
 
@@ -64,7 +65,7 @@ async def test_each_is_held_for_its_own_time() -> None:
     table.begin(list_of("a"), NEXT)
     table._hold_seconds = LONG_MS
     table.begin(list_of(), object())
-    await until(lambda: "b" not in table.members)
+    await until("b has left", lambda: "b" not in table.members)
     assert (told, list(table.members)) == (["+a", "+b", "-b"], ["a"])
     table.lost()
 
@@ -110,7 +111,7 @@ async def test_who_is_named_while_pages_come_is_not_held_any_more() -> None:
     table.begin(list_of("a", pages=3), NEXT)
     join(table, "b")
     join(table, "c", snapshot=True)
-    await until(lambda: "d" not in table.members)
+    await until("d has left", lambda: "d" not in table.members)
     join(table, snapshot=True)
     assert (told[4:], list(table.members)) == (["-d"], ["a", "b", "c"])
 
@@ -151,7 +152,7 @@ async def lives(choose: random.Random) -> None:
                 truth = truth | set(ids) if step == "join" else truth - set(ids)
         assert not following or truth <= set(table.members)
     table.begin(list_of(*truth), object())
-    await until(lambda: table._timer is None)
+    await until("no timer is left", lambda: table._timer is None)
     assert set(table.members) == truth
 
 
@@ -196,20 +197,20 @@ async def test_who_joined_while_the_client_moves_does_not_seem_to_leave() -> Non
     ):
         heard = Heard(room)
         await shields.tell(0, came="b")
-        await until(lambda: "+b" in heard.told)
+        await until("+b is told", lambda: "+b" in heard.told)
         await shields.drain()
         await shields.release()
-        await until(lambda: moved(room))
+        await until("it has moved", lambda: moved(room))
         await shields.tell(1, came="c")
-        await until(lambda: "+c" in heard.told)
+        await until("+c is told", lambda: "+c" in heard.told)
         assert [member.connection_id for member in room.members()] == ["a", "b", "c"]
         await shields.tell(1, came="b")
         await shields.tell(1, left="c")
-        await until(lambda: "-c" in heard.told)
+        await until("-c is told", lambda: "-c" in heard.told)
         table = room._table_entry().table
         assert table is not None
         # The timer finds that nobody is held any more.
-        await until(lambda: table._timer is None)
+        await until("no timer is left", lambda: table._timer is None)
     assert await heard.all() == ["+a", "+b", "+c", "-c"]
 
 
@@ -229,17 +230,17 @@ async def test_nor_does_it_when_the_old_shield_ends_before_the_next_one_answers(
     ):
         heard = Heard(room)
         await shields.drain()
-        await until(lambda: len(late) == 1)
+        await until("the late SUB", lambda: len(late) == 1)
         await shields.tell(0, came="b")
-        await until(lambda: "+b" in heard.told)
+        await until("+b is told", lambda: "+b" in heard.told)
         reset(shields.sockets[0])
-        await until(lambda: moved(room))
+        await until("it has moved", lambda: moved(room))
         await late[0].accept("a")
         await shields.tell(1, came="c")
-        await until(lambda: "+c" in heard.told)
+        await until("+c is told", lambda: "+c" in heard.told)
         await shields.tell(1, came="b")
         await shields.tell(1, came="d")
-        await until(lambda: "+d" in heard.told)
+        await until("+d is told", lambda: "+d" in heard.told)
     assert await heard.all() == ["+a", "+b", "+c", "+d"]
 
 
@@ -256,7 +257,7 @@ async def test_who_left_while_the_client_moves_leaves_after_the_hold() -> None:
         await shields.drain()
         before = time.monotonic()
         await shields.release()
-        await until(lambda: "-a" in heard.told)
+        await until("-a is told", lambda: "-a" in heard.told)
         assert time.monotonic() - before >= HOLD_MS / 1_000
     assert await heard.all() == ["+a", "+b", "-a"]
 
@@ -272,14 +273,14 @@ async def test_the_list_of_a_shield_that_is_lost_before_the_move_changes_nothing
     ):
         heard = Heard(room)
         await shields.drain()
-        await until(lambda: len(shields.subs) == 2)
+        await until("2 SUBs", lambda: len(shields.subs) == 2)
         await shields.tell(1, left="b")
         reset(shields.sockets[1])
-        await until(lambda: len(shields.subs) == 3)
+        await until("3 SUBs", lambda: len(shields.subs) == 3)
         await shields.tell(0, came="c")
-        await until(lambda: "+c" in heard.told)
+        await until("+c is told", lambda: "+c" in heard.told)
         await shields.release()
-        await until(lambda: moved(room, "c3"))
+        await until("it has moved", lambda: moved(room, "c3"))
     assert await heard.all() == ["+a", "+b", "+c"]
 
 
@@ -298,7 +299,7 @@ async def test_nothing_is_left_of_a_hold_when_the_subscription_ends(end: str) ->
         assert table is not None
         await shields.drain()
         await shields.release()
-        await until(lambda: table._timer is not None)
+        await until("a timer runs", lambda: table._timer is not None)
         if end == "leave":
             await room.__aexit__(None, None, None)
         elif end == "close":

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from bus import Bus
+from waits import until
 
 import arqon
 
@@ -108,6 +109,16 @@ backend shields
 """
 
 
+async def listens(child: asyncio.subprocess.Process, port: int) -> bool:
+    assert child.returncode is None, "haproxy does not start"
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
 @contextlib.asynccontextmanager
 async def haproxy(target: int, folder: Path) -> AsyncIterator[str]:
     """HAProxy before a bus, which hands on no upgrade; gives its URL."""
@@ -121,13 +132,7 @@ async def haproxy(target: int, folder: Path) -> AsyncIterator[str]:
         "haproxy", "-db", "-f", str(file), stdout=quiet, stderr=quiet
     )
     try:
-        while True:
-            assert child.returncode is None, "haproxy does not start"
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.close()
-                break
-            await asyncio.sleep(0.02)
+        await until("haproxy listens", lambda: listens(child, port))
         yield f"ws://127.0.0.1:{port}"
     finally:
         if child.returncode is None:

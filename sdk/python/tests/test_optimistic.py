@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from bus import Bus
+from waits import until
 
 import arqon
 from arqon._state.rebase import Rebase, put
@@ -157,8 +157,7 @@ async def test_a_call_is_seen_before_the_room_has_answered(tmp_path: Path) -> No
             opened = anns.call("open", 3_600_000)
             assert anns.read("state") == "open"
             await opened
-            while bobs.read("state") is None:
-                await asyncio.sleep(0.01)
+            await until("bob has the state", lambda: bobs.read("state") is not None)
             bid = bobs.call("bid", 100)
             assert (bobs.read("highest"), bobs.watched.read("highest")) == ("100", None)
             assert (await bid).answer == 100
@@ -166,8 +165,9 @@ async def test_a_call_is_seen_before_the_room_has_answered(tmp_path: Path) -> No
             assert anns.read("bidder") != "ann"
             with pytest.raises(arqon.CallRejected):
                 await own
-            while anns.read("highest") != "100" or bobs.pending > 0:
-                await asyncio.sleep(0.01)
+            await until(
+                "both have the bid", lambda: anns.read("highest") == "100" and bobs.pending == 0
+            )
             assert anns.entries() == bobs.entries()
             bids = [one["highest"] for one in told if "highest" in one]
             assert bids == ["100"], "what was right is not told again"

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 from bus import Bus, CuttableProxy
+from waits import until
 
 import arqon
 
 TURNS, EACH = 8, 6
-
-
-async def until(what: str, holds: object) -> None:
-    """Waits for a condition, for a minute at most."""
-    assert callable(holds)
-    ends = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < ends, what
-        await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("transport", ["websocket", "http"])

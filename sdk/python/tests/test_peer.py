@@ -7,6 +7,7 @@ import time
 
 import pytest
 from peer import TOKEN, Peer, answer_all, msg, reset
+from waits import until
 from websockets.asyncio.server import ServerConnection
 
 import arqon
@@ -37,8 +38,7 @@ async def test_close_codes_that_reconnect(code: int) -> None:
         _close_first(code, "restart;spread_ms=20" if code == 1012 else "") as peer,
         arqon.connect(peer.url, token=TOKEN, backoff=FAST) as client,
     ):
-        while peer.attempts < 2 or client.status.state != "open":
-            await asyncio.sleep(0.005)
+        await until("open once more", lambda: peer.attempts >= 2 and client.status.state == "open")
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,7 @@ async def test_4401_asks_for_a_new_token() -> None:
         _close_first(4401, "token-expired") as peer,
         arqon.connect(peer.url, get_token=lambda: next(tokens), backoff=FAST) as client,
     ):
-        while peer.attempts < 2 or client.status.state != "open":
-            await asyncio.sleep(0.005)
+        await until("open once more", lambda: peer.attempts >= 2 and client.status.state == "open")
         assert peer.tokens == ["Bearer e30.e30.b25l", "Bearer e30.e30.dHdv"]
 
 
@@ -132,8 +131,7 @@ async def test_server_gone_in_the_middle_of_a_frame() -> None:
         Peer(script) as peer,
         arqon.connect(peer.url, token=TOKEN, backoff=FAST) as client,
     ):
-        while peer.attempts < 2 or client.status.state != "open":
-            await asyncio.sleep(0.005)
+        await until("open once more", lambda: peer.attempts >= 2 and client.status.state == "open")
 
 
 async def test_silent_server_is_given_up() -> None:
@@ -141,8 +139,7 @@ async def test_silent_server_is_given_up() -> None:
         Peer(_wait, heartbeat_ms=30) as peer,
         arqon.connect(peer.url, token=TOKEN, backoff=FAST),
     ):
-        while peer.attempts < 2:
-            await asyncio.sleep(0.005)
+        await until("a second attempt", lambda: peer.attempts >= 2)
 
 
 async def test_no_welcome_in_time() -> None:

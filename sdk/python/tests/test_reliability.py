@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 from bus import Bus, CuttableProxy
+from waits import until
 
 import arqon
 from arqon._session import token_refresh
@@ -54,8 +55,7 @@ async def test_plain_room_tells_the_gap_and_queues_publishes(bus: Bus, room_id: 
     ):
         proxy.refuse = True
         proxy.cut()
-        while client.status.state == "open":
-            await asyncio.sleep(0.01)
+        await until("the connection ends", lambda: client.status.state != "open")
         room = client.room(room_id)
         sending = [asyncio.ensure_future(room.publish("n", n)) for n in range(3)]
         await asyncio.sleep(0)
@@ -87,11 +87,7 @@ async def test_presence_is_right_again_after_a_cut(bus: Bus, room_id: str) -> No
         proxy.cut()
         async with ann.room(room_id, presence=True):
             proxy.refuse = False
-            for _ in range(500):
-                if [member.user_id for member in seen.members()] == ["ann"]:
-                    break
-                await asyncio.sleep(0.01)
-            assert [member.user_id for member in seen.members()] == ["ann"]
+            await until("ann is seen", lambda: [one.user_id for one in seen.members()] == ["ann"])
 
 
 async def test_kill_and_restart_of_the_bus(room_id: str) -> None:
@@ -133,8 +129,10 @@ async def test_token_is_refreshed_before_it_ends(
 
     async with arqon.connect(bus.url, get_token=get_token) as client:
         before = client.connection_id
-        while len(asked) < 3 or time.time() < asked[0] + 13:
-            await asyncio.sleep(0.01)
+        await until(
+            "three tokens, and the end of the first",
+            lambda: len(asked) >= 3 and time.time() > asked[0] + 13,
+        )
         await client.room(room_id).publish("x")
         assert client.connection_id == before
 
@@ -246,6 +244,13 @@ async def test_close_ends_what_waits(bus: Bus, room_id: str) -> None:
         await client.room(room_id).__aenter__()
 
 
+async def reconnected(client: arqon.Connection, before: str) -> None:
+    await until(
+        "another connection",
+        lambda: client.connection_id != before and client.status.state == "open",
+    )
+
+
 async def test_a_hundred_cuts(bus: Bus, room_id: str) -> None:
     async with (
         CuttableProxy(bus.port) as proxy,
@@ -255,8 +260,7 @@ async def test_a_hundred_cuts(bus: Bus, room_id: str) -> None:
         for _ in range(100):
             before = client.connection_id
             proxy.cut()
-            while client.connection_id == before or client.status.state != "open":
-                await asyncio.sleep(0.001)
+            await reconnected(client, before)
         room = client.room(room_id)
         await room.publish("end", message_id="end")
         while (await asyncio.wait_for(anext(heard), 10)).type != "end":

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from bus import Bus, CuttableProxy
 from peer import TOKEN, Peer, ack
+from waits import until
 from websockets.asyncio.server import ServerConnection
 
 import arqon
@@ -118,6 +119,10 @@ async def test_a_sub_that_stands_after_the_history_hides_nothing() -> None:
     first: list[int] = []
     rooms: list[arqon.Room] = []
 
+    def is_replayed() -> bool:
+        entry = rooms[0]._entry
+        return entry is not None and entry.replaying is None
+
     async def script(_: Peer, socket: ServerConnection) -> None:
         async for frame in socket:
             assert isinstance(frame, bytes)
@@ -135,8 +140,7 @@ async def test_a_sub_that_stands_after_the_history_hides_nothing() -> None:
                 page = History(messages=[stored(3)], offset=3, epoch="e1")
                 await socket.send(ack(request_id, result=page.SerializeToString()))
                 # Message 4 came after the history was read, and before the subscription stands.
-                while rooms[0]._entry is None or rooms[0]._entry.replaying is not None:
-                    await asyncio.sleep(0.002)
+                await until("the replay is over", is_replayed)
                 place = b'{"offset": 4, "epoch": "e1"}'
                 await socket.send(ack(first[0], offset=4, result=place))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from bus import Bus, CuttableProxy
+from waits import until
 
 import arqon
 from arqon.streams import Growing, growing, open_stream, stop_stream, stream
@@ -52,12 +53,10 @@ async def test_a_generator_grows_and_is_one_message(durable: Bus) -> None:
         reading = asyncio.ensure_future(until_ended(room, "a", heard))
         out = await open_stream(room, id="a", type="answer")
         await out.write("first")
-        while not heard or heard[-1].text != "first":
-            await asyncio.sleep(0.01)
+        await until("it is heard", lambda: heard and heard[-1].text == "first")
         late: list[Growing] = []
         joining = asyncio.ensure_future(until_ended(room, "a", late))
-        while not late:
-            await asyncio.sleep(0.01)
+        await until("it is heard by who joins", lambda: late)
         assert late[0].piece == "first"
         async for word in words(200):
             await out.write(word)
@@ -88,8 +87,7 @@ async def test_stop_cancels_the_source(durable: Bus) -> None:
         heard: list[Growing] = []
         reading = asyncio.ensure_future(until_ended(room, "b", heard))
         ending = asyncio.ensure_future(stream(room, endless(), id="b"))
-        while not heard or heard[-1].text != "so far":
-            await asyncio.sleep(0.01)
+        await until("it is heard", lambda: heard and heard[-1].text == "so far")
         assert (await stop_stream(room, "b", "enough")).outcome == "stopped"
         assert (await ending).outcome == "stopped"
         await cancelled.wait()
@@ -134,8 +132,7 @@ async def test_over_drops_each_piece_once(durable: Bus) -> None:
         said = "first "
         await out.write(said)
         # Who comes only after the end, because the cuts kept it away, would not hear of it.
-        while not heard:
-            await asyncio.sleep(0.01)
+        await until("it is heard", lambda: heard)
         for _ in range(5):
             async for word in words(50):
                 said += word

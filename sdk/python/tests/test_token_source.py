@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 import pytest
 from peer import TOKEN, Peer, serve_room
+from waits import pace, until
 from websockets.asyncio.server import ServerConnection
 
 import arqon
@@ -42,10 +44,8 @@ async def hangs() -> str:
 async def hangs_and_does_not_listen() -> str:
     end = time.monotonic() + 0.3
     while time.monotonic() < end:
-        try:
-            await asyncio.sleep(0.3)
-        except asyncio.CancelledError:
-            continue
+        with contextlib.suppress(asyncio.CancelledError):
+            await pace(0.3)
     return TOKEN
 
 
@@ -96,8 +96,7 @@ async def test_a_source_that_fails_for_a_while_is_asked_again() -> None:
         Peer(expires_once) as peer,
         arqon.connect(peer.url, get_token=source, backoff=FAST, handshake_timeout_ms=100) as bus,
     ):
-        while peer.attempts < 2 or bus.status.state != "open":
-            await asyncio.sleep(0.002)
+        await until("open once more", lambda: peer.attempts >= 2 and bus.status.state == "open")
         assert asked == 5
         await bus.room("lobby").publish("x")
 
@@ -113,8 +112,7 @@ async def test_a_source_with_a_parameter_hears_why() -> None:
         Peer(expires_once) as peer,
         arqon.connect(peer.url, get_token=source, backoff=FAST) as bus,
     ):
-        while peer.attempts < 2 or bus.status.state != "open":
-            await asyncio.sleep(0.002)
+        await until("open once more", lambda: peer.attempts >= 2 and bus.status.state == "open")
     assert told == [None, "token-expired"]
 
 
