@@ -50,12 +50,20 @@ export function show(text: string): void {
 export interface RunOptions {
   /** Makes sure that there is a nats-server, unless it is false. */
   readonly with_nats?: boolean;
+  /** Gets what the tests say, as it comes. */
+  readonly print?: (text: string) => void;
+  /** Gets the report, in JUnit's format. */
+  readonly onReport?: (report: string) => void;
 }
 
 /** Runs the tests; `args` go to `deno test` unchanged. Says in the end which files took longest. */
 export async function runTests(
   args: readonly string[],
-  { with_nats = true }: RunOptions = {},
+  {
+    with_nats = true,
+    print = show,
+    onReport = (report) => print(formatSlowest(report)),
+  }: RunOptions = {},
 ): Promise<TestTotals> {
   try {
     if (with_nats) await ensureNatsServer();
@@ -77,9 +85,9 @@ export async function runTests(
     }).spawn();
     const { output, success } = await followTests(
       { name: "deno test", child, kept: child.stdout },
-      show,
+      print,
     );
-    show(formatSlowest(await Deno.readTextFile(report)));
+    onReport(await Deno.readTextFile(report));
     return readTotals(output, success);
   } finally {
     await Deno.remove(report);

@@ -46,20 +46,47 @@ export function formatTotals({ passed, failed }: TestTotals): string {
 /** Files that `formatSlowest` names. */
 const SLOWEST = 10;
 
+/** What a report in JUnit's format says of one file. */
+export interface FileReport {
+  readonly name: string;
+  /** Of its tests together. A step's time is in its test's. */
+  readonly seconds: number;
+  /** Tests that failed, and in place of one whose step failed the step, with its test's name before its own. */
+  readonly failed: readonly string[];
+}
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  ...{ "&gt;": ">", "&lt;": "<", "&quot;": '"', "&apos;": "'", "&amp;": "&" },
+};
+
+/** What a report in JUnit's format says of each file. */
+export function readReport(report: string): FileReport[] {
+  const plain = (text: string) => text.replace(/&\w+;/g, (entity) => ENTITIES[entity] ?? entity);
+  return [...report.matchAll(/<testsuite name="([^"]*)"[^]*?<\/testsuite>/g)].map(
+    ([suite, name = ""]) => {
+      const cases = [
+        ...suite.matchAll(/<testcase name="([^"]*)"[^>]*? time="([\d.]+)"[^]*?<\/testcase>/g),
+      ]
+        .map(([text, test = "", time]) => {
+          return { test: plain(test), seconds: Number(time), failed: text.includes("<failure") };
+        });
+      const tests = cases.filter(({ test }) => !test.includes(" > "));
+      const failed = cases.filter(({ failed }) => failed).map(({ test }) => test);
+      return {
+        name: name.replace(/^\.\//, ""),
+        seconds: tests.reduce((sum, { seconds }) => sum + seconds, 0),
+        failed: failed.filter((test) => !failed.some((other) => other.startsWith(`${test} > `))),
+      };
+    },
+  );
+}
+
 /**
  * The files that took longest, with their seconds, from a report in JUnit's format. Empty when the report has fewer than
  * two files: who runs one file sees its tests' times.
  */
 export function formatSlowest(report: string): string {
-  const files = [...report.matchAll(/<testsuite name="([^"]*)"[^]*?<\/testsuite>/g)].map(
-    ([suite, name = ""]) => {
-      // A step's time is in its test's.
-      const cases = [...suite.matchAll(/<testcase name="([^"]*)"[^>]*? time="([\d.]+)"/g)]
-        .filter(([, test = ""]) => !test.includes(" &gt; "));
-      const seconds = cases.reduce((sum, [, , time]) => sum + Number(time), 0);
-      return { name: name.replace(/^\.\//, ""), seconds };
-    },
-  );
+  const files = readReport(report);
   if (files.length < 2) return "";
   const longest = files.toSorted((one, other) => other.seconds - one.seconds).slice(0, SLOWEST);
   const lines = longest.map(({ name, seconds }) =>
