@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { decodeJwt } from "@panva/jose";
+import { pace } from "../shared/testing/pace.ts";
 import { startBus } from "../tests/harness/bus.ts";
 import type { TestBus } from "../tests/harness/bus.ts";
 import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT } from "./bus/dev_bus.ts";
@@ -131,7 +132,7 @@ async function badLine(bus: TestBus, folder: string): Promise<void> {
   assert.equal((await sub.result()).stdout, '"first"\n');
 }
 
-async function pace(bus: TestBus): Promise<void> {
+async function paced(bus: TestBus): Promise<void> {
   const stdin = "1\n2\n3\n4\n5\n6\n";
   const args = ["pub", "lobby", "--ndjson", "-", "--rate", "20", "--json", ...at(bus)];
   const { stdout, stderr, code } = await runArq(args, { stdin });
@@ -220,7 +221,7 @@ Deno.test("arq on a running bus", async (t) => {
     "a bad line in a file is named, and nothing of the file is sent",
     () => badLine(bus, folder),
   );
-  await t.step("--rate keeps the pace", () => pace(bus));
+  await t.step("--rate keeps the pace", () => paced(bus));
   await t.step(
     "what the token does not allow is exit code 3, in words",
     () => notAllowed(bus, folder),
@@ -257,7 +258,7 @@ Deno.test("a bus that is killed and started anew under a publisher and a subscri
   let line = 1;
   while (!ended) {
     await write(++line);
-    await Promise.race([heard, new Promise((resolve) => setTimeout(resolve, 20))]);
+    await Promise.race([heard, pace(20)]);
   }
   await writer.close();
   assert.match((await heard).stdout, /^1\n\d+\n$/);

@@ -6,7 +6,8 @@ import assert from "node:assert/strict";
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import type { Spine } from "../shared/spine/contract/spine.ts";
 import { subjectPattern } from "../shared/subjects/subject.ts";
-import { until } from "../shared/testing/until.ts";
+import { pace } from "../shared/testing/pace.ts";
+import { seen, until } from "../shared/testing/until.ts";
 import { startNats } from "../tests/harness/nats_server.ts";
 import { member, TestShield } from "./presence/testing/shield.ts";
 import { SpineNetwork } from "./presence/testing/spine_network.ts";
@@ -38,23 +39,20 @@ const set = (value: unknown, more = {}) => ({ name: "set", data: { key: "k", val
 
 /** Lease of the locks that are fought for, in ms. */
 const TTL_MS = 40;
-/** How long a command is repeated, in ms. */
-const PERSIST_MS = 60_000;
+
+const isPassing = ({ code }: { readonly code: number }) => code === 408 || code === 503;
 
 /** Sends a command until it is answered, as an SDK does: each time with the same command_id. */
 async function persist(client: Spine, command: ProbeCommand): Promise<ProbeReply> {
-  for (const deadline_ms = Date.now() + PERSIST_MS;;) {
-    try {
-      const reply = await sendCommand(client, { timeout_ms: 1_000, ...command });
-      if (reply.code !== 503 && reply.code !== 408) return reply;
-    } catch (error) {
-      // A Brain that ended with the command; whether it ran, only a repetition can tell.
-      const passing = error instanceof ArqonError && [408, 503].includes(error.code);
-      if (!passing || Date.now() > deadline_ms) throw error;
-    }
-    // A Spine that refuses at once must not keep the timers of everybody else waiting.
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+  // After an error of a Brain that ended with the command, only a repetition can tell whether it ran.
+  const send = () =>
+    sendCommand(client, { timeout_ms: 1_000, ...command }).catch((error) => {
+      if (!(error instanceof ArqonError)) throw error;
+      return error;
+    });
+  const end = await seen(`an answer to ${command.name}`, send, (answer) => !isPassing(answer));
+  if (end instanceof ArqonError) throw end;
+  return end;
 }
 
 /** The events of a room by version, as they are published from now on. */
@@ -216,7 +214,7 @@ Deno.test("a lock is never two clients', also when its room's owner crashes", as
       // A holder that locks again only renews: one gives the lock back, the next lets it lapse.
       if (index % 2 === 1) {
         await persist(client, { name: "unlock", ...by, fence, command_id: `unlock-${index}` });
-      } else await new Promise((resolve) => setTimeout(resolve, 2 * TTL_MS));
+      } else await pace(2 * TTL_MS);
     }
   };
   const all = Promise.all(["c1", "c2", "c3"].map(contend));

@@ -3,6 +3,8 @@
  * hour of the rules is a minute here. What they ask for is served by `alert_figures.ts`.
  */
 import assert from "node:assert/strict";
+import { isDeepStrictEqual } from "node:util";
+import { seen } from "../shared/testing/until.ts";
 import { startPrometheus } from "../tasks/dev/dev_observe.ts";
 import type { Prometheus } from "../tasks/dev/dev_observe.ts";
 import { CASES, serveFigures } from "./alert_figures.ts";
@@ -10,8 +12,7 @@ import { CASES, serveFigures } from "./alert_figures.ts";
 const FOLDER = new URL("../deploy/prometheus/", import.meta.url).pathname;
 const FILES = ["rules.yml", "alerts.yml", "store_alerts.yml"];
 const TIMES_FASTER = 60;
-const DEADLINE_MS = 180_000;
-const LOOK_MS = 250;
+const LIMIT_MS = 180_000;
 
 /** The rules with every window and every `for` so many times shorter. */
 function faster(text: string): string {
@@ -56,18 +57,6 @@ async function activeAlerts(prometheus: Prometheus, states: readonly string[]): 
     .sort();
 }
 
-/** Waits until `look` gives what is expected; fails with the difference. */
-async function until(expected: readonly string[], look: () => Promise<string[]>): Promise<void> {
-  const deadline_ms = performance.now() + DEADLINE_MS;
-  const wanted = JSON.stringify(expected);
-  while (true) {
-    const seen = await look();
-    if (JSON.stringify(seen) === wanted) return;
-    if (performance.now() > deadline_ms) assert.deepEqual(seen, expected);
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-  }
-}
-
 async function jobsThatAreUp(prometheus: Prometheus): Promise<string[]> {
   const { result } = await api(prometheus, `query?query=${encodeURIComponent("up == 1")}`);
   return result.map(({ metric }: { metric: { job: string } }) => metric.job).sort();
@@ -96,16 +85,21 @@ Deno.test("each alert fires alone, and clears when all is well again", async () 
       rules.map(({ name }) => name)
     );
     assert.deepEqual([...new Set(CASES.map(({ alert }) => alert))].sort(), names.sort());
-    await until(CASES.map(({ job }) => job).sort(), () => jobsThatAreUp(prometheus));
+    const jobs = CASES.map(({ job }) => job).sort();
+    const isAll = (up: string[]) => isDeepStrictEqual(up, jobs);
+    await seen("every job is scraped", () => jobsThatAreUp(prometheus), isAll, LIMIT_MS);
     figures.setIll(true);
     const expected = CASES.map(({ alert, job }) => `${alert} of ${job}`).sort();
     const fired = new Set<string>();
-    await until(expected, async () => {
+    const haveFired = async () => {
       for (const alert of await activeAlerts(prometheus, ["firing"])) fired.add(alert);
       return [...fired].sort();
-    });
+    };
+    const areExpected = (all: string[]) => isDeepStrictEqual(all, expected);
+    await seen("each alert fires, and no other", haveFired, areExpected, LIMIT_MS);
     figures.setIll(false);
-    await until([], () => activeAlerts(prometheus, ["pending", "firing"]));
+    const active = () => activeAlerts(prometheus, ["pending", "firing"]);
+    await seen("no alert is left", active, (left) => left.length === 0, LIMIT_MS);
   } finally {
     await prometheus.stop();
     await Deno.remove(folder, { recursive: true });

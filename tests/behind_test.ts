@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
+import { standsStill } from "../shared/testing/until.ts";
 import { BINARY, rawFrame, RawPeer } from "../shield/socket/testing/conformance_peer.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 
@@ -24,11 +25,7 @@ for (const websocket of ["ws", "own"]) {
     const writing = (async () => {
       for (; written < MESSAGES; written++) await peer.write(message);
     })();
-    // It stands still: nobody takes more of it.
-    for (let before = -1; before !== written;) {
-      before = written;
-      await new Promise((resolve) => setTimeout(resolve, 500));
-    }
+    await standsStill(() => written);
     assert(written < MESSAGES, "everything was taken");
     let heard = 0;
     while (heard < MESSAGES) {

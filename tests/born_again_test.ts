@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { connect } from "../sdk/typescript/mod.ts";
 import type { RoomEvent } from "@arqon/sdk/state";
 import { roomState } from "@arqon/sdk/state";
+import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 
 const CONFIG = `
@@ -11,7 +12,6 @@ host = "127.0.0.1"
 [brain]
 idle_timeout_ms = 500
 `;
-const WAIT_MS = 60_000;
 
 Deno.test("who hears a room that is born again gets its first change, marked, and no GAP", async () => {
   await using bus = await startLocalBus(CONFIG);
@@ -33,11 +33,7 @@ Deno.test("who hears a room that is born again gets its first change, marked, an
   await state.set("k", 1);
   const [one, two] = [await next(), (await state.set("k", 2), await next())];
   assert.deepEqual([one.first, two.first, two.version], [true, undefined, one.version + 1]);
-  const deadline_ms = Date.now() + WAIT_MS;
-  while (await ended() === 0) {
-    assert.ok(Date.now() < deadline_ms, "the room ends");
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
+  await until("the room ends", async () => await ended() > 0);
   const { events = [] } = (await state.set("k", 3), await state.get("k", { events_after: 0 }));
   const again = await next();
   assert.deepEqual([again.first, again.value], [true, 3]);

@@ -3,6 +3,7 @@
  * others. For tests that hold what we ship to running.
  */
 import assert from "node:assert/strict";
+import { insist } from "../shared/testing/until.ts";
 import { ROOT } from "../tasks/checkout/source_files.ts";
 import { startServer } from "./harness/cluster.ts";
 import type { ServerProcess } from "./harness/cluster.ts";
@@ -53,19 +54,12 @@ export async function startFrom(
 }
 
 /** `startFrom` again and again until the cluster has a leader, as Kubernetes would. */
-export async function startAgain(
+export function startAgain(
   part: "shield" | "brain",
   text: string,
   dir: string,
 ): Promise<ServerProcess> {
-  const deadline_ms = Date.now() + CLUSTER_MS;
-  while (true) {
-    try {
-      return await startFrom(part, text, dir);
-    } catch (error) {
-      if (Date.now() > deadline_ms) throw error;
-    }
-  }
+  return insist(`the ${part} starts`, () => startFrom(part, text, dir), () => true, CLUSTER_MS);
 }
 
 /** Passwords as the Secret has them, in the form of NATS' configuration. */

@@ -8,6 +8,7 @@ import { decodeJwt } from "@panva/jose";
 import { runArq, startArq } from "../arq/testing/run_arq.ts";
 import type { ArqResult } from "../arq/testing/run_arq.ts";
 import { dockerProblem } from "../arq/serve/compose.ts";
+import { seen } from "../shared/testing/until.ts";
 import { openText } from "./peers/raw_client.ts";
 
 const FREE = ["--port", "0", "--ops-port", "0", "--admin-port", "0"];
@@ -197,9 +198,8 @@ Deno.test("dev in the foreground is found, is not ended by down, and drains at i
   await using here = await place();
   const foreground = await startArq(["dev", "--embedded", ...FREE], { cwd: here.path });
   await foreground.says("the policies are ready");
-  const deadline_ms = Date.now() + 30_000;
-  while ((await here.run("status")).code !== 0) assert.ok(Date.now() < deadline_ms);
-  const status = succeeds(await here.run("status"));
+  const ask = () => here.run("status");
+  const status = (await seen("the bus is found", ask, ({ code }) => code === 0)).stdout;
   assert.match(status, /a bus in the foreground runs on ws:/);
   const down = await here.run("down");
   assert.equal(down.code, 1);

@@ -5,6 +5,8 @@
 import assert from "node:assert/strict";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-deno";
+import { pace } from "../shared/testing/pace.ts";
+import { seen } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { startBusWith } from "./harness/bus.ts";
@@ -16,7 +18,6 @@ import { sendUpgrade } from "./peers/raw_upgrade.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import type { TcpProxy } from "./harness/tcp_proxy.ts";
 
-const DEADLINE_MS = 30_000;
 const CLASS = `
 [[rooms]]
 room = "log-*"
@@ -29,8 +30,6 @@ drain_ms = 0
 messages_per_second = 10_000
 bytes_per_second = 100_000_000
 ${CLASS}`;
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const open = (bus: TestBus) => DurableClient.open(bus.url, bus.token);
 
 /** As an operator would by mistake. */
@@ -46,14 +45,11 @@ async function deleteLogs(nats: NatsServer): Promise<void> {
 
 /** Publishes until it is taken. */
 async function publishAnyhow(client: DurableClient, room: string, data: unknown): Promise<number> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  for (;;) {
-    const { code, reason, offset } = await client.pub(room, data);
-    if (code === 0) return offset as number;
-    assert.equal(reason, "log-unavailable");
-    assert.ok(Date.now() < deadline_ms, "the log does not come back");
-    await pause(50);
-  }
+  const { offset } = await seen("the log comes back", () => client.pub(room, data), (answer) => {
+    if (answer.code !== 0) assert.equal(answer.reason, "log-unavailable");
+    return answer.code === 0;
+  });
+  return offset as number;
 }
 
 Deno.test("a log deleted under a running Shield: live subscribers hear of it and go on", async () => {
@@ -142,7 +138,7 @@ Deno.test("a large recovery for a reader that is slow to read is paced, not cut 
   assert.ok(frame.length < 126);
   await socket.write(new Uint8Array([0x81, 0x80 | frame.length, 0, 0, 0, 0, ...frame]));
   // Long enough that everything would be written, were it not for the reader.
-  await pause(2_000);
+  await pace(2_000);
   const metrics = async () => await (await fetch(`${bus.ops_url}/metrics`)).text();
   const unsent = Number(/^shield_unsent_bytes (\d+)$/m.exec(await metrics())?.[1]);
   assert.ok(unsent < 4_194_304, `${unsent} bytes wait in the Shield`);

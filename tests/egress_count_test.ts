@@ -3,13 +3,13 @@
  * itself says. Real sockets.
  */
 import assert from "node:assert/strict";
+import { seen } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { parsePage } from "./peers/metrics_page.ts";
 import { RawClient } from "./peers/raw_client.ts";
 
 const CONFIG = '[[rooms]]\nroom = "orders"\ndurable = true\n';
-const DEADLINE_MS = 60_000;
 const MESSAGES = 20;
 
 /** A text client that keeps count of what it is handed. */
@@ -94,18 +94,17 @@ Deno.test("messages handed out are counted one for one, and presence, rooms and 
   const everybody = [writer, ann, bob, late];
   const total = (what: "messages" | "events") =>
     everybody.reduce((sum, client) => sum + client[what], 0);
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  for (;;) {
+  const look = async () => {
     const there = await counted(bus);
-    const here = { messages: total("messages"), events: total("events") };
-    const seen = JSON.stringify({ there, here });
-    // Of the lobby to two, of the orders to one who is there and to one who comes later.
-    const is_all = here.messages === 4 * MESSAGES && here.events > 0;
-    if (is_all && there.messages === here.messages && there.events === here.events) {
-      assert.equal(there.own, there.messages, seen);
-      return;
-    }
-    assert.ok(Date.now() < deadline_ms, seen);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+    return { there, here: { messages: total("messages"), events: total("events") } };
+  };
+  // Of the lobby to two, of the orders to one who is there and to one who comes later.
+  const { there } = await seen(
+    "everything is counted",
+    look,
+    ({ there, here }) =>
+      here.messages === 4 * MESSAGES && here.events > 0 &&
+      there.messages === here.messages && there.events === here.events,
+  );
+  assert.equal(there.own, there.messages);
 });

@@ -4,6 +4,8 @@
  * Real processes; a proxy before a real NATS stops answering in the middle.
  */
 import assert from "node:assert/strict";
+import { pace } from "../shared/testing/pace.ts";
+import { becomes } from "../shared/testing/until.ts";
 import { createIssuer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { startPausingProxy } from "./harness/pausing_proxy.ts";
@@ -17,8 +19,6 @@ const SLOW_MS = 45_000;
 const LATEST_MS = 6_000;
 const PARTS = ["shield", "brain", "arq", "processes"] as const;
 const ROUNDS = 2;
-
-const pause = (wait_ms: number) => new Promise((resolve) => setTimeout(resolve, wait_ms));
 
 /** Takes connections and says nothing. */
 function silent(): Disposable & { readonly port: number } {
@@ -87,7 +87,7 @@ async function oneEnd({ part, seed, nats_port, silent_port }: Round): Promise<vo
   const stderr = new Response(child.stderr).text();
   const timer = setTimeout(() => proxy.pause(), stalls ? stall_ms : 2 ** 30);
   try {
-    await pause(signal_ms);
+    await pace(signal_ms);
     const began_ms = performance.now();
     const running = Symbol();
     try {
@@ -96,7 +96,7 @@ async function oneEnd({ part, seed, nats_port, silent_port }: Round): Promise<vo
       // A start that failed by itself.
     }
     const bound_ms = DRAIN_TIMEOUT_MS + SLOW_MS;
-    const status = await Promise.race([child.status, pause(bound_ms).then(() => running)]);
+    const status = await Promise.race([child.status, pace(bound_ms).then(() => running)]);
     const where = `${part}, seed ${seed}: SIGTERM after ${Math.round(signal_ms)} ms` +
       (stalls ? `, NATS silent after ${Math.round(stall_ms)} ms` : "") +
       (slow_issuer === "" ? "" : ", an issuer that says nothing");
@@ -104,14 +104,10 @@ async function oneEnd({ part, seed, nats_port, silent_port }: Round): Promise<vo
       for (const line of await processesOf(issuer.dir)) Deno.kill(parseInt(line), "SIGKILL");
       assert.fail(`${where}: it runs on after ${bound_ms} ms\n${await stderr}`);
     }
-    while ((await processesOf(issuer.dir)).length > 0) {
-      const left = await processesOf(issuer.dir);
-      assert.ok(
-        performance.now() - began_ms < bound_ms,
-        `${where}: left behind\n${left.join("\n")}`,
-      );
-      await pause(50);
-    }
+    let left: string[] = [];
+    const isGone = async () => (left = await processesOf(issuer.dir)).length === 0;
+    const gone = await becomes(isGone, bound_ms - (performance.now() - began_ms));
+    assert.ok(gone, `${where}: left behind\n${left.join("\n")}`);
     assert.doesNotMatch(await stderr, /uncaught|unhandled/, where);
   } finally {
     clearTimeout(timer);

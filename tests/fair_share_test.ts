@@ -3,6 +3,7 @@
  * for half its share. Counted, not timed.
  */
 import assert from "node:assert/strict";
+import { pace } from "../shared/testing/pace.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { openText } from "./peers/raw_client.ts";
@@ -55,7 +56,7 @@ async function modestly(bus: TestBus, counts: Flood) {
   let refused = 0;
   const meanwhile: number[] = [];
   for (let id = 1; id <= MODEST; id++) {
-    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    await pace(PAUSE_MS);
     const before = counts.taken + counts.refused;
     modest.send({ op: "pub", room: "r", data: id, id });
     if ((await modest.json()).code !== 0) refused++;

@@ -9,6 +9,7 @@ import { startProgram } from "../bench/measure/line_program.ts";
 import type { Program } from "../bench/measure/line_program.ts";
 import type { Flood, FloodPlan } from "../bench/sockets/flood_child.ts";
 import { SERVER_FLAGS } from "../shared/process/deno_command.ts";
+import { pace } from "../shared/testing/pace.ts";
 import { TURN_BYTES, TURN_FRAMES } from "../shared/turns/turns.ts";
 import type { Counted } from "./flood_bus.ts";
 import { openBinary } from "./peers/raw_client.ts";
@@ -78,7 +79,7 @@ async function floodOf(bus: Bus, flood: Flood): Promise<void> {
   await flooding.hear();
   let seen: Counted = { frames: 0, bytes: 0, all: -ROUND_TRIPS };
   for (let asked = 0; asked < ROUND_TRIPS || seen.all < FLOOD_FRAMES; asked++) {
-    await new Promise((resolve) => setTimeout(resolve, PACE_MS));
+    await pace(PACE_MS);
     clean.send(encodePing(new Uint8Array([asked & 0xff])));
     for (;;) {
       const { kind } = await clean.frame();

@@ -8,6 +8,7 @@ import type { Connection } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { growing, stream } from "@arqon/sdk/streams";
 import type { Growing } from "@arqon/sdk/streams";
+import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
 import { killableEmbedded, killableOnNats } from "./kills/killable_bus.ts";
 import type { KillableBus } from "./kills/killable_bus.ts";
@@ -36,7 +37,7 @@ async function* words(
 ) {
   let at = 0;
   while (!isEnough()) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await pace(5);
     if (said.length >= most()) continue;
     const word = `${name}${at} ä€🦊 `;
     // A pair of surrogates is split now and then, as a model's tokens are.

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { encodePing, encodePong } from "@arqon/proto";
+import { pace } from "../shared/testing/pace.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { openBinary } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
@@ -11,8 +12,6 @@ import type { RawClient } from "./peers/raw_client.ts";
 const CLIENTS = 40;
 /** More than two heartbeats. */
 const HELD_UP_MS = 3_500;
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Answers PINGs until a PONG comes; rejects when the connection ends first. */
 async function echoed(client: RawClient): Promise<void> {
@@ -41,7 +40,7 @@ async function heldUp(websocket: string): Promise<void> {
       }));
       shield.signal("SIGSTOP");
       for (const client of clients) client.send(encodePong(new Uint8Array()));
-      await pause(HELD_UP_MS);
+      await pace(HELD_UP_MS);
       shield.signal("SIGCONT");
       await Promise.all(clients.map(echoed));
     } finally {

@@ -1,5 +1,6 @@
 /** Every limit of `[limits]` is crossed once, over real sockets, on a bus with small limits. */
 import assert from "node:assert/strict";
+import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
@@ -230,7 +231,7 @@ Deno.test("a client that goes on after 429 is closed, one that waits is not", as
     let wait_ms = 0;
     for (let id = 1; id <= 150; id++) wait_ms = (await client.json()).retry_after_ms ?? wait_ms;
     // Longer than advised is as good.
-    await new Promise((resolve) => setTimeout(resolve, wait_ms + 20));
+    await pace(wait_ms + 20);
   }
   // One by one: a socket that is closed with frames unread is reset, and its last words are lost.
   for (let excess = 0; excess <= 200;) {

@@ -4,9 +4,9 @@
  * connected, and ends itself, for its supervisor.
  */
 import assert from "node:assert/strict";
+import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 
-const LOOK_MS = 100;
 const ANSWER_MS = 5_000;
 
 /** The page of metrics, by the connection of whoever asked before; undefined when nobody answers. */
@@ -22,12 +22,12 @@ async function pageOf(ops_url: string): Promise<string | undefined> {
 /** The last page that was answered. */
 async function lastPage(ops_url: string): Promise<string> {
   let last = "";
-  while (true) {
+  await until("nobody answers", async () => {
     const page = await pageOf(ops_url);
-    if (page === undefined) return last;
-    last = page;
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-  }
+    last = page ?? last;
+    return page === undefined;
+  });
+  return last;
 }
 
 function valueOf(page: string, name: string): number {

@@ -4,7 +4,8 @@
  * played again and held against who is really there.
  */
 import assert from "node:assert/strict";
-import { until } from "../shared/testing/until.ts";
+import { pace } from "../shared/testing/pace.ts";
+import { insist, until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { documentedAccounts } from "./harness/documented_accounts.ts";
@@ -61,14 +62,8 @@ async function enterSomewhere(
   first: number,
   token: string,
 ): Promise<Client> {
-  for (let turn = first;; turn++) {
-    try {
-      return await enter(urls[turn % urls.length] as string, token);
-    } catch {
-      assert.ok(turn < first + 600, "nobody takes it");
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-  }
+  let turn = first;
+  return await insist("a Shield takes it", () => enter(urls[turn++ % urls.length]!, token));
 }
 
 const named = (user: string) => ({ sub: user });
@@ -122,7 +117,7 @@ function churn(cluster: Cluster) {
     while (!is_over) {
       const client = await enterSomewhere(cluster.urls, at, token);
       here.set(user, client);
-      await new Promise((resolve) => setTimeout(resolve, 5 + 20 * at));
+      await pace(5 + 20 * at);
       if (is_over && at % 2 === 0) break;
       here.delete(user);
       client.socket.close(1000);

@@ -3,6 +3,7 @@
  * book of what became of each message. Not the tests.
  */
 import assert from "node:assert/strict";
+import { pace } from "../shared/testing/pace.ts";
 import { guest } from "./peers/hostile_bytes.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 
@@ -84,7 +85,7 @@ export class Traffic {
       client.send({ op: "pub", room: "r", data: text, id });
       const { code, reason, message } = await client.json();
       this.answered.push({ text, code, why: code === 0 ? "" : `${code} ${reason}: ${message}` });
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      await pace(PAUSE_MS);
     }
   }
 }

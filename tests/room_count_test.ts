@@ -3,6 +3,7 @@
  * owns it, across a crash, a restart and the end of rooms; the admin API says the same.
  */
 import assert from "node:assert/strict";
+import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
@@ -69,7 +70,7 @@ async function whileUsed(bus: Bus, done: Promise<void>): Promise<void> {
   end.catch(() => {});
   while (!is_done) {
     await write(bus);
-    await Promise.race([end, new Promise((resolve) => setTimeout(resolve, 500))]);
+    await Promise.race([end, pace(500)]);
   }
   await end;
 }

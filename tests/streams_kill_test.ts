@@ -5,7 +5,8 @@
  */
 import assert from "node:assert/strict";
 import { DurableStream, IdempotentProducer, stream } from "@durable-streams/client";
-import { until } from "../shared/testing/until.ts";
+import { pace } from "../shared/testing/pace.ts";
+import { insist, until } from "../shared/testing/until.ts";
 import { killableEmbedded, killableOnNats } from "./kills/killable_bus.ts";
 import type { KillableBus } from "./kills/killable_bus.ts";
 
@@ -27,16 +28,13 @@ function inTurns(urls: readonly string[]): typeof fetch {
   };
   return async (place, init) => {
     if (init?.method !== "POST") return await ask(place, init);
-    for (;;) {
-      try {
-        const answer = await ask(place, init);
-        if (answer.status !== 503) return answer;
-        await answer.body?.cancel();
-      } catch (error) {
-        if (!(error instanceof TypeError)) throw error;
-      }
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    const append = async () => {
+      const answer = await ask(place, init);
+      if (answer.status !== 503) return answer;
+      await answer.body?.cancel();
+      throw new TypeError("503");
+    };
+    return await insist("an append is answered", append, (error) => error instanceof TypeError);
   };
 }
 
@@ -97,7 +95,7 @@ async function overKills(bus: KillableBus): Promise<void> {
     const killed = bus.killOne(turn).then(() => is_back = true);
     while (!is_back) {
       append();
-      await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
+      await pace(EVERY_MS);
     }
     await killed;
   }

@@ -4,6 +4,7 @@
  * every hole. Real servers, Shields and Brains.
  */
 import assert from "node:assert/strict";
+import { pace } from "../shared/testing/pace.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { startNatsCluster } from "./harness/nats_cluster.ts";
 import { openText } from "./peers/raw_client.ts";
@@ -80,15 +81,15 @@ Deno.test("a server of the cluster that stops and goes on repeats nothing and re
         publisher.send({ op: "pub", room: "plain", data: { by: names[at], number } });
       for (let number = 0; !over; number++) {
         send(number);
-        await new Promise((resolve) => setTimeout(resolve, PACE_MS));
+        await pace(PACE_MS);
       }
       send(LAST);
     });
     const [, frozen] = nats.members;
     await frozen?.freeze();
-    await new Promise((resolve) => setTimeout(resolve, FROZEN_MS));
+    await pace(FROZEN_MS);
     frozen?.resume();
-    await new Promise((resolve) => setTimeout(resolve, FROZEN_MS));
+    await pace(FROZEN_MS);
     over = true;
     await Promise.all(publishing);
     for (const [at, heard] of (await Promise.all(hearing)).entries()) {

@@ -6,14 +6,13 @@
 import assert from "node:assert/strict";
 import { connect } from "@nats-io/transport-deno";
 import type { NatsConnection } from "@nats-io/transport-deno";
-import { until } from "../shared/testing/until.ts";
+import { insist, until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { ServerProcess } from "./harness/cluster.ts";
 import { startNatsCluster } from "./harness/nats_cluster.ts";
 import { openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 
-const DEADLINE_MS = 60_000;
 /** NATS leaves each to one of the Shields: some are for the one behind the server that stands still. */
 const SIGNALS = 300;
 /** For what the server that goes on again has kept. */
@@ -22,16 +21,8 @@ const QUIET_MS = 3_000;
 const socketUrl = ({ ready }: ServerProcess) => `${ready["url"]?.replace(/^http/, "ws")}/v1/socket`;
 
 /** Once the Shield knows again who is banned. */
-async function entered(url: string, token: string): Promise<RawClient> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  for (;;) {
-    try {
-      return await openText(url, token);
-    } catch (error) {
-      if (Date.now() > deadline_ms) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-  }
+function entered(url: string, token: string): Promise<RawClient> {
+  return insist("the Shield lets somebody in", () => openText(url, token));
 }
 
 async function putOut(backend: NatsConnection, target: string, count: number): Promise<void> {

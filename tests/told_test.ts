@@ -8,6 +8,7 @@ import { type ArqonError, connect } from "../sdk/typescript/mod.ts";
 import type { Message } from "../sdk/typescript/mod.ts";
 import type { RoomEvent } from "@arqon/sdk/state";
 import { roomState } from "@arqon/sdk/state";
+import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
 import { ChangeRecord } from "./chaos/change_checker.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
@@ -29,8 +30,6 @@ command_timeout_ms = 2_500
 `;
 
 type Connection = Awaited<ReturnType<typeof connect>>;
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** A world of processes on one NATS, each reached by the address that it is given. */
 async function startWorld(nats_url: string) {
@@ -86,7 +85,7 @@ function keepChanging(client: Connection, room_id: string) {
     for (let value = 0; !stopped; value++) {
       // Not repeated: what got no answer is left as it is.
       await state.set("k", value).catch(() => {});
-      await pause(PACE_MS);
+      await pace(PACE_MS);
     }
   })();
   return async () => {
@@ -113,7 +112,7 @@ Deno.test("writes that stall on their way are told, whenever they take place", a
   // Long enough for a timeout, and then for a connection that is given up while its bytes wait.
   for (const stall_ms of [3_000, 9_000]) {
     proxy.pause("requests");
-    await pause(stall_ms);
+    await pace(stall_ms);
     proxy.resume();
     const before = listener.versions.length;
     await until(
@@ -232,7 +231,7 @@ Deno.test("a publish that was refused with 503 never comes behind newer ones of 
     for (let number = 0; !over; number++) {
       const noteRefusal = (error: unknown) => void refused.push((error as ArqonError).reason);
       asked.push(bob.publish("n", number).then(() => void acknowledged.push(number), noteRefusal));
-      await pause(PACE_MS);
+      await pace(PACE_MS);
     }
   })();
   await until("messages come", () => heard.length > 50, DEADLINE_MS);
@@ -280,7 +279,7 @@ Deno.test("after a reconnect the GAP stands before the first message behind the 
     for (let number = 0; !over; number++) {
       await bob.publish("n", number, { ack: false });
       published = number;
-      await pause(1);
+      await pace(1);
     }
   })();
   // Answers take their time, so that much comes between the subscriptions and their confirmation.

@@ -8,6 +8,7 @@ import type { Connection } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { YjsProvider } from "@arqon/yjs";
 import * as Y from "yjs";
+import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
@@ -109,7 +110,7 @@ async function editAndKill(shields: readonly MortalShield[], issuer: Issuer): Pr
       editor.write();
       // Some wait until it is stored, the others write on, whatever the bus does.
       if (at % 3 === 0) await editor.saved();
-      else await new Promise((resolve) => setTimeout(resolve, 50 + at));
+      else await pace(50 + at);
       if (word === 4 && at % 10 === 0) {
         await editor.close();
         await open(editor, at + 1);

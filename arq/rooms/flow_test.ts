@@ -1,5 +1,6 @@
 // The window and the pace by themselves, without a bus; `--rate` as a whole is in `main_test.ts`.
 import assert from "node:assert/strict";
+import { turn } from "../../shared/testing/pace.ts";
 import { dueAfter, pause, unlessStopped, Window } from "./flow.ts";
 
 Deno.test("no more than the limit is under way, and all of it is waited for", async () => {
@@ -20,7 +21,7 @@ Deno.test("no more than the limit is under way, and all of it is waited for", as
   all.then(() => done = true);
   while (!done) {
     finish.shift()?.();
-    await new Promise((resolve) => setTimeout(resolve, 0));
+    await turn();
   }
   assert.equal(most, 3);
   assert.equal(under_way, 0);

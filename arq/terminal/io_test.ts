@@ -1,5 +1,6 @@
 // The output's backlog over a sink that is slow, takes pieces or breaks; no real stream.
 import assert from "node:assert/strict";
+import { turn } from "../../shared/testing/pace.ts";
 import { createOutput, print, resolvePath } from "./io.ts";
 
 /** A sink that takes a few bytes at a time, when it is told to. */
@@ -31,7 +32,7 @@ Deno.test("everything is written in order, also by a sink that takes it in piece
   output.flush().then(() => flushed = true);
   while (!flushed) {
     sink.release();
-    await new Promise((resolve) => setTimeout(resolve, 0));
+    await turn();
   }
   assert.equal(String.fromCharCode(...sink.taken), "hello world, again");
 });
@@ -55,7 +56,7 @@ Deno.test("a write waits once much is unwritten", async () => {
   await output.write(new Uint8Array(60_000));
   let waited = false;
   const third = output.write(new Uint8Array(60_000)).then(() => waited = true);
-  await new Promise((resolve) => setTimeout(resolve, 0));
+  await turn();
   assert.equal(waited, false);
   go.resolve();
   await third;

@@ -11,6 +11,7 @@ import type { MembershipEntry, RecordedMember } from "../../shared/membership/en
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { configFrom } from "../../shared/config/load.ts";
 import { openSpine } from "../../shared/spine/open.ts";
+import { turn } from "../../shared/testing/pace.ts";
 import { until } from "../../shared/testing/until.ts";
 import { RoomRecorder } from "./room_recorder.ts";
 
@@ -125,7 +126,7 @@ Deno.test("whoever owns the room, however often, each comes and goes once", asyn
           const id = `c${one.toggle}`;
           if (!world.present.delete(id)) world.present.add(id);
           for (const brain of brains) brain.touch(id, "closed");
-          if (one.toggle === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+          if (one.toggle === 0) await turn();
         }
       }
       world.lost_answers = 0;

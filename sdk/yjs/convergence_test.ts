@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import * as Y from "yjs";
+import { turn } from "../../shared/testing/pace.ts";
 import { YjsProvider } from "./mod.ts";
 import { SimulatedLog, SimulatedWay } from "./testing/simulated_room.ts";
 
@@ -16,7 +17,7 @@ interface Editor {
 }
 
 /** Lets everything run that waits for nothing. */
-async function turn(): Promise<void> {
+async function microtasks(): Promise<void> {
   for (let at = 0; at < 30; at += 1) await Promise.resolve();
 }
 
@@ -79,7 +80,7 @@ class World {
     do {
       assert.ok(turns++ < LIMIT_TURNS, "they never agree");
       for (const { way } of this.editors) way.deliver();
-      await new Promise((resolve) => setTimeout(resolve, 0));
+      await turn();
     } while (!this.isSame() || this.editors.some(({ way }) => way.coming > 0));
   }
 
@@ -109,7 +110,7 @@ async function step(world: World, what: string, number: number): Promise<void> {
   if (what === "reload") world.reload(editor);
   if (what === "trim") world.log.trim();
   if (what === "power cut") world.log.powerCut(1 + number % 5);
-  await turn();
+  await microtasks();
 }
 
 Deno.test("in any order and with any losses all editors have what Yjs alone has", async () => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { testCertificate } from "../listeners/testing/certificate.ts";
 import type { TlsPair } from "../listeners/tls_reload.ts";
-import { until } from "../testing/until.ts";
+import { standsStill, until } from "../testing/until.ts";
 import type { ByteSink, LiveStream } from "./byte_stream.ts";
 import { takeBareUpgrade } from "./exchange.ts";
 import { listenBare } from "./listener.ts";
@@ -130,11 +130,7 @@ test("nothing is taken while it pauses, and all of it later, in order", async ({
     }
     done = true;
   })();
-  // It stands still: for half a second nothing is taken.
-  for (let before = -1; before !== sent;) {
-    before = sent;
-    await new Promise((resolve) => setTimeout(resolve, 500));
-  }
+  await standsStill(() => sent);
   assert.equal(done, false);
   assert.equal(heard.bytes, 0);
   heard.stream.resume();

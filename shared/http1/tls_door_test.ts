@@ -1,7 +1,7 @@
 /** What only TLS can do wrong, by clients that strangers have: openssl, curl, Python, Node, and raw bytes. */
 import assert from "node:assert/strict";
 import { connect as connectTls } from "node:tls";
-import { until } from "../testing/until.ts";
+import { standsStill, until } from "../testing/until.ts";
 import { takeBareUpgrade } from "./exchange.ts";
 import type { BareUpgrade } from "./exchange.ts";
 import { listenBare } from "./listener.ts";
@@ -236,11 +236,7 @@ Deno.test("nothing is taken from a client that is not read, and all of it later"
     while (sent < FLOOD_BYTES) sent += await conn.write(chunk);
     await conn.closeWrite();
   })();
-  // It stands still: for half a second nothing is taken.
-  for (let before = -1; before !== sent;) {
-    before = sent;
-    await new Promise((resolve) => setTimeout(resolve, 500));
-  }
+  await standsStill(() => sent);
   assert(sent < FLOOD_BYTES / 2, `${sent} bytes were taken`);
   reading.resolve();
   await sending;

@@ -1,35 +1,99 @@
 /**
- * How a test waits for what comes by itself: it looks again and again, and gives up after a limit
- * that only what never happens reaches. For every test but the SDK's, which has its own; not for
- * benchmarks, whose pauses belong to what they measure. No product code polls with it.
+ * How a test waits for what comes by itself: it looks again and again, and gives up after a limit that only what never
+ * happens reaches. Not for benchmarks, whose pauses belong to what they measure. No product code polls with it.
  */
+import { inspect } from "node:util";
+import { pace } from "./pace.ts";
 
 const POLL_MS = 10;
+const POLL_MAX_MS = 1_000;
 const LIMIT_MS = 60_000;
+/** So long nothing has happened to what stands still. */
+const STILL_MS = 500;
+
+type Condition = () => boolean | Promise<boolean>;
+type What = string | (() => string);
+
+const textOf = (what: What) => typeof what === "string" ? what : what();
+
+/** Whether `condition` comes to hold within the limit: for a judge that tells itself what is missing. */
+export async function becomes(condition: Condition, limit_ms: number): Promise<boolean> {
+  const begun_ms = performance.now();
+  for (;;) {
+    const looked_ms = performance.now();
+    if (await condition()) return true;
+    const now_ms = performance.now();
+    if (now_ms - begun_ms > limit_ms) return false;
+    // A look that takes long leaves the machine as much time for what is waited for.
+    await pace(Math.min(Math.max(POLL_MS, now_ms - looked_ms), POLL_MAX_MS));
+  }
+}
 
 /** Resolves once `condition` holds; rejects with `what` when it has not within the limit. */
 export async function until(
-  what: string | (() => string),
-  condition: () => boolean | Promise<boolean>,
+  what: What,
+  condition: Condition,
   limit_ms: number = LIMIT_MS,
 ): Promise<void> {
-  const begun_ms = performance.now();
-  while (!await condition()) {
-    if (performance.now() - begun_ms > limit_ms) {
-      const text = typeof what === "string" ? what : what();
-      throw new Error(`waited ${limit_ms} ms in vain: ${text}`);
-    }
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
+  if (await becomes(condition, limit_ms)) return;
+  throw new Error(`waited ${limit_ms} ms in vain: ${textOf(what)}`);
 }
 
 /** Resolves with the first value of `find` that is not undefined; rejects as `until` does. */
 export async function found<T>(
-  what: string | (() => string),
+  what: What,
   find: () => T | undefined | Promise<T | undefined>,
   limit_ms: number = LIMIT_MS,
 ): Promise<T> {
   let value: T | undefined;
   await until(what, async () => (value = await find()) !== undefined, limit_ms);
   return value as T;
+}
+
+/** Resolves with the first value of `look` for which `isRight`; rejects as `until` does, with the last value. */
+export async function seen<T>(
+  what: What,
+  look: () => T | Promise<T>,
+  isRight: (value: T) => boolean,
+  limit_ms: number = LIMIT_MS,
+): Promise<T> {
+  let last: T;
+  await until(
+    () => `${textOf(what)}; last seen: ${inspect(last, { depth: 6 })}`,
+    async () => isRight(last = await look()),
+    limit_ms,
+  );
+  return last!;
+}
+
+/**
+ * Resolves with what `attempt` gives once it does not reject; rejects as `until` does, with the last error. One that is
+ * not `isPassing` goes through at once.
+ */
+export async function insist<T>(
+  what: What,
+  attempt: () => Promise<T>,
+  isPassing: (error: unknown) => boolean = () => true,
+  limit_ms: number = LIMIT_MS,
+): Promise<T> {
+  const refused = (error: unknown) => {
+    if (!isPassing(error)) throw error;
+    return { error };
+  };
+  const once = () => attempt().then((value) => ({ value }), refused);
+  const end = await seen(what, once, (one) => "value" in one, limit_ms);
+  return (end as { readonly value: T }).value;
+}
+
+/**
+ * Resolves once `value` has been the same for a while: of a sender from whom nobody takes anything any more. For what
+ * stands still for good: a machine that stops meanwhile makes it resolve too early, and then less is tested.
+ */
+export async function standsStill(value: () => unknown): Promise<void> {
+  let [last, since_ms] = [value(), performance.now()];
+  await until(() => `${last} stands still`, () => {
+    const now_ms = performance.now();
+    if (value() !== last) [last, since_ms] = [value(), now_ms];
+    return now_ms - since_ms > STILL_MS;
+  });
 }

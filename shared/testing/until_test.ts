@@ -1,6 +1,6 @@
 /** What holds ends a wait, what never does ends it with its name, and what is thrown goes through. */
 import assert from "node:assert/strict";
-import { found, until } from "./until.ts";
+import { becomes, found, insist, seen, standsStill, until } from "./until.ts";
 
 Deno.test("until looks again and again, at least once even without time", async () => {
   let looks = 0;
@@ -24,10 +24,48 @@ Deno.test("what a condition throws is not waited for", async () => {
   const failed = new Error("failed");
   await assert.rejects(until("it", () => Promise.reject(failed)), failed);
   await assert.rejects(found("it", () => Promise.reject(failed)), failed);
+  await assert.rejects(seen("it", () => Promise.reject(failed), () => true), failed);
+  await assert.rejects(becomes(() => Promise.reject(failed), 0), failed);
 });
 
 Deno.test("found gives the first value, be it false or null", async () => {
   const values = [undefined, undefined, null];
   assert.equal(await found("a value", () => values.shift()), null);
   assert.equal(await found("a value", () => Promise.resolve(false)), false);
+});
+
+Deno.test("seen gives the first value that is right, else says the last one", async () => {
+  let count = 0;
+  assert.equal(await seen("three", () => ++count, (value) => value === 3), 3);
+  const look = () => Promise.resolve({ rooms: [count] });
+  await assert.rejects(seen("four", look, ({ rooms }) => rooms[0] === 4, 0), {
+    message: "waited 0 ms in vain: four; last seen: { rooms: [ 3 ] }",
+  });
+});
+
+Deno.test("insist tries again what is refused for now, and nothing else", async () => {
+  let attempts = 0;
+  const third = () => ++attempts < 3 ? Promise.reject(new Error("busy")) : Promise.resolve("done");
+  assert.equal(await insist("an answer", third), "done");
+  assert.equal(attempts, 3);
+  const isBusy = (error: unknown) => String(error).includes("busy");
+  const refused = new Error("refused");
+  await assert.rejects(insist("an answer", () => Promise.reject(refused), isBusy), refused);
+  const busy = () => Promise.reject(new Error("busy: no leader"));
+  await assert.rejects(
+    insist("an answer", busy, isBusy, 0),
+    /^Error: waited 0 ms in vain: an answer; last seen: .*busy: no leader/s,
+  );
+});
+
+Deno.test("becomes says whether it has, and does not reject", async () => {
+  let looks = 0;
+  assert.equal(await becomes(() => ++looks === 3, 60_000), true);
+  assert.equal(await becomes(() => false, 20), false);
+});
+
+Deno.test("standsStill outlasts what goes on", async () => {
+  let value = 0;
+  await standsStill(() => value < 20 ? ++value : value);
+  assert.equal(value, 20);
 });

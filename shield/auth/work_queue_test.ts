@@ -1,5 +1,6 @@
 /** A few at a time, in order, and not more than a limit waiting. */
 import assert from "node:assert/strict";
+import { turn } from "../../shared/testing/pace.ts";
 import { WorkQueue } from "./work_queue.ts";
 
 const full = () => new RangeError("full");
@@ -22,8 +23,6 @@ function scripted(running_max: number, waiting_max: number) {
   };
   return { queue, begun, ends, results, add };
 }
-
-const turn = () => new Promise((resolve) => setTimeout(resolve));
 
 Deno.test("work begins in the order in which it came, never more than a few at a time", async () => {
   const { queue, begun, ends, results, add } = scripted(2, 100);

@@ -1,6 +1,7 @@
 /** One connection's presence from SUB to leave, on the real machine and a real flush. */
 import assert from "node:assert/strict";
 import type { ArqonError, Uint64 } from "@arqon/proto";
+import { turn } from "../../shared/testing/pace.ts";
 import { FlushQueue } from "./flush_queue.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { Subscriber } from "../fanout/hub.ts";
@@ -18,9 +19,6 @@ const IDENTITY = {
   ...{ expires_ms: Infinity, token_id: undefined, grants: undefined, signing_key: undefined },
   claims: {},
 };
-
-/** Every promise that can settle now has settled when this resolves. */
-const turn = () => new Promise<void>((resolve) => setTimeout(resolve, 0));
 
 /** Frames in few words: ids of members, and the refusals in between. */
 function said(frame: Frame): string {

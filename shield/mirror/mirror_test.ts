@@ -7,6 +7,7 @@ import { ArqonError, readEnvelope, scanEnvelope, writeEnvelope } from "@arqon/pr
 import { configFrom } from "../../shared/config/load.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
 import { randomPool } from "../../shared/ids.ts";
+import { until } from "../../shared/testing/until.ts";
 import { openSettings } from "../settings/settings.ts";
 import { NO_BANS } from "../auth/bans.ts";
 import type { Identity } from "../auth/identity.ts";
@@ -20,7 +21,7 @@ import { NO_CANDIDATES } from "./diff.ts";
 import { PLAIN_ROOMS } from "../durable/log/logs.ts";
 import { NO_MIRROR } from "./mirror.ts";
 import { startMirror } from "./start.ts";
-import { testMirror, turn } from "./testing/mirror.ts";
+import { testMirror } from "./testing/mirror.ts";
 import type { TestMirror } from "./testing/mirror.ts";
 
 const LIMITS = { headers: 64, header_bytes: 16_384, field_bytes: 256 };
@@ -130,7 +131,7 @@ Deno.test("a picked message is on both subjects, the copy marked twice, otherwis
   assert.deepEqual(rest, primary_rest);
   assert.deepEqual({ ...headers }, { ...primary_headers, "x-arqon-shadow": "true" });
   const published = 'shield_mirror_traffic_total{rule="in.t.acme.*",outcome="published"}';
-  while (await test.metric(published) !== 1) await turn();
+  await until("it is published", async () => await test.metric(published) === 1);
 });
 
 Deno.test("the trace id decides, else the connection id; what is left out is counted", async () => {

@@ -1,6 +1,7 @@
 /** Quotas of several Shields on a real server: shared, and alone while it is away, frozen or wrong. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
+import { pace } from "../../shared/testing/pace.ts";
 import { until } from "../../shared/testing/until.ts";
 import { startValkey } from "../../tests/harness/valkey_server.ts";
 import { configFrom } from "../../shared/config/load.ts";
@@ -75,7 +76,7 @@ async function flood(members: readonly Member[], tenant: string, for_ms: number)
     for (const member of members) {
       for (let index = 0; index < 20; index++) send(member, tenant) ? passed++ : refused++;
     }
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await pace(5);
   }
   return { passed, refused, took_s: (performance.now() - started_ms) / 1_000 };
 }

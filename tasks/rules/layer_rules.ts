@@ -58,6 +58,8 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
 
 /** Layers from which tests may also import, for the real servers that these start. */
 const FOR_TESTS = ["tests", "tasks"];
+/** What every test may import: how it waits, and its random numbers. */
+const OF_ALL_TESTS = "shared/testing/";
 
 /** Files of the compose stack that `arq` carries for `arq dev up`: texts, no modules. */
 const CARRIED = /^(?:compose\.yaml|deploy\/[\w/.-]+\.(?:conf|json|toml|ya?ml))$/;
@@ -85,7 +87,8 @@ function directionProblem(module: Module, target: string): string | undefined {
   if (allowed === undefined) {
     return `the folder "${from}" is in no layer; add it to tasks/rules/layer_rules.ts and docs/architecture.md#code`;
   }
-  if (allowed.includes(to) || (isTestCode(module.path) && FOR_TESTS.includes(to))) return undefined;
+  const is_for_tests = FOR_TESTS.includes(to) || target.startsWith(OF_ALL_TESTS);
+  if (allowed.includes(to) || (is_for_tests && isTestCode(module.path))) return undefined;
   if (from === "arq" && CARRIED.test(target)) return undefined;
   return `${from} must not import ${to} (${target}); it may see ${allowed.join(", ")}`;
 }

@@ -53,6 +53,14 @@ Deno.test("a test may start what tests/ offers, its source may not", () => {
     check("shared/spine/nats/nats_test.ts", "../../../tests/harness/nats_server.ts", target),
     [],
   );
+  assert.deepEqual(
+    check("sdk/typescript/a_test.ts", "../../shared/testing/until.ts", "shared/testing/until.ts"),
+    [],
+  );
+  assert.equal(
+    check("sdk/typescript/a_test.ts", "../../shared/log/log.ts", "shared/log/log.ts").length,
+    1,
+  );
   assert.equal(
     check("shared/spine/nats/nats.ts", "../../../tests/harness/nats_server.ts", target).length,
     1,

@@ -4,8 +4,9 @@
  * no types; `sizes.ts` reads the files.
  */
 import ts from "typescript";
-import { isTest } from "../checkout/source_files.ts";
+import { isTest, isTestCode } from "../checkout/source_files.ts";
 import type { Violation } from "../checkout/violation.ts";
+import { checkSleeps } from "./sleep_rules.ts";
 
 /** Most lines of a file. */
 export const FILE_LINES = 350;
@@ -179,5 +180,6 @@ export function checkTypeScript(path: string, text: string): Violation[] {
     ...functionViolations(path, source),
     ...(isTest(path) ? [] : docViolations(path, source)),
     ...skipViolations(path, source),
+    ...(isTestCode(path) || path.startsWith("tests/") ? checkSleeps(path, source) : []),
   ];
 }

@@ -10,15 +10,21 @@ import {
   checkTypeScript,
   READ_EXTENSIONS,
 } from "./size_rules.ts";
+import { checkPythonSleeps } from "./sleep_rules.ts";
 import { isGenerated, listFiles, ROOT } from "../checkout/source_files.ts";
 import { exitWith, type Violation } from "../checkout/violation.ts";
+
+const isPythonTest = (path: string) => /^(sdk\/python\/)?tests\/.*\.py$/.test(path);
 
 function check(path: string, text: string): Violation[] {
   if (path.endsWith(".ts")) return checkTypeScript(path, text);
   if (path.endsWith(".proto")) {
     return [...checkName(path), ...checkText(path, text), ...checkOpening(path, text)];
   }
-  return checkText(path, text, Infinity);
+  return [
+    ...checkText(path, text, Infinity),
+    ...(isPythonTest(path) ? checkPythonSleeps(path, text) : []),
+  ];
 }
 
 if (import.meta.main) {

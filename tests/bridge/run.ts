@@ -2,6 +2,8 @@
  * The script `deno task chaos:bridge`: writers commit and roll back as fast as the database goes, while the database,
  * the bus and two bridges are killed; in the end each room has what committed, once and in order.
  */
+import { pace } from "../../shared/testing/pace.ts";
+import { becomes } from "../../shared/testing/until.ts";
 import type { Say } from "../harness/task.ts";
 import type { Verdict } from "../harness/verdict.ts";
 import { createRandom } from "../presence_simulation/random.ts";
@@ -21,11 +23,10 @@ export interface BridgePlan {
   readonly calm_ms: readonly [least: number, most: number];
 }
 
-const POLL_MS = 250;
+/** A session that was killed tries again after this. */
+const RETRY_MS = 250;
 /** How long nothing may come to a room that has not everything. */
 const SETTLE_MS = 120_000;
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 interface Run {
   readonly world: World;
@@ -45,7 +46,7 @@ async function write({ world: { database } }: Run, { transactions, writers, batc
       const from = next;
       next += batch;
       await database.sql(`set synchronous_commit = off;\n${writing(w, from, batch)}`).catch(() =>
-        pause(POLL_MS)
+        pace(RETRY_MS)
       );
     }
   };
@@ -57,7 +58,7 @@ async function hurt(run: Run, { calm_ms: [least, most] }: BridgePlan): Promise<n
   const { world, random, bridges, say } = run;
   let kills = 0;
   for (;; kills++) {
-    await pause(random.int(least, most));
+    await pace(random.int(least, most));
     if (run.is_over) return kills;
     const at = random.int(0, bridges.length - 1);
     const what = random.pick(["bridge", "bridge", "bus", "database"] as const);
@@ -82,12 +83,12 @@ async function compare({ world: { database, peer } }: Run): Promise<string[]> {
   for (const [at, room] of ROOMS.entries()) {
     const want = wanted[at]!;
     let stored = await storedIn(peer, room);
-    for (let quiet_ms = Date.now(); stored.length < want.length;) {
-      const more = await storedIn(peer, room, stored.at(-1)?.offset);
-      stored = stored.concat(more);
-      if (more.length > 0) quiet_ms = Date.now();
-      else if (Date.now() - quiet_ms > SETTLE_MS) break;
-      else await pause(POLL_MS);
+    for (let is_more = true; is_more && stored.length < want.length;) {
+      is_more = await becomes(async () => {
+        const more = await storedIn(peer, room, stored.at(-1)?.offset);
+        stored = stored.concat(more);
+        return more.length > 0;
+      }, SETTLE_MS);
     }
     const got = shown(stored.concat(await storedIn(peer, room, stored.at(-1)?.offset)));
     const differs = want.findIndex((one, place) => got[place] !== one);

@@ -16,6 +16,7 @@ import type {
   WebSocketConstructor,
 } from "../../sdk/typescript/mod.ts";
 import { roomState } from "@arqon/sdk/state";
+import { pace } from "../../shared/testing/pace.ts";
 import type { ConnectionRecord, Registry } from "./registry.ts";
 
 /** Who a client is. */
@@ -52,8 +53,6 @@ const TIMES = {
   handshake_timeout_ms: 3_000,
   request_timeout_ms: 5_000,
 };
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /**
  * Sockets whose WELCOME somebody else hears first. An SDK that moves to another Shield is a member there
@@ -165,7 +164,7 @@ export class Client {
         // so it is sent until a Shield has taken it.
         may_stand ||= error.reason === "answer-timeout";
         if (!may_stand) break;
-        await pause(RETRY_MS);
+        await pace(RETRY_MS);
       }
     }
     stay.changing = false;

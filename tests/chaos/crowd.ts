@@ -5,6 +5,7 @@
 import { ArqonError } from "../../sdk/typescript/mod.ts";
 import type { Message } from "../../sdk/typescript/mod.ts";
 import type { RoomEvent } from "@arqon/sdk/state";
+import { pace } from "../../shared/testing/pace.ts";
 import type { Issuer } from "../harness/cluster.ts";
 import type { Random } from "../presence_simulation/random.ts";
 import { Client } from "./client.ts";
@@ -55,8 +56,6 @@ const LEAVES = 0.2;
 const AWAY_MS = 1_500;
 /** Brains that answer for all: any of them may, so each room is asked this often in a row. */
 const QUESTIONS = 3;
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Made by `openCrowd`. */
 export class Crowd {
@@ -123,7 +122,7 @@ export class Crowd {
     const contending = new Set(this.lock_rooms.flatMap(({ contenders }) => contenders));
     const others = this.clients.filter((client) => !contending.has(client));
     while (!signal.aborted && others.length > 0) {
-      await pause(variant.churn_ms);
+      await pace(variant.churn_ms);
       const client = random.pick(others);
       if (this.#busy.has(client) || client.record === undefined) continue;
       const deed = this.#act(client).finally(() => this.#busy.delete(client));
@@ -209,12 +208,12 @@ export class Crowd {
     const away_ms = random.int(0, AWAY_MS);
     if (deed < RECONNECTS) {
       await client.close();
-      await pause(away_ms);
+      await pace(away_ms);
       return await client.open(wishes);
     }
     if (deed < RECONNECTS + LEAVES) {
       client.leave(room_id);
-      await pause(away_ms);
+      await pace(away_ms);
       return await client.enter(room_id, observer);
     }
     await client.change(room_id);

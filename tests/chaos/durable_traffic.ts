@@ -3,6 +3,7 @@
  * run's processes, in several tenants with the same room names.
  */
 import { LOG_DEDUPLICATION_MS } from "../../shared/spine/contract/durable_log.ts";
+import { becomes } from "../../shared/testing/until.ts";
 import { check } from "../durable/checker.ts";
 import { readHead, recordLog } from "../durable/log_reader.ts";
 import { Publisher } from "../durable/publisher.ts";
@@ -36,9 +37,6 @@ history_ttl_seconds = 3_600
 `;
 
 const ROOMS = [0, 1, 2].map((index) => `${DURABLE_PREFIX}${index}`);
-const POLL_MS = 100;
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Made by `Traffic`. */
 export class DurableTraffic {
@@ -80,7 +78,7 @@ export class DurableTraffic {
         const head = await readHead(log, room_id);
         const behind = (reader: Standing) => (reader.offsetOf(room_id) ?? -1) < head;
         const readers: readonly Standing[] = [steady, roaming, raw];
-        while (readers.some(behind) && performance.now() < deadline_ms) await pause(POLL_MS);
+        await becomes(() => !readers.some(behind), deadline_ms - performance.now());
         for (const reader of readers.filter(behind)) {
           const at = reader.offsetOf(room_id);
           late.push(`${reader.name} is at ${at} of ${tenant_id}/${room_id}, which ends at ${head}`);

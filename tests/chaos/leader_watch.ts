@@ -5,6 +5,7 @@
 import { connect } from "@nats-io/transport-deno";
 import type { NatsConnection } from "@nats-io/transport-deno";
 import { callApi } from "../../shared/spine/nats/log/nats_log_api.ts";
+import { pace } from "../../shared/testing/pace.ts";
 import { LeaderRecord } from "./leader_record.ts";
 import type { Leaderless } from "./leader_record.ts";
 
@@ -58,7 +59,7 @@ export class LeaderWatch implements AsyncDisposable {
   async #run(): Promise<void> {
     while (!this.#is_over) {
       await this.#look();
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      await pace(LOOK_MS);
     }
   }
 

@@ -6,6 +6,7 @@
 import { ArqonError } from "../../sdk/typescript/mod.ts";
 import type { RoomEvent } from "@arqon/sdk/state";
 import { roomState } from "@arqon/sdk/state";
+import { pace } from "../../shared/testing/pace.ts";
 import type { Random } from "../presence_simulation/random.ts";
 import type { Client } from "./client.ts";
 import type { Mark } from "./lock_judge.ts";
@@ -31,8 +32,6 @@ const TIMEOUT_MS = 5_000;
 const RENEWS = 0.2;
 const FORGETS = 0.15;
 const WRITES_LATE = 0.15;
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 let nonces = 0;
 
 /** What an error says about a command: not done, or nobody knows. Others are told as surprises. */
@@ -119,7 +118,7 @@ async function unlock(options: ContenderOptions, grant: Grant): Promise<void> {
 async function hold(options: ContenderOptions, grant: Grant): Promise<void> {
   const { random, ttl_ms } = options;
   for (let count = random.int(1, 3); count > 0; count--) {
-    await pause(random.int(0, ttl_ms / 5));
+    await pace(random.int(0, ttl_ms / 5));
     await write(options, grant.fence);
   }
   if (random.chance(RENEWS)) await lock(options, grant.fence);
@@ -127,7 +126,7 @@ async function hold(options: ContenderOptions, grant: Grant): Promise<void> {
   if (then >= FORGETS + WRITES_LATE) return await unlock(options, grant);
   if (then < FORGETS) return;
   // As a holder that was asleep: others have had the lock meanwhile, or nobody has it.
-  await pause(Math.max(0, grant.until_ms - Date.now()) + random.int(1, ttl_ms));
+  await pace(Math.max(0, grant.until_ms - Date.now()) + random.int(1, ttl_ms));
   await write(options, grant.fence);
 }
 
@@ -138,7 +137,7 @@ export async function contend(options: ContenderOptions): Promise<void> {
     await askForEvents(client, ledger);
     const grant = await lock(options);
     if (grant !== undefined) await hold(options, grant);
-    await pause(random.int(RETRY_MS, RETRY_MS + ttl_ms / 2));
+    await pace(random.int(RETRY_MS, RETRY_MS + ttl_ms / 2));
   }
 }
 
@@ -146,6 +145,6 @@ export async function contend(options: ContenderOptions): Promise<void> {
 export async function intrude(options: ContenderOptions): Promise<void> {
   while (!options.signal.aborted) {
     await write(options, 0);
-    await pause(options.random.int(RETRY_MS, RETRY_MS + options.ttl_ms));
+    await pace(options.random.int(RETRY_MS, RETRY_MS + options.ttl_ms));
   }
 }

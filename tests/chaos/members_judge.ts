@@ -5,6 +5,7 @@
 import { ArqonError } from "../../sdk/typescript/mod.ts";
 import type { Room } from "../../sdk/typescript/mod.ts";
 import { history } from "@arqon/sdk/history";
+import { becomes } from "../../shared/testing/until.ts";
 import { Player } from "../membership/played.ts";
 import type { Played } from "../membership/played.ts";
 import type { Crowd } from "./crowd.ts";
@@ -25,7 +26,6 @@ export interface MembersVerdict {
   readonly report: string;
 }
 
-const POLL_MS = 200;
 const PAGE = 1_000;
 const LINES_MAX = 40;
 
@@ -66,23 +66,20 @@ export async function judgeMembers(crowd: Crowd, bound_ms: number): Promise<Memb
     const reader = crowd.clients.find(({ options }) => options.tenant_id === tenant_id);
     const room = await reader?.room(`${room_id}~members`);
     if (room === undefined) continue;
-    for (;;) {
-      let wrong: string | undefined;
-      try {
-        const journal = await played(room);
-        wrong = difference(journal, roll);
-        if (wrong === undefined || performance.now() > deadline_ms) {
-          violations.push(...journal.problems.map((text) => `the journal of ${key}: ${text}`));
-          for (const cause of journal.causes) causes.set(cause, (causes.get(cause) ?? 0) + 1);
-          entries += journal.entries;
-          if (wrong !== undefined) violations.push(`the journal of ${key}: ${wrong}`);
-          break;
-        }
-      } catch (error) {
-        if (!(error instanceof ArqonError) || performance.now() > deadline_ms) throw error;
-      }
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    }
+    let journal: Played | undefined;
+    await becomes(async () => {
+      journal = await played(room).catch((error) => {
+        if (!(error instanceof ArqonError)) throw error;
+        return journal;
+      });
+      return journal !== undefined && difference(journal, roll) === undefined;
+    }, deadline_ms - performance.now());
+    journal ??= await played(room);
+    violations.push(...journal.problems.map((text) => `the journal of ${key}: ${text}`));
+    for (const cause of journal.causes) causes.set(cause, (causes.get(cause) ?? 0) + 1);
+    entries += journal.entries;
+    const wrong = difference(journal, roll);
+    if (wrong !== undefined) violations.push(`the journal of ${key}: ${wrong}`);
   }
   const why = [...causes].toSorted().map(([cause, count]) => `${cause} ${count}`).join(", ");
   return {

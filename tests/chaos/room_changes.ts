@@ -7,6 +7,7 @@ import { ArqonError } from "../../sdk/typescript/mod.ts";
 import type { Message } from "../../sdk/typescript/mod.ts";
 import type { RoomEvent } from "@arqon/sdk/state";
 import { roomState } from "@arqon/sdk/state";
+import { becomes } from "../../shared/testing/until.ts";
 import { ChangeRecord } from "./change_checker.ts";
 import type { Client } from "./client.ts";
 
@@ -15,10 +16,6 @@ export interface ChangesVerdict {
   readonly violations: readonly string[];
   readonly report: string;
 }
-
-const POLL_MS = 100;
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Those of one room. */
 export class RoomChanges {
@@ -50,9 +47,8 @@ export class RoomChanges {
       return { violations: [`nobody says where ${this.#room_id} stands`], report: "" };
     }
     const records = [...this.#records.values()];
-    while (!records.every((record) => record.isAt(now)) && performance.now() < deadline_ms) {
-      await pause(POLL_MS);
-    }
+    const isAll = () => records.every((record) => record.isAt(now));
+    await becomes(isAll, deadline_ms - performance.now());
     const sum = (count: (of: ChangeRecord) => number) =>
       records.reduce((all, record) => all + count(record), 0);
     const report = `heard of ${sum(({ heard }) => heard)} times by ${records.length} clients, ` +
@@ -65,14 +61,14 @@ export class RoomChanges {
     deadline_ms: number,
   ): Promise<{ epoch: string; version: number } | undefined> {
     const room = await client.room(this.#room_id);
-    while (performance.now() < deadline_ms) {
-      try {
-        return await roomState(room).get();
-      } catch (error) {
+    let standing: { epoch: string; version: number } | undefined;
+    await becomes(async () => {
+      standing = await roomState(room).get().catch((error) => {
         if (!(error instanceof ArqonError)) throw error;
-        await pause(POLL_MS);
-      }
-    }
-    return undefined;
+        return undefined;
+      });
+      return standing !== undefined;
+    }, deadline_ms - performance.now());
+    return standing;
   }
 }

@@ -2,6 +2,7 @@
  * One chaos run from its start to its verdict: a cluster, a crowd, messages, faults, peace, and what is
  * wrong afterwards. `main.ts` and the test call it.
  */
+import { becomes, until } from "../../shared/testing/until.ts";
 import type { Fault, ServerCount } from "../faults/fault.ts";
 import { createRandom } from "../presence_simulation/random.ts";
 import { Crowd } from "./crowd.ts";
@@ -52,11 +53,8 @@ export interface Outcome {
   readonly logs: ReturnType<Traffic["durableRecordings"]>;
 }
 
-const POLL_MS = 100;
 const PROGRESS_MS = 5_000;
 const LINES_MAX = 40;
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const seconds = (ms: number) => `${(ms / 1_000).toFixed(1)} s`;
 
 function countBy(items: readonly string[]): string {
@@ -134,25 +132,20 @@ class Run {
   /** Each room tells what it knows of its locks; once every room has answered. */
   async collectEvents(): Promise<void> {
     for (const { ledger, contenders } of this.crowd.lock_rooms) {
-      for (
-        let turn = 0;
-        !await askForEvents(contenders[turn % contenders.length]!, ledger);
-        turn++
-      ) {
-        if (turn > 100) throw new Error(`no Brain answers for ${ledger.room_id}`);
-        await pause(POLL_MS);
-      }
+      let turn = 0;
+      const isAnswered = () => askForEvents(contenders[turn++ % contenders.length]!, ledger);
+      await until(`a Brain answers for ${ledger.room_id}`, isAnswered);
     }
   }
 
   /** Brains that did not own a room may be a heartbeat behind. */
   async askBrains(): Promise<string[]> {
-    const deadline_ms = performance.now() + this.plan.variant.bound_ms;
-    for (;;) {
-      const problems = await this.crowd.askBrains();
-      if (problems.length === 0 || performance.now() > deadline_ms) return problems;
-      await pause(POLL_MS);
-    }
+    let problems: string[] = [];
+    await becomes(async () => {
+      problems = await this.crowd.askBrains();
+      return problems.length === 0;
+    }, this.plan.variant.bound_ms);
+    return problems;
   }
 }
 
@@ -185,10 +178,7 @@ function undecidable(
 
 /** Waits until every stream has a leader, or has had none for too long. */
 async function awaitLeaders({ fleet, plan }: Run): Promise<void> {
-  const deadline_ms = performance.now() + plan.variant.bound_ms;
-  while (fleet.leaders.lasting().length > 0 && performance.now() < deadline_ms) {
-    await pause(POLL_MS);
-  }
+  await becomes(() => fleet.leaders.lasting().length === 0, plan.variant.bound_ms);
 }
 
 async function perform(run: Run, faults: readonly Fault[]): Promise<Omit<Outcome, "dir">> {

@@ -1,4 +1,5 @@
 /** When a crowd that was hurt is whole again: every client is where it wants to be, and every list is right. */
+import { becomes } from "../../shared/testing/until.ts";
 import type { Crowd } from "./crowd.ts";
 import type { Registry } from "./registry.ts";
 import { describeDifferences, findDifferences } from "./roster.ts";
@@ -11,7 +12,6 @@ export interface Settled {
   readonly problems: readonly string[];
 }
 
-const POLL_MS = 100;
 const LINES_MAX = 40;
 
 /**
@@ -24,26 +24,22 @@ export async function settle(
 ): Promise<Settled> {
   const began_ms = performance.now();
   let right_ms: number | undefined;
-  for (;;) {
+  let problems = (): string[] => [];
+  const isSettled = await becomes(() => {
     const clients = crowd.attendees();
     const away = clients.filter(({ connection_id }) => connection_id === undefined);
     const differences = findDifferences(clients);
     const now_ms = performance.now();
     if (away.length + differences.length > 0 || crowd.busy) right_ms = undefined;
     else right_ms ??= now_ms;
-    if (right_ms !== undefined && now_ms - right_ms >= steady_ms) {
-      return { after_ms: right_ms - began_ms, problems: [] };
-    }
-    if (now_ms - began_ms > bound_ms + steady_ms) {
-      const name = (id: string) => registry.describe(id);
-      return {
-        after_ms: undefined,
-        problems: [
-          ...away.map(({ user_id, tenant_id }) => `${user_id} of ${tenant_id} is not connected`),
-          ...describeDifferences(differences, name, LINES_MAX),
-        ],
-      };
-    }
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
+    const name = (id: string) => registry.describe(id);
+    problems = () => [
+      ...away.map(({ user_id, tenant_id }) => `${user_id} of ${tenant_id} is not connected`),
+      ...describeDifferences(differences, name, LINES_MAX),
+    ];
+    return right_ms !== undefined && now_ms - right_ms >= steady_ms;
+  }, bound_ms + steady_ms);
+  return isSettled && right_ms !== undefined
+    ? { after_ms: right_ms - began_ms, problems: [] }
+    : { after_ms: undefined, problems: problems() };
 }

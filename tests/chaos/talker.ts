@@ -12,6 +12,7 @@ import {
   writeEnvelope,
 } from "@arqon/proto";
 import type { Ack, PlainEnvelope, ServerFrame } from "@arqon/proto";
+import { pace } from "../../shared/testing/pace.ts";
 import { readTextFrame } from "../durable/text_frame.ts";
 import type { Random } from "../presence_simulation/random.ts";
 import type { Attempt, PlainPublish, PlainSight } from "./message_recording.ts";
@@ -37,8 +38,6 @@ const RETRY_MS = 200;
 /** A connection on which nothing comes for this long, although it should, is given up. */
 const SILENCE_MS = 12_000;
 const NORMAL = 1000;
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** What a connection tells its talker. */
 interface Session {
@@ -85,7 +84,7 @@ class Line {
     while (!this.#over) {
       await this.#connection();
       this.#session.onEnd();
-      await pause(this.#options.random.int(0, RETRY_MS));
+      await pace(this.#options.random.int(0, RETRY_MS));
     }
   }
 

@@ -3,6 +3,8 @@
  * room names, and of durable rooms beside them. It keeps them going while others are hurt, waits until
  * everybody has what is to come, and has all of it judged.
  */
+import { pace } from "../../shared/testing/pace.ts";
+import { becomes, until } from "../../shared/testing/until.ts";
 import type { Issuer } from "../harness/cluster.ts";
 import type { Random } from "../presence_simulation/random.ts";
 import { DurableTraffic } from "./durable_traffic.ts";
@@ -36,10 +38,7 @@ const ROOMS = ["talk-0", "talk-1"];
 const PUBLISHERS_PER_ROOM = 2;
 const LISTENERS_PER_ROOM = 3;
 const TICK_MS = 20;
-const POLL_MS = 100;
 const LINES_MAX = 20;
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const percent = (share: number) => `${(share * 100).toFixed(2)} %`;
 
@@ -68,7 +67,7 @@ export class Traffic {
     }
     for (const talker of [...this.#publishers, ...this.#listeners]) talker.start();
     await this.#durable.open();
-    while (!this.#standing()) await pause(POLL_MS);
+    await until("everybody is subscribed", () => this.#standing());
   }
 
   /** Publishes until the signal; resolves when the fate of every message is known or lost. */
@@ -80,7 +79,7 @@ export class Traffic {
     while (!signal.aborted) {
       const due = (performance.now() - began_ms) * message_rate / 1_000;
       for (; made < due; made++) this.#publishers[made % this.#publishers.length]?.publish();
-      await pause(TICK_MS);
+      await pace(TICK_MS);
     }
     await this.#calm();
     await durable;
@@ -173,15 +172,13 @@ export class Traffic {
    */
   async #calm(): Promise<void> {
     const deadline_ms = performance.now() + this.#options.variant.bound_ms;
-    const until = async (holds: () => boolean) => {
-      while (!holds() && performance.now() < deadline_ms) await pause(POLL_MS);
-    };
+    const within = (holds: () => boolean) => becomes(holds, deadline_ms - performance.now());
     const quiet = () => this.#publishers.every((publisher) => publisher.quiet);
-    await until(() => this.#standing() && quiet());
+    await within(() => this.#standing() && quiet());
     for (const publisher of this.#publishers) publisher.publish();
-    await until(quiet);
+    await within(quiet);
     const lasts = this.#publishers.flatMap(({ last }) => last ?? []);
-    await until(() =>
+    await within(() =>
       lasts.every((last) =>
         this.#listeners.every((listener) =>
           listener.tenant_id !== last.tenant_id || listener.room_id !== last.room_id ||

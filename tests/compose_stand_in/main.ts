@@ -5,6 +5,7 @@
  */
 import { connect } from "node:net";
 import { ensureDevKeys } from "../../deploy/docker/dev_keys.ts";
+import { becomes, until } from "../../shared/testing/until.ts";
 import { readModel } from "./model.ts";
 import type { Service } from "./model.ts";
 import { PROGRAMS } from "./programs.ts";
@@ -12,7 +13,6 @@ import type { Started } from "./programs.ts";
 
 const HEALTHY_MS = 90_000;
 const ENDED_MS = 60_000;
-const LOOK_MS = 100;
 
 const dir = Deno.env.get("STAND_IN_DIR") ?? "";
 const state_file = `${dir}/state.json`;
@@ -28,8 +28,6 @@ function readState(): State | undefined {
     return undefined;
   }
 }
-
-const pause = () => new Promise((resolve) => setTimeout(resolve, LOOK_MS));
 
 /** A process that has ended and that nobody has waited for is no process any more. */
 function lives(pid: number): boolean {
@@ -63,11 +61,8 @@ async function isHealthy({ health_url }: Started): Promise<boolean> {
 async function end(pid: number): Promise<void> {
   if (!lives(pid)) return;
   Deno.kill(pid, "SIGTERM");
-  const deadline_ms = Date.now() + ENDED_MS;
-  while (lives(pid)) {
-    if (Date.now() > deadline_ms) Deno.kill(pid, "SIGKILL");
-    await pause();
-  }
+  if (!await becomes(() => !lives(pid), ENDED_MS)) Deno.kill(pid, "SIGKILL");
+  await until("a killed process is gone", () => !lives(pid));
 }
 
 /** 0 when everything that was started is healthy. */
@@ -90,14 +85,15 @@ async function up(services: readonly Service[]): Promise<number> {
     const started = await program(service, { dir, names });
     state[name] = { ...started, ports: [...service.ports] };
     Deno.writeTextFileSync(state_file, JSON.stringify(state));
-    const deadline_ms = Date.now() + HEALTHY_MS;
-    while (!await isHealthy(started)) {
-      if (!lives(started.pid) || Date.now() > deadline_ms) {
-        console.error(`container arqon-${name}-1 is unhealthy`);
-        console.error(Deno.readTextFileSync(`${dir}/${name}.log`));
-        return 1;
-      }
-      await pause();
+    let is_healthy = false;
+    await becomes(async () => {
+      is_healthy = await isHealthy(started);
+      return is_healthy || !lives(started.pid);
+    }, HEALTHY_MS);
+    if (!is_healthy) {
+      console.error(`container arqon-${name}-1 is unhealthy`);
+      console.error(Deno.readTextFileSync(`${dir}/${name}.log`));
+      return 1;
     }
   }
   return 0;

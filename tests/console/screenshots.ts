@@ -6,6 +6,7 @@
 import { connect } from "@arqon/sdk";
 import type { Connection } from "@arqon/sdk";
 import type { Page } from "playwright-core";
+import { pace } from "../../shared/testing/pace.ts";
 import { until } from "../../shared/testing/until.ts";
 import { createIssuer, startServer } from "../harness/cluster.ts";
 import type { Issuer, ServerProcess } from "../harness/cluster.ts";
@@ -81,7 +82,7 @@ async function talk(
       const data = { seq: at++, text: "All good here.", temperature_c: 18 + at % 9 };
       connection.room(room).publish("update", data).catch(() => {});
     }
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await pace(100);
   }
 }
 

@@ -2,6 +2,7 @@
  * Reads whole durable rooms over HTTP, page by page, into the recording: one more subscriber, which saw
  * everything that is stored. It also says where a room ends.
  */
+import { insist } from "../../shared/testing/until.ts";
 import { hashBytes } from "./recording.ts";
 import type { Recorder } from "./recording.ts";
 
@@ -27,31 +28,22 @@ export interface HistoryAnswer {
 }
 
 const PAGE = 1_000;
-/** For all attempts at one page: whoever asks after faults may have to wait for a leader. */
+/** For one attempt at a page: whoever asks after faults may have to wait for a leader. */
 const DEADLINE_MS = 60_000;
-const RETRY_MS = 250;
 
-async function ask(
+function ask(
   { http_url, token }: LogReaderOptions,
   room_id: string,
   query: string,
 ): Promise<HistoryAnswer> {
-  const deadline_ms = performance.now() + DEADLINE_MS;
-  for (;;) {
-    let why: string;
-    try {
-      const response = await fetch(`${http_url}/v1/rooms/${room_id}/messages?${query}`, {
-        headers: { authorization: `Bearer ${token}` },
-        signal: AbortSignal.timeout(DEADLINE_MS),
-      });
-      if (response.ok) return await response.json();
-      why = `${response.status} ${await response.text()}`;
-    } catch (error) {
-      why = String(error);
-    }
-    if (performance.now() > deadline_ms) throw new Error(`no history of ${room_id}: ${why}`);
-    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
-  }
+  return insist(`the history of ${room_id}`, async () => {
+    const response = await fetch(`${http_url}/v1/rooms/${room_id}/messages?${query}`, {
+      headers: { authorization: `Bearer ${token}` },
+      signal: AbortSignal.timeout(DEADLINE_MS),
+    });
+    if (response.ok) return await response.json();
+    throw new Error(`${response.status} ${await response.text()}`);
+  });
 }
 
 /** The offset of the room's last message; 0 when it has none. */

@@ -5,6 +5,7 @@
  */
 import { ArqonError, connect } from "../../sdk/typescript/mod.ts";
 import type { Connection, Reason } from "../../sdk/typescript/mod.ts";
+import { pace } from "../../shared/testing/pace.ts";
 import type { Random } from "../presence_simulation/random.ts";
 import { hashBytes } from "./recording.ts";
 import type { OpenPublish, Outcome, Recorder } from "./recording.ts";
@@ -35,8 +36,6 @@ const RETRY_MS = 200;
 /** Repeated for this long after the first attempt, which is well within the deduplication window. */
 const GIVE_UP_MS = 90_000;
 const FILLER_BYTES = 200;
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Made once a run. */
 export class Publisher {
@@ -73,7 +72,7 @@ export class Publisher {
         if (this.#pending.size >= PENDING_MAX) this.held_back++;
         else this.#track(this.#publish());
       }
-      await pause(TICK_MS);
+      await pace(TICK_MS);
     }
     while (this.#pending.size > 0) await Promise.all(this.#pending);
   }
@@ -101,7 +100,7 @@ export class Publisher {
         this.ack_times_ms.push(now() - began_ms);
         return;
       }
-      await pause(RETRY_MS);
+      await pace(RETRY_MS);
     }
   }
 

@@ -5,6 +5,8 @@
  */
 import { decodeServerFrame, encodePong, encodeSub, encodeTextPong } from "@arqon/proto";
 import type { Ack, PlainEnvelope, ServerFrame } from "@arqon/proto";
+import { pace } from "../../shared/testing/pace.ts";
+import { until } from "../../shared/testing/until.ts";
 import type { Random } from "../presence_simulation/random.ts";
 import type { ReaderOptions, Standing } from "./reader.ts";
 import { hashBytes } from "./recording.ts";
@@ -30,8 +32,6 @@ const RETRY_MS = 200;
 const CLOSE_MS = 5_000;
 const FORGET = 0.1;
 const NORMAL = 1000;
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Reads until `close`. */
 export class RawReader implements Standing {
@@ -63,9 +63,8 @@ export class RawReader implements Standing {
   /** Resolves when it is subscribed to everything for the first time. */
   async open(): Promise<void> {
     this.#running = this.#run();
-    while ([...this.#places.values()].some(({ position }) => position === undefined)) {
-      await pause(RETRY_MS);
-    }
+    const places = [...this.#places.values()];
+    await until("it is subscribed", () => places.every(({ position }) => position !== undefined));
   }
 
   /** From now on it only comes back when it was cut off. */
@@ -87,7 +86,7 @@ export class RawReader implements Standing {
         place.subscriber.sights.push({ kind: "disconnected" });
         if (this.#roaming && this.#random.chance(FORGET)) place.position = undefined;
       }
-      await pause(this.#random.int(0, RETRY_MS));
+      await pace(this.#random.int(0, RETRY_MS));
     }
   }
 

@@ -5,6 +5,7 @@
  */
 import { connect } from "../../sdk/typescript/mod.ts";
 import type { Connection, Message, Position, Subscription } from "../../sdk/typescript/mod.ts";
+import { pace } from "../../shared/testing/pace.ts";
 import type { Random } from "../presence_simulation/random.ts";
 import { hashBytes } from "./recording.ts";
 import type { OpenSubscriber, Recorder } from "./recording.ts";
@@ -40,8 +41,6 @@ interface Place {
 
 /** How long one that roams is away, at most. */
 const AWAY_MS = 2_000;
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** It stays the same subscriber over any number of connections. */
 export class Reader implements Standing {
@@ -98,9 +97,9 @@ export class Reader implements Standing {
   async roam(signal: AbortSignal, [low, high]: Range): Promise<void> {
     const { random } = this.#options;
     while (!signal.aborted) {
-      await pause(random.int(low, high));
+      await pace(random.int(low, high));
       await this.close();
-      await pause(random.int(0, AWAY_MS));
+      await pace(random.int(0, AWAY_MS));
       await this.open();
     }
   }

@@ -3,6 +3,8 @@
  * what the checker says of the recording. `main.ts` and the test call it.
  */
 import { LOG_DEDUPLICATION_MS } from "../../shared/spine/contract/durable_log.ts";
+import { pace } from "../../shared/testing/pace.ts";
+import { becomes } from "../../shared/testing/until.ts";
 import { createRandom } from "../presence_simulation/random.ts";
 import type { Random } from "../presence_simulation/random.ts";
 import { check } from "./checker.ts";
@@ -44,13 +46,10 @@ export interface Outcome {
 }
 
 const TENANT = "acme";
-const POLL_MS = 100;
 const PROGRESS_MS = 5_000;
 const LINES_MAX = 40;
 /** The checker is told the bus's own window. */
 const CHECK = { deduplication_ms: LOG_DEDUPLICATION_MS };
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Everybody who publishes and reads. */
 class Crowd {
@@ -128,7 +127,7 @@ async function suffer(
   try {
     await fleet.bus.suffer(faults);
     say(`the faults are over: ${crowd.standing()}`);
-    await pause(variant.quiet_ms);
+    await pace(variant.quiet_ms);
   } finally {
     living.abort();
     roaming.abort();
@@ -172,10 +171,7 @@ async function perform(
       await Promise.all(rooms.map(async (room) => [room, await readHead(log, room)] as const)),
     );
     const settling_ms = performance.now();
-    const deadline_ms = settling_ms + variant.bound_ms;
-    while (behind(crowd.readers, heads).length > 0 && performance.now() < deadline_ms) {
-      await pause(POLL_MS);
-    }
+    await becomes(() => behind(crowd.readers, heads).length === 0, variant.bound_ms);
     const settled_ms = performance.now() - settling_ms;
     const late = behind(crowd.readers, heads);
     say(`${late.length} readings are not at the end; reading the log`);

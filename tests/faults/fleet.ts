@@ -3,6 +3,7 @@
  * in front of the Shields. It starts them, carries faults out and keeps the logs; it knows nothing of
  * clients, and not who is hurt when: those are the scripts of `chaos` and `durable`.
  */
+import { pace } from "../../shared/testing/pace.ts";
 import { createIssuer } from "../harness/cluster.ts";
 import type { Issuer } from "../harness/cluster.ts";
 import { startNatsCluster } from "../harness/nats_cluster.ts";
@@ -43,8 +44,6 @@ export interface FleetOptions {
 
 /** The group of all NATS servers. */
 const NATS = "nats";
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Made by `open`; NATS is up then, `start` starts everything else. */
 export class Fleet implements AsyncDisposable {
@@ -132,7 +131,7 @@ export class Fleet implements AsyncDisposable {
   async suffer(faults: readonly Fault[]): Promise<void> {
     const began_ms = performance.now();
     for (const fault of faults) {
-      await pause(Math.max(0, began_ms + fault.at_ms - performance.now()));
+      await pace(Math.max(0, began_ms + fault.at_ms - performance.now()));
       const group = this.#nats.has(fault.target) ? NATS : this.#options.groupOf(fault.target);
       const before = this.#busy.get(group) ?? Promise.resolve();
       const done = before.then(() => this.#perform(fault));
@@ -187,11 +186,11 @@ async function hurtNode(node: ServerNode, kind: FaultKind, away_ms: number): Pro
     case "kill":
     case "restart":
       await node.end(kind === "kill" ? "SIGKILL" : "SIGTERM");
-      await pause(away_ms);
+      await pace(away_ms);
       return await node.start();
     case "stop":
       node.signal("SIGSTOP");
-      await pause(away_ms);
+      await pace(away_ms);
       return node.signal("SIGCONT");
     case "cut":
       return await cutOff(node, away_ms);
@@ -203,17 +202,17 @@ async function hurtNode(node: ServerNode, kind: FaultKind, away_ms: number): Pro
 async function hurtServer(server: NatsServer, kind: FaultKind, away_ms: number): Promise<void> {
   if (kind === "stop") {
     await server.freeze();
-    await pause(away_ms);
+    await pace(away_ms);
     return server.resume();
   }
   if (kind === "kill") await server.kill();
   else await server.stop();
-  await pause(away_ms);
+  await pace(away_ms);
   await server.start();
 }
 
 async function cutOff(from: Pick<TcpProxy, "cut" | "restore">, away_ms: number): Promise<void> {
   await from.cut();
-  await pause(away_ms);
+  await pace(away_ms);
   from.restore();
 }

@@ -3,6 +3,7 @@
  * off from NATS by the proxy in between. It keeps the log of every start in a file. Who is hurt when
  * is not its business.
  */
+import { pace } from "../../shared/testing/pace.ts";
 import { startServer } from "../harness/cluster.ts";
 import type { ServerProcess } from "../harness/cluster.ts";
 import { startTcpProxy } from "../harness/tcp_proxy.ts";
@@ -32,8 +33,6 @@ const RETRY_MS = 500;
 const END_MS = 60_000;
 /** What a process logs when something in it was not caught. */
 const BUG = /level=error .*msg="(uncaught error|unhandled rejection)".*/g;
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** One of a fleet; not started by being made. */
 export class ServerNode implements AsyncDisposable {
@@ -86,7 +85,7 @@ export class ServerNode implements AsyncDisposable {
         return;
       } catch (error) {
         if (attempt === ATTEMPTS) throw error;
-        await pause(RETRY_MS);
+        await pace(RETRY_MS);
       }
     }
   }

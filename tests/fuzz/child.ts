@@ -2,6 +2,7 @@
  * One target in a process of its own: feeds it in batches and says after each, on stdout, how far it is
  * and how much it holds. That it says so in time is what `run.ts` watches.
  */
+import { turn } from "../../shared/testing/pace.ts";
 import { feed, FuzzFailure } from "./feed.ts";
 import { makeTarget } from "./targets.ts";
 
@@ -40,7 +41,7 @@ async function held(): Promise<number> {
   const { gc } = globalThis as unknown as { gc(): void };
   for (let turns = 0; turns < 2; turns++) {
     gc();
-    await new Promise((resolve) => setTimeout(resolve, 0));
+    await turn();
   }
   const { heapUsed, external } = Deno.memoryUsage();
   return heapUsed + external;

@@ -6,6 +6,8 @@ import { connect } from "@arqon/sdk";
 import type { Connection } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { stream } from "@arqon/sdk/streams";
+import { pace } from "../../shared/testing/pace.ts";
+import { becomes, until } from "../../shared/testing/until.ts";
 import type { Say } from "../harness/task.ts";
 import type { Verdict } from "../harness/verdict.ts";
 import { readRoom } from "./reader.ts";
@@ -112,11 +114,10 @@ async function grow(world: World, plan: GrowingPlan, answers: readonly Answer[],
   await writing;
   await hurting;
   const began_ms = performance.now();
-  const isWaiting = () => {
-    const most_ms = books.open.size > 0 ? ENDS_MS : AWAY_MS;
-    return books.stayed.size < answers.length && performance.now() - began_ms < most_ms;
-  };
-  while (isWaiting()) await new Promise((resolve) => setTimeout(resolve, 100));
+  await becomes(() => {
+    const is_late = books.open.size === 0 && performance.now() - began_ms > AWAY_MS;
+    return is_late || books.stayed.size === answers.length;
+  }, ENDS_MS);
   for (const id of books.open.keys()) {
     books.problems.push(`who stayed has not heard the end of ${id}`);
   }
@@ -172,7 +173,7 @@ async function* said(id: string, told: Told): AsyncGenerator<string, void> {
   for (const piece of piecesOf(id)) {
     told.pieces++;
     yield piece;
-    await new Promise((resolve) => setTimeout(resolve, PIECE_MS));
+    await pace(PIECE_MS);
   }
 }
 
@@ -184,21 +185,15 @@ async function hurt(
   told: Told,
   say: Say,
 ): Promise<void> {
-  for (let turn = 0, next = answers_per_kill; told.begun < Infinity;) {
-    if (told.begun < next) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-      continue;
-    }
-    next += answers_per_kill;
+  for (let turn = 0, next = answers_per_kill;; next += answers_per_kill) {
+    await until(`answer ${next} begins`, () => told.begun >= next, ENDS_MS);
+    const { begun } = told;
+    if (begun === Infinity) return;
     await tabs.kill();
     tabs.open();
     await world.killOne(turn++);
     told.killed++;
-    say(
-      `${Math.min(told.begun, next)} answers have begun; Shield ${
-        turn % 2
-      } and all tabs were killed`,
-    );
+    say(`${begun} answers have begun; Shield ${turn % 2} and all tabs were killed`);
   }
 }
 

@@ -4,14 +4,13 @@
  */
 import { connect } from "@nats-io/transport-deno";
 import type { NatsConnection } from "@nats-io/transport-deno";
+import { insist } from "../../shared/testing/until.ts";
 import { startNats } from "./nats_server.ts";
 import type { NatsServer } from "./nats_server.ts";
 import { freePorts } from "./free_ports.ts";
 
 const SIZE = 3;
 /** How long the servers may take to find each other; reached only when they never do. */
-const READY_MS = 60_000;
-const POLL_MS = 50;
 /** The ports for routes are found free and taken later: somebody may be faster. */
 const ATTEMPTS = 3;
 
@@ -77,35 +76,25 @@ async function startMembers(
   }
 }
 
-/** Asks the API until `done` takes an answer; a connection of its own, to whoever is up. */
+/** Asks the API until `ask` does not reject; a connection of its own, to whoever is up. */
 async function poll<T>(
   urls: readonly string[],
-  ask: (request: (verb: string, question: unknown) => Promise<Answer>) => Promise<T | undefined>,
+  ask: (request: (verb: string, question: unknown) => Promise<Answer>) => Promise<T>,
   what: string,
 ): Promise<T> {
-  const deadline_ms = Date.now() + READY_MS;
   const servers = urls.map((url) => url.replace("nats://", ""));
-  let why: unknown = "no answer";
   let connection: NatsConnection | undefined;
   try {
-    while (Date.now() < deadline_ms) {
-      try {
-        connection ??= await connect({ servers, timeout: 1_000 });
-        const asking = connection;
-        const found = await ask(async (verb, question) => {
-          const text = JSON.stringify(question);
-          return (await asking.request(`$JS.API.${verb}`, text, { timeout: 1_000 })).json();
-        });
-        if (found !== undefined) return found;
-      } catch (error) {
-        why = error;
-      }
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    }
+    return await insist(what, async () => {
+      const asking = connection ??= await connect({ servers, timeout: 1_000 });
+      return await ask(async (verb, question) => {
+        const text = JSON.stringify(question);
+        return (await asking.request(`$JS.API.${verb}`, text, { timeout: 1_000 })).json();
+      });
+    });
   } finally {
     await connection?.close();
   }
-  throw new Error(`waited in vain for ${what}: ${why}`);
 }
 
 /** The parts of JetStream's answers that are looked at. */
@@ -134,13 +123,14 @@ export async function startNatsCluster(
         });
         if (error !== undefined) throw new Error(error.description);
         await request(`STREAM.DELETE.${name}`, {});
-        return true;
       }, "the cluster");
     },
     leaderOf: (stream) =>
       poll(urls, async (request) => {
         const { cluster } = await request(`STREAM.INFO.${stream}`, {});
-        return members.find(({ name }) => name === cluster?.leader);
+        const leader = members.find(({ name }) => name === cluster?.leader);
+        if (leader === undefined) throw new Error("nobody leads it");
+        return leader;
       }, `a leader of ${stream}`),
     [Symbol.asyncDispose]: async () => {
       await Promise.all(members.map((member) => member[Symbol.asyncDispose]()));

@@ -2,6 +2,7 @@
  * Starts a real `nats-server` for a test: own folder, a free port, stopped and removed with
  * `await using`. It can be killed and started again on the same port and store.
  */
+import { until } from "../../shared/testing/until.ts";
 import { ensureNatsServer } from "../../tasks/nats_server.ts";
 import { freePort } from "./free_ports.ts";
 
@@ -133,10 +134,7 @@ async function isFrozen(pid: number): Promise<boolean> {
 
 async function freeze(child: Deno.ChildProcess): Promise<void> {
   child.kill("SIGSTOP");
-  const deadline_ms = Date.now() + START_MS;
-  while (!await isFrozen(child.pid)) {
-    if (Date.now() > deadline_ms) throw new Error("nats-server did not stop");
-  }
+  await until("nats-server is frozen", () => isFrozen(child.pid));
 }
 
 /** On a port to which it can come back later: see `free_ports.ts`. */
@@ -206,11 +204,8 @@ export async function startNats(given: NatsOptions = {}): Promise<NatsServer> {
       await Deno.writeTextFile(config, configText(folder, port, options));
       tail.length = 0;
       running.child.kill("SIGHUP");
-      const deadline_ms = Date.now() + START_MS;
-      while (!tail.some((line) => line.includes("Reloaded server configuration"))) {
-        if (Date.now() > deadline_ms) throw new Error(`not reloaded:\n${tail.join("\n")}`);
-        await new Promise((resolve) => setTimeout(resolve, 10));
-      }
+      const isReloaded = () => tail.some((line) => line.includes("Reloaded server configuration"));
+      await until(() => `nats-server reloads:\n${tail.join("\n")}`, isReloaded);
     },
     [Symbol.asyncDispose]: async () => {
       try {

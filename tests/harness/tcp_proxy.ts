@@ -2,6 +2,7 @@
  * A TCP proxy between a client and a real server, to break a connection in ways that a server cannot
  * be asked for: cut it while the server lives on, or let requests through and hold the answers.
  */
+import { pace } from "../../shared/testing/pace.ts";
 
 /** How long a port that is taken is waited for before it is tried again. */
 const RETRY_MS = 50;
@@ -47,7 +48,7 @@ async function pump(
   from: Deno.TcpConn,
   to: Deno.TcpConn,
   isHolding: () => boolean,
-  pace: Pace,
+  slow: Pace,
   alter: (bytes: Uint8Array) => void = () => {},
 ): Promise<void> {
   const buffer = new Uint8Array(65_536);
@@ -57,8 +58,8 @@ async function pump(
       if (size === null) return;
       if (isHolding()) continue;
       alter(buffer.subarray(0, size));
-      const wait_ms = pace.delay_ms + size / pace.bytes_per_second * 1_000;
-      if (wait_ms > 0) await new Promise((resolve) => setTimeout(resolve, wait_ms));
+      const wait_ms = slow.delay_ms + size / slow.bytes_per_second * 1_000;
+      if (wait_ms > 0) await pace(wait_ms);
       for (let at = 0; at < size;) at += await to.write(buffer.subarray(at, size));
     }
   } catch {
@@ -96,7 +97,7 @@ export function startTcpProxy(
   const choose = typeof target_port === "function" ? target_port : () => target_port;
   let listener: Deno.TcpListener | undefined;
   let holding = false;
-  const pace: Pace = { delay_ms: 0, bytes_per_second: Infinity };
+  const slow: Pace = { delay_ms: 0, bytes_per_second: Infinity };
   const pairs = new Set<Pair>();
   const running = new Set<Promise<void>>();
 
@@ -112,8 +113,8 @@ export function startTcpProxy(
     const pair = { client, server };
     pairs.add(pair);
     if (listener === undefined) end(pair);
-    const answers = pump(server, client, () => holding, pace, alterAnswers);
-    await Promise.race([pump(client, server, () => false, pace), answers]);
+    const answers = pump(server, client, () => holding, slow, alterAnswers);
+    await Promise.race([pump(client, server, () => false, slow), answers]);
     end(pair);
   };
   const end = (pair: Pair): void => {
@@ -154,7 +155,7 @@ export function startTcpProxy(
       holding = true;
     },
     slow: (delay_ms, bytes_per_second) => {
-      Object.assign(pace, { delay_ms, bytes_per_second });
+      Object.assign(slow, { delay_ms, bytes_per_second });
     },
     [Symbol.asyncDispose]: cut,
   };

@@ -3,6 +3,7 @@
  * port, killed and frozen at will, gone with `await using`.
  */
 
+import { seen } from "../../shared/testing/until.ts";
 import { freePort } from "./free_ports.ts";
 
 /** A running server, and what a test may do to it. */
@@ -31,7 +32,6 @@ export interface ValkeyOptions {
 }
 
 const PROGRAMS = ["valkey-server", "redis-server"];
-const START_MS = 30_000;
 const MISSING = `a Valkey or Redis server is needed: neither ${PROGRAMS.join(" nor ")} is on the \
 PATH. Debian and Ubuntu: apt-get install --no-install-recommends redis-server`;
 
@@ -81,17 +81,13 @@ async function launch(
     stdout: "null",
     stderr: "null",
   }).spawn();
-  const deadline_ms = Date.now() + START_MS;
-  while (true) {
-    // With a password it answers -NOAUTH, which is an answer too.
-    const answer = await commandOn(port, ["PING"]).catch(() => "");
-    if (answer !== "") return child;
-    if (Date.now() > deadline_ms) {
-      child.kill("SIGKILL");
-      throw new Error(`${program} was not ready in time`);
-    }
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  // With a password it answers -NOAUTH, which is an answer too.
+  const ping = () => commandOn(port, ["PING"]).catch(() => "");
+  await seen(`${program} answers`, ping, (answer) => answer !== "").catch((error) => {
+    child.kill("SIGKILL");
+    throw error;
+  });
+  return child;
 }
 
 /** Starts a server and waits until it answers. */

@@ -4,6 +4,7 @@
  * started it.
  */
 import { ownLines } from "../../bench/measure/text_lines.ts";
+import { pace } from "../../shared/testing/pace.ts";
 import {
   BINARY,
   PING,
@@ -77,7 +78,7 @@ async function strangers({ url, at_once, says }: Order & { kind: "strangers" }):
       if (says !== "") await connection.write(new TextEncoder().encode(says));
     } catch (error) {
       count((error as Error).name);
-      await new Promise((resolve) => setTimeout(resolve, 10));
+      await pace(10);
     }
     if (open.length > at_once) close(open.shift());
   }
@@ -113,7 +114,7 @@ async function messages({ url, tokens, rate }: Order & { kind: "messages" }): Pr
         times++;
       }
     }
-    await new Promise((resolve) => setTimeout(resolve, 1));
+    await pace(1);
   }
   for (const socket of sockets) socket.close();
 }
@@ -148,7 +149,7 @@ async function flood({ url, token, frames }: Order & { kind: "flood" }): Promise
     if (!peer?.head.startsWith("HTTP/1.1 101 ")) {
       count(peer?.head.slice(9, 12) ?? "no answer");
       peer?.[Symbol.dispose]();
-      await new Promise((resolve) => setTimeout(resolve, 10));
+      await pace(10);
       continue;
     }
     const reading = peer.closeCode().then((code) => count(`closed ${code ?? "hard"}`), () => {});

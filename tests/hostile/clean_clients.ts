@@ -5,6 +5,7 @@
  */
 import { ownLines } from "../../bench/measure/text_lines.ts";
 import { percentile } from "../../bench/measure/open_loop.ts";
+import { becomes } from "../../shared/testing/until.ts";
 
 /** Who they are. */
 export interface CleanPlan {
@@ -36,7 +37,6 @@ export interface CleanReport {
 const ROOM = "clean";
 /** What is under way at the end gets so long to arrive. */
 const LAST_MS = 5_000;
-const POLL_MS = 20;
 
 interface Phase {
   sent: number;
@@ -129,10 +129,7 @@ async function run(plan: CleanPlan, names: AsyncIterator<string>): Promise<Clean
     now = JSON.parse(next.value);
   }
   clearInterval(timer);
-  const until_ms = performance.now() + LAST_MS;
-  while (!isAnswered() && performance.now() < until_ms) {
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
+  await becomes(isAnswered, LAST_MS);
   over = true;
   const summaries = Object.entries(phases).map(([name, tenants]) => [
     name,

@@ -3,6 +3,7 @@
  * and says what these saw before, during and after. `main.ts` and the test call it.
  */
 import { niceness, startProgram } from "../../bench/measure/line_program.ts";
+import { pace } from "../../shared/testing/pace.ts";
 import { startBusWith, type TestBus, withFiles } from "../harness/bus.ts";
 import { websocketLine } from "../harness/websocket_option.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
@@ -150,8 +151,6 @@ function judged({ phases, closed }: CleanReport, longest_ms: number): string[] {
   return broken;
 }
 
-const pause = (seconds: number) => new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
-
 async function runAttack(
   bus: TestBus,
   attack: Attack,
@@ -170,9 +169,9 @@ async function runAttack(
   await clean.say({ url: bus.url, tokens, rate: plan.rate });
   await clean.hear();
   // The first messages of a connection find nothing warm.
-  await pause(1);
+  await pace(1_000);
   await clean.say("alone");
-  await pause(plan.seconds);
+  await pace(1_000 * plan.seconds);
   const memory_before_bytes = await memoryBytes(bus);
   await clean.say("attacked");
   const attacker = startProgram("tests/hostile/attacker.ts", {
@@ -181,12 +180,12 @@ async function runAttack(
   });
   await attacker.say(begun.order);
   await attacker.hear();
-  await pause(plan.seconds);
+  await pace(1_000 * plan.seconds);
   await clean.say("afterwards");
   await attacker.finish();
   const done = await attacker.hear<AttackReport>();
   await attacker[Symbol.asyncDispose]();
-  await pause(1);
+  await pace(1_000);
   const broken = await works(bus);
   const memory_after_bytes = await memoryBytes(bus).catch((error) => {
     broken.push(`the bus does not answer: ${error.message}\n${bus.log().slice(-LOG_CHARACTERS)}`);

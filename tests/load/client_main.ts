@@ -5,6 +5,8 @@
 import { decodeServerFrame, encodePong, encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
 import { Latencies } from "../../bench/measure/histogram.ts";
+import { pace } from "../../shared/testing/pace.ts";
+import { becomes } from "../../shared/testing/until.ts";
 import { say, words } from "./crew.ts";
 import type { ClientPlan, Heard, Ready, State, Word } from "./plan.ts";
 import { UpgradeError, WireSocket } from "./wire_socket.ts";
@@ -14,10 +16,8 @@ const OPENING = 48;
 const RETRY_MS = 500;
 const ATTEMPTS = 200;
 const HEAR_MS = 60_000;
-const POLL_MS = 20;
 
 const unixMs = () => performance.timeOrigin + performance.now();
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Everything in this process. */
 class Crowd {
@@ -56,9 +56,7 @@ class Crowd {
 
   /** Waits until everybody who is there has heard it. */
   async hear(sequence: number): Promise<Heard> {
-    const deadline_ms = performance.now() + HEAR_MS;
-    const done = () => this.#sequence === sequence && this.#heard >= this.#open;
-    while (!done() && performance.now() < deadline_ms) await pause(POLL_MS);
+    await becomes(() => this.#sequence === sequence && this.#heard >= this.#open, HEAR_MS);
     const count = this.#sequence === sequence ? this.#heard : 0;
     return { kind: "heard", sequence, count, latencies: this.#latencies.encode() };
   }
@@ -113,7 +111,7 @@ class Crowd {
         const later = error instanceof UpgradeError && error.is_temporary;
         if (!later || attempt === ATTEMPTS) throw error;
         this.#put_off++;
-        await pause(error.retry_after_ms ?? RETRY_MS * (0.5 + Math.random()));
+        await pace(error.retry_after_ms ?? RETRY_MS * (0.5 + Math.random()));
       }
     }
   }

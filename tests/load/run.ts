@@ -5,6 +5,8 @@
  */
 import { merged } from "../../bench/measure/histogram.ts";
 import type { Latencies } from "../../bench/measure/histogram.ts";
+import { pace } from "../../shared/testing/pace.ts";
+import { becomes } from "../../shared/testing/until.ts";
 import { createIssuer, startServer } from "../harness/cluster.ts";
 import type { Issuer, ServerProcess } from "../harness/cluster.ts";
 import { errorsIn, samplesOf } from "../harness/server_state.ts";
@@ -56,7 +58,6 @@ export interface LoadOutcome {
 const ROOM = "news";
 const TENANT = "acme";
 const USERS = 50;
-const POLL_MS = 250;
 const DROP_MS = 120_000;
 const IDLE_LINE_MS = 60_000;
 /** Everybody is of one tenant. */
@@ -65,8 +66,6 @@ const CONFIG = `
 connections_per_user = 1_000_000
 connections_per_tenant = 1_000_000
 `;
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** The Shields and what they say of themselves. */
 class Shields {
@@ -164,7 +163,7 @@ class Hands {
 async function idle(plan: LoadPlan, hands: Hands): Promise<void> {
   const end_ms = performance.now() + plan.idle_seconds * 1_000;
   while (performance.now() < end_ms) {
-    await pause(Math.min(IDLE_LINE_MS, end_ms - performance.now()));
+    await pace(Math.min(IDLE_LINE_MS, end_ms - performance.now()));
     const open = (await hands.states()).reduce((sum, state) => sum + state.open, 0);
     plan.say(`idle: ${open} connections open`);
   }
@@ -173,11 +172,8 @@ async function idle(plan: LoadPlan, hands: Hands): Promise<void> {
 async function drop(hands: Hands, shields: Shields): Promise<number | undefined> {
   const began_ms = performance.now();
   hands.tell({ word: "drop" });
-  while (await shields.sum("shield_active_connections") > 0) {
-    if (performance.now() - began_ms > DROP_MS) return undefined;
-    await pause(POLL_MS);
-  }
-  return performance.now() - began_ms;
+  const isNone = async () => await shields.sum("shield_active_connections") === 0;
+  return await becomes(isNone, DROP_MS) ? performance.now() - began_ms : undefined;
 }
 
 async function perform(

@@ -5,6 +5,8 @@
  */
 import { connect } from "../../sdk/typescript/mod.ts";
 import type { Connection } from "../../sdk/typescript/mod.ts";
+import { pace } from "../../shared/testing/pace.ts";
+import { becomes, until } from "../../shared/testing/until.ts";
 import { Crowd } from "../chaos/crowd.ts";
 import { startFleet, targetsOf } from "../chaos/fleet.ts";
 import type { ChaosFleet } from "../chaos/fleet.ts";
@@ -49,9 +51,7 @@ interface Journal {
 }
 
 const TENANTS = ["acme", "zeta"];
-const POLL_MS = 250;
 const PROBLEMS_MAX = 40;
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const hooksOf = (url: string) =>
   `
@@ -110,7 +110,7 @@ class Run {
       const admin = await peer(tenant);
       const begun = async () =>
         (await admin.call("GET", `tenants/${tenant}/hooks/members`)).body.hook?.since != null;
-      while (!await begun()) await pause(POLL_MS);
+      await until(`the hook of ${tenant} has begun`, begun);
       const token = await bus.issuer.tokenFor({ tenant_id: tenant, sub: "reader" });
       this.#readers.set(tenant, await connect({ url: urls[0] ?? "", token }));
     }
@@ -135,8 +135,8 @@ class Run {
   /** Waits until the journals are who is there; what is wrong after `bound_ms` is a problem. */
   async compare(when: string, rolls: ReadonlyMap<string, Roll>): Promise<void> {
     const began_ms = performance.now();
-    for (;;) {
-      let wrong: string[];
+    let wrong: string[] = [];
+    await becomes(async () => {
       try {
         this.#journals = await this.#readAll(rolls);
         wrong = [...this.#journals].flatMap(([key, { played }]) => {
@@ -146,24 +146,16 @@ class Run {
       } catch (error) {
         wrong = [`${when}: a journal cannot be read: ${error}`];
       }
-      const took_ms = performance.now() - began_ms;
-      if (wrong.length > 0 && took_ms < this.#plan.variant.bound_ms) {
-        await pause(POLL_MS);
-        continue;
-      }
-      this.late_ms = Math.max(this.late_ms, took_ms);
-      this.problems.push(...wrong);
-      for (const [key, { played: { problems } }] of this.#journals) {
-        this.problems.push(...problems.map((text) => `${when}: the journal of ${key}: ${text}`));
-      }
-      this.quiet++;
-      const entries = [...this.#journals.values()].reduce(
-        (sum, { lines }) => sum + lines.length,
-        0,
-      );
-      this.#say(`${when}: ${this.#journals.size} journals of ${entries} changes compared`);
-      return;
+      return wrong.length === 0;
+    }, this.#plan.variant.bound_ms);
+    this.late_ms = Math.max(this.late_ms, performance.now() - began_ms);
+    this.problems.push(...wrong);
+    for (const [key, { played: { problems } }] of this.#journals) {
+      this.problems.push(...problems.map((text) => `${when}: the journal of ${key}: ${text}`));
     }
+    this.quiet++;
+    const entries = [...this.#journals.values()].reduce((sum, { lines }) => sum + lines.length, 0);
+    this.#say(`${when}: ${this.#journals.size} journals of ${entries} changes compared`);
   }
 
   /** Everybody is where he wants to be, and the journals say so. */
@@ -218,15 +210,14 @@ class Run {
     await this.crowd.close();
     const empty = new Map<string, Roll>(rooms.map((key) => [key, new Map()]));
     await this.compare("when all have gone", empty);
-    const deadline_ms = performance.now() + this.#plan.variant.bound_ms;
-    let wrong: string[];
-    do {
-      await pause(POLL_MS);
+    let wrong: string[] = [];
+    await becomes(async () => {
       // A room is empty with its last `left`; its `vacated` is written after that.
       this.#journals = await this.#readAll(empty);
       const changes = new Map([...this.#journals].map(([key, { lines }]) => [key, lines]));
       wrong = judgeCalls(this.receiver.taken, changes);
-    } while (wrong.length > 0 && performance.now() < deadline_ms);
+      return wrong.length === 0;
+    }, this.#plan.variant.bound_ms);
     this.problems.push(...wrong.slice(0, PROBLEMS_MAX), ...this.receiver.problems.map(String));
   }
 
@@ -247,7 +238,7 @@ async function perform(run: Run, plan: MembersPlan, say: Say): Promise<number> {
     if (round === Math.ceil(rounds / 2)) {
       await run.receiver.stop();
       say(`the receiver is down for ${down_seconds} s`);
-      down = pause(1_000 * down_seconds).then(() => {
+      down = pace(1_000 * down_seconds).then(() => {
         run.receiver.start();
         say("the receiver is back");
       });

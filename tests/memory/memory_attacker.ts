@@ -2,6 +2,7 @@
  * A worker for `memory_test.ts`: one client that sends one message without end. Told what to do by the
  * first message, it connects and says so; it begins at the second, so that several begin together.
  */
+import { pace } from "../../shared/testing/pace.ts";
 import {
   BINARY,
   CLOSE,
@@ -66,7 +67,7 @@ async function attack(peer: RawPeer, { manner, pace_ms }: Attack): Promise<boole
     while (!over) {
       for (const answer of answers.splice(0)) await peer.write(answer);
       await peer.write(fragment);
-      if (pace_ms > 0) await new Promise((resolve) => setTimeout(resolve, pace_ms));
+      if (pace_ms > 0) await pace(pace_ms);
     }
   } catch {
     // Nobody takes it any more.

@@ -2,6 +2,7 @@
  * An innocent client for `memory_test.ts`, on the wire: a WebSocket library that is told to close
  * while it answers may report an error of its own in place of the close frame.
  */
+import { until } from "../../shared/testing/until.ts";
 import {
   CLOSE,
   PING,
@@ -44,13 +45,13 @@ export class Other implements Disposable {
   async isThere(): Promise<boolean> {
     const data = crypto.randomUUID();
     await this.#send({ op: "ping", data }).catch(() => {});
-    await this.#until(() => this.#ponged === data || this.#closed !== undefined);
+    await until("the answer to a PING", () => this.#ponged === data || this.#closed !== undefined);
     return this.#closed === undefined;
   }
 
   /** Resolves with the close frame; its code is 1006 when there was none. */
   async closed(): Promise<Closed> {
-    await this.#until(() => this.#closed !== undefined);
+    await until("the end of the connection", () => this.#closed !== undefined);
     return this.#closed as Closed;
   }
 
@@ -80,13 +81,5 @@ export class Other implements Disposable {
 
   async #send(frame: object): Promise<void> {
     await this.#peer.write(rawFrame(TEXT, encoder.encode(JSON.stringify(frame))));
-  }
-
-  async #until(condition: () => boolean): Promise<void> {
-    const deadline_ms = Date.now() + WAIT_MS;
-    while (!condition()) {
-      if (Date.now() > deadline_ms) throw new Error("nothing came from the server");
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
   }
 }

@@ -4,6 +4,7 @@
  * Deno's own sockets the process starts anew for that; with `ws` nobody else notices.
  */
 import assert from "node:assert/strict";
+import { until } from "../../shared/testing/until.ts";
 import { BINARY, rawFrame, RawPeer } from "../../shield/socket/testing/conformance_peer.ts";
 import { createIssuer, startServer } from "../harness/cluster.ts";
 import type { Issuer, ServerProcess } from "../harness/cluster.ts";
@@ -177,7 +178,10 @@ async function left(issuer: Place, offenders = 1): Promise<void> {
   const told = await attack(`${url}/v1/socket`, tokens, manner, PACE_MS * offenders);
   assert.deepEqual(told, tokens.map(() => true));
   for (const token of tokens) {
-    await until(async () => await upgradeStatus(`${url}/v1/socket`, token) === "403");
+    await until(
+      "it is banned",
+      async () => await upgradeStatus(`${url}/v1/socket`, token) === "403",
+    );
   }
   const [token = ""] = tokens;
   const headers = { authorization: `Bearer ${token}` };
@@ -211,7 +215,7 @@ async function refused(issuer: Place, kind: "ws" | "own"): Promise<void> {
   for (const client of others) client[Symbol.dispose]();
   let metrics = "";
   // The client is told before its connection has ended.
-  await until(async () => {
+  await until("the close is counted", async () => {
     metrics = await (await fetch(`${shield.ready["ops_url"]}/metrics`)).text();
     return metrics.includes('shield_closes_total{code="4413"} 1\n');
   });
@@ -227,7 +231,7 @@ async function cutOff(issuer: Place, kind: "ws" | "own"): Promise<void> {
   const token = await issuer.tokenFor({ sub: "legion" });
   const peers: RawPeer[] = [];
   const part = rawFrame(BINARY, new Uint8Array(30_000_000), false);
-  await until(async () => {
+  await until("nobody is let in any more", async () => {
     const peer = await RawPeer.connect(`${url}/v1/socket`, [`Authorization: Bearer ${token}`]);
     peers.push(peer);
     assert(peers.length < 1_000, "so many cannot hold what they hold");
@@ -239,15 +243,6 @@ async function cutOff(issuer: Place, kind: "ws" | "own"): Promise<void> {
   assert.match(shield.log(), /clients that held the memory were cut off/);
   for (const client of others) assert(await client.isThere());
   for (const one of [...others, ...peers]) one[Symbol.dispose]();
-}
-
-/** With a pause of its own, for each look may open a connection that holds memory. */
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  const deadline_ms = Date.now() + WAIT_MS;
-  while (!await condition()) {
-    assert(Date.now() < deadline_ms, "waited in vain");
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }
 
 Deno.test("native: who neither ends a message nor closes is banned, the others come back", () =>

@@ -6,9 +6,7 @@ import {
   type JournalRecord,
   parseLine,
 } from "../../shared/journal/record.ts";
-
-const POLL_MS = 50;
-const DEADLINE_MS = 60_000;
+import { seen } from "../../shared/testing/until.ts";
 
 /** What came back. */
 export interface AdminAnswer {
@@ -102,14 +100,8 @@ export class AdminClient {
 
   /** Reads again and again until `pick` finds what it looks for. */
   async until<T>(path: string, what: string, pick: (answer: AdminAnswer) => T | undefined) {
-    const deadline_ms = Date.now() + DEADLINE_MS;
-    for (;;) {
-      const answer = await this.get(path);
-      const found = pick(answer);
-      if (found !== undefined) return found;
-      assert.ok(Date.now() < deadline_ms, `${what}: ${JSON.stringify(answer.body)}`);
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    }
+    const isFound = (answer: AdminAnswer) => pick(answer) !== undefined;
+    return pick(await seen(what, () => this.get(path), isFound)) as T;
   }
 
   /** Resolves when the Shield has begun. */

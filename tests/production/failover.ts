@@ -2,6 +2,7 @@
  * A second site that copies the first over a leaf node with TLS and a login of its own, as docs/operations.md
  * says, and takes over when the first is gone.
  */
+import { seen } from "../../shared/testing/until.ts";
 import { changed, TLS_FOLDER } from "../deployed_files.ts";
 import type { NatsMore } from "../deployed_files.ts";
 import { freePorts } from "../harness/free_ports.ts";
@@ -10,7 +11,6 @@ import { arqAgain, arqDone, calm, judgeLogs, note, seconds } from "./stage.ts";
 import type { Stage } from "./stage.ts";
 
 const WAIT_MS = 120_000;
-const POLL_MS = 100;
 const SYNC = "sync_interval: always";
 const LOGIN = { user: "site-b", password: "leaf-own" };
 
@@ -86,10 +86,7 @@ export async function secondSite(
   const safe_ms = Date.now();
   const began_ms = performance.now();
   await arqAgain("standby", "sync", "--domain", "a", "--config", config, "--json");
-  for (const deadline_ms = Date.now() + WAIT_MS; await lagOf(config) !== 0;) {
-    if (Date.now() > deadline_ms) throw new Error("the mirrors do not catch up");
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
+  await seen("the mirrors have caught up", () => lagOf(config), (lag) => lag === 0, WAIT_MS);
   note(stage, "second site, until it is a copy", seconds(performance.now() - began_ms));
   return { site, config, safe_ms };
 }

@@ -3,6 +3,7 @@
  * the comparison of the logs with what publishers were promised.
  */
 import { runArq } from "../../arq/testing/run_arq.ts";
+import { insist } from "../../shared/testing/until.ts";
 import type { OtlpReceiver } from "../otlp/receiver.ts";
 import type { Ingress } from "./ingress.ts";
 import { judgeLog } from "./ledger.ts";
@@ -12,7 +13,6 @@ import type { Traffic } from "./traffic.ts";
 
 /** How long a cluster of NATS may take to be asked with success; reached only when it never is. */
 const CLUSTER_MS = 120_000;
-const RETRY_MS = 250;
 
 /** How much of it. */
 export interface ProductionPlan {
@@ -92,14 +92,7 @@ export async function arqDone(...args: string[]): Promise<string> {
 }
 
 /** The same again and again, while a cluster of NATS finds itself, as a Job of Kubernetes would. */
-export async function arqAgain(...args: string[]): Promise<string> {
-  const deadline_ms = Date.now() + CLUSTER_MS;
-  for (;;) {
-    try {
-      return await arqDone(...args);
-    } catch (error) {
-      if (Date.now() > deadline_ms) throw error;
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
-    }
-  }
+export function arqAgain(...args: string[]): Promise<string> {
+  const isPassing = () => true;
+  return insist(`arq ${args.join(" ")} is done`, () => arqDone(...args), isPassing, CLUSTER_MS);
 }

@@ -4,12 +4,12 @@
  */
 import { connect } from "@nats-io/transport-deno";
 import { runArq } from "../../arq/testing/run_arq.ts";
+import { becomes } from "../../shared/testing/until.ts";
 import { TLS_FOLDER } from "../deployed_files.ts";
 import type { Site } from "./site.ts";
 import type { Stage } from "./stage.ts";
 
 const WAIT_MS = 60_000;
-const POLL_MS = 100;
 const TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 /** Nobody comes to NATS without a login, and nobody with another's. */
@@ -87,16 +87,6 @@ export async function smallTenant(stage: Stage): Promise<string[]> {
   return problems;
 }
 
-/** Resolves with false when it does not become so. */
-async function becomes(condition: () => boolean): Promise<boolean> {
-  const deadline_ms = Date.now() + WAIT_MS;
-  while (!condition()) {
-    if (Date.now() > deadline_ms) return false;
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
-  return true;
-}
-
 /** Every process sends its metrics, with the header of the file, and a client's trace arrives. */
 export async function toldByTelemetry(stage: Stage, site: Site): Promise<string[]> {
   const { collector, tokenFor, plan } = stage;
@@ -112,16 +102,18 @@ export async function toldByTelemetry(stage: Stage, site: Site): Promise<string[
       ),
     );
   const wanted = site.shields.length + site.brains.length;
-  if (!await becomes(() => senders().size >= wanted)) {
+  if (!await becomes(() => senders().size >= wanted, WAIT_MS)) {
     problems.push(`of ${wanted} processes these send metrics: ${[...senders()].join(", ")}`);
   }
   const traced = () => collector.spans().some(({ trace_id }) => trace_id === TRACE_ID);
-  if (!await becomes(traced)) problems.push("no span of a client's trace came");
+  if (!await becomes(traced, WAIT_MS)) problems.push("no span of a client's trace came");
   const counts = () =>
     collector.metrics().get("shield_quota_degraded")?.flatMap(({ points }) =>
       points.map(({ value }) => value)
     ) ?? [];
-  if (!await becomes(() => counts().length > 0 && counts().every((value) => value === 0))) {
+  if (
+    !await becomes(() => counts().length > 0 && counts().every((value) => value === 0), WAIT_MS)
+  ) {
     problems.push(`shield_quota_degraded is ${counts().join(", ")}: Valkey does not count`);
   }
   const authorization = collector.headers()?.get("authorization");

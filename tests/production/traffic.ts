@@ -6,6 +6,8 @@ import { ArqonError, connect } from "../../sdk/typescript/mod.ts";
 import type { Connection, Room } from "../../sdk/typescript/mod.ts";
 import { history } from "@arqon/sdk/history";
 import type { RoomHistory } from "@arqon/sdk/history";
+import { pace } from "../../shared/testing/pace.ts";
+import { insist, until } from "../../shared/testing/until.ts";
 import type { RoomLedger, Said, Sight } from "./ledger.ts";
 
 /** Where to, as whom, and how much. */
@@ -122,11 +124,8 @@ export class Traffic implements AsyncDisposable {
   /** Resolves with the Unix ms at which every room has had `count` more ACKs. */
   async acknowledgedIn(count = 1): Promise<number> {
     const wanted = this.#talks.map((talk) => ackedOf(talk) + count);
-    const deadline_ms = Date.now() + PATIENCE_MS;
-    while (this.#talks.some((talk, at) => ackedOf(talk) < (wanted[at] ?? 0))) {
-      if (Date.now() > deadline_ms) throw new Error(`no more ACKs: ${this.#errors.join("; ")}`);
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
+    const isAll = () => this.#talks.every((talk, at) => ackedOf(talk) >= (wanted[at] ?? 0));
+    await until(() => `more ACKs: ${this.#errors.join("; ")}`, isAll, PATIENCE_MS);
     return Date.now();
   }
 
@@ -138,23 +137,18 @@ export class Traffic implements AsyncDisposable {
 
   /** Resolves when every subscriber has heard the last message, or rejects. */
   async heard(): Promise<void> {
-    const deadline_ms = Date.now() + PATIENCE_MS;
     const behind = () =>
       this.#talks.filter(({ said, sights }) => {
         const last = said.findLast(({ acked_ms }) => acked_ms !== undefined)?.n ?? -1;
         return !sights.some((sight) => sight.kind === "message" && sight.n === last);
       });
-    while (behind().length > 0) {
-      if (Date.now() > deadline_ms) {
-        const behind_by = behind().map(({ room, sights }) =>
-          `${room} did not hear the last message; its last sights: ${
-            JSON.stringify(sights.slice(-5))
-          }`
-        );
-        throw new Error([...behind_by, ...this.#errors].join("; "));
-      }
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    const missing = () => {
+      const rooms = behind().map(({ room, sights }) =>
+        `the last message in ${room}, whose last sights are ${JSON.stringify(sights.slice(-5))}`
+      );
+      return [...rooms, ...this.#errors].join("; ");
+    };
+    await until(missing, () => behind().length === 0, PATIENCE_MS);
   }
 
   /** The numbers in the log of a room, in its order. */
@@ -171,16 +165,11 @@ export class Traffic implements AsyncDisposable {
   }
 
   /** Asks again while the log has no leader that knows all of it: 503 `log-unavailable`, as programs do. */
-  async #page(room: Room, after: number | bigint): Promise<RoomHistory> {
-    for (const deadline_ms = Date.now() + PATIENCE_MS;;) {
-      try {
-        return await history(room, { limit: PAGE, after }, { timeout_ms: PATIENCE_MS });
-      } catch (error) {
-        const is_later = error instanceof ArqonError && error.reason === "log-unavailable";
-        if (!is_later || Date.now() > deadline_ms) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 100));
-      }
-    }
+  #page(room: Room, after: number | bigint): Promise<RoomHistory> {
+    const isLater = (error: unknown) =>
+      error instanceof ArqonError && error.reason === "log-unavailable";
+    const read = () => history(room, { limit: PAGE, after }, { timeout_ms: PATIENCE_MS });
+    return insist(`a page of ${room.id}`, read, isLater, PATIENCE_MS);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -224,7 +213,7 @@ export class Traffic implements AsyncDisposable {
       }
       const took_ms = performance.now() - began_ms;
       this.#longest_ms = Math.max(this.#longest_ms, took_ms);
-      await new Promise((resolve) => setTimeout(resolve, Math.max(0, 1_000 / rate - took_ms)));
+      await pace(Math.max(0, 1_000 / rate - took_ms));
     }
   }
 }

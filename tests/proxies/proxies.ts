@@ -2,6 +2,7 @@
  * HAProxy and nginx of the system's packages as a test puts them before a listener: their configuration
  * is what docs/operations.md shows, but for addresses and files. Gone with `await using`.
  */
+import { until } from "../../shared/testing/until.ts";
 import { freePort } from "../harness/free_ports.ts";
 
 /** A running proxy. */
@@ -10,8 +11,6 @@ export interface Proxy extends AsyncDisposable {
   /** What it has said so far. */
   log(): string;
 }
-
-const START_MS = 30_000;
 
 /** The last line is for tests: what it takes a request for. */
 const FORWARDING = `option forwardfor
@@ -144,14 +143,12 @@ async function start(
   );
   let ended = false;
   const over = child.status.then(() => void (ended = true));
-  const until_ms = Date.now() + START_MS;
-  for (;;) {
+  await until(() => `${program} starts:\n${text}`, async () => {
+    if (ended) throw new Error(`${program} does not start:\n${text}`);
     const conn = await Deno.connect({ hostname: "127.0.0.1", port }).catch(() => undefined);
     conn?.close();
-    if (conn !== undefined) break;
-    if (ended || Date.now() > until_ms) throw new Error(`${program} does not start:\n${text}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+    return conn !== undefined;
+  });
   return {
     port,
     log: () => text,

@@ -5,6 +5,7 @@
 import { connect } from "../../sdk/typescript/mod.ts";
 import type { Connection } from "../../sdk/typescript/mod.ts";
 import { type Called, reduced } from "../../sdk/typescript/reducers.ts";
+import { pace } from "../../shared/testing/pace.ts";
 import type { Random } from "../presence_simulation/random.ts";
 
 /** A call that was answered; times in ns of the run's clock. */
@@ -40,8 +41,6 @@ const AHEAD_MAX = 400;
 /** A few calls add nothing: they read. */
 const READS = 0.2;
 const AMOUNT_MAX = 9;
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const nowNs = () => Math.round(performance.now() * 1e6);
 
 /** What goes on in one room. */
@@ -111,7 +110,7 @@ export class Callers implements AsyncDisposable {
     const counter = reduced<{ add: [number, number] }>(connection.room(room));
     while (!this.#is_ending) {
       if (calls.is_ahead) {
-        await pause(PAUSE_MS);
+        await pace(PAUSE_MS);
         continue;
       }
       const number = calls.started++;
@@ -140,7 +139,7 @@ export class Callers implements AsyncDisposable {
         if (["call-rejected", "invalid-command", "internal"].includes(reason)) {
           this.#options.onSurprise(`a call was refused: ${error}`);
         }
-        await pause(PAUSE_MS);
+        await pace(PAUSE_MS);
       }
     }
   }

@@ -3,10 +3,11 @@
  * what they were given over all lives, and publishers under load. Tests only.
  */
 import assert from "node:assert/strict";
+import { pace } from "../../shared/testing/pace.ts";
+import { insist, seen, until } from "../../shared/testing/until.ts";
 import { DurableClient } from "../peers/durable_client.ts";
 import type { Place } from "../peers/durable_client.ts";
 
-const DEADLINE_MS = 30_000;
 /** Durable. */
 export const ROOM = "orders";
 /** Has state. */
@@ -37,16 +38,13 @@ export class Given {
 
   /** Writes and locks in the room: everything it is told is above all before. */
   async desk(client: DurableClient, is_another_life: boolean): Promise<void> {
-    const ask = async (name: string, more: object = {}) => {
-      const deadline_ms = Date.now() + DEADLINE_MS;
-      let answer = await client.ask({ op: "cmd", room: DESK, name, ...more });
-      // The Brain may come back later than the Shield.
-      while (answer.reason === "brain-unavailable" && Date.now() < deadline_ms) {
-        await new Promise((resolve) => setTimeout(resolve, 50));
-        answer = await client.ask({ op: "cmd", room: DESK, name, ...more });
-      }
-      return answer;
-    };
+    // The Brain may come back later than the Shield.
+    const ask = (name: string, more: object = {}) =>
+      seen(
+        `a Brain answers ${name}`,
+        () => client.ask({ op: "cmd", room: DESK, name, ...more }),
+        ({ reason }) => reason !== "brain-unavailable",
+      );
     const cmd = async (name: string, more: object = {}) => {
       const answer = await ask(name, more);
       assert.equal(answer.code, 0, JSON.stringify(answer));
@@ -91,18 +89,15 @@ export class Load {
       const answer = await this.#client.pub(ROOM, data).catch(() => undefined);
       if (answer === undefined) return;
       if (answer.code === 0) this.acknowledged.push({ data, offset: answer.offset as number });
-      else await new Promise((resolve) => setTimeout(resolve, 5));
+      else await pace(5);
     }
   }
 
   /** Resolves when so many more are acknowledged. */
   async more(count: number): Promise<void> {
     const enough = this.acknowledged.length + count;
-    const deadline_ms = Date.now() + DEADLINE_MS;
-    while (this.acknowledged.length < enough) {
-      assert.ok(Date.now() < deadline_ms, `${this.#name}: publishes are not taken`);
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
+    const what = `${this.#name}: ${count} more publishes are taken`;
+    await until(what, () => this.acknowledged.length >= enough);
   }
 
   async end(): Promise<void> {
@@ -124,16 +119,8 @@ async function stored(client: DurableClient, after: number): Promise<number[]> {
 }
 
 /** While NATS comes back, nobody is let in. */
-export async function dial(url: string, token: string): Promise<DurableClient> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  for (;;) {
-    try {
-      return await DurableClient.open(url, token);
-    } catch (error) {
-      if (Date.now() > deadline_ms) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  }
+export function dial(url: string, token: string): Promise<DurableClient> {
+  return insist("a client is let in", () => DurableClient.open(url, token));
 }
 
 /** A client that was away: with a good place it gets all that is stored behind it, else it is told. */

@@ -2,6 +2,8 @@
  * A load balancer as one would stand before Shields: it asks `/health/ready` again and again, and sends
  * each new connection to the next one that is ready. Connections that are open stay where they are.
  */
+import { pace } from "../../shared/testing/pace.ts";
+import { seen } from "../../shared/testing/until.ts";
 import type { ServerProcess } from "../harness/cluster.ts";
 import { startTcpProxy } from "../harness/tcp_proxy.ts";
 
@@ -42,17 +44,13 @@ export function startBalancer(servers: () => readonly ServerProcess[]): Balancer
       ports = all.filter((_, index) => ready[index]).map((server) =>
         Number(new URL(server.ready.url ?? "").port)
       );
-      await new Promise((resolve) => setTimeout(resolve, PROBE_MS));
+      await pace(PROBE_MS);
     }
   })();
   return {
     url: `ws://127.0.0.1:${proxy.port}`,
     async ready(count) {
-      const deadline_ms = Date.now() + 60_000;
-      while (ports.length !== count) {
-        if (Date.now() > deadline_ms) throw new Error(`${ports.length} of ${count} are ready`);
-        await new Promise((resolve) => setTimeout(resolve, PROBE_MS));
-      }
+      await seen("Shields are ready", () => ports.length, (ready) => ready === count);
     },
     async [Symbol.asyncDispose]() {
       over = true;

@@ -4,6 +4,8 @@
  */
 import { connect } from "../../sdk/typescript/mod.ts";
 import type { Connection, Subscription } from "../../sdk/typescript/mod.ts";
+import { pace } from "../../shared/testing/pace.ts";
+import { becomes } from "../../shared/testing/until.ts";
 import type { Heard, Sent, Sight } from "./checker.ts";
 
 /** How many there are. */
@@ -122,7 +124,7 @@ export class Crowd implements AsyncDisposable {
     for (let turn = 0; !signal.aborted;) {
       due = (performance.now() - began_ms) / 1_000 * rate;
       for (; turn < due; turn++) this.#say(this.#publishers[turn % this.#publishers.length]!);
-      await new Promise((resolve) => setTimeout(resolve, TICK_MS));
+      await pace(TICK_MS);
     }
     await Promise.all(this.#publishers.flatMap(({ pending }) => [...pending]));
   }
@@ -148,16 +150,13 @@ export class Crowd implements AsyncDisposable {
   async result(
     patience_ms: number,
   ): Promise<{ readonly sent: readonly Sent[]; readonly heard: readonly Heard[] }> {
-    const deadline_ms = Date.now() + patience_ms;
     const wanted = new Map<string, number>();
     for (const { room, count, failed } of this.#publishers) {
       wanted.set(room, (wanted.get(room) ?? 0) + count - failed.size);
     }
-    const short = () =>
-      this.#listeners.some(({ room, sights }) => sights.length < (wanted.get(room) ?? 0));
-    while (short() && Date.now() < deadline_ms) {
-      await new Promise((resolve) => setTimeout(resolve, TICK_MS));
-    }
+    const isAll = () =>
+      this.#listeners.every(({ room, sights }) => sights.length >= (wanted.get(room) ?? 0));
+    await becomes(isAll, patience_ms);
     // What is too much may come a little later.
     await new Promise((resolve) => setTimeout(resolve, 500));
     return { sent: this.#publishers, heard: this.#listeners };

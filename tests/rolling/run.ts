@@ -2,6 +2,7 @@
  * A rolling restart of two Shields on a real NATS, behind a load balancer, under load: everything that
  * is counted, and what is wrong. Processes only; the crowd is `crowd.ts`.
  */
+import { pace } from "../../shared/testing/pace.ts";
 import { createIssuer, startServer } from "../harness/cluster.ts";
 import type { Issuer, ServerProcess } from "../harness/cluster.ts";
 import { startNats } from "../harness/nats_server.ts";
@@ -108,9 +109,8 @@ async function underLoad(
     await balancer.ready(2);
     await using crowd = await Crowd.open({ ...plan, url: balancer.url, tokenFor: issuer.tokenFor });
     const published = crowd.publish(plan.rate, stopping.signal);
-    const calm = () => new Promise((resolve) => setTimeout(resolve, calm_ms));
     for (let turn = 0; turn < 2 * rounds; turn++) {
-      await calm();
+      await pace(calm_ms);
       say(`${signal} for shield-${turn % 2}; ${crowd.published} published`);
       await fleet.restart(turn % 2, signal);
       await balancer.ready(2);
@@ -118,7 +118,7 @@ async function underLoad(
         `shield-${turn % 2} is back; it took ${Math.round(fleet.stops_ms.at(-1) ?? 0)} ms to end`,
       );
     }
-    await calm();
+    await pace(calm_ms);
     stopping.abort();
     await published;
     const { sent, heard } = await crowd.result(plan.patience_ms);

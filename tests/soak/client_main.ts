@@ -2,6 +2,8 @@
  * A client process of a soak run: thousands of connections in rooms of a few, of which one sends at a
  * steady rate and everyone's deliveries are checked. Told what to do by `run.ts`, line by line.
  */
+import { pace } from "../../shared/testing/pace.ts";
+import { becomes } from "../../shared/testing/until.ts";
 import { say, words } from "../load/crew.ts";
 import { Latencies } from "../../bench/measure/histogram.ts";
 import { Member } from "./member.ts";
@@ -15,9 +17,6 @@ const TICK_MS = 5;
 /** After the last message everything has to have come within this. */
 const SETTLE_MS = 60_000;
 const FINDINGS_MAX = 40;
-const POLL_MS = 50;
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Everything in this process. */
 class Clients {
@@ -63,7 +62,7 @@ class Clients {
       const seconds = (performance.now() - began_ms) / 1_000;
       for (; sent < seconds * rate; sent++) this.#senders[sent % this.#senders.length]!.send();
       for (; visited < seconds * visits; visited++) void this.#visit(visited);
-      await pause(TICK_MS);
+      await pace(TICK_MS);
     }
   }
 
@@ -81,12 +80,11 @@ class Clients {
 
   /** Waits until everything has come, or long enough; then judges. */
   async finish(): Promise<Done> {
-    const deadline_ms = performance.now() + SETTLE_MS;
     const strange = () => this.#people.filter(({ member, size }) => member.connections !== size);
-    const open = () =>
-      this.#visiting > 0 || strange().length > 0 ||
-      this.#checks.some(({ outstanding }) => outstanding > 0);
-    while (open() && performance.now() < deadline_ms) await pause(POLL_MS);
+    const isDone = () =>
+      this.#visiting === 0 && strange().length === 0 &&
+      this.#checks.every(({ outstanding }) => outstanding <= 0);
+    await becomes(isDone, SETTLE_MS);
     for (const { member, check, size } of strange()) {
       const where = `${check.tenant_id}/${check.room_id}`;
       this.#find(

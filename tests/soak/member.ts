@@ -13,6 +13,7 @@ import {
   writeEnvelope,
 } from "@arqon/proto";
 import type { Ack, PlainEnvelope } from "@arqon/proto";
+import { pace } from "../../shared/testing/pace.ts";
 import { UpgradeError, WireSocket } from "../load/wire_socket.ts";
 import { readSampleJson, readSampleProtobuf, sampleJson, sampleProtobuf } from "../load/sample.ts";
 import type { RoomCheck } from "./room_check.ts";
@@ -39,8 +40,6 @@ const SUB_ID = 1;
 const FIRST_ID = 1;
 const RETRY_MS = 500;
 const ATTEMPTS = 60;
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** One member of one room. */
 export class Member {
@@ -107,7 +106,7 @@ export class Member {
       } catch (error) {
         const later = error instanceof UpgradeError && error.is_temporary;
         if (!later || attempt === ATTEMPTS) throw error;
-        await pause(error.retry_after_ms ?? RETRY_MS);
+        await pace(error.retry_after_ms ?? RETRY_MS);
       }
     }
   }

@@ -2,6 +2,7 @@
  * One soak run from its start to its verdict: a deployment, client processes, a steady load, and what
  * it came to. `main.ts` and the test call it.
  */
+import { pace } from "../../shared/testing/pace.ts";
 import { Hand } from "../load/crew.ts";
 import type { Said } from "../load/crew.ts";
 import { startDeployment, TENANTS } from "./deployment.ts";
@@ -45,8 +46,6 @@ const MEMORY_MS = 5_000;
 /** Reports of one row come from different processes within this. */
 const REPORTS_MS = 2_000;
 
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-
 async function tokensOf({ issuer }: Deployment): Promise<Record<string, string[]>> {
   const tokens: Record<string, string[]> = {};
   for (const tenant_id of TENANTS) {
@@ -69,7 +68,7 @@ async function watchMemory(
   const readings: MemoryReading[] = [];
   while (!signal.aborted) {
     readings.push({ at_ms: performance.now() - began_ms, ...await deployment.memory() });
-    await pause(every_ms);
+    await pace(every_ms);
   }
   return readings;
 }
@@ -147,7 +146,7 @@ async function drive(
   // A client process that ends says why, at once.
   const ended = Promise.all(hands.map((hand) => hand.said<Done>("done")));
   ended.catch(() => {});
-  await Promise.race([pause(plan.seconds * 1_000), ended]);
+  await Promise.race([pace(plan.seconds * 1_000), ended]);
   watching.abort();
   tell("stop");
   const done = await ended;

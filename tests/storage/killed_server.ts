@@ -2,6 +2,8 @@
  * Tenants that publish while one of three NATS servers is killed and comes back: for how long each of
  * them waited at most, and whether everything that was acknowledged is in its room, once.
  */
+import { pace } from "../../shared/testing/pace.ts";
+import { until } from "../../shared/testing/until.ts";
 import { DurableClient } from "../peers/durable_client.ts";
 import type { ManyDeployment } from "./many_deployment.ts";
 
@@ -19,6 +21,8 @@ export interface Kill {
 const ROOM = "log-killed";
 /** ACKs that each tenant has before, while the server is away, and after. */
 const ACKS = 20;
+/** Most that tenants wait for so many, in ms. */
+const REACHED_MS = 300_000;
 const AGAIN_MS = 50;
 const PAGE = 1_000;
 
@@ -54,7 +58,7 @@ class Writer implements Disposable {
         continue;
       }
       this.refused++;
-      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      await pace(AGAIN_MS);
     }
   }
 
@@ -95,13 +99,14 @@ export async function killOne(bus: ManyDeployment, tenants: readonly string[]): 
   }
   let goal = ACKS;
   let stopped = false;
-  const { promise: failed, reject } = Promise.withResolvers<never>();
+  let failed: { readonly error: unknown } | undefined;
   const running = Promise.all(writers.map((writer) => writer.run(() => stopped)));
-  running.catch(reject);
+  running.catch((error) => failed = { error });
   const reached = async () => {
-    while (writers.some(({ acknowledged }) => acknowledged.size < goal)) {
-      await Promise.race([failed, new Promise((resolve) => setTimeout(resolve, AGAIN_MS))]);
-    }
+    await until(`${goal} messages of each tenant`, () => {
+      if (failed !== undefined) throw failed.error;
+      return writers.every(({ acknowledged }) => acknowledged.size >= goal);
+    }, REACHED_MS);
     goal = Math.max(...writers.map(({ acknowledged }) => acknowledged.size)) + ACKS;
   };
   await reached();

@@ -4,6 +4,7 @@
  * does. What has to hold: all are stored, in as few streams as are configured, within the limits of the
  * containers, and nothing that was acknowledged is lost.
  */
+import { seen } from "../../shared/testing/until.ts";
 import { DurableClient } from "../peers/durable_client.ts";
 import { killOne } from "./killed_server.ts";
 import type { Kill } from "./killed_server.ts";
@@ -37,24 +38,15 @@ export interface ManyReport {
 /** Tenants that come at the same time. */
 const AT_ONCE = 8;
 
-/** A tenant that is refused tries again after this, in ms, for so long, in ms: servers may be busy. */
-const AGAIN_MS = 250;
-const PATIENCE_MS = 60_000;
-
 const tenantOf = (number: number) => `tenant-${number}`;
 
 /** As any client does that is told to come back (503): again with the same id, until it is taken. */
 async function publishOnce(client: DurableClient, tenant: string): Promise<void> {
-  const deadline_ms = performance.now() + PATIENCE_MS;
-  for (;;) {
-    const body = { text: "x".repeat(200) };
-    const { code, reason, message } = await client.pub("log-1", body, { message_id: tenant });
-    if (code === 0) return;
-    if (code !== 503 || performance.now() > deadline_ms) {
-      throw new Error(`${tenant}: ${code} ${reason} ${message}`);
-    }
-    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
-  }
+  const body = { text: "x".repeat(200) };
+  const publish = () => client.pub("log-1", body, { message_id: tenant });
+  const what = `a message of ${tenant} is taken`;
+  const { code, reason, message } = await seen(what, publish, (answer) => answer.code !== 503);
+  if (code !== 0) throw new Error(`${tenant}: ${code} ${reason} ${message}`);
 }
 
 /** The first publish of each of the tenants; how long each took. */

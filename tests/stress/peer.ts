@@ -45,11 +45,6 @@ export interface Closed {
 
 const decoder = new TextDecoder();
 
-/** Some time, for what must not come: nothing else can be awaited. */
-export function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
 /** Long enough for a message that must not come to come. */
 export const SETTLE_MS = 300;
 

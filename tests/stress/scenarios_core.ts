@@ -3,9 +3,10 @@
  * requests at a time.
  */
 import assert from "node:assert/strict";
+import { pace } from "../../shared/testing/pace.ts";
 import { until } from "../../shared/testing/until.ts";
 import type { Node } from "./node.ts";
-import { pause, SETTLE_MS } from "./peer.ts";
+import { SETTLE_MS } from "./peer.ts";
 import type { Inbox, Peer } from "./peer.ts";
 import { range } from "./scenario.ts";
 import type { Scenario, Stage } from "./scenario.ts";
@@ -37,7 +38,7 @@ async function operate(stage: Stage, peer: Peer, room: string): Promise<void> {
   else if (deed === 3) {
     await peer.command(room, "room.set", { key: "k", value: stage.random.next() });
   } else await peer.command(room, "room.get", { key: "k" });
-  await pause(stage.random.int(0, 15));
+  await pace(stage.random.int(0, 15));
 }
 
 const mixedChaos = (where: Where, clients: number) => async (stage: Stage): Promise<void> => {
@@ -89,7 +90,7 @@ async function assertUnheard(stage: Stage, node: Node, inboxes: readonly Inbox[]
   const other = await stage.peer(node);
   const before = inboxes.map(({ messages }) => messages.length);
   await Promise.all(inboxes.map(({ room_id }) => other.pub(room_id, "anybody?")));
-  await pause(SETTLE_MS);
+  await pace(SETTLE_MS);
   assert.deepEqual(inboxes.map(({ messages }) => messages.length), before);
 }
 
@@ -208,7 +209,7 @@ async function remoteControl(stage: Stage): Promise<void> {
   assert.deepEqual(inbox.signals[0]?.signal?.kind, "DISCONNECT");
   assert.equal((await peer.ask({ op: "unsub", room })).reason, "not-subscribed");
   await boss.pub(room, "unheard");
-  await pause(SETTLE_MS);
+  await pace(SETTLE_MS);
   assert.equal(inbox.messages.length, 30);
   await boss.command(room, "room.ban", { user_id: user, scope: "tenant" });
   assert.equal((await peer.closed).code, 4403);

@@ -3,8 +3,9 @@
  * and subscriptions that come and go faster than they can be answered.
  */
 import assert from "node:assert/strict";
+import { pace } from "../../shared/testing/pace.ts";
 import { until } from "../../shared/testing/until.ts";
-import { pause, SETTLE_MS } from "./peer.ts";
+import { SETTLE_MS } from "./peer.ts";
 import type { Peer } from "./peer.ts";
 import { range } from "./scenario.ts";
 import type { Scenario, Stage } from "./scenario.ts";
@@ -172,13 +173,13 @@ async function subscribeRace(stage: Stage): Promise<void> {
       for (let count = 0; count < rounds; count++) await boss.pub(room, count);
     })(),
   ]);
-  await pause(SETTLE_MS);
+  await pace(SETTLE_MS);
   assert.ok(peer.is_open);
   await peer.ask({ op: "unsub", room });
   const inbox = peer.inbox(room);
   const before = inbox.messages.length;
   await boss.pub(room, "unheard");
-  await pause(SETTLE_MS);
+  await pace(SETTLE_MS);
   assert.equal(inbox.messages.length, before, "after UNSUB nothing comes");
   await isUsable(peer, room);
 }

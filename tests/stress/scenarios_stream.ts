@@ -3,9 +3,10 @@
  * which order, and what comes back to whom after a loss of the connection.
  */
 import assert from "node:assert/strict";
+import { pace } from "../../shared/testing/pace.ts";
 import { until } from "../../shared/testing/until.ts";
 import type { Node } from "./node.ts";
-import { pause, SETTLE_MS } from "./peer.ts";
+import { SETTLE_MS } from "./peer.ts";
 import type { Inbox, Peer } from "./peer.ts";
 import { range } from "./scenario.ts";
 import type { Scenario, Stage } from "./scenario.ts";
@@ -42,7 +43,7 @@ const reconnect = (where: Where, live: number, missed: number) => async (stage: 
   await peer.open();
   assert.equal(await peer.resume(room), true);
   await inbox.count(live + missed);
-  await pause(SETTLE_MS);
+  await pace(SETTLE_MS);
   assert.deepEqual(inbox.data, range(live + missed), "each once and in order");
 };
 
@@ -81,7 +82,7 @@ const cacheOnly =
     // Without its position: it wants what is newest.
     await peer.sub(room);
     await inbox.count(2 + live);
-    await pause(SETTLE_MS);
+    await pace(SETTLE_MS);
     assert.deepEqual(inbox.data, [before, ...range(live, 100), 999 + missed]);
   };
 
@@ -120,7 +121,7 @@ const idempotent = (where: Where, repeats: number, at_once: number) => async (st
   const places = [...first, ...second];
   assert.equal(places.length, repeats === 0 ? 1 : 2, "one place for all repeats");
   await inbox.count(places.length);
-  await pause(SETTLE_MS);
+  await pace(SETTLE_MS);
   const { result } = await listener.command(room, "history.get", {});
   const kept = result.messages.map(({ offset }: { offset: number }) => offset);
   assert.deepEqual([inbox.offsets, kept], [places, places]);

@@ -3,6 +3,8 @@
  * in the end the ledger of use is held against the book, and its fuel against the journal and a replay of it.
  */
 import { runArq } from "../../arq/testing/run_arq.ts";
+import { pace } from "../../shared/testing/pace.ts";
+import { becomes } from "../../shared/testing/until.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import type { Fault, FaultKind, Range } from "../faults/fault.ts";
 import { Fleet } from "../faults/fleet.ts";
@@ -54,10 +56,7 @@ flush_ms = 100
 `;
 /** What was counted is in the ledger by then: the kills are told once a Shield is back. */
 const SETTLE_MS = 60_000;
-const POLL_MS = 250;
 const LINES = 10_000;
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const namesOf = (shields: number) => Array.from({ length: shields }, (_, at) => `shield-${at}`);
 
 /** Faults one after the other, each kind in turn; the steady Shield is not killed. */
@@ -207,15 +206,15 @@ interface Settled {
 
 /** Asks until all is in the ledger and right, or for long. */
 async function settle(operator: Operator, book: Book): Promise<Settled> {
-  const deadline_ms = performance.now() + SETTLE_MS;
-  for (;;) {
-    const answers: UsageAnswer[] = [];
+  let answers: UsageAnswer[] = [];
+  let judgements: Judgement[] = [];
+  await becomes(async () => {
+    answers = [];
     for (const tenant of TENANTS) answers.push(await operator.usage(tenant, "node"));
-    const judgements = answers.map((answer) => judge(book, answer));
-    const is_right = judgements.every(({ problems }) => problems.length === 0);
-    if (is_right || performance.now() > deadline_ms) return { answers, judgements };
-    await pause(POLL_MS);
-  }
+    judgements = answers.map((answer) => judge(book, answer));
+    return judgements.every(({ problems }) => problems.length === 0);
+  }, SETTLE_MS);
+  return { answers, judgements };
 }
 
 /** Runs it all. Rejects when something does not start. */
@@ -240,7 +239,7 @@ export async function runUsage(plan: UsagePlan, say: Say): Promise<UsageVerdict>
   const talking = new AbortController();
   const talks = crowd(plan, fleet, book, talking.signal);
   await fleet.suffer(faults);
-  await pause(plan.pause_ms[0]);
+  await pace(plan.pause_ms[0]);
   talking.abort();
   await talks;
   say(`${book.said.length} messages, ${book.kills.length} kills`);

@@ -2,6 +2,7 @@
  * A client of the script: it talks to one Shield in a room of its own, one message after the other, comes back
  * when that Shield does, and writes down what became of each. It judges nothing.
  */
+import { pace } from "../../shared/testing/pace.ts";
 import { ask, openText } from "../peers/raw_client.ts";
 import type { RawClient } from "../peers/raw_client.ts";
 import type { Random } from "../presence_simulation/random.ts";
@@ -31,14 +32,12 @@ const LARGE_UNITS = 20_000;
 const SMALL_UNITS = 200;
 const UNKNOWN_FROM = 500;
 
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-
 /** Talks until the signal says otherwise. Never rejects for the loss of a connection. */
 export async function talk(options: TalkerOptions, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     const port = options.port();
     if (port !== undefined) await sit(options, port, signal);
-    if (!signal.aborted) await pause(RETRY_MS);
+    if (!signal.aborted) await pace(RETRY_MS);
   }
 }
 
@@ -74,7 +73,7 @@ async function speak(
       id: number,
     });
     while (one.answered_ms === undefined) note(own, await client.json());
-    await pause(random.int(...idle_ms));
+    await pace(random.int(...idle_ms));
   }
   // What comes last is heard before it leaves, so that what was delivered is known.
   const deadline_ms = Date.now() + HEARD_MS;

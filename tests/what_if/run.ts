@@ -4,6 +4,7 @@
  */
 import { TextLineStream } from "../../bench/measure/text_lines.ts";
 import { parseLine } from "../../shared/journal/record.ts";
+import { until } from "../../shared/testing/until.ts";
 import type { Say } from "../harness/task.ts";
 import type { Verdict } from "../harness/verdict.ts";
 import { Crowd } from "./crowd.ts";
@@ -46,6 +47,9 @@ interface Replayed {
 /** A Shield that was killed had at most so much more under way than one collection, in ms. */
 const UNWRITTEN_MS = FLUSH_MS + 3_000;
 
+/** Most that a crowd takes for half of what it says between two kills, in ms. */
+const HALF_MS = 600_000;
+
 async function load(plan: WhatIfPlan, fleet: Fleet, say: Say) {
   const { clients, window, kills, messages, seed } = plan;
   const { urls, issuer } = fleet;
@@ -56,7 +60,7 @@ async function load(plan: WhatIfPlan, fleet: Fleet, say: Say) {
     const talked = crowd.talk(each, seed + turn);
     if (turn < kills) {
       const half = crowd.answered + each / 2;
-      while (crowd.answered < half) await new Promise((resolve) => setTimeout(resolve, 5));
+      await until("half of the messages are answered", () => crowd.answered >= half, HALF_MS);
       const shield = turn % urls.length;
       killed.push({ shield, at_ms: await fleet.kill(shield) });
       say(`shield ${shield} was killed after ${crowd.answered} answers, and is back`);

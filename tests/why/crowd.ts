@@ -3,6 +3,7 @@
  * kind, in two tenants whose users have the same names; an operator kicks and bans them; some do not read
  * for a while.
  */
+import { pace } from "../../shared/testing/pace.ts";
 import { startPausingProxy } from "../harness/pausing_proxy.ts";
 import type { PausingProxy } from "../harness/pausing_proxy.ts";
 import type { Random } from "../presence_simulation/random.ts";
@@ -41,8 +42,6 @@ const CLIENTS_OF_A_USER = 2;
 const BURST = 260;
 const BODY = "x".repeat(60_000);
 const BAN_MS = 2_000;
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** All of them. */
 export class Crowd implements AsyncDisposable {
@@ -110,7 +109,7 @@ export class Crowd implements AsyncDisposable {
   async #life(member: Member, random: Random, signal: AbortSignal): Promise<void> {
     const { idle_ms } = this.#options;
     while (!signal.aborted) {
-      await pause(random.int(...idle_ms));
+      await pace(random.int(...idle_ms));
       if (member.sitting === undefined) continue;
       const room = random.pick(ROOMS);
       const action = random.next();
@@ -133,7 +132,7 @@ export class Crowd implements AsyncDisposable {
     signal: AbortSignal,
   ): Promise<void> {
     while (!signal.aborted) {
-      await pause(this.#options.slow_ms);
+      await pace(this.#options.slow_ms);
       for (const room of LEAVING) await snail.subscribe(room, false);
       for (let step = 0; step < KEYS; step++) {
         for (const room of LEAVING) await crier.publish(room, step, `${step}`);
@@ -149,7 +148,7 @@ export class Crowd implements AsyncDisposable {
   async #hits(signal: AbortSignal): Promise<void> {
     const { random, hit_ms, known, order } = this.#options;
     for (let turn = 0; !signal.aborted; turn++) {
-      await pause(hit_ms);
+      await pace(hit_ms);
       const member = random.pick(this.#members);
       const { tenant_id, user_id } = member;
       const kind: Hit["kind"] = turn % 5 === 4 ? "ban" : turn % 5 === 2 ? "room-ban" : "kick";

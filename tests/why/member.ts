@@ -2,6 +2,7 @@
  * A client of the script, text form over a real socket: it comes back until it is closed, and writes down
  * what it did and saw. It decides nothing and judges nothing.
  */
+import { pace } from "../../shared/testing/pace.ts";
 import type { Known, Said, Sitting, Stay } from "./known.ts";
 
 /** Who it is and where. */
@@ -19,8 +20,6 @@ const HANDSHAKE_MS = 5_000;
 /** An answer that has not come by then is not waited for. */
 const ANSWER_MS = 4_000;
 const NORMAL = 1000;
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 interface Answer {
   readonly code: number;
@@ -149,7 +148,7 @@ export class Member {
     while (!this.#over) {
       const url = this.#options.url();
       if (url !== undefined) await this.#connection(url);
-      if (!this.#over) await pause(RETRY_MS);
+      if (!this.#over) await pace(RETRY_MS);
     }
   }
 

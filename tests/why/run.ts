@@ -2,6 +2,8 @@
  * The script: Shields are hurt under a crowd, while somebody asks `GET /v1/why` about random messages and
  * users; in the end every answer is judged by what the clients themselves did and saw.
  */
+import { pace } from "../../shared/testing/pace.ts";
+import { until } from "../../shared/testing/until.ts";
 import type { Fault, FaultKind, Range } from "../faults/fault.ts";
 import { Fleet } from "../faults/fleet.ts";
 import type { Say } from "../harness/task.ts";
@@ -72,8 +74,6 @@ slow_reader = "latest"
 room = "log-*"
 durable = true
 `;
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** The names of so many Shields. */
 const namesOf = (shields: number) => Array.from({ length: shields }, (_, at) => `shield-${at}`);
@@ -169,15 +169,15 @@ async function ask(world: World): Promise<Asked | undefined> {
 async function askAll(world: World): Promise<Asked[]> {
   const { plan: { seconds, questions }, known } = world;
   const all: Asked[] = [];
-  while (known.said.size === 0) await pause(RETRY_MS);
-  await pause(SETTLED_MS + RETRY_MS);
+  await until("something is said", () => known.said.size > 0);
+  await pace(SETTLED_MS + RETRY_MS);
   const each_ms = (1_000 * seconds - SETTLED_MS) / questions;
   const began_ms = performance.now();
   while (all.length < questions) {
     const asked = await ask(world);
     if (asked !== undefined) all.push(asked);
     const due_ms = began_ms + all.length * each_ms;
-    await pause(asked === undefined ? RETRY_MS : Math.max(0, due_ms - performance.now()));
+    await pace(asked === undefined ? RETRY_MS : Math.max(0, due_ms - performance.now()));
   }
   return all;
 }

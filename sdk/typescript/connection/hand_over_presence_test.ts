@@ -10,10 +10,10 @@ import {
   writeEnvelope,
 } from "@arqon/proto";
 import type { ClientOperation, PresentMember } from "@arqon/proto";
+import { until } from "../../../shared/testing/until.ts";
 import { connect } from "../mod.ts";
 import type { Presence } from "../mod.ts";
 import { bytes, LIMITS, type Peer, quick, startPeer, welcome } from "../testing/scripted_peer.ts";
-import { until } from "../testing/until.ts";
 
 const ROOM = "lobby";
 

@@ -11,10 +11,10 @@ import {
   writeEnvelope,
 } from "@arqon/proto";
 import type { ClientOperation } from "@arqon/proto";
+import { until } from "../../../shared/testing/until.ts";
 import { connect } from "../mod.ts";
 import type { Message, Status, Subscription } from "../mod.ts";
 import { bytes, LIMITS, type Peer, quick, startPeer, welcome } from "../testing/scripted_peer.ts";
-import { until } from "../testing/until.ts";
 
 const ROOM = "lobby";
 

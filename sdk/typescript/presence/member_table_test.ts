@@ -3,10 +3,11 @@
  * when that is a leave. Lists and pages of one Shield are conformance vectors (`conformance_test.ts`).
  */
 import assert from "node:assert/strict";
+import { isDeepStrictEqual } from "node:util";
 import { encodePresenceLeave, encodePresenceUpdate } from "@arqon/proto";
 import fc from "fast-check";
+import { seen, until } from "../../../shared/testing/until.ts";
 import { MemberTable } from "./member_table.ts";
-import { until } from "../testing/until.ts";
 
 const IDS = ["a", "b", "c", "d"] as const;
 const OLD = {}, NEXT = {};
@@ -144,7 +145,7 @@ Deno.test("when every hold is over, the list is the last one and what came after
       for (const id of following ? truth : []) assert.ok(table.members.has(id), `${id} is there`);
     }
     table.begin(list([...truth]), {});
-    await new Promise((resolve) => setTimeout(resolve, 1));
-    assert.deepEqual(new Set(table.members.keys()), truth);
+    const members = () => new Set(table.members.keys());
+    await seen("the list is right", members, (all) => isDeepStrictEqual(all, truth));
   }));
 });

@@ -1,5 +1,6 @@
 // The stores on a real bus: messages, presence, state, locks, and what a lost connection does to them.
 import assert from "node:assert/strict";
+import { until } from "../../../shared/testing/until.ts";
 import { startBusWith } from "../../../tests/harness/bus.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
 import { startTcpProxy } from "../../../tests/harness/tcp_proxy.ts";
@@ -8,7 +9,6 @@ import { roomState } from "../state.ts";
 import { createClient, whenReady } from "../stores.ts";
 import type { BusClient, RoomView, Store } from "../stores.ts";
 import { CLEAN } from "../testing/counted.ts";
-import { until } from "../testing/until.ts";
 
 const CONFIG = '[[rooms]]\nroom = "kept-*"\ndurable = true\n';
 

@@ -9,13 +9,13 @@ import {
   writeEnvelope,
   writeHistory,
 } from "@arqon/proto";
+import { until } from "../../../shared/testing/until.ts";
 import { connect } from "../mod.ts";
 import type { Message, Subscription } from "../mod.ts";
 import { replay } from "../history.ts";
 import { CLEAN } from "../testing/counted.ts";
 import { type Line, placesOf, ROOM, type Standing, startRoom } from "../testing/durable_peer.ts";
 import { quick } from "../testing/scripted_peer.ts";
-import { until } from "../testing/until.ts";
 
 const encoder = new TextEncoder();
 const shown = ({ offset, signal }: Message) => signal?.reason ?? Number(offset);

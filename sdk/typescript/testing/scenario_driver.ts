@@ -15,7 +15,7 @@ import { subscribeSince } from "../postgres.ts";
 import { reduced, type WatchedValues } from "../reducers.ts";
 import { roomState } from "../state.ts";
 import type { Run, ScenarioServer } from "./scenario_server.ts";
-import { until } from "./until.ts";
+import { until } from "../../../shared/testing/until.ts";
 
 /** Any text of a token's shape: the scripted server looks at none. */
 const TOKEN = "e30.e30.c2ln";

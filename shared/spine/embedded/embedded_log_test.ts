@@ -6,14 +6,8 @@ import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { createLogger } from "../../logs/log.ts";
 import { roomSubject } from "../../subjects/subject.ts";
-import {
-  bytes,
-  collect,
-  Collected,
-  refusedWith,
-  text,
-  within,
-} from "../conformance/conformance.ts";
+import { until } from "../../testing/until.ts";
+import { bytes, collect, Collected, refusedWith, text } from "../conformance/conformance.ts";
 import {
   LOG_DEDUPLICATION_MS,
   LOG_OFFSET_HEADER,
@@ -227,12 +221,7 @@ Deno.test("what is too old goes with the next append, or by itself", async () =>
     assert.deepEqual(await texts(log), ["younger", "new"]);
     assert.equal((await log.read("a", { ...LOTS, after: offset - 1 })).complete, false);
     assert.equal((await log.read("a", { ...LOTS, after: offset })).complete, true);
-    const swept = async () => {
-      while ((await texts(log, "quiet")).length > 0) {
-        await new Promise((wake) => setTimeout(wake, 20));
-      }
-    };
-    await within(swept(), "the sweep");
+    await until("the sweep", async () => (await texts(log, "quiet")).length === 0);
     assert.equal((await log.heads(["quiet"])).size, 0);
   });
 });

@@ -3,6 +3,7 @@
  * a cut loses what was under way. Only what a reader in memory needs of them. Tests only.
  */
 import { ArqonError } from "@arqon/proto";
+import { turn } from "../../testing/pace.ts";
 import type {
   KeyValue,
   KvChange,
@@ -136,9 +137,4 @@ export class ScriptedBucket {
       state: this.#state,
     };
   }
-}
-
-/** What follows from a promise has happened when this resolves. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
 }

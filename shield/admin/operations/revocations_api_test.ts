@@ -1,5 +1,6 @@
 /** The revocations' admin API as requests and answers, over the embedded Spine. */
 import assert from "node:assert/strict";
+import { until } from "../../../shared/testing/until.ts";
 import { operator, tenantAdmin } from "../routing/testing/admin.ts";
 import { holderOf, testRevocations } from "../../auth/testing/revocations.ts";
 import type { TestRevocations } from "../../auth/testing/revocations.ts";
@@ -47,9 +48,7 @@ Deno.test("what is revoked holds with the answer, is listed, and can be lifted",
   );
   const lifted = await test.ask("DELETE", "?tenant=acme&kind=user&id=ann");
   assert.deepEqual([lifted.status, lifted.body.lifted], [200, true]);
-  while (test.held.find(holderOf()) !== undefined) {
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
+  await until("the revocation is lifted", () => test.held.find(holderOf()) === undefined);
   const again = await test.ask("DELETE", "?tenant=acme&kind=user&id=ann");
   assert.deepEqual([again.status, again.body.lifted], [200, false]);
   assert.doesNotMatch(test.lines.join(""), /t1|lost phone/, "ids and reasons stay out of the log");

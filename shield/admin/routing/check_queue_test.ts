@@ -1,6 +1,7 @@
 /** Checks wait behind those of their own tenant, never behind all of another's, and not without end. */
 import assert from "node:assert/strict";
 import { refusedWith } from "../../../shared/spine/conformance/conformance.ts";
+import { turn } from "../../../shared/testing/pace.ts";
 import { CheckQueue } from "./check_queue.ts";
 
 /** Checks that end when they are told to, and the order in which they began. */
@@ -16,7 +17,7 @@ class Held {
   async end(name: string): Promise<void> {
     this.#ends.get(name)?.();
     // What follows has begun when the timers have their turn.
-    await new Promise((resolve) => setTimeout(resolve));
+    await turn();
   }
 }
 

@@ -1,5 +1,6 @@
 /** Who shares a read with whom, and how many run at a time. */
 import assert from "node:assert/strict";
+import { turn } from "../../../shared/testing/pace.ts";
 import { SharedReads } from "./shared_reads.ts";
 
 /** Reads that end when they are told to, in the order in which they began. */
@@ -15,20 +16,17 @@ function controlled(options: { reads_max?: number; waiting_max?: number } = {}) 
   return { ask, begun };
 }
 
-/** Until everything that can go on has gone on: timers come after all promises. */
-const settle = () => new Promise<void>((resolve) => setTimeout(resolve, 0));
-
 Deno.test("a thousand equal questions at once are one read, and what comes later is another", async () => {
   const { ask, begun } = controlled();
   const first = Array.from({ length: 1_000 }, () => ask("a"));
-  await settle();
+  await turn();
   assert.equal(begun.length, 1);
   const later = Array.from({ length: 1_000 }, () => ask("a"));
-  await settle();
+  await turn();
   assert.equal(begun.length, 1, "one after the other");
   begun[0]?.resolve(1);
   assert.deepEqual(new Set(await Promise.all(first)), new Set([1]));
-  await settle();
+  await turn();
   assert.equal(begun.length, 2);
   begun[1]?.resolve(2);
   assert.deepEqual(new Set(await Promise.all(later)), new Set([2]), "asked after the first began");
@@ -37,11 +35,11 @@ Deno.test("a thousand equal questions at once are one read, and what comes later
 Deno.test("a read that fails fails for its own askers only", async () => {
   const { ask, begun } = controlled();
   const first = [ask("a"), ask("a")];
-  await settle();
+  await turn();
   const later = ask("a");
   begun[0]?.reject(new Error("lost"));
   for (const one of await Promise.allSettled(first)) assert.equal(one.status, "rejected");
-  await settle();
+  await turn();
   begun[1]?.resolve(3);
   assert.equal(await later, 3);
 });
@@ -49,11 +47,11 @@ Deno.test("a read that fails fails for its own askers only", async () => {
 Deno.test("different questions run side by side up to the limit, the rest in their turn", async () => {
   const { ask, begun } = controlled({ reads_max: 2 });
   const asked = ["a", "b", "c", "d"].map(ask);
-  await settle();
+  await turn();
   assert.equal(begun.length, 2);
   for (let n = 0; n < 4; n++) {
     begun[n]?.resolve(n);
-    await settle();
+    await turn();
     assert.equal(begun.length, Math.min(4, n + 3));
   }
   assert.deepEqual(await Promise.all(asked), [0, 1, 2, 3]);
@@ -62,13 +60,13 @@ Deno.test("different questions run side by side up to the limit, the rest in the
 Deno.test("more than may wait is refused with 503, and the others are answered", async () => {
   const { ask, begun } = controlled({ reads_max: 1, waiting_max: 2 });
   const asked = [ask("a")];
-  await settle();
+  await turn();
   asked.push(ask("b"), ask("c"));
   await assert.rejects(ask("d"), { reason: "log-unavailable", code: 503, retry_after_ms: 1_000 });
   const joined = ask("c");
   for (let n = 0; n < 3; n++) {
     begun[n]?.resolve(n);
-    await settle();
+    await turn();
   }
   assert.deepEqual(await Promise.all([...asked, joined]), [0, 1, 2, 2]);
 });

@@ -1,8 +1,8 @@
 /** A mirror as `start.ts` makes it, on an embedded engine, with its rules, settings and metrics at hand. */
-import { setImmediate } from "node:timers";
 import { configFrom } from "../../../shared/config/load.ts";
 import { createMetrics } from "../../../shared/metrics/metrics.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine.ts";
+import { until } from "../../../shared/testing/until.ts";
 import type { Admin } from "../../admin/routing/admin_scope.ts";
 import { openSettings } from "../../settings/settings.ts";
 import type { Settings } from "../../settings/settings.ts";
@@ -12,11 +12,6 @@ import type { TestSpine } from "../../testing/spine.ts";
 import { MIRROR_ROUTES } from "../admin_api.ts";
 import { startMirror } from "../start.ts";
 import type { StartedMirror } from "../start.ts";
-
-/** Waits for one turn of the event loop. */
-export function turn(): Promise<void> {
-  return new Promise((resolve) => void setImmediate(resolve));
-}
 
 /** A running mirror, and what a test sees of it. */
 export interface TestMirror extends AsyncDisposable {
@@ -61,7 +56,8 @@ export async function testMirror(mirroring: Record<string, unknown> = {}): Promi
     lines,
     metric,
     async shadows() {
-      while (await metric("shield_mirror_buffered_messages") !== 0) await turn();
+      const buffered = () => metric("shield_mirror_buffered_messages");
+      await until("nothing is buffered", async () => await buffered() === 0);
       await spine.flush();
       return published.filter(({ subject }) => subject.startsWith("shadow.in."));
     },

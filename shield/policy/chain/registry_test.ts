@@ -4,6 +4,7 @@ import { ArqonError } from "@arqon/proto";
 import fc from "fast-check";
 import { refusedWith } from "../../../shared/spine/conformance/conformance.ts";
 import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
+import { turn } from "../../../shared/testing/pace.ts";
 import { until } from "../../../shared/testing/until.ts";
 import { testSpine } from "../../testing/spine.ts";
 import { documentBytes, emptyDocument, rolledBack, withoutPolicy, withPolicy } from "./chain.ts";
@@ -322,7 +323,7 @@ Deno.test("a reader never sees half a change", async () => {
             assert.ok(order >= newest, "an older version after a newer one");
             newest = order;
           }
-          await new Promise((resolve) => setTimeout(resolve, 0));
+          await turn();
         }
       })();
       // It is awaited at the end; a failure before that must not be an unhandled one.
@@ -337,7 +338,7 @@ Deno.test("a reader never sees half a change", async () => {
         const current = { ...emptyDocument().current, version, policies };
         const document = documentBytes({ format: 1, current, history: [] });
         revision = await bucket.put(["acme"], document);
-        if (number === 2) await new Promise((resolve) => setTimeout(resolve, 0));
+        if (number === 2) await turn();
       }
       assert.equal(await settled(one, revision), true);
       reading = false;

@@ -1,5 +1,6 @@
 /** The order in which modules are made ready. No time: every job ends when the test says so. */
 import assert from "node:assert/strict";
+import { turn } from "../../../shared/testing/pace.ts";
 import { ModuleQueue, QUICK_AT_ONCE, TRIED_AT_ONCE } from "./module_queue.ts";
 
 /** A queue whose jobs note their names and wait; names with a "k" are known. */
@@ -12,20 +13,18 @@ function startQueue() {
       begun.push(name);
       return new Promise<void>((resolve) => open.set(name, resolve));
     });
-  // Every step between two jobs is a microtask.
-  const settle = () => new Promise<void>((resolve) => setTimeout(resolve));
   const end = async (name: string) => {
     open.get(name)!();
-    await settle();
+    await turn();
   };
-  return { queue, begun, add, settle, end };
+  return { queue, begun, add, end };
 }
 
 Deno.test("modules that must be tried stand in nobody's way", async () => {
-  const { begun, add, settle, end } = startQueue();
+  const { begun, add, end } = startQueue();
   for (let at = 0; at < 6; at++) add(`slow${at}`);
   for (let at = 0; at < 6; at++) add(`k${at}`);
-  await settle();
+  await turn();
   const slow = begun.filter((name) => name.startsWith("slow"));
   const quick = begun.filter((name) => name.startsWith("k"));
   assert.deepEqual([slow.length, quick.length], [TRIED_AT_ONCE, QUICK_AT_ONCE]);
@@ -46,11 +45,11 @@ Deno.test("modules that must be tried stand in nobody's way", async () => {
 });
 
 Deno.test("tenants take turns, and who is waited for comes first", async () => {
-  const { queue, begun, add, settle, end } = startQueue();
+  const { queue, begun, add, end } = startQueue();
   for (let at = 0; at < 5; at++) add(`a${at}`, "a");
   add("b0", "b");
   add("c0", "c");
-  await settle();
+  await turn();
   assert.deepEqual(begun, ["a0", "a1"]);
   queue.urge("c");
   await end("a0");
@@ -73,11 +72,11 @@ Deno.test("a job that fails gives its place to the next", async () => {
 });
 
 Deno.test("all that take little are done while others are still tried", async () => {
-  const { queue, add, settle, end } = startQueue();
+  const { queue, add, end } = startQueue();
   await queue.quickDone();
   add("slow");
   for (let at = 0; at <= QUICK_AT_ONCE; at++) add(`k${at}`);
-  await settle();
+  await turn();
   let is_done = false;
   queue.quickDone().then(() => is_done = true);
   for (let at = 0; at < QUICK_AT_ONCE; at++) await end(`k${at}`);

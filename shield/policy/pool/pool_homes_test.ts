@@ -1,6 +1,8 @@
 /** Tenants whose chains run long, beside others on real workers: who goes where, in what order, and back. */
 import assert from "node:assert/strict";
 import { exposition } from "../../../shared/metrics/metrics.ts";
+import { turn } from "../../../shared/testing/pace.ts";
+import { until } from "../../../shared/testing/until.ts";
 import type { Verdict } from "../abi/policy.ts";
 import { LONG_FUEL } from "./pool_pace.ts";
 import { declares } from "../testing/guests.ts";
@@ -142,9 +144,9 @@ Deno.test("an end in the middle of a move leaves no worker behind", async () => 
   const test = await startTestPool({ policy: RATES });
   await test.load("long", LONG);
   const asked = ask(test, "t", "long", 200);
-  while (test.pool.status().slow_tenants === 0) await new Promise((done) => setTimeout(done, 1));
+  await until("a tenant is slow", () => test.pool.status().slow_tenants > 0);
   await test.pool.close();
   await asked.all;
-  await new Promise((done) => setTimeout(done));
+  await turn();
   assert.equal(test.pool.status().workers, 0);
 });

@@ -2,6 +2,7 @@
  * A process that registers and maps schemas, and says after each forty how many bytes of heap are in
  * use: `memory_test.ts` starts it with `--expose-gc`. Tests only.
  */
+import { turn } from "../../../shared/testing/pace.ts";
 import { testSpine } from "../../testing/spine.ts";
 import { registerMany } from "./many.ts";
 import { testSchemas } from "./registry.ts";
@@ -12,7 +13,7 @@ const STEP = 40;
 async function usedBytes(collect: () => void): Promise<number> {
   // What a turn of the event loop still holds is let go of first.
   for (let round = 0; round < 3; round++) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    await turn();
     collect();
   }
   return Deno.memoryUsage().heapUsed;

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { startNatsCluster } from "../../../../tests/harness/nats_cluster.ts";
 import type { ClusterMember, NatsCluster } from "../../../../tests/harness/nats_cluster.ts";
+import { insist, seen } from "../../../testing/until.ts";
 import { bytes, refusedWith, within } from "../../conformance/conformance.ts";
 import type { DurableLog } from "../../contract/durable_log.ts";
 import {
@@ -23,16 +24,8 @@ const anyUnavailable = (error: unknown) => {
 
 /** Appends until it is taken; a test that waits for an election does nothing else. */
 async function appendAgain(log: DurableLog, room: string, number: number): Promise<number> {
-  const deadline_ms = Date.now() + 60_000;
-  for (;;) {
-    try {
-      return (await log.append(room, bytes(String(number)), { key: String(number) })).offset;
-    } catch (error) {
-      anyUnavailable(error);
-      if (Date.now() > deadline_ms) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
+  const append = () => log.append(room, bytes(String(number)), { key: String(number) });
+  return (await insist(`append ${number} is taken`, append, anyUnavailable)).offset;
 }
 
 /** `hurt` while appends run, then `heal`; what was acknowledged is there, once, at its offset. */
@@ -66,12 +59,9 @@ async function survives(
 }
 
 /** A replica may be behind for a moment. */
-async function readUpTo(log: DurableLog, room: string, offset: number) {
-  const deadline_ms = Date.now() + 30_000;
-  for (;;) {
-    const messages = await readAll(log, room);
-    if (messages.at(-1)?.offset === offset || Date.now() > deadline_ms) return messages;
-  }
+function readUpTo(log: DurableLog, room: string, offset: number) {
+  const read = () => readAll(log, room);
+  return seen(`offset ${offset}`, read, (messages) => messages.at(-1)?.offset === offset);
 }
 
 Deno.test("three copies: what was acknowledged survives the death of the leader", async () => {

@@ -5,32 +5,20 @@
 import assert from "node:assert/strict";
 import { startNats } from "../../../../tests/harness/nats_server.ts";
 import type { NatsServer } from "../../../../tests/harness/nats_server.ts";
+import { insist } from "../../../testing/until.ts";
 import { bytes } from "../../conformance/conformance.ts";
 import type { DurableLog } from "../../contract/durable_log.ts";
 import { lastOf } from "../../contract/lives.ts";
 import { logEngine, RETENTION } from "../testing/nats_log_harness.ts";
 import type { SpineEvent } from "../../contract/spine.ts";
 
-const DEADLINE_MS = 30_000;
-
-/** What is refused while the server comes back is tried again. */
-async function insist<T>(attempt: () => Promise<T>): Promise<T> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  for (;;) {
-    try {
-      return await attempt();
-    } catch (error) {
-      if (Date.now() > deadline_ms) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
-}
-
 /** Appends so many; the last offset. */
 async function append(log: DurableLog, count: number, room = "a"): Promise<number> {
   let last = 0;
   for (let number = 0; number < count; number++) {
-    last = (await insist(() => log.append(room, bytes(String(number))))).offset;
+    // What is refused while the server comes back is tried again.
+    const append = () => log.append(room, bytes(String(number)));
+    last = (await insist("an append is taken", append)).offset;
   }
   return last;
 }
@@ -96,7 +84,7 @@ Deno.test("an older store under running engines: the life changes at once, and e
     await copyStore(nats, `${folder}/copy`, false);
     await nats.start();
     assert.equal(await append(log, 5), 15);
-    await insist(() => other.status());
+    await insist("the log answers", () => other.status());
     assert.equal(log.stream, first);
     await nats.stop();
     const gone = (events: readonly SpineEvent[]) =>
@@ -106,7 +94,7 @@ Deno.test("an older store under running engines: the life changes at once, and e
     await copyStore(nats, `${folder}/copy`, true);
     await nats.start();
     assert.equal(await append(other, 1, "b"), 11);
-    const { stream, last, log_offset } = await insist(() => log.head("a"));
+    const { stream, last, log_offset } = await insist("the log answers", () => log.head("a"));
     assert.deepEqual([stream, log.stream, other.stream], [log.stream, other.stream, stream]);
     assert.notEqual(stream, first);
     assert.deepEqual([last?.offset, log_offset], [10, 11]);

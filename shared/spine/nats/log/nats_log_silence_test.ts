@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { startNats } from "../../../../tests/harness/nats_server.ts";
+import { insist } from "../../../testing/until.ts";
 import { bytes } from "../../conformance/conformance.ts";
 import type { DurableLog } from "../../contract/durable_log.ts";
 import { logEngine, RETENTION } from "../testing/nats_log_harness.ts";
@@ -67,15 +68,9 @@ async function assertAwaited(engine: LogEngine): Promise<void> {
 }
 
 /** Opens the log as clients make a Shield do it: again, for as long as somebody may still answer. */
-async function insist(engine: LogEngine): Promise<DurableLog> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  for (;;) {
-    try {
-      return await open(engine);
-    } catch (error) {
-      if (!isAwaited(error) && !isLate(error) || Date.now() > deadline_ms) throw error;
-    }
-  }
+function openAnyhow(engine: LogEngine): Promise<DurableLog> {
+  const isPassing = (error: unknown) => isAwaited(error) || isLate(error);
+  return insist("the log is opened", () => open(engine), isPassing, DEADLINE_MS);
 }
 
 Deno.test("one that is stopped is waited for, and the life goes on when it does", async () => {
@@ -85,7 +80,7 @@ Deno.test("one that is stopped is waited for, and the life goes on when it does"
   await using engine = await logEngine([nats.url]);
   await assertAwaited(engine);
   witness.goOn();
-  const log = await insist(engine);
+  const log = await openAnyhow(engine);
   assert.equal(log.stream, witness.stream);
   assert.equal((await log.append("a", bytes("more"))).offset, 4);
 });
@@ -95,7 +90,7 @@ Deno.test("one that stays stopped is not waited for without end: a new life begi
   await using witness = await startWitness(nats.url);
   witness.stop();
   await using engine = await logEngine([nats.url]);
-  const log = await insist(engine);
+  const log = await openAnyhow(engine);
   assert.deepEqual(log.lives.map(({ first }) => first), [0, 4]);
   assert.equal(log.lives[0]?.name, witness.stream);
   await using other = await logEngine([nats.url]);

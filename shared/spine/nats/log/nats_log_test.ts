@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import type { DiscardPolicy, RetentionPolicy } from "@nats-io/jetstream";
 import { startNats } from "../../../../tests/harness/nats_server.ts";
+import { insist } from "../../../testing/until.ts";
 import { bytes, refusedWith, within } from "../../conformance/conformance.ts";
-import type { Appended, DurableLog } from "../../contract/durable_log.ts";
+import type { DurableLog } from "../../contract/durable_log.ts";
 import {
   ALL,
   appendUntil,
@@ -137,17 +138,9 @@ Deno.test("what nobody answers is refused in time, and its key tells whether it 
   await assert.rejects(within(log.head("a"), "the refusal of a read"), unavailable);
   server.resume();
   // Until NATS has confirmed something again, appends are refused at once.
-  const answered = async (): Promise<Appended> => {
-    for (;;) {
-      try {
-        return await log.append("a", bytes("2"), { key: "2" });
-      } catch (error) {
-        if (!(error instanceof ArqonError) || error.code !== 503) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
-    }
-  };
-  const again = await within(answered(), "an answer after the pause");
+  const append = () => log.append("a", bytes("2"), { key: "2" });
+  const isRefused = (error: unknown) => error instanceof ArqonError && error.code === 503;
+  const again = await insist("an answer after the pause", append, isRefused);
   assert.equal(again.duplicate, true, "the server took it when it woke up");
   assert.deepEqual(numbers(await readAll(log, "a")), [1, 2, 3]);
 });

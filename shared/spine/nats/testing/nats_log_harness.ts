@@ -4,6 +4,7 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import type { JetStreamManager } from "@nats-io/jetstream";
 import { ArqonError } from "@arqon/proto";
 import { createLogger } from "../../../logs/log.ts";
+import { pace } from "../../../testing/pace.ts";
 import { bytes, Collected, text } from "../../conformance/conformance.ts";
 import { LOG_LIMITS } from "../../contract/durable_log.ts";
 import type {
@@ -102,7 +103,7 @@ export async function appendUntil(
     underWay.add(one);
     // Refusals come at once while the server is away: leave it a moment.
     if (refused.size > 0 && refused.has(number - 1)) {
-      await new Promise((resolve) => setTimeout(resolve, 1));
+      await pace(1);
     }
     if (underWay.size >= window) await Promise.race(underWay);
   }

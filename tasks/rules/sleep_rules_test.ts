@@ -1,0 +1,82 @@
+/** Sleeps that wait in a loop are reported; what a load or a turn of the event loop is not. */
+import assert from "node:assert/strict";
+import ts from "typescript";
+import { checkPythonSleeps, checkSleeps } from "./sleep_rules.ts";
+
+function found(text: string, path = "tests/sample_test.ts"): string[] {
+  const source = ts.createSourceFile(path, text, ts.ScriptTarget.ESNext, true);
+  return checkSleeps(path, source).map(({ line, message }) => `${line}: ${message.split(":")[0]}`);
+}
+
+const SLEEP = "new Promise((resolve) => setTimeout(resolve, 10))";
+
+Deno.test("a sleep in any loop is reported, whatever else the loop does", () => {
+  const sleeps = [
+    SLEEP,
+    "new Promise<void>((done) => setTimeout(() => done(), 10))",
+    "new Promise((done) => { setTimeout(done, 10); })",
+  ];
+  for (const sleep of sleeps) {
+    for (const loop of ["while (a) ", "for (;;) ", "do ", "for (const b of c) "]) {
+      const end = loop === "do " ? " while (a);" : "";
+      const text = `${loop}{\n  f();\n  if (b) await Promise.race([e, ${sleep}]);\n}${end}`;
+      assert.deepEqual(found(text), ["3: a sleep in a loop"], text);
+    }
+  }
+});
+
+Deno.test("a function that only sleeps is one of pace.ts, which alone may have it", () => {
+  const functions = [
+    `const pause = (ms: number) => ${SLEEP};`,
+    `const pause = async (ms: number) => await ${SLEEP};`,
+    `function pause(ms: number) { return ${SLEEP}; }`,
+    `class A { async pause() { await ${SLEEP}; } }`,
+  ];
+  for (const text of functions) {
+    assert.deepEqual(found(text), ["1: use `pace` or `turn` of shared/testing/pace.ts"], text);
+    assert.deepEqual(found(text, "shared/testing/pace.ts"), []);
+  }
+});
+
+Deno.test("a loop without a count that does nothing but pause waits for something", () => {
+  const polls = [
+    "while (!a) await pace(10);",
+    "while (!a) { await turn(); }",
+    "do await pace(10); while (!a);",
+    "for (const until_ms = 5; b() < until_ms;) await pace(10);",
+  ];
+  for (const text of polls) assert.deepEqual(found(text), ["1: a loop that only pauses"], text);
+});
+
+Deno.test("a load's pace, counted turns, one sleep, and other timers are no such waits", () => {
+  const good = [
+    "while (!a) { send(); await pace(10); }",
+    "for (let n = 0; n < 5; n++) await turn();",
+    `await ${SLEEP};`,
+    `while (a) { const later = async () => { f(); await ${SLEEP}; }; run(later); }`,
+    "while (a) await new Promise((resolve, reject) => { setTimeout(reject, 10); b(resolve); });",
+    "while (a) await new Promise((resolve) => socket.on('data', resolve));",
+  ];
+  for (const text of good) assert.deepEqual(found(text), [], text);
+});
+
+Deno.test("in Python a sleep in a loop is reported, and a loop that only takes turns", () => {
+  const lines = (text: string) => checkPythonSleeps("a.py", text).map(({ line }) => line);
+  const inside = (loop: string, sleep: string) =>
+    `async def f():\n    ${loop}:\n        g()\n\n        if a:\n            ${sleep}\n`;
+  for (const loop of ["while a", "for a in b", "async for a in b", "while True"]) {
+    assert.deepEqual(lines(inside(loop, "await asyncio.sleep(0.1)")), [6], loop);
+    assert.deepEqual(lines(inside(loop, "time.sleep(wait_seconds)")), [6], loop);
+    assert.deepEqual(lines(inside(loop, "await asyncio.sleep(0)")), [], "a turn");
+    assert.deepEqual(lines(inside(loop, "await pace(0.1)")), [], "a load");
+  }
+  assert.deepEqual(lines("while a:\n    await asyncio.sleep(0)\nf()\n"), [2]);
+  assert.deepEqual(lines("while a:\n    await asyncio.sleep(0)\n    f()\n"), []);
+  assert.deepEqual(lines("for _ in range(9):\n    await asyncio.sleep(0)\n"), []);
+  assert.deepEqual(
+    lines("while a:\n    def f():\n        time.sleep(1)\n"),
+    [],
+    "called elsewhere",
+  );
+  assert.deepEqual(lines("async def f():\n    await asyncio.sleep(1)\n"), []);
+});
