@@ -245,7 +245,8 @@ Deno.test("our rules hold the images to deno.json", () => {
   assert.match(problems(text.replace('"--allow-net"', '"-A"')), /narrow permissions/);
   assert.match(problems(text.replaceAll('"--cached-only", ', "")), /--cached-only/);
   assert.match(problems(text.replace("HEALTHCHECK", "# HEALTHCHECK")), /a HEALTHCHECK/);
-  const modules = ["shield/main.ts", "deploy/docker/health.ts", "brain/main.ts"];
+  assert.match(problems(text.replace("--minify ", "")), /--minify .*replay_worker.js/);
+  const modules = ["shield/main.ts", "arq/replay/page_thread.ts", "brain/main.ts"];
   assert.deepEqual(cachedModules(text, modules), modules.slice(0, 2));
   assert.match(modulesNotCopied("shield", text, modules).join(), /^[^,]* brain\/main.ts [^,]*$/);
 });

@@ -113,6 +113,15 @@ Deno.test("dev ends with its supervisor, however that ends", async () => {
   assert.equal((await client.closed()).code, 1012);
 });
 
+Deno.test("dev makes the console's thread for replays when a page asks for it", async () => {
+  await using bus = await startBus();
+  const thread = await fetch(`${bus.admin_url}/console/replay_worker.js`);
+  const text = await thread.text();
+  assert.equal(thread.status, 200, bus.log());
+  assert.equal(thread.headers.get("content-type"), "text/javascript; charset=utf-8");
+  assert.match(text, /WebAssembly/);
+});
+
 const untilReadyAgain = (bus: TestBus): Promise<void> =>
   until(() => bus.log(), () => bus.log().includes("ready again"));
 

@@ -114,7 +114,9 @@ async function oneAdmin({ node, issuer }: Node): Promise<void> {
   assert.equal(new Set(processes).size, COUNT, "each is a process of its own");
   await using _tail = await admin.tail("acme", "lobby");
   assert.equal((await admin.ask("GET", "/")).headers.get("location"), "/console/");
-  assert.equal((await admin.ask("GET", "/console/")).status, 200);
+  for (const path of ["/console/", "/console/replay_worker.js"]) {
+    assert.equal((await admin.ask("GET", path)).status, 200, path);
+  }
   assert.equal((await admin.read("/v1/connections")).total >= COUNT, true);
   assert.equal((await status("/v1/processes/7/status")).reason, "process-unavailable");
   const refused = await fetch(`${admin_url}/v1/status`);

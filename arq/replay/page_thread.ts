@@ -1,7 +1,7 @@
 /**
  * The thread of the console in which a module is tried on recorded decisions: it meters the module as a Shield
  * would and repeats the calls of the lines that the page hands to it. It asks nobody: lines and the modules
- * that they name come from the page. `deno task gen` makes `shield/admin/console/replay_worker.js` of it.
+ * that they name come from the page. `shield/admin/console/replay_bundle.ts` bundles it for the browser.
  */
 import "./no_eval.ts";
 import type { JournalRecord } from "../../shared/journal/record.ts";

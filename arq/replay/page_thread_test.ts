@@ -4,12 +4,15 @@
  */
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { bundleReplayWorker } from "../../shield/admin/console/replay_bundle.ts";
 import { runTrial } from "../../shield/admin/console/trial_run.js";
 import { traps } from "./testing/guest_text.ts";
 import { builtModule, builtReady, MEMORY_PAGES, Recorder } from "./testing/recorded.ts";
 import type { Tally } from "./tally.ts";
 
 const SAID = ["hello", "malware", "good evening", "more malware"];
+const SCRIPT = new Blob([await bundleReplayWorker()], { type: "text/javascript" });
+const thread_url = new URL(URL.createObjectURL(SCRIPT));
 const WINDOW = { tenant: "default", policy: "words", room: "", from_ms: 0, until_ms: 2e12 };
 
 /** The records of `SAID`, as lines. */
@@ -50,7 +53,7 @@ async function tried(
 ): Promise<{ why: string | undefined; tally: Tally | undefined }> {
   let tally: Tally | undefined;
   const why = await runTrial({
-    ...{ api, module, bounds, pages: MEMORY_PAGES, window: WINDOW },
+    ...{ api, module, bounds, thread_url, pages: MEMORY_PAGES, window: WINDOW },
     signal: new AbortController().signal,
     onTally: (told: Tally) => (tally = told),
   });
@@ -104,7 +107,8 @@ Deno.test("a trial that is stopped ends at once", async () => {
   const stop = new AbortController();
   const api = apiOf([answer(await lines(), "1", false)]);
   const trial = runTrial({
-    ...{ api, module: await builtModule("content_size"), pages: MEMORY_PAGES, window: WINDOW },
+    ...{ api, thread_url, module: await builtModule("content_size") },
+    ...{ pages: MEMORY_PAGES, window: WINDOW },
     signal: stop.signal,
     // The next answer never comes.
     onTally: () => queueMicrotask(() => stop.abort(new Error("enough"))),

@@ -35,6 +35,9 @@ RUN deno cache --frozen arq/*.ts arq/*/*.ts shield/policy/worker/worker.ts shiel
   shield/policy/modules/compile_child.ts policies/compiler/*.ts deploy/docker/*.ts \
   && mkdir /etc/arqon /data /keys /issuer \
   && chmod 0700 /data /keys
+# The console's thread for replays. The bundler stays out of the image.
+RUN DENO_DIR=/tmp/deno deno bundle --quiet --frozen --minify --platform=browser arq/replay/page_thread.ts \
+  --output=shield/admin/console/replay_worker.js
 
 FROM denoland/deno:bin-${DENO_VERSION} AS deno
 

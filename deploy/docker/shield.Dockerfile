@@ -24,6 +24,12 @@ COPY deploy/docker/health.ts deploy/docker/
 RUN deno cache --frozen shield/main.ts shield/policy/worker/worker.ts shield/policy/modules/meter_thread.ts shield/schema/registry/set_thread.ts \
   shield/policy/modules/compile_child.ts deploy/docker/health.ts \
   && mkdir /etc/arqon
+# The console's thread for replays. The bundler and the sources stay out of the image.
+COPY arq/replay/ arq/replay/
+COPY arq/terminal/exit.ts arq/terminal/
+RUN DENO_DIR=/tmp/deno deno bundle --quiet --frozen --minify --platform=browser arq/replay/page_thread.ts \
+  --output=shield/admin/console/replay_worker.js \
+  && rm -r arq/replay arq/terminal
 
 FROM denoland/deno:bin-${DENO_VERSION} AS deno
 

@@ -49,7 +49,7 @@ export async function handleAdmin(
   try {
     requireOwnName(request, context.names);
     requireOwnSite(request, path);
-    const response = openAnswer(request, path) ??
+    const response = await openAnswer(request, path) ??
       await answer(context, request, path, remote_ip);
     return withSafety(response, path);
   } catch (error) {
@@ -58,7 +58,7 @@ export async function handleAdmin(
 }
 
 /** Answers requests that need no token: files, and the description of the API. */
-function openAnswer(request: Request, path: string): Response | undefined {
+async function openAnswer(request: Request, path: string): Promise<Response | undefined> {
   if (path === "/" || path === "/console") {
     requireReading(request);
     return new Response(null, { status: 302, headers: { location: "/console/" } });
@@ -70,7 +70,7 @@ function openAnswer(request: Request, path: string): Response | undefined {
   }
   if (!path.startsWith("/console/")) return undefined;
   requireReading(request);
-  const asset = consoleAsset(path);
+  const asset = await consoleAsset(path);
   if (asset === undefined) throw new ArqonError("not-found", path);
   const headers = { "content-type": asset.content_type };
   return new Response(request.method === "HEAD" ? null : asset.body, { headers });

@@ -14,7 +14,6 @@ const GENERATED = [
   /^docs\/(errors|configuration|arq)\.md$/,
   /^docs\/.*\.schema\.json$/,
   /^deno\.lock$/,
-  /^shield\/admin\/console\/replay_worker\.js$/,
 ];
 
 /** Whether `deno task gen` (or deno itself) writes this file. The size rules do not hold for such files. */

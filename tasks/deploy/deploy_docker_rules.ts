@@ -2,6 +2,9 @@
  * Our own rules for Dockerfiles, as pure functions over their text: they follow deno.json and need no special
  * privileges. hadolint checks their form (`deploy_validate.ts`).
  */
+import { BUNDLE_ARGS, REPLAY_WORKER } from "../../shield/admin/console/replay_bundle.ts";
+
+const BUNDLES = `deno ${BUNDLE_ARGS.join(" ")} --output=${REPLAY_WORKER}`;
 
 /** The parts of deno.json that the images must follow. */
 export interface DenoJson {
@@ -20,10 +23,12 @@ function entryOf(text: string): string {
   return (JSON.parse(list.replaceAll("\\\n", "")) as string[]).join(" ");
 }
 
-/** The modules among `files` that `RUN deno cache` names. Its patterns are resolved as a shell does it. */
+/**
+ * The modules among `files` that `deno cache` and `deno bundle` get. Their patterns are resolved as a shell does it.
+ */
 export function cachedModules(text: string, files: readonly string[]): string[] {
-  const [, command = ""] = /^RUN deno cache ((?:[^&]|\\\n)*)/m.exec(text) ?? [];
-  const patterns = command.match(/\S+\.ts\b/g) ?? [];
+  const commands = text.match(/\bdeno (?:cache|bundle) (?:\\\n|[^&\n])*/g) ?? [];
+  const patterns = commands.join(" ").match(/\S+\.ts\b/g) ?? [];
   return patterns.flatMap((pattern) => {
     const one = new RegExp(`^${pattern.replaceAll(".", "\\.").replaceAll("*", "[^/]*")}$`);
     return files.filter((file) => one.test(file));
@@ -72,6 +77,9 @@ export function dockerfileProblems(
     ...(/--allow-all|(^| )-A( |$)/.test(entry) ? ["expected narrow permissions"] : []),
     ...(entry.includes("--cached-only") ? [] : ["expected --cached-only in ENTRYPOINT"]),
     ...(part === "arq" || /^HEALTHCHECK /m.test(text) ? [] : ["expected a HEALTHCHECK"]),
+    ...(part === "brain" || text.replaceAll(/\s*\\\n\s*/g, " ").includes(BUNDLES)
+      ? []
+      : [`expected ${BUNDLES}: the console's thread for replays`]),
   ];
   return found.map((what) => `deploy/docker/${part}.Dockerfile: ${what}`);
 }

@@ -13,7 +13,7 @@ import { devPrometheusConfig, startPrometheus } from "./dev_observe.ts";
 import type { Prometheus } from "./dev_observe.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url)).replace(/[\\/]$/, "");
-const WATCHED = ["proto", "shared", "wasm", "shield", "brain", "arq/serve", "tasks"];
+const WATCHED = ["proto", "shared", "wasm", "shield", "brain", "arq/replay", "arq/serve", "tasks"];
 const SETTLE_MS = 150;
 const ORPHAN_POLL_MS = 2_000;
 

@@ -13,7 +13,6 @@ import { renderShownFiles } from "./gen_shown_files.ts";
 import { renderInitBinaries } from "./gen_init.ts";
 import { renderNatsAccounts } from "./gen_nats_accounts.ts";
 import { renderNotice } from "./gen_notice.ts";
-import { renderReplayWorker } from "./gen_replay_worker.ts";
 import { renderWebsocketMarkdown } from "./gen_websocket.ts";
 import { readVersion, renderVersionModule, versionedFiles, withVersion } from "./gen_version.ts";
 import { listFiles, ROOT } from "../checkout/source_files.ts";
@@ -97,7 +96,6 @@ async function generate(): Promise<Map<string, string>> {
     ["docs/sdks.md", await renderSdksMarkdown(ROOT)],
     ...await renderShownFiles(ROOT, await listFiles([".md"])),
     ["NOTICE", await renderNotice(ROOT)],
-    ["shield/admin/console/replay_worker.js", await renderReplayWorker(ROOT)],
     ...await renderArq(ROOT, readVersion(await Deno.readTextFile(`${ROOT}deno.json`))),
   ]);
 }

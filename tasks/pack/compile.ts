@@ -4,6 +4,7 @@
  * cannot be downloaded, it leaves no binaries, but still checks what would be in them.
  */
 import { parseArgs } from "node:util";
+import { bundleReplayWorker, REPLAY_WORKER } from "../../shield/admin/console/replay_bundle.ts";
 import { binaryProblems, compileFlags, isTarget, programFile, TARGETS } from "./compile_target.ts";
 import type { Target } from "./compile_target.ts";
 import { taskFlags } from "./pack_manifest.ts";
@@ -44,11 +45,18 @@ export async function stageProgram(
   const manifest = { type: "module", dependencies: Object.fromEntries(versions) };
   await Deno.writeTextFile(`${folder}/package.json`, JSON.stringify(manifest));
   const flags = compileFlags(taskFlags(tasks, name));
-  const include = started.flatMap((path) => ["--include", path]);
   const files = new Map<string, string>();
   for (const path of [PROGRAMS[name], ...started, ...sources.texts]) {
     files.set(path, await Deno.readTextFile(`${ROOT}${path}`));
   }
+  const included = [...started];
+  if (name !== "brain") {
+    const thread = await bundleReplayWorker();
+    await Deno.writeTextFile(`${folder}/${REPLAY_WORKER}`, thread);
+    files.set(REPLAY_WORKER, thread);
+    included.push(REPLAY_WORKER);
+  }
+  const include = included.flatMap((path) => ["--include", path]);
   const args = ["compile", "--no-check", "--cached-only", ...flags, ...include];
   return { name, folder, args, flags, files };
 }

@@ -2,6 +2,7 @@
  * Packs the npm package `arqon`: the launcher, `arq` with the servers as JavaScript, and the npm packages
  * that these need, in the versions of deno.lock. Only Deno is still fetched by npm.
  */
+import { bundleReplayWorker, REPLAY_WORKER } from "../../shield/admin/console/replay_bundle.ts";
 import { javaScript, jsPath } from "./pack_arqon_code.ts";
 import type { PackageFiles } from "./pack_check.ts";
 import { checkSecrets } from "./pack_check.ts";
@@ -88,6 +89,7 @@ async function writeCode(folder: string, { modules, texts, packages }: Sources):
   for (const path of texts) {
     await write(`${folder}/${path}`, await Deno.readTextFile(`${ROOT}${path}`));
   }
+  await write(`${folder}/${REPLAY_WORKER}`, await bundleReplayWorker());
 }
 
 /** The problems of our files in the tarball; those of other packages are not checked. */
@@ -99,6 +101,7 @@ function check(files: PackageFiles): string[] {
     "NOTICE",
     "bin/arq.mjs",
     "arq/main.js",
+    REPLAY_WORKER,
     ...STARTED,
   ];
   const missing = wanted.map(jsPath).filter((path) => !files.has(path));

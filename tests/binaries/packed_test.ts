@@ -2,6 +2,8 @@
 // nothing to write, and no file but their own and the configuration to read.
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import { REPLAY_WORKER } from "../../shield/admin/console/replay_bundle.ts";
+import { until } from "../../shared/testing/until.ts";
 import { stageProgram } from "../../tasks/pack/compile.ts";
 import { PROGRAMS } from "../../tasks/pack/pack_sources.ts";
 import { createIssuer } from "../harness/cluster.ts";
@@ -12,8 +14,11 @@ const WASM = fileURLToPath(new URL("../../policies/build/content_size.wasm", imp
 
 /** A server that has said that it is ready. */
 interface Packed extends AsyncDisposable {
+  readonly folder: string;
   /** Value of a field of its `ready` log line. */
   field(name: string): string;
+  /** All that it has logged. */
+  log(): string;
 }
 
 /** Starts it with the flags of its task, but to read only its folder and the configuration's. */
@@ -53,7 +58,7 @@ async function start(
   };
   const line = await ready;
   const field = (key: string) => new RegExp(`\\b${key}="?([^\\s"]+)`).exec(line)?.[1] ?? "";
-  return { field, [Symbol.asyncDispose]: end };
+  return { folder, field, log: () => log, [Symbol.asyncDispose]: end };
 }
 
 const config = (issuer: string, nats_url: string) =>
@@ -67,7 +72,14 @@ Deno.test("packed servers outside of the checkout run policies and serve the con
   await using _brain = await start("brain", text, issuer.dir);
   await using shield = await start("shield", text, issuer.dir);
   const [url, admin_url] = [shield.field("url"), shield.field("admin_url")];
-  for (const path of ["/console/", "/console/main.js", "/v1/openapi.json"]) {
+  const thread = `${shield.folder}/${REPLAY_WORKER}`;
+  await Deno.rename(thread, `${thread}.away`);
+  const missing = await fetch(`${admin_url}/console/replay_worker.js`);
+  assert.equal((await missing.json()).reason, "internal");
+  await until("the log says why", () => /deno bundle .*page_thread\.ts/.test(shield.log()));
+  await Deno.rename(`${thread}.away`, thread);
+  const paths = ["", "main.js", "replay_worker.js"].map((name) => `/console/${name}`);
+  for (const path of [...paths, "/v1/openapi.json"]) {
     const answer = await fetch(`${admin_url}${path}`);
     assert.ok((await answer.text()).length > 100);
     assert.equal(answer.status, 200, path);

@@ -129,7 +129,8 @@ export const SMOKE_STEPS: readonly SmokeStep[] = [
     name: "console and OpenAPI",
     async run({ ports }) {
       const admin = `http://127.0.0.1:${ports[2]}`;
-      for (const path of ["/console/", "/console/main.js", "/v1/openapi.json"]) {
+      const paths = ["", "main.js", "replay_worker.js"].map((name) => `/console/${name}`);
+      for (const path of [...paths, "/v1/openapi.json"]) {
         assert.equal(await status(`${admin}${path}`), 200, path);
       }
     },

@@ -1,6 +1,6 @@
 /**
- * The console's files as text, compiled into the program: nothing is read at run time. The admin
- * listener serves them, and decides under which policy.
+ * The console's files as text, compiled into the program; only the thread for replays is not
+ * (`replay_bundle.ts`). The admin listener serves them, and decides under which policy.
  */
 import css from "./console.css" with { type: "text" };
 import html from "./index.html" with { type: "text" };
@@ -24,7 +24,6 @@ import page from "./page.js" with { type: "text" };
 import policy_flips from "./policy_flips.js" with { type: "text" };
 import policy_trial from "./policy_trial.js" with { type: "text" };
 import rates from "./rates.js" with { type: "text" };
-import replay_worker from "./replay_worker.js" with { type: "text" };
 import room_history from "./room_history.js" with { type: "text" };
 import room_publish from "./room_publish.js" with { type: "text" };
 import room_past from "./room_past.js" with { type: "text" };
@@ -56,6 +55,7 @@ import view_rooms from "./view_rooms.js" with { type: "text" };
 import view_tenants from "./view_tenants.js" with { type: "text" };
 import view_usage from "./view_usage.js" with { type: "text" };
 import view_why from "./view_why.js" with { type: "text" };
+import { replayWorker } from "./replay_bundle.ts";
 
 /** One file of the console. */
 export interface ConsoleAsset {
@@ -84,7 +84,6 @@ const SCRIPTS: Readonly<Record<string, string>> = {
   "policy_trial.js": policy_trial,
   "past.js": past,
   "rates.js": rates,
-  "replay_worker.js": replay_worker,
   "room_history.js": room_history,
   "room_publish.js": room_publish,
   "room_past.js": room_past,
@@ -118,16 +117,24 @@ const SCRIPTS: Readonly<Record<string, string>> = {
   "view_why.js": view_why,
 };
 
-/** By their path below the admin listener. */
+const SCRIPT_TYPE = "text/javascript; charset=utf-8";
+/** The thread for replays. */
+export const REPLAY_PATH = "/console/replay_worker.js";
+
+/** Those compiled into the program, by their path below the admin listener. */
 export const ASSETS: ReadonlyMap<string, ConsoleAsset> = new Map([
   ["/console/", { body: html, content_type: "text/html; charset=utf-8" }],
   ["/console/console.css", { body: css, content_type: "text/css; charset=utf-8" }],
   ...Object.entries(SCRIPTS).map(([name, body]) =>
-    [`/console/${name}`, { body, content_type: "text/javascript; charset=utf-8" }] as const
+    [`/console/${name}`, { body, content_type: SCRIPT_TYPE }] as const
   ),
 ]);
 
-/** The file at a path of the admin listener, for example `/console/`; undefined when there is none. */
-export function consoleAsset(path: string): ConsoleAsset | undefined {
-  return ASSETS.get(path);
+/**
+ * The file at a path of the admin listener, for example `/console/`; undefined when there is none. Rejects when the
+ * thread for replays cannot be made.
+ */
+export async function consoleAsset(path: string): Promise<ConsoleAsset | undefined> {
+  if (path !== REPLAY_PATH) return ASSETS.get(path);
+  return { body: await replayWorker(), content_type: SCRIPT_TYPE };
 }

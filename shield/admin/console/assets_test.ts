@@ -1,15 +1,12 @@
 /** The console's files: all are served, none asks for what its policy forbids. */
 import assert from "node:assert/strict";
-import { ASSETS, consoleAsset } from "./assets.ts";
+import { ASSETS, consoleAsset, REPLAY_PATH } from "./assets.ts";
 
 const FOLDER = new URL(".", import.meta.url);
 
-/** It is made of what the bus runs itself, works without a page, and may ask nobody (`admin_safety_test.ts`). */
-const MADE = "/console/replay_worker.js";
-
 /** The files that are written by hand. */
 function bodies(): [path: string, body: string][] {
-  return [...ASSETS].filter(([path]) => path !== MADE).map(([path, { body }]) => [path, body]);
+  return [...ASSETS].map(([path, { body }]) => [path, body]);
 }
 
 Deno.test("every file of the folder that a browser needs is served, with its type", async () => {
@@ -24,22 +21,23 @@ Deno.test("every file of the folder that a browser needs is served, with its typ
     if (type === undefined) continue;
     const path = name === "index.html" ? "/console/" : `/console/${name}`;
     served.push(path);
-    assert.equal(consoleAsset(path)?.body, await Deno.readTextFile(new URL(name, FOLDER)), path);
-    assert.equal(consoleAsset(path)?.content_type, type);
+    const asset = await consoleAsset(path);
+    assert.equal(asset?.body, await Deno.readTextFile(new URL(name, FOLDER)), path);
+    assert.equal(asset?.content_type, type);
   }
   assert.deepEqual(served.sort(), [...ASSETS.keys()].sort());
 });
 
-Deno.test("what is no file of the console is undefined", () => {
+Deno.test("what is no file of the console is undefined", async () => {
   for (const path of ["/console", "/console/../main.ts", "/console/x.js", "/", "__proto__"]) {
-    assert.equal(consoleAsset(path), undefined, path);
+    assert.equal(await consoleAsset(path), undefined, path);
   }
 });
 
 Deno.test("modules import only what is served", () => {
   for (const [path, body] of bodies()) {
     for (const [, name] of body.matchAll(/from "\.\/([^"]+)"/g)) {
-      assert.notEqual(consoleAsset(`/console/${name}`), undefined, `${path} imports ${name}`);
+      assert.ok(ASSETS.has(`/console/${name}`), `${path} imports ${name}`);
     }
     assert.doesNotMatch(body, /from "(?!\.\/)|import\("/, `${path} imports something else`);
   }
@@ -58,14 +56,20 @@ Deno.test("nothing parses HTML, evaluates text or leaves the origin", () => {
   }
 });
 
-Deno.test("the thread that runs modules imports nothing and keeps nothing", () => {
-  const { body } = consoleAsset(MADE)!;
-  assert.doesNotMatch(body, /^(import|export)\b|\bimport\(|importScripts|\bfetch\(|WebSocket\(/m);
+Deno.test("the thread that runs modules is made of the sources, imports nothing and keeps nothing", async () => {
+  const thread = await consoleAsset(REPLAY_PATH);
+  assert.equal(thread?.content_type, "text/javascript; charset=utf-8");
+  const { body } = thread;
+  assert.match(body, /WebAssembly\.Module/);
+  assert.doesNotMatch(
+    body,
+    /(^|[;{}])(import|export)\b|\bimport\(|importScripts|\bfetch\(|WebSocket\(/m,
+  );
   assert.doesNotMatch(body, /localStorage|sessionStorage|indexedDB|innerHTML/);
 });
 
 Deno.test("the page has no inline script, style or handler", () => {
-  const page = consoleAsset("/console/")!.body;
+  const page = ASSETS.get("/console/")!.body;
   assert.doesNotMatch(page, /<style|\sstyle=|\son[a-z]+=/i);
   for (const [tag] of page.matchAll(/<script[^>]*>/g)) assert.match(tag, /src="\/console\//);
   assert.match(page, /<html lang="en">/);

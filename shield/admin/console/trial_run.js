@@ -8,6 +8,7 @@ import { readText } from "./journal_lines.js";
 
 /** Bounds of one trial; `arq policy replay` has none. */
 export const BOUNDS = { lines: 200_000, bytes: 536_870_912, time_ms: 300_000 };
+const THREAD = new URL("./replay_worker.js", import.meta.url);
 /** Lines of one answer of the journal, with their payloads. */
 const PAGE_LINES = 2_000;
 
@@ -17,16 +18,18 @@ export const failure = (message) =>
 
 /** The thread, as questions and answers. */
 class TrialThread {
-  #worker = new Worker(new URL("./replay_worker.js", import.meta.url), { type: "module" });
+  #worker;
   #waiting;
 
   /** `moduleOf(sha256)` gives the bytes of a recorded module, or undefined. */
-  constructor(moduleOf, signal) {
+  constructor(url, moduleOf, signal) {
+    this.#worker = new Worker(url, { type: "module" });
     signal.addEventListener("abort", () => this.end());
     const fail = (message) => this.#waiting?.reject(failure(message));
     this.#worker.onerror = (event) => {
       event.preventDefault();
-      fail(`The thread has ended: ${event.message ?? "it could not be loaded"}`);
+      const why = event.message ?? "it could not be loaded; the log of the Shield says why";
+      fail(`The thread has ended: ${why}`);
     };
     this.#worker.onmessage = async ({ data }) => {
       if (data.kind === "failed") return fail(data.message);
@@ -97,10 +100,13 @@ export function answerOf({ tally, source, sha256, policy, why }) {
  * `onTally(tally, sha256, bytes)` after each piece, and rejects with what is wrong with the module, with the
  * API's refusals, and when the signal is aborted.
  */
-export async function runTrial({ api, module, pages, window, signal, onTally, bounds = BOUNDS }) {
+export async function runTrial(trial) {
+  const { api, module, pages, window, signal, onTally, bounds = BOUNDS, thread_url = THREAD } =
+    trial;
   const { tenant, policy, room, from_ms, until_ms } = window;
   const query = { tenant, policy, room, since_ms: from_ms, until_ms, payload: 1 };
-  const thread = new TrialThread((sha256) => recordedModule(api, tenant, sha256, signal), signal);
+  const moduleOf = (sha256) => recordedModule(api, tenant, sha256, signal);
+  const thread = new TrialThread(thread_url, moduleOf, signal);
   try {
     const selection = { policy, tenant };
     const start = { kind: "start", bytes: module, selection, memory_limit_pages: pages };

@@ -3,6 +3,7 @@
  * requests are refused, and the headers of every answer. Who may ask at all is `admin.ts`.
  */
 import { ArqonError } from "@arqon/proto";
+import { REPLAY_PATH } from "../console/assets.ts";
 
 /** The content policy of the console's pages; all other answers may load and run nothing. */
 const CONSOLE_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; " +
@@ -14,7 +15,6 @@ const CONSOLE_POLICY = "default-src 'none'; script-src 'self'; style-src 'self';
  */
 const REPLAY_POLICY = "default-src 'none'; script-src 'wasm-unsafe-eval'; " +
   "frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
-const REPLAY_PATH = "/console/replay_worker.js";
 const API_POLICY =
   "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
