@@ -1,8 +1,7 @@
 /**
- * Makes frames.json, presence.json, deltas.json and errors.json: what an encoder or
- * proto/errors.json can say better than a hand. `--check` writes nothing and fails when a file
- * differs. Run from anywhere:
- * `deno run --allow-read --allow-write --allow-run sdk/conformance/generate.ts`.
+ * All vectors: those in `vectors/`, which are written by hand, and frames.json, presence.json, deltas.json and
+ * errors.json, which encoders and proto/errors.json say better than a hand. Prints them as one JSON object, by name of
+ * file, for runners in other languages: `deno run --allow-read sdk/conformance/generate.ts`.
  */
 import { encodePresenceLeave, encodePresenceUpdate, type PresentMember } from "@arqon/proto";
 import { connectionCases, diffCases } from "./delta_cases.ts";
@@ -190,39 +189,19 @@ function errors(registry: Registry): unknown {
   };
 }
 
-async function formatted(value: unknown): Promise<string> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["fmt", "--ext", "json", "-"],
-    cwd: new URL("../..", import.meta.url),
-    stdin: "piped",
-    stdout: "piped",
-  }).spawn();
-  const writer = child.stdin.getWriter();
-  await writer.write(new TextEncoder().encode(JSON.stringify(value)));
-  await writer.close();
-  const { success, stdout } = await child.output();
-  if (!success) throw new Error("deno fmt failed");
-  return new TextDecoder().decode(stdout);
+/** Every vectors file by its name, as JSON on one line: what each runner reads. */
+export function vectorsText(): string {
+  const registry = JSON.parse(Deno.readTextFileSync(REGISTRY)) as Registry;
+  const files: Record<string, unknown> = {
+    "deltas.json": deltas(),
+    "errors.json": errors(registry),
+    "frames.json": frames(),
+    "presence.json": presence(),
+  };
+  for (const { name } of Deno.readDirSync(FOLDER)) {
+    files[name] = JSON.parse(Deno.readTextFileSync(new URL(name, FOLDER)));
+  }
+  return JSON.stringify(Object.fromEntries(Object.entries(files).sort()));
 }
 
-if (import.meta.main) {
-  const check = Deno.args.includes("--check");
-  const registry = JSON.parse(await Deno.readTextFile(REGISTRY)) as Registry;
-  const made = {
-    frames: frames(),
-    presence: presence(),
-    deltas: deltas(),
-    errors: errors(registry),
-  };
-  let stale = 0;
-  for (const [name, value] of Object.entries(made)) {
-    const path = new URL(`${name}.json`, FOLDER);
-    const text = await formatted(value);
-    if (!check) await Deno.writeTextFile(path, text);
-    else if (await Deno.readTextFile(path).catch(() => "") !== text) {
-      console.error(`${path.pathname} is stale: run sdk/conformance/generate.ts`);
-      stale += 1;
-    }
-  }
-  if (stale > 0) Deno.exit(1);
-}
+if (import.meta.main) console.log(vectorsText());

@@ -3,6 +3,7 @@
  * sdk/conformance/features.json. A tick is set only where the committed results of a conformance run or an
  * existing test prove it. It runs no SDK. The text below the table is kept by hand.
  */
+import { vectorsText } from "../../sdk/conformance/generate.ts";
 
 /** The SDKs, in the order of the columns. */
 export const SDKS = ["typescript", "python"] as const;
@@ -30,7 +31,7 @@ export interface Side {
 export interface Feature {
   readonly id: string;
   readonly name: string;
-  /** Names of files in `sdk/conformance/vectors`. */
+  /** Names of vectors files, as `sdk/conformance/generate.ts` has them. */
   readonly vectors?: readonly string[];
   /** null: the language has no use for the feature. */
   readonly typescript: Side | null;
@@ -75,7 +76,7 @@ function proof(feature: Feature, sdk: Sdk, side: Side, inputs: SdkInputs): strin
   let cases = 0;
   for (const file of feature.vectors ?? []) {
     const count = inputs.vectors[file];
-    if (count === undefined) throw new TypeError(`${feature.id}: there is no vectors/${file}`);
+    if (count === undefined) throw new TypeError(`${feature.id}: there are no vectors ${file}`);
     if (vectors[file] !== count) return undefined;
     cases += count;
   }
@@ -192,10 +193,10 @@ async function readInputs(root: string): Promise<SdkInputs> {
       (scenarios[feature] ??= []).push(name);
     }
   }
-  const vectors: Record<string, number> = {};
-  for (const file of names("vectors")) {
-    vectors[file] = (await read(`vectors/${file}`)).cases.length;
-  }
+  const made: Record<string, { cases: unknown[] }> = JSON.parse(vectorsText());
+  const vectors = Object.fromEntries(
+    Object.entries(made).map(([file, { cases }]) => [file, cases.length]),
+  );
   const { groups } = await read("features.json") as Pick<SdkInputs, "groups">;
   const sources: Record<string, string> = {};
   for (const feature of groups.flatMap(({ features }) => features)) {

@@ -15,7 +15,7 @@ from bus import ROOT
 from conformance_results import PASSED, RESULTS, load_scenarios
 from scenario_driver import TRANSPORTS, Transport, run_scenario
 from scenario_server import ScenarioServer
-from vector_driver import FOLDER, VECTOR_RUNNERS, Case, cases_of
+from vector_driver import VECTOR_RUNNERS, VECTORS, VECTORS_SHA256, Case
 
 from arqon.errors_gen import CLOSES, ERRORS
 
@@ -30,7 +30,8 @@ def scenario_server() -> Iterator[ScenarioServer]:
 
 
 def test_every_file_has_a_runner() -> None:
-    assert sorted(path.name for path in FOLDER.iterdir()) == sorted(VECTOR_RUNNERS)
+    assert sorted(VECTORS) == sorted(VECTOR_RUNNERS)
+    assert all(isinstance(file["about"], str) and file["cases"] for file in VECTORS.values())
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,7 @@ def test_every_file_has_a_runner() -> None:
     [
         pytest.param(file, case, id=f"{file}: {case['name']}")
         for file in VECTOR_RUNNERS
-        for case in cases_of(file)
+        for case in VECTORS[file]["cases"]
     ],
 )
 def test_vector(file: str, case: Case) -> None:
@@ -57,7 +58,11 @@ async def test_scenario(
 
 
 def test_the_committed_results_are_those_of_this_run() -> None:
-    found = {"vectors": PASSED.vectors, "scenarios": PASSED.scenarios}
+    found = {
+        "vectors": PASSED.vectors,
+        "vectors_sha256": VECTORS_SHA256,
+        "scenarios": PASSED.scenarios,
+    }
     if PASSED.write:
         text = json.dumps(found, indent=2, ensure_ascii=False)
         RESULTS.write_text(text + "\n", encoding="utf-8")
@@ -65,8 +70,8 @@ def test_the_committed_results_are_those_of_this_run() -> None:
 
 
 def test_every_reason_and_close_code_is_named() -> None:
-    assert set(ERRORS) <= {case["name"] for case in cases_of("errors.json")}
-    assert set(CLOSES) <= {case["code"] for case in cases_of("close_codes.json")}
+    assert set(ERRORS) <= {case["name"] for case in VECTORS["errors.json"]["cases"]}
+    assert set(CLOSES) <= {case["code"] for case in VECTORS["close_codes.json"]["cases"]}
 
 
 if __name__ == "__main__":

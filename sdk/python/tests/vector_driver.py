@@ -1,13 +1,15 @@
-"""Feeds one case of `sdk/conformance/vectors` to this SDK: one runner for each file."""
+"""Feeds one case of the vectors of `sdk/conformance` to this SDK: one runner for each file."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
 import pytest
+from bus import ROOT, deno
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
@@ -26,8 +28,18 @@ from arqon.errors_gen import ERRORS
 from arqon.message import decode_data, message_of
 from arqon.presence import MemberTable
 
-FOLDER: Final = Path(__file__).parents[2] / "conformance" / "vectors"
 Case: TypeAlias = dict[str, Any]
+_MADE: Final = subprocess.run(
+    [*deno(), "run", "--no-prompt", "--allow-read", str(ROOT / "sdk/conformance/generate.ts")],
+    cwd=ROOT,
+    stdin=subprocess.DEVNULL,
+    stdout=subprocess.PIPE,
+    check=True,
+).stdout.rstrip()
+VECTORS: Final[dict[str, dict[str, Any]]] = json.loads(_MADE)
+"""Every vectors file by its name."""
+VECTORS_SHA256: Final = hashlib.sha256(_MADE).hexdigest()
+"""A digest of all vectors: a change of their bytes shows in the committed results."""
 BYTES: Final = {"data", "signature", "result", "member_meta", "positions"}
 
 
@@ -226,11 +238,3 @@ VECTOR_RUNNERS: Final[dict[str, Callable[[Case], None]]] = {
     "frames.json": run_frame,
     "presence.json": run_presence,
 }
-
-
-def cases_of(file: str) -> list[Case]:
-    """The cases of one file."""
-    vectors = json.loads((FOLDER / file).read_text(encoding="utf-8"))
-    assert isinstance(vectors["about"], str)
-    assert vectors["cases"]
-    return cast("list[Case]", vectors["cases"])

@@ -1,8 +1,9 @@
 /**
- * Feeds one case of `sdk/conformance/vectors` to this SDK: one runner for each file. Not part of the
+ * Feeds one case of the vectors of `sdk/conformance` to this SDK: one runner for each file. Not part of the
  * package.
  */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import {
   ArqonError,
   dataForm,
@@ -15,6 +16,7 @@ import {
   writeEnvelope,
 } from "@arqon/proto";
 import { encodeClient } from "../../conformance/encode.ts";
+import { vectorsText } from "../../conformance/generate.ts";
 import { fromHex, plainFrame, toHex } from "../../conformance/plain.ts";
 import { backoffDelay, DEFAULT_BACKOFF } from "../time/backoff.ts";
 import { applyFossil } from "../delta/fossil.ts";
@@ -25,7 +27,11 @@ import { MemberTable } from "../presence/member_table.ts";
 import { Message } from "../message/message.ts";
 import { errorFromWire } from "../wire/wire_error.ts";
 
-const FOLDER = new URL("../../conformance/vectors/", import.meta.url);
+const TEXT = vectorsText();
+/** Every vectors file by its name. */
+export const VECTORS: Readonly<Record<string, { about: string; cases: Case[] }>> = JSON.parse(TEXT);
+/** A digest of all vectors: a change of their bytes shows in the committed results. */
+export const VECTORS_SHA256: string = createHash("sha256").update(TEXT).digest("hex");
 
 /** A case as it is in the file; each runner knows what it has. */
 // deno-lint-ignore no-explicit-any
@@ -151,15 +157,3 @@ export const VECTOR_RUNNERS: Readonly<Record<string, (example: Case) => void>> =
   "frames.json": runFrame,
   "presence.json": runPresence,
 };
-
-/** The cases of one file. */
-export function casesOf(file: string): Case[] {
-  const { about, cases } = JSON.parse(Deno.readTextFileSync(new URL(file, FOLDER)));
-  assert.ok(typeof about === "string" && cases.length > 0, file);
-  return cases;
-}
-
-/** The files that there are. */
-export function vectorFiles(): string[] {
-  return [...Deno.readDirSync(FOLDER)].map(({ name }) => name).sort();
-}
