@@ -1,6 +1,6 @@
 /**
  * The commands of `arq` as plain data, read from their definition in commander's objects. The completion
- * scripts, the manual page and `docs/arq.md` are made from it. It runs nothing and knows no single command.
+ * scripts and the manual page are made from it. It runs nothing and knows no single command.
  */
 import type { Argument, Command, Option } from "commander";
 
@@ -155,11 +155,6 @@ export function describeCommand(command: Command, above: readonly string[] = [])
     is_runnable: "_actionHandler" in command && typeof command._actionHandler === "function",
     commands: shown.map((one) => describeCommand(one, path)),
   };
-}
-
-/** The commands that do something by themselves, in the order of their definition. */
-export function runnable(command: CommandInfo): CommandInfo[] {
-  return everyCommand(command).filter(({ is_runnable }) => is_runnable);
 }
 
 /** A command and all commands below it, each group before its commands. */

@@ -1,6 +1,6 @@
 /**
  * The manual page of `arq` in roff (the macros of man(7)), made from the definition of the commands. Pure. It
- * has the text of the help on one page; `docs/arq.md` has longer explanations.
+ * has the text of the help on one page; `docs/arq.md` has what the help leaves out.
  */
 import { everyCommand } from "./command_tree.ts";
 import type { CommandInfo, Note, OptionInfo } from "./command_tree.ts";
@@ -97,7 +97,7 @@ export function manPage(program: CommandInfo, version: string): string {
     bus.filter(({ group }) => group === BUS_OPTIONS).map((option) => [option.long, option]),
   );
   return [
-    `.\\" Generated from the definition of the commands by \`deno task gen\`. Do not edit.\n`,
+    `.\\" Made by arq man of the definition of the commands.\n`,
     `.TH ARQ 1 "" "ArqonBus ${version}" "User Commands"\n`,
     `.SH NAME\narq \\- ${roff(lowered(program.description))}\n`,
     `.SH SYNOPSIS\n.B arq\n.I command\n.RI [ options ]\n.RI [ operands ]\n`,

@@ -207,7 +207,7 @@ const PARTS: readonly (readonly [
 
 /**
  * Defines every command with its options and help, or only those that begin with the word `only`. Commands
- * run from this definition, and the completion, the manual page and documents are made from it. It does
+ * run from this definition, and the completion and the manual page are made from it. It does
  * nothing by itself.
  */
 export function buildProgram(run: Run, only?: string): Command {

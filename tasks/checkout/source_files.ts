@@ -11,7 +11,7 @@ const LEFT_OUT = new Set([".git", ".arqon", "node_modules", "coverage", "dist", 
 const GENERATED = [
   /^proto\/gen\//,
   /_gen\.py$/,
-  /^docs\/(errors|configuration|arq)\.md$/,
+  /^docs\/(errors|configuration)\.md$/,
   /^docs\/.*\.schema\.json$/,
   /^deno\.lock$/,
 ];

@@ -2,7 +2,6 @@
  * `deno task gen`: makes every generated file anew. `--check` writes nothing and fails when a
  * committed file differs from what would be generated.
  */
-import { renderArq } from "./gen_arq.ts";
 import { stateJsonSchema } from "../../arq/desired/form.ts";
 import { renderConfigMarkdown, renderConfigSchema } from "./gen_config.ts";
 import { renderDashboard, renderStoresDashboard } from "./gen_dashboard.ts";
@@ -96,7 +95,6 @@ async function generate(): Promise<Map<string, string>> {
     ["docs/sdks.md", await renderSdksMarkdown(ROOT)],
     ...await renderShownFiles(ROOT, await listFiles([".md"])),
     ["NOTICE", await renderNotice(ROOT)],
-    ...await renderArq(ROOT, readVersion(await Deno.readTextFile(`${ROOT}deno.json`))),
   ]);
 }
 

@@ -4,6 +4,7 @@
  * site is served, `/` by default. Beside every page lies its Markdown, for programs, with `llms.txt`. `--check` builds
  * into the cache and leaves `dist` alone. Packages come from npm once; the build itself needs no network.
  */
+import { arqHelp } from "./arq_help.ts";
 import { llmsFullText, llmsText, markdownPages } from "./llms.ts";
 import { deadLinks } from "./site_links.ts";
 import { navigationProblems, PAGES, sitePage } from "./site_pages.ts";
@@ -11,6 +12,7 @@ import { placeOf } from "../../docs/.vitepress/pages.ts";
 import { listFiles, ROOT } from "../checkout/source_files.ts";
 import { exitWith, type Violation } from "../checkout/violation.ts";
 
+const ARQ_PAGE = "docs/arq.md";
 const CACHE = `${ROOT}.arqon/site`;
 const ASSETS = [".svg", ".png", ".json", ".txt", ".cast"];
 const USAGE = "usage: deno task docs:site [--check] [--base /PATH/]";
@@ -73,6 +75,7 @@ async function readSources(files: readonly string[]): Promise<Sources> {
   const folders = foldersOf(files);
   const texts = new Map<string, string>();
   for (const { file } of PAGES) texts.set(file, await Deno.readTextFile(ROOT + file));
+  texts.set(ARQ_PAGE, `${texts.get(ARQ_PAGE)}\n${arqHelp()}`);
   return { files, texts, isFolder: (path) => folders.has(path) };
 }
 

@@ -37,7 +37,7 @@ export function addCompletion(program: Command, run: Run): void {
     .option("--json", "print it as JSON")
     .addHelpText(
       "after",
-      "\nIt is roff, as docs/man/arq.1 of the checkout has it.\n" +
+      "\nIt is roff.\n" +
         examples("arq man | man -l -", "arq man > ~/.local/share/man/man1/arq.1"),
     )
     .action(run(async (io, flags) => {
