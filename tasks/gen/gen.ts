@@ -11,7 +11,7 @@ import { renderSdksMarkdown } from "./gen_sdks.ts";
 import { renderShownFiles } from "./gen_shown_files.ts";
 import { renderInitBinaries } from "./gen_init.ts";
 import { renderNatsAccounts } from "./gen_nats_accounts.ts";
-import { renderNotice } from "./gen_notice.ts";
+import { licensedPackages, noticeText } from "./gen_notice.ts";
 import { renderWebsocketMarkdown } from "./gen_websocket.ts";
 import { readVersion, renderVersionModule, versionedFiles, withVersion } from "./gen_version.ts";
 import { listFiles, ROOT } from "../checkout/source_files.ts";
@@ -94,7 +94,7 @@ async function generate(): Promise<Map<string, string>> {
     ["docs/websocket.md", renderWebsocketMarkdown()],
     ["docs/sdks.md", await renderSdksMarkdown(ROOT)],
     ...await renderShownFiles(ROOT, await listFiles([".md"])),
-    ["NOTICE", await renderNotice(ROOT)],
+    ["NOTICE", noticeText(await licensedPackages(ROOT))],
   ]);
 }
 

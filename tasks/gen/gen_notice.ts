@@ -1,7 +1,7 @@
 /**
- * Makes NOTICE: the packages of others in the packages, images and binaries of `arq`, the Shield and the
- * Brain, each with the text of its licence. Deno's module graph and deno.lock say which packages these are,
- * and Deno's cache has their texts. Tools for development are left out.
+ * Makes NOTICE, the list of the packages of others in the packages, images and binaries of `arq`, the Shield and
+ * the Brain, and for what is packed LICENSES.txt, the texts of their licences. Deno's module graph and deno.lock say
+ * which packages these are, and Deno's cache has their texts. Tools for development are left out.
  */
 import { PROGRAMS, sourcesOf, STARTED } from "../pack/pack_sources.ts";
 
@@ -30,9 +30,12 @@ const RULE = "-".repeat(79);
 const HEAD = `ArqonBus
 Licensed under the Apache License, Version 2.0; see LICENSE.
 
-What follows are the packages of others that its programs carry, with their licences. It is
-generated: deno task gen writes it anew.
+Its programs carry the packages of others below. LICENSES.txt, beside this file in the npm package and
+with the binaries, has the texts of their licences and their notices; an image has them in the folder
+of each package below /deno-dir/npm. deno task gen writes this list.
 `;
+/** The file of an npm package, or beside binaries, with the texts. */
+export const LICENCES = "LICENSES.txt";
 
 /** The name and version in a specifier: `@a/b@1.2.3/x/y` and `@a/b@1.2.3_peers` are `@a/b` in 1.2.3. */
 function nameAndVersion(text: string): readonly [name: string, version: string] {
@@ -68,17 +71,20 @@ export function packagesOf(lock: Lock, roots: readonly string[]): string[] {
   return [...new Set([...found].map((key) => nameAndVersion(key).join("@")))].sort();
 }
 
-const titleOf = ({ name, version, license, repository }: Licensed) =>
-  `${name} ${version} (${license})${repository === "" ? "" : `\n  ${repository}`}`;
+const titleOf = ({ name, version, license, repository }: Licensed) => {
+  if (license === "") throw new Error(`${name} ${version} names no licence`);
+  return `${name} ${version} (${license}) ${repository}`.trim();
+};
 
-/**
- * The text of NOTICE, in which packages with the same texts share them. Throws for a package that names no
- * licence.
- */
+/** The text of NOTICE. Throws for a package that names no licence. */
 export function noticeText(packages: readonly Licensed[]): string {
+  return `${HEAD}\n${packages.map(titleOf).join("\n")}\n`;
+}
+
+/** The text of LICENSES.txt, in which packages with the same texts share them. Throws as `noticeText` does. */
+export function licencesText(packages: readonly Licensed[]): string {
   const groups = new Map<string, Licensed[]>();
   for (const one of packages) {
-    if (one.license === "") throw new Error(`${one.name} ${one.version} names no licence`);
     const key = one.texts.join(`\n\n`) || `no text ${one.license}`;
     groups.set(key, [...groups.get(key) ?? [], one]);
   }
@@ -89,7 +95,7 @@ export function noticeText(packages: readonly Licensed[]): string {
       : texts.join("\n\n");
     return `${RULE}\n${group.map(titleOf).join("\n")}\n\n${said}\n`;
   });
-  return `${HEAD}\n${parts.join("\n")}`;
+  return parts.join("\n");
 }
 
 /** A text with `\n` as line end and without blanks before it; these are no part of a licence. */
@@ -98,8 +104,8 @@ function tidy(text: string): string {
 }
 
 /**
- * The address at which people open a repository, from `git+https://…/x.git`, `git://…`, `github:a/b` or
- * `a/b`.
+ * The address at which people open a repository, from `git+https://…/x.git`, `git://…`,
+ * `git@github.com:a/b`, `github:a/b` or `a/b`.
  */
 export function repositoryUrl(repository: unknown): string {
   const of_object = typeof repository === "object" && repository !== null && "url" in repository
@@ -107,7 +113,7 @@ export function repositoryUrl(repository: unknown): string {
     : repository;
   if (typeof of_object !== "string") return "";
   const url = of_object.replace(/^git\+/, "").replace(/^(?:git|ssh):\/\/(?:git@)?/, "https://")
-    .replace(/^github:/, "").replace(/\.git$/, "");
+    .replace(/^(?:git@github\.com|github):/, "").replace(/\.git$/, "");
   return /^[\w.-]+\/[\w.-]+$/.test(url) ? `https://github.com/${url}` : url;
 }
 
@@ -138,11 +144,11 @@ async function cacheFolder(): Promise<string> {
   return `${npmCache}/${registry.name}`;
 }
 
-/** The text of NOTICE for the checkout at `root`. Throws when a package is not in Deno's cache. */
-export async function renderNotice(root: string): Promise<string> {
+/** The packages of the checkout at `root`. Throws when one of them is not in Deno's cache. */
+export async function licensedPackages(root: string): Promise<Licensed[]> {
   const lock: Lock = JSON.parse(await Deno.readTextFile(`${root}deno.lock`));
   const { packages } = await sourcesOf([...Object.values(PROGRAMS), ...STARTED]);
   const cache = await cacheFolder();
   const all = packagesOf(lock, Object.values(packages));
-  return noticeText(await Promise.all(all.map((one) => read(cache, one))));
+  return await Promise.all(all.map((one) => read(cache, one)));
 }

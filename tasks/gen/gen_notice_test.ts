@@ -1,6 +1,12 @@
 /** Which packages a program carries, and how their licences are told. */
 import assert from "node:assert/strict";
-import { noticeText, packagesOf, repositoryUrl } from "./gen_notice.ts";
+import {
+  licencesText,
+  licensedPackages,
+  noticeText,
+  packagesOf,
+  repositoryUrl,
+} from "./gen_notice.ts";
 import { ROOT } from "../checkout/source_files.ts";
 
 const LOCK = {
@@ -29,14 +35,21 @@ Deno.test("all that the roots lead to, once, and nothing else", () => {
 
 Deno.test("packages with the same text stand together, and one without a licence is an error", () => {
   const one = { version: "1.0.0", license: "MIT", repository: "https://x.example/y", texts: ["T"] };
-  const text = noticeText([
+  const packages = [
     { ...one, name: "a" },
     { ...one, name: "b", repository: "" },
     { ...one, name: "c", texts: [] },
-  ]);
-  assert.match(text, /\na 1\.0\.0 \(MIT\)\n {2}https:\/\/x\.example\/y\nb 1\.0\.0 \(MIT\)\n\nT\n/);
-  assert.match(text, /\nc 1\.0\.0 \(MIT\)\n.*\n\nIts package brings no text/);
-  assert.throws(() => noticeText([{ ...one, name: "d", license: "" }]), /d 1\.0\.0 names no/);
+  ];
+  const text = licencesText(packages);
+  assert.match(text, /\na 1\.0\.0 \(MIT\) https:\/\/x\.example\/y\nb 1\.0\.0 \(MIT\)\n\nT\n/);
+  assert.match(text, /\nc 1\.0\.0 \(MIT\) .*\n\nIts package brings no text/);
+  assert.match(
+    noticeText(packages),
+    /\na 1\.0\.0 \(MIT\) .*\nb 1\.0\.0 \(MIT\)\nc 1\.0\.0 \(MIT\) .*\n$/,
+  );
+  for (const write of [licencesText, noticeText]) {
+    assert.throws(() => write([{ ...one, name: "d", license: "" }]), /d 1\.0\.0 names no/);
+  }
 });
 
 Deno.test("a repository is told as a URL that opens", () => {
@@ -46,6 +59,7 @@ Deno.test("a repository is told as a URL that opens", () => {
       { type: "git", url: "git://github.com/a/b.git" },
       { url: "ssh://git@github.com/a/b.git" },
       "github:a/b",
+      "git@github.com:a/b.git",
       "a/b",
     ]
   ) assert.equal(repositoryUrl(given), "https://github.com/a/b");
@@ -54,8 +68,16 @@ Deno.test("a repository is told as a URL that opens", () => {
 
 Deno.test("the notice of the checkout names what the programs import", async () => {
   const text = await Deno.readTextFile(`${ROOT}NOTICE`);
-  for (const name of ["zod", "prom-client", "@nats-io/nats-core", "jose", "commander", "ws"]) {
-    assert.match(text, new RegExp(`^${RegExp.escape(name)} \\d+\\.\\d+\\.\\d+ \\(\\S+\\)$`, "m"));
+  const names = ["zod", "prom-client", "@nats-io/nats-core", "jose", "commander", "ws"];
+  for (const name of names) {
+    assert.match(text, new RegExp(`^${RegExp.escape(name)} \\d+\\.\\d+\\.\\d+ \\(\\S+\\) `, "m"));
   }
   assert.doesNotMatch(text, /^(?:fast-check|playwright-core|vitepress) /m, "a tool's");
+  const packages = await licensedPackages(ROOT);
+  assert.equal(noticeText(packages), text);
+  const licences = licencesText(packages);
+  for (const { name, texts } of packages) {
+    for (const one of texts) assert.ok(licences.includes(one), name);
+    assert.ok(texts.length > 0 || !names.includes(name), `${name} has a text`);
+  }
 });

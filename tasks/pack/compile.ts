@@ -1,10 +1,11 @@
 /**
  * `deno task compile [--target TRIPLE]… [--out FOLDER] [--require-runtime]`: compiles `arq`, `shield` and
- * `brain` to single binaries in FOLDER/TRIPLE (dist/bin), with SHA256SUMS. Where Deno's runtime for them
+ * `brain` to single binaries in FOLDER/TRIPLE (dist/bin), with SHA256SUMS and the licences of packages. Where Deno's runtime for them
  * cannot be downloaded, it leaves no binaries, but still checks what would be in them.
  */
 import { parseArgs } from "node:util";
 import { bundleReplayWorker, REPLAY_WORKER } from "../../shield/admin/console/replay_bundle.ts";
+import { LICENCES, licencesText, licensedPackages } from "../gen/gen_notice.ts";
 import { binaryProblems, compileFlags, isTarget, programFile, TARGETS } from "./compile_target.ts";
 import type { Target } from "./compile_target.ts";
 import { taskFlags } from "./pack_manifest.ts";
@@ -97,6 +98,7 @@ async function sum(bytes: Uint8Array<ArrayBuffer>, file: string): Promise<string
 /** Makes the binaries of one target. False when its runtime cannot be downloaded. */
 async function compileTarget(
   programs: readonly StagedProgram[],
+  licences: string,
   target: Target,
   out_dir: string,
 ): Promise<boolean> {
@@ -116,6 +118,7 @@ async function compileTarget(
     console.log(`${folder}/${file}: ${megabytes(bytes.length)}`);
   }
   await Deno.writeTextFile(`${folder}/SHA256SUMS`, sums);
+  await Deno.writeTextFile(`${folder}/${LICENCES}`, licences);
   return true;
 }
 
@@ -147,9 +150,10 @@ export async function compilePrograms({ targets, out_dir }: CompileOptions): Pro
       await Deno.mkdir(`${folder}/${name}`);
       programs.push(await stageProgram(name, `${folder}/${name}`));
     }
+    const licences = licencesText(await licensedPackages(ROOT));
     const without: Target[] = [];
     for (const target of targets) {
-      if (!await compileTarget(programs, target, out_dir)) without.push(target);
+      if (!await compileTarget(programs, licences, target, out_dir)) without.push(target);
     }
     if (without.length > 0) await checkOnly(programs, folder);
     return without;

@@ -3,6 +3,7 @@
  * that these need, in the versions of deno.lock. Only Deno is still fetched by npm.
  */
 import { bundleReplayWorker, REPLAY_WORKER } from "../../shield/admin/console/replay_bundle.ts";
+import { LICENCES, licencesText, licensedPackages } from "../gen/gen_notice.ts";
 import { javaScript, jsPath } from "./pack_arqon_code.ts";
 import type { PackageFiles } from "./pack_check.ts";
 import { checkSecrets } from "./pack_check.ts";
@@ -65,6 +66,7 @@ function manifest(version: string, modules: readonly PackedModule[]): Record<str
       // These are for the stack of `arq dev up`.
       ...["compose.yaml", "deploy"],
       "NOTICE",
+      LICENCES,
     ],
     dependencies: Object.fromEntries(modules.map(({ name, version }) => [name, version])),
     bundleDependencies: modules.map(({ name }) => name),
@@ -99,6 +101,7 @@ function check(files: PackageFiles): string[] {
     "README.md",
     "LICENSE",
     "NOTICE",
+    LICENCES,
     "bin/arq.mjs",
     "arq/main.js",
     REPLAY_WORKER,
@@ -133,6 +136,7 @@ export async function packArqon(out_dir: string): Promise<Tarball> {
     await write(`${folder}/README.md`, npmReadme(readme, TEMPLATE));
     await Deno.copyFile(`${ROOT}LICENSE`, `${folder}/LICENSE`);
     await Deno.copyFile(`${ROOT}NOTICE`, `${folder}/NOTICE`);
+    await write(`${folder}/${LICENCES}`, licencesText(await licensedPackages(ROOT)));
     return await packTarball(folder, out_dir, check);
   } finally {
     await Deno.remove(folder, { recursive: true });
