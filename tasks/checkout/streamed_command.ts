@@ -31,23 +31,41 @@ export class StreamedCommand {
   }
 
   /**
+   * Resolves with whether what the program has written comes to be `wanted`; false when it ends before that,
+   * or after `limit_ms`.
+   */
+  async shows(wanted: (text: string) => boolean, limit_ms: number = DEADLINE_MS): Promise<boolean> {
+    const begun_ms = performance.now();
+    const over = this.ended.then(() => true);
+    for (;;) {
+      const { promise, resolve } = Promise.withResolvers<false>();
+      this.#wake = () => resolve(false);
+      if (wanted(this.#text)) return true;
+      const left_ms = limit_ms - (performance.now() - begun_ms);
+      if (left_ms <= 0) return false;
+      const timer = setTimeout(this.#wake, left_ms);
+      const has_ended = await Promise.race([promise, over]);
+      clearTimeout(timer);
+      if (has_ended) return wanted(this.#text);
+    }
+  }
+
+  /**
    * Waits until the program has written `text`. Throws an Error with all that it wrote when it ends before
    * that, or after a minute.
    */
   async until(text: string): Promise<void> {
-    const deadline_ms = Date.now() + DEADLINE_MS;
-    const over = this.ended.then(() => true);
-    while (!this.#text.includes(text)) {
-      const { promise, resolve } = Promise.withResolvers<false>();
-      this.#wake = () => resolve(false);
-      const timer = setTimeout(this.#wake, Math.max(0, deadline_ms - Date.now()));
-      const has_ended = await Promise.race([promise, over]);
-      clearTimeout(timer);
-      if (this.#text.includes(text)) return;
-      if (has_ended || Date.now() >= deadline_ms) {
-        throw new Error(`it has not written ${JSON.stringify(text)}, but:\n${this.#text}`);
-      }
-    }
+    if (await this.shows((written) => written.includes(text))) return;
+    throw new Error(`it has not written ${JSON.stringify(text)}, but:\n${this.#text}`);
+  }
+
+  /** Resolves with whether both streams end within `limit_ms`. */
+  async endsWithin(limit_ms: number): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<false>();
+    const timer = setTimeout(() => resolve(false), limit_ms);
+    const has_ended = await Promise.race([promise, this.ended.then(() => true)]);
+    clearTimeout(timer);
+    return has_ended;
   }
 
   /** Sends the program a signal, if it still runs, and waits for its end. */

@@ -11,24 +11,13 @@ import {
   withoutInstall,
   withSession,
 } from "./record_text.ts";
-import { recordSession, type Source } from "./record_session.ts";
+import { packedArq, recordSession } from "./record_session.ts";
 import { ROOT } from "../checkout/source_files.ts";
 import { exitWith, type Violation } from "../checkout/violation.ts";
 
 const USAGE = "usage: deno task record [--check [--checkout]]";
 const CAST = "docs/session.cast";
 const TEXT = "docs/session.txt";
-
-async function packed(): Promise<string> {
-  const { version } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
-  const path = `${ROOT}dist/npm/arqon-${version}.tgz`;
-  try {
-    await Deno.stat(path);
-    return path;
-  } catch {
-    throw new Error(`${path} is not there: deno task pack makes it`);
-  }
-}
 
 async function check(text: string, cast: string | undefined): Promise<Violation[]> {
   const recorded = await Deno.readTextFile(ROOT + TEXT);
@@ -65,7 +54,7 @@ if (import.meta.main) {
     console.error(USAGE);
     Deno.exit(2);
   }
-  const source: Source = asked.has("--checkout") ? "checkout" : { tarball: await packed() };
+  const source = asked.has("--checkout") ? "checkout" : await packedArq();
   const entries = await recordSession(source);
   const text = sessionText(entries);
   const cast = sessionCast(entries);

@@ -1,15 +1,27 @@
 /**
  * Runs the session that the README shows, in an empty folder and in real terminals (`script` of util-linux
  * gives each command one): install, `arq init`, `arq dev --embedded`, publish and subscribe, `arq doctor`,
- * `arq status`. Unlike in the README, it uses free ports and a home of its own.
+ * `arq status`. Its home is its own; so are its ports, unless it is to run the README's commands literally.
  */
-import { type Differing, type Entry, normalise, WINDOW } from "./record_text.ts";
-import { StreamedCommand } from "../checkout/streamed_command.ts";
+import { type Differing, type Entry, normalise, PORTS } from "./record_text.ts";
+import { Terminal } from "../checkout/terminal.ts";
 import { ROOT } from "../checkout/source_files.ts";
 import { freePorts } from "../../tests/harness/free_ports.ts";
 
 /** The place of `arq`: the packed npm package, or this checkout. */
 export type Source = { readonly tarball: string } | "checkout";
+
+/** The package that `deno task pack` has made. */
+export async function packedArq(): Promise<Source> {
+  const { version } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
+  const tarball = `${ROOT}dist/npm/arqon-${version}.tgz`;
+  try {
+    await Deno.stat(tarball);
+    return { tarball };
+  } catch {
+    throw new Error(`${tarball} is not there: deno task pack makes it`);
+  }
+}
 
 /** The arguments with which deno runs the checkout's `arq`, as `deno task arq` has them. */
 export async function checkoutArq(): Promise<string[]> {
@@ -26,38 +38,28 @@ const quoted = (word: string) => `'${word.replaceAll("'", `'\\''`)}'`;
 
 class Session implements AsyncDisposable {
   readonly entries: Entry[] = [];
-  readonly #started: StreamedCommand[] = [];
+  readonly #started: Terminal[] = [];
 
   constructor(readonly differing: Differing, readonly arq: string) {}
 
   /** Starts the command line `run`, which may differ from the command that is shown. */
-  start(run: string): StreamedCommand {
+  start(run: string): Terminal {
     const { folder, config_home } = this.differing;
-    const { columns, rows } = WINDOW;
     // As many open files as possible, since doctor looks at their number.
-    const prepared = `stty cols ${columns} rows ${rows}; ulimit -n "$(ulimit -Hn)"; ${run}`;
-    const started = new StreamedCommand(
-      new Deno.Command("script", {
-        args: ["-qfec", prepared, "/dev/null"],
-        cwd: folder,
-        env: {
-          TERM: "xterm-256color",
-          SHELL: "/bin/sh",
-          XDG_CONFIG_HOME: config_home,
-          INIT_CWD: folder,
-          // The checkout stands for the package, whose launcher sets this variable.
-          ARQON_CALLED_AS: "npx arq",
-          npm_config_audit: "false",
-          npm_config_fund: "false",
-          npm_config_loglevel: "error",
-          npm_config_progress: "false",
-          npm_config_update_notifier: "false",
-        },
-        stdin: "null",
-        stdout: "piped",
-        stderr: "piped",
-      }).spawn(),
-    );
+    const started = new Terminal(`ulimit -n "$(ulimit -Hn)"; ${run}`, {
+      cwd: folder,
+      env: {
+        XDG_CONFIG_HOME: config_home,
+        INIT_CWD: folder,
+        // The checkout stands for the package, whose launcher sets this variable.
+        ARQON_CALLED_AS: "npx arq",
+        npm_config_audit: "false",
+        npm_config_fund: "false",
+        npm_config_loglevel: "error",
+        npm_config_progress: "false",
+        npm_config_update_notifier: "false",
+      },
+    });
     this.#started.push(started);
     return started;
   }
@@ -88,7 +90,9 @@ class Session implements AsyncDisposable {
 
 async function record(session: Session): Promise<void> {
   const [port, ops_port, admin_port] = session.differing.ports;
-  const ports = `--port ${port} --ops-port ${ops_port} --admin-port ${admin_port}`;
+  const ports = port === PORTS[0]
+    ? ""
+    : `--port ${port} --ops-port ${ops_port} --admin-port ${admin_port}`;
   await session.run(1, ...session.arqLine("init", ports));
   const [dev, dev_run] = session.arqLine("dev --embedded", ports);
   // The log goes to a file, so that nobody takes it for the output of the bus.
@@ -109,14 +113,18 @@ async function record(session: Session): Promise<void> {
 
 /**
  * The session as it went. With a tarball it begins with the installation, which asks npm's registry for Deno;
- * otherwise the checkout's `arq` stands for an installed one.
+ * otherwise the checkout's `arq` stands for an installed one. Its bus takes free ports, or the usual ones.
  */
-export async function recordSession(source: Source): Promise<Entry[]> {
+export async function recordSession(
+  source: Source,
+  ports: "free" | "usual" = "free",
+): Promise<Entry[]> {
   const folder = await Deno.makeTempDir({ prefix: "arqon_session_" });
   const config_home = await Deno.makeTempDir({ prefix: "arqon_session_config_" });
   try {
     const [client = 0, ops = 0, admin = 0] = freePorts(3);
-    const differing = { folder, config_home, ports: [client, ops, admin] as const };
+    const taken = ports === "usual" ? PORTS : [client, ops, admin] as const;
+    const differing = { folder, config_home, ports: taken };
     const checkout = [Deno.execPath(), ...await checkoutArq()].map(quoted).join(" ");
     await using session = new Session(differing, source === "checkout" ? checkout : "npx arq");
     if (source !== "checkout") {

@@ -2,6 +2,8 @@
  * Turns a recorded session into texts, as pure functions: output without the parts that differ from run to
  * run, a text for the README, and a cast for a player (asciicast v2). `record_session.ts` runs the commands.
  */
+import { plain } from "../checkout/screen.ts";
+import { WINDOW } from "../checkout/terminal.ts";
 
 /** One entry of the session: a command and its output. */
 export interface Entry {
@@ -24,12 +26,12 @@ export interface Differing {
 
 const FOLDER = "/home/ada/my-bus";
 const CONFIG_HOME = "/home/ada/.config";
-const PORTS = [4000, 4001, 4002];
-/** Columns and rows of the terminal. */
-export const WINDOW = { columns: 100, rows: 32 } as const;
+/** The ports that are shown, and that a bus takes when it is told no others. */
+export const PORTS = [4000, 4001, 4002] as const;
 const TITLES = ["", "", "in a second terminal", "in a third"];
 const INSTALL = "$ npm install ";
-const START = "<!-- recorded by deno task record -->";
+/** The comment in front of the session in the README. */
+export const START = "<!-- recorded by deno task record -->";
 const END = "<!-- end of what was recorded -->";
 
 /**
@@ -48,12 +50,6 @@ export function normalise(output: string, { folder, config_home, ports }: Differ
     .replaceAll(/\b\d{4}-\d\d-\d\dT[\d:.]+Z/g, "2026-01-01T00:00:00.000Z")
     .replaceAll(/\d+ open files, \d+ are needed/g, "65536 open files, 18256 are needed")
     .replaceAll(/\b\d+ packages in [\d.]+m?s\b/g, "3 packages in 4s");
-}
-
-/** A text without colours and other control sequences of a terminal. */
-function plain(text: string): string {
-  // deno-lint-ignore no-control-regex -- the escape character is what begins them
-  return text.replaceAll(/\u001b\[[\d;?]*[A-Za-z]/g, "");
 }
 
 /** The lines of the session: what is typed, what comes back, and a heading for the terminal. */

@@ -1,0 +1,57 @@
+/**
+ * A program in a terminal of its own, as a person runs it; `script` of util-linux gives it one. So it prints
+ * what a person sees, and can be typed to.
+ */
+import { onScreen } from "./screen.ts";
+import { StreamedCommand } from "./streamed_command.ts";
+
+/** Columns and rows of each terminal. */
+export const WINDOW = { columns: 100, rows: 32 } as const;
+
+/** The place of a program: its folder, and variables beside those of this process. */
+export interface TerminalPlace {
+  readonly cwd: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** A started program, its output and its keyboard. */
+export class Terminal extends StreamedCommand {
+  readonly #keyboard: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
+
+  /** Starts a command line of `sh`. */
+  constructor(command: string, { cwd, env = {} }: TerminalPlace) {
+    const prepared = `stty cols ${WINDOW.columns} rows ${WINDOW.rows}; ${command}`;
+    const child = new Deno.Command("script", {
+      args: ["-qfec", prepared, "/dev/null"],
+      cwd,
+      env: { TERM: "xterm-256color", SHELL: "/bin/sh", ...env },
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    super(child);
+    this.#keyboard = child.stdin.getWriter();
+  }
+
+  /** What is on the screen, with what has scrolled away. */
+  get screen(): string {
+    return onScreen(this.text);
+  }
+
+  /** Types keys, for example a line with its `\r`, or "\u0003" for Ctrl-C. */
+  async type(keys: string): Promise<void> {
+    // A program that has ended reads no keys.
+    await this.#keyboard.write(new TextEncoder().encode(keys)).catch(() => {});
+  }
+
+  /** Resolves with the exit code; undefined when the program runs on after `limit_ms`. */
+  async code(limit_ms: number): Promise<number | undefined> {
+    if (!await this.endsWithin(limit_ms)) return undefined;
+    return (await this.child.status).code;
+  }
+
+  override async stop(signal: Deno.Signal = "SIGTERM"): Promise<void> {
+    await super.stop(signal);
+    await this.#keyboard.close().catch(() => {});
+  }
+}
