@@ -19,8 +19,6 @@ interface Runtime {
   readonly programs: Readonly<Record<string, string>>;
   readonly install: readonly string[];
   readonly runner: readonly string[];
-  /** Runs the package's launcher by itself. */
-  readonly launcher: string;
 }
 
 async function nodeRuntime(version: typeof NODE_VERSIONS[number]): Promise<Runtime> {
@@ -30,7 +28,6 @@ async function nodeRuntime(version: typeof NODE_VERSIONS[number]): Promise<Runti
     programs: { node: await ensureNode(version) },
     install: ["npm", "install", "--no-audit", "--no-fund"],
     runner: ["npx", "--no-install"],
-    launcher: "node",
   };
 }
 
@@ -42,7 +39,6 @@ async function bunRuntime(): Promise<Runtime> {
     install: ["bun", "install"],
     // Bun itself is to run the launcher, not a Node that the machine may have.
     runner: ["bunx", "--bun"],
-    launcher: "bun",
   };
 }
 
@@ -67,11 +63,7 @@ function installer(runtime: Runtime, packages: readonly string[]): Install {
       cwd: folder,
     });
     assert.equal(code, 0, stderr);
-    return {
-      command: [...withPath, ...runtime.runner, "arq"],
-      // A runner would keep the signal to itself that ends the bus.
-      bus: [...withPath, runtime.launcher, `${folder}/node_modules/arqon/bin/arq.mjs`],
-    };
+    return [...withPath, ...runtime.runner, "arq"];
   };
 }
 
@@ -92,24 +84,22 @@ async function readmeSession(): Promise<string> {
     command
   );
   assert.ok(commands.length >= 6, `${commands}`);
+  const ready = "~~~text\n…\nArqonBus is ready.\n…\n~~~\n";
   const blocks = commands.map((command) => {
-    const kind = command.startsWith("arq dev ")
-      ? "test bus"
-      : command.startsWith("arq sub ")
-      ? "test background"
-      : "test";
-    return `~~~sh ${kind}\n${command.replace(/ 2>.*/, "")}\n~~~\n`;
+    const block = `~~~sh\n${command.replace(/ 2>.*/, "")}\n~~~\n`;
+    if (command.startsWith("arq dev ")) return `<!-- keeps running -->\n${block}${ready}`;
+    return command.startsWith("arq sub ") ? `<!-- keeps running -->\n${block}` : block;
   });
-  // No terminal is there, so the data comes alone.
-  const heard = /^lobby message dev (.*)$/m.exec(recorded)?.[1] ?? "";
-  return [...blocks, `~~~text background\n…\n${heard}\n~~~\n`].join("\n");
+  const heard = /^lobby message dev .*$/m.exec(recorded)?.[0] ?? "";
+  const text = `~~~text\nSubscribed to lobby\n${heard}\n~~~\n`;
+  return [...blocks, `<!-- in that terminal -->\n${text}`].join("\n");
 }
 
 /** What is suggested begins as the reader began. */
 async function suggests(install: Install, arq: string): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "arqon_installed_" });
   try {
-    const { command } = await install(folder);
+    const command = await install(folder);
     const env = { XDG_CONFIG_HOME: `${folder}/.config` };
     const init = await run([...command, "init", "shop", "--json"], { cwd: folder, env });
     assert.equal(init.code, 0, init.stderr);
@@ -138,7 +128,7 @@ Deno.test("the installed package does what the pages say", async (t) => {
         `README.md on ${runtime.name}`,
         async () => await follow(await readmeSession(), install),
       );
-      const arq = runtime.launcher === "bun" ? "bunx arq" : "npx arq";
+      const arq = `${runtime.runner[0]} arq`;
       if (runtime === runtimes[1]) continue;
       await t.step(`${arq} init names ${arq}, on ${runtime.name}`, () => suggests(install, arq));
     }

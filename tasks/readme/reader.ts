@@ -1,0 +1,209 @@
+/**
+ * Does what a page tells its reader, by `bash` in real terminals. It has a home of its own, and of this process
+ * no variable that `npx` or `deno task` has set. It waits for what the page says is printed, however long that
+ * takes on this machine, up to a limit that only what never comes reaches.
+ */
+import { textOf } from "../../shared/process/process.ts";
+import { Terminal } from "../checkout/terminal.ts";
+import { shows, type Step } from "./readme_steps.ts";
+
+const LIMIT_MS = 300_000;
+const TESTS_LIMIT_MS = 7_200_000;
+const ENDING_MS = 60_000;
+const CTRL_C = "\u0003";
+
+/** Where and how a page is followed. */
+export interface Setting {
+  /** The folder in which its first command runs. */
+  readonly folder: string;
+  /** Lines of `bash` before the commands of each block, for example the function `arq`. */
+  readonly prelude?: string;
+  /** Runs the session with this text; rejects with how it differs. */
+  readonly runSession?: (text: string) => Promise<void>;
+  /** Ends everything at once. */
+  readonly signal?: AbortSignal;
+  /** How long programs may take to end after Ctrl-C; absent: a minute. */
+  readonly ending_ms?: number;
+}
+
+/** How a step went; `problem` is undefined when all is as the page says. */
+export interface Result {
+  readonly step: Step;
+  readonly problem: string | undefined;
+  readonly seconds: number;
+}
+
+const quoted = (word: string) => `'${word.replaceAll("'", `'\\''`)}'`;
+
+/** A user's environment: no CI, no npx around it, npm's own messages left out, and an empty home. */
+function environment(home: string): string {
+  return `real_home=$HOME
+export npm_config_cache="\${npm_config_cache:-$HOME/.npm}" npm_config_loglevel=error
+export npm_config_userconfig="\${npm_config_userconfig:-$HOME/.npmrc}" npm_config_update_notifier=false
+export DENO_DIR="\${DENO_DIR:-\${XDG_CACHE_HOME:-$HOME/.cache}/deno}"
+unset CI INIT_CWD XDG_CONFIG_HOME npm_command npm_execpath npm_config_user_agent
+PATH=$(tr : '\\n' <<<"$PATH" | grep -v /node_modules/ | paste -sd :)
+export HOME=${quoted(home)} ARQON_READER=${quoted(home)}
+`;
+}
+
+/** Keeps the terminal's variables, functions and folder for the next block. */
+const KEEP = `trap '{ declare -p; declare -f; printf "cd %q\\n" "$PWD"; } >"$HOME/.kept"' EXIT\n`;
+
+/** What the page says and what came instead, for people. */
+function different(problem: string, expected: string | undefined, came: string): Error {
+  const indented = (text: string) => text.trimEnd().replaceAll(/^/gm, "    ");
+  const wanted = expected === undefined ? "" : `\n  expected:\n${indented(expected)}`;
+  return new Error(`${problem}${wanted}\n  came:\n${indented(came)}`);
+}
+
+class Reader implements AsyncDisposable {
+  readonly #home: string;
+  readonly #setting: Setting;
+  /** Every terminal that was opened, the last one last. */
+  readonly #terminals: Terminal[] = [];
+  readonly #started = new Map<number, Terminal>();
+  readonly #ending_ms: number;
+
+  constructor(home: string, setting: Setting) {
+    this.#home = home;
+    this.#setting = setting;
+    this.#ending_ms = setting.ending_ms ?? ENDING_MS;
+    setting.signal?.addEventListener("abort", () => {
+      for (const terminal of this.#terminals) terminal.stop();
+    });
+  }
+
+  async #open(commands: string): Promise<Terminal> {
+    const script = `${this.#home}/.block_${this.#terminals.length}`;
+    const before = `${environment(this.#home)}${this.#setting.prelude ?? ""}
+. "$HOME/.kept" 2>/dev/null || true
+set -e
+`;
+    await Deno.writeTextFile(script, before + commands);
+    const terminal = new Terminal(`exec bash ${quoted(script)}`, { cwd: this.#setting.folder });
+    this.#terminals.push(terminal);
+    return terminal;
+  }
+
+  /** Runs commands to their end, and checks how they end and what they print. */
+  async #run(
+    commands: string,
+    { fails = false, prints, limit_ms = LIMIT_MS }: {
+      fails?: boolean;
+      prints?: string | undefined;
+      limit_ms?: number;
+    } = {},
+  ): Promise<void> {
+    const terminal = await this.#open(KEEP + commands);
+    const code = await terminal.code(limit_ms);
+    const came = terminal.screen;
+    if (code === undefined) {
+      await terminal.type(CTRL_C);
+      throw different(`waited ${limit_ms / 1_000} s for the commands to end`, prints, came);
+    }
+    const wanted = fails ? "an exit code that is not 0" : "exit code 0";
+    if ((code !== 0) !== fails) {
+      throw different(`${wanted} was expected, ${code} came`, prints, came);
+    }
+    if (prints !== undefined && !shows(prints, came)) {
+      throw different("other text was printed", prints, came);
+    }
+  }
+
+  /** Waits until the text is on the screen, and types its lines `> …` behind the prompt `> `. */
+  async #converse(terminal: Terminal, text: string): Promise<void> {
+    const appears = async (expected: string, screen: () => string) => {
+      if (await terminal.shows(() => shows(expected, screen()), LIMIT_MS)) return;
+      const has_ended = await terminal.endsWithin(0);
+      const waited = has_ended ? "it has ended" : `waited ${LIMIT_MS / 1_000} s for this text`;
+      throw different(waited, expected, terminal.screen);
+    };
+    let before = "";
+    for (const line of text.trimEnd().split("\n")) {
+      if (line.startsWith("> ")) {
+        await appears(`${before}>`, () => terminal.screen);
+        await terminal.type(`${line.slice("> ".length)}\r`);
+      }
+      before += `${line}\n`;
+    }
+    await appears(before, () => terminal.screen.replace(/\n> $/, ""));
+  }
+
+  async do(step: Step): Promise<void> {
+    if (step.kind === "run") await this.#run(step.text, step);
+    else if (step.kind === "tests") {
+      // Tests install what they lack into the user's home, where they find it the next time.
+      await this.#run(`(\nHOME=$real_home\n${step.text})`, { limit_ms: TESTS_LIMIT_MS });
+    } else if (step.kind === "start") {
+      const terminal = await this.#open(step.text);
+      this.#started.set(step.line, terminal);
+      await this.#converse(terminal, step.ready);
+    } else if (step.kind === "printed") {
+      const terminal = this.#started.get(step.by);
+      if (terminal === undefined) throw new Error("its terminal has ended");
+      await this.#converse(terminal, step.text);
+    } else if (step.kind === "file") {
+      const path = quoted(step.path);
+      await Deno.writeTextFile(`${this.#home}/.saved`, step.text);
+      await this.#run(`mkdir -p "$(dirname ${path})" && cp "$HOME/.saved" ${path}`);
+    } else {
+      const [problem] = await this.end();
+      if (problem !== undefined) throw new Error(problem);
+      if (this.#setting.runSession === undefined) throw new Error("no session can be run here");
+      await this.#setting.runSession(step.text);
+    }
+  }
+
+  /** Ctrl-C in every terminal in which something keeps running. Resolves with what did not end by that. */
+  async end(): Promise<string[]> {
+    const problems: string[] = [];
+    for (const [line, terminal] of [...this.#started].reverse()) {
+      await terminal.type(CTRL_C);
+      if (await terminal.endsWithin(this.#ending_ms)) continue;
+      problems.push(`Ctrl-C has not ended the commands of line ${line} in ${this.#ending_ms} ms`);
+    }
+    this.#started.clear();
+    if (problems.length > 0 || await this.#allEnded(this.#ending_ms)) return problems;
+    return ["processes of this page were left running; they are killed"];
+  }
+
+  /** Waits for all processes of the page, and kills what runs on; false when there was such. */
+  async #allEnded(limit_ms: number): Promise<boolean> {
+    // A variable that nobody else has tells them from others, also those without a terminal.
+    const script = `looks=0
+while
+  pids=$(grep -lzxF "ARQON_READER=$1" /proc/[0-9]*/environ | cut -d / -f 3)
+  [ -n "$pids" ]
+do
+  [ $looks -lt "$2" ] || { kill -KILL $pids; exit 1; }
+  looks=$((looks + 1))
+  sleep 0.1
+done`;
+    const args = ["-c", script, "sh", this.#home, String(limit_ms / 100)];
+    return (await new Deno.Command("sh", { args, stderr: "null" }).output()).success;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const terminal of this.#terminals) await terminal.stop();
+    await this.#allEnded(0);
+    await Deno.remove(this.#home, { recursive: true });
+  }
+}
+
+/**
+ * Does the steps of a page in their order. After one that fails it goes on with the next, unless that was to
+ * start what the next ones need.
+ */
+export async function* doSteps(steps: readonly Step[], setting: Setting): AsyncGenerator<Result> {
+  await using reader = new Reader(await Deno.makeTempDir({ prefix: "arqon_reader_" }), setting);
+  for (const step of steps) {
+    const begun_ms = performance.now();
+    const problem = await reader.do(step).then(() => undefined, textOf);
+    yield { step, problem, seconds: (performance.now() - begun_ms) / 1_000 };
+    if (setting.signal?.aborted || (problem !== undefined && step.kind === "start")) return;
+  }
+  const [problem] = await reader.end();
+  const step = steps.at(-1);
+  if (problem !== undefined && step !== undefined) yield { step, problem, seconds: 0 };
+}
