@@ -1,0 +1,179 @@
+/** `deno task readme` on small pages: real terminals, files and processes, and what turns it red. */
+import assert from "node:assert/strict";
+import { ROOT } from "../checkout/source_files.ts";
+import { doSteps } from "./reader.ts";
+import { readSteps } from "./readme_steps.ts";
+
+/** A page of all that a page can have; `hello` is the command whose output is compared. */
+const page = (hello: string) => `
+## Run it
+
+<!-- keeps running -->
+~~~sh
+echo ready
+while read -r -p '> ' line; do echo "< \${#line} letters"; done
+~~~
+
+~~~text
+ready
+> hello
+< 5 letters
+> you
+< 3 letters
+~~~
+
+<!-- test command -->
+~~~sh
+echo tested >tests.txt
+~~~
+
+## Talk to it
+
+<!-- keeps running -->
+~~~sh
+mkfifo letters
+echo listening
+cat letters
+~~~
+
+~~~sh
+mkdir folder
+cd folder
+TOKEN=secret
+~~~
+
+~~~text file=hello.txt
+hello
+~~~
+
+~~~sh
+${hello}
+~~~
+
+~~~text
+hello …
+~~~
+
+~~~sh
+echo "from $TOKEN" >../letters
+~~~
+
+<!-- in that terminal -->
+~~~text
+listening
+from secret
+~~~
+
+## From an empty folder
+
+<!-- fails -->
+~~~sh
+ls ~/nothing
+~~~
+`;
+const HELLO = 'echo "$(cat hello.txt) $TOKEN"';
+
+interface Outcome {
+  readonly code: number;
+  readonly lines: readonly string[];
+  /** The names in the folder afterwards. */
+  readonly left: readonly string[];
+}
+
+/** Runs the task in a folder of its own with this README. */
+async function readme(text: string, ...options: string[]): Promise<Outcome> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await Deno.writeTextFile(`${folder}/README.md`, text);
+    const permissions = ["read", "write", "run", "net=127.0.0.1", "env=PATH"].map((name) =>
+      `--allow-${name}`
+    );
+    const args = ["run", "--quiet", "--config", `${ROOT}deno.json`, ...permissions];
+    const task = `${ROOT}tasks/readme/readme.ts`;
+    const pages = options.includes("--test-command") ? [] : ["README.md"];
+    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: [...args, task, ...options, ...pages],
+      cwd: folder,
+    }).output();
+    const decoder = new TextDecoder();
+    const lines = (decoder.decode(stderr) + decoder.decode(stdout)).trimEnd().split("\n");
+    return { code, lines, left: [...Deno.readDirSync(folder)].map(({ name }) => name).sort() };
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("a README whose commands do what it says passes, and leaves no file", async () => {
+  const { code, lines, left } = await readme(page(HELLO));
+  assert.equal(lines.at(-1), "8 passed, 0 failed", lines.join("\n"));
+  assert.equal(code, 0);
+  assert.deepEqual(left, ["README.md"]);
+});
+
+Deno.test("a README with a wrong command fails, and says what was expected and what came", async () => {
+  const wrong = await readme(page("echo good-bye"), "--without-tests");
+  assert.equal(wrong.code, 1);
+  assert.equal(wrong.lines.at(-1), "6 passed, 1 failed", wrong.lines.join("\n"));
+  const at = wrong.lines.findIndex((line) => line.startsWith("FAIL"));
+  assert.deepEqual(wrong.lines.slice(at, at + 6), [
+    "FAIL README.md:42: echo good-bye",
+    "  other text was printed",
+    "  expected:",
+    "    hello …",
+    "  came:",
+    "    good-bye",
+  ]);
+  const unknown = await readme(page("no-such-command"), "--without-tests");
+  assert.equal(unknown.lines.at(-1), "6 passed, 1 failed");
+  assert.ok(unknown.lines.includes("  exit code 0 was expected, 127 came"));
+});
+
+Deno.test("a README that does not say what was printed in the other terminal fails", async () => {
+  const { lines } = await readme(page(HELLO).replace("from secret", "from nobody"));
+  assert.equal(lines.at(-1), "7 passed, 1 failed", lines.join("\n"));
+  assert.ok(lines.includes("FAIL README.md:55: mkfifo letters"), lines.join("\n"));
+  assert.ok(lines.includes("  it has ended"));
+});
+
+Deno.test("a heading of the README without commands fails before anything runs", async () => {
+  const { code, lines } = await readme(page(HELLO).replace("<!-- fails -->\n~~~sh", "~~~"));
+  assert.equal(code, 1);
+  assert.deepEqual(lines, [
+    'FAIL README.md: nothing is run below the heading "From an empty folder"',
+    "",
+    "0 passed, 1 failed",
+  ]);
+});
+
+Deno.test("a port that the README needs and somebody has fails before anything runs", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  const { lines } = await readme(`${page(HELLO)}\nhttp://127.0.0.1:${port}/\n`);
+  assert.match(lines[0] ?? "", new RegExp(`^FAIL README\\.md: port ${port} is in use`));
+  assert.equal(lines.at(-1), "0 passed, 1 failed");
+});
+
+Deno.test("the test command is printed as it stands in the README", async () => {
+  assert.deepEqual((await readme(page(HELLO), "--test-command")).lines, ["echo tested >tests.txt"]);
+});
+
+Deno.test("a process that outlives its page is told and killed", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const daemon = "setsid sh -c 'echo $$ >pid; exec sleep 1000' &";
+    const steps = readSteps(`~~~sh\n${daemon}\nuntil [ -s pid ]; do sleep 0.1; done\n~~~\n`);
+    const setting = { folder, ending_ms: 200 };
+    const results = await Array.fromAsync(doSteps(steps, setting));
+    assert.deepEqual(results.map(({ problem }) => problem), [
+      undefined,
+      "processes of this page were left running; they are killed",
+    ]);
+    const pid = (await Deno.readTextFile(`${folder}/pid`)).trim();
+    const { success } = await new Deno.Command("sh", {
+      args: ["-c", `grep -qz sleep /proc/${pid}/cmdline`],
+    }).output();
+    assert.equal(success, false);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
