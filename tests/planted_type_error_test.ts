@@ -1,0 +1,45 @@
+/**
+ * A type error in an example turns CI red: the gate's step of types and the test command both end with it. A wrong
+ * command in the README is planted in `tasks/readme/readme_test.ts`, a COPY that `.dockerignore` hides in
+ * `tests/images`.
+ */
+import assert from "node:assert/strict";
+import { ROOT } from "../tasks/checkout/source_files.ts";
+
+const PLANTED = "examples/editor/binding.ts";
+
+async function text(folder: string, program: string, ...args: string[]) {
+  const { code, stdout, stderr } = await new Deno.Command(program, {
+    args,
+    cwd: folder,
+    env: { NO_COLOR: "1" },
+  }).output();
+  const decoder = new TextDecoder();
+  return {
+    code,
+    stdout: decoder.decode(stdout),
+    said: decoder.decode(stdout) + decoder.decode(stderr),
+  };
+}
+
+Deno.test("a type error in an example fails the gate and the test command", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "arqon-planted-" });
+  try {
+    const { stdout } = await text(ROOT, "git", "ls-files", "-z");
+    for (const path of stdout.split("\0").filter((path) => path !== "")) {
+      await Deno.mkdir(`${folder}/${path}`.replace(/\/[^/]*$/, ""), { recursive: true });
+      await Deno.copyFile(ROOT + path, `${folder}/${path}`);
+    }
+    await Deno.writeTextFile(`${folder}/${PLANTED}`, 'export const planted: number = "1";\n', {
+      append: true,
+    });
+    const commands = [["check", "--quiet", "--frozen"], ["task", "test", "examples/editor"]];
+    for (const args of commands) {
+      const { code, said } = await text(folder, Deno.execPath(), ...args);
+      assert.notEqual(code, 0, args.join(" "));
+      assert.match(said, /TS2322[^]*examples\/editor\/binding\.ts/, said);
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
