@@ -43,6 +43,14 @@ function gapRows({ journal }: ReplayAnswer): readonly Row[] {
   return [...gaps, ...bad];
 }
 
+/** What is not judged comes before everything that is said of the rest. */
+function notJudgedRows({ journal, candidate }: ReplayAnswer): readonly Row[] {
+  const { not_judged, unknown } = candidate;
+  if (not_judged === 0) return [];
+  const of = `${count(not_judged)} of ${plural(journal.decisions, "decision")}`;
+  return [["NOT JUDGED", `${of}; not known: ${countsText(unknown)}`]];
+}
+
 function recordedRows({ recorded }: ReplayAnswer): readonly Row[] {
   const { repeated, same, stateful_fuel, fuel_not_compared, different } = recorded;
   const result = Object.keys(different).length > 0
@@ -89,7 +97,6 @@ function candidateRows({ candidate }: ReplayAnswer): readonly Row[] {
     ["  other words or data", count(changed)],
     ...warm,
     ...some("  faults", candidate.faults),
-    ...some("  not known", candidate.unknown),
     ...(no_hook === 0 ? [] : [["  no such hook", count(no_hook)] as const]),
     ...fuelRow("  fuel", candidate.recorded_fuel, candidate.fuel),
   ];
@@ -141,7 +148,12 @@ export function replayText(answer: ReplayAnswer): string {
   const different = Object.values(recorded.different).reduce((sum, one) => sum + one, 0);
   return [
     `${printable(head)}${interrupted ? "; INTERRUPTED: this is what was done" : ""}\n`,
-    rows([...gapRows(answer), ...recordedRows(answer), ...candidateRows(answer)]),
+    rows([
+      ...notJudgedRows(answer),
+      ...gapRows(answer),
+      ...recordedRows(answer),
+      ...candidateRows(answer),
+    ]),
     samplesText("different from what was recorded", recorded.samples, different),
     samplesText("allow -> refuse", samples.to_refused, candidate.allow_to_refuse),
     samplesText("refuse -> allow", samples.to_allowed, candidate.refuse_to_allow),

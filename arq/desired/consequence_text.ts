@@ -27,7 +27,7 @@ export interface Consequence {
   readonly changed: number;
   /** Decisions that the module of then does not repeat as they were recorded. */
   readonly recorded_different: number;
-  /** Decisions that rest on what the journal does not have. */
+  /** Decisions that cannot be judged: they rest on what the journal does not have. */
   readonly unknown: number;
   /** Holes of the journal, in which nobody knows what was decided. */
   readonly holes: number;
@@ -101,7 +101,7 @@ function policyText(one: Consequence): string {
     : "";
   const doubt = doubtOf([
     [one.recorded_different, "do not repeat as recorded"],
-    [one.unknown, "rest on what the journal does not have"],
+    [one.unknown, "NOT JUDGED, since the journal does not have an input"],
     [one.holes, "holes"],
   ]);
   const let_through = one.action !== "remove" ? [] : samples.to_allowed.slice(0, 3).map((
@@ -110,18 +110,18 @@ function policyText(one: Consequence): string {
   const steps = one.action === "add"
     ? fuel.planned.p99
     : `${fuel.recorded.p99} → ${fuel.planned.p99}`;
-  return head +
+  return head + doubt +
     `  would be refused: ${one.allow_to_refuse}, would be let through: ${one.refuse_to_allow}, ` +
     `otherwise changed: ${one.changed}\n${
       [...shown, ...let_through].join("")
     }${senders}${observes}` +
-    `  fuel p99: ${steps}\n${doubt}`;
+    `  fuel p99: ${steps}\n`;
 }
 
 function schemaText(one: SchemaConsequence): string {
   const head = headOf("schema", one.schema, one.from_ms) + `${one.checked} events checked\n`;
   const doubt = doubtOf([
-    [one.no_payload, "events without a payload in the journal"],
+    [one.no_payload, "NOT JUDGED, since the journal does not have the payload"],
     [one.holes, "holes"],
   ]);
   if (one.checked === 0) return `${head}  the journal has none, so nothing can be said\n${doubt}`;
@@ -130,9 +130,9 @@ function schemaText(one: SchemaConsequence): string {
     : `  by sender:\n${countedLines(one.by_sender)}  by field and rule:\n${
       countedLines(one.by_rule)
     }`;
-  return head +
+  return head + doubt +
     `  would be refused: ${one.allow_to_refuse}, would be let through: ${one.refuse_to_allow}, ` +
-    `refused as then: ${one.still_refused}\n${refused}${doubt}`;
+    `refused as then: ${one.still_refused}\n${refused}`;
 }
 
 /** The consequences of all changes that could be repeated. */

@@ -286,6 +286,7 @@ class JournalRepeater implements Repeater {
   #judge(asked: Asked, ran: Ran): void {
     const { candidate } = this.tally;
     if (ran.unknown !== undefined) {
+      candidate.not_judged++;
       for (const what of ran.unknown) countOf(candidate.unknown, what);
       return;
     }

@@ -55,6 +55,8 @@ export interface RecordedTally {
 /** The new module on the same calls. */
 export interface CandidateTally {
   repeated: number;
+  /** Calls that it cannot judge, since an input is not known. */
+  not_judged: number;
   to_refused: number;
   to_allowed: number;
   /** The same verdict with another code, reason or headers. */
@@ -65,6 +67,7 @@ export interface CandidateTally {
   no_hook: number;
   /** Its faults by name; each is a refusal. */
   readonly faults: Counts;
+  /** Inputs that are not known; a call may lack several. */
   readonly unknown: Counts;
   readonly not_run: Counts;
   /** Fuel of the calls that both have made. */
@@ -132,6 +135,7 @@ export function emptyTally(): Tally {
     },
     candidate: {
       repeated: 0,
+      not_judged: 0,
       to_refused: 0,
       to_allowed: 0,
       changed: 0,
@@ -181,6 +185,7 @@ function addRecorded(to: RecordedTally, from: RecordedTally): void {
 
 function addCandidate(to: CandidateTally, from: CandidateTally): void {
   to.repeated += from.repeated;
+  to.not_judged += from.not_judged;
   to.to_refused += from.to_refused;
   to.to_allowed += from.to_allowed;
   to.changed += from.changed;

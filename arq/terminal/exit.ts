@@ -19,7 +19,10 @@ export const EXIT = {
   unreachable: 4,
   /** A policy of the tenant refused; no other token helps. */
   policy: 5,
-  /** A replay found more flips than `--max-flips` allows, or a check of a reducer more than `--max-differences`. */
+  /**
+   * A replay found more flips than `--max-flips` allows or could not judge more calls than `--max-unknown`, or a
+   * check of a reducer found more than `--max-differences`.
+   */
   flips: 6,
   /** Ended by Ctrl-C. */
   interrupted: 130,
@@ -37,7 +40,7 @@ export const EXIT_MEANINGS: readonly (readonly [code: number, meaning: string])[
   [EXIT.policy, "refused by a policy of the tenant (policy-rejected)"],
   [
     EXIT.flips,
-    "a replay found more flips than --max-flips, or a check more than --max-differences",
+    "a replay found more than --max-flips or --max-unknown, or a check more than --max-differences",
   ],
   [EXIT.interrupted, "interrupted with Ctrl-C"],
   [EXIT.terminated, "ended by SIGTERM"],

@@ -101,7 +101,7 @@ async function ofPolicy(
     refuse_to_allow: found.to_allowed,
     changed: added === undefined ? found.changed : 0,
     recorded_different: sumOf(recorded.different),
-    unknown: decisions - found.repeated - found.no_hook - sumOf(found.not_run),
+    unknown: found.not_judged,
     holes,
     by_sender,
     fuel: { recorded: fuelFigures(found.recorded_fuel), planned: fuelFigures(found.fuel) },

@@ -3,9 +3,12 @@
  * included, and flips of another version are those that were planted.
  */
 import assert from "node:assert/strict";
+import { connect } from "@arqon/sdk";
 import { startBusWith } from "../../../tests/harness/bus.ts";
 import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
+import { openText } from "../../../tests/peers/raw_client.ts";
+import { folderWith } from "../../testing/disk_io.ts";
 import { builtModule } from "../../replay/testing/recorded.ts";
 import { runArq } from "../../testing/run_arq.ts";
 
@@ -90,4 +93,49 @@ Deno.test("a bus's journal repeats what its Shield decided, and flips are those 
   assert.equal(shrunk.code, 1, shrunk.stderr);
   assert.match(shrunk.stdout, /\n {2}smallest {2}malware\n/);
   await Deno.remove(folder, { recursive: true });
+});
+
+const REFERRING = CONFIG.replace('journal_payload = "keep"', 'journal_payload = "reference"');
+const PLANNED = 'tenant = "default"\n[[policies]]\nname = "words"\nmodule = "bad_words.wasm"\n';
+
+/** One message without an id by each way into a durable room, its text being `malware N`. */
+async function sendWithoutIds(bus: TestBus): Promise<number> {
+  using text = await openText(bus.url, bus.token);
+  text.send({ op: "pub", room: "kept-1", data: "malware 1", id: 1 });
+  assert.equal((await text.json()).code, 0);
+  await using client = await connect({ url: bus.url, getToken: () => Promise.resolve(bus.token) });
+  await client.room("kept-1").publish("chat", "malware 2");
+  const post = async (path: string, body: string) => {
+    const headers = {
+      authorization: `Bearer ${bus.token}`,
+      "content-type": "application/json",
+    };
+    const response = await fetch(bus.http_url + path, { method: "POST", headers, body });
+    const answer = await response.text();
+    assert.equal(response.status, 200, answer);
+  };
+  await post("/v1/rooms/kept-1/messages", '{"type":"chat","data":"malware 3"}');
+  const one = '{"room":"kept-1","type":"chat","data":"malware 4"}';
+  await post("/v1/messages", `{"messages":[${one}]}`);
+  return 4;
+}
+
+Deno.test("a durable room's messages without an id are judged by a replay and by a plan", async () => {
+  await using bus = await startBusWith(REFERRING + PATIENT_POLICIES);
+  await using folder = await folderWith({ "a.toml": PLANNED });
+  const words = `${folder.path}/bad_words.wasm`;
+  await Deno.copyFile(`${ROOT}/policies/build/bad_words.wasm`, words);
+  const size = `${ROOT}/policies/build/content_size.wasm`;
+  await arq(bus, 0, ["policy", "deploy", size, "--name", "words"]);
+  const sent = await sendWithoutIds(bus);
+  const { candidate } = await replayed(bus, sent, [words, "--policy", "words"]);
+  assert.deepEqual(
+    [candidate.not_judged, candidate.unknown, candidate.allow_to_refuse],
+    [0, {}, sent],
+  );
+  const gate = ["policy", "replay", words, "--policy", "words", "--max-flips", "0"];
+  assert.match((await arq(bus, 6, gate)).stdout, /4 flips are more than --max-flips 0\n$/);
+  const plan = await arq(bus, 2, ["plan", folder.path, "--since", "1h", "--json"]);
+  const [planned] = JSON.parse(plan.stdout).since;
+  assert.deepEqual([planned.unknown, planned.allow_to_refuse], [0, sent]);
 });

@@ -3,6 +3,7 @@
  * decided then, and then with a new one, and says what would have been decided otherwise.
  */
 import { configFrom } from "../../../shared/config/load.ts";
+import { plural } from "../../../shared/plural.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import { replayText } from "../../answers/replay_text.ts";
@@ -28,8 +29,8 @@ import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { createProgress } from "../../terminal/progress.ts";
 import { policyName } from "./policy_deploy.ts";
 
-/** A number of flips, or a share of the repeated calls. */
-export type FlipBound = { readonly count: number } | { readonly share: number };
+/** A number of calls, or a share of them. */
+export type CallBound = { readonly count: number } | { readonly share: number };
 
 /** The options of `arq policy replay`. */
 export interface ReplayFlags extends ConnectionFlags {
@@ -46,7 +47,10 @@ export interface ReplayFlags extends ConnectionFlags {
   /** Unix ms. */
   readonly from?: number;
   readonly to?: number;
-  readonly maxFlips?: FlipBound;
+  /** Of the repeated calls. */
+  readonly maxFlips?: CallBound;
+  /** Calls that cannot be judged; absent: none where `maxFlips` is given, else any number. */
+  readonly maxUnknown?: CallBound;
   /** Path of a file that gets every flip. */
   readonly flips?: string;
   readonly memoryLimitPages?: number;
@@ -78,6 +82,7 @@ export interface ReplayAnswer {
   readonly recorded: Tally["recorded"];
   readonly candidate: {
     readonly repeated: number;
+    readonly not_judged: number;
     readonly allow_to_refuse: number;
     readonly refuse_to_allow: number;
     readonly changed: number;
@@ -186,27 +191,31 @@ async function flipWriter(io: Io, path: string | undefined) {
   };
 }
 
-function isBeyond({ candidate }: Tally, bound: FlipBound | undefined): boolean {
-  if (bound === undefined) return false;
-  const flips = candidate.to_refused + candidate.to_allowed;
-  return "count" in bound ? flips > bound.count : flips > bound.share * candidate.repeated;
+function isBeyond(number: number, bound: CallBound, calls: number): boolean {
+  return "count" in bound ? number > bound.count : number > bound.share * calls;
 }
 
-function boundText(bound: FlipBound): string {
+function boundText(bound: CallBound): string {
   return "count" in bound ? String(bound.count) : `${bound.share * 100}%`;
 }
 
 /** The exit code of a replay, and why it is not 0. */
 function endOf(tally: Tally, flags: ReplayFlags): readonly [code: number, problem: string | null] {
   const { recorded, candidate } = tally;
+  const { repeated, not_judged } = candidate;
   const different = sumOf(recorded.different);
   if (different > 0) {
     return [EXIT.failure, `${different} of the recorded module's calls do not repeat as recorded`];
   }
-  if (candidate.repeated === 0) return [EXIT.failure, "no call could be repeated"];
-  if (flags.maxFlips !== undefined && isBeyond(tally, flags.maxFlips)) {
-    const flips = candidate.to_refused + candidate.to_allowed;
-    return [EXIT.flips, `${flips} flips are more than --max-flips ${boundText(flags.maxFlips)}`];
+  if (repeated === 0) return [EXIT.failure, "no call could be repeated"];
+  const { maxFlips, maxUnknown = maxFlips && { count: 0 } } = flags;
+  const flips = candidate.to_refused + candidate.to_allowed;
+  if (maxFlips !== undefined && isBeyond(flips, maxFlips, repeated)) {
+    return [EXIT.flips, `${flips} flips are more than --max-flips ${boundText(maxFlips)}`];
+  }
+  if (maxUnknown !== undefined && isBeyond(not_judged, maxUnknown, repeated + not_judged)) {
+    const calls = `${plural(not_judged, "call")} could not be judged`;
+    return [EXIT.flips, `${calls}: more than --max-unknown ${boundText(maxUnknown)}`];
   }
   return [EXIT.ok, null];
 }
@@ -262,7 +271,7 @@ const threads = () =>
 
 /**
  * Repeats and prints. Returns 1 when a recorded call does not repeat, and `EXIT.flips` when there are more
- * flips than allowed. After Ctrl-C it prints what was done.
+ * flips, or more calls that cannot be judged, than allowed. After Ctrl-C it prints what was done.
  */
 export async function policyReplay(io: Io, file: string, flags: ReplayFlags): Promise<number> {
   const { journal, json = false, tenant = DEFAULT_TENANT } = flags;

@@ -101,8 +101,28 @@ Deno.test("replay: a window in which nothing can be repeated is not called all t
   const erased = records.map((record) => ({ ...record, payload: { form: "erased" } as const }));
   await Deno.writeTextFile(`${path}/erased.ndjson`, linesOf(erased));
   const { stdout } = await replay(path, 1, "size.wasm", "--journal", "erased.ndjson");
-  assert.match(stdout, /recorded module +0 repeated\n +not known +payload 2\n/);
+  assert.match(
+    stdout,
+    /NOT JUDGED +2 of 2 decisions; .*\n +recorded module +0 repeated\n +not known +payload 2\n/,
+  );
   assert.match(stdout, /no call could be repeated\n$/);
+});
+
+Deno.test("replay: calls that cannot be judged are told first, and fail a gate unless --max-unknown allows them", async () => {
+  await using folder = await folderWithJournal(40);
+  const { path, records } = folder;
+  const hashed = { form: "hash", sha256: "0".repeat(64), bytes: 1 } as const;
+  const lines = records.map((one, at) => at % 4 === 0 ? { ...one, payload: hashed } : one);
+  await Deno.writeTextFile(`${path}/j.ndjson`, linesOf(lines));
+  const args = ["size.wasm", "--journal", "j.ndjson"];
+  const told = await replay(path, 0, ...args);
+  assert.match(told.stdout, /\n {2}NOT JUDGED +10 of 40 decisions; not known: payload 10\n {2}rec/);
+  const gate = await replay(path, 6, ...args, "--max-flips", "0");
+  assert.match(gate.stdout, /10 calls could not be judged: more than --max-unknown 0\n$/);
+  await replay(path, 0, ...args, "--max-flips", "0", "--max-unknown", "10");
+  await replay(path, 6, ...args, "--max-unknown", "24%");
+  const { stdout } = await replay(path, 0, ...args, "--max-unknown", "25%", "--json");
+  assert.equal(JSON.parse(stdout).candidate.not_judged, 10);
 });
 
 Deno.test("replay: Ctrl-C prints what was done, with exit code 130", async () => {

@@ -59,24 +59,31 @@ const some = (name, counts) => (isEmpty(counts) ? [] : [[name, countsText(counts
 /** The counts of a result, and its flips; `onOpen(flip)` is called with a row that somebody wants to see. */
 export function resultParts({ answer, rows }, onOpen) {
   const { candidate, module, recorded, interrupted } = answer;
+  // Results of earlier releases do not have it.
+  const { not_judged = isEmpty(candidate.unknown) ? 0 : undefined } = candidate;
   const flips = createTable({
     caption: "Flips",
     columns: flipColumns(onOpen),
     key: ({ kind, id }) => `${kind} ${id}`,
     sort: { id: "at", direction: "descending" },
-    empty: "The new module decides as the recorded one did.",
+    empty: not_judged === 0
+      ? "The new module decides as the recorded one did."
+      : "No flip among the calls that could be judged.",
   });
   flips.show(rows);
   return [
     facts([
+      ...(not_judged === 0 ? [] : [[
+        "NOT JUDGED",
+        `${count(not_judged)} calls; not known: ${countsText(candidate.unknown)}`,
+      ]]),
       ["Policy", answer.policy],
       ["New module", `${module?.source ?? "–"}, ${module?.sha256?.slice(0, 12) ?? "–"}`],
-      ["Calls", count(candidate.repeated)],
+      ["Calls judged", count(candidate.repeated)],
       ["Allowed, now refused", count(candidate.allow_to_refuse)],
       ["Refused, now allowed", count(candidate.refuse_to_allow)],
       ["Another answer", count(candidate.changed)],
       ["Faults", isEmpty(candidate.faults) ? "none" : countsText(candidate.faults)],
-      ...some("Not known to the journal", candidate.unknown),
       ...some("Not decided by the module", candidate.not_run),
       [
         "Recorded calls repeated the same",

@@ -232,6 +232,48 @@ Deno.test("payloads that stand in a room's log are read from there, and those th
   assert.deepEqual(await shown(""), Array.from({ length: 7 }, () => reference));
 });
 
+Deno.test("the payload of a message without an id is found by what the record says of it, and no other's", async () => {
+  await using test = api();
+  const log = await test.spine.log("acme", RETENTION);
+  const trace = "0af7651916cd43dd8448eb211c80319c";
+  const sent = {
+    room_id: "lobby",
+    sender_id: "ann",
+    timestamp_ms: decision().time_ms + 2,
+    trace_id: trace,
+    event: {
+      type: "chat",
+      content_type: "application/json",
+      data: new TextEncoder().encode("text 0"),
+    },
+  };
+  const { offset } = await log.append("lobby", writeEnvelope(sent));
+  const payload = { form: "reference", bytes: 6 } as const;
+  const own = decision({ message_id: null, offset, payload });
+  // As a log that began anew has another message at the same offset.
+  const others = [
+    decision({ message_id: null, offset, payload, user: "bob" }),
+    { ...own, type: "note" },
+    { ...own, content_type: "text/plain" },
+    { ...own, payload: { form: "reference", bytes: 7 } as const },
+    { ...own, trace: "1af7651916cd43dd8448eb211c80319c" },
+    { ...own, time_ms: own.time_ms + 3 },
+    { ...own, time_ms: own.time_ms - 60_000 },
+    { ...own, message_id: "m0" },
+  ];
+  await writeBlock(test.place, [own, { ...own, trace }, ...others]);
+  const { lines } = await test.read("?tenant=acme&payload=1");
+  const data = btoa("text 0");
+  assert.deepEqual(lines.map((line) => (line as JournalRecord).payload), [
+    { form: "kept", data },
+    { form: "kept", data },
+    ...others.map((one) => ({ ...one.payload, is_gone: true })),
+  ]);
+  await test.send("POST", "/erase", { tenant: "acme", user: "ann" });
+  const { lines: [erased] } = await test.read("?tenant=acme&payload=1");
+  assert.deepEqual((erased as JournalRecord).payload, { form: "erased" });
+});
+
 Deno.test("a journal's status says how much there is, and from when", async () => {
   await using test = api();
   const empty = await (await test.send("GET", "/status?tenant=acme")).json();

@@ -2,7 +2,7 @@
  * Puts payloads into records that only say where they are: in the logs of durable rooms. What a log has no
  * longer is told as gone.
  */
-import { DecodeError, readEnvelope } from "@arqon/proto";
+import { DecodeError, type PlainEnvelope, readEnvelope } from "@arqon/proto";
 import {
   isHole,
   type JournalLine,
@@ -20,12 +20,19 @@ export interface LogsOf {
   of(tenant_id: string): Promise<Pick<DurableLog, "read">>;
 }
 
-type Referring = JournalRecord & { readonly offset: number };
+/** A message is stamped before so much time has passed since its decision began: hooks take 10 s at most. */
+const STAMPED_WITHIN_MS = 60_000;
+
+type Referring = JournalRecord & {
+  readonly offset: number;
+  readonly sender: NonNullable<JournalRecord["sender"]>;
+  readonly payload: Extract<JournalRecord["payload"], { form: "reference" }>;
+};
 
 /** Who was erased from the journal is not looked for in a log; nor is what a policy replaced before. */
 function isReferring(line: JournalLine): line is Referring {
   return !isHole(line) && line.payload.form === "reference" && line.offset !== null &&
-    line.message_id !== null && !line.policies.some(isReplacing);
+    line.sender !== null && !line.policies.some(isReplacing);
 }
 
 function isReplacing({ payload, is_payload_missing }: PolicyRecord): boolean {
@@ -68,7 +75,7 @@ async function readRoom(
       found.set(
         record,
         data === undefined
-          ? { ...record.payload as { form: "reference"; bytes: number }, is_gone: true }
+          ? { ...record.payload, is_gone: true }
           : { form: "kept", data: data.toBase64() },
       );
     }
@@ -76,15 +83,28 @@ async function readRoom(
 }
 
 /** The payload of the record's message; undefined: the log has another message there, since it began anew. */
-function dataOf(
-  envelope: Uint8Array,
-  { message_id }: JournalRecord,
-): Uint8Array | undefined {
+function dataOf(stored: Uint8Array, record: Referring): Uint8Array | undefined {
   try {
-    const { message_id: there, event } = readEnvelope(legible(envelope));
-    return message_id !== null && there === message_id ? event?.data : undefined;
+    const envelope = readEnvelope(legible(stored));
+    const { event, message_id } = envelope;
+    const is_own = record.message_id === null && message_id === ""
+      ? isAlike(record, envelope)
+      : record.message_id === message_id;
+    return is_own ? event?.data : undefined;
   } catch (error) {
     if (error instanceof DecodeError) return undefined;
     throw error;
   }
+}
+
+/** Whether a message without an id is the record's, by everything that both say of it. */
+function isAlike(
+  record: Referring,
+  { event, sender_id, timestamp_ms, trace_id }: PlainEnvelope,
+): boolean {
+  const stamped_after_ms = timestamp_ms - record.time_ms;
+  return event !== undefined && event.type === record.type &&
+    event.content_type === record.content_type && event.data.length === record.payload.bytes &&
+    sender_id === record.sender.user && (record.trace === null || record.trace === trace_id) &&
+    stamped_after_ms >= 0 && stamped_after_ms < STAMPED_WITHIN_MS;
 }

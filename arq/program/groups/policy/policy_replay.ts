@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { isRoomPattern } from "@arqon/proto";
 import { parseSeconds } from "../../../bus/token.ts";
 import { parseRedactPath, type RedactPath } from "../../../replay/redaction.ts";
-import type { FlipBound } from "../../../commands/policy/policy_replay.ts";
+import type { CallBound } from "../../../commands/policy/policy_replay.ts";
 import { examples, id, moment, positive, value, withConnection } from "../options.ts";
 import type { Run } from "../options.ts";
 
@@ -15,11 +15,11 @@ function roomPattern(text: string): string {
   throw new InvalidArgumentError("Expected a room, or the beginning of one and *: 'chat-*'.");
 }
 
-function flipBound(text: string): FlipBound {
+function callBound(text: string): CallBound {
   const [, percent] = /^(\d+(?:\.\d+)?|\.\d+)%$/.exec(text) ?? [];
   if (percent !== undefined && Number(percent) <= 100) return { share: Number(percent) / 100 };
   if (/^\d{1,15}$/.test(text)) return { count: Number(text) };
-  throw new InvalidArgumentError("Expected a number of flips, or a share of the calls: 0 or 0.1%.");
+  throw new InvalidArgumentError("Expected a number of calls, or a share of the calls: 0 or 0.1%.");
 }
 
 /** Adds the options that say which part of a journal counts. */
@@ -52,7 +52,12 @@ export function addReplay(policy: Command, run: Run): void {
     .argument("<module>", "the new module: a .wasm file, or NAME[@VERSION] of the bus's policies")
     .option("--policy <name>", "whose calls are repeated (default: the module's name)")
     .option("--module <file>", "a module that records name; repeatable", several)
-    .option("--max-flips <n>", "exit code 6 when there are more: a number, or 0.1%", flipBound)
+    .option("--max-flips <n>", "exit code 6 when there are more: a number, or 0.1%", callBound)
+    .option(
+      "--max-unknown <n>",
+      "the same of calls that cannot be judged (default: 0 with --max-flips)",
+      callBound,
+    )
     .option("--flips <file>", "write every flip into this new file, one JSON object a line")
     .addOption(
       new Option("--memory-limit-pages <n>", "memory in pages of 64 KiB (default: 64)")
@@ -62,8 +67,8 @@ export function addReplay(policy: Command, run: Run): void {
     .addHelpText(
       "after",
       "\nFirst the recorded module decides each call again; exit code 1 when it does not say what it said" +
-        "\nthen. An input that the new module asks for and the journal does not have makes a call unknown:" +
-        "\nit is counted, not guessed. After Ctrl-C what was done is printed.\n" +
+        "\nthen. A call cannot be judged when the new module asks for an input that the journal does not" +
+        "\nhave: it is counted, not guessed. After Ctrl-C what was done is printed.\n" +
         examples(
           "arq policy replay bad_words.wasm --room lobby --since 7d",
           "arq policy replay bad_words@7 --since 1d --json",
