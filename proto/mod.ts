@@ -10,9 +10,11 @@ export { isReason, type ReasonRule, REASONS, ruleOf, ruleOfClose } from "./error
 export * from "./frame/opcode.ts";
 export * from "./errors/decode_error.ts";
 export { type Uint64, WireReader } from "./wire/wire.ts";
+export type { SpannedBytes } from "./wire/spanned_bytes.ts";
 export { WireWriter, writePacked } from "./wire/wire_writer.ts";
 export { fieldName, type FieldNames, seenOnce, skipField } from "./wire/fields.ts";
 export * from "./envelope/scan.ts";
+export * from "./envelope/plain_scan.ts";
 export { replaceData } from "./envelope/replace_data.ts";
 export type { ScanLimits, ScannedCommand, ScannedEvent } from "./envelope/scan_payload.ts";
 export * from "./frame/stamp.ts";

@@ -3,12 +3,13 @@
  * decide holds as the configuration says, and nobody else waits for them.
  */
 import assert from "node:assert/strict";
+import { Opcode, writeEnvelope } from "@arqon/proto";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { Receiver, SECRET } from "./hooks/receiver.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
-import { openText } from "./peers/raw_client.ts";
+import { openBinary, openText } from "./peers/raw_client.ts";
 
 const hook = (id: string, url: string, room: string, lines: string) => `
 [[hooks]]
@@ -86,6 +87,48 @@ Deno.test("who is denied is told why, who is allowed goes on, and no other room 
   assert.equal(about.caller.user_id, "bob");
   assert.equal(about.message.type, "t");
   assert.deepEqual(receiver.problems, []);
+});
+
+Deno.test("a publish in binary is asked about as one in text is, with the room and the trace of an HTTP request", async () => {
+  await using receiver = new Receiver();
+  receiver.answer = ({ body: { type, data } }) =>
+    says({ allow: type !== "before.publish" || data.message.data.n % 2 === 0, reason: "odd" });
+  await using bus = await startBus(receiver.url);
+  const token = await bus.tokenFor({ user: "ann" });
+  using client = await openBinary(bus.url, token);
+  const event = (n: number) => ({
+    type: "t",
+    content_type: "application/json",
+    data: new TextEncoder().encode(`{"n":${n}}`),
+  });
+  const codes: number[] = [];
+  for (const n of [1, 2]) {
+    const envelope = { room_id: "asked-1", request_id: n, ack_requested: true, event: event(n) };
+    client.send(Uint8Array.of(Opcode.PUB, ...writeEnvelope(envelope)));
+    const answer = await client.frame();
+    codes.push(answer.kind === "ack" ? answer.ack.code : 0);
+  }
+  assert.deepEqual(codes, [403, 0], "denied by its data, and allowed");
+  const trace = "0af7651916cd43dd8448eb211c80319c";
+  const posted = await fetch(`${bus.http_url}/v1/rooms/asked-2/messages`, {
+    method: "POST",
+    headers: {
+      authorization: `Bearer ${token}`,
+      "content-type": "application/protobuf",
+      traceparent: `00-${trace}-b7ad6b7169203331-01`,
+    },
+    body: writeEnvelope({ event: event(4) }),
+  });
+  await posted.body?.cancel();
+  assert.equal(posted.status, 200);
+  const asked = receiver.calls.filter(({ body }) => body.type === "before.publish")
+    .map(({ body: { data: { room, message } } }) => [room, message.room, message.data]);
+  assert.deepEqual(asked, [
+    ["asked-1", "asked-1", { n: 1 }],
+    ["asked-1", "asked-1", { n: 2 }],
+    ["asked-2", "asked-2", { n: 4 }],
+  ]);
+  assert.equal(receiver.calls.at(-1)?.body.data.message.trace_id, trace);
 });
 
 Deno.test("without an answer that says yes or no, what the configuration says holds", async () => {

@@ -18,9 +18,8 @@ const NO_NAMES: FieldNames = [];
 
 /** Where the data field lies in the body, with its tag; nothing, at the body's end, when there is none. */
 function dataField({ bytes, payload: { body_start, body_end } }: ScannedEnvelope) {
-  const reader = new WireReader(bytes);
+  const reader = new WireReader(bytes.subarray(0, body_end));
   reader.pos = body_start;
-  reader.end = body_end;
   while (reader.pos < body_end) {
     const start = reader.pos;
     const tag = reader.tag();

@@ -14,6 +14,7 @@ import {
   scanEvent,
 } from "./scan_payload.ts";
 import type { ScanLimits, ScannedCommand, ScannedEvent } from "./scan_payload.ts";
+import type { SpannedBytes } from "../wire/spanned_bytes.ts";
 import { checkUtf8, decodeUtf8 } from "../wire/utf8.ts";
 import { type Uint64, WireReader } from "../wire/wire.ts";
 
@@ -28,19 +29,12 @@ export interface PayloadSpan {
   readonly body_end: number;
 }
 
-/** What routing and policy need of an envelope, and where the rest of it lies. */
-export interface ScannedEnvelope {
+/** Where the parts of an envelope lie. */
+export interface EnvelopeSpans {
   /** What was scanned, or more; the spans below are positions in it. Not copied. */
-  readonly bytes: Uint8Array;
-  /** Of the envelope alone. */
+  readonly bytes: SpannedBytes;
+  /** Of the envelope alone, which is at the end of `bytes`. */
   readonly size_bytes: number;
-  /** "" when absent; so are the other texts. */
-  readonly trace_id: string;
-  readonly tenant_id: string;
-  readonly room_id: string;
-  readonly message_id: string;
-  readonly request_id: Uint64;
-  readonly ack_requested: boolean;
   /** Flat: key start, key end, value start, value end; once a header. */
   readonly header_spans: number[];
   /** A view into `bytes`; `undefined` when absent or empty, which Protobuf does not tell apart. */
@@ -50,6 +44,20 @@ export interface ScannedEnvelope {
   readonly command: Readonly<ScannedCommand> | undefined;
   /** Flat: start, end; what the sender owns (fields 10 and up), in order, neighbours joined. */
   readonly owned_spans: number[];
+}
+
+/**
+ * What routing and policy need of an envelope, and where the rest of it lies. What is not a position may differ
+ * from what was scanned: HTTP sets the room and the trace of its request. `plainEnvelope` has what holds.
+ */
+export interface ScannedEnvelope extends EnvelopeSpans {
+  /** "" when absent; so are the other texts. */
+  readonly trace_id: string;
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly message_id: string;
+  readonly request_id: Uint64;
+  readonly ack_requested: boolean;
 }
 
 /** A scan under way: the same object, still writable. */

@@ -7,6 +7,7 @@ import { DecodeError } from "../errors/decode_error.ts";
 import { readEnvelope } from "./envelope.ts";
 import { EnvelopeSchema } from "../gen/arqon/v1/envelope_pb.ts";
 import { scanEnvelope, type ScannedEnvelope } from "./scan.ts";
+import { scannedBytes } from "./plain_scan.ts";
 import { anyBytes, envelopeBytes, nearlyEnvelope, WIDE } from "../testing/arbitraries.ts";
 import { countReads } from "../testing/read_counter.ts";
 
@@ -29,9 +30,9 @@ function headersOf(scan: ScannedEnvelope): Record<string, string> {
   const headers: Record<string, string> = {};
   const spans = scan.header_spans;
   for (let at = 0; at < spans.length; at += 4) {
-    const name = decoder.decode(scan.bytes.subarray(spans[at], spans[at + 1]));
+    const name = decoder.decode(scan.bytes.subarray(spans[at]!, spans[at + 1]!));
     Object.defineProperty(headers, name, {
-      value: decoder.decode(scan.bytes.subarray(spans[at + 2], spans[at + 3])),
+      value: decoder.decode(scan.bytes.subarray(spans[at + 2]!, spans[at + 3]!)),
       enumerable: true,
     });
   }
@@ -40,7 +41,7 @@ function headersOf(scan: ScannedEnvelope): Record<string, string> {
 
 /** protobuf-es's view in the scanner's terms. */
 function expectSame(scan: ScannedEnvelope): void {
-  const { bytes } = scan;
+  const bytes = scannedBytes(scan);
   const envelope = fromBinary(EnvelopeSchema, bytes);
   assert.equal(scan.trace_id, envelope.traceId);
   assert.equal(scan.tenant_id, envelope.tenantId);

@@ -5,6 +5,7 @@
  */
 import { Opcode } from "./opcode.ts";
 import type { ScannedEnvelope } from "../envelope/scan.ts";
+import type { SpannedBytes } from "../wire/spanned_bytes.ts";
 import { putUtf8, utf8Size } from "../wire/utf8.ts";
 import { putBytes, putVarint, varintSize } from "../wire/wire_writer.ts";
 
@@ -50,7 +51,7 @@ function lowerBytes(text: string): Uint8Array {
 
 /** True when `bytes[start..end)`, in any ASCII case, begins with `name`, or is it when `whole`. */
 function isName(
-  bytes: Uint8Array,
+  bytes: SpannedBytes,
   start: number,
   end: number,
   name: Uint8Array,
@@ -67,7 +68,7 @@ function isName(
 }
 
 /** 8-4-4-4-12 hex digits, either case, any version. */
-function isUuid(bytes: Uint8Array, start: number, end: number): boolean {
+function isUuid(bytes: SpannedBytes, start: number, end: number): boolean {
   if (end - start !== 36) return false;
   for (let index = 0; index < 36; index++) {
     const byte = bytes[start + index]!;
@@ -93,7 +94,7 @@ export function hasShadowHeader(scan: ScannedEnvelope): boolean {
 
 type HeaderKind = "kept" | "dropped" | "twist";
 
-function headerKind(bytes: Uint8Array, start: number, end: number): HeaderKind {
+function headerKind(bytes: SpannedBytes, start: number, end: number): HeaderKind {
   if (end - start < RESERVED.length || (bytes[start]! | 0x20) !== 0x78) return "kept";
   if (isName(bytes, start, end, TWIST_ID, true)) return "twist";
   if (isName(bytes, start, end, TIMESTAMP, true)) return "dropped";
@@ -126,7 +127,7 @@ function putSpan(
   out: Uint8Array,
   at: number,
   tag: number,
-  bytes: Uint8Array,
+  bytes: SpannedBytes,
   start: number,
   end: number,
 ): number {
@@ -177,7 +178,7 @@ function addedNames(added: AddedHeaders): Uint8Array[] {
   return added.length === 0 ? NO_NAMES : added.map(([name]) => lowerBytes(name.toLowerCase()));
 }
 
-function isKept(bytes: Uint8Array, start: number, end: number, added: Uint8Array[]): boolean {
+function isKept(bytes: SpannedBytes, start: number, end: number, added: Uint8Array[]): boolean {
   return headerKind(bytes, start, end) === "kept" &&
     !added.some((name) => isName(bytes, start, end, name, true));
 }
@@ -310,7 +311,7 @@ export function stampRouted(
 function putOwned(
   out: Uint8Array,
   at: number,
-  bytes: Uint8Array,
+  bytes: SpannedBytes,
   start: number,
   end: number,
 ): number {
@@ -323,7 +324,7 @@ function putOwned(
 }
 
 /** The client's own UUID under the canonical name. */
-function putTwist(out: Uint8Array, at: number, bytes: Uint8Array, uuid_start: number): number {
+function putTwist(out: Uint8Array, at: number, bytes: SpannedBytes, uuid_start: number): number {
   out[at++] = TAG_HEADERS;
   at = putVarint(out, at, bytesFieldSize(TWIST_ID_NAME.length) + bytesFieldSize(36));
   at = putText(out, at, TAG_KEY, TWIST_ID_NAME, TWIST_ID_NAME.length);

@@ -34,7 +34,7 @@ const anyStamp: fc.Arbitrary<Stamp> = fc.record({
 function owned(scan: ScannedEnvelope): number[] {
   const out: number[] = [];
   for (let at = 0; at < scan.owned_spans.length; at += 2) {
-    out.push(...scan.bytes.subarray(scan.owned_spans[at], scan.owned_spans[at + 1]));
+    out.push(...scan.bytes.subarray(scan.owned_spans[at]!, scan.owned_spans[at + 1]!));
   }
   return out;
 }

@@ -3,7 +3,8 @@ import fc from "fast-check";
 import assert from "node:assert/strict";
 import { encodeBase64 } from "./base64.ts";
 import { DecodeError } from "../errors/decode_error.ts";
-import { type PlainEnvelope, readEnvelope } from "../envelope/envelope.ts";
+import type { PlainEnvelope } from "../envelope/envelope.ts";
+import { plainEnvelope } from "../envelope/plain_scan.ts";
 import type { ClientOperation } from "../frame/frame.ts";
 import { bytes, headers, text, traceId, uint64 } from "../testing/arbitraries.ts";
 import { decodeClientText } from "./text.ts";
@@ -17,7 +18,7 @@ const decode = (frame: string): ClientOperation => decodeClientText(frame, LIMIT
 function publish(frame: string): PlainEnvelope {
   const operation = decode(frame);
   assert.ok(operation.kind === "publish");
-  return readEnvelope(operation.envelope.bytes);
+  return plainEnvelope(operation.envelope);
 }
 
 function dataOf(frame: string): string {

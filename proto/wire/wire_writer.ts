@@ -2,6 +2,7 @@
  * Writes the Protobuf wire format: free functions that put into a sized buffer (for the message
  * path), and a writer that grows (for everything else). Knows no message.
  */
+import type { SpannedBytes } from "./spanned_bytes.ts";
 import { encodeUtf8 } from "./utf8.ts";
 import type { Uint64 } from "./wire.ts";
 import { SPARE_BYTES, SPARE_LIMIT_BYTES, WIRE_BYTES } from "./wire_numbers.ts";
@@ -49,7 +50,7 @@ const LOOP_BYTES = 40;
 export function putBytes(
   out: Uint8Array,
   at: number,
-  bytes: Uint8Array,
+  bytes: SpannedBytes,
   start: number,
   end: number,
 ): number {

@@ -3,7 +3,7 @@
  * after the policies have. Where none is bound, the Overseer's answer goes on as it is, at once. How a call is
  * made is `shared/hooks/call.ts`.
  */
-import { ArqonError, encodeTextMessage, readRouted } from "@arqon/proto";
+import { ArqonError, encodeTextMessage, plainEnvelope } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import { z } from "zod";
 import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
@@ -182,7 +182,7 @@ class Gates {
 
 function messageMember(envelope: ScannedEnvelope): string {
   return `,"room":${quote(envelope.room_id)},"message":${
-    encodeTextMessage(readRouted(envelope.bytes))
+    encodeTextMessage(plainEnvelope(envelope))
   }`;
 }
 

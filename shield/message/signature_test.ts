@@ -1,7 +1,7 @@
 /** Ed25519 over scanned envelopes with real keys: what verifies, what is refused, and why. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { scanEnvelope, signingInput, writeEnvelope } from "@arqon/proto";
+import { scanEnvelope, scannedBytes, signingInput, writeEnvelope } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import { emptySettings } from "../../shared/records/tenant_settings.ts";
 import { isSignatureRequired, signatureDemands, verifySignature } from "./signature.ts";
@@ -128,6 +128,6 @@ Deno.test("one flipped bit anywhere in the signature is refused", async () => {
 Deno.test("the frame may be changed after the call: what is verified was copied", async () => {
   const signed = scan(message, await sign(message));
   const result = verifySignature(signed, user, []);
-  signed.bytes.fill(0);
+  scannedBytes(signed).fill(0);
   await result;
 });

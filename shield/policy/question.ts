@@ -119,8 +119,8 @@ export class Question implements EvaluateRequest {
 function envelopeHeaders({ bytes, header_spans: spans }: ScannedEnvelope): HeaderPair[] {
   const headers: HeaderPair[] = [];
   for (let at = 0; at < spans.length; at += 4) {
-    const name = decoder.decode(bytes.subarray(spans[at], spans[at + 1]));
-    headers.push([name, decoder.decode(bytes.subarray(spans[at + 2], spans[at + 3]))]);
+    const name = decoder.decode(bytes.subarray(spans[at]!, spans[at + 1]!));
+    headers.push([name, decoder.decode(bytes.subarray(spans[at + 2]!, spans[at + 3]!))]);
   }
   return headers;
 }

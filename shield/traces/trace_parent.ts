@@ -3,7 +3,7 @@
  * a message without one costs a comparison a header and no allocation. What it means for sampling is
  * `traces.ts`.
  */
-import type { ScannedEnvelope } from "@arqon/proto";
+import type { ScannedEnvelope, SpannedBytes } from "@arqon/proto";
 import { parseTraceparent, TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
 import type { TraceContext } from "../../shared/telemetry/trace_context.ts";
 import type { Caller } from "../message/caller.ts";
@@ -16,7 +16,7 @@ const decoder = new TextDecoder();
  * Whether these bytes are the header's name. All its characters are letters, so one bit makes the
  * difference of case.
  */
-function isName(bytes: Uint8Array, start: number, end: number): boolean {
+function isName(bytes: SpannedBytes, start: number, end: number): boolean {
   if (end - start !== NAME.length) return false;
   for (let index = 0; index < NAME.length; index++) {
     if ((bytes[start + index]! | CASE_BIT) !== NAME[index]) return false;
@@ -39,7 +39,7 @@ type Headers = Pick<ScannedEnvelope, "bytes" | "header_spans">;
 export function clientContext({ bytes, header_spans: spans }: Headers): ClientContext {
   for (let at = 0; at < spans.length; at += 4) {
     if (!isName(bytes, spans[at]!, spans[at + 1]!)) continue;
-    const text = decoder.decode(bytes.subarray(spans[at + 2], spans[at + 3]));
+    const text = decoder.decode(bytes.subarray(spans[at + 2]!, spans[at + 3]!));
     return parseTraceparent(text) ?? "invalid";
   }
   return undefined;

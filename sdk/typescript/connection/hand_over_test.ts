@@ -7,7 +7,7 @@ import {
   encodeMsg,
   encodePing,
   encodePong,
-  readEnvelope,
+  plainEnvelope,
   writeEnvelope,
 } from "@arqon/proto";
 import type { ClientOperation } from "@arqon/proto";
@@ -71,9 +71,7 @@ function answer({ socket, came }: Line, operation: ClientOperation): void {
     came.push("sub");
     accept(operation.subscribe.request_id);
   } else if (operation.kind === "publish") {
-    const { bytes: frame, size_bytes } = operation.envelope;
-    // Byte 0 of the frame is its opcode.
-    const { event } = readEnvelope(frame.subarray(frame.length - size_bytes));
+    const { event } = plainEnvelope(operation.envelope);
     came.push(`pub ${new TextDecoder().decode(event?.data)}`);
     accept(operation.envelope.request_id);
   }

@@ -4,9 +4,8 @@ import assert from "node:assert/strict";
 import {
   type ClientOperation,
   type PlainEnvelope,
-  readEnvelope,
+  plainEnvelope,
   readHistoryQuery,
-  type Uint64,
   writeEnvelope,
   writeHistory,
 } from "@arqon/proto";
@@ -17,14 +16,13 @@ import { type Line, placesOf, ROOM, startRoom } from "../testing/durable_peer.ts
 import { quick, refusedWith } from "../testing/scripted_peer.ts";
 
 const encoder = new TextEncoder();
-type Request = PlainEnvelope & { readonly request_id: Uint64 };
 
 /** Hears publishes and commands; a loop that is left says UNSUB too. */
 const requests =
-  (hear: (line: Line, request: Request) => void) => (line: Line, operation: ClientOperation) => {
+  (hear: (line: Line, request: PlainEnvelope) => void) =>
+  (line: Line, operation: ClientOperation) => {
     if (operation.kind !== "publish") return;
-    const { request_id, bytes, size_bytes } = operation.envelope;
-    hear(line, { ...readEnvelope(bytes.subarray(bytes.length - size_bytes)), request_id });
+    hear(line, plainEnvelope(operation.envelope));
   };
 
 Deno.test("history asks in Protobuf and gives messages with their exact bytes and places", async () => {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import {
   type HistoryQuery,
-  readEnvelope,
+  plainEnvelope,
   readHistoryQuery,
   type Uint64,
   writeEnvelope,
@@ -33,8 +33,7 @@ function storedRoom(
     if (stands) line.accept(subscribe, stands);
   }, (line, operation) => {
     if (operation.kind !== "publish") return;
-    const { request_id, bytes, size_bytes } = operation.envelope;
-    const { command } = readEnvelope(bytes.subarray(bytes.length - size_bytes));
+    const { request_id, command } = plainEnvelope(operation.envelope);
     const query = readHistoryQuery(command!.data);
     asked.push(
       `${query.reverse ? "before" : "after"} ${query.reverse ? query.before : query.after}`,
