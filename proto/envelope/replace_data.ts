@@ -5,7 +5,7 @@
 import { type FieldNames, skipField } from "../wire/fields.ts";
 import { WireReader } from "../wire/wire.ts";
 import { putBytes, putVarint, varintSize } from "../wire/wire_writer.ts";
-import { scanEnvelope, type ScannedEnvelope } from "./scan.ts";
+import { type EnvelopeSpans, scanEnvelope, type ScannedEnvelope } from "./scan.ts";
 import type { ScanLimits } from "./scan_payload.ts";
 
 /** The tag of `Event.data` and of `Command.data`. */
@@ -29,6 +29,12 @@ function dataField({ bytes, payload: { body_start, body_end } }: ScannedEnvelope
   return { start: body_end, end: body_end };
 }
 
+/** The positions of a scan without what may be set anew after it. */
+function spansOf(scan: ScannedEnvelope): EnvelopeSpans {
+  const { bytes, size_bytes, header_spans, signature, payload, event, command, owned_spans } = scan;
+  return { bytes, size_bytes, header_spans, signature, payload, event, command, owned_spans };
+}
+
 /**
  * Puts `data` in place of the data of an event or a command. The same object is the new envelope from then
  * on: whoever holds it knows it by that, and the old data must not go anywhere. Throws `TypeError` for a
@@ -37,7 +43,7 @@ function dataField({ bytes, payload: { body_start, body_end } }: ScannedEnvelope
 export function replaceData(envelope: ScannedEnvelope, data: Uint8Array, limits: ScanLimits): void {
   if (envelope.payload.kind === "signal") throw new TypeError("a signal has no data");
   if (envelope.signature !== undefined) throw new TypeError("the envelope is signed");
-  Object.assign(envelope, scanEnvelope(written(envelope, data), limits));
+  Object.assign(envelope, spansOf(scanEnvelope(written(envelope, data), limits)));
 }
 
 function written(envelope: ScannedEnvelope, data: Uint8Array): Uint8Array {

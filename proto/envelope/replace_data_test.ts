@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { EnvelopeSchema } from "../gen/arqon/v1/envelope_pb.ts";
 import { bytes, envelopeInit, varintBytes, WIDE } from "../testing/arbitraries.ts";
+import { writeEnvelope } from "./envelope.ts";
 import { scannedBytes } from "./plain_scan.ts";
 import { replaceData } from "./replace_data.ts";
 import { scanEnvelope } from "./scan.ts";
@@ -33,6 +34,15 @@ Deno.test("an envelope with other data is the same but for its data, wherever it
     assert.deepEqual([...scan.bytes.subarray(body!.data_start, body!.data_end)], [...data]);
   }));
   assert.ok(replaced > 10);
+});
+
+Deno.test("what was set on the envelope after the scan stays", () => {
+  const sent = writeEnvelope({ event: { type: "t", data: Uint8Array.of(1) } });
+  const set = { room_id: "lobby", trace_id: "0af7651916cd43dd8448eb211c80319c" };
+  const scan = { ...scanEnvelope(sent, WIDE), ...set };
+  replaceData(scan, Uint8Array.of(2, 3), WIDE);
+  assert.deepEqual({ room_id: scan.room_id, trace_id: scan.trace_id }, set);
+  assert.equal(scan.size_bytes, sent.length + 1);
 });
 
 Deno.test("fields in any order, unknown ones and long tags are kept or written anew", () => {
