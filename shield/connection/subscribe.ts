@@ -52,7 +52,9 @@ export interface SubscribeContext {
   readonly filters: Filters;
   readonly logs?: Pick<TenantLogs, "livesOf">;
   /** Takes note of subscriptions; absent: nobody does. */
-  readonly ledger?: Pick<Ledger, "position" | "left" | "passedOver" | "joined"> | undefined;
+  readonly ledger?:
+    | Pick<Ledger, "position" | "left" | "passedOver" | "joined" | "nextSubscription">
+    | undefined;
 }
 
 /** What the end of a subscription needs. */

@@ -22,7 +22,7 @@ export type LeaveWhy =
 /** What marks need of the process. */
 export interface MarkContext {
   readonly hub: Pick<Hub, "find">;
-  readonly ledger?: Pick<Ledger, "position" | "left" | "joined"> | undefined;
+  readonly ledger?: Pick<Ledger, "position" | "left" | "joined" | "nextSubscription"> | undefined;
 }
 
 /** A subscription that begins. */
@@ -40,9 +40,14 @@ export function markOf(
 ): SubscriptionMark | undefined {
   if (ledger === undefined) return undefined;
   ledger.joined?.add(connection);
-  const { number, now_ms, identity } = connection;
-  const { position: since } = ledger;
-  const mark = { connection: number, since, since_ms: now_ms, episode: flow?.episode };
+  const { now_ms: since_ms, identity } = connection;
+  const mark = {
+    number: ledger.nextSubscription(),
+    connection: connection.number,
+    since: ledger.position,
+    since_ms,
+    episode: flow?.episode,
+  };
   const of_class = classFilter(room_class)?.of(identity);
   const filters = [filter, of_class].flatMap((one) => one === undefined ? [] : [one.number]);
   return filters.length === 0 ? mark : { ...mark, filters };
@@ -58,9 +63,9 @@ export function noteLeft(
 ): void {
   const room = hub.find(identity.tenant_id, room_id)?.noted;
   if (ledger === undefined || room === undefined || before.mark === undefined) return;
-  const { connection, since, since_ms, episode: caught_up, filters } = before.mark;
+  const { number, connection, since, since_ms, episode: caught_up, filters } = before.mark;
   const batch = outbox?.has_batches ?? false;
-  ledger.left(room, connection, { since, since_ms, why, batch, caught_up, filters });
+  ledger.left(room, connection, { number, since, since_ms, why, batch, caught_up, filters });
 }
 
 /** Why a member left, by the close code; every other end of a connection is a loss. */

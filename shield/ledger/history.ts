@@ -43,6 +43,8 @@ export interface OpenConnection {
 /** A subscription, or what is left of one: from a position to a position. */
 export interface Interval {
   readonly room_id: string;
+  /** The subscription's number; undefined in blocks of earlier releases. */
+  readonly number: number | undefined;
   readonly since: number;
   readonly since_ms: number;
   /** The position from which on it was gone; Infinity: it is there. */
@@ -187,11 +189,12 @@ function openHistory(
   for (const room_id of wanted) {
     const mark = one.subscription(room_id);
     if (mark === undefined) continue;
-    const { since, since_ms, episode, filters = [] } = mark;
+    const { number, since, since_ms, episode, filters = [] } = mark;
     const ends = { until: Infinity, until_ms: Infinity, why: "" };
     // A message that comes after this question was asked is not part of it.
     const caught_up = episode === undefined ? undefined : { ...episode };
-    intervals.push({ room_id, since, since_ms, ...ends, batch, caught_up, filters: [...filters] });
+    const begin = { room_id, number, since, since_ms };
+    intervals.push({ ...begin, ...ends, batch, caught_up, filters: [...filters] });
   }
   const of = { number, connection_id, user_id, remote_ip, began_ms };
   return { ...of, ended: undefined, intervals, holes: [], listed: new Map(), filtered };
@@ -279,12 +282,11 @@ function addOwn(history: ConnectionHistory, row: Passed, room_id: string): void 
   const { head: { kind, start, end }, segment: { view }, position, time_ms } = row;
   switch (kind) {
     case KIND.left: {
-      const { since, since_ms, why, batch, caught_up, filters = [] } = factsOf<SubscriptionEnd>(
-        row,
-      );
-      removeJoined(history, room_id, since, since_ms);
+      const left = factsOf<SubscriptionEnd>(row);
+      const { number, since, since_ms, why, batch, caught_up, filters = [] } = left;
+      removeJoined(history, room_id, left);
       const until = { until: position, until_ms: time_ms };
-      const of = { room_id, since, since_ms, ...until, why, batch, caught_up, filters };
+      const of = { room_id, number, since, since_ms, ...until, why, batch, caught_up, filters };
       history.intervals.push(of);
       return;
     }

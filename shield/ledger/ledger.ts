@@ -81,6 +81,7 @@ export class Ledger {
   #sending = 0;
   #message_start = 0;
   #connections = 0;
+  #subscriptions = 0;
   #since_ms: number;
 
   constructor(bounds: LedgerBounds) {
@@ -126,6 +127,11 @@ export class Ledger {
   /** The number of a new connection. */
   nextConnection(): number {
     return ++this.#connections;
+  }
+
+  /** The number of a new subscription. */
+  nextSubscription(): number {
+    return ++this.#subscriptions;
   }
 
   openRoom(tenant_id: string, room_id: string): LedgerRoom {

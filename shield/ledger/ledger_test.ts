@@ -150,7 +150,7 @@ Deno.test("a message without X-Twist-ID is told by the ids that it has, of the l
   const { rows } = await findMessages(ledger, { tenant: "acme" }, breathe);
   const messages = rows.map(({ duplicate: _, ...of }) => of);
   const asked = { tenant: "acme", user: "bob", messages };
-  const mark = { connection: 7, since: 2, since_ms: 0, episode: undefined };
+  const mark = { number: 1, connection: 7, since: 2, since_ms: 0, episode: undefined };
   const one = { number: 7, connection_id: "c7", user_id: "bob", remote_ip: "", began_ms: 0 };
   const open = [{ ...one, batch: false, subscription: () => mark }];
   const gathered = await gather(ledger, { asked, open }, breathe);
@@ -231,7 +231,7 @@ async function afterLong(leaveOut: (ledger: Ledger, position: number) => void) {
     ledger.sent();
   }
   assert.ok(ledger.segments[0]!.number > 1, "the oldest rows have gone");
-  const mark = { connection: 7, since: 1, since_ms: 0, episode: undefined };
+  const mark = { number: 1, connection: 7, since: 1, since_ms: 0, episode: undefined };
   const one = { number: 7, connection_id: "c7", user_id: "bob", remote_ip: "", began_ms: 0 };
   const open = [{ ...one, batch: false, subscription: () => mark }];
   const asked = { tenant: "acme", user: "bob", room: "hall", since_ms: 0, messages: [] };

@@ -119,10 +119,10 @@ export class Presences {
         is_final = false;
         continue;
       }
-      const { since, since_ms, episode: caught_up, filters } = mark;
+      const { number: own, since, since_ms, episode: caught_up, filters } = mark;
       const draft = this.#draftOf(tenant_id);
       draft.name(room.number, room_id);
-      const facts: SubscriptionBegin = { since, since_ms, caught_up, filters };
+      const facts: SubscriptionBegin = { number: own, since, since_ms, caught_up, filters };
       draft.add(KIND.joined, room.number, number, facts, now_ms);
       if (caught_up?.live === 0) is_final = false;
       else this.#written.add(mark);

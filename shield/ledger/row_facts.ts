@@ -8,6 +8,8 @@ export type LeftOutWhy = typeof LEFT_OUT_WHYS[number];
 
 /** A subscription while it lasts. One object for each, so its size counts. */
 export interface SubscriptionMark {
+  /** Its own number in the ledger. */
+  readonly number: number;
   /** The connection's number in the ledger. */
   readonly connection: number;
   /** The position of the first message that it could be sent. */
@@ -43,6 +45,8 @@ export interface ConnectionBegin {
 
 /** A subscription that is there, as it is stored. */
 export interface SubscriptionBegin {
+  /** Its number; absent in blocks of earlier releases. */
+  readonly number?: number | undefined;
   readonly since: number;
   readonly since_ms: number;
   readonly caught_up?: CaughtUp | undefined;
@@ -52,6 +56,8 @@ export interface SubscriptionBegin {
 
 /** A subscription that has ended; the row's place says at which position. */
 export interface SubscriptionEnd {
+  /** Its number; absent in blocks of earlier releases. */
+  readonly number?: number | undefined;
   readonly since: number;
   readonly since_ms: number;
   /** Why it ended: `unsubscribed`, `resubscribed`, `kicked`, `closed`, or a reason of a refusal. */

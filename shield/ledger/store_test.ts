@@ -137,6 +137,7 @@ function twoTenants(clock: { now_ms: number }) {
   ];
   const number = ledger.nextConnection();
   const mark: SubscriptionMark = {
+    number: ledger.nextSubscription(),
     connection: number,
     since: 1,
     since_ms: clock.now_ms,

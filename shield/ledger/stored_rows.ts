@@ -9,11 +9,12 @@ import type { Passed } from "./scan.ts";
 
 /** Takes note of a subscription that was there when it was written; of one and the same the last counts. */
 export function addJoined(history: ConnectionHistory, row: Passed, room_id: string): void {
-  const { since, since_ms, caught_up, filters = [] } = factsOf<SubscriptionBegin>(row);
-  removeJoined(history, room_id, since, since_ms);
+  const begin = factsOf<SubscriptionBegin>(row);
+  const { number, since, since_ms, caught_up, filters = [] } = begin;
+  removeJoined(history, room_id, begin);
   const ends = { until: Infinity, until_ms: Infinity, why: "" };
   const batch = history.batch ?? false;
-  history.intervals.push({ room_id, since, since_ms, ...ends, batch, caught_up, filters });
+  history.intervals.push({ room_id, number, since, since_ms, ...ends, batch, caught_up, filters });
 }
 
 /** Takes note that messages waited for the connection when that was written. */
@@ -22,16 +23,18 @@ export function addWaiting(history: ConnectionHistory | undefined, row: Passed):
   history.waiting = { from: factsOf<{ from: number }>(row).from, at_ms: row.time_ms };
 }
 
-/** Takes out what was said of a subscription while it was there: it is said anew. */
+/**
+ * Takes out what was said of a subscription while it was there: it is said anew. Another of the same room may have
+ * begun at the same position and time.
+ */
 export function removeJoined(
   { intervals }: ConnectionHistory,
   room_id: string,
-  since: number,
-  since_ms: number,
+  { number, since, since_ms }: SubscriptionBegin,
 ): void {
   const at = intervals.findIndex((one) =>
-    one.room_id === room_id && one.since === since && one.since_ms === since_ms &&
-    one.until === Infinity
+    one.room_id === room_id && one.number === number && one.since === since &&
+    one.since_ms === since_ms && one.until === Infinity
   );
   if (at >= 0) intervals.splice(at, 1);
 }

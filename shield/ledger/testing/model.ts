@@ -175,6 +175,7 @@ export class Model {
   #sub(client: Client, room: string): void {
     if (client.rooms.has(room)) return;
     client.rooms.set(room, {
+      number: this.ledger.nextSubscription(),
       connection: client.number,
       since: this.ledger.position,
       since_ms: this.now_ms,
@@ -189,9 +190,10 @@ export class Model {
     if (mark === undefined) return;
     client.rooms.delete(room);
     client.runs.delete(room);
-    const { since, since_ms } = mark;
+    const { number, since, since_ms } = mark;
     const noted = this.ledger.openRoom(TENANT, room);
-    this.ledger.left(noted, client.number, { since, since_ms, why: "unsubscribed", batch: false });
+    const end = { number, since, since_ms, why: "unsubscribed", batch: false };
+    this.ledger.left(noted, client.number, end);
   }
 
   #message(room: string, fates: readonly number[], echo: boolean): void {
