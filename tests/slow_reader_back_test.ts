@@ -98,10 +98,13 @@ async function publishUntil(bus: TestBus, room_id: string, action: string): Prom
   using publisher = await openBinary(bus.url, bus.token);
   const before = await total(bus, action);
   let sent = 0;
+  // One that has its own key waits while those around it are replaced.
+  const has_own = room_id.startsWith("log-latest-");
   const data = new Uint8Array(BODY_BYTES);
   const publish = () => {
     const event = { type: String(++sent), data };
-    const headers = { "x-key": String(sent % KEYS) };
+    const key = has_own && sent % 7 === 0 ? `own-${sent}` : String(sent % KEYS);
+    const headers = { "x-key": key };
     publisher.send(encodePub(writeEnvelope({ room_id, event, headers, request_id: sent })));
   };
   while (await total(bus, action) < before + ENOUGH) {
@@ -155,9 +158,7 @@ async function durable(bus: TestBus, room_id: string, action: string): Promise<v
   const { sent, seen } = await pauseAndRead(bus, room_id, action, false);
   const offsets = seen.filter(({ gap }) => !gap).map(({ offset }) => offset);
   assert.ok(offsets.every((offset, at) => offset > (offsets[at - 1] ?? 0)), "offsets grow");
-  const first_gap = seen.findIndex(({ gap }) => gap);
-  const before = seen.slice(0, first_gap).map(({ number }) => number);
-  assert.deepEqual(before, before.map((_, at) => at + 1), "nothing is missing before the GAP");
+  assertGapsTell(seen);
   // What was left out is still in the log: a client that wants it asks for it.
   using client = await openText(bus.url, bus.token);
   client.send({ op: "cmd", room: room_id, name: "history.get", data: { limit: 1 }, id: 1 });

@@ -6,6 +6,7 @@
 import type { SlowReader } from "../../shared/config/schema_durable.ts";
 import { owned } from "../../shared/containers/byte_arena.ts";
 import type { RunningRow } from "../ledger/left_out_rows.ts";
+import { emptyLane, type Lane, type Waiting } from "./backlog_lane.ts";
 import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { ShieldStats } from "../stats/stats.ts";
@@ -51,37 +52,6 @@ export interface LeftOut {
   readonly is_alone: boolean;
 }
 
-/** A frame in the queue, and in its room's lane if it may be left out. */
-interface Waiting {
-  frame: Frame;
-  size_bytes: number;
-  next: Waiting | undefined;
-  previous: Waiting | undefined;
-  lane: Lane | undefined;
-  lane_next: Waiting | undefined;
-  lane_previous: Waiting | undefined;
-  key: string;
-  /** The ledger's position of what was being sent when its place was taken. */
-  position: number;
-  /** The ledger's position of the message; 0: it is none that may be left out. */
-  message_position: number;
-}
-
-/** The waiting messages of one room that may be left out, the oldest first. */
-interface Lane {
-  readonly room_id: string;
-  head: Waiting | undefined;
-  tail: Waiting | undefined;
-  bytes: number;
-  /** The newest message of each key, in rooms of `latest`. */
-  readonly keys: Map<string, Waiting>;
-  /** The room's GAP that has not left yet; all missing messages come after it. */
-  gap: Waiting | undefined;
-  /** The ledger's rows of the messages that the GAP stands for, and of replaced ones. */
-  left_out: RunningRow | undefined;
-  conflated: RunningRow | undefined;
-}
-
 /** The queue of one connection. All operations take constant time, amortised. */
 export class Backlog {
   readonly #options: BacklogOptions;
@@ -89,8 +59,9 @@ export class Backlog {
   #head: Waiting | undefined;
   #tail: Waiting | undefined;
   #bytes = 0;
-  /** The part of `#bytes` that is in lanes. */
+  /** The part of `#bytes` that is in lanes, and that of their GAPs. */
   #lane_bytes = 0;
+  #gap_bytes = 0;
 
   constructor(options: BacklogOptions) {
     this.#options = options;
@@ -137,7 +108,7 @@ export class Backlog {
   clear(): void {
     for (const lane of this.#lanes.values()) this.#noteQueued(lane);
     this.#count(-this.#bytes);
-    this.#lane_bytes = 0;
+    this.#lane_bytes = this.#gap_bytes = 0;
     this.#head = this.#tail = undefined;
     this.#lanes.clear();
   }
@@ -164,20 +135,18 @@ export class Backlog {
       stats.slow_reader.conflated++;
       // Where offsets must grow, the newer message cannot take the older one's place.
       this.#noteConflated(lane, older);
-      if (message.durable) {
-        this.#leaveGap(lane, message);
-        this.#remove(older);
-      } else if (fits(size_bytes - older.size_bytes)) {
+      if (message.durable) this.#leaveOut(lane, message, older);
+      else if (fits(size_bytes - older.size_bytes)) {
         this.#replace(older, frame, size_bytes);
         older.message_position = message.position;
         return true;
-      } else this.#remove(older);
+      } else if (older.gap !== undefined) this.#leaveOut(lane, message, older);
+      else this.#remove(older);
     }
     while (!fits(size_bytes) && lane.head !== undefined) {
       stats.slow_reader.dropped++;
-      this.#leaveGap(lane, message);
       this.#noteDropped(lane, message, lane.head.message_position);
-      this.#remove(lane.head);
+      this.#leaveOut(lane, message, lane.head);
     }
     if (fits(size_bytes)) {
       const waiting = this.#append(frame, size_bytes);
@@ -188,7 +157,7 @@ export class Backlog {
     }
     // Other rooms' messages fill the backlog, so this message is left out.
     stats.slow_reader.dropped++;
-    this.#leaveGap(lane, message);
+    lane.gap ??= this.#gapBefore(lane, message, undefined);
     this.#noteDropped(lane, message, message.position);
     return this.#fits(0, held_bytes);
   }
@@ -222,30 +191,39 @@ export class Backlog {
    */
   #mayWait(lane: Lane, more_bytes: number): boolean {
     const { room_bytes_max, unsent_bytes_max } = this.#options;
-    if (this.#lane_bytes > 0 && this.#lane_bytes + more_bytes > unsent_bytes_max / 2) return false;
-    return lane.bytes === 0 || lane.bytes + more_bytes <= room_bytes_max;
+    const all_bytes = this.#lane_bytes + this.#gap_bytes + more_bytes;
+    if (this.#lane_bytes > 0 && all_bytes > unsent_bytes_max / 2) return false;
+    const gap_bytes = lane.gaps > 1 ? lane.gap_bytes : 0;
+    return lane.bytes === 0 || lane.bytes + gap_bytes + more_bytes <= room_bytes_max;
   }
 
   #laneOf(room_id: string): Lane {
-    const known = this.#lanes.get(room_id);
-    if (known !== undefined) return known;
-    const ends = { head: undefined, tail: undefined, gap: undefined };
-    const rows = { left_out: undefined, conflated: undefined };
-    return { room_id, ...ends, ...rows, bytes: 0, keys: new Map() };
+    return this.#lanes.get(room_id) ?? emptyLane(room_id);
   }
 
-  /** Puts a GAP before everything that waits of the room, unless there is one already. */
-  #leaveGap(lane: Lane, message: RoomMessage): void {
-    if (lane.gap !== undefined) return;
+  /** Takes out a message that waits. One GAP stands for it and for those that are missing beside it. */
+  #leaveOut(lane: Lane, message: RoomMessage, missing: Waiting): void {
+    const next = missing.lane_next;
+    const later = next === undefined ? lane.gap : next.gap;
+    const gap = missing.gap ?? later ?? this.#gapBefore(lane, message, missing);
+    if (later !== undefined && later !== gap) this.#unlink(later);
+    if (next === undefined) lane.gap = gap;
+    else next.gap = gap;
+    this.#remove(missing);
+  }
+
+  /** Puts a GAP before what waits, or at the end. */
+  #gapBefore(lane: Lane, message: RoomMessage, place: Waiting | undefined): Waiting {
     this.#lanes.set(lane.room_id, lane);
-    this.#options.stats.egress_events++;
     const frame = message.gap(this.#options.text);
-    lane.gap = this.#append(frame, frameBytes(frame), lane.head);
-    lane.gap.lane = lane;
+    const gap = this.#append(frame, frameBytes(frame), place, true);
+    gap.lane = lane;
+    this.#countGap(lane, gap.size_bytes);
+    return gap;
   }
 
   /** Adds a frame at the end, or before `place`. */
-  #append(frame: Frame, size_bytes: number, place?: Waiting): Waiting {
+  #append(frame: Frame, size_bytes: number, place?: Waiting, is_gap = false): Waiting {
     const previous = place === undefined ? this.#tail : place.previous;
     const waiting: Waiting = {
       frame,
@@ -256,6 +234,8 @@ export class Backlog {
       lane_next: undefined,
       lane_previous: undefined,
       key: "",
+      gap: undefined,
+      is_gap,
       position: this.#options.position?.() ?? 0,
       message_position: 0,
     };
@@ -271,6 +251,8 @@ export class Backlog {
     this.#lanes.set(lane.room_id, lane);
     waiting.lane = lane;
     waiting.key = key;
+    waiting.gap = lane.gap;
+    lane.gap = undefined;
     waiting.lane_previous = lane.tail;
     if (lane.tail === undefined) lane.head = waiting;
     else lane.tail.lane_next = waiting;
@@ -286,16 +268,27 @@ export class Backlog {
     if (older.lane !== undefined) this.#countLane(older.lane, more_bytes);
   }
 
-  #remove(waiting: Waiting): void {
-    const { next, previous, lane } = waiting;
+  /** Takes a frame out of the queue, and its bytes. */
+  #unlink({ next, previous, lane, size_bytes, is_gap }: Waiting): void {
     if (previous === undefined) this.#head = next;
     else previous.next = next;
     if (next === undefined) this.#tail = previous;
     else next.previous = previous;
-    this.#count(-waiting.size_bytes);
+    this.#count(-size_bytes);
+    if (is_gap && lane !== undefined) this.#countGap(lane, -size_bytes);
+  }
+
+  #remove(waiting: Waiting): void {
+    const { lane, is_gap } = waiting;
+    this.#unlink(waiting);
     if (lane === undefined) return;
-    if (lane.gap === waiting) lane.gap = lane.left_out = undefined;
-    else this.#leave(lane, waiting);
+    if (is_gap) {
+      // GAPs leave in order: it is the first of the lane.
+      this.#options.stats.egress_events++;
+      if (lane.head === undefined) lane.gap = undefined;
+      else lane.head.gap = undefined;
+      lane.left_out = undefined;
+    } else this.#leave(lane, waiting);
     if (lane.head === undefined && lane.gap === undefined) this.#lanes.delete(lane.room_id);
   }
 
@@ -312,6 +305,12 @@ export class Backlog {
   #count(bytes: number): void {
     this.#bytes += bytes;
     this.#options.stats.unsent_bytes += bytes;
+  }
+
+  #countGap(lane: Lane, bytes: number): void {
+    lane.gaps += Math.sign(bytes);
+    lane.gap_bytes += bytes;
+    this.#gap_bytes += bytes;
   }
 
   #countLane(lane: Lane, bytes: number): void {
