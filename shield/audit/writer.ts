@@ -15,6 +15,7 @@ import type { AuditFields } from "../../shared/audit/entry.ts";
 import type { Anchor } from "../../shared/audit/chain.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
+import { isFinalRefusal } from "../../shared/spine/contract/final_refusal.ts";
 import type { Ledger, LedgerRetention } from "../../shared/spine/contract/ledger.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 
@@ -132,8 +133,10 @@ export class AuditWriter {
         pending.resolve(anchor);
       } catch (error) {
         this.counts.failed++;
-        this.#failed(error);
-        return;
+        if (!isFinalRefusal(error)) return this.#failed(error);
+        // It stands before no other entry.
+        this.#queue.shift();
+        this.#giveUp(pending, error);
       }
     }
   }
@@ -180,7 +183,9 @@ export class AuditWriter {
       const head = this.#head ??= await this.#readHead(ledger);
       const seq = head.seq + 1;
       const bytes = encodeEntry({ seq, previous: head.hash, at_ms: now(), node }, fields);
-      if (bytes.length > ENTRY_BYTES_MAX) throw new RangeError("an entry is too long");
+      if (bytes.length > ENTRY_BYTES_MAX) {
+        throw new ArqonError("message-too-large", `an entry of ${bytes.length} bytes`);
+      }
       try {
         await mayLose(ledger.append(bytes, head.seq));
       } catch (error) {

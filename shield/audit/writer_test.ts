@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { decodeEntry, entryHash, NO_HASH } from "../../shared/audit/entry.ts";
 import type { AuditFields } from "../../shared/audit/entry.ts";
+import { refusedWith } from "../../shared/spine/conformance/conformance.ts";
 import type { Ledger } from "../../shared/spine/contract/ledger.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { AuditWriter } from "./writer.ts";
@@ -61,4 +62,17 @@ Deno.test("an entry that another Shield writes while the newest is looked for do
     return decoded.entry.node;
   });
   assert.deepEqual(nodes, ["other", "one"]);
+});
+
+Deno.test("message-too-large: an entry that is too long is given up; those behind it are written", async () => {
+  await using test = testSpine();
+  const kept = keptLog();
+  const now = () => SPINE_NOW_MS;
+  const own = { retention: RETENTION, pending_entries: 10, log: kept.log, node_id: "one", now };
+  const writer = new AuditWriter({ ...own, spine: test.spine });
+  const long = writer.append(fields("x".repeat(100_000)), true);
+  const next = writer.append(fields("next"), false);
+  await assert.rejects(long, refusedWith("audit-unavailable"));
+  assert.equal((await next).seq, 1);
+  assert.deepEqual([writer.counts.lost, writer.pending], [1, 0]);
 });

@@ -15,6 +15,7 @@ import { HOOKS_BUCKET, readHookDocument } from "../../shared/records/hook_docume
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import { isFinalRefusal } from "../../shared/spine/contract/final_refusal.ts";
 import type { KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 
 const SECOND_MS = 1_000;
@@ -180,15 +181,16 @@ export class TenantEvents {
   #work(tenant_id: string, held: Held): void {
     const openLog = this.#openLog;
     if (openLog === undefined || held.working !== undefined) return;
-    const working = this.#storeAll(tenant_id, held.queue, openLog);
+    const working = this.#storeAll(tenant_id, held, openLog);
     held.working = working.finally(() => held.working = undefined);
   }
 
   async #storeAll(
     tenant_id: string,
-    queue: Waiting[],
+    held: Held,
     openLog: (tenant_id: string) => Promise<DurableLog>,
   ): Promise<void> {
+    const { queue } = held;
     let retry_ms = RETRY_MS;
     for (let next = queue[0]; next !== undefined; next = queue[0]) {
       const { event, key, stored } = next;
@@ -205,6 +207,14 @@ export class TenantEvents {
         stored?.();
       } catch (error) {
         if (this.#ending.signal.aborted) return;
+        if (isFinalRefusal(error)) {
+          // It stands before no other event; the end of the second tells of it.
+          if (queue[0] === next) queue.shift();
+          held.left_out += countOf(event);
+          if (event.type !== EVENTS_LOST) this.#counts.left_out++;
+          this.#options.log.error("an event for hooks is lost", { tenant_id, error });
+          continue;
+        }
         this.#options.log.warn("an event for hooks is not stored yet", { tenant_id, error });
         await this.#pause(retry_ms);
         retry_ms = Math.min(RETRY_MAX_MS, 2 * retry_ms);

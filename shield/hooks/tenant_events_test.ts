@@ -69,6 +69,19 @@ Deno.test("of refusals only so many a second are stored, and the others are coun
   assert.equal(counted.reduce((sum, event) => sum + Number(event?.data["count"]), 0), 5);
 });
 
+Deno.test("message-too-large: an event that no log takes stands before no other, and is told as lost", async () => {
+  await using here = await world({ refusals_per_second: 1_000 });
+  await here.start();
+  here.events.refused("t", { room: "r", n: 1, detail: "x".repeat(2_000_000) });
+  here.events.refused("t", { room: "r", n: 2 });
+  await until("the others", async () => (await here.stored()).length === 2);
+  assert.deepEqual((await here.stored()).map((event) => event?.data), [
+    { room: "r", n: 2 },
+    { room: null, count: 1 },
+  ]);
+  assert.match(await here.registry.metrics(), /shield_hook_events_total\{result="left_out"\} 1/);
+});
+
 Deno.test("what is wanted follows the hooks of the configuration and those that tenants set", async () => {
   await using here = await world();
   const { events, spine } = here;

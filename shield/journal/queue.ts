@@ -3,15 +3,15 @@
  * in small steps and stored a few blocks at a time. What does not fit, and what the store does not take after
  * some tries, is counted and becomes a hole, which goes with the next block. Nothing here makes a message wait.
  */
-import { ArqonError } from "@arqon/proto";
 import { BlockBuilder, type BlockHole, type BlockOwner } from "../../shared/journal/block.ts";
 import type { JournalEntry } from "../../shared/journal/entry.ts";
 import type { UserKeys } from "../../shared/journal/user_keys.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { BLOCK_BYTES_MAX, type BlockStore } from "../../shared/spine/contract/block_store.ts";
-import { StorageFull } from "../../shared/spine/contract/storage_full.ts";
+import { isFinalRefusal } from "../../shared/spine/contract/final_refusal.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
 import { entrySize } from "./entry_size.ts";
+import { causeOf } from "./hole_cause.ts";
 import type { HoleCause, JournalTotals } from "./metrics.ts";
 import { QueueShares } from "./queue_shares.ts";
 import type { JournalKeeping } from "./rules.ts";
@@ -76,7 +76,8 @@ export class JournalQueue {
   /** Blocks that are not stored, wherever they are. */
   readonly #waiting = new Set<Block>();
   #full: Block[] = [];
-  #under_way = 0;
+  /** The blocks that are being closed or stored. */
+  readonly #under_way = new Set<Block>();
   readonly #shares: QueueShares;
   #next: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -136,7 +137,7 @@ export class JournalQueue {
    */
   async close(timeout_ms: number): Promise<boolean> {
     this.#flush();
-    if (this.#under_way > 0) {
+    if (this.#under_way.size > 0) {
       const idle = new Promise<void>((resolve) => void (this.#onIdle = resolve));
       let timer;
       const late = new Promise<void>((resolve) => void (timer = setTimeout(resolve, timeout_ms)));
@@ -194,16 +195,24 @@ export class JournalQueue {
   }
 
   #run(): void {
-    while (this.#under_way < UNDER_WAY && !this.#closing.signal.aborted) {
-      const block = this.#full.shift();
+    while (this.#under_way.size < UNDER_WAY && !this.#closing.signal.aborted) {
+      const block = this.#takeFull();
       if (block === undefined) break;
-      this.#under_way++;
+      this.#under_way.add(block);
       void this.#send(block).finally(() => {
-        this.#under_way--;
+        this.#under_way.delete(block);
         this.#run();
-        if (this.#under_way === 0) this.#onIdle?.();
+        if (this.#under_way.size === 0) this.#onIdle?.();
       });
     }
+  }
+
+  /** The next block: a tenant with others under way waits for the rest, and never takes the last place. */
+  #takeFull(): Block | undefined {
+    const busy = new Set([...this.#under_way].map(({ tenant_id }) => tenant_id));
+    const at = this.#full.findIndex(({ tenant_id }) => !busy.has(tenant_id));
+    if (at < 0 && busy.size > 0 && this.#under_way.size === UNDER_WAY - 1) return undefined;
+    return this.#full.splice(Math.max(0, at), 1)[0];
   }
 
   /** Stores a block, with the tenant's holes. Never rejects. */
@@ -231,7 +240,7 @@ export class JournalQueue {
       } catch (error) {
         const pause_ms = pauses_ms[attempt];
         const is_empty = builder.records === 0;
-        const is_final = is_empty || isTooLarge(error);
+        const is_final = is_empty || isFinalRefusal(error);
         if (pause_ms !== undefined && !is_final && await this.#pause(pause_ms)) continue;
         for (const hole of holes) this.#untoldOf(block).by_cause.set(hole.why, hole);
         if (is_empty) {
@@ -334,14 +343,3 @@ export class JournalQueue {
 
 const untoldKey = ({ tenant_id, keeping }: Pick<Block, "tenant_id" | "keeping">): string =>
   `${tenant_id}\n${keeping.ttl_seconds}\n${keeping.max_bytes}`;
-
-const isTooLarge = (error: unknown): boolean =>
-  error instanceof ArqonError && error.reason === "message-too-large";
-
-function causeOf(error: unknown): HoleCause {
-  if (isTooLarge(error)) return "queue-full";
-  // Also the keys of users may have found no room.
-  const is_full = error instanceof StorageFull ||
-    (error instanceof ArqonError && error.reason === "log-unavailable");
-  return is_full ? "storage-full" : "unavailable";
-}

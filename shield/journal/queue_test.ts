@@ -117,6 +117,25 @@ Deno.test("journal: a tenant that sends more than fits pushes out its own decisi
   assert(!lines.some((line) => isHole(line) && line.hole.tenant === "quiet"));
 });
 
+Deno.test("journal: a tenant whose blocks are refused again and again keeps no place that another needs", async () => {
+  const stored: BlockAppend[] = [];
+  const held = Promise.withResolvers<never>();
+  const append = async (block: BlockAppend) => {
+    if (block.tenant_id === "held") await held.promise;
+    stored.push(block);
+  };
+  const { queue } = testQueue({ store: () => Promise.resolve({ append }), pauses_ms: [] });
+  for (let n = 0; n < 8; n++) {
+    queue.write("held", { ...KEEPING, ttl_seconds: 60 + n }, entry("ann"));
+  }
+  for (let n = 0; n < 8; n++) {
+    queue.write("fine", { ...KEEPING, ttl_seconds: 60 + n }, entry("bob"));
+  }
+  await until("the other's are stored", () => stored.length === 8);
+  held.reject(new ArqonError("spine-unavailable", "away"));
+  await queue.close(5_000);
+});
+
 Deno.test("journal: a store that is away costs decisions, which it is told once it is back", async () => {
   const test = testQueue();
   test.state.fails = new ArqonError("spine-unavailable", "away");

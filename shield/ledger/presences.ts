@@ -47,14 +47,17 @@ export class Presences {
   #written = new WeakSet<SubscriptionMark>();
   /** The number of the last connection that is written. */
   #last = 0;
+  /** Tenants whose connections are written again. */
+  #again = new Set<string>();
 
   constructor(ledger: Pick<Ledger, "rooms">, draftOf: (tenant_id: string) => BlockDraft) {
     this.#ledger = ledger;
     this.#draftOf = draftOf;
   }
 
-  /** All are written again. */
-  forget(): void {
+  /** All are written again, or those of one tenant. */
+  forget(tenant_id?: string): void {
+    if (tenant_id !== undefined) return void this.#again.add(tenant_id);
     this.#written = new WeakSet();
     this.#last = 0;
   }
@@ -62,6 +65,8 @@ export class Presences {
   /** Writes what is new. `now` is in Unix ms. */
   async write(now: () => number): Promise<void> {
     const first = this.#last;
+    const again = this.#again;
+    this.#again = new Set();
     let last = first;
     let looked = 0;
     for (const connection of this.connections) {
@@ -70,13 +75,21 @@ export class Presences {
       const { number, outbox, identity: { tenant_id } } = connection;
       const from = outbox?.queued_from ?? 0;
       if (from > 0) this.#draftOf(tenant_id).add(KIND.waiting, 0, number, { from }, now());
-      if (number <= first) continue;
+      const is_again = again.has(tenant_id);
+      if (number <= first && !is_again) continue;
+      if (is_again) this.#forgetMarks(connection);
       last = Math.max(last, number);
       this.#writeConnection(connection, now());
     }
     // Unless all are to be written again, as was found meanwhile.
     if (this.#last === first) this.#last = last;
     await this.#writeJoined(now);
+  }
+
+  #forgetMarks(connection: LivingConnection): void {
+    for (const [, { mark }] of marksOf(connection)) {
+      if (mark !== undefined) this.#written.delete(mark);
+    }
   }
 
   async #writeJoined(now: () => number): Promise<void> {

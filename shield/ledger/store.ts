@@ -60,7 +60,7 @@ export function startStore(start: StoreStart, ledger: Ledger): LedgerStore | und
   scrapedCounter(
     registry,
     "shield_ledger_lost_blocks_total",
-    "Blocks of the ledger that were not stored, since too many waited.",
+    "Blocks of the ledger that were not stored: too many waited, or the store refused them.",
     () => writer.totals.lost_blocks,
   );
   const lives = () => life.lives.all();

@@ -282,6 +282,36 @@ Deno.test("what does not fit into the queue while the store is away is told as o
   }, { queue_bytes: 4_096 });
 });
 
+Deno.test("more subscriptions than one block has room for are stored in several, and other tenants' rows with them", async () => {
+  const clock = { now_ms: START_MS };
+  const { ledger, connection, say } = twoTenants(clock);
+  const { mark } = connection.subscriptions.get("hall")!;
+  // With long names: a block's rooms take more room than its rows.
+  const names = Array.from({ length: 8_000 }, (_, at) => `${at}-${"n".repeat(100)}`);
+  for (const name of names) {
+    ledger.openRoom("acme", name);
+    connection.subscriptions.set(name, { mark: { ...mark } });
+  }
+  await withStore(ledger, clock, () => [connection], async ({ writer, flush, former }) => {
+    say(1);
+    await flush();
+    assert.deepEqual([writer.waiting_bytes, writer.totals.lost_blocks], [0, 0]);
+    const own = await former();
+    assert.deepEqual(await outcomes(own, [1]), ["sent"]);
+    const about = { offset: 0, twist_id: "", trace_id: "", message_id: "", time_ms: START_MS };
+    const messages = [names.at(0), names.at(4_000), names.at(-1)].map((room_id) => ({
+      room_id: room_id!,
+      ...about,
+    }));
+    const asked = { tenant: "acme", user: "ann", messages };
+    const { connections: [only] } = await gather(own[0]!, { asked, open: [] }, breathe);
+    assert.equal(only!.intervals.length, messages.length);
+    const [others] = await former("other");
+    const { rows } = await findMessages(others!, { tenant: "other", twist: twistOf(1) }, breathe);
+    assert.deepEqual(rows.map(({ room_id }) => room_id), ["hall"]);
+  });
+});
+
 Deno.test("bytes that are no block are none", () => {
   const draft = new BlockDraft();
   draft.name(1, "hall");

@@ -1,11 +1,13 @@
 /**
  * Writes the ledger beside the journal: every few seconds the rows that are new, as blocks of one tenant each, with
- * the connections and subscriptions that are there. Nothing waits for it; what does not fit into its queue is given
- * up, and the blocks behind it say so. Rows of strangers, who have no tenant, stay in memory.
+ * the connections and subscriptions that are there. Nothing waits for it; what does not fit into its queue, or that the
+ * store refuses for what it is, is given up, and the tenant's blocks behind it say so. Rows of strangers, who have no tenant, stay in memory.
  */
 import type { Logger } from "../../shared/logs/log.ts";
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
+import { BlockQueue } from "../blocks/block_queue.ts";
+import type { WaitingBlock } from "../blocks/block_queue.ts";
 import type { LivingPart, OwnLife } from "../lives/own_life.ts";
 import { REFUSED_BYTES } from "./ledger.ts";
 import type { Ledger, Segment } from "./ledger.ts";
@@ -16,8 +18,6 @@ import { BlockDraft } from "./stored_block.ts";
 
 /** Rows that are copied before others have a turn. */
 const SLICE_ROWS = 500;
-/** Blocks that are on their way to the store at a time. */
-const UNDER_WAY = 8;
 /** Blocks that one pass stores; the others wait for the next. */
 const PASS_BLOCKS = 512;
 /** The connections that are there are written again so many times while a block is kept. */
@@ -51,9 +51,7 @@ interface Tenant {
 }
 
 /** A block that waits for the store. */
-interface Waiting {
-  readonly tenant_id: string;
-  readonly payload: Uint8Array;
+interface Waiting extends WaitingBlock {
   /** All before that is in blocks before this one, Unix ms. */
   readonly from_ms: number;
 }
@@ -65,8 +63,7 @@ export class StoreWriter {
   readonly #options: StoreWriterOptions;
   readonly #tenants = new Map<string, Tenant>();
   readonly #presences: Presences;
-  #waiting: Waiting[] = [];
-  #waiting_bytes = 0;
+  readonly #waiting: BlockQueue<Waiting>;
   /** The segment that is copied next, and from which byte on. */
   #next = { segment: 0, start: 0 };
   /** Up to when rows were copied, Unix ms. */
@@ -81,18 +78,22 @@ export class StoreWriter {
   constructor(options: StoreWriterOptions) {
     this.#options = options;
     this.#copied_ms = this.#again_ms = options.life.began_ms;
-    this.#presences = new Presences(options.ledger, (tenant_id) => this.#of(tenant_id).draft);
+    const lost = (block: Waiting, error?: unknown) => this.#lose(block, error);
+    this.#waiting = new BlockQueue({ bytes_max: options.queue_bytes, lost });
+    this.#presences = new Presences(options.ledger, (tenant_id) => this.#draftOf(tenant_id));
     options.ledger.joined = this.#presences.joined;
   }
 
   /** Bytes that wait for the store. */
   get waiting_bytes(): number {
-    return this.#waiting_bytes;
+    return this.#waiting.bytes;
   }
 
   /** Up to when everything is stored, or told as lost, Unix ms. */
   get until_ms(): number {
-    return this.#waiting[0]?.from_ms ?? this.#copied_ms;
+    let until_ms = this.#copied_ms;
+    for (const { from_ms } of this.#waiting.heads()) until_ms = Math.min(until_ms, from_ms);
+    return until_ms;
   }
 
   /** Begins to write, with the connections that there are. */
@@ -126,7 +127,7 @@ export class StoreWriter {
     await this.#pass;
     await this.#flush();
     clearTimeout(timer);
-    this.#living?.end(this.#waiting.length === 0);
+    this.#living?.end(this.#waiting.is_empty);
   }
 
   async #flush(): Promise<void> {
@@ -139,7 +140,7 @@ export class StoreWriter {
     // Who is there now is written, or its end is among the rows that are copied after that.
     const until_ms = now();
     await this.#presences.write(now);
-    await this.#copy(from_ms);
+    await this.#copy();
     for (const [tenant_id, tenant] of this.#tenants) {
       this.#close(tenant_id, tenant, from_ms, until_ms);
     }
@@ -149,7 +150,7 @@ export class StoreWriter {
   }
 
   /** Copies the rows that there are now into the drafts of their tenants. */
-  async #copy(from_ms: number): Promise<void> {
+  async #copy(): Promise<void> {
     const { ledger } = this.#options;
     ledger.seal();
     const segments = ledger.segments.filter(({ number }) => number >= this.#next.segment);
@@ -164,7 +165,7 @@ export class StoreWriter {
       const start = segment.number === this.#next.segment ? this.#next.start : 0;
       const walk = new Walk(segment, start, ends[at]!, this.#positionIn(segment, start));
       while (walk.next()) {
-        this.#take(walk, from_ms);
+        this.#take(walk);
         if (++rows % SLICE_ROWS === 0) await turn();
       }
       this.#next = { segment: segment.number, start: ends[at]! };
@@ -179,17 +180,24 @@ export class StoreWriter {
     return start === 0 ? first_position : this.#position;
   }
 
-  #take(walk: Walk, from_ms: number): void {
+  #take(walk: Walk): void {
     const { head, segment } = walk;
     const room = head.room === 0 ? undefined : this.#options.ledger.rooms.of(head.room);
     const tenant_id = room?.tenant_id ?? (head.room === 0 ? tenantIn(walk) : "");
     if (tenant_id === "") return;
-    const tenant = this.#of(tenant_id);
-    if (room !== undefined) tenant.draft.name(room.number, room.room_id);
+    const draft = this.#draftOf(tenant_id);
+    if (room !== undefined) draft.name(room.number, room.room_id);
     const row = segment.bytes.subarray(head.start, head.end);
     const place = { start_ms: segment.start_ms, position: walk.row_position };
-    tenant.draft.copy(row, place, head.kind === KIND.message ? 1 : 0);
+    draft.copy(row, place, head.kind === KIND.message ? 1 : 0);
+  }
+
+  /** Where the tenant's next row goes: whoever writes rows asks before each, so that every block is cut. */
+  #draftOf(tenant_id: string): BlockDraft {
+    const tenant = this.#of(tenant_id);
+    const from_ms = this.#copied_ms;
     if (tenant.draft.is_full) this.#close(tenant_id, tenant, from_ms, from_ms);
+    return tenant.draft;
   }
 
   #of(tenant_id: string): Tenant {
@@ -205,23 +213,22 @@ export class StoreWriter {
   #close(tenant_id: string, tenant: Tenant, from_ms: number, until_ms: number): void {
     const { draft, since_ms, number } = tenant;
     if (draft.bytes === 0) return;
-    const { life: { began_ms: life_ms }, queue_bytes } = this.#options;
+    const { began_ms: life_ms } = this.#options.life;
     const payload = draft.close({ life_ms, number, since_ms, from_ms, until_ms });
     tenant.number++;
     tenant.draft = new BlockDraft();
     this.#waiting.push({ tenant_id, payload, from_ms });
-    this.#waiting_bytes += payload.length;
-    while (this.#waiting_bytes > queue_bytes && this.#waiting.length > 0) this.#lose();
   }
 
-  /** Gives up the oldest block: its tenant's ledger begins anew. */
-  #lose(): void {
-    const oldest = this.#waiting.shift();
-    if (oldest === undefined) return;
-    this.#waiting_bytes -= oldest.payload.length;
+  /** A block is given up: its tenant's ledger begins anew. */
+  #lose({ tenant_id, payload }: Waiting, error?: unknown): void {
     this.totals.lost_blocks++;
-    this.#of(oldest.tenant_id).since_ms = this.#options.now();
-    this.#presences.forget();
+    this.#of(tenant_id).since_ms = this.#options.now();
+    this.#presences.forget(tenant_id);
+    if (error === undefined) return;
+    const { log } = this.#options;
+    const bytes = payload.length;
+    log.error("a block of the ledger is lost: its store refuses it", { tenant_id, bytes, error });
   }
 
   #loseAll(since_ms: number): void {
@@ -231,30 +238,20 @@ export class StoreWriter {
   }
 
   async #store(): Promise<void> {
-    const { log } = this.#options;
-    try {
-      for (let stored = 0; stored < PASS_BLOCKS && this.#waiting.length > 0; stored += UNDER_WAY) {
-        if (this.#closed) return;
-        await this.#storeSome(this.#waiting.slice(0, UNDER_WAY));
-      }
-      this.#failed = false;
-    } catch (error) {
-      if (!this.#failed) log.warn("the ledger was not stored; it is tried again", { error });
-      this.#failed = true;
+    const { log, node_id, seconds: ttl_seconds, tenant_bytes: max_bytes } = this.#options;
+    if (this.#waiting.is_empty) return;
+    let tried = 0;
+    const refusal = await this.#options.store().then((store) =>
+      this.#waiting.store(async ({ tenant_id, payload }) => {
+        tried++;
+        await store.append({ tenant_id, node_id, ttl_seconds, max_bytes, payload });
+        this.totals.stored_bytes += payload.length;
+      }, () => this.#closed || tried >= PASS_BLOCKS)
+    ).catch((error) => error);
+    if (refusal !== undefined && !this.#failed) {
+      log.warn("the ledger was not stored; it is tried again", { error: refusal });
     }
-  }
-
-  async #storeSome(some: readonly Waiting[]): Promise<void> {
-    const { node_id, seconds: ttl_seconds, tenant_bytes: max_bytes } = this.#options;
-    const store = await this.#options.store();
-    await Promise.all(
-      some.map(({ tenant_id, payload }) =>
-        store.append({ tenant_id, node_id, ttl_seconds, max_bytes, payload })
-      ),
-    );
-    this.#waiting = this.#waiting.filter((one) => !some.includes(one));
-    this.#waiting_bytes = this.#waiting.reduce((sum, { payload }) => sum + payload.length, 0);
-    this.totals.stored_bytes += some.reduce((sum, { payload }) => sum + payload.length, 0);
+    this.#failed = refusal !== undefined;
   }
 }
 

@@ -7,7 +7,7 @@ import { z } from "zod";
 import { HEAD_BYTES, PLACE_BYTES, ROW_BYTES_MAX, writeHead, writePlace } from "./row_form.ts";
 import type { RowPlace } from "./row_form.ts";
 
-/** Bytes of rows in one block, but for those that come last. */
+/** Bytes of rows and of their rooms' names in one block, but for those that come last. */
 const BLOCK_BYTES = 131_072;
 const FIRST_BYTES = 1_024;
 const VERSION = 1;
@@ -40,6 +40,7 @@ export class BlockDraft {
   readonly #encoder = new TextEncoder();
   readonly #text = new Uint8Array(ROW_BYTES_MAX - HEAD_BYTES);
   readonly #rooms = new Map<number, string>();
+  #names_bytes = 0;
   #bytes = new Uint8Array(FIRST_BYTES);
   #view = new DataView(this.#bytes.buffer);
   #used = 0;
@@ -51,12 +52,14 @@ export class BlockDraft {
   }
 
   get is_full(): boolean {
-    return this.#used >= BLOCK_BYTES;
+    return this.#used + this.#names_bytes >= BLOCK_BYTES;
   }
 
   /** Names the room that rows call by that number. */
   name(room: number, room_id: string): void {
-    if (room !== 0) this.#rooms.set(room, room_id);
+    if (room === 0 || this.#rooms.has(room)) return;
+    this.#rooms.set(room, room_id);
+    this.#names_bytes += JSON.stringify([room, room_id]).length;
   }
 
   /** Copies a row; `takes` positions are its own. */

@@ -6,7 +6,7 @@ import type { Identity } from "../auth/identity.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import type { PolicyOutcome } from "../policy/abi/policy.ts";
 import type { UsageRow } from "./minute.ts";
-import { OTHERS, type RowBudget, UserUse } from "./user_use.ts";
+import { OTHERS, RowBudget, UserUse } from "./user_use.ts";
 
 /** The most tenants that are counted at a time; what others use is not, and a metric says so. */
 const TENANTS_MAX = 100_000;
@@ -44,7 +44,7 @@ export class UsageLedger {
   readonly #options: UsageLedgerOptions;
   readonly #tenants = new Map<string, TenantUse>();
   /** Where those count who are too many. */
-  readonly #uncounted = new UserUse("", { left: 0 });
+  readonly #uncounted = new UserUse("", new RowBudget(0));
   /** Told of the rows of each minute that is over. */
   readonly #onOver: (rows: TenantRows) => void;
   /** How often somebody was not counted because there are too many tenants. */
@@ -111,7 +111,7 @@ export class UsageLedger {
     const now_ms = this.#options.now();
     for (const [tenant_id, { users, rows: budget }] of this.#tenants) {
       const rows: UsageRow[] = [];
-      if (is_end) budget.left = this.#options.rows_max;
+      if (is_end) budget.renew();
       for (const [name, use] of users) {
         rows.push(...use.take(now_ms, is_end));
         if (is_end && use.open === 0) users.delete(name);
@@ -134,7 +134,7 @@ export class UsageLedger {
       this.uncounted++;
       return undefined;
     }
-    const tenant = { users: new Map(), rows: { left: this.#options.rows_max } };
+    const tenant = { users: new Map(), rows: new RowBudget(this.#options.rows_max) };
     this.#tenants.set(tenant_id, tenant);
     return tenant;
   }

@@ -140,7 +140,7 @@ function registerWriter(registry: Registry, writer: UsageWriter, ledger: UsageLe
   scrapedCounter(
     registry,
     "shield_usage_lost_minutes_total",
-    "Minutes of tenants' use that were lost, since too many waited for their store.",
+    "Minutes of tenants' use that were lost: too many waited, or their store refused them.",
     () => writer.totals.lost,
   );
   scrapedCounter(

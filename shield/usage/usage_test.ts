@@ -55,8 +55,8 @@ async function onBus(
     await run({
       clock,
       place,
-      shield: (node_id) => {
-        const ledger = new UsageLedger({ user_claim: "plan", rows_max: 1_024, now });
+      shield: (node_id, rows_max = 1_024) => {
+        const ledger = new UsageLedger({ user_claim: "plan", rows_max, now });
         const bounds = { retention_seconds: 86_400, tenant_bytes: 1e9, queue_bytes: 1e9 };
         const life = new OwnLife({ lives, node_id, kept_ms: 1e12, log, now });
         all.push(life);
@@ -88,7 +88,7 @@ interface Counting {
 interface Bus {
   readonly clock: { now_ms: number };
   readonly place: UsagePlace;
-  readonly shield: (node_id: string) => Counting;
+  readonly shield: (node_id: string, rows_max?: number) => Counting;
   readonly read: (tenant: string, by?: readonly UsageBy[]) => ReturnType<typeof readUsage>;
 }
 
@@ -241,6 +241,32 @@ Deno.test("usage: what no store takes by the end is told as lost", async () => {
     clock.now_ms += MINUTE_MS;
     const { total, lost } = await read("acme");
     assert.deepEqual([total.messages_in, lost.map(({ node_id }) => node_id)], [0, ["one"]]);
+  });
+});
+
+Deno.test("usage: however many rows of long names a tenant has, its minute is stored whole, and others' with it", async () => {
+  await onBus(async ({ clock, shield, read }) => {
+    const one = shield("one", 4_096);
+    const big = 999_999_999_999;
+    for (let at = 0; at < 4_500; at++) {
+      const pattern = `${at}-${"n".repeat(100)}`;
+      const who = identity("acme", `${at % 100}-${"\u0001".repeat(60)}`);
+      one.ledger.taken(who, pattern, big, big);
+      one.ledger.judged(
+        who,
+        pattern,
+        ["a", "b"].map((name) => ({ name: name.repeat(64), fuel: 7 } as never)),
+      );
+    }
+    one.ledger.taken(identity("beta", "pro"), "", 10);
+    await flushed(one);
+    assert.equal((await read("acme")).total.messages_in, 4_500);
+    assert.equal((await read("beta")).total.messages_in, 1);
+    clock.now_ms += MINUTE_MS;
+    await flushed(one);
+    assert.deepEqual([one.writer.waiting_bytes, one.writer.totals.lost], [0, 0]);
+    const { total } = await read("acme");
+    assert.deepEqual([total.messages_in, total.fuel], [4_500, 2 * 7 * 4_500]);
   });
 });
 

@@ -8,10 +8,42 @@ import { COUNTERS, type Counts, noCounts } from "./units.ts";
 /** What stands for rooms, users and policies that are too many to be counted by name. */
 export const OTHERS = "_other";
 
+/**
+ * The bytes of the rows of one tenant in a minute, so that a minute always fits into one block. What is beyond
+ * them, `_other` of 64 classes of users, takes less than the rest of a block.
+ */
+const ROWS_BYTES = 393_216;
+/** The most bytes of a row's counts, as far as a minute can fill them, and of one of fuel alone. */
+const COUNTS_BYTES = 140;
+const FUEL_BYTES = 40;
+
 /** The rows that a tenant may still have in this minute. */
-export interface RowBudget {
-  left: number;
+export class RowBudget {
+  readonly #rows_max: number;
+  #rows = 0;
+  #bytes = 0;
+
+  constructor(rows_max: number) {
+    this.#rows_max = rows_max;
+  }
+
+  /** Whether there may be one more row, of those names; then it counts. */
+  take(bytes: number): boolean {
+    if (this.#rows >= this.#rows_max || this.#bytes + bytes > ROWS_BYTES) return false;
+    this.#rows++;
+    this.#bytes += bytes;
+    return true;
+  }
+
+  /** The next minute begins. */
+  renew(): void {
+    this.#rows = this.#bytes = 0;
+  }
 }
+
+/** The bytes of names as they are written. */
+const namesBytes = (...names: readonly string[]): number =>
+  new TextEncoder().encode(JSON.stringify(names)).length;
 
 /** The counts about one pattern of rooms. */
 interface RoomUse {
@@ -55,13 +87,14 @@ export class UserUse {
 
   /** Counts what a policy has used, beside rooms without `pattern`. */
   fuel(pattern: string | undefined, policy: string, units: number): void {
-    const room = this.#room(pattern === undefined ? "" : patternOf(pattern));
+    const room_name = pattern === undefined ? "" : patternOf(pattern);
+    const room = this.#room(room_name);
     const by_policy = room.fuel ??= new Map();
     const known = by_policy.get(policy);
-    if (known !== undefined || this.#rows.left > 0) {
-      if (known === undefined) this.#rows.left--;
-      by_policy.set(policy, (known ?? 0) + units);
-    } else by_policy.set(OTHERS, (by_policy.get(OTHERS) ?? 0) + units);
+    const is_counted = known !== undefined ||
+      this.#rows.take(namesBytes(room_name, this.#user, policy) + FUEL_BYTES);
+    const name = is_counted ? policy : OTHERS;
+    by_policy.set(name, (by_policy.get(name) ?? 0) + units);
   }
 
   /** A connection was opened, or closed (`by` −1), at this time in Unix ms. */
@@ -97,8 +130,10 @@ export class UserUse {
   #room(pattern: string): RoomUse {
     const known = this.#rooms.get(pattern);
     if (known !== undefined) return known;
-    if (this.#rows.left <= 0 && pattern !== OTHERS) return this.#room(OTHERS);
-    this.#rows.left--;
+    // A room may have a row of its own, and one of the fuel of policies that are too many.
+    const names_bytes = namesBytes(pattern, this.#user, OTHERS);
+    const is_counted = this.#rows.take(2 * names_bytes + COUNTS_BYTES + FUEL_BYTES);
+    if (!is_counted && pattern !== OTHERS) return this.#room(OTHERS);
     const room = { counts: noCounts(), fuel: undefined };
     this.#rooms.set(pattern, room);
     return room;

@@ -5,6 +5,8 @@
  */
 import type { Logger } from "../../shared/logs/log.ts";
 import type { KvKey } from "../../shared/spine/contract/spine.ts";
+import { BlockQueue } from "../blocks/block_queue.ts";
+import type { WaitingBlock } from "../blocks/block_queue.ts";
 import type { LivingPart, OwnLife } from "../lives/own_life.ts";
 import type { UsageLedger } from "./ledger.ts";
 import { encodeMinute } from "./minute.ts";
@@ -37,11 +39,14 @@ export interface UsageWriterOptions {
 }
 
 /** A minute that is over and not stored yet. */
-interface Waiting {
-  readonly tenant_id: string;
-  readonly payload: Uint8Array;
+interface Waiting extends WaitingBlock {
   /** It stands in the bucket, too. */
   readonly is_running: boolean;
+}
+
+/** A minute that runs, with what tells whether it has changed. */
+interface Running extends WaitingBlock {
+  readonly text: string;
 }
 
 /** The writer of one Shield. */
@@ -53,8 +58,7 @@ export class UsageWriter {
   #living: LivingPart | undefined;
   /** Tenants whose running minute stands in the bucket, with what was written last. */
   readonly #running = new Map<string, string>();
-  #waiting: Waiting[] = [];
-  #waiting_bytes = 0;
+  readonly #waiting: BlockQueue<Waiting>;
   #minute: number;
   /** Until when everything that was counted is written, Unix ms. */
   #until_ms: number;
@@ -69,11 +73,13 @@ export class UsageWriter {
     this.#life_ms = options.life.began_ms;
     this.#until_ms = options.now();
     this.#minute = Math.floor(this.#until_ms / MINUTE_MS);
+    const lost = (minute: Waiting, error?: unknown) => this.#lose(minute, error);
+    this.#waiting = new BlockQueue({ bytes_max: options.queue_bytes, lost });
   }
 
   /** Bytes of minutes that wait. */
   get waiting_bytes(): number {
-    return this.#waiting_bytes;
+    return this.#waiting.bytes;
   }
 
   /** Begins to write; from then on the end of this life is told. */
@@ -106,12 +112,12 @@ export class UsageWriter {
     await this.#pass;
     await this.#write(true);
     // A connection that is being made again takes the next one.
-    while (this.#waiting.length > 0 && !is_late) {
+    while (!this.#waiting.is_empty && !is_late) {
       await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
       await this.#write(true);
     }
     clearTimeout(timer);
-    this.#living?.end(this.#waiting.length === 0);
+    this.#living?.end(this.#waiting.is_empty);
   }
 
   async #write(is_last: boolean): Promise<void> {
@@ -120,30 +126,30 @@ export class UsageWriter {
     const now_ms = now();
     const minute = Math.floor(now_ms / MINUTE_MS);
     const is_over = is_last || minute !== this.#minute;
-    const running: { tenant_id: string; payload: Uint8Array }[] = [];
+    const running: Running[] = [];
     for (const { tenant_id, rows } of ledger.take(is_over)) {
       const about = { life_ms: this.#life_ms, minute: this.#minute, until_ms: now_ms, rows };
       if (is_over) {
         const is_running = this.#running.delete(tenant_id);
-        this.#wait({ tenant_id, payload: encodeMinute(about), is_running });
+        this.#waiting.push({ tenant_id, payload: encodeMinute(about), is_running });
         continue;
       }
       // What did not change but for its time need not be written again.
       const text = JSON.stringify(rows);
       if (this.#running.get(tenant_id) === text) continue;
-      running.push({ tenant_id, payload: encodeMinute(about) });
-      this.#running.set(tenant_id, text);
+      running.push({ tenant_id, payload: encodeMinute(about), text });
+      this.#running.set(tenant_id, "");
     }
     this.#minute = minute;
     try {
-      await this.#store();
-      await this.#writeRunning(running);
+      const refusals = [await this.#store(), await this.#writeRunning(running)];
+      const refusal = refusals.find((one) => one !== undefined);
+      if (refusal !== undefined) throw refusal;
       this.#until_ms = now_ms;
       this.#living.mark();
       await this.#sweepIfDue();
       this.#failed = false;
     } catch (error) {
-      for (const { tenant_id } of running) this.#running.set(tenant_id, "");
       if (!this.#failed) {
         this.#options.log.warn("use could not be written; it is tried again", { error });
       }
@@ -151,51 +157,45 @@ export class UsageWriter {
     }
   }
 
-  #wait(waiting: Waiting): void {
-    this.#waiting.push(waiting);
-    this.#waiting_bytes += waiting.payload.length;
-    while (this.#waiting_bytes > this.#options.queue_bytes) {
-      const oldest = this.#waiting.shift();
-      if (oldest === undefined) break;
-      this.#waiting_bytes -= oldest.payload.length;
-      this.totals.lost++;
-      this.#options.log.warn("a minute of use is lost: too many wait for their store", {
-        tenant_id: oldest.tenant_id,
-      });
-    }
+  #lose({ tenant_id }: Waiting, error?: unknown): void {
+    this.totals.lost++;
+    const why = error === undefined ? "too many wait for their store" : "its store refuses it";
+    this.#options.log.warn(`a minute of use is lost: ${why}`, { tenant_id, error });
   }
 
-  /** Stores minutes that are over. Rejects with the first refusal; what is not stored waits on. */
-  async #store(): Promise<void> {
-    if (this.#waiting.length === 0) return;
+  /** Stores minutes that are over. Resolves with the first refusal; what is not stored waits on. */
+  async #store(): Promise<unknown> {
+    if (this.#waiting.is_empty) return undefined;
     const { place, node_id, retention_seconds, tenant_bytes } = this.#options;
     const [store, bucket] = [await place.store(), await place.running()];
-    while (this.#waiting.length > 0) {
-      const some = this.#waiting.slice(0, UNDER_WAY);
-      await Promise.all(some.map(async ({ tenant_id, payload, is_running }) => {
-        const bounds = { ttl_seconds: retention_seconds, max_bytes: tenant_bytes };
-        await store.append({ ...bounds, tenant_id, node_id, payload });
-        if (is_running) await bucket.delete(runningKey(tenant_id, ...this.#names));
-      }));
-      // What was lost meanwhile was counted as lost, and is stored all the same.
-      this.#waiting = this.#waiting.filter((one) => !some.includes(one));
-      this.#waiting_bytes = this.#waiting.reduce((sum, one) => sum + one.payload.length, 0);
-      this.totals.stored += some.length;
-    }
+    return await this.#waiting.store(async ({ tenant_id, payload, is_running }) => {
+      const bounds = { ttl_seconds: retention_seconds, max_bytes: tenant_bytes };
+      await store.append({ ...bounds, tenant_id, node_id, payload });
+      if (is_running) await bucket.delete(runningKey(tenant_id, ...this.#names));
+      this.totals.stored++;
+    });
   }
 
-  async #writeRunning(
-    all: readonly { readonly tenant_id: string; readonly payload: Uint8Array }[],
-  ): Promise<void> {
-    if (all.length === 0) return;
+  /** Resolves with the first refusal; what is not written is the next time. */
+  async #writeRunning(all: readonly Running[]): Promise<unknown> {
+    if (all.length === 0) return undefined;
     const bucket = await this.#options.place.running();
-    for (let at = 0; at < all.length; at += UNDER_WAY) {
+    let first: unknown;
+    for (let at = 0, written = 1; at < all.length && written > 0; at += UNDER_WAY) {
+      written = 0;
       await Promise.all(
-        all.slice(at, at + UNDER_WAY).map(({ tenant_id, payload }) =>
-          bucket.put(runningKey(tenant_id, ...this.#names), payload)
-        ),
+        all.slice(at, at + UNDER_WAY).map(async ({ tenant_id, payload, text }) => {
+          try {
+            await bucket.put(runningKey(tenant_id, ...this.#names), payload);
+            this.#running.set(tenant_id, text);
+            written++;
+          } catch (error) {
+            first ??= error;
+          }
+        }),
       );
     }
+    return first;
   }
 
   async #sweepIfDue(): Promise<void> {

@@ -65,6 +65,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
   [
     "shield/stats",
     "shield/lives",
+    "shield/blocks",
     "shield/ledger",
     "shield/rates",
     "shield/quota",

@@ -1,0 +1,97 @@
+/** Blocks that wait for a store: each tenant's own bytes and refusals are no concern of the others. */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import { testSpine } from "../testing/spine.ts";
+import { BlockQueue } from "./block_queue.ts";
+import type { WaitingBlock } from "./block_queue.ts";
+
+const block = (tenant_id: string, size_bytes: number): WaitingBlock => ({
+  tenant_id,
+  payload: new Uint8Array(size_bytes).fill(tenant_id.length),
+});
+
+/** A queue before a real store, and what it has given up. */
+async function withQueue(
+  run: (test: {
+    queue: BlockQueue<WaitingBlock>;
+    put: (block: WaitingBlock) => Promise<void>;
+    stored: (tenant_id: string) => Promise<number[]>;
+    lost: { tenant_id: string; reason: string | undefined }[];
+  }) => Promise<void>,
+  bytes_max = 1e9,
+): Promise<void> {
+  const { spine, [Symbol.asyncDispose]: dispose } = testSpine();
+  const store = await spine.blocks("ledger", { max_bytes: 1e9, max_age_seconds: 3_600 });
+  const lost: { tenant_id: string; reason: string | undefined }[] = [];
+  const queue = new BlockQueue<WaitingBlock>({
+    bytes_max,
+    lost: ({ tenant_id }, error) =>
+      lost.push({ tenant_id, reason: error instanceof ArqonError ? error.reason : undefined }),
+  });
+  const own = { node_id: "s1", ttl_seconds: 3_600, max_bytes: 1e9 };
+  try {
+    await run({
+      queue,
+      lost,
+      put: (one) => store.append({ ...own, ...one }),
+      stored: async (tenant_id) =>
+        (await store.read({ tenant_id, limit: 1_000 })).blocks.map(({ payload }) => payload.length),
+    });
+  } finally {
+    await dispose();
+  }
+}
+
+Deno.test("message-too-large: a block that the store never takes is given up, and those behind it are stored", async () => {
+  await withQueue(async ({ queue, put, stored, lost }) => {
+    queue.push(block("big", 600_000));
+    queue.push(block("big", 7));
+    for (let at = 0; at < 20; at++) queue.push(block("small", 10 + at));
+    assert.equal(await queue.store(put), undefined);
+    assert.deepEqual(await stored("big"), [7]);
+    assert.equal((await stored("small")).length, 20);
+    assert.deepEqual(lost, [{ tenant_id: "big", reason: "message-too-large" }]);
+    assert.deepEqual([queue.bytes, queue.is_empty], [0, true]);
+  });
+});
+
+Deno.test("a tenant whose blocks are refused for now stands before nobody, and loses nothing", async () => {
+  await withQueue(async ({ queue, put, stored, lost }) => {
+    const away = new ArqonError("spine-unavailable", "the tenant's stream is away");
+    // More than are under way at a time.
+    for (let at = 0; at < 40; at++) queue.push(block("held", 1 + at));
+    for (let at = 0; at < 40; at++) queue.push(block("fine", 1 + at));
+    const refuseHeld = (one: WaitingBlock) =>
+      one.tenant_id === "held" ? Promise.reject(away) : put(one);
+    assert.equal(await queue.store(refuseHeld), away);
+    assert.equal((await stored("fine")).length, 40);
+    assert.equal(await queue.store(put), undefined);
+    assert.equal((await stored("held")).length, 40);
+    assert.deepEqual([lost, queue.bytes], [[], 0]);
+  });
+});
+
+Deno.test("nine tenants that are refused for now keep the tenth waiting for one pass at most", async () => {
+  await withQueue(async ({ queue, put, stored }) => {
+    const away = new ArqonError("spine-unavailable", "away");
+    for (let at = 0; at < 9; at++) queue.push(block(`held-${at}`, 10));
+    queue.push(block("fine", 10));
+    const refuseHeld = (one: WaitingBlock) =>
+      one.tenant_id === "fine" ? put(one) : Promise.reject(away);
+    await queue.store(refuseHeld);
+    await queue.store(refuseHeld);
+    assert.deepEqual(await stored("fine"), [10]);
+  });
+});
+
+Deno.test("with too many bytes a tenant that holds many loses its oldest, not one that holds few", async () => {
+  await withQueue(async ({ queue, put, stored, lost }) => {
+    queue.push(block("few", 300));
+    for (let at = 0; at < 100; at++) queue.push(block("many", 1_000 + at));
+    assert.ok(queue.bytes <= 10_000, String(queue.bytes));
+    assert.ok(lost.length > 90 && lost.every(({ tenant_id }) => tenant_id === "many"));
+    await queue.store(put);
+    assert.deepEqual(await stored("few"), [300]);
+    assert.equal((await stored("many")).at(-1), 1_099);
+  }, 10_000);
+});
