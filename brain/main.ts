@@ -4,14 +4,13 @@
  */
 import { openReserve, operatorLimits } from "../shared/listeners/client_listener.ts";
 import { brainIdOf } from "../shared/cluster/cluster.ts";
-import { ConfigError } from "../shared/config/load.ts";
 import { createLogging } from "../shared/logs/logging.ts";
 import { createMetrics, watchEventLoop } from "../shared/metrics/metrics.ts";
 import {
   configArgument,
   endInLog,
-  EXIT_FAILED,
   EXIT_USAGE,
+  exitAfter,
   exitWhileStarting,
   loadConfigFile,
   logUnhandled,
@@ -19,7 +18,6 @@ import {
   stopSignal,
   stopWith,
   stopWithin,
-  textOf,
   writeStderr,
 } from "../shared/process/process.ts";
 import { liveConfig, onHangup } from "../shared/process/live_process.ts";
@@ -132,11 +130,8 @@ if (import.meta.main) {
   const defaults = { ops_port: 4101, admin_port: 4102 };
   const config = loadConfigFile(PROGRAM, file, defaults);
   if (config.nats === undefined) stopWith(PROGRAM, EXIT_USAGE, `${file}: ${NO_NATS}`);
-  try {
-    await run({ file, config, read: () => readConfigFile(file, defaults) });
-  } catch (error) {
-    const code = error instanceof ConfigError ? EXIT_USAGE : EXIT_FAILED;
-    stopWith(PROGRAM, code, textOf(error));
-  }
-  Deno.exit(0);
+  await exitAfter(
+    PROGRAM,
+    () => run({ file, config, read: () => readConfigFile(file, defaults) }),
+  );
 }

@@ -2,7 +2,6 @@
  * The Shield process: arguments, config file, clock, signals and listeners. Everything else gets
  * handed in from here.
  */
-import { ConfigError } from "../shared/config/load.ts";
 import type { Config } from "../shared/config/schema.ts";
 import { connectionId, type Random, randomPool } from "../shared/ids.ts";
 import {
@@ -23,9 +22,11 @@ import { placesOf, requireFreePorts } from "../shared/listeners/port_check.ts";
 import {
   childStopSignal,
   endInLog,
+  endWith,
   EXIT_FAILED,
   EXIT_RESTART,
   EXIT_USAGE,
+  exitAfter,
   exitWhileStarting,
   loadConfigFile,
   logUnhandled,
@@ -166,7 +167,7 @@ async function run(given: GivenConfig, child: ChildOptions | undefined): Promise
     onFatal: fatal.resolve,
     onDrain: asked.resolve,
     onExhausted(detail, at_once) {
-      if (at_once) stopWith(PROGRAM, EXIT_RESTART, detail);
+      if (at_once) void endWith(PROGRAM, EXIT_RESTART, detail);
       exhausted.resolve(detail);
     },
     readTextFile,
@@ -236,7 +237,7 @@ async function serve(running: Running): Promise<void> {
     // No listener is waited for: who holds the memory is on one of them.
     await shield.drain(true);
     await spine.drain();
-    stopWith(PROGRAM, EXIT_RESTART, detail);
+    await endWith(PROGRAM, EXIT_RESTART, detail);
   });
   const failure = await Promise.race([stopping.then(() => undefined), fatal.promise]);
   if (failure !== undefined) log.error("draining: the process cannot go on", { failure });
@@ -247,7 +248,7 @@ async function serve(running: Running): Promise<void> {
   // Listeners for operators last: probes see "draining" until the end.
   await Promise.all([ops.close(), admin.close()]);
   log.info("stopped");
-  if (failure !== undefined) stopWith(PROGRAM, EXIT_FAILED, failure);
+  if (failure !== undefined) await endWith(PROGRAM, EXIT_FAILED, failure);
 }
 
 /** What `read` makes of an argument; the process ends when it cannot be used. */
@@ -322,8 +323,8 @@ async function runSeveral(given: GivenConfig, processes: number): Promise<void> 
   ]);
   const clean = await supervisor.stop();
   await Promise.all([ops.close(), admin.close(), exporting?.shutdown()]);
-  if (is_hopeless) stopWith(PROGRAM, EXIT_USAGE, "stopped: see the line before");
-  if (!clean) stopWith(PROGRAM, EXIT_FAILED, "not every process has drained");
+  if (is_hopeless) await endWith(PROGRAM, EXIT_USAGE, "stopped: see the line before");
+  if (!clean) await endWith(PROGRAM, EXIT_FAILED, "not every process has drained");
   log.info("stopped");
 }
 
@@ -339,12 +340,11 @@ if (import.meta.main) {
   const count = processes === "" ? undefined : argument(() => readProcesses(processes));
   const own = (one: Config) => child === undefined ? one : childConfig(one, child);
   const read = () => own(readConfigFile(file));
-  try {
-    if (count !== undefined) await runSeveral({ file, config: whole, read }, count);
-    else await run({ file, config: own(whole), read }, child);
-  } catch (error) {
-    const code = error instanceof ConfigError ? EXIT_USAGE : EXIT_FAILED;
-    stopWith(PROGRAM, code, textOf(error));
-  }
-  Deno.exit(0);
+  await exitAfter(
+    PROGRAM,
+    () =>
+      count === undefined
+        ? run({ file, config: own(whole), read }, child)
+        : runSeveral({ file, config: whole, read }, count),
+  );
 }

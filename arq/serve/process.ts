@@ -22,14 +22,14 @@ export interface ServeProcess {
    */
   readonly tls: (config: Config) => TlsPair | undefined;
   /** Writes one log line, which has its newline; must not throw. */
-  readonly writeLog: (line: string) => void;
+  readonly writeLog: (line: string) => unknown;
   readonly cores: number;
   /** Called once, before anything is opened; resolves when the servers are to drain. */
   readonly begin: (log: Logger) => Promise<unknown>;
   /** Calls `reload` when the process is told to read its configuration again; absent: it never is. */
   readonly onHangup?: (reload: (by: string) => unknown) => void;
   /** Ends the process with a sentence about why. */
-  readonly exit: (exit_code: number, sentence: string) => never;
+  readonly exit: (exit_code: number, sentence: string) => Promise<never>;
   /** Ends the process as failed when it is still there after `timeout_ms`. */
   readonly stopWithin: (timeout_ms: number) => void;
 }

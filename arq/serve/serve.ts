@@ -139,5 +139,5 @@ export async function serve(options: ServeOptions): Promise<void> {
   if (failure !== undefined) log.error("draining: the process cannot go on", { failure });
   process.stopWithin(config.server.drain_timeout_ms);
   await drain(servers, listeners, bridging);
-  if (failure !== undefined) process.exit(EXIT_FAILED, failure);
+  if (failure !== undefined) await process.exit(EXIT_FAILED, failure);
 }

@@ -11,9 +11,10 @@ import type { Logger } from "../../shared/logs/log.ts";
 import {
   clientConfig,
   endInLog,
+  endWith,
+  flushStderr,
   logUnhandled,
   readConfigFile,
-  stopWith,
   stopWithin,
   tlsFiles,
   writeStderr,
@@ -54,6 +55,8 @@ export interface ProcessOptions {
   readonly writeLog?: (line: string) => void;
 }
 
+export { flushStderr };
+
 /** The functions of this process, for a development bus. */
 export function busProcess({ program, stopping, writeLog }: ProcessOptions): DevProcess {
   return {
@@ -75,7 +78,7 @@ export function busProcess({ program, stopping, writeLog }: ProcessOptions): Dev
     exit(exit_code, sentence) {
       // stderr may have no reader, so the log has the sentence too.
       writeLog?.(`${program}: ${sentence}\n`);
-      return stopWith(program, exit_code, sentence);
+      return endWith(program, exit_code, sentence);
     },
     stopWithin: (timeout_ms) => stopWithin(program, timeout_ms),
   };
@@ -111,7 +114,7 @@ export async function serveFile(
   const process = busProcess({ program: "arq", stopping: stoppedBy(signal) });
   const config: Config = process.loadConfig(file, {});
   if (config.auth.issuers.length === 0) throw usageError(`${file}: ${NO_ISSUER}`, ISSUER_HINT);
-  await serve({
+  const serving = serve({
     given: { file, config, read: () => readConfigFile(file) },
     process: {
       ...process,
@@ -131,4 +134,5 @@ export async function serveFile(
       await onReady(serving);
     },
   });
+  await serving.finally(flushStderr);
 }

@@ -81,7 +81,10 @@ export function openSharedParts(given: GivenConfig, process: ServeProcess): Shar
   const fatal = Promise.withResolvers<string>();
   const asked = Promise.withResolvers<unknown>();
   const stopping = Promise.race([process.begin(log), asked.promise]);
-  const started = whileStarting(stopping, () => process.exit(0, "stopped before it was ready"));
+  const started = whileStarting(
+    stopping,
+    () => void process.exit(0, "stopped before it was ready"),
+  );
   const registry = createMetrics({ node_id, version });
   const token = readOperatorFiles(config, readTextFile, log);
   logging.register(registry);
@@ -152,7 +155,7 @@ export async function startServers(
     cores,
     onFatal: fatal.resolve,
     onExhausted(detail, at_once) {
-      if (at_once) process.exit(EXIT_RESTART, detail);
+      if (at_once) void process.exit(EXIT_RESTART, detail);
       exhausted.resolve(detail);
     },
     readTextFile,

@@ -3,6 +3,9 @@
  * use nothing else of the world, apart from the SDK's sockets.
  */
 
+import { writeAll } from "../../shared/logs/line_queue.ts";
+import type { Sink } from "../../shared/logs/line_queue.ts";
+
 /** Standard output or error. */
 export interface Output {
   readonly is_tty: boolean;
@@ -104,7 +107,7 @@ const BACKLOG_BYTES = 65_536;
  * called at once when a write fails; later writes throw the error.
  */
 export function createOutput(
-  sink: { write(bytes: Uint8Array): Promise<number> },
+  sink: Sink,
   is_tty: boolean,
   onError: (error: unknown) => void,
   has_color = is_tty,
@@ -120,7 +123,7 @@ export function createOutput(
         const chunk = concat(backlog, backlog_bytes);
         backlog = [];
         backlog_bytes = 0;
-        for (let at = 0; at < chunk.length;) at += await sink.write(chunk.subarray(at));
+        await writeAll(sink, chunk);
       }
     } catch (error) {
       failed = { error };

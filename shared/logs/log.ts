@@ -40,8 +40,8 @@ export interface LoggerOptions {
   readonly component: string;
   /** Unix ms. */
   readonly now: () => number;
-  /** Takes one line with its newline; must not throw. */
-  readonly write: (line: string) => void;
+  /** Takes one line with its newline; must not throw, nor wait. False: the line was dropped. */
+  readonly write: (line: string) => unknown;
   /**
    * Asked for each line in place of `level`: whether it is written. `is_sample`: nobody would miss
    * it.

@@ -43,7 +43,7 @@ export interface Logging {
   renew(settings: Pick<LoggingOptions, "level" | "levels" | "lines_per_second">): void;
   /** To be called at the end of the process: logs what is still untold of floods. */
   close(): void;
-  /** Registers `arqon_log_lines_total` and `arqon_log_left_out_total`. */
+  /** Registers `arqon_log_lines_total`, `arqon_log_left_out_total` and `arqon_log_dropped_total`. */
   register(registry: Registry): void;
 }
 
@@ -113,10 +113,27 @@ class Floods {
   }
 }
 
+/** Writes as `options` do, and says before the next line that fits how many were dropped. */
+function countingDropped(options: Omit<LoggerOptions, "component">) {
+  let dropped = 0;
+  let told = 0;
+  const tell = (text: string) => options.write(text) !== false && (told = dropped);
+  const log = createLogger({ ...options, level: "warn", component: "log", write: tell });
+  const write = (line: string) => {
+    const count = dropped - told;
+    if (count > 0) log.warn("lines dropped: the reader of the log is too slow", { count });
+    // Without room for that, no line has any.
+    if (told !== dropped || options.write(line) === false) dropped++;
+  };
+  return { write, dropped: () => dropped };
+}
+
 /** The logs of this process as `[log]` wants them. */
 export function createLogging(given: LoggingOptions): Logging {
   const { node_id, format } = given;
-  const options = { ...given, fields: format === "json" ? { node_id } : {} };
+  const fields = format === "json" ? { node_id } : {};
+  const { write, dropped } = countingDropped({ ...given, fields });
+  const options = { ...given, fields, write };
   const own = new Map<string, LogLevel>();
   let { level: common } = options;
   const setOwn = (levels: LoggingOptions["levels"]) => {
@@ -172,7 +189,7 @@ export function createLogging(given: LoggingOptions): Logging {
       floods.lines_max = lines_per_second;
     },
     close: () => floods.end(),
-    register: (registry) => registerLines(registry, () => lines, () => left_out),
+    register: (registry) => registerLines(registry, () => lines, () => left_out, dropped),
   };
 }
 
@@ -180,6 +197,7 @@ function registerLines(
   registry: Registry,
   lines: () => Readonly<Record<LogLevel, number>>,
   left_out: () => number,
+  dropped: () => number,
 ): void {
   scrapedFamily(registry, "arqon_log_lines_total", "Log lines written, by level.", "level", lines);
   scrapedCounter(
@@ -187,5 +205,11 @@ function registerLines(
     "arqon_log_left_out_total",
     "Log lines left out because too many with their text came in one second.",
     left_out,
+  );
+  scrapedCounter(
+    registry,
+    "arqon_log_dropped_total",
+    "Log lines dropped because the reader of the log was too slow.",
+    dropped,
   );
 }

@@ -9,6 +9,7 @@ import type { ConfigDefaults } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { askedFiles, fileProblem, filesByTrial } from "./asked_files.ts";
 import { placeholder } from "../http1/file_reserve.ts";
+import { LineQueue } from "../logs/line_queue.ts";
 import type { Logger } from "../logs/log.ts";
 
 /** Exit code: the process could not start. */
@@ -26,15 +27,32 @@ export function textOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Writes one log line. A reader of the log that is gone or slow must not stop a server. */
-export function writeStderr(line: string): void {
-  const bytes = new TextEncoder().encode(line);
+const lines = new LineQueue(Deno.stderr);
+let is_ending = false;
+/** How long the end of the process waits for the reader of its log, in ms. */
+const FLUSH_MS = 1_000;
+
+/**
+ * Writes one log line in the background; false when it is dropped. A reader of the log that is gone or slow must
+ * not stop a server.
+ */
+export function writeStderr(line: string): boolean {
+  if (!is_ending) return lines.write(line);
+  // Nothing runs after this. While older lines wait, their reader stands still.
+  if (lines.is_idle) writeLast(new TextEncoder().encode(line));
+  return lines.is_idle;
+}
+
+function writeLast(bytes: Uint8Array): void {
   try {
     for (let at = 0; at < bytes.length;) at += Deno.stderr.writeSync(bytes.subarray(at));
   } catch {
     // Nobody is left to tell.
   }
 }
+
+/** Resolves when all log lines are written. A reader that stands still is not waited for. */
+export const flushStderr = (): Promise<void> => lines.flush(FLUSH_MS);
 
 let collected: Logger | undefined;
 
@@ -46,8 +64,27 @@ export function endInLog(log: Logger): void {
   collected = log;
 }
 
+/** As `stopWith`, once the lines before it are written: for a process that has a log by now. */
+export async function endWith(program: string, code: number, text: string): Promise<never> {
+  await flushStderr();
+  return stopWith(program, code, text);
+}
+
+/** Runs a server to its end, and ends the process: with 0, 2 when the configuration is wrong, else 1. */
+export async function exitAfter(program: string, run: () => Promise<void>): Promise<never> {
+  try {
+    await run();
+  } catch (error) {
+    const code = error instanceof ConfigError ? EXIT_USAGE : EXIT_FAILED;
+    await endWith(program, code, textOf(error));
+  }
+  await flushStderr();
+  Deno.exit(0);
+}
+
 /** Ends the process with a text for people, never a stack trace. */
 export function stopWith(program: string, code: number, text: string): never {
+  is_ending = true;
   if (collected === undefined) writeStderr(`${program}: ${text}\n`);
   else collected[code === 0 ? "info" : "error"](text, { exit_code: code });
   Deno.exit(code);
@@ -177,7 +214,7 @@ export function stopSignal(
       Deno.addSignalListener(signal, () => {
         if (asked) {
           onAgain();
-          stopWith(program, EXIT_FAILED, `${signal} again: stopped without draining`);
+          return void endWith(program, EXIT_FAILED, `${signal} again: stopped without draining`);
         }
         asked = true;
         log.info("draining", { signal });
@@ -229,7 +266,7 @@ export function whileStarting(stopping: Promise<unknown>, end: () => void): () =
 export function exitWhileStarting(stopping: Promise<unknown>, log: Logger): () => void {
   return whileStarting(stopping, () => {
     log.info("stopped before it was ready");
-    Deno.exit(0);
+    void flushStderr().then(() => Deno.exit(0));
   });
 }
 
@@ -239,7 +276,7 @@ export function exitWhileStarting(stopping: Promise<unknown>, log: Logger): () =
  */
 export function stopWithin(program: string, timeout_ms: number): void {
   const text = `not done with draining after [server] drain_timeout_ms (${timeout_ms})`;
-  Deno.unrefTimer(setTimeout(() => stopWith(program, EXIT_FAILED, text), timeout_ms));
+  Deno.unrefTimer(setTimeout(() => void endWith(program, EXIT_FAILED, text), timeout_ms));
 }
 
 /**

@@ -107,3 +107,29 @@ Deno.test("a log that nobody reads any more does not stop the program", async ()
   await child.status;
   await stdout.cancel();
 });
+
+Deno.test("a reader of the log that stands still holds up nothing; what is dropped is counted and told", async () => {
+  const program = new URL("testing/log_flood.ts", import.meta.url).pathname;
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "--no-prompt", program],
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+    signal: AbortSignal.timeout(PATIENCE_MS),
+  }).spawn();
+  const stdout = textReader(child.stdout);
+  // Nobody has read a line of the log by then.
+  await stdout.until("written\n");
+  const logged = new Response(child.stderr).text();
+  await child.stdin.close();
+  const [, lines, dropped] = /lines (\d+) dropped (\d+)\n/.exec(await stdout.until("end\n"))!;
+  const text = await logged;
+  const told = [...text.matchAll(/ count=(\d+) msg="lines dropped: /g)];
+  const count = told.reduce((sum, [, one]) => sum + Number(one), 0);
+  const written = text.split("\n").filter((line) => /component=flood/.test(line)).length;
+  assert.ok(count > 0 && written > 1_000, text.slice(-1_000));
+  assert.deepEqual([written + count, count], [Number(lines), Number(dropped)]);
+  assert.match(text, /msg="the last"[^\n]*\n$/);
+  assert.equal((await child.status).code, 0);
+  await stdout.cancel();
+});

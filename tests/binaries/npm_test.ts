@@ -35,6 +35,17 @@ async function developmentBus(tool: Tool, cwd: string, node: string): Promise<vo
   assert.equal((await child.status).code, 0, "the end of arq dev");
 }
 
+/** All of a long output, though its reader comes when the pipe is full. */
+async function longOutput(tool: Tool, cwd: string, node: string): Promise<void> {
+  const [, ...first] = tool.command;
+  const command = [node, ...first, "man"];
+  const options = { cwd, env: offline(cwd) };
+  const direct = await run(command, options);
+  assert.equal(direct.code, 0, direct.stderr);
+  const slow = await run(["sh", "-c", '"$0" "$@" | { sleep 3; cat; }', ...command], options);
+  assert.equal(slow.stdout, direct.stdout);
+}
+
 /** `arq dev up` in an empty folder: the compose file and all that it mounts come with the package. */
 async function composeStack(tool: Tool): Promise<void> {
   const base = await Deno.makeTempDir({ prefix: "arqon-npm-stack-" });
@@ -102,6 +113,12 @@ Deno.test("the npm package arqon", async (t) => {
     await t.step(
       `arq dev --embedded, until SIGTERM, by ${basename(node)}`,
       () => developmentBus(tool, cwd, node),
+    );
+  }
+  for (const node of ["node", await ensureNode("26.10.0")]) {
+    await t.step(
+      `arq man for a slow reader, by ${basename(node)}`,
+      () => longOutput(tool, cwd, node),
     );
   }
   await t.step("arq dev up with the stack that came along", () => composeStack(tool));

@@ -78,7 +78,7 @@ async function serveHere(
   writeLog: ((line: string) => void) | undefined,
   onReady: (ready: DevBusReady) => Promise<void>,
 ): Promise<void> {
-  const [{ busProcess, stoppedBy }, { serveDev }] = await Promise.all([
+  const [{ busProcess, flushStderr, stoppedBy }, { serveDev }] = await Promise.all([
     import("../../serve/serve_main.ts"),
     import("../../serve/dev_bus.ts"),
   ]);
@@ -94,6 +94,8 @@ async function serveHere(
       }: ${options} (0 picks a free one)`;
     };
     throw await startProblem(error, fix, AbortSignal.timeout(ASK_MS));
+  } finally {
+    await flushStderr();
   }
 }
 

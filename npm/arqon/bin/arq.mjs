@@ -7,6 +7,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { constants } from "node:os";
 import { basename, dirname, join } from "node:path";
+import { isatty } from "node:tty";
 import { fileURLToPath } from "node:url";
 
 const { deno_version, flags } = JSON.parse(
@@ -84,7 +85,8 @@ if (platform !== "win32" && process.execve !== undefined) {
 const child = spawn(deno, args, { stdio: "inherit", env: environment() });
 child.on("error", (error) => fail(`Deno cannot be started: ${error.message}`));
 // From a terminal everybody in the foreground gets Ctrl-C, and a second one means "at once".
-const has_terminal = [process.stdin, process.stdout, process.stderr].some((one) => one.isTTY);
+// Not `process.stdout.isTTY`: Node makes a pipe non-blocking when it looks, and the child shares it.
+const has_terminal = [0, 1, 2].some((descriptor) => isatty(descriptor));
 process.on("SIGINT", () => has_terminal || child.kill("SIGINT"));
 for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
 child.on("exit", (code, signal) => {
