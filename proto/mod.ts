@@ -23,6 +23,7 @@ export type { SignalKind } from "./envelope/signal_kind.ts";
 export * from "./frame/control.ts";
 export * from "./frame/presence.ts";
 export * from "./frame/frame.ts";
+export * from "./frame/request_of.ts";
 export * from "./frame/delta.ts";
 export * from "./frame/history.ts";
 export {

@@ -20,7 +20,7 @@ export type DecodeReason =
 export class DecodeError extends ArqonError {
   declare readonly reason: DecodeReason;
   declare readonly detail: string;
-  /** Set when a text frame's `id` could be read: its refusal is then an ACK, not an ERR. */
+  /** Set when the request's id could be read: its refusal is then an ACK, not an ERR. */
   declare readonly request_id: number | bigint | undefined;
 
   constructor(reason: DecodeReason, detail: string, request_id?: number | bigint) {

@@ -24,6 +24,7 @@ import {
 } from "./control.ts";
 import { DecodeError } from "../errors/decode_error.ts";
 import { type Given, type PlainEnvelope, readRouted } from "../envelope/envelope.ts";
+import { requestIdOf } from "./request_of.ts";
 import { Opcode } from "./opcode.ts";
 import { scanEnvelope, type ScannedEnvelope } from "../envelope/scan.ts";
 import type { ScanLimits } from "../envelope/scan_payload.ts";
@@ -63,8 +64,20 @@ function pingBody(frame: Uint8Array): Uint8Array {
   return body;
 }
 
-/** Reads a client's frame. Throws `DecodeError` and nothing else; `bytes` may hold anything. */
+/**
+ * Reads a client's frame. Throws `DecodeError` and nothing else, with the request id as far as one can be
+ * read; `bytes` may hold anything.
+ */
 export function decodeClientFrame(bytes: Uint8Array, limits: ScanLimits): ClientOperation {
+  try {
+    return readClientFrame(bytes, limits);
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    throw new DecodeError(error.reason, error.detail, requestIdOf(bytes));
+  }
+}
+
+function readClientFrame(bytes: Uint8Array, limits: ScanLimits): ClientOperation {
   if (bytes.length === 0) throw new DecodeError("malformed-frame", "no opcode byte");
   const opcode: Opcode = bytes[0]!;
   switch (opcode) {

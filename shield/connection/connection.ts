@@ -2,7 +2,7 @@
  * One WebSocket client from WELCOME to close: limits, decoding, the FIFO that all its operations
  * pass, and the answers. What an operation means is `operations.ts`; sockets out are `outbox.ts`.
  */
-import { ArqonError, DecodeError, ERRORS } from "@arqon/proto";
+import { ArqonError, DecodeError, ERRORS, requestIdOf } from "@arqon/proto";
 import type { Ack, ClientOperation, CloseCode, Reason, Welcome } from "@arqon/proto";
 import type { Identity } from "../auth/identity.ts";
 import type { RoomMessage } from "../fanout/backlog.ts";
@@ -204,7 +204,9 @@ export class Connection {
     const size_bytes = typeof data === "string" ? frameBytes(data) : data.length;
     stats.ingress_bytes += size_bytes;
     this.tenant.ingress_bytes += size_bytes;
-    if (size_bytes > limits.max_frame_bytes) return this.#onLargeFrame(size_bytes, place);
+    if (size_bytes > limits.max_frame_bytes) {
+      return this.#onLargeFrame(data, size_bytes, place);
+    }
     const too_fast = this.#rates.take(size_bytes, now_ms);
     let operation: ClientOperation;
     try {
@@ -333,17 +335,21 @@ export class Connection {
     this.tenant.rejects++;
   }
 
-  #onLargeFrame(size_bytes: number, place: number): void {
+  #onLargeFrame(data: string | Uint8Array, size_bytes: number, place: number): void {
     const { max_frame_bytes, close_frame_bytes } = this.#process.limits;
     const detail = `a frame of ${size_bytes} bytes; at most ${max_frame_bytes}`;
     const fatal = size_bytes > close_frame_bytes;
-    this.#onDecodeError(new ArqonError(fatal ? "frame-too-large" : "too-large", detail), place);
+    const error = new ArqonError(fatal ? "frame-too-large" : "too-large", detail);
+    // A text of that size is not read for its id.
+    this.#onDecodeError(error, place, typeof data === "string" ? undefined : requestIdOf(data));
   }
 
-  #onDecodeError(error: unknown, place: number): void {
-    const request = error instanceof DecodeError && error.request_id !== undefined
-      ? { request_id: error.request_id, ack_requested: false }
-      : NO_REQUEST;
+  #onDecodeError(
+    error: unknown,
+    place: number,
+    request_id = error instanceof DecodeError ? error.request_id : undefined,
+  ): void {
+    const request = request_id === undefined ? NO_REQUEST : { request_id, ack_requested: false };
     this.refuse(request, error, place);
     const counted = error instanceof ArqonError && ERRORS[error.reason].counted;
     if (counted && ++this.#protocol_errors >= this.#process.limits.protocol_errors) {

@@ -9,6 +9,7 @@ import { SIGNER_SHARE } from "../wire/bounds.ts";
 import type { Settings } from "../options/options.ts";
 import { Outbox } from "./outbox.ts";
 import type { OutboxOptions, OutboxRequest } from "./outbox.ts";
+import { checkOutgoing } from "./outgoing.ts";
 import type { PortRequest } from "./room_request.ts";
 import { SIGNATURE_BYTES, SIGNATURE_FIELD_BYTES, signedFrame } from "./signing.ts";
 import type { Signer } from "./signing.ts";
@@ -40,6 +41,7 @@ export class Requests {
   async send(request: PortRequest, welcome: Welcome | undefined): Promise<Ack | undefined> {
     const { envelope, answered, room, repeatable, signal } = request;
     signal?.throwIfAborted();
+    checkOutgoing(envelope);
     const id = this.#nextId();
     const asking = answered ? { ...envelope, request_id: id, ack_requested: true } : envelope;
     const frame = writeRequest(asking, Opcode.PUB);

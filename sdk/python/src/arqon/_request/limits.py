@@ -1,7 +1,6 @@
-"""What the bus refuses as undecodable, refused before it is sent.
+"""What no bus can decode, whatever its limits are, refused before it is sent.
 
-A frame that cannot be decoded is answered without its request id, so that the program would wait
-for the answer in vain. Everything else is the bus's to refuse.
+The program hears at once which field it is. Everything else is the bus's to refuse.
 """
 
 from __future__ import annotations
@@ -12,9 +11,10 @@ from typing import Final
 from arqon._gen.envelope_pb2 import Command, Envelope, Event
 from arqon.errors import error_of
 
-_TEXT_BYTES_MAX: Final = 256
-_HEADERS_MAX: Final = 64
-_HEADER_BYTES_MAX: Final = 16_384
+# The greatest values of `[limits]` `field_bytes`, `headers` and `header_bytes`.
+_TEXT_BYTES_MAX: Final = 65_536
+_HEADERS_MAX: Final = 1_024
+_HEADER_BYTES_MAX: Final = 1_048_576
 _TRACE_ID: Final = re.compile(r"(?!0{32})[0-9a-f]{32}")
 
 
