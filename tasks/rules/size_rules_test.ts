@@ -6,7 +6,6 @@ import {
   checkTypeScript,
   FILE_LINES,
   FUNCTION_LINES,
-  LONGER_FILES,
   READ_EXTENSIONS,
 } from "./size_rules.ts";
 import { listFiles, ROOT } from "../checkout/source_files.ts";
@@ -149,14 +148,5 @@ Deno.test("a test that is left out or runs alone is reported", () => {
   for (const sample of samples) {
     const found = messages(`${opening}${sample}\n`, "shared/sample_test.ts");
     assert.deepEqual(found, ["2: no test is left out or run alone"], sample);
-  }
-});
-
-Deno.test("every named exception is a file that needs it", async () => {
-  const files = new Set(await listFiles([".ts"]));
-  for (const [path, most] of Object.entries(LONGER_FILES)) {
-    assert.ok(files.has(path), `${path} is not there any more`);
-    const lines = (await Deno.readTextFile(ROOT + path)).split("\n").length - 1;
-    assert.ok(lines > FILE_LINES && lines <= most, `${path} has ${lines} lines`);
   }
 });
