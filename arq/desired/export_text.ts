@@ -3,6 +3,7 @@
  * whichever order: things are sorted, members stand as the form has them.
  */
 import { HOOKS } from "../../shield/policy/abi/policy.ts";
+import { percentText } from "../answers/policy_text.ts";
 import type { State, StateSchema } from "./state.ts";
 
 type Members = Readonly<Record<string, unknown>>;
@@ -19,11 +20,15 @@ function tables(list: string, entries: readonly Members[], what: string): string
   if (entries.length === 0) return `${HEAD}\n# None: ${what}.\n${list} = []\n`;
   const blocks = entries.map((entry) => {
     const lines = Object.entries(entry).filter(([, value]) => value !== undefined)
-      .map(([member, value]) => `${member} = ${tomlOf(value)}\n`);
+      .map(([member, value]) => `${member} = ${tomlOf(value)}${noteOf(member, value)}\n`);
     return `\n[[${list}]]\n${lines.join("")}`;
   });
   return HEAD + blocks.join("");
 }
+
+/** A fraction is easily taken for a percentage, which is said beside it. */
+const noteOf = (member: string, value: unknown) =>
+  member === "percent" ? ` # ${percentText(value)}` : "";
 
 /** A value in TOML; a string of JSON is one of TOML. */
 function tomlOf(value: unknown): string {

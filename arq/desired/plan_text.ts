@@ -1,4 +1,5 @@
 /** A plan as people read it. Pure. */
+import { percentText } from "../answers/policy_text.ts";
 import { printable } from "../terminal/exit.ts";
 import type { Change } from "./difference.ts";
 
@@ -25,11 +26,17 @@ function valueText(value: unknown): string {
   return printable(/^[0-9a-f]{64}$/.test(text) ? `${text.slice(0, 12)}…` : text);
 }
 
+/** A fraction has its percentage beside it. */
+function memberText(member: string, value: unknown): string {
+  const text = valueText(value);
+  return member === "percent" && value !== undefined ? `${text} (${percentText(value)})` : text;
+}
+
 function lineOf({ kind, name, action, members }: Change): string {
   const details = members.map(({ member, before, after }) =>
     action === "add"
-      ? `${member} ${valueText(after)}`
-      : `${member}: ${valueText(before)} → ${valueText(after)}`
+      ? `${member} ${memberText(member, after)}`
+      : `${member}: ${memberText(member, before)} → ${memberText(member, after)}`
   );
   const more = details.length === 0 ? "" : `  ${details.join(", ")}`;
   return `  ${SIGNS[action]} ${kind} ${printable(name)}${more}\n`;

@@ -41,7 +41,7 @@ async function furnish(bus: TestBus, proto: string): Promise<void> {
     "--name",
     "a~words",
     "--percent",
-    "0.25",
+    "25%",
     "--observe",
   );
   await arq(bus, 0, "schema", "push", proto, "--id", "fleet");
@@ -66,12 +66,12 @@ async function edit(file: string, from: string, to: string): Promise<void> {
 async function changed(bus: TestBus, folder: string): Promise<void> {
   await edit(`${folder}/policies.toml`, "order = 5", "order = 6");
   await edit(`${folder}/rooms.toml`, "history_size = 7", "history_size = 9");
-  await edit(`${folder}/mirror.toml`, "0.0001", "0.5");
+  await edit(`${folder}/mirror.toml`, "0.0001 # 0.01 %", "0.5 # 50 %");
   const planned = await arq(bus, 2, "plan", folder, "--out", `${folder}/plan.bin`);
   assert.match(planned, /0 to add, 3 to change, 0 to remove; no connection is touched\n/);
   assert.match(planned, /\n {2}~ policies words {2}order: 5 → 6\n/);
   assert.match(planned, /\n {2}~ rooms kept-\* {2}history_size: 7 → 9\n/);
-  assert.match(planned, /\n {2}~ mirror in\.t\.default\.\* {2}percent: 0\.0001 → 0\.5\n/);
+  assert.match(planned, /\n {2}~ mirror \S+ {2}percent: 0\.0001 \(0\.01 %\) → 0\.5 \(50 %\)\n/);
   assert.match(await arq(bus, 0, "apply", `${folder}/plan.bin`), /\napplied as [0-9a-f]{32}\n$/);
   await Deno.copyFile(`${folder}/plan.bin`, `${folder}/again.bin`);
   assert.match(await arq(bus, 0, "apply", `${folder}/again.bin`), /nothing to do\n$/);
@@ -80,7 +80,7 @@ async function changed(bus: TestBus, folder: string): Promise<void> {
 
 /** A change by hand makes a plan stale, and is told as such. */
 async function drifted(bus: TestBus, folder: string): Promise<void> {
-  await edit(`${folder}/mirror.toml`, "0.5", "0.25");
+  await edit(`${folder}/mirror.toml`, "0.5 # 50 %", "0.25 # 25 %");
   await arq(bus, 2, "plan", folder, "--out", `${folder}/plan.bin`);
   await arq(bus, 0, "room", "class", "remove", "kept-*");
   assert.match(await arq(bus, 1, "apply", `${folder}/plan.bin`), /stale, nothing was changed/);

@@ -24,8 +24,8 @@ async function rules(bus: TestBus): Promise<void> {
     /^in\.t\.default\.\* is mirrored at 0\.01 %: version 1 of the settings of tenant default is in force on this node\n$/,
   );
   await mirror(bus, "set", "vehicles-*", "10%");
-  await mirror(bus, "set", "vehicles-*", "1");
-  await mirror(bus, "set", "in.t.acme.r.lobby", "0.5");
+  await mirror(bus, "set", "vehicles-*", "100");
+  await mirror(bus, "set", "in.t.acme.r.lobby", "50%");
   const listed = await mirror(bus, "list");
   assert.match(listed, /^PREFIX +SHARE +SOURCE +TENANT\n/);
   assert.match(listed, /\nin\.t\.default\.\* +0\.01 % +tenant +default\n/);

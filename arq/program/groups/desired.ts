@@ -3,7 +3,7 @@ import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
 import { parseSeconds } from "../../bus/token.ts";
 import { METRICS, readCondition } from "../../../shared/rollout/condition.ts";
-import { examples, fraction, id, positive, value, withConnection } from "./options.ts";
+import { examples, id, percentage, positive, value, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 
 // A command is loaded when it runs.
@@ -11,9 +11,9 @@ const rollouts = () => import("../../commands/desired/rollout.ts");
 
 /** Reads the first share of a rollout. */
 function canary(text: string): number {
-  const share = fraction(text);
+  const share = percentage(text);
   if (share > 0) return share;
-  throw new InvalidArgumentError("Expected more than nothing: 1% or 0.01.");
+  throw new InvalidArgumentError("Expected more than nothing: 1%.");
 }
 
 /** Reads one condition, which comes to those before. */

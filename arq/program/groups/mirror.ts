@@ -1,6 +1,6 @@
 /** The command line of `arq mirror …` as commander sees it; what a command does is in `commands/`. */
 import type { Command } from "commander";
-import { examples, fraction, id, subjectTenant, withConnection } from "./options.ts";
+import { examples, id, percentage, subjectTenant, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 
 // A command is loaded when it runs.
@@ -21,7 +21,7 @@ function addRules(mirror: Command, run: Run): void {
   withOwner(mirror.command("set"))
     .description("copy a share of the traffic to shadow.<subject>; the same prefix replaces")
     .argument("<prefix>", PREFIX)
-    .argument("<share>", "share of all traces: 10%, 0.01% or 0.1", fraction)
+    .argument("<share>", "share of all traces: 10% or 0.01%", percentage)
     .addHelpText(
       "after",
       "\nOf the rules that match a subject the one with the longest prefix counts, alone. A larger" +

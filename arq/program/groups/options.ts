@@ -51,12 +51,19 @@ export function pastMoment(text: string): number {
   return at.getTime();
 }
 
-/** Reads `10%` or the fraction `0.1`. A bare number above 1 is neither. */
-export function fraction(text: string): number {
-  const [, digits = "", percent = ""] = /^(\d+(?:\.\d+)?|\.\d+)(%?)$/.exec(text.trim()) ?? [];
-  const number = digits === "" ? NaN : Number(digits) / (percent === "" ? 1 : 100);
-  if (number >= 0 && number <= 1) return number;
-  throw new InvalidArgumentError("Expected a share of all keys: 10% or 0.1.");
+/**
+ * Reads a percentage, `10%` or `10`, as a fraction. A bare number between 0 and 1 is refused: it may be meant as the
+ * fraction that files have.
+ */
+export function percentage(text: string): number {
+  const [, digits = "", sign = ""] = /^(\d+(?:\.\d+)?|\.\d+)(%?)$/.exec(text.trim()) ?? [];
+  const number = digits === "" ? NaN : Number(digits);
+  if (sign === "" && number > 0 && number < 1) {
+    const either = `${number}% or ${Number((number * 100).toPrecision(6))}%`;
+    throw new InvalidArgumentError(`Write the % sign: is it ${either}?`);
+  }
+  if (number >= 0 && number <= 100) return number / 100;
+  throw new InvalidArgumentError("Expected a share of all keys, 0 to 100: 10% or 10.");
 }
 
 /** A parser of ids; `what` says whose id it is: a room, a tenant, a policy. */

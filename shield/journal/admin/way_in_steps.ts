@@ -191,6 +191,7 @@ function mirrorStep(mirror: Terms["mirror"]): Step {
   if (mirror === null) return none("mirror", "no rule is about it");
   const { prefix, percent, source, is_copied } = mirror;
   const whose = source === "tenant" ? "tenant" : "configuration";
-  const rule = `rule ${prefix} of the ${whose}, share ${percent}`;
+  const share = Number((percent * 100).toPrecision(6));
+  const rule = `rule ${prefix} of the ${whose}, share ${share} %`;
   return is_copied ? passed("mirror", `copied by ${rule}`) : none("mirror", `left out by ${rule}`);
 }

@@ -66,7 +66,7 @@ Deno.test("way in: a message that was let in has each step, with what was in for
     "room_class passed class lob*, set by the tenant: durable",
     `stamp passed trace ab, X-Twist-ID ${TWIST}`,
     "offset passed 17",
-    "mirror passed copied by rule in.t.acme.r.lob* of the configuration, share 0.1",
+    "mirror passed copied by rule in.t.acme.r.lob* of the configuration, share 10 %",
   ]);
 });
 

@@ -3,7 +3,7 @@ import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import { isRoomPattern } from "@arqon/proto";
 import { HOOKS } from "../../../../shield/policy/abi/policy.ts";
-import { examples, fraction, id, positive, withConnection } from "../options.ts";
+import { examples, id, percentage, positive, withConnection } from "../options.ts";
 import type { Run } from "../options.ts";
 import { addLocalPolicy } from "./policy_local.ts";
 import { addRecord, addReplay } from "./policy_replay.ts";
@@ -55,8 +55,11 @@ function addDeploy(policy: Command, run: Run): void {
     .option("--order <n>", "place in the chain; lower runs first", order, 0)
     .option("--observe", "run, count and log its verdicts, but never block")
     .addOption(
-      new Option("--percent <share>", "share of the keys it runs for, for staged rollouts")
-        .argParser(fraction).default(1, "100%"),
+      new Option(
+        "--percent <share>",
+        "share of the keys it runs for in percent, for staged rollouts",
+      )
+        .argParser(percentage).default(1, "100%"),
     )
     .option("--name <name>", "name of the policy (default: the file's)")
     .addHelpText(
