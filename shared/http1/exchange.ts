@@ -12,6 +12,7 @@ import type { ByteStream, LiveStream } from "./byte_stream.ts";
 import { Inbound } from "./inbound.ts";
 import { endOfHead, MalformedRequest, parseHead, valuesOf } from "./head.ts";
 import type { RequestHead } from "./head.ts";
+import { onTokenShown } from "./shown_token.ts";
 import { NO_TURN } from "../turns/turns.ts";
 import type { Turns } from "../turns/turns.ts";
 
@@ -192,6 +193,7 @@ class Exchange {
         take: (handshake, taker) => void (taken = { handshake, taker }),
       });
     }
+    onTokenShown(request, () => arrivals.know(this.#arrival));
     arrivals.enter(this.#arrival, "handler");
     const { promise: completed, resolve: complete } = Promise.withResolvers<void>();
     let response: Response;

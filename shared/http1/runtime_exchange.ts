@@ -8,6 +8,7 @@ import type { Arrival } from "./arrivals.ts";
 import { closeQuietly } from "./byte_stream.ts";
 import type { ByteStream } from "./byte_stream.ts";
 import type { ExchangeContext, TakenConnection, UpgradeTaker } from "./exchange.ts";
+import { onTokenShown } from "./shown_token.ts";
 import { NO_TURN } from "../turns/turns.ts";
 
 /** One request, as `Deno.serveHttp` gives it. */
@@ -113,7 +114,8 @@ async function answer(
   const { promise: completed, resolve: complete } = Promise.withResolvers<void>();
   let response: Response;
   try {
-    response = await handler(timed(request, context, arrival), { remoteAddr, completed });
+    const asked = onTokenShown(timed(request, context, arrival), () => arrivals.know(arrival));
+    response = await handler(asked, { remoteAddr, completed });
   } catch {
     response = new Response(null, { status: 500 });
   }

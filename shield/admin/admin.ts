@@ -11,6 +11,7 @@ import { requireOwnName } from "./routing/admin_host.ts";
 import type { AdminNames } from "./routing/admin_host.ts";
 import { requireOwnSite, withSafety } from "./routing/admin_safety.ts";
 import type { AdminRates } from "./operations/admin_rates.ts";
+import { showsToken } from "../../shared/http1/shown_token.ts";
 import { adminOf } from "./routing/admin_scope.ts";
 import type { Admin } from "./routing/admin_scope.ts";
 import type { CheckQueue } from "./routing/check_queue.ts";
@@ -108,6 +109,7 @@ async function admitted(
     identity = await authenticate({ ...context, query_token: false }, request);
     requireRole(identity, "admin");
     context.rates?.takeRequest(identity);
+    showsToken(request);
     return adminOf({ identity, remote_ip }, context.operators());
   } catch (error) {
     if (error instanceof ArqonError) {

@@ -5,6 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { Journal } from "../journal/journal.ts";
 import type { Logger } from "../../shared/logs/log.ts";
+import { showsToken } from "../../shared/http1/shown_token.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import type { Admission } from "../rates/admission_gate.ts";
 import type { Authenticator } from "../auth/authenticate.ts";
@@ -18,7 +19,7 @@ import type { TicketEntry } from "./tickets.ts";
 import type { Identity } from "../auth/identity.ts";
 import { isOriginAllowed, requireOrigin } from "../auth/origin.ts";
 import type { Client } from "../message/caller.ts";
-import { lightCopyOf } from "../socket/light_copy.ts";
+import { lightCopyOf, originalOf } from "../socket/light_copy.ts";
 import { bump } from "../stats/stats.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { TenantTable } from "../stats/tenant_stats.ts";
@@ -142,6 +143,7 @@ async function route(
     using handshake = context.admission.enter();
     const identity = seen.identity = await authenticate(context, request);
     requireEntry(context, identity, remote_ip);
+    showsToken(originalOf(request));
     context.traces?.find(request)?.set({ "arqon.tenant": identity.tenant_id });
     const response = await counted(
       context,
@@ -212,6 +214,7 @@ async function admitted(
     ? await identityOfTicket(context.ticketed, ticket)
     : await authenticate(context, request);
   requireEntry(context, identity, remote_ip);
+  showsToken(request);
   return identity;
 }
 

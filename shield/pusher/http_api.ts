@@ -5,6 +5,7 @@
  */
 import { ArqonError, decodeClientText } from "@arqon/proto";
 import { z } from "zod";
+import { showsToken } from "../../shared/http1/shown_token.ts";
 import { runCommand } from "../http/command_call.ts";
 import type { HttpPublishContext } from "../http/http_publish.ts";
 import { readBody } from "../http/http_body.ts";
@@ -76,6 +77,7 @@ export async function answerBackend(
   const signed = { method: request.method, path, query, body };
   const problem = requestProblem(app, signed, context.now(), context.request_skew_seconds);
   if (problem !== undefined) throw new ArqonError("token-signature", problem);
+  showsToken(request);
   context.requireOpen();
   const identity = backendIdentity(app);
   using _under_way = context.pending.enter(identity);
