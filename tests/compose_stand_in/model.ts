@@ -39,12 +39,17 @@ function portsOf(ports: readonly string[]): Map<number, number> {
   }));
 }
 
+/** The services of a compose file as they stand in it, by name. */
+// deno-lint-ignore no-explicit-any
+export function readServices(file: string, env: Environment): Record<string, any> {
+  return parse(interpolated(Deno.readTextFileSync(file), env), { merge: true }).services;
+}
+
 /** The services that `up` starts. Named volumes are folders below `volumes_dir`. */
 export function readModel(file: string, env: Environment, volumes_dir: string): Service[] {
-  const text = interpolated(Deno.readTextFileSync(file), env);
-  const { services } = parse(text, { merge: true });
-  // deno-lint-ignore no-explicit-any
-  return Object.entries<any>(services).filter(([, { profiles }]) => profiles === undefined)
+  return Object.entries(readServices(file, env)).filter(([, { profiles }]) =>
+    profiles === undefined
+  )
     .map(([name, { command = [], volumes = [], ports = [], healthcheck }]) => ({
       name,
       command,

@@ -1,0 +1,17 @@
+/** What `deno task images` says where it cannot run. That it runs is for machines that have buildah and root. */
+import assert from "node:assert/strict";
+import { ROOT } from "../../tasks/checkout/source_files.ts";
+
+Deno.test("deno task images says what a machine lacks and how to get it, and builds nothing", async () => {
+  const { code, stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "--allow-all", `${ROOT}tests/images/main.ts`],
+    env: { PATH: "/nowhere" },
+  }).output();
+  const said = new TextDecoder().decode(stdout);
+  assert.equal(code, 3, said);
+  if (Deno.build.os !== "linux") return assert.match(said, /^- Linux: /m);
+  for (const [program, name] of [["buildah", "buildah"], ["ip", "iproute2"], ["node", "nodejs"]]) {
+    assert.match(said, new RegExp(`^- ${program} is not there: apt-get install ${name}$`, "m"));
+  }
+  assert.equal(/^- root /m.test(said), Deno.uid() !== 0);
+});
