@@ -29,6 +29,8 @@ export interface TrafficFlags extends ConnectionFlags {
   /** Full name of a message that takes the place of the bus's mappings. */
   readonly message?: string;
   readonly unknown?: "allow" | "warn" | "refuse";
+  /** Events without a payload that are let pass unchecked; absent: none. */
+  readonly maxUnknown?: number;
   readonly json?: boolean;
 }
 
@@ -104,7 +106,7 @@ async function* storedPieces(
   }
 }
 
-/** Checks traffic and prints what the candidate would refuse. Returns 1 when it would refuse an event. */
+/** Checks traffic and prints what the candidate would refuse. Returns 1 when it would refuse an event, or too many have no payload. */
 export async function schemaTraffic(
   io: Io,
   source: string,
@@ -112,7 +114,7 @@ export async function schemaTraffic(
   id: string,
   flags: TrafficFlags,
 ): Promise<number> {
-  const { tenant, traffic, journal, since, json = false } = flags;
+  const { tenant, traffic, journal, since, maxUnknown = 0, json = false } = flags;
   if (!isRoomPattern(traffic)) {
     throw usageError(
       `--traffic ${JSON.stringify(traffic)} is no room and no beginning of one and *`,
@@ -145,7 +147,10 @@ export async function schemaTraffic(
     await print(io.stdout, json ? `${JSON.stringify(answer)}\n` : trafficText(answer));
     io.signal.throwIfAborted();
     if (tally.checked === 0) throw nothingChecked(answer);
-    return tally.refused === 0 ? EXIT.ok : EXIT.failure;
+    if (tally.refused > 0) return EXIT.failure;
+    if (tally.no_payload <= maxUnknown) return EXIT.ok;
+    const events = `${plural(tally.no_payload, "event")} without a payload could not be checked`;
+    throw new CommandError(`${events}: more than --max-unknown ${maxUnknown}`);
   } finally {
     bar.stop();
   }

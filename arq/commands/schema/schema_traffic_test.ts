@@ -97,6 +97,20 @@ Deno.test("traffic of a journal: every planted violation is named by field, rule
   assert.match(wrong.stderr, /the candidate: the schema has no message "?fleet\.v1\.Nothing/);
 });
 
+Deno.test("traffic of a journal: what cannot be checked fails the check, unless --max-unknown lets it pass", async () => {
+  await using folder = await folderWith({ "fleet.proto": PROTO });
+  const hashed = { form: "hash", sha256: "0".repeat(64), bytes: 1 } as const;
+  const records = recordsOf(5).map((one, at) => at < 2 ? { ...one, payload: hashed } : one);
+  await Deno.writeTextFile(`${folder.path}/j.ndjson`, linesOf(records));
+  const args = ["schema", "check", "fleet.proto", "--against", "fleet", "--journal", "j.ndjson"];
+  const checked = [...args, "--traffic", "vehicles-*", "--message", "fleet.v1.Vehicle"];
+  const failed = await runArq(checked, { cwd: folder.path });
+  assert.equal(failed.code, 1, failed.stdout);
+  assert.match(failed.stderr, /2 events without a payload could not be checked: .*--max-unknown 0/);
+  const passed = await runArq([...checked, "--max-unknown", "2"], { cwd: folder.path });
+  assert.equal(passed.code, 0, passed.stderr);
+});
+
 Deno.test("traffic of durable rooms: the same by their mapping, with offsets, and push asks too", async () => {
   await using folder = await folderWith({
     "v1/fleet.proto": PROTO.replace(" [(buf.validate.field).double.lte = 90]", ""),

@@ -46,6 +46,11 @@ function withCompat(command: Command): Command {
   return command.option("--compat <mode>", what, compatibility);
 }
 
+function eventCount(text: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("Expected a number of events.");
+}
+
 /** The options of a check against what was really sent. */
 function withTraffic(command: Command): Command {
   return subjectTenant(command)
@@ -66,6 +71,11 @@ function withTraffic(command: Command): Command {
         "--unknown <what>",
         "with --message: what a field outside of the schema does (default: allow)",
       ).choices(UNKNOWN_FIELDS),
+    )
+    .option(
+      "--max-unknown <n>",
+      "with --traffic: exit code 1 when more events have no payload (default: 0)",
+      eventCount,
     );
 }
 
