@@ -41,6 +41,8 @@ export function sendMissed(
 ): void {
   if (flow.is_sending || flow.is_live) return;
   flow.is_sending = true;
+  // What a later SUB asks for comes behind its ACK: not from here.
+  const { rewinds } = flow;
   const { path, stats, hub, ledger } = context;
   const { tenant_id } = connection.identity;
   const channel = hub.find(tenant_id, room_id);
@@ -50,6 +52,7 @@ export function sendMissed(
   };
   const mapped = mappedReader(path.schemas, tenant_id, room_id);
   connection.sendLater(() => {
+    if (flow.rewinds !== rewinds) return undefined;
     const subscriber = connection.subscriptions.get(room_id) ??
       connection.patterns?.subscriber(room_id);
     let passed: PassedOver | undefined;
@@ -57,7 +60,10 @@ export function sendMissed(
       if (looked === PASSED_A_TURN) {
         if (passed !== undefined) note(passed);
         flow.is_sending = false;
-        nextTurn(() => connection.ended || sendMissed(context, connection, room_id, flow));
+        nextTurn(() => {
+          if (connection.ended || flow.rewinds !== rewinds) return;
+          sendMissed(context, connection, room_id, flow);
+        });
         return undefined;
       }
       const entry = flow.next();

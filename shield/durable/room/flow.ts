@@ -31,6 +31,8 @@ export class Flow {
   episode: Episode = { first: 0, last: 0, live: 0 };
   /** Frames have been asked for and not yet all been sent. */
   is_sending = false;
+  /** How often the connection got another cursor: frames that were asked for before one are not sent. */
+  rewinds = 0;
 
   /** True when the connection gets messages as they come; otherwise it gets them from `next`. */
   get is_live(): boolean {
@@ -47,9 +49,11 @@ export class Flow {
     return this.#cursor?.lag_messages ?? 0;
   }
 
-  /** Lets the connection go on from this cursor. */
+  /** Lets the connection go on from this cursor, once frames are asked for. */
   rewind(cursor: Cursor): void {
     this.#cursor = cursor;
+    this.is_sending = false;
+    this.rewinds++;
     this.episode = { first: 0, last: 0, live: 0 };
   }
 

@@ -1,0 +1,52 @@
+/**
+ * A SUB with a position while the recovery of the one before is still under way: what it asks for comes
+ * behind its ACK, all of it. A client that counts messages from the ACK on would miss the others.
+ */
+import assert from "node:assert/strict";
+import { startBusWith } from "./harness/bus.ts";
+import { DurableClient, numbers } from "./peers/durable_client.ts";
+
+const CONFIG = `
+[limits]
+messages_per_second = 100_000
+
+[[rooms]]
+room = "log-*"
+durable = true
+`;
+const ROOM = "log-again";
+/** 6 MB, which no socket takes at once. */
+const MESSAGES = 300;
+const TEXT = "x".repeat(20_000);
+const ROUNDS = 5;
+
+Deno.test("a SUB in the middle of a recovery gets what is behind its position after its ACK", async () => {
+  await using bus = await startBusWith(CONFIG);
+  using publisher = await DurableClient.open(bus.url, bus.token);
+  const texts = numbers(0, MESSAGES).map((number) => `${number} ${TEXT}`);
+  const offsets = await publisher.fill(ROOM, texts);
+  const last = offsets.at(-1);
+  for (const presence of [false, true]) {
+    using client = await DurableClient.open(bus.url, bus.token);
+    const { epoch } = await client.join(ROOM);
+    const sub = { op: "sub", room: ROOM, epoch, presence };
+    for (let round = 0; round < ROUNDS; round++) {
+      client.send({ ...sub, after_offset: 0 });
+      for (let heard = 0; heard < 10 + round;) if ((await offset(client)) > 0) heard++;
+      const id = client.send({ ...sub, after_offset: offsets[4] });
+      for (let acked = false; !acked;) acked = (await client.raw.json()).id === id;
+      const heard: number[] = [];
+      while (heard.at(-1) !== last) {
+        const next = await offset(client);
+        if (next > 0) heard.push(next);
+      }
+      assert.deepEqual(heard, offsets.slice(5), `round ${round}`);
+    }
+  }
+});
+
+/** The offset of the next frame; 0: it is no stored message. */
+async function offset({ raw }: DurableClient): Promise<number> {
+  const { op, offset } = await raw.json();
+  return op === "msg" ? offset ?? 0 : 0;
+}
