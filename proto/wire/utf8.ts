@@ -16,7 +16,7 @@ const encoder = /* @__PURE__ */ new TextEncoder();
 
 function decodeLong(bytes: Uint8Array, start: number, end: number): string {
   try {
-    return decoder.decode(bytes.subarray(start, end));
+    return strictText(bytes.subarray(start, end));
   } catch {
     throw new DecodeError("malformed-frame", `invalid UTF-8 in bytes ${start} to ${end}`);
   }
@@ -74,17 +74,25 @@ export function checkUtf8(bytes: Uint8Array, start: number, end: number): void {
   }
 }
 
+/** The text of UTF-8 bytes. Throws TypeError for other bytes. */
+export function strictText(bytes: Uint8Array): string {
+  return decoder.decode(bytes);
+}
+
 /** `undefined` when the bytes are not UTF-8. */
 export function utf8OrUndefined(bytes: Uint8Array): string | undefined {
   try {
-    return decoder.decode(bytes);
+    return strictText(bytes);
   } catch {
     return undefined;
   }
 }
 
-/** A lone surrogate becomes U+FFFD. For hot paths there is `putUtf8`, which makes no array. */
-export function encodeUtf8(text: string): Uint8Array<ArrayBuffer> {
+/**
+ * The bytes of a text, none of undefined; a lone surrogate becomes U+FFFD. For hot paths there is
+ * `putUtf8`, which makes no array.
+ */
+export function encodeUtf8(text?: string): Uint8Array<ArrayBuffer> {
   return encoder.encode(text);
 }
 

@@ -16,6 +16,7 @@
  * console.log(answer, values.read("highest"));
  * ```
  */
+import { strictText } from "@arqon/proto";
 import {
   callRoom,
   type Calls,
@@ -29,7 +30,7 @@ import type { Message } from "./message/message.ts";
 import { type ServedModule, servedModule } from "./reducers/served_module.ts";
 import { WatchedValues, type WatchOptions } from "./reducers/watched_values.ts";
 import type { Room } from "./room/room.ts";
-import { type JsonInput, strictText } from "./wire/json.ts";
+import type { JsonInput } from "./wire/json.ts";
 
 export type { Called, CallOptions, Calls, RoomTypes } from "./reducers/calls.ts";
 export { optimistic } from "./reducers/optimistic.ts";

@@ -2,7 +2,7 @@
  * One WebSocket from the upgrade to its end: handshake until WELCOME, frames in and out, control
  * requests with their ACKs, heartbeat. It never reconnects: that is `session_loop.ts`.
  */
-import { ArqonError, decodeServerFrame, encodePing, encodePong } from "@arqon/proto";
+import { ArqonError, decodeServerFrame, encodePing, encodePong, encodeUtf8 } from "@arqon/proto";
 import type { Ack, PlainEnvelope, ServerFrame, Welcome } from "@arqon/proto";
 import { explainRefusal } from "./auth_check.ts";
 import type { Address } from "../options/address.ts";
@@ -10,7 +10,6 @@ import { CHECK_TIMEOUT_MS, PROBE_MS, PROTOCOL_VERSION, UNSENT_BYTES_MAX } from "
 import { closeText } from "./close_reaction.ts";
 import type { SocketLike, WebSocketConstructor } from "../options/options.ts";
 import { onAbort } from "../time/sleep.ts";
-import { utf8Bytes } from "../wire/json.ts";
 import { errorFromWire, malformed, textOf } from "../wire/wire_error.ts";
 
 /** What one session needs, and who hears of what comes in. The callbacks must not throw. */
@@ -176,7 +175,7 @@ export class Session {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const body = `echo ${++this.#echo_number}`;
     this.#echoes.set(body, resolve);
-    this.send(encodePing(utf8Bytes(body)));
+    this.send(encodePing(encodeUtf8(body)));
     return promise;
   }
 

@@ -15,9 +15,8 @@
  * without recovery there is none yet, so that the last message of a room with `cache_last`, whose
  * offset is the ACK's own, is not taken for one that was heard.
  */
-import type { Ack, Uint64 } from "@arqon/proto";
+import { type Ack, strictText, type Uint64 } from "@arqon/proto";
 import { OWN_MAX } from "../wire/bounds.ts";
-import { strictText } from "../wire/json.ts";
 import { malformed } from "../wire/wire_error.ts";
 
 /** A place in a durable room: right after the message with this offset. */

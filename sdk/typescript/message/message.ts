@@ -1,10 +1,9 @@
 /**
  * A message as a subscriber sees it. The bytes of `data` are exactly the publisher's.
  */
-import { gapSignal, readEnvelope, UNREADABLE } from "@arqon/proto";
+import { gapSignal, readEnvelope, strictText, UNREADABLE } from "@arqon/proto";
 import type { ArqonError, PlainEnvelope, PlainSignal, Uint64 } from "@arqon/proto";
 import { OVERHEAD_BYTES } from "../wire/bounds.ts";
-import { strictText } from "../wire/json.ts";
 import { malformed } from "../wire/wire_error.ts";
 
 /**

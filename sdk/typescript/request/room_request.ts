@@ -2,8 +2,8 @@
  * Publishes and commands of a room as requests: what the program may say with each, how data becomes
  * bytes, and the envelope. Signing, sending, waiting and repeating is the connection's.
  */
-import type { Ack, EnvelopeInput, Uint64 } from "@arqon/proto";
-import { type JsonInput, utf8Bytes } from "../wire/json.ts";
+import { type Ack, encodeUtf8, type EnvelopeInput, type Uint64 } from "@arqon/proto";
+import type { JsonInput } from "../wire/json.ts";
 import { tracedBy } from "./trace_parent.ts";
 import type { TraceOptions } from "./trace_parent.ts";
 
@@ -104,7 +104,7 @@ function encodeData(data: Data | undefined, content_type: string | undefined) {
   }
   const text = typeof data === "string" ? data : JSON.stringify(data) as string | undefined;
   const natural = typeof data === "string" ? "text/plain" : text && "application/json";
-  return { data: utf8Bytes(text), content_type: content_type ?? natural };
+  return { data: encodeUtf8(text), content_type: content_type ?? natural };
 }
 
 async function send(

@@ -3,9 +3,9 @@
  * `room.get` brings. Pure; when to ask is `state_repair.ts`.
  */
 import type { PlainEnvelope } from "@arqon/proto";
-import { readEnvelope } from "@arqon/proto";
+import { encodeUtf8, readEnvelope, strictText } from "@arqon/proto";
 import { HELD_MAX } from "../wire/bounds.ts";
-import { type Json, strictText, utf8Bytes } from "../wire/json.ts";
+import type { Json } from "../wire/json.ts";
 import type { RoomPosition, RoomRead, RoomState } from "./room_state.ts";
 
 /** The type of the event that tells a change. */
@@ -43,7 +43,7 @@ function changeEnvelope(
     message_id: `room:${epoch}:${version}`,
     event: {
       type: ROOM_UPDATE,
-      data: utf8Bytes(JSON.stringify(change)),
+      data: encodeUtf8(JSON.stringify(change)),
       content_type: "application/json",
       schema_id: "",
     },

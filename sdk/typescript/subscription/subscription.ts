@@ -2,9 +2,9 @@
  * One loop over a room's messages, as the program holds it, and what `Room.subscribe` takes. The SUBs
  * that keep it fed are `subscriptions.ts`.
  */
-import type { Uint64 } from "@arqon/proto";
+import { encodeUtf8, type Uint64 } from "@arqon/proto";
 import type { Backoff } from "../time/backoff.ts";
-import { type JsonInput, utf8Bytes } from "../wire/json.ts";
+import type { JsonInput } from "../wire/json.ts";
 import type { Message } from "../message/message.ts";
 import type { MessageBuffer, Overflow } from "../message/message_buffer.ts";
 import type { Place, Position } from "../durable/position.ts";
@@ -128,7 +128,7 @@ export interface SubscriptionsOptions {
 export function encodeMeta(member_meta: JsonInput): Uint8Array {
   const text = JSON.stringify(member_meta) as string | undefined;
   if (text === undefined) throw new TypeError("member_meta is no JSON");
-  return utf8Bytes(text);
+  return encodeUtf8(text);
 }
 
 /** A reader as the program sees it; `place` and `update` are the room's. */

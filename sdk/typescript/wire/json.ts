@@ -1,5 +1,5 @@
 /**
- * The type of what JSON can say, and texts as bytes. Parsing and writing JSON is the platform's.
+ * The type of what JSON can say. Parsing and writing it is the platform's.
  */
 
 /** Anything that JSON can say. */
@@ -21,15 +21,3 @@ export type JsonInput =
     readonly [Symbol.hasInstance]?: never;
     readonly [Symbol.toStringTag]?: never;
   };
-
-/** The text of UTF-8 bytes; a byte order mark stays. Throws TypeError for other bytes. */
-export function strictText(bytes: Uint8Array): string {
-  return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-}
-
-const encoder = new TextEncoder();
-
-/** The UTF-8 bytes of a text; none of undefined. */
-export function utf8Bytes(text?: string): Uint8Array<ArrayBuffer> {
-  return encoder.encode(text);
-}
