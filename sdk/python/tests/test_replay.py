@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from websockets.asyncio.server import ServerConnection
 
 import arqon
 from arqon._gen.control_pb2 import Subscribe
-from arqon._gen.envelope_pb2 import Envelope, Event
+from arqon._gen.envelope_pb2 import Envelope, Event, SystemSignal
 from arqon._gen.history_pb2 import History
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -121,7 +121,7 @@ async def test_a_sub_that_stands_after_the_history_hides_nothing() -> None:
 
     def is_replayed() -> bool:
         entry = rooms[0]._entry
-        return entry is not None and entry.replaying is None
+        return entry is not None and not entry.place.reading
 
     async def script(_: Peer, socket: ServerConnection) -> None:
         async for frame in socket:
@@ -149,6 +149,71 @@ async def test_a_sub_that_stands_after_the_history_hides_nothing() -> None:
         async with rooms[0] as heard:
             assert await asyncio.wait_for(take(heard, 2), 20) == [3, 4]
     assert subs == [(0, ""), (3, "e1")]
+
+
+class StoredRoom(Peer):
+    """The room `r` with message 3; `answer` says what comes of its second SUB."""
+
+    def __init__(self, *answer: Callable[[Subscribe], bytes], before_page: bytes = b"") -> None:
+        super().__init__(self._play)
+        self._answer = answer
+        self._before_page = before_page
+
+    async def _play(self, _: Peer, socket: ServerConnection) -> None:
+        subs = 0
+        async for frame in socket:
+            assert isinstance(frame, bytes)
+            if frame[0] == 0x01:
+                if self._before_page:
+                    await socket.send(self._before_page)
+                page = History(messages=[stored(3)], offset=3, epoch="e1").SerializeToString()
+                await socket.send(ack(Envelope.FromString(frame[1:]).request_id, result=page))
+            elif frame[0] == 0x02:
+                sub, subs = Subscribe.FromString(frame[1:]), subs + 1
+                first = ack(sub.request_id, offset=3, result=b'{"offset": 3, "epoch": "e1"}')
+                for told in [first] if subs == 1 else [one(sub) for one in self._answer]:
+                    await socket.send(told)
+
+
+def message(offset: int) -> bytes:
+    """A message of the room `r` on the wire."""
+    return b"\x04" + stored(offset).SerializeToString()
+
+
+async def test_between_the_history_and_the_answer_nothing_counts_that_comes_live() -> None:
+    place = b'{"offset": 6, "epoch": "e1", "recovered": true}'
+    # 4 and 5 came while the history was read; 6 would move the place over them.
+    room = StoredRoom(
+        lambda _: message(6),
+        lambda sub: ack(sub.request_id, offset=6, result=place),
+        *(lambda _, offset=offset: message(offset) for offset in (4, 5, 6)),
+    )
+    async with room as peer, arqon.connect(peer.url, token=TOKEN) as client:
+        async with client.room("r", from_="start") as heard:
+            assert await take(heard, 2) == [3, 4]
+            assert await take(heard, 2) == [5, 6]
+
+
+async def test_a_sub_behind_the_history_that_is_refused_for_good_ends_the_loop() -> None:
+    room = StoredRoom(
+        lambda sub: ack(sub.request_id, code=403, reason="not-granted"),
+        lambda _: message(5),
+    )
+    async with room as peer, arqon.connect(peer.url, token=TOKEN) as client:
+        async with client.room("r", from_="start") as heard:
+            assert await take(heard, 1) == [3]
+            with pytest.raises(arqon.NotGranted):
+                await anext(heard)
+
+
+async def test_changes_of_the_state_that_are_lost_while_history_is_read_are_told() -> None:
+    gap = Envelope(room_id="r")
+    gap.signal.kind, gap.signal.reason = SystemSignal.KIND_GAP, "changes-lost"
+    room = StoredRoom(before_page=b"\x04" + gap.SerializeToString())
+    async with room as peer, arqon.connect(peer.url, token=TOKEN) as client:
+        async with client.room("r", from_="start") as heard:
+            assert await take(heard, 1) == ["changes-lost"]
+            assert await take(heard, 1) == [3]
 
 
 async def test_what_was_trimmed_is_told(durable: Bus) -> None:

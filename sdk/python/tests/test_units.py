@@ -23,7 +23,7 @@ from arqon._session.close_reaction import close_reaction, refusal_reaction, spre
 from arqon._session.token import refresh_delay_ms, token_expiry_ms
 from arqon._subscription.buffer import MessageBuffer
 from arqon._subscription.changes import PresenceChanges
-from arqon._subscription.position import Place, read_answer
+from arqon._subscription.position import read_answer
 from arqon._time.backoff import Backoff, backoff_delay_ms
 from arqon._time.within import within
 from arqon._wire import frames
@@ -178,23 +178,10 @@ def test_messages_by_content_type() -> None:
         message.encode_data(float("nan"), None)
 
 
-def test_place_follows_what_was_delivered() -> None:
-    place = Place(None, no_echo=False)
-    assert place.accepted(None, Ack(offset=10), {"epoch": "e"}) is None
-    assert place.deliver(10), "the cached last message is none that was heard"
-    assert place.deliver(12)
-    assert not place.deliver(12)
-    asked = place.asked
-    assert asked == arqon.Position(12, "e")
-    assert place.accepted(asked, Ack(offset=20), {"epoch": "e", "recovered": True}) is None
-    assert place.position == arqon.Position(12, "e")
-    assert place.deliver(15)
-    lost = {"epoch": "f", "recovered": False, "reason": "epoch-changed"}
-    assert place.accepted(place.asked, Ack(offset=4), lost) == "epoch-changed"
-    assert place.position == arqon.Position(4, "f")
-    assert place.deliver(5)
-    with pytest.raises(ValueError, match="offset 0"):
-        arqon.Position(0)
+def test_a_position_that_is_no_place() -> None:
+    for offset, epoch in ((0, ""), (-1, "e")):
+        with pytest.raises(ValueError, match="offset"):
+            arqon.Position(offset, epoch)
 
 
 def test_presence_with_pages_repeats_and_leaves() -> None:

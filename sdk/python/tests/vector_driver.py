@@ -13,11 +13,14 @@ from bus import ROOT, deno
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
+import arqon
 from arqon import MalformedFrame
 from arqon._gen.control_pb2 import Ack, Refusal, Subscribe, Welcome
 from arqon._gen.envelope_pb2 import Command, Envelope, Event, SystemSignal
 from arqon._session.close_reaction import Reaction, close_reaction, refusal_reaction
 from arqon._session.delta_bases import DeltaBases
+from arqon._subscription.position import Place
+from arqon._subscription.replay import Reading
 from arqon._time.backoff import Backoff, backoff_delay_ms
 from arqon._wire import frames
 from arqon._wire.fossil import apply_fossil
@@ -212,6 +215,75 @@ def run_presence(case: Case) -> None:
     assert {"members": members, "users": table.users, "complete": table.complete} == case["expect"]
 
 
+class Subscribed:
+    """A session, known by its identity, and what its open SUBs ask for."""
+
+    def __init__(self) -> None:
+        self.asked: list[arqon.Position | None] = []
+
+
+class PositionSteps:
+    """What happens to a place in a durable room: what it makes of each step is compared."""
+
+    def __init__(self, begins: Case) -> None:
+        start = begins.get("position")
+        self.place = Place(start and arqon.Position(**start), begins.get("no_echo", False))
+        self.place.reading = begins.get("reading", False)
+        self._sessions: dict[str, Subscribed] = {}
+        self._reading: Reading | None = None
+
+    def step(self, step: Case) -> None:
+        place = self.place
+        name = step.get("sub") or step.get("ack") or step.get("on") or ""
+        session = self._sessions.setdefault(name, Subscribed())
+        if "sub" in step:
+            asked = place.asked(session)
+            session.asked.append(asked)
+            assert (asked and [asked.offset, asked.epoch]) == step["asks"]
+        elif "ack" in step:
+            asked = session.asked.pop(0)
+            told = place.accepted(session, asked, step["offset"], step["answer"])
+            assert told == step["tells"]
+        elif "message" in step:
+            assert (place.follows(session) and place.deliver(step["message"])) == step["heard"]
+        elif "gap" in step:
+            assert place.gap(session, step["gap"]) == step["heard"]
+        elif "begin" in step:
+            self._reading = Reading(place, step["begin"], step["kept"])
+        elif "page" in step:
+            self._page(step)
+        elif "read" in step:
+            place.read(step["read"], step["epoch"], step["more"])
+        elif "stored" in step:
+            assert place.deliver(step["stored"]) == step["heard"]
+        elif "published" in step:
+            place.published(step["published"])
+        else:
+            assert step == {"forget": True}
+            place.forget()
+
+    def _page(self, step: Case) -> None:
+        messages = [
+            arqon.Message(room="r", offset=offset, headers={"X-Twist-ID": id} if id else {})
+            for offset, id in step["page"]
+        ]
+        assert self._reading is not None
+        assert self._reading.after == step["after"]
+        taken = self._reading.take(arqon.History(messages, 0, step["epoch"], step["more"]))
+        delivered = [m.offset for m in messages if taken and self.place.deliver(m.offset)]
+        assert (delivered if taken else None) == step["heard"]
+
+
+def run_position(case: Case) -> None:
+    steps = PositionSteps(case.get("begins", {}))
+    for step in case["steps"]:
+        steps.step(step)
+    position, expect = steps.place.position, case["expect"]
+    wanted = expect["position"] and arqon.Position(**expect["position"])
+    found = position, steps.place.epoch, steps.place.recovered
+    assert found == (wanted, expect["epoch"], expect["recovered"])
+
+
 def run_delta(case: Case) -> None:
     if case["kind"] in ("diff", "vcdiff"):
         apply = apply_fossil if case["kind"] == "diff" else apply_vcdiff
@@ -236,5 +308,6 @@ VECTOR_RUNNERS: Final[dict[str, Callable[[Case], None]]] = {
     "envelopes.json": run_envelope,
     "errors.json": run_error,
     "frames.json": run_frame,
+    "positions.json": run_position,
     "presence.json": run_presence,
 }

@@ -1,6 +1,7 @@
 // Loops on a durable room over real sockets, against a peer that follows a script: what SUBs ask for,
 // what becomes of the answers, and what the loops find.
 import assert from "node:assert/strict";
+import { encodePong } from "@arqon/proto";
 import { connect } from "../mod.ts";
 import type { Connection, Message, Subscription } from "../mod.ts";
 import { type Line, placesOf, ROOM, type Room, startRoom } from "../testing/durable_peer.ts";
@@ -201,6 +202,25 @@ Deno.test("messages that come before the answer to that SUB are kept, and what m
   while (taken.length < 4) taken.push((await messages.next()).value as Message);
   assert.deepEqual(taken.map(shown), ["GAP epoch-changed", "1 a", "GAP epoch-changed", "2 b"]);
   assert.deepEqual(taken.map(({ epoch }) => epoch), ["", "", "", "e2"]);
+});
+
+Deno.test("a loss that the next session tells during a move stands where messages are missing", async () => {
+  const reason = "history-trimmed";
+  await using room = startRoom((line, sub, count) => {
+    line.accept(sub, { offset: 5, epoch: "e1", ...(count === 2 && { recovered: true }) });
+    if (count === 1) {
+      const signal = { kind: "DRAIN", target: "n", reason: "restart", until_ms: 10_000 } as const;
+      line.say({ room_id: "", signal });
+    } else if (count === 2) {
+      line.gap(reason);
+      line.message(9, "a");
+    }
+  }, (line, operation) => {
+    if (operation.kind === "ping") line.send(encodePong(operation.body));
+  });
+  await using connection = await connect({ ...quick(room.peer.url).options, random: () => 0 });
+  using messages = connection.room(ROOM).subscribe();
+  assert.deepEqual(await take(messages, 2), [`GAP ${reason}`, "9 a"]);
 });
 
 Deno.test("the program may begin at a place it knows, with the first loop on the room", async () => {

@@ -1,19 +1,22 @@
 /**
  * Where a client stands in one durable room: what its next SUB asks for, what the answer to that means,
- * and which deliveries are repeats. Pure; it knows no session and sends nothing.
+ * which messages count, and which of those are repeats. One state machine, the same in every language
+ * (`sdk/conformance/vectors/positions.json`). Pure; it sends nothing, and knows a session by its identity
+ * only.
  *
  * Offsets grow but have gaps, so a hole cannot be seen by counting: that the messages after an ACK
- * leave none out is the Shield's promise, and the position is what holds it to that. The rule is
- * that *the position follows what was delivered*:
- * - After a SUB that asked for no position, or that recovered nothing, it is the ACK's.
- * - After a SUB that recovered, it stays where it was, although the ACK's offset is further on: the
- *   missed messages come only now, up to that offset, each moves the position, and when the
- *   connection drops among them the next SUB asks from the last one that came. When none was missed
- *   nothing tells so, and nothing needs to: the old position is as good as the ACK's to ask from.
+ * leave none out is the Shield's promise, and the position is what holds it to that. Two rules:
+ * - *The position follows what was delivered.* After a SUB that recovered it stays where it was,
+ *   although the ACK's offset is further on: the missed messages come only now, and when the connection
+ *   drops among them the next SUB asks from the last one that came.
+ * - *A session's messages count only while the room follows it*: from the ACK that lets them go on right
+ *   behind the position, until one of them was left out. A message that came otherwise would move the
+ *   position over a hole, and what a later SUB brings of the hole would be dropped as repeats. While the
+ *   history is `reading`, no session is followed.
  *
  * What is dropped as a repeat is another number: the last offset that was *delivered*. After an ACK
- * without recovery there is none yet, so that the last message of a room with `cache_last`, whose
- * offset is the ACK's own, is not taken for one that was heard.
+ * without recovery it is one less than the ACK's, so that the last message of a room with `cache_last`,
+ * whose offset that is, is not taken for one that was heard.
  */
 import { type Ack, strictText, type Uint64 } from "@arqon/proto";
 import { OWN_MAX } from "../wire/bounds.ts";
@@ -53,18 +56,20 @@ export function readAnswer({ result }: Ack): unknown {
 
 /** How far one client has come in one room. A room that is not durable has no position. */
 export class Place {
-  /** The position to start from, until the first ACK. */
+  /** The position to start from, until there is one. */
   #start: Position | undefined;
-  #offset: Uint64 | undefined;
-  #epoch = "";
+  #position: Position | undefined;
   #delivered: Uint64 | undefined;
-  /**
-   * True when the log has changed, and no ACK has told yet which epoch the new one has. Until then
-   * the position stays in the old log: a SUB after a drop is then sure to be told that something is
-   * lost.
-   */
-  #changed = false;
+  #following = new WeakSet<object>();
   readonly #own: Set<Uint64> | undefined;
+  /** True while stored messages come from the history. */
+  reading = false;
+  /**
+   * The epoch of the messages that are delivered now; empty when it is not known. From a loss that the bus
+   * tells until an ACK says where the room stands it is not, and the position stays where it was: a SUB after
+   * a drop is then sure to be told of the loss.
+   */
+  epoch = "";
   /** What the last SUB that asked for a position was answered. */
   recovered: boolean | undefined;
 
@@ -81,68 +86,99 @@ export class Place {
 
   /** The present position; undefined before the first ACK and in a room that is not durable. */
   get position(): Position | undefined {
-    const offset = this.#offset;
-    if (offset === undefined) return undefined;
-    return this.#epoch === "" ? { offset } : { offset, epoch: this.#epoch };
+    return this.#position;
   }
 
-  /** The position that the next SUB asks for. */
-  get asked(): Position | undefined {
-    return this.position ?? this.#start;
+  /** Whether stored messages of this session count. */
+  follows(session: object): boolean {
+    return this.#following.has(session);
   }
 
-  /** The epoch of the messages that are delivered now; empty when it is not known. */
-  get epoch(): string {
-    return this.#changed ? "" : this.#epoch;
+  /** The position that a SUB on this session has to ask for; undefined: it changes nothing of that. */
+  asked(session: object): Position | undefined {
+    const is_due = !this.reading && (this.#isLost() || !this.follows(session));
+    return is_due ? this.#position ?? this.#start : undefined;
   }
 
   /**
-   * Takes the ACK of a SUB that asked for `asked`, and its JSON. Returns why messages are missing
-   * from here on; undefined when none are, or nothing was asked.
+   * Takes the ACK of a SUB on this session that asked for `asked`, and its JSON. Returns why messages are
+   * missing from here on; undefined when none are, or nothing was asked. When there still is a position to
+   * be `asked`, the answer was about one that the client has left: the next SUB tells.
    */
-  accepted(asked: Position | undefined, { offset }: Ack, answer: unknown): string | undefined {
+  accepted(
+    session: object,
+    asked: Position | undefined,
+    { offset }: Pick<Ack, "offset">,
+    answer: unknown,
+  ): string | undefined {
     const { epoch, recovered, reason } = (answer ?? {}) as Record<string, unknown>;
-    if (typeof epoch !== "string" || epoch === "") {
+    if (this.reading) return undefined;
+    const here = this.#position ?? this.#start;
+    const is_lost = this.#isLost();
+    const followed = this.follows(session);
+    this.#following.add(session);
+    if (typeof epoch !== "string" || !epoch) {
       this.forget();
-      return asked === undefined ? undefined : "reconnect";
+      return asked && "reconnect";
     }
-    if (asked === undefined) {
-      // On a session where messages come already it only changes options, and they may be behind the
-      // ACK's offset. After a change another SUB is on its way, whose ACK tells more.
-      if (!this.#changed) this.#epoch = epoch;
-      this.#offset ??= offset;
+    if (here && !asked && followed) {
+      // It only changes options, and messages that come already may be behind the ACK's offset. After a
+      // loss another SUB is on its way, whose ACK tells more.
+      if (!is_lost) this.epoch = epoch;
       return undefined;
     }
-    const other_log = epoch !== this.#epoch && !this.#changed;
-    this.#changed = false;
-    this.#epoch = epoch;
-    this.recovered = recovered === true;
-    if (recovered === true) {
-      this.#offset ??= asked.offset;
+    const is_recovered = recovered === true;
+    if (asked !== here && !(is_recovered ? epoch === this.epoch : is_lost && followed)) {
+      this.#following.delete(session);
       return undefined;
     }
-    // What was delivered is no measure for another log (unless the change was told, and messages of the
-    // new one have come since), nor for one that has fallen behind it.
-    if (other_log || (this.#delivered ?? 0) > offset) this.#delivered = undefined;
-    this.#offset = offset;
-    return typeof reason === "string" && reason !== "" ? reason : "reconnect";
+    // An ACK that confirms a loss says nothing new, if nothing has come since that was told.
+    const is_told = is_recovered || (is_lost && !this.#delivered);
+    if (!is_recovered) {
+      // From the ACK's offset on everything is new but what was heard: of the same log, or since the loss.
+      const is_heard = is_lost
+        ? followed && this.#delivered! >= offset
+        : epoch === this.epoch && this.#delivered === offset;
+      if (!is_heard) this.#delivered = Number(offset) - 1;
+      // What another session still brings is from before the loss.
+      this.#following = new WeakSet([session]);
+    }
+    this.epoch = epoch;
+    this.#move(is_recovered ? here!.offset : offset);
+    this.recovered = asked && is_recovered;
+    return asked && !is_told ? `${reason || "reconnect"}` : undefined;
   }
 
-  /** Puts the client at this position, wherever it was. */
-  jump(offset: Uint64, epoch: string): void {
-    this.#changed = false;
-    this.#offset = this.#delivered = offset;
-    this.#epoch = epoch;
+  /** Takes a GAP that the bus tells on this session. False: it says nothing to the program. */
+  gap(session: object, reason: string): boolean {
+    // Elsewhere the history shows what is missing, or the answer to a SUB tells.
+    const counts = !this.reading && (this.follows(session) || !this.asked(session));
+    const is_loss = reason === "epoch-changed" || reason === "history-trimmed";
+    if (counts && is_loss && this.#position) {
+      this.#following = new WeakSet([session]);
+      // The same place, but for what was asked before.
+      this.#position = { ...this.#position };
+      this.#lose();
+    }
+    // Changes of the room's state are not stored.
+    return counts || reason === "changes-lost";
   }
 
   /** Takes note of a message with this offset. False: it is a repeat, and not for the program. */
   deliver(offset: Uint64): boolean {
-    if (offset === 0) return true;
-    if (this.#delivered !== undefined && offset <= this.#delivered) return false;
+    if (offset <= this.#delivered!) return false;
     this.#delivered = offset;
-    const ahead = this.#offset === undefined || offset > this.#offset;
-    if (ahead && !this.#changed) this.#offset = offset;
-    return this.#own?.delete(offset) !== true;
+    if (this.#isLost()) this.#position = { ...this.#position! };
+    else if (offset > (this.#position?.offset ?? 0)) this.#move(offset);
+    return !this.#own?.delete(offset);
+  }
+
+  /** Takes note that the history has been read up to here; with `more` it is read on. */
+  read(offset: Uint64, epoch: string, more: boolean): void {
+    this.epoch = epoch;
+    this.#delivered = offset;
+    this.#move(offset);
+    this.reading = more;
   }
 
   /** Takes note of the offset in the ACK of a publish of this client; without a log, or an ACK, it has none. */
@@ -153,18 +189,23 @@ export class Place {
     if (this.#own.size > OWN_MAX) this.#own.delete(oldest);
   }
 
-  /** Takes note that the room has another log now. */
-  changed(): void {
-    this.#changed = true;
+  /** Takes note that the room is not durable, or not any more. */
+  forget(): void {
+    this.#start = this.#position = undefined;
+    this.#lose();
+  }
+
+  #isLost(): boolean {
+    return !this.epoch && !!this.#position?.epoch;
+  }
+
+  #lose(): void {
+    this.epoch = "";
     this.#delivered = undefined;
     this.#own?.clear();
   }
 
-  /** Takes note that the room is not durable, or not any more. */
-  forget(): void {
-    this.#start = this.#offset = undefined;
-    this.#epoch = "";
-    this.changed();
-    this.#changed = false;
+  #move(offset: Uint64): void {
+    this.#position = this.epoch ? { offset, epoch: this.epoch } : { offset };
   }
 }

@@ -51,20 +51,14 @@ export class MessageBuffer<T> extends Pull<T> {
     return Math.max(0, this.#items.length - this.#head);
   }
 
-  /** Whether less than half of what may wait is waiting. */
-  get hasSpace(): boolean {
-    const { buffer, buffer_bytes } = this.#options;
-    return this.size < buffer / 2 && this.#bytes < buffer_bytes / 2;
-  }
-
   /** Adds an item. Returns false when it was dropped because the buffer is full or has ended. */
   push(item: T): boolean {
     if (this.ended) return false;
     const { on_overflow, sizeOf } = this.#options;
     const size_bytes = sizeOf(item);
     if (on_overflow === "drop-oldest") {
-      for (; this.#isFull(size_bytes); this.#lost += 1) this.#take();
-    } else if (this.#isFull(size_bytes)) {
+      for (; this.isFull(size_bytes); this.#lost += 1) this.#take();
+    } else if (this.isFull(size_bytes)) {
       if (on_overflow === "error") this.end(new ArqonError("slow-consumer"));
       else this.#lost += 1;
       return false;
@@ -92,9 +86,11 @@ export class MessageBuffer<T> extends Pull<T> {
     return this.size > 0 ? this.#take() : undefined;
   }
 
-  #isFull(size_bytes: number): boolean {
+  /** Whether an item of this size does not fit into this share of what may wait. */
+  isFull(size_bytes: number, share = 1): boolean {
     const { buffer, buffer_bytes } = this.#options;
-    return this.size >= buffer || (this.size > 0 && this.#bytes + size_bytes > buffer_bytes);
+    const bytes = this.#bytes + size_bytes;
+    return this.size >= share * buffer || (this.size > 0 && bytes > share * buffer_bytes);
   }
 
   #append(item: T): void {

@@ -6,11 +6,12 @@
 import { POLL_MS } from "../wire/bounds.ts";
 import type { Uint64 } from "@arqon/proto";
 import { atLeastOne } from "../options/options.ts";
-import { checkPosition } from "../durable/position.ts";
+import { checkPosition, type Place } from "../durable/position.ts";
 import { tellReady } from "./room_entry.ts";
 import type { RoomEntry } from "./room_entry.ts";
 import { history } from "../request/history.ts";
 import type { HistoryOptions, RoomHistory } from "../request/history.ts";
+import type { Message } from "../message/message.ts";
 import type { CommandRoom } from "../request/room_request.ts";
 import { sleep } from "../time/sleep.ts";
 import type { Beginning } from "./subscription.ts";
@@ -100,9 +101,58 @@ async function find(
   return after;
 }
 
+/** What counts of a page. */
+interface Page extends Pick<RoomHistory, "epoch" | "more"> {
+  readonly messages: readonly Pick<Message, "offset" | "id">[];
+}
+
+/**
+ * How far the history of one room has been read. Pure: which page comes next, and whether it goes on behind the
+ * one before. As long as the last message of that is kept, nothing behind it is gone, so each page begins with
+ * it; in another epoch of the log, after a restart, it has the same id.
+ */
+export class Reading {
+  readonly #place: Place;
+  #last: number;
+  #id: string | undefined;
+  #epoch: string | undefined;
+  /** The offset behind which the next page begins. */
+  after: number;
+
+  /** Begins behind the message with this offset; `is_kept`: it has to be there. */
+  constructor(place: Place, last: number, is_kept: boolean) {
+    this.#place = place;
+    this.#last = last;
+    this.after = is_kept ? last - 1 : last;
+  }
+
+  /**
+   * Takes a page: its messages are the next ones. False when nobody can say so: the history ends where it was,
+   * and the answer to a SUB tells what is missing.
+   */
+  take({ messages, epoch, more }: Page): boolean {
+    const [first] = messages;
+    const known = this.#epoch ?? epoch;
+    const is_same = known === epoch || this.#id === first?.id;
+    const fits = this.after < this.#last
+      ? is_same && Number(first?.offset) === this.#last
+      : !more || !!first;
+    this.#place.read(this.#last, fits ? epoch : known, fits);
+    this.#epoch = epoch;
+    const last = messages.at(-1);
+    if (last) {
+      // What a backend wrote past the Shields has none.
+      this.#id = last.id || undefined;
+      this.#last = Number(last.offset);
+      this.after = this.#last - 1;
+    }
+    return fits;
+  }
+}
+
 /**
  * Gives the loops what is stored, and leaves the room at the position from which the next SUB has
- * to ask. It stops where nobody can say that nothing is missing: the answer to that SUB tells.
+ * to ask. As long as the loops do not keep up it reads on, since a SUB brings what is left at once.
  * Rejects with the error with which the history is refused.
  */
 async function giveStored(
@@ -111,37 +161,33 @@ async function giveStored(
   start: Start,
   now_ms: number,
 ): Promise<void> {
-  const { readers, over: { signal } } = entry;
+  const { place, readers, over: { signal } } = entry;
   const read = (query: HistoryOptions) =>
     history(room, { ...query, ...entry.terms }, {
       signal,
       command_id: "replay",
       timeout_ms: Infinity,
     });
-  entry.replay = "find";
-  let after = await find(read, start, now_ms - start.age_ms);
-  let epoch: string | undefined;
-  /** True while the message at `after` is kept: as long as it is, nothing behind it is gone. */
-  let is_kept = start.from > 0;
-  for (let more = true; more;) {
-    const page = await read({ after: is_kept ? after - 1 : after });
-    epoch ??= page.epoch;
-    entry.replay = "read";
+  place.reading = true;
+  const reading = new Reading(
+    place,
+    await find(read, start, now_ms - start.age_ms),
+    start.from > 0,
+  );
+  for (let is_due = true; is_due;) {
+    const page = await read({ after: reading.after });
+    if (!reading.take(page)) return;
     tellReady(entry);
-    if (epoch !== page.epoch || (is_kept && Number(page.messages[0]?.offset) !== after)) break;
-    entry.place.jump(after, epoch);
+    is_due = page.more;
     for (const message of page.messages) {
-      if (!entry.place.deliver(message.offset)) continue;
-      while (!signal.aborted && ![...readers].every(({ buffer }) => buffer.hasSpace)) {
+      if (!place.deliver(message.offset)) continue;
+      while (!signal.aborted && [...readers].some(({ buffer }) => buffer.isFull(0, 0.5))) {
+        is_due = true;
         await sleep(POLL_MS, signal);
       }
       for (const { buffer } of readers) buffer.push(message);
     }
-    more = page.more;
-    is_kept = true;
-    after = Number(more ? page.messages.at(-1)?.offset : page.offset);
+    signal.throwIfAborted();
+    if (!is_due) place.read(page.offset, page.epoch, false);
   }
-  signal.throwIfAborted();
-  entry.place.jump(after, epoch!);
-  entry.replay = undefined;
 }

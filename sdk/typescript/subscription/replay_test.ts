@@ -15,7 +15,7 @@ import type { Message, Subscription } from "../mod.ts";
 import { replay } from "../history.ts";
 import { CLEAN } from "../testing/counted.ts";
 import { type Line, placesOf, ROOM, type Standing, startRoom } from "../testing/durable_peer.ts";
-import { quick } from "../testing/scripted_peer.ts";
+import { quick, refusedWith } from "../testing/scripted_peer.ts";
 
 const encoder = new TextEncoder();
 const shown = ({ offset, signal }: Message) => signal?.reason ?? Number(offset);
@@ -131,6 +131,89 @@ Deno.test("what comes live meanwhile is left out, for the history has it", CLEAN
   await loop.ready;
   assert.deepEqual(await taken(loop, 8), [3, 4, 5, 6, 7, 8, 9, 10]);
 });
+
+Deno.test(
+  "between the history and the answer to the SUB behind it nothing counts that comes live",
+  CLEAN,
+  async () => {
+    const { room } = storedRoom(
+      [3, 4],
+      (count) => count === 1 ? { offset: 4, epoch: "e1" } : undefined,
+    );
+    await using peer = room;
+    await using connection = await connect(quick(peer.peer.url).options);
+    const loop = connection.room(ROOM).subscribe({ begin: replay({ from: "start" }) });
+    assert.deepEqual(await taken(loop, 2), [3, 4]);
+    await secondSub(peer);
+    // 5 and 6 came while the history was read; 7 would move the place over them.
+    peer.line.message(7, "live");
+    peer.line.accept(peer.subs[1]!, { offset: 7, epoch: "e1", recovered: true });
+    for (const offset of [5, 6, 7]) peer.line.message(offset, "recovered");
+    assert.deepEqual(await taken(loop, 1), [5]);
+    assert.deepEqual(await taken(loop, 2), [6, 7]);
+  },
+);
+
+Deno.test(
+  "a loop that does not keep up reads on: a SUB would bring the rest at once",
+  CLEAN,
+  async () => {
+    const stored = [3, 4, 5];
+    const { room } = storedRoom(stored, (count) => ({
+      offset: 7,
+      epoch: "e1",
+      ...(count > 1 && { recovered: true }),
+    }));
+    await using peer = room;
+    await using connection = await connect(quick(peer.peer.url).options);
+    const loop = connection.room(ROOM).subscribe({ begin: replay({ from: "start" }), buffer: 4 });
+    await until("the last page", () => loop.offset === 5);
+    stored.push(6, 7);
+    assert.deepEqual(await taken(loop, 3), [3, 4, 5]);
+    await secondSub(peer);
+    assert.deepEqual(placesOf(peer.subs), [[0, ""], [7, "e1"]]);
+    assert.deepEqual(await taken(loop, 2), [6, 7]);
+  },
+);
+
+Deno.test(
+  "a SUB behind the history that is refused for good ends the loop: it would have a hole",
+  CLEAN,
+  async () => {
+    const { room } = storedRoom(
+      [3],
+      (count) => count === 1 ? { offset: 3, epoch: "e1" } : undefined,
+    );
+    await using peer = room;
+    await using connection = await connect(quick(peer.peer.url).options);
+    const loop = connection.room(ROOM).subscribe({ begin: replay({ from: "start" }) });
+    assert.deepEqual(await taken(loop, 1), [3]);
+    await secondSub(peer);
+    peer.line.refuse(peer.subs[1]!, 403, "not-granted");
+    peer.line.message(5, "live");
+    await assert.rejects(loop.next(), refusedWith("not-granted"));
+  },
+);
+
+Deno.test(
+  "changes of the room's state that are lost while the history is read are told",
+  CLEAN,
+  async () => {
+    const { room } = storedRoom([3], (count) => ({
+      offset: 3,
+      epoch: "e1",
+      ...(count > 1 && { recovered: true }),
+    }), (line, _, send) => {
+      for (const reason of ["changes-lost", "slow-consumer"]) line.gap(reason);
+      send();
+    });
+    await using peer = room;
+    await using connection = await connect(quick(peer.peer.url).options);
+    const loop = connection.room(ROOM).subscribe({ begin: replay({ from: "start" }) });
+    assert.deepEqual(await taken(loop, 1), ["changes-lost"]);
+    assert.deepEqual(await taken(loop, 1), [3]);
+  },
+);
 
 for (
   const [what, gone] of [["history-trimmed", () => "e1"], ["epoch-changed", () => "e2"]] as const

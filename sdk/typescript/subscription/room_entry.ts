@@ -43,30 +43,16 @@ export interface RoomEntry {
   readonly place: Place;
   /** The metadata that a Shield took last, or the first one, as JSON; empty: none. */
   meta: Uint8Array;
-  /** The metadata that the Shield of the present session has, if it has answered at all. */
-  standing: Uint8Array;
-  updates: MetaUpdate[];
   /**
-   * True when an ACK has come on some session: from now on a new SUB means that something may be
-   * lost.
+   * The metadata that the Shield of the present session has, if it has answered at all. Undefined until an
+   * ACK has come on some session: from then on a new SUB means that something may be lost.
    */
-  heard: boolean;
+  standing?: Uint8Array;
+  updates: MetaUpdate[];
   /** True when an ACK has come on the present session. */
   active: boolean;
-  /**
-   * True when the bus has told a loss and no message has come since: a SUB that confirms the loss
-   * says nothing new.
-   */
-  told: boolean;
-  /** True after such a loss, until a SUB tells the room's position. */
-  lost: boolean;
   /** By session, when its SUB is sent again: during a move both sessions may have refused it. */
   readonly retries: Map<object, ReturnType<typeof setTimeout>>;
-  /**
-   * Set while the loops get stored messages, and no message that comes live counts: "find" while
-   * the first stored one is looked for.
-   */
-  replay?: "find" | "read" | undefined;
   /** Aborted when no loop hears the room any more. */
   readonly over: AbortController;
   /** Set until everything that two sessions deliver has come on both. */
@@ -105,12 +91,8 @@ export function newEntry(
     table: terms.presence ? new MemberTable() : undefined,
     place: new Place(position, terms.no_echo),
     meta,
-    standing: meta,
     updates: [],
-    heard: false,
     active: false,
-    told: false,
-    lost: false,
     retries: new Map(),
     over: new AbortController(),
   };
@@ -130,6 +112,11 @@ export function addUpdate({ updates }: RoomEntry, number: number, meta: Uint8Arr
   const update = { ...Promise.withResolvers<void>(), number, meta };
   updates.push(update);
   return update.promise;
+}
+
+/** Whether messages are missing when the room is heard on another session, which no position tells. */
+export function isUnplaced({ standing, place: { position, reading } }: RoomEntry): boolean {
+  return !!standing && !position && !reading;
 }
 
 /** The error of a subscription that cannot go on. */
@@ -180,22 +167,12 @@ export function tellGap(entry: RoomEntry, reason: string, now_ms: number): void 
 
 /**
  * Tells the loops that the subscription stands, once the list of members, if there is one, is
- * whole.
+ * whole, and the first page of the history has come where they begin with it.
  */
 export function tellReady(entry: RoomEntry): void {
-  if (!entry.active || entry.replay === "find" || entry.table?.complete === false) return;
+  const { active, place: { reading, position }, table } = entry;
+  if (!active || (reading && !position) || table?.complete === false) return;
   for (const reader of entry.readers) reader.ready.resolve();
-}
-
-/** Sends a SUB on this session again after this time. */
-export function retryLater(
-  { retries }: RoomEntry,
-  session: object,
-  delay_ms: number,
-  send: () => void,
-): void {
-  clearTimeout(retries.get(session));
-  retries.set(session, setTimeout(send, delay_ms));
 }
 
 /** From here on no SUB is sent again by itself. */
@@ -228,7 +205,7 @@ export function isPresence(event: PlainEvent | undefined): event is PlainEvent {
  * sessions; `moving` is over when the next session has become the present one.
  */
 export function isDue(
-  { room, move }: RoomEntry,
+  { room, move, place }: RoomEntry,
   envelope: PlainEnvelope,
   is_next: boolean,
   moving: boolean,
@@ -236,49 +213,30 @@ export function isDue(
   if (!move) return true;
   const { overlap, accepted } = move;
   if (is_next && !accepted) return false;
-  const { event, offset, room_id, sender_id } = envelope;
-  // The list of members is that of the last ACK that counts (`isLastList`).
+  const { event, offset, room_id, sender_id, signal } = envelope;
+  // The list of members is that of the last ACK that counts.
   if (sender_id === "" && isPresence(event)) return !moving || is_next === accepted;
   // Its position tells what is new; the rooms of a pattern have none here.
-  if (offset !== 0 && room === room_id) return true;
+  const placed = offset || (place.position && signal?.kind === "GAP");
+  if (placed && room === room_id) return true;
   return moving && !is_next ? overlap.hearOld(envelope) : overlap.hearNew(envelope);
 }
 
 /**
- * Whether changes are heard from the list in this ACK on. During a move, an answer on the old
- * session may come after the one on the next session, and know less than it.
+ * Crosses a room over to the next session. `lossless`: the old one has delivered everything that was
+ * published before. Returns the messages that the program gets now, and why some are missing before.
  */
-export function isLastList({ move }: RoomEntry, is_next: boolean, moving: boolean): boolean {
-  return is_next || !moving || move?.accepted !== true;
-}
-
-/** The outcome for a room when the next session becomes the present one. */
-export interface Crossing {
-  /** The messages that the program gets now. */
-  readonly held: readonly PlainEnvelope[];
-  /** Why messages are missing before that. */
-  readonly gap: string | undefined;
-  /** True when metadata has changed since the SUB on this session. */
-  readonly old_meta: boolean;
-}
-
-/**
- * Crosses a room over to the next session. `lossless`: the old one has delivered everything that
- * was published before.
- */
-export function crossOver(entry: RoomEntry, lossless: boolean): Crossing {
-  const { move, place } = entry;
+export function crossOver(
+  entry: RoomEntry,
+  lossless: boolean,
+): [held: readonly PlainEnvelope[], gap: string | undefined] {
+  const { move } = entry;
   const stands = move?.accepted === true;
   const held = !move ? [] : move.overlap.cross();
   entry.active = stands;
-  entry.lost = false;
   if (stands) entry.standing = move.meta;
   else entry.table?.moved();
-  const missing = entry.heard && place.position === undefined && !(stands && lossless);
+  const missing = isUnplaced(entry) && !(stands && lossless);
   const too_many = held === undefined ? "too many messages" : undefined;
-  return {
-    held: held ?? [],
-    gap: missing ? "reconnect" : too_many,
-    old_meta: stands && isMetaDue(entry),
-  };
+  return [held ?? [], missing ? "reconnect" : too_many];
 }

@@ -4,6 +4,7 @@
  */
 import { ruleOf } from "@arqon/proto";
 import type { ArqonError } from "@arqon/proto";
+import type { Position } from "../durable/position.ts";
 import { backoffDelay } from "../time/backoff.ts";
 import type { Backoff } from "../time/backoff.ts";
 import { isMetaDue } from "./room_entry.ts";
@@ -16,8 +17,10 @@ export interface Refusal {
   readonly updates: readonly MetaUpdate[];
   /** How often it was refused before. */
   readonly attempt: number;
-  /** True when messages of the room come on this session already. */
+  /** True when messages of the room come on this session already, and count. */
   readonly stands: boolean;
+  /** The room's position, if it is still to be told to the session. */
+  readonly asked: Position | undefined;
 }
 
 /** What follows from a refusal. */
@@ -33,7 +36,7 @@ export interface Consequence {
 /** Decides what follows from a refusal, and keeps the metadata that is to be sent again. */
 export function afterRefusal(
   entry: RoomEntry,
-  { error, updates, attempt, stands }: Refusal,
+  { error, updates, attempt, stands, asked }: Refusal,
   { backoff, random }: { readonly backoff: Backoff; readonly random: () => number },
 ): Consequence {
   const wait_ms = error.retry_after_ms + backoffDelay(attempt, backoff, random);
@@ -41,14 +44,14 @@ export function afterRefusal(
   const never = ruleOf(error.reason).client === "never-retry";
   // The room was durable and is not any more: from here on as any other.
   const demoted = error.reason === "not-durable" && entry.place.position !== undefined;
-  const gap = demoted && !entry.active;
+  const gap = demoted && !stands;
   // The subscription stands as it was: only the new metadata was refused, or the position.
   const as_before = stands && !lost && !demoted;
   if (demoted) entry.place.forget();
   if (as_before) { for (const update of updates) update.reject(error); }
   else entry.updates = [...entry.updates, ...updates].sort((a, b) => a.number - b.number);
   // The place, or metadata that another Shield has taken before, is still to be told to this one.
-  const due = entry.lost || isMetaDue(entry);
+  const due = asked || isMetaDue(entry);
   const again = as_before ? due && !never : demoted || !(lost || never);
   return {
     gap,

@@ -10,9 +10,9 @@ import { Message } from "../message/message.ts";
 import { Overlap } from "../message/overlap.ts";
 import { type Position, readAnswer } from "../durable/position.ts";
 import type { CommandRoom } from "../request/room_request.ts";
-import { crossOver, ended, endReaders, isDue, isLastList, isMetaDue } from "./room_entry.ts";
-import { addUpdate, isPresence, newEntry, newReader, retryLater } from "./room_entry.ts";
-import { cancelRetries, tellGap, tellReady } from "./room_entry.ts";
+import { crossOver, ended, endReaders, isDue, isMetaDue } from "./room_entry.ts";
+import { addUpdate, isPresence, newEntry, newReader } from "./room_entry.ts";
+import { cancelRetries, isUnplaced, tellGap, tellReady } from "./room_entry.ts";
 import type { Mend, RoomEntry } from "./room_entry.ts";
 import { afterRefusal } from "./sub_refusal.ts";
 import type { Session } from "../connection/session.ts";
@@ -79,7 +79,7 @@ export class Subscriptions {
   attach(session: Session): void {
     this.#session = session;
     for (const entry of [...this.#rooms.values()]) {
-      if (entry.heard && !entry.place.position) this.#gap(entry, "reconnect");
+      if (isUnplaced(entry)) this.#gap(entry, "reconnect");
       this.#send(entry, session, 0);
     }
   }
@@ -89,7 +89,6 @@ export class Subscriptions {
     this.#next = undefined;
     for (const entry of this.#rooms.values()) {
       entry.active = false;
-      entry.lost = false;
       entry.move = undefined;
       entry.table?.lost();
       cancelRetries(entry);
@@ -122,10 +121,10 @@ export class Subscriptions {
     if (!next) return;
     [this.#session, this.#next] = [next, undefined];
     for (const entry of [...this.#rooms.values()]) {
-      const { held, gap, old_meta } = crossOver(entry, lossless);
+      const [held, gap] = crossOver(entry, lossless);
       if (gap !== undefined) this.#gap(entry, gap);
-      for (const envelope of held) this.#hear(entry, envelope);
-      if (old_meta && this.#rooms.get(entry.room) === entry) this.#send(entry, next, 0);
+      for (const envelope of held) this.#hear(entry, envelope, next);
+      this.#complete(entry, next);
     }
   }
 
@@ -152,15 +151,12 @@ export class Subscriptions {
   #offer(entry: RoomEntry, envelope: PlainEnvelope, session: Session): void {
     const is_next = session === this.#next;
     if (!is_next && session !== this.#session) return;
-    const { move } = entry;
     if (!isDue(entry, envelope, is_next, this.#next !== undefined)) return;
-    // What comes before the ACK is for a subscription that has ended, and no measure for this one.
-    const stands = is_next ? move?.accepted === true : entry.active;
-    if (envelope.offset !== 0 && !stands) return;
-    this.#hear(entry, envelope);
+    this.#hear(entry, envelope, session);
   }
 
-  #hear(entry: RoomEntry, envelope: PlainEnvelope): void {
+  #hear(entry: RoomEntry, envelope: PlainEnvelope, session: Session): void {
+    const { place } = entry;
     const { event, offset, room_id, signal } = envelope;
     // Services may publish events and signals of these kinds too; only the bus itself has no name.
     const from_bus = envelope.sender_id === "";
@@ -171,13 +167,12 @@ export class Subscriptions {
     // A pattern has neither a state nor a position: those are each room's own.
     const is_own = entry.room === room_id;
     if (is_own && from_bus && entry.repair?.hear(envelope)) return;
-    const is_gap = from_bus && signal?.kind === "GAP";
-    if (entry.replay && (is_gap || offset !== 0)) return;
-    if (is_own && !entry.place.deliver(offset)) return;
-    entry.told = false;
-    const message = new Message(envelope, offset === 0 ? "" : entry.place.epoch);
+    const is_gap = from_bus && offset === 0 && signal?.kind === "GAP";
+    if (is_gap && !place.gap(session, signal.reason)) return;
+    if (offset !== 0 && !(place.follows(session) && (!is_own || place.deliver(offset)))) return;
+    const message = new Message(envelope, offset === 0 ? "" : place.epoch);
     for (const reader of entry.readers) reader.buffer.push(message);
-    if (is_gap) this.#lost(entry, signal.reason);
+    if (is_gap) this.#complete(entry, session);
     const put_out = signal?.kind === "DISCONNECT" || signal?.kind === "BAN";
     if (put_out && from_bus && signal.target === entry.room) this.#fail(entry, undefined);
   }
@@ -186,8 +181,7 @@ export class Subscriptions {
   async #replay(entry: RoomEntry, begin: Beginning, stored: CommandRoom): Promise<void> {
     try {
       await begin(entry, stored, this.#options.now());
-      this.#askPlace(entry);
-      if (this.#next) this.#move(entry, this.#next);
+      for (const session of [this.#session, this.#next]) this.#complete(entry, session);
     } catch (error) {
       if (!entry.over.signal.aborted) this.#fail(entry, asArqonError(error), true);
     }
@@ -256,9 +250,8 @@ export class Subscriptions {
     const is_next = () => session === this.#next;
     const updates = is_next() ? [] : entry.updates.splice(0);
     const member_meta = updates.at(-1)?.meta ?? entry.meta;
-    const { room: room_id, terms } = entry;
-    // Where messages come already a SUB without a position goes on with them.
-    const asked = entry.active && !entry.lost && !is_next() ? undefined : entry.place.asked;
+    const { room: room_id, terms, place } = entry;
+    const asked = place.asked(session);
     const from = { after_offset: asked?.offset, epoch: asked?.epoch };
     const frame = encodeSub({ room_id, request_id, ...terms, batch: true, member_meta, ...from });
     const current = () =>
@@ -271,62 +264,56 @@ export class Subscriptions {
           entry.move.accepted = true;
         } else {
           if (updates.length > 0) entry.meta = member_meta;
+          if (entry.standing && !entry.active) entry.repair?.renew();
           entry.standing = member_meta;
-          if (entry.heard && !entry.active) entry.repair?.renew();
           entry.active = true;
-          if (asked) entry.lost = false;
         }
         for (const update of updates) update.resolve();
         this.#accepted(entry, ack, asked, session);
-        const due = entry.lost || isMetaDue(entry);
-        if (due && !is_next() && current()) this.#send(entry, session, 0);
+        this.#complete(entry, session);
       },
       reject: (error) => {
         if (!current()) return updates.forEach((update) => update.reject(ended()));
-        const refusal = { error, updates, attempt, stands: entry.active && !is_next() };
+        const stands = place.reading ? entry.active && !is_next() : place.follows(session);
+        const refusal = { error, updates, attempt, stands, asked: place.asked(session) };
         const { gap, fail, delay_ms } = afterRefusal(entry, refusal, this.#options);
         if (gap) this.#gap(entry, "reconnect");
-        if (fail) return this.#fail(entry, error, is_next());
+        if (fail) return this.#fail(entry, error, entry.active || is_next());
         if (delay_ms === undefined) return;
-        retryLater(entry, session, delay_ms, () => {
-          if (current()) this.#send(entry, session, attempt + 1);
-        });
+        const again = () => current() && this.#send(entry, session, attempt + 1);
+        clearTimeout(entry.retries.get(session));
+        entry.retries.set(session, setTimeout(again, delay_ms));
       },
     });
   }
 
+  /**
+   * Tells the Shield of a session what it lacks: where the client stands, or newer metadata. The answer to a
+   * SUB that is on its way comes here, too.
+   */
+  #complete(entry: RoomEntry, session: Session | undefined): void {
+    const is_present = session === this.#session;
+    const stands = is_present ? entry.active : entry.move?.accepted;
+    if (!session || !stands || this.#rooms.get(entry.room) !== entry) return;
+    const due = entry.place.asked(session) || (is_present && isMetaDue(entry));
+    if (due) this.#send(entry, session, 0);
+  }
+
   #accepted(entry: RoomEntry, ack: Ack, asked: Position | undefined, session: Session): void {
-    entry.heard = true;
     this.#orFail(entry, () => {
       const answer = readAnswer(ack);
-      const missing = entry.place.accepted(asked, ack, answer);
-      if (missing !== undefined && !entry.told) this.#gap(entry, missing);
-      if (isLastList(entry, session === this.#next, this.#next !== undefined)) {
-        entry.table?.begin(answer, session);
-      }
+      const missing = entry.place.accepted(session, asked, ack, answer);
+      if (missing !== undefined) this.#gap(entry, missing);
+      // During a move an answer on the old session may come after that on the next one, and know less.
+      const is_late = session !== this.#next && this.#next && entry.move?.accepted;
+      if (!is_late) entry.table?.begin(answer, session);
     });
     this.#tellMoved();
   }
 
   #gap(entry: RoomEntry, reason: string): void {
     entry.repair?.doubt();
-    if (!entry.replay) tellGap(entry, reason, this.#options.now());
-  }
-
-  /** The bus says that messages of a durable room are lost for good: asks for its position. */
-  #lost(entry: RoomEntry, reason: string): void {
-    if (!entry.place.position) return;
-    if (reason !== "epoch-changed" && reason !== "history-trimmed") return;
-    if (reason === "epoch-changed") entry.place.changed();
-    entry.told = true;
-    this.#askPlace(entry);
-  }
-
-  /** Asks the Shield for what comes after the room's position. */
-  #askPlace(entry: RoomEntry): void {
-    const is_asked = entry.lost;
-    entry.lost = true;
-    if (entry.active && !is_asked && this.#session) this.#send(entry, this.#session, 0);
+    tellGap(entry, reason, this.#options.now());
   }
 
   /** Runs `change`; the subscription ends when it throws: list or position would be wrong. */

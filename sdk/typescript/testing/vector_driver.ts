@@ -23,8 +23,10 @@ import { applyFossil } from "../delta/fossil.ts";
 import { Unfolder } from "../delta/unfolder.ts";
 import { applyVcdiff } from "../delta/vcdiff.ts";
 import { closeReaction, type Reaction, refusalReaction } from "../connection/close_reaction.ts";
+import { Place, type Position } from "../durable/position.ts";
 import { MemberTable } from "../presence/member_table.ts";
 import { Message } from "../message/message.ts";
+import { Reading } from "../subscription/replay.ts";
 import { errorFromWire } from "../wire/wire_error.ts";
 
 const TEXT = vectorsText();
@@ -130,6 +132,51 @@ function runPresence({ steps, expect }: Case): void {
   assert.deepEqual({ members, users: table.users, complete: table.complete }, expect);
 }
 
+/** One step of a place in a durable room: what it has to make of it is compared. */
+function positionSteps(place: Place): (step: Case) => void {
+  const sessions = new Map<string, { readonly asked: (Position | undefined)[] }>();
+  const session = (name: string) => {
+    const known = sessions.get(name) ?? { asked: [] };
+    sessions.set(name, known);
+    return known;
+  };
+  let reading: Reading | undefined;
+  const takePage = ({ page, epoch, more, after, heard }: Case) => {
+    const messages = page.map(([offset, id]: [number, string]) => ({ offset, id }));
+    assert.equal(reading?.after, after);
+    if (!reading?.take({ messages, epoch, more })) return assert.equal(heard, null);
+    const delivered = page.filter(([offset]: [number]) => place.deliver(offset));
+    assert.deepEqual(delivered.map(([offset]: [number]) => offset), heard);
+  };
+  return (step) => {
+    const { sub, ack, message, on, gap, read, stored, published, heard } = step;
+    if (sub) {
+      const asked = place.asked(session(sub));
+      session(sub).asked.push(asked);
+      assert.deepEqual(asked ? [asked.offset, asked.epoch ?? ""] : null, step.asks);
+    } else if (ack) {
+      const told = place.accepted(session(ack), session(ack).asked.shift(), step, step.answer);
+      assert.equal(told ?? null, step.tells);
+    } else if (message) {
+      assert.equal(place.follows(session(on)) && place.deliver(message), heard);
+    } else if (gap) assert.equal(place.gap(session(on), gap), heard);
+    else if (step.begin !== undefined) reading = new Reading(place, step.begin, step.kept);
+    else if (step.page) takePage(step);
+    else if (read !== undefined) place.read(read, step.epoch, step.more);
+    else if (stored) assert.equal(place.deliver(stored), heard);
+    else if (published) place.published(published);
+    else place.forget();
+  };
+}
+
+function runPosition({ begins, steps, expect }: Case): void {
+  const place = new Place(begins?.position, begins?.no_echo === true);
+  place.reading = begins?.reading === true;
+  steps.forEach(positionSteps(place));
+  const { position = null, epoch, recovered = null } = place;
+  assert.deepEqual({ position, epoch, recovered }, expect);
+}
+
 function runDelta({ kind, base, diff, bytes_max, steps, expect }: Case): void {
   if (kind === "diff" || kind === "vcdiff") {
     const apply = kind === "diff" ? applyFossil : applyVcdiff;
@@ -155,5 +202,6 @@ export const VECTOR_RUNNERS: Readonly<Record<string, (example: Case) => void>> =
   "envelopes.json": runEnvelope,
   "errors.json": runError,
   "frames.json": runFrame,
+  "positions.json": runPosition,
   "presence.json": runPresence,
 };

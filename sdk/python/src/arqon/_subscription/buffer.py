@@ -63,14 +63,19 @@ class MessageBuffer:
             self._space.clear()
             await self._space.wait()
 
-    async def half_empty(self) -> None:
-        """Returns when less than half of what may wait is waiting, or it has ended."""
+    async def half_empty(self) -> bool:
+        """Returns when less than half of what may wait is waiting, or it has ended.
+
+        True: it had to wait for that.
+        """
+        waited = False
         while not self._ended and (
             len(self._items) * 2 >= self._size_max or self._bytes * 2 >= self._bytes_max
         ):
-            self._full = True
+            waited = self._full = True
             self._space.clear()
             await self._space.wait()
+        return waited
 
     def push(self, message: Message) -> None:
         """Adds a message, or does what the policy says."""

@@ -1,15 +1,26 @@
-"""Where a client stands in one durable room: what its next SUB asks for, and which are repeats.
+"""Where a client stands in one durable room: what its next SUB asks for, what the answer to that
+means, which messages count, and which of those are repeats.
 
-Pure; it knows no session. Offsets grow but have holes, so a hole cannot be seen by counting: that
-the messages after an ACK leave none out is the Shield's promise. The position follows what was
-*delivered*: after a SUB that recovered it stays where it was, although the ACK's offset is further
-on, since the missed messages come only now and the connection may drop among them.
+One state machine, the same in every language (`sdk/conformance/vectors/positions.json`). Pure; it
+sends nothing, and knows a session by its identity only.
+
+Offsets grow but have holes, so a hole cannot be seen by counting: that the messages after an ACK
+leave none out is the Shield's promise, and the position is what holds it to that. Two rules:
+
+- The position follows what was *delivered*. After a SUB that recovered it stays where it was,
+  although the ACK's offset is further on: the missed messages come only now, and when the
+  connection drops among them the next SUB asks from the last one that came.
+- A session's messages count only while the room *follows* it: from the ACK that lets them go on
+  right behind the position, until one of them was left out. A message that came otherwise would
+  move the position over a hole, and what a later SUB brings of the hole would be dropped as
+  repeats. While the history is `reading`, no session is followed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
+from weakref import WeakSet
 
 from arqon._gen.control_pb2 import Ack
 from arqon.errors import error_of
@@ -54,72 +65,114 @@ class Place:
     """The place of one client in one room; in a room that is not durable it has no position."""
 
     def __init__(self, start: Position | None, no_echo: bool) -> None:
-        """`start` is what the first SUB asks for."""
+        """`start` is what the first SUB asks for; the program has everything before it."""
         self._start = start
         self._position: Position | None = None
-        self._epoch: str = ""
         self._delivered: int | None = None if start is None else start.offset
-        self._changed = False
+        self._following: WeakSet[object] = WeakSet()
         self._own: dict[int, None] | None = {} if no_echo else None
+        self.reading = False
+        """Stored messages come from the history."""
+        self.epoch = ""
+        """Of the messages that are delivered now; empty when it is not known.
+
+        From a loss that the bus tells until an ACK says where the room stands it is not, and the
+        position stays where it was: a SUB after a drop is then sure to be told of the loss.
+        """
         self.recovered: bool | None = None
+        """What the last SUB that asked for a position was answered."""
 
     @property
     def position(self) -> Position | None:
         """None before the first ACK and in a room that is not durable."""
         return self._position
 
-    @property
-    def asked(self) -> Position | None:
-        """What the next SUB asks for."""
+    def follows(self, session: object) -> bool:
+        """Whether stored messages of this session count."""
+        return session in self._following
+
+    def asked(self, session: object) -> Position | None:
+        """What a SUB on this session has to ask for; None: it changes nothing of that."""
+        if self.reading or (self.follows(session) and not self._is_lost):
+            return None
         return self._position or self._start
 
-    @property
-    def epoch(self) -> str:
-        """Of the messages that are delivered now; empty when it is not known."""
-        return "" if self._changed else self._epoch
+    def accepted(
+        self, session: object, asked: Position | None, offset: int, answer: dict[str, Any]
+    ) -> str | None:
+        """The ACK of a SUB that asked for `asked`: why messages are missing from here on, if so.
 
-    def accepted(self, asked: Position | None, ack: Ack, answer: dict[str, Any]) -> str | None:
-        """The ACK of a SUB that asked for `asked`: why messages are missing from here on, if so."""
+        When there still is a position to be `asked`, the answer was about one that the client has
+        left: the next SUB tells.
+        """
+        if self.reading:
+            return None
         epoch, reason = answer.get("epoch"), answer.get("reason")
+        here, lost = self._position or self._start, self._is_lost
+        followed = self.follows(session)
+        self._following.add(session)
         if not isinstance(epoch, str) or not epoch:
             self.forget()
             return None if asked is None else "reconnect"
-        if asked is None:
-            if not self._changed:
-                self._epoch = epoch
-            if self._position is None:
-                self._move(ack.offset)
+        if here is not None and asked is None and followed:
+            # It only changes options, and messages that come already may be behind the ACK's
+            # offset. After a loss another SUB is on its way, whose ACK tells more.
+            if not lost:
+                self.epoch = epoch
             return None
-        other_log = epoch != self._epoch and not self._changed
-        self._changed, self._epoch = False, epoch
-        self.recovered = answer.get("recovered") is True
-        if self.recovered:
-            self._move((self._position or asked).offset)
+        recovered = answer.get("recovered") is True
+        if asked is not here and not (epoch == self.epoch if recovered else lost and followed):
+            self._following.discard(session)
             return None
-        if other_log or (self._delivered or 0) > ack.offset:
-            self._delivered = None
-        self._move(ack.offset)
-        return reason if isinstance(reason, str) and reason else "reconnect"
+        # An ACK that confirms a loss says nothing new, if nothing has come since that was told.
+        told = recovered or (lost and self._delivered is None)
+        if not recovered:
+            # From the ACK's offset on everything is new but what was heard: of the same log, or
+            # since the loss.
+            heard = self._delivered is not None and (
+                followed and self._delivered >= offset
+                if lost
+                else epoch == self.epoch and self._delivered == offset
+            )
+            if not heard:
+                self._delivered = offset - 1
+            # What another session still brings is from before the loss.
+            self._following = WeakSet([session])
+        self.epoch = epoch
+        self._move(here.offset if recovered and here is not None else offset)
+        self.recovered = None if asked is None else recovered
+        return None if asked is None or told else str(reason or "reconnect")
 
-    def jump(self, offset: int, epoch: str) -> None:
-        """The client goes on from here, wherever it was."""
-        self._changed = False
-        self._epoch, self._delivered = epoch, offset
-        self._move(offset)
+    def gap(self, session: object, reason: str) -> bool:
+        """The bus tells a GAP on this session; False: it says nothing to the program."""
+        # Elsewhere the history shows what is missing, or the answer to a SUB tells.
+        counts = not self.reading and (self.follows(session) or self.asked(session) is None)
+        loss = reason in ("epoch-changed", "history-trimmed")
+        if counts and loss and self._position is not None:
+            self._following = WeakSet([session])
+            self._lose()
+        # Changes of the room's state are not stored.
+        return counts or reason == "changes-lost"
 
     def deliver(self, offset: int) -> bool:
         """A message with this offset has come; False: it is a repeat, and not for the program."""
-        if offset == 0:
-            return True
         if self._delivered is not None and offset <= self._delivered:
             return False
         self._delivered = offset
-        if not self._changed and (self._position is None or offset > self._position.offset):
+        if self._is_lost:
+            self._renew()
+        elif self._position is None or offset > self._position.offset:
             self._move(offset)
         if self._own is not None and offset in self._own:
             del self._own[offset]
             return False
         return True
+
+    def read(self, offset: int, epoch: str, more: bool) -> None:
+        """The history has been read up to here; with `more` it is read on."""
+        self.epoch, self._delivered = epoch, offset
+        self._move(offset)
+        self.reading = more
 
     def published(self, offset: int) -> None:
         """The ACK of a publish of this client had this offset."""
@@ -129,19 +182,26 @@ class Place:
         if len(self._own) > _OWN_MAX:
             del self._own[next(iter(self._own))]
 
-    def changed(self) -> None:
-        """The bus says that the room has another log now; a SUB has yet to tell which."""
-        self._changed = True
+    def forget(self) -> None:
+        """The room is not durable, or not any more."""
+        self._start = self._position = None
+        self._lose()
+
+    @property
+    def _is_lost(self) -> bool:
+        return not self.epoch and self._position is not None and self._position.epoch != ""
+
+    def _lose(self) -> None:
+        self._renew()
+        self.epoch = ""
         self._delivered = None
         if self._own is not None:
             self._own.clear()
 
-    def forget(self) -> None:
-        """The room is not durable, or not any more."""
-        self._start = self._position = self._delivered = None
-        self._epoch, self._changed = "", False
+    def _renew(self) -> None:
+        """The same place, but for what was asked before."""
+        if self._position is not None:
+            self._position = replace(self._position)
 
     def _move(self, offset: int) -> None:
-        # Without any message yet a log stands at 0, which only its epoch makes a place.
-        if offset > 0 or self._epoch:
-            self._position = Position(offset, self._epoch)
+        self._position = Position(offset, self.epoch)

@@ -2,7 +2,7 @@
 
 The room is heard meanwhile, but what is stored comes from the history, page by page as the loops
 take it. From where that ends a SUB brings the rest, as after a reconnect. What is missing, the
-answer to that SUB tells.
+answer to that SUB tells. What counts meanwhile is `position.py`'s.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from arqon.errors import ArqonError
 
 if TYPE_CHECKING:
     from arqon._connection.driver import Driver
+    from arqon._subscription.position import Place
     from arqon._subscription.room_entry import RoomEntry
     from arqon.room import History, Room
 
@@ -42,32 +43,71 @@ async def replay(room: Room, bus: Driver, entry: RoomEntry, start: Start) -> Non
     except ArqonError as error:
         bus.subscriptions.refuse(entry, error)
     else:
-        bus.subscriptions.ask_place(entry)
+        bus.subscriptions.complete(entry)
+
+
+class Reading:
+    """How far the history of one room has been read. Pure: which page comes next, and whether it
+    goes on behind the one before.
+
+    As long as the last message of that is kept, nothing behind it is gone, so each page begins with
+    it; in another epoch of the log, after a restart, it has the same id.
+    """
+
+    def __init__(self, place: Place, last: int, kept: bool) -> None:
+        """Begins behind the message with this offset; `kept`: it has to be there."""
+        self._place = place
+        self._last = last
+        self._id = self._epoch = ""
+        self.after = last - 1 if kept else last
+        """The offset behind which the next page begins."""
+
+    def take(self, page: History) -> bool:
+        """Takes a page: its messages are the next ones.
+
+        False when nobody can say so: the history ends where it was, and the answer to a SUB tells
+        what is missing.
+        """
+        first = page.messages[0] if page.messages else None
+        known = self._epoch or page.epoch
+        same = known == page.epoch or (first is not None and first.id == self._id != "")
+        if self.after < self._last:
+            fits = same and first is not None and first.offset == self._last
+        else:
+            fits = first is not None or not page.more
+        self._place.read(self._last, page.epoch if fits else known, fits)
+        self._epoch = page.epoch
+        if page.messages:
+            last = page.messages[-1]
+            self._last, self.after, self._id = last.offset, last.offset - 1, last.id
+        return fits
 
 
 async def _give(room: Room, bus: Driver, entry: RoomEntry, start: Start) -> None:
-    after, epoch = await _find(room, bus, start), ""
-    # The message at `after` was there: as long as it is, nothing behind it is gone.
-    kept, more = start.after > 0, True
-    while more:
-        page = await _read(room, bus, after=after - 1 if kept else after)
-        epoch = epoch or page.epoch
-        entry.replaying = "read"
+    place = entry.place
+    reading, due = Reading(place, await _find(room, bus, start), start.after > 0), True
+    while due:
+        page = await _read(room, bus, after=reading.after)
+        if not reading.take(page):
+            return
         entry.tell_ready()
-        first = page.messages[0].offset if page.messages else None
-        if page.epoch != epoch or (kept and first != after):
-            break
-        entry.place.jump(after, epoch)
+        due = page.more
         for message in page.messages:
-            if entry.place.deliver(message.offset):
-                for reader in tuple(entry.readers):
-                    await reader.buffer.half_empty()
+            if place.deliver(message.offset):
+                # A SUB brings what is left at once: for loops that do not keep up it is read on.
+                due = await _space(entry) or due
                 for reader in tuple(entry.readers):
                     reader.buffer.push(message)
-        kept, more = True, page.more
-        after = page.messages[-1].offset if more else page.offset
-    entry.place.jump(after, epoch)
-    entry.replaying = None
+        if not due:
+            place.read(page.offset, page.epoch, more=False)
+
+
+async def _space(entry: RoomEntry) -> bool:
+    """Returns when every loop has taken half of what may wait; True: one had to."""
+    waited = False
+    for reader in tuple(entry.readers):
+        waited = await reader.buffer.half_empty() or waited
+    return waited
 
 
 async def _find(room: Room, bus: Driver, start: Start) -> int:

@@ -151,6 +151,7 @@ class RoomEntry:
         self.readers: set[Reader] = set()
         self.table = MemberTable() if options.presence else None
         self.place = Place(options.position, options.no_echo)
+        self.place.reading = options.start is not None
         self.positions = PatternPositions() if options.positions else None
         """Of the rooms of a pattern."""
         self.meta = MemberMeta(encode_meta(options.member_meta))
@@ -158,25 +159,24 @@ class RoomEntry:
         """An ACK has come on some session: a new SUB means that something may be lost."""
         self.active = False
         """An ACK has come on the present session."""
-        self.told = False
-        """The bus has told a loss: a SUB that confirms it says nothing new."""
-        self.lost = False
-        """After such a loss: a SUB has yet to tell where the room stands."""
         self.asking: list[object] = []
         """The sessions of the SUBs that are not answered yet, one for each."""
         self.retries: dict[object, asyncio.TimerHandle] = {}
         """By session."""
         self.move: Move | None = None
-        self.replaying: Literal["find", "read"] | None = "find" if options.start else None
-        """The loops get stored messages, and none that come live; at first the place is found."""
         self.replay: asyncio.Task[None] | None = None
+        """Gives the loops what is stored."""
         self.repair: StateRepair | None = None
         """Of what happens to the room's state."""
 
     @property
-    def lacking(self) -> bool:
+    def unplaced(self) -> bool:
+        """Messages are missing when the room is heard on another session; no position tells."""
+        return self.heard and self.place.position is None and not self.place.reading
+
+    def lacking(self, session: object) -> bool:
         """The present session's Shield has yet to hear something, if it has answered at all."""
-        return self.lost or self.meta.lacking
+        return self.place.asked(session) is not None or self.meta.lacking
 
     def agree(self, options: SubscribeOptions) -> None:
         """Raises ValueError when another loop wants what the present SUB does not say."""
@@ -239,31 +239,31 @@ class RoomEntry:
             return b"", 0
         return (NONE, 0) if stands else self.positions.asked(left_out, frame_bytes)
 
-    def accepted(self, asked: Position | None, carried: CarriedMeta) -> None:
+    def accepted(self, carried: CarriedMeta) -> None:
         """A SUB was accepted on the present session."""
         if self.repair is not None and self.heard and not self.active:
             self.repair.renew()
         self.active = True
         self.meta.take(carried)
         self.meta.standing = carried.number
-        if asked is not None:
-            self.lost = False
 
     def refused(
-        self, error: ArqonError, carried: CarriedMeta, is_next: bool
+        self, error: ArqonError, carried: CarriedMeta, session: object, is_next: bool
     ) -> Literal["stand", "now", "later", "fail"]:
         """What follows when a SUB was refused or lost: it stands as it was, goes again, or ends."""
         if error.reason == "connection-lost":
             self.meta.keep(carried)
             return "stand"
-        if error.reason == "not-durable" and self.place.position is not None:
+        place = self.place
+        # Messages of the room come on this session already, and count.
+        stands = self.active and not is_next if place.reading else place.follows(session)
+        if error.reason == "not-durable" and place.position is not None:
             # The room was durable and is not any more: from here on as any other.
-            if not self.active:
+            if not stands:
                 self.gap("reconnect")
-            self.place.forget()
+            place.forget()
             self.meta.keep(carried)
             return "now"
-        stands = self.active and not is_next
         if error.retryable and not stands:
             self.meta.keep(carried)
             return "later"
@@ -274,7 +274,7 @@ class RoomEntry:
             return "later" if again else "fail"
         # The subscription stands: only the new metadata was refused, or the position. What another
         # Shield has taken before is still to be told to this one.
-        return "later" if self.lacking and (again or self.meta.waits) else "stand"
+        return "later" if self.lacking(session) and (again or self.meta.waits) else "stand"
 
     def cross(
         self, lossless: bool
@@ -283,30 +283,25 @@ class RoomEntry:
 
         `lossless`: the old session has delivered everything that was published before this.
         """
-        move, self.active, self.lost = self.move, False, False
+        move, self.active = self.move, False
         if move is None or move.answer is None:
             self.move = None
             if self.table is not None:
                 self.table.moved()
-            missing = self.heard and self.place.position is None
-            return "reconnect" if missing else None, None, []
+            return "reconnect" if self.unplaced else None, None, []
         self.active = True
         self.meta.standing = move.meta
         gap = "too many messages while moving" if move.overflowed else None
-        if not lossless and self.place.position is None:
+        if not lossless and self.unplaced:
             gap = "reconnect"
         held, move.held = move.held, []
         due = [e for e in held if is_presence(e) or not move.repeats(e, self.room)]
+        if move.overflowed and self.place.position is not None and not self.place.reading:
+            # Not every stored message was held: another SUB brings them.
+            if self.table is not None:
+                self.table.moved()
+            return gap, None, due
         return gap, move.answer, due
-
-    def lose(self, reason: str) -> bool:
-        """The bus says that messages are lost for good: whether to ask where the room stands."""
-        if self.place.position is None or reason not in ("epoch-changed", "history-trimmed"):
-            return False
-        if reason == "epoch-changed":
-            self.place.changed()
-        self.told = True
-        return True
 
     def push(self, message: Message) -> None:
         """Gives it to every loop."""
@@ -321,13 +316,11 @@ class RoomEntry:
 
     def tell_gap(self, reason: str) -> None:
         """Puts a GAP into every loop."""
-        if self.replaying is not None:
-            return
         self.push(gap_message(self.room, reason, int(time.time() * 1_000)))
 
     def tell_ready(self) -> None:
-        """Tells the loops when the subscription stands."""
-        finding = self.replaying == "find"
+        """Tells the loops when the subscription stands, and the first page has come, if any."""
+        finding = self.place.reading and self.place.position is None
         if not self.active or finding or (self.table is not None and not self.table.complete):
             return
         for reader in self.readers:

@@ -94,7 +94,7 @@ class Subscriptions:
         """A new session is open: subscribes to everything again, and says where a loss may be."""
         self._session = session
         for entry in list(self._rooms.values()):
-            if entry.heard and entry.place.position is None:
+            if entry.unplaced:
                 entry.gap("reconnect")
             self._send(entry, session, 0)
 
@@ -102,7 +102,7 @@ class Subscriptions:
         """There is no session."""
         self._session = self._next = None
         for entry in self._rooms.values():
-            entry.active = entry.lost = False
+            entry.active = False
             entry.move = None
             entry.cancel_retries()
             if entry.table is not None:
@@ -140,7 +140,7 @@ class Subscriptions:
                 self._accepted(entry, *answer)
             for envelope in held:
                 self._hear(entry, envelope, at_once=False)
-            self._complete(entry)
+            self.complete(entry)
 
     def settle(self) -> None:
         """What the old session had delivered has come on the present one, too."""
@@ -179,11 +179,12 @@ class Subscriptions:
     def _offer(self, entry: RoomEntry, envelope: Envelope, session: Session, at_once: bool) -> bool:
         move = entry.move
         if session is self._next:
-            # What comes before the ACK comes on the old session, too.
-            if move is not None and move.answer is not None:
+            # What comes before the ACK comes on the old session, too, or the history has it.
+            left_out = envelope.offset and entry.place.reading
+            if move is not None and move.answer is not None and not left_out:
                 move.hold(envelope)
             return True
-        if session is not self._session or (not entry.active and envelope.offset):
+        if session is not self._session or (envelope.offset and not entry.place.follows(session)):
             return True
         if move is not None and not is_presence(envelope):
             if self._next is not None:
@@ -232,53 +233,43 @@ class Subscriptions:
             event = envelope.event
             self._or_fail(entry, lambda table: table.hear(event.type, event.data))
             return True
-        offset = envelope.offset
-        message = message_of(envelope, entry.place.epoch if offset else "")
+        offset, place, session = envelope.offset, entry.place, self._session
+        if offset and not place.follows(session):
+            return True
+        message = message_of(envelope, place.epoch if offset else "")
         signal = message.signal
         if signal is not None and signal.reason == LOST_DELTA and entry.delta:
             if not entry.active:
                 # What was on its way to a loop that has ended.
                 return True
             self._ask_whole(entry)
-        if entry.replaying is not None and (offset or (message.is_gap and message.sender == "")):
-            return True
         if at_once and entry.blocked(len(message.raw)):
             return False
         # A pattern has neither a state nor a position: those are each room's own.
         own = envelope.room_id == entry.room
-        if own and offset and not entry.place.deliver(offset):
-            return True
-        entry.told = False
         from_bus = own and not message.sender
         if from_bus and entry.repair is not None and entry.repair.hear(message):
+            return True
+        told = signal if signal is not None and not message.sender and not offset else None
+        gap = told is not None and told.kind == "GAP"
+        if told is not None and gap and not place.gap(session, told.reason):
+            return True
+        if own and offset and not place.deliver(offset):
             return True
         entry.push(message)
         if entry.positions is not None:
             entry.positions.heard(message)
-        if signal is not None and message.sender == "":
-            if signal.kind == "GAP" and entry.lose(signal.reason):
-                self._ask(entry)
-            if signal.kind in ("DISCONNECT", "BAN") and signal.target == entry.room:
-                self._fail(entry, None)
+        if gap:
+            self.complete(entry)
+        if told is not None and told.kind in ("DISCONNECT", "BAN") and told.target == entry.room:
+            self._fail(entry, None)
         return True
-
-    def _ask(self, entry: RoomEntry) -> None:
-        asked, entry.lost = entry.lost, True
-        if entry.active and not asked and self._session is not None:
-            self._send(entry, self._session, 0)
 
     def _ask_whole(self, entry: RoomEntry) -> None:
         """After any SUB messages come whole, so one that is on its way already will do."""
         session = self._session
         if session is not None and session not in entry.asking and session not in entry.retries:
             self._send(entry, session, 0)
-
-    def ask_place(self, entry: RoomEntry) -> None:
-        """Asks the Shield for what is behind the room's place."""
-        if self._rooms.get(entry.room) is entry:
-            self._ask(entry)
-            if self._next is not None:
-                self._move(entry, self._next)
 
     def refuse(self, entry: RoomEntry, error: ArqonError | None) -> None:
         """Ends a room's subscription and its loops: orderly without `error`."""
@@ -302,9 +293,8 @@ class Subscriptions:
         request_id = self._next_id()
         is_next = session is self._next
         carried = entry.meta.carry(is_next)
-        # Where messages come already a SUB without a position goes on with them.
-        stands = entry.active and not entry.lost and not is_next
-        asked = None if stands else entry.place.asked
+        asked = entry.place.asked(session)
+        stands = entry.place.follows(session)
         frame_bytes = session.welcome.max_frame_bytes
         positions, count = entry.asked_positions(stands, self._rooms, frame_bytes)
         entry.asking.append(session)
@@ -330,9 +320,9 @@ class Subscriptions:
                     entry.move.answer, entry.move.meta = (asked, answer), carried.number
                 self._tell_moved()
             else:
-                entry.accepted(asked, carried)
+                entry.accepted(carried)
                 self._accepted(entry, asked, answer)
-            self._complete(entry)
+            self.complete(entry)
 
         subscribe = entry.sub(request_id, asked, carried.meta, positions)
         session.ask(request_id, encode_sub(subscribe), answered)
@@ -345,8 +335,10 @@ class Subscriptions:
         carried: CarriedMeta,
         attempt: int,
     ) -> None:
-        verdict = entry.refused(error, carried, session is self._next)
+        verdict = entry.refused(error, carried, session, session is self._next)
         if verdict == "fail":
+            if entry.active:
+                self._unsubscribe(entry)
             self._fail(entry, error)
         if verdict not in ("now", "later"):
             return
@@ -358,20 +350,20 @@ class Subscriptions:
     def _resend(self, entry: RoomEntry, session: Session, attempt: int) -> None:
         entry.cancel_retry(session)
         # Another SUB may have brought everything meanwhile.
-        due = entry.lacking or not entry.active or session is self._next
+        due = entry.lacking(session) or not entry.active or session is self._next
         known = self._rooms.get(entry.room) is entry
         if known and due and session in (self._session, self._next):
             self._send(entry, session, attempt)
 
-    def _complete(self, entry: RoomEntry) -> None:
-        """Sends the present session's Shield what it lacks of the metadata, if no SUB is on its way
-        already: its answer comes here too.
+    def complete(self, entry: RoomEntry) -> None:
+        """Tells the present session's Shield what it lacks: where the client stands, or newer
+        metadata. If a SUB is on its way already its answer comes here, too.
         """
         session = self._session
         if session is None or not entry.active or self._rooms.get(entry.room) is not entry:
             return
         busy = session in entry.asking or session in entry.retries
-        if entry.lacking and not busy:
+        if entry.lacking(session) and not busy:
             self._send(entry, session, 0)
 
     def _accepted(self, entry: RoomEntry, asked: Position | None, ack: Ack) -> None:
@@ -382,11 +374,11 @@ class Subscriptions:
                 for room, reason in entry.positions.answered(answer):
                     entry.push(gap_message(room, reason, int(time.time() * 1_000)))
                 answer = {}
-            missing = entry.place.accepted(asked, ack, answer)
+            missing = entry.place.accepted(self._session, asked, ack.offset, answer)
         except ArqonError as error:
             self.refuse(entry, error)
             return
-        if missing is not None and not entry.told:
+        if missing is not None:
             entry.gap(missing)
         self._or_fail(entry, lambda table: table.begin(answer, self._session))
         entry.tell_ready()
