@@ -1,0 +1,48 @@
+"""A move to another Shield in a durable room that has more to recover than the client holds: what
+was not held another SUB brings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from moving import AT_ONCE, PATIENCE_SECONDS, Shields, Sub
+from peer import TOKEN, ack
+
+import arqon
+from arqon._gen.envelope_pb2 import Envelope, Event
+from arqon._subscription.room_entry import _HELD_MAX
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+# The place of the client before the move, and the last offset that is stored.
+FIRST = 5
+LAST = FIRST + _HELD_MAX + 50
+
+
+async def recover(sub: Sub) -> None:
+    """The room from the beginning on the first Shield; from the place on on the others."""
+    if sub.shield == 0:
+        place = f'{{"offset": {FIRST}, "epoch": "e1"}}'
+        await sub.socket.send(ack(sub.request_id, offset=FIRST, result=place.encode()))
+        return
+    place = f'{{"offset": {LAST}, "epoch": "e1", "recovered": true}}'
+    await sub.socket.send(ack(sub.request_id, offset=LAST, result=place.encode()))
+    for offset in range(FIRST + 1, LAST + 1):
+        event = Event(type="n", data=b"1", content_type="application/json")
+        message = Envelope(room_id="lobby", sender_id="ann", offset=offset, event=event)
+        await sub.socket.send(b"\x04" + message.SerializeToString())
+
+
+async def test_what_was_too_much_to_hold_comes_all_the_same() -> None:
+    async with Shields(recover) as shields:
+        async with arqon.connect(shields.url, token=TOKEN, **AT_ONCE) as client:
+            async with client.room("lobby", buffer=LAST, on_overflow="drop-newest") as heard:
+                await shields.drain()
+                await shields.release()
+                offsets: list[int] = []
+                while not offsets or offsets[-1] < LAST:
+                    message = await asyncio.wait_for(anext(heard), PATIENCE_SECONDS)
+                    if not message.is_gap:
+                        offsets.append(message.offset)
+    assert offsets == list(range(FIRST + 1, LAST + 1))
