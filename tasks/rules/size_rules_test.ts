@@ -8,7 +8,7 @@ import {
   FUNCTION_LINES,
   READ_EXTENSIONS,
 } from "./size_rules.ts";
-import { listFiles, ROOT } from "../checkout/source_files.ts";
+import { listFiles } from "../checkout/source_files.ts";
 
 const messages = (text: string, path = "shared/sample.ts") =>
   checkTypeScript(path, text).map((violation) => `${violation.line}: ${violation.message}`);

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jwt
+from waits import pace
 
 ROOT = Path(__file__).resolve().parents[3]
 DENO_PACKAGE = "deno@2.9.6"
@@ -118,10 +119,14 @@ class Bus:
 
 
 class CuttableProxy:
-    """A TCP proxy before a bus whose connections a test can cut, and which it can have refuse."""
+    """A TCP proxy before a bus whose connections a test can cut, and which it can have refuse.
 
-    def __init__(self, port: int) -> None:
+    What it passes on is later by `delay_seconds`, both ways.
+    """
+
+    def __init__(self, port: int, delay_seconds: float = 0) -> None:
         self.target = port
+        self.delay_seconds = delay_seconds
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.refuse = False
@@ -154,15 +159,20 @@ class CuttableProxy:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
         self._writers |= {writer, far_writer}
         try:
-            await asyncio.gather(_pipe(reader, far_writer), _pipe(far_reader, writer))
+            delay = self.delay_seconds
+            ways = _pipe(reader, far_writer, delay), _pipe(far_reader, writer, delay)
+            await asyncio.gather(*ways)
         finally:
             self._writers -= {writer, far_writer}
             self._tasks.discard(task)
 
 
-async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pipe(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay_seconds: float
+) -> None:
     try:
         while data := await reader.read(65_536):
+            await pace(delay_seconds)
             writer.write(data)
             await writer.drain()
     except OSError:
