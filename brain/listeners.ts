@@ -5,7 +5,6 @@
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../shared/config/schema.ts";
 import type { Registry } from "../shared/metrics/metrics.ts";
-import type { FileReserve } from "../shared/http1/file_reserve.ts";
 import type { DoorLimits } from "../shared/http1/listener.ts";
 import type { Logger } from "../shared/logs/log.ts";
 import { openOperatorListener } from "../shared/listeners/operator_listener.ts";
@@ -30,8 +29,6 @@ export interface ListenerOptions {
   readonly log: Logger;
   /** How many connections, and for how long each; absent: the defaults of `listen`. */
   readonly limits?: DoorLimits;
-  /** The file descriptors to give back when files run out; absent: there are none. */
-  readonly reserve?: FileReserve;
   /**
    * Checks the admin token of a request; rejects with an ArqonError when there is none. Absent:
    * nobody can check tokens, so the admin listener has no path at all.
@@ -74,9 +71,9 @@ function adminHandler({ authorizeAdmin, health }: ListenerOptions): Handler {
  * open.
  */
 export async function startListeners(options: ListenerOptions): Promise<Listeners> {
-  const { config, registry, read, log, limits, reserve } = options;
+  const { config, registry, read, log, limits } = options;
   const bounds = limits === undefined ? {} : { limits };
-  const door = { part: "brain", config, read, registry, log, reserve, ...bounds } as const;
+  const door = { part: "brain", config, read, registry, log, ...bounds } as const;
   const handler = withOpsToken(opsHandler(options), options.token);
   const ops = await openOperatorListener({ name: "ops", ...door, handler });
   try {

@@ -2,7 +2,7 @@
  * A Brain as a process of its own: arguments, files, clock and signals end here. It needs NATS; in
  * one process with a Shield, `deno task dev` starts `server.ts` instead.
  */
-import { openReserve, operatorLimits } from "../shared/listeners/client_listener.ts";
+import { operatorLimits } from "../shared/listeners/client_listener.ts";
 import { brainIdOf } from "../shared/cluster/cluster.ts";
 import { createLogging } from "../shared/logs/logging.ts";
 import { createMetrics, watchEventLoop } from "../shared/metrics/metrics.ts";
@@ -80,11 +80,10 @@ async function run(given: GivenConfig): Promise<void> {
   const starting = new Starting(now);
   starting.begin("loading the program");
   const limits = operatorLimits(config.limits);
-  const door = { limits, reserve: openReserve(config.limits, log) };
   const { health } = starting;
   // Before anything is loaded or waited for: whoever asks whether the process lives gets an answer.
   const asked_for = { config, registry, health, now, log, read: files.read, token };
-  const listeners = await startListeners({ ...asked_for, ...door });
+  const listeners = await startListeners({ ...asked_for, limits });
   const { ops_url, admin_url } = listeners;
   log.info("starting", { version, node_id, ops_url });
   const [{ startBrain }, { startTracing }, { openSpine }] = await Promise.all([

@@ -4,11 +4,7 @@
  */
 import type { Config } from "../shared/config/schema.ts";
 import { connectionId, type Random, randomPool } from "../shared/ids.ts";
-import {
-  openClientListener,
-  openReserve,
-  operatorLimits,
-} from "../shared/listeners/client_listener.ts";
+import { openClientListener, operatorLimits } from "../shared/listeners/client_listener.ts";
 import { listenClient } from "../shared/listeners/listen.ts";
 import type { Logger } from "../shared/logs/log.ts";
 import { createLogging } from "../shared/logs/logging.ts";
@@ -303,8 +299,7 @@ async function runSeveral(given: GivenConfig, processes: number): Promise<void> 
   const stopping = stopSignal(PROGRAM, log, supervisor.kill);
   const token = readOperatorFiles(config, read, log);
   const operators = { slots: supervisor.slots, registry, now, log, fetch, token };
-  const reserve = openReserve(config.limits, log);
-  const door = { config, read, registry, limits: operatorLimits(config.limits), reserve, log };
+  const door = { config, read, registry, limits: operatorLimits(config.limits), log };
   const ops_handler = withOpsToken(supervisorOps(operators), token);
   const ops = await openOperatorListener({ name: "ops", ...door, handler: ops_handler });
   const handler = supervisorAdmin(operators, config.admin);

@@ -38,6 +38,6 @@ export const Arrivals = {
   descriptors_reserved: count(
     256,
     100_000,
-    "files that are kept for the other listeners, the Spine and policies once the system has given no more",
+    "files that clients leave to the other listeners, the Spine and policies; half of them where there are fewer than twice as many",
   ),
 };

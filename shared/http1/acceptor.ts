@@ -5,6 +5,8 @@
  */
 import { turn } from "../turns/next_turn.ts";
 import type { DoorOptions, DoorStats } from "./door.ts";
+import { isOutOfFiles, NO_ROOM } from "./file_reserve.ts";
+import type { FileRoom } from "./file_reserve.ts";
 
 /** The part of the runtime's listeners, with TLS and without, that is used here. */
 export interface RawListener {
@@ -14,16 +16,23 @@ export interface RawListener {
 }
 
 /** What accepting needs. */
-export interface AcceptorOptions
-  extends
-    Pick<DoorOptions, "name" | "onFilesOut" | "holdsFiles" | "onGone" | "gone_ms" | "now" | "log"> {
+export interface AcceptorOptions extends
+  Pick<
+    DoorOptions,
+    "name" | "onFilesOut" | "holdsFiles" | "onGone" | "gone_ms" | "now" | "log"
+  > {
+  /** While there is no room, nobody is accepted; absent: there is plenty. */
+  readonly rooms?: DoorOptions["rooms"];
+  readonly makeRoom?: DoorOptions["makeRoom"];
   /** Opens the port; later calls get the number that it had. Throws the runtime's own error. */
   readonly bind: (port: number | undefined) => RawListener;
-  readonly onConnection: (conn: Deno.TcpConn | Deno.TlsConn) => void;
+  readonly onConnection: (conn: Deno.TcpConn | Deno.TlsConn, room: FileRoom) => void;
 }
 
 const RETRY_MS_MIN = 20;
 const RETRY_MS_MAX = 1_000;
+/** The longest pause between two looks whether there is room again. */
+const LOOK_MS_MAX = 100;
 /**
  * The most connections that are accepted between two turns of the event loop, so that open connections
  * get their turn.
@@ -52,6 +61,8 @@ export class Acceptor {
   #failures = 0;
   #strange = 0;
   #failing_since_ms = 0;
+  /** It has been logged that no connection can be accepted. */
+  #told = false;
   /** Ends the pause between two tries. */
   #wake: (() => void) | undefined;
 
@@ -82,20 +93,28 @@ export class Acceptor {
   }
 
   async #acceptAll(): Promise<void> {
-    for (let accepted = 0; !this.#closed;) {
+    const { rooms = () => ["plenty"], makeRoom = () => false, onConnection } = this.#options;
+    let room: FileRoom | undefined = "plenty";
+    for (let accepted = 1; !this.#closed; accepted++) {
       const listener = this.#listener;
-      let conn: Deno.TcpConn | Deno.TlsConn;
       try {
-        conn = await listener.accept();
+        if (room === "none") [room] = rooms(1);
+        if (room === "none") {
+          makeRoom();
+          throw NO_ROOM;
+        }
+        const conn = await listener.accept();
+        this.#recovered();
+        [room = "none"] = rooms(1);
+        if (room !== "plenty") makeRoom();
+        // The only one that was accepted without a look: there is room to tell it why.
+        onConnection(conn, room === "none" ? "spare" : room);
       } catch (error) {
         // The port was opened anew before the old listener said that it is closed.
         if (!this.#closed && listener !== this.#listener) continue;
-        if (this.#closed || !await this.#goOn(error as Error)) return;
-        continue;
+        if (!isReset(error) && (this.#closed || !await this.#goOn(error as Error))) return;
       }
-      this.#recovered();
-      this.#options.onConnection(conn);
-      if (++accepted % ACCEPTED_A_TURN === 0) await turn();
+      if (accepted % ACCEPTED_A_TURN === 0) await turn();
     }
   }
 
@@ -105,12 +124,15 @@ export class Acceptor {
     const { now, log, name, onFilesOut, holdsFiles, onGone, gone_ms } = this.#options;
     const files_out = isOutOfFiles(error);
     // This comes first: until files are given back, whatever opens a file may end the process.
-    if (files_out) onFilesOut();
-    else this.#strange++;
+    if (files_out && error !== NO_ROOM) onFilesOut();
+    if (!files_out) this.#strange++;
     this.stats.accept_failures++;
     // Connections that hold files will end some day, and must not be cut off for new ones.
     if (this.#failures === 0 || files_out && holdsFiles()) this.#failing_since_ms = now();
-    if (this.#failures++ === 0) {
+    this.#failures++;
+    // Whoever knows how much room there is has said so.
+    if (!this.#told && error !== NO_ROOM) {
+      this.#told = true;
       // The log line has no stack, which would take a file, too.
       const problem = error.message;
       log?.warn("no connection can be accepted; it is tried again", { listener: name, problem });
@@ -125,15 +147,18 @@ export class Acceptor {
       onGone(error);
       return false;
     }
-    await this.#pause(Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** (this.#failures - 1)));
+    const most_ms = error === NO_ROOM ? LOOK_MS_MAX : RETRY_MS_MAX;
+    await this.#pause(Math.min(most_ms, RETRY_MS_MIN * 2 ** (this.#failures - 1)));
     return true;
   }
 
   #recovered(): void {
-    if (this.#failures === 0) return;
-    const { log, name } = this.#options;
-    log?.info("connections are accepted again", { listener: name, failures: this.#failures });
+    const failures = this.#failures;
     this.#failures = this.#strange = 0;
+    if (!this.#told) return;
+    this.#told = false;
+    const { log, name } = this.#options;
+    log?.info("connections are accepted again", { listener: name, failures });
   }
 
   #settled(opening: Promise<void>): Promise<boolean> {
@@ -169,11 +194,10 @@ export class Acceptor {
   }
 }
 
-/** Whether the process (EMFILE) or the machine (ENFILE) has no file left. */
-export function isOutOfFiles(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  const { code } = error as Error & { code?: unknown };
-  return code === "EMFILE" || code === "ENFILE" || /\(os error 2[34]\)/.test(error.message);
+/** Whether the peer of a connection has reset it before it was accepted: that says nothing of the port. */
+function isReset(error: unknown): boolean {
+  const { NotConnected, ConnectionReset, ConnectionAborted } = Deno.errors;
+  return [NotConnected, ConnectionReset, ConnectionAborted].some((kind) => error instanceof kind);
 }
 
 function closeListener(listener: RawListener): void {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { until } from "../testing/until.ts";
 import { Acceptor } from "./acceptor.ts";
 import type { AcceptorOptions } from "./acceptor.ts";
-import { FileReserve, placeholder } from "./file_reserve.ts";
+import type { FileRoom } from "./file_reserve.ts";
 
 const HOST = "127.0.0.1";
 
@@ -125,24 +125,49 @@ Deno.test("what fails for a while is tried again, and is gone only when nobody h
   }
 });
 
-Deno.test("a reserve is given back once, and everybody who accepts hears of it", () => {
-  const reserve = new FileReserve(5, placeholder());
-  assert.equal(reserve.files, 5);
-  let heard = 0;
-  reserve.join(() => heard++);
-  reserve.join(() => heard++);
-  assert.equal(reserve.release(), true);
-  assert.deepEqual([reserve.files, heard], [0, 2]);
-  assert.equal(reserve.release(), false);
-  assert.equal(heard, 2);
+Deno.test("a peer that resets its connection before it is accepted is no fault of the port", async () => {
+  const { promise: held, resolve: hold } = Promise.withResolvers<void>();
+  const { acceptor, visit } = accepting({
+    bind(port = 0) {
+      const listener = Deno.listen({ hostname: HOST, port });
+      const accept = () => held.then(() => listener.accept());
+      return { addr: listener.addr, accept, close: () => listener.close() };
+    },
+  });
+  // As a balancer looks whether the port is open.
+  const code = `import socket, struct
+for _ in range(5):
+    peer = socket.create_connection(("${HOST}", ${acceptor.port}))
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()`;
+  const { success } = await new Deno.Command("python3", { args: ["-c", code] }).output();
+  assert(success);
+  hold();
+  await visit();
+  assert.deepEqual(acceptor.stats, { accept_failures: 0, reopened: 0 });
+  acceptor.close();
 });
 
-Deno.test("where there are fewer files than a reserve wants, half of them stay for everybody", () => {
-  let opened = 0, closed = 0;
-  const reserve = new FileReserve(100, () => {
-    if (opened === 20) throw new Error("Too many open files (os error 24)");
-    opened++;
-    return { close: () => void closed++ };
+Deno.test("nobody is accepted while there is no room", async () => {
+  let room: FileRoom = "none";
+  const rooms: FileRoom[] = [];
+  const { acceptor } = accepting({
+    holdsFiles: () => true,
+    rooms: () => [room],
+    onConnection(conn, room) {
+      rooms.push(room);
+      conn.close();
+    },
   });
-  assert.deepEqual([reserve.files, closed], [10, 10]);
+  const connect = () => Deno.connect({ hostname: HOST, port: acceptor.port });
+  // Nobody knows before the first one has come.
+  using _first = await connect();
+  await until("it is accepted", () => rooms.length === 1);
+  using _second = await connect();
+  await until("it has been tried twice", () => acceptor.stats.accept_failures > 1);
+  assert.deepEqual(rooms, ["spare"]);
+  room = "little";
+  await until("it is accepted", () => rooms.length === 2);
+  assert.deepEqual(rooms, ["spare", "little"]);
+  acceptor.close();
 });

@@ -28,12 +28,16 @@ export interface ArrivalLimits {
 export interface ArrivalStats {
   /** Strangers that are connected now. */
   strangers: number;
+  /** Connections whose first request has been answered. */
+  answered: number;
   /** Connections that were ended to make room, by the bound that was reached. */
   readonly evicted: { address: number; total: number };
   /** Connections that were ended because they took too long, by phase. */
   readonly timeouts: Record<Phase, number>;
 }
 
+/** How long anything may take, at most, on a connection that has a reserved file; in ms. */
+const SPARE_MS = 1_000;
 /** Time between two looks at the clock. */
 const SWEEP_MS = 250;
 
@@ -46,11 +50,19 @@ export class Arrival {
   phase: Phase = "head";
   due_ms = 0;
   stranger = true;
+  answered = false;
   /** True when a bound has ended it: whatever is still to be done for it is in vain. */
   ended = false;
 
-  constructor(stream: { close(): void }, address: string) {
+  /** The turn of the event loop in which it came. */
+  readonly turn: number;
+  /** It has a reserved file, which others wait for. */
+  readonly spare: boolean;
+
+  constructor(stream: { close(): void }, address: string, turn: number, spare: boolean) {
     this.stream = stream;
+    this.turn = turn;
+    this.spare = spare;
     this.group = groupOf(address);
   }
 }
@@ -59,6 +71,7 @@ export class Arrival {
 export class Arrivals {
   readonly stats: ArrivalStats = {
     strangers: 0,
+    answered: 0,
     evicted: { address: 0, total: 0 },
     timeouts: { proxy: 0, tls: 0, head: 0, body: 0, handler: 0, answer: 0, idle: 0, closing: 0 },
   };
@@ -99,11 +112,19 @@ export class Arrivals {
     this.add(arrival);
   }
 
-  /** Ends the oldest stranger; false when there is none. */
-  makeRoom(): boolean {
-    if (this.#strangers.size === 0) return false;
-    this.#evict(this.#strangers, "total");
-    return true;
+  /**
+   * Ends the oldest stranger that waits neither for us nor for its first look, since it came before `turn`;
+   * false when there is none.
+   */
+  makeRoom(turn: number): boolean {
+    for (const arrival of this.#strangers) {
+      if (arrival.turn === turn) return false;
+      if (arrival.phase === "handler") continue;
+      this.stats.evicted.total++;
+      this.#close(arrival);
+      return true;
+    }
+    return false;
   }
 
   /** Ends the oldest strangers until no more than `strangers` are left. */
@@ -114,7 +135,8 @@ export class Arrivals {
   /** Begins the time limit of the next phase. A handler has limits of its own. */
   enter(arrival: Arrival, phase: Phase): void {
     arrival.phase = phase;
-    arrival.due_ms = phase === "handler" ? Infinity : this.#now() + this.#timeOf(phase);
+    const time_ms = phase === "handler" ? Infinity : this.#timeOf(phase);
+    arrival.due_ms = this.#now() + (arrival.spare ? Math.min(time_ms, SPARE_MS) : time_ms);
   }
 
   /** Takes note that a connection's token was accepted: it is a stranger no more. */
@@ -126,6 +148,12 @@ export class Arrivals {
     const group = this.#by_group.get(arrival.group);
     group?.delete(arrival);
     if (group?.size === 0) this.#by_group.delete(arrival.group);
+  }
+
+  /** Takes note that a request was answered. */
+  noteAnswer(arrival: Arrival): void {
+    if (!arrival.answered) this.stats.answered++;
+    arrival.answered = true;
   }
 
   /** Removes a connection that has ended, or that somebody else has taken over. */

@@ -6,10 +6,13 @@ import type { Logger } from "../logs/log.ts";
 import type { TlsPair } from "../listeners/tls_reload.ts";
 import { Acceptor } from "./acceptor.ts";
 import type { ByteStream } from "./byte_stream.ts";
+import type { FileRoom } from "./file_reserve.ts";
 
 /** An accepted connection of which nothing was read yet. */
 export interface Visitor {
   readonly remoteAddr: Deno.NetAddr;
+  /** How much room there is for it. */
+  readonly room: FileRoom;
   /** The TCP connection, without the delays of Nagle's algorithm where there is a way. */
   readonly stream: ByteStream;
   /**
@@ -29,10 +32,13 @@ export interface DoorOptions {
   /** True when other processes serve the same port. */
   readonly reuse_port: boolean;
   readonly onVisitor: (visitor: Visitor) => void;
-  /**
-   * Called when the system gave no file for another connection, before anything else is done about
-   * it.
-   */
+  /** How much room there is for each of so many connections that have just been accepted, oldest first. */
+  readonly rooms: (count: number) => readonly FileRoom[];
+  /** Ends a connection for another one; false when there is none to end. */
+  readonly makeRoom: () => boolean;
+  /** Whether a client may keep a descriptor of this number. */
+  readonly mayKeep: (number: number) => boolean;
+  /** Called when there was no file for another connection, before anything else is done about it. */
   readonly onFilesOut: () => void;
   /** Whether accepted connections hold files. */
   readonly holdsFiles: () => boolean;
@@ -102,7 +108,7 @@ class RuntimeDoor implements Door {
         const pair = this.#pair;
         return pair === undefined ? Deno.listen(where) : Deno.listenTls({ ...where, ...pair });
       },
-      onConnection(stream) {
+      onConnection(stream, room) {
         try {
           if ("setNoDelay" in stream) stream.setNoDelay(true);
         } catch {
@@ -110,6 +116,7 @@ class RuntimeDoor implements Door {
           return stream.close();
         }
         const visitor = {
+          room,
           stream: stream as ByteStream,
           remoteAddr: stream.remoteAddr as Deno.NetAddr,
         };

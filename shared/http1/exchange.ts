@@ -140,9 +140,13 @@ class Exchange {
     try {
       const head = await this.#readHead();
       if (head === undefined) return false;
+      // From here on it waits for us.
+      arrivals.enter(this.#arrival, "handler");
       if (this.#arrival.stranger) await turns.later();
       if (this.#arrival.ended) return false;
-      return await this.#answer(head);
+      const more = await this.#answer(head);
+      arrivals.noteAnswer(this.#arrival);
+      return more;
     } catch (error) {
       if (!(error instanceof MalformedRequest)) throw error;
       arrivals.enter(this.#arrival, "answer");
@@ -194,7 +198,6 @@ class Exchange {
       });
     }
     onTokenShown(request, () => arrivals.know(this.#arrival));
-    arrivals.enter(this.#arrival, "handler");
     const { promise: completed, resolve: complete } = Promise.withResolvers<void>();
     let response: Response;
     try {

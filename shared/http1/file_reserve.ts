@@ -1,21 +1,32 @@
 /**
- * Files that are kept open for no use of their own, so that some can be given back when the system has
- * no more: for the Spine, for operators, and for parts of the runtime that end the process when they
- * cannot open a file. A process has one reserve, and each listener joins it.
+ * The file descriptors that clients leave to everybody else: to operators, to the Spine, to policies, and to
+ * parts of the runtime that end the process when they cannot open a file. The system gives out the lowest
+ * free descriptor, so its number says how many are left. No descriptor is held, and nothing that opens files
+ * elsewhere has to be counted.
  */
+import { closeSync, openSync } from "node:fs";
 
-/** Opens one file that nobody uses. */
-type OpenFile = () => { close(): void };
+/**
+ * What there is for one more client: plenty of descriptors; little, so that those without a token should make
+ * room; only a reserved one, for as long as a refusal takes; not even that.
+ */
+export type FileRoom = "plenty" | "little" | "spare" | "none";
+
+/**
+ * How many descriptors more than the reserve a look for the limit asks for, at least: as many as may be
+ * accepted in one turn.
+ */
+const LOOK_AHEAD_MIN = 512;
 
 /**
  * Finds a file that can be opened: one that everybody may read, or a source of this program; undefined
  * where neither may be read.
  */
-export function placeholder(): OpenFile | undefined {
+export function placeholder(): string | undefined {
   const own = import.meta.filename;
   // A compiled program reads its own sources from itself, not from files of the system.
   const paths = ["/dev/null", ...(own === undefined || Deno.build.standalone ? [] : [own])];
-  const path = paths.find((path) => {
+  return paths.find((path) => {
     if (Deno.permissions.querySync({ name: "read", path }).state !== "granted") return false;
     try {
       Deno.openSync(path).close();
@@ -24,42 +35,120 @@ export function placeholder(): OpenFile | undefined {
       return false;
     }
   });
-  return path === undefined ? undefined : () => Deno.openSync(path);
 }
 
-/** Holds files until they are wanted; they are given back only once. */
+/** Opens and closes descriptors; `open` returns a number and throws the system's own error. */
+export interface Descriptors {
+  open(): number;
+  close(number: number): void;
+}
+
+/** The descriptors of this process, by a file that can be opened. */
+export function descriptorsBy(path: string): Descriptors {
+  return { open: () => openSync(path, "r"), close: closeSync };
+}
+
+/** Says whether clients may take another descriptor. A process has one reserve. */
 export class FileReserve {
-  #held: { close(): void }[] = [];
-  readonly #heirs = new Set<() => void>();
+  /** How many descriptors are left to others; 0 where their numbers cannot be known. */
+  readonly files: number = 0;
+  readonly #descriptors: Descriptors | undefined;
+  readonly #counts: (() => number)[] = [];
+  /** Descriptors with numbers below this one can be opened. */
+  #known = 0;
+  /** The process may open no others. */
+  #is_limit = false;
 
   /**
-   * Opens `count` files. Where so many cannot be opened, it keeps half of those that could, and leaves
-   * the rest to others.
+   * Leaves `count` descriptors to others. Where there are fewer than twice as many, half of them are left;
+   * without `descriptors`, none.
    */
-  constructor(count: number, open: OpenFile | undefined) {
+  constructor(count: number, descriptors: Descriptors | undefined) {
+    this.#descriptors = descriptors;
+    const first = descriptors && this.#lowest(descriptors);
+    if (descriptors === undefined || first === undefined) return;
+    this.#lookAhead(descriptors, first + count, Math.max(count, LOOK_AHEAD_MIN));
+    this.files = Math.max(0, Math.min(count, Math.floor((this.#known - first) / 2)));
+  }
+
+  /** How many reserved descriptors clients may hold while they are refused. */
+  get spare(): number {
+    return Math.floor(this.files / 4);
+  }
+
+  /** Joins a listener of clients; `open` says how many connections it has. */
+  join(open: () => number): void {
+    this.#counts.push(open);
+  }
+
+  /** Whether clients hold descriptors, which they will give back some day. */
+  isHeld(): boolean {
+    return this.#counts.some((open) => open() > 0);
+  }
+
+  /**
+   * How much room there is for each of the `count` connections that have just been accepted, oldest first.
+   */
+  rooms(count: number): readonly FileRoom[] {
+    const descriptors = this.#descriptors;
+    if (descriptors === undefined || this.files === 0) return Array(count).fill("plenty");
+    // They have taken the last free ones below the one that is free now.
+    const lowest = this.#lowest(descriptors);
+    const needed = (lowest ?? 0) + this.files + this.spare;
+    if (!this.#is_limit && needed >= this.#known) {
+      this.#lookAhead(descriptors, needed, Math.max(this.files, LOOK_AHEAD_MIN));
+    }
+    const end = lowest ?? this.#known;
+    return Array.from({ length: count }, (_, index) => this.#roomOf(end - count + index));
+  }
+
+  /** Whether a descriptor of this number is none of the reserve. */
+  isLow(number: number): boolean {
+    return number < this.#known - this.files;
+  }
+
+  #roomOf(number: number): FileRoom {
+    const left = this.#known - this.files - number;
+    if (left > this.spare) return "plenty";
+    if (left > 0) return "little";
+    return left > -this.spare ? "spare" : "none";
+  }
+
+  /** The number of the lowest free descriptor; undefined when there is none, 0 when it cannot be known. */
+  #lowest(descriptors: Descriptors): number | undefined {
     try {
-      while (open !== undefined && this.#held.length < count) this.#held.push(open());
-    } catch {
-      for (const file of this.#held.splice(Math.floor(this.#held.length / 2))) file.close();
+      const number = descriptors.open();
+      descriptors.close(number);
+      return number;
+    } catch (error) {
+      return isOutOfFiles(error) ? undefined : 0;
     }
   }
 
-  /** How many files are held. */
-  get files(): number {
-    return this.#held.length;
-  }
-
-  /** Joins a listener; `onRelease` is called when files have run out. */
-  join(onRelease: () => void): void {
-    this.#heirs.add(onRelease);
-  }
-
-  /** Gives all files back and tells every listener. False when there are none. */
-  release(): boolean {
-    const held = this.#held;
-    this.#held = [];
-    for (const file of held) file.close();
-    if (held.length > 0) { for (const onRelease of this.#heirs) onRelease(); }
-    return held.length > 0;
+  /** Opens descriptors until one has the number `from` + `more`, or there are no more. */
+  #lookAhead(descriptors: Descriptors, from: number, more: number): void {
+    const held: number[] = [];
+    try {
+      for (let number = 0; number < from + more;) held.push(number = descriptors.open());
+    } catch (error) {
+      // The machine may have more files again; the process will not.
+      this.#is_limit = (error as { code?: unknown }).code === "EMFILE";
+    }
+    for (const number of held) {
+      this.#known = Math.max(this.#known, number + 1);
+      descriptors.close(number);
+    }
   }
 }
+
+/** Whether the process (EMFILE) or the machine (ENFILE) has no file left. */
+export function isOutOfFiles(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code } = error as Error & { code?: unknown };
+  return code === "EMFILE" || code === "ENFILE" || /\(os error 2[34]\)/.test(error.message);
+}
+
+/** The error of a listener that leaves the last descriptors to others. */
+export const NO_ROOM: Error = Object.assign(new Error("only reserved file descriptors are left"), {
+  code: "EMFILE",
+});

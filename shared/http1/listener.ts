@@ -11,8 +11,8 @@ import { closeQuietly } from "./byte_stream.ts";
 import { openPlainDoor, openRuntimeTlsDoor } from "./door.ts";
 import type { Door, DoorOptions, DoorStats, Visitor } from "./door.ts";
 import { serveConnection } from "./exchange.ts";
-import type { ClientOf, ExchangeContext, TakenConnection } from "./exchange.ts";
-import type { FileReserve } from "./file_reserve.ts";
+import type { ClientOf, ExchangeConnection, ExchangeContext, TakenConnection } from "./exchange.ts";
+import type { FileReserve, FileRoom } from "./file_reserve.ts";
 import type { Handler } from "../listeners/http_handler.ts";
 import { NOTHING } from "./inbound.ts";
 import { lookAtSockets } from "../turns/next_turn.ts";
@@ -45,8 +45,13 @@ export interface BareListenOptions {
    * client.
    */
   readonly clientOf?: ClientOf | undefined;
-  /** The files to give back when files run out; absent: there are none. */
+  /** What this process leaves of its files to others than clients; absent: nothing. */
   readonly reserve?: FileReserve | undefined;
+  /**
+   * Answers one request of a client for which only reserved files are left; absent: its connection is ended
+   * at once.
+   */
+  readonly turnAway?: Handler | undefined;
   readonly log?: Logger | undefined;
   /** Called when the listener has died for good; nothing is accepted any more. */
   readonly onGone: (error: Error) => void;
@@ -57,9 +62,7 @@ export interface BareListenOptions {
 export interface DoorLimits extends ArrivalLimits {
   /** Connections of this listener in all, WebSockets included. */
   readonly descriptors: number;
-  /**
-   * Files that are left to others when files have run out and there was no `FileReserve`; absent: none.
-   */
+  /** Files that this listener leaves to others; absent: it may use those in reserve. */
   readonly reserved?: number;
   /**
    * For how long nothing could be accepted, or the port not be opened anew, until it is given up;
@@ -94,6 +97,8 @@ export interface BareListener {
 }
 
 const GONE_MS = 30_000;
+/** Files are said to be there again when they have not been scarce for so long. */
+const AGAIN_MS = 10_000;
 
 /**
  * Opens a listener. Rejects with the runtime's own error when the address is taken, forbidden or
@@ -125,7 +130,10 @@ class Listening implements BareListener {
   #door!: Door;
   readonly #options: BareListenOptions;
   readonly #arrivals: Arrivals;
+  readonly #now: () => number;
   readonly #context: ExchangeContext;
+  /** The same for who is turned away. */
+  readonly #away: ExchangeContext | undefined;
   readonly #ended = Promise.withResolvers<void>();
   #endLooking: (() => void) | undefined;
   #closing = false;
@@ -133,14 +141,17 @@ class Listening implements BareListener {
   /** How many connections there may be; less than was asked for, once files have run out. */
   #open_max: number;
   #refused = 0;
+  /** When files were scarce last, since it was said that they are; undefined: they are not. */
+  #scarce_ms: number | undefined;
   #date = "";
   #date_seconds = 0;
 
   constructor(options: BareListenOptions) {
     const { limits, reserve, clientOf = (peer) => peer } = options;
     this.#options = options;
+    this.#now = options.now ?? (() => performance.now());
     this.#open_max = limits.descriptors;
-    this.#arrivals = new Arrivals(limits, options.now ?? (() => performance.now()));
+    this.#arrivals = new Arrivals(limits, this.#now);
     this.#context = {
       handler: options.handler,
       secure: options.tls !== undefined,
@@ -150,8 +161,10 @@ class Listening implements BareListener {
       date: () => this.#dateText(),
       clientOf,
     };
-    // Files have run out, so it is known now how many there are.
-    reserve?.join(() => this.#open_max = Math.max(1, Math.min(this.#open_max, this.#open)));
+    const { turnAway } = options;
+    // Nobody keeps a connection for a second request.
+    this.#away = turnAway && { ...this.#context, handler: turnAway, isClosing: () => true };
+    if (limits.reserved !== undefined) reserve?.join(() => this.#open);
   }
 
   /** Sets the listener's door. */
@@ -167,10 +180,13 @@ class Listening implements BareListener {
     return {
       ...{ name, host, port, reuse_port, onGone, log },
       onVisitor: (visitor) => this.#take(visitor),
+      rooms: (count) => this.#rooms(count),
+      makeRoom: () => this.#arrivals.makeRoom(this.#context.turns.enter()),
+      mayKeep: (number) => this.#reserve?.isLow(number) ?? true,
       onFilesOut: () => this.#onFilesOut(),
-      holdsFiles: () => this.#open > 0,
+      holdsFiles: () => this.#open > 0 || this.#options.reserve?.isHeld() === true,
       gone_ms: limits.gone_ms ?? GONE_MS,
-      now: this.#options.now ?? (() => performance.now()),
+      now: this.#now,
     };
   }
 
@@ -205,27 +221,60 @@ class Listening implements BareListener {
     return this.#door.reopen();
   }
 
+  /** The reserve, where this listener leaves files to others and it is known how many there are. */
+  get #reserve(): FileReserve | undefined {
+    const { limits, reserve } = this.#options;
+    return limits.reserved === undefined || reserve?.files === 0 ? undefined : reserve;
+  }
+
   /**
-   * Makes room when files have run out. Without a reserve to give back, the oldest strangers are ended
-   * until there is one, and no other connection.
+   * Makes room when files have run out, where this listener leaves some to others: the oldest strangers are
+   * ended until so many are free, and no other connection. Without a reserve that knows how many may come
+   * again, no more are taken later.
    */
   #onFilesOut(): void {
-    if (this.#options.reserve?.release() === true) return;
-    const reserve = Math.min(this.#options.limits.reserved ?? 0, Math.ceil(this.#open / 2));
-    this.#open_max = Math.max(1, Math.min(this.#open_max, this.#open - reserve));
+    const { reserved } = this.#options.limits;
+    if (reserved === undefined) return;
+    const most = Math.max(1, this.#open - Math.min(reserved, Math.ceil(this.#open / 2)));
+    if (this.#reserve === undefined) this.#open_max = Math.min(this.#open_max, most);
     const known = this.#open - this.#arrivals.stats.strangers;
-    this.#arrivals.keep(Math.max(0, this.#open_max - known));
+    this.#arrivals.keep(Math.max(0, most - known));
+  }
+
+  /** How much room there is; says once that there is little. */
+  #rooms(count: number): readonly FileRoom[] {
+    const rooms = this.#reserve?.rooms(count) ?? Array<FileRoom>(count).fill("plenty");
+    const scarce = rooms.at(-1) !== "plenty";
+    if (!scarce && this.#scarce_ms === undefined) return rooms;
+    const { name: listener = "client", log } = this.#options;
+    const now_ms = this.#now();
+    if (scarce) {
+      if (this.#scarce_ms === undefined) {
+        log?.warn("no connection can be accepted unless another one ends: files run out", {
+          listener,
+        });
+      }
+      this.#scarce_ms = now_ms;
+    } else if (now_ms - (this.#scarce_ms ?? 0) > AGAIN_MS) {
+      this.#scarce_ms = undefined;
+      log?.info("there are files for more connections again", { listener });
+    }
+    return rooms;
   }
 
   #take(visitor: Visitor): void {
-    if (this.#open >= this.#open_max && !this.#arrivals.makeRoom()) {
+    const { room } = visitor;
+    const context = room === "spare" ? this.#away : room === "none" ? undefined : this.#context;
+    const turn = this.#context.turns.enter();
+    const full = this.#open >= this.#open_max && !this.#arrivals.makeRoom(turn);
+    if (full || context === undefined) {
       this.#refused++;
       return closeQuietly(visitor.stream);
     }
     this.#open++;
     // This is not done within `#serve`: all that it knows of the request would stay as long as the
     // WebSocket does.
-    this.#serve(visitor).then(run).then(this.#onEnded, this.#onEnded);
+    this.#serve(visitor, context, turn).then(run).then(this.#onEnded, this.#onEnded);
   }
 
   /** One function for all: there are thousands of connections. */
@@ -234,16 +283,21 @@ class Listening implements BareListener {
     this.#settle();
   };
 
-  async #serve(visitor: Visitor): Promise<TakenConnection | undefined> {
+  async #serve(
+    visitor: Visitor,
+    context: ExchangeContext,
+    turn: number,
+  ): Promise<TakenConnection | undefined> {
     const { stream, remoteAddr } = visitor;
     // An IPv4 peer of an IPv6 listener gets the address that it has elsewhere.
     const address = { ...remoteAddr, hostname: remoteAddr.hostname.replace(/^::ffff:/, "") };
     // It is not known yet whose a proxy's connections are, so none counts together with another.
     const proxied = this.#options.proxies?.isProxy(address.hostname) === true;
-    const arrival = new Arrival(stream, proxied ? `proxied ${address.port}` : address.hostname);
+    const group = proxied ? `proxied ${address.port}` : address.hostname;
+    const arrival = new Arrival(stream, group, turn, context === this.#away);
     this.#arrivals.add(arrival);
     try {
-      return await this.#converse(visitor, arrival, address);
+      return await this.#converse(visitor, context, { arrival, remoteAddr: address });
     } catch (error) {
       this.#arrivals.remove(arrival);
       closeQuietly(stream);
@@ -253,8 +307,8 @@ class Listening implements BareListener {
 
   async #converse(
     { stream: tcp, secure }: Visitor,
-    arrival: Arrival,
-    address: Deno.NetAddr,
+    context: ExchangeContext,
+    { arrival, remoteAddr: address }: Pick<ExchangeConnection, "arrival" | "remoteAddr">,
   ): Promise<TakenConnection | undefined> {
     const { proxies, http } = this.#options;
     const arrivals = this.#arrivals;
@@ -268,8 +322,8 @@ class Listening implements BareListener {
     if (secure !== undefined) arrivals.enter(arrival, "tls");
     const stream = secure === undefined ? tcp : await secure();
     const connection = { arrival, stream, remoteAddr };
-    if (http === "runtime") return await serveByRuntime(this.#context, connection);
-    return await serveConnection(this.#context, { ...connection, early: NOTHING });
+    if (http === "runtime") return await serveByRuntime(context, connection);
+    return await serveConnection(context, { ...connection, early: NOTHING });
   }
 
   /** The date as HTTP writes it; the text is made once a second. */

@@ -1,12 +1,13 @@
 /**
- * What doors on servers of `node:net` have in common: how the port stays open. What is done with a
+ * What doors on servers of `node:net` have in common: how the port stays open. What is made of a
  * connection is `tls_door.ts` and `plain_door.ts`; doors of the runtime's own are `door.ts`.
  */
 import { createServer } from "node:net";
 import type { AddressInfo, Server } from "node:net";
 import type { TlsPair } from "../listeners/tls_reload.ts";
-import type { Door, DoorOptions, DoorStats } from "./door.ts";
-import { handleOf } from "./node_handle.ts";
+import type { Door, DoorOptions, DoorStats, Visitor } from "./door.ts";
+import { acceptHandles, handleOf, moved } from "./node_handle.ts";
+import type { TcpHandle } from "./node_handle.ts";
 
 /**
  * Time between two looks at whether there are files, at which the listener is woken: while connections
@@ -19,14 +20,14 @@ const BACKLOG = 511;
 const RETRY_MS_MAX = 1_000;
 
 /**
- * Opens a server whose sockets wait to be read. Rejects with the runtime's own error when the address
+ * Opens a server. Rejects with the runtime's own error when the address
  * is taken, forbidden or not of this machine.
  */
 export async function openServer(
   { host, reuse_port }: DoorOptions,
   port: number,
 ): Promise<Server> {
-  const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true });
+  const server = createServer();
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen({ host, port, reusePort: reuse_port, backlog: BACKLOG }, () => {
@@ -58,17 +59,13 @@ export abstract class NodeDoor implements Door {
   #told = false;
 
   constructor(options: DoorOptions, server: Server) {
-    const onVisitor: DoorOptions["onVisitor"] = (visitor) => {
-      this.#noteVisit();
-      options.onVisitor(visitor);
-    };
-    this.options = { ...options, onVisitor };
+    this.options = options;
     this.#server = server;
     this.port = (server.address() as AddressInfo).port;
   }
 
-  /** Takes the connections of a server, which is not the first when the port was opened anew. */
-  protected abstract serve(server: Server): void;
+  /** What a connection becomes. */
+  protected abstract take(handle: TcpHandle): Pick<Visitor, "stream" | "secure">;
 
   abstract renew(pair: TlsPair): Promise<void>;
 
@@ -109,8 +106,36 @@ export abstract class NodeDoor implements Door {
   }
 
   #take(server: Server): void {
-    server.on("error", () => this.stats.accept_failures++);
-    this.serve(server);
+    const onFailure = () => void this.stats.accept_failures++;
+    server.on("error", onFailure);
+    acceptHandles(server, (handles) => this.#visit(handles), onFailure);
+  }
+
+  /**
+   * Lets in who came in one turn. The runtime accepts them all, and so it is known only here for whom there
+   * was room: the others are ended before anything else opens a file.
+   */
+  #visit(handles: readonly TcpHandle[]): void {
+    this.#noteVisit();
+    const { rooms, makeRoom, mayKeep, onVisitor } = this.options;
+    const left = rooms(handles.length);
+    for (const [index, accepted] of handles.entries()) {
+      let room = left[index] ?? "none";
+      let handle = accepted;
+      if (room !== "plenty" && makeRoom()) {
+        const low = room === "little" ? accepted : moved(accepted, mayKeep);
+        if (low !== undefined) [handle, room] = [low, "little"];
+      }
+      const peer: { address?: string; port?: number } = {};
+      const known = handle.getpeername(peer) === 0 && handle.setNoDelay(true) === 0;
+      const { address: hostname, port } = peer;
+      // The peer has reset the connection meanwhile.
+      if (!known || hostname === undefined || port === undefined) handle.close();
+      else {
+        const remoteAddr = { transport: "tcp", hostname, port } as const;
+        onVisitor({ ...this.take(handle), remoteAddr, room });
+      }
+    }
   }
 
   async #openAnew(): Promise<void> {

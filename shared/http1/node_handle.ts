@@ -3,7 +3,8 @@
  * under `_handle`, undocumented. Every use of it by our own listener goes through here, with its
  * reason. `tls_door_test.ts` and `live_stream_test.ts` fail when a Deno has it otherwise.
  */
-import type { Server, Socket } from "node:net";
+import { Socket } from "node:net";
+import type { Server, SocketConstructorOpts } from "node:net";
 import process from "node:process";
 
 /** The part of a handle that is used. Returned numbers are 0, or an error. */
@@ -37,13 +38,19 @@ export interface TcpHandle extends NodeHandle {
   /** Ends the writing side once everything is written. */
   shutdown(request: { readonly oncomplete: () => void }): number;
   setNoDelay(on: boolean): number;
+  /** A new descriptor for the same connection, with the lowest number that is free; less than 0: none. */
+  fdForIpc(): number;
+  /** Takes a descriptor over. */
+  open(number: number): number;
   /** Writes who the peer is into the object. */
   getpeername(peer: { address?: string; port?: number }): number;
   close(): void;
 }
 
+type HandleMaker = new (kind: number) => TcpHandle;
+
 interface ListeningHandle extends NodeHandle {
-  readonly constructor: new (kind: number) => TcpHandle;
+  readonly constructor: HandleMaker;
   onconnection: (problem: number) => void;
   accept(handle: TcpHandle): number;
 }
@@ -57,23 +64,49 @@ export function handleOf(socket: Socket | Server): NodeHandle | null {
 }
 
 /**
- * Hands over the server's connections as bare handles from now on, in place of sockets. `onFailure` is
- * called for each that could not be accepted, as far as the runtime tells.
+ * Hands over the server's connections as bare handles from now on, in place of sockets: all that the
+ * system has given at a time, oldest first. `onFailure` is called when none could be accepted, as far as the
+ * runtime tells.
  */
 export function acceptHandles(
   server: Server,
-  onHandle: (handle: TcpHandle) => void,
+  onHandles: (handles: readonly TcpHandle[]) => void,
   onFailure: () => void,
 ): void {
   const listening = handleOf(server) as ListeningHandle;
   const { constructor: Tcp } = listening;
+  let next = new Tcp(SOCKET);
   listening.onconnection = (problem) => {
-    if (problem !== 0) return onFailure();
-    const handle = new Tcp(SOCKET);
-    if (listening.accept(handle) === 0) return onHandle(handle);
-    handle.close();
-    onFailure();
+    const handles: TcpHandle[] = [];
+    for (; problem === 0 && listening.accept(next) === 0; next = new Tcp(SOCKET)) {
+      handles.push(next);
+    }
+    if (handles.length > 0) onHandles(handles);
+    else onFailure();
   };
+}
+
+/**
+ * Moves a connection to the lowest free descriptor. Undefined, and the handle stays what it was, when it may
+ * not keep that.
+ */
+export function moved(
+  handle: TcpHandle,
+  mayKeep: (number: number) => boolean,
+): TcpHandle | undefined {
+  const number = handle.fdForIpc();
+  if (number < 0) return undefined;
+  const other = new (handle.constructor as HandleMaker)(SOCKET);
+  other.open(number);
+  const [left, kept] = mayKeep(number) ? [handle, other] : [other, undefined];
+  left.close();
+  return kept;
+}
+
+/** A socket on a handle, half of which may end, and which waits to be read. */
+export function socketOn(handle: TcpHandle): Socket {
+  const options = { handle, allowHalfOpen: true, pauseOnCreate: true };
+  return new Socket(options as SocketConstructorOpts);
 }
 
 interface StreamBinding {

@@ -1,9 +1,11 @@
-/** Handles below `node:net`: what is told of connections that could not be accepted. */
+/** Handles below `node:net`: connections that could not be accepted, and those that are moved. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { closeSync, openSync } from "node:fs";
 import { createServer } from "node:net";
 import { until } from "../testing/until.ts";
-import { acceptHandles, handleOf } from "./node_handle.ts";
+import { HandleStream } from "./handle_stream.ts";
+import { acceptHandles, handleOf, moved } from "./node_handle.ts";
 import type { TcpHandle } from "./node_handle.ts";
 
 Deno.test("a connection that could not be accepted is told, and the next one is accepted", async () => {
@@ -11,7 +13,7 @@ Deno.test("a connection that could not be accepted is told, and the next one is 
   await once(server, "listening");
   const accepted: TcpHandle[] = [];
   let failures = 0;
-  acceptHandles(server, (handle) => accepted.push(handle), () => failures++);
+  acceptHandles(server, (handles) => accepted.push(...handles), () => failures++);
   const listening = handleOf(server) as unknown as {
     onconnection(problem: number): void;
     accept(handle: TcpHandle): number;
@@ -29,6 +31,33 @@ Deno.test("a connection that could not be accepted is told, and the next one is 
   await until("it is accepted", () => accepted.length > 0);
   assert.equal(failures, 2);
   for (const handle of accepted) handle.close();
+  server.close();
+  await once(server, "close");
+});
+
+Deno.test("a connection that is moved to a lower descriptor reads and writes on; its peer notices nothing", async () => {
+  const holes = [1, 2, 3].map(() => openSync("/dev/null", "r"));
+  const [lowest] = holes;
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const accepted: TcpHandle[] = [];
+  acceptHandles(server, (handles) => accepted.push(...handles), () => {});
+  const { port } = server.address() as { port: number };
+  using client = await Deno.connect({ hostname: "127.0.0.1", port });
+  await until("it is accepted", () => accepted.length > 0);
+  const [handle] = accepted as [TcpHandle];
+  for (const hole of holes) closeSync(hole);
+  const offered: number[] = [];
+  const offer = (keeps: boolean) => (number: number) => (offered.push(number), keeps);
+  assert.equal(moved(handle, offer(false)), undefined);
+  const stream = new HandleStream(moved(handle, offer(true)) as TcpHandle);
+  assert.deepEqual(offered, [lowest, lowest]);
+  await client.write(new Uint8Array([1, 2, 3]));
+  assert.equal(await stream.read(new Uint8Array(10)), 3);
+  await stream.write(new Uint8Array([4]));
+  assert.equal(await client.read(new Uint8Array(10)), 1);
+  stream.close();
+  assert.equal(await client.read(new Uint8Array(10)), null);
   server.close();
   await once(server, "close");
 });

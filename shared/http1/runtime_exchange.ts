@@ -79,13 +79,21 @@ export async function serveByRuntime(
   arrival.stream = http;
   try {
     let turn = NO_TURN;
-    for (let first = true; first || !isClosing(); first = false) {
-      arrivals.enter(arrival, first ? "head" : "idle");
+    for (let first = true;; first = false) {
+      // The runtime ends the connection itself after a last answer, once that is sent.
+      arrivals.enter(arrival, first ? "head" : isClosing() ? "closing" : "idle");
       const event = await http.nextRequest();
       if (event === null) break;
+      // From here on it waits for us.
+      arrivals.enter(arrival, "handler");
       if (arrival.stranger) await turns.later();
-      if (arrival.ended) break;
+      if (arrival.ended) {
+        // A request that came just before its connection was closed would keep that open for ever.
+        await event.respondWith(new Response(null, { status: 503 })).catch(() => {});
+        break;
+      }
       const taken = await answer(context, arrival, event, remoteAddr);
+      arrivals.noteAnswer(arrival);
       if (taken !== undefined) return taken;
       turn = await turns.next(turn);
     }
@@ -110,7 +118,6 @@ async function answer(
   if (remoteAddr !== peer) arrivals.move(arrival, remoteAddr.hostname);
   const socket = new RuntimeSocket();
   if (request.method === "GET") offered.set(request, socket);
-  arrivals.enter(arrival, "handler");
   const { promise: completed, resolve: complete } = Promise.withResolvers<void>();
   let response: Response;
   try {

@@ -4,13 +4,15 @@
  * answers wait for acknowledgements that peers delay, cannot change its certificate, and cannot read
  * what a proxy says before the handshake.
  */
-import type { Server, Socket } from "node:net";
+import type { Server } from "node:net";
 import { createSecureContext } from "node:tls";
 import type { SecureContext } from "node:tls";
 import type { TlsPair } from "../listeners/tls_reload.ts";
 import { Turns } from "../turns/turns.ts";
-import type { Door, DoorOptions } from "./door.ts";
+import type { Door, DoorOptions, Visitor } from "./door.ts";
 import { NodeDoor, openServer } from "./node_door.ts";
+import { socketOn } from "./node_handle.ts";
+import type { TcpHandle } from "./node_handle.ts";
 import { NodeStream } from "./node_stream.ts";
 import { secureStream } from "./tls_stream.ts";
 
@@ -40,22 +42,12 @@ class TlsDoor extends NodeDoor {
     return Promise.resolve();
   }
 
-  protected override serve(server: Server): void {
-    server.on("connection", (socket: Socket) => this.#accept(socket));
-  }
-
-  #accept(socket: Socket): void {
-    const { remoteAddress: hostname, remotePort: port } = socket;
-    const stream = new NodeStream(socket);
-    // The peer has reset the connection meanwhile.
-    if (hostname === undefined || port === undefined) return stream.close();
-    this.options.onVisitor({
-      stream,
-      remoteAddr: { transport: "tcp", hostname, port },
-      secure: async () => {
-        await this.#beginning.later();
-        return await secureStream(stream.release(), this.#context);
-      },
-    });
+  protected override take(handle: TcpHandle): Pick<Visitor, "stream" | "secure"> {
+    const stream = new NodeStream(socketOn(handle));
+    const secure = async () => {
+      await this.#beginning.later();
+      return await secureStream(stream.release(), this.#context);
+    };
+    return { stream, secure };
   }
 }

@@ -3,18 +3,20 @@
  * it believes, and the watch that asks whether it answers. Which sockets it serves is
  * `shield/socket/`; opening any listener is `listen.ts`.
  */
+import { ArqonError } from "@arqon/proto";
 import type { Registry } from "prom-client";
 import type { Config } from "../config/schema.ts";
 import { networksOf } from "../config/schema_server.ts";
 import { probe } from "./door_probe.ts";
-import { DoorWatch } from "./door_watch.ts";
+import { DoorWatch, Inconclusive } from "./door_watch.ts";
 import { clientBehind } from "./forwarded.ts";
-import { FileReserve, placeholder } from "../http1/file_reserve.ts";
+import { descriptorsBy, FileReserve, placeholder } from "../http1/file_reserve.ts";
 import type { DoorLimits } from "../http1/listener.ts";
 import type { Handler } from "./http_handler.ts";
 import { listenClient } from "./listen.ts";
 import type { ClientListenOptions, Listener } from "./listen.ts";
 import type { Logger } from "../logs/log.ts";
+import { problemResponse } from "../problem.ts";
 import { scrapedGauge } from "../metrics/metrics.ts";
 import { scrapedCounter, scrapedFamily } from "../metrics/metrics_plain.ts";
 import type { HealthCheck } from "./ops.ts";
@@ -49,13 +51,19 @@ export interface ClientListener extends Listener {
  * Below this path the listener asks itself whether it answers; each process has a path of its own.
  */
 const PROBE_PATH = "/.probe/";
+/** What a client hears for which only reserved files are left. */
+const FULL = new ArqonError("at-capacity", "the process may open no more files", {
+  retry_after_ms: 1_000,
+});
 
-/** Opens the files that a process keeps for when there are no more. */
+/** Finds out how many of its files a process can leave to others than clients. */
 export function openReserve({ descriptors_reserved }: Config["limits"], log: Logger): FileReserve {
-  const reserve = new FileReserve(descriptors_reserved, placeholder());
+  const path = placeholder();
+  const descriptors = path === undefined ? undefined : descriptorsBy(path);
+  const reserve = new FileReserve(descriptors_reserved, descriptors);
   const files = reserve.files;
   if (files < descriptors_reserved) {
-    log.warn("fewer files are kept than [limits] descriptors_reserved says", { files });
+    log.warn("fewer files are left to others than [limits] descriptors_reserved says", { files });
   }
   return reserve;
 }
@@ -77,14 +85,9 @@ function doorLimits(limits: Config["limits"]): DoorLimits {
 
 /** As `doorLimits`, for a port of operators: a part of the files that clients leave. */
 export function operatorLimits(limits: Config["limits"]): DoorLimits {
-  const share = (count: number) => Math.max(8, Math.floor(count / 4));
-  return {
-    ...doorLimits(limits),
-    strangers: share(limits.descriptors_reserved),
-    strangers_per_address: share(limits.descriptors_reserved),
-    descriptors: share(limits.descriptors_reserved),
-    reserved: 0,
-  };
+  const { reserved: _, ...others } = doorLimits(limits);
+  const share = Math.max(8, Math.floor(limits.descriptors_reserved / 4));
+  return { ...others, strangers: share, strangers_per_address: share, descriptors: share };
 }
 
 /** The proxies whose word about a client's address is believed. */
@@ -123,11 +126,17 @@ export async function openClientListener(
   const { config, config: { server, limits }, registry, onGone, log, nonce, reuse_port = false } =
     options;
   const { host, port, websocket } = server;
+  const { reserve, handler } = options;
   const path = `${PROBE_PATH}${nonce}`;
+  let turned_away = 0;
+  const turnAway = () => {
+    turned_away++;
+    return problemResponse(FULL);
+  };
   const listener = await listenClient({
-    ...{ name: "client", host, port, websocket, tls: options.tls, reuse_port, log },
-    reserve: options.reserve,
-    handler: answering(options.handler, path),
+    ...{ name: "client", host, port, websocket, tls: options.tls, reuse_port, log, reserve },
+    handler: answering(handler, path),
+    turnAway: answering(turnAway, path),
     limits: doorLimits(limits),
     ...proxiesOf(config),
     onGone: (error) => onGone(`the client listener has died: ${error.message}`),
@@ -138,7 +147,10 @@ export async function openClientListener(
   const watch = new DoorWatch({
     url: listener.url,
     async ask(timeout_ms) {
-      const status = await probe({ ...where, timeout_ms });
+      const others = othersAt(listener);
+      const status = await probe({ ...where, timeout_ms }).catch((cause) => {
+        throw othersAt(listener) === others ? cause : new Inconclusive(cause.message, { cause });
+      });
       if (status === 204 || reuse_port && status === 421) return;
       throw new Error(`somebody else answers there, with ${status}`);
     },
@@ -150,7 +162,7 @@ export async function openClientListener(
     monotonic_ms: options.monotonic_ms,
     log,
   });
-  registerDoor(registry, listener, watch);
+  registerDoor(registry, { listener, watch, turnedAway: () => turned_away });
   return {
     ...listener,
     get stats() {
@@ -164,7 +176,22 @@ export async function openClientListener(
   };
 }
 
-function registerDoor(registry: Registry, listener: Listener, watch: DoorWatch): void {
+/**
+ * How many others were answered who came, or had to wait or to go. While they are, a question without an
+ * answer says nothing of the port: whoever asked has waited behind them, or gone for them.
+ */
+function othersAt({ stats: { answered, evicted, refused, accept_failures } }: Listener): number {
+  return answered + evicted.address + evicted.total + refused + accept_failures;
+}
+
+/** A door and what is counted at it. */
+interface CountedDoor {
+  readonly listener: Listener;
+  readonly watch: DoorWatch;
+  readonly turnedAway: () => number;
+}
+
+function registerDoor(registry: Registry, { listener, watch, turnedAway }: CountedDoor): void {
   const stats = () => listener.stats;
   scrapedGauge(
     registry,
@@ -195,8 +222,8 @@ function registerDoor(registry: Registry, listener: Listener, watch: DoorWatch):
   scrapedCounter(
     registry,
     "shield_accepts_refused_total",
-    "Connections ended at once: no descriptor but the reserve was left.",
-    () => stats().refused,
+    "Connections turned away: no descriptor but the reserve was left.",
+    () => stats().refused + turnedAway(),
   );
   scrapedCounter(
     registry,

@@ -23,21 +23,24 @@ export interface ProbeOptions {
  * The header of the PROXY protocol, version 2, with which a proxy opens a connection of its own.
  */
 const LOCAL_HEADER = Buffer.from("0d0a0d0a000d0a515549540a20000000", "hex");
+/** Parts of the time for an answer; one that takes longer, since the process was late, counts as one. */
+const PARTS = 10;
 /** Bytes in which a status line must have come. */
 const ANSWER_BYTES_MAX = 4_096;
 
 /**
  * Resolves with the status of the answer. Rejects with an Error whose `code` is the system's, or
- * when the time is over.
+ * when the time is over, in which this process has run.
  */
 export async function probe(options: ProbeOptions): Promise<number> {
   const { timeout_ms, path, tls, proxied } = options;
   const sockets: { destroy(): void }[] = [];
   const late = Promise.withResolvers<never>();
-  const timer = setTimeout(
-    () => late.reject(new Error(`no answer within ${timeout_ms} ms`)),
-    timeout_ms,
-  );
+  // What is late to count has been late to listen, too.
+  let left = PARTS;
+  const timer = setInterval(() => {
+    if (--left === 0) late.reject(new Error(`no answer within ${timeout_ms} ms`));
+  }, timeout_ms / PARTS);
   const ask = async () => {
     const { host, port } = options;
     const plain = connect({ host, port });
@@ -60,7 +63,7 @@ export async function probe(options: ProbeOptions): Promise<number> {
     asked.catch(() => {});
     return await Promise.race([asked, late.promise]);
   } finally {
-    clearTimeout(timer);
+    clearInterval(timer);
     for (const socket of sockets.reverse()) socket.destroy();
   }
 }

@@ -3,15 +3,20 @@
  * the port anew when it does not answer, and gives it up when that does not help. How to ask is
  * `door_probe.ts`.
  */
-import { isOutOfFiles } from "../http1/acceptor.ts";
+import { isOutOfFiles } from "../http1/file_reserve.ts";
 import type { Logger } from "../logs/log.ts";
 import type { HealthCheck } from "./ops.ts";
+
+/** An answer did not come for a reason that says nothing of the port. */
+export class Inconclusive extends Error {
+  override readonly name = "Inconclusive";
+}
 
 /** What a watch needs. */
 export interface DoorWatchOptions {
   /** The URL of the port for people, for example "http://127.0.0.1:4000". */
   readonly url: string;
-  /** Resolves when the port has answered. */
+  /** Resolves when the port has answered; may reject with `Inconclusive`. */
   readonly ask: (timeout_ms: number) => Promise<void>;
   readonly reopen: () => Promise<void>;
   readonly onGone: (detail: string) => void;
@@ -101,15 +106,16 @@ export class DoorWatch {
 
   async #unheard(error: Error): Promise<void> {
     const { url, log, reopen, onGone, gone_ms, every_ms, monotonic_ms } = this.#options;
+    if (error instanceof Inconclusive) return;
     this.#failures++;
+    // Without a file nobody can ask, which says nothing of the port. Whoever accepts knows what to do about it.
+    if (isOutOfFiles(error)) return;
     this.#unanswered++;
     this.#problem = error.message;
     if (this.#unanswered >= UNREADY_AT || isRefused(error)) {
       if (this.#check.ok) log?.error("the listener does not answer", { url, error: this.#problem });
       this.#tell(false, `${url} does not answer: ${this.#problem}`);
     }
-    // Without a file nobody can ask; whoever accepts knows what to do about it.
-    if (isOutOfFiles(error)) return void (this.#silent_ms = 0);
     // No more than from one question to the next: a process that stood still has not asked.
     this.#silent_ms += Math.min(monotonic_ms() - this.#asked_ms, 2 * every_ms);
     if (this.#silent_ms > gone_ms) {

@@ -1,7 +1,7 @@
 /** A port that does not answer: told, opened anew, given up. Real listeners and connections. */
 import assert from "node:assert/strict";
 import { until } from "../testing/until.ts";
-import { DoorWatch } from "./door_watch.ts";
+import { DoorWatch, Inconclusive } from "./door_watch.ts";
 import { probe } from "./door_probe.ts";
 import { listenClient } from "./listen.ts";
 import { testCertificate } from "./testing/certificate.ts";
@@ -134,3 +134,43 @@ Deno.test("a process that stood still for longer than that asks on: its port was
   assert.deepEqual([gone, watched.check().ok, watched.failures], [[], true, 2]);
   watched.close();
 });
+
+Deno.test("an answer that came while the process stood still is read, however late that is", async () => {
+  const listener = await listenClient({
+    ...{ name: "client", host: HOST, port: 0, websocket: "own" },
+    handler: () => new Response(null, { status: 204 }),
+  });
+  const { port } = listener;
+  const asked = probe({ host: HOST, port, tls: false, proxied: false, path: "/", timeout_ms: 500 });
+  const until_ms = performance.now() + 750;
+  while (performance.now() < until_ms);
+  assert.equal(await asked, 204);
+  await listener.close();
+});
+
+for (
+  const reason of [
+    Object.assign(new Error("connect EMFILE"), { code: "EMFILE" }),
+    Object.assign(new Error("Too many open files in system"), { code: "ENFILE" }),
+    new Inconclusive("closed without an answer"),
+  ]
+) {
+  Deno.test(`a question that says nothing of the port is no reason to give it up (${reason.message})`, async () => {
+    let questions = 0;
+    const done: string[] = [];
+    const watched = new DoorWatch({
+      url: `http://${HOST}:1`,
+      ask: () => (questions++, Promise.reject(reason)),
+      reopen: () => Promise.resolve(void done.push("opened anew")),
+      onGone: (detail) => void done.push(detail),
+      every_ms: 10,
+      gone_ms: 50,
+      now: Date.now,
+      monotonic_ms: () => performance.now(),
+    });
+    await until("it has asked for long", () => questions > 20);
+    assert.deepEqual([done, watched.check().ok], [[], true]);
+    assert.equal(watched.failures > 0, !(reason instanceof Inconclusive));
+    watched.close();
+  });
+}

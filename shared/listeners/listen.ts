@@ -25,7 +25,6 @@ const LIMITS: DoorLimits = {
   idle_ms: 60_000,
   answer_ms: 10_000,
   descriptors: 128,
-  reserved: 32,
   gone_ms: 30_000,
 };
 
@@ -46,7 +45,7 @@ export interface ListenOptions {
   readonly reuse_port?: boolean;
   /** How many connections, and for how long each; absent: the limits for operators. */
   readonly limits?: DoorLimits;
-  /** The files to give back when files run out; absent: there are none. */
+  /** What this process leaves of its files to others than clients; absent: nothing. */
   readonly reserve?: FileReserve | undefined;
   /** Where it is logged that no connection can be accepted. */
   readonly log?: Logger | undefined;
@@ -92,7 +91,7 @@ export function listen(options: Omit<ListenOptions, "tls">): Listener {
 /** The options of the listener for clients, by what speaks WebSocket there. */
 export type ClientListenOptions =
   & ListenOptions
-  & Pick<BareListenOptions, "proxies" | "clientOf">
+  & Pick<BareListenOptions, "proxies" | "clientOf" | "turnAway">
   & { readonly websocket: "native" | "ws" | "own" };
 
 /**

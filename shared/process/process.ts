@@ -139,7 +139,8 @@ export function clientConfig(bytes: Uint8Array, file: string, defaults: ConfigDe
   const text = configText(bytes, file);
   const config = parseConfig(text, { file, defaults });
   const asked = askedFiles(text, config.limits.connections_per_process);
-  const open = asked === undefined ? undefined : placeholder();
+  const path = asked === undefined ? undefined : placeholder();
+  const open = path === undefined ? undefined : () => Deno.openSync(path);
   const problem = asked && open && fileProblem(asked, filesByTrial(asked.files, open));
   if (problem) throw new ConfigError(file, [problem]);
   return config;
