@@ -27,7 +27,7 @@ const PROGRAMS: readonly Program[] = [
   {
     name: "connect",
     text: 'export { connect } from "@arqon/sdk";',
-    limit_bytes: 20 * KB,
+    limit_bytes: 20.5 * KB,
   },
   {
     name: "the state of rooms beside connect",
@@ -39,7 +39,7 @@ const PROGRAMS: readonly Program[] = [
     name: "history and replay beside connect",
     text:
       `export { connect } from "@arqon/sdk"; export { history, replay } from "@arqon/sdk/history";`,
-    limit_bytes: 0.9 * KB,
+    limit_bytes: 0.95 * KB,
     beside: 'export { connect } from "@arqon/sdk";',
   },
   {

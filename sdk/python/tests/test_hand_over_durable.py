@@ -7,8 +7,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from moving import AT_ONCE, PATIENCE_SECONDS, Shields, Sub
+from moving import AT_ONCE, Shields, Sub
 from peer import TOKEN, ack
+from waits import LIMIT_SECONDS
 
 import arqon
 from arqon._gen.envelope_pb2 import Envelope, Event
@@ -42,7 +43,7 @@ async def test_what_was_too_much_to_hold_comes_all_the_same() -> None:
                 await shields.release()
                 offsets: list[int] = []
                 while not offsets or offsets[-1] < LAST:
-                    message = await asyncio.wait_for(anext(heard), PATIENCE_SECONDS)
+                    message = await asyncio.wait_for(anext(heard), LIMIT_SECONDS)
                     if not message.is_gap:
                         offsets.append(message.offset)
     assert offsets == list(range(FIRST + 1, LAST + 1))
