@@ -174,12 +174,13 @@ set -e
     const script = `looks=0
 while
   pids=$(grep -lzxF "ARQON_READER=$1" /proc/[0-9]*/environ | cut -d / -f 3)
-  [ -n "$pids" ]
+  [ -n "$pids" ] && [ $looks -lt $(($2 + 600)) ]
 do
-  [ $looks -lt "$2" ] || { kill -KILL $pids; exit 1; }
+  [ $looks -lt "$2" ] || kill -KILL $pids
   looks=$((looks + 1))
   sleep 0.1
-done`;
+done
+[ $looks -le "$2" ]`;
     const args = ["-c", script, "sh", this.#home, String(limit_ms / 100)];
     return (await new Deno.Command("sh", { args, stderr: "null" }).output()).success;
   }
