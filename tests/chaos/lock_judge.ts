@@ -24,11 +24,15 @@ export interface Judgement {
   readonly refused: number;
 }
 
+/** How often a lease may begin anew: once for each Brain that takes the room over while it runs (docs/presence.md). */
+const TAKEOVERS_MAX = 4;
+
 /** The lock while events are read in order. */
 interface Held {
   readonly fence: number;
   readonly holder: unknown;
   until_ms: number;
+  lease_ms: number;
 }
 
 /** One epoch, read from its first version to its last. */
@@ -55,12 +59,14 @@ class Reading {
   #lock(event: RoomEvent): void {
     const { fence, holder, until_ms } = event as unknown as Held;
     if (this.#held !== undefined && this.#held !== "unknown") {
-      if (fence === this.#held.fence) return void (this.#held.until_ms = until_ms);
+      if (fence === this.#held.fence) {
+        return void Object.assign(this.#held, { until_ms, lease_ms: until_ms - event.at_ms });
+      }
       this.#wrong(event, `a second holder: fence ${this.#held.fence} had not ended`);
     }
     if (fence <= this.#last_fence) this.#wrong(event, `the fence before was ${this.#last_fence}`);
     this.#last_fence = Math.max(this.#last_fence, fence);
-    this.#held = { fence, holder, until_ms };
+    this.#held = { fence, holder, until_ms, lease_ms: until_ms - event.at_ms };
     this.granted.add(fence);
   }
 
@@ -88,8 +94,10 @@ class Reading {
     if (fence !== (this.#held?.fence ?? 0)) {
       return this.#wrong(event, `the lock was ${this.#held?.fence ?? "none"}`);
     }
-    if (this.#held !== undefined && event.at_ms >= this.#held.until_ms) {
-      this.#wrong(event, `the lease had ended at ${this.#held.until_ms}`);
+    if (this.#held === undefined) return;
+    const { until_ms, lease_ms } = this.#held;
+    if (event.at_ms >= until_ms + TAKEOVERS_MAX * lease_ms) {
+      this.#wrong(event, `the lease had ended at ${until_ms}`);
     }
   }
 

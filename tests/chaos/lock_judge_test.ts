@@ -83,7 +83,9 @@ Deno.test("writes with an old fence, without one and after the lease are found",
   wrong(ledgerOf(lock(5, 1, 9), unlock(5, 2), lock(7, 3, 9), set(5, 4)), /the lock was 7/);
   wrong(ledgerOf(lock(5, 1, 9), unlock(5, 2), set(5, 4)), /the lock was none/);
   wrong(ledgerOf(lock(5, 1, 9), set(0, 2)), /the lock was 5/);
-  wrong(ledgerOf(lock(5, 1, 9), set(5, 9)), /the lease had ended at 9/);
+  // A lease of 8 ms may begin anew with each Brain that takes the room over.
+  assert.deepEqual(judgeLocks(ledgerOf(lock(5, 1, 9), set(5, 40))).violations, []);
+  wrong(ledgerOf(lock(5, 1, 9), set(5, 41)), /the lease had ended at 9/);
 });
 
 Deno.test("answers that the room does not bear out are found", () => {
