@@ -4,7 +4,7 @@
  * of its own starts faster by `local_bus.ts`.
  */
 import type { DevBusReady } from "../../arq/serve/dev_bus.ts";
-import { makeToken } from "./test_bus.ts";
+import { placeOf } from "./test_bus.ts";
 import type { TestBus } from "./test_bus.ts";
 
 export type { TestBus, TokenOptions } from "./test_bus.ts";
@@ -87,12 +87,7 @@ export async function startBus(
   const ready = JSON.parse(line) as Omit<DevBusReady, "key_file">;
   const key = JSON.parse(await Deno.readTextFile(`${ROOT}/.arqon/dev-key.json`));
   return {
-    url: ready.url,
-    http_url: new URL(ready.url).origin.replace(/^ws/, "http"),
-    ops_url: ready.ops_url,
-    admin_url: ready.admin_url,
-    token: ready.token,
-    tokenFor: (options) => makeToken(key, options),
+    ...placeOf(ready, key),
     log: () => log,
     stop,
     async [Symbol.asyncDispose]() {

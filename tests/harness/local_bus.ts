@@ -6,7 +6,7 @@
 import { DEV_DEFAULTS, type DevBusReady, serveDev } from "../../arq/serve/dev_bus.ts";
 import { busProcess, stoppedBy } from "../../arq/serve/serve_main.ts";
 import { clientConfig } from "../../shared/process/process.ts";
-import { makeToken, type TestBus } from "./test_bus.ts";
+import { placeOf, type TestBus } from "./test_bus.ts";
 
 /** The most that the configuration takes. */
 const MEMORY_BYTES = 1_099_511_627_776;
@@ -52,8 +52,8 @@ export async function startLocalBus(config: string = DEV_DEFAULTS): Promise<Test
   const ready = Promise.withResolvers<DevBusReady>();
   const ended = serveDev(options, process, ready.resolve);
   ended.catch(ready.reject);
-  const { url, ops_url, admin_url, token, key_file } = await ready.promise;
-  const key = JSON.parse(await Deno.readTextFile(key_file));
+  const place = await ready.promise;
+  const key = JSON.parse(await Deno.readTextFile(place.key_file));
   const stop: TestBus["stop"] = async (signal) => {
     if (signal === "SIGKILL") throw new Error("a bus in this process cannot be killed");
     stopping.abort();
@@ -61,12 +61,7 @@ export async function startLocalBus(config: string = DEV_DEFAULTS): Promise<Test
     return { success: true, code: 0, signal: null };
   };
   return {
-    url,
-    http_url: new URL(url).origin.replace(/^ws/, "http"),
-    ops_url,
-    admin_url,
-    token,
-    tokenFor: (options) => makeToken(key, options),
+    ...placeOf(place, key),
     log: () => log,
     stop,
     [Symbol.asyncDispose]: async () => void await stop(),

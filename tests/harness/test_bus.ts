@@ -28,8 +28,18 @@ export interface TestBus extends AsyncDisposable {
   stop(signal?: Deno.Signal): Promise<Deno.CommandStatus>;
 }
 
+/** What the line of a bus that is ready, and its development key, say of it. */
+export function placeOf(
+  { url, ops_url, admin_url, token }: Pick<TestBus, "url" | "ops_url" | "admin_url" | "token">,
+  key: { kid: string } & Record<string, unknown>,
+): Pick<TestBus, "url" | "http_url" | "ops_url" | "admin_url" | "token" | "tokenFor"> {
+  const http_url = new URL(url).origin.replace(/^ws/, "http");
+  const tokenFor = (options?: TokenOptions) => makeToken(key, options);
+  return { url, http_url, ops_url, admin_url, token, tokenFor };
+}
+
 /** A token of the development key `key`, as `arq auth gen` makes it. */
-export async function makeToken(
+async function makeToken(
   key: { kid: string } & Record<string, unknown>,
   options: TokenOptions = {},
 ): Promise<string> {
