@@ -149,9 +149,10 @@ function assemble(
   const [stats, flushes] = [createStats(), new FlushQueue(spine)];
   registerStats(stats, options.registry);
   const { tenants, gate: quota, rooms: { classes }, noted: { ledger } = {} } = foundation;
-  const durable = startDurable({ ...options, classes, flushes });
-  const heard = { spine: traces?.hearing(spine, stats) ?? spine, durable: durable.rooms };
   const schemas = foundation.schemas.gate;
+  const durable = startDurable({ ...options, classes, flushes });
+  const [filters, shares] = startFilters(config.filters, options.registry);
+  const heard = { spine: traces?.hearing(spine, stats) ?? spine, durable: durable.rooms, shares };
   const hub = new Hub({ ...limits, ...heard, stats, tenants, now, random, ledger, schemas });
   const [overseer, usage] = [policies.overseer, foundation.usage?.ledger];
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
@@ -160,9 +161,8 @@ function assemble(
   const sends = traces?.sending(spine, durable.logs, flushes) ?? { spine, logs: durable.logs };
   const beside = { tap: createTap(spine, Number(config.brain.tap)), order: orderOn(spine, random) };
   const commands = commandsOn(sends.spine, options, foundation, stats, () => service.presence);
-  const own = { ...sends, ...checks, ...beside, commands, usage };
+  const own = { ...sends, ...checks, ...beside, commands, usage, shares };
   const path = { ...own, classes, quota, traces, now, random };
-  const filters = startFilters(config.filters, options.registry);
   const history = createHistory({ ...durable, classes, overseer, bans, limits, filters, schemas });
   const growing = startGrowing(options, path, overseer, durable.logs, classes);
   const service = startPresence({ ...options, classes, node_id: foundation.node_id });

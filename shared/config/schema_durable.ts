@@ -120,7 +120,7 @@ export const Filters = z.strictObject({
   filter_steps: count(
     2_000,
     1_000_000,
-    "steps of a filter over one message, one for each node and 4 KiB of the message; a message over which a filter takes more is left out for those who have it",
+    "steps of a filter over one message, half a microsecond at most each; a message over which a filter takes more is left out for those who have it",
   ),
   filters_per_room: count(100, 10_000, "different filters of a room's subscribers on one Shield"),
   filters_per_tenant: count(1_000, 100_000, "different filters of a tenant on one Shield"),

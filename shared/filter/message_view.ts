@@ -2,6 +2,8 @@
  * A message as a filter sees it. It is read from its envelope when a filter first asks, once for all
  * filters; the JSON of its data is read when one asks for that.
  */
+import { celMap } from "@bufbuild/cel";
+import type { CelInput } from "@bufbuild/cel";
 import { readRouted } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
 import type { FilterName, FilterVerdict } from "./program.ts";
@@ -17,9 +19,23 @@ export type ReadMapped = (event: NonNullable<PlainEnvelope["event"]>) => unknown
 /** How often filters said what, since the start of the process. */
 export type FilterCounts = Record<"match" | "no_match" | "error" | "cost", number>;
 
+/** Steps that all filters of a room together may take over one message: 5 ms at most. */
+const ROOM_STEPS = 10_000;
+/** Steps that each of them has, whatever the others took. */
+const SURE_STEPS = 100;
+
+/**
+ * How many steps filters may take: `room`: what is bounded for all filters of a room together, as a message is sent to
+ * all of them in one go; `none`: nothing, since the tenant has used up its share; `each`: each filter what it may.
+ */
+export type FilterShare = "room" | "none" | "each";
+
 /** One message. The same object for all filters that judge it. */
 export class MessageView {
   readonly size_bytes: number;
+  /** The steps that filters took over it. */
+  steps = 0;
+  readonly #share: FilterShare;
   readonly #envelope: Uint8Array;
   readonly #counts: FilterCounts;
   readonly #mapped: ReadMapped | undefined;
@@ -32,12 +48,21 @@ export class MessageView {
     counts: FilterCounts,
     plain?: PlainEnvelope,
     mapped?: ReadMapped,
+    share: FilterShare = "each",
   ) {
+    this.#share = share;
     this.size_bytes = envelope.length;
     this.#envelope = envelope;
     this.#counts = counts;
     this.#plain = plain;
     this.#mapped = mapped;
+  }
+
+  /** How many steps the next filter may take over it, which may take so many of itself. */
+  stepsFor(filter_steps: number): number {
+    if (this.#share === "each") return filter_steps;
+    if (this.#share === "none") return 0;
+    return Math.min(filter_steps, Math.max(ROOM_STEPS - this.steps, SURE_STEPS));
   }
 
   /** Counts a verdict about it. */
@@ -48,7 +73,7 @@ export class MessageView {
   }
 
   /** What a filter may name, with the claims of the one for whom it judges. */
-  names(claims: Readonly<Record<string, unknown>>): Record<FilterName, unknown> {
+  names(claims: unknown): Record<FilterName, unknown> {
     return new Names(this, claims);
   }
 
@@ -81,19 +106,26 @@ export class MessageView {
       const mapped = this.#mapped?.(event);
       if (mapped !== undefined) return mapped;
       if (!JSON_TYPE.test(event.content_type)) return undefined;
-      return JSON.parse(decoder.decode(event.data));
+      return celData(JSON.parse(decoder.decode(event.data)));
     } catch {
       return undefined;
     }
   }
 }
 
+/** A value of JSON as CEL has it, whose maps are made once: of a plain object CEL makes one for each look at it. */
+export function celData(value: unknown): CelInput {
+  if (Array.isArray(value)) return value.map(celData);
+  if (typeof value !== "object" || value === null) return value as string | number | boolean | null;
+  return celMap(new Map(Object.entries(value).map(([key, item]) => [key, celData(item)])));
+}
+
 /** The names, of which CEL asks only those that it needs. */
 class Names {
-  readonly claims: Readonly<Record<string, unknown>>;
+  readonly claims: unknown;
   readonly #view: MessageView;
 
-  constructor(view: MessageView, claims: Readonly<Record<string, unknown>>) {
+  constructor(view: MessageView, claims: unknown) {
     this.#view = view;
     this.claims = claims;
   }

@@ -5,6 +5,7 @@
 import { celEnv, celFunc, celMethod, CelScalar, parse, plan } from "@bufbuild/cel";
 import { ArqonError } from "@arqon/proto";
 import { Meter } from "./meter.ts";
+import { Pattern } from "./pattern.ts";
 import { countTurns, inspect, TURN } from "./syntax.ts";
 import type { Expr } from "./syntax.ts";
 import type { MessageView } from "./message_view.ts";
@@ -20,8 +21,10 @@ export interface FilterLimits {
 /** What a filter says of a message. `error`: it cannot be applied to it; `cost`: it took too long. */
 export type FilterVerdict = boolean | "error" | "cost";
 
-/** Bytes of a message that one step may look at. */
-const BYTES_PER_STEP = 4_096;
+/** Steps that parsing a filter takes for each character. */
+const PARSE_STEPS = 8;
+/** The most patterns of one filter. */
+const PATTERNS_MAX = 16;
 
 /** Bounds of the filter of a room class, which an operator writes. */
 const CLASS_LIMITS: FilterLimits = { filter_chars: 4_096, filter_steps: 10_000 };
@@ -30,9 +33,11 @@ const CLASS_LIMITS: FilterLimits = { filter_chars: 4_096, filter_steps: 10_000 }
 export type FilterName = "type" | "sender" | "headers" | "data" | "claims";
 
 const meter = new Meter();
-const matches = (pattern: string, text: string) => meter.matches(pattern, text);
+/** The patterns of the filter that judges. */
+let patterns: ReadonlyMap<string, Pattern> = new Map();
+const matches = (pattern: string, text: string) => patterns.get(pattern)!.isIn(text);
 const { STRING, BOOL } = CelScalar;
-const ENV = celEnv({
+const ENV = meter.metered(celEnv({
   funcs: [
     celFunc(TURN, [], BOOL, () => meter.turn()),
     celFunc("matches", [STRING, STRING], BOOL, (text, pattern) => matches(pattern, text)),
@@ -40,15 +45,18 @@ const ENV = celEnv({
       return matches(pattern, String(this));
     }),
   ],
-});
+}));
 
 /** One compiled filter; the same for all who use its text. */
 export class FilterProgram {
   readonly text: string;
   /** The claims that it reads, sorted; "*": all of them. */
   readonly claims: readonly string[];
+  /** What compiling it took, in steps. */
+  readonly price: number;
   readonly #limits: FilterLimits;
   readonly #nodes: number;
+  readonly #patterns: ReadonlyMap<string, Pattern>;
   readonly #run: (names: object) => unknown;
 
   /**
@@ -61,27 +69,34 @@ export class FilterProgram {
       refuse(`${text.length} characters, at most ${limits.filter_chars}`);
     }
     const expr = parsed(text);
-    const { problem, nodes, cost, claims } = inspect(expr, names, (name) => knows(name));
+    const found = inspect(expr, names, (name) => knows(name));
+    const { problem, nodes, cost, claims } = found;
     if (problem !== undefined) refuse(problem);
     if (cost > limits.filter_steps) {
       refuse(`it may take ${cost} steps a message, at most ${limits.filter_steps}`);
     }
     this.claims = claims;
     this.#nodes = nodes;
+    this.#patterns = compiled(found.patterns);
+    this.price = PARSE_STEPS * text.length;
+    for (const { price } of this.#patterns.values()) this.price += price;
     countTurns(expr);
     this.#run = plan(ENV, expr) as (names: object) => unknown;
   }
 
-  /** Judges a message for the holder of these claims. Never throws. */
-  judge(view: MessageView, claims: Readonly<Record<string, unknown>>): FilterVerdict {
-    const weight = this.#nodes * (1 + Math.floor(view.size_bytes / BYTES_PER_STEP));
-    if (!meter.begin(this.#limits.filter_steps, weight)) return "cost";
+  /** Judges a message for the holder of these claims, as `celData` gives them. Never throws. */
+  judge(view: MessageView, claims: unknown): FilterVerdict {
+    const steps = view.stepsFor(this.#limits.filter_steps);
     let result: unknown;
     try {
+      if (!meter.begin(steps, this.#nodes, view.size_bytes)) return "cost";
+      patterns = this.#patterns;
       result = this.#run(view.names(claims));
     } catch {
       // Nothing of a filter may end a fan-out.
-      return "error";
+      result = undefined;
+    } finally {
+      view.steps += steps - Math.max(meter.left, 0);
     }
     if (meter.is_exhausted) return "cost";
     return typeof result === "boolean" ? result : "error";
@@ -100,6 +115,15 @@ export function classFilterProblem(text: string): string | undefined {
     return undefined;
   } catch (error) {
     return (error as Error).message;
+  }
+}
+
+function compiled(texts: readonly string[]): Map<string, Pattern> {
+  if (texts.length > PATTERNS_MAX) refuse(`${texts.length} patterns, at most ${PATTERNS_MAX}`);
+  try {
+    return new Map(texts.map((text) => [text, new Pattern(text, meter.spend)]));
+  } catch (error) {
+    return refuse((error as Error).message);
   }
 }
 

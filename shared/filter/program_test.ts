@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
 import { MessageView } from "./message_view.ts";
+import type { FilterShare } from "./message_view.ts";
 import { FilterProgram } from "./program.ts";
 import type { FilterName } from "./program.ts";
 
@@ -9,20 +10,31 @@ const LIMITS = { filter_chars: 1_024, filter_steps: 2_000 };
 const COUNTS = { match: 0, no_match: 0, error: 0, cost: 0 };
 const NAMES: readonly FilterName[] = ["type", "sender", "headers", "data", "claims"];
 
-const view = (data: unknown, more: { type?: string; headers?: Record<string, string> } = {}) =>
+const view = (data: unknown, share?: FilterShare) =>
   new MessageView(
     writeEnvelope({
       room_id: "r",
       sender_id: "ann",
-      headers: { region: "eu", ...more.headers },
+      headers: { region: "eu" },
       event: {
-        type: more.type ?? "order",
+        type: "order",
         content_type: "application/json",
         data: new TextEncoder().encode(JSON.stringify(data)),
       },
     }),
-    COUNTS,
+    ...[COUNTS, undefined, undefined, share] as const,
   );
+
+/** A text of "a" and "b" without a rule that a pattern could learn (xorshift32). */
+function mixed(length: number): string {
+  let seed = 0x9e3779b9;
+  return Array.from({ length }, () => {
+    seed ^= seed << 13;
+    seed ^= seed >>> 17;
+    seed ^= seed << 5;
+    return (seed & 1) === 0 ? "a" : "b";
+  }).join("");
+}
 
 const judge = (text: string, data: unknown = {}, claims: Record<string, unknown> = {}) =>
   new FilterProgram(text, LIMITS, NAMES).judge(view(data), claims);
@@ -58,6 +70,15 @@ Deno.test("what is no filter is refused with what is wrong", () => {
     ["foo(1)", /there is no function "foo"/],
     ["true || [1].exists(x, y == 1)", /there is no "y"/],
     [`type == "${"x".repeat(1_100)}"`, /1110 characters, at most 1024/],
+    ['data.s.matches("(")', /missing closing/],
+    ['data.s.matches(data.p + "1")', /a pattern that is written in the filter/],
+    ["matches(data.s, claims.p)", /a pattern that is written in the filter/],
+    [`data.s.matches("${"[\\\\pL\\\\pN]{1000}".repeat(3)}")`, /repeats too much: some 300\d parts/],
+    ['data.s.matches("((a{1,30}){1,30})b{100}")', /repeats too much/],
+    [
+      Array.from({ length: 17 }, (_, n) => `data.s.matches("${n}")`).join("||"),
+      /17 patterns, at most 16/,
+    ],
     [
       "data.a.all(a, data.a.all(b, data.a.all(c, data.a.all(d, a + b + c + d > 1))))",
       /may take \d+ steps a message, at most 2000/,
@@ -80,6 +101,58 @@ Deno.test("a filter that takes too long over a message is stopped", () => {
   const long = { a: Array(40).fill("x"), b: "y".repeat(200_000) };
   assert.equal(judge('data.a.exists(x, data.b.contains("z"))', long), "cost");
   assert.equal(judge('data.b.matches("(a|b|c|d|e)+z")', long), "cost");
+});
+
+Deno.test("a step is priced by the worst operands: what is quadratic, deep or unknown costs more", () => {
+  const text = "a".repeat(20_000);
+  const costly: [filter: string, data: unknown][] = [
+    // 0.2 s each without a price: the engine compares each place with the whole needle.
+    ["data.s.contains(data.t)", { s: text, t: `${"a".repeat(8_000)}b${"a".repeat(1_000)}` }],
+    ["int(data.s) > 1", { s: "9".repeat(40_000) }],
+    ["size(data.s) > 1 || size(data.s) > 2 || size(data.s) < 1", { s: text.repeat(7) }],
+    ["data.a == data.b", { a: Array(3_000).fill([[]]), b: Array(3_000).fill([[]]) }],
+    ["data.a.exists(x, x in data.b)", { a: Array(9).fill({}), b: Array(900).fill({ a: 1 }) }],
+    [
+      "data.a.all(x, timestamp(x).getHours('Asia/Tokyo') >= 0)",
+      { a: Array(20).fill("2026-11-26T00:00:00Z") },
+    ],
+    // A new state of the automaton at each character.
+    ['data.s.matches("(a|b)*a(a|b){20}[01]")', { s: mixed(600) }],
+    ['data.s.matches("(?:(^|$|\\\\b)*a?){60}[xy]")', { s: text.slice(0, 200) }],
+  ];
+  for (const [filter, data] of costly) assert.equal(judge(filter, data), "cost", filter);
+  const cheap: [filter: string, data: unknown][] = [
+    ['data.s.contains("b")', { s: text }],
+    ['data.s.matches("foo|bar") || data.s == "x"', { s: text }],
+    ['"x" in data.tags || data.name == "bob"', { s: text, tags: ["a"], name: "ann" }],
+    ["data.a == data.b", { a: [1, { b: 2 }], b: [1, { b: 3 }] }],
+  ];
+  for (const [filter, data] of cheap) assert.equal(judge(filter, data), false, filter);
+});
+
+Deno.test("the filters of a room together take no more than their steps over a message", () => {
+  const shared = view({ a: [1, 2, 3] }, "room");
+  const costly = new FilterProgram(`[${"1,".repeat(30)}1].all(x, x > 0)`, LIMITS, NAMES);
+  const cheap = new FilterProgram("data.a == [1, 2, 3]", LIMITS, NAMES);
+  const verdicts = Array.from({ length: 60 }, () => costly.judge(shared, {}));
+  assert.equal(verdicts[0], true);
+  assert.equal(verdicts.at(-1), "cost");
+  assert.ok(shared.steps < 10_000 + 60 * 100, `${shared.steps} steps`);
+  assert.equal(cheap.judge(shared, {}), true, "what costs little is judged all the same");
+  const spent = view({}, "none");
+  assert.equal(cheap.judge(spent, {}), "cost");
+});
+
+Deno.test("patterns that make ever new states keep a bounded number of them", () => {
+  const limits = { ...LIMITS, filter_steps: 100_000_000 };
+  const texts = [1_000, 2_000, 3_000].map(mixed);
+  for (let n = 10; n < 20; n++) {
+    const program = new FilterProgram(`data.s.matches("(a|b)*a(a|b){${n}}[01]")`, limits, NAMES);
+    for (const s of texts) assert.equal(program.judge(view({ s }), {}), false);
+    for (const s of texts) {
+      assert.equal(program.judge(view({ s: `${s}a${s.slice(0, n)}1` }), {}), true);
+    }
+  }
 });
 
 Deno.test("a filter says which claims it reads", () => {

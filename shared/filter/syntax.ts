@@ -5,6 +5,7 @@ import { parse } from "@bufbuild/cel";
 
 /** A node of a parsed expression. */
 export type Expr = NonNullable<ReturnType<typeof parse>["expr"]>;
+type Call = Extract<Expr["exprKind"], { case: "callExpr" }>["value"];
 type Select = Extract<Expr["exprKind"], { case: "selectExpr" }>["value"];
 type Comprehension = Extract<Expr["exprKind"], { case: "comprehensionExpr" }>["value"];
 
@@ -22,6 +23,8 @@ export interface Inspection {
   readonly cost: number;
   /** The claims that are read, sorted; "*" when all are. */
   readonly claims: readonly string[];
+  /** The patterns that texts are matched with. */
+  readonly patterns: readonly string[];
 }
 
 /** The names of types, which an expression may compare with `type(…)`. */
@@ -41,7 +44,7 @@ export function inspect(
   inspector.look(expr, new Set([...names, ...TYPES]), 1);
   const { problem, nodes, cost } = inspector;
   const claims = inspector.claims.has("*") ? ["*"] : [...inspector.claims].sort();
-  return { problem, nodes, cost, claims };
+  return { problem, nodes, cost, claims, patterns: [...inspector.patterns] };
 }
 
 class Inspector {
@@ -49,6 +52,7 @@ class Inspector {
   nodes = 0;
   cost = 0;
   readonly claims = new Set<string>();
+  readonly patterns = new Set<string>();
   readonly #names: readonly string[];
   readonly #knows: (name: string) => boolean;
 
@@ -64,7 +68,7 @@ class Inspector {
     this.cost += times;
     const { exprKind } = expr;
     if (exprKind.case === "identExpr") this.#name(exprKind.value.name, known);
-    if (exprKind.case === "callExpr") this.#call(exprKind.value.function);
+    if (exprKind.case === "callExpr") this.#call(exprKind.value);
     if (exprKind.case === "comprehensionExpr") this.#loop(exprKind.value, known, times);
     else if (exprKind.case !== "selectExpr" || !this.#claim(exprKind.value, known)) {
       for (const child of childrenOf(expr)) this.look(child, known, times);
@@ -80,9 +84,18 @@ class Inspector {
     this.problem ??= `there is no ${JSON.stringify(name)}; a filter may use ${usable}`;
   }
 
-  #call(name: string): void {
+  #call({ function: name, args }: Call): void {
+    if (name === "matches") this.#pattern(args.at(-1));
     if (OPERATOR.test(name) || this.#knows(name)) return;
     this.problem ??= `there is no function ${JSON.stringify(name)}`;
+  }
+
+  /** A pattern is compiled once, before any message comes: none is made of what a message has in it. */
+  #pattern(expr: Expr | undefined): void {
+    const kind = expr?.exprKind;
+    if (kind?.case === "constExpr" && kind.value.constantKind.case === "stringValue") {
+      this.patterns.add(kind.value.constantKind.value);
+    } else this.problem ??= "matches() takes a pattern that is written in the filter, in quotes";
   }
 
   /** Takes note of `claims.NAME`; false: the expression is nothing of that kind. */

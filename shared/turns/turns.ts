@@ -22,6 +22,9 @@ export const SHARE_MS = 10;
 export const LOOK_FRAMES = 16;
 /** A share ends when the clock says that it has taken more than so many ms. */
 const SHARE_BUSY_MS = 0.5;
+/** A few frames can be long, too: of one that took so many ms the next ones of the share are not handled. */
+const LONG_FRAMES = 4;
+const LONG_MS = 2;
 /**
  * While others speak too, who has had a share goes on after so many ms, not in the next turn: a thread that
  * never rests has no credit with the system's scheduler when another one's message comes.
@@ -97,8 +100,9 @@ export class Turns {
    * microsecond or a thousand, and one that nobody has sent before costs ten times what it does later.
    */
   isLong(frames: number): boolean {
-    return frames > 0 && frames % LOOK_FRAMES === 0 &&
-      this.#now_ms() - this.#began_ms > SHARE_BUSY_MS;
+    if (frames === 0 || frames % LONG_FRAMES !== 0) return false;
+    const busy_ms = frames % LOOK_FRAMES === 0 ? SHARE_BUSY_MS : LONG_MS;
+    return this.#now_ms() - this.#began_ms > busy_ms;
   }
 
   /** As `wait`, for one that has had a share: while others speak too it rests first. */

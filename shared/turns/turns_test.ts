@@ -53,3 +53,19 @@ Deno.test("all who rest go on in the order in which they gave way, after who onl
   await promise;
   assert.deepEqual(order, ["who waits", "first", "second"]);
 });
+
+Deno.test("a share of few frames that take long ends sooner than one of many short ones", () => {
+  let now_ms = 0;
+  const turns = new Turns(1, () => now_ms);
+  const framesUntilLong = (ms_a_frame: number) => {
+    turns.begin({});
+    for (let frames = 1; frames <= 1_000; frames++) {
+      now_ms += ms_a_frame;
+      if (turns.isLong(frames)) return frames;
+    }
+    return Infinity;
+  };
+  assert.equal(framesUntilLong(1), 4);
+  assert.equal(framesUntilLong(0.1), 16);
+  assert.equal(framesUntilLong(0.02), 32);
+});

@@ -11,6 +11,7 @@ import type { Flow } from "../durable/room/flow.ts";
 import { frameBytes } from "../fanout/frame_bytes.ts";
 import type { Hub, Subscriber } from "../fanout/hub.ts";
 import { classFilter, withholding } from "../filter/filter.ts";
+import type { Filters } from "../filter/filters.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
@@ -25,6 +26,7 @@ const PASSED_A_TURN = 1_000;
 export interface MissedContext {
   readonly path: Pick<MessagePath, "classes" | "schemas">;
   readonly hub: Hub;
+  readonly filters: Pick<Filters, "shares">;
   readonly stats: Pick<
     ShieldStats,
     "egress_messages" | "egress_bytes" | "filtered" | "filter_verdicts"
@@ -43,7 +45,7 @@ export function sendMissed(
   flow.is_sending = true;
   // What a later SUB asks for comes behind its ACK: not from here.
   const { rewinds } = flow;
-  const { path, stats, hub, ledger } = context;
+  const { path, stats, hub, ledger, filters: { shares } } = context;
   const { tenant_id } = connection.identity;
   const channel = hub.find(tenant_id, room_id);
   const totals = channel?.tenant;
@@ -51,25 +53,32 @@ export function sendMissed(
     if (channel?.noted) ledger?.passedOver(channel.noted, connection.number, passed);
   };
   const mapped = mappedReader(path.schemas, tenant_id, room_id);
+  const goOn = () => {
+    if (connection.ended || flow.rewinds !== rewinds) return;
+    sendMissed(context, connection, room_id, flow);
+  };
+  let steps = 0;
   connection.sendLater(() => {
     if (flow.rewinds !== rewinds) return undefined;
     const subscriber = connection.subscriptions.get(room_id) ??
       connection.patterns?.subscriber(room_id);
     let passed: PassedOver | undefined;
     for (let looked = 0; subscriber?.flow === flow; looked++) {
-      if (looked === PASSED_A_TURN) {
+      if (looked === PASSED_A_TURN || steps > 0 && shares.isOver(tenant_id, steps)) {
         if (passed !== undefined) note(passed);
         flow.is_sending = false;
-        nextTurn(() => {
-          if (connection.ended || flow.rewinds !== rewinds) return;
-          sendMissed(context, connection, room_id, flow);
-        });
+        if (steps > 0) shares.later(tenant_id, goOn);
+        else nextTurn(goOn);
         return undefined;
       }
       const entry = flow.next();
       const room_class = path.classes.of(tenant_id, room_id);
-      const why = entry &&
-        whyPassedOver(stats, connection, { subscriber, room_class, entry, mapped });
+      const missed = entry && { subscriber, room_class, entry, mapped };
+      const { why, taken = 0 } = missed === undefined
+        ? {}
+        : whyPassedOver(stats, connection, missed);
+      shares.spend(tenant_id, taken);
+      steps += taken;
       if (entry !== undefined && why !== undefined) {
         if (passed?.why === why) passed.to = entry.offset;
         else {
@@ -109,18 +118,19 @@ interface Missed {
   readonly mapped: ReadMapped | undefined;
 }
 
-/** Why the subscriber does not get the message; undefined: it does. */
+/** Why the subscriber does not get the message, undefined: it does; and the steps that filters took. */
 function whyPassedOver(
   stats: MissedContext["stats"],
   { id }: Pick<Connection, "id">,
   { subscriber, room_class, entry, mapped }: Missed,
-): PassedOver["why"] | undefined {
+): { readonly why?: PassedOver["why"]; readonly taken?: number } {
   const { origin, envelope } = entry;
-  if (origin === id && (subscriber.no_echo || !room_class.echo)) return "echo";
+  if (origin === id && (subscriber.no_echo || !room_class.echo)) return { why: "echo" };
   const of_class = classFilter(room_class);
-  if (subscriber.filter === undefined && of_class === undefined) return undefined;
+  if (subscriber.filter === undefined && of_class === undefined) return {};
   const view = new MessageView(envelope, stats.filter_verdicts, undefined, mapped);
-  if (withholding(subscriber, view, of_class) === undefined) return undefined;
+  const filter = withholding(subscriber, view, of_class);
+  if (filter === undefined) return { taken: view.steps };
   stats.filtered++;
-  return "filter";
+  return { why: "filter", taken: view.steps };
 }

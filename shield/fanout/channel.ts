@@ -2,6 +2,7 @@
 import type { FewSet } from "../../shared/containers/few_set.ts";
 import type { Random } from "../../shared/ids.ts";
 import type { Spine, Subscription } from "../../shared/spine/contract/spine.ts";
+import type { FilterShares } from "../filter/shares.ts";
 import type { Filtered } from "../filter/filter.ts";
 import type { DurableChannel, RoomLogEvents } from "../durable/room/channel.ts";
 import type { Flow } from "../durable/room/flow.ts";
@@ -42,6 +43,8 @@ export interface HubOptions extends Partial<PatternLimits>, Partial<DeltaLimits>
   schemas?: SchemaLookup | undefined;
   /** Takes note of what is sent; absent: nobody does. */
   ledger?: HubLedger | undefined;
+  /** What filters may take; absent: each what it may take of itself. */
+  shares?: Pick<FilterShares, "of" | "spend"> | undefined;
 }
 
 /** What the hub needs of the ledger. */

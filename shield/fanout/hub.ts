@@ -308,6 +308,8 @@ export class Hub {
       subscriber.send(frame, message);
     }
     countSent(stats, channel, sent, is_own);
+    const { view } = outgoing;
+    if (view !== undefined) this.#options.shares?.spend(channel.tenant_id, view.steps);
   }
 
   /** Delivers a durable room's message to subscribers that are not behind; others get it later. */

@@ -43,7 +43,7 @@ export class Withheld {
 
 /** Whether a filter keeps the message that is being sent from a subscriber; if so, it is counted. */
 export function isWithheld(
-  { stats, ledger, schemas }: Pick<HubOptions, "stats" | "ledger" | "schemas">,
+  { stats, ledger, schemas, shares }: Pick<HubOptions, "stats" | "ledger" | "schemas" | "shares">,
   channel: Channel,
   subscriber: Subscriber,
   outgoing: Outgoing,
@@ -55,6 +55,7 @@ export function isWithheld(
     stats.filter_verdicts,
     plain,
     mappedReader(schemas, channel.tenant_id, channel.room_id),
+    shares?.of(channel.tenant_id),
   );
   const filter = withholding(subscriber, view, of_class);
   if (filter === undefined) return false;

@@ -6,6 +6,7 @@
 import type { Identity } from "../auth/identity.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
+import { celData } from "../../shared/filter/message_view.ts";
 import type { MessageView } from "../../shared/filter/message_view.ts";
 import { classProgram } from "../../shared/filter/program.ts";
 import type { FilterProgram } from "../../shared/filter/program.ts";
@@ -21,13 +22,13 @@ export class Filter {
   readonly program: FilterProgram;
   /** Its number in the ledger, of this process. */
   readonly number: number = ++made;
-  readonly #claims: Readonly<Record<string, unknown>>;
+  readonly #claims: unknown;
   #view: MessageView | undefined;
   #lets = false;
 
   constructor(program: FilterProgram, claims: Readonly<Record<string, unknown>> = {}) {
     this.program = program;
-    this.#claims = claims;
+    this.#claims = celData(claims);
   }
 
   /** Whether a message passes; what the filter cannot judge does not. */

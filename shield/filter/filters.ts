@@ -8,6 +8,7 @@ import type { Registry } from "../../shared/metrics/metrics.ts";
 import { Filter } from "./filter.ts";
 import { FilterProgram } from "../../shared/filter/program.ts";
 import type { FilterLimits } from "../../shared/filter/program.ts";
+import { FilterShares } from "./shares.ts";
 
 /** Bounds, as `[filters]` has them; they are read each time that one is needed. */
 export interface FiltersLimits extends FilterLimits {
@@ -33,20 +34,30 @@ interface Held {
 export class Filters {
   /** How many different filters there are. */
   size = 0;
+  /** What they may take of the process's time. */
+  readonly shares: FilterShares;
   readonly #limits: FiltersLimits;
   readonly #tenants = new Map<string, TenantFilters>();
 
-  constructor(limits: FiltersLimits) {
+  /** `now_ms`: monotonic. */
+  constructor(limits: FiltersLimits, now_ms: () => number = () => performance.now()) {
     this.#limits = limits;
+    this.shares = new FilterShares(now_ms);
   }
 
-  /** The filter of a SUB; undefined: it has none. Throws `invalid-filter`. */
+  /**
+   * The filter of a SUB; undefined: it has none. Compiling it is paid of the tenant's share. Throws `invalid-filter`,
+   * and `rate-limited` when the share is used up.
+   */
   of(tenant_id: string, text: string): Filter | undefined {
     if (text === "") return undefined;
     const held = this.#tenants.get(tenant_id)?.by_text.get(text)?.filter;
     // A bound may have been lowered since.
     if (held !== undefined && text.length <= this.#limits.filter_chars) return held;
-    return new Filter(new FilterProgram(text, this.#limits, NAMES));
+    this.shares.require(tenant_id);
+    const program = new FilterProgram(text, this.#limits, NAMES);
+    this.shares.spend(tenant_id, program.price);
+    return new Filter(program);
   }
 
   /**
@@ -106,10 +117,10 @@ export class Filters {
   }
 }
 
-/** Makes the filters of a process, with their metric. */
-export function startFilters(limits: FiltersLimits, registry: Registry): Filters {
+/** Makes the filters of a process, with their metric; and what they may take. */
+export function startFilters(limits: FiltersLimits, registry: Registry): [Filters, FilterShares] {
   const filters = new Filters(limits);
   const help = "Different filters that subscribers have on this Shield.";
   scrapedGauge(registry, "shield_filters", help, () => filters.size);
-  return filters;
+  return [filters, filters.shares];
 }

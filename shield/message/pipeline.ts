@@ -21,6 +21,7 @@ import {
 } from "../auth/authorize.ts";
 import type { BanCheck } from "../auth/bans.ts";
 import type { Identity } from "../auth/identity.ts";
+import type { FilterShares } from "../filter/shares.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { Note } from "../journal/note.ts";
 import { isCompared } from "../mirror/mirror.ts";
@@ -57,6 +58,8 @@ export interface MessagePath {
   readonly logs: StoringLogs;
   /** The tenants' quotas on all Shields together; absent: only those of `[limits]`. */
   readonly quota?: TenantQuota | undefined;
+  /** What the filters of a tenant's subscribers may take; absent: what they want. */
+  readonly shares?: Pick<FilterShares, "require"> | undefined;
   /** The traces of the process; absent: nothing is traced. */
   readonly traces?: Traces | undefined;
   /** The journal of decisions; absent: nothing is written. */
@@ -141,6 +144,7 @@ function checkAll(
   requirePayloadRole(identity, envelope);
   if (hasShadowHeader(envelope)) throw new ArqonError("reserved-header", "x-arqon-shadow");
   // The quota is the last cheap check: a refused message must not use up a tenant's quota.
+  if (command === undefined) path.shares?.require(identity.tenant_id);
   path.quota?.take(identity.tenant_id, envelope.size_bytes);
   const verified = verifySignature(envelope, identity, path.signatures.of(identity.tenant_id));
   if (verified === undefined) return checkContent(path, caller, envelope, note);

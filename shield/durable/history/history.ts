@@ -38,7 +38,7 @@ export interface HistoryContext {
   readonly limits: Pick<Config["limits"], "history_messages" | "unsent_bytes">;
   readonly stats: Pick<DurableStats, "read">;
   /** The filters that subscribers have. */
-  readonly filters: Pick<Filters, "of">;
+  readonly filters: Pick<Filters, "of" | "shares">;
   /** The schemas of what is published. */
   readonly schemas: SchemaLookup;
 }
@@ -104,6 +104,7 @@ export function createHistory(context: HistoryContext): History {
       read,
       range,
       filters,
+      { tenant_id, shares: context.filters.shares },
       mappedReader(context.schemas, tenant_id, room_id),
     );
   };

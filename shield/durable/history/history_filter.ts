@@ -6,6 +6,7 @@ import type { ReadMapped } from "../../../shared/filter/message_view.ts";
 import { MessageView } from "../../../shared/filter/message_view.ts";
 import type { LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import type { Filter } from "../../filter/filter.ts";
+import type { FilterShares } from "../../filter/shares.ts";
 import type { HistoryAnswer } from "./history_answer.ts";
 import type { HistoryRange } from "./history_query.ts";
 
@@ -15,13 +16,21 @@ const PAGES_MAX = 1_001;
 /** What filters say of history is not counted: it is not fan-out. */
 const UNCOUNTED = { match: 0, no_match: 0, error: 0, cost: 0 };
 
-/** Reads what all filters let through; `read` reads what is there. */
+/** Whose messages are read, and what its filters may take. */
+export interface ReadShare {
+  readonly tenant_id: string;
+  readonly shares: Pick<FilterShares, "spend" | "isOver" | "later">;
+}
+
+/** Reads what all filters let through, in slices; `read` reads what is there. */
 export async function readFiltered(
   read: (range: HistoryRange) => Promise<HistoryAnswer>,
   range: HistoryRange,
   filters: readonly Filter[],
+  { tenant_id, shares }: ReadShare,
   mapped?: ReadMapped,
 ): Promise<HistoryAnswer> {
+  let steps = 0;
   let from: HistoryRange = { ...range, limit: PAGE_MESSAGES };
   for (let pages = 1;; pages++) {
     const answer = await read(from);
@@ -33,6 +42,11 @@ export async function readFiltered(
       next = entry.offset;
       const view = new MessageView(entry.payload, UNCOUNTED, undefined, mapped);
       if (filters.every((filter) => filter.lets(view))) seen.push(entry);
+      shares.spend(tenant_id, view.steps);
+      steps += view.steps;
+      if (!shares.isOver(tenant_id, steps)) continue;
+      steps = 0;
+      await new Promise<void>((resolve) => shares.later(tenant_id, resolve));
     }
     if (seen.length > 0 || !more || next === 0 || pages === PAGES_MAX) {
       return answer.only(seen, next, more || next !== entries.at(-1)?.offset && next > 0);

@@ -1,4 +1,5 @@
 /** For tests: the history of one tenant's rooms on a log in memory. Not part of the Shield. */
+import { FilterShares } from "../../filter/shares.ts";
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../../../shared/config/load.ts";
 import type { EnvelopeInput } from "@arqon/proto";
@@ -46,7 +47,7 @@ export function testHistory(change: Partial<HistoryContext> = {}): TestHistory {
   const log = new ModelLog();
   const reads: string[] = [];
   const history = createHistory({
-    filters: { of: () => undefined },
+    filters: { of: () => undefined, shares: new FilterShares(() => 0) },
     schemas: NO_SCHEMAS,
     logs: { of: () => Promise.resolve(log) },
     classes: new RoomClasses(CONFIG.rooms),

@@ -1,9 +1,9 @@
 /**
- * How much fuel a tenant may burn in a second, as plain data and arithmetic. What a call costs is known
+ * How much work a tenant may cause in a second, by policies (fuel) or filters (steps), as plain data and arithmetic. What a call costs is known
  * only after it has run, so it is charged then and the level may go below zero: a debt is worked off
  * before the next call runs. Time is an argument; nothing here waits.
  */
-import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
+import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 
 /**
  * A bucket of fuel. It fills at `per_second`, up to two seconds' worth, in the units of `fuel_limit`.
@@ -35,6 +35,12 @@ export function hasFuel(bucket: FuelBucket, now_ms: number): boolean {
   return bucket.fuel > 0;
 }
 
+/** In how many ms nothing is owed any more; 0: a call may run now. */
+function fuelWait(bucket: FuelBucket, now_ms: number): number {
+  if (hasFuel(bucket, now_ms)) return 0;
+  return Math.max(1, Math.ceil(-bucket.fuel / bucket.per_second * 1_000));
+}
+
 /** Charges what a call has burnt. */
 export function spendFuel(bucket: FuelBucket, fuel: number, now_ms: number): void {
   refill(bucket, now_ms);
@@ -45,6 +51,8 @@ export function spendFuel(bucket: FuelBucket, fuel: number, now_ms: number): voi
 export interface FuelBuckets {
   /** Whether the tenant may run a call now. */
   has(tenant_id: string, now_ms: number): boolean;
+  /** In how many ms it may run one; 0: now. */
+  wait(tenant_id: string, now_ms: number): number;
   /** Charges a tenant with what a call has burnt. */
   spend(tenant_id: string, fuel: number, now_ms: number): void;
   /** How many tenants are remembered. */
@@ -65,13 +73,16 @@ export function createFuelBuckets(per_second: () => number, max = 4_096): FuelBu
     }
   }
 
+  const waitOf = (tenant_id: string, now_ms: number): number => {
+    const bucket = buckets.get(tenant_id);
+    if (bucket === undefined) return 0;
+    bucket.per_second = per_second();
+    return fuelWait(bucket, now_ms);
+  };
+
   return {
-    has(tenant_id, now_ms) {
-      const bucket = buckets.get(tenant_id);
-      if (bucket === undefined) return true;
-      bucket.per_second = per_second();
-      return hasFuel(bucket, now_ms);
-    },
+    has: (tenant_id, now_ms) => waitOf(tenant_id, now_ms) === 0,
+    wait: waitOf,
     spend(tenant_id, fuel, now_ms) {
       let bucket = buckets.get(tenant_id);
       if (bucket === undefined) {

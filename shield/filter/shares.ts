@@ -1,0 +1,60 @@
+/**
+ * What filters may take of a Shield's time: a share for each tenant, and slices of a turn for those who read what is
+ * stored. A tenant that has used up its share publishes no more until its debt is worked off; of what comes from other
+ * Shields meanwhile its filters let nothing through, and its readers of stored messages wait.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { FilterShare } from "../../shared/filter/message_view.ts";
+import { Turns } from "../../shared/turns/turns.ts";
+import { createFuelBuckets } from "../rates/fuel_bucket.ts";
+
+/** Steps of one tenant on this Shield, for which half a second is needed at most, and a tenth usually. */
+const STEPS_PER_SECOND = 1_000_000;
+/** After so many steps who reads on gives way: 2 ms at most. */
+const SLICE_STEPS = 4_000;
+
+/** The shares of all tenants of a process. */
+export class FilterShares {
+  readonly #buckets = createFuelBuckets(() => STEPS_PER_SECOND);
+  /** One slice a turn. */
+  readonly #turns = new Turns(1);
+  readonly #now_ms: () => number;
+
+  /** `now_ms`: monotonic. */
+  constructor(now_ms: () => number) {
+    this.#now_ms = now_ms;
+  }
+
+  /** What filters may do with a message that is sent to a room of the tenant. */
+  of(tenant_id: string): FilterShare {
+    return this.#buckets.has(tenant_id, this.#now_ms()) ? "room" : "none";
+  }
+
+  /** Charges a tenant with what its filters took. */
+  spend(tenant_id: string, steps: number): void {
+    if (steps > 0) this.#buckets.spend(tenant_id, steps, this.#now_ms());
+  }
+
+  /** Throws `rate-limited` while the tenant has used up its share. */
+  require(tenant_id: string): void {
+    if (this.#buckets.size === 0) return;
+    const retry_after_ms = this.#buckets.wait(tenant_id, this.#now_ms());
+    if (retry_after_ms === 0) return;
+    const detail =
+      "the filters of this tenant's subscribers take more than their share of the Shield; " +
+      `retry after ${retry_after_ms} ms`;
+    throw new ArqonError("rate-limited", detail, { retry_after_ms });
+  }
+
+  /** Whether who reads stored messages for a tenant has to go on later, after so many steps in this turn. */
+  isOver(tenant_id: string, steps: number): boolean {
+    return steps >= SLICE_STEPS || !this.#buckets.has(tenant_id, this.#now_ms());
+  }
+
+  /** Calls `resume` once, when it is the reader's turn and its tenant owes nothing. It must not throw. */
+  later(tenant_id: string, resume: () => void): void {
+    const wait_ms = this.#buckets.wait(tenant_id, this.#now_ms());
+    if (wait_ms === 0) this.#turns.wait(resume);
+    else setTimeout(() => this.later(tenant_id, resume), wait_ms);
+  }
+}

@@ -1,0 +1,85 @@
+/** What filters may take of a Shield's time, by a clock that is handed in. */
+import assert from "node:assert/strict";
+import { ArqonError, writeEnvelope } from "@arqon/proto";
+import type { LogMessage } from "../../shared/spine/contract/durable_log.ts";
+import type { HistoryAnswer } from "../durable/history/history_answer.ts";
+import { readFiltered } from "../durable/history/history_filter.ts";
+import { Filters } from "./filters.ts";
+import { FilterShares } from "./shares.ts";
+
+const LIMITS = {
+  ...{ filter_chars: 1_000, filter_steps: 2_000 },
+  ...{ filters_per_room: 100, filters_per_tenant: 1_000 },
+};
+
+Deno.test("a tenant that has used up its share is refused until its debt is worked off, and no other is", () => {
+  let now_ms = 0;
+  const shares = new FilterShares(() => now_ms);
+  shares.require("a");
+  shares.spend("a", 2_500_000);
+  assert.throws(() => shares.require("a"), (error) => {
+    assert(error instanceof ArqonError);
+    assert.equal(error.reason, "rate-limited");
+    assert.equal(error.retry_after_ms, 500);
+    return true;
+  });
+  assert.equal(shares.of("a"), "none");
+  assert.equal(shares.isOver("a", 0), true);
+  shares.require("b");
+  assert.equal(shares.of("b"), "room");
+  now_ms = 501;
+  shares.require("a");
+  assert.equal(shares.of("a"), "room");
+});
+
+Deno.test("compiling a filter is paid, and who owes compiles none", () => {
+  const now_ms = 0;
+  const filters = new Filters(LIMITS, () => now_ms);
+  const texts = Array.from(
+    { length: 1_000 },
+    (_, n) => `data.s.matches("${n}${"(a|b)".repeat(40)}")`,
+  );
+  const compiled = texts.findIndex((text) => {
+    try {
+      return filters.of("a", text) === undefined;
+    } catch (error) {
+      assert.equal((error as ArqonError).reason, "rate-limited");
+      return true;
+    }
+  });
+  assert.ok(compiled > 100 && compiled < 900, `${compiled} were compiled`);
+  assert.ok(filters.of("b", texts[0]!) !== undefined);
+});
+
+Deno.test("a page of history is read in slices, and waits for the tenant's debt", async () => {
+  const envelope = writeEnvelope({ room_id: "r", message_id: "m" });
+  const entries = Array.from({ length: 30 }, (_, n) => ({ offset: n + 1, payload: envelope }));
+  const filters = new Filters(LIMITS);
+  const filter = filters.of("a", `[${"1,".repeat(10)}1].all(x, [1, 2].all(y, x + y > 1))`)!;
+  const waits: number[] = [];
+  let spent = 0;
+  const shares = {
+    spend: (_: string, steps: number) => void (spent += steps),
+    isOver: (tenant: string, steps: number) => filters.shares.isOver(tenant, steps),
+    later(_: string, resume: () => void) {
+      waits.push(spent);
+      spent = 0;
+      resume();
+    },
+  };
+  const answer = {
+    page: { entries: entries as unknown as LogMessage[], more: false },
+    only(seen: readonly LogMessage[]) {
+      return { seen };
+    },
+  } as unknown as HistoryAnswer;
+  const range = { after: 0, before: 0, limit: 100, reverse: false };
+  const read = () => Promise.resolve(answer);
+  const { seen } = await readFiltered(read, range, [filter], {
+    tenant_id: "a",
+    shares,
+  }) as unknown as { seen: readonly unknown[] };
+  assert.equal(seen.length, 30);
+  assert.ok(waits.length >= 4, `${waits.length} waits`);
+  for (const steps of waits) assert.ok(steps < 6_000, `${steps} steps in a slice`);
+});
