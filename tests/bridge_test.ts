@@ -105,7 +105,7 @@ Deno.test("a bad room fails the transaction, what the bus refuses is noted, a sl
   await until("it has come", async () => (await storedIn(peer, "orders-0")).length === 3);
   const ids = (await storedIn(peer, "orders-0")).map(({ message_id }) => message_id);
   assert.deepEqual(ids, ["own", long, "last"]);
-  await bridge.says("passed over");
+  await bridge.says("1 message without the signature of arqon.publish");
   const last = (await storedIn(peer, "orders-0")).at(-1);
   const committed_ms = Math.floor(Number(last?.headers["pg-commit-ms"]));
   await until("the time of the last commit is noted", async () => {

@@ -11,7 +11,7 @@ import { Intake } from "./intake.ts";
 import { poll } from "./polling.ts";
 import { Publisher } from "./publisher.ts";
 import type { Outcome } from "./publisher.ts";
-import { keptWal, noteRefused, save, standingOf } from "./standing.ts";
+import { checkHeld, keptWal, noteRefused, save, standingOf } from "./standing.ts";
 import type { KeptWal, StandingOptions } from "./standing.ts";
 import { stream } from "./stream.ts";
 
@@ -51,6 +51,9 @@ const KEPT_MS = 5_000;
 const KEPT_SAID_BYTES = 1_073_741_824;
 /** How long the end waits for what is under way, in ms. */
 const CLOSE_MS = 5_000;
+
+const SYNCHRONOUS = "select set_config('synchronous_commit', 'local', false) " +
+  "where current_setting('synchronous_commit') = 'off'";
 
 /** Runs until the signal. Rejects with a CommandError for what does not pass by itself. */
 export async function runBridge(given: BridgeOptions): Promise<void> {
@@ -99,6 +102,8 @@ async function follow(options: BridgeOptions, onFollowing: () => void): Promise<
   const sql = databaseAt(url);
   await sql.connect();
   try {
+    // A note that a crash takes back would be behind the slot.
+    await sql.query(SYNCHRONOUS);
     // Of bridges that start together one makes the slot, and the others find it noted.
     await sql.query("select pg_advisory_lock(hashtext('arqon.bridge ' || $1))", [slot]);
     const standing = await standingOf(sql, options);
@@ -110,19 +115,20 @@ async function follow(options: BridgeOptions, onFollowing: () => void): Promise<
     const publisher = new Publisher({
       ...{ bus, origin: standing, now: options.now, onProblem: say, onOver: watch.over },
       signal: AbortSignal.any([signal, over.signal]),
-      onRefused: (message, reason) => noteRefused(sql, message, reason, say),
+      onRefused: (message, reason) => noteRefused(sql, standing.source, message, reason, say),
     });
     let told = () => {};
     const intake = new Intake({
-      ...{ standing, publisher, say },
+      ...{ standing, publisher },
       onWaiting(messages) {
         watch.waiting(messages);
         told();
       },
     });
-    const note = () => save(sql, slot, intake.progress);
+    const note = () => save(sql, slot, standing.source, intake.progress);
     const following = {
       ...{ ...options, url, standing, intake, note, onFollowing, lost: lost.promise },
+      check: () => checkHeld(sql, slot),
       onOver: (listener: () => void) => void (told = listener),
     };
     try {

@@ -15,6 +15,8 @@ export interface Committed {
   readonly commit_ms: number;
   /** Where it stands in the database's log. */
   readonly place: { readonly lsn: string; readonly number: number };
+  /** Why it is refused before any bus is asked; it has no room then. */
+  readonly refusal?: string;
 }
 
 /** A message that a room has stored. */

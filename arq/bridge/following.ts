@@ -1,6 +1,13 @@
-/** What a reader of the log is given, whichever way it reads. Types only. */
+/** What a reader of the log is given, whichever way it reads. What both have in common. */
 import type { Intake } from "./intake.ts";
 import type { Standing } from "./standing.ts";
+import type { Lsn } from "./wal.ts";
+
+/**
+ * What others write is noted when it is so much: a note is itself in the log, and a database that has nothing to do
+ * must come to rest.
+ */
+export const IDLE_BYTES = 1_048_576n;
 
 /** One connection to a database, until it breaks. */
 export interface Following {
@@ -19,6 +26,8 @@ export interface Following {
   readonly onOver: (listener: () => void) => void;
   /** Rejects when the database is not heard of any more. */
   readonly lost: Promise<never>;
-  /** Notes in the database how far everything is over. */
-  readonly note: () => Promise<void>;
+  /** Rejects when the slot that is ours by now is not the one that `standing` was found with. */
+  readonly check: () => Promise<void>;
+  /** Notes in the database how far everything is over, and gives that. The slot is told no more than that. */
+  readonly note: () => Promise<Lsn>;
 }

@@ -2,20 +2,37 @@
  * Takes what the log of a database has, in its order, and gives what was published there to the publisher. How the log
  * is read is `stream.ts` or `polling.ts`.
  */
-import { committedOf } from "./committed.ts";
+import { committedOf, unsignedOf } from "./committed.ts";
+import type { Committed } from "./bus.ts";
 import { Progress } from "./progress.ts";
 import type { Publisher } from "./publisher.ts";
 import type { Standing } from "./standing.ts";
-import { lsnText } from "./wal.ts";
 import type { Lsn, WalChange } from "./wal.ts";
 
 /** What an intake needs. */
 export interface IntakeOptions {
   readonly standing: Standing;
   readonly publisher: Publisher;
-  readonly say: (text: string) => void;
   /** So many messages wait for the bus now. */
   readonly onWaiting: (messages: number) => void;
+}
+
+/** The transaction whose changes come now. */
+interface Transaction {
+  readonly lsn: Lsn;
+  readonly xid: number;
+  readonly commit_ms: number;
+  /** Of its next message. */
+  number: number;
+  /** Its messages without a signature: as many as there are, they are one that is refused. */
+  unsigned: Unsigned | undefined;
+}
+
+interface Unsigned {
+  readonly number: number;
+  readonly first: Uint8Array;
+  readonly over: () => void;
+  count: number;
 }
 
 /** What one reader of the log has brought. */
@@ -23,9 +40,7 @@ export class Intake {
   readonly progress: Progress;
   readonly #options: IntakeOptions;
   readonly #under_way = new Set<Promise<void>>();
-  #now:
-    | { readonly lsn: Lsn; readonly xid: number; readonly commit_ms: number; number: number }
-    | undefined;
+  #now: Transaction | undefined;
 
   constructor(options: IntakeOptions) {
     this.#options = options;
@@ -46,9 +61,10 @@ export class Intake {
     switch (change.kind) {
       case "begin":
         this.progress.begin(change.commit_ms);
-        this.#now = { ...change, number: 0 };
+        this.#now = { ...change, number: 0, unsigned: undefined };
         return;
       case "commit":
+        this.#refuseUnsigned();
         this.#now = undefined;
         return this.progress.commit(change.end_lsn);
       case "message":
@@ -62,17 +78,29 @@ export class Intake {
   }
 
   #publish(content: Uint8Array): void {
-    const { standing, publisher, say, onWaiting } = this.#options;
+    const { source, key, is_known, lsn, end_lsn } = this.#options.standing;
     const at = this.#now;
     // What is below was dealt with; after a crash the server has forgotten that.
-    if (at === undefined || at.lsn < standing.lsn) return;
-    const committed = committedOf(content, { ...at, number: at.number++, source: standing.source });
-    if (committed === undefined) {
-      return say(`${lsnText(at.lsn)}: this is nothing that arqon.publish writes; passed over`);
+    if (at === undefined || at.lsn < lsn) return;
+    const number = at.number++;
+    const committed = committedOf(content, key, { ...at, number, source });
+    if (committed !== undefined) {
+      return this.#begin(committed, is_known && at.lsn <= end_lsn, this.progress.message());
     }
-    const over = this.progress.message();
-    const is_early = standing.is_known && at.lsn <= standing.end_lsn;
-    const own = publisher.publish(committed, is_early).then(over, () => {}).finally(() => {
+    at.unsigned ??= { number, first: content, over: this.progress.message(), count: 0 };
+    at.unsigned.count++;
+  }
+
+  #refuseUnsigned(): void {
+    const at = this.#now;
+    if (at?.unsigned === undefined) return;
+    const { first, count, number, over } = at.unsigned;
+    this.#begin(unsignedOf(first, count, { ...at, number }), false, over);
+  }
+
+  #begin(message: Committed, is_early: boolean, over: () => void): void {
+    const { publisher, onWaiting } = this.#options;
+    const own = publisher.publish(message, is_early).then(over, () => {}).finally(() => {
       this.#under_way.delete(own);
       onWaiting(this.#under_way.size);
     });

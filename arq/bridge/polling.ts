@@ -3,6 +3,7 @@
  * read is published whole before the next.
  */
 import { pause } from "../rooms/flow.ts";
+import { IDLE_BYTES } from "./following.ts";
 import type { Following } from "./following.ts";
 import { databaseAt, IN_USE } from "./database.ts";
 import type { Database } from "./database.ts";
@@ -30,7 +31,9 @@ export async function poll(following: Following, poll_ms: number): Promise<void>
 }
 
 async function pollWith(sql: Database, following: Following, poll_ms: number): Promise<void> {
-  const { slot, intake, waiting_messages, signal, note } = following;
+  const { slot, standing, intake, waiting_messages, signal, note, check } = following;
+  const { progress } = intake;
+  let noted = standing.lsn;
   await sql.query(KEEPALIVE);
   const { rows: [{ is_ours }] } = await sql.query(LOCK, [slot]);
   if (!is_ours) throw Object.assign(new Error("another bridge polls"), { code: IN_USE });
@@ -38,20 +41,20 @@ async function pollWith(sql: Database, following: Following, poll_ms: number): P
     const { rows: [{ lsn: now_lsn }] } = await sql.query(NOW);
     // It gives whole transactions: more than that, when the last one is longer.
     const { rows } = await sql.query(READ, [slot, now_lsn, waiting_messages]);
+    // Nobody holds a slot between two reads: it may be another one by now.
+    await check();
     if (!is_told) following.onFollowing();
     is_told = true;
     for (const { data } of rows) intake.take(readChange(data));
     await Promise.race([intake.settled(), aborted(signal)]);
     if (signal.aborted) return;
-    const { done_lsn } = intake.progress;
-    if (rows.length > 0) {
-      await note();
-      await sql.query(ADVANCE, [slot, lsnText(done_lsn)]);
-    } else {
-      // What others wrote since the last read need not be kept.
-      if (parseLsn(now_lsn) > done_lsn) await sql.query(ADVANCE, [slot, now_lsn]);
-      await pause(poll_ms, signal);
+    // What others wrote since the last read need not be kept.
+    if (rows.length === 0) progress.alive(parseLsn(now_lsn));
+    if (progress.done_lsn > noted || progress.over_lsn - noted >= IDLE_BYTES) {
+      noted = await note();
+      await sql.query(ADVANCE, [slot, lsnText(noted)]);
     }
+    if (rows.length === 0) await pause(poll_ms, signal);
   }
 }
 

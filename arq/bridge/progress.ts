@@ -53,10 +53,10 @@ export class Progress {
     if (this.#transactions.length === 0) this.#idle_lsn = lsn;
   }
 
-  /** What the server need not keep, when so much is noted: also what other transactions wrote since. */
-  flushed(noted_lsn: Lsn): Lsn {
-    const is_idle = this.#transactions.length === 0 && noted_lsn === this.done_lsn;
-    return is_idle && this.#idle_lsn > noted_lsn ? this.#idle_lsn : noted_lsn;
+  /** What the server need not keep: also what other transactions wrote since. */
+  get over_lsn(): Lsn {
+    const is_idle = this.#transactions.length === 0 && this.#idle_lsn > this.done_lsn;
+    return is_idle ? this.#idle_lsn : this.done_lsn;
   }
 
   #advance(): void {

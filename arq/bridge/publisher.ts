@@ -62,12 +62,16 @@ export class Publisher {
 
   async #publish(message: Committed, is_early: boolean): Promise<Outcome> {
     const { bus, signal, now, onRefused, onProblem } = this.#options;
-    const { room } = message;
+    const { room, refusal } = message;
     // Nothing older is to come.
     if (!is_early) this.#before.delete(room);
     let tried_ms = Infinity;
     for (let wait_ms = RETRY_MS;; wait_ms = Math.min(RETRY_MAX_MS, 2 * wait_ms)) {
       try {
+        if (refusal !== undefined) {
+          await onRefused(message, refusal);
+          return "refused";
+        }
         if (is_early && hasHad(await this.#beforeIn(message), message)) return "repeated";
         if (now() - tried_ms > DOUBT_MS && await this.#has(message)) return "published";
         tried_ms = Math.min(tried_ms, now());

@@ -5,20 +5,38 @@ import { ArqonError } from "@arqon/sdk";
 import type { Connection } from "@arqon/sdk";
 import { connectedBus } from "./bus.ts";
 import type { Committed } from "./bus.ts";
-import { committedOf } from "./committed.ts";
+import { committedOf, signatureOf } from "./committed.ts";
 import { Publisher } from "./publisher.ts";
 import type { Outcome } from "./publisher.ts";
 
 const SINCE_MS = 1_000_000_000;
 const SOURCE = "7-00000001-5";
 const END_LSN = 100n;
+const KEY = new Uint8Array(64);
+/** Its own id, which has its place and when it was committed. */
+const idOf = (lsn: number, number = 0, more_ms = 0) =>
+  `pg-0-${lsn.toString(16)}-${number}-${SINCE_MS + lsn + more_ms}000`;
 
 /** The `number`th message of the transaction that was committed there. */
-function committed(room: string, lsn: number, number = 0, more: Partial<Committed> = {}) {
+function committed(
+  room: string,
+  lsn: number,
+  number = 0,
+  more: Partial<Committed> = {},
+  when: { readonly commit_ms?: number } = {},
+) {
   const emitted = JSON.stringify({ room, type: "order", json: "{}", message_id: null });
-  const content = new TextEncoder().encode(emitted);
-  const at = { lsn: BigInt(lsn), number, xid: lsn, commit_ms: SINCE_MS + lsn, source: SOURCE };
-  return { ...committedOf(content, at)!, ...more };
+  const json = new TextEncoder().encode(emitted);
+  const content = new Uint8Array([...signatureOf(json, KEY, lsn), ...json]);
+  const at = {
+    lsn: BigInt(lsn),
+    number,
+    xid: lsn,
+    commit_ms: SINCE_MS + lsn,
+    source: SOURCE,
+    ...when,
+  };
+  return { ...committedOf(content, KEY, at)!, ...more };
 }
 
 /** A message as a room has it. */
@@ -96,7 +114,7 @@ Deno.test("a room's messages are published in their order, tried again, or refus
     "orders late",
     "orders last",
   ]);
-  assert.deepEqual(world.published.filter((one) => one.startsWith("plain")), ["plain pg-0-4-0"]);
+  assert.deepEqual(world.published.filter((one) => one.startsWith("plain")), [`plain ${idOf(4)}`]);
   assert.deepEqual(refused, ["bad"]);
   assert.deepEqual(over.filter((one) => !one.startsWith("pg")), [
     ...["late published", "bad refused", "last published"],
@@ -118,8 +136,8 @@ Deno.test("what stands at or below the newest message of the database in a room 
     early.map(([lsn, number]) => publisher.publish(committed("orders", lsn, number), true)),
   );
   assert.deepEqual(over, [
-    ...["pg-0-6-0 repeated", "pg-0-7-0 repeated", "pg-0-7-1 repeated"],
-    ...["pg-0-7-2 published", "pg-0-8-0 published"],
+    ...[`${idOf(6)} repeated`, `${idOf(7)} repeated`, `${idOf(7, 1)} repeated`],
+    ...[`${idOf(7, 2)} published`, `${idOf(8)} published`],
   ]);
   assert.equal(world.asked.length, 2, "a small page, and the one behind the others' messages");
 });
@@ -140,7 +158,7 @@ Deno.test("nobody but the bridge says how far a room is, nor another database, n
   // Of the bridge's own user the ids count, too; of somebody else's not.
   await publisher.publish(committed("orders", 6, 0, { message_id: "id-5" }), true);
   await publisher.publish(committed("orders", 6, 1, { message_id: "id-0" }), true);
-  assert.deepEqual(over, ["pg-0-5-0 published", "id-5 repeated", "id-0 published"]);
+  assert.deepEqual(over, [`${idOf(5)} published`, "id-5 repeated", "id-0 published"]);
 });
 
 Deno.test("a database that was set back to a copy of its disk has the same positions later: they are published", async () => {
@@ -148,7 +166,17 @@ Deno.test("a database that was set back to a copy of its disk has the same posit
   const { publisher, over } = publisherOn(world);
   await publisher.publish(committed("orders", 80), true);
   await publisher.publish(committed("orders", 85, 0, { commit_ms: SINCE_MS + 60_000 }), true);
-  assert.deepEqual(over, ["pg-0-50-0 repeated", "pg-0-55-0 published"]);
+  assert.deepEqual(over, [`${idOf(80)} repeated`, `${idOf(85)} published`]);
+});
+
+Deno.test("after a promotion the same transaction is known, and another one at its place is not", async () => {
+  const headers = { ...committed("orders", 80).headers, "pg-source": "7-00000000-5" };
+  const world = busWith({ orders: [{ message_id: idOf(80), headers }] });
+  const { publisher, over } = publisherOn(world);
+  await publisher.publish(committed("orders", 80), true);
+  const later = { commit_ms: SINCE_MS + 81 };
+  await publisher.publish(committed("orders", 80, 0, {}, later), true);
+  assert.deepEqual(over, [`${idOf(80)} repeated`, `${idOf(80, 0, 1)} published`]);
 });
 
 Deno.test("a message whose answer was lost long ago is looked for before it is tried again", async () => {

@@ -2,6 +2,7 @@
 import { Buffer } from "node:buffer";
 import { databaseAt } from "./database.ts";
 import type { Wire } from "./database.ts";
+import { IDLE_BYTES } from "./following.ts";
 import type { Following } from "./following.ts";
 import { lsnText, readWal, statusUpdate } from "./wal.ts";
 
@@ -17,38 +18,43 @@ export async function stream(following: Following): Promise<void> {
   await client.connect();
   const wire = client.connection;
   const broken = Promise.withResolvers<never>();
+  let checked = Promise.resolve();
   let [noted, told_ms, is_paused] = [standing.lsn, now(), false];
-  const tell = (now_ms: number) => {
-    told_ms = now_ms;
-    wire.sendCopyFromChunk(
-      Buffer.from(statusUpdate(intake.progress.flushed(noted), now_ms)),
-    );
-  };
   following.onOver(() => {
     if (!is_paused || intake.waiting >= waiting_messages / 2) return;
     is_paused = false;
     wire.stream.resume();
   });
-  wire.once("replicationStart", following.onFollowing);
+  wire.once("replicationStart", () => {
+    // From now on nobody can make another slot of this name.
+    checked = following.check().then(following.onFollowing);
+    checked.catch(broken.reject);
+  });
   wire.on("copyData", ({ chunk }) => {
     try {
-      if (take(chunk, following)) tell(now());
+      if (take(chunk, following)) tickSoon(true);
     } catch (error) {
       broken.reject(error);
     }
     is_paused ||= pauseIfFull(following, wire);
   });
-  const tick = async () => {
-    const { done_lsn } = intake.progress;
-    if (done_lsn === noted && now() - told_ms < STATUS_MS) return;
-    if (done_lsn > noted) await note();
-    noted = done_lsn;
-    tell(now());
+  // A server that shuts down asks, until it is told all that it has sent.
+  const tick = async (is_asked: boolean) => {
+    const { done_lsn, over_lsn } = intake.progress;
+    const is_far = done_lsn > noted || over_lsn - noted >= (is_asked ? 1n : IDLE_BYTES);
+    if (!is_far && !is_asked && now() - told_ms < STATUS_MS) return;
+    if (is_far) {
+      await checked;
+      noted = await note();
+    }
+    told_ms = now();
+    wire.sendCopyFromChunk(Buffer.from(statusUpdate(noted, told_ms)));
   };
   let ticking = Promise.resolve();
-  const timer = setInterval(() => {
-    ticking = ticking.then(tick).catch((error) => broken.reject(error));
-  }, SAVE_MS);
+  const tickSoon = (is_asked: boolean) => {
+    ticking = ticking.then(() => tick(is_asked)).catch((error) => broken.reject(error));
+  };
+  const timer = setInterval(tickSoon, SAVE_MS, false);
   const onAbort = () => void client.end();
   signal.addEventListener("abort", onAbort);
   try {

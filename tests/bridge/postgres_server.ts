@@ -6,15 +6,27 @@
 import { until } from "../../shared/testing/until.ts";
 import { freePort } from "../harness/free_ports.ts";
 
+/** Where and as whom SQL runs. */
+interface SqlSession {
+  readonly database?: string;
+  readonly user?: string;
+}
+
 /** A running server. */
 export interface PostgresServer extends AsyncDisposable {
   /** For its superuser: `postgres://…`. */
   readonly url: string;
-  /** Runs SQL by psql; rejects with what it says when a statement fails. */
-  sql(text: string): Promise<string>;
+  /** The folder of its files. */
+  readonly data: string;
+  /** Runs SQL by psql, as the superuser unless told otherwise; rejects with what it says when a statement fails. */
+  sql(text: string, as?: SqlSession): Promise<string>;
   /** Kills every process of it at once, as a machine that loses its power. */
   kill(): Promise<void>;
+  /** Ends it as `pg_ctl stop -m fast` does; resolves when it has ended. */
+  stop(): Promise<void>;
   start(): Promise<void>;
+  /** A standby that follows it; `select pg_promote()` makes it a primary on a timeline of its own. */
+  standby(): Promise<PostgresServer>;
 }
 
 const DEBIAN = "/usr/lib/postgresql";
@@ -79,17 +91,35 @@ export async function somePostgres(): Promise<PostgresServer | undefined> {
   return await startPostgres();
 }
 
+/** Copies the slots of one, and the log that they keep, to another that does not run: Patroni copies slots, too. */
+export async function copySlots(from: PostgresServer, to: PostgresServer): Promise<void> {
+  await run(["cp", "-r", `${from.data}/pg_replslot`, to.data]);
+  await run(["sh", "-c", `cp -n ${from.data}/pg_wal/0* ${to.data}/pg_wal`]);
+}
+
 /** Starts one; it ends, and its folder goes, when the scope ends. */
 async function startPostgres(): Promise<PostgresServer> {
   const debian = await binaries();
   const bin = Deno.env.get("ARQON_POSTGRES") ?? debian;
+  return await serverWith(
+    { debian, bin },
+    (data) => run([`${bin}/initdb`, "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"]),
+  );
+}
+
+/** One whose files `make` brings into a folder that is not there yet. */
+async function serverWith(
+  programs: { readonly debian: string; readonly bin: string },
+  make: (data: string) => Promise<unknown>,
+): Promise<PostgresServer> {
+  const { debian, bin } = programs;
   const dir = await Deno.makeTempDir({ prefix: "arqon-postgres-" });
   await Deno.chmod(dir, 0o777);
   const data = `${dir}/data`;
   const port = freePort();
-  await run([`${bin}/initdb`, "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"]);
+  await make(data);
   await run(["sh", "-c", `cat >> ${data}/postgresql.conf`], CONFIG(port, dir));
-  const psql = [`${debian}/psql`, "-h", "127.0.0.1", "-p", String(port), "-U", "postgres"];
+  const psql = [`${debian}/psql`, "-h", "127.0.0.1", "-p", String(port)];
   let child: Deno.ChildProcess | undefined;
   let is_running = false;
   const spawn = () => {
@@ -98,7 +128,9 @@ async function startPostgres(): Promise<PostgresServer> {
     is_running = true;
     void child.status.then(() => is_running = false);
   };
-  const sql = (text: string) => run([...psql, "-qAt", "-v", "ON_ERROR_STOP=1", "-f", "-"], text);
+  const words = ["-qAt", "-v", "ON_ERROR_STOP=1", "-f", "-"];
+  const sql: PostgresServer["sql"] = (text, { database = "postgres", user = "postgres" } = {}) =>
+    run([...psql, "-U", user, "-d", database, ...words], text);
   const start = async () => {
     await until("PostgreSQL answers", () => {
       // It ends when a process of the one before is still there.
@@ -120,9 +152,17 @@ async function startPostgres(): Promise<PostgresServer> {
   await start();
   return {
     url: `postgres://postgres@127.0.0.1:${port}/postgres`,
+    data,
     sql,
     kill: () => stop("KILL"),
+    stop: () => stop("INT"),
     start,
+    standby: () =>
+      serverWith(programs, (to) =>
+        run([
+          ...[`${bin}/pg_basebackup`, "-h", "127.0.0.1", "-p", String(port), "-U", "postgres"],
+          ...["-D", to, "-R", "--checkpoint=fast", "--no-sync"],
+        ])),
     async [Symbol.asyncDispose]() {
       await stop("INT");
       await Deno.remove(dir, { recursive: true });

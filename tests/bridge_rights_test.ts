@@ -1,0 +1,113 @@
+/**
+ * Who may publish by the bridge, on a real PostgreSQL: whoever may call `arqon.publish`, and nobody by writing into
+ * the log of the database. What cannot be published is in `arqon.refused`, and holds nothing up.
+ */
+import assert from "node:assert/strict";
+import { BRIDGE_SQL } from "../arq/bridge/sql.ts";
+import { seen, until } from "../shared/testing/until.ts";
+import { runLocalBridge, startBridgedBus } from "./bridge/local_bridge.ts";
+import type { BridgedBus } from "./bridge/local_bridge.ts";
+import { somePostgres } from "./bridge/postgres_server.ts";
+import { storedIn } from "./bridge/world.ts";
+
+/** What docs/bridge.md has a database give to the bridge and to those who publish. */
+const ROLES = `
+create role bridge login replication;
+grant usage on schema arqon to bridge;
+grant select, insert, update on arqon.bridge, arqon.refused to bridge;
+grant select on arqon.key to bridge;
+create role app login;
+grant usage on schema arqon to app;
+create role stranger login;
+`;
+
+/** A message as `arqon.publish` writes it, by hand. */
+const forged = (message: Record<string, unknown>) =>
+  `select pg_logical_emit_message(true, 'arqon', '${JSON.stringify(message)}');`;
+
+const idsIn = async ({ peer }: BridgedBus) =>
+  (await storedIn(peer, "orders-0")).map(({ message_id }) => message_id);
+
+Deno.test("only who may use the schema publishes; what others write into the log is refused", async () => {
+  await using database = await somePostgres();
+  if (database === undefined) return;
+  await using bus = await startBridgedBus();
+  await database.sql(`${BRIDGE_SQL}${ROLES}`);
+  const url = database.url.replace("postgres@", "bridge@");
+  await using bridge = runLocalBridge(bus, url);
+  await bridge.says("following");
+  const message = { room: "orders-0", type: "x", json: "1", message_id: null };
+  const as = (user: string, text: string) => database.sql(text, { user });
+  const read_only = (text: string) => `begin read only; ${text} commit;`;
+  await as("stranger", read_only(forged({ ...message, message_id: "forged" })));
+  // None of these may hold the slot or the room.
+  await as("stranger", forged({ ...message, message_id: "x".repeat(300) }));
+  await as("stranger", forged({ ...message, json: "{" }));
+  await as("stranger", "select pg_logical_emit_message(true, 'arqon', '\\x00ff27'::bytea);");
+  await as("app", read_only(`${forged({ ...message, room: "" })} ${forged(message)}`));
+  await assert.rejects(
+    as("stranger", "select arqon.publish('orders-0', 'x')"),
+    /permission denied/,
+  );
+  await assert.rejects(as("app", "select * from arqon.key"), /permission denied/);
+  const publish = (id: string) => `select arqon.publish('orders-0', 'x', '"é"', '${id}');`;
+  await as("app", read_only(publish("own")));
+  // Another's does not take what stands beside it.
+  await as("app", `begin; ${forged(message)} ${publish("beside")} commit;`);
+  // A subtransaction's id is not the one that commits.
+  await as("app", `begin; savepoint a; ${publish("below")} release a; commit;`);
+  await until("all of the app's have come", async () => (await idsIn(bus)).length >= 3);
+  assert.deepEqual(await idsIn(bus), ["own", "beside", "below"]);
+  const rows = await seen(
+    "all is in arqon.refused",
+    async () =>
+      (await database.sql("select coalesce(room, '-'), reason from arqon.refused order by lsn"))
+        .split("\n"),
+    (all) => all.length >= 6,
+  );
+  assert.deepEqual(rows.map((row) => row.replace(/transaction \d+/, "transaction N")), [
+    ...Array(4).fill("-|1 message without the signature of arqon.publish, of transaction N"),
+    "-|2 messages without the signature of arqon.publish, of transaction N",
+    "-|1 message without the signature of arqon.publish, of transaction N",
+  ]);
+  const shown = await database.sql("select data #>> '{}' from arqon.refused order by lsn limit 4");
+  assert.match(shown, /^\{"room":"orders-0".*"forged"\}/);
+  assert.equal(shown.split("\n").at(-1), "??'");
+  // None of them holds the slot.
+  const noted = "select lsn >= (select max(lsn) from arqon.refused) from arqon.bridge";
+  await until("everything is over", async () => await database.sql(noted) === "t");
+});
+
+Deno.test("of what is not signed so many rows are kept, and all of what is goes on", async () => {
+  await using database = await somePostgres();
+  if (database === undefined) return;
+  await using bus = await startBridgedBus();
+  await database.sql(`${BRIDGE_SQL}${ROLES}`);
+  await using bridge = runLocalBridge(bus, database.url);
+  await bridge.says("following");
+  const one = forged({ room: "orders-0" });
+  const transactions = Array.from({ length: 1_200 }, () => one).join("\n");
+  await database.sql(`set synchronous_commit = off; ${transactions}`, { user: "stranger" });
+  await database.sql("select arqon.publish('orders-0', 'x', '1', 'own')");
+  await until("it has come", async () => (await idsIn(bus)).length > 0);
+  await until("all are over", () => bridge.outcomes.length === 1_201);
+  assert.equal(await database.sql("select count(*) from arqon.refused"), "1000");
+  const said = bridge.lines.filter((line) => line.includes("refused for good"));
+  assert.equal(said.length, 1_000);
+});
+
+Deno.test("text of a database that has another encoding comes as it is", async () => {
+  await using database = await somePostgres();
+  if (database === undefined) return;
+  await using bus = await startBridgedBus();
+  await database.sql("create database latin template template0 encoding 'LATIN1' locale 'C'");
+  const as = { database: "latin" };
+  await database.sql(BRIDGE_SQL, as);
+  await using bridge = runLocalBridge(bus, database.url.replace(/postgres$/, "latin"));
+  await bridge.says("following");
+  const text = `select arqon.publish('orders-0', 'x', '{"w":"é"}', 'ü')`;
+  await database.sql(`set client_encoding = 'UTF8'; ${text}`, as);
+  await until("it has come", async () => (await idsIn(bus)).length > 0);
+  const [first] = await storedIn(bus.peer, "orders-0");
+  assert.deepEqual([first?.data, first?.message_id], [{ w: "é" }, "ü"]);
+});
