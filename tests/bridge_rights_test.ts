@@ -96,6 +96,21 @@ Deno.test("of what is not signed so many rows are kept, and all of what is goes 
   assert.equal(said.length, 1_000);
 });
 
+Deno.test("a key that was made anew is taken, and nothing signed with it is refused", async () => {
+  await using database = await somePostgres();
+  if (database === undefined) return;
+  await using bus = await startBridgedBus();
+  await database.sql(BRIDGE_SQL);
+  await using bridge = runLocalBridge(bus, database.url);
+  await bridge.says("following");
+  await database.sql("delete from arqon.key");
+  await assert.rejects(database.sql("select arqon.publish('orders-0', 'x')"), /no rows/);
+  await database.sql(`${BRIDGE_SQL} select arqon.publish('orders-0', 'x', '1', 'anew')`);
+  await until("it has come", async () => (await idsIn(bus)).length > 0);
+  assert.deepEqual(await idsIn(bus), ["anew"]);
+  assert.equal(await database.sql("select count(*) from arqon.refused"), "0");
+});
+
 Deno.test("text of a database that has another encoding comes as it is", async () => {
   await using database = await somePostgres();
   if (database === undefined) return;

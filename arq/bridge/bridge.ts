@@ -11,7 +11,7 @@ import { Intake } from "./intake.ts";
 import { poll } from "./polling.ts";
 import { Publisher } from "./publisher.ts";
 import type { Outcome } from "./publisher.ts";
-import { checkHeld, keptWal, noteRefused, save, standingOf } from "./standing.ts";
+import { checkHeld, isKeyKept, keptWal, noteRefused, save, standingOf } from "./standing.ts";
 import type { KeptWal, StandingOptions } from "./standing.ts";
 import { stream } from "./stream.ts";
 
@@ -115,7 +115,14 @@ async function follow(options: BridgeOptions, onFollowing: () => void): Promise<
     const publisher = new Publisher({
       ...{ bus, origin: standing, now: options.now, onProblem: say, onOver: watch.over },
       signal: AbortSignal.any([signal, over.signal]),
-      onRefused: (message, reason) => noteRefused(sql, standing.source, message, reason, say),
+      async onRefused(message, reason) {
+        if (message.refusal !== undefined && !await isKeyKept(sql, standing)) {
+          const error = new Error("arqon.key has changed");
+          lost.reject(error);
+          throw error;
+        }
+        await noteRefused(sql, standing.source, message, reason, say);
+      },
     });
     let told = () => {};
     const intake = new Intake({

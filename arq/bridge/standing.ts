@@ -12,7 +12,7 @@ import type { Lsn } from "./wal.ts";
 /** What finding it needs. */
 export interface StandingOptions {
   readonly slot: string;
-  /** Goes on from now where the slot is gone, though something may have been missed. */
+  /** Goes on where the slot is gone or another one, though something may have been missed. */
   readonly accept_loss: boolean;
   /** How to accept that. */
   readonly accept_hint: string;
@@ -213,6 +213,12 @@ export async function save(
     [slot, source, lsnText(over_lsn), done_ms],
   );
   return over_lsn;
+}
+
+/** Whether `arqon.publish` signs with the key that `standingOf` has found. */
+export async function isKeyKept(sql: Database, { key }: Standing): Promise<boolean> {
+  const { rows } = await sql.query("select from arqon.key where key = $1", [key]);
+  return rows.length > 0;
 }
 
 /**

@@ -45,7 +45,7 @@ export async function startBridging(options: BridgingOptions): Promise<Bridging>
   const { signal } = stopping;
   const bridge: BridgeOptions = {
     ...{ slot, waiting_messages, signal, now, accept_loss: false },
-    accept_hint: `delete from arqon.bridge where slot = '${slot}' goes on from now`,
+    accept_hint: `delete from arqon.bridge where slot = '${slot}' goes on`,
     database: () => bridgedDatabase(config, read) ?? "",
     bus: shield.backend({ tenant_id: tenant, user_id: user, issuer: ISSUER }),
     reading: mode === "polling" ? { mode, poll_ms } : { mode },

@@ -22,7 +22,7 @@ export interface BridgeFlags extends ConnectionFlags {
   readonly json?: boolean;
 }
 
-const ACCEPT_HINT = "--accept-loss goes on from now";
+const ACCEPT_HINT = "--accept-loss goes on";
 const WAITING_MESSAGES = 2_000;
 const nothing = () => {};
 /** A process without a page of metrics. */

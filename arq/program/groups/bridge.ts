@@ -38,7 +38,7 @@ export function addBridge(program: Command, run: Run): void {
     )
     .option(
       "--accept-loss",
-      "go on from now where the slot is gone, though something may be missed",
+      "go on where the slot is gone or another one, though something may be missed",
     )
     .option(
       "--poll <ms>",
