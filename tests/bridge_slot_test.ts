@@ -141,7 +141,7 @@ Deno.test("of a promoted standby, a slot made anew ends the bridge, and a copied
   assert.match(await endOf(lost), /made anew or moved after \d+-00000001-\d+ became \d+-00000002-/);
   assert.deepEqual(await numbersIn(bus), [1]);
   await commit(copied, 4);
-  await using whole = runLocalBridge(bus, copied.url);
+  await using _whole = runLocalBridge(bus, copied.url);
   await comes(bus, [1, 2, 4]);
 });
 

@@ -21,6 +21,7 @@ export interface BridgedBus extends AsyncDisposable {
   readonly connection: Connection;
 }
 
+/** Starts one in this process. */
 export async function startBridgedBus(): Promise<BridgedBus> {
   const bus: TestBus = await startLocalBus(CONFIG);
   const token = await bus.tokenFor({ role: "service", user: "bridge" });

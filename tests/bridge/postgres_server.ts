@@ -160,7 +160,7 @@ async function serverWith(
     standby: () =>
       serverWith(programs, (to) =>
         run([
-          ...[`${bin}/pg_basebackup`, "-h", "127.0.0.1", "-p", String(port), "-U", "postgres"],
+          ...[`${debian}/pg_basebackup`, "-h", "127.0.0.1", "-p", String(port), "-U", "postgres"],
           ...["-D", to, "-R", "--checkpoint=fast", "--no-sync"],
         ])),
     async [Symbol.asyncDispose]() {
