@@ -70,7 +70,7 @@ export function decodeDeployment(bytes: Uint8Array): ReducerDeployment | undefin
 export const withStored = (before: ReducerDeployment, module: string): ReducerDeployment =>
   before.modules.includes(module) ? before : { ...before, modules: [...before.modules, module] };
 
-/** What is deployed once a module is. */
+/** What is deployed once a module is; "" is the file of `[[reducers]]`, which is not stored for the class. */
 export function withModule(before: ReducerDeployment, next: DeployedModule): ReducerDeployment {
   const { reducer, number, current, modules } = before;
   return {
@@ -81,7 +81,9 @@ export function withModule(before: ReducerDeployment, next: DeployedModule): Red
     before: current.module === next.module
       ? before.before
       : [current, ...before.before].slice(0, BEFORE_MAX),
-    modules: modules.includes(next.module) ? modules : [...modules, next.module],
+    modules: next.module === "" || modules.includes(next.module)
+      ? modules
+      : [...modules, next.module],
   };
 }
 
