@@ -63,6 +63,15 @@ export class HookStore {
     return found.filter((one) => one !== undefined);
   }
 
+  /** Tenants that have set a hook at run time. */
+  async tenants(): Promise<Set<string>> {
+    const bucket = await this.#open();
+    const keys = (await bucket.keys([])).filter(({ length }) => length === 2);
+    const entries = await Promise.all(keys.map((key) => bucket.get(key)));
+    const own = entries.filter((one) => one && readHookDocument(one.value)?.spec !== undefined);
+    return new Set(own.map((one) => one?.key[0] ?? ""));
+  }
+
   async find(tenant_id: string, hook_id: string): Promise<StoredHook | undefined> {
     const { document } = await this.#stored(tenant_id, hook_id);
     const own = this.#ofConfig(tenant_id).find(({ id }) => id === hook_id);
@@ -81,7 +90,7 @@ export class HookStore {
     throw new ArqonError("settings-conflict", `hook ${hook_id} cannot be read`);
   }
 
-  /** Changes what is stored of a hook; with what `change` throws nothing is. */
+  /** Changes what is stored of a hook; with what `change` throws, or the same document, nothing is. */
   async change(
     tenant_id: string,
     hook_id: string,
@@ -90,8 +99,9 @@ export class HookStore {
     const bucket = await this.#open();
     await changeDocument(async (mayLose) => {
       const { document, revision } = await this.#stored(tenant_id, hook_id);
-      const bytes = hookBytes(await change(document));
-      await mayLose(bucket.update(hookKey(tenant_id, hook_id), bytes, revision));
+      const changed = await change(document);
+      if (changed === document) return;
+      await mayLose(bucket.update(hookKey(tenant_id, hook_id), hookBytes(changed), revision));
     });
   }
 

@@ -4,7 +4,6 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { ScanLimits } from "@arqon/proto";
-import { z } from "zod";
 import type { Logger } from "../../shared/logs/log.ts";
 import { plural } from "../../shared/plural.ts";
 import { problemText } from "../../shared/problem.ts";
@@ -15,11 +14,10 @@ import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { Id } from "../admin/routing/query.ts";
 import { abouts, COUNT, ID, list, object } from "../openapi/openapi_parts.ts";
-import { messageAt } from "./publishing.ts";
+import { begun, requireDue, ScheduleBody } from "./body.ts";
 import { decodeSchedule, encodeSchedule, paused, stateOf } from "./schedule.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Schedules } from "./schedules.ts";
-import { dueAfter, WHEN, whenProblem } from "./times.ts";
 
 /** What a body may have beside its message, in bytes. */
 const BODY_BYTES = 4_096;
@@ -37,22 +35,6 @@ export interface ScheduleAdminContext {
   /** The id of this Shield. */
   readonly node_id: string;
 }
-
-const ScheduleBody = z.strictObject({
-  room: Id,
-  message: z.record(z.string(), z.unknown()).describe(
-    "a message in the text form, without op and room: type, data, content_type, headers, ...",
-  ),
-  user: z.string().min(1).max(128).regex(/^[^\p{C}\p{Zl}\p{Zp}]*$/u, {
-    error: "expected characters that can be printed",
-  }).default("schedule").describe("in whose name it is published"),
-  ...WHEN,
-}).superRefine((given, context) => {
-  const problem = whenProblem(given);
-  if (problem === undefined) return;
-  context.addIssue({ code: "custom", path: [problem.path], message: problem.message });
-});
-type ScheduleBody = z.output<typeof ScheduleBody>;
 
 const OBJECT = { type: "object" };
 const SCHEDULE = object({ tenant: ID, schedule: OBJECT, node_id: ID });
@@ -195,26 +177,13 @@ async function set(
   const { bucket, log, now, node_id, limits } = context;
   const { tenant, by } = call;
   const schedule_id = idOf(call);
-  const now_ms = now();
-  const from_ms = body.every_ms === undefined ? undefined : body.from_ms ?? now_ms + body.every_ms;
-  const when = { ...body, ...(from_ms === undefined ? {} : { from_ms }) };
-  const next_ms = dueAfter(when, now_ms);
-  if (next_ms === undefined) {
-    const members = ["until_ms", "at_ms", "cron"] as const;
-    const member = members.find((one) => body[one] !== undefined);
-    throw new ArqonError("invalid-settings", `${member}: expected a time to come`);
-  }
-  const due = { tenant_id: tenant, schedule_id, schedule: body, due_ms: next_ms };
-  messageAt(due, limits);
-  const made = {
-    ...{ format: 1 as const, ...when, by, changed_ms: now_ms, is_paused: false, next_ms },
-    ...{ claim: null, published: 0, refused: 0, missed: 0, last: null },
-  };
+  const setting = { tenant_id: tenant, schedule_id, by, now_ms: now() };
+  const next_ms = requireDue(body, setting, limits);
   const written = await changeDocument(async (mayLose) => {
     const entry = await bucket.get([tenant, schedule_id]);
     if (entry === undefined) requireRoom(context, tenant);
     const created_ms = entry && decodeSchedule(entry.value)?.created_ms;
-    const schedule = { ...made, created_ms: created_ms ?? now_ms };
+    const schedule = begun(body, setting, { next_ms, created_ms });
     const value = encodeSchedule(schedule);
     const expected = entry?.revision ?? 0;
     return {

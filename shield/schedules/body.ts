@@ -1,0 +1,72 @@
+/**
+ * What is said of a schedule by whoever sets it, alone or with all of a tenant's state, and the schedule that
+ * begins with it. Pure; how it is stored and goes on is `schedule.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { ScanLimits } from "@arqon/proto";
+import { z } from "zod";
+import { refuseWhen, SCHEDULE_MEMBERS } from "./members.ts";
+import { messageAt } from "./publishing.ts";
+import type { Schedule } from "./schedule.ts";
+import { dueAfter } from "./times.ts";
+import type { When } from "./times.ts";
+
+/** A schedule as a request has it. */
+export const ScheduleBody = z.strictObject({
+  ...SCHEDULE_MEMBERS,
+  message: z.record(z.string(), z.unknown()).describe(
+    "a message in the text form, without op and room: type, data, content_type, headers, ...",
+  ),
+}).superRefine(refuseWhen);
+/** A schedule as a request has it. */
+export type ScheduleBody = z.output<typeof ScheduleBody>;
+
+/** Whose it is, and the time at which it is set, Unix ms. */
+export interface ScheduleSetting {
+  readonly tenant_id: string;
+  readonly schedule_id: string;
+  readonly by: string;
+  readonly now_ms: number;
+}
+
+/** When it is due, with a first time where every so often is all that is said. */
+export function whenFrom(body: Omit<ScheduleBody, "message">, now_ms: number) {
+  const { at_ms, every_ms, cron, zone, until_ms } = body;
+  const from_ms = every_ms === undefined ? undefined : body.from_ms ?? now_ms + every_ms;
+  const given = { at_ms, every_ms, from_ms, cron, zone, until_ms };
+  // The stored form has no members without a value.
+  return Object.fromEntries(
+    Object.entries(given).filter(([, value]) => value !== undefined),
+  ) as When;
+}
+
+/** Throws for one that is never due, and `DecodeError` for a message that is none. */
+export function requireDue(
+  body: ScheduleBody,
+  { tenant_id, schedule_id, now_ms }: Omit<ScheduleSetting, "by">,
+  limits: ScanLimits,
+): number {
+  const due_ms = dueAfter(whenFrom(body, now_ms), now_ms);
+  if (due_ms === undefined) {
+    const member = (["until_ms", "at_ms", "cron"] as const).find((one) => body[one] !== undefined);
+    throw new ArqonError("invalid-settings", `${member}: expected a time to come`);
+  }
+  messageAt({ tenant_id, schedule_id, schedule: body, due_ms }, limits);
+  return due_ms;
+}
+
+/** The schedule as it begins, due next at `next_ms`. */
+export function begun(
+  body: ScheduleBody,
+  { by, now_ms }: Pick<ScheduleSetting, "by" | "now_ms">,
+  { next_ms, created_ms = now_ms }: {
+    readonly next_ms: number;
+    readonly created_ms?: number | undefined;
+  },
+): Schedule {
+  const { room, message, user } = body;
+  const times = { created_ms, changed_ms: now_ms, next_ms };
+  const counts = { claim: null, published: 0, refused: 0, missed: 0, last: null };
+  const when = whenFrom(body, now_ms);
+  return { format: 1, ...when, room, message, user, by, ...times, is_paused: false, ...counts };
+}
