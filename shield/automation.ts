@@ -7,8 +7,11 @@ import { createReducerCheck } from "./reducers/check.ts";
 import { startSchedules } from "./schedules/start.ts";
 import type { ShieldOptions } from "./server.ts";
 
-/** Its parts of the admin API. */
-export type AutomationAdmin = Pick<AdminParts, "schedules" | "hooks" | "reducers">;
+/** Its parts of the admin API; schedules may be left to other Shields. */
+export interface AutomationAdmin extends Pick<AdminParts, "schedules"> {
+  readonly hooks: NonNullable<AdminParts["hooks"]>;
+  readonly reducers: NonNullable<AdminParts["reducers"]>;
+}
 
 /** Starts what acts by itself. Rejects with `spine-unavailable`. */
 export async function startAutomation(

@@ -242,7 +242,7 @@ function routerOf(
     policies: policies.admin,
     mirroring: mirroring.admin,
     schemas: schemas.admin,
-    rooms: rooms.admin,
+    rooms: { ...rooms.admin, logs: parts.durable.logs },
     revocations: revocations.admin,
     bans: { bans: parts.bans, bucket, node_id, log },
     backup: openBackups({ ...options, node_id }),
@@ -291,8 +291,8 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   foundation.usage?.audit(audited.happened);
   const gates = openAdminGates(options.registry, limits, now);
   const reach = { names: config.admin, operators: () => operatorTenants(config) };
-  const applies = await startApplies(options, parts);
   const automation = await startAutomation(options, parts, events);
+  const applies = await startApplies(options, parts, automation.admin);
   const others = { ...applies.admin, ...automation.admin };
   const own = { status, inspect: inspect.admin, bans, audit: audited.admin, ...others };
   const router = routerOf(options, parts, own);

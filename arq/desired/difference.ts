@@ -34,6 +34,18 @@ function membersBetween(names: readonly string[], before: Thing, after: Thing): 
     .map((member) => ({ member, before: before[member], after: after[member] }));
 }
 
+/** Members that stay as they are where nothing is said of them. */
+const KEPT: { readonly [One in Kind]?: readonly string[] } = {
+  schemas: ["compatibility"],
+  hooks: ["paused"],
+  schedules: ["paused", "from_ms"],
+};
+
+function withKept(kind: Kind, thing: Thing, there: Thing | undefined): Thing {
+  const unsaid = (KEPT[kind] ?? []).filter((member) => thing[member] === undefined);
+  return { ...thing, ...Object.fromEntries(unsaid.map((member) => [member, there?.[member]])) };
+}
+
 function changesOf(kind: Kind, live: readonly Thing[], wanted: readonly Thing[]): Change[] {
   const names: readonly string[] = KIND_NAMES[kind];
   const nameOf = (thing: Thing) => names.map((member) => String(thing[member])).join(" ");
@@ -41,12 +53,7 @@ function changesOf(kind: Kind, live: readonly Thing[], wanted: readonly Thing[])
   const after = new Map(wanted.map((thing) => [nameOf(thing), thing]));
   const kept: Change[] = [...after].flatMap(([name_, thing]) => {
     const there = before.get(name_);
-    const given = Object.fromEntries(
-      // A schema whose compatibility is not said keeps it.
-      Object.entries(thing).filter(([member, value]) => member !== "compatibility" || value),
-    );
-    const same = kind === "schemas" ? { ...there, ...given } : thing;
-    const members = membersBetween(names, there ?? {}, same);
+    const members = membersBetween(names, there ?? {}, withKept(kind, thing, there));
     if (there !== undefined && members.length === 0) return [];
     return [{ kind, name: name_, action: there === undefined ? "add" : "change", members }];
   });

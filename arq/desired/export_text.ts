@@ -4,7 +4,7 @@
  */
 import { HOOKS } from "../../shield/policy/abi/policy.ts";
 import { percentText } from "../answers/policy_text.ts";
-import type { State, StateSchema } from "./state.ts";
+import type { State, StateReducer, StateSchema } from "./state.ts";
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -13,6 +13,8 @@ export const SCHEMA_FILE = "state.schema.json";
 const HEAD = `#:schema ./${SCHEMA_FILE}\n`;
 
 const moduleFile = (name: string) => `modules/${name}.wasm`;
+/** The file of a class's module: a dot is in no id, so no two have the same. */
+const reducerFile = (pattern: string) => `reducers/${pattern.replace("*", ".all")}.wasm`;
 /** The file of a schema's set. */
 export const setFile = (id: string) => `schemas/${id}.binpb.gz`;
 
@@ -32,7 +34,9 @@ const noteOf = (member: string, value: unknown) =>
 
 /** A value in TOML; a string of JSON is one of TOML. */
 function tomlOf(value: unknown): string {
-  return Array.isArray(value) ? `[${value.map(tomlOf).join(", ")}]` : JSON.stringify(value);
+  if (Array.isArray(value)) return `[${value.map(tomlOf).join(", ")}]`;
+  // TOML has this one character escaped, JSON as it is.
+  return JSON.stringify(value).replaceAll("\x7f", "\\u007f");
 }
 
 function sorted<Thing>(list: readonly Thing[] | undefined, name: (thing: Thing) => string) {
@@ -68,7 +72,19 @@ export function exportTexts(tenant: string, state: State): Map<string, string> {
   ) => ({ per, unit, limit, action, messages_per_second }));
   const signed = sorted(state.require_signature, ({ role, room }) => `${role} ${room}`)
     .map(({ role, room }) => ({ role, room }));
-  return new Map([
+  const hooks = sorted(state.hooks, ({ id }) => id).map(({ id, events, ...said }) => ({
+    id,
+    events: events.toSorted(),
+    ...Object.fromEntries(Object.entries(said).sort(([a], [b]) => a < b ? -1 : 1)),
+  }));
+  const schedules = sorted(state.schedules, ({ id }) => id).map((
+    { id, room, message, at_ms, every_ms, from_ms, cron, zone, until_ms, user, paused },
+  ) => ({
+    ...{ id, room, message, at_ms, every_ms, from_ms, cron, zone, until_ms, user, paused },
+  }));
+  const reducers = sorted(state.reducers, (one) => one.class)
+    .map((one) => ({ class: one.class, module: reducerFile(one.class) }));
+  const files = new Map([
     ["tenant.toml", `${HEAD}\ntenant = ${JSON.stringify(tenant)}\n`],
     ["policies.toml", tables("policies", policies, "no policy decides")],
     ["schemas.toml", schemasText(state.schemas ?? [])],
@@ -78,7 +94,15 @@ export function exportTexts(tenant: string, state: State): Map<string, string> {
     ["quotas.toml", tables("quotas", quotas, "those of the configuration hold")],
     ["budgets.toml", tables("budgets", budgets, "those of the configuration hold")],
     ["signatures.toml", tables("require_signature", signed, "only as the configuration demands")],
+    ["hooks.toml", tables("hooks", hooks, "those of the configuration are called")],
+    ["schedules.toml", tables("schedules", schedules, "nothing is published by itself")],
+    ["reducers.toml", tables("reducers", reducers, "the configuration's files are in force")],
   ]);
+  // What this bus does not have, or leaves to others, is not said to be none.
+  for (const kind of ["hooks", "schedules", "reducers"] as const) {
+    if (state[kind] === undefined) files.delete(`${kind}.toml`);
+  }
+  return files;
 }
 
 /** The text of the file that says which schemas the bus has. */
@@ -91,12 +115,27 @@ export function schemasText(all: readonly StateSchema[]): string {
   return tables("schemas", schemas, "no mapping needs one");
 }
 
-/** The files of modules and sets: by path, the sha256 of a module or the id of a schema. */
-export function exportFiles(state: State): {
+/** The files of modules and sets: by path, where the bus has a module's bytes, or the id of a schema. */
+export function exportFiles(tenant: string, state: State): {
   readonly modules: ReadonlyMap<string, string>;
   readonly sets: ReadonlyMap<string, string>;
 } {
-  const modules = (state.policies ?? []).map((one) => [moduleFile(one.name), one.sha256] as const);
+  const query = new URLSearchParams({ tenant });
+  const of_policies = (state.policies ?? []).map(({ name, sha256 }) =>
+    [moduleFile(name), `/v1/policies/modules/${sha256}?${query}`] as const
+  );
+  const of_classes = (state.reducers ?? []).map((one) =>
+    [reducerFile(one.class), reducerModulePath(tenant, one)] as const
+  );
   const sets = (state.schemas ?? []).map((one) => [setFile(one.id), one.id] as const);
-  return { modules: new Map(modules), sets: new Map(sets) };
+  return { modules: new Map([...of_policies, ...of_classes]), sets: new Map(sets) };
+}
+
+/** Where the bus has, and takes, a module of a class of rooms. */
+export function reducerModulePath(
+  tenant: string,
+  { class: pattern, sha256 }: StateReducer,
+): string {
+  const place = ["tenants", tenant, "reducers", pattern, "modules", sha256];
+  return `/v1/${place.map(encodeURIComponent).join("/")}`;
 }

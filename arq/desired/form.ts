@@ -5,6 +5,7 @@
 import { z } from "zod";
 import type { JsonSchema } from "../../shared/config/json_schema.ts";
 import { TenantRoomClass } from "../../shared/config/schema_durable.ts";
+import { TenantHook } from "../../shared/config/automation/hooks.ts";
 import { SignatureRule } from "../../shared/config/schema_auth.ts";
 import { MirrorRule, SchemaMapping } from "../../shared/config/schema_governance.ts";
 import { OwnQuota } from "../../shared/config/schema_quota.ts";
@@ -19,10 +20,12 @@ import {
 import { COMPATIBILITY_MODES } from "../../shared/schema/compatibility/findings.ts";
 import { isSchemaId, SCHEMA_ID_RULE } from "../../shared/schema/schema_id.ts";
 import { HOOKS } from "../../shield/policy/abi/policy.ts";
+import { refuseWhen, SCHEDULE_MEMBERS } from "../../shield/schedules/members.ts";
 
 /** Rules, mappings or classes that one tenant may have, of each; of policies 64. */
 const RULES_MAX = 1_000;
 const POLICIES_MAX = 64;
+const SCHEDULES_MAX = 10_000;
 
 /** A file of the folder, by its path in it. */
 const filePath = z.string().min(1).max(256).refine(
@@ -62,6 +65,34 @@ const Schema = z.strictObject({
   ),
 });
 
+const paused = z.boolean().optional().describe("absent: as it is, and a new one is not paused");
+const { secret: _secret, ...hook } = TenantHook.shape;
+// Its secret is the bus's: a hook keeps it, and a new one gets one.
+const Hook = z.strictObject({ id: id.describe("name of the hook"), ...hook, paused });
+
+function isObject(text: string): boolean {
+  try {
+    const value = JSON.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value);
+  } catch {
+    return false;
+  }
+}
+
+const Schedule = z.strictObject({
+  id: id.describe("name of the schedule"),
+  ...SCHEDULE_MEMBERS,
+  message: z.string().refine(isObject, { error: "expected JSON of an object" }).describe(
+    "JSON of a message in the text form, without op and room: type, data, content_type, headers, ...",
+  ),
+  paused,
+}).superRefine(refuseWhen, always);
+
+const Reducer = z.strictObject({
+  class: roomPattern.describe("pattern of a class of rooms with a reducer"),
+  module: filePath.describe("the module, a .wasm file of the folder"),
+});
+
 /** The kinds, in the order in which they are shown, with the members that name one of each. */
 export const KIND_NAMES = {
   policies: ["name"],
@@ -72,6 +103,9 @@ export const KIND_NAMES = {
   quotas: ["unit"],
   budgets: ["per", "unit", "action"],
   require_signature: ["role", "room"],
+  hooks: ["id"],
+  schedules: ["id"],
+  reducers: ["class"],
 } as const;
 /** One of them. */
 export type Kind = keyof typeof KIND_NAMES;
@@ -102,6 +136,11 @@ export const StateFile = z.strictObject({
   budgets: kind("budgets", TenantBudget).describe("budgets of the tenant's own; for operators"),
   require_signature: kind("require_signature", SignatureRule).describe(
     "whose messages must be signed beside those that the configuration names",
+  ),
+  hooks: kind("hooks", Hook).describe("all hooks of the tenant but those of the configuration"),
+  schedules: kind("schedules", Schedule, SCHEDULES_MAX).describe("all schedules of the tenant"),
+  reducers: kind("reducers", Reducer).describe(
+    "all modules that are deployed to classes of rooms, in place of the configuration's files",
   ),
 });
 /** What one file says. */

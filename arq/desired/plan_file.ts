@@ -13,7 +13,13 @@ const Bytes = z.record(z.string(), z.base64());
 const Plan = z.strictObject({
   format: z.literal("arqon-plan-1"),
   made_ms: z.int().min(0),
-  basis: z.strictObject({ settings: z.int().min(0), policies: z.int().min(0) }),
+  basis: z.strictObject({
+    settings: z.int().min(0),
+    policies: z.int().min(0),
+    documents: z.string().optional(),
+  }),
+  /** The rollout that the plan takes back; absent: none. */
+  rollout: z.string().optional(),
   /** The newest version of each schema that is to change; 0: there is none. */
   schema_basis: z.record(z.string(), z.int().min(0)),
   tenant: z.string(),
@@ -24,7 +30,14 @@ const Plan = z.strictObject({
 
 /** What a plan was made on. */
 export interface PlanBasis {
-  readonly basis: { readonly settings: number; readonly policies: number };
+  readonly basis: {
+    readonly settings: number;
+    readonly policies: number;
+    /** Of hooks, schedules and reducers; absent: of a bus that has none of these kinds. */
+    readonly documents?: string | undefined;
+  };
+  /** The rollout that is taken back; absent: none. */
+  readonly rollout?: string | undefined;
   readonly schema_basis: Readonly<Record<string, number>>;
 }
 
@@ -47,10 +60,11 @@ export function encodePlan(
 export function decodePlan(bytes: Uint8Array): Desired & PlanBasis | undefined {
   try {
     const text = gunzipSync(bytes, { maxOutputLength: PLAN_BYTES_MAX }).toString();
-    const { tenant, state, modules, sets, basis, schema_basis } = Plan.parse(JSON.parse(text));
+    const { tenant, state, modules, sets, ...plan } = Plan.parse(JSON.parse(text));
+    const { basis, schema_basis, rollout } = plan;
     const files = { modules: decode(modules), sets: decode(sets) };
     const wanted = state as unknown as Desired["state"];
-    return { tenant, state: wanted, ...files, warnings: [], basis, schema_basis };
+    return { tenant, state: wanted, ...files, warnings: [], basis, schema_basis, rollout };
   } catch {
     return undefined;
   }

@@ -17,6 +17,21 @@ export interface Drift {
   readonly policies?: Last;
 }
 
+/** A rollout under way that brings something of which a folder says what it is to be. */
+export interface UnderWay {
+  readonly tenant: string;
+  readonly id: string;
+  readonly by: string;
+  /** The folder has the state of before it; the state that it brings; another one. */
+  readonly stands: "is-taken-back" | "brings-it" | "in-the-way";
+}
+
+const STANDS = {
+  "is-taken-back": "is to be taken back: this is the state of before it",
+  "brings-it": "puts this in force; arq apply is refused until it has ended",
+  "in-the-way": "is under way; arq apply is refused until it has ended",
+} as const;
+
 const SIGNS = { add: "+", change: "~", remove: "-" } as const;
 
 function valueText(value: unknown): string {
@@ -42,17 +57,30 @@ function lineOf({ kind, name, action, members }: Change): string {
   return `  ${SIGNS[action]} ${kind} ${printable(name)}${more}\n`;
 }
 
-/** The changes, one a line. */
-export function changesText(tenant: string, changes: readonly Change[]): string {
-  return changesOfText(`tenant ${tenant}`, changes);
+/** The changes, one a line, with the rollouts that they have to do with. */
+export function changesText(
+  tenant: string,
+  changes: readonly Change[],
+  rollouts: readonly UnderWay[] = [],
+): string {
+  return changesOfText(`tenant ${tenant}`, changes, rollouts);
 }
 
 /** The same of the tenant or of the bus, as words say. */
-export function changesOfText(whose: string, changes: readonly Change[]): string {
-  if (changes.length === 0) return `${whose}: nothing to do\n`;
+export function changesOfText(
+  whose: string,
+  changes: readonly Change[],
+  rollouts: readonly UnderWay[] = [],
+): string {
+  const lines = rollouts.map(({ tenant, id, by, stands }) =>
+    printable(`tenant ${tenant}: rollout ${id} by ${by} ${STANDS[stands]}`) + "\n"
+  );
+  if (changes.length === 0) return lines.join("") || `${whose}: nothing to do\n`;
   const of = (action: Change["action"]) => changes.filter((one) => one.action === action).length;
   const counts = `${of("add")} to add, ${of("change")} to change, ${of("remove")} to remove`;
-  return `${whose}: ${counts}; no connection is touched\n${changes.map(lineOf).join("")}`;
+  return `${whose}: ${counts}; no connection is touched\n${
+    [...changes.map(lineOf), ...lines].join("")
+  }`;
 }
 
 /** What may surprise, a line each. */

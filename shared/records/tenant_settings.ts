@@ -28,6 +28,15 @@ const Limits = {
   require_signature: z.array(SignatureRule).max(TENANT_RULES_MAX).optional(),
 };
 
+/** Things of one kind that are documents of their own. */
+const Things = z.array(z.unknown()).max(10_000).optional();
+
+/**
+ * Kinds of a tenant's state of which each thing is a document of its own, as an apply carries them: checked before
+ * they are given, and read again where they are written (`shield/apply/`).
+ */
+export const DocumentLists = { hooks: Things, schedules: Things, reducers: Things };
+
 /** What tells one apply from all others. */
 const ApplyId = z.string().regex(/^[0-9a-f]{32}$/);
 
@@ -48,6 +57,7 @@ const Pending = z.looseObject({
   /** Versions of schemas that are in force once it is decided; absent: none. */
   schemas: z.array(StagedSchema).max(STAGED_SCHEMAS_MAX).optional(),
   ...Limits,
+  ...DocumentLists,
 });
 /** An apply that is under way. */
 export type PendingApply = z.output<typeof Pending>;

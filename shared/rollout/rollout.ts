@@ -9,6 +9,7 @@ import { MirrorRule, SchemaMapping } from "../config/schema_governance.ts";
 import { OwnQuota } from "../config/schema_quota.ts";
 import { TenantBudget } from "../config/schema_usage.ts";
 import { STAGED_SCHEMAS_MAX, StagedSchema } from "../records/staged_schema.ts";
+import { DocumentLists } from "../records/tenant_settings.ts";
 import { problemText } from "../problem.ts";
 import { CONDITIONS_MAX } from "./condition.ts";
 import { PolicyTally, Sample } from "./tally.ts";
@@ -58,7 +59,7 @@ const Document = z.looseObject({
   by: z.string().max(256),
   began_ms: Count,
   /** Revisions of the tenant's two documents, to which the last step is held. */
-  basis: z.strictObject({ settings: Count, policies: Count }),
+  basis: z.strictObject({ settings: Count, policies: Count, documents: z.string().optional() }),
   /** The version of the policies that the rollout began from: with any other it does nothing. */
   base_version: Count,
   /** All policies as they are to be, checked where they are used. */
@@ -69,6 +70,7 @@ const Document = z.looseObject({
   quotas: z.array(OwnQuota).optional(),
   budgets: z.array(TenantBudget).optional(),
   require_signature: z.array(SignatureRule).optional(),
+  ...DocumentLists,
   /** Versions of schemas that are stored and come in force with the last step. */
   schemas: z.array(StagedSchema).max(STAGED_SCHEMAS_MAX).optional(),
   /** Names of the policies that differ. */

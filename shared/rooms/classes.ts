@@ -102,6 +102,20 @@ export class RoomClasses {
     for (const listener of this.#listeners) listener(tenant_id);
   }
 
+  /** The classes as they would be for the tenant with these of its own. */
+  withTenant(tenant_id: string, classes: readonly TenantRoomClass[]): RoomClasses {
+    const other = new RoomClasses([]);
+    other.#any = this.#any;
+    other.#others = this.#others;
+    const config = this.#config.get(tenant_id);
+    if (config !== undefined) other.#config.set(tenant_id, config);
+    // Those that stay the same are the same objects.
+    other.#runtime.set(tenant_id, this.#runtime.get(tenant_id) ?? NOTHING);
+    other.#layer(tenant_id);
+    other.setTenant(tenant_id, classes);
+    return other;
+  }
+
   /**
    * The class of a room, found in a time that depends on the length of its id. The same object for the
    * same class.

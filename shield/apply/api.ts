@@ -14,6 +14,7 @@ import { always, refuseRepeated } from "../../shared/config/values/schema_values
 import type { Logger } from "../../shared/logs/log.ts";
 import { problemResponse, problemText } from "../../shared/problem.ts";
 import { decodeRollout, isUnderWay } from "../../shared/rollout/rollout.ts";
+import type { Rollout } from "../../shared/rollout/rollout.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { STAGED_SCHEMAS_MAX, StagedSchema } from "../../shared/records/staged_schema.ts";
 import { TENANT_RULES_MAX } from "../../shared/records/tenant_settings.ts";
@@ -31,7 +32,9 @@ import { requireMessages } from "../schema/admin/admin_mappings.ts";
 import { settled } from "../schema/admin/admin_schemas.ts";
 import { stagedBytes } from "../schema/registry/staging.ts";
 import type { Settings } from "../settings/settings.ts";
-import { needsDecision } from "./decision.ts";
+import { needsDecision, STATE_KINDS } from "./decision.ts";
+import { documentsHash, madeSecrets, StateHook, StateReducer, StateSchedule } from "./documents.ts";
+import type { DocumentLists, Documents } from "./documents.ts";
 import type { Applies } from "./applies.ts";
 import type { StoredState } from "./applies.ts";
 import type { BusApplies } from "./bus_applies.ts";
@@ -50,6 +53,8 @@ export interface ApplyAdminContext {
   readonly settings: Settings;
   /** Schemas of the whole bus; undefined where they are switched off. */
   readonly bus: BusApplies | undefined;
+  /** Kinds that are documents of their own. */
+  readonly documents: Documents;
   /** The bucket of rollouts. */
   readonly rollouts: Pick<KeyValue, "get">;
   readonly policies: PolicyAdminContext;
@@ -61,11 +66,17 @@ export interface ApplyAdminContext {
   readonly node_id: string;
 }
 
+/** Things of one list, where they are not `TENANT_RULES_MAX`. */
+const LISTS_MAX: Readonly<Record<string, number>> = {
+  schemas: STAGED_SCHEMAS_MAX,
+  schedules: 10_000,
+};
+
 /** A list whose entries differ in one of `members`. */
 function listOf<Z extends z.ZodType>(list: string, entry: Z, ...members: string[]) {
   const [what, shown = ""] = [members.join(" and "), members[0]];
   const same = { same: `the same ${what}`, expected: `expected each ${what} once` };
-  return z.array(entry).max(list === "schemas" ? STAGED_SCHEMAS_MAX : TENANT_RULES_MAX)
+  return z.array(entry).max(LISTS_MAX[list] ?? TENANT_RULES_MAX)
     .superRefine(refuseRepeated({ list, members, shown, ...same }), always)
     .optional();
 }
@@ -73,7 +84,12 @@ function listOf<Z extends z.ZodType>(list: string, entry: Z, ...members: string[
 /** What is to be in force, as requests have it. */
 export const StateBody = z.strictObject({
   /** The revisions that the change was planned on; 0 for a document that is not there. */
-  basis: z.strictObject({ settings: z.int().min(0), policies: z.int().min(0) }),
+  basis: z.strictObject({
+    settings: z.int().min(0),
+    policies: z.int().min(0),
+    /** Of hooks, schedules and reducers; absent: they may be as they are. */
+    documents: z.string().regex(/^[0-9a-f]{64}$/).optional(),
+  }),
   policies: Policies.optional(),
   mirror: listOf("mirror", MirrorRule, "prefix"),
   mappings: listOf("mappings", SchemaMapping, "subject"),
@@ -81,6 +97,9 @@ export const StateBody = z.strictObject({
   quotas: listOf("quotas", OwnQuota, "unit"),
   budgets: listOf("budgets", TenantBudget, "per", "unit", "action"),
   require_signature: listOf("require_signature", SignatureRule, "role", "room"),
+  hooks: listOf("hooks", StateHook, "id"),
+  schedules: listOf("schedules", StateSchedule, "id"),
+  reducers: listOf("reducers", StateReducer, "class"),
   /** Versions, which are stored already. */
   schemas: listOf("schemas", StagedSchema, "schema_id"),
 });
@@ -135,10 +154,19 @@ export async function readStateBody<Z extends z.ZodType>(
 const answer = (body: unknown): Response =>
   Response.json(body, { headers: { "cache-control": "no-store" } });
 
-function view({ settings: { settings, revision }, policies }: StoredState) {
+async function view(
+  { documents }: ApplyAdminContext,
+  tenant: string,
+  { settings: { settings, revision }, policies }: StoredState,
+) {
   const { current } = policies.document;
+  const lists = await documents.list(tenant);
   return {
-    basis: { settings: revision, policies: policies.revision },
+    basis: {
+      settings: revision,
+      policies: policies.revision,
+      documents: await documentsHash(lists),
+    },
     policies: current.policies,
     mirror: settings.mirror.rules,
     mappings: settings.mappings,
@@ -146,6 +174,7 @@ function view({ settings: { settings, revision }, policies }: StoredState) {
     quotas: settings.quotas ?? [],
     budgets: settings.budgets ?? [],
     require_signature: settings.require_signature ?? [],
+    ...lists,
     versions: {
       settings: { version: settings.version, by: settings.by, at_ms: settings.changed_ms },
       policies: {
@@ -159,15 +188,34 @@ function view({ settings: { settings, revision }, policies }: StoredState) {
   };
 }
 
-/** Every tenant that has set anything: policies, or what the settings' document holds. */
-function listStates({ settings, policies: { registry }, node_id }: ApplyAdminContext): Response {
-  const with_policies = registry.tenants().map(({ tenant }) => tenant);
-  const tenants = [...new Set([...settings.tenants(), ...with_policies])].sort();
-  return answer({ node_id, tenants });
+/** What a rollout puts in force with its last step, without secrets. */
+function broughtBy(rollout: Rollout) {
+  const { mirror, schemas = [] } = rollout;
+  const lists = Object.fromEntries(STATE_KINDS.map((kind) => [kind, rollout[kind]]));
+  const hooks = rollout.hooks?.map((one) => ({ ...one as StateHook, secret: undefined }));
+  return { ...lists, mirror: mirror?.rules, hooks, schemas };
 }
 
-async function show({ applies }: ApplyAdminContext, { tenant }: AdminCall): Promise<Response> {
-  return answer({ tenant, ...view(await applies.read(tenant)) });
+/** Every tenant that has set anything: policies, what the settings' document holds, or documents of their own. */
+async function listStates(context: ApplyAdminContext): Promise<Response> {
+  const { settings, policies: { registry }, bus, documents, node_id } = context;
+  await bus?.finish();
+  const with_policies = registry.tenants().map(({ tenant }) => tenant);
+  const all = [...settings.tenants(), ...with_policies, ...await documents.tenants()];
+  return answer({ node_id, tenants: [...new Set(all)].sort() });
+}
+
+async function show(context: ApplyAdminContext, { tenant }: AdminCall): Promise<Response> {
+  const { applies, bus } = context;
+  // Schemas that are decided are part of what will be in force.
+  await bus?.finish();
+  const stored = await applies.read(tenant);
+  const rollout = await rolloutUnderWay(context, tenant);
+  const coming = rollout && {
+    ...{ id: rollout.id, by: rollout.by, state: rollout.state },
+    brings: broughtBy(rollout),
+  };
+  return answer({ tenant, ...await view(context, tenant, stored), rollout: coming ?? null });
 }
 
 async function apply(
@@ -178,8 +226,9 @@ async function apply(
   const { tenant, by } = call;
   if (needsDecision(wanted)) await requireNoRollout(context, tenant);
   const { applies, policies: { registry }, schemas, settings, log, node_id } = context;
-  const modules = await checkState(context, call, wanted);
-  const given = { ...wanted, ...(mirror === undefined ? {} : { mirror: { rules: mirror } }) };
+  const { modules, lists } = await checkState(context, call, wanted);
+  const rules = mirror === undefined ? {} : { mirror: { rules: mirror } };
+  const given = { ...wanted, ...rules, ...lists };
   const stored = await applies.apply(tenant, basis, given, by);
   for (const [sha256, bytes] of modules) await registry.store.keepModule(sha256, bytes);
   const { id } = stored.settings.settings.applied ?? { id: "" };
@@ -193,7 +242,9 @@ async function apply(
   const here = registry.tenant(tenant);
   const policies = { state: here?.state ?? null, detail: here?.detail ?? null };
   const in_force = reached.every(Boolean) && (here === undefined || here.state === "active");
-  return answer({ tenant, ...view(stored), here: { node_id, in_force, policies } });
+  const secrets = madeSecrets(wanted.hooks, lists.hooks);
+  const now = await view(context, tenant, stored);
+  return answer({ tenant, ...now, secrets, here: { node_id, in_force, policies } });
 }
 
 /** Resolves once this Shield checks by what is in force now, or could not learn it in time. */
@@ -219,26 +270,49 @@ async function applyToBus(
   return answer({ node_id, apply: id, schemas: schemas.map(({ schema_id }) => schema_id) });
 }
 
-/** Policies that change beside a rollout would end it. Rejects with `settings-conflict`. */
-async function requireNoRollout({ rollouts }: ApplyAdminContext, tenant: string): Promise<void> {
+/** The tenant's rollout, while it is under way and can be read. */
+async function rolloutUnderWay(
+  { rollouts }: ApplyAdminContext,
+  tenant: string,
+): Promise<Rollout | undefined> {
   const entry = await rollouts.get([tenant]);
   const decoded = entry === undefined ? undefined : decodeRollout(entry.value);
-  if (decoded === undefined || !("value" in decoded) || !isUnderWay(decoded.value)) return;
-  const { id, by } = decoded.value;
+  if (decoded === undefined || !("value" in decoded)) return undefined;
+  return isUnderWay(decoded.value) ? decoded.value : undefined;
+}
+
+/** Policies that change beside a rollout would end it. Rejects with `settings-conflict`. */
+async function requireNoRollout(context: ApplyAdminContext, tenant: string): Promise<void> {
+  const rollout = await rolloutUnderWay(context, tenant);
+  if (rollout === undefined) return;
+  const { id, by } = rollout;
   const detail = `rollout ${id} by ${JSON.stringify(by)} is under way, nothing was changed`;
   throw new ArqonError("settings-conflict", detail);
 }
 
-/** Checks what is to be in force, when it is the tenant's turn. Resolves with the modules by their sha256. */
+/** What was checked: modules of policies by their sha256, and the documents as they are to be stored. */
+interface CheckedState {
+  readonly modules: Map<string, Uint8Array>;
+  readonly lists: DocumentLists;
+}
+
+/** Checks what is to be in force, when it is the tenant's turn. */
 export async function checkState(
   context: ApplyAdminContext,
   { tenant, checks, only_tenant }: Pick<AdminCall, "tenant" | "checks" | "only_tenant">,
-  { policies, mappings, schemas: versions = [], ...limits }: Pick<
+  { policies, mappings, schemas: versions = [], hooks, schedules, reducers, ...limits }: Pick<
     StateBody,
-    "policies" | "mappings" | "quotas" | "budgets" | "schemas"
+    | "policies"
+    | "mappings"
+    | "quotas"
+    | "budgets"
+    | "schemas"
+    | "hooks"
+    | "schedules"
+    | "reducers"
   >,
-): Promise<Map<string, Uint8Array>> {
-  const { schemas, settings, counted } = context;
+): Promise<CheckedState> {
+  const { schemas, settings, counted, documents } = context;
   const before = (await settings.read(tenant)).settings;
   requireLimits(counted, { only_tenant }, before, limits);
   const modules = await inTurn({ checks }, tenant, () => requireModules(context, policies));
@@ -253,7 +327,8 @@ export async function checkState(
       await inTurn({ checks }, tenant, () => requireMessages(schemas, mappings, staged));
     }
   }
-  return modules;
+  const lists = await documents.check(tenant, { hooks, schedules, reducers });
+  return { modules, lists };
 }
 
 /** The modules that policies name, each checked as a deployment checks it. */

@@ -1,7 +1,7 @@
 /**
  * Applies a tenant's whole state: policies, schemas, mappings, room classes, mirror rules, quotas, budgets and
  * demands for signatures, all or none. Two documents hold them, and schemas that are stored before and come in
- * force after the decision; how that is one step is `decision.ts`. An apply that its Shield did not finish is
+ * force after the decision, as hooks, schedules and reducers do (`documents.ts`); how that is one step is `decision.ts`. An apply that its Shield did not finish is
  * finished by whichever Shield sees it. What a good state is has been checked before (`api.ts`).
  */
 import { ArqonError } from "@arqon/proto";
@@ -13,6 +13,8 @@ import type { PolicyStore, StoredDocument } from "../policy/chain/store.ts";
 import type { Settings, StoredSettings } from "../settings/settings.ts";
 import {
   decisionOf,
+  documentsOf,
+  hasDocuments,
   limitsOf,
   needsDecision,
   policiesAfter,
@@ -20,6 +22,8 @@ import {
   withoutPending,
 } from "./decision.ts";
 import type { Wanted } from "./decision.ts";
+import { documentsHash } from "./documents.ts";
+import type { Documents } from "./documents.ts";
 
 /** How often a step may be overtaken by others before it gives up. */
 const ATTEMPTS = 64;
@@ -35,6 +39,8 @@ export interface AppliesOptions {
     schema: StagedSchema,
     decided: { readonly apply: string; readonly by: string; readonly at_ms: number },
   ) => Promise<void>;
+  /** Kinds that are documents of their own; absent: an apply has none of them. */
+  readonly documents?: Pick<Documents, "list" | "require" | "write">;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
@@ -51,6 +57,8 @@ export interface StoredState {
 export interface Basis {
   readonly settings: number;
   readonly policies: number;
+  /** The hash of all that is a document of its own; absent: it may be as it is. */
+  readonly documents?: string | undefined;
 }
 
 const stale = (detail: string) =>
@@ -93,6 +101,7 @@ export class Applies {
     const { settings, policies } = await this.read(tenant_id);
     if (settings.revision !== basis.settings) throw stale(changedBy(settings.settings));
     if (policies.revision !== basis.policies) throw stale(changedPolicies(policies));
+    if (hasDocuments(wanted)) await this.#requireDocuments(tenant_id, basis, wanted);
     const pending = this.#pending({ settings, policies }, wanted, by, id);
     const is_decided = needsDecision(wanted);
     const next = is_decided
@@ -153,7 +162,18 @@ export class Applies {
       ...(wanted.schemas === undefined ? {} : { schemas: [...wanted.schemas] }),
       ...limitsOf(settings.settings),
       ...limitsOf(wanted),
+      ...documentsOf(wanted),
     };
+  }
+
+  /** Rejects when they were changed since the plan, or what is wanted of them cannot be put in force any more. */
+  async #requireDocuments(tenant_id: string, basis: Basis, wanted: Wanted): Promise<void> {
+    const { documents } = this.#options;
+    if (documents === undefined) return;
+    const is_same = basis.documents === undefined ||
+      await documentsHash(await documents.list(tenant_id)) === basis.documents;
+    if (!is_same) throw stale("somebody else changed hooks, schedules or reducers");
+    await documents.require(tenant_id, wanted);
   }
 
   /** One step towards the end. Rejects with `version-conflict` when somebody else was faster. */
@@ -166,10 +186,18 @@ export class Applies {
     }
     // Mappings to what is new come after it: none is in force without its schema.
     if (decision !== "lost") await this.#promote(tenant_id, pending);
+    if (decision !== "lost") await this.#writeDocuments(tenant_id, pending);
     const next: TenantSettings = decision === "lost"
       ? withoutPending(stored.settings)
       : settingsAfter(stored.settings, pending, pending.base_version + 1);
     await settings.replace(tenant_id, next, stored.revision);
+  }
+
+  async #writeDocuments(tenant_id: string, pending: PendingApply): Promise<void> {
+    const { documents, settings } = this.#options;
+    const { id, by, at_ms } = pending;
+    const isPending = async () => (await settings.read(tenant_id)).settings.pending?.id === id;
+    await documents?.write({ tenant_id, by, at_ms, isPending }, pending);
   }
 
   /** Puts the schemas in force of an apply that is made. Rejects as the store does. */

@@ -77,6 +77,11 @@ export class BusApplies {
     return id;
   }
 
+  /** Finishes an apply that is under way, whoever began it. Rejects as the stores do. */
+  async finish(): Promise<void> {
+    await this.#finished();
+  }
+
   /** Finishes nothing more. */
   close(): void {
     this.#closed = true;

@@ -18,7 +18,15 @@ export const STATE_KINDS = [
   "quotas",
   "budgets",
   "require_signature",
+  "hooks",
+  "schedules",
+  "reducers",
 ] as const;
+
+/** Those of them of which each thing is a document of its own (`documents.ts`). */
+export const DOCUMENT_KINDS = ["hooks", "schedules", "reducers"] as const;
+/** One of those. */
+export type DocumentKindName = typeof DOCUMENT_KINDS[number];
 
 /** What is to be in force; an absent kind stays as it is. */
 export type Wanted =
@@ -31,8 +39,20 @@ export type Wanted =
   };
 
 /** Whether it changes more than the settings' document, and so needs a decision. */
-export function needsDecision({ policies, schemas = [] }: Wanted): boolean {
-  return policies !== undefined || schemas.length > 0;
+export function needsDecision(wanted: Wanted): boolean {
+  const { policies, schemas = [] } = wanted;
+  return policies !== undefined || schemas.length > 0 || hasDocuments(wanted);
+}
+
+/** Whether it says anything of kinds that are documents of their own. */
+export function hasDocuments(wanted: Wanted): boolean {
+  return DOCUMENT_KINDS.some((kind) => wanted[kind] !== undefined);
+}
+
+/** What of those kinds is there. */
+export function documentsOf(wanted: Wanted): Pick<PendingApply, DocumentKindName> {
+  const given = DOCUMENT_KINDS.filter((kind) => wanted[kind] !== undefined);
+  return Object.fromEntries(given.map((kind) => [kind, [...wanted[kind] ?? []]]));
 }
 
 /** `open`: the policies still are as they were; `lost`: somebody else made their next version. */

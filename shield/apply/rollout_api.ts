@@ -27,6 +27,8 @@ import { ROLLOUT_ABOUT } from "../openapi/openapi_settings.ts";
 import { canaryLists } from "../policy/chain/canary.ts";
 import { checkState, readStateBody, StateBody, stateRefusal } from "./api.ts";
 import type { ApplyAdminContext } from "./api.ts";
+import { hasDocuments } from "./decision.ts";
+import { madeSecrets } from "./documents.ts";
 import { reportsOf, rolloutView } from "./rollout_view.ts";
 
 /** The longest time at one share: a week. */
@@ -149,7 +151,7 @@ async function start(
   }
   const { current } = policies.document;
   const { changed } = canaryLists(current.policies, wanted.policies);
-  const modules = await checkState(context.state, call, wanted);
+  const { modules, lists } = await checkState(context.state, call, wanted);
   for (const [sha256, bytes] of modules) await registry.store.keepModule(sha256, bytes);
   const began_ms = now();
   const made = {
@@ -157,9 +159,10 @@ async function start(
     id: random(16).toHex(),
     by,
     began_ms,
-    basis,
+    basis: hasDocuments(wanted) ? basis : { settings: basis.settings, policies: basis.policies },
     base_version: current.version,
     ...wanted,
+    ...lists,
     policies: wanted.policies,
     ...(mirror === undefined ? {} : { mirror: { rules: mirror } }),
     changed: [...changed],
@@ -183,7 +186,8 @@ async function start(
     return next;
   });
   log.info("a rollout begins", { tenant_id: tenant, rollout: rollout.id, by });
-  return answer(await view(context, tenant, rollout));
+  const secrets = madeSecrets(wanted.hooks, lists.hooks);
+  return answer({ ...await view(context, tenant, rollout), secrets });
 }
 
 /** A rollout that ends, with what was counted until now. */

@@ -1,4 +1,5 @@
 /** Starts what changes a tenant's whole state: applies in one step, and rollouts. No behaviour of its own. */
+import type { ScanLimits } from "@arqon/proto";
 import { TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { PolicyAdminContext } from "../policy/admin_api.ts";
@@ -7,6 +8,13 @@ import type { ApplyAdminContext } from "./api.ts";
 import { Applies } from "./applies.ts";
 import type { AppliesOptions } from "./applies.ts";
 import { BusApplies } from "./bus_applies.ts";
+import { Documents } from "./documents.ts";
+import { hooksKind } from "./hooks_kind.ts";
+import type { HooksKindOptions } from "./hooks_kind.ts";
+import { reducersKind } from "./reducers_kind.ts";
+import { schedulesKind } from "./schedules_kind.ts";
+import type { SchedulesKindOptions } from "./schedules_kind.ts";
+import type { ReducerAdminContext } from "../reducers/api.ts";
 import type { RolloutAdminContext } from "./rollout_api.ts";
 import { openRollouts } from "./rollouts.ts";
 import type { RolloutsOptions } from "./rollouts.ts";
@@ -21,8 +29,27 @@ interface ApplyParts extends Pick<ApplyAdminContext, "settings" | "node_id"> {
   readonly usage: object | undefined;
 }
 
+/** What admins set of what the Shield does by itself, as their routes have it. */
+export interface AutomationParts {
+  readonly hooks: HooksKindOptions;
+  readonly reducers: ReducerAdminContext;
+  /** Undefined: they are left to other Shields. */
+  readonly schedules: SchedulesKindOptions["running"];
+}
+
 interface ApplyStart extends Pick<AppliesOptions, "log" | "now" | "random"> {
   readonly spine: Spine;
+  readonly config: { readonly limits: ScanLimits };
+}
+
+function documentsFrom({ spine, config, log, now }: ApplyStart, automation: AutomationParts) {
+  const { hooks, reducers, schedules: running } = automation;
+  const { limits } = config;
+  return new Documents({
+    hooks: hooksKind(hooks),
+    schedules: schedulesKind({ spine, limits, running, log, now }),
+    reducers: reducersKind(reducers),
+  });
 }
 
 /** Applies and rollouts of one Shield. */
@@ -60,7 +87,11 @@ async function openBus(
 }
 
 /** Starts to finish what other Shields have begun. Rejects with `spine-unavailable`. */
-export async function startApplies(start: ApplyStart, parts: ApplyParts): Promise<StartedApplies> {
+export async function startApplies(
+  start: ApplyStart,
+  parts: ApplyParts,
+  automation: AutomationParts,
+): Promise<StartedApplies> {
   const { log, now, spine, random } = start;
   const { settings, node_id, schemas, policies: { admin: policies } } = parts;
   if (policies === undefined) {
@@ -69,13 +100,15 @@ export async function startApplies(start: ApplyStart, parts: ApplyParts): Promis
   const { registry } = policies;
   const { requireStaged, ...promoting } = promotionOf(schemas.admin);
   const bus = await openBus(start, promoting.promote, requireStaged);
-  const applies = new Applies({ ...start, settings, policies: registry.store, ...promoting });
+  const documents = documentsFrom(start, automation);
+  const stores = { settings, policies: registry.store, documents };
+  const applies = new Applies({ ...start, ...stores, ...promoting });
   const own_part = requireStaged === undefined ? {} : { requireStaged };
   const rolling = { spine, registry, applies, node_id, log, now, ...own_part };
   const running = await openRollouts(rolling);
   const { bucket: rollouts } = running;
   const counted = { quotas: parts.quota !== undefined, budgets: parts.usage !== undefined };
-  const own = { applies, bus, settings, rollouts, policies, schemas: schemas.admin };
+  const own = { applies, bus, settings, documents, rollouts, policies, schemas: schemas.admin };
   const state = { ...own, counted, log, node_id };
   return {
     admin: { state, rollouts: { state, bucket: rollouts, log, now, random, node_id } },

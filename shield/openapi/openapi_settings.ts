@@ -100,6 +100,18 @@ export const CLASSES_ABOUT = abouts({
     answer: SETTINGS,
     refusals: [409],
   },
+  findUnreachable: {
+    tag: "room classes",
+    summary: "which stored messages nobody could reach with these classes of the tenant; no change",
+    answer: object({
+      tenant: ID,
+      hidden: OBJECT,
+      cut: OBJECT,
+      named: list(OBJECT),
+      more: BOOLEAN,
+      node_id: ID,
+    }),
+  },
 });
 
 /** Routes of a tenant's whole state. */

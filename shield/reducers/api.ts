@@ -35,7 +35,7 @@ import { AdminTable, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall, RouteBody } from "../admin/routing/admin_routes.ts";
 import { inTurn } from "../admin/routing/check_queue.ts";
 import { readQuery } from "../admin/routing/query.ts";
-import { abouts, COUNT, ID, inQuery, list, object } from "../openapi/openapi_parts.ts";
+import { abouts, COUNT, ID, inQuery, list, object, TEXT } from "../openapi/openapi_parts.ts";
 import type { ReducerCheck } from "./check.ts";
 
 /** The largest upload in bytes: 1 MiB, the limit of a module, and some slack for the refusal's text. */
@@ -82,6 +82,18 @@ const ABOUT = abouts({
     answer: object({ tenant: ID, reducer: OBJECT, size_bytes: COUNT, node_id: ID }),
     refusals: [404, 409, 413, 415, 429],
   },
+  getReducerModule: {
+    tag: "reducers",
+    summary: "a module that is stored for one class, WebAssembly",
+    answer: { type: "string", format: "binary" },
+    refusals: [404],
+  },
+  storeReducerModule: {
+    tag: "reducers",
+    summary: "stores a module for one class, which an apply or a deploy then puts in force",
+    answer: object({ tenant: ID, class: TEXT, module: TEXT, size_bytes: COUNT, node_id: ID }),
+    refusals: [404, 409, 413, 415, 429],
+  },
   rollBackReducer: {
     tag: "reducers",
     summary: "makes the module of before the program again",
@@ -111,6 +123,10 @@ export const REDUCER_ROUTES = new AdminTable<ReducerAdminContext>({
     GET: { scope, about: ABOUT.getReducer, handle: show },
     PUT: { scope, about: ABOUT.deployReducer, ...withBody(MODULE, deploy) },
   },
+  [`${ONE}/modules/{module}`]: {
+    GET: { scope, about: ABOUT.getReducerModule, handle: readModule },
+    PUT: { scope, about: ABOUT.storeReducerModule, ...withBody(MODULE, storeModule) },
+  },
   [`${ONE}/rollback`]: { POST: { scope, about: ABOUT.rollBackReducer, handle: rollBack } },
 });
 
@@ -132,13 +148,19 @@ function reducedClass(
   return found?.reducer === undefined ? undefined : { ...found, reducer: found.reducer };
 }
 
-interface Named {
+/** A class of rooms with a reducer, and what its module may use. */
+export interface Named {
   readonly tenant: string;
   readonly pattern: string;
   readonly entry: ReducerEntry;
 }
 
-function named(context: ReducerAdminContext, tenant: string, pattern: string): Named | undefined {
+/** The class with this pattern; undefined: the tenant has none, or it has no reducer. */
+export function namedClass(
+  context: ReducerAdminContext,
+  tenant: string,
+  pattern: string,
+): Named | undefined {
   const { reducer } = reducedClass(context, tenant, pattern) ?? {};
   const entry = context.reducers.find(({ name }) => name === reducer);
   return entry === undefined ? undefined : { tenant, pattern, entry };
@@ -147,9 +169,11 @@ function named(context: ReducerAdminContext, tenant: string, pattern: string): N
 /** Throws `not-found` for a class without a reducer. */
 function namedIn(context: ReducerAdminContext, { tenant, names }: AdminCall): Named {
   const pattern = names["class"] ?? "";
-  const found = named(context, tenant, pattern);
+  const found = namedClass(context, tenant, pattern);
   if (found !== undefined) return found;
-  const known = patternsOf(context, tenant).map((one) => JSON.stringify(one)).join(", ");
+  const known = deployedClasses(context, tenant).map((one) => JSON.stringify(one.pattern)).join(
+    ", ",
+  );
   const shown = JSON.stringify(pattern.slice(0, 64));
   throw new ArqonError(
     "not-found",
@@ -157,22 +181,25 @@ function namedIn(context: ReducerAdminContext, { tenant, names }: AdminCall): Na
   );
 }
 
-function patternsOf(context: ReducerAdminContext, tenant: string): string[] {
+/** The tenant's classes with reducers, by their patterns. */
+export function deployedClasses(context: ReducerAdminContext, tenant: string): Named[] {
   const patterns = context.classes.list()
     .filter((one) => one.reducer !== undefined && (one.tenant === "*" || one.tenant === tenant))
     .map(({ pattern }) => pattern);
-  return [...new Set(patterns)].sort().filter((one) => reducedClass(context, tenant, one));
+  return [...new Set(patterns)].sort().flatMap((one) => namedClass(context, tenant, one) ?? []);
 }
 
-interface Stored {
+/** What is deployed to a class, as it is stored. */
+export interface StoredDeployment {
   readonly deployment: ReducerDeployment;
   readonly revision: number;
 }
 
-async function stored(
+/** What is deployed to a class. Rejects with `settings-conflict` for what cannot be read. */
+export async function deployed(
   { spine }: ReducerAdminContext,
   { tenant, pattern, entry: { name } }: Named,
-): Promise<Stored> {
+): Promise<StoredDeployment> {
   const found = await (await spine.keyValue(DEPLOYMENTS_BUCKET)).get([tenant, pattern]);
   if (found === undefined) return { deployment: notDeployed(name), revision: 0 };
   const deployment = decodeDeployment(found.value);
@@ -185,7 +212,7 @@ async function stored(
   return { deployment: is_same ? deployment : notDeployed(name, deployment), revision };
 }
 
-function view({ pattern, entry }: Named, { deployment }: Stored) {
+function view({ pattern, entry }: Named, { deployment }: StoredDeployment) {
   const { name, file: _file, snapshot_entries: _entries, ...limits } = entry;
   const { number, current, before, modules } = deployment;
   return { class: pattern, reducer: name, number, current, before, modules, limits };
@@ -193,16 +220,15 @@ function view({ pattern, entry }: Named, { deployment }: Stored) {
 
 async function showAll(context: ReducerAdminContext, { tenant }: AdminCall): Promise<Response> {
   const reducers = [];
-  for (const pattern of patternsOf(context, tenant)) {
-    const one = named(context, tenant, pattern);
-    if (one !== undefined) reducers.push(view(one, await stored(context, one)));
+  for (const one of deployedClasses(context, tenant)) {
+    reducers.push(view(one, await deployed(context, one)));
   }
   return answer({ tenant, reducers, node_id: context.node_id });
 }
 
 async function show(context: ReducerAdminContext, call: AdminCall): Promise<Response> {
   const one = namedIn(context, call);
-  const reducer = view(one, await stored(context, one));
+  const reducer = view(one, await deployed(context, one));
   return answer({ tenant: call.tenant, reducer, node_id: context.node_id });
 }
 
@@ -212,11 +238,11 @@ async function change(
   { url }: AdminCall,
   one: Named,
   next: (before: ReducerDeployment) => ReducerDeployment,
-): Promise<Stored> {
+): Promise<StoredDeployment> {
   const { number: expected } = readQuery(url, QUERY);
   const bucket = await context.spine.keyValue(DEPLOYMENTS_BUCKET);
   return await changeDocument(async (mayLose) => {
-    const before = await stored(context, one);
+    const before = await deployed(context, one);
     const { number } = before.deployment;
     if (expected !== undefined && expected !== number) {
       const detail = `${one.pattern} is at deploy ${number}, not ${expected}`;
@@ -260,7 +286,7 @@ async function store(
   { module, bytes }: { readonly module: string; readonly bytes: Uint8Array },
 ): Promise<void> {
   const { spine, limits: { reducer_modules } } = context;
-  const { modules } = (await stored(context, one)).deployment;
+  const { modules } = (await deployed(context, one)).deployment;
   if (!modules.includes(module)) {
     await change(context, call, one, (before) => {
       const { modules: known } = before;
@@ -293,10 +319,41 @@ async function deploy(
     if (!before.modules.includes(module)) throw beingRemoved(one, module);
     return withModule(before, { module, at_ms: now(), by });
   });
-  const { number: deployed } = changed.deployment;
-  const about = { tenant_id: tenant, class: one.pattern, deploy: deployed, module, by };
+  const { number: deploy } = changed.deployment;
+  const about = { tenant_id: tenant, class: one.pattern, deploy, module, by };
   log.info("a reducer was deployed", about);
   return answer({ tenant, reducer: view(one, changed), size_bytes: bytes.length, node_id });
+}
+
+async function readModule(context: ReducerAdminContext, call: AdminCall): Promise<Response> {
+  const one = namedIn(context, call);
+  const module = call.names["module"] ?? "";
+  const { deployment: { modules } } = await deployed(context, one);
+  const objects = await context.spine.objects(REDUCER_OBJECTS);
+  const bytes = modules.includes(module) ? await objects.get(moduleName(module)) : undefined;
+  if (bytes === undefined) {
+    const shown = JSON.stringify(module.slice(0, 64));
+    throw new ArqonError("not-found", `${one.pattern} has no module ${shown} stored`);
+  }
+  const headers = { "cache-control": "no-store", "content-type": "application/wasm" };
+  return new Response(new Uint8Array(bytes), { headers });
+}
+
+async function storeModule(
+  context: ReducerAdminContext,
+  call: AdminCall,
+  bytes: Uint8Array,
+): Promise<Response> {
+  const one = namedIn(context, call);
+  const module = await sha256Hex(bytes);
+  if (module !== call.names["module"]) {
+    throw new ArqonError("invalid-settings", `the path names another module than ${module}`);
+  }
+  await checkedModule(context, call, one, bytes);
+  await store(context, call, one, { module, bytes });
+  const { tenant } = call;
+  const { node_id } = context;
+  return answer({ tenant, class: one.pattern, module, size_bytes: bytes.length, node_id });
 }
 
 async function rollBack(context: ReducerAdminContext, call: AdminCall): Promise<Response> {
@@ -308,8 +365,8 @@ async function rollBack(context: ReducerAdminContext, call: AdminCall): Promise<
     if (next !== undefined) return next;
     throw new ArqonError("settings-conflict", `${one.pattern} has no deploy to take back`);
   });
-  const { number: deployed, current: { module } } = changed.deployment;
-  const about = { tenant_id: tenant, class: one.pattern, deploy: deployed, module, by };
+  const { number: deploy, current: { module } } = changed.deployment;
+  const about = { tenant_id: tenant, class: one.pattern, deploy, module, by };
   log.info("a reducer was rolled back", about);
   return answer({ tenant, reducer: view(one, changed), node_id });
 }

@@ -4,9 +4,11 @@
  * caller is an admin has been checked before.
  */
 import { ArqonError, isId } from "@arqon/proto";
+import { z } from "zod";
 import { explain as explainIssues } from "../../shared/config/problems.ts";
 import { TenantRoomClass } from "../../shared/config/schema_durable.ts";
 import type { Logger } from "../../shared/logs/log.ts";
+import { problemText } from "../../shared/problem.ts";
 import { TENANT_RULES_MAX } from "../../shared/records/tenant_settings.ts";
 import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
@@ -15,9 +17,14 @@ import { parameterOf, readValue } from "../admin/routing/admin_body.ts";
 import type { Settings, StoredSettings } from "../settings/settings.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { OwnedClass } from "../../shared/rooms/room_class.ts";
+import { unreachable } from "./unreachable.ts";
+import type { AskedLog } from "./unreachable.ts";
 
 /** The largest body, in bytes. */
 const CLASS_BYTES = 4_096;
+/** The largest body with all classes of a tenant, in bytes. */
+const CLASSES_BYTES = 2_097_152;
+const NOTHING_LOST = { rooms: 0, messages: 0 };
 /** How long an answer waits until its change is in force in this process, in ms. */
 const IN_FORCE_MS = 5_000;
 /** The most classes in one listing. */
@@ -28,10 +35,16 @@ const NO_STORE = { "cache-control": "no-store" };
 export interface RoomsAdminContext {
   readonly classes: RoomClasses;
   readonly settings: Settings;
+  /** The logs of durable rooms. */
+  readonly logs: { of(tenant_id: string): Promise<AskedLog> };
   readonly log: Logger;
   /** The id of this Shield. */
   readonly node_id: string;
 }
+
+/** All classes that a tenant would have. */
+const ClassesBody = z.strictObject({ rooms: z.array(TenantRoomClass).max(TENANT_RULES_MAX) });
+type ClassesBody = z.output<typeof ClassesBody>;
 
 /** The routes of the rooms' admin API. */
 export const ROOM_ROUTES = new AdminTable<RoomsAdminContext>({
@@ -49,6 +62,13 @@ export const ROOM_ROUTES = new AdminTable<RoomsAdminContext>({
       ...withBody(jsonBody(TenantRoomClass, readClass), setClass),
     },
     DELETE: { scope: "tenant-in-path", about: CLASSES_ABOUT.removeRoomClass, handle: removeClass },
+  },
+  "/v1/tenants/{tenant}/rooms/unreachable": {
+    POST: {
+      scope: "tenant-in-path",
+      about: CLASSES_ABOUT.findUnreachable,
+      ...withBody(jsonBody(ClassesBody, readClasses), showUnreachable),
+    },
   },
 });
 
@@ -129,6 +149,30 @@ async function removeClass(context: RoomsAdminContext, call: AdminCall): Promise
     call,
     (classes) => classes.filter(({ room }) => room !== pattern),
   );
+}
+
+async function readClasses(
+  request: Request,
+  schema: typeof ClassesBody,
+): Promise<ClassesBody> {
+  const parsed = schema.safeParse(await readValue(request, CLASSES_BYTES));
+  if (parsed.success) return parsed.data;
+  throw new ArqonError("invalid-settings", problemText(parsed.error));
+}
+
+async function showUnreachable(
+  { classes, settings, logs, node_id }: RoomsAdminContext,
+  { tenant }: AdminCall,
+  { rooms: after }: ClassesBody,
+): Promise<Response> {
+  const { rooms: before } = (await settings.read(tenant)).settings;
+  // Without a durable class there is no log, and asking would make none.
+  const has_log = classes.retentionOf(tenant) !== undefined;
+  const change = { tenant_id: tenant, before: classes, after: classes.withTenant(tenant, after) };
+  const found = has_log
+    ? await unreachable(await logs.of(tenant), change, { before, after })
+    : { hidden: NOTHING_LOST, cut: NOTHING_LOST, named: [], more: false };
+  return answer({ tenant, ...found, node_id });
 }
 
 async function changeClasses(

@@ -27,8 +27,8 @@ export interface RoomClassesStart {
 /** Room classes that follow the settings, and their admin API for operators. */
 export interface StartedRoomClasses {
   readonly classes: RoomClasses;
-  /** What their admin API acts on. */
-  readonly admin: RoomsAdminContext;
+  /** What their admin API acts on, without the logs. */
+  readonly admin: Omit<RoomsAdminContext, "logs">;
   /** Puts the classes into force that the configuration has now. */
   renew(): void;
   /** Ends the following: the classes stay as they are. */

@@ -145,6 +145,11 @@ function settings(): Row[] {
     ["PUT", rooms, sending("/v1/tenants/TENANT/rooms", room)],
     ["GET", rooms, at("/v1/tenants/TENANT/rooms")],
     ["DELETE", rooms, at("/v1/tenants/TENANT/rooms?room=vip-*")],
+    [
+      "POST",
+      `${rooms}/unreachable`,
+      sending("/v1/tenants/TENANT/rooms/unreachable", () => ({ rooms: [] })),
+    ],
     ["GET", budgets, at("/v1/tenants/TENANT/budgets")],
     ["PUT", budgets, sending("/v1/tenants/TENANT/budgets", budget)],
     [
@@ -225,6 +230,16 @@ function reducers(): Row[] {
       404,
     ],
     ["POST", `${all}/{class}/rollback`, at(`${path}/rollback`), 404],
+    ["GET", `${all}/{class}/modules/{module}`, at(`${path}/modules/00`), 404],
+    [
+      "PUT",
+      `${all}/{class}/modules/{module}`,
+      (tenant) => ({
+        ...{ ...at(`${path}/modules/00`)(tenant), body: new Uint8Array(8) },
+        type: "application/wasm",
+      }),
+      404,
+    ],
   ];
 }
 

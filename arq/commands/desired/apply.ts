@@ -5,12 +5,16 @@
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
+import { membersOf } from "../../answers/policy_text.ts";
+import { reducerModulePath } from "../../desired/export_text.ts";
 import { KINDS } from "../../desired/form.ts";
+import type { Kind } from "../../desired/form.ts";
 import { decodePlan } from "../../desired/plan_file.ts";
 import type { PlanBasis } from "../../desired/plan_file.ts";
-import { changesText, notesText } from "../../desired/plan_text.ts";
-import type { Desired } from "../../desired/state.ts";
-import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { changesOfText, changesText, notesText } from "../../desired/plan_text.ts";
+import type { Desired, State } from "../../desired/state.ts";
+import { requireMeant } from "../../rooms/unreachable.ts";
+import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
@@ -19,6 +23,7 @@ import { appliedOf, checksText, compare, schemaPath } from "./plan.ts";
 import type { Compared } from "./plan.ts";
 import { isBusFolder, readFolder } from "./read_folder.ts";
 import { rolloutPath, watchRollout } from "./rollout.ts";
+import { requireFree, takeBack } from "./under_way.ts";
 
 /** How long a step of a rollout takes at least, in seconds, unless --for says otherwise. */
 const HOLD_SECONDS = 600;
@@ -35,6 +40,8 @@ interface CanaryFlags {
 
 /** The options of `arq apply`. */
 export interface ApplyFlags extends ConnectionFlags, CanaryFlags {
+  /** What is stored may be unreachable then. */
+  readonly allowUnreachable?: boolean;
   readonly json?: boolean;
 }
 
@@ -57,9 +64,15 @@ function stale(): CommandError {
 }
 
 /** Throws when the bus is not as it was when the plan was made. */
-function requireFresh(planned: Partial<PlanBasis>, { basis, schema_basis }: Compared): void {
+function requireFresh(planned: Partial<PlanBasis>, compared: Compared): void {
   if (planned.basis === undefined) return;
-  const is_same = planned.basis.settings === basis.settings &&
+  const { basis, schema_basis, rollout, changes } = compared;
+  const has_documents = changes.some(({ kind }) =>
+    kind === "hooks" || kind === "schedules" || kind === "reducers"
+  );
+  const is_same = planned.rollout === rollout &&
+    (!has_documents || planned.basis.documents === basis.documents) &&
+    planned.basis.settings === basis.settings &&
     planned.basis.policies === basis.policies &&
     Object.entries(schema_basis).every(([id, version]) => planned.schema_basis?.[id] === version);
   if (!is_same) throw stale();
@@ -69,16 +82,24 @@ function requireFresh(planned: Partial<PlanBasis>, { basis, schema_basis }: Comp
 async function uploadModules(
   io: Io,
   admin: Admin,
-  { state, modules }: Desired,
-  { live }: Compared,
+  { tenant, modules }: Desired,
+  { live, wanted }: Compared,
 ): Promise<void> {
-  const there = new Set((live.state.policies ?? []).map(({ sha256 }) => sha256));
-  const named = new Set((state.policies ?? []).map(({ sha256 }) => sha256));
-  for (const sha256 of named) {
+  const content_type = "application/wasm";
+  const put = async (path: string, sha256: string) => {
     const body = modules.get(sha256);
-    if (there.has(sha256) || body === undefined) continue;
-    const path = "/v1/policies/modules";
-    await askAdmin(io, admin, { method: "PUT", path, body, content_type: "application/wasm" });
+    if (body !== undefined) await askAdmin(io, admin, { method: "PUT", path, body, content_type });
+  };
+  const there = new Set((live.state.policies ?? []).map(({ sha256 }) => sha256));
+  const named = new Set((wanted.policies ?? []).map(({ sha256 }) => sha256));
+  for (const sha256 of named) {
+    if (!there.has(sha256)) await put("/v1/policies/modules", sha256);
+  }
+  // A class has its own modules.
+  const deployed = new Set((live.state.reducers ?? []).map((one) => `${one.class} ${one.sha256}`));
+  for (const one of wanted.reducers ?? []) {
+    if (deployed.has(`${one.class} ${one.sha256}`)) continue;
+    await put(reducerModulePath(tenant, one), one.sha256);
   }
 }
 
@@ -120,15 +141,20 @@ export async function stageSchemas(
 
 /** The kinds that change, as the bus takes them. */
 function bodyOf(
-  { state }: Desired,
-  { changes, basis }: Compared,
+  { wanted, changes, basis }: Compared,
   schemas: readonly StagedSchema[] = [],
 ): string {
   const changed = KINDS.filter((kind) =>
     kind !== "schemas" && changes.some((one) => one.kind === kind)
   );
-  const lists = Object.fromEntries(changed.map((kind) => [kind, state[kind]]));
+  const lists = Object.fromEntries(changed.map((kind) => [kind, listOfKind(wanted, kind)]));
   return JSON.stringify({ basis, ...lists, ...(schemas.length === 0 ? {} : { schemas }) });
+}
+
+/** A list as requests have it: what is JSON in a file is a value there. */
+function listOfKind(wanted: State, kind: Kind): readonly unknown[] | undefined {
+  if (kind !== "schedules") return wanted[kind];
+  return wanted.schedules?.map((one) => ({ ...one, message: JSON.parse(one.message) }));
 }
 
 /** Makes the changes of a tenant's folder in one step. Rejects as `askAdmin` does. */
@@ -140,7 +166,7 @@ export async function make(
 ): Promise<Record<string, unknown>> {
   await uploadModules(io, admin, desired, compared);
   const staged = await stageSchemas(io, admin, desired, compared);
-  const body = bodyOf(desired, compared, staged);
+  const body = bodyOf(compared, staged);
   return await askAdmin(io, admin, { method: "PUT", path: statePath(desired.tenant), body });
 }
 
@@ -173,14 +199,17 @@ async function rollOut(
   await uploadModules(io, admin, desired, compared);
   const staged = await stageSchemas(io, admin, desired, compared);
   const body = JSON.stringify({
-    ...JSON.parse(bodyOf(desired, compared, staged)),
+    ...JSON.parse(bodyOf(compared, staged)),
     canary: flags.canary,
     for_ms: (flags.for ?? HOLD_SECONDS) * 1_000,
     abort_if: flags.abortIf ?? [],
     ...(flags.atLeast === undefined ? {} : { at_least: flags.atLeast }),
   });
-  await askAdmin(io, admin, { method: "POST", path: rolloutPath(tenant), body });
-  if (flags.json !== true) await print(io.stdout, changesText(tenant, compared.changes));
+  const path = rolloutPath(tenant);
+  const { secrets } = await askAdmin(io, admin, { method: "POST", path, body });
+  const told = secretsText(membersOf(secrets));
+  const text = flags.json === true ? "" : changesText(tenant, compared.changes) + told;
+  await print(flags.json === true ? io.stderr : io.stdout, flags.json === true ? told : text);
   return await watchRollout(io, admin, tenant, flags);
 }
 
@@ -192,28 +221,80 @@ export async function apply(io: Io, target: string, flags: ApplyFlags): Promise<
   const desired = await readTarget(io, target);
   const admin = await findAdmin(io, flags);
   const compared = await compare(io, admin, desired);
-  const { changes, checks } = compared;
+  const { changes, checks, rollouts, losses } = compared;
   const { tenant } = desired;
-  const json = flags.json === true;
-  if (changes.length > 0) {
-    requireFresh(desired, compared);
-    if (checks.some(({ compatible }) => !compatible)) {
-      const text = `${checksText(checks, false)}nothing was changed`;
-      throw new CommandError(text, EXIT.failure, "arq schema check says more");
-    }
+  const takes_back = rollouts.some(({ stands }) => stands === "is-taken-back");
+  if (changes.length > 0 || takes_back) requireFresh(desired, compared);
+  if (checks.some(({ compatible }) => !compatible)) {
+    const text = `${checksText(checks, false)}nothing was changed`;
+    throw new CommandError(text, EXIT.failure, "arq schema check says more");
   }
   requireCanary(io, flags, compared);
+  requireFree(io, rollouts);
+  requireMeant(losses, flags.allowUnreachable);
   if (flags.canary !== undefined && changes.length > 0) {
     return await rollOut(io, admin, desired, compared, flags);
   }
-  const answer = changes.length === 0 ? undefined : await make(io, admin, desired, compared);
-  const { id, in_force } = answer === undefined ? { id: null, in_force: true } : appliedOf(answer);
-  if (json) await print(io.stdout, `${JSON.stringify({ tenant, apply: id, in_force, changes })}\n`);
-  else {
-    const done = id === null ? "" : `applied as ${id}\n`;
-    await print(io.stdout, changesText(tenant, changes) + done + notesText(compared.notes));
+  const made = await carryOut(io, admin, desired, compared);
+  const { in_force } = made;
+  if (flags.json === true) {
+    await print(io.stdout, `${JSON.stringify({ tenant, ...made, changes })}\n`);
+  } else {
+    const text = madeText(`tenant ${tenant}`, compared, made) + notesText(compared.notes);
+    await print(io.stdout, text);
   }
   if (in_force) return EXIT.ok;
   await print(io.stderr, "arq: it is stored, and not in force on this node yet; arq doctor\n");
   return EXIT.failure;
+}
+
+/** What an apply of a tenant's folder has done. */
+export interface Made {
+  /** The id; null: there was nothing to change. */
+  readonly apply: string | null;
+  readonly in_force: boolean;
+  /** The rollout that was taken back. */
+  readonly taken_back: string | null;
+  /** Secrets of hooks that are new, by their ids. */
+  readonly secrets: Readonly<Record<string, unknown>>;
+}
+
+/** Makes the changes, or takes the rollout back that would undo the state. Rejects as `askAdmin` does. */
+export async function carryOut(
+  io: Io,
+  admin: Admin,
+  desired: Desired,
+  compared: Compared,
+): Promise<Made> {
+  const none = { apply: null, in_force: true, taken_back: null, secrets: {} };
+  const [rollout] = compared.rollouts;
+  if (compared.changes.length === 0) {
+    if (rollout === undefined) return none;
+    await takeBack(io, admin, rollout);
+    return { ...none, taken_back: rollout.id };
+  }
+  const answer = await make(io, admin, desired, compared);
+  const { id, in_force } = appliedOf(answer);
+  return { ...none, apply: id, in_force, secrets: membersOf(answer["secrets"]) };
+}
+
+/** What was done, as people read it; `whose` says of whom. */
+export function madeText(
+  whose: string,
+  { changes, rollouts }: Compared,
+  { apply, taken_back, secrets }: Made,
+): string {
+  const [{ by } = { by: "" }] = rollouts;
+  const head = taken_back === null
+    ? changesOfText(whose, changes)
+    : printable(`${whose}: rollout ${taken_back} by ${by} is taken back`) + "\n";
+  const done = apply === null ? "" : `applied as ${apply}\n`;
+  return head + done + secretsText(secrets);
+}
+
+/** Secrets are told once, where they are made. */
+export function secretsText(secrets: Readonly<Record<string, unknown>>): string {
+  return Object.entries(secrets).map(([hook, secret]) =>
+    printable(`hook ${hook} has the new secret ${secret}, which is told once`) + "\n"
+  ).join("");
 }

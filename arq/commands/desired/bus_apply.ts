@@ -4,16 +4,20 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { findAdmin } from "../../bus/admin.ts";
-import { changesOfText } from "../../desired/plan_text.ts";
+import type { Admin } from "../../bus/admin.ts";
+import type { Desired } from "../../desired/state.ts";
+import { requireMeant } from "../../rooms/unreachable.ts";
 import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
-import { make } from "./apply.ts";
-import type { ApplyFlags } from "./apply.ts";
+import { carryOut, madeText } from "./apply.ts";
+import type { ApplyFlags, Made } from "./apply.ts";
 import { compareBus, readBusFolder } from "./bus_folder.ts";
 import { othersText } from "./bus_plan.ts";
 import { applySchemas } from "./bus_schemas.ts";
-import { appliedOf, checksText } from "./plan.ts";
+import { checksText } from "./plan.ts";
+import type { Compared } from "./plan.ts";
+import { requireFree } from "./under_way.ts";
 
 /**
  * `refused`: nothing of it was changed; `unknown`: the bus did not answer, and may finish it by itself;
@@ -22,12 +26,10 @@ import { appliedOf, checksText } from "./plan.ts";
 type Outcome = "applied" | "unchanged" | "refused" | "unknown" | "not-tried";
 
 /** What became of one part. */
-interface Part {
+interface Part extends Made {
   /** Null: the bus itself. */
   readonly tenant: string | null;
   readonly outcome: Outcome;
-  readonly apply: string | null;
-  readonly in_force: boolean;
   readonly changes: readonly unknown[];
 }
 
@@ -35,6 +37,7 @@ const nameOf = (tenant: string | null) => tenant === null ? "the bus" : `tenant 
 
 /** An answer of the bus says that nothing was changed; anything else says nothing. */
 function outcomeOf(error: unknown): "refused" | "unknown" {
+  if (error instanceof CommandError) return "refused";
   return error instanceof ArqonError && error.code < 500 ? "refused" : "unknown";
 }
 
@@ -64,6 +67,19 @@ function restText(parts: readonly Part[]): string {
   ).join("");
 }
 
+/** Puts the schemas of the bus in force, if they change. */
+async function carryOutBus(
+  io: Io,
+  admin: Admin,
+  desired: Desired,
+  compared: Compared,
+): Promise<Made> {
+  const apply = compared.changes.length === 0
+    ? null
+    : await applySchemas(io, admin, desired, compared);
+  return { apply, in_force: true, taken_back: null, secrets: {} };
+}
+
 /** Puts all of it in force. Returns 1 when something is stored and this node does not have it in force. */
 export async function applyBus(io: Io, folder: string, flags: ApplyFlags): Promise<number> {
   const { canary, for: hold_seconds, abortIf, atLeast } = flags;
@@ -80,13 +96,17 @@ export async function applyBus(io: Io, folder: string, flags: ApplyFlags): Promi
     const text = `${checksText(bus.checks, false)}nothing was changed`;
     throw new CommandError(text, EXIT.failure, "arq schema check says more");
   }
+  for (const { rollouts, losses } of [bus, ...tenants.map(({ compared }) => compared)]) {
+    requireFree(io, rollouts);
+    requireMeant(losses, flags.allowUnreachable);
+  }
   const parts: Part[] = [];
   const all = [
     { tenant: null, desired: wanted.bus, compared: bus },
     ...tenants.map((one) => ({ tenant: one.desired.tenant, ...one })),
   ];
   const json = flags.json === true;
-  const none = { apply: null, in_force: false };
+  const none = { apply: null, in_force: false, taken_back: null, secrets: {} };
   let failed: { readonly error: unknown } | undefined;
   for (const { tenant, desired, compared } of all) {
     const { changes } = compared;
@@ -95,18 +115,14 @@ export async function applyBus(io: Io, folder: string, flags: ApplyFlags): Promi
       continue;
     }
     try {
-      let made: { id: string | null; in_force: boolean } = { id: null, in_force: true };
-      if (changes.length > 0 && tenant === null) {
-        made = { id: await applySchemas(io, admin, desired, compared), in_force: true };
-      } else if (changes.length > 0) {
-        made = appliedOf(await make(io, admin, desired, compared));
-      }
-      const { id, in_force } = made;
-      const outcome = changes.length === 0 ? "unchanged" : "applied";
-      parts.push({ tenant, outcome, apply: id, in_force, changes });
-      const text = changesOfText(nameOf(tenant), changes);
-      const done = changes.length === 0 ? "" : `applied${id === null ? "" : ` as ${id}`}\n`;
-      if (!json) await print(io.stdout, text + done);
+      const made = tenant === null
+        ? await carryOutBus(io, admin, desired, compared)
+        : await carryOut(io, admin, desired, compared);
+      const { apply, in_force, secrets, taken_back } = made;
+      const outcome = apply === null && taken_back === null ? "unchanged" : "applied";
+      parts.push({ tenant, outcome, apply, in_force, changes, taken_back, secrets });
+      const text = madeText(nameOf(tenant), compared, made);
+      if (!json) await print(io.stdout, text);
     } catch (error) {
       failed = { error: stopped(nameOf(tenant), parts, error) };
       parts.push({ tenant, outcome: outcomeOf(error), ...none, changes });

@@ -93,7 +93,7 @@ export async function compareBus(
 ): Promise<ComparedBus> {
   const there = await tenantsOf(io, admin);
   // Schemas are asked for beside a tenant's state; whose that is means nothing.
-  const schemas = { ...bus, tenant: DEFAULT_TENANT };
+  const schemas = { ...bus, tenant: DEFAULT_TENANT, is_bus: true };
   const compared = { ...await compare(io, admin, schemas), drift: undefined };
   const all = [];
   for (const desired of tenants) {

@@ -33,14 +33,19 @@ export async function planBus(io: Io, folder: string, flags: PlanFlags): Promise
   };
   const has_color = io.stdout.has_color;
   const views: unknown[] = [];
-  let text = changesOfText("the bus", bus.changes) + checksText(bus.checks, has_color);
+  let text = changesOfText("the bus", bus.changes, bus.rollouts) +
+    checksText(bus.checks, has_color);
   for (const { desired, compared } of tenants) {
     const window = await windowOf(desired, compared);
     views.push(planView(desired, compared, window));
     text += planText(desired, compared, window, has_color);
   }
-  const { changes, checks, schema_basis } = bus;
-  const view = { bus: { changes, schemas: checks, schema_basis }, tenants: views, others };
+  const { changes, rollouts, checks, schema_basis } = bus;
+  const view = {
+    bus: { changes, rollouts, schemas: checks, schema_basis },
+    tenants: views,
+    others,
+  };
   await print(
     io.stdout,
     flags.json === true ? `${JSON.stringify(view)}\n` : text + othersText(others),

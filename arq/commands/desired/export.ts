@@ -50,14 +50,11 @@ export async function stateFiles(
 ): Promise<{ readonly bytes: Map<string, Uint8Array>; readonly state: State }> {
   const { state, sets } = await readLive(io, admin, tenant);
   const texts = exportTexts(tenant, state);
-  const files = exportFiles(state);
+  const files = exportFiles(tenant, state);
   const bytes = new Map<string, Uint8Array>();
   for (const [file, text] of texts) bytes.set(file, new TextEncoder().encode(text));
   bytes.set(SCHEMA_FILE, schemaFile());
-  for (const [file, sha256] of files.modules) {
-    const query = new URLSearchParams({ tenant });
-    bytes.set(file, await readBytes(io, admin, `/v1/policies/modules/${sha256}?${query}`));
-  }
+  for (const [file, path] of files.modules) bytes.set(file, await readBytes(io, admin, path));
   if (!has_schemas) bytes.delete("schemas.toml");
   else for (const [file, id] of files.sets) bytes.set(file, sets.get(id) ?? new Uint8Array());
   return { bytes, state };

@@ -3,6 +3,9 @@ import { ArqonError } from "@arqon/proto";
 import { askAdmin, streamAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
+import { canonicalJson } from "../../../shared/canonical_json.ts";
+import { KINDS } from "../../desired/form.ts";
+import type { PlanBasis } from "../../desired/plan_file.ts";
 import type { State, StateSchema } from "../../desired/state.ts";
 import type { Io } from "../../terminal/io.ts";
 import { unpackedHash } from "./read_folder.ts";
@@ -16,10 +19,21 @@ export interface LastChange {
   readonly change?: string;
 }
 
+/** A rollout under way, and what it puts in force with its last step; a kind that is undefined stays. */
+export interface LiveRollout {
+  readonly id: string;
+  readonly by: string;
+  readonly brings: Partial<State>;
+  /** Schemas that get another version. */
+  readonly schemas: readonly string[];
+}
+
 /** What is in force, and what an apply is held to. */
 export interface LiveState {
   readonly state: State;
-  readonly basis: { readonly settings: number; readonly policies: number };
+  readonly basis: PlanBasis["basis"];
+  /** The rollout under way; null: there is none. */
+  readonly rollout: LiveRollout | null;
   readonly versions: { readonly settings: LastChange; readonly policies: LastChange };
   /** The last apply; null when there was none. */
   readonly applied: {
@@ -73,10 +87,12 @@ export async function readLive(
   also: readonly string[] = [],
 ): Promise<LiveState> {
   const answer = await askAdmin(io, admin, { method: "GET", path: statePath(tenant) });
-  // The bus gives what it takes, so the members are those of the form.
-  const { mappings, basis, versions, applied, ...kinds } = answer as unknown as
-    & State
-    & Pick<LiveState, "basis" | "versions" | "applied">;
+  const { basis, versions, applied } = answer as unknown as Pick<
+    LiveState,
+    "basis" | "versions" | "applied"
+  >;
+  const kinds = kindsOf(answer);
+  const { mappings } = kinds;
   const ids = new Set([...(mappings ?? []).map(({ schema_id }) => schema_id), ...also]);
   const schemas: StateSchema[] = [];
   const schema_versions = new Map<string, number>();
@@ -89,8 +105,28 @@ export async function readLive(
     schema_versions.set(id, version);
     sets.set(id, bytes);
   }
-  const { policies, rooms, mirror, quotas, budgets, require_signature } = kinds;
-  const limits = { quotas, budgets, require_signature };
-  const state = { policies, schemas, mappings, rooms, mirror, ...limits };
-  return { state, basis, versions, applied, schema_versions, sets };
+  const rollout = rolloutOf(answer["rollout"]);
+  const state = { ...kinds, schemas };
+  return { state, basis, rollout, versions, applied, schema_versions, sets };
+}
+
+/** The lists of an answer. The bus gives what it takes, so the members are those of the form. */
+function kindsOf(answer: Readonly<Record<string, unknown>>): Omit<State, "schemas"> {
+  const lists = Object.fromEntries(
+    KINDS.filter((kind) => kind !== "schemas").map((kind) => [kind, answer[kind]]),
+  ) as unknown as Omit<State, "schemas">;
+  const schedules = lists.schedules?.map((one) => ({
+    ...one,
+    message: canonicalJson(one.message),
+  }));
+  return { ...lists, schedules };
+}
+
+function rolloutOf(said: unknown): LiveRollout | null {
+  if (typeof said !== "object" || said === null) return null;
+  const { id, by, brings } = membersOf(said);
+  const lists = membersOf(brings);
+  const schemas = listOf(lists["schemas"]).map((one) => String(membersOf(one)["schema_id"]));
+  const given = Object.entries(kindsOf(lists)).filter(([, list]) => list !== undefined);
+  return { id: String(id), by: String(by), brings: Object.fromEntries(given), schemas };
 }

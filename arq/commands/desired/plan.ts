@@ -10,15 +10,20 @@ import { differences } from "../../desired/difference.ts";
 import type { Change } from "../../desired/difference.ts";
 import { encodePlan } from "../../desired/plan_file.ts";
 import type { PlanBasis } from "../../desired/plan_file.ts";
+import { isLoss, lossesText } from "../../answers/losses_text.ts";
+import type { Losses } from "../../answers/losses_text.ts";
 import { changesText, driftText, notesText } from "../../desired/plan_text.ts";
-import type { Drift } from "../../desired/plan_text.ts";
-import type { Desired } from "../../desired/state.ts";
+import type { Drift, UnderWay } from "../../desired/plan_text.ts";
+import type { Desired, State } from "../../desired/state.ts";
+import { dueAfter } from "../../../shield/schedules/times.ts";
 import { cannotWrite, EXIT, printable } from "../../terminal/exit.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { budgetNotes } from "./budget_notes.ts";
 import { consequences } from "./consequences.ts";
 import { readLive } from "./live_state.ts";
+import { lossesOf } from "./losses.ts";
+import { rolloutsAbout } from "./under_way.ts";
 import type { LiveState } from "./live_state.ts";
 import { isBusFolder, readFolder } from "./read_folder.ts";
 
@@ -41,9 +46,15 @@ export interface SchemaCheck {
 /** A folder or plan held against a bus. */
 export interface Compared extends PlanBasis {
   readonly live: LiveState;
+  /** What is to be in force, without schedules whose time is over. */
+  readonly wanted: State;
   readonly changes: readonly Change[];
   readonly checks: readonly SchemaCheck[];
   readonly drift: Drift | undefined;
+  /** Rollouts under way that bring something of which the folder says what it is to be. */
+  readonly rollouts: readonly UnderWay[];
+  /** What would be unreachable of what is stored. */
+  readonly losses: Losses;
   /** What is right and may surprise, as this bus stands now. */
   readonly notes: readonly string[];
 }
@@ -84,24 +95,66 @@ async function checkSchema(
   return { id, compatible: compatible === true, findings: listOf(findings) };
 }
 
-/** Holds what is wanted against what is in force. Throws as `askAdmin` does. */
-export async function compare(io: Io, admin: Admin, desired: Desired): Promise<Compared> {
-  const wanted = desired.state.schemas ?? [];
-  const mapped = (desired.state.mappings ?? []).map(({ schema_id }) => schema_id);
-  const ids = [...wanted.map(({ id }) => id), ...mapped];
-  const live = await readLive(io, admin, desired.tenant, ids);
-  const changes = differences(live.state, desired.state);
-  const changed = changes.filter(({ kind }) => kind === "schemas").map(({ name }) => name);
+async function checkSchemas(
+  io: Io,
+  admin: Admin,
+  { state, sets }: Desired,
+  changed: readonly string[],
+): Promise<SchemaCheck[]> {
   const checks: SchemaCheck[] = [];
-  for (const { id, compatibility } of wanted) {
-    const set = desired.sets.get(id);
+  for (const { id, compatibility } of state.schemas ?? []) {
+    const set = sets.get(id);
     if (!changed.includes(id) || set === undefined) continue;
     checks.push(await checkSchema(io, admin, { id, set, compatibility }));
   }
+  return checks;
+}
+
+/** Holds what is wanted against what is in force, and what a rollout brings. Throws as `askAdmin` does. */
+export async function compare(io: Io, admin: Admin, desired: Desired): Promise<Compared> {
+  const { tenant, state: { schemas = [], mappings = [] } } = desired;
+  const ids = [...schemas.map(({ id }) => id), ...mappings.map(({ schema_id }) => schema_id)];
+  const live = await readLive(io, admin, tenant, ids);
+  const over = overSchedules(desired.state, io.now());
+  const schedules = desired.state.schedules?.filter(({ id }) => !over.includes(id));
+  const wanted = { ...desired.state, schedules };
+  const changes = differences(live.state, wanted);
+  const changed = changes.filter(({ kind }) => kind === "schemas").map(({ name }) => name);
+  const checks = await checkSchemas(io, admin, desired, changed);
   const newest = (id: string) => live.schema_versions.get(id) ?? 0;
   const schema_basis = Object.fromEntries(changed.map((id) => [id, newest(id)]));
-  const notes = await budgetNotes(io, admin, desired, changes);
-  return { live, changes, checks, drift: driftOf(live), basis: live.basis, schema_basis, notes };
+  const rollouts = await rolloutsAbout(io, admin, desired, wanted, live, changes);
+  const rollout = rollouts.find(({ stands }) => stands === "is-taken-back")?.id;
+  const losses = await lossesOf(io, admin, tenant, wanted, changes);
+  const notes = [
+    ...await budgetNotes(io, admin, desired, changes),
+    ...over.map((id) => `schedule ${id} is over: no time of it is to come`),
+    ...programNotes(io, changes),
+    ...rollouts.length === 0 ? rolloutNotes(live, changes) : [],
+  ];
+  const about = { live, wanted, changes, checks, rollouts, losses, notes };
+  return { ...about, drift: driftOf(live), basis: live.basis, schema_basis, rollout };
+}
+
+/** Ids of schedules that are never due again: nothing is left of them to set. */
+function overSchedules({ schedules = [] }: State, now_ms: number): string[] {
+  return schedules.filter((one) => dueAfter(one, now_ms) === undefined).map(({ id }) => id);
+}
+
+/** Programs of rooms are put in force as they are: who wants to know before has to ask. */
+function programNotes({ arq }: Pick<Io, "arq">, changes: readonly Change[]): string[] {
+  const changed = changes.filter(({ kind }) => kind === "reducers");
+  return changed.map(({ name, action }) =>
+    action === "remove"
+      ? `rooms ${name} get the file of the configuration as their program, and keep their values`
+      : `rooms ${name} get another program; ${arq} room deploy '${name}' FILE --dry-run tries it before`
+  );
+}
+
+/** The last step of a rollout is not made when the settings have changed. */
+function rolloutNotes({ rollout }: LiveState, changes: readonly Change[]): string[] {
+  if (rollout === null || changes.length === 0) return [];
+  return [`rollout ${rollout.id} is under way, and this change takes it back at its last step`];
 }
 
 /** What is wrong with schemas, as lines; "" when every one may be registered. */
@@ -113,9 +166,12 @@ export function checksText(checks: readonly SchemaCheck[], has_color: boolean): 
 }
 
 /** The exit code of plans that were made. */
-export function planCode(all: readonly Pick<Compared, "changes" | "checks">[]): number {
+export function planCode(
+  all: readonly Pick<Compared, "changes" | "checks" | "rollouts">[],
+): number {
   if (all.some(({ checks }) => checks.some(({ compatible }) => !compatible))) return EXIT.failure;
-  return all.every(({ changes }) => changes.length === 0) ? EXIT.ok : EXIT.changes;
+  const is_same = all.every(({ changes, rollouts }) => changes.length + rollouts.length === 0);
+  return is_same ? EXIT.ok : EXIT.changes;
 }
 
 /** Writes the plan of a folder, and prints it. Returns 0 for none, 2 for changes, 1 for one that cannot be made. */
@@ -126,10 +182,10 @@ export async function plan(io: Io, folder: string, flags: PlanFlags): Promise<nu
   const desired = await readFolder(io, folder);
   const admin = await findAdmin(io, flags);
   const compared = await compare(io, admin, desired);
-  const { basis, schema_basis } = compared;
+  const { basis, schema_basis, rollout } = compared;
   if (flags.out !== undefined) {
     const path = resolvePath(io.cwd, flags.out);
-    const bytes = encodePlan(desired, { basis, schema_basis }, io.now());
+    const bytes = encodePlan(desired, { basis, schema_basis, rollout }, io.now());
     await io.files.write(path, bytes).catch((error) => {
       throw cannotWrite(path, error);
     });
@@ -148,11 +204,12 @@ export async function plan(io: Io, folder: string, flags: PlanFlags): Promise<nu
 /** A tenant's plan for programs. */
 export function planView(
   { tenant, warnings }: Pick<Desired, "tenant" | "warnings">,
-  { changes, checks, drift, basis, schema_basis, notes }: Compared,
+  { changes, checks, rollouts, losses, drift, basis, schema_basis, notes }: Compared,
   window: Consequences | undefined,
 ) {
   return {
-    ...{ tenant, changes, schemas: checks, drift: drift ?? null },
+    ...{ tenant, changes, rollouts, schemas: checks, drift: drift ?? null },
+    unreachable: isLoss(losses) ? losses : null,
     warnings: [...warnings, ...notes],
     connections_touched: 0,
     since: window?.policies ?? null,
@@ -165,12 +222,14 @@ export function planView(
 /** A tenant's plan for people. */
 export function planText(
   { tenant, warnings }: Pick<Desired, "tenant" | "warnings">,
-  { changes, checks, drift, notes }: Compared,
+  { changes, checks, rollouts, losses, drift, notes }: Compared,
   window: Consequences | undefined,
   has_color: boolean,
 ): string {
-  return changesText(tenant, changes) + checksText(checks, has_color) + consequencesText(window) +
-    driftText(drift) + notesText([...warnings, ...notes]);
+  const asks = isLoss(losses) ? "arq apply asks for --allow-unreachable\n" : "";
+  return changesText(tenant, changes, rollouts) + lossesText(losses) + asks +
+    checksText(checks, has_color) + consequencesText(window) + driftText(drift) +
+    notesText([...warnings, ...notes]);
 }
 
 /** What a bus says after an apply: the id, and whether the node has it in force. */

@@ -3,6 +3,7 @@
  * is wrong is told at once, each with file, line and column.
  */
 import { gunzipSync } from "node:zlib";
+import { canonicalJson } from "../../../shared/canonical_json.ts";
 import { ConfigError, configText } from "../../../shared/config/load.ts";
 import { explain } from "../../../shared/config/problems.ts";
 import type { ConfigProblem } from "../../../shared/config/problems.ts";
@@ -11,7 +12,7 @@ import type { TomlDocument, TomlPath } from "../../../shared/config/toml.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { KINDS, StateFile, stateJsonSchema } from "../../desired/form.ts";
 import type { Kind } from "../../desired/form.ts";
-import type { Desired, StatePolicy, StateSchema } from "../../desired/state.ts";
+import type { Desired, StatePolicy, StateReducer, StateSchema } from "../../desired/state.ts";
 import { fileInFolder } from "./folder_file.ts";
 import { readModuleFile } from "../../policies/module_file.ts";
 import { CommandError, EXIT } from "../../terminal/exit.ts";
@@ -154,6 +155,30 @@ async function readPolicies(
   return { list, modules };
 }
 
+/** The modules of classes of rooms; their bytes are put beside those of policies. */
+async function readReducers(
+  io: Io,
+  folder: string,
+  part: Part | undefined,
+  modules: Map<string, Uint8Array>,
+  problems: Problems,
+): Promise<StateReducer[] | undefined> {
+  const list: StateReducer[] = [];
+  for (const [index, one] of (part?.said.reducers ?? []).entries()) {
+    const bytes = await named(
+      part!,
+      ["reducers", index, "module"],
+      problems,
+      async () => await readModuleFile(io, await fileInFolder(io, folder, one.module)),
+    );
+    if (bytes === undefined) continue;
+    const sha256 = await sha256Hex(bytes);
+    modules.set(sha256, bytes);
+    list.push({ class: one.class, sha256 });
+  }
+  return part === undefined ? undefined : list;
+}
+
 async function readSchemas(
   io: Io,
   folder: string,
@@ -198,6 +223,11 @@ function plainKinds(parts: Readonly<Partial<Record<Kind, Part | undefined>>>) {
     quotas: parts.quotas?.said.quotas,
     budgets: parts.budgets?.said.budgets,
     require_signature: parts.require_signature?.said.require_signature,
+    hooks: parts.hooks?.said.hooks,
+    schedules: parts.schedules?.said.schedules?.map(({ message, ...one }) => ({
+      ...one,
+      message: canonicalJson(JSON.parse(message)),
+    })),
   };
 }
 
@@ -275,8 +305,10 @@ export async function readFolder(
     by_kind["policies"],
     problems,
   );
+  const part = by_kind["reducers"];
+  const reducers = await readReducers(io, folder, part, modules, problems);
   const { list: schemas, sets } = await readSchemas(io, folder, by_kind["schemas"], problems);
   problems.throwAny();
-  const state = { ...plainKinds(by_kind), policies, schemas };
+  const state = { ...plainKinds(by_kind), policies, schemas, reducers };
   return { tenant: tenant ?? "", state, modules, sets, warnings: orderWarnings(policies ?? []) };
 }

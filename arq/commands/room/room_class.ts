@@ -1,4 +1,5 @@
 /** `arq room class list`, `set`, `remove` and `explain`: list and change the options of rooms, by pattern. */
+import { ArqonError } from "@arqon/proto";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { AdminRequest } from "../../bus/admin.ts";
 import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
@@ -7,6 +8,7 @@ import type { Io } from "../../terminal/io.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { classExplainText, classTable, optionsText } from "../../answers/room_class_text.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
+import { requireMeant, roomLosses } from "../../rooms/unreachable.ts";
 import { tellSettings } from "../mirror/mirror_rules.ts";
 
 /** The options of all `arq room class` commands. */
@@ -16,8 +18,14 @@ export interface ClassFlags extends ConnectionFlags {
   readonly json?: boolean;
 }
 
+/** The options of `set` and `remove`. */
+export interface ClassChangeFlags extends ClassFlags {
+  /** What is stored may be unreachable then. */
+  readonly allowUnreachable?: boolean;
+}
+
 /** The options of a class that `set` can name; an absent one has the bus's default. */
-export interface ClassSetFlags extends ClassFlags {
+export interface ClassSetFlags extends ClassChangeFlags {
   readonly durable?: boolean;
   readonly historySize?: number;
   /** Age in seconds at which stored messages expire. */
@@ -40,6 +48,26 @@ export interface ClassSetFlags extends ClassFlags {
 const DEFAULT_TENANT = "default";
 const pathOf = (tenant: string) => `/v1/tenants/${encodeURIComponent(tenant)}/rooms`;
 
+/** Throws `CommandError` when messages are stored that nobody could read any more with these classes. */
+async function requireReachable(
+  io: Io,
+  flags: ClassChangeFlags,
+  pattern: string,
+  one: readonly unknown[],
+): Promise<void> {
+  if (flags.allowUnreachable === true) return;
+  const { tenant = DEFAULT_TENANT } = flags;
+  const admin = await findAdmin(io, flags);
+  const { rooms } = await askAdmin(io, admin, { method: "GET", path: pathOf(tenant) });
+  const others = listOf(rooms).filter((other) => membersOf(other)["room"] !== pattern);
+  try {
+    requireMeant(await roomLosses(io, admin, tenant, [...others, ...one]), false);
+  } catch (error) {
+    // What is wrong with the class is said where it is set.
+    if (!(error instanceof ArqonError) || error.reason !== "invalid-settings") throw error;
+  }
+}
+
 async function ask(
   io: Io,
   flags: ClassFlags,
@@ -55,7 +83,7 @@ export async function classSet(io: Io, pattern: string, flags: ClassSetFlags): P
     throw usageError("--cache-last needs --durable: the last message is the last of the log");
   }
   // The JSON leaves out undefined members, for which the bus has defaults.
-  const body = JSON.stringify({
+  const one = {
     room: pattern,
     durable: flags.durable,
     history_size: flags.historySize,
@@ -70,7 +98,9 @@ export async function classSet(io: Io, pattern: string, flags: ClassSetFlags): P
     membership: flags.membership,
     filter: flags.filter,
     delta: flags.delta,
-  });
+  };
+  await requireReachable(io, flags, pattern, [one]);
+  const body = JSON.stringify(one);
   const answer = await ask(io, flags, { method: "PUT", path: pathOf(tenant), body });
   const stored = listOf(answer["rooms"]).find((one) => membersOf(one)["room"] === pattern);
   const done = `the class of ${pattern} is set (${optionsText(stored)})`;
@@ -78,8 +108,13 @@ export async function classSet(io: Io, pattern: string, flags: ClassSetFlags): P
 }
 
 /** Removes a tenant's class. Throws `CommandError` when the tenant has none for this pattern. */
-export async function classRemove(io: Io, pattern: string, flags: ClassFlags): Promise<number> {
+export async function classRemove(
+  io: Io,
+  pattern: string,
+  flags: ClassChangeFlags,
+): Promise<number> {
   const { tenant = DEFAULT_TENANT } = flags;
+  await requireReachable(io, flags, pattern, []);
   const path = `${pathOf(tenant)}?${new URLSearchParams({ room: pattern })}`;
   const answer = await ask(io, flags, { method: "DELETE", path });
   if (answer["changed"] === false) {

@@ -45,7 +45,8 @@ function addExport(program: Command, run: Run): void {
     .addHelpText(
       "after",
       "\nPolicies with their modules, the schemas that mappings name, mappings, room classes, mirror rules," +
-        "\nquotas, budgets and demands for signatures, in TOML files that editors check by state.schema.json." +
+        "\nquotas, budgets, demands for signatures, hooks without their secrets, schedules and the modules of" +
+        "\nreducers, in TOML files that editors check by state.schema.json." +
         "\nThe same state gives the same bytes.\n" +
         examples(
           "arq export state --tenant acme",
@@ -74,7 +75,8 @@ function addPlan(program: Command, run: Run): void {
       "after",
       "\nExit code 0: nothing to do; 2: there are changes; 1: an error, also of the command line, or a" +
         "\nschema that may not be registered. A kind that no file has stays as it is. What was changed by" +
-        "\nhand since the last apply is told.\n" +
+        "\nhand since the last apply is told, also a rollout under way, and how many stored messages could not be" +
+        "\nread any more.\n" +
         examples(
           "arq plan state",
           "arq plan state --since 7d --out plan.bin",
@@ -107,12 +109,18 @@ function addApply(program: Command, run: Run): void {
       "what each changed policy has to judge at each step (default: 100)",
       positive("a number of messages", true, 1_000_000_000),
     )
+    .option(
+      "--allow-unreachable",
+      "also when what is stored could not be read any more, or is deleted: arq plan counts it",
+    )
     .option("--json", "print the result as JSON")
     .addHelpText(
       "after",
       "\nWhen somebody else changed the tenant's state since the plan it is refused, and nothing has" +
         "\nchanged. Schemas are stored before the step that puts all of it in force. No connection is" +
         "\ntouched. The same again does nothing." +
+        "\n\nA rollout under way is part of the state: to apply the state of before it takes it back, any other" +
+        "\nstate is refused until it has ended. The secret of a new hook is printed once." +
         "\n\nWith --canary new policies only observe at first, then decide for a growing share: the given one," +
         "\n10, 50 and 100 %. Old and new judge the same messages. The first condition that holds puts the old" +
         "\nstate back in force; exit code 1. The bus carries it on without this terminal; Ctrl-C asks." +

@@ -17,6 +17,7 @@ const roomDeploy = () => import("../../commands/reducer/room_deploy.ts");
 const HISTORY_SIZE_MAX = 1_000_000;
 const MEMBERS_MAX = 10_000_000;
 const WEEK_SECONDS = 604_800;
+const ALLOW = "also when stored messages could not be read any more, or are deleted";
 
 function roomPattern(text: string): string {
   if (isRoomPattern(text)) return text;
@@ -90,6 +91,7 @@ function addSet(group: Command, run: Run): void {
       new Option("--delta <form>", "whether who asks for it gets messages as diffs")
         .choices(["none", "fossil"]),
     )
+    .option("--allow-unreachable", ALLOW)
     .addHelpText(
       "after",
       "\nOptions that are not given have their defaults, also where the class had others before. Of" +
@@ -123,6 +125,7 @@ export function addRoomClass(rooms: Command, run: Run): void {
   addSet(group, run);
   withPattern(group.command("remove"))
     .description("take a tenant's class away; those of the configuration stay")
+    .option("--allow-unreachable", ALLOW)
     .addHelpText("after", examples("arq room class remove 'orders-*'"))
     .action(
       run(async (io, flags, [pattern]) =>

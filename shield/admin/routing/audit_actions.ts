@@ -50,6 +50,7 @@ export const AUDITED_ROUTES: Readonly<Record<string, string>> = {
   "DELETE /v1/tenants/{tenant}/mappings": "mapping.remove",
   "PUT /v1/tenants/{tenant}/rooms": "room_class.set",
   "DELETE /v1/tenants/{tenant}/rooms": "room_class.remove",
+  "POST /v1/tenants/{tenant}/rooms/unreachable": "room_class.check",
   "PUT /v1/tenants/{tenant}/budgets": "budget.set",
   "DELETE /v1/tenants/{tenant}/budgets": "budget.remove",
   "PUT /v1/tenants/{tenant}/schedules/{schedule}": "schedule.set",
@@ -57,6 +58,7 @@ export const AUDITED_ROUTES: Readonly<Record<string, string>> = {
   "POST /v1/tenants/{tenant}/schedules/{schedule}/pause": "schedule.pause",
   "POST /v1/tenants/{tenant}/schedules/{schedule}/resume": "schedule.resume",
   "PUT /v1/tenants/{tenant}/reducers/{class}": "reducer.deploy",
+  "PUT /v1/tenants/{tenant}/reducers/{class}/modules/{module}": "reducer.upload",
   "POST /v1/tenants/{tenant}/reducers/{class}/rollback": "reducer.rollback",
   "PUT /v1/tenants/{tenant}/hooks/{hook}": "hook.set",
   "DELETE /v1/tenants/{tenant}/hooks/{hook}": "hook.remove",
@@ -78,6 +80,7 @@ export const AUDITED_ROUTES: Readonly<Record<string, string>> = {
 const REFUSALS_ONLY = new Set([
   "schema.check",
   "schema.validate",
+  "room_class.check",
   "policy.read_quarantine",
   "audit.read",
   "audit.export",

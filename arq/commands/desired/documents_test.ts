@@ -1,0 +1,204 @@
+/** Hooks, schedules and reducers as kinds of a folder: exported, planned, applied once, and the same again. */
+import assert from "node:assert/strict";
+import { startLocalBus } from "../../../tests/harness/local_bus.ts";
+import { asker } from "../../../tests/rollout_traffic.ts";
+import type { Ask } from "../../../tests/rollout_traffic.ts";
+import { folderWith } from "../../testing/disk_io.ts";
+import { localArq } from "../../testing/local_arq.ts";
+
+const built = (name: string) =>
+  new URL(`../../../policies/build/reducers/${name}.wasm`, import.meta.url).pathname;
+const CONFIG = `
+[webhooks]
+tenant_hooks = 2
+[[hooks]]
+id = "fixed"
+tenant = "default"
+url = "https://hooks.example.com/fixed"
+secret = "whsec_${btoa("0".repeat(32))}"
+[[reducers]]
+name = "counter"
+file = "${built("counter")}"
+[[rooms]]
+room = "count-*"
+durable = true
+reducer = "counter"
+`;
+const CRON = { cron: "30 12 * * 1-5", zone: "Europe/Berlin" };
+const MESSAGE = { type: "lunch", data: { b: [1, null], a: "\x7f\ud800 \"'" } };
+
+/** Sets some of each kind by hand. */
+async function furnish(ask: Ask): Promise<void> {
+  const hooks = "tenants/default/hooks";
+  await ask("PUT", `${hooks}/billing`, {
+    url: "https://hooks.example.com/b",
+    events: ["room.vacated", "room.message"],
+    room: "orders-*",
+    retries: 3,
+  });
+  await ask("PUT", `${hooks}/crm`, { url: "https://hooks.example.com/c" });
+  await ask("POST", `${hooks}/crm/pause`);
+  const schedules = "tenants/default/schedules";
+  await ask("PUT", `${schedules}/lunch`, {
+    room: "lobby",
+    message: MESSAGE,
+    user: "cook",
+    ...CRON,
+  });
+  await ask("PUT", `${schedules}/tick`, { room: "lobby", message: MESSAGE, every_ms: 3_600_000 });
+  const late = { room: "lobby", message: MESSAGE, at_ms: Date.now() + 3_600_000 };
+  await ask("PUT", `${schedules}/late`, late);
+  await ask("POST", `${schedules}/late/pause`);
+  const deployed = await ask(
+    "PUT",
+    "tenants/default/reducers/count-*",
+    await Deno.readFile(built("counter_rust")),
+  );
+  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
+}
+
+async function filesOf(folder: string, below = ""): Promise<Record<string, string>> {
+  const all: Record<string, string> = {};
+  for await (const { name, isDirectory } of Deno.readDir(`${folder}/${below}`)) {
+    const path = `${below}${name}`;
+    if (isDirectory) Object.assign(all, await filesOf(folder, `${path}/`));
+    else all[path] = (await Deno.readFile(`${folder}/${path}`)).toHex();
+  }
+  return all;
+}
+
+const asksOf = async (bus: Awaited<ReturnType<typeof startLocalBus>>) =>
+  asker(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
+
+async function edit(file: string, from: string, to: string): Promise<void> {
+  const text = await Deno.readTextFile(file);
+  assert.ok(text.includes(from), `${file} has ${from}: ${text}`);
+  await Deno.writeTextFile(file, text.replace(from, to));
+}
+
+Deno.test("hooks, schedules and reducers are exported, and put in force on an empty bus as they are", async () => {
+  await using folder = await folderWith({});
+  const [one, two] = [`${folder.path}/one`, `${folder.path}/two`];
+  await using bus = await startLocalBus(CONFIG);
+  const ask = await asksOf(bus);
+  await furnish(ask);
+  const arq = await localArq(bus, folder.path);
+  const exported = await arq(0, "export", "one");
+  assert.match(exported, /require_signature 0, hooks 2, schedules 3, reducers 1\n/);
+  assert.doesNotMatch(JSON.stringify(await filesOf(one)), /77687365635f/, "no whsec_ in hex");
+  assert.match(await arq(0, "plan", "one"), /^tenant default: nothing to do\n/);
+
+  await using other = await startLocalBus(CONFIG);
+  const arq_there = await localArq(other, folder.path);
+  assert.match(await arq_there(2, "plan", "one"), /^tenant default: 6 to add, 0 to change/);
+  const applied = await arq_there(0, "apply", "one");
+  assert.match(applied, /\nhook billing has the new secret whsec_\S+, which is told once\n/);
+  assert.match(await arq_there(0, "apply", "one"), /^tenant default: nothing to do\n/);
+  await arq_there(0, "export", "two");
+  assert.deepEqual(await filesOf(two), await filesOf(one));
+  const there = await asksOf(other);
+  const { hook } = (await there("GET", "tenants/default/hooks/crm")).body;
+  assert.deepEqual([hook.state, hook.source], ["paused", "tenant"]);
+  const { schedule } = (await there("GET", "tenants/default/schedules/lunch")).body;
+  assert.deepEqual([schedule.message, schedule.user, schedule.state], [MESSAGE, "cook", "waiting"]);
+  const { reducer } = (await there("GET", "tenants/default/reducers/count-*")).body;
+  const of_first = (await ask("GET", "tenants/default/reducers/count-*")).body.reducer;
+  assert.equal(reducer.current.module, of_first.current.module);
+  // Tenants that have set nothing else are tenants of the bus.
+  assert.deepEqual((await there("GET", "state")).body.tenants, ["default"]);
+});
+
+/** What is stored of the things that the folder has. */
+async function stored(ask: Ask) {
+  const of = async (path: string) => (await ask("GET", `tenants/default/${path}`)).body;
+  const { hooks } = await of("hooks");
+  const { schedules } = await of("schedules");
+  const { reducers } = await of("reducers");
+  return { hooks, schedules, reducers };
+}
+
+Deno.test("changes of hooks, schedules and reducers are planned and made; what is not said stays", async () => {
+  await using folder = await folderWith({});
+  await using bus = await startLocalBus(CONFIG);
+  const ask = await asksOf(bus);
+  await furnish(ask);
+  const arq = await localArq(bus, folder.path);
+  await arq(0, "export", "one");
+  const before = await stored(ask);
+  const path = `${folder.path}/one`;
+  await edit(`${path}/hooks.toml`, "retries = 3", "retries = 4");
+  await edit(`${path}/hooks.toml`, "paused = true\n", "");
+  await edit(`${path}/schedules.toml`, "from_ms", "# from_ms");
+  await edit(`${path}/schedules.toml`, 'cron = "30 12', 'cron = "45 12');
+  await Deno.copyFile(built("poll"), `${path}/reducers/count-.all.wasm`);
+  const planned = await arq(2, "plan", "one", "--out", `${path}/plan.bin`);
+  assert.match(planned, /^tenant default: 0 to add, 3 to change, 0 to remove/);
+  assert.match(planned, /\n {2}~ hooks billing {2}retries: 3 → 4\n/);
+  assert.match(planned, /\n {2}~ schedules lunch {2}cron: 30 12 \* \* 1-5 → 45 12 \* \* 1-5\n/);
+  assert.match(planned, /\n {2}~ reducers count-\* {2}sha256: \w{12}… → \w{12}…\n/);
+  assert.match(planned, /\nnote: rooms count-\* get another program; arq room deploy/);
+  // What somebody sets by hand makes the plan stale.
+  await ask("PUT", "tenants/default/hooks/crm", { url: "https://hooks.example.com/d" });
+  assert.match(await arq(1, "apply", `${path}/plan.bin`), /stale, nothing was changed/);
+  await ask("PUT", "tenants/default/hooks/crm", { url: "https://hooks.example.com/c" });
+  const applied = await arq(0, "apply", `${path}/plan.bin`);
+  assert.match(applied, /\napplied as \w{32}\n/);
+  assert.doesNotMatch(applied, /secret/, "hooks keep theirs");
+  assert.match(await arq(0, "plan", "one"), /^tenant default: nothing to do\n/);
+  const after = await stored(ask);
+  assert.deepEqual(after.hooks[1], before.hooks[1], "a pause of which nothing is said stays");
+  assert.equal(after.schedules[2].from_ms, before.schedules[2].from_ms);
+  assert.deepEqual(
+    after.schedules[0],
+    before.schedules[0],
+    "what did not change does not begin anew",
+  );
+  assert.deepEqual([after.reducers[0].number, after.reducers[0].before.length], [2, 2]);
+
+  const none = "hooks = []\nschedules = []\nreducers = []\n";
+  await using empty = await folderWith({ "a.toml": `tenant = "default"\n${none}` });
+  const removed = await arq(2, "plan", empty.path);
+  assert.match(removed, /0 to add, 0 to change, 6 to remove/);
+  assert.match(removed, /rooms count-\* get the file of the configuration as their program/);
+  await arq(0, "apply", empty.path);
+  const left = await stored(ask);
+  assert.deepEqual(left.hooks.map(({ id }: { id: string }) => id), ["fixed"]);
+  assert.deepEqual([left.schedules, left.reducers[0].current.module], [[], ""]);
+});
+
+Deno.test("what may not be is refused before anything is changed, and a schedule that is over is no change", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  const cases: [RegExp, string][] = [
+    [/fixed is in the configuration/, '[[hooks]]\nid = "fixed"\nurl = "https://a.example.com/"\n'],
+    [
+      /3 hooks, of 2 at most/,
+      ["a", "b", "c"].map((id) => `[[hooks]]\nid = "${id}"\nurl = "https://a.example.com/"\n`).join(
+        "",
+      ),
+    ],
+    [
+      /schedules: x: .*op is the schedule's/,
+      `[[schedules]]\nid = "x"\nroom = "r"\nmessage = '{"op":"sub"}'\nevery_ms = 5000\n`,
+    ],
+    [/no class of rooms/, '[[reducers]]\nclass = "chat-*"\nmodule = "m.wasm"\n'],
+  ];
+  const mirror = '[[mirror]]\nprefix = "in.t.default.*"\npercent = 0.5\n';
+  for (const [refusal, text] of cases) {
+    await using folder = await folderWith({ "a.toml": `tenant = "default"\n${mirror}${text}` });
+    await Deno.copyFile(built("counter"), `${folder.path}/m.wasm`);
+    const arq = await localArq(bus, folder.path);
+    assert.match(await arq(1, "apply", "."), refusal);
+    assert.match(await arq(0, "mirror", "list"), /no mirror rules/);
+  }
+  const over = `[[schedules]]\nid = "x"\nroom = "r"\nmessage = "{}"\nat_ms = 5\n`;
+  await using folder = await folderWith({ "a.toml": `tenant = "default"\n${over}` });
+  const arq = await localArq(bus, folder.path);
+  const planned = await arq(0, "plan", ".");
+  assert.match(planned, /nothing to do\nnote: schedule x is over: no time of it is to come\n/);
+  const wrong = `[[schedules]]\nid = "x"\nroom = "r"\nmessage = "[]"\ncron = "61 * * * *"\n` +
+    '[[hooks]]\nid = "a"\nurl = "ftp://x"\nsecret = "whsec_x"\n';
+  await Deno.writeTextFile(`${folder.path}/a.toml`, `tenant = "default"\n${wrong}`);
+  const told = await arq(1, "plan", ".");
+  assert.match(told, /schedules\[0\]\.message: .*expected JSON of an object/);
+  assert.match(told, /hooks\[0\]\.secret: unknown key/);
+});

@@ -1,0 +1,100 @@
+/** `arq plan` and `arq apply` look at what will be in force: a rollout under way is part of the state. */
+import assert from "node:assert/strict";
+import { startLocalBus } from "../../../tests/harness/local_bus.ts";
+import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
+import type { TestBus } from "../../../tests/harness/test_bus.ts";
+import { asker } from "../../../tests/rollout_traffic.ts";
+import { folderWith } from "../../testing/disk_io.ts";
+import { LEAVES, localArq } from "../../testing/local_arq.ts";
+
+const BUILD = new URL("../../../policies/build/", import.meta.url).pathname;
+const MODULES = { a: "content_size", b: "bad_words", c: "json_masking" };
+const MIRROR = '[[mirror]]\nprefix = "in.t.default.*"\npercent = 0.5\n';
+
+/** Folders of three modules for one policy; that of `a` is in force, and that of `b` is rolled out. */
+async function rollingOut(bus: TestBus, more: Readonly<Record<string, string>> = {}) {
+  const texts = Object.entries(MODULES).map(([name, module]) => [
+    `${name}/policies.toml`,
+    `tenant = "default"\n[[policies]]\nname = "rule"\nmodule = "${module}.wasm"\n`,
+  ]);
+  const files = await folderWith({ ...Object.fromEntries(texts), ...more });
+  for (const [name, module] of Object.entries(MODULES)) {
+    await Deno.copyFile(`${BUILD}${module}.wasm`, `${files.path}/${name}/${module}.wasm`);
+  }
+  const arq = await localArq(bus, files.path);
+  await arq(0, "apply", "a");
+  const leaving = await localArq(bus, files.path, LEAVES);
+  const begin = () => leaving(130, "apply", "b", "--canary", "1%");
+  await begin();
+  const ask = asker(bus.admin_url, await bus.tokenFor({ role: "admin" }));
+  const stateOf = async () => (await ask("GET", "rollouts/default")).body.rollout.state;
+  return { arq, begin, stateOf, path: files.path, end: () => files[Symbol.asyncDispose]() };
+}
+
+Deno.test("the state of before a rollout is a change while it is under way: apply takes it back", async () => {
+  await using bus = await startLocalBus(PATIENT_POLICIES);
+  const { arq, begin, stateOf, path, end } = await rollingOut(bus);
+  const planned = await arq(2, "plan", "a", "--out", `${path}/plan.bin`);
+  assert.match(planned, /^tenant default: rollout [0-9a-f]{32} by root is to be taken back: /);
+  assert.doesNotMatch(planned, /nothing to do/);
+  const applied = await arq(0, "apply", "a");
+  assert.match(applied, /rollout [0-9a-f]{32} by root is taken back\n/);
+  assert.equal(await stateOf(), "returned");
+  assert.match(await arq(0, "apply", "a"), /^tenant default: nothing to do\n/);
+  // A plan takes back what it was made on, and no other rollout.
+  await begin();
+  assert.match(await arq(1, "apply", "plan.bin"), /stale, nothing was changed/);
+  assert.equal(await stateOf(), "running");
+  await arq(2, "plan", "a", "--out", `${path}/plan.bin`);
+  const { parts, ...view } = JSON.parse(await arq(0, "apply", "plan.bin", "--json"));
+  assert.deepEqual([parts, view.apply, view.changes], [undefined, null, []]);
+  assert.match(view.taken_back, /^[0-9a-f]{32}$/);
+  assert.equal(await stateOf(), "returned");
+  await end();
+});
+
+Deno.test("a state that a rollout brings, or a third one, is refused while it is under way", async () => {
+  await using bus = await startLocalBus(PATIENT_POLICIES);
+  const { arq, stateOf, end } = await rollingOut(bus);
+  assert.match(
+    await arq(2, "plan", "b"),
+    /\n {2}~ policies rule .*\ntenant default: rollout \w{32} by root puts/,
+  );
+  assert.match(await arq(1, "apply", "b"), /rollout [0-9a-f]{32} by .* nothing was changed/);
+  assert.match(await arq(2, "plan", "c"), /arq apply is refused until it has ended/);
+  assert.match(await arq(1, "apply", "c"), /rollout [0-9a-f]{32} by .* nothing was changed/);
+  assert.equal(await stateOf(), "running");
+  await end();
+});
+
+Deno.test("a folder without the kinds of a rollout has nothing to do with it", async () => {
+  await using bus = await startLocalBus(PATIENT_POLICIES);
+  const { arq, stateOf, end } = await rollingOut(bus, {
+    "mirror/a.toml": `tenant = "default"\nmirror = []\n`,
+    "b/mirror.toml": MIRROR,
+    "more/a.toml": `tenant = "default"\nrooms = []\n`,
+  });
+  assert.match(await arq(0, "apply", "more"), /^tenant default: nothing to do\n/);
+  assert.equal(await stateOf(), "running");
+  // The rollout brings a rule: without one it may not go on.
+  assert.match(await arq(2, "plan", "mirror"), /is to be taken back/);
+  await arq(0, "apply", "mirror");
+  assert.equal(await stateOf(), "returned");
+  await end();
+});
+
+Deno.test("a folder of the bus takes a tenant's rollout back, too", async () => {
+  await using bus = await startLocalBus(
+    `[admin]\noperator_tenants = ["default"]\n${PATIENT_POLICIES}`,
+  );
+  const { arq, stateOf, path, end } = await rollingOut(bus, { "bus.toml": "schemas = []\n" });
+  for (const name of ["b", "c"]) await Deno.remove(`${path}/${name}`, { recursive: true });
+  assert.match(await arq(2, "plan", "."), /tenant default: rollout \w{32} by root is to be taken/);
+  const { parts } = JSON.parse(await arq(0, "apply", ".", "--json"));
+  assert.deepEqual(parts.map(({ outcome }: { outcome: string }) => outcome), [
+    "unchanged",
+    "applied",
+  ]);
+  assert.equal(await stateOf(), "returned");
+  await end();
+});

@@ -1,0 +1,32 @@
+/** Asks a bus what of a tenant's stored messages nobody could read any more, and refuses it unless that is meant. */
+import { isLoss, lossesText } from "../answers/losses_text.ts";
+import type { Losses, RoomLosses } from "../answers/losses_text.ts";
+import { askAdmin } from "../bus/admin.ts";
+import type { Admin } from "../bus/admin.ts";
+import { CommandError, EXIT } from "../terminal/exit.ts";
+import type { Io } from "../terminal/io.ts";
+
+/** What could not be read any more if these were all classes of the tenant. Throws as `askAdmin` does. */
+export async function roomLosses(
+  io: Io,
+  admin: Admin,
+  tenant: string,
+  rooms: readonly unknown[],
+): Promise<RoomLosses> {
+  const path = `/v1/tenants/${encodeURIComponent(tenant)}/rooms/unreachable`;
+  const body = JSON.stringify({ rooms });
+  const { hidden, cut, named, more } = await askAdmin(io, admin, { method: "POST", path, body });
+  // The bus gives these members.
+  return { hidden, cut, named, more } as unknown as RoomLosses;
+}
+
+/** Throws `CommandError` for what would be lost without the option that says that it is meant. */
+export function requireMeant(
+  losses: Partial<Losses>,
+  allow_unreachable: boolean | undefined,
+): void {
+  if (allow_unreachable === true || !isLoss(losses)) return;
+  const [first = "", ...more] = lossesText(losses).trimEnd().split("\n");
+  const hint = "--allow-unreachable does it all the same";
+  throw new CommandError(`${first}; nothing was changed`, EXIT.failure, hint, { more });
+}

@@ -1,0 +1,39 @@
+/** Runs `arq` in the test's process as an admin of a bus: its exit code is held to, its output is the answer. */
+import assert from "node:assert/strict";
+import type { TestBus } from "../../tests/harness/test_bus.ts";
+import { runProgram } from "../program/program.ts";
+import { exitCodeOf, explain } from "../terminal/exit.ts";
+import type { Io } from "../terminal/io.ts";
+import { diskIo } from "./disk_io.ts";
+
+/** Runs one command line, and gives what it has printed. */
+export type LocalArq = (code: number, ...args: string[]) => Promise<string>;
+
+/** An `arq` that works in a folder, with a token of an admin of tenant `default`. `more` is of its `Io`. */
+export async function localArq(
+  bus: Pick<TestBus, "admin_url" | "tokenFor">,
+  cwd: string,
+  more: Partial<Io> = {},
+): Promise<LocalArq> {
+  const token = await bus.tokenFor({ role: "admin", user: "root" });
+  const where = ["--admin-url", bus.admin_url, "--token", token];
+  return async (code, ...args) => {
+    const io = diskIo(cwd);
+    let said = "";
+    const ended = await runProgram({ ...io, ...more }, [...args, ...where]).catch((error) => {
+      said = explain(error);
+      return exitCodeOf(error);
+    });
+    const text = io.stdout.text() + io.stderr.text() + said;
+    assert.equal(ended, code, `${args.join(" ")}: ${text}`);
+    return text;
+  };
+}
+
+/** What makes a command that shows progress leave at once, as with Ctrl-C in a script. */
+export const LEAVES: Partial<Io> = {
+  takeInterrupt(onNext) {
+    onNext();
+    return () => {};
+  },
+};

@@ -1,0 +1,11 @@
+/** JSON with the members of objects in the order of their names: values that say the same have the same text. Pure. */
+
+function inOrder(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inOrder);
+  if (typeof value !== "object" || value === null) return value;
+  const members = Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1);
+  return Object.fromEntries(members.map(([name, one]) => [name, inOrder(one)]));
+}
+
+/** The text of a value of JSON; members that are undefined are left out. */
+export const canonicalJson = (value: unknown): string => JSON.stringify(inOrder(value)) ?? "null";

@@ -1,0 +1,72 @@
+/** Hooks that a tenant has set, as a kind of its state. Those of the configuration are none of it. */
+import { ArqonError } from "@arqon/proto";
+import type { Webhooks } from "../../shared/config/automation/hooks.ts";
+import { newSecret } from "../../shared/hooks/signature.ts";
+import { plural } from "../../shared/plural.ts";
+import { canonicalJson } from "../../shared/canonical_json.ts";
+import type { HookStore } from "../hooks/hook_store.ts";
+import { StateHook } from "./documents.ts";
+import type { DocumentKind } from "./documents.ts";
+
+/** What it needs of the process. */
+export interface HooksKindOptions {
+  readonly store: HookStore;
+  readonly webhooks: Pick<Webhooks, "tenant_hooks">;
+}
+
+/** The kind. */
+export function hooksKind({ store, webhooks }: HooksKindOptions): DocumentKind<StateHook> {
+  const own = async (tenant_id: string) =>
+    (await store.list(tenant_id)).filter(({ source }) => source === "tenant");
+  return {
+    entry: StateHook,
+    off: undefined,
+    tenants: () => store.tenants(),
+    async list(tenant_id) {
+      return (await own(tenant_id)).map(({ hook, document: { paused } }) => {
+        const { tenant: _, secret: __, secret_file: ___, ...shown } = hook;
+        return { ...shown, paused };
+      });
+    },
+    async check(tenant_id, wanted) {
+      const before = await store.list(tenant_id);
+      const of_config = wanted.find(({ id }) =>
+        before.some(({ source, hook }) => source === "config" && hook.id === id)
+      );
+      if (of_config !== undefined) {
+        const detail = `hooks: ${of_config.id} is in the configuration`;
+        throw new ArqonError("settings-conflict", detail);
+      }
+      const known = new Set(before.map(({ hook }) => hook.id));
+      const { tenant_hooks } = webhooks;
+      if (wanted.length > tenant_hooks && wanted.some(({ id }) => !known.has(id))) {
+        const detail = `hooks: ${plural(wanted.length, "hook")}, of ${tenant_hooks} at most`;
+        throw new ArqonError("settings-conflict", detail);
+      }
+      return wanted.map((one) =>
+        known.has(one.id) || one.secret ? one : {
+          ...one,
+          secret: newSecret(),
+        }
+      );
+    },
+    async write({ tenant_id, isPending }, wanted) {
+      const names = new Set(wanted.map(({ id }) => id));
+      for (const { hook: { id } } of await own(tenant_id)) {
+        if (!names.has(id) && await isPending()) await store.remove(tenant_id, id);
+      }
+      for (const { id, paused: given, secret, ...said } of wanted) {
+        await store.change(tenant_id, id, async (document) => {
+          const paused = given ?? document.paused;
+          const spec = { ...said, secret: secret ?? document.spec?.secret ?? newSecret() };
+          const is_same = canonicalJson([document.spec, document.paused]) ===
+            canonicalJson([spec, paused]);
+          if (is_same || !await isPending()) return document;
+          // One of that name may have left something when it was removed.
+          if (document.spec === undefined) await store.clear(tenant_id, id);
+          return { ...document, spec, paused };
+        });
+      }
+    },
+  };
+}

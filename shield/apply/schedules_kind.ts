@@ -1,0 +1,156 @@
+/** Schedules as a kind of a tenant's state: what was said of them, not what has become of their times. */
+import { ArqonError } from "@arqon/proto";
+import type { ScanLimits } from "@arqon/proto";
+import { canonicalJson } from "../../shared/canonical_json.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { plural } from "../../shared/plural.ts";
+import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
+import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
+import { begun, requireDue, whenFrom } from "../schedules/body.ts";
+import { decodeSchedule, encodeSchedule, paused, SCHEDULES_BUCKET } from "../schedules/schedule.ts";
+import type { Schedule } from "../schedules/schedule.ts";
+import { dueAfter } from "../schedules/times.ts";
+import { StateSchedule } from "./documents.ts";
+import type { DocumentKind, Writing } from "./documents.ts";
+
+/** What it needs of the process. */
+export interface SchedulesKindOptions {
+  readonly spine: Pick<Spine, "keyValue">;
+  readonly limits: ScanLimits;
+  /** Undefined: this Shield leaves schedules to others. */
+  readonly running: {
+    readonly bounds: { readonly tenant_schedules: number; readonly schedules: number };
+    readonly schedules: { count(): number };
+  } | undefined;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+function saidOf(id: string, schedule: Schedule): StateSchedule {
+  const { room, message, user, is_paused } = schedule;
+  return { id, room, message, user, ...whenFrom(schedule, 0), paused: is_paused };
+}
+
+const textOf = ({ paused: _, ...said }: StateSchedule): string => canonicalJson(said);
+
+/** A first time that is not said is as it was, for as long as the period is. */
+function withFirst(one: StateSchedule, before: StateSchedule | undefined, now_ms: number) {
+  const kept = before?.every_ms === one.every_ms ? before?.from_ms : undefined;
+  return { ...one, ...whenFrom({ ...one, from_ms: one.from_ms ?? kept }, now_ms) };
+}
+
+async function* storedIn(bucket: KeyValue, tenant_id: string) {
+  for (const [, id = ""] of (await bucket.keys([tenant_id])).sort()) {
+    const entry = await bucket.get([tenant_id, id]);
+    const schedule = entry && decodeSchedule(entry.value);
+    if (entry !== undefined && schedule !== undefined) {
+      yield { id, schedule, revision: entry.revision };
+    }
+  }
+}
+
+class SchedulesKind implements DocumentKind<StateSchedule> {
+  readonly entry = StateSchedule;
+  readonly off: string | undefined;
+  readonly #options: SchedulesKindOptions;
+
+  constructor(options: SchedulesKindOptions) {
+    this.#options = options;
+    this.off = options.running === undefined ? "they are switched off on this Shield" : undefined;
+  }
+
+  #bucket(): Promise<KeyValue> {
+    return this.#options.spine.keyValue(SCHEDULES_BUCKET);
+  }
+
+  /** Whether no time of it is to come: it stays for a while with what became of it, and is nobody's to keep. */
+  #isOver(schedule: Schedule): boolean {
+    return dueAfter(schedule, this.#options.now()) === undefined;
+  }
+
+  async tenants(): Promise<string[]> {
+    return (await (await this.#bucket()).keys()).map(([tenant_id = ""]) => tenant_id);
+  }
+
+  async list(tenant_id: string): Promise<StateSchedule[]> {
+    const found: StateSchedule[] = [];
+    for await (const { id, schedule } of storedIn(await this.#bucket(), tenant_id)) {
+      if (!this.#isOver(schedule)) found.push(saidOf(id, schedule));
+    }
+    return found;
+  }
+
+  async check(tenant_id: string, wanted: readonly StateSchedule[]): Promise<StateSchedule[]> {
+    const { limits, now, running } = this.#options;
+    const before = new Map((await this.list(tenant_id)).map((one) => [one.id, one]));
+    const checked = wanted.map((one) => withFirst(one, before.get(one.id), now()));
+    const changed = checked.filter((one) => {
+      const known = before.get(one.id);
+      return known === undefined || textOf(known) !== textOf(one);
+    });
+    for (const one of changed) {
+      try {
+        requireDue(one, { tenant_id, schedule_id: one.id, now_ms: now() }, limits);
+      } catch (error) {
+        if (!(error instanceof Error)) throw error;
+        const detail = `schedules: ${one.id}: ${error.message}`;
+        throw new ArqonError("invalid-settings", detail, { cause: error });
+      }
+    }
+    const added = changed.filter(({ id }) => !before.has(id)).length;
+    const { bounds, schedules } = running!;
+    const all = schedules.count() - before.size + wanted.length;
+    if (added > 0 && (wanted.length > bounds.tenant_schedules || all > bounds.schedules)) {
+      const most = Math.min(bounds.tenant_schedules, bounds.schedules);
+      const detail = `schedules: ${plural(wanted.length, "schedule")}, of ${most} at most`;
+      throw new ArqonError("settings-conflict", detail);
+    }
+    return checked;
+  }
+
+  async write(writing: Writing, wanted: readonly StateSchedule[]): Promise<void> {
+    const { tenant_id, isPending } = writing;
+    const bucket = await this.#bucket();
+    const names = new Set(wanted.map(({ id }) => id));
+    for await (const { id, schedule } of storedIn(bucket, tenant_id)) {
+      if (names.has(id) || this.#isOver(schedule) || !await isPending()) continue;
+      await bucket.delete([tenant_id, id]);
+    }
+    for (const one of wanted) {
+      const key = [tenant_id, one.id];
+      await changeDocument(async (mayLose) => {
+        const entry = await bucket.get(key);
+        const next = this.#next(writing, one, entry && decodeSchedule(entry.value));
+        if (next === undefined || !await isPending()) return;
+        await mayLose(bucket.update(key, encodeSchedule(next), entry?.revision ?? 0));
+      });
+    }
+  }
+
+  /** What is to be stored; undefined: it is there as it is to be, or its time has come and gone meanwhile. */
+  #next(
+    { tenant_id, by }: Writing,
+    one: StateSchedule,
+    stored: Schedule | undefined,
+  ): Schedule | undefined {
+    const { now, log } = this.#options;
+    const is_paused = one.paused ?? stored?.is_paused ?? false;
+    if (stored !== undefined && textOf(saidOf(one.id, stored)) === textOf(one)) {
+      const next = paused(stored, is_paused, now());
+      return next === stored ? undefined : next;
+    }
+    const now_ms = now();
+    const next_ms = dueAfter(one, now_ms);
+    if (next_ms === undefined) {
+      log.warn("a schedule of an apply is over already", { tenant_id, schedule: one.id });
+      return undefined;
+    }
+    const { created_ms } = stored ?? {};
+    return paused(begun(one, { by, now_ms }, { next_ms, created_ms }), is_paused, now_ms);
+  }
+}
+
+/** The kind. */
+export const schedulesKind = (options: SchedulesKindOptions): DocumentKind<StateSchedule> =>
+  new SchedulesKind(options);
