@@ -1,0 +1,121 @@
+/** Documents of an apply: a Shield dies before they are written, another one writes them, and none writes them late. */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import { createMetrics } from "../../shared/metrics/metrics.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { HookStore } from "../hooks/hook_store.ts";
+import { openPolicyStore } from "../policy/chain/store.ts";
+import { openSettings } from "../settings/settings.ts";
+import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
+import { Applies } from "./applies.ts";
+import type { AppliesOptions } from "./applies.ts";
+import { Documents, documentsHash, StateHook, StateSchedule } from "./documents.ts";
+import { hooksKind } from "./hooks_kind.ts";
+import { schedulesKind } from "./schedules_kind.ts";
+
+const LIMITS = { headers: 8, header_bytes: 1_024, field_bytes: 256 };
+const hook = (id: string, retries: number) =>
+  StateHook.parse({ id, url: "https://a.example.com/", retries });
+const schedule = (id: string, every_ms: number) =>
+  StateSchedule.parse({ id, room: "r", message: { type: "t", data: 1 }, every_ms });
+
+async function world(spine: Spine) {
+  const { log } = keptLog();
+  const now = () => SPINE_NOW_MS;
+  const registry = createMetrics({ node_id: "s", version: "0" });
+  const settings = await openSettings({ spine, log, registry, now });
+  await settings.ready;
+  const policies = await openPolicyStore(spine);
+  const store = new HookStore(spine, () => []);
+  const bounds = { tenant_schedules: 10, schedules: 10 };
+  const running = { bounds, schedules: { count: () => 0 } };
+  const none = {
+    entry: StateHook as never,
+    off: "not here",
+    list: () => Promise.resolve([]),
+    tenants: () => Promise.resolve([]),
+    check: () => Promise.resolve([]),
+    write: () => Promise.resolve(),
+  };
+  const documents = new Documents({
+    hooks: hooksKind({ store, webhooks: { tenant_hooks: 8 } }),
+    schedules: schedulesKind({ spine, limits: LIMITS, running, log, now }),
+    reducers: none,
+  });
+  const random = (size_bytes: number) => crypto.getRandomValues(new Uint8Array(size_bytes));
+  const appliesWith = (given: AppliesOptions["documents"]) => {
+    const quiet = {
+      read: (tenant: string) => settings.read(tenant),
+      replace: (...of: Parameters<typeof settings.replace>) => settings.replace(...of),
+      get: (tenant: string) => settings.get(tenant),
+      onChange: () => () => {},
+    };
+    const parts = { settings: quiet, policies, log, now, random };
+    return new Applies({ ...parts, ...(given && { documents: given }) });
+  };
+  return { settings, documents, store, appliesWith };
+}
+
+async function basisOf(applies: Applies, documents?: string) {
+  const { settings, policies } = await applies.read("acme");
+  return { settings: settings.revision, policies: policies.revision, documents };
+}
+
+Deno.test("documents come in force with the apply, also when its Shield dies before it wrote them", async () => {
+  await using engine = testSpine();
+  const { settings, documents, appliesWith } = await world(engine.spine);
+  const dead = appliesWith({
+    list: (tenant) => documents.list(tenant),
+    require: (...given) => documents.require(...given),
+    write: () => Promise.reject(new ArqonError("spine-unavailable", "")),
+  });
+  const wanted = { hooks: [hook("a", 1)], schedules: [schedule("s", 5_000)] };
+  const checked = await documents.check("acme", wanted);
+  assert.match(String(checked.hooks?.[0]?.secret), /^whsec_/);
+  await assert.rejects(dead.apply("acme", await basisOf(dead), checked, "root"));
+  assert.deepEqual(await documents.list("acme"), { hooks: [], schedules: [] });
+  const other = appliesWith(documents);
+  await other.finish("acme");
+  const { hooks = [], schedules = [] } = await documents.list("acme");
+  assert.deepEqual(hooks.map(({ id, retries }) => [id, retries]), [["a", 1]]);
+  assert.deepEqual(schedules.map(({ id, from_ms }) => [id, from_ms]), [[
+    "s",
+    SPINE_NOW_MS + 5_000,
+  ]]);
+  settings.close();
+});
+
+Deno.test("a Shield that is late changes nothing any more, and a plan on other documents is stale", async () => {
+  await using engine = testSpine();
+  const { settings, documents, store, appliesWith } = await world(engine.spine);
+  const slow = Promise.withResolvers<void>();
+  const reached = Promise.withResolvers<void>();
+  const late = appliesWith({
+    list: (tenant) => documents.list(tenant),
+    require: (...given) => documents.require(...given),
+    async write(...given) {
+      reached.resolve();
+      await slow.promise;
+      await documents.write(...given);
+    },
+  });
+  const other = appliesWith(documents);
+  const before = await documentsHash(await documents.list("acme"));
+  const wanted = await documents.check("acme", { hooks: [hook("a", 1), hook("b", 1)] });
+  const applying = late.apply("acme", await basisOf(late, before), wanted, "root");
+  await reached.promise;
+  await other.finish("acme");
+  // By hand, once all of it is in force.
+  await store.change("acme", "a", (document) => ({
+    ...document,
+    spec: { ...document.spec!, retries: 7 },
+  }));
+  await store.remove("acme", "b");
+  slow.resolve();
+  await applying;
+  const { hooks = [] } = await documents.list("acme");
+  assert.deepEqual(hooks.map(({ id, retries }) => [id, retries]), [["a", 7]]);
+  const stale = other.apply("acme", await basisOf(other, before), { hooks: [] }, "root");
+  await assert.rejects(stale, { message: /somebody else changed hooks, schedules or reducers/ });
+  settings.close();
+});
