@@ -102,7 +102,7 @@ Deno.test("what is exported is planned, applied, and exported again byte by byte
   const [one, two] = [`${sources.path}/one`, `${sources.path}/two`];
   assert.match(
     await arq(bus, 0, "export", one),
-    /policies 2, schemas 1, mappings 1, rooms 1, mirror 1, quotas 0, budgets 0, require_signature 0\n$/,
+    /policies 2, schemas 1, mappings 1, rooms 1, mirror 1, quotas 0, budgets 0, require_signature 0, hooks 0, schedules 0, reducers 0\n$/,
   );
   assert.match(await arq(bus, 0, "plan", one), /nothing to do\n/);
   await changed(bus, one);

@@ -86,12 +86,13 @@ async function left({ bus, folder, arq }: Run): Promise<void> {
   assert.match(await arq(0, "rollout", "show"), /: running\nno conditions\nobserving; /);
 }
 
-/** A schema of the folder is in force with the last step, and not before. */
+/** A schema and a hook of the folder are in force with the last step, and not before. */
 async function withSchema({ bus, folder, put, arq }: Run): Promise<void> {
   const proto = 'syntax = "proto3";\npackage fleet.v1;\nmessage Vehicle {\n  string id = 1;\n}\n';
   await Deno.mkdir(`${folder}/p`);
   await Deno.writeTextFile(`${folder}/p/a.proto`, proto);
-  await Deno.writeTextFile(`${folder}/s.toml`, '[[schemas]]\nid = "fleet"\nset = "p"\n');
+  const hook = '[[hooks]]\nid = "crm"\nurl = "https://hooks.example.com/"\n';
+  await Deno.writeTextFile(`${folder}/s.toml`, `[[schemas]]\nid = "fleet"\nset = "p"\n${hook}`);
   await put(OLD_RULE);
   const schemas = async () => JSON.parse(await arq(0, "schema", "list", "--json")).schemas;
   const running = await startArq(["apply", folder, "--canary", "1%", "--url", bus.url]);
@@ -99,12 +100,17 @@ async function withSchema({ bus, folder, put, arq }: Run): Promise<void> {
   assert.match(await arq(0, "rollout", "show"), /\nschemas with the last step: fleet 1\n/);
   assert.deepEqual(await schemas(), []);
   await arq(0, "rollout", "abort");
-  assert.equal((await running.result()).code, 1);
+  const returned = await running.result();
+  assert.equal(returned.code, 1);
+  assert.match(returned.stdout, /hook crm has the new secret whsec_/);
   assert.deepEqual(await schemas(), []);
+  assert.match(await arq(0, "hook", "list"), /no hooks/);
   await arq(0, "apply", folder, "--canary", "50%", "--for", "1", "--at-least", "1");
   const [{ schema_id, latest }] = await schemas();
   const { rollout } = JSON.parse(await arq(0, "rollout", "show", "--json"));
   assert.deepEqual([schema_id, latest.version, latest.apply], ["fleet", 1, rollout.id]);
+  assert.deepEqual([rollout.hooks, JSON.stringify(rollout).includes("whsec_")], [undefined, false]);
+  assert.match(await arq(0, "hook", "list"), /crm/);
   assert.match(await arq(0, "plan", folder), /nothing to do\n/);
 }
 

@@ -98,3 +98,35 @@ Deno.test("a folder of the bus takes a tenant's rollout back, too", async () => 
   assert.equal(await stateOf(), "returned");
   await end();
 });
+
+const proto = (type: string) =>
+  `syntax = "proto3"; package fleet.v1; message Vehicle { string id = 1; ${type} more = 2; }`;
+const FLEET = '[[schemas]]\nid = "fleet"\nset = "p"\n';
+
+Deno.test("a schema that a rollout brings is its tenant's to take back, and in the way of all others", async () => {
+  await using bus = await startLocalBus(
+    `[admin]\noperator_tenants = ["default"]\n${PATIENT_POLICIES}`,
+  );
+  const { arq, stateOf, end } = await rollingOut(bus, {
+    "b/s.toml": FLEET,
+    "b/p/a.proto": proto("repeated string"),
+    "own/a.toml": `tenant = "default"\n${FLEET}`,
+    "own/p/a.proto": proto("repeated string"),
+    "other/a.toml": `tenant = "acme"\n${FLEET}`,
+    "other/p/a.proto": proto("repeated string"),
+    "rooms/a.toml": 'tenant = "acme"\nrooms = []\n',
+  });
+  const planned = await arq(2, "plan", "other");
+  assert.match(
+    planned,
+    /\n {2}\+ schemas fleet .*\ntenant default: rollout \w{32} by root is under/,
+  );
+  assert.match(
+    await arq(1, "apply", "other"),
+    /rollout \w{32} by root of tenant default is under way/,
+  );
+  assert.match(await arq(0, "apply", "rooms"), /^tenant acme: nothing to do\n/);
+  assert.match(await arq(1, "apply", "own"), /rollout \w{32} .* is under way, nothing was changed/);
+  assert.equal(await stateOf(), "running");
+  await end();
+});
