@@ -209,8 +209,9 @@ async function show(context: ApplyAdminContext, { tenant }: AdminCall): Promise<
   const { applies, bus } = context;
   // Schemas that are decided are part of what will be in force.
   await bus?.finish();
-  const stored = await applies.read(tenant);
+  // Read before the state: one that ends meanwhile has its state there.
   const rollout = await rolloutUnderWay(context, tenant);
+  const stored = await applies.read(tenant);
   const coming = rollout && {
     ...{ id: rollout.id, by: rollout.by, state: rollout.state },
     brings: broughtBy(rollout),

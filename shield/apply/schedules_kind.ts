@@ -113,9 +113,10 @@ class SchedulesKind implements DocumentKind<StateSchedule> {
     const { tenant_id, isPending } = writing;
     const bucket = await this.#bucket();
     const names = new Set(wanted.map(({ id }) => id));
-    for await (const { id, schedule } of storedIn(bucket, tenant_id)) {
+    for await (const { id, schedule, revision } of storedIn(bucket, tenant_id)) {
       if (names.has(id) || this.#isOver(schedule) || !await isPending()) continue;
-      await bucket.delete([tenant_id, id]);
+      // Who is overtaken makes the step again.
+      await bucket.delete([tenant_id, id], revision);
     }
     for (const one of wanted) {
       const key = [tenant_id, one.id];
