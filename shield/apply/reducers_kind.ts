@@ -15,47 +15,76 @@ import type { ReducerAdminContext } from "../reducers/api.ts";
 import { StateReducer } from "./documents.ts";
 import type { DocumentKind, Writing } from "./documents.ts";
 
-/** The kind. */
-export function reducersKind(context: ReducerAdminContext): DocumentKind<StateReducer> {
-  const { spine, log } = context;
+class ReducersKind implements DocumentKind<StateReducer> {
+  readonly entry = StateReducer;
+  readonly off = undefined;
+  readonly #context: ReducerAdminContext;
 
-  async function list(tenant_id: string): Promise<StateReducer[]> {
+  constructor(context: ReducerAdminContext) {
+    this.#context = context;
+  }
+
+  async tenants(): Promise<string[]> {
+    const bucket = await this.#context.spine.keyValue(DEPLOYMENTS_BUCKET);
+    const found: string[] = [];
+    for (const key of await bucket.keys()) {
+      const entry = await bucket.get(key);
+      const deployment = entry && decodeDeployment(entry.value);
+      if (deployment !== undefined && deployment.current.module !== "") found.push(key[0] ?? "");
+    }
+    return found;
+  }
+
+  async list(tenant_id: string): Promise<StateReducer[]> {
     const found: StateReducer[] = [];
-    for (const one of deployedClasses(context, tenant_id)) {
-      const { deployment: { current: { module } } } = await deployed(context, one);
+    for (const one of deployedClasses(this.#context, tenant_id)) {
+      const { deployment: { current: { module } } } = await deployed(this.#context, one);
       if (module !== "") found.push({ class: one.pattern, sha256: module });
     }
     return found;
   }
 
-  /** Throws for a class without a reducer, and for a module that was not stored for it. */
-  async function require(tenant_id: string, wanted: readonly StateReducer[]): Promise<void> {
+  async check(tenant_id: string, wanted: readonly StateReducer[]): Promise<StateReducer[]> {
+    await this.require(tenant_id, wanted);
+    return [...wanted];
+  }
+
+  /** Throws for a class without a reducer, and for a module that is not stored for it. */
+  async require(tenant_id: string, wanted: readonly StateReducer[]): Promise<void> {
     for (const { class: pattern, sha256 } of wanted) {
-      const one = namedClass(context, tenant_id, pattern);
+      const one = namedClass(this.#context, tenant_id, pattern);
       if (one === undefined) {
         const detail = `reducers: tenant ${tenant_id} has no class of rooms ${pattern} with one`;
         throw new ArqonError("invalid-settings", detail);
       }
-      const { deployment: { modules } } = await deployed(context, one);
+      const { deployment: { modules } } = await deployed(this.#context, one);
       if (modules.includes(sha256)) continue;
       const detail = `reducers: module ${sha256} is not stored for ${pattern}; upload it first`;
       throw new ArqonError("invalid-settings", detail);
     }
   }
 
-  async function put(
+  async write(writing: Writing, wanted: readonly StateReducer[]): Promise<void> {
+    const names = new Set(wanted.map((one) => one.class));
+    for (const { class: pattern } of await this.list(writing.tenant_id)) {
+      if (!names.has(pattern)) await this.#put(writing, pattern, "");
+    }
+    for (const { class: pattern, sha256 } of wanted) await this.#put(writing, pattern, sha256);
+  }
+
+  async #put(
     { tenant_id, by, at_ms, isPending }: Writing,
     pattern: string,
     module: string,
   ): Promise<void> {
-    const one = namedClass(context, tenant_id, pattern);
+    const { spine, log } = this.#context;
+    const one = namedClass(this.#context, tenant_id, pattern);
     const bucket = await spine.keyValue(DEPLOYMENTS_BUCKET);
     await changeDocument(async (mayLose) => {
-      const { deployment, revision } = one === undefined
-        ? { deployment: undefined, revision: 0 }
-        : await deployed(context, one);
-      if (deployment?.current.module === module || !await isPending()) return;
-      if (deployment === undefined || module !== "" && !deployment.modules.includes(module)) {
+      const stored = one && await deployed(this.#context, one);
+      if (stored?.deployment.current.module === module || !await isPending()) return;
+      const is_stored = module === "" || stored?.deployment.modules.includes(module) === true;
+      if (stored === undefined || !is_stored) {
         // Nothing brings it back: the tenant's settings must not wait for it for ever.
         log.error("a reducer of an apply cannot be deployed", {
           tenant_id,
@@ -64,36 +93,12 @@ export function reducersKind(context: ReducerAdminContext): DocumentKind<StateRe
         });
         return;
       }
-      const next = withModule(deployment, { module, at_ms, by });
-      await mayLose(bucket.update([tenant_id, pattern], encodeDeployment(next), revision));
+      const next = withModule(stored.deployment, { module, at_ms, by });
+      await mayLose(bucket.update([tenant_id, pattern], encodeDeployment(next), stored.revision));
     });
   }
-
-  return {
-    entry: StateReducer,
-    off: undefined,
-    list,
-    require,
-    async tenants() {
-      const bucket = await spine.keyValue(DEPLOYMENTS_BUCKET);
-      const found = [];
-      for (const key of await bucket.keys()) {
-        const entry = await bucket.get(key);
-        const deployment = entry && decodeDeployment(entry.value);
-        if (deployment !== undefined && deployment.current.module !== "") found.push(key[0] ?? "");
-      }
-      return found;
-    },
-    async check(tenant_id, wanted) {
-      await require(tenant_id, wanted);
-      return [...wanted];
-    },
-    async write(writing, wanted) {
-      const names = new Set(wanted.map((one) => one.class));
-      for (const { class: pattern } of await list(writing.tenant_id)) {
-        if (!names.has(pattern)) await put(writing, pattern, "");
-      }
-      for (const { class: pattern, sha256 } of wanted) await put(writing, pattern, sha256);
-    },
-  };
 }
+
+/** The kind. */
+export const reducersKind = (context: ReducerAdminContext): DocumentKind<StateReducer> =>
+  new ReducersKind(context);

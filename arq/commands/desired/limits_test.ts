@@ -118,7 +118,7 @@ Deno.test("quotas, budgets and demands for signatures are applied, felt, and exp
   await felt(bus);
   assert.match(
     await arq(bus, 0, "export", out!, "--tenant", "acme"),
-    /mirror 0, quotas 1, budgets 1, require_signature 1\n$/,
+    /mirror 0, quotas 1, budgets 1, require_signature 1, hooks 0, schedules 0, reducers 0\n$/,
   );
   assert.match(await arq(bus, 0, "plan", out!), /nothing to do\n/);
   await usedUp(bus, state!);
