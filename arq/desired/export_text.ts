@@ -72,15 +72,20 @@ export function exportTexts(tenant: string, state: State): Map<string, string> {
   ) => ({ per, unit, limit, action, messages_per_second }));
   const signed = sorted(state.require_signature, ({ role, room }) => `${role} ${room}`)
     .map(({ role, room }) => ({ role, room }));
-  const hooks = sorted(state.hooks, ({ id }) => id).map(({ id, events, ...said }) => ({
+  const hooks = sorted(state.hooks, ({ id }) => id).map((
+    { id, events, paused, ...said },
+  ) => ({
     id,
     events: events.toSorted(),
+    // What is not paused says nothing: a later pause by hand is nothing that an apply takes back.
+    paused: paused || undefined,
     ...Object.fromEntries(Object.entries(said).sort(([a], [b]) => a < b ? -1 : 1)),
   }));
   const schedules = sorted(state.schedules, ({ id }) => id).map((
     { id, room, message, at_ms, every_ms, from_ms, cron, zone, until_ms, user, paused },
   ) => ({
-    ...{ id, room, message, at_ms, every_ms, from_ms, cron, zone, until_ms, user, paused },
+    ...{ id, room, message, at_ms, every_ms, from_ms, cron, zone, until_ms, user },
+    paused: paused || undefined,
   }));
   const reducers = sorted(state.reducers, (one) => one.class)
     .map((one) => ({ class: one.class, module: reducerFile(one.class) }));

@@ -155,6 +155,11 @@ Deno.test("changes of hooks, schedules and reducers are planned and made; what i
   );
   assert.deepEqual([after.reducers[0].number, after.reducers[0].before.length], [2, 2]);
 
+  await ask("POST", "tenants/default/schedules/lunch/pause");
+  assert.match(await arq(0, "plan", "one"), /^tenant default: nothing to do\n/);
+  await edit(`${path}/schedules.toml`, 'id = "lunch"', 'id = "lunch"\npaused = false');
+  assert.match(await arq(2, "plan", "one"), /~ schedules lunch {2}paused: true → false\n/);
+
   const none = "hooks = []\nschedules = []\nreducers = []\n";
   await using empty = await folderWith({ "a.toml": `tenant = "default"\n${none}` });
   const removed = await arq(2, "plan", empty.path);
