@@ -58,6 +58,8 @@ const Pending = z.looseObject({
   schemas: z.array(StagedSchema).max(STAGED_SCHEMAS_MAX).optional(),
   ...Limits,
   ...DocumentLists,
+  /** It is made, for it changes no policies: this write was the decision. */
+  decided: z.literal(true).optional(),
 });
 /** An apply that is under way. */
 export type PendingApply = z.output<typeof Pending>;

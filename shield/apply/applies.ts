@@ -103,18 +103,18 @@ export class Applies {
     if (policies.revision !== basis.policies) throw stale(changedPolicies(policies));
     if (hasDocuments(wanted)) await this.#requireDocuments(tenant_id, basis, wanted);
     const pending = this.#pending({ settings, policies }, wanted, by, id);
-    const is_decided = needsDecision(wanted);
-    const next = is_decided
+    const is_pending = needsDecision(wanted) || hasDocuments(wanted);
+    const next = is_pending
       ? { ...settings.settings, pending }
       : settingsAfter(settings.settings, pending, policies.document.current.version);
     // What the bus would refuse later is refused now.
-    if (is_decided) policiesAfter(policies.document, pending);
+    if (needsDecision(wanted)) policiesAfter(policies.document, pending);
     try {
       await this.#options.settings.replace(tenant_id, next, settings.revision);
     } catch (error) {
       throw isConflict(error) ? stale("somebody else changed the settings meanwhile") : error;
     }
-    if (is_decided) await this.#require(tenant_id, pending);
+    if (is_pending) await this.#require(tenant_id, pending);
     return await this.read(tenant_id);
   }
 
@@ -163,6 +163,7 @@ export class Applies {
       ...limitsOf(settings.settings),
       ...limitsOf(wanted),
       ...documentsOf(wanted),
+      ...(needsDecision(wanted) ? {} : { decided: true as const }),
     };
   }
 
@@ -180,7 +181,8 @@ export class Applies {
   async #step(tenant_id: string, stored: StoredSettings, pending: PendingApply): Promise<void> {
     const { settings, policies } = this.#options;
     const { document, revision } = await policies.read(tenant_id);
-    const decision = decisionOf(pending, document);
+    const { base_version, decided } = pending;
+    const decision = decided === true ? "made" : decisionOf(pending, document);
     if (decision === "open") {
       await policies.replace(tenant_id, policiesAfter(document, pending), revision);
     }
@@ -189,7 +191,7 @@ export class Applies {
     if (decision !== "lost") await this.#writeDocuments(tenant_id, pending);
     const next: TenantSettings = decision === "lost"
       ? withoutPending(stored.settings)
-      : settingsAfter(stored.settings, pending, pending.base_version + 1);
+      : settingsAfter(stored.settings, pending, base_version + (decided === true ? 0 : 1));
     await settings.replace(tenant_id, next, stored.revision);
   }
 
@@ -221,6 +223,7 @@ export class Applies {
   /** Finishes an apply of ours, and rejects when it was not made. */
   async #require(tenant_id: string, pending: PendingApply): Promise<void> {
     await this.finish(tenant_id);
+    if (pending.decided === true) return;
     const { document } = await this.#options.policies.read(tenant_id);
     if (decisionOf(pending, document) === "made") return;
     throw stale("somebody else changed the policies meanwhile");

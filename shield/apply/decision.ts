@@ -38,10 +38,9 @@ export type Wanted =
     readonly schemas?: readonly StagedSchema[] | undefined;
   };
 
-/** Whether it changes more than the settings' document, and so needs a decision. */
-export function needsDecision(wanted: Wanted): boolean {
-  const { policies, schemas = [] } = wanted;
-  return policies !== undefined || schemas.length > 0 || hasDocuments(wanted);
+/** Whether the policies' document decides about it: it changes the policies, or schemas that come with them. */
+export function needsDecision({ policies, schemas = [] }: Wanted): boolean {
+  return policies !== undefined || schemas.length > 0;
 }
 
 /** Whether it says anything of kinds that are documents of their own. */

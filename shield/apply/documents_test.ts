@@ -76,6 +76,9 @@ Deno.test("documents come in force with the apply, also when its Shield dies bef
   assert.deepEqual(await documents.list("acme"), { hooks: [], schedules: [] });
   const other = appliesWith(documents);
   await other.finish("acme");
+  const { policies: { document }, settings: { settings: after } } = await other.read("acme");
+  assert.deepEqual([document.current.version, after.pending], [0, undefined], "no policy changed");
+  assert.deepEqual([after.applied?.policies_version, after.version], [0, 1]);
   const { hooks = [], schedules = [] } = await documents.list("acme");
   assert.deepEqual(hooks.map(({ id, retries }) => [id, retries]), [["a", 1]]);
   assert.deepEqual(schedules.map(({ id, from_ms }) => [id, from_ms]), [[
