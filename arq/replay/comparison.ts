@@ -14,6 +14,7 @@ const OF_THE_SHIELD: ReadonlySet<string> = new Set([
   "queue-full",
   "missing-module",
   "breaker-open",
+  "sender-slowed",
   "rate",
   "payload-too-large",
 ]);

@@ -194,7 +194,11 @@ const PolicyLimits = z.strictObject({
   ).max(1_024).default([]).describe(
     "sha256 of the modules that may run on the Shield's own thread; a chain does when all of its modules may",
   ),
-  breaker_failures: count(5, 1_000_000, "failures in a row that cut off a module for its tenant"),
+  breaker_failures: count(
+    5,
+    1_000_000,
+    "failures in a row, by several senders, that cut off a module for its tenant",
+  ),
   breaker_seconds: count(10, 86_400, "how long it stays cut off before one message may try it"),
   unused_module_seconds: count(
     86_400,

@@ -283,6 +283,10 @@ function tellCandidates(
   }
 }
 
+/** What a sender is told whose operations make a policy fail. */
+const SLOWED = "what you send makes it fail, wait for retry_after_ms";
+const GOES_ON = "what you send makes a policy fail, and you go on without a pause";
+
 /** The refusal of a verdict: the policy's own words and code, or 503 when it could not decide. */
 function refusalOf(verdict: Verdict): ArqonError {
   const refused = verdict.outcomes.find(({ name, mode, allowed }) =>
@@ -295,6 +299,9 @@ function refusalOf(verdict: Verdict): ArqonError {
   if (refused.fault === "chain-fuel") {
     return new ArqonError("policy-chain-fuel", "", { retry_after_ms: 1_000 });
   }
-  // The code tells an overlong payload (413) and a tenant over its fuel rate (429) from a bad policy.
-  return new ArqonError("policy-fault", "", { code: verdict.code, retry_after_ms: 1_000 });
+  const { fault, closes, retry_after_ms = 1_000 } = refused;
+  if (closes === true) return new ArqonError("flooding", GOES_ON, { retry_after_ms });
+  const said = fault === "sender-slowed" ? `: ${SLOWED}` : "";
+  // The code tells an overlong payload (413) and what goes too fast (429) from a bad policy.
+  return new ArqonError("policy-fault", said, { code: verdict.code, retry_after_ms });
 }

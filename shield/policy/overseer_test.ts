@@ -5,7 +5,13 @@ import type { Identity } from "../auth/identity.ts";
 import { NOT_A_MESSAGE, SIGNED } from "./abi/policy.ts";
 import { createOverseer } from "./overseer.ts";
 import type { Caller } from "../message/caller.ts";
-import type { EvaluateRequest, PolicyBinding, PolicyLog, Verdict } from "./abi/policy.ts";
+import type {
+  EvaluateRequest,
+  PolicyBinding,
+  PolicyLog,
+  PolicyOutcome,
+  Verdict,
+} from "./abi/policy.ts";
 
 const LIMITS = { headers: 64, header_bytes: 16_384, field_bytes: 256 };
 const BINDING: PolicyBinding = {
@@ -45,8 +51,13 @@ const caller: Caller = {
   remote_ip: "127.0.0.1",
 };
 
-function refusal(more: Partial<Verdict>, fault?: "fuel" | "chain-fuel"): Verdict {
+function refusal(
+  more: Partial<Verdict>,
+  fault?: "fuel" | "chain-fuel" | "sender-slowed",
+  hold: Pick<PolicyOutcome, "retry_after_ms" | "closes"> = {},
+): Verdict {
   const outcome = {
+    ...hold,
     name: "words",
     mode: "enforce",
     allowed: false,
@@ -165,6 +176,22 @@ Deno.test("a refusal has the policy's code and words; a fault is 503 without any
     reason: "policy-chain-fuel",
     code: 503,
     retry_after_ms: 1_000,
+  });
+});
+
+Deno.test("who makes a policy fail is told for how long it is slowed, and closed when it goes on", async () => {
+  const slowed = overseerWith(refusal({ code: 429 }, "sender-slowed", { retry_after_ms: 4_000 }));
+  await assert.rejects(async () => await slowed.overseer.onMessage(caller, envelope("lobby")), {
+    reason: "policy-fault",
+    code: 429,
+    retry_after_ms: 4_000,
+    message: "Message blocked by policy: what you send makes it fail, wait for retry_after_ms",
+  });
+  const hold = { retry_after_ms: 4_000, closes: true } as const;
+  const closed = overseerWith(refusal({ code: 429 }, "sender-slowed", hold));
+  await assert.rejects(async () => await closed.overseer.onMessage(caller, envelope("lobby")), {
+    reason: "flooding",
+    retry_after_ms: 4_000,
   });
 });
 

@@ -5,6 +5,7 @@
 import type { ScanLimits, ScannedEnvelope } from "@arqon/proto";
 import type { Caller, HeaderPair } from "../message/caller.ts";
 import { pieceHeaders } from "./piece.ts";
+import { senderOf, sourceOf } from "./sender.ts";
 import type { GrowingPiece } from "./piece.ts";
 import type { EvaluateRequest, Hook, PolicyBinding, PolicyFacts, Verdict } from "./abi/policy.ts";
 import { NOT_A_MESSAGE, SIGNED } from "./abi/policy.ts";
@@ -78,6 +79,19 @@ export class Question implements EvaluateRequest {
 
   get record_reads(): boolean {
     return this.note !== undefined;
+  }
+
+  get sender(): string {
+    return senderOf(this.caller, this.room_id);
+  }
+
+  get source(): string {
+    return sourceOf(this.caller);
+  }
+
+  /** Not that of a service, which others publish through; before WELCOME there is none. */
+  get can_be_closed(): boolean {
+    return this.hook !== "on_connect" && this.caller.identity.role !== "service";
   }
 
   get payload_most(): number {

@@ -47,6 +47,12 @@ export interface EvaluateRequest {
   readonly tenant_id: string;
   /** The connection, whose operations stay on one worker and in order. */
   readonly connection_id: string;
+  /** Who answers for it when it makes a policy fail; unique within the tenant. */
+  readonly sender: string;
+  /** Who counts as one where several senders have to fail: one or more of them. */
+  readonly source: string;
+  /** Whether the connection of a sender that goes on failing may be closed. */
+  readonly can_be_closed: boolean;
   /** The policies in order, never empty; those that do not apply (room, hook, percent) are left out. */
   readonly chain: readonly PolicyBinding[];
   /** Gives the facts; called only when a policy of the chain can ask for them. */
@@ -79,16 +85,18 @@ export const POLICY_FAULTS = [
   "signed-payload",
   "abi",
   "chain-fuel",
+  "sender-slowed",
 ] as const;
 
 /** A fault of `POLICY_FAULTS`. */
 export type PolicyFault = typeof POLICY_FAULTS[number];
 
-/** The code of a refusal for a fault that is the message's or the tenant's own doing; others have 503. */
+/** The code of a refusal for a fault that is the message's, the sender's or the tenant's own doing; others have 503. */
 export const FAULT_CODES: Readonly<Partial<Record<PolicyFault, number>>> = {
   "payload-too-large": 413,
   "signed-payload": 422,
   "rate": 429,
+  "sender-slowed": 429,
 };
 
 /** One `host_log` line. */
@@ -117,6 +125,10 @@ export interface PolicyOutcome {
   readonly duration_ms: number;
   /** True when it has replaced the payload; absent: it has not. */
   readonly replaced?: boolean;
+  /** When it may be asked again, in ms; absent: that is not known. */
+  readonly retry_after_ms?: number;
+  /** True when the connection is to be closed, since its user goes on after `sender-slowed`. */
+  readonly closes?: true;
 }
 
 /** One header or claim that a policy asked for; null: there was none. */

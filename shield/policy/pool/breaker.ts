@@ -1,9 +1,22 @@
 /**
- * Cuts off a module that keeps failing for a tenant. Pure: time is an argument. It counts failures
- * in a row, not a rate, so that one user's bad messages between good ones of others never cut off
- * the policy for all. A refusal is no failure.
+ * Cuts off a module that keeps failing for a tenant. Pure: time is an argument. It counts failures in a row, and
+ * opens only when several senders have failed: what one sender's bytes bring about slows that sender
+ * (`slowed_sender.ts`). A refusal is no failure.
  */
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
+import type { EvaluateRequest } from "../abi/policy.ts";
+import {
+  createSender,
+  forgivenBy,
+  isForgiven,
+  REFUSALS_BEFORE_CLOSE,
+  senderFailed,
+  senderRuns,
+  senderSucceeded,
+  senderWait,
+  SLOWED_FROM,
+  type SlowedSender,
+} from "./slowed_sender.ts";
 
 /** When a breaker opens, and for how long. */
 export interface BreakerLimits {
@@ -12,87 +25,276 @@ export interface BreakerLimits {
   readonly cool_down_ms: number;
 }
 
+/** So many senders have to fail in a row, or as many as failures where those are fewer. */
+export const SEVERAL_SENDERS = 3;
+/** The most breakers of a process; the one made longest ago goes first. */
+const BREAKERS_MAX = 4_096;
+/** The most senders of a process that are remembered for their faults, some 150 bytes each. */
+export const SENDERS_MAX = 16_384;
+/** So long a failure counts that no sender answers for, in ms. */
+const QUIET_MS = 30_000;
+
+/** The part of a request that says who asks. */
+export type Asking = Pick<EvaluateRequest, "tenant_id" | "sender" | "source" | "can_be_closed">;
+
+/** Why a module does not run for a sender now. */
+export interface Hold {
+  readonly fault: "breaker-open" | "sender-slowed";
+  readonly retry_after_ms: number;
+  /** True when the sender goes on all the same, so that its connection is to be closed. */
+  readonly closes?: true;
+}
+
+/** What followed from a failure. */
+export type AfterFailure = "opened" | "slowed" | undefined;
+
 /** The breaker of one module of one tenant. */
-export interface Breaker {
+interface Breaker {
+  readonly tenant_id: string;
+  readonly sha256: string;
+  /** Failures in a row, without those of senders that are slowed already. */
   failures: number;
-  /** When the next attempt may run, in ms; 0 while the breaker is closed. */
+  /** Who has failed in this row; as many as have to. */
+  readonly sources: Set<string>;
+  /** Whether it has failed in this row through no sender's doing. */
+  has_own: boolean;
+  /** When the next attempt of a sender without faults may run, in ms; 0 while the breaker is closed. */
   open_until_ms: number;
-}
-
-/** A closed breaker. */
-export function createBreaker(): Breaker {
-  return { failures: 0, open_until_ms: 0 };
-}
-
-/**
- * Whether a call may run. After the cool-down one attempt may run, and the next only when that one has
- * succeeded or another cool-down has passed, so that an attempt without an answer does not keep the
- * breaker open for ever.
- */
-export function breakerAllows(breaker: Breaker, limits: BreakerLimits, now_ms: number): boolean {
-  if (breaker.open_until_ms === 0) return true;
-  if (now_ms < breaker.open_until_ms) return false;
-  breaker.open_until_ms = now_ms + limits.cool_down_ms;
-  return true;
-}
-
-/** Counts a failure of the module. Returns true when it opened the breaker. */
-export function breakerFailure(breaker: Breaker, limits: BreakerLimits, now_ms: number): boolean {
-  breaker.failures++;
-  if (breaker.failures < limits.failures) return false;
-  const opened = breaker.open_until_ms === 0;
-  breaker.open_until_ms = now_ms + limits.cool_down_ms;
-  return opened;
+  /** The same for senders that have failed, so that they do not take the attempts of the others. */
+  failed_until_ms: number;
+  /** When everything that it knows is forgiven, in ms. */
+  quiet_ms: number;
+  /** The senders that have failed, the one that did so longest ago first. */
+  readonly senders: BoundedMap<string, SlowedSender>;
 }
 
 /** The breakers of a process. */
 export interface Breakers {
-  allows(tenant_id: string, sha256: string, now_ms: number): boolean;
-  /** Whether the module has not failed for the tenant since its last success. */
-  isClosed(tenant_id: string, sha256: string): boolean;
-  /** True when no module has failed for anybody since its last success. */
-  readonly isEmpty: boolean;
-  success(tenant_id: string, sha256: string): void;
-  /** Counts a failure. Returns true when it opened the breaker. */
-  failure(tenant_id: string, sha256: string, now_ms: number): boolean;
+  /** Why the module must not run for the sender now; undefined: it runs, and an attempt is taken. */
+  hold(asking: Asking, sha256: string, now_ms: number): Hold | undefined;
+  /** Whether it could run without an attempt being taken, and has not failed for the sender or in a row. */
+  isClear(asking: Asking, sha256: string, now_ms: number): boolean;
+  /** Whether no module has failed for the tenant of late. */
+  isQuiet(tenant_id: string): boolean;
+  success(asking: Asking, sha256: string): void;
+  /** Counts a failure; `is_own`: no sender answers for it. */
+  failure(asking: Asking, sha256: string, now_ms: number, is_own?: boolean): AfterFailure;
   /** Forgets the breakers of a module. */
   forget(sha256: string): void;
   open(): { tenant_id: string; sha256: string }[];
+  /** How many senders are remembered. */
+  readonly senders: number;
+  /** How many senders were forgotten before their time, for want of room. */
+  readonly senders_dropped: number;
+}
+
+function createBreaker(tenant_id: string, sha256: string): Breaker {
+  return {
+    ...{ tenant_id, sha256, failures: 0, sources: new Set<string>(), has_own: false },
+    ...{ open_until_ms: 0, failed_until_ms: 0, quiet_ms: 0, senders: new BoundedMap(Infinity) },
+  };
+}
+
+/** Begins a cool-down, at whose end a sender without faults may try, and after as long again any other. */
+function coolDown(breaker: Breaker, { cool_down_ms }: BreakerLimits, now_ms: number): void {
+  breaker.open_until_ms = now_ms + cool_down_ms;
+  breaker.failed_until_ms = now_ms + 2 * cool_down_ms;
 }
 
 /**
- * Makes the breakers. Only those with a failure since the last success are kept, at most `max`; the
- * oldest goes first.
+ * How long an open breaker holds a sender, in ms; 0: it may try, and the next only when that has succeeded or
+ * another cool-down has passed. What a sender tries that has failed leaves the time of the others.
  */
-export function createBreakers(limits: BreakerLimits, max = 4_096): Breakers {
-  const breakers = new BoundedMap<string, Breaker & { tenant_id: string; sha256: string }>(max);
-  const key = (tenant_id: string, sha256: string) => `${sha256} ${tenant_id}`;
+function openFor(breaker: Breaker, has_failed: boolean, limits: BreakerLimits, now_ms: number) {
+  if (breaker.open_until_ms === 0) return 0;
+  const until_ms = has_failed ? breaker.failed_until_ms : breaker.open_until_ms;
+  if (now_ms < until_ms) return until_ms - now_ms;
+  if (has_failed) breaker.failed_until_ms = now_ms + 2 * limits.cool_down_ms;
+  else coolDown(breaker, limits, now_ms);
+  return 0;
+}
+
+/** Why an operation does not run now, of a module that has failed of late; undefined: it runs, as an attempt. */
+function holdOf(
+  breaker: Breaker,
+  asking: Asking,
+  limits: BreakerLimits,
+  now_ms: number,
+): Hold | undefined {
+  const slowed = breaker.senders.get(asking.sender);
+  const wait_ms = slowed === undefined ? 0 : senderWait(slowed, now_ms);
+  if (slowed !== undefined && wait_ms > 0) {
+    const hold = { fault: "sender-slowed", retry_after_ms: Math.ceil(wait_ms) } as const;
+    const closes = asking.can_be_closed && slowed.refused > REFUSALS_BEFORE_CLOSE;
+    return closes ? { ...hold, closes } : hold;
+  }
+  if (breaker.open_until_ms !== 0) {
+    const has_failed = breaker.sources.has(asking.source) ||
+      slowed !== undefined && !isForgiven(slowed, now_ms);
+    const open_ms = openFor(breaker, has_failed, limits, now_ms);
+    if (open_ms > 0) return { fault: "breaker-open", retry_after_ms: Math.ceil(open_ms) };
+  }
+  if (slowed !== undefined) senderRuns(slowed, now_ms);
+  return undefined;
+}
+
+/** Counts a failure in the row. Returns whether that opened the breaker. */
+function breakerFailed(breaker: Breaker, limits: BreakerLimits, now_ms: number): boolean {
+  breaker.failures++;
+  const several = Math.min(SEVERAL_SENDERS, limits.failures);
+  const is_several = breaker.has_own || breaker.sources.size >= several;
+  const was_open = breaker.open_until_ms !== 0;
+  if (!was_open && (breaker.failures < limits.failures || !is_several)) return false;
+  coolDown(breaker, limits, now_ms);
+  return !was_open;
+}
+
+/** Counts a failure for which a sender answers, against that and in the row. */
+function senderFailedIn(
+  breaker: Breaker,
+  slowed: SlowedSender,
+  source: string,
+  limits: BreakerLimits,
+  now_ms: number,
+): AfterFailure {
+  const is_first = slowed.faults === 0;
+  senderFailed(slowed, now_ms);
+  breaker.quiet_ms = Math.max(breaker.quiet_ms, forgivenBy(slowed));
+  if (breaker.open_until_ms !== 0 && !is_first) {
+    breaker.failed_until_ms = now_ms + 2 * limits.cool_down_ms;
+  } else if (slowed.faults <= SLOWED_FROM) {
+    if (breaker.sources.size < SEVERAL_SENDERS) breaker.sources.add(source);
+    if (breakerFailed(breaker, limits, now_ms)) return "opened";
+  }
+  return slowed.faults === SLOWED_FROM ? "slowed" : undefined;
+}
+
+/** The breakers by tenant and module, within a bound, and how many senders they know. */
+class Known {
+  readonly #by_tenant = new Map<string, Map<string, Breaker>>();
+  /** In the order in which they were made. */
+  readonly #all = new Set<Breaker>();
+  readonly #breakers_max: number;
+  readonly #senders_max: number;
+  senders = 0;
+  dropped = 0;
+
+  constructor(breakers_max: number, senders_max: number) {
+    this.#breakers_max = breakers_max;
+    this.#senders_max = senders_max;
+  }
+
+  has(tenant_id: string): boolean {
+    return this.#by_tenant.has(tenant_id);
+  }
+
+  get(tenant_id: string, sha256: string): Breaker | undefined {
+    return this.#by_tenant.get(tenant_id)?.get(sha256);
+  }
+
+  /** The breaker, unless everything that it knows is forgiven: then it is dropped. */
+  loud(tenant_id: string, sha256: string, now_ms: number): Breaker | undefined {
+    const breaker = this.get(tenant_id, sha256);
+    if (breaker === undefined || breaker.open_until_ms !== 0 || now_ms < breaker.quiet_ms) {
+      return breaker;
+    }
+    this.remove(breaker);
+    return undefined;
+  }
+
+  all(): readonly Breaker[] {
+    return [...this.#all];
+  }
+
+  make(tenant_id: string, sha256: string): Breaker {
+    const breaker = createBreaker(tenant_id, sha256);
+    const modules = this.#by_tenant.get(tenant_id) ?? new Map<string, Breaker>();
+    this.#by_tenant.set(tenant_id, modules.set(sha256, breaker));
+    this.#all.add(breaker);
+    const [oldest] = this.#all;
+    if (this.#all.size > this.#breakers_max && oldest !== undefined) this.remove(oldest);
+    return breaker;
+  }
+
+  remove(breaker: Breaker): void {
+    if (!this.#all.delete(breaker)) return;
+    this.senders -= breaker.senders.size;
+    const modules = this.#by_tenant.get(breaker.tenant_id);
+    modules?.delete(breaker.sha256);
+    if (modules?.size === 0) this.#by_tenant.delete(breaker.tenant_id);
+  }
+
+  /** The sender in a breaker, as the one that has failed last. */
+  sender({ senders }: Breaker, key: string, now_ms: number): SlowedSender {
+    const known = senders.use(key);
+    if (known !== undefined) return known;
+    if (this.senders >= this.#senders_max) this.#dropSender(now_ms);
+    const made = createSender(now_ms);
+    senders.set(key, made);
+    this.senders++;
+    return made;
+  }
+
+  /** Drops the oldest one of the breaker that has most, so that no tenant loses its own to another's many. */
+  #dropSender(now_ms: number): void {
+    let most: Breaker | undefined;
+    for (const breaker of this.#all) {
+      if (most === undefined || breaker.senders.size > most.senders.size) most = breaker;
+    }
+    const dropped = most?.senders.dropOldest();
+    if (dropped === undefined) return;
+    this.senders--;
+    if (!isForgiven(dropped, now_ms)) this.dropped++;
+  }
+}
+
+/** Makes the breakers. Those of which everything is forgiven are dropped when they are next asked. */
+export function createBreakers(
+  limits: BreakerLimits,
+  most = { breakers: BREAKERS_MAX, senders: SENDERS_MAX },
+): Breakers {
+  const known = new Known(most.breakers, most.senders);
   return {
-    allows(tenant_id, sha256, now_ms) {
-      const breaker = breakers.size === 0 ? undefined : breakers.get(key(tenant_id, sha256));
-      return breaker === undefined || breakerAllows(breaker, limits, now_ms);
+    hold(asking, sha256, now_ms) {
+      const breaker = known.loud(asking.tenant_id, sha256, now_ms);
+      return breaker === undefined ? undefined : holdOf(breaker, asking, limits, now_ms);
     },
-    isClosed: (tenant_id, sha256) => breakers.get(key(tenant_id, sha256)) === undefined,
-    get isEmpty() {
-      return breakers.size === 0;
+    isClear(asking, sha256, now_ms) {
+      const breaker = known.loud(asking.tenant_id, sha256, now_ms);
+      if (breaker === undefined) return true;
+      return breaker.failures === 0 && breaker.senders.get(asking.sender) === undefined;
     },
-    success(tenant_id, sha256) {
-      if (breakers.size > 0) breakers.delete(key(tenant_id, sha256));
+    isQuiet: (tenant_id) => !known.has(tenant_id),
+    success(asking, sha256) {
+      const breaker = known.get(asking.tenant_id, sha256);
+      if (breaker === undefined) return;
+      breaker.failures = breaker.open_until_ms = 0;
+      breaker.has_own = false;
+      breaker.sources.clear();
+      const slowed = breaker.senders.get(asking.sender);
+      if (slowed !== undefined) senderSucceeded(slowed);
     },
-    failure(tenant_id, sha256, now_ms) {
-      const name = key(tenant_id, sha256);
-      let breaker = breakers.get(name);
-      if (breaker === undefined) {
-        breaker = { ...createBreaker(), tenant_id, sha256 };
-        breakers.set(name, breaker);
+    failure({ tenant_id, sender, source }, sha256, now_ms, is_own = false) {
+      const breaker = known.get(tenant_id, sha256) ?? known.make(tenant_id, sha256);
+      if (!is_own) {
+        const slowed = known.sender(breaker, sender, now_ms);
+        return senderFailedIn(breaker, slowed, source, limits, now_ms);
       }
-      return breakerFailure(breaker, limits, now_ms);
+      breaker.quiet_ms = Math.max(breaker.quiet_ms, now_ms + QUIET_MS);
+      breaker.has_own = true;
+      return breakerFailed(breaker, limits, now_ms) ? "opened" : undefined;
     },
     forget(sha256) {
-      for (const [name, breaker] of breakers) if (breaker.sha256 === sha256) breakers.delete(name);
+      for (const breaker of known.all()) if (breaker.sha256 === sha256) known.remove(breaker);
     },
     open: () =>
-      [...breakers.values()].filter((breaker) => breaker.open_until_ms > 0)
+      known.all().filter((breaker) => breaker.open_until_ms > 0)
         .map(({ tenant_id, sha256 }) => ({ tenant_id, sha256 })),
+    get senders() {
+      return known.senders;
+    },
+    get senders_dropped() {
+      return known.dropped;
+    },
   };
 }

@@ -1,86 +1,187 @@
 /**
- * When a breaker opens, lets one through and closes. Pure: time is a number here.
+ * When a breaker opens, lets one through and closes, and whom it slows instead. Pure: time is a number here.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { breakerAllows, breakerFailure, createBreaker, createBreakers } from "./breaker.ts";
+import { createBreakers, SEVERAL_SENDERS } from "./breaker.ts";
+import type { Asking } from "./breaker.ts";
+import { REFUSALS_BEFORE_CLOSE } from "./slowed_sender.ts";
 
 const LIMITS = { failures: 3, cool_down_ms: 1_000 };
 
-Deno.test("a breaker lets everything through until as many failures in a row as it takes", () => {
-  fc.assert(fc.property(fc.array(fc.boolean(), { maxLength: 60 }), (failed) => {
-    const breakers = createBreakers(LIMITS);
-    let in_a_row = 0;
-    for (const fails of failed) {
-      if (!breakers.allows("t", "m", 0)) break;
-      if (fails) {
-        in_a_row++;
-        assert.equal(breakers.failure("t", "m", 0), in_a_row === LIMITS.failures);
-      } else {
-        in_a_row = 0;
-        breakers.success("t", "m");
-      }
-      assert.equal(breakers.allows("t", "m", 0), in_a_row < LIMITS.failures);
-    }
-  }));
-});
+function by(sender: string, more: Partial<Asking> = {}): Asking {
+  return { tenant_id: "t", sender, source: sender, can_be_closed: true, ...more };
+}
 
-Deno.test("an open breaker lets one attempt through in each cool-down", () => {
-  const wait = fc.integer({ min: 0, max: 700 });
-  fc.assert(fc.property(fc.array(wait, { maxLength: 100 }), (waits) => {
-    const breaker = createBreaker();
-    for (let time = 0; time < 3; time++) breakerFailure(breaker, LIMITS, 0);
-    let now_ms = 0;
-    let last_ms = 0;
-    for (const wait_ms of waits) {
-      now_ms += wait_ms;
-      const due = now_ms - last_ms >= LIMITS.cool_down_ms;
-      assert.equal(breakerAllows(breaker, LIMITS, now_ms), due);
-      if (due) last_ms = now_ms;
-    }
-  }));
-});
-
-Deno.test("an attempt that succeeds closes it, one that fails opens it again", () => {
+/** Breakers of which one, of module "m", has opened at 0, since a, b and c have failed. */
+function opened() {
   const breakers = createBreakers(LIMITS);
-  const fails = (now_ms: number) => breakers.failure("t", "m", now_ms);
-  const allows = (now_ms: number) => breakers.allows("t", "m", now_ms);
-  for (let time = 0; time < 3; time++) fails(0);
-  assert.equal(allows(1_000), true);
-  assert.equal(fails(1_500), false);
-  assert.equal(allows(2_400), false);
-  assert.equal(allows(2_500), true);
-  breakers.success("t", "m");
-  assert.equal(allows(2_501), true);
-  assert.equal(fails(2_502), false);
+  for (const sender of ["a", "b", "c"]) breakers.failure(by(sender), "m", 0);
+  assert.equal(breakers.open().length, 1);
+  return {
+    breakers,
+    hold: (sender: string, now_ms: number) => breakers.hold(by(sender), "m", now_ms)?.fault,
+  };
+}
+
+Deno.test("one sender's failures, however many, hold this sender and nobody else", () => {
+  const pause = fc.integer({ min: 0, max: 5_000 });
+  fc.assert(fc.property(fc.array(pause, { maxLength: 100 }), (pauses) => {
+    const breakers = createBreakers(LIMITS);
+    let now_ms = 0;
+    for (const pause_ms of pauses) {
+      assert.notEqual(breakers.failure(by("bad"), "m", now_ms += pause_ms), "opened");
+      assert.equal(breakers.hold(by("good"), "m", now_ms), undefined);
+      assert.equal(breakers.isClear(by("good", { tenant_id: "other" }), "m", now_ms), true);
+    }
+    assert.deepEqual(breakers.open(), []);
+  }));
+});
+
+Deno.test("a sender that fails is slowed for longer and longer, and told for how long", () => {
+  const breakers = createBreakers(LIMITS);
+  const after = [1, 2, 3, 4].map(() => breakers.failure(by("bad"), "m", 0));
+  assert.deepEqual(after, [undefined, undefined, "slowed", undefined]);
+  assert.deepEqual(breakers.hold(by("bad"), "m", 500), {
+    fault: "sender-slowed",
+    retry_after_ms: 1_500,
+  });
+  assert.equal(breakers.hold(by("bad"), "other module", 500), undefined);
+  assert.equal(breakers.hold(by("bad"), "m", 2_000), undefined, "one attempt");
+  assert.equal(breakers.hold(by("bad"), "m", 2_000)?.fault, "sender-slowed");
+  breakers.success(by("bad"), "m");
+  assert.equal(breakers.hold(by("bad"), "m", 2_001), undefined);
+});
+
+Deno.test("who goes on in a pause is closed; a service's connection is not", () => {
+  const breakers = createBreakers(LIMITS);
+  const service = by("service", { can_be_closed: false });
+  for (let time = 0; time < 3; time++) {
+    for (const who of [by("bad"), service]) breakers.failure(who, "m", 0);
+  }
+  for (let time = 0; time < REFUSALS_BEFORE_CLOSE; time++) {
+    assert.equal(breakers.hold(by("bad"), "m", 1)?.closes, undefined);
+    assert.equal(breakers.hold(service, "m", 1)?.fault, "sender-slowed");
+  }
+  assert.equal(breakers.hold(by("bad"), "m", 1)?.closes, true);
+  assert.equal(breakers.hold(service, "m", 1)?.closes, undefined);
+});
+
+Deno.test("several senders that fail in a row open it, and one success between begins the row anew", () => {
+  const sender = fc.integer({ min: 0, max: 5 });
+  const limits = { failures: 4, cool_down_ms: 1_000 };
+  fc.assert(fc.property(fc.array(fc.tuple(sender, fc.boolean())), (calls) => {
+    const breakers = createBreakers(limits);
+    const faults = new Map<number, number>();
+    let row: number[] = [];
+    for (const [who, fails] of calls) {
+      if (!fails) {
+        breakers.success(by(`${who}`), "m");
+        row = [];
+        continue;
+      }
+      const count = (faults.get(who) ?? 0) + 1;
+      faults.set(who, count);
+      // Who is slowed says nothing of the module any more.
+      if (count <= 3) row.push(who);
+      const opens = row.length >= limits.failures && new Set(row).size >= SEVERAL_SENDERS;
+      assert.equal(breakers.failure(by(`${who}`), "m", 0) === "opened", opens);
+      if (opens) break;
+    }
+  }));
+});
+
+Deno.test("the rooms of a service are senders of their own, and one where several have to fail", () => {
+  const breakers = createBreakers(LIMITS);
+  for (let room = 0; room < 20; room++) {
+    const who = by(`service\n${room}`, { source: "service", can_be_closed: false });
+    assert.equal(breakers.failure(who, "m", 0), undefined);
+  }
+  assert.deepEqual(breakers.open(), []);
+});
+
+Deno.test("what no sender answers for opens it after as many failures, whoever asked", () => {
+  const breakers = createBreakers(LIMITS);
+  const after = [1, 2, 3].map(() => breakers.failure(by("ann"), "m", 0, true));
+  assert.deepEqual(after, [undefined, undefined, "opened"]);
+  assert.equal(breakers.hold(by("bob"), "m", 1)?.fault, "breaker-open");
+  assert.equal(breakers.senders, 0, "nobody is blamed");
+});
+
+Deno.test("an open breaker lets one through in each cool-down, of those that have not failed", () => {
+  const { breakers, hold } = opened();
+  assert.equal(breakers.hold(by("new"), "m", 400)?.retry_after_ms, 600);
+  assert.equal(hold("a", 1_500), "breaker-open", "it has failed");
+  assert.equal(hold("new", 1_500), undefined);
+  assert.equal(hold("new", 1_501), "breaker-open", "one is under way");
+  assert.equal(hold("new", 2_499), "breaker-open");
+  assert.equal(hold("new", 2_500), undefined, "no answer came");
+  breakers.failure(by("new"), "m", 2_600);
+  assert.equal(hold("newer", 3_599), "breaker-open");
+  assert.equal(hold("newer", 3_600), undefined);
+  breakers.success(by("newer"), "m");
+  assert.deepEqual(breakers.open(), []);
+  assert.equal(hold("a", 3_601), undefined);
+});
+
+Deno.test("who has failed may try when nobody else does, and keeps nobody else from it", () => {
+  const { breakers, hold } = opened();
+  assert.equal(hold("a", 1_999), "breaker-open");
+  assert.equal(hold("a", 2_000), undefined);
+  breakers.failure(by("a"), "m", 2_001);
+  assert.equal(hold("b", 3_000), "breaker-open");
+  assert.equal(hold("new", 2_002), undefined);
 });
 
 Deno.test("breakers are each tenant's and module's own, and bounded", () => {
-  const breakers = createBreakers({ failures: 1, cool_down_ms: 10 }, 2);
-  assert.equal(breakers.failure("a", "m", 0), true);
-  assert.equal(breakers.allows("a", "m", 1), false);
-  assert.equal(breakers.allows("b", "m", 1), true);
-  assert.equal(breakers.allows("a", "n", 1), true);
-  breakers.failure("a", "n", 1);
+  const most = { breakers: 2, senders: 10 };
+  const breakers = createBreakers({ failures: 1, cool_down_ms: 10 }, most);
+  const at = (tenant_id: string) => by("ann", { tenant_id });
+  assert.equal(breakers.failure(at("a"), "m", 0), "opened");
+  assert.equal(breakers.hold(at("a"), "m", 1)?.fault, "breaker-open");
+  assert.equal(breakers.hold(at("b"), "m", 1), undefined);
+  assert.equal(breakers.hold(at("a"), "n", 1), undefined);
+  breakers.failure(at("a"), "n", 1);
   assert.deepEqual(breakers.open(), [
     { tenant_id: "a", sha256: "m" },
     { tenant_id: "a", sha256: "n" },
   ]);
-  breakers.failure("b", "m", 1);
-  assert.equal(breakers.allows("a", "m", 2), true);
-  breakers.success("a", "n");
+  breakers.failure(at("b"), "m", 1);
+  assert.equal(breakers.hold(at("a"), "m", 2), undefined, "the oldest one has gone");
+  assert.equal(breakers.senders, 2);
+  breakers.success(at("a"), "n");
   breakers.forget("m");
   assert.deepEqual(breakers.open(), []);
+  assert.equal(breakers.senders, 1);
+});
+
+Deno.test("many failing senders of one tenant take no place from another's", () => {
+  const breakers = createBreakers(LIMITS, { breakers: 10, senders: 100 });
+  for (let fault = 0; fault < 3; fault++) breakers.failure(by("bad"), "m", 0);
+  for (let sender = 0; sender < 1_000; sender++) {
+    breakers.failure(by(`s${sender}`, { tenant_id: "crowd" }), "m", 1);
+  }
+  assert.deepEqual([breakers.senders, breakers.senders_dropped], [100, 901]);
+  assert.equal(breakers.hold(by("bad"), "m", 2)?.fault, "sender-slowed");
+});
+
+Deno.test("a tenant whose faults are all forgiven is as one without any", () => {
+  const breakers = createBreakers(LIMITS);
+  for (let fault = 0; fault < 3; fault++) breakers.failure(by("bad"), "m", 0);
+  assert.equal(breakers.isQuiet("t"), false);
+  assert.equal(breakers.isClear(by("bad"), "m", 89_999), false);
+  assert.equal(breakers.isClear(by("bad"), "m", 90_000), true);
+  assert.deepEqual([breakers.isQuiet("t"), breakers.senders], [true, 0]);
 });
 
 Deno.test("limits that change count from the next failure on, and for the next pause", () => {
   const limits = { failures: 10, cool_down_ms: 1_000 };
   const breakers = createBreakers(limits);
-  assert.equal(breakers.failure("acme", "m", 0), false);
-  Object.assign(limits, { failures: 2, cool_down_ms: 5 });
-  assert.equal(breakers.failure("acme", "m", 0), true);
-  assert.deepEqual([breakers.allows("acme", "m", 4), breakers.allows("acme", "m", 5)], [
-    false,
-    true,
-  ]);
+  for (const sender of ["a", "b"]) {
+    assert.equal(breakers.failure(by(sender), "m", 0), undefined);
+  }
+  Object.assign(limits, { failures: 3, cool_down_ms: 5 });
+  assert.equal(breakers.failure(by("c"), "m", 0), "opened");
+  const holds = [4, 5].map((now_ms) => breakers.hold(by("new"), "m", now_ms)?.fault);
+  assert.deepEqual(holds, ["breaker-open", undefined]);
 });

@@ -4,7 +4,7 @@
  */
 import type { Config } from "../../../shared/config/schema.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
-import { type BreakerLimits, type Breakers, createBreakers } from "./breaker.ts";
+import { type Asking, type BreakerLimits, type Breakers, createBreakers } from "./breaker.ts";
 import { createFuelBuckets } from "../../rates/fuel_bucket.ts";
 import type {
   EvaluateRequest,
@@ -15,7 +15,7 @@ import type {
 } from "../abi/policy.ts";
 import type { ChainState } from "../state/chain_state.ts";
 import type { LoadedModule, Modules } from "./pool_modules.ts";
-import { faultOutcome, faultVerdict, outcomeOf, verdictOf } from "./pool_verdict.ts";
+import { faultOutcome, faultVerdict, heldOutcome, outcomeOf, verdictOf } from "./pool_verdict.ts";
 import type { ChainEntry, ChainOutcome, WorkerReply } from "../ring/ring_message.ts";
 
 /** What the gate of chains needs. */
@@ -44,7 +44,7 @@ export interface ChainGate {
   admit(request: EvaluateRequest, state: ChainState | undefined, now_ms: number): Admission;
   /** The outcomes of a reply; it counts them for breakers and fuel. */
   learn(
-    tenant_id: string,
+    asking: Asking,
     chain: readonly ChainEntry[],
     reply: WorkerReply,
     now_ms: number,
@@ -54,7 +54,8 @@ export interface ChainGate {
   /** Charges a tenant with fuel that no reply tells of. */
   charge(tenant_id: string, fuel: number): void;
   forget(sha256: string): void;
-  openBreakers(): { tenant_id: string; sha256: string }[];
+  /** Which breakers are open, and how many senders are remembered for their faults. */
+  readonly breakers: Pick<Breakers, "open" | "senders" | "senders_dropped">;
 }
 
 /** Faults that are the module's own. */
@@ -77,7 +78,7 @@ function createFaultLog(log: Logger) {
   };
 }
 
-/** Makes what follows from a module's own fault: it is logged, and counted by its breaker. */
+/** Makes what follows from a fault of a module: it is logged, and counted by its breaker. */
 function createFailures(
   breakers: Breakers,
   policy: { readonly breaker_seconds: number },
@@ -85,16 +86,23 @@ function createFailures(
 ) {
   const logFault = createFaultLog(log);
   return (
-    { tenant_id, sha256, name }: Readonly<Record<"tenant_id" | "sha256" | "name", string>>,
+    asking: Asking,
+    { sha256, name }: Readonly<Record<"sha256" | "name", string>>,
     ran: ChainOutcome,
     now_ms: number,
   ): void => {
+    const { tenant_id } = asking;
     logFault(tenant_id, name, ran, now_ms);
-    if (!breakers.failure(tenant_id, sha256, now_ms)) return;
+    const after = breakers.failure(asking, sha256, now_ms, ran.unmade === true);
+    if (after === undefined) return;
+    const about = { module: name, tenant_id, sha256 };
+    if (after === "slowed") {
+      const { sender } = asking;
+      log.warn("policy sender slowed: what it sends makes the policy fail", { ...about, sender });
+      return;
+    }
     log.error("policy cut off: it keeps failing, and its messages are refused", {
-      module: name,
-      tenant_id,
-      sha256,
+      ...about,
       seconds: policy.breaker_seconds,
     });
   };
@@ -150,11 +158,22 @@ export function createChainGate({ policy, modules, log, now }: ChainGateOptions)
     return modules.isQuarantined(sha256) ? "wedge" : "missing-module";
   }
 
+  /** Whether no breaker of the request's policies knows anything of it. */
+  function hasClearWay(request: EvaluateRequest, now_ms: number): boolean {
+    if (breakers.isQuiet(request.tenant_id)) return true;
+    for (const { sha256 } of request.chain) {
+      if (!breakers.isClear(request, sha256, now_ms)) return false;
+    }
+    return true;
+  }
+
   return {
     admit(request, state, now_ms) {
       const { tenant_id } = request;
       if (!buckets.has(tenant_id, now_ms)) return { verdict: faultVerdict(request, "rate") };
-      const before = breakers.isEmpty && state === undefined ? known.get(request.chain) : undefined;
+      const before = state === undefined && hasClearWay(request, now_ms)
+        ? known.get(request.chain)
+        : undefined;
       if (before?.loaded.every((one) => modules.isLoaded(one)) === true) return before.admission;
       const chain: ChainEntry[] = [];
       const skipped: PolicyOutcome[] = [];
@@ -162,13 +181,17 @@ export function createChainGate({ policy, modules, log, now }: ChainGateOptions)
       for (const binding of request.chain) {
         const { sha256, mode } = binding;
         const module = readyFor(modules, binding, state);
-        if (module !== undefined && breakers.allows(tenant_id, sha256, now_ms)) {
+        const hold = module === undefined ? undefined : breakers.hold(request, sha256, now_ms);
+        if (module !== undefined && hold === undefined) {
           chain.push(entryOf(binding, module, state));
           loaded.push(module);
           continue;
         }
-        const why = module === undefined ? whyMissing(sha256) : "breaker-open";
-        skipped.push(faultOutcome(binding, why));
+        skipped.push(
+          hold === undefined
+            ? faultOutcome(binding, whyMissing(sha256))
+            : heldOutcome(binding, hold),
+        );
         if (mode === "enforce") return { verdict: verdictOf(skipped, NOTHING) };
       }
       if (chain.length === 0) return { verdict: verdictOf(skipped, NOTHING) };
@@ -178,7 +201,7 @@ export function createChainGate({ policy, modules, log, now }: ChainGateOptions)
       }
       return admission;
     },
-    learn(tenant_id, chain, reply, now_ms) {
+    learn(asking, chain, reply, now_ms) {
       const outcomes: PolicyOutcome[] = new Array(reply.outcomes.length);
       let fuel = 0;
       let place = 0;
@@ -189,18 +212,17 @@ export function createChainGate({ policy, modules, log, now }: ChainGateOptions)
         const sha256 = modules.sha256(entry.module);
         if (sha256 === undefined || ran.fault === "missing-module") continue;
         if (ran.fault !== undefined && FAILURES.has(ran.fault)) {
-          failure({ tenant_id, sha256, name: entry.name }, ran, now_ms);
-        } else breakers.success(tenant_id, sha256);
+          failure(asking, { sha256, name: entry.name }, ran, now_ms);
+        } else breakers.success(asking, sha256);
       }
-      if (fuel > 0) buckets.spend(tenant_id, fuel, now_ms);
+      if (fuel > 0) buckets.spend(asking.tenant_id, fuel, now_ms);
       return outcomes;
     },
-    isClear({ tenant_id, chain }, now_ms) {
-      if (!buckets.has(tenant_id, now_ms)) return false;
-      return breakers.isEmpty || chain.every(({ sha256 }) => breakers.isClosed(tenant_id, sha256));
+    isClear(request, now_ms) {
+      return buckets.has(request.tenant_id, now_ms) && hasClearWay(request, now_ms);
     },
     charge: (tenant_id, fuel) => buckets.spend(tenant_id, fuel, now()),
     forget: (sha256) => breakers.forget(sha256),
-    openBreakers: () => breakers.open(),
+    breakers,
   };
 }

@@ -78,6 +78,10 @@ export interface PolicyGauges {
   readonly slow_tenants: () => number;
   /** How many modules are in quarantine because they wedged or killed a worker somewhere. */
   readonly quarantined: () => number;
+  /** How many senders are remembered because they have made a module fail. */
+  readonly senders: () => number;
+  /** How many of them were forgotten before their time. */
+  readonly senders_dropped: () => number;
 }
 
 function newSeries(): Series {
@@ -188,6 +192,18 @@ function registerGauges(registry: Registry, gauges: PolicyGauges): void {
     "shield_policy_quarantined_modules",
     "Modules that no node runs because they wedged or killed a worker.",
     () => gauges.quarantined(),
+  );
+  scrapedGauge(
+    registry,
+    "shield_policy_failing_senders",
+    "Senders that are remembered because they have made a policy fail; each further fault slows them.",
+    () => gauges.senders(),
+  );
+  scrapedCounter(
+    registry,
+    "shield_policy_failing_senders_dropped_total",
+    "Such senders that were forgotten before their time, because there were too many.",
+    () => gauges.senders_dropped(),
   );
 }
 

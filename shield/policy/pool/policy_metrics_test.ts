@@ -14,6 +14,8 @@ Deno.test("after 256 names of policies the rest count as other", async () => {
     workers: () => 2,
     slow_tenants: () => 0,
     quarantined: () => 1,
+    senders: () => 7,
+    senders_dropped: () => 2,
   });
   for (let number = 0; number < 300; number++) {
     metrics.outcome(faultOutcome(policy(`p${number}`), "breaker-open"));
@@ -31,6 +33,8 @@ Deno.test("after 256 names of policies the rest count as other", async () => {
   );
   assert.match(body, /^shield_policy_workers_replaced_total 1$/m);
   assert.match(body, /^shield_policy_queue_depth 3$/m);
+  assert.match(body, /^shield_policy_failing_senders 7$/m);
+  assert.match(body, /^shield_policy_failing_senders_dropped_total 2$/m);
   assert.doesNotMatch(body, /duration_seconds_count\{module="p1"\}/);
 });
 
@@ -41,6 +45,8 @@ Deno.test("what workers were busy with adds up, to be set against how many there
     workers: () => 2,
     slow_tenants: () => 0,
     quarantined: () => 0,
+    senders: () => 0,
+    senders_dropped: () => 0,
   });
   metrics.busy(1_000);
   metrics.busy(250);

@@ -137,6 +137,8 @@ function createState(options: PolicyPoolOptions): State {
     workers: () => state.lanes.size,
     slow_tenants: () => state.lanes.slow_tenants,
     quarantined: () => state.modules.quarantined().length,
+    senders: () => state.gate.breakers.senders,
+    senders_dropped: () => state.gate.breakers.senders_dropped,
   });
   const modules = new Modules({
     compiler: options.compiler ?? createCompiler(),
@@ -224,7 +226,7 @@ export async function createPolicyPool(options: PolicyPoolOptions): Promise<Poli
       modules: modules.loaded(),
       quarantined: modules.quarantined(),
       workers_replaced: state.replaced,
-      open_breakers: gate.openBreakers(),
+      open_breakers: gate.breakers.open(),
     }),
     close: () => Promise.resolve(close(state)),
   };
@@ -253,7 +255,7 @@ function evaluateInline(state: State, request: EvaluateRequest): Verdict | undef
   const ran = gate.isClear(request, began_ms) ? tier.run(request, began_ms) : undefined;
   if (ran === undefined) return undefined;
   const { chain, reply, ended_ms } = ran;
-  const verdict = replies.verdict(request.tenant_id, chain, reply, NO_OUTCOMES, ended_ms);
+  const verdict = replies.verdict(request, chain, reply, NO_OUTCOMES, ended_ms);
   metrics.ranInline();
   count(state, verdict, ended_ms - began_ms);
   return withTold(verdict, { request, chain }, reply, policy.inline_fuel);
@@ -298,7 +300,7 @@ function onReply(state: State, job: Job, reply: WorkerReply, now_ms: number): vo
   const { metrics, tier, replies, options: { overseer } } = state;
   for (const { duration_ms } of reply.outcomes) metrics.busy(duration_ms);
   tier?.proved(job.chain, reply.outcomes);
-  const verdict = replies.verdict(job.request.tenant_id, job.chain, reply, job.skipped, now_ms);
+  const verdict = replies.verdict(job.request, job.chain, reply, job.skipped, now_ms);
   if (reply.expired === true) refuse(state, job, "stall");
   else settle(state, job, withTold(verdict, job, reply, overseer.fuel_limit), now_ms);
 }

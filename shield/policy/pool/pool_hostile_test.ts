@@ -11,8 +11,10 @@ import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 
 const ALLOW = { body: "i32.const 0" };
 
-async function fault(test: TestPool, name: string, tenant_id = "acme") {
-  const verdict = await test.pool.evaluate(message([policy(name)], { tenant_id }));
+type Asked = Parameters<typeof message>[1];
+
+async function fault(test: TestPool, name: string, tenant_id = "acme", more: Asked = {}) {
+  const verdict = await test.pool.evaluate(message([policy(name)], { tenant_id, ...more }));
   return verdict.allowed ? "allowed" : verdict.outcomes[0]?.fault ?? String(verdict.code);
 }
 
@@ -30,25 +32,69 @@ Deno.test("hostile modules fail their own messages, again and again, and no othe
   assert.equal(test.pool.status().workers_replaced, 0);
 });
 
+/** Fails while the payload begins with "h". */
+const MOODY = {
+  body: `(if (i32.eq (i32.load8_u (i32.add (call $get_payload) (i32.const 4)))
+    (i32.const 104)) (then unreachable)) i32.const 0`,
+};
+const GOOD = { payload: new Uint8Array([1]) };
+
 Deno.test("a module that keeps failing is cut off, says so, and gets another chance", async () => {
   await using test = await startTestPool({ policy: { breaker_failures: 3, breaker_seconds: 10 } });
-  // Fails while the payload begins with "h".
-  const body = `(if (i32.eq (i32.load8_u (i32.add (call $get_payload) (i32.const 4)))
-    (i32.const 104)) (then unreachable)) i32.const 0`;
-  await test.load("moody", { body });
-  for (let time = 0; time < 3; time++) assert.equal(await fault(test, "moody"), "trap");
-  for (let time = 0; time < 3; time++) assert.equal(await fault(test, "moody"), "breaker-open");
+  await test.load("moody", MOODY);
+  const by = (sender: string, more = {}) =>
+    fault(test, "moody", "acme", { sender, source: sender, ...more });
+  for (const sender of ["a", "b", "c"]) assert.equal(await by(sender), "trap");
+  for (const sender of ["a", "b", "d"]) assert.equal(await by(sender), "breaker-open");
   assert.deepEqual(test.pool.status().open_breakers, [{ tenant_id: "acme", sha256: "moody" }]);
   assert.equal(test.lines.filter((line) => line.includes("policy cut off")).length, 1);
   assert.equal(await fault(test, "moody", "other"), "trap");
   test.forward(10_000);
-  assert.equal(await fault(test, "moody"), "trap");
-  assert.equal(await fault(test, "moody"), "breaker-open");
+  assert.equal(await by("a"), "breaker-open", "it has failed");
+  assert.equal(await by("d"), "trap");
+  assert.equal(await by("e"), "breaker-open");
   test.forward(10_000);
-  const good = message([policy("moody")], { payload: new Uint8Array([1]) });
-  assert.equal((await test.pool.evaluate(good)).allowed, true);
-  assert.equal(await fault(test, "moody"), "trap");
+  assert.equal(await by("e", GOOD), "allowed");
+  assert.equal(await by("e"), "trap");
   assert.deepEqual(test.pool.status().open_breakers, []);
+});
+
+Deno.test("one sender's failures slow this sender, who is told, and leave the module to the others", async () => {
+  await using test = await startTestPool({ policy: { breaker_failures: 3 }, stands_still: true });
+  await test.load("moody", MOODY);
+  const bad = { sender: "bad", source: "bad" };
+  for (let time = 0; time < 3; time++) {
+    assert.equal(await fault(test, "moody", "acme", bad), "trap");
+  }
+  const slowed = await test.pool.evaluate(message([policy("moody")], bad));
+  assert.deepEqual([slowed.code, slowed.outcomes[0]?.fault], [429, "sender-slowed"]);
+  assert.equal(slowed.outcomes[0]?.retry_after_ms, 1_000);
+  assert.equal(await fault(test, "moody", "acme", GOOD), "allowed");
+  assert.equal(test.lines.filter((line) => line.includes("sender slowed")).length, 1);
+  assert.deepEqual(test.pool.status().open_breakers, []);
+  test.forward(1_000);
+  assert.equal(await fault(test, "moody", "acme", { ...bad, ...GOOD }), "allowed");
+  const { body } = await exposition(test.registry);
+  assert.match(body, /^shield_policy_failing_senders 1$/m);
+});
+
+Deno.test("a policy that only observes slows nobody", async () => {
+  await using test = await startTestPool();
+  await test.load("moody", MOODY);
+  const chain = [policy("moody", { mode: "observe" })];
+  const observed = message(chain, { sender: "u", source: "u" });
+  for (let time = 0; time < 80; time++) {
+    assert.equal((await test.pool.evaluate(observed)).allowed, true);
+  }
+});
+
+Deno.test("a module of which no instance can be made is cut off, and no sender is blamed", async () => {
+  await using test = await startTestPool({ policy: { breaker_failures: 3 } });
+  await test.load("unborn", { ...ALLOW, more: '(data (i32.const 65530) "beyond the end")' });
+  for (let time = 0; time < 3; time++) assert.equal(await fault(test, "unborn"), "trap");
+  assert.equal(await fault(test, "unborn"), "breaker-open");
+  const { body } = await exposition(test.registry);
+  assert.match(body, /^shield_policy_failing_senders 0$/m);
 });
 
 Deno.test("a tenant that burns more fuel than its rate waits for it, others do not", async () => {

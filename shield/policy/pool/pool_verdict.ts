@@ -14,6 +14,7 @@ import type {
   Verdict,
 } from "../abi/policy.ts";
 import { FAULT_CODES } from "../abi/policy.ts";
+import type { Hold } from "./breaker.ts";
 import type { SlotValue } from "../state/held_values.ts";
 import type { ChainEntry, ChainOutcome, WorkerEntry, WorkerReply } from "../ring/ring_message.ts";
 import type { WorkerLog } from "../ring/ring_words.ts";
@@ -42,6 +43,11 @@ export function faultOutcome(binding: PolicyBinding, fault: PolicyFault): Policy
     instance_fuel: 0,
     duration_ms: 0,
   };
+}
+
+/** The outcome of a policy that its breaker holds. */
+export function heldOutcome(binding: PolicyBinding, { fault, ...hold }: Hold): PolicyOutcome {
+  return { ...faultOutcome(binding, fault), ...hold };
 }
 
 /**

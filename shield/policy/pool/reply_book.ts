@@ -4,6 +4,7 @@
  */
 import type { PolicyOutcome, Verdict } from "../abi/policy.ts";
 import type { ChainEntry, WorkerReply } from "../ring/ring_message.ts";
+import type { Asking } from "./breaker.ts";
 import type { ChainGate } from "./chain_gate.ts";
 import type { PolicyMetrics } from "./policy_metrics.ts";
 import { namedLogs, verdictOf } from "./pool_verdict.ts";
@@ -15,7 +16,7 @@ export interface ReplyBook {
    * without outcomes is learnt like any other, and its verdict is not to be used.
    */
   verdict(
-    tenant_id: string,
+    asking: Asking,
     chain: readonly ChainEntry[],
     reply: WorkerReply,
     skipped: readonly PolicyOutcome[],
@@ -34,8 +35,8 @@ export interface ReplyBookOptions {
 export function createReplyBook(options: ReplyBookOptions): ReplyBook {
   const { gate, metrics, chain_fuel_limit } = options;
   return {
-    verdict(tenant_id, chain, reply, skipped, now_ms) {
-      const outcomes = gate.learn(tenant_id, chain, reply, now_ms);
+    verdict(asking, chain, reply, skipped, now_ms) {
+      const outcomes = gate.learn(asking, chain, reply, now_ms);
       let enforced = 0;
       let observed = 0;
       for (const { mode, fuel, instance_fuel } of outcomes) {

@@ -88,6 +88,8 @@ export interface ChainOutcome {
   readonly fault?: PolicyFault;
   /** What was wrong, for the log; set together with `fault`. */
   readonly detail?: string;
+  /** True when no instance could be made, which is no sender's doing. */
+  readonly unmade?: true;
   /** Instruction units, whole. */
   readonly units: number;
   /** Units for making an instance for the call, or for putting its first state back. */
@@ -128,7 +130,7 @@ const HAS_PAYLOAD = 2;
  * since one would read at the wrong places.
  */
 export const RING_LAYOUT = [
-  ...[7, REQUEST_HEAD_BYTES, ENTRY_BYTES, REPLY_HEAD_BYTES, OUTCOME_BYTES, POLICY_FAULTS.length],
+  ...[8, REQUEST_HEAD_BYTES, ENTRY_BYTES, REPLY_HEAD_BYTES, OUTCOME_BYTES, POLICY_FAULTS.length],
   METER_VERSION,
 ].join(".");
 /** The bit of a request's hook that asks what policies read. */
@@ -139,9 +141,15 @@ const NO_VALUES: readonly SlotValue[] = [];
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
+/** What a worker needs of a request. */
+type Asked = Pick<
+  EvaluateRequest,
+  "hook" | "tenant_id" | "facts" | "payload" | "payload_most" | "record_reads"
+>;
+
 /** A request as a worker reads it, for a chain that runs where it was asked: at the same price for its facts. */
 export function requestInPlace(
-  request: EvaluateRequest,
+  request: Asked,
   chain: readonly ChainEntry[],
   state?: ChainValues,
 ): WorkerRequest {
@@ -180,10 +188,7 @@ export function encodeFacts(facts: PolicyFacts): Uint8Array {
  */
 export function encodeRequest(
   head: { generation: number; id: number; deadline_ms: number },
-  request: Pick<
-    EvaluateRequest,
-    "hook" | "tenant_id" | "facts" | "payload" | "payload_most" | "record_reads"
-  >,
+  request: Asked,
   chain: readonly ChainEntry[],
   state?: ChainValues,
 ): Uint8Array[] {

@@ -107,7 +107,7 @@ Deno.test("the holds of a chain's slots arrive with their policies, new values a
       const values = slotted.flatMap(({ values }) => values);
       const state = { values, ended };
       const read = decodeRequest(recordOf(encodeRequest(head, given, chain, state)));
-      const in_place = requestInPlace({ ...given, connection_id: "c", chain: [] }, chain, state);
+      const in_place = requestInPlace(given, chain, state);
       for (const { chain: entries, told, payload } of [read, in_place]) {
         assert.deepEqual(
           entries.map(({ holds = [] }) => holds),
@@ -152,7 +152,11 @@ const told = fc.oneof(
   fc.record({ seen }, PLAIN),
   fc.record({ has_read_payload: fc.constant(true as const), seen }, PLAIN),
 );
-const fault = fc.record({ fault: fc.constantFrom(...POLICY_FAULTS), detail: text }, PLAIN);
+const fault = fc.record({
+  fault: fc.constantFrom(...POLICY_FAULTS),
+  detail: text,
+  unmade: fc.constant(true as const),
+}, { ...PLAIN, requiredKeys: ["fault", "detail"] });
 const replaced = fc.constantFrom({}, { replaced: true });
 const outcome = fc.tuple(ran, told, fc.option(fault, { nil: {} }), replaced)
   .map(([ran, told, fault, replaced]) => ({ ...ran, ...told, ...fault, ...replaced }));

@@ -13,6 +13,7 @@ export const PAYLOAD_HEAD_BYTES = 4;
 const ALLOWED = 1;
 const REPLACED = 2;
 const READ_PAYLOAD = 4;
+const UNMADE = 8;
 
 /** Writes outcomes from `start` on, one behind the other. */
 export function putOutcomes(
@@ -26,7 +27,8 @@ export function putOutcomes(
     view.setUint8(
       at,
       (allowed ? ALLOWED : 0) | (ran.replaced === true ? REPLACED : 0) |
-        (ran.has_read_payload === true ? READ_PAYLOAD : 0),
+        (ran.has_read_payload === true ? READ_PAYLOAD : 0) |
+        (ran.unmade === true ? UNMADE : 0),
     );
     // 0 stands for no fault.
     view.setUint8(at + 1, fault === undefined ? 0 : POLICY_FAULTS.indexOf(fault) + 1);
@@ -71,5 +73,7 @@ export function outcomeAt(
     ? outcome
     : { ...outcome, has_read_payload: true };
   const told = (flags & REPLACED) === 0 ? read : { ...read, replaced: true };
-  return fault === 0 ? told : { ...told, fault: POLICY_FAULTS[fault - 1]!, detail };
+  if (fault === 0) return told;
+  const failed = { ...told, fault: POLICY_FAULTS[fault - 1]!, detail };
+  return (flags & UNMADE) === 0 ? failed : { ...failed, unmade: true };
 }

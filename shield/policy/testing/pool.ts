@@ -99,15 +99,21 @@ export function policy(name: string, more: Partial<PolicyBinding> = {}): PolicyB
   };
 }
 
-/** A message of tenant "acme" through these policies. */
+let messages = 0;
+
+/** A message of tenant "acme" through these policies, of a sender of its own: what fails slows no other message. */
 export function message(
   chain: readonly PolicyBinding[],
   more: Partial<EvaluateRequest> = {},
 ): EvaluateRequest {
+  const sender = `u${++messages}`;
   return {
     hook: "on_message",
     tenant_id: "acme",
     connection_id: "c1",
+    sender,
+    source: sender,
+    can_be_closed: true,
     chain,
     facts: () => ({ headers: [], claims: {} }),
     payload: new TextEncoder().encode("hello"),

@@ -119,7 +119,10 @@ function replyOf(reply: WorkerReply, values: ChainValues | undefined): WorkerRep
 }
 
 /** The outcome of a call, and the units that making its instance took, or restoring it. */
-type EntryOutcome = GuestOutcome & { readonly instance_units: number };
+type EntryOutcome =
+  & GuestOutcome
+  & Pick<ChainOutcome, "unmade">
+  & { readonly instance_units: number };
 
 const NOTHING = {
   ...{ allowed: false, code: 503, reason: "", units: 0, added_headers: [], logs: [] },
@@ -172,7 +175,7 @@ function runEntry(
     // What the attempt has cost cannot be known. It is charged as all that the call may use, so that it
     // is not free.
     const units = fuel_limit * UNITS_PER_FUEL;
-    return { ...NOTHING, units, fault, detail, broken: true, instance_units };
+    return { ...NOTHING, units, fault, detail, broken: true, instance_units, unmade: true };
   }
 }
 
@@ -197,7 +200,9 @@ function merge(ran: EntryOutcome, { mode }: WorkerEntry, added: Added): EntryOut
 function outcome(ran: EntryOutcome, duration_ms: number): ChainOutcome {
   const { allowed, code, reason, fault, detail, units, instance_units } = ran;
   const told = { allowed, code, reason, units, instance_units, duration_ms };
-  return fault === undefined ? told : { ...told, fault, detail: detail.slice(0, 512) };
+  if (fault === undefined) return told;
+  const failed = { ...told, fault, detail: detail.slice(0, 512) };
+  return ran.unmade === true ? { ...failed, unmade: true } : failed;
 }
 
 /**

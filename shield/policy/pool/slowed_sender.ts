@@ -1,0 +1,101 @@
+/**
+ * Slows a sender whose operations make a module fail: the first few cost it nothing, each further one a longer
+ * pause, and the time forgives one after the other. Pure: time is an argument.
+ */
+
+/** With so many faults that are not forgiven a sender is slowed: a few are everybody's bad luck. */
+export const SLOWED_FROM = 3;
+/** The pause after `SLOWED_FROM` faults, which doubles with each further one up to the longest, in ms. */
+export const FIRST_PAUSE_MS = 1_000;
+export const LONGEST_PAUSE_MS = 60_000;
+/** Each fault is forgiven after so long, one after the other, in ms. */
+export const FORGIVE_MS = 30_000;
+/** The most faults that are counted: a sender that has stopped is forgiven within six minutes. */
+const FAULTS_MAX = 12;
+/** Operations that are refused within one pause before the sender's connection is closed. */
+export const REFUSALS_BEFORE_CLOSE = 64;
+
+/** A sender that has made one module fail. */
+export interface SlowedSender {
+  /** Faults that are not forgiven. */
+  faults: number;
+  /** From when on the next one is being forgiven, in ms. */
+  counted_ms: number;
+  /** When its next attempt may run, in ms; 0: at once. */
+  paused_until_ms: number;
+  /** Whether an attempt after a pause is under way. */
+  is_trying: boolean;
+  /** Operations that were refused in this pause. */
+  refused: number;
+}
+
+/** A sender before its first fault. */
+export function createSender(now_ms: number): SlowedSender {
+  return { faults: 0, counted_ms: now_ms, paused_until_ms: 0, is_trying: false, refused: 0 };
+}
+
+/** Forgives what is due. */
+function forgive(sender: SlowedSender, now_ms: number): void {
+  const due = Math.min(sender.faults, Math.floor((now_ms - sender.counted_ms) / FORGIVE_MS));
+  if (due <= 0) return;
+  sender.faults -= due;
+  sender.counted_ms += due * FORGIVE_MS;
+}
+
+/** Whether nothing is left to forgive. */
+export function isForgiven(sender: SlowedSender, now_ms: number): boolean {
+  forgive(sender, now_ms);
+  return sender.faults === 0 && now_ms >= sender.paused_until_ms;
+}
+
+/** When nothing will be left to forgive, in ms. */
+export function forgivenBy({ counted_ms, faults, paused_until_ms }: SlowedSender): number {
+  return Math.max(paused_until_ms, counted_ms + faults * FORGIVE_MS);
+}
+
+/** The pause after so many faults, in ms. */
+function pauseAfter(faults: number): number {
+  if (faults < SLOWED_FROM) return 0;
+  return Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (faults - SLOWED_FROM));
+}
+
+/** Counts a fault, which begins a pause or makes it longer. */
+export function senderFailed(sender: SlowedSender, now_ms: number): void {
+  forgive(sender, now_ms);
+  if (sender.faults === 0) sender.counted_ms = now_ms;
+  sender.faults = Math.min(FAULTS_MAX, sender.faults + 1);
+  sender.is_trying = false;
+  const pause_ms = pauseAfter(sender.faults);
+  if (pause_ms > 0) sender.paused_until_ms = Math.max(sender.paused_until_ms, now_ms + pause_ms);
+}
+
+/** How long a sender has to wait, in ms, of which the refusal is counted; 0: an operation may run. */
+export function senderWait(sender: SlowedSender, now_ms: number): number {
+  if (now_ms >= sender.paused_until_ms) return 0;
+  sender.refused++;
+  return sender.paused_until_ms - now_ms;
+}
+
+/**
+ * Takes note that an operation runs. After a pause it is an attempt: the next may run only when it has succeeded
+ * or as long a pause has passed again.
+ */
+export function senderRuns(sender: SlowedSender, now_ms: number): void {
+  if (sender.paused_until_ms === 0) return;
+  forgive(sender, now_ms);
+  const pause_ms = pauseAfter(sender.faults);
+  sender.paused_until_ms = pause_ms === 0 ? 0 : now_ms + pause_ms;
+  sender.is_trying = pause_ms > 0;
+  sender.refused = 0;
+}
+
+/**
+ * Ends the pause when the attempt after it has succeeded. What was under way before the fault and succeeds does
+ * not: otherwise a good message behind each bad one would keep its sender from being slowed.
+ */
+export function senderSucceeded(sender: SlowedSender): void {
+  if (!sender.is_trying) return;
+  sender.is_trying = false;
+  sender.paused_until_ms = 0;
+  sender.refused = 0;
+}

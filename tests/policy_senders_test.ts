@@ -1,0 +1,118 @@
+/**
+ * A policy that fails on what one user sends is not cut off for the others: the sender is slowed, then closed.
+ * What fails for everybody is cut off still.
+ */
+import assert from "node:assert/strict";
+import { startLocalBus } from "./harness/local_bus.ts";
+import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
+import type { TestBus } from "./harness/test_bus.ts";
+import { guest } from "./peers/hostile_bytes.ts";
+import { policyAdmin } from "./peers/policy_admin.ts";
+import { openText, type RawClient } from "./peers/raw_client.ts";
+import { refusedUpgrade } from "./peers/raw_upgrade.ts";
+
+const TENANT = "acme";
+const GOOD_USERS = 10;
+/** Traps when the text of the payload begins with "b". */
+const TRAPS_ON_B = guest({
+  hook: `(if (i32.eq (i32.load8_u (i32.add (call $get_payload) (i32.const 5))) (i32.const 98))
+    (then unreachable)) (i32.const 0)`,
+});
+const TRAPS = guest({ hook: "unreachable" });
+/** Traps when the upgrade has the header `x-bad`. */
+const TRAPS_AT_CONNECT = guest({
+  hook: "i32.const 0",
+  more: `(data (i32.const 64) "x-bad")
+    (func (export "arqon_on_connect") (result i32)
+      (if (call $get_header (i32.const 64) (i32.const 5)) (then unreachable)) (i32.const 0))`,
+});
+
+async function deploy(
+  bus: TestBus,
+  bytes: Uint8Array<ArrayBuffer>,
+  more: object = {},
+): Promise<void> {
+  const admin = await policyAdmin(bus);
+  const { body: { sha256 } } = await admin.upload(bytes);
+  const binding = { sha256, tenant: TENANT, name: "word", ...more };
+  const { status, body } = await admin.post("deploy", binding);
+  assert.equal(status, 200, JSON.stringify(body));
+}
+
+async function open(bus: TestBus, user: string): Promise<RawClient> {
+  return await openText(bus.url, await bus.tokenFor({ tenant: TENANT, user }));
+}
+
+async function send(client: RawClient, room: string, data: string, count = 1) {
+  for (let id = 1; id <= count; id++) client.send({ op: "pub", room, data, id });
+  const answers = [];
+  for (let id = 1; id <= count; id++) answers.push(await client.json());
+  return answers;
+}
+
+Deno.test("one user's messages that make a policy fail slow this user and nobody else", async () => {
+  await using bus = await startLocalBus(PATIENT_POLICIES);
+  await deploy(bus, TRAPS_ON_B);
+  const users = Array.from({ length: GOOD_USERS }, (_, at) => `u${at}`);
+  const clients = await Promise.all(users.map((user) => open(bus, user)));
+  const bad = await open(bus, "bad");
+  const answers: { code: number; reason?: string; retry_after_ms?: number }[] = [];
+  for (let round = 0; round < 4; round++) {
+    // The first ones run side by side: so many faults make a pause that no slow machine outlasts.
+    answers.push(...await send(bad, "bad", "bad", round === 0 ? 16 : 6));
+    for (const [at, client] of clients.entries()) {
+      const [answer] = await send(client, `room-${at}`, "good");
+      assert.equal(answer.code, 0, `round ${round}, user ${at}: ${JSON.stringify(answer)}`);
+    }
+  }
+  assert.deepEqual(answers[0]?.code, 503);
+  const last = answers.at(-1)!;
+  assert.deepEqual([last.code, last.reason], [429, "policy-fault"]);
+  assert.ok(last.retry_after_ms! > 1_000, JSON.stringify(last));
+  const { policies } = await (await policyAdmin(bus)).status();
+  assert.deepEqual(policies["open_breakers"], []);
+  const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
+  assert.match(metrics, /^shield_policy_failing_senders(\{.*\})? 1$/m);
+  const posted = await fetch(`${bus.http_url}/v1/rooms/lobby/messages`, {
+    method: "POST",
+    headers: {
+      authorization: `Bearer ${await bus.tokenFor({ tenant: TENANT, user: "bad" })}`,
+      "content-type": "application/json",
+    },
+    body: '{"data":"good"}',
+  });
+  assert.deepEqual([posted.status, (await posted.json()).reason], [429, "policy-fault"]);
+  assert.ok(Number(posted.headers.get("retry-after")) >= 1);
+  // Another connection of the same user is the same sender.
+  const again = await open(bus, "bad");
+  assert.deepEqual((await send(again, "elsewhere", "good"))[0].code, 429);
+  for (let id = 1; id <= 64; id++) bad.send({ op: "pub", room: "bad", data: "bad", id });
+  assert.equal((await bad.closed()).code, 4429);
+  for (const client of [...clients, again]) client[Symbol.dispose]();
+});
+
+Deno.test("one user's requests that make a policy fail at connecting keep no other user out", async () => {
+  await using bus = await startLocalBus(PATIENT_POLICIES);
+  await deploy(bus, TRAPS_AT_CONNECT, { hooks: ["on_connect"] });
+  const token = await bus.tokenFor({ tenant: TENANT, user: "bad" });
+  const codes: string[] = [];
+  const ask = () => refusedUpgrade(bus.http_url, { token, headers: ["x-bad: 1"] });
+  // On a slow machine a pause may be over before the next request comes, but each one is twice as long.
+  while (codes.at(-1) !== "429" && codes.length < 12) codes.push((await ask())[0]);
+  assert.deepEqual(codes.slice(0, 3), ["503", "503", "503"]);
+  assert.equal(codes.at(-1), "429");
+  (await open(bus, "good"))[Symbol.dispose]();
+});
+
+Deno.test("a policy that fails for one user after the other is cut off", async () => {
+  await using bus = await startLocalBus(PATIENT_POLICIES);
+  await deploy(bus, TRAPS);
+  const codes = [];
+  for (const user of ["ann", "bob", "eve", "joe", "kim"]) {
+    using client = await open(bus, user);
+    codes.push((await send(client, "r", "good"))[0].code);
+  }
+  assert.deepEqual(codes, [503, 503, 503, 503, 503]);
+  const { policies } = await (await policyAdmin(bus)).status();
+  assert.equal((policies["open_breakers"] as unknown[]).length, 1);
+});
