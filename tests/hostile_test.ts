@@ -31,7 +31,7 @@ host = "127.0.0.1"
 workers = ${WORKERS}
 stall_ms = 60_000
 `;
-/** Fewer than `breaker_failures`: each of them meets the module itself. */
+/** As many as a sender may have faults before it is slowed: each of them meets the module itself. */
 const MESSAGES = 3;
 /** What a tenant's messages may cost in memory, hostile or not; a compile bomb takes gigabytes. */
 const RESIDENT_BYTES = 1_500_000_000;

@@ -1,5 +1,6 @@
 /** Text for people of what `arq policy check` and `arq policy test` found. Pure. */
 import type { Bounded, CheckAnswer, ModuleFacts } from "../commands/policy/policy_check.ts";
+import type { MessageSizes } from "../policies/message_sizes.ts";
 import type { EventReport, TestAnswer } from "../commands/policy/policy_try.ts";
 import { printable } from "../terminal/exit.ts";
 
@@ -62,6 +63,32 @@ function betweenText(
   }
 }
 
+/** Which messages a policy decides about. */
+function sizeRows({ limit_bytes, refused }: MessageSizes): [string, string][] {
+  const [worst] = refused;
+  const name = "message sizes";
+  if (worst === undefined) return [[name, `all that the defaults let in (${count(limit_bytes)})`]];
+  const head = `up to ${count(worst.bytes)} of ${
+    count(limit_bytes)
+  } bytes; longer ones may be refused with 503`;
+  return [
+    [name, head],
+    ...refused.map(({ content, bytes }): [string, string] => ["", `${count(bytes)}: ${content}`]),
+  ];
+}
+
+/** What is to be said when a policy is deployed that does not decide about all messages; "": nothing. */
+export function sizesWarning(
+  file: string,
+  { limit_bytes, fuel_limit, refused }: MessageSizes,
+): string {
+  const [worst] = refused;
+  if (worst === undefined) return "";
+  return `with a fuel_limit of ${count(fuel_limit)} this policy refuses long messages with 503, ` +
+    `from ${count(worst.bytes)} of ${count(limit_bytes)} bytes on when they are ` +
+    `${worst.content}; \`arq policy check ${printable(file)}\` has more`;
+}
+
 /** The text of `arq policy check`: first the verdict, then what is known of the module. */
 export function checkText(answer: CheckAnswer): string {
   const { file, accepted, facts, reason = "", sentence = "" } = answer;
@@ -89,6 +116,7 @@ export function checkText(answer: CheckAnswer): string {
     ...abi,
     ...state,
     ...compiled,
+    ...answer.message_sizes === undefined ? [] : sizeRows(answer.message_sizes),
     ["sha256", answer.sha256],
   ]);
   const head = `${accepted ? "accepted" : "refused"}  ${printable(file)}\n`;

@@ -2,6 +2,8 @@
  * `arq policy check`: says without a gateway what a gateway would say about a module, and why. It makes the
  * checks of the admin API in the same order: the binary, the ABI, the static limits, a trial compilation.
  */
+import { messageSizes } from "../../policies/message_sizes.ts";
+import type { MessageSizes } from "../../policies/message_sizes.ts";
 import { configFrom } from "../../../shared/config/load.ts";
 import { meterPolicy } from "../../../shield/policy/abi/abi_check.ts";
 import { createCompiler } from "../../../shield/policy/modules/compile.ts";
@@ -94,6 +96,8 @@ export interface CheckAnswer {
   readonly compile_ms?: number;
   /** The keys under which it keeps state; absent when it keeps none. */
   readonly state?: readonly StateKeyFacts[];
+  /** Which messages it decides about; absent when it is refused, or asked about none. */
+  readonly message_sizes?: MessageSizes;
 }
 
 /** One slot of state, as the module declares it. */
@@ -176,7 +180,10 @@ async function check(
     const state = slots.length === 0 ? {} : { state: slots };
     const compile_ms = Math.round(io.monotonic_ms() - began_ms);
     const metered_bytes = metered.bytes.length;
-    const { abi, renewal, cost: { restore_fuel } } = metered;
+    const { abi, hooks, renewal, cost: { restore_fuel } } = metered;
+    const sizes = hooks.includes("on_message")
+      ? { message_sizes: await messageSizes(metered, configFrom({}), io) }
+      : {};
     const between_calls = { abi, renewed_by: renewal?.by ?? null, restore_fuel };
     return {
       ...about,
@@ -186,6 +193,7 @@ async function check(
       metered_bytes,
       compile_ms,
       ...state,
+      ...sizes,
     };
   } catch (error) {
     io.signal.throwIfAborted();

@@ -3,6 +3,10 @@
  * the module is good, and its sentence is shown.
  */
 import { idProblem } from "@arqon/proto";
+import { configFrom } from "../../../shared/config/load.ts";
+import { meterPolicy } from "../../../shield/policy/abi/abi_check.ts";
+import { sizesWarning } from "../../answers/policy_report.ts";
+import { messageSizes } from "../../policies/message_sizes.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { readModuleFile, requireModule } from "../../policies/module_file.ts";
@@ -85,11 +89,23 @@ export async function policyDeploy(io: Io, file: string, flags: DeployFlags): Pr
       percent,
     }),
   });
-  return await tellChange(io, answer, {
-    json: flags.json === true,
-    done: `${name} is deployed`,
-    duration_ms: io.now() - began_ms,
-  });
+  const duration_ms = io.now() - began_ms;
+  await warnOfSizes(io, file, body);
+  const told = { json: flags.json === true, done: `${name} is deployed`, duration_ms };
+  return await tellChange(io, answer, told);
+}
+
+/** Says which messages the policy refuses for their length, by the limits of a bus without configuration. */
+async function warnOfSizes(io: Io, file: string, bytes: Uint8Array): Promise<void> {
+  const config = configFrom({});
+  const { memory_limit_pages } = config.platform.overseer;
+  // The bus has taken it, perhaps with a higher limit than the default.
+  const metered = await Promise.try(() => meterPolicy(bytes, { memory_limit_pages })).catch(() =>
+    undefined
+  );
+  if (metered === undefined || !metered.hooks.includes("on_message")) return;
+  const warning = sizesWarning(file, await messageSizes(metered, config, io));
+  if (warning !== "") await print(io.stderr, `arq: ${warning}\n`);
 }
 
 /** Prints the answer to a change of a tenant's policies. All commands that make a change use it. */

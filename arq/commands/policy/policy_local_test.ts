@@ -63,6 +63,7 @@ Deno.test("written, built, checked, tested, deployed: the bus says what the test
   const checked = await policy(path, 0, "check", "p.wasm");
   assert.match(checked.stdout, /^accepted {2}p\.wasm\n/);
   assert.match(checked.stdout, /\n +hooks +on_message\n +imports +arqon_host_v2\.host_/);
+  assert.match(checked.stdout, /\n +message sizes +up to/);
   assert.match(checked.stdout, /\n +trial compilation +both compilers in [\d,]+ ms\n/);
   const clean = await policy(path, 0, "test", "p.wasm", "--event", "clean.json", "--user", "ann");
   assert.match(clean.stdout, /^allowed {2}clean\.json\n {2}fuel [\d.]+ of 10,000; [\d.]+ ms\n/);
@@ -177,7 +178,7 @@ Deno.test("check refuses with the gateway's reason and sentence, and shows what 
 
 Deno.test("check shows figures with their limits for programs", async () => {
   const { stdout } = await policy(BUILT, 0, "check", "bad_words.wasm", "--json");
-  const { sha256, accepted, size_bytes, facts, compile_ms } = JSON.parse(stdout);
+  const { sha256, accepted, size_bytes, facts, compile_ms, message_sizes } = JSON.parse(stdout);
   assert.equal(accepted, true);
   assert.match(sha256, /^[0-9a-f]{64}$/);
   assert.equal(size_bytes.limit, 1_048_576);
@@ -196,6 +197,9 @@ Deno.test("check shows figures with their limits for programs", async () => {
   }
   assert.ok(facts.function_compile_cost.is <= facts.compile_cost.is);
   assert.equal(typeof compile_ms, "number");
+  assert.deepEqual([message_sizes.limit_bytes, message_sizes.fuel_limit], [262_144, 10_000]);
+  const text = await policy(BUILT, 0, "check", "bad_words.wasm");
+  assert.match(text.stdout, /\n +message sizes +up to [\d,]+ of 262,144 bytes; longer ones may be/);
 });
 
 Deno.test("test keeps the policy's state over runs, and shows the first that is not allowed", async () => {
@@ -306,6 +310,7 @@ Deno.test("help names the options, and the compiler is not loaded for it", async
       "schema/compatibility/findings.ts",
       "schema/schema_id.ts",
       "version.ts",
+      "logs/line_queue.ts",
       "config/suggest.ts",
       "config/values/postgres.ts",
     ],

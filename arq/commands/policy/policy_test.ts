@@ -45,6 +45,10 @@ async function deployAndRollBack(bus: TestBus): Promise<void> {
     deployed.stdout,
     /^bad-words is deployed: version 1 of tenant default is in force on this node \(\d+ ms\)\n$/,
   );
+  assert.match(
+    deployed.stderr,
+    /^arq: .* this policy refuses long messages with 503, from 2,\d{3} of/,
+  );
   await blocks(bus, "chat-1", "some malware");
   await passes(bus, "chat-1", "a clean one");
   await passes(bus, "lobby", "malware in another room");

@@ -1,0 +1,33 @@
+/** Which messages stock policies decide about, against what they do with messages of that length. */
+import assert from "node:assert/strict";
+import { readPolicy, startPolicy } from "../../policies/testing/guest_host.ts";
+import { configFrom } from "../../shared/config/load.ts";
+import { meterPolicy } from "../../shield/policy/abi/abi_check.ts";
+import { messageSizes } from "./message_sizes.ts";
+
+const clocks = { now: () => 0, monotonic_ms: () => performance.now() };
+
+async function sizesOf(bytes: Uint8Array) {
+  const metered = meterPolicy(bytes, { memory_limit_pages: 64 });
+  return await messageSizes(metered, configFrom({}), clocks);
+}
+
+Deno.test("a policy whose price grows with the message is told with the length at which it fails", async () => {
+  const bytes = await readPolicy("bad_words");
+  const { limit_bytes, refused: [worst, ...others] } = await sizesOf(bytes);
+  assert.equal(limit_bytes, 262_144);
+  assert.match(worst!.content, /ﷺ/);
+  assert.ok(others.every((one) => one.bytes >= worst!.bytes));
+  const faultAt = (size_bytes: number) =>
+    startPolicy(bytes)({ payload: "ﷺ".repeat(Math.floor(size_bytes / 3)) }).fault;
+  assert.deepEqual([faultAt(worst!.bytes), faultAt(worst!.bytes * 1.1)], [undefined, "fuel"]);
+});
+
+Deno.test("a policy that asks nothing of the message's text takes all that the limits let in", async () => {
+  assert.deepEqual((await sizesOf(await readPolicy("content_size"))).refused, []);
+});
+
+Deno.test("a message that the policy refuses for its length is none that makes it fail", async () => {
+  const { refused } = await sizesOf(await readPolicy("rate_limit"));
+  assert.deepEqual(refused, []);
+});
