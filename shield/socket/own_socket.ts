@@ -17,7 +17,10 @@ import { SHARE_MS, SMALL_TURN_FRAMES, TURN_BYTES, TURN_FRAMES } from "../../shar
 import { afterPiece, firstPiece } from "./wire_turn.ts";
 import type { WireMember, WireRun } from "./wire_turn.ts";
 
-/** How long a peer that broke the protocol has to read so, in ms; otherwise as `CLOSE_MS`. */
+/**
+ * How long a peer that broke the protocol may send nothing more, in ms, before the connection ends; while it sends,
+ * it has `CLOSE_MS` to read so.
+ */
 const FAILED_MS = 1_000;
 /** A peer that does not read gets no answers to its pings above this backlog, in bytes. */
 const PONG_BACKLOG_BYTES = 65_536;
@@ -45,6 +48,8 @@ export class OwnSocket
   #closing = false;
   /** The peer's close frame has come, or the peer broke the protocol. */
   #peer_done = false;
+  /** Something has come since the last look at whether the peer still sends. */
+  #hears = false;
   /** Both sides have said that they close: nothing more comes. */
   #orderly = false;
   /** The code that `closed` will get, once it is decided. */
@@ -131,6 +136,7 @@ export class OwnSocket
   arrived(bytes: Uint8Array<ArrayBuffer>, end: number): void {
     this.heard_ms = this.#shared.turns.begin(this);
     this.#pinged = false;
+    this.#hears = true;
     if (this.heard_ms - this.#share_began_ms > SHARE_MS) {
       this.#share_began_ms = this.heard_ms;
       this.#frames_of_turn = this.#bytes_of_turn = 0;
@@ -257,7 +263,7 @@ export class OwnSocket
       this.#closing = true;
       this.#push(encodeClose(code, problem));
     }
-    this.#endWithin(FAILED_MS);
+    this.#endWhenStill(this.#shared.options.close_ms ?? CLOSE_MS);
   }
 
   sendPing(): void {
@@ -320,6 +326,22 @@ export class OwnSocket
   #endWithin(wait_ms: number): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#destroy(), wait_ms);
+  }
+
+  /**
+   * Ends the connection when the peer has sent nothing for `FAILED_MS`, or after `most_ms`. What is unread at the end
+   * makes it a reset, which takes our close frame from a peer that is still sending (RFC 6455, 7.1.1).
+   */
+  #endWhenStill(most_ms: number, is_second = false): void {
+    this.#hears = false;
+    clearTimeout(this.#timer);
+    // In two looks: after a stall of this thread the first may come before what has arrived meanwhile is read.
+    const wait_ms = Math.min(FAILED_MS / 2, most_ms);
+    this.#timer = setTimeout(() => {
+      const goes_on = most_ms > wait_ms && (this.#hears || !is_second);
+      if (goes_on) this.#endWhenStill(most_ms - wait_ms, !this.#hears);
+      else this.#destroy();
+    }, wait_ms);
   }
 
   #destroy(): void {

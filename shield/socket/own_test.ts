@@ -97,6 +97,24 @@ Deno.test({
 });
 
 Deno.test({
+  name: "a peer that is still sending what was refused gets to read so, however long that takes it",
+  ...settings,
+  async fn() {
+    await using served = await serveOwn(() => {});
+    using peer = await RawPeer.connect(served.url);
+    const [head, rest] = [14, new Uint8Array(1_000)];
+    await peer.write(rawFrame(BINARY, new Uint8Array(2_000_000)).subarray(0, head));
+    const begun_ms = performance.now();
+    // Longer than a silent peer has. A reset would make a write fail, or take the close frame.
+    await until("it has sent for long", async () => {
+      await peer.write(rest);
+      return performance.now() - begun_ms > 2_000;
+    });
+    assert.equal(await peer.closeCode(), 1009);
+  },
+});
+
+Deno.test({
   name:
     "a message that meets a bug ends its connection, also when it came right behind the request",
   ...settings,
