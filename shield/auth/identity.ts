@@ -49,6 +49,12 @@ export interface Identity {
   readonly claims: Readonly<Record<string, unknown>>;
 }
 
+/** What the user ids of clients and backends of Pusher apps begin with. */
+export const PUSHER_USER = "pusher:";
+
+/** Whether a user is a client of a Pusher app: another user with each of its connections. */
+export const isPusherClient = (user_id: string): boolean => user_id.startsWith(PUSHER_USER);
+
 /** Whom the bus itself lets act. */
 export interface Tokenless extends Pick<Identity, "tenant_id" | "user_id" | "role" | "issuer"> {
   readonly grants?: Identity["grants"];

@@ -2,8 +2,8 @@
  * Who answers for an operation that makes a policy fail. Pure. How senders are slowed is `pool/slowed_sender.ts`.
  */
 import { groupOf } from "../../shared/http1/arrivals.ts";
+import { isPusherClient } from "../auth/identity.ts";
 import type { Caller } from "../message/caller.ts";
-import { isPusherClient } from "../pusher/apps.ts";
 
 /**
  * The sender of an operation, unique within its tenant: the user, by whichever connection or request. A service

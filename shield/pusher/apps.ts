@@ -6,12 +6,11 @@ import { ArqonError } from "@arqon/proto";
 import { SECRET_CHARS_MIN } from "../../shared/config/automation/pusher.ts";
 import type { Pusher, PusherApp } from "../../shared/config/automation/pusher.ts";
 import { passwordIn, readSecret, SecretProblem } from "../../shared/process/secret_file.ts";
-import { tokenlessIdentity } from "../auth/identity.ts";
+import { PUSHER_USER, tokenlessIdentity } from "../auth/identity.ts";
 import type { Identity, Tokenless } from "../auth/identity.ts";
 
 /** The issuer of clients and backends: no token has it. */
 const ISSUER = "arqon:pusher";
-const USER = "pusher:";
 
 /** An app whose secret is known. */
 export interface App extends Omit<PusherApp, "secret" | "secret_file"> {
@@ -45,7 +44,7 @@ function secretIn(text: string): string {
 
 function identity(app: App, user: string, more: Pick<Tokenless, "role" | "grants">): Identity {
   const claims = { pusher_app: app.id };
-  const user_id = `${USER}${user}`;
+  const user_id = `${PUSHER_USER}${user}`;
   return tokenlessIdentity({ tenant_id: app.tenant, user_id, issuer: ISSUER, claims, ...more });
 }
 
@@ -67,9 +66,6 @@ export function backendIdentity(app: App): Identity {
     grants: [{ room, actions: ["publish", "presence"] }],
   });
 }
-
-/** Whether a user of the bus is a client of an app. */
-export const isPusherClient = (user_id: string): boolean => user_id.startsWith(USER);
 
 /** The app of a path. Throws `not-found`. */
 export function appOf(apps: Apps, id: string): App {

@@ -6,6 +6,7 @@
 import { ArqonError, decodeClientText } from "@arqon/proto";
 import { z } from "zod";
 import { showsToken } from "../../shared/http1/shown_token.ts";
+import { isPusherClient } from "../auth/identity.ts";
 import { runCommand } from "../http/command_call.ts";
 import type { HttpPublishContext } from "../http/http_publish.ts";
 import { readBody } from "../http/http_body.ts";
@@ -14,7 +15,7 @@ import { httpCaller } from "../http/route.ts";
 import type { Caller } from "../message/caller.ts";
 import { publish } from "../message/pipeline.ts";
 import { bump } from "../stats/stats.ts";
-import { type App, appOf, type Apps, backendIdentity, isPusherClient } from "./apps.ts";
+import { type App, appOf, type Apps, backendIdentity } from "./apps.ts";
 import { channelProblem, kindOf, roomOf } from "./channel.ts";
 import { EXCEPT_HEADER, OWN_EVENT } from "./messages.ts";
 import { PresenceRoll } from "./presence_roll.ts";

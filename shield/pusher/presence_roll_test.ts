@@ -1,7 +1,7 @@
 /** Users of a presence channel, against a list of connections that comes and goes. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { isPusherClient } from "./apps.ts";
+import { isPusherClient } from "../auth/identity.ts";
 import { PresenceRoll, readChannelData } from "./presence_roll.ts";
 import type { RoomMember } from "./presence_roll.ts";
 

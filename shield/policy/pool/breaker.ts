@@ -30,7 +30,7 @@ export const SEVERAL_SENDERS = 3;
 /** The most breakers of a process; the one made longest ago goes first. */
 const BREAKERS_MAX = 4_096;
 /** The most senders of a process that are remembered for their faults, some 150 bytes each. */
-export const SENDERS_MAX = 16_384;
+const SENDERS_MAX = 16_384;
 /** So long a failure counts that no sender answers for, in ms. */
 const QUIET_MS = 30_000;
 

@@ -146,6 +146,15 @@ function breakerLimits(policy: ChainGateOptions["policy"]): BreakerLimits {
   };
 }
 
+/** Whether no breaker of the request's policies knows anything of its sender, or of failures in a row. */
+function hasClearWay(breakers: Breakers, request: EvaluateRequest, now_ms: number): boolean {
+  if (breakers.isQuiet(request.tenant_id)) return true;
+  for (const { sha256 } of request.chain) {
+    if (!breakers.isClear(request, sha256, now_ms)) return false;
+  }
+  return true;
+}
+
 /** Makes a gate whose breakers are closed and whose buckets are full. */
 export function createChainGate({ policy, modules, log, now }: ChainGateOptions): ChainGate {
   const breakers = createBreakers(breakerLimits(policy));
@@ -154,24 +163,16 @@ export function createChainGate({ policy, modules, log, now }: ChainGateOptions)
   /** The chains that were admitted whole, with their modules. A chain is one list while it stands. */
   const known = new WeakMap<readonly PolicyBinding[], KnownChain>();
 
-  function whyMissing(sha256: string): PolicyFault {
-    return modules.isQuarantined(sha256) ? "wedge" : "missing-module";
-  }
-
-  /** Whether no breaker of the request's policies knows anything of it. */
-  function hasClearWay(request: EvaluateRequest, now_ms: number): boolean {
-    if (breakers.isQuiet(request.tenant_id)) return true;
-    for (const { sha256 } of request.chain) {
-      if (!breakers.isClear(request, sha256, now_ms)) return false;
-    }
-    return true;
+  function missing(binding: PolicyBinding): PolicyOutcome {
+    const is_held = modules.isQuarantined(binding.sha256);
+    return faultOutcome(binding, is_held ? "wedge" : "missing-module");
   }
 
   return {
     admit(request, state, now_ms) {
       const { tenant_id } = request;
       if (!buckets.has(tenant_id, now_ms)) return { verdict: faultVerdict(request, "rate") };
-      const before = state === undefined && hasClearWay(request, now_ms)
+      const before = state === undefined && hasClearWay(breakers, request, now_ms)
         ? known.get(request.chain)
         : undefined;
       if (before?.loaded.every((one) => modules.isLoaded(one)) === true) return before.admission;
@@ -187,11 +188,7 @@ export function createChainGate({ policy, modules, log, now }: ChainGateOptions)
           loaded.push(module);
           continue;
         }
-        skipped.push(
-          hold === undefined
-            ? faultOutcome(binding, whyMissing(sha256))
-            : heldOutcome(binding, hold),
-        );
+        skipped.push(hold === undefined ? missing(binding) : heldOutcome(binding, hold));
         if (mode === "enforce") return { verdict: verdictOf(skipped, NOTHING) };
       }
       if (chain.length === 0) return { verdict: verdictOf(skipped, NOTHING) };
@@ -219,7 +216,7 @@ export function createChainGate({ policy, modules, log, now }: ChainGateOptions)
       return outcomes;
     },
     isClear(request, now_ms) {
-      return buckets.has(request.tenant_id, now_ms) && hasClearWay(request, now_ms);
+      return buckets.has(request.tenant_id, now_ms) && hasClearWay(breakers, request, now_ms);
     },
     charge: (tenant_id, fuel) => buckets.spend(tenant_id, fuel, now()),
     forget: (sha256) => breakers.forget(sha256),

@@ -5,8 +5,9 @@
 
 /** With so many faults that are not forgiven a sender is slowed: a few are everybody's bad luck. */
 export const SLOWED_FROM = 3;
-/** The pause after `SLOWED_FROM` faults, which doubles with each further one up to the longest, in ms. */
+/** The pause after `SLOWED_FROM` faults, which doubles with each further one, in ms. */
 export const FIRST_PAUSE_MS = 1_000;
+/** The longest pause, in ms. */
 export const LONGEST_PAUSE_MS = 60_000;
 /** Each fault is forgiven after so long, one after the other, in ms. */
 export const FORGIVE_MS = 30_000;
