@@ -165,6 +165,29 @@ Deno.test("without an answer that says yes or no, what the configuration says ho
   await until("it is asked again", async () => await publish("asked-1") === "200");
 });
 
+Deno.test("one user's questions that wait keep no other user's from being asked", async () => {
+  await using receiver = new Receiver();
+  const { promise: held, resolve: release } = Promise.withResolvers<void>();
+  receiver.answer = async () => {
+    await held;
+    return says({ allow: true });
+  };
+  await using bus = await startBus(receiver.url);
+  const publisher = async (user: string) => {
+    const peer = new HttpPeer(bus.http_url, await bus.tokenFor({ user }));
+    return async () => (await peer.call("POST", "rooms/narrow-1/messages", { type: "t" })).status;
+  };
+  const [ann, bob] = [await publisher("ann"), await publisher("bob")];
+  const first = ann();
+  await until("it is asked", () => receiver.calls.length === 1);
+  const others = [ann(), ann(), ann()];
+  assert.equal(await Promise.race(others), 503);
+  const bobs = bob();
+  assert.deepEqual(await Promise.all(others), [503, 503, 503]);
+  release();
+  assert.deepEqual(await Promise.all([first, bobs]), [200, 200]);
+});
+
 Deno.test("so many questions at a time, as many that wait, and one more has failed at once", async () => {
   await using receiver = new Receiver();
   const { promise: held, resolve: release } = Promise.withResolvers<void>();

@@ -17,6 +17,7 @@ import { Counter, Histogram } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { Caller, HeaderPair } from "../message/caller.ts";
 import type { Judged, Overseer } from "../policy/overseer.ts";
+import { senderOf } from "../policy/sender.ts";
 
 /** The most bytes of an answer. */
 const ANSWER_BYTES = 65_536;
@@ -123,17 +124,20 @@ class Gates {
   async ask(
     gates: readonly Gate[],
     kind: BeforeKind,
-    { identity: { tenant_id, user_id, issuer, role }, connection_id, remote_ip }: Caller,
+    asking: Caller,
+    room_id: string,
     members: string,
   ): Promise<void> {
+    const { identity: { tenant_id, user_id, issuer, role }, connection_id, remote_ip } = asking;
+    const sender = senderOf(asking, room_id);
     const caller = { tenant: tenant_id, user_id, issuer, role, connection_id, remote_ip };
     const timestamp = new Date(this.#options.now()).toISOString();
     const body = `{"type":"before.${kind}","timestamp":${quote(timestamp)},"data":{` +
       `"caller":${JSON.stringify(caller)}${members}}}`;
-    for (const gate of gates) await this.#askOne(gate, body);
+    for (const gate of gates) await this.#askOne(gate, sender, body);
   }
 
-  async #askOne({ hook, seats }: Gate, body: string): Promise<void> {
+  async #askOne({ hook, seats }: Gate, sender: string, body: string): Promise<void> {
     const { log, monotonic_ms } = this.#options;
     const begun_ms = monotonic_ms();
     const tell = (outcome: string) => {
@@ -142,7 +146,7 @@ class Gates {
     };
     let answer: z.output<typeof Answer>;
     try {
-      answer = await this.#call(hook, seats, body);
+      answer = await this.#call(hook, seats, sender, body);
     } catch (error) {
       tell("failed");
       log.warn("a hook could not decide", { hook: hook.id, on_failure: hook.on_failure, error });
@@ -155,15 +159,22 @@ class Gates {
   }
 
   /** Rejects when there is no answer in time that says yes or no. */
-  async #call({ before_timeout_ms, url, ...hook }: HookEntry, seats: Seats, body: string) {
+  async #call(
+    { before_timeout_ms, url, ...hook }: HookEntry,
+    seats: Seats,
+    sender: string,
+    body: string,
+  ) {
     const { config: { webhooks }, readTextFile, now } = this.#options;
-    if (seats.waiting >= hook.before_in_flight) throw new Error("too many questions wait");
+    if (seats.waiting >= hook.before_in_flight && !seats.makeRoom(sender)) {
+      throw new Error("too many questions wait");
+    }
     const ending = new AbortController();
     const late = () => ending.abort(new Error(`no answer within ${before_timeout_ms} ms`));
     const timer = setTimeout(late, before_timeout_ms);
     const { signal } = ending;
     try {
-      using _seat = await seats.take(signal);
+      using _seat = await seats.take(signal, sender);
       const secret = hook.secret ?? readTextFile(hook.secret_file ?? "").trim();
       const id = `ask_${crypto.randomUUID()}`;
       const signed = signedHeaders(secret, { id, now_ms: now(), body });
@@ -199,7 +210,7 @@ export function askingHooks(overseer: Overseer, options: HookGateOptions): Overs
       if (bound === undefined) return admitted;
       return (async () => {
         await admitted;
-        await gates.ask(bound, "connect", caller, "");
+        await gates.ask(bound, "connect", caller, "", "");
       })();
     },
     onSubscribe(caller, room_id, note) {
@@ -208,7 +219,7 @@ export function askingHooks(overseer: Overseer, options: HookGateOptions): Overs
       if (bound === undefined) return admitted;
       return (async () => {
         await admitted;
-        await gates.ask(bound, "subscribe", caller, `,"room":${quote(room_id)}`);
+        await gates.ask(bound, "subscribe", caller, room_id, `,"room":${quote(room_id)}`);
       })();
     },
     onMessage(caller, envelope, path, onReplaced, note): Judged | undefined {
@@ -218,7 +229,7 @@ export function askingHooks(overseer: Overseer, options: HookGateOptions): Overs
       if (bound === undefined) return judged;
       return (async () => {
         const added = await judged ?? NONE_ADDED;
-        await gates.ask(bound, "publish", caller, messageMember(envelope));
+        await gates.ask(bound, "publish", caller, envelope.room_id, messageMember(envelope));
         return added;
       })();
     },

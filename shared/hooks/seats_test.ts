@@ -1,0 +1,59 @@
+/** Who gets a seat, and whom nobody keeps from one. */
+import assert from "node:assert/strict";
+import { Seats } from "./seats.ts";
+
+const never = new AbortController().signal;
+
+/** Takes a seat for each of these owners in this order; gives who got one, in their order. */
+function taking(seats: Seats, owners: readonly string[]) {
+  const got: string[] = [];
+  const sent: string[] = [];
+  const held: Disposable[] = [];
+  for (const owner of owners) {
+    seats.take(never, owner).then((seat) => {
+      got.push(owner);
+      held.push(seat);
+    }, () => void sent.push(owner));
+  }
+  const settled = async () => {
+    for (let turn = 0; turn < 4; turn++) await Promise.resolve();
+  };
+  return { got, sent, held, settled };
+}
+
+Deno.test("owners take turns, however many of one wait", async () => {
+  const seats = new Seats(1);
+  const { got, held, settled } = taking(seats, ["a", "a", "a", "a", "b", "c"]);
+  await settled();
+  while (held.length > 0) {
+    held.shift()?.[Symbol.dispose]();
+    await settled();
+  }
+  assert.deepEqual(got, ["a", "a", "b", "c", "a", "a"]);
+  assert.equal(seats.waiting, 0);
+});
+
+Deno.test("who has most waiting makes room for who has fewer, and for no other", async () => {
+  const seats = new Seats(1);
+  const { sent, settled } = taking(seats, ["a", "a", "a"]);
+  await settled();
+  assert.equal(seats.makeRoom("a"), false);
+  assert.equal(seats.makeRoom("b"), true);
+  const other = taking(seats, ["b"]);
+  await settled();
+  assert.deepEqual([sent, seats.waiting], [["a"], 2]);
+  assert.equal(seats.makeRoom("b"), false, "both have one");
+  assert.equal(seats.makeRoom("c"), true);
+  await other.settled();
+  assert.equal(sent.length + other.sent.length, 2);
+});
+
+Deno.test("who gives up waiting leaves its place", async () => {
+  const seats = new Seats(1);
+  using _held = await seats.take(never, "a");
+  const ending = new AbortController();
+  const waits = seats.take(ending.signal, "b");
+  ending.abort(new Error("late"));
+  await assert.rejects(waits, /late/);
+  assert.equal(seats.waiting, 0);
+});
