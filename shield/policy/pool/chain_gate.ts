@@ -60,6 +60,13 @@ export interface ChainGate {
 
 /** Faults that are the module's own. */
 const FAILURES: ReadonlySet<PolicyFault> = new Set(["fuel", "trap", "memory", "abi"]);
+/** Faults after which nothing is known of the module: neither that it fails nor that it works. */
+const SAYS_NOTHING: ReadonlySet<PolicyFault | undefined> = new Set(
+  [
+    "missing-module",
+    "chain-fuel",
+  ] as const,
+);
 const NOTHING = { added_headers: [], logs: [] };
 /** The most log lines about faults in a second. */
 const FAULT_LINES = 10;
@@ -207,7 +214,7 @@ export function createChainGate({ policy, modules, log, now }: ChainGateOptions)
         const outcome = outcomes[place++] = outcomeOf(entry, ran);
         fuel += outcome.fuel + outcome.instance_fuel;
         const sha256 = modules.sha256(entry.module);
-        if (sha256 === undefined || ran.fault === "missing-module") continue;
+        if (sha256 === undefined || SAYS_NOTHING.has(ran.fault)) continue;
         if (ran.fault !== undefined && FAILURES.has(ran.fault)) {
           failure(asking, { sha256, name: entry.name }, ran, now_ms);
         } else breakers.success(asking, sha256);

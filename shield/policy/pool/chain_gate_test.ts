@@ -7,6 +7,41 @@ import { keptPolicyLog } from "../testing/guests.ts";
 import { message, policy } from "../testing/pool.ts";
 import { createChainGate } from "./chain_gate.ts";
 
+Deno.test("a call that its chain had no fuel for ends no pause of its sender", () => {
+  const loaded = { state: "loaded", number: 1, asks: false, abi: 1, slots: [] } as const;
+  const gate = createChainGate({
+    policy: parseConfig("", { file: "test" }).policy,
+    modules: {
+      find: () => loaded,
+      isLoaded: () => true,
+      sha256: () => "p",
+      isQuarantined: () => false,
+    },
+    log: keptPolicyLog().log,
+    now: () => 0,
+  });
+  const request = message([policy("p")]);
+  const isHeld = (now_ms: number) => "verdict" in gate.admit(request, undefined, now_ms);
+  const ends = (fault: "trap" | "chain-fuel" | undefined, now_ms: number) => {
+    const ran = { allowed: fault === undefined, code: 0, reason: "", units: 1 };
+    const outcome = { ...ran, instance_units: 0, duration_ms: 1, ...fault && { fault } };
+    const reply = { outcomes: [outcome], added_headers: [], logs: [] };
+    gate.learn(
+      request,
+      [{ module: 1, name: "p", mode: "enforce", asks: false, abi: 1 }],
+      reply,
+      now_ms,
+    );
+  };
+  for (let time = 0; time < 3; time++) ends("trap", 0);
+  assert.deepEqual([isHeld(0), isHeld(1_000), isHeld(1_000)], [true, false, true]);
+  ends("chain-fuel", 1_000);
+  assert.equal(isHeld(1_001), true);
+  assert.equal(isHeld(2_000), false);
+  ends(undefined, 2_000);
+  assert.deepEqual([isHeld(2_001), isHeld(2_001)], [false, false]);
+});
+
 Deno.test("a request that came before a module with state was loaded finds it missing, and blames nobody", () => {
   const slots = parseStateKeys('[{"key":"{tenant}","ttl_seconds":1,"value_bytes":8}]');
   const loaded = { state: "loaded", number: 1, asks: false, abi: 2, slots } as const;
