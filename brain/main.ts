@@ -30,6 +30,7 @@ import { openMetricsExport } from "../shared/telemetry/metrics_start.ts";
 import { telemetryResource } from "../shared/telemetry/resource.ts";
 import { spanClock } from "../shared/telemetry/span_clock.ts";
 import { VERSION as version } from "../shared/version.ts";
+import { startWatchdog } from "../shared/watchdog/watchdog.ts";
 import { placesOf, requireFreePorts } from "../shared/listeners/port_check.ts";
 import { startListeners } from "./listeners.ts";
 
@@ -73,6 +74,7 @@ async function run(given: GivenConfig): Promise<void> {
   logging.register(registry);
   reloading.register(registry);
   using _loop = watchEventLoop(registry, () => performance.now());
+  using watchdog = startWatchdog({ config, node_id, component: PROGRAM, log });
   const files = { read: (path: string) => Deno.readTextFileSync(path) };
 
   const token = readOperatorFiles(config, files.read, log);
@@ -113,6 +115,7 @@ async function run(given: GivenConfig): Promise<void> {
   await storage.asked;
   starting.end(brain.health);
   started();
+  watchdog?.started();
   log.info("ready", { version, node_id, brain_id, ops_url, admin_url, tap: config.brain.tap });
 
   await Promise.race([stopping, asked.promise]);

@@ -47,6 +47,8 @@ import { spanClock } from "../shared/telemetry/span_clock.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";
 import type { TlsPair } from "../shared/listeners/tls_reload.ts";
 import { VERSION as version } from "../shared/version.ts";
+import { startWatchdog } from "../shared/watchdog/watchdog.ts";
+import type { Watchdog } from "../shared/watchdog/watchdog.ts";
 import { followCertificate } from "./certificate.ts";
 import { isTrial, runTrial } from "./policy/modules/compile_child.ts";
 import { announceOthers } from "./platform.ts";
@@ -117,6 +119,7 @@ async function run(given: GivenConfig, child: ChildOptions | undefined): Promise
   const asked = Promise.withResolvers<unknown>();
   const readTextFile = (path: string) => Deno.readTextFileSync(path);
   using _loop = watchEventLoop(registry, () => performance.now());
+  using watchdog = startWatchdog({ config, node_id, component: PROGRAM, log });
   const tls = tlsFiles(config);
   const token = readOperatorFiles(config, readTextFile, log);
   // Shields of a supervisor share the client port.
@@ -173,7 +176,7 @@ async function run(given: GivenConfig, child: ChildOptions | undefined): Promise
   const ended = { stopping: Promise.race([stopping, asked.promise]), started, fatal, exhausted };
   const exporting = await openMetricsExport({ ...told, now });
   await storage.asked;
-  const running = { ...told, config, child, shield, spine, exporting, tracing, tls };
+  const running = { ...told, config, child, shield, spine, exporting, tracing, tls, watchdog };
   await serve({ ...running, ...ops_port, ...ended });
 }
 
@@ -186,6 +189,7 @@ interface Running extends OpsPort {
   readonly registry: Registry;
   readonly log: Logger;
   readonly tls: TlsPair | undefined;
+  readonly watchdog: Watchdog | undefined;
   readonly exporting: MetricsExport | undefined;
   readonly tracing: Tracing | undefined;
   readonly stopping: Promise<unknown>;
@@ -218,6 +222,7 @@ async function serve(running: Running): Promise<void> {
   const serving = { read: () => tlsFiles(config), client, registry, log, onLost: fatal.resolve };
   using _following = tls && followCertificate(tls, serving);
   running.started();
+  running.watchdog?.started();
   log.info("ready", {
     version,
     node_id: shield.node_id,

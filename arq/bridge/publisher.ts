@@ -8,6 +8,7 @@ import { hasHad, publishedBefore } from "./before.ts";
 import type { Before, Origin } from "./before.ts";
 import type { BridgeBus, Committed } from "./bus.ts";
 import { parseLsn } from "./wal.ts";
+import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** What became of a message: `repeated`, a bridge before had published it. */
 export type Outcome = "published" | "repeated" | "refused";
@@ -63,6 +64,7 @@ export class Publisher {
   async #publish(message: Committed, is_early: boolean): Promise<Outcome> {
     const { bus, signal, now, onRefused, onProblem } = this.#options;
     const { room, refusal } = message;
+    step(AT.bridge);
     // Nothing older is to come.
     if (!is_early) this.#before.delete(room);
     let tried_ms = Infinity;

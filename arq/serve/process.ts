@@ -6,6 +6,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { Random } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { TlsPair } from "../../shared/listeners/tls_reload.ts";
+import type { Watchdog, WatchdogOptions } from "../../shared/watchdog/watchdog.ts";
 
 /** The files, clocks and random numbers of one process, and how it ends. */
 export interface ServeProcess {
@@ -28,6 +29,8 @@ export interface ServeProcess {
   readonly begin: (log: Logger) => Promise<unknown>;
   /** Calls `reload` when the process is told to read its configuration again; absent: it never is. */
   readonly onHangup?: (reload: (by: string) => unknown) => void;
+  /** Kills the process when its event loop stands; absent: nobody watches it. */
+  readonly watch?: ((watched: WatchdogOptions) => Watchdog | undefined) | undefined;
   /** Ends the process with a sentence about why. */
   readonly exit: (exit_code: number, sentence: string) => Promise<never>;
   /** Ends the process as failed when it is still there after `timeout_ms`. */

@@ -108,6 +108,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   await requireFreePorts(placesOf(given.config));
   const shared = openSharedParts(given, process);
   const { config, node_id, registry, log, fatal } = shared;
+  using watchdog = process.watch?.({ config, node_id, component: "shield", log });
   const { now, readTextFile: read } = process;
   const ops_port = await openOps({ ...shared, now, read, onGone: fatal.resolve });
   const { starting } = ops_port;
@@ -133,6 +134,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     read,
   });
   servers.started();
+  watchdog?.started();
   await options.onReady({ node_id, url, ops_url: ops.url, admin_url: admin.url }, log);
   servers.exhausted.then((detail) => endExhausted(servers, process, detail));
   const failure = await Promise.race([servers.stopping.then(() => undefined), fatal.promise]);

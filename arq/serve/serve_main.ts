@@ -21,6 +21,7 @@ import {
 } from "../../shared/process/process.ts";
 import { onHangup } from "../../shared/process/live_process.ts";
 import { VERSION as version } from "../../shared/version.ts";
+import { startWatchdog } from "../../shared/watchdog/watchdog.ts";
 import { usageError } from "../terminal/exit.ts";
 import type { DevProcess } from "./dev_bus.ts";
 import { serve } from "./serve.ts";
@@ -53,12 +54,14 @@ export interface ProcessOptions {
   readonly stopping: (log: Logger) => Promise<unknown>;
   /** Writes a log line; absent: to stderr. */
   readonly writeLog?: (line: string) => void;
+  /** The file to which it writes them; absent: none. */
+  readonly log_file?: string;
 }
 
 export { flushStderr };
 
 /** The functions of this process, for a development bus. */
-export function busProcess({ program, stopping, writeLog }: ProcessOptions): DevProcess {
+export function busProcess({ program, stopping, writeLog, log_file }: ProcessOptions): DevProcess {
   return {
     pid: Deno.pid,
     now: Date.now,
@@ -71,6 +74,7 @@ export function busProcess({ program, stopping, writeLog }: ProcessOptions): Dev
     readConfig: readConfigFile,
     writeLog: writeLog ?? writeStderr,
     cores: navigator.hardwareConcurrency,
+    watch: (watched) => startWatchdog({ ...watched, log_file }),
     begin(log) {
       logUnhandled(log);
       return stopping(log);

@@ -31,6 +31,7 @@ import type { HookMetrics } from "./metrics.ts";
 import { positionBefore } from "./position_before.ts";
 import { RoomFeed } from "./room_feed.ts";
 import type { CallOutcome } from "./room_feed.ts";
+import { AT, step } from "../../shared/watchdog/steps.ts";
 
 const ROOMS_PAGE = 1_000;
 const NO_ROOMS: ReadonlySet<string> = new Set();
@@ -190,6 +191,7 @@ export class HookRunner {
   async #call(event: HookEventCall, signal: AbortSignal): Promise<CallOutcome> {
     const { hook, label, terms, secret, now, metrics } = this.#options;
     using _seat = await this.#seats.take(signal);
+    step(AT.hook);
     const { url, timeout_ms } = hook;
     try {
       const signed = signedHeaders(secret(), { ...event, now_ms: now() });

@@ -22,6 +22,7 @@ import type { BrainPresenceMetrics } from "./metrics.ts";
 import { createBrainPresence } from "./presence.ts";
 import type { BrainPresence } from "./presence.ts";
 import { createRefusals } from "./refusals.ts";
+import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** What the presence service needs of its process. */
 export interface BrainPresenceOptions {
@@ -136,6 +137,7 @@ function machine(options: BrainPresenceOptions) {
   const brains = () => presence.brains;
   const classes = new ClassesCheck({ brain_id, rooms, brains, registry, log });
   const handle = ({ subject, payload }: SpineMessage): void => {
+    step(AT.presence);
     let message: ClusterMessage;
     try {
       message = decodeMessage(payload);

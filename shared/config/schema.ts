@@ -267,6 +267,12 @@ const Log = z.strictObject({
   format: z.enum(["logfmt", "json"]).default("logfmt").describe("form of a line"),
 });
 
+const Watchdog = z.strictObject({
+  stall_ms: z.int().min(0).max(3_600_000).default(30_000).describe(
+    "a process whose event loop has stood for so long kills itself, to be started again; while it starts, ten times as long; 0: never",
+  ),
+});
+
 /** What is wrong between tables. */
 function refuseWhole(
   config:
@@ -309,6 +315,7 @@ export const ConfigSchema = z.strictObject({
   growing: Growing.prefault({}).describe("messages that grow before they are stored"),
   sse: Sse.prefault({}).describe("server-sent events"),
   log: Log.prefault({}).describe("logging"),
+  watchdog: Watchdog.prefault({}).describe("the end of a process that hangs"),
   telemetry: Telemetry.prefault({}).describe("OpenTelemetry"),
 }).superRefine(refuseWhole);
 

@@ -29,6 +29,7 @@ import type { ClientSocket } from "../socket/client_socket.ts";
 import { bump, countClose } from "../stats/stats.ts";
 import type { TenantTotals } from "../stats/tenant_stats.ts";
 import type { UserUse } from "../usage/user_use.ts";
+import { AT, step } from "../../shared/watchdog/steps.ts";
 
 const EMPTY_BODY = new Uint8Array(0);
 
@@ -197,6 +198,7 @@ export class Connection {
   /** Takes one frame from the socket. Never throws. */
   receive(data: string | Uint8Array): void {
     if (this.#ended) return;
+    step(AT.frame);
     const { stats, limits, now } = this.#process;
     const now_ms = now();
     const place = ++this.#places;

@@ -30,6 +30,7 @@ import { droppable, gapEnvelope, isOwnEvent, readForeign } from "./room_message.
 import type { Counts } from "../usage/units.ts";
 import { countDelivery } from "../usage/user_use.ts";
 import type { UserUse } from "../usage/user_use.ts";
+import { AT, step } from "../../shared/watchdog/steps.ts";
 
 export type { Channel, DurableRooms, Subscriber } from "./channel.ts";
 
@@ -251,6 +252,7 @@ export class Hub {
   /** Takes note of a message that is about to be sent; its position, 0: it is not a client's. */
   #note({ noted }: Channel, { envelope, offset, is_own }: Outgoing): number {
     if (noted === undefined || is_own === true) return 0;
+    step(AT.ledger);
     return this.#options.ledger?.message(noted, envelope, offset) ?? 0;
   }
 
@@ -261,6 +263,7 @@ export class Hub {
     message: RoomMessage | undefined,
     isReady?: (subscriber: Subscriber) => boolean,
   ): void {
+    step(AT.fan_out);
     const { stats } = this.#options;
     const { origin, is_own } = outgoing;
     const of_class = classFilter(channel.room_class);

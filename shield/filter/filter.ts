@@ -10,6 +10,7 @@ import { celData } from "../../shared/filter/message_view.ts";
 import type { MessageView } from "../../shared/filter/message_view.ts";
 import { classProgram } from "../../shared/filter/program.ts";
 import type { FilterProgram } from "../../shared/filter/program.ts";
+import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** How many sets of claims a class's filter remembers; the one that was used longest ago goes first. */
 const CLAIMS_KEPT = 10_000;
@@ -34,6 +35,7 @@ export class Filter {
   /** Whether a message passes; what the filter cannot judge does not. */
   lets(view: MessageView): boolean {
     if (this.#view === view) return this.#lets;
+    step(AT.filter);
     const verdict = this.program.judge(view, this.#claims);
     this.#view = view;
     this.#lets = verdict === true;

@@ -9,6 +9,7 @@ import type { GrowingRecord } from "./record.ts";
 import type { GrowingKey } from "./records.ts";
 import { callerOf, settle } from "./settling.ts";
 import type { Ended } from "./settling.ts";
+import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** Who ends a message brings it to its end within so long, in ms, or somebody else does. */
 const SETTLE_MS = 5_000;
@@ -65,6 +66,7 @@ export class GrowingSweep {
   /** Ends the message if its time has come; resolves with how long nobody has to look again, in ms. */
   async #look(key: GrowingKey): Promise<number> {
     const { records, logTime } = this.#context;
+    step(AT.growing);
     const found = await records.get(key);
     if (found === undefined) return 0;
     const now_ms = await logTime(key.tenant_id);

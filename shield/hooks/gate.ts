@@ -18,6 +18,7 @@ import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { Caller, HeaderPair } from "../message/caller.ts";
 import type { Judged, Overseer } from "../policy/overseer.ts";
 import { senderOf } from "../policy/sender.ts";
+import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** The most bytes of an answer. */
 const ANSWER_BYTES = 65_536;
@@ -130,6 +131,7 @@ class Gates {
   ): Promise<void> {
     const { identity: { tenant_id, user_id, issuer, role }, connection_id, remote_ip } = asking;
     const sender = senderOf(asking, room_id);
+    step(AT.hook);
     const caller = { tenant: tenant_id, user_id, issuer, role, connection_id, remote_ip };
     const timestamp = new Date(this.#options.now()).toISOString();
     const body = `{"type":"before.${kind}","timestamp":${quote(timestamp)},"data":{` +

@@ -26,6 +26,7 @@ import type { TenantTable } from "../stats/tenant_stats.ts";
 import { tokenFrom } from "../auth/token.ts";
 import { ExpiredToken } from "../auth/token_refusal.ts";
 import type { Traces } from "../traces/traces.ts";
+import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** Answers requests of another protocol; undefined for one that is not. */
 export type ForeignEntry = (
@@ -88,6 +89,7 @@ export async function handleRequest(
   asked: Request,
   remote_ip: string,
 ): Promise<Response> {
+  step(AT.request);
   const url = new URL(asked.url);
   const foreign = context.foreign?.(asked, url, remote_ip);
   if (foreign !== undefined) return await foreign;

@@ -13,6 +13,7 @@ import type { JournalQueue } from "./queue.ts";
 import { isShared } from "./rules.ts";
 import type { JournalRules } from "./rules.ts";
 import type { TermsOf } from "./terms.ts";
+import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** What a journal is made from. */
 export interface JournalParts {
@@ -120,6 +121,7 @@ export class Journal {
   }
 
   #write(note: Note, error: unknown, offset: number | undefined): void {
+    step(AT.journal);
     const { caller, caller: { identity }, rule, about: { hook, room_id, envelope } } = note;
     const is_allowed = error === undefined;
     const terms = this.#parts.terms?.of({ caller, hook, room_id, envelope, is_allowed });

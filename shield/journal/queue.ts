@@ -15,6 +15,7 @@ import { causeOf } from "./hole_cause.ts";
 import type { HoleCause, JournalTotals } from "./metrics.ts";
 import { QueueShares } from "./queue_shares.ts";
 import type { JournalKeeping } from "./rules.ts";
+import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** A block is closed at this size before it is compressed; one more entry always fits. */
 const BLOCK_BYTES = BLOCK_BYTES_MAX - 196_608;
@@ -258,6 +259,7 @@ export class JournalQueue {
     const { monotonic_ms } = this.#options;
     let began_ms = monotonic_ms();
     for (;;) {
+      step(AT.journal);
       const { done, value } = steps.next();
       if (done === true) return value;
       if (monotonic_ms() - began_ms < SLICE_MS) continue;

@@ -41,6 +41,7 @@ import type { Tap } from "./tap.ts";
 import type { SendingSpine, StoringLogs } from "../traces/traced_sends.ts";
 import type { Traces } from "../traces/traces.ts";
 import type { UsageLedger } from "../usage/ledger.ts";
+import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** What the path needs of the process. */
 export interface MessagePath {
@@ -90,6 +91,7 @@ export function admit(
   envelope: ScannedEnvelope,
 ): Judged | undefined {
   let admitted: Judged | undefined;
+  step(AT.message);
   path.traces?.begin(caller, envelope);
   const note = path.journal?.message(caller, envelope);
   try {
@@ -174,6 +176,7 @@ function checkContent(
   note: Note | undefined,
 ): Judged | undefined {
   checkSchema(path, caller, envelope, undefined, note);
+  step(AT.policies);
   return path.overseer.onMessage(caller, envelope, path, checkSchema, note);
 }
 
@@ -189,6 +192,7 @@ function checkSchema(
   note: Note | undefined,
 ): void {
   if (envelope.event === undefined || path.schemas.isEmpty) return;
+  step(AT.schema);
   const span = path.traces?.find(envelope)?.child("schema", "internal");
   try {
     requireSchema(path, identity, envelope, mark, note);
@@ -299,6 +303,7 @@ function publishUntold(
   added_headers: readonly HeaderPair[],
   now_ms: number,
 ): Promise<Appended> | undefined {
+  step(AT.message);
   const { identity } = caller;
   path.bans.requireRoom(identity, envelope.room_id);
   const { tenant_id, user_id: sender_id } = identity;
@@ -347,6 +352,7 @@ function mirror(
   routed: Uint8Array,
   headers: SpineHeaders | undefined,
 ): void {
+  step(AT.mirror);
   mirror.copy(subject, envelope, caller, routed, headers);
   mirror.passed(envelope, caller, routed);
 }

@@ -10,6 +10,7 @@ import { tapSubject } from "../../shared/subjects/subject.ts";
 import { isEnvelopeTapped } from "../../shared/records/tap_sample.ts";
 import { recordedIn } from "../../shared/telemetry/spine_span.ts";
 import { TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
+import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** Takes published messages for the tap. */
 export interface Tap {
@@ -38,6 +39,7 @@ export function createTap(spine: Pick<Spine, "give">, fraction: number): Tap | u
   };
   return {
     show(tenant_id, room_id, envelope, headers) {
+      step(AT.tap);
       const recorded = recordedIn(headers) !== undefined;
       if (!recorded && !isSampled(envelope)) return;
       const traceparent = headers?.[TRACEPARENT];

@@ -24,6 +24,7 @@ import { createShieldPresence } from "./presence.ts";
 import type { ShieldPresence } from "./presence.ts";
 import { createPresenceStats, refuse, registerPresenceStats } from "./stats.ts";
 import type { PresenceStats } from "./stats.ts";
+import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** What the service needs of the process. */
 export interface PresenceServiceOptions {
@@ -85,6 +86,7 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
   const stats = createPresenceStats();
   registerPresenceStats(stats, registry);
   const onMessage = ({ subject, payload }: SpineMessage) => {
+    step(AT.presence);
     let message: ClusterMessage;
     try {
       message = decodeMessage(payload);

@@ -18,6 +18,7 @@ import {
   type Schedule,
   withoutMissed,
 } from "./schedule.ts";
+import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** Shields wait up to so long before they claim, so that mostly one does, in ms. */
 const SPREAD_MS = 20;
@@ -172,6 +173,7 @@ export class Schedules {
   async #turn(known: Known): Promise<void> {
     const { log, now, again_ms = AGAIN_MS } = this.#options;
     const { tenant_id, schedule_id, schedule } = known;
+    step(AT.schedule);
     if (this.#is_closed || this.#known.get(`${tenant_id}/${schedule_id}`) !== known) return;
     try {
       if (schedule.claim === null && schedule.next_ms === null) return await this.#forget(known);

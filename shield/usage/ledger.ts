@@ -7,6 +7,7 @@ import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import type { PolicyOutcome } from "../policy/abi/policy.ts";
 import type { UsageRow } from "./minute.ts";
 import { OTHERS, RowBudget, UserUse } from "./user_use.ts";
+import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** The most tenants that are counted at a time; what others use is not, and a metric says so. */
 const TENANTS_MAX = 100_000;
@@ -67,6 +68,7 @@ export class UsageLedger {
 
   /** Where the use of a user counts. */
   of(identity: Counted): UserUse {
+    step(AT.usage);
     const { tenant_id } = identity;
     const tenant = this.#tenants.get(tenant_id) ?? this.#open(tenant_id);
     if (tenant === undefined) return this.#uncounted;

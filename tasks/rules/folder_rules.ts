@@ -29,6 +29,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "shared/turns",
     "shared/metrics",
     "shared/logs",
+    "shared/watchdog",
     "shared/audit",
     "shared/journal",
     "shared/presence",

@@ -38,6 +38,7 @@ export async function startLocalBus(config: string = DEV_DEFAULTS): Promise<Test
       throw new Error(`the bus ended itself: ${sentence}\n${log}`);
     },
     stopWithin() {},
+    watch: undefined,
     begin: stoppedBy(stopping.signal),
   };
   const bytes = new TextEncoder().encode(config);

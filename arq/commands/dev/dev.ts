@@ -12,6 +12,7 @@ import { devFiles, removeIfThere, takeLock, writeRecord } from "../../serve/back
 import type { DevFiles } from "../../serve/background.ts";
 import type { DevBusOptions, DevBusReady } from "../../serve/dev_bus.ts";
 import { openLog } from "../../serve/dev_log.ts";
+import type { ProcessOptions } from "../../serve/serve_main.ts";
 import { readyLine, readyText } from "../../serve/ready_text.ts";
 import { requireFiles, startProblem } from "../../serve/start_problem.ts";
 
@@ -75,14 +76,13 @@ export function busHere(io: Io, { state_dir }: DevFiles): Promise<DevBusReady | 
 async function serveHere(
   io: Io,
   options: DevBusOptions,
-  writeLog: ((line: string) => void) | undefined,
+  log: Pick<ProcessOptions, "writeLog" | "log_file">,
   onReady: (ready: DevBusReady) => Promise<void>,
 ): Promise<void> {
   const [{ busProcess, flushStderr, stoppedBy }, { serveDev }] = await Promise.all([
     import("../../serve/serve_main.ts"),
     import("../../serve/dev_bus.ts"),
   ]);
-  const log = writeLog === undefined ? {} : { writeLog };
   const process = busProcess({ program: "arq", stopping: stoppedBy(io.signal), ...log });
   try {
     await serveDev(options, process, onReady);
@@ -112,10 +112,10 @@ async function lockFor(files: DevFiles): Promise<Deno.FsFile> {
 async function runInBackground(io: Io, flags: DevFlags, files: DevFiles): Promise<void> {
   using _lock = await lockFor(files);
   await writeRecord(files, { kind: "embedded", pid: Deno.pid, started_ms: io.now() });
-  const write = openLog(files.log);
+  const log = { writeLog: openLog(files.log), log_file: files.log };
   const options = busOptions(io, flags, files);
   try {
-    await serveHere(io, options, write, (ready) => print(io.stdout, readyLine(ready)));
+    await serveHere(io, options, log, (ready) => print(io.stdout, readyLine(ready)));
   } finally {
     await removeIfThere(files.record);
   }
@@ -130,7 +130,7 @@ export async function dev(io: Io, flags: DevFlags): Promise<number> {
     await runInBackground(io, flags, files);
     return EXIT.ok;
   }
-  await serveHere(io, busOptions(io, flags, files), undefined, async (ready) => {
+  await serveHere(io, busOptions(io, flags, files), {}, async (ready) => {
     const has_durable = flags.config === undefined;
     const text = { arq: io.arq, end: "Ctrl-C ends it.", has_durable };
     await print(io.stdout, flags.json === true ? readyLine(ready) : readyText(ready, text));

@@ -20,6 +20,7 @@ import { nextProgram, type ProgramChoice, takeProgram, waitsToMigrate } from "./
 import { type ArrivedCall, takeMigration, type Taken, type TakenAt, takeNext } from "./taking.ts";
 import { type ShownRoom, tellAll, tellChanges } from "./telling.ts";
 import type { Shown } from "../visible/shown.ts";
+import { AT, step } from "../../../shared/watchdog/steps.ts";
 
 /** How often another Brain may have written first before calls are refused. */
 const ATTEMPTS = 16;
@@ -243,6 +244,7 @@ export class ReducedRoom {
     { entries, calls }: Taken,
     program: RunnableProgram,
   ): Promise<void> {
+    step(AT.reducer);
     const { parts } = this.#options;
     this.#is_resting = false;
     await this.#requireStored(loaded);

@@ -25,6 +25,7 @@ import { commandName, readCommandEnvelope, readRequest } from "../commands/reque
 import type { Call, CommandName, Request, RequestLimits, ValuesRead } from "../commands/request.ts";
 import { type RoomTable, tooManyPending } from "../room/room_table.ts";
 import type { TableLimits } from "../room/room_table.ts";
+import { AT, step } from "../../../shared/watchdog/steps.ts";
 
 /** The limits of the command desk, from the config. */
 export interface DeskLimits extends RequestLimits, TableLimits {
@@ -320,6 +321,7 @@ export function createCommandDesk(options: CommandDeskOptions): CommandDesk {
   const desk: Desk = { options, forwards, running: new Set(), lists: 0, pending_bytes: 0 };
   const accept = (message: SpineMessage, subject: string, forwarded: boolean) => {
     if (message.reply === undefined) return;
+    step(AT.command);
     const size_bytes = message.payload.length;
     metrics.pending_commands.inc();
     metrics.pending_bytes.inc(size_bytes);

@@ -8,6 +8,7 @@ import type { EmbeddedLimits } from "./embedded_options.ts";
 import type { SpineHeaders, SpineMessage } from "../contract/spine.ts";
 import { SubjectIndex } from "../contract/subject_index.ts";
 import type { Job, Turns } from "../contract/turns.ts";
+import { AT, step } from "../../watchdog/steps.ts";
 
 /** One subscription. */
 export interface Row {
@@ -137,6 +138,7 @@ export class Deliveries {
     row.bytes -= bytes;
     this.pending_bytes -= bytes;
     if (row.closed) return;
+    step(AT.spine);
     try {
       row.handler(message);
     } catch (error) {

@@ -11,6 +11,7 @@ import type { Spine, SpineHeaders } from "../../../shared/spine/contract/spine.t
 import { RoomClasses } from "../../../shared/rooms/classes.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import type { DurableStats } from "./stats.ts";
+import { AT, step } from "../../../shared/watchdog/steps.ts";
 
 /** What the logs need of the process. */
 export interface TenantLogsOptions {
@@ -131,6 +132,7 @@ export class TenantLogs {
     const { room_id, room_class, envelope, message_id, headers } = append;
     const { stats } = this.#options;
     const size_bytes = envelope.length;
+    step(AT.log);
     let appending: Promise<Appended>;
     try {
       appending = log.append(room_id, envelope, {

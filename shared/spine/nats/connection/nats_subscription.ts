@@ -7,6 +7,7 @@ import type { PayloadCopy, SpineMessage, Subscription } from "../../contract/spi
 import type { MessageFrame } from "./nats_frames.ts";
 import type { Link } from "./nats_link.ts";
 import type { FrameTaker, WireSubscription } from "./nats_wire.ts";
+import { AT, step } from "../../../watchdog/steps.ts";
 
 /** What all subscriptions of a connection share. */
 export interface SubscriptionSource {
@@ -47,6 +48,7 @@ export class NatsSubscription implements Subscription, FrameTaker {
   take(frame: MessageFrame): void {
     // Called as a function, so that a handler never sees this object.
     const handler = this.#handler;
+    step(AT.spine);
     handler(this.#source.read(frame, this.#shown, this.#copy));
   }
 

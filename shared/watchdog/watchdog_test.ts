@@ -1,0 +1,98 @@
+/** The watchdog as an operator meets it: whose event loop stands is killed, and nobody else. */
+import assert from "node:assert/strict";
+import { pace } from "../testing/pace.ts";
+import type { Hanging } from "./testing/hanging.ts";
+
+const PROGRAM = new URL("testing/hanging.ts", import.meta.url).pathname;
+/** Longer than any test takes. */
+const FOR_EVER_MS = 600_000;
+
+function start(hanging: Hanging, flags: readonly string[] = []) {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["run", "--quiet", "--no-prompt", "--allow-read", ...flags, PROGRAM],
+      JSON.stringify(hanging),
+    ],
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let said = "";
+  return {
+    child,
+    /** Rejects when it ends before it says so. */
+    async says(word: string): Promise<void> {
+      while (!said.includes(word)) {
+        const { value, done } = await reader.read();
+        if (done) throw new Error(`ended without ${word}: ${said}`);
+        said += value;
+      }
+    },
+    /** Lets it end, and gives its exit code and log. */
+    async end() {
+      await child.stdin.close().catch(() => {});
+      const [status, log] = await Promise.all([child.status, new Response(child.stderr).text()]);
+      await reader.cancel();
+      return { ...status, log };
+    },
+    [Symbol.asyncDispose]: async () => {
+      try {
+        child.kill("SIGKILL");
+      } catch {
+        // It has ended.
+      }
+      await child.status;
+      await Promise.allSettled([child.stderr.cancel(), child.stdin.close(), reader.cancel()]);
+    },
+  };
+}
+
+Deno.test("a process whose event loop stands kills itself, and says in which step", async () => {
+  await using hanging = start({ stall_ms: 200, hang_ms: FOR_EVER_MS });
+  const { signal } = await hanging.child.status;
+  assert.equal(signal, "SIGKILL");
+  const { log } = await hanging.end();
+  const { ts: _, stood_ms, ...line } = JSON.parse(log);
+  assert.deepEqual(line, {
+    level: "error",
+    component: "shield",
+    node_id: "one",
+    step: "the journal",
+    msg: "the event loop stands: the process is killed, to be started again",
+  });
+  assert.ok(stood_ms >= 200);
+});
+
+Deno.test("nor does a reader of the log that stands still keep it alive", async () => {
+  await using hanging = start({ stall_ms: 200, hang_ms: FOR_EVER_MS, log_bytes: 500_000 });
+  assert.equal((await hanging.child.status).signal, "SIGKILL");
+});
+
+Deno.test("a process that was stopped as a whole, or whose machine slept, is not killed", async () => {
+  await using hanging = start({ stall_ms: 2_000 });
+  await hanging.says("ready");
+  hanging.child.kill("SIGSTOP");
+  await pace(3_000);
+  hanging.child.kill("SIGCONT");
+  await hanging.says("alive");
+  await pace(500);
+  const { code, log } = await hanging.end();
+  assert.deepEqual([code, log], [0, ""]);
+});
+
+Deno.test("a start may take ten times as long", async () => {
+  await using hanging = start({ stall_ms: 1_000, hang_ms: 3_000, while_starting: true });
+  await hanging.says("alive");
+  assert.equal((await hanging.end()).code, 0);
+});
+
+Deno.test("a process with a debugger is not watched, nor one that is to have no watchdog", async () => {
+  await using inspected = start({ stall_ms: 50, hang_ms: 1_500 }, ["--inspect=127.0.0.1:0"]);
+  await using without = start({ stall_ms: 0, hang_ms: 1_500 });
+  await Promise.all([inspected.says("alive"), without.says("alive")]);
+  const { code, log } = await inspected.end();
+  assert.equal(code, 0);
+  assert.match(log, /a debugger may hold the process: no watchdog/);
+  assert.deepEqual(await without.end(), { success: true, code: 0, signal: null, log: "" });
+});
