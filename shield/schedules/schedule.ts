@@ -18,12 +18,16 @@ const Time = z.int().min(0);
 const Outcome = z.strictObject({
   due_ms: Time,
   at_ms: Time,
-  outcome: z.enum(["published", "refused", "missed"]),
+  outcome: z.enum(["published", "refused", "missed", "set_aside"]),
   /** Why it was not published. */
   reason: z.string().optional(),
 });
 /** What became of one time at which a message was due. */
 export type Outcome = z.output<typeof Outcome>;
+/** One that a schedule counts. */
+export type CountedOutcome = Outcome & {
+  readonly outcome: Exclude<Outcome["outcome"], "set_aside">;
+};
 
 const Schedule = z.strictObject({
   format: z.literal(1),
@@ -40,7 +44,12 @@ const Schedule = z.strictObject({
   /** When it is due next; null: never again. */
   next_ms: Time.nullable(),
   /** A Shield publishes it now, or has gone meanwhile. */
-  claim: z.strictObject({ node_id: z.string(), claimed_ms: Time }).nullable(),
+  claim: z.strictObject({
+    node_id: z.string(),
+    claimed_ms: Time,
+    /** Whoever had it before has not ended it: where this one does not either, nobody takes it again. */
+    again: z.literal(true).optional(),
+  }).nullable(),
   published: Count,
   refused: Count,
   missed: Count,
@@ -67,20 +76,43 @@ export const messageIdOf = (schedule_id: string, due_ms: number): string =>
   `${schedule_id}.${due_ms}`;
 
 /** What may be seen of it. */
-export function stateOf({ is_paused, next_ms, claim }: Schedule) {
+export function stateOf({ is_paused, next_ms, claim, last }: Schedule) {
   if (claim !== null) return "publishing";
+  if (is_paused && last?.outcome === "set_aside") return "set_aside";
   if (next_ms === null) return "done";
   return is_paused ? "paused" : "waiting";
 }
 
-/** Publishing is that Shield's now; since when somebody may have published it stays as it was. */
-export const claimed = (schedule: Schedule, node_id: string, now_ms: number): Schedule => ({
-  ...schedule,
-  claim: { node_id, claimed_ms: schedule.claim?.claimed_ms ?? now_ms },
-});
+/**
+ * Publishing is that Shield's now; since when somebody may have published it stays as it was. `is_left`: another
+ * process has left the claim.
+ */
+export function claimed(
+  schedule: Schedule,
+  { node_id, now_ms, is_left }: { node_id: string; now_ms: number; is_left: boolean },
+): Schedule {
+  const { claimed_ms = now_ms, again } = schedule.claim ?? {};
+  const claim = { node_id, claimed_ms, ...(is_left || again ? { again: true as const } : {}) };
+  return { ...schedule, claim };
+}
+
+/** Two processes have died while they published it: it is paused, and that time is passed over. */
+export function setAside(schedule: Schedule, now_ms: number): Schedule {
+  const due_ms = schedule.next_ms ?? now_ms;
+  return {
+    ...schedule,
+    is_paused: true,
+    claim: null,
+    next_ms: dueAfter(schedule, due_ms) ?? null,
+    last: {
+      ...{ due_ms, at_ms: now_ms, outcome: "set_aside" },
+      reason: "two processes died while they published it",
+    },
+  };
+}
 
 /** What was due has become that; the next time is due. */
-export function afterTime(schedule: Schedule, last: Outcome): Schedule {
+export function afterTime(schedule: Schedule, last: CountedOutcome): Schedule {
   return {
     ...schedule,
     [last.outcome]: schedule[last.outcome] + 1,

@@ -14,8 +14,10 @@ import {
   claimed,
   decodeSchedule,
   encodeSchedule,
+  type CountedOutcome,
   type Outcome,
   type Schedule,
+  setAside,
   withoutMissed,
 } from "./schedule.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
@@ -24,6 +26,8 @@ import { AT, step } from "../../shared/watchdog/steps.ts";
 const SPREAD_MS = 20;
 /** A claim that nobody has ended for so long is another's, in ms. */
 const CLAIM_MS = 5_000;
+/** A claim that was taken over and that nobody has ended for so long is a dead process's, in ms. */
+const LEFT_MS = 30_000;
 /** The pause before what could not be done is tried again, in ms. */
 const AGAIN_MS = 500;
 const AGAIN_MAX_MS = 10_000;
@@ -55,6 +59,11 @@ export interface SchedulesOptions {
   readonly random: () => number;
   /** How long a claim is left to whoever has it, in ms; absent: five seconds. */
   readonly claim_ms?: number;
+  /**
+   * How long one that was taken over is left to whoever has it, in ms; absent: half a minute. Longer than a process
+   * that lives does nothing about it.
+   */
+  readonly left_ms?: number;
   /** The first pause after what failed, in ms; absent: half a second. */
   readonly again_ms?: number;
 }
@@ -67,6 +76,8 @@ interface Known {
   revision: number;
   timer: ReturnType<typeof setTimeout> | undefined;
   failures: number;
+  /** The claim that this process has written, or may have: since when it is claimed, Unix ms. */
+  own_claim_ms: number | undefined;
 }
 
 /** The schedules of all tenants. */
@@ -123,8 +134,10 @@ export class Schedules {
     }
     const { revision } = change.entry;
     if (known?.revision === revision) return;
-    const next = known ??
-      { tenant_id, schedule_id, schedule, revision, timer: undefined, failures: 0 };
+    const next: Known = known ?? {
+      ...{ tenant_id, schedule_id, schedule, revision },
+      ...{ timer: undefined, failures: 0, own_claim_ms: undefined },
+    };
     this.#known.set(name, next);
     this.#take(next, schedule, revision);
   }
@@ -137,7 +150,7 @@ export class Schedules {
   }
 
   /** Waits until something is to be done about it. */
-  #arm(known: Known, wait_ms = this.#waitOf(known.schedule)): void {
+  #arm(known: Known, wait_ms = this.#waitOf(known)): void {
     clearTimeout(known.timer);
     if (this.#is_closed || wait_ms === undefined) return;
     known.timer = setTimeout(() => {
@@ -147,10 +160,22 @@ export class Schedules {
     }, Math.min(wait_ms, WAIT_MAX_MS));
   }
 
-  #waitOf({ claim, next_ms, is_paused, last, changed_ms }: Schedule): number | undefined {
-    const { now, random, claim_ms = CLAIM_MS } = this.#options;
+  /** Whether the process that had the claim has left it. */
+  #isLeft({ schedule: { claim }, own_claim_ms }: Known): boolean {
+    if (claim === null) return false;
+    return claim.node_id !== this.#options.node_id || claim.claimed_ms !== own_claim_ms;
+  }
+
+  /** Whether that process had taken it over from another one. */
+  #isLeftTwice(known: Known): boolean {
+    return known.schedule.claim?.again === true && this.#isLeft(known);
+  }
+
+  #waitOf(known: Known): number | undefined {
+    const { claim, next_ms, is_paused, last, changed_ms } = known.schedule;
+    const { now, random, claim_ms = CLAIM_MS, left_ms = LEFT_MS } = this.#options;
     const spread_ms = random() * SPREAD_MS;
-    if (claim !== null) return claim_ms + spread_ms;
+    if (claim !== null) return spread_ms + (this.#isLeftTwice(known) ? left_ms : claim_ms);
     if (next_ms === null) {
       return Math.max(0, (last?.at_ms ?? changed_ms) + KEPT_MS - now()) + spread_ms;
     }
@@ -180,7 +205,8 @@ export class Schedules {
       if (schedule.claim === null && (schedule.is_paused || schedule.next_ms! > now())) {
         return this.#arm(known);
       }
-      await this.#publish(known);
+      if (this.#isLeftTwice(known)) await this.#setAside(known);
+      else await this.#publish(known);
     } catch (error) {
       // Whoever was faster: what it has written comes by the watch.
       if (isConflict(error)) return;
@@ -189,7 +215,9 @@ export class Schedules {
           ...{ tenant_id, schedule: schedule_id, error },
         });
       }
-      this.#arm(known, Math.min(AGAIN_MAX_MS, again_ms * 2 ** known.failures++));
+      const pause_ms = Math.min(AGAIN_MAX_MS, again_ms * 2 ** known.failures++);
+      // Whoever has that claim could not write either, and has its time again.
+      this.#arm(known, this.#isLeftTwice(known) ? undefined : pause_ms);
     }
   }
 
@@ -198,6 +226,18 @@ export class Schedules {
     const { bucket, now } = this.#options;
     const since_ms = schedule.last?.at_ms ?? schedule.changed_ms;
     if (now() - since_ms >= KEPT_MS) await bucket.delete([tenant_id, schedule_id], revision);
+  }
+
+  /** It may be what those processes died of. */
+  async #setAside(known: Known): Promise<void> {
+    const { bucket, now, log, onTime } = this.#options;
+    const { tenant_id, schedule_id, schedule, revision } = known;
+    const next = setAside(schedule, now());
+    const key = [tenant_id, schedule_id];
+    this.#take(known, next, await bucket.update(key, encodeSchedule(next), revision));
+    onTime("set_aside", 0);
+    const about = { tenant_id, schedule: schedule_id, due_ms: schedule.next_ms };
+    log.error("a schedule was under way when two processes died: it is set aside", about);
   }
 
   async #publish(known: Known): Promise<void> {
@@ -209,7 +249,9 @@ export class Schedules {
       : before;
     for (let missed = before.missed; missed < schedule.missed; missed++) onTime("missed", 0);
     const is_due = schedule.next_ms !== null && schedule.next_ms <= now();
-    const next = is_due ? claimed(schedule, node_id, now()) : schedule;
+    const by = { node_id, now_ms: now(), is_left: this.#isLeft(known) };
+    const next = is_due ? claimed(schedule, by) : schedule;
+    known.own_claim_ms = next.claim?.claimed_ms;
     const revision = await bucket.update(key, encodeSchedule(next), known.revision);
     this.#take(known, next, revision);
     if (!is_due) return;
@@ -219,10 +261,10 @@ export class Schedules {
   }
 
   /** Publishes it. Rejects with what may be otherwise in a moment. */
-  async #outcome(due: DueTime, claimed_ms: number | undefined): Promise<Outcome> {
+  async #outcome(due: DueTime, claimed_ms: number | undefined): Promise<CountedOutcome> {
     const { now, late_ms, publish, isInLog, onTime } = this.#options;
     const { due_ms } = due;
-    const ended = (outcome: Outcome["outcome"], reason?: string): Outcome => {
+    const ended = (outcome: CountedOutcome["outcome"], reason?: string): CountedOutcome => {
       onTime(outcome, now() - due_ms);
       return { due_ms, at_ms: now(), outcome, ...(reason === undefined ? {} : { reason }) };
     };
@@ -239,7 +281,7 @@ export class Schedules {
   }
 
   /** Notes what became of it, unless another Shield has taken the claim over. */
-  async #end(known: Known, { claim }: Schedule, last: Outcome): Promise<void> {
+  async #end(known: Known, { claim }: Schedule, last: CountedOutcome): Promise<void> {
     const { bucket } = this.#options;
     const key = [known.tenant_id, known.schedule_id];
     await changeDocument(async (mayLose) => {

@@ -14,7 +14,7 @@ import { Schedules } from "./schedules.ts";
 import type { SchedulesOptions } from "./schedules.ts";
 
 interface SchedulesStart {
-  readonly config: Pick<Config, "schedules" | "limits">;
+  readonly config: Pick<Config, "schedules" | "limits" | "watchdog">;
   readonly spine: Spine;
   readonly log: Logger;
   readonly registry: Registry;
@@ -32,8 +32,17 @@ export interface StartedSchedules {
   close(): Promise<void>;
 }
 
-const STATES: readonly ReturnType<typeof stateOf>[] = ["waiting", "publishing", "paused", "done"];
-const OUTCOMES = ["published", "refused", "missed"] as const;
+const STATES: readonly ReturnType<typeof stateOf>[] = [
+  "waiting",
+  "publishing",
+  "paused",
+  "set_aside",
+  "done",
+];
+const OUTCOMES = ["published", "refused", "missed", "set_aside"] as const;
+/** A process that hangs may have a claim for so long, in ms, until it kills itself; at least so long. */
+const leftMs = ({ watchdog: { stall_ms } }: Pick<Config, "watchdog">): number =>
+  Math.max(30_000, 2 * stall_ms);
 /** Upper bounds in seconds. */
 const LATE_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3_600];
 
@@ -95,6 +104,7 @@ export async function startSchedules(
     onTime: scheduleMetrics(registry, () => schedules.all),
     log,
     now,
+    left_ms: leftMs(config),
     random: () => (random(1)[0] ?? 0) / 256,
   });
   await schedules.ready;
