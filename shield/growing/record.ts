@@ -23,6 +23,8 @@ const Ending = z.strictObject({
   at_ms: z.int().min(0),
   /** UTF-16 units at the end of the text that policies let go with the end: one more piece to its readers. */
   tail: z.int().min(1).optional(),
+  /** The process that has taken it up, since another one has left it in the middle; absent: none. */
+  taken_by: z.string().optional(),
 });
 /** How it ends: from then on nothing is added. */
 export type Ending = z.output<typeof Ending>;

@@ -27,7 +27,7 @@ const REASON_HEADER = "x-arqon-growing-reason";
 /** A log may forget a repetition after two minutes; before that, nobody needs to look. */
 const REPETITION_MS = 60_000;
 /** What could not be stored for so long, in ms, is not tried any more: its room's log is gone. */
-const GIVE_UP_MS = 86_400_000;
+export const GIVE_UP_MS = 86_400_000;
 /** The clock of the log may go back by so much, in ms, when another server leads it. */
 const SKEW_MS = 60_000;
 /** How the id of what stands for a connection begins, where the bus itself ends a message. */

@@ -4,6 +4,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
+import { leftMs } from "../../shared/watchdog/left_work.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { TenantLogs } from "../durable/log/logs.ts";
 import type { Caller } from "../message/caller.ts";
@@ -16,7 +17,7 @@ import { GrowingSweep } from "./sweep.ts";
 
 /** What growing messages need of the process. */
 export interface GrowingStart {
-  readonly config: Pick<Config, "limits" | "growing">;
+  readonly config: Pick<Config, "limits" | "growing" | "watchdog">;
   readonly spine: Spine;
   readonly log: Logger;
   readonly registry: Registry;
@@ -46,7 +47,8 @@ export function startGrowing(
     bounds: () => config.growing,
   };
   const isNeeded = () => classes.list().some(({ durable }) => durable);
-  const sweep = new GrowingSweep(context, start.log.child({ part: "growing" }), isNeeded);
+  const log = start.log.child({ part: "growing" });
+  const sweep = new GrowingSweep(context, { log, isNeeded, left_ms: leftMs(config) });
   return {
     answer: (caller, envelope) => answerGrowing(context, caller, envelope),
     close: () => sweep.close(),

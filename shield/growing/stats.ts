@@ -18,6 +18,8 @@ export interface GrowingStats {
   held(): void;
   ended(outcome: Outcome): void;
   bound(bound: Bound): void;
+  /** One that two processes have left in the middle is brought to no end. */
+  setAside(): void;
   /** So many grow in all rooms of all tenants. */
   seen(count: number): void;
 }
@@ -47,6 +49,10 @@ export function growingStats(registry: Registry): GrowingStats {
     "What was refused because of a bound of [growing].",
     ["limit"],
   );
+  const aside = counter(
+    "shield_growing_set_aside_total",
+    "Growing messages that this Shield does not bring to their end: two processes died while they did.",
+  );
   for (const outcome of OUTCOMES) ended.inc({ outcome }, 0);
   for (const limit of BOUNDS) bounds.inc({ limit }, 0);
   const messages = new Gauge({
@@ -64,6 +70,7 @@ export function growingStats(registry: Registry): GrowingStats {
     held: () => held.inc(),
     ended: (outcome) => ended.inc({ outcome }),
     bound: (limit) => bounds.inc({ limit }),
+    setAside: () => aside.inc(),
     seen: (count) => messages.set(count),
   };
 }

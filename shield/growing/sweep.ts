@@ -2,12 +2,13 @@
  * Ends messages that nobody adds to any more, and brings to its end what a Shield that was killed has left in the
  * middle. Every Shield looks after all of them: what two of them do is done once.
  */
+import { connectionId } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { GrowingContext } from "./places.ts";
 import { judgedWithEnding } from "./judging.ts";
 import type { GrowingRecord } from "./record.ts";
-import type { GrowingKey } from "./records.ts";
-import { callerOf, settle } from "./settling.ts";
+import type { Found, GrowingKey } from "./records.ts";
+import { callerOf, GIVE_UP_MS, settle } from "./settling.ts";
 import type { Ended } from "./settling.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
@@ -19,24 +20,45 @@ const RETRY_MS_MAX = 600_000;
 /** What is said of a message that nobody adds to any more. */
 const ABANDONED = "abandoned";
 
+/** What a sweep needs beside the context of commands. */
+export interface SweepOptions {
+  readonly log: Logger;
+  /** Whether there may be messages at all. */
+  readonly isNeeded: () => boolean;
+  /** How long one that another process has taken up is left to it, in ms. */
+  readonly left_ms: number;
+}
+
+/** A message that another process has taken up. */
+interface Taken {
+  readonly revision: number;
+  /** When that was seen first, monotonic ms. */
+  readonly since_ms: number;
+  is_told: boolean;
+}
+
 /** Looks after all messages now and then, until it is closed. */
 export class GrowingSweep {
   readonly #context: GrowingContext;
-  readonly #log: Logger;
+  readonly #options: SweepOptions;
   readonly #timer: ReturnType<typeof setInterval>;
+  /** This process, among all that there have been. */
+  readonly #life: string;
   /** When each message is to be looked at, monotonic ms, by its key. As many as there are. */
   #due = new Map<string, number>();
+  /** Those that others have taken up, by their key. As many as there are, at most. */
+  #taken = new Map<string, Taken>();
   #running: Promise<void> | undefined;
 
-  /** `isNeeded` says whether there may be messages at all. */
-  constructor(context: GrowingContext, log: Logger, isNeeded: () => boolean) {
+  constructor(context: GrowingContext, options: SweepOptions) {
     this.#context = context;
-    this.#log = log;
+    this.#options = options;
+    this.#life = connectionId(context.path.random);
     const every_ms = Math.min(SWEEP_MS_MAX, context.bounds().idle_ms / 4);
     this.#timer = setInterval(() => {
-      if (!isNeeded()) return;
+      if (!options.isNeeded()) return;
       this.#running ??= this.pass().catch((error) => {
-        this.#log.warn("growing messages could not be looked at", { error });
+        options.log.warn("growing messages could not be looked at", { error });
       }).finally(() => this.#running = undefined);
     }, every_ms);
   }
@@ -47,14 +69,18 @@ export class GrowingSweep {
     const keys = await records.list();
     stats.seen(keys.length);
     const due = new Map<string, number>();
+    const taken = new Map<string, Taken>();
     for (const key of keys) {
-      const name = `${key.tenant_id} ${key.room_id} ${key.id}`;
+      const name = nameOf(key);
       const before = this.#due.get(name) ?? 0;
       const is_due = before <= performance.now();
       const rest_ms = is_due ? await this.#look(key) : 0;
       due.set(name, is_due ? performance.now() + rest_ms : before);
+      const known = this.#taken.get(name);
+      if (known !== undefined) taken.set(name, known);
     }
     this.#due = due;
+    this.#taken = taken;
   }
 
   /** Looks after nothing more; resolves when what is under way has ended. */
@@ -72,17 +98,63 @@ export class GrowingSweep {
     const now_ms = await logTime(key.tenant_id);
     const left_ms = this.#untilOf(found.record) - now_ms;
     if (left_ms > 0) return left_ms;
+    const { ending } = found.record;
+    const { taken_by = this.#life } = ending ?? {};
+    if (ending !== null && taken_by !== this.#life) {
+      return await this.#lookAtTaken(key, found, now_ms - ending.at_ms);
+    }
     try {
-      const ended = await records.change(key, (before) => this.#abandoned(key, before));
+      const ended = await records.change(key, (before) => this.#taking(key, before));
       if (ended?.record.ending !== null && ended !== undefined) {
         await settle(this.#context, key, ended as Ended);
       }
     } catch (error) {
-      this.#log.warn("a growing message could not be ended", { ...key, error });
-      const { ending } = found.record;
+      this.#options.log.warn("a growing message could not be ended", { ...key, error });
+      await this.#giveBack(key);
       return ending === null ? 0 : Math.min(RETRY_MS_MAX, (now_ms - ending.at_ms) / 2);
     }
     return 0;
+  }
+
+  /** What another process has taken up is its own, or what it died of; the record goes a day after the end. */
+  async #lookAtTaken(key: GrowingKey, { revision }: Found, ended_ms: number): Promise<number> {
+    const { log, left_ms } = this.#options;
+    const { records, stats } = this.#context;
+    const name = nameOf(key);
+    const now_ms = performance.now();
+    const known = this.#taken.get(name);
+    const taken = known?.revision === revision
+      ? known
+      : { revision, since_ms: now_ms, is_told: false };
+    this.#taken.set(name, taken);
+    if (now_ms - taken.since_ms < left_ms) return 0;
+    if (!taken.is_told) {
+      log.error("a growing message was being ended when two processes died: it is set aside", {
+        ...key,
+      });
+      stats.setAside();
+      taken.is_told = true;
+    }
+    if (ended_ms >= GIVE_UP_MS) await records.delete(key, revision);
+    return RETRY_MS_MAX;
+  }
+
+  /** The record as this process brings it to its end; undefined: it stays as it is. */
+  async #taking(key: GrowingKey, found: Found | undefined): Promise<GrowingRecord | undefined> {
+    const { ending } = found?.record ?? { ending: null };
+    if (found === undefined || ending === null) return await this.#abandoned(key, found);
+    return { ...found.record, ending: { ...ending, taken_by: this.#life } };
+  }
+
+  /** This process lives, whatever has failed. Never rejects: it goes on with what is still its own. */
+  async #giveBack(key: GrowingKey): Promise<void> {
+    const given = this.#context.records.change(key, (found) => {
+      const { ending } = found?.record ?? { ending: null };
+      if (ending?.taken_by !== this.#life) return Promise.resolve(undefined);
+      const { taken_by: _, ...rest } = ending;
+      return Promise.resolve({ ...found!.record, ending: rest });
+    });
+    await given.catch(() => {});
   }
 
   #untilOf({ ending, active_ms }: GrowingRecord): number {
@@ -93,7 +165,7 @@ export class GrowingSweep {
   /** The record with its end; undefined: there is none, it ends already, or it has been added to meanwhile. */
   async #abandoned(
     key: GrowingKey,
-    found: { readonly record: GrowingRecord } | undefined,
+    found: Found | undefined,
   ): Promise<GrowingRecord | undefined> {
     const { overseer, logTime } = this.#context;
     const at_ms = await logTime(key.tenant_id);
@@ -106,3 +178,5 @@ export class GrowingSweep {
     return (await judgedWithEnding(judging, callerOf(key, record), key, record, ending)).record;
   }
 }
+
+const nameOf = ({ tenant_id, room_id, id }: GrowingKey): string => `${tenant_id} ${room_id} ${id}`;

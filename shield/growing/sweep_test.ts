@@ -1,51 +1,110 @@
 /** When a message that nobody adds to is ended: by the clock of its log, whatever the Shield's own says. */
 import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import { LIMITS, testPath } from "../message/testing/path.ts";
 import { NO_OVERSEER } from "../policy/overseer.ts";
 import { keptLog, SPINE_NOW_MS } from "../testing/spine.ts";
+import type { GrowingContext } from "./places.ts";
+import type { GrowingRecord } from "./record.ts";
 import { GrowingRecords } from "./records.ts";
 import { growingStats } from "./stats.ts";
 import { GrowingSweep } from "./sweep.ts";
 
 const HOUR_MS = 3_600_000;
 const IDLE_MS = 60_000;
+const RECORD: Omit<GrowingRecord, "started_ms" | "active_ms" | "text" | "ending"> = {
+  ...{ format: 1, type: "answer", content_type: "text/plain", seq: 0 },
+  producer: { user_id: "ann", user_key: "k", issuer: "i", role: "user" },
+};
 const KEY = { tenant_id: "acme", room_id: "lobby", id: "a1" };
+
+/** What sweeps of one Spine need; `log_ms` is the time of its logs. */
+function world(test: ReturnType<typeof testPath>, now: () => number, log_ms: () => number) {
+  const records = new GrowingRecords(test.spine);
+  const registry = new Registry();
+  const context = {
+    path: { ...test.path, now },
+    limits: LIMITS,
+    logs: { of: () => Promise.reject(new ArqonError("log-unavailable", "nothing is stored")) },
+    logTime: () => Promise.resolve(log_ms()),
+    records,
+    stats: growingStats(registry),
+    overseer: NO_OVERSEER,
+    bounds: () => ({
+      ...{ message_bytes: 1_000, pieces: 10, held_bytes: 0 },
+      ...{ room_messages: 10, tenant_messages: 10, idle_ms: IDLE_MS },
+    }),
+  };
+  return { records, registry, context };
+}
+
+const sweepOf = (context: GrowingContext, log = keptLog().log) =>
+  new GrowingSweep(context, { log, isNeeded: () => false, left_ms: 0 });
 
 for (const [by, step_ms] of [["forward", HOUR_MS], ["back", -HOUR_MS]] as const) {
   Deno.test(`a Shield whose wall clock is set ${by} by an hour ends a growing message when it is idle, not before`, async () => {
     await using test = testPath();
-    const records = new GrowingRecords(test.spine);
     let log_ms = SPINE_NOW_MS;
-    const context = {
-      path: { ...test.path, now: () => log_ms + step_ms },
-      limits: LIMITS,
-      logs: { of: () => Promise.reject(new Error("nothing is stored")) },
-      logTime: () => Promise.resolve(log_ms),
-      records,
-      stats: growingStats(new Registry()),
-      overseer: NO_OVERSEER,
-      bounds: () => ({
-        ...{ message_bytes: 1_000, pieces: 10, held_bytes: 0 },
-        ...{ room_messages: 10, tenant_messages: 10, idle_ms: IDLE_MS },
-      }),
-    };
+    const { records, context } = world(test, () => log_ms + step_ms, () => log_ms);
     /** As a Shield does that sees the message for the first time. */
     const pass = async () => {
-      const sweep = new GrowingSweep(context, keptLog().log, () => false);
+      const sweep = sweepOf(context);
       await sweep.pass();
       await sweep.close();
       return await records.get(KEY) !== undefined;
     };
-    await records.change(KEY, () =>
-      Promise.resolve({
-        ...{ format: 1, type: "answer", content_type: "text/plain", text: "", seq: 0 },
-        producer: { user_id: "ann", user_key: "k", issuer: "i", role: "user" },
-        ...{ started_ms: log_ms, active_ms: log_ms, ending: null },
-      }));
+    const at = { started_ms: log_ms, active_ms: log_ms, ending: null };
+    await records.change(KEY, () => Promise.resolve({ ...RECORD, ...at, text: "" }));
     log_ms += IDLE_MS - 1;
     assert.equal(await pass(), true);
     log_ms += 1;
     assert.equal(await pass(), false);
   });
 }
+
+/** A Shield that dies in the middle of its pass: at the `at`th time that it asks for the time of the log. */
+async function dying(context: GrowingContext, at: number): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let asked = 0;
+  const logTime: GrowingContext["logTime"] = (tenant_id) => {
+    if (++asked < at) return context.logTime(tenant_id);
+    resolve();
+    return new Promise(() => {});
+  };
+  const sweep = sweepOf({ ...context, logTime });
+  void sweep.pass();
+  await promise;
+  await sweep.close();
+}
+
+Deno.test("a message whose end two processes have died of is set aside; one that could not be stored is tried again", async () => {
+  await using test = testPath();
+  let log_ms = SPINE_NOW_MS;
+  const { records, registry, context } = world(test, () => log_ms, () => log_ms);
+  const at = { started_ms: log_ms, active_ms: log_ms, ending: null };
+  await records.change(KEY, () => Promise.resolve({ ...RECORD, ...at, text: "half" }));
+  log_ms += IDLE_MS;
+  // Behind the pass and its decision, in the middle of the end.
+  await dying(context, 3);
+  assert.equal((await records.get(KEY))?.record.ending?.taken_by, undefined);
+  log_ms += HOUR_MS;
+  const failing = sweepOf(context);
+  await failing.pass();
+  await failing.close();
+  assert.equal((await records.get(KEY))?.record.ending?.taken_by, undefined);
+  await dying(context, 2);
+  assert.notEqual((await records.get(KEY))?.record.ending?.taken_by, undefined);
+  const { log, lines } = keptLog();
+  const third = sweepOf(context, log);
+  await third.pass();
+  await third.close();
+  assert.match(lines.join(""), /level=error [^\n]*two processes died: it is set aside/);
+  assert.match(await registry.metrics(), /^shield_growing_set_aside_total 1$/m);
+  assert.equal((await records.get(KEY))?.record.text, "half");
+  log_ms += 24 * HOUR_MS;
+  const later = sweepOf(context);
+  await later.pass();
+  await later.close();
+  assert.equal(await records.get(KEY), undefined);
+});

@@ -12,9 +12,9 @@ import type { DueTime } from "./publishing.ts";
 import {
   afterTime,
   claimed,
+  type CountedOutcome,
   decodeSchedule,
   encodeSchedule,
-  type CountedOutcome,
   type Outcome,
   type Schedule,
   setAside,

@@ -241,7 +241,9 @@ Deno.test("who lives and cannot publish now is not taken for dead", async () => 
         ? Promise.reject(new ArqonError("log-unavailable", "not now"))
         : Promise.resolve(),
   };
-  const both = ["b", "c"].map((node_id) => new Schedules(optionsOf(bucket, { node_id, ...options })));
+  const both = ["b", "c"].map((node_id) =>
+    new Schedules(optionsOf(bucket, { node_id, ...options }))
+  );
   await until("it is published", async () => ((await read(bucket))?.published ?? 0) > 0);
   assert.ok(tries >= 8);
   for (const one of both) await one.close();

@@ -4,6 +4,7 @@ import type { Random } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { Counter, Gauge, Histogram } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
+import { leftMs } from "../../shared/watchdog/left_work.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { Parts } from "../parts.ts";
 import type { ScheduleAdminContext } from "./api.ts";
@@ -40,9 +41,6 @@ const STATES: readonly ReturnType<typeof stateOf>[] = [
   "done",
 ];
 const OUTCOMES = ["published", "refused", "missed", "set_aside"] as const;
-/** A process that hangs may have a claim for so long, in ms, until it kills itself; at least so long. */
-const leftMs = ({ watchdog: { stall_ms } }: Pick<Config, "watchdog">): number =>
-  Math.max(30_000, 2 * stall_ms);
 /** Upper bounds in seconds. */
 const LATE_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3_600];
 
