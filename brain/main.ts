@@ -71,8 +71,7 @@ async function run(given: GivenConfig): Promise<void> {
   // A Shield may run with the same file: two processes of the cluster need two ids.
   const brain_id = node_id === generated ? generated : brainIdOf(node_id);
   const registry = createMetrics({ node_id, version });
-  logging.register(registry);
-  reloading.register(registry);
+  for (const one of [logging, reloading]) one.register(registry);
   using _loop = watchEventLoop(registry, () => performance.now());
   using watchdog = startWatchdog({ config, node_id, component: PROGRAM, log });
   const files = { read: (path: string) => Deno.readTextFileSync(path) };

@@ -108,6 +108,7 @@ export const CASES: readonly AlertCase[] = [
   ),
   of("ArqonPolicyWorkersReplaced", counter("shield_policy_workers_replaced_total")),
   of("ArqonPolicyQuarantined", gauge("shield_policy_quarantined_modules", 0, 1)),
+  of("ArqonSetAside", gauge(`shield_schedules{state="set_aside"}`, 0, 1)),
   of("ArqonAuditFailing", counter(`shield_audit_entries_total{outcome="lost"}`)),
   of("ArqonLogLinesLeftOut", counter("arqon_log_left_out_total")),
   of("ArqonQuotaDegraded", gauge("shield_quota_degraded", 0, 1)),

@@ -6,6 +6,7 @@
 import { timingSafeEqual } from "node:crypto";
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../config/schema.ts";
+import { showsToken } from "../http1/shown_token.ts";
 import type { Logger } from "../logs/log.ts";
 import { problemResponse } from "../problem.ts";
 import { readSecret, RenewedSecret, tokenIn } from "../process/secret_file.ts";
@@ -52,7 +53,10 @@ function shows(request: Request, token: string): boolean {
 export function withOpsToken(handler: Handler, token: OpsToken | undefined): Handler {
   if (token === undefined) return handler;
   return async (request) => {
-    if (shows(request, token())) return await handler(request);
+    if (shows(request, token())) {
+      showsToken(request);
+      return await handler(request);
+    }
     if (request.headers.has("authorization")) {
       return problemResponse(
         new ArqonError("token-signature", "it is not that of [ops] token_file"),

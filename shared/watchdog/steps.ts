@@ -63,8 +63,9 @@ export function stepName(number: number): string {
   return NAMES[names.find((name) => AT[name] === number) ?? "none"];
 }
 
-/** Words of the memory: the step that has begun last, and how often the loop has turned. */
+/** The word of the memory with the step that has begun last. */
 export const STEP = 0;
+/** The word that counts how often the loop has turned. */
 export const TURNS = 1;
 
 /** A process has one event loop, so whoever runs on it writes here. */

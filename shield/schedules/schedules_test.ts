@@ -36,8 +36,8 @@ const optionsOf = (bucket: KeyValue, more: Partial<SchedulesOptions> = {}): Sche
   ...more,
 });
 
-async function read(bucket: KeyValue): Promise<Schedule | undefined> {
-  const entry = await bucket.get(KEY);
+async function read(bucket: KeyValue, key = KEY): Promise<Schedule | undefined> {
+  const entry = await bucket.get(key);
   return entry && decodeSchedule(entry.value);
 }
 
@@ -97,12 +97,8 @@ Deno.test("each time is published under one id, whichever Shield vanishes, and w
   }
   for (const node_id of ["a", "b", "c"]) start(node_id);
   const ended = async () => {
-    const all = await Promise.all(
-      Array.from({ length: MANY }, async (_, at) => {
-        const entry = await bucket.get(["acme", `n${at}`]);
-        return entry && decodeSchedule(entry.value);
-      }),
-    );
+    const all = [];
+    for (let at = 0; at < MANY; at++) all.push(await read(bucket, ["acme", `n${at}`]));
     return all.every((one) =>
       one?.claim === null && one.next_ms === null && one.published + Number(one.is_paused) === 1
     );
