@@ -70,11 +70,13 @@ export class GrowingSweep {
     stats.seen(keys.length);
     const due = new Map<string, number>();
     const taken = new Map<string, Taken>();
+    const failed = new Set<string>();
     for (const key of keys) {
       const name = nameOf(key);
       const before = this.#due.get(name) ?? 0;
-      const is_due = before <= performance.now();
-      const rest_ms = is_due ? await this.#look(key) : 0;
+      // Where one of a tenant fails, nobody else waits for its others.
+      const is_due = before <= performance.now() && !failed.has(key.tenant_id);
+      const rest_ms = is_due ? await this.#lookOrFail(key, failed) : 0;
       due.set(name, is_due ? performance.now() + rest_ms : before);
       const known = this.#taken.get(name);
       if (known !== undefined) taken.set(name, known);
@@ -87,6 +89,19 @@ export class GrowingSweep {
   async close(): Promise<void> {
     clearInterval(this.#timer);
     await this.#running;
+  }
+
+  /** As `#look`; never rejects, but takes note of the tenant. */
+  async #lookOrFail(key: GrowingKey, failed: Set<string>): Promise<number> {
+    try {
+      return await this.#look(key);
+    } catch (error) {
+      failed.add(key.tenant_id);
+      this.#options.log.warn("growing messages of a tenant could not be looked at", {
+        ...{ tenant_id: key.tenant_id, error },
+      });
+      return 0;
+    }
   }
 
   /** Ends the message if its time has come; resolves with how long nobody has to look again, in ms. */

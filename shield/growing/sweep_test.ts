@@ -108,3 +108,26 @@ Deno.test("a message whose end two processes have died of is set aside; one that
   await later.close();
   assert.equal(await records.get(KEY), undefined);
 });
+
+Deno.test("a tenant whose messages cannot be ended holds up nobody else's", async () => {
+  await using test = testPath();
+  let log_ms = SPINE_NOW_MS;
+  const { records, context } = world(test, () => log_ms, () => log_ms);
+  const at = { started_ms: log_ms, active_ms: log_ms, ending: null };
+  const other = { ...KEY, tenant_id: "zoo" };
+  for (const key of [KEY, other]) {
+    await records.change(key, () => Promise.resolve({ ...RECORD, ...at, text: "" }));
+  }
+  log_ms += IDLE_MS;
+  const { log, lines } = keptLog();
+  const logTime: GrowingContext["logTime"] = (tenant_id) =>
+    tenant_id === KEY.tenant_id
+      ? Promise.reject(new ArqonError("log-unavailable", "not now"))
+      : Promise.resolve(log_ms);
+  const sweep = sweepOf({ ...context, logTime }, log);
+  await sweep.pass();
+  await sweep.close();
+  assert.equal(await records.get(other), undefined);
+  assert.notEqual(await records.get(KEY), undefined);
+  assert.match(lines.join(""), /growing messages of a tenant could not be looked at/);
+});
