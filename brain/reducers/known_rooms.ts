@@ -33,7 +33,7 @@ export class KnownRooms {
   }
 
   /** Those whose timers or entries wait for somebody. */
-  due(now_ms: number): Iterable<KnownRoom> {
+  due(now_ms: number): IteratorObject<KnownRoom> {
     return this.#rooms.values().filter(({ is_behind, next_ms }) =>
       is_behind || next_ms !== null && next_ms <= now_ms
     );

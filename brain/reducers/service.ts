@@ -14,6 +14,7 @@ import { REDUCED_UNITS_MAX, reducerRoomOf } from "../../shared/rooms/reducer_roo
 import type { KeyValue, ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
 import type { ClusterView } from "../cluster_view.ts";
 import { ClassPrograms, type ReducedClass } from "./class_programs.ts";
+import { DueTurns } from "./due_turns.ts";
 import { keyOf, KnownRooms } from "./known_rooms.ts";
 import { KeptPrograms } from "./log/kept_programs.ts";
 import { NONE, noReducer, type Place, type ReducerService } from "./no_reducers.ts";
@@ -35,7 +36,7 @@ import { type Shown, shownBy } from "./visible/shown.ts";
 /** How often rooms are looked at that nobody calls, in ms. */
 const SWEEP_MS = 500;
 /** Rooms that are read at a time because of such a look. */
-const SWEEP_ROOMS = 64;
+export const SWEEP_ROOMS = 64;
 
 /** What rooms with reducers need of their Brain. */
 export interface ReducerServiceOptions {
@@ -67,6 +68,7 @@ class Reducers implements ReducerService {
   readonly #rooms = new Map<string, ReducedRoom>();
   readonly #closing = new Map<string, Promise<void>>();
   readonly #known = new KnownRooms();
+  readonly #turns = new DueTurns();
   readonly #stops: (() => void)[] = [];
   #sweep: ReturnType<typeof setInterval> | undefined;
   #drained: Promise<void> | undefined;
@@ -318,13 +320,12 @@ class Reducers implements ReducerService {
     this.#programs.retry();
     void this.#removal.look();
     if (!view.serving) return;
-    let left = SWEEP_ROOMS;
-    for (const at of this.#known.due(now())) {
+    const isWaiting = (at: Place) => {
       const key = keyOf(at);
-      if (this.#closing.has(key) || !this.#owns(at) || this.#rooms.get(key)?.is_loaded) continue;
-      this.#wake(at);
-      if (--left === 0) return;
-    }
+      return !this.#closing.has(key) && this.#owns(at) && !this.#rooms.get(key)?.is_loaded;
+    };
+    const waiting = this.#known.due(now()).filter(isWaiting);
+    for (const at of this.#turns.take(waiting, SWEEP_ROOMS)) this.#wake(at);
   }
 }
 

@@ -4,7 +4,13 @@
  */
 import assert from "node:assert/strict";
 import { readEnvelope } from "@arqon/proto";
+import {
+  encodeRecord,
+  REDUCERS_BUCKET,
+  type RoomRecord,
+} from "../../shared/records/reducer_record.ts";
 import { found } from "../../shared/testing/until.ts";
+import { SWEEP_ROOMS } from "./service.ts";
 import { moduleOf } from "./testing/guest_text.ts";
 import { applied, ENGINES, messagesOf, type WorldBrain } from "./testing/reducer_world.ts";
 
@@ -33,6 +39,11 @@ const TICK_MS = 50;
 /** Ticks that the reducer makes up for, and one each that is due before and after them. */
 const MADE_UP = 5 + 2;
 const PAUSE_MS = 8_000;
+/** A room whose snapshot is gone, and whose timer is due. */
+const UNREADABLE: RoomRecord = {
+  ...{ snapshot: "gone", previous: "", points: "", offset: 1, published: { offset: 0, index: 0 } },
+  ...{ stream: "s", position: 1, is_behind: true, behind_ms: 1, next_ms: 1, fork: null, lost: [] },
+};
 
 interface Ticked {
   readonly tick: number;
@@ -40,9 +51,9 @@ interface Ticked {
 }
 
 /** The ticks of the room, once there are so many. */
-function ticksWhen(brain: WorldBrain, count: number): Promise<Ticked[]> {
+function ticksWhen(brain: WorldBrain, count: number, room = "arena"): Promise<Ticked[]> {
   return found(`${count} ticks`, async () => {
-    const ticks = (await messagesOf(brain, "arena")).flatMap(({ payload }) => {
+    const ticks = (await messagesOf(brain, room)).flatMap(({ payload }) => {
       const { event, timestamp_ms } = readEnvelope(payload);
       if (event?.type !== "tick") return [];
       const { tick } = JSON.parse(new TextDecoder().decode(event.data));
@@ -77,6 +88,21 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     await steer(other);
     const all = await ticksWhen(other, after.length + 20);
     assert.deepEqual(all.map(({ tick }) => tick), all.map((_, at) => at + 1));
+  });
+
+  Deno.test(`${engine}: rooms that cannot be read hold up no other room's timers`, async () => {
+    await using world = await open({ modules: { arena } });
+    const brain = await world.start("a");
+    const records = await brain.spine.keyValue(REDUCERS_BUCKET);
+    for (let at = 0; at < SWEEP_ROOMS; at++) {
+      await records.put(["t", `arena-${at}`], encodeRecord(UNREADABLE));
+    }
+    const room = "arena-last";
+    await applied(brain, room, "join");
+    const before = await ticksWhen(brain, 5, room);
+    const other = await world.start("b");
+    world.turn("b");
+    await ticksWhen(other, before.length + 20, room);
   });
 
   Deno.test(`${engine}: a room whose timers never end answers its calls`, async () => {
