@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { TenantHook } from "../../shared/config/automation/hooks.ts";
 import { configFrom } from "../../shared/config/load.ts";
 import { readTenantEvent } from "../../shared/hooks/tenant_event.ts";
-import { hookBytes, hookKey, NEW_HOOK } from "../../shared/records/hook_document.ts";
+import { hookBytes, hookKey, HOOKS_BUCKET, NEW_HOOK } from "../../shared/records/hook_document.ts";
 import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
 import type { LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
@@ -32,12 +32,12 @@ function controls(hooks: readonly object[] = [HOOK]) {
   const clock = { now_ms: START_MS };
   const config = configFrom({ rooms: DURABLE, hooks });
   /** Called before each event is stored. */
-  const held = { before: (): Promise<void> => Promise.resolve() };
+  const held = { before: (..._: Parameters<LifeEvents["append"]>) => Promise.resolve() };
   const lifeEvents: TestBedOptions["lifeEvents"] = async (parts) => {
     const events = await HookLifeEvents.open({ ...parts, config });
     const store = events.append.bind(events);
     const append: LifeEvents["append"] = async (...given) => {
-      await held.before();
+      await held.before(...given);
       await store(...given);
     };
     return Object.assign(events, { append });
@@ -50,15 +50,15 @@ function controls(hooks: readonly object[] = [HOOK]) {
   return { clock, held, options };
 }
 
-async function stored(spine: Spine): Promise<LogMessage[]> {
-  const log = await spine.log("acme", RETENTION);
+async function stored(spine: Spine, tenant_id = "acme"): Promise<LogMessage[]> {
+  const log = await spine.log(tenant_id, RETENTION);
   const { messages } = await log.read(EVENTS_ROOM, { after: 0, limit: 1_000, max_bytes: 1e6 });
   return [...messages];
 }
 
 /** Type and room of what is stored, in order. */
-async function told(spine: Spine): Promise<string[]> {
-  return (await stored(spine)).map(({ payload }) => {
+async function told(spine: Spine, tenant_id?: string): Promise<string[]> {
+  return (await stored(spine, tenant_id)).map(({ payload }) => {
     const event = readTenantEvent(payload);
     return `${event?.type} ${event?.data.room}`;
   });
@@ -171,5 +171,24 @@ Deno.test("a hook of a tenant begins when it is set; who wants other events hear
     await accepted(spine, set("b"));
     await until("it is told", async () => (await told(spine)).includes("room.created b"));
     assert.deepEqual(await told(spine), ["room.created b"]);
+  });
+});
+
+Deno.test("a tenant whose log takes nothing does not hold up what others hear of rooms that are gone", async () => {
+  const { held, options } = controls([HOOK, { ...HOOK, tenant: "zoo" }]);
+  held.before = (_type, { tenant_id }) =>
+    tenant_id === "acme" ? Promise.reject(new Error("its log is full")) : Promise.resolve();
+  await withTestBed(async (bed) => {
+    const { spine } = bed;
+    const marks = await spine.keyValue(HOOKS_BUCKET);
+    const gone = new TextEncoder().encode(JSON.stringify({ created_ms: START_MS, epoch: "e" }));
+    for (const tenant_id of ["acme", "zoo"]) {
+      await marks.put([tenant_id, "~rooms", "since"], gone);
+      await marks.put([tenant_id, "~rooms", "room", "gone"], gone);
+    }
+    await bed.start("b1", options);
+    await until("zoo is told", async () => (await told(spine, "zoo")).length === 1);
+    assert.deepEqual(await told(spine, "zoo"), ["room.ended gone"]);
+    assert.deepEqual(await told(spine), []);
   });
 });

@@ -137,16 +137,24 @@ export class ToldRooms {
     });
   }
 
-  /** Tells of the rooms of this Brain that are gone. Rejects as `settle` does. */
+  /** Tells of the rooms of this Brain that are gone. Never rejects: what fails is told with the next call. */
   async settleGone(isStored: (at: RoomAddress) => boolean): Promise<void> {
-    const { events: { tenants }, marks, context } = this.#options;
+    const { events: { tenants }, log } = this.#options;
     await this.#beginAll();
     for (const tenant_id of tenants) {
-      for (const key of await marks.keys(markKey(tenant_id))) {
-        const at = { tenant_id, room_id: key.at(-1) ?? "" };
-        if (this.#stopped) return;
-        if (context.isOwner(at) && !isStored(at)) await this.settle(at);
-      }
+      // A tenant whose log takes nothing holds up no other.
+      await this.#settleGoneOf(tenant_id, isStored).catch((error) => {
+        log.warn("hooks hear later of the rooms of a tenant that are gone", { tenant_id, error });
+      });
+    }
+  }
+
+  async #settleGoneOf(tenant_id: string, isStored: (at: RoomAddress) => boolean): Promise<void> {
+    const { marks, context } = this.#options;
+    for (const key of await marks.keys(markKey(tenant_id))) {
+      const at = { tenant_id, room_id: key.at(-1) ?? "" };
+      if (this.#stopped) return;
+      if (context.isOwner(at) && !isStored(at)) await this.settle(at);
     }
   }
 
