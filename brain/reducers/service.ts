@@ -36,7 +36,7 @@ import { type Shown, shownBy } from "./visible/shown.ts";
 /** How often rooms are looked at that nobody calls, in ms. */
 const SWEEP_MS = 500;
 /** Rooms that are read at a time because of such a look. */
-export const SWEEP_ROOMS = 64;
+const SWEEP_ROOMS = 64;
 
 /** What rooms with reducers need of their Brain. */
 export interface ReducerServiceOptions {

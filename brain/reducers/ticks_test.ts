@@ -10,7 +10,6 @@ import {
   type RoomRecord,
 } from "../../shared/records/reducer_record.ts";
 import { found } from "../../shared/testing/until.ts";
-import { SWEEP_ROOMS } from "./service.ts";
 import { moduleOf } from "./testing/guest_text.ts";
 import { applied, ENGINES, messagesOf, type WorldBrain } from "./testing/reducer_world.ts";
 
@@ -39,6 +38,8 @@ const TICK_MS = 50;
 /** Ticks that the reducer makes up for, and one each that is due before and after them. */
 const MADE_UP = 5 + 2;
 const PAUSE_MS = 8_000;
+/** As many as a Brain reads at a time. */
+const UNREADABLE_ROOMS = 64;
 /** A room whose snapshot is gone, and whose timer is due. */
 const UNREADABLE: RoomRecord = {
   ...{ snapshot: "gone", previous: "", points: "", offset: 1, published: { offset: 0, index: 0 } },
@@ -94,7 +95,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     await using world = await open({ modules: { arena } });
     const brain = await world.start("a");
     const records = await brain.spine.keyValue(REDUCERS_BUCKET);
-    for (let at = 0; at < SWEEP_ROOMS; at++) {
+    for (let at = 0; at < UNREADABLE_ROOMS; at++) {
       await records.put(["t", `arena-${at}`], encodeRecord(UNREADABLE));
     }
     const room = "arena-last";
