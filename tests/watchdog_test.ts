@@ -1,20 +1,88 @@
-/** A whole bus with a watchdog that takes ordinary work for a hang, and one with the default. */
+/**
+ * Whole buses in processes of their own that die: of a watchdog that takes ordinary work for a hang, and twice in the
+ * middle of the same work.
+ */
 import assert from "node:assert/strict";
-import { initFolder, startServe } from "./harness/serve_bus.ts";
+import { found } from "../shared/testing/until.ts";
+import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
+import { Receiver, SECRET } from "./hooks/receiver.ts";
+import { AdminClient } from "./peers/admin_client.ts";
 
 const STANDS = /level=error component=shield step=[^\n]+ stood_ms=\d+ msg="the event loop stands/;
+
+/** The configuration of the folder with this at its end. */
+async function addConfig(folder: string, text: string): Promise<void> {
+  const file = `${folder}/config.toml`;
+  await Deno.writeTextFile(file, `${await Deno.readTextFile(file)}\n${text}`);
+}
 
 Deno.test("a bus whose event loop stands for longer than it may ends itself", async () => {
   await using folder = await initFolder();
   // Loading the program alone takes longer.
-  const config = `${await Deno.readTextFile(`${folder.path}/config.toml`)}
-[watchdog]
-stall_ms = 1
-`;
-  await Deno.writeTextFile(`${folder.path}/config.toml`, config);
+  await addConfig(folder.path, "[watchdog]\nstall_ms = 1\n");
   await assert.rejects(startServe(folder.path), (error: Error) => {
     assert.match(error.message, /^it ended with 137:/);
     assert.match(error.message, STANDS);
     return true;
   });
+});
+
+Deno.test("a schedule that kills the process twice is set aside, and the others go on", async () => {
+  await using receiver = new Receiver();
+  await using folder = await initFolder();
+  await addConfig(
+    folder.path,
+    `[watchdog]
+stall_ms = 15_000
+[webhooks]
+private_hosts = ["127.0.0.1"]
+[[hooks]]
+id = "deadly"
+tenant = "default"
+url = "${receiver.url}"
+room = "deadly"
+events = []
+secret = "${SECRET}"
+before = ["publish"]
+before_timeout_ms = 10_000
+`,
+  );
+  const token = await tokenOf(folder.path, "admin");
+  const place = (id: string) => `/v1/tenants/default/schedules/${id}`;
+  let bus: ServedBus = await startServe(folder.path);
+  const ask = async (method: string, path: string, body?: object) => {
+    const answer = await new AdminClient(bus.admin_url, token).ask(method, path, body);
+    assert.equal(answer.status, 200, answer.text);
+    return answer.body.schedule;
+  };
+  try {
+    // Each time that this one is published, the process is killed in the middle of it.
+    let killed = Promise.withResolvers<void>();
+    receiver.answer = () => {
+      bus.signal("SIGKILL");
+      killed.resolve();
+      return undefined;
+    };
+    const message = { type: "tick", data: {} };
+    await ask("PUT", place("deadly"), { room: "deadly", message, every_ms: 1_000 });
+    await ask("PUT", place("well"), { room: "lobby", message, every_ms: 1_000 });
+    for (let death = 0; death < 2; death++) {
+      await killed.promise;
+      assert.equal(await bus.stop(), 137);
+      killed = Promise.withResolvers();
+      bus = await startServe(folder.path);
+    }
+    const [aside, well] = await found("it is set aside", async () => {
+      const all = [await ask("GET", place("deadly")), await ask("GET", place("well"))];
+      return all[0].state === "set_aside" ? all : undefined;
+    });
+    assert.equal(receiver.calls.length, 2);
+    assert.equal(aside.last.outcome, "set_aside");
+    assert.ok(well.published > 0 && well.state !== "set_aside");
+    assert.match(bus.log(), /level=error [^\n]*schedule=deadly [^\n]*it is set aside/);
+    const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
+    assert.match(metrics, /^shield_schedules\{state="set_aside"\} 1$/m);
+  } finally {
+    await bus.stop();
+  }
 });
