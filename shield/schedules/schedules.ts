@@ -88,6 +88,10 @@ export class Schedules {
   readonly #known = new Map<string, Known>();
   readonly #watch: KvWatch;
   readonly #due: Known[] = [];
+  /** Those whose claim a process has left: they are tried one at a time, since one of them may kill this one. */
+  readonly #left: Known[] = [];
+  /** Lets the next of them begin; absent: none is tried. */
+  #trying: ReturnType<typeof setTimeout> | undefined;
   readonly #running = new Set<Promise<void>>();
   #is_closed = false;
 
@@ -114,6 +118,7 @@ export class Schedules {
     this.#is_closed = true;
     this.#watch.stop();
     for (const { timer } of this.#known.values()) clearTimeout(timer);
+    clearTimeout(this.#trying);
     await Promise.all(this.#running);
   }
 
@@ -155,7 +160,8 @@ export class Schedules {
     if (this.#is_closed || wait_ms === undefined) return;
     known.timer = setTimeout(() => {
       if (wait_ms > WAIT_MAX_MS) return this.#arm(known);
-      this.#due.push(known);
+      const is_tried = this.#isLeft(known) && !this.#isLeftTwice(known);
+      (is_tried ? this.#left : this.#due).push(known);
       this.#run();
     }, Math.min(wait_ms, WAIT_MAX_MS));
   }
@@ -184,14 +190,28 @@ export class Schedules {
 
   #run(): void {
     while (this.#running.size < AT_A_TIME) {
-      const known = this.#due.shift();
+      const left = this.#trying === undefined ? this.#left.shift() : undefined;
+      const known = left ?? this.#due.shift();
       if (known === undefined) return;
-      const running = this.#turn(known).finally(() => {
+      const turn = this.#turn(known);
+      if (left !== undefined) this.#try(turn);
+      const running = turn.finally(() => {
         this.#running.delete(running);
         this.#run();
       });
       this.#running.add(running);
     }
+  }
+
+  /** No other that was left is tried meanwhile, or as long as a claim is left alone. */
+  #try(turn: Promise<void>): void {
+    const trying = this.#trying = setTimeout(() => end(), this.#options.claim_ms ?? CLAIM_MS);
+    const end = () => {
+      clearTimeout(trying);
+      if (this.#trying === trying) this.#trying = undefined;
+      this.#run();
+    };
+    void turn.then(end);
   }
 
   /** Does what is to be done about a schedule now. Never rejects. */

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
+import { pace } from "../../shared/testing/pace.ts";
 import { until } from "../../shared/testing/until.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { createRandom } from "../../tests/presence_simulation/random.ts";
@@ -178,14 +179,17 @@ Deno.test("what is too late is missed, and told so; what was claimed long ago is
   await schedules.close();
 });
 
-/** A Shield that dies in the middle of its first publish; resolves then. */
-function dying(bucket: KeyValue, node_id: string): Promise<void> {
+/** A Shield that dies in the middle of a publish: the `at`th. Resolves then. */
+function dying(bucket: KeyValue, node_id: string, at = 1): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
+  let asked = 0;
   const one: Schedules = new Schedules(optionsOf(bucket, {
     node_id,
     publish: () => {
-      void one.close();
-      resolve();
+      if (++asked === at) {
+        void one.close();
+        resolve();
+      }
       return new Promise(() => {});
     },
   }));
@@ -243,4 +247,39 @@ Deno.test("who lives and cannot publish now is not taken for dead", async () => 
   await until("it is published", async () => ((await read(bucket))?.published ?? 0) > 0);
   assert.ok(tries >= 8);
   for (const one of both) await one.close();
+});
+
+Deno.test("what was only beside it goes on: one that was left is tried alone", async () => {
+  await using engine = testSpine();
+  const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);
+  const others = ["a", "b", "z"];
+  for (const id of ["tick", ...others]) {
+    await bucket.update(["acme", id], encodeSchedule(scheduleOf(Date.now() - EVERY_MS)), 0);
+  }
+  await dying(bucket, "one", 4);
+  const died = Promise.withResolvers<void>();
+  let is_dead = false;
+  const second: Schedules = new Schedules(optionsOf(bucket, {
+    ...{ node_id: "two", claim_ms: 2_000 },
+    async publish({ schedule_id }) {
+      if (schedule_id !== "tick") await pace(200);
+      else {
+        is_dead = true;
+        void second.close();
+        died.resolve();
+      }
+      if (is_dead) await new Promise(() => {});
+    },
+  }));
+  await died.promise;
+  const third = new Schedules(optionsOf(bucket, { node_id: "three", left_ms: 200 }));
+  await until("it is set aside", async () => (await read(bucket))?.is_paused === true);
+  for (const id of others) {
+    await until("it goes on", async () => {
+      const one = await read(bucket, ["acme", id]);
+      assert.equal(one?.is_paused, false);
+      return one.published > 0;
+    });
+  }
+  await third.close();
 });
