@@ -59,6 +59,10 @@ export function startWatchdog(
     log.info("a debugger may hold the process: no watchdog");
     return undefined;
   }
+  // The kernel takes no signal from process 1 of a container to itself.
+  if (Deno.pid === 1) {
+    log.warn("process 1 of a container cannot kill itself when it hangs: use an init");
+  }
   const { format } = config.log;
   const look_ms = Math.max(LOOK_MIN_MS, Math.min(LOOK_MAX_MS, stall_ms / LOOKS));
   const watched: Watched = {
