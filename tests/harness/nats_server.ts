@@ -32,6 +32,8 @@ export interface NatsServer extends AsyncDisposable {
   readonly pid: number;
   /** The last lines of its log, for failure messages. */
   logTail(): string;
+  /** The lines of its log, of all its runs, that say that a user lacked a right. */
+  readonly violations: readonly string[];
   /** Ends it at once, as a crash would (SIGKILL). */
   kill(): Promise<void>;
   /** Ends it in order (SIGTERM). */
@@ -73,7 +75,12 @@ async function readLines(
   if (rest !== "") onLine(rest);
 }
 
-async function launch(program: string, config: string, tail: string[]): Promise<Running> {
+async function launch(
+  program: string,
+  config: string,
+  tail: string[],
+  violations: string[],
+): Promise<Running> {
   const child = new Deno.Command(program, {
     args: ["--config", config],
     stdin: "null",
@@ -85,6 +92,7 @@ async function launch(program: string, config: string, tail: string[]): Promise<
   const read = readLines(child.stderr, (line) => {
     tail.push(line);
     if (tail.length > TAIL_LINES) tail.shift();
+    if (/\bViolation\b/.test(line)) violations.push(line);
     port = Number(line.match(/Listening for client connections on \S+:(\d+)/)?.[1] ?? port);
     if (line.includes("Server is ready")) resolve(port);
   });
@@ -154,10 +162,10 @@ export async function startNats(given: NatsOptions = {}): Promise<NatsServer> {
   const program = await ensureNatsServer();
   const folder = await Deno.makeTempDir({ prefix: "arqon-nats-" });
   const config = `${folder}/nats.conf`;
-  const tail: string[] = [];
+  const [tail, violations]: [string[], string[]] = [[], []];
   const up = async (port: number): Promise<Running> => {
     await Deno.writeTextFile(config, configText(folder, port, options));
-    return await launch(program, config, tail);
+    return await launch(program, config, tail, violations);
   };
   let running: Running | undefined;
   try {
@@ -192,6 +200,7 @@ export async function startNats(given: NatsOptions = {}): Promise<NatsServer> {
       return running.child.pid;
     },
     logTail: () => tail.join("\n"),
+    violations,
     kill: () => end("SIGKILL"),
     stop: () => end("SIGTERM"),
     start,
