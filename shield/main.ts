@@ -206,6 +206,7 @@ async function serve(running: Running): Promise<void> {
   const client = await openClientListener({
     config,
     handler: shield.client,
+    turnAway: shield.turnAway,
     registry,
     tls,
     reuse_port: child !== undefined,

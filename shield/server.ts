@@ -117,6 +117,8 @@ export interface Shield {
   readonly node_id: string;
   /** Handler of the client listener. */
   client(request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>): Promise<Response>;
+  /** Answers a client that the client listener has turned away. */
+  turnAway: Shield["client"];
   /** Handler of the admin listener. */
   admin(request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>): Promise<Response>;
   checks(): Record<string, HealthCheck>;
@@ -309,6 +311,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   return {
     node_id: parts.node_id,
     client: (request, info) => handleRequest(http, request, info.remoteAddr.hostname),
+    turnAway: (request, info) => handleRequest(http, request, info.remoteAddr.hostname, true),
     admin: (request, info) => handleAdmin(admin, request, info.remoteAddr.hostname),
     checks,
     status,

@@ -24,11 +24,19 @@ const KINDS = ["native", "ws", "own"] as const;
 class Door implements AsyncDisposable {
   readonly listener: ClientListener;
   readonly registry: Registry;
+  /** What it has logged. */
+  readonly lines: readonly string[];
   readonly #sockets: SocketServer;
 
-  private constructor(listener: ClientListener, registry: Registry, sockets: SocketServer) {
+  private constructor(
+    listener: ClientListener,
+    registry: Registry,
+    lines: readonly string[],
+    sockets: SocketServer,
+  ) {
     this.listener = listener;
     this.registry = registry;
+    this.lines = lines;
     this.#sockets = sockets;
   }
 
@@ -37,6 +45,7 @@ class Door implements AsyncDisposable {
     const text = `[server]\nhost = "127.0.0.1"\nport = 0\nwebsocket = "${websocket}"\n${lines}`;
     const config = parseConfig(text, { file: "config.toml", defaults: {} });
     const registry = createMetrics({ node_id: "s1", version: "0" });
+    const logged: string[] = [];
     const sockets = await openSockets(config, registry);
     const listener = await openClientListener({
       config,
@@ -44,12 +53,13 @@ class Door implements AsyncDisposable {
       reserve: new FileReserve(0, undefined),
       log: createLogger({
         ...{ level: "info", format: "logfmt", component: "shield", now: () => 0 },
-        write() {},
+        write: (line) => void logged.push(line),
       }),
       now: Date.now,
       monotonic_ms: () => performance.now(),
       nonce: "n",
       onGone() {},
+      turnAway: () => new Response("turned away", { status: 503 }),
       async handler(request, { remoteAddr: { hostname } }) {
         if (request.headers.get("upgrade") === null) {
           const { length } = await request.text();
@@ -68,7 +78,7 @@ class Door implements AsyncDisposable {
         return response;
       },
     });
-    return new Door(listener, registry, sockets);
+    return new Door(listener, registry, logged, sockets);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -84,12 +94,14 @@ interface Asked {
   /** Sent in chunks when it is a list. */
   readonly body?: string | readonly string[];
   readonly agent?: Agent;
+  /** The client's address; absent: `CLIENT`. */
+  readonly from?: string;
 }
 
 /** A request from the client's address, by Node's client. */
 function ask(port: number, asked: Asked = {}): Promise<Record<string, unknown>> {
-  const { method = "GET", path = "/x", headers = {}, body, agent } = asked;
-  const where = { host: "127.0.0.1", port, path, localAddress: CLIENT };
+  const { method = "GET", path = "/x", headers = {}, body, agent, from = CLIENT } = asked;
+  const where = { host: "127.0.0.1", port, path, localAddress: from };
   return new Promise((resolve, reject) => {
     const request = nodeRequest({ ...where, method, headers, ...(agent ? { agent } : {}) });
     request.on("error", reject);
@@ -181,10 +193,42 @@ for (const websocket of KINDS) {
   }
 }
 
-Deno.test("without trusted_proxies a proxy's address is everybody's", async () => {
-  await using door = await Door.open("own", "");
+for (const websocket of KINDS) {
+  Deno.test(`without trusted_proxies a proxy's address is everybody's, which is said once (${websocket})`, async () => {
+    await using door = await Door.open(websocket, "");
+    await using proxy = await startNginx(door.listener.port);
+    const counted = () => door.registry.getSingleMetricAsString("shield_unseen_clients_total");
+    const warnings = () => door.lines.filter((line) => line.includes("trusted_proxies"));
+    for (const from of ["127.0.0.7", "127.0.0.7", "127.0.0.7"]) {
+      assert.equal((await ask(proxy.port, { from })).from, "127.0.0.1");
+    }
+    assert.deepEqual(warnings(), [], "one client is one address");
+    for (const from of ["127.0.0.8", "127.0.0.9", "127.0.0.9"]) {
+      assert.equal((await ask(proxy.port, { from })).from, "127.0.0.1");
+    }
+    assert.match(await counted(), /^shield_unseen_clients_total(?:\{[^}]*\})? 2$/m);
+    assert.equal(warnings().length, 1);
+    assert.match(warnings()[0] ?? "", /level=warn .*peer=127\.0\.0\.1 header=x-forwarded-for/);
+  });
+}
+
+Deno.test("a trusted proxy that names its clients in the other header is noticed, too", async () => {
+  const lines = 'trusted_proxies = ["127.0.0.1"]\nforwarded_header = "forwarded"\n';
+  await using door = await Door.open("own", lines);
   await using proxy = await startNginx(door.listener.port);
-  assert.equal((await ask(proxy.port)).from, "127.0.0.1");
+  for (const from of ["127.0.0.8", "127.0.0.9"]) {
+    assert.equal((await ask(proxy.port, { from })).from, "127.0.0.1");
+  }
+  assert.match(door.lines.join(""), /not believed/);
+});
+
+Deno.test("clients behind a trusted proxy are seen, and nothing is said", async () => {
+  await using door = await Door.open("own", 'trusted_proxies = ["127.0.0.1"]\n');
+  await using proxy = await startNginx(door.listener.port);
+  for (const from of ["127.0.0.8", "127.0.0.9", "127.0.0.8"]) {
+    assert.equal((await ask(proxy.port, { from })).from, from);
+  }
+  assert.doesNotMatch(door.lines.join(""), /not believed/);
 });
 
 Deno.test("a trusted proxy has to send its PROXY header", async () => {

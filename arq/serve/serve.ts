@@ -56,7 +56,9 @@ async function openListeners(
   const { now, monotonic_ms } = process;
   const { reserve } = door;
   const client = await openClientListener({
-    ...{ reserve, config, handler: shield.client, registry, tls, now, monotonic_ms, log },
+    ...{ reserve, config, registry, tls, now, monotonic_ms, log },
+    handler: shield.client,
+    turnAway: shield.turnAway,
     nonce: crypto.randomUUID(),
     onGone: fatal.resolve,
   });

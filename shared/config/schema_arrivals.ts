@@ -10,12 +10,12 @@ export const Arrivals = {
   strangers: count(
     1_024,
     100_000,
-    "connections of this process without a token so far; one more ends the oldest of them",
+    "connections of this process without a token so far; one more turns the oldest away: 503 admission, or an end where its request does not come",
   ),
   strangers_per_address: count(
-    256,
+    768,
     100_000,
-    "the same of one address, or one /64 of IPv6; one more ends its oldest",
+    "the same of one address, or one /64 of IPv6; above concurrent_handshakes, so that admission speaks first",
   ),
   request_head_ms: ms(
     10_000,

@@ -1,13 +1,16 @@
 /**
  * Bounds connections that have shown no token yet, called strangers, and those that speak plain
  * HTTP: how many there may be, in all and from one address, and how long each may take for what it
- * does. Beyond a bound the oldest stranger is ended, never a connection with a token. Touches no
- * sockets except to close them.
+ * does. Beyond a bound a stranger is turned away, never a connection with a token: its request is
+ * answered 503, and as many may wait for that as have a place. Touches no sockets except to close them.
  */
 import { closeQuietly } from "./byte_stream.ts";
 
 /** What a connection is doing; each phase has its time limit. */
 export type Phase = "proxy" | "tls" | "head" | "body" | "handler" | "answer" | "idle" | "closing";
+
+/** Why a stranger is turned away: by the bound of its address, by the bound of all, or for lack of files. */
+export type Away = "address" | "total" | "files";
 
 /** Bounds of connections: how many there may be, and for how long; times in ms. */
 export interface ArrivalLimits {
@@ -26,11 +29,11 @@ export interface ArrivalLimits {
 
 /** Counts of what happened, for metrics. */
 export interface ArrivalStats {
-  /** Strangers that are connected now. */
+  /** Strangers that are connected now, those that are turned away included. */
   strangers: number;
   /** Connections whose first request has been answered. */
   answered: number;
-  /** Connections that were ended to make room, by the bound that was reached. */
+  /** Connections that lost their place to others, by the bound that was reached. */
   readonly evicted: { address: number; total: number };
   /** Connections that were ended because they took too long, by phase. */
   readonly timeouts: Record<Phase, number>;
@@ -53,16 +56,18 @@ export class Arrival {
   answered = false;
   /** True when a bound has ended it: whatever is still to be done for it is in vain. */
   ended = false;
+  /** Its request has come and waits for its turn. */
+  queued = false;
+  /** Why it is turned away; undefined: it is served. With "files" it has a reserved file, which others wait for. */
+  away: Away | undefined;
 
   /** The turn of the event loop in which it came. */
   readonly turn: number;
-  /** It has a reserved file, which others wait for. */
-  readonly spare: boolean;
 
   constructor(stream: { close(): void }, address: string, turn: number, spare: boolean) {
     this.stream = stream;
     this.turn = turn;
-    this.spare = spare;
+    this.away = spare ? "files" : undefined;
     this.group = groupOf(address);
   }
 }
@@ -79,29 +84,49 @@ export class Arrivals {
   readonly #now: () => number;
   /** All connections, oldest first, as in every set here. */
   readonly #all = new Set<Arrival>();
+  /** The strangers that have a place. */
   readonly #strangers = new Set<Arrival>();
   readonly #by_group = new Map<string, Set<Arrival>>();
+  /** The strangers that are turned away, and whose request is awaited for that. */
+  readonly #away = new Set<Arrival>();
+  readonly #tells: boolean;
   #timer: ReturnType<typeof setInterval> | undefined;
 
-  /** Makes the set. `now` is in ms, of a clock that is never set. */
-  constructor(limits: ArrivalLimits, now: () => number) {
+  /**
+   * Makes the set. `now` is in ms, of a clock that is never set. `tells`: who is turned away is answered;
+   * else its connection is ended at once.
+   */
+  constructor(limits: ArrivalLimits, now: () => number, tells: boolean) {
     this.#limits = limits;
     this.#now = now;
+    this.#tells = tells;
   }
 
-  /** Takes in a new connection; ends the oldest stranger when there are too many. */
+  /** Takes in a new connection; turns a stranger away when there are too many. */
   add(arrival: Arrival): void {
+    this.#all.add(arrival);
+    this.#timer ??= setInterval(() => this.sweep(), SWEEP_MS);
     const { strangers, strangers_per_address } = this.#limits;
     const group = this.#by_group.get(arrival.group) ?? new Set();
-    if (group.size >= strangers_per_address) this.#evict(group, "address");
-    else if (this.#strangers.size >= strangers) this.#evict(this.#strangers, "total");
-    group.add(arrival);
-    // The group is set again here, since it is removed with its last member.
-    this.#by_group.set(arrival.group, group);
-    this.#strangers.add(arrival);
-    this.#all.add(arrival);
-    this.stats.strangers = this.#strangers.size;
-    this.#timer ??= setInterval(() => this.sweep(), SWEEP_MS);
+    const bound = group.size >= strangers_per_address
+      ? "address"
+      : this.#strangers.size >= strangers
+      ? "total"
+      : undefined;
+    let chosen: Arrival | undefined;
+    if (bound !== undefined) {
+      const from = bound === "address" ? group : this.#strangers;
+      chosen = this.#tells ? givesWay(from, arrival) : oldestOf(from) ?? arrival;
+      this.stats.evicted[bound]++;
+      this.#turnAway(chosen, bound);
+    }
+    if (chosen !== arrival) {
+      group.add(arrival);
+      // The group is set again here, since it is removed with its last member.
+      this.#by_group.set(arrival.group, group);
+      this.#strangers.add(arrival);
+    }
+    this.#count();
   }
 
   /** Moves a connection to another address: its client is behind a proxy. */
@@ -113,41 +138,46 @@ export class Arrivals {
   }
 
   /**
-   * Ends the oldest stranger that waits neither for us nor for its first look, since it came before `turn`;
-   * false when there is none.
+   * Ends whom it takes to make room: all that are turned away and whose request has not come, else the oldest
+   * stranger that waits neither for us nor for its first look, since it came before `turn`; false when there is none.
    */
   makeRoom(turn: number): boolean {
-    for (const arrival of this.#strangers) {
-      if (arrival.turn === turn) return false;
-      if (arrival.phase === "handler") continue;
-      this.stats.evicted.total++;
-      this.#close(arrival);
-      return true;
+    const idle = [...this.#away].filter((one) => one.turn !== turn && one.phase !== "handler");
+    if (idle.length === 0) {
+      const oldest = oldestIdle(this.#strangers, turn);
+      if (oldest !== undefined) idle.push(oldest);
     }
-    return false;
+    this.stats.evicted.total += idle.length;
+    for (const arrival of idle) this.#close(arrival);
+    return idle.length > 0;
   }
 
-  /** Ends the oldest strangers until no more than `strangers` are left. */
+  /** Ends the oldest strangers until no more than `strangers` are left, first those that are turned away. */
   keep(strangers: number): void {
-    while (this.#strangers.size > strangers) this.#evict(this.#strangers, "total");
+    while (this.stats.strangers > strangers) {
+      const oldest = oldestOf(this.#away) ?? oldestOf(this.#strangers);
+      if (oldest === undefined) return;
+      this.stats.evicted.total++;
+      this.#close(oldest);
+    }
   }
 
   /** Begins the time limit of the next phase. A handler has limits of its own. */
   enter(arrival: Arrival, phase: Phase): void {
     arrival.phase = phase;
     const time_ms = phase === "handler" ? Infinity : this.#timeOf(phase);
-    arrival.due_ms = this.#now() + (arrival.spare ? Math.min(time_ms, SPARE_MS) : time_ms);
+    arrival.due_ms = this.#now() +
+      (arrival.away === "files" ? Math.min(time_ms, SPARE_MS) : time_ms);
   }
 
   /** Takes note that a connection's token was accepted: it is a stranger no more. */
   know(arrival: Arrival): void {
     if (!arrival.stranger) return;
     arrival.stranger = false;
-    this.#strangers.delete(arrival);
-    this.stats.strangers = this.#strangers.size;
-    const group = this.#by_group.get(arrival.group);
-    group?.delete(arrival);
-    if (group?.size === 0) this.#by_group.delete(arrival.group);
+    this.#leavePlace(arrival);
+    this.#away.delete(arrival);
+    if (arrival.away !== "files") arrival.away = undefined;
+    this.#count();
   }
 
   /** Takes note that a request was answered. */
@@ -182,11 +212,28 @@ export class Arrivals {
     }
   }
 
-  #evict(from: Set<Arrival>, bound: "address" | "total"): void {
-    const [oldest] = from;
-    if (oldest === undefined) return;
-    this.stats.evicted[bound]++;
-    this.#close(oldest);
+  /** Takes its place from a stranger; what it waits for of us, if anything, it still gets. */
+  #turnAway(arrival: Arrival, bound: Away): void {
+    // Between two requests everybody has to expect an end.
+    if (!this.#tells || arrival.phase === "idle") return this.#close(arrival);
+    arrival.away ??= bound;
+    this.#leavePlace(arrival);
+    this.#away.add(arrival);
+    // With too many of them the oldest is ended.
+    if (this.#away.size <= this.#limits.strangers) return;
+    const oldest = oldestOf(this.#away);
+    if (oldest !== undefined) this.#close(oldest);
+  }
+
+  #leavePlace(arrival: Arrival): void {
+    this.#strangers.delete(arrival);
+    const group = this.#by_group.get(arrival.group);
+    group?.delete(arrival);
+    if (group?.size === 0) this.#by_group.delete(arrival.group);
+  }
+
+  #count(): void {
+    this.stats.strangers = this.#strangers.size + this.#away.size;
   }
 
   #close(arrival: Arrival): void {
@@ -201,6 +248,33 @@ export class Arrivals {
     if (phase === "idle") return idle_ms;
     return phase === "answer" || phase === "closing" ? answer_ms : head_ms;
   }
+}
+
+function oldestOf(from: Set<Arrival>): Arrival | undefined {
+  for (const arrival of from) return arrival;
+}
+
+/** The oldest that waits neither for us nor for its first look, since it came before `turn`. */
+function oldestIdle(from: Set<Arrival>, turn: number): Arrival | undefined {
+  for (const arrival of from) {
+    if (arrival.turn === turn) return undefined;
+    if (arrival.phase !== "handler") return arrival;
+  }
+}
+
+/**
+ * Who of `from` gives its place to a newcomer: the oldest for whose bytes we wait; else one that is being
+ * served, and gets its answer all the same: how many of those there may be is bounded where they are served. Where
+ * all others wait for their turn, or have just come too, the newcomer has no place.
+ */
+function givesWay(from: Set<Arrival>, newcomer: Arrival): Arrival {
+  let served: Arrival | undefined;
+  for (const arrival of from) {
+    if (arrival.turn === newcomer.turn) break;
+    if (arrival.phase !== "handler") return arrival;
+    if (!arrival.queued) served ??= arrival;
+  }
+  return served ?? newcomer;
 }
 
 /**

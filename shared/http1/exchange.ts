@@ -5,7 +5,7 @@
  */
 import type { Handler } from "../listeners/http_handler.ts";
 import { isStreamed, streamAnswer, writeAnswer } from "./answer.ts";
-import type { Arrival, Arrivals } from "./arrivals.ts";
+import type { Arrival, Arrivals, Away } from "./arrivals.ts";
 import { BodyReader } from "./body.ts";
 import { closeQuietly, isLive, writeAll } from "./byte_stream.ts";
 import type { ByteStream, LiveStream } from "./byte_stream.ts";
@@ -68,9 +68,16 @@ export type ClientOf = (
   valuesOf: (name: string) => readonly string[],
 ) => Deno.NetAddr;
 
+/** Answers the one request of a connection that is turned away. */
+export type TurnAway = (
+  ...call: [...request: Parameters<Handler>, why: Away]
+) => ReturnType<Handler>;
+
 /** What all connections of a listener share. */
 export interface ExchangeContext {
   readonly handler: Handler;
+  /** Absent: who is turned away is ended without an answer. */
+  readonly turnAway: TurnAway | undefined;
   readonly secure: boolean;
   readonly arrivals: Arrivals;
   /** No further request is served on a connection once this is true. */
@@ -84,6 +91,31 @@ export interface ExchangeContext {
   readonly date: () => string;
   /** Finds whose request this is: the peer's own, or its client's if the peer is a proxy. */
   readonly clientOf: ClientOf;
+}
+
+/** Waits for the turn of a stranger's request, unless it is turned away, which costs nearly nothing. */
+export async function awaitTurn({ turns }: ExchangeContext, arrival: Arrival): Promise<void> {
+  if (!arrival.stranger || arrival.away !== undefined) return;
+  arrival.queued = true;
+  await turns.later();
+  arrival.queued = false;
+}
+
+/** The answer to a request: the handler's, or, for one that is turned away, that of `turnAway`. */
+export async function answerTo(
+  { handler, turnAway }: ExchangeContext,
+  { away }: Arrival,
+  request: Request,
+  info: Parameters<Handler>[1],
+): Promise<Response> {
+  try {
+    if (away !== undefined && turnAway !== undefined) {
+      return await turnAway(request, info, away);
+    }
+    return await handler(request, info);
+  } catch {
+    return new Response(null, { status: 500 });
+  }
 }
 
 /** One accepted connection. */
@@ -136,13 +168,13 @@ class Exchange {
 
   /** Serves one request; false when the connection is done. Rejects when it breaks. */
   async next(): Promise<boolean> {
-    const { arrivals, turns } = this.#context;
+    const { arrivals } = this.#context;
     try {
       const head = await this.#readHead();
       if (head === undefined) return false;
       // From here on it waits for us.
       arrivals.enter(this.#arrival, "handler");
-      if (this.#arrival.stranger) await turns.later();
+      await awaitTurn(this.#context, this.#arrival);
       if (this.#arrival.ended) return false;
       const more = await this.#answer(head);
       arrivals.noteAnswer(this.#arrival);
@@ -181,7 +213,7 @@ class Exchange {
   }
 
   async #answer(head: RequestHead): Promise<boolean> {
-    const { arrivals, handler, secure, clientOf } = this.#context;
+    const { arrivals, secure, clientOf } = this.#context;
     const body = new BodyReader(head.framing);
     const remoteAddr = clientOf(this.#remoteAddr, (name) => valuesOf(head.headers, name));
     if (remoteAddr !== this.#remoteAddr) arrivals.move(this.#arrival, remoteAddr.hostname);
@@ -199,12 +231,8 @@ class Exchange {
     }
     onTokenShown(request, () => arrivals.know(this.#arrival));
     const { promise: completed, resolve: complete } = Promise.withResolvers<void>();
-    let response: Response;
-    try {
-      response = await handler(request, { remoteAddr, completed });
-    } catch {
-      response = new Response(null, { status: 500 });
-    }
+    const info = { remoteAddr, completed };
+    const response = await answerTo(this.#context, this.#arrival, request, info);
     try {
       if (response === marker && taken !== undefined && isLive(stream)) {
         const { handshake, taker } = taken;
@@ -227,7 +255,8 @@ class Exchange {
       }
       const closes = response.headers.get("connection")?.toLowerCase() === "close" ||
         body.left_bytes > DISCARDED_BYTES_MAX;
-      const keep_alive = head.keep_alive && !closes && !expects.now && !this.#context.isClosing();
+      const keep_alive = head.keep_alive && !closes && !expects.now &&
+        !this.#context.isClosing() && this.#arrival.away === undefined;
       if (isStreamed(response) && head.method !== "HEAD") {
         await this.#tell(response);
         return false;

@@ -11,7 +11,13 @@ import { closeQuietly } from "./byte_stream.ts";
 import { openPlainDoor, openRuntimeTlsDoor } from "./door.ts";
 import type { Door, DoorOptions, DoorStats, Visitor } from "./door.ts";
 import { serveConnection } from "./exchange.ts";
-import type { ClientOf, ExchangeConnection, ExchangeContext, TakenConnection } from "./exchange.ts";
+import type {
+  ClientOf,
+  ExchangeConnection,
+  ExchangeContext,
+  TakenConnection,
+  TurnAway,
+} from "./exchange.ts";
 import type { FileReserve, FileRoom } from "./file_reserve.ts";
 import type { Handler } from "../listeners/http_handler.ts";
 import { NOTHING } from "./inbound.ts";
@@ -48,10 +54,10 @@ export interface BareListenOptions {
   /** What this process leaves of its files to others than clients; absent: nothing. */
   readonly reserve?: FileReserve | undefined;
   /**
-   * Answers one request of a client for which only reserved files are left; absent: its connection is ended
-   * at once.
+   * Answers one request of a stranger for which there is no place, or only a reserved file; absent: its connection
+   * is ended at once.
    */
-  readonly turnAway?: Handler | undefined;
+  readonly turnAway?: TurnAway | undefined;
   readonly log?: Logger | undefined;
   /** Called when the listener has died for good; nothing is accepted any more. */
   readonly onGone: (error: Error) => void;
@@ -132,8 +138,6 @@ class Listening implements BareListener {
   readonly #arrivals: Arrivals;
   readonly #now: () => number;
   readonly #context: ExchangeContext;
-  /** The same for who is turned away. */
-  readonly #away: ExchangeContext | undefined;
   readonly #ended = Promise.withResolvers<void>();
   #endLooking: (() => void) | undefined;
   #closing = false;
@@ -147,13 +151,14 @@ class Listening implements BareListener {
   #date_seconds = 0;
 
   constructor(options: BareListenOptions) {
-    const { limits, reserve, clientOf = (peer) => peer } = options;
+    const { limits, reserve, turnAway, clientOf = (peer) => peer } = options;
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
     this.#open_max = limits.descriptors;
-    this.#arrivals = new Arrivals(limits, this.#now);
+    this.#arrivals = new Arrivals(limits, this.#now, turnAway !== undefined);
     this.#context = {
       handler: options.handler,
+      turnAway,
       secure: options.tls !== undefined,
       arrivals: this.#arrivals,
       isClosing: () => this.#closing,
@@ -161,9 +166,6 @@ class Listening implements BareListener {
       date: () => this.#dateText(),
       clientOf,
     };
-    const { turnAway } = options;
-    // Nobody keeps a connection for a second request.
-    this.#away = turnAway && { ...this.#context, handler: turnAway, isClosing: () => true };
     if (limits.reserved !== undefined) reserve?.join(() => this.#open);
   }
 
@@ -264,17 +266,17 @@ class Listening implements BareListener {
 
   #take(visitor: Visitor): void {
     const { room } = visitor;
-    const context = room === "spare" ? this.#away : room === "none" ? undefined : this.#context;
     const turn = this.#context.turns.enter();
     const full = this.#open >= this.#open_max && !this.#arrivals.makeRoom(turn);
-    if (full || context === undefined) {
+    const untold = room === "spare" && this.#context.turnAway === undefined;
+    if (full || untold || room === "none") {
       this.#refused++;
       return closeQuietly(visitor.stream);
     }
     this.#open++;
     // This is not done within `#serve`: all that it knows of the request would stay as long as the
     // WebSocket does.
-    this.#serve(visitor, context, turn).then(run).then(this.#onEnded, this.#onEnded);
+    this.#serve(visitor, turn).then(run).then(this.#onEnded, this.#onEnded);
   }
 
   /** One function for all: there are thousands of connections. */
@@ -283,21 +285,17 @@ class Listening implements BareListener {
     this.#settle();
   };
 
-  async #serve(
-    visitor: Visitor,
-    context: ExchangeContext,
-    turn: number,
-  ): Promise<TakenConnection | undefined> {
-    const { stream, remoteAddr } = visitor;
+  async #serve(visitor: Visitor, turn: number): Promise<TakenConnection | undefined> {
+    const { stream, remoteAddr, room } = visitor;
     // An IPv4 peer of an IPv6 listener gets the address that it has elsewhere.
     const address = { ...remoteAddr, hostname: remoteAddr.hostname.replace(/^::ffff:/, "") };
     // It is not known yet whose a proxy's connections are, so none counts together with another.
     const proxied = this.#options.proxies?.isProxy(address.hostname) === true;
     const group = proxied ? `proxied ${address.port}` : address.hostname;
-    const arrival = new Arrival(stream, group, turn, context === this.#away);
+    const arrival = new Arrival(stream, group, turn, room === "spare");
     this.#arrivals.add(arrival);
     try {
-      return await this.#converse(visitor, context, { arrival, remoteAddr: address });
+      return await this.#converse(visitor, { arrival, remoteAddr: address });
     } catch (error) {
       this.#arrivals.remove(arrival);
       closeQuietly(stream);
@@ -307,7 +305,6 @@ class Listening implements BareListener {
 
   async #converse(
     { stream: tcp, secure }: Visitor,
-    context: ExchangeContext,
     { arrival, remoteAddr: address }: Pick<ExchangeConnection, "arrival" | "remoteAddr">,
   ): Promise<TakenConnection | undefined> {
     const { proxies, http } = this.#options;
@@ -322,8 +319,8 @@ class Listening implements BareListener {
     if (secure !== undefined) arrivals.enter(arrival, "tls");
     const stream = secure === undefined ? tcp : await secure();
     const connection = { arrival, stream, remoteAddr };
-    if (http === "runtime") return await serveByRuntime(context, connection);
-    return await serveConnection(context, { ...connection, early: NOTHING });
+    if (http === "runtime") return await serveByRuntime(this.#context, connection);
+    return await serveConnection(this.#context, { ...connection, early: NOTHING });
   }
 
   /** The date as HTTP writes it; the text is made once a second. */

@@ -258,6 +258,60 @@ test("one stranger too many costs the oldest its place, and nobody who is known"
   for (const conn of strangers) conn.close();
 });
 
+test("who loses its place is answered 503 once its request comes, unless too many wait for that", async (kind) => {
+  await using served = await Served.start({
+    ...kind,
+    limits: { strangers: 3, strangers_per_address: 2 },
+    turnAway: (_request, _info, why) => new Response(`no place: ${why}`, { status: 503 }),
+  });
+  const request = new TextEncoder().encode("GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
+  const { evicted } = served.listener.stats;
+  const strangers: Deno.Conn[] = [];
+  for (let count = 1; count <= 6; count++) {
+    strangers.push(await served.connect());
+    await until("the bound holds", () => evicted.address === Math.max(0, count - 2));
+  }
+  // Two have a place and three wait for their answer.
+  assert.equal(await readToEnd(strangers[0] as Deno.Conn), "");
+  assert.equal(served.listener.stats.strangers, 5);
+  for (const away of strangers.slice(1, 4)) {
+    await away.write(request);
+    assert.match(
+      await readToEnd(away),
+      /^HTTP\/1\.1 503 [^]*connection: close[^]*no place: address$/,
+    );
+  }
+  for (const inside of strangers.slice(4)) {
+    await inside.write(request);
+    const answer = new Uint8Array(1_000);
+    const text = new TextDecoder().decode(answer.subarray(0, await inside.read(answer) ?? 0));
+    assert.match(text, /^HTTP\/1\.1 200 OK/);
+  }
+  for (const conn of strangers) conn.close();
+});
+
+test("who is served when its place goes to another gets its own answer", async (kind) => {
+  const { promise: answer, resolve } = Promise.withResolvers<Response>();
+  let asked = 0;
+  await using served = await Served.start({
+    ...kind,
+    limits: { strangers: 50, strangers_per_address: 1 },
+    turnAway: () => new Response("no place", { status: 503 }),
+    handler: () => ++asked === 1 ? answer : new Response("second"),
+  });
+  const request = new TextEncoder().encode("GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
+  using first = await served.connect();
+  await first.write(request);
+  await until("it is served", () => asked === 1);
+  assert.match(
+    await served.ask("GET /b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+    /second$/,
+  );
+  assert.equal(served.listener.stats.evicted.address, 1);
+  resolve(new Response("first", { headers: { connection: "close" } }));
+  assert.match(await readToEnd(first), /^HTTP\/1\.1 200 OK[^]*first$/);
+});
+
 test("a refused request leaves its sender a stranger", async (kind) => {
   await using served = await Served.start(kind);
   using conn = await served.connect();

@@ -7,6 +7,7 @@ import { isStreamed } from "./answer.ts";
 import type { Arrival } from "./arrivals.ts";
 import { closeQuietly } from "./byte_stream.ts";
 import type { ByteStream } from "./byte_stream.ts";
+import { answerTo, awaitTurn } from "./exchange.ts";
 import type { ExchangeContext, TakenConnection, UpgradeTaker } from "./exchange.ts";
 import { onTokenShown } from "./shown_token.ts";
 import { NO_TURN } from "../turns/turns.ts";
@@ -81,12 +82,13 @@ export async function serveByRuntime(
     let turn = NO_TURN;
     for (let first = true;; first = false) {
       // The runtime ends the connection itself after a last answer, once that is sent.
-      arrivals.enter(arrival, first ? "head" : isClosing() ? "closing" : "idle");
+      const closes = isClosing() || arrival.away !== undefined;
+      arrivals.enter(arrival, first ? "head" : closes ? "closing" : "idle");
       const event = await http.nextRequest();
       if (event === null) break;
       // From here on it waits for us.
       arrivals.enter(arrival, "handler");
-      if (arrival.stranger) await turns.later();
+      await awaitTurn(context, arrival);
       if (arrival.ended) {
         // A request that came just before its connection was closed would keep that open for ever.
         await event.respondWith(new Response(null, { status: 503 })).catch(() => {});
@@ -112,20 +114,15 @@ async function answer(
   event: RequestEvent,
   peer: Deno.NetAddr,
 ): Promise<TakenConnection | undefined> {
-  const { arrivals, handler, isClosing, clientOf } = context;
+  const { arrivals, isClosing, clientOf } = context;
   const { request } = event;
   const remoteAddr = clientOf(peer, (name) => valuesOf(request, name));
   if (remoteAddr !== peer) arrivals.move(arrival, remoteAddr.hostname);
   const socket = new RuntimeSocket();
   if (request.method === "GET") offered.set(request, socket);
   const { promise: completed, resolve: complete } = Promise.withResolvers<void>();
-  let response: Response;
-  try {
-    const asked = onTokenShown(timed(request, context, arrival), () => arrivals.know(arrival));
-    response = await handler(asked, { remoteAddr, completed });
-  } catch {
-    response = new Response(null, { status: 500 });
-  }
+  const asked = onTokenShown(timed(request, context, arrival), () => arrivals.know(arrival));
+  const response = await answerTo(context, arrival, asked, { remoteAddr, completed });
   try {
     if (response.status === 101) {
       arrivals.remove(arrival);
@@ -138,7 +135,8 @@ async function answer(
     if (response.status < 400) arrivals.know(arrival);
     // An answer that comes piece by piece takes as long as there is something to tell.
     arrivals.enter(arrival, isStreamed(response) ? "handler" : "answer");
-    if (isClosing()) response.headers.set("connection", "close");
+    const closes = isClosing() || arrival.away !== undefined;
+    if (closes) response.headers.set("connection", "close");
     await event.respondWith(response);
   } finally {
     complete();

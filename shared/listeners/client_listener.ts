@@ -21,11 +21,14 @@ import { scrapedGauge } from "../metrics/metrics.ts";
 import { scrapedCounter, scrapedFamily } from "../metrics/metrics_plain.ts";
 import type { HealthCheck } from "./ops.ts";
 import type { TlsPair } from "./tls_reload.ts";
+import { UnseenClients } from "./unseen_clients.ts";
 
 /** What the listener for clients needs. */
 export interface ClientListenerOptions {
   readonly config: Pick<Config, "server" | "limits">;
   readonly handler: Handler;
+  /** Answers a client for which there is no place among strangers. */
+  readonly turnAway: Handler;
   readonly registry: Registry;
   readonly tls?: TlsPair | undefined;
   readonly reuse_port?: boolean;
@@ -90,17 +93,19 @@ export function operatorLimits(limits: Config["limits"]): DoorLimits {
   return { ...others, strangers: share, strangers_per_address: share, descriptors: share };
 }
 
-/** The proxies whose word about a client's address is believed. */
+/** The proxies whose word about a client's address is believed; of others is taken note. */
 function proxiesOf(
   { server }: Pick<Config, "server">,
+  unseen: UnseenClients,
 ): Pick<ClientListenOptions, "proxies" | "clientOf"> {
   const { trusted_proxies, proxy_protocol, forwarded_header } = server;
-  if (trusted_proxies.length === 0) return {};
+  const clientOf = unseen.behind((peer) => peer);
+  if (trusted_proxies.length === 0) return { clientOf };
   const isProxy = networksOf(trusted_proxies);
   const proxies = { isProxy, speaksFirst: proxy_protocol };
   return proxy_protocol
-    ? { proxies }
-    : { proxies, clientOf: clientBehind(isProxy, forwarded_header) };
+    ? { proxies, clientOf }
+    : { proxies, clientOf: unseen.behind(clientBehind(isProxy, forwarded_header)) };
 }
 
 /**
@@ -129,16 +134,18 @@ export async function openClientListener(
   const { reserve, handler } = options;
   const path = `${PROBE_PATH}${nonce}`;
   let turned_away = 0;
-  const turnAway = () => {
+  const noFile: Handler = () => {
     turned_away++;
     return problemResponse(FULL);
   };
+  const [unfiled, unplaced] = [answering(noFile, path), answering(options.turnAway, path)];
+  const unseen = new UnseenClients(log);
   const listener = await listenClient({
     ...{ name: "client", host, port, websocket, tls: options.tls, reuse_port, log, reserve },
     handler: answering(handler, path),
-    turnAway: answering(turnAway, path),
+    turnAway: (request, info, why) => (why === "files" ? unfiled : unplaced)(request, info),
     limits: doorLimits(limits),
-    ...proxiesOf(config),
+    ...proxiesOf(config, unseen),
     onGone: (error) => onGone(`the client listener has died: ${error.message}`),
   });
   const asked = new URL(listener.url).hostname.replace(/^\[|\]$/g, "");
@@ -162,7 +169,8 @@ export async function openClientListener(
     monotonic_ms: options.monotonic_ms,
     log,
   });
-  registerDoor(registry, { listener, watch, turnedAway: () => turned_away });
+  const counts = { turnedAway: () => turned_away, unseen };
+  registerDoor(registry, { listener, watch, ...counts });
   return {
     ...listener,
     get stats() {
@@ -189,9 +197,11 @@ interface CountedDoor {
   readonly listener: Listener;
   readonly watch: DoorWatch;
   readonly turnedAway: () => number;
+  readonly unseen: UnseenClients;
 }
 
-function registerDoor(registry: Registry, { listener, watch, turnedAway }: CountedDoor): void {
+function registerDoor(registry: Registry, door: CountedDoor): void {
+  const { listener, watch, turnedAway, unseen } = door;
   const stats = () => listener.stats;
   scrapedGauge(
     registry,
@@ -202,7 +212,7 @@ function registerDoor(registry: Registry, { listener, watch, turnedAway }: Count
   scrapedFamily(
     registry,
     "shield_strangers_ended_total",
-    "Connections without a token that were ended to make room, by the bound that was reached.",
+    "Connections without a token that lost their place, by the bound that was reached.",
     "bound",
     () => stats().evicted,
   );
@@ -224,6 +234,12 @@ function registerDoor(registry: Registry, { listener, watch, turnedAway }: Count
     "shield_accepts_refused_total",
     "Connections turned away: no descriptor but the reserve was left.",
     () => stats().refused + turnedAway(),
+  );
+  scrapedCounter(
+    registry,
+    "shield_unseen_clients_total",
+    "Requests by which a peer that is not believed names another client than before.",
+    () => unseen.count,
   );
   scrapedCounter(
     registry,

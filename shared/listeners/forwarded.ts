@@ -33,6 +33,11 @@ export function clientBehind(
   };
 }
 
+/** The address that the nearest proxy has written; undefined where there is none. */
+export function lastHop(values: readonly string[], header: ForwardedHeader): string | undefined {
+  return values.length === 0 ? undefined : hopsOf(values, header)[0];
+}
+
 /**
  * The addresses in a header, last first; undefined for one that is none ("unknown", "_hidden",
  * nonsense).

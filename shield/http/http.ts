@@ -83,15 +83,16 @@ export interface HttpContext {
   readonly journal?: Pick<Journal, "clientRefused"> | undefined;
 }
 
-/** Answers one request. Never rejects. */
+/** Answers one request; with `turned_away` by a refusal, whatever it asks for. Never rejects. */
 export async function handleRequest(
   context: HttpContext,
   asked: Request,
   remote_ip: string,
+  turned_away: boolean = false,
 ): Promise<Response> {
   step(AT.request);
   const url = new URL(asked.url);
-  const foreign = context.foreign?.(asked, url, remote_ip);
+  const foreign = turned_away ? undefined : context.foreign?.(asked, url, remote_ip);
   if (foreign !== undefined) return await foreign;
   const upgrade = url.pathname === "/v1/socket" && asked.method !== "OPTIONS";
   const request = upgrade ? lightCopyOf(asked) : asked;
@@ -99,6 +100,7 @@ export async function handleRequest(
   const seen: { identity?: Identity } = {};
   try {
     requireOrigin(request, context.origins.allowed_origins);
+    if (turned_away) context.admission.refuse();
     const response = request.method === "OPTIONS"
       ? options(request, url.pathname, methodsOf(context, url.pathname))
       : await route(context, request, url, remote_ip, seen);

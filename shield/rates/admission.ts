@@ -13,8 +13,8 @@ export type AdmissionLimits = Pick<
   "handshakes_per_second" | "handshake_burst" | "concurrent_handshakes" | "memory_bytes"
 >;
 
-/** Why a client is not let in; also the label of the metric. */
-export type Closed = "rate" | "concurrency" | "memory";
+/** Why a client is not let in; also the label of the metric. "strangers": a bound of its listener has turned it away. */
+export type Closed = "rate" | "concurrency" | "memory" | "strangers";
 
 /** The refusal of a client, for now. */
 export interface NotNow {
@@ -86,7 +86,7 @@ function isMemoryShort(limits: AdmissionLimits, load: Load): boolean {
 }
 
 /** Lengthens the queue by one and gives out its last place. */
-function sendAway(
+export function sendAway(
   state: AdmissionState,
   limits: AdmissionLimits,
   why: Closed,

@@ -7,7 +7,7 @@ import type { Registry } from "prom-client";
 import { ArqonError } from "@arqon/proto";
 import type { Random } from "../../shared/ids.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import { createAdmissionState, drainTime, enter, leave, whyClosed } from "./admission.ts";
+import { createAdmissionState, drainTime, enter, leave, sendAway, whyClosed } from "./admission.ts";
 import type { AdmissionLimits, Closed, Load, NotNow } from "./admission.ts";
 
 /**
@@ -33,6 +33,7 @@ const DETAILS: Record<Closed, string> = {
   rate: "too many came at once",
   concurrency: "too many handshakes are under way",
   memory: "its memory is nearly used up",
+  strangers: "too many connections without a token are open",
 };
 
 /** What the door needs of the process. */
@@ -64,6 +65,8 @@ export interface Admission {
    * upgrade.
    */
   requireOpen(): void;
+  /** Refuses a client that its listener has turned away: it too gets a place in the queue. */
+  refuse(): never;
 }
 
 /** Makes the door. Refusals are counted in `shield_admission_refusals_total{reason}`. */
@@ -74,7 +77,7 @@ export function createAdmission(options: AdmissionGateOptions): Admission {
   const registers = [registry];
   const refusals = new Counter({
     name: "shield_admission_refusals_total",
-    help: "Upgrades refused before their token was looked at, by reason.",
+    help: "Clients refused before their token was looked at, by reason.",
     labelNames: ["reason"],
     registers,
   });
@@ -107,14 +110,17 @@ export function createAdmission(options: AdmissionGateOptions): Admission {
     return load;
   }
 
+  function refuse(refused: NotNow): never {
+    refusals.inc({ reason: refused.why });
+    throw refusalOf(refused);
+  }
+
   return {
+    refuse: () => refuse(sendAway(state, limits, "strangers", monotonic_ms(), random())),
     enter() {
       const began_ms = monotonic_ms();
       const refused = enter(state, limits, loadAt(began_ms), began_ms, random());
-      if (refused !== undefined) {
-        refusals.inc({ reason: refused.why });
-        throw refusalOf(refused);
-      }
+      if (refused !== undefined) refuse(refused);
       let held = true;
       return {
         accepted: () => duration.observe((monotonic_ms() - began_ms) / 1_000),

@@ -39,6 +39,21 @@ function refusal(call: () => unknown): ArqonError {
   throw new Error("it was let in");
 }
 
+Deno.test("by default a crowd of one address meets admission before the bounds of its listener", () => {
+  const { limits } = configFrom({});
+  assert.ok(limits.concurrent_handshakes < limits.strangers_per_address);
+  assert.ok(limits.strangers_per_address < limits.strangers);
+});
+
+Deno.test("who was turned away by the listener has a place in the queue, too", async () => {
+  const { admission, sample } = door();
+  const waits = Array.from({ length: 3_000 }, () => refusal(() => admission.refuse()));
+  assert.deepEqual([waits[0]?.code, waits[0]?.reason], [503, "admission"]);
+  assert.ok((waits.at(-1)?.retry_after_ms ?? 0) > 2 * (waits[0]?.retry_after_ms ?? 0));
+  assert.equal(await sample('shield_admission_refusals_total{reason="strangers"}'), 3_000);
+  assert.ok(refusal(() => admission.requireOpen()).retry_after_ms > 0);
+});
+
 Deno.test("a handshake holds its place until its scope ends, and its duration counts when accepted", async () => {
   const { admission, process, sample } = door({ concurrent_handshakes: 1 });
   {

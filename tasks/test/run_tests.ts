@@ -26,7 +26,7 @@ function permissions(): string[] {
   return [
     "--no-prompt",
     // 192.0.2.1 belongs to nobody (RFC 5737), so a listener cannot be opened there.
-    "--allow-net=127.0.0.1,localhost,[::1],127.0.0.7,0.0.0.0,192.0.2.1",
+    "--allow-net=127.0.0.0/8,localhost,[::1],0.0.0.0,192.0.2.1",
     "--allow-read",
     `--allow-write=${writable.join(",")}`,
     "--allow-run",

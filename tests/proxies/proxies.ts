@@ -44,7 +44,7 @@ const nginx = (dir: string, port: number, target: number, keeps_on: boolean, mor
 worker_processes 1;
 pid ${dir}/nginx.pid;
 error_log stderr warn;
-events { worker_connections 512; }
+events { worker_connections 4096; }
 http {
   access_log off;
   client_body_temp_path ${dir}/body;

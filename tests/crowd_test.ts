@@ -1,0 +1,30 @@
+/**
+ * Many good clients at once from one address, as behind a NAT or a proxy that nobody has told of: each is let in, or
+ * answered 503 with a time to come back; none is cut off without a word.
+ */
+import assert from "node:assert/strict";
+import { crowd } from "./crowd/crowd.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+
+const configOf = (websocket: string) => `
+[server]
+host = "127.0.0.1"
+websocket = "${websocket}"
+drain_ms = 0
+[ops]
+host = "127.0.0.1"
+`;
+
+for (const websocket of ["own", "ws", "native"]) {
+  for (const count of [1_000, 3_000]) {
+    Deno.test(`${count} clients at once from one address: in, or 503 with a time (${websocket})`, async () => {
+      await using bus = await startLocalBus(configOf(websocket));
+      const { port, pathname: path } = new URL(bus.url);
+      using report = await crowd({ port: Number(port), path, token: bus.token, count });
+      const { inside, told, others } = report;
+      assert.deepEqual(others, {});
+      assert.ok(inside >= 256, `${inside} are in`);
+      assert.equal(inside + told, count);
+    });
+  }
+}
