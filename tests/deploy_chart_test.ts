@@ -62,6 +62,21 @@ Deno.test("an issuer of one's own stands in the Shield's configuration, whatever
   }
 });
 
+Deno.test("the proxies that are believed are those of the values", async () => {
+  const proxiesOf = async (...values: string[]) =>
+    configIn(await made(...values), "shield").server.trusted_proxies;
+  assert.ok((await proxiesOf()).includes("10.0.0.0/8"));
+  assert.deepEqual(await proxiesOf(...sets("shield.trustedProxies={10.1.2.3,fd00::/8}")), [
+    "10.1.2.3",
+    "fd00::/8",
+  ]);
+  assert.deepEqual(await proxiesOf("--set-json", "shield.trustedProxies=[]"), []);
+  assert.match(
+    await refused(...sets("shield.trustedProxies={ingress}")),
+    /trustedProxies.*pattern/s,
+  );
+});
+
 Deno.test("parts are left out, replaced and placed as the values say", async () => {
   const documents = await made(
     ...sets("nats.enabled=false", "backup.enabled=false", "ingress.enabled=false"),

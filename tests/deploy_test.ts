@@ -144,6 +144,12 @@ Deno.test("our rules hold the manifests to the restricted profile and to their c
   const hidden = kubernetesProblems(value, onLoopback(configs), version);
   assert.match(hidden.join(), /shield: expected \[ops\] host/);
   assert.match(kubernetesProblems(value, configs, "9.9.9").join(), /expected the version/);
+  const { server } = configs.shield;
+  const unproxied = { ...configs.shield, server: { ...server, trusted_proxies: [] } };
+  assert.match(
+    kubernetesProblems(value, { ...configs, shield: unproxied }, version).join(),
+    /expected \[server\] trusted_proxies/,
+  );
   const mistakes: readonly (readonly [RegExp, (container: Document, pod: Document) => void])[] = [
     [
       /expected readOnlyRoot/,

@@ -262,6 +262,10 @@ export function kubernetesProblems(
     ),
     ...complaints("kubernetes: shield", [
       [
+        "expected [server] trusted_proxies: behind the Ingress all clients are one address",
+        of("Ingress").length > 0 && configs.shield.server.trusted_proxies.length === 0,
+      ],
+      [
         "expected a target of connections below [limits] connections_per_process",
         !(wanted < configs.shield.limits.connections_per_process),
       ],

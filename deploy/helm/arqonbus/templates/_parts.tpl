@@ -53,7 +53,10 @@ priorityClassName: {{ . | quote }}
 {{- else -}}
 {{- $text := $root.Files.Get (printf "files/%s.toml" $part) -}}
 {{- $text = $text | replace "\"https://issuer.example\"" (toJson $root.Values.auth.issuer) -}}
-{{- $text | replace "audience = \"arqon\"" (printf "audience = %s" (toJson $root.Values.auth.audience)) -}}
+{{- $text = $text | replace "audience = \"arqon\"" (printf "audience = %s" (toJson $root.Values.auth.audience)) -}}
+{{- $proxies := list -}}
+{{- range $root.Values.shield.trustedProxies }}{{ $proxies = append $proxies (toJson .) }}{{ end -}}
+{{- regexReplaceAllLiteral "trusted_proxies = \\[[^\\]]*\\]" $text (printf "trusted_proxies = [%s]" (join ", " $proxies)) -}}
 {{- end -}}
 {{- end }}
 
