@@ -3,11 +3,7 @@
  * bans are `bans.ts`, expiry and limits are checked elsewhere, signatures in `signature.ts`.
  */
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
-import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
-import { grownRoomOf } from "../../shared/rooms/growing_room.ts";
-import { reducedRoomOf } from "../../shared/rooms/reducer_room.ts";
-import { recordedRoomOf } from "../../shared/rooms/members_room.ts";
-import { valuedRoomOf } from "../../shared/rooms/values_room.ts";
+import { reservedRoom } from "../../shared/rooms/reserved.ts";
 import type { Action, Identity, Role } from "./identity.ts";
 
 /** How the event types begin that only the Shield, the Brain and backends may send. */
@@ -15,20 +11,11 @@ const RESERVED_TYPES = ["PRESENCE_", "ROOM_", "SYSTEM_"];
 
 /** True when the token's grants allow `action` in `room`; a token without grants allows everything. */
 export function canAct(identity: Pick<Identity, "grants">, action: Action, room: string): boolean {
-  // What stands there is for hooks.
-  if (room === EVENTS_ROOM) return false;
-  // What others asked a reducer for.
-  if (reducedRoomOf(room) !== undefined) return false;
-  const recorded = recordedRoomOf(room);
-  // Only the bus writes there; to read it is to see who is in the room.
-  if (recorded !== undefined) {
-    return action === "subscribe" && canAct(identity, "subscribe", recorded) &&
-      canAct(identity, "presence", recorded);
-  }
-  // Only the bus writes there; who may hear the messages may hear them grow, and see what values change.
-  const beside = grownRoomOf(room) ?? valuedRoomOf(room);
-  if (beside !== undefined) {
-    return action === "subscribe" && canAct(identity, "subscribe", beside);
+  const reserved = reservedRoom(room);
+  if (reserved !== undefined) {
+    const { of, grants } = reserved;
+    return action === "subscribe" && of !== undefined && grants !== undefined &&
+      grants.every((needed) => canAct(identity, needed, of));
   }
   if (identity.grants === undefined) return true;
   for (const grant of identity.grants) {

@@ -2,9 +2,7 @@
  * The bans in force, all in memory, looked up by user. They refuse operations; what a ban does to
  * open connections is `signals.ts`, how they are learnt of `shared/spine/watched_bucket.ts`.
  */
-import { grownRoomOf } from "../../shared/rooms/growing_room.ts";
-import { recordedRoomOf } from "../../shared/rooms/members_room.ts";
-import { valuedRoomOf } from "../../shared/rooms/values_room.ts";
+import { reservedRoom } from "../../shared/rooms/reserved.ts";
 import { ArqonError } from "@arqon/proto";
 import {
   BANS_BUCKET,
@@ -104,10 +102,12 @@ export class Bans implements BanCheck {
   }
 
   requireRoom(who: Who, room_id: string): void {
-    const recorded = recordedRoomOf(room_id);
-    const ban = this.#table.find(who, grownRoomOf(room_id) ?? valuedRoomOf(room_id) ?? room_id) ??
-      (recorded === undefined ? undefined : this.#table.find(who, recorded));
-    if (ban !== undefined) throw banRefusal(ban.room_id, ban);
+    // Of the room itself, and of the one beside which it is.
+    for (let room: string | undefined = room_id; room !== undefined;) {
+      const ban = this.#table.find(who, room);
+      if (ban !== undefined) throw banRefusal(ban.room_id, ban);
+      room = reservedRoom(room)?.of;
+    }
   }
 
   /**

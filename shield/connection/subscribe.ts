@@ -10,7 +10,7 @@ import type { Connection } from "./connection.ts";
 import type { Filter } from "../filter/filter.ts";
 import type { Filters } from "../filter/filters.ts";
 import { grownRoomOf } from "../../shared/rooms/growing_room.ts";
-import { valuedRoomOf } from "../../shared/rooms/values_room.ts";
+import { judgedRoomOf } from "../../shared/rooms/reserved.ts";
 import type { Limits } from "../../shared/config/schema.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { TenantLogs } from "../durable/log/logs.ts";
@@ -98,8 +98,7 @@ export function runSubscribe(
   const request = subscribeRequest(subscribe);
   const allowed: Allowed = { subscribe, presence_request, request, filter };
   requireClass(context, connection, allowed);
-  const asked = grownRoomOf(room_id) ?? valuedRoomOf(room_id) ?? room_id;
-  const admitted = context.overseer.onSubscribe(connection.caller, asked, note);
+  const admitted = context.overseer.onSubscribe(connection.caller, judgedRoomOf(room_id), note);
   if (admitted === undefined) return join(context, connection, allowed);
   return admitted.then(() => connection.ended ? undefined : join(context, connection, allowed));
 }

@@ -10,6 +10,7 @@ import { subscribeRequest } from "../message/request_ref.ts";
 import { requireRoomsPattern } from "../../shared/subjects/subject.ts";
 import { ackAfterFlush, answer } from "./answers.ts";
 import type { Connection } from "./connection.ts";
+import type { Filter } from "../filter/filter.ts";
 import { HeardPatterns } from "./heard_patterns.ts";
 import { Flow } from "../durable/room/flow.ts";
 import type { EntryPoint } from "../durable/room/room_log.ts";
@@ -52,16 +53,17 @@ export function runSubscribePattern(
   if (Number(subscribe.after_offset) !== 0 || subscribe.epoch !== "") {
     throw new ArqonError("not-durable", `${pattern}: it has positions, one for each room`);
   }
+  const { tenant_id } = connection.identity;
+  const asked = { subscribe, filter: context.filters.of(tenant_id, subscribe.filter) };
   const admitted = context.overseer.onSubscribe(connection.caller, pattern, note);
   const { logs } = context;
-  const { tenant_id } = connection.identity;
   const run = async (): Promise<void> => {
-    if (positions === undefined) return hear(context, connection, subscribe);
+    if (positions === undefined) return hear(context, connection, asked);
     const lives = await logs?.livesOf(tenant_id) ?? [];
-    if (!connection.ended) await hear(context, connection, subscribe, { positions, lives });
+    if (!connection.ended) await hear(context, connection, asked, { positions, lives });
   };
   if (admitted === undefined && positions === undefined) {
-    hear(context, connection, subscribe);
+    hear(context, connection, asked);
     return undefined;
   }
   return (admitted ?? Promise.resolve()).then(() => connection.ended ? undefined : run());
@@ -71,11 +73,10 @@ export function runSubscribePattern(
 function hear(
   context: SubscribeContext,
   connection: Connection,
-  subscribe: Subscribe,
+  { subscribe, filter }: { readonly subscribe: Subscribe; readonly filter: Filter | undefined },
   from?: Pick<PatternSub, "positions" | "lives">,
 ): Promise<void> | undefined {
   const { room_id: pattern, no_echo, batch } = subscribe;
-  const filter = context.filters.of(connection.identity.tenant_id, subscribe.filter);
   const patterns = connection.patterns ??= new HeardPatterns(context, connection);
   const { rooms_per_connection } = context.limits;
   const size = connection.subscriptions.size + patterns.size;

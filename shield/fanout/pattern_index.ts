@@ -2,11 +2,7 @@
  * Finds who hears a room by a pattern: a prefix of ids followed by `*`. Pure; it knows no rooms but the one
  * that is asked for. What a match means is `pattern_rooms.ts`.
  */
-import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
-import { grownRoomOf } from "../../shared/rooms/growing_room.ts";
-import { reducedRoomOf } from "../../shared/rooms/reducer_room.ts";
-import { recordedRoomOf } from "../../shared/rooms/members_room.ts";
-import { valuedRoomOf } from "../../shared/rooms/values_room.ts";
+import { reservedRoom } from "../../shared/rooms/reserved.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 
 /** Rooms whose answer is remembered, at least. */
@@ -14,11 +10,8 @@ const ROOMS_MAX = 8_192;
 /** An id has at most so many bytes, and so has a prefix of one. */
 const ID_MAX = 64;
 
-/** Whether a room is heard by its name only: who is in another one, what grows there, and its values. */
-export const isOnlyNamed = (room_id: string): boolean =>
-  room_id === EVENTS_ROOM || recordedRoomOf(room_id) !== undefined ||
-  grownRoomOf(room_id) !== undefined || reducedRoomOf(room_id) !== undefined ||
-  valuedRoomOf(room_id) !== undefined;
+/** Whether a room is heard by its name only. */
+export const isOnlyNamed = (room_id: string): boolean => reservedRoom(room_id) !== undefined;
 
 /** What an index needs of who hears a pattern. */
 export interface Patterned {

@@ -8,9 +8,7 @@ import { ArqonError, encodeMsg, encodeTextMessage, readEnvelope } from "@arqon/p
 import type { PlainSignal } from "@arqon/proto";
 import { EVERY_ROOM } from "../../shared/records/bans.ts";
 import { connectionId } from "../../shared/ids.ts";
-import { growingRoomOf } from "../../shared/rooms/growing_room.ts";
-import { membersRoomOf } from "../../shared/rooms/members_room.ts";
-import { valuesRoomOf } from "../../shared/rooms/values_room.ts";
+import { heardBeside } from "../../shared/rooms/reserved.ts";
 import type { Random } from "../../shared/ids.ts";
 import type { Revocation } from "../../shared/records/revocations.ts";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -230,9 +228,7 @@ function putOut<C extends Signalled>(
   cause: "kick" | "room-ban",
 ): void {
   // What grows in the room, its values, and who comes and goes, are heard beside it.
-  const beside = [growingRoomOf(room_id), valuesRoomOf(room_id), membersRoomOf(room_id)];
-  for (const heard of [room_id, ...beside]) {
-    if (heard === undefined) continue;
+  for (const heard of [room_id, ...heardBeside(room_id)]) {
     putOutOfOne(options, hit, tenant_id, heard, { ...signal, target: heard }, cause);
   }
 }

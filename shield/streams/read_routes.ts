@@ -5,6 +5,7 @@
 import type { Identity } from "../auth/identity.ts";
 import type { Caller } from "../message/caller.ts";
 import { requireGrant } from "../auth/authorize.ts";
+import { judgedRoomOf } from "../../shared/rooms/reserved.ts";
 import { answer, cacheHeaders, closedHeader, etagOf, expiryHeaders } from "./answers.ts";
 import { isNamed, NO_STORE } from "./answers.ts";
 import { bodyOf } from "./content.ts";
@@ -37,7 +38,7 @@ export async function admitReader(
   const { identity } = caller;
   requireGrant(identity, "subscribe", room_id);
   bans.requireRoom(identity, room_id);
-  await overseer.onSubscribe(caller, room_id);
+  await overseer.onSubscribe(caller, judgedRoomOf(room_id));
   // A ban may have come while policies looked at it.
   bans.requireRoom(identity, room_id);
 }

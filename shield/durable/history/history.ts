@@ -14,6 +14,7 @@ import { requireRoomId } from "../../../shared/subjects/subject.ts";
 import type { Overseer } from "../../policy/overseer.ts";
 import type { Caller } from "../../message/caller.ts";
 import type { RoomClasses } from "../../../shared/rooms/classes.ts";
+import { judgedRoomOf } from "../../../shared/rooms/reserved.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import { roomEpoch } from "../messages/epoch.ts";
 import { classFilter } from "../../filter/filter.ts";
@@ -140,7 +141,7 @@ async function admitHistory(
   requireRoomId(room_id);
   requireGrant(identity, "subscribe", room_id);
   bans.requireRoom(identity, room_id);
-  await overseer.onSubscribe(caller, room_id);
+  await overseer.onSubscribe(caller, judgedRoomOf(room_id));
   // A ban may have come while policies looked at it.
   bans.requireRoom(identity, room_id);
   return durableRoom({ classes }, identity.tenant_id, room_id).room_class;

@@ -1,0 +1,29 @@
+/** The table of rooms whose names the bus keeps for itself. */
+import assert from "node:assert/strict";
+import { heardBeside, judgedRoomOf, reservedRoom } from "./reserved.ts";
+
+Deno.test("each reserved room is read by the grants of the room beside which it is, or by nobody", () => {
+  assert.deepEqual(reservedRoom("x~members"), { of: "x", grants: ["subscribe", "presence"] });
+  assert.deepEqual(reservedRoom("x~growing"), { of: "x", grants: ["subscribe"] });
+  assert.deepEqual(reservedRoom("x~values"), { of: "x", grants: ["subscribe"] });
+  assert.deepEqual(reservedRoom("x~reducer"), { of: "x", grants: undefined });
+  assert.deepEqual(reservedRoom("~events"), { of: undefined, grants: undefined });
+  for (const room of ["x", "x~y", "~members", "~growing", "members", "x~members~"]) {
+    assert.equal(reservedRoom(room), undefined, room);
+  }
+});
+
+Deno.test("policies are asked about the room beside which a room is, however far", () => {
+  for (
+    const room of ["x", "x~members", "x~growing", "x~values", "x~reducer", "x~members~growing"]
+  ) {
+    assert.equal(judgedRoomOf(room), "x");
+  }
+  assert.equal(judgedRoomOf("~events"), "~events");
+  assert.equal(judgedRoomOf("x~y"), "x~y");
+});
+
+Deno.test("who is put out of a room is put out of all rooms beside it that clients hear", () => {
+  assert.deepEqual(heardBeside("x"), ["x~members", "x~growing", "x~values"]);
+  assert.deepEqual(heardBeside("x".repeat(64)), []);
+});
