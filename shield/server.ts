@@ -55,6 +55,7 @@ import { refusingRevoked } from "./auth/revocations.ts";
 import { CommandsUnderWay, type CommandsUnderWayOptions } from "./message/commands_under_way.ts";
 import { orderOn } from "./message/room_order.ts";
 import { type AutomationAdmin, startAutomation } from "./automation.ts";
+import { unheardNotes } from "./ledger/unheard.ts";
 import { SignalWrites } from "./signals/signal_writes.ts";
 import { startSignals } from "./signals/signals.ts";
 import { startMemoryWatch } from "./memory/memory_start.ts";
@@ -164,7 +165,8 @@ function assemble(
   const beside = { tap: createTap(spine, Number(config.brain.tap)), order: orderOn(spine, random) };
   const commands = commandsOn(sends.spine, options, foundation, stats, () => service.presence);
   const own = { ...sends, ...checks, ...beside, commands, usage, shares };
-  const path = { ...own, classes, quota, traces, now, random };
+  const unheard = unheardNotes(hub, ledger);
+  const path = { ...own, classes, quota, traces, unheard, now, random };
   const history = createHistory({ ...durable, classes, overseer, bans, limits, filters, schemas });
   const growing = startGrowing(options, path, overseer, durable.logs, classes);
   const service = startPresence({ ...options, classes, node_id: foundation.node_id });

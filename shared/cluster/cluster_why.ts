@@ -94,12 +94,14 @@ export type WhyUser = z.output<typeof WhyUser>;
 
 /**
  * What became of a message for one connection. `sent`: it went to the socket at `at_ms`. `caught_up`: it
- * was sent later, as a part of what the subscription had missed. `left_out`: `why` says what for.
- * `queued`: it still waited when the connection ended. `behind`: the connection has yet to read up to
+ * was sent later, as a part of what the subscription had missed, or with `why` `history` of a page that the
+ * connection asked for. `left_out`: `why` says what for.
+ * `queued`: it waits for the client, or still waited when the connection ended. `behind`: the connection has yet to read up to
  * it. `cut_off`: the subscription ended before it had read up to it. `not_heard`: it was subscribed, and
  * the message did not come to this Shield. `not_subscribed`, `not_connected`: at that time.
  * `unknown`: the ledger does not go back so far, or `why` is `killed` or `silent`: its Shield is not there, and
- * had not written what it knew.
+ * had not written what it knew; or `edge`: another Shield heard it when the subscription here had just begun or was
+ * about to end.
  */
 const WhyState = z.enum([
   "sent",
@@ -192,11 +194,23 @@ const RefusalAccount = z.strictObject({
 /** A refusal that a Shield tells of. */
 export type RefusalAccount = z.output<typeof RefusalAccount>;
 
+const Read = z.strictObject({
+  /** Which of the messages that were asked for. */
+  message: Count,
+  user_id: Text,
+  how: z.enum(["history", "stream"]),
+  at_ms: Time,
+});
+/** A message of a durable room that a user has read over HTTP. */
+export type WhyRead = z.output<typeof Read>;
+
 /** What a Shield tells of a user's, or one connection's, messages. */
 export const WhyTold = z.strictObject({
   ...Reach,
   rows: z.array(ConnectionAccount).max(CONNECTIONS_MAX),
   refusals: z.array(RefusalAccount).max(WHY_REFUSALS_MAX),
+  /** Absent: none, which Shields of earlier releases understand, too. */
+  reads: z.array(Read).max(WHY_MESSAGES_MAX).optional(),
   truncated: z.boolean().optional(),
 });
 /** What a Shield tells. */

@@ -49,8 +49,8 @@ export function sendMissed(
   const { tenant_id } = connection.identity;
   const channel = hub.find(tenant_id, room_id);
   const totals = channel?.tenant;
-  const note = (passed: PassedOver) => {
-    if (channel?.noted) ledger?.passedOver(channel.noted, connection.number, passed);
+  const note = (passed: PassedOver, { mark }: Subscriber) => {
+    if (channel?.noted && mark) ledger?.passedOver(channel.noted, mark, passed);
   };
   const mapped = mappedReader(path.schemas, tenant_id, room_id);
   const goOn = () => {
@@ -65,7 +65,7 @@ export function sendMissed(
     let passed: PassedOver | undefined;
     for (let looked = 0; subscriber?.flow === flow; looked++) {
       if (looked === PASSED_A_TURN || steps > 0 && shares.isOver(tenant_id, steps)) {
-        if (passed !== undefined) note(passed);
+        if (passed !== undefined) note(passed, subscriber);
         flow.is_sending = false;
         if (steps > 0) shares.later(tenant_id, goOn);
         else nextTurn(goOn);
@@ -82,12 +82,12 @@ export function sendMissed(
       if (entry !== undefined && why !== undefined) {
         if (passed?.why === why) passed.to = entry.offset;
         else {
-          if (passed !== undefined) note(passed);
+          if (passed !== undefined) note(passed, subscriber);
           passed = { from: entry.offset, to: entry.offset, why };
         }
         continue;
       }
-      if (passed !== undefined) note(passed);
+      if (passed !== undefined) note(passed, subscriber);
       if (entry === undefined) break;
       const frame = entryFrame(entry, connection.text);
       const size_bytes = frameBytes(frame);
@@ -103,7 +103,7 @@ export function sendMissed(
   });
 }
 
-/** Messages, by their offsets, that a connection is not given. */
+/** Messages, by their offsets, that a subscription is not given. */
 interface PassedOver {
   readonly from: number;
   to: number;

@@ -195,6 +195,11 @@ function attend(
   if (presence_request === undefined) return;
   const restore = (other: Subscriber | undefined) => {
     if (connection.subscriptions.get(room_id) !== subscriber) return;
+    if (other !== undefined) {
+      const { flow, filter } = other;
+      const room_class = context.path.classes.of(connection.identity.tenant_id, room_id);
+      other.mark = markOf(context, connection, { flow, filter, room_class });
+    }
     put(context, connection, room_id, other, "refused");
     if (other?.flow !== undefined) sendMissed(context, connection, room_id, other.flow);
   };

@@ -46,7 +46,7 @@ export function markOf(
     connection: connection.number,
     since: ledger.position,
     since_ms,
-    episode: flow?.episode,
+    episode: flow?.continueAs(),
   };
   const of_class = classFilter(room_class)?.of(identity);
   const filters = [filter, of_class].flatMap((one) => one === undefined ? [] : [one.number]);

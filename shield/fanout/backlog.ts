@@ -80,6 +80,17 @@ export class Backlog {
     return this.#head?.position ?? 0;
   }
 
+  /** The positions of the messages of a room that may be left out and wait; undefined: there are none. */
+  positionsOf(room_id: string): Set<number> | undefined {
+    const lane = this.#lanes.get(room_id);
+    if (lane === undefined) return undefined;
+    const positions = new Set<number>();
+    for (let waiting = lane.head; waiting !== undefined; waiting = waiting.lane_next) {
+      positions.add(waiting.message_position);
+    }
+    return positions;
+  }
+
   /**
    * Queues a frame while the socket holds `held_bytes`. False when it does not fit and nothing may be
    * left out for it; then nothing more may be queued.

@@ -70,7 +70,7 @@ export interface Subscriber extends Filtered, DeltaReceiver {
   /** The subscriber's place in a durable room; undefined: it gets messages as they come. */
   readonly flow?: Flow | undefined;
   /** The subscription in the ledger; absent: there is none. */
-  readonly mark?: SubscriptionMark | undefined;
+  mark?: SubscriptionMark | undefined;
   /** Where what it gets is counted; absent: nowhere. */
   readonly use?: UserUse | undefined;
   /** Sends a frame. With `message`, it may be left out for a client that reads too slowly. */

@@ -149,7 +149,8 @@ Deno.test("a subscriber that is too far behind is cut off", async () => {
   const overflow = () => void cut++;
   await test.hub.enter("acme", ROOM, undefined, ({ cursor }) => {
     // As if it were behind by more than may be held for it.
-    flow.rewind({ next: () => cursor.next(), lag_bytes: Number.MAX_SAFE_INTEGER, lag_messages: 1 });
+    const lag = { lag_bytes: Number.MAX_SAFE_INTEGER, lag_messages: 1 };
+    flow.rewind({ next: () => cursor.next(), offset: 0, ...lag });
     test.hub.subscribe("acme", ROOM, { ...keptSubscriber("c1"), flow, overflow });
   });
   await publish(test, "a");

@@ -101,6 +101,12 @@ export class Outbox {
     return this.#queued_from || (this.#backlog?.position ?? 0);
   }
 
+  /** The messages of a room that wait here; undefined: nothing waits at all. */
+  waits(room_id: string): { from: number; listed: Set<number> | undefined } | undefined {
+    const backlog = this.#backlog;
+    return backlog && { from: backlog.position, listed: backlog.positionsOf(room_id) };
+  }
+
   /** Whether a frame that is sent in this turn leaves for the socket, and does not wait here. */
   get is_direct(): boolean {
     return !this.#ended && (this.#run !== undefined || this.pump() && this.#hasRoom());

@@ -62,6 +62,7 @@ export function passOver(
   to: number,
 ): void {
   if (noted === undefined || mark === undefined || flow === undefined) return;
-  const from = flow.episode.last + 1;
-  ledger?.passedOver(noted, mark.connection, { from, to, why: "slow_reader" });
+  const { after, last } = flow.episode;
+  const from = Math.max(after, last) + 1;
+  ledger?.passedOver(noted, mark, { from, to, why: "slow_reader" });
 }

@@ -113,7 +113,7 @@ Deno.test("who falls too far behind in a durable room that drops goes on with th
   await append("a");
   await test.hub.enter("acme", "log-a", { after: 0, epoch: await epochOf(test) }, (entry_point) => {
     const { cursor } = entry_point;
-    const behind = { next: () => cursor.next(), lag_bytes: 2 ** 50, lag_messages: 2 };
+    const behind = { next: () => cursor.next(), offset: 0, lag_bytes: 2 ** 50, lag_messages: 2 };
     flow.rewind(behind);
     test.hub.subscribe("acme", "log-a", subscriber);
   });

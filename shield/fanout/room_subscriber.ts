@@ -28,7 +28,7 @@ export class RoomSubscriber implements Subscriber {
   readonly text: boolean;
   readonly no_echo: boolean;
   readonly flow: Flow | undefined;
-  readonly mark: SubscriptionMark | undefined;
+  mark: SubscriptionMark | undefined;
   readonly use: UserUse | undefined;
   readonly filter: Filter | undefined;
   readonly bases: number[] | undefined;

@@ -8,9 +8,18 @@ import type {
   ConnectionAccount,
   RoomAccount,
   WhyOutcome,
+  WhyRead,
   WhyUser,
 } from "../../shared/cluster/cluster_why.ts";
-import type { ConnectionHistory, Gathered, HeardMessage, Interval, LostShield } from "./history.ts";
+import type {
+  ConnectionHistory,
+  Gathered,
+  HeardMessage,
+  Interval,
+  LostShield,
+  ReadPast,
+  Waits,
+} from "./history.ts";
 
 /** Messages of a room that are looked at in one turn. */
 const MESSAGES_A_TURN = 500;
@@ -22,7 +31,12 @@ interface Told {
   /** When it was heard, here or elsewhere. */
   readonly time_ms: number;
   readonly heard: HeardMessage | undefined;
+  /** Where it was stored from here and not heard: the position of the next message. */
+  readonly stored?: number | undefined;
 }
+
+/** Whether the connection was given the message. */
+const isGiven = ({ state }: WhyOutcome) => state === "sent" || state === "caught_up";
 
 /**
  * What became of one message for one connection; `since_ms` is how far back the ledger goes. Of what a lost
@@ -67,33 +81,52 @@ function lostOutcome(
     : outcome;
 }
 
+/**
+ * A message may have been kept back as it came and given to a later subscription of the same connection, which named a
+ * position: whether it was given at all goes first, then what became of it last.
+ */
 function knownOutcome(
   history: ConnectionHistory,
   told: Told,
   since_ms: number,
 ): WhyOutcome {
-  const intervals = history.intervals.filter(({ room_id }) => room_id === told.room_id);
+  const intervals = history.intervals.filter(({ room_id }) => room_id === told.room_id)
+    .toSorted((a, b) => a.since - b.since);
   const { heard } = told;
-  if (heard !== undefined) {
-    const at = intervals.find(({ since, until }) =>
-      since <= heard.position && heard.position < until
-    );
-    if (at !== undefined) return heardIn(history, at, told, heard);
-  }
-  for (const interval of intervals) {
-    const late = caughtUp(history, interval, told);
-    if (late !== undefined) return late;
-  }
+  const at = heard && intervals.find((one) => isWithin(one, heard.position));
+  const tries = intervals.flatMap((one) =>
+    one === at && heard !== undefined
+      ? heardIn(history, one, told, heard)
+      : caughtUp(history, one, told) ?? []
+  );
+  const outcome = tries.find(isGiven) ?? tries.find(({ state }) => state === "behind") ??
+    tries.at(-1);
+  if (outcome !== undefined) return outcome;
   if (told.time_ms < since_ms) return beforeLedger(history, told, since_ms);
-  const missed = heard === undefined
-    ? intervals.find(({ since_ms, until_ms }) =>
-      since_ms <= told.time_ms && told.time_ms <= until_ms
-    )
-    : undefined;
-  if (missed !== undefined) {
-    return { state: "not_heard", from_ms: missed.since_ms, ...untilOf(missed) };
-  }
-  return absent(history, intervals, told);
+  const due = heard === undefined ? intervals.find((one) => isDue(one, told)) : undefined;
+  return due === undefined ? absent(history, intervals, told) : unheardIn(due, told);
+}
+
+const isWithin = ({ since, until }: Interval, position: number) =>
+  since <= position && position < until;
+
+/** Whether the subscription was there for a message that was not heard. */
+function isDue(interval: Interval, { offset, time_ms, stored }: Told): boolean {
+  if (offset > 0 && offset <= (interval.caught_up?.after ?? 0)) return false;
+  if (stored !== undefined) return isWithin(interval, stored);
+  return interval.since_ms <= time_ms && time_ms <= interval.until_ms;
+}
+
+/** The outcome of a message that a subscription should have heard; what another clock says is not that exact. */
+function unheardIn(
+  { since_ms, until_ms, caught_up, ...rest }: Interval,
+  { offset, time_ms, stored }: Told,
+): WhyOutcome {
+  const times = { from_ms: since_ms, ...untilOf({ until_ms }) };
+  const is_behind_its_beginning = offset > 0 && caught_up?.after !== undefined;
+  const is_sure = stored !== undefined && rest.until !== Infinity ||
+    time_ms < until_ms - LATE_MS && (is_behind_its_beginning || time_ms > since_ms + LATE_MS);
+  return is_sure ? { state: "not_heard", ...times } : { state: "unknown", why: "edge", ...times };
 }
 
 /** The outcome of a message that is older than the ledger: only of who came later there is no doubt. */
@@ -126,43 +159,68 @@ function heardIn(
   const left_out = listed?.get(position) ??
     holes.find(({ from, to }) => from <= position && position <= to)?.why;
   if (left_out !== undefined && left_out !== "queued") return { state: "left_out", why: left_out };
-  // Where a newer message may have an older one's place, what was queued is said one by one.
-  const is_queued = listed !== undefined || holes.some(({ why }) => why === "queued")
+  const is_queued = ended === undefined
+    ? isWaiting(history.backlog?.get(told.room_id), position)
+    // Where a newer message may have an older one's place, what was queued is said one by one.
+    : listed !== undefined || holes.some(({ why }) => why === "queued")
     ? left_out === "queued"
-    : ended !== undefined && ended.queued_from > 0 && position >= ended.queued_from;
+    : ended.queued_from > 0 && position >= ended.queued_from;
   const { caught_up, batch } = interval;
-  const is_behind = caught_up !== undefined && (caught_up.live === 0 || position < caught_up.live);
+  const is_behind = caught_up !== undefined && told.offset > 0 &&
+    (caught_up.live === 0 || position < caught_up.live);
   if (is_behind) {
     const late = caughtUp(history, interval, told);
     if (late !== undefined) return late;
     if (interval.until === Infinity) return { state: "behind", from_ms: interval.since_ms };
     return { state: "cut_off", why: interval.why, ...untilOf(interval) };
   }
-  if (is_queued && ended !== undefined) {
-    return { state: "queued", why: endOf(ended), until_ms: ended.at_ms };
+  if (is_queued) {
+    const end = ended === undefined ? {} : { why: endOf(ended), until_ms: ended.at_ms };
+    return { state: "queued", ...end };
   }
   return { state: "sent", at_ms: time_ms, frame: batch ? "BATCH" : "MSG" };
+}
+
+/** Whether a message waits for an open connection. */
+function isWaiting(backlog: Waits | undefined, position: number): boolean {
+  if (backlog === undefined) return false;
+  const { from, listed } = backlog;
+  return listed === undefined ? from > 0 && position >= from : listed.has(position);
 }
 
 /** The outcome of a message that a subscription got, or was to get, from the room's log. */
 function caughtUp(
   { holes }: ConnectionHistory,
-  { caught_up, room_id, since_ms, until, until_ms, batch }: Interval,
-  { offset }: Told,
+  interval: Interval,
+  told: Told,
 ): WhyOutcome | undefined {
+  const { caught_up, room_id, number, since_ms, until, until_ms, batch } = interval;
+  const { offset } = told;
   if (caught_up === undefined || offset === 0) return undefined;
+  const { after, first, last, live } = caught_up;
+  // What came later has that offset in another log, as this one was lost.
+  if (offset <= (after ?? 0) || isAfter(told, interval)) return undefined;
   const hole = holes.find((hole) =>
-    hole.by_offset && hole.room_id === room_id && hole.from <= offset && offset <= hole.to
+    hole.by_offset && hole.room_id === room_id && hole.from <= offset && offset <= hole.to &&
+    (hole.number === undefined || number === undefined || hole.number === number)
   );
   if (hole !== undefined) return { state: "left_out", why: hole.why };
-  const { first, last, live } = caught_up;
-  if (first === 0) return undefined;
-  if (first <= offset && offset <= last) {
+  if (first !== 0 && first <= offset && offset <= last) {
     return { state: "caught_up", from_ms: since_ms, frame: batch ? "BATCH" : "MSG" };
   }
-  if (live !== 0 || offset < first) return undefined;
+  // Earlier releases do not say where it began.
+  const begin = after ?? (first === 0 ? Infinity : first - 1);
+  if (live !== 0 || offset <= begin) return undefined;
   if (until === Infinity) return { state: "behind", from_ms: since_ms };
-  return { state: "cut_off", from_ms: since_ms, until_ms };
+  // Of a message of which only the offset is known, nobody knows whether it came before that end.
+  if (told.time_ms === 0) return undefined;
+  return { state: "cut_off", why: interval.why, from_ms: since_ms, until_ms };
+}
+
+/** Whether a message came after the end of a subscription. */
+function isAfter({ heard, stored, time_ms }: Told, { until, until_ms }: Interval): boolean {
+  const position = heard?.position ?? stored;
+  return position === undefined ? time_ms > until_ms + LATE_MS : position >= until;
 }
 
 /** Up to when a subscription is known whose Shield is lost. */
@@ -170,16 +228,17 @@ const lostOf = ({ lost }: ConnectionHistory, { until_ms }: Interval) =>
   lost === undefined || until_ms !== Infinity ? {} : { until_ms: lost.until_ms, why: lost.why };
 
 /** When the subscription ended, if it has. */
-const untilOf = ({ until_ms }: Interval) => until_ms === Infinity ? {} : { until_ms };
+const untilOf = ({ until_ms }: Pick<Interval, "until_ms">) => until_ms === Infinity ? {} : { until_ms };
 
 /** The outcome of a message that came when the connection did not hear the room. */
 function absent(
   { began_ms, ended }: ConnectionHistory,
   intervals: readonly Interval[],
-  { heard, time_ms }: Told,
+  { heard, stored, time_ms }: Told,
 ): WhyOutcome {
+  const position = heard?.position ?? stored;
   const before = intervals.filter((one) =>
-    heard === undefined ? one.until_ms < time_ms : one.until <= heard.position
+    position === undefined ? one.until_ms < time_ms : one.until <= position
   ).at(-1);
   if (ended !== undefined && ended.at_ms < time_ms) {
     return { state: "not_connected", until_ms: ended.at_ms, why: endOf(ended) };
@@ -230,17 +289,50 @@ async function accountOf(
     },
   };
   const lost = history.lost === undefined ? {} : { lost: history.lost };
-  const outcomes = asked.messages.map((one, index) =>
-    outcomeOf(history, toldOf(one, gathered.asked[index]), since_ms)
-  );
+  const outcomes = asked.messages.map((one, index) => {
+    const told = toldOf(one, gathered, index);
+    const outcome = outcomeOf(history, told, since_ms);
+    const read = isGiven(outcome) ? undefined : readBy(gathered.reads, told, connection_id);
+    return read === undefined
+      ? outcome
+      : { state: "caught_up" as const, why: read.how, from_ms: read.at_ms };
+  });
   const room = asked.room === undefined || asked.since_ms === undefined
     ? {}
     : { room: await roomAccount(history, gathered, asked.room, asked.since_ms, since_ms, breathe) };
   return { connection_id, user_id, remote_ip, began_ms, ...shown, ...lost, outcomes, ...room };
 }
 
-function toldOf({ room_id, offset, time_ms }: AskedMessage, heard: HeardMessage | undefined): Told {
-  return { room_id, offset, time_ms: heard?.time_ms ?? time_ms, heard };
+function toldOf(
+  { room_id, offset, time_ms }: AskedMessage,
+  { asked, stored }: Gathered,
+  index: number,
+): Told {
+  const heard = asked[index];
+  return { room_id, offset, time_ms: heard?.time_ms ?? time_ms, heard, stored: stored[index] };
+}
+
+/** The messages that were asked for and that the user has read over HTTP, in the order of the reads. */
+export function readsOf(gathered: Gathered, asked: WhyUser): WhyRead[] {
+  return asked.messages.flatMap((one, index) => {
+    const read = readBy(gathered.reads, toldOf(one, gathered, index), "");
+    if (read === undefined) return [];
+    const { user_id, how, at_ms } = read;
+    return [{ message: index, user_id, how, at_ms }];
+  });
+}
+
+/** The first time that a message was read by that connection, or by the user over HTTP: ""; undefined: never. */
+function readBy(
+  reads: readonly ReadPast[],
+  { room_id, offset, time_ms }: Told,
+  connection_id: string,
+): ReadPast | undefined {
+  return reads.find((read) =>
+    offset > 0 && read.connection_id === connection_id && read.room_id === room_id &&
+    (read.listed?.includes(offset) ?? (read.from <= offset && offset <= read.to)) &&
+    read.at_ms > time_ms - LATE_MS
+  );
 }
 
 /** What one connection should have got of a room since a time, and what not. */

@@ -28,28 +28,43 @@ export async function findMessages(
   breathe: () => Promise<void>,
 ): Promise<Pick<WhyFound, "rows" | "truncated">> {
   const wanted = wantedOf(asked);
-  const found: WhyMessage[] = [];
-  if (wanted === undefined) return { rows: found };
+  const found: Found[] = [];
+  if (wanted === undefined) return { rows: [] };
   const { tenant, room } = asked;
   let truncated = false;
   await scan(ledger, ({ head, segment: { bytes, view }, time_ms }) => {
-    if (head.kind !== KIND.message && head.kind !== KIND.duplicate) return;
+    const { kind } = head;
+    if (kind !== KIND.message && kind !== KIND.duplicate && kind !== KIND.stored) return;
     if (!isWanted(bytes, view, head, wanted)) return;
     const heard = ledger.rooms.of(head.room);
     if (heard === undefined || heard.tenant_id !== tenant) return;
     if (room !== undefined && heard.room_id !== room) return;
     const facts = readMessage(bytes, view, head);
-    found.push({
-      room_id: heard.room_id,
-      ...facts,
-      time_ms,
-      duplicate: head.kind === KIND.duplicate,
-    });
+    const { room_id } = heard;
+    const duplicate = kind === KIND.duplicate;
+    found.push({ kind, message: { room_id, ...facts, time_ms, duplicate } });
     if (found.length <= WHY_MESSAGES_MAX) return;
     found.shift();
     truncated = true;
   }, breathe);
-  return truncated ? { rows: found, truncated } : { rows: found };
+  const rows = found.filter((one) => !isAgain(one, found)).map(({ message }) => message);
+  return truncated ? { rows, truncated } : { rows };
+}
+
+/** A message, and the kind of its row. */
+interface Found {
+  readonly kind: number;
+  readonly message: WhyMessage;
+}
+
+/** Whether the row of a stored message tells of one that was heard, too: somebody subscribed meanwhile. */
+function isAgain({ kind, message }: Found, all: readonly Found[]): boolean {
+  if (kind !== KIND.stored) return false;
+  const { room_id, offset, twist_id } = message;
+  return all.some((one) =>
+    one.kind === KIND.message && one.message.room_id === room_id &&
+    one.message.offset === offset && one.message.twist_id === twist_id
+  );
 }
 
 /** The messages of a room since a time, the oldest first; of too many, the oldest. */

@@ -9,6 +9,8 @@ import type {
   ConnectionBegin,
   ConnectionEnd,
   LeftOutWhy,
+  PassedOver,
+  PastRead,
   Refusal,
   SubscriptionEnd,
   SubscriptionMark,
@@ -25,6 +27,8 @@ import type { AskedMessage, RefusalAccount, WhyUser } from "../../shared/cluster
 /** Messages of a room that one account is about, at most. */
 const ROOM_MESSAGES_MAX = 20_000;
 const GAPS_MAX = 200;
+/** Reads of the rooms' logs that are looked at, the last ones. */
+const READS_MAX = 20_000;
 
 /** A connection that is open. */
 export interface OpenConnection {
@@ -38,6 +42,16 @@ export interface OpenConnection {
   readonly batch: boolean;
   /** Its subscription to a room of its tenant. */
   subscription(room_id: string): SubscriptionMark | undefined;
+  /** What of a room waits for the client now; absent or undefined: nothing does. */
+  waits?(room_id: string): Waits | undefined;
+}
+
+/** Messages of a room that wait for a client, by their positions. */
+export interface Waits {
+  /** Those from there on do; 0: none. */
+  readonly from: number;
+  /** All of them one by one, where a newer one may leave before an older one; undefined: `from` says it. */
+  readonly listed: ReadonlySet<number> | undefined;
 }
 
 /** A subscription, or what is left of one: from a position to a position. */
@@ -57,9 +71,11 @@ export interface Interval {
   readonly filters: readonly number[];
 }
 
-/** Messages that were not given to a connection, by position or by offset. */
+/** Messages that were not given to a connection, by position, or to a subscription of it, by offset. */
 export interface Hole {
   readonly room_id: string;
+  /** The subscription's number; undefined: by position, or in blocks of earlier releases. */
+  readonly number?: number | undefined;
   readonly from: number;
   readonly to: number;
   readonly by_offset: boolean;
@@ -80,6 +96,8 @@ export interface ConnectionHistory {
   readonly listed: Map<string, Map<number, LeftOutWhy>>;
   /** Whether messages of one turn could share a frame; of a connection that is told of from the store. */
   readonly batch?: boolean;
+  /** What waits for it, by room; of a connection that is open. */
+  readonly backlog?: ReadonlyMap<string, Waits>;
   /** From which message on some waited for it when that was written last, Unix ms. */
   waiting?: { readonly from: number; readonly at_ms: number };
   /** Its Shield is not there any more, and did not write how the connection ended. */
@@ -106,6 +124,9 @@ export interface HeardMessage {
   readonly echo: number;
 }
 
+/** Messages of a room's log that were given to whom it asked for them. */
+export type ReadPast = PastRead & { readonly room_id: string; readonly at_ms: number };
+
 /** A GAP that a room was told of. */
 export interface ToldGap {
   readonly room_id: string;
@@ -118,6 +139,10 @@ export interface Gathered {
   readonly connections: ConnectionHistory[];
   /** The messages that were asked for, as they were heard here; undefined: not heard. */
   readonly asked: (HeardMessage | undefined)[];
+  /** When one of them was stored from here and not heard: the position of the next message; else undefined. */
+  readonly stored: (number | undefined)[];
+  /** What was read of the rooms' logs. */
+  readonly reads: ReadPast[];
   /** The room's messages since the time that was asked for. */
   readonly room: HeardMessage[];
   readonly gaps: ToldGap[];
@@ -142,6 +167,8 @@ export async function gather(
   const gathered: Gathered = {
     connections: [],
     asked: asked.messages.map(() => undefined),
+    stored: asked.messages.map(() => undefined),
+    reads: [],
     room: [],
     gaps: [],
     refusals: [],
@@ -169,6 +196,8 @@ export async function gather(
     const room_id = rooms.get(head.room);
     if (room_id === undefined) return;
     if (head.kind === KIND.message) return addMessage(gathered, row, room_id, asked, messages);
+    if (head.kind === KIND.stored) return addStored(gathered, row, room_id, messages);
+    if (head.kind === KIND.read) return addRead(gathered, row, room_id, asked);
     if (head.kind === KIND.gap) return addGap(gathered, row, room_id);
     if (head.kind === KIND.left_out && addFiltered(gathered, row)) return;
     const history = head.connection === 0 ? undefined : by_number.get(head.connection);
@@ -184,9 +213,12 @@ function openHistory(
 ): ConnectionHistory {
   const { number, connection_id, user_id, remote_ip, began_ms, batch } = one;
   const intervals: Interval[] = [];
+  const backlog = new Map<string, Waits>();
   const wanted = new Set(asked.messages.map(({ room_id }) => room_id));
   if (asked.room !== undefined) wanted.add(asked.room);
   for (const room_id of wanted) {
+    const waits = one.waits?.(room_id);
+    if (waits !== undefined) backlog.set(room_id, waits);
     const mark = one.subscription(room_id);
     if (mark === undefined) continue;
     const { number, since, since_ms, episode, filters = [] } = mark;
@@ -197,7 +229,8 @@ function openHistory(
     intervals.push({ ...begin, ...ends, batch, caught_up, filters: [...filters] });
   }
   const of = { number, connection_id, user_id, remote_ip, began_ms };
-  return { ...of, ended: undefined, intervals, holes: [], listed: new Map(), filtered };
+  const none = { ended: undefined, holes: [], listed: new Map() };
+  return { ...of, ...none, intervals, filtered, backlog };
 }
 
 function isAskedFor(
@@ -237,12 +270,38 @@ function addEnded({ connections, filtered }: Gathered, row: Passed, asked: WhyUs
   else connections[before] = history;
 }
 
+type WantedMessages = readonly { one: AskedMessage; wanted: WantedIds | undefined }[];
+
+/** Takes note of when a message was stored that nobody heard here. */
+function addStored(
+  { stored }: Gathered,
+  { head, segment: { bytes, view }, position }: Passed,
+  room_id: string,
+  messages: WantedMessages,
+): void {
+  messages.forEach(({ one, wanted }, index) => {
+    if (one.room_id !== room_id || wanted === undefined) return;
+    if (isWanted(bytes, view, head, wanted)) stored[index] = position;
+  });
+}
+
+function addRead({ reads }: Gathered, row: Passed, room_id: string, asked: WhyUser): void {
+  const read = factsOf<PastRead>(row);
+  const { connection, user } = asked;
+  const is_own = connection === undefined
+    ? read.user_id === user
+    : read.connection_id === connection;
+  if (!is_own) return;
+  reads.push({ ...read, room_id, at_ms: row.time_ms });
+  if (reads.length > READS_MAX) reads.shift();
+}
+
 function addMessage(
   gathered: Gathered,
   row: Passed,
   room_id: string,
   asked: WhyUser,
-  messages: readonly { one: AskedMessage; wanted: WantedIds | undefined }[],
+  messages: WantedMessages,
 ): void {
   const { head, segment: { bytes, view }, position, time_ms } = row;
   const heard = (): HeardMessage => {
@@ -307,7 +366,7 @@ function addOwn(history: ConnectionHistory, row: Passed, room_id: string): void 
       history.holes.push({
         room_id,
         by_offset: true,
-        ...factsOf<{ from: number; to: number; why: LeftOutWhy }>(row),
+        ...factsOf<PassedOver>(row),
       });
   }
 }

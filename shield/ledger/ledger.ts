@@ -15,7 +15,15 @@ import {
 import { findIds, noIds } from "./message_ids.ts";
 import { addTo, extend, leftOutSize, nextCapacity, writeLeftOut } from "./left_out_rows.ts";
 import type { RunningRow } from "./left_out_rows.ts";
-import type { ConnectionEnd, LeftOutWhy, Refusal, SubscriptionEnd } from "./row_facts.ts";
+import type {
+  ConnectionEnd,
+  LeftOutWhy,
+  PassedOver,
+  PastRead,
+  Refusal,
+  SubscriptionEnd,
+  SubscriptionMark,
+} from "./row_facts.ts";
 import { LedgerRooms } from "./rooms.ts";
 import type { LedgerRoom } from "./rooms.ts";
 import type { LivingConnection } from "./presences.ts";
@@ -164,6 +172,16 @@ export class Ledger {
     this.#message(KIND.duplicate, room, envelope, offset);
   }
 
+  /** Takes note of a message that its room's log has, and that came to nobody here. */
+  stored(tenant_id: string, room_id: string, envelope: Uint8Array, offset: number): void {
+    this.#message(KIND.stored, this.rooms.named(tenant_id, room_id), envelope, offset);
+  }
+
+  /** Takes note of messages of a room's log that a user was given because it asked for them. */
+  read(tenant_id: string, room_id: string, read: PastRead): void {
+    this.#facts(KIND.read, this.rooms.named(tenant_id, room_id), 0, read);
+  }
+
   /** Takes note that a room is told that messages are missing. */
   gap(room: LedgerRoom, reason: string): void {
     this.#facts(KIND.gap, room, 0, { reason });
@@ -222,12 +240,13 @@ export class Ledger {
     return { place, start, capacity };
   }
 
-  /** Takes note that a connection was not given a durable room's messages of these offsets. */
+  /** Takes note that a subscription was not given a durable room's messages of these offsets. */
   passedOver(
     room: LedgerRoom,
-    connection: number,
-    passed: { readonly from: number; readonly to: number; readonly why: LeftOutWhy },
+    { connection, number }: Pick<SubscriptionMark, "connection" | "number">,
+    { from, to, why }: Omit<PassedOver, "number">,
   ): void {
+    const passed: PassedOver = { number, from, to, why };
     this.#facts(KIND.passed_over, room, connection, passed);
   }
 

@@ -54,6 +54,15 @@ export class LedgerRooms {
     return room;
   }
 
+  /** The room for a row about it, whether or not anybody hears it here. */
+  named(tenant_id: string, room_id: string): LedgerRoom {
+    const known = this.find(tenant_id, room_id);
+    if (known !== undefined) return known;
+    const room = this.open(tenant_id, room_id, 0);
+    room.is_open = false;
+    return room;
+  }
+
   find(tenant_id: string, room_id: string): LedgerRoom | undefined {
     return this.#by_key.get(keyOf(tenant_id, room_id));
   }

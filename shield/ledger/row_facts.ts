@@ -23,10 +23,13 @@ export interface SubscriptionMark {
 }
 
 /**
- * What a subscription was given of a durable room's past: messages from `first` to `last`, offsets, 0:
- * none; `live` is the position from which on it got messages as they came, 0: it has yet to catch up.
+ * What a subscription was given of a durable room's past, behind the offset `after`: messages from `first` to
+ * `last`, offsets, 0: none; `live` is the position from which on it got messages as they came, 0: it has yet to
+ * catch up.
  */
 export interface CaughtUp {
+  /** Absent in blocks of earlier releases. */
+  readonly after?: number | undefined;
   readonly first: number;
   readonly last: number;
   readonly live: number;
@@ -67,6 +70,27 @@ export interface SubscriptionEnd {
   readonly caught_up?: CaughtUp | undefined;
   /** The numbers of its filters; absent: it had none. */
   readonly filters?: readonly number[] | undefined;
+}
+
+/** Messages of a durable room, by their offsets, that a subscription was not given. */
+export interface PassedOver {
+  /** The subscription's number; absent in blocks of earlier releases. */
+  readonly number?: number | undefined;
+  readonly from: number;
+  readonly to: number;
+  readonly why: LeftOutWhy;
+}
+
+/** Messages of a room's log that a user was given because it asked for them. */
+export interface PastRead {
+  readonly user_id: string;
+  /** The connection that asked; "": it was over HTTP. */
+  readonly connection_id: string;
+  readonly how: "history" | "stream";
+  /** Offsets: all messages of the room from the first to the last, or those of the list. */
+  readonly from: number;
+  readonly to: number;
+  readonly listed?: readonly number[] | undefined;
 }
 
 /** A connection that has ended. */

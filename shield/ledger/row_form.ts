@@ -21,6 +21,10 @@ export const KIND = {
   passed_over: 7,
   /** A handshake, a frame or an operation was refused, once or often. */
   refused: 8,
+  /** A message was stored in its room's log, and nobody heard it here. */
+  stored: 13,
+  /** A user was given a part of a room's log because it asked for that. */
+  read: 14,
   /** The kinds from here on are in stored blocks only. The rows behind it are of another time and place. */
   place: 9,
   /** A connection is there. */

@@ -7,7 +7,7 @@ import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
-import { accountsOf } from "./explain.ts";
+import { accountsOf, readsOf } from "./explain.ts";
 import { findMessages, roomMessages } from "./find_messages.ts";
 import { gather } from "./history.ts";
 import type { OpenConnection } from "./history.ts";
@@ -110,8 +110,12 @@ export function ledgerAnswers(
       const gathered = await gather(ledger, { asked, open: findOpen(asked) }, turn);
       const rows = await accountsOf(gathered, asked, since_ms, turn);
       const { refusals, truncated } = gathered;
-      const told = { since_ms, now_ms: now(), ...named, rows, refusals };
-      return truncated ? { ...told, truncated } : told;
+      const reads = readsOf(gathered, asked);
+      return {
+        ...{ since_ms, now_ms: now(), ...named, rows, refusals },
+        ...(reads.length === 0 ? {} : { reads }),
+        ...(truncated ? { truncated } : {}),
+      };
     },
   };
 }

@@ -40,6 +40,7 @@ import { kept, NONE_ADDED, passing, spineHeaders, stamp } from "./stamp.ts";
 import type { Tap } from "./tap.ts";
 import type { SendingSpine, StoringLogs } from "../traces/traced_sends.ts";
 import type { Traces } from "../traces/traces.ts";
+import type { Unheard } from "../ledger/unheard.ts";
 import type { UsageLedger } from "../usage/ledger.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
@@ -67,6 +68,8 @@ export interface MessagePath {
   readonly journal?: Journal | undefined;
   /** The ledger of use; absent: nothing is counted. */
   readonly usage?: UsageLedger | undefined;
+  /** Takes note of stored messages that nobody hears here; absent: nobody does. */
+  readonly unheard?: Unheard | undefined;
   /** Commands that wait for Brains that may go; absent beside an embedded Spine, where none goes alone. */
   readonly commands?: Pick<CommandsUnderWay, "request"> | undefined;
   readonly now: () => number;
@@ -323,6 +326,7 @@ function publishUntold(
     mirror(path, caller, envelope, subject, routed, headers);
     return undefined;
   }
+  const hearing = path.unheard?.hearing(tenant_id, room_id);
   return path.logs.append({
     tenant_id,
     room_id,
@@ -336,6 +340,8 @@ function publishUntold(
     path.usage?.taken(identity, room_class.pattern, envelope.size_bytes, stored_bytes);
     // A repetition was tapped and mirrored with the message that it repeats.
     if (!appended.duplicate) {
+      const { offset } = appended;
+      path.unheard?.stored({ tenant_id, room_id, envelope: routed, offset }, hearing);
       path.tap?.show(tenant_id, room_id, routed, headers);
       const subject = roomSubject("in", tenant_id, room_id);
       mirror(path, caller, envelope, subject, routed, headers);

@@ -69,7 +69,10 @@ export interface WhyContext extends ListContext, WhyLogContext {
 }
 
 /** The open connections that a question is about. */
-function openOf({ connections }: Pick<Parts, "connections">, asked: WhyUser): OpenConnection[] {
+function openOf(
+  { connections, rooms: { classes } }: Pick<Parts, "connections" | "rooms">,
+  asked: WhyUser,
+): OpenConnection[] {
   const { tenant, user, connection } = asked;
   if (tenant === undefined) return [];
   const one = connection === undefined ? undefined : connections.ofTenant(tenant, connection);
@@ -87,12 +90,19 @@ function openOf({ connections }: Pick<Parts, "connections">, asked: WhyUser): Op
     batch: open.outbox?.has_batches ?? false,
     subscription: (room_id) =>
       (open.subscriptions.get(room_id) ?? open.patterns?.subscriber(room_id))?.mark,
+    waits: (room_id) => {
+      const waits = open.outbox?.waits(room_id);
+      if (waits?.listed !== undefined) return waits;
+      // A newer message may have left in the place of an older one.
+      const is_latest = classes.of(tenant, room_id).slow_reader === "latest";
+      return waits && is_latest ? { ...waits, listed: new Set() } : waits;
+    },
   }));
 }
 
 /** What a Shield answers of its ledger. */
 export function whyAnswers(
-  parts: Pick<Parts, "connections" | "noted">,
+  parts: Pick<Parts, "connections" | "noted" | "rooms">,
   now: () => number,
 ): AnswerHandlers {
   return ledgerAnswers(parts.noted ?? {}, now, (asked) => openOf(parts, asked));

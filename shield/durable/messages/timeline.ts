@@ -96,6 +96,8 @@ let shown = NOTHING;
 export interface Cursor {
   /** Gives the next message and moves past it; undefined at the end, for now. */
   next(): Entry | undefined;
+  /** The offset behind which it goes on. */
+  readonly offset: number;
   /**
    * Bytes of the envelopes that the cursor has not read. It may be the only one that keeps them in
    * memory.
@@ -305,6 +307,9 @@ export function cursorAfter(read: Entry, tail: () => Entry): Cursor {
       const { next } = place;
       if (next !== undefined) place = next;
       return next;
+    },
+    get offset() {
+      return place.offset;
     },
     get lag_bytes() {
       return bytesThrough(tail()) - bytesThrough(place);

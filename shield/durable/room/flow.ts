@@ -15,10 +15,12 @@ export function entryFrame(entry: Entry, text: boolean): Frame {
 }
 
 /**
- * What a connection was given from one place in the room on until it was live: the offsets of the first
- * and the last message, 0: none; and the ledger's position from which on it was live, 0: not yet.
+ * What one subscription was given from one place in the room on until it was live: the offset behind which it
+ * began, those of the first and the last message, 0: none; and the ledger's position from which on it was live,
+ * 0: not yet.
  */
 export interface Episode {
+  readonly after: number;
   first: number;
   last: number;
   live: number;
@@ -27,8 +29,8 @@ export interface Episode {
 /** The flow of one connection in one durable room. */
 export class Flow {
   #cursor: Cursor | undefined;
-  /** What the connection was given since the last `rewind`. */
-  episode: Episode = { first: 0, last: 0, live: 0 };
+  /** What the connection was given since the last `rewind` or `continueAs`. */
+  episode: Episode = { after: 0, first: 0, last: 0, live: 0 };
   /** Frames have been asked for and not yet all been sent. */
   is_sending = false;
   /** How often the connection got another cursor: frames that were asked for before one are not sent. */
@@ -54,7 +56,16 @@ export class Flow {
     this.#cursor = cursor;
     this.is_sending = false;
     this.rewinds++;
-    this.episode = { first: 0, last: 0, live: 0 };
+    this.episode = { after: cursor.offset, first: 0, last: 0, live: 0 };
+  }
+
+  /**
+   * The episode of another subscription that takes over here: what it was not given itself stays in the
+   * episode of the one before.
+   */
+  continueAs(): Episode {
+    const { after, last, live } = this.episode;
+    return this.episode = { after: Math.max(after, last), first: 0, last: 0, live };
   }
 
   /** The next message that the connection missed; undefined when there is none, and then it is live. */

@@ -1,0 +1,150 @@
+/**
+ * `GET /v1/why` beside everything that brings a message later than fan-out does: recovery by a position, history
+ * pages, event streams and streams. What it says is compared with what the client got.
+ */
+import assert from "node:assert/strict";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
+import { AdminClient } from "./peers/admin_client.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
+import { ask, openText } from "./peers/raw_client.ts";
+import type { RawClient } from "./peers/raw_client.ts";
+
+const CONFIG = `
+[server]
+host = "127.0.0.1"
+[ops]
+host = "127.0.0.1"
+[admin]
+operator_tenants = ["default"]
+[[rooms]]
+room = "log-*"
+durable = true
+[[rooms]]
+room = "live-*"
+`;
+
+interface World {
+  readonly bus: TestBus;
+  readonly admin: AdminClient;
+  /** Publishes over HTTP, and hears nothing. */
+  readonly backend: HttpPeer;
+}
+
+async function withBus(work: (world: World) => Promise<void>): Promise<void> {
+  await using bus = await startLocalBus(CONFIG);
+  const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
+  await work({ bus, admin, backend: new HttpPeer(bus.http_url, await bus.tokenFor()) });
+}
+
+const client = async ({ bus }: World, user: string): Promise<RawClient> =>
+  await openText(bus.url, await bus.tokenFor({ user }));
+
+async function publish({ backend }: World, room: string, message_id: string, data: unknown = {}) {
+  const { status } = await backend.call("POST", `rooms/${room}/messages`, {
+    type: "t",
+    data,
+    message_id,
+  });
+  assert.equal(status, 200);
+}
+
+/** The messages that come up to the one with that id. */
+async function hear(one: RawClient, last: string): Promise<string[]> {
+  const ids: string[] = [];
+  while (ids.at(-1) !== last) {
+    const frame = await one.json();
+    if (frame.op === "msg" && frame.message_id !== undefined) ids.push(frame.message_id);
+  }
+  return ids;
+}
+
+/** What is said of a message for a user's connections, the oldest first: by id, and by its room and offset. */
+async function words({ admin }: World, message_id: string, user: string): Promise<string> {
+  const shown = async (query: string) => {
+    const { connections } = await admin.read(`/v1/why?user=${user}&${query}`);
+    return connections.toSorted((a: { began_ms: number }, b: { began_ms: number }) =>
+      a.began_ms - b.began_ms
+    ).map(({ outcomes: [outcome] }: Told) => `${outcome.state} ${outcome.why ?? ""}`.trim())
+      .join();
+  };
+  const { messages } = await admin.read(`/v1/why?message_id=${message_id}`);
+  assert.equal(messages.length, 1, `${message_id} is known once`);
+  const [{ room_id, offset }] = messages;
+  const by_id = await shown(`message_id=${message_id}`);
+  if (offset > 0) assert.equal(await shown(`room=${room_id}&offset=${offset}`), by_id);
+  return by_id;
+}
+
+interface Told {
+  readonly outcomes: readonly [{ readonly state: string; readonly why?: string }];
+}
+
+Deno.test("a message that came when nobody was there is told by its id, and that a client recovered it", async () => {
+  await withBus(async (world) => {
+    using before = await client(world, "bob");
+    await ask(before, { op: "sub", room: "log-1" });
+    await publish(world, "log-1", "first");
+    assert.deepEqual(await hear(before, "first"), ["first"]);
+    before.socket.close(1000);
+    await before.closed();
+    await publish(world, "log-1", "away");
+    assert.equal(await words(world, "away", "bob"), "not_connected 1000");
+    using bob = await client(world, "bob");
+    assert.match(await words(world, "away", "bob"), /^not_connected 1000,not_connected$/);
+    bob.send({ op: "sub", room: "log-1", id: 1, after_offset: 1 });
+    assert.deepEqual(await hear(bob, "away"), ["away"]);
+    assert.equal(await words(world, "away", "bob"), "not_connected 1000,caught_up");
+    using late = await client(world, "late");
+    await ask(late, { op: "sub", room: "log-1" });
+    // It was connected and subscribed in the same millisecond, maybe, but not before.
+    assert.equal(await words(world, "away", "late"), "not_connected");
+  });
+});
+
+Deno.test("who subscribes behind a message that nobody heard was not subscribed when it came", async () => {
+  await withBus(async (world) => {
+    using bob = await client(world, "bob");
+    for (let round = 0; round < 20; round++) {
+      const room = `log-${round}`;
+      await publish(world, room, `m${round}`);
+      await ask(bob, { op: "sub", room });
+      assert.equal(await words(world, `m${round}`, "bob"), "not_subscribed");
+    }
+  });
+});
+
+Deno.test("what a filter or no_echo kept back is caught up with by a later SUB of the same connection", async () => {
+  await withBus(async (world) => {
+    using bob = await client(world, "bob");
+    await ask(bob, { op: "sub", room: "log-1", filter: "data.n > 5", no_echo: true });
+    await publish(world, "log-1", "filtered", { n: 1 });
+    await ask(bob, {
+      ...{ op: "pub", room: "log-1", type: "t", data: { n: 9 }, message_id: "echoed" },
+    });
+    assert.equal(await words(world, "filtered", "bob"), "left_out filter");
+    assert.equal(await words(world, "echoed", "bob"), "left_out echo");
+    // The same by a position: what is passed over there is left out, too.
+    await ask(bob, {
+      ...{ op: "sub", room: "log-1", filter: "data.n > 5", no_echo: true, after_offset: 0 },
+      epoch: await epochOf(world, "log-1"),
+    });
+    await publish(world, "log-1", "third", { n: 7 });
+    assert.deepEqual(await hear(bob, "third"), ["third"]);
+    assert.equal(await words(world, "filtered", "bob"), "left_out filter");
+    assert.equal(await words(world, "echoed", "bob"), "left_out echo");
+    bob.send({
+      ...{ op: "sub", room: "log-1", id: 7, after_offset: 0 },
+      epoch: await epochOf(world, "log-1"),
+    });
+    assert.deepEqual(await hear(bob, "third"), ["filtered", "echoed", "third"]);
+    for (const id of ["filtered", "echoed"]) {
+      assert.equal(await words(world, id, "bob"), "caught_up");
+    }
+    assert.equal(await words(world, "third", "bob"), "sent");
+  });
+});
+
+async function epochOf({ backend }: World, room: string): Promise<string> {
+  return (await backend.call("GET", `rooms/${room}/messages?limit=1`)).body.epoch;
+}
