@@ -55,6 +55,7 @@ import { refusingRevoked } from "./auth/revocations.ts";
 import { CommandsUnderWay, type CommandsUnderWayOptions } from "./message/commands_under_way.ts";
 import { orderOn } from "./message/room_order.ts";
 import { type AutomationAdmin, startAutomation } from "./automation.ts";
+import { readNotes } from "./ledger/past_reads.ts";
 import { unheardNotes } from "./ledger/unheard.ts";
 import { SignalWrites } from "./signals/signal_writes.ts";
 import { startSignals } from "./signals/signals.ts";
@@ -167,7 +168,8 @@ function assemble(
   const own = { ...sends, ...checks, ...beside, commands, usage, shares };
   const unheard = unheardNotes(hub, ledger);
   const path = { ...own, classes, quota, traces, unheard, now, random };
-  const history = createHistory({ ...durable, classes, overseer, bans, limits, filters, schemas });
+  const reading = { overseer, bans, schemas, noteRead: readNotes(ledger) };
+  const history = createHistory({ ...durable, ...reading, classes, limits, filters });
   const growing = startGrowing(options, path, overseer, durable.logs, classes);
   const service = startPresence({ ...options, classes, node_id: foundation.node_id });
   const frames = new PresenceFrames({ now, random, page_members: config.presence.page_members });

@@ -148,3 +148,85 @@ Deno.test("what a filter or no_echo kept back is caught up with by a later SUB o
 async function epochOf({ backend }: World, room: string): Promise<string> {
   return (await backend.call("GET", `rooms/${room}/messages?limit=1`)).body.epoch;
 }
+
+/** What is said of a message that a user has read over HTTP. */
+async function readsOf({ admin }: World, message_id: string, user: string): Promise<string[]> {
+  const { reads } = await admin.read(`/v1/why?message_id=${message_id}&user=${user}`);
+  return reads.map(({ how, user_id }: { how: string; user_id: string }) => `${how} ${user_id}`);
+}
+
+Deno.test("what somebody asks for by history.get is told of that connection, and only that", async () => {
+  await withBus(async (world) => {
+    using bob = await client(world, "bob");
+    using other = await client(world, "bob");
+    await ask(other, { op: "sub", room: "live-1" });
+    for (const [at, id] of ["a", "b", "c"].entries()) await publish(world, "log-1", id, { n: at });
+    const get = { op: "cmd", room: "log-1", name: "history.get" };
+    await ask(bob, { ...get, data: { limit: 1 } });
+    assert.equal(await words(world, "a", "bob"), "caught_up history,not_subscribed never");
+    assert.equal(await words(world, "b", "bob"), "not_subscribed never,not_subscribed never");
+    await ask(bob, { ...get, data: { filter: "data.n == 2" } });
+    assert.equal(await words(world, "b", "bob"), "not_subscribed never,not_subscribed never");
+    assert.equal(await words(world, "c", "bob"), "caught_up history,not_subscribed never");
+    assert.deepEqual(await readsOf(world, "a", "bob"), []);
+  });
+});
+
+Deno.test("a page of history or of a stream that was read over HTTP is told of its user", async () => {
+  await withBus(async (world) => {
+    const { bus } = world;
+    const cat = await bus.tokenFor({ user: "cat" });
+    for (const id of ["a", "b"]) await publish(world, "log-1", id);
+    const page = await new HttpPeer(bus.http_url, cat).call("GET", "rooms/log-1/messages?limit=1");
+    assert.equal(page.body.messages.length, 1);
+    assert.deepEqual(await readsOf(world, "a", "cat"), ["history cat"]);
+    assert.deepEqual(await readsOf(world, "b", "cat"), []);
+    assert.deepEqual(await readsOf(world, "a", "bob"), []);
+    const url = `${bus.http_url}/v1/streams/log-2`;
+    const headers = { authorization: `Bearer ${cat}`, "content-type": "application/json" };
+    const made = await fetch(url, { method: "PUT", headers });
+    assert.equal(made.status, 201, await made.text());
+    const first = made.headers.get("stream-next-offset");
+    for (const id of ["s", "t", "u"]) await publish(world, "log-2", id);
+    assert.deepEqual(await readsOf(world, "s", "cat"), []);
+    const read = await fetch(`${url}?offset=-1`, { headers });
+    assert.equal((await read.json()).length, 3);
+    for (const id of ["s", "u"]) assert.deepEqual(await readsOf(world, id, "cat"), ["stream cat"]);
+    await publish(world, "log-2", "v");
+    const polled = await fetch(`${url}?offset=${first}&live=long-poll`, { headers });
+    assert.equal((await polled.json()).length, 4);
+    assert.deepEqual(await readsOf(world, "v", "cat"), ["stream cat"]);
+    await publish(world, "log-2", "w");
+    const next = polled.headers.get("stream-next-offset");
+    const live = await fetch(`${url}?offset=${next}&live=sse`, { headers });
+    const reader = live.body!.getReader();
+    const { value } = await reader.read();
+    assert.match(new TextDecoder().decode(value), /event: data/);
+    assert.deepEqual(await readsOf(world, "w", "cat"), ["stream cat"]);
+    await reader.cancel();
+  });
+});
+
+Deno.test("what an event stream brings from a Last-Event-ID on is recovered", async () => {
+  await withBus(async (world) => {
+    const { bus } = world;
+    const dan = await bus.tokenFor({ user: "dan" });
+    for (const id of ["a", "b", "c"]) await publish(world, "log-1", id);
+    const epoch = await epochOf(world, "log-1");
+    const events = await fetch(
+      `${bus.http_url}/v1/rooms/log-1/events?after_offset=1&epoch=${epoch}`,
+      { headers: { authorization: `Bearer ${dan}` } },
+    );
+    assert.equal(events.status, 200);
+    const reader = events.body!.pipeThrough(new TextDecoderStream()).getReader();
+    let text = "";
+    while (!text.includes('"c"')) text += (await reader.read()).value ?? assert.fail("it ended");
+    const told = [];
+    for (const id of ["a", "b", "c"]) told.push(await words(world, id, "dan"));
+    assert.deepEqual(told, ["not_connected", "caught_up", "caught_up"]);
+    await publish(world, "log-1", "d");
+    while (!text.includes('"d"')) text += (await reader.read()).value ?? assert.fail("it ended");
+    assert.equal(await words(world, "d", "dan"), "sent");
+    await reader.cancel();
+  });
+});

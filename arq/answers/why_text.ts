@@ -12,10 +12,12 @@ function outcomeText(outcome: Members): string {
     case "sent":
       return `sent ${time(at_ms)} (${frame})`;
     case "caught_up":
+      if (why !== undefined) return `read in a page of ${why} that it asked for, ${time(from_ms)}`;
       return `sent from the room's log, after ${time(from_ms)}`;
     case "left_out":
       return `left out: ${leftOutText(String(why))}`;
     case "queued":
+      if (until_ms === undefined) return "not yet: it waits for the client, which reads too slowly";
       return `still queued when the connection ended (${why}) ${time(until_ms)}`;
     case "behind":
       return "not yet: the connection has to read what came before";
@@ -34,6 +36,9 @@ function outcomeText(outcome: Members): string {
       if (why === "killed") return `unknown: ${killedText(from_ms, until_ms)}`;
       if (why === "silent") {
         return `unknown: this Shield is silent, its ledger ends ${time(from_ms)}`;
+      }
+      if (why === "edge") {
+        return `unknown: not heard here, within a second of a subscription's beginning or end`;
       }
       return `unknown: the ledger begins ${time(from_ms)}`;
     default:
@@ -139,9 +144,21 @@ function refusalLine(refusal: Members): string {
   return `refused ${stage} ${time(at_ms)}${times}: ${reason} (${detail}); ${about}`;
 }
 
-/** Whether the answer tells of any message, connection or refusal. */
-export function tellsAnything(answer: Members): boolean {
-  return ["messages", "connections", "refusals"].some((name) => listOf(answer[name]).length > 0);
+/** Whether the answer tells of the message that was asked for, or of any connection or refusal if none was. */
+export function tellsAnything(answer: Members, is_message: boolean): boolean {
+  const names = is_message ? ["messages"] : ["connections", "refusals"];
+  return names.some((name) => listOf(answer[name]).length > 0) ||
+    is_message && hasOutcomes(answer);
+}
+
+/** Whether something is said of a message of which no more than its offset is known. */
+const hasOutcomes = (answer: Members) =>
+  listOf(answer["connections"]).some((one) => listOf(membersOf(one)["outcomes"]).length > 0);
+
+/** What the user has read over HTTP. */
+function readLine({ message, user_id, how, at_ms, node_id }: Members, due: readonly Members[]) {
+  const twist = due.length > 1 ? `${due[Number(message)]?.["twist_id"] ?? ""}: ` : "";
+  return `${twist}read by ${user_id} over HTTP, a page of ${how}, at ${node_id} ${time(at_ms)}`;
 }
 
 /** What is left of the ledger of a Shield that is not there any more. */
@@ -205,6 +222,7 @@ export function whyLines(answer: Members, whose: AskedWhose = {}): string[] {
     ...messages.flatMap((one) => messageLines(one, apart)),
     ...listOf(answer["connections"]).map(membersOf).flatMap((one) => connectionLines(one, due)),
     ...absentLines(answer, whose),
+    ...listOf(answer["reads"]).map(membersOf).map((one) => readLine(one, due)),
     ...listOf(answer["refusals"]).map(membersOf).map(refusalLine),
     ...listOf(answer["ledgers"]).map(membersOf).map(({ node_id, since_ms }) =>
       since_ms === null

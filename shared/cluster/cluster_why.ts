@@ -194,7 +194,8 @@ const RefusalAccount = z.strictObject({
 /** A refusal that a Shield tells of. */
 export type RefusalAccount = z.output<typeof RefusalAccount>;
 
-const Read = z.strictObject({
+/** A message of a durable room that a user has read over HTTP. */
+export const WhyRead = z.strictObject({
   /** Which of the messages that were asked for. */
   message: Count,
   user_id: Text,
@@ -202,7 +203,7 @@ const Read = z.strictObject({
   at_ms: Time,
 });
 /** A message of a durable room that a user has read over HTTP. */
-export type WhyRead = z.output<typeof Read>;
+export type WhyRead = z.output<typeof WhyRead>;
 
 /** What a Shield tells of a user's, or one connection's, messages. */
 export const WhyTold = z.strictObject({
@@ -210,7 +211,7 @@ export const WhyTold = z.strictObject({
   rows: z.array(ConnectionAccount).max(CONNECTIONS_MAX),
   refusals: z.array(RefusalAccount).max(WHY_REFUSALS_MAX),
   /** Absent: none, which Shields of earlier releases understand, too. */
-  reads: z.array(Read).max(WHY_MESSAGES_MAX).optional(),
+  reads: z.array(WhyRead).max(WHY_MESSAGES_MAX).optional(),
   truncated: z.boolean().optional(),
 });
 /** What a Shield tells. */

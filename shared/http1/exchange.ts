@@ -7,6 +7,7 @@ import type { Handler } from "../listeners/http_handler.ts";
 import { isStreamed, streamAnswer, writeAnswer } from "./answer.ts";
 import type { Arrival, Arrivals, Away } from "./arrivals.ts";
 import { BodyReader } from "./body.ts";
+import { onGoneAsked } from "./client_gone.ts";
 import { closeQuietly, isLive, writeAll } from "./byte_stream.ts";
 import type { ByteStream, LiveStream } from "./byte_stream.ts";
 import { Inbound } from "./inbound.ts";
@@ -230,9 +231,16 @@ class Exchange {
       });
     }
     onTokenShown(request, () => arrivals.know(this.#arrival));
+    const gone = new AbortController();
+    let answering = false;
+    onGoneAsked(request, () => {
+      if (body.done && taken === undefined) void this.#readAhead(gone, () => answering);
+      return gone.signal;
+    });
     const { promise: completed, resolve: complete } = Promise.withResolvers<void>();
     const info = { remoteAddr, completed };
     const response = await answerTo(this.#context, this.#arrival, request, info);
+    answering = true;
     try {
       if (response === marker && taken !== undefined && isLive(stream)) {
         const { handshake, taker } = taken;
@@ -269,6 +277,19 @@ class Exchange {
       return await this.#discard(body);
     } finally {
       complete();
+    }
+  }
+
+  /** Reads on while the handler works, and keeps what comes: only that shows that the peer has gone. */
+  async #readAhead(gone: AbortController, isOver: () => boolean): Promise<void> {
+    try {
+      while (this.#inbound.bytes.length < HEAD_BYTES_MAX) {
+        const more = await this.#inbound.more();
+        if (isOver()) return;
+        if (!more) return gone.abort();
+      }
+    } catch {
+      gone.abort();
     }
   }
 

@@ -12,6 +12,7 @@ export class Inbound {
   #buffer: Uint8Array<ArrayBuffer> = NOTHING;
   #start = 0;
   #end = 0;
+  #reading: Promise<boolean> | undefined;
 
   constructor(stream: ByteStream, early: Uint8Array<ArrayBuffer>) {
     this.#stream = stream;
@@ -39,8 +40,12 @@ export class Inbound {
     return rest;
   }
 
-  /** Reads more bytes behind the unread ones; false at the end. */
-  async more(): Promise<boolean> {
+  /** Reads more bytes behind the unread ones; false at the end. While a read is under way, it is that one. */
+  more(): Promise<boolean> {
+    return this.#reading ??= this.#read().finally(() => this.#reading = undefined);
+  }
+
+  async #read(): Promise<boolean> {
     if (this.#start === this.#end) this.#start = this.#end = 0;
     if (this.#end === this.#buffer.length) this.#makeRoom();
     const count = await this.#stream.read(this.#buffer.subarray(this.#end));

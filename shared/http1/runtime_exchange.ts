@@ -9,6 +9,7 @@ import { closeQuietly } from "./byte_stream.ts";
 import type { ByteStream } from "./byte_stream.ts";
 import { answerTo, awaitTurn } from "./exchange.ts";
 import type { ExchangeContext, TakenConnection, UpgradeTaker } from "./exchange.ts";
+import { onGoneAsked } from "./client_gone.ts";
 import { onTokenShown } from "./shown_token.ts";
 import { NO_TURN } from "../turns/turns.ts";
 
@@ -80,11 +81,18 @@ export async function serveByRuntime(
   arrival.stream = http;
   try {
     let turn = NO_TURN;
+    /** The next request, which is waited for already, as only that shows that the peer has gone. */
+    let ahead: Promise<RequestEvent | null> | undefined;
+    const onGone = (tell: () => void) => {
+      ahead ??= http.nextRequest();
+      ahead.then((next) => next === null && tell(), tell);
+    };
     for (let first = true;; first = false) {
       // The runtime ends the connection itself after a last answer, once that is sent.
       const closes = isClosing() || arrival.away !== undefined;
       arrivals.enter(arrival, first ? "head" : closes ? "closing" : "idle");
-      const event = await http.nextRequest();
+      const event = await (ahead ?? http.nextRequest());
+      ahead = undefined;
       if (event === null) break;
       // From here on it waits for us.
       arrivals.enter(arrival, "handler");
@@ -94,7 +102,7 @@ export async function serveByRuntime(
         await event.respondWith(new Response(null, { status: 503 })).catch(() => {});
         break;
       }
-      const taken = await answer(context, arrival, event, remoteAddr);
+      const taken = await answer(context, arrival, event, { peer: remoteAddr, onGone });
       arrivals.noteAnswer(arrival);
       if (taken !== undefined) return taken;
       turn = await turns.next(turn);
@@ -112,7 +120,11 @@ async function answer(
   context: ExchangeContext,
   arrival: Arrival,
   event: RequestEvent,
-  peer: Deno.NetAddr,
+  { peer, onGone }: {
+    readonly peer: Deno.NetAddr;
+    /** Has `tell` called when the peer has gone. */
+    readonly onGone: (tell: () => void) => void;
+  },
 ): Promise<TakenConnection | undefined> {
   const { arrivals, isClosing, clientOf } = context;
   const { request } = event;
@@ -122,6 +134,11 @@ async function answer(
   if (request.method === "GET") offered.set(request, socket);
   const { promise: completed, resolve: complete } = Promise.withResolvers<void>();
   const asked = onTokenShown(timed(request, context, arrival), () => arrivals.know(arrival));
+  onGoneAsked(asked, () => {
+    const gone = new AbortController();
+    onGone(() => gone.abort());
+    return gone.signal;
+  });
   const response = await answerTo(context, arrival, asked, { remoteAddr, completed });
   try {
     if (response.status === 101) {

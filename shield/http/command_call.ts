@@ -180,7 +180,7 @@ function frameOf(
 
 async function send(
   context: CommandContext,
-  { request, client }: ClientCall,
+  { request, client, gone }: ClientCall,
   frame: string,
   holder: string | undefined,
 ): Promise<Response> {
@@ -188,6 +188,8 @@ async function send(
   if (operation.kind !== "publish") throw new ArqonError("malformed-body", "expected a command");
   const envelope = inRequestTrace(context.path, operation.envelope, request.headers);
   const caller = httpCaller(client, request.headers);
+  // It may wait for a version or for a Brain, at most `command_timeout_ms`; whoever has gone frees its place.
+  gone();
   return ackResponse(await runCommand(context, caller, envelope, holder));
 }
 

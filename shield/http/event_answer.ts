@@ -3,6 +3,7 @@
  * becomes the stream. What the events are is `shield/sse/`.
  */
 import { ArqonError } from "@arqon/proto";
+import { clientGone } from "../../shared/http1/client_gone.ts";
 import { takeBareUpgrade } from "../../shared/http1/exchange.ts";
 import { NOTHING } from "../../shared/http1/inbound.ts";
 import { isOriginAllowed } from "../auth/origin.ts";
@@ -58,6 +59,7 @@ export function answerWith(
   if (taken === undefined) {
     const stream = new BodyStream();
     void writer.run(stream, NOTHING);
+    clientGone(request).addEventListener("abort", () => stream.lost(), { once: true });
     return new Response(stream.body, { headers });
   }
   const lines = ["HTTP/1.1 200 OK", ...Array.from(headers, ([name, value]) => `${name}: ${value}`)];

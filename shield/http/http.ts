@@ -4,6 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Journal } from "../journal/journal.ts";
+import { clientGone } from "../../shared/http1/client_gone.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { showsToken } from "../../shared/http1/shown_token.ts";
 import { problemResponse } from "../../shared/problem.ts";
@@ -176,8 +177,14 @@ async function route(
   if (answer === undefined) throw new ArqonError("method-not-allowed", request.method);
   if (!found.while_draining) context.requireOpen();
   const client = { identity: await admitted(context, request, url, remote_ip), remote_ip };
-  using _under_way = context.pending.enter(client.identity);
-  const call = { request, client, url, names: found.names() };
+  using under_way = context.pending.enter(client.identity);
+  const gone = () => {
+    const signal = clientGone(request);
+    if (signal.aborted) under_way.abandon();
+    else signal.addEventListener("abort", () => under_way.abandon(), { once: true });
+    return signal;
+  };
+  const call = { request, client, url, names: found.names(), gone };
   return await counted(context, client.identity, answer(call));
 }
 

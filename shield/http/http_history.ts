@@ -13,7 +13,7 @@ import { isProtobufType, rangeOfParams } from "../durable/history/history_query.
 
 /** What answers over HTTP need of the process. */
 export interface HttpHistoryContext {
-  readonly history: Pick<History, "answer" | "limits">;
+  readonly history: Pick<History, "answer" | "give" | "limits">;
   readonly stats: Pick<ShieldStats, "ingress_ops">;
   readonly rates: Pick<HttpRates, "take">;
   /** Whether a token may be in the URL. */
@@ -32,7 +32,7 @@ export function createHttpHistory(context: HttpHistoryContext): ClientHandler {
     const ask = () => rangeOfParams(searchParams, history.limits, others);
     const answer = await history.answer(caller, room, ask);
     const protobuf = acceptsProtobuf(request);
-    const body = protobuf ? answer.protobuf() : answer.json();
+    const body = history.give(caller, room, answer, protobuf);
     return await answerWith(request, new Uint8Array(body), {
       "content-type": protobuf ? "application/protobuf" : "application/json",
       "cache-control": "no-store",

@@ -11,6 +11,8 @@ import { ann } from "../auth/testing/identity.ts";
 import { createHttpHistory } from "./http_history.ts";
 import { testHistory } from "../durable/testing/history.ts";
 
+const gone = () => new AbortController().signal;
+
 function testHttp(limits: Record<string, number> = {}) {
   const test = testHistory();
   const stats = createStats();
@@ -20,7 +22,7 @@ function testHttp(limits: Record<string, number> = {}) {
   const get = (query: string, headers: Record<string, string> = {}, room = "kept-1") => {
     const request = new Request(`http://shield/v1/rooms/${room}/messages${query}`, { headers });
     const client = { identity: ann, remote_ip: "127.0.0.1" };
-    return answer({ request, client, url: new URL(request.url), names: { room } });
+    return answer({ request, client, url: new URL(request.url), names: { room }, gone });
   };
   return { ...test, stats, request: get };
 }

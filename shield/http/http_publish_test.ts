@@ -22,6 +22,8 @@ import { createStats } from "../stats/stats.ts";
 import { TenantTable } from "../stats/tenant_stats.ts";
 import { listenToAll, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 
+const gone = () => new AbortController().signal;
+
 const URL_TEXT = "http://shield/v1/rooms/lobby/messages";
 const ann: Identity = {
   tenant_id: "acme",
@@ -68,7 +70,7 @@ function testPublish(limits: Record<string, number> = {}) {
     const headers = { "content-type": content_type };
     const request = new Request(URL_TEXT, { method: "POST", headers, body });
     const client = { identity, remote_ip: "127.0.0.1" };
-    return publish({ request, client, url: new URL(URL_TEXT), names: { room: "lobby" } });
+    return publish({ request, client, url: new URL(URL_TEXT), names: { room: "lobby" }, gone });
   };
   return { ...engine, published, clock, stats, post };
 }

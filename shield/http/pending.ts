@@ -10,11 +10,26 @@ import type { ShieldStats } from "../stats/stats.ts";
 /** The wait that is advised, in ms; the same as on a socket. */
 const RETRY_MS = 100;
 
+/** The place of one request, until it is disposed of. */
+export interface PendingPlace extends Disposable {
+  /**
+   * The client has gone: its place is free, though what it asked for may not have ended yet. As many as a user may
+   * have under way may end so; one more keeps its place until then.
+   */
+  abandon(): void;
+}
+
+/** What one user has under way: requests, and those of them whose client has gone. */
+interface UserRequests {
+  pending: number;
+  abandoned: number;
+}
+
 /** Requests under way, by user. */
 export class PendingRequests {
   readonly #limits: { readonly pending_operations: number };
   readonly #stats: Pick<ShieldStats, "pending_operations">;
-  readonly #users = new Map<string, number>();
+  readonly #users = new Map<string, UserRequests>();
 
   constructor(
     limits: { readonly pending_operations: number },
@@ -25,22 +40,34 @@ export class PendingRequests {
   }
 
   /** Counts a request until it is disposed of. Throws `too-many-pending` (429). */
-  enter({ tenant_id, user_key }: Pick<Identity, "tenant_id" | "user_key">): Disposable {
+  enter({ tenant_id, user_key }: Pick<Identity, "tenant_id" | "user_key">): PendingPlace {
     const key = `${tenant_id}\n${user_key}`;
-    const pending = this.#users.get(key) ?? 0;
-    if (pending >= this.#limits.pending_operations) {
+    const user = this.#users.get(key) ?? { pending: 0, abandoned: 0 };
+    if (user.pending >= this.#limits.pending_operations) {
       const options = { retry_after_ms: RETRY_MS };
-      throw new ArqonError("too-many-pending", `${pending} requests of this user`, options);
+      throw new ArqonError("too-many-pending", `${user.pending} requests of this user`, options);
     }
-    this.#users.set(key, pending + 1);
-    this.#stats.pending_operations++;
-    return { [Symbol.dispose]: () => this.#leave(key) };
+    this.#users.set(key, user);
+    this.#count(user, 1);
+    let state: "pending" | "abandoned" | "left" = "pending";
+    return {
+      abandon: () => {
+        if (state !== "pending" || user.abandoned >= this.#limits.pending_operations) return;
+        state = "abandoned";
+        user.abandoned++;
+        this.#count(user, -1);
+      },
+      [Symbol.dispose]: () => {
+        if (state === "pending") this.#count(user, -1);
+        else if (state === "abandoned") user.abandoned--;
+        state = "left";
+        if (user.pending + user.abandoned === 0) this.#users.delete(key);
+      },
+    };
   }
 
-  #leave(key: string): void {
-    this.#stats.pending_operations--;
-    const pending = (this.#users.get(key) ?? 1) - 1;
-    if (pending === 0) this.#users.delete(key);
-    else this.#users.set(key, pending);
+  #count(user: UserRequests, more: number): void {
+    user.pending += more;
+    this.#stats.pending_operations += more;
   }
 }

@@ -16,6 +16,11 @@ export interface ClientCall {
   readonly url: URL;
   /** Parts of the path by their names in the template, decoded and otherwise unchecked. */
   readonly names: Readonly<Record<string, string>>;
+  /**
+   * For a handler that waits, once the body is read: aborted when the client has gone, whose place among the
+   * requests under way is free then.
+   */
+  readonly gone: () => AbortSignal;
 }
 
 /** Answers one method of one path. Rejects with a refusal. */

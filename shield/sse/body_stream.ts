@@ -38,6 +38,13 @@ export class BodyStream implements LiveStream {
     this.#sink?.written();
   }
 
+  /** The peer has gone, which the runtime says no sooner than something is sent. */
+  lost(): void {
+    const controller = this.#controller;
+    this.#onGone();
+    controller?.close();
+  }
+
   #onGone(): void {
     this.#controller = undefined;
     const sink = this.#sink;

@@ -5,6 +5,7 @@ import type { BanCheck } from "../auth/bans.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { TrimMemory } from "../durable/history/history_window.ts";
 import type { DurableStats } from "../durable/log/stats.ts";
+import type { NoteRead } from "../ledger/past_reads.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import type { Overseer } from "../policy/overseer.ts";
 import type { HttpRates } from "../rates/http_rates.ts";
@@ -44,6 +45,8 @@ export interface StreamContext {
   /** Counts an event stream until it is disposed of. Throws when the user has too many. */
   readonly enterLive: (identity: Identity) => Disposable;
   readonly isDraining: () => boolean;
+  /** Takes note of what users read; absent: nobody does. */
+  readonly noteRead?: NoteRead | undefined;
   /** Unix ms. */
   readonly now: () => number;
   /**

@@ -9,7 +9,7 @@ import type { StreamContext } from "./context.ts";
 import { nextCursor } from "./cursor.ts";
 import { findStream, touch } from "./lifecycle.ts";
 import { tokenOf } from "./offset.ts";
-import { requireReader } from "./read_routes.ts";
+import { noteRead, requireReader } from "./read_routes.ts";
 import type { Reading } from "./read_routes.ts";
 import { readStream } from "./reading.ts";
 import type { StreamRecord } from "./record.ts";
@@ -26,7 +26,8 @@ interface Live {
   after: number | undefined;
   /** Whether the reader was told where it stands. */
   told: boolean;
-  ended: boolean;
+  /** Aborted when it has ended. */
+  readonly ending: AbortController;
 }
 
 /** The answer. Rejects with 429 when the user has too many of them. */
@@ -47,18 +48,21 @@ export async function liveResponse(
   }
   // Proxies fold readers onto one connection when all begin anew now and then.
   const until_ms = Math.min(context.now() + context.sse_ms, identity.expires_ms);
-  const live: Live = { reading, first, wake, until_ms, after, told: false, ended: false };
+  const ending = new AbortController();
+  const live: Live = { reading, first, wake, until_ms, after, told: false, ending };
   const end = () => {
-    if (live.ended) return;
-    live.ended = true;
+    if (ending.signal.aborted) return;
+    ending.abort();
     wake[Symbol.dispose]();
     entered[Symbol.dispose]();
   };
+  // The runtime's own listener tells of a reader that has gone no sooner than something is written.
+  reading.gone().addEventListener("abort", end, { once: true });
   const encoder = new TextEncoder();
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
       const text = await nextEvents(context, live).catch(() => undefined);
-      if (live.ended) return;
+      if (ending.signal.aborted) return;
       if (text !== undefined) controller.enqueue(encoder.encode(text.events));
       if (text === undefined || text.is_last) {
         end();
@@ -82,7 +86,8 @@ async function nextEvents(
   context: StreamContext,
   live: Live,
 ): Promise<{ events: string; is_last: boolean } | undefined> {
-  const { reading: { key, caller: { identity } }, first, wake, until_ms } = live;
+  const { reading, first, wake, until_ms, ending } = live;
+  const { key, caller: { identity } } = reading;
   const beat_ms = Math.min(until_ms, context.now() + context.long_poll_ms);
   for (;;) {
     const seen = wake.count;
@@ -96,11 +101,12 @@ async function nextEvents(
     const is_due = page.messages.length > 0 || closed || !live.told || context.now() >= beat_ms;
     if (page.next > 0) live.after = page.next;
     if (!is_due) {
-      await wake.after(seen, beat_ms - context.now());
-      if (live.ended) return undefined;
+      await wake.after(seen, beat_ms - context.now(), ending.signal);
+      if (ending.signal.aborted) return undefined;
       continue;
     }
     live.told = true;
+    noteRead(context, reading.caller, page);
     const { lives } = await context.logs.of(key.tenant_id);
     const control = {
       streamNextOffset: tokenOf(lives, page.next),

@@ -27,6 +27,8 @@ export interface Reading {
   readonly caller: Caller;
   readonly request: ReadRequest;
   readonly if_none_match: string | null;
+  /** As `ClientCall.gone`. */
+  readonly gone: () => AbortSignal;
 }
 
 /** Asks everything that may refuse a reader: grant, bans, policies. */
@@ -115,12 +117,23 @@ async function nothing(
   }, bodyOf([], record.content_type));
 }
 
+/** Takes note of what a reader is about to be given. */
+export function noteRead(
+  { noteRead }: Pick<StreamContext, "noteRead">,
+  caller: Caller,
+  { parts }: Pick<StreamPage, "parts">,
+): void {
+  for (const part of parts) noteRead?.({ ...part, caller, how: "stream", is_whole: true });
+}
+
 async function pageAnswer(
-  { logs, classes, now, random }: StreamContext,
-  { key: { tenant_id, room_id }, request, if_none_match }: Reading,
+  context: StreamContext,
+  { key: { tenant_id, room_id }, caller, request, if_none_match }: Reading,
   record: StreamRecord,
-  { messages, next, up_to_date }: StreamPage,
+  page: StreamPage,
 ): Promise<Response> {
+  const { logs, classes, now, random } = context;
+  const { messages, next, up_to_date } = page;
   const { lives } = await logs.of(tenant_id);
   const token = tokenOf(lives, next);
   const closed = record.closed !== undefined && up_to_date;
@@ -139,6 +152,7 @@ async function pageAnswer(
   };
   if (isNamed(etag, if_none_match)) return answer(304, headers);
   const body = bodyOf(messages, record.content_type);
+  noteRead(context, caller, page);
   return answer(200, { ...headers, "content-type": record.content_type }, body);
 }
 
@@ -151,6 +165,7 @@ async function longPoll(
   const { key, request: { cursor }, caller: { identity } } = reading;
   const until_ms = context.now() + context.long_poll_ms;
   const place = after ?? (first.fork === undefined ? first.begin : undefined);
+  const gone = reading.gone();
   using wake = await context.wakes.watch(key);
   for (;;) {
     const seen = wake.count;
@@ -161,7 +176,7 @@ async function longPoll(
     if (page.messages.length > 0) return await pageAnswer(context, reading, record, page);
     const closed = record.closed !== undefined && page.up_to_date;
     const left_ms = until_ms - context.now();
-    if (closed || left_ms <= 0 || context.isDraining()) {
+    if (closed || left_ms <= 0 || context.isDraining() || gone.aborted) {
       const { lives } = await context.logs.of(key.tenant_id);
       return answer(204, {
         "cache-control": NO_STORE,
@@ -171,6 +186,6 @@ async function longPoll(
         ...closedHeader(closed),
       });
     }
-    await wake.after(seen, left_ms);
+    await wake.after(seen, left_ms, gone);
   }
 }

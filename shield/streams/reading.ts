@@ -31,6 +31,8 @@ export interface StreamPage {
   /** The data of each message. */
   readonly messages: readonly Uint8Array[];
   readonly offsets: readonly number[];
+  /** The rooms that they are of, a fork's source before the fork, and the offsets of what was read there. */
+  readonly parts: readonly { readonly room_id: string; readonly offsets: readonly number[] }[];
   /** Where to go on. */
   readonly next: number;
   /** Whether nothing follows as of now. */
@@ -109,15 +111,20 @@ async function readSegments(
 ): Promise<StreamPage> {
   const messages: Uint8Array[] = [];
   const offsets: number[] = [];
+  const parts: { room_id: string; offsets: number[] }[] = [];
   let size_bytes = 0;
   let next = after ?? 0;
   for (const segment of segments) {
     if (Math.max(segment.from, after ?? 0) >= segment.to) continue;
     const limit = messages_max - offsets.length;
     if (limit <= 0 || size_bytes >= PAGE_BYTES) {
-      return { messages, offsets, next, up_to_date: false };
+      return { messages, offsets, parts, next, up_to_date: false };
     }
     const page = await readSegment(context, tenant_id, segment, after, limit);
+    const { room_id } = segment;
+    if (page.entries.length > 0) {
+      parts.push({ room_id, offsets: page.entries.map(({ offset }) => offset) });
+    }
     for (const { offset, data } of page.entries) {
       next = offset;
       if (data === undefined) continue;
@@ -125,9 +132,9 @@ async function readSegments(
       messages.push(data);
       size_bytes += data.length;
     }
-    if (page.more) return { messages, offsets, next, up_to_date: false };
+    if (page.more) return { messages, offsets, parts, next, up_to_date: false };
   }
-  return { messages, offsets, next, up_to_date: true };
+  return { messages, offsets, parts, next, up_to_date: true };
 }
 
 async function readSegment(

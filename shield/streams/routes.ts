@@ -118,14 +118,14 @@ const post: Answer = async (context, call, key) => {
   });
 };
 
-const get: Answer = async (context, { request, client, url }, key) => {
+const get: Answer = async (context, { request, client, url, gone }, key) => {
   context.rates.take(client.identity, request.url.length);
   const caller = httpCaller(client, request.headers);
   await admitReader(context, caller, key.room_id);
   if (request.method === "HEAD") return await head(context, key);
   const asked = readRead(url.searchParams);
   const if_none_match = request.headers.get("if-none-match");
-  return await read(context, { key, caller, request: asked, if_none_match });
+  return await read(context, { key, caller, request: asked, if_none_match, gone });
 };
 
 const remove: Answer = async (context, { request, client: { identity } }, key) => {

@@ -7,6 +7,7 @@ import type { ClientRoute } from "../http/route.ts";
 import type { Parts } from "../parts.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import { AppendMemory } from "./append_memory.ts";
+import { readNotes } from "../ledger/past_reads.ts";
 import { Population } from "./population.ts";
 import { Records } from "./records.ts";
 import { streamRoutes } from "./routes.ts";
@@ -35,6 +36,7 @@ export function startStreams(
     | "stats"
     | "tenants"
     | "draining_ms"
+    | "noted"
   >,
 ): ClientRoute[] {
   const { operations, durable, policies: { overseer }, bans, revocations, stats, tenants } = parts;
@@ -63,6 +65,7 @@ export function startStreams(
     requireNotRevoked: (identity) => revocations.held.requireValid(identity),
     enterLive: (identity) => live.enter(identity),
     isDraining,
+    noteRead: readNotes(parts.noted?.ledger),
     now,
     logTime: async (tenant_id) => (await durable.logs.of(tenant_id)).now(),
     random: Math.random,

@@ -29,8 +29,11 @@ export interface WakesOptions {
 export interface Wake extends Disposable {
   /** Changes whenever something may have happened. */
   readonly count: number;
-  /** Resolves when `count` is another one than `seen`, after `wait_ms`, or when the process drains. */
-  after(seen: number, wait_ms: number): Promise<void>;
+  /**
+   * Resolves when `count` is another one than `seen`, after `wait_ms`, when the process drains, or when the
+   * reader has `gone`.
+   */
+  after(seen: number, wait_ms: number, gone: AbortSignal): Promise<void>;
 }
 
 /** The streams that somebody waits for. */
@@ -60,7 +63,10 @@ export class StreamWakes {
       get count() {
         return watched.count;
       },
-      after: (seen, wait_ms) => changed(watched, seen, wait_ms, this.#options.isDraining),
+      after: async (seen, wait_ms, gone) => {
+        if (this.#options.isDraining()) return;
+        await changed(watched, seen, wait_ms, gone);
+      },
       [Symbol.dispose]: () => {
         if (!left) this.#leave(name, watched);
         left = true;
@@ -132,15 +138,18 @@ async function changed(
   watched: Watched,
   seen: number,
   wait_ms: number,
-  isDraining: () => boolean,
+  gone: AbortSignal,
 ): Promise<void> {
-  if (watched.count !== seen || wait_ms <= 0 || isDraining()) return;
+  if (watched.count !== seen || wait_ms <= 0 || gone.aborted) return;
   const { promise, resolve } = Promise.withResolvers<void>();
   watched.waiting.add(resolve);
   const timer = setTimeout(resolve, wait_ms);
+  const onGone = () => resolve();
+  gone.addEventListener("abort", onGone);
   try {
     await promise;
   } finally {
+    gone.removeEventListener("abort", onGone);
     clearTimeout(timer);
     watched.waiting.delete(resolve);
   }

@@ -233,7 +233,8 @@ function missedProblem(
       }
       return is(room_of("latest") && why === "conflated", "the room leaves nothing out");
     case "queued":
-      return is(has_ended, "the connection is open");
+      // Of an open connection it says that the message waits for it still.
+      return is(has_ended || until_ms === undefined, "the connection is open");
     case "cut_off":
       return is(
         room_of("log") && (has_ended || stays.some((one) => one.left_ms !== undefined)),
@@ -245,6 +246,7 @@ function missedProblem(
       if (cover === "never" || cover === "after") return "it was not subscribed";
       return is(has_ended || hadGap(sitting, said) || said.code === undefined, "no gap was told");
     case "unknown":
+      if (why === "edge") return is(cover === "open", "it is certain whether it was subscribed");
       return is(since_ms > said.sent_ms || by_offset, "the ledger goes back so far");
     case "not_subscribed":
       if (cover === "whole") return "it was subscribed";

@@ -70,6 +70,10 @@ const ANSWERS_MAX = 100;
 /** Decisions, and holes, that are told at most. */
 const LINES_MAX = 50;
 
+const UNKNOWN = "no Shield's ledger knows of it";
+/** A room that is named is looked into. */
+const UNKNOWN_ROOM = "what became of it is not known; with --room, a durable room's log is asked";
+
 type Members = Readonly<Record<string, unknown>>;
 
 /** Prints what the ledgers and the journal tell. Returns 1 when they tell of nothing. */
@@ -79,13 +83,16 @@ export async function why(io: Io, flags: WhyFlags): Promise<number> {
   const answer = await wholeAnswer(io, admin, queryOf(flags));
   const way_in = membersOf(answer["way_in"]);
   const has_way_in = listOf(way_in["decisions"]).length > 0;
-  const is_known = tellsAnything(answer);
+  const { trace, twist, messageId, offset, room } = flags;
+  const is_message = given(trace, twist, messageId, offset) > 0;
+  const is_known = tellsAnything(answer, is_message);
   if (flags.json === true) await print(io.stdout, `${JSON.stringify(answer)}\n`);
   else {
     const lines = [
       ...wayInLines(way_in),
-      ...(is_known ? [] : ["no Shield's ledger knows of it"]),
+      ...(is_known ? [] : [UNKNOWN]),
       ...whyLines(answer, flags),
+      ...(is_known || has_way_in || !is_message || room !== undefined ? [] : [UNKNOWN_ROOM]),
       ...(answer["way_in"] === null ? [] : wayInGaps(way_in)),
     ];
     await print(io.stdout, lines.map((line) => `${printable(line)}\n`).join(""));

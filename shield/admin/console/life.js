@@ -56,10 +56,15 @@ function absence({ why, from_ms, until_ms }) {
 
 const TEXTS = {
   sent: ({ at_ms, frame }) => `sent ${moment(at_ms)} (${frame})`,
-  caught_up: ({ from_ms }) => `sent from the room's log, after ${moment(from_ms)}`,
+  caught_up: ({ why, from_ms }) =>
+    why === undefined
+      ? `sent from the room's log, after ${moment(from_ms)}`
+      : `read in a page of ${why} that it asked for, ${moment(from_ms)}`,
   left_out: ({ why }) => `left out: ${LEFT_OUT[why] ?? why}`,
   queued: ({ why, until_ms }) =>
-    `still queued when the connection ended (${why}) ${moment(until_ms)}`,
+    until_ms === undefined
+      ? "not yet: it waits for the client, which reads too slowly"
+      : `still queued when the connection ended (${why}) ${moment(until_ms)}`,
   behind: () => "not yet: the connection has to read what came before",
   cut_off: () => "the subscription ended before it had read so far",
   not_heard: ({ from_ms }) => `lost on the way to this Shield: subscribed since ${moment(from_ms)}`,
@@ -71,6 +76,8 @@ const TEXTS = {
         `(${moment(from_ms)} to ${moment(until_ms)})`
       : why === "silent"
       ? `unknown: this Shield is silent, its ledger ends ${moment(from_ms)}`
+      : why === "edge"
+      ? "unknown: not heard here, within a second of a subscription's beginning or end"
       : `unknown: the ledger begins ${moment(from_ms)}`,
 };
 
@@ -78,7 +85,9 @@ const TEXTS = {
 export const outcomeText = (outcome) => TEXTS[outcome.state]?.(outcome) ?? outcome.state;
 
 /** How good it is: ok, warn or bad. */
-export function outcomeTone({ state }) {
+export function outcomeTone({ state, until_ms = undefined }) {
   if (state === "sent" || state === "caught_up") return "ok";
-  return state === "behind" || state === "unknown" ? "warn" : "bad";
+  const is_open = state === "behind" || state === "unknown" ||
+    state === "queued" && until_ms === undefined;
+  return is_open ? "warn" : "bad";
 }

@@ -158,6 +158,22 @@ const subscribedText = (subscriptions) =>
     `${clock(from_ms)} to ${until_ms === undefined ? "now" : `${clock(until_ms)} (${why})`}`
   ).join(", ") || "never";
 
+function readsCard(reads, due) {
+  const table = createTable({
+    caption: "Read over HTTP",
+    columns: [
+      plain("at_ms", "When", ({ at_ms }) => moment(at_ms)),
+      plain("user_id", "User"),
+      plain("how", "A page of"),
+      plain("node_id", "Shield"),
+      plain("message", "X-Twist-ID", ({ message }) => due[message]?.twist_id),
+    ],
+    key: (row) => JSON.stringify(row),
+  });
+  table.show(reads);
+  return card("Read over HTTP", { flush: true }, table.element);
+}
+
 function refusalsCard(refusals) {
   const table = createTable({
     caption: "Refusals",
@@ -191,7 +207,8 @@ const formerText = ({ node_id, since_ms, until_ms, state }) =>
   `${node_id} (${state}) has stored what it knew from ${moment(since_ms)} to ${moment(until_ms)}`;
 
 function parts(answer, is_of_user) {
-  const { way_in, messages, connections, refusals, ledgers, former, nodes, truncated } = answer;
+  const { way_in, messages, connections, reads, refusals, ledgers, former, nodes, truncated } =
+    answer;
   const due = messages.filter(({ duplicate }) => !duplicate);
   return [
     silentNotice(nodes),
@@ -201,6 +218,7 @@ function parts(answer, is_of_user) {
     connections.map((one) => connectionCard(one, due)),
     is_of_user && connections.length === 0 &&
     el("p", { class: "notice" }, "No Shield that answered knows of such a connection."),
+    reads.length > 0 && readsCard(reads, due),
     refusals.length > 0 && refusalsCard(refusals),
     el(
       "p",

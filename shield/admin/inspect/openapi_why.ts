@@ -1,6 +1,6 @@
 /** What `GET /v1/why` says of itself. */
 import { WayIn } from "../../journal/admin/way_in.ts";
-import { WhyTold } from "../../../shared/cluster/cluster_why.ts";
+import { WhyRead, WhyTold } from "../../../shared/cluster/cluster_why.ts";
 import {
   abouts,
   answerOf,
@@ -15,7 +15,7 @@ import {
   UNIX_MS,
 } from "../../openapi/openapi_parts.ts";
 
-const { connection, refusal } = {
+const { connection, refusal, read } = {
   connection: answerOf(
     WhyTold.shape.rows.element.extend({ node_id: WhyTold.shape.rows.element.shape.connection_id }),
   ),
@@ -24,6 +24,7 @@ const { connection, refusal } = {
       node_id: WhyTold.shape.rows.element.shape.connection_id,
     }),
   ),
+  read: answerOf(WhyRead.extend({ node_id: WhyTold.shape.rows.element.shape.connection_id })),
 };
 
 const MESSAGE = object({
@@ -60,6 +61,7 @@ export const WHY_ABOUT = abouts({
       way_in: { anyOf: [answerOf(WayIn), { type: "null" }] },
       messages: list(MESSAGE),
       connections: list(connection),
+      reads: list(read),
       refusals: list(refusal),
       ledgers: list(object({
         node_id: ID,

@@ -23,7 +23,7 @@ import type { Heard } from "./why_ask.ts";
 import { Clocks } from "./why_clocks.ts";
 import { FormerAnswers } from "./why_former.ts";
 import { WhyLog } from "./why_log.ts";
-import type { WhyLogContext } from "./why_log.ts";
+import type { StoredMessage, WhyLogContext } from "./why_log.ts";
 
 const Number_ = (what: string) =>
   z.string().regex(/^[0-9]{1,16}$/, { error: `expected ${what}` }).transform(Number);
@@ -151,6 +151,7 @@ export async function why(context: WhyContext, call: AdminCall): Promise<Answer>
       })),
     })),
     connections: [...told?.connections ?? [], ...gone.connections],
+    reads: [...told?.reads ?? [], ...gone.reads],
     refusals: [...told?.refusals ?? [], ...gone.refusals],
     ledgers: [...questions.reaches.values()].sort((a, b) => a.node_id < b.node_id ? -1 : 1)
       .map((reach) => ({ ...reach, ...clocks.of(reach.node_id) })),
@@ -161,17 +162,31 @@ export async function why(context: WhyContext, call: AdminCall): Promise<Answer>
   };
 }
 
-/** The messages that were found; where no Shield has heard the one with that offset, what the room's log has there. */
+/** The messages that were found; where no Shield knows of any, what the room's log has, if the room is named. */
 async function orLogged(
   log: WhyLog,
-  { room, offset }: Query,
+  query: Query,
   found: readonly Heard[],
 ): Promise<readonly Heard[]> {
-  if (found.length > 0 || room === undefined || offset === undefined) return found;
-  const stored = await log.at(offset, LOG_AT_MS);
-  if (stored === undefined) return found;
-  const { time_ms: stored_ms, ...ids } = stored;
-  return [{ ...ids, duplicate: false, heard: [], stored_ms }];
+  const { room, offset } = query;
+  if (found.length > 0 || room === undefined || !names(query)) return found;
+  const stored = offset === undefined
+    ? await log.find(meantBy(query), LOG_AT_MS)
+    : [await log.at(offset, LOG_AT_MS) ?? []].flat();
+  return stored.map(({ time_ms: stored_ms, ...ids }) => ({
+    ...{ ...ids, duplicate: false, heard: [], stored_ms },
+  }));
+}
+
+/** Whether a stored message has the id that is asked for. */
+function meantBy({ trace, twist, message_id }: Query): (message: StoredMessage) => boolean {
+  const digits = (text: string) => text.replaceAll("-", "").toLowerCase();
+  return (one) =>
+    message_id !== undefined
+      ? one.message_id === message_id
+      : trace !== undefined
+      ? digits(one.trace_id) === digits(trace)
+      : digits(one.twist_id) === digits(twist ?? "none");
 }
 
 /** A Shield that answered late has told the same as what it had stored. */

@@ -13,6 +13,7 @@ import type {
   RefusalAccount,
   WhyFind,
   WhyMessage,
+  WhyRead,
   WhyUser,
 } from "../../../shared/cluster/cluster_why.ts";
 import type { AskedNodes, ClusterAsker, Gathered } from "../../../shared/cluster/cluster_asker.ts";
@@ -47,6 +48,7 @@ export interface Found {
 interface Told {
   readonly connections: (ConnectionAccount & { readonly node_id: string })[];
   readonly refusals: (RefusalAccount & { readonly node_id: string })[];
+  readonly reads: (WhyRead & { readonly node_id: string })[];
   readonly nodes: AskedNodes;
   readonly truncated: boolean;
 }
@@ -139,6 +141,7 @@ export class WhyQuestions {
     const all: Told = {
       connections: by_node(({ rows }) => rows),
       refusals: by_node(({ refusals }) => refusals),
+      reads: by_node(({ reads = [] }) => reads),
       nodes: told.nodes,
       truncated: told.answers.some(({ value }) => value.truncated === true),
     };

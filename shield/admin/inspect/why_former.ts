@@ -7,12 +7,13 @@ import type {
   RefusalAccount,
   WhyFind,
   WhyFound,
+  WhyRead,
   WhyRoom,
   WhyUser,
 } from "../../../shared/cluster/cluster_why.ts";
 import type { Gathered } from "../../../shared/cluster/cluster_asker.ts";
 import { turn } from "../../../shared/turns/next_turn.ts";
-import { accountsOf } from "../../ledger/explain.ts";
+import { accountsOf, readsOf } from "../../ledger/explain.ts";
 import { findMessages, roomMessages } from "../../ledger/find_messages.ts";
 import { lifeName, readFormer } from "../../ledger/former.ts";
 import type { Former, FormerLedger, FormerReading } from "../../ledger/former.ts";
@@ -26,6 +27,7 @@ interface FormerTold {
   readonly shown: readonly Omit<FormerLedger, "segments" | "rooms">[];
   readonly connections: readonly (ConnectionAccount & { readonly node_id: string })[];
   readonly refusals: readonly (RefusalAccount & { readonly node_id: string })[];
+  readonly reads: readonly (WhyRead & { readonly node_id: string })[];
   readonly truncated: boolean;
 }
 
@@ -92,6 +94,7 @@ export class FormerAnswers implements Disposable {
       shown: gone.map(({ segments: _, rooms: __, ...shown }) => shown),
       connections: told.flatMap((one) => one?.connections ?? []),
       refusals: told.flatMap((one) => one?.refusals ?? []),
+      reads: told.flatMap((one) => one?.reads ?? []),
       truncated: truncated || told.some((one) => one?.truncated === true),
     };
   }
@@ -177,6 +180,7 @@ async function tellOf(ledger: FormerLedger, asked: WhyUser) {
   return {
     connections: rows.map((row) => ({ node_id, ...row })),
     refusals: refusals.map((row) => ({ node_id, ...row })),
+    reads: readsOf(gathered, asked).map((row) => ({ node_id, ...row })),
     truncated,
   };
 }

@@ -3,6 +3,7 @@
  * was to get them as they came: a part of `GET /v1/why`. Reads a bounded part of a log within a bounded time.
  */
 import { ArqonError, DecodeError, readEnvelope } from "@arqon/proto";
+import { WHY_MESSAGES_MAX } from "../../../shared/cluster/cluster_why.ts";
 import type { WhyMessage, WhyRoom } from "../../../shared/cluster/cluster_why.ts";
 import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import { legible } from "../../durable/messages/legible.ts";
@@ -46,18 +47,37 @@ export class WhyLog {
 
   /** The messages that were stored since then, as rows of one that has heard them; none where `at` has none. */
   async since(since_ms: number, within_ms: number): Promise<WhyRoom["rows"]> {
-    return await this.#read<WhyRoom["rows"]>(within_ms, [], async (log) => {
-      const found: StoredMessage[] = [];
-      for (let before = 0; found.length < MESSAGES_MAX;) {
-        const { messages, more } = await log.readBack(this.#place.room_id, { ...PAGE, before });
-        const young = messages.filter(({ time_ms }) => time_ms >= since_ms);
-        found.unshift(...young.flatMap((one) => factsOf(this.#place.room_id, one) ?? []));
-        const [first] = messages;
-        if (!more || first === undefined || young.length < messages.length) break;
-        before = first.offset;
-      }
-      return found.map(({ time_ms, offset, twist_id }) => [time_ms, offset, twist_id, false]);
-    });
+    return await this.#read<WhyRoom["rows"]>(within_ms, [], async (log) =>
+      (await this.#newest(log, since_ms)).map((
+        { time_ms, offset, twist_id },
+      ) => [time_ms, offset, twist_id, false]));
+  }
+
+  /** Those of the newest messages that are meant; none where `at` has none. */
+  async find(
+    isMeant: (message: StoredMessage) => boolean,
+    within_ms: number,
+  ): Promise<StoredMessage[]> {
+    return await this.#read<StoredMessage[]>(
+      within_ms,
+      [],
+      async (log) => (await this.#newest(log, 0)).filter(isMeant).slice(-WHY_MESSAGES_MAX),
+    );
+  }
+
+  /** The newest messages since then, the oldest first. */
+  async #newest(log: Pick<DurableLog, "readBack">, since_ms: number): Promise<StoredMessage[]> {
+    const { room_id } = this.#place;
+    const found: StoredMessage[] = [];
+    for (let before = 0; found.length < MESSAGES_MAX;) {
+      const { messages, more } = await log.readBack(room_id, { ...PAGE, before });
+      const young = messages.filter(({ time_ms }) => time_ms >= since_ms);
+      found.unshift(...young.flatMap((one) => factsOf(room_id, one) ?? []));
+      const [first] = messages;
+      if (!more || first === undefined || young.length < messages.length) break;
+      before = first.offset;
+    }
+    return found;
   }
 
   /** What is read, or `otherwise` when it cannot be had in time. */

@@ -10,6 +10,7 @@ import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
 import { requireGrant, requireTenant } from "../../auth/authorize.ts";
 import type { BanCheck } from "../../auth/bans.ts";
 import { EMPTY_ACK } from "../../message/request_ref.ts";
+import type { NoteRead } from "../../ledger/past_reads.ts";
 import { requireRoomId } from "../../../shared/subjects/subject.ts";
 import type { Overseer } from "../../policy/overseer.ts";
 import type { Caller } from "../../message/caller.ts";
@@ -42,6 +43,8 @@ export interface HistoryContext {
   readonly filters: Pick<Filters, "of" | "shares">;
   /** The schemas of what is published. */
   readonly schemas: SchemaLookup;
+  /** Takes note of what users read; absent: nobody does. */
+  readonly noteRead?: NoteRead | undefined;
 }
 
 /** The extent of a durable room: what its class keeps of it. */
@@ -62,6 +65,8 @@ export interface History {
    * question. Rejects with a refusal, or as the log rejects.
    */
   answer(caller: Caller, room_id: string, ask: () => HistoryQuestion): Promise<HistoryAnswer>;
+  /** Gives the bytes of an answer, and takes note that the caller has read what is in them. */
+  give(caller: Caller, room_id: string, answer: HistoryAnswer, is_protobuf: boolean): Uint8Array;
   /** Answers the command `history.get`; rejects as `answer` does. */
   command(caller: Caller, envelope: ScannedEnvelope): Promise<Ack>;
   /**
@@ -109,10 +114,18 @@ export function createHistory(context: HistoryContext): History {
       mappedReader(context.schemas, tenant_id, room_id),
     );
   };
+  const give: History["give"] = (caller, room_id, found, is_protobuf) => {
+    const bytes = is_protobuf ? found.protobuf() : found.json();
+    const offsets = found.offsetsIn(is_protobuf ? "protobuf" : "json");
+    const page = { caller, room_id, offsets, is_whole: !found.is_filtered };
+    context.noteRead?.({ ...page, how: "history" });
+    return bytes;
+  };
   return {
     answer,
+    give,
     limits,
-    command: (caller, envelope) => historyCommand(answer, limits, caller, envelope),
+    command: (caller, envelope) => historyCommand({ answer, give, limits }, caller, envelope),
     read: async (tenant_id, room_id, range) =>
       await shared(durableRoom(context, tenant_id, room_id), range),
     extent: async (tenant_id, room_id) =>
@@ -193,8 +206,7 @@ async function readExtent(
 }
 
 async function historyCommand(
-  answer: History["answer"],
-  limits: HistoryContext["limits"],
+  { answer, give, limits }: Pick<History, "answer" | "give" | "limits">,
   caller: Caller,
   { bytes, room_id, tenant_id, request_id, command }: ScannedEnvelope,
 ): Promise<Ack> {
@@ -204,6 +216,6 @@ async function historyCommand(
   const { content_type, data_start, data_end } = command;
   const data = bytes.subarray(data_start, data_end);
   const found = await answer(caller, room_id, () => rangeOfData(data, content_type, limits));
-  const result = isProtobufType(content_type) ? found.protobuf() : found.json();
+  const result = give(caller, room_id, found, isProtobufType(content_type));
   return { ...EMPTY_ACK, request_id, result };
 }

@@ -25,8 +25,14 @@ export class HistoryAnswer {
   readonly #bytes_max: number;
   /** The offset of the last message that was looked at; undefined: of the last in the answer. */
   readonly #next: number | undefined;
+  /** Whether it is what filters have let through. */
+  get is_filtered(): boolean {
+    return this.#next !== undefined;
+  }
   #json: Uint8Array | undefined;
   #protobuf: Uint8Array | undefined;
+  /** How many messages each form has. */
+  readonly #counts = { json: 0, protobuf: 0 };
 
   /**
    * Cuts the page so that neither form is larger than `bytes_max`; it keeps one message in any case.
@@ -43,6 +49,11 @@ export class HistoryAnswer {
     return new HistoryAnswer({ ...this.page, entries, more }, this.#epoch, this.#bytes_max, next);
   }
 
+  /** The offsets of the messages that are in that form of the answer, once it was made. */
+  offsetsIn(form: "json" | "protobuf"): number[] {
+    return this.page.entries.slice(0, this.#counts[form]).map(({ offset }) => offset);
+  }
+
   /** The answer as JSON, in UTF-8: `{"messages":[…],"offset":N,"epoch":"…","more":false}`. */
   json(): Uint8Array {
     return this.#json ??= this.#encodeJson();
@@ -55,6 +66,7 @@ export class HistoryAnswer {
 
   #encodeJson(): Uint8Array {
     const { messages, more } = this.#cut(textOf, (text) => utf8.encode(text).length);
+    this.#counts.json = messages.length;
     const { offset, entries } = this.page;
     // Where the answer had to be cut, its last message is where to go on.
     const is_whole = this.#next !== undefined && messages.length === entries.length;
@@ -65,6 +77,7 @@ export class HistoryAnswer {
 
   #encodeProtobuf(): Uint8Array {
     const { messages, more } = this.#cut(envelopeOf, ({ length }) => length);
+    this.#counts.protobuf = messages.length;
     const { offset } = this.page;
     return writeHistory({ messages: [...messages], offset, epoch: this.#epoch, more });
   }

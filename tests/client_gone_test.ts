@@ -1,0 +1,125 @@
+/**
+ * Who closes its connection while its request waits has its place among the requests under way back at once, with every
+ * kind of sockets; and what waits on is bounded.
+ */
+import assert from "node:assert/strict";
+import { until } from "../shared/testing/until.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
+
+const PLACES = 3;
+const configOf = (websocket: string) => `
+[server]
+host = "127.0.0.1"
+websocket = "${websocket}"
+[ops]
+host = "127.0.0.1"
+[limits]
+pending_operations = ${PLACES}
+command_timeout_ms = 60_000
+[streams]
+long_poll_ms = 60_000
+event_stream_ms = 60_000
+[[rooms]]
+room = "log-*"
+durable = true
+`;
+
+const pending = (bus: TestBus) => figure(bus, "shield_pending_operations");
+
+async function figure({ ops_url }: TestBus, name: string): Promise<number> {
+  const text = await (await fetch(`${ops_url}/metrics`)).text();
+  return Number(text.match(new RegExp(`^${name} (\\d+)$`, "m"))?.[1]);
+}
+
+interface Asked {
+  readonly stop: AbortController;
+  readonly ended: Promise<number>;
+}
+
+/** Asks over a connection of its own, which ends when it is stopped. */
+function asking(bus: TestBus, path: string, token: string): Asked {
+  const stop = new AbortController();
+  const ended = fetch(`${bus.http_url}/v1/${path}`, {
+    headers: { authorization: `Bearer ${token}` },
+    signal: stop.signal,
+  }).then(({ status }) => status, () => 0);
+  return { stop, ended };
+}
+
+for (const websocket of ["own", "ws", "native"]) {
+  Deno.test(`whoever is gone frees its place at once: ${websocket}`, async () => {
+    await using bus = await startLocalBus(configOf(websocket));
+    const headers = {
+      authorization: `Bearer ${bus.token}`,
+      "content-type": "application/json",
+    };
+    const made = await fetch(`${bus.http_url}/v1/streams/log-1`, { method: "PUT", headers });
+    assert.equal(made.status, 201, await made.text());
+    const next = made.headers.get("stream-next-offset");
+    const poll = `streams/log-1?offset=${next}&live=long-poll`;
+    for (let round = 0; round < 3; round++) {
+      const all = Array.from({ length: PLACES }, () => asking(bus, poll, bus.token));
+      await until("all wait", async () => await pending(bus) === PLACES);
+      assert.equal(await asking(bus, poll, bus.token).ended, 429);
+      for (const { stop } of all) stop.abort();
+      await until("their places are free", async () => await pending(bus) === 0);
+    }
+    const live = asking(bus, `streams/log-1?offset=${next}&live=sse`, bus.token);
+    assert.equal(await live.ended, 200);
+    live.stop.abort();
+    await until("the event stream has gone", async () => await pending(bus) === 0);
+    const events = asking(bus, "rooms/log-1/events", bus.token);
+    assert.equal(await events.ended, 200);
+    const connections = () => figure(bus, 'shield_connections\\{state="open"\\}');
+    await until("an event stream is a connection", async () => await connections() === 1);
+    events.stop.abort();
+    await until("it has gone", async () => await connections() === 0);
+    const version = "rooms/lobby/state?after_version=1000000";
+    const waiting = Array.from({ length: PLACES }, () => asking(bus, version, bus.token));
+    await until("all wait for a version", async () => await pending(bus) === PLACES);
+    for (const { stop } of waiting) stop.abort();
+    await until("their places are free, too", async () => await pending(bus) === 0);
+    // What the Brain still waits for is bounded: those who come now keep their places.
+    const more = Array.from({ length: PLACES }, () => asking(bus, version, bus.token));
+    await until("others wait", async () => await pending(bus) === PLACES);
+    for (const { stop, ended } of more) {
+      stop.abort();
+      assert.equal(await ended, 0);
+    }
+    assert.equal(await asking(bus, version, bus.token).ended, 429);
+    const other = await bus.tokenFor({ user: "other" });
+    const reader = asking(bus, poll, other);
+    await until("another user is let in", async () => await pending(bus) > PLACES);
+    reader.stop.abort();
+  });
+}
+
+Deno.test("a request behind a long-poll on one connection is answered when that is", async () => {
+  await using bus = await startLocalBus(configOf("own"));
+  const authorization = `Bearer ${bus.token}`;
+  const headers = { authorization, "content-type": "application/json" };
+  const url = `${bus.http_url}/v1/streams/log-1`;
+  const made = await fetch(url, { method: "PUT", headers });
+  await made.body?.cancel();
+  const { hostname, port } = new URL(url);
+  using connection = await Deno.connect({ hostname, port: Number(port) });
+  const request = (path: string) =>
+    `GET ${path} HTTP/1.1\r\nhost: bus\r\nauthorization: ${authorization}\r\n\r\n`;
+  const next = made.headers.get("stream-next-offset");
+  const polled = request(`/v1/streams/log-1?offset=${next}&live=long-poll`);
+  const encoder = new TextEncoder();
+  await connection.write(encoder.encode(polled));
+  await until("it waits", async () => await pending(bus) === 1);
+  await connection.write(encoder.encode(request("/v1/streams/log-1?offset=-1")));
+  const posted = await fetch(url, { method: "POST", headers, body: '{"n":1}' });
+  await posted.body?.cancel();
+  assert.ok(posted.ok);
+  let text = "";
+  const buffer = new Uint8Array(65_536);
+  while (text.split('{"n":1}').length < 3) {
+    const count = await connection.read(buffer) ?? assert.fail(`it ended: ${text}`);
+    text += new TextDecoder().decode(buffer.subarray(0, count));
+  }
+  assert.equal(text.match(/HTTP\/1\.1 200/g)?.length, 2);
+});
