@@ -1,5 +1,6 @@
 /** What a Shield does by itself, and what it lets admins set of it: schedules, hooks, reducers. No behaviour of its own. */
 import type { AdminParts } from "./admin/route_list.ts";
+import { NO_LOG } from "./hooks/api.ts";
 import { HookStore } from "./hooks/hook_store.ts";
 import type { TenantEvents } from "./hooks/tenant_events.ts";
 import type { Parts } from "./parts.ts";
@@ -24,6 +25,11 @@ export async function startAutomation(
   const store = new HookStore(spine, () => config.hooks);
   const { node_id, durable, usage, rooms: { classes } } = parts;
   const { check, close: closeCheck } = createReducerCheck();
+  const hasLog = (tenant_id: string) => classes.logRetentionOf(tenant_id) !== undefined;
+  for (const { id, tenant, events } of config.hooks) {
+    if (events.length === 0 || hasLog(tenant)) continue;
+    log.warn("a hook is called for nothing", { hook: id, tenant_id: tenant, problem: NO_LOG });
+  }
   await events.start((tenant_id) => durable.logs.of(tenant_id));
   usage?.store(
     (tenant_id, key, data) => events.exhausted(tenant_id, key, data),
@@ -33,7 +39,7 @@ export async function startAutomation(
     admin: {
       schedules: schedules.admin,
       hooks: {
-        ...{ store, webhooks, readTextFile, now, node_id },
+        ...{ store, webhooks, readTextFile, now, node_id, hasLog },
         log: log.child({ part: "hooks" }),
       },
       reducers: {

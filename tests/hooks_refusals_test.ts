@@ -135,3 +135,30 @@ Deno.test("no client reads or writes the room of events, by its name or by a pat
     assert.notEqual(frame.op, "msg", JSON.stringify(frame));
   }
 });
+
+Deno.test("where hooks are shown, it says that a tenant without a durable class is told nothing; then that is stored", async () => {
+  await using receiver = new Receiver();
+  receiver.answer = answer;
+  const config = configOf(receiver.url).replace('[[rooms]]\nroom = "o-*"\ndurable = true\n', "");
+  await using bus = await startLocalBus(config + PATIENT_POLICIES);
+  const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin" }));
+  const client = new HttpPeer(bus.http_url, await bus.tokenFor({ user: "ann" }));
+  const problems = async () =>
+    (await admin.call("GET", "tenants/default/hooks")).body.hooks
+      .map(({ id, problem }: { id: string; problem: string }) =>
+        `${id} ${/no room class of the tenant is durable/.test(problem)}`
+      ).toSorted();
+  // The gate is asked before, and called for nothing afterwards.
+  assert.deepEqual(await problems(), ["gate false", "other true", "told true"]);
+  const secret = { type: "secret", data: {} };
+  assert.equal((await client.call("POST", "rooms/o-1/messages", secret)).status, 403);
+  const { status } = await admin.call("PUT", "tenants/default/rooms", {
+    ...{ room: "o-*", durable: true },
+  });
+  assert.equal(status, 200);
+  assert.deepEqual(await problems(), ["gate false", "other false", "told false"]);
+  await until("it is stored", async () => {
+    const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
+    return metrics.includes('shield_hook_events_total{result="stored"} 1');
+  });
+});

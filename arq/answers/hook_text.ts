@@ -8,10 +8,14 @@ const eventsOf = (one: Members): string => listOf(one["events"]).map(cell).join(
 const timeText = (ms: unknown): string =>
   typeof ms === "number" && Math.abs(ms) <= 8.64e15 ? new Date(ms).toISOString() : "";
 
+/** In a table; what the problem is, the hook itself says. */
+const stateOf = (one: Members): string =>
+  `${cell(one["state"])}${one["problem"] ? " (PROBLEM)" : ""}`;
+
 /** The table of a tenant's hooks. */
 export function hooksTable(hooks: unknown): string {
   const rows = listOf(hooks).map(membersOf).map((one) => [
-    ...[cell(one["id"]), cell(one["state"]), cell(one["room"]), eventsOf(one)],
+    ...[cell(one["id"]), stateOf(one), cell(one["room"]), eventsOf(one)],
     ...[cell(one["dead"]), cell(one["source"]), cell(one["url"])],
   ]);
   return rows.length === 0
@@ -27,6 +31,7 @@ export function hookText(one: Members): string {
     `  room    ${cell(one["room"])}`,
     `  events  ${eventsOf(one)}`,
     `  dead    ${cell(one["dead"])}`,
+    ...(one["problem"] ? [`  PROBLEM ${cell(one["problem"])}`] : []),
     ...(one["secret"] === undefined ? [] : [`  secret  ${cell(one["secret"])} (told only now)`]),
   ];
   return `${lines.join("\n")}\n`;

@@ -38,6 +38,8 @@ export interface HookAdminContext {
   readonly now: () => number;
   /** The id of this Shield. */
   readonly node_id: string;
+  /** Whether some room class of the tenant is durable: without one there is nothing that hooks could be called for. */
+  readonly hasLog: (tenant: string) => boolean;
 }
 
 const OBJECT = { type: "object" };
@@ -131,13 +133,19 @@ function idOf({ names: { hook = "" } }: AdminCall): string {
 
 const answer = (body: object): Response => Response.json(body, { headers: NO_STORE });
 
+/** What is said of a hook for events whose tenant has no log. */
+export const NO_LOG =
+  "no room class of the tenant is durable, so nothing is stored that it could " +
+  "be called for; events wait on the Shields, of too many the oldest go";
+
 /** A hook without its secret. */
-async function view({ store }: HookAdminContext, { hook, source, document }: StoredHook) {
+async function view({ store, hasLog }: HookAdminContext, { hook, source, document }: StoredHook) {
   const { secret: _, secret_file: __, tenant, ...shown } = hook;
   const { paused, since } = document;
   const state = paused ? "paused" : hasOrder(document) ? "replaying" : "on";
   const dead = await store.countDead(tenant, hook.id);
-  return { ...shown, source, state, since: since ?? null, dead };
+  const problem = hook.events.length > 0 && !hasLog(tenant) ? NO_LOG : "";
+  return { ...shown, source, state, since: since ?? null, dead, problem };
 }
 
 async function found({ store }: HookAdminContext, tenant: string, id: string): Promise<StoredHook> {

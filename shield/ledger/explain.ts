@@ -228,7 +228,8 @@ const lostOf = ({ lost }: ConnectionHistory, { until_ms }: Interval) =>
   lost === undefined || until_ms !== Infinity ? {} : { until_ms: lost.until_ms, why: lost.why };
 
 /** When the subscription ended, if it has. */
-const untilOf = ({ until_ms }: Pick<Interval, "until_ms">) => until_ms === Infinity ? {} : { until_ms };
+const untilOf = ({ until_ms }: Pick<Interval, "until_ms">) =>
+  until_ms === Infinity ? {} : { until_ms };
 
 /** The outcome of a message that came when the connection did not hear the room. */
 function absent(

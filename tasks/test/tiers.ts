@@ -64,8 +64,6 @@ export const SLOW: readonly string[] = [
   "tests/thawed_server_test.ts",
   "tests/thawed_signals_test.ts",
   "tests/told_test.ts",
-  // Sees once in some runs that `why` says "left out" of what a later SUB with a position has brought: a fault of ours.
-  "tests/why/show_test.ts",
   "tests/yjs_many_test.ts",
 ];
 

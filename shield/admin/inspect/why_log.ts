@@ -47,10 +47,14 @@ export class WhyLog {
 
   /** The messages that were stored since then, as rows of one that has heard them; none where `at` has none. */
   async since(since_ms: number, within_ms: number): Promise<WhyRoom["rows"]> {
-    return await this.#read<WhyRoom["rows"]>(within_ms, [], async (log) =>
-      (await this.#newest(log, since_ms)).map((
-        { time_ms, offset, twist_id },
-      ) => [time_ms, offset, twist_id, false]));
+    return await this.#read<WhyRoom["rows"]>(
+      within_ms,
+      [],
+      async (log) =>
+        (await this.#newest(log, since_ms)).map((
+          { time_ms, offset, twist_id },
+        ) => [time_ms, offset, twist_id, false]),
+    );
   }
 
   /** Those of the newest messages that are meant; none where `at` has none. */
