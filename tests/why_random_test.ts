@@ -26,7 +26,8 @@ admin_changes_per_second = 1_000_000
 room = "log-*"
 durable = true
 `;
-const SEEDS = Array.from({ length: 40 }, (_, at) => at + 1);
+/** One of them is of a subscription that ends where it began. */
+const SEEDS = [1, 2, 8, 13, 21];
 const STEPS = 60;
 const CHECK_STEPS = 10;
 const ROOMS = ["log-1", "log-2", "live-1"];

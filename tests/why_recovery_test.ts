@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
+import { Receiver, SECRET } from "./hooks/receiver.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { ask, openText } from "./peers/raw_client.ts";
@@ -31,8 +32,8 @@ interface World {
   readonly backend: HttpPeer;
 }
 
-async function withBus(work: (world: World) => Promise<void>): Promise<void> {
-  await using bus = await startLocalBus(CONFIG);
+async function withBus(work: (world: World) => Promise<void>, more = ""): Promise<void> {
+  await using bus = await startLocalBus(CONFIG + more);
   const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
   await work({ bus, admin, backend: new HttpPeer(bus.http_url, await bus.tokenFor()) });
 }
@@ -229,4 +230,33 @@ Deno.test("what an event stream brings from a Last-Event-ID on is recovered", as
     assert.equal(await words(world, "d", "dan"), "sent");
     await reader.cancel();
   });
+});
+
+Deno.test("what waits for a pattern's subscriber while somebody is asked whether it may hear the room is told", async () => {
+  await using receiver = new Receiver();
+  receiver.answer = () => Response.json({ allow: true });
+  const hook = `
+[webhooks]
+private_hosts = ["127.0.0.1"]
+[[hooks]]
+id = "gate"
+tenant = "default"
+url = "${receiver.url}"
+secret = "${SECRET}"
+events = []
+before = ["subscribe"]
+before_timeout_ms = 10_000
+`;
+  await withBus(async (world) => {
+    using bob = await client(world, "bob");
+    await ask(bob, { op: "sub", room: "live-*", no_echo: true });
+    await publish(world, "live-1", "first");
+    await publish(world, "live-1", "second");
+    assert.deepEqual(await hear(bob, "second"), ["first", "second"]);
+    for (const id of ["first", "second"]) assert.equal(await words(world, id, "bob"), "sent");
+    bob.send({ op: "pub", room: "live-2", type: "t", data: 1, message_id: "own", id: 9 });
+    await publish(world, "live-2", "other");
+    assert.deepEqual(await hear(bob, "other"), ["other"]);
+    assert.equal(await words(world, "own", "bob"), "left_out echo");
+  }, hook);
 });

@@ -173,7 +173,7 @@ export class HeardPatterns {
       return this.#refuse(room_id, error);
     }
     if (asked === undefined) return void this.#join(pattern, room_id, flow);
-    const held = new HeldSubscriber(connection, pattern);
+    const held = new HeldSubscriber(connection, pattern, () => this.#context.ledger?.current ?? 0);
     this.#put(room_id, pattern, held);
     asked.then(
       () => this.#admit(room_id, held),
@@ -289,7 +289,7 @@ export class HeardPatterns {
     if (held.has_lost) {
       this.#connection.send(gapFrame(this.#context.path, this.#connection, room_id));
     }
-    const subscriber = this.#join(room.pattern, room_id, undefined);
+    const subscriber = this.#join(room.pattern, room_id, undefined, held.began);
     held.release(subscriber, room_class.pattern);
   }
 
@@ -301,11 +301,16 @@ export class HeardPatterns {
     this.#refused.add(room_id);
   }
 
-  #join(pattern: HeardPattern, room_id: string, flow: Flow | undefined): Subscriber {
+  #join(
+    pattern: HeardPattern,
+    room_id: string,
+    flow: Flow | undefined,
+    began?: HeldSubscriber["began"],
+  ): Subscriber {
     const { filter } = pattern;
     const { identity } = this.#connection;
     const room_class = this.#context.path.classes.of(identity.tenant_id, room_id);
-    const mark = markOf(this.#context, this.#connection, { flow, filter, room_class });
+    const mark = markOf(this.#context, this.#connection, { flow, filter, room_class, began });
     const subscriber = new RoomSubscriber(this.#connection, pattern, flow, mark, filter);
     this.#put(room_id, pattern, subscriber);
     return subscriber;

@@ -53,7 +53,7 @@ export interface SubscribeContext {
   readonly logs?: Pick<TenantLogs, "livesOf">;
   /** Takes note of subscriptions; absent: nobody does. */
   readonly ledger?:
-    | Pick<Ledger, "position" | "left" | "passedOver" | "joined" | "nextSubscription">
+    | Pick<Ledger, "position" | "current" | "left" | "passedOver" | "joined" | "nextSubscription">
     | undefined;
 }
 

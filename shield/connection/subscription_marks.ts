@@ -30,13 +30,15 @@ interface Begun {
   readonly flow: Flow | undefined;
   readonly filter: Filter | undefined;
   readonly room_class: RoomClass;
+  /** Since when what it is given has waited for it; absent: it begins now. */
+  readonly began?: Pick<SubscriptionMark, "since" | "since_ms"> | undefined;
 }
 
 /** The subscription that begins now, for the ledger. */
 export function markOf(
   { ledger }: MarkContext,
   connection: Connection,
-  { flow, filter, room_class }: Begun,
+  { flow, filter, room_class, began }: Begun,
 ): SubscriptionMark | undefined {
   if (ledger === undefined) return undefined;
   ledger.joined?.add(connection);
@@ -47,6 +49,7 @@ export function markOf(
     since: ledger.position,
     since_ms,
     episode: flow?.continueAs(),
+    ...began,
   };
   const of_class = classFilter(room_class)?.of(identity);
   const filters = [filter, of_class].flatMap((one) => one === undefined ? [] : [one.number]);

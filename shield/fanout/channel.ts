@@ -71,6 +71,8 @@ export interface Subscriber extends Filtered, DeltaReceiver {
   readonly flow?: Flow | undefined;
   /** The subscription in the ledger; absent: there is none. */
   mark?: SubscriptionMark | undefined;
+  /** The connection's number in the ledger, of a subscription that has no mark yet. */
+  readonly number?: number;
   /** Where what it gets is counted; absent: nowhere. */
   readonly use?: UserUse | undefined;
   /** Sends a frame. With `message`, it may be left out for a client that reads too slowly. */

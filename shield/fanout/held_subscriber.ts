@@ -36,18 +36,30 @@ export class HeldSubscriber implements Subscriber {
   readonly text: boolean;
   no_echo: boolean;
   filter: Filter | undefined;
-  readonly #connection: Pick<Connection, "identity">;
+  readonly number: number;
+  /** From where in the ledger on all that came waits, and since when, Unix ms; undefined: nothing does. */
+  began: { readonly since: number; readonly since_ms: number } | undefined;
+  readonly #connection: Pick<Connection, "identity" | "now_ms">;
+  readonly #position: () => number;
   /** Whether messages were lost, as too many came. */
   has_lost = false;
   #frames: { readonly frame: Frame; readonly message: RoomMessage | undefined }[] = [];
   #bytes = 0;
 
-  constructor(connection: Pick<Connection, "id" | "text" | "identity">, wish: Wish) {
+  /** `position` is the ledger's, of what is being sent. */
+  constructor(
+    connection: Pick<Connection, "id" | "text" | "identity" | "number" | "now_ms">,
+    wish: Wish,
+    position: () => number,
+  ) {
+    this.number = connection.number;
+    this.#position = position;
     this.connection_id = connection.id;
     this.text = connection.text;
     this.no_echo = wish.no_echo;
     this.filter = wish.filter;
     this.#connection = connection;
+    this.began = { since: position(), since_ms: connection.now_ms };
   }
 
   get identity(): Identity {
@@ -63,10 +75,12 @@ export class HeldSubscriber implements Subscriber {
   send(frame: Frame, message?: RoomMessage): void {
     this.#bytes += frameBytes(frame);
     if (this.#frames.length < HELD_FRAMES && this.#bytes <= HELD_BYTES) {
+      this.began ??= { since: this.#position(), since_ms: this.#connection.now_ms };
       this.#frames.push({ frame, message });
       return;
     }
     this.has_lost = true;
+    this.began = undefined;
     this.#frames = [];
     this.#bytes = 0;
   }

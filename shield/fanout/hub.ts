@@ -279,9 +279,8 @@ export class Hub {
       if (isReady !== undefined && !isReady(subscriber)) continue;
       if (origin !== undefined && origin === subscriber.connection_id) {
         if (subscriber.no_echo || !echo) {
-          if (subscriber.mark !== undefined) {
-            this.#options.ledger?.noEcho(subscriber.mark.connection);
-          }
+          const number = subscriber.mark?.connection ?? subscriber.number;
+          if (number !== undefined) this.#options.ledger?.noEcho(number);
           continue;
         }
       }

@@ -18,6 +18,7 @@ import type {
   Interval,
   LostShield,
   ReadPast,
+  StoredHere,
   Waits,
 } from "./history.ts";
 
@@ -31,8 +32,8 @@ interface Told {
   /** When it was heard, here or elsewhere. */
   readonly time_ms: number;
   readonly heard: HeardMessage | undefined;
-  /** Where it was stored from here and not heard: the position of the next message. */
-  readonly stored?: number | undefined;
+  /** Where it was stored from here and not heard. */
+  readonly stored?: StoredHere | undefined;
 }
 
 /** Whether the connection was given the message. */
@@ -111,10 +112,12 @@ const isWithin = ({ since, until }: Interval, position: number) =>
   since <= position && position < until;
 
 /** Whether the subscription was there for a message that was not heard. */
-function isDue(interval: Interval, { offset, time_ms, stored }: Told): boolean {
-  if (offset > 0 && offset <= (interval.caught_up?.after ?? 0)) return false;
-  if (stored !== undefined) return isWithin(interval, stored);
-  return interval.since_ms <= time_ms && time_ms <= interval.until_ms;
+function isDue(interval: Interval, told: Told): boolean {
+  const { offset, time_ms, stored } = told;
+  const { since, since_ms, caught_up } = interval;
+  if (offset > 0 && offset <= (caught_up?.after ?? 0)) return false;
+  const is_later = stored === undefined ? since_ms <= time_ms : since <= stored.position;
+  return is_later && !isAfter(told, interval);
 }
 
 /** The outcome of a message that a subscription should have heard; what another clock says is not that exact. */
@@ -199,7 +202,7 @@ function caughtUp(
   if (caught_up === undefined || offset === 0) return undefined;
   const { after, first, last, live } = caught_up;
   // What came later has that offset in another log, as this one was lost.
-  if (offset <= (after ?? 0) || isAfter(told, interval)) return undefined;
+  if (offset <= (after ?? 0) || isAfter(told, interval, LATE_MS)) return undefined;
   const hole = holes.find((hole) =>
     hole.by_offset && hole.room_id === room_id && hole.from <= offset && offset <= hole.to &&
     (hole.number === undefined || number === undefined || hole.number === number)
@@ -217,10 +220,15 @@ function caughtUp(
   return { state: "cut_off", why: interval.why, from_ms: since_ms, until_ms };
 }
 
-/** Whether a message came after the end of a subscription. */
-function isAfter({ heard, stored, time_ms }: Told, { until, until_ms }: Interval): boolean {
-  const position = heard?.position ?? stored;
-  return position === undefined ? time_ms > until_ms + LATE_MS : position >= until;
+/** Whether a message came after the end of a subscription; by another clock, so many ms after it. */
+function isAfter(
+  { heard, stored, time_ms }: Told,
+  { until, until_ms }: Interval,
+  apart_ms = 0,
+): boolean {
+  if (heard !== undefined) return heard.position >= until;
+  if (stored === undefined || stored.position === until) return time_ms > until_ms + apart_ms;
+  return stored.position > until;
 }
 
 /** Up to when a subscription is known whose Shield is lost. */
@@ -235,12 +243,10 @@ const untilOf = ({ until_ms }: Pick<Interval, "until_ms">) =>
 function absent(
   { began_ms, ended }: ConnectionHistory,
   intervals: readonly Interval[],
-  { heard, stored, time_ms }: Told,
+  told: Told,
 ): WhyOutcome {
-  const position = heard?.position ?? stored;
-  const before = intervals.filter((one) =>
-    position === undefined ? one.until_ms < time_ms : one.until <= position
-  ).at(-1);
+  const { time_ms } = told;
+  const before = intervals.filter((one) => isAfter(told, one)).at(-1);
   if (ended !== undefined && ended.at_ms < time_ms) {
     return { state: "not_connected", until_ms: ended.at_ms, why: endOf(ended) };
   }
@@ -310,7 +316,9 @@ function toldOf(
   index: number,
 ): Told {
   const heard = asked[index];
-  return { room_id, offset, time_ms: heard?.time_ms ?? time_ms, heard, stored: stored[index] };
+  const here = stored[index];
+  const at_ms = heard?.time_ms ?? here?.time_ms ?? time_ms;
+  return { room_id, offset, time_ms: at_ms, heard, stored: here };
 }
 
 /** The messages that were asked for and that the user has read over HTTP, in the order of the reads. */

@@ -134,13 +134,21 @@ export interface ToldGap {
   readonly reason: string;
 }
 
+/** When a message was stored that nobody heard here. */
+export interface StoredHere {
+  /** The position of the next message: a subscription may have begun or ended there before it and behind it. */
+  readonly position: number;
+  /** Unix ms. */
+  readonly time_ms: number;
+}
+
 /** All that a question is answered from. */
 export interface Gathered {
   readonly connections: ConnectionHistory[];
   /** The messages that were asked for, as they were heard here; undefined: not heard. */
   readonly asked: (HeardMessage | undefined)[];
-  /** When one of them was stored from here and not heard: the position of the next message; else undefined. */
-  readonly stored: (number | undefined)[];
+  /** When one of them was stored from here and not heard; else undefined. */
+  readonly stored: (StoredHere | undefined)[];
   /** What was read of the rooms' logs. */
   readonly reads: ReadPast[];
   /** The room's messages since the time that was asked for. */
@@ -275,13 +283,13 @@ type WantedMessages = readonly { one: AskedMessage; wanted: WantedIds | undefine
 /** Takes note of when a message was stored that nobody heard here. */
 function addStored(
   { stored }: Gathered,
-  { head, segment: { bytes, view }, position }: Passed,
+  { head, segment: { bytes, view }, position, time_ms }: Passed,
   room_id: string,
   messages: WantedMessages,
 ): void {
   messages.forEach(({ one, wanted }, index) => {
     if (one.room_id !== room_id || wanted === undefined) return;
-    if (isWanted(bytes, view, head, wanted)) stored[index] = position;
+    if (isWanted(bytes, view, head, wanted)) stored[index] = { position, time_ms };
   });
 }
 
