@@ -234,7 +234,7 @@ function missedProblem(
       return is(room_of("latest") && why === "conflated", "the room leaves nothing out");
     case "queued":
       // Of an open connection it says that the message waits for it still.
-      return is(has_ended || until_ms === undefined, "the connection is open");
+      return is(has_ended || why === "", "the connection is open");
     case "cut_off":
       return is(
         room_of("log") && (has_ended || stays.some((one) => one.left_ms !== undefined)),

@@ -92,6 +92,7 @@ Deno.test("what did not come is not told as sent, but for what went with a conne
   isWrong(/later came/, sittingOf({ ...ended, got }), SENT, { known });
   isRight(sittingOf(ended), { state: "queued", why: "1006" });
   isWrong(/is open/, sittingOf(), { state: "queued", why: "1006" });
+  isRight(sittingOf(), { state: "queued" });
 });
 
 Deno.test("a reason needs its cause: an echo, a gap, a kick, an end, a lost ledger", () => {
