@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { startLocalBus } from "./harness/local_bus.ts";
+import { startPausingProxy } from "./harness/pausing_proxy.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { Receiver, SECRET } from "./hooks/receiver.ts";
 import { AdminClient } from "./peers/admin_client.ts";
@@ -24,6 +25,9 @@ durable = true
 [[rooms]]
 room = "live-*"
 `;
+
+/** More than the kernel and two proxied sockets take. */
+const MESSAGES_MAX = 5_000;
 
 interface World {
   readonly bus: TestBus;
@@ -259,4 +263,41 @@ before_timeout_ms = 10_000
     assert.deepEqual(await hear(bob, "other"), ["other"]);
     assert.equal(await words(world, "own", "bob"), "left_out echo");
   }, hook);
+});
+
+Deno.test("what waits in the Shield for a client that does not read is queued, and sent once it reads", async () => {
+  await withBus(async (world) => {
+    const { bus } = world;
+    await using proxy = startPausingProxy(Number(new URL(bus.url).port));
+    const url = bus.url.replace(/:\d+\//, `:${proxy.port}/`);
+    using bob = await openText(url, await bus.tokenFor({ user: "bob" }));
+    await ask(bob, { op: "sub", room: "live-1" });
+    proxy.pause();
+    let last = "";
+    for (let number = 0; number < MESSAGES_MAX; number++) {
+      last = `m${number}`;
+      await publish(world, "live-1", last, "x".repeat(60_000));
+      if (number % 5 === 0 && await words(world, last, "bob") === "queued") break;
+    }
+    assert.equal(await words(world, last, "bob"), "queued");
+    assert.equal(await words(world, "m0", "bob"), "sent");
+    proxy.resume();
+    await hear(bob, last);
+    assert.equal(await words(world, last, "bob"), "sent");
+  }, "[limits]\nmessages_per_second = 100_000\nbytes_per_second = 1_000_000_000\n");
+});
+
+Deno.test("what no ledger knows is found in the log of the room that is named, by any id", async () => {
+  await withBus(async (world) => {
+    const { admin } = world;
+    await publish(world, "log-1", "kept");
+    assert.deepEqual((await admin.read("/v1/why?message_id=kept")).messages, []);
+    const { messages: [kept] } = await admin.read("/v1/why?message_id=kept&room=log-1");
+    assert.deepEqual([kept.offset, kept.heard, typeof kept.stored_ms], [1, [], "number"]);
+    for (const id of [`trace=${kept.trace_id}`, `twist=${kept.twist_id}`, "offset=1"]) {
+      const { messages } = await admin.read(`/v1/why?${id}&room=log-1`);
+      assert.deepEqual(messages, [kept], id);
+    }
+    assert.deepEqual((await admin.read("/v1/why?message_id=other&room=log-1")).messages, []);
+  }, "[ledger]\nenabled = false\n");
 });
