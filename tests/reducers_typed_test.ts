@@ -10,7 +10,7 @@ import { createElement } from "react";
 import { renderToString } from "react-dom/server";
 import { until } from "../shared/testing/until.ts";
 import { ArqonProvider, useReduced } from "../sdk/react/mod.ts";
-import { optimistic, reduced, type ReducedRoom } from "@arqon/sdk/reducers";
+import { optimistic, type OptimisticRoom, reduced, type ReducedRoom } from "@arqon/sdk/reducers";
 import type { Lot, Sale } from "../examples/auction/sale.ts";
 import { meterReducer } from "../wasm/reducer/reducer_check.ts";
 import { folderWith } from "../arq/testing/disk_io.ts";
@@ -80,6 +80,8 @@ async function theBusGivesTheModule(bus: TestBus): Promise<void> {
   const bid = seen.call("bid", { amount: 20 });
   assert.equal(seen.read("price"), "20", "before the room has answered");
   await bid;
+  await until("the room has confirmed it", () => seen.pending === 0);
+  await ownCallsAreTyped(seen);
   await assert.rejects(reduced(cid.room("own-1")).module(), {
     ...{ reason: "invalid-command", message: /own-1 gives none: no reducer_public/ },
   });
@@ -87,6 +89,30 @@ async function theBusGivesTheModule(bus: TestBus): Promise<void> {
   const peer = new HttpPeer(bus.http_url, await bus.tokenFor({ user: "eve", claims: { grants } }));
   const asked = { name: "room.module", data: { from: 0 } };
   assert.equal((await peer.call("POST", "rooms/sale-1/commands", asked)).status, 403);
+}
+
+/** An optimistic room is held to the same types as the room that it is made of. */
+async function ownCallsAreTyped(seen: OptimisticRoom<Sale>): Promise<void> {
+  const lot: Lot = (await seen.call("look")).answer;
+  const price: number | undefined = seen.watched.json("price");
+  const state: Lot["state"] | undefined = seen.read("state");
+  assert.deepEqual([lot.price, price, state], [20, 20, "open"]);
+  // @ts-expect-error A name that no command has.
+  await assert.rejects(seen.call("buy", { amount: 5 }), { reason: "call-rejected" });
+  // @ts-expect-error A text where a number belongs.
+  await assert.rejects(seen.call("bid", { amount: "5" }), { reason: "call-rejected" });
+  // @ts-expect-error A key that the room does not show.
+  assert.equal(seen.read("highest"), undefined);
+  // @ts-expect-error A key that the room does not show.
+  assert.equal(seen.watched.json("highest"), undefined);
+}
+
+/** Of a room of which commands alone are known, too. Compiled, not run. */
+async function _callsAloneAreTyped(room: Room): Promise<number> {
+  const auction = await optimistic(reduced<{ bid: [number, number] }>(room));
+  // @ts-expect-error A text where a number belongs.
+  await auction.call("bid", "x");
+  return (await auction.call("bid", 5)).answer;
 }
 
 /** Calls that do not compile; each with how the bus refuses it. */

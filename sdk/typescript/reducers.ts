@@ -20,45 +20,22 @@ import { strictText } from "@arqon/proto";
 import {
   callRoom,
   type Calls,
-  type CallsOf,
   type EventsOf,
-  type ReducedCalls,
+  type ReducedRoom,
   type RoomTypes,
-  type ValuesOf,
 } from "./reducers/calls.ts";
 import type { Message } from "./message/message.ts";
-import { type ServedModule, servedModule } from "./reducers/served_module.ts";
-import { WatchedValues, type WatchOptions } from "./reducers/watched_values.ts";
+import { servedModule } from "./reducers/served_module.ts";
+import { WatchedValues } from "./reducers/watched_values.ts";
 import type { Room } from "./room/room.ts";
 import type { JsonInput } from "./wire/json.ts";
 
-export type { Called, CallOptions, Calls, RoomTypes } from "./reducers/calls.ts";
+export type { Called, CallOptions, Calls, ReducedRoom, RoomTypes } from "./reducers/calls.ts";
 export { optimistic } from "./reducers/optimistic.ts";
 export type { OptimisticOptions, OptimisticRoom } from "./reducers/optimistic.ts";
 export type { ServedModule } from "./reducers/served_module.ts";
 export type { ReducedValue, ValueChanges } from "./reducers/values_view.ts";
 export type { ValuesChanged, WatchedValues, WatchOptions } from "./reducers/watched_values.ts";
-
-/** A room that is a program. */
-export interface ReducedRoom<Known extends Calls | RoomTypes> extends ReducedCalls<CallsOf<Known>> {
-  readonly state: {
-    /**
-     * Watches the values that the room's class shows below a prefix, all of them without one: they are read, then
-     * their changes are heard, also over reconnects. It is over with `invalid-command` where the room shows none.
-     */
-    watch(prefix?: string, options?: WatchOptions): WatchedValues<ValuesOf<Known>>;
-  };
-  /**
-   * The module that is the room, metered, where the room's class says `reducer_public`. Rejects with `invalid-command`
-   * where it does not.
-   */
-  module(signal?: AbortSignal): Promise<ServedModule>;
-  /**
-   * What a message of the room says: its type and data, from JSON where it is such, else a text, else bytes. Undefined
-   * for a message of the system. Nothing checks that the room tells what its types say.
-   */
-  event(message: Message): EventsOf<Known> | undefined;
-}
 
 function eventOf({ type, data, signal }: Message) {
   if (signal !== undefined) return undefined;

@@ -1,7 +1,10 @@
-/** Calls of a room that is a program: what they take, and what they come to. */
+/** A room that is a program: what its calls take and come to, what it shows and tells, as types. */
+import type { Message } from "../message/message.ts";
 import type { CommandOptions } from "../request/room_request.ts";
 import type { Room } from "../room/room.ts";
 import type { JsonInput } from "../wire/json.ts";
+import type { ServedModule } from "./served_module.ts";
+import type { WatchedValues, WatchOptions } from "./watched_values.ts";
 
 /** What commands take and answer, by their names. */
 export type Calls = Readonly<Record<string, readonly [data: unknown, answer: unknown]>>;
@@ -59,18 +62,35 @@ export interface Called<Answer> {
 export type Given<Data> = undefined extends Data ? [data?: Data, options?: CallOptions]
   : [data: Data, options?: CallOptions];
 
-/** A room that takes calls. */
-export interface ReducedCalls<Known extends Calls> {
+/** A room that is a program. */
+export interface ReducedRoom<Known extends Calls | RoomTypes> {
   readonly id: string;
   /**
    * Has the room do something; resolves once it stands in the room's log and is applied. Data that is a text comes
    * as it is, any other as JSON, bytes as bytes. Repeated over reconnects, applied once. Rejects with
    * `call-rejected` and the reducer's code and reason, or `reducer-…` when it failed, `invalid-command` where the room has no reducer, or as any command.
    */
-  call<Name extends keyof Known & string>(
+  call<Name extends keyof CallsOf<Known> & string>(
     command: Name,
-    ...given: Given<Known[Name][0]>
-  ): Promise<Called<Known[Name][1]>>;
+    ...given: Given<CallsOf<Known>[Name][0]>
+  ): Promise<Called<CallsOf<Known>[Name][1]>>;
+  readonly state: {
+    /**
+     * Watches the values that the room's class shows below a prefix, all of them without one: they are read, then
+     * their changes are heard, also over reconnects. It is over with `invalid-command` where the room shows none.
+     */
+    watch(prefix?: string, options?: WatchOptions): WatchedValues<ValuesOf<Known>>;
+  };
+  /**
+   * The module that is the room, metered, where the room's class says `reducer_public`. Rejects with `invalid-command`
+   * where it does not.
+   */
+  module(signal?: AbortSignal): Promise<ServedModule>;
+  /**
+   * What a message of the room says: its type and data, from JSON where it is such, else a text, else bytes. Undefined
+   * for a message of the system. Nothing checks that the room tells what its types say.
+   */
+  event(message: Message): EventsOf<Known> | undefined;
 }
 
 /** Calls a room. */

@@ -3,13 +3,12 @@
  * answered. What the room decides otherwise is put right when it says so. How guesses and the room's values go
  * together is `rebase.ts`, how a module runs here `guest.ts`.
  */
-import type { ReducedCalls } from "./calls.ts";
-import type { Called, Calls, Given } from "./calls.ts";
+import type { Called, Calls, CallsOf, Given, ReducedRoom, RoomTypes, ValuesOf } from "./calls.ts";
 import { guess, type GuessedCall, type GuestModule } from "./guest.ts";
 import type { ServedModule } from "./served_module.ts";
 import { Rebase } from "./rebase.ts";
 import { compareKeys, type ReducedValue, type ValueChanges } from "./values_view.ts";
-import type { WatchedValues, WatchOptions } from "./watched_values.ts";
+import type { ReadValue, WatchedValues, WatchOptions } from "./watched_values.ts";
 
 /** What guesses are made with. */
 export interface OptimisticOptions extends WatchOptions {
@@ -27,22 +26,24 @@ export interface OptimisticOptions extends WatchOptions {
 }
 
 /** A room whose calls are seen at once. */
-export interface OptimisticRoom<Known extends Calls> extends Disposable {
+export interface OptimisticRoom<Known extends Calls | RoomTypes> extends Disposable {
   /** The value of a key with what own calls will have done; undefined: there is none. */
-  read(key: string): ReducedValue | undefined;
+  read<Key extends keyof ValuesOf<Known> & string>(
+    key: Key,
+  ): ReadValue<ValuesOf<Known>, Key> | undefined;
   /** All values below the prefix in the order of their keys. */
   entries(): [key: string, value: ReducedValue][];
   /** Calls back with what is another value now, whoever did it, until the returned function is called. */
   changed(listener: (changes: ValueChanges) => void): () => void;
   /** As `reduced(room).call`; what it will do is there when this returns its promise. */
-  call<Name extends keyof Known & string>(
+  call<Name extends keyof CallsOf<Known> & string>(
     command: Name,
-    ...given: Given<Known[Name][0]>
-  ): Promise<Called<Known[Name][1]>>;
+    ...given: Given<CallsOf<Known>[Name][0]>
+  ): Promise<Called<CallsOf<Known>[Name][1]>>;
   /** Own calls that the room has not confirmed. */
   readonly pending: number;
   /** What the room has confirmed. */
-  readonly watched: WatchedValues;
+  readonly watched: WatchedValues<ValuesOf<Known>>;
   /** Ends it; calls that are under way go on. */
   close(): void;
 }
@@ -79,18 +80,18 @@ function randomNumbers(): (drawn: number) => bigint {
   return (drawn) => known[drawn] ??= crypto.getRandomValues(new BigUint64Array(1))[0]!;
 }
 
-class Optimistic<Known extends Calls> implements OptimisticRoom<Known> {
-  readonly watched: WatchedValues;
-  readonly #room: ReducedCalls<Known>;
+class Optimistic<Known extends Calls | RoomTypes> implements OptimisticRoom<Known> {
+  readonly watched: WatchedValues<ValuesOf<Known>>;
+  readonly #room: ReducedRoom<Known>;
   readonly #module: GuestModule;
   readonly #options: OptimisticOptions;
   readonly #rebase = new Rebase();
   readonly #listeners = new Set<(changes: ValueChanges) => void>();
 
   constructor(
-    room: ReducedCalls<Known>,
+    room: ReducedRoom<Known>,
     module: GuestModule,
-    watched: WatchedValues,
+    watched: WatchedValues<ValuesOf<Known>>,
     options: OptimisticOptions,
   ) {
     this.#room = room;
@@ -106,8 +107,11 @@ class Optimistic<Known extends Calls> implements OptimisticRoom<Known> {
 
   #isShown = (key: string) => key.startsWith(this.#options.prefix ?? "");
 
-  read(key: string): ReducedValue | undefined {
-    return this.#isShown(key) ? this.#rebase.read(key) : undefined;
+  read<Key extends keyof ValuesOf<Known> & string>(
+    key: Key,
+  ): ReadValue<ValuesOf<Known>, Key> | undefined {
+    const value = this.#isShown(key) ? this.#rebase.read(key) : undefined;
+    return value as ReadValue<ValuesOf<Known>, Key> | undefined;
   }
 
   entries(): [key: string, value: ReducedValue][] {
@@ -120,10 +124,10 @@ class Optimistic<Known extends Calls> implements OptimisticRoom<Known> {
     return () => void this.#listeners.delete(listener);
   }
 
-  async call<Name extends keyof Known & string>(
+  async call<Name extends keyof CallsOf<Known> & string>(
     command: Name,
-    ...given: Given<Known[Name][0]>
-  ): Promise<Called<Known[Name][1]>> {
+    ...given: Given<CallsOf<Known>[Name][0]>
+  ): Promise<Called<CallsOf<Known>[Name][1]>> {
     const [data, options = {}] = given;
     const { user = "", role = "user", claims = {} } = this.#options;
     const id = options.call_id ?? crypto.randomUUID();
@@ -137,7 +141,7 @@ class Optimistic<Known extends Calls> implements OptimisticRoom<Known> {
     this.#tell(changes);
     let confirmed: { readonly entry: number } | "nothing" = "nothing";
     try {
-      const again = [data, { ...options, call_id: id }] as Given<Known[Name][0]>;
+      const again = [data, { ...options, call_id: id }] as Given<CallsOf<Known>[Name][0]>;
       const called = await this.#room.call(command, ...again);
       const { entry, repeats = entry, visible } = called;
       if (visible === true || repeats !== entry) confirmed = { entry: repeats };
@@ -179,11 +183,8 @@ async function guestOf(
  * more is guessed wrongly, and put right. A module of the bus has the fuel of a call there; nothing bounds how long one
  * runs that the program brings.
  */
-export async function optimistic<Known extends Calls>(
-  room: ReducedCalls<Known> & {
-    readonly state: { watch(prefix?: string, options?: WatchOptions): WatchedValues };
-    module(signal?: AbortSignal): Promise<ServedModule>;
-  },
+export async function optimistic<Known extends Calls | RoomTypes>(
+  room: ReducedRoom<Known>,
   options: OptimisticOptions = {},
 ): Promise<OptimisticRoom<Known>> {
   const module = await guestOf(options, () => room.module(options.signal));

@@ -43,6 +43,10 @@ export type JsonKeys<Values> =
   & { readonly [Key in keyof Values]: Values[Key] extends string ? never : Key }[keyof Values]
   & string;
 
+/** What reading a key gives: the text of a value whose type is a text, else text or bytes. */
+export type ReadValue<Values, Key extends keyof Values> = Values[Key] extends string ? Values[Key]
+  : ReducedValue;
+
 /** Visible values of a room, as they change. */
 export class WatchedValues<
   Values extends Readonly<Record<string, unknown>> = Readonly<Record<string, unknown>>,
@@ -86,12 +90,8 @@ export class WatchedValues<
   }
 
   /** The value of a key; undefined: there is none, or nobody sees it. */
-  read<Key extends keyof Values & string>(
-    key: Key,
-  ): (Values[Key] extends string ? Values[Key] : ReducedValue) | undefined {
-    return this.#view.values.get(key) as
-      | (Values[Key] extends string ? Values[Key] : ReducedValue)
-      | undefined;
+  read<Key extends keyof Values & string>(key: Key): ReadValue<Values, Key> | undefined {
+    return this.#view.values.get(key) as ReadValue<Values, Key> | undefined;
   }
 
   /** The value of a key that is JSON; undefined: there is none. Throws SyntaxError for one that is no JSON. */
