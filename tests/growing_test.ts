@@ -116,13 +116,14 @@ async function stopped({ ann, bob, reader, stopper }: Users): Promise<void> {
     stopStream(reader.room("chat-stop"), "endless"),
     refusedWith("not-granted"),
   );
-  await stopStream(stopper.room("chat-stop"), "endless", "enough");
-  assert.deepEqual(await ending, { id: "endless", outcome: "stopped" });
+  const end = await stopStream(stopper.room("chat-stop"), "endless", "enough");
+  const [message] = await stored(room);
+  assert.deepEqual(end, { id: "endless", outcome: "stopped", offset: message?.offset });
+  assert.deepEqual(await ending, end);
   assert.ok(is_ended);
   await until("the end is heard", () => heard.of("endless")?.state === "stopped");
   const { text, reason } = heard.of("endless")!;
   assert.deepEqual({ text, reason }, { text: "so far", reason: "enough" });
-  const [message] = await stored(room);
   assert.equal(message?.text(), "so far");
   assert.equal(message?.sender, "ann");
   assert.equal(message?.headers["x-arqon-growing-reason"], "enough");
@@ -130,6 +131,45 @@ async function stopped({ ann, bob, reader, stopper }: Users): Promise<void> {
     room.command("growing.append", { id: "endless", seq: 2, text: "x" }),
     refusedWith("growing-ended"),
   );
+}
+
+/** How a message ended is what the bus says, whatever its id and its reason are called. */
+async function endedByWhom({ ann, writer, reader, stopper }: Users): Promise<void> {
+  const grows = (room: Room, id: string) =>
+    until(`${id} grows`, async () => {
+      const got = await room.command("growing.get", { id }).catch(() => undefined);
+      return got?.json<{ text: string }>()?.text === "so far";
+    });
+  for (const [name, producer] of [["ann", ann], ["writer", writer]] as const) {
+    const [room, seen] = [producer.room(`chat-by-${name}`), stopper.room(`chat-by-${name}`)];
+    const over = Promise.withResolvers<void>();
+    // Who may not hear it is told by the refusal of the next piece.
+    const endless = async function* () {
+      yield "so far";
+      await over.promise;
+      for (;;) yield "more";
+    };
+    const stopped = stream(room, endless(), { id: "a" });
+    const aborted = assert.rejects(
+      stream(room, endless(), { id: "stopped" }),
+      refusedWith("growing-ended"),
+    );
+    await grows(seen, "a");
+    await grows(seen, "stopped");
+    const end = await stopStream(seen, "a");
+    assert.deepEqual(end, { id: "a", outcome: "stopped", offset: (await stored(seen))[0]?.offset });
+    await room.command("growing.abort", { id: "stopped", reason: "the disk stopped" });
+    over.resolve();
+    assert.deepEqual(await stopped, end, name);
+    await aborted;
+    const asked = (by: Room, id: string) => by.command("growing.outcome", { id });
+    assert.equal((await asked(room, "stopped")).json<{ outcome: string }>()?.outcome, "aborted");
+    await assert.rejects(asked(room, "b"), refusedWith("growing-unknown"));
+    await assert.rejects(asked(reader.room(room.id), "a"), refusedWith("not-granted"));
+    await room.command("growing.start", { id: "b" });
+    await assert.rejects(asked(room, "b"), refusedWith("growing-conflict"));
+    await room.command("growing.abort", { id: "b" });
+  }
 }
 
 /** Each step of a message once and in order, by whom it belongs to. */
@@ -238,6 +278,8 @@ interface Users {
   readonly bob: Connection;
   /** May read. */
   readonly reader: Connection;
+  /** May write, and not read. */
+  readonly writer: Connection;
   /** May read and command. */
   readonly stopper: Connection;
   /** May do nothing in these rooms. */
@@ -250,12 +292,14 @@ Deno.test("messages that grow", async (t) => {
   await using ann = await open(bus, "ann");
   await using bob = await open(bus, "bob");
   await using reader = await open(bus, "reader", grants("chat-*", "subscribe"));
+  await using writer = await open(bus, "writer", grants("chat-*", "publish"));
   await using stopper = await open(bus, "stopper", grants("chat-*", "subscribe", "command"));
   await using stranger = await open(bus, "stranger", grants("hall", "subscribe"));
   await using other = await open(bus, "other", { tenant_id: "other" });
-  const users = { ann, bob, reader, stopper, stranger };
+  const users = { ann, bob, reader, writer, stopper, stranger };
   await t.step("readers hear it grow, the room has one message", () => grows(users));
   await t.step("a reader with the grant stops it", () => stopped(users));
+  await t.step("how it ended is what the bus says", () => endedByWhom(users));
   await t.step("pieces are kept once and in order", () => kept(users));
   await t.step(
     "each bound",

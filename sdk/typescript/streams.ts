@@ -15,6 +15,6 @@
 export { growing, growingList, stopStream } from "./growing/growing_messages.ts";
 export { readStream } from "./growing/one_stream.ts";
 export type { Growing, GrowingOptions } from "./growing/growing_messages.ts";
-export type { GrowingState, GrowingView } from "./growing/growing_room.ts";
+export type { GrowingState, GrowingView, StreamEnd } from "./growing/growing_room.ts";
 export { openStream, stream, TextStream } from "./growing/text_stream.ts";
-export type { StreamEnd, TextStreamOptions } from "./growing/text_stream.ts";
+export type { TextStreamOptions } from "./growing/text_stream.ts";

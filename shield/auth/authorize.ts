@@ -96,6 +96,7 @@ const GROWING_ACTIONS: ReadonlyMap<string, Action> = new Map([
   ["growing.append", "publish"],
   ["growing.finish", "publish"],
   ["growing.abort", "publish"],
+  ["growing.outcome", "publish"],
   ["growing.list", "subscribe"],
   ["growing.get", "subscribe"],
 ]);

@@ -14,7 +14,7 @@ import { requirePlace, requirePossible } from "./places.ts";
 import type { GrowingContext } from "./places.ts";
 import { judgedWithEnding, judgedWithPiece } from "./judging.ts";
 import type { Changed, JudgingContext } from "./judging.ts";
-import { saidOf } from "./record.ts";
+import { endingText, saidOf, startOf } from "./record.ts";
 import type { Ending, GrowingRecord } from "./record.ts";
 import type { Found, GrowingKey } from "./records.ts";
 import { requestOf } from "./requests.ts";
@@ -87,6 +87,8 @@ function answer(
       return list(context, key);
     case "get":
       return get(context, key);
+    case "outcome":
+      return outcome(context, caller, key);
     default:
       return request satisfies never;
   }
@@ -125,7 +127,8 @@ async function start(
     stats.started();
     tellStart(path, key, record);
   }
-  return { id: key.id, seq: record.seq, idle_ms, message_bytes };
+  const { seq, started_ms } = record;
+  return { id: key.id, seq, started_ms, idle_ms, message_bytes };
 }
 
 async function append(
@@ -204,7 +207,7 @@ async function finish(
   if (found === undefined) {
     // The answer of the first time was lost.
     const stored = await lately(context, key);
-    if (stored !== undefined && endingOf(stored) === "finished") {
+    if (stored !== undefined && endingOf(stored).outcome === "finished") {
       return { id: key.id, outcome: "finished", offset: stored.offset };
     }
   }
@@ -289,6 +292,33 @@ async function get(context: GrowingContext, key: GrowingKey): Promise<Result> {
   return { ...viewOf(key, record), text: record.text };
 }
 
+/**
+ * How a message has ended, for who writes it and may not hear it. Throws `growing-conflict` while it grows, and
+ * `growing-unknown` where nothing of it is known any more.
+ */
+async function outcome(
+  context: GrowingContext,
+  caller: Caller,
+  key: GrowingKey,
+): Promise<Result> {
+  const { id, room_id } = key;
+  const found = await context.records.get(key);
+  if (found === undefined) {
+    const stored = await lately(context, key);
+    if (stored === undefined) {
+      throw new ArqonError("growing-unknown", `nothing is known of ${id} in ${room_id}`);
+    }
+    const started_ms = startOf(stored.envelope.message_id);
+    return { id, started_ms, ...endingOf(stored), offset: stored.offset };
+  }
+  const { record } = found;
+  requireProducer(caller.identity, key, record);
+  if (record.ending === null) throw new ArqonError("growing-conflict", `${id} still grows`);
+  const offset = await settle(context, key, found as Ended, caller);
+  const { started_ms, ending: { outcome, reason } } = record;
+  return { id, started_ms, outcome, reason, offset };
+}
+
 /** Throws `growing-ended`, which says how, or `growing-unknown`, where there is no record. */
 async function requireFound(
   context: GrowingContext,
@@ -300,7 +330,7 @@ async function requireFound(
   if (stored === undefined) {
     throw new ArqonError("growing-unknown", `${key.id} does not grow in ${key.room_id}`);
   }
-  throw new ArqonError("growing-ended", `${key.id}: ${endingOf(stored)}`);
+  throw new ArqonError("growing-ended", `${key.id}: ${endingText(endingOf(stored))}`);
 }
 
 /** The message of that id which ended lately, as its room's log has it. */
@@ -323,6 +353,5 @@ function requireProducer(
 
 function requireGrowing({ ending }: GrowingRecord): void {
   if (ending === null) return;
-  const { outcome, reason } = ending;
-  throw new ArqonError("growing-ended", reason === "" ? outcome : `${outcome}: ${reason}`);
+  throw new ArqonError("growing-ended", endingText(ending));
 }

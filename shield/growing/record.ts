@@ -29,6 +29,16 @@ const Ending = z.strictObject({
 /** How it ends: from then on nothing is added. */
 export type Ending = z.output<typeof Ending>;
 
+/** How a message ended, as it is told: `stored` where its log says no more than that it is there. */
+export interface ToldEnding {
+  readonly outcome: string;
+  readonly reason: string;
+}
+
+/** The same for people. Programs ask `growing.outcome`. */
+export const endingText = ({ outcome, reason }: ToldEnding): string =>
+  reason === "" ? outcome : `${outcome}: ${reason}`;
+
 const GrowingRecord = z.strictObject({
   format: z.literal(1),
   type: z.string(),
@@ -81,6 +91,10 @@ export function decodeRecord(value: Uint8Array): GrowingRecord | undefined {
  */
 export const messageIdOf = (id: string, started_ms: number | ""): string =>
   `growing:${id}:${started_ms}`;
+
+/** When a message began, of such an id. */
+export const startOf = (message_id: string): number =>
+  Number(message_id.slice(message_id.lastIndexOf(":") + 1));
 
 /** What one message may be. */
 export interface GrowingBounds {

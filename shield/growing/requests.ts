@@ -46,6 +46,7 @@ const REQUESTS = {
   stop: z.strictObject({ id: Id, reason: Reason.default("") }),
   list: z.strictObject({}),
   get: z.strictObject({ id: Id }),
+  outcome: z.strictObject({ id: Id }),
 };
 
 type Verb = keyof typeof REQUESTS;

@@ -14,7 +14,7 @@ import { admit, publishAdmitted } from "../message/pipeline.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import { REPLACED_HEADER } from "../policy/overseer.ts";
 import { messageIdOf } from "./record.ts";
-import type { Ending, GrowingRecord } from "./record.ts";
+import type { Ending, GrowingRecord, ToldEnding } from "./record.ts";
 import type { Found, GrowingKey, GrowingRecords } from "./records.ts";
 import type { GrowingStats } from "./stats.ts";
 import { tellEnd } from "./telling.ts";
@@ -139,9 +139,8 @@ export async function findEnded(
 }
 
 /** How a stored message ended, by its headers. */
-export function endingOf({ envelope: { headers } }: StoredMessage): string {
-  const reason = headers[REASON_HEADER];
-  return `${headers[OUTCOME_HEADER] ?? "stored"}${reason === undefined ? "" : `: ${reason}`}`;
+export function endingOf({ envelope: { headers } }: StoredMessage): ToldEnding {
+  return { outcome: headers[OUTCOME_HEADER] ?? "stored", reason: headers[REASON_HEADER] ?? "" };
 }
 
 /** The producer as it was when the message began: what it may do was asked then. */

@@ -11,7 +11,7 @@ from bus import Bus, CuttableProxy
 from waits import until
 
 import arqon
-from arqon.streams import Growing, growing, open_stream, stop_stream, stream
+from arqon.streams import Growing, StreamEnd, growing, open_stream, stop_stream, stream
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 CONFIG = """
@@ -88,8 +88,10 @@ async def test_stop_cancels_the_source(durable: Bus) -> None:
         reading = asyncio.ensure_future(until_ended(room, "b", heard))
         ending = asyncio.ensure_future(stream(room, endless(), id="b"))
         await until("it is heard", lambda: heard and heard[-1].text == "so far")
-        assert (await stop_stream(room, "b", "enough")).outcome == "stopped"
-        assert (await ending).outcome == "stopped"
+        end = await stop_stream(room, "b", "enough")
+        (message,) = (await room.history()).messages
+        assert end == StreamEnd("b", "stopped", message.offset)
+        assert await ending == end
         await cancelled.wait()
         await reading
         assert (heard[-1].state, heard[-1].reason) == ("stopped", "enough")
@@ -97,6 +99,46 @@ async def test_stop_cancels_the_source(durable: Bus) -> None:
             await stop_stream(room, "b")
         with pytest.raises(arqon.GrowingUnknown):
             await stop_stream(room, "never")
+
+
+@pytest.mark.parametrize("actions", [["publish", "subscribe"], ["publish"]])
+async def test_who_ended_it_is_what_the_bus_says(durable: Bus, actions: list[str]) -> None:
+    """Whatever its id and its reason are called, and also for who may not hear it."""
+    grants = [{"room": "chat-*", "actions": actions}]
+    async with (
+        arqon.connect(durable.url, token=durable.token(grants=grants)) as writer,
+        arqon.connect(durable.url, token=durable.token()) as bus,
+    ):
+        name = f"chat-by-{len(actions)}"
+        room, seen = writer.room(name), bus.room(name)
+        over = asyncio.Event()
+
+        async def endless() -> AsyncIterator[str]:
+            yield "so far"
+            await over.wait()
+            while True:
+                yield "more"
+
+        stopped = asyncio.ensure_future(stream(room, endless(), id="a"))
+        aborted = asyncio.ensure_future(stream(room, endless(), id="stopped"))
+
+        async def grown() -> bool:
+            try:
+                for id in ("a", "stopped"):
+                    if (await seen.command("growing.get", {"id": id}))["text"] != "so far":
+                        return False
+            except arqon.GrowingUnknown:
+                return False
+            return True
+
+        await until("both grow", grown)
+        end = await stop_stream(seen, "a")
+        await room.command("growing.abort", {"id": "stopped", "reason": "the disk stopped"})
+        over.set()
+        assert await stopped == end
+        assert end.offset is not None
+        with pytest.raises(arqon.GrowingEnded):
+            await aborted
 
 
 async def test_an_error_of_the_source_aborts(durable: Bus) -> None:

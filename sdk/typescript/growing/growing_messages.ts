@@ -4,8 +4,8 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Room } from "../room/room.ts";
-import { ask, eventOf, growingRoom } from "./growing_room.ts";
-import type { GrowingEvent, GrowingState, GrowingView } from "./growing_room.ts";
+import { ask, endOf, eventOf, growingRoom } from "./growing_room.ts";
+import type { Ended, GrowingEvent, GrowingState, GrowingView, StreamEnd } from "./growing_room.ts";
 import { history } from "../request/history.ts";
 
 /** A message, each time that it has grown or ended. */
@@ -69,9 +69,12 @@ export async function* growing(
   }
 }
 
-/** Stops a message: nothing is added any more, what there is of it is kept, its producer hears it. */
-export async function stopStream(room: Room, id: string, reason = ""): Promise<void> {
-  await ask(room, "stop", { id, reason });
+/**
+ * Stops a message: nothing is added any more, what there is of it is kept, its producer hears it. Resolves with how
+ * it ended, which is not by this where it had ended already.
+ */
+export async function stopStream(room: Room, id: string, reason = ""): Promise<StreamEnd> {
+  return endOf(id, await ask<Ended>(room, "stop", { id, reason }));
 }
 
 class Readings {

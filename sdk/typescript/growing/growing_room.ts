@@ -7,6 +7,26 @@ import { patiently } from "./patience.ts";
 /** How a message ended; `growing` while it has not. */
 export type GrowingState = "growing" | "finished" | "stopped" | "aborted";
 
+/** How a stream ended. */
+export interface StreamEnd {
+  readonly id: string;
+  readonly outcome: Exclude<GrowingState, "growing">;
+  /** Where the message is in the room's log; undefined: nothing of it is kept. */
+  readonly offset?: number;
+}
+
+/** An end, as it is told and answered. */
+export interface Ended extends Pick<StreamEnd, "outcome" | "offset"> {
+  /** Of which message of that id; an older Shield does not say. */
+  readonly started_ms?: number;
+}
+
+/** What a program is told of an end. */
+export const endOf = (id: string, { outcome, offset }: Ended): StreamEnd => ({
+  ...{ id, outcome },
+  ...offset !== undefined && { offset },
+});
+
 /** What is known of a growing message beside its text. */
 export interface GrowingView {
   readonly id: string;
@@ -26,15 +46,11 @@ export type GrowingEvent =
     readonly op: "end";
     readonly id: string;
     readonly seq: number;
-    readonly outcome: Exclude<GrowingState, "growing">;
     readonly reason: string;
     readonly by: string;
-    /** Of which message of that id; a Shield of before does not say. */
-    readonly started_ms?: number;
-    readonly offset?: number;
     /** Whether what is stored may differ from the pieces. */
     readonly changed?: boolean;
-  };
+  } & Ended;
 
 /** How long a refusal for now is borne, in ms. */
 const PATIENCE_MS = 60_000;

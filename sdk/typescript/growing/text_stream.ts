@@ -5,8 +5,8 @@
 import { ArqonError } from "@arqon/proto";
 import type { Room } from "../room/room.ts";
 import type { Subscription } from "../subscription/subscription.ts";
-import { ask, eventOf, growingRoom } from "./growing_room.ts";
-import type { GrowingState } from "./growing_room.ts";
+import { ask, endOf, eventOf, growingRoom } from "./growing_room.ts";
+import type { Ended, StreamEnd } from "./growing_room.ts";
 
 /** What a stream takes; nothing of it is needed. */
 export interface TextStreamOptions {
@@ -20,14 +20,6 @@ export interface TextStreamOptions {
   readonly signal?: AbortSignal;
 }
 
-/** How a stream ended. */
-export interface StreamEnd {
-  readonly id: string;
-  readonly outcome: Exclude<GrowingState, "growing">;
-  /** Where the message is in the room's log; undefined: nothing of it is kept. */
-  readonly offset?: number;
-}
-
 /** Characters that may wait before `write` waits. */
 const WAITING_UNITS = 65_536;
 /** Characters of one piece. */
@@ -35,6 +27,8 @@ const PIECE_UNITS = 16_384;
 
 interface Started {
   readonly seq: number;
+  /** Of which message of that id; an older Shield does not say. */
+  readonly started_ms?: number;
   readonly idle_ms: number;
 }
 
@@ -53,16 +47,25 @@ export class TextStream {
   readonly #room: Room;
   readonly #ended = new AbortController();
   readonly #heard: Subscription;
+  readonly #started_ms: number | undefined;
   readonly #keeping: ReturnType<typeof setInterval>;
   #seq: number;
   #waiting = "";
   #sending: Promise<void> | undefined;
   #is_closed = false;
+  /** The end that somebody else gave it, if that was heard. */
+  #end: Ended | undefined;
 
-  constructor(room: Room, id: string, { seq, idle_ms }: Started, signal: AbortSignal | undefined) {
+  constructor(
+    room: Room,
+    id: string,
+    { seq, idle_ms, started_ms }: Started,
+    signal: AbortSignal | undefined,
+  ) {
     this.id = id;
     this.#room = room;
     this.#seq = seq;
+    this.#started_ms = started_ms;
     this.#heard = growingRoom(room).subscribe();
     this.#heard.ready.catch(() => {});
     void this.#hear();
@@ -117,6 +120,21 @@ export class TextStream {
     }
   }
 
+  /**
+   * How it ended where that was somebody else's doing, as heard or asked of the bus. Rejects with `growing-conflict`
+   * while it grows, with `growing-unknown` where the bus knows nothing of it any more, or as any command.
+   */
+  async outcome(): Promise<StreamEnd> {
+    const end = this.#end ?? await ask<Ended>(this.#room, "outcome", { id: this.id });
+    if (!this.#isOwn(end)) throw new ArqonError("growing-unknown", `${this.id} is another message`);
+    return endOf(this.id, end);
+  }
+
+  /** The same id may have been another message before, and may be one by now. */
+  #isOwn({ started_ms = this.#started_ms }: Ended): boolean {
+    return this.#started_ms === undefined || started_ms === this.#started_ms;
+  }
+
   #requireOpen(): void {
     this.#ended.signal.throwIfAborted();
     if (this.#is_closed) throw new ArqonError("growing-ended", "it is being ended");
@@ -159,7 +177,9 @@ export class TextStream {
     try {
       for await (const message of this.#heard) {
         const event = eventOf(message);
-        if (event?.op !== "end" || event.id !== this.id || this.#is_closed) continue;
+        if (event?.op !== "end" || event.id !== this.id || !this.#isOwn(event)) continue;
+        this.#end ??= event;
+        if (this.#is_closed) continue;
         const why = event.reason === "" ? event.outcome : `${event.outcome}: ${event.reason}`;
         this.#close(new ArqonError("growing-ended", why));
       }
@@ -208,7 +228,8 @@ export async function stream(
     void Promise.resolve(iterator.return?.()).catch(() => {});
     if (out.ended.aborted) {
       options.signal?.throwIfAborted();
-      if (isStopped(error)) return { id: out.id, outcome: "stopped" };
+      const end = await endBy(out, error);
+      if (end?.outcome === "stopped") return end;
       throw error;
     }
     await out.abort(error instanceof Error ? error.message : String(error)).catch(() => {});
@@ -216,5 +237,8 @@ export async function stream(
   }
 }
 
-const isStopped = (error: unknown) =>
-  error instanceof ArqonError && error.reason === "growing-ended" && /stopped/.test(error.message);
+/** How the bus ended it, where that is why; undefined: it has not, or does not say. */
+async function endBy(out: TextStream, error: unknown): Promise<StreamEnd | undefined> {
+  if (!(error instanceof ArqonError) || error.reason !== "growing-ended") return undefined;
+  return await out.outcome().catch(() => undefined);
+}

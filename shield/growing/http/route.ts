@@ -16,6 +16,7 @@ import type { HttpRates } from "../../rates/http_rates.ts";
 import { bump } from "../../stats/stats.ts";
 import type { ShieldStats } from "../../stats/stats.ts";
 import type { TenantTable } from "../../stats/tenant_stats.ts";
+import { endingText } from "../record.ts";
 import type { StartedGrowing } from "../start.ts";
 import { bodyPieces } from "./body_pieces.ts";
 
@@ -176,7 +177,6 @@ class Writing {
 
   #end(outcome: string, reason: string): void {
     this.#is_ended = true;
-    const detail = reason === "" ? outcome : `${outcome}: ${reason}`;
-    this.#ended.reject(new ArqonError("growing-ended", detail));
+    this.#ended.reject(new ArqonError("growing-ended", endingText({ outcome, reason })));
   }
 }

@@ -7,6 +7,7 @@ what comes meanwhile; a piece is sent again until it is kept.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
@@ -100,13 +101,17 @@ class TextStream:
     `async with` finishes it at the end of the block, and aborts it when the block raises.
     """
 
-    def __init__(self, room: Room, id: str, seq: int, idle_ms: int) -> None:
+    def __init__(
+        self, room: Room, id: str, seq: int, idle_ms: int, started_ms: int | None = None
+    ) -> None:
         """Use `open_stream`."""
         self.id = id
         self.end: StreamEnd | None = None
         """How it ended; None while it grows."""
         self._room = room
         self._seq = seq
+        self._started_ms = started_ms
+        self._told: dict[str, Any] | None = None
         self._waiting = ""
         self._closed = False
         self._room_for_more = asyncio.Event()
@@ -181,6 +186,22 @@ class TextStream:
         finally:
             await self._close()
 
+    async def outcome(self) -> StreamEnd:
+        """How it ended where that was somebody else's doing: as heard, or asked of the bus.
+
+        Raises `GrowingConflict` while it grows, and `GrowingUnknown` where the bus knows nothing of
+        it any more.
+        """
+        told = self._told or await _ask(self._room, "outcome", id=self.id)
+        if not self._is_own(told):
+            raise error_of("growing-unknown", f"{self.id} is another message")
+        return StreamEnd(self.id, told["outcome"], told.get("offset"))
+
+    def _is_own(self, told: dict[str, Any]) -> bool:
+        """The same id may have been another message before, and may be one by now."""
+        own = self._started_ms
+        return own is None or told.get("started_ms", own) == own
+
     def _said(self, answer: dict[str, Any]) -> StreamEnd:
         self.end = StreamEnd(self.id, answer["outcome"], answer.get("offset"))
         return self.end
@@ -229,7 +250,10 @@ class TextStream:
             async with _beside(self._room) as heard:
                 async for message in heard:
                     said = _event(message)
-                    if said is not None and said["op"] == "end" and said["id"] == self.id:
+                    if said is None or said["op"] != "end" or said["id"] != self.id:
+                        continue
+                    if self._is_own(said):
+                        self._told = said
                         if not self._closed:
                             self._fail(_ended(said["outcome"], said["reason"]))
                         return
@@ -250,7 +274,7 @@ async def open_stream(
     """Begins a message that grows in a durable room. Raises the refusal."""
     name = uuid.uuid4().hex if id is None else id
     begun = await _ask(room, "start", id=name, type=type, content_type=content_type)
-    return TextStream(room, name, begun["seq"], begun["idle_ms"])
+    return TextStream(room, name, begun["seq"], begun["idle_ms"], begun.get("started_ms"))
 
 
 async def stream(
@@ -277,8 +301,11 @@ async def stream(
             return await out.finish()
         stopped.result()
     except ArqonError as error:
-        if error.reason == "growing-ended" and "stopped" in error.message:
-            return StreamEnd(out.id, "stopped")
+        if error.reason == "growing-ended":
+            with contextlib.suppress(ArqonError):
+                end = await out.outcome()
+                if end.outcome == "stopped":
+                    return end
         await out.__aexit__(ArqonError, error, None)
         raise
     except BaseException as error:
