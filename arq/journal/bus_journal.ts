@@ -14,6 +14,8 @@ export interface JournalWish extends Omit<JournalQuery, "outcome" | "after" | "l
   readonly outcome?: string | undefined;
   /** `next` of an earlier answer. */
   readonly after?: string | undefined;
+  /** The newest lines, not the oldest; without `after`. */
+  readonly newest?: "1" | undefined;
   /** Payloads that stand in rooms' logs are wanted, too. */
   readonly has_payloads?: boolean | undefined;
 }

@@ -33,9 +33,12 @@ export function keptLog(): { log: Logger; lines: string[] } {
 }
 
 /** `limits` makes a small engine, whose subscriptions overflow. */
-export function testSpine(limits: Partial<EmbeddedLimits> = {}): TestSpine {
+export function testSpine(
+  limits: Partial<EmbeddedLimits> = {},
+  now: () => number = () => SPINE_NOW_MS,
+): TestSpine {
   const { log, lines } = keptLog();
-  const spine = openEmbedded({ log, now: () => SPINE_NOW_MS, limits });
+  const spine = openEmbedded({ log, now, limits });
   return { spine, lines, [Symbol.asyncDispose]: () => spine.drain() };
 }
 

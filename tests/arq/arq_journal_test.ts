@@ -66,6 +66,8 @@ Deno.test("arq journal shows, exports and erases; another tenant's admin is refu
   assert.deepEqual([none.stdout, none.stderr], ["", "0 lines\n"]);
   const cut = await runArq(["journal", "--limit", "1", ...ops]);
   assert.equal(cut.stderr, "1 line; --limit shows more\n");
+  const latest = await runArq(["journal", "--newest", "--limit", "1", ...ops]);
+  assert.equal(latest.stdout, shown.stdout);
   for (const command of [["list"], ["status"], ["export", "--out", "-"]]) {
     const refused = await runArq(["journal", ...command, ...globex]);
     assert.equal(refused.code, 3, refused.stderr);

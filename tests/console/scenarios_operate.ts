@@ -41,11 +41,20 @@ const audits: Scenario = {
   },
 };
 
+/** Decisions before those that are looked for. */
+const EARLIER = 1_200;
+
 const journal: Scenario = {
   name: "the journal shows decisions, and one opens with what it was made from",
   async run(world) {
     {
       using ann = await client(world, { tenant: "diary", user: "ann<b>" });
+      // More than the page shows: what came last is there all the same.
+      using bot = await client(world, { tenant: "diary", user: "bot", role: "service" });
+      for (let id = 1; id <= EARLIER; id++) {
+        bot.send({ op: "pub", room: "noise", type: "chat", data: { text: "x" }, id });
+        if (id % 100 === 0) { for (let answers = 0; answers < 100; answers++) await bot.json(); }
+      }
       ann.send({ op: "pub", room: "noted", type: "chat", data: { text: "<i>hi</i>" }, id: 1 });
       ann.send({ op: "pub", room: "no.room", type: "chat", data: {}, id: 2 });
       for (let answers = 0; answers < 2; answers++) await ann.json();
@@ -56,6 +65,7 @@ const journal: Scenario = {
     });
     await using console = await openConsole(world, { at: "#/journal?tenant=diary" });
     const { page } = console;
+    await page.getByText("the newest 1,000 are here").waitFor();
     const row = page.locator("main tbody tr");
     const said = row.filter({ hasText: "noted" });
     await said.filter({ hasText: "ann<b>" }).filter({ hasText: "allowed" }).waitFor();

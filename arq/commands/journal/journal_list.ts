@@ -7,7 +7,7 @@ import type { Admin } from "../../bus/admin.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 import { journalAnswer } from "../../journal/bus_journal.ts";
 import type { JournalPosition, JournalWish } from "../../journal/bus_journal.ts";
-import { EXIT } from "../../terminal/exit.ts";
+import { EXIT, usageError } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 
@@ -28,6 +28,8 @@ export interface JournalFilterFlags extends ConnectionFlags {
 /** The options of `arq journal list`. */
 export interface JournalListFlags extends JournalFilterFlags {
   readonly limit: number;
+  /** The last `limit` lines, not the first ones. */
+  readonly newest?: boolean;
   readonly follow?: boolean;
   readonly json?: boolean;
 }
@@ -139,18 +141,28 @@ async function pause(io: Io): Promise<void> {
   io.signal.throwIfAborted();
 }
 
-/** Prints decisions, the oldest first. Says on stderr how many there are. */
+/** Prints decisions, the oldest of them first. Says on stderr how many there are. */
 export async function journalList(io: Io, flags: JournalListFlags): Promise<number> {
+  const { newest = false } = flags;
+  if (newest && flags.limit > ANSWER_LINES) {
+    throw usageError(
+      `--limit with --newest is at most ${ANSWER_LINES}`,
+      "arq journal export has all",
+    );
+  }
   const admin = await findAdmin(io, flags);
   const is_json = flags.json === true;
   const killed = new KilledHoles(io.now());
-  let wish = wishOf(io, flags);
+  let wish: JournalWish = { ...wishOf(io, flags), ...newest && { newest: "1" } };
   let shown = 0;
   for (let is_end = false; !is_end && (shown < flags.limit || flags.follow === true);) {
-    const limit = Math.min(ANSWER_LINES, flags.follow === true ? Infinity : flags.limit - shown);
+    const limit = Math.min(
+      ANSWER_LINES,
+      flags.follow === true && wish.newest === undefined ? Infinity : flags.limit - shown,
+    );
     const { lines, position } = await show(io, admin, wish, limit, { is_json, killed });
     shown += lines;
-    wish = { ...wish, after: position.next };
+    wish = { ...wish, newest: undefined, after: position.next };
     is_end = position.is_end;
     if (!is_end || flags.follow !== true) continue;
     is_end = false;

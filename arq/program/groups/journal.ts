@@ -36,6 +36,7 @@ function addList(journal: Command, run: Run): void {
       positive("a whole number above 0", true, 2 ** 53),
       100,
     )
+    .option("--newest", "the last lines, not the first ones; also where --follow begins")
     .option("-f, --follow", "go on with what comes, without a limit")
     .option("--json", "the lines as they are: one JSON object each, with every input that was read")
     .addHelpText(
@@ -44,6 +45,7 @@ function addList(journal: Command, run: Run): void {
         examples(
           "arq journal --since 10m --outcome refused",
           "arq journal list --room lobby --policy words --since 1d --json | jq .policies",
+          "arq journal --newest --limit 20",
           "arq journal --follow --since 1m",
         ),
     )

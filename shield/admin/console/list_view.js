@@ -19,10 +19,10 @@ function found(rows, columns, text) {
   );
 }
 
-function statusText({ rows, shown, total, truncated, at_ms }, [one, many]) {
+function statusText({ rows, shown, total, truncated, at_ms }, [one, many], cut_to) {
   const all = total ?? rows;
   const amount = `${count(all)} ${all === 1 ? one : many}`;
-  const cut = truncated ? `, the first ${count(rows)} are here: narrow the filter` : "";
+  const cut = truncated ? `, the ${cut_to} ${count(rows)} are here: narrow the filter` : "";
   const matched = shown < rows ? `, ${count(shown)} with the text` : "";
   return `${amount}${cut}${matched}. Read at ${clock(at_ms)}.`;
 }
@@ -103,7 +103,7 @@ class ListView {
   }
 
   #show() {
-    const { columns, empty, noun } = this.#options;
+    const { columns, empty, noun, cut = "first" } = this.#options;
     const rows = found(this.#answer.rows, columns, this.#values.find ?? "");
     const is_filtered = Object.values(this.#values).some((value) => value !== "");
     this.#table.setEmpty(
@@ -111,7 +111,7 @@ class ListView {
     );
     this.#table.show(rows);
     const figures = { ...this.#answer, rows: this.#answer.rows.length, shown: rows.length };
-    setText(this.#status, statusText(figures, noun));
+    setText(this.#status, statusText(figures, noun, cut));
     this.#box.hidden = false;
   }
 }
@@ -119,7 +119,7 @@ class ListView {
 /**
  * Options: `title`, `about`, `noun` [one, many], `fields` for `filterForm` (`find` is looked for in the
  * rows here), `columns`, `key`, `sort`, `server_sort` (column id to the API's `sort`), `actions`,
- * `above`, `empty`, and `load(values, sort, signal)`, which resolves with
+ * `above`, `empty`, `cut` (which rows those of a list that is cut off are; "first"), and `load(values, sort, signal)`, which resolves with
  * `{rows, total?, truncated?, nodes?}`. The view's `load()` reads the list anew.
  */
 export function showList(ctx, place, options) {

@@ -1,4 +1,4 @@
-// The journal of one tenant: what was decided, the oldest first, and one decision with everything that was
+// The journal of one tenant: what was decided, the newest first, and one decision with everything that was
 // read for it. Reading is all that it does; `arq journal` writes files and erases.
 import { plain } from "./columns.js";
 import { moment } from "./format.js";
@@ -62,9 +62,10 @@ export function showJournal(ctx, place) {
   opened.show();
   showList(ctx, place, {
     title: "Journal",
-    about: "What was decided about connections, subscriptions and messages, the oldest first. " +
+    about: "What was decided about connections, subscriptions and messages, the newest first. " +
       "arq journal shows more of it, and arq policy replay decides it again.",
     noun: ["line", "lines"],
+    cut: "newest",
     fields: [
       { name: "tenant", label: "Tenant", placeholder: ctx.only_tenant ?? "default" },
       { name: "room", label: "Room", placeholder: "exact id" },
@@ -84,9 +85,10 @@ export function showJournal(ctx, place) {
         tenant: tenant || (ctx.only_tenant ?? "default"),
         since_ms: Math.floor(ctx.now() - back_ms),
         limit: ROWS_MAX,
+        newest: "1",
         ...{ room, user, policy, outcome },
       }, signal);
-      return { rows: lines, truncated: !end.is_end };
+      return { rows: lines, truncated: end.is_cut };
     },
   });
   place.append(opened.element);

@@ -21,10 +21,8 @@ import { createTail } from "./tail.js";
 
 /** Who is there is asked so often while the page is seen. */
 const LOOK_MS = 2_000;
-/** The journal is read from so long ago on, in at most so many answers of so many lines. */
+/** The journal is read from so long ago on, and so many of its newest lines are shown. */
 const BACK_MS = 600_000;
-const PAGES_MAX = 5;
-const PAGE_LINES = 1_000;
 const ROWS_MAX = 50;
 /** A verdict is stored a moment after it fell: so often, and in such pauses, it is looked for. */
 const TRIES = 8;
@@ -152,7 +150,7 @@ class Verdicts {
     try {
       const lines = await this.#read();
       this.#trouble.show();
-      this.#table.show(lines.slice(-ROWS_MAX));
+      this.#table.show(lines);
       const newest = lines.findLast((line) => !isHole(line))?.id;
       const is_new = newest !== this.#newest;
       this.#newest = newest;
@@ -172,16 +170,9 @@ class Verdicts {
   }
 
   async #read() {
-    const all = [];
     const since_ms = Math.floor(this.#ctx.now() - BACK_MS);
-    for (let page = 0, after; page < PAGES_MAX; page++) {
-      const query = { ...this.#where, since_ms, limit: PAGE_LINES, after };
-      const { lines, end } = await readLines(this.#ctx.api, query, this.#signal);
-      all.push(...lines);
-      if (end.is_end) break;
-      after = end.next;
-    }
-    return all;
+    const query = { ...this.#where, since_ms, limit: ROWS_MAX, newest: "1" };
+    return (await readLines(this.#ctx.api, query, this.#signal)).lines;
   }
 }
 

@@ -2,6 +2,7 @@
  * `/v1/journal` of the admin listener: reads a tenant's journal, says how much of it there is, erases a user
  * from it. Whether the caller may is checked before; what is read is `read.ts`.
  */
+import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import type { JournalLine } from "../../../shared/journal/record.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
@@ -15,7 +16,7 @@ import type { LogsOf } from "./payloads.ts";
 import type { JournalPlace } from "../place.ts";
 import { OUTCOMES, parsePlace, placeText } from "./query.ts";
 import type { JournalPlaceText, JournalQuery } from "./query.ts";
-import { readingOf, readJournal } from "./read.ts";
+import { readingOf, readJournal, readNewest } from "./read.ts";
 import type { JournalEnd } from "./read.ts";
 
 /** Largest body, in bytes. */
@@ -57,6 +58,7 @@ const Wanted = {
   after: Place.optional(),
   limit: z.string().regex(/^[0-9]{1,5}$/, lines_error).transform(Number)
     .refine((limit) => limit >= 1 && limit <= LINES_MAX, lines_error).default(1_000),
+  newest: z.enum(["0", "1"], { error: "expected 0 or 1" }).default("0"),
   payload: z.enum(["0", "1"], { error: "expected 0 or 1" }).default("0"),
 };
 const Erased = z.strictObject({
@@ -85,9 +87,13 @@ export const JOURNAL_ROUTES = new AdminTable<JournalAdminContext>({
 });
 
 async function read(context: JournalAdminContext, call: AdminCall): Promise<Response> {
-  const { payload, ...query } = readQuery(call.url, Wanted) satisfies JournalQuery;
+  const { payload, newest, ...query } = readQuery(call.url, Wanted) satisfies JournalQuery;
   const { place, logs, log } = context;
-  const pages = readJournal(readingOf(place), query);
+  if (newest === "1" && query.after !== undefined) {
+    throw new ArqonError("invalid-settings", "after: nothing is behind the newest lines");
+  }
+  const reading = readingOf(place);
+  const pages = newest === "1" ? readNewest(reading, query) : readJournal(reading, query);
   const shown = async (lines: readonly JournalLine[]) =>
     payload === "1" ? await withPayloads(lines, logs) : lines;
   // What fails at once is answered as such; later only the end is missing.
@@ -107,15 +113,15 @@ async function read(context: JournalAdminContext, call: AdminCall): Promise<Resp
       lines = step.done === true ? [] : await shown(step.value);
     },
     async cancel() {
-      await pages.return({ next: { block: 0, lines: undefined }, is_end: false });
+      await pages.return({ next: { block: 0, lines: undefined }, is_end: false, is_cut: true });
     },
   }, { highWaterMark: 1 });
   return new Response(stream, { headers: { ...NO_STORE, "content-type": "application/x-ndjson" } });
 }
 
 /** The last line of every whole answer. */
-function endOf({ next, is_end }: JournalEnd): unknown {
-  return { next: placeText(next), is_end };
+function endOf({ next, ...end }: JournalEnd): unknown {
+  return { next: placeText(next), ...end };
 }
 
 function encoded(lines: readonly unknown[]): Uint8Array<ArrayBuffer> {

@@ -12,7 +12,8 @@ import { JOURNAL_ROUTES } from "./api.ts";
 const RETENTION = { history_size: 100, history_ttl_seconds: 3_600, replicas: undefined };
 
 function api() {
-  const engine = testSpine();
+  let now_ms = SPINE_NOW_MS;
+  const engine = testSpine({}, () => now_ms);
   const place = journalPlace(engine.spine, () => SPINE_NOW_MS);
   const { log, lines } = keptLog();
   const logs = { of: (tenant_id: string) => engine.spine.log(tenant_id, RETENTION) };
@@ -39,6 +40,7 @@ function api() {
   };
   return {
     ...{ place, send, read, lines, spine: engine.spine },
+    advance: (ms: number) => void (now_ms += ms),
     /** The message ids of the records that an answer has; a hole is its reason. */
     ids: async (query: string, as?: Admin) =>
       (await read(query, as)).lines.map((line) => "hole" in line ? line.hole.why : line.message_id),
@@ -78,6 +80,35 @@ Deno.test("a journal is read in pieces of any size, each once and in order", asy
   const { next } = await test.read("?tenant=acme");
   await writeBlock(test.place, some(15, 17), { first: 15 });
   assert.deepEqual(await test.ids(`?tenant=acme&after=${next}`), ["m15", "m16"]);
+});
+
+Deno.test("the newest lines are the last ones of all, in their order, and a cut is said", async () => {
+  await using test = api();
+  const newest = async (query: string) => {
+    const { lines, ...end } = await test.read(`?tenant=acme&newest=1${query}`);
+    return [lines.map((line) => "id" in line ? line.message_id : line), end];
+  };
+  assert.deepEqual(await newest(""), [[], { next: "0", is_end: true, is_cut: false }]);
+  for (let from = 0; from < 100; from += 5) {
+    await writeBlock(test.place, some(from, from + 5), { first: from });
+    test.advance(60_000);
+  }
+  const ids = (from: number, to: number) => some(from, to).map(({ message_id }) => message_id);
+  for (const limit of [1, 3, 5, 7, 50, 99]) {
+    const [lines, end] = await newest(`&limit=${limit}`);
+    assert.deepEqual(lines, ids(100 - limit, 100), `the newest ${limit}`);
+    assert.deepEqual(end, { next: "20", is_end: true, is_cut: true });
+  }
+  for (const limit of [100, 1_000]) {
+    const [lines, end] = await newest(`&limit=${limit}`);
+    assert.deepEqual(lines, ids(0, 100));
+    assert.deepEqual(end, { next: "20", is_end: true, is_cut: false });
+  }
+  const [until] = await newest(`&until_ms=${SPINE_NOW_MS + 49_999}&limit=3`);
+  assert.deepEqual(until, ids(47, 50));
+  const [since] = await newest(`&since_ms=${SPINE_NOW_MS + 98_000}&limit=3`);
+  assert.deepEqual(since, ids(98, 100));
+  assert.equal((await test.send("GET", "?tenant=acme&newest=1&after=3")).status, 400);
 });
 
 Deno.test("what is asked for is found, and what is of another tenant is not", async () => {

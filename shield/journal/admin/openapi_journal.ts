@@ -41,6 +41,11 @@ export const JOURNAL_ABOUT = abouts({
         maximum: LINES_MAX,
         default: 1_000,
       }),
+      inQuery("newest", "1: the newest lines, still the oldest block first; without `after`", {
+        type: "string",
+        enum: ["0", "1"],
+        default: "0",
+      }),
       inQuery("payload", "1: with the payloads that stand in rooms' logs", {
         type: "string",
         enum: ["0", "1"],

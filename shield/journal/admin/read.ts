@@ -19,6 +19,8 @@ const SLICE_LINES = 64;
 /** What one answer reads at most; it says where to go on. */
 const BLOCKS_MAX = 256;
 const BYTES_MAX = 16_777_216;
+/** The newest lines are looked for so far back at first. */
+const WINDOW_MS = 4_000;
 /** Clocks differ: a decision may be so much younger than its block. */
 const CLOCK_SKEW_MS = 60_000;
 /** A block may be stored so much later than its first decision was made. */
@@ -44,10 +46,14 @@ export interface JournalEnd {
   readonly next: JournalPlaceText;
   /** There was no more at that time. */
   readonly is_end: boolean;
+  /** Of the newest lines: older ones are left out, or were not looked at. */
+  readonly is_cut?: boolean;
 }
 
 /** What of the lines that a question wants is meant, and how many an answer may look at. */
 export interface JournalFilter {
+  /** Blocks that were stored before are left out, Unix ms; absent: those that the question's time leaves out. */
+  readonly from_ms?: number;
   readonly lines?: number;
   readonly isMeant?: (line: JournalLine) => boolean;
 }
@@ -59,10 +65,12 @@ export interface JournalFilter {
 export async function* readJournal(
   reading: JournalReading,
   query: JournalQuery,
-  { lines: lines_max = Infinity, isMeant = () => true }: JournalFilter = {},
+  { lines: lines_max = Infinity, isMeant = () => true, ...filter }: JournalFilter = {},
 ): AsyncGenerator<readonly JournalLine[], JournalEnd> {
   const store = await reading.store();
   const { tenant: tenant_id, since_ms, until_ms = Infinity, limit } = query;
+  const { from_ms = since_ms === undefined ? undefined : Math.max(0, since_ms - CLOCK_SKEW_MS) } =
+    filter;
   let next = query.after ?? { block: 0, lines: undefined };
   let [found, blocks, bytes, looked] = [0, 0, 0, 0];
   if (query.after === undefined) {
@@ -76,8 +84,7 @@ export async function* readJournal(
   for (;;) {
     const { block, lines } = next;
     const after = lines === undefined ? block : block - 1;
-    const from_ms = Math.max(0, (since_ms ?? 0) - CLOCK_SKEW_MS);
-    const from = block > 0 ? { after } : since_ms === undefined ? {} : { from_ms };
+    const from = block > 0 ? { after } : from_ms === undefined ? {} : { from_ms };
     const page = await store.read({ tenant_id, ...from, limit: PAGE_BLOCKS });
     for (const one of page.blocks) {
       if (one.time_ms > until_ms + LATE_MS) return { next, is_end: true };
@@ -103,6 +110,52 @@ export async function* readJournal(
       if (++blocks >= BLOCKS_MAX || bytes >= BYTES_MAX) return { next, is_end: false };
     }
     if (page.is_end) return { next, is_end: true };
+  }
+}
+
+/**
+ * The newest lines that are asked for, in the order of `readJournal`, without what is older. A store reads forwards
+ * only: a window before the newest block, or before `until_ms`, is doubled until it has enough lines, or is more than
+ * one answer reads; then it is read once more for what it has.
+ */
+export async function* readNewest(
+  reading: JournalReading,
+  query: JournalQuery,
+): AsyncGenerator<readonly JournalLine[], JournalEnd> {
+  const { tenant, since_ms = 0, until_ms = Infinity, limit } = query;
+  const { first_ms = 0, last_ms = 0 } = await (await reading.store()).status(tenant);
+  const oldest_ms = Math.max(first_ms, since_ms - CLOCK_SKEW_MS);
+  const all = { ...query, limit: Infinity };
+  let [skipped, from_ms, is_cut] = [0, oldest_ms, false];
+  for (let back_ms = WINDOW_MS;; back_ms *= 2) {
+    const start_ms = Math.max(oldest_ms, Math.min(last_ms, until_ms) - back_ms);
+    const { found, is_end } = await counted(readJournal(reading, all, { from_ms: start_ms }));
+    // The smallest window counts whatever it has.
+    if (!is_end && back_ms > WINDOW_MS) {
+      is_cut = true;
+      break;
+    }
+    [skipped, from_ms, is_cut] = [Math.max(0, found - limit), start_ms, !is_end || found > limit];
+    if (!is_end || found >= limit || start_ms <= oldest_ms) break;
+  }
+  is_cut ||= from_ms > oldest_ms;
+  for (const pages = readJournal(reading, all, { from_ms });;) {
+    const { done, value } = await pages.next();
+    if (done === true) return { ...value, is_cut };
+    const lines = value.slice(skipped);
+    skipped = Math.max(0, skipped - value.length);
+    if (lines.length > 0) yield lines;
+  }
+}
+
+/** How many lines there are, and whether those are all. */
+async function counted(
+  pages: AsyncGenerator<readonly JournalLine[], JournalEnd>,
+): Promise<{ readonly found: number; readonly is_end: boolean }> {
+  for (let found = 0;;) {
+    const { done, value } = await pages.next();
+    if (done === true) return { found, is_end: value.is_end };
+    found += value.length;
   }
 }
 
