@@ -41,7 +41,7 @@ import { startInspect } from "./admin/inspect/start.ts";
 import { createConnectionCounters } from "./connection/limits.ts";
 import { withHooks } from "./hooks/with_hooks.ts";
 import { Operations } from "./connection/operations.ts";
-import { announcePlatform } from "./platform.ts";
+import { announcePlatform, switchedOff } from "./platform.ts";
 import { startOverseer } from "./policy/start.ts";
 import { registerParts } from "./part_metrics.ts";
 import type { Foundation, Parts } from "./parts.ts";
@@ -242,7 +242,7 @@ function routerOf(
   const { status, bans: bucket, ...others } = own;
   return adminRouter({
     ...others,
-    status: { status, log },
+    status: { status, log, off: switchedOff(options.config) },
     policies: policies.admin,
     mirroring: mirroring.admin,
     schemas: schemas.admin,

@@ -224,12 +224,14 @@ export const STATUS_ABOUT = abouts({
   },
   getAccess: {
     tag: "cluster",
-    summary: "who the token is for, and whether it operates the whole bus or only its tenant",
+    summary:
+      "who the token is for, whether it operates the whole bus or only its tenant, and what is switched off",
     answer: object({
       user_id: TEXT,
       tenant_id: ID,
       operator: BOOLEAN,
       token_expires_ms: UNIX_MS,
+      off: list(TEXT),
     }),
   },
 });

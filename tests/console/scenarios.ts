@@ -1,5 +1,6 @@
 /** Every scenario of the console, in the order in which they run. */
 import { ACCESS_SCENARIOS } from "./scenarios_access.ts";
+import { EMPTY_SCENARIOS } from "./scenarios_empty.ts";
 import { LIVE_SCENARIOS } from "./scenarios_live.ts";
 import { LOOK_SCENARIOS } from "./scenarios_look.ts";
 import { OPERATE_SCENARIOS } from "./scenarios_operate.ts";
@@ -26,6 +27,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...ROLLOUT_SCENARIOS,
   ...TRIAL_SCENARIOS,
   ...USAGE_SCENARIOS,
+  ...EMPTY_SCENARIOS,
   ...LOOK_SCENARIOS,
   ...ACCESS_SCENARIOS,
   ...OPERATE_SCENARIOS,

@@ -78,7 +78,7 @@ export async function openConsole(world: World, options: PageOptions = {}): Prom
     dialog.dismiss();
   });
   page.on("console", (message) => {
-    const text = `${message.type()}: ${message.text()}`;
+    const text = `${message.type()}: ${message.text()} ${message.location().url}`;
     if (message.type() !== "error" && message.type() !== "warning") return;
     if (options.expected?.test(text) !== true) problems.push(text);
   });

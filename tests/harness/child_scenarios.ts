@@ -30,7 +30,14 @@ async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Line
 /** Runs `program`, a path below the root, with all permissions; every scenario becomes a step. */
 export async function runInChild(t: Deno.TestContext, program: string): Promise<void> {
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-prompt", "--unstable-net", `${ROOT}/${program}`],
+    args: [
+      "run",
+      "-A",
+      "--no-prompt",
+      "--unstable-net",
+      "--unstable-worker-options",
+      `${ROOT}/${program}`,
+    ],
     cwd: ROOT,
     stdin: "null",
     stdout: "piped",

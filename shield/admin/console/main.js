@@ -15,6 +15,7 @@ import { showConnection, showConnections } from "./view_connections.js";
 import {
   showLimits,
   showMirror,
+  showOff,
   showOperatorsOnly,
   showSchema,
   showSchemas,
@@ -35,7 +36,7 @@ import { showTenant, showTenants } from "./view_tenants.js";
 import { showUsage } from "./view_usage.js";
 import { showWhy } from "./view_why.js";
 
-/** `is_bus_wide`: what it shows takes an operator of the whole bus. */
+/** `is_bus_wide`: what it shows takes an operator of the whole bus. `part`: the table that may switch it off. */
 const ROUTES = [
   { pattern: [], title: "Overview", show: showOverview, is_bus_wide: true },
   { pattern: ["nodes"], title: "Nodes", show: showNodes, is_bus_wide: true },
@@ -47,20 +48,40 @@ const ROUTES = [
   { pattern: ["playground"], title: "Playground", show: showPlayground },
   { pattern: ["tenants"], title: "Tenants", show: showTenants },
   { pattern: ["tenants", ":tenant_id"], title: "Tenant", show: showTenant },
-  { pattern: ["policies"], title: "Policies", show: showPolicies },
-  { pattern: ["policies", ":tenant_id"], title: "Policies of a tenant", show: showTenantPolicies },
-  { pattern: ["policies", ":tenant_id", ":policy"], title: "Policy", show: showPolicy },
-  { pattern: ["rollouts"], title: "Rollouts", show: showRollouts },
-  { pattern: ["rollouts", ":tenant_id"], title: "Rollout of a tenant", show: showRollout },
-  { pattern: ["schemas"], title: "Schemas", show: showSchemas },
-  { pattern: ["schemas", ":schema_id"], title: "Schema", show: showSchema },
-  { pattern: ["mirror"], title: "Mirror rules", show: showMirror },
+  { pattern: ["policies"], title: "Policies", show: showPolicies, part: "platform.overseer" },
+  {
+    pattern: ["policies", ":tenant_id"],
+    title: "Policies of a tenant",
+    show: showTenantPolicies,
+    part: "platform.overseer",
+  },
+  {
+    pattern: ["policies", ":tenant_id", ":policy"],
+    title: "Policy",
+    show: showPolicy,
+    part: "platform.overseer",
+  },
+  { pattern: ["rollouts"], title: "Rollouts", show: showRollouts, part: "platform.overseer" },
+  {
+    pattern: ["rollouts", ":tenant_id"],
+    title: "Rollout of a tenant",
+    show: showRollout,
+    part: "platform.overseer",
+  },
+  { pattern: ["schemas"], title: "Schemas", show: showSchemas, part: "platform.registry" },
+  {
+    pattern: ["schemas", ":schema_id"],
+    title: "Schema",
+    show: showSchema,
+    part: "platform.registry",
+  },
+  { pattern: ["mirror"], title: "Mirror rules", show: showMirror, part: "platform.mirroring" },
   { pattern: ["limits"], title: "Limits", show: showLimits, is_bus_wide: true },
   { pattern: ["log"], title: "Log levels", show: showLog, is_bus_wide: true },
   { pattern: ["bans"], title: "Bans", show: showBans },
   { pattern: ["revocations"], title: "Revocations", show: showRevocations },
   { pattern: ["journal"], title: "Journal", show: showJournal },
-  { pattern: ["usage"], title: "Usage", show: showUsage },
+  { pattern: ["usage"], title: "Usage", show: showUsage, part: "usage" },
   { pattern: ["why"], title: "Life of a message", show: showWhy },
   { pattern: ["audit"], title: "Audit log", show: showAudit },
 ];
@@ -74,18 +95,24 @@ const now = () => Date.now();
 /** Ends the session that runs, if one does. */
 let endSession = () => {};
 
-/** The view of an address, and the values in it. `only_tenant` as in a view's ctx. */
-function viewOf(segments, only_tenant) {
+/** The view of an address, and the values in it. `only_tenant` as in a view's ctx, `off` as `/v1/access` says. */
+function viewOf(segments, { only_tenant, off }) {
   const found = findRoute(ROUTES, segments) ?? { route: NOWHERE, values: {} };
+  const { part, title } = found.route;
+  if (off.includes(part)) return { route: { title, show: showOff }, values: { title, part } };
   if (only_tenant === undefined || found.route.is_bus_wide !== true) return found;
   if (segments.length === 0) return { route: OWN, values: { tenant_id: only_tenant } };
   return { route: OPERATORS_ONLY, values: {} };
 }
 
-/** The one tenant that an admin may act on, undefined for an operator of the whole bus. Rejects when refused. */
+/**
+ * The one tenant that an admin may act on, undefined for an operator of the whole bus; and the parts that are
+ * switched off. Rejects when refused.
+ */
 async function reachOf(token) {
   const access = await createApi({ token, onRefused: () => {} }).get("/v1/access");
-  return access.operator === true ? undefined : access.tenant_id;
+  const { operator, tenant_id, off = [] } = access;
+  return { only_tenant: operator === true ? undefined : tenant_id, off };
 }
 
 function askForToken(problem) {
@@ -97,9 +124,9 @@ function askForToken(problem) {
     problem,
     async signIn(token) {
       // The first call says whether the token is good, before anything is kept.
-      const only_tenant = await reachOf(token);
+      const reach = await reachOf(token);
       storeToken(token);
-      openSession(token, only_tenant);
+      openSession(token, reach);
     },
   });
 }
@@ -108,19 +135,20 @@ function askForToken(problem) {
 async function resume(token) {
   const words = el("p", { class: "hint", role: "status" }, "Asking the Shield…");
   replace(root, el("main", { class: "sign-in", id: "main", tabindex: -1 }, words));
-  let only_tenant;
+  let reach = { only_tenant: undefined, off: [] };
   try {
-    only_tenant = await reachOf(token);
+    reach = await reachOf(token);
   } catch (error) {
     if (error.status === 401 || error.status === 403) {
       return askForToken(`The session has ended: ${error.message}`);
     }
     // Nobody answers: the overview says so, and goes on when somebody does.
   }
-  openSession(token, only_tenant);
+  openSession(token, reach);
 }
 
-function openSession(token, only_tenant) {
+function openSession(token, reach) {
+  const { only_tenant } = reach;
   let is_open = true;
   const api = createApi({
     token,
@@ -138,7 +166,7 @@ function openSession(token, only_tenant) {
   function showView(is_first) {
     closeView();
     const { segments, query } = parseAddress(location.hash);
-    const { route, values } = viewOf(segments, only_tenant);
+    const { route, values } = viewOf(segments, reach);
     const ended = new AbortController();
     const ctx = {
       api,
@@ -146,6 +174,7 @@ function openSession(token, only_tenant) {
       now,
       query,
       only_tenant,
+      off: reach.off,
       user_id: who.user_id,
       signal: ended.signal,
       go: (hash) => void (location.hash = hash),

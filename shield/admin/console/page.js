@@ -60,6 +60,19 @@ export function errorNotice(error, retry) {
   );
 }
 
+/** Says how a part is switched on whose table the configuration has off. */
+export function offText(part) {
+  return el(
+    "p",
+    { class: "empty" },
+    "This part is switched off in the configuration. Set ",
+    el("code", {}, "enabled = true"),
+    " in ",
+    el("code", {}, `[${part}]`),
+    " and start the bus again.",
+  );
+}
+
 /** Says whose part of an answer is missing; nothing when every node has answered. */
 export function silentNotice(nodes) {
   const silent = nodes?.silent ?? [];

@@ -5,7 +5,7 @@ import { plain } from "./columns.js";
 import { el } from "./element.js";
 import { bytes, count, duration, moment, percent, textOf } from "./format.js";
 import { showList } from "./list_view.js";
-import { badge, card, errorNotice, facts, pageHead, silentNotice, slot } from "./page.js";
+import { badge, card, errorNotice, facts, offText, pageHead, silentNotice, slot } from "./page.js";
 import { createTable } from "./table.js";
 
 const FIND = [{ name: "find", label: "Find in these rows", placeholder: "any text" }];
@@ -274,6 +274,11 @@ export function showOperatorsOnly({ only_tenant }, place) {
       ".",
     ),
   );
+}
+
+/** Shown for a view of a part that the configuration switches off. */
+export function showOff(_ctx, place, { title, part }) {
+  place.append(pageHead({ title }), offText(part));
 }
 
 /** Shown for an address that names no view. */

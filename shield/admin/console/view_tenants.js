@@ -4,7 +4,7 @@ import { figure, plain } from "./columns.js";
 import { el } from "./element.js";
 import { bytes, count, percent } from "./format.js";
 import { ROWS_MAX, showList } from "./list_view.js";
-import { card, errorNotice, pageHead, slot } from "./page.js";
+import { card, errorNotice, offText, pageHead, slot } from "./page.js";
 import { createTable } from "./table.js";
 
 const COLUMNS = [
@@ -62,6 +62,7 @@ const SETTINGS = [
   {
     title: "Schema mappings",
     path: "mappings",
+    part: "platform.registry",
     rows: (answer) => answer.mappings,
     key: ({ subject }) => subject,
     columns: [
@@ -75,6 +76,7 @@ const SETTINGS = [
   {
     title: "Mirror rules",
     path: "mirror",
+    part: "platform.mirroring",
     rows: (answer) => answer.rules,
     key: ({ prefix }) => prefix,
     columns: [
@@ -85,7 +87,8 @@ const SETTINGS = [
   },
 ];
 
-function settingsCard(ctx, tenant_id, { title, path, rows, key, columns, empty }) {
+function settingsCard(ctx, tenant_id, { title, path, part, rows, key, columns, empty }) {
+  if (ctx.off.includes(part)) return card(title, { flush: true }, offText(part));
   const table = createTable({ caption: title, columns, key, empty });
   const trouble = slot();
   trouble.show();
@@ -95,13 +98,7 @@ function settingsCard(ctx, tenant_id, { title, path, rows, key, columns, empty }
       trouble.show();
       table.show(rows(answer));
     } catch (error) {
-      if (ctx.signal.aborted) return;
-      const is_off = error.status === 404;
-      trouble.show(
-        is_off
-          ? el("p", { class: "empty" }, "This part is switched off in the configuration.")
-          : errorNotice(error, load),
-      );
+      if (!ctx.signal.aborted) trouble.show(errorNotice(error, load));
     }
   };
   load();

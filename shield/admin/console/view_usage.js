@@ -118,13 +118,6 @@ function notices({ lost, damaged }) {
   return texts.map((text) => el("p", { class: "notice warn" }, text));
 }
 
-const off = () =>
-  el(
-    "p",
-    { class: "empty" },
-    "Use is not counted: set enabled = true in [usage] of the configuration.",
-  );
-
 /** Shows what a tenant uses. */
 export function showUsage(ctx, place) {
   const whose = { name: "tenant", label: "Tenant", placeholder: "exact id, else your own" };
@@ -170,7 +163,7 @@ export function showUsage(ctx, place) {
     } catch (error) {
       if (ctx.signal.aborted || mine !== run) return;
       setText(status, "");
-      told.show(error.status === 404 ? off() : errorNotice(error, load));
+      told.show(errorNotice(error, load));
     }
   }
 

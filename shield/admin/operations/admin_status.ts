@@ -35,6 +35,8 @@ export interface ShieldStatus {
 export interface StatusContext {
   readonly status: () => ShieldStatus;
   readonly log: Logger;
+  /** Tables that the configuration switches off: their paths are not there. */
+  readonly off: readonly string[];
 }
 
 /** The routes of status and access. */
@@ -50,10 +52,11 @@ export const STATUS_ROUTES = new AdminTable<StatusContext>({
 });
 
 /**
- * Answers what the configuration of this Shield makes of the token, which is not what the token says.
+ * Answers what the configuration of this Shield makes of the token, which is not what the token says, and which parts
+ * it switches off.
  */
-function showAccess(_: StatusContext, call: AdminCall): Response {
+function showAccess({ off }: StatusContext, call: AdminCall): Response {
   const { by: user_id, tenant_id, expires_ms, only_tenant } = call;
   const operator = only_tenant === undefined;
-  return Response.json({ user_id, tenant_id, operator, token_expires_ms: expires_ms });
+  return Response.json({ user_id, tenant_id, operator, token_expires_ms: expires_ms, off });
 }
