@@ -117,7 +117,7 @@ async function outlivesAll(durable: string, log: RegExp): Promise<void> {
     await using bus = await world.bus((user) => [as(user, nats.url)], durable);
     succeeds(await arq("pub", "orders", "--ndjson", "first.ndjson", ...bus.user));
     succeeds(await arq("room", "set", "orders", "last", "500", ...bus.service));
-    succeeds(await arq("room", "ban", "orders", "mallory", ...bus.service));
+    succeeds(await arq("room", "ban", "orders", "mallory", "--forever", ...bus.service));
     succeeds(
       await arq("policy", "deploy", POLICY, "--room", "chat-*", "--tenant", "acme", ...bus.admin),
     );

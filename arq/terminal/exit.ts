@@ -136,7 +136,9 @@ const HINTS: Readonly<Record<string, string>> = {
   "version-conflict": "read it anew, then decide: arq room get ROOM --json",
   "not-durable": "arq room class set makes rooms durable, or [[rooms]] in the bus's config",
   "fence-mismatch": "that lock has ended; lock anew: arq room lock ROOM",
-  "banned": "arq room unban ROOM USER lifts it, with a token of role service or admin",
+  "banned":
+    "arq room unban ROOM USER --scope tenant lifts it, with a token of role service or admin",
+  "room-banned": "arq room unban ROOM USER lifts it, with a token of role service or admin",
 };
 
 const HINT_OTHER = "what answers there is no ArqonBus; --url names another";

@@ -83,7 +83,7 @@ const rooms: Story = [
   row("room watch lobby --values", { code: 1, shows: /lobby shows none: no reducer_visible/ }),
   row("room kick lobby mallory"),
   row("room ban lobby mallory --ttl 1m"),
-  row("room bans lobby", { shows: /mallory tenant until/ }),
+  row("room bans lobby", { shows: /mallory room lobby until/ }),
   row("room unban lobby mallory"),
   row("room programs", { shows: /has no class of rooms with a reducer/ }),
   row("room rollback lobby", { code: 1, shows: /no class of rooms "lobby" with a reducer/ }),

@@ -8,6 +8,12 @@ import { change, tell } from "../../rooms/room_command.ts";
 import type { RoomFlags } from "../../rooms/room_command.ts";
 import { ttlText } from "../../answers/room_text.ts";
 
+/** Where a ban holds. */
+export type BanScope = "room" | "tenant";
+
+/** How long a ban lasts where nothing is said: what the console offers first. */
+export const BAN_SECONDS = 600;
+
 /** The options of `arq room kick`. */
 export interface KickFlags extends RoomFlags {
   /** One connection, instead of all connections of the user. */
@@ -17,22 +23,22 @@ export interface KickFlags extends RoomFlags {
 
 /** The options of `arq room unban`. */
 export interface UnbanFlags extends RoomFlags {
-  /** Lift the ban of this room, and not that of the whole tenant. */
-  readonly roomOnly?: boolean;
+  /** Of this room alone, as in the console and over HTTP, or of the whole tenant. */
+  readonly scope: BanScope;
 }
 
 /** The options of `arq room ban`. */
 export interface BanFlags extends UnbanFlags {
-  /** Length of the ban in seconds; absent: the ban has no end. */
+  /** Length of the ban in seconds; absent: `BAN_SECONDS`. */
   readonly ttl?: number;
+  /** The ban has no end. */
+  readonly forever?: boolean;
   readonly reason?: string;
 }
 
-const scopeOf = ({ roomOnly }: UnbanFlags) => roomOnly === true ? "room" : "tenant";
-
 /** The place where a ban holds, in words. */
-function placeOf(room_id: string, flags: UnbanFlags): string {
-  return flags.roomOnly === true ? `room ${room_id}` : "the whole tenant";
+function placeOf(room_id: string, { scope }: UnbanFlags): string {
+  return scope === "room" ? `room ${room_id}` : "the whole tenant";
 }
 
 /** Ends the subscriptions to the room of a user, or of one connection. */
@@ -53,20 +59,20 @@ export async function roomKick(
   return await tell(io, flags, answer, `${who} is kicked out of room ${room_id}`);
 }
 
-/** Bans a user from the tenant, or only from the room. */
+/** Bans a user from the room, or from the whole tenant; for a time, unless it is said to be forever. */
 export async function roomBan(
   io: Io,
   room_id: string,
   user_id: string,
   flags: BanFlags,
 ): Promise<number> {
-  const { ttl, reason } = flags;
-  const ttl_ms = ttl === undefined ? undefined : ttl * 1_000;
-  const data = JSON.stringify({ user_id, reason, ttl_ms, scope: scopeOf(flags) });
+  const { ttl = BAN_SECONDS, forever = false, reason, scope } = flags;
+  const ttl_ms = forever ? undefined : ttl * 1_000;
+  const data = JSON.stringify({ user_id, reason, ttl_ms, scope });
   const request = { room: room_id, role: "service", name: "room.ban", data } as const;
   const answer = await change(io, flags, request);
-  const end = ttl === undefined ? "" : ` for ${ttlText(ttl)}`;
-  const text = `${user_id} is banned from ${placeOf(room_id, flags)}${end}`;
+  const end = forever ? "without end" : `for ${ttlText(ttl)}`;
+  const text = `${user_id} is banned from ${placeOf(room_id, flags)} ${end}`;
   return await tell(io, flags, answer, text);
 }
 
@@ -77,7 +83,7 @@ export async function roomUnban(
   user_id: string,
   flags: UnbanFlags,
 ): Promise<number> {
-  const data = JSON.stringify({ user_id, scope: scopeOf(flags) });
+  const data = JSON.stringify({ user_id, scope: flags.scope });
   const request = { room: room_id, role: "service", name: "room.unban", data } as const;
   const answer = await change(io, flags, request);
   const text = `${user_id} is no longer banned from ${placeOf(room_id, flags)}`;

@@ -28,6 +28,8 @@ Deno.test("wrong command lines of room and a bus that is not there are told apar
     [["kick", "lobby", "ann", "--connection", "c1", ...NOWHERE], 2, /either USER or/],
     [["ban", "lobby"], 2, /missing required argument 'user'/],
     [["ban", "lobby", "u".repeat(129)], 2, /a user id of 1 to 128 bytes/],
+    [["ban", "lobby", "ann", "--forever", "--ttl", "1h"], 2, /'--forever' cannot be used with/],
+    [["ban", "lobby", "ann", "--scope", "bus"], 2, /Allowed choices are room, tenant/],
     [["unban", "lobby", ""], 2, /a user id of 1 to 128 bytes/],
     [["members", "lobby", "--count", "5"], 2, /too many arguments/],
     [["members", "lobby", ...NOWHERE], 4, /503 unreachable/],

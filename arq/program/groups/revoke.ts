@@ -47,7 +47,7 @@ function addRevoke(auth: Command, run: Run): void {
     .addHelpText(
       "after",
       "\nOpen connections with such a token end with 4401; their SDK asks for a new token. A token" +
-        "\nwithout iat counts as issued before everything. To keep a user out for good: arq room ban.\n" +
+        "\nwithout iat counts as issued before everything. To keep a user out for good:\narq room ban --scope tenant --forever.\n" +
         examples(
           "arq auth revoke --tenant acme --user ann --reason 'lost phone'",
           "arq auth revoke --tenant acme --token-id 4f1c --for 15m",

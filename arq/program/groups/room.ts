@@ -1,5 +1,5 @@
 /** The command line of `arq room …` as commander sees it; what a command does is in `commands/`. */
-import { InvalidArgumentError } from "commander";
+import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import type { Uint64 } from "@arqon/sdk";
 import { addRoomHistory } from "./room_history.ts";
@@ -155,6 +155,9 @@ function addLock(group: Command, run: Run): void {
     );
 }
 
+const scope = (about: string) =>
+  new Option("--scope <scope>", about).choices(["room", "tenant"]).default("room");
+
 function addModeration(group: Command, run: Run): void {
   const role = "\nNeeds a token of role service or admin; on the dev bus arq makes one.\n";
   withRoom(group, "kick")
@@ -170,21 +173,21 @@ function addModeration(group: Command, run: Run): void {
       ),
     );
   withRoom(group, "ban")
-    .description("ban a user from the tenant, or with --room-only from the room")
+    .description("ban a user from the room, or with --scope tenant from the whole tenant")
     .argument("<user>", "the user id", userId)
-    .option(
-      "--ttl <time>",
-      "for how long: 15m, 1h, 7d or seconds (default: no end)",
-      value(parseTtl),
+    .addOption(scope("from this room, or from everything of the tenant"))
+    .addOption(
+      new Option("--ttl <time>", "for how long: 15m, 1h, 7d or seconds (default: 10m)")
+        .argParser(value(parseTtl)),
     )
+    .addOption(new Option("--forever", "until arq room unban").conflicts("ttl"))
     .option("--reason <text>", "why; the client is told")
-    .option("--room-only", "from this room; elsewhere the user stays")
     .option("--json", "print the bus's answer as JSON")
     .addHelpText(
       "after",
       role + examples(
         "arq room ban lobby mallory --ttl 1h --reason spam",
-        "arq room ban lobby mallory --room-only",
+        "arq room ban lobby mallory --scope tenant --forever",
       ),
     )
     .action(
@@ -193,11 +196,17 @@ function addModeration(group: Command, run: Run): void {
       ),
     );
   withRoom(group, "unban")
-    .description("lift a ban: of the tenant, or with --room-only of the room")
+    .description("lift a ban: of the room, or with --scope tenant of the whole tenant")
     .argument("<user>", "the user id", userId)
-    .option("--room-only", "the ban of this room")
+    .addOption(scope("the ban of this room, or that of the tenant; the other one stays"))
     .option("--json", "print the bus's answer as JSON")
-    .addHelpText("after", role + examples("arq room unban lobby mallory"))
+    .addHelpText(
+      "after",
+      role + examples(
+        "arq room unban lobby mallory",
+        "arq room unban lobby mallory --scope tenant",
+      ),
+    )
     .action(
       run(async (io, flags, [name, user]) =>
         (await roomModerate()).roomUnban(io, name as string, user as string, flags)
