@@ -33,12 +33,12 @@ export const INIT_FILES = {
 } as const;
 
 /** The text of the configuration: one process on the embedded Spine, for this machine only. */
-export function initConfig({ port, ops_port, admin_port }: InitPorts): string {
+export function initConfig({ port, ops_port, admin_port }: InitPorts, arq = "arq"): string {
   return `# ArqonBus: Shield and Brain in one process, on this machine only.
-#   arq serve --config config.toml      run it; relative paths begin in the folder where you do
-#   arq config check config.toml        say what is wrong with this file
-#   arq config explain server           what can stand in a table, and what it means
-#   arq doctor --config config.toml     look at all that it needs: ports, limits, keys, data
+#   ${arq} serve --config config.toml      run it; relative paths begin in the folder where you do
+#   ${arq} config check config.toml        say what is wrong with this file
+#   ${arq} config explain server           what can stand in a table, and what it means
+#   ${arq} doctor --config config.toml     look at all that it needs: ports, limits, keys, data
 
 [server]
 host = "127.0.0.1"
@@ -63,7 +63,7 @@ operator_tenants = ["${INIT_TENANT}"]
 # [nats]
 # urls = ["nats://127.0.0.1:4222"]
 
-# Who may sign tokens: arq auth gen --key ${INIT_FILES.private_key}
+# Who may sign tokens: ${arq} auth gen --key ${INIT_FILES.private_key}
 #   --issuer ${INIT_ISSUER} --audience ${INIT_AUDIENCE}
 [[auth.issuers]]
 issuer = "${INIT_ISSUER}"
@@ -73,7 +73,7 @@ algorithms = ["RS256"]
 tenants = ["${INIT_TENANT}"]
 roles = ["user", "service", "admin"]
 
-# Rooms that keep their messages: arq sub orders --from 0
+# Rooms that keep their messages: ${arq} sub orders --from 0
 [[rooms]]
 room = "orders*"
 durable = true
@@ -81,7 +81,7 @@ history_size = 10_000
 history_ttl_seconds = 604_800
 
 # Policies decide about messages. They are bound to rooms while the bus runs:
-#   arq policy deploy ${INIT_FILES.policy} --room 'chat-*'
+#   ${arq} policy deploy ${INIT_FILES.policy} --room 'chat-*'
 [platform.overseer]
 enabled = true
 
@@ -90,8 +90,8 @@ enabled = true
 enabled = false
 
 # Protobuf schemas of events. Register one and say which rooms it is for:
-#   arq schema push ${INIT_FILES.schema_source} --id shop
-#   arq schema map 'orders*' shop --message shop.v1.Order --mode observe
+#   ${arq} schema push ${INIT_FILES.schema_source} --id shop
+#   ${arq} schema map 'orders*' shop --message shop.v1.Order --mode observe
 [platform.registry]
 enabled = true
 
@@ -101,14 +101,14 @@ level = "info"
 }
 
 /** The text of the README: what the folder holds and what to do with it. */
-export function initReadme({ admin_port }: InitPorts): string {
+export function initReadme({ admin_port }: Pick<InitPorts, "admin_port">, arq = "arq"): string {
   return `# An ArqonBus
 
-Made by \`arq init\`. Run the commands in this folder.
+Made by \`${arq} init\`. Run the commands in this folder.
 
 | file | what it is |
 | --- | --- |
-| \`${INIT_FILES.config}\` | the configuration; \`arq config explain KEY\` says what a key means |
+| \`${INIT_FILES.config}\` | the configuration; \`${arq} config explain KEY\` says what a key means |
 | \`${INIT_FILES.private_key}\` | signs tokens: keep it secret; git ignores it |
 | \`${INIT_FILES.jwks}\` | its public part, by which the bus checks tokens |
 | \`${INIT_FILES.policy_source}\` | an example policy in AssemblyScript, compiled beside it |
@@ -118,34 +118,34 @@ Made by \`arq init\`. Run the commands in this folder.
 Start the bus, and look at it:
 
 \`\`\`sh
-arq doctor
-arq serve --config ${INIT_FILES.config}
+${arq} doctor
+${arq} serve --config ${INIT_FILES.config}
 \`\`\`
 
 In another terminal, in this folder (the room \`orders\` keeps its messages):
 
 \`\`\`sh
-arq pub orders '{"item":"tea","quantity":2}'
-arq sub orders --from 0
-arq status
+${arq} pub orders '{"item":"tea","quantity":2}'
+${arq} sub orders --from 0
+${arq} status
 \`\`\`
 
 The console is at <http://127.0.0.1:${admin_port}/console/>; it asks for a token of role admin:
-\`arq auth gen --role admin\`.
+\`${arq} auth gen --role admin\`.
 
 Change the policy, check it, and let it decide about the rooms \`chat-…\`:
 
 \`\`\`sh
-arq policy build ${INIT_FILES.policy_source}
-arq policy check ${INIT_FILES.policy}
-arq policy deploy ${INIT_FILES.policy} --room 'chat-*'
+${arq} policy build ${INIT_FILES.policy_source}
+${arq} policy check ${INIT_FILES.policy}
+${arq} policy deploy ${INIT_FILES.policy} --room 'chat-*'
 \`\`\`
 
 Register the schema, and count the events that are not as it says:
 
 \`\`\`sh
-arq schema push ${INIT_FILES.schema_source} --id shop
-arq schema map 'orders*' shop --message shop.v1.Order --mode observe
+${arq} schema push ${INIT_FILES.schema_source} --id shop
+${arq} schema map 'orders*' shop --message shop.v1.Order --mode observe
 \`\`\`
 `;
 }

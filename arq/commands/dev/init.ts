@@ -1,6 +1,6 @@
 /**
  * `arq init`: makes a folder with all that a bus of one's own needs, and a context by which commands in it
- * find that bus. It starts nothing, needs no bus and never overwrites a key.
+ * find that bus. It starts nothing, needs no bus and overwrites nothing but what it has written itself.
  */
 import { resolve } from "node:path";
 import { exportJWK, importJWK } from "@panva/jose";
@@ -10,6 +10,7 @@ import { tellNoContext, writeContexts } from "../../bus/contexts.ts";
 import type { Context } from "../../bus/contexts.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { POLICY_WASM, SCHEMA_SET } from "../../init/binaries.ts";
+import { isOwn, withIgnored } from "../../init/present.ts";
 import {
   INIT_AUDIENCE,
   INIT_FILES,
@@ -43,6 +44,8 @@ interface NewFile {
   readonly path: string;
   readonly data: string | Uint8Array;
   readonly mode: number;
+  /** It has all that was in the file before. */
+  readonly has_all?: boolean;
 }
 
 const jsonText = (value: unknown) => `${JSON.stringify(value, undefined, 2)}\n`;
@@ -55,62 +58,119 @@ async function publicPart(jwk: JWK): Promise<JWK> {
   return { ...await exportJWK(key), ...(kid === undefined ? {} : { kid }), alg, use: "sig" };
 }
 
-/** The key files to write. An existing key stays, since tokens and servers depend on it. */
+/** The keys of a key set; none of what is no such. */
+function keysIn(bytes: Uint8Array): JWK[] {
+  try {
+    const { keys } = JSON.parse(new TextDecoder().decode(bytes));
+    return Array.isArray(keys) ? keys : [];
+  } catch {
+    return [];
+  }
+}
+
+/** The key files to write. An existing key stays, since tokens and servers depend on it; so do public ones beside it. */
 async function keyFiles(io: Io, folder: string): Promise<NewFile[]> {
   const private_path = `${folder}/${INIT_FILES.private_key}`;
   const path = INIT_FILES.jwks;
-  if (await io.files.state(private_path) !== undefined) {
-    const text = new TextDecoder().decode(await io.files.read(private_path));
-    const key = await publicPart(parsePrivateKey(text, private_path));
-    return [{ path, data: jsonText({ keys: [key] }), mode: 0o644 }];
+  const there = await present(io, folder, path);
+  const others = there === undefined ? [] : keysIn(there);
+  const setOf = (key: JWK): NewFile => {
+    const keys = [...others.filter(({ kid }) => kid !== key.kid), key];
+    return { path, data: jsonText({ keys }), mode: 0o644, has_all: true };
+  };
+  const known = await present(io, folder, INIT_FILES.private_key);
+  if (known !== undefined) {
+    const text = new TextDecoder().decode(known);
+    return [setOf(await publicPart(parsePrivateKey(text, private_path)))];
   }
   const { private_jwk, public_jwk } = await newKeyPair("RS256");
   return [
     { path: INIT_FILES.private_key, data: jsonText(private_jwk), mode: 0o600 },
-    { path, data: jsonText({ keys: [public_jwk] }), mode: 0o644 },
+    setOf(public_jwk),
   ];
 }
 
-function otherFiles(ports: InitPorts): NewFile[] {
+function otherFiles(ports: InitPorts, arq: string): NewFile[] {
   const texts: [string, string | Uint8Array][] = [
-    [INIT_FILES.config, initConfig(ports)],
+    [INIT_FILES.config, initConfig(ports, arq)],
     [INIT_FILES.policy_source, INIT_POLICY],
     [INIT_FILES.policy, Uint8Array.fromBase64(POLICY_WASM)],
     [INIT_FILES.schema_source, INIT_SCHEMA],
     [INIT_FILES.schema, Uint8Array.fromBase64(SCHEMA_SET)],
-    [INIT_FILES.readme, initReadme(ports)],
+    [INIT_FILES.readme, initReadme(ports, arq)],
     [INIT_FILES.gitignore, INIT_GITIGNORE],
   ];
   return texts.map(([path, data]) => ({ path, data, mode: 0o644 }));
 }
 
+/** The bytes of a file that is there already. */
+async function present(io: Io, folder: string, path: string): Promise<Uint8Array | undefined> {
+  const full = `${folder}/${path}`;
+  return await io.files.state(full) === undefined ? undefined : await io.files.read(full);
+}
+
+/** What may be the user's in any folder, and is kept then. */
+const COMMON: readonly string[] = [INIT_FILES.readme, INIT_FILES.gitignore];
+
 /**
- * Throws when a file is there already. It runs before the first write, so that no folder is written in part.
+ * Throws when a file is there already that only a bus has. It runs before the first write, so that no folder is
+ * written in part.
  */
 async function refuseOverwriting(io: Io, folder: string): Promise<void> {
   const there: string[] = [];
   for (const path of Object.values(INIT_FILES)) {
+    if (COMMON.includes(path)) continue;
     if (await io.files.state(`${folder}/${path}`) !== undefined) there.push(path);
   }
   if (there.length === 0) return;
   throw new CommandError(
     `${folder} has ${there.join(", ")} already; nothing was written`,
     EXIT.failure,
-    "name another folder: arq init DIR; --force writes them anew, but never a private key",
+    `name another folder: ${io.arq} init DIR; --force writes anew what nobody has changed since init wrote it`,
   );
 }
 
-async function writeFiles(
-  io: Io,
-  folder: string,
-  files: readonly NewFile[],
-  force: boolean,
-): Promise<void> {
+/** Which files are written, and which are kept because somebody has changed or made them. */
+async function planOf(io: Io, folder: string, files: readonly NewFile[]) {
+  const written: NewFile[] = [];
+  const kept: string[] = [];
+  for (const file of files) {
+    const { path, data, has_all = false } = file;
+    const bytes = await present(io, folder, path);
+    if (bytes === undefined || has_all || isOwn(path, bytes, data)) written.push(file);
+    else {
+      const more = path === INIT_FILES.gitignore ? withIgnored(bytes) : undefined;
+      if (more === undefined) kept.push(path);
+      else written.push({ ...file, data: more });
+    }
+  }
+  return { written, kept };
+}
+
+/** The ports of a configuration that is kept. Throws when it is not valid: no context could follow it. */
+async function keptPorts(io: Io, folder: string, given: InitPorts): Promise<InitPorts> {
+  const { ConfigError, configText, parseConfig } = await import(
+    "../../../shared/config/load.ts"
+  );
+  const file = `${folder}/${INIT_FILES.config}`;
+  try {
+    const { server, ops, admin } = parseConfig(configText(await io.files.read(file), file), {
+      file,
+    });
+    return { port: server.port, ops_port: ops.port, admin_port: admin.port ?? given.admin_port };
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const hint = `nothing was written, since ${file} is kept: mend it first, or move it away`;
+    throw new CommandError(error.message, EXIT.failure, hint);
+  }
+}
+
+async function writeFiles(io: Io, folder: string, files: readonly NewFile[]): Promise<void> {
   try {
     for (const { path, data, mode } of files) {
       const full = `${folder}/${path}`;
       await io.files.makeDirectory(full.slice(0, full.lastIndexOf("/")));
-      if (force && await io.files.state(full) !== undefined) await io.files.remove(full);
+      if (await io.files.state(full) !== undefined) await io.files.remove(full);
       await io.files.create(full, data, mode);
     }
   } catch (error) {
@@ -118,21 +178,25 @@ async function writeFiles(
     throw new CommandError(
       `cannot write to ${folder}: ${why}`,
       EXIT.failure,
-      "name a folder that you may write to: arq init DIR",
+      `name a folder that you may write to: ${io.arq} init DIR`,
     );
   }
 }
 
-/** Adds the context of the folder, or says on stderr why there is none. */
+/**
+ * Adds the context of the folder, or says on stderr why there is none. One that the folder has follows its ports, also
+ * where no new one is wanted.
+ */
 async function addContext(
   io: Io,
   folder: string,
   ports: InitPorts,
-  wanted: string | undefined,
+  { name: wanted, context: is_wanted }: Pick<InitFlags, "name" | "context">,
 ): Promise<Context | undefined> {
   try {
     const all = await readContexts(io);
     const before = all.contexts.find((context) => context.folder === folder);
+    if (!is_wanted && before === undefined) return undefined;
     const taken = (name: string) => all.contexts.some((context) => context.name === name);
     let name = wanted ?? before?.name ?? "local";
     for (let n = 2; wanted === undefined && before === undefined && taken(name); n++) {
@@ -177,16 +241,20 @@ function nextSteps(io: Io, folder: string, context: Context | undefined, ports: 
 /** Writes the folder and prints what to do next. */
 export async function init(io: Io, dir: string | undefined, flags: InitFlags): Promise<number> {
   const { force = false, port, opsPort: ops_port, adminPort: admin_port } = flags;
-  const ports = { port, ops_port, admin_port };
+  const given = { port, ops_port, admin_port };
   const folder = resolve(io.cwd, dir ?? ".");
   if (!force) await refuseOverwriting(io, folder);
-  const files = [...await keyFiles(io, folder), ...otherFiles(ports)];
-  await writeFiles(io, folder, files, force);
-  const context = flags.context ? await addContext(io, folder, ports, flags.name) : undefined;
+  // What stands in the folder outlives our sources' task.
+  const arq = io.arq.includes("deno task") ? "arq" : io.arq;
+  const files = [...await keyFiles(io, folder), ...otherFiles(given, arq)];
+  const { written, kept } = await planOf(io, folder, files);
+  const ports = kept.includes(INIT_FILES.config) ? await keptPorts(io, folder, given) : given;
+  await writeFiles(io, folder, written);
+  const context = await addContext(io, folder, ports, flags);
   const next = nextSteps(io, folder, context, ports);
-  const paths = files.map(({ path }) => path);
+  const paths = written.map(({ path }) => path);
   if (flags.json === true) {
-    const report = { folder, files: paths, context: context?.name ?? null, next };
+    const report = { folder, files: paths, kept, context: context?.name ?? null, next };
     await print(io.stdout, `${JSON.stringify(report)}\n`);
     return EXIT.ok;
   }
@@ -196,11 +264,16 @@ Context ${context.name} (${contextsFile(io)}): commands in this folder take this
   await print(
     io.stdout,
     printableLines(`Written to ${folder}:
-${paths.map((path) => `  ${path}\n`).join("")}${found}
+${paths.map((path) => `  ${path}\n`).join("")}${keptText(kept)}${found}
 Next:
 ${next.map((line) => `  ${line}\n`).join("")}`),
   );
   return EXIT.ok;
 }
+
+const keptText = (kept: readonly string[]) =>
+  kept.length === 0 ? "" : `
+Kept as they are, since init has not written them so:
+${kept.map((path) => `  ${path}\n`).join("")}`;
 
 const printableLines = (text: string) => text.split("\n").map(printable).join("\n");

@@ -84,6 +84,59 @@ async function keepsWhatIsThere({ cwd, run }: Place): Promise<void> {
   assert.equal(JSON.parse((await run("context", "list", "--json")).stdout).contexts.length, 1);
 }
 
+Deno.test("init keeps what is the user's, and its context follows the configuration that is kept", async () => {
+  const readme = "# Our shop\n";
+  await using folder = await folderWith({ "shop/README.md": readme, "shop/.gitignore": "/dist/" });
+  const cwd = `${folder.path}/shop`;
+  const options = { cwd, config_home: `${folder.path}/home`, env: { ARQON_CALLED_AS: "npx arq" } };
+  const init = async (...flags: string[]) => {
+    const { code, stdout, stderr } = await runArq(["init", "--json", ...flags], options);
+    assert.equal(code, 0, stderr);
+    return JSON.parse(stdout);
+  };
+  const read = (path: string) => Deno.readTextFile(`${cwd}/${path}`);
+  const contexts = async () =>
+    JSON.parse((await runArq(["context", "list", "--json"], options)).stdout).contexts;
+  const first = await init("--port", "5000");
+  assert.deepEqual(first.kept, ["README.md"]);
+  assert.equal(await read("README.md"), readme);
+  const ignored = await read(".gitignore");
+  assert.match(ignored, /^\/dist\/\n# .*\n\/keys\/\*-private\.jwk\.json\n/);
+  // What is in the folder can be pasted by who has npm's package.
+  assert.match(await read("config.toml"), /^# {3}npx arq serve --config config\.toml/m);
+  assert.doesNotMatch(await read("config.toml"), /^#.*(?<!npx )\barq [a-z]/m);
+  // As init has written it, it is written anew, and the context with it, also where none is asked for.
+  const second = await init("--force", "--port", "6000", "--no-context");
+  assert.deepEqual(second.kept, ["README.md", ".gitignore"]);
+  assert.deepEqual(await read(".gitignore"), ignored);
+  assert.match(await read("config.toml"), /^port = 6000$/m);
+  assert.deepEqual((await contexts()).map(({ url }: { url: string }) => url), [
+    "ws://127.0.0.1:6000",
+  ]);
+  // Once it is changed it is the user's, and so are added public keys.
+  const own = (await read("config.toml")).replace("port = 6000", "port = 7000")
+    .replace("history_size = 10_000", "history_size = 20");
+  await Deno.writeTextFile(`${cwd}/config.toml`, own);
+  await Deno.writeTextFile(`${cwd}/policies/content_size.ts`, "// ours\n");
+  const { keys } = JSON.parse(await read("keys/arqon-jwks.json"));
+  const all = { keys: [{ ...keys[0], kid: "next" }, ...keys] };
+  await Deno.writeTextFile(`${cwd}/keys/arqon-jwks.json`, JSON.stringify(all));
+  const again = await init("--force", "--port", "8000");
+  const { kept } = again;
+  assert.deepEqual(kept, ["config.toml", "policies/content_size.ts", "README.md", ".gitignore"]);
+  assert.equal(await read("config.toml"), own);
+  assert.deepEqual(JSON.parse(await read("keys/arqon-jwks.json")), all);
+  const [{ url, ops_url, admin_url }, ...more] = await contexts();
+  assert.deepEqual([url, ops_url, admin_url, more], [
+    ...["ws://127.0.0.1:7000", "http://127.0.0.1:4001", "http://127.0.0.1:4002"],
+    [],
+  ]);
+  await Deno.writeTextFile(`${cwd}/config.toml`, "[server]\nport = 0.5\n");
+  const wrong = await runArq(["init", "--force"], options);
+  assert.equal(wrong.code, 1);
+  assert.match(wrong.stderr, /config\.toml:2:\d+ server\.port.*\n.*nothing was written/);
+});
+
 /** A real bus with the folder's configuration, on ports that are free. */
 async function serve({ cwd, run }: Place): Promise<TestBus> {
   const text = (await Deno.readTextFile(`${cwd}/config.toml`))

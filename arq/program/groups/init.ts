@@ -14,7 +14,7 @@ export function addInit(program: Command, run: Run): void {
   program.command("init")
     .description("make a folder for a bus: configuration, keys, an example policy and schema")
     .argument("[dir]", "the folder (default: this one)")
-    .option("--force", "write files anew that are there; a private key always stays")
+    .option("--force", "write anew what nobody has changed since init wrote it; keep all else")
     .addOption(portOption("--port", "port of the clients in the configuration", 4_000))
     .addOption(portOption("--ops-port", "port of metrics and health", 4_001))
     .addOption(portOption("--admin-port", "port of the admin API", 4_002))
@@ -23,7 +23,8 @@ export function addInit(program: Command, run: Run): void {
     .option("--json", "print what was made as JSON")
     .addHelpText(
       "after",
-      "\nNothing is written when one of the files is there already. The bus runs on the embedded Spine" +
+      "\nNothing is written when the folder has a bus already; your README.md is kept, and .gitignore gets" +
+        "\nthe lines that keep the private key out of a repository. The bus runs on the embedded Spine" +
         "\nand listens on this machine only. In the folder and below, commands without --url take the bus" +
         "\nof config.toml, by a context that signs tokens with the key in keys/ (arq context --help).\n" +
         examples("arq init", "arq init my-bus", "arq init my-bus --port 5000 --json"),
