@@ -3,7 +3,7 @@
  * and read none themselves.
  */
 import { CALLED_BY_VARIABLES, calledAs } from "./program/called_as.ts";
-import { diskFiles } from "./terminal/disk_files.ts";
+import { diskFilesUntil } from "./terminal/disk_files.ts";
 import { configFolder, FOLDER_VARIABLES, stateFolders } from "./bus/folders.ts";
 import { createOutput, print } from "./terminal/io.ts";
 import type { Io, ScreenSize } from "./terminal/io.ts";
@@ -77,7 +77,7 @@ async function main(): Promise<number> {
     // A read from a terminal may never end by itself.
     stdin: () => Deno.stdin.readable.pipeThrough(new TransformStream(), { signal: stop.signal }),
     is_stdin_tty: Deno.stdin.isTerminal(),
-    files: diskFiles,
+    files: diskFilesUntil(stop.signal),
     cwd,
     state_dirs: allStateFolders(cwd),
     config_dir: configFolder(

@@ -23,6 +23,7 @@ import { onHangup } from "../../shared/process/live_process.ts";
 import { VERSION as version } from "../../shared/version.ts";
 import { startWatchdog } from "../../shared/watchdog/watchdog.ts";
 import { usageError } from "../terminal/exit.ts";
+import type { Io } from "../terminal/io.ts";
 import type { DevProcess } from "./dev_bus.ts";
 import { serve } from "./serve.ts";
 import type { Serving } from "./serve.ts";
@@ -30,14 +31,18 @@ import type { Serving } from "./serve.ts";
 const NO_ISSUER = "[[auth.issuers]] is missing: without an issuer every token is refused";
 const ISSUER_HINT = "arq init writes a configuration with one; docs/security.md shows others";
 
-/** Reads and checks a configuration file. Throws a usage error when it cannot be used. */
-function readConfig(file: string, defaults: ConfigDefaults): Config {
-  let bytes: Uint8Array;
+/** The bytes of a configuration file. Rejects with a usage error, or as a signal has stopped the command. */
+export async function readConfigBytes({ files, signal }: Io, file: string): Promise<Uint8Array> {
   try {
-    bytes = Deno.readFileSync(file);
+    return await files.read(file);
   } catch (error) {
+    signal.throwIfAborted();
     throw usageError(`cannot read ${file}: ${error instanceof Error ? error.message : error}`);
   }
+}
+
+/** Checks a configuration. Throws a usage error when it cannot be used. */
+function usableConfig(bytes: Uint8Array, file: string, defaults: ConfigDefaults): Config {
   try {
     return clientConfig(bytes, file, defaults);
   } catch (error) {
@@ -52,6 +57,8 @@ export interface ProcessOptions {
   readonly program: string;
   /** Resolves when the bus is to drain; the logger is there to say why. */
   readonly stopping: (log: Logger) => Promise<unknown>;
+  /** The bytes of the configuration file, if there is one. */
+  readonly config?: Uint8Array;
   /** Writes a log line; absent: to stderr. */
   readonly writeLog?: (line: string) => void;
   /** The file to which it writes them; absent: none. */
@@ -61,7 +68,9 @@ export interface ProcessOptions {
 export { flushStderr };
 
 /** The functions of this process, for a development bus. */
-export function busProcess({ program, stopping, writeLog, log_file }: ProcessOptions): DevProcess {
+export function busProcess(
+  { program, stopping, config, writeLog, log_file }: ProcessOptions,
+): DevProcess {
   return {
     pid: Deno.pid,
     now: Date.now,
@@ -70,7 +79,7 @@ export function busProcess({ program, stopping, writeLog, log_file }: ProcessOpt
     readTextFile: (path) => Deno.readTextFileSync(path),
     readFile: (path) => Deno.readFileSync(path),
     tls: tlsFiles,
-    loadConfig: readConfig,
+    loadConfig: (file, defaults) => usableConfig(config ?? Deno.readFileSync(file), file, defaults),
     readConfig: readConfigFile,
     writeLog: writeLog ?? writeStderr,
     cores: navigator.hardwareConcurrency,
@@ -106,8 +115,9 @@ export function stoppedBy(signal: AbortSignal): (log: Logger) => Promise<void> {
  * Rejects with a usage error when the file cannot be used, and when the start fails.
  */
 export async function serveFile(
-  { file, folder, signal, onReady }: {
+  { file, bytes, folder, signal, onReady }: {
     readonly file: string;
+    readonly bytes: Uint8Array;
     readonly folder: string;
     readonly signal: AbortSignal;
     readonly onReady: (serving: Serving) => Promise<void>;
@@ -115,7 +125,7 @@ export async function serveFile(
 ): Promise<void> {
   // `deno task` has changed the folder.
   Deno.chdir(folder);
-  const process = busProcess({ program: "arq", stopping: stoppedBy(signal) });
+  const process = busProcess({ program: "arq", stopping: stoppedBy(signal), config: bytes });
   const config: Config = process.loadConfig(file, {});
   if (config.auth.issuers.length === 0) throw usageError(`${file}: ${NO_ISSUER}`, ISSUER_HINT);
   const serving = serve({

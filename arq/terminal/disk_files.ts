@@ -83,3 +83,44 @@ export const diskFiles: Files = {
     }
   },
 };
+
+/** Whether a file is a pipe or a device: reading or writing one may wait for ever. */
+const mayWait = async (path: string) => (await state(path))?.is_file === false;
+
+/** The result, or the signal's reason as soon as it is aborted. */
+async function unlessAborted<Result>(
+  signal: AbortSignal,
+  made: Promise<Result>,
+): Promise<Result> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const stop = () => reject(signal.reason);
+  signal.addEventListener("abort", stop);
+  try {
+    return await Promise.race([made, promise]);
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+/**
+ * The same, but nobody waits for a pipe once `signal` is aborted: the command ends by its reason. What is read while
+ * a command cleans up, after that, is read as usual.
+ */
+export function diskFilesUntil(signal: AbortSignal): Files {
+  const { read, open, write } = diskFiles;
+  const stops = async (path: string) => !signal.aborted && await mayWait(path);
+  return {
+    ...diskFiles,
+    read: async (path) =>
+      await stops(path) ? await unlessAborted(signal, read(path)) : await read(path),
+    async open(path) {
+      if (!await stops(path)) return await open(path);
+      const bytes = await unlessAborted(signal, open(path));
+      return bytes.pipeThrough(new TransformStream(), { signal });
+    },
+    write: async (path, bytes) =>
+      await stops(path)
+        ? await unlessAborted(signal, write(path, bytes))
+        : await write(path, bytes),
+  };
+}

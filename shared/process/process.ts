@@ -150,6 +150,8 @@ export function clientConfig(bytes: Uint8Array, file: string, defaults: ConfigDe
 export function readConfigFile(file: string, defaults: ConfigDefaults = {}): Config {
   let bytes: Uint8Array;
   try {
+    // A pipe would keep the whole process waiting for who writes it.
+    if (!Deno.statSync(file).isFile) throw new Error("it is no file that can be read again");
     bytes = Deno.readFileSync(file);
   } catch (error) {
     throw new Error(`cannot read ${file}: ${textOf(error)}`);

@@ -79,11 +79,18 @@ async function serveHere(
   log: Pick<ProcessOptions, "writeLog" | "log_file">,
   onReady: (ready: DevBusReady) => Promise<void>,
 ): Promise<void> {
-  const [{ busProcess, flushStderr, stoppedBy }, { serveDev }] = await Promise.all([
-    import("../../serve/serve_main.ts"),
-    import("../../serve/dev_bus.ts"),
-  ]);
-  const process = busProcess({ program: "arq", stopping: stoppedBy(io.signal), ...log });
+  const [{ busProcess, flushStderr, readConfigBytes, stoppedBy }, { serveDev }] = await Promise.all(
+    [
+      import("../../serve/serve_main.ts"),
+      import("../../serve/dev_bus.ts"),
+    ],
+  );
+  const { config_file } = options;
+  const config = config_file === undefined ? undefined : await readConfigBytes(io, config_file);
+  const process = busProcess({
+    ...{ program: "arq", stopping: stoppedBy(io.signal), ...log },
+    ...(config !== undefined && { config }),
+  });
   try {
     await serveDev(options, process, onReady);
   } catch (error) {

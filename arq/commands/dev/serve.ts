@@ -19,9 +19,7 @@ const ASK_MS = 1_500;
 /** The config.toml of this folder, as `arq init` writes it. Says on stderr which file is taken. */
 async function configHere(io: Io): Promise<string> {
   const path = resolvePath(io.cwd, INIT_FILES.config);
-  try {
-    await io.files.read(path);
-  } catch {
+  if ((await io.files.state(path).catch(() => undefined)) === undefined) {
     throw usageError(
       `which configuration? There is no ${INIT_FILES.config} in ${io.cwd}`,
       "give --config FILE; arq init writes one",
@@ -35,11 +33,13 @@ async function configHere(io: Io): Promise<string> {
 export async function serveCommand(io: Io, flags: ServeFlags): Promise<number> {
   await requireFiles(io.signal);
   const file = flags.config ?? await configHere(io);
-  const { serveFile } = await import("../../serve/serve_main.ts");
+  const { readConfigBytes, serveFile } = await import("../../serve/serve_main.ts");
   const { cwd, signal } = io;
+  const path = resolvePath(cwd, file);
+  const bytes = await readConfigBytes(io, path);
   try {
     await serveFile({
-      file: resolvePath(cwd, file),
+      ...{ file: path, bytes },
       folder: cwd,
       signal,
       async onReady(serving) {
