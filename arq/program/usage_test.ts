@@ -38,7 +38,7 @@ Deno.test("without a bus it says so: exit codes 2, 3 and 4", async () => {
     [["dev", "dwon"], 2, /unknown command 'dwon'\n {5}Did you mean arq dev down\? arq dev --help/],
     [["publish", "lobby", "1"], 2, /Did you mean arq pub\?/],
     [["login"], 2, /Did you mean one of arq auth gen, arq context add\?/],
-    [["room", "lits"], 2, /Did you mean arq room class list\?/],
+    [["room", "lits"], 2, /Did you mean arq room list\?/],
     [["policy", "ls"], 2, /Did you mean arq policy list\?/],
     [["pub", "lobby", "1", "--jsno"], 2, /unknown option '--jsno'\n {5}Did you mean --json\?/],
     [["policy", "check", "x.ts"], 2, /x\.ts is a policy's source.*\n {5}arq policy build x\.ts/],

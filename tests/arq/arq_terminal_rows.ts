@@ -84,6 +84,7 @@ const rooms: Story = [
   row("room kick lobby mallory"),
   row("room ban lobby mallory --ttl 1m"),
   row("room bans lobby", { shows: /mallory room lobby until/ }),
+  row("room list --stored", { shows: /tenant \S+: \d+ rooms?/ }),
   row("room unban lobby mallory"),
   row("room programs", { shows: /has no class of rooms with a reducer/ }),
   row("room rollback lobby", { code: 1, shows: /no class of rooms "lobby" with a reducer/ }),

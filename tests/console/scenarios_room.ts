@@ -182,5 +182,25 @@ const publishes: Scenario = {
   },
 };
 
+const stored: Scenario = {
+  name: "rooms with stored messages are listed though nobody is subscribed to them",
+  async run(world) {
+    {
+      await using eve = await dial(world, "shelf", "eve");
+      for (const room of ["kept-b", "kept-a", "plain"]) await eve.room(room).publish("count", 1);
+    }
+    await using ann = await dial(world, "shelf", "ann");
+    await ann.room("kept-b").subscribe().ready;
+    await using console = await openConsole(world, { at: "#/rooms?tenant=shelf" });
+    const { page } = console;
+    await page.getByRole("link", { name: "kept-b" }).waitFor();
+    assert.deepEqual(await columnTexts(page, 1), ["kept-b"]);
+    await page.getByRole("combobox", { name: "Rooms" }).selectOption("stored");
+    await page.getByRole("link", { name: "kept-a" }).waitFor();
+    assert.deepEqual(await columnTexts(page, 1), ["kept-b", "kept-a"]);
+    assert.deepEqual(await columnTexts(page, 4), ["1", "0"], "subscribers");
+  },
+};
+
 /** In the order in which they run. */
-export const ROOM_SCENARIOS: readonly Scenario[] = [keeps, states, moderates, publishes];
+export const ROOM_SCENARIOS: readonly Scenario[] = [keeps, stored, states, moderates, publishes];

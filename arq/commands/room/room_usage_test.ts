@@ -60,6 +60,7 @@ Deno.test("help of every room command goes to stdout and exits with 0", async ()
   const group = await runArq(["room", "--help"]);
   const names = [...group.stdout.matchAll(/^ {2}([a-z]+) \[options\]/gm)].map(([, name]) => name);
   assert.deepEqual(names, [
+    "list",
     "get",
     "set",
     "delete",

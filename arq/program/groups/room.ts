@@ -10,6 +10,7 @@ import { parseSeconds, parseTtl } from "../../bus/token.ts";
 
 // A command is loaded when it runs.
 const roomBans = () => import("../../commands/room/room_bans.ts");
+const roomListing = () => import("../../commands/room/room_list.ts");
 const roomLock = () => import("../../commands/room/room_lock.ts");
 const roomLockRun = () => import("../../commands/room/room_lock_run.ts");
 const roomMembers = () => import("../../commands/room/room_members.ts");
@@ -45,6 +46,38 @@ const fence = uint64("a fence, as arq room lock prints it", 1n);
 
 function withRoom(group: Command, name: string): Command {
   return withConnection(group.command(name)).argument("<room>", "the room", room);
+}
+
+function addList(group: Command, run: Run): void {
+  withConnection(group.command("list"))
+    .description(
+      "print the rooms that somebody is subscribed to, or with --stored those that have messages",
+    )
+    .option("--tenant <id>", "whose rooms", id("tenant"))
+    .option("--prefix <text>", "only rooms whose names begin with this", room)
+    .option("--stored", "durable rooms whose log has messages, also where nobody is")
+    .addOption(
+      new Option("--behind <room>", "with --stored: rooms behind this one").argParser(room)
+        .implies({ stored: true }),
+    )
+    .option(
+      "--limit <n>",
+      "so many rooms at most",
+      positive("a whole number from 1 to 1000000", true, 1_000_000),
+      100,
+    )
+    .option("--json", "one JSON object a line")
+    .addHelpText(
+      "after",
+      "\nNeeds a token of role admin. Rooms that are only subscribed to are at most 1,000, those with" +
+        "\nmost subscribers first; stored ones come by their names.\n" +
+        examples(
+          "arq room list",
+          "arq room list --stored --prefix orders",
+          "arq room list --stored --limit 1000 --json | jq -r .room_id",
+        ),
+    )
+    .action(run(async (io, flags) => await (await roomListing()).roomList(io, flags)));
 }
 
 function addState(group: Command, run: Run): void {
@@ -212,6 +245,9 @@ function addModeration(group: Command, run: Run): void {
         (await roomModerate()).roomUnban(io, name as string, user as string, flags)
       ),
     );
+}
+
+function addBans(group: Command, run: Run): void {
   withConnection(group.command("bans"))
     .argument("[room]", "the room", room)
     .description("print who is kept out: user, scope, until when, by whom, why")
@@ -297,11 +333,13 @@ function addPresence(group: Command, run: Run): void {
 /** Adds `arq room` and its commands. */
 export function addRoom(program: Command, run: Run): void {
   const group = program.command("room").description(
-    "state, locks, members, bans, history and classes of rooms",
+    "lists, state, locks, members, bans, history and classes of rooms",
   );
+  addList(group, run);
   addState(group, run);
   addLock(group, run);
   addModeration(group, run);
+  addBans(group, run);
   addPresence(group, run);
   addRoomClass(group, run);
   addRoomHistory(group, run);
