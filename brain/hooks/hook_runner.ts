@@ -1,7 +1,7 @@
 /**
- * One hook while this Brain has it: hears of new messages of the tenant's log, looks now and then for those that
- * it did not hear of, and makes the calls, a bounded number at a time. The order in a room is `room_feed.ts`;
- * which hooks are this Brain's is `service.ts`.
+ * One hook while this Brain has it: hears of new messages in its rooms, looks now and then for those that it did
+ * not hear of, and makes the calls, a bounded number at a time. What it hears is `feeds.ts`, the order in a room
+ * `room_feed.ts`; which hooks are this Brain's is `service.ts`.
  */
 import type { AfterHook } from "../../shared/config/automation/hooks.ts";
 import { CallFailed, callHook } from "../../shared/hooks/call.ts";
@@ -14,18 +14,15 @@ import {
   readPosition,
 } from "../../shared/records/hook_document.ts";
 import type { DeadLetter, HookPosition } from "../../shared/records/hook_document.ts";
-import { isTaken } from "../../shared/hooks/schedule.ts";
+import { isTaken, pauseAfter } from "../../shared/hooks/schedule.ts";
 import { Seats } from "../../shared/hooks/seats.ts";
 import { signedHeaders } from "../../shared/hooks/signature.ts";
 import type { Logger } from "../../shared/logs/log.ts";
-import { TENANT_EVENT_TYPES } from "../../shared/hooks/tenant_event.ts";
 import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
-import { recordedRoomOf } from "../../shared/rooms/members_room.ts";
-import { LOG_OFFSET_HEADER } from "../../shared/spine/contract/durable_log.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
-import type { KeyValue, Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
-import { parseRoomSubject, tenantRoomsPattern } from "../../shared/subjects/subject.ts";
-import { isAbout } from "./hook_event.ts";
+import type { KeyValue } from "../../shared/spine/contract/spine.ts";
+import { isWanted } from "./feeds.ts";
+import type { HookFeeds } from "./feeds.ts";
 import type { HookEventCall } from "./hook_event.ts";
 import type { HookMetrics } from "./metrics.ts";
 import { positionBefore } from "./position_before.ts";
@@ -35,7 +32,8 @@ import { AT, step } from "../../shared/watchdog/steps.ts";
 
 const ROOMS_PAGE = 1_000;
 const NO_ROOMS: ReadonlySet<string> = new Set();
-const MEMBER_EVENTS = ["member.joined", "member.left", "room.occupied", "room.vacated"] as const;
+/** After surveys that failed, pauses grow up to so many times `survey_ms`. */
+const SURVEY_PAUSES_MAX = 8;
 
 /** What a hook needs of its Brain. */
 export interface HookRunnerOptions {
@@ -45,7 +43,7 @@ export interface HookRunnerOptions {
   readonly survey_ms: number;
   /** Where it may be called. Throws CallFailed when nobody can say. */
   readonly terms: () => CallTerms;
-  readonly spine: Pick<Spine, "subscribe">;
+  readonly feeds: HookFeeds;
   readonly bucket: KeyValue;
   /** Rejects as `Spine.log`. */
   readonly openLog: () => Promise<DurableLog>;
@@ -76,6 +74,8 @@ export class HookRunner {
   #edge: HookPosition | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #surveying: Promise<void> | undefined;
+  /** Surveys that failed since the last one that did not. */
+  #failed_surveys = 0;
   #is_closed = false;
   /** Orders to call again that are under way. */
   #going_back = 0;
@@ -86,14 +86,9 @@ export class HookRunner {
 
   constructor(options: HookRunnerOptions) {
     this.#options = options;
-    const { hook, spine } = options;
+    const { hook, feeds } = options;
     this.#seats = new Seats(hook.in_flight);
-    const subscribed = spine.subscribe(
-      tenantRoomsPattern("in", hook.tenant),
-      (message) => this.#hear(message),
-      { reads_only: true },
-    );
-    this.#stop = () => subscribed.unsubscribe();
+    this.#stop = feeds.listen(hook, (room_id, offset) => this.#hear(room_id, offset));
     this.#surveyIn(0);
   }
 
@@ -154,23 +149,9 @@ export class HookRunner {
     log.info("a hook is called again", { hook: id, from: new Date(from_ms).toISOString(), rooms });
   }
 
-  #isWanted(room_id: string): boolean {
-    const { hook, hook: { events } } = this.#options;
-    if (room_id === EVENTS_ROOM) return TENANT_EVENT_TYPES.some((type) => events.includes(type));
-    const recorded = recordedRoomOf(room_id);
-    const is_kind = recorded === undefined
-      ? events.includes("room.message")
-      : MEMBER_EVENTS.some((type) => events.includes(type));
-    return is_kind && isAbout(hook, recorded ?? room_id);
-  }
-
-  #hear({ subject, headers }: SpineMessage): void {
-    const offset = headers[LOG_OFFSET_HEADER];
-    if (offset === undefined) return;
-    const room_id = parseRoomSubject(subject)?.roomId;
+  #hear(room_id: string, offset: number): void {
     // Before it is known where the hook begins, the survey that follows has it.
-    if (room_id === undefined || this.#since === undefined || !this.#isWanted(room_id)) return;
-    this.#feedOf(room_id).wake(Number(offset));
+    if (this.#since !== undefined) this.#feedOf(room_id).wake(offset);
   }
 
   #feedOf(room_id: string): RoomFeed {
@@ -225,8 +206,35 @@ export class HookRunner {
   #surveyIn(wait_ms: number): void {
     if (this.#is_closed) return;
     this.#timer = setTimeout(() => {
-      this.#surveying = this.#survey().finally(() => this.#surveyIn(this.#options.survey_ms));
+      this.#surveying = this.#survey().then(
+        () => this.#onSurveyed(),
+        (error) => this.#onSurveyFailed(error),
+      );
     }, wait_ms);
+  }
+
+  #onSurveyed(): void {
+    const { hook: { tenant, id }, survey_ms, log } = this.#options;
+    if (this.#failed_surveys > 0) {
+      log.info("the rooms of a hook are read again", { tenant_id: tenant, hook: id });
+    }
+    this.#failed_surveys = 0;
+    this.#surveyIn(survey_ms);
+  }
+
+  /** Warns of the first failure only: the metric has how many there were. */
+  #onSurveyFailed(error: unknown): void {
+    if (this.#is_closed) return;
+    const { hook: { tenant, id }, label, survey_ms, metrics, log, random } = this.#options;
+    metrics.surveys_failed.inc({ hook: label });
+    const failed = ++this.#failed_surveys;
+    const is_first = failed === 1;
+    log[is_first ? "warn" : "debug"]("the rooms of a hook cannot be read; it is tried again", {
+      ...{ tenant_id: tenant, hook: id, error },
+    });
+    const backoff_max_ms = survey_ms * SURVEY_PAUSES_MAX;
+    const schedule = { retries: Infinity, backoff_ms: survey_ms, backoff_max_ms };
+    this.#surveyIn(pauseAfter(schedule, failed, 0, random) ?? backoff_max_ms);
   }
 
   /**
@@ -261,12 +269,12 @@ export class HookRunner {
 
   /** The rooms of the log that the hook is called for, in pages. */
   async *#wanted(durable: DurableLog): AsyncGenerator<readonly string[]> {
-    const { hook: { room } } = this.#options;
-    if (this.#isWanted(EVENTS_ROOM)) yield [EVENTS_ROOM];
+    const { hook, hook: { room } } = this.#options;
+    if (isWanted(hook, EVENTS_ROOM)) yield [EVENTS_ROOM];
     const prefix = room.replace(/\*$/, "");
     for (let after = "";;) {
       const page = await durable.rooms({ prefix, after, limit: ROOMS_PAGE });
-      yield page.rooms.filter((room_id) => room_id !== EVENTS_ROOM && this.#isWanted(room_id));
+      yield page.rooms.filter((room_id) => room_id !== EVENTS_ROOM && isWanted(hook, room_id));
       after = page.rooms.at(-1) ?? "";
       if (!page.more) return;
     }
@@ -278,33 +286,29 @@ export class HookRunner {
     return new Set(keys.map((key) => key.at(-1) ?? ""));
   }
 
-  /** Wakes every room that has something behind where the hook is; what is not known is looked up. */
+  /** Wakes every room that has something behind where the hook is; what is not known is looked up. Rejects as bucket and log do. */
   async #survey(): Promise<void> {
-    const { hook, openLog, log } = this.#options;
-    try {
-      const since = this.#since ??= await this.#options.since();
-      const durable = await openLog();
-      const { stream, log_offset } = await durable.head("~");
-      const stored = this.#stored ??= await this.#roomsStored();
-      let is_quiet = true;
-      for await (const wanted of this.#wanted(durable)) {
-        const heads = await durable.heads(wanted);
-        if (this.#is_closed) return;
-        for (const [room_id, offset] of heads) {
-          const feed = this.#feeds.get(room_id);
-          const is_old = feed === undefined && since.stream === stream && offset <= since.offset &&
-            !stored.has(room_id);
-          if (is_old || feed?.position?.offset === offset) continue;
-          is_quiet = false;
-          this.#feedOf(room_id).wake();
-        }
+    const { openLog } = this.#options;
+    const since = this.#since ??= await this.#options.since();
+    const durable = await openLog();
+    const { stream, log_offset } = await durable.head("~");
+    const stored = this.#stored ??= await this.#roomsStored();
+    let is_quiet = true;
+    for await (const wanted of this.#wanted(durable)) {
+      const heads = await durable.heads(wanted);
+      if (this.#is_closed) return;
+      for (const [room_id, offset] of heads) {
+        const feed = this.#feeds.get(room_id);
+        const is_old = feed === undefined && since.stream === stream && offset <= since.offset &&
+          !stored.has(room_id);
+        if (is_old || feed?.position?.offset === offset) continue;
+        is_quiet = false;
+        this.#feedOf(room_id).wake();
       }
-      this.#stored = NO_ROOMS;
-      const edge = this.#edge;
-      this.#edge = { stream, offset: log_offset };
-      if (is_quiet && edge?.stream === stream) await this.#together(edge);
-    } catch (error) {
-      log.debug("the rooms of a hook are not read yet", { hook: hook.id, error });
     }
+    this.#stored = NO_ROOMS;
+    const edge = this.#edge;
+    this.#edge = { stream, offset: log_offset };
+    if (is_quiet && edge?.stream === stream) await this.#together(edge);
   }
 }

@@ -8,6 +8,7 @@ export interface HookMetrics {
   readonly calls: Counter<"hook" | "outcome">;
   readonly dead: Counter<"hook">;
   readonly lost: Counter<"hook">;
+  readonly surveys_failed: Counter<"hook">;
 }
 
 /** Makes them; `failing` is asked when somebody looks: rooms that wait, by hook. */
@@ -42,6 +43,12 @@ export function createHookMetrics(
     lost: new Counter({
       name: "brain_hook_lost_total",
       help: "How often a hook was told that events of a room may be lost, by hook.",
+      labelNames: ["hook"],
+      registers,
+    }),
+    surveys_failed: new Counter({
+      name: "brain_hook_survey_failures_total",
+      help: "How often the rooms of a hook could not be read from the log, by hook.",
       labelNames: ["hook"],
       registers,
     }),

@@ -23,6 +23,7 @@ import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 import type { ClusterView } from "../cluster_view.ts";
 import { LazyJournaledRooms } from "../membership/journaled_rooms.ts";
+import { HookFeeds } from "./feeds.ts";
 import { HookRunner } from "./hook_runner.ts";
 import { createHookMetrics } from "./metrics.ts";
 import type { HookMetrics } from "./metrics.ts";
@@ -82,6 +83,7 @@ class Hooks implements HookService {
   readonly #bucket: KeyValue;
   readonly #rooms: LazyJournaledRooms;
   readonly #metrics: HookMetrics;
+  readonly #feeds: HookFeeds;
   /** By `tenant/hook`, as the documents. */
   readonly #running = new Map<string, Running>();
   #config: ReadonlyMap<string, AfterHook>;
@@ -101,6 +103,7 @@ class Hooks implements HookService {
     this.#bucket = bucket;
     this.#rooms = new LazyJournaledRooms(options);
     this.#config = hooksOf(options.config);
+    this.#feeds = new HookFeeds(options.spine);
     this.#metrics = createHookMetrics(options.registry, () => this.#failing());
     this.#watch = bucket.watch([], (change) => this.#hear(change), { depth: 2 });
     this.#stops = [options.view.onOwnership(() => this.#share())];
@@ -183,13 +186,14 @@ class Hooks implements HookService {
 
   #run(hook: AfterHook, label: string): HookRunner {
     const { webhooks } = this.#options.config;
-    const { spine, log, now, random, readTextFile } = this.#options;
+    const { log, now, random, readTextFile } = this.#options;
     const { secret, secret_file } = hook;
     const openLog = async () => await (await this.#rooms.open()).openLog(hook.tenant);
     return new HookRunner({
-      ...{ hook, label, spine, openLog, log, now, random },
+      ...{ hook, label, openLog, log, now, random },
       survey_ms: webhooks.survey_ms,
       terms: () => callTerms(webhooks, label === TENANT_LABEL, readTextFile),
+      feeds: this.#feeds,
       bucket: this.#bucket,
       since: () => this.#sinceOf(hook, openLog),
       raise: (since) => this.#raise(hook, since),

@@ -36,18 +36,21 @@ export class World implements AsyncDisposable {
   log!: DurableLog;
   bucket!: KeyValue;
 
-  constructor(hook: object) {
+  constructor(hook: object, others: readonly object[]) {
     const quick = { backoff_ms: 1, backoff_max_ms: 20, timeout_ms: 60_000, secret: SECRET };
     const { url } = this.receiver;
     this.config = configFrom({
       rooms: [{ room: "o*", durable: true, history_size: 1_000, history_ttl_seconds: 3_600 }],
       webhooks: { private_hosts: ["127.0.0.1"], survey_ms: 100 },
-      hooks: [{ id: "h", tenant: "t", url, room: "o*", ...quick, ...hook }],
+      hooks: [hook, ...others].map((own) => (
+        { id: "h", tenant: "t", url, room: "o*", ...quick, ...own }
+      )),
     });
   }
 
-  static async open(hook: object = {}): Promise<World> {
-    const world = new World(hook);
+  /** With the hook `h`, and others with ids of their own. */
+  static async open(hook: object = {}, others: readonly object[] = []): Promise<World> {
+    const world = new World(hook, others);
     world.spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
     world.log = await world.spine.log("t", RETENTION);
     world.bucket = await world.spine.keyValue("ARQON_HOOKS");
@@ -75,8 +78,12 @@ export class World implements AsyncDisposable {
   }
 
   async #hasBegun(): Promise<boolean> {
-    const entry = await this.bucket.get(hookKey("t", "h"));
-    return entry !== undefined && new TextDecoder().decode(entry.value).includes("since");
+    for (const { tenant, id } of this.config.hooks) {
+      const entry = await this.bucket.get(hookKey(tenant, id));
+      if (entry === undefined) return false;
+      if (!new TextDecoder().decode(entry.value).includes("since")) return false;
+    }
+    return true;
   }
 
   give(owner: string): void {
