@@ -14,7 +14,7 @@ Deno.test("what a backend may not ask by NATS is refused with its reason, and no
   const url = server.url.replace("nats://", "nats://shield:secret@");
   const config = `[nats]\nurls = ["${url}"]\napi = true\n[[rooms]]\nroom = "orders-*"\n` +
     `durable = true\n${issuer.config}`;
-  await using _shield = await startServer("shield", config, issuer.dir);
+  await using shield = await startServer("shield", config, issuer.dir);
   const login = { servers: new URL(server.url).host, user: "backend", pass: "secret" };
   const nats = await connect({ ...login, inboxPrefix: "_INBOX_BACKEND" });
   const token = await issuer.tokenFor({ role: "service", sub: "billing" });
@@ -57,7 +57,15 @@ Deno.test("what a backend may not ask by NATS is refused with its reason, and no
   }
   const { code, body } = await ask("history", "", reader);
   assert.deepEqual({ code, messages: JSON.parse(body).messages }, { code: "", messages: [] });
+  /** How many tokens were looked at. */
+  const looked = async () => {
+    const page = await (await fetch(`${shield.ready.ops_url}/metrics`)).text();
+    const counts = page.matchAll(/^shield_token_cache_(?:hits|misses)_total (\d+)/gm);
+    return Array.from(counts, ([, count]) => Number(count)).reduce((sum, count) => sum + count);
+  };
+  const before = await looked();
   const stored = await ask("publish", order);
+  assert.equal(await looked() - before, 1, "a request is authenticated once");
   assert.deepEqual(JSON.parse(stored.body).offset, 1, stored.body);
   await nats.drain();
 });

@@ -10,7 +10,7 @@ import { tokenlessCaller } from "../message/caller.ts";
 import { publish } from "../message/pipeline.ts";
 import type { Parts } from "../parts.ts";
 import { HttpRates } from "../rates/http_rates.ts";
-import { bump } from "../stats/stats.ts";
+import { takeIngress } from "../rates/ingress.ts";
 
 /** Who it is. */
 export interface BackendIdentity {
@@ -70,8 +70,7 @@ export function createBackend(
   who: BackendIdentity,
 ): Backend {
   const { tenant_id } = who;
-  const rates = new HttpRates(parts.rates, now);
-  const tenant = parts.tenants.of(tenant_id);
+  const ingress = { stats, tenants: parts.tenants, rates: new HttpRates(parts.rates, now) };
   const caller = tokenlessCaller({ ...who, role: "service" }, who.user_id);
   return {
     sender: who.user_id,
@@ -80,11 +79,7 @@ export function createBackend(
         ...{ type, content_type: "application/json", data: new TextEncoder().encode(data) },
       };
       const bytes = writeEnvelope({ room_id: room, message_id, headers, event });
-      bump(stats.ingress_ops, "http_publish");
-      stats.ingress_bytes += bytes.length;
-      tenant.ingress_messages++;
-      tenant.ingress_bytes += bytes.length;
-      rates.take(caller.identity, bytes.length);
+      takeIngress(ingress, caller.identity, "http_publish", bytes.length);
       const envelope = scanEnvelope(bytes, limits);
       if (await publish(path, { caller, origin: undefined }, envelope) !== undefined) return;
       await new Promise<void>((resolve, reject) => {

@@ -38,7 +38,7 @@ export type ForeignEntry = (
 
 /** What the client listener needs of the process. */
 export interface HttpContext {
-  readonly authenticator: Authenticator;
+  readonly authenticator: Pick<Authenticator, "authenticate">;
   readonly origins: { readonly allowed_origins: readonly string[] };
   readonly query_token: boolean;
   readonly stats: ShieldStats;

@@ -76,11 +76,13 @@ async function respondTo(http: HttpContext, message: SpineMessage): Promise<Resp
       throw new ArqonError("not-found", `${message.subject}: expected one of ${verbs} at its end`);
     }
     const request = requestOf(message, `/v1/rooms/${asked.room_id}/${verb.path}`, verb.method);
-    const { tenant_id } = await authenticate(http, request);
-    if (tenant_id !== asked.tenant_id) {
+    const identity = await authenticate(http, request);
+    if (identity.tenant_id !== asked.tenant_id) {
       throw new ArqonError("tenant-mismatch", `the subject is of tenant ${asked.tenant_id}`);
     }
-    return await handleRequest(http, request, "");
+    // Whose the token is has been asked.
+    const authenticator = { authenticate: () => Promise.resolve(identity) };
+    return await handleRequest({ ...http, authenticator }, request, "");
   } catch (error) {
     if (error instanceof ArqonError) return problemResponse(error);
     throw error;

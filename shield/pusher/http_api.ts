@@ -14,7 +14,7 @@ import type { PendingRequests } from "../http/pending.ts";
 import { httpCaller } from "../http/route.ts";
 import type { Caller } from "../message/caller.ts";
 import { publish } from "../message/pipeline.ts";
-import { bump } from "../stats/stats.ts";
+import { takeIngress } from "../rates/ingress.ts";
 import { type App, appOf, type Apps, backendIdentity } from "./apps.ts";
 import { channelProblem, kindOf, roomOf } from "./channel.ts";
 import { EXCEPT_HEADER, OWN_EVENT } from "./messages.ts";
@@ -83,7 +83,8 @@ export async function answerBackend(
   const identity = backendIdentity(app);
   using _under_way = context.pending.enter(identity);
   const caller = httpCaller({ identity, remote_ip }, request.headers);
-  count(context, caller, request.url.length + body.length);
+  const size_bytes = request.url.length + body.length;
+  takeIngress(context, caller.identity, "pusher_request", size_bytes);
   const right = part === "channels" ? "GET" : "POST";
   if (request.method !== right) throw new ArqonError("method-not-allowed", request.method);
   if (part === "events" && channel === undefined) {
@@ -105,16 +106,6 @@ function decoded(part: string): string {
   } catch {
     throw new ArqonError("not-found", "the path has a malformed % escape");
   }
-}
-
-function count({ stats, tenants, rates }: PusherApiContext, caller: Caller, bytes: number): void {
-  const { identity } = caller;
-  bump(stats.ingress_ops, "pusher_request");
-  stats.ingress_bytes += bytes;
-  const tenant = tenants.of(identity.tenant_id);
-  tenant.ingress_messages++;
-  tenant.ingress_bytes += bytes;
-  rates.take(identity, bytes);
 }
 
 function read<T>(schema: z.ZodType<T>, body: Uint8Array): T {

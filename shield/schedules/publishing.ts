@@ -13,6 +13,8 @@ import type { Caller } from "../message/caller.ts";
 import { publish } from "../message/pipeline.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import { messageIdOf } from "./schedule.ts";
+import { takeIngress } from "../rates/ingress.ts";
+import type { IngressContext } from "../rates/ingress.ts";
 import type { Schedule } from "./schedule.ts";
 
 /** The issuer of those in whose names schedules publish: no token has it. */
@@ -28,6 +30,7 @@ const OWN = [
 export interface PublishingContext {
   readonly path: MessagePath;
   readonly flushes: FlushQueue;
+  readonly ingress: IngressContext;
   readonly limits: ScanLimits;
   readonly classes: Pick<RoomClasses, "of">;
   readonly logOf: (tenant_id: string) => Promise<DurableLog>;
@@ -62,14 +65,15 @@ function callerOf({ tenant_id, schedule_id, schedule: { user } }: DueTime): Call
   return tokenlessCaller(who, `schedule:${schedule_id}`);
 }
 
-/** Resolves when the message is with the Spine or in its room's log. Rejects as a publish is refused. */
+/**
+ * Counts the message as any other that comes in. Resolves when it is with the Spine or in its room's log. Rejects as a
+ * publish is refused.
+ */
 export async function publishDue(context: PublishingContext, due: DueTime): Promise<void> {
   const envelope = messageAt(due, context.limits);
-  const stored = await publish(
-    context.path,
-    { caller: callerOf(due), origin: undefined },
-    envelope,
-  );
+  const caller = callerOf(due);
+  takeIngress(context.ingress, caller.identity, "schedule", envelope.size_bytes);
+  const stored = await publish(context.path, { caller, origin: undefined }, envelope);
   if (stored !== undefined) return;
   await context.flushes.confirmed();
 }

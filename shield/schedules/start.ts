@@ -7,6 +7,7 @@ import type { Registry } from "../../shared/metrics/metrics.ts";
 import { leftMs } from "../../shared/watchdog/left_work.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { Parts } from "../parts.ts";
+import { HttpRates } from "../rates/http_rates.ts";
 import type { ScheduleAdminContext } from "./api.ts";
 import { isInLog, publishDue } from "./publishing.ts";
 import { SCHEDULES_BUCKET, stateOf } from "./schedule.ts";
@@ -24,7 +25,10 @@ interface SchedulesStart {
   readonly random: Random;
 }
 
-type SchedulingParts = Pick<Parts, "node_id" | "operations" | "rooms" | "durable">;
+type SchedulingParts = Pick<
+  Parts,
+  "node_id" | "operations" | "rooms" | "durable" | "stats" | "tenants" | "rates"
+>;
 
 /** The schedules of one Shield; where they are switched off there is no admin API of them. */
 export interface StartedSchedules {
@@ -82,7 +86,7 @@ function scheduleMetrics(
 /** Starts to publish what is due. Rejects with `spine-unavailable`. */
 export async function startSchedules(
   { config, spine, registry, now, random, ...start }: SchedulesStart,
-  { node_id, operations, rooms, durable }: SchedulingParts,
+  { node_id, operations, rooms, durable, stats, tenants, rates }: SchedulingParts,
 ): Promise<StartedSchedules> {
   const { enabled, late_seconds, ...bounds } = config.schedules;
   if (!enabled) return { admin: undefined, close: () => Promise.resolve() };
@@ -92,7 +96,8 @@ export async function startSchedules(
   const { classes } = rooms;
   const { limits } = config;
   const logOf = (tenant_id: string) => durable.logs.of(tenant_id);
-  const context = { path, flushes, limits, classes, logOf };
+  const ingress = { stats, tenants, rates: new HttpRates(rates, now) };
+  const context = { path, flushes, ingress, limits, classes, logOf };
   const schedules: Schedules = new Schedules({
     bucket,
     node_id,

@@ -34,13 +34,13 @@ const known = (table: Readonly<Record<string, number | undefined>>) =>
 
 async function totalsOf({ parts, registry }: ShieldNodeOptions): Promise<ClusterNode["totals"]> {
   const { stats, policies } = parts;
-  const { publish = 0, http_publish = 0, http_command = 0 } = stats.ingress_ops;
+  const { publish = 0, http_publish = 0, http_command = 0, schedule = 0 } = stats.ingress_ops;
   const [schema_violations, mirrored] = await Promise.all([
     totalOf(registry, "shield_schema_violation_total"),
     totalOf(registry, "shield_mirror_traffic_total", { outcome: "published" }),
   ]);
   return {
-    ingress_messages: publish + http_publish + http_command,
+    ingress_messages: publish + http_publish + http_command + schedule,
     ingress_bytes: stats.ingress_bytes,
     egress_messages: stats.egress_messages,
     egress_bytes: stats.egress_bytes,

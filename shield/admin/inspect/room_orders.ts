@@ -19,7 +19,7 @@ import { NONE_ADDED, stamp } from "../../message/stamp.ts";
 import type { MessagePath } from "../../message/pipeline.ts";
 import { readValueAndText } from "../routing/admin_body.ts";
 import { policyHeaders } from "../../auth/request_headers.ts";
-import { bump } from "../../stats/stats.ts";
+import { takeIngress } from "../../rates/ingress.ts";
 import type { ShieldStats } from "../../stats/stats.ts";
 import type { TenantTable } from "../../stats/tenant_stats.ts";
 import { bodyOf } from "../../openapi/openapi_parts.ts";
@@ -170,17 +170,12 @@ export async function publishTest(
   call: AdminCall,
   text: string,
 ): Promise<Response> {
-  const { path, flushes, rates, stats, tenants, log } = context;
+  const { path, flushes, log } = context;
   const { tenant: tenant_id, by, names, client, request } = call;
   const room_id = requireId(names.room ?? "", "room");
   const envelope = envelopeOf(context, messageFrame(text, room_id));
   const identity = { ...client.identity, tenant_id };
-  bump(stats.ingress_ops, "http_publish");
-  stats.ingress_bytes += envelope.size_bytes;
-  const tenant = tenants.of(tenant_id);
-  tenant.ingress_messages++;
-  tenant.ingress_bytes += envelope.size_bytes;
-  rates.take(identity, envelope.size_bytes);
+  takeIngress(context, identity, "http_publish", envelope.size_bytes);
   const caller = {
     ...client,
     identity,

@@ -1,0 +1,34 @@
+/**
+ * What every message passes that no socket brought: it is counted, for the process and its tenant, and taken from
+ * the rates of its user, its tenant and the process.
+ */
+import type { Identity } from "../auth/identity.ts";
+import { bump } from "../stats/stats.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+import type { TenantTable } from "../stats/tenant_stats.ts";
+import type { HttpRates } from "./http_rates.ts";
+
+/** What it needs of the process. */
+export interface IngressContext {
+  readonly stats: Pick<ShieldStats, "ingress_ops" | "ingress_bytes">;
+  readonly tenants: Pick<TenantTable, "of">;
+  readonly rates: Pick<HttpRates, "take">;
+}
+
+/** The kinds of `shield_ingress_ops` for which it is asked. */
+export type IngressOp = "http_publish" | "pusher_request" | "schedule";
+
+/** Counts one message of so many bytes, and takes it from its rates. Throws `rate-limited` (429). */
+export function takeIngress(
+  { stats, tenants, rates }: IngressContext,
+  identity: Pick<Identity, "tenant_id" | "user_key">,
+  op: IngressOp,
+  size_bytes: number,
+): void {
+  bump(stats.ingress_ops, op);
+  stats.ingress_bytes += size_bytes;
+  const tenant = tenants.of(identity.tenant_id);
+  tenant.ingress_messages++;
+  tenant.ingress_bytes += size_bytes;
+  rates.take(identity, size_bytes);
+}
