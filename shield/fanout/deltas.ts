@@ -12,7 +12,7 @@ import {
   withData,
 } from "@arqon/proto";
 import type { DataSpan, Delta } from "@arqon/proto";
-import { createDelta } from "fossil-delta";
+import { createFossil } from "../fossil/encode.ts";
 import { createVcdiff } from "../vcdiff/encode.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import { frameBytes } from "./frame_bytes.ts";
@@ -252,7 +252,7 @@ class MessageDelta {
   /** The diff; undefined when it is no smaller than the data. */
   #fossilOf({ slot, before }: Foldable): Diff | undefined {
     if (this.#fossil === undefined && before !== undefined) {
-      const data = createDelta(before.data, slot.data);
+      const data = createFossil(before.data, slot.data);
       this.#fossil = data.length < slot.data.length ? { data } : null;
     }
     return this.#fossil ?? undefined;

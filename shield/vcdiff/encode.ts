@@ -4,6 +4,7 @@
  */
 import { Addresses, sizeOf } from "./addresses.ts";
 import { MATCH_ENOUGH, MATCH_MIN, Matches } from "./matches.ts";
+import type { Work } from "./matches.ts";
 
 const HEADER = [0xd6, 0xc3, 0xc4, 0, 0];
 const VCD_SOURCE = 1;
@@ -90,13 +91,13 @@ function pairOf(added: number, copied: number, mode: number): number | undefined
   return ADD_COPY + mode * 12 + (added - 1) * 3 + copied - MATCH_MIN;
 }
 
-/** What makes `data` of `base`. It may be larger than the data. */
-export function createVcdiff(base: Uint8Array, data: Uint8Array): Uint8Array {
+/** What makes `data` of `base`. It may be larger than the data. `work` is told how much it took. */
+export function createVcdiff(base: Uint8Array, data: Uint8Array, work?: Work): Uint8Array {
   const all = new Uint8Array(base.length + data.length);
   all.set(base);
   all.set(data, base.length);
   const window = new Window();
-  const matches = new Matches(all, base.length);
+  const matches = new Matches(all, base.length, work);
   const { cost } = window.addresses;
   let added = base.length;
   let at = base.length;

@@ -108,6 +108,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "shield/durable/room",
     "shield/durable/history",
     "shield/durable",
+    "shield/fossil",
     "shield/vcdiff",
     "shield/growing",
     "shield/fanout",
