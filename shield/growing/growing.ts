@@ -288,8 +288,13 @@ async function list(context: GrowingContext, { tenant_id, room_id }: GrowingKey)
 }
 
 async function get(context: GrowingContext, key: GrowingKey): Promise<Result> {
-  const { record } = await requireFound(context, key, await context.records.get(key));
-  return { ...viewOf(key, record), text: record.text };
+  const { records } = context;
+  const { record } = await requireFound(context, key, await records.get(key));
+  const text = await records.textOf(key, record);
+  if (text !== undefined) return { ...viewOf(key, record), text };
+  // It has ended meanwhile.
+  await requireFound(context, key, await records.get(key));
+  throw new ArqonError("spine-unavailable", `parts of ${key.id} are missing`);
 }
 
 /**

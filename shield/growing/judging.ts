@@ -6,7 +6,7 @@
 import { ArqonError, utf8Size } from "@arqon/proto";
 import type { Caller } from "../message/caller.ts";
 import type { Overseer } from "../policy/overseer.ts";
-import { withEnding, withPiece } from "./record.ts";
+import { sealedBytes, withEnding, withPiece } from "./record.ts";
 import type { Ending, GrowingBounds, GrowingRecord, Piece } from "./record.ts";
 import type { GrowingKey } from "./records.ts";
 import type { GrowingStats } from "./stats.ts";
@@ -47,7 +47,7 @@ export async function judgedWithPiece(
   if (text === "") return { record: plain };
   const asked = context.overseer.onAppend(caller, key.room_id, {
     ...{ id: key.id, type: record.type, content_type: record.content_type },
-    ...{ text, released: record.text, is_last: false },
+    ...{ text, released: record.text, sealed_bytes: sealedBytes(record), is_last: false },
   });
   if (asked === undefined && record.judged === undefined) return { record: plain };
   try {
@@ -82,7 +82,7 @@ export async function judgedWithEnding(
   try {
     const judged = await overseer.onAppend(caller, key.room_id, {
       ...{ id: key.id, type: record.type, content_type: record.content_type },
-      ...{ text: held, released: record.text, is_last: true },
+      ...{ text: held, released: record.text, sealed_bytes: sealedBytes(record), is_last: true },
     });
     return { record: withEnding(record, ending, judged?.released ?? held) };
   } catch (error) {

@@ -1,6 +1,7 @@
 /**
- * A message that grows, as it is kept until it is stored in its room's log: the whole text so far, and how far
- * its producer has come. Pure; where records are kept is `records.ts`, what is asked of them `requests.ts`.
+ * A message that grows, as it is kept until it is stored in its room's log: the end of its text, how far its producer
+ * has come, and which parts of the text are kept apart, so that a piece costs what it has and not what is there
+ * already. Pure; where records are kept is `records.ts`, what is asked of them `requests.ts`.
  */
 import { createHash } from "node:crypto";
 import { ArqonError, utf8Size } from "@arqon/proto";
@@ -40,7 +41,8 @@ export const endingText = ({ outcome, reason }: ToldEnding): string =>
   reason === "" ? outcome : `${outcome}: ${reason}`;
 
 const GrowingRecord = z.strictObject({
-  format: z.literal(1),
+  /** 2: parts are kept apart. */
+  format: z.union([z.literal(1), z.literal(2)]),
   type: z.string(),
   content_type: z.string(),
   /** Who writes it. */
@@ -50,8 +52,14 @@ const GrowingRecord = z.strictObject({
     issuer: z.string(),
     role: z.enum(["user", "service", "admin"]),
   }),
-  /** Everything so far that its readers have, or may have. */
+  /** Everything so far that its readers have, or may have; of a message with parts what stands behind them. */
   text: z.string(),
+  /** The parts in front of it, which do not change any more; absent: there are none. */
+  sealed: z.strictObject({
+    parts: z.int().min(1),
+    /** UTF-8. */
+    bytes: z.int().min(1),
+  }).optional(),
   /** The number of the last piece; 0: there is none. */
   seq: z.int().min(0),
   started_ms: z.int().min(0),
@@ -108,6 +116,11 @@ export interface Piece {
   readonly text: string;
 }
 
+/** UTF-16 units of a text that are written anew with each piece; more are made a part. */
+const PART_UNITS = 4_096;
+/** What policies are shown of the text before a piece is not in a part. */
+const LAST_UNITS = 256;
+
 const hashOf = (text: string) => createHash("sha256").update(text).digest("hex");
 
 /**
@@ -129,7 +142,7 @@ export function withPiece(
   }
   const { released, held } = judged ?? { released: heldOf(record) + text, held: "" };
   const whole = record.text + released;
-  const size_bytes = utf8Size(whole) + utf8Size(held);
+  const size_bytes = sealedBytes(record) + utf8Size(whole) + utf8Size(held);
   if (size_bytes > message_bytes) {
     const detail = `${size_bytes} bytes; a growing message may have ${message_bytes}`;
     throw new ArqonError("message-too-large", detail);
@@ -137,6 +150,40 @@ export function withPiece(
   const kept = judged && { held, said: released.length, last: hashOf(text) };
   return { ...record, text: whole, seq: next, active_ms: now_ms, judged: kept };
 }
+
+/** A part of a text, and its place among them, from 0. */
+export interface SealedPart {
+  readonly index: number;
+  readonly text: string;
+}
+
+/**
+ * The record as it is kept, and the part that has to be kept before it. A record is cut with the next piece, by what it
+ * said before that: so whoever adds a piece, and loses, has kept the same part.
+ */
+export function withSealed(
+  before: GrowingRecord | undefined,
+  after: GrowingRecord,
+): { readonly record: GrowingRecord; readonly part?: SealedPart } {
+  if (before === undefined || after.seq === before.seq || before.text.length < PART_UNITS) {
+    return { record: after };
+  }
+  let cut = before.text.length - LAST_UNITS;
+  // A character of two units stands in one part.
+  if (/^[\uDC00-\uDFFF]/.test(before.text.slice(cut, cut + 1))) cut--;
+  const text = before.text.slice(0, cut);
+  const index = before.sealed?.parts ?? 0;
+  const sealed = { parts: index + 1, bytes: sealedBytes(before) + utf8Size(text) };
+  const record = { ...after, format: 2 as const, text: after.text.slice(cut), sealed };
+  return { record, part: { index, text } };
+}
+
+/** Bytes of UTF-8 that stand in parts. */
+export const sealedBytes = ({ sealed }: GrowingRecord): number => sealed?.bytes ?? 0;
+
+/** Whether there is any text of it. */
+export const hasText = ({ text, sealed }: GrowingRecord): boolean =>
+  text !== "" || sealed !== undefined;
 
 /** What policies hold back of it. */
 const heldOf = ({ judged }: GrowingRecord): string => judged?.held ?? "";

@@ -4,10 +4,13 @@
  */
 import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
-import { decodeRecord, encodeRecord } from "./record.ts";
+import { decodeRecord, encodeRecord, withSealed } from "./record.ts";
 import type { GrowingRecord } from "./record.ts";
 
-/** The bucket of all tenants. Keys: `[tenant_id, room_id, id]`. */
+/**
+ * The bucket of all tenants. Keys: `[tenant_id, room_id, id]`; of a part of a long text the time when its message began
+ * and the number of the part behind it.
+ */
 const GROWING_BUCKET = "ARQON_GROWING";
 
 /** Which message. */
@@ -24,6 +27,17 @@ export interface Found {
 }
 
 const keyOf = ({ tenant_id, room_id, id }: GrowingKey): KvKey => [tenant_id, room_id, id];
+const KEY_TOKENS = 3;
+
+const partKeyOf = (
+  key: GrowingKey,
+  { started_ms }: Pick<GrowingRecord, "started_ms">,
+  index: number,
+): KvKey => [...keyOf(key), String(started_ms), String(index)];
+
+const growingKeyOf = ([tenant_id = "", room_id = "", id = ""]: KvKey): GrowingKey => ({
+  ...{ tenant_id, room_id, id },
+});
 
 /** The records on one Spine. Everything rejects with `spine-unavailable` while it is down. */
 export class GrowingRecords {
@@ -52,30 +66,65 @@ export class GrowingRecords {
     return changeDocument(async (mayLose) => {
       const bucket = await this.#open();
       const found = await this.get(key);
-      const record = await change(found);
-      if (record === undefined) return found;
+      const changed = await change(found);
+      if (changed === undefined) return found;
+      const { record, part } = withSealed(found?.record, changed);
+      if (part !== undefined) {
+        const text = new TextEncoder().encode(part.text);
+        await bucket.put(partKeyOf(key, record, part.index), text);
+      }
       const written = bucket.update(keyOf(key), encodeRecord(record), found?.revision ?? 0);
       return { record, revision: await mayLose(written) };
     });
   }
 
-  /** Deletes the record of that revision; when another has changed it, nothing. */
-  async delete(key: GrowingKey, revision: number): Promise<void> {
+  /** The whole text of a record; undefined: the message has gone meanwhile. */
+  async textOf(key: GrowingKey, record: GrowingRecord): Promise<string | undefined> {
     const bucket = await this.#open();
-    await bucket.delete(keyOf(key), revision).catch((error) => {
-      if (!isConflict(error)) throw error;
-    });
+    const count = record.sealed?.parts ?? 0;
+    const parts = await Promise.all(
+      Array.from({ length: count }, (_, index) => bucket.get(partKeyOf(key, record, index))),
+    );
+    if (parts.includes(undefined)) return undefined;
+    const text = parts.map((part) => new TextDecoder().decode(part?.value)).join("");
+    return text + record.text;
+  }
+
+  /** Deletes the record of that revision, and its parts; when another has changed it, nothing. */
+  async delete(key: GrowingKey, { record, revision }: Found): Promise<void> {
+    const bucket = await this.#open();
+    try {
+      await bucket.delete(keyOf(key), revision);
+    } catch (error) {
+      if (isConflict(error)) return;
+      throw error;
+    }
+    for (let index = 0; index < (record.sealed?.parts ?? 0); index++) {
+      // What is left is nobody's, and `sweep` deletes it.
+      await bucket.delete(partKeyOf(key, record, index)).catch(() => {});
+    }
   }
 
   /** The messages that grow: in a room, with a tenant alone in all its rooms, without in all there are. */
   async list(tenant_id?: string, room_id?: string): Promise<GrowingKey[]> {
     const prefix = [tenant_id, room_id].filter((one) => one !== undefined);
     const keys = await (await this.#open()).keys(prefix);
-    return keys.map(([tenant = "", room = "", id = ""]) => ({
-      tenant_id: tenant,
-      room_id: room,
-      id,
-    }));
+    return keys.filter(({ length }) => length === KEY_TOKENS).map(growingKeyOf);
+  }
+
+  /** All messages that grow. Parts of which there is no message any more are deleted. */
+  async sweep(): Promise<GrowingKey[]> {
+    const bucket = await this.#open();
+    const keys = await bucket.keys();
+    const heads = keys.filter(({ length }) => length === KEY_TOKENS);
+    const known = new Set(heads.map((key) => JSON.stringify(key)));
+    for (const key of keys) {
+      const head = key.slice(0, KEY_TOKENS);
+      if (known.has(JSON.stringify(head))) continue;
+      // One that was written meanwhile may be missing in the list.
+      if (await bucket.get(head) === undefined) await bucket.delete(key);
+    }
+    return heads.map(growingKeyOf);
   }
 
   #open(): Promise<KeyValue> {

@@ -13,7 +13,7 @@ import type { Caller, HeaderPair } from "../message/caller.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import { REPLACED_HEADER } from "../policy/overseer.ts";
-import { messageIdOf } from "./record.ts";
+import { hasText, messageIdOf } from "./record.ts";
 import type { Ending, GrowingRecord, ToldEnding } from "./record.ts";
 import type { Found, GrowingKey, GrowingRecords } from "./records.ts";
 import type { GrowingStats } from "./stats.ts";
@@ -61,19 +61,20 @@ export interface Ended extends Found {
 export async function settle(
   context: SettlingContext,
   key: GrowingKey,
-  { record, revision }: Ended,
-  caller: Caller = callerOf(key, record),
+  found: Ended,
+  caller: Caller = callerOf(key, found.record),
 ): Promise<number | undefined> {
+  const { record } = found;
   const { path, logTime, records, stats } = context;
   const { ending } = record;
   const end = async (told: Ending, stored?: Stored) => {
     tellEnd(path, key, record, told, stored);
-    await records.delete(key, revision);
+    await records.delete(key, found);
     // Who has asked for it in between knows that it is there, and hears of its end now.
     tellEnd(path, key, record, told, stored);
     stats.ended(told.outcome);
   };
-  const is_stored = ending.is_kept && (record.text !== "" || ending.outcome === "finished");
+  const is_stored = ending.is_kept && (hasText(record) || ending.outcome === "finished");
   if (!is_stored) return void await end(ending);
   let stored: Stored;
   try {
@@ -101,13 +102,15 @@ async function store(
   record: Ended["record"],
   caller: Caller,
 ): Promise<Stored> {
-  const { path, limits, logTime } = context;
+  const { path, limits, logTime, records } = context;
   const { tenant_id, room_id, id } = key;
-  const { type, content_type, text, ending } = record;
-  if (await logTime(tenant_id) - ending.at_ms > REPETITION_MS) {
+  const { type, content_type, ending } = record;
+  const text = await records.textOf(key, record);
+  if (text === undefined || await logTime(tenant_id) - ending.at_ms > REPETITION_MS) {
     const known = await findEnded(context, key, ending.at_ms - SKEW_MS);
     if (known !== undefined) return { offset: known.offset, is_changed: true };
   }
+  if (text === undefined) throw new ArqonError("spine-unavailable", `parts of ${id} are missing`);
   const event = { type, content_type, data: new TextEncoder().encode(text) };
   const message_id = messageIdOf(id, record.started_ms);
   const envelope = scanEnvelope(writeEnvelope({ room_id, message_id, event }), limits);

@@ -1,4 +1,7 @@
-/** Puts the growing messages of one Shield together. No behaviour of its own. */
+/**
+ * Puts the growing messages of one Shield together. Of all their commands a few are answered in one turn: a producer
+ * may send a thousand at once, and where the Spine answers at once nothing else would come between them.
+ */
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -6,6 +9,7 @@ import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { leftMs } from "../../shared/watchdog/left_work.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { Turns } from "../../shared/turns/turns.ts";
 import type { TenantLogs } from "../durable/log/logs.ts";
 import type { Caller } from "../message/caller.ts";
 import type { MessagePath } from "../message/pipeline.ts";
@@ -14,6 +18,9 @@ import { answerGrowing } from "./growing.ts";
 import { GrowingRecords } from "./records.ts";
 import { growingStats } from "./stats.ts";
 import { GrowingSweep } from "./sweep.ts";
+
+/** Commands that are answered in one turn. */
+const TURN_COMMANDS = 16;
 
 /** What growing messages need of the process. */
 export interface GrowingStart {
@@ -49,8 +56,12 @@ export function startGrowing(
   const isNeeded = () => classes.list().some(({ durable }) => durable);
   const log = start.log.child({ part: "growing" });
   const sweep = new GrowingSweep(context, { log, isNeeded, left_ms: leftMs(config) });
+  const turns = new Turns(TURN_COMMANDS);
   return {
-    answer: (caller, envelope) => answerGrowing(context, caller, envelope),
+    async answer(caller, envelope) {
+      await turns.later();
+      return await answerGrowing(context, caller, envelope);
+    },
     close: () => sweep.close(),
   };
 }

@@ -66,7 +66,7 @@ export class GrowingSweep {
   /** Looks at all that are due. Rejects with `spine-unavailable`. */
   async pass(): Promise<void> {
     const { records, stats } = this.#context;
-    const keys = await records.list();
+    const keys = await records.sweep();
     stats.seen(keys.length);
     const due = new Map<string, number>();
     const taken = new Map<string, Taken>();

@@ -2,7 +2,7 @@
  * A piece of a growing message as policies judge it: what they are given, and how much of it their verdict lets go.
  * Pure; who asks them is `overseer.ts`, what becomes of the piece `shield/growing/judging.ts`.
  */
-import { ArqonError } from "@arqon/proto";
+import { ArqonError, utf8Size } from "@arqon/proto";
 import type { HeaderPair } from "../message/caller.ts";
 import type { Verdict } from "./abi/policy.ts";
 
@@ -14,8 +14,10 @@ export interface GrowingPiece {
   readonly content_type: string;
   /** What no reader has: what was held back, and the piece behind it. */
   readonly text: string;
-  /** What its readers have. */
+  /** What its readers have, or the end of it. */
   readonly released: string;
+  /** Bytes of UTF-8 that they have before that; absent: it is all. */
+  readonly sealed_bytes?: number;
   /** Whether nothing comes behind it: the message ends. */
   readonly is_last: boolean;
 }
@@ -36,14 +38,16 @@ const encoder = new TextEncoder();
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** The reserved headers of a piece. */
-export function pieceHeaders({ id, released, is_last }: GrowingPiece): HeaderPair[] {
+export function pieceHeaders(
+  { id, released, sealed_bytes = 0, is_last }: GrowingPiece,
+): HeaderPair[] {
   const before = released.slice(-BEFORE_UNITS);
   // A character of two units is shown whole or not at all.
   const shown = /^[\uDC00-\uDFFF]/.test(before) ? before.slice(1) : before;
   const headers: HeaderPair[] = [
     ["x-arqon-growing", id],
     ["x-arqon-growing-before", shown],
-    ["x-arqon-growing-bytes", String(encoder.encode(released).length)],
+    ["x-arqon-growing-bytes", String(sealed_bytes + utf8Size(released))],
   ];
   return is_last ? [...headers, ["x-arqon-growing-last", "true"]] : headers;
 }

@@ -1,0 +1,47 @@
+/** Commands about growing messages that come all at once: others have their turns between them. */
+import assert from "node:assert/strict";
+import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
+import { Growing } from "../../shared/config/automation/growing.ts";
+import { Registry } from "../../shared/metrics/metrics.ts";
+import { turn } from "../../shared/turns/next_turn.ts";
+import { ann } from "../auth/testing/identity.ts";
+import { PLAIN_ROOMS } from "../durable/log/logs.ts";
+import { callerOf, LIMITS, testPath } from "../message/testing/path.ts";
+import { NO_OVERSEER } from "../policy/overseer.ts";
+import { keptLog } from "../testing/spine.ts";
+import { startGrowing } from "./start.ts";
+
+const COMMANDS = 400;
+
+Deno.test("of a thousand commands at once a few are answered in one turn, in one room as in many", async () => {
+  await using test = testPath();
+  const growing = startGrowing(
+    {
+      config: { limits: LIMITS, growing: Growing.parse({}) } as never,
+      ...{ spine: test.spine, log: keptLog().log, registry: new Registry() },
+    },
+    test.path,
+    NO_OVERSEER,
+    { of: () => Promise.reject(new ArqonError("log-unavailable")) } as never,
+    PLAIN_ROOMS.classes,
+  );
+  const data = new TextEncoder().encode('{"id":"a1"}');
+  const command = { name: "growing.append", data, content_type: "application/json" };
+  let answered = 0;
+  const ask = (room_id: string) => {
+    const envelope = scanEnvelope(writeEnvelope({ room_id, command }), LIMITS);
+    return growing.answer(callerOf(ann), envelope).catch(() => {}).finally(() => answered++);
+  };
+  // One connection asks in one room after the other, many connections at once.
+  let chain = Promise.resolve<unknown>(undefined);
+  for (let at = 0; at < COMMANDS; at++) chain = chain.then(() => ask("lobby"));
+  const all = Array.from({ length: COMMANDS }, (_, at) => ask(`lobby-${at}`));
+  let most = 0;
+  for (let before = 0; answered < 2 * COMMANDS; before = answered) {
+    await turn();
+    most = Math.max(most, answered - before);
+  }
+  await Promise.all([chain, ...all]);
+  assert.ok(most <= 32, `${most} in one turn`);
+  await growing.close();
+});
