@@ -17,7 +17,11 @@ Deno.test("of a thousand commands at once a few are answered in one turn, in one
   await using test = testPath();
   const growing = startGrowing(
     {
-      config: { limits: LIMITS, growing: Growing.parse({}) } as never,
+      config: {
+        watchdog: { stall_ms: 30_000 },
+        limits: LIMITS,
+        growing: Growing.parse({}),
+      } as never,
       ...{ spine: test.spine, log: keptLog().log, registry: new Registry() },
     },
     test.path,

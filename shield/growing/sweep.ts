@@ -132,7 +132,8 @@ export class GrowingSweep {
   }
 
   /** What another process has taken up is its own, or what it died of; the record goes a day after the end. */
-  async #lookAtTaken(key: GrowingKey, { revision }: Found, ended_ms: number): Promise<number> {
+  async #lookAtTaken(key: GrowingKey, found: Found, ended_ms: number): Promise<number> {
+    const { revision } = found;
     const { log, left_ms } = this.#options;
     const { records, stats } = this.#context;
     const name = nameOf(key);
@@ -150,7 +151,7 @@ export class GrowingSweep {
       stats.setAside();
       taken.is_told = true;
     }
-    if (ended_ms >= GIVE_UP_MS) await records.delete(key, revision);
+    if (ended_ms >= GIVE_UP_MS) await records.delete(key, found);
     return RETRY_MS_MAX;
   }
 
