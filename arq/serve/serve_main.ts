@@ -37,9 +37,21 @@ export async function readConfigBytes({ files, signal }: Io, file: string): Prom
     return await files.read(file);
   } catch (error) {
     signal.throwIfAborted();
-    throw usageError(`cannot read ${file}: ${error instanceof Error ? error.message : error}`);
+    throw unreadable(file, error);
   }
 }
+
+/** The same for a program whose signals end it anyhow. */
+function readConfigBytesNow(file: string): Uint8Array {
+  try {
+    return Deno.readFileSync(file);
+  } catch (error) {
+    throw unreadable(file, error);
+  }
+}
+
+const unreadable = (file: string, error: unknown) =>
+  usageError(`cannot read ${file}: ${error instanceof Error ? error.message : error}`);
 
 /** Checks a configuration. Throws a usage error when it cannot be used. */
 function usableConfig(bytes: Uint8Array, file: string, defaults: ConfigDefaults): Config {
@@ -79,7 +91,8 @@ export function busProcess(
     readTextFile: (path) => Deno.readTextFileSync(path),
     readFile: (path) => Deno.readFileSync(path),
     tls: tlsFiles,
-    loadConfig: (file, defaults) => usableConfig(config ?? Deno.readFileSync(file), file, defaults),
+    loadConfig: (file, defaults) =>
+      usableConfig(config ?? readConfigBytesNow(file), file, defaults),
     readConfig: readConfigFile,
     writeLog: writeLog ?? writeStderr,
     cores: navigator.hardwareConcurrency,
