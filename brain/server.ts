@@ -31,7 +31,15 @@ import { createTap } from "./tap.ts";
 export interface BrainOptions {
   readonly config: Pick<
     Config,
-    "server" | "brain" | "limits" | "presence" | "rooms" | "hooks" | "webhooks" | "reducers"
+    | "server"
+    | "brain"
+    | "limits"
+    | "presence"
+    | "rooms"
+    | "hooks"
+    | "webhooks"
+    | "reducers"
+    | "watchdog"
   >;
   readonly spine: Spine;
   /** Reads a file that the configuration names; throws when it cannot. */

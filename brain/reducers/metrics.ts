@@ -15,6 +15,7 @@ export interface ReducerMetrics {
   readonly refused: Counter;
   readonly forbidden: Counter;
   readonly thread_ends: Counter;
+  readonly timers_set_aside: Counter;
   /** Of changed values. */
   readonly told: Counter;
   readonly pages: Counter;
@@ -69,6 +70,20 @@ export const createDeployMetric = (registry: Registry): Counter<"outcome"> =>
     registers: [registry],
   });
 
+/** What has died. */
+const deathMetrics = (registry: Registry) => ({
+  thread_ends: new Counter({
+    name: "brain_reducer_thread_ends_total",
+    help: "How often the thread that runs reducers died; another one has read its rooms again.",
+    registers: [registry],
+  }),
+  timers_set_aside: new Counter({
+    name: "brain_reducer_timers_set_aside_total",
+    help: "Rooms whose timers do not run: two processes died while they ran the first of them.",
+    registers: [registry],
+  }),
+});
+
 /** Makes them. */
 export function createReducerMetrics(registry: Registry, gauges: ReducerGauges): ReducerMetrics {
   const registers = [registry];
@@ -78,6 +93,7 @@ export function createReducerMetrics(registry: Registry, gauges: ReducerGauges):
   gauge("brain_reducer_state_bytes", "Bytes of the states of those rooms.", gauges.bytes);
   gauge("brain_reducer_waiting", "Calls that wait for their room's reducer.", gauges.waiting);
   return {
+    ...deathMetrics(registry),
     entries: new Counter({
       name: "brain_reducer_entries_total",
       help: "Entries of logs of rooms with reducers that this Brain appended, by verdict.",
@@ -125,11 +141,6 @@ export function createReducerMetrics(registry: Registry, gauges: ReducerGauges):
     forbidden: new Counter({
       name: "brain_reducer_forbidden_total",
       help: "Calls that the schema of their room's program forbids.",
-      registers,
-    }),
-    thread_ends: new Counter({
-      name: "brain_reducer_thread_ends_total",
-      help: "How often the thread that runs reducers died; another one has read its rooms again.",
       registers,
     }),
     switches: new Counter({

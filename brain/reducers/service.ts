@@ -5,13 +5,14 @@
 import { ArqonError } from "@arqon/proto";
 import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import { randomPool } from "../../shared/ids.ts";
+import { connectionId, randomPool } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import { REDUCER_OBJECTS, REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
 import { REMOVAL_KEY } from "../../shared/records/reducer_removal.ts";
 import { REDUCED_UNITS_MAX, reducerRoomOf } from "../../shared/rooms/reducer_room.ts";
 import type { KeyValue, ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
+import { leftMs } from "../../shared/watchdog/left_work.ts";
 import type { ClusterView } from "../cluster_view.ts";
 import { ClassPrograms, type ReducedClass } from "./class_programs.ts";
 import { DueTurns } from "./due_turns.ts";
@@ -27,6 +28,7 @@ import type { PastAsk } from "../../shared/records/reducer_past.ts";
 import { ReducerPast } from "./past_service.ts";
 import type { RoomParts } from "./room/loaded_room.ts";
 import { forksOf } from "./room/forking.ts";
+import { TimerTrials } from "./room/left_timers.ts";
 import { ReducedRoom, type ReducedRoomOptions } from "./room/reduced_room.ts";
 import { FollowedClasses } from "../classes/followed_classes.ts";
 import { modulePage, noModule } from "./served_modules.ts";
@@ -40,7 +42,7 @@ const SWEEP_ROOMS = 64;
 
 /** What rooms with reducers need of their Brain. */
 export interface ReducerServiceOptions {
-  readonly config: Pick<Config, "brain" | "limits" | "rooms" | "reducers">;
+  readonly config: Pick<Config, "brain" | "limits" | "rooms" | "reducers" | "watchdog">;
   readonly spine: Spine;
   readonly view: ClusterView;
   readonly registry: Registry;
@@ -124,7 +126,8 @@ class Reducers implements ReducerService {
   }
 
   #sharedByRooms(): ReducedRoomOptions {
-    const { config: { brain, limits }, monotonic_ms } = this.#options;
+    const { config, monotonic_ms } = this.#options;
+    const { brain, limits } = config;
     return {
       parts: this.#parts,
       // Another configuration may give a room another reducer; without any it keeps what it has.
@@ -140,6 +143,11 @@ class Reducers implements ReducerService {
       owns: (at) => this.#owns(at),
       ...{ pending_commands: brain.pending_commands, idle_ms: brain.reducer_idle_ms },
       ...{ command_timeout_ms: limits.command_timeout_ms, monotonic_ms },
+      left: {
+        ...{ life: connectionId(this.#parts.random), left_ms: leftMs(config) },
+        trials: new TimerTrials(),
+        classOf: ({ tenant_id, room_id }) => this.#followed.classes.of(tenant_id, room_id).pattern,
+      },
     };
   }
 
@@ -193,10 +201,11 @@ class Reducers implements ReducerService {
     this.#parts.host.end();
   }
 
-  /** Another program is wanted: rooms that nobody calls are migrated, too, where they are in memory. */
+  /** Another program is wanted: rooms that nobody calls have it, too, where they are in memory and wait for it. */
   #migrate(tenant_id: string): void {
     for (const room of this.#rooms.values()) {
-      if (room.at.tenant_id === tenant_id && room.has_migration) room.wake();
+      if (room.at.tenant_id !== tenant_id) continue;
+      if (room.has_migration || room.is_set_aside) room.wake();
     }
   }
 

@@ -47,6 +47,11 @@ const Record = z.looseObject({
   programs: StoredPrograms.optional(),
   /** The program that could not migrate the room, and the number of its deploy; absent: none. */
   refused: z.object({ program: z.string(), deploy: whole }).optional(),
+  /** The timer that a Brain has taken up that did not run it before; absent: none. */
+  taken: z.object({
+    ...{ by: z.string(), again: z.boolean(), key: z.string(), at_ms: z.number() },
+    program: z.string(),
+  }).optional(),
 });
 
 /** Where a room comes from: another one of its tenant, behind an entry of that. */
@@ -77,6 +82,19 @@ export interface RefusedProgram {
   readonly deploy: number;
 }
 
+/** A timer that a Brain runs which another one may have died of. */
+export interface TakenTimer {
+  /** The life of that Brain. */
+  readonly by: string;
+  /** Whether another one had taken it up before. */
+  readonly again: boolean;
+  readonly key: string;
+  /** When it was due, Unix ms. */
+  readonly at_ms: number;
+  /** The program that runs it, by its id. */
+  readonly program: string;
+}
+
 /** What is stored of a room. */
 export interface RoomRecord {
   readonly snapshot: string;
@@ -94,6 +112,7 @@ export interface RoomRecord {
   readonly program?: ProgramName | undefined;
   readonly programs?: RoomPrograms | undefined;
   readonly refused?: RefusedProgram | undefined;
+  readonly taken?: TakenTimer | undefined;
 }
 
 /** A record as bytes. */

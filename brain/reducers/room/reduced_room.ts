@@ -9,6 +9,7 @@ import type { RunnableProgram } from "../log/program.ts";
 import { answerTo, inTime, type WaitingCall } from "./call.ts";
 import type { LoadedRoom, ReducedPlace } from "./loaded_room.ts";
 import { judgeCalls } from "./judging.ts";
+import { LeftTimers, type LeftTimersOptions } from "./left_timers.ts";
 import { isYoungFork, loadRoom } from "./loading.ts";
 import { WaitingQueries, type WaitingQuery } from "./pages.ts";
 import type { StoringLimits } from "./points.ts";
@@ -41,6 +42,7 @@ export interface ReducedRoomOptions extends ProgramChoice {
   readonly pending_commands: number;
   readonly command_timeout_ms: number;
   readonly idle_ms: number;
+  readonly left: LeftTimersOptions;
   /** Ms that only grow. */
   readonly monotonic_ms: () => number;
 }
@@ -53,6 +55,7 @@ export class ReducedRoom {
   #waiting: ArrivedCall[] = [];
   readonly #queries = new WaitingQueries();
   readonly #publishing = new PublishingTurns();
+  readonly #left: LeftTimers;
   #loaded: LoadedRoom | undefined;
   #running: Promise<void> | undefined;
   #alarm: ReturnType<typeof setTimeout> | undefined;
@@ -68,6 +71,7 @@ export class ReducedRoom {
     this.at = at;
     this.#limits = limits;
     this.#options = options;
+    this.#left = new LeftTimers(at, options);
     this.#used_ms = options.monotonic_ms();
   }
 
@@ -171,7 +175,9 @@ export class ReducedRoom {
     const loaded = this.#loaded;
     if (loaded === undefined) return;
     const { standing: { next } } = loaded;
-    const due_ms = next === undefined ? Infinity : next.at_ms - this.#options.parts.now();
+    const due_ms = next === undefined
+      ? Infinity
+      : Math.max(next.at_ms - this.#options.parts.now(), this.#left.held_ms);
     const wait_ms = Math.max(1, Math.min(due_ms, this.#is_resting ? Infinity : QUIET_MS));
     if (wait_ms < Infinity) this.#wakeIn(wait_ms);
   }
@@ -185,11 +191,13 @@ export class ReducedRoom {
 
   async #work(): Promise<void> {
     const { parts: { metrics }, owns, shown } = this.#options;
+    if (this.#left.must_read) this.#drop();
     if (this.#loaded === undefined) {
       await this.#publishing.done().catch(() => {});
       this.#is_resting = false;
       this.#loaded = await loadRoom(this.at, shown(this.at), this.#options.parts);
       metrics.loads.inc({ outcome: "loaded" });
+      this.#left.read(this.#loaded);
       if (isYoungFork(this.#loaded) && owns(this.at)) await this.#tryStore(this.#loaded);
     }
     while (this.#loaded !== undefined && !this.#is_closed) {
@@ -201,14 +209,15 @@ export class ReducedRoom {
       const { program, migration } = await nextProgram(loaded, this.at, this.#options);
       const taken = migration === undefined
         ? await this.#take(loaded, program)
-        : takeMigration(this.#takenAt(loaded), migration);
+        : takeMigration(this.#takenAt(loaded, program), migration);
       if (taken === undefined) break;
-      await this.#step(loaded, taken, program);
+      await this.#left.guard(loaded, taken, program, () => this.#step(loaded, taken, program));
       if (migration !== undefined && this.#loaded === loaded) await this.#tryStore(loaded);
     }
     await this.#publishing.done();
     const loaded = this.#loaded;
     if (loaded === undefined || this.#is_closed || this.#is_asked || !owns(this.at)) return;
+    if (this.#left.takeAside()) await this.#tryStore(loaded);
     const quiet_ms = this.#options.monotonic_ms() - this.#used_ms;
     if (quiet_ms < QUIET_MS) return;
     // A call that comes meanwhile ends it.
@@ -224,19 +233,26 @@ export class ReducedRoom {
     this.#waiting = inTime(this.#waiting, at_ms, command_timeout_ms);
     const ready = program.schema &&
       judgeCalls(this.#waiting, loaded, this.at, program, this.#options);
-    const taken = takeNext(ready ? await ready : this.#waiting, this.#takenAt(loaded));
+    const waiting = ready ? await ready : this.#waiting;
+    const taken = takeNext(waiting, this.#takenAt(loaded, program));
     if (taken?.calls.length === 0) this.#used_ms = at_ms;
     return taken;
   }
 
-  #takenAt({ standing }: LoadedRoom): TakenAt {
+  #takenAt(loaded: LoadedRoom, program: RunnableProgram): TakenAt {
     const { parts: { now, random }, owns } = this.#options;
-    return { standing, now_ms: now(), random, owns: owns(this.at) };
+    const runs_timers = owns(this.at) && this.#left.admits(loaded, program);
+    return { standing: loaded.standing, now_ms: now(), random, runs_timers };
   }
 
   /** Whether another program waits to migrate this room. */
   get has_migration(): boolean {
     return this.#loaded !== undefined && waitsToMigrate(this.#loaded, this.at, this.#options);
+  }
+
+  /** Whether its timers do not run before another program, or somebody, lets them. */
+  get is_set_aside(): boolean {
+    return this.#left.held_ms === Infinity;
   }
 
   async #step(

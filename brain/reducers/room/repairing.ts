@@ -5,6 +5,7 @@
  */
 import {
   decodeRecord,
+  encodeRecord,
   type ProgramName,
   type RoomRecord,
 } from "../../../shared/records/reducer_record.ts";
@@ -124,12 +125,25 @@ async function programAt(
   return { id, module };
 }
 
-/** Says what was lost, `{lost: null}` when nothing was and nothing is changed. */
+/** A timer that was set aside runs again: whoever repairs the room has seen to what killed two processes. */
+async function releaseTimer(
+  { tenant_id, room_id }: ReducedPlace,
+  { records }: RoomParts,
+): Promise<void> {
+  const stored = await records.get([tenant_id, room_id]);
+  const record = stored && decodeRecord(stored.value);
+  if (record?.taken === undefined) return;
+  const next = encodeRecord({ ...record, taken: undefined });
+  await records.update([tenant_id, room_id], next, stored!.revision);
+}
+
+/** Says what was lost, `{lost: null}` when nothing was and nothing but a timer that was set aside is changed. */
 export async function repairRoom(
   at: ReducedPlace,
   parts: RoomParts,
   { limits, shown }: { readonly limits: HistoryLimits; readonly shown: Shown },
 ): Promise<object> {
+  await releaseTimer(at, parts);
   if (await isWhole(at, shown, parts)) return { lost: null };
   const durable = await parts.openLog(at.tenant_id);
   const stored = await parts.records.get([at.tenant_id, at.room_id]);

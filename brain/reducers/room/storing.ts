@@ -10,7 +10,11 @@ import { programsBehind, withProgram } from "../../../shared/records/reducer_pro
 import type { RunnableProgram } from "../log/program.ts";
 import type { LogEntry } from "../state/entry.ts";
 import { encodeBatch, isBehind } from "../log/batch.ts";
-import { encodeRecord, type RoomRecord } from "../../../shared/records/reducer_record.ts";
+import {
+  encodeRecord,
+  type RoomRecord,
+  type TakenTimer,
+} from "../../../shared/records/reducer_record.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import {
   type HistoryLimits,
@@ -41,22 +45,45 @@ async function noteBehind(
   at: ReducedPlace,
   parts: RoomParts,
 ): Promise<void> {
-  const { record, programs, durable: { stream } } = loaded;
+  const { record, programs } = loaded;
   if (record?.is_behind && record.programs === programs) return;
+  await writeRecord(loaded, at, behindRecord(loaded, parts), parts);
+}
+
+function behindRecord({ record, programs, noted, durable }: LoadedRoom, { now }: RoomParts) {
   const first = {
     snapshot: "",
     previous: "",
     points: "",
     offset: 0,
-    published: loaded.noted,
-    stream,
+    published: noted,
+    stream: durable.stream,
     position: 0,
     fork: null,
     lost: [],
   };
-  const behind_ms = record?.is_behind ? record.behind_ms : parts.now();
-  const behind = { next_ms: null, ...record, is_behind: true, behind_ms, programs };
-  await writeRecord(loaded, at, { ...first, ...behind }, parts);
+  const behind_ms = record?.is_behind ? record.behind_ms : now();
+  return { ...first, next_ms: null, ...record, is_behind: true, behind_ms, programs };
+}
+
+/** Whether it is the room's first timer that was taken up. */
+export function isTaken(
+  { key, at_ms }: TakenTimer,
+  { next }: Pick<LoadedRoom["standing"], "next">,
+): boolean {
+  return next !== undefined && next.key === key && next.at_ms === at_ms;
+}
+
+/** Notes which timer is taken up, with what its entry needs to be noted before it is appended; undefined: none is. */
+export async function writeTaken(
+  loaded: LoadedRoom,
+  at: ReducedPlace,
+  taken: TakenTimer | undefined,
+  parts: RoomParts,
+): Promise<void> {
+  const { programs, standing: { offset } } = loaded;
+  if (taken !== undefined) loaded.programs = withProgram(programs, taken.program, offset);
+  await writeRecord(loaded, at, { ...behindRecord(loaded, parts), taken }, parts);
 }
 
 /** Appends entries that the state `standing` came of. */
@@ -173,12 +200,13 @@ export async function storeSnapshot(
   const { kept, gone, floor } = await pointsWith(loaded, at, point, limits, parts);
   const points = await writePoints(at, stream, kept, parts.objects);
   const previous = before === snapshot ? oldest : before;
-  const { fork = null, lost = [] } = loaded.record ?? {};
+  const { fork = null, lost = [], taken } = loaded.record ?? {};
   const programs = programsBehind(loaded.programs, floor);
   await writeRecord(loaded, at, {
     ...{ snapshot, previous, points, offset, published, stream, position, fork, lost },
     ...{ is_behind: false, behind_ms: 0, next_ms: next?.at_ms ?? null },
     ...{ program: loaded.program, programs, refused: loaded.refused },
+    taken: taken && isTaken(taken, loaded.standing) ? taken : undefined,
   }, parts);
   loaded.programs = programs;
   loaded.points = kept;

@@ -35,7 +35,7 @@ export interface TakenAt {
   readonly now_ms: number;
   readonly random: Random;
   /** Whether timers are run here. */
-  readonly owns: boolean;
+  readonly runs_timers: boolean;
 }
 
 /** What every entry has; `at` counts from 1. */
@@ -68,11 +68,16 @@ function firstOf(waiting: readonly ArrivedCall[], before_ms: number): ArrivedCal
   return calls;
 }
 
+/** Whether the room's first timer is due. */
+export function isDue({ next, time_ms }: RoomStanding, now_ms: number): boolean {
+  return next !== undefined && next.at_ms <= Math.max(time_ms, Math.trunc(now_ms));
+}
+
 /** What comes next; undefined: nothing. */
 export function takeNext(waiting: readonly ArrivedCall[], room: TakenAt): Taken | undefined {
-  const { standing: { next, time_ms }, random, owns, now_ms } = room;
-  const is_due = owns && next !== undefined &&
-    next.at_ms <= Math.max(time_ms, Math.trunc(now_ms));
+  const { standing, random, runs_timers, now_ms } = room;
+  const { next } = standing;
+  const is_due = runs_timers && next !== undefined && isDue(standing, now_ms);
   const calls = firstOf(waiting, is_due ? next.at_ms : Infinity);
   if (calls.length > 0) {
     const seeds = random(calls.length * SEED_BYTES);

@@ -20,9 +20,9 @@ function nextOf(
   waiting: readonly ArrivedCall[],
   now_ms: number,
   standing: RoomStanding,
-  owns = true,
+  runs_timers = true,
 ) {
-  const taken = takeNext(waiting, { standing, now_ms, random, owns });
+  const taken = takeNext(waiting, { standing, now_ms, random, runs_timers });
   return taken?.entries.map((entry) => [
     ...[entry.kind === "command" ? entry.id : entry.kind, entry.offset, entry.time_ms],
   ]);

@@ -10,6 +10,7 @@ import { loadProgram, type RunnableProgram } from "../log/program.ts";
 import { createReducerMetrics } from "../metrics.ts";
 import type { ReducedPlace, RoomParts } from "../room/loaded_room.ts";
 import type { HistoryLimits } from "../room/points.ts";
+import { TimerTrials } from "../room/left_timers.ts";
 import { ReducedRoom } from "../room/reduced_room.ts";
 import type { ReducerHost } from "../thread/host.ts";
 import { type Shown, shownBy } from "../visible/shown.ts";
@@ -68,6 +69,7 @@ export async function callAt(
     ...{ parts, wanted: () => wanted, wantedNow: () => Promise.resolve(wanted), owns: () => true },
     ...{ pending_commands: 100, command_timeout_ms: 60_000, idle_ms: 3_600_000 },
     ...{ shown: () => shown, monotonic_ms: () => performance.now() },
+    left: { life: "lone", left_ms: 60_000, trials: new TimerTrials(), classOf: () => "" },
   });
   try {
     return await new Promise((resolve, reject) =>

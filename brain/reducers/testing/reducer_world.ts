@@ -86,6 +86,8 @@ export class ReducerWorld implements AsyncDisposable {
   owner = "a";
   /** How far the Brains' clocks are ahead of this machine's. */
   ahead_ms = 0;
+  /** How much more time has passed than this machine saw. */
+  passed_ms = 0;
   readonly #options: WorldOptions;
   readonly #open: () => Promise<Spine>;
   readonly #owned = new AsyncDisposableStack();
@@ -106,7 +108,11 @@ export class ReducerWorld implements AsyncDisposable {
   }
 
   /** Starts a Brain. */
-  async start(brain_id: string, modules = this.#options.modules): Promise<WorldBrain> {
+  async start(
+    brain_id: string,
+    modules = this.#options.modules,
+    through = (spine: Spine) => spine,
+  ): Promise<WorldBrain> {
     const { reducer, brain, rooms } = this.#options;
     const names = Object.keys(modules);
     const config = configFrom({
@@ -115,20 +121,22 @@ export class ReducerWorld implements AsyncDisposable {
         [name, `${name}-*`].map((room) => ({ room, durable: true, reducer: name, ...rooms }))
       ),
       brain,
+      // What a Brain has left is another's within less than calls wait.
+      watchdog: { stall_ms: 10_000 },
     });
     const lines: string[] = [];
     const write = (line: string) => void lines.push(line);
     const log = createLogger({
       ...{ level: "info", format: "logfmt", component: "test", now: Date.now, write },
     });
-    const spine = await this.#open();
+    const spine = through(await this.#open());
     const registry = createMetrics({ node_id: brain_id, version: "0" });
     const view = new View(brain_id, this);
     this.#views.push(view);
     const service = await startReducers({
       ...{ config, spine, registry, log, view: view as unknown as ClusterView },
       now: () => Date.now() + this.ahead_ms,
-      monotonic_ms: () => performance.now(),
+      monotonic_ms: () => performance.now() + this.passed_ms,
       readFile: (name) => modules[name]!,
     });
     this.#owned.defer(async () => {

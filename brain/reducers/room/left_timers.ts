@@ -1,0 +1,176 @@
+/**
+ * Timers that were due when their room was read, so that another Brain may have died of the first of them. Who runs that
+ * one says so in the room's record before. The second Brain that takes up the same one does so while it tries no other,
+ * and what that one leaves, too, is set aside: it does not run, nor do those behind it.
+ */
+import type { TakenTimer } from "../../../shared/records/reducer_record.ts";
+import type { RunnableProgram } from "../log/program.ts";
+import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
+import { isTaken, writeTaken } from "./storing.ts";
+import { isDue, type Taken } from "./taking.ts";
+
+/** How long one that a Brain has left keeps others of that kind from being tried, in ms, if it does not end before. */
+const TRIAL_MS = 5_000;
+/** How often it is asked whether it has ended, in ms. */
+const RETRY_MS = 100;
+
+/** Which room of a Brain tries a timer that another Brain has left: one at a time, since it may kill this one. */
+export class TimerTrials {
+  #room: LeftTimers | undefined;
+  #since_ms = 0;
+
+  /** False: another room tries one. `now_ms` is monotonic. */
+  begin(room: LeftTimers, now_ms: number): boolean {
+    const is_free = this.#room === undefined || this.#room === room ||
+      now_ms - this.#since_ms >= TRIAL_MS;
+    if (is_free) [this.#room, this.#since_ms] = [room, now_ms];
+    return is_free;
+  }
+
+  /** The room has ended. */
+  end(room: LeftTimers): void {
+    if (this.#room === room) this.#room = undefined;
+  }
+}
+
+/** What the rooms of a Brain share of this. */
+export interface LeftTimersOptions {
+  /** This Brain, among all that there have been. */
+  readonly life: string;
+  /** How long one that was taken up twice is left to whoever has it, in ms. */
+  readonly left_ms: number;
+  readonly trials: TimerTrials;
+  /** The pattern of the room's class. */
+  readonly classOf: (at: ReducedPlace) => string;
+}
+
+/** A timer that another Brain has taken up as the second one. */
+interface Seen {
+  readonly by: string;
+  /** When it is set aside, monotonic ms. */
+  readonly until_ms: number;
+  is_told: boolean;
+}
+
+interface Shared {
+  readonly parts: RoomParts;
+  readonly left: LeftTimersOptions;
+  /** Ms that only grow. */
+  readonly monotonic_ms: () => number;
+}
+
+/** Those of one room. */
+export class LeftTimers {
+  readonly #at: ReducedPlace;
+  readonly #shared: Shared;
+  /** When the room was read, monotonic ms, and whether its first timer was due then and has not run since. */
+  #read_ms = 0;
+  #is_first = false;
+  #seen: Seen | undefined;
+  #must_store = false;
+  /** Until when no timer runs, monotonic ms. */
+  #held_until_ms = 0;
+
+  constructor(at: ReducedPlace, shared: Shared) {
+    this.#at = at;
+    this.#shared = shared;
+  }
+
+  /** The room was read. */
+  read({ standing }: LoadedRoom): void {
+    this.#read_ms = this.#shared.monotonic_ms();
+    this.#is_first = isDue(standing, this.#shared.parts.now());
+  }
+
+  /** Whether the room is to be read again: who has the timer may have run it. */
+  get must_read(): boolean {
+    const { by, until_ms, is_told } = this.#seen ?? {};
+    if (by === undefined || is_told) return false;
+    return this.#read_ms < until_ms! && this.#shared.monotonic_ms() >= until_ms!;
+  }
+
+  /** Whether a timer was set aside now. Its mark says that entries may come, and none may come for long. */
+  takeAside(): boolean {
+    const must_store = this.#must_store;
+    this.#must_store = false;
+    return must_store;
+  }
+
+  /** How long no timer runs, in ms. */
+  get held_ms(): number {
+    return Math.max(0, this.#held_until_ms - this.#shared.monotonic_ms());
+  }
+
+  /** Whether timers may run now. */
+  admits(loaded: LoadedRoom, { id }: RunnableProgram): boolean {
+    const taken = this.#takenByOther(loaded, id);
+    if (!taken?.again) this.#seen = undefined;
+    const hold_ms = taken === undefined ? 0 : this.#holdMs(taken);
+    this.#held_until_ms = this.#shared.monotonic_ms() + hold_ms;
+    return hold_ms === 0;
+  }
+
+  /** Runs what comes next; where it is the first timer, that is marked meanwhile. Rejects as `run`. */
+  async guard(
+    loaded: LoadedRoom,
+    { entries: [entry] }: Taken,
+    { id }: RunnableProgram,
+    run: () => Promise<void>,
+  ): Promise<void> {
+    const { next } = loaded.standing;
+    try {
+      if (this.#is_first && entry?.kind === "timer" && next !== undefined) {
+        await this.#mark(loaded, { ...next, program: id }, run);
+      } else await run();
+    } finally {
+      this.#shared.left.trials.end(this);
+    }
+  }
+
+  async #mark(
+    loaded: LoadedRoom,
+    timer: Pick<TakenTimer, "key" | "at_ms" | "program">,
+    run: () => Promise<void>,
+  ): Promise<void> {
+    const { parts, left: { life } } = this.#shared;
+    const again = this.#takenByOther(loaded, timer.program) !== undefined;
+    const taken = { ...timer, by: life, again };
+    try {
+      await writeTaken(loaded, this.#at, taken, parts);
+      await run();
+    } finally {
+      this.#is_first = isTaken(taken, loaded.standing);
+      // This Brain lives, whatever has failed.
+      if (this.#is_first) await writeTaken(loaded, this.#at, undefined, parts).catch(() => {});
+    }
+  }
+
+  /** The mark that another Brain has left at the timer that comes next, by the same program. */
+  #takenByOther({ record, standing }: LoadedRoom, program: string): TakenTimer | undefined {
+    const { parts: { now }, left: { life } } = this.#shared;
+    const { taken } = record ?? {};
+    if (taken === undefined || taken.by === life || taken.program !== program) return undefined;
+    return isTaken(taken, standing) && isDue(standing, now()) ? taken : undefined;
+  }
+
+  #holdMs({ by, again }: TakenTimer): number {
+    const { left: { left_ms, trials }, monotonic_ms } = this.#shared;
+    const now_ms = monotonic_ms();
+    if (!again) return trials.begin(this, now_ms) ? 0 : RETRY_MS;
+    if (this.#seen?.by !== by) this.#seen = { by, until_ms: now_ms + left_ms, is_told: false };
+    if (now_ms < this.#seen.until_ms) return this.#seen.until_ms - now_ms;
+    if (this.must_read) return 1;
+    this.#tell(this.#seen);
+    return Infinity;
+  }
+
+  #tell(seen: Seen): void {
+    if (seen.is_told) return;
+    seen.is_told = this.#must_store = true;
+    const { parts: { log, metrics }, left: { classOf } } = this.#shared;
+    const { tenant_id, room_id: room } = this.#at;
+    metrics.timers_set_aside.inc();
+    const about = { tenant_id, room, class: classOf(this.#at) };
+    log.error("a room's timer was under way when two processes died: it is set aside", about);
+  }
+}
