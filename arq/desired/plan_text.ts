@@ -22,12 +22,12 @@ export interface UnderWay {
   readonly tenant: string;
   readonly id: string;
   readonly by: string;
-  /** The folder has the state of before it; the state that it brings; another one. */
+  /** The folder has the previous state; the state that the rollout brings; another one. */
   readonly stands: "is-taken-back" | "brings-it" | "in-the-way";
 }
 
 const STANDS = {
-  "is-taken-back": "is to be taken back: this is the state of before it",
+  "is-taken-back": "is to be taken back: this is the previous state",
   "brings-it": "puts this in force; arq apply is refused until it has ended",
   "in-the-way": "is under way; arq apply is refused until it has ended",
 } as const;

@@ -1,6 +1,7 @@
 /** Folders of the whole bus: exported, planned and applied as one, and strict. */
 import assert from "node:assert/strict";
 import { startBusWith } from "../../../tests/harness/bus.ts";
+import { filesOf } from "../../testing/folder_files.ts";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
 import { runArq } from "../../testing/run_arq.ts";
 import { CommandError } from "../../terminal/exit.ts";
@@ -13,16 +14,6 @@ const mapped = (message: string) =>
   `[[mappings]]\nsubject = "in.t.acme.r.cars-*"\nschema_id = "fleet"\nmessage = "${message}"\n`;
 const mirrored = (tenant: string, percent: number) =>
   `tenant = "${tenant}"\n[[mirror]]\nprefix = "in.t.${tenant}.*"\npercent = ${percent}\n`;
-
-async function filesOf(folder: string, below = ""): Promise<Record<string, string>> {
-  const all: Record<string, string> = {};
-  for await (const { name, isDirectory } of Deno.readDir(`${folder}/${below}`)) {
-    const path = `${below}${name}`;
-    if (isDirectory) Object.assign(all, await filesOf(folder, `${path}/`));
-    else all[path] = (await Deno.readFile(`${folder}/${path}`)).toHex();
-  }
-  return all;
-}
 
 const outcomesOf = ({ parts }: { parts: { outcome: string }[] }) =>
   parts.map(({ outcome }) => outcome);

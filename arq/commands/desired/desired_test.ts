@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { startBusWith } from "../../../tests/harness/bus.ts";
 import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
+import { filesOf } from "../../testing/folder_files.ts";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
 import { CommandError } from "../../terminal/exit.ts";
 import { runArq } from "../../testing/run_arq.ts";
@@ -16,17 +17,6 @@ async function arq(bus: TestBus, code: number, ...args: string[]): Promise<strin
   const result = await runArq([...args, "--url", bus.url]);
   assert.equal(result.code, code, `${args.join(" ")}: ${result.stdout}${result.stderr}`);
   return result.stdout + result.stderr;
-}
-
-/** Every file below a folder, with its bytes as text. */
-async function filesOf(folder: string, below = ""): Promise<Record<string, string>> {
-  const all: Record<string, string> = {};
-  for await (const { name, isDirectory } of Deno.readDir(`${folder}/${below}`)) {
-    const path = `${below}${name}`;
-    if (isDirectory) Object.assign(all, await filesOf(folder, `${path}/`));
-    else all[path] = (await Deno.readFile(`${folder}/${path}`)).toHex();
-  }
-  return all;
 }
 
 /** A tenant that has something of each kind, set by hand. */

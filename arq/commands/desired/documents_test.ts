@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { startLocalBus } from "../../../tests/harness/local_bus.ts";
 import { asker } from "../../../tests/rollout_traffic.ts";
 import type { Ask } from "../../../tests/rollout_traffic.ts";
+import { filesOf } from "../../testing/folder_files.ts";
 import { folderWith } from "../../testing/disk_io.ts";
 import { localArq } from "../../testing/local_arq.ts";
 
@@ -55,16 +56,6 @@ async function furnish(ask: Ask): Promise<void> {
     await Deno.readFile(built("counter_rust")),
   );
   assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
-}
-
-async function filesOf(folder: string, below = ""): Promise<Record<string, string>> {
-  const all: Record<string, string> = {};
-  for await (const { name, isDirectory } of Deno.readDir(`${folder}/${below}`)) {
-    const path = `${below}${name}`;
-    if (isDirectory) Object.assign(all, await filesOf(folder, `${path}/`));
-    else all[path] = (await Deno.readFile(`${folder}/${path}`)).toHex();
-  }
-  return all;
 }
 
 const asksOf = async (bus: Awaited<ReturnType<typeof startLocalBus>>) =>

@@ -31,7 +31,7 @@ async function rollingOut(bus: TestBus, more: Readonly<Record<string, string>> =
   return { arq, begin, stateOf, path: files.path, end: () => files[Symbol.asyncDispose]() };
 }
 
-Deno.test("the state of before a rollout is a change while it is under way: apply takes it back", async () => {
+Deno.test("the previous state is a change while a rollout is under way: apply takes the rollout back", async () => {
   await using bus = await startLocalBus(PATIENT_POLICIES);
   const { arq, begin, stateOf, path, end } = await rollingOut(bus);
   const planned = await arq(2, "plan", "a", "--out", `${path}/plan.bin`);

@@ -1,6 +1,6 @@
 /**
  * Rollouts under way that decide about what a folder says: what is in force now is not all that was compared, for
- * they bring another state. Who applies the state of before takes the rollout back; any other state has to wait.
+ * they bring another state. Applying the previous state takes the rollout back; any other state has to wait.
  */
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { askAdmin } from "../../bus/admin.ts";
@@ -78,7 +78,7 @@ export function requireFree(io: Io, rollouts: readonly UnderWay[]): void {
   throw new CommandError(`${text}, nothing was changed`, EXIT.failure, hint);
 }
 
-/** Takes the rollout back: the state of before is all that is in force. Rejects when it was too late. */
+/** Takes the rollout back: only the previous state is in force. Rejects when it was too late. */
 export async function takeBack(io: Io, admin: Admin, { tenant, id }: UnderWay): Promise<void> {
   const path = `${rolloutPath(tenant)}/abort`;
   const { rollout } = await askAdmin(io, admin, { method: "POST", path });

@@ -119,7 +119,7 @@ function addApply(program: Command, run: Run): void {
       "\nWhen somebody else changed the tenant's state since the plan it is refused, and nothing has" +
         "\nchanged. Schemas are stored before the step that puts all of it in force. No connection is" +
         "\ntouched. The same again does nothing." +
-        "\n\nA rollout under way is part of the state: to apply the state of before it takes it back, any other" +
+        "\n\nA rollout under way is part of the state: to apply the previous state takes it back, any other" +
         "\nstate is refused until it has ended. The secret of a new hook is printed once." +
         "\n\nWith --canary new policies only observe at first, then decide for a growing share: the given one," +
         "\n10, 50 and 100 %. Old and new judge the same messages. The first condition that holds puts the old" +
