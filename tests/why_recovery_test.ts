@@ -107,6 +107,20 @@ Deno.test("a message that came when nobody was there is told by its id, and that
   });
 });
 
+Deno.test("who has seen its connection end is gone for whatever is published afterwards", async () => {
+  await withBus(async (world) => {
+    for (let round = 0; round < 60; round++) {
+      const [user, id] = [`u-${round}`, `away-${round}`];
+      const one = await client(world, user);
+      await ask(one, { op: "sub", room: "log-1" });
+      one.socket.close(1000);
+      await one.closed();
+      await publish(world, "log-1", id);
+      assert.equal(await words(world, id, user), "not_connected 1000");
+    }
+  });
+});
+
 Deno.test("who subscribes behind a message that nobody heard was not subscribed when it came", async () => {
   await withBus(async (world) => {
     using bob = await client(world, "bob");

@@ -201,8 +201,10 @@ function caughtUp(
   const { offset } = told;
   if (caught_up === undefined || offset === 0) return undefined;
   const { after, first, last, live } = caught_up;
-  // What came later has that offset in another log, as this one was lost.
-  if (offset <= (after ?? 0) || isAfter(told, interval, LATE_MS)) return undefined;
+  // What came later has that offset in another log, as this one was lost. A message may have been read before its
+  // publisher heard that it is stored.
+  const read = { ...told, stored: undefined };
+  if (offset <= (after ?? 0) || isAfter(read, interval, LATE_MS)) return undefined;
   const hole = holes.find((hole) =>
     hole.by_offset && hole.room_id === room_id && hole.from <= offset && offset <= hole.to &&
     (hole.number === undefined || number === undefined || hole.number === number)
@@ -220,15 +222,14 @@ function caughtUp(
   return { state: "cut_off", why: interval.why, from_ms: since_ms, until_ms };
 }
 
-/** Whether a message came after the end of a subscription; by another clock, so many ms after it. */
+/** Whether a message came after the end of a subscription or connection; by another clock, so many ms after it. */
 function isAfter(
   { heard, stored, time_ms }: Told,
-  { until, until_ms }: Interval,
+  { until, until_ms }: Pick<Interval, "until" | "until_ms">,
   apart_ms = 0,
 ): boolean {
-  if (heard !== undefined) return heard.position >= until;
-  if (stored === undefined || stored.position === until) return time_ms > until_ms + apart_ms;
-  return stored.position > until;
+  const { position } = heard ?? stored ?? {};
+  return position === undefined ? time_ms > until_ms + apart_ms : position >= until;
 }
 
 /** Up to when a subscription is known whose Shield is lost. */
@@ -247,7 +248,7 @@ function absent(
 ): WhyOutcome {
   const { time_ms } = told;
   const before = intervals.filter((one) => isAfter(told, one)).at(-1);
-  if (ended !== undefined && ended.at_ms < time_ms) {
+  if (ended !== undefined && isAfter(told, { until: ended.position, until_ms: ended.at_ms })) {
     return { state: "not_connected", until_ms: ended.at_ms, why: endOf(ended) };
   }
   if (time_ms < began_ms) return { state: "not_connected", from_ms: began_ms };

@@ -89,7 +89,10 @@ export interface ConnectionHistory {
   readonly user_id: string;
   readonly remote_ip: string;
   readonly began_ms: number;
-  readonly ended: (ConnectionEnd & { readonly at_ms: number }) | undefined;
+  /** `position`: that of the next message. */
+  readonly ended:
+    | (ConnectionEnd & { readonly at_ms: number; readonly position: number })
+    | undefined;
   readonly intervals: Interval[];
   readonly holes: Hole[];
   /** Single messages that were not given to it, by room and position. */
@@ -136,7 +139,6 @@ export interface ToldGap {
 
 /** When a message was stored that nobody heard here. */
 export interface StoredHere {
-  /** The position of the next message: a subscription may have begun or ended there before it and behind it. */
   readonly position: number;
   /** Unix ms. */
   readonly time_ms: number;
@@ -269,7 +271,7 @@ function addEnded({ connections, filtered }: Gathered, row: Passed, asked: WhyUs
   if (!isAskedFor(asked, end)) return;
   const number = row.head.connection;
   const { connection_id, user_id, remote_ip, began_ms } = end;
-  const ended = { ...end, at_ms: row.time_ms };
+  const ended = { ...end, at_ms: row.time_ms, position: row.position };
   const of = { number, connection_id, user_id, remote_ip, began_ms, ended };
   // One that was open when the question came has its end here, too, if it ended meanwhile.
   const before = connections.findIndex((one) => one.number === number);

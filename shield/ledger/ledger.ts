@@ -175,6 +175,7 @@ export class Ledger {
   /** Takes note of a message that its room's log has, and that came to nobody here. */
   stored(tenant_id: string, room_id: string, envelope: Uint8Array, offset: number): void {
     this.#message(KIND.stored, this.rooms.named(tenant_id, room_id), envelope, offset);
+    this.#position++;
   }
 
   /** Takes note of messages of a room's log that a user was given because it asked for them. */

@@ -5,7 +5,7 @@
 
 /** What a row tells. Rooms and connections have numbers that are this process's own. */
 export const KIND = {
-  /** A message was sent to the room's subscribers. Rows of this kind are numbered: positions. */
+  /** A message was sent to the room's subscribers. */
   message: 1,
   /** A message came again and was left out for all. */
   duplicate: 2,
@@ -34,6 +34,12 @@ export const KIND = {
   /** Messages from a position on wait in the Shield for one connection. */
   waiting: 12,
 } as const;
+
+/**
+ * Whether a row has a position of its own: the rows of messages are numbered, so that what is told of a subscription
+ * says on which side of its ends each message came.
+ */
+export const isNumbered = (kind: number): boolean => kind === KIND.message || kind === KIND.stored;
 
 /** Bytes of the head: kind, flags, size, room, time, connection. */
 export const HEAD_BYTES = 16;

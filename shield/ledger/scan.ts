@@ -3,7 +3,7 @@
  * holds up messages. What a row means is `row_form.ts`.
  */
 import type { Segment } from "./ledger.ts";
-import { HEAD_BYTES, KIND, readHead, readPlace } from "./row_form.ts";
+import { HEAD_BYTES, isNumbered, KIND, readHead, readPlace } from "./row_form.ts";
 import type { RowHead } from "./row_form.ts";
 
 /** A row as it is passed: the object is the same for all rows. */
@@ -64,7 +64,7 @@ export async function scan(
       }
       row.position = next;
       row.time_ms = start_ms + head.after_ms;
-      if (head.kind === KIND.message) next++;
+      if (isNumbered(head.kind)) next++;
       visit(row);
     }
     if (segment !== last && segment.number % SEGMENTS_A_TURN === 0) await breathe();

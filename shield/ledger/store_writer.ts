@@ -13,7 +13,7 @@ import { REFUSED_BYTES } from "./ledger.ts";
 import type { Ledger, Segment } from "./ledger.ts";
 import { Presences } from "./presences.ts";
 import type { LivingConnection } from "./presences.ts";
-import { HEAD_BYTES, KIND, readHead } from "./row_form.ts";
+import { HEAD_BYTES, isNumbered, KIND, readHead } from "./row_form.ts";
 import { BlockDraft } from "./stored_block.ts";
 
 /** Rows that are copied before others have a turn. */
@@ -189,7 +189,7 @@ export class StoreWriter {
     if (room !== undefined) draft.name(room.number, room.room_id);
     const row = segment.bytes.subarray(head.start, head.end);
     const place = { start_ms: segment.start_ms, position: walk.row_position };
-    draft.copy(row, place, head.kind === KIND.message ? 1 : 0);
+    draft.copy(row, place, isNumbered(head.kind) ? 1 : 0);
   }
 
   /** Where the tenant's next row goes: whoever writes rows asks before each, so that every block is cut. */
@@ -276,7 +276,7 @@ class Walk {
     if (this.head.end >= this.#end) return false;
     readHead(this.segment.view, this.head.end, this.head);
     this.row_position = this.position;
-    if (this.head.kind === KIND.message) this.position++;
+    if (isNumbered(this.head.kind)) this.position++;
     return true;
   }
 }
