@@ -78,7 +78,11 @@ export const Nats = z.strictObject({
   tls_cert_file: namedFile("PEM certificate chain that this process shows the server"),
   tls_key_file: namedFile("PEM private key of tls_cert_file"),
   connect_timeout_ms: count(5_000, 600_000, "how long a start or a reconnect attempt may take"),
-  request_timeout_ms: count(2_000, 600_000, "how long flushes and key-value operations may take"),
+  request_timeout_ms: count(
+    2_000,
+    600_000,
+    "how long flushes and key-value operations may take; opening a bucket, at a start, 30 s",
+  ),
   pending_bytes: count(
     67_108_864,
     1_073_741_824,

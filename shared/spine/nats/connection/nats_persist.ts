@@ -12,6 +12,12 @@ import { STORAGE_REMEDY } from "../../contract/storage_plan.ts";
 /** Pause before an operation that failed in passing is tried again, in ms. */
 const RETRY_MS = 50;
 
+/**
+ * How long a bucket or stream is opened, in ms: a process opens them as it starts, and a server that is slow to write
+ * must not end it. While the server answers nothing, readiness says so.
+ */
+export const OPEN_MS = 30_000;
+
 /** JetStream's own error code; 0 when the error is none of JetStream's. */
 export function apiCode(error: unknown): number {
   return error instanceof JetStreamApiError ? error.code : 0;
@@ -90,21 +96,23 @@ export interface Persistent {
 
 /**
  * Runs `attempt` until it answers; every error is taken to pass. Rejects with `spine-unavailable`:
- * at once when the connection is down at the start, and when `request_timeout_ms` have passed.
+ * at once when the connection is down at the start, and when `within_ms` have passed, else `request_timeout_ms`.
  */
 export async function persist<T>(
   subject: Persistent,
   attempt: (timeout_ms: number) => Promise<T>,
+  within_ms = 0,
 ): Promise<T> {
   const { link } = subject;
   link.assertConnected();
-  const deadline_ms = link.monotonic() + link.request_timeout_ms;
+  const { request_timeout_ms } = link;
+  const deadline_ms = link.monotonic() + Math.max(request_timeout_ms, within_ms);
   const left = () => deadline_ms - link.monotonic();
   for (;;) {
     if (!await link.connected(left())) throw link.unavailable();
     let problem: unknown;
     try {
-      return await link.guard(attempt(Math.max(1, left() / 2)));
+      return await link.guard(attempt(Math.max(1, Math.min(left(), request_timeout_ms) / 2)));
     } catch (error) {
       problem = error;
     }

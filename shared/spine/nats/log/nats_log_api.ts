@@ -227,7 +227,7 @@ function passes(error: unknown): boolean {
 }
 
 /**
- * Asks until there is an answer that counts, or `request_timeout_ms` have passed. `attempt` gets the
+ * Asks until there is an answer that counts, or `within_ms`, else `request_timeout_ms`, have passed. `attempt` gets the
  * time that it may take. Rejects with `log-unavailable`, `spine-unavailable` when the connection is
  * down, or `StreamLost`.
  */
@@ -235,13 +235,15 @@ export async function insist<T>(
   link: Link,
   monotonic: () => number,
   attempt: (timeout_ms: number) => Promise<T>,
+  within_ms = 0,
 ): Promise<T> {
   link.assertConnected();
-  const deadline_ms = monotonic() + link.request_timeout_ms;
+  const { request_timeout_ms } = link;
+  const deadline_ms = monotonic() + Math.max(request_timeout_ms, within_ms);
   const left = () => deadline_ms - monotonic();
   for (;;) {
     try {
-      return await link.guard(attempt(Math.max(1, left() / 2)));
+      return await link.guard(attempt(Math.max(1, Math.min(left(), request_timeout_ms) / 2)));
     } catch (error) {
       if (error instanceof StreamLost) throw error;
       const hopeless = !passes(error) || (isUnheard(error) && isWithoutJetStream(link));

@@ -234,9 +234,12 @@ export class Bucket {
   }
 
   /** As `persist` of `nats_persist.ts`, for this bucket. */
-  async persist<T>(attempt: (timeout_ms: number) => Promise<T>): Promise<T> {
+  async persist<T>(
+    attempt: (timeout_ms: number) => Promise<T>,
+    within_ms?: number,
+  ): Promise<T> {
     try {
-      return await persist(this, attempt);
+      return await persist(this, attempt, within_ms);
     } catch (error) {
       this.#storage.leaders.doubt(this.stream);
       throw error;

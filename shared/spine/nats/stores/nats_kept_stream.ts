@@ -39,9 +39,12 @@ export class KeptStream {
     this.#wanted = wanted;
   }
 
-  /** Makes it if need be, and gives it its bounds. Rejects with `log-unavailable`. */
-  async open(): Promise<void> {
-    await this.#insist((timeout_ms) => this.#ensure(timeout_ms));
+  /**
+   * Makes it if need be, and gives it its bounds. Rejects with `log-unavailable` when `within_ms`, else
+   * `request_timeout_ms`, have passed.
+   */
+  async open(within_ms?: number): Promise<void> {
+    await this.#insist((timeout_ms) => this.#ensure(timeout_ms), within_ms);
   }
 
   /** Runs a request; a stream that is gone is made anew once, and its entries begin at 1 again. */
@@ -67,9 +70,9 @@ export class KeptStream {
     }
   }
 
-  #insist<T>(ask: (timeout_ms: number) => Promise<T>): Promise<T> {
+  #insist<T>(ask: (timeout_ms: number) => Promise<T>, within_ms?: number): Promise<T> {
     const { link, monotonic } = this.#options;
-    return insist(link, monotonic, ask);
+    return insist(link, monotonic, ask, within_ms);
   }
 
   async #ensure(timeout_ms: number): Promise<void> {

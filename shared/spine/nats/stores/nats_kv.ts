@@ -4,6 +4,7 @@ import { assertSize } from "../../contract/check.ts";
 import { Bucket } from "./nats_bucket.ts";
 import type { BucketOptions, Stored } from "./nats_bucket.ts";
 import type { Link } from "../connection/nats_link.ts";
+import { OPEN_MS } from "../connection/nats_persist.ts";
 import { openListing } from "./nats_listing.ts";
 import type { Listing } from "./nats_listing.ts";
 import { NatsWatch } from "./nats_watch.ts";
@@ -154,6 +155,6 @@ export async function openNatsKv(
   options: BucketOptions & { readonly payload_bytes_max: number },
 ): Promise<NatsKv> {
   const bucket = new Bucket(link, name, options);
-  await bucket.persist(() => bucket.ensure());
+  await bucket.persist(() => bucket.ensure(), OPEN_MS);
   return new NatsKv(bucket, options.payload_bytes_max);
 }

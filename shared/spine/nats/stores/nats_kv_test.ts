@@ -116,6 +116,23 @@ Deno.test("a watch begun just before the connection breaks becomes ready afterwa
   assert.deepEqual(stateOf(changes.items), { a: "1" });
 });
 
+Deno.test("a server that is slow as buckets and ledgers are opened ends no start", async () => {
+  await using server = await startNats({ jetstream: true });
+  const request_timeout_ms = 200;
+  await using engine = await watched(server.port, { request_timeout_ms });
+  await server.freeze();
+  const opening = Promise.all([
+    engine.spine.keyValue("B"),
+    engine.spine.objects("O"),
+    engine.spine.ledger("L", { max_age_seconds: 60, max_bytes: 1_048_576 }),
+  ]);
+  opening.catch(() => {});
+  await new Promise((resolve) => setTimeout(resolve, 3 * request_timeout_ms));
+  await server.resume();
+  const [bucket] = await opening;
+  assert.equal(await bucket.put(["k"], bytes("v")), 1);
+});
+
 Deno.test("a watch that is not ready ends with the engine", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await watched(server.port, { request_timeout_ms: 5_000 });

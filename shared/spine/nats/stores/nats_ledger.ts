@@ -16,6 +16,7 @@ import type {
 } from "../../contract/ledger.ts";
 import type { PubAck } from "../connection/nats_answer.ts";
 import type { Link } from "../connection/nats_link.ts";
+import { OPEN_MS } from "../connection/nats_persist.ts";
 import { Refusal } from "../log/nats_log_api.ts";
 import { askDirect } from "../log/nats_log_direct.ts";
 import type { Inbox } from "../log/nats_log_inbox.ts";
@@ -168,6 +169,6 @@ export async function openNatsLedger(
   const { name, link } = options;
   const replicas = link.connection.info?.cluster === undefined ? 1 : 3;
   const stream = new KeptStream(options, configOf(name, retention, replicas));
-  await stream.open();
+  await stream.open(OPEN_MS);
   return new NatsLedger(options, stream);
 }

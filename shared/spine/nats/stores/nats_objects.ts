@@ -17,7 +17,7 @@ import type { ObjectInfo, ObjectStore as NatsStore } from "@nats-io/obj";
 import { assertObjectName, assertSize, OBJECT_BYTES_MAX } from "../../contract/check.ts";
 import { boundStream, makeBounded } from "./nats_bound.ts";
 import type { Link } from "../connection/nats_link.ts";
-import { isStreamMissing, persist } from "../connection/nats_persist.ts";
+import { isStreamMissing, OPEN_MS, persist } from "../connection/nats_persist.ts";
 import type { Persistent } from "../connection/nats_persist.ts";
 import type { NatsStorage } from "./nats_storage.ts";
 import type { ObjectStore, StoredObject } from "../../contract/spine.ts";
@@ -160,6 +160,6 @@ export async function openNatsObjects(
   storage: NatsStorage,
 ): Promise<ObjectStore> {
   const store = new NatsObjects(link, bucket, storage);
-  await persist(store, () => store.ensure());
+  await persist(store, () => store.ensure(), OPEN_MS);
   return store;
 }
