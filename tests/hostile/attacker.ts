@@ -22,11 +22,11 @@ export type Order =
     readonly at_once: number;
     readonly says: string;
   }
-  /** Messages through the policies of the tokens' tenants, so many a second of each. */
+  /** Text frames of clients, so many a second of each that sends any. */
   | {
-    readonly kind: "messages";
+    readonly kind: "frames";
     readonly url: string;
-    readonly tokens: readonly string[];
+    readonly clients: readonly FrameClient[];
     readonly rate: number;
   }
   /** One connection that sends as fast as it is taken, also after it was told to close; then the next. */
@@ -36,15 +36,26 @@ export type Order =
     readonly token: string;
     readonly frames: "publications" | "pings" | "garbage";
   }
-  /** One file sent to a path of the admin API again and again. */
+  /** The same request again and again, `at_once` side by side, each with the file as its body if there is one. */
   | {
-    readonly kind: "uploads";
+    readonly kind: "requests";
     readonly url: string;
     readonly method: string;
     readonly token: string;
-    readonly type: string;
-    readonly body_file: string;
+    readonly at_once: number;
+    readonly body?: { readonly type: string; readonly file: string };
   };
+
+/** A client of an attack. `%n` in a frame is the number of the frame, another one each time. */
+export interface FrameClient {
+  readonly token: string;
+  /** Sent once as it connects. */
+  readonly first?: readonly string[];
+  /** Sent in turn, for as long as the attack goes on. */
+  readonly frames?: readonly string[];
+  /** The number of the first of those; 0 when left out. */
+  readonly from?: number;
+}
 
 /** How often it did it, and what the bus answered: how often each code, status or end. */
 export interface AttackReport {
@@ -99,24 +110,26 @@ async function sender(url: string, token: string): Promise<WebSocket> {
   return socket;
 }
 
-async function messages({ url, tokens, rate }: Order & { kind: "messages" }): Promise<void> {
-  const sockets = await Promise.all(tokens.map((token) => sender(url, token)));
-  // Each type is another key for a policy that keeps state by it.
-  const frame = (type: string) =>
-    JSON.stringify({ op: "pub", room: "r", type, data: "judged", id: 1 });
+async function frames({ url, clients, rate }: Order & { kind: "frames" }): Promise<void> {
+  const sockets = await Promise.all(clients.map(async (client) => {
+    const { token, first = [], frames = [], from = 0 } = client;
+    const socket = await sender(url, token);
+    for (const frame of first) socket.send(frame);
+    return { socket, frames, from };
+  }));
   const began_ms = performance.now();
   let rounds = 0;
   while (!over) {
     for (; rounds < (performance.now() - began_ms) * rate / 1_000; rounds++) {
-      for (const socket of sockets) {
-        if (socket.readyState !== WebSocket.OPEN) continue;
-        socket.send(frame(`t${times}`));
+      for (const { socket, frames, from } of sockets) {
+        if (frames.length === 0 || socket.readyState !== WebSocket.OPEN) continue;
+        socket.send(frames[rounds % frames.length]!.replaceAll("%n", String(from + rounds)));
         times++;
       }
     }
     await pace(1);
   }
-  for (const socket of sockets) socket.close();
+  for (const { socket } of sockets) socket.close();
 }
 
 const CHUNK_BYTES = 65_536;
@@ -166,23 +179,29 @@ async function flood({ url, token, frames }: Order & { kind: "flood" }): Promise
   }
 }
 
-async function uploads(order: Order & { kind: "uploads" }): Promise<void> {
-  const body = await Deno.readFile(order.body_file);
-  const headers = { authorization: `Bearer ${order.token}`, "content-type": order.type };
-  while (!over) {
-    times++;
-    const { method } = order;
-    const response = await fetch(order.url, { method, headers, body }).catch(() => undefined);
-    count(response?.status ?? "no answer");
-    await response?.body?.cancel();
-  }
+async function requests(order: Order & { kind: "requests" }): Promise<void> {
+  const { method, token, body, at_once } = order;
+  const authorization = `Bearer ${token}`;
+  const sent = body === undefined ? { headers: { authorization } } : {
+    headers: { authorization, "content-type": body.type },
+    body: await Deno.readFile(body.file),
+  };
+  const one = async () => {
+    while (!over) {
+      times++;
+      const response = await fetch(order.url, { method, ...sent }).catch(() => undefined);
+      count(response?.status ?? "no answer");
+      await response?.arrayBuffer().catch(() => {});
+    }
+  };
+  await Promise.all(Array.from({ length: at_once }, one));
 }
 
 async function attack(order: Order): Promise<void> {
   if (order.kind === "strangers") await strangers(order);
-  else if (order.kind === "messages") await messages(order);
+  else if (order.kind === "frames") await frames(order);
   else if (order.kind === "flood") await flood(order);
-  else await uploads(order);
+  else await requests(order);
 }
 
 if (import.meta.main) {

@@ -8,6 +8,7 @@ import type { Bytes } from "../peers/hostile_bytes.ts";
 import { type PolicyAdmin, policyAdmin } from "../peers/policy_admin.ts";
 import { openText } from "../peers/raw_client.ts";
 import type { Order } from "./attacker.ts";
+import { COSTLY_WORK } from "./costly_work.ts";
 import {
   burner,
   crossingStores,
@@ -125,7 +126,10 @@ function policies(
           if (status !== 200) break;
         }
       }
-      return { order: { kind: "messages", url: bus.url, tokens, rate: RATE } };
+      // Each type is another key for a policy that keeps state by it.
+      const frames = ['{"op":"pub","room":"r","type":"t%n","data":"judged","id":1}'];
+      const clients = tokens.map((token) => ({ token, frames }));
+      return { order: { kind: "frames", url: bus.url, clients, rate: RATE } };
     },
   };
 }
@@ -158,13 +162,11 @@ const crowdedSchemas: Attack = {
   name: "crowded-schema",
   says: `a schema of ${MESSAGES} messages with ${FIELDS} fields, pushed again and again`,
   async begin({ bus, dir }) {
-    const body_file = `${dir}/crowded.binpb.gz`;
-    await Deno.writeFile(body_file, crowdedSchema());
+    const body = { file: `${dir}/crowded.binpb.gz`, type: "application/gzip" };
+    await Deno.writeFile(body.file, crowdedSchema());
     const token = await bus.tokenFor({ role: "admin", user: "root" });
     const url = `${bus.admin_url}/v1/schemas/crowded`;
-    return {
-      order: { kind: "uploads", method: "PUT", url, token, type: "application/gzip", body_file },
-    };
+    return { order: { kind: "requests", method: "PUT", url, token, at_once: 1, body } };
   },
 };
 
@@ -213,4 +215,5 @@ export const ATTACKS: readonly Attack[] = [
   flood("flood-pings", "one connection pings at full speed", "pings"),
   flood("flood-garbage", "one connection sends what nobody reads, also when closed", "garbage"),
   crowdedSchemas,
+  ...COSTLY_WORK,
 ];

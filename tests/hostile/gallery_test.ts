@@ -12,6 +12,7 @@ function run(websocket: string | undefined, only: readonly string[]): Promise<At
     seconds: 1,
     rate: 50,
     silence_ms: Infinity,
+    p99_factor: Infinity,
     say: () => {},
   });
 }

@@ -1,8 +1,8 @@
 /**
  * `deno task hostile [--only idle,burners] [--websocket own] [--seconds 8] [--rate 100]
- * [--silence 250]`: the gallery of attacks against a running bus. A table of what clean tenants saw; exits 1 when one of their
- * messages was refused, lost or later than the longest silence in ms, one of their connections closed, or
- * something does not work afterwards.
+ * [--silence 250] [--p99 2]`: the gallery of attacks against a running bus. A table of what clean tenants saw; exits 1
+ * when one of their messages was refused, lost or later than the longest silence in ms, their p99 is more than so often
+ * what it was alone, one of their connections closed, or something does not work afterwards.
  */
 import { renderRows } from "../../bench/measure/table.ts";
 import { amount, maybe, names, oneOf } from "../harness/task_arguments.ts";
@@ -72,17 +72,19 @@ those was hurt, or something does not work afterwards.`,
     seconds: amount(8, "how long each attack goes on"),
     rate: amount(100, "messages a second of a clean tenant"),
     silence: amount(250, "ms that a clean tenant may hear nothing"),
+    p99: amount(2, "times the p99 that a clean tenant has alone"),
   },
 };
 
 if (import.meta.main) {
-  await runTask(USAGE, Deno.args, async ({ only, websocket, seconds, rate, silence }, say) => {
+  await runTask(USAGE, Deno.args, async ({ only, websocket, seconds, rate, silence, p99 }, say) => {
     const results = await runGallery({
       only,
       websocket,
       seconds,
       rate,
       silence_ms: silence,
+      p99_factor: p99,
       say,
     }).catch(refused);
     console.log(`\n${renderRows(HEAD, results.map(row))}`);
