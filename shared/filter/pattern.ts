@@ -11,6 +11,8 @@ const PATTERN_INSTRUCTIONS = 1_000;
 /** States and transitions that all patterns keep, at 1 to 5 KB a state; one more, and all are made anew. */
 const STATES_KEPT = 16_384;
 const TRANSITIONS_KEPT = 262_144;
+/** RE2's number for an instruction that looks whether an edge is there: of the text, a line or a word. */
+const EMPTY_WIDTH = 4;
 /** A step pays for so many characters that lead to states which are there. */
 const CHARS_PER_STEP = 16;
 
@@ -62,7 +64,7 @@ export class Pattern {
       throw new Error(`the pattern has ${instructions} parts, at most ${PATTERN_INSTRUCTIONS}`);
     }
     this.price = text.length + 10 * instructions;
-    const has_edges = /[\^$]|\\[bBAz]/.test(text);
+    const has_edges = prog.inst.some(({ op }) => op === EMPTY_WIDTH);
     this.#steps_a_char = (has_edges ? instructions + 1 : 1) / CHARS_PER_STEP;
     payForStates(dfa, 1 + Math.ceil(instructions / 2), spend);
   }
