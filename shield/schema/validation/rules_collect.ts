@@ -51,6 +51,8 @@ export interface RuleInventory {
   readonly heap_bytes: number;
 }
 
+/** The longest text or bytes that `contains` and `not_contains` of a field look for. */
+const NEEDLE_MAX = 256;
 /**
  * Bytes, as measured: of a validator, of the standard rules of one type, of an expression or pattern.
  */
@@ -123,6 +125,10 @@ class Collector {
       if ((type.case === "string" || type.case === "bytes") && type.value.pattern !== "") {
         this.#pattern(type.value.pattern, where);
       }
+      if (type.case === "string") {
+        this.#needle(type.value.contains, where);
+        this.#needle(type.value.notContains, where);
+      } else if (type.case === "bytes") this.#needle(type.value.contains, where);
       // Protovalidate compares each message with each other, and never by what is in them.
       if (type.case === "repeated" && type.value.unique && field.message !== undefined) {
         throw new SchemaError(`${quoteName(where)}: repeated.unique cannot be used on messages`);
@@ -167,6 +173,13 @@ class Collector {
     if (problem === undefined) return;
     const text = `the pattern ${quoteName(pattern)} of ${quoteName(where)}`;
     throw new SchemaError(`${text} cannot be used: ${problem}`);
+  }
+
+  /** What a text is to contain is compared with each place of it, and no step counts that. */
+  #needle({ length }: string | Uint8Array, where: string): void {
+    if (length <= NEEDLE_MAX) return;
+    const found = `looks for ${length} characters or bytes, at most ${NEEDLE_MAX}`;
+    throw new SchemaError(`a rule of ${quoteName(where)} ${found}`);
   }
 
   #addOne(text: string): void {

@@ -1,7 +1,8 @@
 /**
  * Bounds what the rules of a schema may cost at run time. CEL has no bound of its own, so each turn of
- * a macro (`all`, `map` and so on) is made to call `matches` with a mark that counts it. Patterns are
- * matched by RE2, which is linear, and count by their size. Expressions are handled as text only.
+ * a macro (`all`, `map` and so on) is made to call `matches` with a mark that counts it, and so is each `contains`,
+ * for which the engine may compare each character of a text with each of what is looked for. Patterns are matched by
+ * RE2, which is linear, and count by their size. Expressions are handled as text only.
  */
 import { RE2JS } from "@bufbuild/re2";
 import { HOSTNAME, matchesHost } from "./rules_hosts.ts";
@@ -12,6 +13,8 @@ const TURN = "(?#turn)";
 const UNIQUE = "(?#unique)";
 const TURN_CALL = `"".matches("${TURN}")`;
 const UNIQUE_CALL = `"".matches("${UNIQUE}")`;
+/** Before the length of what is looked for, as far as the expression says it. */
+const CONTAINS = "(?#contains ";
 
 /** The macros that loop; `map` may have a filter as well. */
 const MACROS = new Set(["all", "exists", "exists_one", "existsOne", "filter", "map"]);
@@ -19,6 +22,8 @@ const MACROS = new Set(["all", "exists", "exists_one", "existsOne", "filter", "m
 const MATCHES_PER_STEP = 16;
 /** How many bytes count as one step of `unique`, which compares each element with those before it. */
 const UNIQUE_BYTES_PER_STEP = 512;
+/** Pairs of a text's and a needle's characters that count as one step of `contains`. */
+const PAIRS_PER_STEP = 4_096;
 /** How many steps lie between two looks at the clock. */
 const STEPS_PER_LOOK = 16;
 const PATTERNS_KEPT = 1_024;
@@ -59,12 +64,20 @@ export class RuleSteps {
   readonly matches = (pattern: string, text: string): boolean => {
     if (pattern === TURN) return this.#spend(1);
     if (pattern === UNIQUE) return this.#spend(1 + this.#size_bytes / UNIQUE_BYTES_PER_STEP);
+    if (pattern.startsWith(CONTAINS)) return this.#spend(1 + this.#pairs(pattern) / PAIRS_PER_STEP);
     const is_host = matchesHost(pattern, text);
     if (is_host !== undefined) return this.#spend(1 + text.length / MATCHES_PER_STEP) && is_host;
     const compiled = this.#compile(pattern);
     const work = compiled.re2().prog.inst.length * text.length;
     return this.#spend(1 + work / MATCHES_PER_STEP) && compiled.test(text);
   };
+
+  /** The most pairs that a `contains` compares: both are parts of the message, unless the expression has the needle. */
+  #pairs(mark: string): number {
+    const needle = parseInt(mark.slice(CONTAINS.length));
+    const half = this.#size_bytes / 2;
+    return isNaN(needle) ? half * half : needle * this.#size_bytes;
+  }
 
   #spend(steps: number): boolean {
     this.#steps += steps;
@@ -164,6 +177,7 @@ function insertionsOf(all: readonly Token[], index: number): Insertion[] {
     return [{ at: all[index]!.at, text: `.matches("${HOSTNAME}")`, until: all[index + 3]!.at + 1 }];
   }
   if (name === "unique") return [{ at: all[index]!.at, text: `.filter(turn_, ${UNIQUE_CALL})` }];
+  if (name === "contains") return containsInsertions(all, index + 3);
   if (!MACROS.has(name)) return [];
   const bounds = callArguments(all, index + 2);
   if (bounds === undefined || bounds.length < 3) return [];
@@ -174,8 +188,18 @@ function insertionsOf(all: readonly Token[], index: number): Insertion[] {
   return [{ at: second, text: `${TURN_CALL} && (` }, { at: after.at, text: ")" }];
 }
 
+/** Has a `contains` paid for before what it looks for is read; `at` is the token where that begins. */
+function containsInsertions(all: readonly Token[], at: number): Insertion[] {
+  const end = callArguments(all, at - 1)?.at(-1);
+  if (end === undefined || end === at) return [];
+  const is_literal = end === at + 1 && /^[bBrR]{0,2}["']/.test(all[at]!.text);
+  const length = is_literal ? all[at]!.text.length : "";
+  const call = `"".matches("${CONTAINS}${length})") ? (`;
+  return [{ at: all[at]!.at, text: call }, { at: all[end]!.at, text: ') : ""' }];
+}
+
 /**
- * The expression with each turn of its macros counted, and with names of hosts checked by
+ * The expression with each turn of its macros and each `contains` counted, and with names of hosts checked by
  * `rules_hosts.ts`. It stays as it is when it has neither.
  */
 export function countTurns(expression: string): string {

@@ -36,14 +36,14 @@ function vehicle(options: More = {}): FileRegistry {
   });
 }
 
-/** A registry with one message `t.M` that has a repeated int32, a text and one CEL rule. */
+/** A registry with one message `t.M` that has a repeated int32, two texts and one CEL rule. */
 function withCel(expression: string, rule: More = { id: "rule" }): FileRegistry {
   return registryOf({
     syntax: "proto3",
     messageType: [{
       name: "M",
       options: { "[buf.validate.message]": { cel: [{ ...rule, expression }] } },
-      field: [list("numbers", 1, "int32"), field("text", 2, "string")],
+      field: [list("numbers", 1, "int32"), field("text", 2, "string"), field("other", 3, "string")],
     }],
   });
 }
@@ -171,6 +171,15 @@ Deno.test("each loop of CEL gets a mark, and text that looks like one does not",
   ) {
     assert.equal(countTurns(same), same);
   }
+  assert.equal(
+    countTurns("a.contains(b.c)"),
+    `a.contains("".matches("(?#contains )") ? (b.c) : "")`,
+  );
+  assert.equal(
+    countTurns('a.contains("b")'),
+    `a.contains("".matches("(?#contains 3)") ? ("b") : "")`,
+  );
+  assert.equal(countTurns("a.contains()"), "a.contains()");
   assert.equal(countTurns("a.unique()"), 'a.filter(turn_, "".matches("(?#unique)")).unique()');
 });
 
@@ -229,6 +238,18 @@ Deno.test("a pattern out of the message is bounded as well", () => {
   );
 });
 
+Deno.test("what one text is looked for in another takes is paid by the worst texts", () => {
+  const registry = withCel("!this.text.contains(this.other)");
+  const [text, half] = ["a".repeat(64_000), "a".repeat(16_000)];
+  const limits = { ...SCHEMA_LIMITS, rule_steps: 100_000 };
+  const other = `${half}b${half}`;
+  const costly = judge(registry, "t.M", { text, other }, limits);
+  assert.deepEqual(costly.violations.map(({ rule }) => rule), ["rule-cost"]);
+  assert.equal(judge(registry, "t.M", { text: "tea", other: "ea" }).violations[0]?.rule, "rule");
+  const literal = withCel("!this.text.contains('tea')");
+  assert.equal(judge(literal, "t.M", { text }, limits).total, 0);
+});
+
 Deno.test("patterns that are no RE2, explode or are too long are refused with their field", () => {
   const pattern = (text: string) =>
     withField({ repeated: { items: { string: { pattern: text } } } });
@@ -236,6 +257,8 @@ Deno.test("patterns that are no RE2, explode or are too long are refused with th
   refused(pattern("(?=a)"), /cannot be used/);
   refused(pattern("((a{1,100}){1,100}){1,100}"), /cannot be used: .*repeat/);
   refused(pattern("a".repeat(5_000)), /5000 characters, at most 4096/);
+  const needle = withField({ repeated: { items: { string: { notContains: "a".repeat(257) } } } });
+  refused(needle, /a rule of "t\.Inner\.value" looks for 257 characters or bytes, at most 256/);
 });
 
 Deno.test("CEL that cannot be parsed is refused with the place where it stands", () => {
