@@ -104,6 +104,11 @@ export class DurableClient implements Disposable {
     return offsets;
   }
 
+  /** What has been read and not been asked for. */
+  get waiting(): readonly Told[] {
+    return this.#told;
+  }
+
   /** The next message or signal. */
   async told(): Promise<Told> {
     while (this.#told.length === 0) await this.#take();

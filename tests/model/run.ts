@@ -1,0 +1,263 @@
+/** Runs a row of the covering array on a bus, in a tenant of its own, and says what the model finds wrong. */
+import { descriptorSet, field, gzipped } from "../../bench/governance/governance_descriptor.ts";
+import { until } from "../../shared/testing/until.ts";
+import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
+import type { TestBus } from "../harness/test_bus.ts";
+import { AdminClient } from "../peers/admin_client.ts";
+import { DurableClient } from "../peers/durable_client.ts";
+import { HttpPeer } from "../peers/http_peer.ts";
+import { policyAdmin } from "../peers/policy_admin.ts";
+import { schemaAdmin } from "../peers/schema_admin.ts";
+import type { Row } from "./factors.ts";
+import {
+  decisionsOf,
+  END,
+  END_DATA,
+  fateOf,
+  formOf,
+  HALF,
+  heardBy,
+  isTwice,
+  messagesOf,
+  type Sent,
+  whyOf,
+} from "./model.ts";
+import { openReader, type Reader } from "./readers.ts";
+import { openSource, type Source } from "./sources.ts";
+
+const ROOT = new URL("../..", import.meta.url).pathname;
+const ROOM = "room-1";
+const PUBLISHER = "publisher";
+const SCHEMA = "model-event";
+
+/** The configuration of a bus that rows run on. */
+export const CONFIG = `
+[server]
+host = "127.0.0.1"
+[ops]
+host = "127.0.0.1"
+[journal]
+flush_ms = 10
+[usage]
+enabled = true
+flush_ms = 100
+[limits]
+messages_per_second = 10_000
+admin_requests_per_second = 100_000
+admin_changes_per_second = 10_000
+${PATIENT_POLICIES}`;
+
+/** A bus with what the gates need. */
+export interface Ground {
+  readonly bus: TestBus;
+  readonly admin: AdminClient;
+  /** The hashes of the policies of the gates `policy` and `replace`. */
+  readonly modules: Readonly<Record<"policy" | "replace", string>>;
+}
+
+/** Prepares a bus that has begun. */
+export async function groundOf(bus: TestBus): Promise<Ground> {
+  const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
+  const policies = await policyAdmin(bus);
+  const upload = async (file: string) => {
+    const { status, body } = await policies.upload(
+      await Deno.readFile(`${ROOT}policies/build/${file}`),
+    );
+    if (status !== 200) throw new Error(`${file}: ${JSON.stringify(body)}`);
+    return String(body["sha256"]);
+  };
+  const message = {
+    name: "Event",
+    field: [field("k", 1, "string"), field("v", 2, "int32"), field("s", 3, "string")],
+  };
+  const schemas = await schemaAdmin(bus);
+  const pushed = await schemas.push(SCHEMA, gzipped(descriptorSet([message])));
+  if (pushed.status !== 200) throw new Error(`the schema: ${JSON.stringify(pushed.body)}`);
+  return {
+    bus,
+    admin,
+    modules: { policy: await upload("bad_words.wasm"), replace: await upload("mask_digits.wasm") },
+  };
+}
+
+/** A row that runs. */
+interface Stage extends Ground {
+  readonly row: Row;
+  readonly tenant: string;
+  readonly backend: HttpPeer;
+  readonly token: string;
+}
+
+const done = (what: string, { status, body }: { status: number; body: unknown }) => {
+  if (status !== 200) throw new Error(`${what}: ${status} ${JSON.stringify(body)}`);
+};
+
+/** The class of the row's room. */
+async function setClass({ admin, tenant, row: { log, journal, delta } }: Stage): Promise<void> {
+  const body = {
+    room: "room-*",
+    ...(log === "plain" ? {} : { durable: true }),
+    ...(log === "latest" ? { slow_reader: "latest" } : {}),
+    ...(journal === "all" ? { journal: "all" } : {}),
+    ...(delta === "none" ? {} : { delta }),
+  };
+  if (Object.keys(body).length === 1) return;
+  done("the class", await admin.ask("PUT", `/v1/tenants/${tenant}/rooms`, body));
+}
+
+async function closeGate({ bus, row: { gate }, tenant, modules, backend }: Stage): Promise<void> {
+  if (gate === "policy" || gate === "replace") {
+    const binding = { tenant, name: gate, sha256: modules[gate] };
+    done("the policy", await (await policyAdmin(bus)).post("deploy", binding));
+  } else if (gate === "schema") {
+    const mapping = {
+      subject: `in.t.${tenant}.r.room-*`,
+      schema_id: SCHEMA,
+      message: "bench.Event",
+    };
+    done("the mapping", await (await schemaAdmin(bus)).map(tenant, mapping));
+  } else if (gate === "banned") {
+    await backend.done("POST", `rooms/${ROOM}/bans`, { user_id: PUBLISHER, reason: "a test" });
+  }
+}
+
+async function openStage(ground: Ground, row: Row, tenant: string): Promise<Stage> {
+  const { bus } = ground;
+  const service = await bus.tokenFor({ tenant, user: "backend", role: "service" });
+  const claims = row.gate === "ungranted"
+    ? { grants: [{ room: ROOM, actions: ["subscribe", "command"] }] }
+    : {};
+  const token = await bus.tokenFor({ tenant, user: PUBLISHER, claims });
+  return { ...ground, row, tenant, backend: new HttpPeer(bus.http_url, service), token };
+}
+
+/** Sends all messages, some twice; half of the way the late readers come. What was wrong about the answers. */
+async function publish(
+  stage: Stage,
+  source: Source,
+  readers: readonly Reader[],
+): Promise<string[]> {
+  const { row, backend } = stage;
+  const wrong: string[] = [];
+  const messages = messagesOf(row);
+  const send = async (some: readonly Sent[]) => {
+    const sent = some.flatMap((one) => isTwice(row, one.place) ? [one, one] : [one]);
+    const outcomes = await source.publish(sent);
+    sent.forEach((one, at) => {
+      const { refusal } = fateOf(row, one);
+      if (outcomes[at] === refusal) return;
+      wrong.push(
+        `message ${one.place}: ${outcomes[at] || "taken"}, the model: ${refusal || "taken"}`,
+      );
+    });
+  };
+  await send(messages.slice(0, HALF));
+  const offset = row.log === "plain" || readers.every(({ half }) => half === undefined)
+    ? 0
+    : await firstOffset(stage);
+  for (const one of readers) await one.half?.(offset);
+  await send(messages.slice(HALF));
+  await backend.done("POST", `rooms/${ROOM}/messages`, {
+    type: "end",
+    data: END_DATA,
+    message_id: `m-${END}`,
+  });
+  return wrong;
+}
+
+async function firstOffset({ backend }: Stage): Promise<number> {
+  const { body } = await backend.call("GET", `rooms/${ROOM}/messages?limit=1`);
+  return (body.result ?? body).messages[0]?.offset ?? 0;
+}
+
+async function compareHeard({ row }: Stage, readers: readonly Reader[]): Promise<string[]> {
+  const messages = messagesOf(row);
+  const wrong: string[] = [];
+  for (const [at, reader] of readers.entries()) {
+    const kind = at === 0 ? row.first : row.second;
+    const wanted = heardBy(row, kind).map((place) => formOf(row, kind, messages[place]!));
+    const heard = await reader.heard();
+    const first = heard.findIndex((one, place) => one !== wanted[place]);
+    if (first < 0 && heard.length === wanted.length) continue;
+    const place = first < 0 ? heard.length : first;
+    const short = (text = "nothing") => text.slice(0, 200);
+    wrong.push(
+      `${kind} hears ${heard.length} of ${wanted.length}; the one at ${place} is ${
+        short(heard[place])
+      }, the model: ${short(wanted[place])}`,
+    );
+  }
+  return wrong;
+}
+
+async function compareWhy({ admin, row, tenant }: Stage): Promise<string[]> {
+  const wrong: string[] = [];
+  for (const message of messagesOf(row)) {
+    const { place, message_id } = message;
+    if (message_id === undefined || fateOf(row, message).refusal !== "") continue;
+    for (const [at, kind] of [row.first, row.second].entries()) {
+      const wanted = whyOf(row, kind, place);
+      if (wanted === undefined) continue;
+      const user = kind === "echo" ? PUBLISHER : userOf(at);
+      const query = new URLSearchParams({ tenant, message_id, user, room: ROOM });
+      const { connections, messages } = await admin.read(`/v1/why?${query}`);
+      const first = messages.findIndex(({ duplicate }: { duplicate?: boolean }) =>
+        duplicate !== true
+      );
+      const [outcome] = connections[0]?.outcomes ?? [];
+      const told = `${outcome?.state} ${outcome?.state === "sent" ? "" : outcome?.why ?? ""}`
+        .trim();
+      if (first >= 0 && told === wanted) continue;
+      wrong.push(`why of message ${place} for ${kind}: ${told}, the model: ${wanted}`);
+    }
+  }
+  return wrong;
+}
+
+async function compareJournal({ admin, row, tenant }: Stage): Promise<string[]> {
+  const messages = messagesOf(row).filter(({ message_id }) => message_id !== undefined);
+  const countsOf = async () => {
+    const decisions = await admin.decisions(tenant);
+    return messages.map(({ message_id }) =>
+      decisions.filter((one) => one.message_id === message_id).length
+    );
+  };
+  const wanted = messages.map(({ place }) => decisionsOf(row, place));
+  let counts: number[] = [];
+  const isRight = async () => {
+    counts = await countsOf();
+    return counts.every((count, at) => count === wanted[at]);
+  };
+  return await until("the journal has all", isRight, 2_000).then(() => [], () => [
+    `the journal has ${counts} decisions of the messages, the model: ${wanted}`,
+  ]);
+}
+
+const userOf = (at: number) => `reader-${at}`;
+
+/** Runs a row; what was wrong, the first of it first. */
+export async function runRow(ground: Ground, row: Row, tenant: string): Promise<string[]> {
+  const { bus, admin } = ground;
+  const stage = await openStage(ground, row, tenant);
+  await using stack = new AsyncDisposableStack();
+  await setClass(stage);
+  await closeGate(stage);
+  const has_own = row.first === "echo" || row.second === "echo";
+  const own = has_own ? stack.use(await DurableClient.open(bus.url, stage.token)) : undefined;
+  const readers: Reader[] = [];
+  for (const [at, kind] of [row.first, row.second].entries()) {
+    const seat = { bus, tenant, room: ROOM, user: userOf(at), row, own };
+    readers.push(stack.use(await openReader(kind, seat)));
+  }
+  const source = stack.use(
+    await openSource({ bus, admin, row, tenant, room: ROOM, token: stage.token, own }),
+  );
+  const answers = await publish(stage, source, readers);
+  const heard = await compareHeard(stage, readers);
+  return [
+    ...answers,
+    ...heard,
+    ...await compareWhy(stage),
+    ...await compareJournal(stage),
+  ];
+}
