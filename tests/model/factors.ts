@@ -17,6 +17,8 @@ export const READERS = [
   "start",
   "history",
   "stream",
+  "poll",
+  "session",
   "echo",
   "refused",
   "stranger",
@@ -27,10 +29,12 @@ export const FACTORS = {
   log: ["plain", "durable", "latest"],
   journal: ["off", "all"],
   delta: ["none", "fossil"],
-  source: ["text", "binary", "http", "batch", "stream", "schedule", "growing"],
+  source: ["text", "binary", "http", "batch", "stream", "schedule", "growing", "session"],
   gate: ["none", "policy", "replace", "schema", "ungranted", "banned"],
   shape: ["small", "large", "words"],
   twice: ["no", "yes"],
+  again: ["no", "yes"],
+  hook: ["no", "yes"],
   first: READERS,
   second: READERS,
 } as const;
@@ -40,18 +44,18 @@ type Factors = typeof FACTORS;
 export type Row = { readonly [Name in keyof Factors]: Factors[Name][number] };
 
 /** Readers that need what a log keeps. */
-const NEEDS_LOG: readonly string[] = ["after", "start", "history", "stream"];
+const NEEDS_LOG: readonly string[] = ["after", "start", "history", "stream", "poll"];
 /** Sources that have no message ids of their own, or speak for themselves. */
 const ANONYMOUS: readonly string[] = ["stream", "schedule", "growing"];
 
 /** Whether the values of a row may stand together, as far as they are chosen. */
 export function isPossible(row: Partial<Row>): boolean {
-  const { log, source, gate, shape, twice, first, second } = row;
+  const { log, source, gate, shape, twice, hook, first, second } = row;
   const readers = [first, second];
   const is_anonymous = source !== undefined && ANONYMOUS.includes(source);
   if (log === "plain") {
     if (readers.some((one) => one !== undefined && NEEDS_LOG.includes(one))) return false;
-    if (source === "stream" || source === "growing") return false;
+    if (source === "stream" || source === "growing" || hook === "yes") return false;
   }
   if (twice === "yes" && is_anonymous) return false;
   // The bus speaks in its own name, in a schedule; what grows is a text.

@@ -82,7 +82,7 @@ export const isTwice = (row: Row, place: number): boolean => row.twice === "yes"
 /** A message as a reader gets it. streams.md: what is no JSON appears as a string in base64. */
 export function formOf(row: Row, reader: Row["first"], message: Sent): string {
   const { heard } = fateOf(row, message);
-  const is_encoded = reader === "stream" && row.shape === "words";
+  const is_encoded = (reader === "stream" || reader === "poll") && row.shape === "words";
   return is_encoded ? JSON.stringify(btoa(JSON.parse(heard))) : heard;
 }
 
@@ -109,11 +109,14 @@ export function heardBy(row: Row, reader: Row["first"]): number[] {
   }
 }
 
+/** Readers without a subscription while the first messages come. */
+const NOT_LIVE: readonly string[] = [
+  ...["late", "after", "start", "history", "stream", "poll", "refused", "stranger"],
+];
+
 /** Whether somebody is subscribed from the beginning. */
 const isHeardLive = ({ first, second }: Row): boolean =>
-  [first, second].some((one) =>
-    !["late", "after", "start", "history", "stream", "refused", "stranger"].includes(one)
-  );
+  [first, second].some((one) => !NOT_LIVE.includes(one));
 
 /** What `why` says of a message that was taken and of a reader; undefined: it is not asked. */
 export function whyOf(row: Row, reader: Row["first"], place: number): string | undefined {
@@ -124,6 +127,7 @@ export function whyOf(row: Row, reader: Row["first"], place: number): string | u
     case "pattern":
     case "events":
     case "delta":
+    case "session":
       return "sent";
     case "filter":
       return heardBy(row, reader).includes(place) ? "sent" : "left_out filter";
@@ -133,12 +137,43 @@ export function whyOf(row: Row, reader: Row["first"], place: number): string | u
       if (!is_early) return "sent";
       // why.md: a message that nobody heard is in no ledger, unless its room is durable.
       return row.log === "plain" && !isHeardLive(row) ? undefined : "not_connected";
-    default:
+    case "after":
+      return is_early ? place === heardBy(row, "text")[0] ? undefined : "caught_up" : "sent";
+    case "start":
+      return "caught_up history";
+    // It comes by the streams' own ways, without a connection.
+    case "history":
+    case "stream":
+    case "poll":
+    case "stranger":
       return undefined;
+    case "refused":
+      return row.log === "plain" && !isHeardLive(row) ? undefined : "not_subscribed never";
   }
 }
 
 /** How many decisions about the message the journal has: each time that it was sent is one. */
 export function decisionsOf(row: Row, place: number): number {
   return row.journal === "off" ? 0 : isTwice(row, place) ? 2 : 1;
+}
+
+/** What the ledger of use counts, as far as it is said: undefined where clients ask for more than messages. */
+export function useOf(
+  row: Row,
+): { readonly messages_in: number; readonly deliveries: number } | undefined {
+  const readers = [row.first, row.second];
+  // History by commands, pieces that grow, and bans are taken messages, too.
+  const is_open = readers.some((one) => one === "start" || one === "session") ||
+    row.source === "growing" ||
+    row.source === "session" || row.gate === "banned";
+  if (is_open) return undefined;
+  const taken = messagesOf(row).filter((one) => fateOf(row, one).refusal === "");
+  const messages_in = taken.reduce((sum, { place }) => sum + (isTwice(row, place) ? 2 : 1), 1);
+  // The one that ends the row comes, too.
+  const deliveries = readers.filter((one) =>
+    one !== "refused" && one !== "stranger" && one !== "history" &&
+    one !== "stream" && one !== "poll"
+  )
+    .reduce((sum, one) => sum + heardBy(row, one).length + 1, 0);
+  return { messages_in, deliveries };
 }

@@ -58,12 +58,16 @@ async function text(seat: Seat, more: object = {}, room = seat.room): Promise<Re
 }
 
 /** The SDK, which speaks the binary form. */
-async function sdk(seat: Seat, is_delta: boolean, from_start: boolean): Promise<Reader> {
+async function sdk(
+  seat: Seat,
+  { is_delta = false, from_start = false, transport = "websocket" as "websocket" | "http" },
+): Promise<Reader> {
   const { bus, tenant, user, room } = seat;
   const token = await bus.tokenFor({ tenant, user });
   const connection = await connect({
     url: bus.url,
     token,
+    transport,
     ...(is_delta ? { webSocket: deltaSocket() } : {}),
   });
   const options = from_start ? { begin: replay({ from: "start" }) } : {};
@@ -129,9 +133,9 @@ async function history({ bus, tenant, user, room }: Seat): Promise<Reader> {
   };
 }
 
-async function stream({ bus, tenant, user, room }: Seat): Promise<Reader> {
+/** The room as a stream, made by a backend: its URL, and the headers of the reader. */
+async function makeStream({ bus, tenant, user, room }: Seat) {
   const maker = await bus.tokenFor({ tenant, user: "maker", role: "service" });
-  const token = await bus.tokenFor({ tenant, user });
   const url = `${bus.http_url}/v1/streams/${room}`;
   const type = { "content-type": "application/json" };
   const made = await fetch(url, {
@@ -140,19 +144,46 @@ async function stream({ bus, tenant, user, room }: Seat): Promise<Reader> {
   });
   await made.body?.cancel();
   if (!made.ok) throw new Error(`the stream is not made: ${made.status}`);
+  return { url, headers: { authorization: `Bearer ${await bus.tokenFor({ tenant, user })}` } };
+}
+
+/** Reads the stream from its beginning when all has come. */
+async function stream(seat: Seat): Promise<Reader> {
+  const { url, headers } = await makeStream(seat);
   return {
     async heard() {
       const texts: string[] = [];
       for (let offset = "-1";;) {
-        const response = await fetch(`${url}?offset=${offset}`, {
-          headers: { authorization: `Bearer ${token}` },
-        });
+        const response = await fetch(`${url}?offset=${offset}`, { headers });
         const items = await response.json() as unknown[];
         texts.push(...items.map((one) => JSON.stringify(one)));
         offset = response.headers.get("stream-next-offset") ?? "";
         if (items.length === 0 || response.headers.has("stream-up-to-date")) break;
       }
       return texts.filter((text) => !isEnd(text));
+    },
+    [Symbol.asyncDispose]: dispose(undefined),
+  };
+}
+
+/** Waits for what comes to the stream, by long-polls. */
+async function poll(seat: Seat): Promise<Reader> {
+  const { url, headers } = await makeStream(seat);
+  const now = await fetch(`${url}?offset=now`, { headers });
+  await now.body?.cancel();
+  let offset = now.headers.get("stream-next-offset") ?? "";
+  return {
+    async heard() {
+      const heard: string[] = [];
+      for (;;) {
+        const response = await fetch(`${url}?offset=${offset}&live=long-poll`, { headers });
+        const items = response.status === 204 ? [] : await response.json() as unknown[];
+        offset = response.headers.get("stream-next-offset") ?? "";
+        for (const text of items.map((one) => JSON.stringify(one))) {
+          if (isEnd(text)) return heard;
+          heard.push(text);
+        }
+      }
     },
     [Symbol.asyncDispose]: dispose(undefined),
   };
@@ -204,7 +235,7 @@ export function openReader(kind: Row["first"], seat: Seat): Promise<Reader> {
     case "text":
       return text(seat);
     case "binary":
-      return sdk(seat, false, false);
+      return sdk(seat, {});
     case "filter":
       // Every second message: a, c, e …
       return text(seat, { filter: FILTERS[seat.row.shape === "words" ? "words" : "json"] });
@@ -213,17 +244,21 @@ export function openReader(kind: Row["first"], seat: Seat): Promise<Reader> {
     case "events":
       return events(seat);
     case "delta":
-      return sdk(seat, true, false);
+      return sdk(seat, { is_delta: true });
     case "late":
       return Promise.resolve(later(seat, false));
     case "after":
       return Promise.resolve(later(seat, true));
     case "start":
-      return sdk(seat, false, true);
+      return sdk(seat, { from_start: true });
     case "history":
       return history(seat);
     case "stream":
       return stream(seat);
+    case "poll":
+      return poll(seat);
+    case "session":
+      return sdk(seat, { transport: "http" });
     case "echo":
       return echo(seat);
     case "refused":

@@ -5,6 +5,7 @@ import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
 import type { TestBus } from "../harness/test_bus.ts";
 import { AdminClient } from "../peers/admin_client.ts";
 import { DurableClient } from "../peers/durable_client.ts";
+import { Receiver, SECRET } from "../hooks/receiver.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
 import { schemaAdmin } from "../peers/schema_admin.ts";
@@ -20,6 +21,7 @@ import {
   isTwice,
   messagesOf,
   type Sent,
+  useOf,
   whyOf,
 } from "./model.ts";
 import { openReader, type Reader } from "./readers.ts";
@@ -41,6 +43,8 @@ flush_ms = 10
 [usage]
 enabled = true
 flush_ms = 100
+[webhooks]
+tenant_private_hosts = ["127.0.0.1"]
 [limits]
 messages_per_second = 10_000
 admin_requests_per_second = 100_000
@@ -53,10 +57,12 @@ export interface Ground {
   readonly admin: AdminClient;
   /** The hashes of the policies of the gates `policy` and `replace`. */
   readonly modules: Readonly<Record<"policy" | "replace", string>>;
+  /** Called by the hooks of all rows. */
+  readonly receiver: Receiver;
 }
 
 /** Prepares a bus that has begun. */
-export async function groundOf(bus: TestBus): Promise<Ground> {
+export async function groundOf(bus: TestBus, receiver: Receiver): Promise<Ground> {
   const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
   const policies = await policyAdmin(bus);
   const upload = async (file: string) => {
@@ -76,6 +82,7 @@ export async function groundOf(bus: TestBus): Promise<Ground> {
   return {
     bus,
     admin,
+    receiver,
     modules: { policy: await upload("bad_words.wasm"), replace: await upload("mask_digits.wasm") },
   };
 }
@@ -103,6 +110,12 @@ async function setClass({ admin, tenant, row: { log, journal, delta } }: Stage):
   };
   if (Object.keys(body).length === 1) return;
   done("the class", await admin.ask("PUT", `/v1/tenants/${tenant}/rooms`, body));
+}
+
+async function setHook({ admin, tenant, row, receiver }: Stage): Promise<void> {
+  if (row.hook === "no") return;
+  const hook = { url: receiver.url, room: "room-*", secret: SECRET };
+  done("the hook", await admin.ask("PUT", `/v1/tenants/${tenant}/hooks/h`, hook));
 }
 
 async function closeGate({ bus, row: { gate }, tenant, modules, backend }: Stage): Promise<void> {
@@ -156,6 +169,11 @@ async function publish(
     ? 0
     : await firstOffset(stage);
   for (const one of readers) await one.half?.(offset);
+  if (row.again === "yes") {
+    // What is set again as it was changes nothing.
+    await setClass(stage);
+    if (row.gate !== "banned") await closeGate(stage);
+  }
   await send(messages.slice(HALF));
   await backend.done("POST", `rooms/${ROOM}/messages`, {
     type: "end",
@@ -205,7 +223,9 @@ async function compareWhy({ admin, row, tenant }: Stage): Promise<string[]> {
         duplicate !== true
       );
       const [outcome] = connections[0]?.outcomes ?? [];
-      const told = `${outcome?.state} ${outcome?.state === "sent" ? "" : outcome?.why ?? ""}`
+      const told = `${outcome?.state} ${
+        ["sent", "not_connected"].includes(outcome?.state) ? "" : outcome?.why ?? ""
+      }`
         .trim();
       if (first >= 0 && told === wanted) continue;
       wrong.push(`why of message ${place} for ${kind}: ${told}, the model: ${wanted}`);
@@ -233,6 +253,38 @@ async function compareJournal({ admin, row, tenant }: Stage): Promise<string[]> 
   ]);
 }
 
+async function compareUse({ admin, row, tenant }: Stage): Promise<string[]> {
+  const wanted = useOf(row);
+  if (wanted === undefined) return [];
+  let told = "";
+  const isRight = async () => {
+    const { total } = await admin.read(`/v1/usage?tenant=${tenant}`);
+    told = `${total.messages_in} messages, ${total.deliveries} deliveries`;
+    return total.messages_in === wanted.messages_in && total.deliveries === wanted.deliveries;
+  };
+  return await until("use is counted", isRight, 2_000).then(() => [], () => [
+    `the ledger of use has ${told}, the model: ${wanted.messages_in} and ${wanted.deliveries}`,
+  ]);
+}
+
+async function compareHook({ row, tenant, receiver }: Stage): Promise<string[]> {
+  if (row.hook === "no") return [];
+  const called = () =>
+    receiver.taken.map(({ body }) => body.data).filter((data) => data.tenant === tenant)
+      .map(({ message }) => JSON.stringify(message.data));
+  const isOver = () => called().includes(JSON.stringify(END_DATA));
+  await until("the hook is called for the end", isOver, 10_000).catch(() => {});
+  const wanted = heardBy(row, "text").map((place) => fateOf(row, messagesOf(row)[place]!).heard);
+  const all = [...wanted, JSON.stringify(END_DATA)];
+  const seen = called();
+  if (JSON.stringify(seen) === JSON.stringify(all)) return [];
+  return [
+    `the hook was called for ${seen.map((one) => one.slice(0, 12))}, the model: ${
+      all.map((one) => one.slice(0, 12))
+    }`,
+  ];
+}
+
 const userOf = (at: number) => `reader-${at}`;
 
 /** Runs a row; what was wrong, the first of it first. */
@@ -241,6 +293,7 @@ export async function runRow(ground: Ground, row: Row, tenant: string): Promise<
   const stage = await openStage(ground, row, tenant);
   await using stack = new AsyncDisposableStack();
   await setClass(stage);
+  await setHook(stage);
   await closeGate(stage);
   const has_own = row.first === "echo" || row.second === "echo";
   const own = has_own ? stack.use(await DurableClient.open(bus.url, stage.token)) : undefined;
@@ -259,5 +312,7 @@ export async function runRow(ground: Ground, row: Row, tenant: string): Promise<
     ...heard,
     ...await compareWhy(stage),
     ...await compareJournal(stage),
+    ...await compareUse(stage),
+    ...await compareHook(stage),
   ];
 }

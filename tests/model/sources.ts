@@ -50,8 +50,11 @@ async function text({ bus, token, room, row, own }: Way): Promise<Source> {
   };
 }
 
-async function binary({ bus, token, room, row }: Way): Promise<Source> {
-  const bus_connection: Connection = await connect({ url: bus.url, token });
+async function sdk(
+  { bus, token, room, row }: Way,
+  transport: "websocket" | "http",
+): Promise<Source> {
+  const bus_connection: Connection = await connect({ url: bus.url, token, transport });
   return {
     publish: (messages) =>
       oneByOne(messages, async (one) => {
@@ -161,7 +164,8 @@ function growing({ bus, token, room }: Way): Source {
 
 const SOURCES: Readonly<Record<Row["source"], (way: Way) => Source | Promise<Source>>> = {
   text,
-  binary,
+  binary: (way) => sdk(way, "websocket"),
+  session: (way) => sdk(way, "http"),
   http,
   batch,
   stream,

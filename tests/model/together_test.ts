@@ -2,6 +2,7 @@
  * Every capability beside every other: each pair of values of `factors.ts` stands in a row, which runs on one bus with
  * all others, in a tenant of its own, and is judged by `model.ts`.
  */
+import { Receiver } from "../hooks/receiver.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
 import { type Row, rowsOf } from "./factors.ts";
 import { CONFIG, groundOf, runRow } from "./run.ts";
@@ -11,7 +12,8 @@ const AT_ONCE = 8;
 
 Deno.test("each pair of capabilities does what the model of the bus says", async () => {
   await using bus = await startLocalBus(CONFIG);
-  const ground = await groundOf(bus);
+  await using receiver = new Receiver();
+  const ground = await groundOf(bus, receiver);
   const rows = rowsOf(2);
   const wrong: string[] = [];
   const waiting = [...rows.entries()];
