@@ -1,6 +1,6 @@
 /** Runs a row of the covering array on a bus, in a tenant of its own, and says what the model finds wrong. */
 import { descriptorSet, field, gzipped } from "../../bench/governance/governance_descriptor.ts";
-import { until } from "../../shared/testing/until.ts";
+import { seen, until } from "../../shared/testing/until.ts";
 import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
 import type { TestBus } from "../harness/test_bus.ts";
 import { AdminClient } from "../peers/admin_client.ts";
@@ -45,15 +45,20 @@ enabled = true
 flush_ms = 100
 [webhooks]
 tenant_private_hosts = ["127.0.0.1"]
+[durable]
+log_bytes = 4_194_304
 [limits]
 messages_per_second = 10_000
 admin_requests_per_second = 100_000
 admin_changes_per_second = 10_000
 ${PATIENT_POLICIES}`;
 
-/** A bus with what the gates need. */
+/** A bus with what the gates need; with NATS, two Shields of it. */
 export interface Ground {
+  /** Where readers are, and what is asked of the admin API. */
   readonly bus: TestBus;
+  /** Where messages come in. */
+  readonly entry: TestBus;
   readonly admin: AdminClient;
   /** The hashes of the policies of the gates `policy` and `replace`. */
   readonly modules: Readonly<Record<"policy" | "replace", string>>;
@@ -62,8 +67,8 @@ export interface Ground {
 }
 
 /** Prepares a bus that has begun. */
-export async function groundOf(bus: TestBus, receiver: Receiver): Promise<Ground> {
-  const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
+export async function groundOf(bus: TestBus, entry: TestBus, receiver: Receiver): Promise<Ground> {
+  const admin = await adminOf(bus);
   const policies = await policyAdmin(bus);
   const upload = async (file: string) => {
     const { status, body } = await policies.upload(
@@ -81,6 +86,7 @@ export async function groundOf(bus: TestBus, receiver: Receiver): Promise<Ground
   if (pushed.status !== 200) throw new Error(`the schema: ${JSON.stringify(pushed.body)}`);
   return {
     bus,
+    entry,
     admin,
     receiver,
     modules: { policy: await upload("bad_words.wasm"), replace: await upload("mask_digits.wasm") },
@@ -99,8 +105,18 @@ const done = (what: string, { status, body }: { status: number; body: unknown })
   if (status !== 200) throw new Error(`${what}: ${status} ${JSON.stringify(body)}`);
 };
 
+/** Does it on each Shield: an answer says that the change is in force there, and elsewhere it comes a moment later. */
+async function onEach({ bus, entry }: Ground, set: (bus: TestBus) => Promise<void>): Promise<void> {
+  await set(bus);
+  if (entry !== bus) await set(entry);
+}
+
+const adminOf = async (bus: TestBus) =>
+  new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
+
 /** The class of the row's room. */
-async function setClass({ admin, tenant, row: { log, journal, delta } }: Stage): Promise<void> {
+async function setClass(stage: Stage): Promise<void> {
+  const { tenant, row: { log, journal, delta } } = stage;
   const body = {
     room: "room-*",
     ...(log === "plain" ? {} : { durable: true }),
@@ -109,7 +125,9 @@ async function setClass({ admin, tenant, row: { log, journal, delta } }: Stage):
     ...(delta === "none" ? {} : { delta }),
   };
   if (Object.keys(body).length === 1) return;
-  done("the class", await admin.ask("PUT", `/v1/tenants/${tenant}/rooms`, body));
+  await onEach(stage, async (bus) => {
+    done("the class", await (await adminOf(bus)).ask("PUT", `/v1/tenants/${tenant}/rooms`, body));
+  });
 }
 
 async function setHook({ admin, tenant, row, receiver }: Stage): Promise<void> {
@@ -118,24 +136,29 @@ async function setHook({ admin, tenant, row, receiver }: Stage): Promise<void> {
   done("the hook", await admin.ask("PUT", `/v1/tenants/${tenant}/hooks/h`, hook));
 }
 
-async function closeGate({ bus, row: { gate }, tenant, modules, backend }: Stage): Promise<void> {
+async function closeGate(stage: Stage): Promise<void> {
+  const { row: { gate }, tenant, modules, backend } = stage;
   if (gate === "policy" || gate === "replace") {
     const binding = { tenant, name: gate, sha256: modules[gate] };
-    done("the policy", await (await policyAdmin(bus)).post("deploy", binding));
+    await onEach(stage, async (bus) => {
+      done("the policy", await (await policyAdmin(bus)).post("deploy", binding));
+    });
   } else if (gate === "schema") {
     const mapping = {
       subject: `in.t.${tenant}.r.room-*`,
       schema_id: SCHEMA,
       message: "bench.Event",
     };
-    done("the mapping", await (await schemaAdmin(bus)).map(tenant, mapping));
+    await onEach(stage, async (bus) => {
+      done("the mapping", await (await schemaAdmin(bus)).map(tenant, mapping));
+    });
   } else if (gate === "banned") {
     await backend.done("POST", `rooms/${ROOM}/bans`, { user_id: PUBLISHER, reason: "a test" });
   }
 }
 
 async function openStage(ground: Ground, row: Row, tenant: string): Promise<Stage> {
-  const { bus } = ground;
+  const { entry: bus } = ground;
   const service = await bus.tokenFor({ tenant, user: "backend", role: "service" });
   const claims = row.gate === "ungranted"
     ? { grants: [{ room: ROOM, actions: ["subscribe", "command"] }] }
@@ -218,7 +241,12 @@ async function compareWhy({ admin, row, tenant }: Stage): Promise<string[]> {
       if (wanted === undefined) continue;
       const user = kind === "echo" ? PUBLISHER : userOf(at);
       const query = new URLSearchParams({ tenant, message_id, user, room: ROOM });
-      const { connections, messages } = await admin.read(`/v1/why?${query}`);
+      // A Shield that has no time to answer is named, and what it knows is not in the answer.
+      const { connections, messages } = await seen(
+        "every Shield answers",
+        () => admin.read(`/v1/why?${query}`),
+        ({ nodes }) => nodes.silent.length === 0,
+      );
       const first = messages.findIndex(({ duplicate }: { duplicate?: boolean }) =>
         duplicate !== true
       );
@@ -288,22 +316,22 @@ async function compareHook({ row, tenant, receiver }: Stage): Promise<string[]> 
 const userOf = (at: number) => `reader-${at}`;
 
 /** Runs a row; what was wrong, the first of it first. */
-export async function runRow(ground: Ground, row: Row, tenant: string): Promise<string[]> {
-  const { bus, admin } = ground;
+async function runRow(ground: Ground, row: Row, tenant: string): Promise<string[]> {
+  const { bus, entry, admin } = ground;
   const stage = await openStage(ground, row, tenant);
   await using stack = new AsyncDisposableStack();
   await setClass(stage);
   await setHook(stage);
   await closeGate(stage);
   const has_own = row.first === "echo" || row.second === "echo";
-  const own = has_own ? stack.use(await DurableClient.open(bus.url, stage.token)) : undefined;
+  const own = has_own ? stack.use(await DurableClient.open(entry.url, stage.token)) : undefined;
   const readers: Reader[] = [];
   for (const [at, kind] of [row.first, row.second].entries()) {
     const seat = { bus, tenant, room: ROOM, user: userOf(at), row, own };
     readers.push(stack.use(await openReader(kind, seat)));
   }
   const source = stack.use(
-    await openSource({ bus, admin, row, tenant, room: ROOM, token: stage.token, own }),
+    await openSource({ bus: entry, admin, row, tenant, room: ROOM, token: stage.token, own }),
   );
   const answers = await publish(stage, source, readers);
   const heard = await compareHeard(stage, readers);
@@ -315,4 +343,38 @@ export async function runRow(ground: Ground, row: Row, tenant: string): Promise<
     ...await compareUse(stage),
     ...await compareHook(stage),
   ];
+}
+
+const sayRow = (row: Row) =>
+  Object.entries(row).map(([name, value]) => `${name}=${value}`).join(" ");
+
+/** A reader that is told nothing waits for ever. */
+const ROW_MS = 60_000;
+
+async function within<T>(work: Promise<T>): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(`not over after ${ROW_MS} ms`)), ROW_MS);
+  return await Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
+/** Rows that run side by side. */
+const AT_ONCE = 8;
+
+/** Runs rows, each in a tenant of its own. Rejects with those that went wrong, and what was wrong about each. */
+export async function runRows(ground: Ground, rows: readonly Row[]): Promise<void> {
+  const wrong: string[] = [];
+  const waiting = [...rows.entries()];
+  const work = async () => {
+    for (let next; (next = waiting.shift()) !== undefined;) {
+      const [at, row] = next;
+      const found = await within(runRow(ground, row, `t${at}`)).catch((error: Error) => [
+        `${error.stack}`,
+      ]);
+      if (found.length > 0) wrong.push(`row ${at}, ${sayRow(row)}\n  ${found.join("\n  ")}`);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  if (wrong.length > 0) {
+    throw new Error(`${wrong.length} of ${rows.length} rows:\n${wrong.join("\n")}`);
+  }
 }

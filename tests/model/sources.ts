@@ -126,7 +126,7 @@ function schedule({ admin, tenant, room, row }: Way): Source {
       oneByOne(messages, async ({ place, data }) => {
         const path = `/v1/tenants/${tenant}/schedules/s-${place}`;
         const message = { type: "t", data, ...form(row) };
-        const body = { room, message, at_ms: Date.now() + 200 };
+        const body = { room, message, at_ms: Date.now() + 1_500 };
         const { status, body: answer } = await admin.ask("PUT", path, body);
         if (status !== 200) throw new Error(`the schedule: ${status} ${JSON.stringify(answer)}`);
         // What is published once is over, and gone.

@@ -1,0 +1,17 @@
+/**
+ * As `together_test.ts`, on NATS: messages come in at one Shield, and their readers are at another; two Brains serve.
+ */
+import { startLocalBus } from "../harness/local_bus.ts";
+import { startNats } from "../harness/nats_server.ts";
+import { Receiver } from "../hooks/receiver.ts";
+import { rowsOf } from "./factors.ts";
+import { CONFIG, groundOf, runRows } from "./run.ts";
+
+Deno.test("each pair of capabilities does what the model of the bus says, over NATS", async () => {
+  await using nats = await startNats({ jetstream: true });
+  const config = `${CONFIG}[nats]\nurls = ["${nats.url}"]\nrequest_timeout_ms = 60_000\n`;
+  await using bus = await startLocalBus(config);
+  await using entry = await startLocalBus(config);
+  await using receiver = new Receiver();
+  await runRows(await groundOf(bus, entry, receiver), rowsOf(2));
+});
