@@ -1,18 +1,22 @@
 /**
- * Bans and kicks as two Shields enforce them on one real NATS, which also dies on the way. The test
- * writes what a Brain would write; commands that lead there are `rooms_test.ts`.
+ * Who is put out and kept out of two Shields on one real NATS: bans and kicks, as the test writes what a Brain would write
+ * (commands that lead there are `rooms_test.ts`), and revoked tokens. NATS also dies on the way, and a Shield that is
+ * started later knows all of it.
  */
 import assert from "node:assert/strict";
 import { writeEnvelope } from "@arqon/proto";
-import { type Ban, banKey, BANS_BUCKET, encodeBan, EVERY_ROOM } from "../shared/records/bans.ts";
-import { watched } from "../shared/spine/nats/testing/nats_harness.ts";
+import { connect } from "@arqon/sdk";
+import { banKey, BANS_BUCKET, encodeBan, EVERY_ROOM } from "../shared/records/bans.ts";
+import type { Ban } from "../shared/records/bans.ts";
 import type { KeyValue, Spine } from "../shared/spine/contract/spine.ts";
+import { watched } from "../shared/spine/nats/testing/nats_harness.ts";
 import { tenantSubject } from "../shared/subjects/subject.ts";
 import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import type { NatsServer } from "./harness/nats_server.ts";
+import { sharedByTests } from "./harness/shared_start.ts";
 import { openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 import { refusedUpgrade } from "./peers/raw_upgrade.ts";
@@ -194,25 +198,199 @@ async function outage(cluster: Cluster): Promise<void> {
   client[Symbol.dispose]();
 }
 
-Deno.test("bans and kicks on two Shields", async (t) => {
+/** Two Shields on one NATS, for both tests; each leaves all of them running. */
+const running = sharedByTests(async () => {
   const issuer = await createIssuer();
-  try {
-    await using nats = await startNats({ jetstream: true });
-    await using brain = await watched(nats.port);
-    const { spine } = brain;
-    const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n`;
-    await using one = await startServer("shield", config, issuer.dir);
-    await using two = await startServer("shield", config, issuer.dir);
-    const bucket = await spine.keyValue(BANS_BUCKET);
-    const cluster: Cluster = { nats, issuer, shields: [one, two], spine, bucket };
-    await t.step(
-      "a ban ends the user's connections and bars every way in",
-      () => tenantBan(cluster),
-    );
-    await t.step("a ban of a room ends subscriptions and bars that room", () => roomBan(cluster));
-    await t.step("a kick ends subscriptions until the next SUB", () => kick(cluster));
-    await t.step("without NATS nobody new gets in", () => outage(cluster));
-  } finally {
-    await Deno.remove(issuer.dir, { recursive: true });
+  const nats = await startNats({ jetstream: true });
+  const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n`;
+  const [one, two] = [
+    await startServer("shield", config, issuer.dir),
+    await startServer("shield", config, issuer.dir),
+  ];
+  return {
+    ...{ issuer, nats, config, one, two },
+    async [Symbol.asyncDispose]() {
+      for (const part of [one, two, nats, issuer]) await part[Symbol.asyncDispose]();
+    },
+  };
+});
+
+Deno.test("bans and kicks on two Shields", async (t) => {
+  const { issuer, nats, one, two } = await running();
+  await using brain = await watched(nats.port);
+  const { spine } = brain;
+  const bucket = await spine.keyValue(BANS_BUCKET);
+  const cluster: Cluster = { nats, issuer, shields: [one, two], spine, bucket };
+  await t.step(
+    "a ban ends the user's connections and bars every way in",
+    () => tenantBan(cluster),
+  );
+  await t.step("a ban of a room ends subscriptions and bars that room", () => roomBan(cluster));
+  await t.step("a kick ends subscriptions until the next SUB", () => kick(cluster));
+  await t.step("without NATS nobody new gets in", () => outage(cluster));
+});
+
+const HOUR_SECONDS = 3_600;
+
+/** In seconds, as claims have it. */
+const nowSeconds = () => Math.floor(Date.now() / 1_000);
+
+const OLD = { iat: nowSeconds() - HOUR_SECONDS };
+
+/** Issued after every revocation of this test. */
+const fresh = () => ({ iat: nowSeconds() + 60 });
+
+interface Pair {
+  readonly issuer: Issuer;
+  readonly one: ServerProcess;
+  readonly two: ServerProcess;
+}
+
+const socketOf = ({ ready }: ServerProcess) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
+
+async function open(shield: ServerProcess, token: string): Promise<RawClient> {
+  return await openText(socketOf(shield), token);
+}
+
+async function admin(
+  { issuer }: Pick<Pair, "issuer">,
+  shield: ServerProcess,
+  method: string,
+  body?: object,
+  query = "",
+) {
+  const token = await issuer.tokenFor({ role: "admin", tenant_id: "ops", sub: "root", ...OLD });
+  const response = await fetch(`${shield.ready.admin_url}/v1/revocations${query}`, {
+    method,
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const answer = await response.json();
+  assert.equal(response.status, 200, JSON.stringify(answer));
+  return answer;
+}
+
+async function checked(shield: ServerProcess, token: string): Promise<[number, string]> {
+  const response = await fetch(`${shield.ready.url}/v1/auth/check`, {
+    headers: { authorization: `Bearer ${token}` },
+  });
+  const { reason = "" } = await response.json();
+  return [response.status, reason];
+}
+
+/** The signal, the refusal and the close, in this order. */
+async function isPutOut(client: RawClient, reason: string): Promise<void> {
+  const { op, signal } = await client.json();
+  assert.deepEqual([op, signal.kind, signal.reason ?? ""], ["msg", "REVOKE", reason]);
+  const error = await client.json();
+  assert.deepEqual([error.op, error.code, error.reason], ["err", 401, "token-revoked"]);
+  assert.deepEqual(await client.closed(), { code: 4401, reason: "token-revoked" });
+}
+
+async function user(pair: Pair): Promise<void> {
+  const { issuer, one, two } = pair;
+  const token = await issuer.tokenFor(OLD);
+  const ann = await open(two, token);
+  const without = await open(two, await issuer.tokenFor());
+  const bob = await open(two, await issuer.tokenFor({ sub: "bob", ...OLD }));
+  const renewed = await open(two, await issuer.tokenFor(fresh()));
+  const began_ms = performance.now();
+  await admin(pair, one, "POST", { tenant: "acme", user: "ann", reason: "lost phone" });
+  await isPutOut(ann, "lost phone");
+  console.log(`put out on the other Shield after ${Math.round(performance.now() - began_ms)} ms`);
+  await isPutOut(without, "lost phone");
+  for (const shield of [one, two]) {
+    assert.deepEqual(await checked(shield, token), [401, "token-revoked"]);
   }
+  for (const client of [bob, renewed]) {
+    client.send({ op: "ping" });
+    assert.equal((await client.json()).op, "pong");
+    client[Symbol.dispose]();
+  }
+}
+
+async function tokenId(pair: Pair): Promise<void> {
+  const { issuer, one, two } = pair;
+  const claims = { sub: "carl", ...fresh() };
+  const token = await issuer.tokenFor({ ...claims, jti: "t1" });
+  const carl = await open(one, token);
+  const other = await open(two, await issuer.tokenFor({ ...claims, jti: "t2" }));
+  await admin(pair, two, "POST", { tenant: "acme", token_id: "t1" });
+  await isPutOut(carl, "");
+  other.send({ op: "refresh", token, id: 1 });
+  const refused = await other.json();
+  assert.deepEqual([refused.code, refused.reason], [401, "refresh-refused"]);
+  assert.match(refused.message, /token was revoked/);
+  assert.equal((await other.closed()).code, 4401);
+  await admin(pair, one, "DELETE", undefined, "?tenant=acme&kind=token&id=t1");
+  await until("it is lifted", async () => (await checked(two, token))[0] === 200);
+}
+
+async function sdk(pair: Pair): Promise<void> {
+  const { issuer, one, two } = pair;
+  const refusals: (string | undefined)[] = [];
+  const connection = await connect({
+    url: socketOf(two),
+    async getToken({ refused }) {
+      refusals.push(refused?.reason);
+      const issued = refusals.length === 1 ? OLD : fresh();
+      return await issuer.tokenFor({ sub: "dora", ...issued });
+    },
+  });
+  await admin(pair, one, "POST", { tenant: "acme", user: "dora" });
+  await until("the SDK asks for another token", () => refusals.length === 2);
+  assert.deepEqual(refusals, [undefined, "token-revoked"]);
+  await connection.room("lobby").publish("chat", { text: "still here" });
+  await connection.close();
+}
+
+async function ofAdmin(pair: Pair): Promise<void> {
+  const { issuer, one, two } = pair;
+  const token = await issuer.tokenFor({ role: "admin", sub: "mallory", ...OLD });
+  const status = async () => {
+    const headers = { authorization: `Bearer ${token}` };
+    const response = await fetch(`${two.ready.admin_url}/v1/status`, { headers });
+    const { reason = "" } = await response.json();
+    return [response.status, reason];
+  };
+  assert.deepEqual(await status(), [200, ""]);
+  await admin(pair, one, "POST", { tenant: "acme", user: "mallory" });
+  await until("the admin API refuses", async () => (await status())[0] === 401);
+  assert.deepEqual(await status(), [401, "token-revoked"]);
+}
+
+async function tenant(pair: Pair): Promise<void> {
+  const { issuer, one, two } = pair;
+  const old = await issuer.tokenFor({ sub: "eve", ...OLD });
+  const clients = [await open(one, old), await open(two, old)];
+  const other = await issuer.tokenFor({ sub: "eve", tenant_id: "globex", ...OLD });
+  await admin(pair, one, "POST", { tenant: "acme", issued_before_ms: Date.now() });
+  for (const client of clients) await isPutOut(client, "");
+  assert.deepEqual(await checked(two, old), [401, "token-revoked"]);
+  assert.deepEqual(await checked(two, await issuer.tokenFor({ sub: "eve", ...fresh() })), [
+    200,
+    "",
+  ]);
+  assert.deepEqual(await checked(two, other), [200, ""]);
+}
+
+Deno.test("a revocation reaches every Shield, ends connections, and outlives restarts", async (t) => {
+  const { issuer, nats, config, one, two } = await running();
+  const pair = { issuer, one, two };
+  await t.step("of a user: earlier tokens and those without iat, not later ones", () => user(pair));
+  await t.step("of one token, also in a REFRESH; lifted, it is good again", () => tokenId(pair));
+  await t.step("the SDK gets another token and goes on", () => sdk(pair));
+  await t.step("of an admin: the admin API is closed, too", () => ofAdmin(pair));
+  await t.step("of all tokens of a tenant that were issued before a moment", () => tenant(pair));
+  await t.step("a Shield that starts later knows all of it", async () => {
+    const { revocations } = await admin(pair, one, "GET");
+    assert.deepEqual(revocations.map(({ kind, id }: Record<string, string>) => `${kind} ${id}`), [
+      ...["user ann", "user dora", "user mallory", "issued-before *"],
+    ]);
+    await nats.kill();
+    await nats.start();
+    await using three = await startServer("shield", config, issuer.dir);
+    const token = await issuer.tokenFor({ sub: "eve", ...OLD });
+    assert.deepEqual(await checked(three, token), [401, "token-revoked"]);
+  });
 });
