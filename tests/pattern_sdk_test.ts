@@ -1,6 +1,6 @@
 /**
  * The SDK on patterns of durable rooms, on a real bus whose connections are cut again and again while messages
- * come, over WebSocket and over HTTP. What the Shield does is `pattern_positions_test.ts`.
+ * come, over WebSocket and over HTTP. What the Shield does is `patterns_test.ts`.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
