@@ -1,6 +1,6 @@
 /**
  * For the tests of traces: a cluster whose spans a collector takes, and what is looked at in spans. The
- * scenarios are `tracing_test.ts`.
+ * scenarios are `telemetry_test.ts`.
  */
 import assert from "node:assert/strict";
 import type { Connection, Message } from "@arqon/sdk";
