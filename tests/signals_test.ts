@@ -1,22 +1,201 @@
 /**
- * What backends do with `sys.t.{tenant}.signals`: two Shields and a Brain as processes on a NATS with
- * the accounts of docs/operations.md, and a backend with a NATS client of its own. What the Brain's
- * commands do is `rooms_test.ts`, how bans are enforced `bans_test.ts`.
+ * What backends do by NATS itself, with the accounts of docs/operations.md on a real NATS and Shields as processes: signals,
+ * requests, and schemas that a tool puts into their bucket; and what the accounts keep them from.
  */
 import assert from "node:assert/strict";
+import { gunzipSync } from "node:zlib";
 import { create, toBinary } from "@bufbuild/protobuf";
+import { Kvm } from "@nats-io/kv";
+import { headers } from "@nats-io/nats-core";
 import { connect } from "@nats-io/transport-deno";
 import type { NatsConnection } from "@nats-io/transport-deno";
+import { runArq } from "../arq/testing/run_arq.ts";
 import { EnvelopeSchema, SystemSignal_Kind } from "../proto/gen/arqon/v1/envelope_pb.ts";
 import { until } from "../shared/testing/until.ts";
+import { incompatiblePing, ping } from "../shield/schema/testing/schemas.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { documentedAccounts } from "./harness/documented_accounts.ts";
 import { startNats } from "./harness/nats_server.ts";
 import type { NatsServer } from "./harness/nats_server.ts";
+import { AdminClient } from "./peers/admin_client.ts";
 import { openText, RawClient } from "./peers/raw_client.ts";
+
+// Requests of backends by NATS that are refused: each with the reason that HTTP has, and as NATS services say it.
+
+const utf8 = new TextEncoder();
+
+Deno.test("what a backend may not ask by NATS is refused with its reason, and nothing is published", async () => {
+  await using issuer = await createIssuer();
+  await using server = await startNats({ jetstream: true, config: await documentedAccounts() });
+  const url = server.url.replace("nats://", "nats://shield:secret@");
+  const config = `[nats]\nurls = ["${url}"]\napi = true\n[[rooms]]\nroom = "orders-*"\n` +
+    `durable = true\n${issuer.config}`;
+  await using shield = await startServer("shield", config, issuer.dir);
+  const login = { servers: new URL(server.url).host, user: "backend", pass: "secret" };
+  const nats = await connect({ ...login, inboxPrefix: "_INBOX_BACKEND" });
+  const token = await issuer.tokenFor({ role: "service", sub: "billing" });
+  const other = await issuer.tokenFor({ role: "service", sub: "billing", tenant_id: "globex" });
+  const reader = await issuer.tokenFor({ grants: [{ room: "orders-*", actions: ["subscribe"] }] });
+  const ask = async (
+    verb: string,
+    body: string | Uint8Array,
+    bearer: string | undefined = token,
+  ) => {
+    const head = headers();
+    if (bearer !== "") head.set("authorization", `Bearer ${bearer}`);
+    const payload = typeof body === "string" ? utf8.encode(body) : body;
+    const answer = await nats.request(`api.t.acme.r.orders-1.${verb}`, payload, {
+      headers: head,
+      timeout: 20_000,
+    });
+    const code = answer.headers?.get("Nats-Service-Error-Code") ?? "";
+    return { code, reason: answer.headers?.get("Nats-Service-Error"), body: answer.string() };
+  };
+  const order = JSON.stringify({ type: "order", data: { n: 1 } });
+  const cases = [
+    [await ask("publish", order, ""), "401", "token-missing"],
+    [await ask("publish", order, "nothing"), "401", "token-malformed"],
+    [await ask("publish", order, other), "403", "tenant-mismatch"],
+    [await ask("publish", order, reader), "403", "not-granted"],
+    [await ask("publish", "{"), "400", "malformed-frame"],
+    [await ask("publish", ""), "400", "malformed-body"],
+    [await ask("publish", new Uint8Array(300_000)), "413", "too-large"],
+    [await ask("publish", '{"room":"other","type":"x"}'), "400", undefined],
+    [await ask("history", "[1]"), "400", "malformed-body"],
+    [await ask("history", '{"limit":-1}'), "400", undefined],
+    [await ask("nonsense", order), "404", "not-found"],
+    [await ask("constructor", order), "404", "not-found"],
+  ] as const;
+  for (const [{ code, reason, body }, wanted_code, wanted] of cases) {
+    assert.equal(code, wanted_code, body);
+    if (wanted !== undefined) assert.equal(reason, wanted, body);
+    assert.equal(JSON.parse(body).reason, reason);
+  }
+  const { code, body } = await ask("history", "", reader);
+  assert.deepEqual({ code, messages: JSON.parse(body).messages }, { code: "", messages: [] });
+  /** How many tokens were looked at. */
+  const looked = async () => {
+    const page = await (await fetch(`${shield.ready.ops_url}/metrics`)).text();
+    const counts = page.matchAll(/^shield_token_cache_(?:hits|misses)_total (\d+)/gm);
+    return Array.from(counts, ([, count]) => Number(count)).reduce((sum, count) => sum + count);
+  };
+  const before = await looked();
+  const stored = await ask("publish", order);
+  assert.equal(await looked() - before, 1, "a request is authenticated once");
+  assert.deepEqual(JSON.parse(stored.body).offset, 1, stored.body);
+  await nats.drain();
+});
+
+// The bucket of schemas on a real NATS with the accounts that docs/operations.md gives, two Shields as processes and
+// `arq`: what a tool puts by the NATS client alone is in force on both, or refused.
+
+const ID = "v1.events.user_created";
+
+const MAPPED = `
+[[platform.registry.mappings]]
+subject = "in.t.acme.r.users"
+schema_id = "${ID}"
+message = "t.Ping"
+unknown_fields = "refuse"
+`;
+
+async function operatorsSee(admin_url: string, token: string): Promise<void> {
+  const flags = ["--admin-url", admin_url, "--token", token];
+  const list = await runArq(["schema", "list", ...flags]);
+  assert.equal(list.code, 0, list.stderr);
+  assert.match(list.stdout, /v1\.events\.user_created +2 +2 +BACKWARD/);
+  assert.match(list.stdout, /^refused no\/id: its key is no schema id: .*; nothing serves$/m);
+  assert.match(
+    list.stdout,
+    /^refused v1\.events\.user_created \(.*\): not compatible .*version 2 serves$/m,
+  );
+  const got = await runArq(["schema", "history", ID, ...flags]);
+  assert.match(got.stdout, /^2 .*ARQON_SCHEMAS/m);
+  const admin = new AdminClient(admin_url, token);
+  for (const path of [ID, `${ID}/versions/latest`, "no-such", "nobody.knows/versions/1"]) {
+    const { status } = await admin.ask("GET", `/v1/schemas/${path}`);
+    assert.ok([200, 404].includes(status), `${status} ${path}`);
+  }
+}
+
+Deno.test("a tool's set is the next version on every Shield, or refused and told by all of them", async () => {
+  await using nats = await startNats({ jetstream: true, config: await documentedAccounts() });
+  const issuer = await createIssuer();
+  await using cleanup = new AsyncDisposableStack();
+  cleanup.defer(() => Deno.remove(issuer.dir, { recursive: true }));
+  const spine = `[nats]\nurls = ["nats://shield:secret@127.0.0.1:${nats.port}"]\n`;
+  const start = () => startServer("shield", spine + issuer.config + MAPPED, issuer.dir);
+  await using one = await start();
+  await using two = await start();
+  const user = await issuer.tokenFor({ tenant_id: "acme" });
+  const publish = async (shield: ServerProcess, data: unknown) => {
+    const response = await fetch(`${shield.ready.url}/v1/rooms/users/messages`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${user}`, "content-type": "application/json" },
+      body: JSON.stringify({ type: "user", data }),
+    });
+    const { detail = "" } = await response.json();
+    return `${response.status} ${detail}`;
+  };
+  const bothSay = (data: unknown, answer: RegExp) =>
+    until(
+      `${JSON.stringify(data)}: ${answer}`,
+      async () => answer.test(await publish(one, data)) && answer.test(await publish(two, data)),
+    );
+  await bothSay(
+    { n: 1 },
+    /^503 Schema unavailable: v1\.events\.user_created: it is not registered/,
+  );
+
+  const options = { servers: nats.url, user: "shield", pass: "secret" };
+  const connection = await connect({ ...options, servers: `127.0.0.1:${nats.port}` });
+  cleanup.defer(() => connection.close());
+  const bucket = await new Kvm(connection).open("ARQON_SCHEMAS");
+  await bucket.put(ID, ping());
+  await bothSay({ n: 1 }, /^200 /);
+  assert.equal(await publish(two, { text: "x" }), "400 Schema violation: n: required");
+  const second = ping(["extra", 99, "int32"]);
+  await bucket.put(ID, second);
+  await bothSay({ n: 1, extra: 2 }, /^200 /);
+
+  await bucket.put(ID, incompatiblePing());
+  await bucket.put("no/id", "hello");
+  for (const { ready } of [one, two]) {
+    const health = async () => {
+      const answer = await (await fetch(`${ready.ops_url}/health/ready`)).json();
+      return `${answer.status} ${answer.checks.schemas.detail}`;
+    };
+    await until("the detail", async () => /^ok 1 schema, 2 refused/.test(await health()));
+    const metrics = await (await fetch(`${ready.ops_url}/metrics`)).text();
+    assert.match(metrics, /^shield_schema_refused 2$/m);
+  }
+  await until("the last known good", async () => {
+    const value = (await bucket.get(ID))?.value ?? new Uint8Array(0);
+    return Buffer.from(value).equals(second);
+  });
+  await bothSay({ n: 1, extra: 2 }, /^200 /);
+  const current = await bucket.get(ID);
+  assert.deepEqual(gunzipSync(current?.value ?? ""), gunzipSync(second));
+
+  const token = await issuer.tokenFor({ role: "admin", sub: "root" });
+  await operatorsSee(two.ready.admin_url ?? "", token);
+  for (const { log } of [one, two]) {
+    assert.doesNotMatch(log(), /Permissions Violation|denied/i);
+    assert.match(
+      log(),
+      /level=error component=registry .* schema=v1\.events\.user_created .*is refused/,
+    );
+  }
+});
+
+// What backends do with `sys.t.{tenant}.signals`: two Shields and a Brain as processes on a NATS with the accounts of
+// docs/operations.md, and a backend with a NATS client of its own. What the Brain's commands do is `rooms_test.ts`,
+// how bans are enforced `bans_test.ts`.
 
 /** Of which all are in the logs: those keep 50 of the same lines at once. */
 const ORDERS = 20;
+
 const ACME = "sys.t.acme.signals";
 
 interface Cluster {
