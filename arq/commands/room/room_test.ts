@@ -1,13 +1,23 @@
 /**
- * `arq room` against a real bus, as a person or a script uses it. What needs no bus is in
- * `room_usage_test.ts`, watching in `room_watch_test.ts`.
+ * `arq room` against a real bus, as a person or a script uses it: values, locks and programs under a lock, members, kicks,
+ * bans, classes. What needs no bus is in `room_usage_test.ts` and `room_class_usage_test.ts`, what is kept in `kept_test.ts`.
  */
 import assert from "node:assert/strict";
-import { until } from "../../../shared/testing/until.ts";
-import { startBus } from "../../../tests/harness/bus.ts";
+import { found, until } from "../../../shared/testing/until.ts";
+import { startBus, startBusWith } from "../../../tests/harness/bus.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
+import { sharedByTests } from "../../../tests/harness/shared_start.ts";
 import { runArq, startArq } from "../../testing/run_arq.ts";
-import type { ArqResult } from "../../testing/run_arq.ts";
+import type { ArqProcess, ArqResult } from "../../testing/run_arq.ts";
+
+const CONFIG = `
+[[rooms]]
+room = "chat-*"
+max_members = 9
+`;
+
+/** For all tests but the one that kills its own. */
+const running = sharedByTests(() => startBusWith(CONFIG));
 
 const at = (bus: TestBus) => ["--url", bus.url];
 
@@ -253,7 +263,7 @@ async function ownDoor(bus: TestBus): Promise<void> {
 }
 
 Deno.test("arq room on a running bus", async (t) => {
-  await using bus = await startBus();
+  const bus = await running();
   await t.step("values come out as they went in, with version and epoch", () => values(bus));
   await t.step(
     "a version that does not hold is refused, a command id counts once",
@@ -264,4 +274,288 @@ Deno.test("arq room on a running bus", async (t) => {
   await t.step("a kick ends subscriptions, and takes a service's token", () => kicks(bus));
   await t.step("a ban keeps out until it is lifted: of the tenant, of a room", () => bans(bus));
   await t.step("whoever bans the development user can lift it again", () => ownDoor(bus));
+});
+
+async function arq(bus: TestBus, ...args: string[]) {
+  return await runArq(["room", "class", ...args, "--url", bus.url]);
+}
+
+async function answered(bus: TestBus, ...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await arq(bus, ...args);
+  assert.equal(code, 0, `${args.join(" ")}: ${stderr}`);
+  return stdout;
+}
+
+async function set(bus: TestBus): Promise<void> {
+  assert.equal(await answered(bus, "list", "--tenant", "default"), NONE);
+  assert.match(
+    await answered(bus, "set", "chat-vip*", "--durable", "--history-ttl", "2h", "--no-echo"),
+    /^the class of chat-vip\* is set \(durable, 1000 messages, 2h, no echo\): version 1 of the settings of tenant default is in force on this node\n$/,
+  );
+  await answered(bus, "set", "board", "--tenant", "acme", "--no-presence", "--max-members", "3");
+  const listed = await answered(bus, "list");
+  assert.match(listed, /^ROOMS +OPTIONS +SOURCE +TENANT\n/);
+  assert.match(listed, /\nchat-\* +at most 9 members +config +\*\n/);
+  assert.match(listed, /\nchat-vip\* +durable, 1000 messages, 2h, no echo +tenant +default\n/);
+  assert.match(listed, /\nboard +no presence, at most 3 members +tenant +acme\n/);
+  const acme = JSON.parse(await answered(bus, "list", "--tenant", "acme", "--json"));
+  assert.deepEqual(
+    acme.rooms.map(({ room, max_members }: Record<string, unknown>) => [room, max_members]),
+    [["board", 3]],
+  );
+}
+
+const NONE = "no room classes are set by tenant default\n";
+
+async function replace(bus: TestBus): Promise<void> {
+  await answered(bus, "set", "chat-vip*", "--durable", "--cache-last", "--presence", "--echo");
+  const json = JSON.parse(await answered(bus, "explain", "chat-vip1", "--json"));
+  assert.deepEqual(
+    [json.class.pattern, json.class.cache_last, json.class.history_ttl_seconds, json.class.echo],
+    ["chat-vip*", true, 86_400, true],
+    "what was not given has its default again",
+  );
+}
+
+async function explain(bus: TestBus): Promise<void> {
+  const text = await answered(bus, "explain", "chat-vip1");
+  assert.match(text, /^chat-vip1: chat-vip\* of the tenant's settings has the longest pattern/);
+  assert.match(text, /\n {2}durable +true\n {2}history_size +1000\n/);
+  assert.match(
+    text,
+    /\nalso matching, but overruled:\nROOMS.*\nchat-\* +at most 9 members +config/,
+  );
+  const other = await answered(bus, "explain", "chat-vip1", "--tenant", "acme");
+  assert.match(other, /^chat-vip1: chat-\* of the configuration has/);
+  assert.match(
+    await answered(bus, "explain", "x"),
+    /^x: no class is about it: the defaults hold\n/,
+  );
+}
+
+async function remove(bus: TestBus): Promise<void> {
+  assert.match(
+    await answered(bus, "remove", "chat-vip*"),
+    /^the class of chat-vip\* is removed: version 3 /,
+  );
+  const again = await arq(bus, "remove", "chat-vip*");
+  assert.equal(again.code, 1);
+  assert.match(again.stderr, /tenant default has no room class for chat-vip\*/);
+  assert.equal(await answered(bus, "list", "--tenant", "default"), NONE);
+}
+
+async function filters(bus: TestBus): Promise<void> {
+  const filter = 'headers["team"] in claims.teams';
+  await answered(bus, "set", "team-*", "--tenant", "acme", "--filter", filter, "--delta", "fossil");
+  const listed = await answered(bus, "list", "--tenant", "acme");
+  assert(listed.includes(`only ${filter}, deltas`), listed);
+  assert.match(
+    await answered(bus, "explain", "team-1", "--tenant", "acme"),
+    /\n {2}filter +headers/,
+  );
+  const bad = await arq(bus, "set", "team-*", "--filter", "clams.teams == 1");
+  assert.equal(bad.code, 1);
+  assert.match(bad.stderr, /there is no "clams"; a filter may use type, .*claims/);
+  const where = ["--url", bus.url, "--token", bus.token];
+  const heard = await startArq(["sub", "beans", "--count", "1", "--filter", "data > 1", ...where]);
+  await heard.says("Subscribed");
+  for (const data of ["1", "2"]) await runArq(["pub", "beans", data, ...where]);
+  const { code, stdout } = await heard.result();
+  assert.deepEqual([code, stdout], [0, "2\n"]);
+}
+
+async function roles(bus: TestBus): Promise<void> {
+  const where = ["--admin-url", bus.admin_url, "--token", bus.token];
+  for (const args of [["list"], ["set", "a"], ["remove", "a"], ["explain", "a"]]) {
+    const { code, stderr } = await runArq(["room", "class", ...args, ...where]);
+    assert.equal(code, 3, stderr);
+    assert.match(stderr, /role-forbidden/);
+  }
+}
+
+Deno.test("arq room class on a running bus", async (t) => {
+  const bus = await running();
+  await t.step("classes are set and listed, by tenant and with the config's", () => set(bus));
+  await t.step("set replaces the class as a whole", () => replace(bus));
+  await t.step("explain says which class counts, with its options", () => explain(bus));
+  await t.step("a removed class counts no longer", () => remove(bus));
+  await t.step("a class has a filter, and so has a subscription", () => filters(bus));
+  await t.step("all of it needs role admin", () => roles(bus));
+});
+
+// `arq room lock ROOM -- CMD` against a real bus: real programs, several at a time, locks that go.
+
+const lockArgs = (bus: TestBus, options: string[], program: string[]) => [
+  ...["room", "lock", "jobs", ...at(bus), ...options],
+  ...["--", ...program],
+];
+
+const lock = (bus: TestBus, options: string[], ...program: string[]): Promise<ArqResult> =>
+  runArq(lockArgs(bus, options, program));
+
+/** Locks the room without a program; its fence. */
+async function heldFence(bus: TestBus): Promise<string> {
+  const { code, stdout, stderr } = await runArq(["room", "lock", "jobs", ...at(bus)]);
+  assert.equal(code, 0, stderr);
+  return stdout.trim();
+}
+
+async function unlock(bus: TestBus, fence: string): Promise<ArqResult> {
+  return await runArq(["room", "unlock", "jobs", "--fence", fence, ...at(bus)]);
+}
+
+/** Nobody holds the lock any more: it can be had at once. */
+async function isFree(bus: TestBus): Promise<boolean> {
+  const { code } = await unlock(bus, await heldFence(bus));
+  return code === 0;
+}
+
+const untilFile = (path: string): Promise<string> =>
+  found(`a line in ${path}`, async () => {
+    const text = await Deno.readTextFile(path).catch(() => "");
+    return text.endsWith("\n") ? text.trim() : undefined;
+  });
+
+async function exits(bus: TestBus): Promise<void> {
+  const said = await lock(
+    bus,
+    [],
+    "sh",
+    "-c",
+    'echo "$ARQON_LOCK_ROOM $ARQON_LOCK_FENCE $1"',
+    "-",
+    "a  b",
+  );
+  assert.equal(said.code, 0, said.stderr);
+  assert.match(said.stdout, /^jobs \d+ a {2}b\n$/);
+  assert.equal(said.stderr, "");
+  assert.equal((await lock(bus, [], "sh", "-c", "exit 41")).code, 41);
+  assert.equal((await lock(bus, [], "sh", "-c", "kill -KILL $$")).code, 137);
+  const missing = await lock(bus, [], "/nowhere/no-such-program");
+  assert.equal(missing.code, 127);
+  assert.match(missing.stderr, /no-such-program.*not found/);
+  const wrong = await lock(bus, ["--fence", "7"], "true");
+  assert.deepEqual([wrong.code, wrong.stdout], [2, ""]);
+  assert.match(wrong.stderr, /--fence renews a lock that is held/);
+  assert.ok(await isFree(bus), "each has unlocked");
+}
+
+async function streams(bus: TestBus): Promise<void> {
+  const piped = await runArq(lockArgs(bus, [], ["cat"]), { stdin: "handed on\n" });
+  assert.deepEqual([piped.code, piped.stdout], [0, "handed on\n"]);
+  const folder = await Deno.makeTempDir();
+  const here = await runArq(lockArgs(bus, [], ["pwd"]), { cwd: folder });
+  assert.equal(here.stdout.trim(), await Deno.realPath(folder));
+  await Deno.remove(folder, { recursive: true });
+}
+
+async function refusals(bus: TestBus): Promise<void> {
+  const fence = await heldFence(bus);
+  const ran = await Deno.makeTempFile();
+  const now = await lock(bus, [], "sh", "-c", `echo ran > ${ran}`);
+  assert.equal(now.code, 1);
+  assert.match(now.stderr, /^arq: .*locked by dev \(409 locked\)/);
+  const late = await lock(bus, ["--wait", "1"], "sh", "-c", `echo ran > ${ran}`);
+  assert.equal(late.code, 1);
+  assert.match(late.stderr, /^arq: jobs is locked; waiting\narq: .*\(409 locked\)/);
+  assert.equal(await Deno.readTextFile(ran), "", "the program was never started");
+  await Deno.remove(ran);
+  const waiting = await startArq(lockArgs(bus, ["--wait", "5m"], ["echo", "mine"]));
+  await waiting.says("waiting");
+  assert.equal((await unlock(bus, fence)).code, 0);
+  const { code, stdout } = await waiting.result();
+  assert.deepEqual([code, stdout], [0, "mine\n"]);
+}
+
+/** Each program makes a folder, which only one can, stays a while and removes it. */
+async function contenders(bus: TestBus): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  const program =
+    'mkdir busy || exit 9; echo "$ARQON_LOCK_FENCE" >> fences; sleep 0.3; rmdir busy || exit 9';
+  const all = await Promise.all(
+    Array.from(
+      { length: 4 },
+      () => runArq(lockArgs(bus, ["--wait", "5m"], ["sh", "-c", program]), { cwd: folder }),
+    ),
+  );
+  assert.deepEqual(all.map(({ code }) => code), [0, 0, 0, 0], all.map((one) => one.stderr).join());
+  const fences = (await Deno.readTextFile(`${folder}/fences`)).trim().split("\n").map(Number);
+  assert.equal(new Set(fences).size, 4);
+  assert.deepEqual(fences, fences.toSorted((one, other) => one - other), "each higher than before");
+  await Deno.remove(folder, { recursive: true });
+}
+
+/** Starts a program that holds the lock for long; its fence. */
+async function holding(
+  bus: TestBus,
+  options: string[],
+  before = "",
+): Promise<{ holder: ArqProcess; fence: string; [Symbol.asyncDispose](): Promise<void> }> {
+  const file = await Deno.makeTempFile();
+  const program = `${before} echo "$ARQON_LOCK_FENCE" > ${file}; while :; do sleep 0.1; done`;
+  const holder = await startArq(lockArgs(bus, options, ["sh", "-c", program]));
+  const fence = await untilFile(file);
+  return { holder, fence, [Symbol.asyncDispose]: () => Deno.remove(file) };
+}
+
+async function losses(bus: TestBus): Promise<void> {
+  await using first = await holding(bus, ["--ttl", "3"], "trap 'echo told; exit 3' TERM;");
+  assert.equal((await unlock(bus, first.fence)).code, 0);
+  const told = await first.holder.result();
+  assert.deepEqual([told.code, told.stdout], [1, "told\n"]);
+  assert.match(
+    told.stderr,
+    /^arq: the lock of jobs is lost; sh gets SIGTERM\narq: the lock of jobs /,
+  );
+  assert.match(told.stderr, /was lost while sh ran: .*\(409 fence-mismatch\)\n.*ARQON_LOCK_FENCE/);
+  await using second = await holding(bus, ["--ttl", "3"], "trap '' TERM;");
+  assert.equal((await unlock(bus, second.fence)).code, 0);
+  const killed = await second.holder.result();
+  assert.equal(killed.code, 1, "also one that does not listen ends");
+}
+
+/** The lease is much shorter than the program: it is renewed, and nobody else comes in between. */
+async function renewals(bus: TestBus): Promise<void> {
+  const file = await Deno.makeTempFile();
+  const program = ["sh", "-c", `echo "$ARQON_LOCK_FENCE" > ${file}; sleep 5; echo done >> ${file}`];
+  const long = await startArq(lockArgs(bus, ["--ttl", "2"], program));
+  await untilFile(file);
+  const other = await startArq(lockArgs(bus, ["--wait", "5m"], ["cat", file]));
+  await other.says("waiting");
+  const { code, stderr } = await long.result();
+  assert.equal(code, 0, stderr);
+  assert.match((await other.result()).stdout, /\ndone\n$/, "it came after the end");
+  await Deno.remove(file);
+}
+
+async function stops(bus: TestBus): Promise<void> {
+  for (const [signal, code] of [["SIGTERM", 5], ["SIGINT", 6]] as const) {
+    const trap = "trap 'exit 5' TERM; trap 'exit 6' INT;";
+    await using held = await holding(bus, ["--ttl", "5m"], trap);
+    held.holder.child.kill(signal);
+    const ended = await held.holder.result();
+    assert.equal(ended.code, code, `${signal}: ${ended.stderr}`);
+    assert.ok(await isFree(bus), "it is unlocked at once, not at the end of the lease");
+  }
+}
+
+Deno.test("a program runs while the lock is held, alone, and tells how it ended", async (t) => {
+  const bus = await running();
+  await t.step("its exit code and what it is told", () => exits(bus));
+  await t.step("its streams and its folder are ours", () => streams(bus));
+  await t.step("a lock that somebody else holds", () => refusals(bus));
+  await t.step("of many there is one at a time", () => contenders(bus));
+  await t.step("a lease shorter than the program is renewed", () => renewals(bus));
+  await t.step("a lock that is lost ends the program", () => losses(bus));
+  await t.step("a signal goes to the program, and the lock ends with it", () => stops(bus));
+});
+
+Deno.test("a bus that goes away for longer than the lease ends the program", async () => {
+  await using bus = await startBus();
+  await using held = await holding(bus, ["--ttl", "3"]);
+  await bus.stop("SIGKILL");
+  const { code, stderr } = await held.holder.result();
+  assert.equal(code, 1, stderr);
+  assert.match(stderr, /the lock of jobs is lost; sh gets SIGTERM/);
+  assert.match(stderr, /the lock of jobs was lost while sh ran: .*lease has run out/);
 });
