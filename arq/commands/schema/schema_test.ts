@@ -1,11 +1,14 @@
 /**
- * `arq schema` against a real bus, as an operator uses it: from the first build to a refused version
- * and a refused event. What needs no bus is in `schema_usage_test.ts`.
+ * `arq schema` against a real bus, as an operator uses it: from the first build to a refused version and a refused event, a
+ * rollback, a deletion. What needs no bus is in `schema_usage_test.ts`.
  */
 import assert from "node:assert/strict";
+import { ping } from "../../../shield/schema/testing/schemas.ts";
 import { startBus } from "../../../tests/harness/bus.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
+import { AdminClient } from "../../../tests/peers/admin_client.ts";
 import { folderWith } from "../../testing/disk_io.ts";
+import { sharedByTests } from "../../../tests/harness/shared_start.ts";
 import { runArq } from "../../testing/run_arq.ts";
 
 const HEAD = `syntax = "proto3";
@@ -13,21 +16,27 @@ package fleet.v1;
 import "buf/validate/validate.proto";
 import "fleet/v1/kind.proto";
 `;
+
 const V1 = `${HEAD}message Vehicle {
   string id = 1 [(buf.validate.field).string.min_len = 1];
   double speed = 2;
   Kind kind = 3;
 }
 `;
+
 const V2 = V1.replace("  Kind kind = 3;\n", "  Kind kind = 3;\n  string driver = 4;\n");
 const BAD = V2.replace("double speed = 2;", "string speed = 2;");
 const KIND = `syntax = "proto3";\npackage fleet.v1;\nenum Kind { KIND_BUS = 0; KIND_TRAM = 1; }\n`;
+
 const FILES = Object.fromEntries(
   Object.entries({ v1: V1, v2: V2, bad: BAD }).flatMap(([folder, text]) => [
     [`${folder}/fleet/v1/vehicle.proto`, text],
     [`${folder}/fleet/v1/kind.proto`, KIND],
   ]),
 );
+
+/** Each test has schemas of its own; the first finds none. */
+const running = sharedByTests(() => startBus());
 
 interface Place {
   readonly bus: TestBus;
@@ -170,7 +179,7 @@ async function roles(place: Place): Promise<void> {
 }
 
 Deno.test("arq schema on a running bus", async (t) => {
-  await using bus = await startBus();
+  const bus = await running();
   await using folder = await folderWith(FILES);
   const place = { bus, folder: folder.path };
   await t.step("versions are built and registered, once each", () => register(place));
@@ -179,4 +188,85 @@ Deno.test("arq schema on a running bus", async (t) => {
   await t.step("what is mapped is enforced, and the refusal names the field", () => enforce(place));
   await t.step("validate says what the bus would say", () => validate(place));
   await t.step("all of it needs role admin", () => roles(place));
+});
+
+// A schema is rolled back on a real bus: what is in force, what the history and the audit log say.
+
+Deno.test("a rollback is the next version, step by step, and says who did it", async () => {
+  const bus = await running();
+  const token = await bus.tokenFor({ role: "admin", user: "root" });
+  const admin = new AdminClient(bus.admin_url, token);
+  const path = "/v1/schemas/cars";
+  const mapping = { subject: "in.t.default.r.x*", schema_id: "cars", message: "t.Ping" };
+  for (const fields of [[], ["extra"], ["extra", "more"]]) {
+    const body = ping(
+      ...fields.map((name, at) => [name, 50 + at, "int32"] as [string, number, string]),
+    );
+    const headers = { authorization: `Bearer ${token}`, "content-type": "application/gzip" };
+    const put = await fetch(`${bus.admin_url}${path}`, { method: "PUT", headers, body });
+    assert.equal(put.status, 200, await put.text());
+  }
+  const mappings = "/v1/tenants/default/mappings";
+  assert.equal((await admin.ask("PUT", mappings, mapping)).status, 200);
+  const { versions: [one, two] } = await admin.read(path);
+  const flags = ["--admin-url", bus.admin_url, "--token", token];
+  const back = await runArq(["schema", "rollback", "cars", ...flags]);
+  assert.equal(
+    back.stdout,
+    "cars version 4: what version 2 held is in force again\n",
+    back.stderr,
+  );
+  const { body } = await admin.ask("POST", `${path}/rollback`);
+  assert.deepEqual([body.version, body.restores, body.by], [5, 1, "root"]);
+  const { versions, here } = await admin.read(path);
+  assert.deepEqual(versions.map(({ sha256 }: { sha256: string }) => sha256).slice(-2), [
+    two.sha256,
+    one.sha256,
+  ]);
+  assert.equal(here.messages[0].version, 5);
+  assert.equal((await admin.ask("POST", `${path}/rollback`)).body.reason, "schema-unknown");
+  assert.equal((await admin.ask("POST", `${path}/rollback?version=9`)).status, 404);
+  assert.equal((await admin.ask("POST", `${path}/rollback?version=x`)).status, 400);
+  const again = await runArq(["schema", "rollback", "cars", "--to", "5", ...flags]);
+  assert.match(again.stdout, /version 5 holds that already/);
+  const { entries } = await admin.read("/v1/audit?action=schema.rollback&outcome=done");
+  assert.deepEqual(entries.map(({ by }: { by: string }) => by), ["root", "root", "root"]);
+});
+
+// A schema is deleted on a real bus by `arq`: the mappings that keep it, and what is told of it afterwards.
+
+Deno.test("arq schema delete names the mappings, then deletes; the logs say who did it", async () => {
+  const bus = await running();
+  const token = await bus.tokenFor({ role: "admin", user: "root" });
+  const admin = new AdminClient(bus.admin_url, token);
+  const push = async (body: Uint8Array<ArrayBuffer>) => {
+    const headers = { authorization: `Bearer ${token}`, "content-type": "application/gzip" };
+    const url = `${bus.admin_url}/v1/schemas/ships`;
+    const put = await fetch(url, { method: "PUT", headers, body });
+    return await put.json();
+  };
+  assert.equal((await push(ping())).version, 1);
+  const mappings = "/v1/tenants/default/mappings";
+  const mapping = { subject: "in.t.default.r.x*", schema_id: "ships", message: "t.Ping" };
+  assert.equal((await admin.ask("PUT", mappings, mapping)).status, 200);
+  const flags = ["--admin-url", bus.admin_url, "--token", token];
+  const kept = await runArq(["schema", "delete", "ships", ...flags]);
+  assert.notEqual(kept.code, 0);
+  assert.match(kept.stderr, /"ships" is mapped: in\.t\.default\.r\.x\* to t\.Ping; unmap it first/);
+  assert.equal((await admin.ask("DELETE", mappings)).status, 200);
+  const gone = await runArq(["schema", "delete", "ships", ...flags]);
+  const told = "ships is deleted (1 version, the newest 1); a push begins anew with version 2\n";
+  assert.equal(gone.stdout, told, gone.stderr);
+  const again = await runArq(["schema", "delete", "ships", ...flags]);
+  assert.match(again.stderr, /"ships", which root deleted at version 1/);
+  assert.equal((await push(ping())).version, 2);
+  const history = await runArq(["schema", "history", "ships", ...flags]);
+  assert.match(history.stdout, /\ndeleted at version 1 \(.+\) by root\n/);
+  const { entries } = await admin.read("/v1/audit?action=schema.delete");
+  const outcomes = entries
+    .filter(({ outcome }: { outcome: string }) => outcome !== "begun")
+    .map(({ by, outcome, status }: { by: string; outcome: string; status: number }) =>
+      [by, outcome, status].join(" ")
+    );
+  assert.deepEqual(outcomes.sort(), ["root done 200", "root refused 404", "root refused 409"]);
 });
