@@ -1,4 +1,4 @@
-// Pages, patience and epochs, on a room in this process; the real bus is in `durable_test.ts`.
+// Pages, patience and epochs, on a room in this process; the real bus is in `kept_test.ts`.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError } from "@arqon/sdk";

@@ -1,4 +1,4 @@
-// What a replay keeps and how it goes on; the real bus is in `durable_test.ts`.
+// What a replay keeps and how it goes on; the real bus is in `kept_test.ts`.
 import assert from "node:assert/strict";
 import { clientHeaders, resumeCommand } from "./replay.ts";
 

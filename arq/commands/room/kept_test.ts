@@ -1,0 +1,516 @@
+/**
+ * What rooms keep and how they change, by `arq` against a real bus: where `sub` begins, `room history`, `room replay`,
+ * `room watch`. Over kills it is `tests/durable_arq_test.ts`.
+ */
+import assert from "node:assert/strict";
+import { connect } from "@arqon/sdk";
+import type { Connection, PresenceSubscription } from "@arqon/sdk";
+import { reduced } from "@arqon/sdk/reducers";
+import { startBus, startBusWith } from "../../../tests/harness/bus.ts";
+import type { TestBus } from "../../../tests/harness/bus.ts";
+import { storedIn } from "../../rooms/history.ts";
+import { sharedByTests } from "../../../tests/harness/shared_start.ts";
+import { runArq, startArq } from "../../testing/run_arq.ts";
+
+const COUNTER = new URL("../../../policies/build/reducers/counter.wasm", import.meta.url).pathname;
+const CONFIG = `
+[server]
+host = "127.0.0.1"
+[[rooms]]
+room = "durable-*"
+durable = true
+history_size = 100000
+[[rooms]]
+room = "short"
+durable = true
+history_size = 3
+[limits]
+recovery_messages = 50
+[[reducers]]
+name = "counter"
+file = "${COUNTER}"
+[[rooms]]
+room = "count-*"
+durable = true
+reducer = "counter"
+reducer_visible = ["total", "user/"]
+`;
+
+/** For all tests but those that end their own. */
+const running = sharedByTests(() => startBusWith(CONFIG));
+
+const at = (bus: TestBus) => ["--url", bus.url];
+
+const range = (first: number, last: number) =>
+  Array.from({ length: last - first + 1 }, (_, index) => first + index);
+
+const lines = (numbers: readonly number[]) => numbers.map((n) => `${n}\n`).join("");
+
+async function publish(bus: TestBus, room: string, numbers: readonly number[]): Promise<void> {
+  const args = ["pub", room, "--ndjson", "-", ...at(bus)];
+  const { code, stderr } = await runArq(args, { stdin: lines(numbers) });
+  assert.equal(code, 0, stderr);
+}
+
+/** Runs what must succeed; its stdout. */
+async function done(bus: TestBus, ...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await runArq([...args, ...at(bus)]);
+  assert.equal(code, 0, `${args.join(" ")}: ${stderr}`);
+  return stdout;
+}
+
+/** What `pub --json` prints is a place to go on from. */
+async function placeOfPub(bus: TestBus): Promise<void> {
+  const room = "durable-pub";
+  const one = JSON.parse(await done(bus, "pub", room, "1", "--json"));
+  assert.deepEqual([one.room, one.published], [room, 1]);
+  assert.ok(one.offset > 0 && one.epoch !== "");
+  const many = await runArq(["pub", room, "--ndjson", "-", "--json", ...at(bus)], {
+    stdin: lines(range(2, 4)),
+  });
+  const { published, offset, epoch } = JSON.parse(many.stdout);
+  assert.deepEqual([published, offset - one.offset, epoch], [3, 3, one.epoch]);
+  await publish(bus, room, [5]);
+  const from = ["--from", String(offset), "--epoch", epoch, "--count", "1"];
+  assert.equal(await done(bus, "sub", room, ...from), "5\n");
+  const short = JSON.parse(await done(bus, "pub", "not-kept", "1", "--json"));
+  assert.deepEqual(Object.keys(short), ["room", "published", "duration_ms"]);
+  const claims = { grants: [{ room, actions: ["publish"] }] };
+  const token = ["--token", await bus.tokenFor({ claims })];
+  const blind = await runArq(["pub", room, "6", "--json", ...at(bus), ...token]);
+  assert.equal(blind.code, 0, blind.stderr);
+  const placed = JSON.parse(blind.stdout);
+  assert.ok(placed.offset > offset && !("epoch" in placed), blind.stdout);
+}
+
+async function places(bus: TestBus): Promise<void> {
+  const room = "durable-places";
+  await publish(bus, room, range(1, 5));
+  const sub = (...args: string[]) => done(bus, "sub", room, ...args);
+  assert.equal(await sub("--from", "0", "--count", "5"), lines(range(1, 5)));
+  assert.equal(await sub("--last", "2", "--count", "2"), "4\n5\n");
+  assert.equal(await sub("--last", "99", "--count", "5"), lines(range(1, 5)));
+  assert.equal(await sub("--since", "1h", "--count", "5"), lines(range(1, 5)));
+  const json = await sub("--from", "0", "--count", "3", "--json");
+  const got = json.trimEnd().split("\n").map((line) => JSON.parse(line));
+  assert.deepEqual(got.map(({ data }) => data), [1, 2, 3]);
+  const { offset, epoch } = got.at(-1);
+  const go_on = ["--from", String(offset), "--epoch", epoch, "--count", "2"];
+  assert.equal(await sub(...go_on), "4\n5\n");
+  const anew = await runArq(["sub", room, "--from", "1", "--epoch", "older", ...at(bus)]);
+  assert.equal(anew.code, 1);
+  assert.match(anew.stderr, new RegExp(`its epoch is ${epoch}, not older`));
+  const ahead = await runArq(["sub", room, "--from", "999999", ...at(bus)]);
+  assert.equal(ahead.code, 1);
+  assert.match(ahead.stderr, /room durable-places is not at offset 999999 yet/);
+}
+
+/** More than a SUB recovers, and it goes on while it is read. */
+async function fromHistoryToLive(bus: TestBus): Promise<void> {
+  const room = "durable-live";
+  await publish(bus, room, range(1, 1_300));
+  const args = ["pub", room, "--ndjson", "-", "--rate", "400", ...at(bus)];
+  const publisher = await startArq(args, { stdin: lines(range(1_301, 2_000)) });
+  const all = await done(bus, "sub", room, "--from", "0", "--count", "2000");
+  assert.equal(all, lines(range(1, 2_000)));
+  assert.equal((await publisher.result()).code, 0);
+}
+
+async function trimmed(bus: TestBus): Promise<void> {
+  await publish(bus, "short", range(1, 2));
+  const [first] = (await done(bus, "room", "history", "short", "--json")).split("\n");
+  const { offset } = JSON.parse(first ?? "");
+  await publish(bus, "short", range(3, 9));
+  const args = ["sub", "short", "--from", String(offset), "--count", "3", ...at(bus)];
+  const result = await runArq(args);
+  assert.equal(result.code, 0);
+  assert.equal(result.stdout, lines(range(7, 9)));
+  assert.match(
+    result.stderr,
+    new RegExp(`arq: short: messages after ${offset} are gone; beginning at \\d+\n`),
+  );
+  const json = await runArq([...args, "--json"]);
+  const [loss, message] = json.stdout.split("\n").map((line) =>
+    line === "" ? {} : JSON.parse(line)
+  );
+  assert.deepEqual([loss.signal.reason, loss.offset, message.data], [
+    "history-trimmed",
+    offset,
+    7,
+  ]);
+}
+
+async function history(bus: TestBus): Promise<void> {
+  const room = "durable-history";
+  await publish(bus, room, range(1, 700));
+  const print = (...args: string[]) => done(bus, "room", "history", room, ...args);
+  assert.equal(await print(), lines(range(1, 100)));
+  assert.equal(await print("--limit", "650"), lines(range(1, 650)));
+  assert.equal(await print("--all"), lines(range(1, 700)));
+  assert.equal(await print("--reverse", "--limit", "2"), "700\n699\n");
+  assert.equal(await print("--reverse", "--all"), lines(range(1, 700).reverse()));
+  const json = await print("--json", "--limit", "2");
+  const [one, two] = json.trimEnd().split("\n").map((line) => JSON.parse(line));
+  assert.deepEqual([one.data, two.data, one.epoch === two.epoch], [1, 2, true]);
+  const between = ["--after", String(one.offset), "--before", String(two.offset + 1)];
+  assert.equal(await print(...between), "2\n");
+  const { stderr } = await runArq(["room", "history", room, "--limit", "1", ...at(bus)]);
+  assert.match(stderr, /^durable-history: 1 message; the room is at offset \d+, epoch \S+; more/);
+  assert.ok(stderr.endsWith(`; more with --after ${one.offset}\n`), stderr);
+}
+
+async function replay(bus: TestBus): Promise<void> {
+  const source = "durable-source";
+  await using connection = await connect({ url: bus.url, token: bus.token });
+  const room = connection.room(source);
+  const headers = { kind: "odd" };
+  await room.publish("note", new Uint8Array([0, 255]), { headers, content_type: "x/y" });
+  await room.publish("chat", "tea", { schema_id: "a.B" });
+  await publish(bus, source, range(1, 300));
+  const args = ["room", "replay", source, "--to", "durable-copy", "--json"];
+  const first = JSON.parse(await done(bus, ...args));
+  assert.equal(first.published, 302);
+  await done(bus, ...args, "--rate", "10000/s");
+  const { messages } = await storedIn(connection.room("durable-copy")).history({ limit: 1_000 });
+  assert.equal(messages.length, 302, "replayed twice, stored once");
+  const [note, chat, ...rest] = messages;
+  assert.deepEqual([note?.type, note?.content_type, note?.headers["kind"]], ["note", "x/y", "odd"]);
+  assert.deepEqual(note?.data, new Uint8Array([0, 255]));
+  assert.deepEqual([chat?.type, chat?.schema_id, chat?.text()], ["chat", "a.B", "tea"]);
+  assert.deepEqual(rest.map((message) => message.json()), range(1, 300));
+  const [original] = (await storedIn(room).history({ limit: 1 })).messages;
+  assert.equal(note?.message_id, `replay:${original?.epoch}:${original?.offset}`);
+  assert.notEqual(note?.headers["X-Twist-ID"], original?.headers["X-Twist-ID"]);
+  const some = (await storedIn(room).history({ limit: 10 })).messages.map(({ offset }) =>
+    String(offset)
+  );
+  const bounds = ["--from", String(some[1]), "--until", String(some[4])];
+  const part = ["room", "replay", source, "--to", "durable-part", ...bounds];
+  const result = await runArq([...part, ...at(bus)]);
+  assert.match(result.stderr, /^Replayed 3 messages of durable-source, up to offset \d+, to/);
+  assert.equal(await done(bus, "room", "history", "durable-part"), "1\n2\n3\n");
+}
+
+async function stoppedReplay(bus: TestBus): Promise<void> {
+  const args = ["room", "replay", "durable-source", "--to", "durable-stopped", "--rate", "50"];
+  const slow = await startArq([...args, "--window", "1", ...at(bus)]);
+  const heard = await startArq([
+    "sub",
+    "durable-stopped",
+    "--from",
+    "0",
+    "--count",
+    "5",
+    ...at(bus),
+  ]);
+  await heard.result();
+  slow.child.kill("SIGINT");
+  const { code, stderr } = await slow.result();
+  assert.equal(code, 130);
+  const [, command = ""] = /go on with: arq (.*)\n/.exec(stderr) ?? [];
+  const again = command.replace("--rate 50", "--rate 100000").split(" ");
+  assert.ok(again.includes("--epoch"), stderr);
+  await done(bus, ...again.filter((word) => word !== "--url" && word !== bus.url));
+  const all = (room: string) => done(bus, "room", "history", room, "--all");
+  assert.equal(await all("durable-stopped"), await all("durable-source"));
+}
+
+async function notDurable(bus: TestBus): Promise<void> {
+  const cases = [
+    ["sub", "lobby", "--from", "0"],
+    ["sub", "lobby", "--last", "1"],
+    ["sub", "lobby", "--since", "1m"],
+    ["room", "history", "lobby"],
+    ["room", "replay", "lobby", "--to", "other"],
+  ];
+  for (const args of cases) {
+    const { code, stderr, stdout } = await runArq([...args, ...at(bus)]);
+    assert.deepEqual([code, stdout], [1, ""], args.join(" "));
+    assert.match(stderr, /Not durable: lobby.*\(400 not-durable\)\n.*arq room class set/);
+  }
+}
+
+Deno.test("arq in durable rooms", async (t) => {
+  const bus = await running();
+  await t.step("sub begins where it is told to", () => places(bus));
+  await t.step("pub --json prints the place", () => placeOfPub(bus));
+  await t.step("from history to live without a hole", () => fromHistoryToLive(bus));
+  await t.step("what is gone is told", () => trimmed(bus));
+  await t.step("room history prints and pages", () => history(bus));
+  await t.step("room replay keeps what the publisher said, once", () => replay(bus));
+  await t.step("a replay that stops says how to go on", () => stoppedReplay(bus));
+  await t.step("a room that is not durable is refused in words", () => notDurable(bus));
+});
+
+// Places of before a restart of an embedded bus, and of an older copy that was put back: what `arq room history`,
+// `arq room replay` and `arq sub` make of them is the same.
+
+const PLACES = "durable-places";
+const TARGET = "durable-target";
+
+interface Place {
+  readonly offset: number;
+  readonly epoch: string;
+}
+
+async function arq(bus: TestBus, args: readonly string[], stdin?: string) {
+  const all = [...args, "--url", bus.url, "--token", await bus.tokenFor({ role: "service" })];
+  return await runArq(all, stdin === undefined ? {} : { stdin });
+}
+
+async function doneAs(bus: TestBus, args: readonly string[], stdin?: string): Promise<string> {
+  const { code, stdout, stderr } = await arq(bus, args, stdin);
+  assert.equal(code, 0, `${args.join(" ")}: ${stderr}`);
+  return stdout;
+}
+
+/** Publishes a number a line; the place of the last one. */
+async function publishPlace(bus: TestBus, numbers: readonly number[]): Promise<Place> {
+  const lines = numbers.map((n) => `${n}\n`).join("");
+  const { offset, epoch } = JSON.parse(
+    await doneAs(bus, ["pub", PLACES, "--ndjson", "-", "--json"], lines),
+  );
+  return { offset, epoch };
+}
+
+const historyFrom = (from: Place, ...more: string[]) => [
+  ...["room", "history", PLACES, "--after", String(from.offset), "--epoch", from.epoch, ...more],
+];
+
+const replayFrom = (from: Place, ...more: string[]) => [
+  ...["room", "replay", PLACES, "--to", TARGET, "--from", String(from.offset)],
+  ...["--epoch", from.epoch, "--json", ...more],
+];
+
+const subFrom = (from: Place, count: number) => [
+  ...["sub", PLACES, "--from", String(from.offset), "--epoch", from.epoch],
+  ...["--count", String(count)],
+];
+
+async function refuses(bus: TestBus, from: Place): Promise<void> {
+  for (const args of [historyFrom(from), replayFrom(from), subFrom(from, 1)]) {
+    const { code, stdout, stderr } = await arq(bus, args);
+    assert.deepEqual([code, stdout], [1, ""], `${args.join(" ")}: ${stderr}`);
+    assert.match(stderr, new RegExp(`began anew: its epoch is \\S+, not ${from.epoch}`));
+  }
+}
+
+async function copyFolder(from: string, to: string): Promise<void> {
+  await Deno.mkdir(to);
+  for await (const { name } of Deno.readDir(from)) {
+    await Deno.copyFile(`${from}/${name}`, `${to}/${name}`);
+  }
+}
+
+Deno.test("an epoch of before a restart is good for what is still there, and for nothing else", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "arqon-places-" });
+  const args = ["--data-dir", `${folder}/data`];
+  try {
+    const [first, second] = await (async () => {
+      await using bus = await startBus(args);
+      const first = await publishPlace(bus, [1, 2]);
+      const second = await publishPlace(bus, [3]);
+      const usage = await arq(bus, ["room", "history", PLACES, "--epoch", first.epoch]);
+      assert.equal(usage.code, 2, usage.stderr);
+      assert.match(usage.stderr, /--epoch needs --after or --before/);
+      return [first, second];
+    })();
+    await copyFolder(`${folder}/data`, `${folder}/copy`);
+    const lost = await (async () => {
+      await using bus = await startBus(args);
+      const third = await publishPlace(bus, [4, 5]);
+      assert.notEqual(third.epoch, first.epoch, "a restart is another life");
+      for (const from of [first, { ...first, epoch: third.epoch }]) {
+        assert.equal(await doneAs(bus, historyFrom(from)), "3\n4\n5\n");
+        assert.equal(await doneAs(bus, subFrom(from, 3)), "3\n4\n5\n");
+      }
+      const before = ["room", "history", PLACES, "--before", String(second.offset)];
+      assert.equal(await doneAs(bus, [...before, "--epoch", first.epoch]), "1\n2\n");
+      const { published, epoch } = JSON.parse(await doneAs(bus, replayFrom(first)));
+      assert.deepEqual([published, epoch], [3, third.epoch]);
+      // What went on and what begins again name the messages alike as long as they can.
+      const until = ["--until", String(second.offset)];
+      await doneAs(bus, replayFrom({ ...first, offset: 0 }, ...until));
+      await doneAs(bus, replayFrom({ ...first, offset: 0 }, ...until));
+      assert.equal(await doneAs(bus, ["room", "history", TARGET]), "3\n4\n5\n1\n2\n3\n");
+      await refuses(bus, { offset: third.offset, epoch: first.epoch });
+      await refuses(bus, { offset: first.offset, epoch: "older" });
+      return third;
+    })();
+    await Deno.remove(`${folder}/data`, { recursive: true });
+    await Deno.rename(`${folder}/copy`, `${folder}/data`);
+    await using bus = await startBus(args);
+    await publishPlace(bus, [6]);
+    assert.equal(await doneAs(bus, historyFrom(first)), "3\n6\n");
+    await refuses(bus, lost);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+// `arq room watch` against a real bus: who is there, who comes and goes, and over a restart.
+
+/** A member, in this process. */
+async function member(
+  bus: TestBus,
+  name: string,
+  user: string,
+): Promise<{ connection: Connection; room: PresenceSubscription }> {
+  const connection = await connect({ url: bus.url, token: await bus.tokenFor({ user }) });
+  const member_meta = { status: "here" };
+  const room = connection.room(name).subscribe({ presence: true, member_meta });
+  await room.ready;
+  return { connection, room };
+}
+
+const linesOf = (stdout: string) => stdout.trimEnd().split("\n");
+
+async function everyKind(bus: TestBus): Promise<void> {
+  const ann = await member(bus, "hall", "ann");
+  const watch = await startArq(["room", "watch", "hall", "--count", "4", ...at(bus)]);
+  await watch.says("Watching hall: 1 connection of 1 user");
+  const bob = await member(bus, "hall", "bob");
+  await heard(ann.room, 2);
+  await ann.room.update({ status: "away" });
+  // Before the next change: two of one batch would be told as one.
+  await runArq(["room", "set", "hall", "topic", "1.0", ...at(bus)]);
+  await bob.connection.close();
+  const { code, stdout } = await watch.result();
+  assert.equal(code, 0);
+  const got = linesOf(stdout).map((line) => line.replace(/ 20\S+Z/, "").replace(/^\* \d+ /, "* "));
+  const [a, b] = [ann, bob].map(({ connection }) => connection.welcome.connection_id);
+  assert.equal(got[0], `= ann ${a} {"status":"here"}`);
+  assert.equal(got[1], `+ bob ${b} {"status":"here"}`);
+  assert.deepEqual(got.slice(2).sort(), [
+    "* set topic 1.0 by dev",
+    `- bob ${b} {"status":"here"}`,
+    `~ ann ${a} {"status":"away"}`,
+  ]);
+  await ann.connection.close();
+}
+
+/** Until a member itself sees so many. */
+async function heard(room: PresenceSubscription, connections: number): Promise<void> {
+  for await (const _ of room.presence.changes()) {
+    if (room.presence.count === connections) return;
+  }
+}
+
+async function asJson(bus: TestBus): Promise<void> {
+  const watch = await startArq(["room", "watch", "cellar", "--json", "--count", "2", ...at(bus)]);
+  await watch.says("Watching cellar: 0 connections of 0 users");
+  const ann = await member(bus, "cellar", "ann");
+  await runArq(["room", "set", "cellar", "topic", '"tea"', ...at(bus)]);
+  const got = linesOf((await watch.result()).stdout).map((line) => JSON.parse(line));
+  const join = got.find(({ change }) => change === "join");
+  assert.deepEqual(
+    [join.room, join.user_id, join.meta, join.connections, join.users],
+    ["cellar", "ann", { status: "here" }, 1, 1],
+  );
+  assert.equal(join.connection_id, ann.connection.welcome.connection_id);
+  const state = got.find(({ change }) => change === "room");
+  assert.deepEqual([state.room, state.op, state.key, state.value, state.by], [
+    "cellar",
+    "set",
+    "topic",
+    "tea",
+    "dev",
+  ]);
+  await ann.connection.close();
+}
+
+async function interrupted(bus: TestBus): Promise<void> {
+  const watch = await startArq(["room", "watch", "quiet", ...at(bus)]);
+  await watch.says("Watching quiet");
+  const members = await runArq(["room", "members", "quiet", "--count", ...at(bus)]);
+  assert.equal(members.stdout, "0 connections of 0 users\n", "who watches is no member");
+  watch.child.kill("SIGINT");
+  const { code, stdout } = await watch.result();
+  assert.deepEqual([code, stdout], [130, ""]);
+}
+
+async function kickedOut(bus: TestBus): Promise<void> {
+  const token = await bus.tokenFor({ user: "bob" });
+  const watch = await startArq(["room", "watch", "hall", ...at(bus), "--token", token]);
+  await watch.says("Watching hall");
+  await runArq(["room", "kick", "hall", "bob", "--reason", "enough", ...at(bus)]);
+  const { code, stderr } = await watch.result();
+  assert.equal(code, 1);
+  assert.match(stderr, /\narq: DISCONNECT in hall: enough\n$/);
+}
+
+async function notGranted(bus: TestBus): Promise<void> {
+  const claims = { grants: [{ room: "hall", actions: ["subscribe", "command"] }] };
+  const token = ["--token", await bus.tokenFor({ claims })];
+  for (const command of ["watch", "members"]) {
+    const { code, stderr } = await runArq(["room", command, "hall", ...at(bus), ...token]);
+    assert.equal(code, 3, stderr);
+    assert.match(stderr, /presence.*403 not-granted/);
+  }
+}
+
+Deno.test("arq room watch on a running bus", async (t) => {
+  const bus = await running();
+  await t.step("prints who is there, then each kind of change", () => everyKind(bus));
+  await t.step("--json is an object a line, with the room's numbers", () => asJson(bus));
+  await t.step("Ctrl-C ends it, and who watches is no member", () => interrupted(bus));
+  await t.step("who is kicked out sees no more, and is told why", () => kickedOut(bus));
+  await t.step("needs the grant presence, as members does", () => notGranted(bus));
+});
+
+Deno.test("a bus that is killed under a watcher: afterwards only the differences come", async () => {
+  const first = await startBus();
+  const port = new URL(first.url).port;
+  const ann = await member(first, "hall", "ann");
+  const bob = await member(first, "hall", "bob");
+  await heard(ann.room, 2);
+  const watch = await startArq(["room", "watch", "hall", "--count", "3", ...at(first)]);
+  await watch.says("Watching hall: 2 connections of 2 users");
+  await first.stop("SIGKILL");
+  await bob.connection.close();
+  await watch.says("reconnecting");
+  await using second = await startBus(["--port", port]);
+  const { code, stdout, stderr } = await watch.result();
+  assert.equal(code, 0, stderr);
+  const told = linesOf(stdout).map((line) => line.split(" ").slice(0, 2).join(" "));
+  // A new connection is a new member, so ann is told as gone and come.
+  assert.deepEqual(told.slice(0, 2).sort(), ["= ann", "= bob"]);
+  assert.deepEqual(told.slice(2).sort(), ["+ ann", "- ann", "- bob"].sort());
+  assert.equal(second.url, first.url);
+  await ann.connection.close();
+  await first[Symbol.asyncDispose]();
+});
+
+// `arq room watch --values` against a real bus: what is there, what becomes of it, as text and as JSON.
+
+const request_timeout_ms = 60_000;
+
+Deno.test("values of a room are printed, then what becomes of them", async () => {
+  const bus = await running();
+  const token = await bus.tokenFor({ user: "root", role: "admin" });
+  await using root = await connect({ url: bus.url, token, request_timeout_ms });
+  const counter = reduced<{ add: [number, number]; reset: [undefined, null] }>(
+    root.room("count-1"),
+  );
+  await counter.call("add", 5);
+  const at = ["--url", bus.url, "--token", token];
+  const watch = async (...options: string[]) =>
+    await startArq(["room", "watch", "count-1", "--values", ...options, ...at]);
+  const text = await watch("--count", "2");
+  await text.says("Watching values of count-1, as of entry 1");
+  await counter.call("add", 2);
+  const { code, stdout, stderr } = await text.result();
+  assert.equal(code, 0, stderr);
+  assert.deepEqual(stdout.trimEnd().split("\n").sort(), [
+    ...["= total 5", "= user/root 5"],
+    ...["~ 2 total 7", "~ 2 user/root 7"],
+  ]);
+  const json = await watch("--prefix", "user/", "--count", "1", "--json");
+  await json.says("Watching values of count-1, as of entry 2");
+  await counter.call("reset");
+  const lines = (await json.result()).stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+  assert.deepEqual(lines.map(({ change, version, key, value }) => [change, version, key, value]), [
+    ["value", 2, "user/root", "7"],
+    ["delete", 3, "user/root", null],
+  ]);
+});
