@@ -1,9 +1,19 @@
-/** `arq status --watch`, `arq top` and `arq tail` against a real bus. */
+/**
+ * What operators ask a running bus by `arq`: `status --watch`, `top`, `tail`, `config show`, `config reload`, and `mirror`.
+ */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import { startBus } from "../../../tests/harness/bus.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
+import { configText, isTaken } from "../../answers/config_text.ts";
+import { folderWith } from "../../testing/disk_io.ts";
+import { sharedByTests } from "../../../tests/harness/shared_start.ts";
 import { runArq, startArq } from "../../testing/run_arq.ts";
+
+// `arq status --watch`, `arq top` and `arq tail` against a real bus.
+
+/** For all tests but the one that rewrites its configuration. */
+const running = sharedByTests(() => startBus());
 
 const at = (bus: TestBus, token: string) => ["--admin-url", bus.admin_url, "--token", token];
 
@@ -87,7 +97,7 @@ async function refused(bus: TestBus): Promise<void> {
 }
 
 Deno.test("status, top and tail show a running bus to its operator, and nobody else", async (t) => {
-  await using bus = await startBus();
+  const bus = await running();
   const admin = await bus.tokenFor({ role: "admin" });
   await t.step(
     "tail shows what is published, as text that drives no terminal",
@@ -99,4 +109,162 @@ Deno.test("status, top and tail show a running bus to its operator, and nobody e
     "no admin, no room of that name, nobody there: each its exit code",
     () => refused(bus),
   );
+});
+
+// `arq config show` and `arq config reload` against a bus whose file is rewritten.
+
+Deno.test("arq config reload: says what changed, what needs a restart and what is refused; show says what is in force", async () => {
+  const file = await Deno.makeTempFile({ suffix: ".toml" });
+  try {
+    await Deno.writeTextFile(file, "[limits]\nheaders = 9\n");
+    await using bus = await startBus(["--config", file]);
+    const arq = async (code: number, ...args: string[]) => {
+      const result = await runArq(["config", ...args, "--url", bus.url]);
+      const said = result.stdout + result.stderr;
+      assert.equal(result.code, code, `${args.join(" ")}: ${said}`);
+      return said;
+    };
+    assert.match(
+      await arq(0, "show"),
+      /^shield \S+: \/\S+, read \d{4}-.*\n(.*\n)* {2}limits\.headers = 9\n/,
+    );
+    assert.match(await arq(0, "reload"), /\n {2}changed: nothing\n$/);
+    await Deno.writeTextFile(file, "[limits]\nheaders = 7\nmax_frame_bytes = 2_048\n");
+    assert.match(
+      await arq(0, "reload"),
+      /\n {2}changed: limits\.headers\n {2}needs a restart: limits\.max_frame_bytes\n$/,
+    );
+    await Deno.writeTextFile(file, "[limits]\nheader = 3\n");
+    assert.match(
+      await arq(1, "reload"),
+      /refused, nothing has changed: .*:2:1 limits\.header: unknown key; did you mean "headers"\?/,
+    );
+    const { configs } = JSON.parse(await arq(0, "show", "--json"));
+    assert.equal(configs[0].values["limits.headers"], 7);
+    assert.match(await arq(0, "show"), / {2}limits\.headers = 7\n(.*\n)* {2}refused, nothing has/);
+    const { node_id } = configs[0];
+    assert.match(await arq(1, "reload", "--node", node_id), /refused/);
+    for (const command of ["show", "reload"]) {
+      assert.match(await arq(1, command, "--node", "nobody"), /no node nobody answers/);
+    }
+  } finally {
+    await Deno.remove(file);
+  }
+});
+
+Deno.test("configuration as text: a process without an answer is named, and an escape code is none", () => {
+  const answer = {
+    configs: [{ node_id: "a\u001b[2J", kind: "brain", file: null, changed: [], values: {} }, 7],
+    nodes: { answered: ["a"], silent: ["edge-2"] },
+  };
+  const text = configText(answer, false);
+  assert.match(text, /no file\n/);
+  assert.match(text, /\nedge-2 does not answer\n$/);
+  assert.ok(!text.includes("\u001b"));
+  assert.equal(isTaken(answer), false);
+  assert.equal(isTaken({ ...answer, nodes: { silent: [] } }), true);
+  assert.equal(configText({}, true), "");
+});
+
+// `arq mirror` against a real bus. What needs no bus is in `mirror_usage_test.ts`.
+
+const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+async function arq(bus: TestBus, ...args: string[]) {
+  return await runArq([...args, "--url", bus.url]);
+}
+
+async function mirror(bus: TestBus, ...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await arq(bus, "mirror", ...args);
+  assert.equal(code, 0, `${args.join(" ")}: ${stderr}`);
+  return stdout;
+}
+
+async function rules(bus: TestBus): Promise<void> {
+  assert.equal(await mirror(bus, "list"), "no mirror rules are set\n");
+  assert.match(
+    await mirror(bus, "set", "in.t.default.*", "0.01%"),
+    /^in\.t\.default\.\* is mirrored at 0\.01 %: version 1 of the settings of tenant default is in force on this node\n$/,
+  );
+  await mirror(bus, "set", "vehicles-*", "10%");
+  await mirror(bus, "set", "vehicles-*", "100");
+  await mirror(bus, "set", "in.t.acme.r.lobby", "50%");
+  const listed = await mirror(bus, "list");
+  assert.match(listed, /^PREFIX +SHARE +SOURCE +TENANT\n/);
+  assert.match(listed, /\nin\.t\.default\.\* +0\.01 % +tenant +default\n/);
+  assert.match(listed, /\nin\.t\.default\.r\.vehicles-\* +100 % +tenant +default\n/);
+  assert.match(listed, /\nin\.t\.acme\.r\.lobby +50 % +tenant +acme\n/);
+  assert.equal(listed.split("\n").length, 5, "the same prefix replaces");
+  const acme = JSON.parse(await mirror(bus, "list", "--tenant", "acme", "--json"));
+  assert.deepEqual(acme.rules, [{ prefix: "in.t.acme.r.lobby", percent: 0.5 }]);
+}
+
+async function explain(bus: TestBus): Promise<void> {
+  const text = await mirror(bus, "explain", "vehicles-7", "--key", TRACE);
+  assert.match(
+    text,
+    /^in\.t\.default\.r\.vehicles-7: in\.t\.default\.r\.vehicles-\* of the tenant's settings has the longest prefix/,
+  );
+  assert.match(text, /\nshare: 100 %\nkey 4bf92f3577b34da6a3ce929d0e0e4736: mirrored\n/);
+  assert.match(text, /\nalso matching, but overruled:\nPREFIX.*\nin\.t\.default\.\* +0\.01 %/);
+  assert.match(await mirror(bus, "explain", "in.t.other.r.x"), /no rule matches: nothing is mirr/);
+}
+
+async function remove(bus: TestBus): Promise<void> {
+  await mirror(bus, "remove", "vehicles-*");
+  const again = await arq(bus, "mirror", "remove", "vehicles-*");
+  assert.equal(again.code, 1);
+  assert.match(again.stderr, /tenant default has no rule for in\.t\.default\.r\.vehicles-\*/);
+  assert.match(await mirror(bus, "explain", "vehicles-7"), /: in\.t\.default\.\* of the tenant's/);
+  const sound = await arq(bus, "mirror", "reset");
+  assert.equal(sound.code, 1);
+  assert.match(sound.stderr, /in order; nothing was reset.*409 settings-conflict/);
+}
+
+const VEHICLE = `syntax = "proto3"; package fleet.v1; message Vehicle { string id = 1; }`;
+
+/** A schema that only observes would have refused what production let through. */
+async function diff(bus: TestBus): Promise<void> {
+  assert.equal(await mirror(bus, "diff"), "tenant default: nothing was compared on this node\n");
+  await using folder = await folderWith({ "a.proto": VEHICLE });
+  await mirror(bus, "set", "orders", "100%");
+  for (
+    const args of [
+      ["push", folder.path, "--id", "next"],
+      ["map", "orders", "next", "--message", "fleet.v1.Vehicle", "--mode", "observe"],
+    ]
+  ) assert.equal((await arq(bus, "schema", ...args)).code, 0);
+  for (const data of ['{"id":"a"}', '{"id":7}', '{"id":"b"}']) {
+    assert.deepEqual((await arq(bus, "pub", "orders", data)).code, 0, "it only observes");
+  }
+  const text = await mirror(bus, "diff");
+  assert.match(text, /^CANDIDATE +MIRRORED +AGREE +WOULD REFUSE +WOULD ALLOW +UNMATCHED\n/);
+  assert.match(text, /\nschema:next +3 +2 +1 \(33\.3 %\) +0 +0\n/);
+  assert.match(text, /\n\nschema:next\n {2}would refuse {2}\S+Z {2}orders .*: .*id/);
+  const json = JSON.parse(await mirror(bus, "diff", "--json", "--candidate", "schema:next"));
+  assert.equal(json.candidates[0].would_refuse, 1);
+  assert.equal(
+    JSON.parse(await mirror(bus, "diff", "--tenant", "acme", "--json")).candidates.length,
+    0,
+  );
+  assert.equal(await mirror(bus, "diff", "--reset"), "forgot 1 candidate of tenant default\n");
+  assert.equal(await mirror(bus, "diff"), "tenant default: nothing was compared on this node\n");
+}
+
+async function roles(bus: TestBus): Promise<void> {
+  const where = ["--admin-url", bus.admin_url, "--token", bus.token];
+  for (const args of [["list"], ["set", "lobby", "1"], ["diff"], ["explain", "lobby"]]) {
+    const { code, stderr } = await runArq(["mirror", ...args, ...where]);
+    assert.equal(code, 3, stderr);
+    assert.match(stderr, /role-forbidden/);
+  }
+}
+
+Deno.test("arq mirror on a running bus", async (t) => {
+  const bus = await running();
+  await t.step("rules are set, replaced and listed by tenant", () => rules(bus));
+  await t.step("explain says which rule counts and which are overruled", () => explain(bus));
+  await t.step("a removed rule counts no longer", () => remove(bus));
+  await t.step("diff shows what an observing schema would have refused", () => diff(bus));
+  await t.step("all of it needs role admin", () => roles(bus));
 });

@@ -1,4 +1,4 @@
-/** `arq mirror` as its own process where no bus runs. `mirror_test.ts` has the bus. */
+/** `arq mirror` as its own process where no bus runs. `../cluster/observe_test.ts` has the bus. */
 import assert from "node:assert/strict";
 import { runArq } from "../../testing/run_arq.ts";
 
