@@ -1,10 +1,20 @@
-/** What operators look at while things go wrong: a log that cannot be written, a scrape of what drains. */
+/**
+ * What operators look at while things go wrong: logs, readiness, metrics and `arq doctor` of real processes whose log cannot
+ * be written, that drain, that differ, or whose NATS lacks JetStream or a leader.
+ */
 import assert from "node:assert/strict";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect as connectNats } from "@nats-io/transport-deno";
+import { runArq } from "../arq/testing/run_arq.ts";
 import { connect } from "../sdk/typescript/mod.ts";
 import { until } from "../shared/testing/until.ts";
 import { startBus } from "./harness/bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
+import type { ServerProcess } from "./harness/cluster.ts";
+import { startNatsCluster } from "./harness/nats_cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
+import { OUTAGE_MS } from "./outage/prober.ts";
+import { DurableClient } from "./peers/durable_client.ts";
 import { openText } from "./peers/raw_client.ts";
 
 /** Runs the command after it with a stderr on which every write fails: no space left. */
@@ -54,6 +64,175 @@ Deno.test("a process that drains is scraped as before, live, and not ready", asy
     assert.equal(JSON.parse((await get("/health/ready")).text).checks.accepting.detail, "draining");
     client.socket.close(1000);
     assert.equal((await ended).code, 0);
+  } finally {
+    await Deno.remove(issuer.dir, { recursive: true });
+  }
+});
+
+// What a Shield says when its NATS server is not what it needs. Real processes.
+
+Deno.test("a Shield whose NATS has no JetStream does not start, and names the setting", async () => {
+  const issuer = await createIssuer();
+  try {
+    await using server = await startNats();
+    const config = `${issuer.config}\n[nats]\nurls = ["${server.url}"]\n`;
+    await assert.rejects(startServer("shield", config, issuer.dir), (error) => {
+      assert.ok(error instanceof Error);
+      assert.match(error.message, /ended before it was ready/);
+      assert.match(error.message, /JetStream is not enabled on the NATS server 127\.0\.0\.1:\d+/);
+      assert.match(error.message, /jetstream \{ store_dir: /);
+      assert.match(error.message, /--jetstream/);
+      return true;
+    });
+  } finally {
+    await Deno.remove(issuer.dir, { recursive: true });
+  }
+});
+
+// `arq doctor` against Brains whose `[[rooms]]` differ, and then do not.
+
+const ROOMS = '[[rooms]]\nroom = "stage-*"\nmembership = "journal"\n';
+
+Deno.test("arq doctor names the Brain whose [[rooms]] are others, and says nothing when none is", async () => {
+  await using nats = await startNats({ jetstream: true });
+  const issuer = await createIssuer();
+  const home = await Deno.makeTempDir({ prefix: "arqon-doctor-" });
+  const config = (rooms: string) =>
+    `[nats]\nurls = ["${nats.url}"]\nrequest_timeout_ms = 60_000\n${rooms}`;
+  const start = (part: "brain" | "shield", name: string, rooms: string) =>
+    startServer(
+      part,
+      config(rooms) + (part === "shield" ? issuer.config : ""),
+      issuer.dir,
+      `node_id = "${name}"\ndrain_ms = 0\n`,
+    );
+  try {
+    await using shield = await start("shield", "s0", ROOMS);
+    await using _brain = await start("brain", "b0", ROOMS);
+    const other = await start("brain", "b1", "");
+    const token = `${home}/token`;
+    await Deno.writeTextFile(token, await issuer.tokenFor({ tenant_id: "ops", role: "admin" }), {
+      mode: 0o600,
+    });
+    const arq = (...args: string[]) => runArq(args, { config_home: home, cwd: home });
+    const { url = "", ops_url = "", admin_url = "" } = shield.ready;
+    const urls = ["--url", url.replace("http", "ws"), "--ops-url", ops_url];
+    const own = [...urls, "--admin-url", admin_url, "--token-file", token, "--use"];
+    const added = await arq("context", "add", "bus", ...own);
+    assert.equal(added.code, 0, added.stderr);
+    const found = async () => {
+      const { stdout, stderr } = await arq("doctor", "--json");
+      assert.notEqual(stdout, "", stderr);
+      const { findings } = JSON.parse(stdout) as {
+        findings: { check: string; status: string; text: string }[];
+      };
+      const admin = findings.find(({ check }) => check === "admin token");
+      assert.equal(admin?.status, "ok", stdout);
+      return findings.find(({ check }) => check === "room classes");
+    };
+    await until("the other one is named", async () => {
+      const finding = await found();
+      return finding?.status === "warn" && /\| brain brain:b1$/.test(finding.text);
+    });
+    await other.stop();
+    await using _again = await start("brain", "b1", ROOMS);
+    await until("nothing is said", async () => await found() === undefined);
+  } finally {
+    await Deno.remove(home, { recursive: true });
+    await Deno.remove(issuer.dir, { recursive: true });
+  }
+});
+
+// A bucket of NATS that nobody leads while all other streams are well: the Brain says so where probes and operators
+// look, `arq doctor` names it, and all is well again once it has a leader. Real processes on a real cluster; the
+// bucket has one copy, and the server of that copy is killed.
+
+const STREAM = "KV_ARQON_ROOMS";
+
+/** The bucket of the rooms, with one copy; whoever finds it leaves its copies as they are. */
+async function makeLonely(urls: readonly string[]): Promise<void> {
+  const connection = await connectNats({ servers: [...urls] });
+  try {
+    const { streams } = await jetstreamManager(connection);
+    await streams.add({
+      name: STREAM,
+      subjects: ["$KV.ARQON_ROOMS.>"],
+      num_replicas: 1,
+      max_msgs_per_subject: 1,
+      max_bytes: 16_777_216,
+      discard: "new",
+      allow_rollup_hdrs: true,
+      deny_delete: true,
+      allow_direct: false,
+      allow_msg_ttl: true,
+    });
+  } finally {
+    await connection.close();
+  }
+}
+
+/** What readiness says of the storage. */
+async function storageOf({ ready }: ServerProcess): Promise<{ status: string; detail: string }> {
+  const response = await fetch(`${ready.ops_url}/health/ready`);
+  return (await response.json()).checks.storage;
+}
+
+async function writable({ ready }: ServerProcess): Promise<string | undefined> {
+  const page = await (await fetch(`${ready.ops_url}/metrics`)).text();
+  return /^arqon_spine_storage_writable (\d)$/m.exec(page)?.[1];
+}
+
+Deno.test("a bucket without a leader is named by readiness and arq doctor, until it has one", async () => {
+  await using cluster = await startNatsCluster();
+  await cluster.ready();
+  await makeLonely(cluster.urls);
+  const leader = await cluster.leaderOf(STREAM);
+  const others = cluster.members.filter((member) => member !== leader);
+  const issuer = await createIssuer();
+  try {
+    const nats = `[nats]\nurls = ${JSON.stringify(others.map(({ url }) => url))}\n`;
+    const config = nats + issuer.config;
+    await using brain = await startServer("brain", config, issuer.dir);
+    await using shield = await startServer("shield", config, issuer.dir, "drain_ms = 0");
+    const url = `${shield.ready.url?.replace(/^http/, "ws")}/v1/socket`;
+    using client = await DurableClient.open(url, await issuer.tokenFor());
+    const set = () =>
+      client.ask({ op: "cmd", room: "desk", name: "room.set", data: { key: "k", value: 1 } });
+    await until("a change of the room", async () => (await set()).code === 0, OUTAGE_MS);
+    await until(
+      "the storage to be well",
+      async () => (await storageOf(brain)).status === "ok",
+      OUTAGE_MS,
+    );
+    const file = `${issuer.dir}/doctor.toml`;
+    await Deno.writeTextFile(file, nats);
+    const doctor = async () => (await runArq(["doctor", "--config", file])).stdout;
+    assert.match(await doctor(), /ok +NATS storage/);
+    await leader.kill();
+    await until("a refusal", async () => (await set()).code !== 0, OUTAGE_MS);
+    let told = await storageOf(brain);
+    await until(
+      "the reason",
+      async () => (told = await storageOf(brain)).detail.includes(STREAM),
+      OUTAGE_MS,
+    );
+    const { status, detail } = told;
+    assert.equal(status, "unavailable");
+    assert.match(
+      detail,
+      /nobody answers in NATS for KV_ARQON_ROOMS \((it has no leader|its leader does not answer)\)/,
+    );
+    await until("the metric", async () => await writable(brain) === "0", OUTAGE_MS);
+    // The killed server may have led JetStream itself, which says nothing until another one does.
+    const names = async () => /no leader answers for .*KV_ARQON_ROOMS/.test(await doctor());
+    await until("arq doctor to name the bucket", names, OUTAGE_MS);
+    await leader.start();
+    await until(
+      "the bucket's leader",
+      async () => (await storageOf(brain)).status === "ok",
+      OUTAGE_MS,
+    );
+    await until("a change of the room again", async () => (await set()).code === 0, OUTAGE_MS);
   } finally {
     await Deno.remove(issuer.dir, { recursive: true });
   }
