@@ -1,14 +1,19 @@
 /**
- * Room classes as operators and clients see them: two Shields and a Brain, each a process, on a real
- * NATS. What is set on one Shield holds on the other, and no connection ends for it.
+ * Rooms of two Shields with Brains, each a process, on a real NATS: their classes, their number, and members whose own Shield
+ * is stopped.
  */
 import assert from "node:assert/strict";
+import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { openText } from "./peers/raw_client.ts";
-import type { RawClient } from "./peers/raw_client.ts";
+import { AdminClient } from "./peers/admin_client.ts";
+import { PresenceClient } from "./peers/presence_client.ts";
+import { openText, RawClient } from "./peers/raw_client.ts";
+
+// Room classes as operators and clients see them: two Shields and a Brain, each a process, on a real NATS. What is
+// set on one Shield holds on the other, and no connection ends for it.
 
 const ROOMS = "tenants/acme/rooms";
 
@@ -165,3 +170,273 @@ Deno.test("room classes on two Shields and a real NATS", async (t) => {
   await t.step("no connection ended", () => stays(cluster));
   await Deno.remove(issuer.dir, { recursive: true });
 });
+
+// `brain_room_count` of real Brains beside a Shield on a real NATS: what lives is counted once, whoever owns it,
+// across a crash, a restart and the end of rooms; the admin API says the same.
+
+const MADE = 25;
+const WITH_MEMBER = 20;
+const DEADLINE_MS = 60_000;
+
+/** Brains that crash are missed soon, and rooms that nobody uses end within the test. */
+const QUICK = `
+[presence]
+heartbeat_ms = 500
+brain_timeout_ms = 2_000
+[brain]
+idle_timeout_ms = 4_000
+`;
+
+async function gauge(server: ServerProcess, name: string): Promise<number> {
+  const text = await (await fetch(`${server.ready.ops_url}/metrics`)).text();
+  const value = new RegExp(`^${name} (\\S+)$`, "m").exec(text)?.[1];
+  assert.ok(value !== undefined, `${name} is not on the page`);
+  return Number(value);
+}
+
+async function rooms(brains: readonly ServerProcess[]): Promise<number> {
+  const counts = await Promise.all(brains.map((brain) => gauge(brain, "brain_room_count")));
+  return counts.reduce((sum, count) => sum + count, 0);
+}
+
+const live = (what: string, wanted: number, ...brains: ServerProcess[]) =>
+  until(what, async () => await rooms(brains) === wanted);
+
+interface Bus {
+  readonly shield: ServerProcess;
+  readonly issuer: Issuer;
+  readonly brains: [ServerProcess, ServerProcess];
+  readonly startBrain: (node_id: string) => Promise<ServerProcess>;
+  /** With a member in each of the first rooms. */
+  readonly member: PresenceClient;
+  readonly writer: RawClient;
+}
+
+const nameOf = (index: number) => `room-${index}`;
+
+/** A command writes to the rooms without a member: so they are used, and do not end. */
+async function write({ writer }: Bus): Promise<void> {
+  for (let index = WITH_MEMBER; index < MADE; index++) {
+    const id = index;
+    const set = { op: "cmd", name: "room.set", data: { key: "k", value: 1 } };
+    writer.send({ ...set, room: nameOf(index), id });
+    assert.equal((await writer.json()).code, 0);
+  }
+}
+
+/** Repeats the writes until `done`, so that the rooms stay. */
+async function whileUsed(bus: Bus, done: Promise<void>): Promise<void> {
+  let is_done = false;
+  const end = done.finally(() => {
+    is_done = true;
+  });
+  end.catch(() => {});
+  while (!is_done) {
+    await write(bus);
+    await Promise.race([end, pace(500)]);
+  }
+  await end;
+}
+
+async function counted(bus: Bus): Promise<void> {
+  const { brains, member, shield, issuer } = bus;
+  for (let index = 0; index < WITH_MEMBER; index++) {
+    assert.equal((await member.sub(nameOf(index), { presence: true })).code, 0);
+  }
+  // Only hears: no Brain knows of it.
+  bus.writer.send({ op: "sub", room: "only-heard", id: 1 });
+  assert.equal((await bus.writer.json()).code, 0);
+  await whileUsed(bus, live("25 rooms", MADE, ...brains));
+  const [one, two] = await Promise.all(brains.map((brain) => gauge(brain, "brain_room_count")));
+  assert.ok(one! > 0 && two! > 0, `the Brains share them: ${one} and ${two}`);
+  for (const brain of brains) {
+    const lag_seconds = await gauge(brain, "consistency_convergence_lag");
+    assert.ok(lag_seconds >= 0 && lag_seconds < DEADLINE_MS / 1_000, String(lag_seconds));
+    // Every Brain merges every member.
+    assert.equal(await gauge(brain, "consistency_convergence_seconds_count"), WITH_MEMBER);
+  }
+  const admin = new AdminClient(
+    shield.ready.admin_url ?? "",
+    await issuer.tokenFor({ role: "admin" }),
+  );
+  await whileUsed(
+    bus,
+    admin.until("/v1/cluster", "the operators are told the same", ({ body }) => {
+      const shown = body.nodes.filter(({ kind }: { kind: string }) => kind === "brain")
+        .map(({ gauges }: { gauges: { rooms: number } }) => gauges.rooms);
+      const sum = shown.reduce((all: number, count: number) => all + count, 0);
+      return sum === MADE ? true : undefined;
+    }).then(() => {}),
+  );
+}
+
+async function moved(bus: Bus): Promise<void> {
+  const { brains, startBrain } = bus;
+  const [one, two] = brains;
+  await one.stop("SIGKILL");
+  await until("the other takes over", async () => {
+    // Commands of rooms that nobody owns for a moment would be refused: they end, and are made anew.
+    return await gauge(two, "brain_cluster_brains") === 1;
+  });
+  await whileUsed(bus, live("all at the other", MADE, two));
+  brains[0] = await startBrain("b1");
+  await whileUsed(
+    bus,
+    until("shared again", async () => await rooms(brains) === MADE && await rooms([two]) < MADE),
+  );
+  assert.equal((await brains[1].stop()).code, 0);
+  await whileUsed(bus, live("all at the first", MADE, brains[0]));
+}
+
+async function ended({ brains, member }: Bus): Promise<void> {
+  await live("those without a member end", WITH_MEMBER, brains[0]);
+  member[Symbol.dispose]();
+  await live("and the others, when it has left", 0, brains[0]);
+}
+
+Deno.test("brain_room_count is the number of rooms that live", async (t) => {
+  await using nats = await startNats({ jetstream: true });
+  const issuer = await createIssuer();
+  const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}`;
+  const startBrain = (node_id: string) =>
+    startServer("brain", `${config}${QUICK}`, issuer.dir, `node_id = "${node_id}"\n`);
+  await using disposed = new AsyncDisposableStack();
+  const brains: Bus["brains"] = [await startBrain("b1"), await startBrain("b2")];
+  disposed.defer(async () => void await Promise.all(brains.map((brain) => brain.stop())));
+  const quick = QUICK.slice(0, QUICK.indexOf("[brain]"));
+  await using shield = await startServer(
+    "shield",
+    `${config}${quick}`,
+    issuer.dir,
+    'node_id = "s1"\ndrain_ms = 0\n',
+  );
+  const url = `${shield.ready.url?.replace(/^http/, "ws")}/v1/socket`;
+  const token = await issuer.tokenFor();
+  using member = await PresenceClient.open(url, token);
+  using writer = new RawClient(url, { token, subprotocols: ["arqon.v1.json"] });
+  await writer.json();
+  const bus: Bus = { shield, issuer, brains, startBrain, member, writer };
+  await t.step("25 made, 20 of them with a member: 25 over two Brains", () => counted(bus));
+  await t.step("a crash, a restart and a stop of a Brain change nothing", () => moved(bus));
+  await t.step("rooms that end are counted no more", () => ended(bus));
+  await Deno.remove(issuer.dir, { recursive: true });
+});
+
+// Members whose own Shield is stopped, as the wire shows it, on real processes: who comes back under his id was never
+// away, who does not leaves after the grace, and nobody gets another's id.
+
+const GRACE_MS = 4_000;
+const SUB = { op: "sub", room: "lobby", presence: true, member_meta: { n: 1 }, id: 1 };
+const urlOf = ({ ready }: ServerProcess) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
+
+interface Place {
+  readonly issuer: Issuer;
+  readonly going: ServerProcess;
+  readonly staying: ServerProcess;
+}
+
+async function withPlace(run: (place: Place) => Promise<void>): Promise<void> {
+  await using nats = await startNats({ jetstream: true });
+  const issuer = await createIssuer();
+  try {
+    const config = `[nats]\nurls = ["${nats.url}"]\n[presence]\nmove_grace_ms = ${GRACE_MS}\n` +
+      issuer.config;
+    await using _brain = await startServer("brain", config, issuer.dir);
+    await using going = await startServer("shield", config, issuer.dir, "drain_ms = 0");
+    await using staying = await startServer("shield", config, issuer.dir, "drain_ms = 0");
+    await run({ issuer, going, staying });
+  } finally {
+    await Deno.remove(issuer.dir, { recursive: true });
+  }
+}
+
+/** A client and its `connection_id`; with `resume` it names a former one. */
+async function enter(server: ServerProcess, issuer: Issuer, sub: string, resume?: string) {
+  const query = resume === undefined ? "" : `?resume=${resume}`;
+  const token = await issuer.tokenFor({ sub });
+  const client = new RawClient(`${urlOf(server)}${query}`, {
+    token,
+    subprotocols: ["arqon.v1.json"],
+  });
+  const welcome = await client.json();
+  return { client, id: String(welcome.connection) };
+}
+
+/** Hears of a room's members as an observer: what was told, by kind and connection. */
+async function watch(server: ServerProcess, issuer: Issuer): Promise<string[]> {
+  const client = await openText(urlOf(server), await issuer.tokenFor({ sub: "watcher" }));
+  const told: string[] = [];
+  const { member_meta: _, ...sub } = SUB;
+  client.send({ ...sub, observer: true });
+  void (async () => {
+    for (;;) {
+      const frame = await client.json().catch(() => undefined);
+      if (frame === undefined) return;
+      for (const member of frame.data?.members ?? []) {
+        told.push(`${frame.type === "PRESENCE_LEAVE" ? "-" : "+"}${member.connection_id}`);
+      }
+    }
+  })();
+  return told;
+}
+
+async function acked(client: RawClient): Promise<Record<string, unknown>> {
+  for (;;) {
+    const frame = await client.json();
+    if (frame.op === "ack") return frame;
+  }
+}
+
+const inAll = (told: string[], what: string) => told.filter((one) => one === what).length;
+
+Deno.test("a member that comes back under its id is not told, one that does not leaves after the grace", () =>
+  withPlace(async ({ issuer, going, staying }) => {
+    const told = await watch(staying, issuer);
+    const [ann, bob] = [await enter(going, issuer, "ann"), await enter(going, issuer, "bob")];
+    for (const { client } of [ann, bob]) {
+      client.send(SUB);
+      assert.equal((await acked(client)).code, 0);
+    }
+    await until("both", () => told.includes(`+${ann.id}`) && told.includes(`+${bob.id}`));
+    const stopping = going.stop();
+    assert.equal((await ann.client.closed()).code, 1012);
+    const back = await enter(staying, issuer, "ann", ann.id);
+    assert.equal(back.id, ann.id, "the connection keeps its id");
+    back.client.send(SUB);
+    const { result } = await acked(back.client) as { result: { connections: number } };
+    assert.equal(result.connections, 2, "bob is expected still");
+    const gone_ms = Date.now();
+    assert.equal((await stopping).code, 0, going.log());
+    assert.ok(!told.includes(`-${bob.id}`), "not before the grace is over");
+    await until("the leave of who did not come back", () => told.includes(`-${bob.id}`));
+    assert.ok(Date.now() - gone_ms >= GRACE_MS / 2);
+    assert.deepEqual([inAll(told, `+${ann.id}`), inAll(told, `-${ann.id}`)], [1, 0]);
+    back.client.send({ op: "unsub", room: "lobby", id: 2 });
+    await until("a leave like any other", () => told.includes(`-${ann.id}`));
+    for (const { client } of [ann, bob, back]) client[Symbol.dispose]();
+  }));
+
+Deno.test("nobody gets the id of another user, of a connection that does not move, or one twice", () =>
+  withPlace(async ({ issuer, going, staying }) => {
+    const stays = await enter(staying, issuer, "ann");
+    const early = await enter(going, issuer, "ann", stays.id);
+    assert.notEqual(early.id, stays.id, "its Shield does not stop");
+    early.client.send(SUB);
+    assert.equal((await acked(early.client)).code, 0);
+    const stopping = going.stop();
+    await early.client.closed();
+    const thief = await enter(staying, issuer, "mallory", early.id);
+    assert.notEqual(thief.id, early.id, "another user's");
+    const first = await enter(staying, issuer, "ann", early.id);
+    assert.equal(first.id, early.id);
+    first.client.send(SUB);
+    assert.equal((await acked(first.client)).code, 0);
+    const second = await enter(staying, issuer, "ann", early.id);
+    assert.notEqual(second.id, early.id, "it is in use");
+    const strange = await enter(staying, issuer, "ann", "c%0a%2e");
+    assert.match(strange.id, /^c[\w-]+$/);
+    await stopping;
+    for (const { client } of [stays, early, thief, first, second, strange]) {
+      client[Symbol.dispose]();
+    }
+  }));
