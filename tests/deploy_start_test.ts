@@ -1,16 +1,23 @@
 /**
- * The configurations that containers get, on real processes: NATS (one server, and the cluster of three),
- * Valkey, Brain and Shield start with them, become ready, take a message and end at SIGTERM. Only
- * addresses, paths and the form of the log are others. No container is started: docs/deploy.md.
+ * The configurations that containers and charts get, on real processes: they start, become ready, take messages and end, and
+ * a crowd comes through the chart's Ingress. Only addresses, paths and the form of the log are others. No container is
+ * started: docs/deploy.md.
  */
 import assert from "node:assert/strict";
 import { importJWK, SignJWT } from "@panva/jose";
 import { ensureDevKeys } from "../deploy/docker/dev_keys.ts";
 import { problemAt } from "../deploy/docker/health.ts";
-import type { ServerProcess } from "./harness/cluster.ts";
+import { crowd, loopbackOf } from "./crowd/crowd.ts";
 import { mountNats, moved, startAgain, startFrom, startNatsPods } from "./deployed_files.ts";
+import { createIssuer } from "./harness/cluster.ts";
+import type { ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { startValkey } from "./harness/valkey_server.ts";
+import { startNginx } from "./proxies/proxies.ts";
+
+// The configurations that containers get, on real processes: NATS (one server, and the cluster of three), Valkey,
+// Brain and Shield start with them, become ready, take a message and end at SIGTERM. Only addresses, paths and the
+// form of the log are others. No container is started: docs/deploy.md.
 
 /** Publishes by HTTP with a token of the key in `dir`; the status. */
 async function publish(shield: ServerProcess, dir: string, issuer: string): Promise<number> {
@@ -95,3 +102,45 @@ Deno.test("the configurations for Kubernetes start on the NATS cluster, serve an
     await Deno.remove(dir, { recursive: true });
   }
 });
+
+// The configuration that the Helm chart ships behind a real nginx, as its Ingress is one, with a thousand clients of
+// a thousand addresses at once: all are let in, or answered 503 with a time. Only addresses and files are others. The
+// same where nobody has told the Shield of its proxy, and all are one address: then it says so.
+
+const CLIENTS = 1_000;
+const NETWORKS = '["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"]';
+
+for (
+  const [name, proxies] of [["", '["127.0.0.1"]'], [", which nobody has told it of", "[]"]] as const
+) {
+  Deno.test(`${CLIENTS} clients at once through the chart's Ingress${name}: in, or 503 with a time`, async () => {
+    await using nats = await startNats({ jetstream: true });
+    await using issuer = await createIssuer();
+    const config = moved("helm/arqonbus/files/shield.toml", [
+      [`trusted_proxies = ${NETWORKS}`, `trusted_proxies = ${proxies}`],
+      ["tls://nats:4222", nats.url],
+      ['user = "shield"\npassword_file = "/etc/arqon/nats/password"\n', ""],
+      ['tls_ca_file = "/etc/arqon/nats/ca.crt"\n', ""],
+      ["https://issuer.example", "test"],
+      ['jwks_file = "/etc/arqon/issuer/jwks.json"', `pem_file = "${issuer.dir}/public.pem"`],
+      ['"json"', '"logfmt"'],
+    ]);
+    await using shield = await startFrom("shield", config, issuer.dir);
+    const { port } = new URL(shield.ready["url"] ?? "");
+    await using nginx = await startNginx(Number(port));
+    const token = await issuer.tokenFor();
+    const options = {
+      port: nginx.port,
+      path: "/v1/socket",
+      token,
+      count: CLIENTS,
+      addressOf: loopbackOf,
+    };
+    using report = await crowd(options);
+    const { inside, told, others } = report;
+    assert.deepEqual(others, {}, `${nginx.log()}\n${shield.log()}`);
+    assert.equal(inside + told, CLIENTS);
+    const warnings = shield.log().split("\n").filter((line) => line.includes("not believed"));
+    assert.equal(warnings.length, proxies === "[]" ? 1 : 0, warnings.join("\n"));
+  });
+}
