@@ -5,13 +5,13 @@
  */
 import assert from "node:assert/strict";
 import { encodeSub } from "@arqon/proto";
+import { sharedByTests } from "../shared/testing/shared_by_tests.ts";
 import { until } from "../shared/testing/until.ts";
 import { fromText } from "../wasm/testing/bytes.ts";
 import { startBusWith } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { sharedByTests } from "./harness/shared_start.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
 import { openBinary, openText } from "./peers/raw_client.ts";
 import { joinRooms as join, RoomListener } from "./peers/room_listener.ts";

@@ -7,11 +7,11 @@ import { connect } from "@arqon/sdk";
 import type { Connection } from "@arqon/sdk";
 import { roomState } from "@arqon/sdk/state";
 import { runArq } from "../../arq/testing/run_arq.ts";
+import { sharedByTests } from "../../shared/testing/shared_by_tests.ts";
 import { until } from "../../shared/testing/until.ts";
 import { ROOT } from "../../tasks/checkout/source_files.ts";
 import { startBus, startBusWith } from "../harness/bus.ts";
 import type { TestBus } from "../harness/bus.ts";
-import { sharedByTests } from "../harness/shared_start.ts";
 import { startProgram, startRecipe } from "./program.ts";
 
 /** For the programs that need no configuration. */

@@ -3,11 +3,11 @@
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
+import { sharedByTests } from "../../../shared/testing/shared_by_tests.ts";
 import { startBus } from "../../../tests/harness/bus.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
 import { configText, isTaken } from "../../answers/config_text.ts";
 import { folderWith } from "../../testing/disk_io.ts";
-import { sharedByTests } from "../../../tests/harness/shared_start.ts";
 import { runArq, startArq } from "../../testing/run_arq.ts";
 
 // `arq status --watch`, `arq top` and `arq tail` against a real bus.

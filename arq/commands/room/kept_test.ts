@@ -6,10 +6,10 @@ import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import type { Connection, PresenceSubscription } from "@arqon/sdk";
 import { reduced } from "@arqon/sdk/reducers";
+import { sharedByTests } from "../../../shared/testing/shared_by_tests.ts";
 import { startBus, startBusWith } from "../../../tests/harness/bus.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
 import { storedIn } from "../../rooms/history.ts";
-import { sharedByTests } from "../../../tests/harness/shared_start.ts";
 import { runArq, startArq } from "../../testing/run_arq.ts";
 
 const COUNTER = new URL("../../../policies/build/reducers/counter.wasm", import.meta.url).pathname;

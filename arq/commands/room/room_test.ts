@@ -3,10 +3,10 @@
  * bans, classes. What needs no bus is in `room_usage_test.ts` and `room_class_usage_test.ts`, what is kept in `kept_test.ts`.
  */
 import assert from "node:assert/strict";
+import { sharedByTests } from "../../../shared/testing/shared_by_tests.ts";
 import { found, until } from "../../../shared/testing/until.ts";
 import { startBus, startBusWith } from "../../../tests/harness/bus.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
-import { sharedByTests } from "../../../tests/harness/shared_start.ts";
 import { runArq, startArq } from "../../testing/run_arq.ts";
 import type { ArqProcess, ArqResult } from "../../testing/run_arq.ts";
 

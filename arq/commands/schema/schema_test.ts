@@ -3,12 +3,12 @@
  * rollback, a deletion. What needs no bus is in `schema_usage_test.ts`.
  */
 import assert from "node:assert/strict";
+import { sharedByTests } from "../../../shared/testing/shared_by_tests.ts";
 import { ping } from "../../../shield/schema/testing/schemas.ts";
 import { startBus } from "../../../tests/harness/bus.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
 import { AdminClient } from "../../../tests/peers/admin_client.ts";
 import { folderWith } from "../../testing/disk_io.ts";
-import { sharedByTests } from "../../../tests/harness/shared_start.ts";
 import { runArq } from "../../testing/run_arq.ts";
 
 const HEAD = `syntax = "proto3";
