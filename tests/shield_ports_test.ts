@@ -1,0 +1,306 @@
+/**
+ * The ports of a Shield as a process, with every kind of sockets: another certificate, no CPU for a while, no files any more;
+ * and ports that are taken before it starts.
+ */
+import assert from "node:assert/strict";
+import { encodePing, encodePong } from "@arqon/proto";
+import { runArq } from "../arq/testing/run_arq.ts";
+import type { ArqResult } from "../arq/testing/run_arq.ts";
+import { testCertificate } from "../shared/listeners/testing/certificate.ts";
+import { pace } from "../shared/testing/pace.ts";
+import { until } from "../shared/testing/until.ts";
+import { startBus } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { freePorts } from "./harness/free_ports.ts";
+import { openBinary } from "./peers/raw_client.ts";
+import type { RawClient } from "./peers/raw_client.ts";
+
+// A Shield whose certificate is replaced while clients are connected. Listeners alone:
+// `shared/listeners/tls_reload_test.ts`.
+
+/** Whether somebody who trusts only this certificate gets an answer. */
+async function trusts({ ready }: ServerProcess, cert: string): Promise<boolean> {
+  using client = Deno.createHttpClient({ caCerts: [cert] });
+  try {
+    const response = await fetch(`${ready.url}/v1/auth/check`, { client });
+    await response.body?.cancel();
+    return response.status === 401;
+  } catch (error) {
+    assert.ok(error instanceof TypeError);
+    return false;
+  }
+}
+
+interface Client extends Disposable {
+  readonly socket: WebSocket;
+  readonly messages: string[];
+  /** `CODE reason`, once it is closed. */
+  readonly ends: string[];
+}
+
+async function open({ ready }: ServerProcess, issuer: Issuer, cert: string): Promise<Client> {
+  const client = Deno.createHttpClient({ caCerts: [cert] });
+  const socket = new WebSocket(`${ready.url?.replace(/^http/, "ws")}/v1/socket`, {
+    protocols: ["arqon.v1.json", `arqon.token.${await issuer.tokenFor()}`],
+    client,
+  });
+  const messages: string[] = [];
+  const ends: string[] = [];
+  socket.onmessage = ({ data }) => void messages.push(String(data));
+  socket.onclose = ({ code, reason }) => void ends.push(`${code} ${reason}`);
+  await until("a WELCOME", () => messages.length === 1 || ends.length > 0);
+  return {
+    socket,
+    messages,
+    ends,
+    [Symbol.dispose]() {
+      socket.onclose = null;
+      socket.close();
+      client.close();
+    },
+  };
+}
+
+for (const websocket of ["native", "ws", "own"] as const) {
+  Deno.test(`a Shield serves another certificate without a restart (${websocket})`, async () => {
+    const issuer = await createIssuer();
+    const [first, second] = [await testCertificate(), await testCertificate()];
+    const [cert_file, key_file] = [`${issuer.dir}/cert.pem`, `${issuer.dir}/key.pem`];
+    await Deno.writeTextFile(cert_file, first.cert);
+    await Deno.writeTextFile(key_file, first.key);
+    const lines = [
+      `websocket = "${websocket}"`,
+      `tls_cert = "${cert_file}"`,
+      `tls_key = "${key_file}"`,
+    ];
+    await using shield = await startServer("shield", issuer.config, issuer.dir, lines.join("\n"));
+    assert.equal(await trusts(shield, first.cert), true);
+    using client = await open(shield, issuer, first.cert);
+    await Deno.writeTextFile(cert_file, second.cert);
+    await until("half a pair is told", () => shield.log().includes("cannot be used"));
+    assert.equal(await trusts(shield, first.cert), true);
+    assert.deepEqual(client.ends, []);
+    await Deno.writeTextFile(key_file, second.key);
+    await until("the new certificate is served", () => trusts(shield, second.cert));
+    assert.equal(await trusts(shield, first.cert), false);
+    client.socket.send(JSON.stringify({ op: "ping" }));
+    await until("the connection lives", () => client.messages.length === 2);
+    assert.deepEqual(client.ends, []);
+    using again = await open(shield, issuer, second.cert);
+    assert.deepEqual(again.ends, []);
+    await Deno.remove(issuer.dir, { recursive: true });
+  });
+}
+
+// A Shield that gets no CPU for longer than clients have to answer its PING: their answers lie unread in its own
+// sockets meanwhile, and nobody is ended for that. A process that is stopped, not a busy one.
+
+const CLIENTS = 40;
+
+/** More than two heartbeats. */
+const HELD_UP_MS = 3_500;
+
+/** Answers PINGs until a PONG comes; rejects when the connection ends first. */
+async function echoed(client: RawClient): Promise<void> {
+  client.send(encodePing(new Uint8Array([1])));
+  for (;;) {
+    const frame = await client.frame();
+    if (frame.kind === "pong") return;
+    if (frame.kind === "ping") client.send(encodePong(frame.body));
+  }
+}
+
+async function heldUp(websocket: string): Promise<void> {
+  const lines = `heartbeat_ms = 1_000\nrequire_pong = true\nwebsocket = "${websocket}"`;
+  const issuer = await createIssuer();
+  try {
+    await using shield = await startServer("shield", issuer.config, issuer.dir, lines);
+    const url = `${shield.ready["url"]?.replace(/^http/, "ws")}/v1/socket`;
+    const token = await issuer.tokenFor();
+    const clients = await Promise.all(
+      Array.from({ length: CLIENTS }, () => openBinary(url, token)),
+    );
+    try {
+      await Promise.all(clients.map(async (client) => {
+        const { kind } = await client.frame();
+        assert.equal(kind, "ping");
+      }));
+      shield.signal("SIGSTOP");
+      for (const client of clients) client.send(encodePong(new Uint8Array()));
+      await pace(HELD_UP_MS);
+      shield.signal("SIGCONT");
+      await Promise.all(clients.map(echoed));
+    } finally {
+      for (const client of clients) client[Symbol.dispose]();
+    }
+  } finally {
+    await Deno.remove(issuer.dir, { recursive: true });
+  }
+}
+
+for (const websocket of ["native", "ws", "own"]) {
+  Deno.test(`clients that answered a Shield which was held up are not given up for it (${websocket})`, () =>
+    heldUp(websocket));
+}
+
+// A server whose ports cannot accept any more and never will: the system's limit of open files is lowered under it,
+// below what it has open. It says so, also to who has scraped it before and stays connected, and ends itself, for its
+// supervisor.
+
+const ANSWER_MS = 5_000;
+
+/** The page of metrics, by the connection of whoever asked before; undefined when nobody answers. */
+async function pageOf(ops_url: string): Promise<string | undefined> {
+  try {
+    const signal = AbortSignal.timeout(ANSWER_MS);
+    return await (await fetch(`${ops_url}/metrics`, { signal })).text();
+  } catch {
+    return undefined;
+  }
+}
+
+/** The last page that was answered. */
+async function lastPage(ops_url: string): Promise<string> {
+  let last = "";
+  await until("nobody answers", async () => {
+    const page = await pageOf(ops_url);
+    last = page ?? last;
+    return page === undefined;
+  });
+  return last;
+}
+
+function valueOf(page: string, name: string): number {
+  return Number(new RegExp(`^${name} (\\d+)$`, "m").exec(page)?.[1]);
+}
+
+for (const websocket of ["native", "ws", "own"] as const) {
+  Deno.test(`a Shield that can accept nobody any more ends with 1 (${websocket})`, async () => {
+    const issuer = await createIssuer();
+    const limits = "[limits]\nlistener_gone_ms = 3000\nlistener_probe_ms = 200\n";
+    const lines = `websocket = "${websocket}"`;
+    await using shield = await startServer("shield", issuer.config + limits, issuer.dir, lines);
+    const url = new URL(shield.ready.url ?? "");
+    assert.ok(await pageOf(shield.ready.ops_url!));
+    const { success } = await new Deno.Command("prlimit", {
+      args: ["--pid", `${shield.pid}`, "--nofile=5:5"],
+    }).output();
+    assert(success, "prlimit (of util-linux) is needed");
+    // Somebody comes, whom it cannot accept.
+    const strangers = await Promise.all([1, 2, 3].map(() => (
+      Deno.connect({ hostname: "127.0.0.1", port: Number(url.port) })
+    )));
+    const page = await lastPage(shield.ready.ops_url!);
+    for (const name of ["shield_accept_failures_total", "shield_probe_failures_total"]) {
+      assert.ok(valueOf(page, name) > 0, `${name} in ${page}`);
+    }
+    const { code } = await shield.status;
+    assert.equal(code, 1, shield.log());
+    assert.match(shield.log(), /draining: the process cannot go on/);
+    for (const stranger of strangers) stranger.close();
+    await Deno.remove(issuer.dir, { recursive: true });
+  });
+}
+
+// A port that is taken is told before anything starts: by `arq serve` and `arq dev`, and by Shield and Brain as
+// programs of their own. Each names the port, its key, and an ArqonBus that has it.
+
+const ROOT = new URL("..", import.meta.url).pathname;
+
+/** Nobody answers there: who gets that far does not end by itself. */
+const NO_NATS = `\n[nats]\nurls = ["nats://127.0.0.1:1"]\n`;
+
+const portOf = (url: string) => new URL(url).port;
+
+/** A folder as `arq init` makes it, with these ports. */
+async function folderOf(client: string, ops: string, admin: string) {
+  const cwd = await Deno.makeTempDir({ prefix: "arq-taken-" });
+  const ports = ["--port", client, "--ops-port", ops, "--admin-port", admin];
+  const { code, stderr } = await runArq(["init", ".", "--no-context", ...ports], { cwd });
+  assert.equal(code, 0, stderr);
+  return { cwd, [Symbol.asyncDispose]: () => Deno.remove(cwd, { recursive: true }) };
+}
+
+function assertPlain({ code, stdout, stderr }: ArqResult): void {
+  assert.equal(code, 1, stderr);
+  assert.equal(stdout, "");
+  assert.doesNotMatch(stderr, /\.ts:\d| {4}at /, "no stack trace");
+}
+
+async function allTaken(bus: TestBus): Promise<void> {
+  const ports = [bus.url, bus.ops_url, bus.admin_url].map(portOf);
+  const [client = "", ops = "", admin = ""] = ports;
+  await using folder = await folderOf(client, ops, admin);
+  const { cwd } = folder;
+  const serve = await runArq(["serve"], { cwd });
+  assertPlain(serve);
+  assert.match(serve.stderr, /^arq: no --config, taking \S+\/config\.toml\n/);
+  const told = ["client", "ops", "admin"].map((name, index) =>
+    `${name} port: an ArqonBus serves on 127.0.0.1:${ports[index]} already`
+  );
+  assert.ok(serve.stderr.includes(`arq: ${told.join("; ")}\n`), serve.stderr);
+  assert.match(serve.stderr, /set \[server\] port, \[ops\] port, \[admin\] port in config\.toml/);
+  await assert.rejects(Deno.stat(`${cwd}/data`), "nothing is begun");
+  const options = ["--port", client, "--ops-port", ops, "--admin-port", admin];
+  const dev = await runArq(["dev", "--embedded", ...options], { cwd });
+  assertPlain(dev);
+  assert.match(dev.stderr, /choose others: --port N --ops-port N --admin-port N/);
+}
+
+/** The last listener only: those before it are not opened either. */
+async function lastTaken(bus: TestBus): Promise<void> {
+  const [client = 0, ops = 0] = freePorts(2);
+  await using folder = await folderOf(String(client), String(ops), portOf(bus.admin_url));
+  const { cwd } = folder;
+  const serve = await runArq(["serve"], { cwd });
+  assertPlain(serve);
+  assert.match(serve.stderr, /admin port: an ArqonBus serves on \S+ already\n.*\[admin\] port/);
+  await assert.rejects(Deno.stat(`${cwd}/data`), "nothing is begun");
+}
+
+/** Ends on its own although its NATS never answers: the ports come first. */
+async function program(bus: TestBus, name: "shield" | "brain", expected: RegExp): Promise<void> {
+  const [client = 0, ops = 0] = freePorts(2);
+  await using folder = await folderOf(String(client), String(ops), portOf(bus.admin_url));
+  const { cwd } = folder;
+  const config = await Deno.readTextFile(`${cwd}/config.toml`);
+  await Deno.writeTextFile(`${cwd}/config.toml`, config + NO_NATS);
+  const { tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
+  const flags = String(tasks[name]).split(" ").filter((word) => word.startsWith("--"));
+  const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", ...flags, `${ROOT}${name}/main.ts`, "--config", "config.toml"],
+    cwd,
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).output();
+  const text = new TextDecoder().decode(stderr);
+  assert.equal(code, 1, text);
+  assert.match(text, expected);
+  assert.doesNotMatch(text, /\.ts:\d| {4}at /, "no stack trace");
+}
+
+Deno.test("a taken port is told before anything starts", async (t) => {
+  await using bus = await startBus();
+  const admin = new RegExp(
+    `admin listener: port ${portOf(bus.admin_url)} on 127\\.0\\.0\\.1 is in use by an ArqonBus ` +
+      `\\(\\[admin\\] port\\); stop the other process or choose another port`,
+  );
+  await t.step("arq serve and arq dev name all three", () => allTaken(bus));
+  await t.step("the last one alone is found before the first is opened", () => lastTaken(bus));
+  await t.step("a Shield looks before it joins NATS", () => program(bus, "shield", admin));
+  await t.step("a Brain looks before it joins NATS", () => program(bus, "brain", admin));
+});
+
+Deno.test("arq serve without a configuration says which file it looked for", async () => {
+  const cwd = await Deno.makeTempDir({ prefix: "arq-taken-" });
+  try {
+    const { code, stderr } = await runArq(["serve"], { cwd });
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, /There is no config\.toml in .*\n {5}give --config FILE; arq init writes/);
+  } finally {
+    await Deno.remove(cwd, { recursive: true });
+  }
+});
