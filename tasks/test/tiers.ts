@@ -62,7 +62,6 @@ export const SLOW: readonly string[] = [
   "tests/storage/many_test.ts",
   "tests/storage/storage_test.ts",
   "tests/thawed_server_test.ts",
-  "tests/thawed_signals_test.ts",
   "tests/told_test.ts",
   "tests/yjs_many_test.ts",
 ];
