@@ -1,13 +1,27 @@
-/** What a start says of too little storage, and what the gauges say from then on. A real server with a small `max_file`. */
+/**
+ * What is watched of a real server's storage: what a start says of too little, what the gauges say from then on, and
+ * writes that are not taken.
+ */
 import assert from "node:assert/strict";
+import { jetstream, jetstreamManager, StorageType } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-deno";
 import { Registry } from "prom-client";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import { configFrom } from "../config/load.ts";
 import { createLogger } from "../logs/log.ts";
+import { createMetrics } from "../metrics/metrics.ts";
 import { until } from "../testing/until.ts";
 import { refusedWith } from "./conformance/conformance.ts";
+import type { Spine } from "./contract/spine.ts";
+import { openEmbedded } from "./embedded/embedded.ts";
+import { watched } from "./nats/testing/nats_harness.ts";
 import { logEngine, operator, RETENTION } from "./nats/testing/nats_log_harness.ts";
 import { watchStorage } from "./storage_watch.ts";
+import { watchWrites } from "./write_watch.ts";
+import type { WriteWatch } from "./write_watch.ts";
+
+// What a start says of too little storage, and what the gauges say from then on. A real server with a small
+// `max_file`.
 
 const MIB = 1_048_576;
 
@@ -66,4 +80,89 @@ Deno.test("too little storage is one warning with both figures, or no start; gau
   await until("the bound", () => unbounded(0));
   await log.append("a", new Uint8Array(10));
   await Deno.remove(store_dir, { recursive: true }).catch(() => {});
+});
+
+// Whether what is written is kept: on a NATS server that is out of storage, and in the embedded engine when one
+// tenant has used up its share. A disk that is full is `tests/full_disk_test.ts`.
+
+const now = Date.now;
+
+function watching(spine: Spine) {
+  const lines: string[] = [];
+  const write = (line: string) => void lines.push(line);
+  const log = createLogger({ level: "info", format: "logfmt", component: "test", now, write });
+  const registry = createMetrics({ node_id: "n", version: "0" });
+  const watch = watchWrites({ spine, registry, log, now });
+  const gauge = async () =>
+    /^arqon_spine_storage_writable (\d)$/m.exec(await registry.metrics())?.[1];
+  return { watch, lines, gauge };
+}
+
+const silent = createLogger({
+  ...{ level: "error", format: "logfmt", component: "test", now },
+  write: (line) => console.error(line),
+});
+
+const says = (watch: WriteWatch, ok: boolean) =>
+  until(() => `still ${JSON.stringify(watch.check())}`, () => watch.check().ok === ok);
+
+/** Writes until it is refused. */
+async function filled(write: () => Promise<unknown>): Promise<void> {
+  for (let writes = 0; writes < 1_000; writes++) {
+    try {
+      await write();
+    } catch {
+      return;
+    }
+  }
+  throw new Error("never full");
+}
+
+Deno.test("NATS out of storage: the check and the gauge say so and what to do, until there is room", async () => {
+  const store_dir = await Deno.makeTempDir({ prefix: "arqon-full-" });
+  try {
+    const config = `jetstream { store_dir: ${JSON.stringify(store_dir)}, max_file_store: 16MB }`;
+    await using nats = await startNats({ config });
+    const { spine } = await watched(nats.port, { request_timeout_ms: 2_000 });
+    const { watch, lines, gauge } = watching(spine);
+    try {
+      await watch.asked;
+      assert.deepEqual([watch.check().ok, await gauge()], [true, "1"], watch.check().detail);
+      const connection = await connect({ servers: nats.url.replace("nats://", "") });
+      const { streams } = await jetstreamManager(connection);
+      await streams.add({ name: "FILLING", subjects: ["filling"], storage: StorageType.File });
+      await filled(() => jetstream(connection).publish("filling", new Uint8Array(500_000)));
+      // On a busy machine a write may be too late before one is refused.
+      const full = /NATS is out of storage \(.+\): raise max_file_store/;
+      await until(() => `still ${watch.check().detail}`, () => full.test(watch.check().detail));
+      assert.equal(await gauge(), "0");
+      assert.ok(lines.some((line) => line.includes("the storage takes no writes")));
+      await streams.delete("FILLING");
+      await connection.close();
+      await says(watch, true);
+      assert.equal(await gauge(), "1");
+      assert.ok(lines.some((line) => line.includes("the storage takes writes again")));
+    } finally {
+      watch[Symbol.dispose]();
+      await spine.drain();
+    }
+  } finally {
+    await Deno.remove(store_dir, { recursive: true });
+  }
+});
+
+Deno.test("a tenant whose log is full is that tenant's matter: the others' writes are kept", async () => {
+  const spine = openEmbedded({ log: silent, now, log_limits: { log_bytes: 1_048_576 } });
+  const { watch, gauge } = watching(spine);
+  try {
+    await watch.asked;
+    const retention = { history_size: 10_000, history_ttl_seconds: 3_600, replicas: undefined };
+    const rooms = await spine.log("acme", retention);
+    await filled(() => rooms.append("a", new Uint8Array(20_000)));
+    assert.deepEqual([watch.check().ok, await gauge()], [true, "1"], watch.check().detail);
+    await (await spine.log("globex", retention)).append("a", new Uint8Array(2_000));
+  } finally {
+    watch[Symbol.dispose]();
+    await spine.drain();
+  }
 });

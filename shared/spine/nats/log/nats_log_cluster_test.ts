@@ -1,4 +1,6 @@
-/** What the NATS logs keep when servers of a real cluster die, freeze and come back. */
+/**
+ * What the NATS logs keep when servers of a real cluster die, freeze and come back.
+ */
 import assert from "node:assert/strict";
 import { startNatsCluster } from "../../../../tests/harness/nats_cluster.ts";
 import type { ClusterMember, NatsCluster } from "../../../../tests/harness/nats_cluster.ts";
@@ -14,6 +16,7 @@ import {
 } from "../testing/nats_log_harness.ts";
 
 const unavailable = refusedWith("log-unavailable");
+
 const anyUnavailable = (error: unknown) => {
   try {
     return unavailable(error);
@@ -121,4 +124,25 @@ Deno.test("a cluster makes three copies unless a room class asks for another num
   const opening = one.spine.log("many", { ...RETENTION, replicas: 5 });
   await assert.rejects(opening, unavailable);
   await assert.rejects(opening, /replicas = 5 of \[\[rooms\]\]: .*so many servers with JetStream/);
+});
+
+// Questions to a log's leader beside appends, on a real cluster: an answer may be older than what was heard since.
+
+Deno.test("what was asked before an append and answered behind it is no loss", async () => {
+  await using cluster = await startNatsCluster();
+  await cluster.ready();
+  // Three servers and a machine that does other work: what is asked has time.
+  await using one = await logEngine(cluster.urls, {}, { request_timeout_ms: 60_000 });
+  const log = await one.spine.log("acme", RETENTION);
+  const first = log.stream;
+  for (let round = 0; round < 300; round++) {
+    const room = `r${round % 5}`;
+    await Promise.all([
+      ...Array.from({ length: 20 }, () => log.append(room, bytes("x"))),
+      ...Array.from({ length: 20 }, () => log.head(room)),
+      log.status(),
+    ]);
+  }
+  assert.equal(log.stream, first);
+  assert.equal(one.events.items.filter((event) => event.type !== "state").length, 0);
 });

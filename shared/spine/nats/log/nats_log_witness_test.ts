@@ -1,4 +1,4 @@
-/** How long who listens and is silent is asked again. What that does on a real NATS: `nats_log_silence_test.ts`. */
+/** How long who listens and is silent is asked again. What that does on a real NATS: `nats_log_lives_test.ts`. */
 import assert from "node:assert/strict";
 import { Silences } from "./nats_log_witness.ts";
 

@@ -1,5 +1,5 @@
 /**
- * A process that follows a log on the NATS server of its argument, for `nats_log_silence_test.ts`: says
+ * A process that follows a log on the NATS server of its argument, for `nats_log_lives_test.ts`: says
  * which life it is in once it has appended three messages, and goes on until it is killed.
  */
 import { bytes } from "../../conformance/conformance.ts";
