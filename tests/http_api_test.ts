@@ -1,17 +1,70 @@
 /**
- * What the HTTP API of the client listener refuses, and how: members, types, sizes, methods, origins,
- * too many at once, signatures, policies, and a bus without a Brain.
+ * The HTTP API of the client listener on real buses: commands, what it refuses and how, the SDK where WebSocket does not go,
+ * readers of events on two Shields.
  */
 import assert from "node:assert/strict";
 import { signingInput, writeEnvelope } from "@arqon/proto";
-import { seen } from "../shared/testing/until.ts";
-import { startBusWith } from "./harness/bus.ts";
-import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
+import { connect } from "@arqon/sdk";
+import type { ConnectOptions, Message, SocketLike } from "@arqon/sdk";
+import { connect as connectEitherWay } from "@arqon/sdk/http";
+import { fallbackSocket } from "../sdk/typescript/http/fallback_socket.ts";
+import type { Memory } from "../sdk/typescript/http/fallback_socket.ts";
+import { sharedByTests } from "../shared/testing/shared_by_tests.ts";
+import { seen, until } from "../shared/testing/until.ts";
+import { startBus, startBusWith } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
-import { HttpPeer } from "./peers/http_peer.ts";
 import { startNats } from "./harness/nats_server.ts";
+import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
+import { batches, locks, moderation, presence, state, tenants } from "./http_commands.ts";
+import type { TwoWays } from "./http_commands.ts";
+import { EventReader } from "./peers/event_reader.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
+import { startHaproxy, startNginx } from "./proxies/proxies.ts";
+
+// Commands over plain HTTP, on the embedded bus and on two Shields with NATS between them.
+
+/** A bus as `deno task dev` starts it, for the tests that need no other. */
+const running = sharedByTests(() => startBus());
+
+async function all(t: Deno.TestContext, bus: TwoWays): Promise<void> {
+  await t.step("state is set, read and deleted, on conditions", () => state(bus));
+  await t.step("a lock falls by its holder's word or its lease, nothing else", () => locks(bus));
+  await t.step("members are listed and counted", () => presence(bus));
+  await t.step("users are kicked, banned, let in again and listed", () => moderation(bus));
+  await t.step("a batch is heard in its order", () => batches(bus));
+  await t.step("tenants have nothing in common", () => tenants(bus));
+}
+
+Deno.test("commands over HTTP, embedded", async (t) => {
+  const bus = await running();
+  const tokenFor: TwoWays["tokenFor"] = (who) => bus.tokenFor({ tenant: "acme", ...who });
+  await all(t, { urls: [bus.http_url, bus.http_url], tokenFor });
+});
+
+Deno.test("commands over HTTP, on two Shields", async (t) => {
+  await using nats = await startNats({ jetstream: true });
+  const issuer = await createIssuer();
+  try {
+    const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}`;
+    await using _brain = await startServer("brain", config, issuer.dir);
+    await using one = await startServer("shield", config, issuer.dir);
+    // Each has the other kind of listener.
+    await using two = await startServer("shield", config, issuer.dir, 'websocket = "ws"');
+    const url = (text: string | undefined) => new URL(text ?? "").origin.replace(/^ws/, "http");
+    await all(t, {
+      urls: [url(one.ready.url), url(two.ready.url)],
+      tokenFor: ({ user, role = "user", tenant = "acme", claims = {} }) =>
+        issuer.tokenFor({ sub: user, role, tenant_id: tenant, ...claims }),
+    });
+  } finally {
+    await Deno.remove(issuer.dir, { recursive: true });
+  }
+});
+
+// What the HTTP API of the client listener refuses, and how: members, types, sizes, methods, origins, too many at
+// once, signatures, policies, and a bus without a Brain.
 
 const CONFIG = `
 [server]
@@ -273,4 +326,202 @@ Deno.test("without a Brain commands are refused at once, and messages pass", asy
   } finally {
     await Deno.remove(issuer.dir, { recursive: true });
   }
+});
+
+// The SDK where WebSocket does not go: nginx and HAProxy that pass no upgrade on, sockets that are cut off soon, a
+// platform without WebSocket; and what is remembered of it.
+
+async function one(heard: AsyncIterable<Message>): Promise<unknown> {
+  for await (const message of heard) return message.json();
+  return undefined;
+}
+
+/** As nginx is where nobody has thought of WebSocket: it passes no upgrade on. */
+const NO_UPGRADE = `
+      location /v1/socket {
+        proxy_pass http://shields;
+        proxy_set_header Host $host;
+      }`;
+
+/** Counts what it makes. */
+function counted(): { readonly webSocket: typeof WebSocket; readonly count: () => number } {
+  let count = 0;
+  class Counted extends WebSocket {
+    constructor(...args: ConstructorParameters<typeof WebSocket>) {
+      super(...args);
+      count++;
+    }
+  }
+  return { webSocket: Counted as typeof WebSocket, count: () => count };
+}
+
+async function talks(bus: TestBus, port: number): Promise<void> {
+  const url = `http://127.0.0.1:${port}`;
+  const { webSocket, count } = counted();
+  await using first = await connect({ url, token: bus.token, webSocket, transport: "auto" });
+  await using heard = first.room("lobby").subscribe({ presence: true });
+  await heard.ready;
+  await until("it is there itself", () => heard.presence.members.size === 1);
+  await first.room("lobby").publish("t", 1);
+  assert.equal(await one(heard), 1);
+  assert.equal(count(), 1);
+  await using second = await connectEitherWay({ url, token: bus.token, webSocket });
+  await second.room("lobby").publish("t", 2);
+  assert.equal(count(), 1, "what was found is remembered");
+  for (const transport of ["websocket", undefined] as const) {
+    const only = connect({ url, token: bus.token, ...transport && { transport } });
+    await assert.rejects(only, { reason: "unreachable" });
+  }
+  const wrong = { url, token: bus.token, transport: "udp" } as unknown as ConnectOptions;
+  await assert.rejects(connect(wrong), { name: "TypeError", message: 'transport "udp"' });
+  await using http = await connect({ url, token: bus.token, webSocket, transport: "http" });
+  await http.room("lobby").publish("t", 3);
+  assert.equal(count(), 1);
+}
+
+async function isTriedAgain(bus: TestBus, port: number): Promise<void> {
+  let elapsed_ms = 1_000;
+  const memory: Memory = { origins: new Map(), elapsed: () => elapsed_ms };
+  const { webSocket, count } = counted();
+  const kind = fallbackSocket(webSocket, memory);
+  const open = async (to: number, token = bus.token) => {
+    const url = `http://127.0.0.1:${to}`;
+    await using connection = await connect({
+      ...{ url, token, webSocket: kind, transport: "websocket" },
+    });
+    await connection.room("lobby").publish("t", 1);
+    return count();
+  };
+  assert.equal(await open(port), 1);
+  elapsed_ms += 599_000;
+  assert.equal(await open(port), 1);
+  elapsed_ms += 2_000;
+  assert.equal(await open(port), 2);
+  const direct = Number(new URL(bus.http_url).port);
+  assert.deepEqual(
+    [await open(direct), await open(direct)],
+    [3, 4],
+    "another origin has WebSocket",
+  );
+  await assert.rejects(open(direct, "e30.e30.c2ln"), { reason: "token-malformed" });
+  assert.equal(await open(direct), 6, "a refused token says nothing of WebSocket");
+}
+
+/** A WebSocket that something cuts off once the Shield has spoken. */
+class CutSocket implements SocketLike {
+  static count = 0;
+  binaryType = "arraybuffer";
+  readonly bufferedAmount = 0;
+  onmessage: SocketLike["onmessage"] = null;
+  onerror: SocketLike["onerror"] = null;
+  onclose: SocketLike["onclose"] = null;
+  readonly #socket: WebSocket;
+
+  constructor(url: string, protocols: string[]) {
+    CutSocket.count++;
+    this.#socket = new WebSocket(url, protocols);
+    this.#socket.binaryType = "arraybuffer";
+    this.#socket.onmessage = ({ data }) => {
+      this.#socket.close();
+      this.onmessage?.({ data });
+      this.onclose?.({ code: 1006, reason: "" });
+    };
+  }
+
+  send(): void {}
+
+  close(): void {}
+}
+
+async function isGivenUp(bus: TestBus): Promise<void> {
+  const memory: Memory = { origins: new Map(), elapsed: () => 1_000 };
+  await using connection = await connect({
+    url: bus.http_url,
+    token: bus.token,
+    transport: "websocket",
+    webSocket: fallbackSocket(CutSocket, memory),
+    backoff: { base_ms: 1, max_ms: 2 },
+  });
+  await until(
+    "two have broken",
+    () => CutSocket.count === 2 && connection.status.state === "open",
+  );
+  await connection.room("lobby").publish("t", 1);
+  assert.equal(CutSocket.count, 2);
+}
+
+Deno.test("the SDK goes by HTTP where WebSocket does not open", async (t) => {
+  const bus = await running();
+  const port = Number(new URL(bus.http_url).port);
+  await using nginx = await startNginx(port, false, NO_UPGRADE);
+  await using haproxy = await startHaproxy(port, "no-upgrade");
+  await t.step("behind nginx without upgrade headers", () => talks(bus, nginx.port));
+  await t.step("behind HAProxy without upgrade headers", () => talks(bus, haproxy.port));
+  await t.step("WebSocket is tried again later", () => isTriedAgain(bus, nginx.port));
+  await t.step("where each WebSocket is cut off soon", () => isGivenUp(bus));
+  await t.step("on a platform without WebSocket", async () => {
+    const webSocket = fallbackSocket(undefined);
+    await using connection = await connect({ url: bus.http_url, token: bus.token, webSocket });
+    await connection.room("lobby").publish("t", 1);
+  });
+  await t.step("another transport is a mistake", async () => {
+    const options = { url: bus.http_url, token: bus.token, transport: "udp" as "http" };
+    await assert.rejects(connect(options), { name: "TypeError", message: 'transport "udp"' });
+  });
+});
+
+// Readers of events on two Shields and NATS: a drain loses nothing, and a ticket is good once on both.
+
+const httpOf = (url = "") => new URL(url).origin.replace(/^ws/, "http");
+
+Deno.test("a reader moves to another Shield without a gap; a ticket of one is good at the other", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await using issuer = await createIssuer();
+  const rooms = '[[rooms]]\nroom = "kept"\ndurable = true\nhistory_size = 1_000\n';
+  const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}${rooms}`;
+  await using _brain = await startServer("brain", config, issuer.dir);
+  const [one, two] = await Promise.all(
+    ["one", "two"].map((name) =>
+      startServer("shield", config, issuer.dir, `node_id = "${name}"\ndrain_ms = 1_000`)
+    ),
+  );
+  assert.ok(one !== undefined && two !== undefined);
+  await using _one = one;
+  await using _two = two;
+  const [first, second] = [one, two].map(({ ready }) => httpOf(ready.url));
+  const token = await issuer.tokenFor();
+  const [asking, publishing] = [first, second].map((url) => new HttpPeer(url ?? "", token));
+  const { body: { ticket } } = await asking!.call("POST", "tickets", { rooms: ["kept"] });
+  using reader = await EventReader.open(`${second}/v1/rooms/kept/events?ticket=${ticket}`);
+  await reader.until("subscribed");
+  const again = EventReader.open(`${first}/v1/rooms/kept/events?ticket=${ticket}`);
+  await assert.rejects(again, { message: "401 ticket-invalid" });
+
+  let sent = 0;
+  const publish = () =>
+    publishing!.done("POST", "rooms/kept/messages", { type: "t", data: ++sent });
+  const got: number[] = [];
+  let last = "";
+  const take = async (from: EventReader): Promise<string | undefined> => {
+    const event = await from.next();
+    if (event?.name === "message") got.push(event.data.data);
+    if (event?.id) last = event.id;
+    return event?.name;
+  };
+  using moving = await EventReader.open(`${first}/v1/rooms/kept/events`, { token });
+  await moving.until("subscribed");
+  for (let n = 0; n < 5; n++) await publish();
+  const stopped = one.stop();
+  // It is sent away within the window, while messages go on.
+  for (let name; (name = await take(moving)) !== undefined;) {
+    if (name === "signal") { for (let n = 0; n < 5; n++) await publish(); }
+  }
+  for (let n = 0; n < 5; n++) await publish();
+  const headers = { "last-event-id": last };
+  using moved = await EventReader.open(`${second}/v1/rooms/kept/events`, { token, headers });
+  assert.equal((await moved.until("subscribed")).data.recovered, true);
+  while (got.length < sent) assert.notEqual(await take(moved), undefined);
+  assert.deepEqual(got, Array.from({ length: sent }, (_, at) => at + 1));
+  assert.ok(sent >= 15);
+  await stopped;
 });
