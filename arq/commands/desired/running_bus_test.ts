@@ -1,0 +1,461 @@
+/**
+ * `arq plan`, `apply` and `rollout` against a real bus: a rollout with traffic and Ctrl-C, folders of the
+ * whole bus, and what a new module would have decided of what was sent.
+ */
+import assert from "node:assert/strict";
+import { until } from "../../../shared/testing/until.ts";
+import { startBusWith } from "../../../tests/harness/bus.ts";
+import type { TestBus } from "../../../tests/harness/bus.ts";
+import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
+import { openText } from "../../../tests/peers/raw_client.ts";
+import { BAD_RULE, GOOD_RULE, OLD_RULE, Traffic } from "../../../tests/rollout_traffic.ts";
+import { CommandError, EXIT } from "../../terminal/exit.ts";
+import type { Io } from "../../terminal/io.ts";
+import { diskIo, folderWith } from "../../testing/disk_io.ts";
+import { filesOf } from "../../testing/folder_files.ts";
+import { runArq, startArq } from "../../testing/run_arq.ts";
+import { readBusFolder } from "./bus_folder.ts";
+import { watchRollout } from "./rollout.ts";
+
+// `arq apply --canary` and `arq rollout` against a real bus with traffic, and Ctrl-C.
+
+const FOLDER = `tenant = "default"
+[[policies]]
+name = "rule"
+module = "rule.wasm"
+`;
+
+interface Run {
+  readonly bus: TestBus;
+  readonly folder: string;
+  /** Puts a module into the folder. */
+  put(bytes: Uint8Array): Promise<void>;
+  arq(code: number, ...args: string[]): Promise<string>;
+}
+
+async function arq(bus: TestBus, code: number, ...args: string[]): Promise<string> {
+  const result = await runArq([...args, "--url", bus.url]);
+  const said = result.stdout + result.stderr;
+  assert.equal(result.code, code, `${args.join(" ")}: ${said}`);
+  return said;
+}
+
+async function wrongOptions({ folder, arq }: Run): Promise<void> {
+  const wrong: [RegExp, string[]][] = [
+    [/unknown metric; expected one of refused/, ["--canary", "1%", "--abort-if", "refusd>1%"]],
+    [/as in "refused>0.1%"/, ["--canary", "1%", "--abort-if", "refused"]],
+    [/more than nothing/, ["--canary", "0"]],
+    [/share of all keys/, ["--canary", "200%"]],
+    [/--for .*10 *x/, ["--canary", "1%", "--for", "10x"]],
+    [/are about --canary/, ["--for", "10m"]],
+  ];
+  for (const [text, options] of wrong) {
+    assert.match(await arq(2, "apply", folder, ...options), text);
+  }
+}
+
+async function good({ folder, put, arq }: Run): Promise<void> {
+  await put(GOOD_RULE);
+  const steps = ["--canary", "50%", "--for", "1", "--at-least", "5", "--abort-if", "refused>50%"];
+  const said = await arq(0, "apply", folder, ...steps);
+  assert.match(said, /1 to change.*no connection is touched/);
+  assert.match(said, /observing; /);
+  assert.match(said, /in force for 50 ?%; .*\n {2}rule: \d+ messages, \d+ by the new version/);
+  assert.match(said, /applied: the new state is in force\n/);
+  assert.match(await arq(0, "apply", folder, ...steps), /nothing to do/);
+  assert.match(await arq(0, "rollout", "show"), /: applied\nends if refused>50%\napplied: /);
+}
+
+async function bad({ folder, put, arq }: Run, traffic: Traffic): Promise<void> {
+  await put(BAD_RULE);
+  traffic.texts = ["abc1", "abc7"];
+  const steps = ["--canary", "50%", "--abort-if", "fuel_p99>9x", "--abort-if", "refused > 1%"];
+  const said = await arq(1, "apply", folder, ...steps, "--json");
+  const view = JSON.parse(said.split("\n").find((line) => line.startsWith("{"))!);
+  assert.deepEqual([view.rollout.state, view.rollout.ended.condition], ["returned", "refused>1%"]);
+  const shown = await arq(0, "rollout", "show");
+  assert.match(shown, /returned: the old state is in force again; begun by /);
+  assert.match(
+    shown,
+    /refused>1% was not held by rule: \d+ of \d+ messages\n.* would refuse: \S+ in r/,
+  );
+  assert.match(await arq(0, "rollout", "list"), / returned at 0 ?%: refused>1% .*\n.* applied\n/);
+  traffic.texts = ["abc1"];
+}
+
+async function left({ bus, folder, arq }: Run): Promise<void> {
+  const running = await startArq(["apply", folder, "--canary", "1%", "--url", bus.url]);
+  await running.says("observing");
+  assert.match(await arq(1, "apply", folder), /rollout [0-9a-f]{32} by .* is under way, nothing/);
+  running.child.kill("SIGINT");
+  await running.says("the rollout goes on without this terminal: ");
+  assert.equal((await running.result()).code, 130);
+  assert.match(await arq(0, "rollout", "show"), /: running\nno conditions\nobserving; /);
+}
+
+/** A schema and a hook of the folder are in force with the last step, and not before. */
+async function withSchema({ bus, folder, put, arq }: Run): Promise<void> {
+  const proto = 'syntax = "proto3";\npackage fleet.v1;\nmessage Vehicle {\n  string id = 1;\n}\n';
+  await Deno.mkdir(`${folder}/p`);
+  await Deno.writeTextFile(`${folder}/p/a.proto`, proto);
+  const hook = '[[hooks]]\nid = "crm"\nurl = "https://hooks.example.com/"\n';
+  await Deno.writeTextFile(`${folder}/s.toml`, `[[schemas]]\nid = "fleet"\nset = "p"\n${hook}`);
+  await put(OLD_RULE);
+  const schemas = async () => JSON.parse(await arq(0, "schema", "list", "--json")).schemas;
+  const running = await startArq(["apply", folder, "--canary", "1%", "--url", bus.url]);
+  await running.says("observing");
+  assert.match(await arq(0, "rollout", "show"), /\nschemas with the last step: fleet 1\n/);
+  assert.deepEqual(await schemas(), []);
+  await arq(0, "rollout", "abort");
+  const returned = await running.result();
+  assert.equal(returned.code, 1);
+  assert.match(returned.stdout, /hook crm has the new secret whsec_/);
+  assert.deepEqual(await schemas(), []);
+  assert.match(await arq(0, "hook", "list"), /no hooks/);
+  await arq(0, "apply", folder, "--canary", "50%", "--for", "1", "--at-least", "1");
+  const [{ schema_id, latest }] = await schemas();
+  const { rollout } = JSON.parse(await arq(0, "rollout", "show", "--json"));
+  assert.deepEqual([schema_id, latest.version, latest.apply], ["fleet", 1, rollout.id]);
+  assert.deepEqual([rollout.hooks, JSON.stringify(rollout).includes("whsec_")], [undefined, false]);
+  assert.match(await arq(0, "hook", "list"), /crm/);
+  assert.match(await arq(0, "plan", folder), /nothing to do\n/);
+}
+
+/** A terminal with a person who presses Ctrl-C at once and types that. */
+function person(typed: string): Io & { readonly said: () => string } {
+  const io = diskIo("/", true);
+  return {
+    ...io,
+    is_stdin_tty: true,
+    stdin: () => new Blob([`${typed}\n`]).stream(),
+    takeInterrupt(onNext) {
+      onNext();
+      return () => {};
+    },
+    said: () => io.stdout.text() + io.stderr.text(),
+  };
+}
+
+async function asked({ bus, arq }: Run): Promise<void> {
+  const token = await bus.tokenFor({ role: "admin", user: "root" });
+  const admin = { admin_url: bus.admin_url, token };
+  const hold = person("h");
+  assert.equal(await watchRollout(hold, admin, "default", {}), EXIT.interrupted);
+  assert.match(
+    hold.said(),
+    /hold the rollout, go on, or return to the old state\? \[h\/g\/r\] held; /,
+  );
+  assert.match(await arq(0, "rollout", "show"), /: paused\n/);
+  assert.match(await arq(0, "rollout", "resume"), /: running\n/);
+  const on = person("g");
+  const watching = watchRollout(on, admin, "default", {});
+  await until("it was asked", () => on.said().includes("[h/g/r]"));
+  const back = person("r");
+  assert.equal(await watchRollout(back, admin, "default", {}), EXIT.failure);
+  assert.match(back.said(), /aborted by root\n/);
+  assert.equal(await watching, EXIT.failure, "who went on sees the end too");
+  assert.match(await arq(1, "rollout", "resume"), /is returned: it cannot be resumed any more/);
+}
+
+/** A person thinks for so long that the rollout is over: they are told how it ended, not of an error. */
+async function askedTooLate({ bus, folder, arq }: Run): Promise<void> {
+  const token = await bus.tokenFor({ role: "admin", user: "root" });
+  const admin = { admin_url: bus.admin_url, token };
+  for (const typed of ["h", "r"]) {
+    const running = await startArq(["apply", folder, "--canary", "1%", "--url", bus.url]);
+    await running.says("observing");
+    const slow: ReturnType<typeof person> = {
+      ...person(""),
+      stdin: () =>
+        new ReadableStream({
+          async pull(controller) {
+            await arq(0, "rollout", "abort");
+            controller.enqueue(new TextEncoder().encode(`${typed}\n`));
+            controller.close();
+          },
+        }, { highWaterMark: 0 }),
+    };
+    assert.equal(await watchRollout(slow, admin, "default", {}), EXIT.failure);
+    assert.match(slow.said(), /returned: the old state is in force again/);
+    const is_late = /is returned: it cannot be paused any more/.test(slow.said());
+    assert.equal(is_late, typed === "h", "an abort of what was aborted is done already");
+    assert.equal((await running.result()).code, 1);
+  }
+}
+
+Deno.test("arq apply --canary goes to the end, returns, is left and asked", async (t) => {
+  await using bus = await startBusWith(PATIENT_POLICIES);
+  await using files = await folderWith({ "state/policies.toml": FOLDER });
+  const folder = `${files.path}/state`;
+  const put = (bytes: Uint8Array) => Deno.writeFile(`${folder}/rule.wasm`, bytes);
+  const run: Run = { bus, folder, put, arq: (...given) => arq(bus, ...given) };
+  await put(OLD_RULE);
+  await run.arq(0, "apply", folder);
+  const clients = await Promise.all(
+    [0, 1, 2, 3].map(async (at) => await openText(bus.url, await bus.tokenFor({ user: `u${at}` }))),
+  );
+  const traffic = new Traffic(clients);
+  await t.step("options that are wrong", () => wrongOptions(run));
+  await t.step("a good rule", () => good(run));
+  await t.step("a bad rule", () => bad(run, traffic));
+  await t.step("Ctrl-C in a script leaves it to the bus", () => left(run));
+  await t.step("Ctrl-C at a terminal asks", () => asked(run));
+  await t.step("Ctrl-C, and an answer that comes too late", () => askedTooLate(run));
+  await t.step("a schema comes with the last step", () => withSchema(run));
+  await traffic.stop();
+  for (const client of clients) client[Symbol.dispose]();
+});
+
+// Folders of the whole bus: exported, planned and applied as one, and strict.
+
+const OPERATORS = '[admin]\noperator_tenants = ["default"]\n';
+const PROTO = `syntax = "proto3"; package fleet.v1; message Vehicle { string id = 1; }`;
+const BUS = '[[schemas]]\nid = "fleet"\nset = "proto"\n';
+
+const mapped = (message: string) =>
+  `[[mappings]]\nsubject = "in.t.acme.r.cars-*"\nschema_id = "fleet"\nmessage = "${message}"\n`;
+
+const mirrored = (tenant: string, percent: number) =>
+  `tenant = "${tenant}"\n[[mirror]]\nprefix = "in.t.${tenant}.*"\npercent = ${percent}\n`;
+
+const outcomesOf = ({ parts }: { parts: { outcome: string }[] }) =>
+  parts.map(({ outcome }) => outcome);
+
+/** Of three tenants the one in the middle is refused: what became of each is told. */
+async function refusedInBetween(
+  arq: (code: number, ...args: string[]) => Promise<string>,
+  state: string,
+): Promise<void> {
+  const told = await arq(1, "apply", state);
+  assert.match(
+    told,
+    /\napplied as [0-9a-f]{32}\ntenant globex: refused, nothing of it was changed\ntenant zoo: not tried\n/,
+  );
+  assert.match(told, /tenant globex: .*fleet\.v1\.Boat.*; applied before it: tenant acme\n/);
+  const [json = ""] = (await arq(1, "apply", state, "--json")).split("\n");
+  const again = JSON.parse(json);
+  assert.deepEqual(outcomesOf(again), ["unchanged", "unchanged", "refused", "not-tried"]);
+  const left = await arq(2, "plan", state);
+  assert.match(left, /\ntenant acme: nothing to do\ntenant globex: 1 to add, 1 to change/);
+}
+
+Deno.test("a folder of the bus: its schemas and each tenant are planned, applied and exported as they are", async () => {
+  await using bus = await startBusWith(OPERATORS);
+  await using folder = await folderWith({
+    "state/bus.toml": BUS,
+    "state/proto/a.proto": PROTO,
+    "state/one/a.toml": mirrored("acme", 0.5) + mapped("fleet.v1.Vehicle"),
+    "state/two/a.toml": mirrored("globex", 0.25),
+    "state/zoo/a.toml": mirrored("zoo", 0.25),
+  });
+  const arq = async (code: number, ...args: string[]) => {
+    const result = await runArq([...args, "--url", bus.url]);
+    assert.equal(result.code, code, `${args.join(" ")}: ${result.stdout}${result.stderr}`);
+    return result.stdout + result.stderr;
+  };
+  const [state, out, again] = ["state", "out", "again"].map((name) => `${folder.path}/${name}`);
+  await arq(0, "mirror", "set", "in.t.third.*", "10%", "--tenant", "third");
+  const planned = await arq(2, "plan", state!);
+  assert.match(planned, /^the bus: 1 to add, .*\n {2}\+ schemas fleet .*\nschema fleet is compat/);
+  assert.match(
+    planned,
+    /\ntenant acme: 2 to add.*\n(.*\n)+tenant globex: 1 to add(.*\n)+tenant zoo: 1 to add/,
+  );
+  assert.match(planned, /\nnote: without a folder, and left as they are: third\n$/);
+  const applied = await arq(0, "apply", state!);
+  assert.match(applied, /^the bus: 1 to add.*\n.*\napplied as \w{32}\ntenant acme: 2 to add/);
+  assert.equal(applied.match(/applied as [0-9a-f]{32}\n/g)?.length, 4);
+  const view = JSON.parse(await arq(0, "plan", state!, "--json"));
+  assert.deepEqual([view.bus.changes, view.others, view.tenants.length], [[], ["third"], 3]);
+  assert.match(
+    await arq(0, "export", out!, "--bus"),
+    /the state of the bus: schemas 1, tenants 4\n$/,
+  );
+  assert.match(await arq(0, "plan", out!), /^the bus: nothing to do\ntenant acme: nothing to do\n/);
+  await arq(0, "apply", out!);
+  await arq(0, "export", again!, "--bus");
+  assert.deepEqual(await filesOf(again!), await filesOf(out!));
+  assert.match(await arq(1, "export", out!, "--bus"), /has \.toml files already/);
+  // One tenant's folder of it is a folder as any other.
+  assert.match(await arq(0, "plan", `${out}/acme`), /^tenant acme: nothing to do\n/);
+  assert.match(await arq(2, "apply", out!, "--canary", "1%"), /a rollout is of one tenant/);
+
+  await Deno.writeTextFile(`${state}/one/a.toml`, mirrored("acme", 0.75));
+  const wrong = mirrored("globex", 1) + mapped("fleet.v1.Boat").replace("acme", "globex");
+  await Deno.writeTextFile(`${state}/two/a.toml`, wrong);
+  await Deno.writeTextFile(`${state}/zoo/a.toml`, mirrored("zoo", 1));
+  await refusedInBetween(arq, state!);
+  await Deno.writeTextFile(`${state}/two/a.toml`, mirrored("globex", 1));
+  const finished = JSON.parse(await arq(0, "apply", state!, "--json"));
+  assert.deepEqual(outcomesOf(finished), ["unchanged", "unchanged", "applied", "applied"]);
+  assert.match(await arq(0, "plan", state!), /\ntenant globex: nothing to do\n/);
+  // A tenant's own admin has no folder of the bus.
+  const token = await bus.tokenFor({ role: "admin", tenant: "acme" });
+  const own = await runArq(["plan", state!, "--admin-url", bus.admin_url, "--token", token]);
+  assert.equal(own.code, 3, own.stderr);
+  // Nor does its step put schemas in force, which are everybody's.
+  const url = `${bus.admin_url}/v1/tenants/acme/state`;
+  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+  const { basis } = await (await fetch(url, { headers })).json();
+  const schemas = [{ schema_id: "fleet", version: 2, sha256: "0".repeat(64) }];
+  const body = JSON.stringify({ basis, schemas });
+  const refused = await fetch(url, { method: "PUT", headers, body });
+  assert.deepEqual([refused.status, (await refused.json()).reason], [403, "role-forbidden"]);
+});
+
+Deno.test("a folder of the bus is strict: what stands in the wrong folder is told with its place", async () => {
+  const problems = async (files: Readonly<Record<string, string>>) => {
+    await using folder = await folderWith(files);
+    const error = await readBusFolder(diskIo(folder.path), ".").then(() => undefined, (e) => e);
+    assert.ok(error instanceof CommandError, "it is refused");
+    return [error.message, ...error.more];
+  };
+  const lines = await problems({
+    "bus.toml": 'schemas = []\ntenant = "acme"\n',
+    "more.toml": "",
+    "a/a.toml": `${mirrored("acme", 1)}[[schemas]]\nid = "x"\nset = "p"\n`,
+    "b/a.toml": mirrored("globex", 1),
+    "c/a.toml": mirrored("globex", 1),
+    "p/a.proto": PROTO,
+  });
+  assert.match(lines.join("\n"), /^\.\/more\.toml: expected in a tenant's folder/);
+  assert.match(lines.join("\n"), /\.\/bus\.toml:2:10 tenant: expected in a tenant's folder beside/);
+  assert.match(lines.join("\n"), /\.\/a\/a\.toml:\d+:\d+ schemas: expected in bus\.toml/);
+  assert.match(lines.join("\n"), /\.\/c: \.\/b is of tenant globex, too/);
+});
+
+// `arq plan --since` against a real bus: what a new module would have decided of what was sent.
+
+const CONFIG = `
+[server]
+host = "127.0.0.1"
+[journal]
+journal = "all"
+journal_payload = "keep"
+flush_ms = 50
+`;
+
+const BUILD = new URL("../../../policies/build", import.meta.url).pathname;
+
+const policy = (module: string) =>
+  `tenant = "default"\n[[policies]]\nname = "words"\nmodule = "${module}.wasm"\n`;
+
+/** What a rule has refused would be let through without it. */
+async function removed(
+  folder: string,
+  arq: (code: number, args: string[], stdin?: string) => Promise<string>,
+): Promise<void> {
+  const [file, kept] = [`${folder}/a.toml`, await Deno.readTextFile(`${folder}/a.toml`)];
+  await arq(0, ["apply", folder]);
+  await arq(5, ["pub", "lobby", "malware three"]);
+  await Deno.writeTextFile(file, 'tenant = "default"\npolicies = []\n');
+  let found = { refuse_to_allow: 0, action: "", decisions: 0, by_sender: {} };
+  for (let tries = 0; found.refuse_to_allow === 0; tries++) {
+    assert.ok(tries < 50, JSON.stringify(found));
+    found = JSON.parse(await arq(2, ["plan", folder, "--since", "1h", "--json"])).since[0];
+  }
+  assert.deepEqual([found.action, found.decisions, found.refuse_to_allow], ["remove", 6, 1]);
+  const text = await arq(2, ["plan", folder, "--since", "1h"]);
+  assert.match(
+    text,
+    /would be refused: 0, would be let through: 1, .*\n {4}\S+ in lobby\n {2}fuel/,
+  );
+  await Deno.writeTextFile(file, policy("content_size"));
+  await arq(0, ["apply", folder]);
+  await Deno.writeTextFile(file, kept);
+}
+
+Deno.test("a plan names how many messages a new module would have refused or let through", async () => {
+  await using bus = await startBusWith(CONFIG + PATIENT_POLICIES);
+  await using folder = await folderWith({ "a.toml": policy("content_size") });
+  for (const name of ["content_size", "bad_words"]) {
+    await Deno.copyFile(`${BUILD}/${name}.wasm`, `${folder.path}/${name}.wasm`);
+  }
+  const arq = async (code: number, args: string[], stdin?: string) => {
+    const more = stdin === undefined ? {} : { stdin };
+    const result = await runArq([...args, "--url", bus.url], more);
+    assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}${result.stdout}`);
+    return result.stdout;
+  };
+  await arq(0, ["apply", folder.path]);
+  const texts = ["tea", "malware one", "milk", "malware two", "cake"];
+  await arq(0, ["pub", "lobby", "--ndjson", "-"], texts.map((text) => `"${text}"\n`).join(""));
+  await Deno.writeTextFile(`${folder.path}/a.toml`, policy("bad_words"));
+  // The journal has them once the Shield has written them.
+  let found: { decisions: number; [member: string]: unknown } | undefined;
+  for (let tries = 0; found?.decisions !== texts.length; tries++) {
+    assert.ok(tries < 50, JSON.stringify(found));
+    found = JSON.parse(await arq(2, ["plan", folder.path, "--since", "1h", "--json"])).since[0];
+  }
+  assert.deepEqual(Object.values(found["by_sender"] as object), [2], "both by one sender");
+  const { policy: name, repeated, allow_to_refuse, refuse_to_allow, recorded_different } = found;
+  assert.deepEqual([name, repeated], ["words", 5]);
+  assert.deepEqual([allow_to_refuse, refuse_to_allow, recorded_different], [2, 0, 0]);
+  await removed(folder.path, arq);
+  const text = await arq(2, ["plan", folder.path, "--since", "1h"]);
+  assert.match(text, /\npolicy words since .*: 6 decisions, 6 repeated\n {2}would be refused: 2, /);
+  assert.match(text, /\n {4}\S+ in lobby\n/);
+});
+
+/** One user sends those texts, which the bus takes. */
+async function send(bus: TestBus, user: string, texts: readonly string[]): Promise<void> {
+  using client = await openText(bus.url, await bus.tokenFor({ user }));
+  for (const [index, data] of texts.entries()) {
+    client.send({ op: "pub", room: index % 2 === 0 ? "cars-1" : "lobby", data, id: index + 1 });
+    assert.equal((await client.json()).code, 0, String(data));
+  }
+}
+
+const NEW = `tenant = "default"
+policies = [
+  { name = "words", module = "bad_words.wasm" },
+  { name = "seen", module = "bad_words.wasm", mode = "observe", room = "lobby" },
+]
+
+[[schemas]]
+id = "fleet"
+set = "proto"
+
+[[mappings]]
+subject = "in.t.default.r.cars-*"
+schema_id = "fleet"
+message = "fleet.v1.Vehicle"
+`;
+
+Deno.test("a plan judges the window by policies and mappings that are new, and names who sent what", async () => {
+  await using bus = await startBusWith(CONFIG + PATIENT_POLICIES);
+  await using folder = await folderWith({ "a.toml": NEW, "proto/a.proto": PROTO });
+  await Deno.copyFile(`${BUILD}/bad_words.wasm`, `${folder.path}/bad_words.wasm`);
+  // Even ones go to cars-1, odd ones to lobby.
+  await send(bus, "ann", ["tea", "malware one", "malware two", "milk"]);
+  await send(bus, "bob", ["malware three"]);
+  const plan = async (...more: string[]) => {
+    const result = await runArq(["plan", folder.path, "--since", "1h", ...more, "--url", bus.url]);
+    assert.equal(result.code, 2, result.stderr + result.stdout);
+    return result.stdout;
+  };
+  let told = JSON.parse(await plan("--json"));
+  // The journal has them once the Shield has written them.
+  for (let tries = 0; told.since[1].decisions < 5; tries++) {
+    assert.ok(tries < 50, JSON.stringify(told.since));
+    told = JSON.parse(await plan("--json"));
+  }
+  const [seen, words] = told.since;
+  assert.deepEqual([seen.policy, seen.mode, seen.decisions], ["seen", "observe", 2]);
+  assert.deepEqual([seen.allow_to_refuse, seen.by_sender], [1, { ann: 1 }]);
+  assert.deepEqual([words.policy, words.action, words.repeated, words.unknown], [
+    "words",
+    "add",
+    5,
+    0,
+  ]);
+  assert.deepEqual([words.allow_to_refuse, words.by_sender], [3, { ann: 2, bob: 1 }]);
+  const [fleet] = told.since_schemas;
+  // Text is no Vehicle; what was sent to lobby is not mapped.
+  assert.deepEqual([fleet.schema, fleet.checked, fleet.allow_to_refuse], ["fleet", 3, 3]);
+  assert.deepEqual([fleet.by_sender, fleet.still_refused], [{ ann: 2, bob: 1 }, 0]);
+  const text = await plan();
+  assert.match(text, /\n {2}by sender:\n {4}2 ann\n {4}1 bob\n {2}fuel p99: [\d.]+\n/);
+  assert.match(text, /\n {2}it only observes: nothing of this happens yet\n/);
+  assert.match(text, /\nschema fleet since .*: 3 events checked\n {2}would be refused: 3, /);
+});
