@@ -1,11 +1,20 @@
-/** `arq why` against a real bus: what it shows of a message and of a user, from the journal too, and how it ends. */
+/**
+ * What operators ask a real bus by `arq why`, `arq room list` and `arq trace`: what became of a message and of a user, which
+ * rooms there are, which way a trace went.
+ */
 import assert from "node:assert/strict";
+import { connect } from "@arqon/sdk";
 import { runArq } from "../../arq/testing/run_arq.ts";
 import { until } from "../../shared/testing/until.ts";
 import { startBus, startBusWith } from "../harness/bus.ts";
+import { startLocalBus } from "../harness/local_bus.ts";
 import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
+import { startOtlpReceiver } from "../otlp/receiver.ts";
+import type { OtlpReceiver, OtlpSpan } from "../otlp/receiver.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
 import { ask, openText } from "../peers/raw_client.ts";
+
+// `arq why` against a real bus: what it shows of a message and of a user, from the journal too, and how it ends.
 
 Deno.test("arq why tells who got a message, who did not, and how far back it can tell", async () => {
   await using bus = await startBus();
@@ -75,6 +84,7 @@ flush_ms = 50
 room = "log-*"
 durable = true
 ${PATIENT_POLICIES}`;
+
 const BAD_WORDS = new URL("../../policies/build/bad_words.wasm", import.meta.url);
 
 /** A bus with a journal and a policy; ann has said one thing that was let in and two that were not. */
@@ -195,4 +205,160 @@ Deno.test("arq why reads on in the journal, and tells what the ledgers have when
   assert.match(shown.stdout, /\nthe journal could not be read: no journal here\n$/);
   const { way_in } = JSON.parse((await runArq([...args, "--json"])).stdout);
   assert.deepEqual([way_in.decisions, way_in.is_whole, way_in.next], [[], false, null]);
+});
+
+// `arq room list` on a real bus: rooms that somebody hears, and stored ones where nobody is, page by page.
+
+const COUNTER = new URL("../../policies/build/reducers/counter.wasm", import.meta.url).pathname;
+
+const CONFIG = `
+[server]
+host = "127.0.0.1"
+[ops]
+host = "127.0.0.1"
+[admin]
+host = "127.0.0.1"
+operator_tenants = ["default"]
+[[rooms]]
+room = "log-*"
+durable = true
+[[reducers]]
+name = "counter"
+file = "${COUNTER}"
+[[rooms]]
+room = "sum-*"
+durable = true
+reducer = "counter"
+`;
+
+Deno.test("arq room list prints who is heard, and with --stored what is kept where nobody is", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  using ann = await openText(bus.url, await bus.tokenFor({ user: "ann" }));
+  for (const room of ["log-b", "log-a", "plain", "log-c"]) {
+    await ask(ann, { op: "pub", room, type: "t", data: 1 });
+  }
+  const call = { op: "cmd", room: "sum-a", name: "room.call", data: { command: "add", data: 1 } };
+  await ask(ann, call);
+  await ask(ann, { op: "sub", room: "plain" });
+  using eve = await openText(bus.url, await bus.tokenFor({ user: "eve", tenant: "acme" }));
+  await ask(eve, { op: "pub", room: "log-theirs", type: "t", data: 1 });
+  const token = await bus.tokenFor({ role: "admin" });
+  const list = async (...flags: string[]) => {
+    const at = ["--admin-url", bus.admin_url, "--token", token];
+    const { code, stdout, stderr } = await runArq(["room", "list", ...flags, ...at]);
+    assert.equal(code, 0, stderr);
+    return [stdout, stderr];
+  };
+  assert.deepEqual(await list(), ["plain 1 subscriber\n", "tenant default: 1 room\n"]);
+  assert.deepEqual(await list("--stored"), [
+    "log-a\nlog-b\nlog-c\nsum-a\n",
+    "tenant default: 4 rooms\n",
+  ]);
+  assert.deepEqual(await list("--stored", "--prefix", "log-", "--limit", "2"), [
+    "log-a\nlog-b\n",
+    "tenant default: 2 rooms; there are more: --behind log-b\n",
+  ]);
+  assert.deepEqual(await list("--behind", "log-b", "--prefix", "log-"), [
+    "log-c\n",
+    "tenant default: 1 room\n",
+  ]);
+  const [text] = await list("--stored", "--tenant", "acme", "--json");
+  assert.deepEqual(JSON.parse(String(text)), { tenant_id: "acme", room_id: "log-theirs" });
+  const other = await bus.tokenFor({ role: "admin", tenant: "acme" });
+  const foreign = ["--stored", "--tenant", "default", "--token", other];
+  const refused = await runArq(["room", "list", ...foreign, "--admin-url", bus.admin_url]);
+  assert.deepEqual([refused.code, refused.stdout], [3, ""], refused.stderr);
+});
+
+// `arq trace` as its own process: against spans that a real bus has really sent, shown by an HTTP server in the form
+// of Jaeger's API; and where there is nothing to show. Jaeger itself is not installed here.
+
+/** A span as Jaeger's `/api/traces/{id}` has it. */
+function toJaeger(span: OtlpSpan) {
+  const tags = Object.entries(span.attributes).map(([key, value]) => ({
+    key,
+    type: typeof value === "string" ? "string" : "float64",
+    value,
+  }));
+  return {
+    traceID: span.trace_id,
+    spanID: span.span_id,
+    operationName: span.name,
+    references: span.parent_span_id === ""
+      ? []
+      : [{ refType: "CHILD_OF", traceID: span.trace_id, spanID: span.parent_span_id }],
+    startTime: Number(span.start_ns / 1_000n),
+    duration: Number((span.end_ns - span.start_ns) / 1_000n),
+    tags,
+    logs: [],
+    processID: "p1",
+    warnings: null,
+  };
+}
+
+function jaegerOf(collector: OtlpReceiver): Deno.HttpServer<Deno.NetAddr> {
+  return Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request) => {
+    const trace_id = new URL(request.url).pathname.replace("/api/traces/", "");
+    if (trace_id === "1".repeat(32)) return new Response("<html>no Jaeger</html>");
+    const spans = collector.spans().filter((span) => span.trace_id === trace_id).map(toJaeger);
+    if (spans.length === 0) {
+      const errors = [{ code: 404, msg: "trace not found" }];
+      return Response.json({ data: null, errors }, { status: 404 });
+    }
+    const processes = { p1: { serviceName: "arqon-dev", tags: [] } };
+    return Response.json({ data: [{ traceID: trace_id, spans, processes }], errors: null });
+  });
+}
+
+async function sendOne(collector: OtlpReceiver): Promise<void> {
+  await using bus = await startBusWith(`
+[server]
+drain_ms = 0
+[telemetry]
+otlp_url = "${collector.url}"
+metrics = false
+`);
+  await using connection = await connect({
+    url: bus.url,
+    token: bus.token,
+    traceparent: () => `00-${TRACE}-b7ad6b7169203331-01`,
+  });
+  await connection.room("lobby").publish("note", 1);
+  await until("a span", () => collector.spans().some(({ name }) => name === "publish"));
+}
+
+Deno.test("arq trace shows the spans of a trace, and says what is wrong when it cannot", async () => {
+  await using collector = await startOtlpReceiver();
+  await sendOne(collector);
+  const server = jaegerOf(collector);
+  const url = ["--jaeger-url", `http://127.0.0.1:${server.addr.port}/`];
+  try {
+    const shown = await runArq(["trace", TRACE, ...url]);
+    assert.equal(shown.code, 0, shown.stderr);
+    assert.match(shown.stdout, /^trace 0af7651916cd43dd8448eb211c80319c, \d spans\n/);
+    const publish =
+      /^publish +arqon-dev +\+0 µs +[\d.]+ (µs|ms) +tenant=default room=lobby type=note$/m;
+    assert.match(shown.stdout, publish);
+    const json = await runArq(["trace", `00-${TRACE}-b7ad6b7169203331-01`, "--json", ...url]);
+    const { trace_id, spans } = JSON.parse(json.stdout);
+    assert.equal(trace_id, TRACE);
+    assert.ok(spans.some(({ name }: { name: string }) => name === "publish"));
+    const cases: [string[], number, RegExp][] = [
+      [[TRACE], 2, /^arq: where is Jaeger\? Give its address: .*--jaeger-url http/],
+      [["2".repeat(32), ...url], 1, /Jaeger has no trace 2{32}/],
+      [["1".repeat(32), ...url], 1, /not as Jaeger does/],
+      [["lobby", ...url], 2, /Expected 32 hex digits/],
+      [["0".repeat(32), ...url], 2, /Expected 32 hex digits/],
+      [[TRACE, "--jaeger-url", "jaeger"], 2, /Expected a URL/],
+      [[TRACE, "--jaeger-url", "http://127.0.0.1:1"], 4, /http:\/\/127\.0\.0\.1:1/],
+    ];
+    for (const [args, code, expected] of cases) {
+      const result = await runArq(["trace", ...args]);
+      assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}`);
+      assert.match(result.stderr, expected);
+      assert.equal(result.stdout, "");
+    }
+  } finally {
+    await server.shutdown();
+  }
 });
