@@ -5,6 +5,8 @@
  */
 import { RESTORE_EXPORT, SAVE_EXPORT } from "../metering/meter_costs.ts";
 
+const PAGE_BYTES = 65_536;
+
 /** Memory after initialisation: what is not 0 at the beginning, and its whole size. */
 interface FirstMemory {
   readonly bytes: Uint8Array;
@@ -32,6 +34,8 @@ function firstMemory(compiled: WebAssembly.Module, { buffer }: WebAssembly.Memor
 
 /** The first state of one instance. */
 export interface FirstState {
+  /** Its memory in pages of 64 KiB, those that its initialisation has added too. */
+  readonly pages: number;
   /** Whether the state can be put back: not once the memory has grown. */
   canRestore(): boolean;
   /** Puts the state back; false when that cannot be done. */
@@ -56,6 +60,7 @@ export function keepFirstState(
   let view = new Uint8Array(memory.buffer);
   const canRestore = () => memory.buffer.byteLength === size_bytes;
   return {
+    pages: size_bytes / PAGE_BYTES,
     canRestore,
     restore() {
       if (!canRestore()) return false;

@@ -20,7 +20,7 @@
 import { HEIGHT_LIMIT_SLOTS, UNITS_PER_FUEL } from "./meter_costs.ts";
 import { checkedInstanceFuel } from "./instance_cost.ts";
 import { rewriteModule } from "./meter_module.ts";
-import { type Renewal, renewalOf, writtenGlobals } from "./renewal.ts";
+import { type Renewal, renewalOf, restoreUnits, writtenGlobals } from "./renewal.ts";
 import { decodeModule } from "../module/decode.ts";
 import { encodeModule } from "../module/encode.ts";
 import { PolicyModuleError, WasmError } from "../module/errors.ts";
@@ -55,7 +55,10 @@ export interface ModuleCost {
   readonly compile_cost: number;
   /** Fuel that making an instance costs, each time. */
   readonly instance_fuel: number;
-  /** Fuel that putting an instance back into its first state costs; 0 where that is never done. */
+  /**
+   * Fuel that putting an instance back into its first state costs, with the memory that the module begins
+   * with; 0 where that is never done.
+   */
   readonly restore_fuel: number;
 }
 
@@ -84,6 +87,12 @@ export function decodePolicy(bytes: Uint8Array, limits: ModuleLimits = POLICY_LI
   }
 }
 
+function restoreFuel(module: WasmModule, renewal: Renewal | undefined): number {
+  if (renewal?.by !== "restore") return 0;
+  const pages = module.memories.reduce((sum, { limits }) => sum + limits.minimum, 0);
+  return Math.ceil(restoreUnits(renewal.units, pages) / UNITS_PER_FUEL);
+}
+
 /** Meters a decoded module. Throws as `meter` does. */
 export function meterModule(module: WasmModule, options: MeterOptions): MeteredModule {
   const written = options.renewed === true ? writtenGlobals(module) : undefined;
@@ -107,7 +116,7 @@ export function meterModule(module: WasmModule, options: MeterOptions): MeteredM
       functions: module.functions.length,
       compile_cost,
       instance_fuel,
-      restore_fuel: renewal?.by === "restore" ? Math.ceil(renewal.units / UNITS_PER_FUEL) : 0,
+      restore_fuel: restoreFuel(module, renewal),
     },
     renewal,
   };

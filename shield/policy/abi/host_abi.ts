@@ -5,7 +5,7 @@
  */
 import { FAULT_CODES, type Hook, type PolicyFault } from "./policy.ts";
 import { FUEL_EXPORT, HEIGHT_EXPORT, UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
-import type { Renewal } from "../../../wasm/metering/renewal.ts";
+import { type Renewal, restoreUnits } from "../../../wasm/metering/renewal.ts";
 import { type FirstState, keepFirstState } from "../../../wasm/instance/first_state.ts";
 import { EndCall } from "./guest_memory.ts";
 import { HOST_MODULE, hostImports, newCall } from "./host_functions.ts";
@@ -79,7 +79,7 @@ export function instantiateGuest(
   const init_units = initialise(exports, init_fuel);
   if (renewal.by === "instance") return new RenewedGuest(running, init_units);
   const first = keepFirstState(compiled, exports.all, exports.memory);
-  return new RenewedGuest(running, init_units, first, renewal.units);
+  return new RenewedGuest(running, init_units, first, restoreUnits(renewal.units, first.pages));
 }
 
 /** Runs `arqon_init`, where there is one. Gives its units. */
