@@ -2,7 +2,7 @@
  * What making an instance of a module costs, found in advance by what it will do: look up imports,
  * make objects for exports and tables, run initial values, fill tables and memory. It is charged to
  * the tenant each time, also after a trap, and a module that costs too much is refused. What running
- * code costs is `meter_costs.ts`; nothing here is rewritten.
+ * code costs is `prices.ts`; nothing here is rewritten.
  *
  * Calibrated on V8 15 (Deno 2.9.6) with the collector's share, rounded up: a bare instance 25 µs, an
  * export of a function of its own 740 ns, an import 670, a table 280, a table entry that a segment
@@ -10,6 +10,7 @@
  * a function 60, and the first touch of 4 KiB of new memory 1.6 to 3.5 µs.
  */
 import { RESTORE_EXPORT, SAVE_EXPORT, UNITS_PER_FUEL } from "./meter_costs.ts";
+import { PAGE_SHIFT } from "./prices.ts";
 import { PolicyModuleError } from "../module/errors.ts";
 import type { ElementSegment, WasmModule } from "../module/module.ts";
 
@@ -38,11 +39,7 @@ const UNITS = {
   element: 150,
   data_segments: 100,
   data_byte: 2,
-  /**
-   * A page of 64 KiB: its first touch is paid here, since no instruction can know that it is the
-   * first.
-   */
-  memory_page: 65_536,
+  memory_page: 2 ** PAGE_SHIFT,
 } as const;
 
 /** Units of an instance by what they are for. */

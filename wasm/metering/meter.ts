@@ -41,6 +41,8 @@ export interface MeterOptions {
   readonly limits?: ModuleLimits;
   /** Whether each call is to begin with the state after initialisation. */
   readonly renewed?: boolean;
+  /** Whose prices it pays, to replay what was recorded by them; `METER_VERSION` when left out. */
+  readonly price_version?: number | undefined;
 }
 
 /** What a module is made of, for people and for `arq policy check`. */
@@ -105,6 +107,7 @@ export function meterModule(module: WasmModule, options: MeterOptions): MeteredM
     height_limit_slots: options.height_limit_slots ?? HEIGHT_LIMIT_SLOTS,
     table_entries: options.limits?.table_entries ?? POLICY_LIMITS.table_entries,
     saved_globals,
+    price_version: options.price_version,
   });
   const bytes = Uint8Array.from(encodeModule(metered));
   return {

@@ -9,7 +9,8 @@
  * for together with what stands before the opener. Code that control never reaches is in no block: it
  * costs nothing and is not added to any charge.
  */
-import { ENTRY_UNITS, instructionUnits } from "./meter_costs.ts";
+import { ENTRY_UNITS } from "./meter_costs.ts";
+import { instructionUnits, type Prices } from "./prices.ts";
 import type { FunctionBody, FunctionType, Instruction, WasmModule } from "../module/module.ts";
 import { Op } from "../module/opcodes.ts";
 import { PolicyModuleError } from "../module/errors.ts";
@@ -56,14 +57,16 @@ export function declaredLocals(body: FunctionBody): number {
 class Walk {
   readonly #module: WasmModule;
   readonly #body: FunctionBody;
+  readonly #prices: Prices | undefined;
   readonly #frames: Frame[];
   readonly #charges: OpenCharge[];
   #charge: OpenCharge;
   #live = true;
 
-  constructor(module: WasmModule, body: FunctionBody) {
+  constructor(module: WasmModule, body: FunctionBody, prices: Prices | undefined) {
     this.#module = module;
     this.#body = body;
+    this.#prices = prices;
     const type = module.types[body.type];
     const values = (type?.parameters.length ?? 0) + (type?.results.length ?? 0);
     this.#charge = { at: 0, units: ENTRY_UNITS + values + declaredLocals(body) };
@@ -86,7 +89,7 @@ class Walk {
     const values = opens
       ? blockValues(a, this.#module.types)
       : this.#body.facts.arities[index] ?? 0;
-    const units = instructionUnits(instruction, values);
+    const units = instructionUnits(instruction, values, this.#prices);
     if (units !== undefined) return units;
     const hex = `0x${op.toString(16)}`;
     throw new PolicyModuleError("module-unsupported", `Instruction ${hex} has no price.`);
@@ -169,7 +172,14 @@ class Walk {
   }
 }
 
-/** The charges of one function, in the order of its code. Throws `PolicyModuleError`. */
-export function blockCharges(module: WasmModule, body: FunctionBody): readonly BlockCharge[] {
-  return new Walk(module, body).run();
+/**
+ * The charges of one function, in the order of its code; by the usual prices when left out. Throws
+ * `PolicyModuleError`.
+ */
+export function blockCharges(
+  module: WasmModule,
+  body: FunctionBody,
+  prices?: Prices,
+): readonly BlockCharge[] {
+  return new Walk(module, body, prices).run();
 }

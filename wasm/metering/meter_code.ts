@@ -5,8 +5,9 @@
  */
 import { canonicalNan, shownNanType } from "./canonical_nan.ts";
 import { type BlockCharge, declaredLocals } from "./meter_blocks.ts";
-import { frameSlots, IMPORT_UNITS, LEAF_SLOTS, type SizeRate, sizeRate } from "./meter_costs.ts";
+import { frameSlots, IMPORT_UNITS, LEAF_SLOTS } from "./meter_costs.ts";
 import type { SizeLimit } from "./meter_sizes.ts";
+import { type Prices, type SizeRate, sizeRate } from "./prices.ts";
 import {
   type FunctionBody,
   type FunctionType,
@@ -21,6 +22,7 @@ import { EMPTY_BLOCK, Op } from "../module/opcodes.ts";
 /** What the code of a metered module has to know of the module. */
 export interface CodeTarget {
   readonly types: readonly FunctionType[];
+  readonly prices: Prices;
   /** Index of the global with the units left. */
   readonly fuel: number;
   /** Charges against it. */
@@ -255,10 +257,10 @@ class Writer {
     } else if (old.op === Op.END) {
       this.#depth -= 1;
     }
-    const rate = sizeRate(old.op);
+    const { charges, prices, sizeLimit } = this.#target;
+    const rate = sizeRate(old.op, prices);
     if (rate !== undefined) {
       this.append([instruction(Op.LOCAL_TEE, this.#size_local)]);
-      const { charges, sizeLimit } = this.#target;
       this.append(charges.size(this.#size_local, rate, this.#fuel_local, sizeLimit(old)));
     }
     this.append([this.#changed(old)]);

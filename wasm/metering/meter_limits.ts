@@ -5,7 +5,7 @@
  * 3.8 GB. Nothing is rewritten here; limits that decoding can judge are in `wasm/module.ts`.
  */
 import { type BlockCharge, declaredLocals } from "./meter_blocks.ts";
-import { sizeRate } from "./meter_costs.ts";
+import { sizeRate } from "./prices.ts";
 import { PolicyModuleError } from "../module/errors.ts";
 import type { FunctionBody, Limits, WasmModule } from "../module/module.ts";
 import { Op } from "../module/opcodes.ts";

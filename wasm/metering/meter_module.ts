@@ -10,7 +10,8 @@ import { FUEL_EXPORT, HEIGHT_EXPORT, lengthParameters } from "./meter_costs.ts";
 import { RESTORE_EXPORT, SAVE_EXPORT } from "./meter_costs.ts";
 import { checkCompileCost, compileCost, limitMemory, limitTables } from "./meter_limits.ts";
 import { moveCustoms } from "./meter_names.ts";
-import { sizeLimits } from "./meter_sizes.ts";
+import { memoryMaximum, sizeLimits } from "./meter_sizes.ts";
+import { type Prices, pricesOf } from "./prices.ts";
 import { type SavedGlobals, savedGlobals } from "./renewal.ts";
 import { PolicyModuleError } from "../module/errors.ts";
 import {
@@ -40,6 +41,7 @@ export interface RewriteOptions {
    * The globals that two appended functions save and put back; absent: there are no such functions.
    */
   readonly saved_globals?: readonly number[] | undefined;
+  readonly price_version?: number | undefined;
 }
 
 /** A metered module and what compiling it may cost. */
@@ -177,14 +179,14 @@ function thunk(target: CodeTarget, imported: ImportedFunction, import_index: num
 }
 
 /** The charges of every defined function, and what compiling them with the charges costs. */
-function checkedCharges(module: WasmModule): {
+function checkedCharges(module: WasmModule, prices: Prices): {
   readonly charges: readonly (readonly BlockCharge[])[];
   readonly compile_cost: number;
 } {
   const first = importCounts(module).function;
   let spent = 0;
   const charges = module.functions.map((body, at) => {
-    const found = blockCharges(module, body);
+    const found = blockCharges(module, body, prices);
     const cost = compileCost(module, body, found);
     checkCompileCost(cost, spent, first + at);
     spent += cost;
@@ -203,6 +205,7 @@ function codeTarget(
   module: WasmModule,
   types: Types,
   room: Room,
+  prices: Prices,
   options: RewriteOptions,
 ): CodeTarget {
   const counts = importCounts(module);
@@ -210,6 +213,7 @@ function codeTarget(
   const functions = counts.function + module.functions.length;
   return {
     types: types.list,
+    prices,
     fuel: globals,
     charges: new Charges(globals),
     height: globals + 1,
@@ -237,13 +241,14 @@ function customsOf(
 
 /** The metered module. Throws `PolicyModuleError` when it is over a limit. */
 export function rewriteModule(module: WasmModule, options: RewriteOptions): RewrittenModule {
-  const { charges, compile_cost } = checkedCharges(module);
   const tables = limitTables(module, options.table_entries);
   const memories = module.memories.map(({ limits }) =>
     limitMemory(limits, options.memory_limit_pages)
   );
+  const prices = pricesOf(memoryMaximum(module, memories), options.price_version);
+  const { charges, compile_cost } = checkedCharges(module, prices);
   const types = new Types(module.types);
-  const target = codeTarget(module, types, { memories, tables }, options);
+  const target = codeTarget(module, types, { memories, tables }, prices, options);
   const imported = importedFunctions(module);
   const labels = new Map<number, readonly number[]>();
   const functions = module.functions.map((body, at): FunctionBody => {

@@ -2,7 +2,7 @@
  * How large the size operand of a bulk instruction can be before it cannot do anything: a memory or
  * table that may not grow by so much answers −1, and what lies outside of a memory, table or segment
  * traps, before a byte is touched. Such an attempt costs its base price and no more, so that it ends
- * as the specification says and not for want of fuel. Code only; prices are in `meter_costs.ts`.
+ * as the specification says and not for want of fuel. Code only; prices are in `prices.ts`.
  */
 import { importCounts, type Instruction, instruction, plain } from "../module/module.ts";
 import type { Limits, WasmModule } from "../module/module.ts";
@@ -33,7 +33,8 @@ function tableMaxima(module: WasmModule, defined: readonly Limits[]): readonly n
   return [...imported, ...defined].map(({ maximum = MOST_ENTRIES }) => maximum);
 }
 
-function memoryMaximum(module: WasmModule, defined: readonly Limits[]): number {
+/** The most pages that the memory may have; `defined` are the limits that a memory of its own gets. */
+export function memoryMaximum(module: WasmModule, defined: readonly Limits[]): number {
   const imported = module.imports.flatMap(({ description }) =>
     description.kind === "memory" ? [description.limits] : []
   );

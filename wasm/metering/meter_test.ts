@@ -1,7 +1,14 @@
 /** What metered modules do when they run: they pay, they stop, and always at the same place. */
 import assert from "node:assert/strict";
-import { ENTRY_UNITS, HEIGHT_LIMIT_SLOTS, IMPORT_UNITS, instructionUnits } from "./meter_costs.ts";
-import { meter } from "./meter.ts";
+import {
+  ENTRY_UNITS,
+  HEIGHT_LIMIT_SLOTS,
+  IMPORT_UNITS,
+  METER_VERSION,
+  UNITS_PER_FUEL,
+} from "./meter_costs.ts";
+import { meter, type MeterOptions } from "./meter.ts";
+import { instructionUnits, PAGE_SHIFT } from "./prices.ts";
 import { MeteredInstance } from "../testing/wat.ts";
 import { plain } from "../module/module.ts";
 import { OPCODES } from "../module/opcodes.ts";
@@ -36,6 +43,58 @@ Deno.test("a call pays for what it runs, to the unit", () => {
   assert.equal(instance.call("sum", FUEL, 1000).units, entry + 10_000);
   assert.equal(instance.call("sum", entry + 10_000, 1000).trapped, false, "exactly enough");
   assert.equal(instance.call("sum", entry + 9_999, 1000).trapped, true, "one too few");
+});
+
+/** Units of one call of `run`, in a module with this memory and body. */
+function unitsOf(memory: string, body: string, options: Partial<MeterOptions> = {}): number {
+  const text = `(module (memory (export "memory") ${memory}) (table $a 9 funcref)
+    (func (export "run") ${body}))`;
+  const { trapped, units } = new MeteredInstance(text, options).call("run", 10_000_000);
+  assert.ok(!trapped);
+  return units;
+}
+
+const nothing = unitsOf("1", "");
+
+Deno.test("a page costs the same whether the memory begins with it or grows by it", () => {
+  const grown = (pages: number) => unitsOf("1", `(drop (memory.grow (i32.const ${pages})))`);
+  assert.equal(grown(5) - grown(4), 2 ** PAGE_SHIFT);
+  const fuel = (pages: number) => {
+    const bytes = fromText(`(module (memory (export "memory") ${pages}))`);
+    return meter(bytes, { memory_limit_pages: 64 }).cost.instance_fuel;
+  };
+  // In whole fuel, each.
+  assert.ok(
+    Math.abs((fuel(51) - fuel(1)) * UNITS_PER_FUEL - 50 * 2 ** PAGE_SHIFT) <= UNITS_PER_FUEL,
+  );
+});
+
+Deno.test("loads, stores and copies cost more where the memory may become larger than caches are", () => {
+  const load = "(drop (i32.load (i32.const 0)))";
+  const store = "(i32.store (i32.const 0) (i32.const 0))";
+  const copy = "(memory.copy (i32.const 0) (i32.const 32768) (i32.const 32768))";
+  const pays = (body: string, memory: string, memory_limit_pages = 65_536) =>
+    unitsOf(memory, body, { memory_limit_pages }) - nothing;
+  const small = [load, store, copy].map((body) => pays(body, "1", 64));
+  assert.deepEqual(small, [22, 22, 50 + 3 + 2_048]);
+  assert.deepEqual([load, store, copy].map((body) => pays(body, "1 128")), small);
+  assert.deepEqual([load, store, copy].map((body) => pays(body, "1", 128)), small);
+  assert.deepEqual([load, store, copy].map((body) => pays(body, "1", 129)), [202, 22, 4_149]);
+  assert.deepEqual([load, store, copy].map((body) => pays(body, "1 1024")), [202, 22, 4_149]);
+  assert.deepEqual([load, store, copy].map((body) => pays(body, "1")), [642, 62, 4_149]);
+});
+
+Deno.test("a module can be metered by the prices of a version before, and by none that is unknown", () => {
+  const grow = "(drop (memory.grow (i32.const 2)))";
+  const copy = "(table.copy $a $a (i32.const 0) (i32.const 1) (i32.const 8))";
+  const load = "(drop (i32.load (i32.const 0)))";
+  const pays = (body: string, price_version: number) =>
+    unitsOf("1", body, { memory_limit_pages: 1_024, price_version }) - nothing;
+  assert.equal(pays(grow, 6) - pays(grow, 5), 2 * (65_536 - 8_192));
+  assert.equal(pays(copy, 6) - pays(copy, 5), 8 * 16);
+  assert.equal(pays(load, 6) - pays(load, 5), 9 * 20);
+  assert.throws(() => pays(load, 4), /prices of version 4/);
+  assert.throws(() => pays(load, METER_VERSION + 1), TypeError);
 });
 
 Deno.test("fuel exhaustion is deterministic", () => {
@@ -131,12 +190,12 @@ Deno.test("recursion below the height limit returns and leaves the height as it 
 
 /** Text with the size in local 0; the greatest size that succeeds; units of that, the size's part. */
 const SIZED: Readonly<Record<string, readonly [text: string, most: number, units: number]>> = {
-  "memory.grow": ["local.get 0 memory.grow", 63, 63 * 8_192],
+  "memory.grow": ["local.get 0 memory.grow", 63, 63 * 65_536],
   "memory.fill": ["i32.const 0 i32.const 0 local.get 0 memory.fill i32.const 0", 65_536, 4_096],
   "memory.copy": ["i32.const 0 i32.const 0 local.get 0 memory.copy i32.const 0", 65_536, 4_096],
   "memory.init": ["i32.const 0 i32.const 0 local.get 0 memory.init 0 i32.const 0", 17, 2],
   "table.init": ["i32.const 0 i32.const 0 local.get 0 table.init 0 i32.const 0", 2, 64],
-  "table.copy": ["i32.const 0 i32.const 0 local.get 0 table.copy i32.const 0", 500, 8_000],
+  "table.copy": ["i32.const 0 i32.const 0 local.get 0 table.copy i32.const 0", 500, 16_000],
   "table.fill": ["i32.const 0 ref.null func local.get 0 table.fill 0 i32.const 0", 500, 16_000],
   "table.grow": ["ref.null func local.get 0 table.grow 0", 9_500, 9_500 * 64],
 };
@@ -147,7 +206,7 @@ for (const [name, [text, most, units]] of Object.entries(SIZED)) {
       (elem func 0 0) (func (export "run") (param i32) (result i32) ${text}))`);
   Deno.test(`${name} pays for its size before it runs, and is not tried without the fuel`, () => {
     const base = fresh().call("run", 1e6, 0).units;
-    const outcome = fresh().call("run", 1e6, most);
+    const outcome = fresh().call("run", 1e7, most);
     assert.deepEqual([outcome.trapped, outcome.units], [false, base + units]);
     const poor = fresh().call("run", base + units - 1, most);
     assert.deepEqual([poor.result, poor.units], ["unreachable", base + units]);
@@ -168,14 +227,14 @@ Deno.test("growing is judged by what there is then, not by what there was", () =
   const instance = new MeteredInstance(`(module (memory 1)
     (func (export "run") (param i32) (result i32) local.get 0 memory.grow))`);
   const attempt = instance.call("run", 1e6, 64).units;
-  assert.equal(instance.call("run", 1e6, 40).units, attempt + 40 * 8_192);
+  assert.equal(instance.call("run", 1e7, 40).units, attempt + 40 * 65_536);
   assert.deepEqual(instance.call("run", 1e6, 24), {
     result: -1,
     trapped: false,
     units: attempt,
     height: 0,
   });
-  assert.equal(instance.call("run", 1e6, 23).result, 41);
+  assert.equal(instance.call("run", 1e7, 23).result, 41);
 });
 
 Deno.test("an import pays for itself and its bytes before it runs, however it is reached", () => {
@@ -219,7 +278,7 @@ Deno.test("memory grows up to the limit and no further", () => {
     { memory_limit_pages: 3 },
   );
   assert.equal(instance.call("run", FUEL, 3).result, -1);
-  assert.equal(instance.call("run", FUEL, 2).result, 1);
+  assert.equal(instance.call("run", 2 * FUEL, 2).result, 1);
   assert.equal(instance.call("run", FUEL, 1).result, -1);
 });
 

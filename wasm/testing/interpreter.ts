@@ -7,11 +7,10 @@ import {
   ENTRY_UNITS,
   FRAME_SLOTS,
   IMPORT_UNITS,
-  instructionUnits,
   LEAF_SLOTS,
   LENGTH_PARAMETERS,
-  sizeRate,
 } from "../metering/meter_costs.ts";
+import { instructionUnits, sizeRate } from "../metering/prices.ts";
 import {
   type ConstExpression,
   type FunctionBody,

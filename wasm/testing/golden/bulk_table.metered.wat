@@ -43,7 +43,7 @@
     global.get 0
     local.get 1
     i64.extend_i32_u
-    i64.const 4
+    i64.const 5
     i64.shl
     i64.const 0
     local.get 1

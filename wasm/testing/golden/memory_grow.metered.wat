@@ -17,7 +17,7 @@
     global.get 0
     local.get 1
     i64.extend_i32_u
-    i64.const 13
+    i64.const 16
     i64.shl
     i64.const 0
     local.get 1
