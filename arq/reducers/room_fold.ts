@@ -157,7 +157,8 @@ interface Loaded {
 
 async function load(source: RoomSource, id: string): Promise<Loaded> {
   const program = await loadProgram(source, id);
-  const metered = meterReducer(program.bytes, program.memory_limit_pages);
+  const { bytes, memory_limit_pages, price_version } = program;
+  const metered = meterReducer(bytes, memory_limit_pages, price_version);
   const compiled = await WebAssembly.compile(metered.bytes);
   return { program, guest: createReducer(compiled, metered, program.fuel_limit) };
 }

@@ -12,12 +12,12 @@ export async function writeLog(source: RoomSource, path: string): Promise<void> 
   for await (const batch of source.batches(0)) {
     if (batch.entries.length === 0) continue;
     if (program !== batch.program) {
-      const { bytes, memory_limit_pages, fuel_limit: fuel } = await loadProgram(
+      const { bytes, memory_limit_pages, price_version, fuel_limit: fuel } = await loadProgram(
         source,
         batch.program,
       );
-      const module = meterReducer(bytes, memory_limit_pages).bytes.toBase64();
-      write({ module, fuel, room: source.room_id });
+      const metered = meterReducer(bytes, memory_limit_pages, price_version);
+      write({ module: metered.bytes.toBase64(), fuel, room: source.room_id });
     }
     program = batch.program;
     for (const entry of batch.entries) write(entryJson(entry));

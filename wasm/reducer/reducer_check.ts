@@ -127,10 +127,14 @@ function requireSchema(bytes: Uint8Array): void {
 }
 
 /**
- * From a file's bytes to a module that may run.
+ * From a file's bytes to a module that may run. It pays today's prices when no version of them is given.
  * @throws {PolicyModuleError} what `meter` throws, `not-a-reducer` with a sentence for each problem, or `bad-schema`.
  */
-export function meterReducer(bytes: Uint8Array, memory_limit_pages: number): MeteredModule {
+export function meterReducer(
+  bytes: Uint8Array,
+  memory_limit_pages: number,
+  price_version?: number,
+): MeteredModule {
   const module = decodePolicy(bytes);
   const problems = reducerProblems(module);
   if (problems.length > 0) {
@@ -138,5 +142,5 @@ export function meterReducer(bytes: Uint8Array, memory_limit_pages: number): Met
     throw new PolicyModuleError("not-a-reducer", problems.slice(0, 8).join(" ") + more);
   }
   requireSchema(bytes);
-  return meterModule(module, { memory_limit_pages, renewed: true });
+  return meterModule(module, { memory_limit_pages, renewed: true, price_version });
 }

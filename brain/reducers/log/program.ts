@@ -1,12 +1,14 @@
 /**
- * A reducer with all that its outcomes depend on: the module, what it may use, the bounds of its rooms. Its id is
- * the digest of that, and stands beside each entry of a log, so that an entry is replayed by what it was applied by.
+ * A reducer with all that its outcomes depend on: the module, what it may use and at which prices, the bounds of
+ * its rooms. Its id is the digest of that, and stands beside each entry of a log, so that an entry is replayed by what it was applied by.
  */
 import { createHash } from "node:crypto";
 import { ArqonError } from "@arqon/proto";
 import type { ReducerEntry } from "../../../shared/config/automation/reducers.ts";
 import { moduleName } from "../../../shared/records/reducer_record.ts";
 import type { ObjectStore } from "../../../shared/spine/contract/spine.ts";
+import { METER_VERSION } from "../../../wasm/metering/meter_costs.ts";
+import { isPriceVersion } from "../../../wasm/metering/prices.ts";
 import { type RoomSchema, schemaOf } from "../../../wasm/reducer/schema/room_schema.ts";
 import { ROOM_BOUNDS, type RoomBounds } from "../state/room_bounds.ts";
 
@@ -16,6 +18,8 @@ export interface Program {
   readonly module: string;
   readonly fuel_limit: number;
   readonly memory_limit_pages: number;
+  /** Whose prices its commands pay: which one runs out of fuel is by them. */
+  readonly price_version: number;
   readonly bounds: RoomBounds;
 }
 
@@ -34,12 +38,20 @@ const hex = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("he
 export const nameOfProgram = (id: string): string => `program-${id}`;
 const PROGRAM_NAME = /^program-([0-9a-f]{64})$/;
 
-type ProgramText = [version: 1, module: string, fuel: number, pages: number, [string, number][]];
+/** `prices` came with version 2. */
+type ProgramText = [
+  ...[version: number, module: string, fuel: number, pages: number, bounds: [string, number][]],
+  prices?: number,
+];
+/** The prices of the programs of version 1. */
+const FIRST_PRICES = 5;
 const readText = (text: Uint8Array): ProgramText => JSON.parse(new TextDecoder().decode(text));
 
-function textOf({ module, fuel_limit, memory_limit_pages, bounds }: Program): Uint8Array {
+function textOf(program: Program): Uint8Array {
+  const { module, fuel_limit, memory_limit_pages, bounds, price_version } = program;
   const sorted = Object.entries(bounds).sort(([one], [other]) => one < other ? -1 : 1);
-  return utf8.encode(JSON.stringify([1, module, fuel_limit, memory_limit_pages, sorted]));
+  const text: ProgramText = [2, module, fuel_limit, memory_limit_pages, sorted, price_version];
+  return utf8.encode(JSON.stringify(text));
 }
 
 /** Bytes of a message beside the type, data and recipient of its event, at most. */
@@ -56,7 +68,8 @@ export function programOf(
   // An event that no message can carry would hold up all that come after it.
   const event_bytes = Math.min(own.event_bytes, payload_bytes_max - EVENT_SPARE_BYTES);
   const bounds = { ...ROOM_BOUNDS, keys, state_bytes, events, event_bytes, timers };
-  const program = { module: hex(bytes), fuel_limit, memory_limit_pages, bounds };
+  const limits = { fuel_limit, memory_limit_pages, price_version: METER_VERSION };
+  const program = { module: hex(bytes), ...limits, bounds };
   return { ...program, id: hex(textOf(program)), bytes, schema: schemaOf(bytes) };
 }
 
@@ -93,7 +106,7 @@ export async function loadModule(
 
 /**
  * A stored program. Rejects with `log-unavailable` when there is none, or it is another: the bytes are held to
- * their names, wherever they come from.
+ * their names, wherever they come from; and when its prices are not known, as those of a newer Brain are not.
  */
 export async function loadProgram(
   store: Pick<ObjectStore, "get">,
@@ -103,9 +116,15 @@ export async function loadProgram(
   if (text === undefined || hex(text) !== id) {
     throw new ArqonError("log-unavailable", `the program ${id} of its entries is not stored`);
   }
-  const [, module, fuel_limit, memory_limit_pages, named] = readText(text);
+  const [, module, fuel_limit, memory_limit_pages, named, price_version = FIRST_PRICES] = readText(
+    text,
+  );
+  if (!isPriceVersion(price_version)) {
+    const sentence = `the program ${id} pays prices of version ${price_version}, not known here`;
+    throw new ArqonError("log-unavailable", sentence);
+  }
   const bounds = Object.fromEntries(named) as unknown as RoomBounds;
   const bytes = await loadModule(store, module);
   const schema = schemaOf(bytes);
-  return { id, module, fuel_limit, memory_limit_pages, bounds, bytes, schema };
+  return { id, module, fuel_limit, memory_limit_pages, price_version, bounds, bytes, schema };
 }

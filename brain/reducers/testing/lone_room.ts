@@ -54,7 +54,8 @@ export interface LoneCall {
   readonly command: string;
   readonly data: string;
   readonly id: string;
-  readonly history: HistoryLimits;
+  /** A room has a snapshot after each entry when nothing is said of that. */
+  readonly history: HistoryLimits & { readonly snapshot_entries?: number };
   readonly shown?: Shown;
 }
 
@@ -65,7 +66,7 @@ export async function callAt(
   { program, migrates = false, history, shown = shownBy([]), ...asked }: LoneCall,
 ): Promise<string> {
   const wanted = { program, migrates, deploy: 1 };
-  const room = new ReducedRoom(at, { ...history, snapshot_entries: 1 }, {
+  const room = new ReducedRoom(at, { snapshot_entries: 1, ...history }, {
     ...{ parts, wanted: () => wanted, wantedNow: () => Promise.resolve(wanted), owns: () => true },
     ...{ pending_commands: 100, command_timeout_ms: 60_000, idle_ms: 3_600_000 },
     ...{ shown: () => shown, monotonic_ms: () => performance.now() },

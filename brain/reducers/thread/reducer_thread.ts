@@ -45,7 +45,8 @@ const rooms = new Map<number, Room | RestingRoom>();
 function load(program: Loaded["program"]): Loaded {
   const known = programs.get(program.id);
   if (known !== undefined) return known;
-  const metered = meterReducer(program.bytes, program.memory_limit_pages);
+  const { bytes, memory_limit_pages, price_version } = program;
+  const metered = meterReducer(bytes, memory_limit_pages, price_version);
   const compiled = new WebAssembly.Module(metered.bytes);
   const guest = createReducer(compiled, metered, program.fuel_limit);
   const migrates = WebAssembly.Module.exports(compiled).some(({ name }) => name === MIGRATE_EXPORT);
@@ -146,8 +147,9 @@ function answer(request: ThreadRequest): Said {
     case "program":
       return { ...NOTHING, migrates: load(request.program).migrates };
     case "metered": {
-      const { bytes, memory_limit_pages } = request.program;
-      return { ...NOTHING, metered: meterReducer(bytes, memory_limit_pages).bytes };
+      const { bytes, memory_limit_pages, price_version } = request.program;
+      const { bytes: metered } = meterReducer(bytes, memory_limit_pages, price_version);
+      return { ...NOTHING, metered };
     }
     case "forget":
       programs.delete(request.program);
