@@ -17,9 +17,13 @@ export const ANYWHERE = at(0x3effff);
 /** The start of a page. With an offset of one less than the page, it is the last byte. */
 export const NEAR_PAGE_END = at(0x3ef000);
 
+const MANY = Array.from({ length: 1_000 }, (_, index) => `$f${index}`);
 const TABLES = `(table $a 5000 funcref) (table $b 4900 funcref) (table $x 50 externref)
   (func $f) (elem declare func $f) (elem $passive func ${"$f ".repeat(1000)})
-  (elem $gone func $f)`;
+  (elem $gone func $f)
+  ${MANY.map((name) => `(func ${name})`).join(" ")} (elem $many func ${MANY.join(" ")})`;
+/** The first entries of a table are functions, each another one: an entry that is null costs half. */
+const FILLED = "(table.init $b $many (i32.const 0) (i32.const 0) (i32.const 1000))";
 
 /** The kernels for tables. */
 export function tableKernels(): readonly WorstKernel[] {
@@ -65,6 +69,29 @@ export function tableKernels(): readonly WorstKernel[] {
       Op.TABLE_COPY,
       (size) => `(table.copy $a $a (i32.const 1) (i32.const 0) (i32.const ${size}))`,
       [1, 4900],
+    ),
+    ...[1, 1000].flatMap((size) => [
+      {
+        ...one(
+          `table.copy of ${size} functions`,
+          Op.TABLE_COPY,
+          `(table.copy $a $b (i32.const 0) (i32.const 0) (i32.const ${size}))`,
+        ),
+        prepare: FILLED,
+      },
+      {
+        ...one(
+          `table.copy of ${size} functions onto themselves`,
+          Op.TABLE_COPY,
+          `(table.copy $b $b (i32.const 1) (i32.const 0) (i32.const ${size}))`,
+        ),
+        prepare: FILLED,
+      },
+    ]),
+    one(
+      "table.init of 1000 that differ",
+      Op.TABLE_INIT,
+      "(table.init $a $many (i32.const 0) (i32.const 0) (i32.const 1000))",
     ),
     ...sized(
       "table.init",

@@ -11,6 +11,7 @@ import {
   STEP,
   tableKernels,
 } from "./worst_bulk.ts";
+import { growingKernels, largeKernels, pointers } from "./worst_large.ts";
 import { numericKernels } from "./worst_numeric.ts";
 import { Op } from "../../wasm/module/opcodes.ts";
 
@@ -21,12 +22,20 @@ export interface WorstKernel {
   readonly ops: readonly number[];
   /** The text that is repeated. */
   readonly body: string;
-  /** The text before the loop. */
+  /** The text before the loop, which each run begins with. */
   readonly before?: string;
+  /** The text that runs once, before all: what it leaves in memory and tables is there for the loop. */
+  readonly prepare?: string;
   /** More fields of the module. */
   readonly fields?: string;
   /** How often the loop has the body; 32 when absent. */
   readonly repeats?: number;
+  /** The memory's least and most pages; 64 both when absent. */
+  readonly memory?: string;
+  /** Whether the `$i` of a run is that which the last one ended with: the same addresses would be in the caches. */
+  readonly goes_on?: true;
+  /** Whether each turn needs an instance of its own, whose making is not counted. */
+  readonly fresh?: true;
 }
 
 const range = (first: number, last: number) =>
@@ -90,14 +99,7 @@ function memoryKernels(): readonly WorstKernel[] {
   const chase: WorstKernel = {
     name: "a chain of pointers through 4 MiB",
     ops: [Op.I32_LOAD],
-    // One pointer in each cache line; multiplier and increment reach every line once.
-    before: `(local.set $j (i32.const 0))
-      (loop $fill
-        (i32.store (i32.shl (local.get $j) (i32.const 6))
-          (i32.shl (i32.and (i32.add (i32.mul (local.get $j) (i32.const 25173)) (i32.const 13849))
-            (i32.const 0xffff)) (i32.const 6)))
-        (br_if $fill (i32.lt_u (local.tee $j (i32.add (local.get $j) (i32.const 1)))
-          (i32.const 65536))))`,
+    before: pointers(4 * 2 ** 20),
     body: "(local.set $i (i32.load (local.get $i)))",
   };
   return [...loads, ...stores, chase];
@@ -245,15 +247,18 @@ export function worstKernels(): readonly WorstKernel[] {
     ...variableKernels(),
     ...tableKernels(),
     ...bulkKernels(),
+    ...largeKernels(),
+    ...growingKernels(),
     ...numericKernels(),
   ];
 }
 
 /** The text of a kernel's module. `run` takes the number of turns, and leaves its results in globals. */
 export function kernelText(kernel: WorstKernel): string {
-  const { body, before = "", fields = "", repeats = 32 } = kernel;
-  return `(module ${fields} (memory (export "memory") 64 64)
-    (global $seen (mut i64) (i64.const 0)) (global $zeros (export "zeros") (mut i64) (i64.const 0))
+  const { body, before = "", prepare = "", fields = "", repeats = 32, memory = "64 64" } = kernel;
+  return `(module ${fields} (memory (export "memory") ${memory})
+    (global $seen (mut i64) (i64.const 0)) (global $last (mut i32) (i32.const 0)) (global $zeros (export "zeros") (mut i64) (i64.const 0))
+    (func (export "prepare") (local $j i32) ${prepare})
     (func (export "run") (param $n i32)
       (local $i i32) (local $j i32) (local $acc i64) (local $random i64) (local $zero i64)
       (local $zero32 i32) (local $i32 i32) (local $i64 i64) (local $f32 f32) (local $f64 f64)
@@ -261,10 +266,12 @@ export function kernelText(kernel: WorstKernel): string {
       (local.set $zero (global.get $zeros))
       (local.set $zero32 (i32.wrap_i64 (local.get $zero)))
       (local.set $random (i64.const 88172645463325252))
+      ${kernel.goes_on === true ? "(local.set $i (global.get $last))" : ""}
       ${before}
       (loop $turn
         ${body.repeat(repeats)}
         (br_if $turn (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+      (global.set $last (local.get $i))
       (global.set $seen (i64.add (i64.extend_i32_u (i32.add (i32.add (local.get $i)
         (local.get $i32)) (local.get $j))) (i64.add (i64.add (local.get $acc) (local.get $i64))
         (i64.add (i64.extend_i32_u (i32.reinterpret_f32 (local.get $f32)))

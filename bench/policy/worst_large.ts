@@ -1,0 +1,136 @@
+/**
+ * Kernels for what is measured wrong in a memory that is small and touched: accesses in memories that no cache
+ * holds, and growing with the first touch of each page. Text only; `worst_kernels.ts` collects all kernels.
+ */
+import { Op } from "../../wasm/module/opcodes.ts";
+import { at, PAGE, STEP } from "./worst_bulk.ts";
+import type { WorstKernel } from "./worst_kernels.ts";
+
+const PAGE_BYTES = 65_536;
+const LINE = 64;
+const MIXED = "(i32.const 0x9e3779b1)";
+
+/**
+ * The text that leaves one pointer in each cache line of so many bytes, a power of two. Multiplier and increment
+ * reach every line once.
+ */
+export function pointers(bytes: number): string {
+  const lines = bytes / LINE;
+  return `(local.set $j (i32.const 0))
+    (loop $fill
+      (i32.store (i32.shl (local.get $j) (i32.const 6))
+        (i32.shl (i32.and (i32.add (i32.mul (local.get $j) (i32.const 25173)) (i32.const 13849))
+          (i32.const ${lines - 1})) (i32.const 6)))
+      (br_if $fill (i32.lt_u (local.tee $j (i32.add (local.get $j) (i32.const 1)))
+        (i32.const ${lines}))))`;
+}
+
+/** The kernels in a memory of so many pages, a power of two. */
+function inPages(pages: number): readonly WorstKernel[] {
+  const mib = pages * PAGE_BYTES / 2 ** 20;
+  const bytes = pages * PAGE_BYTES;
+  const one = (name: string, op: number, body: string, repeats = 32): WorstKernel => ({
+    name: `${name} in ${mib} MiB`,
+    ops: [op],
+    body,
+    memory: `${pages} ${pages}`,
+    repeats,
+    ...(pages > 128 ? { goes_on: true } : {}),
+  });
+  const line = at(bytes - LINE);
+  const half = bytes / 2 - LINE;
+  return [
+    one(
+      "i32.load8_u anywhere",
+      0x2d,
+      `(local.set $i (i32.mul (i32.xor (local.get $i) (i32.load8_u ${line})) ${MIXED}))`,
+    ),
+    one(
+      "i32.load across lines",
+      Op.I32_LOAD,
+      `(local.set $i (i32.mul (i32.xor (local.get $i)
+        (i32.load offset=63 ${at(bytes / 2 - LINE)})) ${MIXED}))`,
+    ),
+    one(
+      "i32.store across pages",
+      Op.I32_STORE,
+      `${STEP} (i32.store offset=${PAGE - 1} ${at(bytes - 4 * PAGE)} (local.get $i32))`,
+    ),
+    one("i32.store8 anywhere", 0x3a, `${STEP} (i32.store8 ${at(bytes - 1)} (local.get $i32))`),
+    one(
+      "memory.copy of one half to the other",
+      Op.MEMORY_COPY,
+      `(memory.copy (i32.const 1) (i32.const ${bytes / 2}) (i32.const ${half}))`,
+      1,
+    ),
+    one(
+      "memory.fill of all",
+      Op.MEMORY_FILL,
+      `(memory.fill (i32.const 0) (local.get $zero32) (i32.const ${bytes - 1}))`,
+      1,
+    ),
+  ];
+}
+
+/** The kernels in memories that caches do not hold, one for each class of prices. */
+export function largeKernels(): readonly WorstKernel[] {
+  const chain = (pages: number, more: Partial<WorstKernel>): WorstKernel => ({
+    name: `a chain of pointers through ${pages * PAGE_BYTES / 2 ** 20} MiB`,
+    ops: [Op.I32_LOAD],
+    body: "(local.set $i (i32.load (local.get $i)))",
+    memory: `${pages} ${pages}`,
+    ...more,
+  });
+  const [cached, large] = [128, 1_024];
+  return [
+    // Each run writes all of it, so that the caches have it.
+    chain(cached, { before: pointers(cached * PAGE_BYTES) }),
+    chain(large, { prepare: pointers(large * PAGE_BYTES), goes_on: true }),
+    ...[cached, large, 8_192].flatMap(inPages),
+  ];
+}
+
+const TOUCH = (from: number, to: number) =>
+  `(local.set $j (i32.const ${from * PAGE_BYTES}))
+  (loop $touch
+    (i32.store (local.get $j) (i32.const 1))
+    (br_if $touch (i32.lt_u (local.tee $j (i32.add (local.get $j) (i32.const ${PAGE})))
+      (i32.const ${to * PAGE_BYTES}))))`;
+
+/** The kernels that need a fresh instance for each turn. */
+export function growingKernels(): readonly WorstKernel[] {
+  const one = (name: string, op: number, body: string): WorstKernel => ({
+    name,
+    ops: [op],
+    body,
+    memory: "1 64",
+    fields: "(table $t 1 10000 funcref) (func $f) (elem declare func $f)",
+    repeats: 1,
+    fresh: true,
+  });
+  const onePage = Array.from(
+    { length: 63 },
+    (_, page) => `(drop (memory.grow (i32.const 1))) ${TOUCH(page + 1, page + 2)}`,
+  );
+  const all = "(drop (memory.grow (i32.const 63)))";
+  return [
+    one("memory.grow by 63 pages that are touched", Op.MEMORY_GROW, `${all} ${TOUCH(1, 64)}`),
+    one("memory.grow by a page that is touched, 63 times", Op.MEMORY_GROW, onePage.join(" ")),
+    one(
+      "memory.grow by 63 pages that are filled",
+      Op.MEMORY_GROW,
+      `${all} (memory.fill (i32.const ${PAGE_BYTES}) (i32.const 1)
+        (i32.const ${63 * PAGE_BYTES}))`,
+    ),
+    one(
+      "table.grow by 9,000 functions",
+      Op.TABLE_GROW,
+      "(drop (table.grow $t (ref.func $f) (i32.const 9000)))",
+    ),
+    one(
+      "table.grow by a function, 900 times",
+      Op.TABLE_GROW,
+      "(drop (table.grow $t (ref.func $f) (i32.const 1)))".repeat(900),
+    ),
+  ];
+}
