@@ -1,12 +1,14 @@
 /**
  * Measures what it takes that each call of a policy of version 2 begins with the first state: putting that
  * back, beside making an instance anew, for memories of several sizes; each call writes one word to every
- * 4 KiB of its memory. In turns within one run.
+ * 4 KiB of its memory. In turns within one run. Then what a unit of putting back takes, where the module begins
+ * with its memory and where `arqon_init` grows it, of one policy and of many that take turns.
  */
 import loadWabt from "wabt";
 import { meterPolicy } from "../../shield/policy/abi/abi_check.ts";
 import { instantiateGuest } from "../../shield/policy/abi/host_abi.ts";
-import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
+import { MULTIPLICATIONS_PER_UNIT, UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
+import { multiplicationNs } from "../../wasm/metering/reference_loop.ts";
 import { median } from "../measure/statistics.ts";
 import { renderRows } from "../measure/table.ts";
 
@@ -72,27 +74,87 @@ function measure(pages: number, rounds: number): RenewalResult {
     const fresh = () => void instantiateGuest(one).call("on_message", REQUEST, FUEL);
     times.fresh.push(timeOf(fresh));
   }
-  const units = two.renewal?.by === "restore" ? two.renewal.units : 0;
   return {
     pages,
     lasting_us: median(times.lasting),
     restored_us: median(times.restored),
     fresh_us: median(times.fresh),
-    restore_fuel: units / UNITS_PER_FUEL,
+    restore_fuel: restored.restore_units / UNITS_PER_FUEL,
     instance_fuel: two.cost.instance_fuel,
   };
 }
 
-/** Measures every size. */
-export function measureRenewal(rounds: number): Promise<RenewalResult[]> {
-  console.error("renewal ...");
-  return Promise.resolve(PAGES.map((pages) => measure(pages, rounds)));
+/** The figures of policies of one kind that take turns. */
+export interface RestoreResult {
+  readonly name: string;
+  readonly policies: number;
+  /** Least time of a call, which puts its state back and does nothing else, and its units. */
+  readonly ns: number;
+  readonly units: number;
+  readonly ratio: number;
 }
 
-/** The table of the results. */
-export function renderRenewal(results: readonly RenewalResult[]): string {
+/** The figures of all sizes and kinds. */
+export interface RenewalReport {
+  readonly sizes: readonly RenewalResult[];
+  readonly restores: readonly RestoreResult[];
+}
+
+const GROWN_PAGES = 32;
+/** Each leaves something in the last byte, so that all of the memory is copied. */
+const LAST = `(i32.store8 (i32.const ${GROWN_PAGES * 65_536 - 1}) (i32.const 7))`;
+const KINDS: Readonly<Record<string, readonly [pages: number, init: string]>> = {
+  "32 pages that the module begins with": [GROWN_PAGES, LAST],
+  "32 pages, 31 of which arqon_init grows": [
+    1,
+    `(drop (memory.grow (i32.const ${GROWN_PAGES - 1}))) ${LAST}`,
+  ],
+};
+
+function initialised([pages, init]: readonly [pages: number, init: string]): Uint8Array {
+  const text = `(module
+    (import "arqon_host_v2" "host_get_payload" (func (result i32)))
+    (memory (export "memory") ${pages})
+    (func (export "arqon_init") ${init})
+    (func (export "arqon_alloc") (param i32) (result i32) (i32.const 8))
+    (func (export "arqon_on_message") (result i32) (i32.const 0)))`;
+  return parseWat("initialised.wat", text).toBinary({}).buffer;
+}
+
+function measureRestore(name: string, policies: number, rounds: number): RestoreResult {
+  const bytes = initialised(KINDS[name]!);
+  // A module of its own for each, so that each has a first state of its own.
+  const guests = Array.from({ length: policies }, () => {
+    const metered = meterPolicy(bytes, { memory_limit_pages: 64 });
+    return instantiateGuest({ ...metered, compiled: new WebAssembly.Module(metered.bytes) });
+  });
+  const callAll = () => guests.map((guest) => guest.call("on_message", REQUEST, FUEL).units);
+  const [ran = 0] = callAll();
+  const units = ran + guests[0]!.restore_units;
+  let [ns, multiplication_ns] = [Infinity, Infinity];
+  for (let round = 0; round < rounds * 8; round++) {
+    const began_ms = performance.now();
+    for (let time = policies; time <= 60; time += policies) callAll();
+    const calls = Math.floor(60 / policies) * policies;
+    ns = Math.min(ns, (performance.now() - began_ms) * 1e6 / calls);
+    multiplication_ns = Math.min(multiplication_ns, multiplicationNs());
+  }
+  return { name, policies, ns, units, ratio: ns / units / multiplication_ns };
+}
+
+/** Measures every size, and every kind. */
+export function measureRenewal(rounds: number): Promise<RenewalReport> {
+  console.error("renewal ...");
+  const restores = Object.keys(KINDS).flatMap((name) =>
+    [1, 60].map((policies) => measureRestore(name, policies, rounds))
+  );
+  return Promise.resolve({ sizes: PAGES.map((pages) => measure(pages, rounds)), restores });
+}
+
+/** The tables of the results. */
+export function renderRenewal({ sizes, restores }: RenewalReport): string {
   const head = ["pages of memory", "lasting µs", "restored µs", "fresh µs", "restore fuel", "fuel"];
-  const rows = results.map((one) => [
+  const rows = sizes.map((one) => [
     String(one.pages),
     one.lasting_us.toFixed(2),
     one.restored_us.toFixed(2),
@@ -100,5 +162,13 @@ export function renderRenewal(results: readonly RenewalResult[]): string {
     one.restore_fuel.toFixed(1),
     String(one.instance_fuel),
   ]);
-  return renderRows(head, rows);
+  const restore_head = ["first state", "policies in turn", "ns", "units", "multiplications a unit"];
+  const restore_rows = restores.map(({ name, policies, ns, units, ratio }) => [
+    name,
+    String(policies),
+    ns.toFixed(0),
+    String(units),
+    `${ratio.toFixed(2)}${ratio <= MULTIPLICATIONS_PER_UNIT ? "" : " (BROKEN)"}`,
+  ]);
+  return `${renderRows(head, rows)}\n\n${renderRows(restore_head, restore_rows)}`;
 }

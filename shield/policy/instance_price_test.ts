@@ -95,6 +95,11 @@ const MUCH_STATE: Readonly<Record<string, Partial<GuestText>>> = {
       (memory.fill (i32.const 0) (i32.const 7) (i32.const ${PAGES * 65_536})))`,
   },
   "64 pages that are empty": { pages: PAGES },
+  "32 pages that arqon_init has grown and filled": {
+    more: `(func (export "arqon_init")
+      (drop (memory.grow (i32.const 31)))
+      (memory.fill (i32.const 0) (i32.const 7) (i32.const ${32 * 65_536})))`,
+  },
   "7,000 globals": manyGlobals(7_000, "i32", "i32.const 0", "i32.const 1"),
   "7,000 references": manyGlobals(7_000, "funcref", "ref.null func", "ref.func $show"),
 };
@@ -113,12 +118,26 @@ for (const [kind, guest] of Object.entries(MUCH_STATE)) {
   });
 }
 
-Deno.test("new memory that is touched everywhere, and then a trap, takes no longer than its price", () => {
-  const body = `(loop $again
+const TOUCHES = `(loop $again
     (i32.store (local.get $i) (i32.const 1))
     (br_if $again (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 4096)))
       (i32.const ${PAGES * 65_536})))) unreachable`;
-  const { bytes, cost } = meterPolicy(binary(guestText({ body, pages: PAGES })), OPTIONS);
+
+for (
+  const [kind, guest] of Object.entries({
+    "new memory": { body: TOUCHES, pages: PAGES },
+    "grown memory": {
+      body: `(drop (memory.grow (i32.const ${PAGES - 1}))) ${TOUCHES}`,
+    },
+  })
+) {
+  Deno.test(`${kind} that is touched everywhere, and then a trap, takes no longer than its price`, () =>
+    requireTouchesPaid(guest));
+}
+
+/** A policy that touches its memory and traps, again and again. */
+function requireTouchesPaid(guest: GuestText): void {
+  const { bytes, cost } = meterPolicy(binary(guestText(guest)), OPTIONS);
   const instances = createInstances(1);
   const instance_units = cost.instance_fuel * UNITS_PER_FUEL;
   instances.load(1, { compiled: new WebAssembly.Module(bytes), instance_units });
@@ -146,4 +165,4 @@ Deno.test("new memory that is touched everywhere, and then a trap, takes no long
   assert.equal(ran.fault, "trap");
   const ratio = leastRatio(ran.units + ran.instance_units, run);
   assert.ok(ratio <= MULTIPLICATIONS_MAX, `${ratio} multiplications a unit`);
-});
+}

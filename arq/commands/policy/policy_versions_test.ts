@@ -15,7 +15,7 @@ async function shown(cwd: string, ...args: string[]): Promise<string> {
 Deno.test("check says for which version of the ABI a module is, and what it finds in its memory", async () => {
   const rows = {
     "bad_words.wasm": /\n +abi +version 1: its memory lives from call to call\n/,
-    "mask_digits.wasm": /\n +abi +version 2: each call begins anew, for 11 fuel\n/,
+    "mask_digits.wasm": /\n +abi +version 2: each call begins anew, for 19 fuel\n/,
   };
   for (const [file, expected] of Object.entries(rows)) {
     assert.match(await shown(BUILT, "check", file), expected);
