@@ -72,6 +72,11 @@ interface Asked {
   readonly policy: PolicyRecord;
 }
 
+/**
+ * How many times its budget a call gets that was paid by other prices: it ended within it then, and has to do so by
+ * these. No price of an instruction has grown by more.
+ */
+const PRICES_GREW = 64;
 /** Most instances at a time; a journal of many tenants has one for each. */
 const INSTANCES = 256;
 const CANDIDATE = 1;
@@ -223,25 +228,26 @@ class JournalRepeater implements Repeater {
   #callRecorded(asked: Asked, { module, number }: Loaded): Ran {
     const inputs = new RecordedInputs(asked.record, asked.place);
     inputs.state = recordedState(module.slots, asked.policy, inputs);
-    return this.#call(asked, number, inputs);
+    const { record: { meter_version }, policy: { fault, budget_units } } = asked;
+    const has_ended = fault !== "fuel" && meter_version !== METER_VERSION;
+    const units = has_ended ? budget_units * PRICES_GREW : budget_units;
+    return this.#call(asked, number, inputs, units);
   }
 
   #callCandidate(asked: Asked): Ran {
     const inputs = new RecordedInputs(asked.record, asked.place);
     const own = this.#own?.of(asked.record, asked.policy, inputs);
     inputs.state = own?.state;
-    const ran = this.#call(asked, CANDIDATE, inputs);
+    const ran = this.#call(asked, CANDIDATE, inputs, asked.policy.budget_units);
     // What rests on a guess is not kept.
     if (ran.unknown === undefined) own?.keep(ran.outcome.written);
     return ran;
   }
 
-  #call({ record, policy }: Asked, number: number, inputs: RecordedInputs): Ran {
+  #call({ record }: Asked, number: number, inputs: RecordedInputs, units: number): Ran {
     const { tenant, hook } = record;
     const found = this.#guest(tenant, number);
-    const outcome = "fault" in found
-      ? found
-      : found.call(hook, inputs, policy.budget_units / UNITS_PER_FUEL);
+    const outcome = "fault" in found ? found : found.call(hook, inputs, units / UNITS_PER_FUEL);
     if (outcome.broken) this.#instances.drop(tenant, number);
     return { outcome, unknown: inputs.unknown };
   }

@@ -88,6 +88,16 @@ Deno.test("replay: another version of the transform: fuel is not compared, the r
   assert.deepEqual([recorded.fuel_not_compared, recorded.same], [2, 2]);
 });
 
+Deno.test("replay: a call that ended within its budget does so when prices have risen since", async () => {
+  const [record] = sized([5]) as [JournalRecord];
+  const [policy] = record.policies as [JournalRecord["policies"][number]];
+  const short = withPolicy(record, { units: 7, budget_units: policy.units! - 1 });
+  const { recorded } = await repeat([{ ...short, meter_version: 1 }]);
+  assert.deepEqual([recorded.same, recorded.different], [1, {}]);
+  const today = await repeat([short]);
+  assert.deepEqual(Object.values(today.recorded.different), [1]);
+});
+
 Deno.test("replay: flips of a planted change are those that a ledger of our own expects", async () => {
   const sizes = Array.from({ length: 200 }, (_, at) => at % 41);
   const flips: string[] = [];
