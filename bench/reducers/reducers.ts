@@ -8,6 +8,7 @@ import type { OptionValues } from "../measure/scenario.ts";
 import { median } from "../measure/statistics.ts";
 import { renderRows } from "../measure/table.ts";
 import type { IdleFigures, LatencyFigures, PaceRound, ReducersPlan } from "./reducers_child.ts";
+import { BRAIN_FLAGS } from "../../shared/process/deno_command.ts";
 
 const HELP =
   `reducers: rooms that are programs (policies/reducers/counter.ts: each call writes two values, answers and has
@@ -26,7 +27,7 @@ event at a constant rate; memory of rooms that nobody calls.
 
 const GOALS = { per_s: 20_000, share: 0.5, event_ms: 20, idle_bytes: 10_000 };
 /** Those that a Brain runs with (`deno.json`), and what measuring memory needs. */
-const V8_FLAGS = "--v8-flags=--max-semi-space-size=4,--no-allocation-site-pretenuring,--expose-gc";
+const FLAGS = BRAIN_FLAGS.map((flag) => flag.replace("--v8-flags=", "--v8-flags=--expose-gc,"));
 const SYNCING = ["later", "each"] as const;
 
 /** The pace of a room beside a bare publisher, for one way of storing. */
@@ -38,7 +39,7 @@ interface Beside {
 /** Runs the program; `before` are words in front of its command. */
 async function measured<T>(plan: ReducersPlan, before: readonly string[] = []): Promise<T> {
   const [command = "", ...args] = [
-    ...[...before, Deno.execPath(), "run", "--no-prompt", "-A", V8_FLAGS],
+    ...[...before, Deno.execPath(), "run", "-A", ...FLAGS],
     ...[`${ROOT}/bench/reducers/reducers_child.ts`, JSON.stringify(plan)],
   ];
   console.error(`reducers: ${plan.part}, NATS syncs ${plan.syncing} ...`);

@@ -47,6 +47,6 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
   "deploy/docker/health.ts", "http://127.0.0.1:4101/health/live"]
 # The flags are those of `deno task brain`; the permissions are narrower.
 ENTRYPOINT ["/usr/local/bin/deno", "run", "--no-prompt", "--cached-only", "--frozen", \
-  "--v8-flags=--max-semi-space-size=4,--no-allocation-site-pretenuring", \
+  "--v8-flags=--no-wasm-lazy-compilation,--max-semi-space-size=4,--no-allocation-site-pretenuring", \
   "--ignore-env", "--allow-net", "--allow-read=/app,/etc/arqon", "brain/main.ts"]
 CMD ["--config", "/etc/arqon/brain.toml"]

@@ -33,3 +33,9 @@ export const SERVER_FLAGS: readonly string[] = [
   "--unstable-net",
   "--unstable-no-legacy-abort",
 ];
+
+/** What a Brain alone needs: a reducer's first command must not wait for the compiler, and the young's collector works in small steps. */
+export const BRAIN_FLAGS: readonly string[] = [
+  "--no-prompt",
+  "--v8-flags=--no-wasm-lazy-compilation,--max-semi-space-size=4,--no-allocation-site-pretenuring",
+];

@@ -3,7 +3,7 @@
  * ended: nats-server, a Redis or Valkey, our Brain and Shield from this checkout, Prometheus; each with
  * the configuration that compose.yaml mounts. What this machine has no program for is not started.
  */
-import { SERVER_FLAGS } from "../../shared/process/deno_command.ts";
+import { BRAIN_FLAGS, SERVER_FLAGS } from "../../shared/process/deno_command.ts";
 import { ensureNatsServer } from "../../tasks/nats_server.ts";
 import { ROOT } from "../../tasks/checkout/source_files.ts";
 import { freePort } from "../harness/free_ports.ts";
@@ -86,8 +86,10 @@ function valkey(service: Service, place: Place): Started {
 
 function server(part: "brain" | "shield", config: string, place: Place): number {
   const file = written(place, `${part}.toml`, config);
-  const flags = part === "shield" ? [...SERVER_FLAGS, `--allow-run=${Deno.execPath()}`] : [];
-  const common = ["--no-prompt", "--ignore-env", "--allow-net", "--allow-read"];
+  const flags = part === "shield"
+    ? [...SERVER_FLAGS, `--allow-run=${Deno.execPath()}`]
+    : BRAIN_FLAGS;
+  const common = ["--ignore-env", "--allow-net", "--allow-read"];
   const args = [...common, ...flags, `${ROOT}${part}/main.ts`, "--config", file];
   return start(place, part, [Deno.execPath(), "run", ...args]);
 }

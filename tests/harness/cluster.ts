@@ -3,20 +3,19 @@
  * deployment would: config files, PEM key, narrow permissions, free ports.
  */
 import { exportSPKI, generateKeyPair, SignJWT } from "@panva/jose";
-import { SERVER_FLAGS } from "../../shared/process/deno_command.ts";
+import { BRAIN_FLAGS, SERVER_FLAGS } from "../../shared/process/deno_command.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 /** What the tasks in deno.json give both. */
 const FLAGS = ["--ignore-env", "--allow-net", "--allow-read"];
 /** What they give a Shield beside that. */
 const SHIELD_FLAGS = [...SERVER_FLAGS, `--allow-run=${Deno.execPath()}`];
-/** And a Brain: its young generation stays small, as it would else grow with the load of a busy moment. */
-const BRAIN_FLAGS = [
-  "--no-prompt",
+/** And a Brain. */
+const STARTED_BRAIN_FLAGS = [
+  ...BRAIN_FLAGS,
   // Deno keeps one compiled form of each module. A Shield has other flags of V8, so that each start of the
   // one would write megabytes for the other to write them back.
   "--no-code-cache",
-  "--v8-flags=--max-semi-space-size=4,--no-allocation-site-pretenuring",
 ];
 const READY_MS = 60_000;
 
@@ -118,7 +117,7 @@ export async function startServer(
     file,
     `${listeners(port, admin_lines, ops_lines)}${server_lines}\n${config}`,
   );
-  const flags = [...FLAGS, ...(part === "shield" ? SHIELD_FLAGS : BRAIN_FLAGS)];
+  const flags = [...FLAGS, ...(part === "shield" ? SHIELD_FLAGS : STARTED_BRAIN_FLAGS)];
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", ...flags, `${ROOT}/${part}/main.ts`, "--config", file, ...args],
     cwd: ROOT,
