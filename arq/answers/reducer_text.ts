@@ -84,6 +84,7 @@ function outcomeJson(outcome: Outcome) {
 function stepJson(step: RunStep, { parts, against, problems }: StepAbout): string {
   const { entry, line, command, outcome, run, state, forbidden } = step;
   const { offset, kind } = entry;
+  const { own: fuel, host: host_fuel } = fuelOf(step);
   const differs = against === undefined ? {} : {
     differs: parts,
     ...(parts.length === 0 ? {} : { against: outcomeJson(against) }),
@@ -98,7 +99,7 @@ function stepJson(step: RunStep, { parts, against, problems }: StepAbout): strin
     },
     user: entry.kind === "command" ? entry.user_id : null,
     ...outcomeJson(outcome),
-    ...{ fuel: fuelOf(step), chain: state.chain.toHex(), logs: run?.logs ?? [], ...differs },
+    ...{ fuel, host_fuel, chain: state.chain.toHex(), logs: run?.logs ?? [], ...differs },
     ...(forbidden ? { forbidden } : {}),
     ...(problems.length === 0 ? {} : { schema_problems: problems }),
   });
@@ -110,6 +111,7 @@ export function stepLine(step: RunStep, about: StepAbout): string {
   const { entry, command, outcome, run, state } = step;
   const who = entry.kind === "command" ? entry.user_id : "timer";
   const said = verdictText(outcome);
+  const fuel = fuelOf(step);
   if (step.forbidden) return `${printable(`-  forbidden ${command} by ${who}  ${said}`)}\n`;
   const head = `${entry.offset}  ${outcome.kind.padEnd(8)}  ${command} by ${who}`;
   const lines = [
@@ -123,7 +125,9 @@ export function stepLine(step: RunStep, about: StepAbout): string {
       `${about.against.kind}  ${verdictText(about.against)}`,
     ]),
     ...about.problems.map((problem) => `  NOT AS THE SCHEMA SAYS  ${problem}`),
-    `  fuel ${figure(fuelOf(step))}  chain ${state.chain.toHex().slice(0, SHORT)}`,
+    `  fuel ${figure(fuel.own)} + ${figure(fuel.host)}  chain ${
+      state.chain.toHex().slice(0, SHORT)
+    }`,
   ];
   return lines.map((line) => `${printable(line)}\n`).join("");
 }

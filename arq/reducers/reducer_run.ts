@@ -90,8 +90,11 @@ export async function createApplier(
   };
 }
 
-/** The fuel of a step. */
-export const fuelOf = ({ run }: Pick<RunStep, "run">): number => (run?.units ?? 0) / UNITS_PER_FUEL;
+/** The fuel that the command of a step has used, and what the host has used around it. */
+export const fuelOf = ({ run }: Pick<RunStep, "run">) => ({
+  own: (run?.units ?? 0) / UNITS_PER_FUEL,
+  host: (run?.host_units ?? 0) / UNITS_PER_FUEL,
+});
 
 /** The randomness of an entry: that of a run begins with its seed. */
 function seedOf(seed: number, offset: number): Uint8Array {

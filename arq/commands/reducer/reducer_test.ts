@@ -76,6 +76,14 @@ Deno.test("an auction runs from its source to the timer that closes it", async (
   assert.equal(steps[7].at_ms - steps[4].at_ms, 10_000);
 });
 
+Deno.test("what the host does around a command is told beside its own fuel", async () => {
+  await using folder = await folderWith({ "c.ndjson": '{"command":"add"}\n' });
+  const { steps: [step] } = await told(folder.path, COUNTER);
+  assert.ok(step.fuel > 0 && step.host_fuel > 0, JSON.stringify(step));
+  const { out } = await test(folder.path, COUNTER);
+  assert.match(out, /\n {2}fuel [\d.]+ \+ [\d.]+ {2}chain /);
+});
+
 Deno.test("a run that a snapshot cuts ends where one in a piece does", async () => {
   const [first, rest] = [BIDS.split("\n").slice(0, 5), BIDS.split("\n").slice(5)];
   await using folder = await folderWith({

@@ -14,24 +14,33 @@ import {
 import { BoundsError, type Draft } from "../state/draft.ts";
 import type { Verdict } from "../state/fold.ts";
 import { APPLY_EXPORT, INIT_EXPORT, MIGRATE_EXPORT } from "../../../wasm/reducer/room_abi.ts";
+import { HostPrice, INIT_FUEL, type MadeInstance } from "./host_price.ts";
 import { EndCommand, roomFunctions, type RoomLog, type Running } from "./room_functions.ts";
 import type { Variable } from "./room_functions.ts";
 
-/** The most fuel that `arqon_init` may use. */
-const INIT_FUEL = 5_000;
 /** A migration may go over all that the room has: how many times the fuel of a command it may use. */
 const MIGRATION_TIMES = 20;
 /** Units for a command that does not return, which the engine has to unwind, and for each slot of it. */
 const ENDING_UNITS = 20_000;
 const ENDING_UNITS_PER_SLOT = 6;
+const PAGE_BYTES = 65_536;
 
 /** What a reducer said of a command, and what that cost. */
 export interface Run {
   readonly verdict: Verdict;
   /** Instruction units; at most what the command had. */
   readonly units: number;
+  /**
+   * Units of what the host does around it, which no limit of a command is about: its instance, or putting that back;
+   * memory that it is the first to touch; unwinding that it has no units left for.
+   */
+  readonly host_units: number;
   readonly logs: readonly RoomLog[];
 }
+
+/** All that a run has cost. */
+export const unitsOf = ({ units, host_units }: Pick<Run, "units" | "host_units">): number =>
+  units + host_units;
 
 /** A reducer, ready for one command after another. */
 export interface ReducerGuest {
@@ -43,7 +52,7 @@ export interface ReducerGuest {
 }
 
 /** An instance that waits for its next command. */
-interface Instance {
+interface Instance extends MadeInstance {
   readonly running: Running;
   readonly apply: () => number;
   /** Undefined: a room of another module stays as it is. */
@@ -56,6 +65,8 @@ interface Instance {
 function isFunction(value: unknown): value is (...operands: number[]) => number {
   return typeof value === "function";
 }
+
+const pagesOf = ({ buffer }: WebAssembly.Memory) => buffer.byteLength / PAGE_BYTES;
 
 function makeInstance(compiled: WebAssembly.Module, metered: MeteredModule): Instance {
   // The exports are not read before a command, and by then they are set.
@@ -74,13 +85,21 @@ function makeInstance(compiled: WebAssembly.Module, metered: MeteredModule): Ins
     throw new TypeError("the module was not checked");
   }
   running.exports = { memory, alloc, fuel };
-  if (isFunction(init)) {
-    fuel.value = BigInt(INIT_FUEL * UNITS_PER_FUEL);
-    init();
-  }
+  const init_budget = BigInt(INIT_FUEL * UNITS_PER_FUEL);
+  fuel.value = init_budget;
+  if (isFunction(init)) init();
+  const init_units = Number(init_budget - fuel.value);
   const is_restored = metered.renewal?.by === "restore";
   const first = is_restored ? keepFirstState(compiled, exports, memory) : undefined;
-  return { running, apply, migrate, height, first };
+  return {
+    running,
+    apply,
+    migrate,
+    height,
+    first,
+    init_units,
+    pages: pagesOf(memory),
+  };
 }
 
 function faultOf(thrown: unknown, is_exhausted: boolean): Verdict {
@@ -114,6 +133,7 @@ function noMigration(): never {
   throw new EndCommand("abi", `the module has no ${MIGRATE_EXPORT}`);
 }
 
+/** Runs it; what making the instance or putting it back costs is not in it. */
 function runOn({ running, apply, migrate, height }: Instance, draft: Draft, fuel: number): Run {
   const is_migration = draft.kind === "migrate";
   const budget = Math.round(fuel * UNITS_PER_FUEL) * (is_migration ? MIGRATION_TIMES : 1);
@@ -136,17 +156,19 @@ function runOn({ running, apply, migrate, height }: Instance, draft: Draft, fuel
   if (thrown instanceof RangeError) throw thrown;
   const units_left = Number(left.value);
   const ending = thrown === undefined ? 0 : ENDING_UNITS + height.value * ENDING_UNITS_PER_SLOT;
-  const units = Math.min(budget, budget - Math.max(0, units_left) + ending);
+  const used = budget - Math.max(0, units_left) + ending;
+  const units = Math.min(budget, used);
+  const host_units = used - units;
   const verdict = verdictOf(running, returned, thrown, units_left < 0);
-  return { verdict, units, logs: [...running.logs] };
+  return { verdict, units, host_units, logs: [...running.logs] };
 }
 
 /** The fault of a module whose initialisation does not end well; what this machine lacks is thrown. */
-function noInstance(error: unknown): Run {
+function noInstance(error: unknown, { failed_units: host_units }: HostPrice): Run {
   if (!(error instanceof WebAssembly.RuntimeError) && !(error instanceof EndCommand)) throw error;
   const detail = error instanceof EndCommand ? error.detail : error.message;
   const verdict = { kind: "fault", fault: "abi", detail: `${INIT_EXPORT}: ${detail}` } as const;
-  return { verdict, units: 0, logs: [] };
+  return { verdict, units: 0, host_units, logs: [] };
 }
 
 /** A reducer of a module that `meterReducer` has made, with so much fuel for each command. */
@@ -155,6 +177,7 @@ export function createReducer(
   metered: MeteredModule,
   fuel: number,
 ): ReducerGuest {
+  const price = new HostPrice(metered);
   let waiting: Instance | undefined;
   return {
     run(draft) {
@@ -164,15 +187,14 @@ export function createReducer(
         try {
           instance = makeInstance(compiled, metered);
         } catch (error) {
-          return noInstance(error);
+          return noInstance(error, price);
         }
       }
       const run = runOn(instance!, draft, fuel);
       // A fault may leave anything behind; what has grown its memory is not put back.
-      if (run.verdict.kind !== "fault" && instance!.first?.canRestore() === true) {
-        waiting = instance;
-      }
-      return run;
+      const is_kept = run.verdict.kind !== "fault" && instance!.first?.canRestore() === true;
+      if (is_kept) waiting = instance;
+      return { ...run, host_units: run.host_units + price.units(instance!, is_kept) };
     },
   };
 }

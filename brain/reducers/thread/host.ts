@@ -46,8 +46,8 @@ export class ReducerHost {
   }
 
   /**
-   * Applies entries one after the other, with `may_stop` maybe not all of them, and says what they changed of the
-   * values that are shown. When it rejects the room is not open any more.
+   * Applies entries one after the other, with `may_stop` as many as the thread does in one turn, and says what they
+   * changed of the values that are shown. When it rejects the room is not open any more.
    */
   async apply(
     handle: number,
@@ -55,12 +55,17 @@ export class ReducerHost {
     entries: readonly LogEntry[],
     { may_stop, shown }: { readonly may_stop: boolean; readonly shown: readonly string[] },
   ): Promise<{ readonly applied: readonly Applied[]; readonly standing: RoomStanding }> {
-    await this.#have(program);
-    const { applied, standing } = await this.#ask({
-      ...{ kind: "apply", room: handle, program: program.id } as const,
-      ...{ entries: packEntries(entries), may_stop, shown },
-    });
-    return { applied: unpackApplied(applied!), standing: standing! };
+    const all: Applied[] = [];
+    for (;;) {
+      // Others have had their turn since, and may have had the program forgotten.
+      await this.#have(program);
+      const { applied, standing } = await this.#ask({
+        ...{ kind: "apply", room: handle, program: program.id } as const,
+        ...{ entries: packEntries(entries.slice(all.length)), shown },
+      });
+      all.push(...unpackApplied(applied!));
+      if (may_stop || all.length === entries.length) return { applied: all, standing: standing! };
+    }
   }
 
   /** Whether a room remembers what came of commands, each by its sender and id. */

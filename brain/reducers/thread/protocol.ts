@@ -60,8 +60,6 @@ export type ThreadRequest =
       readonly program: string;
       /** As `packEntries` has them. */
       readonly entries: Uint8Array;
-      /** Whether it ends early once the entries have used much fuel. */
-      readonly may_stop: boolean;
       /** How keys begin whose changes are asked for. */
       readonly shown: readonly string[];
     }
@@ -96,11 +94,11 @@ export type ThreadRequest =
   );
 
 /**
- * What it answers; of `apply` the outcomes of as many entries as were applied, as `packApplied` has them, of
+ * What it answers, and the units that it took; of `apply` the outcomes of as many entries as fit into one turn, as `packApplied` has them, of
  * `snapshot` the bytes, of `values` a page, of `program` whether it can migrate a room.
  */
 export type ThreadAnswer =
-  & { readonly id: number }
+  & { readonly id: number; readonly units: number }
   & (
     | {
       readonly applied: Uint8Array | undefined;

@@ -2,7 +2,7 @@
  * The thread that runs reducers: keeps the states of rooms and applies entries to them. It has no log and no
  * clock: whether an entry counts is decided by who asks. A command ends by its fuel, so nothing stays here.
  */
-import { createReducer, type ReducerGuest, type Run } from "../guest/reducer_guest.ts";
+import { createReducer, type ReducerGuest, type Run, unitsOf } from "../guest/reducer_guest.ts";
 import { meterReducer } from "../../../wasm/reducer/reducer_check.ts";
 import { MIGRATE_EXPORT } from "../../../wasm/reducer/room_abi.ts";
 import type { RunnableProgram } from "../log/program.ts";
@@ -16,6 +16,7 @@ import { pageOf, shownChanges } from "../visible/shown.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { packApplied, unpackEntries } from "./packing.ts";
 import { awakeState, type RestingState, restingState, snapshotOf } from "./resting.ts";
+import { ENTRY_UNITS, stateUnits } from "./thread_price.ts";
 import { changesPage, valuesPage } from "./showing.ts";
 import type { Applied, RoomStanding, ThreadAnswer, ThreadRequest } from "./protocol.ts";
 
@@ -39,6 +40,8 @@ interface Loaded {
   readonly migrates: boolean;
 }
 
+/** Units of what was done for the request that is under way. */
+let spent = 0;
 const programs = new Map<string, Loaded>();
 const rooms = new Map<number, Room | RestingRoom>();
 
@@ -64,10 +67,9 @@ function standingOf({ state }: Room): RoomStanding {
 function apply(
   room: Room,
   { program: { bounds }, guest }: Loaded,
-  { entries, may_stop, shown }: Extract<ThreadRequest, { kind: "apply" }>,
+  { entries, shown }: Extract<ThreadRequest, { kind: "apply" }>,
 ): Uint8Array {
   const applied: Applied[] = [];
-  let units = 0;
   // What is between two entries of a request, nobody sees.
   const about = { room_id: room.room_id, bounds, owned: new WeakSet() };
   for (const entry of unpackEntries(entries)) {
@@ -81,13 +83,13 @@ function apply(
     const { offset, time_ms } = state;
     const changes = shownChanges(all, shown);
     applied.push({ ...said, offset, time_ms, changes, logs: run?.logs ?? [] });
-    units += run?.units ?? 0;
-    if (may_stop && units > TURN_FUEL * UNITS_PER_FUEL) break;
+    spent += ENTRY_UNITS + (run === undefined ? 0 : unitsOf(run));
+    if (spent > TURN_FUEL * UNITS_PER_FUEL) break;
   }
   return packApplied(applied);
 }
 
-type Said = Omit<Extract<ThreadAnswer, { applied: unknown }>, "id">;
+type Said = Omit<Extract<ThreadAnswer, { applied: unknown }>, "id" | "units">;
 const NOTHING: Said = {
   ...{ applied: undefined, standing: undefined, snapshot: undefined, page: undefined },
   migrates: false,
@@ -104,6 +106,7 @@ function roomOf(handle: number): Room {
   if (room === undefined) throw new Error("the room is not open");
   if ("state" in room) return room;
   const awake = { room_id: room.room_id, state: awakeState(room.resting) };
+  spent += stateUnits(awake.state);
   rooms.set(handle, awake);
   return awake;
 }
@@ -118,7 +121,10 @@ function rest(handle: number): void {
 function snapshot(handle: number): Uint8Array {
   const room = rooms.get(handle);
   const is_resting = room !== undefined && "resting" in room;
-  return is_resting ? snapshotOf(room.resting) : encodeSnapshot(roomOf(handle).state);
+  if (is_resting) return snapshotOf(room.resting);
+  const { state } = roomOf(handle);
+  spent += stateUnits(state);
+  return encodeSnapshot(state);
 }
 
 function show(
@@ -130,7 +136,12 @@ function show(
   if (entry !== undefined) {
     const { program: { bounds }, guest } = programOf(program);
     const about = { room_id: room.room_id, bounds };
-    const step = applyEntry(before, entry, (draft) => guest.run(draft).verdict, about);
+    spent += ENTRY_UNITS;
+    const step = applyEntry(before, entry, (draft) => {
+      const run = guest.run(draft);
+      spent += unitsOf(run);
+      return run.verdict;
+    }, about);
     ({ state: room.state, outcome } = step);
   }
   const { state } = room;
@@ -158,6 +169,7 @@ function answer(request: ThreadRequest): Said {
       const { room_id, snapshot } = request;
       const state = snapshot ? decodeSnapshot(unpackSnapshot(snapshot)) : emptyRoom();
       const room = { room_id, state };
+      spent += stateUnits(state);
       rooms.set(request.room, room);
       return { ...NOTHING, standing: standingOf(room) };
     }
@@ -206,11 +218,17 @@ const thread = globalThis as unknown as {
 };
 thread.onmessage = ({ data: request }) => {
   const { id } = request;
+  spent = 0;
   try {
-    thread.postMessage({ id, ...answer(request) });
+    const said = answer(request);
+    thread.postMessage({ id, units: spent, ...said });
   } catch (error) {
     // What was applied before the failure is nobody's: the room is read again.
     if ("room" in request) rooms.delete(request.room);
-    thread.postMessage({ id, failed: error instanceof Error ? error.message : String(error) });
+    thread.postMessage({
+      id,
+      units: spent,
+      failed: error instanceof Error ? error.message : String(error),
+    });
   }
 };

@@ -1,0 +1,24 @@
+/**
+ * What the thread does around a reducer, in units (at most about a nanosecond each). Measured (V8 15, a core of 3.7 GHz):
+ * an entry 5 to 15 µs, reading a state 30 µs, 1.3 to 2.8 µs for each value and 3.6 ns for each byte, writing it half. Pure.
+ */
+import type { RoomState } from "../state/room_state.ts";
+
+/** An entry that is applied, its digest and what it is packed as. */
+export const ENTRY_UNITS = 15_000;
+const STATE_UNITS = 40_000;
+const VALUE_UNITS = 2_500;
+const BYTE_UNITS = 4;
+
+type Sized = Pick<
+  RoomState,
+  "values" | "timers" | "remembered" | "size_bytes" | "remembered_bytes"
+>;
+
+/** A state that is read from its snapshot, or written as one. */
+export function stateUnits(
+  { values, timers, remembered, size_bytes, remembered_bytes }: Sized,
+): number {
+  const count = values.size + timers.size + remembered.size;
+  return STATE_UNITS + count * VALUE_UNITS + (size_bytes + remembered_bytes) * BYTE_UNITS;
+}
