@@ -6,7 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { FilterShare } from "../../shared/filter/message_view.ts";
 import { Turns } from "../../shared/turns/turns.ts";
-import { createFuelBuckets } from "../rates/fuel_bucket.ts";
+import { createFuelBuckets } from "../../shared/rates/fuel_bucket.ts";
 
 /** Steps of one tenant on this Shield, for which half a second is needed at most, and a tenth usually. */
 const STEPS_PER_SECOND = 1_000_000;

@@ -3,7 +3,7 @@
  * passed go beside those that must be tried first; tenants take turns; tenants whose clients are
  * waiting go before all others. Making a module ready is `module_set.ts`'s business.
  */
-import { createTurns, type Turns, UNBOUNDED } from "../turns/pool_turns.ts";
+import { createTurns, type Turns, UNBOUNDED } from "../../../shared/turns/tenant_turns.ts";
 
 /**
  * How many modules whose trial has passed before are made ready at a time: each is fetched and metered.

@@ -5,7 +5,7 @@
  */
 import type { EvaluateRequest, PolicyOutcome, Verdict } from "../abi/policy.ts";
 import { LONG_FUEL } from "./pool_pace.ts";
-import { createTurns, type Turns } from "../turns/pool_turns.ts";
+import { createTurns, type Turns } from "../../../shared/turns/tenant_turns.ts";
 import { createWindow, type Window } from "./pool_window.ts";
 import type { PolicyWorker, PolicyWorkerOptions } from "./pool_worker.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";

@@ -4,7 +4,7 @@
  * to its event loop only to receive mail (modules), which is why the process announces mail in shared
  * memory.
  */
-import { createTurns, UNBOUNDED } from "../turns/pool_turns.ts";
+import { createTurns, UNBOUNDED } from "../../../shared/turns/tenant_turns.ts";
 import {
   openRing,
   Records,

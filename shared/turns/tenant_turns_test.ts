@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { createTurns, UNBOUNDED } from "./pool_turns.ts";
+import { createTurns, UNBOUNDED } from "./tenant_turns.ts";
 
 const LIMITS = { per_tenant: 5, total: 12, total_bytes: 100 };
 const tenant = fc.constantFrom("a", "b", "c", "d");

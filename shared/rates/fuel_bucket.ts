@@ -1,9 +1,9 @@
 /**
- * How much work a tenant may cause in a second, by policies (fuel) or filters (steps), as plain data and arithmetic. What a call costs is known
+ * How much work a tenant may cause in a second, by policies or reducers (fuel) or filters (steps), as plain data and arithmetic. What a call costs is known
  * only after it has run, so it is charged then and the level may go below zero: a debt is worked off
  * before the next call runs. Time is an argument; nothing here waits.
  */
-import { BoundedMap } from "../../shared/containers/bounded_map.ts";
+import { BoundedMap } from "../containers/bounded_map.ts";
 
 /**
  * A bucket of fuel. It fills at `per_second`, up to two seconds' worth, in the units of `fuel_limit`.

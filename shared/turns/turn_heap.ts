@@ -1,6 +1,6 @@
 /**
  * Tenants in the order of the time that they have used: a binary heap in which an entry's time may grow
- * at its place. Plain data; what the time means is `pool_turns.ts`'s business.
+ * at its place. Plain data; what the time means is `tenant_turns.ts`'s business.
  */
 
 /** An entry of the heap. */
