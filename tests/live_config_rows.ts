@@ -315,6 +315,7 @@ export const LIVE_ROWS: Readonly<Record<LiveKey, Row | string>> = {
   "webhooks.tenant_private_hosts": "tests/hooks_live_test.ts",
   "webhooks.tenant_hooks": "tests/hooks_live_test.ts",
   "limits.admin_checks": "shield/admin/routing/check_queue_test.ts",
+  "brain.reducer_fuel_per_second": "brain/reducers/fuel_test.ts",
   "policy.fuel_per_second": "shared/rates/fuel_bucket_test.ts",
   "policy.breaker_failures": "shield/policy/pool/breaker_test.ts",
   "policy.breaker_seconds": "shield/policy/pool/breaker_test.ts",

@@ -56,7 +56,8 @@ export async function startCounters(
   const config = configFrom({
     reducers: [{ name: "counter", file: "counter", ...reducer }],
     rooms: [class_of("counter"), class_of("counter-*")],
-    brain,
+    // What is measured is the room, not its tenant's share.
+    brain: { reducer_fuel_per_second: 1_000_000_000, ...brain },
   });
   const registry = createMetrics({ node_id: BRAIN_ID, version: "0" });
   const service = await startReducers({

@@ -224,7 +224,9 @@ export class ClassPrograms {
     const named = this.#named.get(reducer);
     try {
       if (named === undefined) throw new Error(`no [[reducers]] has the name ${reducer}`);
-      const wanted = module === "" ? named.wanted : await this.#loadModule(named, module);
+      const wanted = module === ""
+        ? named.wanted
+        : await this.#loadModule(named, module, tenant_id);
       followed.loaded = { ...wanted, deploy: number };
     } catch (error) {
       followed.retry_at_ms = monotonic_ms() + followed.pause_ms;
@@ -240,10 +242,14 @@ export class ClassPrograms {
     this.#onChange(tenant_id);
   }
 
-  async #loadModule({ entry }: Named, module: string): Promise<Omit<Wanted, "deploy">> {
+  async #loadModule(
+    { entry }: Named,
+    module: string,
+    tenant_id: string,
+  ): Promise<Omit<Wanted, "deploy">> {
     const bytes = await loadModule(this.#objects, module);
     const program = programOf(entry, bytes, this.#options.spine.payload_bytes_max);
-    const migrates = await this.#host.check(program);
+    const migrates = await this.#host.check(program, tenant_id);
     await storeProgram(this.#objects, program);
     return { program, migrates };
   }

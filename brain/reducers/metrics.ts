@@ -16,6 +16,7 @@ export interface ReducerMetrics {
   readonly forbidden: Counter;
   readonly thread_ends: Counter;
   readonly timers_set_aside: Counter;
+  readonly timers_held: Counter;
   /** Of changed values. */
   readonly told: Counter;
   readonly pages: Counter;
@@ -28,6 +29,8 @@ export interface ReducerGauges {
   readonly rooms: () => number;
   readonly bytes: () => number;
   readonly waiting: () => number;
+  /** Requests that the thread has not answered. */
+  readonly asked: () => number;
 }
 
 /** Of modules that nobody needs any more. */
@@ -70,6 +73,15 @@ export const createDeployMetric = (registry: Registry): Counter<"outcome"> =>
     registers: [registry],
   });
 
+/** How much fuel reducers have used. */
+export const createFuelMetric = (registry: Registry): Counter =>
+  new Counter({
+    name: "brain_reducer_fuel_total",
+    help:
+      "Fuel that rooms with reducers have used, with what this Brain does around their commands.",
+    registers: [registry],
+  });
+
 /** What has died. */
 const deathMetrics = (registry: Registry) => ({
   thread_ends: new Counter({
@@ -82,6 +94,11 @@ const deathMetrics = (registry: Registry) => ({
     help: "Rooms whose timers do not run: two processes died while they ran the first of them.",
     registers: [registry],
   }),
+  timers_held: new Counter({
+    name: "brain_reducer_timers_held_total",
+    help: "How often a timer that was due waited: a room's timers run 100 times a second at most.",
+    registers: [registry],
+  }),
 });
 
 /** Makes them. */
@@ -92,6 +109,11 @@ export function createReducerMetrics(registry: Registry, gauges: ReducerGauges):
   gauge("brain_reducer_rooms", "Rooms with reducers in this Brain's memory.", gauges.rooms);
   gauge("brain_reducer_state_bytes", "Bytes of the states of those rooms.", gauges.bytes);
   gauge("brain_reducer_waiting", "Calls that wait for their room's reducer.", gauges.waiting);
+  gauge(
+    "brain_reducer_thread_requests",
+    "Requests to the thread that runs reducers that are not answered.",
+    gauges.asked,
+  );
   return {
     ...deathMetrics(registry),
     entries: new Counter({
@@ -135,7 +157,7 @@ export function createReducerMetrics(registry: Registry, gauges: ReducerGauges):
     }),
     refused: new Counter({
       name: "brain_reducer_refused_total",
-      help: "Calls that were refused because of a limit of this Brain.",
+      help: "Calls that were refused because of a limit of this Brain, the tenant's fuel included.",
       registers,
     }),
     forbidden: new Counter({

@@ -63,6 +63,12 @@ export class ReducerPast {
       const detail = `${ASKED_MAX} questions about the past of rooms are being answered`;
       throw new ArqonError("too-many-pending", detail, { retry_after_ms: RETRY_MS });
     }
+    const { parts: { fuel }, metrics } = this.#options;
+    const wait_ms = fuel.wait(at.tenant_id);
+    if (wait_ms > 0) {
+      metrics.refused.inc();
+      throw fuel.refusal(wait_ms);
+    }
     this.#asked++;
     try {
       return JSON.stringify(await this.#answer(at, ask));

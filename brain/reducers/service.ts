@@ -20,7 +20,7 @@ import { keyOf, KnownRooms } from "./known_rooms.ts";
 import { KeptPrograms } from "./log/kept_programs.ts";
 import { NONE, noReducer, type Place, type ReducerService } from "./no_reducers.ts";
 import { ModuleRemoval } from "./removal/module_removal.ts";
-import { createReducerMetrics, createRemovalMetrics } from "./metrics.ts";
+import { createFuelMetric, createReducerMetrics, createRemovalMetrics } from "./metrics.ts";
 import type { ReducerMetrics } from "./metrics.ts";
 import type { WaitingCall } from "./room/call.ts";
 import { nothingShown, type WaitingQuery } from "./room/pages.ts";
@@ -32,6 +32,7 @@ import { TimerTrials } from "./room/left_timers.ts";
 import { ReducedRoom, type ReducedRoomOptions } from "./room/reduced_room.ts";
 import { FollowedClasses } from "../classes/followed_classes.ts";
 import { modulePage, noModule } from "./served_modules.ts";
+import { TenantFuel } from "./tenant_fuel.ts";
 import { ReducerHost } from "./thread/host.ts";
 import { type Shown, shownBy } from "./visible/shown.ts";
 
@@ -79,7 +80,12 @@ class Reducers implements ReducerService {
     options: ReducerServiceOptions,
     followed: FollowedClasses,
     programs: ClassPrograms,
-    stores: { readonly records: KeyValue; readonly objects: ObjectStore; host: ReducerHost },
+    stores: {
+      readonly records: KeyValue;
+      readonly objects: ObjectStore;
+      readonly host: ReducerHost;
+      readonly fuel: TenantFuel;
+    },
   ) {
     const { registry, log, now, view } = options;
     this.#options = options;
@@ -91,6 +97,7 @@ class Reducers implements ReducerService {
       rooms: () => this.#rooms.size,
       bytes: () => sum(({ bytes }) => bytes),
       waiting: () => sum(({ waiting }) => waiting),
+      asked: () => stores.host.waiting,
     });
     const kept = new KeptPrograms(stores);
     this.#parts = {
@@ -331,7 +338,8 @@ class Reducers implements ReducerService {
     if (!view.serving) return;
     const isWaiting = (at: Place) => {
       const key = keyOf(at);
-      return !this.#closing.has(key) && this.#owns(at) && !this.#rooms.get(key)?.is_loaded;
+      if (this.#closing.has(key) || this.#rooms.get(key)?.is_loaded) return false;
+      return this.#owns(at) && this.#parts.fuel.wait(at.tenant_id) === 0;
     };
     const waiting = this.#known.due(now()).filter(isWaiting);
     for (const at of this.#turns.take(waiting, SWEEP_ROOMS)) this.#wake(at);
@@ -346,13 +354,21 @@ export async function startReducers(options: ReducerServiceOptions): Promise<Red
   const { spine, config } = options;
   if (config.reducers.length === 0) return NONE;
   let service: Reducers | undefined;
-  const host = new ReducerHost((detail) => service?.onThreadEnd(detail));
+  const { registry, monotonic_ms } = options;
+  const fuel = new TenantFuel({
+    ...{ per_second: () => config.brain.reducer_fuel_per_second, monotonic_ms },
+    used: createFuelMetric(registry),
+  });
+  const host = new ReducerHost(
+    (detail) => service?.onThreadEnd(detail),
+    (tenant_id, units) => fuel.spend(tenant_id, units),
+  );
   try {
     const records = await spine.keyValue(REDUCERS_BUCKET);
     const objects = await spine.objects(REDUCER_OBJECTS);
     const followed = await FollowedClasses.open(options);
     const programs = await ClassPrograms.open(options, objects, host);
-    return service = new Reducers(options, followed, programs, { records, objects, host });
+    return service = new Reducers(options, followed, programs, { records, objects, host, fuel });
   } catch (error) {
     host.end();
     throw error;

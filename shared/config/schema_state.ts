@@ -90,6 +90,11 @@ export const Brain = z.strictObject({
   reducer_bytes: z.int().min(1_048_576).max(17_179_869_184).default(268_435_456).describe(
     "bytes of all those states; above, the one that was used longest ago is stored and let go",
   ),
+  reducer_fuel_per_second: count(
+    2_000_000,
+    1_000_000_000_000,
+    "fuel of reducers a second and tenant on this Brain, timers included, burst: twice that; 2,000,000 is at most one core",
+  ),
   reducer_idle_ms: count(
     60_000,
     3_600_000,

@@ -14,6 +14,7 @@ import type {
 import type { RoomPrograms } from "../../../shared/records/reducer_programs.ts";
 import type { ReducerMetrics } from "../metrics.ts";
 import type { ReducerHost } from "../thread/host.ts";
+import type { TenantFuel } from "../tenant_fuel.ts";
 import type { RoomStanding } from "../thread/protocol.ts";
 import type { Told } from "./telling.ts";
 
@@ -37,6 +38,7 @@ export interface RoomParts {
   /** Sees to it that a program stays stored that a room's record names. Rejects with `brain-unavailable`. */
   readonly keepProgram: (program: RunnableProgram) => Promise<void>;
   readonly metrics: ReducerMetrics;
+  readonly fuel: TenantFuel;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;

@@ -98,7 +98,7 @@ function openRoom(
   parts: RoomParts,
 ): Promise<ForkedRoom> {
   if (snapshot === undefined && record?.fork) return openFork(at, record.fork, parts);
-  return parts.host.open(at.room_id, snapshot);
+  return parts.host.open(at, snapshot);
 }
 
 /**

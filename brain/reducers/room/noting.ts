@@ -13,6 +13,14 @@ export function countApplied(applied: readonly Applied[], { metrics }: RoomParts
   for (const [verdict, count] of counts) metrics.entries.inc({ verdict }, count);
 }
 
+/** Units of a message with entries, and of an event: measured 200 to 300 µs, and 5 to 10, of the thread that stores them. */
+const MESSAGE_UNITS = 250_000;
+const EVENT_UNITS = 10_000;
+
+/** What storing entries and publishing their events costs. */
+export const storedUnits = (applied: readonly Applied[]): number =>
+  applied.reduce((units, { events }) => units + events.length * EVENT_UNITS, MESSAGE_UNITS);
+
 /** Says what has come of an entry that is stored. */
 export function noteApplied(
   applied: Applied,

@@ -236,11 +236,11 @@ async function openBeginning(
   if (object === "") {
     return record?.fork
       ? await openFork(at, record.fork, parts, depth + 1)
-      : await parts.host.open(at.room_id, undefined);
+      : await parts.host.open(at, undefined);
   }
   const snapshot = await parts.objects.get(object);
   if (snapshot === undefined) return undefined;
-  const open = await parts.host.open(at.room_id, snapshot);
+  const open = await parts.host.open(at, snapshot);
   return record?.snapshot === object ? { ...open, program: record.program } : open;
 }
 

@@ -13,12 +13,20 @@ import { LeftTimers, type LeftTimersOptions } from "./left_timers.ts";
 import { isYoungFork, loadRoom } from "./loading.ts";
 import { WaitingQueries, type WaitingQuery } from "./pages.ts";
 import type { StoringLimits } from "./points.ts";
-import { countApplied, noteApplied, noteSwitch } from "./noting.ts";
+import { countApplied, noteApplied, noteSwitch, storedUnits } from "./noting.ts";
 import { dueEvents, publishEvents } from "./publishing.ts";
 import { PublishingTurns } from "./publishing_turns.ts";
 import { appendEntries, appendPublished, storeOrMakeRoom } from "./storing.ts";
 import { nextProgram, type ProgramChoice, takeProgram, waitsToMigrate } from "./switching.ts";
-import { type ArrivedCall, takeMigration, type Taken, type TakenAt, takeNext } from "./taking.ts";
+import { TimerPace } from "./timer_pace.ts";
+import {
+  type ArrivedCall,
+  isDue,
+  takeMigration,
+  type Taken,
+  type TakenAt,
+  takeNext,
+} from "./taking.ts";
 import { type ShownRoom, tellAll, tellChanges } from "./telling.ts";
 import type { Shown } from "../visible/shown.ts";
 import { AT, step } from "../../../shared/watchdog/steps.ts";
@@ -56,6 +64,7 @@ export class ReducedRoom {
   readonly #queries = new WaitingQueries();
   readonly #publishing = new PublishingTurns();
   readonly #left: LeftTimers;
+  readonly #pace: TimerPace;
   #loaded: LoadedRoom | undefined;
   #running: Promise<void> | undefined;
   #alarm: ReturnType<typeof setTimeout> | undefined;
@@ -73,6 +82,7 @@ export class ReducedRoom {
     this.#options = options;
     this.#left = new LeftTimers(at, options);
     this.#used_ms = options.monotonic_ms();
+    this.#pace = new TimerPace(this.#used_ms);
   }
 
   /** Calls that wait. */
@@ -132,7 +142,10 @@ export class ReducedRoom {
     if (this.#is_closed || this.#running !== undefined) return;
     clearTimeout(this.#alarm);
     this.#alarm = undefined;
-    const pause_ms = this.#not_before_ms - this.#options.monotonic_ms();
+    const pause_ms = Math.max(
+      this.#not_before_ms - this.#options.monotonic_ms(),
+      this.#fuelWait(),
+    );
     if (pause_ms > 0) return this.#wakeIn(pause_ms);
     this.#running = this.#work().catch((error) => this.#failed(error)).then(() => {
       this.#running = undefined;
@@ -158,6 +171,16 @@ export class ReducedRoom {
     this.#drop();
   }
 
+  /** How long its tenant has no fuel, in ms; whoever asks meanwhile is refused. */
+  #fuelWait(): number {
+    const { fuel, metrics } = this.#options.parts;
+    const wait_ms = fuel.wait(this.at.tenant_id);
+    if (wait_ms === 0 || !this.#is_asked) return wait_ms;
+    metrics.refused.inc(this.#waiting.length + this.#queries.size);
+    this.#refuse(fuel.refusal(wait_ms));
+    return wait_ms;
+  }
+
   #wakeIn(wait_ms: number): void {
     clearTimeout(this.#alarm);
     this.#alarm = setTimeout(() => this.wake(), Math.min(wait_ms, TIMEOUT_MAX_MS));
@@ -175,9 +198,10 @@ export class ReducedRoom {
     const loaded = this.#loaded;
     if (loaded === undefined) return;
     const { standing: { next } } = loaded;
+    const { parts: { now }, monotonic_ms } = this.#options;
     const due_ms = next === undefined
       ? Infinity
-      : Math.max(next.at_ms - this.#options.parts.now(), this.#left.held_ms);
+      : Math.max(next.at_ms - now(), this.#left.held_ms, this.#pace.wait(monotonic_ms()));
     const wait_ms = Math.max(1, Math.min(due_ms, this.#is_resting ? Infinity : QUIET_MS));
     if (wait_ms < Infinity) this.#wakeIn(wait_ms);
   }
@@ -190,7 +214,7 @@ export class ReducedRoom {
   }
 
   async #work(): Promise<void> {
-    const { parts: { metrics }, owns, shown } = this.#options;
+    const { parts: { metrics, fuel }, owns, shown } = this.#options;
     if (this.#left.must_read) this.#drop();
     if (this.#loaded === undefined) {
       await this.#publishing.done().catch(() => {});
@@ -200,7 +224,9 @@ export class ReducedRoom {
       this.#left.read(this.#loaded);
       if (isYoungFork(this.#loaded) && owns(this.at)) await this.#tryStore(this.#loaded);
     }
-    while (this.#loaded !== undefined && !this.#is_closed) {
+    while (
+      this.#loaded !== undefined && !this.#is_closed && fuel.wait(this.at.tenant_id) === 0
+    ) {
       const loaded: LoadedRoom = this.#loaded;
       if (!await this.#answerQueries(loaded)) {
         this.#overtaken();
@@ -235,14 +261,21 @@ export class ReducedRoom {
       judgeCalls(this.#waiting, loaded, this.at, program, this.#options);
     const waiting = ready ? await ready : this.#waiting;
     const taken = takeNext(waiting, this.#takenAt(loaded, program));
-    if (taken?.calls.length === 0) this.#used_ms = at_ms;
+    if (taken?.calls.length === 0) {
+      this.#used_ms = at_ms;
+      this.#pace.take(at_ms);
+    }
     return taken;
   }
 
   #takenAt(loaded: LoadedRoom, program: RunnableProgram): TakenAt {
-    const { parts: { now, random }, owns } = this.#options;
-    const runs_timers = owns(this.at) && this.#left.admits(loaded, program);
-    return { standing: loaded.standing, now_ms: now(), random, runs_timers };
+    const { parts: { now, random, metrics }, owns, monotonic_ms } = this.#options;
+    const { standing } = loaded;
+    const now_ms = now();
+    const is_held = this.#pace.wait(monotonic_ms()) > 0;
+    if (is_held && isDue(standing, now_ms)) metrics.timers_held.inc();
+    const runs_timers = owns(this.at) && !is_held && this.#left.admits(loaded, program);
+    return { standing, now_ms, random, runs_timers };
   }
 
   /** Whether another program waits to migrate this room. */
@@ -281,6 +314,7 @@ export class ReducedRoom {
     // Whoever came meanwhile stands behind them.
     this.#waiting.splice(0, Math.min(calls.length, applied.length));
     countApplied(applied, parts);
+    parts.fuel.spend(this.at.tenant_id, storedUnits(applied));
     for (const [at, one] of applied.entries()) {
       noteApplied(one, this.at, parts);
       calls[at]?.answer(answerTo(one));

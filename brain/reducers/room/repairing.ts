@@ -86,12 +86,12 @@ async function newestState(
     const bytes = name === "" ? undefined : await parts.objects.get(name);
     if (bytes === undefined) continue;
     // A snapshot that is none is not what the room goes on from.
-    const open = await parts.host.open(at.room_id, bytes).catch(() => undefined);
+    const open = await parts.host.open(at, bytes).catch(() => undefined);
     if (open === undefined) continue;
     parts.host.close(open.handle);
-    return await foldWhole(() => parts.host.open(at.room_id, bytes), batches, parts);
+    return await foldWhole(() => parts.host.open(at, bytes), batches, parts);
   }
-  return await foldWhole(() => parts.host.open(at.room_id, undefined), batches, parts);
+  return await foldWhole(() => parts.host.open(at, undefined), batches, parts);
 }
 
 function readable(messages: Parameters<typeof batchOf>[0][]): Batch[] {

@@ -12,6 +12,7 @@ import type { ReducedPlace, RoomParts } from "../room/loaded_room.ts";
 import type { HistoryLimits } from "../room/points.ts";
 import { TimerTrials } from "../room/left_timers.ts";
 import { ReducedRoom } from "../room/reduced_room.ts";
+import { TenantFuel } from "../tenant_fuel.ts";
 import type { ReducerHost } from "../thread/host.ts";
 import { type Shown, shownBy } from "../visible/shown.ts";
 import type { WorldBrain } from "./reducer_world.ts";
@@ -41,7 +42,10 @@ export async function partsOf(
     programById: (id) => loadProgram(objects, id),
     keepProgram: (program) => kept.keep(program),
     metrics: createReducerMetrics(createMetrics({ node_id: "lone", version: "0" }), {
-      ...{ rooms: none, bytes: none, waiting: none },
+      ...{ rooms: none, bytes: none, waiting: none, asked: none },
+    }),
+    fuel: new TenantFuel({
+      ...{ per_second: () => 1e12, monotonic_ms: () => performance.now(), used: { inc: none } },
     }),
     random: randomPool((bytes) => crypto.getRandomValues(bytes)),
   };

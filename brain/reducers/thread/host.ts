@@ -3,6 +3,7 @@
  * gone, and the next question starts another. What it does is `reducer_thread.ts`.
  */
 import { ArqonError } from "@arqon/proto";
+import { createTurns, UNBOUNDED } from "../../../shared/turns/tenant_turns.ts";
 import type { RunnableProgram } from "../log/program.ts";
 import type { LogEntry } from "../state/entry.ts";
 import type { PageAsked, ShownPage } from "../visible/shown.ts";
@@ -20,27 +21,59 @@ export interface OpenRoom {
   readonly standing: RoomStanding;
 }
 
+/** A unit is at most about a nanosecond. */
+const UNITS_PER_MS = 1_000_000;
+/** What is asked for no tenant. */
+const NOBODY = "";
+/** Requests that the thread has at a time: one that it is at, and the one that it goes on with. */
+const IN_THREAD = 2;
 /** Programs that the thread has at a time; the one that was used longest ago goes first. */
 const PROGRAMS_MAX = 1_024;
 
-/** Runs reducers. Its methods reject with `brain-unavailable` when the thread could not do it. */
+/** Who waits for an answer. */
+interface Waiting extends PromiseWithResolvers<Answered> {
+  readonly tenant_id: string;
+  /** The room that is asked about. */
+  readonly room: number | undefined;
+}
+
+/** Runs reducers; tenants take turns by the time that they have used. Its methods reject with `brain-unavailable` when the thread could not do it. */
 export class ReducerHost {
   readonly #onEnd: (detail: string) => void;
+  readonly #onSpent: (tenant_id: string, units: number) => void;
   #thread: Worker | undefined;
-  #waiting = new Map<number, PromiseWithResolvers<Answered>>();
+  #waiting = new Map<number, Waiting>();
+  /** What the thread has not got yet: at most a few requests of each room in memory. */
+  readonly #turns = createTurns<ThreadRequest>(UNBOUNDED);
+  #in_thread = 0;
+  /** The tenants of open rooms. */
+  readonly #tenants = new Map<number, string>();
   /** Programs that the thread has. */
   #programs = new Set<string>();
   #last_id = 0;
   #last_room = 0;
 
-  /** `onEnd` is called when the thread has died by itself. */
-  constructor(onEnd: (detail: string) => void) {
+  /** `onEnd` is called when the thread has died by itself, `onSpent` with the units of whatever was done for a tenant. */
+  constructor(
+    onEnd: (detail: string) => void,
+    onSpent: (tenant_id: string, units: number) => void = () => {},
+  ) {
     this.#onEnd = onEnd;
+    this.#onSpent = onSpent;
+  }
+
+  /** Requests that are not answered. */
+  get waiting(): number {
+    return this.#waiting.size;
   }
 
   /** A room with that state; undefined: an empty one. */
-  async open(room_id: string, snapshot: Uint8Array | undefined): Promise<OpenRoom> {
+  async open(
+    { tenant_id, room_id }: { readonly tenant_id: string; readonly room_id: string },
+    snapshot: Uint8Array | undefined,
+  ): Promise<OpenRoom> {
     const room = ++this.#last_room;
+    this.#tenants.set(room, tenant_id);
     const { standing } = await this.#ask({ kind: "open", room, room_id, snapshot });
     return { handle: room, standing: standing! };
   }
@@ -58,7 +91,7 @@ export class ReducerHost {
     const all: Applied[] = [];
     for (;;) {
       // Others have had their turn since, and may have had the program forgotten.
-      await this.#have(program);
+      await this.#have(program, this.#tenants.get(handle));
       const { applied, standing } = await this.#ask({
         ...{ kind: "apply", room: handle, program: program.id } as const,
         ...{ entries: packEntries(entries.slice(all.length)), shown },
@@ -102,7 +135,7 @@ export class ReducerHost {
     next: { readonly entry: LogEntry; readonly program: RunnableProgram } | undefined,
     options: ShowOptions,
   ): Promise<{ readonly standing: RoomStanding; readonly shown: ShownRoom }> {
-    if (next !== undefined) await this.#have(next.program);
+    if (next !== undefined) await this.#have(next.program, this.#tenants.get(handle));
     const program = next?.program.id ?? "";
     const asked = { kind: "show", room: handle, entry: next?.entry, program, options } as const;
     const { standing, shown } = await this.#ask(asked);
@@ -117,16 +150,17 @@ export class ReducerHost {
   /** Lets a room go. */
   close(handle: number): void {
     this.#ask({ kind: "close", room: handle }).catch(() => {});
+    this.#tenants.delete(handle);
   }
 
   /**
    * Loads a program, so that one that cannot run is known before anybody calls. Rejects with what is wrong. True:
    * it can migrate a room that another module was.
    */
-  async check(program: RunnableProgram): Promise<boolean> {
+  async check(program: RunnableProgram, tenant_id = NOBODY): Promise<boolean> {
     // What it may be asked is decided here.
     const { schema: _schema, ...runnable } = program;
-    const { migrates } = await this.#ask({ kind: "program", program: runnable });
+    const { migrates } = await this.#ask({ kind: "program", program: runnable }, tenant_id);
     this.#use(program.id);
     return migrates;
   }
@@ -136,8 +170,8 @@ export class ReducerHost {
     return (await this.#ask({ kind: "metered", program })).metered!;
   }
 
-  async #have(program: RunnableProgram): Promise<void> {
-    if (!this.#programs.has(program.id)) await this.check(program);
+  async #have(program: RunnableProgram, tenant_id?: string): Promise<void> {
+    if (!this.#programs.has(program.id)) await this.check(program, tenant_id);
     this.#use(program.id);
   }
 
@@ -155,12 +189,24 @@ export class ReducerHost {
     this.#fail("the Brain ends");
   }
 
-  #ask(asked: Asked): Promise<Answered> {
+  #ask(asked: Asked, of_tenant = NOBODY): Promise<Answered> {
     const id = ++this.#last_id;
-    const waiting = Promise.withResolvers<Answered>();
+    const room = "room" in asked ? asked.room : undefined;
+    const tenant_id = room === undefined ? of_tenant : this.#tenants.get(room) ?? of_tenant;
+    const waiting = { ...Promise.withResolvers<Answered>(), tenant_id, room };
     this.#waiting.set(id, waiting);
-    this.#running().postMessage({ ...asked, id });
+    this.#turns.push(tenant_id, { ...asked, id }, 0);
+    this.#send();
     return waiting.promise;
+  }
+
+  #send(): void {
+    while (this.#in_thread < IN_THREAD) {
+      const next = this.#turns.take();
+      if (next === undefined) return;
+      this.#in_thread++;
+      this.#running().postMessage(next);
+    }
   }
 
   #running(): Worker {
@@ -172,7 +218,9 @@ export class ReducerHost {
       this.#fail(detail);
       this.#onEnd(detail);
     };
-    thread.onmessage = ({ data }: MessageEvent<ThreadAnswer>) => this.#hear(data);
+    thread.onmessage = ({ data }: MessageEvent<ThreadAnswer>) => {
+      if (this.#thread === thread) this.#hear(data);
+    };
     thread.onerror = (event) => {
       event.preventDefault();
       die(event.message);
@@ -182,17 +230,26 @@ export class ReducerHost {
   }
 
   #hear(answer: ThreadAnswer): void {
-    const waiting = this.#waiting.get(answer.id);
+    const waiting = this.#waiting.get(answer.id)!;
     this.#waiting.delete(answer.id);
-    if ("applied" in answer) return waiting?.resolve(answer);
+    this.#in_thread--;
+    this.#turns.charge(waiting.tenant_id, answer.units / UNITS_PER_MS);
+    this.#onSpent(waiting.tenant_id, answer.units);
+    this.#send();
+    if ("applied" in answer) return waiting.resolve(answer);
+    // The room is closed then.
+    if (waiting.room !== undefined) this.#tenants.delete(waiting.room);
     const cause = new Error(answer.failed);
-    waiting?.reject(new ArqonError("brain-unavailable", "", { cause }));
+    waiting.reject(new ArqonError("brain-unavailable", "", { cause }));
   }
 
   #fail(detail: string): void {
     this.#thread?.terminate();
     this.#thread = undefined;
     this.#programs.clear();
+    this.#turns.drain();
+    this.#in_thread = 0;
+    this.#tenants.clear();
     const cause = new Error(detail);
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();

@@ -30,7 +30,10 @@ for (const [name, guest] of Object.entries(EXPENSIVE)) {
     try {
       const [busy, other] = [program(guest), program({ apply: `(i32.const 0)` })];
       for (const one of [busy, other]) await host.check(one);
-      const [first, second] = [await host.open("a", undefined), await host.open("b", undefined)];
+      const [first, second] = [
+        await host.open({ tenant_id: "t", room_id: "a" }, undefined),
+        await host.open({ tenant_id: "t", room_id: "b" }, undefined),
+      ];
       const entries = Array.from({ length: ENTRIES }, (_, at) => command(at + 1));
       const done: string[] = [];
       const many = host.apply(first.handle, busy, entries, ALL).then((all) => {
@@ -47,3 +50,31 @@ for (const [name, guest] of Object.entries(EXPENSIVE)) {
     }
   });
 }
+
+Deno.test("tenants take turns: the many rooms of one stand before no other's", async () => {
+  const spent = new Map<string, number>();
+  const host = new ReducerHost(
+    () => {},
+    (tenant_id, units) => void spent.set(tenant_id, (spent.get(tenant_id) ?? 0) + units),
+  );
+  try {
+    const busy = program(EXPENSIVE["that never ends by itself"]!);
+    await host.check(busy);
+    const open = (tenant_id: string, room_id: string) =>
+      host.open({ tenant_id, room_id }, undefined);
+    const many = await Promise.all(Array.from({ length: 30 }, (_, at) => open("busy", `r${at}`)));
+    const mine = await open("quiet", "r");
+    const done: string[] = [];
+    const entries = [1, 2, 3].map((at) => command(at));
+    const all = many.map(({ handle }) =>
+      host.apply(handle, busy, entries, ALL).then(() => done.push("busy"))
+    );
+    await host.apply(mine.handle, busy, [command(1)], ALL).then(() => done.push("quiet"));
+    await Promise.all(all);
+    // Those that the thread has already, and one that has used as little.
+    assert.ok(done.indexOf("quiet") <= 4, done.join());
+    assert.ok(spent.get("busy")! > 80 * spent.get("quiet")! * 0.9, JSON.stringify([...spent]));
+  } finally {
+    host.end();
+  }
+});

@@ -1,0 +1,103 @@
+/**
+ * The fuel of tenants, on both engines: whoever uses more than its share waits or is refused, by calls or by timers, and
+ * holds up no other tenant. How fast a machine is decides nothing here.
+ */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import { until } from "../../shared/testing/until.ts";
+import { TIMERS_PER_SECOND } from "./room/timer_pace.ts";
+import { moduleOf } from "./testing/guest_text.ts";
+import { applied, ENGINES, entriesOf, metric, type WorldBrain } from "./testing/reducer_world.ts";
+
+const BURNS = moduleOf({ apply: `(loop $l (br $l)) (i32.const 0)` });
+const PLAIN = moduleOf({ apply: `(i32.const 0)` });
+const SET = `(func $set (param $key i32) (call $room_schedule (local.get $key) (i32.const 1)
+  (i64.add (call $room_now) (i64.const 10)) (local.get $key) (i32.const 1)
+  (i32.const 0) (i32.const 0)))`;
+/** A timer's command is its key; any other sets 60 of them. */
+const TICKS = moduleOf({
+  more: SET,
+  apply: `(local $at i32) (local $name i32)
+    (local.set $name (call $room_field (i32.const 0)))
+    (if (i32.eq (i32.load (local.get $name)) (i32.const 1))
+      (then (call $set (i32.add (local.get $name) (i32.const 4))))
+      (else (loop $more
+        (i32.store8 (i32.const 100) (i32.add (i32.const 33) (local.get $at)))
+        (call $set (i32.const 100))
+        (local.set $at (i32.add (local.get $at) (i32.const 1)))
+        (br_if $more (i32.lt_u (local.get $at) (i32.const 60))))))
+    (i32.const 0)`,
+});
+const MINUTE_MS = 60_000;
+/** A command that never ends by itself costs a little more than 10,000. */
+const BRAIN = { reducer_fuel_per_second: 30_000 };
+/** Commands after which 60,000 are used up for sure. */
+const ENOUGH = 7;
+
+function callOf(
+  { service }: WorldBrain,
+  tenant_id: string,
+  room_id: string,
+): Promise<string | ArqonError> {
+  return new Promise((answer) =>
+    service.call({ tenant_id, room_id }, {
+      ...{ command: "go", data: new Uint8Array(), id: "", user_id: "ann", role: "user" },
+      ...{ claims: {}, deadline_ms: performance.now() + 10 * MINUTE_MS, answer },
+    })
+  );
+}
+
+const reasonOf = (outcome: string | ArqonError) =>
+  typeof outcome === "string" ? "applied" : outcome.reason;
+
+for (const [engine, open] of Object.entries(ENGINES)) {
+  Deno.test(`${engine}: a tenant that has used its fuel is refused with when to come again, and no other`, async () => {
+    await using world = await open({ modules: { burns: BURNS, plain: PLAIN }, brain: BRAIN });
+    const brain = await world.start("a");
+    let refused: ArqonError | undefined;
+    let ran = 0;
+    while (refused === undefined && ran < ENOUGH) {
+      const outcome = await callOf(brain, "t", "burns");
+      if (typeof outcome !== "string" && outcome.reason === "rate-limited") refused = outcome;
+      else ran++;
+    }
+    assert.ok(refused !== undefined, `${ran} commands of 10,000 fuel with 60,000`);
+    assert.equal(refused.code, 429);
+    assert.match(refused.message, /30000 fuel of reducers a second/);
+    assert.ok((refused.retry_after_ms ?? 0) > 0);
+    // Not its other rooms, either; everybody else is answered.
+    assert.equal(reasonOf(await callOf(brain, "t", "plain")), "rate-limited");
+    assert.equal(reasonOf(await callOf(brain, "other", "plain")), "applied");
+    assert.ok(await metric(brain, "brain_reducer_refused_total") >= 2);
+    assert.ok(await metric(brain, "brain_reducer_fuel_total") >= 60_000);
+    world.passed_ms += MINUTE_MS;
+    assert.equal(reasonOf(await callOf(brain, "t", "plain")), "applied");
+  });
+
+  Deno.test(`${engine}: timers are paid by their tenant, and go on when it has fuel again`, async () => {
+    await using world = await open({ modules: { ticks: TICKS, plain: PLAIN }, brain: BRAIN });
+    const brain = await world.start("a");
+    await applied(brain, "ticks", "begin");
+    const isOut = async () => reasonOf(await callOf(brain, "t", "plain")) === "rate-limited";
+    await until("its timers have used the tenant's fuel", isOut);
+    assert.equal(reasonOf(await callOf(brain, "other", "plain")), "applied");
+    const before = (await entriesOf(brain, "ticks")).length;
+    world.passed_ms += MINUTE_MS;
+    await until("a call has its turn", async () => !await isOut());
+    await until("timers run", async () => (await entriesOf(brain, "ticks")).length > before);
+  });
+
+  Deno.test(`${engine}: however many timers a room has, so many run in a second, and each once`, async () => {
+    const plenty = { reducer_fuel_per_second: 1_000_000_000 };
+    await using world = await open({ modules: { ticks: TICKS }, brain: plenty });
+    const brain = await world.start("a");
+    await applied(brain, "ticks", "begin");
+    const count = 4 * TIMERS_PER_SECOND;
+    await until("timers run", async () => (await entriesOf(brain, "ticks")).length > count);
+    const timers = (await entriesOf(brain, "ticks")).slice(1);
+    const took_ms = timers[count - 1]!.time_ms - timers[0]!.time_ms;
+    // Two seconds' worth may run at once.
+    const least_ms = (count / TIMERS_PER_SECOND - 2) * 1_000;
+    assert.ok(took_ms >= least_ms * 0.9, `${count} timers in ${took_ms} ms`);
+  });
+}

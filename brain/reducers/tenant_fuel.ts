@@ -1,0 +1,48 @@
+/**
+ * How much work the rooms of one tenant may cause in a second on one Brain: what their commands and timers cost is charged
+ * after they have run, and while something is owed none of its rooms goes on. Whoever calls one then is refused.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Counter } from "../../shared/metrics/metrics.ts";
+import { createFuelBuckets, type FuelBuckets } from "../../shared/rates/fuel_bucket.ts";
+import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
+
+/** What it needs. */
+export interface TenantFuelOptions {
+  /** Fuel a second and tenant, as it is now. */
+  readonly per_second: () => number;
+  /** Ms that only grow. */
+  readonly monotonic_ms: () => number;
+  /** Counts fuel. */
+  readonly used: Pick<Counter, "inc">;
+}
+
+/** The fuel of all tenants. */
+export class TenantFuel {
+  readonly #options: TenantFuelOptions;
+  readonly #buckets: FuelBuckets;
+
+  constructor(options: TenantFuelOptions) {
+    this.#options = options;
+    this.#buckets = createFuelBuckets(options.per_second);
+  }
+
+  /** In how many ms the tenant's rooms may go on; 0: now. */
+  wait(tenant_id: string): number {
+    return this.#buckets.wait(tenant_id, this.#options.monotonic_ms());
+  }
+
+  /** Charges a tenant with units that were used for it. */
+  spend(tenant_id: string, units: number): void {
+    const fuel = units / UNITS_PER_FUEL;
+    this.#options.used.inc(fuel);
+    this.#buckets.spend(tenant_id, fuel, this.#options.monotonic_ms());
+  }
+
+  /** What whoever asks hears, when it has to wait so long; it is not done later. */
+  refusal(retry_after_ms: number): ArqonError {
+    const detail = `this tenant has ${this.#options.per_second()} fuel of reducers a second; ` +
+      `retry after ${retry_after_ms} ms`;
+    return new ArqonError("rate-limited", detail, { retry_after_ms });
+  }
+}
