@@ -3,7 +3,7 @@
  * holds up no other tenant. How fast a machine is decides nothing here.
  */
 import assert from "node:assert/strict";
-import { ArqonError } from "@arqon/proto";
+import type { ArqonError } from "@arqon/proto";
 import { until } from "../../shared/testing/until.ts";
 import { TIMERS_PER_SECOND } from "./room/timer_pace.ts";
 import { moduleOf } from "./testing/guest_text.ts";
