@@ -19,8 +19,8 @@ COPY shared/ shared/
 COPY brain/ brain/
 COPY wasm/ wasm/
 COPY deploy/docker/health.ts deploy/docker/
-# The thread is started by URL and is in no import.
-RUN deno cache --frozen brain/main.ts brain/reducers/thread/reducer_thread.ts shared/watchdog/watch_thread.ts deploy/docker/health.ts \
+# Threads are started by URL and are in no import.
+RUN deno cache --frozen brain/main.ts brain/reducers/thread/reducer_thread.ts brain/reducers/thread/compile_thread.ts shared/watchdog/watch_thread.ts deploy/docker/health.ts \
   && mkdir /etc/arqon
 
 FROM denoland/deno:bin-${DENO_VERSION} AS deno

@@ -15,6 +15,7 @@ export const STARTED: readonly string[] = [
   "shield/policy/modules/compile_child.ts",
   "shield/schema/registry/set_thread.ts",
   "brain/reducers/thread/reducer_thread.ts",
+  "brain/reducers/thread/compile_thread.ts",
   "arq/replay/replay_thread.ts",
   "arq/traffic/schema_thread.ts",
 ];

@@ -32,7 +32,7 @@ export interface Run {
   readonly units: number;
   /**
    * Units of what the host does around it, which no limit of a command is about: its instance, or putting that back;
-   * memory that it is the first to touch; unwinding that it has no units left for.
+   * unwinding that it has no units left for.
    */
   readonly host_units: number;
   readonly logs: readonly RoomLog[];
@@ -68,7 +68,10 @@ function isFunction(value: unknown): value is (...operands: number[]) => number 
 
 const pagesOf = ({ buffer }: WebAssembly.Memory) => buffer.byteLength / PAGE_BYTES;
 
-function makeInstance(compiled: WebAssembly.Module, metered: MeteredModule): Instance {
+function makeInstance(
+  compiled: WebAssembly.Module,
+  metered: Pick<MeteredModule, "renewal">,
+): Instance {
   // The exports are not read before a command, and by then they are set.
   const running: Running = {
     ...{ exports: undefined!, draft: undefined, rejected: undefined, logs: [], in_alloc: false },
@@ -174,7 +177,7 @@ function noInstance(error: unknown, { failed_units: host_units }: HostPrice): Ru
 /** A reducer of a module that `meterReducer` has made, with so much fuel for each command. */
 export function createReducer(
   compiled: WebAssembly.Module,
-  metered: MeteredModule,
+  metered: Pick<MeteredModule, "cost" | "renewal">,
   fuel: number,
 ): ReducerGuest {
   const price = new HostPrice(metered);

@@ -4,9 +4,11 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { createTurns, UNBOUNDED } from "../../../shared/turns/tenant_turns.ts";
+import { MIGRATE_EXPORT } from "../../../wasm/reducer/room_abi.ts";
 import type { RunnableProgram } from "../log/program.ts";
 import type { LogEntry } from "../state/entry.ts";
 import type { PageAsked, ShownPage } from "../visible/shown.ts";
+import { Compiling } from "./compiling.ts";
 import { packEntries, unpackApplied } from "./packing.ts";
 import type { Applied, RoomStanding, ShownRoom, ThreadAnswer, ThreadRequest } from "./protocol.ts";
 import type { ShowOptions } from "./showing.ts";
@@ -41,6 +43,7 @@ interface Waiting extends PromiseWithResolvers<Answered> {
 export class ReducerHost {
   readonly #onEnd: (detail: string) => void;
   readonly #onSpent: (tenant_id: string, units: number) => void;
+  readonly #compiling = new Compiling();
   #thread: Worker | undefined;
   #waiting = new Map<number, Waiting>();
   /** What the thread has not got yet: at most a few requests of each room in memory. */
@@ -154,20 +157,21 @@ export class ReducerHost {
   }
 
   /**
-   * Loads a program, so that one that cannot run is known before anybody calls. Rejects with what is wrong. True:
-   * it can migrate a room that another module was.
+   * Compiles a program and loads it, so that one that cannot run is known before anybody calls. Rejects with what is
+   * wrong. True: it can migrate a room that another module was.
    */
   async check(program: RunnableProgram, tenant_id = NOBODY): Promise<boolean> {
+    const made = await this.#compiling.compile(program);
     // What it may be asked is decided here.
-    const { schema: _schema, ...runnable } = program;
-    const { migrates } = await this.#ask({ kind: "program", program: runnable }, tenant_id);
+    const { schema: _schema, bytes: _bytes, ...loaded } = program;
+    await this.#ask({ kind: "program", program: loaded, ...made }, tenant_id);
     this.#use(program.id);
-    return migrates;
+    return WebAssembly.Module.exports(made.compiled).some(({ name }) => name === MIGRATE_EXPORT);
   }
 
   /** The bytes of a program as it is run. */
-  async metered({ schema: _schema, ...program }: RunnableProgram): Promise<Uint8Array> {
-    return (await this.#ask({ kind: "metered", program })).metered!;
+  metered(program: RunnableProgram): Promise<Uint8Array> {
+    return this.#compiling.metered(program);
   }
 
   async #have(program: RunnableProgram, tenant_id?: string): Promise<void> {
@@ -184,8 +188,9 @@ export class ReducerHost {
     this.#ask({ kind: "forget", program }).catch(() => {});
   }
 
-  /** Ends the thread. */
+  /** Ends the threads. */
   end(): void {
+    this.#compiling.end("the Brain ends");
     this.#fail("the Brain ends");
   }
 

@@ -3,6 +3,7 @@ import type { LogEntry, Outcome } from "../state/entry.ts";
 import type { RoomLog } from "../guest/room_functions.ts";
 import type { RunnableProgram } from "../log/program.ts";
 import type { PageAsked, ShownPage, ShownValue } from "../visible/shown.ts";
+import type { CompiledProgram } from "./compiling.ts";
 import type { ChangeText, ShowOptions, ValuesPage } from "./showing.ts";
 
 /** What came of one entry. */
@@ -40,13 +41,15 @@ export interface ShownRoom extends ValuesPage {
   readonly outcome: Outcome | undefined;
 }
 
+/** A program without what only its Brain needs. */
+export type LoadedProgram = Omit<RunnableProgram, "schema" | "bytes">;
+
 /** What the thread is asked. */
 export type ThreadRequest =
   & { readonly id: number }
   & (
-    | { readonly kind: "program"; readonly program: Omit<RunnableProgram, "schema"> }
-    /** The bytes of a program as it is run. */
-    | { readonly kind: "metered"; readonly program: Omit<RunnableProgram, "schema"> }
+    /** A program that entries may be applied by from now on. */
+    | ({ readonly kind: "program"; readonly program: LoadedProgram } & CompiledProgram)
     | { readonly kind: "forget"; readonly program: string }
     | {
       readonly kind: "open";
@@ -95,7 +98,7 @@ export type ThreadRequest =
 
 /**
  * What it answers, and the units that it took; of `apply` the outcomes of as many entries as fit into one turn, as `packApplied` has them, of
- * `snapshot` the bytes, of `values` a page, of `program` whether it can migrate a room.
+ * `snapshot` the bytes, of `values` a page.
  */
 export type ThreadAnswer =
   & { readonly id: number; readonly units: number }
@@ -107,8 +110,6 @@ export type ThreadAnswer =
       readonly page: ShownPage | undefined;
       readonly shown?: ShownRoom;
       readonly remembered?: readonly boolean[];
-      readonly metered?: Uint8Array;
-      readonly migrates: boolean;
     }
     /** The room is closed then: what it was is not known any more. */
     | { readonly failed: string }

@@ -3,9 +3,6 @@
  * clock: whether an entry counts is decided by who asks. A command ends by its fuel, so nothing stays here.
  */
 import { createReducer, type ReducerGuest, type Run, unitsOf } from "../guest/reducer_guest.ts";
-import { meterReducer } from "../../../wasm/reducer/reducer_check.ts";
-import { MIGRATE_EXPORT } from "../../../wasm/reducer/room_abi.ts";
-import type { RunnableProgram } from "../log/program.ts";
 import { applyEntry } from "../state/fold.ts";
 import type { Outcome } from "../state/entry.ts";
 import { withoutEntries } from "../state/lost_entries.ts";
@@ -18,7 +15,8 @@ import { packApplied, unpackEntries } from "./packing.ts";
 import { awakeState, type RestingState, restingState, snapshotOf } from "./resting.ts";
 import { ENTRY_UNITS, stateUnits } from "./thread_price.ts";
 import { changesPage, valuesPage } from "./showing.ts";
-import type { Applied, RoomStanding, ThreadAnswer, ThreadRequest } from "./protocol.ts";
+import type { Applied, LoadedProgram, RoomStanding } from "./protocol.ts";
+import type { ThreadAnswer, ThreadRequest } from "./protocol.ts";
 
 /** Fuel after which the rest of some entries waits, so that other rooms have their turn. */
 const TURN_FUEL = 100_000;
@@ -35,9 +33,8 @@ interface RestingRoom {
 }
 
 interface Loaded {
-  readonly program: Omit<RunnableProgram, "schema">;
+  readonly program: LoadedProgram;
   readonly guest: ReducerGuest;
-  readonly migrates: boolean;
 }
 
 /** Units of what was done for the request that is under way. */
@@ -45,17 +42,10 @@ let spent = 0;
 const programs = new Map<string, Loaded>();
 const rooms = new Map<number, Room | RestingRoom>();
 
-function load(program: Loaded["program"]): Loaded {
-  const known = programs.get(program.id);
-  if (known !== undefined) return known;
-  const { bytes, memory_limit_pages, price_version } = program;
-  const metered = meterReducer(bytes, memory_limit_pages, price_version);
-  const compiled = new WebAssembly.Module(metered.bytes);
+function load({ program, compiled, metered }: Extract<ThreadRequest, { kind: "program" }>): void {
+  if (programs.has(program.id)) return;
   const guest = createReducer(compiled, metered, program.fuel_limit);
-  const migrates = WebAssembly.Module.exports(compiled).some(({ name }) => name === MIGRATE_EXPORT);
-  const loaded = { program, guest, migrates };
-  programs.set(program.id, loaded);
-  return loaded;
+  programs.set(program.id, { program, guest });
 }
 
 function standingOf({ state }: Room): RoomStanding {
@@ -92,7 +82,6 @@ function apply(
 type Said = Omit<Extract<ThreadAnswer, { applied: unknown }>, "id" | "units">;
 const NOTHING: Said = {
   ...{ applied: undefined, standing: undefined, snapshot: undefined, page: undefined },
-  migrates: false,
 };
 
 function programOf(id: string): Loaded {
@@ -156,12 +145,8 @@ function show(
 function answer(request: ThreadRequest): Said {
   switch (request.kind) {
     case "program":
-      return { ...NOTHING, migrates: load(request.program).migrates };
-    case "metered": {
-      const { bytes, memory_limit_pages, price_version } = request.program;
-      const { bytes: metered } = meterReducer(bytes, memory_limit_pages, price_version);
-      return { ...NOTHING, metered };
-    }
+      load(request);
+      return NOTHING;
     case "forget":
       programs.delete(request.program);
       return NOTHING;

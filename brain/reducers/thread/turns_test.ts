@@ -78,3 +78,29 @@ Deno.test("tenants take turns: the many rooms of one stand before no other's", a
     host.end();
   }
 });
+
+Deno.test("a module that takes long to compile holds up no room", async () => {
+  const host = new ReducerHost(() => {});
+  try {
+    const plain = program({ apply: `(i32.const 0)` });
+    await host.check(plain);
+    const { handle } = await host.open({ tenant_id: "t", room_id: "r" }, undefined);
+    const functions = Array.from(
+      { length: 8_000 },
+      (_, at) => `(func (param i32) (result i32) (i32.mul (local.get 0) (i32.const ${at})))`,
+    );
+    const large = program({ apply: `(i32.const 0)`, more: functions.join("") });
+    const done: string[] = [];
+    const checks = [host.check(large), host.metered(large)].map((checked) =>
+      checked.then(() => done.push("compiled"))
+    );
+    await host.apply(handle, plain, [command(1)], ALL).then(() => done.push("applied"));
+    await Promise.all(checks);
+    assert.deepEqual(done, ["applied", "compiled", "compiled"]);
+    // It is there for the room then.
+    const { applied } = await host.apply(handle, large, [command(2)], ALL);
+    assert.deepEqual(applied.map(({ kind }) => kind), ["applied"]);
+  } finally {
+    host.end();
+  }
+});

@@ -1,0 +1,42 @@
+/**
+ * The thread in which modules of reducers are metered and compiled, half a second for the largest, for which no room may
+ * wait. What it makes is passed on; it keeps nothing. `compiling.ts` starts it.
+ */
+import type { MeteredModule } from "../../../wasm/metering/meter.ts";
+import { meterReducer } from "../../../wasm/reducer/reducer_check.ts";
+
+/** A module. */
+export interface CompileRequest {
+  readonly id: number;
+  readonly bytes: Uint8Array;
+  readonly memory_limit_pages: number;
+  readonly price_version: number;
+  /** False: its bytes as they are run are all that is asked for. */
+  readonly compiles: boolean;
+}
+
+/** What became of a module; or what is wrong with it. */
+export type CompileReply =
+  | {
+    readonly id: number;
+    readonly metered: MeteredModule;
+    readonly compiled: WebAssembly.Module | undefined;
+  }
+  | { readonly id: number; readonly failed: string };
+
+function answer(request: CompileRequest): CompileReply {
+  const { id, bytes, memory_limit_pages, price_version, compiles } = request;
+  try {
+    const metered = meterReducer(bytes, memory_limit_pages, price_version);
+    const compiled = compiles ? new WebAssembly.Module(metered.bytes) : undefined;
+    return { id, metered, compiled };
+  } catch (error) {
+    return { id, failed: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+const thread = globalThis as unknown as {
+  onmessage: (event: MessageEvent<CompileRequest>) => void;
+  postMessage(reply: CompileReply): void;
+};
+thread.onmessage = ({ data }) => thread.postMessage(answer(data));
