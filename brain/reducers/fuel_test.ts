@@ -28,11 +28,10 @@ const TICKS = moduleOf({
         (br_if $more (i32.lt_u (local.get $at) (i32.const 60))))))
     (i32.const 0)`,
 });
-const MINUTE_MS = 60_000;
-/** A command that never ends by itself costs a little more than 10,000. */
-const BRAIN = { reducer_fuel_per_second: 30_000 };
-/** Commands after which 60,000 are used up for sure. */
-const ENOUGH = 7;
+/** Any debt of these tests is worked off by then. */
+const LONG_MS = 600_000;
+/** A command that never ends by itself costs a little more than 10,000: no machine is so slow that the next has fuel. */
+const BRAIN = { reducer_fuel_per_second: 200 };
 
 function callOf(
   { service }: WorldBrain,
@@ -42,7 +41,7 @@ function callOf(
   return new Promise((answer) =>
     service.call({ tenant_id, room_id }, {
       ...{ command: "go", data: new Uint8Array(), id: "", user_id: "ann", role: "user" },
-      ...{ claims: {}, deadline_ms: performance.now() + 10 * MINUTE_MS, answer },
+      ...{ claims: {}, deadline_ms: Infinity, answer },
     })
   );
 }
@@ -54,23 +53,18 @@ for (const [engine, open] of Object.entries(ENGINES)) {
   Deno.test(`${engine}: a tenant that has used its fuel is refused with when to come again, and no other`, async () => {
     await using world = await open({ modules: { burns: BURNS, plain: PLAIN }, brain: BRAIN });
     const brain = await world.start("a");
-    let refused: ArqonError | undefined;
-    let ran = 0;
-    while (refused === undefined && ran < ENOUGH) {
-      const outcome = await callOf(brain, "t", "burns");
-      if (typeof outcome !== "string" && outcome.reason === "rate-limited") refused = outcome;
-      else ran++;
-    }
-    assert.ok(refused !== undefined, `${ran} commands of 10,000 fuel with 60,000`);
-    assert.equal(refused.code, 429);
-    assert.match(refused.message, /30000 fuel of reducers a second/);
+    assert.equal(reasonOf(await callOf(brain, "t", "burns")), "call-rejected");
+    const refused = await callOf(brain, "t", "burns");
+    assert.ok(typeof refused !== "string");
+    assert.deepEqual([refused.code, refused.reason], [429, "rate-limited"]);
+    assert.match(refused.message, /200 fuel of reducers a second/);
     assert.ok((refused.retry_after_ms ?? 0) > 0);
     // Not its other rooms, either; everybody else is answered.
     assert.equal(reasonOf(await callOf(brain, "t", "plain")), "rate-limited");
     assert.equal(reasonOf(await callOf(brain, "other", "plain")), "applied");
     assert.ok(await metric(brain, "brain_reducer_refused_total") >= 2);
-    assert.ok(await metric(brain, "brain_reducer_fuel_total") >= 60_000);
-    world.passed_ms += MINUTE_MS;
+    assert.ok(await metric(brain, "brain_reducer_fuel_total") >= 10_000);
+    world.passed_ms += LONG_MS;
     assert.equal(reasonOf(await callOf(brain, "t", "plain")), "applied");
   });
 
@@ -82,7 +76,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     await until("its timers have used the tenant's fuel", isOut);
     assert.equal(reasonOf(await callOf(brain, "other", "plain")), "applied");
     const before = (await entriesOf(brain, "ticks")).length;
-    world.passed_ms += MINUTE_MS;
+    world.passed_ms += LONG_MS;
     await until("a call has its turn", async () => !await isOut());
     await until("timers run", async () => (await entriesOf(brain, "ticks")).length > before);
   });

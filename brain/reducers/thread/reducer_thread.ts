@@ -13,13 +13,13 @@ import { pageOf, shownChanges } from "../visible/shown.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { packApplied, unpackEntries } from "./packing.ts";
 import { awakeState, type RestingState, restingState, snapshotOf } from "./resting.ts";
-import { ENTRY_UNITS, stateUnits } from "./thread_price.ts";
+import { ENTRY_UNITS, pageUnits, stateUnits } from "./thread_price.ts";
 import { changesPage, valuesPage } from "./showing.ts";
 import type { Applied, LoadedProgram, RoomStanding } from "./protocol.ts";
 import type { ThreadAnswer, ThreadRequest } from "./protocol.ts";
 
-/** Fuel after which the rest of some entries waits, so that other rooms have their turn. */
-const TURN_FUEL = 100_000;
+/** Fuel after which the rest of some entries waits, so that other rooms have their turn: at most 20 ms. */
+const TURN_FUEL = 40_000;
 
 interface Room {
   room_id: string;
@@ -103,6 +103,7 @@ function roomOf(handle: number): Room {
 function rest(handle: number): void {
   const room = rooms.get(handle);
   if (room === undefined || "resting" in room) return;
+  spent += stateUnits(room.state);
   const resting = restingState(room.state);
   if (resting !== undefined) rooms.set(handle, { room_id: room.room_id, resting });
 }
@@ -171,8 +172,11 @@ function answer(request: ThreadRequest): Said {
     }
     case "snapshot":
       return { ...NOTHING, snapshot: packSnapshot(snapshot(request.room)) };
-    case "values":
-      return { ...NOTHING, page: pageOf(roomOf(request.room).state.values, request.asked) };
+    case "values": {
+      const page = pageOf(roomOf(request.room).state.values, request.asked);
+      spent += pageUnits(page);
+      return { ...NOTHING, page };
+    }
     case "become": {
       const room = roomOf(request.room);
       room.room_id = request.room_id;

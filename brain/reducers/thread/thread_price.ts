@@ -3,12 +3,20 @@
  * an entry 5 to 15 µs, reading a state 30 µs, 1.3 to 2.8 µs for each value and 3.6 ns for each byte, writing it half. Pure.
  */
 import type { RoomState } from "../state/room_state.ts";
+import type { ShownPage } from "../visible/shown.ts";
 
 /** An entry that is applied, its digest and what it is packed as. */
 export const ENTRY_UNITS = 15_000;
 const STATE_UNITS = 40_000;
 const VALUE_UNITS = 2_500;
 const BYTE_UNITS = 4;
+
+/** Values that are read. */
+export const pageUnits = ({ values }: ShownPage): number =>
+  values.reduce(
+    (units, [key, value]) => units + VALUE_UNITS + (key.length + (value?.length ?? 0)) * BYTE_UNITS,
+    ENTRY_UNITS,
+  );
 
 type Sized = Pick<
   RoomState,

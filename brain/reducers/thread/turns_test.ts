@@ -79,6 +79,31 @@ Deno.test("tenants take turns: the many rooms of one stand before no other's", a
   }
 });
 
+Deno.test("reading a room, its values and writing it are charged, too", async () => {
+  let units = 0;
+  const host = new ReducerHost(() => {}, (_tenant_id, more) => void (units += more));
+  const spent = () => {
+    const of = units;
+    units = 0;
+    return of;
+  };
+  try {
+    const { handle } = await host.open({ tenant_id: "t", room_id: "r" }, undefined);
+    assert.ok(spent() > 0, "open");
+    await host.values(handle, { prefix: "", after: "", prefixes: [""], max_bytes: 1_000 });
+    assert.ok(spent() > 0, "values");
+    const snapshot = await host.snapshot(handle);
+    assert.ok(spent() > 0, "snapshot");
+    await host.open({ tenant_id: "t", room_id: "s" }, snapshot);
+    assert.ok(spent() > 0, "open from a snapshot");
+    host.rest(handle);
+    await host.values(handle, { prefix: "", after: "", prefixes: [""], max_bytes: 1_000 });
+    assert.ok(spent() > 0, "awakened");
+  } finally {
+    host.end();
+  }
+});
+
 Deno.test("a module that takes long to compile holds up no room", async () => {
   const host = new ReducerHost(() => {});
   try {
