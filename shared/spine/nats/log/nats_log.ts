@@ -30,6 +30,7 @@ import type { StreamLivesTools } from "./nats_log_lives.ts";
 import { fromStored } from "./nats_log_message.ts";
 import type { LogPlace } from "./nats_log_place.ts";
 import type { Reading } from "./nats_log_read.ts";
+import { Purges } from "./nats_log_purges.ts";
 import { Samples } from "./nats_log_samples.ts";
 import { changeStream, openStream } from "./nats_log_stream.ts";
 import type { StreamTools } from "./nats_log_stream.ts";
@@ -45,6 +46,8 @@ export interface LogTools extends StreamTools, StreamLivesTools, BoundTools {
   readonly storage: NatsStorage;
   /** Bytes that a message may have with its headers. */
   payload_bytes_max(): number;
+  /** Whether this process hears of purges. */
+  hearsPurges(): boolean;
   /** Called when the log has another stream than before. */
   onAnotherStream(log: StreamLog): void;
 }
@@ -69,6 +72,7 @@ export class StreamLog implements AppendLog {
   /** Of the life `#sampled`. */
   #samples = new Samples();
   #sampled = "";
+  readonly #purges = new Purges();
   /** Of `#stream`. */
   readonly #bound: StreamBound;
   #recent: { readonly status: Promise<LogStatus>; readonly at_ms: number } | undefined;
@@ -116,6 +120,12 @@ export class StreamLog implements AppendLog {
   doubt(): void {
     this.#recent = undefined;
     this.#lives.doubt();
+  }
+
+  /** Somebody purges those subjects; undefined: it may have happened, and nobody is told of it any more. */
+  purged(filter: string | undefined): void {
+    if (filter === undefined) this.#purges.deafen();
+    else this.#purges.hear(filter, this.#tools.monotonic());
   }
 
   /** Looks for the stream, makes it when there is none, and lets go what waits. One at a time. */
@@ -281,6 +291,7 @@ export class StreamLog implements AppendLog {
       this.#samples.note(0, Date.parse(created), config.max_age / 1e6);
     }
     this.#samples.note(state.last_seq, Date.parse(ts), config.max_age / 1e6);
+    this.#purges.note(state.last_seq, asked_ms);
     this.#bound.note(config);
   }
 
@@ -297,6 +308,8 @@ export class StreamLog implements AppendLog {
         const info = await openStream(this.#tools, this.#wish(), timeout_ms);
         const proven = await this.#lives.prove(info, timeout_ms);
         this.#hear(proven, asked_ms);
+        // The subscription was made before, or came back with the connection.
+        if (this.#tools.hearsPurges()) this.#purges.listen(proven.state.last_seq);
         this.#bound.settle(proven);
       });
     } catch (error) {
@@ -321,6 +334,8 @@ export class StreamLog implements AppendLog {
   /** Asks the stream; one that is lost is looked for once, and asked again. */
   async ask<T>(ask: (reading: Reading) => Promise<T>): Promise<T> {
     const { api, inbox, link, monotonic } = this.#tools;
+    const purgedThrough = (subject: string) => this.#purges.through(subject);
+    const reading = { api, inbox, purgedThrough };
     for (let attempt = 1;; attempt++) {
       if (this.held) await this.open();
       link.assertConnected();
@@ -329,7 +344,7 @@ export class StreamLog implements AppendLog {
         return await insist(
           link,
           monotonic,
-          (timeout_ms) => ask({ api, inbox, stream, timeout_ms, samples: this.#samples }),
+          (timeout_ms) => ask({ ...reading, stream, timeout_ms, samples: this.#samples }),
         );
       } catch (error) {
         if (!(error instanceof StreamLost)) throw error;

@@ -58,6 +58,8 @@ export interface StreamConfig {
   /** Whether it takes batches, all or none of one. */
   readonly allow_atomic?: boolean;
   readonly discard?: string;
+  /** Nobody removes single messages; once it is so, NATS takes it back for nobody. */
+  readonly deny_delete?: boolean;
   readonly republish?: { readonly src?: string; readonly dest?: string };
   readonly metadata?: Readonly<Record<string, string>>;
 }

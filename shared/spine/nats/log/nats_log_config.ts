@@ -86,12 +86,18 @@ export function changedConfig(
   const { src, dest } = republish(wish.place);
   const next = { ...config, ...sizes };
   const right = config.allow_direct === true && config.discard === "new" &&
-    config.republish?.src === src && config.republish.dest === dest;
+    config.deny_delete === true && config.republish?.src === src && config.republish.dest === dest;
   const same = next.max_msgs_per_subject === config.max_msgs_per_subject &&
     next.max_age === config.max_age && next.max_bytes === config.max_bytes &&
     next.num_replicas === config.num_replicas;
   if (right && same) return undefined;
-  return { ...next, allow_direct: true, discard: "new", republish: { src, dest } };
+  return {
+    ...next,
+    allow_direct: true,
+    deny_delete: true,
+    discard: "new",
+    republish: { src, dest },
+  };
 }
 
 /** What a configuration keeps, in our terms; without a limit, the largest number there is. */

@@ -28,6 +28,8 @@ export interface Reading {
   readonly timeout_ms: number;
   /** How far the stream was when, as far as this process knows. */
   readonly samples: Samples;
+  /** As `Purges.through`. */
+  purgedThrough(subject: string): number;
   /** As `removedBelow`, of one tenant in a stream that others share; absent: the stream says it. */
   readonly removed?: () => Promise<number>;
 }
@@ -62,7 +64,7 @@ export async function readForward(
 
 /** True when the leader shows that nothing of the room above `after` has been removed up to now. */
 async function isWhole(
-  { api, stream, timeout_ms, samples, removed }: Reading,
+  { api, stream, timeout_ms, samples, removed, purgedThrough }: Reading,
   subject: string,
   after: number,
 ): Promise<boolean> {
@@ -84,6 +86,7 @@ async function isWhole(
   if (after < removedBelow(config)) return false;
   // Asked last: who removes something says so before.
   if (removed !== undefined && after < await removed()) return false;
+  if (after < purgedThrough(subject)) return false;
   // A room that is not full has lost nothing above `after` to the size limit: else age or a trim would
   // have had to take something from it since.
   const limit = config.max_msgs_per_subject;

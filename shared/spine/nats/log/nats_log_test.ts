@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import type { DiscardPolicy, RetentionPolicy } from "@nats-io/jetstream";
 import { startNats } from "../../../../tests/harness/nats_server.ts";
-import { insist } from "../../../testing/until.ts";
+import { insist, until } from "../../../testing/until.ts";
 import { bytes, refusedWith, text, within } from "../../conformance/conformance.ts";
 import type { DurableLog } from "../../contract/durable_log.ts";
 import {
@@ -223,6 +223,11 @@ Deno.test("a log that an operator has changed is put right when it is opened", a
     [config.allow_direct, config.discard, config.republish?.dest],
     [true, "new", "in.t.acme.r.{{wildcard(1)}}"],
   );
+  // As one is that somebody has made by hand: single messages could be deleted.
+  await outside.streams.delete(stream);
+  await outside.streams.add({ ...config, deny_delete: false });
+  await open();
+  assert.equal((await outside.streams.info(stream)).config.deny_delete, true);
 });
 
 Deno.test("replicas that one server cannot have are refused with the key that asks for them", async () => {
@@ -338,4 +343,44 @@ Deno.test("a server of before 2.12 is not asked for batches", () => {
   assert.equal(takesBatches({}), false);
   assert.equal(takesBatches({ api_lvl: 1 }), false);
   assert.equal(takesBatches({ api_lvl: 2 }), true);
+});
+
+Deno.test("what an operator purges is missed, whoever asks; what others lose is not", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using one = await logEngine([server.url]);
+  await using other = await logEngine([server.url]);
+  await using outside = await operator(server.url);
+  const logs = [await one.spine.log("acme", small), await other.spine.log("acme", small)];
+  const [log] = logs as [DurableLog, DurableLog];
+  const fill = (room: string, count: number) =>
+    Promise.all(Array.from({ length: count }, (_, n) => log.append(room, bytes(String(n)))))
+      .then((all) => all.map(({ offset }) => offset));
+  const purges = [{}, { keep: 2 }, { seq: 3 }];
+  for (const [at, purge] of purges.entries()) {
+    const room = `r${at}`;
+    await fill("busy", 50);
+    const { log_offset: place } = await log.head(room);
+    const offsets = await fill(room, 5);
+    await fill("busy", 50);
+    const quiet = await fill(`quiet${at}`, 2);
+    const options = "seq" in purge ? { seq: offsets[3] as number } : purge;
+    await outside.streams.purge(log.stream, { filter: `log.t.acme.r.${room}`, ...options });
+    for (const reader of logs) {
+      const complete = async (room: string, after: number) =>
+        (await reader.read(room, { ...ALL, after })).complete;
+      await until("the purge to be heard of", async () => !await complete(room, place));
+      for (const after of [place, offsets[0] as number]) {
+        assert.equal(await complete(room, after), false, `${JSON.stringify(purge)} after ${after}`);
+      }
+      if (at > 0) assert.equal(await complete(room, offsets[3] as number), true);
+      assert.deepEqual(
+        [await complete(`quiet${at}`, place), await complete(`quiet${at}`, quiet[0] as number)],
+        [true, true],
+      );
+    }
+  }
+  await using late = await logEngine([server.url]);
+  const theirs = await late.spine.log("acme", small);
+  const { complete } = await theirs.read("r0", { ...ALL, after: 1 });
+  assert.equal(complete, false, "who comes later cannot know");
 });

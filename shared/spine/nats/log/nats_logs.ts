@@ -11,6 +11,7 @@ import { AppendLane } from "./nats_log_append.ts";
 import type { ByteCount } from "./nats_log_append.ts";
 import { SILENCE_MS } from "./nats_log_lives.ts";
 import type { NameTools } from "./nats_log_names.ts";
+import { filterOf, PURGE_REQUESTS } from "./nats_log_purges.ts";
 import { Silences } from "./nats_log_witness.ts";
 import { Inbox } from "./nats_log_inbox.ts";
 import { aloneIn, ownPlace, sharedPlace, sharing } from "./nats_log_place.ts";
@@ -69,6 +70,7 @@ export class NatsLogs {
   /** Of tenants for whose log there was no room: many publishes would ask as often. */
   readonly #refusals = new Map<string, { readonly error: unknown; readonly until_ms: number }>();
   #listening = false;
+  #hears_purges = true;
 
   constructor(options: LogsOptions) {
     const { link, wire } = options;
@@ -82,6 +84,7 @@ export class NatsLogs {
       lane: this.#lane,
       silences: new Silences(SILENCE_MS),
       payload_bytes_max: () => options.payload_bytes_max(),
+      hearsPurges: () => this.#hears_purges,
       onAnotherStream: (log) => this.#tell(log),
       openShared: (shard, retention) => this.#openShared(shard, retention),
     };
@@ -201,7 +204,23 @@ export class NatsLogs {
         },
       });
     }
+    connection.subscribe(`${PURGE_REQUESTS}.*`, {
+      callback: (error, { subject, data }) => this.#onPurge(error, subject, data),
+    });
     this.#link.onReconnect(() => void this.#back());
+  }
+
+  #onPurge(error: Error | null, subject: string, request: Uint8Array): void {
+    if (error) {
+      this.#hears_purges = false;
+      const remedy = `let its user subscribe to ${PURGE_REQUESTS}.*`;
+      this.#link.log.warn("does not hear of purges, and recovers less", { remedy, error });
+    }
+    const stream = error ? undefined : subject.slice(PURGE_REQUESTS.length + 1);
+    for (const { log } of this.#streams.values()) {
+      if (error) log.purged(undefined);
+      else if (log.stream_name === stream) log.purged(filterOf(request));
+    }
   }
 
   /** Only when the subscriptions are with the server again does it help to compare with the log. */
