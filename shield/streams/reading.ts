@@ -155,7 +155,9 @@ async function readSegment(
   const before = to === Infinity ? 0 : to + 1;
   const page = await readHistory(room, { after: at, before, limit, reverse: false });
   // The place before its first message is the beginning of a stream, whatever is kept of it.
-  if (after !== undefined && at > from && page.offset > at) {
+  // Without any message the room does not show whether some came behind the place.
+  const may_lack = page.offset > at || page.offset === 0;
+  if (after !== undefined && at > from && may_lack) {
     onRead();
     const whole = await log.read(room_id, { after: at, limit: 1, max_bytes: 1 });
     const first = whole.messages[0]?.offset ?? Infinity;

@@ -156,13 +156,15 @@ async function trims(bus: Bus): Promise<void> {
   assert.deepEqual(offsets(await mine.readBack("a", { ...LOTS, before: 0 })), written.slice(6));
   assert.deepEqual(offsets(await mine.read("b", { ...LOTS, after: 0 })), others);
   assert.equal((await mine.head("a")).last?.offset, written.at(-1));
+  assert.equal(await theirs.oldest("a"), written[6]);
+  assert.deepEqual([await mine.oldest("b"), await mine.oldest("never")], [others[0], 0]);
   assert.equal(await theirs.count("a", 0), 4);
   assert.equal(await theirs.count("a", written[8] ?? 0), 2);
   assert.equal(await mine.count("a", (written[9] ?? 0) + 1), 0, "others' messages do not count");
   assert.equal(await mine.count("b", 1), 3);
   assert.equal(await mine.count("never", 0), 0);
   await mine.trim("a", 0);
-  assert.equal(await mine.count("a", 0), 0);
+  assert.deepEqual([await mine.oldest("a"), await mine.count("a", 0)], [0, 0]);
   assert.equal((await mine.read("a", { ...LOTS, after: 0 })).messages.length, 0);
   const head = await theirs.head("a");
   assert.deepEqual([head.last, head.log_offset], [undefined, others.at(-1)]);

@@ -228,6 +228,8 @@ export interface DurableLog {
   /** Reads messages forward. May be behind `head`: then it ends early, with `more` false. */
   read(room_id: string, options: LogRead): Promise<LogPage>;
   readBack(room_id: string, options: LogReadBack): Promise<LogPage>;
+  /** The offset of a room's oldest message, 0 when it has none; may be behind `head`. */
+  oldest(room_id: string): Promise<number>;
   /** How many messages of a room there are from this offset on; may be behind `head`. */
   count(room_id: string, from: number): Promise<number>;
   /** Removes all but the newest `keep` messages of a room. */

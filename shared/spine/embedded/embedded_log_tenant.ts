@@ -149,6 +149,14 @@ export class EmbeddedLog implements DurableLog {
   }
 
   // deno-lint-ignore require-await
+  async oldest(room_id: string): Promise<number> {
+    return this.#reading(room_id, (room) => {
+      const found: Iterable<LogMessage> = room ? this.#logs.rows.after(room.id, 0, 1) : [];
+      return [...found][0]?.offset ?? 0;
+    });
+  }
+
+  // deno-lint-ignore require-await
   async count(room_id: string, from: number): Promise<number> {
     return this.#reading(room_id, (room) => room ? this.#logs.rows.count(room.id, from) : 0);
   }

@@ -37,6 +37,11 @@ export class LogCalls {
     return this.#ask(purpose, (log, room_id) => log.head(room_id));
   }
 
+  /** Asks for the room's oldest message; undefined when `close` came before the answer. */
+  oldest(purpose: ReadPurpose): Promise<number | undefined> {
+    return this.#ask(purpose, (log, room_id) => log.oldest(room_id));
+  }
+
   /** Asks for a page of the messages after `after`; undefined when `close` came before the answer. */
   read(purpose: ReadPurpose, after: number): Promise<LogPage | undefined> {
     return this.#ask(purpose, (log, room_id) => log.read(room_id, { after, ...PAGE }));

@@ -50,7 +50,7 @@ interface Tenant {
   readonly due: Set<WatchedRoom>;
   verifying: number;
   /** Where the log stood at the last look; undefined before the first. */
-  seen: Pick<LogStatus, "stream" | "log_offset"> | undefined;
+  seen: Pick<LogStatus, "stream" | "log_offset" | "messages"> | undefined;
   /** True when the log answered the last question. */
   answers: boolean;
   /** How many more times to look at the rooms although the log stands still. */
@@ -193,8 +193,11 @@ export class LogWatch {
     try {
       const status = await this.#ask("status", () => some.log.status());
       const { seen } = tenant;
-      const has_moved = seen?.stream !== status.stream || seen.log_offset !== status.log_offset;
-      tenant.seen = { stream: status.stream, log_offset: status.log_offset };
+      const { stream, log_offset, messages } = status;
+      // With as many messages as before, nothing was removed from it.
+      const has_moved = seen?.stream !== stream || seen.log_offset !== log_offset ||
+        seen.messages !== messages;
+      tenant.seen = { stream, log_offset, messages };
       // The rooms are looked at once more after the log moved: what a replica says of them may be
       // older.
       tenant.looks = has_moved ? 2 : Math.max(tenant.looks - 1, tenant.behind.size > 0 ? 1 : 0);

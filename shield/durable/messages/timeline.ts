@@ -211,6 +211,29 @@ export class Timeline {
     this.#floor = this.#last;
   }
 
+  /**
+   * Drops the messages below `offset`, which the log has no more. What a reader has before it is with the reader
+   * already.
+   */
+  forgetBelow(offset: number): boolean {
+    const { first } = this;
+    if (first === undefined || first.offset >= offset) return false;
+    let last = first;
+    for (let next = this.first; next !== undefined && next.offset < offset; next = this.first) {
+      last = next;
+      this.#entries[this.#start++] = undefined;
+    }
+    this.#floor = last.offset;
+    const { first: left } = this;
+    this.#before = left === undefined ? this.#tail : markBefore(left);
+    if (left === undefined) {
+      this.#entries = [];
+      this.#start = 0;
+      this.#frames.restart();
+    }
+    return true;
+  }
+
   /** Moves the position to `offset`: the room has nothing between `last` and there, and never had. */
   rest(offset: number): void {
     this.#last = Math.max(this.#last, offset);

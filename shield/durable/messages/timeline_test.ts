@@ -26,7 +26,7 @@ type Step =
   | { readonly kind: "append"; readonly by: number; readonly bytes: number }
   | { readonly kind: "prepend"; readonly count: number; readonly more: number }
   | { readonly kind: "trim"; readonly messages: number; readonly bytes: number }
-  | { readonly kind: "skip" | "rest"; readonly by: number };
+  | { readonly kind: "skip" | "rest" | "forget"; readonly by: number };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({
@@ -36,7 +36,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   }),
   fc.record({ kind: fc.constant("prepend" as const), count: fc.nat(4), more: fc.nat(2) }),
   fc.record({ kind: fc.constant("trim" as const), messages: fc.nat(200), bytes: fc.nat(900) }),
-  fc.record({ kind: fc.constantFrom("skip", "rest"), by: fc.nat(3) }),
+  fc.record({ kind: fc.constantFrom("skip", "rest", "forget"), by: fc.nat(3) }),
 );
 
 /** A list and the plain array that it must be like. */
@@ -59,6 +59,13 @@ class Model {
       while (this.all.length > 1 && (this.all.length > one.messages || bytes() > one.bytes)) {
         this.floor = this.all.shift()?.offset ?? 0;
       }
+    } else if (one.kind === "forget") {
+      // The first offset that is left: of a message, right behind one, or behind all.
+      const below = (this.all[one.by]?.offset ?? this.last + 1) - one.by % 2;
+      const gone = this.all.filter(({ offset }) => offset < below);
+      assert.equal(this.list.forgetBelow(below), gone.length > 0);
+      this.all.splice(0, gone.length);
+      this.floor = gone.at(-1)?.offset ?? this.floor;
     } else {
       this.last += one.by;
       if (one.kind === "rest") return this.list.rest(this.last);

@@ -30,7 +30,11 @@ export interface RecoverableRoom extends BackfilledRoom, EntryPointRoom {
   readonly log_offset: number;
   /** See `Standing`. */
   readonly is_proven: boolean;
+  /** See `Standing`. */
+  readonly is_current: boolean;
   lastOf(epoch: string): number | undefined;
+  /** Asks the log what of the list it still has. */
+  compare(): Promise<void>;
 }
 
 /** What recovering needs. */
@@ -125,6 +129,8 @@ export class Recoveries {
         const verified = await room.verify();
         if (verified === undefined && !room.is_closed) throw new Error("not verified");
         for (const { waiter } of unverified) waiter.verified = verified;
+      } else if (waiting.some(({ verdict }) => verdict === "compare")) {
+        await room.compare();
       } else {
         await this.#extend(waiting.map(({ waiter }) => waiter.position?.after ?? 0));
       }
@@ -153,12 +159,14 @@ export class Recoveries {
   }
 
   #judge({ position, verified }: Waiter): Verdict {
-    if (position === undefined) return "end";
     const { room } = this.#options;
-    const { epoch, timeline, log_offset, is_proven } = room;
+    const { epoch, timeline, log_offset, is_proven, is_current } = room;
+    // It is given the newest message of the list.
+    const has_last = timeline.newest !== undefined && room.class_of().cache_last;
+    if (position === undefined) return has_last && !is_current ? "compare" : "end";
     this.#forgetChanged();
     return judgePosition(position, {
-      ...{ epoch, log_offset, is_proven },
+      ...{ epoch, log_offset, is_proven, is_current },
       lastOf: (earlier) => room.lastOf(earlier),
       floor: timeline.floor,
       last: timeline.last,
@@ -171,9 +179,9 @@ export class Recoveries {
   #settle(waiter: Waiter): boolean {
     const { position } = waiter;
     const { timeline } = this.#options.room;
-    if (position === undefined) return this.#admit(waiter, "", undefined, 0);
     const verdict = this.#judge(waiter);
-    if (verdict === "verify" || verdict === "extend") return false;
+    if (verdict === "verify" || verdict === "compare" || verdict === "extend") return false;
+    if (position === undefined) return this.#admit(waiter, "", undefined, 0);
     if (verdict === "end") return this.#admit(waiter, "", timeline.tail, 0);
     if (verdict !== "listed") return this.#admit(waiter, verdict, undefined, 0);
     const read = timeline.at(position.after);

@@ -32,6 +32,8 @@ export interface Standing {
   readonly lastOf: (epoch: string) => number | undefined;
   /** Whether the log is known to be the one that the list was read from. */
   readonly is_proven: boolean;
+  /** Whether the log was asked a moment ago what of the list it still has. */
+  readonly is_current: boolean;
   readonly floor: number;
   readonly last: number;
   /** The highest offset that the log is known to have given to any room. */
@@ -44,10 +46,10 @@ export interface Standing {
 
 /**
  * What to do about a position: serve it from the list (`listed`), let it go on at the end since it has
- * seen everything (`end`), ask the log first whether this room is up to date (`verify`), read older
- * messages (`extend`), or refuse.
+ * seen everything (`end`), ask the log first whether this room is up to date (`verify`) or what of the
+ * list it still has (`compare`), read older messages (`extend`), or refuse.
  */
-export type Verdict = "listed" | "end" | "verify" | "extend" | Unrecovered;
+export type Verdict = "listed" | "end" | "verify" | "compare" | "extend" | Unrecovered;
 
 /**
  * Judges a position. `is_verified`: after this subscriber came, the log was asked how far the room is.
@@ -66,7 +68,7 @@ export function judgePosition(
   if (other_epoch) return "epoch-changed";
   if (after > Math.max(standing.log_offset, standing.last)) return "offset-ahead";
   if (after >= standing.last) return "end";
-  if (after >= standing.floor) return "listed";
+  if (after >= standing.floor) return standing.is_current ? "listed" : "compare";
   if (after <= standing.trimmed_through) return "history-trimmed";
   return after <= standing.too_many_through ? "too-many" : "extend";
 }

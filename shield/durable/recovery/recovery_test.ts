@@ -15,6 +15,7 @@ const standing: Standing = {
   epoch: "e1",
   lastOf: (epoch) => epoch === "e0" ? 150 : undefined,
   is_proven: true,
+  is_current: true,
   floor: 100,
   last: 200,
   log_offset: 300,
@@ -54,6 +55,12 @@ Deno.test("a position is judged by epoch, then by offset; the log is asked befor
   for (const [after, epoch, verified, verdict] of cases) {
     assert.equal(judgePosition({ after, epoch }, standing, verified), verdict, `${after} ${epoch}`);
   }
+});
+
+Deno.test("what the list has is served only when the log was asked a moment ago", () => {
+  const old = { ...standing, is_current: false };
+  const judged = [99, 100, 199, 200].map((after) => judgePosition({ after, epoch: "" }, old, true));
+  assert.deepEqual(judged, ["extend", "compare", "compare", "end"]);
 });
 
 Deno.test("nothing is served from the list while nobody knows whether the log still is its own", () => {

@@ -99,6 +99,7 @@ export class Follower {
       this.#goal = Math.max(this.#goal, head.last?.offset ?? 0);
       // Messages are removed oldest first: where one is left, all that came after it are left, too.
       const is_known = this.confirm(head.last?.offset ?? 0);
+      if (head.last === undefined) this.forgetBelow(last + 1);
       if (head.last === undefined && is_known) this.#timeline.rest(head.log_offset);
       else if (head.last === undefined) this.#unproven = head.log_offset;
       this.#fill();
@@ -113,9 +114,14 @@ export class Follower {
   confirm(newest: number): boolean {
     const now_ms = this.#options.now();
     if (newest > this.#timeline.last) return false;
-    if (newest === 0 && !this.#freshness.holds(now_ms)) return false;
+    if (newest === 0 && !this.#isExplained(now_ms)) return false;
     this.#freshness.know(now_ms);
     return true;
+  }
+
+  /** Drops what the log has no more: its oldest message of the room has this offset. */
+  forgetBelow(offset: number): void {
+    if (this.#timeline.forgetBelow(offset)) this.#options.onChange();
   }
 
   /** Resolves when everything up to `offset` has come out or is lost, or this is closed. */
@@ -130,12 +136,22 @@ export class Follower {
     this.#announce();
   }
 
+  /**
+   * Whether age alone explains that the log has no message of the room. Else somebody has removed them, and perhaps
+   * others that never came here.
+   */
+  #isExplained(now_ms: number): boolean {
+    const { newest } = this.#timeline;
+    return this.#freshness.holds(now_ms) &&
+      (newest === undefined || !this.#freshness.keeps(newest.time_ms, now_ms));
+  }
+
   /** Takes a live message. False: older ones must come first, or the log must be asked for them. */
   #takeLive(live: LiveMessage): boolean {
     const { offset, previous, time_ms } = live;
     const { last } = this.#timeline;
     // When the message names none before it, the log may have had some in between.
-    const is_sure = previous > 0 || offset <= last + 1 || this.#freshness.holds(time_ms);
+    const is_sure = previous > 0 || offset <= last + 1 || this.#isExplained(time_ms);
     return is_sure && this.#take(live, previous);
   }
 

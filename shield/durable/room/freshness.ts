@@ -24,9 +24,14 @@ export class Freshness {
     this.#known_ms = Math.max(this.#known_ms, time_ms);
   }
 
-  /** Whether no message that came since then can have been removed by `time_ms`. */
+  /** Whether age can have removed no message by `time_ms` that came since then. */
   holds(time_ms: number): boolean {
+    return this.keeps(this.#known_ms, time_ms);
+  }
+
+  /** Whether a message of `then_ms` is too young to have been removed by its age at `time_ms`. */
+  keeps(then_ms: number, time_ms: number): boolean {
     const age_ms = this.#class_of().history_ttl_seconds * 1_000;
-    return time_ms - this.#known_ms < age_ms + NOTICED_MS;
+    return time_ms - then_ms < age_ms + NOTICED_MS;
   }
 }

@@ -27,6 +27,12 @@ export type { Gap } from "./following.ts";
 export type { Position } from "../recovery/recovery.ts";
 export type { Cursor } from "../messages/timeline.ts";
 
+/**
+ * So long what the list has is served without asking whether the log still has it, in ms: a crowd that comes back at
+ * once costs one question. docs/durable.md says so.
+ */
+const CURRENT_MS = 1_000;
+
 /** What a room log needs. */
 export interface RoomLogOptions {
   readonly tenant_id: string;
@@ -61,6 +67,8 @@ export class RoomLog {
   readonly #started = Promise.withResolvers<void>();
   #phase: "new" | "starting" | "started" | "closed" = "new";
   #epoch = { stream: "", name: "" };
+  /** When the log last said what of the list it still has; monotonic. */
+  #current_ms = -Infinity;
   #check: Promise<Timeline | undefined> | undefined;
   #next_check: Promise<Timeline | undefined> | undefined;
 
@@ -151,6 +159,7 @@ export class RoomLog {
       if (head === undefined || this.#phase !== "starting") return;
       this.#phase = "started";
       this.#follower.begin(head);
+      this.#current_ms = this.#options.clock.now();
       this.#started.resolve();
       this.#recoveries.serve();
     }).catch((error) => this.#options.logger.error("a room log could not start", { error }));
@@ -228,6 +237,18 @@ export class RoomLog {
     }
   }
 
+  /** Drops of the list what the log has no more. Never rejects. */
+  async #compare(): Promise<void> {
+    const { timeline } = this.#follower;
+    const oldest = await this.#calls.oldest("verify");
+    // A copy that is behind may have none yet.
+    if (oldest === 0) await this.#verify();
+    else if (oldest !== undefined && this.#follower.timeline === timeline) {
+      this.#follower.forgetBelow(oldest);
+    }
+    this.#current_ms = this.#options.clock.now();
+  }
+
   /** The room as recovering sees it. */
   #view(): RecoverableRoom {
     const follower = this.#follower;
@@ -238,6 +259,10 @@ export class RoomLog {
       class_of: this.#options.class_of,
       now: () => self.log.now(),
       verify: () => self.#verify(),
+      compare: () => self.#compare(),
+      get is_current() {
+        return self.#options.clock.now() - self.#current_ms < CURRENT_MS;
+      },
       get timeline() {
         return follower.timeline;
       },

@@ -148,6 +148,39 @@ Deno.test("cache_last: who recovers nothing gets the last message, unless it has
   assert.deepEqual(offsetsOf(await sim.enter(undefined)), []);
 });
 
+for (const left of [2, 0]) {
+  Deno.test(`what was removed from the log is served for a second at most, ${left} are left`, async () => {
+    using sim = await roomWith(5, { room_class: { cache_last: true } });
+    const listening = await sim.enter(undefined);
+    const all = await sim.enter({ after: 1, epoch: "" });
+    assert.deepEqual(offsetsOf(all), [2, 3, 4, 5]);
+    sim.log.erase(left);
+    await sim.clock.advance(1_000);
+    const coming = [1, 2, 3, 5].map((after) => sim.enter({ after, epoch: "" }));
+    const fresh = sim.enter(undefined);
+    await sim.clock.advance(1_000);
+    const outcomes = (await Promise.all(coming)).map(outcome);
+    const none = "history-trimmed";
+    assert.deepEqual(outcomes, [none, none, left === 0 ? none : "true", "true"]);
+    assert.deepEqual(offsetsOf(await fresh), left === 0 ? [] : [5]);
+    sim.log.put();
+    await sim.clock.advance(10);
+    assert.deepEqual(offsetsOf(listening), [5, 6], "who hears the room has missed nothing");
+  });
+}
+
+Deno.test("a message that came unseen and was erased at once is a gap", async () => {
+  using sim = await roomWith(5);
+  const subscriber = await sim.enter(undefined);
+  sim.log.faults = { ...NO_FAULTS, lost: 1 };
+  sim.log.put();
+  sim.log.erase(0);
+  sim.log.faults = NO_FAULTS;
+  sim.log.put();
+  await sim.clock.advance(100);
+  assert.deepEqual(offsetsOf(subscriber), ["history-trimmed", 7]);
+});
+
 Deno.test("an answer that is looked at after a hole says so", async () => {
   using sim = await roomWith(5);
   let entry_point: EntryPoint | undefined;

@@ -102,6 +102,11 @@ export class ModelLog implements DurableLog {
     return { stream, messages, complete: false, more: messages.length < all.length };
   }
 
+  async oldest(room_id: string): Promise<number> {
+    await undefined;
+    return this.#visible(room_id)[0]?.offset ?? 0;
+  }
+
   async count(room_id: string, from: number): Promise<number> {
     await undefined;
     return this.#visible(room_id).filter(({ offset }) => offset >= from).length;

@@ -103,7 +103,7 @@ export class SimLog implements DurableLog {
   /** Every message that each stream has ever taken of the room. */
   readonly truth = new Map<string, number[]>();
   /** How often each kind of call was made. */
-  readonly calls = { head: 0, read: 0, readBack: 0, heads: 0, status: 0 };
+  readonly calls = { head: 0, read: 0, readBack: 0, heads: 0, oldest: 0, status: 0 };
   /** Changes a page before it is answered, to plant a bug. */
   tamper: (page: LogPage) => LogPage = (page) => page;
   readonly #clock: SimClock;
@@ -188,6 +188,11 @@ export class SimLog implements DurableLog {
     this.#remove(Math.max(keep, 1));
   }
 
+  /** As an operator does, who may leave none. */
+  erase(keep: number): void {
+    this.#remove(keep);
+  }
+
   #remove(keep: number): void {
     const removed = this.#messages.slice(0, Math.max(this.#messages.length - keep, 0));
     this.#removed = removed.at(-1)?.offset ?? this.#removed;
@@ -262,6 +267,10 @@ export class SimLog implements DurableLog {
       const messages = all.slice(-limit);
       return { stream: this.stream, messages, complete: false, more: messages.length < all.length };
     });
+  }
+
+  oldest(): Promise<number> {
+    return this.#call("oldest", () => this.#visible()[0]?.offset ?? 0);
   }
 
   count(_room_id: string, from: number): Promise<number> {

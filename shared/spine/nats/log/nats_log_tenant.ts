@@ -133,6 +133,11 @@ export class TenantLog implements DurableLog, AppendLog {
     return await this.#page((reading) => readBackward(reading, subject, options));
   }
 
+  async oldest(room_id: string): Promise<number> {
+    const subject = this.#place.subjectOf(room_id);
+    return await this.log.ask(async (reading) => (await countFrom(reading, subject, 1)).first ?? 0);
+  }
+
   async count(room_id: string, from: number): Promise<number> {
     const subject = this.#place.subjectOf(room_id);
     return await this.log.ask(async (reading) => (await countFrom(reading, subject, from)).count);

@@ -1,0 +1,189 @@
+/**
+ * Messages of durable rooms that an operator erases in NATS while Shields serve them: whatever was removed and
+ * however, who comes back gets all that was missed or is refused, on the Shield that has the room open and on one
+ * that has not. Two Shields on one real NATS, as processes of their own.
+ */
+import assert from "node:assert/strict";
+import { jetstreamManager } from "@nats-io/jetstream";
+import type { JetStreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-deno";
+import { seen } from "../shared/testing/until.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import type { ServerProcess } from "./harness/cluster.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { DurableClient, numbers } from "./peers/durable_client.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
+
+const KEPT = 20;
+const ROOMS = `
+[limits]
+messages_per_second = 10_000
+[[rooms]]
+room = "*"
+durable = true
+history_size = ${KEPT}
+[[rooms]]
+room = "last-*"
+durable = true
+history_size = ${KEPT}
+cache_last = true
+`;
+
+interface Stage {
+  readonly manager: JetStreamManager;
+  readonly stream: string;
+  /** A client of the first Shield, which opens each room before anything is in it, or of the second. */
+  open(shield: 0 | 1): Promise<DurableClient>;
+  peer(shield: 0 | 1): HttpPeer;
+  subjectOf(room: string): string;
+}
+
+const httpOf = ({ ready }: ServerProcess) => new URL(ready.url ?? "").origin.replace(/^ws/, "http");
+
+async function onStage(run: (stage: Stage) => Promise<void>): Promise<void> {
+  await using nats = await startNats({ jetstream: true });
+  await using issuer = await createIssuer();
+  const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}${ROOMS}`;
+  await using _brain = await startServer("brain", config, issuer.dir);
+  await using one = await startServer("shield", config, issuer.dir, 'node_id = "one"');
+  await using two = await startServer("shield", config, issuer.dir, 'node_id = "two"');
+  const shields = [one, two] as const;
+  const token = await issuer.tokenFor();
+  const open = (at: 0 | 1) =>
+    DurableClient.open(`${httpOf(shields[at]).replace(/^http/, "ws")}/v1/socket`, token);
+  using busy = await open(0);
+  using other = await open(1);
+  // Both have the log open, and other rooms of the tenant lose messages to their size, as they do anywhere.
+  await other.join("busy");
+  await busy.fill("busy", numbers(0, 3 * KEPT));
+  const connection = await connect({ servers: nats.url });
+  try {
+    const manager = await jetstreamManager(connection);
+    const streams = await manager.streams.list().next();
+    const names = streams.map(({ config }) => config.name).filter((name) => /^LOG_/.test(name));
+    assert.equal(names.length, 1);
+    await run({
+      manager,
+      stream: names[0]!,
+      open,
+      peer: (at) => new HttpPeer(httpOf(shields[at]), token),
+      subjectOf: (room) => `log.t.acme.r.${room}`,
+    });
+  } finally {
+    await connection.close();
+  }
+}
+
+/** What a client that comes back with this position is told: "" when it was given all, else the reason. */
+async function comesBack(
+  { open }: Stage,
+  at: 0 | 1,
+  room: string,
+  place: object,
+  missed: readonly number[],
+): Promise<string> {
+  using client = await open(at);
+  const { recovered, reason } = await client.join(room, place);
+  if (!recovered) return reason;
+  if (missed.length > 0) await client.hears(missed);
+  return "";
+}
+
+const WAYS = {
+  "whole": (_offsets: readonly number[]) => ({}),
+  "up-to": (offsets: readonly number[]) => ({ seq: offsets[5] }),
+  "keep": (_offsets: readonly number[]) => ({ keep: 5 }),
+};
+
+async function erases(stage: Stage, way: keyof typeof WAYS): Promise<void> {
+  const room = `erased-${way}`;
+  using reader = await stage.open(0);
+  const { offset: start, epoch } = await reader.join(room);
+  using publisher = await stage.open(0);
+  const offsets = await publisher.fill(room, numbers(0, 10));
+  await reader.hears(offsets);
+  await publisher.fill("busy", numbers(0, 3 * KEPT));
+  const options = { filter: stage.subjectOf(room), ...WAYS[way](offsets) };
+  await stage.manager.streams.purge(stage.stream, options);
+  const left = way === "whole" ? [] : offsets.slice(5);
+  // Up to the stated bound the open Shield may still serve them from its memory.
+  const back = (at: 0 | 1, after_offset: number | undefined, missed: readonly number[]) =>
+    comesBack(stage, at, room, { after_offset, epoch }, missed);
+  await seen(
+    "the open room to refuse",
+    () => back(0, offsets[1], []),
+    (told) => told !== "",
+    5_000,
+  );
+  for (const at of [0, 1] as const) {
+    for (const place of [start, offsets[0], offsets[3]]) {
+      assert.equal(await back(at, place, []), "history-trimmed", `${way}, ${at}, after ${place}`);
+    }
+    if (way !== "whole") {
+      assert.equal(await back(at, offsets[6], offsets.slice(7)), "", "what is there is given");
+    }
+    const { body } = await stage.peer(at).call("GET", `rooms/${room}/messages?limit=100`);
+    assert.deepEqual(body.messages.map(({ offset }: { offset: number }) => offset), left);
+  }
+  // Of a room that is empty nobody can say whether one went that its readers had not got.
+  if (way !== "whole") assert.equal(await back(0, offsets[9], []), "", "nothing was missed");
+  // Those who hear it go on, and so does who comes now.
+  const [next = 0] = await publisher.fill(room, ["next"]);
+  let told = await reader.told();
+  if (told.signal !== undefined) told = await reader.told();
+  assert.equal(told.offset, next);
+  for (const at of [0, 1] as const) {
+    assert.equal(await back(at, next, []), "");
+    assert.equal(await back(at, offsets[0], []), "history-trimmed", `${way}, ${at}, later`);
+  }
+}
+
+async function lastIsGone(stage: Stage): Promise<void> {
+  const room = "last-1";
+  using reader = await stage.open(0);
+  await reader.join(room);
+  using publisher = await stage.open(0);
+  const [offset = 0] = await publisher.fill(room, ["secret"]);
+  await reader.hears([offset]);
+  await stage.manager.streams.purge(stage.stream, { filter: stage.subjectOf(room) });
+  const heard = async () => {
+    using client = await stage.open(0);
+    await client.join(room);
+    await client.pub(room, "marker");
+    return (await client.told()).data;
+  };
+  await seen("the last message to be forgotten", heard, (data) => data !== "secret", 5_000);
+}
+
+async function neverMissing(stage: Stage): Promise<void> {
+  const room = "quiet";
+  using publisher = await stage.open(0);
+  for (const at of [0, 1] as const) {
+    using reader = await stage.open(at);
+    const { offset: start, epoch } = await reader.join(`${room}-${at}`);
+    reader[Symbol.dispose]();
+    await publisher.fill("busy", numbers(0, 3 * KEPT));
+    const place = { after_offset: start, epoch };
+    assert.equal(await comesBack(stage, at, `${room}-${at}`, place, []), "", "an empty room");
+    const offsets = await publisher.fill(`${room}-${at}`, [1, 2]);
+    assert.equal(await comesBack(stage, at, `${room}-${at}`, place, offsets), "", "its first two");
+  }
+}
+
+async function singleMessages({ manager, stream, open }: Stage): Promise<void> {
+  using publisher = await open(0);
+  const [offset = 0] = await publisher.fill("single", [1]);
+  await assert.rejects(
+    manager.streams.deleteMessage(stream, offset),
+    /message deletes not permitted|delete/,
+  );
+}
+
+Deno.test("what was erased in NATS is served by no Shield, and recovery is whole or refused", async () => {
+  await onStage(async (stage) => {
+    await neverMissing(stage);
+    for (const way of ["whole", "up-to", "keep"] as const) await erases(stage, way);
+    await lastIsGone(stage);
+    await singleMessages(stage);
+  });
+});
