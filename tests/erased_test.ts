@@ -12,6 +12,7 @@ import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
+import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
 const KEPT = 20;
@@ -34,7 +35,8 @@ interface Stage {
   readonly stream: string;
   /** A client of the first Shield, which opens each room before anything is in it, or of the second. */
   open(shield: 0 | 1): Promise<DurableClient>;
-  peer(shield: 0 | 1): HttpPeer;
+  readonly token: string;
+  readonly urls: readonly [string, string];
   subjectOf(room: string): string;
 }
 
@@ -66,7 +68,8 @@ async function onStage(run: (stage: Stage) => Promise<void>): Promise<void> {
       manager,
       stream: names[0]!,
       open,
-      peer: (at) => new HttpPeer(httpOf(shields[at]), token),
+      token,
+      urls: [httpOf(one), httpOf(two)],
       subjectOf: (room) => `log.t.acme.r.${room}`,
     });
   } finally {
@@ -122,7 +125,10 @@ async function erases(stage: Stage, way: keyof typeof WAYS): Promise<void> {
     if (way !== "whole") {
       assert.equal(await back(at, offsets[6], offsets.slice(7)), "", "what is there is given");
     }
-    const { body } = await stage.peer(at).call("GET", `rooms/${room}/messages?limit=100`);
+    const { body } = await new HttpPeer(stage.urls[at], stage.token).call(
+      "GET",
+      `rooms/${room}/messages?limit=100`,
+    );
     assert.deepEqual(body.messages.map(({ offset }: { offset: number }) => offset), left);
   }
   // Of a room that is empty nobody can say whether one went that its readers had not got.
@@ -135,6 +141,45 @@ async function erases(stage: Stage, way: keyof typeof WAYS): Promise<void> {
   for (const at of [0, 1] as const) {
     assert.equal(await back(at, next, []), "");
     assert.equal(await back(at, offsets[0], []), "history-trimmed", `${way}, ${at}, later`);
+  }
+}
+
+/** Readers of events and of streams over HTTP. */
+async function overHttp(stage: Stage): Promise<void> {
+  const room = "erased-http";
+  const { token, urls } = stage;
+  using publisher = await stage.open(0);
+  const events = (shield: 0 | 1, headers: Record<string, string> = {}) =>
+    EventReader.open(`${urls[shield]}/v1/rooms/${room}/events`, { token, headers });
+  const stream = (shield: 0 | 1, method: string, query = "", body?: string) =>
+    fetch(`${urls[shield]}/v1/streams/${room}${query}`, {
+      method,
+      headers: { authorization: `Bearer ${token}`, "content-type": "text/plain" },
+      ...(body === undefined ? {} : { body }),
+    });
+  assert.equal((await stream(0, "PUT")).status, 201);
+  using reader = await events(0);
+  await reader.until("subscribed");
+  const ids: string[] = [];
+  const places: string[] = [];
+  for (let n = 0; n < 5; n++) {
+    const { status, headers } = await stream(0, "POST", "", `${n}`);
+    assert.equal(status, 204);
+    places.push(headers.get("stream-next-offset") ?? "");
+    ids.push((await reader.until("message")).id ?? "");
+  }
+  await publisher.fill("busy", numbers(0, 3 * KEPT));
+  await stage.manager.streams.purge(stage.stream, { filter: stage.subjectOf(room) });
+  for (const shield of [0, 1] as const) {
+    const gone = async () => {
+      using back = await events(shield, { "last-event-id": ids[1] ?? "" });
+      const { recovered, reason } = (await back.until("subscribed")).data;
+      return recovered ? "" : reason;
+    };
+    const told = await seen("the events to be refused", gone, (reason) => reason !== "", 5_000);
+    assert.equal(told, "history-trimmed");
+    const read = await stream(shield, "GET", `?offset=${places[1]}`);
+    assert.equal(read.status, 410, `what follows is gone, but: ${await read.text()}`);
   }
 }
 
@@ -183,6 +228,7 @@ Deno.test("what was erased in NATS is served by no Shield, and recovery is whole
   await onStage(async (stage) => {
     await neverMissing(stage);
     for (const way of ["whole", "up-to", "keep"] as const) await erases(stage, way);
+    await overHttp(stage);
     await lastIsGone(stage);
     await singleMessages(stage);
   });
