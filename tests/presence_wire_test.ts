@@ -7,7 +7,7 @@ import fc from "fast-check";
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { ClusterMessageSchema } from "../proto/gen/arqon/v1/replication_pb.ts";
-import type { ClusterMessage } from "../shared/presence/messages.ts";
+import type { ClusterMessage, Stays } from "../shared/presence/messages.ts";
 import { LEAVE_CAUSES } from "../shared/presence/leave_reason.ts";
 import type { LeaveReason } from "../shared/presence/leave_reason.ts";
 import { messages } from "../shared/presence/testing/message_arbitraries.ts";
@@ -39,6 +39,11 @@ function expectedJson({ kind, ...rest }: ClusterMessage): unknown {
     const { reasons = new Map<number, LeaveReason>() } = rest as { reasons?: LeaveReasons };
     body["reasons"] = [...reasons].map(([counter, cause]) => (
       { counter: String(counter), cause: LEAVE_CAUSES.indexOf(cause) }
+    ));
+  }
+  if (kind === "stays") {
+    body["stays"] = (rest as Stays).stays.map(({ cause, ...member }) => (
+      { member: jsonOf("member", member), cause: LEAVE_CAUSES.indexOf(cause) }
     ));
   }
   if (kind === "beat") body["classes_hash"] ??= 0;

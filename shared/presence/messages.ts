@@ -132,6 +132,34 @@ export interface Hello {
   readonly from: string;
 }
 
+/** A member that has left its Shield; its entry's `changed_ms` says when, and its metadata is left out. */
+export interface Stay extends WrittenEntry {
+  readonly cause: LeaveReason;
+}
+
+/** Members of one room that left and that their Shield could not keep, between two times (Unix ms). */
+export interface MissedStays {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly count: number;
+  readonly from_ms: number;
+  readonly to_ms: number;
+}
+
+/** Shield → `announce`: who has left and, as far as it knows, may not stand in the journal of its room. */
+export interface Stays {
+  readonly kind: "stays";
+  readonly stays: readonly Stay[];
+  readonly missed: readonly MissedStays[];
+}
+
+/** Room's owner → `direct` of the Shield: what stands there, or need not. */
+export interface StaysWritten {
+  readonly kind: "stays_written";
+  readonly stays: readonly Tag[];
+  readonly missed: readonly MissedStays[];
+}
+
 /** Everything on `sys.presence.>` and `sys.cluster.>` except commands. */
 export type ClusterMessage =
   | Announcement
@@ -143,7 +171,9 @@ export type ClusterMessage =
   | RoomSnapshot
   | RoomCheck
   | RoomDiffers
-  | Hello;
+  | Hello
+  | Stays
+  | StaysWritten;
 
 /** Everything that a presence machine needs of its process. */
 export interface PresencePort {

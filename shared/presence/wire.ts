@@ -18,6 +18,7 @@ import {
   readRoomSnapshot,
   readRoomUpdate,
 } from "./wire_read.ts";
+import { readStays, readStaysWritten } from "./wire_read_stays.ts";
 import {
   writeAnnouncement,
   writeBeat,
@@ -29,6 +30,8 @@ import {
   writeRoomPull,
   writeRoomSnapshot,
   writeRoomUpdate,
+  writeStays,
+  writeStaysWritten,
 } from "./wire_write.ts";
 
 /** The kinds at their field numbers. */
@@ -44,6 +47,8 @@ const KINDS = [
   "room_check",
   "room_differs",
   "hello",
+  "stays",
+  "stays_written",
 ] as const satisfies FieldNames;
 
 const READERS: readonly ((reader: WireReader, shared: Shared) => ClusterMessage)[] = [
@@ -57,6 +62,8 @@ const READERS: readonly ((reader: WireReader, shared: Shared) => ClusterMessage)
   readRoomCheck,
   readRoomDiffers,
   readHello,
+  readStays,
+  readStaysWritten,
 ];
 
 function writeBody(out: WireWriter, message: ClusterMessage): void {
@@ -81,6 +88,10 @@ function writeBody(out: WireWriter, message: ClusterMessage): void {
       return writeRoomDiffers(out, message);
     case "hello":
       return writeHello(out, message);
+    case "stays":
+      return writeStays(out, message);
+    case "stays_written":
+      return writeStaysWritten(out, message);
     default:
       message satisfies never;
   }

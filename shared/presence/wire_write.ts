@@ -10,6 +10,7 @@ import type {
   Beat,
   Emitter,
   Hello,
+  MissedStays,
   Pull,
   Pulled,
   RoomCheck,
@@ -18,8 +19,18 @@ import type {
   RoomPull,
   RoomSnapshot,
   RoomUpdate,
+  Stays,
+  StaysWritten,
 } from "./messages.ts";
-import type { Delta, Entry, Writer, WriterClock, WriterStatus, WrittenEntry } from "./types.ts";
+import type {
+  Delta,
+  Entry,
+  Tag,
+  Writer,
+  WriterClock,
+  WriterStatus,
+  WrittenEntry,
+} from "./types.ts";
 import { BRAIN_STATES, WRITER_STATES } from "./wire_parts.ts";
 
 function writeWriter(out: WireWriter, field: number, { node_id, incarnation }: Writer): void {
@@ -83,6 +94,23 @@ function writeRoomEntry(out: WireWriter, field: number, { writer, entry }: Writt
   out.close(mark);
 }
 
+function writeTag(out: WireWriter, field: number, { writer, counter }: Tag): void {
+  const mark = out.open(field);
+  writeWriter(out, 1, writer);
+  out.uint64(2, counter);
+  out.close(mark);
+}
+
+function writeMissed(out: WireWriter, field: number, missed: MissedStays): void {
+  const mark = out.open(field);
+  out.text(1, missed.tenant_id);
+  out.text(2, missed.room_id);
+  out.uint64(3, missed.count);
+  out.uint64(4, missed.from_ms);
+  out.uint64(5, missed.to_ms);
+  out.close(mark);
+}
+
 function writePosition(out: WireWriter, field: number, position: RoomPosition): void {
   const mark = out.open(field);
   out.text(1, position.tenant_id);
@@ -138,12 +166,7 @@ export function writeRoomUpdate(out: WireWriter, message: RoomUpdate): void {
   out.text(3, message.tenant_id);
   out.text(4, message.room_id);
   for (const join of message.joins) writeRoomEntry(out, 5, join);
-  for (const { writer, counter } of message.leaves) {
-    const mark = out.open(6);
-    writeWriter(out, 1, writer);
-    out.uint64(2, counter);
-    out.close(mark);
-  }
+  for (const tag of message.leaves) writeTag(out, 6, tag);
   for (const clock of message.clocks) writeClock(out, 7, clock);
 }
 
@@ -184,4 +207,21 @@ export function writeRoomDiffers(out: WireWriter, message: RoomDiffers): void {
 /** Writes the question how everybody stands. */
 export function writeHello(out: WireWriter, message: Hello): void {
   out.text(1, message.from);
+}
+
+/** Writes who has left and may not stand in a journal. */
+export function writeStays(out: WireWriter, message: Stays): void {
+  for (const stay of message.stays) {
+    const mark = out.open(1);
+    writeRoomEntry(out, 1, stay);
+    out.uint32(2, LEAVE_CAUSES.indexOf(stay.cause));
+    out.close(mark);
+  }
+  for (const missed of message.missed) writeMissed(out, 2, missed);
+}
+
+/** Writes the answer: what stands there. */
+export function writeStaysWritten(out: WireWriter, message: StaysWritten): void {
+  for (const tag of message.stays) writeTag(out, 1, tag);
+  for (const missed of message.missed) writeMissed(out, 2, missed);
 }

@@ -80,6 +80,8 @@ const pages = fc.tuple(fc.nat({ max: 2 ** 32 - 2 }), fc.nat({ max: 2 ** 32 - 2 }
 
 const room = { tenant_id: id, room_id: id };
 
+const missed = fc.record({ ...room, count, from_ms: count, to_ms: count }, PLAIN);
+
 /** One generator for each kind. */
 export const messages = {
   announcement: fc.record({
@@ -143,6 +145,22 @@ export const messages = {
     rooms: fc.array(position, { maxLength: 6 }),
   }, PLAIN),
   hello: fc.record({ kind: fc.constant("hello" as const), from: id }, PLAIN),
+  stays: fc.record({
+    kind: fc.constant("stays" as const),
+    stays: fc.array(
+      fc.tuple(written, fc.constantFrom(...LEAVE_CAUSES)).map(([one, cause]) => ({
+        ...one,
+        cause,
+      })),
+      { maxLength: 4 },
+    ),
+    missed: fc.array(missed, { maxLength: 4 }),
+  }, PLAIN),
+  stays_written: fc.record({
+    kind: fc.constant("stays_written" as const),
+    stays: fc.array(tag, { maxLength: 4 }),
+    missed: fc.array(missed, { maxLength: 4 }),
+  }, PLAIN),
 } satisfies { [Kind in ClusterMessage["kind"]]: fc.Arbitrary<ClusterMessage & { kind: Kind }> };
 
 /** Any of them. */

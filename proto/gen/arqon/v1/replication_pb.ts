@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file arqon/v1/replication.proto.
  */
 export const file_arqon_v1_replication: GenFile = /*@__PURE__*/
-  fileDesc("ChphcnFvbi92MS9yZXBsaWNhdGlvbi5wcm90bxIIYXJxb24udjEiLgoGV3JpdGVyEg8KB25vZGVfaWQYASABKAkSEwoLaW5jYXJuYXRpb24YAiABKAQiPgoLV3JpdGVyQ2xvY2sSIAoGd3JpdGVyGAEgASgLMhAuYXJxb24udjEuV3JpdGVyEg0KBWNsb2NrGAIgASgEIrEBCg1QcmVzZW5jZUVudHJ5Eg8KB2NvdW50ZXIYASABKAQSEQoJdGVuYW50X2lkGAIgASgJEg8KB3Jvb21faWQYAyABKAkSFQoNY29ubmVjdGlvbl9pZBgEIAEoCRIPCgd1c2VyX2lkGAUgASgJEg4KBmlzc3VlchgGIAEoCRIMCgRtZXRhGAcgASgMEhEKCWpvaW5lZF9tcxgIIAEoAxISCgpjaGFuZ2VkX21zGAkgASgDIogBCg1QcmVzZW5jZURlbHRhEiAKBndyaXRlchgBIAEoCzIQLmFycW9uLnYxLldyaXRlchINCgVzdGFydBgCIAEoBBILCgNlbmQYAyABKAQSKAoHZW50cmllcxgEIAMoCzIXLmFycW9uLnYxLlByZXNlbmNlRW50cnkSDwoHcmVtb3ZlZBgFIAMoBCJvCgxBbm5vdW5jZW1lbnQSJgoFZGVsdGEYASABKAsyFy5hcnFvbi52MS5QcmVzZW5jZURlbHRhEg8KB2xlYXZpbmcYAiABKAgSJgoHcmVhc29ucxgDIAMoCzIVLmFycW9uLnYxLkxlYXZlUmVhc29uIi0KC0xlYXZlUmVhc29uEg8KB2NvdW50ZXIYASABKAQSDQoFY2F1c2UYAiABKA0ivwEKDFdyaXRlclN0YXR1cxIgCgZ3cml0ZXIYASABKAsyEC5hcnFvbi52MS5Xcml0ZXISDQoFY2xvY2sYAiABKAQSKwoFc3RhdGUYAyABKA4yHC5hcnFvbi52MS5Xcml0ZXJTdGF0dXMuU3RhdGUiUQoFU3RhdGUSFQoRU1RBVEVfVU5TUEVDSUZJRUQQABIMCghTVEFURV9VUBABEg4KClNUQVRFX0RPV04QAhITCg9TVEFURV9GT1JHT1RURU4QAyLlAQoEQmVhdBIQCghicmFpbl9pZBgBIAEoCRIMCgRib290GAIgASgEEiMKBXN0YXRlGAMgASgOMhQuYXJxb24udjEuQmVhdC5TdGF0ZRInCgd3cml0ZXJzGAQgAygLMhYuYXJxb24udjEuV3JpdGVyU3RhdHVzEhQKDGNsYXNzZXNfaGFzaBgFIAEoDSJZCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEhIKDlNUQVRFX1NUQVJUSU5HEAESEQoNU1RBVEVfU0VSVklORxACEhIKDlNUQVRFX0RSQUlOSU5HEAMiVgoEUHVsbBIMCgRmcm9tGAEgASgJEg8KB3JlcXVlc3QYAiABKAQSIAoGd3JpdGVyGAMgASgLMhAuYXJxb24udjEuV3JpdGVyEg0KBWNsb2NrGAQgASgEIn0KBlB1bGxlZBIPCgdyZXF1ZXN0GAEgASgEEgwKBHBhZ2UYAiABKA0SDQoFcGFnZXMYAyABKA0SDAoEZnVsbBgEIAEoCBIPCgd1bmtub3duGAUgASgIEiYKBWRlbHRhGAYgASgLMhcuYXJxb24udjEuUHJlc2VuY2VEZWx0YSI3CgdFbWl0dGVyEhAKCGJyYWluX2lkGAEgASgJEgwKBGJvb3QYAiABKAQSDAoEdGVybRgDIAEoBCJVCglSb29tRW50cnkSIAoGd3JpdGVyGAEgASgLMhAuYXJxb24udjEuV3JpdGVyEiYKBWVudHJ5GAIgASgLMhcuYXJxb24udjEuUHJlc2VuY2VFbnRyeSI8CgdSb29tVGFnEiAKBndyaXRlchgBIAEoCzIQLmFycW9uLnYxLldyaXRlchIPCgdjb3VudGVyGAIgASgEItQBCgpSb29tVXBkYXRlEiIKB2VtaXR0ZXIYASABKAsyES5hcnFvbi52MS5FbWl0dGVyEhAKCHNlcXVlbmNlGAIgASgEEhEKCXRlbmFudF9pZBgDIAEoCRIPCgdyb29tX2lkGAQgASgJEiIKBWpvaW5zGAUgAygLMhMuYXJxb24udjEuUm9vbUVudHJ5EiEKBmxlYXZlcxgGIAMoCzIRLmFycW9uLnYxLlJvb21UYWcSJQoGY2xvY2tzGAcgAygLMhUuYXJxb24udjEuV3JpdGVyQ2xvY2siTQoIUm9vbVB1bGwSDAoEZnJvbRgBIAEoCRIPCgdyZXF1ZXN0GAIgASgEEhEKCXRlbmFudF9pZBgDIAEoCRIPCgdyb29tX2lkGAQgASgJIuMBCgxSb29tU25hcHNob3QSDwoHcmVxdWVzdBgBIAEoBBIMCgRwYWdlGAIgASgNEg0KBXBhZ2VzGAMgASgNEiIKB2VtaXR0ZXIYBCABKAsyES5hcnFvbi52MS5FbWl0dGVyEhAKCHNlcXVlbmNlGAUgASgEEhEKCXRlbmFudF9pZBgGIAEoCRIPCgdyb29tX2lkGAcgASgJEiQKB2VudHJpZXMYCCADKAsyEy5hcnFvbi52MS5Sb29tRW50cnkSJQoGY2xvY2tzGAkgAygLMhUuYXJxb24udjEuV3JpdGVyQ2xvY2siaAoMUm9vbVBvc2l0aW9uEhEKCXRlbmFudF9pZBgBIAEoCRIPCgdyb29tX2lkGAIgASgJEiIKB2VtaXR0ZXIYAyABKAsyES5hcnFvbi52MS5FbWl0dGVyEhAKCHNlcXVlbmNlGAQgASgEIlEKCVJvb21DaGVjaxIMCgRmcm9tGAEgASgJEg8KB3JlcXVlc3QYAiABKAQSJQoFcm9vbXMYAyADKAsyFi5hcnFvbi52MS5Sb29tUG9zaXRpb24iRQoLUm9vbURpZmZlcnMSDwoHcmVxdWVzdBgBIAEoBBIlCgVyb29tcxgCIAMoCzIWLmFycW9uLnYxLlJvb21Qb3NpdGlvbiIVCgVIZWxsbxIMCgRmcm9tGAEgASgJIrIDCg5DbHVzdGVyTWVzc2FnZRIuCgxhbm5vdW5jZW1lbnQYASABKAsyFi5hcnFvbi52MS5Bbm5vdW5jZW1lbnRIABIeCgRiZWF0GAIgASgLMg4uYXJxb24udjEuQmVhdEgAEh4KBHB1bGwYAyABKAsyDi5hcnFvbi52MS5QdWxsSAASIgoGcHVsbGVkGAQgASgLMhAuYXJxb24udjEuUHVsbGVkSAASKwoLcm9vbV91cGRhdGUYBSABKAsyFC5hcnFvbi52MS5Sb29tVXBkYXRlSAASJwoJcm9vbV9wdWxsGAYgASgLMhIuYXJxb24udjEuUm9vbVB1bGxIABIvCg1yb29tX3NuYXBzaG90GAcgASgLMhYuYXJxb24udjEuUm9vbVNuYXBzaG90SAASKQoKcm9vbV9jaGVjaxgIIAEoCzITLmFycW9uLnYxLlJvb21DaGVja0gAEi0KDHJvb21fZGlmZmVycxgJIAEoCzIVLmFycW9uLnYxLlJvb21EaWZmZXJzSAASIAoFaGVsbG8YCiABKAsyDy5hcnFvbi52MS5IZWxsb0gAQgkKB21lc3NhZ2ViBnByb3RvMw");
+  fileDesc("ChphcnFvbi92MS9yZXBsaWNhdGlvbi5wcm90bxIIYXJxb24udjEiLgoGV3JpdGVyEg8KB25vZGVfaWQYASABKAkSEwoLaW5jYXJuYXRpb24YAiABKAQiPgoLV3JpdGVyQ2xvY2sSIAoGd3JpdGVyGAEgASgLMhAuYXJxb24udjEuV3JpdGVyEg0KBWNsb2NrGAIgASgEIrEBCg1QcmVzZW5jZUVudHJ5Eg8KB2NvdW50ZXIYASABKAQSEQoJdGVuYW50X2lkGAIgASgJEg8KB3Jvb21faWQYAyABKAkSFQoNY29ubmVjdGlvbl9pZBgEIAEoCRIPCgd1c2VyX2lkGAUgASgJEg4KBmlzc3VlchgGIAEoCRIMCgRtZXRhGAcgASgMEhEKCWpvaW5lZF9tcxgIIAEoAxISCgpjaGFuZ2VkX21zGAkgASgDIogBCg1QcmVzZW5jZURlbHRhEiAKBndyaXRlchgBIAEoCzIQLmFycW9uLnYxLldyaXRlchINCgVzdGFydBgCIAEoBBILCgNlbmQYAyABKAQSKAoHZW50cmllcxgEIAMoCzIXLmFycW9uLnYxLlByZXNlbmNlRW50cnkSDwoHcmVtb3ZlZBgFIAMoBCJvCgxBbm5vdW5jZW1lbnQSJgoFZGVsdGEYASABKAsyFy5hcnFvbi52MS5QcmVzZW5jZURlbHRhEg8KB2xlYXZpbmcYAiABKAgSJgoHcmVhc29ucxgDIAMoCzIVLmFycW9uLnYxLkxlYXZlUmVhc29uIi0KC0xlYXZlUmVhc29uEg8KB2NvdW50ZXIYASABKAQSDQoFY2F1c2UYAiABKA0ivwEKDFdyaXRlclN0YXR1cxIgCgZ3cml0ZXIYASABKAsyEC5hcnFvbi52MS5Xcml0ZXISDQoFY2xvY2sYAiABKAQSKwoFc3RhdGUYAyABKA4yHC5hcnFvbi52MS5Xcml0ZXJTdGF0dXMuU3RhdGUiUQoFU3RhdGUSFQoRU1RBVEVfVU5TUEVDSUZJRUQQABIMCghTVEFURV9VUBABEg4KClNUQVRFX0RPV04QAhITCg9TVEFURV9GT1JHT1RURU4QAyLlAQoEQmVhdBIQCghicmFpbl9pZBgBIAEoCRIMCgRib290GAIgASgEEiMKBXN0YXRlGAMgASgOMhQuYXJxb24udjEuQmVhdC5TdGF0ZRInCgd3cml0ZXJzGAQgAygLMhYuYXJxb24udjEuV3JpdGVyU3RhdHVzEhQKDGNsYXNzZXNfaGFzaBgFIAEoDSJZCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEhIKDlNUQVRFX1NUQVJUSU5HEAESEQoNU1RBVEVfU0VSVklORxACEhIKDlNUQVRFX0RSQUlOSU5HEAMiVgoEUHVsbBIMCgRmcm9tGAEgASgJEg8KB3JlcXVlc3QYAiABKAQSIAoGd3JpdGVyGAMgASgLMhAuYXJxb24udjEuV3JpdGVyEg0KBWNsb2NrGAQgASgEIn0KBlB1bGxlZBIPCgdyZXF1ZXN0GAEgASgEEgwKBHBhZ2UYAiABKA0SDQoFcGFnZXMYAyABKA0SDAoEZnVsbBgEIAEoCBIPCgd1bmtub3duGAUgASgIEiYKBWRlbHRhGAYgASgLMhcuYXJxb24udjEuUHJlc2VuY2VEZWx0YSI3CgdFbWl0dGVyEhAKCGJyYWluX2lkGAEgASgJEgwKBGJvb3QYAiABKAQSDAoEdGVybRgDIAEoBCJVCglSb29tRW50cnkSIAoGd3JpdGVyGAEgASgLMhAuYXJxb24udjEuV3JpdGVyEiYKBWVudHJ5GAIgASgLMhcuYXJxb24udjEuUHJlc2VuY2VFbnRyeSI8CgdSb29tVGFnEiAKBndyaXRlchgBIAEoCzIQLmFycW9uLnYxLldyaXRlchIPCgdjb3VudGVyGAIgASgEItQBCgpSb29tVXBkYXRlEiIKB2VtaXR0ZXIYASABKAsyES5hcnFvbi52MS5FbWl0dGVyEhAKCHNlcXVlbmNlGAIgASgEEhEKCXRlbmFudF9pZBgDIAEoCRIPCgdyb29tX2lkGAQgASgJEiIKBWpvaW5zGAUgAygLMhMuYXJxb24udjEuUm9vbUVudHJ5EiEKBmxlYXZlcxgGIAMoCzIRLmFycW9uLnYxLlJvb21UYWcSJQoGY2xvY2tzGAcgAygLMhUuYXJxb24udjEuV3JpdGVyQ2xvY2siTQoIUm9vbVB1bGwSDAoEZnJvbRgBIAEoCRIPCgdyZXF1ZXN0GAIgASgEEhEKCXRlbmFudF9pZBgDIAEoCRIPCgdyb29tX2lkGAQgASgJIuMBCgxSb29tU25hcHNob3QSDwoHcmVxdWVzdBgBIAEoBBIMCgRwYWdlGAIgASgNEg0KBXBhZ2VzGAMgASgNEiIKB2VtaXR0ZXIYBCABKAsyES5hcnFvbi52MS5FbWl0dGVyEhAKCHNlcXVlbmNlGAUgASgEEhEKCXRlbmFudF9pZBgGIAEoCRIPCgdyb29tX2lkGAcgASgJEiQKB2VudHJpZXMYCCADKAsyEy5hcnFvbi52MS5Sb29tRW50cnkSJQoGY2xvY2tzGAkgAygLMhUuYXJxb24udjEuV3JpdGVyQ2xvY2siaAoMUm9vbVBvc2l0aW9uEhEKCXRlbmFudF9pZBgBIAEoCRIPCgdyb29tX2lkGAIgASgJEiIKB2VtaXR0ZXIYAyABKAsyES5hcnFvbi52MS5FbWl0dGVyEhAKCHNlcXVlbmNlGAQgASgEIlEKCVJvb21DaGVjaxIMCgRmcm9tGAEgASgJEg8KB3JlcXVlc3QYAiABKAQSJQoFcm9vbXMYAyADKAsyFi5hcnFvbi52MS5Sb29tUG9zaXRpb24iRQoLUm9vbURpZmZlcnMSDwoHcmVxdWVzdBgBIAEoBBIlCgVyb29tcxgCIAMoCzIWLmFycW9uLnYxLlJvb21Qb3NpdGlvbiIVCgVIZWxsbxIMCgRmcm9tGAEgASgJIjoKBFN0YXkSIwoGbWVtYmVyGAEgASgLMhMuYXJxb24udjEuUm9vbUVudHJ5Eg0KBWNhdXNlGAIgASgNImAKC01pc3NlZFN0YXlzEhEKCXRlbmFudF9pZBgBIAEoCRIPCgdyb29tX2lkGAIgASgJEg0KBWNvdW50GAMgASgEEg8KB2Zyb21fbXMYBCABKAQSDQoFdG9fbXMYBSABKAQiTQoFU3RheXMSHQoFc3RheXMYASADKAsyDi5hcnFvbi52MS5TdGF5EiUKBm1pc3NlZBgCIAMoCzIVLmFycW9uLnYxLk1pc3NlZFN0YXlzIlcKDFN0YXlzV3JpdHRlbhIgCgVzdGF5cxgBIAMoCzIRLmFycW9uLnYxLlJvb21UYWcSJQoGbWlzc2VkGAIgAygLMhUuYXJxb24udjEuTWlzc2VkU3RheXMihQQKDkNsdXN0ZXJNZXNzYWdlEi4KDGFubm91bmNlbWVudBgBIAEoCzIWLmFycW9uLnYxLkFubm91bmNlbWVudEgAEh4KBGJlYXQYAiABKAsyDi5hcnFvbi52MS5CZWF0SAASHgoEcHVsbBgDIAEoCzIOLmFycW9uLnYxLlB1bGxIABIiCgZwdWxsZWQYBCABKAsyEC5hcnFvbi52MS5QdWxsZWRIABIrCgtyb29tX3VwZGF0ZRgFIAEoCzIULmFycW9uLnYxLlJvb21VcGRhdGVIABInCglyb29tX3B1bGwYBiABKAsyEi5hcnFvbi52MS5Sb29tUHVsbEgAEi8KDXJvb21fc25hcHNob3QYByABKAsyFi5hcnFvbi52MS5Sb29tU25hcHNob3RIABIpCgpyb29tX2NoZWNrGAggASgLMhMuYXJxb24udjEuUm9vbUNoZWNrSAASLQoMcm9vbV9kaWZmZXJzGAkgASgLMhUuYXJxb24udjEuUm9vbURpZmZlcnNIABIgCgVoZWxsbxgKIAEoCzIPLmFycW9uLnYxLkhlbGxvSAASIAoFc3RheXMYCyABKAsyDy5hcnFvbi52MS5TdGF5c0gAEi8KDXN0YXlzX3dyaXR0ZW4YDCABKAsyFi5hcnFvbi52MS5TdGF5c1dyaXR0ZW5IAEIJCgdtZXNzYWdlYgZwcm90bzM");
 
 /**
  * One life of one Shield process; of two with the same node the higher incarnation is the younger.
@@ -763,6 +763,117 @@ export const HelloSchema: GenMessage<Hello> = /*@__PURE__*/
   messageDesc(file_arqon_v1_replication, 19);
 
 /**
+ * A member that has left, for its room's journal; `changed_ms` says when. The cause is in the order of LEAVE_CAUSES.
+ *
+ * @generated from message arqon.v1.Stay
+ */
+export type Stay = Message<"arqon.v1.Stay"> & {
+  /**
+   * @generated from field: arqon.v1.RoomEntry member = 1;
+   */
+  member?: RoomEntry | undefined;
+
+  /**
+   * @generated from field: uint32 cause = 2;
+   */
+  cause: number;
+};
+
+/**
+ * Describes the message arqon.v1.Stay.
+ * Use `create(StaySchema)` to create a new message.
+ */
+export const StaySchema: GenMessage<Stay> = /*@__PURE__*/
+  messageDesc(file_arqon_v1_replication, 20);
+
+/**
+ * Members of a room that have left and that a Shield could not keep: how many, and between which times (Unix ms).
+ *
+ * @generated from message arqon.v1.MissedStays
+ */
+export type MissedStays = Message<"arqon.v1.MissedStays"> & {
+  /**
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+
+  /**
+   * @generated from field: string room_id = 2;
+   */
+  roomId: string;
+
+  /**
+   * @generated from field: uint64 count = 3;
+   */
+  count: bigint;
+
+  /**
+   * @generated from field: uint64 from_ms = 4;
+   */
+  fromMs: bigint;
+
+  /**
+   * @generated from field: uint64 to_ms = 5;
+   */
+  toMs: bigint;
+};
+
+/**
+ * Describes the message arqon.v1.MissedStays.
+ * Use `create(MissedStaysSchema)` to create a new message.
+ */
+export const MissedStaysSchema: GenMessage<MissedStays> = /*@__PURE__*/
+  messageDesc(file_arqon_v1_replication, 21);
+
+/**
+ * Shield to all Brains, for the owners of the rooms: what no Brain has said to stand in a journal.
+ *
+ * @generated from message arqon.v1.Stays
+ */
+export type Stays = Message<"arqon.v1.Stays"> & {
+  /**
+   * @generated from field: repeated arqon.v1.Stay stays = 1;
+   */
+  stays: Stay[];
+
+  /**
+   * @generated from field: repeated arqon.v1.MissedStays missed = 2;
+   */
+  missed: MissedStays[];
+};
+
+/**
+ * Describes the message arqon.v1.Stays.
+ * Use `create(StaysSchema)` to create a new message.
+ */
+export const StaysSchema: GenMessage<Stays> = /*@__PURE__*/
+  messageDesc(file_arqon_v1_replication, 22);
+
+/**
+ * Owner to that Shield: what stands there, or need not.
+ *
+ * @generated from message arqon.v1.StaysWritten
+ */
+export type StaysWritten = Message<"arqon.v1.StaysWritten"> & {
+  /**
+   * @generated from field: repeated arqon.v1.RoomTag stays = 1;
+   */
+  stays: RoomTag[];
+
+  /**
+   * @generated from field: repeated arqon.v1.MissedStays missed = 2;
+   */
+  missed: MissedStays[];
+};
+
+/**
+ * Describes the message arqon.v1.StaysWritten.
+ * Use `create(StaysWrittenSchema)` to create a new message.
+ */
+export const StaysWrittenSchema: GenMessage<StaysWritten> = /*@__PURE__*/
+  messageDesc(file_arqon_v1_replication, 23);
+
+/**
  * Everything on sys.presence.> and sys.cluster.> except commands.
  *
  * @generated from message arqon.v1.ClusterMessage
@@ -831,6 +942,18 @@ export type ClusterMessage = Message<"arqon.v1.ClusterMessage"> & {
      */
     value: Hello;
     case: "hello";
+  } | {
+    /**
+     * @generated from field: arqon.v1.Stays stays = 11;
+     */
+    value: Stays;
+    case: "stays";
+  } | {
+    /**
+     * @generated from field: arqon.v1.StaysWritten stays_written = 12;
+     */
+    value: StaysWritten;
+    case: "staysWritten";
   } | { case: undefined; value?: undefined };
 };
 
@@ -839,5 +962,5 @@ export type ClusterMessage = Message<"arqon.v1.ClusterMessage"> & {
  * Use `create(ClusterMessageSchema)` to create a new message.
  */
 export const ClusterMessageSchema: GenMessage<ClusterMessage> = /*@__PURE__*/
-  messageDesc(file_arqon_v1_replication, 20);
+  messageDesc(file_arqon_v1_replication, 24);
 
