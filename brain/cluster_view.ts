@@ -3,6 +3,7 @@
  * presence service implements it (`presence/service.ts`); a room's tests bring their own.
  */
 import type { LeaveReason } from "../shared/presence/leave_reason.ts";
+import type { Stays, StaysWritten } from "../shared/presence/messages.ts";
 import type { Entry, Writer, WrittenEntry } from "../shared/presence/types.ts";
 
 /** Why members are gone: their own Shield said so, or it was given up (silent, or retired). */
@@ -62,4 +63,17 @@ export interface ClusterView {
    * for dead and served its rooms.
    */
   onOwnership(listener: (was_away: boolean) => void): () => void;
+}
+
+/** What a Shield says of members that have left it. */
+export interface ToldStays extends Pick<Stays, "stays" | "missed"> {
+  readonly node_id: string;
+}
+
+/** Members that Shields keep until the journals of their rooms have them. */
+export interface StaysView {
+  /** Calls back, while this Brain serves, with what a Shield tells again and again, for whichever Brain. */
+  onStays(listener: (told: ToldStays) => void): () => void;
+  /** Says to the Shield that they stand there, or need not. */
+  confirmStays(node_id: string, written: Pick<StaysWritten, "stays" | "missed">): void;
 }

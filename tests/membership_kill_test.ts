@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { pace } from "../shared/testing/pace.ts";
-import { insist, until } from "../shared/testing/until.ts";
+import { insist, seen, until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { documentedAccounts } from "./harness/documented_accounts.ts";
@@ -166,6 +166,33 @@ Deno.test("one leave for each join, whoever is killed, on NATS", async () => {
   assert.ok(causes.includes("closed") && causes.includes("node-lost"), [...new Set(causes)].join());
   crowd.close();
   await until("all have gone", async () => (await are()).length === 0);
+});
+
+Deno.test("who came and went while no Brain served stands there, with when and why", async () => {
+  await using cluster = await startCluster();
+  const peer = await cluster.peer();
+  const token = await cluster.issuer.tokenFor(named("brief"));
+  using before = await enter(cluster.urls[0]!, token);
+  await until("the first stands there", async () => (await played(peer)).entries === 2);
+  await Promise.all([cluster.kill("brain", 0), cluster.kill("brain", 1)]);
+  // A Shield without a Brain takes members into rooms that it knows.
+  for (let n = 0; n < 4; n++) {
+    const brief = await enter(cluster.urls[0]!, token);
+    brief.socket.close(1000);
+    await brief.closed();
+  }
+  before.send({ op: "unsub", room: ROOM, id: 2 });
+  while ((await before.json()).id !== 2);
+  await Promise.all([cluster.start("brain", 0), cluster.start("brain", 1)]);
+  // `joined` and `occupied` of the first, four stays of two, its `left` and `vacated`.
+  const causes = async () => (await played(peer)).causes.toSorted().join();
+  await seen(
+    "all five stand there",
+    causes,
+    // Who stood there before may be compared first: then nobody knows why it left.
+    (all) => /^closed,closed,closed,closed,un(known|subscribed)$/.test(all),
+    20_000,
+  );
 });
 
 Deno.test("who was there when an embedded bus was killed has left, once it is there again", async () => {

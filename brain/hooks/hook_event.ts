@@ -2,7 +2,7 @@
 import { encodeTextMessage, readRouted } from "@arqon/proto";
 import type { AfterHook, HookEvent } from "../../shared/config/automation/hooks.ts";
 import { readStored } from "../../shared/membership/entry.ts";
-import type { MembershipEntry } from "../../shared/membership/entry.ts";
+import type { MembershipChange } from "../../shared/membership/entry.ts";
 import { EVENTS_LOST, readTenantEvent } from "../../shared/hooks/tenant_event.ts";
 import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
 import { recordedRoomOf } from "../../shared/rooms/members_room.ts";
@@ -17,7 +17,7 @@ export interface HookEventCall {
   readonly body: string;
 }
 
-const TYPES: Readonly<Record<Exclude<MembershipEntry["type"], "present">, HookEvent>> = {
+const TYPES: Readonly<Record<MembershipChange["type"], HookEvent>> = {
   joined: "member.joined",
   left: "member.left",
   occupied: "room.occupied",
@@ -95,7 +95,9 @@ export function eventCallOf(
   const id = idOf("evt", place.stream, offset);
   if (recordedRoomOf(place.room_id) !== undefined) {
     const entry = readStored(payload);
-    if (entry === undefined || entry.type === "present") return undefined;
+    if (entry === undefined || entry.type === "present" || entry.type === "missed") {
+      return undefined;
+    }
     const type = TYPES[entry.type];
     if (!events.includes(type)) return undefined;
     const members = `"change":${JSON.stringify(entry.data)}`;

@@ -5,6 +5,7 @@
  * Which rooms, and what is heard of them, is `service.ts`.
  */
 import { ArqonError } from "@arqon/proto";
+import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import {
   BookReader,
@@ -16,6 +17,7 @@ import {
 } from "../../shared/membership/book.ts";
 import type { Book } from "../../shared/membership/book.ts";
 import { readStored } from "../../shared/membership/entry.ts";
+import type { MissedStays, Stay } from "../../shared/presence/messages.ts";
 import type {
   MembershipChange,
   MembershipEntry,
@@ -23,6 +25,7 @@ import type {
 } from "../../shared/membership/entry.ts";
 import type { LeaveReason } from "../../shared/presence/leave_reason.ts";
 import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
+import { PastLeaves } from "./past_leaves.ts";
 
 /** Changes after which everybody is listed anew, so that who takes over reads no more than that. */
 const LIST_EVERY = 256;
@@ -30,6 +33,12 @@ const LIST_EVERY = 256;
 const LIST_PART = 1 / 4;
 /** Connections of a room that wait to be looked at, at most. */
 const TOUCHED_MAX = 10_000;
+/** Stays that wait, at most; their Shields tell of others again. */
+const STAYS_MAX = 10_000;
+/** Pages that are read to know who left lately. */
+const PAST_PAGES = 64;
+/** Shields of whose missed members it is known that they stand there. */
+const MISSED_SHIELDS_MAX = 1_000;
 const READ_MESSAGES = 512;
 const READ_BYTES = 1_048_576;
 const RETRY_MS = 250;
@@ -59,6 +68,8 @@ export interface RoomRecorderOptions {
   readonly encode: (entry: MembershipEntry) => Uint8Array;
   readonly onWritten: (entry: MembershipEntry) => void;
   readonly onFailure: () => void;
+  /** These stand in the journal, or cannot: their Shield need not tell of them any more. */
+  readonly onSettled: (stay: Stay | ShieldMissed) => void;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
@@ -66,11 +77,27 @@ export interface RoomRecorderOptions {
   readonly retry_ms?: number;
 }
 
+/** Who left a Shield and was too much for it. */
+export interface ShieldMissed extends MissedStays {
+  readonly node_id: string;
+}
+
+const stayKey = ({ writer: { node_id, incarnation }, entry: { counter } }: Stay): string =>
+  `${node_id}/${incarnation}/${counter}`;
+
 /** The journal of one room, as its owner writes it. */
 export class RoomRecorder {
   readonly #options: RoomRecorderOptions;
   /** Connections to look at, and why they left if they did. */
   readonly #touched = new Map<string, LeaveReason>();
+  /** Of which a Shield has told; and of how many it cannot, by its id. */
+  readonly #stays = new Map<string, Stay>();
+  readonly #missed = new Map<string, ShieldMissed>();
+  /** What stands there of `#missed`, the last of each Shield. */
+  readonly #told = new BoundedMap<string, string>(MISSED_SHIELDS_MAX);
+  readonly #past = new PastLeaves();
+  /** To know of leaves from then on, or from before, the journal was read in vain. */
+  #in_vain_ms = -Infinity;
   #everybody = true;
   /** Undefined: it has to be read. */
   #book: Book | undefined;
@@ -97,12 +124,25 @@ export class RoomRecorder {
   /** True when there is nothing to write, now or later, until somebody comes. */
   get is_idle(): boolean {
     return this.#running === undefined && this.#retry === undefined && !this.#everybody &&
-      this.#touched.size === 0 && this.#book?.occupied === false;
+      this.#touched.size + this.#stays.size + this.#missed.size === 0 &&
+      this.#book?.occupied === false;
   }
 
   /** Connections that wait to be written. */
   get waiting(): number {
-    return this.#touched.size;
+    return this.#touched.size + this.#stays.size;
+  }
+
+  /** A member has left its Shield, which tells of it until `onSettled`. */
+  stay(stay: Stay): void {
+    if (this.#stays.size < STAYS_MAX) this.#stays.set(stayKey(stay), stay);
+    this.#run();
+  }
+
+  /** Some have left that Shield, and it could not keep who. */
+  missed(missed: ShieldMissed): void {
+    this.#missed.set(missed.node_id, missed);
+    this.#run();
   }
 
   /** A connection may have come or gone. */
@@ -159,7 +199,7 @@ export class RoomRecorder {
       if (this.#is_closed || !this.#options.owns()) return;
       if (wait_ms !== undefined) this.#later(wait_ms);
       else if (this.#everybody) this.#later(this.#first_ms);
-      else if (this.#touched.size > 0) this.#run();
+      else if (this.#touched.size + this.#stays.size + this.#missed.size > 0) this.#run();
     });
   }
 
@@ -193,11 +233,12 @@ export class RoomRecorder {
         for (const id of book.members.keys()) this.#look(id);
         for (const id of connections()) this.#look(id);
       }
+      await this.#settleStays(book);
       const [next] = this.#touched;
       if (next !== undefined) await this.#settle(book, ...next);
       await this.#turn(book);
       if (book.since_list >= LIST_EVERY || this.#isOld(book)) await this.#list(book);
-      if (this.#touched.size === 0 && !this.#everybody) return;
+      if (this.#touched.size + this.#stays.size === 0 && !this.#everybody) return;
     }
     // Another one's: what it writes is not known here.
     if (!owns()) this.#forget();
@@ -210,21 +251,20 @@ export class RoomRecorder {
   #forget(): void {
     this.#book = undefined;
     this.#touched.clear();
+    this.#stays.clear();
+    this.#missed.clear();
     this.#everybody = true;
     this.#is_noted = false;
   }
 
   async #settle(book: Book, connection_id: string, cause: LeaveReason): Promise<void> {
-    const { memberOf, now, noteOpen, isUp } = this.#options;
+    const { memberOf, now, isUp } = this.#options;
     const member = memberOf(connection_id);
     const known = book.members.get(connection_id);
     const is_lost = cause === "unknown" && known !== undefined && !isUp(known);
     const now_known = { member, cause: is_lost ? "node-lost" as const : cause };
     const due = dueFor(book, connection_id, now_known, now());
-    if (due?.type === "joined" && !this.#is_noted) {
-      await noteOpen();
-      this.#is_noted = true;
-    }
+    if (due?.type === "joined") await this.#note();
     if (due !== undefined) await this.#change(book, due);
     // What was heard of it meanwhile is looked at again.
     if (this.#touched.get(connection_id) === cause) this.#touched.delete(connection_id);
@@ -244,9 +284,81 @@ export class RoomRecorder {
     this.#is_noted = false;
   }
 
+  /** What Shields have told of, the first that left first; those that wait for presence are told of again. */
+  async #settleStays(book: Book): Promise<void> {
+    const { onSettled, owns } = this.#options;
+    for (const [key, stay] of this.#stays) {
+      if (!owns() || this.#is_closed) return;
+      const is_settled = await this.#settleStay(book, stay);
+      this.#stays.delete(key);
+      if (is_settled) onSettled(stay);
+    }
+    for (const [node_id, missed] of this.#missed) {
+      if (!owns() || this.#is_closed) return;
+      // Its answer may have been lost.
+      if (this.#told.get(node_id) !== JSON.stringify(missed)) await this.#miss(book, missed);
+      this.#told.set(node_id, JSON.stringify(missed));
+      if (this.#missed.get(node_id) === missed) this.#missed.delete(node_id);
+      onSettled(missed);
+    }
+  }
+
+  /** False: presence has not heard of it yet. */
+  async #settleStay(book: Book, stay: Stay): Promise<boolean> {
+    const { memberOf, now } = this.#options;
+    const { entry, cause } = stay;
+    const { connection_id, joined_ms, changed_ms: left_ms } = entry;
+    const isIt = (member: RecordedMember | undefined) => member?.joined_ms === joined_ms;
+    // It may be on its way to another Shield, or the leave to this Brain.
+    if (isIt(memberOf(connection_id))) return false;
+    const leave = async () => {
+      const due = dueFor(book, connection_id, { member: undefined, cause, left_ms }, now());
+      if (due !== undefined) await this.#change(book, due);
+    };
+    const known = book.members.get(connection_id);
+    if (isIt(known)) {
+      await leave();
+      this.#look(connection_id);
+      return true;
+    }
+    if (this.#past.has(entry)) return true;
+    if (!this.#past.covers(stay)) await this.#readPast(left_ms);
+    if (this.#past.has(entry)) return true;
+    // Behind a later stay of the connection it has no place, and what is not known may stand there.
+    if (known !== undefined || !this.#past.covers(stay)) {
+      const { tenant_id, room_id } = entry;
+      const room = { tenant_id, room_id, node_id: stay.writer.node_id };
+      await this.#miss(book, { ...room, count: 1, from_ms: joined_ms, to_ms: left_ms });
+      return true;
+    }
+    await this.#note();
+    const { user_id, issuer } = entry;
+    const member = { user_id, issuer, connection_id, joined_ms, ...stay.writer };
+    const due = dueFor(book, connection_id, { member, cause }, now());
+    if (due !== undefined) await this.#change(book, due);
+    await this.#turn(book);
+    await leave();
+    this.#look(connection_id);
+    return true;
+  }
+
+  async #miss(book: Book, { count, from_ms, to_ms, node_id }: ShieldMissed): Promise<void> {
+    const { sequence } = book;
+    const data = { sequence, at_ms: this.#options.now(), count, from_ms, to_ms, node_id };
+    await this.#append({ type: "missed", data });
+  }
+
+  /** Before the first member stands there. */
+  async #note(): Promise<void> {
+    if (this.#is_noted) return;
+    await this.#options.noteOpen();
+    this.#is_noted = true;
+  }
+
   async #change(book: Book, entry: MembershipChange): Promise<void> {
     await this.#append(entry);
     take(book, entry);
+    this.#past.take(entry);
   }
 
   async #list(book: Book): Promise<void> {
@@ -282,6 +394,9 @@ export class RoomRecorder {
     this.#listed_ms = now();
     const { last } = await durable.head(members_room_id);
     this.#last = last?.offset ?? 0;
+    // Read when somebody asks.
+    this.#past.begin(last === undefined ? 0 : Infinity);
+    this.#in_vain_ms = -Infinity;
     if (last === undefined) return emptyBook();
     let messages: readonly LogMessage[] = [];
     for (let before = last.offset + 1;;) {
@@ -301,6 +416,34 @@ export class RoomRecorder {
       if (is_whole || !page.more || oldest === undefined) return book;
       before = oldest.offset;
     }
+  }
+
+  /** Reads who has left since some time before, at most `PAST_PAGES` pages. */
+  async #readPast(left_ms: number): Promise<void> {
+    const { members_room_id } = this.#options;
+    const durable = this.#durable as DurableLog;
+    const needed_ms = PastLeaves.needed(left_ms);
+    if (needed_ms <= this.#in_vain_ms) return;
+    const pages: (readonly LogMessage[])[] = [];
+    let since_ms = Infinity;
+    for (let before = this.#last + 1; pages.length < PAST_PAGES;) {
+      const bounds = { before, limit: READ_MESSAGES, max_bytes: READ_BYTES };
+      const { messages, more } = await durable.readBack(members_room_id, bounds);
+      if (pages.length === 0 && this.#last > 0 && messages.at(-1)?.offset !== this.#last) {
+        throw new ArqonError("log-unavailable", "its reading is behind its writing");
+      }
+      pages.unshift(messages);
+      const [oldest] = messages;
+      since_ms = more && oldest !== undefined ? oldest.time_ms : 0;
+      if (oldest === undefined || since_ms <= needed_ms) break;
+      before = oldest.offset;
+    }
+    this.#past.begin(since_ms);
+    for (const { payload } of pages.flat()) {
+      const entry = readStored(payload);
+      if (entry !== undefined) this.#past.take(entry);
+    }
+    if (!this.#past.coversFrom(needed_ms)) this.#in_vain_ms = needed_ms;
   }
 }
 

@@ -8,6 +8,7 @@ import { ArqonError, writeEnvelope } from "@arqon/proto";
 import { createLogger } from "../../shared/logs/log.ts";
 import { readStored } from "../../shared/membership/entry.ts";
 import type { MembershipEntry, RecordedMember } from "../../shared/membership/entry.ts";
+import type { Stay } from "../../shared/presence/messages.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { configFrom } from "../../shared/config/load.ts";
 import { openSpine } from "../../shared/spine/open.ts";
@@ -22,8 +23,9 @@ const quiet = createLogger({
   ...{ now: Date.now, write: () => {} },
 });
 
-const member = (connection_id: string): RecordedMember => ({
-  ...{ user_id: "u", issuer: "i", connection_id, node_id: "s1", incarnation: 1, joined_ms: 1 },
+const WRITER = { node_id: "s1", incarnation: 1 };
+const member = (connection_id: string, joined_ms = 1): RecordedMember => ({
+  ...{ user_id: "u", issuer: "i", connection_id, ...WRITER, joined_ms },
 });
 
 /** What is true, who owns the room, and what the log does to an append. */
@@ -33,6 +35,10 @@ interface World {
   owner: number;
   /** Appends from now on that are stored and reported as not. */
   lost_answers: number;
+  /** When those came who did not at 1. */
+  readonly joined_ms?: ReadonlyMap<string, number>;
+  /** What a Shield need not tell any more. */
+  readonly settled?: Stay[];
 }
 
 function recorderOf(
@@ -63,7 +69,7 @@ function recorderOf(
     openLog: openLog ?? (() => Promise.resolve(shaky)),
     owns: () => world.owner === brain,
     isCertain: () => true,
-    memberOf: (id) => world.present.has(id) ? member(id) : undefined,
+    memberOf: (id) => world.present.has(id) ? member(id, world.joined_ms?.get(id)) : undefined,
     isUp: () => true,
     connections: () => [...world.present],
     noteOpen: () => Promise.resolve(),
@@ -74,6 +80,9 @@ function recorderOf(
     },
     onWritten: () => {},
     onFailure: () => {},
+    onSettled: (one) => {
+      if ("entry" in one) world.settled?.push(one);
+    },
     log: quiet,
     now,
     retry_ms: 1,
@@ -90,7 +99,7 @@ function play(entries: readonly MembershipEntry[]): Set<string> {
   const inside = new Set<string>();
   let sequence = 0;
   for (const { type, data } of entries) {
-    if (type === "present") continue;
+    if (type === "present" || type === "missed") continue;
     assert.equal(data.sequence, ++sequence, "each sequence once");
     if (type === "joined") {
       assert.ok(!inside.has(data.connection_id), "one join");
@@ -141,6 +150,116 @@ Deno.test("whoever owns the room, however often, each comes and goes once", asyn
     }),
     { numRuns: 40, endOnFailure: true },
   );
+});
+
+let counter = 0;
+const stayOf = (connection_id: string, joined_ms: number): Stay => ({
+  writer: WRITER,
+  entry: {
+    ...{ counter: ++counter, tenant_id: "t", room_id: "stage", connection_id },
+    ...{ user_id: "u", issuer: "i", meta: "", joined_ms, changed_ms: Date.now() },
+  },
+  cause: "closed",
+});
+
+type StayStep = { toggle: number; heard: boolean } | { owner: number } | { lose: number };
+const stayStep: fc.Arbitrary<StayStep> = fc.oneof(
+  {
+    weight: 12,
+    arbitrary: fc.record({ toggle: fc.integer({ min: 0, max: 5 }), heard: fc.boolean() }),
+  },
+  { weight: 2, arbitrary: fc.record({ owner: fc.integer({ min: 0, max: 1 }) }) },
+  { weight: 1, arbitrary: fc.record({ lose: fc.integer({ min: 1, max: 3 }) }) },
+);
+
+Deno.test("each stay of which a Shield tells until it need not stands there once, whoever has heard of it", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(stayStep, { maxLength: 60 }), async (steps) => {
+      const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
+      const log = await spine.log("t", RETENTION);
+      const joined_ms = new Map<string, number>();
+      const settled: Stay[] = [];
+      const world: World = {
+        ...{ log, present: new Set(), owner: 0, lost_answers: 0, joined_ms, settled },
+      };
+      const brains = [recorderOf(world, 0), recorderOf(world, 1)];
+      const stays: Stay[] = [];
+      const tell = () => {
+        for (const stay of stays) {
+          if (!settled.includes(stay)) { for (const brain of brains) brain.stay(stay); }
+        }
+      };
+      brains[0]?.compare();
+      let now_ms = 1_000;
+      for (const one of steps) {
+        if ("owner" in one) {
+          world.owner = one.owner;
+          brains[one.owner]?.compare();
+          tell();
+        } else if ("lose" in one) world.lost_answers = one.lose;
+        else {
+          // As connections do, each comes once.
+          const id = `c${one.toggle}-${joined_ms.get(`n${one.toggle}`) ?? 0}`;
+          if (world.present.delete(id)) {
+            stays.push(stayOf(id, joined_ms.get(id) ?? 0));
+            joined_ms.set(`n${one.toggle}`, (joined_ms.get(`n${one.toggle}`) ?? 0) + 1);
+          } else {
+            world.present.add(id);
+            joined_ms.set(id, now_ms++);
+          }
+          if (one.heard) { for (const brain of brains) brain.touch(id, "closed"); }
+          if (one.toggle === 0) await turn();
+        }
+      }
+      world.lost_answers = 0;
+      await until("every stay is settled", () => {
+        tell();
+        return stays.every((stay) => settled.includes(stay));
+      });
+      for (const brain of brains) brain.compare();
+      const inside = async () => [...play(await entriesOf(log))].toSorted().join();
+      await until(
+        "who is there",
+        async () => await inside() === [...world.present].toSorted().join(),
+      );
+      for (const brain of brains) await brain.close();
+      const entries = await entriesOf(log);
+      for (const { entry: { connection_id } } of stays) {
+        const its = entries.filter(({ data }) =>
+          "connection_id" in data && data.connection_id === connection_id
+        );
+        assert.deepEqual(its.map(({ type }) => type), ["joined", "left"], connection_id);
+      }
+      assert.ok(entries.every(({ type }) => type !== "missed"));
+      await spine.drain();
+    }),
+    { numRuns: 40, endOnFailure: true },
+  );
+});
+
+Deno.test("what a Shield could not keep stands there as a number, once", async () => {
+  const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
+  const log = await spine.log("t", RETENTION);
+  const world: World = { log, present: new Set(["a"]), owner: 0, lost_answers: 0 };
+  const one = recorderOf(world, 0);
+  one.compare();
+  await until("a", async () => (await entriesOf(log)).length === 2);
+  const missed = {
+    ...{ tenant_id: "t", room_id: "stage", node_id: "s1", count: 3, from_ms: 5, to_ms: 9 },
+  };
+  const told = async () => (await entriesOf(log)).filter(({ type }) => type === "missed");
+  for (let round = 0; round < 2; round++) {
+    one.missed(missed);
+    await until("it", async () => (await told()).length > 0);
+  }
+  one.missed({ ...missed, node_id: "s2" });
+  await until("another Shield's", async () => (await told()).length > 1);
+  await one.close();
+  assert.deepEqual(
+    (await told()).map(({ data }) => "count" in data && [data.node_id, data.count, data.sequence]),
+    [["s1", 3, 2], ["s2", 3, 2]],
+  );
+  await spine.drain();
 });
 
 Deno.test("a fenced Brain writes nothing more: it reads, and agrees", async () => {

@@ -15,12 +15,20 @@ import type { Entry, WrittenEntry } from "../../shared/presence/types.ts";
 import { classesHash } from "../../shared/rooms/classes_hash.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
-import type { ClusterView, LeaveCause, MemberChange } from "../cluster_view.ts";
+import type {
+  ClusterView,
+  LeaveCause,
+  MemberChange,
+  StaysView,
+  ToldStays,
+} from "../cluster_view.ts";
 import { roomKey } from "../presence/room_changes.ts";
 import { JournaledRooms } from "./journaled_rooms.ts";
 import { createMembershipMetrics } from "./metrics.ts";
 import type { MembershipMetrics } from "./metrics.ts";
+import type { Stay } from "../../shared/presence/messages.ts";
 import { RoomRecorder } from "./room_recorder.ts";
+import type { ShieldMissed } from "./room_recorder.ts";
 
 /** The bucket. Keys: `[tenant_id, room_id]`, of rooms that have members; values are empty. */
 const MEMBERS_BUCKET = "ARQON_MEMBERS";
@@ -36,7 +44,7 @@ const RETRY_MS = 1_000;
 export interface MembershipServiceOptions {
   readonly config: Pick<Config, "rooms">;
   readonly spine: Spine;
-  readonly view: ClusterView;
+  readonly view: ClusterView & StaysView;
   readonly registry: Registry;
   readonly log: Logger;
   /** Tells of another configuration; absent: it stays as it is. */
@@ -82,6 +90,7 @@ class Journals implements MembershipService {
     const { view, spine } = options;
     this.#stops = [
       view.onMembers((change) => this.#changed(change)),
+      view.onStays((told) => this.#stayed(told)),
       view.onOwnership(() => this.#surveyIn(SETTLE_MS)),
       rooms.onChange(() => this.#surveyIn(SETTLE_MS)),
       spine.onEvent((event) => {
@@ -114,6 +123,32 @@ class Journals implements MembershipService {
         reasonOf(cause, reasons?.get(counter)),
       );
     }
+  }
+
+  #stayed({ node_id, stays, missed }: ToldStays): void {
+    const none = { stays: [] as Stay[], missed: [] as ShieldMissed[] };
+    for (const stay of stays) {
+      // A Shield speaks for itself.
+      if (stay.writer.node_id !== node_id) continue;
+      const { tenant_id, room_id } = stay.entry;
+      const recorder = this.#recorderOf(tenant_id, room_id);
+      if (recorder !== undefined) recorder.stay(stay);
+      else if (this.#owns(tenant_id, room_id)) none.stays.push(stay);
+    }
+    for (const each of missed) {
+      const { tenant_id, room_id } = each;
+      const one = { node_id, ...each };
+      const recorder = this.#recorderOf(tenant_id, room_id);
+      if (recorder !== undefined) recorder.missed(one);
+      else if (this.#owns(tenant_id, room_id)) none.missed.push(one);
+    }
+    // Rooms without a journal, by the classes that are known here.
+    if (none.stays.length + none.missed.length > 0) this.#confirm(node_id, none.stays, none.missed);
+  }
+
+  #confirm(node_id: string, stays: readonly Stay[], missed: readonly ShieldMissed[]): void {
+    const tags = stays.map(({ writer, entry: { counter } }) => ({ writer, counter }));
+    this.#options.view.confirmStays(node_id, { stays: tags, missed });
   }
 
   /** Undefined: the room has no journal, or is another Brain's. */
@@ -149,6 +184,10 @@ class Journals implements MembershipService {
         systemEnvelope(source, { tenant_id, room_id: members_room_id, ...eventOf(entry) }),
       onWritten: ({ type }) => this.#metrics.entries.inc({ type }),
       onFailure: () => this.#metrics.failures.inc(),
+      onSettled: (one) => {
+        if ("entry" in one) this.#confirm(one.writer.node_id, [one], []);
+        else this.#confirm(one.node_id, [], [one]);
+      },
     });
   }
 

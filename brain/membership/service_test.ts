@@ -11,7 +11,7 @@ import type { WrittenEntry } from "../../shared/presence/types.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import { until } from "../../shared/testing/until.ts";
-import type { ClusterView } from "../cluster_view.ts";
+import type { ClusterView, StaysView } from "../cluster_view.ts";
 import { startMembership } from "./service.ts";
 
 const quiet = createLogger({
@@ -29,7 +29,7 @@ const MEMBER: WrittenEntry = {
 const SOON_MS = 30_000;
 
 /** One room, who owns it, and who is in it. */
-class World implements ClusterView {
+class World implements ClusterView, StaysView {
   readonly brain_id = "brain:b1";
   readonly brains = ["brain:b1", "brain:b2"];
   readonly serving = true;
@@ -46,6 +46,8 @@ class World implements ClusterView {
   occupied = () => this.members();
   isFresh = () => true;
   onMembers = () => () => {};
+  onStays = () => () => {};
+  confirmStays = () => {};
   onOwnership(listener: (was_away: boolean) => void): () => void {
     this.onTurn = listener;
     return () => {};

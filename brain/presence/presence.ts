@@ -11,6 +11,7 @@ import type {
   ClusterMessage,
   PresencePort,
   Pull,
+  StaysWritten,
 } from "../../shared/presence/messages.ts";
 import { MESSAGE_BYTES } from "../../shared/presence/pages.ts";
 import {
@@ -23,8 +24,15 @@ import {
 } from "../../shared/presence/state.ts";
 import type { Changes } from "../../shared/presence/state.ts";
 import type { Entry, Writer, WriterState, WrittenEntry } from "../../shared/presence/types.ts";
-import { HELLO } from "../../shared/subjects/subject.ts";
-import type { ClusterView, LeaveCause, MemberChange, MemberCount } from "../cluster_view.ts";
+import { HELLO, processSubject } from "../../shared/subjects/subject.ts";
+import type {
+  ClusterView,
+  LeaveCause,
+  MemberChange,
+  MemberCount,
+  StaysView,
+  ToldStays,
+} from "../cluster_view.ts";
 import { answerPull } from "./answers.ts";
 import { RoomEmitter } from "./emitter.ts";
 import { Listeners, memberChange } from "./listeners.ts";
@@ -64,7 +72,7 @@ const FRESH_HEARTBEATS = 2;
 const META_BYTES_MAX = 65_536;
 
 /** The presence machine. Synchronous; not to be used after `close`. */
-export class BrainPresence implements ClusterView {
+export class BrainPresence implements ClusterView, StaysView {
   readonly brain_id: string;
   readonly #options: BrainPresenceMachineOptions;
   readonly #sender: PacedSender;
@@ -75,6 +83,7 @@ export class BrainPresence implements ClusterView {
   readonly #emitter: RoomEmitter;
   readonly #members: Listeners<MemberChange>;
   readonly #ownership: Listeners<boolean>;
+  readonly #stays: Listeners<ToldStays>;
   readonly #served: Listeners<void>;
   readonly #pulse: Pulse;
   readonly #starting: Starting;
@@ -86,6 +95,7 @@ export class BrainPresence implements ClusterView {
     this.#options = options;
     this.#members = new Listeners(log);
     this.#ownership = new Listeners(log);
+    this.#stays = new Listeners(log);
     this.#served = new Listeners(log);
     this.#pulse = new Pulse({
       ...{ port, heartbeat_ms: config.heartbeat_ms },
@@ -203,7 +213,10 @@ export class BrainPresence implements ClusterView {
       case "room_update":
       case "room_snapshot":
       case "room_differs":
+      case "stays_written":
         return; // For Shields.
+      case "stays":
+        return this.serving ? this.#stays.tell({ node_id: token, ...message }) : undefined;
       default:
         message satisfies never;
     }
@@ -279,6 +292,17 @@ export class BrainPresence implements ClusterView {
 
   onOwnership(listener: (was_away: boolean) => void): () => void {
     return this.#ownership.add(listener);
+  }
+
+  onStays(listener: (told: ToldStays) => void): () => void {
+    return this.#stays.add(listener);
+  }
+
+  confirmStays(node_id: string, written: Omit<StaysWritten, "kind">): void {
+    this.#options.port.send(processSubject("direct", node_id), {
+      kind: "stays_written",
+      ...written,
+    });
   }
 
   #tick(now_ms: number): void {

@@ -15,7 +15,7 @@ import { decodeMessage, encodeMessage } from "../../shared/presence/wire.ts";
 import type { Spine, SpineMessage, Subscription } from "../../shared/spine/contract/spine.ts";
 import { everyProcess, HELLO, processSubject } from "../../shared/subjects/subject.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
-import type { ClusterView } from "../cluster_view.ts";
+import type { ClusterView, StaysView } from "../cluster_view.ts";
 import { ClassesCheck } from "./classes_check.ts";
 import { createBrainPresenceMetrics } from "./metrics.ts";
 import type { BrainPresenceMetrics } from "./metrics.ts";
@@ -42,7 +42,7 @@ export interface BrainPresenceOptions {
 }
 
 /** Presence of a running Brain. */
-export interface BrainPresenceService extends ClusterView {
+export interface BrainPresenceService extends ClusterView, StaysView {
   /** Ok when every Shield that was heard of has been read, and the Brain does not drain. */
   health(): HealthCheck;
   /**
@@ -163,7 +163,7 @@ function machine(options: BrainPresenceOptions) {
   return { presence, handle, close };
 }
 
-function viewOf(presence: BrainPresence): ClusterView {
+function viewOf(presence: BrainPresence): ClusterView & StaysView {
   return {
     brain_id: presence.brain_id,
     get brains() {
@@ -183,6 +183,8 @@ function viewOf(presence: BrainPresence): ClusterView {
     isFresh: () => presence.isFresh(),
     onMembers: (listener) => presence.onMembers(listener),
     onOwnership: (listener) => presence.onOwnership(listener),
+    onStays: (listener) => presence.onStays(listener),
+    confirmStays: (node_id, written) => presence.confirmStays(node_id, written),
   };
 }
 

@@ -49,6 +49,7 @@ export class BookReader {
   #next_page = 0;
 
   read(entry: MembershipEntry): void {
+    if (entry.type === "missed") return;
     if (entry.type !== "present") {
       this.#next_page = 0;
       if (entry.data.sequence === 1) this.#whole(entry.data.at_ms);
@@ -93,6 +94,8 @@ export interface Now {
   readonly member: RecordedMember | undefined;
   /** Why, where it is none. */
   readonly cause: LeaveReason;
+  /** When it left, where that was long before; see `entry.ts`. */
+  readonly left_ms?: number;
 }
 
 /**
@@ -102,7 +105,7 @@ export interface Now {
 export function dueFor(
   book: Book,
   connection_id: string,
-  { member, cause }: Now,
+  { member, cause, left_ms }: Now,
   at_ms: number,
 ): MembershipChange | undefined {
   const known = book.members.get(connection_id);
@@ -114,7 +117,8 @@ export function dueFor(
   }
   const members = book.members.size - 1;
   const gone = known as RecordedMember;
-  return { type: "left", data: { sequence, at_ms, members, ...gone, cause } };
+  const late = left_ms === undefined ? {} : { left_ms };
+  return { type: "left", data: { sequence, at_ms, members, ...gone, cause, ...late } };
 }
 
 /** The entry that is due because the room has its first member, or has lost its last. */

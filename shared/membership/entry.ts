@@ -28,7 +28,24 @@ const counted = {
   members: z.int().min(0),
 };
 const Joined = z.looseObject({ ...counted, ...Member.shape });
-const Left = z.looseObject({ ...counted, ...Member.shape, cause: z.string() });
+const Left = z.looseObject({
+  ...counted,
+  ...Member.shape,
+  cause: z.string(),
+  /** When it left, Unix ms by its Shield's clock; where no Brain was there to write it then. */
+  left_ms: z.int().min(0).optional(),
+});
+/** Members that came and went, and that nobody could keep. */
+const Missed = z.looseObject({
+  /** Of the last change before it. */
+  sequence: z.int().min(0),
+  at_ms: z.int().min(0),
+  /** How many, between which times (Unix ms), on which Shield. */
+  count: z.int().min(1),
+  from_ms: z.int().min(0),
+  to_ms: z.int().min(0),
+  node_id: z.string(),
+});
 const Turned = z.looseObject(counted);
 const Present = z.looseObject({
   /** Of the last change before it. */
@@ -46,12 +63,20 @@ export type MembershipEntry =
   | { readonly type: "joined"; readonly data: z.output<typeof Joined> }
   | { readonly type: "left"; readonly data: z.output<typeof Left> }
   | { readonly type: "occupied" | "vacated"; readonly data: z.output<typeof Turned> }
-  | { readonly type: "present"; readonly data: z.output<typeof Present> };
+  | { readonly type: "present"; readonly data: z.output<typeof Present> }
+  | { readonly type: "missed"; readonly data: z.output<typeof Missed> };
 
 /** An entry that changes something. */
-export type MembershipChange = Exclude<MembershipEntry, { readonly type: "present" }>;
+export type MembershipChange = Exclude<MembershipEntry, { readonly type: "present" | "missed" }>;
 
-const FORMS = { joined: Joined, left: Left, occupied: Turned, vacated: Turned, present: Present };
+const FORMS = {
+  joined: Joined,
+  left: Left,
+  occupied: Turned,
+  vacated: Turned,
+  present: Present,
+  missed: Missed,
+};
 const decoder = new TextDecoder();
 
 /** Reads an event; undefined: it is none of these. */

@@ -33,6 +33,7 @@ import { bump } from "../stats/stats.ts";
 import { GraceMembers } from "./grace_members.ts";
 import type { MemberRef } from "./grace_members.ts";
 import { requireBelow } from "./member_limit.ts";
+import { Unconfirmed } from "./stays.ts";
 import type { PresenceStats } from "./stats.ts";
 
 /**
@@ -55,6 +56,8 @@ export interface AnnouncerOptions {
   readonly config: Config["presence"];
   readonly stats: PresenceStats;
   readonly log: Logger;
+  /** Whether the room has a journal of members; absent: none has. */
+  readonly isJournaled?: (tenant_id: string, room_id: string) => boolean;
   /** Called with held members whose user has not come back. */
   readonly onLost: (entries: readonly Entry[]) => void;
 }
@@ -75,6 +78,8 @@ export class Announcer {
   readonly #subject: Subject;
   readonly #in_grace: GraceMembers;
   readonly #answers: PacedSender;
+  /** For the journals of members. */
+  readonly unconfirmed: Unconfirmed;
   #state: PresenceState;
   #sent_ms = -Infinity;
   #cancelSend: (() => void) | undefined;
@@ -91,6 +96,7 @@ export class Announcer {
     this.#subject = processSubject("announce", node_id);
     this.#state = createState({ node_id, incarnation: started_ms });
     this.#answers = new PacedSender(port);
+    this.unconfirmed = new Unconfirmed(options.stats);
     this.#in_grace = new GraceMembers({
       port,
       round_ms: config.announce_ms,
@@ -169,6 +175,11 @@ export class Announcer {
     this.#send();
   }
 
+  /** Tells who left and may not stand in a journal; behind the leaves, which Brains mostly write by themselves. */
+  tellStays(): void {
+    for (const told of this.unconfirmed.told()) this.#options.port.send(this.#subject, told);
+  }
+
   /** Answers the question how every process stands. */
   onHello(): void {
     // An announcement that is on its way answers it, too.
@@ -242,6 +253,10 @@ export class Announcer {
     // Without one the journal says that nobody knows.
     if (left !== undefined && this.#reasons.size < REASONS_MAX) {
       this.#reasons.set(left.entry.counter, reason);
+    }
+    const { isJournaled, port } = this.#options;
+    if (left !== undefined && isJournaled?.(member.tenant_id, member.room_id)) {
+      this.unconfirmed.add(this.writer, left.entry, reason, port.now());
     }
     this.#changed();
     return left === undefined ? [] : [left.entry];

@@ -37,6 +37,8 @@ export interface ShieldPresenceOptions {
    * `members_per_room` counts.
    */
   readonly membersMax?: (tenant_id: string, room_id: string) => number | undefined;
+  /** Whether the room has a journal of members; absent: none has. */
+  readonly isJournaled?: (tenant_id: string, room_id: string) => boolean;
   readonly metrics: PresenceStats;
   readonly log: Logger;
 }
@@ -151,6 +153,8 @@ class Machine implements ShieldPresence {
       case "pulled":
       case "room_pull":
       case "room_check":
+      case "stays":
+      case "stays_written":
         if (subject === processSubject("direct", node_id)) return this.#receiveOwn(message);
         return refuse(metrics, "wrong-subject");
       default:
@@ -167,6 +171,9 @@ class Machine implements ShieldPresence {
         return this.#tables.onSnapshot(message);
       case "room_differs":
         return this.#tables.onDiffers(message);
+      case "stays_written":
+        return this.#announcer.unconfirmed.confirmed(message);
+      case "stays":
       case "announcement":
       case "pulled":
       case "room_pull":
@@ -244,6 +251,7 @@ class Machine implements ShieldPresence {
     if (this.#draining || this.#closed) return;
     this.#draining = true;
     this.#announcer.leaveAll();
+    this.#announcer.tellStays();
     this.#tables.close();
   }
 
@@ -275,6 +283,7 @@ class Machine implements ShieldPresence {
     // This process stood still: what others said meanwhile is still to be read.
     if (late_ms > 2 * heartbeat_ms) this.#brains.forgive(late_ms, now_ms);
     this.#announcer.heartbeat();
+    if (this.#brains.live().length > 0) this.#announcer.tellStays();
     if (this.#draining || this.#lost_ms !== undefined) return;
     this.#onLive(this.#brains.sweep(now_ms));
     this.#tables.check();

@@ -111,6 +111,7 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
     port: portOf({ ...options, log }, stats, onMessage),
     config: config.presence,
     membersMax: (tenant_id, room_id) => classes?.of(tenant_id, room_id).max_members,
+    isJournaled: (tenant_id, room_id) => classes?.of(tenant_id, room_id).membership === "journal",
     metrics: stats,
     log,
   });

@@ -19,6 +19,10 @@ export interface PresenceStats {
   watchers: number;
   /** Brains that are alive, as this Shield sees it. */
   live_brains: number;
+  /** Members that left and do not stand in their room's journal yet, as far as this Shield knows. */
+  stays: number;
+  /** Those that were too many to keep. */
+  stays_missed: number;
   announcements: number;
   announced_changes: number;
   heartbeats: number;
@@ -50,6 +54,8 @@ export function createPresenceStats(): PresenceStats {
     rooms: 0,
     watchers: 0,
     live_brains: 0,
+    stays: 0,
+    stays_missed: 0,
     announcements: 0,
     announced_changes: 0,
     heartbeats: 0,
@@ -90,7 +96,7 @@ export function refuse(stats: PresenceStats, reason: RefusedReason): void {
   bump(stats.refused, reason);
 }
 
-type Level = "members" | "held_members" | "rooms" | "watchers" | "live_brains";
+type Level = "members" | "held_members" | "rooms" | "watchers" | "live_brains" | "stays";
 const LEVELS: Record<Level, [name: string, help: string]> = {
   members: ["shield_presence_members", "Members that this Shield announces."],
   held_members: [
@@ -100,9 +106,14 @@ const LEVELS: Record<Level, [name: string, help: string]> = {
   rooms: ["shield_presence_rooms", "Rooms whose members this Shield keeps for its clients."],
   watchers: ["shield_presence_watchers", "Subscriptions with presence."],
   live_brains: ["shield_presence_live_brains", "Brains that this Shield takes for alive."],
+  stays: [
+    "shield_presence_unconfirmed_stays",
+    "Members that left and whose room's Brain has not said that its journal has them.",
+  ],
 };
 
 type Total =
+  | "stays_missed"
   | "announcements"
   | "announced_changes"
   | "heartbeats"
@@ -112,6 +123,10 @@ type Total =
   | "told_members"
   | "unsent";
 const TOTALS: Record<Total, [name: string, help: string]> = {
+  stays_missed: [
+    "shield_presence_missed_stays_total",
+    "Members that left and were too many to keep for their room's journal, which says so.",
+  ],
   announcements: ["shield_presence_announcements_total", "Announcements with changes."],
   announced_changes: ["shield_presence_announced_changes_total", "Joins and leaves announced."],
   heartbeats: ["shield_presence_heartbeats_total", "Announcements without changes."],

@@ -125,7 +125,7 @@ class Run {
       const room = this.#readers.get(tenant_id)?.room(`${room_id}~members`);
       if (room === undefined) throw new TypeError(`nobody reads ${key}`);
       const journal = await played(room, (type, json) => {
-        if (type !== "present") lines.push(lineOf(type, JSON.parse(json)));
+        if (type !== "present" && type !== "missed") lines.push(lineOf(type, JSON.parse(json)));
       });
       journals.set(key, { played: journal, lines });
     }

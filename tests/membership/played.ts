@@ -13,6 +13,8 @@ export interface Played {
   readonly causes: readonly string[];
   /** Changes, without lists. */
   readonly entries: number;
+  /** Stays that the journal says it does not have. */
+  readonly missed: number;
   /** What is wrong, in words; empty: nothing. */
   readonly problems: readonly string[];
 }
@@ -23,6 +25,7 @@ export class Player implements Played {
   readonly causes: string[] = [];
   readonly problems: string[] = [];
   entries = 0;
+  missed = 0;
   readonly #reader = new BookReader();
 
   /** Takes the next message: its type, and its data as JSON. */
@@ -31,6 +34,7 @@ export class Player implements Played {
     if (entry === undefined) return void this.problems.push(`${type} is no entry: ${json}`);
     this.#reader.read(entry);
     if (entry.type === "present") return;
+    if (entry.type === "missed") return void (this.missed += entry.data.count);
     const { sequence, members } = entry.data;
     if (sequence !== ++this.entries) this.problems.push(`${sequence} in place of ${this.entries}`);
     if (entry.type === "joined") {

@@ -1,0 +1,62 @@
+/** What a Shield keeps of those who left it: until it is confirmed, and what does not fit as a number. */
+import assert from "node:assert/strict";
+import { MISSED_ROOMS_MAX, STAYS_MAX, Unconfirmed } from "./stays.ts";
+
+const WRITER = { node_id: "s1", incarnation: 7 };
+const entry = (counter: number, room_id = "stage") => ({
+  ...{ counter, tenant_id: "t", room_id, connection_id: `c${counter}`, user_id: "u", issuer: "i" },
+  ...{ meta: '{"n":1}', joined_ms: counter, changed_ms: counter },
+});
+const told = (stays: Unconfirmed) => [...stays.told()];
+
+Deno.test("who left is told again and again, until a Brain says that it stands there", () => {
+  const stats = { stays: 0, stays_missed: 0 };
+  const stays = new Unconfirmed(stats);
+  assert.deepEqual(told(stays), []);
+  stays.add(WRITER, entry(1), "closed", 50);
+  stays.add(WRITER, entry(2), "kicked", 60);
+  for (let round = 0; round < 2; round++) {
+    const [message] = told(stays);
+    const all = message?.stays.map((
+      { entry: { counter, meta, changed_ms }, cause },
+    ) => [counter, meta, changed_ms, cause]);
+    assert.deepEqual(all, [[1, "", 50, "closed"], [2, "", 60, "kicked"]]);
+  }
+  stays.confirmed({ stays: [{ writer: WRITER, counter: 1 }], missed: [] });
+  stays.confirmed({ stays: [{ writer: { ...WRITER, incarnation: 8 }, counter: 2 }], missed: [] });
+  assert.deepEqual(told(stays).flatMap((one) => one.stays.map(({ entry }) => entry.counter)), [2]);
+  assert.equal(stats.stays, 1);
+});
+
+Deno.test("with one heartbeat only so many are told, and each has its turn", () => {
+  const stays = new Unconfirmed({ stays: 0, stays_missed: 0 });
+  for (let n = 0; n < 5_000; n++) stays.add(WRITER, entry(n), "closed", n);
+  const seen = new Set<number>();
+  for (let round = 0; round < 3; round++) {
+    const messages = told(stays);
+    assert.ok(messages.every((one) => one.stays.length <= 256) && messages.length === 8);
+    for (const one of messages) for (const { entry } of one.stays) seen.add(entry.counter);
+  }
+  assert.equal(seen.size, 5_000);
+});
+
+Deno.test("what does not fit is a number for its room, and what came since stays one", () => {
+  const stats = { stays: 0, stays_missed: 0 };
+  const stays = new Unconfirmed(stats);
+  const count = STAYS_MAX + 3;
+  for (let n = 1; n <= count; n++) stays.add(WRITER, entry(n), "closed", n + 100);
+  assert.deepEqual(stats, { stays: STAYS_MAX, stays_missed: 3 });
+  const missed = () => told(stays).flatMap((one) => one.missed);
+  const first = missed();
+  assert.deepEqual(first, [
+    { tenant_id: "t", room_id: "stage", count: 3, from_ms: 1, to_ms: 103 },
+  ]);
+  stays.add(WRITER, entry(count + 1), "closed", count + 101);
+  stays.confirmed({ stays: [], missed: first });
+  assert.deepEqual(missed().map((one) => [one.count, one.from_ms]), [[1, 103]]);
+  stays.confirmed({ stays: [], missed: missed() });
+  assert.deepEqual(missed(), []);
+  for (let n = 0; n < MISSED_ROOMS_MAX + 5; n++) stays.add(WRITER, entry(n, `r${n}`), "lost", n);
+  for (let n = 0; n < STAYS_MAX; n++) stays.add(WRITER, entry(1e6 + n), "lost", n);
+  assert.ok(missed().length <= MISSED_ROOMS_MAX);
+});
