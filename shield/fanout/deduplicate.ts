@@ -4,10 +4,7 @@
  */
 export const DEDUPLICATION_MS = 120_000;
 
-/**
- * The ids of one tenant's messages, with the time each was first seen (Unix ms, the caller's
- * clock).
- */
+/** The ids of one tenant's messages, with the time each was first seen: monotonic ms. */
 export class SeenMessages {
   /** Key to the time it was seen; a Map keeps insertion order, so the oldest come first. */
   readonly #seen = new Map<string, number>();

@@ -209,7 +209,7 @@ export class Hub {
       }
       if (!this.#isDue(channel, message, plain)) return;
       const id = messageKey(payload);
-      if (id !== "" && channel.seen.repeated(`${subject} ${id}`, now())) {
+      if (id !== "" && channel.seen.repeated(`${subject} ${id}`, this.#monotonic())) {
         stats.duplicates++;
         if (channel.noted !== undefined) this.#options.ledger?.duplicate(channel.noted, payload, 0);
       } else {

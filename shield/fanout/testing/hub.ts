@@ -14,8 +14,8 @@ export interface TestHub extends AsyncDisposable {
   readonly hub: Hub;
   readonly spine: Spine;
   readonly stats: ShieldStats;
-  /** Unix ms; a test moves it. */
-  readonly clock: { now_ms: number };
+  /** Unix ms and monotonic ms; a test moves them. */
+  readonly clock: { now_ms: number; monotonic_ms: number };
   /** What the engine has logged. */
   readonly lines: readonly string[];
 }
@@ -30,13 +30,14 @@ export function testHub(
   const { deduplication_entries = 1_000, subscription_messages = 65_536 } = limits;
   const engine = testSpine({ subscription_messages });
   const { spine, lines } = engine;
-  const clock = { now_ms: SPINE_NOW_MS };
+  const clock = { now_ms: SPINE_NOW_MS, monotonic_ms: 0 };
   const stats = createStats();
   const hub = new Hub({
     spine,
     stats,
     tenants: new TenantTable(),
     now: () => clock.now_ms,
+    monotonic: () => clock.monotonic_ms,
     random,
     deduplication_entries,
   });
