@@ -15,6 +15,8 @@ import { AT, step } from "../../shared/watchdog/steps.ts";
 /** Who ends a message brings it to its end within so long, in ms, or somebody else does. */
 const SETTLE_MS = 5_000;
 const SWEEP_MS_MAX = 10_000;
+/** So often a message is looked at before it counts as idle: each look may find that it was added to. */
+const LOOKS = 4;
 /** What cannot be brought to its end is tried again the less often the longer that goes on; at least so often. */
 const RETRY_MS_MAX = 600_000;
 /** What is said of a message that nobody adds to any more. */
@@ -27,13 +29,17 @@ export interface SweepOptions {
   readonly isNeeded: () => boolean;
   /** How long one that another process has taken up is left to it, in ms. */
   readonly left_ms: number;
+  readonly monotonic_ms?: () => number;
 }
 
-/** A message that another process has taken up. */
-interface Taken {
+/** A message as this process has seen it. Times are monotonic ms: the clock of a log may be set. */
+interface Seen {
   readonly revision: number;
-  /** When that was seen first, monotonic ms. */
+  /** When that revision was seen first. */
   readonly since_ms: number;
+  /** When it is looked at again. */
+  due_ms: number;
+  /** Whether it was said that two processes died of it. */
   is_told: boolean;
 }
 
@@ -44,17 +50,17 @@ export class GrowingSweep {
   readonly #timer: ReturnType<typeof setInterval>;
   /** This process, among all that there have been. */
   readonly #life: string;
-  /** When each message is to be looked at, monotonic ms, by its key. As many as there are. */
-  #due = new Map<string, number>();
-  /** Those that others have taken up, by their key. As many as there are, at most. */
-  #taken = new Map<string, Taken>();
+  readonly #monotonic_ms: () => number;
+  /** By their key. As many as there are. */
+  #seen = new Map<string, Seen>();
   #running: Promise<void> | undefined;
 
   constructor(context: GrowingContext, options: SweepOptions) {
     this.#context = context;
     this.#options = options;
+    this.#monotonic_ms = options.monotonic_ms ?? (() => performance.now());
     this.#life = connectionId(context.path.random);
-    const every_ms = Math.min(SWEEP_MS_MAX, context.bounds().idle_ms / 4);
+    const every_ms = Math.min(SWEEP_MS_MAX, context.bounds().idle_ms / LOOKS);
     this.#timer = setInterval(() => {
       if (!options.isNeeded()) return;
       this.#running ??= this.pass().catch((error) => {
@@ -68,21 +74,20 @@ export class GrowingSweep {
     const { records, stats } = this.#context;
     const keys = await records.sweep();
     stats.seen(keys.length);
-    const due = new Map<string, number>();
-    const taken = new Map<string, Taken>();
+    const seen = new Map<string, Seen>();
     const failed = new Set<string>();
     for (const key of keys) {
       const name = nameOf(key);
-      const before = this.#due.get(name) ?? 0;
+      const { due_ms = 0 } = this.#seen.get(name) ?? {};
       // Where one of a tenant fails, nobody else waits for its others.
-      const is_due = before <= performance.now() && !failed.has(key.tenant_id);
+      const is_due = due_ms <= this.#monotonic_ms() && !failed.has(key.tenant_id);
       const rest_ms = is_due ? await this.#lookOrFail(key, failed) : 0;
-      due.set(name, is_due ? performance.now() + rest_ms : before);
-      const known = this.#taken.get(name);
-      if (known !== undefined) taken.set(name, known);
+      const now_seen = this.#seen.get(name);
+      if (now_seen === undefined) continue;
+      if (is_due) now_seen.due_ms = this.#monotonic_ms() + rest_ms;
+      seen.set(name, now_seen);
     }
-    this.#due = due;
-    this.#taken = taken;
+    this.#seen = seen;
   }
 
   /** Looks after nothing more; resolves when what is under way has ended. */
@@ -110,16 +115,17 @@ export class GrowingSweep {
     step(AT.growing);
     const found = await records.get(key);
     if (found === undefined) return 0;
+    const seen = this.#note(key, found);
     const now_ms = await logTime(key.tenant_id);
-    const left_ms = this.#untilOf(found.record) - now_ms;
-    if (left_ms > 0) return left_ms;
     const { ending } = found.record;
+    const rest_ms = this.#restOf(seen, ending, now_ms);
+    if (rest_ms > 0) return rest_ms;
     const { taken_by = this.#life } = ending ?? {};
     if (ending !== null && taken_by !== this.#life) {
-      return await this.#lookAtTaken(key, found, now_ms - ending.at_ms);
+      return await this.#lookAtTaken(key, found, seen, now_ms - ending.at_ms);
     }
     try {
-      const ended = await records.change(key, (before) => this.#taking(key, before));
+      const ended = await records.change(key, (before) => this.#taking(key, before, seen));
       if (ended?.record.ending !== null && ended !== undefined) {
         await settle(this.#context, key, ended as Ended);
       }
@@ -132,33 +138,34 @@ export class GrowingSweep {
   }
 
   /** What another process has taken up is its own, or what it died of; the record goes a day after the end. */
-  async #lookAtTaken(key: GrowingKey, found: Found, ended_ms: number): Promise<number> {
-    const { revision } = found;
+  async #lookAtTaken(
+    key: GrowingKey,
+    found: Found,
+    seen: Seen,
+    ended_ms: number,
+  ): Promise<number> {
     const { log, left_ms } = this.#options;
     const { records, stats } = this.#context;
-    const name = nameOf(key);
-    const now_ms = performance.now();
-    const known = this.#taken.get(name);
-    const taken = known?.revision === revision
-      ? known
-      : { revision, since_ms: now_ms, is_told: false };
-    this.#taken.set(name, taken);
-    if (now_ms - taken.since_ms < left_ms) return 0;
-    if (!taken.is_told) {
+    if (this.#monotonic_ms() - seen.since_ms < left_ms) return 0;
+    if (!seen.is_told) {
       log.error("a growing message was being ended when two processes died: it is set aside", {
         ...key,
       });
       stats.setAside();
-      taken.is_told = true;
+      seen.is_told = true;
     }
     if (ended_ms >= GIVE_UP_MS) await records.delete(key, found);
     return RETRY_MS_MAX;
   }
 
   /** The record as this process brings it to its end; undefined: it stays as it is. */
-  async #taking(key: GrowingKey, found: Found | undefined): Promise<GrowingRecord | undefined> {
+  async #taking(
+    key: GrowingKey,
+    found: Found | undefined,
+    seen: Seen,
+  ): Promise<GrowingRecord | undefined> {
     const { ending } = found?.record ?? { ending: null };
-    if (found === undefined || ending === null) return await this.#abandoned(key, found);
+    if (found === undefined || ending === null) return await this.#abandoned(key, found, seen);
     return { ...found.record, ending: { ...ending, taken_by: this.#life } };
   }
 
@@ -173,20 +180,36 @@ export class GrowingSweep {
     await given.catch(() => {});
   }
 
-  #untilOf({ ending, active_ms }: GrowingRecord): number {
-    const { bounds } = this.#context;
-    return ending === null ? active_ms + bounds().idle_ms : ending.at_ms + SETTLE_MS;
+  #note(key: GrowingKey, { revision }: Found): Seen {
+    const name = nameOf(key);
+    const before = this.#seen.get(name);
+    if (before?.revision === revision) return before;
+    const seen = { revision, since_ms: this.#monotonic_ms(), due_ms: 0, is_told: false };
+    this.#seen.set(name, seen);
+    return seen;
+  }
+
+  /**
+   * How long the message may rest, in ms; 0 and less: its time has come. That nothing is added is what this
+   * process has seen itself; an end that is taken up too early by the log's clock is done once all the same.
+   */
+  #restOf({ since_ms }: Seen, ending: GrowingRecord["ending"], now_ms: number): number {
+    const passed_ms = this.#monotonic_ms() - since_ms;
+    if (ending !== null) return Math.min(ending.at_ms + SETTLE_MS - now_ms, SETTLE_MS - passed_ms);
+    const { idle_ms } = this.#context.bounds();
+    return Math.min(idle_ms - passed_ms, idle_ms / LOOKS);
   }
 
   /** The record with its end; undefined: there is none, it ends already, or it has been added to meanwhile. */
   async #abandoned(
     key: GrowingKey,
     found: Found | undefined,
+    seen: Seen,
   ): Promise<GrowingRecord | undefined> {
     const { overseer, logTime } = this.#context;
     const at_ms = await logTime(key.tenant_id);
     if (found === undefined || found.record.ending !== null) return undefined;
-    if (this.#untilOf(found.record) > at_ms) return undefined;
+    if (found.revision !== seen.revision) return undefined;
     const why = { outcome: "aborted", reason: ABANDONED, by: "", is_kept: true } as const;
     const { record } = found;
     const ending = { ...why, at_ms };

@@ -1,4 +1,4 @@
-/** When a message that nobody adds to is ended: by the clock of its log, whatever the Shield's own says. */
+/** When a message that nobody adds to is ended: by what a Shield has seen itself, whatever the clocks say. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { Registry } from "../../shared/metrics/metrics.ts";
@@ -39,28 +39,40 @@ function world(test: ReturnType<typeof testPath>, now: () => number, log_ms: () 
   return { records, registry, context };
 }
 
-const sweepOf = (context: GrowingContext, log = keptLog().log) =>
-  new GrowingSweep(context, { log, isNeeded: () => false, left_ms: 0 });
+const sweepOf = (context: GrowingContext, log = keptLog().log, monotonic_ms = () => 0) =>
+  new GrowingSweep(context, { log, isNeeded: () => false, left_ms: 0, monotonic_ms });
 
-for (const [by, step_ms] of [["forward", HOUR_MS], ["back", -HOUR_MS]] as const) {
-  Deno.test(`a Shield whose wall clock is set ${by} by an hour ends a growing message when it is idle, not before`, async () => {
+const STEPS = [-2 * HOUR_MS, -20_000, -2_000, 0, 2_000, 20_000, 2 * HOUR_MS];
+for (const step_ms of STEPS) {
+  Deno.test(`a growing message is ended when it is idle, not before: the log's clock is set by ${step_ms} ms`, async () => {
     await using test = testPath();
-    let log_ms = SPINE_NOW_MS;
-    const { records, context } = world(test, () => log_ms + step_ms, () => log_ms);
-    /** As a Shield does that sees the message for the first time. */
-    const pass = async () => {
-      const sweep = sweepOf(context);
+    let [log_ms, passed_ms] = [SPINE_NOW_MS, 0];
+    const { records, context } = world(test, () => log_ms, () => log_ms);
+    const sweep = sweepOf(context, keptLog().log, () => passed_ms);
+    const pass = async (ms: number) => {
+      passed_ms += ms;
+      log_ms += ms;
       await sweep.pass();
-      await sweep.close();
       return await records.get(KEY) !== undefined;
     };
     const at = { started_ms: log_ms, active_ms: log_ms, ending: null };
     await records.change(KEY, () => Promise.resolve({ ...RECORD, ...at, text: "" }));
-    log_ms += IDLE_MS - 1;
-    assert.equal(await pass(), true);
-    log_ms += 1;
-    assert.equal(await pass(), false);
+    assert.equal(await pass(0), true);
+    assert.equal(await pass(IDLE_MS - 8_000), true);
+    await records.change(KEY, (found) => Promise.resolve({ ...found!.record, active_ms: log_ms }));
+    log_ms += step_ms;
+    assert.equal(await pass(8_000), true, "its producer wrote 8 s ago");
+    assert.equal(await pass(IDLE_MS - 1), true);
+    assert.equal(await pass(1), false);
+    await sweep.close();
   });
+}
+
+/** Sees what there is, and again when it is idle. */
+async function passTwice(sweep: GrowingSweep, wait: () => void): Promise<void> {
+  await sweep.pass();
+  wait();
+  await sweep.pass();
 }
 
 /** A Shield that dies in the middle of its pass: at the `at`th time that it asks for the time of the log. */
@@ -72,8 +84,9 @@ async function dying(context: GrowingContext, at: number): Promise<void> {
     resolve();
     return new Promise(() => {});
   };
-  const sweep = sweepOf({ ...context, logTime });
-  void sweep.pass();
+  let passed_ms = 0;
+  const sweep = sweepOf({ ...context, logTime }, keptLog().log, () => passed_ms);
+  void passTwice(sweep, () => passed_ms += IDLE_MS);
   await promise;
   await sweep.close();
 }
@@ -85,8 +98,8 @@ Deno.test("a message whose end two processes have died of is set aside; one that
   const at = { started_ms: log_ms, active_ms: log_ms, ending: null };
   await records.change(KEY, () => Promise.resolve({ ...RECORD, ...at, text: "half" }));
   log_ms += IDLE_MS;
-  // Behind the pass and its decision, in the middle of the end.
-  await dying(context, 3);
+  // Behind two passes and the decision, in the middle of the end.
+  await dying(context, 4);
   assert.equal((await records.get(KEY))?.record.ending?.taken_by, undefined);
   log_ms += HOUR_MS;
   const failing = sweepOf(context);
@@ -124,8 +137,9 @@ Deno.test("a tenant whose messages cannot be ended holds up nobody else's", asyn
     tenant_id === KEY.tenant_id
       ? Promise.reject(new ArqonError("log-unavailable", "not now"))
       : Promise.resolve(log_ms);
-  const sweep = sweepOf({ ...context, logTime }, log);
-  await sweep.pass();
+  let passed_ms = 0;
+  const sweep = sweepOf({ ...context, logTime }, log, () => passed_ms);
+  await passTwice(sweep, () => passed_ms += IDLE_MS);
   await sweep.close();
   assert.equal(await records.get(other), undefined);
   assert.notEqual(await records.get(KEY), undefined);
