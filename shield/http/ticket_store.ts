@@ -15,7 +15,7 @@ const TICKETS_BUCKET = "ARQON_TICKETS";
 const SECRET_BYTES = 32;
 /** When it ends, in base 36, then the secret. */
 const TICKET = /^([0-9a-z]{1,11})\.([A-Za-z0-9_-]{43})$/;
-/** Clocks differ: one that is over here may still be good elsewhere. */
+/** A process has seen a ticket for so long beyond its time before it deletes it: its clock may be wrong. */
 const SWEEP_AFTER_MS = 60_000;
 /** The least time between two sweeps of one Shield. */
 const SWEEP_EVERY_MS = 60_000;
@@ -31,6 +31,9 @@ export interface TicketStoreOptions {
   readonly ticket_ms: number;
   /** The most tickets of one user that are good, of this process. */
   readonly tickets_max: number;
+  /** How far the clock of another process may be from this one's. */
+  readonly skew_ms: number;
+  readonly monotonic_ms?: () => number;
 }
 
 /** A ticket, as whoever asked for it is told. */
@@ -50,13 +53,19 @@ interface Stored {
 export class TicketStore {
   readonly #options: TicketStoreOptions;
   #opened: Promise<KeyValue> | undefined;
-  /** When the tickets of each user end that this process has made. */
+  readonly #monotonic_ms: () => number;
+  /** When the tickets of each user end that this process has made, monotonic ms. */
   readonly #made = new Map<string, number[]>();
+  /** The same by ticket, the oldest first; as many as are good, and those that ended since the last sweep. */
+  readonly #own = new Map<string, number>();
+  /** Since when the last sweep has seen each key of the bucket, monotonic ms. */
+  #seen = new Map<string, number>();
   #swept_ms: number;
 
   constructor(options: TicketStoreOptions) {
     this.#options = options;
-    this.#swept_ms = options.now();
+    this.#monotonic_ms = options.monotonic_ms ?? (() => performance.now());
+    this.#swept_ms = this.#monotonic_ms();
   }
 
   /**
@@ -66,7 +75,8 @@ export class TicketStore {
   async issue(identity: Identity, rooms: readonly string[]): Promise<Ticket> {
     const { random, now, ticket_ms } = this.#options;
     const expires_ms = now() + ticket_ms;
-    this.#count(identity, expires_ms);
+    const ends_ms = this.#monotonic_ms() + ticket_ms;
+    this.#count(identity, ends_ms);
     const secret = new Uint8Array(random(SECRET_BYTES)).toBase64({
       alphabet: "base64url",
       omitPadding: true,
@@ -77,8 +87,10 @@ export class TicketStore {
     const bucket = await this.#bucket();
     const value = new TextEncoder().encode(JSON.stringify(stored));
     await bucket.update(keyOf(expires_ms, secret), value, 0);
+    const ticket = `${expires_ms.toString(36)}.${secret}`;
+    this.#own.set(ticket, ends_ms);
     this.#sweep(bucket);
-    return { ticket: `${expires_ms.toString(36)}.${secret}`, expires_ms };
+    return { ticket, expires_ms };
   }
 
   /**
@@ -88,7 +100,7 @@ export class TicketStore {
   async redeem(ticket: string): Promise<Identity> {
     const [, end = "", secret = ""] = TICKET.exec(ticket) ?? [];
     const expires_ms = Number.parseInt(end, 36);
-    if (secret === "" || !(this.#options.now() < expires_ms)) throw invalid();
+    if (secret === "" || !this.#isGood(ticket, expires_ms)) throw invalid();
     const bucket = await this.#bucket();
     const key = keyOf(expires_ms, secret);
     const entry = await bucket.get(key);
@@ -100,8 +112,16 @@ export class TicketStore {
       throw isConflict(error) ? invalid() : error;
     }
     await bucket.delete(key);
+    this.#own.delete(ticket);
     const { identity } = JSON.parse(new TextDecoder().decode(entry.value)) as Stored;
     return { ...identity, signing_key: undefined };
+  }
+
+  /** By the monotonic clock for a ticket of this process; for another's by wall clocks, which may differ. */
+  #isGood(ticket: string, expires_ms: number): boolean {
+    const { now, skew_ms } = this.#options;
+    const ends_ms = this.#own.get(ticket);
+    return ends_ms === undefined ? now() < expires_ms + skew_ms : this.#monotonic_ms() < ends_ms;
   }
 
   async #bucket(): Promise<KeyValue> {
@@ -116,34 +136,50 @@ export class TicketStore {
     }
   }
 
-  #count({ tenant_id, user_key }: Identity, expires_ms: number): void {
-    const { now, tickets_max } = this.#options;
+  #count({ tenant_id, user_key }: Identity, ends_ms: number): void {
+    const { tickets_max } = this.#options;
+    const now_ms = this.#monotonic_ms();
     const user = `${tenant_id}\n${user_key}`;
-    const good = (this.#made.get(user) ?? []).filter((end_ms) => end_ms > now());
+    const good = (this.#made.get(user) ?? []).filter((end_ms) => end_ms > now_ms);
     if (good.length >= tickets_max) {
-      const retry_after_ms = Math.max(1, (good[0] ?? 0) - now());
+      const retry_after_ms = Math.max(1, Math.ceil((good[0] ?? 0) - now_ms));
       throw new ArqonError("too-many-pending", `${tickets_max} tickets of this user are good`, {
         retry_after_ms,
       });
     }
-    this.#made.set(user, [...good, expires_ms]);
+    this.#made.set(user, [...good, ends_ms]);
   }
 
   /** Forgets what is over, here and, now and then, in the bucket. */
   #sweep(bucket: KeyValue): void {
-    const now_ms = this.#options.now();
+    const now_ms = this.#monotonic_ms();
     if (now_ms - this.#swept_ms < SWEEP_EVERY_MS) return;
     this.#swept_ms = now_ms;
     for (const [user, ends] of this.#made) {
       if ((ends.at(-1) ?? 0) <= now_ms) this.#made.delete(user);
     }
-    const sweep = async () => {
-      for (const key of await bucket.keys()) {
-        if (Number.parseInt(key[0] ?? "", 36) < now_ms - SWEEP_AFTER_MS) await bucket.delete(key);
-      }
-    };
     // What is left stays until the next sweep, of this Shield or another.
-    sweep().catch(() => {});
+    this.#sweepBucket(bucket, now_ms).catch(() => {});
+  }
+
+  async #sweepBucket(bucket: KeyValue, now_ms: number): Promise<void> {
+    const { now, ticket_ms, skew_ms } = this.#options;
+    for (const [ticket, ends_ms] of this.#own) {
+      if (ends_ms > now_ms) break;
+      // First there: a clock that is set back would make it good again.
+      const [end = "", secret = ""] = ticket.split(".");
+      await bucket.delete(keyOf(Number.parseInt(end, 36), secret));
+      this.#own.delete(ticket);
+    }
+    const seen = new Map<string, number>();
+    for (const key of await bucket.keys()) {
+      const name = key.join(" ");
+      const since_ms = this.#seen.get(name) ?? now_ms;
+      const is_over = Number.parseInt(key[0] ?? "", 36) + skew_ms < now();
+      if (is_over && now_ms - since_ms > ticket_ms + SWEEP_AFTER_MS) await bucket.delete(key);
+      else seen.set(name, since_ms);
+    }
+    this.#seen = seen;
   }
 }
 
@@ -157,12 +193,13 @@ interface StartedTickets<R> {
 /** Makes the tickets of one process. */
 export function startTickets<R>(
   options: Pick<TicketStoreOptions, "spine" | "random" | "now"> & {
-    readonly config: Pick<Config, "sse">;
+    readonly config: Pick<Config, "sse" | "auth">;
   },
   { requireNotRevoked }: { readonly requireNotRevoked: R },
 ): StartedTickets<R> {
   const { ticket_seconds, tickets: tickets_max } = options.config.sse;
-  const bounds = { ticket_ms: 1_000 * ticket_seconds, tickets_max };
+  const skew_ms = 1_000 * options.config.auth.clock_skew_seconds;
+  const bounds = { ticket_ms: 1_000 * ticket_seconds, tickets_max, skew_ms };
   return {
     tickets: new TicketStore({ ...options, ...bounds }),
     requireNotRevoked,

@@ -11,17 +11,33 @@ const ANN: Identity = {
   signing_key: undefined,
 };
 
-function storeOn(spine: Pick<Spine, "keyValue">, clock = { now_ms: 1_000 }) {
+const HOUR_MS = 3_600_000;
+/** Both directions, of a few seconds and of hours. */
+const STEPS_MS = [2_000, -2_000, 20_000, -20_000, 2 * HOUR_MS, -2 * HOUR_MS];
+
+/** A wall clock that a test sets, and time that passes for both clocks. */
+class TestClock {
+  now_ms = 10 * HOUR_MS;
+  monotonic_ms = 0;
+
+  pass(ms: number): void {
+    this.now_ms += ms;
+    this.monotonic_ms += ms;
+  }
+}
+
+function storeOn(spine: Pick<Spine, "keyValue">, clock = new TestClock()) {
   const random = (size_bytes: number) => crypto.getRandomValues(new Uint8Array(size_bytes));
-  const bounds = { ticket_ms: 30_000, tickets_max: 2 };
-  return new TicketStore({ spine, random, now: () => clock.now_ms, ...bounds });
+  const bounds = { ticket_ms: 30_000, tickets_max: 2, skew_ms: 30_000 };
+  const clocks = { now: () => clock.now_ms, monotonic_ms: () => clock.monotonic_ms };
+  return new TicketStore({ spine, random, ...clocks, ...bounds });
 }
 
 Deno.test("a ticket is whose it is, for its rooms only", async () => {
   await using test = testSpine();
   const store = storeOn(test.spine);
   const { ticket, expires_ms } = await store.issue(ANN, ["a", "b"]);
-  assert.equal(expires_ms, 31_000);
+  assert.equal(expires_ms, 10 * HOUR_MS + 30_000);
   assert.deepEqual(await store.redeem(ticket), {
     ...ANN,
     grants: [{ room: "a", actions: ["subscribe"] }, { room: "b", actions: ["subscribe"] }],
@@ -42,7 +58,7 @@ Deno.test("of all who take a ticket at once, on two Shields, one gets it", async
 
 Deno.test("a ticket that is late, made up or changed is none", async () => {
   await using test = testSpine();
-  const clock = { now_ms: 1_000 };
+  const clock = new TestClock();
   const store = storeOn(test.spine, clock);
   const { ticket } = await store.issue(ANN, ["a"]);
   const [, secret = ""] = ticket.split(".");
@@ -50,34 +66,75 @@ Deno.test("a ticket that is late, made up or changed is none", async () => {
   for (const wrong of ["", "x", `${ticket}x`, later, `${ticket.slice(0, -2)}zz`, `.${secret}`]) {
     await assert.rejects(store.redeem(wrong), { reason: "ticket-invalid" }, wrong);
   }
-  clock.now_ms = 31_000;
+  clock.pass(30_000);
   await assert.rejects(store.redeem(ticket), { reason: "ticket-invalid" });
 });
 
 Deno.test("a user has so many good tickets, and others none less", async () => {
   await using test = testSpine();
-  const clock = { now_ms: 1_000 };
+  const clock = new TestClock();
   const store = storeOn(test.spine, clock);
   await store.issue(ANN, ["a"]);
   await store.issue(ANN, ["a"]);
   await assert.rejects(store.issue(ANN, ["a"]), { reason: "too-many-pending" });
   await store.issue({ ...ANN, user_key: "iss bob" }, ["a"]);
-  clock.now_ms = 31_000;
+  clock.pass(30_000);
   await store.issue(ANN, ["a"]);
 });
 
 Deno.test("what is over leaves the bucket", async () => {
   await using test = testSpine();
-  const clock = { now_ms: 1_000 };
+  const clock = new TestClock();
   const store = storeOn(test.spine, clock);
   const { ticket } = await store.issue(ANN, ["a"]);
   await store.redeem(ticket);
   await store.issue(ANN, ["a"]);
   const bucket = await test.spine.keyValue("ARQON_TICKETS");
   assert.equal((await bucket.keys()).length, 2);
-  clock.now_ms = 200_000;
+  // The first sweep sees what there is, the second one knows for how long.
+  clock.pass(61_000);
+  await store.issue(ANN, ["a"]);
+  clock.pass(200_000);
   await store.issue(ANN, ["a"]);
   // The sweep begins with the ticket and is not waited for.
   for (let turns = 0; turns < 1_000 && (await bucket.keys()).length > 1; turns++);
   assert.equal((await bucket.keys()).length, 1);
 });
+
+for (const step_ms of STEPS_MS) {
+  Deno.test(`a ticket is good for as long as it was made for, its Shield's clock is set by ${step_ms} ms`, async () => {
+    await using test = testSpine();
+    const clock = new TestClock();
+    const store = storeOn(test.spine, clock);
+    const [early, late] = [await store.issue(ANN, ["a"]), await store.issue(ANN, ["a"])];
+    clock.now_ms += step_ms;
+    clock.pass(29_999);
+    await store.redeem(early.ticket);
+    clock.pass(1);
+    await assert.rejects(store.redeem(late.ticket), { reason: "ticket-invalid" });
+    // Those that are over count no more, and another step brings none back.
+    for (let times = 0; times < 2; times++) {
+      clock.pass(61_000);
+      await store.issue(ANN, ["a"]);
+    }
+    const bucket = await test.spine.keyValue("ARQON_TICKETS");
+    for (let turns = 0; turns < 1_000 && (await bucket.keys()).length > 2; turns++);
+    clock.now_ms -= 2 * HOUR_MS;
+    await assert.rejects(store.redeem(late.ticket), { reason: "ticket-invalid" });
+  });
+
+  Deno.test(`a Shield whose clock is set by ${step_ms} ms deletes no ticket of another`, async () => {
+    await using test = testSpine();
+    const [clock, other] = [new TestClock(), new TestClock()];
+    const [sweeping, issuing] = [storeOn(test.spine, clock), storeOn(test.spine, other)];
+    clock.now_ms += step_ms;
+    const { ticket } = await issuing.issue(ANN, ["a"]);
+    // Its sweep begins with its next ticket.
+    clock.monotonic_ms += 61_000;
+    await sweeping.issue(ANN, ["b"]);
+    const bucket = await test.spine.keyValue("ARQON_TICKETS");
+    await bucket.keys();
+    // Where the clocks differ by no more than those of tokens may, either takes it.
+    await (Math.abs(step_ms) <= 20_000 ? sweeping : issuing).redeem(ticket);
+  });
+}
