@@ -122,15 +122,31 @@ function positionIn(line: Uint8Array): JournalPosition | undefined {
 /** Lines of one answer; more would only make each longer. */
 const ANSWER_LINES = 10_000;
 
-/** All lines that there are now, the oldest first, whole lines at a time. Throws as `journalAnswer` does. */
+/** The newest block, by its place; Infinity where the bus does not find it in one answer. */
+async function newestBlock(io: Io, admin: Admin, { tenant }: JournalWish): Promise<number> {
+  const answer = journalAnswer(io, admin, { tenant, newest: "1" }, 1);
+  for (;;) {
+    const { done, value } = await answer.next();
+    if (done === true) return value.is_end ? Number.parseInt(value.next, 10) : Infinity;
+  }
+}
+
+/**
+ * All lines that there are now, the oldest first, whole lines at a time. What comes while it runs is not waited
+ * for: it would never end. That goes by places, as a clock that was set back leaves decisions of times to come.
+ * Throws as `journalAnswer` does.
+ */
 export async function* journalBytes(
   io: Io,
   admin: Admin,
   wish: JournalWish,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, JournalPosition> {
+  const newest = await newestBlock(io, admin, wish);
   for (let after = wish.after;;) {
     const position = yield* journalAnswer(io, admin, { ...wish, after }, ANSWER_LINES);
     if (position.is_end) return position;
+    const block = Number(position.next);
+    if (Number.isInteger(block) && block >= newest) return { ...position, is_end: true };
     after = position.next;
   }
 }

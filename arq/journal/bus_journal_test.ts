@@ -1,7 +1,7 @@
 /** A bus that goes silent in the middle of a journal, or before it, ends the reading with an error. */
 import assert from "node:assert/strict";
 import { diskIo } from "../testing/disk_io.ts";
-import { journalAnswer } from "./bus_journal.ts";
+import { journalAnswer, journalBytes } from "./bus_journal.ts";
 
 const LINE = `{"hole":1}\n`;
 const END = `{"next":"7","is_end":true}\n`;
@@ -53,4 +53,33 @@ Deno.test("a journal whose bus goes silent is a lost connection, and one that en
   const mute = await read(() => said.promise, 1_000);
   said.resolve(saying([], false));
   assert.deepEqual([mute.text, mute.error?.reason], ["", "connection-lost"]);
+});
+
+Deno.test("a journal that grows while it is read is read up to what there was when it began, whatever its times say", async () => {
+  const over = new AbortController();
+  let newest = 2;
+  const asked: string[] = [];
+  const answer = (request: Request) => {
+    const query = new URL(request.url).searchParams;
+    asked.push(query.get("until_ms") ?? "no until_ms");
+    if (query.has("newest")) return new Response(`${LINE}{"next":"${newest}","is_end":true}\n`);
+    const block = Number(query.get("after") ?? 0) + 1;
+    // Another block for each one that is read: there is always more.
+    newest++;
+    return new Response(`{"hole":${block}}\n{"next":"${block}","is_end":false}\n`);
+  };
+  const at = { port: 0, hostname: "127.0.0.1", onListen: () => {}, signal: over.signal };
+  const server = Deno.serve(at, answer);
+  try {
+    const admin = { admin_url: `http://127.0.0.1:${server.addr.port}`, token: "t" };
+    let text = "";
+    for await (const bytes of journalBytes(diskIo("/"), admin, { tenant: "acme" })) {
+      text += new TextDecoder().decode(bytes);
+    }
+    assert.equal(text, `{"hole":1}\n{"hole":2}\n`);
+    assert.deepEqual(new Set(asked), new Set(["no until_ms"]));
+  } finally {
+    over.abort();
+    await server.finished;
+  }
 });

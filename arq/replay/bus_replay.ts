@@ -17,7 +17,7 @@ export function busChunks(
   io: Io,
   admin: Admin,
   tenant: string,
-  { policy, room, from_ms, until_ms = io.now() }: ReplaySelection,
+  { policy, room, from_ms, until_ms }: ReplaySelection,
 ): AsyncIterable<JournalChunk> {
   const wish: JournalWish = {
     tenant,

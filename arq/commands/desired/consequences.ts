@@ -39,7 +39,6 @@ interface Window {
   readonly tenant: string;
   /** Unix ms. */
   readonly from_ms: number;
-  readonly until_ms: number;
 }
 
 /** A policy that gets another module, or is new: then it says where it stands. */
@@ -63,13 +62,13 @@ function senderCounts() {
 
 /** Repeats one policy's calls with the module that it is to have. */
 async function ofPolicy(
-  { io, admin, tenant, from_ms, until_ms }: Window,
+  { io, admin, tenant, from_ms }: Window,
   { policy, bytes, added }: Candidate,
 ): Promise<Consequence> {
   const pages = configFrom({}).platform.overseer.memory_limit_pages;
   const candidate = await readyModule(bytes, pages);
   const { name, mode } = policy;
-  const selection = { policy: name, from_ms, until_ms };
+  const selection = { policy: name, from_ms };
   // Of a new policy every record counts, not only those of its own.
   const read = added === undefined ? selection : { ...selection, policy: "" };
   const onBus = busModules(io, admin, tenant);
@@ -153,8 +152,8 @@ async function ofSchema(
   set: Uint8Array,
   mappings: readonly SchemaMapping[],
 ): Promise<SchemaConsequence> {
-  const { io, admin, tenant, from_ms, until_ms } = window;
-  const selection = { policy: "", tenant, from_ms, until_ms };
+  const { io, admin, tenant, from_ms } = window;
+  const selection = { policy: "", tenant, from_ms };
   const checker = checkerOf({ tenant, schema_id: schema, set, mappings: refusing(mappings) });
   const { tally } = checker;
   const journal = { lines: 0, bad_lines: 0, holes: 0 };
@@ -198,8 +197,7 @@ export async function consequences(
   { changes, live }: { readonly changes: readonly Change[]; readonly live: LiveState },
   since_seconds: number,
 ): Promise<Consequences> {
-  const until_ms = io.now();
-  const window = { io, admin, tenant, from_ms: until_ms - since_seconds * 1_000, until_ms };
+  const window = { io, admin, tenant, from_ms: io.now() - since_seconds * 1_000 };
   const policies: Consequence[] = [];
   for (const one of candidatesOf({ state, modules }, changes, live.state.policies ?? [])) {
     policies.push(await ofPolicy(window, one));

@@ -13,7 +13,7 @@ import { SAMPLES } from "../../replay/tally.ts";
 export async function withoutPolicy(
   chunks: AsyncIterable<JournalChunk>,
   { name, mode }: Pick<StatePolicy, "name" | "mode">,
-  { from_ms, until_ms }: { readonly from_ms: number; readonly until_ms: number },
+  { from_ms }: { readonly from_ms: number },
 ): Promise<Consequence> {
   const read = { lines: 0, bad_lines: 0, holes: 0 };
   const [units, none] = [emptyHistogram(), emptyHistogram()];
@@ -21,7 +21,7 @@ export async function withoutPolicy(
   let [decisions, refuse_to_allow] = [0, 0];
   for await (const record of journalRecords(chunks, read)) {
     const policy = record.policies.find((one) => one.name === name);
-    if (policy === undefined || record.time_ms < from_ms || record.time_ms >= until_ms) continue;
+    if (policy === undefined || record.time_ms < from_ms) continue;
     decisions++;
     addUnits(units, policy.units);
     // A chain ends with the first refusal that counts: this one.

@@ -61,7 +61,10 @@ export interface BlockRead {
   readonly tenant_id: string;
   /** Blocks above this cursor; absent: from the oldest on. */
   readonly after?: number;
-  /** Without `after`: blocks that were stored then or later, Unix ms. */
+  /**
+   * Without `after`: from the first block on that was stored then or later, Unix ms by the engine's clock. Of a
+   * clock that was set back the page may have older ones behind it.
+   */
   readonly from_ms?: number;
   /** At most so many blocks, at least 1. */
   readonly limit: number;

@@ -184,7 +184,7 @@ export class EmbeddedBlocks implements BlockStore {
   #before(tenant_id: string, from_ms: number | undefined): number | undefined {
     if (from_ms === undefined) return 0;
     const row = this.#rows.at.get(tenant_id, from_ms);
-    return row === undefined ? undefined : Number(row["id"]) - 1;
+    return typeof row?.["id"] === "number" ? row["id"] - 1 : undefined;
   }
 
   /** Removes what is too old or too much; `added` bytes of the tenant are not counted yet. */
@@ -277,13 +277,12 @@ function statements(database: DatabaseSync) {
       "SELECT id, node, time_ms, payload FROM block WHERE tenant = ? AND id > ? AND ends_ms > ? " +
         "ORDER BY id LIMIT ?",
     ),
-    at: database.prepare(
-      "SELECT id FROM block WHERE tenant = ? AND time_ms >= ? ORDER BY time_ms, id LIMIT 1",
-    ),
+    // The first in their order, not the first in time: a clock that was set back makes these two.
+    at: database.prepare("SELECT min(id) AS id FROM block WHERE tenant = ? AND time_ms >= ?"),
     sums: database.prepare("SELECT tenant, sum(bytes) AS bytes FROM block GROUP BY tenant"),
     status: database.prepare(
-      "SELECT count(*) AS blocks, min(time_ms) AS first_ms, max(time_ms) AS last_ms " +
-        "FROM block WHERE tenant = ?",
+      "SELECT count(*) AS blocks, min(time_ms) AS first_ms, (SELECT time_ms FROM block WHERE " +
+        "tenant = ?1 ORDER BY id DESC LIMIT 1) AS last_ms FROM block WHERE tenant = ?1",
     ),
     purge: database.prepare("DELETE FROM block WHERE tenant = ?"),
     expire: remove("SELECT id FROM block WHERE ends_ms <= ? ORDER BY ends_ms LIMIT ?"),

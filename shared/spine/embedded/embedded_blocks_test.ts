@@ -57,6 +57,23 @@ Deno.test("no block of the embedded journal outlives the age of all, whatever it
   });
 });
 
+Deno.test("blocks of a time are found though the clock was ahead of it before", async () => {
+  await onDisk(async (open) => {
+    const start_ms = 1_700_000_000_000;
+    let now_ms = start_ms;
+    const spine = open(() => now_ms);
+    const journal = await spine.blocks("journal", { ...RETENTION, max_age_seconds: 86_400 });
+    for (const [at, minutes] of [0, 60, 1, 31].entries()) {
+      now_ms = start_ms + minutes * 60_000;
+      await journal.append({ ...BLOCK, tenant_id: "acme", payload: new Uint8Array([at]) });
+    }
+    const from_ms = start_ms + 30 * 60_000;
+    const { blocks } = await journal.read({ tenant_id: "acme", from_ms, limit: 9 });
+    assert.deepEqual(blocks.map(({ payload: [at] }) => at), [1, 2, 3]);
+    await spine.drain();
+  });
+});
+
 Deno.test("a damaged journal is told, and everything else goes on", async () => {
   await onDisk(async (open, data_dir) => {
     const bytes = crypto.getRandomValues(new Uint8Array(8_192));

@@ -322,3 +322,54 @@ function flipped(bytes: Uint8Array, at: number): Uint8Array {
   copy[at] = bytes[at]! ^ 1;
   return copy;
 }
+
+/** How far clocks are set, in ms. */
+const STEPS_MS = [2_000, 20_000, 30_000, 7_200_000];
+for (const step_ms of STEPS_MS) {
+  Deno.test(`a clock that is set back by ${step_ms} ms hides no decision, and the answer tells it`, async () => {
+    await using bus = api();
+    let now_ms = SPINE_NOW_MS;
+    /** Ten decisions, one a second, each in a block of its own. */
+    const decide = async (name: string) => {
+      for (let at = 0; at < 10; at++) {
+        await writeBlock(bus.place, [decision({ message_id: `${name}${at}`, time_ms: now_ms })]);
+        now_ms += 1_000;
+        bus.advance(1_000);
+      }
+    };
+    await decide("before");
+    // Enough for a question that leaves the oldest out.
+    now_ms += 3_000_000;
+    bus.advance(3_000_000);
+    const since_ms = now_ms;
+    await decide("ahead");
+    await decide("more");
+    now_ms -= step_ms;
+    bus.advance(-step_ms);
+    await decide("back");
+    const all = ["ahead", "more", "back"].flatMap((name) =>
+      Array.from({ length: 10 }, (_, at) => `${name}${at}`)
+    );
+    const asked = async (query: string) => {
+      const found = await bus.ids(query);
+      const told = found.filter((one) => one === "clock-set-back").length;
+      return { ids: found.filter((one) => one !== "clock-set-back"), told };
+    };
+    // What was decided behind the step has times before `since_ms` where the step is longer.
+    const from_ms = Math.min(since_ms, now_ms - 10_000);
+    assert.deepEqual(await asked(`?tenant=acme&since_ms=${from_ms}&limit=1000`), {
+      ids: step_ms > 3_600_000
+        ? [...Array.from({ length: 10 }, (_, at) => `before${at}`), ...all]
+        : all,
+      told: 1,
+    });
+    // The time that ends it is that of the clock as it is now.
+    const until_ms = now_ms;
+    const { ids } = await asked(
+      `?tenant=acme&since_ms=${now_ms - 10_000}&until_ms=${until_ms}&limit=1000`,
+    );
+    for (let at = 0; at < 10; at++) assert.ok(ids.includes(`back${at}`), ids.join(" "));
+    const { ids: newest } = await asked("?tenant=acme&newest=1&limit=10");
+    assert.deepEqual(newest.slice(-9), all.slice(-9));
+  });
+}

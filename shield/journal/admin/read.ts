@@ -4,6 +4,7 @@
  */
 import { ClosedBlock, damagedHole } from "../../../shared/journal/block.ts";
 import { DamagedBlock } from "../../../shared/journal/block_bytes.ts";
+import { RECORD_FORMAT } from "../../../shared/journal/record.ts";
 import type { JournalLine } from "../../../shared/journal/record.ts";
 import type { UserKeys } from "../../../shared/journal/user_keys.ts";
 import type { BlockStore, StoredBlock } from "../../../shared/spine/contract/block_store.ts";
@@ -25,6 +26,10 @@ const WINDOW_MS = 4_000;
 const CLOCK_SKEW_MS = 60_000;
 /** A block may be stored so much later than its first decision was made. */
 const LATE_MS = 600_000;
+/** A block that was stored so much before the one in front of it: the clock was set back. */
+const STEP_MS = 1_000;
+/** Why such a hole is told: nothing is missing, but times do not say what came first. */
+const SET_BACK = "clock-set-back";
 
 /** What reading needs of the process. */
 export interface JournalReading {
@@ -72,7 +77,7 @@ export async function* readJournal(
   const { from_ms = since_ms === undefined ? undefined : Math.max(0, since_ms - CLOCK_SKEW_MS) } =
     filter;
   let next = query.after ?? { block: 0, lines: undefined };
-  let [found, blocks, bytes, looked] = [0, 0, 0, 0];
+  let [found, blocks, bytes, looked, stored_ms] = [0, 0, 0, 0, 0];
   if (query.after === undefined) {
     const ends = (await reading.ends(tenant_id)).filter((line) =>
       isWanted(line, query) && isMeant(line)
@@ -87,7 +92,14 @@ export async function* readJournal(
     const from = block > 0 ? { after } : from_ms === undefined ? {} : { from_ms };
     const page = await store.read({ tenant_id, ...from, limit: PAGE_BLOCKS });
     for (const one of page.blocks) {
-      if (one.time_ms > until_ms + LATE_MS) return { next, is_end: true };
+      const is_later = one.time_ms > until_ms + LATE_MS;
+      if (is_later && !await isSetBack(store, tenant_id, one)) return { next, is_end: true };
+      const back = setBack(query, one, stored_ms).filter(isMeant);
+      stored_ms = one.time_ms;
+      if (back.length > 0) {
+        yield back;
+        if (++found === limit) return { next, is_end: false };
+      }
       let at = 0;
       const skipped = one.cursor === next.block ? next.lines ?? 0 : 0;
       for await (const slice of slicesOf(reading, query, one)) {
@@ -146,6 +158,28 @@ export async function* readNewest(
     skipped = Math.max(0, skipped - value.length);
     if (lines.length > 0) yield lines;
   }
+}
+
+/** Whether the clock of the store was set back behind that block: its newest block is older. */
+async function isSetBack(
+  store: BlockStore,
+  tenant_id: string,
+  { time_ms }: StoredBlock,
+): Promise<boolean> {
+  const { last_ms = 0 } = await store.status(tenant_id);
+  return last_ms < time_ms;
+}
+
+/** What tells of a clock that was set back between that block and the one in front of it. */
+function setBack(
+  query: JournalQuery,
+  { node_id: node, time_ms: from_ms }: StoredBlock,
+  to_ms: number,
+): readonly JournalLine[] {
+  if (from_ms > to_ms - STEP_MS) return [];
+  const hole = { node, tenant: query.tenant, from_ms, to_ms, records: 0, why: SET_BACK };
+  const line = { format: RECORD_FORMAT, hole } as const;
+  return isWanted(line, query) ? [line] : [];
 }
 
 /** How many lines there are, and whether those are all. */
