@@ -10,8 +10,8 @@ import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
 import type { ClusterMessage, PresencePort } from "../../shared/presence/messages.ts";
 import { MESSAGE_BYTES } from "../../shared/presence/pages.ts";
-import { steadyClock } from "../../shared/presence/steady_clock.ts";
 import { decodeMessage, encodeMessage } from "../../shared/presence/wire.ts";
+import { steadyTime } from "../../shared/spine/contract/log_clock.ts";
 import type { Spine, SpineMessage, Subscription } from "../../shared/spine/contract/spine.ts";
 import { everyProcess, HELLO, processSubject } from "../../shared/subjects/subject.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
@@ -32,6 +32,8 @@ export interface BrainPresenceOptions {
   readonly registry: Registry;
   /** Unix ms. */
   readonly now: () => number;
+  /** Ms that only grow; absent: `performance.now`. */
+  readonly monotonic_ms?: () => number;
   /** Numbers in [0, 1). */
   readonly random: () => number;
   /**
@@ -127,7 +129,8 @@ function followSpine(spine: Spine, presence: BrainPresence): () => void {
 
 function machine(options: BrainPresenceOptions) {
   const { config, spine, log, registry, now, random } = options;
-  const clock = steadyClock(now);
+  const { monotonic_ms = () => performance.now() } = options;
+  const clock = steadyTime({ now, monotonic_ms });
   const metrics = createBrainPresenceMetrics(registry, clock);
   const refuse = createRefusals({ metrics, log, now });
   const generated = `brain-${Math.floor(random() * 2 ** 32).toString(16).padStart(8, "0")}`;

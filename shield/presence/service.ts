@@ -8,8 +8,8 @@ import { type Random, randomFraction } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { ClusterMessage, PresencePort } from "../../shared/presence/messages.ts";
-import { steadyClock } from "../../shared/presence/steady_clock.ts";
 import { decodeMessage, encodeMessage } from "../../shared/presence/wire.ts";
+import { steadyTime } from "../../shared/spine/contract/log_clock.ts";
 import type {
   Spine,
   SpineEvent,
@@ -52,12 +52,12 @@ export interface PresenceService {
 }
 
 function portOf(
-  { spine, now, random, log }: PresenceServiceOptions,
+  { spine, now, monotonic_ms, random, log }: PresenceServiceOptions,
   stats: PresenceStats,
   onMessage: (message: SpineMessage) => void,
 ): PresencePort {
   return {
-    now: steadyClock(now),
+    now: steadyTime({ now, monotonic_ms }),
     random: () => randomFraction(random),
     after(delay_ms, run) {
       const timer = setTimeout(run, delay_ms);

@@ -50,8 +50,9 @@ export class Hearing {
   constructor({ config, orderly }: Pick<Schedule, "config" | "orderly">) {
     this.#orderly = orderly;
     const { heartbeat_ms, down_ms, sync_timeout_ms } = config;
-    // Judged a little earlier than the Brain does: timers, delays and clocks round.
-    this.#down_ms = Math.min(down_ms - heartbeat_ms / 10, down_ms * 0.95);
+    // Judged a little earlier than the Brain does: timers and delays round, and its clock runs by up to a tenth
+    // faster while it follows one that was set.
+    this.#down_ms = Math.min(down_ms - heartbeat_ms / 10, down_ms * 0.9);
     // Half of a Shield's patience: two Brains may use it up one after the other.
     this.#behind_ms = 2 * heartbeat_ms + UNDER_WAY_MS;
     this.#noticed_ms = 3 * heartbeat_ms;
@@ -140,11 +141,6 @@ export class Hearing {
       heard.at_ms = Math.min(heard.at_ms + for_ms, now_ms);
       heard.informed_ms = Math.min(heard.informed_ms + for_ms, now_ms);
     }
-  }
-
-  /** The Brain's clock was set forward: all have been silent for longer, unless it notices. */
-  stepped(brain: string, by_ms: number): void {
-    for (const [, heard] of this.#of(brain)) heard.at_ms -= Math.min(by_ms, this.#noticed_ms);
   }
 
   /** The Shield's clock was set back: until it is told and begins anew, its members may go. */

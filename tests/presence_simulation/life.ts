@@ -3,7 +3,7 @@
  * while it is paused, drops them once it is dead, and gives its machine a port. Not the machine.
  */
 import type { ClusterMessage, PresencePort } from "../../shared/presence/messages.ts";
-import { steadyClock } from "../../shared/presence/steady_clock.ts";
+import { steadyTime } from "../../shared/spine/contract/log_clock.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
 import type { Random } from "./random.ts";
 import type { Timeline } from "./timeline.ts";
@@ -55,7 +55,10 @@ export class Life {
   ) {
     const { timeline, random, send, listen } = surroundings;
     this.port = {
-      now: steadyClock(() => EPOCH_MS + Math.floor(timeline.now_ms) + this.skew_ms),
+      now: steadyTime({
+        now: () => EPOCH_MS + Math.floor(timeline.now_ms) + this.skew_ms,
+        monotonic_ms: () => timeline.now_ms,
+      }),
       random: random.next,
       after: (delay_ms, run) => {
         const planned = timeline.after(delay_ms, () => {

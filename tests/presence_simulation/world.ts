@@ -177,11 +177,6 @@ export class World {
     const life = this.lifeOf(id);
     if (life === undefined) return;
     life.skew_ms += by_ms;
-    // A step that is too short to look like an absence looks like a silence.
-    if (by_ms <= 0) return;
-    this.hearing.stepped(id, by_ms);
-    // A Shield's patience with Brains that lack something ends in a moment.
-    this.hearing.disturbed(id, this.now());
   }
 
   /** SIGKILL. */
