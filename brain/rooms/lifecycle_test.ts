@@ -302,3 +302,30 @@ Deno.test("a storm that the queue does not hold is made in the end all the same"
     await until("all are made", async () => (await bucket.keys()).length === 60);
   });
 });
+
+/** How far clocks are set, in ms; each test sets one ahead and back. */
+const AHEAD_MS = [2_000, 20_000, 2 * HOUR_MS];
+for (const ahead_ms of AHEAD_MS) {
+  Deno.test(`a room that is born again begins above what it had, though a clock was ahead by ${ahead_ms} ms`, async () => {
+    const { options, pass, step } = controls();
+    await withTestBed(async (bed) => {
+      const given = { ...options, has_versions: true } as const;
+      const first = await bed.start("b1", given);
+      // It only hears of the room.
+      const second = await bed.start("b2", given);
+      step(ahead_ms);
+      const { version } = await accepted(bed.spine, set("lobby"));
+      pass(IDLE_MS);
+      await ended(bed, "lobby");
+      step(-ahead_ms);
+      const again = await accepted(bed.spine, set("lobby"));
+      assert.ok(Number(again.version) > Number(version), `${again.version} after ${version}`);
+      pass(IDLE_MS);
+      await ended(bed, "lobby");
+      await first.rooms.drain();
+      const elsewhere = await accepted(bed.spine, set("lobby"));
+      assert.ok(Number(elsewhere.version) > Number(again.version), "at another Brain");
+      await second.rooms.drain();
+    });
+  });
+}

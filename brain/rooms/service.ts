@@ -22,7 +22,8 @@ import type { ReducerCalls } from "./desk/commands.ts";
 import { applyCommands } from "./commands/apply.ts";
 import type { RoomDocument } from "./store/document.ts";
 import type { Doubts } from "./lives/doubts.ts";
-import { firstNumber, inLife } from "./store/life.ts";
+import { FirstVersions } from "./store/first_versions.ts";
+import { inLife } from "./store/life.ts";
 import { tellLifeChange } from "./lives/life_change.ts";
 import { LastUse } from "./room/last_use.ts";
 import { Leases } from "./locks/leases.ts";
@@ -215,18 +216,19 @@ async function openBuckets(options: RoomServiceOptions) {
 
 /** The lives of the stored rooms; its listener comes later, and hears of what came before. */
 async function openLives({ spine, log, now, random }: RoomServiceOptions, bucket: KeyValue) {
+  const versions = new FirstVersions();
   let listener: (() => void) | undefined;
   let is_late = false;
   const onChange = () => {
     if (listener === undefined) is_late = true;
     else listener();
   };
-  const lives = await openRoomLives({ bucket, spine, log, now, random, onChange });
+  const lives = await openRoomLives({ bucket, spine, versions, log, now, random, onChange });
   const follow = (listen: () => void) => {
     listener = listen;
     if (is_late) listen();
   };
-  return { lives, follow };
+  return { lives, follow, versions };
 }
 
 function documentReader(rooms: KeyValue, lives: RoomLives): RoomService["documentOf"] {
@@ -260,15 +262,17 @@ function onLife(
 
 /** Hands on each document that is read or written; nobody asks for the use of rooms that never end. */
 function seenBy(
-  { leases, locks, last_use, isOwner, idle_timeout_ms }: {
+  { leases, locks, last_use, versions, isOwner, idle_timeout_ms }: {
     leases: Leases;
     locks: LiveLocks;
     last_use: LastUse;
+    versions: FirstVersions;
     isOwner: (at: RoomAddress) => boolean;
     idle_timeout_ms: number;
   },
 ): RoomContext["onSeen"] {
   return (at, stored) => {
+    if (stored !== undefined) versions.note(stored.document.version);
     for (const each of [leases, locks]) each.see(at, stored?.document.lock);
     if (idle_timeout_ms > 0 && isOwner(at)) last_use.see(at, stored?.revision);
   };
@@ -284,7 +288,8 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
   const clocks = { now, monotonic_ms };
   const limits = roomLimits(config, spine, log);
   const { rooms_in_memory } = config.brain;
-  const { rooms, bytes, listKeys, tally, bans, lives, follow } = await openBuckets(options);
+  const opened = await openBuckets(options);
+  const { rooms, bytes, listKeys, tally, bans, lives, follow, versions } = opened;
   const onUpdate = (kind: "first" | "again") => metrics.room_updates.inc({ kind });
   const announcer = createAnnouncer({ ...{ spine, now, random, log, onUpdate }, brain_id });
   const [locks, leases] = [new LiveLocks(clocks, rooms_in_memory), new Leases(clocks)];
@@ -305,8 +310,8 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
     limits: limits.document,
     steady_ms: steadyTime(clocks),
     apply: options.apply ?? applyCommands,
-    firstVersion: options.firstVersion ?? firstNumber,
-    onSeen: seenBy({ leases, locks, last_use, isOwner, ...config.brain }),
+    firstVersion: options.firstVersion ?? ((now_ms) => versions.at(now_ms)),
+    onSeen: seenBy({ leases, locks, last_use, versions, isOwner, ...config.brain }),
     birthRefusal: (tenant_id) => tally.refusal(tenant_id),
     perform: (at, command) => perform(at, command, announcer, bans),
     observer: observerOf(options, tally, (at) => told.look(at)),
@@ -320,7 +325,9 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
   const onUsed = (at: RoomAddress) => last_use.note(at);
   const desk = createCommandDesk({ ...parts, onUsed, limits: limits.desk, tracing });
   const forwarded = spine.subscribe(processSubject("commands", brain_id), desk.handleForwarded);
-  const hear = spine.subscribe(everyTenant("rooms"), (message) => tally.hear(message, brain_id));
+  const hear = spine.subscribe(everyTenant("rooms"), (message) => {
+    versions.note(tally.hear(message, brain_id));
+  });
   const commands = spine.subscribe(ALL_COMMANDS, desk.handle, { queue: QUEUE });
   const flush = () => spine.flush().catch((error) => log.warn("no flush in a drain", { error }));
   const served = (subscription: Subscription) =>

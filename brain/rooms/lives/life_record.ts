@@ -19,6 +19,8 @@ const Record = z.object({
   since_ms: z.int().min(0),
   /** A name for each of the last changes, the newest last; no two are alike. */
   beats: z.array(z.string()).max(BEATS_KEPT),
+  /** The highest version of a room that the Brain knew that wrote this; earlier releases wrote none. */
+  version: z.int().min(0).default(0),
 });
 /** The record. */
 export type LifeRecord = z.output<typeof Record>;
@@ -45,13 +47,14 @@ export function decodeRecord(value: Uint8Array): LifeRecord | undefined {
 }
 
 /** The first record of a new life. */
-export function firstRecord(id: string, since_ms: number, beat: string): LifeRecord {
-  return { format: 1, id, since_ms, beats: [beat] };
+export function firstRecord(id: string, since_ms: number, beat: string, version = 0): LifeRecord {
+  return { format: 1, id, since_ms, beats: [beat], version };
 }
 
 /** The record with one more change. */
-export function nextRecord(record: LifeRecord, beat: string): LifeRecord {
-  return { ...record, beats: [...record.beats, beat].slice(-BEATS_KEPT) };
+export function nextRecord(record: LifeRecord, beat: string, version = 0): LifeRecord {
+  const beats = [...record.beats, beat].slice(-BEATS_KEPT);
+  return { ...record, beats, version: Math.max(record.version, version) };
 }
 
 /** Whether the stored record continues the one that somebody knows, and is no older copy of it. */

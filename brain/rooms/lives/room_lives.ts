@@ -18,6 +18,7 @@ import type { RoomsTail } from "../../../shared/records/rooms_tail.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import { newLifeId } from "../../../shared/spine/contract/lives.ts";
 import type { KeyValue, Spine, Subscription } from "../../../shared/spine/contract/spine.ts";
+import type { FirstVersions } from "../store/first_versions.ts";
 import type { Life } from "../store/life.ts";
 import {
   decodeRecord,
@@ -45,6 +46,8 @@ const utf8 = new TextEncoder();
 export interface RoomLivesOptions {
   readonly bucket: KeyValue;
   readonly spine: Spine;
+  /** Kept in the record, for Brains that start when the rooms of these versions have ended. */
+  readonly versions: FirstVersions;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
@@ -75,10 +78,31 @@ export interface RoomLives {
   stop(): void;
 }
 
-/** The one life of a bus whose rooms live as long as the process. */
-function oneLife(present: Life): RoomLives {
-  const prove = () => Promise.resolve();
-  return { present, is_proven: true, revision: 0, prove, wrote: () => true, stop: () => {} };
+/** The one life of a bus whose rooms live as long as the process. What the record says counts for the next life. */
+async function oneLife(
+  { bucket, versions, log }: RoomLivesOptions,
+  { id, since_ms: started_ms }: Life,
+): Promise<RoomLives> {
+  const stored = await bucket.get(LIFE_KEY);
+  const before = stored && decodeRecord(stored.value);
+  if (before !== undefined) versions.note(before.version);
+  // The clock may have been set back since the life before.
+  const since_ms = Math.max(started_ms, (before?.since_ms ?? 0) + 1);
+  let kept = before?.version ?? 0;
+  const keep = async () => {
+    const { highest } = versions;
+    if (highest === kept) return;
+    await bucket.put(LIFE_KEY, encodeRecord(firstRecord(id, since_ms, id, highest)));
+    kept = highest;
+  };
+  const timer = setInterval(() => {
+    keep().catch((error) => log.debug("the rooms' life is not kept", { error }));
+  }, BEAT_MS);
+  return {
+    ...{ present: { id, since_ms }, is_proven: true, revision: 0, wrote: () => true },
+    prove: () => Promise.resolve(),
+    stop: () => clearInterval(timer),
+  };
 }
 
 class ProvenLives implements RoomLives {
@@ -198,7 +222,8 @@ class ProvenLives implements RoomLives {
    */
   async #goOn({ revision, record }: StoredLifeRecord, highest: number): Promise<boolean> {
     if (record === undefined) return false;
-    const next = nextRecord(record, newLifeId(this.#options.random));
+    const { random, versions } = this.#options;
+    const next = nextRecord(record, newLifeId(random), versions.highest);
     const written = await this.#write(next, revision);
     if (written === undefined) return false;
     if (written > highest) return this.#adopt(written, next);
@@ -214,14 +239,15 @@ class ProvenLives implements RoomLives {
 
   /** Begins a new life. False when the record has changed since: another Brain is at it. */
   async #begin(stored: StoredLifeRecord): Promise<boolean> {
-    const { now, random, log } = this.#options;
+    const { now, random, log, versions } = this.#options;
     const { record } = stored;
     const since_ms = Math.max(
       now(),
       (record?.since_ms ?? 0) + 1,
       (this.#present?.since_ms ?? 0) + 1,
     );
-    const life = firstRecord(newLifeId(random), since_ms, newLifeId(random));
+    const version = Math.max(record?.version ?? 0, versions.highest);
+    const life = firstRecord(newLifeId(random), since_ms, newLifeId(random), version);
     const revision = await this.#write(life, stored.revision);
     if (revision === undefined) return false;
     if (record !== undefined) {
@@ -237,7 +263,8 @@ class ProvenLives implements RoomLives {
     return true;
   }
 
-  #adopt(revision: number, { id, since_ms, beats }: LifeRecord): boolean {
+  #adopt(revision: number, { id, since_ms, beats, version }: LifeRecord): boolean {
+    this.#options.versions.note(version);
     const is_other = this.#present !== undefined && this.#present.id !== id;
     this.#present = { id, since_ms };
     this.#highest = Math.max(this.#highest, revision);
@@ -279,7 +306,8 @@ class ProvenLives implements RoomLives {
     }
     // Another Brain has done it since the last look.
     if (stored.revision > known.revision) return void this.#adopt(stored.revision, record);
-    const next = nextRecord(record, newLifeId(this.#options.random));
+    const { random, versions } = this.#options;
+    const next = nextRecord(record, newLifeId(random), versions.highest);
     const revision = await this.#write(next, stored.revision);
     if (revision === undefined || doubts !== this.#doubts) return;
     if (this.wrote(revision, highest)) this.#adopt(revision, next);
@@ -345,7 +373,7 @@ class ProvenLives implements RoomLives {
 /** Resolves when it is settled in which life the rooms are. Rejects with `spine-unavailable`. */
 export async function openRoomLives(options: RoomLivesOptions): Promise<RoomLives> {
   const { life: id, started_ms: since_ms } = options.spine.status;
-  if (id !== undefined && since_ms !== undefined) return oneLife({ id, since_ms });
+  if (id !== undefined && since_ms !== undefined) return await oneLife(options, { id, since_ms });
   const lives = new ProvenLives(options);
   try {
     await lives.prove();

@@ -88,17 +88,29 @@ export class RoomTally {
 
   /**
    * Takes a message about the lifecycle of any tenant's room. Skips what this Brain did itself, and
-   * bytes that are none.
+   * bytes that are none. Returns the version that the room has or had; 0: it is not said.
    */
-  hear(message: SpineMessage, brain_id: string): void {
+  hear(message: SpineMessage, brain_id: string): number {
     const tenant_id = parseTenantSubject(message.subject);
-    if (tenant_id === undefined || message.headers[BRAIN_HEADER] === brain_id) return;
+    if (tenant_id === undefined || message.headers[BRAIN_HEADER] === brain_id) return 0;
     try {
       const { room_id, event } = readEnvelope(message.payload);
       const known = event?.type === "ROOM_CREATED" || event?.type === "ROOM_ENDED";
-      if (known) this.note({ tenant_id, room_id }, event.type === "ROOM_CREATED");
+      if (!known) return 0;
+      this.note({ tenant_id, room_id }, event.type === "ROOM_CREATED");
+      return versionIn(event.data);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
+      return 0;
     }
+  }
+}
+
+function versionIn(data: Uint8Array): number {
+  try {
+    const { version } = JSON.parse(new TextDecoder().decode(data));
+    return typeof version === "number" ? version : 0;
+  } catch {
+    return 0;
   }
 }

@@ -142,6 +142,8 @@ export interface TestBedOptions {
   /** The connection drops: what is published vanishes, and no flush succeeds. */
   readonly isCut?: () => boolean;
   readonly apply?: RoomServiceOptions["apply"];
+  /** Versions begin as on a bus, by the clock; absent: at 0, so that a test can count. */
+  readonly has_versions?: true;
   /** Made on the Spine of the Brain, with its faults. */
   readonly lifeEvents?: (
     parts: Pick<RoomServiceOptions, "spine" | "log" | "now" | "random">,
@@ -214,8 +216,7 @@ async function startNode(
     now,
     monotonic_ms: options.monotonic_ms ?? (() => performance.now()),
     random: () => 0,
-    // So that a test can count.
-    firstVersion: () => 0,
+    ...(options.has_versions === true ? {} : { firstVersion: () => 0 }),
     ...(options.apply === undefined ? {} : { apply: options.apply }),
   });
   const metric = async (name: string): Promise<number> => {
