@@ -28,6 +28,11 @@ export class ClockSteps {
     this.#ahead_ms = clocks.now() - this.#since_ms;
   }
 
+  /** Whether what is older than `age_ms` by the wall clock may be deleted: it was not set for so long, or an hour. */
+  isBelieved(age_ms: number = QUIET_MS): boolean {
+    return this.quietMs() >= Math.min(QUIET_MS, age_ms);
+  }
+
   /** For how long the wall clock has not been set, in ms: at most since this was made. */
   quietMs(): number {
     const monotonic_ms = this.#clocks.monotonic_ms();

@@ -2,6 +2,7 @@
  * Where the journal of this bus is: its store and its keys, opened when they are needed first. Without a
  * journal nothing is opened and nothing is made. Who writes is others' business, and so is who reads.
  */
+import { ClockSteps } from "../../shared/clock_steps.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { type JournalHole, RECORD_FORMAT } from "../../shared/journal/record.ts";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -40,9 +41,11 @@ export class JournalPlace {
   #open_keys: JournalKeys | undefined;
   #sweeps: ReturnType<typeof setInterval> | undefined;
   #is_closed = false;
+  readonly #steps: ClockSteps;
 
   constructor(options: JournalPlaceOptions) {
     this.#options = options;
+    this.#steps = new ClockSteps({ now: options.now, monotonic_ms: () => performance.now() });
     this.#lives = options.lives ?? new Lives(options.spine);
   }
 
@@ -123,6 +126,8 @@ export class JournalPlace {
     const { log } = this.#options;
     try {
       await this.#sweepFormerMarks();
+      // A key is for good: none is deleted by a clock that was set lately.
+      if (!this.#steps.isBelieved()) return;
       const swept = await keys.sweep(this.max_age_ms);
       if (swept > 0) {
         log.info("keys of the journal were deleted that closed nothing any more", { swept });

@@ -3,6 +3,7 @@
  * behaves like NATS where a caller can tell: payloads are copied, delivery is asynchronous and in
  * order, queues are bounded. Not for several processes: the one that has `data_dir` locks it.
  */
+import { ClockSteps } from "../../clock_steps.ts";
 import { ArqonError } from "@arqon/proto";
 import type { Subject, SubjectPattern } from "../../subjects/subject.ts";
 import { assertPattern, assertQueue, assertSize, headerBytes } from "../contract/check.ts";
@@ -75,12 +76,14 @@ class EmbeddedSpine implements Spine {
   #requests = 0;
   #drained: Promise<void> | undefined;
   readonly #blocks = new Map<BlockStoreName, EmbeddedBlocks>();
+  readonly #steps: ClockSteps;
 
   constructor(options: EmbeddedOptions, store: KvStore, file: LogFile, log_limits: LogLimits) {
     this.#options = options;
     this.#store = store;
     const { now, monotonic_ms = () => performance.now() } = options;
     this.#since_ms = now();
+    this.#steps = new ClockSteps({ now, monotonic_ms });
     this.#turns = new Turns(monotonic_ms);
     this.#life = { life: newLifeId(Math.random), started_ms: this.#since_ms };
     this.#listeners = new Listeners(options.log);
@@ -236,6 +239,7 @@ class EmbeddedSpine implements Spine {
       name,
       table: this.#store.ledgers,
       now: this.#options.now,
+      steps: this.#steps,
       payload_bytes_max: PAYLOAD_BYTES,
       assertOpen: () => this.#assertConnected(),
     }, retention);
@@ -246,7 +250,8 @@ class EmbeddedSpine implements Spine {
     this.#assertConnected();
     const { now, data_dir } = this.#options;
     const assertOpen = () => this.#assertConnected();
-    const open = this.#blocks.get(name) ?? new EmbeddedBlocks({ name, data_dir, now, assertOpen });
+    const options = { name, data_dir, now, assertOpen, steps: this.#steps };
+    const open = this.#blocks.get(name) ?? new EmbeddedBlocks(options);
     this.#blocks.set(name, open);
     open.retain(retention);
     return open;

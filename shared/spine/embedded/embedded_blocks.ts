@@ -4,6 +4,7 @@
  */
 import { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
+import type { ClockSteps } from "../../clock_steps.ts";
 import { assertSize } from "../contract/check.ts";
 import { BLOCK_BYTES_MAX, BLOCK_OVERHEAD_BYTES } from "../contract/block_store.ts";
 import type {
@@ -67,6 +68,7 @@ export interface EmbeddedBlocksOptions {
   readonly data_dir: string | undefined;
   /** Unix ms. */
   readonly now: () => number;
+  readonly steps: ClockSteps;
   /** Throws when the engine is not open. */
   readonly assertOpen: () => void;
 }
@@ -156,7 +158,7 @@ export class EmbeddedBlocks implements BlockStore {
   async status(tenant_id: string): Promise<BlockStatus> {
     this.#options.assertOpen();
     this.#change(() => this.#shrink());
-    const row = this.#guard(() => this.#rows.status.get(tenant_id));
+    const row = this.#guard(() => this.#rows.status.get(tenant_id, this.#options.now()));
     const time = (value: unknown) => typeof value === "number" ? value : undefined;
     return {
       blocks: Number(row?.["blocks"] ?? 0),
@@ -189,9 +191,11 @@ export class EmbeddedBlocks implements BlockStore {
 
   /** Removes what is too old or too much; `added` bytes of the tenant are not counted yet. */
   #shrink(tenant_id?: string, tenant_bytes = Infinity, added = 0): Removed[] {
-    const gone: Removed[] = this.#rows.expire.all(this.#options.now(), REMOVED_AT_ONCE).map(
-      removed,
-    );
+    const { now, steps } = this.#options;
+    // Until the clock is believed, readers pass over what is too old by it.
+    const is_believed = steps.isBelieved(1_000 * this.#retention.max_age_seconds);
+    const old = is_believed ? this.#rows.expire.all(now(), REMOVED_AT_ONCE) : [];
+    const gone: Removed[] = old.map(removed);
     const sum = (of: (one: Removed) => boolean) =>
       gone.reduce((bytes, one) => bytes + (of(one) ? one.bytes : 0), 0);
     let over = (this.#bytes.get(tenant_id ?? "") ?? 0) + added - tenant_bytes -
@@ -282,7 +286,7 @@ function statements(database: DatabaseSync) {
     sums: database.prepare("SELECT tenant, sum(bytes) AS bytes FROM block GROUP BY tenant"),
     status: database.prepare(
       "SELECT count(*) AS blocks, min(time_ms) AS first_ms, (SELECT time_ms FROM block WHERE " +
-        "tenant = ?1 ORDER BY id DESC LIMIT 1) AS last_ms FROM block WHERE tenant = ?1",
+        "tenant = ?1 ORDER BY id DESC LIMIT 1) AS last_ms FROM block WHERE tenant = ?1 AND ends_ms > ?2",
     ),
     purge: database.prepare("DELETE FROM block WHERE tenant = ?"),
     expire: remove("SELECT id FROM block WHERE ends_ms <= ? ORDER BY ends_ms LIMIT ?"),

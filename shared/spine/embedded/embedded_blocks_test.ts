@@ -15,11 +15,16 @@ const log = createLogger({
 });
 
 async function onDisk(
-  run: (open: (now?: () => number) => Spine, data_dir: string) => Promise<void>,
+  run: (
+    open: (now?: () => number, monotonic_ms?: () => number) => Spine,
+    data_dir: string,
+  ) => Promise<void>,
 ): Promise<void> {
   const data_dir = await Deno.makeTempDir({ prefix: "arqon-journal-" });
   try {
-    await run((now = Date.now) => openEmbedded({ log, now, data_dir }), data_dir);
+    const open = (now = Date.now, monotonic_ms = () => performance.now()) =>
+      openEmbedded({ log, now, monotonic_ms, data_dir });
+    await run(open, data_dir);
   } finally {
     await Deno.remove(data_dir, { recursive: true });
   }
@@ -73,6 +78,39 @@ Deno.test("blocks of a time are found though the clock was ahead of it before", 
     await spine.drain();
   });
 });
+
+for (const step_ms of [2_000, 20_000, 7_200_000]) {
+  Deno.test(`a clock that is ahead by ${step_ms} ms deletes no block and no entry of a ledger`, async () => {
+    await onDisk(async (open) => {
+      let [now_ms, monotonic_ms] = [1_700_000_000_000, 0];
+      const pass = (ms: number) => void ([now_ms, monotonic_ms] = [now_ms + ms, monotonic_ms + ms]);
+      const spine = open(() => now_ms, () => monotonic_ms);
+      const kept = { max_bytes: 65_536, max_age_seconds: step_ms / 1_000 };
+      const journal = await spine.blocks("journal", kept);
+      const ledger = await spine.ledger("L", kept);
+      const write = async (at: number) => {
+        await journal.append({ ...BLOCK, tenant_id: "acme", payload: new Uint8Array([at]) });
+        await ledger.append(new Uint8Array([at]), at);
+      };
+      const first = async () => [
+        (await journal.read({ tenant_id: "acme", limit: 9 })).blocks[0]?.payload[0],
+        (await ledger.read({ after: 0, limit: 9 }))[0]?.payload[0],
+      ];
+      pass(3 * step_ms);
+      await write(0);
+      now_ms += step_ms;
+      await write(1);
+      now_ms -= step_ms;
+      assert.deepEqual(await first(), [0, 0]);
+      // In its time each goes, once the clock has been right for as long.
+      await write(2);
+      pass(3 * step_ms);
+      await write(3);
+      assert.deepEqual(await first(), [3, 3]);
+      await spine.drain();
+    });
+  });
+}
 
 Deno.test("a damaged journal is told, and everything else goes on", async () => {
   await onDisk(async (open, data_dir) => {

@@ -4,6 +4,7 @@
  */
 import type { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
+import type { ClockSteps } from "../../clock_steps.ts";
 import { assertSize } from "../contract/check.ts";
 import type {
   Ledger,
@@ -133,6 +134,8 @@ export interface EmbeddedLedgerOptions {
   readonly table: LedgerTable;
   /** Unix ms. */
   readonly now: () => number;
+  /** Nothing is too old by a clock that was set lately. */
+  readonly steps: ClockSteps;
   readonly payload_bytes_max: number;
   /** Throws when the engine is not open. */
   readonly assertOpen: () => void;
@@ -186,9 +189,10 @@ export class EmbeddedLedger implements Ledger {
   }
 
   #shrink(): void {
-    const { name, table, now } = this.#options;
+    const { name, table, now, steps } = this.#options;
     const { max_age_seconds, max_bytes } = this.#retention;
-    const before_ms = now() - max_age_seconds * 1_000;
+    const age_ms = max_age_seconds * 1_000;
+    const before_ms = steps.isBelieved(age_ms) ? now() - age_ms : 0;
     for (let removed = 0; removed < REMOVED_AT_ONCE; removed++) {
       const is_over = this.#bytes > max_bytes;
       const bytes = table.removeOldest(name, is_over ? Infinity : before_ms);
