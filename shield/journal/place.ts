@@ -26,6 +26,8 @@ export interface JournalPlaceOptions {
   readonly spine: Pick<Spine, "blocks" | "keyValue" | "onEvent">;
   /** Absent: the place finds them itself. */
   readonly lives?: Pick<Lives, "all"> | undefined;
+  /** The life of this Shield, which is not over. */
+  readonly own?: { readonly node_id: string; readonly began_ms: number };
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
@@ -80,8 +82,13 @@ export class JournalPlace {
    * start of that node, or now. Rejects with `spine-unavailable`.
    */
   async silentEnds(tenant: string): Promise<readonly JournalHole[]> {
-    const losses = lossesOf(await this.#lives.all(), "journal", this.#options.now());
-    return losses.map(({ life: { node_id: node }, from_ms, to_ms }) => {
+    const { own, now } = this.#options;
+    const losses = lossesOf(await this.#lives.all(), "journal", now());
+    // Whoever asks lives, though its clock was set since it last said so.
+    const others = losses.filter(({ life }) =>
+      life.node_id !== own?.node_id || life.began_ms !== own.began_ms
+    );
+    return others.map(({ life: { node_id: node }, from_ms, to_ms }) => {
       const hole = { node, tenant, from_ms, to_ms, records: null, why: "killed" };
       return { format: RECORD_FORMAT, hole };
     });

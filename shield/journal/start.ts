@@ -31,7 +31,7 @@ export interface JournalStart {
   /** The mirror's rules; absent: nothing is mirrored. */
   readonly mirror?: TermsParts["mirror"];
   readonly node_id: string;
-  readonly life: Pick<OwnLife, "begin" | "lives">;
+  readonly life: Pick<OwnLife, "begin" | "lives" | "node_id" | "began_ms">;
   readonly log: Logger;
   readonly registry: Registry;
   /** Unix ms. */
@@ -61,7 +61,7 @@ export function startJournal(start: JournalStart): StartedJournal {
   const { fuel_limit } = config.platform.overseer;
   const { chain_fuel_limit = 2 * fuel_limit } = config.policy;
   const log = start.log.child({ part: "journal" });
-  const place = new JournalPlace({ ...start, lives: start.life.lives, log });
+  const place = new JournalPlace({ ...start, lives: start.life.lives, own: start.life, log });
   const totals = new JournalTotals();
   const queue = new JournalQueue({
     owner: { node: node_id, meter_version: METER_VERSION, fuel_limit, chain_fuel_limit },

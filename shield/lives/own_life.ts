@@ -58,6 +58,10 @@ export class OwnLife {
     return this.#beats !== undefined;
   }
 
+  get node_id(): string {
+    return this.#options.node_id;
+  }
+
   /** All lives. */
   get lives(): Lives {
     return this.#options.lives;
