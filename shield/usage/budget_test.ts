@@ -114,6 +114,7 @@ Deno.test("totals: however minutes are read, and read again, each counts once", 
         ) => ({
           node_id: node,
           life_ms: 1,
+          seq: minute,
           minute: DAY_MINUTES - 20 + minute,
           until_ms: 0,
           rows: [{ room: "", user: "", policy: "", counts: { ...noCounts(), messages_in } }],

@@ -24,14 +24,14 @@ function addRows(counts: Counts, { rows }: UsageMinute): void {
 export class DayTotals {
   /** By day since 1970. */
   readonly #days = new Map<number, Counts>();
-  readonly #lives = new Map<string, number[]>();
+  readonly #lives = new Map<string, Pick<Told, "seq" | "minute">[]>();
 
   /** Adds a minute that is over, the first time that it comes. */
   add(told: Told): void {
     if (this.#isStored(told)) return;
     const life = lifeOf(told);
     const minutes = this.#lives.get(life) ?? [];
-    minutes.push(told.minute);
+    minutes.push({ seq: told.seq, minute: told.minute });
     if (minutes.length > REMEMBERED) minutes.shift();
     this.#lives.set(life, minutes);
     const day = Math.floor(told.minute / DAY_MINUTES);
@@ -58,11 +58,11 @@ export class DayTotals {
     for (const day of this.#days.keys()) if (day < first) this.#days.delete(day);
     for (const [life, minutes] of this.#lives) {
       // A killed Shield's last minute may still stand among those that run, but is not asked for any more.
-      if (minutes.every((minute) => minute < first * DAY_MINUTES)) this.#lives.delete(life);
+      if (minutes.every(({ minute }) => minute < first * DAY_MINUTES)) this.#lives.delete(life);
     }
   }
 
   #isStored(told: Told): boolean {
-    return this.#lives.get(lifeOf(told))?.includes(told.minute) === true;
+    return this.#lives.get(lifeOf(told))?.some(({ seq }) => seq === told.seq) === true;
   }
 }

@@ -4,7 +4,7 @@
  */
 import { turn } from "../../shared/turns/next_turn.ts";
 import type { UsagePlace } from "./place.ts";
-import { readRunning, toldIn } from "./read.ts";
+import { CLOCKS_MS, readRunning, toldIn } from "./read.ts";
 import { periodAt, type UsedCounts } from "./budget.ts";
 import { DayTotals } from "./budget_totals.ts";
 
@@ -14,7 +14,9 @@ const PAGE_BLOCKS = 512;
 export class TenantUsed {
   readonly #tenant_id: string;
   readonly #place: UsagePlace;
-  readonly #totals = new DayTotals();
+  #totals = new DayTotals();
+  /** What came before is forgotten, Unix ms. */
+  #begin_ms = 0;
   #after: number | undefined;
 
   constructor(tenant_id: string, place: UsagePlace) {
@@ -29,11 +31,16 @@ export class TenantUsed {
   async read(now_ms: number): Promise<UsedCounts> {
     const { begin_ms } = periodAt("month", now_ms);
     const tenant_id = this.#tenant_id;
+    // A clock that was set back may be in the month before.
+    if (begin_ms < this.#begin_ms) [this.#totals, this.#after] = [new DayTotals(), undefined];
+    this.#begin_ms = begin_ms;
     // What runs is read first: once it is over, it is in the store by the time that is read.
     const running = await readRunning({ running: await this.#place.running() }, tenant_id);
     const store = await this.#place.store();
     for (;;) {
-      const place = this.#after === undefined ? { from_ms: begin_ms } : { after: this.#after };
+      const place = this.#after === undefined
+        ? { from_ms: Math.max(0, begin_ms - CLOCKS_MS) }
+        : { after: this.#after };
       const { blocks, is_end } = await store.read({ tenant_id, limit: PAGE_BLOCKS, ...place });
       for (const block of blocks) {
         const told = toldIn(block);

@@ -22,8 +22,8 @@ export interface UsageLedgerOptions {
   readonly user_claim: string | undefined;
   /** The most rows of one tenant in a minute. */
   readonly rows_max: number;
-  /** Unix ms. */
-  readonly now: () => number;
+  /** For the time of connections, which a clock that is set neither adds to nor takes from. */
+  readonly monotonic_ms: () => number;
 }
 
 /** Of an identity, what its use is counted by. */
@@ -105,12 +105,12 @@ export class UsageLedger {
 
   /** A connection of these users was opened, or closed (`by` −1). */
   connected(use: UserUse, by: 1 | -1): void {
-    use.connections(by, this.#options.now());
+    use.connections(by, this.#now_ms);
   }
 
   /** The rows of every tenant that has any. With `is_end` the minute is over: all begin anew. */
   *take(is_end: boolean): Generator<TenantRows> {
-    const now_ms = this.#options.now();
+    const now_ms = this.#now_ms;
     for (const [tenant_id, { users, rows: budget }] of this.#tenants) {
       const rows: UsageRow[] = [];
       if (is_end) budget.renew();
@@ -123,6 +123,11 @@ export class UsageLedger {
       if (is_end) this.#onOver({ tenant_id, rows });
       yield { tenant_id, rows };
     }
+  }
+
+  /** Whole: counts are. */
+  get #now_ms(): number {
+    return Math.floor(this.#options.monotonic_ms());
   }
 
   #classOf({ claims }: Pick<Identity, "claims">): string {

@@ -24,7 +24,9 @@ export interface UsageRow extends UsageKey {
 export interface UsageMinute {
   /** When that life of the Shield began, Unix ms: a node may start again under its name. */
   readonly life_ms: number;
-  /** The minute, in minutes since 1970. */
+  /** Names it among those of that life: 0, 1, 2, … A clock that is set may show one minute twice. */
+  readonly seq: number;
+  /** In which minute it began, in minutes since 1970. */
   readonly minute: number;
   /** Until when it counted, Unix ms. */
   readonly until_ms: number;
@@ -37,6 +39,7 @@ const text = z.string().max(256);
 const Stored = z.strictObject({
   v: z.literal(FORMAT),
   life: whole,
+  seq: whole.optional(),
   minute: whole,
   until: whole,
   rows: z.array(
@@ -45,10 +48,11 @@ const Stored = z.strictObject({
 });
 
 /** The bytes of a minute. Zeros at the end of a row's counts are left out. */
-export function encodeMinute({ life_ms, minute, until_ms, rows }: UsageMinute): Uint8Array {
+export function encodeMinute({ life_ms, seq, minute, until_ms, rows }: UsageMinute): Uint8Array {
   const stored: z.input<typeof Stored> = {
     v: FORMAT,
     life: life_ms,
+    seq,
     minute,
     until: until_ms,
     rows: rows.map(({ room, user, policy, counts }) => {
@@ -71,6 +75,8 @@ export function decodeMinute(bytes: Uint8Array): UsageMinute | undefined {
   if (data === undefined) return undefined;
   return {
     life_ms: data.life,
+    // A life that gave its blocks no numbers told them apart by their minutes.
+    seq: data.seq ?? data.minute,
     minute: data.minute,
     until_ms: data.until,
     rows: data.rows.map(([room, user, policy, numbers]) => {

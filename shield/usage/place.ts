@@ -24,6 +24,8 @@ export interface UsagePlaceOptions {
   readonly config: Pick<Config, "usage">;
   readonly spine: Pick<Spine, "blocks" | "keyValue">;
   readonly lives: Pick<Lives, "all">;
+  /** The life of this Shield, which is not over. */
+  readonly own?: { readonly node_id: string; readonly began_ms: number };
 }
 
 /** The store and the bucket. What could not be opened is opened by the next who asks. */
@@ -48,7 +50,11 @@ export class UsagePlace {
 
   /** What Shields counted that ended before it was written. Rejects with `spine-unavailable`. */
   async losses(now_ms: number): Promise<readonly Loss[]> {
-    return lossesOf(await this.#options.lives.all(), "usage", now_ms);
+    const { lives, own } = this.#options;
+    // Whoever asks lives, though its clock was set since it last said so.
+    return lossesOf(await lives.all(), "usage", now_ms).filter(({ life }) =>
+      life.node_id !== own?.node_id || life.began_ms !== own.began_ms
+    );
   }
 
   /** Rejects with `log-unavailable` or `spine-unavailable`. */

@@ -14,6 +14,11 @@ const MINUTE_MS = 60_000;
 const PAGE_BLOCKS = 512;
 /** Minutes that are summed before others have a turn. */
 const SLICE = 128;
+/**
+ * The store knows when it took a block, by its own clock: blocks that it took so much earlier than what is asked
+ * for are read, too, since clocks differ and are set.
+ */
+export const CLOCKS_MS = 86_400_000;
 
 /** By what use can be told apart. */
 export const USAGE_BY = ["room", "user", "policy", "node", "minute", "hour", "day"] as const;
@@ -23,7 +28,7 @@ export type UsageBy = (typeof USAGE_BY)[number];
 /** What is asked. */
 export interface UsageQuestion {
   readonly tenant: string;
-  /** Unix ms; minutes count that begin then or later, and before `until_ms`. */
+  /** Unix ms; minutes count that end after `since_ms` and begin before `until_ms`, which may be Infinity. */
   readonly since_ms: number;
   readonly until_ms: number;
   readonly by: readonly UsageBy[];
@@ -96,7 +101,7 @@ async function readStored(
   let damaged = 0;
   let after: number | undefined;
   for (;;) {
-    const place = after === undefined ? { from_ms: since_ms } : { after };
+    const place = after === undefined ? { from_ms: Math.max(0, since_ms - CLOCKS_MS) } : { after };
     const page = await store.read({ tenant_id, limit: PAGE_BLOCKS, ...place });
     for (const [at, block] of page.blocks.entries()) {
       if (at % SLICE === SLICE - 1) await turn();
@@ -154,7 +159,7 @@ class Sums {
   readonly #by: readonly UsageBy[];
   readonly #bounds: Pick<UsageSource, "rows_max" | "refuse">;
   readonly #rows = new Map<string, { about: readonly (string | number)[]; counts: Counts }>();
-  /** The minutes of each life that were added: a few megabytes for a month. */
+  /** What was added of each life: a few megabytes for a month. */
   readonly #seen = new Set<string>();
 
   constructor(by: readonly UsageBy[], bounds: Pick<UsageSource, "rows_max" | "refuse">) {
@@ -163,8 +168,8 @@ class Sums {
   }
 
   /** Adds a minute of a Shield's life, the first time that it comes: all its blocks say the same. */
-  add({ node_id, life_ms, minute, rows }: Told): void {
-    const seen = `${node_id} ${life_ms} ${minute}`;
+  add({ node_id, life_ms, seq, minute, rows }: Told): void {
+    const seen = `${node_id} ${life_ms} ${seq}`;
     if (this.#seen.has(seen)) return;
     this.#seen.add(seen);
     for (const { counts, ...key } of rows) {

@@ -35,6 +35,7 @@ export interface UsageStart {
   readonly registry: Registry;
   /** Unix ms. */
   readonly now: () => number;
+  readonly monotonic_ms: () => number;
 }
 
 /** A running ledger of use. */
@@ -76,13 +77,13 @@ const CLOSE_MS = 2_000;
 
 /** Starts it; undefined when it is disabled. */
 export function startUsage(start: UsageStart): StartedUsage | undefined {
-  const { config: { usage }, node_id, life, now, registry, classes } = start;
+  const { config: { usage }, node_id, life, now, monotonic_ms, registry, classes } = start;
   if (!usage.enabled) return undefined;
   const log = start.log.child({ part: "usage" });
   const sums = new TenantSums(usage.metric_tenants);
-  const counting = { user_claim: usage.user_claim, rows_max: usage.rows, now };
+  const counting = { user_claim: usage.user_claim, rows_max: usage.rows, monotonic_ms };
   const ledger = new UsageLedger(counting, (rows) => sums.add(rows));
-  const place = new UsagePlace({ ...start, lives: life.lives });
+  const place = new UsagePlace({ ...start, lives: life.lives, own: life });
   const writer = new UsageWriter({
     ledger,
     place,

@@ -11,7 +11,7 @@ function counting() {
   const registry = new Registry();
   const clock = { now_ms: 1_700_000_040_000 };
   const sums = new TenantSums(TENANTS_MAX);
-  const options = { user_claim: undefined, rows_max: 64, now: () => clock.now_ms };
+  const options = { user_claim: undefined, rows_max: 64, monotonic_ms: () => clock.now_ms };
   const ledger = new UsageLedger(options, (rows) => sums.add(rows));
   registerTenantUse(registry, ledger, sums, { messages_in: 0.5 });
   const value = async (name: string, tenant: string) => {

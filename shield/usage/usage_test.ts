@@ -6,6 +6,7 @@ import { createLogger } from "../../shared/logs/log.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { Lives } from "../lives/lives.ts";
 import { OwnLife } from "../lives/own_life.ts";
+import { TenantUsed } from "./budget_used.ts";
 import { UsageLedger } from "./ledger.ts";
 import { decodeMinute, encodeMinute } from "./minute.ts";
 import { UsagePlace } from "./place.ts";
@@ -56,14 +57,14 @@ async function onBus(
       clock,
       place,
       shield: (node_id, rows_max = 1_024) => {
-        const ledger = new UsageLedger({ user_claim: "plan", rows_max, now });
+        const ledger = new UsageLedger({ user_claim: "plan", rows_max, monotonic_ms: now });
         const bounds = { retention_seconds: 86_400, tenant_bytes: 1e9, queue_bytes: 1e9 };
         const life = new OwnLife({ lives, node_id, kept_ms: 1e12, log, now });
         all.push(life);
         const own = { ledger, place, node_id, life, flush_ms: FLUSH_MS, log, now };
         return { ledger, life, writer: new UsageWriter({ ...own, ...bounds }) };
       },
-      read: async (tenant, by = []) =>
+      read: async (tenant, by = [], since_ms = 0) =>
         await readUsage({
           store: await place.store(),
           running: await place.running(),
@@ -71,7 +72,7 @@ async function onBus(
           now,
           rows_max: 1_000,
           refuse: () => assert.fail("too many rows"),
-        }, { tenant, by, since_ms: 0, until_ms: clock.now_ms + 1 }),
+        }, { tenant, by, since_ms, until_ms: Infinity }),
     });
   } finally {
     for (const life of all) life.stop();
@@ -89,7 +90,11 @@ interface Bus {
   readonly clock: { now_ms: number };
   readonly place: UsagePlace;
   readonly shield: (node_id: string, rows_max?: number) => Counting;
-  readonly read: (tenant: string, by?: readonly UsageBy[]) => ReturnType<typeof readUsage>;
+  readonly read: (
+    tenant: string,
+    by?: readonly UsageBy[],
+    since_ms?: number,
+  ) => ReturnType<typeof readUsage>;
 }
 
 /** Writes what there is, and waits until it is written. */
@@ -114,6 +119,7 @@ Deno.test("usage: a minute is read as it was written", () => {
   });
   const minute = fc.record({
     life_ms: fc.nat(),
+    seq: fc.nat(),
     minute: fc.nat(),
     until_ms: fc.nat(),
     rows: fc.array(row, { maxLength: 5 }),
@@ -274,13 +280,67 @@ Deno.test("usage: a block that is stored twice counts once", async () => {
   await onBus(async ({ place, read }) => {
     const store = await place.store();
     const rows = [{ room: "*", user: "", policy: "", counts: { ...noCounts(), messages_in: 4 } }];
-    const minute = { life_ms: 1, minute: START_MS / MINUTE_MS, rows };
+    const minute = { life_ms: 1, seq: 0, minute: START_MS / MINUTE_MS, rows };
     const bounds = { tenant_id: "acme", node_id: "one", ttl_seconds: 60, max_bytes: 65_536 };
     const payload = encodeMinute({ ...minute, until_ms: START_MS + MINUTE_MS });
     for (let time = 0; time < 3; time++) await store.append({ ...bounds, payload });
     await store.append({ ...bounds, payload: new Uint8Array(9) });
     const { total, damaged } = await read("acme");
     assert.deepEqual([total.messages_in, damaged], [4, 1]);
+  });
+});
+
+for (const step_s of [2, 20, 7_200].flatMap((size_s) => [-size_s, size_s])) {
+  Deno.test(`usage: a wall clock set by ${step_s} s, and back, loses no count and repeats none`, async () => {
+    await onBus(async ({ clock, place, shield, read }) => {
+      const [one, who] = [shield("one"), identity("acme", "pro")];
+      const budget = new TenantUsed("acme", place);
+      let counted = 0;
+      const count = async (wait_ms: number) => {
+        one.ledger.taken(who, "", 10);
+        counted++;
+        clock.now_ms += wait_ms;
+        await flushed(one);
+        const { total, lost, damaged } = await read("acme", [], START_MS - 8_000_000);
+        assert.deepEqual([total.messages_in, lost, damaged], [counted, [], 0]);
+        assert.equal((await budget.read(clock.now_ms)).month.messages_in, counted);
+      };
+      for (let round = 0; round < 4; round++) {
+        // Across the end of a minute, and within one.
+        for (const wait_ms of [59_000, 1_500, 10]) await count(wait_ms);
+        clock.now_ms += (round % 2 === 0 ? 1 : -1) * step_s * 1_000;
+        await count(0);
+      }
+      await ended(one);
+      assert.equal((await read("acme")).total.messages_in, counted);
+    });
+  });
+}
+
+Deno.test("usage: minutes are asked for by their own time, not by when their store took them", async () => {
+  await onBus(async ({ clock, shield, read }) => {
+    const [one, who] = [shield("one"), identity("acme", "pro")];
+    one.ledger.taken(who, "", 10);
+    await flushed(one);
+    // Its minute is that of START_MS; the store takes it at a time that is two hours before.
+    clock.now_ms -= 7_200_000;
+    await flushed(one);
+    assert.equal((await read("acme", [], START_MS)).total.messages_in, 1);
+  });
+});
+
+Deno.test("usage: a clock set back into the month before finds what that month has used", async () => {
+  await onBus(async ({ clock, place, shield }) => {
+    const [one, budget] = [shield("one"), new TenantUsed("acme", place)];
+    clock.now_ms = Date.UTC(2026, 1, 28, 23, 30);
+    await flushed(one);
+    one.ledger.taken(identity("acme", "pro"), "", 10);
+    await flushed(one);
+    clock.now_ms += 3_600_000;
+    await flushed(one);
+    assert.equal((await budget.read(clock.now_ms)).month.messages_in, 0);
+    clock.now_ms -= 3_600_000;
+    assert.equal((await budget.read(clock.now_ms)).month.messages_in, 1);
   });
 });
 
@@ -309,7 +369,7 @@ Deno.test("usage: the time of connections is counted until they end, over minute
 });
 
 Deno.test("usage: rows and classes of users have bounds, and nothing is lost beyond them", () => {
-  const ledger = new UsageLedger({ user_claim: "plan", rows_max: 8, now: () => START_MS });
+  const ledger = new UsageLedger({ user_claim: "plan", rows_max: 8, monotonic_ms: () => START_MS });
   for (let at = 0; at < 500; at++) {
     ledger.taken(identity("acme", `plan-${at % 100}`), `room-${at}-*`, 1);
   }

@@ -61,7 +61,7 @@ export class UserUse {
   readonly #rows: RowBudget;
   readonly #rooms = new Map<string, RoomUse>();
   #open = 0;
-  /** Until when the time of open connections is counted, Unix ms. */
+  /** Until when the time of open connections is counted, by the monotonic clock. */
   #counted_ms = 0;
   #connection_ms = 0;
 
@@ -97,7 +97,7 @@ export class UserUse {
     by_policy.set(name, (by_policy.get(name) ?? 0) + units);
   }
 
-  /** A connection was opened, or closed (`by` −1), at this time in Unix ms. */
+  /** A connection was opened, or closed (`by` −1), at this time of the monotonic clock. */
   connections(by: 1 | -1, now_ms: number): void {
     this.#countTime(now_ms);
     this.#open += by;
@@ -140,11 +140,8 @@ export class UserUse {
   }
 
   #countTime(now_ms: number): void {
-    // A clock that was set back counts nothing twice.
-    if (this.#open > 0 && now_ms > this.#counted_ms) {
-      this.#connection_ms += this.#open * (now_ms - this.#counted_ms);
-    }
-    this.#counted_ms = Math.max(this.#counted_ms, now_ms);
+    this.#connection_ms += this.#open * (now_ms - this.#counted_ms);
+    this.#counted_ms = now_ms;
   }
 }
 

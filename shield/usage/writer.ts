@@ -60,6 +60,8 @@ export class UsageWriter {
   readonly #running = new Map<string, string>();
   readonly #waiting: BlockQueue<Waiting>;
   #minute: number;
+  /** The number of what is counted now; each that is over has its own, whatever the clock shows. */
+  #seq = 0;
   /** Until when everything that was counted is written, Unix ms. */
   #until_ms: number;
   #pass: Promise<void> = Promise.resolve();
@@ -128,7 +130,8 @@ export class UsageWriter {
     const is_over = is_last || minute !== this.#minute;
     const running: Running[] = [];
     for (const { tenant_id, rows } of ledger.take(is_over)) {
-      const about = { life_ms: this.#life_ms, minute: this.#minute, until_ms: now_ms, rows };
+      const [life_ms, seq] = [this.#life_ms, this.#seq];
+      const about = { life_ms, seq, minute: this.#minute, until_ms: now_ms, rows };
       if (is_over) {
         const is_running = this.#running.delete(tenant_id);
         this.#waiting.push({ tenant_id, payload: encodeMinute(about), is_running });
@@ -141,6 +144,7 @@ export class UsageWriter {
       this.#running.set(tenant_id, "");
     }
     this.#minute = minute;
+    if (is_over) this.#seq++;
     try {
       const refusals = [await this.#store(), await this.#writeRunning(running)];
       const refusal = refusals.find((one) => one !== undefined);
@@ -171,7 +175,9 @@ export class UsageWriter {
     return await this.#waiting.store(async ({ tenant_id, payload, is_running }) => {
       const bounds = { ttl_seconds: retention_seconds, max_bytes: tenant_bytes };
       await store.append({ ...bounds, tenant_id, node_id, payload });
-      if (is_running) await bucket.delete(runningKey(tenant_id, ...this.#names));
+      // While the store was away the next minute may have taken its place.
+      const is_there = is_running && !this.#running.has(tenant_id);
+      if (is_there) await bucket.delete(runningKey(tenant_id, ...this.#names));
       this.totals.stored++;
     });
   }

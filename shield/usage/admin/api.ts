@@ -70,7 +70,7 @@ const ABOUT = abouts({
       inQuery("tenant", "the tenant; absent: that of the token"),
       inQuery("by", `told apart by some of ${USAGE_BY.join(", ")}, with commas between`, TEXT),
       inQuery("since_ms", "minutes that end after this time; absent: of the last day", TIME),
-      inQuery("until_ms", "minutes that begin before this time; absent: now", TIME),
+      inQuery("until_ms", "minutes that begin before this time; absent: all later ones", TIME),
     ],
     answer: object({
       node_id: ID,
@@ -97,7 +97,9 @@ export const USAGE_ROUTES = new AdminTable<BudgetsAdminContext>({
 async function read(context: UsageAdminContext, call: AdminCall): Promise<Response> {
   const { place, prices, node_id, log, now } = context;
   const asked_for = readQuery(call.url, Wanted);
-  const { tenant = call.tenant_id, by, since_ms = now() - DAY_MS, until_ms = now() } = asked_for;
+  const { tenant = call.tenant_id, by, since_ms = now() - DAY_MS } = asked_for;
+  // Without an end what was counted by a clock that was ahead belongs to it, too.
+  const until_ms = asked_for.until_ms ?? Infinity;
   if (since_ms >= until_ms) {
     throw new ArqonError("invalid-settings", "since_ms: expected a time before until_ms");
   }
@@ -111,7 +113,7 @@ async function read(context: UsageAdminContext, call: AdminCall): Promise<Respon
     ...priced(amounts),
   }));
   const { total, lost, damaged } = found;
-  const asked = { node_id, tenant, since_ms, until_ms, by };
+  const asked = { node_id, tenant, since_ms, until_ms: asked_for.until_ms ?? now(), by };
   const answer = { ...asked, rows, total: priced(total), lost, damaged };
   return Response.json(answer, { headers: NO_STORE });
 }
