@@ -112,6 +112,7 @@ export const CASES: readonly AlertCase[] = [
   of("ArqonAuditFailing", counter(`shield_audit_entries_total{outcome="lost"}`)),
   of("ArqonLogLinesLeftOut", counter("arqon_log_left_out_total")),
   of("ArqonQuotaDegraded", gauge("shield_quota_degraded", 0, 1)),
+  of("ArqonUsageLedgerHigh", gauge(`shield_usage_ledger_used_ratio{of="all"}`, 0.5, 0.9)),
   of("ArqonExportFailing", counter(`arqon_otlp_exports_total{signal="traces",outcome="failed"}`)),
   of("ArqonBridgeDown", gauge("bridge_following", 1, 0)),
   of("ArqonBridgeBehind", gauge("bridge_kept_wal_bytes", 1e6, 5e9)),

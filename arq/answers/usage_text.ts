@@ -50,12 +50,16 @@ export function usageText(answer: Members): string {
     missing(answer).map((text) => `${printable(text)}\n`).join("");
 }
 
-function missing({ lost, damaged }: Members): string[] {
+function missing({ lost, damaged, since_ms, whole_since_ms }: Members): string[] {
+  const gone = Number(whole_since_ms) > Number(since_ms)
+    ? [`missing: what was before ${new Date(Number(whole_since_ms)).toISOString()} may have gone`]
+    : [];
   const lines = list(lost).map(members).map(({ node_id, after_ms, most_ms }) =>
     `missing: ${node_id} was killed; what it counted in up to ${Number(most_ms) / 1_000} s after ` +
     new Date(Number(after_ms)).toISOString()
   );
-  return Number(damaged) > 0 ? [...lines, `missing: ${damaged} blocks cannot be read`] : lines;
+  const unreadable = Number(damaged) > 0 ? [`missing: ${damaged} blocks cannot be read`] : [];
+  return [...gone, ...lines, ...unreadable];
 }
 
 /** A field of CSV. What a spreadsheet would take as a formula gets an apostrophe in front. */

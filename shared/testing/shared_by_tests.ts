@@ -4,7 +4,9 @@
  */
 
 /** What `start` gives, the same for each test that asks. The file's tests must not end or kill it. */
-export function sharedByTests<T extends AsyncDisposable>(start: () => Promise<T>): () => Promise<T> {
+export function sharedByTests<T extends AsyncDisposable>(
+  start: () => Promise<T>,
+): () => Promise<T> {
   let started: Promise<T> | undefined;
   Deno.test.afterAll(async () => {
     // A start that failed has failed the tests that asked for it.

@@ -54,16 +54,18 @@ export interface UsageFound {
   readonly rows: readonly UsageSum[];
   readonly total: UsageAmounts;
   readonly lost: readonly LostUse[];
+  /** Nothing is missing from then on but what `lost` and `damaged` tell: what was before may have gone. */
+  readonly whole_since_ms: number;
   /** Blocks that could not be read. */
   readonly damaged: number;
 }
 
 /** Where it is read. */
 export interface UsageSource {
-  readonly store: Pick<BlockStore, "read">;
+  readonly store: Pick<BlockStore, "read" | "status">;
   readonly running: Pick<KeyValue, "keys" | "get">;
-  /** Which Shields ended before they had written all, and how often each writes. */
-  readonly place: Pick<UsagePlace, "losses" | "flush_ms">;
+  /** Which Shields ended before they had written all, how often each writes, and for how long it is kept. */
+  readonly place: Pick<UsagePlace, "losses" | "flush_ms" | "kept_ms">;
   /** Unix ms. */
   readonly now: () => number;
   /** The most rows of an answer. */
@@ -88,7 +90,17 @@ export async function readUsage(
   const lost = await readLost(source, question);
   const damaged = await readStored(source, question, sums);
   for (const minute of running) if (isAsked(question, minute)) sums.add(minute);
-  return { ...sums.result(), lost, damaged };
+  const whole_since_ms = await wholeSince(source, question);
+  return { ...sums.result(), lost, whole_since_ms, damaged };
+}
+
+/** By now: what went while it was read is missing, too. */
+async function wholeSince(
+  { store, place, now }: UsageSource,
+  { tenant, since_ms }: UsageQuestion,
+): Promise<number> {
+  const { whole_ms = 0 } = await store.status(tenant);
+  return Math.max(since_ms, whole_ms, now() - place.kept_ms);
 }
 
 /** Adds what the store has; gives how many blocks could not be read. */

@@ -1,7 +1,7 @@
 /** Puts the ledger of use of one Shield together: what counts, what writes, and what its admin API reads. */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
-import { scrapedGauge } from "../../shared/metrics/metrics.ts";
+import { Gauge, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
@@ -156,6 +156,17 @@ function registerWriter(registry: Registry, writer: UsageWriter, ledger: UsageLe
     "Bytes of minutes of use that wait for their store.",
     () => writer.waiting_bytes,
   );
+  new Gauge({
+    name: "shield_usage_ledger_used_ratio",
+    help: "Used part of the bytes of the ledger of use: of all tenants, of the fullest tenant's.",
+    labelNames: ["of"],
+    registers: [registry],
+    collect() {
+      const { all, tenant } = writer.fill.ratios;
+      this.set({ of: "all" }, all);
+      this.set({ of: "tenant" }, tenant);
+    },
+  });
 }
 
 function startBudgets(

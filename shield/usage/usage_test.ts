@@ -45,6 +45,7 @@ const identity = (tenant_id: string, plan: string) => ({ tenant_id, claims: { pl
 /** A bus whose clock stands still, and Shields that count on it. */
 async function onBus(
   run: (bus: Bus) => Promise<void>,
+  usage: Partial<typeof USAGE> = {},
 ): Promise<void> {
   const clock = { now_ms: START_MS };
   const now = () => clock.now_ms;
@@ -52,13 +53,14 @@ async function onBus(
   const all: OwnLife[] = [];
   try {
     const lives = new Lives(spine);
-    const place = new UsagePlace({ config: { usage: USAGE }, spine, lives });
+    const place = new UsagePlace({ config: { usage: { ...USAGE, ...usage } }, spine, lives });
     await run({
       clock,
       place,
       shield: (node_id, rows_max = 1_024) => {
         const ledger = new UsageLedger({ user_claim: "plan", rows_max, monotonic_ms: now });
-        const bounds = { retention_seconds: 86_400, tenant_bytes: 1e9, queue_bytes: 1e9 };
+        const { tenant_bytes = 1e9 } = usage;
+        const bounds = { retention_seconds: 86_400 * 90, tenant_bytes, queue_bytes: 1e9 };
         const life = new OwnLife({ lives, node_id, kept_ms: 1e12, log, now });
         all.push(life);
         const own = { ledger, place, node_id, life, flush_ms: FLUSH_MS, log, now };
@@ -341,6 +343,39 @@ Deno.test("usage: a clock set back into the month before finds what that month h
     assert.equal((await budget.read(clock.now_ms)).month.messages_in, 0);
     clock.now_ms -= 3_600_000;
     assert.equal((await budget.read(clock.now_ms)).month.messages_in, 1);
+  });
+});
+
+for (const bound of ["tenant_bytes", "log_bytes"]) {
+  Deno.test(`usage: what falls out of the ledger by ${bound} is told, and from when on it is whole`, async () => {
+    await onBus(async ({ clock, shield, read }) => {
+      const [one, who] = [shield("one"), identity("acme", "pro")];
+      for (let minute = 0; minute < 1_000; minute++) {
+        one.ledger.taken(who, "", 10);
+        clock.now_ms += MINUTE_MS;
+        await flushed(one);
+        if (minute !== 10) continue;
+        const { total, whole_since_ms } = await read("acme", [], START_MS);
+        assert.deepEqual([total.messages_in, whole_since_ms], [11, START_MS]);
+      }
+      const all = await read("acme", [], START_MS);
+      assert.ok(all.total.messages_in < 1_000 && all.whole_since_ms > START_MS);
+      const whole = await read("acme", [], all.whole_since_ms);
+      const minutes = (clock.now_ms - all.whole_since_ms) / MINUTE_MS;
+      assert.equal(whole.total.messages_in, Math.ceil(minutes));
+      assert.equal(whole.whole_since_ms, all.whole_since_ms);
+      // It was told before, as the part of its bound that is used.
+      const { all: all_ratio, tenant } = one.writer.fill.ratios;
+      const ratio = bound === "log_bytes" ? all_ratio : tenant;
+      assert.ok(ratio > 0.8 && ratio <= 1, String(ratio));
+    }, { [bound]: 65_536 });
+  });
+}
+
+Deno.test("usage: nothing is said to be whole from before it is kept", async () => {
+  await onBus(async ({ clock, read }) => {
+    const { whole_since_ms } = await read("acme");
+    assert.equal(whole_since_ms, clock.now_ms - 90 * 86_400_000);
   });
 });
 

@@ -8,6 +8,7 @@ import type { KvKey } from "../../shared/spine/contract/spine.ts";
 import { BlockQueue } from "../blocks/block_queue.ts";
 import type { WaitingBlock } from "../blocks/block_queue.ts";
 import type { LivingPart, OwnLife } from "../lives/own_life.ts";
+import { LedgerFill } from "./fill.ts";
 import type { UsageLedger } from "./ledger.ts";
 import { encodeMinute } from "./minute.ts";
 import { runningKey, type UsagePlace } from "./place.ts";
@@ -53,6 +54,8 @@ interface Running extends WaitingBlock {
 export class UsageWriter {
   /** Minutes that were stored, and that were given up because too many waited. */
   readonly totals = { stored: 0, lost: 0 };
+  /** How full the ledger is. */
+  readonly fill: LedgerFill;
   readonly #options: UsageWriterOptions;
   readonly #life_ms: number;
   #living: LivingPart | undefined;
@@ -72,6 +75,7 @@ export class UsageWriter {
 
   constructor(options: UsageWriterOptions) {
     this.#options = options;
+    this.fill = new LedgerFill(options);
     this.#life_ms = options.life.began_ms;
     this.#until_ms = options.now();
     this.#minute = Math.floor(this.#until_ms / MINUTE_MS);
@@ -151,6 +155,7 @@ export class UsageWriter {
       if (refusal !== undefined) throw refusal;
       this.#until_ms = now_ms;
       this.#living.mark();
+      await this.fill.look(await this.#options.place.store());
       await this.#sweepIfDue();
       this.#failed = false;
     } catch (error) {
@@ -179,6 +184,7 @@ export class UsageWriter {
       const is_there = is_running && !this.#running.has(tenant_id);
       if (is_there) await bucket.delete(runningKey(tenant_id, ...this.#names));
       this.totals.stored++;
+      this.fill.stored(tenant_id);
     });
   }
 

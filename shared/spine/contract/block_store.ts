@@ -85,6 +85,18 @@ export interface BlockStatus {
   /** When the oldest and the newest were stored, Unix ms; undefined when there are none. */
   readonly first_ms: number | undefined;
   readonly last_ms: number | undefined;
+  /**
+   * None has gone that was stored then or later, but by its age, Unix ms; undefined: none has gone. NATS does not
+   * tell room from age: there blocks may be whole for longer than it says.
+   */
+  readonly whole_ms: number | undefined;
+}
+
+/** How full a store is. */
+export interface BlockRoom {
+  readonly bytes: number;
+  /** Above, the oldest go. */
+  readonly max_bytes: number;
 }
 
 /**
@@ -100,6 +112,7 @@ export interface BlockStore {
   /** May be behind what was appended a moment ago. */
   read(options: BlockRead): Promise<BlockPage>;
   status(tenant_id: string): Promise<BlockStatus>;
+  room(): Promise<BlockRoom>;
   /** Removes every block of the tenant. */
   purge(tenant_id: string): Promise<void>;
 }

@@ -12,6 +12,7 @@ import type {
   BlockPage,
   BlockRead,
   BlockRetention,
+  BlockRoom,
   BlockStatus,
   BlockStore,
   BlockStoreName,
@@ -30,6 +31,7 @@ const SCHEMA = `
   CREATE INDEX IF NOT EXISTS block_of_tenant ON block (tenant, id);
   CREATE INDEX IF NOT EXISTS block_time ON block (tenant, time_ms, bytes);
   CREATE INDEX IF NOT EXISTS block_end ON block (ends_ms);
+  CREATE TABLE IF NOT EXISTS dropped (tenant TEXT PRIMARY KEY, time_ms INTEGER NOT NULL) STRICT;
   PRAGMA user_version = ${VERSION};`;
 /** Blocks that one append removes at most; a bound that was lowered is reached in steps. */
 const REMOVED_AT_ONCE = 256;
@@ -113,7 +115,10 @@ export class EmbeddedBlocks implements BlockStore {
     const is_memory = this.#options.data_dir === undefined;
     const max_bytes = Math.min(retention.max_bytes, is_memory ? MEMORY_BYTES_MAX : Infinity);
     this.#retention = { ...retention, max_bytes };
-    this.#change(() => this.#shrink());
+    this.#change(() => {
+      this.#rows.forget.run(this.#options.now() - retention.max_age_seconds * 1_000);
+      return this.#shrink();
+    });
   }
 
   // deno-lint-ignore require-await -- every method answers with a promise, also when it throws
@@ -159,13 +164,21 @@ export class EmbeddedBlocks implements BlockStore {
     this.#options.assertOpen();
     this.#change(() => this.#shrink());
     const row = this.#guard(() => this.#rows.status.get(tenant_id, this.#options.now()));
+    const dropped = this.#guard(() => this.#rows.dropped.get(tenant_id));
     const time = (value: unknown) => typeof value === "number" ? value : undefined;
     return {
       blocks: Number(row?.["blocks"] ?? 0),
       bytes: this.#bytes.get(tenant_id) ?? 0,
       first_ms: time(row?.["first_ms"]),
       last_ms: time(row?.["last_ms"]),
+      whole_ms: time(dropped?.["whole_ms"]),
     };
+  }
+
+  // deno-lint-ignore require-await
+  async room(): Promise<BlockRoom> {
+    this.#options.assertOpen();
+    return { bytes: this.#all_bytes, max_bytes: this.#retention.max_bytes };
   }
 
   // deno-lint-ignore require-await
@@ -174,6 +187,7 @@ export class EmbeddedBlocks implements BlockStore {
     const bytes = this.#bytes.get(tenant_id) ?? 0;
     this.#change(() => {
       this.#rows.purge.run(tenant_id);
+      this.#rows.forgive.run(tenant_id);
       return [{ tenant: tenant_id, bytes }];
     });
   }
@@ -203,17 +217,23 @@ export class EmbeddedBlocks implements BlockStore {
     while (tenant_id !== undefined && over > 0 && gone.length < REMOVED_AT_ONCE) {
       const row = this.#rows.oldest_of.get(tenant_id);
       if (row === undefined) break;
-      gone.push(removed(row));
+      gone.push(this.#dropped(row));
       over -= removed(row).bytes;
     }
     over = this.#all_bytes + added - this.#retention.max_bytes - sum(() => true);
     while (over > 0 && gone.length < REMOVED_AT_ONCE) {
       const row = this.#rows.oldest.get();
       if (row === undefined) break;
-      gone.push(removed(row));
+      gone.push(this.#dropped(row));
       over -= removed(row).bytes;
     }
     return gone;
+  }
+
+  /** Remembers up to when blocks have gone for want of room. */
+  #dropped(row: Record<string, unknown>): Removed {
+    this.#rows.drop.run(String(row["tenant"]), Number(row["time_ms"]));
+    return removed(row);
   }
 
   /** One transaction; what it removed, or with negative bytes added, counts once it is done. */
@@ -272,7 +292,7 @@ function blockOf(row: Record<string, unknown>): StoredBlock {
 
 function statements(database: DatabaseSync) {
   const remove = (which: string) =>
-    database.prepare(`DELETE FROM block WHERE id IN (${which}) RETURNING tenant, bytes`);
+    database.prepare(`DELETE FROM block WHERE id IN (${which}) RETURNING tenant, bytes, time_ms`);
   return {
     insert: database.prepare(
       "INSERT INTO block (tenant, node, time_ms, ends_ms, bytes, payload) VALUES (?, ?, ?, ?, ?, ?)",
@@ -289,6 +309,12 @@ function statements(database: DatabaseSync) {
         "tenant = ?1 ORDER BY id DESC LIMIT 1) AS last_ms FROM block WHERE tenant = ?1 AND ends_ms > ?2",
     ),
     purge: database.prepare("DELETE FROM block WHERE tenant = ?"),
+    drop: database.prepare(
+      "INSERT INTO dropped VALUES (?, ?) ON CONFLICT DO UPDATE SET time_ms = max(time_ms, excluded.time_ms)",
+    ),
+    dropped: database.prepare("SELECT time_ms + 1 AS whole_ms FROM dropped WHERE tenant = ?"),
+    forgive: database.prepare("DELETE FROM dropped WHERE tenant = ?"),
+    forget: database.prepare("DELETE FROM dropped WHERE time_ms < ?"),
     expire: remove("SELECT id FROM block WHERE ends_ms <= ? ORDER BY ends_ms LIMIT ?"),
     oldest_of: remove("SELECT id FROM block WHERE tenant = ? ORDER BY id LIMIT 1"),
     oldest: remove("SELECT id FROM block ORDER BY id LIMIT 1"),

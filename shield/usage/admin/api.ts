@@ -81,6 +81,7 @@ const ABOUT = abouts({
       rows: list({ type: "object" }),
       total: answerOf(Amounts),
       lost: list(object({ node_id: ID, after_ms: UNIX_MS, most_ms: UNIX_MS })),
+      whole_since_ms: UNIX_MS,
       damaged: { type: "number" },
     }),
   },
@@ -112,9 +113,9 @@ async function read(context: UsageAdminContext, call: AdminCall): Promise<Respon
     ...Object.fromEntries(by.map((name, at) => [name, about[at]])),
     ...priced(amounts),
   }));
-  const { total, lost, damaged } = found;
+  const { total, lost, whole_since_ms, damaged } = found;
   const asked = { node_id, tenant, since_ms, until_ms: asked_for.until_ms ?? now(), by };
-  const answer = { ...asked, rows, total: priced(total), lost, damaged };
+  const answer = { ...asked, rows, total: priced(total), lost, whole_since_ms, damaged };
   return Response.json(answer, { headers: NO_STORE });
 }
 

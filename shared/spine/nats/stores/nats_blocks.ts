@@ -21,6 +21,7 @@ import type {
   BlockPage,
   BlockRead,
   BlockRetention,
+  BlockRoom,
   BlockStatus,
   BlockStore,
   BlockStoreName,
@@ -57,6 +58,18 @@ export interface NatsBlocksOptions extends KeptStreamOptions {
 interface Sums {
   blocks: number;
   bytes: number;
+}
+
+/** What is there of a tenant. */
+interface Stored extends Sums {
+  is_cut: boolean;
+  readonly whole_ms: number | undefined;
+}
+
+/** Unix ms; a stream without messages has no time. */
+function timeOf(timestamp: string): number | undefined {
+  const time_ms = Date.parse(timestamp);
+  return time_ms > 0 ? time_ms : undefined;
 }
 
 const sumsText = ({ blocks, bytes }: Sums): string => `${blocks} ${bytes}`;
@@ -163,15 +176,23 @@ class NatsBlocks implements BlockStore {
   status(tenant_id: string): Promise<BlockStatus> {
     const pattern = tenantBlocksPattern(this.#options.name, tenant_id);
     return this.#stream.look(async (timeout_ms) => {
-      const { blocks, bytes } = await this.#stored(tenant_id, timeout_ms);
+      const { blocks, bytes, is_cut, whole_ms } = await this.#stored(tenant_id, timeout_ms);
       const [first, last] = await Promise.all([
         this.#stream.api.message(this.#name, pattern, "oldest", timeout_ms),
         this.#stream.api.message(this.#name, pattern, "newest", timeout_ms),
       ]);
       const time = (stored: typeof first) =>
         stored === undefined ? undefined : fromStored(stored).time_ms;
-      return { blocks, bytes, first_ms: time(first), last_ms: time(last) };
-    }, { blocks: 0, bytes: 0, first_ms: undefined, last_ms: undefined });
+      const [first_ms, last_ms] = [time(first), time(last)];
+      return { blocks, bytes, first_ms, last_ms, whole_ms: is_cut ? first_ms : whole_ms };
+    }, { blocks: 0, bytes: 0, first_ms: undefined, last_ms: undefined, whole_ms: undefined });
+  }
+
+  room(): Promise<BlockRoom> {
+    return this.#stream.look(async (timeout_ms) => {
+      const { state, config } = await this.#stream.api.info(this.#name, timeout_ms);
+      return { bytes: state.bytes, max_bytes: config.max_bytes };
+    }, { bytes: 0, max_bytes: Infinity });
   }
 
   async purge(tenant_id: string): Promise<void> {
@@ -224,12 +245,16 @@ class NatsBlocks implements BlockStore {
     return { sums: sumsOf(headers) ?? { blocks: 1, bytes: own_bytes }, own_bytes };
   }
 
-  /** The tenant's blocks, and their bytes: those of one are about the mean of what its node wrote. */
-  async #stored(tenant_id: string, timeout_ms: number): Promise<Sums> {
+  /**
+   * The tenant's blocks, and their bytes: those of one are about the mean of what its node wrote. `is_cut`: the
+   * tenant has lost some. `whole_ms`: since then the stream has all that anybody stored and was not cut.
+   */
+  async #stored(tenant_id: string, timeout_ms: number): Promise<Stored> {
     const pattern = tenantBlocksPattern(this.#options.name, tenant_id);
     const { state } = await this.#stream.api.info(this.#name, timeout_ms, pattern);
     const subjects = Object.entries(state.subjects ?? {});
-    const all = { blocks: 0, bytes: 0 };
+    const whole_ms = state.first_seq > 1 ? timeOf(state.first_ts) : undefined;
+    const all = { blocks: 0, bytes: 0, is_cut: false, whole_ms };
     const read = { blocks: 0, bytes: 0 };
     for (const [at, [subject, blocks]] of subjects.entries()) {
       all.blocks += blocks;
@@ -239,13 +264,14 @@ class NatsBlocks implements BlockStore {
         this.#edge(subject, "newest", timeout_ms),
       ]);
       if (first === undefined || last === undefined) continue;
+      all.is_cut ||= first.sums.blocks > 1;
       const wrote_blocks = Math.max(1, last.sums.blocks - first.sums.blocks + 1);
       const between_bytes = Math.max(0, last.sums.bytes - first.sums.bytes);
       read.blocks += blocks;
       read.bytes += blocks * (first.own_bytes + between_bytes) / wrote_blocks;
     }
     if (read.blocks === 0) return all;
-    return { blocks: all.blocks, bytes: Math.round(read.bytes * all.blocks / read.blocks) };
+    return { ...all, bytes: Math.round(read.bytes * all.blocks / read.blocks) };
   }
 
   /** Removes the oldest of a tenant that is over its bound. */
