@@ -10,6 +10,8 @@ import { DATA_FOLDER } from "./embedded_parts.ts";
 
 /** The databases, in the order in which they are put in place. */
 const NAMES = ["log.sqlite", "spine.sqlite"] as const;
+/** The ledger of use, where there is one. One that is there stays, since what was used later was used, too. */
+const USAGE = "usage.sqlite";
 /** What SQLite keeps beside a database. */
 const BESIDE = ["", "-wal", "-shm", "-journal"];
 const PARTIAL = "restore.partial";
@@ -71,6 +73,9 @@ export class DataRestorer implements BackupReader {
   readonly #data_dir: string;
   readonly #written = new Set<string>();
   #lock: DatabaseSync | undefined;
+  /** What was put in place, and what was there and stays. */
+  readonly restored: string[] = [];
+  readonly left: string[] = [];
   /** Whether `spine.sqlite` is there only because of the lock. */
   #was_empty = false;
 
@@ -88,7 +93,7 @@ export class DataRestorer implements BackupReader {
   }
 
   async onFile({ path, bytes }: ReadFile): Promise<void> {
-    const name = NAMES.find((one) => path === `${DATA_FOLDER}/${one}`);
+    const name = [...NAMES, USAGE].find((one) => path === `${DATA_FOLDER}/${one}`);
     if (name === undefined) return;
     using file = await Deno.open(this.#partial(name), {
       createNew: true,
@@ -111,6 +116,7 @@ export class DataRestorer implements BackupReader {
       if (!this.#written.has(name)) throw new BackupError(`${DATA_FOLDER}/${name} is missing`);
       check(this.#partial(name));
     }
+    if (this.#written.has(USAGE)) check(this.#partial(USAGE));
     // From here on the mark keeps a bus from starting, whatever becomes of this process.
     const mark = `${this.#data_dir}/${RESTORE_MARK}`;
     const had = (await dataFiles(this.#data_dir)).filter((name) =>
@@ -125,8 +131,12 @@ export class DataRestorer implements BackupReader {
       if (aside === undefined) await Deno.remove(`${this.#data_dir}/${name}`);
       else await Deno.rename(`${this.#data_dir}/${name}`, `${aside}/${name}`);
     }
-    for (const name of NAMES) {
+    const is_left = await exists(`${this.#data_dir}/${USAGE}`);
+    if (is_left) this.left.push(USAGE);
+    for (const name of [...(is_left ? [] : [USAGE]), ...NAMES]) {
+      if (!this.#written.has(name)) continue;
       await Deno.rename(this.#partial(name), `${this.#data_dir}/${name}`);
+      this.restored.unshift(name);
     }
     await Deno.remove(mark);
     await Deno.remove(this.#partial(), { recursive: true });

@@ -72,6 +72,8 @@ const ATTEMPTS = 4;
 
 /** What a restore of all streams needs beside `NatsRestore`. */
 export interface NatsRestores extends Omit<NatsRestore, "done" | "onStream"> {
+  /** Streams that are there and stay. */
+  readonly left?: readonly string[];
   /** Reads the backup from its beginning. */
   readonly readBackup: (reader: BackupReader) => Promise<void>;
   /** A stream was cut off, and is begun once more. */
@@ -84,12 +86,16 @@ export interface NatsRestores extends Omit<NatsRestore, "done" | "onStream"> {
  * what is complete stays. Returns the names. Rejects with `Incomplete`.
  */
 export async function restoreStreams(options: NatsRestores): Promise<readonly string[]> {
-  const { api, readBackup, onCutOff } = options;
+  const { api, readBackup, onCutOff, left = [] } = options;
   const done: string[] = [];
   const onStream = (name: string) => void done.push(name);
   let stuck: string | undefined;
   for (let attempt = 1;;) {
-    const restorer = new StreamRestorer({ ...options, onStream, done: new Set(done) });
+    const restorer = new StreamRestorer({
+      ...options,
+      onStream,
+      done: new Set([...left, ...done]),
+    });
     try {
       if (stuck !== undefined) await api.remove(stuck);
       await readBackup(restorer);

@@ -25,19 +25,27 @@ const ORDER: readonly string[] = [
   "KV_ARQON_ROOMS",
   "KV_ARQON_LOGS",
 ];
-/** Named by nobody, and the younger the better. The audit log has of each change that it began. */
-const LAST: readonly string[] = ["KV_ARQON_REVOCATIONS", "KV_ARQON_BANS", "ARQON_AUDIT"];
+/**
+ * Named by nobody, and the younger the better. What a minute of use had while it ran stands in a bucket before: once
+ * it is over, it is in the stream. The audit log has of each change that it began.
+ */
+const LAST: readonly string[] = [
+  "KV_ARQON_REVOCATIONS",
+  "KV_ARQON_BANS",
+  "ARQON_USAGE",
+  "ARQON_AUDIT",
+];
+/** The ledger of use: where one is, a restore leaves it, since what was used later was used, too. */
+const LEFT: readonly string[] = ["ARQON_USAGE", "KV_ARQON_USAGE"];
 
 /**
  * The journal of decisions and the keys of what it says of users are not saved: a backup that had both would
- * give back what was erased. Nor is the ledger of use: restored, it would tell of what others have counted since; nor
- * the lives of Shields and their ledgers of deliveries, nor tickets, which are over in seconds.
+ * give back what was erased. Nor are the lives of Shields and their ledgers of deliveries, nor tickets, which are
+ * over in seconds.
  */
 const UNSAVED: readonly string[] = [
   "ARQON_JOURNAL",
   "KV_ARQON_JOURNAL_KEYS",
-  "ARQON_USAGE",
-  "KV_ARQON_USAGE",
   "KV_ARQON_LIVES",
   "KV_ARQON_TICKETS",
   "ARQON_LEDGER",
@@ -70,6 +78,9 @@ function rankOf(name: string, schema_bucket: string): number {
   if (last >= 0) return ORDER.length + 2 + last;
   return isLog(plain) ? ORDER.length + 1 : 0;
 }
+
+/** Whether a restore leaves the stream where it is there. */
+export const isLeft = (name: string): boolean => LEFT.includes(name);
 
 /** Whether it is saved before the logs of tenants. */
 export function isBeforeLogs(name: string, schema_bucket: string): boolean {

@@ -15,6 +15,7 @@ import {
   Incomplete,
   restoreStreams,
 } from "../../../shared/backup/nats_restore.ts";
+import { isLeft } from "../../../shared/backup/stream_order.ts";
 import { plural } from "../../../shared/plural.ts";
 import type { DecryptFlags } from "../../backup/encryption.ts";
 import { FileRestorer } from "../../backup/files.ts";
@@ -44,6 +45,8 @@ interface Restored {
   readonly removed: readonly string[];
   /** Folder that now has the databases that were there before; null when there were none. */
   readonly kept: string | null;
+  /** What of the ledger of use was there, and stays. */
+  readonly left: readonly string[];
   readonly files: readonly string[];
 }
 
@@ -67,7 +70,7 @@ async function requireFree(
   place: Place,
   nats: OpenNats,
   force: boolean,
-): Promise<string[]> {
+): Promise<{ there: string[]; left: string[] }> {
   const { presence, platform } = place.config;
   const listen_ms = BEATS * presence.heartbeat_ms + BEAT_SPARE_MS;
   await tell(io, `listening for ${listen_ms} ms whether a bus is at work in ${place.title}`);
@@ -80,8 +83,9 @@ async function requireFree(
       STOP_FIRST,
     );
   }
-  const there = await busStreams(nats.api, platform.registry.kv_bucket);
-  if (there.length === 0 || force) return there;
+  const all = await busStreams(nats.api, platform.registry.kv_bucket);
+  const there = all.filter((name) => !isLeft(name));
+  if (there.length === 0 || force) return { there, left: all.filter(isLeft) };
   const names = there.slice(0, 4).join(", ");
   throw new CommandError(
     `${place.title} is not empty: ${plural(there.length, "stream")} (${names}${
@@ -101,7 +105,7 @@ async function restoreNats(
   files: FileRestorer | undefined,
 ): Promise<Restored> {
   await using nats = await openNats(io, place);
-  const removed = await requireFree(io, place, nats, flags.force === true);
+  const { there: removed, left } = await requireFree(io, place, nats, flags.force === true);
   if (removed.length > 0) await tell(io, `deleting ${plural(removed.length, "stream")}`);
   for (const name of removed) await nats.api.remove(name);
   let restored: readonly string[];
@@ -110,6 +114,7 @@ async function restoreNats(
       api: nats.api,
       head: manifest,
       is_clustered: nats.is_clustered,
+      left,
       async readBackup(restorer) {
         const readers = files === undefined ? [restorer] : [restorer, files];
         await checkedBackup(io, file, flags, together(readers));
@@ -128,7 +133,7 @@ async function restoreNats(
     );
     throw error.cause;
   }
-  return { restored, removed, kept: null, files: files?.written ?? [] };
+  return { restored, removed, kept: null, left, files: files?.written ?? [] };
 }
 
 async function restoreData(
@@ -154,8 +159,8 @@ async function restoreData(
     await checkedBackup(io, file, flags, together(readers));
     const suffix = new Date(io.now()).toISOString().replace(/[-:]|\.\d+/g, "");
     const kept = await restorer.finish(suffix) ?? null;
-    const restored = ["spine.sqlite", "log.sqlite"];
-    return { restored, removed: [], kept, files: files?.written ?? [] };
+    const { restored, left } = restorer;
+    return { restored, removed: [], kept, left, files: files?.written ?? [] };
   } catch (error) {
     await restorer.abandon();
     if (!(error instanceof RestoreRefused)) throw error;
@@ -182,18 +187,24 @@ async function requirePlace(io: Io, manifest: Manifest, flags: RestoreFlags): Pr
 }
 
 function summary(io: Io, place: Place, manifest: Manifest, restored: Restored): string {
-  const { kept, removed, files } = restored;
+  const { kept, removed, left, files } = restored;
   const first = removed.length > 0
     ? `deleted ${plural(removed.length, "stream")} that were there\n`
     : "";
   const moved = kept === null ? "" : `what was there is in ${kept}\n`;
+  const ledger = left.length === 0
+    ? ""
+    : `the ledger of use that was there was left (${
+      left.join(", ")
+    }): that of the backup takes its ` +
+      "place if it is removed before\n";
   const written = files.map((path) => `wrote ${path}\n`).join("");
-  const left = files.length === 0 && hasFiles(manifest)
+  const alone = files.length === 0 && hasFiles(manifest)
     ? "its files were left alone; --files-to DIR writes them\n"
     : "";
-  return `${first}${moved}restored into ${place.title}: ${
+  return `${first}${moved}${ledger}restored into ${place.title}: ${
     manifestText(manifest)
-  }${written}${left}` +
+  }${written}${alone}` +
     `${io.arq} serve, or the Shields and Brains, may be started; what clients remember of offsets, ` +
     "versions and fences after the backup does not count any more\n";
 }

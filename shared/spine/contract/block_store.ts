@@ -4,7 +4,7 @@
  * says is up to its writer.
  */
 
-/** The stores that there are. What one holds concerns no other one, and no backup has any. */
+/** The stores that there are. What one holds concerns no other one; of backups, "usage" is in them. */
 export type BlockStoreName = "journal" | "usage" | "ledger";
 /** The stream of each store on NATS. */
 export const BLOCK_STREAMS: Readonly<Record<BlockStoreName, string>> = {

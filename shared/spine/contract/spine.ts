@@ -196,9 +196,9 @@ export interface SpineBackup {
   /** Unix ms. */
   readonly taken_ms: number;
   readonly files: readonly {
-    readonly name: "spine.sqlite" | "log.sqlite";
+    readonly name: "spine.sqlite" | "log.sqlite" | "usage.sqlite";
     readonly size_bytes: number;
-    /** Last revision of each `bucket:NAME`, last offset of each `ledger:NAME` and `log:TENANT`. */
+    /** Last revision of each `bucket:NAME`, last number of each `ledger:NAME`, `log:TENANT` and `use:TENANT`. */
     readonly sequences: Readonly<Record<string, number>>;
     /** Rejects when the backup has ended meanwhile. */
     read(): AsyncIterable<Uint8Array>;

@@ -60,6 +60,10 @@ function freeText(folder: string): string {
   return `${sizeText(disk.bavail * disk.bsize)} of ${sizeText(disk.blocks * disk.bsize)} are free`;
 }
 
+/** Whether it is there. */
+export const hasFile = (data_dir: string, file: DataFile): boolean =>
+  known(() => statSync(`${data_dir}/${file}`)) !== undefined;
+
 function fileText(data_dir: string, file: DataFile): string {
   const size = known(() => statSync(`${data_dir}/${file}`).size);
   return size === undefined ? file : `${file} (${sizeText(size)})`;

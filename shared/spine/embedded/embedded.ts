@@ -9,6 +9,7 @@ import type { Subject, SubjectPattern } from "../../subjects/subject.ts";
 import { assertPattern, assertQueue, assertSize, headerBytes } from "../contract/check.ts";
 import { LOG_LIMITS } from "../contract/durable_log.ts";
 import type { DurableLog, LogLimits, Retention } from "../contract/durable_log.ts";
+import { hasFile } from "./data_files.ts";
 import { EmbeddedBackups } from "./embedded_backup.ts";
 import { Deliveries, messageOf } from "./embedded_delivery.ts";
 import type { Reply, Row } from "./embedded_delivery.ts";
@@ -94,7 +95,8 @@ class EmbeddedSpine implements Spine {
       onGap: (pattern) => this.#listeners.emit({ type: "gap", pattern, reason: "slow-consumer" }),
     });
     this.#backups = new EmbeddedBackups({
-      files: [store.file, file.backup].filter((one) => one !== undefined),
+      files: () =>
+        [store.file, file.backup, this.#usage()?.backup].filter((one) => one !== undefined),
       ...{ now, log: options.log },
       waiting_bytes_max: { ...LIMITS, ...options.limits }.backup_waiting_bytes,
     });
@@ -248,13 +250,26 @@ class EmbeddedSpine implements Spine {
   // deno-lint-ignore require-await
   async blocks(name: BlockStoreName, retention: BlockRetention): Promise<BlockStore> {
     this.#assertConnected();
+    const open = this.#openBlocks(name);
+    open.retain(retention);
+    return open;
+  }
+
+  #openBlocks(name: BlockStoreName): EmbeddedBlocks {
     const { now, data_dir } = this.#options;
     const assertOpen = () => this.#assertConnected();
     const options = { name, data_dir, now, assertOpen, steps: this.#steps };
     const open = this.#blocks.get(name) ?? new EmbeddedBlocks(options);
     this.#blocks.set(name, open);
-    open.retain(retention);
     return open;
+  }
+
+  /** The ledger of use, for a backup; undefined where there is none. */
+  #usage(): EmbeddedBlocks | undefined {
+    const { data_dir } = this.#options;
+    return data_dir !== undefined && hasFile(data_dir, "usage.sqlite")
+      ? this.#openBlocks("usage")
+      : undefined;
   }
 
   backup(): SpineBackup {

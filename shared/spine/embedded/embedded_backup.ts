@@ -1,6 +1,6 @@
 /**
- * Backups of the embedded engine: both of its files as they are at one moment, frozen in one turn,
- * so that neither is older than the other. A backup ends by itself when too much is written
+ * Backups of the embedded engine: its files as they are at one moment, frozen in one turn,
+ * so that none is older than another. A backup ends by itself when too much is written
  * meanwhile.
  */
 import type { DatabaseSync } from "node:sqlite";
@@ -23,6 +23,8 @@ export interface BackupFile {
 const NEWEST = {
   "spine.sqlite": "SELECT 'bucket:' || name AS name, revision AS newest FROM bucket " +
     "UNION ALL SELECT 'ledger:' || name, last FROM ledger ORDER BY 1",
+  "usage.sqlite":
+    "SELECT 'use:' || tenant AS name, max(id) AS newest FROM block GROUP BY tenant ORDER BY 1",
   "log.sqlite": "SELECT 'log:' || tenant AS name, last AS newest FROM log ORDER BY 1",
 } as const;
 
@@ -62,7 +64,7 @@ export function requireRestored(data_dir: string): void {
 /** What making backups needs. */
 export interface BackupOptions {
   /** The files to back up; none where all is in memory. */
-  readonly files: readonly BackupFile[];
+  readonly files: () => readonly BackupFile[];
   /** Unix ms. */
   readonly now: () => number;
   readonly log: Logger;
@@ -82,7 +84,8 @@ export class EmbeddedBackups {
 
   /** Begins a backup. Throws `too-many-pending`, `invalid-settings`, and what the disk refuses. */
   open(): SpineBackup {
-    const { files, now } = this.#options;
+    const files = this.#options.files();
+    const { now } = this.#options;
     if (files.length === 0) {
       const detail = "there is nothing to back up: without [server] data_dir, all is in memory";
       throw new ArqonError("invalid-settings", detail);
@@ -93,7 +96,7 @@ export class EmbeddedBackups {
     try {
       for (const { file } of files) frozen.push(file.freeze());
       const sequences = files.map((one) => one.sequences());
-      return this.#watched(taken_ms, frozen, sequences);
+      return this.#watched(taken_ms, files, frozen, sequences);
     } catch (cause) {
       for (const one of frozen) one.release(new Error("not all files could be frozen"));
       const why = cause instanceof Error ? cause.message : String(cause);
@@ -108,10 +111,11 @@ export class EmbeddedBackups {
 
   #watched(
     taken_ms: number,
+    files: readonly BackupFile[],
     frozen: readonly FrozenFile[],
     sequences: readonly Record<string, number>[],
   ): SpineBackup {
-    const { files, log, waiting_bytes_max } = this.#options;
+    const { log, waiting_bytes_max } = this.#options;
     const waiting_bytes = () => frozen.reduce((total, one) => total + one.waiting_bytes(), 0);
     const end = (why: Error) => {
       clearInterval(timer);

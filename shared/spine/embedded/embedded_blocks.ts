@@ -1,6 +1,6 @@
 /**
- * A store of blocks of the embedded engine on `node:sqlite`: a file of its own under `data_dir`, so that it
- * is in no backup and can be moved away, or in memory. What it refuses concerns this store alone.
+ * A store of blocks of the embedded engine on `node:sqlite`: a file of its own under `data_dir`, which can be
+ * moved away, or in memory. The ledger of use is in backups, the others are not. What it refuses concerns this store alone.
  */
 import { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
@@ -18,6 +18,8 @@ import type {
   BlockStoreName,
   StoredBlock,
 } from "../contract/block_store.ts";
+import { backupFile, closeBacked } from "./embedded_backup.ts";
+import type { BackupFile } from "./embedded_backup.ts";
 import { type DataFile, openProblem, useProblem } from "./data_files.ts";
 
 /** `PRAGMA user_version` of the schema below. */
@@ -82,6 +84,8 @@ interface Removed {
 
 /** An open store. */
 export class EmbeddedBlocks implements BlockStore {
+  /** Undefined for what is in no backup. */
+  readonly backup: BackupFile | undefined;
   readonly #options: EmbeddedBlocksOptions;
   readonly #database: DatabaseSync;
   readonly #rows: ReturnType<typeof statements>;
@@ -104,6 +108,9 @@ export class EmbeddedBlocks implements BlockStore {
       const why = `data_dir ${where} ${openProblem(where, fileOf(name), text)}`;
       throw new ArqonError("spine-unavailable", why, { cause });
     }
+    this.backup = name === "usage"
+      ? backupFile(this.#database, "usage.sqlite", data_dir)
+      : undefined;
     this.#rows = statements(this.#database);
     for (const row of this.#guard(() => this.#rows.sums.all())) {
       this.#count(String(row["tenant"]), Number(row["bytes"]));
@@ -193,7 +200,7 @@ export class EmbeddedBlocks implements BlockStore {
   }
 
   close(): void {
-    this.#database.close();
+    closeBacked(this.#database, this.backup);
   }
 
   /** The cursor before the first block of that time; undefined: there is none. */
