@@ -166,7 +166,13 @@ function assemble(
   const commands = commandsOn(sends.spine, options, foundation, stats, () => service.presence);
   const own = { ...sends, ...checks, ...beside, commands, usage, shares };
   const path = { ...own, classes, quota, traces, unheard: unheardNotes(hub, ledger), now, random };
-  const reading = { ...checks, limits, filters, noteRead: readNotes(ledger) };
+  const reading = {
+    ...checks,
+    limits,
+    filters,
+    noteRead: readNotes(ledger),
+    reads: foundation.usage?.reads,
+  };
   const history = createHistory({ ...durable, classes, ...reading });
   const growing = startGrowing(options, path, overseer, durable.logs, classes);
   const service = startPresence({ ...options, classes, node_id: foundation.node_id });

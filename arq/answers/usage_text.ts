@@ -17,6 +17,7 @@ const COLUMNS: readonly (readonly [unit: string, head: string])[] = [
   ["connection_minutes", "conn. minutes"],
   ["fuel", "fuel"],
   ["log_bytes", "log bytes"],
+  ["reads", "reads"],
   ["cost", "cost"],
 ];
 const TIMES = ["minute", "hour", "day"];

@@ -15,6 +15,8 @@ const PRICES = {
   schema_steps: price("check against a schema, or step of a rule in one"),
   commands: price("command"),
   log_bytes: price("byte stored in the log of a durable room"),
+  reads: price("page of stored messages that was read, for history or a stream"),
+  read_bytes: price("byte of answers made of them"),
 };
 /** What budgets are in: a unit, or what all cost. */
 const BUDGET_UNITS = [...Object.keys(PRICES), "cost"] as (keyof typeof PRICES | "cost")[];

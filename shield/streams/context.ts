@@ -12,6 +12,7 @@ import type { HttpRates } from "../rates/http_rates.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { TenantTable } from "../stats/tenant_stats.ts";
+import type { ReadMeter } from "../usage/read_meter.ts";
 import type { AppendMemory } from "./append_memory.ts";
 import type { Population } from "./population.ts";
 import type { Records } from "./records.ts";
@@ -47,6 +48,8 @@ export interface StreamContext {
   readonly isDraining: () => boolean;
   /** Takes note of what users read; absent: nobody does. */
   readonly noteRead?: NoteRead | undefined;
+  /** Counts what they read, and may refuse; absent: nobody does. */
+  readonly reads?: ReadMeter | undefined;
   /** Unix ms. */
   readonly now: () => number;
   /**

@@ -9,9 +9,8 @@ import type { StreamContext } from "./context.ts";
 import { nextCursor } from "./cursor.ts";
 import { findStream, touch } from "./lifecycle.ts";
 import { tokenOf } from "./offset.ts";
-import { noteRead, requireReader } from "./read_routes.ts";
+import { noteRead, readPage, requireReader } from "./read_routes.ts";
 import type { Reading } from "./read_routes.ts";
-import { readStream } from "./reading.ts";
 import type { StreamRecord } from "./record.ts";
 import { HEADER } from "./refusal.ts";
 import type { Wake } from "./wakes.ts";
@@ -96,7 +95,7 @@ async function nextEvents(
     if (found.record.id !== first.id) return undefined;
     requireReader(context, identity, key.room_id);
     await touch(context, key, found);
-    const page = await readStream(context, key, found.record, live.after);
+    const page = await readPage(context, reading, found.record, live.after);
     const closed = found.record.closed !== undefined && page.up_to_date;
     const is_due = page.messages.length > 0 || closed || !live.told || context.now() >= beat_ms;
     if (page.next > 0) live.after = page.next;
@@ -106,7 +105,7 @@ async function nextEvents(
       continue;
     }
     live.told = true;
-    noteRead(context, reading.caller, page);
+    noteRead(context, reading, page);
     const { lives } = await context.logs.of(key.tenant_id);
     const control = {
       streamNextOffset: tokenOf(lives, page.next),

@@ -80,7 +80,7 @@ export async function read(context: StreamContext, reading: Reading): Promise<Re
   if (live === "sse") return await liveResponse(context, reading, found.record, after);
   if (live === "long-poll") return await longPoll(context, reading, found.record, after);
   if (reading.request.offset === "now") return await nothing(context, key, found.record);
-  const page = await readStream(context, key, found.record, after);
+  const page = await readPage(context, reading, found.record, after);
   return await pageAnswer(context, reading, found.record, page);
 }
 
@@ -117,21 +117,35 @@ async function nothing(
   }, bodyOf([], record.content_type));
 }
 
+/** Reads a page for a reader, who pays for it. Rejects as `readStream`, and as a budget refuses. */
+export function readPage(
+  context: StreamContext,
+  { key, caller: { identity } }: Pick<Reading, "key" | "caller">,
+  record: StreamRecord,
+  after: number | undefined,
+): Promise<StreamPage> {
+  context.reads?.page(identity, context.classes.of(key.tenant_id, key.room_id).pattern);
+  return readStream(context, key, record, after);
+}
+
 /** Takes note of what a reader is about to be given. */
 export function noteRead(
-  { noteRead }: Pick<StreamContext, "noteRead">,
-  caller: Caller,
-  { parts }: Pick<StreamPage, "parts">,
+  { noteRead, reads, classes }: Pick<StreamContext, "noteRead" | "reads" | "classes">,
+  { key: { tenant_id, room_id }, caller }: Pick<Reading, "key" | "caller">,
+  { parts, messages }: Pick<StreamPage, "parts" | "messages">,
 ): void {
   for (const part of parts) noteRead?.({ ...part, caller, how: "stream", is_whole: true });
+  const size_bytes = messages.reduce((sum, { length }) => sum + length, 0);
+  reads?.give(caller.identity, classes.of(tenant_id, room_id).pattern, size_bytes);
 }
 
 async function pageAnswer(
   context: StreamContext,
-  { key: { tenant_id, room_id }, caller, request, if_none_match }: Reading,
+  reading: Reading,
   record: StreamRecord,
   page: StreamPage,
 ): Promise<Response> {
+  const { key: { tenant_id, room_id }, request, if_none_match } = reading;
   const { logs, classes, now, random } = context;
   const { messages, next, up_to_date } = page;
   const { lives } = await logs.of(tenant_id);
@@ -152,7 +166,7 @@ async function pageAnswer(
   };
   if (isNamed(etag, if_none_match)) return answer(304, headers);
   const body = bodyOf(messages, record.content_type);
-  noteRead(context, caller, page);
+  noteRead(context, reading, page);
   return answer(200, { ...headers, "content-type": record.content_type }, body);
 }
 
@@ -172,7 +186,7 @@ async function longPoll(
     const { record } = await findStream(context, key);
     if (record.id !== first.id) throw new StreamRefusal("stream-not-found");
     requireReader(context, identity, key.room_id);
-    const page = await readStream(context, key, record, after);
+    const page = await readPage(context, reading, record, after);
     if (page.messages.length > 0) return await pageAnswer(context, reading, record, page);
     const closed = record.closed !== undefined && page.up_to_date;
     const left_ms = until_ms - context.now();

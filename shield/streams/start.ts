@@ -37,6 +37,7 @@ export function startStreams(
     | "tenants"
     | "draining_ms"
     | "noted"
+    | "usage"
   >,
 ): ClientRoute[] {
   const { operations, durable, policies: { overseer }, bans, revocations, stats, tenants } = parts;
@@ -66,6 +67,7 @@ export function startStreams(
     enterLive: (identity) => live.enter(identity),
     isDraining,
     noteRead: readNotes(parts.noted?.ledger),
+    reads: parts.usage?.reads,
     now,
     logTime: async (tenant_id) => (await durable.logs.of(tenant_id)).now(),
     random: Math.random,

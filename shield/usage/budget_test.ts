@@ -29,6 +29,8 @@ const counts = fc.record({
   schema_steps: fc.nat(100),
   commands: fc.nat(100),
   log_bytes: fc.nat(100),
+  reads: fc.nat(100),
+  read_bytes: fc.nat(100),
 }) satisfies fc.Arbitrary<Counts>;
 
 Deno.test("periods: every moment is in one, and one begins where the other ends", () => {

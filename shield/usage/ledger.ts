@@ -90,6 +90,13 @@ export class UsageLedger {
     this.of(identity).room(pattern).commands++;
   }
 
+  /** So many pages of a room's stored messages were read, or bytes of an answer made of them were given. */
+  read(identity: Counted, pattern: string, pages: number, size_bytes: number): void {
+    const counts = this.of(identity).room(pattern);
+    counts.reads += pages;
+    counts.read_bytes += size_bytes;
+  }
+
   /** A message was checked against a schema, in so many steps; in none when there is no schema for it. */
   checked(identity: Counted, pattern: string, steps: number): void {
     if (steps > 0) this.of(identity).room(pattern).schema_steps += steps;

@@ -17,6 +17,8 @@ import { Budgets } from "./budgets.ts";
 import { registerBudgets } from "./budget_metrics.ts";
 import { BudgetTeller, type Happened } from "./budget_told.ts";
 import { TenantUsed } from "./budget_used.ts";
+import { readMeter } from "./read_meter.ts";
+import type { ReadMeter } from "./read_meter.ts";
 import { registerTenantUse, TenantSums } from "./tenant_metrics.ts";
 import { pricesOf } from "./units.ts";
 import type { PriceList } from "./units.ts";
@@ -47,6 +49,8 @@ export interface StartedUsage {
     room_id: string,
     outcomes: readonly PolicyOutcome[],
   ) => void;
+  /** Counts reads of stored messages. */
+  readonly reads: ReadMeter;
   /** For its admin API. */
   readonly admin: {
     readonly place: UsagePlace;
@@ -110,6 +114,7 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
   return {
     ledger,
     onUsed,
+    reads: readMeter(ledger, budgets),
     admin,
     gate: (quota) => ({
       take(tenant_id, size_bytes) {

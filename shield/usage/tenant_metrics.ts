@@ -89,6 +89,8 @@ const FAMILIES: readonly (readonly [name: string, help: string, read: Read])[] =
   ["schema_steps_total", "Checks against schemas and steps of rules.", (used) => used.schema_steps],
   ["commands_total", "Commands answered.", (used) => used.commands],
   ["log_bytes_total", "Bytes stored in logs of durable rooms.", (used) => used.log_bytes],
+  ["reads_total", "Pages of stored messages read, for history and streams.", (used) => used.reads],
+  ["read_bytes_total", "Bytes of answers made of those pages.", (used) => used.read_bytes],
 ];
 
 /** Registers them, each with the label `tenant`; a scrape reads them all at one moment. */

@@ -26,6 +26,10 @@ export const COUNTERS = [
   "commands",
   /** Bytes of envelopes that were stored in the logs of durable rooms. */
   "log_bytes",
+  /** Pages of stored messages that were read from a log, for history and streams. */
+  "reads",
+  /** Bytes of the answers that were made of them. */
+  "read_bytes",
 ] as const;
 /** One of the counts. */
 export type Counter = (typeof COUNTERS)[number];
@@ -44,6 +48,8 @@ export const USAGE_UNITS = [
   "schema_steps",
   "commands",
   "log_bytes",
+  "reads",
+  "read_bytes",
 ] as const;
 /** One of the units. */
 export type UsageUnit = (typeof USAGE_UNITS)[number];
@@ -67,6 +73,8 @@ export function noCounts(): Counts {
     schema_steps: 0,
     commands: 0,
     log_bytes: 0,
+    reads: 0,
+    read_bytes: 0,
   };
 }
 

@@ -14,7 +14,7 @@ export const OTHERS = "_other";
  */
 const ROWS_BYTES = 393_216;
 /** The most bytes of a row's counts, as far as a minute can fill them, and of one of fuel alone. */
-const COUNTS_BYTES = 140;
+const COUNTS_BYTES = 168;
 const FUEL_BYTES = 40;
 
 /** The rows that a tenant may still have in this minute. */

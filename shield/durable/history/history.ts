@@ -29,6 +29,7 @@ import type { HistoryQuestion, HistoryRange } from "./history_query.ts";
 import { readHistory, TrimMemory } from "./history_window.ts";
 import type { HistoryRoom } from "./history_window.ts";
 import { SharedReads } from "./shared_reads.ts";
+import type { ReadMeter } from "../../usage/read_meter.ts";
 import type { DurableStats } from "../log/stats.ts";
 
 /** What history needs of the process. */
@@ -45,6 +46,8 @@ export interface HistoryContext {
   readonly schemas: SchemaLookup;
   /** Takes note of what users read; absent: nobody does. */
   readonly noteRead?: NoteRead | undefined;
+  /** Counts what they read, and may refuse; absent: nobody does. */
+  readonly reads?: ReadMeter | undefined;
 }
 
 /** The extent of a durable room: what its class keeps of it. */
@@ -100,7 +103,10 @@ export function createHistory(context: HistoryContext): History {
   const answer: History["answer"] = async (caller, room_id, ask) => {
     const room_class = await admitHistory(context, caller, room_id);
     const { tenant_id } = caller.identity;
-    const read = (range: HistoryRange) => shared({ tenant_id, room_id, room_class }, range);
+    const read = (range: HistoryRange) => {
+      context.reads?.page(caller.identity, room_class.pattern);
+      return shared({ tenant_id, room_id, room_class }, range);
+    };
     const { filter, ...range } = ask();
     const own = context.filters.of(tenant_id, filter);
     requireFields(context.schemas, tenant_id, room_id, filter);
@@ -119,6 +125,9 @@ export function createHistory(context: HistoryContext): History {
     const offsets = found.offsetsIn(is_protobuf ? "protobuf" : "json");
     const page = { caller, room_id, offsets, is_whole: !found.is_filtered };
     context.noteRead?.({ ...page, how: "history" });
+    const { identity } = caller;
+    const { pattern } = context.classes.of(identity.tenant_id, room_id);
+    context.reads?.give(identity, pattern, bytes.length);
     return bytes;
   };
   return {
