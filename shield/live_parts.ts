@@ -44,6 +44,7 @@ export function followConfig(changes: ConfigChanges, parts: Told): void {
   changes.follow(["platform.mirroring.rules"], () => mirroring.renew());
   changes.follow(["platform.registry.mappings"], () => schemas.renew());
   changes.follow(["usage.budgets"], () => usage?.renew());
+  changes.follow(["usage.prices", "usage.prices_from"], () => usage?.reprice());
   changes.follow(["rooms"], () => rooms.renew());
   changes.follow([...RATES, ...QUOTAS, ...JOURNAL], () => journal.renew());
 }

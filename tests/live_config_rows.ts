@@ -162,6 +162,16 @@ const CLIENT_ROWS = {
   },
 };
 
+/** What was used has a price now. */
+async function seesCost({ bus, client }: World): Promise<void> {
+  assert.equal((await answer(client, { op: "pub", room: "priced" })).code, 0);
+  const admin = await adminOf(bus, "payer");
+  await until("a cost", async () => {
+    const { text } = await admin.get("/v1/usage?tenant=default");
+    return /"cost":[1-9]/.test(text);
+  });
+}
+
 const OPERATOR_ROWS = {
   "admin.operator_tenants": {
     tables: { admin: 'operator_tenants = ["default", "other"]' },
@@ -198,14 +208,14 @@ const OPERATOR_ROWS = {
   "journal.journal_share": journaled('journal = "all"\njournal_share = 1', "shared"),
   "usage.prices": {
     tables: { usage: "enabled = true\nflush_ms = 100\nprices = { messages_in = 7 }" },
-    async see({ bus, client }: World) {
-      assert.equal((await answer(client, { op: "pub", room: "priced" })).code, 0);
-      const admin = await adminOf(bus, "payer");
-      await until("a cost", async () => {
-        const { text } = await admin.get("/v1/usage?tenant=default");
-        return /"cost":[1-9]/.test(text);
-      });
+    see: seesCost,
+  },
+  "usage.prices_from": {
+    tables: {
+      usage: "enabled = true\nflush_ms = 100\nprices = { messages_in = 7 }\n" +
+        'prices_from = "2026-01-01"',
     },
+    see: seesCost,
   },
   "log.level": {
     tables: { log: 'level = "error"' },

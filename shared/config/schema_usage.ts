@@ -84,6 +84,9 @@ export const Usage = z.strictObject({
   prices: z.strictObject(PRICES).default({}).describe(
     "what one of each unit costs, in any currency: adds up to `cost`",
   ),
+  prices_from: z.iso.date().optional().describe(
+    'day by UTC from which these prices hold, for example "2026-12-01"; absent: the day on which they come',
+  ),
   budgets: z.array(TenantBudget.extend({
     tenant: id.optional().describe(
       "the tenant; absent: each tenant that has none of its own like it",

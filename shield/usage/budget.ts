@@ -3,7 +3,8 @@
  * been used, the prices and the time are arguments. Who asks them before a message is `budgets.ts`.
  */
 import type { TenantBudget } from "../../shared/config/schema_usage.ts";
-import { amountsOf, costOf, type Counts, type PriceList } from "./units.ts";
+import { costOn, type PriceBook } from "./price_book.ts";
+import { addCounts, amountsOf, type Counts, noCounts } from "./units.ts";
 
 /** A day or a month by UTC, Unix ms: from `begin_ms` to before `end_ms`. */
 export interface Period {
@@ -30,8 +31,24 @@ export function inForce(...lists: readonly (readonly TenantBudget[])[]): TenantB
   return [...by_name.values()];
 }
 
+/** What was used on a day that begins then, Unix ms. */
+export interface DayUse {
+  readonly day_ms: number;
+  readonly counts: Readonly<Counts>;
+}
+
 /** What a tenant has used in the present day and month. */
-export type UsedCounts = Readonly<Record<TenantBudget["per"], Readonly<Counts>>>;
+export type UsedCounts = Readonly<Record<TenantBudget["per"], readonly DayUse[]>>;
+
+/** How much of a budget's unit that is. */
+function amountOf(unit: TenantBudget["unit"], days: readonly DayUse[], book: PriceBook): number {
+  if (unit === "cost") {
+    return days.reduce((sum, { day_ms, counts }) => sum + costOn(book, day_ms, counts), 0);
+  }
+  const all = noCounts();
+  for (const { counts } of days) addCounts(all, counts);
+  return amountsOf(all)[unit];
+}
 
 /** A budget, and how much of it is used. */
 export interface BudgetState extends Period {
@@ -47,15 +64,14 @@ export interface BudgetState extends Period {
  */
 export function statesOf(
   budgets: readonly TenantBudget[],
-  counts: UsedCounts,
-  prices: PriceList,
+  days: UsedCounts,
+  book: PriceBook,
   now_ms: number,
   before: readonly BudgetState[] = [],
 ): BudgetState[] {
   return budgets.map((budget) => {
     const period = periodAt(budget.per, now_ms);
-    const amounts = amountsOf(counts[budget.per]);
-    const counted = budget.unit === "cost" ? costOf(amounts, prices) : amounts[budget.unit];
+    const counted = amountOf(budget.unit, days[budget.per], book);
     const last = before.find((state) =>
       state.begin_ms === period.begin_ms && state.budget.per === budget.per &&
       state.budget.unit === budget.unit

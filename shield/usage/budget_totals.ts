@@ -2,6 +2,7 @@
  * What one tenant has used by day, summed from the minutes of all Shields as they are read one after the other.
  * A minute that is read twice counts once. Pure: who reads is `budget_used.ts`.
  */
+import type { DayUse } from "./budget.ts";
 import type { UsageMinute } from "./minute.ts";
 import type { Told } from "./read.ts";
 import { addCounts, type Counts, noCounts } from "./units.ts";
@@ -40,16 +41,21 @@ export class DayTotals {
     addRows(counts, told);
   }
 
-  /** All use since that time, Unix ms, with the minutes that run. Days count as a whole. */
-  since(begin_ms: number, running: readonly Told[]): Counts {
+  /** The use of each day since that time, Unix ms, with the minutes that run. Days count as a whole. */
+  since(begin_ms: number, running: readonly Told[]): DayUse[] {
     const first = Math.floor(begin_ms / MINUTE_MS / DAY_MINUTES);
-    const counts = noCounts();
-    for (const [day, own] of this.#days) if (day >= first) addCounts(counts, own);
+    const days = new Map<number, Counts>();
+    const countsOf = (day: number) => {
+      const counts = days.get(day) ?? noCounts();
+      days.set(day, counts);
+      return counts;
+    };
+    for (const [day, own] of this.#days) if (day >= first) addCounts(countsOf(day), own);
     for (const told of running) {
-      const is_later = Math.floor(told.minute / DAY_MINUTES) >= first;
-      if (is_later && !this.#isStored(told)) addRows(counts, told);
+      const day = Math.floor(told.minute / DAY_MINUTES);
+      if (day >= first && !this.#isStored(told)) addRows(countsOf(day), told);
     }
-    return counts;
+    return [...days].map(([day, counts]) => ({ day_ms: day * DAY_MINUTES * MINUTE_MS, counts }));
   }
 
   /** Forgets the days before that time, Unix ms. */

@@ -8,7 +8,7 @@ import type { TenantBudget, Usage } from "../../shared/config/schema_usage.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { createBucket, take, type TokenBucket } from "../rates/token_bucket.ts";
 import type { Settings } from "../settings/settings.ts";
-import type { PriceList } from "./units.ts";
+import type { Prices } from "./prices.ts";
 import { type BudgetState, inForce, statesOf, strictest } from "./budget.ts";
 import type { TenantUsed } from "./budget_used.ts";
 
@@ -23,7 +23,7 @@ const SECOND_MS = 1_000;
 /** What budgets need of the process. */
 export interface BudgetsOptions {
   readonly config: Pick<Usage, "budgets" | "flush_ms">;
-  readonly prices: PriceList;
+  readonly prices: Pick<Prices, "read">;
   /** What tenants have of their own. */
   readonly settings: Pick<Settings, "get" | "onChange">;
   /** Who uses this Shield now. */
@@ -193,8 +193,8 @@ export class Budgets {
     const held = this.#heldOf(tenant_id);
     const { prices, now, tell } = this.#options;
     const reading = held.reading.catch(() => {}).then(async () => {
-      const counts = await held.used.read(now());
-      held.states = statesOf(this.of(tenant_id), counts, prices, now(), held.states);
+      const [used, book] = await Promise.all([held.used.read(now()), prices.read()]);
+      held.states = statesOf(this.of(tenant_id), used, book, now(), held.states);
       this.#hold(held, now());
       await tell(tenant_id, held.states.filter(({ is_exhausted }) => is_exhausted));
       return held.states;

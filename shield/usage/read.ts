@@ -8,7 +8,16 @@ import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
 import { decodeMinute, type UsageKey, type UsageMinute } from "./minute.ts";
 import { runningKey, type UsagePlace } from "./place.ts";
-import { addCounts, amountsOf, type Counts, noCounts, type UsageAmounts } from "./units.ts";
+import { type PriceBook, pricesAt } from "./price_book.ts";
+import {
+  addCounts,
+  amountsOf,
+  costOf,
+  type Counts,
+  noCounts,
+  type PriceList,
+  type UsageAmounts,
+} from "./units.ts";
 
 const MINUTE_MS = 60_000;
 const PAGE_BLOCKS = 512;
@@ -38,6 +47,8 @@ export interface UsageQuestion {
 export interface UsageSum {
   readonly about: readonly (string | number)[];
   readonly amounts: UsageAmounts;
+  /** By the prices that held on each of its days. */
+  readonly cost: number;
 }
 
 /** A Shield that was killed: what it counted after that time is missing. */
@@ -53,6 +64,7 @@ export interface LostUse {
 export interface UsageFound {
   readonly rows: readonly UsageSum[];
   readonly total: UsageAmounts;
+  readonly cost: number;
   readonly lost: readonly LostUse[];
   /** Nothing is missing from then on but what `lost` and `damaged` tell: what was before may have gone. */
   readonly whole_since_ms: number;
@@ -66,6 +78,7 @@ export interface UsageSource {
   readonly running: Pick<KeyValue, "keys" | "get">;
   /** Which Shields ended before they had written all, how often each writes, and for how long it is kept. */
   readonly place: Pick<UsagePlace, "losses" | "flush_ms" | "kept_ms">;
+  readonly book: PriceBook;
   /** Unix ms. */
   readonly now: () => number;
   /** The most rows of an answer. */
@@ -166,15 +179,35 @@ function isAsked({ since_ms, until_ms }: UsageQuestion, { minute }: UsageMinute)
   return begins_ms + MINUTE_MS > since_ms && begins_ms < until_ms;
 }
 
+type Bounds = Pick<UsageSource, "rows_max" | "refuse" | "book">;
+/** Counts by the list that prices them. */
+type PricedCounts = Map<PriceList, Counts>;
+
+function countsOf(priced: PricedCounts, prices: PriceList): Counts {
+  const counts = priced.get(prices) ?? noCounts();
+  priced.set(prices, counts);
+  return counts;
+}
+
+function sumOf(priced: PricedCounts): { amounts: UsageAmounts; cost: number } {
+  const all = noCounts();
+  let cost = 0;
+  for (const [prices, counts] of priced) {
+    addCounts(all, counts);
+    cost += costOf(amountsOf(counts), prices);
+  }
+  return { amounts: amountsOf(all), cost };
+}
+
 /** The sums of an answer. */
 class Sums {
   readonly #by: readonly UsageBy[];
-  readonly #bounds: Pick<UsageSource, "rows_max" | "refuse">;
-  readonly #rows = new Map<string, { about: readonly (string | number)[]; counts: Counts }>();
+  readonly #bounds: Bounds;
+  readonly #rows = new Map<string, { about: readonly (string | number)[]; priced: PricedCounts }>();
   /** What was added of each life: a few megabytes for a month. */
   readonly #seen = new Set<string>();
 
-  constructor(by: readonly UsageBy[], bounds: Pick<UsageSource, "rows_max" | "refuse">) {
+  constructor(by: readonly UsageBy[], bounds: Bounds) {
     this.#by = by;
     this.#bounds = bounds;
   }
@@ -184,30 +217,31 @@ class Sums {
     const seen = `${node_id} ${life_ms} ${seq}`;
     if (this.#seen.has(seen)) return;
     this.#seen.add(seen);
+    const prices = pricesAt(this.#bounds.book, minute * MINUTE_MS);
     for (const { counts, ...key } of rows) {
       const about = this.#by.map((by) => aboutOf(by, key, node_id, minute));
-      addCounts(this.#sum(about), counts);
+      addCounts(countsOf(this.#row(about), prices), counts);
     }
   }
 
-  result(): Pick<UsageFound, "rows" | "total"> {
-    const total = noCounts();
+  result(): Pick<UsageFound, "rows" | "total" | "cost"> {
+    const all: PricedCounts = new Map();
     const rows = [...this.#rows.values()];
-    for (const { counts } of rows) addCounts(total, counts);
-    return {
-      rows: rows.map(({ about, counts }) => ({ about, amounts: amountsOf(counts) })),
-      total: amountsOf(total),
-    };
+    for (const { priced } of rows) {
+      for (const [prices, counts] of priced) addCounts(countsOf(all, prices), counts);
+    }
+    const { amounts: total, cost } = sumOf(all);
+    return { rows: rows.map(({ about, priced }) => ({ about, ...sumOf(priced) })), total, cost };
   }
 
-  #sum(about: readonly (string | number)[]): Counts {
+  #row(about: readonly (string | number)[]): PricedCounts {
     const key = JSON.stringify(about);
-    let sum = this.#rows.get(key);
-    if (sum === undefined) {
+    let row = this.#rows.get(key);
+    if (row === undefined) {
       if (this.#rows.size >= this.#bounds.rows_max) this.#bounds.refuse();
-      this.#rows.set(key, sum = { about, counts: noCounts() });
+      this.#rows.set(key, row = { about, priced: new Map() });
     }
-    return sum.counts;
+    return row.priced;
   }
 }
 

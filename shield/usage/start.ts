@@ -17,11 +17,11 @@ import { Budgets } from "./budgets.ts";
 import { registerBudgets } from "./budget_metrics.ts";
 import { BudgetTeller, type Happened } from "./budget_told.ts";
 import { TenantUsed } from "./budget_used.ts";
+import { pricesAt } from "./price_book.ts";
+import { Prices } from "./prices.ts";
 import { readMeter } from "./read_meter.ts";
 import type { ReadMeter } from "./read_meter.ts";
 import { registerTenantUse, TenantSums } from "./tenant_metrics.ts";
-import { pricesOf } from "./units.ts";
-import type { PriceList } from "./units.ts";
 import { UsageWriter } from "./writer.ts";
 
 /** What the ledger of use needs of the process. */
@@ -54,7 +54,7 @@ export interface StartedUsage {
   /** For its admin API. */
   readonly admin: {
     readonly place: UsagePlace;
-    readonly prices: PriceList;
+    readonly prices: Prices;
     readonly node_id: string;
     readonly log: Logger;
     readonly now: () => number;
@@ -69,6 +69,8 @@ export interface StartedUsage {
   store: BudgetTeller["store"];
   /** Puts the budgets into force that the configuration has now. */
   renew(): void;
+  /** Puts the prices into the bus's book that the configuration has now. */
+  reprice(): void;
   /** Begins to write, once nothing can keep the Shield from serving. Resolves when its life is told, or cannot be. */
   begin(): Promise<void>;
   /** Writes what was counted, then ends. Never rejects. */
@@ -101,9 +103,9 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
     now,
   });
   registerWriter(registry, writer, ledger);
-  const prices = pricesOf(usage);
-  registerTenantUse(registry, ledger, sums, prices);
-  const [budgets, teller] = startBudgets(start, place, ledger, log);
+  const prices = new Prices({ config: usage, place, log, now });
+  registerTenantUse(registry, ledger, sums, () => pricesAt(prices.book, now()));
+  const [budgets, teller] = startBudgets(start, place, ledger, prices, log);
   const { settings } = start;
   const admin = { place, prices, node_id, log, now, budgets, settings };
   const onUsed: StartedUsage["onUsed"] = (identity, room_id, outcomes) => {
@@ -123,11 +125,13 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
       },
     }),
     renew: () => budgets.renew(),
+    reprice: () => prices.renew(),
     audit: (happened) => teller.audit(happened),
     store: (stored, isWanted) => teller.store(stored, isWanted),
     async begin() {
       writer.start();
-      await life.idle();
+      // Where the store is away, whoever asks for prices next reads them.
+      await Promise.all([life.idle(), prices.read().catch(() => {})]);
     },
     async close() {
       await budgets.close();
@@ -178,12 +182,13 @@ function startBudgets(
   { config: { usage }, settings, node_id, registry, now }: UsageStart,
   place: UsagePlace,
   ledger: UsageLedger,
+  prices: Prices,
   log: Logger,
 ): [Budgets, BudgetTeller] {
   const teller = new BudgetTeller({ place, node_id, log });
   const budgets = new Budgets({
     config: usage,
-    prices: pricesOf(usage),
+    prices,
     settings,
     active: () => ledger.tenantIds(),
     usedOf: (tenant_id) => new TenantUsed(tenant_id, place),

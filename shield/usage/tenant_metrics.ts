@@ -98,7 +98,7 @@ export function registerTenantUse(
   registry: Registry,
   ledger: UsageLedger,
   sums: TenantSums,
-  prices: PriceList,
+  prices: () => PriceList,
 ): void {
   let read: (readonly [string, UsageAmounts])[] | undefined;
   const all = () => {
@@ -108,7 +108,7 @@ export function registerTenantUse(
     queueMicrotask(() => read = undefined);
     return read = [...used].map(([tenant, counts]) => [tenant, amountsOf(counts)] as const);
   };
-  const cost: Read = (amounts) => costOf(amounts, prices);
+  const cost: Read = (amounts) => costOf(amounts, prices());
   const families = [...FAMILIES, ["cost_total", "What it costs by the price list.", cost] as const];
   for (const [name, help, value] of families) {
     scrapedCounters(

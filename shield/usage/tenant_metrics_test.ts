@@ -13,7 +13,7 @@ function counting() {
   const sums = new TenantSums(TENANTS_MAX);
   const options = { user_claim: undefined, rows_max: 64, monotonic_ms: () => clock.now_ms };
   const ledger = new UsageLedger(options, (rows) => sums.add(rows));
-  registerTenantUse(registry, ledger, sums, { messages_in: 0.5 });
+  registerTenantUse(registry, ledger, sums, () => ({ messages_in: 0.5 }));
   const value = async (name: string, tenant: string) => {
     const line = `shield_usage_${name}{tenant="${tenant}"} `;
     const page = (await registry.metrics()).split("\n");

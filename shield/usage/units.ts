@@ -92,16 +92,6 @@ export function amountsOf({ connection_ms, fuel_units, ...same }: Readonly<Count
   };
 }
 
-/** The prices that the configuration has at the moment, whenever one of them is read. */
-export function pricesOf(usage: { readonly prices: object }): PriceList {
-  const prices = {};
-  for (const unit of USAGE_UNITS) {
-    const get = () => (usage.prices as PriceList)[unit];
-    Object.defineProperty(prices, unit, { enumerable: true, get });
-  }
-  return prices;
-}
-
 /** What amounts cost by a price list. */
 export function costOf(amounts: Readonly<UsageAmounts>, prices: PriceList): number {
   let cost = 0;

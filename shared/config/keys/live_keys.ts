@@ -75,6 +75,7 @@ export const LIVE_KEYS = [
   "journal.journal_payload",
   "journal.tenants",
   "usage.prices",
+  "usage.prices_from",
   "usage.budgets",
   "log.level",
   "log.levels",

@@ -22,7 +22,8 @@ import { BUDGET_ROUTES } from "./budgets_api.ts";
 import type { BudgetsAdminContext } from "./budgets_api.ts";
 import type { UsagePlace } from "../place.ts";
 import { readUsage, USAGE_BY, type UsageBy } from "../read.ts";
-import { costOf, type PriceList, USAGE_UNITS, type UsageAmounts } from "../units.ts";
+import type { Prices } from "../prices.ts";
+import { USAGE_UNITS } from "../units.ts";
 
 /** The most rows of an answer. */
 const USAGE_ROWS_MAX = 10_000;
@@ -32,7 +33,7 @@ const NO_STORE = { "cache-control": "no-store" };
 /** What the admin API needs of the process. */
 export interface UsageAdminContext {
   readonly place: UsagePlace;
-  readonly prices: PriceList;
+  readonly prices: Prices;
   readonly node_id: string;
   readonly log: Logger;
   /** Unix ms. */
@@ -105,17 +106,18 @@ async function read(context: UsageAdminContext, call: AdminCall): Promise<Respon
     throw new ArqonError("invalid-settings", "since_ms: expected a time before until_ms");
   }
   log.info("an operator reads what a tenant has used", { tenant_id: tenant, by: call.by });
-  const [store, running] = await Promise.all([place.store(), place.running()]);
-  const source = { store, running, place, now, rows_max: USAGE_ROWS_MAX, refuse: () => refuse(by) };
+  const [store, running, book] = await Promise.all([place.store(), place.running(), prices.read()]);
+  const bounds = { rows_max: USAGE_ROWS_MAX, refuse: () => refuse(by) };
+  const source = { store, running, place, book, now, ...bounds };
   const found = await readUsage(source, { tenant, by, since_ms, until_ms });
-  const priced = (amounts: UsageAmounts) => ({ ...amounts, cost: costOf(amounts, prices) });
-  const rows = found.rows.map(({ about, amounts }) => ({
+  const rows = found.rows.map(({ about, amounts, cost }) => ({
     ...Object.fromEntries(by.map((name, at) => [name, about[at]])),
-    ...priced(amounts),
+    ...amounts,
+    cost,
   }));
-  const { total, lost, whole_since_ms, damaged } = found;
+  const { cost, lost, whole_since_ms, damaged } = found;
   const asked = { node_id, tenant, since_ms, until_ms: asked_for.until_ms ?? now(), by };
-  const answer = { ...asked, rows, total: priced(total), lost, whole_since_ms, damaged };
+  const answer = { ...asked, rows, total: { ...found.total, cost }, lost, whole_since_ms, damaged };
   return Response.json(answer, { headers: NO_STORE });
 }
 

@@ -1,0 +1,112 @@
+/**
+ * The price lists of a bus, each with the day by UTC from which it holds: what a day costs does not depend on who
+ * asks, or when. Months that are over keep their lists. Pure; where the book is kept is `prices.ts`.
+ */
+import { z } from "zod";
+import { amountsOf, costOf, type Counts, type PriceList, USAGE_UNITS } from "./units.ts";
+
+const DAY_MS = 86_400_000;
+/** The most lists: a change a day for more than two years. */
+const LISTS_MAX = 1_000;
+/** Lists that gave way on the day on which they began; a Shield that still has one of them changes nothing. */
+const REPLACED_MAX = 100;
+
+const Prices = z.partialRecord(z.enum(USAGE_UNITS), z.number().min(0));
+const Stored = z.strictObject({
+  v: z.literal(1),
+  lists: z.array(z.strictObject({ from_ms: z.int().min(0), prices: Prices })).min(1),
+  replaced: z.array(Prices),
+});
+/** The lists in the order of their days, and those that gave way on theirs. */
+export type PriceBook = Readonly<Omit<z.output<typeof Stored>, "v">>;
+
+/** What a configuration says. */
+export interface GivenPrices {
+  readonly prices: PriceList;
+  /** The beginning of the day from which they hold, Unix ms; undefined: from the day on which they come. */
+  readonly from_ms: number | undefined;
+  /** An operator has changed them just now; else a start has read them, perhaps of an older configuration. */
+  readonly is_change: boolean;
+}
+
+/** What becomes of given prices. */
+export type Taken =
+  | { readonly book: PriceBook }
+  /** They hold, or are to hold, already. */
+  | { readonly held: true }
+  /** Others hold; `why` says what to do. */
+  | { readonly why: string };
+
+/** One form for equal lists. */
+const textOf = (prices: PriceList): string =>
+  JSON.stringify(USAGE_UNITS.map((unit) => prices[unit] ?? 0));
+const same = (one: PriceList, other: PriceList): boolean => textOf(one) === textOf(other);
+
+/** The list that holds at that time, Unix ms. */
+export function pricesAt({ lists }: PriceBook, time_ms: number): PriceList {
+  return (lists.findLast(({ from_ms }) => from_ms <= time_ms) ?? lists[0])?.prices ?? {};
+}
+
+/** What counts of one day cost, on a day that begins then, Unix ms. */
+export const costOn = (book: PriceBook, day_ms: number, counts: Readonly<Counts>): number =>
+  costOf(amountsOf(counts), pricesAt(book, day_ms));
+
+/** The beginning of the day of a time, Unix ms. */
+export const dayOf = (time_ms: number): number => time_ms - time_ms % DAY_MS;
+
+function monthOf(time_ms: number): number {
+  const time = new Date(time_ms);
+  return Date.UTC(time.getUTCFullYear(), time.getUTCMonth());
+}
+
+/** Takes prices into the book; undefined: there is none yet, and the first list holds from ever. */
+export function take(book: PriceBook | undefined, given: GivenPrices, now_ms: number): Taken {
+  const { prices, from_ms, is_change } = given;
+  if (book === undefined) return { book: { lists: [{ from_ms: 0, prices }], replaced: [] } };
+  if (from_ms !== undefined) return takeDated(book, prices, from_ms, now_ms);
+  const last = book.lists.at(-1);
+  if (last !== undefined && same(last.prices, prices)) return { held: true };
+  const is_old = [...book.lists.map((list) => list.prices), ...book.replaced]
+    .some((one) => same(one, prices));
+  if (is_old && !is_change) {
+    return { why: "they were replaced; reload, or name a prices_from, to have them again" };
+  }
+  return put(book, prices, dayOf(now_ms));
+}
+
+function takeDated(book: PriceBook, prices: PriceList, wanted_ms: number, now_ms: number): Taken {
+  const there = book.lists.find(({ from_ms }) => from_ms === wanted_ms);
+  if (there !== undefined && same(there.prices, prices)) return { held: true };
+  if (there !== undefined && wanted_ms <= now_ms) {
+    return { why: "others hold from that day on already; name a later prices_from" };
+  }
+  // A month that is over keeps its prices.
+  const from_ms = Math.max(wanted_ms, monthOf(now_ms));
+  if (from_ms !== wanted_ms && same(pricesAt(book, now_ms), prices)) return { held: true };
+  if (from_ms !== wanted_ms && book.lists.some((list) => list.from_ms > wanted_ms)) {
+    return { why: "their month is over, and others hold since; name a later prices_from" };
+  }
+  return put(book, prices, from_ms);
+}
+
+function put({ lists, replaced }: PriceBook, prices: PriceList, from_ms: number): Taken {
+  const before = lists.find((list) => list.from_ms === from_ms);
+  const kept = lists.filter((list) => list !== before);
+  if (kept.length >= LISTS_MAX) return { why: `there are ${LISTS_MAX} lists, the most` };
+  return {
+    book: {
+      lists: [...kept, { from_ms, prices }].toSorted((a, b) => a.from_ms - b.from_ms),
+      replaced: before === undefined ? replaced : [...replaced, before.prices].slice(-REPLACED_MAX),
+    },
+  };
+}
+
+/** The bytes of a book. */
+export const encodeBook = (book: PriceBook): Uint8Array =>
+  new TextEncoder().encode(JSON.stringify({ v: 1, ...book }));
+
+/** The book in these bytes. Throws for what is none. */
+export function decodeBook(bytes: Uint8Array): PriceBook {
+  const { lists, replaced } = Stored.parse(JSON.parse(new TextDecoder().decode(bytes)));
+  return { lists, replaced };
+}

@@ -1,0 +1,49 @@
+/** What use costs does not depend on which Shield answers, nor on which was told of new prices first. */
+import { until } from "../shared/testing/until.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import type { ServerProcess } from "./harness/cluster.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { openText } from "./peers/raw_client.ts";
+
+const MESSAGES = 10;
+
+Deno.test("usage: during a rolling change of prices all Shields give one invoice and hold one budget", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await using issuer = await createIssuer();
+  const config = (price: number) =>
+    `${issuer.config}[nats]\nurls = ["${nats.url}"]\n[usage]\nenabled = true\nflush_ms = 50\n` +
+    `prices = { messages_in = ${price} }\n` +
+    '[[usage.budgets]]\nper = "month"\nunit = "cost"\nlimit = 1000\naction = "refuse"\n';
+  const start = (node: string, price: number) =>
+    startServer("shield", config(price), issuer.dir, `node_id = "${node}"`);
+  const admin = await issuer.tokenFor({ role: "admin", sub: "root" });
+  const ask = async ({ ready }: ServerProcess, path: string) => {
+    const headers = { authorization: `Bearer ${admin}` };
+    return await (await fetch(`${ready.admin_url}${path}`, { headers })).json();
+  };
+  const costAt = async (shield: ServerProcess) => (await ask(shield, "/v1/usage")).total.cost;
+  const usedAt = async (shield: ServerProcess) =>
+    (await ask(shield, "/v1/tenants/acme/budgets")).in_force[0].used;
+  await using one = await start("one", 2);
+  const url = `${one.ready.url?.replace(/^http/, "ws")}/v1/socket`;
+  using client = await openText(url, await issuer.tokenFor());
+  for (let at = 0; at < MESSAGES; at++) {
+    client.send({ op: "pub", room: "hall", type: "t", id: 1 });
+    for (;;) if ((await client.json()).op === "ack") break;
+  }
+  const agree = async (shields: readonly ServerProcess[], cost: number) => {
+    for (const shield of shields) {
+      let found: number | undefined;
+      await until(() => `${found} is ${cost}`, async () => {
+        found = await costAt(shield);
+        return found === cost && await usedAt(shield) === cost;
+      });
+    }
+  };
+  await agree([one], 2 * MESSAGES);
+  // One has the old prices still, and begins once more with them.
+  await using two = await start("two", 3);
+  await agree([one, two], 3 * MESSAGES);
+  await using again = await start("again", 2);
+  await agree([one, two, again], 3 * MESSAGES);
+});
