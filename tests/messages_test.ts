@@ -1,12 +1,16 @@
 /**
- * Messages end to end over real sockets: both wire forms and HTTP, order, echo, tenants, commands,
- * deduplication. One bus for all steps; each step has rooms of its own.
+ * Messages end to end over real sockets: both wire forms and HTTP, batches, order, echo, tenants, commands,
+ * deduplication. One bus for all tests; each step has rooms of its own.
  */
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, encodeUnsub, Opcode, writeEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
+import { connect } from "@arqon/sdk";
+import { sharedByTests } from "../shared/testing/shared_by_tests.ts";
+import { seen } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
+import { parsePage } from "./peers/metrics_page.ts";
 import { openBinary, openText, RawClient } from "./peers/raw_client.ts";
 
 const text = (value: string) => new TextEncoder().encode(value);
@@ -202,8 +206,11 @@ async function pings(bus: TestBus): Promise<void> {
   json[Symbol.dispose]();
 }
 
+/** One bus for all tests. */
+const running = sharedByTests(() => startLocalBus());
+
 Deno.test("messages end to end", async (t) => {
-  await using bus = await startLocalBus();
+  const bus = await running();
   await t.step("the first frame is WELCOME, with or without a subprotocol", () => welcome(bus));
   await t.step("what the Shield owns is written anew, the rest is kept", () => stamped(bus));
   await t.step("binary, text and HTTP meet in one room, data byte for byte", () => forms(bus));
@@ -213,4 +220,192 @@ Deno.test("messages end to end", async (t) => {
   await t.step("a message id is delivered once", () => duplicates(bus));
   await t.step("commands reach the Brain and its answer comes back", () => commands(bus));
   await t.step("PING is answered with the same bytes", () => pings(bus));
+});
+
+// BATCH frames on a real bus: who gets them, in which order, and that the SDK asks for them.
+
+const MESSAGES = 300;
+
+async function batches(bus: TestBus): Promise<number> {
+  const text = await (await fetch(`${bus.ops_url}/metrics`)).text();
+  return Number(text.match(/^shield_batches_total (\d+)$/m)?.[1]);
+}
+
+/** Publishes numbered messages, all in one go. */
+async function publishAll(bus: TestBus, room_id: string): Promise<Disposable> {
+  const client = await openBinary(bus.url, bus.token);
+  for (let number = 0; number < MESSAGES; number++) {
+    client.send(encodePub(writeEnvelope({ room_id, event: { type: String(number) } })));
+  }
+  return client;
+}
+
+const ALL = Array.from({ length: MESSAGES }, (_, number) => number);
+
+async function asked(bus: TestBus): Promise<void> {
+  using client = await openBinary(bus.url, bus.token);
+  // One SUB that asks is enough for all rooms of the connection.
+  client.send(encodeSub({ room_id: "other", request_id: 1, batch: true }));
+  client.send(encodeSub({ room_id: "asked", request_id: 2 }));
+  for (const id of [1, 2]) {
+    const frame = await client.frame();
+    assert.ok(frame.kind === "ack" && frame.ack.request_id === id);
+  }
+  using _publisher = await publishAll(bus, "asked");
+  const numbers: number[] = [];
+  let frames = 0;
+  while (numbers.length < MESSAGES) {
+    const frame = await client.frame();
+    frames++;
+    if (frame.kind === "msg") numbers.push(Number(frame.envelope.event?.type));
+    else if (frame.kind === "batch") {
+      assert.ok(frame.envelopes.length > 1, "a single message stays a MSG");
+      numbers.push(...frame.envelopes.map(({ event }) => Number(event?.type)));
+    } else assert.fail(frame.kind);
+  }
+  assert.deepEqual(numbers, ALL);
+  assert.ok(frames < MESSAGES && await batches(bus) > 0);
+}
+
+async function notAsked(bus: TestBus): Promise<void> {
+  const before = await batches(bus);
+  using binary = await openBinary(bus.url, bus.token);
+  binary.send(encodeSub({ room_id: "plain", request_id: 1 }));
+  assert.equal((await binary.frame()).kind, "ack");
+  using text = await openText(bus.url, bus.token);
+  text.send({ op: "sub", room: "plain", id: 1, batch: true });
+  assert.equal((await text.json()).code, 0);
+  using _publisher = await publishAll(bus, "plain");
+  for (const number of ALL) {
+    const frame = await binary.frame();
+    assert.ok(frame.kind === "msg" && frame.envelope.event?.type === String(number));
+    const { op, type } = await text.json();
+    assert.deepEqual([op, type], ["msg", String(number)]);
+  }
+  assert.equal(await batches(bus), before);
+}
+
+async function sdk(bus: TestBus): Promise<void> {
+  const before = await batches(bus);
+  await using connection = await connect({ url: bus.url, token: bus.token });
+  const messages = connection.room("sdk").subscribe();
+  await messages.ready;
+  using _publisher = await publishAll(bus, "sdk");
+  const numbers: number[] = [];
+  for await (const message of messages) {
+    numbers.push(Number(message.type));
+    if (numbers.length === MESSAGES) break;
+  }
+  assert.deepEqual(numbers, ALL);
+  assert.ok(await batches(bus) > before, "it asks for batches");
+}
+
+Deno.test("messages of one turn come in one frame to who asked", async (t) => {
+  const bus = await running();
+  await t.step("who asked in any SUB gets BATCH frames, in order", () => asked(bus));
+  await t.step("who did not, and text connections, get one by one", () => notAsked(bus));
+  await t.step("the SDK asks", () => sdk(bus));
+});
+
+// What a Shield says it has handed to subscribers against what they have got: messages, and what the bus itself says.
+// Real sockets.
+
+const CONFIG = '[[rooms]]\nroom = "orders"\ndurable = true\n';
+const COUNTED = 20;
+
+/** A text client that keeps count of what it is handed. */
+interface Counting extends Disposable {
+  messages: number;
+  events: number;
+  send(operation: Record<string, unknown>): void;
+  /** Resolves with the answer to the operation with this id. */
+  answer(id: number): Promise<Record<string, unknown>>;
+}
+
+// deno-lint-ignore no-explicit-any
+const isOfBus = ({ type = "", signal }: any) =>
+  signal !== undefined || /^(PRESENCE|ROOM|SYSTEM)_/.test(type);
+
+async function counting(bus: TestBus, user: string): Promise<Counting> {
+  const token = await bus.tokenFor({ user, role: "service" });
+  const client = new RawClient(bus.url, { token, subprotocols: ["arqon.v1.json"] });
+  const answers = new Map<number, PromiseWithResolvers<Record<string, unknown>>>();
+  const answerOf = (id: number) => {
+    const known = answers.get(id) ?? Promise.withResolvers<Record<string, unknown>>();
+    answers.set(id, known);
+    return known;
+  };
+  const counting: Counting = {
+    messages: 0,
+    events: 0,
+    send: (operation) => client.send(operation),
+    answer: (id) => answerOf(id).promise,
+    [Symbol.dispose]: () => client[Symbol.dispose](),
+  };
+  client.socket.onmessage = ({ data }) => {
+    const frame = JSON.parse(data);
+    if (frame.op === "msg") counting[isOfBus(frame) ? "events" : "messages"]++;
+    else if (frame.id !== undefined) answerOf(frame.id).resolve(frame);
+  };
+  await new Promise<void>((resolve) => client.socket.onopen = () => resolve());
+  return counting;
+}
+
+async function ask(client: Counting, id: number, operation: Record<string, unknown>) {
+  client.send({ ...operation, id });
+  const answer = await client.answer(id);
+  assert.equal(answer.code, 0, JSON.stringify(answer));
+  return answer;
+}
+
+async function counted(bus: TestBus): Promise<{ messages: number; events: number; own: number }> {
+  const page = parsePage(await (await fetch(`${bus.ops_url}/metrics`)).text());
+  const sum = (name: string) =>
+    (page.get(name)?.samples ?? []).reduce((total, { value }) => total + value, 0);
+  return {
+    messages: sum("shield_egress_messages_total"),
+    events: sum("shield_egress_events_total"),
+    own: sum("shield_tenant_egress_messages_total"),
+  };
+}
+
+Deno.test("messages handed out are counted one for one, and presence, rooms and GAPs apart", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  using writer = await counting(bus, "writer");
+  using ann = await counting(bus, "ann");
+  using bob = await counting(bus, "bob");
+  await ask(ann, 1, { op: "sub", room: "lobby", presence: true });
+  await ask(bob, 1, { op: "sub", room: "lobby", presence: true });
+  const { result } = await ask(bob, 2, { op: "sub", room: "orders" });
+  const { epoch } = result as { epoch: string };
+  for (let index = 0; index < COUNTED; index++) {
+    await ask(writer, 10 + index, { op: "pub", room: "lobby", type: "chat", data: index });
+    await ask(writer, 100 + index, { op: "pub", room: "orders", type: "order", data: index });
+  }
+  await ask(writer, 200, {
+    op: "cmd",
+    room: "lobby",
+    name: "room.set",
+    data: { key: "a", value: 1 },
+  });
+  // Comes later, and is given what it has missed.
+  using late = await counting(bus, "late");
+  await ask(late, 1, { op: "sub", room: "orders", after_offset: 0, epoch });
+  await ask(bob, 3, { op: "unsub", room: "lobby" });
+  const everybody = [writer, ann, bob, late];
+  const total = (what: "messages" | "events") =>
+    everybody.reduce((sum, client) => sum + client[what], 0);
+  const look = async () => {
+    const there = await counted(bus);
+    return { there, here: { messages: total("messages"), events: total("events") } };
+  };
+  // Of the lobby to two, of the orders to one who is there and to one who comes later.
+  const { there } = await seen(
+    "everything is counted",
+    look,
+    ({ there, here }) =>
+      here.messages === 4 * COUNTED && here.events > 0 &&
+      there.messages === here.messages && there.events === here.events,
+  );
+  assert.equal(there.own, there.messages);
 });
