@@ -1,10 +1,17 @@
-/** Every limit of `[limits]` is crossed once, over real sockets, on a bus with small limits. */
+/**
+ * Every limit of `[limits]` is crossed once, over real sockets, on a bus with small limits. Also what tenants,
+ * connections and strangers share when much is asked for at once.
+ */
 import assert from "node:assert/strict";
+import { connect } from "@arqon/sdk";
 import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
+import { REFUSALS_BEFORE_REST } from "../shield/rates/rates.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
-import { REFUSALS_BEFORE_REST } from "../shield/rates/rates.ts";
+import { AdminClient } from "./peers/admin_client.ts";
+import { guest } from "./peers/hostile_bytes.ts";
+import { policyAdmin } from "./peers/policy_admin.ts";
 import { openText, RawClient } from "./peers/raw_client.ts";
 import { refusedUpgrade, sendUpgrade } from "./peers/raw_upgrade.ts";
 
@@ -256,3 +263,293 @@ Deno.test("a burst hears of each message that was too much", async () => {
   // While they come, some find a place that has become free.
   assert.ok(codes.filter((code) => code === 429).length >= REFUSALS_BEFORE_REST, codes.join());
 });
+
+// Two tenants on a Shield at its limit: one asks for many times what the process may take, the other for half its
+// share. Counted, not timed.
+
+const RATE = 200;
+
+/** Kinds of sockets that refuse each message too many, and that slow down whoever sends them. */
+const KINDS = { native: "refuses", own: "slows" } as const;
+
+const configOf = (websocket: string) => `
+[server]
+websocket = "${websocket}"
+[limits]
+process_messages_per_second = ${RATE}
+rate_refusals = 1_000_000_000
+`;
+
+/** Operations that the flood has under way at a time. */
+const WINDOW = 200;
+
+const MODEST = 150;
+
+/** Half its share of the rate. */
+const PAUSE_MS = 1_000 / (RATE / 2 / 2);
+
+interface Flood {
+  taken: number;
+  refused: number;
+}
+
+/** Sends one window after another, each when the one before is answered, until told to stop. */
+async function flood(bus: TestBus, counts: Flood, signal: AbortSignal): Promise<void> {
+  using client = await openText(bus.url, await bus.tokenFor({ tenant: "loud" }));
+  while (!signal.aborted) {
+    for (let id = 1; id <= WINDOW; id++) client.send({ op: "pub", room: "r", data: id, id });
+    for (let id = 1; id <= WINDOW; id++) {
+      const answer = await client.json();
+      if (answer.code === 0) counts.taken++;
+      else {
+        assert.equal(answer.reason, "rate-limited");
+        assert.match(
+          answer.message,
+          /^Rate limited: this process has 200 messages a second, which its/,
+        );
+        counts.refused++;
+      }
+    }
+  }
+}
+
+/** The modest tenant's messages that were refused, and the flood's answers during each of them. */
+async function modestly(bus: TestBus, counts: Flood) {
+  using modest = await openText(bus.url, await bus.tokenFor({ tenant: "modest" }));
+  let refused = 0;
+  const meanwhile: number[] = [];
+  for (let id = 1; id <= MODEST; id++) {
+    await pace(PAUSE_MS);
+    const before = counts.taken + counts.refused;
+    modest.send({ op: "pub", room: "r", data: id, id });
+    if ((await modest.json()).code !== 0) refused++;
+    meanwhile.push(counts.taken + counts.refused - before);
+  }
+  return { refused, median: meanwhile.toSorted((a, b) => a - b)[MODEST / 2] ?? Infinity };
+}
+
+for (const [websocket, does] of Object.entries(KINDS)) {
+  Deno.test(`a tenant that floods the process leaves another its share, and answers in time (${websocket})`, async () => {
+    await using bus = await startLocalBus(configOf(websocket));
+    const counts: Flood = { taken: 0, refused: 0 };
+    const stop = new AbortController();
+    const flooding = flood(bus, counts, stop.signal);
+    const beyond = does === "refuses" ? WINDOW : 1;
+    await until("a flood over its rate", () => counts.refused >= beyond);
+    const { refused, median } = await modestly(bus, counts);
+    stop.abort();
+    await flooding;
+    assert.ok(refused <= MODEST * 0.05, `${refused} of ${MODEST} refused`);
+    const most = does === "refuses" ? counts.refused > counts.taken * 3 : counts.refused > 0;
+    assert.ok(most, JSON.stringify(counts));
+    assert.ok(counts.taken > 0, "the flood has its share too");
+    // One that had to wait for the flood to end, or for its turn in a queue of all, would see far more.
+    assert.ok(median <= WINDOW * 2, `${median} answers of the flood before one of the other's`);
+    const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
+    const total = counts.refused + refused;
+    assert.ok(
+      metrics.includes(`shield_rate_refusals_total{scope="process"} ${total}\n`),
+      metrics,
+    );
+    assert.ok(metrics.includes('shield_rates{scope="tenant"} '));
+  });
+}
+
+// A slow policy holds a connection's messages: so many of them and so many bytes wait, what is more is refused, and
+// other connections go on meanwhile.
+
+const HELD = 16;
+
+const SLOW_POLICY = `
+[limits]
+pending_operations = ${HELD}
+pending_bytes = 65_536
+[policy]
+workers = 1
+stall_ms = 60_000
+timeout_ms = 60_000
+fuel_per_second = 1_000_000_000_000
+[platform.overseer]
+fuel_limit = 1_000_000
+`;
+
+/** Tens of milliseconds, and most of what fuel allows. */
+const SLOW = `(local $left i32) (local.set $left (i32.const 80000000))
+  (loop (br_if 0 (local.tee $left (i32.sub (local.get $left) (i32.const 1))))) (i32.const 0)`;
+
+async function slowDown(bus: TestBus, tenant: string): Promise<void> {
+  const admin = await policyAdmin(bus);
+  const { status, body } = await admin.upload(guest({ hook: SLOW }));
+  assert.equal(status, 200, JSON.stringify(body));
+  const deployed = await admin.post("deploy", { sha256: body["sha256"], tenant, name: "slow" });
+  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
+}
+
+interface Answers {
+  readonly taken: number[];
+  readonly refused: number[];
+}
+
+/** Reads answers until there are so many, or the first refusal. */
+async function read(client: RawClient, answers: Answers, until: () => boolean): Promise<Answers> {
+  while (!until()) {
+    const { id, code, reason, retry_after_ms } = await client.json();
+    (code === 0 ? answers.taken : answers.refused).push(id);
+    if (code !== 0) {
+      assert.deepEqual([code, reason, retry_after_ms], [429, "too-many-pending", 100]);
+    }
+  }
+  return answers;
+}
+
+async function operations(bus: TestBus): Promise<void> {
+  using slow = await openText(bus.url, await bus.tokenFor({ tenant: "slow" }));
+  using other = await openText(bus.url, await bus.tokenFor({ tenant: "other" }));
+  const count = 100;
+  for (let id = 1; id <= count; id++) slow.send({ op: "pub", room: "r", data: id, id });
+  const answers: Answers = { taken: [], refused: [] };
+  await read(slow, answers, () => answers.refused.length > 0);
+  for (let id = 1; id <= 20; id++) {
+    other.send({ op: "pub", room: "r", data: id, id });
+    assert.equal((await other.json()).code, 0);
+  }
+  const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
+  assert.match(metrics, /^shield_pending_operations [1-9]/m, "the other was done before");
+  await read(slow, answers, () => answers.taken.length + answers.refused.length === count);
+  assert.ok(answers.taken.length >= HELD, `${answers.taken.length} taken`);
+  assert.deepEqual(answers.taken, answers.taken.toSorted((a, b) => a - b), "in their order");
+}
+
+async function bytesWait(bus: TestBus): Promise<void> {
+  using slow = await openText(bus.url, await bus.tokenFor({ tenant: "slow" }));
+  const data = "x".repeat(30_000);
+  for (let id = 1; id <= 10; id++) slow.send({ op: "pub", room: "r", data, id });
+  const answers: Answers = { taken: [], refused: [] };
+  await read(slow, answers, () => answers.taken.length + answers.refused.length === 10);
+  assert.deepEqual(answers.taken.slice(0, 2), [1, 2]);
+  assert.ok(answers.refused.length > 0);
+}
+
+Deno.test("what waits while policies run is bounded, and others go on", async (t) => {
+  await using bus = await startLocalBus(SLOW_POLICY);
+  await slowDown(bus, "slow");
+  await t.step("operations of one connection", () => operations(bus));
+  await t.step("bytes of one connection", () => bytesWait(bus));
+  const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
+  assert.match(metrics, /^shield_pending_operations 0$/m, "nothing is left");
+});
+
+// What a schedule publishes comes in as what anybody publishes: it is counted, and waits where a rate is used up.
+
+const ONE_A_SECOND = `
+[server]
+host = "127.0.0.1"
+[ops]
+host = "127.0.0.1"
+[limits]
+tenant_messages_per_second = 1
+`;
+
+Deno.test("schedules count as ingress, and take from the rates of their tenant", async () => {
+  await using bus = await startLocalBus(ONE_A_SECOND);
+  using client = await openText(bus.url, bus.token);
+  client.send({ op: "sub", room: "hall", id: 1 });
+  while ((await client.json()).op !== "ack");
+  const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
+  const at_ms = Date.now() + 200;
+  for (const id of ["one", "two", "three", "four"]) {
+    const body = { room: "hall", message: { type: "tick", data: {} }, at_ms };
+    const { status, body: said } = await admin.ask(
+      "PUT",
+      `/v1/tenants/default/schedules/${id}`,
+      body,
+    );
+    assert.equal(status, 200, JSON.stringify(said));
+  }
+  for (let heard = 0; heard < 4;) if ((await client.json()).op === "msg") heard++;
+  const text = await (await fetch(`${bus.ops_url}/metrics`)).text();
+  const value = (name: string) =>
+    Number(new RegExp(`^${RegExp.escape(name)} (\\d+)`, "m").exec(text)?.[1]);
+  assert.ok(value('shield_ingress_ops{op="schedule"}') >= 4);
+  // Two seconds' worth are there at once; the others had to wait, and were tried again.
+  assert.ok(value('shield_rate_refusals_total{scope="tenant"}') > 0);
+});
+
+// Many unauthenticated connections at a bus with requests under way that have shown a good token: the bounds of the
+// first never end the second.
+
+const IDLE = 60;
+
+const BOUNDS = {
+  "one address": "strangers = 1000\nstrangers_per_address = 20",
+  "all together": "strangers = 20\nstrangers_per_address = 1000",
+};
+
+const config = (websocket: string, limits: string) => `
+[server]
+host = "127.0.0.1"
+websocket = "${websocket}"
+drain_ms = 0
+[ops]
+host = "127.0.0.1"
+[limits]
+${limits}
+[[rooms]]
+room = "durable-*"
+durable = true
+`;
+
+/** Connections that say nothing, until the bus has ended many of them. */
+async function idleStrangers(bus: { http_url: string; ops_url: string }) {
+  const { hostname, port } = new URL(bus.http_url);
+  const idle = await Promise.all(
+    Array.from({ length: IDLE }, () => Deno.connect({ hostname, port: Number(port) })),
+  );
+  await until("strangers are ended", async () => {
+    const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
+    const ended = [...metrics.matchAll(/^shield_strangers_ended_total\{[^}]*\} (\d+)$/gm)];
+    return ended.reduce((sum, [, count]) => sum + Number(count), 0) >= IDLE - 20;
+  });
+  return { [Symbol.dispose]: () => idle.forEach((one) => one.close()) };
+}
+
+for (const websocket of ["native", "ws", "own"]) {
+  for (const [bound, limits] of Object.entries(BOUNDS)) {
+    Deno.test(`a request under way with a good token is no stranger (${websocket}, ${bound})`, async () => {
+      await using bus = await startLocalBus(config(websocket, limits));
+      const headers = { authorization: `Bearer ${bus.token}`, "content-type": "text/plain" };
+      const client = await connect({ url: bus.url, token: bus.token });
+      const stream = `${bus.http_url}/v1/streams/durable-read`;
+      const made = await fetch(stream, { method: "PUT", headers });
+      assert.ok(made.ok, `${made.status}`);
+      await made.body?.cancel();
+      const next = made.headers.get("stream-next-offset") ?? "-1";
+      const reading = fetch(`${stream}?offset=${next}&live=long-poll`, { headers });
+      let controller!: ReadableStreamDefaultController<Uint8Array>;
+      const body = new ReadableStream<Uint8Array>({ start: (given) => void (controller = given) });
+      const write = (text: string) => controller.enqueue(new TextEncoder().encode(text));
+      const growing = fetch(`${bus.http_url}/v1/rooms/durable-grown/streams?id=one`, {
+        method: "POST",
+        headers,
+        body,
+      });
+      write("a");
+      const room = client.room("durable-grown");
+      await until("it grows", async () => {
+        const list = await room.command("growing.list");
+        return list.json<{ messages: { id: string }[] }>().messages.some(({ id }) => id === "one");
+      });
+      using _idle = await idleStrangers(bus);
+      write("b");
+      controller.close();
+      const grown = await growing;
+      assert.equal(grown.status, 200);
+      await grown.body?.cancel();
+      const told = await fetch(stream, { method: "POST", headers, body: "news" });
+      assert.ok(told.ok, `${told.status}`);
+      await told.body?.cancel();
+      assert.equal(await (await reading).text(), "news");
+      await client.close();
+    });
+  }
+}

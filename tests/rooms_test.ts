@@ -1,10 +1,19 @@
 /**
- * Room commands as clients on a running bus send them and hear of them: state, locks and fences,
- * kicks, bans. Both planes of a Shield with its Brain; several of each are other tests' business.
+ * Room commands as clients on a running bus send them and hear of them: state, locks and fences, kicks, bans. Both
+ * planes of a Shield with its Brain; several of each are other tests' business. Also rooms beside a room, and one that
+ * is born again.
  */
 import assert from "node:assert/strict";
+import { roomState } from "@arqon/sdk/state";
+import type { RoomEvent } from "@arqon/sdk/state";
+import { connect } from "../sdk/typescript/mod.ts";
+import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus, TokenOptions } from "./harness/test_bus.ts";
+import { EventReader } from "./peers/event_reader.ts";
+import { guest } from "./peers/hostile_bytes.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
+import { policyAdmin } from "./peers/policy_admin.ts";
 import { PresenceClient } from "./peers/presence_client.ts";
 import type { Answer } from "./peers/presence_client.ts";
 import { openText } from "./peers/raw_client.ts";
@@ -20,6 +29,7 @@ host = "127.0.0.1"
 bans_per_tenant = 3
 rooms_per_tenant = 4
 `;
+
 /** Longer than anything that a test waits for. */
 const LONG_MS = 600_000;
 
@@ -282,4 +292,137 @@ Deno.test("rooms on a running bus", async (t) => {
   await t.step("a kick ends subscription and membership, no more", () => kicks(bus));
   await t.step("a ban ends connections and bars the way back", () => bans(bus));
   await t.step("bans and rooms of a tenant are bounded", () => limits(bus));
+});
+
+// In which order, and about which room, a reader is judged. Rooms beside a room, whose names the bus keeps for
+// itself: whoever may not have the room may have none of them, by any way in, and a policy that is bound to the room
+// alone is asked about all of them. What is wrong with a SUB is said before anybody is asked.
+
+const ROOM = "stage-1";
+
+const STAGES = `
+[server]
+host = "127.0.0.1"
+[ops]
+host = "127.0.0.1"
+[[rooms]]
+room = "stage-*"
+durable = true
+membership = "journal"
+`;
+
+/** Lets every message through, and nobody subscribe. */
+const NOBODY = guest({
+  hook: "(i32.const 0)",
+  more: '(func (export "arqon_on_subscribe") (result i32) (i32.const 1))',
+});
+
+/** Every way to read a room; each gives the reason of the refusal, "" where there is none. */
+const WAYS: Readonly<
+  Record<string, (bus: TestBus, token: string, room: string) => Promise<string>>
+> = {
+  async sub(bus, token, room) {
+    using client = await openText(bus.url, token);
+    client.send({ op: "sub", room, id: 1 });
+    return (await client.json()).reason ?? "";
+  },
+  async history(bus, token, room) {
+    const { body } = await new HttpPeer(bus.http_url, token).call("GET", `rooms/${room}/messages`);
+    return body.reason ?? "";
+  },
+  async events(bus, token, room) {
+    try {
+      using _reader = await EventReader.open(`${bus.http_url}/v1/rooms/${room}/events`, { token });
+      return "";
+    } catch (error) {
+      return (error as Error).message.replace(/^\d+ /, "");
+    }
+  },
+  async stream(bus, token, room) {
+    const response = await fetch(`${bus.http_url}/v1/streams/${room}`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
+    const text = await response.text();
+    return response.ok ? "" : JSON.parse(text).reason;
+  },
+};
+
+Deno.test("a policy that is bound to a room alone is asked about the rooms beside it, whoever reads them", async () => {
+  await using bus = await startLocalBus(STAGES);
+  const token = await bus.tokenFor({ user: "ann" });
+  const rooms = ["", "~members", "~growing", "~values"].map((suffix) => `${ROOM}${suffix}`);
+  const all = async () => {
+    const reasons: Record<string, string> = {};
+    for (const room of rooms) {
+      for (const [way, ask] of Object.entries(WAYS)) {
+        reasons[`${way} ${room}`] = await ask(bus, token, room);
+      }
+    }
+    return reasons;
+  };
+  const before = await all();
+  assert.ok(!Object.values(before).includes("policy-rejected"), JSON.stringify(before));
+  const admin = await policyAdmin(bus);
+  const { body: { sha256 } } = await admin.upload(NOBODY);
+  const policy = { tenant: "default", name: "nobody", sha256, room: ROOM };
+  assert.equal((await admin.post("deploy", policy)).status, 200);
+  const expected = Object.keys(before).map((key) => [key, "policy-rejected"]);
+  assert.deepEqual(await all(), {
+    ...Object.fromEntries(expected),
+    // Pieces are not kept.
+    [`stream ${ROOM}~growing`]: "stream-not-found",
+  });
+});
+
+Deno.test("a filter is checked before policies are asked, of a room and of a pattern", async () => {
+  await using bus = await startLocalBus(STAGES);
+  const admin = await policyAdmin(bus);
+  const { body: { sha256 } } = await admin.upload(NOBODY);
+  const policy = { tenant: "default", name: "nobody", sha256 };
+  assert.equal((await admin.post("deploy", policy)).status, 200);
+  using client = await openText(bus.url, bus.token);
+  for (const room of [ROOM, "stage-*"]) {
+    client.send({ op: "sub", room, filter: "type ==", id: 1 });
+    assert.equal((await client.json()).reason, "invalid-filter", room);
+    client.send({ op: "sub", room, filter: 'type == "chat"', id: 2 });
+    assert.equal((await client.json()).reason, "policy-rejected", room);
+  }
+});
+
+// A room that ends and is born again, as one sees it who has heard it all the time: no GAP, and `first`.
+
+const IDLE = `
+[server]
+host = "127.0.0.1"
+[brain]
+idle_timeout_ms = 500
+`;
+
+Deno.test("who hears a room that is born again gets its first change, marked, and no GAP", async () => {
+  await using bus = await startLocalBus(IDLE);
+  const ended = async () => {
+    const page = await (await fetch(`${bus.ops_url}/metrics`)).text();
+    return Number(/^brain_rooms_ended_total(?:\{[^}]*\})? (\d+)$/m.exec(page)?.[1] ?? 0);
+  };
+  await using ann = await connect({ url: bus.url, token: bus.token });
+  await using bob = await connect({ url: bus.url, token: bus.token });
+  roomState(bob.room("lobby"));
+  using heard = bob.room("lobby").subscribe();
+  await heard.ready;
+  const next = async () => {
+    const { value } = await heard.next();
+    assert.equal(value?.type, "ROOM_UPDATE", `${value?.signal?.kind} ${value?.signal?.reason}`);
+    return value.json<RoomEvent>();
+  };
+  const state = roomState(ann.room("lobby"));
+  await state.set("k", 1);
+  const [one, two] = [await next(), (await state.set("k", 2), await next())];
+  assert.deepEqual([one.first, two.first, two.version], [true, undefined, one.version + 1]);
+  await until("the room ends", async () => await ended() > 0);
+  const { events = [] } = (await state.set("k", 3), await state.get("k", { events_after: 0 }));
+  const again = await next();
+  assert.deepEqual([again.first, again.value], [true, 3]);
+  assert.notEqual(again.epoch, two.epoch);
+  assert.ok(again.version > two.version);
+  assert.deepEqual(events, [again]);
 });

@@ -1,8 +1,12 @@
 /**
- * A running bus with each implementation of client sockets: what clients see is the same, but for
- * the close code of a message that is far too long. The sockets alone: `shield/socket/testing/conformance.ts`.
+ * A running bus with each implementation of client sockets: what clients see is the same, but for the close code of a
+ * message that is far too long. The sockets alone: `shield/socket/testing/conformance.ts`. Also where ERRs stand, and
+ * clients that are gone.
  */
 import assert from "node:assert/strict";
+import { encodePing, encodePub, encodeSub, encodeUnsub, writeEnvelope } from "@arqon/proto";
+import type { ServerFrame } from "@arqon/proto";
+import { until } from "../shared/testing/until.ts";
 import {
   BINARY,
   CONTINUATION,
@@ -153,5 +157,255 @@ for (const websocket of ["native", "ws", "own"]) {
       assert.equal((await bus.stop()).code, 0, bus.log());
       assert.equal((await client.closed()).code, 1012);
     });
+  });
+}
+
+// Who closes its connection while its request waits has its place among the requests under way back at once, with
+// every kind of sockets; and what waits on is bounded.
+
+const PLACES = 3;
+
+const waitingOn = (websocket: string) => `
+[server]
+host = "127.0.0.1"
+websocket = "${websocket}"
+[ops]
+host = "127.0.0.1"
+[limits]
+pending_operations = ${PLACES}
+command_timeout_ms = 60_000
+[streams]
+long_poll_ms = 60_000
+event_stream_ms = 60_000
+[[rooms]]
+room = "log-*"
+durable = true
+`;
+
+const pending = (bus: TestBus) => figure(bus, "shield_pending_operations");
+
+async function figure({ ops_url }: TestBus, name: string): Promise<number> {
+  const text = await (await fetch(`${ops_url}/metrics`)).text();
+  return Number(text.match(new RegExp(`^${name} (\\d+)$`, "m"))?.[1]);
+}
+
+interface Asked {
+  readonly stop: AbortController;
+  readonly ended: Promise<number>;
+}
+
+/** Asks over a connection of its own, which ends when it is stopped. */
+function asking(bus: TestBus, path: string, token: string): Asked {
+  const stop = new AbortController();
+  const ended = fetch(`${bus.http_url}/v1/${path}`, {
+    headers: { authorization: `Bearer ${token}` },
+    signal: stop.signal,
+  }).then(({ status }) => status, () => 0);
+  return { stop, ended };
+}
+
+/** An event stream over a connection of its own, whose head has come. */
+async function openEvents({ http_url, token }: TestBus, path: string): Promise<Deno.TcpConn> {
+  const { hostname, port } = new URL(http_url);
+  const connection = await Deno.connect({ hostname, port: Number(port) });
+  const head = `GET ${path} HTTP/1.1\r\nhost: bus\r\nauthorization: Bearer ${token}\r\n\r\n`;
+  await connection.write(new TextEncoder().encode(head));
+  const buffer = new Uint8Array(4_096);
+  const count = await connection.read(buffer) ?? 0;
+  assert.match(new TextDecoder().decode(buffer.subarray(0, count)), /^HTTP\/1\.1 200 /);
+  return connection;
+}
+
+for (const websocket of ["own", "ws", "native"]) {
+  Deno.test(`whoever is gone frees its place at once: ${websocket}`, async () => {
+    await using bus = await startLocalBus(waitingOn(websocket));
+    const headers = {
+      authorization: `Bearer ${bus.token}`,
+      "content-type": "application/json",
+    };
+    const made = await fetch(`${bus.http_url}/v1/streams/log-1`, { method: "PUT", headers });
+    assert.equal(made.status, 201, await made.text());
+    const next = made.headers.get("stream-next-offset");
+    const poll = `streams/log-1?offset=${next}&live=long-poll`;
+    for (let round = 0; round < 3; round++) {
+      const all = Array.from({ length: PLACES }, () => asking(bus, poll, bus.token));
+      await until("all wait", async () => await pending(bus) === PLACES);
+      assert.equal(await asking(bus, poll, bus.token).ended, 429);
+      for (const { stop } of all) stop.abort();
+      await until("their places are free", async () => await pending(bus) === 0);
+    }
+    const live = await openEvents(bus, `/v1/streams/log-1?offset=${next}&live=sse`);
+    live.close();
+    await until("the event stream has gone", async () => await pending(bus) === 0);
+    const events = await openEvents(bus, "/v1/rooms/log-1/events");
+    const connections = () => figure(bus, 'shield_connections\\{state="open"\\}');
+    await until("an event stream is a connection", async () => await connections() === 1);
+    events.close();
+    await until("it has gone", async () => await connections() === 0);
+    const version = "rooms/lobby/state?after_version=1000000";
+    const waiting = Array.from({ length: PLACES }, () => asking(bus, version, bus.token));
+    await until("all wait for a version", async () => await pending(bus) === PLACES);
+    for (const { stop } of waiting) stop.abort();
+    await until("their places are free, too", async () => await pending(bus) === 0);
+    // What the Brain still waits for is bounded: those who come now keep their places.
+    const more = Array.from({ length: PLACES }, () => asking(bus, version, bus.token));
+    await until("others wait", async () => await pending(bus) === PLACES);
+    for (const { stop, ended } of more) {
+      stop.abort();
+      assert.equal(await ended, 0);
+    }
+    assert.equal(await asking(bus, version, bus.token).ended, 429);
+    const other = await bus.tokenFor({ user: "other" });
+    const reader = asking(bus, poll, other);
+    await until("another user is let in", async () => await pending(bus) > PLACES);
+    reader.stop.abort();
+  });
+}
+
+Deno.test("a request behind a long-poll on one connection is answered when that is", async () => {
+  await using bus = await startLocalBus(waitingOn("own"));
+  const authorization = `Bearer ${bus.token}`;
+  const headers = { authorization, "content-type": "application/json" };
+  const url = `${bus.http_url}/v1/streams/log-1`;
+  const made = await fetch(url, { method: "PUT", headers });
+  await made.body?.cancel();
+  const { hostname, port } = new URL(url);
+  using connection = await Deno.connect({ hostname, port: Number(port) });
+  const request = (path: string) =>
+    `GET ${path} HTTP/1.1\r\nhost: bus\r\nauthorization: ${authorization}\r\n\r\n`;
+  const next = made.headers.get("stream-next-offset");
+  const polled = request(`/v1/streams/log-1?offset=${next}&live=long-poll`);
+  const encoder = new TextEncoder();
+  await connection.write(encoder.encode(polled));
+  await until("it waits", async () => await pending(bus) === 1);
+  await connection.write(encoder.encode(request("/v1/streams/log-1?offset=-1")));
+  const posted = await fetch(url, { method: "POST", headers, body: '{"n":1}' });
+  await posted.body?.cancel();
+  assert.ok(posted.ok);
+  let text = "";
+  const buffer = new Uint8Array(65_536);
+  while (text.split('{"n":1}').length < 3) {
+    const count = await connection.read(buffer) ?? assert.fail(`it ended: ${text}`);
+    text += new TextDecoder().decode(buffer.subarray(0, count));
+  }
+  assert.equal(text.match(/HTTP\/1\.1 200/g)?.length, 2);
+});
+
+// Where ERRs stand among the answers of a client on a whole bus, on every kind of socket: behind the ACKs and PONGs
+// of everything that was sent before the frame which they are about.
+
+const orderedOn = (websocket: string) => `
+[server]
+websocket = "${websocket}"
+[limits]
+messages_per_second = 100
+[[rooms]]
+room = "log-*"
+durable = true
+`;
+
+/** A burst is two seconds' worth. */
+const BURST = 200;
+
+/** More than a busy machine lets pass by the rate while it gets to them: 20 s worth. */
+const TOO_MANY = 2_000;
+
+const event = { type: "t", data: new Uint8Array(1), content_type: "", schema_id: "" };
+
+/** Frames that are answered in every way that there is; those of `errs` by an ERR that names nothing. */
+const FRAMES: readonly (readonly [name: string, frame: Uint8Array])[] = [
+  ["ack", encodePub(writeEnvelope({ room_id: "plain", request_id: 1, event }))],
+  ["Unknown opcode: 0x42", new Uint8Array([0x42])],
+  ["ack", encodePub(writeEnvelope({ room_id: "log-a", request_id: 2, event }))],
+  ["err", encodeUnsub({ room_id: "nowhere" })],
+  ["ack", encodeSub({ room_id: "plain", request_id: 3, presence: true })],
+  ["Unknown opcode: 0x43", new Uint8Array([0x43])],
+  ["ack", command(4, "plain")],
+  ["pong", encodePing(new Uint8Array([5]))],
+  ["err", encodePub(writeEnvelope({ room_id: "a.b", event }))],
+  ["ack", encodeSub({ room_id: "log-a", request_id: 6 })],
+  ["err", encodePub(writeEnvelope({ room_id: "plain", event: { ...event, type: "ROOM_X" } }))],
+];
+
+function command(request_id: number, room_id: string): Uint8Array {
+  const command = {
+    command_id: `c${request_id}`,
+    name: "room.get",
+    payload: new TextEncoder().encode("{}"),
+  };
+  return encodePub(writeEnvelope({ room_id, request_id, command }));
+}
+
+type Reply = { readonly kind: "answer" | "err"; readonly text: string };
+
+function replyOf(frame: ServerFrame): Reply | undefined {
+  if (frame.kind === "err") return { kind: "err", text: frame.message };
+  if (frame.kind === "ack") return { kind: "answer", text: `ack ${frame.ack.request_id}` };
+  return frame.kind === "pong" ? { kind: "answer", text: "pong" } : undefined;
+}
+
+/** All frames at once: at each ERR everything before its frame has been answered. */
+async function mixed(bus: TestBus): Promise<void> {
+  using client = await openBinary(bus.url, await bus.tokenFor());
+  for (const [, frame] of FRAMES) client.send(frame);
+  let [answers, errs] = [0, 0];
+  const errs_at = FRAMES.flatMap(([name], at) => /^(ack|pong)$/.test(name) ? [] : [at]);
+  while (answers + errs < FRAMES.length) {
+    const reply = replyOf(await client.frame());
+    if (reply === undefined) continue;
+    if (reply.kind === "answer") {
+      answers++;
+      continue;
+    }
+    const at = errs_at[errs++] ?? NaN;
+    const before = FRAMES.slice(0, at).filter(([name]) => /^(ack|pong)$/.test(name)).length;
+    assert(answers >= before, `${reply.text} after ${answers} answers, not ${before}`);
+    const name = FRAMES[at]?.[0] ?? "";
+    if (name.startsWith("Unknown")) assert.equal(reply.text, name);
+  }
+}
+
+/** Refusals for a rate come after the ACKs of what was within it. */
+async function rates(bus: TestBus): Promise<void> {
+  using client = await openBinary(bus.url, await bus.tokenFor({ user: "fast" }));
+  const [, named] = FRAMES[2] as [string, Uint8Array];
+  const nameless = encodePub(writeEnvelope({ room_id: "plain", event }));
+  for (let sent = 0; sent < BURST; sent++) client.send(named);
+  for (let sent = 0; sent < TOO_MANY; sent++) client.send(nameless);
+  let acks = 0;
+  for (;;) {
+    const reply = replyOf(await client.frame());
+    if (reply?.kind === "answer") acks++;
+    if (reply?.kind !== "err") continue;
+    assert.match(reply.text, /^Rate limited/);
+    return assert.equal(acks, BURST);
+  }
+}
+
+/** The same in text, whose ERR has a reason. */
+async function text(bus: TestBus): Promise<void> {
+  using client = await openText(bus.url, await bus.tokenFor({ user: "text" }));
+  const frames = [
+    { op: "pub", room: "log-b", type: "t", data: 1, id: 1 },
+    { op: "unsub", room: "nowhere" },
+    { op: "pub", room: "plain", type: "t", data: 1, id: 2 },
+    { op: "nonsense" },
+  ];
+  for (const frame of frames) client.send(frame);
+  const said: string[] = [];
+  while (said.length < 4) {
+    const { op, id, reason } = await client.json();
+    said.push(op === "ack" ? `ack ${id}` : reason);
+  }
+  assert(said.indexOf("ack 1") < said.indexOf("not-subscribed"), said.join());
+  assert.equal(said.at(-1), "unknown-opcode");
+}
+
+for (const websocket of ["native", "ws", "own"]) {
+  Deno.test(`ERRs in their place, on ${websocket} sockets`, async (t) => {
+    await using bus = await startLocalBus(orderedOn(websocket));
+    await t.step("behind answers of every kind", () => mixed(bus));
+    await t.step("behind what was within a rate", () => rates(bus));
+    await t.step("in text", () => text(bus));
   });
 }

@@ -1,10 +1,16 @@
-/** Rooms as server-sent events, over real requests to a real bus: what comes, what is refused, how it ends. */
+/**
+ * Rooms as server-sent events, over real requests to a real bus: what comes, what is refused, how it ends. Also with a
+ * ticket in place of a token, under policies, and as operators see a reader.
+ */
 import assert from "node:assert/strict";
 import { found, until } from "../shared/testing/until.ts";
+import { fromText } from "../wasm/testing/bytes.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
+import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
+import { policyAdmin } from "./peers/policy_admin.ts";
 
 const CONFIG = `
 [server]
@@ -322,3 +328,118 @@ for (const websocket of ["own", "native", "ws"] as const) {
     }
   });
 }
+
+// Readers of events under policies, and as operators and the journal see them: like any connection.
+
+/** Refuses every SUB. */
+const DOORMAN = `(module
+  (memory (export "memory") 1)
+  (func (export "arqon_alloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "arqon_on_subscribe") (result i32) (i32.const 1)))`;
+
+Deno.test("a reader of events under policies, and before operators", async (t) => {
+  await using bus = await startLocalBus(`[ops]\nhost = "127.0.0.1"\n${PATIENT_POLICIES}`);
+  const open = (path: string) =>
+    EventReader.open(`${bus.http_url}/v1/${path}`, { token: bus.token });
+  const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
+
+  await t.step("a policy refuses one room, and the request with it", async () => {
+    const policies = await policyAdmin(bus);
+    const { body } = await policies.upload(fromText(DOORMAN));
+    const binding = { tenant: "default", name: "door", room: "guarded", hooks: ["on_subscribe"] };
+    assert.equal(
+      (await policies.post("deploy", { ...binding, sha256: body["sha256"] })).status,
+      200,
+    );
+    await assert.rejects(open("rooms/guarded/events"), { message: "403 policy-rejected" });
+    await assert.rejects(open("events?room=a&room=guarded"), { message: "403 policy-rejected" });
+  });
+  await t.step("an operator sees it, and ends it", async () => {
+    using reader = await open("rooms/a/events");
+    const { connection } = (await reader.until("welcome")).data;
+    const path = `connections/${connection}`;
+    const shown = await admin.call("GET", path);
+    assert.equal(shown.status, 200, JSON.stringify(shown.body));
+    assert.match(JSON.stringify(shown.body), /"a"/);
+    assert.equal((await admin.call("DELETE", path)).status, 204);
+    assert.equal((await reader.until("signal")).data.signal.kind, "DISCONNECT");
+    assert.equal((await reader.until("refused")).data.reason, "disconnected");
+    assert.equal((await reader.until("closed")).data.code, 1008);
+    assert.equal(await reader.next(), undefined);
+  });
+  await t.step("what was refused holds no place", async () => {
+    await until("all places are free", async () => {
+      const text = await (await fetch(`${bus.ops_url}/metrics`)).text();
+      return ["event_streams", "active_connections"].every((name) =>
+        new RegExp(`^shield_${name}\\S* 0$`, "m").test(text)
+      );
+    });
+  });
+});
+
+// Tickets over real requests: a page reads events with one, once, and only what it is for.
+
+const TICKETS = `
+[server]
+host = "127.0.0.1"
+[ops]
+host = "127.0.0.1"
+[sse]
+tickets = 8
+`;
+
+Deno.test("a ticket in place of a token", async (t) => {
+  await using bus = await startLocalBus(TICKETS);
+  const grants = [{ room: "mine*", actions: ["subscribe"] }];
+  const token = await bus.tokenFor({ user: "ann", claims: { grants } });
+  const peer = new HttpPeer(bus.http_url, token);
+  const ask = async (body: unknown) => {
+    const { status, body: answer } = await peer.call("POST", "tickets", body);
+    return status === 200 ? answer : `${status} ${answer.reason}`;
+  };
+  const open = (path: string, options = {}) =>
+    EventReader.open(`${bus.http_url}/v1/${path}`, options);
+
+  await t.step("opens a stream as its user, once", async () => {
+    const { ticket, expires_ms } = await ask({ rooms: ["mine", "mine-2"] });
+    assert.ok(expires_ms > Date.now());
+    using reader = await open(`rooms/mine/events?ticket=${ticket}`);
+    assert.equal((await reader.until("welcome")).data.user_id, "ann");
+    await reader.until("subscribed");
+    const again = open(`rooms/mine/events?ticket=${ticket}`);
+    await assert.rejects(again, { message: `${401} ${"ticket-invalid"}` });
+  });
+  await t.step("is for its rooms only, and for nothing else", async () => {
+    const { ticket } = await ask({ rooms: ["mine"] });
+    const other = open(`rooms/mine-2/events?ticket=${ticket}`);
+    await assert.rejects(other, { message: "403 not-granted" });
+    const { ticket: second } = await ask({ rooms: ["mine"] });
+    const state = await fetch(`${bus.http_url}/v1/rooms/mine/state?ticket=${second}`);
+    assert.deepEqual([state.status, (await state.json()).reason], [401, "token-missing"]);
+    using reader = await open(`rooms/mine/events?ticket=${second}`);
+    await reader.until("subscribed");
+  });
+  await t.step("stays good where a token goes before it", async () => {
+    const { ticket } = await ask({ rooms: ["mine"] });
+    using first = await open(`rooms/mine/events?ticket=${ticket}`, { token });
+    await first.until("subscribed");
+    using second = await open(`rooms/mine/events?ticket=${ticket}`);
+    await second.until("subscribed");
+  });
+  await t.step("is refused where it is not right", async () => {
+    const cases: [unknown, string][] = [
+      [{ rooms: ["other"] }, "403 not-granted"],
+      [{ rooms: ["a.b"] }, "400 invalid-room"],
+      [{ rooms: [] }, "400 invalid-field"],
+      [{ rooms: "mine" }, "400 invalid-field"],
+      [{}, "400 invalid-field"],
+      [{ rooms: ["mine"], ttl: 9 }, "400 unknown-field"],
+      ["[]", "400 malformed-body"],
+      [{ rooms: Array.from({ length: 33 }, (_, n) => `mine${n}`) }, "429 too-many-rooms"],
+    ];
+    for (const [body, said] of cases) assert.equal(await ask(body), said, JSON.stringify(body));
+    const made: string[] = [];
+    for (let n = 0; n < 8; n++) made.push(await ask({ rooms: ["mine"] }));
+    assert.equal(made.at(-1), "429 too-many-pending");
+  });
+});
