@@ -158,7 +158,8 @@ function assemble(
   const heard = { spine: traces?.hearing(spine, stats) ?? spine, durable: durable.rooms, shares };
   const { mirroring: { mirror }, journal: { journal }, schemas: { gate: schemas } } = foundation;
   const hub = new Hub({ ...limits, ...heard, stats, tenants, now, random, ledger, schemas });
-  const [overseer, usage] = [policies.overseer, foundation.usage?.ledger];
+  const { overseer } = policies;
+  const { ledger: usage, reads } = foundation.usage ?? {};
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
   const checks = { signatures: foundation.signatures, overseer, bans, schemas, mirror, journal };
   const sends = traces?.sending(spine, durable.logs, flushes) ?? { spine, logs: durable.logs };
@@ -166,13 +167,7 @@ function assemble(
   const commands = commandsOn(sends.spine, options, foundation, stats, () => service.presence);
   const own = { ...sends, ...checks, ...beside, commands, usage, shares };
   const path = { ...own, classes, quota, traces, unheard: unheardNotes(hub, ledger), now, random };
-  const reading = {
-    ...checks,
-    limits,
-    filters,
-    noteRead: readNotes(ledger),
-    reads: foundation.usage?.reads,
-  };
+  const reading = { ...checks, limits, filters, noteRead: readNotes(ledger), reads };
   const history = createHistory({ ...durable, classes, ...reading });
   const growing = startGrowing(options, path, overseer, durable.logs, classes);
   const service = startPresence({ ...options, classes, node_id: foundation.node_id });

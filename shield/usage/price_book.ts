@@ -52,7 +52,7 @@ export const costOn = (book: PriceBook, day_ms: number, counts: Readonly<Counts>
   costOf(amountsOf(counts), pricesAt(book, day_ms));
 
 /** The beginning of the day of a time, Unix ms. */
-export const dayOf = (time_ms: number): number => time_ms - time_ms % DAY_MS;
+const dayOf = (time_ms: number): number => time_ms - time_ms % DAY_MS;
 
 function monthOf(time_ms: number): number {
   const time = new Date(time_ms);
