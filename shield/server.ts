@@ -182,7 +182,6 @@ function assemble(
   };
   const connections = new ConnectionTable();
   const { revoke } = foundation.revocations;
-  const writes = new SignalWrites({ ...options, bans_bucket, bans, revoke, stats });
   return {
     ...foundation,
     authenticator,
@@ -198,7 +197,7 @@ function assemble(
     signals: startSignals({
       ...options,
       connections,
-      writes,
+      writes: new SignalWrites({ ...options, bans_bucket, bans, revoke, stats }),
       stats,
       leave: (connection, room_id, why) => leave(context, connection, room_id, why),
     }),

@@ -25,15 +25,22 @@ const TABLES = `(table $a 5000 funcref) (table $b 4900 funcref) (table $x 50 ext
 /** The first entries of a table are functions, each another one: an entry that is null costs half. */
 const FILLED = "(table.init $b $many (i32.const 0) (i32.const 0) (i32.const 1000))";
 
+const one = (name: string, op: number, body: string): WorstKernel => ({
+  name,
+  ops: [op],
+  body,
+  fields: TABLES,
+  repeats: 8,
+});
+
+/** Copies entries that are functions. */
+const copyOf = (what: string, operands: string): WorstKernel => ({
+  ...one(`table.copy of ${what}`, Op.TABLE_COPY, `(table.copy ${operands})`),
+  prepare: FILLED,
+});
+
 /** The kernels for tables. */
 export function tableKernels(): readonly WorstKernel[] {
-  const one = (name: string, op: number, body: string): WorstKernel => ({
-    name,
-    ops: [op],
-    body,
-    fields: TABLES,
-    repeats: 8,
-  });
   const sized = (name: string, op: number, write: (size: number) => string, sizes: number[]) =>
     sizes.map((size) => one(`${name} of ${size}`, op, write(size)));
   return [
@@ -71,22 +78,11 @@ export function tableKernels(): readonly WorstKernel[] {
       [1, 4900],
     ),
     ...[1, 1000].flatMap((size) => [
-      {
-        ...one(
-          `table.copy of ${size} functions`,
-          Op.TABLE_COPY,
-          `(table.copy $a $b (i32.const 0) (i32.const 0) (i32.const ${size}))`,
-        ),
-        prepare: FILLED,
-      },
-      {
-        ...one(
-          `table.copy of ${size} functions onto themselves`,
-          Op.TABLE_COPY,
-          `(table.copy $b $b (i32.const 1) (i32.const 0) (i32.const ${size}))`,
-        ),
-        prepare: FILLED,
-      },
+      copyOf(`${size} functions`, `$a $b (i32.const 0) (i32.const 0) (i32.const ${size})`),
+      copyOf(
+        `${size} functions onto themselves`,
+        `$b $b (i32.const 1) (i32.const 0) (i32.const ${size})`,
+      ),
     ]),
     one(
       "table.init of 1000 that differ",

@@ -101,9 +101,7 @@ const deathMetrics = (registry: Registry) => ({
   }),
 });
 
-/** Makes them. */
-export function createReducerMetrics(registry: Registry, gauges: ReducerGauges): ReducerMetrics {
-  const registers = [registry];
+function registerGauges(registry: Registry, gauges: ReducerGauges): void {
   const gauge = (name: string, help: string, read: () => number) =>
     scrapedGauge(registry, name, help, read);
   gauge("brain_reducer_rooms", "Rooms with reducers in this Brain's memory.", gauges.rooms);
@@ -114,6 +112,12 @@ export function createReducerMetrics(registry: Registry, gauges: ReducerGauges):
     "Requests to the thread that runs reducers that are not answered.",
     gauges.asked,
   );
+}
+
+/** Makes them. */
+export function createReducerMetrics(registry: Registry, gauges: ReducerGauges): ReducerMetrics {
+  const registers = [registry];
+  registerGauges(registry, gauges);
   return {
     ...deathMetrics(registry),
     entries: new Counter({

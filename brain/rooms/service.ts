@@ -6,7 +6,13 @@ import { BANS_BUCKET } from "../../shared/records/bans.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { steadyTime } from "../../shared/spine/contract/log_clock.ts";
-import type { KeyValue, KvKey, Spine, Subscription } from "../../shared/spine/contract/spine.ts";
+import type {
+  KeyValue,
+  KvKey,
+  Spine,
+  SpineMessage,
+  Subscription,
+} from "../../shared/spine/contract/spine.ts";
 import { ALL_COMMANDS, everyTenant, processSubject } from "../../shared/subjects/subject.ts";
 import type { Tracing } from "../../shared/telemetry/tracing.ts";
 import type { ClusterView } from "../cluster_view.ts";
@@ -278,6 +284,13 @@ function seenBy(
   };
 }
 
+/** What a drain waits for, whatever becomes of it. */
+const drainingBy = (spine: Spine, log: Logger) => ({
+  flush: () => spine.flush().catch((error) => log.warn("no flush in a drain", { error })),
+  served: (subscription: Subscription) =>
+    subscription.drain().catch((error) => log.warn("commands may be lost in a drain", { error })),
+});
+
 /**
  * Starts serving rooms; resolves once commands are taken. Rejects with `spine-unavailable` when a
  * bucket cannot be opened or read.
@@ -325,13 +338,10 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
   const onUsed = (at: RoomAddress) => last_use.note(at);
   const desk = createCommandDesk({ ...parts, onUsed, limits: limits.desk, tracing });
   const forwarded = spine.subscribe(processSubject("commands", brain_id), desk.handleForwarded);
-  const hear = spine.subscribe(everyTenant("rooms"), (message) => {
-    versions.note(tally.hear(message, brain_id));
-  });
+  const note = (message: SpineMessage) => versions.note(tally.hear(message, brain_id));
+  const hear = spine.subscribe(everyTenant("rooms"), note);
   const commands = spine.subscribe(ALL_COMMANDS, desk.handle, { queue: QUEUE });
-  const flush = () => spine.flush().catch((error) => log.warn("no flush in a drain", { error }));
-  const served = (subscription: Subscription) =>
-    subscription.drain().catch((error) => log.warn("commands may be lost in a drain", { error }));
+  const { flush, served } = drainingBy(spine, log);
   const drain = async (): Promise<void> => {
     standing.stopping = true;
     hear.unsubscribe();

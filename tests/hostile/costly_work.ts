@@ -185,6 +185,7 @@ const breaker: CostlyAttack = {
   },
 };
 
+/** The attacks, in the order of the table. */
 export const COSTLY_WORK: readonly CostlyAttack[] = [
   filters,
   history,
