@@ -60,7 +60,7 @@ function dataOf({ gate, shape }: Row, place: number): unknown {
   return { k, v, ...pad, ...word };
 }
 
-/** What becomes of a message. protocol.md "Publishing" has the order of the checks. */
+/** What becomes of a message. docs/protocol.md, "Publishing", has the order of the checks. */
 export function fateOf(row: Row, { place, data }: Sent): Fate {
   const text = JSON.stringify(data);
   // policies/examples/mask_digits.wat: each digit is an asterisk, wherever it stands.
@@ -79,7 +79,7 @@ export function fateOf(row: Row, { place, data }: Sent): Fate {
 /** A message is sent a second time, right behind the first. */
 export const isTwice = (row: Row, place: number): boolean => row.twice === "yes" && place % 3 === 0;
 
-/** A message as a reader gets it. streams.md: what is no JSON appears as a string in base64. */
+/** A message as a reader gets it. docs/streams.md: what is no JSON appears as a string in base64. */
 export function formOf(row: Row, reader: Row["first"], message: Sent): string {
   const { heard } = fateOf(row, message);
   const is_encoded = (reader === "stream" || reader === "poll") && row.shape === "words";
@@ -92,14 +92,14 @@ export function heardBy(row: Row, reader: Row["first"]): number[] {
     .map(({ place }) => place);
   switch (reader) {
     case "filter":
-      // filters.md: `data` is the event's data where its content type is JSON.
+      // docs/filters.md: `data` is the event's data where its content type is JSON.
       return row.shape === "words" ? [] : taken.filter((place) => place % 2 === 0);
     case "late":
       return taken.filter((place) => place >= HALF);
     case "after":
       // The position is that of the first message that was taken.
       return taken.slice(1);
-    // protocol.md: `no_echo` leaves out what this connection publishes.
+    // docs/protocol.md: `no_echo` leaves out what this connection publishes.
     case "echo":
     case "refused":
     case "stranger":
@@ -135,7 +135,7 @@ export function whyOf(row: Row, reader: Row["first"], place: number): string | u
       return "left_out echo";
     case "late":
       if (!is_early) return "sent";
-      // why.md: a message that nobody heard is in no ledger, unless its room is durable.
+      // docs/why.md: a message that nobody heard is in no ledger, unless its room is durable.
       return row.log === "plain" && !isHeardLive(row) ? undefined : "not_connected";
     case "after":
       return is_early ? place === heardBy(row, "text")[0] ? undefined : "caught_up" : "sent";
