@@ -148,8 +148,7 @@ function assemble(
   bans_bucket: KeyValue,
   socket_server: SocketServer,
 ): Parts {
-  const { config, spine, log, now, random, traces } = options;
-  const { limits } = config;
+  const { config, config: { limits }, spine, log, now, random, traces } = options;
   const [stats, flushes] = [createStats(), new FlushQueue(spine)];
   registerStats(stats, options.registry);
   const { tenants, gate: quota, rooms: { classes }, noted: { ledger } = {} } = foundation;
