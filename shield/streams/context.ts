@@ -52,6 +52,8 @@ export interface StreamContext {
   readonly reads?: ReadMeter | undefined;
   /** Unix ms. */
   readonly now: () => number;
+  /** Ms that only grow: how long something lasts. */
+  readonly monotonic_ms: () => number;
   /**
    * The time by the clock of the tenant's log, Unix ms: all Shields have the same one, and it does not jump
    * with a wall clock. What is removed after a time goes by it. Rejects as `logs.of`.

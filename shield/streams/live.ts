@@ -20,7 +20,7 @@ interface Live {
   readonly reading: Reading;
   readonly first: StreamRecord;
   readonly wake: Wake;
-  /** Unix ms. */
+  /** Monotonic ms. */
   readonly until_ms: number;
   after: number | undefined;
   /** Whether the reader was told where it stands. */
@@ -46,7 +46,7 @@ export async function liveResponse(
     throw error;
   }
   // Proxies fold readers onto one connection when all begin anew now and then.
-  const until_ms = Math.min(context.now() + context.sse_ms, identity.expires_ms);
+  const until_ms = context.monotonic_ms() + context.sse_ms;
   const ending = new AbortController();
   const live: Live = { reading, first, wake, until_ms, after, told: false, ending };
   const end = () => {
@@ -87,20 +87,25 @@ async function nextEvents(
 ): Promise<{ events: string; is_last: boolean } | undefined> {
   const { reading, first, wake, until_ms, ending } = live;
   const { key, caller: { identity } } = reading;
-  const beat_ms = Math.min(until_ms, context.now() + context.long_poll_ms);
+  // A token names a time of day, what else ends it is a time that passes.
+  const left_ms = Math.max(0, identity.expires_ms - context.now());
+  const monotonic_ms = context.monotonic_ms();
+  const beat_ms = Math.min(until_ms, monotonic_ms + left_ms, monotonic_ms + context.long_poll_ms);
   for (;;) {
     const seen = wake.count;
-    if (context.isDraining() || context.now() >= until_ms) return undefined;
+    const is_over = context.monotonic_ms() >= until_ms || context.now() >= identity.expires_ms;
+    if (context.isDraining() || is_over) return undefined;
     const found = await findStream(context, key);
     if (found.record.id !== first.id) return undefined;
     requireReader(context, identity, key.room_id);
     await touch(context, key, found);
     const page = await readPage(context, reading, found.record, live.after);
     const closed = found.record.closed !== undefined && page.up_to_date;
-    const is_due = page.messages.length > 0 || closed || !live.told || context.now() >= beat_ms;
+    const is_due = page.messages.length > 0 || closed || !live.told ||
+      context.monotonic_ms() >= beat_ms;
     if (page.next > 0) live.after = page.next;
     if (!is_due) {
-      await wake.after(seen, beat_ms - context.now(), ending.signal);
+      await wake.after(seen, beat_ms - context.monotonic_ms(), ending.signal);
       if (ending.signal.aborted) return undefined;
       continue;
     }

@@ -20,7 +20,7 @@ interface Counted {
   count: number;
 }
 
-type Counts = Pick<StreamContext, "records" | "logs" | "now" | "logTime">;
+type Counts = Pick<StreamContext, "records" | "logs" | "monotonic_ms" | "logTime">;
 
 /** The streams of all tenants, as this process has counted them. */
 export class Population {
@@ -37,7 +37,7 @@ export class Population {
   /** Counts one more. Throws 429 when the tenant has no room for it. */
   async enter(context: Counts, tenant_id: string): Promise<void> {
     const known = this.#tenants.get(tenant_id);
-    const is_good = known !== undefined && context.now() - known.counted_ms < COUNT_MS;
+    const is_good = known !== undefined && context.monotonic_ms() - known.counted_ms < COUNT_MS;
     const counted = is_good ? known : await this.#count(context, tenant_id);
     if (counted.count >= this.#max) {
       throw new StreamRefusal("stream-too-many", `a tenant has at most ${this.#max} streams`);
@@ -48,7 +48,7 @@ export class Population {
   async #count(context: Counts, tenant_id: string): Promise<Counted> {
     const rooms = await context.records.roomsOf(tenant_id);
     // Others who come meanwhile go by this count: there is one look at a time.
-    const counted: Counted = { counted_ms: context.now(), count: rooms.length };
+    const counted: Counted = { counted_ms: context.monotonic_ms(), count: rooms.length };
     this.#tenants.renew(tenant_id, counted);
     const is_full = rooms.length >= this.#max;
     const looking = this.#look(context, tenant_id, rooms, counted);

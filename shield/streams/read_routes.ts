@@ -177,7 +177,7 @@ async function longPoll(
   after: number | undefined,
 ): Promise<Response> {
   const { key, request: { cursor }, caller: { identity } } = reading;
-  const until_ms = context.now() + context.long_poll_ms;
+  const until_ms = context.monotonic_ms() + context.long_poll_ms;
   const place = after ?? (first.fork === undefined ? first.begin : undefined);
   const gone = reading.gone();
   using wake = await context.wakes.watch(key);
@@ -189,7 +189,7 @@ async function longPoll(
     const page = await readPage(context, reading, record, after);
     if (page.messages.length > 0) return await pageAnswer(context, reading, record, page);
     const closed = record.closed !== undefined && page.up_to_date;
-    const left_ms = until_ms - context.now();
+    const left_ms = until_ms - context.monotonic_ms();
     if (closed || left_ms <= 0 || context.isDraining() || gone.aborted) {
       const { lives } = await context.logs.of(key.tenant_id);
       return answer(204, {

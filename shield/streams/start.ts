@@ -69,6 +69,7 @@ export function startStreams(
     noteRead: readNotes(parts.noted?.ledger),
     reads: parts.usage?.reads,
     now,
+    monotonic_ms: () => performance.now(),
     logTime: async (tenant_id) => (await durable.logs.of(tenant_id)).now(),
     random: Math.random,
   });

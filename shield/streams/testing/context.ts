@@ -117,6 +117,7 @@ function contextOf(spine: Spine, options: ShieldOptions): StreamContext {
     enterLive: () => ({ [Symbol.dispose]: () => {} }),
     isDraining: () => false,
     now: clock,
+    monotonic_ms: clock,
     logTime: () => Promise.resolve(logClock()),
     random: () => 0,
   };
