@@ -36,6 +36,8 @@ export interface Fate {
 }
 
 const letter = (place: number) => String.fromCharCode("a".charCodeAt(0) + place);
+/** The place of the message whose data begins with that letter. */
+export const placeOf = (letter: string): number => letter.charCodeAt(0) - "a".charCodeAt(0);
 
 /** The messages of a row. */
 export function messagesOf(row: Row): Sent[] {
@@ -48,7 +50,8 @@ export function messagesOf(row: Row): Sent[] {
   }));
 }
 
-const isOdd = (place: number) => place % 3 === 2;
+/** The messages that a gate refuses which does not refuse all. */
+export const isOdd = (place: number): boolean => place % 3 === 2;
 
 function dataOf({ gate, shape }: Row, place: number): unknown {
   const k = letter(place);
@@ -71,6 +74,8 @@ export function fateOf(row: Row, { place, data }: Sent): Fate {
     ungranted: "403 not-granted",
     banned: "403 room-banned",
     policy: isOdd(place) ? "403 policy-rejected" : "",
+    // docs/hooks.md: who is asked before it happens denies as a policy does.
+    before: isOdd(place) ? "403 policy-rejected" : "",
     schema: isOdd(place) ? "400 schema-violation" : "",
   };
   return { refusal: refusals[row.gate], heard };
@@ -128,6 +133,7 @@ export function whyOf(row: Row, reader: Row["first"], place: number): string | u
     case "events":
     case "delta":
     case "session":
+    case "resub":
       return "sent";
     case "filter":
       return heardBy(row, reader).includes(place) ? "sent" : "left_out filter";

@@ -57,6 +57,20 @@ async function text(seat: Seat, more: object = {}, room = seat.room): Promise<Re
   return { heard: () => upToEnd(() => client.told()), [Symbol.asyncDispose]: dispose(client) };
 }
 
+/** Subscribes a second time, which delivers nothing twice. */
+async function resub(seat: Seat): Promise<Reader> {
+  const client = await textClient(seat);
+  await client.join(seat.room);
+  return {
+    async half() {
+      const { code } = await client.ask({ op: "sub", room: seat.room });
+      if (code !== 0) throw new Error(`its second SUB: ${code}`);
+    },
+    heard: () => upToEnd(() => client.told()),
+    [Symbol.asyncDispose]: dispose(client),
+  };
+}
+
 /** The SDK, which speaks the binary form. */
 async function sdk(
   seat: Seat,
@@ -257,6 +271,8 @@ export function openReader(kind: Row["first"], seat: Seat): Promise<Reader> {
       return stream(seat);
     case "poll":
       return poll(seat);
+    case "resub":
+      return resub(seat);
     case "session":
       return sdk(seat, { transport: "http" });
     case "echo":

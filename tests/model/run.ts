@@ -5,7 +5,7 @@ import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
 import type { TestBus } from "../harness/test_bus.ts";
 import { AdminClient } from "../peers/admin_client.ts";
 import { DurableClient } from "../peers/durable_client.ts";
-import { Receiver, SECRET } from "../hooks/receiver.ts";
+import { type ReceivedCall, type Receiver, SECRET } from "../hooks/receiver.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
 import { schemaAdmin } from "../peers/schema_admin.ts";
@@ -18,8 +18,10 @@ import {
   formOf,
   HALF,
   heardBy,
+  isOdd,
   isTwice,
   messagesOf,
+  placeOf,
   type Sent,
   useOf,
   whyOf,
@@ -32,8 +34,34 @@ const ROOM = "room-1";
 const PUBLISHER = "publisher";
 const SCHEMA = "model-event";
 
-/** The configuration of a bus that rows run on. */
-export const CONFIG = `
+/** The tenant of the row at that place. */
+const tenantOf = (at: number) => `t${at}`;
+
+/** The hooks that are asked before a message of the gate `before` passes: the configuration alone can have those. */
+const hooksOf = (rows: readonly Row[], { url }: Receiver): string =>
+  rows.map(({ gate }, at) =>
+    gate !== "before" ? "" : `[[hooks]]
+id = "gate-${at}"
+tenant = "${tenantOf(at)}"
+url = "${url}"
+events = []
+before = ["publish"]
+before_timeout_ms = 10_000
+secret = "${SECRET}"
+`
+  ).join("");
+
+/** Denies what the gate `before` refuses. */
+export function answerBefore({ body: { type, data } }: ReceivedCall): Response | undefined {
+  if (type !== "before.publish") return undefined;
+  const { data: sent } = data.message;
+  const [letter = ""] = typeof sent === "string" ? sent : sent.k;
+  return Response.json({ allow: !isOdd(placeOf(letter)) });
+}
+
+/** The configuration of a bus that these rows run on. */
+export const configOf = (rows: readonly Row[], receiver: Receiver): string =>
+  `${hooksOf(rows, receiver)}
 [server]
 host = "127.0.0.1"
 [ops]
@@ -44,6 +72,7 @@ flush_ms = 10
 enabled = true
 flush_ms = 100
 [webhooks]
+private_hosts = ["127.0.0.1"]
 tenant_private_hosts = ["127.0.0.1"]
 [durable]
 log_bytes = 4_194_304
@@ -367,7 +396,7 @@ export async function runRows(ground: Ground, rows: readonly Row[]): Promise<voi
   const work = async () => {
     for (let next; (next = waiting.shift()) !== undefined;) {
       const [at, row] = next;
-      const found = await within(runRow(ground, row, `t${at}`)).catch((error: Error) => [
+      const found = await within(runRow(ground, row, tenantOf(at))).catch((error: Error) => [
         `${error.stack}`,
       ]);
       if (found.length > 0) wrong.push(`row ${at}, ${sayRow(row)}\n  ${found.join("\n  ")}`);

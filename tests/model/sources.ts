@@ -1,4 +1,5 @@
 /** The ways in which a row's messages come in. Each publishes one message, and says "" or how it was refused. */
+import { writeEnvelope } from "@arqon/proto";
 import { ArqonError, connect, type Connection } from "@arqon/sdk";
 import { found } from "../../shared/testing/until.ts";
 import type { TestBus } from "../harness/test_bus.ts";
@@ -78,6 +79,26 @@ function http({ bus, token, room, row }: Way): Source {
         const message = { type: "t", data: one.data, ...form(row), ...idOf(one) };
         const { status, body } = await peer.call("POST", `rooms/${room}/messages`, message);
         return status === 200 ? "" : `${status} ${body.reason}`;
+      }),
+  };
+}
+
+function protobuf({ bus, token, room, row }: Way): Source {
+  return {
+    ...nothing,
+    publish: (messages) =>
+      oneByOne(messages, async (one) => {
+        const text = row.shape === "words" ? String(one.data) : JSON.stringify(one.data);
+        const { content_type = "application/json" } = form(row);
+        const event = { type: "t", data: new TextEncoder().encode(text), content_type };
+        const response = await fetch(`${bus.http_url}/v1/rooms/${room}/messages`, {
+          method: "POST",
+          headers: { authorization: `Bearer ${token}`, "content-type": "application/protobuf" },
+          body: new Uint8Array(writeEnvelope({ event, ...idOf(one) })),
+        });
+        if (!response.ok) return `${response.status} ${(await response.json()).reason}`;
+        await response.body?.cancel();
+        return "";
       }),
   };
 }
@@ -168,6 +189,7 @@ const SOURCES: Readonly<Record<Row["source"], (way: Way) => Source | Promise<Sou
   session: (way) => sdk(way, "http"),
   http,
   batch,
+  protobuf,
   stream,
   schedule,
   growing,

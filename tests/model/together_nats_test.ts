@@ -5,13 +5,17 @@ import { startLocalBus } from "../harness/local_bus.ts";
 import { startNats } from "../harness/nats_server.ts";
 import { Receiver } from "../hooks/receiver.ts";
 import { rowsOf } from "./factors.ts";
-import { CONFIG, groundOf, runRows } from "./run.ts";
+import { answerBefore, configOf, groundOf, runRows } from "./run.ts";
 
 Deno.test("each pair of capabilities does what the model of the bus says, over NATS", async () => {
+  await using receiver = new Receiver();
+  receiver.answer = answerBefore;
+  const rows = rowsOf(2);
   await using nats = await startNats({ jetstream: true });
-  const config = `${CONFIG}[nats]\nurls = ["${nats.url}"]\nrequest_timeout_ms = 60_000\n`;
+  const config = `${
+    configOf(rows, receiver)
+  }[nats]\nurls = ["${nats.url}"]\nrequest_timeout_ms = 60_000\n`;
   await using bus = await startLocalBus(config);
   await using entry = await startLocalBus(config);
-  await using receiver = new Receiver();
-  await runRows(await groundOf(bus, entry, receiver), rowsOf(2));
+  await runRows(await groundOf(bus, entry, receiver), rows);
 });
