@@ -18,11 +18,13 @@ import { forkRoom } from "./room/forking.ts";
 import type { RoomParts } from "./room/loaded_room.ts";
 import { repairRoom } from "./room/repairing.ts";
 import { trimRoom } from "./room/trimming.ts";
+import { until } from "../../shared/testing/until.ts";
 import { storeModule, SUM } from "./testing/deploys.ts";
 import { callAt, partsOf, placeOf } from "./testing/lone_room.ts";
 import { DyingBrain } from "./testing/dying_parts.ts";
 import {
   applied,
+  call,
   ENGINES,
   entriesOf,
   eventsOf,
@@ -204,6 +206,7 @@ async function migrateAtEach(bus: Bus, next: RunnableProgram): Promise<number> {
     const own = { ...call, history: LIMITS, shown: SHOWN };
     await callAt(placeOf(room), dying.parts(bus.parts), own);
   }, () => Promise.resolve(bus.world.turn("nobody")));
+  await roomOf(bus, "counter-deployed");
   // Only now: whoever has heard of it migrates every room.
   await storeModule(bus.after, SUM);
   const module = { module: next.module, at_ms: 1, by: "me" };
@@ -211,6 +214,10 @@ async function migrateAtEach(bus: Bus, next: RunnableProgram): Promise<number> {
   const deployment = encodeDeployment(withModule(notDeployed("counter"), module));
   await bucket.update(["t", "counter-*"], deployment, 0);
   bus.world.turn("b");
+  // The other program knows no such command.
+  const isInForce = async () =>
+    typeof await call(bus.after, "counter-deployed", "any") !== "string";
+  await until("the module is compiled and in force", isInForce);
   for (const room of rooms) {
     assert.equal((await applied(bus.after, room, "any")).answer, CALLS);
     const kinds = (await entriesOf(bus.after, room)).map(({ kind }) => kind);
