@@ -9,7 +9,7 @@ import type { RoomEvent } from "@arqon/sdk/state";
 import { connect } from "../sdk/typescript/mod.ts";
 import type { Connection, Message } from "../sdk/typescript/mod.ts";
 import { until } from "../shared/testing/until.ts";
-import { startBus } from "./harness/bus.ts";
+import { startBusWith } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
@@ -18,6 +18,18 @@ import type { WallClock } from "./wall_clock.ts";
 
 const ROOMS = Array.from({ length: 20 }, (_, index) => `room-${index}`);
 const LOCKED = "room-0";
+/** Rooms are swept four times within that, and each is written to meanwhile. */
+const BRAIN = "[brain]\nidle_timeout_ms = 60_000\n";
+const EMBEDDED = `${BRAIN}
+[server]
+host = "127.0.0.1"
+drain_ms = 0
+[ops]
+host = "127.0.0.1"
+[[rooms]]
+room = "durable-*"
+durable = true
+`;
 /** More than `[brain] idle_timeout_ms`, and than the lease of the lock. */
 const STEP_S = 65 * 60;
 /** For tokens that outlast the steps. */
@@ -103,10 +115,7 @@ class Rooms {
   }
 }
 
-/**
- * Sets the clock forward twice. A step looks like an absence to a Brain, which then sweeps its rooms. The first
- * sweep that ends may have begun before the first step; the second one begins after it.
- */
+/** Sets the clock forward twice. The first sweep that ends may have begun before the first step, the second one not. */
 async function stepForward(clock: WallClock, ops_url: string, from_s: number): Promise<void> {
   for (const ahead_s of [from_s + STEP_S, from_s + 2 * STEP_S]) {
     const before = await sweeps(ops_url);
@@ -131,7 +140,7 @@ Deno.test("embedded: a wall clock that is set by more than an hour takes no room
     const clock = await createWallClock(dir);
     if (clock === undefined) return;
     const env = Object.entries(clock.env).map(([name, value]) => `${name}=${value}`);
-    await using bus = await startBus([], false, ["env", ...env]);
+    await using bus = await startBusWith(EMBEDDED, ["env", ...env]);
     const token = () => bus.tokenFor({ ttl_seconds: DAY_S });
     await using writer = await connect({ url: bus.url, token: await token() });
     await using reader = await connect({ url: bus.url, token: await token() });
@@ -157,7 +166,7 @@ Deno.test("NATS: a Brain whose wall clock is set takes no room, neither its own 
   const clock = await createWallClock(issuer.dir);
   if (clock === undefined) return;
   await using nats = await startNats({ jetstream: true });
-  const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}`;
+  const config = `[nats]\nurls = ["${nats.url}"]\n${BRAIN}${issuer.config}`;
   const startBrain = (id: string, env = {}) =>
     startServer("brain", config, issuer.dir, `node_id = "${id}"`, 0, [], "", "", env);
   await using shield = await startServer("shield", config, issuer.dir, "drain_ms = 0");

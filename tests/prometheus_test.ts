@@ -48,6 +48,8 @@ url = "redis://127.0.0.1:1"
 [telemetry]
 otlp_url = "${broken_url}"
 metrics_interval_ms = 1_000
+[usage]
+enabled = true
 [[rooms]]
 room = "log-*"
 durable = true

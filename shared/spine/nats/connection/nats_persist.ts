@@ -106,7 +106,8 @@ export async function persist<T>(
   const { link } = subject;
   link.assertConnected();
   const { request_timeout_ms } = link;
-  const deadline_ms = link.monotonic() + Math.max(request_timeout_ms, within_ms);
+  const began_ms = link.monotonic();
+  const deadline_ms = began_ms + Math.max(request_timeout_ms, within_ms);
   const left = () => deadline_ms - link.monotonic();
   for (;;) {
     if (!await link.connected(left())) throw link.unavailable();
@@ -116,8 +117,11 @@ export async function persist<T>(
     } catch (error) {
       problem = error;
     }
+    // Servers that have just found each other know of no room yet; later there is none.
+    const has_no_room = lacksStorage(problem) &&
+      link.monotonic() - began_ms >= request_timeout_ms - RETRY_MS;
     const hopeless = (isUnheard(problem) && isWithoutJetStream(link)) ||
-      fullness(problem) !== undefined;
+      fullness(problem) !== undefined || has_no_room;
     if (hopeless || left() <= RETRY_MS) throw failure(subject, problem);
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     // A server that lost its store, or is still starting: if this fails, so does the next attempt.
