@@ -4,7 +4,7 @@
  * `tests/images`.
  */
 import assert from "node:assert/strict";
-import { ROOT } from "../tasks/checkout/source_files.ts";
+import { copyCheckout } from "../tasks/checkout/checkout_copy.ts";
 
 const PLANTED = "examples/editor/binding.ts";
 
@@ -17,7 +17,6 @@ async function text(folder: string, program: string, ...args: string[]) {
   const decoder = new TextDecoder();
   return {
     code,
-    stdout: decoder.decode(stdout),
     said: decoder.decode(stdout) + decoder.decode(stderr),
   };
 }
@@ -25,11 +24,7 @@ async function text(folder: string, program: string, ...args: string[]) {
 Deno.test("a type error in an example fails the gate and the test command", async () => {
   const folder = await Deno.makeTempDir({ prefix: "arqon-planted-" });
   try {
-    const { stdout } = await text(ROOT, "git", "ls-files", "-z");
-    for (const path of stdout.split("\0").filter((path) => path !== "")) {
-      await Deno.mkdir(`${folder}/${path}`.replace(/\/[^/]*$/, ""), { recursive: true });
-      await Deno.copyFile(ROOT + path, `${folder}/${path}`);
-    }
+    await copyCheckout(folder);
     await Deno.writeTextFile(`${folder}/${PLANTED}`, 'export const planted: number = "1";\n', {
       append: true,
     });

@@ -311,7 +311,7 @@ Deno.test("a module that is refused on one Shield only takes the rollout back on
   });
   assert.match(rollout.ended.why, /^s2: .*memory/);
   assert.equal(rollout.stage, 0, "it was never in force for anything");
-  // On every Shield the old rule alone decides, on the connections of before.
+  // On every Shield the old rule alone decides, on the earlier connections.
   await until(
     "the old rule decides everywhere",
     async () => (await codesOf("abc1")).every((code) => code === 0),

@@ -19,7 +19,7 @@ const keyOf = ({ connection_id, joined_ms }: Identity): string => `${connection_
 export class PastLeaves {
   /** When each stands there, Unix ms. */
   readonly #leaves = new Map<string, number>();
-  /** Those of before are not all known. */
+  /** Not all of the earlier ones are known. */
   #since_ms = Infinity;
 
   /** Begins anew: what is taken from now on is everything from that time on; 0: from the beginning. */

@@ -296,8 +296,9 @@ export class RoomRecorder {
     for (const [node_id, missed] of this.#missed) {
       if (!owns() || this.#is_closed) return;
       // Its answer may have been lost.
-      if (this.#told.get(node_id) !== JSON.stringify(missed)) await this.#miss(book, missed);
-      this.#told.set(node_id, JSON.stringify(missed));
+      const told = JSON.stringify(missed);
+      if (this.#told.get(node_id) !== told) await this.#miss(book, missed);
+      this.#told.set(node_id, told);
       if (this.#missed.get(node_id) === missed) this.#missed.delete(node_id);
       onSettled(missed);
     }

@@ -3,7 +3,7 @@
  * the model there: each must be found. What is not found is said; exits 1 then. A plant is one piece of code and what
  * stands in its place; one that is not there any more is an error.
  */
-import { ROOT } from "../../tasks/checkout/source_files.ts";
+import { copyCheckout } from "../../tasks/checkout/checkout_copy.ts";
 import { names } from "../harness/task_arguments.ts";
 import { runTask } from "../harness/task.ts";
 
@@ -113,16 +113,6 @@ async function run(folder: string, ...args: string[]): Promise<boolean> {
   return success;
 }
 
-/** Copies what the checkout has under version control, as it stands. */
-async function copyTo(folder: string): Promise<void> {
-  const listed = await new Deno.Command("git", { args: ["ls-files", "-z"], cwd: ROOT }).output();
-  for (const path of new TextDecoder().decode(listed.stdout).split("\0")) {
-    if (path === "") continue;
-    await Deno.mkdir(`${folder}/${path}`.replace(/\/[^/]*$/, ""), { recursive: true });
-    await Deno.copyFile(ROOT + path, `${folder}/${path}`);
-  }
-}
-
 /** Whether the rows find the fault. */
 async function isFound(folder: string, { name, file, from, to }: Plant): Promise<boolean> {
   const path = `${folder}/${file}`;
@@ -150,7 +140,7 @@ if (import.meta.main) {
     const folder = await Deno.makeTempDir({ prefix: "arqon-planted-" });
     const problems: string[] = [];
     try {
-      await copyTo(folder);
+      await copyCheckout(folder);
       if (!await run(folder, "task", "test", "tests/model/together_test.ts")) {
         return { problems: ["without a fault the rows do not pass"] };
       }

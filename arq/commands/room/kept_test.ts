@@ -242,7 +242,7 @@ Deno.test("arq in durable rooms", async (t) => {
   await t.step("a room that is not durable is refused in words", () => notDurable(bus));
 });
 
-// Places of before a restart of an embedded bus, and of an older copy that was put back: what `arq room history`,
+// Positions from before a restart of an embedded bus, and from an older copy that was restored: what `arq room history`,
 // `arq room replay` and `arq sub` make of them is the same.
 
 const PLACES = "durable-places";
