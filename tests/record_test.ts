@@ -1,5 +1,5 @@
 /**
- * The session that the README shows is what happens: it is run anew, in real terminals, with the `arq`
+ * The session that the quick start shows is what happens: it is run anew, in real terminals, with the `arq`
  * of this checkout. That the npm package does the same is checked by `deno task record --check`.
  */
 import assert from "node:assert/strict";

@@ -16,7 +16,7 @@ const USAGE = `usage: deno task readme [--without-tests | --test-command] [PAGE.
   PAGE             other pages than README.md and the documents that are marked`;
 
 /** The headings of a README below which a user finds commands. */
-const HEADINGS = ["Run it", "Talk to it", "From an empty folder"];
+const HEADINGS = ["Run it", "Talk to it"];
 /** The state of buses and what tests install: whoever else works in this checkout may use it now. */
 const SHARED_FOLDER = ".arqon";
 

@@ -27,8 +27,6 @@ ready
 echo tested >tests.txt
 ~~~
 
-## Talk to it
-
 <!-- keeps running -->
 ~~~sh
 mkfifo letters
@@ -64,7 +62,7 @@ listening
 from secret
 ~~~
 
-## From an empty folder
+## Talk to it
 
 <!-- fails -->
 ~~~sh
@@ -116,7 +114,7 @@ Deno.test("a README with a wrong command fails, and says what was expected and w
   assert.equal(wrong.lines.at(-1), "6 passed, 1 failed", wrong.lines.join("\n"));
   const at = wrong.lines.findIndex((line) => line.startsWith("FAIL"));
   assert.deepEqual(wrong.lines.slice(at, at + 6), [
-    "FAIL README.md:42: echo good-bye",
+    "FAIL README.md:40: echo good-bye",
     "  other text was printed",
     "  expected:",
     "    hello …",
@@ -131,7 +129,7 @@ Deno.test("a README with a wrong command fails, and says what was expected and w
 Deno.test("a README that does not say what was printed in the other terminal fails", async () => {
   const { lines } = await readme(page(HELLO).replace("from secret", "from nobody"));
   assert.equal(lines.at(-1), "7 passed, 1 failed", lines.join("\n"));
-  assert.ok(lines.includes("FAIL README.md:55: mkfifo letters"), lines.join("\n"));
+  assert.ok(lines.includes("FAIL README.md:53: mkfifo letters"), lines.join("\n"));
   assert.ok(lines.includes("  it has ended"));
 });
 
@@ -139,7 +137,7 @@ Deno.test("a heading of the README without commands fails before anything runs",
   const { code, lines } = await readme(page(HELLO).replace("<!-- fails -->\n~~~sh", "~~~"));
   assert.equal(code, 1);
   assert.deepEqual(lines, [
-    'FAIL README.md: nothing is run below the heading "From an empty folder"',
+    'FAIL README.md: nothing is run below the heading "Talk to it"',
     "",
     "0 passed, 1 failed",
   ]);

@@ -1,6 +1,6 @@
 /**
- * `deno task record`: runs the session of the README from the packed npm package, and writes it into
- * `docs/session.cast`, `docs/session.txt` and, between its two marks, the README. `--check` writes nothing,
+ * `deno task record`: runs the session of the quick start from the packed npm package, and writes it into
+ * `docs/session.cast`, `docs/session.txt` and, between its two marks, the quick start. `--check` writes nothing,
  * and fails when the recorded session differs from what happens now. `--checkout` uses this checkout's `arq`
  * and leaves out the installation; it can only check.
  */
@@ -18,6 +18,7 @@ import { exitWith, type Violation } from "../checkout/violation.ts";
 const USAGE = "usage: deno task record [--check [--checkout]]";
 const CAST = "docs/session.cast";
 const TEXT = "docs/session.txt";
+const PAGE = "docs/quick_start.md";
 
 async function check(text: string, cast: string | undefined): Promise<Violation[]> {
   const recorded = await Deno.readTextFile(ROOT + TEXT);
@@ -31,10 +32,9 @@ async function check(text: string, cast: string | undefined): Promise<Violation[
   if (cast !== undefined && await Deno.readTextFile(ROOT + CAST) !== cast) {
     problems.push({ path: CAST, line: 0, message: `is not of this session; ${fix}` });
   }
-  const readme = await Deno.readTextFile(`${ROOT}README.md`);
-  const page = withSession(readme, recorded);
-  if (page !== undefined && page !== readme) {
-    problems.push({ path: "README.md", line: 0, message: `does not show ${TEXT}; ${fix}` });
+  const shown = await Deno.readTextFile(ROOT + PAGE);
+  if (withSession(shown, recorded) !== shown) {
+    problems.push({ path: PAGE, line: 0, message: `does not show ${TEXT}; ${fix}` });
   }
   return problems;
 }
@@ -42,8 +42,8 @@ async function check(text: string, cast: string | undefined): Promise<Violation[
 async function write(text: string, cast: string): Promise<void> {
   await Deno.writeTextFile(ROOT + TEXT, text);
   await Deno.writeTextFile(ROOT + CAST, cast);
-  const page = withSession(await Deno.readTextFile(`${ROOT}README.md`), text);
-  if (page !== undefined) await Deno.writeTextFile(`${ROOT}README.md`, page);
+  const page = withSession(await Deno.readTextFile(ROOT + PAGE), text);
+  if (page !== undefined) await Deno.writeTextFile(ROOT + PAGE, page);
 }
 
 if (import.meta.main) {

@@ -1,5 +1,5 @@
 /**
- * Runs the session that the README shows, in an empty folder and in real terminals (`script` of util-linux
+ * Runs the session that the quick start shows, in an empty folder and in real terminals (`script` of util-linux
  * gives each command one): install, `arq init`, `arq dev --embedded`, publish and subscribe, `arq doctor`,
  * `arq status`. Its home is its own; so are its ports, unless it is to run the README's commands literally.
  */

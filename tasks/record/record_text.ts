@@ -1,6 +1,6 @@
 /**
  * Turns a recorded session into texts, as pure functions: output without the parts that differ from run to
- * run, a text for the README, and a cast for a player (asciicast v2). `record_session.ts` runs the commands.
+ * run, a text for the quick start, and a cast for a player (asciicast v2). `record_session.ts` runs the commands.
  */
 import { plain } from "../checkout/screen.ts";
 import { WINDOW } from "../checkout/terminal.ts";
@@ -30,7 +30,7 @@ const CONFIG_HOME = "/home/ada/.config";
 export const PORTS = [4000, 4001, 4002] as const;
 const TITLES = ["", "", "in a second terminal", "in a third"];
 const INSTALL = "$ npm install ";
-/** The comment in front of the session in the README. */
+/** The comment in front of the session in the quick start. */
 export const START = "<!-- recorded by deno task record -->";
 const END = "<!-- end of what was recorded -->";
 
