@@ -332,6 +332,7 @@ for (const [websocket, does] of Object.entries(KINDS)) {
   Deno.test(`a tenant that floods the process leaves another its share, and answers in time (${websocket})`, async () => {
     await using bus = await startLocalBus(configOf(websocket));
     const counts: Flood = { taken: 0, refused: 0 };
+    const began_ms = performance.now();
     const stop = new AbortController();
     const flooding = flood(bus, counts, stop.signal);
     const beyond = does === "refuses" ? WINDOW : 1;
@@ -340,8 +341,11 @@ for (const [websocket, does] of Object.entries(KINDS)) {
     stop.abort();
     await flooding;
     assert.ok(refused <= MODEST * 0.05, `${refused} of ${MODEST} refused`);
-    const most = does === "refuses" ? counts.refused > counts.taken * 3 : counts.refused > 0;
-    assert.ok(most, JSON.stringify(counts));
+    const seconds = (performance.now() - began_ms) / 1_000;
+    // A bucket holds two seconds' worth.
+    const most = RATE * (seconds + 2);
+    assert.ok(counts.taken <= most, `${counts.taken} of the flood taken in ${seconds} s`);
+    assert.ok(counts.refused > 0, "the flood is over its rate");
     assert.ok(counts.taken > 0, "the flood has its share too");
     // One that had to wait for the flood to end, or for its turn in a queue of all, would see far more.
     assert.ok(median <= WINDOW * 2, `${median} answers of the flood before one of the other's`);
@@ -373,8 +377,8 @@ fuel_per_second = 1_000_000_000_000
 fuel_limit = 1_000_000
 `;
 
-/** Tens of milliseconds, and most of what fuel allows. */
-const SLOW = `(local $left i32) (local.set $left (i32.const 80000000))
+/** Some 20 ms; all that wait are done before `stall_ms`, on a slow machine too. */
+const SLOW = `(local $left i32) (local.set $left (i32.const 20000000))
   (loop (br_if 0 (local.tee $left (i32.sub (local.get $left) (i32.const 1))))) (i32.const 0)`;
 
 async function slowDown(bus: TestBus, tenant: string): Promise<void> {
@@ -409,7 +413,7 @@ async function operations(bus: TestBus): Promise<void> {
   for (let id = 1; id <= count; id++) slow.send({ op: "pub", room: "r", data: id, id });
   const answers: Answers = { taken: [], refused: [] };
   await read(slow, answers, () => answers.refused.length > 0);
-  for (let id = 1; id <= 20; id++) {
+  for (let id = 1; id <= 5; id++) {
     other.send({ op: "pub", room: "r", data: id, id });
     assert.equal((await other.json()).code, 0);
   }
@@ -456,16 +460,18 @@ Deno.test("schedules count as ingress, and take from the rates of their tenant",
   client.send({ op: "sub", room: "hall", id: 1 });
   while ((await client.json()).op !== "ack");
   const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
-  const at_ms = Date.now() + 200;
-  for (const id of ["one", "two", "three", "four"]) {
-    const body = { room: "hall", message: { type: "tick", data: {} }, at_ms };
-    const { status, body: said } = await admin.ask(
-      "PUT",
-      `/v1/tenants/default/schedules/${id}`,
-      body,
-    );
-    assert.equal(status, 200, JSON.stringify(said));
-  }
+  const setAll = async (at_ms: number) => {
+    for (const id of ["one", "two", "three", "four"]) {
+      const body = { room: "hall", message: { type: "tick", data: {} }, at_ms };
+      const path = `/v1/tenants/default/schedules/${id}`;
+      const { status, body: said } = await admin.ask("PUT", path, body);
+      if (status === 400 && said.detail?.includes("at_ms: expected a time to come")) return false;
+      assert.equal(status, 200, JSON.stringify(said));
+    }
+    return true;
+  };
+  // The time is still to come when the last of them is set, however long that takes.
+  for (let wait_ms = 200; !await setAll(Date.now() + wait_ms);) wait_ms *= 2;
   for (let heard = 0; heard < 4;) if ((await client.json()).op === "msg") heard++;
   const text = await (await fetch(`${bus.ops_url}/metrics`)).text();
   const value = (name: string) =>

@@ -208,7 +208,7 @@ const ENDS: readonly Case[] = [
       const { peer, seen } = await open(host);
       using _peer = peer;
       const going_on = goOn(peer, repeated(rawFrame(BINARY, NOTHING), 10_000));
-      await seen.count(1_000);
+      await seen.count(100);
       const { length } = seen.events;
       seen.socket.close(4429, "flooding");
       await seen.closed();
