@@ -277,7 +277,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const alone = await startOverseer({ ...options, candidates, onUsed, log: overseer_log });
   const { policies, events } = withHooks(alone, foundation, options);
   const bans = await spine.keyValue(BANS_BUCKET, { leaves_stream: true });
-  const sockets = await openSockets(config, options.registry);
+  const sockets = openSockets(config, options.registry);
   const parts = assemble(options, foundation, authenticator, policies, bans, sockets);
   registerParts(parts, config.telemetry, options.registry);
   if (options.reloading !== undefined) followConfig(options.reloading, parts);

@@ -15,7 +15,7 @@ drain_ms = 0
 host = "127.0.0.1"
 `;
 
-for (const websocket of ["own", "ws", "native"]) {
+for (const websocket of ["own", "native"]) {
   for (const count of [1_000, 3_000]) {
     Deno.test(`${count} clients at once from one address: in, or 503 with a time (${websocket})`, async () => {
       await using bus = await startLocalBus(configOf(websocket));

@@ -98,7 +98,7 @@ async function floodOf(bus: Bus, flood: Flood): Promise<void> {
   assert(seen.bytes <= bytes_max, `${seen.bytes} bytes in a turn`);
 }
 
-for (const websocket of ["native", "ws", "own"]) {
+for (const websocket of ["native", "own"]) {
   for (const [name, limits] of [["default", ""], ["tight", TIGHT]] as const) {
     Deno.test(`a flood has its share of a turn: ${websocket} sockets, ${name} limits`, async (t) => {
       await using bus = await startCountingBus(websocket, limits);

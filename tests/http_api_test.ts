@@ -51,7 +51,7 @@ Deno.test("commands over HTTP, on two Shields", async (t) => {
     await using _brain = await startServer("brain", config, issuer.dir);
     await using one = await startServer("shield", config, issuer.dir);
     // Each has the other kind of listener.
-    await using two = await startServer("shield", config, issuer.dir, 'websocket = "ws"');
+    await using two = await startServer("shield", config, issuer.dir, 'websocket = "native"');
     const url = (text: string | undefined) => new URL(text ?? "").origin.replace(/^ws/, "http");
     await all(t, {
       urls: [url(one.ready.url), url(two.ready.url)],

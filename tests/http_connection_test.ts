@@ -139,7 +139,7 @@ const STEPS: Readonly<Record<string, (bus: TestBus) => Promise<void>>> = {
   "a client that answers no PING": endsOfSilence,
 };
 
-for (const websocket of ["native", "ws", "own"]) {
+for (const websocket of ["native", "own"]) {
   Deno.test(`connections over HTTP beside ${websocket} sockets`, async (t) => {
     const config = CONFIG.replace("[server]", `[server]\nwebsocket = "${websocket}"`);
     await using bus = await startBusWith(config);

@@ -519,7 +519,7 @@ async function idleStrangers(bus: { http_url: string; ops_url: string }) {
   return { [Symbol.dispose]: () => idle.forEach((one) => one.close()) };
 }
 
-for (const websocket of ["native", "ws", "own"]) {
+for (const websocket of ["native", "own"]) {
   for (const [bound, limits] of Object.entries(BOUNDS)) {
     Deno.test(`a request under way with a good token is no stranger (${websocket}, ${bound})`, async () => {
       await using bus = await startLocalBus(config(websocket, limits));

@@ -19,7 +19,7 @@ import { startHaproxy, startNginx } from "./proxies/proxies.ts";
 
 /** The client's own address; the proxy is at 127.0.0.1. */
 const CLIENT = "127.0.0.7";
-const KINDS = ["native", "ws", "own"] as const;
+const KINDS = ["native", "own"] as const;
 
 class Door implements AsyncDisposable {
   readonly listener: ClientListener;
@@ -46,7 +46,7 @@ class Door implements AsyncDisposable {
     const config = parseConfig(text, { file: "config.toml", defaults: {} });
     const registry = createMetrics({ node_id: "s1", version: "0" });
     const logged: string[] = [];
-    const sockets = await openSockets(config, registry);
+    const sockets = openSockets(config, registry);
     const listener = await openClientListener({
       config,
       registry,

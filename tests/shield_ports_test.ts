@@ -63,7 +63,7 @@ async function open({ ready }: ServerProcess, issuer: Issuer, cert: string): Pro
   };
 }
 
-for (const websocket of ["native", "ws", "own"] as const) {
+for (const websocket of ["native", "own"] as const) {
   Deno.test(`a Shield serves another certificate without a restart (${websocket})`, async () => {
     const issuer = await createIssuer();
     const [first, second] = [await testCertificate(), await testCertificate()];
@@ -140,7 +140,7 @@ async function heldUp(websocket: string): Promise<void> {
   }
 }
 
-for (const websocket of ["native", "ws", "own"]) {
+for (const websocket of ["native", "own"]) {
   Deno.test(`clients that answered a Shield which was held up are not given up for it (${websocket})`, () =>
     heldUp(websocket));
 }
@@ -176,7 +176,7 @@ function valueOf(page: string, name: string): number {
   return Number(new RegExp(`^${name} (\\d+)$`, "m").exec(page)?.[1]);
 }
 
-for (const websocket of ["native", "ws", "own"] as const) {
+for (const websocket of ["native", "own"] as const) {
   Deno.test(`a Shield that can accept nobody any more ends with 1 (${websocket})`, async () => {
     const issuer = await createIssuer();
     const limits = "[limits]\nlistener_gone_ms = 3000\nlistener_probe_ms = 200\n";

@@ -84,13 +84,13 @@ async function readsLists(bus: TestBus): Promise<void> {
   assert.deepEqual(await refusedUpgrade(bus.http_url, odd), ["400", "unsupported-subprotocol"]);
 }
 
-async function bounds(bus: TestBus, websocket: string): Promise<void> {
+async function bounds(bus: TestBus): Promise<void> {
   const client = await openText(bus.url, bus.token);
   client.send("x".repeat(300_000));
   const { op, code, reason } = await notPing(client);
   assert.deepEqual({ op, code, reason }, { op: "err", code: 413, reason: "too-large" });
   client.send("x".repeat(CLOSE_BYTES + 1));
-  assert.equal((await client.closed()).code, websocket === "ws" ? 1009 : 4413);
+  assert.equal((await client.closed()).code, 4413);
 }
 
 /** Answers WebSocket's pings in the middle of a message that never ends: alive to every socket. */
@@ -137,7 +137,7 @@ async function assembles(bus: TestBus): Promise<void> {
   assert.deepEqual((await peer.frame())?.body, new Uint8Array([0x08, 1, 2, 3]));
 }
 
-for (const websocket of ["native", "ws", "own"]) {
+for (const websocket of ["native", "own"]) {
   Deno.test(`clients of ${websocket} sockets`, async (t) => {
     await using bus = await startLocalBus(configOf(websocket));
     await t.step("speak both forms, and HTTP beside them", () => speaks(bus));
@@ -145,7 +145,7 @@ for (const websocket of ["native", "ws", "own"]) {
     await t.step("may write the list of subprotocols in any way", () => readsLists(bus));
     await t.step(
       "get ERR 413 below the bound, and are closed above it",
-      () => bounds(bus, websocket),
+      () => bounds(bus),
     );
     await t.step("may send a message in fragments", () => assembles(bus));
     await t.step(
@@ -216,7 +216,7 @@ async function openEvents({ http_url, token }: TestBus, path: string): Promise<D
   return connection;
 }
 
-for (const websocket of ["own", "ws", "native"]) {
+for (const websocket of ["own", "native"]) {
   Deno.test(`whoever is gone frees its place at once: ${websocket}`, async () => {
     await using bus = await startLocalBus(waitingOn(websocket));
     const headers = {
@@ -401,7 +401,7 @@ async function text(bus: TestBus): Promise<void> {
   assert.equal(said.at(-1), "unknown-opcode");
 }
 
-for (const websocket of ["native", "ws", "own"]) {
+for (const websocket of ["native", "own"]) {
   Deno.test(`ERRs in their place, on ${websocket} sockets`, async (t) => {
     await using bus = await startLocalBus(orderedOn(websocket));
     await t.step("behind answers of every kind", () => mixed(bus));

@@ -317,7 +317,7 @@ const SCENARIOS: Readonly<Record<string, (world: World) => Promise<void>>> = {
   "a drain": isSentAway,
 };
 
-for (const websocket of ["own", "native", "ws"] as const) {
+for (const websocket of ["own", "native"] as const) {
   Deno.test(`server-sent events beside ${websocket} sockets`, async (t) => {
     const config = CONFIG.replace("[server]", `[server]\nwebsocket = "${websocket}"`);
     await using bus = await startLocalBus(config);

@@ -10,7 +10,7 @@ const STRANGERS = 3_000;
 
 const MANY = "strangers = 100000\nstrangers_per_address = 100000\ndescriptors_reserved = 200";
 
-for (const websocket of ["native", "ws", "own"] as const) {
+for (const websocket of ["native", "own"] as const) {
   for (const secure of [false, true]) {
     const kind = `${websocket}${secure ? ", TLS" : ""}`;
     const tls = async () => secure ? { tls: await testCertificate() } : {};

@@ -30,7 +30,7 @@ a target gave no figures.
 export type MeasureFlood = (kinds: readonly string[], seconds: number) => Promise<FloodEffect[]>;
 
 /** The kinds of client sockets beside which one flood is measured. */
-const FLOOD_SOCKETS = ["own", "ws"];
+const FLOOD_SOCKETS = ["own"];
 const FLOOD_SECONDS = 4;
 
 /** The default values of a scenario's options. */

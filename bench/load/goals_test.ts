@@ -81,7 +81,7 @@ Deno.test("a flood is judged by the median of its rounds on a kind of sockets", 
     { websocket: "own", times: 1.9 },
     { websocket: "own", times: 0.1 },
     { websocket: "own", times: 9 },
-    { websocket: "ws", times: 3 },
+    { websocket: "native", times: 3 },
   ];
   const goals = floodGoals(effects);
   assert.deepEqual(goals.map(({ met, measured }) => [met, measured]), [[true, "1.90x"], [

@@ -30,14 +30,14 @@ Fails when the clean client hears nothing for longer than --silence ms. The floo
 machine in reality, gives way to the others at nice ${FLOOD_NICE}. How long the clean client and the Shield
 waited for a core, in ms a second, is this machine's part in the p99.
 
-  --websocket LIST  kinds of client sockets, with commas (native,ws,own)
+  --websocket LIST  kinds of client sockets, with commas (native,own)
   --floods LIST     of small,big,echo,pings,ws-pings,fragments,garbage,http,batch,bombs (all)
   --limits LIST     default and tight: 100 messages and 100 KB a second, 50 refusals (default,tight)
   --seconds N       of each (4)
   --silence N       ms that the clean client may hear nothing (250)
 `;
 
-const KINDS = ["native", "ws", "own"];
+const KINDS = ["native", "own"];
 const FLOODS: readonly Flood[] = [
   "small",
   "big",

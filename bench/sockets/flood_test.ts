@@ -15,13 +15,10 @@ Deno.test("a flood is compared with the calm of the same sockets and limits, and
     { ...about, websocket: "own", flood: "none", p99_ms: 10 },
     { ...about, websocket: "own", limits: "tight", flood: "none", p99_ms: 1 },
     { ...about, websocket: "own", flood: "small", p99_ms: 19 },
-    { ...about, websocket: "ws", flood: "none", p99_ms: 5 },
-    { ...about, websocket: "ws", flood: "big", p99_ms: 15 },
     { ...about, websocket: "native", flood: "big", p99_ms: 15 },
   ]);
   assert.deepEqual(effects, [
     { websocket: "own", times: 1.9 },
-    { websocket: "ws", times: 3 },
     { websocket: "native", times: NaN },
   ]);
 });

@@ -1,5 +1,5 @@
 /**
- * The scenario `sockets`: all kinds of client sockets under the same load in one run, in turns: echo one by
+ * The scenario `sockets`: both kinds of client sockets under the same load in one run, in turns: echo one by
  * one and with many messages under way, fan-out one by one and in bursts, and memory of an idle connection,
  * each through a whole bus on the embedded Spine. `sockets_tls.ts` measures what TLS adds.
  */
@@ -23,10 +23,9 @@ import { renderRows } from "../measure/table.ts";
 import { openOnBus, startBus } from "../measure/targets.ts";
 import type { BusProcess } from "../measure/targets.ts";
 
-const HELP =
-  `sockets: Deno's sockets beside those of the package ws and our own, through the whole bus.
+const HELP = `sockets: Deno's sockets beside our own, through the whole bus.
 
-  --websocket LIST  kinds, compared with the first (native,ws,own)
+  --websocket LIST  kinds, compared with the first (native,own)
   --rounds N        each kind in turn, so many times; medians count (3)
   --rate N          messages a second of the echo at a constant rate (5000)
   --seconds N       of each measurement (4)
@@ -39,7 +38,7 @@ const HELP =
   --handshakes N    over TLS, a second (1000)
 `;
 
-const IMPLEMENTATIONS = ["native", "ws", "own"] as const;
+const IMPLEMENTATIONS = ["native", "own"] as const;
 const FANOUT_MS = 20;
 const BURST = 10;
 
@@ -237,7 +236,7 @@ export const SOCKETS: Scenario = {
   name: "sockets",
   help: HELP,
   options: {
-    websocket: text("native,ws,own"),
+    websocket: text("native,own"),
     rounds: text("3"),
     rate: text("5000"),
     seconds: text("4"),

@@ -34,7 +34,7 @@ asks nobody who it is: the limit of a machine whose cores the clients share.
   --rate N           messages a second of the steady pair (200)
   --seconds N        the steady pair alone, before the storm (10)
   --nice N           niceness of the clients, which are other machines in reality (19; 0: none)
-  --websocket LIST   [server] websocket of the Shield (its default); with several, such as own,ws,native,
+  --websocket LIST   [server] websocket of the Shield (its default); with several, such as own,native,
                      each is hit in turn, held to the promises and compared with the first, and not with
                      bare Deno
   --plain            without TLS

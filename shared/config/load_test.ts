@@ -140,6 +140,13 @@ Deno.test("a file that is not UTF-8 is refused at the first place that is not", 
   assert.equal(configText(new TextEncoder().encode("# grüße €🙂"), file), "# grüße €🙂");
 });
 
+Deno.test("the kinds of sockets are own and native", () => {
+  refused(
+    '[server]\nwebsocket = "ws"\n',
+    'config.toml:2:13 server.websocket: "ws" is not allowed; expected one of "native", "own"',
+  );
+});
+
 Deno.test("a lock's usual lease is at most the longest", () => {
   refused(
     "[brain]\nlock_ttl_ms = 600_001\n",

@@ -53,8 +53,8 @@ export const Server = z.strictObject({
   drain_timeout_ms: z.int().min(1_000).max(3_600_000).default(30_000).describe(
     "a process that was told to stop has ended after this, whatever is not done",
   ),
-  websocket: z.enum(["native", "ws", "own"]).default("own").describe(
-    "what speaks WebSocket: Deno's sockets; the package ws, which can cut a client off; or our own frames on TCP, which also bound strangers and serve crowds cheaper (docs/security.md compares)",
+  websocket: z.enum(["native", "own"]).default("own").describe(
+    "what speaks WebSocket: Deno's sockets, or our own frames on TCP, which can cut a client off, bound strangers and serve crowds cheaper (docs/security.md compares)",
   ),
   trusted_proxies: z.array(
     z.string().refine(isNetwork, {
@@ -94,7 +94,7 @@ export const Server = z.strictObject({
   return !(server.proxy_protocol && server.websocket === "native" && server.tls_cert !== undefined);
 }, {
   error:
-    'native sockets with TLS cannot read a PROXY header; expected websocket = "own" or "ws", or a proxy that ends TLS',
+    'native sockets with TLS cannot read a PROXY header; expected websocket = "own", or a proxy that ends TLS',
   path: ["proxy_protocol"],
   ...always,
 }).refine(({ drain_ms, drain_timeout_ms }) => drain_timeout_ms >= 2 * drain_ms, {

@@ -35,8 +35,7 @@ export function runtimeHttp(): ServeHttp {
   const { serveHttp } = Deno as typeof Deno & { serveHttp?: ServeHttp };
   if (serveHttp !== undefined) return serveHttp;
   throw new Error(
-    `Deno ${Deno.version.deno} has no Deno.serveHttp, which [server] websocket = "native" needs; ` +
-      'expected websocket = "own" or "ws"',
+    `Deno ${Deno.version.deno} has no Deno.serveHttp, which [server] websocket = "native" needs; expected websocket = "own"`,
   );
 }
 

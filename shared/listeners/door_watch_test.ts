@@ -31,7 +31,7 @@ function watch(
   });
 }
 
-for (const websocket of ["native", "ws", "own"] as const) {
+for (const websocket of ["native", "own"] as const) {
   for (const secure of [false, true]) {
     Deno.test(`a listener is asked as a client would (${websocket}${secure ? ", TLS" : ""})`, async () => {
       const listener = await listenClient({

@@ -92,7 +92,7 @@ export function listen(options: Omit<ListenOptions, "tls">): Listener {
 export type ClientListenOptions =
   & ListenOptions
   & Pick<BareListenOptions, "proxies" | "clientOf" | "turnAway">
-  & { readonly websocket: "native" | "ws" | "own" };
+  & { readonly websocket: "native" | "own" };
 
 /**
  * Opens the listener for clients: native sockets need the runtime's HTTP. Rejects as `listen`

@@ -23,7 +23,7 @@ async function answered(listener: Listener, { cert }: TlsPair): Promise<boolean>
   }
 }
 
-for (const websocket of ["native", "ws", "own"] as const) {
+for (const websocket of ["native", "own"] as const) {
   Deno.test(`another certificate is served without a restart, a bad one never (${websocket})`, async () => {
     const [first, second] = [await testCertificate(), await testCertificate()];
     const lines: string[] = [];

@@ -1,7 +1,6 @@
 /**
  * A client's WebSocket, as narrow as the Shield needs it, and where such sockets come from. Interfaces
- * only: `native.ts`, `ws.ts` and `own.ts` are the implementations, and `conformance.ts` is what all of
- * them must do.
+ * only: `native.ts` and `own.ts` are the implementations, and `conformance.ts` is what both must do.
  */
 
 /** The close code of a socket that closed without a close frame. */
@@ -90,27 +89,20 @@ export interface Upgraded {
   listen(events: SocketEvents): void;
 }
 
-/** The options of every implementation. */
+/** The options of our own sockets; native ones take fewer, and one of theirs (`native.ts`). */
 export interface SocketOptions {
   /**
    * How long a peer may be silent before it gets a WebSocket ping, in ms; it has as long again to
    * answer.
    */
   readonly heartbeat_ms: number;
-  /** In place of `CLOSE_MS`; a native socket knows none. */
+  /** In place of `CLOSE_MS`. */
   readonly close_ms?: number | undefined;
   /** Monotonic ms, for shares of turns; the system's clock when absent. */
   readonly now_ms?: (() => number) | undefined;
-  /** The longest message; where the implementation can, a longer one ends the connection with 1009. */
+  /** The longest message; a longer one ends the connection with 1009. */
   readonly max_message_bytes: number;
-  /** What may wait of one connection for its turn, where the implementation cannot stop reading. */
-  readonly waiting_max: {
-    readonly messages: number;
-    readonly bytes: number;
-  };
-  /**
-   * Compresses messages for clients that offer it, where the implementation can; absent: it does not.
-   */
+  /** Compresses messages for clients that offer it; absent: it does not. */
   readonly deflate?: {
     /** The shortest message that is compressed. */
     readonly from_bytes: number;
@@ -121,7 +113,7 @@ export interface SocketOptions {
 
 /** One implementation, as `[server] websocket` names it. */
 export interface SocketServer {
-  readonly implementation: "native" | "ws" | "own";
+  readonly implementation: "native" | "own";
   /** The bytes that have been read of all clients and wait for their turn. */
   readonly waiting_bytes: number;
   /**

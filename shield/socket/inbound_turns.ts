@@ -1,19 +1,17 @@
 /**
  * Messages of a connection that somebody else reads. As many as fit are handed out as they come; the
- * others wait for later turns, in their order. The reader may be asked to pause meanwhile.
+ * others wait for later turns, in their order.
  */
 import { NO_TURN, TURN_BYTES, TURN_FRAMES } from "../../shared/turns/turns.ts";
 import type { Turns } from "../../shared/turns/turns.ts";
 
-/** One message, as the implementations hand it over. */
+/** One message, as the runtime hands it over. */
 export type Inbound = string | ArrayBuffer;
 
 /** The socket whose messages these are. */
 export interface InboundOwner {
   /** Handles one message. Must not throw. */
   deliver(message: Inbound): void;
-  /** Says that no more need be read from now on (true), or that reading is to go on (false). */
-  hold(held: boolean): void;
 }
 
 /** The bytes that a waiting message takes besides its own. */
@@ -32,14 +30,13 @@ export class InboundTurns {
   #turn = NO_TURN;
   #frames = 0;
   #bytes = 0;
-  /** True while something waits, or the connection rests. */
-  #holds = false;
+  /** True while something waits for a later turn. */
+  #waits = false;
   /**
    * True when the connection goes on in a later turn; it must do so only once, or it has two shares of
    * it.
    */
   #awaits_turn = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
   #onEmpty: (() => void) | undefined;
   readonly #resume = () => this.#goOn();
 
@@ -59,7 +56,7 @@ export class InboundTurns {
   }
 
   take(message: Inbound): void {
-    if (this.#holds) return this.#keep(message);
+    if (this.#waits) return this.#keep(message);
     const turn = this.#turns.enter();
     if (turn !== this.#turn) this.#begin(turn);
     else if (this.#isOver()) {
@@ -69,61 +66,29 @@ export class InboundTurns {
     this.#deliver(message);
   }
 
-  /**
-   * Counts a frame that is no message. False when this turn has no room for it, but a later one has.
-   */
-  takeControl(): boolean {
-    const turn = this.#turns.enter();
-    if (turn !== this.#turn) this.#begin(turn);
-    this.#frames++;
-    if (!this.#holds && this.#frames <= TURN_FRAMES) return true;
-    this.#giveWay();
-    return false;
-  }
-
-  /** Hands nothing out for so many ms, and after that not before the connection's turn. */
-  rest(wait_ms: number): void {
-    if (this.#timer !== undefined) return;
-    this.#holdOn();
-    this.#timer = setTimeout(() => this.wake(), wait_ms);
-  }
-
-  /** Ends a rest. */
-  wake(): void {
-    if (this.#timer === undefined) return;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#giveWay();
-  }
-
   /** Drops the messages that wait. */
   clear(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#forget();
+    this.#waiting = [];
+    this.#next = 0;
+    this.#count(-this.#held_bytes);
+    this.#waits = false;
+    const onEmpty = this.#onEmpty;
+    this.#onEmpty = undefined;
+    onEmpty?.();
   }
 
   /**
    * Calls `then` when everything that came has been handed out or dropped; at once if it already has.
    */
   finish(then: () => void): void {
-    if (this.#held_bytes === 0) {
-      this.clear();
-      return then();
-    }
+    if (this.#held_bytes === 0) return then();
     this.#onEmpty = then;
   }
 
-  #holdOn(): void {
-    if (this.#holds) return;
-    this.#holds = true;
-    this.#owner.hold(true);
-  }
-
-  /** Goes on in a later turn, or after the rest of a connection that rests. */
+  /** Goes on in a later turn. */
   #giveWay(): void {
-    this.#holdOn();
-    if (this.#awaits_turn || this.#timer !== undefined) return;
+    this.#waits = true;
+    if (this.#awaits_turn) return;
     this.#awaits_turn = true;
     this.#turns.giveWay(this.#resume);
   }
@@ -157,34 +122,18 @@ export class InboundTurns {
 
   #goOn(): void {
     this.#awaits_turn = false;
-    // The connection was sent to rest while it waited.
-    if (this.#timer !== undefined) return;
     this.#begin(this.#turns.enter());
     while (this.#next < this.#waiting.length && !this.#isOver()) {
       const message = this.#waiting[this.#next] as Inbound;
       this.#waiting[this.#next++] = "";
       this.#count(-OVERHEAD_BYTES - bytesOf(message));
       this.#deliver(message);
-      if (this.#timer !== undefined) return;
     }
-    if (this.#next === this.#waiting.length) return this.#forget();
+    if (this.#next === this.#waiting.length) return this.clear();
     if (this.#next > this.#waiting.length / 2) {
       this.#waiting = this.#waiting.slice(this.#next);
       this.#next = 0;
     }
     this.#giveWay();
-  }
-
-  #forget(): void {
-    this.#waiting = [];
-    this.#next = 0;
-    this.#count(-this.#held_bytes);
-    if (this.#holds) {
-      this.#holds = false;
-      this.#owner.hold(false);
-    }
-    const onEmpty = this.#onEmpty;
-    this.#onEmpty = undefined;
-    onEmpty?.();
   }
 }

@@ -24,7 +24,10 @@ import { Turns } from "../../shared/turns/turns.ts";
  */
 const ALL_WAITING_BYTES_MAX = 268_435_456;
 
-type NativeOptions = Pick<SocketOptions, "heartbeat_ms" | "waiting_max" | "now_ms">;
+type NativeOptions = Pick<SocketOptions, "heartbeat_ms" | "now_ms"> & {
+  /** What may wait of one connection for its turn, as nothing can stop the runtime's reading. */
+  readonly waiting_max: { readonly messages: number; readonly bytes: number };
+};
 
 /**
  * The runtime's own idle timeout. The runtime pings after half of it and ends what stays silent for the
@@ -184,9 +187,6 @@ class NativeSocket implements ClientSocket, EventListenerObject, InboundOwner {
   deliver(message: Inbound): void {
     this.#events?.message(typeof message === "string" ? message : new Uint8Array(message));
   }
-
-  /** Does nothing: the runtime reads on. */
-  hold(): void {}
 
   #forget(): void {
     this.#inbound?.clear();

@@ -14,14 +14,14 @@ import { ownSockets } from "./own.ts";
 const WAITING_BYTES_MIN = 16_777_216;
 
 /**
- * Opens the sockets. Native sockets need a client listener of their kind, the others one of ours:
+ * Opens the sockets. Native sockets need a client listener of their kind, own ones one of ours:
  * `listenClient`.
  */
-export async function openSockets(
+export function openSockets(
   config: Pick<Config, "server" | "limits">,
   registry: Registry,
-): Promise<SocketServer> {
-  const sockets = await openKind(config);
+): SocketServer {
+  const sockets = openKind(config);
   new Gauge({
     name: "shield_socket_implementation",
     help: "Always 1; the label says what speaks WebSocket.",
@@ -37,9 +37,7 @@ export async function openSockets(
   return sockets;
 }
 
-async function openKind(
-  { server, limits }: Pick<Config, "server" | "limits">,
-): Promise<SocketServer> {
+function openKind({ server, limits }: Pick<Config, "server" | "limits">): SocketServer {
   const { heartbeat_ms } = server;
   const max_message_bytes = limits.close_frame_bytes;
   // A client with more messages waiting would be closed anyhow, for its rate.
@@ -52,13 +50,8 @@ async function openKind(
     },
   };
   if (server.websocket === "native") return nativeSockets({ heartbeat_ms, waiting_max });
-  if (server.websocket === "own") {
-    const deflate = server.permessage_deflate
-      ? { from_bytes: limits.deflate_from_bytes, inflated_bytes_max: limits.max_frame_bytes }
-      : undefined;
-    return ownSockets({ heartbeat_ms, max_message_bytes, waiting_max, deflate });
-  }
-  // The package reads two environment variables as it loads, for which it needs a permission.
-  const { wsSockets } = await import("./ws.ts");
-  return wsSockets({ heartbeat_ms, max_message_bytes, waiting_max });
+  const deflate = server.permessage_deflate
+    ? { from_bytes: limits.deflate_from_bytes, inflated_bytes_max: limits.max_frame_bytes }
+    : undefined;
+  return ownSockets({ heartbeat_ms, max_message_bytes, deflate });
 }

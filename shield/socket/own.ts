@@ -6,8 +6,7 @@ import { takeBareUpgrade } from "../../shared/http1/exchange.ts";
 import type { SocketOptions, SocketServer, Upgraded } from "./client_socket.ts";
 import { agreeOnDeflate } from "./deflate.ts";
 import { handshakeAnswer, requireHandshake } from "./handshake.ts";
-import { OwnShared } from "./own_shared.ts";
-import { OwnSocket } from "./own_socket.ts";
+import { OwnShared, OwnSocket } from "./own_socket.ts";
 
 /** Makes our own sockets, for requests of a listener of `shared/http1`. */
 export function ownSockets(options: SocketOptions): SocketServer {

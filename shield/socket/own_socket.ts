@@ -6,15 +6,21 @@ import { closeQuietly } from "../../shared/http1/byte_stream.ts";
 import type { ByteSink, LiveStream } from "../../shared/http1/byte_stream.ts";
 import type { UpgradeTaker } from "../../shared/http1/exchange.ts";
 import { BROKEN, CLOSE_MS, CLOSING_READ_MS, PING_LOST, restOf, TOO_LONG } from "./client_socket.ts";
-import type { ClientSocket, SocketEvents } from "./client_socket.ts";
+import type { ClientSocket, SocketEvents, SocketOptions } from "./client_socket.ts";
 import { inflate } from "./deflate.ts";
 import { BINARY, CLOSE, encodeClose, encodeFrame, PING, PONG } from "./frame_head.ts";
 import { decodeText, FrameReader } from "./frame_reader.ts";
 import type { FrameSink } from "./frame_sink.ts";
+import { Heartbeat } from "./heartbeat.ts";
 import type { Beating } from "./heartbeat.ts";
-import type { OwnShared } from "./own_shared.ts";
-import { SHARE_MS, SMALL_TURN_FRAMES, TURN_BYTES, TURN_FRAMES } from "../../shared/turns/turns.ts";
-import { afterPiece, firstPiece } from "./wire_turn.ts";
+import {
+  SHARE_MS,
+  SMALL_TURN_FRAMES,
+  TURN_BYTES,
+  TURN_FRAMES,
+  Turns,
+} from "../../shared/turns/turns.ts";
+import { afterPiece, firstPiece, WireTurn } from "./wire_turn.ts";
 import type { WireMember, WireRun } from "./wire_turn.ts";
 
 /**
@@ -26,6 +32,25 @@ const FAILED_MS = 1_000;
 const PONG_BACKLOG_BYTES = 65_536;
 const NO_CODE = 1005, GOING_AWAY = 1001, INVALID_DATA = 1007, TOO_BIG = 1009;
 const NOTHING = new Uint8Array(0);
+/** How many sockets may end in one turn: a crowd that goes at once must not stop the others. */
+const ENDS_A_TURN = 16;
+
+/** What all sockets of one process share. */
+export class OwnShared {
+  readonly turn = new WireTurn();
+  readonly turns: Turns;
+  readonly ends = new Turns(ENDS_A_TURN);
+  readonly heartbeat: Heartbeat;
+  readonly options: SocketOptions;
+  /** The bytes that have been read of all sockets and wait for their turn. */
+  waiting_bytes = 0;
+
+  constructor(options: SocketOptions) {
+    this.turns = new Turns(undefined, options.now_ms);
+    this.heartbeat = new Heartbeat(options.heartbeat_ms);
+    this.options = options;
+  }
+}
 
 /** One client's socket. Its events begin when it `run`s. */
 export class OwnSocket

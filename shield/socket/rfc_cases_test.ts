@@ -51,7 +51,7 @@ async function play(host: Host, { frames }: RfcCase, piece_bytes: number): Promi
 
 const settings = { sanitizeOps: false, sanitizeResources: false };
 
-for (const kind of ["native", "ws", "own"] as const) {
+for (const kind of ["native", "own"] as const) {
   Deno.test({
     name: `${kind}: ${RFC_CASES.length} cases of RFC 6455 come out as the table says`,
     ...settings,

@@ -68,7 +68,7 @@ Deno.test("a repository is told as a URL that opens", () => {
 
 Deno.test("the notice of the checkout names what the programs import", async () => {
   const text = await Deno.readTextFile(`${ROOT}NOTICE`);
-  const names = ["zod", "prom-client", "@nats-io/nats-core", "jose", "commander", "ws"];
+  const names = ["zod", "prom-client", "@nats-io/nats-core", "jose", "commander"];
   for (const name of names) {
     assert.match(text, new RegExp(`^${RegExp.escape(name)} \\d+\\.\\d+\\.\\d+ \\(\\S+\\) `, "m"));
   }

@@ -1,6 +1,6 @@
 /**
  * `deno task chaos [--minutes 2 | --seconds 120] [--clients 500] [--nats 3|1] [--seed N] [--short]
- * [--websocket native|ws|own]`: real NATS servers, three Brains and two Shields are killed, stopped,
+ * [--websocket native|own]`: real NATS servers, three Brains and two Shields are killed, stopped,
  * restarted and cut off while clients come, go, contend for locks, and publish to plain and durable
  * rooms. Exits 0 when everybody agrees afterwards, no message is repeated, out of order or astray, and
  * what is lost was told at its place, 1 with what is wrong, 3 when that could not be judged because a

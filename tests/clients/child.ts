@@ -17,13 +17,12 @@ allowed_origins = ["http://127.0.0.1:*"]
 const scenarios = wanted(SCENARIOS, Deno.args);
 announce(scenarios);
 await using native = await startBusWith(configOf("native"));
-await using ws = await startBusWith(configOf("ws"));
 await using own = await startBusWith(configOf("own"));
 const browser = await startChromium();
 const folder = await Deno.makeTempDir({ prefix: "arqon-clients-" });
 try {
   const programs = await bundlePrograms(folder);
-  await runAll(scenarios, { buses: { native, ws, own }, browser, programs });
+  await runAll(scenarios, { buses: { native, own }, browser, programs });
 } finally {
   await browser.close();
   await stop();

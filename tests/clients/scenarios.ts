@@ -26,7 +26,7 @@ const DEADLINE_MS = 60_000;
 const SAID = 'grüße, "世界" 🙂';
 
 /** Which socket implementation a bus has. */
-type Kind = "native" | "ws" | "own";
+type Kind = "native" | "own";
 
 /** Programs as bundles. */
 export interface Programs {
@@ -207,7 +207,7 @@ async function inChromium(world: World, kind: Kind): Promise<void> {
 }
 
 /** Every client with every kind of socket. */
-export const SCENARIOS: readonly Scenario[] = (["native", "ws", "own"] as const).flatMap((kind) => [
+export const SCENARIOS: readonly Scenario[] = (["native", "own"] as const).flatMap((kind) => [
   ...RUNTIME_CLIENTS.map((client): Scenario => ({
     name: `${client.name} on ${kind} sockets`,
     run: (world) => inRuntime(world, client, kind),

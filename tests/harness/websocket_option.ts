@@ -1,8 +1,8 @@
 /** The option `--websocket` of long runs: which kind of client sockets their Shields have. */
 import type { Option } from "./task_arguments.ts";
 
-const KINDS = ["native", "ws", "own"];
-const EXPECTED = "native, ws or own";
+const KINDS = ["native", "own"];
+const EXPECTED = "native or own";
 
 /**
  * The line of `[server]` for it; "" leaves the default. Throws RangeError with what would be right.

@@ -68,7 +68,7 @@ const USAGE = {
 those was hurt, or something does not work afterwards.`,
   options: {
     only: names("these attacks alone: idle,burners"),
-    websocket: maybe(oneOf(["native", "ws", "own"], "own", "client sockets: native, ws or own")),
+    websocket: maybe(oneOf(["native", "own"], "own", "client sockets: native or own")),
     seconds: amount(8, "how long each attack goes on"),
     rate: amount(100, "messages a second of a clean tenant"),
     silence: amount(250, "ms that a clean tenant may hear nothing"),

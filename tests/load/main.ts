@@ -1,6 +1,6 @@
 /**
  * `deno task load [--connections 100000] [--processes 5] [--idle-minutes 60] [--broadcasts 5]
- * [--addresses 20] [--apart] [--websocket native|ws|own]`: connections over the processes of one Shield (`--apart`: over Shields
+ * [--addresses 20] [--apart] [--websocket native|own]`: connections over the processes of one Shield (`--apart`: over Shields
  * with a port each) on this machine that come, sit idle, hear broadcasts and are dropped. Exits 0 when
  * all held, 1 with what did not, 2 when the system's limits are too low.
  */

@@ -1,7 +1,7 @@
 /**
  * Clients that send one message without end, alone and several at once, against a Shield whose memory
  * is bounded: it comes out who they are, they are gone and banned, and everybody else goes on. With
- * Deno's own sockets the process starts anew for that; with `ws` nobody else notices.
+ * Deno's own sockets the process starts anew for that; with our own nobody else notices.
  */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
@@ -38,7 +38,7 @@ interface Place extends Issuer {
 
 async function start(
   issuer: Place,
-  websocket: "native" | "ws" | "own",
+  websocket: "native" | "own",
   port = 0,
 ): Promise<ServerProcess> {
   const lines = [
@@ -201,8 +201,8 @@ async function left(issuer: Place, offenders = 1): Promise<void> {
   }
 }
 
-async function refused(issuer: Place, kind: "ws" | "own"): Promise<void> {
-  await using shield = await start(issuer, kind);
+async function refused(issuer: Place): Promise<void> {
+  await using shield = await start(issuer, "own");
   const url = shield.ready["url"] ?? "";
   const others = await openOthers(url, issuer);
   const before = await peakBytes(shield);
@@ -219,13 +219,13 @@ async function refused(issuer: Place, kind: "ws" | "own"): Promise<void> {
     metrics = await (await fetch(`${shield.ready["ops_url"]}/metrics`)).text();
     return metrics.includes('shield_closes_total{code="4413"} 1\n');
   });
-  assert.ok(metrics.includes(`shield_socket_implementation{implementation="${kind}"} 1`));
+  assert.ok(metrics.includes(`shield_socket_implementation{implementation="own"} 1`));
   assert.match(metrics, /^shield_memory_limit_bytes 600000000$/m);
 }
 
 /** Each holds a message just below the bound, and leaves it so. */
-async function cutOff(issuer: Place, kind: "ws" | "own"): Promise<void> {
-  await using shield = await start(issuer, kind);
+async function cutOff(issuer: Place): Promise<void> {
+  await using shield = await start(issuer, "own");
   const url = shield.ready["url"] ?? "";
   const others = await openOthers(url, issuer);
   const token = await issuer.tokenFor({ sub: "legion" });
@@ -260,10 +260,8 @@ Deno.test("native: several who leave with the memory when told are all banned, a
 Deno.test("native: who leaves with the memory when told is banned, the process goes on", () =>
   withNats((place) => left(place)));
 
-for (const kind of ["ws", "own"] as const) {
-  Deno.test(`${kind}: a message without end is refused at the bound, and nobody else notices`, () =>
-    withNats((place) => refused(place, kind)));
+Deno.test("own: a message without end is refused at the bound, and nobody else notices", () =>
+  withNats((place) => refused(place)));
 
-  Deno.test(`${kind}: many below the bound are cut off and banned, and nobody else notices`, () =>
-    withNats((place) => cutOff(place, kind)));
-}
+Deno.test("own: many below the bound are cut off and banned, and nobody else notices", () =>
+  withNats((place) => cutOff(place)));

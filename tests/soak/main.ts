@@ -1,6 +1,6 @@
 /**
  * `deno task soak [--minutes 30] [--connections 10000] [--rate 5000] [--processes 4] [--room-size 2]
- * [--visits 5] [--nice 19] [--websocket native|ws|own]`:
+ * [--visits 5] [--nice 19] [--websocket native|own]`:
  * a steady load on one Shield with policies, presence, a schema and durable rooms. Exits 0 when no
  * message is lost, repeated or out of order and memory and latency stay flat, 1 with what is wrong.
  */

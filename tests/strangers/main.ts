@@ -17,7 +17,7 @@ const USAGE = {
     `Connections that say nothing, in turns, against a bus that may open so many files. Exits 1 when a
 client notices.`,
   options: {
-    websocket: oneOf(["own", "native", "ws"], "own", "client sockets: own, native or ws"),
+    websocket: oneOf(["own", "native"], "own", "client sockets: own or native"),
     tls: flag("with TLS"),
     unbounded: flag("without the bounds of strangers: then files run out"),
     strangers: whole(100_000, "how many come"),

@@ -11,7 +11,7 @@ import { RawClient } from "../peers/raw_client.ts";
 
 /** What comes, and to what. */
 export interface StrangersOptions {
-  readonly websocket: "native" | "ws" | "own";
+  readonly websocket: "native" | "own";
   /** Lines of `[limits]`. */
   readonly limits: string;
   /** What the bus may open: `ulimit -n`. */

@@ -6,9 +6,8 @@ import { MESSAGE_BYTES_MAX, Seen } from "./conformance.ts";
 import type { Host, HostOptions } from "./conformance.ts";
 import { nativeSockets } from "../native.ts";
 import { ownSockets } from "../own.ts";
-import { wsSockets } from "../ws.ts";
 
-const OPEN = { native: nativeSockets, ws: wsSockets, own: ownSockets };
+const OPEN = { native: nativeSockets, own: ownSockets };
 const WAITING_BYTES_MAX = 100_000_000;
 
 /** Starts one on a free port; the next socket is whose `next` was called first. */
@@ -63,8 +62,7 @@ export async function serveOwn(
   options: Pick<SocketOptions, "deflate" | "now_ms"> & { readonly onClosed?: () => void } = {},
 ): Promise<{ url: string } & AsyncDisposable> {
   const { onClosed: closed = () => {}, ...given } = options;
-  const waiting_max = { messages: 1, bytes: 1 };
-  const bounds = { heartbeat_ms: 60_000, max_message_bytes: MESSAGE_BYTES_MAX, waiting_max };
+  const bounds = { heartbeat_ms: 60_000, max_message_bytes: MESSAGE_BYTES_MAX };
   const server = ownSockets({ ...bounds, ...given });
   const listener = await listenClient({
     name: "client",

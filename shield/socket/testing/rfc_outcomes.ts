@@ -5,7 +5,7 @@
 
 /** By kind, the case's section and what it is, all outcomes that were seen. */
 export const DIFFERENCES: Readonly<
-  Record<"native" | "ws" | "own", Readonly<Record<string, readonly string[]>>>
+  Record<"native" | "own", Readonly<Record<string, readonly string[]>>>
 > = {
   native: {
     "2 pings: a ping of 126 bytes": ["ended"],
@@ -52,12 +52,6 @@ export const DIFFERENCES: Readonly<
     "5.2 lengths: 126 bytes with a length of 64 bits": ["taken"],
     "5.2 lengths: 65535 bytes with a length of 64 bits": ["taken"],
     "5.2 lengths: a ping with a length of 16 bits": ["taken"],
-  },
-  ws: {
-    "5.2 lengths: 1 byte with a length of 16 bits": ["taken"],
-    "5.2 lengths: 1 byte with a length of 64 bits": ["taken"],
-    "5.2 lengths: 126 bytes with a length of 64 bits": ["taken"],
-    "5.2 lengths: 65535 bytes with a length of 64 bits": ["taken"],
   },
   own: {},
 };
