@@ -1,11 +1,8 @@
 /**
- * Goes through the stored rooms that this Brain owns: ends those that are empty and unused, keeps the
- * marks of the used ones fresh, publishes what an earlier owner left unsaid, and finds members without
- * a room. So rooms survive the Brains that served them, and still end.
- *
- * How long a room has been idle is what this Brain has seen of it (`last_use.ts`). A use that writes
- * nothing (members, reads) is written down once it is a quarter of the timeout after the last write:
- * Brains of earlier releases go by that time. The write counts as a use.
+ * Goes through the stored rooms that this Brain owns: ends those that are empty and unused, publishes
+ * what an earlier owner left unsaid, and finds members without a room. So rooms survive the Brains that
+ * served them, and still end. How long a room has been idle is what this Brain has seen of it
+ * (`last_use.ts`).
  */
 import type { Logger } from "../../shared/logs/log.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
@@ -18,7 +15,7 @@ import type { RoomDocument } from "./store/document.ts";
 import type { LastUse } from "./room/last_use.ts";
 import type { Leases } from "./locks/leases.ts";
 import { liveLock } from "./locks/lock.ts";
-import { loadRoom, roomKey, writeRoom } from "./store/room_store.ts";
+import { loadRoom, roomKey } from "./store/room_store.ts";
 import type { StoreContext, Stored } from "./store/room_store.ts";
 import type { RoomTally } from "./room/room_tally.ts";
 import type { ToldRooms } from "./lives/told_rooms.ts";
@@ -85,11 +82,8 @@ async function visit(at: RoomAddress, options: SweepOptions): Promise<void> {
   const stored = await loadRoom(at, context);
   const is_told = await options.told.settle(at, stored);
   if (stored.revision === 0 || idle_timeout_ms === 0) return;
-  const { document, revision } = stored;
   if (view.count(at.tenant_id, at.room_id).connections > 0) last_use.note(at);
-  if (last_use.unwrittenMs(at) > idle_timeout_ms / 4) {
-    await writeRoom(at, { ...document, touched_ms: context.now() }, revision, context);
-  } else if (is_told && mayEnd(at, document, options)) await end(at, stored, options);
+  if (is_told && mayEnd(at, stored.document, options)) await end(at, stored, options);
 }
 
 async function visitAll(

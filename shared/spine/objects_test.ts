@@ -43,29 +43,6 @@ Deno.test("embedded: objects outlive the process, and a damaged one is refused",
   }
 });
 
-Deno.test("embedded: a file of an earlier build counts its objects as put now", async () => {
-  const data_dir = await Deno.makeTempDir({ prefix: "arqon-objects-" });
-  try {
-    const earlier = new DatabaseSync(`${data_dir}/spine.sqlite`);
-    earlier.exec(`
-      CREATE TABLE object (bucket TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL,
-        digest BLOB NOT NULL, PRIMARY KEY (bucket, name)) STRICT;
-      INSERT INTO object VALUES ('MODULES', 'old', x'6f6c64',
-        x'cba06b5736faf67e54b07b561eae94395e774c517a7d910a54369e1263ccfbd4');`);
-    earlier.close();
-    const began_ms = Date.now();
-    const spine = openEmbedded({ log, now: Date.now, data_dir });
-    const store = await spine.objects("MODULES");
-    assert.equal(text(await store.get("old") ?? bytes("")), "old");
-    const [listed] = await store.list();
-    assert.deepEqual([listed?.name, listed?.size_bytes], ["old", 3]);
-    assert.ok((listed?.modified_ms ?? 0) >= began_ms - 1, "not from the beginning of time");
-    await spine.drain();
-  } finally {
-    await Deno.remove(data_dir, { recursive: true });
-  }
-});
-
 Deno.test("nats: objects outlive the server; while it is away they are refused", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await watched(server.port);

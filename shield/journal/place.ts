@@ -7,7 +7,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import { type JournalHole, RECORD_FORMAT } from "../../shared/journal/record.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
-import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { lossesOf } from "../lives/life.ts";
 import { Lives } from "../lives/lives.ts";
 import { JOURNAL_KEYS_BUCKET, JournalKeys } from "./user_keys.ts";
@@ -15,8 +15,6 @@ import { JOURNAL_KEYS_BUCKET, JournalKeys } from "./user_keys.ts";
 const DAY_SECONDS = 86_400;
 /** How often keys that nothing needs any more are looked for. */
 const SWEEP_MS = 6 * 3_600_000;
-/** Where Shields left marks among the keys before there was a bucket of lives. */
-const FORMER_MARKS = "b";
 
 /** What the journal's place needs of the process. */
 export interface JournalPlaceOptions {
@@ -111,13 +109,9 @@ export class JournalPlace {
     keys?.close();
   }
 
-  #bucket(): Promise<KeyValue> {
-    return this.#options.spine.keyValue(JOURNAL_KEYS_BUCKET);
-  }
-
   async #openKeys(): Promise<JournalKeys> {
     const { spine, log, now, config: { journal } } = this.#options;
-    const bucket = await this.#bucket();
+    const bucket = await spine.keyValue(JOURNAL_KEYS_BUCKET);
     const keys = new JournalKeys({ bucket, spine, log, now, keys_max: journal.keys_held });
     if (this.#is_closed) keys.close();
     else {
@@ -132,7 +126,6 @@ export class JournalPlace {
   async #sweep(keys: JournalKeys): Promise<void> {
     const { log } = this.#options;
     try {
-      await this.#sweepFormerMarks();
       // A key is for good: none is deleted by a clock that was set lately.
       if (!this.#steps.isBelieved()) return;
       const swept = await keys.sweep(this.max_age_ms);
@@ -142,11 +135,5 @@ export class JournalPlace {
     } catch (error) {
       log.warn("keys of the journal could not be swept", { error });
     }
-  }
-
-  /** Deletes what Shields of before there was a bucket of lives have left among the keys. */
-  async #sweepFormerMarks(): Promise<void> {
-    const bucket = await this.#bucket();
-    for (const key of await bucket.keys([FORMER_MARKS])) await bucket.delete(key);
   }
 }

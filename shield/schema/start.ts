@@ -21,7 +21,6 @@ import type { SchemaGate } from "./gate.ts";
 import { Mappings } from "./mappings.ts";
 import { registerSchemaMetrics } from "./metrics.ts";
 import type { SchemaFigures, SchemaTotals } from "./metrics.ts";
-import { openOldLayout } from "./registry/old_layout.ts";
 import { PutTable } from "./registry/put_table.ts";
 import type { RefusedPut } from "./registry/put_table.ts";
 import { openSchemaStore } from "./registry/store.ts";
@@ -124,17 +123,15 @@ function openParts({ config, log, registry, now }: SchemaStart, store: SchemaSto
 
 /** Starts to judge what other tools put. When it resolves, all that was there has been judged. */
 async function startAdoption(
-  { config, spine, log, now, random }: SchemaStart,
+  { config, log, now, random }: SchemaStart,
   store: SchemaStore,
   { puts: table, totals, mappings, checks: { work } }: Parts,
 ): Promise<Adoption> {
   const { kv_bucket, versions: versions_max, cache_ttl_seconds } = config.platform.registry;
   const common = { store, work, log, now, versions_max };
-  const old = await openOldLayout(spine, kv_bucket, common);
   const adoption = new Adoption({
     ...common,
     table,
-    old,
     random: () => fractionOf(random),
     kv_bucket,
     mapped: (schema_id) => mappings.messagesOf(schema_id),

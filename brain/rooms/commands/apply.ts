@@ -76,7 +76,6 @@ interface Draft {
   start: number;
   readonly epoch: string;
   created_ms: number;
-  touched_ms: number;
   readonly entries: Map<string, string>;
   entries_bytes: number;
   readonly applied: Map<string, AppliedCommand>;
@@ -135,7 +134,6 @@ function add(
     draft.version = draft.start = draft.first_version;
   }
   const numbered: RoomEvent = { version: ++draft.version, ...event };
-  draft.touched_ms = event.at_ms;
   draft.state = undefined;
   draft.events.push(numbered);
   draft.fresh.push({ event: numbered, trace_id, fallen });

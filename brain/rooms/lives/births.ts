@@ -97,10 +97,9 @@ export class BirthQueue {
     const now_ms = context.now();
     try {
       await context.lives.prove();
-      const times = { created_ms: now_ms, touched_ms: now_ms };
       const start = context.firstVersion(now_ms);
       const life = context.lives.present;
-      const document = { ...emptyDocument(), ...times, life, start, version: start };
+      const document = { ...emptyDocument(), created_ms: now_ms, life, start, version: start };
       const value = encodeDocument(document);
       const grown_bytes = value.length + ENTRY_BYTES;
       if (!await context.bytes.take(at.tenant_id, grown_bytes)) {

@@ -19,8 +19,8 @@ const Record = z.object({
   since_ms: z.int().min(0),
   /** A name for each of the last changes, the newest last; no two are alike. */
   beats: z.array(z.string()).max(BEATS_KEPT),
-  /** The highest version of a room that the Brain knew that wrote this; earlier releases wrote none. */
-  version: z.int().min(0).default(0),
+  /** The highest version of a room that the Brain knew that wrote this. */
+  version: z.int().min(0),
 });
 /** The record. */
 export type LifeRecord = z.output<typeof Record>;

@@ -10,8 +10,6 @@ interface Seen {
   readonly at: RoomAddress;
   /** The newest revision of its document. */
   readonly revision: number;
-  /** When this Brain first saw that revision. */
-  readonly written_ms: number;
   /** When the room was last used, at the latest. */
   used_ms: number;
 }
@@ -38,8 +36,7 @@ export class LastUse {
   see(at: RoomAddress, revision: number | undefined): void {
     if (revision === undefined) return void this.#seen.delete(idOf(at));
     if (this.#seen.get(idOf(at))?.revision === revision) return;
-    const now_ms = this.#monotonic_ms();
-    this.#seen.set(idOf(at), { at, revision, written_ms: now_ms, used_ms: now_ms });
+    this.#seen.set(idOf(at), { at, revision, used_ms: this.#monotonic_ms() });
   }
 
   /** Takes note of a use that may write nothing. A room that was never seen counts from when it is. */
@@ -52,12 +49,6 @@ export class LastUse {
   idleMs(at: RoomAddress): number {
     const seen = this.#seen.get(idOf(at));
     return seen === undefined ? 0 : this.#monotonic_ms() - seen.used_ms;
-  }
-
-  /** How long after its last write the room was last used, in ms: what its document does not say. */
-  unwrittenMs(at: RoomAddress): number {
-    const seen = this.#seen.get(idOf(at));
-    return seen === undefined ? 0 : seen.used_ms - seen.written_ms;
   }
 
   /** Begins anew for all rooms: others may have used them, and this Brain did not see it. */

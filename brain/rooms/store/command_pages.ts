@@ -41,7 +41,7 @@ async function readPage(at: RoomAddress, page: CommandPage, bucket: Pick<KeyValu
   // Taken away by whoever stored a newer document: then this one's write is lost, too.
   if (entry === undefined) return new Map<string, AppliedCommand>();
   try {
-    return readApplied(StoredPage.parse(JSON.parse(strictUtf8.decode(entry.value))).applied, 0);
+    return readApplied(StoredPage.parse(JSON.parse(strictUtf8.decode(entry.value))).applied);
   } catch (cause) {
     throw new ArqonError("internal", "", { cause });
   }

@@ -37,8 +37,7 @@ export interface CommandPage {
 /** One room's state. Never changed in place. */
 export interface RoomDocument {
   /**
-   * The life of the stored rooms that wrote this; undefined: none is known, as in documents of
-   * earlier releases.
+   * The life of the stored rooms that wrote this; undefined: nobody has written it yet.
    */
   readonly life: Life | undefined;
   /** Grows by one with each write of this epoch. */
@@ -55,8 +54,6 @@ export interface RoomDocument {
   readonly epoch: string;
   /** When the room was made, Unix ms; 0: unknown. */
   readonly created_ms: number;
-  /** Unix ms of the last write, or of the last time that its owner saw it in use; 0: unknown. */
-  readonly touched_ms: number;
   /** Key to compact JSON text, in order of first write. */
   readonly entries: ReadonlyMap<string, string>;
   /** Bytes of all entries in the stored form: what `[brain] state_bytes` bounds. */
@@ -88,7 +85,6 @@ export function emptyDocument(): RoomDocument {
     start: 0,
     epoch: "",
     created_ms: 0,
-    touched_ms: 0,
     entries: new Map(),
     entries_bytes: 0,
     applied: new Map(),

@@ -14,36 +14,16 @@ import { bornEpoch, nextFence } from "./life.ts";
 import type { RoomEvent } from "./room_event.ts";
 
 const count = z.int().min(0);
-/** Key, version; since when there is a time, that too; of a lock its fence and end besides. */
+/** Key, version, time; of a lock its fence and end besides. */
 export const AppliedTuples = z.array(z.union([
-  z.tuple([z.string(), count]),
   z.tuple([z.string(), count, count]),
-  z.tuple([z.string(), count, count, count]),
   z.tuple([z.string(), count, count, count, count]),
 ]));
-const Format1 = z.object({
-  format: z.literal(1),
-  version: z.int().min(1),
-  epoch: z.string(),
-  entries: count,
-  applied: z.array(z.tuple([z.string(), count])),
-}).transform((header) => ({
-  ...header,
-  created_ms: 0,
-  touched_ms: 0,
-  events: 0,
-  lock: undefined,
-  pages: [],
-  life: undefined,
-  start: 0,
-  last_fence: 0,
-}));
-const Format2 = z.object({
-  format: z.literal(2),
+const Header = z.object({
+  format: z.literal(3),
   version: count,
   epoch: z.string(),
   created_ms: count,
-  touched_ms: count,
   /** The number of lines of entries that follow, and of events after them. */
   entries: count,
   events: count,
@@ -57,21 +37,10 @@ const Format2 = z.object({
     until_ms: count,
     fence: count,
   }).optional(),
-});
-// Of earlier releases, whose fences were revisions.
-const OlderFormat2 = Format2.transform((header) => ({
-  ...header,
-  life: undefined,
-  start: 0,
-  last_fence: header.lock?.fence ?? 0,
-}));
-const Format3 = Format2.extend({
-  format: z.literal(3),
   life: z.object({ id: z.string(), since_ms: count }).optional(),
   start: count,
   last_fence: count,
 });
-const Header = z.union([Format3, OlderFormat2, Format1]);
 
 const utf8 = new TextEncoder();
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -88,7 +57,7 @@ export function appliedTuple([key, { version, grant, at_ms }]: [string, AppliedC
 
 /** The document's stored form. */
 export function encodeDocument(document: RoomDocument): Uint8Array {
-  const { version, epoch, created_ms, touched_ms, entries, events, applied, lock } = document;
+  const { version, epoch, created_ms, entries, events, applied, lock } = document;
   const pages = document.pages.map(({ name, newest_ms, commands }) => [name, newest_ms, commands]);
   const { life, start, last_fence } = document;
   const header = {
@@ -97,7 +66,6 @@ export function encodeDocument(document: RoomDocument): Uint8Array {
     version,
     epoch,
     created_ms,
-    touched_ms,
     entries: entries.size,
     events: events.length,
     applied: Array.from(applied, appliedTuple),
@@ -135,17 +103,9 @@ function readEvent(line: string): RoomEvent {
   };
 }
 
-/**
- * Reads the remembered commands. `written_ms` is the time of commands that have none, as earlier
- * releases wrote them.
- */
-export function readApplied(
-  tuples: z.output<typeof AppliedTuples>,
-  written_ms: number,
-): Map<string, AppliedCommand> {
-  return new Map(tuples.map(([key, version, ...more]) => {
-    const at_ms = more.length % 2 === 1 ? more[0] ?? written_ms : written_ms;
-    const [fence, until_ms] = more.slice(more.length % 2);
+/** Reads the remembered commands. */
+export function readApplied(tuples: z.output<typeof AppliedTuples>): Map<string, AppliedCommand> {
+  return new Map(tuples.map(([key, version, at_ms, fence, until_ms]) => {
     const grant = fence === undefined || until_ms === undefined ? undefined : { fence, until_ms };
     return [key, { version, grant, at_ms }];
   }));
@@ -177,9 +137,8 @@ export function settleDocument(document: RoomDocument, revision: number): RoomDo
 }
 
 /**
- * Reads the stored form that was written at `revision`, also formats 1 and 2 of earlier releases.
- * Throws `internal` (500) when it is neither: somebody else wrote to the bucket. The cause says
- * what is wrong.
+ * Reads the stored form that was written at `revision`. Throws `internal` (500) when it is none:
+ * somebody else wrote to the bucket. The cause says what is wrong.
  */
 export function decodeDocument(bytes: Uint8Array, revision: number): RoomDocument {
   try {
@@ -187,7 +146,7 @@ export function decodeDocument(bytes: Uint8Array, revision: number): RoomDocumen
     if (lines.pop() !== "") throw new SyntaxError("a room document ends with a line feed");
     const [first = "", ...rest] = lines;
     const parsed = Header.parse(JSON.parse(first));
-    const { format: _format, life, entries, events, applied, pages, lock, ...header } = parsed;
+    const { format: _, life, entries, events, applied, pages, lock, ...header } = parsed;
     if (entries + events !== rest.length) throw new SyntaxError("lines are missing");
     const event_lines = rest.slice(entries);
     const other_bytes = [first, ...event_lines].reduce((sum, line) => sum + utf8Size(line) + 1, 0);
@@ -196,7 +155,7 @@ export function decodeDocument(bytes: Uint8Array, revision: number): RoomDocumen
       life,
       entries: readEntries(rest.slice(0, entries)),
       entries_bytes: bytes.length - other_bytes,
-      applied: readApplied(applied, header.touched_ms),
+      applied: readApplied(applied),
       pages: pages.map(([name, newest_ms, commands]) => ({ name, newest_ms, commands })),
       events: event_lines.map(readEvent),
       lock,

@@ -17,15 +17,6 @@ export const OBJECT_SCHEMA = `
 /** The present time in SQL, Unix ms. */
 const NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
 
-/** Adds the columns that files of earlier builds lack. Objects in them count as stored now. */
-export function migrateObjects(database: DatabaseSync): void {
-  const columns = database.prepare("SELECT name FROM pragma_table_info('object')").all();
-  if (columns.some(({ name }) => name === "modified_ms")) return;
-  database.exec(`
-    ALTER TABLE object ADD COLUMN modified_ms INTEGER NOT NULL DEFAULT 0;
-    UPDATE object SET modified_ms = ${NOW};`);
-}
-
 /** The rows of all object stores. */
 export interface ObjectTable {
   get(bucket: string, name: string): Uint8Array | undefined;

@@ -11,7 +11,7 @@ import { backupFile, closeBacked, requireRestored } from "./embedded_backup.ts";
 import type { BackupFile } from "./embedded_backup.ts";
 import { LEDGER_SCHEMA, ledgerTable } from "./embedded_ledger.ts";
 import type { LedgerTable } from "./embedded_ledger.ts";
-import { migrateObjects, OBJECT_SCHEMA, objectTable } from "./embedded_objects.ts";
+import { OBJECT_SCHEMA, objectTable } from "./embedded_objects.ts";
 import type { ObjectTable } from "./embedded_objects.ts";
 import { PROOF_SCHEMA, proveWritable } from "./embedded_proof.ts";
 
@@ -71,7 +71,6 @@ function openDatabase(data_dir: string | undefined): { database: DatabaseSync } 
           `BEGIN EXCLUSIVE; COMMIT; ${SCHEMA}`,
       );
       requireRestored(data_dir);
-      migrateObjects(database);
       return { database, ...prepare(database) };
     } catch (error) {
       database.close();

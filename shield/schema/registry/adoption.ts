@@ -10,8 +10,7 @@ import type { Logger } from "../../../shared/logs/log.ts";
 import type { KvChange, KvWatch } from "../../../shared/spine/contract/spine.ts";
 import { latestOf } from "./schema_record.ts";
 import type { Refusal } from "./schema_record.ts";
-import type { OldLayout } from "./old_layout.ts";
-import type { PutTable, Trouble } from "./put_table.ts";
+import type { PutTable } from "./put_table.ts";
 import { IncompatibleError, registerPut, restore } from "./register.ts";
 import type { SetWork } from "./set_work.ts";
 import { isJudged, remainsOf } from "./standing.ts";
@@ -24,8 +23,6 @@ import type { SchemaStore } from "./store.ts";
 const JITTER_MS = 250;
 /** The pause before something that failed is tried again, in ms. */
 const RETRY_MS = 2_000;
-/** The time between two looks at entries of earlier builds, in ms. */
-const OLD_MS = 3_600_000;
 /** The longest reason of a refusal, in UTF-16 units. */
 const PROBLEM_UNITS = 500;
 
@@ -39,7 +36,6 @@ export interface AdoptionOptions {
   readonly store: SchemaStore;
   readonly work: SetWork;
   readonly table: PutTable;
-  readonly old: OldLayout;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
@@ -60,11 +56,11 @@ export interface AdoptionOptions {
 /** Watches both buckets and judges puts until it is closed. */
 export class Adoption {
   readonly #options: AdoptionOptions;
-  /** The troubles to be looked at, by key; old entries have keys of their own. */
-  readonly #due = new Map<string, Trouble>();
+  /** The keys to be looked at. */
+  readonly #due = new Set<string>();
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
   readonly #watches: readonly KvWatch[];
-  readonly #intervals: readonly ReturnType<typeof setInterval>[];
+  readonly #listing: ReturnType<typeof setInterval>;
   /**
    * Resolves when everything that was there at the start has been judged or has failed. What failed is
    * tried again, and is no reason not to start. Never rejects.
@@ -82,18 +78,15 @@ export class Adoption {
       store.watchHistories((change) => this.#hearHistory(change)),
       store.watchSets((change) => this.#hearSet(change)),
     ];
-    this.#intervals = [
-      setInterval(() => void this.#list(), listed_ms),
-      setInterval(() => this.#tidy(), OLD_MS),
-    ];
-    this.#intervals.forEach(Deno.unrefTimer);
+    this.#listing = setInterval(() => void this.#list(), listed_ms);
+    Deno.unrefTimer(this.#listing);
     this.ready = this.#start();
   }
 
   /** Stops watching and judging. */
   close(): void {
     this.#closed = true;
-    this.#intervals.forEach(clearInterval);
+    clearInterval(this.#listing);
     this.#timers.forEach(clearTimeout);
     this.#timers.clear();
     this.#due.clear();
@@ -108,38 +101,31 @@ export class Adoption {
       return;
     }
     this.#started = true;
-    for (const trouble of this.#options.table.troubles()) this.#due.set(trouble.key, trouble);
+    for (const key of this.#options.table.troubles()) this.#due.add(key);
     await Promise.race([this.#begin(), this.#failure.promise]);
-    this.#tidy();
   }
 
   #hearHistory(change: KvChange): void {
     const key = this.#options.table.hearHistory(change);
-    if (key !== undefined) this.#later({ key, is_old: false });
+    if (key !== undefined) this.#later(key);
   }
 
   #hearSet(change: KvChange): void {
-    const trouble = this.#options.table.hearSet(change);
-    if (trouble === undefined) return;
-    if (trouble.is_old && !this.#started) this.#due.set(dueKey(trouble), trouble);
-    else this.#later(trouble);
+    const key = this.#options.table.hearSet(change);
+    if (key !== undefined) this.#later(key);
   }
 
   /** Looks at a key after a short wait, unless it is in order by then. */
-  #later(trouble: Trouble, delay_ms = this.#options.random() * JITTER_MS): void {
-    const key = dueKey(trouble);
-    if (this.#closed || !this.#started || this.#timers.has(key) || !this.#isOpen(trouble)) return;
+  #later(key: string, delay_ms = this.#options.random() * JITTER_MS): void {
+    const { table } = this.#options;
+    if (this.#closed || !this.#started || this.#timers.has(key) || !table.isTrouble(key)) return;
     const fire = () => {
       this.#timers.delete(key);
-      if (!this.#isOpen(trouble)) return;
-      this.#due.set(key, trouble);
+      if (!table.isTrouble(key)) return;
+      this.#due.add(key);
       void this.#begin();
     };
     this.#timers.set(key, setTimeout(fire, delay_ms));
-  }
-
-  #isOpen(trouble: Trouble): boolean {
-    return trouble.is_old || this.#options.table.isTrouble(trouble.key);
   }
 
   /** Judges one put after the other: a thousand unpacked sets at a time would need too much memory. */
@@ -149,29 +135,23 @@ export class Adoption {
   }
 
   async #workOff(): Promise<void> {
-    for (const [key, trouble] of this.#due) {
+    for (const key of this.#due) {
       this.#due.delete(key);
-      await this.#look(trouble).catch((error: unknown) => {
+      await this.#look(key).catch((error: unknown) => {
         this.#failure.resolve();
         if (this.#closed) return;
         const { log } = this.#options;
         log.warn("a put into the bucket of schemas cannot be judged yet", {
           error,
-          schema: trouble.key,
+          schema: key,
         });
-        this.#later(trouble, RETRY_MS);
+        this.#later(key, RETRY_MS);
       });
     }
   }
 
-  async #look(trouble: Trouble): Promise<void> {
-    const { store, old } = this.#options;
-    const { key, is_old } = trouble;
-    if (is_old) {
-      await old.take(key);
-      return;
-    }
-    const standing = await store.standing(key);
+  async #look(key: string): Promise<void> {
+    const standing = await this.#options.store.standing(key);
     const { stored, set, refusal } = standing;
     const remains = remainsOf(standing);
     if (set !== undefined && remains !== undefined) {
@@ -267,21 +247,9 @@ export class Adoption {
     // If the keys cannot be listed now, they are listed the next time.
     const keys = await store.setKeys().catch(() => undefined);
     if (keys === undefined || this.#closed) return;
-    for (const trouble of table.listed(keys)) this.#later(trouble);
-  }
-
-  #tidy(): void {
-    const { old, table, log } = this.#options;
-    if (this.#closed || table.old.size === 0) return;
-    old.tidy(table.old).then((is_gone) => {
-      if (is_gone) table.forgetOld();
-    }).catch((error: unknown) => {
-      if (!this.#closed) log.warn("the entries of an earlier build cannot be deleted", { error });
-    });
+    for (const key of table.listed(keys)) this.#later(key);
   }
 }
-
-const dueKey = ({ key, is_old }: Trouble) => is_old ? `old ${key}` : key;
 
 /** Why a put is refused; undefined when the error is not the put's fault. */
 function problemOf(error: unknown): string | undefined {

@@ -8,7 +8,6 @@ import type { KvChange } from "../../../shared/spine/contract/spine.ts";
 import { isSchemaId, SCHEMA_ID_RULE } from "../../../shared/schema/schema_id.ts";
 import { decodeRefusal, decodeSchemaRecord, latestOf, REFUSED, sha256Of } from "./schema_record.ts";
 import type { CheckedPut, Refusal, SchemaVersion } from "./schema_record.ts";
-import { oldSchemaId } from "./old_layout.ts";
 import { keyOf } from "./store.ts";
 
 /** The most keys that are no schema ids and of which each is reported. */
@@ -30,13 +29,6 @@ export interface RefusedPut {
   readonly serving: number | null;
 }
 
-/** A key that is out of order. */
-export interface Trouble {
-  readonly key: string;
-  /** True for a schema in the layout of earlier builds, which is to be taken over. */
-  readonly is_old: boolean;
-}
-
 /** What the table needs of the process. */
 export interface PutTableOptions {
   readonly log: Logger;
@@ -51,8 +43,6 @@ export class PutTable {
   readonly #deleted = new Map<string, number>();
   readonly #refusals = new Map<string, Refusal>();
   readonly #odd = new Map<string, RefusedPut>();
-  /** Schemas of the old layout, until they are deleted there. */
-  readonly #old = new Set<string>();
 
   constructor(options: PutTableOptions) {
     this.#options = options;
@@ -75,22 +65,17 @@ export class PutTable {
     return schema_id;
   }
 
-  /** Takes a change of a current set; returns what may be out of order now. */
-  hearSet(change: KvChange): Trouble | undefined {
+  /** Takes a change of a current set; returns the id that may be out of order now. */
+  hearSet(change: KvChange): string | undefined {
     const key = keyOf(change).join(".");
     this.#odd.delete(key);
     if (change.type === "delete") {
       this.#sets.delete(key);
       if (!isSchemaId(key)) return undefined;
       if (this.#latest.has(key)) this.#deleted.set(key, change.revision);
-      return { key, is_old: false };
+      return key;
     }
     const { value, revision } = change.entry;
-    const old_id = oldSchemaId(key, value);
-    if (old_id !== undefined) {
-      this.#old.add(old_id);
-      return { key: old_id, is_old: true };
-    }
     const put = { revision, sha256: sha256Of(value) };
     if (!isSchemaId(key)) {
       this.#hearOdd(key, put, value.length);
@@ -98,14 +83,14 @@ export class PutTable {
     }
     this.#sets.set(key, put);
     this.#deleted.delete(key);
-    return { key, is_old: false };
+    return key;
   }
 
   /**
    * Takes the complete list of keys in the bucket of current sets, and drops those that were deleted
    * unheard. Returns every key that is out of order.
    */
-  listed(keys: readonly string[]): Trouble[] {
+  listed(keys: readonly string[]): string[] {
     const there = new Set(keys);
     const gone = [...this.#sets.keys()].filter((key) => !there.has(key));
     for (const key of gone) this.#sets.delete(key);
@@ -113,11 +98,11 @@ export class PutTable {
   }
 
   /** Every key that is out of order. */
-  troubles(): Trouble[] {
+  troubles(): string[] {
     const keys = new Set(
       [this.#latest, this.#sets, this.#refusals].flatMap((map) => [...map.keys()]),
     );
-    return [...keys].filter((key) => this.isTrouble(key)).map((key) => ({ key, is_old: false }));
+    return [...keys].filter((key) => this.isTrouble(key));
   }
 
   /** Whether the current set is not the newest version and has not been judged yet. */
@@ -132,16 +117,6 @@ export class PutTable {
   /** The revision at which somebody has deleted a current set that is not back yet. */
   deletedAt(key: string): number | undefined {
     return this.#deleted.get(key);
-  }
-
-  /** The schemas of the old layout that the buckets have told of. */
-  get old(): ReadonlySet<string> {
-    return this.#old;
-  }
-
-  /** Forgets the old layout, which is gone. */
-  forgetOld(): void {
-    this.#old.clear();
   }
 
   /** Takes note of a refused put; the log tells it once. */

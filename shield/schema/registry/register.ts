@@ -76,8 +76,6 @@ export interface RegisterRequest {
   readonly put_revision?: number;
   /** The messages of the schema that subjects are mapped to; absent: none. */
   readonly mapped?: ReadonlySet<string>;
-  /** Set when the bytes are this version of the layout of earlier builds. */
-  readonly migrated_version?: number;
 }
 
 /** Resolves as the job does; a `SchemaError` is rejected as `invalid-schema`. */
@@ -186,12 +184,8 @@ export function appended(
   const { compatibility } = check;
   const versions = all.slice(-versions_max);
   const before = stored?.head ?? (deleted === undefined ? {} : { deleted });
-  const head = { ...before, ...migrationOf(request), format: 1 as const };
-  return { head: { ...head, compatibility, versions }, dropped: all.slice(0, -versions_max) };
-}
-
-function migrationOf({ migrated_version }: RegisterRequest) {
-  return migrated_version === undefined ? {} : { migrated_version };
+  const head = { ...before, format: 1 as const, compatibility, versions };
+  return { head, dropped: all.slice(0, -versions_max) };
 }
 
 /** Whether another tool's put is still the same as when it was read. */
@@ -229,10 +223,9 @@ export async function registerPut(
       outcome = "same";
       const compatibility = request.compatibility ?? stored.head.compatibility;
       check = { compatibility, against: [], findings: [] };
-      const changed = { ...stored.head, ...migrationOf(request), compatibility };
-      return JSON.stringify(changed) === JSON.stringify(stored.head)
+      return compatibility === stored.head.compatibility
         ? undefined
-        : { head: changed };
+        : { head: { ...stored.head, compatibility } };
     }
     outcome = "new";
     const found = await checkCandidate(tools, schema_id, stored, bytes, request.compatibility);

@@ -38,7 +38,6 @@ const Head = z.looseObject({
   compatibility: z.enum(COMPATIBILITY_MODES),
   versions: z.array(Version).min(1),
   judged: Judged.optional(),
-  migrated_version: z.int().min(1).optional(),
   deleted: Deletion.optional(),
 });
 const Tombstone = z.looseObject({
@@ -66,8 +65,7 @@ export type SchemaVersion = z.output<typeof Version>;
 /**
  * A schema's history, the oldest version first. `judged`: the put into the bucket of current sets that
  * had been judged when this was written; Shields may still be about to replace it by versions from
- * `floor` on, and by none before. `migrated_version`: the newest version that was taken over from the
- * layout of earlier builds. `deleted`: the last deletion before the first of these versions.
+ * `floor` on, and by none before. `deleted`: the last deletion before the first of these versions.
  */
 export type SchemaRecord = z.output<typeof Head>;
 /** The deletion of a schema: by whom, when (Unix ms), and the newest version that it had. */
