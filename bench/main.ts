@@ -9,9 +9,7 @@ import { BRIDGE } from "./bridge/bridge.ts";
 import { DURABLE } from "./durable/durable.ts";
 import { FLOOD, floodOnce } from "./sockets/flood.ts";
 import { GARBAGE } from "./garbage/garbage.ts";
-import { GOVERNANCE } from "./governance/governance.ts";
 import { FAIRNESS } from "./fairness/fairness.ts";
-import { HOSTILE } from "./fairness/hostile.ts";
 import { LEAF_GARBAGE } from "./leaves/leaves.ts";
 import { LEDGER } from "./ledger/ledger.ts";
 import { allScenario } from "./load/all.ts";
@@ -51,11 +49,9 @@ const SCENARIOS: readonly Scenario[] = [
   REACH,
   JOURNAL,
   FAIRNESS,
-  HOSTILE,
   PRESENCE,
   ROOMS,
   PAST,
-  GOVERNANCE,
   DURABLE,
   BRIDGE,
   PROCESSES,

@@ -1,14 +1,6 @@
 /** Small Protobuf schemas written as descriptors in JSON, with protovalidate rules: for benchmarks. */
 import { gzipSync } from "node:zlib";
-import {
-  create,
-  createFileRegistry,
-  createRegistry,
-  type FileRegistry,
-  fromJson,
-  type JsonValue,
-  toBinary,
-} from "@bufbuild/protobuf";
+import { create, createRegistry, fromJson, type JsonValue, toBinary } from "@bufbuild/protobuf";
 import {
   file_google_protobuf_descriptor,
   file_google_protobuf_duration,
@@ -61,11 +53,6 @@ export function descriptorSet(messages: readonly JsonValue[]): FileDescriptorSet
     { registry: createRegistry(file_buf_validate_validate) },
   );
   return create(FileDescriptorSetSchema, { file: [...IMPORTS, file] });
-}
-
-/** The registry of a set's linked descriptors. */
-export function linked(set: FileDescriptorSet): FileRegistry {
-  return createFileRegistry(set);
 }
 
 /** The set as a client registers it. */

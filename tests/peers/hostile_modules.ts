@@ -1,7 +1,7 @@
 /**
  * The table of hostile modules: what each one is, how it is made, and what must become
  * of it. Refused at upload with a sentence, or in force and able to block its own tenant's messages
- * and nothing else. `hostile_test.ts` runs it on a real bus; `bench/fairness/hostile.ts` under load.
+ * and nothing else. `hostile_test.ts` runs it on a real bus.
  */
 import type { PolicyFault } from "../../shield/policy/abi/policy.ts";
 import { plainPolicy } from "../../shield/policy/testing/instances.ts";
@@ -342,6 +342,3 @@ export const HOSTILE_MODULES: readonly HostileModule[] = [
   ...LIARS,
   ...DEAREST,
 ];
-
-/** Their names, which are those of their tenants too. */
-export const HOSTILE_NAMES: readonly string[] = HOSTILE_MODULES.map(({ name }) => name);
