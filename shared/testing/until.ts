@@ -7,6 +7,9 @@ import { pace } from "./pace.ts";
 
 const POLL_MS = 10;
 const POLL_MAX_MS = 1_000;
+/** Of the time that was waited, the share that passes before the next look: a long wait is no load for the machine. */
+const POLL_SHARE = 0.1;
+const POLL_SHARE_MAX_MS = 250;
 const LIMIT_MS = 60_000;
 /** So long nothing has happened to what stands still. */
 const STILL_MS = 500;
@@ -24,8 +27,9 @@ export async function becomes(condition: Condition, limit_ms: number): Promise<b
     if (await condition()) return true;
     const now_ms = performance.now();
     if (now_ms - begun_ms > limit_ms) return false;
+    const share_ms = Math.min(POLL_SHARE * (now_ms - begun_ms), POLL_SHARE_MAX_MS);
     // A look that takes long leaves the machine as much time for what is waited for.
-    await pace(Math.min(Math.max(POLL_MS, now_ms - looked_ms), POLL_MAX_MS));
+    await pace(Math.min(Math.max(POLL_MS, now_ms - looked_ms, share_ms), POLL_MAX_MS));
   }
 }
 

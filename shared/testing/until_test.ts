@@ -20,6 +20,13 @@ Deno.test("what never holds is named, with the limit", async () => {
   await assert.rejects(found("the moon", () => undefined, 20), named);
 });
 
+Deno.test("who waits long looks less and less often", async () => {
+  let looks = 0;
+  await becomes(() => ++looks < 0, 1_000);
+  // Every 10 ms that would be 100 looks; a slow machine has fewer in any case.
+  assert.ok(looks <= 40, `${looks} looks`);
+});
+
 Deno.test("what a condition throws is not waited for", async () => {
   const failed = new Error("failed");
   await assert.rejects(until("it", () => Promise.reject(failed)), failed);
