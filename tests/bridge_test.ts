@@ -8,7 +8,6 @@ import { connect } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { subscribeSince } from "@arqon/sdk/postgres";
 import { until } from "../shared/testing/until.ts";
-import { runBridges } from "./bridge/run.ts";
 import {
   CATCH_UP_MS,
   openWorld,
@@ -165,11 +164,4 @@ Deno.test("a page that takes a position gets exactly what its queries have not s
   const { messages: [first] } = await history(connection.room("orders-0"), { limit: 1 });
   assert.match(new TextDecoder().decode(first!.data), new RegExp(`"exact": ${exact}}`));
   await bridge.stop();
-});
-
-Deno.test("what commits comes once and in order while anything is killed at any moment", async () => {
-  const lines: string[] = [];
-  const plan = { transactions: 4_000, writers: 3, batch: 200, seed: 7 };
-  const verdict = await runBridges({ ...plan, calm_ms: [300, 2_000] }, (line) => lines.push(line));
-  assert.deepEqual(verdict?.problems ?? [], [], lines.join("\n"));
 });

@@ -1,7 +1,7 @@
 /**
  * The walk of a durable room with `arq`: a subscriber that is killed and goes on from the last offset
  * it printed, while a publisher runs and the Shield is killed and started again on its port. For
- * `durable_arq_test.ts` and, with real events, `external/durable_arq_test.ts`.
+ * `durable_arq_kill_test.ts` and, with real events, `external/durable_arq_test.ts`.
  */
 import assert from "node:assert/strict";
 import { startArq } from "../arq/testing/run_arq.ts";

@@ -1,123 +1,19 @@
 /**
- * Hooks over SIGKILL: Brains that have a hook are killed in the middle of calls, on NATS with the accounts of
- * the documents, and nothing that was stored is left out; and an embedded bus tells of members.
+ * Hooks of an embedded bus: what it tells of members, and a tenant's own hooks over the admin API. Over kills it is
+ * `hooks_kill_test.ts`.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
-import { startBusWith } from "./harness/bus.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { ServerProcess } from "./harness/cluster.ts";
-import { documentedAccounts } from "./harness/documented_accounts.ts";
-import { freePort } from "./harness/free_ports.ts";
-import { startNats } from "./harness/nats_server.ts";
-import { Receiver, SECRET } from "./hooks/receiver.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import { hookTables, numbersOf, Receiver, SECRET } from "./hooks/receiver.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { openText } from "./peers/raw_client.ts";
-
-const tables = (url: string, tenant: string) => `
-[presence]
-heartbeat_ms = 200
-down_ms = 2_000
-brain_timeout_ms = 900
-[[rooms]]
-room = "o-*"
-durable = true
-membership = "journal"
-[webhooks]
-private_hosts = ["127.0.0.1"]
-survey_ms = 500
-[[hooks]]
-id = "h"
-tenant = "${tenant}"
-url = "${url}"
-room = "o-*"
-events = ["room.message", "member.joined", "member.left", "room.occupied", "room.vacated"]
-secret = "${SECRET}"
-backoff_ms = 10
-backoff_max_ms = 200
-`;
-
-/** Numbers of taken messages by room, without what came again. */
-function numbersOf({ taken }: Receiver): Record<string, number[]> {
-  const seen = new Map(taken.map(({ id, body }) => [id, body]));
-  const messages = [...seen.values()].filter(({ type }) => type === "room.message");
-  const by_room = Map.groupBy(messages, ({ data }) => data.room as string);
-  const numbers = [...by_room].map(([room, list]) =>
-    [room, list.map(({ data }) => data.message.data.n)] as const
-  );
-  return Object.fromEntries(numbers);
-}
-
-Deno.test("a hook's Brain is killed again and again: each message comes, in order by room", async () => {
-  await using receiver = new Receiver();
-  await using issuer = await createIssuer();
-  await using nats = await startNats({ jetstream: true, config: await documentedAccounts() });
-  const text = tables(receiver.url, "acme");
-  const port = freePort();
-  const start = (part: "shield" | "brain", at: number) => {
-    const url = nats.url.replace("nats://", `nats://${part}:secret@`);
-    const config = `[nats]\nurls = ["${url}"]\n${text}${issuer.config}`;
-    return startServer(
-      part,
-      config,
-      issuer.dir,
-      `node_id = "${part}-${at}"`,
-      part === "shield" ? port : 0,
-    );
-  };
-  const brains: ServerProcess[] = [await start("brain", 0), await start("brain", 1)];
-  await using _shield = await start("shield", 0);
-  const peer = new HttpPeer(`http://127.0.0.1:${port}`, await issuer.tokenFor());
-  const sent: Record<string, number[]> = { "o-1": [], "o-2": [], "o-3": [] };
-  let next = 0, is_over = false;
-  const publish = async () => {
-    while (!is_over) {
-      for (const [room, list] of Object.entries(sent)) {
-        const n = next++;
-        const body = { type: "order", data: { n }, message_id: `m${n}` };
-        const { status, body: answer } = await peer.call("POST", `rooms/${room}/messages`, body);
-        assert.equal(status, 200, JSON.stringify(answer));
-        list.push(n);
-      }
-    }
-  };
-  let turn = 0;
-  // Some are refused, so that a kill also meets pauses.
-  receiver.answer = () => turn++ % 7 === 0 ? new Response(null, { status: 503 }) : undefined;
-  const publishing = publish();
-  const grows = async (by: number) => {
-    const count = () => Object.values(numbersOf(receiver)).flat().length;
-    const before = count();
-    await until(`${by} more than ${before}`, () => count() >= before + by);
-  };
-  await grows(30);
-  for (const at of [0, 1, 0, 1]) {
-    await brains[at]?.stop("SIGKILL");
-    await grows(30);
-    brains[at] = await start("brain", at);
-    await grows(10);
-  }
-  await Promise.all(brains.map((brain) => brain.stop("SIGKILL")));
-  for (const at of [0, 1]) brains[at] = await start("brain", at);
-  is_over = true;
-  await publishing;
-  await until("everything", () => Object.values(numbersOf(receiver)).flat().length >= next);
-  const numbers = numbersOf(receiver);
-  // What was stored before the hook had begun is not its.
-  for (const [room, list] of Object.entries(sent)) {
-    const own = numbers[room] ?? [];
-    assert.deepEqual(own, list.slice(-own.length));
-    assert.ok(own.length > 0);
-  }
-  assert.deepEqual(receiver.problems, []);
-  await Promise.all(brains.map((brain) => brain.stop()));
-});
 
 Deno.test("members who come and go are told, each once, with the cause", async () => {
   await using receiver = new Receiver();
   const config =
     `[server]\nhost = "127.0.0.1"\nport = 0\ndrain_ms = 0\n[ops]\nhost = "127.0.0.1"\n`;
-  await using bus = await startBusWith(config + tables(receiver.url, "default"));
+  await using bus = await startLocalBus(config + hookTables(receiver.url, "default"));
   const client = await openText(bus.url, await bus.tokenFor({ user: "ann" }));
   client.send({ op: "sub", room: "o-1", id: 1, presence: true });
   while ((await client.json()).op !== "ack");
@@ -136,7 +32,7 @@ Deno.test("a tenant's own hook is set, called, paused, has dead letters called f
   const config = `[server]\nhost = "127.0.0.1"\nport = 0\n[ops]\nhost = "127.0.0.1"\n` +
     `[admin]\noperator_tenants = ["*"]\n[webhooks]\ntenant_private_hosts = ["127.0.0.1"]\ntenant_hooks = 1\n` +
     `[[rooms]]\nroom = "o-*"\ndurable = true\n`;
-  await using bus = await startBusWith(config);
+  await using bus = await startLocalBus(config);
   const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin" }));
   const client = new HttpPeer(bus.http_url, await bus.tokenFor());
   const path = "tenants/default/hooks";
@@ -204,7 +100,7 @@ Deno.test("a tenant's own hook is set, called, paused, has dead letters called f
 Deno.test("an admin has a hook called again for everything since a time, but not for what is to come", async () => {
   await using receiver = new Receiver();
   const config = `[server]\nhost = "127.0.0.1"\nport = 0\n[ops]\nhost = "127.0.0.1"\n`;
-  await using bus = await startBusWith(config + tables(receiver.url, "default"));
+  await using bus = await startLocalBus(config + hookTables(receiver.url, "default"));
   const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin" }));
   const client = new HttpPeer(bus.http_url, await bus.tokenFor());
   const path = "tenants/default/hooks/h";
@@ -231,7 +127,7 @@ Deno.test("what the operator's hooks may call, a tenant's may not", async () => 
   await using receiver = new Receiver();
   const config = `[server]\nhost = "127.0.0.1"\nport = 0\n[ops]\nhost = "127.0.0.1"\n` +
     `[admin]\noperator_tenants = ["*"]\n`;
-  await using bus = await startBusWith(config + tables(receiver.url, "default"));
+  await using bus = await startLocalBus(config + hookTables(receiver.url, "default"));
   const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin" }));
   const client = new HttpPeer(bus.http_url, await bus.tokenFor());
   const path = "tenants/default/hooks";

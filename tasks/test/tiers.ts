@@ -1,7 +1,8 @@
 /**
  * Which of our three test tasks runs a test file: `test` has those that start no process, `test:cluster` those that need
- * NATS, Valkey, PostgreSQL, Prometheus or a proxy, `test:all` all others and the slow ones. Read from the sources, so
- * that a new test has its task by what it does. Pure; the tasks are `test.ts`, `test_cluster.ts` and `test_all.ts`.
+ * NATS, Valkey, PostgreSQL, Prometheus or a proxy, `test:all` all others: kills, the short forms of long programs, tests
+ * of benchmarks, and the slow ones. Read from the sources, so that a new test has its task by what it does. Pure; the
+ * tasks are `test.ts`, `test_cluster.ts` and `test_all.ts`.
  */
 import { isTestPart, reachesSign, type SourceModule } from "./source_modules.ts";
 
@@ -17,6 +18,15 @@ const STARTS = /\bDeno\.(Command|kill|chdir)\b|\bstartNats\b|\bnew Worker\(/;
 
 /** Signs that a test starts a server that is not ours. */
 const NEEDS = /\bstart(Nats|Valkey|Postgres)\b|"(postgres|prometheus|promtool|haproxy|nginx)"/;
+
+/**
+ * Names of tests in which processes are killed at many moments, and of tests of benchmarks. One kill at one moment is in
+ * many a test beside these.
+ */
+const KILLS_OR_BENCHMARKS = /(^|\/|_)kill(ed)?_[^/]*$|^bench\//;
+
+/** What the long programs run, such as `deno task chaos`, with their `main.ts` beside it. */
+const RUN_OF_PROGRAM = /^(tests\/[^/]+\/)run\.ts$/;
 
 /** Folders and files that deno takes for tests, and that other tasks run: with shared data, or k6. */
 export const OTHER_TASKS: readonly string[] = [
@@ -72,14 +82,19 @@ export function tiersOf(modules: readonly SourceModule[]): Tiers {
     reachesSign(modules, ({ path, text }) => isTestPart(path) && sign.test(text));
   const starts = has(STARTS);
   const needs = has(NEEDS);
+  const paths = new Set(modules.map(({ path }) => path));
+  const isShortForm = reachesSign(modules, ({ path }) => {
+    const [, folder] = RUN_OF_PROGRAM.exec(path) ?? [];
+    return folder !== undefined && paths.has(`${folder}main.ts`);
+  });
   const isOther = (path: string) =>
     OTHER_TASKS.some((one) => path === one || path.startsWith(`${one}/`));
   const files = modules.map(({ path }) => path)
     .filter((path) => path.endsWith("_test.ts") && !isOther(path)).sort();
   const tierOf = (path: string): keyof Tiers => {
     if (SLOW.includes(path)) return "all";
-    if (needs(path)) return "cluster";
-    return starts(path) ? "all" : "test";
+    if (!needs(path)) return starts(path) ? "all" : "test";
+    return KILLS_OR_BENCHMARKS.test(path) || isShortForm(path) ? "all" : "cluster";
   };
   const { test = [], cluster = [], all = [] } = Object.groupBy(files, tierOf);
   // The slow ones begin first, so that none is left when all others are done, and lie in different slices.

@@ -69,3 +69,38 @@ export class Receiver implements AsyncDisposable {
     await this.stop();
   }
 }
+
+/** Numbers of taken messages by room, without what came again. */
+export function numbersOf({ taken }: Receiver): Record<string, number[]> {
+  const seen = new Map(taken.map(({ id, body }) => [id, body]));
+  const messages = [...seen.values()].filter(({ type }) => type === "room.message");
+  const by_room = Map.groupBy(messages, ({ data }) => data.room as string);
+  const numbers = [...by_room].map(([room, list]) =>
+    [room, list.map(({ data }) => data.message.data.n)] as const
+  );
+  return Object.fromEntries(numbers);
+}
+
+/** The tables of a bus that has one hook, which hears all of rooms `o-*` of that tenant. */
+export const hookTables = (url: string, tenant: string) => `
+[presence]
+heartbeat_ms = 200
+down_ms = 2_000
+brain_timeout_ms = 900
+[[rooms]]
+room = "o-*"
+durable = true
+membership = "journal"
+[webhooks]
+private_hosts = ["127.0.0.1"]
+survey_ms = 500
+[[hooks]]
+id = "h"
+tenant = "${tenant}"
+url = "${url}"
+room = "o-*"
+events = ["room.message", "member.joined", "member.left", "room.occupied", "room.vacated"]
+secret = "${SECRET}"
+backoff_ms = 10
+backoff_max_ms = 200
+`;
