@@ -6,6 +6,8 @@
 import { ROOT } from "../checkout/source_files.ts";
 import { finish, runTests, show } from "./run_tests.ts";
 import { sourceModules } from "./source_modules.ts";
+import { singleGroups } from "./test_groups.ts";
+import { testModules } from "./test_modules.ts";
 import { followTests } from "./test_process.ts";
 import { addTotals, lastTotals, type TestTotals } from "./test_summary.ts";
 import { sliceOf, tiersOf } from "./tiers.ts";
@@ -48,7 +50,9 @@ if (import.meta.main) {
   const tasks = chosen.filter((one) => TASKS.includes(one));
   const paths = chosen.filter((one) => !TASKS.includes(one));
   show(`${paths.length} of ${all.length} files, ${tasks.length} of ${TASKS.length} tasks\n`);
-  const all_totals = paths.length === 0 ? [] : [await runTests(paths)];
+  const all_totals = paths.length === 0 ? [] : [
+    await runTests(await testModules(paths, singleGroups)),
+  ];
   for (const task of tasks) all_totals.push(await runTask(task));
   finish(addTotals(all_totals));
 }

@@ -1,11 +1,12 @@
 /**
  * Puts files of tests together, some to an isolate: each isolate loads all that its tests import anew, which takes
- * longer than most of these tests. Only files that start no process are put together. Pure; `test.ts` writes the
- * modules.
+ * longer than most of these tests. Pure; `test_modules.ts` writes the modules.
  */
 
 /** Files in a group, at most: one file that waits makes the others of its group wait. */
 const FILES_MAX = 12;
+/** Of a group whose files start servers. */
+const SERVERS_FILES_MAX = 4;
 
 /** Files of tests, which run in one isolate, one after another. */
 export interface TestGroup {
@@ -15,17 +16,39 @@ export interface TestGroup {
 }
 
 /** Groups of the tests in `paths`. A group has files of one folder at the root. */
-export function testGroups(paths: readonly string[]): TestGroup[] {
+export function testGroups(paths: readonly string[], files_max: number = FILES_MAX): TestGroup[] {
   const folders = Map.groupBy(paths.toSorted(), (path) => path.slice(0, path.indexOf("/")));
   return [...folders].flatMap(([folder, paths]) => {
     // Neighbours import much of the same. All groups of a folder have about as many files.
-    const count = Math.ceil(paths.length / FILES_MAX);
+    const count = Math.ceil(paths.length / files_max);
     const begin = (at: number) => Math.round(at * paths.length / count);
     return Array.from({ length: count }, (_, at) => ({
       name: `${folder}-${at + 1}`,
       paths: paths.slice(begin(at), begin(at + 1)),
     }));
   });
+}
+
+/** Groups of one file each, in this order. */
+export function singleGroups(paths: readonly string[]): TestGroup[] {
+  return paths.map((path) => ({
+    name: path.replace(/_test\.ts$/, "").replaceAll("/", "."),
+    paths: [path],
+  }));
+}
+
+/**
+ * Groups of tests that start servers: those of whole systems by themselves, the ones in `first` at the begin, so that
+ * none of them is left alone at the end; behind them the tests beside the sources, a few to a group.
+ */
+export function serverGroups(paths: readonly string[], first: readonly string[]): TestGroup[] {
+  const others = paths.filter((path) => !first.includes(path));
+  const isSystem = (path: string) => path.startsWith("tests/");
+  return [
+    ...singleGroups(first.filter((path) => paths.includes(path))),
+    ...testGroups(others.filter((path) => !isSystem(path)), SERVERS_FILES_MAX),
+    ...singleGroups(others.filter(isSystem)),
+  ];
 }
 
 /** The text of a module that runs the tests of a group; `root` is the URL of the folder that its paths begin at. */

@@ -1,6 +1,6 @@
 /** Which tests run together, each once, and what the module of a group says. */
 import assert from "node:assert/strict";
-import { groupModule, testGroups } from "./test_groups.ts";
+import { groupModule, serverGroups, singleGroups, testGroups } from "./test_groups.ts";
 
 Deno.test("a folder's tests are spread over groups of about the same size, each test in one", () => {
   const paths = Array.from(
@@ -11,6 +11,23 @@ Deno.test("a folder's tests are spread over groups of about the same size, each 
   assert.deepEqual(groups.map(({ name }) => name), ["arq-1", "proto-1", "proto-2", "proto-3"]);
   assert.deepEqual(groups.slice(1).flatMap((group) => group.paths), paths);
   assert.deepEqual(groups.map((group) => group.paths.length), [1, 8, 9, 8]);
+});
+
+Deno.test("of tests that start servers the longest begin, and those beside the sources are a few to a group", () => {
+  const sources = Array.from({ length: 9 }, (_, at) => `brain/t${at}_test.ts`);
+  const paths = [...sources, "shield/x_test.ts", "tests/a/b_test.ts", "tests/c_test.ts"];
+  const groups = serverGroups(paths, ["tests/c_test.ts", "brain/t3_test.ts", "tests/gone_test.ts"]);
+  assert.deepEqual(groups.map(({ name, paths }) => `${name} ${paths.length}`), [
+    ...["tests.c 1", "brain.t3 1", "brain-1 4", "brain-2 4", "shield-1 1", "tests.a.b 1"],
+  ]);
+  assert.deepEqual(groups.flatMap((group) => group.paths).toSorted(), paths);
+});
+
+Deno.test("single files keep their order, with a name that says which", () => {
+  assert.deepEqual(singleGroups(["tests/z_test.ts", "arq/bus/a_test.ts"]), [
+    { name: "tests.z", paths: ["tests/z_test.ts"] },
+    { name: "arq.bus.a", paths: ["arq/bus/a_test.ts"] },
+  ]);
 });
 
 Deno.test("the module of a group imports its tests in their order, by whole addresses", () => {

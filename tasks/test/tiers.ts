@@ -76,6 +76,22 @@ export const SLOW: readonly string[] = [
   "tests/yjs_many_test.ts",
 ];
 
+/** Tests of `test:cluster` that take longest, by their load or since they wait; the longest first. */
+export const LONGEST: readonly string[] = [
+  "tests/model/together_nats_test.ts",
+  "tests/clock_rooms_test.ts",
+  "arq/commands/setup/setup_test.ts",
+  "tests/journal_storage_test.ts",
+  "tests/prometheus_test.ts",
+  "tests/admin/admin_reduced_room_test.ts",
+  "tests/drain_test.ts",
+  "tests/bridge_slot_test.ts",
+  "tests/accounts_test.ts",
+  "tests/dev_test.ts",
+  "tests/audit_test.ts",
+  "tests/rollout_test.ts",
+];
+
 /** Sorts the test files among `modules`, which must hold all that they import. */
 export function tiersOf(modules: readonly SourceModule[]): Tiers {
   const has = (sign: RegExp) =>
