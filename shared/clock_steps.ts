@@ -12,6 +12,8 @@ export interface StepClocks {
 
 /** A clock that was not set for so long is believed: NTP has had its time. */
 export const QUIET_MS = 3_600_000;
+/** Two wall clocks are taken to differ by no more: each may be set by two hours. */
+export const CLOCKS_DIFFER_MS = 4 * 3_600_000;
 /** A difference between two looks that is no step: NTP corrects slowly, and reading takes its time. */
 const STEP_MS = 1_000;
 

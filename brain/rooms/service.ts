@@ -5,7 +5,6 @@
 import { BANS_BUCKET } from "../../shared/records/bans.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
-import { steadyTime } from "../../shared/spine/contract/log_clock.ts";
 import type {
   KeyValue,
   KvKey,
@@ -321,7 +320,6 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
     ...{ ...clocks, bucket: rooms, bytes, lives, announcer, saying, random, leases },
     ...{ command_timeout_ms, isOwner },
     limits: limits.document,
-    steady_ms: steadyTime(clocks),
     apply: options.apply ?? applyCommands,
     firstVersion: options.firstVersion ?? ((now_ms) => versions.at(now_ms)),
     onSeen: seenBy({ leases, locks, last_use, versions, isOwner, ...config.brain }),

@@ -34,7 +34,7 @@ import type { FreshEvent, RoomEvent } from "../store/room_event.ts";
 export interface ApplyContext {
   /** Unix ms. */
   readonly now_ms: number;
-  /** Unix ms, by a clock that does not jump: how long a command is remembered. */
+  /** By the room's `CommandClock`: how long a command is remembered. */
   readonly steady_ms: number;
   readonly limits: RoomLimits;
   /** What a command was answered that only one of the document's pages remembers. */

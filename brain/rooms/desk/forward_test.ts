@@ -129,6 +129,36 @@ Deno.test("a command_id is known after hundreds of other changes, also to the ne
   });
 });
 
+for (const hours of [2, -2]) {
+  Deno.test(`a command_id is known for its time to an owner whose clock differs by ${hours} h, and no longer`, async () => {
+    await withTestBed(async ({ spine, cluster, start }) => {
+      let passed_ms = 0;
+      const clocks = (ahead_ms: number) => ({
+        now: () => 1_767_323_045_000 + passed_ms + ahead_ms,
+        monotonic_ms: () => passed_ms,
+      });
+      await start("b1", clocks(0));
+      await start("b2", clocks(hours * 3_600_000));
+      const once = (value: string) => set(value, { command_id: "once" });
+      const ownedBy = async (owner: string, value: number) => {
+        cluster.handOver(() => owner);
+        // The first write of an owner is when it forgets.
+        return (await accepted(spine, set(value))).version;
+      };
+      await ownedBy("b1", 0);
+      await accepted(spine, once("first"));
+      for (const [at, owner] of ["b2", "b1", "b2"].entries()) {
+        passed_ms += 150_000;
+        assert.equal(await ownedBy(owner, at), at + 3);
+        assert.equal((await accepted(spine, once(owner))).version, 2, `at ${owner}`);
+      }
+      passed_ms += 650_000;
+      await accepted(spine, set(9));
+      assert.equal((await accepted(spine, once("again"))).version, 7, "its time is over");
+    });
+  });
+}
+
 Deno.test("two Brains that both believe to own a room lose no update", async () => {
   await withTestBed(async ({ spine, start }) => {
     const one = await start("b1");

@@ -10,6 +10,7 @@ import type { EffectCommand, RoomAddress, RoomCommand } from "../commands/comman
 import type { Applied, applyCommands } from "../commands/apply.ts";
 import type { RoomDocument, RoomLimits } from "../store/document.ts";
 import type { Leases } from "../locks/leases.ts";
+import { CommandClock } from "../store/command_memory.ts";
 import type { MemoryLimits } from "../store/command_memory.ts";
 import { findCommand, readPages } from "../store/command_pages.ts";
 import type { PageTable } from "../store/command_pages.ts";
@@ -50,6 +51,7 @@ export interface Room {
   wake: () => void;
   /** The commands that its document remembers in pages beside it. */
   readonly pages: PageTable;
+  readonly command_clock: CommandClock;
   /** Connections whose lock command is here and not answered yet. */
   readonly locking: Set<string>;
 }
@@ -57,8 +59,6 @@ export interface Room {
 /** What all rooms of a Brain share. */
 export interface RoomContext extends StoreContext {
   readonly limits: RoomLimits & MemoryLimits;
-  /** Unix ms that follow the wall clock without its jumps. */
-  readonly steady_ms: () => number;
   /** Ms that only grow: deadlines are by this clock. */
   readonly monotonic_ms: () => number;
   readonly leases: Pick<Leases, "current">;
@@ -91,6 +91,7 @@ export function restingRoom(at: RoomAddress): Room {
     parked: [],
     wake: () => {},
     pages: new Map(),
+    command_clock: new CommandClock(),
     locking: new Set(),
   };
 }
@@ -139,7 +140,7 @@ function apply(
     const now_ms = context.now();
     return context.apply(leased(room, document, context), commands, {
       now_ms,
-      steady_ms: context.steady_ms(),
+      steady_ms: room.command_clock.now(document, context),
       older: (key) => findCommand(room.pages, key),
       limits: context.limits,
       first_version: context.firstVersion(now_ms),

@@ -19,14 +19,14 @@ export const FULL = "full";
  * another Brain was faster. Rejects with `spine-unavailable` when the outcome is unknown.
  */
 export async function writeChange(
-  { at, pages: table }: Room,
+  { at, pages: table, command_clock }: Room,
   base: Stored,
   document: RoomDocument,
   context: RoomContext,
   is_due: boolean,
 ): Promise<Stored | undefined | typeof FULL> {
-  const { bucket, bytes, limits, observer, steady_ms } = context;
-  const lean = shed(base.document, document, limits, steady_ms());
+  const { bucket, bytes, limits, observer } = context;
+  const lean = shed(base.document, document, limits, command_clock.now(base.document, context));
   const value = encodeDocument(lean.document);
   const pages = encodePages(lean);
   const beside_bytes = pages.reduce((sum, page) => sum + page.value.length + ENTRY_BYTES, 0);

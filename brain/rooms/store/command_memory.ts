@@ -6,6 +6,7 @@
  * A page is cut from the document that is stored, always at the same places, so that two Brains which
  * race for one write cut the same page under the same name: whoever loses has changed nothing.
  */
+import { CLOCKS_DIFFER_MS, type StepClocks } from "../../../shared/clock_steps.ts";
 import type { AppliedCommand, CommandPage, RoomDocument } from "./document.ts";
 
 /** Commands in one page. */
@@ -31,6 +32,34 @@ export interface Shed {
 /** Command key to what it was answered, oldest first. */
 export type Commands = ReadonlyMap<string, AppliedCommand>;
 
+/** When the newest remembered command was answered; 0: none is remembered. */
+function newestOf({ applied, pages }: RoomDocument): number {
+  const last = [...applied.values()].at(-1)?.at_ms ?? 0;
+  return pages.reduce((newest_ms, page) => Math.max(newest_ms, page.newest_ms), last);
+}
+
+/**
+ * The clock of one room by which its commands are remembered. It goes on from the newest of them, whatever the
+ * wall clock of the Brain shows that wrote it or of this one, and runs with the monotonic clock. So a command is never
+ * forgotten early. A time in which no Brain has the room in memory counts only as far as it is longer than wall clocks
+ * differ: after it commands are remembered longer.
+ */
+export class CommandClock {
+  /** Its time minus the monotonic one. */
+  #ahead_ms: number | undefined;
+
+  /** Unix ms, about; `document` is as it was read or written last. */
+  now(document: RoomDocument, { now, monotonic_ms }: StepClocks): number {
+    const passed_ms = monotonic_ms();
+    const newest_ms = newestOf(document);
+    const floor_ms = newest_ms === 0 ? now() : now() - CLOCKS_DIFFER_MS;
+    const known_ms = passed_ms + (this.#ahead_ms ?? floor_ms - passed_ms);
+    const now_ms = Math.max(known_ms, newest_ms);
+    this.#ahead_ms = now_ms - passed_ms;
+    return Math.floor(now_ms);
+  }
+}
+
 /** The pages that a stored document is to give up now. */
 function cut({ applied, epoch }: RoomDocument): Shed["added"] {
   const added: Shed["added"][number][] = [];
@@ -48,7 +77,7 @@ function cut({ applied, epoch }: RoomDocument): Shed["added"] {
 
 /**
  * The document to store in place of `next`, which was made of the stored `base`. `now_ms` is by the
- * clock of the commands' `at_ms`.
+ * room's `CommandClock`, as the commands' `at_ms`.
  */
 export function shed(
   base: RoomDocument,

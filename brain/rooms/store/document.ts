@@ -20,7 +20,7 @@ export interface AppliedCommand {
   readonly version: number;
   /** The lock that it granted, if any. */
   readonly grant: Grant | undefined;
-  /** When it was answered, Unix ms by a clock that does not jump. */
+  /** When it was answered, by the room's `CommandClock`. */
   readonly at_ms: number;
 }
 

@@ -238,6 +238,11 @@ export interface KvEntry {
   readonly value: Uint8Array;
   /** Grows with every write of the bucket; unique within it. */
   readonly revision: number;
+  /**
+   * How long ago it was written, in ms by the clock of the store, which is the same for all processes. Absent
+   * where the store has none of its own, and in what a watch tells.
+   */
+  readonly age_ms?: number;
 }
 
 /** How large a value is. */

@@ -26,6 +26,7 @@ import { headers, nanos } from "@nats-io/transport-deno";
 import type { MsgHdrs } from "@nats-io/transport-deno";
 import { ENCODED_KEYS, PLAIN_KEYS } from "../../contract/kv_key.ts";
 import type { KeyForm } from "../../contract/kv_key.ts";
+import { LogClock } from "../log/nats_log_clock.ts";
 import { boundStream, makeBounded } from "./nats_bound.ts";
 import type { Link } from "../connection/nats_link.ts";
 import {
@@ -56,6 +57,8 @@ export interface Stored {
   readonly nonce: Uint8Array | undefined;
   /** The value; undefined when ArqonBus cannot have written it. */
   readonly value: Uint8Array | undefined;
+  /** See `KvEntry`. */
+  readonly age_ms: number;
 }
 
 /** One write on its way. */
@@ -121,10 +124,13 @@ export class Bucket {
   readonly #marker_ttl: string;
   readonly #js: JetStreamClient;
   readonly #manager: Promise<JetStreamManager>;
+  /** The server's, by which it stamps what is written. */
+  readonly #clock: LogClock;
 
   constructor(link: Link, name: string, options: BucketOptions) {
     const { plain, storage, leaves_stream, unwatched = false } = options;
     this.link = link;
+    this.#clock = new LogClock(() => link.monotonic());
     this.#marker_ttl = unwatched ? UNWATCHED_TTL : MARKER_TTL;
     this.#storage = storage;
     this.#leaves_stream = leaves_stream;
@@ -246,11 +252,19 @@ export class Bucket {
     }
   }
 
+  /** Takes the time that an answer of the server carries; `asked_ms` is when it was asked, by `link.monotonic`. */
+  hearTime(time: string | undefined, asked_ms: number): void {
+    if (time !== undefined) this.#clock.hear(time, asked_ms);
+  }
+
   /** The stream's info; undefined: there is no stream. */
   async #info(): Promise<StreamInfo | undefined> {
     const { streams } = await this.#manager;
+    const asked_ms = this.link.monotonic();
     try {
-      return await streams.info(this.stream);
+      const info = await streams.info(this.stream);
+      this.hearTime(info.ts, asked_ms);
+      return info;
     } catch (error) {
       if (isStreamMissing(error)) return undefined;
       throw error;
@@ -270,6 +284,7 @@ export class Bucket {
       deleted: isDeletion(message.header),
       nonce: has_nonce ? new Uint8Array(message.data).slice(0, this.frame_bytes) : undefined,
       value,
+      age_ms: Math.max(0, this.#clock.now() - message.time.getTime()),
     };
   }
 

@@ -50,7 +50,8 @@ export class NatsKv implements KeyValue {
       const cause = new Error(`${this.#bucket.stream} holds what ArqonBus did not write`);
       throw new ArqonError("internal", "", { cause });
     }
-    return { key: [...key], value: last.value, revision: last.revision };
+    const { value, revision, age_ms } = last;
+    return { key: [...key], value, revision, age_ms };
   }
 
   async put(key: KvKey, value: Uint8Array): Promise<number> {

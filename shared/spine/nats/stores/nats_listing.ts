@@ -111,6 +111,7 @@ class ConsumerListing implements Listing {
     });
     this.#unsubscribe = () => subscription.unsubscribe();
     const { consumers } = await bucket.manager();
+    const asked_ms = link.monotonic();
     const info = await consumers.add(bucket.stream, {
       deliver_subject: inbox,
       deliver_policy: DeliverPolicy.LastPerSubject,
@@ -124,6 +125,7 @@ class ConsumerListing implements Listing {
       mem_storage: true,
       num_replicas: 1,
     });
+    bucket.hearTime(info.ts, asked_ms);
     this.#consumer = info.name;
     if (this.#stopped) return this.#forgetConsumer();
     // Deliveries may have come before this answer: both together are the start.
