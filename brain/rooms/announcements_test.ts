@@ -203,6 +203,39 @@ Deno.test("of old events the next owner says the last one again, and how old it 
   });
 });
 
+for (const hours of [2, -2]) {
+  Deno.test(`what an owner died of telling is told, whose clock differs by ${hours} h from the next one's`, async () => {
+    await withTestBed(async ({ spine, cluster, hear, start }) => {
+      // As a server tells it, by its own clock.
+      const wrap = (bucket: KeyValue): KeyValue => ({
+        ...stalledWrites().wrap(bucket),
+        get: async (key) => {
+          const entry = await bucket.get(key);
+          return entry && { ...entry, age_ms: 700 };
+        },
+      });
+      cluster.owner = () => "b1";
+      const first = await start("b1", { isLost: (subject) => subject.startsWith("out.") });
+      const { epoch, version } = await accepted(spine, set("k", 1));
+      await accepted(spine, set("k", 2));
+      await first.rooms.drain();
+      const heard = await hear("out.t.acme.r.lobby");
+      cluster.owner = () => "b2";
+      await start("b2", { now: () => Date.now() + hours * 3_600_000, wrap });
+      await accepted(spine, { name: "get" });
+      await until("both are told", () => heard.length === 2);
+      assert.deepEqual(
+        heard.map((message) => eventOf(message).id),
+        [version, version + 1].map((of) => `room:${epoch}:${of}`),
+      );
+      const [before, last] = heard.map(({ headers }) => Number(headers[AGAIN_HEADER]));
+      // Who has listened for longer than that must not take it for the past.
+      assert.equal(last, 700);
+      assert.ok(before! >= 700 && before! < 60_000, `again after ${before} ms`);
+    });
+  });
+}
+
 /** An answer that is late: the write takes place when the test says so. */
 function stalledWrites() {
   let stalled = false;

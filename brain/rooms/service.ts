@@ -163,7 +163,7 @@ function caretaker(
     told: Told;
   },
 ): Caretaker {
-  const { config: { brain }, view, metrics, log, now } = options;
+  const { config: { brain }, view, metrics, log } = options;
   const { context, table, tally, last_use, leases, told } = parts;
   const births = new BirthQueue({
     context,
@@ -189,7 +189,7 @@ function caretaker(
     isStopping: () => standing.stopping,
   };
   const onTerm = () => {
-    standing.term = { number: standing.term.number + 1, started_ms: now() };
+    standing.term = { number: standing.term.number + 1, started_ms: context.monotonic_ms() };
   };
   return new Caretaker({ view, births, sweep, metrics, log, onTerm, ...parts });
 }
@@ -307,7 +307,7 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
   const [locks, leases] = [new LiveLocks(clocks, rooms_in_memory), new Leases(clocks)];
   const [live, last_use] = [new LiveRooms({ view, tally }), new LastUse(monotonic_ms)];
   tally.follow((at) => live.look(at), () => live.survey());
-  const standing: Standing = { term: { number: 1, started_ms: now() }, stopping: false };
+  const standing: Standing = { term: { number: 1, started_ms: monotonic_ms() }, stopping: false };
   const { command_timeout_ms } = limits.desk;
   const isOwner = (at: RoomAddress) => view.ownerOf(at.tenant_id, at.room_id) === brain_id;
   const { saying, doubts, stop: stopSaying } = startSaying({

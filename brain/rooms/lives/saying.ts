@@ -16,7 +16,7 @@ import type { Tails } from "./tails.ts";
 /** A span of ownership; it ends whenever the set of live Brains changes. */
 export interface Term {
   readonly number: number;
-  /** Unix ms. */
+  /** Monotonic ms. */
   readonly started_ms: number;
 }
 
@@ -29,21 +29,24 @@ export interface SayingOptions {
   readonly tails: Tails;
   /** Unix ms. */
   readonly now: () => number;
+  /** Ms that only grow. */
+  readonly monotonic: () => number;
   readonly term: () => Term;
   readonly isOwner: (at: RoomAddress) => boolean;
 }
 
 /** Events older than this when their owner changes are not published again, except the last one. */
 const REPUBLISH_MS = 60_000;
-/**
- * How far the clocks of two Brains may differ, plus how long ago the earlier owner may have died.
- */
+/** How long before a term the earlier owner may have died, and how late its last write may take place, in ms. */
 const TERM_SLACK_MS = 10_000;
 
 /** What was handed to the Spine and is not confirmed, with what was known before. */
 interface Unconfirmed extends Pick<PublishedState, "term" | "said"> {
   readonly at: RoomAddress;
 }
+
+/** How long ago what the document tells of happened, in ms, given when it did by the clock of its writer. */
+type AgeOf = (at_ms: number) => number;
 
 /** Publishes the changes of rooms; one per Brain. */
 export class Saying {
@@ -57,9 +60,10 @@ export class Saying {
   /**
    * Takes a document that was read: publishes what may be stored and unpublished. That is what this
    * Brain has not published of a room that it knows, and, once a term, what an earlier owner may
-   * have left. Repetitions are marked as such, and have the ids of the first.
+   * have left. Repetitions are marked as such, and have the ids of the first. `written_ms_ago`: as the
+   * store has it, whose clock is the same for all Brains; undefined: it has none.
    */
-  read(at: RoomAddress, document: RoomDocument): void {
+  read(at: RoomAddress, document: RoomDocument, written_ms_ago?: number): void {
     const { published, isOwner, term } = this.#options;
     const state = published.of(at);
     const { number } = term();
@@ -68,9 +72,12 @@ export class Saying {
     const is_said = state.said?.epoch === epoch && state.said.version >= version;
     if (is_said && !first && !state.birth_unsaid) return;
     const before = { at, term: state.term, said: state.said };
-    const unsaid = this.#unsaid(state, document, first);
-    if (!unsaid.every((event) => this.#again(at, document, event))) return this.#doubt(at);
-    if (!this.#tellBirth(at, state, document, first)) return this.#doubt(at);
+    const { touched_ms } = document;
+    const age_ms = written_ms_ago ?? Math.max(0, this.#options.now() - touched_ms);
+    const ageOf = (at_ms: number) => age_ms + Math.max(0, touched_ms - at_ms);
+    const unsaid = this.#unsaid(state, document, first, ageOf);
+    if (!unsaid.every((event) => this.#again(at, document, event, ageOf))) return this.#doubt(at);
+    if (!this.#tellBirth(at, state, document, first, ageOf)) return this.#doubt(at);
     if (!is_said) state.said = { epoch, version };
     if (first) state.term = number;
     if (unsaid.length > 0) this.#confirm(before);
@@ -124,24 +131,30 @@ export class Saying {
     this.#options.doubts.watch(at);
   }
 
-  #unsaid({ said }: PublishedState, document: RoomDocument, first: boolean): readonly RoomEvent[] {
+  #unsaid(
+    { said }: PublishedState,
+    document: RoomDocument,
+    first: boolean,
+    ageOf: AgeOf,
+  ): readonly RoomEvent[] {
     const { epoch, events } = document;
     const known = said === undefined ? Infinity : said.epoch === epoch ? said.version : 0;
     // What came before this Brain knew the room is the owner's to say, and may be unsaid if that ended.
-    const isLate = ({ at_ms }: RoomEvent) => first && this.#isEarlierOwners(at_ms);
+    const isLate = ({ at_ms }: RoomEvent) => first && this.#isEarlierOwners(ageOf(at_ms));
     const unsaid = events.filter((event) => event.version > known || isLate(event));
     return unsaid.length === 0 && first && said === undefined ? events.slice(-1) : unsaid;
   }
 
-  /** Whether an owner that has ended lately may have done that, and may have told nobody. */
-  #isEarlierOwners(at_ms: number): boolean {
-    const { now, term } = this.#options;
-    return at_ms > now() - REPUBLISH_MS && at_ms <= term().started_ms + TERM_SLACK_MS;
+  /** Whether an owner that has ended lately may have done what is so old, and may have told nobody. */
+  #isEarlierOwners(age_ms: number): boolean {
+    const { monotonic, term } = this.#options;
+    const term_ms = monotonic() - term().started_ms;
+    return age_ms < REPUBLISH_MS && age_ms >= term_ms - TERM_SLACK_MS;
   }
 
-  #again(at: RoomAddress, { epoch, start }: RoomDocument, event: RoomEvent): boolean {
-    const { announcer, now, tails } = this.#options;
-    const again_ms = Math.max(0, now() - event.at_ms);
+  #again(at: RoomAddress, { epoch, start }: RoomDocument, event: RoomEvent, ageOf: AgeOf): boolean {
+    const { announcer, tails } = this.#options;
+    const again_ms = ageOf(event.at_ms);
     const mark = { epoch, fence: 0, start };
     const told = announcer.event(at, event, mark, "", again_ms);
     if (told) tails.said(at, event, mark, again_ms);
@@ -159,8 +172,9 @@ export class Saying {
     state: PublishedState,
     document: RoomDocument,
     first: boolean,
+    ageOf: AgeOf,
   ): boolean {
-    const late = first && this.#isEarlierOwners(document.created_ms);
+    const late = first && this.#isEarlierOwners(ageOf(document.created_ms));
     if (!late && !state.birth_unsaid) return true;
     state.birth_unsaid = !this.#options.announcer.created(at, document);
     return !state.birth_unsaid;

@@ -65,7 +65,7 @@ export async function loadRoom(at: RoomAddress, context: StoreContext): Promise<
     return { document, revision: 0, size_bytes: 0 };
   }
   const document = inLife(decodeDocument(entry.value, entry.revision), lives.present);
-  context.saying.read(at, document);
+  context.saying.read(at, document, entry.age_ms);
   const stored = { document, revision: entry.revision, size_bytes: entry.value.length };
   context.onSeen(at, stored);
   return stored;
