@@ -32,10 +32,10 @@ export class KnownRooms {
     return this.#rooms.values();
   }
 
-  /** Those whose timers or entries wait for somebody. */
-  due(now_ms: number): IteratorObject<KnownRoom> {
-    return this.#rooms.values().filter(({ is_behind, next_ms }) =>
-      is_behind || next_ms !== null && next_ms <= now_ms
+  /** Those whose timers or entries wait for somebody; `isOver`: whether that time of a room has come. */
+  due(isOver: (at: KnownRoom, at_ms: number) => boolean): IteratorObject<KnownRoom> {
+    return this.#rooms.values().filter((at) =>
+      at.is_behind || at.next_ms !== null && isOver(at, at.next_ms)
     );
   }
 

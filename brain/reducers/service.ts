@@ -17,6 +17,7 @@ import type { ClusterView } from "../cluster_view.ts";
 import { ClassPrograms, type ReducedClass } from "./class_programs.ts";
 import { DueTurns } from "./due_turns.ts";
 import { keyOf, KnownRooms } from "./known_rooms.ts";
+import { LogTimes } from "./log_times.ts";
 import { KeptPrograms } from "./log/kept_programs.ts";
 import { NONE, noReducer, type Place, type ReducerService } from "./no_reducers.ts";
 import { ModuleRemoval } from "./removal/module_removal.ts";
@@ -72,6 +73,7 @@ class Reducers implements ReducerService {
   readonly #closing = new Map<string, Promise<void>>();
   readonly #known = new KnownRooms();
   readonly #turns = new DueTurns();
+  readonly #times: LogTimes;
   readonly #stops: (() => void)[] = [];
   #sweep: ReturnType<typeof setInterval> | undefined;
   #drained: Promise<void> | undefined;
@@ -99,12 +101,13 @@ class Reducers implements ReducerService {
       waiting: () => sum(({ waiting }) => waiting),
       asked: () => stores.host.waiting,
     });
+    this.#times = new LogTimes({ openLog: (tenant_id) => followed.openLog(tenant_id), now });
     const kept = new KeptPrograms(stores);
     this.#parts = {
       ...stores,
       ...{ log, now, metrics: this.#metrics },
       random: randomPool((bytes) => crypto.getRandomValues(bytes)),
-      openLog: (tenant_id) => followed.openLog(tenant_id),
+      openLog: (tenant_id) => this.#times.open(tenant_id),
       programById: (id) => programs.byId(id),
       keepProgram: (program) => kept.keep(program),
     };
@@ -329,7 +332,7 @@ class Reducers implements ReducerService {
 
   /** Lets rooms go that are another's or forgotten; reads those whose timers or entries wait for somebody. */
   #look(): void {
-    const { view, now } = this.#options;
+    const { view } = this.#options;
     for (const room of [...this.#rooms.values()]) {
       if (room.is_forgotten || room.is_idle && !this.#owns(room.at)) void this.#close(room);
     }
@@ -341,7 +344,8 @@ class Reducers implements ReducerService {
       if (this.#closing.has(key) || this.#rooms.get(key)?.is_loaded) return false;
       return this.#owns(at) && this.#parts.fuel.wait(at.tenant_id) === 0;
     };
-    const waiting = this.#known.due(now()).filter(isWaiting);
+    const isOver = (at: Place, at_ms: number) => this.#times.isOver(at.tenant_id, at_ms);
+    const waiting = this.#known.due(isOver).filter(isWaiting);
     for (const at of this.#turns.take(waiting, SWEEP_ROOMS)) this.#wake(at);
   }
 }

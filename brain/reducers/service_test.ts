@@ -129,4 +129,20 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     await until("let go", async () => await metric(other, "brain_reducer_rooms") === 0);
     assert.match(String(await call(other, "auction", "bid", { data: "200" })), /is closed/);
   });
+
+  Deno.test(`${engine}: a room's timer goes by its log, whatever the clocks of its owners show`, async () => {
+    await using world = await open({ modules: { auction: built("auction") } });
+    const [brain, other] = [await world.start("a"), await world.start("b")];
+    world.set_ms = 7_200_000;
+    await applied(brain, "auction", "open", { data: "600000", user: "sam" });
+    world.set_ms = 0;
+    await applied(brain, "auction", "bid", { data: "100", user: "ann" });
+    world.set_ms = 7_200_000;
+    world.turn("b");
+    await applied(other, "auction", "bid", { data: "200", user: "bob" });
+    world.set_ms = -7_200_000;
+    world.ahead_ms = 700_000;
+    const events = await eventsWhen(other, "auction", 5);
+    assert.deepEqual(events.slice(1).map(({ type }) => type), ["bid", "bid", "closed", "won"]);
+  });
 }

@@ -91,13 +91,22 @@ async function recordFor(
 ): Promise<RoomRecord> {
   const offset = await entryOf(source, ask, parts);
   const fork = { room_id: source.room_id, offset, with_timers: ask.with_timers };
-  const { stream } = await parts.openLog(at.tenant_id);
+  const durable = await parts.openLog(at.tenant_id);
   return {
-    ...{ snapshot: "", previous: "", points: "", offset, stream, position: 0, fork, lost: [] },
+    ...{
+      snapshot: "",
+      previous: "",
+      points: "",
+      offset,
+      stream: durable.stream,
+      position: 0,
+      fork,
+      lost: [],
+    },
     published: { offset, index: EVENTS_END },
     programs: { ...NO_PROGRAMS, from: offset },
     // So its owner reads it soon, learns of its timers, and stores it when nobody calls it for long.
-    ...{ is_behind: true, behind_ms: parts.now(), next_ms: null },
+    ...{ is_behind: true, behind_ms: durable.now(), next_ms: null },
   };
 }
 

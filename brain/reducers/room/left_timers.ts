@@ -77,9 +77,9 @@ export class LeftTimers {
   }
 
   /** The room was read. */
-  read({ standing }: LoadedRoom): void {
+  read({ standing, durable }: LoadedRoom): void {
     this.#read_ms = this.#shared.monotonic_ms();
-    this.#is_first = isDue(standing, this.#shared.parts.now());
+    this.#is_first = isDue(standing, durable.now());
   }
 
   /** Whether the room is to be read again: who has the timer may have run it. */
@@ -146,11 +146,14 @@ export class LeftTimers {
   }
 
   /** The mark that another Brain has left at the timer that comes next, by the same program. */
-  #takenByOther({ record, standing }: LoadedRoom, program: string): TakenTimer | undefined {
-    const { parts: { now }, left: { life } } = this.#shared;
+  #takenByOther(
+    { record, standing, durable }: LoadedRoom,
+    program: string,
+  ): TakenTimer | undefined {
+    const { left: { life } } = this.#shared;
     const { taken } = record ?? {};
     if (taken === undefined || taken.by === life || taken.program !== program) return undefined;
-    return isTaken(taken, standing) && isDue(standing, now()) ? taken : undefined;
+    return isTaken(taken, standing) && isDue(standing, durable.now()) ? taken : undefined;
   }
 
   #holdMs({ by, again }: TakenTimer): number {

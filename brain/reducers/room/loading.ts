@@ -36,7 +36,7 @@ function batchesBehind(messages: readonly LogMessage[], from: number): Batch[] {
   return behind;
 }
 
-/** Throws when entries that were there must have been removed by age. */
+/** Throws when entries that were there must have been removed by age: both times are by the clock of the log. */
 function requireKept(
   record: RoomRecord | undefined,
   batches: readonly Batch[],
@@ -121,7 +121,7 @@ export async function loadRoom(
   const { messages, newest } = await readMessages(durable, at.log_room_id, from);
   const batches = batchesBehind(messages, record?.offset ?? 0);
   const { history_ttl_seconds } = await durable.status();
-  requireKept(record, batches, history_ttl_seconds * 1_000, parts.now());
+  requireKept(record, batches, history_ttl_seconds * 1_000, durable.now());
   let noted = record?.published ?? NO_EVENT;
   for (const { published } of batches) if (isBehind(published, noted)) noted = published;
   const { tail, published } = await publishedIn(durable, at.room_id, noted);

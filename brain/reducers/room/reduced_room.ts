@@ -107,7 +107,7 @@ export class ReducedRoom {
 
   /** Takes a call; it is answered in any case. */
   call(call: WaitingCall): void {
-    const arrived_ms = this.#options.parts.now();
+    const arrived_ms = this.#options.monotonic_ms();
     if (this.#admits(this.#waiting.length, call)) this.#waiting.push({ ...call, arrived_ms });
     this.wake();
   }
@@ -197,20 +197,21 @@ export class ReducedRoom {
     if (this.#is_asked || this.has_migration) return this.wake();
     const loaded = this.#loaded;
     if (loaded === undefined) return;
-    const { standing: { next } } = loaded;
-    const { parts: { now }, monotonic_ms } = this.#options;
+    const { standing: { next }, durable } = loaded;
+    const { monotonic_ms } = this.#options;
     const due_ms = next === undefined
       ? Infinity
-      : Math.max(next.at_ms - now(), this.#left.held_ms, this.#pace.wait(monotonic_ms()));
+      : Math.max(next.at_ms - durable.now(), this.#left.held_ms, this.#pace.wait(monotonic_ms()));
     const wait_ms = Math.max(1, Math.min(due_ms, this.#is_resting ? Infinity : QUIET_MS));
     if (wait_ms < Infinity) this.#wakeIn(wait_ms);
   }
 
   /** Whether nobody has called for long, and no timer is due soon. */
   get is_forgotten(): boolean {
-    const { idle_ms, monotonic_ms, parts: { now } } = this.#options;
-    const next_ms = this.#loaded?.standing.next?.at_ms ?? Infinity;
-    return this.is_idle && monotonic_ms() - this.#used_ms >= idle_ms && next_ms - now() >= idle_ms;
+    const { idle_ms, monotonic_ms } = this.#options;
+    const { durable, standing } = this.#loaded ?? {};
+    const next_ms = (standing?.next?.at_ms ?? Infinity) - (durable?.now() ?? 0);
+    return this.is_idle && monotonic_ms() - this.#used_ms >= idle_ms && next_ms >= idle_ms;
   }
 
   async #work(): Promise<void> {
@@ -269,13 +270,14 @@ export class ReducedRoom {
   }
 
   #takenAt(loaded: LoadedRoom, program: RunnableProgram): TakenAt {
-    const { parts: { now, random, metrics }, owns, monotonic_ms } = this.#options;
-    const { standing } = loaded;
-    const now_ms = now();
+    const { parts: { random, metrics }, owns, monotonic_ms } = this.#options;
+    const { standing, durable } = loaded;
+    const now_ms = durable.now();
+    const ahead_ms = now_ms - monotonic_ms();
     const is_held = this.#pace.wait(monotonic_ms()) > 0;
     if (is_held && isDue(standing, now_ms)) metrics.timers_held.inc();
     const runs_timers = owns(this.at) && !is_held && this.#left.admits(loaded, program);
-    return { standing, now_ms, random, runs_timers };
+    return { standing, now_ms, ahead_ms, random, runs_timers };
   }
 
   /** Whether another program waits to migrate this room. */

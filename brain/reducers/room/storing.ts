@@ -47,10 +47,10 @@ async function noteBehind(
 ): Promise<void> {
   const { record, programs } = loaded;
   if (record?.is_behind && record.programs === programs) return;
-  await writeRecord(loaded, at, behindRecord(loaded, parts), parts);
+  await writeRecord(loaded, at, behindRecord(loaded), parts);
 }
 
-function behindRecord({ record, programs, noted, durable }: LoadedRoom, { now }: RoomParts) {
+function behindRecord({ record, programs, noted, durable }: LoadedRoom) {
   const first = {
     snapshot: "",
     previous: "",
@@ -62,7 +62,7 @@ function behindRecord({ record, programs, noted, durable }: LoadedRoom, { now }:
     fork: null,
     lost: [],
   };
-  const behind_ms = record?.is_behind ? record.behind_ms : now();
+  const behind_ms = record?.is_behind ? record.behind_ms : durable.now();
   return { ...first, next_ms: null, ...record, is_behind: true, behind_ms, programs };
 }
 
@@ -83,7 +83,7 @@ export async function writeTaken(
 ): Promise<void> {
   const { programs, standing: { offset } } = loaded;
   if (taken !== undefined) loaded.programs = withProgram(programs, taken.program, offset);
-  await writeRecord(loaded, at, { ...behindRecord(loaded, parts), taken }, parts);
+  await writeRecord(loaded, at, { ...behindRecord(loaded), taken }, parts);
 }
 
 /** Appends entries that the state `standing` came of. */

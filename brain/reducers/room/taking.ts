@@ -22,7 +22,7 @@ export interface Taken {
 
 /** A call in the queue of its room's owner. */
 export interface ArrivedCall extends WaitingCall {
-  /** Unix ms. */
+  /** Monotonic ms. */
   readonly arrived_ms: number;
   /** The program whose schema has passed it, by its id; undefined: it was not held to any. */
   readonly judged?: string;
@@ -31,8 +31,9 @@ export interface ArrivedCall extends WaitingCall {
 /** What a room is at, and what its entries are made with. */
 export interface TakenAt {
   readonly standing: RoomStanding;
-  /** Unix ms. */
+  /** Unix ms by the clock of the log, and how far that is ahead of the monotonic one. */
   readonly now_ms: number;
+  readonly ahead_ms: number;
   readonly random: Random;
   /** Whether timers are run here. */
   readonly runs_timers: boolean;
@@ -75,10 +76,10 @@ export function isDue({ next, time_ms }: RoomStanding, now_ms: number): boolean 
 
 /** What comes next; undefined: nothing. */
 export function takeNext(waiting: readonly ArrivedCall[], room: TakenAt): Taken | undefined {
-  const { standing, random, runs_timers, now_ms } = room;
+  const { standing, random, runs_timers, now_ms, ahead_ms } = room;
   const { next } = standing;
   const is_due = runs_timers && next !== undefined && isDue(standing, now_ms);
-  const calls = firstOf(waiting, is_due ? next.at_ms : Infinity);
+  const calls = firstOf(waiting, is_due ? next.at_ms - ahead_ms : Infinity);
   if (calls.length > 0) {
     const seeds = random(calls.length * SEED_BYTES);
     // To the room it is the time before the timer, also when it is later by the clock.

@@ -22,7 +22,7 @@ function nextOf(
   standing: RoomStanding,
   runs_timers = true,
 ) {
-  const taken = takeNext(waiting, { standing, now_ms, random, runs_timers });
+  const taken = takeNext(waiting, { standing, now_ms, ahead_ms: 0, random, runs_timers });
   return taken?.entries.map((entry) => [
     ...[entry.kind === "command" ? entry.id : entry.kind, entry.offset, entry.time_ms],
   ]);

@@ -84,8 +84,10 @@ const RETENTION = { history_size: 10_000, history_ttl_seconds: 604_800, replicas
 /** The bus and its Brains. */
 export class ReducerWorld implements AsyncDisposable {
   owner = "a";
-  /** How far the Brains' clocks are ahead of this machine's. */
+  /** How much more time has passed for the logs and for the Brains' wall clocks than for this machine. */
   ahead_ms = 0;
+  /** How far the Brains' wall clocks are set ahead of that. */
+  set_ms = 0;
   /** How much more time has passed than this machine saw. */
   passed_ms = 0;
   readonly #options: WorldOptions;
@@ -129,13 +131,13 @@ export class ReducerWorld implements AsyncDisposable {
     const log = createLogger({
       ...{ level: "info", format: "logfmt", component: "test", now: Date.now, write },
     });
-    const spine = through(await this.#open());
+    const spine = through(later(await this.#open(), () => this.ahead_ms));
     const registry = createMetrics({ node_id: brain_id, version: "0" });
     const view = new View(brain_id, this);
     this.#views.push(view);
     const service = await startReducers({
       ...{ config, spine, registry, log, view: view as unknown as ClusterView },
-      now: () => Date.now() + this.ahead_ms,
+      now: () => Date.now() + this.ahead_ms + this.set_ms,
       monotonic_ms: () => performance.now() + this.passed_ms,
       readFile: (name) => modules[name]!,
     });
@@ -261,6 +263,22 @@ export async function metric(
 const quiet = createLogger({
   ...{ level: "error", format: "logfmt", component: "test", now: Date.now, write: () => {} },
 });
+
+/** The Spine for which so much more time has passed, as far as its logs tell the time. */
+function later(spine: Spine, by_ms: () => number): Spine {
+  const bound = <Whole extends object>(whole: Whole, own: Partial<Whole>): Whole =>
+    new Proxy(whole, {
+      get(target, name) {
+        const value = Reflect.get(own, name) ?? Reflect.get(target, name);
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
+  const log: Spine["log"] = async (tenant_id, retention) => {
+    const durable = await spine.log(tenant_id, retention);
+    return bound(durable, { now: () => durable.now() + by_ms() });
+  };
+  return bound(spine, { log });
+}
 
 /** Both engines: each makes a world on a bus of its own. */
 export const ENGINES: Readonly<Record<string, (options: WorldOptions) => Promise<ReducerWorld>>> = {
