@@ -48,8 +48,8 @@ interface Known {
   rollout: Rollout | undefined;
   revision: number;
   readonly heard: Map<string, Heard>;
-  /** Unix ms: since when reports come without a gap. */
-  fresh_ms: number;
+  /** Since when this Brain sees it at its stage, with reports without a gap; monotonic ms. */
+  held_from_ms: number;
   is_writing: boolean;
 }
 
@@ -97,15 +97,20 @@ class RolloutService {
   }
 
   #hearRollout(known: Known, tenant_id: string, value: Uint8Array | undefined, revision: number) {
-    known.revision = revision;
-    known.rollout = undefined;
-    if (value === undefined) return;
-    const decoded = decodeRollout(value);
-    if ("value" in decoded) known.rollout = decoded.value;
-    else {
-      const { problem } = decoded;
-      this.#options.log.error("a rollout cannot be read", { tenant_id, problem });
-    }
+    const decoded = value === undefined ? undefined : decodeRollout(value);
+    this.#take(known, decoded && "value" in decoded ? decoded.value : undefined, revision);
+    if (decoded === undefined || "value" in decoded) return;
+    const { problem } = decoded;
+    this.#options.log.error("a rollout cannot be read", { tenant_id, problem });
+  }
+
+  /** It is held anew with each stage, and after a pause. */
+  #take(known: Known, rollout: Rollout | undefined, revision: number): void {
+    const { rollout: before } = known;
+    const is_held = before?.id === rollout?.id && before?.stage === rollout?.stage &&
+      before?.state === rollout?.state && before?.stage_ms === rollout?.stage_ms;
+    if (!is_held) known.held_from_ms = this.#options.monotonic_ms();
+    Object.assign(known, { rollout, revision });
   }
 
   #hearReport(
@@ -123,14 +128,14 @@ class RolloutService {
     // For a time nobody has reported, and nobody has looked: what was held until now does not count. A Brain
     // that has just begun does not know of a gap.
     const is_gap = last_ms > 0 && heard_ms !== undefined && heard_ms - last_ms > FRESH_MS;
-    if (is_gap) known.fresh_ms = this.#options.now();
+    if (is_gap) known.held_from_ms = heard_ms;
     heard.set(node_id, { report: decoded.value, revision, heard_ms, is_swept: false });
   }
 
   #of(tenant_id: string): Known {
     const found = this.#tenants.get(tenant_id);
     if (found !== undefined) return found;
-    const nothing = { rollout: undefined, revision: 0, fresh_ms: 0 };
+    const nothing = { rollout: undefined, revision: 0, held_from_ms: 0 };
     const known = { ...nothing, heard: new Map(), is_writing: false };
     this.#tenants.set(tenant_id, known);
     return known;
@@ -170,7 +175,7 @@ class RolloutService {
       if (heard_ms !== undefined && heard_ms >= oldest_ms) fresh.add(node_id);
     }
     const reports = new Map([...known.heard].map(([node_id, { report }]) => [node_id, report]));
-    return { reports, fresh, fresh_ms: known.fresh_ms };
+    return { reports, fresh, held_ms: this.#options.monotonic_ms() - known.held_from_ms };
   }
 
   async #write(tenant_id: string, known: Known, next: Rollout, revision: number): Promise<void> {
@@ -179,7 +184,7 @@ class RolloutService {
     try {
       const written = await this.#bucket.update([tenant_id], encodeRollout(next), revision);
       // The watch may be slower: it must not be decided twice meanwhile.
-      if (known.revision === revision) Object.assign(known, { rollout: next, revision: written });
+      if (known.revision === revision) this.#take(known, next, written);
       this.#metrics.decided(next);
       const { id, state, stage, shares, ended } = next;
       const about = { tenant_id, rollout: id, state, share: shares[stage] };

@@ -116,6 +116,13 @@ class Bus implements AsyncDisposable {
     await until("it is heard", () => complaints() > before);
   }
 
+  /** So much time passes, once the Brains know what is stored. */
+  async held(ms: number): Promise<void> {
+    await this.heardAll();
+    this.monotonic_ms += ms;
+    this.now_ms += ms;
+  }
+
   async reached(stage: number): Promise<void> {
     await until(`stage ${stage}`, async () => (await this.stored()).stage === stage);
   }
@@ -130,14 +137,14 @@ Deno.test("two Brains carry one rollout on, and when one is gone the other does"
   const one = await bus.brain();
   using _other = await bus.brain();
   await bus.begin();
-  bus.now_ms = 1_000;
+  await bus.held(1_000);
   await bus.report(0, 10);
   await bus.reached(1);
   one[Symbol.dispose]();
-  bus.now_ms = 2_000;
+  await bus.held(1_000);
   await bus.report(1, 10);
   await bus.reached(2);
-  bus.now_ms = 3_000;
+  await bus.held(1_000);
   await bus.report(2, 10);
   await until("the last step", async () => (await bus.stored()).state === "applying");
 });
@@ -174,18 +181,38 @@ Deno.test("after a time without reports its step begins anew", async () => {
   await bus.report(0, 10);
   await bus.heardAll();
   // Nobody reports for long: NATS was away.
-  bus.monotonic_ms += 60_000;
-  bus.now_ms = 4_000;
+  await bus.held(60_000);
   await bus.report(0, 11);
-  await bus.heardAll();
-  bus.now_ms = 6_000;
+  await bus.held(3_000);
   await bus.report(0, 12);
-  await bus.heardAll();
-  bus.now_ms = 9_500;
+  await bus.held(1_999);
   await bus.report(0, 13);
+  await bus.heardAll();
+  assert.equal((await bus.stored()).stage, 0);
+  await bus.held(1);
+  await bus.report(0, 14);
   await bus.reached(1);
-  assert.equal((await bus.stored()).stage_ms, 9_500, "5 s after the gap, not after its begin");
 });
+
+for (const hours of [2, -2]) {
+  Deno.test(`a step is held for its time, though the clock is set by ${hours} h`, async () => {
+    await using bus = await Bus.open();
+    bus.now_ms = 100 * 3_600_000;
+    using _brain = await bus.brain();
+    await bus.begin({ hold_ms: 5_000, stage_ms: bus.now_ms });
+    await bus.report(0, 10);
+    await bus.heardAll();
+    bus.now_ms += hours * 3_600_000;
+    await bus.report(0, 11);
+    await bus.held(4_999);
+    await bus.report(0, 12);
+    await bus.heardAll();
+    assert.equal((await bus.stored()).stage, 0);
+    await bus.held(1);
+    await bus.report(0, 13);
+    await bus.reached(1);
+  });
+}
 
 Deno.test("a Brain that starts counts on reports only once they come, and damage harms nobody", async () => {
   await using bus = await Bus.open();
@@ -193,9 +220,9 @@ Deno.test("a Brain that starts counts on reports only once they come, and damage
   await bus.report(0, 10);
   await bus.bucket.put(["broken"], new TextEncoder().encode("{"));
   await bus.bucket.put(["acme", "odd"], new TextEncoder().encode("[]"));
-  bus.now_ms = 9_000;
   using _brain = await bus.brain();
   await until("it has read", () => bus.lines.some((line) => line.includes("cannot be read")));
+  await bus.held(1_000);
   assert.equal((await bus.stored()).stage, 0);
   await bus.report(0, 10);
   await bus.reached(1);

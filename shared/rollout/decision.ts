@@ -17,8 +17,11 @@ export interface Seen {
   readonly reports: ReadonlyMap<string, RolloutReport>;
   /** The nodes that were heard of lately. */
   readonly fresh: ReadonlySet<string>;
-  /** Unix ms: since when reports come without a gap; 0: there was none. */
-  readonly fresh_ms: number;
+  /**
+   * For how long whoever decides has seen the stage as it is, with reports without a gap, in ms by its monotonic
+   * clock. Undefined: it only tells how things stand, and takes the wall clocks for right.
+   */
+  readonly held_ms: number | undefined;
 }
 
 /** The next document, or what it waits for. */
@@ -108,7 +111,7 @@ export function waitsFor(rollout: Rollout, seen: Seen, now_ms: number): string {
   if (few !== undefined) {
     return `${few.compared} of ${at_least} messages for ${few.name}: it goes on with more traffic`;
   }
-  const left_ms = Math.max(stage_ms, seen.fresh_ms) + hold_ms - now_ms;
+  const left_ms = hold_ms - (seen.held_ms ?? now_ms - stage_ms);
   return left_ms > 0 ? `holds for ${Math.ceil(left_ms / 1_000)} s more` : "";
 }
 

@@ -49,7 +49,11 @@ const reportOf = (more: Partial<RolloutReport> = {}): RolloutReport => ({
 
 function seenOf(...reports: RolloutReport[]): Seen {
   const named = reports.map((report, at) => [`s${at}`, report] as const);
-  return { reports: new Map(named), fresh: new Set(named.map(([node]) => node)), fresh_ms: 0 };
+  return {
+    reports: new Map(named),
+    fresh: new Set(named.map(([node]) => node)),
+    held_ms: undefined,
+  };
 }
 
 const waitsOf = (rollout: Rollout, seen: Seen, now_ms: number) => {
@@ -85,7 +89,7 @@ Deno.test("it says what it waits for", () => {
   const late = seenOf(reportOf({ stage: 1 }), reportOf());
   assert.equal(waitsOf(rolloutOf({ stage: 1 }), late, 5_000), "s1 is not there yet");
   // Reports that had a gap begin the time anew.
-  const gap = { ...seenOf(reportOf()), fresh_ms: 4_500 };
+  const gap = { ...seenOf(reportOf()), held_ms: 500 };
   assert.equal(waitsOf(rollout, gap, 5_000), "holds for 1 s more");
   assert.equal(waitsOf(rolloutOf({ state: "paused" }), seenOf(reportOf()), 5_000), "paused");
 });
@@ -248,7 +252,7 @@ class Simulation {
         return;
       case "decide": {
         const { rollout, reports, revision } = this.brains[step.brain]!;
-        const seen = { reports, fresh: new Set(reports.keys()), fresh_ms: 0 };
+        const seen = { reports, fresh: new Set(reports.keys()), held_ms: undefined };
         const decision = decide(rollout, seen, this.now_ms);
         if ("next" in decision && step.is_answered) this.write(decision.next, revision);
         return;

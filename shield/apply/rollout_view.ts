@@ -46,7 +46,7 @@ const isFresh = ({ at_ms }: RolloutReport, now_ms: number): boolean =>
 
 function waitsOf(rollout: Rollout, reports: Map<string, RolloutReport>, now_ms: number): string {
   const fresh = [...reports].filter(([, report]) => isFresh(report, now_ms));
-  const seen = { reports, fresh: new Set(fresh.map(([node_id]) => node_id)), fresh_ms: 0 };
+  const seen = { reports, fresh: new Set(fresh.map(([node_id]) => node_id)), held_ms: undefined };
   return waitsFor(rollout, seen, now_ms) || "a Brain makes the next step";
 }
 
