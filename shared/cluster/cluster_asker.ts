@@ -28,6 +28,8 @@ export interface AskerOptions {
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
+  /** Ms that only grow; absent: `performance.now`. */
+  readonly monotonic_ms?: () => number;
   readonly random: Random;
   /** How long to wait for the known processes, in ms; absent: a second. */
   readonly timeout_ms?: number;
@@ -135,7 +137,8 @@ export class ClusterAsker {
    */
   constructor(options: AskerOptions) {
     this.#options = options;
-    this.#known = new KnownNodes(options);
+    const { monotonic_ms = () => performance.now() } = options;
+    this.#known = new KnownNodes({ ...options, monotonic_ms });
     const { registered, log } = options;
     this.#registry = registered && new ShieldRegistry(registered, log);
     const subject = processSubject("answers", options.node_id);

@@ -44,7 +44,7 @@ function start(
   node_id: string,
   handlers: AnswerHandlers,
   { kind = "shield", timeout_ms = LONG_MS, now = Date.now, ...more }: Partial<
-    Pick<AskerOptions, "kind" | "timeout_ms" | "now" | "registered">
+    Pick<AskerOptions, "kind" | "timeout_ms" | "now" | "monotonic_ms" | "registered">
   > = {},
 ): Process {
   const common = { spine, node_id, kind, log, now };
@@ -156,17 +156,17 @@ Deno.test("who is late is left out of what is told early, and is in the whole an
 
 Deno.test("who does not answer in time is named, and forgotten only after two minutes", async () => {
   const spine = openEmbedded({ log, now: Date.now });
-  let now_ms = 1_000_000;
-  const now = () => now_ms;
+  let passed_ms = 0;
+  const clocks = { now: () => 2_000_000 - passed_ms, monotonic_ms: () => passed_ms };
   const handlers = { n: () => ({ n: 1 }) };
-  using one = start(spine, "one", handlers, { timeout_ms: SHORT_MS, now });
+  using one = start(spine, "one", handlers, { timeout_ms: SHORT_MS, ...clocks });
   using two = start(spine, "two", { n: () => new Promise(() => {}) });
   await meet(one, "two");
   assert.deepEqual((await one.asker.ask("n", Value)).nodes, { answered: ["one"], silent: ["two"] });
   assert.equal(two.answerer.pending, 1);
-  now_ms += 119_000;
+  passed_ms += 119_000;
   assert.deepEqual((await one.asker.ask("n", Value)).nodes.silent, ["two"]);
-  now_ms += 2_000;
+  passed_ms += 2_000;
   assert.deepEqual(
     (await one.asker.ask("n", Value)).nodes.silent,
     ["two"],
@@ -289,7 +289,7 @@ Deno.test("the registry names a Shield that nobody has heard of, and ends the wa
   using _gone = start(spine, "gone", { n: () => new Promise(() => {}) });
   await meet(one, "gone");
   const asked = one.asker.ask("n", Value);
-  says.resolve([{ node_id: "gone", over_ms: Date.now() }]);
+  says.resolve([{ node_id: "gone", over_for_ms: 0 }]);
   assert.deepEqual((await asked).nodes, { answered: ["one"], silent: [] });
   assert.equal(one.asker.isKnown("gone"), false);
   const living = () => Promise.resolve([{ node_id: "never" }]);

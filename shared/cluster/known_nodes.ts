@@ -12,8 +12,8 @@ export const NODES_MAX = 1_024;
 /** What the registry says of a Shield. */
 export interface RegisteredShield {
   readonly node_id: string;
-  /** It is not there any more: nothing is heard of it after that, Unix ms. Absent: it is there. */
-  readonly over_ms?: number;
+  /** It is not there any more: for so long nothing can have been heard of it, in ms. Absent: it is there. */
+  readonly over_for_ms?: number;
 }
 
 /** Which processes are meant. */
@@ -26,20 +26,24 @@ export interface Wanted {
 
 interface Known {
   readonly kind: NodeKind;
+  /** Monotonic ms. */
   heard_ms: number;
+}
+
+/** This process. */
+export interface KnownNodesOptions {
+  readonly node_id: string;
+  readonly kind: NodeKind;
+  /** Ms that only grow. */
+  readonly monotonic_ms: () => number;
 }
 
 /** The processes that one process knows. */
 export class KnownNodes {
-  readonly #own: { readonly node_id: string; readonly kind: NodeKind; readonly now: () => number };
+  readonly #own: KnownNodesOptions;
   readonly #known = new Map<string, Known>();
 
-  constructor(own: {
-    readonly node_id: string;
-    readonly kind: NodeKind;
-    /** Unix ms. */
-    readonly now: () => number;
-  }) {
+  constructor(own: KnownNodesOptions) {
     this.#own = own;
   }
 
@@ -51,9 +55,9 @@ export class KnownNodes {
   /** It is there. */
   note(node_id: string, kind: NodeKind): void {
     const known = this.#known.get(node_id);
-    if (known !== undefined) known.heard_ms = this.#own.now();
+    if (known !== undefined) known.heard_ms = this.#own.monotonic_ms();
     else if (this.#known.size < NODES_MAX) {
-      this.#known.set(node_id, { kind, heard_ms: this.#own.now() });
+      this.#known.set(node_id, { kind, heard_ms: this.#own.monotonic_ms() });
     }
   }
 
@@ -73,16 +77,16 @@ export class KnownNodes {
 
   /**
    * Takes note of what the registry says. Returns those that are not there any more: one that was heard of after it
-   * was over, by a clock that differs or under its old name, is kept.
+   * was over, under its old name, is kept.
    */
   register(shields: readonly RegisteredShield[]): ReadonlySet<string> {
     const gone = new Set<string>();
-    for (const { node_id, over_ms } of shields) {
+    for (const { node_id, over_for_ms } of shields) {
       const known = this.#known.get(node_id);
       if (node_id === this.#own.node_id) continue;
-      if (over_ms === undefined) {
+      if (over_for_ms === undefined) {
         if (known === undefined) this.note(node_id, "shield");
-      } else if (known !== undefined && known.heard_ms <= over_ms) {
+      } else if (known !== undefined && this.#silent(known) >= over_for_ms) {
         this.#known.delete(node_id);
         gone.add(node_id);
       }
@@ -90,15 +94,18 @@ export class KnownNodes {
     return gone;
   }
 
+  #silent({ heard_ms }: Known): number {
+    return this.#own.monotonic_ms() - heard_ms;
+  }
+
   /**
    * Forgets processes that have been silent for long, now that they have been named: they are not
    * waited for again.
    */
   forget(silent: readonly string[]): void {
-    const before_ms = this.#own.now() - FORGET_MS;
     for (const id of silent) {
       const known = this.#known.get(id);
-      if (known !== undefined && known.heard_ms < before_ms) this.#known.delete(id);
+      if (known !== undefined && this.#silent(known) > FORGET_MS) this.#known.delete(id);
     }
   }
 }

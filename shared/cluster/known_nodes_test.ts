@@ -6,14 +6,18 @@ const NOW_MS = 1_000_000;
 
 Deno.test("who is registered as living is waited for; who is over only while it was heard of since", () => {
   const clock = { now_ms: NOW_MS };
-  const known = new KnownNodes({ node_id: "own", kind: "shield", now: () => clock.now_ms });
+  const known = new KnownNodes({
+    node_id: "own",
+    kind: "shield",
+    monotonic_ms: () => clock.now_ms,
+  });
   known.note("brain", "brain");
   known.note("gone", "shield");
   known.note("again", "shield");
   const gone = known.register([
-    ...[{ node_id: "own", over_ms: NOW_MS + 1 }, { node_id: "never" }],
-    ...[{ node_id: "gone", over_ms: NOW_MS }, { node_id: "again", over_ms: NOW_MS - 1 }],
-    { node_id: "long gone", over_ms: NOW_MS },
+    ...[{ node_id: "own", over_for_ms: 0 }, { node_id: "never" }],
+    ...[{ node_id: "gone", over_for_ms: 0 }, { node_id: "again", over_for_ms: 1 }],
+    { node_id: "long gone", over_for_ms: 0 },
   ]);
   assert.deepEqual([...gone], ["gone"]);
   assert.deepEqual(known.expected({ of: "shield" }), ["own", "again", "never"]);

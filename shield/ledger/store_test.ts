@@ -52,7 +52,7 @@ async function openStore(
   const lives = new Lives(spine);
   const { log } = keptLog();
   const own = { node_id: "s1", log, now };
-  const life = new OwnLife({ ...own, lives, kept_ms: 1e12 });
+  const life = new OwnLife({ ...own, lives, kept_ms: 1e12, monotonic_ms: now });
   const blocks = await spine.blocks("ledger", { max_bytes: 1e9, max_age_seconds: 3_600 });
   const gate = { open: true };
   const store = () =>

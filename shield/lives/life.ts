@@ -5,7 +5,7 @@
  */
 import { isId } from "@arqon/proto";
 import { z } from "zod";
-import type { KvKey } from "../../shared/spine/contract/spine.ts";
+import type { KvEntry, KvKey } from "../../shared/spine/contract/spine.ts";
 
 /** What writes something of which the last seconds go with the process. */
 const LIFE_PARTS = ["journal", "usage", "ledger"] as const;
@@ -38,14 +38,16 @@ export interface Life extends Mark {
   readonly node_id: string;
   /** Unix ms, by its own clock. */
   readonly began_ms: number;
+  /** How long ago its mark was stored, in ms by the clock of the store; absent where that has none. */
+  readonly age_ms?: number | undefined;
 }
 
-/** What became of a life; `by_ms`: by then it was over, Unix ms. */
+/** What became of a life; `by_ms`: by then it was over, Unix ms by its own clock. */
 export type LifeEnd =
   | { readonly how: "lives" }
   | { readonly how: "ended" | "killed"; readonly by_ms: number };
 
-/** Who has left no mark for so long is taken as killed: clocks differ, and a mark may come late. */
+/** Who has left no mark for so long is taken as killed: a mark may come late. */
 export const SILENT_MS = 20_000;
 /** Where the lives are in their bucket. */
 export const LIVES = "life";
@@ -61,32 +63,46 @@ export const lifeKey = (node_id: string, began_ms: number): KvKey => [
 export const encodeMark = (mark: Mark): Uint8Array =>
   new TextEncoder().encode(JSON.stringify(mark));
 
-/** The life that stands under that key; undefined for what is none. */
-export function decodeLife(key: KvKey, value: Uint8Array): Life | undefined {
+/** The life that stands there; undefined for what is none. */
+export function decodeLife({ key, value, age_ms }: KvEntry): Life | undefined {
   const [, node_id = "", began = ""] = key;
   if (!isId(node_id) || !/^[0-9]{1,16}$/.test(began)) return undefined;
   try {
     const mark = Mark.safeParse(JSON.parse(new TextDecoder().decode(value))).data;
-    return mark && { node_id, began_ms: Number(began), ...mark };
+    return mark && { node_id, began_ms: Number(began), age_ms, ...mark };
   } catch {
     return undefined;
   }
 }
 
+/** How long it has said nothing, in ms. Where the store has no clock, the wall clocks must do. */
+export const silentMs = ({ age_ms, mark_ms }: Life, now_ms: number): number =>
+  age_ms ?? now_ms - mark_ms;
+
+/** Whether one of two lives of a Shield is the later one: a clock may have been set back between them. */
+export function isLater(one: Life, other: Life): boolean {
+  if (one.age_ms === undefined || other.age_ms === undefined) return one.began_ms > other.began_ms;
+  return one.age_ms < other.age_ms;
+}
+
 /** What became of one of all lives. */
 export function endOf(life: Life, all: readonly Life[], now_ms: number): LifeEnd {
-  const { node_id, began_ms, mark_ms } = life;
+  const { node_id, mark_ms } = life;
   if (life.is_over) return { how: "ended", by_ms: mark_ms };
   const next_ms = all.reduce(
     (first_ms, one) =>
-      one.node_id === node_id && one.began_ms > began_ms
+      one.node_id === node_id && one !== life && isLater(one, life)
         ? Math.min(first_ms, one.began_ms)
         : first_ms,
     Infinity,
   );
-  if (next_ms !== Infinity) return { how: "killed", by_ms: Math.max(mark_ms, next_ms) };
-  if (now_ms - mark_ms < SILENT_MS) return { how: "lives" };
-  return { how: "killed", by_ms: now_ms };
+  if (next_ms !== Infinity) {
+    // Began before that mark: by another clock, which says nothing of when this one ended.
+    return { how: "killed", by_ms: next_ms > mark_ms ? next_ms : mark_ms + SILENT_MS };
+  }
+  const silent_ms = silentMs(life, now_ms);
+  if (silent_ms < SILENT_MS) return { how: "lives" };
+  return { how: "killed", by_ms: mark_ms + silent_ms };
 }
 
 /** A life with something of that part that nobody has: it ended, and the part had not written all. */

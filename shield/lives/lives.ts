@@ -3,7 +3,7 @@
  * needed first. What a life says is `life.ts`; this Shield's own is `own_life.ts`.
  */
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
-import { decodeLife, type Life, lifeKey, LIVES } from "./life.ts";
+import { decodeLife, type Life, lifeKey, LIVES, silentMs } from "./life.ts";
 
 /** The bucket of lives. */
 const LIVES_BUCKET = "ARQON_LIVES";
@@ -35,13 +35,13 @@ export class Lives {
     return await this.#some(-READ_MAX);
   }
 
-  /** Deletes lives whose last mark is older than that. Returns how many. Rejects with `spine-unavailable`. */
-  async sweep(before_ms: number): Promise<number> {
+  /** Deletes lives that have said nothing for longer than that. Returns how many. Rejects with `spine-unavailable`. */
+  async sweep(kept_ms: number, now_ms: number): Promise<number> {
     const bucket = await this.bucket();
     let swept = 0;
-    for (const { node_id, began_ms, mark_ms } of await this.#some(0, READ_MAX)) {
-      if (mark_ms >= before_ms) continue;
-      await bucket.delete(lifeKey(node_id, began_ms));
+    for (const life of await this.#some(0, READ_MAX)) {
+      if (silentMs(life, now_ms) <= kept_ms) continue;
+      await bucket.delete(lifeKey(life.node_id, life.began_ms));
       swept++;
     }
     return swept;
@@ -55,8 +55,8 @@ export class Lives {
     for (let at = 0; at < keys.length; at += AT_A_TIME) {
       const some = keys.slice(at, at + AT_A_TIME);
       const entries = await Promise.all(some.map((key) => bucket.get(key)));
-      for (const [index, entry] of entries.entries()) {
-        const life = entry && decodeLife(some[index]!, entry.value);
+      for (const entry of entries) {
+        const life = entry && decodeLife(entry);
         if (life !== undefined) lives.push(life);
       }
     }

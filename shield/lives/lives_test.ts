@@ -1,6 +1,8 @@
 /** What is told of Shields that ended: nothing of those that had written all, and a loss of those that had not. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
+import { startNats } from "../../tests/harness/nats_server.ts";
+import { watched } from "../../shared/spine/nats/testing/nats_harness.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
 import { endOf, lossesOf, SILENT_MS } from "./life.ts";
 import { Lives } from "./lives.ts";
@@ -20,7 +22,8 @@ function testLives() {
     clock,
     life(node_id: string) {
       const now = () => clock.now_ms;
-      const life = new OwnLife({ lives, node_id, kept_ms: HOUR_MS, log: keptLog().log, now });
+      const own = { lives, node_id, kept_ms: HOUR_MS, log: keptLog().log };
+      const life = new OwnLife({ ...own, now, monotonic_ms: now });
       begun.push(life);
       return life;
     },
@@ -129,7 +132,7 @@ Deno.test("lives: marks go once all of their time is gone, and what is no mark i
   const bucket = await test.lives.bucket();
   await bucket.put(["life", "s3", "1"], new TextEncoder().encode("{"));
   await bucket.put(["life", "s3", "x"], new TextEncoder().encode("{}"));
-  assert.equal(await test.lives.sweep(START_MS + 500_000), 1);
+  assert.equal(await test.lives.sweep(500_000, test.clock.now_ms), 1);
   assert.deepEqual(await test.ends(), ["s1 lives"]);
 });
 
@@ -146,15 +149,63 @@ Deno.test("lives: questions wait for who lives, by the last life of a Shield, an
   const registered = async () =>
     registeredOf(await test.lives.all(), test.clock.now_ms)
       .toSorted((a, b) => a.node_id < b.node_id ? -1 : 1);
-  const is_over = { node_id: "ended", over_ms: START_MS };
-  assert.deepEqual(await registered(), [{ node_id: "again" }, is_over, { node_id: "killed" }]);
+  const overFor = (over_for_ms: number) => ({ node_id: "ended", over_for_ms });
+  assert.deepEqual(await registered(), [{ node_id: "again" }, overFor(15_000), {
+    node_id: "killed",
+  }]);
   const next = test.life("again");
   next.begin("ledger", () => test.clock.now_ms);
   await next.idle();
   test.clock.now_ms = START_MS + 25_000;
   assert.deepEqual(await registered(), [
     { node_id: "again" },
-    is_over,
-    { node_id: "killed", over_ms: START_MS + SILENT_MS },
+    overFor(25_000),
+    { node_id: "killed", over_for_ms: 25_000 - SILENT_MS },
   ]);
+});
+
+const MARK = { is_over: false, parts: { journal: { until_ms: 0, is_over: false } } };
+
+Deno.test("lives: the store's clock says who is silent, whatever the clocks of writer and reader show", () => {
+  for (const ahead_ms of [2 * HOUR_MS, -2 * HOUR_MS]) {
+    const now_ms = START_MS + ahead_ms;
+    const mark = { ...MARK, began_ms: START_MS - HOUR_MS, mark_ms: START_MS };
+    const lives = { ...mark, node_id: "lives", age_ms: 3_000 };
+    const killed = { ...mark, node_id: "killed", age_ms: SILENT_MS };
+    const all = [lives, killed];
+    assert.deepEqual(endOf(lives, all, now_ms), { how: "lives" });
+    assert.deepEqual(endOf(killed, all, now_ms), { how: "killed", by_ms: START_MS + SILENT_MS });
+    assert.deepEqual(registeredOf(all, now_ms), [
+      { node_id: "lives" },
+      { node_id: "killed", over_for_ms: 0 },
+    ]);
+  }
+});
+
+Deno.test("lives: a Shield that starts again with its clock set back is the one that lives", () => {
+  const before = { ...MARK, node_id: "s1", began_ms: START_MS, mark_ms: START_MS + 9_000 };
+  const after = { ...MARK, node_id: "s1", began_ms: START_MS - HOUR_MS, mark_ms: START_MS };
+  const all = [{ ...after, age_ms: 2_000 }, { ...before, age_ms: 6_000 }];
+  assert.deepEqual(all.map((life) => endOf(life, all, START_MS)), [
+    { how: "lives" },
+    { how: "killed", by_ms: before.mark_ms + SILENT_MS },
+  ]);
+  assert.deepEqual(registeredOf(all, START_MS), [{ node_id: "s1" }]);
+});
+
+Deno.test("lives on NATS: a Shield whose clock is two hours ahead tells nobody as killed", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await using one = await watched(nats.port);
+  await using other = await watched(nats.port);
+  const own = { lives: new Lives(one.spine), node_id: "s1", kept_ms: HOUR_MS, log: keptLog().log };
+  const life = new OwnLife({ ...own, now: Date.now, monotonic_ms: () => performance.now() });
+  life.begin("journal", Date.now);
+  await life.idle();
+  const all = await new Lives(other.spine).all();
+  for (const ahead_ms of [2 * HOUR_MS, -2 * HOUR_MS]) {
+    assert.deepEqual(all.map((each) => endOf(each, all, Date.now() + ahead_ms)), [{
+      how: "lives",
+    }]);
+  }
+  await life.end();
 });

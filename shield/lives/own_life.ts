@@ -2,6 +2,7 @@
  * The life of this Shield: says every few seconds that it is there, and how far the parts that write have come. A
  * Shield without such a part leaves no mark. What others make of it is `life.ts`.
  */
+import { ClockSteps } from "../../shared/clock_steps.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { encodeMark, lifeKey, type LifePart, type PartMark } from "./life.ts";
 import type { Lives } from "./lives.ts";
@@ -23,6 +24,8 @@ export interface OwnLifeOptions {
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
+  /** Ms that only grow. */
+  readonly monotonic_ms: () => number;
 }
 
 /** What a part tells its Shield's life. */
@@ -46,11 +49,17 @@ export class OwnLife {
   #is_over = false;
   /** That it is over is stored. */
   #is_told = false;
+  /** Monotonic ms. */
   #swept_ms: number;
+  /** Where the store has no clock, what this one calls old is deleted only while it can be believed. */
+  readonly #steps: ClockSteps;
 
   constructor(options: OwnLifeOptions) {
     this.#options = options;
-    this.began_ms = this.#swept_ms = options.now();
+    const { now, monotonic_ms } = options;
+    this.began_ms = now();
+    this.#swept_ms = monotonic_ms();
+    this.#steps = new ClockSteps({ now, monotonic_ms });
   }
 
   /** Whether it leaves any: a part of it has begun. */
@@ -135,9 +144,9 @@ export class OwnLife {
   }
 
   async #sweep(): Promise<void> {
-    const { lives, kept_ms, now } = this.#options;
-    if (now() - this.#swept_ms < SWEEP_MS) return;
-    this.#swept_ms = now();
-    await lives.sweep(now() - kept_ms);
+    const { lives, kept_ms, now, monotonic_ms } = this.#options;
+    if (monotonic_ms() - this.#swept_ms < SWEEP_MS || !this.#steps.isBelieved()) return;
+    this.#swept_ms = monotonic_ms();
+    await lives.sweep(kept_ms, now());
   }
 }

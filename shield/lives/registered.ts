@@ -3,7 +3,7 @@
  * leave no mark there: they are known once they are heard of.
  */
 import type { RegisteredShield } from "../../shared/cluster/known_nodes.ts";
-import { endOf, SILENT_MS } from "./life.ts";
+import { endOf, isLater, SILENT_MS, silentMs } from "./life.ts";
 import type { Life } from "./life.ts";
 import type { OwnLife } from "./own_life.ts";
 
@@ -12,12 +12,12 @@ export function registeredOf(all: readonly Life[], now_ms: number): RegisteredSh
   const last = new Map<string, Life>();
   for (const life of all) {
     const before = last.get(life.node_id);
-    if (before === undefined || before.began_ms < life.began_ms) last.set(life.node_id, life);
+    if (before === undefined || isLater(life, before)) last.set(life.node_id, life);
   }
   return [...last.values()].map((life) => {
-    const { node_id, mark_ms, is_over } = life;
+    const { node_id, is_over } = life;
     if (endOf(life, all, now_ms).how === "lives") return { node_id };
-    return { node_id, over_ms: is_over ? mark_ms : mark_ms + SILENT_MS };
+    return { node_id, over_for_ms: silentMs(life, now_ms) - (is_over ? 0 : SILENT_MS) };
   });
 }
 

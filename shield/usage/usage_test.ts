@@ -62,7 +62,7 @@ async function onBus(
         const ledger = new UsageLedger({ user_claim: "plan", rows_max, monotonic_ms: now });
         const { tenant_bytes = 1e9 } = usage;
         const bounds = { retention_seconds: 86_400 * 90, tenant_bytes, queue_bytes: 1e9 };
-        const life = new OwnLife({ lives, node_id, kept_ms: 1e12, log, now });
+        const life = new OwnLife({ lives, node_id, kept_ms: 1e12, log, now, monotonic_ms: now });
         all.push(life);
         const own = { ledger, place, node_id, life, flush_ms: FLUSH_MS, log, now };
         return { ledger, life, writer: new UsageWriter({ ...own, ...bounds }) };
