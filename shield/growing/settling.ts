@@ -27,7 +27,9 @@ const REASON_HEADER = "x-arqon-growing-reason";
 /** A log may forget a repetition after two minutes; before that, nobody needs to look. */
 const REPETITION_MS = 60_000;
 /** What could not be stored for so long, in ms, is not tried any more: its room's log is gone. */
-export const GIVE_UP_MS = 86_400_000;
+const GIVE_UP_MS = 86_400_000;
+/** It is tried for so long at least by the process that gives it up, in ms: a clock may have been set. */
+const TRIED_MS = 3_600_000;
 /** The clock of the log may go back by so much, in ms, when another server leads it. */
 const SKEW_MS = 60_000;
 /** How the id of what stands for a connection begins, where the bus itself ends a message. */
@@ -47,6 +49,10 @@ export interface SettlingContext {
   readonly stats: GrowingStats;
 }
 
+/** Whether what ended so long ago, by clocks that may be set, and has been tried here for so long, is given up. */
+export const isGivenUp = (ended_ms: number, tried_ms: number): boolean =>
+  tried_ms >= GIVE_UP_MS || (ended_ms >= GIVE_UP_MS && tried_ms >= TRIED_MS);
+
 /** A record that ends. */
 export interface Ended extends Found {
   readonly record: GrowingRecord & { readonly ending: Ending };
@@ -56,13 +62,15 @@ export interface Ended extends Found {
  * Brings the end of a message about; resolves with its offset, with undefined when nothing of it is kept. Rejects
  * as a publish is refused: when the refusal is for good, or has come for a day, the message has ended without being
  * stored. Without a
- * `caller` it is published in the name of its producer.
+ * `caller` it is published in the name of its producer. `tried_ms`: for how long this process has tried,
+ * by its monotonic clock.
  */
 export async function settle(
   context: SettlingContext,
   key: GrowingKey,
   found: Ended,
   caller: Caller = callerOf(key, found.record),
+  tried_ms = 0,
 ): Promise<number | undefined> {
   const { record } = found;
   const { path, logTime, records, stats } = context;
@@ -81,7 +89,7 @@ export async function settle(
     stored = await store(context, key, record, caller);
   } catch (error) {
     const ended_ms = await logTime(key.tenant_id) - ending.at_ms;
-    if (!isForGood(error) && ended_ms < GIVE_UP_MS) throw error;
+    if (!isForGood(error) && !isGivenUp(ended_ms, tried_ms)) throw error;
     const reason = `not stored: ${error instanceof ArqonError ? error.reason : "internal"}`;
     await end({ ...ending, outcome: "aborted", reason });
     throw error;

@@ -8,7 +8,7 @@ import { SPINE_NOW_MS } from "../testing/spine.ts";
 import { withEnding } from "./record.ts";
 import type { GrowingRecord } from "./record.ts";
 import { GrowingRecords } from "./records.ts";
-import { settle } from "./settling.ts";
+import { isGivenUp, settle } from "./settling.ts";
 import type { Ended } from "./settling.ts";
 import { growingStats } from "./stats.ts";
 
@@ -32,13 +32,17 @@ Deno.test("a message whose log is gone waits for a day, then its readers hear th
   const stats = growingStats(new Registry());
   const logTime = () => Promise.resolve(SPINE_NOW_MS);
   const context = { path: test.path, limits: LIMITS, logs: { of }, logTime, records, stats };
-  const settled = async (ago_ms: number) => {
+  const settled = async (ago_ms: number, tried_ms = 24 * HOUR_MS - 1) => {
     const found = await records.change(KEY, () => Promise.resolve(ended(ago_ms)));
-    await assert.rejects(settle(context, KEY, found as Ended), { reason: "log-unavailable" });
+    const settling = settle(context, KEY, found as Ended, undefined, tried_ms);
+    await assert.rejects(settling, { reason: "log-unavailable" });
     return await records.get(KEY);
   };
   assert.notEqual(await settled(23 * HOUR_MS), undefined);
+  // A clock that was set says that a day has passed.
+  assert.notEqual(await settled(25 * HOUR_MS, HOUR_MS - 1), undefined);
   assert.equal(test.published.length, 0);
+  assert.equal(isGivenUp(-2 * HOUR_MS, 24 * HOUR_MS), true, "or that none has");
   assert.equal(await settled(25 * HOUR_MS), undefined);
   await until("its end is told", () => test.published.length > 0);
   const { room_id, event } = readEnvelope(test.published[0]!.payload);

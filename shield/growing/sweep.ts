@@ -8,7 +8,7 @@ import type { GrowingContext } from "./places.ts";
 import { judgedWithEnding } from "./judging.ts";
 import type { GrowingRecord } from "./record.ts";
 import type { Found, GrowingKey } from "./records.ts";
-import { callerOf, GIVE_UP_MS, settle } from "./settling.ts";
+import { callerOf, isGivenUp, settle } from "./settling.ts";
 import type { Ended } from "./settling.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
@@ -37,6 +37,8 @@ interface Seen {
   readonly revision: number;
   /** When that revision was seen first. */
   readonly since_ms: number;
+  /** When it was first seen to end, and when it ended by its record. */
+  readonly ended?: { readonly seen_ms: number; readonly at_ms: number } | undefined;
   /** When it is looked at again. */
   due_ms: number;
   /** Whether it was said that two processes died of it. */
@@ -127,7 +129,8 @@ export class GrowingSweep {
     try {
       const ended = await records.change(key, (before) => this.#taking(key, before, seen));
       if (ended?.record.ending !== null && ended !== undefined) {
-        await settle(this.#context, key, ended as Ended);
+        const caller = callerOf(key, ended.record);
+        await settle(this.#context, key, ended as Ended, caller, this.#triedMs(seen));
       }
     } catch (error) {
       this.#options.log.warn("a growing message could not be ended", { ...key, error });
@@ -154,7 +157,7 @@ export class GrowingSweep {
       stats.setAside();
       seen.is_told = true;
     }
-    if (ended_ms >= GIVE_UP_MS) await records.delete(key, found);
+    if (isGivenUp(ended_ms, this.#triedMs(seen))) await records.delete(key, found);
     return RETRY_MS_MAX;
   }
 
@@ -180,11 +183,23 @@ export class GrowingSweep {
     await given.catch(() => {});
   }
 
-  #note(key: GrowingKey, { revision }: Found): Seen {
+  /** For how long this process has known that it ends, in ms. */
+  #triedMs({ ended }: Seen): number {
+    return ended === undefined ? 0 : this.#monotonic_ms() - ended.seen_ms;
+  }
+
+  #note(key: GrowingKey, { revision, record: { ending } }: Found): Seen {
     const name = nameOf(key);
     const before = this.#seen.get(name);
     if (before?.revision === revision) return before;
-    const seen = { revision, since_ms: this.#monotonic_ms(), due_ms: 0, is_told: false };
+    const since_ms = this.#monotonic_ms();
+    const is_known = before?.ended !== undefined && before.ended.at_ms === ending?.at_ms;
+    const ended = is_known
+      ? before.ended
+      : ending === null
+      ? undefined
+      : { seen_ms: since_ms, at_ms: ending.at_ms };
+    const seen = { revision, since_ms, ended, due_ms: 0, is_told: false };
     this.#seen.set(name, seen);
     return seen;
   }
