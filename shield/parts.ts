@@ -11,7 +11,7 @@ import type { Hub } from "./fanout/hub.ts";
 import type { ConnectionCounters } from "./connection/limits.ts";
 import type { StartedLedger } from "./ledger/start.ts";
 import type { MemoryWatch } from "./memory/memory_watch.ts";
-import type { OwnLife } from "./lives/own_life.ts";
+import type { OwnLife } from "../shared/lives/own_life.ts";
 import type { StartedMirror } from "./mirror/start.ts";
 import type { StartedJournal } from "./journal/start.ts";
 import type { Operations } from "./connection/operations.ts";

@@ -6,7 +6,7 @@ import { createLogger } from "../shared/logs/log.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
 import { openSpine } from "../shared/spine/open.ts";
 import { until } from "../shared/testing/until.ts";
-import { Lives } from "../shield/lives/lives.ts";
+import { Lives } from "../shared/lives/lives.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { startArq } from "../arq/testing/run_arq.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";

@@ -1,6 +1,6 @@
 /**
  * Which processes a question waits for: those that have been heard of, and the Shields that are registered as living.
- * Nothing is decided by it. Who asks is `cluster_asker.ts`; the registry of lives is `shield/lives/`.
+ * Nothing is decided by it. Who asks is `cluster_asker.ts`; the registry of lives is `shared/lives/`.
  */
 import type { NodeKind } from "./cluster_question.ts";
 

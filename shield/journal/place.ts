@@ -8,8 +8,8 @@ import { type JournalHole, RECORD_FORMAT } from "../../shared/journal/record.ts"
 import type { Logger } from "../../shared/logs/log.ts";
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
-import { lossesOf } from "../lives/life.ts";
-import { Lives } from "../lives/lives.ts";
+import { lossesOf } from "../../shared/lives/life.ts";
+import { Lives } from "../../shared/lives/lives.ts";
 import { JOURNAL_KEYS_BUCKET, JournalKeys } from "./user_keys.ts";
 
 const DAY_SECONDS = 86_400;

@@ -7,7 +7,7 @@ import type { Logger } from "../../shared/logs/log.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { METER_VERSION } from "../../wasm/metering/meter_costs.ts";
-import type { LivingPart, OwnLife } from "../lives/own_life.ts";
+import type { LivingPart, OwnLife } from "../../shared/lives/own_life.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { Journal } from "./journal.ts";
 import { JournalTotals } from "./metrics.ts";

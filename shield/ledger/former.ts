@@ -1,11 +1,11 @@
 /**
  * The ledgers of Shields that are not there any more, from what they have stored: the same rows as in memory, for
- * the same questions. Reads a bounded number of bytes. Who is there is `shield/lives/`.
+ * the same questions. Reads a bounded number of bytes. Who is there is `shared/lives/`.
  */
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
-import { endOf } from "../lives/life.ts";
-import type { Life } from "../lives/life.ts";
+import { endOf } from "../../shared/lives/life.ts";
+import type { Life } from "../../shared/lives/life.ts";
 import type { LostShield } from "./history.ts";
 import type { Segment } from "./ledger.ts";
 import type { LedgerSource } from "./scan.ts";

@@ -4,8 +4,8 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { Lives } from "../lives/lives.ts";
-import { OwnLife } from "../lives/own_life.ts";
+import { Lives } from "../../shared/lives/lives.ts";
+import { OwnLife } from "../../shared/lives/own_life.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
 import { accountsOf } from "./explain.ts";
 import { findMessages } from "./find_messages.ts";

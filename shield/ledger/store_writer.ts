@@ -6,9 +6,9 @@
 import type { Logger } from "../../shared/logs/log.ts";
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
-import { BlockQueue } from "../blocks/block_queue.ts";
-import type { WaitingBlock } from "../blocks/block_queue.ts";
-import type { LivingPart, OwnLife } from "../lives/own_life.ts";
+import { BlockQueue } from "../../shared/blocks/block_queue.ts";
+import type { WaitingBlock } from "../../shared/blocks/block_queue.ts";
+import type { LivingPart, OwnLife } from "../../shared/lives/own_life.ts";
 import { REFUSED_BYTES } from "./ledger.ts";
 import type { Ledger, Segment } from "./ledger.ts";
 import { Presences } from "./presences.ts";

@@ -4,7 +4,8 @@
  */
 import type { TenantBudget } from "../../shared/config/schema_usage.ts";
 import { costOn, type PriceBook } from "./price_book.ts";
-import { addCounts, amountsOf, type Counts, noCounts } from "./units.ts";
+import { addCounts, type Counts, noCounts } from "../../shared/usage/counts.ts";
+import { amountsOf } from "./units.ts";
 
 /** A day or a month by UTC, Unix ms: from `begin_ms` to before `end_ms`. */
 export interface Period {

@@ -3,9 +3,9 @@
  * A minute that is read twice counts once. Pure: who reads is `budget_used.ts`.
  */
 import type { DayUse } from "./budget.ts";
-import type { UsageMinute } from "./minute.ts";
+import type { UsageMinute } from "../../shared/usage/minute.ts";
 import type { Told } from "./read.ts";
-import { addCounts, type Counts, noCounts } from "./units.ts";
+import { addCounts, type Counts, noCounts } from "../../shared/usage/counts.ts";
 
 const DAY_MINUTES = 1_440;
 const MINUTE_MS = 60_000;

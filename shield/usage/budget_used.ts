@@ -3,7 +3,7 @@
  * each stored minute once; those that run are read each time. What the answer means is `budget.ts`.
  */
 import { turn } from "../../shared/turns/next_turn.ts";
-import type { UsagePlace } from "./place.ts";
+import type { UsagePlace } from "../../shared/usage/place.ts";
 import { CLOCKS_MS, readRunning, toldIn } from "./read.ts";
 import { periodAt, type UsedCounts } from "./budget.ts";
 import { DayTotals } from "./budget_totals.ts";

@@ -5,8 +5,8 @@
 import type { Identity } from "../auth/identity.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import type { PolicyOutcome } from "../policy/abi/policy.ts";
-import type { UsageRow } from "./minute.ts";
-import { OTHERS, RowBudget, UserUse } from "./user_use.ts";
+import type { TenantRows, UsageRow } from "../../shared/usage/minute.ts";
+import { OTHERS, RowBudget, UserUse } from "../../shared/usage/user_use.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** The most tenants that are counted at a time; what others use is not, and a metric says so. */
@@ -32,12 +32,6 @@ type Counted = Pick<Identity, "tenant_id" | "claims">;
 interface TenantUse {
   readonly users: Map<string, UserUse>;
   readonly rows: RowBudget;
-}
-
-/** Rows of one tenant. */
-export interface TenantRows {
-  readonly tenant_id: string;
-  readonly rows: readonly UsageRow[];
 }
 
 /** The counts of one Shield. */

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { statesOf } from "./budget.ts";
 import { costOn, decodeBook, encodeBook, type PriceBook, pricesAt, take } from "./price_book.ts";
-import { noCounts, type PriceList } from "./units.ts";
+import { noCounts } from "../../shared/usage/counts.ts";
+import type { PriceList } from "./units.ts";
 
 const NOW_MS = Date.UTC(2026, 10, 26, 9, 30);
 const day = (month: number, of_month: number) => Date.UTC(2026, month - 1, of_month);

@@ -6,7 +6,7 @@ import type { Usage } from "../../shared/config/schema_usage.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KvKey } from "../../shared/spine/contract/spine.ts";
-import type { UsagePlace } from "./place.ts";
+import type { UsagePlace } from "../../shared/usage/place.ts";
 import { decodeBook, encodeBook, type PriceBook, take } from "./price_book.ts";
 import type { PriceList } from "./units.ts";
 

@@ -6,18 +6,11 @@
 import type { BlockStore, StoredBlock } from "../../shared/spine/contract/block_store.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
-import { decodeMinute, type UsageKey, type UsageMinute } from "./minute.ts";
-import { runningKey, type UsagePlace } from "./place.ts";
+import { decodeMinute, type UsageKey, type UsageMinute } from "../../shared/usage/minute.ts";
+import { runningKey, type UsagePlace } from "../../shared/usage/place.ts";
 import { type PriceBook, pricesAt } from "./price_book.ts";
-import {
-  addCounts,
-  amountsOf,
-  costOf,
-  type Counts,
-  noCounts,
-  type PriceList,
-  type UsageAmounts,
-} from "./units.ts";
+import { addCounts, type Counts, noCounts } from "../../shared/usage/counts.ts";
+import { amountsOf, costOf, type PriceList, type UsageAmounts } from "./units.ts";
 
 const MINUTE_MS = 60_000;
 const PAGE_BLOCKS = 512;

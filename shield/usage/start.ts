@@ -7,10 +7,10 @@ import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { PolicyOutcome } from "../policy/abi/policy.ts";
-import type { OwnLife } from "../lives/own_life.ts";
+import type { OwnLife } from "../../shared/lives/own_life.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { UsageLedger } from "./ledger.ts";
-import { UsagePlace } from "./place.ts";
+import { UsagePlace } from "../../shared/usage/place.ts";
 import type { Settings } from "../settings/settings.ts";
 import type { TenantQuota } from "../quota/quota.ts";
 import { Budgets } from "./budgets.ts";
@@ -22,7 +22,7 @@ import { Prices } from "./prices.ts";
 import { readMeter } from "./read_meter.ts";
 import type { ReadMeter } from "./read_meter.ts";
 import { registerTenantUse, TenantSums } from "./tenant_metrics.ts";
-import { UsageWriter } from "./writer.ts";
+import { UsageWriter } from "../../shared/usage/writer.ts";
 
 /** What the ledger of use needs of the process. */
 export interface UsageStart {

@@ -4,17 +4,11 @@
  */
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import { scrapedCounters } from "../../shared/metrics/metrics_plain.ts";
-import type { TenantRows, UsageLedger } from "./ledger.ts";
-import {
-  addCounts,
-  amountsOf,
-  costOf,
-  type Counts,
-  noCounts,
-  type PriceList,
-  type UsageAmounts,
-} from "./units.ts";
-import { OTHERS } from "./user_use.ts";
+import type { TenantRows } from "../../shared/usage/minute.ts";
+import type { UsageLedger } from "./ledger.ts";
+import { addCounts, type Counts, noCounts } from "../../shared/usage/counts.ts";
+import { amountsOf, costOf, type PriceList, type UsageAmounts } from "./units.ts";
+import { OTHERS } from "../../shared/usage/user_use.ts";
 
 const SECONDS = 60;
 

@@ -2,7 +2,7 @@
 import { configFrom } from "../../shared/config/load.ts";
 import { createLogger } from "../../shared/logs/log.ts";
 import { openSpine } from "../../shared/spine/open.ts";
-import { Lives } from "../../shield/lives/lives.ts";
+import { Lives } from "../../shared/lives/lives.ts";
 
 const log = createLogger({
   level: "error",

@@ -48,7 +48,7 @@ const PLANTS: readonly Plant[] = [
   },
   {
     name: "a delivery is not counted",
-    file: "shield/usage/user_use.ts",
+    file: "shared/usage/user_use.ts",
     from: "if (is_own !== true) counts.deliveries++;",
     to: "if (is_own === true) counts.deliveries++;",
   },

@@ -72,9 +72,9 @@ export class Saying {
     const is_said = state.said?.epoch === epoch && state.said.version >= version;
     if (is_said && !first && !state.birth_unsaid) return;
     const before = { at, term: state.term, said: state.said };
-    const { touched_ms } = document;
-    const age_ms = written_ms_ago ?? Math.max(0, this.#options.now() - touched_ms);
-    const ageOf = (at_ms: number) => age_ms + Math.max(0, touched_ms - at_ms);
+    const newest_ms = document.events.at(-1)?.at_ms ?? document.created_ms;
+    const age_ms = written_ms_ago ?? Math.max(0, this.#options.now() - newest_ms);
+    const ageOf = (at_ms: number) => age_ms + Math.max(0, newest_ms - at_ms);
     const unsaid = this.#unsaid(state, document, first, ageOf);
     if (!unsaid.every((event) => this.#again(at, document, event, ageOf))) return this.#doubt(at);
     if (!this.#tellBirth(at, state, document, first, ageOf)) return this.#doubt(at);

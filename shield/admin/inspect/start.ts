@@ -20,7 +20,7 @@ import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { z } from "zod";
 import { HttpRates } from "../../rates/http_rates.ts";
 import { readingOf } from "../../journal/admin/read.ts";
-import { readRegistered } from "../../lives/registered.ts";
+import { readRegistered } from "../../../shared/lives/registered.ts";
 import type { Parts } from "../../parts.ts";
 import { HeardAnswer } from "../../presence/moving.ts";
 import type { AskHeard } from "../../presence/moving.ts";

@@ -5,8 +5,8 @@ import { refusedWith } from "../../../shared/spine/conformance/conformance.ts";
 import { until } from "../../../shared/testing/until.ts";
 import { lifeName } from "../../ledger/former.ts";
 import { StoreReads } from "../../ledger/store_reads.ts";
-import { encodeMark, lifeKey } from "../../lives/life.ts";
-import { Lives } from "../../lives/lives.ts";
+import { encodeMark, lifeKey } from "../../../shared/lives/life.ts";
+import { Lives } from "../../../shared/lives/lives.ts";
 import { testSpine } from "../../testing/spine.ts";
 import { FormerAnswers } from "./why_former.ts";
 

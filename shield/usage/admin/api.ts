@@ -20,7 +20,7 @@ import {
 } from "../../openapi/openapi_parts.ts";
 import { BUDGET_ROUTES } from "./budgets_api.ts";
 import type { BudgetsAdminContext } from "./budgets_api.ts";
-import type { UsagePlace } from "../place.ts";
+import type { UsagePlace } from "../../../shared/usage/place.ts";
 import { readUsage, USAGE_BY, type UsageBy } from "../read.ts";
 import type { Prices } from "../prices.ts";
 import { USAGE_UNITS } from "../units.ts";

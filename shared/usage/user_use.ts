@@ -3,7 +3,7 @@
  * to plain numbers here. Who writes them down is `writer.ts`.
  */
 import type { UsageRow } from "./minute.ts";
-import { COUNTERS, type Counts, noCounts } from "./units.ts";
+import { COUNTERS, type Counts, noCounts } from "./counts.ts";
 
 /** What stands for rooms, users and policies that are too many to be counted by name. */
 export const OTHERS = "_other";

@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { startNats } from "../../tests/harness/nats_server.ts";
-import { watched } from "../../shared/spine/nats/testing/nats_harness.ts";
-import { keptLog, testSpine } from "../testing/spine.ts";
+import { createLogger } from "../logs/log.ts";
+import { openEmbedded } from "../spine/embedded/embedded.ts";
+import { watched } from "../spine/nats/testing/nats_harness.ts";
 import { endOf, lossesOf, SILENT_MS } from "./life.ts";
 import { Lives } from "./lives.ts";
 import { OwnLife } from "./own_life.ts";
@@ -11,9 +12,12 @@ import { registeredOf } from "./registered.ts";
 
 const START_MS = 1_767_323_045_000;
 const HOUR_MS = 3_600_000;
+const log = createLogger({
+  ...{ level: "error", format: "logfmt", component: "test", now: Date.now, write: () => {} },
+});
 
 function testLives() {
-  const { spine, [Symbol.asyncDispose]: dispose } = testSpine();
+  const spine = openEmbedded({ log, now: () => START_MS });
   const lives = new Lives(spine);
   const clock = { now_ms: START_MS };
   const begun: OwnLife[] = [];
@@ -22,7 +26,7 @@ function testLives() {
     clock,
     life(node_id: string) {
       const now = () => clock.now_ms;
-      const own = { lives, node_id, kept_ms: HOUR_MS, log: keptLog().log };
+      const own = { lives, node_id, kept_ms: HOUR_MS, log };
       const life = new OwnLife({ ...own, now, monotonic_ms: now });
       begun.push(life);
       return life;
@@ -38,7 +42,7 @@ function testLives() {
     },
     async [Symbol.asyncDispose]() {
       for (const life of begun) life.stop();
-      await dispose();
+      await spine.drain();
     },
   };
 }
@@ -197,7 +201,7 @@ Deno.test("lives on NATS: a Shield whose clock is two hours ahead tells nobody a
   await using nats = await startNats({ jetstream: true });
   await using one = await watched(nats.port);
   await using other = await watched(nats.port);
-  const own = { lives: new Lives(one.spine), node_id: "s1", kept_ms: HOUR_MS, log: keptLog().log };
+  const own = { lives: new Lives(one.spine), node_id: "s1", kept_ms: HOUR_MS, log };
   const life = new OwnLife({ ...own, now: Date.now, monotonic_ms: () => performance.now() });
   life.begin("journal", Date.now);
   await life.idle();

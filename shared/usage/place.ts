@@ -2,9 +2,9 @@
  * Where the ledger of use is kept: minutes that are over in a store of blocks, the minute that runs in a
  * bucket. Opened when it is needed first. Who counts is `ledger.ts`.
  */
-import type { Config } from "../../shared/config/schema.ts";
-import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
-import type { KeyValue, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
+import type { Config } from "../config/schema.ts";
+import type { BlockStore } from "../spine/contract/block_store.ts";
+import type { KeyValue, KvKey, Spine } from "../spine/contract/spine.ts";
 import { type Loss, lossesOf } from "../lives/life.ts";
 import type { Lives } from "../lives/lives.ts";
 
@@ -23,8 +23,8 @@ export const runningKey = (tenant_id: string, ...life: readonly string[]): KvKey
 export interface UsagePlaceOptions {
   readonly config: Pick<Config, "usage">;
   readonly spine: Pick<Spine, "blocks" | "keyValue">;
-  readonly lives: Pick<Lives, "all">;
-  /** The life of this Shield, which is not over. */
+  readonly lives: Pick<Lives, "all" | "brains">;
+  /** The life of this process, which is not over. */
   readonly own?: { readonly node_id: string; readonly began_ms: number };
 }
 
@@ -43,16 +43,17 @@ export class UsagePlace {
     return this.#options.config.usage.retention_days * DAY_SECONDS * 1_000;
   }
 
-  /** How often a Shield writes, in ms. */
+  /** How often each process writes, in ms. */
   get flush_ms(): number {
     return this.#options.config.usage.flush_ms;
   }
 
-  /** What Shields counted that ended before it was written. Rejects with `spine-unavailable`. */
+  /** What Shields and Brains counted that ended before it was written. Rejects with `spine-unavailable`. */
   async losses(now_ms: number): Promise<readonly Loss[]> {
     const { lives, own } = this.#options;
     // Whoever asks lives, though its clock was set since it last said so.
-    return lossesOf(await lives.all(), "usage", now_ms).filter(({ life }) =>
+    const all = await Promise.all([lives.all(), lives.brains()]);
+    return all.flatMap((some) => lossesOf(some, "usage", now_ms)).filter(({ life }) =>
       life.node_id !== own?.node_id || life.began_ms !== own.began_ms
     );
   }

@@ -3,7 +3,7 @@
  * turn. A tenant whose block is not stored holds up nobody else, and a block that no store will ever take is given
  * up. What a block says, and when it is stored, is up to the writer.
  */
-import { isFinalRefusal } from "../../shared/spine/contract/final_refusal.ts";
+import { isFinalRefusal } from "../spine/contract/final_refusal.ts";
 
 /** Blocks that are on their way to the store at a time. */
 const UNDER_WAY = 8;

@@ -3,7 +3,7 @@
  * the minute runs, and once more when it is over: whoever reads one twice counts it once.
  */
 import { z } from "zod";
-import { COUNTERS, type Counts, noCounts } from "./units.ts";
+import { COUNTERS, type Counts, noCounts } from "./counts.ts";
 
 /** Who the counts of a row are about; "" where that is no matter of the row. */
 export interface UsageKey {
@@ -18,6 +18,12 @@ export interface UsageKey {
 /** One row. */
 export interface UsageRow extends UsageKey {
   readonly counts: Readonly<Counts>;
+}
+
+/** Rows of one tenant. */
+export interface TenantRows {
+  readonly tenant_id: string;
+  readonly rows: readonly UsageRow[];
 }
 
 /** The minute of a Shield and a tenant. */

@@ -5,7 +5,7 @@
  */
 import { isId } from "@arqon/proto";
 import { z } from "zod";
-import type { KvEntry, KvKey } from "../../shared/spine/contract/spine.ts";
+import type { KvEntry, KvKey } from "../spine/contract/spine.ts";
 
 /** What writes something of which the last seconds go with the process. */
 const LIFE_PARTS = ["journal", "usage", "ledger"] as const;
@@ -49,12 +49,16 @@ export type LifeEnd =
 
 /** Who has left no mark for so long is taken as killed: a mark may come late. */
 export const SILENT_MS = 20_000;
-/** Where the lives are in their bucket. */
-export const LIVES = "life";
+/** Where the lives of Shields and of Brains are in their bucket: questions to the cluster wait for Shields alone. */
+export type LifeKind = "life" | "brain";
 
 /** The key of a life. */
-export const lifeKey = (node_id: string, began_ms: number): KvKey => [
-  LIVES,
+export const lifeKey = (
+  node_id: string,
+  began_ms: number,
+  kind: LifeKind = "life",
+): KvKey => [
+  kind,
   node_id,
   String(began_ms),
 ];

@@ -2,8 +2,8 @@
  * How full the ledger of use is, as a metric and a line in the log, before the oldest of it goes: that of all
  * tenants each time, those of tenants in turn. What has gone then is told by `read.ts`.
  */
-import type { Logger } from "../../shared/logs/log.ts";
-import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
+import type { Logger } from "../logs/log.ts";
+import type { BlockStore } from "../spine/contract/block_store.ts";
 
 /** Tenants that are looked at each time. */
 const AT_A_TIME = 4;

@@ -1,16 +1,15 @@
 /**
- * Writes what a Shield counts: every few seconds the minute so far, over what was there of it, and each minute
+ * Writes what a Shield or a Brain counts: every few seconds the minute so far, over what was there of it, and each minute
  * once it is over as a block. So a repetition changes nothing, and who is killed loses its last seconds: its life
  * tells readers of it. A store that is away is tried again; nothing waits for it but the end, and that not for long.
  */
-import type { Logger } from "../../shared/logs/log.ts";
-import type { KvKey } from "../../shared/spine/contract/spine.ts";
+import type { Logger } from "../logs/log.ts";
+import type { KvKey } from "../spine/contract/spine.ts";
 import { BlockQueue } from "../blocks/block_queue.ts";
 import type { WaitingBlock } from "../blocks/block_queue.ts";
 import type { LivingPart, OwnLife } from "../lives/own_life.ts";
 import { LedgerFill } from "./fill.ts";
-import type { UsageLedger } from "./ledger.ts";
-import { encodeMinute } from "./minute.ts";
+import { encodeMinute, type TenantRows } from "./minute.ts";
 import { runningKey, type UsagePlace } from "./place.ts";
 
 const MINUTE_MS = 60_000;
@@ -23,7 +22,8 @@ const SWEEP_MS = 6 * 3_600_000;
 
 /** What the writer needs of the process. */
 export interface UsageWriterOptions {
-  readonly ledger: UsageLedger;
+  /** The rows of every tenant that has any; with `is_end` the minute is over, and all begin anew. */
+  readonly ledger: { take(is_end: boolean): Iterable<TenantRows> };
   readonly place: UsagePlace;
   readonly node_id: string;
   readonly life: Pick<OwnLife, "began_ms" | "begin">;
@@ -50,7 +50,7 @@ interface Running extends WaitingBlock {
   readonly text: string;
 }
 
-/** The writer of one Shield. */
+/** The writer of one process. */
 export class UsageWriter {
   /** Minutes that were stored, and that were given up because too many waited. */
   readonly totals = { stored: 0, lost: 0 };

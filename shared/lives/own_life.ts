@@ -1,10 +1,10 @@
 /**
- * The life of this Shield: says every few seconds that it is there, and how far the parts that write have come. A
- * Shield without such a part leaves no mark. What others make of it is `life.ts`.
+ * The life of this Shield or Brain: says every few seconds that it is there, and how far the parts that write have come. Who
+ * has no such part leaves no mark. What others make of it is `life.ts`.
  */
-import { ClockSteps } from "../../shared/clock_steps.ts";
-import type { Logger } from "../../shared/logs/log.ts";
-import { encodeMark, lifeKey, type LifePart, type PartMark } from "./life.ts";
+import { ClockSteps } from "../clock_steps.ts";
+import type { Logger } from "../logs/log.ts";
+import { encodeMark, lifeKey, type LifeKind, type LifePart, type PartMark } from "./life.ts";
 import type { Lives } from "./lives.ts";
 
 /** How often a Shield says that it lives, in ms. */
@@ -19,6 +19,8 @@ const SWEEP_MS = 6 * 3_600_000;
 export interface OwnLifeOptions {
   readonly lives: Lives;
   readonly node_id: string;
+  /** What it is; absent: a Shield. */
+  readonly kind?: LifeKind;
   /** Nothing that a part writes is older than that, in ms. */
   readonly kept_ms: number;
   readonly log: Logger;
@@ -36,7 +38,7 @@ export interface LivingPart {
   end(is_whole: boolean): void;
 }
 
-/** The life of this Shield. */
+/** The life of this process. */
 export class OwnLife {
   /** When it began, Unix ms. */
   readonly began_ms: number;
@@ -128,25 +130,25 @@ export class OwnLife {
   }
 
   async #write(): Promise<void> {
-    const { lives, node_id, log, now } = this.#options;
+    const { lives, node_id, kind, log, now } = this.#options;
     try {
       const bucket = await lives.bucket();
       this.#is_waiting = false;
       const parts = Object.fromEntries([...this.#parts].map(([part, of]) => [part, of()]));
       const mark = { mark_ms: now(), is_over: this.#is_over, parts };
-      await bucket.put(lifeKey(node_id, this.began_ms), encodeMark(mark));
+      await bucket.put(lifeKey(node_id, this.began_ms, kind), encodeMark(mark));
       this.#is_told = mark.is_over;
       await this.#sweep();
     } catch (error) {
       this.#is_waiting = false;
-      log.debug("the mark of this Shield was not written", { error });
+      log.debug("the mark of this process was not written", { error });
     }
   }
 
   async #sweep(): Promise<void> {
-    const { lives, kept_ms, now, monotonic_ms } = this.#options;
+    const { lives, kept_ms, kind, now, monotonic_ms } = this.#options;
     if (monotonic_ms() - this.#swept_ms < SWEEP_MS || !this.#steps.isBelieved()) return;
     this.#swept_ms = monotonic_ms();
-    await lives.sweep(kept_ms, now());
+    await lives.sweep(kept_ms, now(), kind);
   }
 }

@@ -2,8 +2,8 @@
  * Which Shields live and which have ended, in order or not: one bucket for all that must know it. Opened when it is
  * needed first. What a life says is `life.ts`; this Shield's own is `own_life.ts`.
  */
-import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
-import { decodeLife, type Life, lifeKey, LIVES, silentMs } from "./life.ts";
+import type { KeyValue, Spine } from "../spine/contract/spine.ts";
+import { decodeLife, type Life, lifeKey, type LifeKind, silentMs } from "./life.ts";
 
 /** The bucket of lives. */
 const LIVES_BUCKET = "ARQON_LIVES";
@@ -12,7 +12,7 @@ const READ_MAX = 1_000;
 /** Lives that are asked for at a time. */
 const AT_A_TIME = 16;
 
-/** The lives of all Shields. */
+/** The lives of all Shields and Brains. */
 export class Lives {
   readonly #spine: Pick<Spine, "keyValue">;
   #bucket: Promise<KeyValue> | undefined;
@@ -30,26 +30,31 @@ export class Lives {
     return opening;
   }
 
-  /** The lives, in the order of their starts; at most a thousand. Rejects with `spine-unavailable`. */
+  /** The lives of Shields, in the order of their starts; at most a thousand. Rejects with `spine-unavailable`. */
   async all(): Promise<readonly Life[]> {
-    return await this.#some(-READ_MAX);
+    return await this.#some("life", -READ_MAX);
+  }
+
+  /** Those of Brains that write something, in the same way. */
+  async brains(): Promise<readonly Life[]> {
+    return await this.#some("brain", -READ_MAX);
   }
 
   /** Deletes lives that have said nothing for longer than that. Returns how many. Rejects with `spine-unavailable`. */
-  async sweep(kept_ms: number, now_ms: number): Promise<number> {
+  async sweep(kept_ms: number, now_ms: number, kind: LifeKind = "life"): Promise<number> {
     const bucket = await this.bucket();
     let swept = 0;
-    for (const life of await this.#some(0, READ_MAX)) {
+    for (const life of await this.#some(kind, 0, READ_MAX)) {
       if (silentMs(life, now_ms) <= kept_ms) continue;
-      await bucket.delete(lifeKey(life.node_id, life.began_ms));
+      await bucket.delete(lifeKey(life.node_id, life.began_ms, kind));
       swept++;
     }
     return swept;
   }
 
-  async #some(from: number, to?: number): Promise<readonly Life[]> {
+  async #some(kind: LifeKind, from: number, to?: number): Promise<readonly Life[]> {
     const bucket = await this.bucket();
-    const keys = (await bucket.keys([LIVES])).toSorted((a, b) => Number(a[2]) - Number(b[2]))
+    const keys = (await bucket.keys([kind])).toSorted((a, b) => Number(a[2]) - Number(b[2]))
       .slice(from, to);
     const lives: Life[] = [];
     for (let at = 0; at < keys.length; at += AT_A_TIME) {

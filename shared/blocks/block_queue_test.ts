@@ -1,10 +1,14 @@
 /** Blocks that wait for a store: each tenant's own bytes and refusals are no concern of the others. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
-import { testSpine } from "../testing/spine.ts";
+import { createLogger } from "../logs/log.ts";
+import { openEmbedded } from "../spine/embedded/embedded.ts";
 import { BlockQueue } from "./block_queue.ts";
 import type { WaitingBlock } from "./block_queue.ts";
 
+const log = createLogger({
+  ...{ level: "error", format: "logfmt", component: "test", now: Date.now, write: () => {} },
+});
 const block = (tenant_id: string, size_bytes: number): WaitingBlock => ({
   tenant_id,
   payload: new Uint8Array(size_bytes).fill(tenant_id.length),
@@ -20,7 +24,7 @@ async function withQueue(
   }) => Promise<void>,
   bytes_max = 1e9,
 ): Promise<void> {
-  const { spine, [Symbol.asyncDispose]: dispose } = testSpine();
+  const spine = openEmbedded({ log, now: Date.now });
   const store = await spine.blocks("ledger", { max_bytes: 1e9, max_age_seconds: 3_600 });
   const lost: { tenant_id: string; reason: string | undefined }[] = [];
   const queue = new BlockQueue<WaitingBlock>({
@@ -38,7 +42,7 @@ async function withQueue(
         (await store.read({ tenant_id, limit: 1_000 })).blocks.map(({ payload }) => payload.length),
     });
   } finally {
-    await dispose();
+    await spine.drain();
   }
 }
 

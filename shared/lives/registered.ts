@@ -2,7 +2,7 @@
  * Which Shields questions to the cluster wait for, as the bucket of lives says. Shields without a part that writes
  * leave no mark there: they are known once they are heard of.
  */
-import type { RegisteredShield } from "../../shared/cluster/known_nodes.ts";
+import type { RegisteredShield } from "../cluster/known_nodes.ts";
 import { endOf, isLater, SILENT_MS, silentMs } from "./life.ts";
 import type { Life } from "./life.ts";
 import type { OwnLife } from "./own_life.ts";
