@@ -40,6 +40,7 @@ export interface BrainOptions {
     | "webhooks"
     | "reducers"
     | "watchdog"
+    | "usage"
   >;
   readonly spine: Spine;
   /** Reads a file that the configuration names; throws when it cannot. */

@@ -35,6 +35,7 @@ import { FollowedClasses } from "../classes/followed_classes.ts";
 import { modulePage, noModule } from "./served_modules.ts";
 import { TenantFuel } from "./tenant_fuel.ts";
 import { ReducerHost } from "./thread/host.ts";
+import { type FuelUsage, fuelUsage } from "./usage/fuel_usage.ts";
 import { type Shown, shownBy } from "./visible/shown.ts";
 
 /** How often rooms are looked at that nobody calls, in ms. */
@@ -44,7 +45,7 @@ const SWEEP_ROOMS = 64;
 
 /** What rooms with reducers need of their Brain. */
 export interface ReducerServiceOptions {
-  readonly config: Pick<Config, "brain" | "limits" | "rooms" | "reducers" | "watchdog">;
+  readonly config: Pick<Config, "brain" | "limits" | "rooms" | "reducers" | "watchdog" | "usage">;
   readonly spine: Spine;
   readonly view: ClusterView;
   readonly registry: Registry;
@@ -68,6 +69,7 @@ class Reducers implements ReducerService {
   readonly #past: ReducerPast;
   readonly #shared: ReducedRoomOptions;
   readonly #removal: ModuleRemoval;
+  readonly #usage: FuelUsage;
   /** Those in memory; the one that was called longest ago first. */
   readonly #rooms = new Map<string, ReducedRoom>();
   readonly #closing = new Map<string, Promise<void>>();
@@ -87,12 +89,14 @@ class Reducers implements ReducerService {
       readonly objects: ObjectStore;
       readonly host: ReducerHost;
       readonly fuel: TenantFuel;
+      readonly usage: FuelUsage;
     },
   ) {
     const { registry, log, now, view } = options;
     this.#options = options;
     this.#followed = followed;
     this.#programs = programs;
+    this.#usage = stores.usage;
     const sum = (of: (room: ReducedRoom) => number) =>
       this.#rooms.values().reduce((all, room) => all + of(room), 0);
     this.#metrics = createReducerMetrics(registry, {
@@ -110,6 +114,8 @@ class Reducers implements ReducerService {
       openLog: (tenant_id) => this.#times.open(tenant_id),
       programById: (id) => programs.byId(id),
       keepProgram: (program) => kept.keep(program),
+      used: ({ tenant_id, room_id }, units) =>
+        stores.usage.used(tenant_id, followed.classes.of(tenant_id, room_id), units),
     };
     this.#shared = this.#sharedByRooms();
     this.#past = new ReducerPast({
@@ -209,6 +215,7 @@ class Reducers implements ReducerService {
     await Promise.all(this.#closing.values());
     await this.#removal.end();
     this.#parts.host.end();
+    await this.#usage.close();
   }
 
   /** Another program is wanted: rooms that nobody calls have it, too, where they are in memory and wait for it. */
@@ -372,7 +379,11 @@ export async function startReducers(options: ReducerServiceOptions): Promise<Red
     const objects = await spine.objects(REDUCER_OBJECTS);
     const followed = await FollowedClasses.open(options);
     const programs = await ClassPrograms.open(options, objects, host);
-    return service = new Reducers(options, followed, programs, { records, objects, host, fuel });
+    const usage = fuelUsage({ ...options, brain_id: options.view.brain_id });
+    const stores = { records, objects, host, fuel, usage };
+    service = new Reducers(options, followed, programs, stores);
+    usage.begin();
+    return service;
   } catch (error) {
     host.end();
     throw error;

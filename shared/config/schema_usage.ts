@@ -11,7 +11,7 @@ const PRICES = {
   bytes_out: price("byte of those"),
   deliveries: price("message that was handed to a subscriber"),
   connection_minutes: price("minute of an open connection"),
-  fuel: price("unit of fuel of policies (500 instructions)"),
+  fuel: price("unit of fuel of policies and reducers (500 instructions)"),
   schema_steps: price("check against a schema, or step of a rule in one"),
   commands: price("command"),
   log_bytes: price("byte stored in the log of a durable room"),
@@ -68,11 +68,11 @@ export const Usage = z.strictObject({
   flush_ms: count(
     5_000,
     60_000,
-    "how often a Shield writes the minute that runs; one that is killed loses what it counted since",
+    "how often Shields and Brains write the minute that runs; one that is killed loses what it counted since",
   ),
   rows: count(1_024, 4_096, "rows of one tenant in a minute; what is beyond counts as _other"),
   queue_bytes: z.int().min(65_536).max(1_073_741_824).default(16_777_216).describe(
-    "bytes of minutes that wait on a Shield for their store; what is above is lost, the oldest first",
+    "bytes of minutes that wait on a Shield or Brain for their store; what is above is lost, the oldest first",
   ),
   retention_days: count(90, 3_650, "age at which use is forgotten"),
   log_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(268_435_456).describe(

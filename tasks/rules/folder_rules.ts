@@ -140,6 +140,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "brain/reducers/log",
     "brain/reducers/visible",
     "brain/reducers/thread",
+    "brain/reducers/usage",
     "brain/reducers/room",
     "brain/reducers/removal",
     "brain/reducers",

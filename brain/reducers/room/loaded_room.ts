@@ -39,6 +39,8 @@ export interface RoomParts {
   readonly keepProgram: (program: RunnableProgram) => Promise<void>;
   readonly metrics: ReducerMetrics;
   readonly fuel: TenantFuel;
+  /** Counts units for the bill: of what was applied and is stored. */
+  readonly used: (at: ReducedPlace, units: number) => void;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;

@@ -302,7 +302,9 @@ export class ReducedRoom {
     const room = this.#shown(loaded);
     const known = loaded.standing.offset;
     const options = { may_stop: true, shown: room.shown.prefixes };
-    const { applied, standing } = await parts.host.apply(loaded.handle, program, entries, options);
+    const { applied, standing, units } = await parts.host.apply(
+      ...[loaded.handle, program, entries, options] as const,
+    );
     const of = entries.slice(0, applied.length);
     try {
       await appendEntries(loaded, this.at, of, { program, standing }, parts);
@@ -316,7 +318,9 @@ export class ReducedRoom {
     // Whoever came meanwhile stands behind them.
     this.#waiting.splice(0, Math.min(calls.length, applied.length));
     countApplied(applied, parts);
-    parts.fuel.spend(this.at.tenant_id, storedUnits(applied));
+    const stored_units = storedUnits(applied);
+    parts.fuel.spend(this.at.tenant_id, stored_units);
+    parts.used(this.at, units + stored_units);
     for (const [at, one] of applied.entries()) {
       noteApplied(one, this.at, parts);
       calls[at]?.answer(answerTo(one));

@@ -47,6 +47,7 @@ export async function partsOf(
     fuel: new TenantFuel({
       ...{ per_second: () => 1e12, monotonic_ms: () => performance.now(), used: { inc: none } },
     }),
+    used: none,
     random: randomPool((bytes) => crypto.getRandomValues(bytes)),
   };
 }

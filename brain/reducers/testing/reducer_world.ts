@@ -27,6 +27,7 @@ export interface WorldOptions {
   readonly brain?: Readonly<Record<string, unknown>>;
   /** Keys of every class of rooms. */
   readonly rooms?: Readonly<Record<string, unknown>>;
+  readonly usage?: Readonly<Record<string, unknown>>;
 }
 
 /** A Brain. */
@@ -115,14 +116,14 @@ export class ReducerWorld implements AsyncDisposable {
     modules = this.#options.modules,
     through = (spine: Spine) => spine,
   ): Promise<WorldBrain> {
-    const { reducer, brain, rooms } = this.#options;
+    const { reducer, brain, rooms, usage } = this.#options;
     const names = Object.keys(modules);
     const config = configFrom({
       reducers: names.map((name) => ({ name, file: name, ...reducer })),
       rooms: names.flatMap((name) =>
         [name, `${name}-*`].map((room) => ({ room, durable: true, reducer: name, ...rooms }))
       ),
-      brain,
+      ...{ brain, usage },
       // What a Brain has left is another's within less than calls wait.
       watchdog: { stall_ms: 10_000 },
     });

@@ -23,6 +23,13 @@ export interface OpenRoom {
   readonly standing: RoomStanding;
 }
 
+/** What came of entries, and the units that they took. */
+export interface AppliedEntries {
+  readonly applied: readonly Applied[];
+  readonly standing: RoomStanding;
+  readonly units: number;
+}
+
 /** A unit is at most about a nanosecond. */
 const UNITS_PER_MS = 1_000_000;
 /** What is asked for no tenant. */
@@ -90,17 +97,20 @@ export class ReducerHost {
     program: RunnableProgram,
     entries: readonly LogEntry[],
     { may_stop, shown }: { readonly may_stop: boolean; readonly shown: readonly string[] },
-  ): Promise<{ readonly applied: readonly Applied[]; readonly standing: RoomStanding }> {
+  ): Promise<AppliedEntries> {
     const all: Applied[] = [];
+    let all_units = 0;
     for (;;) {
       // Others have had their turn since, and may have had the program forgotten.
       await this.#have(program, this.#tenants.get(handle));
-      const { applied, standing } = await this.#ask({
+      const { applied, standing, units } = await this.#ask({
         ...{ kind: "apply", room: handle, program: program.id } as const,
         ...{ entries: packEntries(entries.slice(all.length)), shown },
       });
       all.push(...unpackApplied(applied!));
-      if (may_stop || all.length === entries.length) return { applied: all, standing: standing! };
+      all_units += units;
+      if (!may_stop && all.length < entries.length) continue;
+      return { applied: all, standing: standing!, units: all_units };
     }
   }
 

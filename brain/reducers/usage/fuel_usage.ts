@@ -1,0 +1,88 @@
+/**
+ * Brings the fuel of rooms with reducers into the ledger of use that Shields write: this Brain writes minutes of its own
+ * beside theirs, under its id. What was applied and is stored counts, once; what is replayed does not.
+ */
+import type { Config } from "../../../shared/config/schema.ts";
+import { Lives } from "../../../shared/lives/lives.ts";
+import { OwnLife } from "../../../shared/lives/own_life.ts";
+import type { Logger } from "../../../shared/logs/log.ts";
+import type { Registry } from "../../../shared/metrics/metrics.ts";
+import { scrapedCounter } from "../../../shared/metrics/metrics_plain.ts";
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import { UsagePlace } from "../../../shared/usage/place.ts";
+import { UsageWriter } from "../../../shared/usage/writer.ts";
+import { FuelLedger } from "./fuel_ledger.ts";
+
+const DAY_SECONDS = 86_400;
+/** How long the end waits for its store, in ms, as that of a Shield does. */
+const CLOSE_MS = 2_000;
+
+/** What it needs of the Brain. */
+export interface FuelUsageOptions {
+  readonly config: Pick<Config, "usage">;
+  readonly spine: Spine;
+  readonly brain_id: string;
+  readonly registry: Registry;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** Fuel that is counted. */
+export interface FuelUsage extends Pick<FuelLedger, "used"> {
+  /** Begins to write. */
+  begin(): void;
+  /** Writes what was counted, then ends. Never rejects. */
+  close(): Promise<void>;
+}
+
+const NOTHING: FuelUsage = { used: () => {}, begin: () => {}, close: () => Promise.resolve() };
+
+function register(registry: Registry, ledger: FuelLedger, { totals }: UsageWriter): void {
+  scrapedCounter(
+    registry,
+    "brain_usage_minutes_total",
+    "Minutes of tenants' fuel of reducers that were stored in the ledger of use.",
+    () => totals.stored,
+  );
+  scrapedCounter(
+    registry,
+    "brain_usage_lost_minutes_total",
+    "Minutes of tenants' fuel of reducers that were lost: too many waited, or their store refused them.",
+    () => totals.lost,
+  );
+  scrapedCounter(
+    registry,
+    "brain_usage_uncounted_total",
+    "Times at which fuel of reducers was not counted, since too many tenants are.",
+    () => ledger.uncounted,
+  );
+}
+
+/** Makes it; where use is not counted, it counts nothing. */
+export function fuelUsage(options: FuelUsageOptions): FuelUsage {
+  const { config: { usage }, spine, brain_id: node_id, registry, now } = options;
+  if (!usage.enabled) return NOTHING;
+  const log = options.log.child({ part: "usage" });
+  const kept_ms = usage.retention_days * DAY_SECONDS * 1_000;
+  const lives = new Lives(spine);
+  const life = new OwnLife({ lives, node_id, kind: "brain", kept_ms, log, now });
+  const ledger = new FuelLedger(usage.rows);
+  const writer = new UsageWriter({
+    ...{ ledger, node_id, life, log, now },
+    place: new UsagePlace({ config: options.config, spine, lives, own: life }),
+    flush_ms: usage.flush_ms,
+    retention_seconds: usage.retention_days * DAY_SECONDS,
+    tenant_bytes: usage.tenant_bytes,
+    queue_bytes: usage.queue_bytes,
+  });
+  register(registry, ledger, writer);
+  return {
+    used: (tenant_id, by, units) => ledger.used(tenant_id, by, units),
+    begin: () => writer.start(),
+    async close() {
+      await writer.close(CLOSE_MS);
+      await life.end();
+    },
+  };
+}

@@ -1,0 +1,113 @@
+/**
+ * The fuel of rooms with reducers in the ledger of use, on both engines: of calls, timers and deploys, each once, whoever
+ * replays them.
+ */
+import assert from "node:assert/strict";
+import { until } from "../../../shared/testing/until.ts";
+import { configFrom } from "../../../shared/config/load.ts";
+import { Lives } from "../../../shared/lives/lives.ts";
+import { decodeMinute, type UsageMinute } from "../../../shared/usage/minute.ts";
+import { runningKey, UsagePlace } from "../../../shared/usage/place.ts";
+import { moduleOf } from "../testing/guest_text.ts";
+import {
+  applied,
+  ENGINES,
+  entriesOf,
+  type ReducerWorld,
+  type WorldBrain,
+} from "../testing/reducer_world.ts";
+
+const usage = { enabled: true, flush_ms: 20 };
+const PLAIN = moduleOf({ apply: `(i32.const 0)` });
+/** Sets one timer, whose command sets none. */
+const ONCE = moduleOf({
+  apply: `(local $name i32)
+    (local.set $name (call $room_field (i32.const 0)))
+    (if (i32.ne (i32.load8_u (i32.add (local.get $name) (i32.const 4))) (i32.const 33))
+      (then (i32.store8 (i32.const 100) (i32.const 33))
+        (call $room_schedule (i32.const 100) (i32.const 1) (i64.add (call $room_now) (i64.const 10))
+          (i32.const 100) (i32.const 1) (i32.const 0) (i32.const 0))))
+    (i32.const 0)`,
+});
+/** What one message with entries costs beside what they do. */
+const MESSAGE_UNITS = 250_000;
+
+/** The tenant's units in the ledger, by node, class of rooms and reducer; a block that is there twice counts once. */
+async function unitsIn({ spine }: WorldBrain, tenant_id = "t"): Promise<Record<string, number>> {
+  const place = new UsagePlace({ config: configFrom({ usage }), spine, lives: new Lives(spine) });
+  const all = new Map<string, UsageMinute>();
+  const add = (node_id: string, value: Uint8Array) => {
+    const minute = decodeMinute(value)!;
+    all.set(`${node_id} ${minute.life_ms} ${minute.seq}`, minute);
+  };
+  const running = await place.running();
+  for (const key of await running.keys(runningKey(tenant_id))) {
+    const entry = await running.get(key);
+    if (entry !== undefined) add(key[2]!, entry.value);
+  }
+  const stored = await (await place.store()).read({ tenant_id, limit: 512, from_ms: 0 });
+  for (const { node_id, payload } of stored.blocks) add(node_id, payload);
+  const units: Record<string, number> = {};
+  for (const [of, { rows }] of all) {
+    for (const { room, policy, counts } of rows) {
+      const key = `${of.split(" ")[0]} ${room} ${policy}`;
+      units[key] = (units[key] ?? 0) + counts.fuel_units;
+    }
+  }
+  return units;
+}
+
+/** Calls a room, until what it has used is in the ledger. */
+async function callsCounted(world: ReducerWorld, calls: number) {
+  const brain = await world.start("a");
+  for (let at = 0; at < calls; at++) await applied(brain, "plain", "go");
+  await until("its calls are in the ledger", async () => {
+    const units = (await unitsIn(brain))["a plain reducer:plain"] ?? 0;
+    return units > calls * MESSAGE_UNITS;
+  });
+  return brain;
+}
+
+for (const [engine, open] of Object.entries(ENGINES)) {
+  Deno.test(`${engine}: the fuel of calls is in the ledger of use, and a replay adds nothing`, async () => {
+    await using world = await open({ modules: { plain: PLAIN }, usage });
+    const brain = await callsCounted(world, 5);
+    const before = await unitsIn(brain);
+    assert.deepEqual(Object.keys(before), ["a plain reducer:plain"]);
+    const other = await world.start("b");
+    world.turn("b");
+    await applied(other, "plain", "go");
+    const of = async (node_id: string) =>
+      (await unitsIn(other))[`${node_id} plain reducer:plain`] ?? 0;
+    await until("the call of the other Brain is there", async () => await of("b") > 0);
+    // It has replayed five calls, or read what they came to; it has applied one.
+    assert.equal(await of("b"), before["a plain reducer:plain"]! / 5);
+    assert.equal(await of("a"), before["a plain reducer:plain"]);
+  });
+
+  Deno.test(`${engine}: a timer counts for its tenant, with nobody there`, async () => {
+    await using world = await open({ modules: { once: ONCE }, usage });
+    const brain = await world.start("a");
+    await applied(brain, "once", "begin");
+    await until("the timer has run", async () => (await entriesOf(brain, "once")).length === 2);
+    await until("both are in the ledger", async () => {
+      const { "a once reducer:once": units = 0 } = await unitsIn(brain);
+      return units > 2 * MESSAGE_UNITS;
+    });
+  });
+
+  Deno.test(`${engine}: what is not written yet is when the Brain ends, and its life says so`, async () => {
+    const rarely = { ...usage, flush_ms: 60_000 };
+    await using world = await open({ modules: { plain: PLAIN }, usage: rarely });
+    const [brain, other] = [await world.start("a"), await world.start("b")];
+    await applied(brain, "plain", "go");
+    await brain.service.drain();
+    const { "a plain reducer:plain": units = 0 } = await unitsIn(other);
+    assert.ok(units > MESSAGE_UNITS);
+    const lives = await new Lives(other.spine).brains();
+    const ended = lives.filter(({ is_over }) => is_over).map(({ node_id }) => node_id);
+    assert.deepEqual(ended, ["a"]);
+    // Questions to the cluster wait for Shields, of which this is none.
+    assert.deepEqual(await new Lives(other.spine).all(), []);
+  });
+}
