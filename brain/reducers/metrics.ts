@@ -1,6 +1,8 @@
 /** The metrics of rooms with reducers. Labels come from closed sets. */
 import { Counter, Gauge, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
+import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
+import type { Breakers } from "../../shared/rates/breaker.ts";
 
 /** The metrics, by what they measure. */
 export interface ReducerMetrics {
@@ -14,6 +16,8 @@ export interface ReducerMetrics {
   readonly conflicts: Counter;
   readonly refused: Counter;
   readonly forbidden: Counter;
+  /** `fault`: breaker-open or sender-slowed. */
+  readonly held: Counter<"fault">;
   readonly thread_ends: Counter;
   readonly timers_set_aside: Counter;
   readonly timers_held: Counter;
@@ -31,6 +35,8 @@ export interface ReducerGauges {
   readonly waiting: () => number;
   /** Requests that the thread has not answered. */
   readonly asked: () => number;
+  readonly slow_tenants: () => number;
+  readonly breakers: Pick<Breakers, "open" | "senders" | "senders_dropped">;
 }
 
 /** Of modules that nobody needs any more. */
@@ -112,6 +118,27 @@ function registerGauges(registry: Registry, gauges: ReducerGauges): void {
     "Requests to the thread that runs reducers that are not answered.",
     gauges.asked,
   );
+  gauge(
+    "brain_reducer_slow_tenants",
+    "Tenants whose commands run long: one of them has the thread that runs reducers at a time.",
+    gauges.slow_tenants,
+  );
+  gauge(
+    "brain_reducer_open_breakers",
+    "Rooms that are cut off because their reducer keeps failing.",
+    () => gauges.breakers.open().length,
+  );
+  gauge(
+    "brain_reducer_failing_senders",
+    "Users that are remembered because their calls made a reducer fail; each further fault slows them.",
+    () => gauges.breakers.senders,
+  );
+  scrapedCounter(
+    registry,
+    "brain_reducer_failing_senders_dropped_total",
+    "Such users that were forgotten before their time, because there were too many.",
+    () => gauges.breakers.senders_dropped,
+  );
 }
 
 /** Makes them. */
@@ -167,6 +194,13 @@ export function createReducerMetrics(registry: Registry, gauges: ReducerGauges):
     forbidden: new Counter({
       name: "brain_reducer_forbidden_total",
       help: "Calls that the schema of their room's program forbids.",
+      registers,
+    }),
+    held: new Counter({
+      name: "brain_reducer_held_total",
+      help:
+        "Calls that were refused, and looks at timers that wait, because a reducer keeps failing.",
+      labelNames: ["fault"],
       registers,
     }),
     switches: new Counter({

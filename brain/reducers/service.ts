@@ -12,6 +12,7 @@ import { REDUCER_OBJECTS, REDUCERS_BUCKET } from "../../shared/records/reducer_r
 import { REMOVAL_KEY } from "../../shared/records/reducer_removal.ts";
 import { REDUCED_UNITS_MAX, reducerRoomOf } from "../../shared/rooms/reducer_room.ts";
 import type { KeyValue, ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
+import { createBreakers } from "../../shared/rates/breaker.ts";
 import { leftMs } from "../../shared/watchdog/left_work.ts";
 import type { ClusterView } from "../cluster_view.ts";
 import { ClassPrograms, type ReducedClass } from "./class_programs.ts";
@@ -28,6 +29,7 @@ import { nothingShown, type WaitingQuery } from "./room/pages.ts";
 import type { PastAsk } from "../../shared/records/reducer_past.ts";
 import { ReducerPast } from "./past_service.ts";
 import type { RoomParts } from "./room/loaded_room.ts";
+import { BREAKER } from "./room/faults.ts";
 import { forksOf } from "./room/forking.ts";
 import { TimerTrials } from "./room/left_timers.ts";
 import { ReducedRoom, type ReducedRoomOptions } from "./room/reduced_room.ts";
@@ -99,17 +101,20 @@ class Reducers implements ReducerService {
     this.#usage = stores.usage;
     const sum = (of: (room: ReducedRoom) => number) =>
       this.#rooms.values().reduce((all, room) => all + of(room), 0);
+    const breakers = createBreakers(BREAKER);
     this.#metrics = createReducerMetrics(registry, {
       rooms: () => this.#rooms.size,
       bytes: () => sum(({ bytes }) => bytes),
       waiting: () => sum(({ waiting }) => waiting),
       asked: () => stores.host.waiting,
+      slow_tenants: () => stores.host.slow_tenants,
+      breakers,
     });
     this.#times = new LogTimes({ openLog: (tenant_id) => followed.openLog(tenant_id), now });
     const kept = new KeptPrograms(stores);
     this.#parts = {
       ...stores,
-      ...{ log, now, metrics: this.#metrics },
+      ...{ log, now, metrics: this.#metrics, breakers },
       random: randomPool((bytes) => crypto.getRandomValues(bytes)),
       openLog: (tenant_id) => this.#times.open(tenant_id),
       programById: (id) => programs.byId(id),
@@ -373,6 +378,7 @@ export async function startReducers(options: ReducerServiceOptions): Promise<Red
   const host = new ReducerHost(
     (detail) => service?.onThreadEnd(detail),
     (tenant_id, units) => fuel.spend(tenant_id, units),
+    monotonic_ms,
   );
   try {
     const records = await spine.keyValue(REDUCERS_BUCKET);

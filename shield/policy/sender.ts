@@ -1,5 +1,5 @@
 /**
- * Who answers for an operation that makes a policy fail. Pure. How senders are slowed is `pool/slowed_sender.ts`.
+ * Who answers for an operation that makes a policy fail. Pure. How senders are slowed is `shared/rates/slowed_sender.ts`.
  */
 import { groupOf } from "../../shared/http1/arrivals.ts";
 import { isPusherClient } from "../auth/identity.ts";

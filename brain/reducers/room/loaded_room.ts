@@ -2,6 +2,7 @@
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
 import type { KeyValue, ObjectStore } from "../../../shared/spine/contract/spine.ts";
+import type { Breakers } from "../../../shared/rates/breaker.ts";
 import type { Random } from "../../../shared/ids.ts";
 import type { EventMark } from "../log/batch.ts";
 import type { RunnableProgram } from "../log/program.ts";
@@ -39,6 +40,8 @@ export interface RoomParts {
   readonly keepProgram: (program: RunnableProgram) => Promise<void>;
   readonly metrics: ReducerMetrics;
   readonly fuel: TenantFuel;
+  /** Of rooms whose reducers fail. */
+  readonly breakers: Breakers;
   /** Counts units for the bill: of what was applied and is stored. */
   readonly used: (at: ReducedPlace, units: number) => void;
   readonly log: Logger;

@@ -8,6 +8,7 @@ import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import type { RunnableProgram } from "../log/program.ts";
 import { answerTo, inTime, type WaitingCall } from "./call.ts";
 import type { LoadedRoom, ReducedPlace } from "./loaded_room.ts";
+import { RoomFaults } from "./faults.ts";
 import { judgeCalls } from "./judging.ts";
 import { LeftTimers, type LeftTimersOptions } from "./left_timers.ts";
 import { isYoungFork, loadRoom } from "./loading.ts";
@@ -65,6 +66,7 @@ export class ReducedRoom {
   readonly #publishing = new PublishingTurns();
   readonly #left: LeftTimers;
   readonly #pace: TimerPace;
+  readonly #faults: RoomFaults;
   #loaded: LoadedRoom | undefined;
   #running: Promise<void> | undefined;
   #alarm: ReturnType<typeof setTimeout> | undefined;
@@ -81,6 +83,7 @@ export class ReducedRoom {
     this.#limits = limits;
     this.#options = options;
     this.#left = new LeftTimers(at, options);
+    this.#faults = new RoomFaults(at, options);
     this.#used_ms = options.monotonic_ms();
     this.#pace = new TimerPace(this.#used_ms);
   }
@@ -107,8 +110,12 @@ export class ReducedRoom {
 
   /** Takes a call; it is answered in any case. */
   call(call: WaitingCall): void {
-    const arrived_ms = this.#options.monotonic_ms();
-    if (this.#admits(this.#waiting.length, call)) this.#waiting.push({ ...call, arrived_ms });
+    const { wanted, monotonic_ms } = this.#options;
+    const arrived_ms = monotonic_ms();
+    const program = wanted(this.at)?.program.id ?? this.#loaded?.program?.id ?? "";
+    const refusal = this.#faults.refusal(call.user_id, program);
+    if (refusal !== undefined) call.answer(refusal);
+    else if (this.#admits(this.#waiting.length, call)) this.#waiting.push({ ...call, arrived_ms });
     this.wake();
   }
 
@@ -199,9 +206,12 @@ export class ReducedRoom {
     if (loaded === undefined) return;
     const { standing: { next }, durable } = loaded;
     const { monotonic_ms } = this.#options;
-    const due_ms = next === undefined
-      ? Infinity
-      : Math.max(next.at_ms - durable.now(), this.#left.held_ms, this.#pace.wait(monotonic_ms()));
+    const due_ms = next === undefined ? Infinity : Math.max(
+      next.at_ms - durable.now(),
+      this.#left.held_ms,
+      this.#faults.held_ms,
+      this.#pace.wait(monotonic_ms()),
+    );
     const wait_ms = Math.max(1, Math.min(due_ms, this.#is_resting ? Infinity : QUIET_MS));
     if (wait_ms < Infinity) this.#wakeIn(wait_ms);
   }
@@ -275,8 +285,10 @@ export class ReducedRoom {
     const now_ms = durable.now();
     const ahead_ms = now_ms - monotonic_ms();
     const is_held = this.#pace.wait(monotonic_ms()) > 0;
-    if (is_held && isDue(standing, now_ms)) metrics.timers_held.inc();
-    const runs_timers = owns(this.at) && !is_held && this.#left.admits(loaded, program);
+    const is_due = isDue(standing, now_ms);
+    if (is_held && is_due) metrics.timers_held.inc();
+    const runs_timers = owns(this.at) && !is_held && this.#left.admits(loaded, program) &&
+      (!is_due || this.#faults.admitsTimer(program.id));
     return { standing, now_ms, ahead_ms, random, runs_timers };
   }
 
@@ -318,6 +330,7 @@ export class ReducedRoom {
     // Whoever came meanwhile stands behind them.
     this.#waiting.splice(0, Math.min(calls.length, applied.length));
     countApplied(applied, parts);
+    this.#faults.note(of, calls, applied, program.id);
     const stored_units = storedUnits(applied);
     parts.fuel.spend(this.at.tenant_id, stored_units);
     parts.used(this.at, units + stored_units);

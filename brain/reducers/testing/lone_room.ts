@@ -3,12 +3,14 @@ import { ArqonError } from "@arqon/proto";
 import { randomPool } from "../../../shared/ids.ts";
 import { createLogger } from "../../../shared/logs/log.ts";
 import { createMetrics } from "../../../shared/metrics/metrics.ts";
+import { createBreakers } from "../../../shared/rates/breaker.ts";
 import { REDUCER_OBJECTS, REDUCERS_BUCKET } from "../../../shared/records/reducer_record.ts";
 import { reducerRoomOf } from "../../../shared/rooms/reducer_room.ts";
 import { KeptPrograms } from "../log/kept_programs.ts";
 import { loadProgram, type RunnableProgram } from "../log/program.ts";
 import { createReducerMetrics } from "../metrics.ts";
 import type { ReducedPlace, RoomParts } from "../room/loaded_room.ts";
+import { BREAKER } from "../room/faults.ts";
 import type { HistoryLimits } from "../room/points.ts";
 import { TimerTrials } from "../room/left_timers.ts";
 import { ReducedRoom } from "../room/reduced_room.ts";
@@ -33,6 +35,7 @@ export async function partsOf(
   const records = await spine.keyValue(REDUCERS_BUCKET);
   const none = () => 0;
   const kept = new KeptPrograms({ records, objects });
+  const breakers = createBreakers(BREAKER);
   return {
     ...{ records, objects, host, now: Date.now },
     log: createLogger({
@@ -42,12 +45,12 @@ export async function partsOf(
     programById: (id) => loadProgram(objects, id),
     keepProgram: (program) => kept.keep(program),
     metrics: createReducerMetrics(createMetrics({ node_id: "lone", version: "0" }), {
-      ...{ rooms: none, bytes: none, waiting: none, asked: none },
+      ...{ rooms: none, bytes: none, waiting: none, asked: none, slow_tenants: none, breakers },
     }),
     fuel: new TenantFuel({
       ...{ per_second: () => 1e12, monotonic_ms: () => performance.now(), used: { inc: none } },
     }),
-    used: none,
+    ...{ used: none, breakers },
     random: randomPool((bytes) => crypto.getRandomValues(bytes)),
   };
 }

@@ -3,7 +3,9 @@
  * gone, and the next question starts another. What it does is `reducer_thread.ts`.
  */
 import { ArqonError } from "@arqon/proto";
+import { createPace, LONG_FUEL } from "../../../shared/rates/pace.ts";
 import { createTurns, UNBOUNDED } from "../../../shared/turns/tenant_turns.ts";
+import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { MIGRATE_EXPORT } from "../../../wasm/reducer/room_abi.ts";
 import type { RunnableProgram } from "../log/program.ts";
 import type { LogEntry } from "../state/entry.ts";
@@ -32,6 +34,10 @@ export interface AppliedEntries {
 
 /** A unit is at most about a nanosecond. */
 const UNITS_PER_MS = 1_000_000;
+/** Fuel after which the rest of some entries waits, so that other rooms have their turn: at most 20 ms. */
+const TURN_FUEL = 40_000;
+/** The same for tenants whose commands run long: at most 5 ms. */
+const SLOW_TURN_FUEL = 10_000;
 /** What is asked for no tenant. */
 const NOBODY = "";
 /** Requests that the thread has at a time: one that it is at, and the one that it goes on with. */
@@ -53,9 +59,13 @@ export class ReducerHost {
   readonly #compiling = new Compiling();
   #thread: Worker | undefined;
   #waiting = new Map<number, Waiting>();
+  readonly #pace = createPace();
+  readonly #monotonic_ms: () => number;
   /** What the thread has not got yet: at most a few requests of each room in memory. */
   readonly #turns = createTurns<ThreadRequest>(UNBOUNDED);
   #in_thread = 0;
+  /** The request of a slow tenant that the thread has. */
+  #slow_id: number | undefined;
   /** The tenants of open rooms. */
   readonly #tenants = new Map<number, string>();
   /** Programs that the thread has. */
@@ -67,9 +77,16 @@ export class ReducerHost {
   constructor(
     onEnd: (detail: string) => void,
     onSpent: (tenant_id: string, units: number) => void = () => {},
+    monotonic_ms: () => number = () => performance.now(),
   ) {
+    this.#monotonic_ms = monotonic_ms;
     this.#onEnd = onEnd;
     this.#onSpent = onSpent;
+  }
+
+  /** How many tenants' commands run long. */
+  get slow_tenants(): number {
+    return this.#pace.slow(this.#monotonic_ms());
   }
 
   /** Requests that are not answered. */
@@ -101,13 +118,19 @@ export class ReducerHost {
     const all: Applied[] = [];
     let all_units = 0;
     for (;;) {
+      const tenant_id = this.#tenants.get(handle) ?? NOBODY;
       // Others have had their turn since, and may have had the program forgotten.
-      await this.#have(program, this.#tenants.get(handle));
+      await this.#have(program, tenant_id);
+      const turn_fuel = this.#isSlow(tenant_id) ? SLOW_TURN_FUEL : TURN_FUEL;
       const { applied, standing, units } = await this.#ask({
         ...{ kind: "apply", room: handle, program: program.id } as const,
-        ...{ entries: packEntries(entries.slice(all.length)), shown },
+        ...{ entries: packEntries(entries.slice(all.length)), shown, turn_fuel },
       });
-      all.push(...unpackApplied(applied!));
+      const some = unpackApplied(applied!);
+      all.push(...some);
+      if (units > LONG_FUEL * UNITS_PER_FUEL * some.length) {
+        this.#pace.long(tenant_id, this.#monotonic_ms());
+      }
       all_units += units;
       if (!may_stop && all.length < entries.length) continue;
       return { applied: all, standing: standing!, units: all_units };
@@ -215,11 +238,18 @@ export class ReducerHost {
     return waiting.promise;
   }
 
+  #isSlow(tenant_id: string): boolean {
+    return this.#pace.isSlow(tenant_id, this.#monotonic_ms());
+  }
+
   #send(): void {
+    // All who are slow have one place together, so that nobody waits for two of their turns.
+    const mayGo = (tenant_id: string) => this.#slow_id === undefined || !this.#isSlow(tenant_id);
     while (this.#in_thread < IN_THREAD) {
-      const next = this.#turns.take();
+      const next = this.#turns.take(mayGo);
       if (next === undefined) return;
       this.#in_thread++;
+      if (this.#isSlow(this.#waiting.get(next.id)!.tenant_id)) this.#slow_id = next.id;
       this.#running().postMessage(next);
     }
   }
@@ -248,6 +278,7 @@ export class ReducerHost {
     const waiting = this.#waiting.get(answer.id)!;
     this.#waiting.delete(answer.id);
     this.#in_thread--;
+    if (this.#slow_id === answer.id) this.#slow_id = undefined;
     this.#turns.charge(waiting.tenant_id, answer.units / UNITS_PER_MS);
     this.#onSpent(waiting.tenant_id, answer.units);
     this.#send();
@@ -264,6 +295,7 @@ export class ReducerHost {
     this.#programs.clear();
     this.#turns.drain();
     this.#in_thread = 0;
+    this.#slow_id = undefined;
     this.#tenants.clear();
     const cause = new Error(detail);
     const waiting = [...this.#waiting.values()];

@@ -65,6 +65,8 @@ export type ThreadRequest =
       readonly entries: Uint8Array;
       /** How keys begin whose changes are asked for. */
       readonly shown: readonly string[];
+      /** Fuel after which the rest waits. */
+      readonly turn_fuel: number;
     }
     | { readonly kind: "values"; readonly room: number; readonly asked: PageAsked }
     /** Which of some commands the room remembers, each by its sender and id. */

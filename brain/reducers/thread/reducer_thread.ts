@@ -18,9 +18,6 @@ import { changesPage, valuesPage } from "./showing.ts";
 import type { Applied, LoadedProgram, RoomStanding } from "./protocol.ts";
 import type { ThreadAnswer, ThreadRequest } from "./protocol.ts";
 
-/** Fuel after which the rest of some entries waits, so that other rooms have their turn: at most 20 ms. */
-const TURN_FUEL = 40_000;
-
 interface Room {
   room_id: string;
   state: RoomState;
@@ -57,7 +54,7 @@ function standingOf({ state }: Room): RoomStanding {
 function apply(
   room: Room,
   { program: { bounds }, guest }: Loaded,
-  { entries, shown }: Extract<ThreadRequest, { kind: "apply" }>,
+  { entries, shown, turn_fuel }: Extract<ThreadRequest, { kind: "apply" }>,
 ): Uint8Array {
   const applied: Applied[] = [];
   // What is between two entries of a request, nobody sees.
@@ -74,7 +71,7 @@ function apply(
     const changes = shownChanges(all, shown);
     applied.push({ ...said, offset, time_ms, changes, logs: run?.logs ?? [] });
     spent += ENTRY_UNITS + (run === undefined ? 0 : unitsOf(run));
-    if (spent > TURN_FUEL * UNITS_PER_FUEL) break;
+    if (spent > turn_fuel * UNITS_PER_FUEL) break;
   }
   return packApplied(applied);
 }

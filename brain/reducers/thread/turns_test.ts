@@ -51,6 +51,36 @@ for (const [name, guest] of Object.entries(EXPENSIVE)) {
   });
 }
 
+Deno.test("tenants whose commands run long have one place in the thread together, for short turns", async () => {
+  const host = new ReducerHost(() => {});
+  try {
+    const [busy, plain] = [
+      program(EXPENSIVE["that never ends by itself"]!),
+      program({ apply: `(i32.const 0)` }),
+    ];
+    for (const one of [busy, plain]) await host.check(one);
+    const rooms = await Promise.all(
+      ["one", "other", "one", "other"].map((tenant_id, at) =>
+        host.open({ tenant_id, room_id: `r${at}` }, undefined)
+      ),
+    );
+    const mine = await host.open({ tenant_id: "quiet", room_id: "r" }, undefined);
+    const entries = (from: number) => Array.from({ length: 20 }, (_, at) => command(from + at));
+    for (const { handle } of rooms) await host.apply(handle, busy, entries(1), ALL);
+    assert.equal(host.slow_tenants, 2);
+    const done: string[] = [];
+    const all = rooms.map(async ({ handle }) => {
+      const { applied } = await host.apply(handle, busy, entries(21), { ...ALL, may_stop: true });
+      done.push(...applied.map(() => "busy"));
+    });
+    await host.apply(mine.handle, plain, [command(1)], ALL).then(() => done.push("quiet"));
+    await Promise.all(all);
+    assert.ok(done.indexOf("quiet") <= 1, done.join());
+  } finally {
+    host.end();
+  }
+});
+
 Deno.test("tenants take turns: the many rooms of one stand before no other's", async () => {
   const spent = new Map<string, number>();
   const host = new ReducerHost(

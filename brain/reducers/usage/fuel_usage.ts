@@ -26,6 +26,7 @@ export interface FuelUsageOptions {
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
+  readonly monotonic_ms: () => number;
 }
 
 /** Fuel that is counted. */
@@ -61,12 +62,13 @@ function register(registry: Registry, ledger: FuelLedger, { totals }: UsageWrite
 
 /** Makes it; where use is not counted, it counts nothing. */
 export function fuelUsage(options: FuelUsageOptions): FuelUsage {
-  const { config: { usage }, spine, brain_id: node_id, registry, now } = options;
+  const { config: { usage }, spine, brain_id: node_id, registry } = options;
+  const { now, monotonic_ms } = options;
   if (!usage.enabled) return NOTHING;
   const log = options.log.child({ part: "usage" });
   const kept_ms = usage.retention_days * DAY_SECONDS * 1_000;
   const lives = new Lives(spine);
-  const life = new OwnLife({ lives, node_id, kind: "brain", kept_ms, log, now });
+  const life = new OwnLife({ lives, node_id, kind: "brain", kept_ms, log, now, monotonic_ms });
   const ledger = new FuelLedger(usage.rows);
   const writer = new UsageWriter({
     ...{ ledger, node_id, life, log, now },

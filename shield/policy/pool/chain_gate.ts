@@ -4,7 +4,12 @@
  */
 import type { Config } from "../../../shared/config/schema.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
-import { type Asking, type BreakerLimits, type Breakers, createBreakers } from "./breaker.ts";
+import {
+  type Asking,
+  type BreakerLimits,
+  type Breakers,
+  createBreakers,
+} from "../../../shared/rates/breaker.ts";
 import { createFuelBuckets } from "../../../shared/rates/fuel_bucket.ts";
 import type {
   EvaluateRequest,

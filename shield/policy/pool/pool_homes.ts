@@ -4,7 +4,7 @@
  * waiting jobs go along, and none begins at the new place while one is under way at the old.
  */
 import type { Job, Lane } from "./pool_lane.ts";
-import { createPace } from "./pool_pace.ts";
+import { createPace } from "../../../shared/rates/pace.ts";
 
 /** The lanes between which tenants move. */
 export interface HomesOptions {

@@ -4,7 +4,7 @@ import { exposition } from "../../../shared/metrics/metrics.ts";
 import { turn } from "../../../shared/testing/pace.ts";
 import { until } from "../../../shared/testing/until.ts";
 import type { Verdict } from "../abi/policy.ts";
-import { LONG_FUEL } from "./pool_pace.ts";
+import { LONG_FUEL } from "../../../shared/rates/pace.ts";
 import { declares } from "../testing/guests.ts";
 import { message, policy, startTestPool, type TestPool } from "../testing/pool.ts";
 

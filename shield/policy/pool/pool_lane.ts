@@ -4,7 +4,7 @@
  * dies. What a job may run and what a reply means is decided by `pool.ts`.
  */
 import type { EvaluateRequest, PolicyOutcome, Verdict } from "../abi/policy.ts";
-import { LONG_FUEL } from "./pool_pace.ts";
+import { LONG_FUEL } from "../../../shared/rates/pace.ts";
 import { createTurns, type Turns } from "../../../shared/turns/tenant_turns.ts";
 import { createWindow, type Window } from "./pool_window.ts";
 import type { PolicyWorker, PolicyWorkerOptions } from "./pool_worker.ts";

@@ -14,7 +14,7 @@ import type {
   Verdict,
 } from "../abi/policy.ts";
 import { FAULT_CODES } from "../abi/policy.ts";
-import type { Hold } from "./breaker.ts";
+import type { Hold } from "../../../shared/rates/breaker.ts";
 import type { SlotValue } from "../state/held_values.ts";
 import type { ChainEntry, ChainOutcome, WorkerEntry, WorkerReply } from "../ring/ring_message.ts";
 import type { WorkerLog } from "../ring/ring_words.ts";

@@ -4,7 +4,7 @@
  */
 import type { PolicyOutcome, Verdict } from "../abi/policy.ts";
 import type { ChainEntry, WorkerReply } from "../ring/ring_message.ts";
-import type { Asking } from "./breaker.ts";
+import type { Asking } from "../../../shared/rates/breaker.ts";
 import type { ChainGate } from "./chain_gate.ts";
 import type { PolicyMetrics } from "./policy_metrics.ts";
 import { namedLogs, verdictOf } from "./pool_verdict.ts";

@@ -1,10 +1,10 @@
 /**
- * Which tenants have chains that run long. A thread cannot be taken from a guest in the middle of a
- * call, so a tenant that shares one with calls of milliseconds waits for milliseconds, however fair the
- * turns are. The pool puts tenants with long chains on a thread of their own together. Pure: time is an
- * argument. Fuel decides and not a clock, so that a busy machine makes no tenant slow.
+ * Which tenants have chains of policies, or commands of reducers, that run long. A thread cannot be taken from a guest
+ * in the middle of a call, so a tenant that shares one with calls of milliseconds waits for milliseconds, however fair
+ * the turns are. What is done about it is up to who asks. Pure: time is an argument. Fuel decides and not a clock, so
+ * that a busy machine makes no tenant slow.
  */
-import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
+import { BoundedMap } from "../containers/bounded_map.ts";
 
 /**
  * A chain that burns more fuel than this, instances included, is long: 1,000 are at most half a
@@ -31,6 +31,8 @@ interface Account {
 
 /** The pace of tenants. */
 export interface Pace {
+  /** How many tenants are slow. */
+  slow(now_ms: number): number;
   /** Counts a long chain of the tenant. */
   long(tenant_id: string, now_ms: number): void;
   /** Whether the tenant is slow. It stays slow until nearly all its long chains are forgotten. */
@@ -49,7 +51,14 @@ export function createPace(): Pace {
     else if (account.long < 1) account.is_slow = false;
   }
 
+  const isSlow = (account: Account | undefined, now_ms: number): boolean => {
+    if (account === undefined) return false;
+    update(account, now_ms);
+    return account.is_slow;
+  };
+
   return {
+    slow: (now_ms) => [...accounts].filter(([, account]) => isSlow(account, now_ms)).length,
     long(tenant_id, now_ms) {
       const fresh = { long: 0, updated_ms: now_ms, is_slow: false };
       const account = accounts.get(tenant_id) ?? fresh;
@@ -58,11 +67,6 @@ export function createPace(): Pace {
       account.long = Math.min(account.long + 1, COUNTED);
       update(account, now_ms);
     },
-    isSlow(tenant_id, now_ms) {
-      const account = accounts.get(tenant_id);
-      if (account === undefined) return false;
-      update(account, now_ms);
-      return account.is_slow;
-    },
+    isSlow: (tenant_id, now_ms) => isSlow(accounts.get(tenant_id), now_ms),
   };
 }

@@ -1,6 +1,6 @@
 /** Who counts as slow, and for how long. Pure. */
 import assert from "node:assert/strict";
-import { createPace } from "./pool_pace.ts";
+import { createPace } from "./pace.ts";
 
 Deno.test("a burst of long chains makes slow, until they are forgotten", () => {
   const pace = createPace();

@@ -3,8 +3,7 @@
  * opens only when several senders have failed: what one sender's bytes bring about slows that sender
  * (`slowed_sender.ts`). A refusal is no failure.
  */
-import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
-import type { EvaluateRequest } from "../abi/policy.ts";
+import { BoundedMap } from "../containers/bounded_map.ts";
 import {
   createSender,
   forgivenBy,
@@ -34,8 +33,16 @@ const SENDERS_MAX = 16_384;
 /** So long a failure counts that no sender answers for, in ms. */
 const QUIET_MS = 30_000;
 
-/** The part of a request that says who asks. */
-export type Asking = Pick<EvaluateRequest, "tenant_id" | "sender" | "source" | "can_be_closed">;
+/** Who asks. */
+export interface Asking {
+  readonly tenant_id: string;
+  /** Who answers for what fails. */
+  readonly sender: string;
+  /** As whom it counts where several have to fail. */
+  readonly source: string;
+  /** Whether there is a connection of the sender alone. */
+  readonly can_be_closed: boolean;
+}
 
 /** Why a module does not run for a sender now. */
 export interface Hold {

@@ -1,0 +1,76 @@
+/**
+ * Reducers that fail again and again, on both engines: the user whose calls do so is slowed, a room that fails for several
+ * or by its timers is cut off for a while, and nobody else is. How fast a machine is decides nothing here.
+ */
+import assert from "node:assert/strict";
+import { until } from "../../shared/testing/until.ts";
+import { BREAKER } from "./room/faults.ts";
+import { moduleOf } from "./testing/guest_text.ts";
+import { applied, call, ENGINES, entriesOf, metric } from "./testing/reducer_world.ts";
+
+const FIRST = (field: number) =>
+  `(i32.load8_u (i32.add (call $room_field (i32.const ${field})) (i32.const 4)))`;
+/** Fails where its data begins with an x. */
+const MOODY = moduleOf({
+  apply: `(if (i32.eq ${FIRST(1)} (i32.const 120)) (then unreachable)) (i32.const 0)`,
+});
+/** A command of the room itself fails; any other sets 20 of them. */
+const TIMERS = moduleOf({
+  apply: `(local $at i32)
+    (if (i32.lt_u ${FIRST(0)} (i32.const 64)) (then unreachable))
+    (loop $more
+      (i32.store8 (i32.const 100) (i32.add (i32.const 33) (local.get $at)))
+      (call $room_schedule (i32.const 100) (i32.const 1)
+        (i64.add (call $room_now) (i64.const 10)) (i32.const 100) (i32.const 1)
+        (i32.const 0) (i32.const 0))
+      (local.set $at (i32.add (local.get $at) (i32.const 1)))
+      (br_if $more (i32.lt_u (local.get $at) (i32.const 20))))
+    (i32.const 0)`,
+});
+
+for (const [engine, open] of Object.entries(ENGINES)) {
+  Deno.test(`${engine}: a room whose reducer fails for several is cut off for a while, and no other`, async () => {
+    await using world = await open({ modules: { moody: MOODY } });
+    const brain = await world.start("a");
+    for (const user of ["a", "a", "b", "b", "c"]) {
+      assert.match(String(await call(brain, "moody", "go", { data: "x", user })), /reducer-trap/);
+    }
+    const cut = await call(brain, "moody", "go", { user: "d" });
+    assert.match(String(cut), /^429 rate-limited.*breaker-open/);
+    assert.equal((await entriesOf(brain, "moody")).length, 5, "what is held back is no entry");
+    assert.equal(await metric(brain, "brain_reducer_open_breakers"), 1);
+    assert.match(brain.lines.join(""), /level=error [^\n]*room cut off/);
+    await applied(brain, "moody-1", "go", { user: "a" });
+    world.passed_ms += BREAKER.cool_down_ms;
+    await applied(brain, "moody", "go", { user: "d" });
+    assert.equal(await metric(brain, "brain_reducer_open_breakers"), 0);
+    await applied(brain, "moody", "go", { user: "a" });
+  });
+
+  Deno.test(`${engine}: one user whose calls make a reducer fail is slowed, and nobody else`, async () => {
+    await using world = await open({ modules: { moody: MOODY } });
+    const brain = await world.start("a");
+    for (let at = 0; at < 3; at++) {
+      assert.match(String(await call(brain, "moody", "go", { data: "x" })), /reducer-trap/);
+    }
+    assert.match(String(await call(brain, "moody", "go")), /^429 rate-limited.*sender-slowed/);
+    await applied(brain, "moody", "go", { user: "bob" });
+    const about = { fault: "sender-slowed" };
+    assert.equal(await metric(brain, "brain_reducer_held_total", about), 1);
+    world.passed_ms += 1_000;
+    await applied(brain, "moody", "go");
+  });
+
+  Deno.test(`${engine}: timers that fail are held after so many, and one at a time is tried`, async () => {
+    await using world = await open({ modules: { timers: TIMERS } });
+    const brain = await world.start("a");
+    await applied(brain, "timers", "begin");
+    const held = () => metric(brain, "brain_reducer_held_total", { fault: "breaker-open" });
+    await until("its timers are held", async () => await held() > 0);
+    const count = async () => (await entriesOf(brain, "timers")).length;
+    assert.equal(await count(), 1 + BREAKER.failures);
+    world.passed_ms += BREAKER.cool_down_ms;
+    await until("one is tried", async () => await count() > 1 + BREAKER.failures);
+    assert.equal(await count(), 2 + BREAKER.failures);
+  });
+}

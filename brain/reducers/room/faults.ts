@@ -1,0 +1,116 @@
+/**
+ * What holds calls and timers of a room back whose program fails again and again, as policies have it: a user whose calls
+ * fail is slowed, and a room that fails for several, or by its timers, is cut off for a while. What is held back is no
+ * entry: it costs nothing, and no replay knows of it.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Asking } from "../../../shared/rates/breaker.ts";
+import type { LogEntry } from "../state/entry.ts";
+import type { Applied } from "../thread/protocol.ts";
+import type { WaitingCall } from "./call.ts";
+import type { ReducedPlace, RoomParts } from "./loaded_room.ts";
+
+/** As `[policy] breaker_failures` and `breaker_seconds` are by default. */
+export const BREAKER = { failures: 5, cool_down_ms: 10_000 } as const;
+/** Who answers for a timer: nobody. */
+const NOBODY = "";
+
+/** Which of these failures are the program's: bounds of a room are told with 413, and others go on there. */
+const failed = ({ kind, code, repeats }: Applied): boolean =>
+  kind === "fault" && code === 503 && repeats === undefined;
+
+/** Those of one room. */
+export class RoomFaults {
+  readonly #at: ReducedPlace;
+  readonly #parts: Pick<RoomParts, "breakers" | "metrics" | "log">;
+  readonly #monotonic_ms: () => number;
+  /** Until when no timer runs, monotonic ms. */
+  #held_until_ms = 0;
+
+  constructor(
+    at: ReducedPlace,
+    { parts, monotonic_ms }: { readonly parts: RoomParts; readonly monotonic_ms: () => number },
+  ) {
+    this.#at = at;
+    this.#parts = parts;
+    this.#monotonic_ms = monotonic_ms;
+  }
+
+  /** Why a user's call is not taken now by the program with that id; undefined: it is, as an attempt. */
+  refusal(user_id: string, program: string): ArqonError | undefined {
+    const { breakers, metrics } = this.#parts;
+    if (breakers.isQuiet(this.#at.tenant_id)) return undefined;
+    const hold = breakers.hold(this.#asking(user_id), this.#key(program), this.#monotonic_ms());
+    if (hold === undefined) return undefined;
+    const { fault, retry_after_ms } = hold;
+    metrics.held.inc({ fault });
+    const why = fault === "sender-slowed"
+      ? "this user's calls have made the room's reducer fail"
+      : "the room's reducer fails, whoever calls it";
+    const detail = `${fault}: ${why}; retry after ${retry_after_ms} ms`;
+    return new ArqonError("rate-limited", detail, { retry_after_ms });
+  }
+
+  /** How long no timer runs, in ms. */
+  get held_ms(): number {
+    return Math.max(0, this.#held_until_ms - this.#monotonic_ms());
+  }
+
+  /** Whether a timer that is due may run now, as an attempt. */
+  admitsTimer(program: string): boolean {
+    const { breakers, metrics } = this.#parts;
+    if (breakers.isQuiet(this.#at.tenant_id)) return true;
+    const now_ms = this.#monotonic_ms();
+    if (now_ms < this.#held_until_ms) return false;
+    const hold = breakers.hold(this.#asking(NOBODY), this.#key(program), now_ms);
+    if (hold === undefined) return true;
+    metrics.held.inc({ fault: hold.fault });
+    this.#held_until_ms = now_ms + hold.retry_after_ms;
+    return false;
+  }
+
+  /** Takes note of what came of entries, and of the calls that some of them were. */
+  note(
+    entries: readonly LogEntry[],
+    calls: readonly WaitingCall[],
+    applied: readonly Applied[],
+    program: string,
+  ): void {
+    const { breakers } = this.#parts;
+    const { tenant_id } = this.#at;
+    const key = this.#key(program);
+    for (const [at, one] of applied.entries()) {
+      // A program that cannot migrate the room does not come into force.
+      if (entries[at]?.kind === "migrate") continue;
+      const asking = this.#asking(calls[at]?.user_id ?? NOBODY);
+      if (!failed(one)) {
+        if (!breakers.isQuiet(tenant_id)) breakers.success(asking, key);
+        continue;
+      }
+      const is_own = calls[at] === undefined;
+      const after = breakers.failure(asking, key, this.#monotonic_ms(), is_own);
+      if (after !== undefined) this.#tell(after, asking);
+    }
+  }
+
+  #tell(after: "opened" | "slowed", { sender }: Asking): void {
+    const { tenant_id, room_id: room } = this.#at;
+    const { log } = this.#parts;
+    if (after === "slowed") {
+      log.warn("caller slowed: its calls make a room's reducer fail", { tenant_id, room, sender });
+      return;
+    }
+    const seconds = BREAKER.cool_down_ms / 1_000;
+    log.error("room cut off: its reducer keeps failing", { tenant_id, room, seconds });
+  }
+
+  #asking(user_id: string): Asking {
+    const { tenant_id } = this.#at;
+    return { tenant_id, sender: user_id, source: user_id, can_be_closed: false };
+  }
+
+  /** Of the room, since its state is; another program begins without faults. */
+  #key(program: string): string {
+    return `${program} ${this.#at.room_id}`;
+  }
+}
