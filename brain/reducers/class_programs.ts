@@ -28,6 +28,7 @@ import { type Named, namePrograms } from "./named_programs.ts";
 import { createDeployMetric } from "./metrics.ts";
 import type { Wanted } from "./room/switching.ts";
 import type { ReducerHost } from "./thread/host.ts";
+import { compileUnits } from "./thread/thread_price.ts";
 
 /** A module that could not be loaded is tried again after so long, in ms; each time twice as long. */
 const RETRY_MS = 1_000;
@@ -55,6 +56,14 @@ export interface ClassProgramsOptions {
   readonly monotonic_ms: () => number;
 }
 
+/** What loading a module that was deployed is paid by. */
+export interface DeployPrice {
+  /** In how many ms the tenant has fuel; 0: now. */
+  readonly wait: (tenant_id: string) => number;
+  /** A module was compiled for a class. */
+  readonly compiled: (one: ReducedClass, units: number) => void;
+}
+
 /** What is deployed to one class. */
 interface Followed {
   readonly tenant_id: string;
@@ -80,15 +89,19 @@ export class ClassPrograms {
   readonly #host: ReducerHost;
   readonly #followed = new Map<string, Followed>();
   readonly #programs: Map<string, RunnableProgram>;
+  readonly #price: DeployPrice;
   readonly #loads: Counter<"outcome">;
+  /** What was deployed before this Brain began is known and tried. */
+  #is_open = false;
   readonly #watch: KvWatch;
   #onChange: (tenant_id: string) => void = () => {};
 
   private constructor(
     options: ClassProgramsOptions,
     named: ReadonlyMap<string, Named>,
-    stores: { bucket: KeyValue; objects: ObjectStore; host: ReducerHost },
+    stores: { bucket: KeyValue; objects: ObjectStore; host: ReducerHost; price: DeployPrice },
   ) {
+    this.#price = stores.price;
     this.#options = options;
     this.#named = named;
     this.deployments = stores.bucket;
@@ -114,12 +127,14 @@ export class ClassPrograms {
     options: ClassProgramsOptions,
     objects: ObjectStore,
     host: ReducerHost,
+    price: DeployPrice,
   ): Promise<ClassPrograms> {
     const named = await namePrograms(options, objects, host);
     const bucket = await options.spine.keyValue(DEPLOYMENTS_BUCKET, { leaves_stream: true });
-    const programs = new ClassPrograms(options, named, { bucket, objects, host });
+    const programs = new ClassPrograms(options, named, { bucket, objects, host, price });
     await programs.#watch.ready;
     await Promise.all(programs.#followed.values().map(({ loading }) => loading));
+    programs.#is_open = true;
     return programs;
   }
 
@@ -221,12 +236,17 @@ export class ClassPrograms {
     const { reducer, number, current: { module } } = deployment;
     const about = { tenant_id, class: pattern, reducer, module, deploy: number };
     if (followed.loaded?.deploy === number) return;
+    // What a Brain loads when it begins is no deploy: nobody pays it, nor waits for it.
+    const wait_ms = this.#is_open ? this.#price.wait(tenant_id) : 0;
+    if (wait_ms > 0) {
+      followed.retry_at_ms = monotonic_ms() + wait_ms;
+      this.#loads.inc({ outcome: "held" });
+      return;
+    }
     const named = this.#named.get(reducer);
     try {
       if (named === undefined) throw new Error(`no [[reducers]] has the name ${reducer}`);
-      const wanted = module === ""
-        ? named.wanted
-        : await this.#loadModule(named, module, tenant_id);
+      const wanted = module === "" ? named.wanted : await this.#loadModule(named, module, followed);
       followed.loaded = { ...wanted, deploy: number };
     } catch (error) {
       followed.retry_at_ms = monotonic_ms() + followed.pause_ms;
@@ -245,11 +265,12 @@ export class ClassPrograms {
   async #loadModule(
     { entry }: Named,
     module: string,
-    tenant_id: string,
+    { tenant_id, pattern, deployment: { reducer } }: Followed,
   ): Promise<Omit<Wanted, "deploy">> {
     const bytes = await loadModule(this.#objects, module);
     const program = programOf(entry, bytes, this.#options.spine.payload_bytes_max);
-    const migrates = await this.#host.check(program, tenant_id);
+    if (this.#is_open) this.#price.compiled({ tenant_id, pattern, reducer }, compileUnits(program));
+    const migrates = await this.#host.check(program, this.#is_open ? tenant_id : undefined);
     await storeProgram(this.#objects, program);
     return { program, migrates };
   }

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import type { ArqonError } from "@arqon/proto";
 import { until } from "../../shared/testing/until.ts";
 import { TIMERS_PER_SECOND } from "./room/timer_pace.ts";
+import { deploy, storeModule } from "./testing/deploys.ts";
 import { moduleOf } from "./testing/guest_text.ts";
 import { applied, ENGINES, entriesOf, metric, type WorldBrain } from "./testing/reducer_world.ts";
 
@@ -27,6 +28,11 @@ const TICKS = moduleOf({
         (local.set $at (i32.add (local.get $at) (i32.const 1)))
         (br_if $more (i32.lt_u (local.get $at) (i32.const 60))))))
     (i32.const 0)`,
+});
+/** What compiling it costs is more than a tenant of these tests has. */
+const LARGE = moduleOf({
+  more: `(data (i32.const 1024) "${"x".repeat(4_096)}")`,
+  apply: `(i32.const 0)`,
 });
 /** Any debt of these tests is worked off by then. */
 const LONG_MS = 600_000;
@@ -79,6 +85,26 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     world.passed_ms += LONG_MS;
     await until("a call has its turn", async () => !await isOut());
     await until("timers run", async () => (await entriesOf(brain, "ticks")).length > before);
+  });
+
+  Deno.test(`${engine}: who deploys in a loop waits for fuel, and nobody else who deploys does`, async () => {
+    await using world = await open({ modules: { plain: PLAIN }, brain: BRAIN });
+    const brain = await world.start("a");
+    await storeModule(brain, LARGE);
+    const deploys = (outcome: string) => metric(brain, "brain_reducer_deploys_total", { outcome });
+    await deploy(brain, "plain", LARGE);
+    await until("the first is loaded", async () => await deploys("loaded") === 1);
+    await deploy(brain, "plain", LARGE);
+    await until("the second is held", async () => await deploys("held") > 0);
+    assert.equal(reasonOf(await callOf(brain, "t", "plain")), "rate-limited");
+    await deploy(brain, "plain", LARGE, "other");
+    await until("another tenant's is loaded", async () => await deploys("loaded") === 2);
+    world.passed_ms += LONG_MS;
+    await until("then the second is", async () => await deploys("loaded") === 3);
+    // A Brain that begins has no deploy to be paid.
+    const next = await world.start("b");
+    world.turn("b");
+    assert.equal(reasonOf(await callOf(next, "t", "plain")), "applied");
   });
 
   Deno.test(`${engine}: however many timers a room has, so many run in a second, and each once`, async () => {

@@ -70,7 +70,7 @@ export function createRemovalMetrics(registry: Registry): RemovalMetrics {
   };
 }
 
-/** How often modules that were deployed came into this Brain. `outcome`: loaded or failed. */
+/** How often modules that were deployed came into this Brain. `outcome`: loaded, failed, or held when its tenant owes fuel. */
 export const createDeployMetric = (registry: Registry): Counter<"outcome"> =>
   new Counter({
     name: "brain_reducer_deploys_total",

@@ -384,8 +384,11 @@ export async function startReducers(options: ReducerServiceOptions): Promise<Red
     const records = await spine.keyValue(REDUCERS_BUCKET);
     const objects = await spine.objects(REDUCER_OBJECTS);
     const followed = await FollowedClasses.open(options);
-    const programs = await ClassPrograms.open(options, objects, host);
     const usage = fuelUsage({ ...options, brain_id: options.view.brain_id });
+    const programs = await ClassPrograms.open(options, objects, host, {
+      wait: (tenant_id) => fuel.wait(tenant_id),
+      compiled: (one, units) => usage.used(one.tenant_id, one, units),
+    });
     const stores = { records, objects, host, fuel, usage };
     service = new Reducers(options, followed, programs, stores);
     usage.begin();

@@ -19,12 +19,13 @@ async function change(
   { spine }: Bus,
   reducer: string,
   next: (before: ReducerDeployment) => ReducerDeployment,
+  tenant_id = "t",
 ): Promise<void> {
   const bucket = await spine.keyValue(DEPLOYMENTS_BUCKET);
-  const stored = await bucket.get(["t", reducer]);
+  const stored = await bucket.get([tenant_id, reducer]);
   const before = stored && decodeDeployment(stored.value);
   const bytes = encodeDeployment(next(before ?? notDeployed(reducer)));
-  await bucket.update(["t", reducer], bytes, stored?.revision ?? 0);
+  await bucket.update([tenant_id, reducer], bytes, stored?.revision ?? 0);
 }
 
 /** Stores a module. */
@@ -34,12 +35,18 @@ export async function storeModule({ spine }: Bus, module: Uint8Array): Promise<v
 }
 
 /** Deploys a module to the room of that name. */
-export async function deploy(bus: Bus, reducer: string, module: Uint8Array): Promise<void> {
+export async function deploy(
+  bus: Bus,
+  reducer: string,
+  module: Uint8Array,
+  tenant_id?: string,
+): Promise<void> {
   const sha256 = createHash("sha256").update(module).digest("hex");
   await change(
     bus,
     reducer,
     (before) => withModule(before, { module: sha256, at_ms: 1, by: "me" }),
+    tenant_id,
   );
 }
 

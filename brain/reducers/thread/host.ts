@@ -14,6 +14,7 @@ import { Compiling } from "./compiling.ts";
 import { packEntries, unpackApplied } from "./packing.ts";
 import type { Applied, RoomStanding, ShownRoom, ThreadAnswer, ThreadRequest } from "./protocol.ts";
 import type { ShowOptions } from "./showing.ts";
+import { compileUnits, UNITS_PER_MS } from "./thread_price.ts";
 
 type Answered = Extract<ThreadAnswer, { applied: unknown }>;
 type Asked = ThreadRequest extends infer One ? One extends ThreadRequest ? Omit<One, "id"> : never
@@ -32,8 +33,6 @@ export interface AppliedEntries {
   readonly units: number;
 }
 
-/** A unit is at most about a nanosecond. */
-const UNITS_PER_MS = 1_000_000;
 /** Fuel after which the rest of some entries waits, so that other rooms have their turn: at most 20 ms. */
 const TURN_FUEL = 40_000;
 /** The same for tenants whose commands run long: at most 5 ms. */
@@ -190,11 +189,13 @@ export class ReducerHost {
   }
 
   /**
-   * Compiles a program and loads it, so that one that cannot run is known before anybody calls. Rejects with what is
-   * wrong. True: it can migrate a room that another module was.
+   * Compiles a program for a tenant and loads it, so that one that cannot run is known before anybody calls. Rejects
+   * with what is wrong. True: it can migrate a room that another module was.
    */
   async check(program: RunnableProgram, tenant_id = NOBODY): Promise<boolean> {
-    const made = await this.#compiling.compile(program);
+    // Whatever comes of it.
+    this.#onSpent(tenant_id, compileUnits(program));
+    const made = await this.#compiling.compile(program, tenant_id);
     // What it may be asked is decided here.
     const { schema: _schema, bytes: _bytes, ...loaded } = program;
     await this.#ask({ kind: "program", program: loaded, ...made }, tenant_id);
@@ -204,7 +205,7 @@ export class ReducerHost {
 
   /** The bytes of a program as it is run. */
   metered(program: RunnableProgram): Promise<Uint8Array> {
-    return this.#compiling.metered(program);
+    return this.#compiling.metered(program, NOBODY);
   }
 
   async #have(program: RunnableProgram, tenant_id?: string): Promise<void> {

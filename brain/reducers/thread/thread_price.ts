@@ -30,3 +30,12 @@ export function stateUnits(
   const count = values.size + timers.size + remembered.size;
   return STATE_UNITS + count * VALUE_UNITS + (size_bytes + remembered_bytes) * BYTE_UNITS;
 }
+
+/** A unit is at most about a nanosecond. */
+export const UNITS_PER_MS = 1_000_000;
+/** Metering and compiling a module, by the byte: half a second for one of a MB. */
+const COMPILE_BYTE_UNITS = 500;
+
+/** What compiling a module costs. */
+export const compileUnits = ({ bytes }: { readonly bytes: Uint8Array }): number =>
+  bytes.length * COMPILE_BYTE_UNITS;

@@ -159,3 +159,19 @@ Deno.test("a module that takes long to compile holds up no room", async () => {
     host.end();
   }
 });
+
+Deno.test("tenants take turns in being compiled: the many modules of one stand before no other's", async () => {
+  const host = new ReducerHost(() => {});
+  try {
+    const done: string[] = [];
+    const compiled = (tenant_id: string, at: number) =>
+      host.check(program({ apply: `(drop (i32.const ${at})) (i32.const 0)` }), tenant_id)
+        .then(() => done.push(tenant_id));
+    const many = Array.from({ length: 8 }, (_, at) => compiled("many", at));
+    await Promise.all([...many, compiled("one", 100)]);
+    // One that is under way, and one that has used as little.
+    assert.ok(done.indexOf("one") <= 2, done.join());
+  } finally {
+    host.end();
+  }
+});

@@ -8,6 +8,7 @@ import { configFrom } from "../../../shared/config/load.ts";
 import { Lives } from "../../../shared/lives/lives.ts";
 import { decodeMinute, type UsageMinute } from "../../../shared/usage/minute.ts";
 import { runningKey, UsagePlace } from "../../../shared/usage/place.ts";
+import { deploy, storeModule } from "../testing/deploys.ts";
 import { moduleOf } from "../testing/guest_text.ts";
 import {
   applied,
@@ -94,6 +95,19 @@ for (const [engine, open] of Object.entries(ENGINES)) {
       const { "a once reducer:once": units = 0 } = await unitsIn(brain);
       return units > 2 * MESSAGE_UNITS;
     });
+  });
+
+  Deno.test(`${engine}: a deploy counts by the bytes of its module, and a Brain that begins adds nothing`, async () => {
+    await using world = await open({ modules: { plain: PLAIN }, usage });
+    const brain = await world.start("a");
+    await storeModule(brain, ONCE);
+    await deploy(brain, "plain", ONCE);
+    await until("it is in the ledger", async () => Object.keys(await unitsIn(brain)).length > 0);
+    const units = { "a plain reducer:plain": ONCE.length * 500 };
+    assert.deepEqual(await unitsIn(brain), units);
+    const other = await world.start("b");
+    await other.service.drain();
+    assert.deepEqual(await unitsIn(brain), units);
   });
 
   Deno.test(`${engine}: what is not written yet is when the Brain ends, and its life says so`, async () => {
