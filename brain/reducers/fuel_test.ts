@@ -8,7 +8,14 @@ import { until } from "../../shared/testing/until.ts";
 import { TIMERS_PER_SECOND } from "./room/timer_pace.ts";
 import { deploy, storeModule } from "./testing/deploys.ts";
 import { moduleOf } from "./testing/guest_text.ts";
-import { applied, ENGINES, entriesOf, metric, type WorldBrain } from "./testing/reducer_world.ts";
+import {
+  applied,
+  ENGINES,
+  entriesOf,
+  messagesOf,
+  metric,
+  type WorldBrain,
+} from "./testing/reducer_world.ts";
 
 const BURNS = moduleOf({ apply: `(loop $l (br $l)) (i32.const 0)` });
 const PLAIN = moduleOf({ apply: `(i32.const 0)` });
@@ -119,5 +126,8 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     // Two seconds' worth may run at once.
     const least_ms = (count / TIMERS_PER_SECOND - 2) * 1_000;
     assert.ok(took_ms >= least_ms * 0.9, `${count} timers in ${took_ms} ms`);
+    const messages = (await messagesOf(brain, "ticks~reducer")).length;
+    const entries = (await entriesOf(brain, "ticks")).length;
+    assert.ok(messages <= entries / 4, `${messages} messages of ${entries} entries`);
   });
 }

@@ -101,6 +101,11 @@ export class LeftTimers {
     return Math.max(0, this.#held_until_ms - this.#shared.monotonic_ms());
   }
 
+  /** Whether the first timer runs alone, since somebody may have died of it. */
+  get is_first(): boolean {
+    return this.#is_first;
+  }
+
   /** Whether timers may run now. */
   admits(loaded: LoadedRoom, { id }: RunnableProgram): boolean {
     const taken = this.#takenByOther(loaded, id);

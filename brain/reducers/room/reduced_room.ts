@@ -272,10 +272,7 @@ export class ReducedRoom {
       judgeCalls(this.#waiting, loaded, this.at, program, this.#options);
     const waiting = ready ? await ready : this.#waiting;
     const taken = takeNext(waiting, this.#takenAt(loaded, program));
-    if (taken?.calls.length === 0) {
-      this.#used_ms = at_ms;
-      this.#pace.take(at_ms);
-    }
+    if (taken?.calls.length === 0) this.#used_ms = at_ms;
     return taken;
   }
 
@@ -289,7 +286,8 @@ export class ReducedRoom {
     if (is_held && is_due) metrics.timers_held.inc();
     const runs_timers = owns(this.at) && !is_held && this.#left.admits(loaded, program) &&
       (!is_due || this.#faults.admitsTimer(program.id));
-    return { standing, now_ms, ahead_ms, random, runs_timers };
+    const most = this.#left.is_first ? 1 : this.#pace.most(monotonic_ms());
+    return { standing, now_ms, ahead_ms, random, timers_max: runs_timers ? most : 0 };
   }
 
   /** Whether another program waits to migrate this room. */
@@ -331,6 +329,8 @@ export class ReducedRoom {
     this.#waiting.splice(0, Math.min(calls.length, applied.length));
     countApplied(applied, parts);
     this.#faults.note(of, calls, applied, program.id);
+    const timers = entries[0]?.kind === "timer" ? applied.length : 0;
+    if (timers > 0) this.#pace.take(this.#options.monotonic_ms(), timers);
     const stored_units = storedUnits(applied);
     parts.fuel.spend(this.at.tenant_id, stored_units);
     parts.used(this.at, units + stored_units);

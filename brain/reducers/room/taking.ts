@@ -1,11 +1,12 @@
 /**
- * Which entries of a room come next: a timer whose time has come, or calls, as many as one message of its log takes. What
+ * Which entries of a room come next: timers whose time has come, or calls, as many as one message of its log takes. What
  * came first has its turn first, so that a room whose timers keep it busy answers its calls, too.
  */
 import type { Random } from "../../../shared/ids.ts";
 import { ENTRY_BYTES } from "../log/batch.ts";
 import { copyOf } from "../state/canonical.ts";
 import type { LogEntry, MigrateEntry } from "../state/entry.ts";
+import type { TimerAt } from "../state/room_state.ts";
 import type { RoomStanding } from "../thread/protocol.ts";
 import type { WaitingCall } from "./call.ts";
 
@@ -14,7 +15,7 @@ const BATCH_ENTRIES = 256;
 const BATCH_BYTES = 262_144;
 const SEED_BYTES = 16;
 
-/** Entries that are to be applied, and the calls that they come from: none for a timer. */
+/** Entries that are to be applied, and the calls that they come from: none for timers. */
 export interface Taken {
   readonly entries: readonly LogEntry[];
   readonly calls: readonly WaitingCall[];
@@ -35,8 +36,8 @@ export interface TakenAt {
   readonly now_ms: number;
   readonly ahead_ms: number;
   readonly random: Random;
-  /** Whether timers are run here. */
-  readonly runs_timers: boolean;
+  /** How many timers may run; 0 where another Brain runs them. */
+  readonly timers_max: number;
 }
 
 /** What every entry has; `at` counts from 1. */
@@ -74,11 +75,26 @@ export function isDue({ next, time_ms }: RoomStanding, now_ms: number): boolean 
   return next !== undefined && next.at_ms <= Math.max(time_ms, Math.trunc(now_ms));
 }
 
+/** The timers that are due and before any call that waits, the first of them in any case. */
+function timersOf(waiting: readonly ArrivedCall[], next: TimerAt, room: TakenAt): Taken {
+  const { standing: { later, time_ms }, random, timers_max, now_ms, ahead_ms } = room;
+  const before_ms = (waiting[0]?.arrived_ms ?? Infinity) + ahead_ms;
+  const due_ms = Math.max(time_ms, Math.trunc(now_ms));
+  const more = later.filter(({ at_ms }) => at_ms <= due_ms && at_ms <= before_ms);
+  const timers = [next, ...more].slice(0, timers_max);
+  const seeds = random(timers.length * SEED_BYTES);
+  const entries = timers.map(({ key }, at): LogEntry => {
+    const seed = copyOf(seeds, at * SEED_BYTES, SEED_BYTES);
+    return { kind: "timer", ...placed(room, now_ms, at + 1, seed), key };
+  });
+  return { entries, calls: [] };
+}
+
 /** What comes next; undefined: nothing. */
 export function takeNext(waiting: readonly ArrivedCall[], room: TakenAt): Taken | undefined {
-  const { standing, random, runs_timers, now_ms, ahead_ms } = room;
+  const { standing, random, timers_max, now_ms, ahead_ms } = room;
   const { next } = standing;
-  const is_due = runs_timers && next !== undefined && isDue(standing, now_ms);
+  const is_due = timers_max > 0 && next !== undefined && isDue(standing, now_ms);
   const calls = firstOf(waiting, is_due ? next.at_ms - ahead_ms : Infinity);
   if (calls.length > 0) {
     const seeds = random(calls.length * SEED_BYTES);
@@ -91,7 +107,5 @@ export function takeNext(waiting: readonly ArrivedCall[], room: TakenAt): Taken 
     });
     return { entries, calls };
   }
-  if (!is_due) return undefined;
-  const seed = random(SEED_BYTES).slice();
-  return { entries: [{ kind: "timer", ...placed(room, now_ms, 1, seed), key: next.key }], calls };
+  return is_due ? timersOf(waiting, next, room) : undefined;
 }

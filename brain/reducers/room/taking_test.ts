@@ -9,20 +9,21 @@ const callAt = (arrived_ms: number, id = ""): ArrivedCall => ({
   ...{ deadline_ms: Infinity, answer: () => {}, arrived_ms },
 });
 
-/** What the room has had, and its first timer. */
-const standingOf = (time_ms: number, timer_ms?: number) => ({
+/** What the room has had, and its timers. */
+const standingOf = (time_ms: number, timer_ms?: number, ...later_ms: number[]) => ({
   ...{ offset: 7, time_ms },
   next: timer_ms === undefined ? undefined : { key: "k", at_ms: timer_ms },
-} as RoomStanding);
+  later: later_ms.map((at_ms, at) => ({ key: `k${at}`, at_ms })),
+} as unknown as RoomStanding);
 
 /** Kinds, times and ids of what comes next. */
 function nextOf(
   waiting: readonly ArrivedCall[],
   now_ms: number,
   standing: RoomStanding,
-  runs_timers = true,
+  timers_max = 10,
 ) {
-  const taken = takeNext(waiting, { standing, now_ms, ahead_ms: 0, random, runs_timers });
+  const taken = takeNext(waiting, { standing, now_ms, ahead_ms: 0, random, timers_max });
   return taken?.entries.map((entry) => [
     ...[entry.kind === "command" ? entry.id : entry.kind, entry.offset, entry.time_ms],
   ]);
@@ -37,10 +38,19 @@ Deno.test("what came first has its turn first", () => {
   // One that is not due, or another's, holds nobody up.
   const all = [["a", 8, 200], ["b", 9, 200], ["c", 10, 200]];
   assert.deepEqual(nextOf(calls, 200, standingOf(50, 201)), all);
-  assert.deepEqual(nextOf(calls, 200, standingOf(50, 100), false), all);
+  assert.deepEqual(nextOf(calls, 200, standingOf(50, 100), 0), all);
   assert.deepEqual(nextOf([], 200, standingOf(50, 100)), [["timer", 8, 200]]);
   assert.equal(nextOf([], 99.9, standingOf(50, 100)), undefined);
   // A clock that went back: the room's has not.
   assert.deepEqual(nextOf([], 10, standingOf(100, 100)), [["timer", 8, 100]]);
   assert.deepEqual(nextOf([callAt(10, "a")], 10, standingOf(100, 101)), [["a", 8, 100]]);
+});
+
+Deno.test("timers that are due go together, as many as may, and none before a call that came first", () => {
+  const timers = standingOf(50, 100, 100, 150, 201);
+  const three = [["timer", 8, 200], ["timer", 9, 200], ["timer", 10, 200]];
+  assert.deepEqual(nextOf([], 200, timers), three);
+  assert.deepEqual(nextOf([], 200, timers, 2), three.slice(0, 2));
+  assert.deepEqual(nextOf([callAt(140, "a")], 200, timers), three.slice(0, 2));
+  assert.deepEqual(nextOf([callAt(100, "a")], 200, timers), three.slice(0, 2));
 });

@@ -116,13 +116,25 @@ export function valuesDigest({ values }: RoomState): Uint8Array {
   return digestOf(writer.done());
 }
 
-/** The timer that is due first; of several at one time that with the lowest key. */
-export function nextTimer(
-  { timers }: RoomState,
-): { readonly key: string; readonly at_ms: number } | undefined {
-  let next: { readonly key: string; readonly at_ms: number } | undefined;
+/** A timer, by when it is due. */
+export interface TimerAt {
+  readonly key: string;
+  readonly at_ms: number;
+}
+
+/** The timers that are due first, at most so many, in their order; of several at one time that with the lowest key. */
+export function nextTimers({ timers }: Pick<RoomState, "timers">, most: number): TimerAt[] {
+  const next: TimerAt[] = [];
   for (const [key, { at_ms }] of timers.entries()) {
-    if (next === undefined || at_ms < next.at_ms) next = { key, at_ms };
+    const last = next.at(-1);
+    if (next.length === most && last !== undefined && at_ms >= last.at_ms) continue;
+    const at = next.findLastIndex((one) => one.at_ms <= at_ms) + 1;
+    next.splice(at, 0, { key, at_ms });
+    if (next.length > most) next.pop();
   }
   return next;
 }
+
+/** The timer that is due first. */
+export const nextTimer = (state: Pick<RoomState, "timers">): TimerAt | undefined =>
+  nextTimers(state, 1)[0];

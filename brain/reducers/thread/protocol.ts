@@ -1,5 +1,6 @@
 /** What a Brain and the thread that runs its reducers say to each other. Plain data. */
 import type { LogEntry, Outcome } from "../state/entry.ts";
+import type { TimerAt } from "../state/room_state.ts";
 import type { RoomLog } from "../guest/room_functions.ts";
 import type { RunnableProgram } from "../log/program.ts";
 import type { PageAsked, ShownPage, ShownValue } from "../visible/shown.ts";
@@ -26,8 +27,9 @@ export interface RoomStanding {
   readonly chain: string;
   /** Bytes of the state with what it remembers. */
   readonly bytes: number;
-  /** The timer that is due first. */
-  readonly next: { readonly key: string; readonly at_ms: number } | undefined;
+  /** The timer that is due first, and those behind it, as many as may run together. */
+  readonly next: TimerAt | undefined;
+  readonly later: readonly TimerAt[];
 }
 
 /** What is in a room. */
@@ -67,6 +69,8 @@ export type ThreadRequest =
       readonly shown: readonly string[];
       /** Fuel after which the rest waits. */
       readonly turn_fuel: number;
+      /** Of several timers the rest waits behind one that fails, or when another one is due first by now. */
+      readonly may_stop: boolean;
     }
     | { readonly kind: "values"; readonly room: number; readonly asked: PageAsked }
     /** Which of some commands the room remembers, each by its sender and id. */

@@ -6,7 +6,14 @@ import { createReducer, type ReducerGuest, type Run, unitsOf } from "../guest/re
 import { applyEntry } from "../state/fold.ts";
 import type { Outcome } from "../state/entry.ts";
 import { withoutEntries } from "../state/lost_entries.ts";
-import { emptyRoom, nextTimer, rememberedKey, type RoomState, tree } from "../state/room_state.ts";
+import {
+  emptyRoom,
+  nextTimer,
+  nextTimers,
+  rememberedKey,
+  type RoomState,
+  tree,
+} from "../state/room_state.ts";
 import { packSnapshot, unpackSnapshot } from "../state/packed_snapshot.ts";
 import { decodeSnapshot, encodeSnapshot } from "../state/snapshot.ts";
 import { pageOf, shownChanges } from "../visible/shown.ts";
@@ -17,6 +24,9 @@ import { ENTRY_UNITS, pageUnits, stateUnits } from "./thread_price.ts";
 import { changesPage, valuesPage } from "./showing.ts";
 import type { Applied, LoadedProgram, RoomStanding } from "./protocol.ts";
 import type { ThreadAnswer, ThreadRequest } from "./protocol.ts";
+
+/** Timers of a room that may run together, at most. */
+const TIMERS_TOGETHER = 16;
 
 interface Room {
   room_id: string;
@@ -48,18 +58,21 @@ function load({ program, compiled, metered }: Extract<ThreadRequest, { kind: "pr
 function standingOf({ state }: Room): RoomStanding {
   const { offset, time_ms, chain, size_bytes, remembered_bytes } = state;
   const bytes = size_bytes + remembered_bytes;
-  return { offset, time_ms, chain: chain.toHex(), bytes, next: nextTimer(state) };
+  const [next, ...later] = nextTimers(state, TIMERS_TOGETHER);
+  return { offset, time_ms, chain: chain.toHex(), bytes, next, later };
 }
 
 function apply(
   room: Room,
   { program: { bounds }, guest }: Loaded,
-  { entries, shown, turn_fuel }: Extract<ThreadRequest, { kind: "apply" }>,
+  { entries, shown, turn_fuel, may_stop }: Extract<ThreadRequest, { kind: "apply" }>,
 ): Uint8Array {
   const applied: Applied[] = [];
   // What is between two entries of a request, nobody sees.
   const about = { room_id: room.room_id, bounds, owned: new WeakSet() };
   for (const entry of unpackEntries(entries)) {
+    const is_timer = may_stop && entry.kind === "timer";
+    if (is_timer && applied.length > 0 && nextTimer(room.state)?.key !== entry.key) break;
     let run: Run | undefined;
     const { state, outcome } = applyEntry(room.state, entry, (draft) => {
       run = guest.run(draft);
@@ -71,7 +84,7 @@ function apply(
     const changes = shownChanges(all, shown);
     applied.push({ ...said, offset, time_ms, changes, logs: run?.logs ?? [] });
     spent += ENTRY_UNITS + (run === undefined ? 0 : unitsOf(run));
-    if (spent > turn_fuel * UNITS_PER_FUEL) break;
+    if (spent > turn_fuel * UNITS_PER_FUEL || is_timer && outcome.kind === "fault") break;
   }
   return packApplied(applied);
 }

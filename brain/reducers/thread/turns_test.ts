@@ -5,6 +5,7 @@ import { programOf } from "../log/program.ts";
 import { moduleOf } from "../testing/guest_text.ts";
 import type { GuestText } from "../testing/hostile_reducers.ts";
 import { command } from "../testing/rooms.ts";
+import { Compiling } from "./compiling.ts";
 import { ReducerHost } from "./host.ts";
 
 const PAYLOAD_MAX = 1_048_576;
@@ -161,17 +162,17 @@ Deno.test("a module that takes long to compile holds up no room", async () => {
 });
 
 Deno.test("tenants take turns in being compiled: the many modules of one stand before no other's", async () => {
-  const host = new ReducerHost(() => {});
+  const compiling = new Compiling();
   try {
     const done: string[] = [];
     const compiled = (tenant_id: string, at: number) =>
-      host.check(program({ apply: `(drop (i32.const ${at})) (i32.const 0)` }), tenant_id)
+      compiling.compile(program({ apply: `(drop (i32.const ${at})) (i32.const 0)` }), tenant_id)
         .then(() => done.push(tenant_id));
     const many = Array.from({ length: 8 }, (_, at) => compiled("many", at));
     await Promise.all([...many, compiled("one", 100)]);
     // One that is under way, and one that has used as little.
     assert.ok(done.indexOf("one") <= 2, done.join());
   } finally {
-    host.end();
+    compiling.end("the test is over");
   }
 });
