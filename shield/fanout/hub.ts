@@ -21,7 +21,7 @@ import { HubLosses } from "./hub_losses.ts";
 import { isWithheld } from "./withheld.ts";
 import { classFilter } from "../filter/filter.ts";
 import { copyFor } from "./message_copy.ts";
-import { countSent, frameOf, hasLive, passOver } from "./outgoing.ts";
+import { countSent, frameOf, hasLive, isPlaceless, passOver } from "./outgoing.ts";
 import type { Outgoing } from "./outgoing.ts";
 import { PatternRooms, UNBOUNDED_PATTERNS } from "./pattern_rooms.ts";
 import { DeltaBases } from "./deltas.ts";
@@ -203,8 +203,10 @@ export class Hub {
       const plain = subject.startsWith("out.") ? readForeign(channel, payload) : undefined;
       const origin = message.headers[ORIGIN_HEADER];
       if (offset > 0 && plain === undefined) {
-        if (channel.durable?.receive(message, hasLive(channel)) === true) return;
-        this.#fanOut(channel, { envelope: payload, offset, origin });
+        const receivers = channel.durable?.receive(message, hasLive(channel));
+        if (receivers === "none") return;
+        const isReady = receivers === "placeless" ? isPlaceless : undefined;
+        this.#fanOut(channel, { envelope: payload, offset, origin }, isReady);
         return observeDelivery(stats.delivery_latency, payload, now());
       }
       if (!this.#isDue(channel, message, plain)) return;
@@ -240,10 +242,15 @@ export class Hub {
     return received !== "again" && received !== "repeated";
   }
 
-  #fanOut(channel: Channel, outgoing: Outgoing): void {
+  #fanOut(
+    channel: Channel,
+    outgoing: Outgoing,
+    isReady?: (subscriber: Subscriber) => boolean,
+  ): void {
     const position = this.#note(channel, outgoing);
     try {
-      this.#sendAll(channel, outgoing, droppable(this.#options, channel, outgoing, position));
+      const message = droppable(this.#options, channel, outgoing, position);
+      this.#sendAll(channel, outgoing, message, isReady);
     } finally {
       this.#options.ledger?.sent();
     }

@@ -105,6 +105,53 @@ Deno.test("a room becomes durable under those who hear it: nothing is lost, noth
   assert.deepEqual(shown(subscriber.frames), expected);
 });
 
+/**
+ * Holds back what comes from the Spine, which may be further away than the server that is asked for the log. Gives what
+ * delivers so many of the messages; from then on the rest comes as it is asked for, too.
+ */
+function heldDeliveries(test: TestDurable): (count: number) => void {
+  const waiting: (() => void)[] = [];
+  const subscribe = test.spine.subscribe.bind(test.spine);
+  test.spine.subscribe = (pattern, handler, options) =>
+    subscribe(pattern, (message) => void waiting.push(() => handler(message)), options);
+  return (count) => {
+    for (const deliver of waiting.splice(0, count)) deliver();
+  };
+}
+
+Deno.test("a pattern's room whose log begins before its next messages come loses none of them", async () => {
+  await using test = testDurable(DURABLE);
+  const deliver = heldDeliveries(test);
+  const subscriber = keptSubscriber("c1");
+  test.hub.patterns.add("acme", {
+    ...{ pattern: "log-*", text: false, release() {}, send() {} },
+    enter: () => test.hub.subscribe("acme", ROOM, subscriber),
+  });
+  await publish(test, "a", "b", "c");
+  // The first message opens the room, and the log tells its head before the others come.
+  deliver(1);
+  const { entry_point, read } = await enter(test, "c2");
+  assert.deepEqual([entry_point.position().offset, read()], [3, []]);
+  await publish(test, "d");
+  deliver(Infinity);
+  assert.deepEqual(shown(subscriber.frames), ["a 1", "b 2", "c 3", "d 4"]);
+});
+
+Deno.test("a room that becomes durable before its next messages come loses none of them", async () => {
+  await using test = testDurable([{ room: "others", durable: true }]);
+  const deliver = heldDeliveries(test);
+  const subscriber = keptSubscriber("c1");
+  test.hub.subscribe("acme", ROOM, subscriber);
+  await publish(test, "a", "b");
+  test.classes.setTenant("acme", [tenantClass(ROOM, { durable: true })]);
+  const late = await enter(test, "c2");
+  late.read();
+  await publish(test, "c");
+  deliver(Infinity);
+  assert.deepEqual(shown(subscriber.frames), ["a 1", "b 2", "c 3"]);
+  assert.deepEqual(shown(late.subscriber.frames), ["c 3"], "it came behind the others");
+});
+
 Deno.test("a room stops being durable: who hears it goes on hearing it", async () => {
   await using test = testDurable([]);
   test.classes.setTenant("acme", [tenantClass(ROOM, { durable: true })]);

@@ -54,6 +54,9 @@ export function hasLive({ subscribers }: Pick<Channel, "subscribers">): boolean 
   return false;
 }
 
+/** Whether a subscriber hears the room without a place in its log: it has not entered it. */
+export const isPlaceless = ({ flow }: Subscriber): boolean => flow === undefined;
+
 /** Takes note that a subscriber goes on without what it has yet to read, up to an offset. */
 export function passOver(
   ledger: HubLedger | undefined,

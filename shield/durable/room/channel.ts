@@ -3,7 +3,10 @@
  * or when the room becomes durable while it has subscribers. The hub knows who the subscribers are.
  */
 import { ArqonError } from "@arqon/proto";
-import { LOG_OFFSET_HEADER } from "../../../shared/spine/contract/durable_log.ts";
+import {
+  LOG_OFFSET_HEADER,
+  LOG_STREAM_HEADER,
+} from "../../../shared/spine/contract/durable_log.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine.ts";
 import type { EntryPoint, Gap, Position, RoomLog } from "./room_log.ts";
 import type { Entry } from "../messages/timeline.ts";
@@ -13,6 +16,9 @@ export interface RoomLogEvents {
   onEntry(entry: Entry): void;
   onGap(reason: Gap): void;
 }
+
+/** Who is still to be given a message: all, nobody, or those who have no place in the room's log. */
+export type Receivers = "all" | "none" | "placeless";
 
 /** What a durable channel needs. */
 export interface DurableChannelOptions extends RoomLogEvents {
@@ -37,32 +43,41 @@ export class DurableChannel {
   readonly #options: DurableChannelOptions;
   #opening: Promise<RoomLog> | undefined;
   #log: RoomLog | undefined;
-  /** The highest offset that subscribers got while the log still opened, without its help. */
+  /** The highest offset that subscribers got without the log's help, and the stream of it. */
   #passed = 0;
+  #passed_stream = "";
+  /** Whether subscribers have got anything from the log, or have been told of a hole. */
+  #has_spoken = false;
   #closed = false;
 
   constructor(options: DurableChannelOptions) {
     this.#options = options;
   }
 
-  /** Takes a message that a log has numbered; false when the caller must deliver it itself, at once. */
-  receive(message: SpineMessage, has_live: boolean): boolean {
+  /** Takes a message that a log has numbered; says to whom the caller must deliver it itself, at once. */
+  receive(message: SpineMessage, has_live: boolean): Receivers {
     const log = this.#log;
     if (log === undefined) {
-      this.#passed = Math.max(this.#passed, offsetOf(message));
-      return false;
+      this.#pass(message);
+      return "all";
     }
+    const offset = offsetOf(message);
+    // The log began with messages whose live copies had not come yet: only who entered it has a place behind them.
+    const is_late = log.is_started && !this.#has_spoken && offset <= log.offset;
     log.receive(message);
-    return log.is_started || !has_live || !this.#pass(message);
+    if (log.is_started && !is_late) return "none";
+    if (!has_live || !this.#pass(message)) return "none";
+    return is_late ? "placeless" : "all";
   }
 
   /**
-   * Passes a message on while the log has not begun: those who already hear the room go on hearing it.
+   * Passes a message on without the log, which has not begun: those who already hear the room go on hearing it.
    */
   #pass(message: SpineMessage): boolean {
     const offset = offsetOf(message);
     if (offset <= this.#passed) return false;
     this.#passed = offset;
+    this.#passed_stream = message.headers[LOG_STREAM_HEADER] ?? "";
     return true;
   }
 
@@ -97,11 +112,13 @@ export class DurableChannel {
     try {
       const log = await this.#options.open({
         onEntry: (entry) => {
+          this.#has_spoken = true;
           if (entry.offset > this.#passed) this.#options.onEntry(entry);
         },
         onGap: (reason) => {
           // In another epoch offsets begin at 1 again.
           this.#passed = 0;
+          this.#has_spoken = true;
           this.#options.onGap(reason);
         },
       });
@@ -110,7 +127,7 @@ export class DurableChannel {
         throw new ArqonError("log-unavailable", "the room was left meanwhile");
       }
       this.#log = log;
-      log.start();
+      log.start(() => ({ stream: this.#passed_stream, offset: this.#passed }));
       return log;
     } catch (error) {
       this.#opening = undefined;

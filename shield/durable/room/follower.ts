@@ -9,7 +9,7 @@ import { LAG_TRIES, lagPauseMs } from "../recovery/backfill.ts";
 import { Arrivals } from "./arrivals.ts";
 import { Freshness } from "./freshness.ts";
 import { LiveBuffer } from "../messages/live_buffer.ts";
-import type { FollowerOptions, Gap } from "./following.ts";
+import type { FollowerOptions, Gap, Heard } from "./following.ts";
 import { fromLog } from "../messages/message.ts";
 import type { LiveMessage } from "../messages/message.ts";
 import { Timeline } from "../messages/timeline.ts";
@@ -77,11 +77,17 @@ export class Follower {
     if (!is_idle || live.stream !== this.#stream || !this.#takeLive(live)) this.#collect(live);
   }
 
-  /** Begins with the room's head; its message goes into the list, but does not come out. */
-  begin(head: RoomHead): void {
+  /**
+   * Begins with the room's head; its message goes into the list, but does not come out. Where subscribers have heard
+   * the room already, everything behind what they heard comes out: its live copies may have been on their way.
+   */
+  begin(head: RoomHead, heard: Heard = { stream: "", offset: 0 }): void {
     if (this.#phase !== "waiting") return;
-    this.#adopt(head, undefined);
+    const is_same = heard.stream === head.stream;
+    const is_behind = is_same && heard.offset > 0 && heard.offset < (head.last?.offset ?? 0);
+    this.#adopt(head, undefined, is_behind ? heard.offset : undefined);
     this.#phase = "following";
+    if (heard.offset > 0 && !is_same) this.#tell("epoch-changed");
     this.#fill();
   }
 
@@ -342,15 +348,19 @@ export class Follower {
     this.#fill();
   }
 
-  /** Begins a new list: with `first`, which waits, or else after the log's newest message. */
-  #adopt({ stream, last, log_offset }: RoomHead, first: LiveMessage | undefined): void {
+  /** Begins a new list: with `first`, which waits, behind `after`, or else after the log's newest message. */
+  #adopt(
+    { stream, last, log_offset }: RoomHead,
+    first: LiveMessage | undefined,
+    after?: number,
+  ): void {
     this.#stream = stream;
     this.#log_offset = log_offset;
     this.#unproven = 0;
     this.#freshness.know(this.#options.now());
     this.#goal = Math.max(last?.offset ?? 0, this.#buffer.forgotten(stream));
-    const newest = first === undefined ? last : undefined;
-    const empty_at = newest === undefined ? log_offset : newest.offset - 1;
+    const newest = first === undefined && after === undefined ? last : undefined;
+    const empty_at = after ?? (newest === undefined ? log_offset : newest.offset - 1);
     const before = first === undefined ? empty_at : sureBefore(first);
     this.#timeline = new Timeline(before, this.#timeline);
     if (newest !== undefined) this.#timeline.offer(fromLog(newest), 0);

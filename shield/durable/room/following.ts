@@ -8,6 +8,13 @@ import type { Entry } from "../messages/timeline.ts";
 /** Why subscribers have lost messages for good. */
 export type Gap = "history-trimmed" | "epoch-changed";
 
+/** What subscribers have heard of a room before its log began; offset 0: nothing. */
+export interface Heard {
+  /** The life of the log that gave the offset. */
+  readonly stream: string;
+  readonly offset: number;
+}
+
 /** What following needs. */
 export interface FollowerOptions {
   readonly calls: LogCalls;

@@ -12,7 +12,7 @@ import type { LogClock } from "../log/clock.ts";
 import type { EntryPoint } from "../recovery/entry_point.ts";
 import { lastOfEpoch, roomEpoch } from "../messages/epoch.ts";
 import { Follower } from "./follower.ts";
-import type { Gap } from "./following.ts";
+import type { Gap, Heard } from "./following.ts";
 import { LogCalls } from "../log/log_calls.ts";
 import { readLive } from "../messages/message.ts";
 import { Recoveries } from "../recovery/recoveries.ts";
@@ -150,19 +150,24 @@ export class RoomLog {
   }
 
   /**
-   * Starts once the room's Spine subscription is with the server: asks the log for the room's head.
+   * Starts once the room's Spine subscription is with the server: asks the log for the room's head. `heardOf` says
+   * what subscribers had got by then without this log, offset 0: nothing; what is behind it comes out.
    */
-  start(): void {
+  start(heardOf: () => Heard = () => ({ stream: "", offset: 0 })): void {
     if (this.#phase !== "new") return;
     this.#phase = "starting";
     this.#calls.head("start").then((head) => {
       if (head === undefined || this.#phase !== "starting") return;
       this.#phase = "started";
-      this.#follower.begin(head);
+      const { stream, offset } = heardOf();
+      const { log } = this.#options;
+      this.#follower.begin(head, { stream: log.lifeOf(stream, offset), offset });
       this.#current_ms = this.#options.clock.now();
       this.#started.resolve();
-      this.#recoveries.serve();
-    }).catch((error) => this.#options.logger.error("a room log could not start", { error }));
+      return this.#follower.arrival(head.last?.offset ?? 0);
+    }).then(() => this.#recoveries.serve()).catch((error) =>
+      this.#options.logger.error("a room log could not start", { error })
+    );
   }
 
   /**

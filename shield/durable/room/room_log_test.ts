@@ -1,10 +1,11 @@
 /** A room log at work: storms, outages, overflow, and what each position is answered. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
+import type { Heard } from "./following.ts";
 import type { EntryPoint, Position } from "./room_log.ts";
 import { NO_FAULTS, settled } from "../testing/sim_log.ts";
-import { SimRoom } from "../testing/sim_room.ts";
-import type { SimOptions, SimSubscriber } from "../testing/sim_room.ts";
+import { SimRoom, SimSubscriber } from "../testing/sim_room.ts";
+import type { SimOptions } from "../testing/sim_room.ts";
 
 /** A started room with so many messages before it was opened here. */
 async function roomWith(
@@ -146,6 +147,24 @@ Deno.test("cache_last: who recovers nothing gets the last message, unless it has
   assert.deepEqual(offsetsOf(await foreign), [5]);
   await sim.clock.advance(61_000);
   assert.deepEqual(offsetsOf(await sim.enter(undefined)), []);
+});
+
+Deno.test("where the room was heard before its log began, what is behind that comes out, or a gap is told", async () => {
+  const told = async (offset: number, keep = 5, stream?: string) => {
+    using sim = new SimRoom({ seed: 1 });
+    sim.log.faults = { ...NO_FAULTS, lost: 1 };
+    for (let put = 0; put < 5; put++) sim.log.put();
+    sim.log.remove(keep);
+    const subscriber = new SimSubscriber(undefined);
+    sim.subscribers.push(subscriber);
+    sim.room.start((): Heard => ({ stream: stream ?? sim.log.stream, offset }));
+    await sim.clock.advance(100);
+    return offsetsOf(subscriber);
+  };
+  assert.deepEqual([await told(3), await told(5)], [[4, 5], []]);
+  assert.deepEqual(await told(0), [], "nothing is known of what they wait for");
+  assert.deepEqual(await told(1, 2), ["history-trimmed", 4, 5]);
+  assert.deepEqual(await told(9, 5, "former"), ["epoch-changed"]);
 });
 
 for (const left of [2, 0]) {
