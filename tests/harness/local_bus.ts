@@ -22,8 +22,25 @@ function stateFolder(): string {
   return folder;
 }
 
-/** A bus with this text as its configuration; without one, with the defaults of `deno task dev`. */
-export async function startLocalBus(config: string = DEV_DEFAULTS): Promise<TestBus> {
+/** More of a bus than its configuration. */
+export interface LocalBusOptions {
+  /** Its wall clock, Unix ms; absent: that of the machine. */
+  readonly now?: () => number;
+  /** Absent: it keeps everything in memory. */
+  readonly data_dir?: string;
+  /** Of its clients, of operators and of admins; absent: free ones. */
+  readonly ports?: readonly [number, number, number];
+}
+
+/**
+ * A bus with this text as its configuration, a function gives it anew for each reload; without one, with the defaults
+ * of `deno task dev`.
+ */
+export async function startLocalBus(
+  config: string | (() => string) = DEV_DEFAULTS,
+  { now = Date.now, data_dir, ports: [port, ops_port, admin_port] = [0, 0, 0] }: LocalBusOptions =
+    {},
+): Promise<TestBus> {
   const state_dir = stateFolder();
   const stopping = new AbortController();
   let log = "";
@@ -33,6 +50,7 @@ export async function startLocalBus(config: string = DEV_DEFAULTS): Promise<Test
       stopping: stoppedBy(stopping.signal),
       writeLog: (line) => void (log = (log + line).slice(-100_000)),
     }),
+    now,
     // A test's own process is not ended, and its unhandled errors are the test runner's.
     exit(_code: number, sentence: string): never {
       throw new Error(`the bus ended itself: ${sentence}\n${log}`);
@@ -41,15 +59,17 @@ export async function startLocalBus(config: string = DEV_DEFAULTS): Promise<Test
     watch: undefined,
     begin: stoppedBy(stopping.signal),
   };
-  const bytes = new TextEncoder().encode(config);
   process.loadConfig = (file, defaults) => {
+    const bytes = new TextEncoder().encode(typeof config === "string" ? config : config());
     const loaded = clientConfig(bytes, file, defaults);
     // The memory of this process is not the bus's alone.
     loaded.limits.memory_bytes = MEMORY_BYTES;
     return loaded;
   };
   process.readConfig = process.loadConfig;
-  const options = { state_dir, config_file: "config", port: 0, ops_port: 0, admin_port: 0 };
+  const ports = { port, ops_port, admin_port };
+  const folder = data_dir === undefined ? {} : { data_dir };
+  const options = { state_dir, config_file: "config", ...ports, ...folder };
   const ready = Promise.withResolvers<DevBusReady>();
   const ended = serveDev(options, process, ready.resolve);
   ended.catch(ready.reject);

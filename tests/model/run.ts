@@ -35,7 +35,7 @@ const PUBLISHER = "publisher";
 const SCHEMA = "model-event";
 
 /** The tenant of the row at that place. */
-const tenantOf = (at: number) => `t${at}`;
+export const tenantOf = (at: number) => `t${at}`;
 
 /** The hooks that are asked before a message of the gate `before` passes: the configuration alone can have those. */
 const hooksOf = (rows: readonly Row[], { url }: Receiver): string =>
@@ -123,7 +123,7 @@ export async function groundOf(bus: TestBus, entry: TestBus, receiver: Receiver)
 }
 
 /** A row that runs. */
-interface Stage extends Ground {
+export interface Stage extends Ground {
   readonly row: Row;
   readonly tenant: string;
   readonly backend: HttpPeer;
@@ -194,6 +194,15 @@ async function openStage(ground: Ground, row: Row, tenant: string): Promise<Stag
     : {};
   const token = await bus.tokenFor({ tenant, user: PUBLISHER, claims });
   return { ...ground, row, tenant, backend: new HttpPeer(bus.http_url, service), token };
+}
+
+/** A row's tenant as its messages find it. */
+export async function stageOf(ground: Ground, row: Row, tenant: string): Promise<Stage> {
+  const stage = await openStage(ground, row, tenant);
+  await setClass(stage);
+  await setHook(stage);
+  await closeGate(stage);
+  return stage;
 }
 
 /** Sends all messages, some twice; half of the way the late readers come. What was wrong about the answers. */
@@ -350,11 +359,8 @@ const userOf = (at: number) => `reader-${at}`;
 /** Runs a row; what was wrong, the first of it first. */
 async function runRow(ground: Ground, row: Row, tenant: string): Promise<string[]> {
   const { bus, entry, admin } = ground;
-  const stage = await openStage(ground, row, tenant);
+  const stage = await stageOf(ground, row, tenant);
   await using stack = new AsyncDisposableStack();
-  await setClass(stage);
-  await setHook(stage);
-  await closeGate(stage);
   const has_own = row.first === "echo" || row.second === "echo";
   const own = has_own ? stack.use(await DurableClient.open(entry.url, stage.token)) : undefined;
   const readers: Reader[] = [];
@@ -377,7 +383,8 @@ async function runRow(ground: Ground, row: Row, tenant: string): Promise<string[
   ];
 }
 
-const sayRow = (row: Row) =>
+/** The values of a row. */
+export const sayRow = (row: Row) =>
   Object.entries(row).map(([name, value]) => `${name}=${value}`).join(" ");
 
 /** So long after the last row ended, those that run wait for what never comes. */

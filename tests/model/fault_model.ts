@@ -1,0 +1,197 @@
+/**
+ * What the bus must, may and must not do with a row's messages while a server or a connection is lost. Written from
+ * `docs/`, which is quoted where a rule is from; where a document leaves two outcomes open, both are right. Pure.
+ */
+import { FACTORS, type Row } from "./factors.ts";
+import { decisionsOf, fateOf, formOf, heardBy, messagesOf } from "./model.ts";
+
+/** What a fault does to those who use the bus. */
+export interface Harm {
+  /** Connections of clients end. */
+  readonly cuts_clients?: boolean;
+  /** Messages on their way between processes may be lost, and the log cannot be asked for a while. */
+  readonly cuts_spine?: boolean;
+  /** A Shield ends without a word. */
+  readonly kills_shield?: boolean;
+  /** A Brain does. */
+  readonly kills_brain?: boolean;
+  /** Shields begin anew: what they only had in memory is gone, in order or not. */
+  readonly forgets?: boolean;
+}
+
+/** Values of the factors for rows in which connections break. Others speak for themselves, or keep nobody out. */
+export const FAULT_FACTORS = {
+  ...FACTORS,
+  source: ["text", "binary", "http", "batch", "session", "protobuf"],
+  gate: ["none", "policy", "replace", "schema"],
+  shape: ["small", "large"],
+  // Here: what was not answered is sent again until it is.
+  twice: ["yes", "no"],
+  again: ["no"],
+  first: [
+    ...["text", "binary", "filter", "pattern", "events", "delta", "session"],
+    ...["late", "after", "start", "history", "stream", "poll"],
+  ],
+  second: [
+    ...["text", "binary", "filter", "pattern", "events", "delta", "session"],
+    ...["late", "after", "start", "history", "stream", "poll"],
+  ],
+} as const;
+
+/** Before the fault, while it lasts, and when it is over. */
+export type Phase = 0 | 1 | 2;
+const PHASE_LENGTH = 3;
+/** Of the message at that place. */
+export const phaseOf = (place: number): Phase => Math.floor(place / PHASE_LENGTH) as Phase;
+
+/** What became of a message for its publisher. */
+export interface Fact {
+  readonly place: number;
+  /** How often it was sent. */
+  readonly tries: number;
+  /** "": acknowledged; else `status reason`; undefined: never answered, or that the bus cannot take it now. */
+  readonly outcome: string | undefined;
+}
+
+/** What a reader came upon, in order. `again`: its connection was lost, and it is back. */
+export type Item =
+  | { readonly text: string }
+  | { readonly gap: string }
+  | { readonly again: true };
+
+/** Readers that begin when the fault is over. */
+export const LATE_READERS: readonly string[] = ["late", "after", "start", "history", "stream"];
+
+/** The places that a reader hears if they were taken, whatever happens to its connection. */
+function dueTo(row: Row, kind: Row["first"], taken: readonly number[]): readonly number[] {
+  if (kind === "late") return taken.filter((place) => phaseOf(place) === 2);
+  if (kind === "after") return taken.slice(1);
+  if (kind !== "filter") return taken;
+  const wanted = heardBy(row, kind);
+  return taken.filter((place) => wanted.includes(place));
+}
+
+/**
+ * Whether a message that was acknowledged may be missing, if that is told. docs/durable.md, "What is promised": "Whoever
+ * hears the room gets each stored message once"; docs/protocol.md, "GAP": "After a reconnect of its own, a client has
+ * missed what was published in between, without a GAP", "messages may have been lost on the way to this Shield".
+ */
+const mayMiss = ({ log }: Row, { cuts_clients, cuts_spine }: Harm, place: number): boolean =>
+  log === "plain" && phaseOf(place) === 1 && (cuts_clients === true || cuts_spine === true);
+
+/** What is wrong about what a reader came upon. */
+export function judgeReader(
+  row: Row,
+  kind: Row["first"],
+  harm: Harm,
+  facts: readonly Fact[],
+  items: readonly Item[],
+): string[] {
+  const wrong: string[] = [];
+  const messages = messagesOf(row);
+  const byText = new Map(messages.map((one) => [formOf(row, kind, one), one.place]));
+  const places = items.map((item) => "text" in item ? byText.get(item.text) : undefined);
+  const factOf = (place: number) => facts.find((one) => one.place === place);
+  items.forEach((item, at) => {
+    if ("gap" in item && !isGapRight(row, kind, harm)) wrong.push(`${kind} got a GAP, ${item.gap}`);
+    if (!("text" in item)) return;
+    const place = places[at];
+    if (place === undefined) return void wrong.push(`${kind} hears ${item.text.slice(0, 80)}`);
+    const { outcome = "", tries = 0 } = factOf(place) ?? {};
+    if (outcome !== "") wrong.push(`${kind} hears message ${place}, which was refused`);
+    const times = places.slice(0, at + 1).filter((one) => one === place).length;
+    if (times > timesOf(row, harm, tries)) wrong.push(`${kind} hears message ${place} again`);
+  });
+  const taken = facts.filter(({ outcome }) => outcome === "").map(({ place }) => place);
+  const firsts = taken.map((place) => [place, places.indexOf(place)] as const);
+  const due = dueTo(row, kind, taken);
+  let last = -1;
+  for (const [place, at] of firsts) {
+    if (at < 0) {
+      if (due.includes(place) && !isMissingRight(row, harm, place, items, places)) {
+        wrong.push(`${kind} does not hear message ${place}`);
+      }
+      continue;
+    }
+    if (!due.includes(place)) wrong.push(`${kind} hears message ${place}, which is not for it`);
+    if (at < last) wrong.push(`${kind} hears message ${place} behind a later one`);
+    last = Math.max(at, last);
+  }
+  return wrong;
+}
+
+/**
+ * docs/protocol.md, "Deduplication": each Shield "delivers only the first of them", which "is forgotten when the tenant's
+ * last subscription on that Shield ends. In a durable room the log does it instead".
+ */
+const timesOf = ({ log }: Row, { cuts_clients, forgets }: Harm, tries: number): number =>
+  log === "plain" && (cuts_clients === true || forgets === true) ? tries : 1;
+
+/** docs/protocol.md, "GAP": "except in a durable room, which has no such GAP"; of a pattern, about rooms it cannot name. */
+function isGapRight({ log }: Row, kind: string, { cuts_clients, cuts_spine }: Harm): boolean {
+  if (cuts_clients !== true && cuts_spine !== true) return false;
+  return log === "plain" || kind === "pattern";
+}
+
+/** A hole is told: by a GAP or a lost connection between what was heard before it and what was heard after it. */
+function isMissingRight(
+  row: Row,
+  harm: Harm,
+  place: number,
+  items: readonly Item[],
+  places: readonly (number | undefined)[],
+): boolean {
+  if (!mayMiss(row, harm, place)) return false;
+  const before = places.findLastIndex((one) => one !== undefined && one < place);
+  const next = places.findIndex((one) => one !== undefined && one > place);
+  const after = next < 0 ? items.length : next;
+  return items.slice(before + 1, after).some((item) => !("text" in item));
+}
+
+/** What the room's history says, JSON of the data of each. docs/durable.md: "Acknowledged means stored." */
+export function judgeLog(row: Row, facts: readonly Fact[], stored: readonly string[]): string[] {
+  const items = stored.map((text) => ({ text }));
+  return judgeReader(row, "history", {}, facts, items).map((one) => `the log: ${one}`);
+}
+
+/**
+ * How many decisions about a message the journal may have. docs/journal.md: "One that is killed loses what it had
+ * collected"; a `hole` says so.
+ */
+export function decisionsWithin(row: Row, { tries, outcome, place }: Fact, has_hole: boolean) {
+  if (decisionsOf(row, place) === 0) return { least: 0, most: 0 };
+  return { least: has_hole || outcome === undefined ? 0 : 1, most: tries };
+}
+
+/** Whether a hole of the journal is one that the fault may have made. */
+export function isHoleRight({ kills_shield, cuts_spine }: Harm, why: string): boolean {
+  // docs/journal.md: "a block that the store did not take in five tries within some five seconds".
+  return why === "killed" && kills_shield === true || why === "unavailable" && cuts_spine === true;
+}
+
+/**
+ * What a hook is called for. docs/hooks.md: "A call that was taken may come again when a Brain dies before it could note
+ * it", "In order by room", "From the log".
+ */
+export function judgeHook(
+  row: Row,
+  harm: Harm,
+  facts: readonly Fact[],
+  called: readonly string[],
+): string[] {
+  const { kills_brain, cuts_spine, forgets } = harm;
+  const may_repeat = kills_brain === true || cuts_spine === true || forgets === true;
+  const texts = may_repeat ? [...new Set(called)] : called;
+  const items = texts.map((text) => ({ text }));
+  return judgeReader(row, "text", {}, facts, items).map((one) => `the hook: ${one}`);
+}
+
+/** What is wrong about the answers of a row's publisher. */
+export function judgeFacts(row: Row, facts: readonly Fact[]): string[] {
+  return messagesOf(row).flatMap((message) => {
+    const outcome = facts.find(({ place }) => place === message.place)?.outcome;
+    const { refusal } = fateOf(row, message);
+    if (outcome === undefined || outcome === refusal) return [];
+    return [`message ${message.place}: ${outcome || "taken"}, the model: ${refusal || "taken"}`];
+  });
+}

@@ -1,0 +1,290 @@
+/** Readers of a room that come back by themselves, from their position where the room has one, and keep what they hear. */
+import { connect } from "@arqon/sdk";
+import { deltaSocket } from "@arqon/sdk/delta";
+import { pace } from "../../shared/testing/pace.ts";
+import { becomes, until } from "../../shared/testing/until.ts";
+import { DurableClient, type Told } from "../peers/durable_client.ts";
+import { EventReader } from "../peers/event_reader.ts";
+import type { Row } from "./factors.ts";
+import type { Item } from "./fault_model.ts";
+import { openReader, type Seat } from "./readers.ts";
+
+/** A pause before a reader tries again, in ms. */
+const RETRY_MS = 50;
+const END_MS = 60_000;
+
+/** The data of what is published until all readers have heard it, and it ends with. */
+export const PROBE = { k: "probe" };
+const PROBE_TEXT = JSON.stringify(PROBE);
+const END_TEXT = '{"k":"end"}';
+
+/** What a reader has come upon so far. */
+class Record {
+  readonly items: Item[] = [];
+  probes = 0;
+  is_over = false;
+  is_left = false;
+
+  text(text: string): void {
+    if (text === PROBE_TEXT) this.probes++;
+    else if (text === END_TEXT) this.is_over = true;
+    else this.items.push({ text });
+  }
+}
+
+/** A reader that is there from the beginning. */
+export interface LiveReader extends AsyncDisposable {
+  readonly record: Record;
+  /** Resolves with all up to the end. */
+  heard(): Promise<readonly Item[]>;
+}
+
+/** Runs `once` again and again, which says by `isThere` that it hears the room from now on; its errors are lost connections. */
+async function follow(
+  once: (record: Record, isThere: () => void) => Promise<void>,
+  leave: () => void = () => {},
+): Promise<LiveReader> {
+  const record = new Record();
+  const there = Promise.withResolvers<void>();
+  const running = (async () => {
+    for (let turn = 0; !record.is_left; turn++) {
+      try {
+        await once(record, there.resolve);
+      } catch (error) {
+        // What cannot begin is a fault of the test.
+        if (turn === 0) there.reject(error);
+      }
+      if (!record.is_left) await pace(RETRY_MS);
+    }
+  })();
+  await there.promise;
+  return {
+    record,
+    async heard() {
+      await becomes(() => record.is_over, END_MS);
+      return record.items;
+    },
+    async [Symbol.asyncDispose]() {
+      record.is_left = true;
+      leave();
+      await running;
+    },
+  };
+}
+
+interface Place {
+  readonly after_offset?: number;
+  readonly epoch?: string;
+}
+
+/** A SUB of a room in the text form. */
+async function text(seat: Seat, more: object): Promise<LiveReader> {
+  let client: DurableClient | undefined;
+  let place: Place = {};
+  let is_back = false;
+  return await follow(async (record, isThere) => {
+    client = await openClient(seat);
+    try {
+      const { code, reason, result } = await client.sub(seat.room, { ...more, ...place });
+      if (code !== 0) throw new Error(`its SUB: ${code} ${reason}`);
+      const { epoch, offset, recovered } = result ?? {};
+      if (is_back && recovered === undefined) record.items.push({ again: true });
+      if (recovered === false) record.items.push({ gap: result.reason });
+      if (epoch !== undefined && recovered !== true) place = { after_offset: offset, epoch };
+      is_back = true;
+      isThere();
+      await hear(client, record, ({ offset = 0 }) => {
+        if (offset > 0) place = { after_offset: offset, epoch };
+      });
+    } finally {
+      client[Symbol.dispose]();
+    }
+  }, () => client?.[Symbol.dispose]());
+}
+
+async function openClient({ bus, tenant, user }: Seat): Promise<DurableClient> {
+  return await DurableClient.open(bus.url, await bus.tokenFor({ tenant, user }));
+}
+
+async function hear(client: DurableClient, record: Record, onTold: (told: Told) => void) {
+  while (!record.is_left) {
+    const told = await client.told();
+    if (told.signal !== undefined) record.items.push({ gap: told.signal.reason });
+    else record.text(JSON.stringify(told.data));
+    onTold(told);
+  }
+}
+
+/** A SUB of a pattern, with positions. docs/protocol.md, "Positions of a pattern". */
+async function pattern(seat: Seat): Promise<LiveReader> {
+  let client: DurableClient | undefined;
+  let epoch = "";
+  let offset = 0;
+  let is_back = false;
+  return await follow(async (record, isThere) => {
+    client = await openClient(seat);
+    try {
+      const positions = offset === 0 ? {} : { [epoch]: { [seat.room]: offset } };
+      const room = `${seat.room.slice(0, -1)}*`;
+      const { code, reason, result } = await client.sub(room, { positions });
+      if (code !== 0) throw new Error(`its SUB: ${code} ${reason}`);
+      const own = result.positions[seat.room];
+      if (is_back && own === undefined) record.items.push({ again: true });
+      if (own?.recovered === false) record.items.push({ gap: own.reason });
+      epoch = result.epoch;
+      is_back = true;
+      isThere();
+      await hear(client, record, (told) => {
+        if (told.offset !== undefined) offset = told.offset;
+      });
+    } finally {
+      client[Symbol.dispose]();
+    }
+  }, () => client?.[Symbol.dispose]());
+}
+
+/** The SDK, which comes back by itself: a loop finds a GAP where something may be missing. */
+async function sdk(
+  { bus, tenant, user, room }: Seat,
+  { is_delta = false, transport = "websocket" as "websocket" | "http" },
+): Promise<LiveReader> {
+  const record = new Record();
+  const connection = await connect({
+    url: bus.url,
+    token: await bus.tokenFor({ tenant, user }),
+    transport,
+    backoff: { base_ms: RETRY_MS, max_ms: 1_000 },
+    ...(is_delta ? { webSocket: deltaSocket() } : {}),
+  });
+  const messages = connection.room(room).subscribe();
+  await messages.ready;
+  const running = (async () => {
+    for await (const message of messages) {
+      if (message.signal !== undefined) record.items.push({ gap: message.signal.reason });
+      else record.text(JSON.stringify(message.json()));
+    }
+  })();
+  running.catch((error) => record.items.push({ text: String(error) }));
+  return {
+    record,
+    async heard() {
+      await becomes(() => record.is_over, END_MS);
+      return record.items;
+    },
+    async [Symbol.asyncDispose]() {
+      await connection[Symbol.asyncDispose]();
+      await running.catch(() => {});
+    },
+  };
+}
+
+/** Server-sent events, with `Last-Event-ID`. docs/sse.md, "Without a gap". */
+async function events({ bus, tenant, user, room }: Seat): Promise<LiveReader> {
+  let reader: EventReader | undefined;
+  let last = "";
+  let is_back = false;
+  return await follow(async (record, isThere) => {
+    const token = await bus.tokenFor({ tenant, user });
+    const headers = last === "" ? {} : { "last-event-id": last };
+    reader = await EventReader.open(`${bus.http_url}/v1/rooms/${room}/events`, { token, headers });
+    try {
+      for (;;) {
+        const event = await reader.next();
+        if (event === undefined || record.is_left) return;
+        if (event.id !== "") last = event.id;
+        if (event.name === "subscribed") {
+          if (is_back && event.data.recovered !== true) record.items.push({ again: true });
+          is_back = true;
+          isThere();
+        } else if (event.name === "gap") record.items.push({ gap: event.data.signal.reason });
+        else if (event.name === "message") record.text(JSON.stringify(event.data.data));
+      }
+    } finally {
+      reader[Symbol.dispose]();
+    }
+  }, () => reader?.[Symbol.dispose]());
+}
+
+/** Long-polls of the room as a stream: the offset that was answered goes with the next one. */
+async function poll({ bus, tenant, user, room }: Seat): Promise<LiveReader> {
+  const maker = await bus.tokenFor({ tenant, user: "maker", role: "service" });
+  const url = `${bus.http_url}/v1/streams/${room}`;
+  const type = { "content-type": "application/json" };
+  const made = await fetch(url, {
+    method: "PUT",
+    headers: { authorization: `Bearer ${maker}`, ...type },
+  });
+  await made.body?.cancel();
+  const headers = { authorization: `Bearer ${await bus.tokenFor({ tenant, user })}` };
+  let leave = new AbortController();
+  let offset = "now";
+  return await follow(async (record, isThere) => {
+    leave = new AbortController();
+    for (let is_first = offset === "now"; !record.is_left; is_first = false) {
+      const how = is_first ? "" : "&live=long-poll";
+      const response = await fetch(`${url}?offset=${offset}${how}`, {
+        headers,
+        signal: leave.signal,
+      });
+      const text = await response.text();
+      if (response.status === 410) record.items.push({ gap: "410" });
+      if (!response.ok) throw new Error(`${response.status} ${text}`);
+      const items = response.status === 204 || text === "" ? [] : JSON.parse(text) as unknown[];
+      for (const one of items) record.text(JSON.stringify(one));
+      offset = response.headers.get("stream-next-offset") ?? offset;
+      isThere();
+    }
+  }, () => leave.abort());
+}
+
+/** Opens a reader of that kind which is there while the fault strikes; undefined: it reads when all is over. */
+export function openLive(kind: Row["first"], seat: Seat): Promise<LiveReader> | undefined {
+  switch (kind) {
+    case "text":
+      return text(seat, {});
+    case "filter":
+      return text(seat, { filter: 'type == "end" || data.k in ["a", "c", "e", "g", "i"]' });
+    case "pattern":
+      return pattern(seat);
+    case "binary":
+      return sdk(seat, {});
+    case "delta":
+      return sdk(seat, { is_delta: true });
+    case "session":
+      return sdk(seat, { transport: "http" });
+    case "events":
+      return events(seat);
+    case "poll":
+      return poll(seat);
+    default:
+      return undefined;
+  }
+}
+
+/** A reader that comes when all is over, behind the offset if it wants one. */
+export async function openLate(kind: Row["first"], seat: Seat, offset: number) {
+  const reader = await openReader(kind, seat);
+  await reader.half?.(offset);
+  return {
+    async heard(): Promise<Item[]> {
+      const texts = await reader.heard();
+      return texts.filter((text) => text !== PROBE_TEXT).map((text) => ({ text }));
+    },
+    [Symbol.asyncDispose]: () => reader[Symbol.asyncDispose](),
+  };
+}
+
+/** Publishes until each of the readers has heard something that was published from now on. */
+export async function allHear(
+  readers: readonly LiveReader[],
+  publish: () => Promise<unknown>,
+): Promise<void> {
+  const before = readers.map(({ record }) => record.probes);
+  const isHeard = () => readers.every(({ record }, at) => record.probes > before[at]!);
+  const silent = () => readers.filter(({ record }, at) => record.probes <= before[at]!).length;
+  await until(() => `${silent()} of ${readers.length} readers hear nothing`, async () => {
+    if (isHeard()) return true;
+    await publish();
+    return await becomes(isHeard, 500);
+  });
+}

@@ -1,0 +1,100 @@
+/**
+ * Faults as a dimension of the covering array: rows in which each value of each factor stands beside each fault. Rows with
+ * the same fault run together. Those that leave every promise as it is are here (`calm`): the model is the same, message
+ * for message; where connections or servers are lost it has more than one outcome: `fault_model.ts`.
+ */
+import { seeded } from "../../shared/testing/seeded.ts";
+import { pace } from "../../shared/testing/pace.ts";
+import { until } from "../../shared/testing/until.ts";
+import { samplesOf } from "../harness/server_state.ts";
+import { type Chosen, coveringRows, type Values } from "./covering.ts";
+import { FACTORS, isPossible, type Row } from "./factors.ts";
+
+/** So much later each factor's values begin: other faults get other rows. */
+const turned = (values: Values, turn: number): Values =>
+  Object.fromEntries(
+    Object.entries(values).map(([name, all]) => {
+      const by = turn * (name.length + 3) % all.length;
+      return [name, [...all.slice(by), ...all.slice(0, by)]];
+    }),
+  );
+
+/** Rows in which each value (`strength` 1) or pair of values (2) stands beside the fault of that number. */
+export function faultRows(
+  fault: number,
+  strength: number,
+  isApt: (row: Partial<Row>) => boolean = () => true,
+  factors: Values = FACTORS,
+): Row[] {
+  const isOne = (chosen: Chosen) =>
+    isPossible(chosen as Partial<Row>) && isApt(chosen as Partial<Row>);
+  return coveringRows(turned(factors, fault), strength, isOne) as unknown as Row[];
+}
+
+/** Strikes again and again, at moments by the seed, while `run` goes on; at least once. */
+export async function struck<T>(
+  run: () => Promise<T>,
+  strike: (random: () => number) => Promise<void> | void,
+  pause_ms: number,
+  seed = 1,
+): Promise<T> {
+  const random = seeded(seed);
+  let is_over = false;
+  const striking = (async () => {
+    do {
+      await strike(random);
+      await pace(pause_ms * (0.5 + random()));
+    } while (!is_over);
+  })();
+  striking.catch(() => {});
+  try {
+    return await run();
+  } finally {
+    is_over = true;
+    await striking;
+  }
+}
+
+/** What has to be as it was when all clients are gone: connections, subscriptions, what waits. */
+const GAUGES = [
+  "arqon_spine_pending_bytes",
+  "shield_active_connections",
+  "shield_subscriptions",
+  "shield_rooms",
+  "shield_patterns",
+  "shield_pattern_rooms",
+  "shield_unsent_bytes",
+  "shield_event_streams",
+  "shield_handshakes_under_way",
+  "shield_filters",
+  "shield_pending_operations",
+  "shield_flush_queue_depth",
+  "shield_log_pending_appends",
+  "shield_log_open_rooms",
+  "shield_presence_members",
+  "shield_growing_messages",
+  "brain_pending_commands",
+  "brain_pending_bytes",
+];
+
+type Gauges = ReadonlyMap<string, number>;
+
+/** The gauges of a process, of all their labels together. */
+export async function gaugesOf(ops_url: string): Promise<Gauges> {
+  const samples = await samplesOf(ops_url);
+  return new Map(GAUGES.map((name) => {
+    const mine = [...samples].filter(([one]) => one === name || one.startsWith(`${name}{`));
+    return [name, mine.reduce((sum, [, value]) => sum + value, 0)];
+  }));
+}
+
+/** Resolves once the process is idle: its gauges are where they were. Rejects with those that are not. */
+export async function idleAgain(ops_url: string, before: Gauges): Promise<void> {
+  let left = "";
+  await until(() => `${ops_url} is idle: ${left}`, async () => {
+    const now = await gaugesOf(ops_url);
+    left = [...before].filter(([name, value]) => now.get(name) !== value)
+      .map(([name, value]) => `${name} ${now.get(name)}, before ${value}`).join("; ");
+    return left === "";
+  });
+}

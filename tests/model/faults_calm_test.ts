@@ -1,0 +1,156 @@
+/**
+ * What changes no promise: the configuration is read again, a rollout is under way, the wall clock is set, the event loop
+ * stands still. Rows in which each value stands beside each of these run on one bus while it happens again and again; the
+ * model is the same, and the bus is idle afterwards.
+ */
+import { startLocalBus } from "../harness/local_bus.ts";
+import type { TestBus } from "../harness/test_bus.ts";
+import { Receiver } from "../hooks/receiver.ts";
+import { AdminClient } from "../peers/admin_client.ts";
+import { policyAdmin } from "../peers/policy_admin.ts";
+import type { Row } from "./factors.ts";
+import { faultRows, gaugesOf, idleAgain, struck } from "./faults.ts";
+import { answerBefore, configOf, type Ground, groundOf, runRows, tenantOf } from "./run.ts";
+
+const ROOT = new URL("../..", import.meta.url).pathname;
+const DAY_SECONDS = 86_400;
+
+/** A bus, what hurts it, and what it may not be asked beside that. */
+interface Calm {
+  readonly name: string;
+  readonly pause_ms: number;
+  readonly isApt?: (row: Partial<Row>) => boolean;
+  /** Prepares the fault; what strikes once, and what is to be done when all is over. */
+  readonly open: (ground: Ground, rows: readonly Row[], knobs: Knobs) => Promise<Fault> | Fault;
+}
+
+interface Fault {
+  readonly strike: (random: () => number) => Promise<void> | void;
+  readonly end?: () => Promise<void>;
+}
+
+/** What a bus in this process lets a test change. */
+interface Knobs {
+  /** More of the configuration, from the next reload on. */
+  config: string;
+  /** So far the bus's clock is ahead of the machine's. */
+  ahead_ms: number;
+}
+
+const adminOf = async (bus: TestBus) =>
+  new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin", user: "faults" }));
+
+async function reload({ bus }: Ground, _rows: readonly Row[], knobs: Knobs): Promise<Fault> {
+  const admin = await adminOf(bus);
+  let turn = 0;
+  return {
+    async strike() {
+      turn++;
+      // Keys that are live, and a class of rooms that nobody has.
+      knobs.config = `[sse]\nretry_ms = ${1_000 + turn % 2}\n[[rooms]]\nroom = "else-${
+        turn % 2
+      }-*"\n`;
+      const { status, body } = await admin.ask("POST", "/v1/config/reload", {});
+      if (status !== 200) throw new Error(`the reload: ${status} ${JSON.stringify(body)}`);
+    },
+  };
+}
+
+/** A custom section: the module decides as before, under another hash. */
+const TWIN = [0, 2, 1, 0x78];
+
+async function rollout({ bus, modules }: Ground, rows: readonly Row[]): Promise<Fault> {
+  const admin = await adminOf(bus);
+  const policies = await policyAdmin(bus);
+  const twins = new Map<string, string>();
+  for (const [gate, file] of [["policy", "bad_words"], ["replace", "mask_digits"]] as const) {
+    const bytes = await Deno.readFile(`${ROOT}policies/build/${file}.wasm`);
+    const { body } = await policies.upload(new Uint8Array([...bytes, ...TWIN]));
+    twins.set(modules[gate], String(body["sha256"]));
+    twins.set(String(body["sha256"]), modules[gate]);
+  }
+  const tenants = rows.flatMap(({ gate }, at) => gate in modules ? [tenantOf(at)] : []);
+  let begun = 0;
+  return {
+    async strike() {
+      for (const tenant of tenants) {
+        const { body: { basis, policies } } = await admin.get(`/v1/tenants/${tenant}/state`);
+        if (policies.length === 0) continue;
+        const changed = policies.map((one: { sha256: string }) => ({
+          ...one,
+          sha256: twins.get(one.sha256),
+        }));
+        const plan = { basis, policies: changed, canary: 0.5, for_ms: 0, at_least: 1 };
+        const more = { abort_if: ["refused>50%"] };
+        const { status } = await admin.ask("POST", `/v1/rollouts/${tenant}`, { ...plan, ...more });
+        if (status === 200) begun++;
+      }
+    },
+    async end() {
+      if (begun === 0) throw new Error("no rollout has begun");
+      for (const tenant of tenants) await admin.ask("POST", `/v1/rollouts/${tenant}/abort`);
+    },
+  };
+}
+
+/** Each is followed by the way back. */
+function clock(steps_s: readonly number[]): Calm["open"] {
+  return (_ground, _rows, knobs) => {
+    let turn = 0;
+    return {
+      strike() {
+        const step_s = turn % 2 === 0 ? steps_s[turn / 2 % steps_s.length]! : 0;
+        knobs.ahead_ms = step_s * 1_000;
+        turn++;
+      },
+      end: () => Promise.resolve(void (knobs.ahead_ms = 0)),
+    };
+  };
+}
+
+/** The whole process stands still, clients and bus, for up to so long. */
+const STALL_MS = 400;
+
+const stall: Fault = {
+  strike(random) {
+    const until_ms = performance.now() + STALL_MS * random();
+    while (performance.now() < until_ms);
+  },
+};
+
+const CALM: readonly Calm[] = [
+  { name: "its configuration is read again", pause_ms: 50, open: reload },
+  { name: "rollouts are under way", pause_ms: 30, open: rollout },
+  { name: "its clock is set by seconds", pause_ms: 200, open: clock([2, -2, 20, -20]) },
+  {
+    name: "its clock is set by hours",
+    pause_ms: 200,
+    open: clock([7_200, -7_200]),
+    // Standard Webhooks: a receiver takes no call whose timestamp is more than five minutes away.
+    isApt: ({ hook, gate }) => hook !== "yes" && gate !== "before",
+  },
+  { name: "its event loop stands still", pause_ms: 100, open: () => stall },
+];
+
+for (const [at, { name, pause_ms, isApt, open }] of CALM.entries()) {
+  Deno.test(`a bus does what its model says while ${name}`, async () => {
+    await using receiver = new Receiver();
+    receiver.answer = answerBefore;
+    const rows = faultRows(at, 1, isApt);
+    const knobs: Knobs = { config: "", ahead_ms: 0 };
+    await using local = await startLocalBus(
+      () => `${configOf(rows, receiver)}${knobs.config}`,
+      { now: () => Date.now() + knobs.ahead_ms },
+    );
+    // Tokens outlast the steps of the clock.
+    const tokenFor: TestBus["tokenFor"] = (options) =>
+      local.tokenFor({ ttl_seconds: DAY_SECONDS, ...options });
+    const bus = { ...local, tokenFor };
+    const ground = await groundOf(bus, bus, receiver);
+    const before = await gaugesOf(bus.ops_url);
+    const fault = await open(ground, rows, knobs);
+    await struck(() => runRows(ground, rows), fault.strike, pause_ms);
+    await fault.end?.();
+    await idleAgain(bus.ops_url, before);
+  });
+}

@@ -1,0 +1,41 @@
+/**
+ * A bus that stores on a disk ends in order and begins again on the same folder, in the midst of messages: rows in which
+ * each value stands beside that, judged by `fault_model.ts`.
+ */
+import { freePorts } from "../harness/free_ports.ts";
+import { startLocalBus } from "../harness/local_bus.ts";
+import { Receiver } from "../hooks/receiver.ts";
+import { FAULT_FACTORS } from "./fault_model.ts";
+import { runThrough } from "./fault_run.ts";
+import { faultRows, gaugesOf, idleAgain } from "./faults.ts";
+import { configOf, groundOf } from "./run.ts";
+
+/** Of the faults, for the order of the rows' values. */
+const RESTART = 5;
+
+Deno.test("a bus that is restarted on its data does what its model says", async () => {
+  await using receiver = new Receiver();
+  const rows = faultRows(RESTART, 1, undefined, FAULT_FACTORS);
+  const data_dir = await Deno.makeTempDir({ prefix: "arqon-restart-" });
+  try {
+    const config = configOf(rows, receiver).replace("[server]\n", "[server]\ndrain_ms = 0\n");
+    const ports = freePorts(3) as [number, number, number];
+    const begin = () => startLocalBus(config, { data_dir, ports });
+    let bus = await begin();
+    try {
+      const ground = await groundOf(bus, bus, receiver);
+      const before = await gaugesOf(bus.ops_url);
+      const strike = async () => {
+        await bus.stop();
+        bus = await begin();
+      };
+      const harm = { cuts_clients: true, forgets: true };
+      await runThrough({ grounds: [ground], harm, strike }, rows);
+      await idleAgain(bus.ops_url, before);
+    } finally {
+      await bus.stop();
+    }
+  } finally {
+    await Deno.remove(data_dir, { recursive: true });
+  }
+});
