@@ -99,7 +99,7 @@ async function text(seat: Seat, more: object): Promise<LiveReader> {
     } finally {
       client[Symbol.dispose]();
     }
-  }, () => client?.[Symbol.dispose]());
+  }, () => client?.raw.socket.close());
 }
 
 async function openClient({ bus, tenant, user }: Seat): Promise<DurableClient> {
@@ -140,7 +140,7 @@ async function pattern(seat: Seat): Promise<LiveReader> {
     } finally {
       client[Symbol.dispose]();
     }
-  }, () => client?.[Symbol.dispose]());
+  }, () => client?.raw.socket.close());
 }
 
 /** The SDK, which comes back by itself: a loop finds a GAP where something may be missing. */

@@ -7,28 +7,51 @@ import { seeded } from "../../shared/testing/seeded.ts";
 import { pace } from "../../shared/testing/pace.ts";
 import { until } from "../../shared/testing/until.ts";
 import { samplesOf } from "../harness/server_state.ts";
-import { type Chosen, coveringRows, type Values } from "./covering.ts";
+import type { Values } from "./covering.ts";
 import { FACTORS, isPossible, type Row } from "./factors.ts";
 
-/** So much later each factor's values begin: other faults get other rows. */
-const turned = (values: Values, turn: number): Values =>
-  Object.fromEntries(
-    Object.entries(values).map(([name, all]) => {
-      const by = turn * (name.length + 3) % all.length;
-      return [name, [...all.slice(by), ...all.slice(0, by)]];
-    }),
-  );
+const shuffled = <T>(all: readonly T[], random: () => number): T[] =>
+  all.map((one) => [random(), one] as const).sort(([a], [b]) => a - b).map(([, one]) => one);
 
-/** Rows in which each value (`strength` 1) or pair of values (2) stands beside the fault of that number. */
+/** A row with values that are `open` where it can be, others by chance; undefined: the beginning has no end. */
+function drawn(
+  open: ReadonlySet<string>,
+  isRight: (row: Partial<Row>) => boolean,
+  factors: Values,
+  random: () => number,
+): Row | undefined {
+  let row: Record<string, string> = {};
+  for (const name of shuffled(Object.keys(factors), random)) {
+    const values = shuffled(factors[name]!, random);
+    const first = values.filter((value) => open.has(`${name}=${value}`));
+    const value = [...first, ...values].find((value) => isRight({ ...row, [name]: value }));
+    if (value === undefined) return undefined;
+    row = { ...row, [name]: value };
+  }
+  return row as unknown as Row;
+}
+
+/** Few rows in which each value stands beside the fault of that number; the rest of a row is by chance, and the fault's. */
 export function faultRows(
   fault: number,
-  strength: number,
   isApt: (row: Partial<Row>) => boolean = () => true,
   factors: Values = FACTORS,
 ): Row[] {
-  const isOne = (chosen: Chosen) =>
-    isPossible(chosen as Partial<Row>) && isApt(chosen as Partial<Row>);
-  return coveringRows(turned(factors, fault), strength, isOne) as unknown as Row[];
+  const random = seeded(fault + 1);
+  const isRight = (row: Partial<Row>) => isPossible(row) && isApt(row);
+  const open = new Set(
+    Object.entries(factors).flatMap(([name, values]) =>
+      values.filter((value) => isRight({ [name]: value })).map((value) => `${name}=${value}`)
+    ),
+  );
+  const rows: Row[] = [];
+  while (open.size > 0) {
+    const row = drawn(open, isRight, factors, random);
+    if (row === undefined) continue;
+    rows.push(row);
+    for (const [name, value] of Object.entries(row)) open.delete(`${name}=${value}`);
+  }
+  return rows;
 }
 
 /** Strikes again and again, at moments by the seed, while `run` goes on; at least once. */

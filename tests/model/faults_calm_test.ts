@@ -136,7 +136,7 @@ for (const [at, { name, pause_ms, isApt, open }] of CALM.entries()) {
   Deno.test(`a bus does what its model says while ${name}`, async () => {
     await using receiver = new Receiver();
     receiver.answer = answerBefore;
-    const rows = faultRows(at, 1, isApt);
+    const rows = faultRows(at, isApt);
     const knobs: Knobs = { config: "", ahead_ms: 0 };
     await using local = await startLocalBus(
       () => `${configOf(rows, receiver)}${knobs.config}`,

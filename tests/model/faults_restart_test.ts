@@ -15,7 +15,7 @@ const RESTART = 5;
 
 Deno.test("a bus that is restarted on its data does what its model says", async () => {
   await using receiver = new Receiver();
-  const rows = faultRows(RESTART, 1, undefined, FAULT_FACTORS);
+  const rows = faultRows(RESTART, undefined, FAULT_FACTORS);
   const data_dir = await Deno.makeTempDir({ prefix: "arqon-restart-" });
   try {
     const config = configOf(rows, receiver).replace("[server]\n", "[server]\ndrain_ms = 0\n");
