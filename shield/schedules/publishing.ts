@@ -2,6 +2,7 @@
  * Publishes what a schedule says, on the path of every other message: schemas, policies, quotas, journal. The
  * same message may be given here more than once; it has the same id then. When it is due is `schedules.ts`.
  */
+import { CLOCKS_DIFFER_MS } from "../../shared/clock_steps.ts";
 import { ArqonError, decodeClientText } from "@arqon/proto";
 import type { ScanLimits, ScannedEnvelope } from "@arqon/proto";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
@@ -19,8 +20,6 @@ import type { Schedule } from "./schedule.ts";
 
 /** The issuer of those in whose names schedules publish: no token has it. */
 const ISSUER = "arqon:schedule";
-/** Clocks of Shields and log may be so far apart, in ms. */
-const SKEW_MS = 60_000;
 /** Members of a PUB that a schedule says itself. */
 const OWN = [
   ...["op", "id", "ack", "room", "trace_id", "tenant_id", "message_id", "signature", "signal"],
@@ -80,7 +79,7 @@ export async function publishDue(context: PublishingContext, due: DueTime): Prom
 
 /**
  * Whether the room's log has the message already: the Shield that claimed it at `claimed_ms` (Unix ms) was
- * killed behind the publish, and longer ago than repetitions are known. False in rooms without a log.
+ * killed behind the publish, maybe longer ago than repetitions are known. False in rooms without a log.
  */
 export async function isInLog(
   { classes, logOf }: PublishingContext,
@@ -89,7 +88,7 @@ export async function isInLog(
 ): Promise<boolean> {
   if (!classes.of(tenant_id, room).durable) return false;
   const wanted = messageIdOf(schedule_id, due_ms);
-  const since_ms = claimed_ms - SKEW_MS;
+  const since_ms = claimed_ms - CLOCKS_DIFFER_MS;
   return await findStored(await logOf(tenant_id), room, (id) => id === wanted, since_ms) !==
     undefined;
 }

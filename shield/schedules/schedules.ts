@@ -4,6 +4,7 @@
  * it is there once. How a message is published is `publishing.ts`.
  */
 import { ArqonError } from "@arqon/proto";
+import { ClockSteps } from "../../shared/clock_steps.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvWatch } from "../../shared/spine/contract/spine.ts";
@@ -55,6 +56,8 @@ export interface SchedulesOptions {
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
+  /** Ms that only grow; absent: `performance.now`. */
+  readonly monotonic_ms?: () => number;
   /** Numbers in [0, 1). */
   readonly random: () => number;
   /** How long a claim is left to whoever has it, in ms; absent: five seconds. */
@@ -90,6 +93,7 @@ export class Schedules {
   readonly #due: Known[] = [];
   /** Those whose claim a process has left: they are tried one at a time, since one of them may kill this one. */
   readonly #left: Known[] = [];
+  readonly #steps: ClockSteps;
   /** Lets the next of them begin; absent: none is tried. */
   #trying: ReturnType<typeof setTimeout> | undefined;
   readonly #running = new Set<Promise<void>>();
@@ -97,6 +101,8 @@ export class Schedules {
 
   constructor(options: SchedulesOptions) {
     this.#options = options;
+    const { now, monotonic_ms = () => performance.now() } = options;
+    this.#steps = new ClockSteps({ now, monotonic_ms });
     this.#watch = options.bucket.watch([], (change) => this.#hear(change));
     this.ready = this.#watch.ready;
   }
@@ -241,11 +247,16 @@ export class Schedules {
     }
   }
 
-  /** Nothing is due any more, and it is old. */
-  async #forget({ tenant_id, schedule_id, schedule, revision }: Known): Promise<void> {
+  /** Nothing is due any more, and it is old: as the store has it, or by a clock that was not set lately. */
+  async #forget(known: Known): Promise<void> {
+    const { tenant_id, schedule_id, schedule, revision } = known;
     const { bucket, now } = this.#options;
-    const since_ms = schedule.last?.at_ms ?? schedule.changed_ms;
-    if (now() - since_ms >= KEPT_MS) await bucket.delete([tenant_id, schedule_id], revision);
+    const key = [tenant_id, schedule_id];
+    const { age_ms } = await bucket.get(key) ?? {};
+    const is_believed = age_ms !== undefined || this.#steps.isBelieved();
+    const old_ms = age_ms ?? now() - (schedule.last?.at_ms ?? schedule.changed_ms);
+    if (is_believed && old_ms >= KEPT_MS) return await bucket.delete(key, revision);
+    this.#arm(known, Math.max(1_000, Math.min(WAIT_MAX_MS, KEPT_MS - old_ms)));
   }
 
   /** It may be what those processes died of. */
@@ -276,21 +287,30 @@ export class Schedules {
     this.#take(known, next, revision);
     if (!is_due) return;
     const due = { tenant_id, schedule_id, schedule: next, due_ms: schedule.next_ms! };
-    const last = await this.#outcome(due, before.claim?.claimed_ms);
+    const last = await this.#outcome(due, before.claim?.claimed_ms, by.is_left);
     await this.#end(known, next, last);
   }
 
-  /** Publishes it. Rejects with what may be otherwise in a moment. */
-  async #outcome(due: DueTime, claimed_ms: number | undefined): Promise<CountedOutcome> {
+  /**
+   * Publishes it. Rejects with what may be otherwise in a moment. Of a claim that another process has left, this one's
+   * clock does not say how old it is.
+   */
+  async #outcome(
+    due: DueTime,
+    claimed_ms: number | undefined,
+    is_left: boolean,
+  ): Promise<CountedOutcome> {
     const { now, late_ms, publish, isInLog, onTime } = this.#options;
     const { due_ms } = due;
     const ended = (outcome: CountedOutcome["outcome"], reason?: string): CountedOutcome => {
       onTime(outcome, now() - due_ms);
       return { due_ms, at_ms: now(), outcome, ...(reason === undefined ? {} : { reason }) };
     };
-    const is_old = claimed_ms !== undefined && now() - claimed_ms > KNOWN_MS;
+    const is_old = is_left || Math.abs(now() - (claimed_ms ?? now())) > KNOWN_MS;
     try {
-      if (!is_old || !(await isInLog(due, claimed_ms))) await publish(due);
+      if (claimed_ms === undefined || !is_old || !(await isInLog(due, claimed_ms))) {
+        await publish(due);
+      }
       return ended("published");
     } catch (error) {
       if (!(error instanceof ArqonError)) throw error;

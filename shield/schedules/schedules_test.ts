@@ -20,6 +20,7 @@ const EVERY_MS = 1_000;
 /** Schedules of one time each, and how far apart, in ms. */
 const MANY = 150;
 const APART_MS = 10;
+const DAY_MS = 86_400_000;
 
 function scheduleOf(now_ms: number, more: Partial<Schedule> = {}): Schedule {
   return {
@@ -35,6 +36,18 @@ const optionsOf = (bucket: KeyValue, more: Partial<SchedulesOptions> = {}): Sche
   ...{ isInLog: () => Promise.resolve(false), late_ms: () => 60_000, onTime: () => {} },
   ...{ log: keptLog().log, now: Date.now, random: Math.random, claim_ms: 100, again_ms: 5 },
   ...more,
+});
+
+/** Its methods, for a bucket of which a test makes one otherwise. */
+const bucketOf = (bucket: KeyValue): KeyValue => ({
+  get: (...given) => bucket.get(...given),
+  put: (...given) => bucket.put(...given),
+  update: (...given) => bucket.update(...given),
+  delete: (...given) => bucket.delete(...given),
+  keys: (...given) => bucket.keys(...given),
+  sizes: (...given) => bucket.sizes(...given),
+  watch: (...given) => bucket.watch(...given),
+  limit_bytes: bucket.limit_bytes,
 });
 
 async function read(bucket: KeyValue, key = KEY): Promise<Schedule | undefined> {
@@ -177,6 +190,51 @@ Deno.test("what is too late is missed, and told so; what was claimed long ago is
   assert.equal(late.published, published.length);
   assert.deepEqual(sought, [last_ms, last_ms]);
   await schedules.close();
+});
+
+for (const hours of [2, -2]) {
+  Deno.test(`what a Shield may have published whose clock is set by ${hours} h is sought in the log first`, async () => {
+    await using engine = testSpine();
+    const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);
+    const due_ms = Date.now() - 100;
+    const claim = { node_id: "gone", claimed_ms: due_ms + hours * 3_600_000 };
+    const at = { every_ms: undefined, from_ms: undefined, at_ms: due_ms, next_ms: due_ms };
+    await bucket.update(KEY, encodeSchedule(scheduleOf(due_ms, { ...at, claim })), 0);
+    const schedules = new Schedules(optionsOf(bucket, {
+      publish: () => assert.fail("it is in the log"),
+      isInLog: () => Promise.resolve(true),
+    }));
+    await until("it is over", async () => (await read(bucket))?.next_ms === null);
+    assert.equal((await read(bucket))?.last?.outcome, "published");
+    await schedules.close();
+  });
+}
+
+Deno.test("a schedule that is over is deleted when the store has had it for a day, whatever the clocks show", async () => {
+  await using engine = testSpine();
+  const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);
+  const over = { every_ms: undefined, from_ms: undefined, at_ms: 1, next_ms: null };
+  await bucket.update(KEY, encodeSchedule(scheduleOf(Date.now(), over)), 0);
+  const shieldOf = (ahead_ms: number, age_ms: number) => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const aged: KeyValue = {
+      ...bucketOf(bucket),
+      get: async (key) => {
+        resolve();
+        const entry = await bucket.get(key);
+        return entry && { ...entry, age_ms };
+      },
+    };
+    const now = () => Date.now() + ahead_ms;
+    return { schedules: new Schedules(optionsOf(aged, { now, random: () => 0 })), asked: promise };
+  };
+  const early = shieldOf(2 * DAY_MS, DAY_MS - 1);
+  await early.asked;
+  await early.schedules.close();
+  assert.notEqual(await read(bucket), undefined);
+  const late = shieldOf(DAY_MS, DAY_MS);
+  await until("it is deleted", async () => await read(bucket) === undefined);
+  await late.schedules.close();
 });
 
 /** A Shield that dies in the middle of a publish: the `at`th. Resolves then. */
