@@ -2,6 +2,7 @@
  * The part of a Shield or Brain that answers the questions that operators ask the whole cluster.
  * The handlers that it is given know what a question means; its form is `cluster_question.ts`.
  */
+import { z } from "zod";
 import type { Logger } from "../logs/log.ts";
 import {
   answerBytes,
@@ -53,8 +54,10 @@ export interface Answerer {
 
 /** The message with which a process says that it has come; nobody answers it. */
 const HERE = "here";
-/** The question that every process answers with nothing: whoever asks it learns who is there. */
+/** The question that every process answers with its clock: whoever asks it learns who is there. */
 export const HELLO = "hello";
+/** Its answer, in Unix ms; a process of an earlier release says nothing. */
+export const Hello = z.strictObject({ now_ms: z.number().optional() });
 /** The message with which a process says that it goes; nobody answers it. */
 export const BYE = "bye";
 /** Questions answered at once; further ones are refused. */
@@ -79,7 +82,7 @@ class SpineAnswerer implements Answerer {
   }
 
   async own(question: string, params: Readonly<Record<string, unknown>>): Promise<unknown> {
-    if (question === HELLO) return {};
+    if (question === HELLO) return { now_ms: this.#options.now() };
     const { handlers } = this.#options;
     const handler = Object.hasOwn(handlers, question) ? handlers[question] : undefined;
     if (handler === undefined) throw new TypeError(`unknown question ${question}`);

@@ -6,7 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { z } from "zod";
 import type { Logger } from "../logs/log.ts";
-import { BYE } from "./cluster_answerer.ts";
+import { BYE, HELLO, Hello } from "./cluster_answerer.ts";
 import type { Answerer } from "./cluster_answerer.ts";
 import { ANSWER_BYTES, decodeAnswer, decodeValue, encodeQuestion } from "./cluster_question.ts";
 import type { AnswerPart, NodeKind, Question } from "./cluster_question.ts";
@@ -94,8 +94,12 @@ const ASK_TIMEOUT_MS = 1_000;
 export const QUESTIONS_MAX = 16;
 /** How long a question that has all other answers waits for the registry, in ms. */
 const REGISTRY_WAIT_MS = 250;
-/** How long an order holds, in ms: as far as clocks may be apart. */
+/** How long an order holds, in ms. */
 const ORDER_MS = 30_000;
+/** The clocks of those who are to get one are waited for so much less than their answers. */
+const HELLO_PART = 3;
+/** Clocks that are closer are taken for the same, in ms. */
+const SAME_CLOCK_MS = 5_000;
 /** Bytes that the answers to one question may have together. */
 const GATHERED_BYTES = 16 * ANSWER_BYTES;
 
@@ -120,6 +124,17 @@ interface Asked {
   readonly failed: Set<string>;
   bytes: number;
   readonly settle: () => void;
+}
+
+/** The clocks of other processes by their ids, Unix ms. */
+type Clocks = ReadonlyMap<string, number>;
+
+/** A question as it is sent. */
+interface Sent {
+  readonly id: string;
+  readonly question: string;
+  readonly options: AskOptions;
+  readonly clocks: Clocks | undefined;
 }
 
 /** Asks questions for one process. */
@@ -177,6 +192,7 @@ export class ClusterAsker {
       });
     }
     this.counts.asked++;
+    const clocks = options.is_order === true ? await this.#clocksOf(options) : undefined;
     const id = connectionId(this.#options.random);
     const { promise, resolve } = Promise.withResolvers<void>();
     const asked: Asked = {
@@ -200,7 +216,7 @@ export class ClusterAsker {
       : setTimeout(() => early.tell(gatheredOf(asked)), early.after_ms);
     try {
       if (options.to === undefined && options.of !== "brain") this.#readRegistry(asked);
-      this.#askOthers(id, question, options, asked);
+      this.#askOthers({ id, question, options, clocks }, asked);
       this.#askOwn(question, options, asked);
       await promise;
     } finally {
@@ -241,20 +257,40 @@ export class ClusterAsker {
     }
   }
 
-  #askOthers(
-    id: string,
-    question: string,
-    { params = {}, to, of, is_order }: AskOptions,
-    asked: Asked,
-  ): void {
-    const { spine, node_id, kind, log, now } = this.#options;
-    if (to === node_id) return;
+  /** What the clocks of those show who are to get an order: it is over by their own. */
+  async #clocksOf({ to, of, timeout_ms }: AskOptions) {
+    const { node_id, timeout_ms: most_ms = ASK_TIMEOUT_MS } = this.#options;
+    if (to === node_id) return new Map<string, number>();
+    const hello = { to, of, timeout_ms: (timeout_ms ?? most_ms) / HELLO_PART };
+    const { answers } = await this.ask(HELLO, Hello, hello);
+    return new Map(
+      answers.flatMap(({ node_id: id, value: { now_ms } }) =>
+        now_ms === undefined || id === node_id ? [] : [[id, now_ms] as const]
+      ),
+    );
+  }
+
+  /** To whom a question is sent, and when it is over there. One message for all, unless their clocks differ. */
+  #addresses({ to, of, is_order }: AskOptions, clocks: Clocks, asked: Asked) {
+    const { node_id, now } = this.#options;
+    const kind = of === undefined ? {} : { of };
+    if (is_order !== true) return [{ ...kind, ...(to === undefined ? {} : { to }) }];
+    const untilOf = (id: string) => ({ until_ms: (clocks.get(id) ?? now()) + ORDER_MS });
+    const isFar = (now_ms: number) => Math.abs(now_ms - now()) > SAME_CLOCK_MS;
+    if (to === undefined && !clocks.values().some(isFar)) return [{ ...kind, ...untilOf("") }];
+    const ids = to === undefined ? [...asked.expected].filter((id) => id !== node_id) : [to];
+    return ids.map((id) => ({ ...kind, to: id, ...untilOf(id) }));
+  }
+
+  #askOthers({ id, question, options, clocks = new Map() }: Sent, asked: Asked): void {
+    const { spine, node_id, kind, log } = this.#options;
+    const { params = {} } = options;
+    if (options.to === node_id) return;
     try {
-      const whom = { ...(to === undefined ? {} : { to }), ...(of === undefined ? {} : { of }) };
-      const until = is_order === true ? { until_ms: now() + ORDER_MS } : {};
-      const head = { question, id, asker: node_id, kind, ...whom, ...until };
-      const bytes = encodeQuestion({ ...head, params });
-      spine.publish(CLUSTER_QUESTIONS, bytes);
+      for (const address of this.#addresses(options, clocks, asked)) {
+        const head = { question, id, asker: node_id, kind, ...address };
+        spine.publish(CLUSTER_QUESTIONS, encodeQuestion({ ...head, params }));
+      }
     } catch (error) {
       if (error instanceof RangeError) throw new ArqonError("invalid-settings", error.message);
       log.debug("the cluster was not asked", { question, error });

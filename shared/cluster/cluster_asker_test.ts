@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { z } from "zod";
 import { startNats } from "../../tests/harness/nats_server.ts";
-import { BYE, HELLO, startAnswerer } from "./cluster_answerer.ts";
+import { BYE, HELLO, Hello, startAnswerer } from "./cluster_answerer.ts";
 import type { Answerer, AnswerHandlers } from "./cluster_answerer.ts";
 import { ClusterAsker, QUESTIONS_MAX } from "./cluster_asker.ts";
 import type { AskedNodes, AskerOptions } from "./cluster_asker.ts";
@@ -63,7 +63,7 @@ function start(
 /** Until `asker` has heard of that process. */
 async function meet({ asker }: Process, node_id: string): Promise<void> {
   await until(`${node_id} is known`, async () => {
-    if (!asker.isKnown(node_id)) await asker.ask(HELLO, z.strictObject({}));
+    if (!asker.isKnown(node_id)) await asker.ask(HELLO, Hello);
     return asker.isKnown(node_id);
   });
 }
@@ -228,10 +228,11 @@ Deno.test("answers that anybody writes are bounded, checked, and never for anoth
 Deno.test("an order that comes late is not obeyed; a question is still answered", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   let done = 0;
-  using one = start(spine, "one", {}, { now: () => 1_000_000, timeout_ms: SHORT_MS });
+  let now_ms = 1_000_000;
+  using one = start(spine, "one", {});
   const handlers = { act: () => ({ n: ++done }) };
-  using two = start(spine, "two", handlers, { now: () => 1_031_000 });
-  await meet(one, "two");
+  // It stands still between its answer and the order.
+  using two = start(spine, "two", handlers, { now: () => now_ms += 30_001 });
   const late = await one.asker.ask("act", Value, { to: "two", is_order: true });
   assert.deepEqual([late.answers.length, late.nodes.silent, done], [0, ["two"], 0]);
   assert.equal(two.answerer.counts.refused, 1);
@@ -239,6 +240,24 @@ Deno.test("an order that comes late is not obeyed; a question is still answered"
   assert.equal(answers[0]?.value.n, 1);
   await spine.drain();
 });
+
+for (const hours of [2, -2]) {
+  Deno.test(`an order is obeyed by processes whose clocks differ by ${hours} h, once each`, async () => {
+    const spine = openEmbedded({ log, now: Date.now });
+    let done = 0;
+    const handlers = { act: () => ({ n: ++done }) };
+    using one = start(spine, "one", handlers);
+    const now = () => Date.now() + hours * 3_600_000;
+    using _two = start(spine, "two", handlers, { now });
+    using _three = start(spine, "three", handlers);
+    await Promise.all([meet(one, "two"), meet(one, "three")]);
+    const only = await one.asker.ask("act", Value, { to: "two", is_order: true });
+    assert.deepEqual([only.nodes, done], [{ answered: ["two"], silent: [] }, 1]);
+    const { nodes } = await one.asker.ask("act", Value, { of: "shield", is_order: true });
+    assert.deepEqual([nodes, done], [{ answered: ["one", "three", "two"], silent: [] }, 4]);
+    await spine.drain();
+  });
+}
 
 Deno.test("too many questions at once are refused", async () => {
   const spine = openEmbedded({ log, now: Date.now });
