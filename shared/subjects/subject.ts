@@ -206,10 +206,15 @@ export function ledgerSubject(name: string): Subject {
 /** The stores of blocks: the first token of their subjects. */
 type BlockRoot = "journal" | "usage" | "ledger";
 
+/** Who stores blocks without being a node: no id. */
+const isFoldWriter = (name: string): boolean => name === "+hour" || name === "+day";
+
 /** Where a node's blocks of a tenant go. Only the store's stream listens. */
 export function blockSubject(root: BlockRoot, tenantId: string, nodeId: string): Subject {
   if (idProblem(tenantId) !== undefined) throw new ArqonError("tenant-mismatch");
-  if (idProblem(nodeId) !== undefined) throw new TypeError(`not the id of a node: ${nodeId}`);
+  if (idProblem(nodeId) !== undefined && !isFoldWriter(nodeId)) {
+    throw new TypeError(`not the id of a node: ${nodeId}`);
+  }
   return `${root}.t.${tenantId}.${nodeId}` as Subject;
 }
 
@@ -230,7 +235,9 @@ export function parseBlockSubject(
   const [root, t, tenantId = "", nodeId = "", ...rest] = subject.split(".");
   const is_root = root === "journal" || root === "usage" || root === "ledger";
   const shaped = is_root && t === "t" && rest.length === 0;
-  return shaped && isId(tenantId) && isId(nodeId) ? { tenantId, nodeId } : undefined;
+  return shaped && isId(tenantId) && (isId(nodeId) || isFoldWriter(nodeId))
+    ? { tenantId, nodeId }
+    : undefined;
 }
 
 /** Where refused messages of a subject are kept, if its mapping asks for it. */

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { bytes, refusedWith, text } from "./conformance.ts";
 import type { Bus, Case } from "./conformance.ts";
-import { BLOCK_BYTES_MAX } from "../contract/block_store.ts";
+import { BLOCK_BYTES_MAX, FOLD_WRITERS } from "../contract/block_store.ts";
 import type { BlockRead, BlockStore } from "../contract/block_store.ts";
 
 const KEPT = { max_bytes: 16_777_216, max_age_seconds: 3_600 };
@@ -163,6 +163,49 @@ async function storesAnIdOnce(bus: Bus): Promise<void> {
   assert.deepEqual(await texts(theirs, { tenant_id }), all);
 }
 
+async function storesWhereItIsExpected(bus: Bus): Promise<void> {
+  const [mine, theirs] = await openBoth(bus);
+  const [tenant_id, node_id] = [bus.name, FOLD_WRITERS.hour];
+  const put = (store: BlockStore, said: string, expected: number) =>
+    store.append({ ...ROOMY, tenant_id, node_id, payload: bytes(said), expected });
+  assert.equal(await mine.newest(tenant_id, node_id), undefined);
+  await mine.append({ ...ROOMY, tenant_id, node_id: "shield-1", payload: bytes("its own") });
+  // Of two at once one is stored, and the other one is told.
+  const both = await Promise.allSettled([put(mine, "one", 0), put(theirs, "one", 0)]);
+  assert.deepEqual(both.map(({ status }) => status).toSorted(), ["fulfilled", "rejected"]);
+  const newest = await theirs.newest(tenant_id, node_id);
+  assert.equal(text(newest!.payload), "one");
+  assert.equal(newest!.node_id, node_id);
+  await assert.rejects(put(theirs, "late", 0), refusedWith("version-conflict"));
+  await put(theirs, "two", newest!.cursor);
+  await assert.rejects(put(mine, "late", newest!.cursor), refusedWith("version-conflict"));
+  const all = ["shield-1 its own", `${node_id} one`, `${node_id} two`];
+  assert.deepEqual(await texts(mine, { tenant_id }), all);
+}
+
+async function removesUpToACursor(bus: Bus): Promise<void> {
+  const [mine, theirs] = await openBoth(bus);
+  const [tenant_id, neighbour] = [bus.name, `${bus.name}-neighbour`];
+  for (const at of [0, 1, 2, 3, 4, 5]) {
+    const node_id = `shield-${at % 2}`;
+    await mine.append({ ...ROOMY, tenant_id, node_id, payload: bytes(String(at)) });
+    await mine.append({ ...ROOMY, tenant_id: neighbour, node_id, payload: bytes(String(at)) });
+  }
+  const { blocks } = await theirs.read({ tenant_id, limit: 10 });
+  await theirs.remove(tenant_id, "shield-0", blocks[4]!.cursor);
+  await theirs.remove(tenant_id, "shield-9", blocks[4]!.cursor);
+  const left = ["shield-1 1", "shield-1 3", "shield-0 4", "shield-1 5"];
+  assert.deepEqual(await texts(mine, { tenant_id }), left);
+  assert.equal((await texts(mine, { tenant_id: neighbour })).length, 6);
+  const status = await theirs.status(tenant_id);
+  assert.equal(status.blocks, 4);
+  assert(status.bytes > 0 && status.bytes < 1_200, String(status.bytes));
+  const known = await theirs.tenants();
+  assert([tenant_id, neighbour].every((one) => known.includes(one)), String(known));
+  await mine.purge(neighbour);
+  assert(!(await theirs.tenants()).includes(neighbour));
+}
+
 /** What the stores of blocks of every engine do. */
 export const BLOCK_CASES: readonly Case[] = [
   { behaviour: "a store has its blocks in order, from any cursor or time", run: storesInOrder },
@@ -171,5 +214,10 @@ export const BLOCK_CASES: readonly Case[] = [
   { behaviour: "blocks go by their own age", run: forgetsByAge },
   { behaviour: "a store takes many blocks at once, none twice", run: takesManyAtOnce },
   { behaviour: "a block that is named and comes again is stored once", run: storesAnIdOnce },
+  {
+    behaviour: "a block is stored only behind the one that its writer expects",
+    run: storesWhereItIsExpected,
+  },
+  { behaviour: "a node's blocks are removed up to a cursor", run: removesUpToACursor },
   { behaviour: "the stores of blocks are apart", run: keepsStoresApart },
 ];

@@ -12,6 +12,11 @@ export const BLOCK_STREAMS: Readonly<Record<BlockStoreName, string>> = {
   usage: "ARQON_USAGE",
   ledger: "ARQON_LEDGER",
 };
+/**
+ * Who stores blocks that were made of others' blocks, beside nodes. No node has such a name. Of the ledger of use:
+ * hours made of minutes, and days made of hours.
+ */
+export const FOLD_WRITERS = { hour: "+hour", day: "+day" } as const;
 /** The most bytes of one block. A writer makes them much smaller. */
 export const BLOCK_BYTES_MAX = 524_288;
 /** What a block takes beside its own bytes, as it counts for bounds. */
@@ -28,7 +33,7 @@ export interface BlockRetention {
 /** A block to store. */
 export interface BlockAppend {
   readonly tenant_id: string;
-  /** Whose block it is; one token as `isId` has it. */
+  /** Whose block it is; one token as `isId` has it, or one of `FOLD_WRITERS`. */
   readonly node_id: string;
   /** How long it stays, at least 1. */
   readonly ttl_seconds: number;
@@ -43,6 +48,11 @@ export interface BlockAppend {
    * that was in the last two minutes. Absent: it is not tried again.
    */
   readonly id?: string;
+  /**
+   * The cursor of the newest block of that tenant and node, 0 for none: with another one nothing is stored, and the
+   * append rejects with `version-conflict`. What was stored without an answer may be refused when it is tried again.
+   */
+  readonly expected?: number;
 }
 
 /** A stored block. */
@@ -87,7 +97,7 @@ export interface BlockStatus {
   readonly last_ms: number | undefined;
   /**
    * None has gone that was stored then or later, but by its age, Unix ms; undefined: none has gone. NATS does not
-   * tell room from age: there blocks may be whole for longer than it says.
+   * tell want of room from age, nor from `remove`: there blocks may be whole for longer than it says.
    */
   readonly whole_ms: number | undefined;
 }
@@ -111,6 +121,12 @@ export interface BlockStore {
   append(block: BlockAppend): Promise<void>;
   /** May be behind what was appended a moment ago. */
   read(options: BlockRead): Promise<BlockPage>;
+  /** The newest block of a node, as the last append left it. */
+  newest(tenant_id: string, node_id: string): Promise<StoredBlock | undefined>;
+  /** Removes the blocks of a node below this cursor. They do not count as gone in `BlockStatus.whole_ms`. */
+  remove(tenant_id: string, node_id: string, below: number): Promise<void>;
+  /** The tenants that have blocks, in no order. */
+  tenants(): Promise<readonly string[]>;
   status(tenant_id: string): Promise<BlockStatus>;
   room(): Promise<BlockRoom>;
   /** Removes every block of the tenant. */

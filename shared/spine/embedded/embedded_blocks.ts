@@ -129,10 +129,13 @@ export class EmbeddedBlocks implements BlockStore {
   }
 
   // deno-lint-ignore require-await -- every method answers with a promise, also when it throws
-  async append({ tenant_id, node_id, ttl_seconds, max_bytes, payload, id }: BlockAppend) {
+  async append(
+    { tenant_id, node_id, ttl_seconds, max_bytes, payload, id, expected }: BlockAppend,
+  ) {
     this.#options.assertOpen();
     assertSize(payload.length, BLOCK_BYTES_MAX);
     if (id !== undefined && this.#stored_ids.has(id)) return;
+    if (expected !== undefined) this.#expect(tenant_id, node_id, expected);
     const now_ms = this.#options.now();
     const kept_seconds = Math.min(ttl_seconds, this.#retention.max_age_seconds);
     const ends_ms = Math.min(now_ms + kept_seconds * 1_000, Number.MAX_SAFE_INTEGER);
@@ -164,6 +167,24 @@ export class EmbeddedBlocks implements BlockStore {
       }
       return { blocks, is_end: true };
     });
+  }
+
+  // deno-lint-ignore require-await
+  async newest(tenant_id: string, node_id: string): Promise<StoredBlock | undefined> {
+    this.#options.assertOpen();
+    return this.#newest(tenant_id, node_id);
+  }
+
+  // deno-lint-ignore require-await
+  async remove(tenant_id: string, node_id: string, below: number): Promise<void> {
+    this.#options.assertOpen();
+    this.#change(() => this.#rows.remove.all(tenant_id, node_id, below).map(removed));
+  }
+
+  // deno-lint-ignore require-await
+  async tenants(): Promise<readonly string[]> {
+    this.#options.assertOpen();
+    return [...this.#bytes.keys()];
   }
 
   // deno-lint-ignore require-await
@@ -201,6 +222,17 @@ export class EmbeddedBlocks implements BlockStore {
 
   close(): void {
     closeBacked(this.#database, this.backup);
+  }
+
+  #newest(tenant_id: string, node_id: string): StoredBlock | undefined {
+    const row = this.#guard(() => this.#rows.newest.get(tenant_id, node_id, this.#options.now()));
+    return row === undefined ? undefined : blockOf(row);
+  }
+
+  #expect(tenant_id: string, node_id: string, cursor: number): void {
+    const newest = this.#newest(tenant_id, node_id)?.cursor ?? 0;
+    if (newest === cursor) return;
+    throw new ArqonError("version-conflict", `${newest} (the newest block of ${node_id})`);
   }
 
   /** The cursor before the first block of that time; undefined: there is none. */
@@ -307,6 +339,13 @@ function statements(database: DatabaseSync) {
     read: database.prepare(
       "SELECT id, node, time_ms, payload FROM block WHERE tenant = ? AND id > ? AND ends_ms > ? " +
         "ORDER BY id LIMIT ?",
+    ),
+    newest: database.prepare(
+      "SELECT id, node, time_ms, payload FROM block WHERE tenant = ? AND node = ? AND ends_ms > ? " +
+        "ORDER BY id DESC LIMIT 1",
+    ),
+    remove: database.prepare(
+      "DELETE FROM block WHERE tenant = ? AND node = ? AND id < ? RETURNING tenant, bytes",
     ),
     // The first in their order, not the first in time: a clock that was set back makes these two.
     at: database.prepare("SELECT min(id) AS id FROM block WHERE tenant = ? AND time_ms >= ?"),

@@ -170,6 +170,11 @@ export class LogApi {
     await this.#call(`STREAM.PURGE.${stream}`, question, timeout_ms);
   }
 
+  /** Removes the messages of a subject with a number below that. */
+  async purgeBelow(stream: string, filter: string, seq: number, timeout_ms: number): Promise<void> {
+    await this.#call(`STREAM.PURGE.${stream}`, { filter, seq }, timeout_ms);
+  }
+
   /** The subject's newest message, or its oldest, as the leader knows it. */
   async message(
     stream: string,

@@ -3,6 +3,7 @@
  * block goes by its own age; the stream's size bounds all tenants together, and what bounds one tenant is
  * kept here, by who writes for it. What a block says is its writer's.
  */
+import { ArqonError } from "@arqon/proto";
 import { headers as natsHeaders } from "@nats-io/transport-deno";
 import {
   allBlocksPattern,
@@ -28,7 +29,7 @@ import type {
   StoredBlock,
 } from "../../contract/block_store.ts";
 import type { Answer, PubAck } from "../connection/nats_answer.ts";
-import { Refusal } from "../log/nats_log_api.ts";
+import { CODES, Refusal } from "../log/nats_log_api.ts";
 import { askDirect } from "../log/nats_log_direct.ts";
 import type { Inbox } from "../log/nats_log_inbox.ts";
 import { fromDirect, fromStored } from "../log/nats_log_message.ts";
@@ -41,6 +42,10 @@ const READ_BYTES = 4_194_304;
 const UNDER_WAY_MAX = 4;
 /** On each block: how many its node has stored for the tenant with it, and their bytes. */
 const SUMS_HEADER = "x-arqon-blocks";
+/** The number of the newest message of the subject; with another one nothing is stored. */
+const EXPECTED_HEADER = "Nats-Expected-Last-Subject-Sequence";
+/** Another block than the expected one is the newest, or is becoming it. */
+const OVERTAKEN: readonly number[] = [CODES.wrongLast, CODES.wrongLastInProcess];
 /** A tenant's bound is looked at whenever this part of it has been written here. */
 const STEP = 1 / 8;
 /** And a tenant that is over is brought down to this part. */
@@ -138,6 +143,8 @@ class NatsBlocks implements BlockStore {
     const payload = block.payload.slice();
     await this.#gate.run(async () => {
       await this.#opened();
+      // Other processes store under that name, too.
+      if (block.expected !== undefined) this.#sums.delete(subject);
       const sums = await this.#sumsOf(subject);
       const bytes = payload.length + BLOCK_OVERHEAD_BYTES;
       sums.blocks++;
@@ -148,6 +155,7 @@ class NatsBlocks implements BlockStore {
       headers.set("Nats-Msg-Id", block.id ?? crypto.randomUUID());
       headers.set("Nats-TTL", `${Math.max(1, Math.ceil(block.ttl_seconds))}s`);
       headers.set(SUMS_HEADER, sumsText(sums));
+      if (block.expected !== undefined) headers.set(EXPECTED_HEADER, String(block.expected));
       await this.#stream.ask((timeout_ms) => this.#publish(subject, payload, headers, timeout_ms));
       const unchecked = (this.#unchecked.get(tenant_id) ?? Infinity) + bytes;
       this.#unchecked.set(tenant_id, unchecked);
@@ -171,6 +179,42 @@ class NatsBlocks implements BlockStore {
       const found = await askDirect(link, inbox, this.#name, question, timeout_ms);
       return { blocks: found.messages.map(blockOf), is_end: found.pending === 0 };
     }, { blocks: [], is_end: true });
+  }
+
+  async newest(tenant_id: string, node_id: string): Promise<StoredBlock | undefined> {
+    const subject = blockSubject(this.#options.name, tenant_id, node_id);
+    const stored = await this.#stream.look(
+      (timeout_ms) => this.#stream.api.message(this.#name, subject, "newest", timeout_ms),
+      undefined,
+    );
+    if (stored === undefined) return undefined;
+    const { offset: cursor, time_ms, payload } = fromStored(stored);
+    return { cursor, node_id, time_ms, payload };
+  }
+
+  async remove(tenant_id: string, node_id: string, below: number): Promise<void> {
+    const subject = blockSubject(this.#options.name, tenant_id, node_id);
+    await this.#stream.look(
+      (timeout_ms) => this.#stream.api.purgeBelow(this.#name, subject, below, timeout_ms),
+      undefined,
+    );
+  }
+
+  tenants(): Promise<readonly string[]> {
+    return this.#stream.look(async (timeout_ms) => {
+      const found = new Set<string>();
+      for (let offset = 0;;) {
+        const pattern = allBlocksPattern(this.#options.name);
+        const { subjects, total } = await this.#stream.api
+          .subjects(this.#name, pattern, offset, timeout_ms);
+        for (const subject of subjects) {
+          const { tenantId } = parseBlockSubject(subject) ?? {};
+          if (tenantId !== undefined) found.add(tenantId);
+        }
+        offset += subjects.length;
+        if (subjects.length === 0 || offset >= total) return [...found];
+      }
+    }, []);
   }
 
   status(tenant_id: string): Promise<BlockStatus> {
@@ -213,6 +257,9 @@ class NatsBlocks implements BlockStore {
     const { connection } = this.#options.link;
     const answer = await connection.request(subject, payload, { timeout, headers });
     const { stream, error } = JSON.parse(new TextDecoder().decode(answer.data)) as PubAck;
+    if (error !== undefined && OVERTAKEN.includes(error.err_code ?? 0)) {
+      throw new ArqonError("version-conflict", `another newest block of ${subject}`);
+    }
     if (error !== undefined) throw new Refusal(error);
     if (stream !== this.#name) throw new Error(`stream ${this.#name} did not answer`);
   }
