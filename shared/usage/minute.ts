@@ -42,18 +42,50 @@ export interface UsageMinute {
 const FORMAT = 1;
 const whole = z.int().min(0);
 const text = z.string().max(256);
+/** Rows as they are stored. Zeros at the end of a row's counts are left out. */
+export const StoredRows = z.array(
+  z.tuple([text, text, text, z.array(whole).max(COUNTERS.length)]),
+);
 const Stored = z.strictObject({
   v: z.literal(FORMAT),
   life: whole,
   seq: whole.optional(),
   minute: whole,
   until: whole,
-  rows: z.array(
-    z.tuple([text, text, text, z.array(whole).max(COUNTERS.length)]),
-  ),
+  rows: StoredRows,
 });
 
-/** The bytes of a minute. Zeros at the end of a row's counts are left out. */
+/** Rows in the form in which they are stored. */
+export function storedRows(rows: readonly UsageRow[]): z.input<typeof StoredRows> {
+  return rows.map(({ room, user, policy, counts }) => {
+    const numbers = COUNTERS.map((counter) => counts[counter]);
+    return [room, user, policy, numbers.slice(0, numbers.findLastIndex((n) => n !== 0) + 1)];
+  });
+}
+
+/** Stored rows as they were. */
+export function rowsOf(stored: z.output<typeof StoredRows>): UsageRow[] {
+  return stored.map(([room, user, policy, numbers]) => {
+    const counts = noCounts();
+    for (const [at, number] of numbers.entries()) counts[COUNTERS[at]!] = number;
+    return { room, user, policy, counts };
+  });
+}
+
+/** What these bytes say in JSON of that form; undefined when they do not. */
+export function readJson<Schema extends z.ZodType>(
+  bytes: Uint8Array,
+  schema: Schema,
+): z.output<Schema> | undefined {
+  try {
+    return schema.safeParse(JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)))
+      .data;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The bytes of a minute. */
 export function encodeMinute({ life_ms, seq, minute, until_ms, rows }: UsageMinute): Uint8Array {
   const stored: z.input<typeof Stored> = {
     v: FORMAT,
@@ -61,23 +93,14 @@ export function encodeMinute({ life_ms, seq, minute, until_ms, rows }: UsageMinu
     seq,
     minute,
     until: until_ms,
-    rows: rows.map(({ room, user, policy, counts }) => {
-      const numbers = COUNTERS.map((counter) => counts[counter]);
-      return [room, user, policy, numbers.slice(0, numbers.findLastIndex((n) => n !== 0) + 1)];
-    }),
+    rows: storedRows(rows),
   };
   return new TextEncoder().encode(JSON.stringify(stored));
 }
 
 /** The minute in these bytes; undefined when they are none of this format. */
 export function decodeMinute(bytes: Uint8Array): UsageMinute | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch {
-    return undefined;
-  }
-  const { data } = Stored.safeParse(value);
+  const data = readJson(bytes, Stored);
   if (data === undefined) return undefined;
   return {
     life_ms: data.life,
@@ -85,10 +108,6 @@ export function decodeMinute(bytes: Uint8Array): UsageMinute | undefined {
     seq: data.seq ?? data.minute,
     minute: data.minute,
     until_ms: data.until,
-    rows: data.rows.map(([room, user, policy, numbers]) => {
-      const counts = noCounts();
-      for (const [at, number] of numbers.entries()) counts[COUNTERS[at]!] = number;
-      return { room, user, policy, counts };
-    }),
+    rows: rowsOf(data.rows),
   };
 }

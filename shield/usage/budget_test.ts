@@ -127,8 +127,8 @@ Deno.test("totals: however minutes are read, and read again, each counts once", 
         const running = minutes.slice(-3);
         const totals = new DayTotals();
         for (const [at, one] of minutes.slice(0, -1).entries()) {
-          totals.add(one);
-          if (at % 4 === twice) totals.add(one);
+          totals.minute(one);
+          if (at % 4 === twice) totals.minute(one);
         }
         const sumFrom = (minute: number) =>
           minutes.filter((one) => one.minute >= minute)

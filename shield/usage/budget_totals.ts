@@ -3,42 +3,48 @@
  * A minute that is read twice counts once. Pure: who reads is `budget_used.ts`.
  */
 import type { DayUse } from "./budget.ts";
-import type { UsageMinute } from "../../shared/usage/minute.ts";
-import type { Told } from "./read.ts";
+import type { FoldedUse } from "./folding/fold.ts";
+import { type FoldLives, REMEMBERED } from "./folding/fold_lives.ts";
+import type { Told, UseSink } from "./folding/stored_use.ts";
+import type { UsageRow } from "../../shared/usage/minute.ts";
 import { addCounts, type Counts, noCounts } from "../../shared/usage/counts.ts";
 
 const DAY_MINUTES = 1_440;
 const MINUTE_MS = 60_000;
-/**
- * The newest stored minutes of a life that are remembered. A life stores its minutes in order, and those that
- * it repeats at once: a repetition is never further behind.
- */
-const REMEMBERED = 64;
 
-const lifeOf = ({ node_id, life_ms }: Told): string => `${node_id} ${life_ms}`;
+const lifeOf = ({ node_id, life_ms }: Pick<Told, "node_id" | "life_ms">): string =>
+  `${node_id} ${life_ms}`;
 
-function addRows(counts: Counts, { rows }: UsageMinute): void {
+function addRows(counts: Counts, rows: readonly UsageRow[]): void {
   for (const row of rows) addCounts(counts, row.counts);
 }
 
 /** The use of one tenant. */
-export class DayTotals {
+export class DayTotals implements UseSink {
   /** By day since 1970. */
   readonly #days = new Map<number, Counts>();
   readonly #lives = new Map<string, Pick<Told, "seq" | "minute">[]>();
 
+  known(lives: FoldLives): void {
+    for (const { stored_ms, seqs, ...life } of lives) {
+      const minute = Math.floor(stored_ms / MINUTE_MS);
+      this.#lives.set(lifeOf(life), seqs.map((seq) => ({ seq, minute })));
+    }
+  }
+
   /** Adds a minute that is over, the first time that it comes. */
-  add(told: Told): void {
+  minute(told: Told): void {
     if (this.#isStored(told)) return;
     const life = lifeOf(told);
     const minutes = this.#lives.get(life) ?? [];
     minutes.push({ seq: told.seq, minute: told.minute });
     if (minutes.length > REMEMBERED) minutes.shift();
     this.#lives.set(life, minutes);
-    const day = Math.floor(told.minute / DAY_MINUTES);
-    const counts = this.#days.get(day) ?? noCounts();
-    this.#days.set(day, counts);
-    addRows(counts, told);
+    this.#add(told.minute, told.rows);
+  }
+
+  folded({ begins, rows }: FoldedUse): void {
+    this.#add(begins, rows);
   }
 
   /** The use of each day since that time, Unix ms, with the minutes that run. Days count as a whole. */
@@ -53,7 +59,7 @@ export class DayTotals {
     for (const [day, own] of this.#days) if (day >= first) addCounts(countsOf(day), own);
     for (const told of running) {
       const day = Math.floor(told.minute / DAY_MINUTES);
-      if (day >= first && !this.#isStored(told)) addRows(countsOf(day), told);
+      if (day >= first && !this.#isStored(told)) addRows(countsOf(day), told.rows);
     }
     return [...days].map(([day, counts]) => ({ day_ms: day * DAY_MINUTES * MINUTE_MS, counts }));
   }
@@ -66,6 +72,13 @@ export class DayTotals {
       // A killed Shield's last minute may still stand among those that run, but is not asked for any more.
       if (minutes.every(({ minute }) => minute < first * DAY_MINUTES)) this.#lives.delete(life);
     }
+  }
+
+  #add(minute: number, rows: readonly UsageRow[]): void {
+    const day = Math.floor(minute / DAY_MINUTES);
+    const counts = this.#days.get(day) ?? noCounts();
+    this.#days.set(day, counts);
+    addRows(counts, rows);
   }
 
   #isStored(told: Told): boolean {

@@ -1,10 +1,14 @@
 /**
  * Reads what one tenant has used in the present day and month, from the ledger that all Shields write. Reads
- * each stored minute once; those that run are read each time. What the answer means is `budget.ts`.
+ * each stored minute once; those that run are read each time. Minutes that were read are folded later: then there is
+ * nothing new in their fold. What the answer means is `budget.ts`.
  */
+import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
+import { decodeFold, foldedBy } from "./folding/fold.ts";
+import { readStoredUse, toldIn } from "./folding/stored_use.ts";
 import type { UsagePlace } from "../../shared/usage/place.ts";
-import { CLOCKS_MS, readRunning, toldIn } from "./read.ts";
+import { CLOCKS_MS, readRunning } from "./read.ts";
 import { periodAt, type UsedCounts } from "./budget.ts";
 import { DayTotals } from "./budget_totals.ts";
 
@@ -37,22 +41,33 @@ export class TenantUsed {
     // What runs is read first: once it is over, it is in the store by the time that is read.
     const running = await readRunning({ running: await this.#place.running() }, tenant_id);
     const store = await this.#place.store();
-    for (;;) {
-      const place = this.#after === undefined
-        ? { from_ms: Math.max(0, begin_ms - CLOCKS_MS) }
-        : { after: this.#after };
-      const { blocks, is_end } = await store.read({ tenant_id, limit: PAGE_BLOCKS, ...place });
-      for (const block of blocks) {
-        const told = toldIn(block);
-        if (told !== undefined) this.#totals.add(told);
-      }
-      this.#after = blocks.at(-1)?.cursor ?? this.#after;
-      if (is_end || blocks.length === 0) break;
-      await turn();
+    if (this.#after === undefined || !(await this.#readOn(store, this.#after))) {
+      this.#after = undefined;
+      const from_ms = Math.max(0, begin_ms - CLOCKS_MS);
+      const all = await readStoredUse(store, tenant_id, from_ms, () => new DayTotals());
+      [this.#totals, this.#after] = [all.sink, all.after];
     }
     this.#totals.forget(begin_ms);
     const since = (per: "day" | "month") =>
       this.#totals.since(periodAt(per, now_ms).begin_ms, running);
     return { day: since("day"), month: since("month") };
+  }
+
+  /** Reads what came behind that cursor. False: minutes were folded before they were read here. */
+  async #readOn(store: BlockStore, from: number): Promise<boolean> {
+    for (let after = from;;) {
+      const page = await store.read({ tenant_id: this.#tenant_id, limit: PAGE_BLOCKS, after });
+      for (const block of page.blocks) {
+        const by = foldedBy(block.node_id);
+        const told = by === undefined ? toldIn(block) : undefined;
+        if (told !== undefined) this.#totals.minute(told);
+        const next = by && decodeFold(by, block.payload)?.next;
+        if (next !== undefined && next - 1 > from) return false;
+      }
+      after = page.blocks.at(-1)?.cursor ?? after;
+      this.#after = after;
+      if (page.is_end || page.blocks.length === 0) return true;
+      await turn();
+    }
   }
 }

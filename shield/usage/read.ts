@@ -1,21 +1,20 @@
 /**
- * Reads a tenant's ledger of use: the minutes that Shields have stored, those that run, and which Shields were
- * killed before they had written everything. A minute that stands there twice counts once. Works in pages, so
- * that the thread is free between them.
+ * Reads a tenant's ledger of use: what Shields have stored, the minutes that run, and which Shields were killed before
+ * they had written everything. A minute that stands there twice counts once. What is kept by the hour or the day
+ * counts as a whole when any of it is asked for.
  */
-import type { BlockStore, StoredBlock } from "../../shared/spine/contract/block_store.ts";
+import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
-import { turn } from "../../shared/turns/next_turn.ts";
-import { decodeMinute, type UsageKey, type UsageMinute } from "../../shared/usage/minute.ts";
+import { FOLD_MINUTES, type FoldedBy, type FoldedUse } from "./folding/fold.ts";
+import type { FoldLives } from "./folding/fold_lives.ts";
+import { readStoredUse, type Told, type UseSink } from "./folding/stored_use.ts";
+import { decodeMinute, type UsageKey, type UsageRow } from "../../shared/usage/minute.ts";
 import { runningKey, type UsagePlace } from "../../shared/usage/place.ts";
 import { type PriceBook, pricesAt } from "./price_book.ts";
 import { addCounts, type Counts, noCounts } from "../../shared/usage/counts.ts";
 import { amountsOf, costOf, type PriceList, type UsageAmounts } from "./units.ts";
 
 const MINUTE_MS = 60_000;
-const PAGE_BLOCKS = 512;
-/** Minutes that are summed before others have a turn. */
-const SLICE = 128;
 /**
  * The store knows when it took a block, by its own clock: blocks that it took so much earlier than what is asked
  * for are read, too, since clocks differ and are set.
@@ -30,7 +29,7 @@ export type UsageBy = (typeof USAGE_BY)[number];
 /** What is asked. */
 export interface UsageQuestion {
   readonly tenant: string;
-  /** Unix ms; minutes count that end after `since_ms` and begin before `until_ms`, which may be Infinity. */
+  /** Unix ms; what ends after `since_ms` and begins before `until_ms` counts, which may be Infinity. */
   readonly since_ms: number;
   readonly until_ms: number;
   readonly by: readonly UsageBy[];
@@ -59,6 +58,9 @@ export interface UsageFound {
   readonly total: UsageAmounts;
   readonly cost: number;
   readonly lost: readonly LostUse[];
+  /** From when to when it counts: more than was asked for where an hour or a day at the edge counts as a whole. */
+  readonly since_ms: number;
+  readonly until_ms: number;
   /** Nothing is missing from then on but what `lost` and `damaged` tell: what was before may have gone. */
   readonly whole_since_ms: number;
   /** Blocks that could not be read. */
@@ -67,7 +69,7 @@ export interface UsageFound {
 
 /** Where it is read. */
 export interface UsageSource {
-  readonly store: Pick<BlockStore, "read" | "status">;
+  readonly store: Pick<BlockStore, "read" | "status" | "newest">;
   readonly running: Pick<KeyValue, "keys" | "get">;
   /** Which Shields ended before they had written all, how often each writes, and for how long it is kept. */
   readonly place: Pick<UsagePlace, "losses" | "flush_ms" | "kept_ms">;
@@ -78,11 +80,8 @@ export interface UsageSource {
   readonly rows_max: number;
   /** Throws when there are more. */
   readonly refuse: () => never;
-}
-
-/** A minute and whose it is. */
-export interface Told extends UsageMinute {
-  readonly node_id: string;
+  /** Throws: it is not told apart by that before this time, Unix ms. */
+  readonly refuseBy: (by: UsageBy, before_ms: number) => never;
 }
 
 /** Sums what is asked for. Rejects as the store rejects. */
@@ -90,53 +89,22 @@ export async function readUsage(
   source: UsageSource,
   question: UsageQuestion,
 ): Promise<UsageFound> {
-  const sums = new Sums(question.by, source);
+  const { store, now, place } = source;
+  const { tenant, since_ms } = question;
   // What runs is read first: once it is over, it is in the store by the time that is read, and whole.
   const running = await readRunning(source, question.tenant);
   const lost = await readLost(source, question);
-  const damaged = await readStored(source, question, sums);
-  for (const minute of running) if (isAsked(question, minute)) sums.add(minute);
-  const whole_since_ms = await wholeSince(source, question);
-  return { ...sums.result(), lost, whole_since_ms, damaged };
-}
-
-/** By now: what went while it was read is missing, too. */
-async function wholeSince(
-  { store, place, now }: UsageSource,
-  { tenant, since_ms }: UsageQuestion,
-): Promise<number> {
-  const { whole_ms = 0 } = await store.status(tenant);
-  return Math.max(since_ms, whole_ms, now() - place.kept_ms);
-}
-
-/** Adds what the store has; gives how many blocks could not be read. */
-async function readStored(
-  { store }: UsageSource,
-  question: UsageQuestion,
-  sums: Sums,
-): Promise<number> {
-  const { tenant: tenant_id, since_ms } = question;
-  let damaged = 0;
-  let after: number | undefined;
-  for (;;) {
-    const place = after === undefined ? { from_ms: Math.max(0, since_ms - CLOCKS_MS) } : { after };
-    const page = await store.read({ tenant_id, limit: PAGE_BLOCKS, ...place });
-    for (const [at, block] of page.blocks.entries()) {
-      if (at % SLICE === SLICE - 1) await turn();
-      const minute = toldIn(block);
-      if (minute === undefined) damaged++;
-      else if (isAsked(question, minute)) sums.add(minute);
-    }
-    const last = page.blocks.at(-1);
-    if (page.is_end || last === undefined) return damaged;
-    after = last.cursor;
-  }
-}
-
-/** The minute in a stored block; undefined when it cannot be read. */
-export function toldIn({ node_id, payload }: StoredBlock): Told | undefined {
-  const minute = decodeMinute(payload);
-  return minute === undefined ? undefined : { ...minute, node_id };
+  const from_ms = Math.max(0, since_ms - CLOCKS_MS);
+  const { sink: sums, whole_ms, damaged } = await readStoredUse(
+    store,
+    tenant,
+    from_ms,
+    () => new Sums(question, source),
+  );
+  for (const minute of running) sums.minute(minute);
+  const found = sums.result();
+  const whole_since_ms = Math.max(found.since_ms, whole_ms, now() - place.kept_ms);
+  return { ...found, lost, whole_since_ms, damaged };
 }
 
 /** The minutes of a tenant that run, or that killed Shields have left. Rejects as the bucket rejects. */
@@ -167,12 +135,7 @@ async function readLost(
     .toSorted((a, b) => a.after_ms - b.after_ms);
 }
 
-function isAsked({ since_ms, until_ms }: UsageQuestion, { minute }: UsageMinute): boolean {
-  const begins_ms = minute * MINUTE_MS;
-  return begins_ms + MINUTE_MS > since_ms && begins_ms < until_ms;
-}
-
-type Bounds = Pick<UsageSource, "rows_max" | "refuse" | "book">;
+type Bounds = Pick<UsageSource, "rows_max" | "refuse" | "refuseBy" | "book">;
 /** Counts by the list that prices them. */
 type PricedCounts = Map<PriceList, Counts>;
 
@@ -182,10 +145,15 @@ function countsOf(priced: PricedCounts, prices: PriceList): Counts {
   return counts;
 }
 
-function sumOf(priced: PricedCounts): { amounts: UsageAmounts; cost: number } {
+/** In the order of the book: sums of fractions depend on it in their last digits. */
+function sumOf(
+  priced: PricedCounts,
+  { lists }: PriceBook,
+): { amounts: UsageAmounts; cost: number } {
+  const at = (prices: PriceList) => lists.findIndex((list) => list.prices === prices);
   const all = noCounts();
   let cost = 0;
-  for (const [prices, counts] of priced) {
+  for (const [prices, counts] of [...priced].toSorted(([a], [b]) => at(a) - at(b))) {
     addCounts(all, counts);
     cost += costOf(amountsOf(counts), prices);
   }
@@ -193,38 +161,82 @@ function sumOf(priced: PricedCounts): { amounts: UsageAmounts; cost: number } {
 }
 
 /** The sums of an answer. */
-class Sums {
-  readonly #by: readonly UsageBy[];
+class Sums implements UseSink {
+  readonly #asked: UsageQuestion;
   readonly #bounds: Bounds;
   readonly #rows = new Map<string, { about: readonly (string | number)[]; priced: PricedCounts }>();
-  /** What was added of each life: a few megabytes for a month. */
+  /** What was added of each life: a few hundred minutes, since older ones are folded. */
   readonly #seen = new Set<string>();
+  #known: FoldLives | undefined;
+  /** When the folded use begins and ends that counts, Unix ms. */
+  #begins_ms = Infinity;
+  #ends_ms = -Infinity;
+  /** The end of what is not told apart as it was asked for. */
+  #coarse_ms = -Infinity;
 
-  constructor(by: readonly UsageBy[], bounds: Bounds) {
-    this.#by = by;
+  constructor(asked: UsageQuestion, bounds: Bounds) {
+    this.#asked = asked;
     this.#bounds = bounds;
   }
 
-  /** Adds a minute of a Shield's life, the first time that it comes: all its blocks say the same. */
-  add({ node_id, life_ms, seq, minute, rows }: Told): void {
-    const seen = `${node_id} ${life_ms} ${seq}`;
-    if (this.#seen.has(seen)) return;
-    this.#seen.add(seen);
-    const prices = pricesAt(this.#bounds.book, minute * MINUTE_MS);
-    for (const { counts, ...key } of rows) {
-      const about = this.#by.map((by) => aboutOf(by, key, node_id, minute));
-      addCounts(countsOf(this.#row(about), prices), counts);
-    }
+  known(lives: FoldLives): void {
+    this.#known = lives;
   }
 
-  result(): Pick<UsageFound, "rows" | "total" | "cost"> {
+  /** Adds a minute of a Shield's life, the first time that it comes: all its blocks say the same. */
+  minute(told: Told): void {
+    const { node_id, life_ms, seq, minute, rows } = told;
+    const seen = `${node_id} ${life_ms} ${seq}`;
+    if (this.#seen.has(seen) || this.#known?.has(told) === true) return;
+    this.#seen.add(seen);
+    this.#add(node_id, minute, 1, rows);
+  }
+
+  folded({ by, begins, node_id, rows }: FoldedUse): void {
+    const minutes = FOLD_MINUTES[by];
+    if (!this.#add(node_id, begins, minutes, rows)) return;
+    const ends_ms = (begins + minutes) * MINUTE_MS;
+    this.#begins_ms = Math.min(this.#begins_ms, begins * MINUTE_MS);
+    this.#ends_ms = Math.max(this.#ends_ms, ends_ms);
+    if (this.#finer(by) !== undefined) this.#coarse_ms = Math.max(this.#coarse_ms, ends_ms);
+  }
+
+  /** By what it was asked for that is finer. */
+  #finer(folded: FoldedBy): UsageBy | undefined {
+    return this.#asked.by.find((by) => by === "minute" || (by === "hour" && folded === "day"));
+  }
+
+  /** Adds what was used in these minutes, unless it is not asked for. */
+  #add(node_id: string, begins: number, minutes: number, rows: readonly UsageRow[]): boolean {
+    const { since_ms, until_ms, by: asked_by } = this.#asked;
+    const begins_ms = begins * MINUTE_MS;
+    if (begins_ms + minutes * MINUTE_MS <= since_ms || begins_ms >= until_ms) return false;
+    const prices = pricesAt(this.#bounds.book, begins_ms);
+    for (const { counts, ...key } of rows) {
+      const about = asked_by.map((by) => aboutOf(by, key, node_id, begins));
+      addCounts(countsOf(this.#row(about), prices), counts);
+    }
+    return true;
+  }
+
+  result(): Pick<UsageFound, "rows" | "total" | "cost" | "since_ms" | "until_ms"> {
+    const { since_ms, until_ms } = this.#asked;
+    const finer = this.#finer("day");
+    if (finer !== undefined && this.#coarse_ms > 0) this.#bounds.refuseBy(finer, this.#coarse_ms);
     const all: PricedCounts = new Map();
     const rows = [...this.#rows.values()];
     for (const { priced } of rows) {
       for (const [prices, counts] of priced) addCounts(countsOf(all, prices), counts);
     }
-    const { amounts: total, cost } = sumOf(all);
-    return { rows: rows.map(({ about, priced }) => ({ about, ...sumOf(priced) })), total, cost };
+    const { book } = this.#bounds;
+    const { amounts: total, cost } = sumOf(all, book);
+    return {
+      rows: rows.map(({ about, priced }) => ({ about, ...sumOf(priced, book) })),
+      total,
+      cost,
+      since_ms: Math.min(since_ms, this.#begins_ms),
+      until_ms: Math.max(until_ms, this.#ends_ms),
+    };
   }
 
   #row(about: readonly (string | number)[]): PricedCounts {

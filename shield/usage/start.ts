@@ -9,6 +9,7 @@ import type { Identity } from "../auth/identity.ts";
 import type { PolicyOutcome } from "../policy/abi/policy.ts";
 import type { OwnLife } from "../../shared/lives/own_life.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
+import { UsageFolder } from "./folding/folder.ts";
 import { UsageLedger } from "./ledger.ts";
 import { UsagePlace } from "../../shared/usage/place.ts";
 import type { Settings } from "../settings/settings.ts";
@@ -103,6 +104,9 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
     now,
   });
   registerWriter(registry, writer, ledger);
+  const { tenant_bytes } = usage;
+  const folder = new UsageFolder({ place, node_id, tenant_bytes, log, now });
+  registerFolder(registry, folder);
   const prices = new Prices({ config: usage, place, log, now });
   registerTenantUse(registry, ledger, sums, () => pricesAt(prices.book, now()));
   const [budgets, teller] = startBudgets(start, place, ledger, prices, log);
@@ -130,12 +134,13 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
     store: (stored, isWanted) => teller.store(stored, isWanted),
     async begin() {
       writer.start();
+      folder.start();
       // Where the store is away, whoever asks for prices next reads them.
       await Promise.all([life.idle(), prices.read().catch(() => {})]);
     },
     async close() {
       await budgets.close();
-      await writer.close(CLOSE_MS);
+      await Promise.all([folder.close(), writer.close(CLOSE_MS)]);
     },
   };
 }
@@ -176,6 +181,27 @@ function registerWriter(registry: Registry, writer: UsageWriter, ledger: UsageLe
       this.set({ of: "tenant" }, tenant);
     },
   });
+}
+
+function registerFolder(registry: Registry, folder: UsageFolder): void {
+  scrapedCounter(
+    registry,
+    "shield_usage_folded_blocks_total",
+    "Blocks of use that were folded into hours and days.",
+    () => folder.totals.blocks,
+  );
+  scrapedCounter(
+    registry,
+    "shield_usage_fold_failures_total",
+    "Times at which use could not be folded; it is tried again.",
+    () => folder.totals.failed,
+  );
+  scrapedGauge(
+    registry,
+    "shield_usage_fold_waiting",
+    "Tenants whose use waits to be folded.",
+    () => folder.waiting,
+  );
 }
 
 function startBudgets(

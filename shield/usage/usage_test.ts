@@ -77,6 +77,7 @@ async function onBus(
           now,
           rows_max: 1_000,
           refuse: () => assert.fail("too many rows"),
+          refuseBy: () => assert.fail("nothing is folded"),
         }, { tenant, by, since_ms, until_ms: Infinity }),
     });
   } finally {

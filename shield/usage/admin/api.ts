@@ -70,8 +70,8 @@ const ABOUT = abouts({
     query: [
       inQuery("tenant", "the tenant; absent: that of the token"),
       inQuery("by", `told apart by some of ${USAGE_BY.join(", ")}, with commas between`, TEXT),
-      inQuery("since_ms", "minutes that end after this time; absent: of the last day", TIME),
-      inQuery("until_ms", "minutes that begin before this time; absent: all later ones", TIME),
+      inQuery("since_ms", "what ends after this time; absent: of the last day", TIME),
+      inQuery("until_ms", "what begins before this time; absent: all that is later", TIME),
     ],
     answer: object({
       node_id: ID,
@@ -107,7 +107,7 @@ async function read(context: UsageAdminContext, call: AdminCall): Promise<Respon
   }
   log.info("an operator reads what a tenant has used", { tenant_id: tenant, by: call.by });
   const [store, running, book] = await Promise.all([place.store(), place.running(), prices.read()]);
-  const bounds = { rows_max: USAGE_ROWS_MAX, refuse: () => refuse(by) };
+  const bounds = { rows_max: USAGE_ROWS_MAX, refuse: () => refuse(by), refuseBy };
   const source = { store, running, place, book, now, ...bounds };
   const found = await readUsage(source, { tenant, by, since_ms, until_ms });
   const rows = found.rows.map(({ about, amounts, cost }) => ({
@@ -116,9 +116,20 @@ async function read(context: UsageAdminContext, call: AdminCall): Promise<Respon
     cost,
   }));
   const { cost, lost, whole_since_ms, damaged } = found;
-  const asked = { node_id, tenant, since_ms, until_ms: asked_for.until_ms ?? now(), by };
+  const ends_ms = asked_for.until_ms === undefined ? now() : found.until_ms;
+  const asked = { node_id, tenant, since_ms: found.since_ms, until_ms: ends_ms, by };
   const answer = { ...asked, rows, total: { ...found.total, cost }, lost, whole_since_ms, damaged };
   return Response.json(answer, { headers: NO_STORE });
+}
+
+function refuseBy(by: UsageBy, before_ms: number): never {
+  const kept = by === "minute" ? "hour, later by the day" : "day";
+  throw new ArqonError(
+    "invalid-settings",
+    `by ${by}: ask from ${
+      new Date(before_ms).toISOString()
+    } on; before, use is kept by the ${kept}`,
+  );
 }
 
 function refuse(by: readonly UsageBy[]): never {

@@ -1,0 +1,287 @@
+/**
+ * Folds what is stored of tenants' use: minutes of hours that are over into hours, hours of days that are over into
+ * days. Every Shield does; a fold is stored by compare-and-swap, and what is in it is removed after that, by whoever
+ * comes next if need be. Works for one tenant at a time, a bounded number of blocks of each in a minute.
+ */
+import type { Logger } from "../../../shared/logs/log.ts";
+import {
+  type BlockStore,
+  FOLD_WRITERS,
+  type StoredBlock,
+} from "../../../shared/spine/contract/block_store.ts";
+import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
+import { turn } from "../../../shared/turns/next_turn.ts";
+import { decodeMinute } from "../../../shared/usage/minute.ts";
+import { runningKey, type UsagePlace } from "../../../shared/usage/place.ts";
+import { decodeFold, encodeFold, type Fold, type FoldedBy, foldedBy, FoldSum } from "./fold.ts";
+import { FoldLives } from "./fold_lives.ts";
+import { type FoldBlock, headOf, toldIn, wholeBehind } from "./stored_use.ts";
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+/** How long after the end of an hour its last minutes may still be stored, in ms: then come those of the next one. */
+const LATE_MS = 60_000;
+/** For how long use is kept by the minute, and then by the hour, in ms; at most an hour, or a day, longer. */
+export const KEPT_MS: Readonly<Record<FoldedBy, number>> = { hour: HOUR_MS, day: 2 * DAY_MS };
+const UNIT_MS: Readonly<Record<FoldedBy, number>> = { hour: HOUR_MS, day: DAY_MS };
+/** Folds are finished by others for so long, in ms: after that nobody was there to do it. */
+const FINISHED_MS = 2 * DAY_MS;
+/** How often it is looked whether an hour is over, in ms. */
+const TICK_MS = 60_000;
+/** The most blocks that one fold is made of. */
+const FOLD_BLOCKS = 4_096;
+const PAGE_BLOCKS = 512;
+/** Blocks that are summed before others have a turn. */
+const SLICE = 64;
+
+/** What a folder needs of the process. */
+export interface UsageFolderOptions {
+  readonly place: Pick<UsagePlace, "store" | "running" | "kept_ms">;
+  readonly node_id: string;
+  /** Bytes that the blocks of a tenant may take. */
+  readonly tenant_bytes: number;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** What is folded of a tenant at a time. */
+interface Taken {
+  readonly sum: FoldSum;
+  readonly lives: FoldLives;
+  stored_ms: number;
+  since_ms: number | undefined;
+  damaged: number;
+  blocks: number;
+  /** There may be more that is old enough. */
+  is_cut: boolean;
+}
+
+function unlessConflict(error: unknown): void {
+  if (!isConflict(error)) throw error;
+}
+
+/** The folder of one Shield. */
+export class UsageFolder {
+  /** Blocks that were folded here, and tenants that could not be. */
+  readonly totals = { blocks: 0, failed: 0 };
+  readonly #options: UsageFolderOptions;
+  /** Tenants that are still to be folded in this hour. */
+  readonly #due = new Set<string>();
+  /** When Shields fold differs by their names, so that most of them find it done. */
+  readonly #shift_ms: number;
+  #hour = -1;
+  #pass: Promise<void> | undefined;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #failed = false;
+  #closed = false;
+
+  constructor(options: UsageFolderOptions) {
+    this.#options = options;
+    const sum = [...options.node_id].reduce((all, one) => all + one.charCodeAt(0), 0);
+    this.#shift_ms = sum % 10 * TICK_MS;
+  }
+
+  /** Tenants that wait to be folded. */
+  get waiting(): number {
+    return this.#due.size;
+  }
+
+  /** Begins to fold. */
+  start(): void {
+    this.#timer = setInterval(() => this.tick(), TICK_MS);
+    Deno.unrefTimer(this.#timer);
+  }
+
+  /** Folds what is due, unless the last time is not over yet. */
+  tick(): void {
+    this.#pass ??= this.#run().finally(() => this.#pass = undefined);
+  }
+
+  /** Resolves when what `tick` began is over. */
+  async idle(): Promise<void> {
+    await this.#pass;
+  }
+
+  /** Ends after the tenant that is being folded. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    await this.#pass;
+  }
+
+  /**
+   * Folds of one tenant what is old enough. Resolves with whether there may be more. Rejects as the store; what was
+   * folded then is finished by the next one.
+   */
+  async fold(tenant_id: string): Promise<boolean> {
+    const hours = await this.#fold(tenant_id, "hour");
+    const days = await this.#fold(tenant_id, "day");
+    return hours || days;
+  }
+
+  async #run(): Promise<void> {
+    const { place, log, now } = this.#options;
+    try {
+      const hour = Math.floor((now() - LATE_MS - this.#shift_ms) / HOUR_MS);
+      if (hour !== this.#hour) {
+        for (const tenant_id of await (await place.store()).tenants()) this.#due.add(tenant_id);
+        this.#hour = hour;
+      }
+      for (const tenant_id of [...this.#due]) {
+        if (this.#closed) return;
+        // Whatever becomes of it, the others' turn comes first.
+        this.#due.delete(tenant_id);
+        if (await this.fold(tenant_id)) this.#due.add(tenant_id);
+      }
+      this.#failed = false;
+    } catch (error) {
+      this.totals.failed++;
+      if (!this.#failed) {
+        log.warn("use could not be folded into hours and days; it is tried again", { error });
+      }
+      this.#failed = true;
+    }
+  }
+
+  async #fold(tenant_id: string, by: FoldedBy): Promise<boolean> {
+    const { place, now } = this.#options;
+    const store = await place.store();
+    const head = await headOf(store, tenant_id, by);
+    const made = await this.#make(store, tenant_id, by, head);
+    const is_due = made !== undefined || now() - (head?.time_ms ?? 0) < FINISHED_MS;
+    if (head !== undefined && is_due) await this.#finish(store, tenant_id, by, head.fold);
+    if (made === undefined) return false;
+    const { fold, taken } = made;
+    const age_ms = Math.max(0, now() - fold.stored_ms);
+    try {
+      await store.append({
+        tenant_id,
+        node_id: FOLD_WRITERS[by],
+        payload: encodeFold(fold),
+        // It goes when the newest would have gone that is in it.
+        ttl_seconds: Math.max(1, Math.ceil((place.kept_ms - age_ms) / 1_000)),
+        max_bytes: this.#options.tenant_bytes,
+        expected: head?.cursor ?? 0,
+      });
+    } catch (error) {
+      // Another Shield has folded it.
+      if (isConflict(error)) return true;
+      throw error;
+    }
+    this.totals.blocks += taken.blocks;
+    await this.#finish(store, tenant_id, by, fold);
+    return taken.is_cut;
+  }
+
+  /** What is to be folded; undefined: nothing is old enough. */
+  async #make(
+    store: BlockStore,
+    tenant_id: string,
+    by: FoldedBy,
+    head: FoldBlock | undefined,
+  ): Promise<{ readonly fold: Fold; readonly taken: Taken } | undefined> {
+    const taken: Taken = {
+      sum: new FoldSum(by),
+      lives: head?.fold.lives.at(head.fold.stored_ms) ?? new FoldLives(),
+      stored_ms: head?.fold.stored_ms ?? 0,
+      since_ms: head?.fold.stored_ms,
+      damaged: 0,
+      blocks: 0,
+      is_cut: false,
+    };
+    const next = await this.#take(store, tenant_id, by, head?.fold.next ?? 1, taken);
+    if (next === undefined || taken.blocks === 0) return undefined;
+    const whole_ms = head !== undefined
+      ? await wholeBehind(store, tenant_id, head)
+      : by === "hour"
+      ? (await store.status(tenant_id)).whole_ms ?? 0
+      : 0;
+    const { sum: { use }, lives, stored_ms, since_ms = 0, damaged } = taken;
+    return { fold: { use, next, stored_ms, since_ms, whole_ms, damaged, lives }, taken };
+  }
+
+  /** Takes blocks in their order. Resolves with the first that it leaves: at least the newest one. */
+  async #take(
+    store: BlockStore,
+    tenant_id: string,
+    by: FoldedBy,
+    next: number,
+    taken: Taken,
+  ): Promise<number | undefined> {
+    const source = by === "hour" ? undefined : "hour";
+    let held: StoredBlock | undefined;
+    for (let after = next - 1, looked = 0; looked < FOLD_BLOCKS;) {
+      const page = await store.read({ tenant_id, after, limit: PAGE_BLOCKS });
+      for (const block of page.blocks) {
+        if (++looked % SLICE === 0) await turn();
+        if (foldedBy(block.node_id) !== source) continue;
+        if (held !== undefined && !this.#add(by, held, taken)) return held.cursor;
+        held = block;
+      }
+      after = page.blocks.at(-1)?.cursor ?? after;
+      if (page.is_end || page.blocks.length === 0) return held?.cursor;
+    }
+    taken.is_cut = true;
+    return held?.cursor;
+  }
+
+  /** Adds a block; false: it is too young, or there is no room. */
+  #add(by: FoldedBy, block: StoredBlock, taken: Taken): boolean {
+    const { sum, lives } = taken;
+    if (!sum.hasRoom(block.payload.length)) {
+      taken.is_cut = true;
+      return false;
+    }
+    if (by === "day") {
+      const fold = decodeFold("hour", block.payload);
+      const begins = fold?.use.map((use) => use.begins) ?? [];
+      if (!this.#isOld(by, fold?.stored_ms ?? block.time_ms, begins)) return false;
+      for (const { begins, node_id, rows } of fold?.use ?? []) sum.add(begins, node_id, rows);
+      taken.since_ms ??= fold?.since_ms;
+      taken.stored_ms = Math.max(taken.stored_ms, fold?.stored_ms ?? 0);
+      taken.damaged += fold?.damaged ?? 1;
+    } else {
+      const told = toldIn(block);
+      if (!this.#isOld(by, block.time_ms, told === undefined ? [] : [told.minute])) return false;
+      if (told === undefined) taken.damaged++;
+      else if (!lives.has(told)) sum.add(told.minute, told.node_id, told.rows);
+      if (told !== undefined) lives.add(told, block.time_ms);
+      taken.stored_ms = Math.max(taken.stored_ms, block.time_ms);
+    }
+    taken.blocks++;
+    return true;
+  }
+
+  /**
+   * Whether the hours, or the days, in which these minutes are have been over for long enough, and it is not only just
+   * stored. What is ahead of now is of a clock that was: it keeps nothing waiting.
+   */
+  #isOld(by: FoldedBy, stored_ms: number, minutes: readonly number[]): boolean {
+    const now_ms = this.#options.now();
+    const before_ms = now_ms - KEPT_MS[by] - LATE_MS;
+    const kept_ms = before_ms - before_ms % UNIT_MS[by];
+    const isBefore = (time_ms: number, late_ms: number) =>
+      time_ms < kept_ms + late_ms || time_ms > now_ms + LATE_MS;
+    return isBefore(stored_ms, LATE_MS) &&
+      minutes.every((minute) => isBefore(minute * MINUTE_MS, 0));
+  }
+
+  /** Removes what is in a fold. Once more does nothing. */
+  async #finish(store: BlockStore, tenant_id: string, by: FoldedBy, fold: Fold): Promise<void> {
+    const { next, lives, use } = fold;
+    if (by === "day") return await store.remove(tenant_id, FOLD_WRITERS.hour, next);
+    const bucket = await this.#options.place.running();
+    // What a Shield that was killed had written of its last minute, and stored.
+    for (const key of await bucket.keys(runningKey(tenant_id))) {
+      const entry = await bucket.get(key);
+      const minute = entry && decodeMinute(entry.value);
+      if (minute === undefined || !lives.has({ ...minute, node_id: key[2] ?? "" })) continue;
+      // It has gone, or the Shield lives and counts on.
+      await bucket.delete(key, entry!.revision).catch(unlessConflict);
+    }
+    const nodes = new Set([...lives.nodes, ...use.map(({ node_id }) => node_id)]);
+    for (const node_id of nodes) await store.remove(tenant_id, node_id, next);
+  }
+}

@@ -1,0 +1,194 @@
+/**
+ * Reads what is stored of a tenant's use, each of it once: days, hours that are in no day, and minutes that are in no
+ * hour. Blocks are folded and removed meanwhile by any Shield: then it is read anew. Works in pages, so that the thread
+ * is free between them.
+ */
+import { ArqonError } from "@arqon/proto";
+import { FOLD_WRITERS } from "../../../shared/spine/contract/block_store.ts";
+import type { BlockStore, StoredBlock } from "../../../shared/spine/contract/block_store.ts";
+import { turn } from "../../../shared/turns/next_turn.ts";
+import { decodeMinute, type UsageMinute } from "../../../shared/usage/minute.ts";
+import { decodeFold, type Fold, type FoldedBy, foldedBy, type FoldedUse } from "./fold.ts";
+import type { FoldLives } from "./fold_lives.ts";
+
+const PAGE_BLOCKS = 512;
+/** Blocks that are summed before others have a turn. */
+const SLICE = 128;
+/** How often it is read anew. A tenant is folded once a minute at most, by each Shield. */
+const ATTEMPTS = 4;
+
+/** A minute and whose it is. */
+export interface Told extends UsageMinute {
+  readonly node_id: string;
+}
+
+/** The minute in a node's block; undefined when it cannot be read. */
+export function toldIn({ node_id, payload }: StoredBlock): Told | undefined {
+  const minute = decodeMinute(payload);
+  return minute === undefined ? undefined : { ...minute, node_id };
+}
+
+/** What is told of what is read. */
+export interface UseSink {
+  /** Minutes that are in folds: first of all. */
+  known(lives: FoldLives): void;
+  minute(told: Told): void;
+  folded(use: FoldedUse): void;
+}
+
+/** A stored fold. */
+export interface FoldBlock {
+  readonly cursor: number;
+  readonly time_ms: number;
+  readonly fold: Fold;
+}
+
+/** The newest fold of hours and of days. */
+export type FoldHeads = Readonly<Record<FoldedBy, FoldBlock | undefined>>;
+
+type Store = Pick<BlockStore, "read" | "status" | "newest">;
+
+/** The newest fold; one that cannot be read is none. Rejects as the store. */
+export async function headOf(
+  store: Pick<BlockStore, "newest">,
+  tenant_id: string,
+  by: FoldedBy,
+): Promise<FoldBlock | undefined> {
+  const block = await store.newest(tenant_id, FOLD_WRITERS[by]);
+  return block && foldIn(by, block);
+}
+
+function foldIn(by: FoldedBy, { cursor, time_ms, payload }: StoredBlock): FoldBlock | undefined {
+  const fold = decodeFold(by, payload);
+  return fold && { cursor, time_ms, fold };
+}
+
+async function headsOf(store: Store, tenant_id: string): Promise<FoldHeads> {
+  const [hour, day] = await Promise.all([
+    headOf(store, tenant_id, "hour"),
+    headOf(store, tenant_id, "day"),
+  ]);
+  return { hour, day };
+}
+
+/** What was read. */
+export interface StoredUse<Sink> {
+  readonly sink: Sink;
+  readonly heads: FoldHeads;
+  /** Blocks that could not be read. */
+  readonly damaged: number;
+  /** The newest cursor that was looked at; undefined: there is no block. */
+  readonly after: number | undefined;
+  /** Nothing that was stored then or later has gone, but by its age. */
+  readonly whole_ms: number;
+}
+
+/**
+ * Reads what was stored from that time on, Unix ms by the store's clock, into a new sink. Rejects as the store, and with
+ * `log-unavailable` where it is folded time and again meanwhile.
+ */
+export async function readStoredUse<Sink extends UseSink>(
+  store: Store,
+  tenant_id: string,
+  from_ms: number,
+  open: () => Sink,
+): Promise<StoredUse<Sink>> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const heads = await headsOf(store, tenant_id);
+    const sink = open();
+    const scan = new Scan(heads, sink);
+    const after = await scan.run(store, tenant_id, from_ms);
+    const whole_ms = await wholeSince(store, tenant_id, heads, scan.begins_ms);
+    const { hour, day } = await headsOf(store, tenant_id);
+    if (hour?.cursor !== heads.hour?.cursor || day?.cursor !== heads.day?.cursor) continue;
+    return { sink, heads, damaged: scan.damaged, after, whole_ms };
+  }
+  throw new ArqonError("log-unavailable", "the ledger of use is being folded: ask again");
+}
+
+/** One reading of the blocks of a tenant. */
+class Scan {
+  readonly #heads: FoldHeads;
+  readonly #sink: UseSink;
+  /** What was stored before may be missing in days, or without any in hours. */
+  begins_ms: number | undefined;
+  damaged = 0;
+
+  constructor(heads: FoldHeads, sink: UseSink) {
+    this.#heads = heads;
+    this.#sink = sink;
+  }
+
+  async run(store: Store, tenant_id: string, from_ms: number): Promise<number | undefined> {
+    const { hour, day } = this.#heads;
+    if (hour !== undefined) this.#sink.known(hour.fold.lives);
+    let after: number | undefined;
+    for (;;) {
+      const place = after === undefined ? { from_ms } : { after };
+      const page = await store.read({ tenant_id, limit: PAGE_BLOCKS, ...place });
+      for (const [at, block] of page.blocks.entries()) {
+        if (at % SLICE === SLICE - 1) await turn();
+        this.#add(block);
+      }
+      after = page.blocks.at(-1)?.cursor ?? after;
+      if (page.is_end || page.blocks.length === 0) break;
+    }
+    // A replica that is behind does not show the newest ones yet.
+    if (day !== undefined) this.#fold("day", day);
+    if (hour !== undefined) this.#fold("hour", hour);
+    return after;
+  }
+
+  #add(block: StoredBlock): void {
+    const by = foldedBy(block.node_id);
+    if (by === undefined) return this.#minute(block);
+    if (block.cursor === this.#heads[by]?.cursor) return;
+    const found = foldIn(by, block);
+    if (found === undefined) this.damaged++;
+    else this.#fold(by, found);
+  }
+
+  #minute(block: StoredBlock): void {
+    if (block.cursor < (this.#heads.hour?.fold.next ?? 0)) return;
+    const told = toldIn(block);
+    if (told === undefined) this.damaged++;
+    else this.#sink.minute(told);
+  }
+
+  #fold(by: FoldedBy, { cursor, fold }: FoldBlock): void {
+    const { day } = this.#heads;
+    if (by === "hour" && cursor < (day?.fold.next ?? 0)) return;
+    if (by === "day" || day === undefined) {
+      this.begins_ms ??= fold.since_ms === 0 ? 0 : fold.since_ms + 1;
+    }
+    this.damaged += fold.damaged;
+    for (const use of fold.use) this.#sink.folded(use);
+  }
+}
+
+/** Since when nothing has gone for want of room, Unix ms by the store's clock. */
+async function wholeSince(
+  store: Store,
+  tenant_id: string,
+  { hour, day }: FoldHeads,
+  begins_ms = 0,
+): Promise<number> {
+  if (hour === undefined) return (await store.status(tenant_id)).whole_ms ?? 0;
+  const wholes = [hour, day].map((head) =>
+    head === undefined ? 0 : wholeBehind(store, tenant_id, head)
+  );
+  return Math.max(begins_ms, ...await Promise.all(wholes));
+}
+
+/**
+ * Since when all that a fold and those before it were made of, and what is behind them, is there. The oldest goes
+ * first: while a fold is there, what was stored after it is, too, and of what it left the oldest one tells.
+ */
+export async function wholeBehind(
+  store: Pick<BlockStore, "read">,
+  tenant_id: string,
+  { time_ms, fold: { next, whole_ms } }: FoldBlock,
+): Promise<number> {
+  const { blocks: [oldest] } = await store.read({ tenant_id, after: next - 1, limit: 1 });
+  return oldest?.cursor === next ? whole_ms : Math.max(whole_ms, time_ms + 1);
+}
