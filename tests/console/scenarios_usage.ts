@@ -10,6 +10,7 @@ operator_tenants = ["ops"]
 [usage]
 enabled = true
 flush_ms = 50
+retention_days = 8
 [usage.prices]
 messages_in = 0.5
 `;
@@ -70,7 +71,15 @@ const shows: Scenario = {
       assert.equal(fields, whose === "" ? 0 : 1, "an admin of one tenant cannot ask for another");
       await page.locator("select[name=by]").selectOption("node");
       await until("by node", async () => (await columnTexts(page, 1)).length > 0);
-      await page.getByRole("columnheader", { name: "Node" }).waitFor();
+      for (const name of ["Node", "Reads", "Read bytes"]) {
+        await page.getByRole("columnheader", { name, exact: true }).waitFor();
+      }
+      const gone = page.locator(".notice").filter({ hasText: "may have gone" });
+      for (const [hours, times, by] of [["168", 0, "day"], ["720", 1, "day"], ["24", 0, "hour"]]) {
+        await page.locator("select[name=hours]").selectOption(String(hours));
+        await page.getByRole("region", { name: `Cost by ${by}` }).waitFor();
+        await until(`${hours} hours: ${times}`, async () => await gone.count() === times);
+      }
     }
   },
 };

@@ -9,8 +9,8 @@ import { card, errorNotice, facts, filterForm, pageHead, slot } from "./page.js"
 import { createTable } from "./table.js";
 
 const HOUR_MS = 3_600_000;
-/** Hours back, and what the chart tells apart in them; each has at most some hundred points. */
-const SPANS = { 1: "minute", 24: "hour", 168: "hour", 720: "day" };
+/** Hours back, and what the chart tells apart in them, as long as that is kept. */
+const SPANS = { 1: "minute", 24: "hour", 168: "day", 720: "day" };
 const STEP_MS = { minute: 60_000, hour: HOUR_MS, day: 24 * HOUR_MS };
 const BY = ["room", "user", "policy", "node"];
 const TONES = { warn: "warn", slow: "warn", refuse: "bad" };
@@ -30,6 +30,8 @@ const AMOUNTS = [
   amount("schema_steps", "Schema steps"),
   figure("commands", "Commands", "commands"),
   figure("log_bytes", "Stored", "log_bytes", bytes),
+  figure("reads", "Reads", "reads"),
+  figure("read_bytes", "Read bytes", "read_bytes", bytes),
   amount("cost", "Cost", exact),
 ];
 
@@ -112,8 +114,13 @@ const lostText = ({ node_id, after_ms, most_ms }) =>
   `${node_id} ended without a word: what it counted after ${moment(after_ms)}, at most ` +
   `${exact(most_ms / 1_000)} s of it, is missing.`;
 
-function notices({ lost, damaged }) {
+/** What is kept for just as long as was asked for has gone by the time of the answer: that is nothing to tell. */
+const isGone = ({ since_ms, whole_since_ms }) => whole_since_ms > since_ms + STEP_MS.minute;
+
+function notices(found) {
+  const { lost, damaged, whole_since_ms } = found;
   const texts = lost.map(lostText);
+  if (isGone(found)) texts.push(`What was before ${moment(whole_since_ms)} may have gone.`);
   if (damaged > 0) texts.push(`${count(damaged)} blocks of the ledger cannot be read.`);
   return texts.map((text) => el("p", { class: "notice warn" }, text));
 }
