@@ -12,11 +12,11 @@ import type { Lives } from "../lives/lives.ts";
 const USAGE_BUCKET = "ARQON_USAGE";
 const DAY_SECONDS = 86_400;
 
-/** The key of a minute that runs; of a tenant's all without more. */
-export const runningKey = (tenant_id: string, ...life: readonly string[]): KvKey => [
+/** The key of a minute that runs: of a node, its life and the minute's number. Of a tenant's all without more. */
+export const runningKey = (tenant_id: string, ...whose: readonly string[]): KvKey => [
   "minute",
   tenant_id,
-  ...life,
+  ...whose,
 ];
 
 /** What the place needs of the process. */

@@ -1,7 +1,8 @@
 /**
  * Writes what a Shield or a Brain counts: every few seconds the minute so far, over what was there of it, and each minute
  * once it is over as a block. So a repetition changes nothing, and who is killed loses its last seconds: its life
- * tells readers of it. A store that is away is tried again; nothing waits for it but the end, and that not for long.
+ * tells readers of it. A store that is slow or away is tried again; nothing waits for it but the end, and that not
+ * for long: what a minute had while it ran stays until it is stored.
  */
 import type { Logger } from "../logs/log.ts";
 import type { KvKey } from "../spine/contract/spine.ts";
@@ -41,13 +42,14 @@ export interface UsageWriterOptions {
 
 /** A minute that is over and not stored yet. */
 interface Waiting extends WaitingBlock {
-  /** It stands in the bucket, too. */
-  readonly is_running: boolean;
+  /** Where it stands in the bucket, too. */
+  readonly ran: KvKey | undefined;
 }
 
 /** A minute that runs, with what tells whether it has changed. */
 interface Running extends WaitingBlock {
   readonly text: string;
+  readonly key: KvKey;
 }
 
 /** The writer of one process. */
@@ -69,6 +71,9 @@ export class UsageWriter {
   #until_ms: number;
   #pass: Promise<void> = Promise.resolve();
   #is_writing = false;
+  #storing: Promise<void> | undefined;
+  /** Why something was not stored the last time. */
+  #refused: unknown;
   #timer: ReturnType<typeof setInterval> | undefined;
   #swept_ms = -Infinity;
   #failed = false;
@@ -105,6 +110,7 @@ export class UsageWriter {
   /** Resolves when what was to be written by now is, or has failed. */
   async idle(): Promise<void> {
     await this.#pass;
+    await this.#storing;
   }
 
   /**
@@ -115,7 +121,7 @@ export class UsageWriter {
     clearInterval(this.#timer);
     let is_late = false;
     const timer = setTimeout(() => is_late = true, timeout_ms);
-    await this.#pass;
+    await this.idle();
     await this.#write(true);
     // A connection that is being made again takes the next one.
     while (!this.#waiting.is_empty && !is_late) {
@@ -135,25 +141,27 @@ export class UsageWriter {
     const running: Running[] = [];
     for (const { tenant_id, rows } of ledger.take(is_over)) {
       const [life_ms, seq] = [this.#life_ms, this.#seq];
+      const key = runningKey(tenant_id, this.#options.node_id, `${life_ms}`, `${seq}`);
       const about = { life_ms, seq, minute: this.#minute, until_ms: now_ms, rows };
       if (is_over) {
-        const is_running = this.#running.delete(tenant_id);
-        this.#waiting.push({ tenant_id, payload: encodeMinute(about), is_running });
+        const ran = this.#running.delete(tenant_id) ? key : undefined;
+        this.#waiting.push({ tenant_id, payload: encodeMinute(about), ran });
         continue;
       }
       // What did not change but for its time need not be written again.
       const text = JSON.stringify(rows);
       if (this.#running.get(tenant_id) === text) continue;
-      running.push({ tenant_id, payload: encodeMinute(about), text });
+      running.push({ tenant_id, payload: encodeMinute(about), text, key });
       this.#running.set(tenant_id, "");
     }
     this.#minute = minute;
     if (is_over) this.#seq++;
     try {
-      const refusals = [await this.#store(), await this.#writeRunning(running)];
-      const refusal = refusals.find((one) => one !== undefined);
+      this.#storing ??= this.#store().finally(() => this.#storing = undefined);
+      if (is_last) await this.#storing;
+      const refusal = await this.#writeRunning(running) ?? this.#refused;
       if (refusal !== undefined) throw refusal;
-      this.#until_ms = now_ms;
+      if (this.#waiting.is_empty) this.#until_ms = now_ms;
       this.#living.mark();
       await this.fill.look(await this.#options.place.store());
       await this.#sweepIfDue();
@@ -166,26 +174,31 @@ export class UsageWriter {
     }
   }
 
-  #lose({ tenant_id }: Waiting, error?: unknown): void {
+  #lose({ tenant_id, ran }: Waiting, error?: unknown): void {
     this.totals.lost++;
+    // What it had while it ran would stay for ever. Where it cannot be removed, a sweep does.
+    const bucket = this.#options.place.running();
+    if (ran !== undefined) bucket.then((there) => there.delete(ran)).catch(() => {});
     const why = error === undefined ? "too many wait for their store" : "its store refuses it";
     this.#options.log.warn(`a minute of use is lost: ${why}`, { tenant_id, error });
   }
 
-  /** Stores minutes that are over. Resolves with the first refusal; what is not stored waits on. */
-  async #store(): Promise<unknown> {
-    if (this.#waiting.is_empty) return undefined;
+  /** Stores minutes that are over. Never rejects; what is not stored waits on. */
+  async #store(): Promise<void> {
+    if (this.#waiting.is_empty) return;
     const { place, node_id, retention_seconds, tenant_bytes } = this.#options;
-    const [store, bucket] = [await place.store(), await place.running()];
-    return await this.#waiting.store(async ({ tenant_id, payload, is_running }) => {
-      const bounds = { ttl_seconds: retention_seconds, max_bytes: tenant_bytes };
-      await store.append({ ...bounds, tenant_id, node_id, payload });
-      // While the store was away the next minute may have taken its place.
-      const is_there = is_running && !this.#running.has(tenant_id);
-      if (is_there) await bucket.delete(runningKey(tenant_id, ...this.#names));
-      this.totals.stored++;
-      this.fill.stored(tenant_id);
-    });
+    try {
+      const [store, bucket] = [await place.store(), await place.running()];
+      this.#refused = await this.#waiting.store(async ({ tenant_id, payload, ran }) => {
+        const bounds = { ttl_seconds: retention_seconds, max_bytes: tenant_bytes };
+        await store.append({ ...bounds, tenant_id, node_id, payload });
+        if (ran !== undefined) await bucket.delete(ran);
+        this.totals.stored++;
+        this.fill.stored(tenant_id);
+      });
+    } catch (error) {
+      this.#refused = error;
+    }
   }
 
   /** Resolves with the first refusal; what is not written is the next time. */
@@ -196,9 +209,9 @@ export class UsageWriter {
     for (let at = 0, written = 1; at < all.length && written > 0; at += UNDER_WAY) {
       written = 0;
       await Promise.all(
-        all.slice(at, at + UNDER_WAY).map(async ({ tenant_id, payload, text }) => {
+        all.slice(at, at + UNDER_WAY).map(async ({ tenant_id, payload, text, key }) => {
           try {
-            await bucket.put(runningKey(tenant_id, ...this.#names), payload);
+            await bucket.put(key, payload);
             this.#running.set(tenant_id, text);
             written++;
           } catch (error) {
@@ -235,12 +248,7 @@ export class UsageWriter {
     const until_ms = Number(value.until ?? value.until_ms);
     if (until_ms < oldest_ms) await bucket.delete(key, entry.revision);
   }
-
-  /** What names this life in keys. */
-  get #names(): readonly [node_id: string, life: string] {
-    return [this.#options.node_id, String(this.#life_ms)];
-  }
 }
 
 /** When the life began that a key is of, Unix ms. */
-const lifeOf = (key: KvKey): number => Number(key.at(-1));
+const lifeOf = (key: KvKey): number => Number(key[3]);

@@ -3,9 +3,11 @@ import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import fc from "fast-check";
 import { createLogger } from "../../shared/logs/log.ts";
+import type { BlockAppend, BlockStore } from "../../shared/spine/contract/block_store.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { Lives } from "../../shared/lives/lives.ts";
 import { OwnLife } from "../../shared/lives/own_life.ts";
+import { until } from "../../shared/testing/until.ts";
 import type { UsedCounts } from "./budget.ts";
 import { TenantUsed } from "./budget_used.ts";
 import { UsageLedger } from "./ledger.ts";
@@ -241,6 +243,46 @@ Deno.test("usage: what a store that is away for a moment refuses at the end is w
     clock.now_ms += MINUTE_MS;
     const { total, lost } = await read("acme");
     assert.deepEqual([total.messages_in, lost], [1, []]);
+  });
+});
+
+Deno.test("usage: while minutes that are over wait for a slow store, the running one is written, and nothing is lost with the Shield", async () => {
+  await onBus(async ({ clock, place, shield, read }) => {
+    const [one, who] = [shield("one"), identity("acme", "pro")];
+    one.ledger.taken(who, "", 10);
+    await flushed(one);
+    const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
+    const open = place.store.bind(place);
+    const store = await open();
+    const slow = {
+      append: (block: BlockAppend) => answered.then(() => store.append(block)),
+      read: store.read.bind(store),
+      newest: store.newest.bind(store),
+      status: store.status.bind(store),
+      room: store.room.bind(store),
+    };
+    place.store = () => Promise.resolve(slow as Partial<BlockStore> as BlockStore);
+    const there = async () => (await read("acme")).total.messages_in;
+    for (const wanted of [2, 3]) {
+      const waiting_bytes = one.writer.waiting_bytes;
+      clock.now_ms += MINUTE_MS;
+      await until("the minute waits for its store", () => {
+        one.writer.tick();
+        return one.writer.waiting_bytes > waiting_bytes;
+      });
+      one.ledger.taken(who, "", 10);
+      await until(`${wanted} are there`, async () => {
+        one.writer.tick();
+        return await there() === wanted;
+      });
+    }
+    answer();
+    await flushed(one);
+    assert.equal(await there(), 3);
+    await ended(one);
+    assert.equal(await there(), 3);
+    const bucket = await place.running();
+    assert.deepEqual(await bucket.keys(["minute"]), []);
   });
 });
 
