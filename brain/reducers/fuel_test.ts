@@ -94,6 +94,19 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     await until("timers run", async () => (await entriesOf(brain, "ticks")).length > before);
   });
 
+  Deno.test(`${engine}: timers have half of the tenant's fuel, so that its calls have the other`, async () => {
+    const own = { reducer_fuel_per_second: 6_000 };
+    await using world = await open({ modules: { ticks: TICKS, plain: PLAIN }, brain: own });
+    const brain = await world.start("a");
+    await applied(brain, "ticks", "begin");
+    const held = () => metric(brain, "brain_reducer_timers_held_total");
+    await until("its timers wait", async () => await held() > 0);
+    assert.equal(reasonOf(await callOf(brain, "t", "plain")), "applied");
+    const before = (await entriesOf(brain, "ticks")).length;
+    world.passed_ms += LONG_MS;
+    await until("timers run", async () => (await entriesOf(brain, "ticks")).length > before);
+  });
+
   Deno.test(`${engine}: who deploys in a loop waits for fuel, and nobody else who deploys does`, async () => {
     await using world = await open({ modules: { plain: PLAIN }, brain: BRAIN });
     const brain = await world.start("a");

@@ -102,7 +102,8 @@ const deathMetrics = (registry: Registry) => ({
   }),
   timers_held: new Counter({
     name: "brain_reducer_timers_held_total",
-    help: "How often a timer that was due waited: a room's timers run 100 times a second at most.",
+    help:
+      "How often a timer that was due waited: for its room's 100 a second, or its tenant's fuel.",
     registers: [registry],
   }),
 });

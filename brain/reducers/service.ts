@@ -354,7 +354,7 @@ class Reducers implements ReducerService {
     const isWaiting = (at: Place) => {
       const key = keyOf(at);
       if (this.#closing.has(key) || this.#rooms.get(key)?.is_loaded) return false;
-      return this.#owns(at) && this.#parts.fuel.wait(at.tenant_id) === 0;
+      return this.#owns(at) && this.#parts.fuel.timersWait(at.tenant_id) === 0;
     };
     const isOver = (at: Place, at_ms: number) => this.#times.isOver(at.tenant_id, at_ms);
     const waiting = this.#known.due(isOver).filter(isWaiting);

@@ -17,19 +17,36 @@ export interface TenantFuelOptions {
   readonly used: Pick<Counter, "inc">;
 }
 
+/** The part of a tenant's fuel that its timers may use, so that its calls have the other, and who shares the cores. */
+export const TIMERS_PART = 0.5;
+
 /** The fuel of all tenants. */
 export class TenantFuel {
   readonly #options: TenantFuelOptions;
   readonly #buckets: FuelBuckets;
+  /** What timers use, which is in the other one, too. */
+  readonly #timers: FuelBuckets;
 
   constructor(options: TenantFuelOptions) {
     this.#options = options;
     this.#buckets = createFuelBuckets(options.per_second);
+    this.#timers = createFuelBuckets(() => options.per_second() * TIMERS_PART);
   }
 
   /** In how many ms the tenant's rooms may go on; 0: now. */
   wait(tenant_id: string): number {
     return this.#buckets.wait(tenant_id, this.#options.monotonic_ms());
+  }
+
+  /** The same for their timers. */
+  timersWait(tenant_id: string): number {
+    const now_ms = this.#options.monotonic_ms();
+    return Math.max(this.wait(tenant_id), this.#timers.wait(tenant_id, now_ms));
+  }
+
+  /** Takes note that units which are charged were used by timers. */
+  spendTimers(tenant_id: string, units: number): void {
+    this.#timers.spend(tenant_id, units / UNITS_PER_FUEL, this.#options.monotonic_ms());
   }
 
   /** Charges a tenant with units that were used for it. */

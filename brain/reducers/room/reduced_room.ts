@@ -205,12 +205,13 @@ export class ReducedRoom {
     const loaded = this.#loaded;
     if (loaded === undefined) return;
     const { standing: { next }, durable } = loaded;
-    const { monotonic_ms } = this.#options;
+    const { parts: { fuel }, monotonic_ms } = this.#options;
     const due_ms = next === undefined ? Infinity : Math.max(
       next.at_ms - durable.now(),
       this.#left.held_ms,
       this.#faults.held_ms,
       this.#pace.wait(monotonic_ms()),
+      fuel.timersWait(this.at.tenant_id),
     );
     const wait_ms = Math.max(1, Math.min(due_ms, this.#is_resting ? Infinity : QUIET_MS));
     if (wait_ms < Infinity) this.#wakeIn(wait_ms);
@@ -277,11 +278,12 @@ export class ReducedRoom {
   }
 
   #takenAt(loaded: LoadedRoom, program: RunnableProgram): TakenAt {
-    const { parts: { random, metrics }, owns, monotonic_ms } = this.#options;
+    const { parts: { random, metrics, fuel }, owns, monotonic_ms } = this.#options;
     const { standing, durable } = loaded;
     const now_ms = durable.now();
     const ahead_ms = now_ms - monotonic_ms();
-    const is_held = this.#pace.wait(monotonic_ms()) > 0;
+    const is_held = this.#pace.wait(monotonic_ms()) > 0 ||
+      fuel.timersWait(this.at.tenant_id) > 0;
     const is_due = isDue(standing, now_ms);
     if (is_held && is_due) metrics.timers_held.inc();
     const runs_timers = owns(this.at) && !is_held && this.#left.admits(loaded, program) &&
@@ -334,6 +336,7 @@ export class ReducedRoom {
     const stored_units = storedUnits(applied);
     parts.fuel.spend(this.at.tenant_id, stored_units);
     parts.used(this.at, units + stored_units);
+    if (timers > 0) parts.fuel.spendTimers(this.at.tenant_id, units + stored_units);
     for (const [at, one] of applied.entries()) {
       noteApplied(one, this.at, parts);
       calls[at]?.answer(answerTo(one));
