@@ -12,6 +12,8 @@ import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
+import { startTcpProxy } from "./harness/tcp_proxy.ts";
+import type { TcpProxy } from "./harness/tcp_proxy.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
@@ -37,6 +39,8 @@ interface Stage {
   open(shield: 0 | 1): Promise<DurableClient>;
   readonly token: string;
   readonly urls: readonly [string, string];
+  /** Of the first Shield to NATS. */
+  readonly link: TcpProxy;
   subjectOf(room: string): string;
 }
 
@@ -45,9 +49,12 @@ const httpOf = ({ ready }: ServerProcess) => new URL(ready.url ?? "").origin.rep
 async function onStage(run: (stage: Stage) => Promise<void>): Promise<void> {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
-  const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}${ROOMS}`;
+  await using link = startTcpProxy(nats.port);
+  const configOf = (url: string) => `[nats]\nurls = ["${url}"]\n${issuer.config}${ROOMS}`;
+  const config = configOf(nats.url);
   await using _brain = await startServer("brain", config, issuer.dir);
-  await using one = await startServer("shield", config, issuer.dir, 'node_id = "one"');
+  const linked = configOf(`nats://127.0.0.1:${link.port}`);
+  await using one = await startServer("shield", linked, issuer.dir, 'node_id = "one"');
   await using two = await startServer("shield", config, issuer.dir, 'node_id = "two"');
   const shields = [one, two] as const;
   const token = await issuer.tokenFor();
@@ -69,6 +76,7 @@ async function onStage(run: (stage: Stage) => Promise<void>): Promise<void> {
       stream: names[0]!,
       open,
       token,
+      link,
       urls: [httpOf(one), httpOf(two)],
       subjectOf: (room) => `log.t.acme.r.${room}`,
     });
@@ -223,6 +231,77 @@ async function singleMessages({ manager, stream, open }: Stage): Promise<void> {
     /message deletes not permitted|delete/,
   );
 }
+
+/** Purged while the first Shield has no NATS: it hears of no request. */
+async function whileCut(stage: Stage): Promise<void> {
+  for (const way of ["whole", "keep"] as const) {
+    const room = `cut-${way}`;
+    using reader = await stage.open(0);
+    const { offset: start, epoch } = await reader.join(room);
+    using publisher = await stage.open(1);
+    const offsets = await publisher.fill(room, numbers(0, 10));
+    await reader.hears(offsets);
+    await publisher.fill("busy", numbers(0, 3 * KEPT));
+    await stage.link.cut();
+    const options = { filter: stage.subjectOf(room), ...WAYS[way](offsets) };
+    await stage.manager.streams.purge(stage.stream, options);
+    stage.link.restore();
+    const back = (after_offset: number | undefined) =>
+      comesBack(stage, 0, room, { after_offset, epoch }, []);
+    // A Shield without NATS refuses, too.
+    const told = await seen(
+      "the cut Shield to refuse",
+      () => back(offsets[1]).catch(() => "no answer"),
+      (reason) => reason === "history-trimmed" || reason === "",
+      30_000,
+    );
+    assert.equal(told, "history-trimmed", way);
+    assert.equal(await back(start), "history-trimmed", way);
+    const { body } = await new HttpPeer(stage.urls[0], stage.token).call(
+      "GET",
+      `rooms/${room}/messages?limit=100`,
+    );
+    const left = way === "whole" ? [] : offsets.slice(5);
+    assert.deepEqual(body.messages.map(({ offset }: { offset: number }) => offset), left, way);
+    await publisher.fill(room, ["next"]);
+    for (const place of [start, offsets[3]]) {
+      assert.equal(await back(place), "history-trimmed", `${way}, later, after ${place}`);
+    }
+  }
+}
+
+/** Lowered limits remove messages, and ask for no purge. */
+async function lowersLimits(stage: Stage): Promise<void> {
+  const room = "edited";
+  const { config } = await stage.manager.streams.info(stage.stream);
+  const limit = async (max_msgs_per_subject: number) =>
+    void await stage.manager.streams.update(stage.stream, { max_msgs_per_subject });
+  for (const at of [0, 1] as const) {
+    using reader = await stage.open(at);
+    const { offset: start, epoch } = await reader.join(`${room}-${at}`);
+    using publisher = await stage.open(0);
+    const offsets = await publisher.fill(`${room}-${at}`, numbers(0, 10));
+    await reader.hears(offsets);
+    await publisher.fill("busy", numbers(0, 3 * KEPT));
+    const back = (after_offset: number | undefined, missed: readonly number[] = []) =>
+      comesBack(stage, at, `${room}-${at}`, { after_offset, epoch }, missed);
+    await limit(3);
+    // Nothing in the stream tells that any more.
+    await limit(config.max_msgs_per_subject);
+    await seen("a refusal", () => back(offsets[1]), (reason) => reason !== "", 5_000);
+    for (const place of [start, offsets[0], offsets[5]]) {
+      assert.equal(await back(place), "history-trimmed", `${at}, after ${place}`);
+    }
+    assert.equal(await back(offsets[7], offsets.slice(8)), "", "what is there is given");
+  }
+}
+
+Deno.test("what was erased while a Shield had no NATS, or by lower limits, is not called recovered", async () => {
+  await onStage(async (stage) => {
+    await whileCut(stage);
+    await lowersLimits(stage);
+  });
+});
 
 Deno.test("what was erased in NATS is served by no Shield, and recovery is whole or refused", async () => {
   await onStage(async (stage) => {

@@ -172,9 +172,11 @@ export class RoomLog {
 
   /**
    * Asks the log how far the room is, and resolves when what was missed has come out. The log is
-   * asked after the call: callers share a question only when it has not been sent yet. Never rejects.
+   * asked after the call: callers share a question only when it has not been sent yet. What was erased meanwhile may
+   * have been missed, too, so that the list is compared before it is served again. Never rejects.
    */
   async verify(): Promise<void> {
+    this.#current_ms = -Infinity;
     await this.#verify();
   }
 

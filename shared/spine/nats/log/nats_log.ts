@@ -30,7 +30,8 @@ import type { StreamLivesTools } from "./nats_log_lives.ts";
 import { fromStored } from "./nats_log_message.ts";
 import type { LogPlace } from "./nats_log_place.ts";
 import type { Reading } from "./nats_log_read.ts";
-import { Purges } from "./nats_log_purges.ts";
+import { ALL, isLowered, Purges } from "./nats_log_purges.ts";
+import type { StreamLimits } from "./nats_log_purges.ts";
 import { Samples } from "./nats_log_samples.ts";
 import { changeStream, openStream } from "./nats_log_stream.ts";
 import type { StreamTools } from "./nats_log_stream.ts";
@@ -73,6 +74,8 @@ export class StreamLog implements AppendLog {
   #samples = new Samples();
   #sampled = "";
   readonly #purges = new Purges();
+  /** As it was heard last. */
+  #limits: StreamLimits | undefined;
   /** Of `#stream`. */
   readonly #bound: StreamBound;
   #recent: { readonly status: Promise<LogStatus>; readonly at_ms: number } | undefined;
@@ -126,6 +129,11 @@ export class StreamLog implements AppendLog {
   purged(filter: string | undefined): void {
     if (filter === undefined) this.#purges.deafen();
     else this.#purges.hear(filter, this.#tools.monotonic());
+  }
+
+  /** Somebody asks for that change of the stream: lower limits remove messages of any room. */
+  updated(request: Uint8Array): void {
+    if (isLowered(request, this.#limits)) this.purged(ALL);
   }
 
   /** Looks for the stream, makes it when there is none, and lets go what waits. One at a time. */
@@ -292,6 +300,7 @@ export class StreamLog implements AppendLog {
     }
     this.#samples.note(state.last_seq, Date.parse(ts), config.max_age / 1e6);
     this.#purges.note(state.last_seq, asked_ms);
+    this.#limits = config;
     this.#bound.note(config);
   }
 

@@ -1,16 +1,19 @@
 /**
- * Up to where somebody may have purged messages of a stream. Nothing in the stream tells a purge from what age and
- * size remove in other rooms, so a process listens to the requests (`nats stream purge`, and our own trims), and knows
- * nothing of the time before it listened. Pure; the subscription is in `nats_logs.ts`.
+ * Up to where somebody may have purged messages of a stream, or removed them by lower limits. Nothing in the stream tells
+ * that from what age and size remove in other rooms, so a process listens to the requests (`nats stream purge`, `nats
+ * stream edit`, and our own trims), and knows nothing of the time before it listened. Pure; the subscription is in `nats_logs.ts`.
  */
 
 /** What JetStream is asked for on it, for the stream of the last token. Everybody who may subscribe hears it. */
 export const PURGE_REQUESTS = "$JS.API.STREAM.PURGE";
+/** The same for a change of its configuration. */
+export const UPDATE_REQUESTS = "$JS.API.STREAM.UPDATE";
 /** After so long the server has done what was asked, ms. */
 const DONE_MS = 30_000;
 /** Filters that are remembered; with more, everything counts as purged. */
 const FILTERS_MAX = 1_000;
-const ALL = ">";
+/** The filter for everything. */
+export const ALL = ">";
 
 const decoder = new TextDecoder();
 
@@ -21,6 +24,24 @@ export function filterOf(request: Uint8Array): string {
     return typeof filter === "string" && filter !== "" ? filter : ALL;
   } catch {
     return ALL;
+  }
+}
+
+/** What removes messages when it becomes less; 0 and less: no limit. */
+const LIMITS = ["max_msgs_per_subject", "max_msgs", "max_bytes", "max_age"] as const;
+/** The limits of a stream. */
+export type StreamLimits = Readonly<Partial<Record<typeof LIMITS[number], number>>>;
+
+const limitOf = (limit: unknown): number =>
+  typeof limit === "number" && limit > 0 ? limit : Infinity;
+
+/** Whether a request to change the stream lowers one of its limits, and when that cannot be told. */
+export function isLowered(request: Uint8Array, known: StreamLimits | undefined): boolean {
+  try {
+    const config = JSON.parse(decoder.decode(request)) as StreamLimits;
+    return known === undefined || LIMITS.some((of) => limitOf(config[of]) < limitOf(known[of]));
+  } catch {
+    return true;
   }
 }
 

@@ -11,7 +11,7 @@ import { AppendLane } from "./nats_log_append.ts";
 import type { ByteCount } from "./nats_log_append.ts";
 import { SILENCE_MS } from "./nats_log_lives.ts";
 import type { NameTools } from "./nats_log_names.ts";
-import { filterOf, PURGE_REQUESTS } from "./nats_log_purges.ts";
+import { filterOf, PURGE_REQUESTS, UPDATE_REQUESTS } from "./nats_log_purges.ts";
 import { Silences } from "./nats_log_witness.ts";
 import { Inbox } from "./nats_log_inbox.ts";
 import { aloneIn, ownPlace, sharedPlace, sharing } from "./nats_log_place.ts";
@@ -204,23 +204,30 @@ export class NatsLogs {
         },
       });
     }
-    connection.subscribe(`${PURGE_REQUESTS}.*`, {
-      callback: (error, { subject, data }) => this.#onPurge(error, subject, data),
-    });
+    const onRequest = {
+      [PURGE_REQUESTS]: (of: StreamLog, request: Uint8Array) => of.purged(filterOf(request)),
+      [UPDATE_REQUESTS]: (of: StreamLog, request: Uint8Array) => of.updated(request),
+    };
+    for (const [requests, take] of Object.entries(onRequest)) {
+      connection.subscribe(`${requests}.*`, {
+        callback: (error, { subject, data }) => {
+          if (error) return this.#deafen(requests, error);
+          const stream = subject.slice(requests.length + 1);
+          for (const { log: of } of this.#streams.values()) {
+            if (of.stream_name === stream) take(of, data);
+          }
+        },
+      });
+    }
     this.#link.onReconnect(() => void this.#back());
   }
 
-  #onPurge(error: Error | null, subject: string, request: Uint8Array): void {
-    if (error) {
-      this.#hears_purges = false;
-      const remedy = `let its user subscribe to ${PURGE_REQUESTS}.*`;
-      this.#link.log.warn("does not hear of purges, and recovers less", { remedy, error });
-    }
-    const stream = error ? undefined : subject.slice(PURGE_REQUESTS.length + 1);
-    for (const { log } of this.#streams.values()) {
-      if (error) log.purged(undefined);
-      else if (log.stream_name === stream) log.purged(filterOf(request));
-    }
+  /** Messages may be removed, and this process would not know. */
+  #deafen(requests: string, error: Error): void {
+    this.#hears_purges = false;
+    const remedy = `let its user subscribe to ${requests}.*`;
+    this.#link.log.warn("does not hear of purges, and recovers less", { remedy, error });
+    for (const { log } of this.#streams.values()) log.purged(undefined);
   }
 
   /** Only when the subscriptions are with the server again does it help to compare with the log. */
