@@ -58,8 +58,8 @@ export interface ModuleCost {
   /** Fuel that making an instance costs, each time. */
   readonly instance_fuel: number;
   /**
-   * Fuel that putting an instance back into its first state costs, with the memory that the module begins
-   * with; 0 where that is never done.
+   * Fuel that putting an instance back into its first state costs, with the memory that the module
+   * declares: `arqon_init` may add to it; 0 where that is never done.
    */
   readonly restore_fuel: number;
 }

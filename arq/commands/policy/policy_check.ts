@@ -6,9 +6,12 @@ import { messageSizes } from "../../policies/message_sizes.ts";
 import type { MessageSizes } from "../../policies/message_sizes.ts";
 import { configFrom } from "../../../shared/config/load.ts";
 import { meterPolicy } from "../../../shield/policy/abi/abi_check.ts";
+import type { MeteredPolicy } from "../../../shield/policy/abi/abi_check.ts";
+import { instantiateGuest } from "../../../shield/policy/abi/host_abi.ts";
 import { createCompiler } from "../../../shield/policy/modules/compile.ts";
 import { INSTANCE_FUEL_MAX, instanceCost } from "../../../wasm/metering/instance_cost.ts";
 import { decodePolicy } from "../../../wasm/metering/meter.ts";
+import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { blockCharges } from "../../../wasm/metering/meter_blocks.ts";
 import {
   compileCost,
@@ -71,7 +74,7 @@ interface StateFacts {
   readonly abi: 1 | 2;
   /** How a call begins with the first state; null: the memory lives from call to call (version 1). */
   readonly renewed_by: "restore" | "instance" | null;
-  /** Fuel for putting the first state back; 0 where that is never done. */
+  /** Fuel for putting the first state back, as each call but the first of an instance pays it; 0: never done. */
   readonly restore_fuel: number;
 }
 
@@ -154,6 +157,17 @@ function refusal({ reason, message, cause }: PolicyModuleError) {
   return { reason, sentence: message, ...(feature === undefined ? {} : { feature }) };
 }
 
+/** Fuel for putting the first state back, with the memory that `arqon_init` leaves, where it does not fail. */
+async function restoreFuel({ bytes, renewal, cost }: MeteredPolicy): Promise<number> {
+  if (renewal?.by !== "restore") return cost.restore_fuel;
+  const compiled = await WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>);
+  try {
+    return Math.ceil(instantiateGuest({ compiled, renewal }).renewal_units / UNITS_PER_FUEL);
+  } catch {
+    return cost.restore_fuel;
+  }
+}
+
 /**
  * Checks a module as a gateway with that memory limit does. Rejects when the trial compilation cannot be
  * made.
@@ -180,7 +194,8 @@ async function check(
     const state = slots.length === 0 ? {} : { state: slots };
     const compile_ms = Math.round(io.monotonic_ms() - began_ms);
     const metered_bytes = metered.bytes.length;
-    const { abi, hooks, renewal, cost: { restore_fuel } } = metered;
+    const { abi, hooks, renewal } = metered;
+    const restore_fuel = await restoreFuel(metered);
     const sizes = hooks.includes("on_message")
       ? { message_sizes: await messageSizes(metered, configFrom({}), io) }
       : {};

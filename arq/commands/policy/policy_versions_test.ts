@@ -33,6 +33,25 @@ Deno.test("check says for which version of the ABI a module is, and what it find
   await Deno.remove(folder, { recursive: true });
 });
 
+Deno.test("check says what a call costs with the memory that arqon_init has added", async () => {
+  const folder = await Deno.makeTempDir();
+  const restored = async (pages: number) => {
+    const text = `(module (import "arqon_host_v2" "host_get_payload" (func (result i32)))
+      (memory (export "memory") 1)
+      (func (export "arqon_init") (drop (memory.grow (i32.const ${pages}))))
+      (func (export "arqon_alloc") (param i32) (result i32) (i32.const 8))
+      (func (export "arqon_on_message") (result i32) (i32.const 0)))`;
+    await Deno.writeFile(`${folder}/t.wasm`, fromText(text));
+    const stdout = await shown(folder, "check", "t.wasm", "--json");
+    return JSON.parse(stdout).between_calls.restore_fuel;
+  };
+  const [one, eleven, none] = [await restored(0), await restored(10), await restored(1_000_000)];
+  // Each page costs the same, but for what is rounded.
+  assert.ok(eleven > 8 * one && eleven <= 11 * one, `${one}, ${eleven} fuel`);
+  assert.equal(none, one, "nothing was added");
+  await Deno.remove(folder, { recursive: true });
+});
+
 Deno.test("test shows the payload that a policy has put in place of the event's", async () => {
   const folder = await Deno.makeTempDir();
   await Deno.writeTextFile(`${folder}/e.txt`, "call 555-1234");

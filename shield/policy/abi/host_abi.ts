@@ -49,6 +49,8 @@ export interface Guest {
   readonly init_units: number;
   /** Units that its next call owes for putting its first state back; 0 where it has that still. */
   readonly restore_units: number;
+  /** Units that every call but its first one owes for that, with the memory that its initialisation has left. */
+  readonly renewal_units: number;
   /** Runs one hook with this much fuel. Never throws. */
   call(hook: Hook, request: GuestRequest, fuel: number): GuestOutcome;
 }
@@ -101,6 +103,7 @@ function initialise(exports: Exports, fuel: number): number {
 class LastingGuest implements Guest {
   readonly init_units = 0;
   readonly restore_units = 0;
+  readonly renewal_units = 0;
   readonly #running: Running;
   readonly #hooks: Hooks = {};
 
@@ -130,21 +133,21 @@ const USED_UP: GuestOutcome = {
 /** An instance each of whose calls begins with its first state; without one, it serves one call. */
 class RenewedGuest implements Guest {
   readonly init_units: number;
+  readonly renewal_units: number;
   readonly #running: Running;
   readonly #hooks: Hooks = {};
   readonly #first: FirstState | undefined;
-  readonly #units: number;
   #used = false;
 
   constructor(running: Running, init_units: number, first?: FirstState, units = 0) {
     this.#running = running;
     this.init_units = init_units;
     this.#first = first;
-    this.#units = units;
+    this.renewal_units = units;
   }
 
   get restore_units(): number {
-    return this.#used ? this.#units : 0;
+    return this.#used ? this.renewal_units : 0;
   }
 
   call(hook: Hook, request: GuestRequest, fuel: number): GuestOutcome {
