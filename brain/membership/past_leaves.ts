@@ -2,12 +2,13 @@
  * Who has left lately, as a journal of members has it: so that a stay of which a Shield tells is not written twice.
  * Pure.
  */
+import { CLOCKS_DIFFER_MS } from "../../shared/clock_steps.ts";
 import type { MembershipEntry, RecordedMember } from "../../shared/membership/entry.ts";
 import type { Stay } from "../../shared/presence/messages.ts";
 
 /** Leaves that are remembered. */
 const LEAVES_MAX = 32_768;
-/** How far the clocks of a Shield and of the log may be apart. */
+/** So much earlier than its Shield says one may have left, at least, for its leave to be looked for. */
 const SKEW_MS = 60_000;
 
 type Identity = Pick<RecordedMember, "connection_id" | "joined_ms">;
@@ -41,9 +42,12 @@ export class PastLeaves {
     return this.#leaves.has(keyOf(member));
   }
 
-  /** Whether its leave would be known, did it stand there: nobody writes one before it happens. */
+  /**
+   * Whether its leave would be known, did it stand there: nobody writes one before it happens. Of a long journal that
+   * cannot be read back for as far as clocks differ, that holds where they differ by a minute.
+   */
   covers({ entry }: Stay): boolean {
-    return this.coversFrom(PastLeaves.needed(entry.changed_ms));
+    return this.coversFrom(entry.changed_ms - SKEW_MS);
   }
 
   /** Whether all leaves from that time on are known. */
@@ -51,8 +55,8 @@ export class PastLeaves {
     return this.#since_ms <= time_ms;
   }
 
-  /** From when on leaves have to be known for one that left then. */
+  /** From when on leaves are to be read for one that left then, by its Shield's clock. */
   static needed(left_ms: number): number {
-    return left_ms - SKEW_MS;
+    return left_ms - CLOCKS_DIFFER_MS;
   }
 }

@@ -323,7 +323,7 @@ export class RoomRecorder {
       return true;
     }
     if (this.#past.has(entry)) return true;
-    if (!this.#past.covers(stay)) await this.#readPast(left_ms);
+    if (!this.#past.coversFrom(PastLeaves.needed(left_ms))) await this.#readPast(left_ms);
     if (this.#past.has(entry)) return true;
     // Behind a later stay of the connection it has no place, and what is not known may stand there.
     if (known !== undefined || !this.#past.covers(stay)) {

@@ -237,6 +237,43 @@ Deno.test("each stay of which a Shield tells until it need not stands there once
   );
 });
 
+for (const hours of [2, -2]) {
+  Deno.test(`a stay stands there once, though the clock of its Shield is set by ${hours} h`, async () => {
+    const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
+    const log = await spine.log("t", RETENTION);
+    const settled: Stay[] = [];
+    const world: World = { log, present: new Set(), owner: 0, lost_answers: 0, settled };
+    const one = recorderOf(world, 0);
+    one.compare();
+    const ids = ["first", ...Array.from({ length: 600 }, (_, at) => `c${at}`)];
+    for (const id of ids) world.present.add(id);
+    one.compare();
+    await until("all have come", async () => play(await entriesOf(log)).size === ids.length);
+    for (const id of ids) {
+      world.present.delete(id);
+      one.touch(id, "closed");
+      if (id === "first") {
+        await until("it has gone", async () => !play(await entriesOf(log)).has(id));
+      }
+    }
+    await until("all have gone", async () => play(await entriesOf(log)).size === 0);
+    await one.close();
+    world.owner = 1;
+    const other = recorderOf(world, 1);
+    other.compare();
+    const stay = stayOf("first", 1);
+    const changed_ms = Date.now() + hours * 3_600_000;
+    other.stay({ ...stay, entry: { ...stay.entry, changed_ms } });
+    await until("it is settled", () => settled.length > 0);
+    await other.close();
+    const its = (await entriesOf(log)).filter(({ data }) =>
+      "connection_id" in data && data.connection_id === "first"
+    );
+    assert.deepEqual(its.map(({ type }) => type), ["joined", "left"]);
+    await spine.drain();
+  });
+}
+
 Deno.test("what a Shield could not keep stands there as a number, once", async () => {
   const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
   const log = await spine.log("t", RETENTION);
