@@ -73,6 +73,8 @@ export class Registry {
   #doubts: Doubt[] = [];
   /** Who seemed to have left, to a client that came to a Shield which had not heard of the member yet. */
   readonly late: string[] = [];
+  /** Stays of which the member itself was told, as `tenant/room connection`. */
+  readonly entered = new Set<string>();
   /** What nobody should have been told. */
   readonly violations: string[] = [];
   changes = 0;
@@ -123,6 +125,8 @@ export class Registry {
     this.changes++;
     const whom = `${user_id} in ${tenant_id}/${room_id}`;
     for (const member of changes.joined) {
+      const is_own = on !== undefined && member.connection_id === on.connection_id;
+      if (is_own) this.entered.add(`${tenant_id}/${room_id} ${member.connection_id}`);
       const record = this.#records.get(member.connection_id);
       if (record?.tenant_id === tenant_id && record.user_id === member.user_id) continue;
       const known = record === undefined ? "nobody" : `${record.user_id} of ${record.tenant_id}`;

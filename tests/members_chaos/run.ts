@@ -25,7 +25,7 @@ import { Receiver, SECRET } from "../hooks/receiver.ts";
 import type { Played } from "../membership/played.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
 import { createRandom } from "../presence_simulation/random.ts";
-import { judgeCalls, lineOf } from "./judge.ts";
+import { judgeCalls, lackingIn, lineOf } from "./judge.ts";
 
 /** What is to be done. */
 export interface MembersPlan {
@@ -262,12 +262,17 @@ function reportOf(
   const causes = Map.groupBy(all.flatMap(({ causes }) => causes), (cause) => cause);
   const why = [...causes].toSorted().map(([cause, { length }]) => `${cause} ${length}`).join(", ");
   const entries = all.reduce((sum, { entries }) => sum + entries, 0);
+  const missed = all.reduce((sum, { missed }) => sum + missed, 0);
+  const changes = new Map([...journals].map(([key, { lines }]) => [key, lines]));
+  const lacking = lackingIn(registry.entered, changes);
   const ids = new Set(receiver.taken.map(({ id }) => id));
   return [
     `faults    ${faults}, on ${registry.size} connections`,
     `journals  ${entries} changes of ${journals.size} rooms, compared at ${quiet} quiet points; ` +
     `the last one right after ${(late_ms / 1_000).toFixed(1)} s at most`,
     `left      ${why}`,
+    `stays     ${registry.entered.size} of which the member was told: ${lacking} are in no journal, ` +
+    `${missed} are told as missed`,
     `restart   ${moved} connections were kept`,
     `hooks     ${ids.size} events taken, ${receiver.taken.length - ids.size} of them again`,
   ];
