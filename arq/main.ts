@@ -115,6 +115,7 @@ async function main(): Promise<number> {
     await Promise.race([io.stdout.flush().catch(() => {}), pause(FLUSH_MS)]);
     if (!silent) await print(io.stderr, text).catch(() => {});
   }
+  // Nobody reads it.
   await Promise.race([io.stderr.flush().catch(() => {}), pause(FLUSH_MS)]);
   return exit_code;
 }

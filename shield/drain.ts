@@ -141,6 +141,7 @@ async function release(parts: Parts): Promise<void> {
   parts.presence.close();
   await parts.policies.close();
   await parts.journal.close();
+  // It never rejects, and tells itself what it could not write.
   await parts.usage?.close().catch(() => {});
   parts.quota?.close();
   await parts.noted?.close();

@@ -109,6 +109,7 @@ async function follow(options: BridgeOptions, onFollowing: () => void): Promise<
     const standing = await standingOf(sql, options);
     await sql.query("select pg_advisory_unlock(hashtext('arqon.bridge ' || $1))", [slot]);
     const lost = Promise.withResolvers<never>();
+    // Who follows is told, and nobody may be following yet.
     lost.promise.catch(() => {});
     using _asking = asking(sql, options, lost.reject);
     const over = new AbortController();
@@ -146,6 +147,7 @@ async function follow(options: BridgeOptions, onFollowing: () => void): Promise<
         intake.settled(),
         new Promise((resolve) => setTimeout(resolve, CLOSE_MS)),
       ]);
+      // What is not noted comes again; why the bridge ends is told by itself.
       await note().catch(() => {});
       // What is not over comes again, to the publisher of the next connection.
       over.abort();

@@ -58,6 +58,7 @@ export function databaseAt(url: string, kind: DatabaseKind = "plain"): Database 
     async end() {
       const timeout = Promise.withResolvers<void>();
       const timer = setTimeout(timeout.resolve, END_MS);
+      // A connection that is broken has ended.
       await Promise.race([client.end().catch(() => {}), timeout.promise]);
       clearTimeout(timer);
       client.connection.stream.destroy();

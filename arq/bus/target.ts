@@ -293,6 +293,7 @@ export async function openConnection(
       signal: io.signal,
       onStatus: statusReporter(io),
       onError: (error) =>
+        // Nobody reads it.
         void print(io.stderr, `arq: the bus says: ${error.message}\n`).catch(() => {}),
     });
   } catch (error) {
@@ -303,6 +304,7 @@ export async function openConnection(
 /** A listener that tells on stderr when the connection is lost and when it is back. */
 function statusReporter(io: Io): (status: Status) => void {
   let lost = false;
+  // Nobody reads it.
   const tell = (text: string) => void print(io.stderr, text).catch(() => {});
   return (status) => {
     if (status.state === "waiting" && !lost) {

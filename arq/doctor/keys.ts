@@ -73,6 +73,7 @@ async function privateFindings(io: Io, issuers: readonly Issuer[]): Promise<Find
     .map((path) => `${path.slice(0, -"arqon-jwks.json".length)}arqon-private.jwk.json`);
   const findings: Finding[] = [];
   for (const path of new Set(paths)) {
+    // A file that cannot be looked at is another check's.
     const state = await io.files.state(resolvePath(io.cwd, path)).catch(() => undefined);
     if (state !== undefined) findings.push(await privateFinding(io, "private key", path));
   }

@@ -30,6 +30,7 @@ export const PATH_FIX = "relative paths begin in the folder in which the server 
 /** The finding about a private key, which only its owner may read. */
 export async function privateFinding(io: Io, check: string, path: string): Promise<Finding> {
   const full = resolvePath(io.cwd, path);
+  // A file that cannot be looked at is none.
   const state = await io.files.state(full).catch(() => undefined);
   if (state === undefined) return fail(check, `${path} is not there`, PATH_FIX);
   if (state.mode !== undefined && (state.mode & 0o077) !== 0) {

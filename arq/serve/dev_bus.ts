@@ -111,6 +111,7 @@ export async function serveDev(
   const config = devConfig(options, process.loadConfig, key.jwks_file);
   const read = () => devConfig(options, process.readConfig, key.jwks_file);
   const announcement = `${state_dir}/dev/${pid}.json`;
+  // Whoever finds it looks whether its process lives.
   const withdraw = () => Deno.remove(announcement).catch(() => {});
   await serve({
     given: { file: options.config_file ?? null, config, read },

@@ -141,6 +141,7 @@ export class RoomFeed {
         this.#is_claimed = false;
         this.#is_due = true;
         if (!isConflict(error)) log.warn("a hook waits for its room", { room_id, error });
+        // It ends only with the feed.
         await this.#pause(FAILED_PAUSE_MS).catch(() => {});
       }
     }

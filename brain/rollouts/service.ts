@@ -163,7 +163,10 @@ class RolloutService {
       // The watch says that it is gone. Until then it is known, so that a failure is tried again.
       this.#bucket.delete([tenant_id, node_id], report.revision).catch((error) => {
         report.is_swept = false;
-        this.#options.log.debug("a report stays for now", { tenant_id, error });
+        this.#options.log.warn("a report of a rollout that is over stays for now", {
+          tenant_id,
+          error,
+        });
       });
     }
   }

@@ -162,7 +162,7 @@ export class Caretaker {
       this.#options.table.add(at, { command, deadline_ms: Infinity, answer });
       this.#releasing.add(id);
     } catch (error) {
-      this.#options.log.debug("a lock ends later", { ...at, error });
+      this.#options.log.warn("a lock ends later", { ...at, error });
     }
   }
 

@@ -88,6 +88,7 @@ export class DataRestorer implements BackupReader {
     await Deno.mkdir(this.#data_dir, { recursive: true, mode: 0o700 });
     this.#was_empty = !await exists(`${this.#data_dir}/spine.sqlite`);
     this.#lock = lock(this.#data_dir);
+    // There may be none, and what is left is overwritten.
     await Deno.remove(this.#partial(), { recursive: true }).catch(() => {});
     await Deno.mkdir(this.#partial(), { mode: 0o700 });
   }
@@ -148,7 +149,9 @@ export class DataRestorer implements BackupReader {
     const is_locked = this.#lock !== undefined;
     this.#unlock();
     if (!is_locked) return;
+    // There may be none, and what is left is overwritten.
     await Deno.remove(this.#partial(), { recursive: true }).catch(() => {});
+    // There may be none.
     if (this.#was_empty) await Deno.remove(`${this.#data_dir}/spine.sqlite`).catch(() => {});
   }
 

@@ -166,6 +166,7 @@ class SpineAnswerer implements Answerer {
     try {
       this.#options.spine.publish(subject, encodeProblem(this.#head(question), problem));
     } catch (error) {
+      // Who asked waits for its time, and says that there was no answer.
       this.#options.log.debug("a refusal was not sent", { asker: question.asker, error });
     }
   }

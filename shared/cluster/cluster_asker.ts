@@ -293,8 +293,8 @@ export class ClusterAsker {
       }
     } catch (error) {
       if (error instanceof RangeError) throw new ArqonError("invalid-settings", error.message);
+      // Nobody will answer: waiting would help nobody, and who asked is told.
       log.debug("the cluster was not asked", { question, error });
-      // Nobody will answer: waiting would help nobody.
       if (!asked.expected.has(node_id)) asked.settle();
       for (const expected of asked.expected) if (expected !== node_id) asked.failed.add(expected);
     }
@@ -330,6 +330,7 @@ export class ClusterAsker {
     const { node, kind, problem, parts, bytes } = part;
     if (asked.answers.has(node) || asked.failed.has(node)) return;
     if (problem !== undefined) {
+      // Who asked is told.
       this.#options.log.debug("a process does not answer a question", { node, problem });
       asked.failed.add(node);
       return this.#settleIfDone(asked);

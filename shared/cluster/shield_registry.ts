@@ -23,7 +23,7 @@ export class ShieldRegistry {
       return undefined;
     }
     this.#reading ??= this.#read().then(tell).catch((error) => {
-      this.#log.debug("the registry of Shields was not read", { error });
+      this.#log.warn("the registry of Shields was not read", { error });
     }).finally(() => {
       this.#reading = undefined;
       this.#read_ms = performance.now();

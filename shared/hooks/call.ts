@@ -111,6 +111,7 @@ async function exchange(call: HookCall, line: Line): Promise<CallAnswer> {
   const sent = (async () => {
     for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
   })();
+  // The answer tells; a server may answer before it has read all.
   sent.catch(() => {});
   return await readAnswer(conn, call.answer_bytes);
 }
@@ -127,6 +128,7 @@ export async function callHook(call: HookCall): Promise<CallAnswer> {
   call.signal?.addEventListener("abort", onAbort);
   if (call.signal?.aborted) onAbort();
   const answer = exchange(call, line);
+  // Who waits is told, unless the call has ended before.
   answer.catch(() => {});
   try {
     return await Promise.race([answer, over]);

@@ -80,6 +80,7 @@ export async function streamAnswer(
   },
 ): Promise<void> {
   const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+  // Its source has failed already, or ends.
   const cancel = () => reader.cancel().catch(() => {});
   gone.then(cancel);
   const write = async (bytes: Uint8Array<ArrayBuffer>) => {

@@ -172,6 +172,7 @@ export abstract class NodeDoor implements Door {
     }
     this.#told = false;
     this.#without_since_ms = undefined;
+    // The next wake tries again; what nobody can open ends the process.
     if (handleOf(this.#server)?.listen(BACKLOG) !== 0) this.reopen().catch(() => {});
   }
 

@@ -60,6 +60,7 @@ export async function probe(options: ProbeOptions): Promise<number> {
   };
   try {
     const asked = ask();
+    // It is awaited below; after the timeout nobody asks.
     asked.catch(() => {});
     return await Promise.race([asked, late.promise]);
   } finally {

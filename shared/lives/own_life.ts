@@ -141,7 +141,7 @@ export class OwnLife {
       await this.#sweep();
     } catch (error) {
       this.#is_waiting = false;
-      log.debug("the mark of this process was not written", { error });
+      log.warn("the mark of this process was not written; it is tried again", { error });
     }
   }
 

@@ -245,6 +245,7 @@ export function childStopSignal(log: Logger): Promise<string> {
         asked = true;
       });
     }
+    // However it ends, the supervisor is gone.
     Deno.stdin.readable.pipeTo(new WritableStream()).catch(() => {}).then(() => {
       if (!asked) stop("the supervisor is gone");
       asked = true;

@@ -119,7 +119,7 @@ export async function watchStorage(options: StorageWatchOptions): Promise<Dispos
       if (problem !== undefined && !told) log.warn("there is too little storage", { problem });
       told = problem !== undefined;
     } catch (error) {
-      log.debug("the storage did not answer", { error });
+      log.warn("the storage did not answer", { error });
     }
     asking = false;
   };

@@ -56,6 +56,7 @@ async function open(): Promise<void> {
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const { port } = listener.addr as Deno.NetAddr;
     const accepting = listener.accept();
+    // It is awaited below, unless connecting fails.
     accepting.catch(() => {});
     const near = await Deno.connect({ hostname: "127.0.0.1", port });
     const far = await accepting;
@@ -86,6 +87,7 @@ function ask(): void {
   is_asked = true;
   if (loop === undefined) return void setImmediate(run);
   loop.far.read(BYTE).then(run, run);
+  // The read ends as well, and runs the turn.
   loop.near.write(BYTE).catch(() => {});
 }
 

@@ -154,7 +154,7 @@ class Rollouts {
       // It ended meanwhile: what was just stored is of no use.
       if (this.#known.get(tenant_id) !== known) await this.bucket.delete([tenant_id, node_id]);
     } catch (error) {
-      log.debug("what a rollout has counted could not be stored yet", { tenant_id, error });
+      log.warn("what a rollout has counted could not be stored yet", { tenant_id, error });
     } finally {
       known.is_writing = false;
     }

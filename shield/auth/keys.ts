@@ -231,6 +231,7 @@ export async function keyFromPem(
   const pem = text.slice(text.indexOf("-----BEGIN")).trimEnd();
   const read = label === "CERTIFICATE" ? importX509 : importSPKI;
   for (const alg of algorithms) {
+    // It is no key for that algorithm: the next one is tried, and below is told that none fits.
     const key = await read(pem, alg, { extractable: true }).catch(() => undefined);
     if (key === undefined) continue;
     const jwk = await exportJWK(key);

@@ -180,6 +180,7 @@ export class GrowingSweep {
       const { taken_by: _, ...rest } = ending;
       return Promise.resolve({ ...found!.record, ending: rest });
     });
+    // The failure before was told; the sweep comes back to it.
     await given.catch(() => {});
   }
 

@@ -105,6 +105,7 @@ export class JournalPlace {
   async close(): Promise<void> {
     this.#is_closed = true;
     clearInterval(this.#sweeps);
+    // What was not opened need not be closed.
     const keys = await this.#keys?.catch(() => undefined);
     keys?.close();
   }

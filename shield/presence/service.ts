@@ -92,6 +92,7 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
       message = decodeMessage(payload);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
+      // Counted; what it said is asked for anew.
       refuse(stats, "undecodable");
       return log.debug("a presence message cannot be read", { subject, error });
     }

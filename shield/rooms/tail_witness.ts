@@ -32,6 +32,7 @@ export function witnessRooms(
       spine.publish(roomsAnswer(fromUtf8.decode(payload)), utf8.encode(JSON.stringify(latest)));
     } catch (error) {
       if (!(error instanceof ArqonError)) throw error;
+      // Without a connection, which is told by itself; the Brain asks again.
       log.debug("a Brain was not told of the rooms' life", { error });
     }
   });

@@ -60,6 +60,7 @@ export async function liveResponse(
   const encoder = new TextEncoder();
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
+      // The answer has begun, so it ends; asked again, the reader is told. Failed reads are counted.
       const text = await nextEvents(context, live).catch(() => undefined);
       if (ending.signal.aborted) return;
       if (text !== undefined) controller.enqueue(encoder.encode(text.events));

@@ -69,6 +69,7 @@ async function ask(options: OperatorOptions, place: Place, path: string): Promis
     });
     return { place, status: response.status, body: await readText(response) };
   } catch (error) {
+    // The operator sees it: status 0.
     options.log.debug("a process does not answer", { process: place.index, path, error });
     return { place, status: 0, body: "" };
   }

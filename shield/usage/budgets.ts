@@ -70,6 +70,7 @@ export class Budgets {
     this.#sort();
     this.#stop = options.settings.onChange((tenant_id) => {
       if (this.#tenants.has(tenant_id) || this.#has(tenant_id)) {
+        // The next pass reads it, and tells what fails.
         this.#read(tenant_id).catch(() => {});
       }
     });
@@ -192,6 +193,7 @@ export class Budgets {
   #read(tenant_id: string): Promise<readonly BudgetState[]> {
     const held = this.#heldOf(tenant_id);
     const { prices, now, tell } = this.#options;
+    // Who asked for the one before is told.
     const reading = held.reading.catch(() => {}).then(async () => {
       const [used, book] = await Promise.all([held.used.read(now()), prices.read()]);
       held.states = statesOf(this.of(tenant_id), used, book, now(), held.states);

@@ -42,6 +42,7 @@ export class Prices {
   /** The configuration has other prices now. */
   renew(): void {
     this.#is_due = this.#is_change = true;
+    // They stay due: whoever asks for prices next reads them.
     this.read().catch(() => {});
   }
 

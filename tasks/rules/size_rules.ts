@@ -6,7 +6,11 @@
 import ts from "typescript";
 import { isTest, isTestCode } from "../checkout/source_files.ts";
 import type { Violation } from "../checkout/violation.ts";
+import { checkSilence } from "./silence_rules.ts";
 import { checkSleeps } from "./sleep_rules.ts";
+
+/** Where a failure that nobody hears of is one of the product. */
+const PRODUCT = /^(arq|brain|shared|shield)\//;
 
 /** Most lines of a file. */
 export const FILE_LINES = 600;
@@ -169,5 +173,6 @@ export function checkTypeScript(path: string, text: string): Violation[] {
     ...(isTest(path) ? [] : docViolations(path, source)),
     ...skipViolations(path, source),
     ...(isTestCode(path) || path.startsWith("tests/") ? checkSleeps(path, source) : []),
+    ...(isTestCode(path) || !PRODUCT.test(path) ? [] : checkSilence(path, text)),
   ];
 }

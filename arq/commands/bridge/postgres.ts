@@ -57,6 +57,7 @@ export async function bridgePostgres(io: Io, flags: BridgeFlags): Promise<number
   const say = (text: string) => {
     const at = new Date(io.now()).toISOString();
     const line = flags.json === true ? JSON.stringify({ at, bridge: text }) : `bridge: ${text}`;
+    // Nobody reads it; the bridge goes on.
     void print(flags.json === true ? io.stdout : io.stderr, `${line}\n`).catch(() => {});
   };
   const { slot, acceptLoss = false, poll } = flags;

@@ -46,6 +46,7 @@ interface Given {
 
 async function givenConfig(io: Io, flags: DoctorFlags): Promise<Given> {
   const check = "configuration";
+  // A file that cannot be looked at is none.
   const there = await io.files.state(resolvePath(io.cwd, DEFAULT_FILE)).catch(() => undefined);
   const file = flags.config ?? (there === undefined ? undefined : DEFAULT_FILE);
   if (file === undefined) {

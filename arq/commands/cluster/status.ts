@@ -161,6 +161,7 @@ async function look(
   is_json: boolean,
 ): Promise<Look> {
   const stack = compose === undefined ? undefined : readStack(compose, io.signal);
+  // It is awaited later, and told then.
   stack?.catch(() => {});
   const health = await getJson(io, `${ops_url}/health/ready`, ops_token) as Health;
   const ask = async (path: string) =>

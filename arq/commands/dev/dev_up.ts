@@ -92,6 +92,7 @@ async function startEmbedded(io: Io, flags: UpFlags, files: DevFiles): Promise<D
   const kill = () => child.kill("SIGKILL");
   late.addEventListener("abort", kill, { once: true });
   const said = new Response(child.stderr).text();
+  // It is awaited later, and told then.
   said.catch(() => {});
   const line = await firstLine(child.stdout);
   late.removeEventListener("abort", kill);

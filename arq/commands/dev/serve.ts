@@ -19,6 +19,7 @@ const ASK_MS = 1_500;
 /** The config.toml of this folder, as `arq init` writes it. Says on stderr which file is taken. */
 async function configHere(io: Io): Promise<string> {
   const path = resolvePath(io.cwd, INIT_FILES.config);
+  // A file that cannot be looked at is none.
   if ((await io.files.state(path).catch(() => undefined)) === undefined) {
     throw usageError(
       `which configuration? There is no ${INIT_FILES.config} in ${io.cwd}`,

@@ -76,6 +76,7 @@ async function runLocked(io: Io, { room_id, words, lock }: Work): Promise<number
   let grace: ReturnType<typeof setTimeout> | undefined;
   const lost = () => {
     const text = printable(`arq: the lock of ${room_id} is lost; ${name} gets SIGTERM`);
+    // Nobody reads it; the program ends all the same.
     void print(io.stderr, `${text}\n`).catch(() => {});
     send(child, "SIGTERM");
     grace = setTimeout(() => send(child, "SIGKILL"), GRACE_MS);

@@ -121,6 +121,7 @@ export async function roomWatch(io: Io, room_id: string, flags: WatchFlags): Pro
   // So that the loop misses no change of state.
   roomState(watched);
   const room = watched.subscribe({ presence: true, observer: true });
+  // It only says what takes so long; the watch itself tells what fails.
   tellIfSlow(io, room_id, room.ready).catch(() => {});
   await room.ready;
   const watch: Watch = { io, room, json: flags.json === true, left: flags.count ?? Infinity };

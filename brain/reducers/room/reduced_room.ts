@@ -165,6 +165,7 @@ export class ReducedRoom {
     this.#is_closed = true;
     clearTimeout(this.#alarm);
     await this.#running;
+    // What is not published is when the room is loaded again.
     await this.#publishing.done().catch(() => {});
     this.#refuse(new ArqonError("brain-unavailable"));
     const loaded = this.#loaded;
@@ -229,6 +230,7 @@ export class ReducedRoom {
     const { parts: { metrics, fuel }, owns, shown } = this.#options;
     if (this.#left.must_read) this.#drop();
     if (this.#loaded === undefined) {
+      // What is not published is when the room is loaded again.
       await this.#publishing.done().catch(() => {});
       this.#is_resting = false;
       this.#loaded = await loadRoom(this.at, shown(this.at), this.#options.parts);

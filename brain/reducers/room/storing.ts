@@ -247,6 +247,7 @@ export async function storeOrMakeRoom(
     parts.metrics.snapshots.inc({ outcome: "stored" });
   } catch (error) {
     parts.metrics.snapshots.inc({ outcome: "failed" });
+    // The first failure is told; the next snapshot tries again.
     if (!isConflict(error)) await makeRoom(loaded, at, parts).catch(() => {});
     throw error;
   }

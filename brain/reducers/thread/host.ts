@@ -219,6 +219,7 @@ export class ReducerHost {
     if (this.#programs.size <= PROGRAMS_MAX) return;
     const [program = ""] = this.#programs;
     this.#programs.delete(program);
+    // A thread that has ended has forgotten it.
     this.#ask({ kind: "forget", program }).catch(() => {});
   }
 

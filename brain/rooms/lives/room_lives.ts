@@ -96,7 +96,7 @@ async function oneLife(
     kept = highest;
   };
   const timer = setInterval(() => {
-    keep().catch((error) => log.debug("the rooms' life is not kept", { error }));
+    keep().catch((error) => log.warn("the rooms' life is not kept", { error }));
   }, BEAT_MS);
   return {
     ...{ present: { id, since_ms }, is_proven: true, revision: 0, wrote: () => true },
@@ -173,7 +173,7 @@ class ProvenLives implements RoomLives {
 
   #proveSoon(): void {
     const { log } = this.#options;
-    this.prove().catch((error) => log.debug("the life of the rooms is not settled", { error }));
+    this.prove().catch((error) => log.warn("the life of the rooms is not settled", { error }));
   }
 
   async #prove(): Promise<void> {
@@ -288,7 +288,7 @@ class ProvenLives implements RoomLives {
   #schedule(): void {
     const { log } = this.#options;
     this.#timer = setTimeout(() => {
-      this.#beat().catch((error) => log.debug("the rooms' life has no new beat", { error }))
+      this.#beat().catch((error) => log.warn("the rooms' life has no new beat", { error }))
         .finally(() => this.#is_stopped || this.#schedule());
     }, BEAT_MS);
   }
@@ -365,6 +365,7 @@ class ProvenLives implements RoomLives {
     try {
       spine.publish(ROOMS_TOLD, utf8.encode(JSON.stringify(this.#tail)));
     } catch (error) {
+      // Without a connection, which is told by itself; a Brain that starts asks.
       log.debug("nobody was told of the rooms' life", { error });
     }
   }

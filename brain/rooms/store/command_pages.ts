@@ -118,6 +118,7 @@ export async function removeLeftOver(
   [tenant_id = "", room_id = "", name = ""]: KvKey,
   bucket: Pick<KeyValue, "delete" | "get">,
 ): Promise<void> {
+  // Whatever fails, the next sweep finds it again.
   const room = await bucket.get([tenant_id, room_id]).catch(() => null);
   if (room === undefined) await bucket.delete([tenant_id, room_id, name]).catch(() => {});
 }

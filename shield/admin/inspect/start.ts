@@ -121,6 +121,7 @@ export function startInspect(start: InspectStart, parts: Parts): StartedInspect 
   const former = parts.noted?.store?.former;
   const known = { spine, journal: readingOf(place), former, logs: parts.durable.logs };
   const context = { asker, now, node_id, classes, config, tails, log, ...known, ...publishing };
+  // Who is not asked now says so with its own beat.
   const hello = () => void asker.ask(HELLO, z.strictObject({})).catch(() => {});
   const stopEvents = spine.onEvent((event) => {
     if (event.type === "state" && event.status.state === "connected") hello();

@@ -102,6 +102,7 @@ class Writing {
     this.#caller = caller;
     this.#room_id = room_id;
     this.#id = id;
+    // Who waits is told, and nobody may be waiting.
     this.#ended.promise.catch(() => {});
   }
 

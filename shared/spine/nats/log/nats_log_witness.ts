@@ -63,6 +63,7 @@ export function vouchFor(link: Link, stream: string, tail: () => Promise<Tail>):
         return;
       }
       if (reply === undefined || reply === "" || decoder.decode(data) !== stream) return;
+      // Whoever asks waits a moment, and then goes by what the log itself says.
       answer(reply).catch((error) => link.log.debug("no answer about a log", { stream, error }));
     },
   });

@@ -152,6 +152,7 @@ class ConsumerListing implements Listing {
     const { bucket } = this.#options;
     const name = this.#consumer;
     if (name === undefined || bucket.link.state !== "connected") return;
+    // The server removes it by itself after a while.
     bucket.manager().then(({ consumers }) => consumers.delete(bucket.stream, name)).catch(() => {});
   }
 

@@ -1,0 +1,28 @@
+/** The rule for failures that nobody hears of. */
+import assert from "node:assert/strict";
+import { checkSilence } from "./silence_rules.ts";
+
+const linesOf = (text: string) => checkSilence("shield/a.ts", text).map(({ line }) => line);
+
+Deno.test("silence: a failure that is swallowed, or logged at debug, needs its reason", () => {
+  for (
+    const swallows of [
+      "void read().catch(() => {});",
+      "const found = await read().catch(() => undefined);",
+      "await remove().catch((error) => log.debug('it stays', { error }));",
+      "  this.#options.log.debug('it stays', { tenant_id, error });",
+    ]
+  ) {
+    assert.deepEqual(linesOf(`const at = 1;\nfirst();\n${swallows}\n`), [3], swallows);
+    assert.deepEqual(linesOf(`// Why.\n\n\n${swallows}\n`), [4], swallows);
+    assert.deepEqual(linesOf(`// The next one tells.\n${swallows}\n`), []);
+    assert.deepEqual(linesOf(`/** Never rejects. */\nclose(): void {\n${swallows}\n`), []);
+    assert.deepEqual(linesOf(`${swallows} // The next one tells.\n`), []);
+  }
+});
+
+Deno.test("silence: what is told, or is no failure, needs none", () => {
+  assert.deepEqual(linesOf("read().catch((error) => log.warn('not read', { error }));\n"), []);
+  assert.deepEqual(linesOf("log.debug('a connection ended', { connection_id });\n"), []);
+  assert.deepEqual(linesOf("const url = 'http://a';\nread().catch(() => {});\n"), [2]);
+});
