@@ -3,9 +3,9 @@
  * A minute that is read twice counts once. Pure: who reads is `budget_used.ts`.
  */
 import type { DayUse } from "./budget.ts";
-import type { FoldedUse } from "./folding/fold.ts";
-import { type FoldLives, REMEMBERED } from "./folding/fold_lives.ts";
-import type { Told, UseSink } from "./folding/stored_use.ts";
+import type { FoldedUse } from "./fold.ts";
+import { type FoldLives, REMEMBERED } from "./fold_lives.ts";
+import type { Told, UseSink } from "./stored_use.ts";
 import type { UsageRow } from "../../shared/usage/minute.ts";
 import { addCounts, type Counts, noCounts } from "../../shared/usage/counts.ts";
 

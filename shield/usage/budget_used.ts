@@ -5,8 +5,8 @@
  */
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
-import { decodeFold, foldedBy } from "./folding/fold.ts";
-import { readStoredUse, toldIn } from "./folding/stored_use.ts";
+import { decodeFold, foldedBy } from "./fold.ts";
+import { readStoredUse, toldIn } from "./stored_use.ts";
 import type { UsagePlace } from "../../shared/usage/place.ts";
 import { CLOCKS_MS, readRunning } from "./read.ts";
 import { periodAt, type UsedCounts } from "./budget.ts";

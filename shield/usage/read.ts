@@ -5,9 +5,9 @@
  */
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
-import { FOLD_MINUTES, type FoldedBy, type FoldedUse } from "./folding/fold.ts";
-import type { FoldLives } from "./folding/fold_lives.ts";
-import { readStoredUse, type Told, type UseSink } from "./folding/stored_use.ts";
+import { FOLD_MINUTES, type FoldedBy, type FoldedUse } from "./fold.ts";
+import type { FoldLives } from "./fold_lives.ts";
+import { readStoredUse, type Told, type UseSink } from "./stored_use.ts";
 import { decodeMinute, type UsageKey, type UsageRow } from "../../shared/usage/minute.ts";
 import { runningKey, type UsagePlace } from "../../shared/usage/place.ts";
 import { type PriceBook, pricesAt } from "./price_book.ts";

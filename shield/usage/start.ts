@@ -9,7 +9,7 @@ import type { Identity } from "../auth/identity.ts";
 import type { PolicyOutcome } from "../policy/abi/policy.ts";
 import type { OwnLife } from "../../shared/lives/own_life.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
-import { UsageFolder } from "./folding/folder.ts";
+import { UsageFolder } from "./folder.ts";
 import { UsageLedger } from "./ledger.ts";
 import { UsagePlace } from "../../shared/usage/place.ts";
 import type { Settings } from "../settings/settings.ts";

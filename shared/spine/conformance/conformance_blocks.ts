@@ -181,6 +181,10 @@ async function storesWhereItIsExpected(bus: Bus): Promise<void> {
   await assert.rejects(put(mine, "late", newest!.cursor), refusedWith("version-conflict"));
   const all = ["shield-1 its own", `${node_id} one`, `${node_id} two`];
   assert.deepEqual(await texts(mine, { tenant_id }), all);
+  await theirs.purge(tenant_id);
+  assert.equal(await mine.newest(tenant_id, node_id), undefined);
+  await put(mine, "anew", 0);
+  assert.deepEqual(await texts(mine, { tenant_id }), [`${node_id} anew`]);
 }
 
 async function removesUpToACursor(bus: Bus): Promise<void> {

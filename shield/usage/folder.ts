@@ -3,16 +3,16 @@
  * days. Every Shield does; a fold is stored by compare-and-swap, and what is in it is removed after that, by whoever
  * comes next if need be. Works for one tenant at a time, a bounded number of blocks of each in a minute.
  */
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Logger } from "../../shared/logs/log.ts";
 import {
   type BlockStore,
   FOLD_WRITERS,
   type StoredBlock,
-} from "../../../shared/spine/contract/block_store.ts";
-import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
-import { turn } from "../../../shared/turns/next_turn.ts";
-import { decodeMinute } from "../../../shared/usage/minute.ts";
-import { runningKey, type UsagePlace } from "../../../shared/usage/place.ts";
+} from "../../shared/spine/contract/block_store.ts";
+import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
+import { turn } from "../../shared/turns/next_turn.ts";
+import { decodeMinute } from "../../shared/usage/minute.ts";
+import { runningKey, type UsagePlace } from "../../shared/usage/place.ts";
 import { decodeFold, encodeFold, type Fold, type FoldedBy, foldedBy, FoldSum } from "./fold.ts";
 import { FoldLives } from "./fold_lives.ts";
 import { type FoldBlock, headOf, toldIn, wholeBehind } from "./stored_use.ts";
@@ -23,7 +23,7 @@ const DAY_MS = 24 * HOUR_MS;
 /** How long after the end of an hour its last minutes may still be stored, in ms: then come those of the next one. */
 const LATE_MS = 60_000;
 /** For how long use is kept by the minute, and then by the hour, in ms; at most an hour, or a day, longer. */
-export const KEPT_MS: Readonly<Record<FoldedBy, number>> = { hour: HOUR_MS, day: 2 * DAY_MS };
+const KEPT_MS: Readonly<Record<FoldedBy, number>> = { hour: HOUR_MS, day: 2 * DAY_MS };
 const UNIT_MS: Readonly<Record<FoldedBy, number>> = { hour: HOUR_MS, day: DAY_MS };
 /** Folds are finished by others for so long, in ms: after that nobody was there to do it. */
 const FINISHED_MS = 2 * DAY_MS;
