@@ -4,6 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Counter } from "../../shared/metrics/metrics.ts";
+import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { createFuelBuckets, type FuelBuckets } from "../../shared/rates/fuel_bucket.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 
@@ -19,6 +20,14 @@ export interface TenantFuelOptions {
 
 /** The part of a tenant's fuel that its timers may use, so that its calls have the other, and who shares the cores. */
 export const TIMERS_PART = 0.5;
+/** Tenants that are remembered. */
+const TENANTS_MAX = 4_096;
+/** How much of it they may use at once: many rooms have their timers at one time. */
+const TIMERS_BURST_SECONDS = 0.25;
+/** How far ahead turns are given out. */
+const TURNS_AHEAD_MS = 1_000;
+/** What running some timers of a room costs at least: a message of its log. */
+const TURN_FUEL = 500;
 
 /** The fuel of all tenants. */
 export class TenantFuel {
@@ -26,11 +35,14 @@ export class TenantFuel {
   readonly #buckets: FuelBuckets;
   /** What timers use, which is in the other one, too. */
   readonly #timers: FuelBuckets;
+  readonly #timers_per_second = () => this.#options.per_second() * TIMERS_PART;
+  /** When the next room of a tenant that has to wait may run its timers, monotonic ms. */
+  readonly #turns = new BoundedMap<string, number>(TENANTS_MAX);
 
   constructor(options: TenantFuelOptions) {
     this.#options = options;
     this.#buckets = createFuelBuckets(options.per_second);
-    this.#timers = createFuelBuckets(() => options.per_second() * TIMERS_PART);
+    this.#timers = createFuelBuckets(this.#timers_per_second, TENANTS_MAX, TIMERS_BURST_SECONDS);
   }
 
   /** In how many ms the tenant's rooms may go on; 0: now. */
@@ -42,6 +54,19 @@ export class TenantFuel {
   timersWait(tenant_id: string): number {
     const now_ms = this.#options.monotonic_ms();
     return Math.max(this.wait(tenant_id), this.#timers.wait(tenant_id, now_ms));
+  }
+
+  /**
+   * In how many ms a room is to ask again whose timers have to wait: each of the tenant's at another time, so that they do
+   * not all come at once.
+   */
+  timersTurn(tenant_id: string): number {
+    const now_ms = this.#options.monotonic_ms();
+    const soonest_ms = now_ms + this.timersWait(tenant_id);
+    const next_ms = Math.min(this.#turns.get(tenant_id) ?? 0, soonest_ms + TURNS_AHEAD_MS);
+    const at_ms = Math.max(soonest_ms, next_ms);
+    this.#turns.renew(tenant_id, at_ms + TURN_FUEL / this.#timers_per_second() * 1_000);
+    return at_ms - now_ms;
   }
 
   /** Takes note that units which are charged were used by timers. */

@@ -6,10 +6,11 @@
 import { BoundedMap } from "../containers/bounded_map.ts";
 
 /**
- * A bucket of fuel. It fills at `per_second`, up to two seconds' worth, in the units of `fuel_limit`.
+ * A bucket of fuel. It fills at `per_second`, up to `burst_seconds` of it, in the units of `fuel_limit`.
  */
 export interface FuelBucket {
   per_second: number;
+  readonly burst_seconds: number;
   fuel: number;
   updated_ms: number;
 }
@@ -17,8 +18,12 @@ export interface FuelBucket {
 const BURST_SECONDS = 2;
 
 /** A full bucket. */
-export function createFuelBucket(per_second: number, now_ms: number): FuelBucket {
-  return { per_second, fuel: per_second * BURST_SECONDS, updated_ms: now_ms };
+export function createFuelBucket(
+  per_second: number,
+  now_ms: number,
+  burst_seconds = BURST_SECONDS,
+): FuelBucket {
+  return { per_second, burst_seconds, fuel: per_second * burst_seconds, updated_ms: now_ms };
 }
 
 /** Fills the bucket up to now. A clock that goes backwards adds nothing. */
@@ -26,7 +31,7 @@ function refill(bucket: FuelBucket, now_ms: number): void {
   const elapsed_ms = Math.max(now_ms - bucket.updated_ms, 0);
   bucket.updated_ms = now_ms;
   const filled = bucket.fuel + elapsed_ms / 1_000 * bucket.per_second;
-  bucket.fuel = Math.min(bucket.per_second * BURST_SECONDS, filled);
+  bucket.fuel = Math.min(bucket.per_second * bucket.burst_seconds, filled);
 }
 
 /** Whether a call may run now: nothing is owed. */
@@ -63,13 +68,17 @@ export interface FuelBuckets {
  * Makes the buckets of at most `max` tenants, at the rate that `per_second` gives. A full bucket is worth no more than none and goes first;
  * when none is full, the one made longest ago goes.
  */
-export function createFuelBuckets(per_second: () => number, max = 4_096): FuelBuckets {
+export function createFuelBuckets(
+  per_second: () => number,
+  max = 4_096,
+  burst_seconds = BURST_SECONDS,
+): FuelBuckets {
   const buckets = new BoundedMap<string, FuelBucket>(max);
 
   function dropFull(now_ms: number): void {
     for (const [tenant_id, bucket] of buckets) {
       refill(bucket, now_ms);
-      if (bucket.fuel >= bucket.per_second * BURST_SECONDS) buckets.delete(tenant_id);
+      if (bucket.fuel >= bucket.per_second * burst_seconds) buckets.delete(tenant_id);
     }
   }
 
@@ -87,7 +96,7 @@ export function createFuelBuckets(per_second: () => number, max = 4_096): FuelBu
       let bucket = buckets.get(tenant_id);
       if (bucket === undefined) {
         if (buckets.size >= max) dropFull(now_ms);
-        bucket = createFuelBucket(per_second(), now_ms);
+        bucket = createFuelBucket(per_second(), now_ms, burst_seconds);
         buckets.set(tenant_id, bucket);
       }
       spendFuel(bucket, fuel, now_ms);

@@ -154,6 +154,7 @@ export class ReducedRoom {
       this.#fuelWait(),
     );
     if (pause_ms > 0) return this.#wakeIn(pause_ms);
+    if (this.#waits_for_turn) return this.#rest();
     this.#running = this.#work().catch((error) => this.#failed(error)).then(() => {
       this.#running = undefined;
       this.#rest();
@@ -199,6 +200,14 @@ export class ReducedRoom {
     this.#options.parts.log.warn(text, { tenant_id, room, error });
   }
 
+  /** Whether there is nothing to do but timers, for which its tenant has no fuel now. */
+  get #waits_for_turn(): boolean {
+    const { fuel } = this.#options.parts;
+    if (this.#loaded === undefined || this.#is_asked || this.has_migration) return false;
+    const { standing, durable } = this.#loaded;
+    return isDue(standing, durable.now()) && fuel.timersWait(this.at.tenant_id) > 0;
+  }
+
   /** When it has to be looked at next. */
   #rest(): void {
     if (this.#is_closed) return;
@@ -207,13 +216,14 @@ export class ReducedRoom {
     if (loaded === undefined) return;
     const { standing: { next }, durable } = loaded;
     const { parts: { fuel }, monotonic_ms } = this.#options;
-    const due_ms = next === undefined ? Infinity : Math.max(
+    let due_ms = next === undefined ? Infinity : Math.max(
       next.at_ms - durable.now(),
       this.#left.held_ms,
       this.#faults.held_ms,
       this.#pace.wait(monotonic_ms()),
-      fuel.timersWait(this.at.tenant_id),
     );
+    const { tenant_id } = this.at;
+    if (due_ms <= 0 && fuel.timersWait(tenant_id) > 0) due_ms = fuel.timersTurn(tenant_id);
     const wait_ms = Math.max(1, Math.min(due_ms, this.#is_resting ? Infinity : QUIET_MS));
     if (wait_ms < Infinity) this.#wakeIn(wait_ms);
   }
