@@ -80,6 +80,8 @@ export interface LoadedRoom {
   /** Messages of its log, and entries, behind the snapshot. */
   messages_behind: number;
   entries_behind: number;
+  /** Bytes of those messages that were appended here, how many those are, and what one takes on average. */
+  readonly appended: { messages: number; bytes: number; average: number };
   /** How far changes of visible values are told; undefined: none are, or it is not known yet. */
   told: Told | undefined;
 }

@@ -136,6 +136,7 @@ export async function loadRoom(
     ...{ programs: programsOf(record, batches), kept: record?.program?.id },
     position: newest,
     told: undefined,
+    appended: { messages: 0, bytes: 0, average: 0 },
     messages_behind: batches.length,
     entries_behind: batches.reduce((sum, { entries }) => sum + entries.length, 0),
   };

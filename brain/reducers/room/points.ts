@@ -25,6 +25,8 @@ export interface HistoryLimits {
 
 /** What is stored of a room, and after how many entries. */
 export interface StoringLimits extends HistoryLimits {
+  /** Of its log, about. */
+  readonly log_bytes: number;
   readonly snapshot_entries: number;
 }
 

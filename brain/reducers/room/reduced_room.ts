@@ -17,7 +17,7 @@ import type { StoringLimits } from "./points.ts";
 import { countApplied, noteApplied, noteSwitch, storedUnits } from "./noting.ts";
 import { dueEvents, publishEvents } from "./publishing.ts";
 import { PublishingTurns } from "./publishing_turns.ts";
-import { appendEntries, appendPublished, storeOrMakeRoom } from "./storing.ts";
+import { appendEntries, appendPublished, boundLog, storeOrMakeRoom } from "./storing.ts";
 import { nextProgram, type ProgramChoice, takeProgram, waitsToMigrate } from "./switching.ts";
 import { TimerPace } from "./timer_pace.ts";
 import {
@@ -402,6 +402,7 @@ export class ReducedRoom {
   async #store(loaded: LoadedRoom): Promise<void> {
     await tellAll(this.#shown(loaded));
     await storeOrMakeRoom(loaded, this.at, this.#options.parts, this.#limits);
+    await boundLog(loaded, this.at, this.#limits.log_bytes);
   }
 
   #drop(): void {

@@ -175,6 +175,7 @@ export async function repairRoom(
       refused: record?.refused,
       ...{ programs: programsOf(record, batches), kept: undefined },
       ...{ noted, messages_behind: 0, entries_behind: 0 },
+      appended: { messages: 0, bytes: 0, average: 0 },
     };
     // Of what is lost no event comes any more; those of before come now.
     await publishEvents(loaded, at, dueEvents(done, published), parts);

@@ -141,6 +141,8 @@ async function append(
   loaded.standing = standing;
   loaded.noted = published;
   loaded.messages_behind++;
+  loaded.appended.messages++;
+  loaded.appended.bytes += payload.length;
   loaded.entries_behind += entries.length;
 }
 
@@ -251,6 +253,26 @@ export async function storeOrMakeRoom(
     if (!isConflict(error)) await makeRoom(loaded, at, parts).catch(() => {});
     throw error;
   }
+}
+
+/**
+ * Removes the oldest messages of the room's log, where that takes more bytes than it may; those behind the last two
+ * snapshots stay. How large messages are is known of those that this Brain has appended.
+ */
+export async function boundLog(
+  { durable, points, appended }: LoadedRoom,
+  { log_room_id }: ReducedPlace,
+  log_bytes: number,
+): Promise<void> {
+  const previous = points?.at(-2);
+  if (appended.messages > 0) appended.average = appended.bytes / appended.messages;
+  appended.messages = appended.bytes = 0;
+  if (previous === undefined || appended.average === 0) return;
+  const most = Math.floor(log_bytes / appended.average);
+  const stored = await durable.count(log_room_id, 1);
+  if (stored <= most) return;
+  const keep = Math.max(most, await durable.count(log_room_id, previous.position + 1));
+  if (keep < stored) await durable.trim(log_room_id, keep);
 }
 
 /** Removes objects; what is left behind costs storage and nothing else. */

@@ -74,7 +74,7 @@ export async function callAt(
   { program, migrates = false, history, shown = shownBy([]), ...asked }: LoneCall,
 ): Promise<string> {
   const wanted = { program, migrates, deploy: 1 };
-  const room = new ReducedRoom(at, { snapshot_entries: 1, ...history }, {
+  const room = new ReducedRoom(at, { snapshot_entries: 1, log_bytes: Infinity, ...history }, {
     ...{ parts, wanted: () => wanted, wantedNow: () => Promise.resolve(wanted), owns: () => true },
     ...{ pending_commands: 100, command_timeout_ms: 60_000, idle_ms: 3_600_000 },
     ...{ shown: () => shown, monotonic_ms: () => performance.now() },

@@ -33,6 +33,9 @@ const Entry = z.strictObject({
     1_073_741_824,
     "bytes of those snapshots of one room; above, those whose neighbours are nearest go, but for the last two",
   ),
+  log_bytes: z.int().min(65_536).max(1_099_511_627_776).default(134_217_728).describe(
+    "bytes of the log of one room, about; above, its oldest entries go when a snapshot is stored, but for those behind the last two",
+  ),
 }).describe("a program of rooms");
 
 /** One entry of `[[reducers]]`. */

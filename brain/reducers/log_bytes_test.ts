@@ -1,0 +1,34 @@
+/** The log of a room takes the bytes that it may, about, on both engines: the oldest entries go, and the room goes on. */
+import assert from "node:assert/strict";
+import { moduleOf } from "./testing/guest_text.ts";
+import { applied, ENGINES, messagesOf } from "./testing/reducer_world.ts";
+
+const PLAIN = moduleOf({ apply: `(i32.const 0)` });
+const CALLS = 60;
+const SNAPSHOT_ENTRIES = 5;
+/** Eight of them are what the log of a room of these tests may take. */
+const DATA = "x".repeat(8_192);
+
+for (const [engine, open] of Object.entries(ENGINES)) {
+  Deno.test(`${engine}: a room's log is bounded in bytes, and another Brain goes on from it`, async () => {
+    await using world = await open({
+      modules: { plain: PLAIN },
+      reducer: { snapshot_entries: SNAPSHOT_ENTRIES, log_bytes: 65_536 },
+    });
+    const brain = await world.start("a");
+    for (let at = 0; at < CALLS; at++) await applied(brain, "plain", "go", { data: DATA });
+    // Those behind the last two snapshots, and those that came since.
+    const messages = (await messagesOf(brain, "plain~reducer")).length;
+    assert.ok(messages <= 3 * SNAPSHOT_ENTRIES, `${messages} messages`);
+    const other = await world.start("b");
+    world.turn("b");
+    assert.equal((await applied(other, "plain", "go")).entry, CALLS + 1);
+    // What is gone is said to be.
+    const show = (offset: number) =>
+      other.service.past({ tenant_id: "t", room_id: "plain" }, {
+        ...{ action: "show", prefix: "", after: "", limit: 1, offset },
+      });
+    await assert.rejects(show(3));
+    assert.equal(JSON.parse(await show(CALLS - 1)).offset, CALLS - 1);
+  });
+}
