@@ -19,7 +19,7 @@ export interface TenantFuelOptions {
 }
 
 /** The part of a tenant's fuel that its timers may use, so that its calls have the other, and who shares the cores. */
-export const TIMERS_PART = 0.5;
+const TIMERS_PART = 0.5;
 /** Tenants that are remembered. */
 const TENANTS_MAX = 4_096;
 /** How much of it they may use at once: many rooms have their timers at one time. */

@@ -41,7 +41,7 @@ export function hasFuel(bucket: FuelBucket, now_ms: number): boolean {
 }
 
 /** In how many ms nothing is owed any more; 0: a call may run now. */
-export function fuelWait(bucket: FuelBucket, now_ms: number): number {
+function fuelWait(bucket: FuelBucket, now_ms: number): number {
   if (hasFuel(bucket, now_ms)) return 0;
   return Math.max(1, Math.ceil(-bucket.fuel / bucket.per_second * 1_000));
 }
