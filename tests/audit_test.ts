@@ -6,8 +6,8 @@
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { AdminClient } from "./peers/admin_client.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { documentedAccounts } from "./harness/documented_accounts.ts";
@@ -57,7 +57,7 @@ async function pythonCheck(
 }
 
 Deno.test("who did what to which tenant, from where and with what outcome", async () => {
-  await using bus = await startBusWith(OPERATORS);
+  await using bus = await startLocalBus(OPERATORS);
   const [operator, acme, evil] = await Promise.all(
     ["ops", "acme", "evil"].map((tenant) => adminOf(bus, tenant)),
   );
@@ -95,7 +95,7 @@ Deno.test("who did what to which tenant, from where and with what outcome", asyn
 });
 
 Deno.test("filters, pages and what comes next", async () => {
-  await using bus = await startBusWith(OPERATORS);
+  await using bus = await startLocalBus(OPERATORS);
   const [operator, acme] = [await adminOf(bus, "ops"), await adminOf(bus, "acme")];
   for (let at = 0; at < 12; at++) {
     const body = { room: `r${at}-*`, durable: true };
@@ -136,7 +136,7 @@ Deno.test("filters, pages and what comes next", async () => {
 });
 
 Deno.test("strangers are counted, not written one by one", async () => {
-  await using bus = await startBusWith("");
+  await using bus = await startLocalBus("");
   const admin = await adminOf(bus, "default");
   const stranger = new AdminClient(bus.admin_url, "no.token.atall");
   const user = new AdminClient(bus.admin_url, await bus.tokenFor({ user: "u1" }));
@@ -154,7 +154,7 @@ Deno.test("strangers are counted, not written one by one", async () => {
 });
 
 Deno.test("rate-limited: a caller asks as often as it may, others go on", async () => {
-  await using bus = await startBusWith(
+  await using bus = await startLocalBus(
     "[limits]\nadmin_requests_per_second = 10\nadmin_changes_per_second = 1\n",
   );
   const [greedy, other] = [await adminOf(bus, "acme"), await adminOf(bus, "beta")];
@@ -260,7 +260,7 @@ Deno.test("audit-unavailable: what cannot be written is not done, unless it may 
 });
 
 Deno.test("without an audit log there is no page of it, and changes are made", async () => {
-  await using bus = await startBusWith("[audit]\nenabled = false\n");
+  await using bus = await startLocalBus("[audit]\nenabled = false\n");
   const admin = await adminOf(bus, "acme");
   assert.equal((await admin.get("/v1/audit")).status, 404);
   assert.equal((await admin.ask("PUT", "/v1/tenants/acme/rooms", CLASS)).status, 200);

@@ -9,8 +9,8 @@ import { pace } from "../shared/testing/pace.ts";
 import { seen } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
 import { startNats } from "./harness/nats_server.ts";
 import type { NatsServer } from "./harness/nats_server.ts";
@@ -54,7 +54,7 @@ async function publishAnyhow(client: DurableClient, room: string, data: unknown)
 
 Deno.test("a log deleted under a running Shield: live subscribers hear of it and go on", async () => {
   await using nats = await startNats({ jetstream: true });
-  await using bus = await startBusWith(`${ROOMS}[nats]\nurls = ["${nats.url}"]\n`);
+  await using bus = await startLocalBus(`${ROOMS}[nats]\nurls = ["${nats.url}"]\n`);
   using publisher = await open(bus);
   using reader = await open(bus);
   const { epoch } = await reader.join("log-1");
@@ -82,7 +82,7 @@ Deno.test("a log deleted under a running Shield: live subscribers hear of it and
 Deno.test("a full log refuses with 503, and everything that was acknowledged is in it", async () => {
   await using nats = await startNats({ jetstream: true });
   const small = "[durable]\nlog_bytes = 65_536\n";
-  await using bus = await startBusWith(`${ROOMS}${small}[nats]\nurls = ["${nats.url}"]\n`);
+  await using bus = await startLocalBus(`${ROOMS}${small}[nats]\nurls = ["${nats.url}"]\n`);
   using client = await open(bus);
   const text = "x".repeat(4_000);
   const acknowledged: (number | undefined)[] = [];
@@ -122,7 +122,7 @@ async function readMessages(socket: Deno.TcpConn, count: number): Promise<string
 }
 
 Deno.test("a large recovery for a reader that is slow to read is paced, not cut off", async () => {
-  await using bus = await startBusWith(ROOMS);
+  await using bus = await startLocalBus(ROOMS);
   using publisher = await open(bus);
   const { epoch } = await publisher.join("log-1");
   // Its own messages live would be more than it reads in time.

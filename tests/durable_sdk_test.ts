@@ -7,8 +7,9 @@ import { ArqonError, connect } from "@arqon/sdk";
 import type { Connection, ConnectOptions, Message, Position, Subscription } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { until } from "../shared/testing/until.ts";
-import { startBus, startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import type { NatsServer } from "./harness/nats_server.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
@@ -235,7 +236,7 @@ async function allSteps(t: Deno.TestContext, bus: TestBus): Promise<void> {
 }
 
 Deno.test("durable rooms by the SDK on the embedded Spine", async (t) => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   await allSteps(t, bus);
 });
 
@@ -269,7 +270,7 @@ async function deletedLog({ url, token }: TestBus, nats: NatsServer): Promise<vo
 
 Deno.test("durable rooms by the SDK on NATS", async (t) => {
   await using nats = await startNats({ jetstream: true });
-  await using bus = await startBusWith(`${CONFIG}[nats]\nurls = ["${nats.url}"]\n`);
+  await using bus = await startLocalBus(`${CONFIG}[nats]\nurls = ["${nats.url}"]\n`);
   await allSteps(t, bus);
   await t.step(
     "a log that is deleted while it is heard is told, and the new place is learned",

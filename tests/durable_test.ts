@@ -5,8 +5,8 @@
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, readAck, writeEnvelope } from "@arqon/proto";
 import { seen } from "../shared/testing/until.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { openBinary } from "./peers/raw_client.ts";
@@ -301,19 +301,19 @@ async function steps(t: Deno.TestContext, bus: TestBus): Promise<void> {
 }
 
 Deno.test("durable rooms on the embedded Spine", async (t) => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   await steps(t, bus);
 });
 
 Deno.test("durable rooms on NATS", async (t) => {
   await using nats = await startNats({ jetstream: true });
-  await using bus = await startBusWith(`${CONFIG}[nats]\nurls = ["${nats.url}"]\n`);
+  await using bus = await startLocalBus(`${CONFIG}[nats]\nurls = ["${nats.url}"]\n`);
   await steps(t, bus);
 });
 
 Deno.test("durable rooms on NATS, of tenants that share streams", async (t) => {
   await using nats = await startNats({ jetstream: true });
   const more = `[durable]\nshared_streams = 2\n[nats]\nurls = ["${nats.url}"]\n`;
-  await using bus = await startBusWith(`${CONFIG}${more}`);
+  await using bus = await startLocalBus(`${CONFIG}${more}`);
   await steps(t, bus);
 });

@@ -11,8 +11,8 @@ import { binary, guestText } from "../shield/policy/testing/guests.ts";
 import { until } from "../shared/testing/until.ts";
 import { Heard, stored } from "./growing/heard.ts";
 import { cutAnywhere } from "./growing/judged_cases.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
@@ -142,7 +142,7 @@ async function failsClosed(ann: Connection, bob: Connection): Promise<void> {
 }
 
 Deno.test("policies judge what grows before anybody has it", async (t) => {
-  await using bus = await startBusWith(ROOMS);
+  await using bus = await startLocalBus(ROOMS);
   const admin = await policyAdmin(bus);
   const tenant = "default";
   await deploy(admin, await Deno.readFile(MASK), { tenant, name: "mask", room: "chat-mask*" });
@@ -161,7 +161,7 @@ Deno.test("policies judge what grows before anybody has it", async (t) => {
 });
 
 Deno.test("what is held back of a message that is abandoned goes with its end", async () => {
-  await using bus = await startBusWith(ROOMS.replace("held_bytes = 64", "idle_ms = 8_000"));
+  await using bus = await startLocalBus(ROOMS.replace("held_bytes = 64", "idle_ms = 8_000"));
   const admin = await policyAdmin(bus);
   const binding = { tenant: "default", name: "mask" };
   await deploy(admin, await Deno.readFile(MASK), binding);

@@ -11,8 +11,8 @@ import { fallbackSocket } from "../sdk/typescript/http/fallback_socket.ts";
 import type { Memory } from "../sdk/typescript/http/fallback_socket.ts";
 import { sharedByTests } from "../shared/testing/shared_by_tests.ts";
 import { seen, until } from "../shared/testing/until.ts";
-import { startBus, startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
@@ -26,7 +26,7 @@ import { startHaproxy, startNginx } from "./proxies/proxies.ts";
 // Commands over plain HTTP, on the embedded bus and on two Shields with NATS between them.
 
 /** A bus as `deno task dev` starts it, for the tests that need no other. */
-const running = sharedByTests(() => startBus());
+const running = sharedByTests(() => startLocalBus());
 
 async function all(t: Deno.TestContext, bus: TwoWays): Promise<void> {
   await t.step("state is set, read and deleted, on conditions", () => state(bus));
@@ -289,7 +289,7 @@ async function policies({ bus }: Stage): Promise<void> {
 }
 
 Deno.test("what HTTP refuses", async (t) => {
-  await using bus = await startBusWith(CONFIG + PATIENT_POLICIES);
+  await using bus = await startLocalBus(CONFIG + PATIENT_POLICIES);
   const stage = { bus, peer: new HttpPeer(bus.http_url, bus.token) };
   await t.step("what a path does not take is named", () => strict(stage));
   await t.step("who may not is told so", () => tokens(stage));

@@ -9,8 +9,8 @@ import { roomState } from "@arqon/sdk/state";
 import { history } from "@arqon/sdk/history";
 import { HttpSocket } from "@arqon/sdk/http";
 import { until } from "../shared/testing/until.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { documentedAccounts } from "./harness/documented_accounts.ts";
 import { startNats } from "./harness/nats_server.ts";
@@ -142,7 +142,7 @@ const STEPS: Readonly<Record<string, (bus: TestBus) => Promise<void>>> = {
 for (const websocket of ["native", "own"]) {
   Deno.test(`connections over HTTP beside ${websocket} sockets`, async (t) => {
     const config = CONFIG.replace("[server]", `[server]\nwebsocket = "${websocket}"`);
-    await using bus = await startBusWith(config);
+    await using bus = await startLocalBus(config);
     for (const [name, step] of Object.entries(STEPS)) await t.step(name, () => step(bus));
   });
 }
@@ -183,7 +183,7 @@ Deno.test("requests that come to another Shield reach the one that has the strea
 });
 
 Deno.test("requests go with the token that the connection was given last", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   // It has ended; 8 of the 30 s that clocks may differ are left. Where that was too short, the client
   // has opened with the second one.
   const first = await bus.tokenFor({ user: "iris", ttl_seconds: -22 });

@@ -4,9 +4,10 @@
  */
 import assert from "node:assert/strict";
 import { isHole, type JournalLine, type JournalRecord } from "../shared/journal/record.ts";
-import { startBus, startBusWith } from "./harness/bus.ts";
+import { DEV_DEFAULTS } from "../arq/serve/dev_bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
-import type { TestBus } from "./harness/bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { journalLines } from "./harness/journal_lines.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
@@ -121,7 +122,7 @@ Deno.test("journal: an embedded bus writes every decision once, with what was re
     const config = `[server]\ndata_dir = ${
       JSON.stringify(data_dir)
     }\n[journal]\njournal = "all"\n${ROOMS}${PATIENT_POLICIES}`;
-    await using bus = await startBusWith(config);
+    await using bus = await startLocalBus(config);
     const sha256 = await deploy(bus, "bad_words.wasm", { name: "words", hooks: ["on_message"] });
     await converse(bus);
     const page = await (await fetch(`${bus.ops_url}/metrics`)).text();
@@ -133,7 +134,7 @@ Deno.test("journal: an embedded bus writes every decision once, with what was re
 
 Deno.test("journal: a bus on NATS writes the same, and the development bus writes all by itself", async () => {
   await using nats = await startNats({ jetstream: true });
-  await using bus = await startBus(["--nats", nats.url]);
+  await using bus = await startLocalBus(`${DEV_DEFAULTS}[nats]\nurls = ["${nats.url}"]\n`);
   const sha256 = await deploy(bus, "bad_words.wasm", { name: "words", hooks: ["on_message"] });
   await converse(bus);
   await bus.stop();
@@ -148,7 +149,7 @@ Deno.test("journal: a class of rooms says what is written of it, and how much of
       'room = "none-*"\njournal = "all"\njournal_share = 0',
       'room = "all-*"\njournal = "all"\njournal_payload = "keep"\ndurable = true',
     ].map((keys) => `[[rooms]]\n${keys}\n`).join("");
-    await using bus = await startBusWith(
+    await using bus = await startLocalBus(
       `[server]\ndata_dir = ${JSON.stringify(data_dir)}\n${classes}${PATIENT_POLICIES}`,
     );
     await deploy(bus, "bad_words.wasm", { name: "words", hooks: ["on_message"] });
@@ -173,7 +174,7 @@ Deno.test("journal: headers and keyed state are written with their values, as th
     const config = `[server]\ndata_dir = ${
       JSON.stringify(data_dir)
     }\n[journal]\njournal = "all"\n${PATIENT_POLICIES}`;
-    await using bus = await startBusWith(config);
+    await using bus = await startLocalBus(config);
     await deploy(bus, "rate_limit.wasm", { name: "rate", hooks: ["on_message"] });
     using client = await openText(bus.url, bus.token);
     assert.equal(await send(client, "lobby", "hello"), 0);
@@ -207,7 +208,7 @@ Deno.test("journal: what a policy took out of a message stands there only where 
     const classes = [["hash-*", "hash"], ["kept-*", "keep"]].map(([room, payload]) =>
       `[[rooms]]\nroom = "${room}"\njournal_payload = "${payload}"\n`
     ).join("");
-    await using bus = await startBusWith(
+    await using bus = await startLocalBus(
       `[server]\ndata_dir = ${
         JSON.stringify(data_dir)
       }\n[journal]\njournal = "all"\n${ROOMS}${classes}${PATIENT_POLICIES}`,

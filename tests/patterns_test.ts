@@ -8,8 +8,8 @@ import { encodeSub } from "@arqon/proto";
 import { sharedByTests } from "../shared/testing/shared_by_tests.ts";
 import { until } from "../shared/testing/until.ts";
 import { fromText } from "../wasm/testing/bytes.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
@@ -289,7 +289,7 @@ async function scenarios(t: Deno.TestContext, place: Place): Promise<void> {
   }
 }
 
-const onEmbedded = sharedByTests(() => startBusWith(`${LIMITS}${ROOMS}`));
+const onEmbedded = sharedByTests(() => startLocalBus(`${LIMITS}${ROOMS}`));
 
 /** Both planes of one process. */
 const placeOf = (bus: TestBus): Place => ({

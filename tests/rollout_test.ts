@@ -5,8 +5,8 @@
  */
 import assert from "node:assert/strict";
 import { found, until } from "../shared/testing/until.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
@@ -177,7 +177,7 @@ async function rivals(bus: TestBus): Promise<void> {
 }
 
 Deno.test("rollouts on one process", async (t) => {
-  await using bus = await startBusWith(
+  await using bus = await startLocalBus(
     '[admin]\noperator_tenants = ["default"]\n' + PATIENT_POLICIES,
   );
   await t.step("a good rule goes by shares to the end", () => toTheEnd(bus));

@@ -1,8 +1,8 @@
 /** Server-sent events with what others have made: nginx and HAProxy in between, and Chromium's EventSource. */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { runInChild } from "./harness/child_scenarios.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
@@ -36,7 +36,7 @@ async function comesThrough(bus: TestBus, proxy: Proxy): Promise<void> {
 }
 
 Deno.test("events through nginx, which would hold answers back, and through HAProxy", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   await using nginx = await startNginx(portOf(bus));
   await comesThrough(bus, nginx);
   await using haproxy = await startHaproxy(portOf(bus), "forwarded-for");
@@ -44,7 +44,7 @@ Deno.test("events through nginx, which would hold answers back, and through HAPr
 });
 
 Deno.test("a proxy that holds answers back shows by the welcome that does not come", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   const lines = "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;";
   await using nginx = await startNginx(portOf(bus), false, lines);
   const service = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service" }));

@@ -1,6 +1,6 @@
 /** Reads of streams through a cache that others made: nginx, which keeps what an answer allows to keep. */
 import assert from "node:assert/strict";
-import { startBusWith } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
 import { startNginx } from "./proxies/proxies.ts";
 
 const CONFIG = `
@@ -26,7 +26,7 @@ const CACHE = "proxy_cache pages; add_header X-Cache-Status $upstream_cache_stat
 const TEXT = { "content-type": "text/plain" };
 
 Deno.test("streams through nginx with a cache", async (test) => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   await using nginx = await startNginx(Number(new URL(bus.http_url).port), false, CACHE);
   const authorization = `Bearer ${bus.token}`;
   const at = (origin: string, path: string, init: RequestInit) =>

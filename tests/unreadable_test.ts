@@ -13,8 +13,8 @@ import { EnvelopeSchema } from "../proto/gen/arqon/v1/envelope_pb.ts";
 import { HistorySchema } from "../proto/gen/arqon/v1/history_pb.ts";
 import { watched } from "../shared/spine/nats/testing/nats_harness.ts";
 import type { DurableLog } from "../shared/spine/contract/durable_log.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { openBinary, openText } from "./peers/raw_client.ts";
 
@@ -183,7 +183,7 @@ Deno.test("a message that nobody can read is refused, and one that is stored alr
   // It is one that other readers refuse.
   assert.throws(() => fromBinary(EnvelopeSchema, new Uint8Array(CUT)));
   await using nats = await startNats({ jetstream: true });
-  await using bus = await startBusWith(`${CONFIG}[nats]\nurls = ["${nats.url}"]\n`);
+  await using bus = await startLocalBus(`${CONFIG}[nats]\nurls = ["${nats.url}"]\n`);
   const { spine, ...other } = await watched(nats.port);
   await using _other = other;
   await refusedAtTheDoor(bus);

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";
 import { until } from "../shared/testing/until.ts";
-import { startBusWith, type TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
@@ -125,13 +126,13 @@ async function checkArq(bus: TestBus, token: string): Promise<void> {
 }
 
 Deno.test("usage, embedded: counts are those of the clients, and arq shows them", async () => {
-  await using bus = await startBusWith(CONFIG + PATIENT_POLICIES);
+  await using bus = await startLocalBus(CONFIG + PATIENT_POLICIES);
   await check(bus);
 });
 
 Deno.test("usage, NATS: counts are those of the clients, and arq shows them", async () => {
   await using nats = await startNats({ jetstream: true });
-  await using bus = await startBusWith(
+  await using bus = await startLocalBus(
     `[nats]\nurls = ["${nats.url}"]\n${CONFIG}${PATIENT_POLICIES}`,
   );
   await check(bus);
@@ -173,10 +174,10 @@ Deno.test("usage: a killed Shield's counts are there but for its last, which is 
 });
 
 Deno.test("usage: an admin of a tenant sees its own only, and a bus without it has no route", async () => {
-  await using bus = await startBusWith(CONFIG + PATIENT_POLICIES);
+  await using bus = await startLocalBus(CONFIG + PATIENT_POLICIES);
   const token = await bus.tokenFor({ role: "admin", user: "root", tenant: "acme" });
   assert.equal((await usageOf(bus, token, "")).tenant, "acme");
-  await using without = await startBusWith("");
+  await using without = await startLocalBus("");
   const headers = {
     authorization: `Bearer ${await without.tokenFor({ role: "admin", user: "root" })}`,
   };

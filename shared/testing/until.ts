@@ -1,6 +1,7 @@
 /**
  * How a test waits for what comes by itself: it looks again and again, and gives up after a limit that only what never
  * happens reaches. Not for benchmarks, whose pauses belong to what they measure. No product code polls with it.
+ * Not for a load either: the looks become rarer.
  */
 import { inspect } from "node:util";
 import { pace } from "./pace.ts";

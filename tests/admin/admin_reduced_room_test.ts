@@ -13,7 +13,8 @@ import { createLogger } from "../../shared/logs/log.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import { until } from "../../shared/testing/until.ts";
-import { startBusWith, type TestBus } from "../harness/bus.ts";
+import { startLocalBus } from "../harness/local_bus.ts";
+import type { TestBus } from "../harness/test_bus.ts";
 import { startNats } from "../harness/nats_server.ts";
 import { AdminClient } from "../peers/admin_client.ts";
 
@@ -68,7 +69,7 @@ async function arqOf(bus: TestBus, tenant = "default") {
 }
 
 Deno.test("a room is verified from its first entry, and shown as it was at any", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   await count(bus, "count-1");
   const arq = await arqOf(bus);
   const verified = await arq("verify", "count-1");
@@ -102,7 +103,7 @@ Deno.test("a room is verified from its first entry, and shown as it was at any",
 });
 
 Deno.test("what cannot be folded is told, with what is wrong", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   await count(bus, "count-1");
   const arq = await arqOf(bus);
   for (
@@ -133,7 +134,7 @@ async function forked(bus: TestBus, arq: Awaited<ReturnType<typeof arqOf>>): Pro
 }
 
 Deno.test("a room is forked and its past removed, and both say what they were", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   const arq = await arqOf(bus);
   await forked(bus, arq);
   const at = async (room: string, offset: number) =>
@@ -184,7 +185,7 @@ Deno.test("a room is forked and its past removed, and both say what they were", 
 });
 
 Deno.test("a room's snapshots are read by admins of its tenant alone", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   await count(bus, "count-1");
   const [own, other, operator] = [
     await adminOf(bus, "default"),
@@ -246,7 +247,7 @@ async function writeFalse(nats_url: string): Promise<void> {
 Deno.test("on NATS, an entry that comes to something else is named", async () => {
   await using nats = await startNats({ jetstream: true });
   const on = `[nats]\nurls = ["${nats.url}"]\nrequest_timeout_ms = 60_000\n`;
-  await using bus = await startBusWith(CONFIG + on);
+  await using bus = await startLocalBus(CONFIG + on);
   await count(bus, "count-1");
   const arq = await arqOf(bus);
   const before = await arq("verify", "count-1");
