@@ -43,7 +43,8 @@ Deno.test("what is to be called for again survives the Brain that was told, and 
   for (const room of ["o1", "o2", "o3"]) await world.send(room, 4);
   const positions = async () => (await world.bucket.keys(["t", "h", "room"])).length;
   await until("all", () => world.receiver.taken.length === 12);
-  await until("one position", async () => await positions() === 0);
+  // What came after the survey before may stay: `rooms_kept` of them are no reason to put them together.
+  await until("one position", async () => await positions() <= 1);
   world.receiver.taken.splice(0);
   await world.receiver.stop();
   await world.log.trim("o2", 1);

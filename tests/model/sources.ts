@@ -140,6 +140,10 @@ async function stream({ bus, token, room, row, tenant }: Way): Promise<Source> {
   };
 }
 
+/** A schedule's message is published so long after it is set, at first and at most. */
+const AHEAD_MS = 1_500;
+const AHEAD_MAX_MS = 48_000;
+
 function schedule({ admin, tenant, room, row }: Way): Source {
   return {
     ...nothing,
@@ -147,9 +151,15 @@ function schedule({ admin, tenant, room, row }: Way): Source {
       oneByOne(messages, async ({ place, data }) => {
         const path = `/v1/tenants/${tenant}/schedules/s-${place}`;
         const message = { type: "t", data, ...form(row) };
-        const body = { room, message, at_ms: Date.now() + 1_500 };
-        const { status, body: answer } = await admin.ask("PUT", path, body);
-        if (status !== 200) throw new Error(`the schedule: ${status} ${JSON.stringify(answer)}`);
+        // The bus may be so busy that a time is over before it is read: then a later one.
+        for (let ahead_ms = AHEAD_MS;; ahead_ms *= 2) {
+          const body = { room, message, at_ms: Date.now() + ahead_ms };
+          const { status, body: answer } = await admin.ask("PUT", path, body);
+          if (status === 200) break;
+          const is_late = /at_ms: expected a time to come/.test(answer.detail);
+          if (is_late && ahead_ms < AHEAD_MAX_MS) continue;
+          throw new Error(`the schedule: ${status} ${JSON.stringify(answer)}`);
+        }
         // What is published once is over, and gone.
         await found("the schedule is over", async () => {
           const { body } = await admin.get(path);
