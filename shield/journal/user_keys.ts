@@ -37,6 +37,8 @@ export interface JournalKeysOptions {
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
+  /** Ms that only grow; absent: `performance.now`. */
+  readonly monotonic_ms?: () => number;
   /** Keys held in memory, of writers and of readers each. */
   readonly keys_max: number;
 }
@@ -81,7 +83,8 @@ export class JournalKeys implements UserKeys {
   readonly #erased: BoundedMap<string, { readonly id: string; readonly at_ms: number }>;
   /** Whether erasures of the time before this process have been heard of. */
   #is_current = false;
-  /** Until then the bucket has no room for another user. */
+  readonly #monotonic_ms: () => number;
+  /** Until then the bucket has no room for another user; monotonic ms. */
   #full_until_ms = -Infinity;
   /** Users' parts of blocks that were written without a key, and so not at all. */
   unkept = 0;
@@ -94,6 +97,7 @@ export class JournalKeys implements UserKeys {
 
   constructor(options: JournalKeysOptions) {
     this.#options = options;
+    this.#monotonic_ms = options.monotonic_ms ?? (() => performance.now());
     this.#handles = new UserHandles(options.bucket, options.keys_max);
     this.#writing = new BoundedMap(options.keys_max);
     this.#reading = new BoundedMap(options.keys_max);
@@ -178,13 +182,13 @@ export class JournalKeys implements UserKeys {
 
   /** The user's key, or none where there is no room for another one. */
   async #ofUserIfRoom(tenant_id: string, user: string, since_ms: number): Promise<UserKey> {
-    const { now, log } = this.#options;
+    const { log } = this.#options;
     try {
       return await this.#ofUser(tenant_id, user, since_ms);
     } catch (error) {
       if (!(error instanceof StorageFull)) throw error;
-      if (now() >= this.#full_until_ms) {
-        this.#full_until_ms = now() + FULL_MS;
+      if (this.#monotonic_ms() >= this.#full_until_ms) {
+        this.#full_until_ms = this.#monotonic_ms() + FULL_MS;
         log.warn("no room for keys of new users: the journal does not say who they are", { error });
       }
       this.unkept++;
@@ -203,15 +207,14 @@ export class JournalKeys implements UserKeys {
 
   /** The key that is held under a name, else what `open` finds or makes. */
   async #found(name: string, open: () => Promise<UserKey>): Promise<UserKey> {
-    const { now } = this.#options;
     const held = this.#writing.use(name);
-    if (held !== undefined && held.until_ms > now()) return held.key;
+    if (held !== undefined && held.until_ms > this.#monotonic_ms()) return held.key;
     const asking = this.#asked.get(name) ?? open();
     this.#asked.set(name, asking);
     const erasures = this.#erasures;
     try {
       const found = await asking;
-      const until_ms = now() + CACHED_MS;
+      const until_ms = this.#monotonic_ms() + CACHED_MS;
       if (erasures === this.#erasures) this.#writing.renew(name, { key: found, until_ms });
       return found;
     } finally {
@@ -221,7 +224,7 @@ export class JournalKeys implements UserKeys {
 
   /** The user's key of the period, made if need be. */
   #open(period: string, tenant_id: string, handle: string): Promise<UserKey> {
-    const { bucket, now } = this.#options;
+    const { bucket } = this.#options;
     const by_user = place("u", period, tenant_id, handle);
     return changeDocument(async (mayLose) => {
       const entry = await bucket.get(by_user);
@@ -229,7 +232,9 @@ export class JournalKeys implements UserKeys {
       if (found?.key !== undefined) return { id: found.id, key: found.key };
       // An erasure that was cut off is brought to its end first.
       if (found !== undefined) await bucket.delete(place("k", period, tenant_id, text(found.id)));
-      if (now() < this.#full_until_ms) throw new StorageFull("it was full a moment ago");
+      if (this.#monotonic_ms() < this.#full_until_ms) {
+        throw new StorageFull("it was full a moment ago");
+      }
       const made = madeKey(period);
       const by_id = place("k", period, tenant_id, text(made.id));
       await bucket.put(by_id, made.key);
@@ -246,16 +251,16 @@ export class JournalKeys implements UserKeys {
   }
 
   async #ofId(tenant_id: string, id: Uint8Array): Promise<Uint8Array | undefined> {
-    const { bucket, now } = this.#options;
+    const { bucket } = this.#options;
     if (id.length !== ID_BYTES) return undefined;
     const period = periodIn(id);
     const name = `${period} ${tenant_id} ${text(id)}`;
     const held = this.#reading.use(name);
-    if (held !== undefined && held.until_ms > now()) return held.key;
+    if (held !== undefined && held.until_ms > this.#monotonic_ms()) return held.key;
     const erasures = this.#erasures;
     const entry = await bucket.get(place("k", period, tenant_id, text(id)));
     const key = entry?.value.length === KEY_BYTES ? entry.value : undefined;
-    const until_ms = now() + CACHED_MS;
+    const until_ms = this.#monotonic_ms() + CACHED_MS;
     if (erasures === this.#erasures) this.#reading.renew(name, { key, until_ms });
     return key;
   }

@@ -45,7 +45,7 @@ function onBoth(name: string, run: (bed: Bed) => Promise<void>): void {
         const spine = await open();
         const bucket = await spine.keyValue(JOURNAL_KEYS_BUCKET);
         const now = () => bed.now_ms;
-        const keys = new JournalKeys({ bucket, spine, log, now, keys_max });
+        const keys = new JournalKeys({ bucket, spine, log, now, monotonic_ms: now, keys_max });
         all.push(keys);
         return keys;
       },

@@ -4,7 +4,7 @@
  */
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
-import { endOf } from "../../shared/lives/life.ts";
+import { endOf, silentMs } from "../../shared/lives/life.ts";
 import type { Life } from "../../shared/lives/life.ts";
 import type { LostShield } from "./history.ts";
 import type { Segment } from "./ledger.ts";
@@ -69,7 +69,7 @@ export async function readFormer(
   const all = await lives();
   const oldest_ms = now() - kept_ms;
   const gone = all.filter((life) =>
-    life.parts.ledger !== undefined && life.mark_ms >= oldest_ms &&
+    life.parts.ledger !== undefined && silentMs(life, now()) <= kept_ms &&
     !answered.has(lifeName(life.node_id, life.began_ms))
   );
   if (gone.length === 0) return { ledgers: [], truncated: false };

@@ -162,6 +162,36 @@ Deno.test("a message without X-Twist-ID is told by the ids that it has, of the l
   );
 });
 
+for (const hours of [2, -2]) {
+  Deno.test(`a clock that is set by ${hours} h takes no row away, and keeps none longer`, async () => {
+    let [set_ms, passed_ms] = [0, 0];
+    const ledger = new Ledger({
+      ...{ bytes_max: 1_048_576, kept_ms: 60_000 },
+      now: () => 1_767_323_045_000 + set_ms + passed_ms,
+      monotonic_ms: () => passed_ms,
+    });
+    const write = (index: number) =>
+      ledger.message(ledger.openRoom("acme", "room-1"), envelopeOf(index), index + 1);
+    const found = async () => {
+      const asked = { tenant: "acme", twist: twistOf(1) };
+      return (await findMessages(ledger, asked, breathe)).rows.length;
+    };
+    write(1);
+    set_ms = hours * 3_600_000;
+    for (let turn = 0; turn < 3; turn++) {
+      write(2 + turn);
+      ledger.expire();
+    }
+    assert.equal(await found(), 1);
+    passed_ms += 60_000;
+    write(9);
+    ledger.expire();
+    passed_ms += 60_000;
+    ledger.expire();
+    assert.equal(await found(), 0);
+  });
+}
+
 Deno.test("rooms that nobody hears and no row is about are forgotten", () => {
   const clock = { now_ms: 0 };
   const ledger = new Ledger({ bytes_max: 1e9, kept_ms: 8_000, now: () => clock.now_ms });

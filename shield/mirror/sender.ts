@@ -54,6 +54,8 @@ export interface SenderOptions {
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
+  /** Ms that only grow; absent: `now`. */
+  readonly monotonic_ms?: () => number;
   /** Called for each copy right before it is handed to the Spine. */
   readonly onSend: (copy: ShadowCopy) => void;
 }
@@ -79,14 +81,16 @@ export class ShadowSender {
   readonly #unconfirmed = new SequenceTable<Turn>();
   /** Called when a turn has been confirmed or has failed; set once the sender is closed. */
   #onConfirmed: (() => void) | undefined;
-  /** Until when a tenant's copies fail at once, in Unix ms. */
+  /** Until when a tenant's copies fail at once, in monotonic ms. */
   readonly #denied = new BoundedMap<string, number>(DENIED_MAX);
   #failed = 0;
   #logged_ms = -Infinity;
   #closed = false;
+  readonly #monotonic_ms: () => number;
 
   constructor(options: SenderOptions) {
     this.#options = options;
+    this.#monotonic_ms = options.monotonic_ms ?? options.now;
     this.#stopEvents = options.spine.onEvent((event) => {
       if (event.type === "denied") this.#onDenied(event.subject);
     });
@@ -232,7 +236,7 @@ export class ShadowSender {
   }
 
   #pauseTenant(tenant_id: string): void {
-    this.#denied.renew(tenant_id, this.#options.now() + DENIED_MS);
+    this.#denied.renew(tenant_id, this.#monotonic_ms() + DENIED_MS);
   }
 
   #isDenied(tenant_id: string, now_ms: number): boolean {
@@ -245,10 +249,10 @@ export class ShadowSender {
   }
 
   #fail({ rule, tenant_id, subject }: ShadowCopy, messages: number, error: unknown): void {
-    const { now, log } = this.#options;
+    const { log } = this.#options;
     rule.totals.failed += messages;
     this.#failed += messages;
-    const now_ms = now();
+    const now_ms = this.#monotonic_ms();
     if (now_ms - this.#logged_ms < LOG_MS) return;
     log.warn("mirrored messages do not reach the shadow; the primary is not affected", {
       rule: rule.prefix,

@@ -69,6 +69,7 @@ export function startMirror(start: MirrorStart): StartedMirror {
     pending_bytes_max: config.nats?.pending_bytes ?? config.limits.spine_pending_bytes,
     log,
     now,
+    monotonic_ms: () => performance.now(),
     onSend: (copy) => rememberPassed(decisions, copy),
   });
   const verdicts = startVerdicts({ spine, book, decisions, stats, log, now });

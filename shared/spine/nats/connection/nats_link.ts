@@ -44,6 +44,8 @@ export class Link {
   onAttempt: () => void = () => {};
   #state: SpineState = "connected";
   #since_ms: number;
+  /** The same, monotonic. */
+  #changed_ms: number;
   #reconnects = 0;
   #slow_consumers = 0;
   /** Messages denied since the log last said so, and when that was, by `monotonic`. */
@@ -63,11 +65,17 @@ export class Link {
     this.request_timeout_ms = options.request_timeout_ms;
     this.listeners = new Listeners(options.log);
     this.#since_ms = options.now();
+    this.#changed_ms = options.monotonic();
     void this.#follow();
   }
 
   get state(): SpineState {
     return this.#state;
+  }
+
+  /** For how long its state has been what it is, in ms. */
+  get state_ms(): number {
+    return this.monotonic() - this.#changed_ms;
   }
 
   get since_ms(): number {
@@ -182,7 +190,7 @@ export class Link {
   #back(): void {
     if (this.#state !== "disconnected") return;
     this.#reconnects++;
-    const down_ms = this.now() - this.#since_ms;
+    const down_ms = this.state_ms;
     this.log.info("the connection to NATS is back", { server: this.server, down_ms });
     const version = this.connection.info?.version ?? "unknown";
     if (!isSupportedNats(version)) {
@@ -233,6 +241,7 @@ export class Link {
   #turnTo(state: SpineState): void {
     this.#state = state;
     this.#since_ms = this.now();
+    this.#changed_ms = this.monotonic();
     if (state === "disconnected" || state === "closed") {
       this.onLost();
       const error = this.unavailable();

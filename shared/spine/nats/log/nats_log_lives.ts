@@ -271,8 +271,8 @@ export class StreamLives {
 
   /** After an outage those who know the log may still be on their way. */
   #mayCome(): boolean {
-    const { reconnects, since_ms, now } = this.#tools.api.link;
-    return reconnects > 0 && now() - since_ms < WITNESSES_MS;
+    const { reconnects, state_ms } = this.#tools.api.link;
+    return reconnects > 0 && state_ms < WITNESSES_MS;
   }
 
   /** Throws until it has waited for long enough. */
