@@ -3,6 +3,7 @@
  * days. Every Shield does; a fold is stored by compare-and-swap, and what is in it is removed after that, by whoever
  * comes next if need be. Works for one tenant at a time, a bounded number of blocks of each in a minute.
  */
+import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../../shared/logs/log.ts";
 import {
   type BlockStore,
@@ -15,7 +16,7 @@ import { decodeMinute } from "../../shared/usage/minute.ts";
 import { runningKey, type UsagePlace } from "../../shared/usage/place.ts";
 import { decodeFold, encodeFold, type Fold, type FoldedBy, foldedBy, FoldSum } from "./fold.ts";
 import { FoldLives } from "./fold_lives.ts";
-import { type FoldBlock, headOf, toldIn, wholeBehind } from "./stored_use.ts";
+import { type FoldBlock, foldIn, toldIn, wholeBehind } from "./stored_use.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
@@ -148,7 +149,11 @@ export class UsageFolder {
   async #fold(tenant_id: string, by: FoldedBy): Promise<boolean> {
     const { place, now } = this.#options;
     const store = await place.store();
-    const head = await headOf(store, tenant_id, by);
+    const newest = await store.newest(tenant_id, FOLD_WRITERS[by]);
+    const head = newest && foldIn(by, newest);
+    if (newest !== undefined && head === undefined) {
+      throw new ArqonError("log-unavailable", `the newest fold of ${tenant_id} cannot be read`);
+    }
     const made = await this.#make(store, tenant_id, by, head);
     const is_due = made !== undefined || now() - (head?.time_ms ?? 0) < FINISHED_MS;
     if (head !== undefined && is_due) await this.#finish(store, tenant_id, by, head.fold);

@@ -426,6 +426,24 @@ Deno.test("folding: a Shield folds each hour, also tenants of whom nobody counts
   });
 });
 
+Deno.test("folding: behind a fold that cannot be read nothing is folded, which is told, and what is there is read", async () => {
+  await onBench(async (bench) => {
+    const store = await bench.place.store();
+    for (let minute = 0; minute < 9; minute++) {
+      await bench.count({});
+      bench.now_ms += MINUTE_MS;
+    }
+    const bounds = { tenant_id: "acme", node_id: "+hour", ttl_seconds: 60 * 86_400 };
+    await store.append({ ...bounds, payload: new Uint8Array(9), max_bytes: TENANT_BYTES });
+    bench.now_ms += 3 * HOUR_MS;
+    const folder = bench.folder();
+    folder.tick();
+    await folder.idle();
+    const { total, damaged } = await bench.read();
+    assert.deepEqual([folder.totals.failed, total.messages_in, damaged], [1, 9, 1]);
+  });
+});
+
 Deno.test("folding: ten days of a tenant take less than 64 KiB, where their minutes take 3 MB", async () => {
   await onBench(async (bench) => {
     const store = await bench.place.store();

@@ -48,27 +48,21 @@ export type FoldHeads = Readonly<Record<FoldedBy, FoldBlock | undefined>>;
 
 type Store = Pick<BlockStore, "read" | "status" | "newest">;
 
-/** The newest fold; one that cannot be read is none. Rejects as the store. */
-export async function headOf(
-  store: Pick<BlockStore, "newest">,
-  tenant_id: string,
+/** The fold in a block; undefined when it cannot be read. */
+export function foldIn(
   by: FoldedBy,
-): Promise<FoldBlock | undefined> {
-  const block = await store.newest(tenant_id, FOLD_WRITERS[by]);
-  return block && foldIn(by, block);
-}
-
-function foldIn(by: FoldedBy, { cursor, time_ms, payload }: StoredBlock): FoldBlock | undefined {
+  { cursor, time_ms, payload }: StoredBlock,
+): FoldBlock | undefined {
   const fold = decodeFold(by, payload);
   return fold && { cursor, time_ms, fold };
 }
 
 async function headsOf(store: Store, tenant_id: string): Promise<FoldHeads> {
   const [hour, day] = await Promise.all([
-    headOf(store, tenant_id, "hour"),
-    headOf(store, tenant_id, "day"),
+    store.newest(tenant_id, FOLD_WRITERS.hour),
+    store.newest(tenant_id, FOLD_WRITERS.day),
   ]);
-  return { hour, day };
+  return { hour: hour && foldIn("hour", hour), day: day && foldIn("day", day) };
 }
 
 /** What was read. */
