@@ -1,7 +1,6 @@
 /**
  * Refusals that answer no request, on a real bus: a client hears which room they are about without
- * reading their text. Three clients do the same: one that asks for REFUSAL frames, one that speaks
- * text, and one that asks for nothing, as clients of before.
+ * reading their text. Two clients do the same, one in each form.
  */
 import assert from "node:assert/strict";
 import {
@@ -60,12 +59,12 @@ const REFUSED: readonly (readonly [frame: Uint8Array, text: object, told: Told])
   [encodeSub({ room_id: LONG }), { op: "sub", room: LONG }, { reason: "invalid-room" }],
 ];
 
-const FORMS = ["refusal", "text", "err"] as const;
+const FORMS = ["binary", "text"] as const;
 type Form = typeof FORMS[number];
 
 async function open(form: Form, url: string, token: string): Promise<RawClient> {
   if (form === "text") return await openText(url, token);
-  const client = new RawClient(form === "err" ? url : `${url}?refusals=1`, { token });
+  const client = new RawClient(url, { token });
   assert.equal((await client.frame()).kind, "welcome");
   return client;
 }
@@ -106,13 +105,8 @@ async function hear(client: RawClient, form: Form, told: Told): Promise<void> {
     return assert.deepEqual(frame, { op: "err", code, reason, ...place });
   }
   const frame = await nextBinary(client);
-  if (form === "err") {
-    assert.ok(frame.kind === "err", JSON.stringify(frame));
-    right(frame.message);
-    return assert.equal(frame.code, code);
-  }
-  assert.ok(frame.kind === "refusal", JSON.stringify(frame));
-  const { message: said, ...refusal } = frame.refusal;
+  assert.ok(frame.kind === "err", JSON.stringify(frame));
+  const { kind: _, message: said, ...refusal } = frame;
   right(said);
   assert.deepEqual({ ...refusal }, { code, reason, retry_after_ms: 0, room_id: room, action });
 }
@@ -168,7 +162,7 @@ Deno.test("what a new token takes away ends with its room and action: 'not-grant
 Deno.test("a refusal that ends the connection is about no room: 'token-expired'", async () => {
   await using bus = await startLocalBus();
   const token = await bus.tokenFor({ ttl_seconds: 1 });
-  using client = await open("refusal", bus.url, token);
-  await hear(client, "refusal", { reason: "token-expired" });
+  using client = await open("binary", bus.url, token);
+  await hear(client, "binary", { reason: "token-expired" });
   assert.deepEqual(await client.closed(), { code: 4401, reason: "token-expired" });
 });

@@ -84,22 +84,6 @@ export interface Ack {
   retry_after_ms: number;
 }
 
-/**
- * A refusal that answers no request, for clients that asked to hear them so; the others get an ERR.
- */
-export interface Refusal {
-  /** HTTP's, 400 to 599. */
-  code: number;
-  reason: string;
-  message: string;
-  /** 0: there is nothing to wait for. */
-  retry_after_ms: number;
-  /** The room that it is about; "": the connection, or a frame that could not be read. */
-  room_id: string;
-  /** What was refused or has ended in that room: a `RefusedAction`, or one of a newer Shield. */
-  action: string;
-}
-
 const EMPTY = new Uint8Array();
 
 const WELCOME: Shape = /* @__PURE__ */ shapeOf<Welcome>("Welcome", {
@@ -140,15 +124,6 @@ const ACK: Shape = /* @__PURE__ */ shapeOf<Ack>("Ack", {
   result: "view",
   offset: "uint64",
   retry_after_ms: "uint32",
-});
-
-const REFUSAL: Shape = /* @__PURE__ */ shapeOf<Refusal>("Refusal", {
-  code: "uint32",
-  reason: "text",
-  message: "text",
-  retry_after_ms: "uint32",
-  room_id: "text",
-  action: "text",
 });
 
 /** Throws `DecodeError`, as every reader here does. */
@@ -231,11 +206,6 @@ export function readRefresh(bytes: Uint8Array): Refresh {
 /** `result` is a view into `bytes`. */
 export function readAck(bytes: Uint8Array): Ack {
   return readShape(new WireReader(bytes), ACK);
-}
-
-/** Passes over fields that it does not know. */
-export function readRefusal(bytes: Uint8Array): Refusal {
-  return readShape(new WireReader(bytes), REFUSAL);
 }
 
 /** A writer that begins with the opcode byte when there is one: then the result is a whole frame. */
@@ -323,17 +293,5 @@ export function writeAck(ack: Partial<Ack>, opcode?: number): Uint8Array<ArrayBu
   writer.bytes(5, ack.result);
   writer.uint64(6, ack.offset);
   writer.uint32(7, ack.retry_after_ms);
-  return writer.finish();
-}
-
-/** The body alone, or with `opcode` the whole frame. Fields at their default take no bytes. */
-export function writeRefusal(refusal: Partial<Refusal>, opcode?: number): Uint8Array<ArrayBuffer> {
-  const writer = begin(opcode);
-  writer.uint32(1, refusal.code);
-  writer.text(2, refusal.reason);
-  writer.text(3, refusal.message);
-  writer.uint32(4, refusal.retry_after_ms);
-  writer.text(5, refusal.room_id);
-  writer.text(6, refusal.action);
   return writer.finish();
 }

@@ -5,7 +5,6 @@ import assert from "node:assert/strict";
 import {
   readAck,
   readRefresh,
-  readRefusal,
   readSubscribe,
   readUnsubscribe,
   readWelcome,
@@ -13,7 +12,6 @@ import {
   withPositions,
   writeAck,
   writeRefresh,
-  writeRefusal,
   writeSubscribe,
   writeUnsubscribe,
   writeWelcome,
@@ -23,7 +21,6 @@ import { DecodeError } from "../errors/decode_error.ts";
 import {
   AckSchema,
   RefreshSchema,
-  RefusalSchema,
   SubscribeSchema,
   UnsubscribeSchema,
   WelcomeSchema,
@@ -80,27 +77,6 @@ Deno.test("Welcome: equal to protobuf-es both ways", () => {
       token_expires_ms: Number(init.tokenExpiresMs),
       node_id: init.nodeId,
       protocol_version: init.protocolVersion,
-    });
-  }));
-});
-
-Deno.test("Refusal: equal to protobuf-es both ways", () => {
-  const refusal = fc.record({
-    code: uint32,
-    reason: text(),
-    message: text(),
-    retryAfterMs: uint32,
-    roomId: text(),
-    action: text(),
-  });
-  fc.assert(fc.property(refusal, (init) => {
-    expectSame(toBinary(RefusalSchema, create(RefusalSchema, init)), readRefusal, writeRefusal, {
-      code: init.code,
-      reason: init.reason,
-      message: init.message,
-      retry_after_ms: init.retryAfterMs,
-      room_id: init.roomId,
-      action: init.action,
     });
   }));
 });

@@ -6,18 +6,15 @@ import {
   type Ack,
   readAck,
   readRefresh,
-  readRefusal,
   readSubscribe,
   readUnsubscribe,
   readWelcome,
   type Refresh,
-  type Refusal,
   type Subscribe,
   type Unsubscribe,
   type Welcome,
   writeAck,
   writeRefresh,
-  writeRefusal,
   writeSubscribe,
   writeUnsubscribe,
   writeWelcome,
@@ -33,6 +30,20 @@ import { WireReader } from "../wire/wire.ts";
 import { putVarint, varintSize } from "../wire/wire_writer.ts";
 import { PING_BYTES } from "../wire/wire_numbers.ts";
 
+/** A refusal that answers no request: the content of an ERR. */
+export interface Refusal {
+  /** HTTP's, 400 to 599. */
+  readonly code: number;
+  readonly reason: string;
+  readonly message: string;
+  /** 0: there is nothing to wait for. */
+  readonly retry_after_ms: number;
+  /** The room that it is about; "": the connection, or a frame that could not be read. */
+  readonly room_id: string;
+  /** What was refused or has ended in that room: a `RefusedAction`, or one of a newer Shield. */
+  readonly action: string;
+}
+
 /** What a client asks for, the same from binary and text frames. Byte fields are views. */
 export type ClientOperation =
   | { readonly kind: "publish"; readonly envelope: ScannedEnvelope }
@@ -47,8 +58,7 @@ export type ServerFrame =
   | { readonly kind: "msg"; readonly envelope: PlainEnvelope }
   | { readonly kind: "batch"; readonly envelopes: PlainEnvelope[] }
   | { readonly kind: "ack"; readonly ack: Ack }
-  | { readonly kind: "err"; readonly code: number; readonly message: string }
-  | { readonly kind: "refusal"; readonly refusal: Refusal }
+  | { readonly kind: "err" } & Refusal
   | { readonly kind: "ping" | "pong"; readonly body: Uint8Array };
 
 /** `what` says what the other side should not have sent, if that is known. */
@@ -97,7 +107,6 @@ function readClientFrame(bytes: Uint8Array, limits: ScanLimits): ClientOperation
     case Opcode.MSG:
     case Opcode.BATCH:
     case Opcode.ACK:
-    case Opcode.REFUSAL:
     case Opcode.ERR:
       // A program that was written by hand is told more.
       throw unknownOpcode(opcode, `: a Shield takes no ${Opcode[opcode]}`);
@@ -120,13 +129,8 @@ export function decodeServerFrame(bytes: Uint8Array): ServerFrame {
       return { kind: "batch", envelopes: readBatch(bytes.subarray(1)) };
     case Opcode.ACK:
       return { kind: "ack", ack: readAck(bytes.subarray(1)) };
-    case Opcode.REFUSAL:
-      return { kind: "refusal", refusal: readRefusal(bytes.subarray(1)) };
-    case Opcode.ERR: {
-      if (bytes.length < 3) throw new DecodeError("malformed-frame", "ERR without a code");
-      const code = bytes[1]! << 8 | bytes[2]!;
-      return { kind: "err", code, message: decodeUtf8(bytes, 3, bytes.length) };
-    }
+    case Opcode.ERR:
+      return { kind: "err", ...readErr(bytes) };
     case Opcode.PING:
       return { kind: "ping", body: pingBody(bytes) };
     case Opcode.PONG:
@@ -141,6 +145,31 @@ export function decodeServerFrame(bytes: Uint8Array): ServerFrame {
       opcode satisfies never;
   }
   throw unknownOpcode(opcode);
+}
+
+/** The message is all lines but the last; a text of one line is all message. */
+function readErr(bytes: Uint8Array): Refusal {
+  if (bytes.length < 3) throw new DecodeError("malformed-frame", "ERR without a code");
+  const text = decodeUtf8(bytes, 3, bytes.length);
+  const at = text.lastIndexOf("\n");
+  const message = at < 0 ? text : text.slice(0, at);
+  return { code: bytes[1]! << 8 | bytes[2]!, message, ...readAbout(text.slice(at + 1), at < 0) };
+}
+
+/** The last line of an ERR. Members that are not known are passed over. */
+function readAbout(line: string, is_absent: boolean): Omit<Refusal, "code" | "message"> {
+  let about: Record<string, unknown> = {};
+  try {
+    if (!is_absent) about = line.startsWith("{") ? JSON.parse(line) : undefined;
+    const { reason = "", retry_after_ms = 0, room = "", action = "" } = about;
+    if (
+      typeof reason === "string" && typeof room === "string" && typeof action === "string" &&
+      typeof retry_after_ms === "number" && retry_after_ms >>> 0 === retry_after_ms
+    ) return { reason, retry_after_ms, room_id: room, action };
+  } catch {
+    // Not JSON: refused below.
+  }
+  throw new DecodeError("malformed-frame", "ERR whose last line says nothing that can be read");
 }
 
 function readBatch(bytes: Uint8Array): PlainEnvelope[] {
@@ -167,19 +196,20 @@ export function encodeAck(ack: Partial<Ack>): Uint8Array<ArrayBuffer> {
   return writeAck(ack, Opcode.ACK);
 }
 
-/** Only to clients that asked for it; the others get `encodeErr`. Absent members are 0 or "". */
-export function encodeRefusal(refusal: Partial<Refusal>): Uint8Array<ArrayBuffer> {
-  return writeRefusal(refusal, Opcode.REFUSAL);
-}
-
-/** `code` is one of HTTP's, 400 to 503; big-endian on the wire. */
-export function encodeErr(code: number, message: string): Uint8Array<ArrayBuffer> {
-  const size = utf8Size(message);
+/**
+ * The code, big-endian, then the message in UTF-8, and in a last line what else it says, as the text form has it.
+ * Absent members are 0 or "".
+ */
+export function encodeErr(refusal: Partial<Refusal>): Uint8Array<ArrayBuffer> {
+  const { code = 0, message = "", reason, retry_after_ms, room_id, action } = refusal;
+  const about = { reason, retry_after_ms, room: room_id, action };
+  const text = `${message}\n${JSON.stringify(about, (_, value) => value || undefined)}`;
+  const size = utf8Size(text);
   const frame = new Uint8Array(3 + size);
   frame[0] = Opcode.ERR;
   frame[1] = code >>> 8;
   frame[2] = code & 0xff;
-  putUtf8(frame, 3, message, size);
+  putUtf8(frame, 3, text, size);
   return frame;
 }
 

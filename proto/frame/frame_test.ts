@@ -69,12 +69,47 @@ Deno.test("every Shield frame is read by a client", () => {
   assert.deepEqual(decodeServerFrame(encodePong(body)), { kind: "pong", body });
 });
 
-Deno.test("ERR is the code, big-endian, and the message in UTF-8", () => {
-  const frame = encodeErr(403, "Message blocked by policy");
+Deno.test("ERR is the code, big-endian, the message in UTF-8, and a last line of what else it says", () => {
+  const about = { reason: "not-granted", room_id: "lobby", action: "subscribe" };
+  const frame = encodeErr({ code: 403, message: "Not granted: subscribe in lobby", ...about });
   assert.deepEqual(Array.from(frame.subarray(0, 3)), [0x99, 0x01, 0x93]);
-  fc.assert(fc.property(fc.integer({ min: 0, max: 65_535 }), text(200), (code, message) => {
-    assert.deepEqual(decodeServerFrame(encodeErr(code, message)), { kind: "err", code, message });
+  // A client that knows code and message alone reads a text of two lines.
+  assert.equal(
+    new TextDecoder("utf-8", { fatal: true }).decode(frame.subarray(3)),
+    'Not granted: subscribe in lobby\n{"reason":"not-granted","room":"lobby","action":"subscribe"}',
+  );
+  const refusal = fc.record({
+    code: fc.integer({ min: 0, max: 65_535 }),
+    reason: text(),
+    message: text(200).map((one) => one.replaceAll("x", "\n")),
+    retry_after_ms: fc.integer({ min: 0, max: 0xffff_ffff }),
+    room_id: text(),
+    action: text(),
+  });
+  fc.assert(fc.property(refusal, (said) => {
+    assert.deepEqual(decodeServerFrame(encodeErr(said)), { kind: "err", ...said });
   }));
+});
+
+Deno.test("an ERR of one line is all message; a last line that is no such object is malformed", () => {
+  const err = (line: string) =>
+    decodeServerFrame(Uint8Array.from([0x99, 1, 0x93, ...new TextEncoder().encode(line)]));
+  const plain = { kind: "err", code: 403, reason: "", retry_after_ms: 0, room_id: "", action: "" };
+  assert.deepEqual(err("no"), { ...plain, message: "no" });
+  assert.deepEqual(err('no\n{"room":"a","later":[1]}'), { ...plain, message: "no", room_id: "a" });
+  const bad = [
+    "",
+    "x",
+    "[]",
+    "null",
+    '{"room":1}',
+    '{"retry_after_ms":-1}',
+    '{"retry_after_ms":0.5}',
+    '{"a"',
+  ];
+  for (const line of bad) {
+    assert.throws(() => err(`no\n${line}`), { reason: "malformed-frame" }, line);
+  }
 });
 
 Deno.test("a BATCH is size-delimited envelopes, as protobuf-es writes and reads them", async () => {
@@ -103,7 +138,7 @@ Deno.test("a BATCH is size-delimited envelopes, as protobuf-es writes and reads 
 
 Deno.test("opcodes that a client may not send are refused by number and name", () => {
   const refused = { reason: "unknown-opcode", code: 400 };
-  for (const name of ["WELCOME", "MSG", "BATCH", "ACK", "REFUSAL", "ERR"] as const) {
+  for (const name of ["WELCOME", "MSG", "BATCH", "ACK", "ERR"] as const) {
     assert.throws(() => fromClient(new Uint8Array([Opcode[name]])), {
       ...refused,
       message: new RegExp(`0x[0-9a-f]{2}: a Shield takes no ${name}$`),

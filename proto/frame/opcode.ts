@@ -12,6 +12,5 @@ export enum Opcode {
   PING = 0x07,
   PONG = 0x08,
   ACK = 0x09,
-  REFUSAL = 0x0a,
   ERR = 0x99,
 }

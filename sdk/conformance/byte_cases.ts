@@ -52,9 +52,13 @@ export const LENIENT: Readonly<Record<string, readonly [string, Plain]>> = {
     { kind: "ack", message: { request_id: 7 } },
   ],
   "ACK with an unknown field": ["0908077a0178", { kind: "ack", message: { request_id: 7 } }],
-  "REFUSAL with an unknown field": [
-    "0a0890037a0178",
-    { kind: "refusal", message: { code: 400 } },
+  "ERR of one line, which is all message": [
+    "9901936e6f",
+    { kind: "err", code: 403, message: "no" },
+  ],
+  "ERR with an unknown member": [
+    "9901930a7b226c61746572223a5b315d2c22726f6f6d223a2261227d",
+    { kind: "err", code: 403, room_id: "a" },
   ],
   "WELCOME with an unknown field": [
     "000a01634801a2060178",
@@ -166,10 +170,13 @@ export const REFUSED: Readonly<Record<string, string>> = {
   "an ACK with a varint beyond 64 bits": "0908ffffffffffffffffff02",
   "an ACK with a tag of 6 bytes": "0988808080800007",
   "an ACK with a group that nobody knows": "0908076364",
-  "a REFUSAL with a room twice": "0a2a01612a0162",
-  "a REFUSAL whose room is no UTF-8": "0a2a01ff",
-  "a REFUSAL whose code is bytes": "0a0a0107",
-  "a REFUSAL whose code is beyond 32 bits": "0a088080808010",
+  "a frame of opcode 10, which there is not": "0a089003",
+  "an ERR whose last line is no JSON": "9901930a7b22726f6f6d22",
+  "an ERR whose last line is a list": "9901930a5b5d",
+  "an ERR whose room is a number": "9901930a7b22726f6f6d223a317d",
+  "an ERR whose wait is below 0": "9901930a7b2272657472795f61667465725f6d73223a2d317d",
+  "an ERR whose wait is beyond 32 bits":
+    "9901930a7b2272657472795f61667465725f6d73223a343239343936373239367d",
   "a PING of 126 bytes": "07" + "ab".repeat(126),
   "a PONG of 126 bytes": "08" + "ab".repeat(126),
   "an ERR that is no UTF-8": "990190ff",

@@ -12,14 +12,12 @@ import {
   encodePong,
   encodePub,
   encodeRefresh,
-  encodeRefusal,
   encodeSub,
   encodeUnsub,
   encodeWelcome,
   findData,
   type History,
   type Refresh,
-  type Refusal,
   type Subscribe,
   type Unsubscribe,
   type Welcome,
@@ -86,9 +84,7 @@ export function encodeServer(frame: Plain): Uint8Array {
     case "ack":
       return encodeAck(messageOf<Partial<Ack>>(message));
     case "err":
-      return encodeErr(frame.code as number, frame.message as string);
-    case "refusal":
-      return encodeRefusal(messageOf<Partial<Refusal>>(message));
+      return encodeErr(frame);
     case "ping":
       return encodePing(fromHex(frame.body as string));
     case "pong":

@@ -184,7 +184,7 @@ function errors(registry: Registry): unknown {
   });
   return {
     about:
-      "What a client does after each refusal. reason: every row of proto/errors.json, when it refuses a connection; wire: an ACK, REFUSAL or ERR and the reason it stands for.",
+      "What a client does after each refusal. reason: every row of proto/errors.json, when it refuses a connection; wire: an ACK or ERR and the reason it stands for.",
     cases: [...rows, ...wire],
   };
 }

@@ -57,7 +57,7 @@ export function messageOf<Message = EnvelopeInput>(plain: Plain): Message {
   return out as Message;
 }
 
-/** A server frame as `frames.json` expects it; an ERR frame names no reason. */
+/** A server frame as `frames.json` expects it. */
 export function plainFrame(frame: ServerFrame): Plain {
   switch (frame.kind) {
     case "welcome":
@@ -68,10 +68,10 @@ export function plainFrame(frame: ServerFrame): Plain {
       return { kind: "batch", messages: frame.envelopes.map(plainMessage) };
     case "ack":
       return { kind: "ack", message: plainMessage(frame.ack) };
-    case "err":
-      return { kind: "err", code: frame.code, message: frame.message };
-    case "refusal":
-      return { kind: "refusal", message: plainMessage(frame.refusal) };
+    case "err": {
+      const { kind, ...refusal } = frame;
+      return { kind, ...plainMessage(refusal) };
+    }
     case "ping":
     case "pong":
       return { kind: frame.kind, body: toHex(frame.body) };

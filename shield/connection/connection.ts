@@ -39,8 +39,6 @@ export class Connection {
   /** The connection's number in the ledger; 0: there is none. */
   readonly number: number;
   readonly text: boolean;
-  /** True when the client reads REFUSAL frames, and so gets those in place of ERR. */
-  readonly refusals: boolean;
   readonly socket: ClientSocket;
   /** The counts of the connection's tenant. */
   readonly tenant: TenantTotals;
@@ -83,7 +81,6 @@ export class Connection {
     this.id = options.caller.connection_id;
     this.number = options.number ?? 0;
     this.text = options.text;
-    this.refusals = options.refusals;
     this.caller = options.caller;
     this.socket = options.socket;
     this.tenant = options.tenant;
@@ -274,7 +271,7 @@ export class Connection {
 
   /** Sends an ERR when everything before its place has been answered. */
   err(error: ErrSaid, place: number): void {
-    const frame = errFrame(this, error);
+    const frame = errFrame(this.text, error);
     const order = this.#order;
     if (order === undefined) return this.send(frame);
     order.err(place, frame);

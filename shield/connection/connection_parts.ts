@@ -58,8 +58,6 @@ export interface ConnectionOptions {
   /** The connection's number in the ledger; absent: there is none. */
   readonly number?: number | undefined;
   readonly text: boolean;
-  /** True when the client reads REFUSAL frames: `?refusals=1` in the URL of its upgrade. */
-  readonly refusals: boolean;
   /** The caller: the client's identity, with the headers of its upgrade request. */
   readonly caller: Caller;
   readonly socket: ClientSocket;

@@ -102,7 +102,7 @@ export function createEntrance(context: EntranceContext): Entrance {
   return (request, client, open, form) =>
     enter(context, shared, {
       ...{ request, client, open },
-      form: { text: form === "text", refusals: true },
+      text: form === "text",
     });
 }
 
@@ -113,7 +113,7 @@ type Opening = Pick<Upgraded, "socket" | "listen">;
 interface Entering<T extends Opening> {
   readonly request: Request;
   readonly client: Client;
-  readonly form: { readonly text: boolean; readonly refusals: boolean };
+  readonly text: boolean;
   readonly open: () => T;
 }
 
@@ -121,7 +121,7 @@ interface Entering<T extends Opening> {
 export async function enter<T extends Opening>(
   context: EntranceContext,
   { process, pairs }: Shared,
-  { request, client: { identity, remote_ip }, form, open }: Entering<T>,
+  { request, client: { identity, remote_ip }, text, open }: Entering<T>,
 ): Promise<{ readonly entered: T; readonly connection: Connection }> {
   const claim = claimOf(context, request, identity);
   const caller: Caller = {
@@ -151,7 +151,7 @@ export async function enter<T extends Opening>(
   const tenant = context.tenants.of(identity.tenant_id);
   const number = context.ledger?.nextConnection();
   const use = context.usage?.of(identity);
-  const options = { ...form, use, number, caller, socket, tenant, release };
+  const options = { text, use, number, caller, socket, tenant, release };
   const connection = new Connection(process, options);
   entered.listen(attach(context, connection));
   return { entered, connection };

@@ -207,7 +207,6 @@ async function play(frames: readonly Fate[], pending_operations = 1_024): Promis
   const tenant = new TenantTable().of("acme");
   const connection = new Connection(process, {
     text: false,
-    refusals: false,
     caller,
     socket,
     tenant,

@@ -41,20 +41,15 @@ async function upgrade(
     throw new ArqonError("not-a-websocket", "there is no Upgrade: websocket");
   }
   const protocol = chooseSubprotocol(offeredSubprotocols(request));
-  const form = { text: protocol === TEXT, refusals: asksForRefusals(request) };
+  const text = protocol === TEXT;
   const open = () => context.socket_server.upgrade(originalOf(request), protocol);
   try {
-    return (await enter(context, shared, { request, client, form, open })).entered.response;
+    return (await enter(context, shared, { request, client, text, open })).entered.response;
   } catch (cause) {
     if (cause instanceof ArqonError) throw cause;
     const detail = cause instanceof TypeError ? cause.message : "the handshake came to no end";
     throw new ArqonError("not-a-websocket", detail, { cause });
   }
-}
-
-/** Whether the client reads REFUSAL frames; one that does not say so gets ERR, as older clients do. */
-function asksForRefusals({ url }: Request): boolean {
-  return url.includes("refusals=") && new URL(url).searchParams.get("refusals") === "1";
 }
 
 /**

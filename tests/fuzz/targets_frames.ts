@@ -15,7 +15,6 @@ import {
   encodePresenceUpdate,
   encodePub,
   encodeRefresh,
-  encodeRefusal,
   encodeSub,
   encodeUnsub,
   encodeWelcome,
@@ -120,8 +119,8 @@ export function serverFrames(): Target {
     encodeMsgAt(envelopes[0]!, 12),
     encodeBatch(envelopes),
     encodeAck(ACK),
-    encodeRefusal({ code: 403, reason: "policy-rejected", room_id: "lobby", action: "publish" }),
-    encodeErr(403, "Message blocked by policy"),
+    encodeErr({ code: 403, reason: "policy-rejected", room_id: "lobby", action: "publish" }),
+    encodeErr({ code: 403, message: "Message blocked by policy" }),
     encodeWelcome({ connection_id: "c1", user_id: "ann", tenant_id: "acme", heartbeat_ms: 25_000 }),
     presence,
   ];

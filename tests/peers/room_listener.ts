@@ -62,7 +62,7 @@ export class RoomListener implements Disposable {
       this.signals.push({ room: frame.room, kind: frame.signal.kind });
     } else if (frame.op === "msg" && !String(frame.type).startsWith("ROOM_")) {
       this.heard.push(frame);
-    } else if (frame.op === "err" || frame.op === "refusal") this.errors.push(frame);
+    } else if (frame.op === "err") this.errors.push(frame);
     return frame;
   }
 
@@ -78,5 +78,5 @@ export async function joinRooms(
   at: 0 | 1,
   claims: Record<string, unknown> = {},
 ): Promise<RoomListener> {
-  return new RoomListener(await openText(`${urls[at]}?refusals=1`, await tokenFor(user, claims)));
+  return new RoomListener(await openText(urls[at], await tokenFor(user, claims)));
 }

@@ -268,7 +268,7 @@ async def test_invalid_frames_are_refused(cluster: Cluster) -> None:
         b"\x42": arqon.UnknownOpcode,
     }
     async with connect_websocket(
-        f"{bus.url}?refusals=1",
+        bus.url,
         subprotocols=[Subprotocol("arqon.v1")],
         additional_headers={"Authorization": f"Bearer {bus.token()}"},
     ) as socket:

@@ -108,9 +108,7 @@ export function serverFrame(kind: string, said: Plain, index: number): Uint8Arra
   if (kind === "welcome") {
     return encodeServer({ kind, message: { connection_id: `c${index}`, ...WELCOME, ...message } });
   }
-  if (kind === "msg" || kind === "ack" || kind === "refusal") {
-    return encodeServer({ kind, message });
-  }
+  if (kind === "msg" || kind === "ack") return encodeServer({ kind, message });
   if (kind === "batch") {
     const messages = (said.messages as Plain[]).map(withoutJson);
     return encodeServer({ kind, messages });

@@ -14,8 +14,6 @@ const DEADLINE_MS = 60_000;
 export interface PlayOptions {
   /** The number of the connection, from 0. */
   readonly index: number;
-  /** The client has asked for REFUSAL frames, in its URL. */
-  readonly refusals: boolean;
   /** Resolves when the client has signalled this name. */
   signalled(name: string): Promise<void>;
 }
@@ -127,7 +125,6 @@ class Player {
   #send(kind: string, said: Plain, of: string | undefined): void {
     const answered = this.#heard.get(of ?? "");
     if (of !== undefined && answered === undefined) throw new Error(`nothing was heard as ${of}`);
-    if (kind === "refusal" && !this.#options.refusals) throw new Error("it asked for no REFUSAL");
     const rest = kind === "ack"
       ? { request_id: answered?.request_id, ...said }
       : kind === "pong"

@@ -109,8 +109,7 @@ export class Run {
     const listening = listen(peer, inbox);
     const signalled = (name: string) => this.#signalOf(name).promise;
     try {
-      const refusals = request.url.searchParams.get("refusals") === "1";
-      await play(script ?? [], peer, inbox, { index, refusals, signalled });
+      await play(script ?? [], peer, inbox, { index, signalled });
       this.#played += 1;
       this.#checkOver();
     } catch (error) {

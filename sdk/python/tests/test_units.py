@@ -15,7 +15,7 @@ import pytest
 
 import arqon
 from arqon import message
-from arqon._gen.control_pb2 import Ack, Refresh, Refusal, Subscribe, Unsubscribe, Welcome
+from arqon._gen.control_pb2 import Ack, Refresh, Subscribe, Unsubscribe, Welcome
 from arqon._gen.envelope_pb2 import Command, Envelope, Event, SystemSignal
 from arqon._reasons import __all__ as REASONS
 from arqon._request.trace_parent import traced_by
@@ -82,10 +82,9 @@ def test_decode_server_frames() -> None:
     assert frames.decode_server_frame(bytes.fromhex("090801")) == Ack(request_id=1)
     assert frames.decode_server_frame(b"\x07ab") == frames.Ping(b"ab")
     assert frames.decode_server_frame(b"\x08ab") == frames.Pong(b"ab")
-    error = frames.decode_server_frame(b"\x99\x01\x90Unknown opcode: 0x42")
-    assert isinstance(error, arqon.InvalidField), "an ERR names no reason: the nearest of its code"
-    refusal = Refusal(code=400, reason="unknown-opcode", room_id="a")
-    assert frames.decode_server_frame(b"\x0a" + refusal.SerializeToString()) == refusal
+    err = b'\x99\x01\x90Unknown opcode: 0x42\n{"reason":"unknown-opcode","room":"a"}'
+    refusal = frames.Err(400, "unknown-opcode", "Unknown opcode: 0x42", room_id="a")
+    assert frames.decode_server_frame(err) == refusal
     one, two = Envelope(room_id="a"), Envelope(room_id="b" * 200)
     parts = [envelope.SerializeToString() for envelope in (one, two)]
     batch = b"\x05" + bytes((len(parts[0]),)) + parts[0] + b"\xcb\x01" + parts[1]
@@ -94,7 +93,8 @@ def test_decode_server_frames() -> None:
         b"",
         b"\x42",
         b"\x04\xff",
-        b"\x0a\xff",
+        b"\x0a",
+        b"\x99\x01\x90\n" + b'{"a":' * 100_000,
         b"\x05\x05a",
         b"\x05\xff\xff\xff\xff\xff",
         b"\x99\x01",

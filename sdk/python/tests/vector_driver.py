@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, Final, TypeAlias, cast
 
 import pytest
@@ -15,7 +16,7 @@ from google.protobuf.message import Message
 
 import arqon
 from arqon import MalformedFrame
-from arqon._gen.control_pb2 import Ack, Refusal, Subscribe, Welcome
+from arqon._gen.control_pb2 import Ack, Subscribe, Welcome
 from arqon._gen.envelope_pb2 import Command, Envelope, Event, SystemSignal
 from arqon._session.close_reaction import Reaction, close_reaction, refusal_reaction
 from arqon._session.delta_bases import DeltaBases
@@ -26,7 +27,7 @@ from arqon._wire import frames
 from arqon._wire.fossil import apply_fossil
 from arqon._wire.frames import Ping, Pong, decode_server_frame, payload_field
 from arqon._wire.vcdiff import apply_vcdiff
-from arqon.errors import ArqonError, error_from_wire, error_of
+from arqon.errors import error_from_wire, error_of
 from arqon.errors_gen import ERRORS
 from arqon.message import decode_data, message_of
 from arqon.presence import MemberTable
@@ -94,12 +95,11 @@ def plain_frame(data: bytes, deltas: DeltaBases | None = None) -> Case:
         if data[0] == frames.BATCH:
             return {"kind": "batch", "messages": messages}
         return {"kind": "msg", "message": messages[0]}
-    if isinstance(frame, ArqonError):
-        text = "" if len(data) == 3 else frame.message
-        return {"kind": "err", "code": frame.code, "message": text}
+    if isinstance(frame, frames.Err):
+        return {"kind": "err", **{name: said for name, said in asdict(frame).items() if said}}
     if isinstance(frame, Ping | Pong):
         return {"kind": type(frame).__name__.lower(), "body": frame.body.hex()}
-    assert isinstance(frame, Welcome | Ack | Refusal)
+    assert isinstance(frame, Welcome | Ack)
     return {"kind": type(frame).__name__.lower(), "message": plain(frame)}
 
 
@@ -125,7 +125,6 @@ def written(kind: str, value: Case) -> bytes:
         "welcome": Welcome,
         "msg": Envelope,
         "ack": Ack,
-        "refusal": Refusal,
     }
     return cast("Message", filled(value, kinds[kind]())).SerializeToString(deterministic=True)
 

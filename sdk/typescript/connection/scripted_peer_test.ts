@@ -1,6 +1,6 @@
 // What a Shield does rarely or never: a peer with real sockets that follows a script.
 import assert from "node:assert/strict";
-import { decodeClientFrame, encodeAck, encodeRefusal } from "@arqon/proto";
+import { decodeClientFrame, encodeAck, encodeErr } from "@arqon/proto";
 import { connect } from "../mod.ts";
 import { bytes, LIMITS, quick, refusedWith, startPeer, welcome } from "../testing/scripted_peer.ts";
 
@@ -41,11 +41,11 @@ Deno.test("a ban ends the connection for good", async () => {
   assert.equal(peer.sockets, 1);
 });
 
-Deno.test("a REFUSAL before the close tells more than the code: 'too-many-protocol-errors'", async () => {
+Deno.test("an ERR before the close tells more than the code: 'too-many-protocol-errors'", async () => {
   await using peer = startPeer({
     open(socket) {
       welcome(socket);
-      socket.send(bytes(encodeRefusal({ code: 429, reason: "too-many-protocol-errors" })));
+      socket.send(bytes(encodeErr({ code: 429, reason: "too-many-protocol-errors" })));
       socket.close(1008, "");
     },
   });

@@ -39,7 +39,7 @@ export interface SessionEnd {
   /** A WebSocket close code; 1006 without a close frame, 4408 when the server fell silent. */
   readonly code: number;
   readonly reason: string;
-  /** The last REFUSAL frame, if any. */
+  /** The last ERR frame, if any. */
   readonly last_error: ArqonError | undefined;
 }
 
@@ -57,9 +57,9 @@ interface Waiting extends Answered {
 export async function openSession(options: SessionOptions): Promise<Session> {
   let socket: SocketLike;
   const { address: { socket_url }, resume } = options;
-  const query = resume === undefined ? "" : `&resume=${encodeURIComponent(resume)}`;
+  const query = resume === undefined ? "" : `?resume=${encodeURIComponent(resume)}`;
   try {
-    socket = new options.webSocket(`${socket_url}?refusals=1${query}`, [
+    socket = new options.webSocket(`${socket_url}${query}`, [
       "arqon.v1",
       `arqon.token.${options.token}`,
     ]);
@@ -224,12 +224,9 @@ export class Session {
         return frame.envelopes.forEach((envelope) => this.#options.onEnvelope(envelope, this));
       case "ack":
         return this.#answer(frame.ack);
-      case "refusal":
-        this.last_error = errorFromWire(frame.refusal, this.connection_id);
-        return this.#options.onErr(this.last_error);
       case "err":
-        // Of a Shield that knows no REFUSAL: it names no reason, and so is not what a close is told by.
-        return this.#options.onErr(errorFromWire(frame, this.connection_id));
+        this.last_error = errorFromWire(frame, this.connection_id);
+        return this.#options.onErr(this.last_error);
       case "ping":
         return this.send(encodePong(frame.body));
       case "pong":

@@ -5,10 +5,10 @@ import {
   type ClientOperation,
   decodeClientFrame,
   encodeAck,
+  encodeErr,
   encodeMsg,
   encodePresenceLeave,
   encodePresenceUpdate,
-  encodeRefusal,
   type EnvelopeInput,
   type PresentMember,
   type Subscribe,
@@ -340,7 +340,7 @@ Deno.test("a token that loses presence ends the subscription with its reason, an
     if (operation.kind !== "subscribe") return;
     accept(socket, operation.subscribe, ["me"]);
     const refusal = { code: 403, reason: "not-granted", room_id: ROOM, action: "presence" };
-    socket.send(bytes(encodeRefusal(refusal)));
+    socket.send(bytes(encodeErr(refusal)));
   });
   await using _peer = peer;
   await using connection = await open(peer);

@@ -1,5 +1,5 @@
 /**
- * Turns what a Shield says about a refusal (ACK, REFUSAL, problem body) into an `ArqonError`. It always
+ * Turns what a Shield says about a refusal (ACK, ERR, problem body) into an `ArqonError`. It always
  * returns one, whatever the bytes say: a reason that this version does not know becomes the nearest
  * one of the same code, and the text is kept. What the text says is for people: nothing is read from it.
  */
@@ -14,7 +14,7 @@ function nearestReason(code: number): Reason {
 }
 
 /**
- * The error for a refusal as it came over the wire. `reason` may be empty (a plain ERR frame) or unknown.
+ * The error for a refusal as it came over the wire. `reason` may be empty or unknown.
  * The error's `message` is the Shield's own text, cut to 1,024 characters; `connection_id` is the
  * connection over which it came.
  */

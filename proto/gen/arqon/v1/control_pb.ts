@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file arqon/v1/control.proto.
  */
 export const file_arqon_v1_control: GenFile = /*@__PURE__*/
-  fileDesc("ChZhcnFvbi92MS9jb250cm9sLnByb3RvEghhcnFvbi52MSLQAQoHV2VsY29tZRIVCg1jb25uZWN0aW9uX2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSEQoJdGVuYW50X2lkGAMgASgJEhYKDnNlcnZlcl90aW1lX21zGAQgASgDEhQKDGhlYXJ0YmVhdF9tcxgFIAEoDRIXCg9tYXhfZnJhbWVfYnl0ZXMYBiABKA0SGAoQdG9rZW5fZXhwaXJlc19tcxgHIAEoAxIPCgdub2RlX2lkGAggASgJEhgKEHByb3RvY29sX3ZlcnNpb24YCSABKA0ihQIKCVN1YnNjcmliZRIPCgdyb29tX2lkGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAQSEAoIcHJlc2VuY2UYAyABKAgSDwoHbm9fZWNobxgEIAEoCBINCgViYXRjaBgFIAEoCBITCgttZW1iZXJfbWV0YRgGIAEoDBIUCgxhZnRlcl9vZmZzZXQYByABKAQSDQoFZXBvY2gYCCABKAkSEAoIb2JzZXJ2ZXIYCSABKAgSDgoGZmlsdGVyGAogASgJEhEKCXBvc2l0aW9ucxgLIAEoDBINCgVkZWx0YRgMIAEoCBITCgtkZWx0YV9ieXRlcxgNIAEoDRIOCgZ2Y2RpZmYYDiABKAgiMgoLVW5zdWJzY3JpYmUSDwoHcm9vbV9pZBgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgEIiwKB1JlZnJlc2gSDQoFdG9rZW4YASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoBCKAAQoDQWNrEhIKCnJlcXVlc3RfaWQYASABKAQSDAoEY29kZRgCIAEoDRIOCgZyZWFzb24YAyABKAkSDwoHbWVzc2FnZRgEIAEoCRIOCgZyZXN1bHQYBSABKAwSDgoGb2Zmc2V0GAYgASgEEhYKDnJldHJ5X2FmdGVyX21zGAcgASgNInEKB1JlZnVzYWwSDAoEY29kZRgBIAEoDRIOCgZyZWFzb24YAiABKAkSDwoHbWVzc2FnZRgDIAEoCRIWCg5yZXRyeV9hZnRlcl9tcxgEIAEoDRIPCgdyb29tX2lkGAUgASgJEg4KBmFjdGlvbhgGIAEoCWIGcHJvdG8z");
+  fileDesc("ChZhcnFvbi92MS9jb250cm9sLnByb3RvEghhcnFvbi52MSLQAQoHV2VsY29tZRIVCg1jb25uZWN0aW9uX2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSEQoJdGVuYW50X2lkGAMgASgJEhYKDnNlcnZlcl90aW1lX21zGAQgASgDEhQKDGhlYXJ0YmVhdF9tcxgFIAEoDRIXCg9tYXhfZnJhbWVfYnl0ZXMYBiABKA0SGAoQdG9rZW5fZXhwaXJlc19tcxgHIAEoAxIPCgdub2RlX2lkGAggASgJEhgKEHByb3RvY29sX3ZlcnNpb24YCSABKA0ihQIKCVN1YnNjcmliZRIPCgdyb29tX2lkGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAQSEAoIcHJlc2VuY2UYAyABKAgSDwoHbm9fZWNobxgEIAEoCBINCgViYXRjaBgFIAEoCBITCgttZW1iZXJfbWV0YRgGIAEoDBIUCgxhZnRlcl9vZmZzZXQYByABKAQSDQoFZXBvY2gYCCABKAkSEAoIb2JzZXJ2ZXIYCSABKAgSDgoGZmlsdGVyGAogASgJEhEKCXBvc2l0aW9ucxgLIAEoDBINCgVkZWx0YRgMIAEoCBITCgtkZWx0YV9ieXRlcxgNIAEoDRIOCgZ2Y2RpZmYYDiABKAgiMgoLVW5zdWJzY3JpYmUSDwoHcm9vbV9pZBgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgEIiwKB1JlZnJlc2gSDQoFdG9rZW4YASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoBCKAAQoDQWNrEhIKCnJlcXVlc3RfaWQYASABKAQSDAoEY29kZRgCIAEoDRIOCgZyZWFzb24YAyABKAkSDwoHbWVzc2FnZRgEIAEoCRIOCgZyZXN1bHQYBSABKAwSDgoGb2Zmc2V0GAYgASgEEhYKDnJldHJ5X2FmdGVyX21zGAcgASgNYgZwcm90bzM");
 
 /**
  * The first frame of every connection.
@@ -273,54 +273,4 @@ export type Ack = Message<"arqon.v1.Ack"> & {
  */
 export const AckSchema: GenMessage<Ack> = /*@__PURE__*/
   messageDesc(file_arqon_v1_control, 4);
-
-/**
- * A refusal that answers no request, for clients that connect with ?refusals=1; others get an ERR,
- * which has the code and the message alone.
- *
- * @generated from message arqon.v1.Refusal
- */
-export type Refusal = Message<"arqon.v1.Refusal"> & {
-  /**
-   * @generated from field: uint32 code = 1;
-   */
-  code: number;
-
-  /**
-   * @generated from field: string reason = 2;
-   */
-  reason: string;
-
-  /**
-   * @generated from field: string message = 3;
-   */
-  message: string;
-
-  /**
-   * @generated from field: uint32 retry_after_ms = 4;
-   */
-  retryAfterMs: number;
-
-  /**
-   * What it is about: a room, and what was refused or has ended there. Both are empty when it is
-   * about the connection, or about a frame that could not be read.
-   *
-   * @generated from field: string room_id = 5;
-   */
-  roomId: string;
-
-  /**
-   * "publish", "command", "subscribe", "unsubscribe" or "presence".
-   *
-   * @generated from field: string action = 6;
-   */
-  action: string;
-};
-
-/**
- * Describes the message arqon.v1.Refusal.
- * Use `create(RefusalSchema)` to create a new message.
- */
-export const RefusalSchema: GenMessage<Refusal> = /*@__PURE__*/
-  messageDesc(file_arqon_v1_control, 5);
 

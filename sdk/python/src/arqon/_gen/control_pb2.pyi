@@ -91,19 +91,3 @@ class Ack(_message.Message):
     offset: int
     retry_after_ms: int
     def __init__(self, request_id: _Optional[int] = ..., code: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., result: _Optional[bytes] = ..., offset: _Optional[int] = ..., retry_after_ms: _Optional[int] = ...) -> None: ...
-
-class Refusal(_message.Message):
-    __slots__ = ("code", "reason", "message", "retry_after_ms", "room_id", "action")
-    CODE_FIELD_NUMBER: _ClassVar[int]
-    REASON_FIELD_NUMBER: _ClassVar[int]
-    MESSAGE_FIELD_NUMBER: _ClassVar[int]
-    RETRY_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
-    ROOM_ID_FIELD_NUMBER: _ClassVar[int]
-    ACTION_FIELD_NUMBER: _ClassVar[int]
-    code: int
-    reason: str
-    message: str
-    retry_after_ms: int
-    room_id: str
-    action: str
-    def __init__(self, code: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., retry_after_ms: _Optional[int] = ..., room_id: _Optional[str] = ..., action: _Optional[str] = ...) -> None: ...

@@ -40,9 +40,8 @@ async def open_session(
 ) -> Session:
     """Opens a session; returns after WELCOME, raises the reason why there is none."""
     timeout_seconds = handshake_timeout_ms / 1_000
-    url = f"{url}?refusals=1"
     if resume is not None:
-        url = f"{url}&resume={quote(resume, safe='')}"
+        url = f"{url}?resume={quote(resume, safe='')}"
     try:
         # What it sends goes to one host only: an answer that redirects is a refusal.
         dialling = (

@@ -9,15 +9,15 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final, Protocol, TypeAlias
 
 from websockets.exceptions import ConnectionClosed
 
-from arqon._gen.control_pb2 import Ack, Refusal, Welcome
+from arqon._gen.control_pb2 import Ack, Welcome
 from arqon._gen.envelope_pb2 import Envelope
 from arqon._session.delta_bases import DeltaBases
-from arqon._wire.frames import Ping, Pong, decode_server_frame, encode_ping, encode_pong
+from arqon._wire.frames import Err, Ping, Pong, decode_server_frame, encode_ping, encode_pong
 from arqon.errors import ArqonError, error_from_wire, error_of
 
 Answer: TypeAlias = "Ack | ArqonError"
@@ -227,12 +227,9 @@ class Session:
             await self._listener.on_envelopes(frame, self)
         elif isinstance(frame, Ack):
             self._answer(frame)
-        elif isinstance(frame, Refusal):
-            self.last_error = self._here(error_of_refusal(frame))
+        elif isinstance(frame, Err):
+            self.last_error = self._here(error_from_wire(**asdict(frame)))
             self._listener.on_err(self.last_error)
-        elif isinstance(frame, ArqonError):
-            # A plain ERR names no reason: the close after it does.
-            self._listener.on_err(self._here(frame))
         elif isinstance(frame, Ping):
             # A server that asks and does not read must not fill the memory.
             if self.writable:
@@ -313,15 +310,3 @@ class Session:
 def error_of_ack(ack: Ack) -> ArqonError:
     """The exception for a refused request."""
     return error_from_wire(ack.code, ack.reason, ack.message, ack.retry_after_ms)
-
-
-def error_of_refusal(refusal: Refusal) -> ArqonError:
-    """The exception for a refusal that answers no request."""
-    return error_from_wire(
-        refusal.code,
-        refusal.reason,
-        refusal.message,
-        refusal.retry_after_ms,
-        room_id=refusal.room_id,
-        action=refusal.action,
-    )

@@ -6,10 +6,11 @@ What a server frame says is handed out as the generated messages; programs see `
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from arqon._gen.control_pb2 import Ack, Refresh, Refusal, Subscribe, Unsubscribe, Welcome
+from arqon._gen.control_pb2 import Ack, Refresh, Subscribe, Unsubscribe, Welcome
 from arqon._gen.envelope_pb2 import Command, Envelope, Event, SystemSignal
 from arqon._gen.history_pb2 import History
 from arqon._gen.presence_pb2 import PresenceLeave, PresenceUpdate
@@ -27,7 +28,7 @@ from arqon._wire.wire import (
     text_pairs,
     varint,
 )
-from arqon.errors import ArqonError, error_from_wire
+from arqon.errors import ArqonError
 from arqon.message import UNREADABLE
 
 WELCOME: Final = 0x00
@@ -40,7 +41,6 @@ REFRESH: Final = 0x06
 PING: Final = 0x07
 PONG: Final = 0x08
 ACK: Final = 0x09
-REFUSAL: Final = 0x0A
 ERR: Final = 0x99
 
 # Most bytes of a PING or PONG body.
@@ -65,7 +65,19 @@ class Pong:
     body: bytes
 
 
-ServerFrame: TypeAlias = Welcome | list[Envelope] | Ack | Refusal | ArqonError | Ping | Pong
+@dataclass(frozen=True)
+class Err:
+    """A refusal that answers no request; what it does not say is 0 or empty."""
+
+    code: int
+    reason: str = ""
+    message: str = ""
+    retry_after_ms: int = 0
+    room_id: str = ""
+    action: str = ""
+
+
+ServerFrame: TypeAlias = Welcome | list[Envelope] | Ack | Err | Ping | Pong
 
 
 def payload_field(payload: Event | Command) -> bytes:
@@ -109,7 +121,7 @@ def encode_pong(body: bytes) -> bytes:
 
 
 def decode_server_frame(data: bytes) -> ServerFrame:
-    """What one binary message of a Shield says; MSG and BATCH as envelopes, ERR as an error.
+    """What one binary message of a Shield says; MSG and BATCH as envelopes.
 
     Raises `MalformedFrame` for bytes that are no such frame.
     """
@@ -124,19 +136,33 @@ def decode_server_frame(data: bytes) -> ServerFrame:
         return _ack(body)
     if opcode == WELCOME:
         return read_strictly(Welcome, body)
-    if opcode == REFUSAL:
-        return read_strictly(Refusal, body)
     if opcode in (PING, PONG):
         if len(body) > PING_BYTES_MAX:
             raise malformed(f"{len(body)} ping bytes, at most {PING_BYTES_MAX}")
         return Ping(body) if opcode == PING else Pong(body)
     if opcode == ERR and len(body) >= 2:
-        try:
-            message = body[2:].decode()
-        except UnicodeDecodeError:
-            raise malformed("an ERR that is not UTF-8") from None
-        return error_from_wire(int.from_bytes(body[:2], "big"), "", message)
+        return _err(body)
     raise malformed(f"opcode {opcode:#04x}")
+
+
+def _err(body: bytes) -> Err:
+    """The message is all lines but the last; a text of one line is all message."""
+    code = int.from_bytes(body[:2], "big")
+    try:
+        message, feed, line = body[2:].decode().rpartition("\n")
+        if not feed:
+            return Err(code, message=line)
+        about: dict[str, Any] = json.loads(line) if line.startswith("{") else {"reason": None}
+    except (ValueError, RecursionError):
+        raise malformed("an ERR that cannot be read") from None
+    texts = [about.get(name, "") for name in ("reason", "room", "action")]
+    wait = about.get("retry_after_ms", 0)
+    # True is an int to Python.
+    is_wait = type(wait) is int and 0 <= wait < 2**32
+    if not (is_wait and all(isinstance(text, str) for text in texts)):
+        raise malformed("an ERR whose last line says nothing that can be read")
+    reason, room_id, action = texts
+    return Err(code, reason, message, wait, room_id, action)
 
 
 def decode_presence(event_type: str, data: bytes) -> PresenceUpdate | PresenceLeave:
