@@ -43,8 +43,10 @@ export function readTextFrame(text: string): ServerFrame {
       };
       return { kind: "msg", envelope };
     }
-    case "err":
-      return { kind: "err", code: frame.code, message: frame.message };
+    case "err": {
+      const { code, reason, message, retry_after_ms = 0, room: room_id = "", action = "" } = frame;
+      return { kind: "err", code, reason, message, retry_after_ms, room_id, action };
+    }
     case "ping":
     case "pong":
       return { kind: frame.op, body: encoder.encode(frame.data ?? "") };
