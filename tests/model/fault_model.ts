@@ -124,8 +124,14 @@ export function judgeReader(
  * docs/protocol.md, "Deduplication": each Shield "delivers only the first of them", which "is forgotten when the tenant's
  * last subscription on that Shield ends. In a durable room the log does it instead".
  */
-const timesOf = ({ log }: Row, { cuts_clients, forgets }: Harm, tries: number): number =>
-  log === "plain" && (cuts_clients === true || forgets === true) ? tries : 1;
+const timesOf = (
+  { log, source }: Row,
+  { cuts_clients, forgets }: Harm,
+  tries: number,
+): number => {
+  if (log !== "plain" || cuts_clients !== true && forgets !== true) return 1;
+  return PERSISTENT.includes(source) ? Infinity : tries;
+};
 
 /** docs/protocol.md, "GAP": "except in a durable room, which has no such GAP"; of a pattern, about rooms it cannot name. */
 function isGapRight({ log }: Row, kind: string, { cuts_clients, cuts_spine }: Harm): boolean {
@@ -154,13 +160,17 @@ export function judgeLog(row: Row, facts: readonly Fact[], stored: readonly stri
   return judgeReader(row, "history", {}, facts, items).map((one) => `the log: ${one}`);
 }
 
+/** Sources that try by themselves. sdk/typescript/README.md: "With a `message_id` or `command_id` it is sent again". */
+const PERSISTENT: readonly string[] = ["binary", "session"];
+
 /**
  * How many decisions about a message the journal may have. docs/journal.md: "One that is killed loses what it had
  * collected"; a `hole` says so.
  */
 export function decisionsWithin(row: Row, { tries, outcome, place }: Fact, has_hole: boolean) {
   if (decisionsOf(row, place) === 0) return { least: 0, most: 0 };
-  return { least: has_hole || outcome === undefined ? 0 : 1, most: tries };
+  const most = PERSISTENT.includes(row.source) ? Infinity : tries;
+  return { least: has_hole || outcome === undefined ? 0 : 1, most };
 }
 
 /** Whether a hole of the journal is one that the fault may have made. */

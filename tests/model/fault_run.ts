@@ -24,7 +24,7 @@ import {
 import { allHear, type LiveReader, openLate, openLive, PROBE } from "./fault_readers.ts";
 import { END, END_DATA, messagesOf, type Sent } from "./model.ts";
 import { type Ground, sayRow, type Stage, stageOf, tenantOf } from "./run.ts";
-import { openSource, type Source } from "./sources.ts";
+import { openSource, type Source, type Way } from "./sources.ts";
 
 const ROOM = "room-1";
 /** What takes longer is not answered any more. */
@@ -32,12 +32,14 @@ const TRY_MS = 10_000;
 const INSIST_MS = 60_000;
 const COUNTED_MS = 20_000;
 
-/** Once it is over: all processes are there again. */
+/** Where rows are struck. */
 export interface FaultGround {
   /** Two ways in: rows take turns in who of them publishes and who hears. */
   readonly grounds: readonly Ground[];
   readonly harm: Harm;
-  /** Strikes; resolves when it is over. */
+  /** The number of the first row's tenant; absent: 0. */
+  readonly first?: number;
+  /** Strikes; resolves when it is over: all processes are there again. */
   strike(): Promise<void>;
 }
 
@@ -48,6 +50,14 @@ async function within<T>(work: Promise<T>, limit_ms: number): Promise<T> {
   return await Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
+async function closed(source: Source | undefined): Promise<void> {
+  try {
+    await source?.[Symbol.asyncDispose]();
+  } catch {
+    // Its connection is gone already.
+  }
+}
+
 /** One row on its way through the fault. */
 class Passage {
   readonly row: Row;
@@ -55,6 +65,8 @@ class Passage {
   readonly #harm: Harm;
   readonly #facts: Fact[] = [];
   readonly #live: { kind: Row["first"]; reader: LiveReader }[] = [];
+  readonly #begun_ms = Date.now();
+  readonly #opened_all: Promise<Source | undefined>[] = [];
   #source: Source | undefined;
   #first_offset = 0;
 
@@ -103,23 +115,26 @@ class Passage {
     const { entry: bus, admin, row, tenant, token } = this.#stage;
     const way = { bus, admin, row, tenant, room: ROOM, token, own: undefined };
     try {
-      this.#source ??= await within(openSource(way), TRY_MS);
+      this.#source ??= await within(this.#opened(way), TRY_MS);
       const [outcome = ""] = await within(this.#source.publish([message]), TRY_MS);
-      return outcome.startsWith("5") ? undefined : outcome;
+      // The SDK says 408 itself of what nobody answered.
+      return /^5|^408 answer-timeout/.test(outcome) ? undefined : outcome;
     } catch {
       await this.#drop();
       return undefined;
     }
   }
 
+  /** A source; one that comes too late is closed at the end. */
+  async #opened(way: Way): Promise<Source> {
+    const opening = openSource(way);
+    this.#opened_all.push(opening.catch(() => undefined));
+    return await opening;
+  }
+
   async #drop(): Promise<void> {
-    const source = this.#source;
+    await closed(this.#source);
     this.#source = undefined;
-    try {
-      await source?.[Symbol.asyncDispose]();
-    } catch {
-      // Its connection is gone already.
-    }
   }
 
   /** All readers hear what is published now. */
@@ -199,7 +214,9 @@ class Passage {
     let wrong: string[] = [];
     await becomes(async () => {
       const lines = await admin.journal(tenant);
-      const holes = lines.filter(isHole).map(({ hole }) => hole.why);
+      // A question without `since_ms` is told of all that ever was.
+      const holes = lines.filter(isHole).filter(({ hole }) => hole.to_ms >= this.#begun_ms)
+        .map(({ hole }) => hole.why);
       const records = lines.filter((line): line is JournalRecord => !isHole(line));
       wrong = holes.filter((why) => !isHoleRight(this.#harm, why))
         .map((why) => `the journal has a hole: ${why}`);
@@ -228,7 +245,7 @@ class Passage {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#drop();
+    for (const opened of this.#opened_all) await closed(await opened);
     for (const { reader } of this.#live) await reader[Symbol.asyncDispose]();
   }
 }
@@ -240,12 +257,12 @@ const calledFor = (receiver: Receiver, tenant: string): string[] =>
 
 /** Runs the rows through one strike of the fault, side by side. Rejects with what was wrong about each. */
 export async function runThrough(
-  { grounds, harm, strike }: FaultGround,
+  { grounds, harm, strike, first = 0 }: FaultGround,
   rows: readonly Row[],
 ): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const passages = await Promise.all(rows.map(async (row, at) => {
-    const stage = await stageOf(grounds[at % grounds.length]!, row, tenantOf(at));
+    const stage = await stageOf(grounds[at % grounds.length]!, row, tenantOf(first + at));
     return stack.use(new Passage(stage, harm));
   }));
   const all = (step: (one: Passage) => Promise<unknown>) => Promise.all(passages.map(step));

@@ -116,7 +116,7 @@ export async function idleAgain(ops_url: string, before: Gauges): Promise<void> 
   let left = "";
   await until(() => `${ops_url} is idle: ${left}`, async () => {
     const now = await gaugesOf(ops_url);
-    left = [...before].filter(([name, value]) => now.get(name) !== value)
+    left = [...before].filter(([name, value]) => (now.get(name) ?? Infinity) > value)
       .map(([name, value]) => `${name} ${now.get(name)}, before ${value}`).join("; ");
     return left === "";
   });
