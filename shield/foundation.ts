@@ -15,6 +15,7 @@ import { startRoomClasses } from "./rooms/start.ts";
 import { startSchemas } from "./schema/start.ts";
 import { Lives } from "../shared/lives/lives.ts";
 import { OwnLife } from "../shared/lives/own_life.ts";
+import { steadyTime } from "../shared/spine/contract/log_clock.ts";
 import { startUsage } from "./usage/start.ts";
 import type { Foundation } from "./parts.ts";
 import type { ShieldOptions } from "./server.ts";
@@ -42,7 +43,8 @@ export async function openFoundation(options: ShieldOptions): Promise<Foundation
   const mirror = mirroring.admin?.rules;
   const lives = new Lives(options.spine);
   const life = new OwnLife({ ...options, lives, node_id, kept_ms: keptMs(config) });
-  const noted = startLedger({ ...options, node_id, life });
+  // What it tells apart by time, it tells right when the wall clock is set.
+  const noted = startLedger({ ...options, node_id, life, now: steadyTime(options) });
   const recorded = { node_id, life, classes: rooms.classes, settings };
   const journal = startJournal({ ...options, ...recorded, mirror });
   const usage = startUsage({ ...options, settings, node_id, life, classes: rooms.classes });

@@ -38,6 +38,8 @@ export class Connection {
   readonly id: string;
   /** The connection's number in the ledger; 0: there is none. */
   readonly number: number;
+  /** When it began by the ledger's clock, Unix ms; 0: there is none. */
+  readonly noted_ms: number;
   readonly text: boolean;
   readonly socket: ClientSocket;
   /** The counts of the connection's tenant. */
@@ -80,6 +82,7 @@ export class Connection {
     this.#process = process;
     this.id = options.caller.connection_id;
     this.number = options.number ?? 0;
+    this.noted_ms = options.noted_ms ?? 0;
     this.text = options.text;
     this.caller = options.caller;
     this.socket = options.socket;

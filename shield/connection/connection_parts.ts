@@ -57,6 +57,8 @@ export interface RefusedOperation {
 export interface ConnectionOptions {
   /** The connection's number in the ledger; absent: there is none. */
   readonly number?: number | undefined;
+  /** When it began by the ledger's clock, Unix ms. */
+  readonly noted_ms?: number | undefined;
   readonly text: boolean;
   /** The caller: the client's identity, with the headers of its upgrade request. */
   readonly caller: Caller;

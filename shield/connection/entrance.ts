@@ -150,8 +150,9 @@ export async function enter<T extends Opening>(
   const { socket } = entered;
   const tenant = context.tenants.of(identity.tenant_id);
   const number = context.ledger?.nextConnection();
+  const noted_ms = context.ledger?.now_ms;
   const use = context.usage?.of(identity);
-  const options = { text, use, number, caller, socket, tenant, release };
+  const options = { text, use, number, noted_ms, caller, socket, tenant, release };
   const connection = new Connection(process, options);
   entered.listen(attach(context, connection));
   return { entered, connection };

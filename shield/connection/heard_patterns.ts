@@ -173,7 +173,9 @@ export class HeardPatterns {
       return this.#refuse(room_id, error);
     }
     if (asked === undefined) return void this.#join(pattern, room_id, flow);
-    const held = new HeldSubscriber(connection, pattern, () => this.#context.ledger?.current ?? 0);
+    const { ledger } = this.#context;
+    const place = () => ({ since: ledger?.current ?? 0, since_ms: ledger?.now_ms ?? 0 });
+    const held = new HeldSubscriber(connection, pattern, place);
     this.#put(room_id, pattern, held);
     asked.then(
       () => this.#admit(room_id, held),

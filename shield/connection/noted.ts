@@ -7,7 +7,7 @@ import type { EndSaid, NotedRefusals, RefusedOperation } from "./connection_part
 /** Takes note of a connection that has ended. */
 export function noteEnded(
   ledger: Pick<Ledger, "ended">,
-  { id, number, identity, caller, created_ms }: Connection,
+  { id, number, identity, caller, noted_ms }: Connection,
   end: EndSaid,
 ): void {
   ledger.ended(number, {
@@ -15,7 +15,7 @@ export function noteEnded(
     tenant_id: identity.tenant_id,
     user_id: identity.user_id,
     remote_ip: clipped(caller.remote_ip),
-    began_ms: created_ms,
+    began_ms: noted_ms,
     ...end,
     reason: clipped(end.reason),
   });

@@ -53,7 +53,10 @@ export interface SubscribeContext {
   readonly logs?: Pick<TenantLogs, "livesOf">;
   /** Takes note of subscriptions; absent: nobody does. */
   readonly ledger?:
-    | Pick<Ledger, "position" | "current" | "left" | "passedOver" | "joined" | "nextSubscription">
+    | Pick<
+      Ledger,
+      "position" | "current" | "now_ms" | "left" | "passedOver" | "joined" | "nextSubscription"
+    >
     | undefined;
 }
 

@@ -22,7 +22,9 @@ export type LeaveWhy =
 /** What marks need of the process. */
 export interface MarkContext {
   readonly hub: Pick<Hub, "find">;
-  readonly ledger?: Pick<Ledger, "position" | "left" | "joined" | "nextSubscription"> | undefined;
+  readonly ledger?:
+    | Pick<Ledger, "position" | "now_ms" | "left" | "joined" | "nextSubscription">
+    | undefined;
 }
 
 /** A subscription that begins. */
@@ -42,7 +44,7 @@ export function markOf(
 ): SubscriptionMark | undefined {
   if (ledger === undefined) return undefined;
   ledger.joined?.add(connection);
-  const { now_ms: since_ms, identity } = connection;
+  const { now_ms: since_ms } = ledger;
   const mark = {
     number: ledger.nextSubscription(),
     connection: connection.number,
@@ -51,7 +53,7 @@ export function markOf(
     episode: flow?.continueAs(),
     ...began,
   };
-  const of_class = classFilter(room_class)?.of(identity);
+  const of_class = classFilter(room_class)?.of(connection.identity);
   const filters = [filter, of_class].flatMap((one) => one === undefined ? [] : [one.number]);
   return filters.length === 0 ? mark : { ...mark, filters };
 }

@@ -30,6 +30,12 @@ export function gapFrame(
 /** What the connection asks of the room. */
 type Wish = Required<Pick<Subscriber, "no_echo" | "filter">>;
 
+/** A place in the ledger, and its time there, Unix ms. */
+interface Began {
+  readonly since: number;
+  readonly since_ms: number;
+}
+
 /** The subscriber of a connection that may turn out to hear nothing. */
 export class HeldSubscriber implements Subscriber {
   readonly connection_id: string;
@@ -38,28 +44,28 @@ export class HeldSubscriber implements Subscriber {
   filter: Filter | undefined;
   readonly number: number;
   /** From where in the ledger on all that came waits, and since when, Unix ms; undefined: nothing does. */
-  began: { readonly since: number; readonly since_ms: number } | undefined;
-  readonly #connection: Pick<Connection, "identity" | "now_ms">;
-  readonly #position: () => number;
+  began: Began | undefined;
+  readonly #connection: Pick<Connection, "identity">;
+  readonly #place: () => Began;
   /** Whether messages were lost, as too many came. */
   has_lost = false;
   #frames: { readonly frame: Frame; readonly message: RoomMessage | undefined }[] = [];
   #bytes = 0;
 
-  /** `position` is the ledger's, of what is being sent. */
+  /** `place` is the ledger's, of what is being sent. */
   constructor(
-    connection: Pick<Connection, "id" | "text" | "identity" | "number" | "now_ms">,
+    connection: Pick<Connection, "id" | "text" | "identity" | "number">,
     wish: Wish,
-    position: () => number,
+    place: () => Began,
   ) {
     this.number = connection.number;
-    this.#position = position;
+    this.#place = place;
     this.connection_id = connection.id;
     this.text = connection.text;
     this.no_echo = wish.no_echo;
     this.filter = wish.filter;
     this.#connection = connection;
-    this.began = { since: position(), since_ms: connection.now_ms };
+    this.began = place();
   }
 
   get identity(): Identity {
@@ -75,7 +81,7 @@ export class HeldSubscriber implements Subscriber {
   send(frame: Frame, message?: RoomMessage): void {
     this.#bytes += frameBytes(frame);
     if (this.#frames.length < HELD_FRAMES && this.#bytes <= HELD_BYTES) {
-      this.began ??= { since: this.#position(), since_ms: this.#connection.now_ms };
+      this.began ??= this.#place();
       this.#frames.push({ frame, message });
       return;
     }

@@ -114,6 +114,11 @@ export class Ledger {
     return this.#sending === 0 ? this.#position : this.#sending;
   }
 
+  /** The time of a row that is written now, Unix ms. */
+  get now_ms(): number {
+    return this.#bounds.now();
+  }
+
   /** Since when the ledger knows everything, Unix ms. */
   get since_ms(): number {
     return this.#since_ms;

@@ -25,8 +25,8 @@ export interface LivingConnection {
   readonly ended: boolean;
   readonly identity: { readonly tenant_id: string; readonly user_id: string };
   readonly caller: { readonly remote_ip: string };
-  /** Unix ms. */
-  readonly created_ms: number;
+  /** When it began by the ledger's clock, Unix ms. */
+  readonly noted_ms: number;
   readonly outbox:
     | { readonly queued_from: number; readonly has_batches: boolean }
     | undefined;
@@ -103,14 +103,14 @@ export class Presences {
   }
 
   #writeConnection(connection: LivingConnection, now_ms: number): void {
-    const { number, id, identity: { tenant_id, user_id }, caller, created_ms } = connection;
+    const { number, id, identity: { tenant_id, user_id }, caller, noted_ms } = connection;
     const batch = connection.outbox?.has_batches ?? false;
     const facts: ConnectionBegin = {
       connection_id: id,
       tenant_id,
       user_id,
       remote_ip: clipped(caller.remote_ip),
-      began_ms: created_ms,
+      began_ms: noted_ms,
       batch,
     };
     this.#draftOf(tenant_id).add(KIND.opened, 0, number, facts, now_ms);

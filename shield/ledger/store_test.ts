@@ -150,7 +150,7 @@ function twoTenants(clock: { now_ms: number }) {
     ended: false,
     identity: { tenant_id: "acme", user_id: "ann" },
     caller: { remote_ip: "::1" },
-    created_ms: clock.now_ms,
+    noted_ms: clock.now_ms,
     outbox,
     subscriptions: new Map([["hall", { mark }]]),
   };

@@ -4,11 +4,9 @@
  * `fault_model.ts`; then every process is alive and idle.
  */
 import { pace } from "../../shared/testing/pace.ts";
-import { until } from "../../shared/testing/until.ts";
 import { createIssuer, type Issuer, type ServerProcess, startServer } from "../harness/cluster.ts";
 import { freePort } from "../harness/free_ports.ts";
 import { type NatsServer, startNats } from "../harness/nats_server.ts";
-import { errorsIn } from "../harness/server_state.ts";
 import { startTcpProxy, type TcpProxy } from "../harness/tcp_proxy.ts";
 import type { TestBus, TokenOptions } from "../harness/test_bus.ts";
 import { Receiver } from "../hooks/receiver.ts";

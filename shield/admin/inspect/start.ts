@@ -29,7 +29,7 @@ import type { InspectContext } from "./api.ts";
 import { createShieldNode } from "./node.ts";
 import { Id } from "../routing/query.ts";
 import { Tails } from "./tail.ts";
-import { whyAnswers } from "./why.ts";
+import { noteTime, whyAnswers } from "./why.ts";
 
 /** What the admin API over the cluster needs of the process. */
 export interface InspectStart {
@@ -111,7 +111,9 @@ export function startInspect(start: InspectStart, parts: Parts): StartedInspect 
   const registered = config.nats === undefined
     ? {}
     : { registered: () => readRegistered(parts.life, now) };
-  const asker = new ClusterAsker({ ...common, ...registered, answerer, random });
+  // Other clocks are compared with that of the ledger, whose times are told.
+  const asked = { ...common, ...registered, now: noteTime(parts, now) };
+  const asker = new ClusterAsker({ ...asked, answerer, random });
   const tails = new Tails({ spine, log, now });
   const { classes } = parts.rooms;
   const { stats, tenants, history, operations: { context: { path, flushes } } } = parts;

@@ -86,7 +86,7 @@ function openOf(
     connection_id: open.id,
     user_id: open.identity.user_id,
     remote_ip: open.caller.remote_ip,
-    began_ms: open.created_ms,
+    began_ms: open.noted_ms,
     batch: open.outbox?.has_batches ?? false,
     subscription: (room_id) =>
       (open.subscriptions.get(room_id) ?? open.patterns?.subscriber(room_id))?.mark,
@@ -100,12 +100,16 @@ function openOf(
   }));
 }
 
+/** The clock of the ledger, where there is one: it follows the wall clock without its jumps. */
+export const noteTime = ({ noted }: Pick<Parts, "noted">, now: () => number): () => number =>
+  noted === undefined ? now : () => noted.ledger.now_ms;
+
 /** What a Shield answers of its ledger. */
 export function whyAnswers(
   parts: Pick<Parts, "connections" | "noted" | "rooms">,
   now: () => number,
 ): AnswerHandlers {
-  return ledgerAnswers(parts.noted ?? {}, now, (asked) => openOf(parts, asked));
+  return ledgerAnswers(parts.noted ?? {}, noteTime(parts, now), (asked) => openOf(parts, asked));
 }
 
 /** Answers `GET /v1/why`. */

@@ -253,7 +253,7 @@ const livingOf = (client: Client): LivingConnection => ({
   },
   identity: { tenant_id: TENANT, user_id: client.user_id },
   caller: { remote_ip: client.remote_ip },
-  created_ms: client.began_ms,
+  noted_ms: client.began_ms,
   outbox: undefined,
   get subscriptions() {
     return new Map([...client.rooms].map(([room_id, mark]) => [room_id, { mark }]));
