@@ -10,9 +10,20 @@ import { ID, inPath, operation, PROBLEM } from "../openapi/openapi_parts.ts";
 import type { Parameter, Schema } from "../openapi/openapi_parts.ts";
 import { POLICY_SCHEMAS, VERSION } from "../openapi/openapi_policies.ts";
 import { SETTINGS_SCHEMAS } from "../openapi/openapi_settings.ts";
-import { SCOPE_TEXTS } from "./openapi_scopes.ts";
 import { templateNames } from "../../shared/path_template.ts";
 import { listedRoutes } from "./route_list.ts";
+import type { RouteScope } from "./routing/admin_scope.ts";
+
+/** By scope. */
+const SCOPE_TEXTS: Readonly<Record<RouteScope, string>> = {
+  bus: "Bus-wide: for operators, who are admins of a tenant in `[admin] operator_tenants`.",
+  shared: "For every admin.",
+  own: "For every admin; who is no operator sees and reaches its own tenant's only.",
+  "tenant-in-path": "For operators, and for admins of the tenant in the path.",
+  "tenant-in-query": "For operators, and for admins of the tenant in the query.",
+  "tenant-in-subject": "For operators, and for admins of the tenant in the subject.",
+  "tenant-in-body": "For operators, and for admins of the tenant in the body.",
+};
 
 const TAGS: Readonly<Record<string, string>> = {
   cluster: "all Shields and Brains together",

@@ -3,21 +3,33 @@
  * before a tenant is refused stays, and what became of each is told: the same again goes on from there.
  */
 import { ArqonError } from "@arqon/proto";
-import { findAdmin } from "../../bus/admin.ts";
+import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";
 import type { Desired } from "../../desired/state.ts";
 import { requireMeant } from "../../rooms/unreachable.ts";
 import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
-import { carryOut, madeText } from "./apply.ts";
+import { carryOut, madeText, stageSchemas } from "./apply.ts";
 import type { ApplyFlags, Made } from "./apply.ts";
 import { compareBus, readBusFolder } from "./bus_folder.ts";
 import { othersText } from "./bus_plan.ts";
-import { applySchemas } from "./bus_schemas.ts";
 import { checksText } from "./plan.ts";
 import type { Compared } from "./plan.ts";
 import { requireFree } from "./under_way.ts";
+
+/** Stores those that change and puts them in force. Resolves with the id of the apply. Rejects as `askAdmin` does. */
+async function applySchemas(
+  io: Io,
+  admin: Admin,
+  desired: Desired,
+  compared: Compared,
+): Promise<string> {
+  const schemas = await stageSchemas(io, admin, desired, compared);
+  const body = JSON.stringify({ schemas });
+  const { apply } = await askAdmin(io, admin, { method: "PUT", path: "/v1/state", body });
+  return String(apply);
+}
 
 /**
  * `refused`: nothing of it was changed; `unknown`: the bus did not answer, and may finish it by itself;

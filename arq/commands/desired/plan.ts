@@ -10,7 +10,7 @@ import { differences } from "../../desired/difference.ts";
 import type { Change } from "../../desired/difference.ts";
 import { encodePlan } from "../../desired/plan_file.ts";
 import type { PlanBasis } from "../../desired/plan_file.ts";
-import { isLoss, lossesText } from "../../answers/losses_text.ts";
+import { isLoss, lossesText, NO_ROOM_LOSSES } from "../../answers/losses_text.ts";
 import type { Losses } from "../../answers/losses_text.ts";
 import { changesText, driftText, notesText } from "../../desired/plan_text.ts";
 import type { Drift, UnderWay } from "../../desired/plan_text.ts";
@@ -22,10 +22,32 @@ import type { Io } from "../../terminal/io.ts";
 import { budgetNotes } from "./budget_notes.ts";
 import { consequences } from "./consequences.ts";
 import { readLive } from "./live_state.ts";
-import { lossesOf } from "./losses.ts";
 import { rolloutsAbout } from "./under_way.ts";
 import type { LiveState } from "./live_state.ts";
 import { isBusFolder, readFolder } from "./read_folder.ts";
+import { roomLosses } from "../../rooms/unreachable.ts";
+
+/** What a change would lose. Throws as `askAdmin` does. */
+async function lossesOf(
+  io: Io,
+  admin: Admin,
+  tenant: string,
+  wanted: State,
+  changes: readonly Change[],
+): Promise<Losses> {
+  const has_rooms = changes.some(({ kind }) => kind === "rooms");
+  const rooms = has_rooms
+    ? await roomLosses(io, admin, tenant, wanted.rooms ?? [])
+    : NO_ROOM_LOSSES;
+  const removed = changes.filter(({ kind, action }) => kind === "hooks" && action === "remove");
+  if (removed.length === 0) return { ...rooms, dead_letters: [] };
+  const path = `/v1/tenants/${encodeURIComponent(tenant)}/hooks`;
+  const { hooks } = await askAdmin(io, admin, { method: "GET", path });
+  const dead_letters = listOf(hooks).map(membersOf)
+    .map(({ id, dead }) => ({ hook: String(id), count: Number(dead) }))
+    .filter(({ hook, count }) => count > 0 && removed.some(({ name }) => name === hook));
+  return { ...rooms, dead_letters };
+}
 
 /** The options of `arq plan`. */
 export interface PlanFlags extends ConnectionFlags {

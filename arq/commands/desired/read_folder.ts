@@ -13,14 +13,25 @@ import { sha256Hex } from "../../../shared/sha256.ts";
 import { KINDS, StateFile, stateJsonSchema } from "../../desired/form.ts";
 import type { Kind } from "../../desired/form.ts";
 import type { Desired, StatePolicy, StateReducer, StateSchema } from "../../desired/state.ts";
-import { fileInFolder } from "./folder_file.ts";
 import { readModuleFile } from "../../policies/module_file.ts";
 import { CommandError, EXIT } from "../../terminal/exit.ts";
-import { resolvePath } from "../../terminal/io.ts";
+import { type Io, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { readInput } from "../../terminal/input.ts";
 import { compileFile } from "../policy/policy_build.ts";
 import { readSchema } from "../schema/schema_push.ts";
+
+/** The path of a file of the folder. Throws for one that a link leads out of it. */
+async function fileInFolder(io: Io, folder: string, name: string): Promise<string> {
+  const file = `${folder}/${name}`;
+  const pathOf = (path: string) => io.files.realPath(resolvePath(io.cwd, path));
+  const [root, real] = [await pathOf(folder), await pathOf(file)];
+  // Who reads what is not there says so.
+  if (root === undefined || real === undefined) return file;
+  const below = real.startsWith(root) ? real.slice(root.length) : "";
+  if (/[/\\]$/.test(root) || /^[/\\]/.test(below)) return file;
+  throw new Error(`a link leads to ${real}; expected a file inside of the folder`);
+}
 
 /** One file that was read. */
 interface Part {
