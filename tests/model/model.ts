@@ -261,13 +261,16 @@ export function decisionsOf(row: Row, message: Sent): Decision[] {
   return isTwice(row, message.place) ? [decision, decision] : [decision];
 }
 
+/** Readers who ask for more than messages, or have others beside them. */
+const USES_MORE: readonly string[] = ["start", "session", "slow", "delta_filter"];
+
 /** What the ledger of use counts, as far as it is said: undefined where clients ask for more than messages. */
 export function useOf(
   row: Row,
 ): { readonly messages_in: number; readonly deliveries: number } | undefined {
   const readers = [row.first, row.second];
   // History by commands, pieces that grow, and bans are taken messages, too.
-  const is_open = readers.some((one) => one === "start" || one === "session" || one === "slow") ||
+  const is_open = readers.some((one) => USES_MORE.includes(one)) ||
     row.source === "growing" || row.source === "session" || row.gate.includes("banned");
   if (is_open) return undefined;
   const messages_in = takenOf(row).reduce((sum, place) => sum + (isTwice(row, place) ? 2 : 1), 1);

@@ -147,6 +147,19 @@ async function sdk(
   };
 }
 
+/** Its diffs are from what it has, while another one has the messages that the filter keeps from it. */
+async function deltaFilter(seat: Seat): Promise<Reader> {
+  const other = await sdk({ ...seat, user: `${seat.user}-other` }, { is_delta: true });
+  const reader = await sdk(seat, { is_delta: true, filter: filterOf(seat.row) });
+  return {
+    hear: (got) => reader.hear(got),
+    async [Symbol.asyncDispose]() {
+      await reader[Symbol.asyncDispose]();
+      await other[Symbol.asyncDispose]();
+    },
+  };
+}
+
 async function events({ bus, tenant, user, room }: Seat): Promise<Reader> {
   const token = await bus.tokenFor({ tenant, user });
   const reader = await EventReader.open(`${bus.http_url}/v1/rooms/${room}/events`, { token });
@@ -396,7 +409,7 @@ export function openReader(kind: Row["first"], seat: Seat): Promise<Reader> {
     case "filter":
       return text(seat, { filter: filterOf(row) });
     case "delta_filter":
-      return sdk(seat, { is_delta: true, filter: filterOf(row) });
+      return deltaFilter(seat);
     case "pattern":
       return text(seat, {}, `${seat.room.slice(0, -1)}*`);
     case "events":
