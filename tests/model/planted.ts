@@ -20,11 +20,11 @@ async function run(folder: string, ...args: string[]): Promise<{ is_good: boolea
 }
 
 /** Runs the rows up to the first wrong one; what was wrong about it, "" for nothing. */
-async function firstWrong(folder: string): Promise<string> {
+async function firstWrong(folder: string, name = ""): Promise<string> {
   const unstable = ["--unstable-worker-options", "--unstable-net"];
   const { is_good, text } = await run(
     folder,
-    ...["run", "--no-check", "--allow-all", ...unstable, "tests/model/planted_rows.ts"],
+    ...["run", "--no-check", "--allow-all", ...unstable, "tests/model/planted_rows.ts", name],
   );
   if (is_good) return "";
   const lines = text.split("\n");
@@ -41,7 +41,7 @@ async function plantedIn(folder: string, { name, file, from, to }: Plant): Promi
   try {
     const { is_good, text } = await run(folder, "check", "--quiet", file);
     if (!is_good) throw new Error(`${name}: does not compile: ${text}`);
-    return await firstWrong(folder);
+    return await firstWrong(folder, name);
   } finally {
     await Deno.writeTextFile(path, text);
   }

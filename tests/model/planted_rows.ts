@@ -1,21 +1,20 @@
-/** The rows of `together_test.ts` as a program for `planted.ts`: it ends with the first wrong one. */
+/**
+ * The rows of `together_test.ts` as a program for `planted.ts`, which names a plant: it ends with the first wrong row, and
+ * those that are near the plant run first.
+ */
 import { startLocalBus } from "../harness/local_bus.ts";
 import { Receiver } from "../hooks/receiver.ts";
-import { type Row, rowsOf } from "./factors.ts";
+import { rowsOf } from "./factors.ts";
+import { PLANTS } from "./plants.ts";
 import { answerBefore, configOf, groundOf, runRows } from "./run.ts";
-
-/** In another order, the same each time: rows with the same readers are not next to each other. */
-function mixed(rows: readonly Row[]): Row[] {
-  const count = rows.length;
-  // No divisor of the count, so that each row comes once.
-  const step = [89, 97, 101].find((one) => count % one !== 0)!;
-  return rows.map((_, at) => rows[at * step % count]!);
-}
 
 if (import.meta.main) {
   await using receiver = new Receiver();
   receiver.answer = answerBefore;
-  const rows = mixed(rowsOf(2));
+  const [name] = Deno.args;
+  const near = PLANTS.find((plant) => plant.name === name)?.near ?? (() => true);
+  const all = rowsOf(2);
+  const rows = [...all.filter(near), ...all.filter((row) => !near(row))];
   await using bus = await startLocalBus(configOf(rows, receiver));
   try {
     await runRows(await groundOf(bus, bus, receiver), rows, { wrong: 1, shrinks: 0 });
