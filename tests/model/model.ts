@@ -211,7 +211,7 @@ export function whyOf(row: Row, reader: Row["first"], place: number): string | u
     case "after":
       return is_early ? heardBy(row, "after").includes(place) ? "caught_up" : undefined : "sent";
     case "start":
-      return "caught_up history";
+      return heardBy(row, reader).includes(place) ? "caught_up history" : undefined;
     // It comes by the streams' own ways, without a connection.
     case "history":
     case "stream":
