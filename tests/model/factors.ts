@@ -28,6 +28,7 @@ export const READERS = [
   "slow",
   "member",
   "pusher",
+  "events_back",
 ] as const;
 
 /** Each factor and its values; the first of each is the plainest, to which a failing row shrinks. */
@@ -52,7 +53,7 @@ export const FACTORS = {
     ...["none", "policy", "replace", "schema", "ungranted", "banned", "before", "unsigned"],
     ...["banned_late", "schema_policy", "ungranted_banned"],
   ] as const,
-  log: ["plain", "durable", "latest", "short"],
+  log: ["plain", "durable", "latest", "short", "cached"],
   journal: ["off", "all", "keep"],
   delta: ["none", "fossil"],
   membership: ["off", "journal"],
@@ -67,7 +68,9 @@ type Factors = typeof FACTORS;
 export type Row = { readonly [Name in keyof Factors]: Factors[Name][number] };
 
 /** Readers that need what a log keeps. */
-const NEEDS_LOG: readonly string[] = ["after", "start", "history", "stream", "poll", "trimmed"];
+const NEEDS_LOG: readonly string[] = [
+  ...["after", "start", "history", "stream", "poll", "trimmed", "events_back"],
+];
 /** Sources that have no message ids of their own, or speak for themselves. */
 const ANONYMOUS: readonly string[] = ["stream", "schedule", "growing", "pusher"];
 /** Sources in another name than the publisher's, whom no gate about the publisher stops. */
@@ -113,6 +116,9 @@ function isReaderPossible(
     case "stream":
     case "poll":
       return log !== "short";
+    case "events_back":
+      // Whether it comes back to what is kept is another's question.
+      return log !== "short" && log !== "cached";
     case "delta_filter":
       return shape !== "words";
     default:

@@ -145,6 +145,9 @@ function keptHalf(row: Row): number[] {
 export const isTrimmed = (row: Row): boolean =>
   keptHalf(row).length < takenOf(row).filter((place) => place < HALF).length;
 
+/** docs/protocol.md: with `cache_last` the last message follows the ACK, unless messages were recovered. */
+const cachedOf = (row: Row): number[] => row.log === "cached" ? keptHalf(row).slice(-1) : [];
+
 /** What a reader must have heard before the end, by the places of the messages, in order. */
 export function heardBy(row: Row, reader: Row["first"]): number[] {
   const taken = takenOf(row);
@@ -155,10 +158,12 @@ export function heardBy(row: Row, reader: Row["first"]): number[] {
       // docs/filters.md: `data` is the event's data where its content type is JSON.
       return row.shape === "words" ? [] : taken.filter((place) => place % 2 === 0);
     case "late":
-      return late;
-    case "after":
+      return [...cachedOf(row), ...late];
+    case "after": {
       // The position is that of the first message that the log still has.
-      return [...keptHalf(row).slice(1), ...late];
+      const missed = keptHalf(row).slice(1);
+      return [...(missed.length > 0 ? missed : cachedOf(row)), ...late];
+    }
     case "trimmed":
       // docs/durable.md: recovery is whole, or nothing of it comes.
       return isTrimmed(row) ? late : [...keptHalf(row), ...late];
@@ -206,10 +211,14 @@ export function whyOf(row: Row, reader: Row["first"], place: number): string | u
       return "left_out echo";
     case "late":
       if (!is_early) return "sent";
+      if (row.log === "cached") return undefined;
       // docs/why.md: a message that nobody heard is in no ledger, unless its room is durable.
       return row.log === "plain" && !isHeardLive(row) ? undefined : "not_connected";
     case "after":
-      return is_early ? heardBy(row, "after").includes(place) ? "caught_up" : undefined : "sent";
+      if (!is_early) return "sent";
+      return row.log !== "cached" && heardBy(row, "after").includes(place)
+        ? "caught_up"
+        : undefined;
     case "start":
       return heardBy(row, reader).includes(place) ? "caught_up history" : undefined;
     // It comes by the streams' own ways, without a connection.
@@ -220,6 +229,8 @@ export function whyOf(row: Row, reader: Row["first"], place: number): string | u
     // Which of two messages a slow reader gets is not said.
     case "slow":
     case "trimmed":
+    // It had two connections.
+    case "events_back":
       return undefined;
     case "refused":
       return row.log === "plain" && !isHeardLive(row) ? undefined : "not_subscribed never";
@@ -262,7 +273,7 @@ export function decisionsOf(row: Row, message: Sent): Decision[] {
 }
 
 /** Readers who ask for more than messages, or have others beside them. */
-const USES_MORE: readonly string[] = ["start", "session", "slow", "delta_filter"];
+const USES_MORE: readonly string[] = ["start", "session", "slow", "delta_filter", "events_back"];
 
 /** What the ledger of use counts, as far as it is said: undefined where clients ask for more than messages. */
 export function useOf(

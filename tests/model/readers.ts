@@ -10,7 +10,7 @@ import { startPausingProxy } from "../harness/pausing_proxy.ts";
 import type { AdminClient } from "../peers/admin_client.ts";
 import { RawClient } from "../peers/raw_client.ts";
 import type { Row } from "./factors.ts";
-import { type Heard, isTrimmed } from "./model.ts";
+import { HALF, type Heard, heardBy, isTrimmed } from "./model.ts";
 
 /** What a reader needs. */
 export interface Seat {
@@ -160,18 +160,43 @@ async function deltaFilter(seat: Seat): Promise<Reader> {
   };
 }
 
+async function nextEvent(reader: EventReader): Promise<TextMessage> {
+  const event = await reader.next();
+  if (event === undefined) throw new Error("the events ended");
+  if (event.name === "message") return event.data;
+  return { signal: `${event.name} ${JSON.stringify(event.data)}` };
+}
+
 async function events({ bus, tenant, user, room }: Seat): Promise<Reader> {
   const token = await bus.tokenFor({ tenant, user });
   const reader = await EventReader.open(`${bus.http_url}/v1/rooms/${room}/events`, { token });
   await reader.until("subscribed");
-  const next = async () => {
-    const event = await reader.next();
-    if (event === undefined) throw new Error("the events ended");
-    return event.name === "message"
-      ? event.data
-      : { signal: `${event.name} ${JSON.stringify(event.data)}` };
+  return {
+    hear: (got) => upToEnd(() => nextEvent(reader), got),
+    [Symbol.asyncDispose]: dispose(reader),
   };
-  return { hear: (got) => upToEnd(next, got), [Symbol.asyncDispose]: dispose(reader) };
+}
+
+/** Leaves when half of the messages were published, behind the first of them, and comes back with its id. */
+async function eventsBack({ bus, tenant, user, room, row }: Seat): Promise<Reader> {
+  const token = await bus.tokenFor({ tenant, user });
+  const url = `${bus.http_url}/v1/rooms/${room}/events`;
+  let reader = await EventReader.open(url, { token });
+  await reader.until("subscribed");
+  const first: TextMessage[] = [];
+  const next = () => first.length > 0 ? Promise.resolve(first.shift()!) : nextEvent(reader);
+  return {
+    async half() {
+      if (!heardBy(row, "text").some((place) => place < HALF)) return;
+      const { id, data } = await reader.until("message");
+      first.push(data);
+      reader[Symbol.dispose]();
+      reader = await EventReader.open(url, { token, headers: { "last-event-id": id } });
+      await reader.until("subscribed");
+    },
+    hear: (got) => upToEnd(next, got),
+    [Symbol.asyncDispose]: () => dispose(reader)(),
+  };
 }
 
 /** Comes when half of the messages were published: from then on, or behind the first that was taken. */
@@ -415,6 +440,8 @@ export function openReader(kind: Row["first"], seat: Seat): Promise<Reader> {
       return text(seat, {}, `${seat.room.slice(0, -1)}*`);
     case "events":
       return events(seat);
+    case "events_back":
+      return eventsBack(seat);
     case "delta":
       return sdk(seat, { is_delta: true });
     case "late":

@@ -50,6 +50,7 @@ export async function setClass(stage: Stage): Promise<void> {
     room: "room-*",
     ...(log === "plain" ? {} : { durable: true }),
     ...(log === "latest" ? { slow_reader: "latest" } : {}),
+    ...(log === "cached" ? { cache_last: true } : {}),
     ...(log === "short" ? { history_size: SHORT } : {}),
     ...(journal === "off" ? {} : { journal: "all" }),
     ...(journal === "keep" ? { journal_payload: "keep" } : {}),
