@@ -145,7 +145,7 @@ function keptHalf(row: Row): number[] {
 export const isTrimmed = (row: Row): boolean =>
   keptHalf(row).length < takenOf(row).filter((place) => place < HALF).length;
 
-/** docs/protocol.md: with `cache_last` the last message follows the ACK, unless messages were recovered. */
+/** docs/protocol.md: with `cache_last` the last message follows the ACK of who has no position. */
 const cachedOf = (row: Row): number[] => row.log === "cached" ? keptHalf(row).slice(-1) : [];
 
 /** What a reader must have heard before the end, by the places of the messages, in order. */
@@ -159,11 +159,9 @@ export function heardBy(row: Row, reader: Row["first"]): number[] {
       return row.shape === "words" ? [] : taken.filter((place) => place % 2 === 0);
     case "late":
       return [...cachedOf(row), ...late];
-    case "after": {
+    case "after":
       // The position is that of the first message that the log still has.
-      const missed = keptHalf(row).slice(1);
-      return [...(missed.length > 0 ? missed : cachedOf(row)), ...late];
-    }
+      return [...keptHalf(row).slice(1), ...late];
     case "trimmed":
       // docs/durable.md: recovery is whole, or nothing of it comes.
       return isTrimmed(row) ? late : [...keptHalf(row), ...late];
@@ -216,9 +214,7 @@ export function whyOf(row: Row, reader: Row["first"], place: number): string | u
       return row.log === "plain" && !isHeardLive(row) ? undefined : "not_connected";
     case "after":
       if (!is_early) return "sent";
-      return row.log !== "cached" && heardBy(row, "after").includes(place)
-        ? "caught_up"
-        : undefined;
+      return heardBy(row, "after").includes(place) ? "caught_up" : undefined;
     case "start":
       return heardBy(row, reader).includes(place) ? "caught_up history" : undefined;
     // It comes by the streams' own ways, without a connection.

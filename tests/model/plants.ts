@@ -226,4 +226,20 @@ export const PLANTS: readonly Plant[] = [
     to:
       'if (due !== undefined && due.type !== "joined") await this.#change(book, due);\n    // What',
   },
+  {
+    name: "the last message stands for a recovery",
+    near: (row) => row.log === "cached" && reads(row, "after"),
+    file: "shield/durable/recovery/entry_point.ts",
+    from:
+      "if (this.#read !== undefined) return cursorAfter(this.#read, tail);\n    const room_class = room.class_of();",
+    to:
+      "const room_class = room.class_of();\n    if (this.#read !== undefined && !room_class.cache_last) return cursorAfter(this.#read, tail);",
+  },
+  {
+    name: "a reader of events comes back one too late",
+    near: (row) => reads(row, "events_back"),
+    file: "shield/sse/positions.ts",
+    from: "return { epoch, offset };",
+    to: "return { epoch, offset: offset + 1 };",
+  },
 ];
