@@ -3,7 +3,10 @@
  * or when the room becomes durable while it has subscribers. The hub knows who the subscribers are.
  */
 import { ArqonError } from "@arqon/proto";
-import { LOG_OFFSET_HEADER } from "../../../shared/spine/contract/durable_log.ts";
+import {
+  LOG_OFFSET_HEADER,
+  LOG_STREAM_HEADER,
+} from "../../../shared/spine/contract/durable_log.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine.ts";
 import type { EntryPoint, Gap, Position, RoomLog } from "./room_log.ts";
 import type { Entry } from "../messages/timeline.ts";
@@ -37,8 +40,9 @@ export class DurableChannel {
   readonly #options: DurableChannelOptions;
   #opening: Promise<RoomLog> | undefined;
   #log: RoomLog | undefined;
-  /** The highest offset that subscribers got while the log still opened, without its help. */
+  /** The highest offset that subscribers got while the log still opened, without its help, and its incarnation. */
   #passed = 0;
+  #passed_stream = "";
   #closed = false;
 
   constructor(options: DurableChannelOptions) {
@@ -49,7 +53,7 @@ export class DurableChannel {
   receive(message: SpineMessage, has_live: boolean): boolean {
     const log = this.#log;
     if (log === undefined) {
-      this.#passed = Math.max(this.#passed, offsetOf(message));
+      this.#pass(message);
       return false;
     }
     log.receive(message);
@@ -63,6 +67,7 @@ export class DurableChannel {
     const offset = offsetOf(message);
     if (offset <= this.#passed) return false;
     this.#passed = offset;
+    this.#passed_stream = message.headers[LOG_STREAM_HEADER] ?? "";
     return true;
   }
 
@@ -110,7 +115,8 @@ export class DurableChannel {
         throw new ArqonError("log-unavailable", "the room was left meanwhile");
       }
       this.#log = log;
-      log.start();
+      // Behind what they got, the log may have more by now than has come here: it is theirs, too.
+      log.start(() => ({ offset: this.#passed, stream: this.#passed_stream }));
       return log;
     } catch (error) {
       this.#opening = undefined;

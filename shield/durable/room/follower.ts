@@ -77,10 +77,13 @@ export class Follower {
     if (!is_idle || live.stream !== this.#stream || !this.#takeLive(live)) this.#collect(live);
   }
 
-  /** Begins with the room's head; its message goes into the list, but does not come out. */
-  begin(head: RoomHead): void {
+  /**
+   * Begins with the room's head; its message goes into the list, but does not come out. What came behind `heard`,
+   * where that is not 0, does: it may be stored and still be under way.
+   */
+  begin(head: RoomHead, heard: number = 0): void {
     if (this.#phase !== "waiting") return;
-    this.#adopt(head, undefined);
+    this.#adopt(head, undefined, heard);
     this.#phase = "following";
     this.#fill();
   }
@@ -342,16 +345,17 @@ export class Follower {
     this.#fill();
   }
 
-  /** Begins a new list: with `first`, which waits, or else after the log's newest message. */
-  #adopt({ stream, last, log_offset }: RoomHead, first: LiveMessage | undefined): void {
+  /** Begins a new list: with `first`, which waits, behind `heard`, or else after the log's newest message. */
+  #adopt({ stream, last, log_offset }: RoomHead, first: LiveMessage | undefined, heard = 0): void {
     this.#stream = stream;
     this.#log_offset = log_offset;
     this.#unproven = 0;
     this.#freshness.know(this.#options.now());
     this.#goal = Math.max(last?.offset ?? 0, this.#buffer.forgotten(stream));
-    const newest = first === undefined ? last : undefined;
+    const is_behind = heard > 0 && heard < (last?.offset ?? 0);
+    const newest = first === undefined && !is_behind ? last : undefined;
     const empty_at = newest === undefined ? log_offset : newest.offset - 1;
-    const before = first === undefined ? empty_at : sureBefore(first);
+    const before = is_behind ? heard : first === undefined ? empty_at : sureBefore(first);
     this.#timeline = new Timeline(before, this.#timeline);
     if (newest !== undefined) this.#timeline.offer(fromLog(newest), 0);
     this.#options.onChange();

@@ -57,6 +57,14 @@ export interface RoomLogOptions {
   onGap(reason: Gap): void;
 }
 
+/** How far subscribers have heard a room whose log still opened, and in which incarnation of it; 0: nothing. */
+interface Heard {
+  readonly offset: number;
+  readonly stream: string;
+}
+
+const NOTHING: Heard = { offset: 0, stream: "" };
+
 /** The log of one room; it lives for as long as somebody hears the room. */
 export class RoomLog {
   readonly #options: RoomLogOptions;
@@ -150,15 +158,18 @@ export class RoomLog {
   }
 
   /**
-   * Starts once the room's Spine subscription is with the server: asks the log for the room's head.
+   * Starts once the room's Spine subscription is with the server: asks the log for the room's head. What stands
+   * there behind the place to which subscribers have heard the room meanwhile comes out.
    */
-  start(): void {
+  start(heard: () => Heard = () => NOTHING): void {
     if (this.#phase !== "new") return;
     this.#phase = "starting";
     this.#calls.head("start").then((head) => {
       if (head === undefined || this.#phase !== "starting") return;
       this.#phase = "started";
-      this.#follower.begin(head);
+      const { offset, stream } = heard();
+      const is_same = this.#options.log.lifeOf(stream, offset) === head.stream;
+      this.#follower.begin(head, is_same ? offset : 0);
       this.#current_ms = this.#options.clock.now();
       this.#started.resolve();
       this.#recoveries.serve();
