@@ -215,8 +215,8 @@ export const PLANTS: readonly Plant[] = [
     name: "a growing text has its last piece twice",
     near: (row) => row.source === "growing",
     file: "shield/growing/record.ts",
-    from: "text: record.text + tail,",
-    to: "text: record.text + tail + tail,",
+    from: "const whole = record.text + released;",
+    to: 'const whole = record.text + released + (seq > 1 ? released : "");',
   },
   {
     name: "who comes is not in the members' journal",

@@ -102,6 +102,7 @@ ${appsOf(rows)}
 require_signature = [{ role = "user", room = "${SIGNED_ROOM}" }]
 [server]
 host = "127.0.0.1"
+heartbeat_ms = 600_000
 [ops]
 host = "127.0.0.1"
 [journal]
