@@ -2,6 +2,7 @@
 import { connect } from "@arqon/sdk";
 import { deltaSocket } from "@arqon/sdk/delta";
 import { replay } from "@arqon/sdk/history";
+import { seen } from "../../shared/testing/until.ts";
 import type { TestBus } from "../harness/test_bus.ts";
 import { DurableClient } from "../peers/durable_client.ts";
 import { EventReader } from "../peers/event_reader.ts";
@@ -357,9 +358,13 @@ async function slow(seat: Seat): Promise<Reader> {
   // No gate refuses what begins so.
   const data = "y".repeat(FILL_CHARACTERS);
   const isFull = async () => {
-    const { connections } = await admin.read(`/v1/connections?tenant=${tenant}&user=${user}`);
     // A Shield that has no time to answer leaves its connections out.
-    return connections[0]?.unsent_bytes > 0;
+    const { connections } = await seen(
+      "its connection is told",
+      () => admin.read(`/v1/connections?tenant=${tenant}&user=${user}`),
+      ({ connections }) => connections.length > 0,
+    );
+    return connections[0].unsent_bytes > 0;
   };
   for (let sent = 0, full = 0; full < 3; sent++) {
     if (sent === FILL_MAX) throw new Error("its socket takes everything");
