@@ -94,7 +94,10 @@ export function expectation(node: JsonSchema): string {
       return "true or false";
     case "string":
       if (node.format === "uri") return "a URL in quotes";
-      return (node.minLength ?? 0) > 0 ? "a non-empty string in quotes" : "a string in quotes";
+      if ((node.minLength ?? 0) > 1) {
+        return `a string of at least ${node.minLength} characters in quotes`;
+      }
+      return node.minLength === 1 ? "a non-empty string in quotes" : "a string in quotes";
     case "array":
       return `${(node.minItems ?? 0) > 0 ? "a non-empty array" : "an array"} of ${
         plural(node.items)

@@ -120,6 +120,10 @@ const OUT_OF_RANGE: [string, string][] = [
     "[brain]\ntap = 3",
     "2:7 brain.tap: 3 is out of range; expected true or false or a number from 0 to 1",
   ],
+  [
+    '[[pusher.apps]]\nid = "1"\nkey = "k"\ntenant = "t"\nsecret = "short"',
+    "5:10 pusher.apps[0].secret: what stands there is out of range; expected a string of at least 16 characters in quotes",
+  ],
   ["[server]\nhost = ''", "2:8 server.host: '' is empty; expected a non-empty string in quotes"],
   ["[nats]\nurls = []", "2:8 nats.urls: [] is empty; expected a non-empty array of strings"],
   [

@@ -152,6 +152,39 @@ Deno.test("a room that becomes durable before its next messages come loses none 
   assert.deepEqual(shown(late.subscriber.frames), ["c 3"], "it came behind the others");
 });
 
+Deno.test("messages that are stored, and under way, when a room's log begins reach who hears the room", async () => {
+  await using test = testDurable(DURABLE);
+  const log = await test.durable.logs.of("acme");
+  const asked = Promise.withResolvers<void>();
+  const stored = Promise.withResolvers<void>();
+  const head = log.head.bind(log);
+  log.head = async (room_id) => {
+    asked.resolve();
+    await stored.promise;
+    return await head(room_id);
+  };
+  const heard = new Set(["c1", "c2"].map((id) => keptSubscriber(id)));
+  // As who hears the room by a pattern: without a place in its log, which opens with the first message.
+  test.hub.patterns.add("acme", {
+    pattern: "log-*",
+    text: false,
+    enter: ({ subscribers }) => heard.forEach((one) => subscribers.add(one)),
+    release: () => {},
+    send: () => {},
+  });
+  await publish(test, "a");
+  await asked.promise;
+  const types = ["b", "c", "d"];
+  // The log is asked once they are stored, and before they are delivered.
+  await Promise.all(types.map((type) => log.append(ROOM, message(type))));
+  stored.resolve();
+  await test.spine.flush();
+  await publish(test, "e");
+  for (const { frames } of heard) {
+    assert.deepEqual(shown(frames), ["a 1", "b 2", "c 3", "d 4", "e 5"]);
+  }
+});
+
 Deno.test("a room stops being durable: who hears it goes on hearing it", async () => {
   await using test = testDurable([]);
   test.classes.setTenant("acme", [tenantClass(ROOM, { durable: true })]);

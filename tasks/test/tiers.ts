@@ -61,6 +61,7 @@ export const SLOW: readonly string[] = [
   "tests/installed_pages_test.ts",
   "tests/members_chaos/show_test.ts",
   "tests/memory/memory_test.ts",
+  "tests/model/triples_test.ts",
   "tests/nats_backends_test.ts",
   "tests/outage_test.ts",
   "tests/packages/packages_test.ts",

@@ -60,9 +60,12 @@ export function coveringRows(
     }
     for (const one of choices) if (isPossible(one)) open.set(keyOf(names, one), one);
   }
+  const setsOf = new Map(
+    Object.keys(factors).map((name) => [name, sets.filter((names) => names.includes(name))]),
+  );
   const gain = (row: Chosen, name: string) =>
-    sets.filter((names) =>
-      names.includes(name) && names.every((one) => one in row) && open.has(keyOf(names, row))
+    setsOf.get(name)!.filter((names) =>
+      names.every((one) => one in row) && open.has(keyOf(names, row))
     ).length;
   const rows: Chosen[] = [];
   for (const [key, chosen] of open) {
@@ -73,4 +76,10 @@ export function coveringRows(
     for (const names of sets) open.delete(keyOf(names, row));
   }
   return rows;
+}
+
+/** How many choices of so many values stand in the rows. */
+export function covered(rows: readonly Chosen[], strength: number): number {
+  const sets = subsets(Object.keys(rows[0] ?? {}), strength);
+  return new Set(rows.flatMap((row) => sets.map((names) => keyOf(names, row)))).size;
 }

@@ -23,13 +23,19 @@ export const READERS = [
   "echo",
   "refused",
   "stranger",
+  "delta_filter",
+  "trimmed",
+  "slow",
+  "member",
+  "pusher",
+  "events_back",
 ] as const;
 
 /** Each factor and its values; the first of each is the plainest, to which a failing row shrinks. */
 export const FACTORS = {
-  log: ["plain", "durable", "latest"],
-  journal: ["off", "all"],
-  delta: ["none", "fossil"],
+  // The longest lists first: then the rows are fewest.
+  first: READERS,
+  second: READERS,
   source: [
     "text",
     "binary",
@@ -40,14 +46,21 @@ export const FACTORS = {
     "growing",
     "session",
     "protobuf",
+    "signed",
+    "pusher",
   ],
-  gate: ["none", "policy", "replace", "schema", "ungranted", "banned", "before"],
+  gate: [
+    ...["none", "policy", "replace", "schema", "ungranted", "banned", "before", "unsigned"],
+    ...["banned_late", "schema_policy", "ungranted_banned"],
+  ] as const,
+  log: ["plain", "durable", "latest", "short", "cached"],
+  journal: ["off", "all", "keep"],
+  delta: ["none", "fossil"],
+  membership: ["off", "journal"],
   shape: ["small", "large", "words"],
   twice: ["no", "yes"],
   again: ["no", "yes"],
   hook: ["no", "yes"],
-  first: READERS,
-  second: READERS,
 } as const;
 
 type Factors = typeof FACTORS;
@@ -55,33 +68,76 @@ type Factors = typeof FACTORS;
 export type Row = { readonly [Name in keyof Factors]: Factors[Name][number] };
 
 /** Readers that need what a log keeps. */
-const NEEDS_LOG: readonly string[] = ["after", "start", "history", "stream", "poll"];
+const NEEDS_LOG: readonly string[] = [
+  ...["after", "start", "history", "stream", "poll", "trimmed", "events_back"],
+];
 /** Sources that have no message ids of their own, or speak for themselves. */
-const ANONYMOUS: readonly string[] = ["stream", "schedule", "growing"];
+const ANONYMOUS: readonly string[] = ["stream", "schedule", "growing", "pusher"];
+/** Sources in another name than the publisher's, whom no gate about the publisher stops. */
+const OTHERS: readonly string[] = ["schedule", "pusher"];
+/** Gates about who publishes. */
+const PERSONAL: readonly string[] = [
+  ...["ungranted", "banned", "unsigned", "banned_late", "ungranted_banned"],
+];
 
-/** Whether the values of a row may stand together, as far as they are chosen. */
-export function isPossible(row: Partial<Row>): boolean {
-  const { log, source, gate, shape, twice, hook, first, second } = row;
-  const readers = [first, second];
-  const is_anonymous = source !== undefined && ANONYMOUS.includes(source);
-  if (log === "plain") {
-    if (readers.some((one) => one !== undefined && NEEDS_LOG.includes(one))) return false;
-    if (source === "stream" || source === "growing" || hook === "yes") return false;
-  }
-  if (twice === "yes" && is_anonymous) return false;
-  // The bus speaks in its own name, in a schedule; what grows is a text.
-  if (source === "schedule" && (gate === "ungranted" || gate === "banned")) return false;
+/** Whether a source goes with the gate and the other values. */
+function isSourcePossible({ log, source, gate, shape, twice, hook }: Partial<Row>): boolean {
+  if (source === undefined) return true;
+  if (log === "plain" && (source === "stream" || source === "growing")) return false;
+  if (twice === "yes" && ANONYMOUS.includes(source)) return false;
+  if (gate !== undefined && OTHERS.includes(source) && PERSONAL.includes(gate)) return false;
+  // What became of a schedule's message is not asked.
+  if (source === "schedule" && gate === "schema_policy") return false;
+  // What grows is a text.
   if (source === "growing" && gate !== undefined && gate !== "none") return false;
   if (source === "growing" && shape !== undefined && shape !== "words") return false;
   if (source === "stream" && shape === "words") return false;
-  if (gate === "schema" && shape === "words") return false;
-  // The publisher's own connection is a socket.
-  if (readers.includes("echo") && source !== undefined && source !== "text") return false;
-  if (first !== undefined && first === second && first === "echo") return false;
-  // Who is kept out of the room hears nothing of it.
-  if (readers.includes("echo") && gate === "banned") return false;
-  return true;
+  // docs/policies.md: a signed message is refused when a policy wants to change it.
+  if (source === "signed" && gate === "replace") return false;
+  return !(log === "plain" && hook === "yes");
 }
+
+/** Whether a reader goes with the other values. */
+function isReaderPossible(
+  reader: Row["first"] | undefined,
+  { log, source, gate, shape }: Partial<Row>,
+): boolean {
+  if (reader === undefined) return true;
+  if (log === "plain" && NEEDS_LOG.includes(reader)) return false;
+  switch (reader) {
+    case "echo":
+      // The publisher's own connection is a socket; who is kept out of the room hears nothing of it.
+      return (source === undefined || source === "text") &&
+        (gate === undefined || !gate.includes("banned"));
+    case "slow":
+      return log === undefined || log === "latest";
+    case "trimmed":
+      return log === undefined || log === "short";
+    case "stream":
+    case "poll":
+      return log !== "short";
+    case "events_back":
+      // Whether it comes back to what is kept is another's question.
+      return log !== "short" && log !== "cached";
+    case "delta_filter":
+      return shape !== "words";
+    default:
+      return true;
+  }
+}
+
+/** Whether the values of a row may stand together, as far as they are chosen. */
+export function isPossible(row: Partial<Row>): boolean {
+  const { log, gate, shape, hook, first, second } = row;
+  if (log === "plain" && hook === "yes") return false;
+  if (shape === "words" && (gate === "schema" || gate === "schema_policy")) return false;
+  if (first !== undefined && first === second && first === "echo") return false;
+  // Who subscribed first makes no difference that these readers could tell.
+  if (first !== undefined && second !== undefined && placeOf(first) > placeOf(second)) return false;
+  return isSourcePossible(row) && isReaderPossible(first, row) && isReaderPossible(second, row);
+}
+
+const placeOf = (reader: Row["first"]): number => READERS.indexOf(reader);
 
 /** The rows next to this one with one value made plain: a failing row is shrunk by them. */
 export function simpler(row: Row): Row[] {

@@ -168,7 +168,7 @@ const PERSISTENT: readonly string[] = ["binary", "session"];
  * collected"; a `hole` says so.
  */
 export function decisionsWithin(row: Row, { tries, outcome, place }: Fact, has_hole: boolean) {
-  if (decisionsOf(row, place) === 0) return { least: 0, most: 0 };
+  if (decisionsOf(row, messagesOf(row)[place]!).length === 0) return { least: 0, most: 0 };
   const most = PERSISTENT.includes(row.source) ? Infinity : tries;
   return { least: has_hole || outcome === undefined ? 0 : 1, most };
 }

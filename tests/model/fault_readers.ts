@@ -7,7 +7,8 @@ import { DurableClient, type Told } from "../peers/durable_client.ts";
 import { EventReader } from "../peers/event_reader.ts";
 import type { Row } from "./factors.ts";
 import type { Item } from "./fault_model.ts";
-import { openReader, type Seat } from "./readers.ts";
+import type { Heard } from "./model.ts";
+import { openReader, type Place as LogPlace, type Seat } from "./readers.ts";
 
 /** A pause before a reader tries again, in ms. */
 const RETRY_MS = 50;
@@ -262,13 +263,14 @@ export function openLive(kind: Row["first"], seat: Seat): Promise<LiveReader> | 
 }
 
 /** A reader that comes when all is over, behind the offset if it wants one. */
-export async function openLate(kind: Row["first"], seat: Seat, offset: number) {
+export async function openLate(kind: Row["first"], seat: Seat, first: LogPlace) {
   const reader = await openReader(kind, seat);
-  await reader.half?.(offset);
+  await reader.half?.(first);
   return {
     async heard(): Promise<Item[]> {
-      const texts = await reader.heard();
-      return texts.filter((text) => text !== PROBE_TEXT).map((text) => ({ text }));
+      const got: Heard[] = [];
+      await reader.hear(got);
+      return got.map(({ text }) => ({ text })).filter(({ text }) => text !== PROBE_TEXT);
     },
     [Symbol.asyncDispose]: () => reader[Symbol.asyncDispose](),
   };

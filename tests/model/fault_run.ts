@@ -23,10 +23,11 @@ import {
 } from "./fault_model.ts";
 import { allHear, type LiveReader, openLate, openLive, PROBE } from "./fault_readers.ts";
 import { END, END_DATA, messagesOf, type Sent } from "./model.ts";
-import { type Ground, sayRow, type Stage, stageOf, tenantOf } from "./run.ts";
+import type { Place, Seat } from "./readers.ts";
+import { appOf, type Ground, sayRow, tenantOf } from "./run.ts";
+import { type Stage, stageOf } from "./stage.ts";
 import { openSource, type Source, type Way } from "./sources.ts";
 
-const ROOM = "room-1";
 /** What takes longer is not answered any more. */
 const TRY_MS = 10_000;
 const INSIST_MS = 60_000;
@@ -68,7 +69,7 @@ class Passage {
   readonly #begun_ms = Date.now();
   readonly #opened_all: Promise<Source | undefined>[] = [];
   #source: Source | undefined;
-  #first_offset = 0;
+  #first: Place = { offset: 0, epoch: "" };
 
   constructor(stage: Stage, harm: Harm) {
     this.row = stage.row;
@@ -81,12 +82,16 @@ class Passage {
   }
 
   async open(): Promise<void> {
-    const { row, bus, tenant } = this.#stage;
     for (const [at, kind] of this.#kinds.entries()) {
-      const seat = { bus, tenant, room: ROOM, user: `reader-${at}`, row, own: undefined };
-      const reader = await openLive(kind, seat);
+      const reader = await openLive(kind, this.#seat(at));
       if (reader !== undefined) this.#live.push({ kind, reader });
     }
+  }
+
+  #seat(at: number): Seat {
+    const { row, bus, admin, tenant, room } = this.#stage;
+    const app_key = appOf(tenant).key;
+    return { bus, admin, tenant, room, user: `reader-${at}`, row, own: undefined, app_key };
   }
 
   /** Publishes the messages of a phase, one after the other. */
@@ -112,11 +117,14 @@ class Passage {
 
   /** undefined: nobody answered, or the bus cannot take it now. */
   async #try(message: Sent): Promise<string | undefined> {
-    const { entry: bus, admin, row, tenant, token } = this.#stage;
-    const way = { bus, admin, row, tenant, room: ROOM, token, own: undefined };
+    const { entry: bus, ...stage } = this.#stage;
+    const way = { ...stage, bus, app: appOf(stage.tenant), own: undefined };
     try {
       this.#source ??= await within(this.#opened(way), TRY_MS);
-      const [outcome = ""] = await within(this.#source.publish([message]), TRY_MS);
+      const [{ refusal: outcome } = { refusal: "" }] = await within(
+        this.#source.publish([message]),
+        TRY_MS,
+      );
       // The SDK says 408 itself of what nobody answered.
       return /^5|^408 answer-timeout/.test(outcome) ? undefined : outcome;
     } catch {
@@ -145,7 +153,7 @@ class Passage {
   async #say(data: object, message_id?: string): Promise<boolean> {
     const message = { type: "end", data, ...(message_id === undefined ? {} : { message_id }) };
     try {
-      const said = this.#stage.backend.call("POST", `rooms/${ROOM}/messages`, message);
+      const said = this.#stage.backend.call("POST", `rooms/${this.#stage.room}/messages`, message);
       return (await within(said, TRY_MS)).status === 200;
     } catch {
       return false;
@@ -158,11 +166,11 @@ class Passage {
     const harm = this.#harm;
     const late: { kind: Row["first"]; reader: Awaited<ReturnType<typeof openLate>> }[] = [];
     await using stack = new AsyncDisposableStack();
-    if (row.log !== "plain") this.#first_offset = await this.#offsetOfFirst();
+    if (row.log !== "plain") this.#first = (await this.#history()).first;
     for (const [at, kind] of this.#kinds.entries()) {
       if (!LATE_READERS.includes(kind)) continue;
-      const seat = { bus, tenant, room: ROOM, user: `reader-${at}`, row, own: undefined };
-      late.push({ kind, reader: stack.use(await openLate(kind, seat, this.#first_offset)) });
+      const reader = stack.use(await openLate(kind, this.#seat(at), this.#first));
+      late.push({ kind, reader });
     }
     await this.publish(2);
     await insist("the end is taken", async () => {
@@ -191,16 +199,15 @@ class Passage {
     return `${fact}; sent ${facts.join(" ")}; heard ${heard.join(" ")}`;
   }
 
-  async #history(): Promise<{ texts: string[]; first: number }> {
-    const { body } = await this.#stage.backend.call("GET", `rooms/${ROOM}/messages?limit=1000`);
-    const { messages } = body.result ?? body;
+  async #history(): Promise<{ texts: string[]; first: Place }> {
+    const { body } = await this.#stage.backend.call(
+      "GET",
+      `rooms/${this.#stage.room}/messages?limit=1000`,
+    );
+    const { messages, epoch } = body.result ?? body;
     const own = messages.filter(({ type }: { type: string }) => type !== "end");
     const texts = own.map(({ data }: { data: unknown }) => JSON.stringify(data));
-    return { texts, first: own[0]?.offset ?? 0 };
-  }
-
-  async #offsetOfFirst(): Promise<number> {
-    return (await this.#history()).first;
+    return { texts, first: { offset: own[0]?.offset ?? 0, epoch } };
   }
 
   async #judgeLog(): Promise<string[]> {

@@ -66,8 +66,8 @@ async function rollout({ bus, modules }: Ground, rows: readonly Row[]): Promise<
   for (const [gate, file] of [["policy", "bad_words"], ["replace", "mask_digits"]] as const) {
     const bytes = await Deno.readFile(`${ROOT}policies/build/${file}.wasm`);
     const { body } = await policies.upload(new Uint8Array([...bytes, ...TWIN]));
-    twins.set(modules[gate], String(body["sha256"]));
-    twins.set(String(body["sha256"]), modules[gate]);
+    twins.set(modules[gate].sha256, String(body["sha256"]));
+    twins.set(String(body["sha256"]), modules[gate].sha256);
   }
   const tenants = rows.flatMap(({ gate }, at) => gate in modules ? [tenantOf(at)] : []);
   let begun = 0;

@@ -12,6 +12,10 @@ export const HALF = 4;
 /** A word that the policy of the gate `policy` refuses. */
 const BAD_WORD = "malware";
 const LARGE_CHARACTERS = 20_000;
+/** docs/deltas.md: data under 48 bytes is no diff. */
+const SMALL_CHARACTERS = 60;
+/** The `history_size` of the rooms of `short`. */
+export const SHORT = 2;
 
 /** The message that ends a row, which passes every gate. */
 export const END = MESSAGES;
@@ -25,6 +29,16 @@ export interface Sent {
   readonly message_id: string | undefined;
   /** JSON, or a text where the shape is `words`. */
   readonly data: unknown;
+}
+
+/** What a reader is told of one message, as far as its way says it. */
+export interface Heard {
+  /** JSON of its data; a signal is said as such, so that a GAP is never passed over. */
+  readonly text: string;
+  readonly offset?: number | undefined;
+  readonly sender?: string | undefined;
+  readonly message_id?: string | undefined;
+  readonly type?: string | undefined;
 }
 
 /** What becomes of one message. */
@@ -41,7 +55,7 @@ export const placeOf = (letter: string): number => letter.charCodeAt(0) - "a".ch
 
 /** The messages of a row. */
 export function messagesOf(row: Row): Sent[] {
-  const has_id = !["stream", "schedule", "growing"].includes(row.source);
+  const has_id = !["stream", "schedule", "growing", "pusher"].includes(row.source);
   const count = row.source === "schedule" || row.source === "growing" ? 2 : MESSAGES;
   return Array.from({ length: count }, (_none, place) => ({
     place,
@@ -52,15 +66,19 @@ export function messagesOf(row: Row): Sent[] {
 
 /** The messages that a gate refuses which does not refuse all. */
 export const isOdd = (place: number): boolean => place % 3 === 2;
+/** Those that only the second of two gates refuses. */
+const isBad = (place: number): boolean => place % 3 === 1;
 
 function dataOf({ gate, shape }: Row, place: number): unknown {
   const k = letter(place);
   if (shape === "words") return gate === "policy" && isOdd(place) ? `${k} ${BAD_WORD}` : `${k} 7`;
   // Only a schema wants a number: an asterisk in its place would be no JSON.
-  const v = gate === "schema" ? isOdd(place) ? "seven" : 7 : "7";
-  const pad = shape === "large" ? { s: "x".repeat(LARGE_CHARACTERS) } : {};
-  const word = gate === "policy" && isOdd(place) ? { w: BAD_WORD } : {};
-  return { k, v, ...pad, ...word };
+  const is_typed = gate === "schema" || gate === "schema_policy";
+  const v = is_typed ? isOdd(place) ? "seven" : 7 : "7";
+  const pad = "x".repeat(shape === "large" ? LARGE_CHARACTERS : SMALL_CHARACTERS);
+  const is_bad = gate === "policy" && isOdd(place) ||
+    gate === "schema_policy" && (isOdd(place) || isBad(place));
+  return { k, v, s: is_bad ? `${pad} ${BAD_WORD}` : pad };
 }
 
 /** What becomes of a message. docs/protocol.md, "Publishing", has the order of the checks. */
@@ -68,17 +86,39 @@ export function fateOf(row: Row, { place, data }: Sent): Fate {
   const text = JSON.stringify(data);
   // policies/examples/mask_digits.wat: each digit is an asterisk, wherever it stands.
   const heard = row.gate === "replace" ? text.replace(/\d/g, "*") : text;
-  const refusals = {
-    none: "",
-    replace: "",
-    ungranted: "403 not-granted",
-    banned: "403 room-banned",
-    policy: isOdd(place) ? "403 policy-rejected" : "",
+  return { refusal: refusalOf(row, place), heard };
+}
+
+/** Of what would be refused for two reasons, the first in the order of the checks is said. */
+function refusalOf({ gate, source }: Row, place: number): string {
+  switch (gate) {
+    case "none":
+    case "replace":
+      return "";
+    case "ungranted":
+    case "ungranted_banned":
+      return "403 not-granted";
+    case "banned":
+      return "403 room-banned";
+    case "banned_late":
+      return place < HALF ? "" : "403 room-banned";
+    case "unsigned":
+      return source === "signed" ? "" : "403 signature-required";
+    case "policy":
     // docs/hooks.md: who is asked before it happens denies as a policy does.
-    before: isOdd(place) ? "403 policy-rejected" : "",
-    schema: isOdd(place) ? "400 schema-violation" : "",
-  };
-  return { refusal: refusals[row.gate], heard };
+    case "before":
+      return isOdd(place) ? "403 policy-rejected" : "";
+    case "schema":
+      return isOdd(place) ? "400 schema-violation" : "";
+    case "schema_policy":
+      return isOdd(place) ? "400 schema-violation" : isBad(place) ? "403 policy-rejected" : "";
+  }
+}
+
+/** Who a message is from, as its receivers are told. */
+export function senderOf({ source }: Row): string {
+  // docs/schedules.md: `schedule` where no user is given. docs/pusher.md: `pusher:app:<id>`.
+  return source === "schedule" ? "schedule" : source === "pusher" ? "pusher:app:" : "publisher";
 }
 
 /** A message is sent a second time, right behind the first. */
@@ -91,19 +131,44 @@ export function formOf(row: Row, reader: Row["first"], message: Sent): string {
   return is_encoded ? JSON.stringify(btoa(JSON.parse(heard))) : heard;
 }
 
+/** The places of the messages that are taken. */
+const takenOf = (row: Row): number[] =>
+  messagesOf(row).filter((one) => fateOf(row, one).refusal === "").map(({ place }) => place);
+
+/** What the room's log shows of the first half when it is over: docs/durable.md, `history_size`. */
+function keptHalf(row: Row): number[] {
+  const early = takenOf(row).filter((place) => place < HALF);
+  return row.log === "short" ? early.slice(-SHORT) : early;
+}
+
+/** Whether the log has let messages go when half of them were published: who asks for those is told. */
+export const isTrimmed = (row: Row): boolean =>
+  keptHalf(row).length < takenOf(row).filter((place) => place < HALF).length;
+
+/** docs/protocol.md: with `cache_last` the last message follows the ACK of who has no position. */
+const cachedOf = (row: Row): number[] => row.log === "cached" ? keptHalf(row).slice(-1) : [];
+
 /** What a reader must have heard before the end, by the places of the messages, in order. */
 export function heardBy(row: Row, reader: Row["first"]): number[] {
-  const taken = messagesOf(row).filter((one) => fateOf(row, one).refusal === "")
-    .map(({ place }) => place);
+  const taken = takenOf(row);
+  const late = taken.filter((place) => place >= HALF);
   switch (reader) {
     case "filter":
+    case "delta_filter":
       // docs/filters.md: `data` is the event's data where its content type is JSON.
       return row.shape === "words" ? [] : taken.filter((place) => place % 2 === 0);
     case "late":
-      return taken.filter((place) => place >= HALF);
+      return [...cachedOf(row), ...late];
     case "after":
-      // The position is that of the first message that was taken.
-      return taken.slice(1);
+      // The position is that of the first message that the log still has.
+      return [...keptHalf(row).slice(1), ...late];
+    case "trimmed":
+      // docs/durable.md: recovery is whole, or nothing of it comes.
+      return isTrimmed(row) ? late : [...keptHalf(row), ...late];
+    case "start":
+    case "history":
+      // The end is one of those that are kept.
+      return row.log === "short" ? taken.slice(-(SHORT - 1)) : taken;
     // docs/protocol.md: `no_echo` leaves out what this connection publishes.
     case "echo":
     case "refused":
@@ -116,7 +181,7 @@ export function heardBy(row: Row, reader: Row["first"]): number[] {
 
 /** Readers without a subscription while the first messages come. */
 const NOT_LIVE: readonly string[] = [
-  ...["late", "after", "start", "history", "stream", "poll", "refused", "stranger"],
+  ...["late", "after", "start", "history", "stream", "poll", "refused", "stranger", "trimmed"],
 ];
 
 /** Whether somebody is subscribed from the beginning. */
@@ -134,34 +199,77 @@ export function whyOf(row: Row, reader: Row["first"], place: number): string | u
     case "delta":
     case "session":
     case "resub":
+    case "member":
+    case "pusher":
       return "sent";
     case "filter":
+    case "delta_filter":
       return heardBy(row, reader).includes(place) ? "sent" : "left_out filter";
     case "echo":
       return "left_out echo";
     case "late":
       if (!is_early) return "sent";
+      if (row.log === "cached") return undefined;
       // docs/why.md: a message that nobody heard is in no ledger, unless its room is durable.
       return row.log === "plain" && !isHeardLive(row) ? undefined : "not_connected";
     case "after":
-      return is_early ? place === heardBy(row, "text")[0] ? undefined : "caught_up" : "sent";
+      if (!is_early) return "sent";
+      return heardBy(row, "after").includes(place) ? "caught_up" : undefined;
     case "start":
-      return "caught_up history";
+      return heardBy(row, reader).includes(place) ? "caught_up history" : undefined;
     // It comes by the streams' own ways, without a connection.
     case "history":
     case "stream":
     case "poll":
     case "stranger":
+    // Which of two messages a slow reader gets is not said.
+    case "slow":
+    case "trimmed":
+    // It had two connections.
+    case "events_back":
       return undefined;
     case "refused":
       return row.log === "plain" && !isHeardLive(row) ? undefined : "not_subscribed never";
   }
 }
 
-/** How many decisions about the message the journal has: each time that it was sent is one. */
-export function decisionsOf(row: Row, place: number): number {
-  return row.journal === "off" ? 0 : isTwice(row, place) ? 2 : 1;
+/** One decision about a message, as the journal has it. */
+export interface Decision {
+  readonly allowed: boolean;
+  /** `code reason`; empty: it was allowed. */
+  readonly refusal: string;
+  /** Of the payload: `kept`, with what, or `reference`. */
+  readonly payload: string;
+  /** What a policy has put in the payload's place, as readers get it; undefined: nothing. */
+  readonly replaced: string | undefined;
 }
+
+/** docs/journal.md: a payload above that is written as its hash. */
+const KEPT_BYTES = 131_072;
+
+/** What the journal has of a message: a decision for each time that it was sent. */
+export function decisionsOf(row: Row, message: Sent): Decision[] {
+  if (row.journal === "off") return [];
+  const { refusal, heard } = fateOf(row, message);
+  const sent = row.shape === "words" ? String(message.data) : JSON.stringify(message.data);
+  const is_replaced = row.gate === "replace" && refusal === "";
+  const is_reference = row.journal === "all" &&
+    (is_replaced || refusal === "" && row.log !== "plain");
+  const replaced = is_replaced
+    ? row.shape === "words" ? String(JSON.parse(heard)) : heard
+    : undefined;
+  if (sent.length > KEPT_BYTES) throw new RangeError("no message of a row is as large as that");
+  const decision = {
+    allowed: refusal === "",
+    refusal,
+    payload: is_reference ? "reference" : `kept ${sent}`,
+    replaced,
+  };
+  return isTwice(row, message.place) ? [decision, decision] : [decision];
+}
+
+/** Readers who ask for more than messages, or have others beside them. */
+const USES_MORE: readonly string[] = ["start", "session", "slow", "delta_filter", "events_back"];
 
 /** What the ledger of use counts, as far as it is said: undefined where clients ask for more than messages. */
 export function useOf(
@@ -169,12 +277,10 @@ export function useOf(
 ): { readonly messages_in: number; readonly deliveries: number } | undefined {
   const readers = [row.first, row.second];
   // History by commands, pieces that grow, and bans are taken messages, too.
-  const is_open = readers.some((one) => one === "start" || one === "session") ||
-    row.source === "growing" ||
-    row.source === "session" || row.gate === "banned";
+  const is_open = readers.some((one) => USES_MORE.includes(one)) ||
+    row.source === "growing" || row.source === "session" || row.gate.includes("banned");
   if (is_open) return undefined;
-  const taken = messagesOf(row).filter((one) => fateOf(row, one).refusal === "");
-  const messages_in = taken.reduce((sum, { place }) => sum + (isTwice(row, place) ? 2 : 1), 1);
+  const messages_in = takenOf(row).reduce((sum, place) => sum + (isTwice(row, place) ? 2 : 1), 1);
   // The one that ends the row comes, too.
   const deliveries = readers.filter((one) =>
     one !== "refused" && one !== "stranger" && one !== "history" &&

@@ -2,34 +2,60 @@
 import { connect } from "@arqon/sdk";
 import { deltaSocket } from "@arqon/sdk/delta";
 import { replay } from "@arqon/sdk/history";
+import { seen } from "../../shared/testing/until.ts";
 import type { TestBus } from "../harness/test_bus.ts";
 import { DurableClient } from "../peers/durable_client.ts";
 import { EventReader } from "../peers/event_reader.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
+import { startPausingProxy } from "../harness/pausing_proxy.ts";
+import type { AdminClient } from "../peers/admin_client.ts";
+import { RawClient } from "../peers/raw_client.ts";
 import type { Row } from "./factors.ts";
+import { HALF, type Heard, heardBy, isTrimmed } from "./model.ts";
 
 /** What a reader needs. */
 export interface Seat {
   readonly bus: TestBus;
+  readonly admin: AdminClient;
   readonly tenant: string;
   readonly room: string;
   /** Of the reader. */
   readonly user: string;
   readonly row: Row;
+  /** Of the tenant's app of the Pusher endpoint. */
+  readonly app_key: string;
   /** The publisher's connection, for `echo`. */
   readonly own: DurableClient | undefined;
 }
 
-/** A reader of a room. */
-export interface Reader extends AsyncDisposable {
-  /** All up to the message that ends the row, without it: JSON of the data of each. */
-  heard(): Promise<string[]>;
-  /** Called when half of the messages were published, with the offset of the first that was taken. */
-  half?(offset: number): Promise<void>;
-  /** Called before the end is published. */
-  late?(): Promise<void>;
+/** A place in a room's log; offset 0: there is nothing in it, or no log. */
+export interface Place {
+  readonly offset: number;
+  readonly epoch: string;
 }
 
+/** A reader of a room. */
+export interface Reader extends AsyncDisposable {
+  /** Puts all up to the message that ends the row into `got`, without it. */
+  hear(got: Heard[]): Promise<void>;
+  /** Who hears, where that is not the seat's user. */
+  readonly user?: string;
+  /** Called when half of the messages were published, with the place of the first that the log has. */
+  half?(first: Place): Promise<void>;
+}
+
+/** A message of the text form, or of server-sent events. */
+interface TextMessage {
+  readonly data?: unknown;
+  readonly signal?: unknown;
+  readonly offset?: number;
+  readonly sender?: string;
+  readonly message_id?: string;
+  readonly type?: string;
+}
+
+/** docs/presence.md: subscribers hear of bans by ROOM_UPDATE, which is no message of the row. */
+const isRoomUpdate = (type: string | undefined) => type?.startsWith("ROOM_") === true;
 const isEnd = (text: string) => text === '{"k":"end"}';
 const dispose = (one: Disposable | undefined) => () => Promise.resolve(one?.[Symbol.dispose]());
 
@@ -38,23 +64,30 @@ async function textClient({ bus, tenant, user }: Seat): Promise<DurableClient> {
 }
 
 /** Reads messages until the end comes; signals are said as such, so that a GAP is never passed over. */
-async function upToEnd(
-  next: () => Promise<{ data?: unknown; signal?: unknown }>,
-): Promise<string[]> {
-  const heard: string[] = [];
+async function upToEnd(next: () => Promise<TextMessage>, got: Heard[]): Promise<void> {
   for (;;) {
-    const { data, signal } = await next();
-    const text = signal === undefined ? JSON.stringify(data) : `signal ${JSON.stringify(signal)}`;
-    if (isEnd(text)) return heard;
-    heard.push(text);
+    const { data, signal, offset, sender, message_id, type } = await next();
+    if (isRoomUpdate(type)) continue;
+    if (signal !== undefined) got.push({ text: `signal ${JSON.stringify(signal)}` });
+    else {
+      const text = JSON.stringify(data);
+      if (isEnd(text)) return;
+      got.push({ text, offset, sender, message_id, type });
+    }
   }
 }
+
+const textsOnly = (items: readonly unknown[]): Heard[] =>
+  items.map((one) => ({ text: JSON.stringify(one) }));
 
 /** A SUB of the text form; `more` are its members, `room` another room or a pattern. */
 async function text(seat: Seat, more: object = {}, room = seat.room): Promise<Reader> {
   const client = await textClient(seat);
   await client.join(room, more);
-  return { heard: () => upToEnd(() => client.told()), [Symbol.asyncDispose]: dispose(client) };
+  return {
+    hear: (got) => upToEnd(() => client.told(), got),
+    [Symbol.asyncDispose]: dispose(client),
+  };
 }
 
 /** Subscribes a second time, which delivers nothing twice. */
@@ -66,15 +99,22 @@ async function resub(seat: Seat): Promise<Reader> {
       const { code } = await client.ask({ op: "sub", room: seat.room });
       if (code !== 0) throw new Error(`its second SUB: ${code}`);
     },
-    heard: () => upToEnd(() => client.told()),
+    hear: (got) => upToEnd(() => client.told(), got),
     [Symbol.asyncDispose]: dispose(client),
   };
+}
+
+interface SdkOptions {
+  readonly is_delta?: boolean;
+  readonly from_start?: boolean;
+  readonly filter?: string;
+  readonly transport?: "websocket" | "http";
 }
 
 /** The SDK, which speaks the binary form. */
 async function sdk(
   seat: Seat,
-  { is_delta = false, from_start = false, transport = "websocket" as "websocket" | "http" },
+  { is_delta = false, from_start = false, filter, transport = "websocket" }: SdkOptions,
 ): Promise<Reader> {
   const { bus, tenant, user, room } = seat;
   const token = await bus.tokenFor({ tenant, user });
@@ -84,52 +124,91 @@ async function sdk(
     transport,
     ...(is_delta ? { webSocket: deltaSocket() } : {}),
   });
-  const options = from_start ? { begin: replay({ from: "start" }) } : {};
+  const options = {
+    ...(from_start ? { begin: replay({ from: "start" }) } : {}),
+    ...(filter === undefined ? {} : { filter }),
+  };
   const open = () => connection.room(room).subscribe(options);
   const messages = from_start ? undefined : open();
   await messages?.ready;
   return {
-    async heard() {
-      const heard: string[] = [];
+    async hear(got) {
       for await (const message of messages ?? open()) {
-        const { signal, content_type } = message;
+        const { signal, content_type, sender, message_id, type } = message;
+        if (isRoomUpdate(type)) continue;
         const text = signal !== undefined
           ? `signal ${JSON.stringify({ ...signal })}`
-          : content_type === "text/plain"
-          ? JSON.stringify(message.text())
-          : JSON.stringify(message.json());
+          : JSON.stringify(content_type === "text/plain" ? message.text() : message.json());
         if (isEnd(text)) break;
-        heard.push(text);
+        const offset = Number(message.offset);
+        got.push(signal === undefined ? { text, offset, sender, message_id, type } : { text });
       }
-      return heard;
     },
     [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose](),
   };
+}
+
+/** Its diffs are from what it has, while another one has the messages that the filter keeps from it. */
+async function deltaFilter(seat: Seat): Promise<Reader> {
+  const other = await sdk({ ...seat, user: `${seat.user}-other` }, { is_delta: true });
+  const reader = await sdk(seat, { is_delta: true, filter: filterOf(seat.row) });
+  return {
+    hear: (got) => reader.hear(got),
+    async [Symbol.asyncDispose]() {
+      await reader[Symbol.asyncDispose]();
+      await other[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function nextEvent(reader: EventReader): Promise<TextMessage> {
+  const event = await reader.next();
+  if (event === undefined) throw new Error("the events ended");
+  if (event.name === "message") return event.data;
+  return { signal: `${event.name} ${JSON.stringify(event.data)}` };
 }
 
 async function events({ bus, tenant, user, room }: Seat): Promise<Reader> {
   const token = await bus.tokenFor({ tenant, user });
   const reader = await EventReader.open(`${bus.http_url}/v1/rooms/${room}/events`, { token });
   await reader.until("subscribed");
-  const next = async () => {
-    const event = await reader.next();
-    if (event === undefined) throw new Error("the events ended");
-    return event.name === "message"
-      ? event.data
-      : { signal: `${event.name} ${JSON.stringify(event.data)}` };
+  return {
+    hear: (got) => upToEnd(() => nextEvent(reader), got),
+    [Symbol.asyncDispose]: dispose(reader),
   };
-  return { heard: () => upToEnd(next), [Symbol.asyncDispose]: dispose(reader) };
+}
+
+/** Leaves when half of the messages were published, behind the first of them, and comes back with its id. */
+async function eventsBack({ bus, tenant, user, room, row }: Seat): Promise<Reader> {
+  const token = await bus.tokenFor({ tenant, user });
+  const url = `${bus.http_url}/v1/rooms/${room}/events`;
+  let reader = await EventReader.open(url, { token });
+  await reader.until("subscribed");
+  const first: TextMessage[] = [];
+  const next = () => first.length > 0 ? Promise.resolve(first.shift()!) : nextEvent(reader);
+  return {
+    async half() {
+      if (!heardBy(row, "text").some((place) => place < HALF)) return;
+      const { id, data } = await reader.until("message");
+      first.push(data);
+      reader[Symbol.dispose]();
+      reader = await EventReader.open(url, { token, headers: { "last-event-id": id } });
+      await reader.until("subscribed");
+    },
+    hear: (got) => upToEnd(next, got),
+    [Symbol.asyncDispose]: () => dispose(reader)(),
+  };
 }
 
 /** Comes when half of the messages were published: from then on, or behind the first that was taken. */
 function later(seat: Seat, is_after: boolean): Reader {
   let client: DurableClient | undefined;
   return {
-    async half(offset) {
+    async half({ offset }) {
       client = await textClient(seat);
       await client.join(seat.room, is_after ? { after_offset: offset } : {});
     },
-    heard: () => upToEnd(() => client!.told()),
+    hear: (got) => upToEnd(() => client!.told(), got),
     [Symbol.asyncDispose]: () => dispose(client)(),
   };
 }
@@ -137,11 +216,10 @@ function later(seat: Seat, is_after: boolean): Reader {
 async function history({ bus, tenant, user, room }: Seat): Promise<Reader> {
   const peer = new HttpPeer(bus.http_url, await bus.tokenFor({ tenant, user }));
   return {
-    async heard() {
+    async hear(got) {
       const { body } = await peer.call("GET", `rooms/${room}/messages?limit=1000`);
-      const page = body.result ?? body;
-      const texts = page.messages.map(({ data }: { data: unknown }) => JSON.stringify(data));
-      return texts.filter((text: string) => !isEnd(text));
+      const { messages } = body.result ?? body;
+      await upToEnd(() => Promise.resolve(messages.shift()), got);
     },
     [Symbol.asyncDispose]: dispose(undefined),
   };
@@ -165,16 +243,14 @@ async function makeStream({ bus, tenant, user, room }: Seat) {
 async function stream(seat: Seat): Promise<Reader> {
   const { url, headers } = await makeStream(seat);
   return {
-    async heard() {
-      const texts: string[] = [];
+    async hear(got) {
       for (let offset = "-1";;) {
         const response = await fetch(`${url}?offset=${offset}`, { headers });
         const items = await response.json() as unknown[];
-        texts.push(...items.map((one) => JSON.stringify(one)));
+        got.push(...textsOnly(items).filter(({ text }) => !isEnd(text)));
         offset = response.headers.get("stream-next-offset") ?? "";
         if (items.length === 0 || response.headers.has("stream-up-to-date")) break;
       }
-      return texts.filter((text) => !isEnd(text));
     },
     [Symbol.asyncDispose]: dispose(undefined),
   };
@@ -187,15 +263,14 @@ async function poll(seat: Seat): Promise<Reader> {
   await now.body?.cancel();
   let offset = now.headers.get("stream-next-offset") ?? "";
   return {
-    async heard() {
-      const heard: string[] = [];
+    async hear(got) {
       for (;;) {
         const response = await fetch(`${url}?offset=${offset}&live=long-poll`, { headers });
         const items = response.status === 204 ? [] : await response.json() as unknown[];
         offset = response.headers.get("stream-next-offset") ?? "";
-        for (const text of items.map((one) => JSON.stringify(one))) {
-          if (isEnd(text)) return heard;
-          heard.push(text);
+        for (const one of textsOnly(items)) {
+          if (isEnd(one.text)) return;
+          got.push(one);
         }
       }
     },
@@ -207,7 +282,10 @@ async function poll(seat: Seat): Promise<Reader> {
 async function echo({ own, room }: Seat): Promise<Reader> {
   if (own === undefined) throw new TypeError("the source has no connection of its own");
   await own.join(room, { no_echo: true });
-  return { heard: () => upToEnd(() => own.told()), [Symbol.asyncDispose]: dispose(undefined) };
+  return {
+    hear: (got) => upToEnd(() => own.told(), got),
+    [Symbol.asyncDispose]: dispose(undefined),
+  };
 }
 
 async function refused({ bus, tenant, user, room }: Seat): Promise<Reader> {
@@ -216,10 +294,10 @@ async function refused({ bus, tenant, user, room }: Seat): Promise<Reader> {
   const { code, reason } = await client.sub(room);
   if (`${code} ${reason}` !== "403 not-granted") throw new Error(`its SUB: ${code} ${reason}`);
   return {
-    async heard() {
+    async hear(got) {
       // Whatever came before this answer would have been told.
       await client.ask({ op: "sub", room: "elsewhere" });
-      return client.waiting.map((one) => JSON.stringify(one));
+      got.push(...textsOnly(client.waiting));
     },
     [Symbol.asyncDispose]: dispose(client),
   };
@@ -231,38 +309,152 @@ async function stranger(seat: Seat): Promise<Reader> {
   await client.join(seat.room);
   const { bus, room } = seat;
   return {
-    async heard() {
+    async hear(got) {
       const token = await bus.tokenFor({ tenant, user: "backend", role: "service" });
       await new HttpPeer(bus.http_url, token).done("POST", `rooms/${room}/messages`, {
         type: "end",
         data: { k: "end" },
       });
-      return await upToEnd(() => client.told());
+      await upToEnd(() => client.told(), got);
     },
+    [Symbol.asyncDispose]: dispose(client),
+  };
+}
+
+/** Asks for all from the beginning on, of which the log may have let something go, when half of the messages were published. */
+function trimmed(seat: Seat): Reader {
+  let client: DurableClient | undefined;
+  return {
+    async half({ epoch }) {
+      client = await textClient(seat);
+      // docs/protocol.md: that is the beginning of the epoch.
+      const place = { epoch, after_offset: 0 };
+      const { recovered, reason = "" } = await client.join(seat.room, place);
+      const wanted = isTrimmed(seat.row) ? "false history-trimmed" : "true ";
+      const told = `${recovered} ${reason}`;
+      if (told !== wanted) throw new Error(`recovered ${told}, the model: ${wanted}`);
+    },
+    hear: (got) => upToEnd(() => client!.told(), got),
+    [Symbol.asyncDispose]: () => dispose(client)(),
+  };
+}
+
+/** More than sockets on this machine hold. */
+const FILL_MAX = 1_000;
+const FILL_CHARACTERS = 60_000;
+
+/** Reads nothing from before the first message on until all were published. */
+async function slow(seat: Seat): Promise<Reader> {
+  const { bus, admin, tenant, user, room } = seat;
+  const fill_room = "fill-1";
+  const proxy = startPausingProxy(Number(new URL(bus.url).port));
+  const url = bus.url.replace(/:\d+\//, `:${proxy.port}/`);
+  const client = await DurableClient.open(url, await bus.tokenFor({ tenant, user }));
+  await client.join(fill_room);
+  await client.join(room);
+  proxy.pause();
+  const token = await bus.tokenFor({ tenant, user: "backend", role: "service" });
+  const backend = new HttpPeer(bus.http_url, token);
+  // No gate refuses what begins so.
+  const data = "y".repeat(FILL_CHARACTERS);
+  const isFull = async () => {
+    // A Shield that has no time to answer leaves its connections out.
+    const { connections } = await seen(
+      "its connection is told",
+      () => admin.read(`/v1/connections?tenant=${tenant}&user=${user}`),
+      ({ connections }) => connections.length > 0,
+    );
+    return connections[0].unsent_bytes > 0;
+  };
+  for (let sent = 0, full = 0; full < 3; sent++) {
+    if (sent === FILL_MAX) throw new Error("its socket takes everything");
+    await backend.done("POST", `rooms/${fill_room}/messages`, { type: "fill", data });
+    full = await isFull() ? full + 1 : 0;
+  }
+  const next = async () => {
+    for (;;) {
+      const told = await client.told();
+      if (told.room !== fill_room) return told;
+    }
+  };
+  return {
+    async hear(got) {
+      proxy.resume();
+      await upToEnd(next, got);
+    },
+    async [Symbol.asyncDispose]() {
+      client[Symbol.dispose]();
+      await proxy[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** A member, who hears of itself and others, too: that is not the room's messages. */
+async function member(seat: Seat): Promise<Reader> {
+  const client = await textClient(seat);
+  await client.join(seat.room, { presence: true });
+  const next = async () => {
+    for (;;) {
+      const told = await client.told();
+      if (!told.type?.startsWith("PRESENCE_")) return told;
+    }
+  };
+  return { hear: (got) => upToEnd(next, got), [Symbol.asyncDispose]: dispose(client) };
+}
+
+/** A client of the Pusher protocol: docs/pusher.md. */
+async function pusher({ bus, app_key, room }: Seat): Promise<Reader> {
+  const url = `${new URL(bus.url).origin}/app/${app_key}?protocol=7`;
+  const client = new RawClient(url, { subprotocols: [] });
+  const next = async (event: string) => {
+    for (;;) {
+      const frame = await client.json();
+      if (frame.event === event) return frame;
+      if (!frame.event.startsWith("pusher")) return frame;
+    }
+  };
+  const { data } = await next("pusher:connection_established");
+  client.send({ event: "pusher:subscribe", data: { channel: room } });
+  const joined = await next("pusher_internal:subscription_succeeded");
+  if (joined.channel !== room) throw new Error(`its channel: ${JSON.stringify(joined)}`);
+  return {
+    user: `pusher:${JSON.parse(data).socket_id}`,
+    hear: (got) =>
+      upToEnd(async () => {
+        const { event: type, data } = await next("");
+        if (type.startsWith("arqon:")) return { signal: type };
+        return { type, data: JSON.parse(data) };
+      }, got),
     [Symbol.asyncDispose]: dispose(client),
   };
 }
 
 /** Opens a reader of that kind. */
 export function openReader(kind: Row["first"], seat: Seat): Promise<Reader> {
+  const { row } = seat;
   switch (kind) {
     case "text":
       return text(seat);
     case "binary":
       return sdk(seat, {});
     case "filter":
-      // Every second message: a, c, e …
-      return text(seat, { filter: FILTERS[seat.row.shape === "words" ? "words" : "json"] });
+      return text(seat, { filter: filterOf(row) });
+    case "delta_filter":
+      return deltaFilter(seat);
     case "pattern":
       return text(seat, {}, `${seat.room.slice(0, -1)}*`);
     case "events":
       return events(seat);
+    case "events_back":
+      return eventsBack(seat);
     case "delta":
       return sdk(seat, { is_delta: true });
     case "late":
       return Promise.resolve(later(seat, false));
     case "after":
       return Promise.resolve(later(seat, true));
+    case "trimmed":
+      return Promise.resolve(trimmed(seat));
     case "start":
       return sdk(seat, { from_start: true });
     case "history":
@@ -275,6 +467,12 @@ export function openReader(kind: Row["first"], seat: Seat): Promise<Reader> {
       return resub(seat);
     case "session":
       return sdk(seat, { transport: "http" });
+    case "slow":
+      return slow(seat);
+    case "member":
+      return member(seat);
+    case "pusher":
+      return pusher(seat);
     case "echo":
       return echo(seat);
     case "refused":
@@ -284,7 +482,16 @@ export function openReader(kind: Row["first"], seat: Seat): Promise<Reader> {
   }
 }
 
-const FILTERS = {
-  json: 'type == "end" || data.k in ["a", "c", "e", "g", "i"]',
-  words: 'type == "end" || ["a", "c", "e", "g", "i"].exists(one, data.startsWith(one))',
-};
+/** Lets every second message through, as policies have left it: a, c, e … */
+function filterOf({ shape, gate }: Row): string {
+  const letters = '["a", "c", "e", "g", "i"]';
+  if (shape === "words") {
+    return `type == "end" || ${letters}.exists(one, data.startsWith(one))`;
+  }
+  const value = gate === "schema" || gate === "schema_policy"
+    ? "7"
+    : gate === "replace"
+    ? '"*"'
+    : '"7"';
+  return `type == "end" || data.k in ${letters} && data.v == ${value}`;
+}

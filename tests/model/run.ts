@@ -1,39 +1,43 @@
 /** Runs a row of the covering array on a bus, in a tenant of its own, and says what the model finds wrong. */
 import { descriptorSet, field, gzipped } from "../../bench/governance/governance_descriptor.ts";
-import { seen, until } from "../../shared/testing/until.ts";
 import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
 import type { TestBus } from "../harness/test_bus.ts";
 import { AdminClient } from "../peers/admin_client.ts";
 import { DurableClient } from "../peers/durable_client.ts";
 import { type ReceivedCall, type Receiver, SECRET } from "../hooks/receiver.ts";
-import { HttpPeer } from "../peers/http_peer.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
 import { schemaAdmin } from "../peers/schema_admin.ts";
-import type { Row } from "./factors.ts";
+import { type Row, simpler } from "./factors.ts";
 import {
-  decisionsOf,
   END,
   END_DATA,
   fateOf,
   formOf,
   HALF,
+  type Heard,
   heardBy,
   isOdd,
   isTwice,
   messagesOf,
   placeOf,
+  senderOf,
   type Sent,
-  useOf,
-  whyOf,
 } from "./model.ts";
-import { openReader, type Reader } from "./readers.ts";
-import { openSource, type Source } from "./sources.ts";
+import { observe, replayed } from "./observers.ts";
+import { openReader, type Place, type Reader } from "./readers.ts";
+import { openSource, type Outcome, type Source } from "./sources.ts";
+import {
+  adminOf,
+  ban,
+  closeGate,
+  SCHEMA,
+  setClass,
+  SIGNED_ROOM,
+  type Stage,
+  stageOf,
+} from "./stage.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
-const ROOM = "room-1";
-const PUBLISHER = "publisher";
-const SCHEMA = "model-event";
-
 /** The tenant of the row at that place. */
 export const tenantOf = (at: number) => `t${at}`;
 
@@ -51,6 +55,33 @@ secret = "${SECRET}"
 `
   ).join("");
 
+/** The tenant's app of the Pusher endpoint. */
+export const appOf = (tenant: string) => ({
+  id: `app-${tenant}`,
+  key: `key-${tenant}`,
+  secret: `the secret of the tenant ${tenant}`,
+});
+
+const isPusher = ({ source, first, second }: Row): boolean =>
+  source === "pusher" || first === "pusher" || second === "pusher";
+
+/** Whether the row asks for something that only the configuration gives its tenant. */
+const needsTenant = (row: Row): boolean => row.gate === "before" || isPusher(row);
+
+/** The endpoint of Pusher's protocol, in which each room of a row's tenant is a channel. */
+const appsOf = (rows: readonly Row[]): string =>
+  rows.map((row, at) => {
+    if (!isPusher(row)) return "";
+    const { id, key, secret } = appOf(tenantOf(at));
+    return `[[pusher.apps]]
+id = "${id}"
+key = "${key}"
+secret = "${secret}"
+tenant = "${tenantOf(at)}"
+room_prefix = ""
+`;
+  }).join("");
+
 /** Denies what the gate `before` refuses. */
 export function answerBefore({ body: { type, data } }: ReceivedCall): Response | undefined {
   if (type !== "before.publish") return undefined;
@@ -62,8 +93,14 @@ export function answerBefore({ body: { type, data } }: ReceivedCall): Response |
 /** The configuration of a bus that these rows run on. */
 export const configOf = (rows: readonly Row[], receiver: Receiver): string =>
   `${hooksOf(rows, receiver)}
+[pusher]
+enabled = true
+${appsOf(rows)}
+[auth]
+require_signature = [{ role = "user", room = "${SIGNED_ROOM}" }]
 [server]
 host = "127.0.0.1"
+heartbeat_ms = 600_000
 [ops]
 host = "127.0.0.1"
 [journal]
@@ -75,12 +112,18 @@ flush_ms = 100
 private_hosts = ["127.0.0.1"]
 tenant_private_hosts = ["127.0.0.1"]
 [durable]
-log_bytes = 4_194_304
+log_bytes = 67_108_864
 [limits]
 messages_per_second = 10_000
 admin_requests_per_second = 100_000
 admin_changes_per_second = 10_000
 ${PATIENT_POLICIES}`;
+
+/** A policy that the bus has. */
+export interface Module {
+  readonly sha256: string;
+  readonly bytes: Uint8Array;
+}
 
 /** A bus with what the gates need; with NATS, two Shields of it. */
 export interface Ground {
@@ -89,8 +132,8 @@ export interface Ground {
   /** Where messages come in. */
   readonly entry: TestBus;
   readonly admin: AdminClient;
-  /** The hashes of the policies of the gates `policy` and `replace`. */
-  readonly modules: Readonly<Record<"policy" | "replace", string>>;
+  /** The policies of the gates `policy` and `replace`. */
+  readonly modules: Readonly<Record<"policy" | "replace", Module>>;
   /** Called by the hooks of all rows. */
   readonly receiver: Receiver;
 }
@@ -100,11 +143,10 @@ export async function groundOf(bus: TestBus, entry: TestBus, receiver: Receiver)
   const admin = await adminOf(bus);
   const policies = await policyAdmin(bus);
   const upload = async (file: string) => {
-    const { status, body } = await policies.upload(
-      await Deno.readFile(`${ROOT}policies/build/${file}`),
-    );
+    const bytes = await Deno.readFile(`${ROOT}policies/build/${file}`);
+    const { status, body } = await policies.upload(bytes);
     if (status !== 200) throw new Error(`${file}: ${JSON.stringify(body)}`);
-    return String(body["sha256"]);
+    return { sha256: String(body["sha256"]), bytes };
   };
   const message = {
     name: "Event",
@@ -122,87 +164,21 @@ export async function groundOf(bus: TestBus, entry: TestBus, receiver: Receiver)
   };
 }
 
-/** A row that runs. */
-export interface Stage extends Ground {
-  readonly row: Row;
-  readonly tenant: string;
-  readonly backend: HttpPeer;
-  readonly token: string;
-}
-
-const done = (what: string, { status, body }: { status: number; body: unknown }) => {
-  if (status !== 200) throw new Error(`${what}: ${status} ${JSON.stringify(body)}`);
-};
-
-/** Does it on each Shield: an answer says that the change is in force there, and elsewhere it comes a moment later. */
-async function onEach({ bus, entry }: Ground, set: (bus: TestBus) => Promise<void>): Promise<void> {
-  await set(bus);
-  if (entry !== bus) await set(entry);
-}
-
-const adminOf = async (bus: TestBus) =>
-  new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
-
-/** The class of the row's room. */
-async function setClass(stage: Stage): Promise<void> {
-  const { tenant, row: { log, journal, delta } } = stage;
-  const body = {
-    room: "room-*",
-    ...(log === "plain" ? {} : { durable: true }),
-    ...(log === "latest" ? { slow_reader: "latest" } : {}),
-    ...(journal === "all" ? { journal: "all" } : {}),
-    ...(delta === "none" ? {} : { delta }),
-  };
-  if (Object.keys(body).length === 1) return;
-  await onEach(stage, async (bus) => {
-    done("the class", await (await adminOf(bus)).ask("PUT", `/v1/tenants/${tenant}/rooms`, body));
-  });
-}
-
-async function setHook({ admin, tenant, row, receiver }: Stage): Promise<void> {
-  if (row.hook === "no") return;
-  const hook = { url: receiver.url, room: "room-*", secret: SECRET };
-  done("the hook", await admin.ask("PUT", `/v1/tenants/${tenant}/hooks/h`, hook));
-}
-
-async function closeGate(stage: Stage): Promise<void> {
-  const { row: { gate }, tenant, modules, backend } = stage;
-  if (gate === "policy" || gate === "replace") {
-    const binding = { tenant, name: gate, sha256: modules[gate] };
-    await onEach(stage, async (bus) => {
-      done("the policy", await (await policyAdmin(bus)).post("deploy", binding));
-    });
-  } else if (gate === "schema") {
-    const mapping = {
-      subject: `in.t.${tenant}.r.room-*`,
-      schema_id: SCHEMA,
-      message: "bench.Event",
-    };
-    await onEach(stage, async (bus) => {
-      done("the mapping", await (await schemaAdmin(bus)).map(tenant, mapping));
-    });
-  } else if (gate === "banned") {
-    await backend.done("POST", `rooms/${ROOM}/bans`, { user_id: PUBLISHER, reason: "a test" });
+/** What is wrong about the answer to a message; takes note of its offset. */
+function wrongAnswers({ row, acked }: Stage, one: Sent, { refusal, offset }: Outcome): string[] {
+  const { place } = one;
+  const wanted = fateOf(row, one).refusal;
+  if (refusal !== wanted) {
+    return [`message ${place}: ${refusal || "taken"}, the model: ${wanted || "taken"}`];
   }
-}
-
-async function openStage(ground: Ground, row: Row, tenant: string): Promise<Stage> {
-  const { entry: bus } = ground;
-  const service = await bus.tokenFor({ tenant, user: "backend", role: "service" });
-  const claims = row.gate === "ungranted"
-    ? { grants: [{ room: ROOM, actions: ["subscribe", "command"] }] }
-    : {};
-  const token = await bus.tokenFor({ tenant, user: PUBLISHER, claims });
-  return { ...ground, row, tenant, backend: new HttpPeer(bus.http_url, service), token };
-}
-
-/** A row's tenant as its messages find it. */
-export async function stageOf(ground: Ground, row: Row, tenant: string): Promise<Stage> {
-  const stage = await openStage(ground, row, tenant);
-  await setClass(stage);
-  await setHook(stage);
-  await closeGate(stage);
-  return stage;
+  if (refusal !== "" || offset === undefined || offset === 0) return [];
+  // docs/protocol.md, "Deduplication": the ACK of a repetition has the offset of the first.
+  const first = acked.get(place);
+  if (first !== undefined && first !== offset) {
+    return [`message ${place} again: offset ${offset}, the model: ${first}`];
+  }
+  acked.set(place, offset);
+  return [];
 }
 
 /** Sends all messages, some twice; half of the way the late readers come. What was wrong about the answers. */
@@ -217,26 +193,21 @@ async function publish(
   const send = async (some: readonly Sent[]) => {
     const sent = some.flatMap((one) => isTwice(row, one.place) ? [one, one] : [one]);
     const outcomes = await source.publish(sent);
-    sent.forEach((one, at) => {
-      const { refusal } = fateOf(row, one);
-      if (outcomes[at] === refusal) return;
-      wrong.push(
-        `message ${one.place}: ${outcomes[at] || "taken"}, the model: ${refusal || "taken"}`,
-      );
-    });
+    sent.forEach((one, at) => wrong.push(...wrongAnswers(stage, one, outcomes[at]!)));
   };
   await send(messages.slice(0, HALF));
-  const offset = row.log === "plain" || readers.every(({ half }) => half === undefined)
-    ? 0
-    : await firstOffset(stage);
-  for (const one of readers) await one.half?.(offset);
+  const place = row.log === "plain" || readers.every(({ half }) => half === undefined)
+    ? { offset: 0, epoch: "" }
+    : await firstPlace(stage);
+  for (const one of readers) await one.half?.(place);
+  if (row.gate === "banned_late") await ban(stage);
   if (row.again === "yes") {
     // What is set again as it was changes nothing.
     await setClass(stage);
-    if (row.gate !== "banned") await closeGate(stage);
+    if (!row.gate.includes("banned")) await closeGate(stage);
   }
   await send(messages.slice(HALF));
-  await backend.done("POST", `rooms/${ROOM}/messages`, {
+  await backend.done("POST", `rooms/${stage.room}/messages`, {
     type: "end",
     data: END_DATA,
     message_id: `m-${END}`,
@@ -244,115 +215,95 @@ async function publish(
   return wrong;
 }
 
-async function firstOffset({ backend }: Stage): Promise<number> {
-  const { body } = await backend.call("GET", `rooms/${ROOM}/messages?limit=1`);
-  return (body.result ?? body).messages[0]?.offset ?? 0;
+/** The place of the first message that the log has. */
+async function firstPlace({ backend, room }: Stage): Promise<Place> {
+  const { body } = await backend.call("GET", `rooms/${room}/messages?limit=1`);
+  const { messages, epoch } = body.result ?? body;
+  return { offset: messages[0]?.offset ?? 0, epoch };
 }
 
-async function compareHeard({ row }: Stage, readers: readonly Reader[]): Promise<string[]> {
+/** A reader that is told nothing waits for ever: so long after the last row ended it is given up. */
+const HEARD_MS = 60_000;
+
+/** What a reader has heard up to the end, or up to what went wrong. */
+async function heardOf(reader: Reader): Promise<{ got: Heard[]; problem: string }> {
+  const got: Heard[] = [];
+  const problem = await within(reader.hear(got), HEARD_MS).then(() => "", String);
+  return { got, problem };
+}
+
+const short = (text = "nothing") => text.replace(/x{20,}/g, "x…").slice(0, 200);
+
+/** What of a heard message is not as the model says. */
+function wrongMembers(stage: Stage, wanted: Sent, heard: Heard): string[] {
+  const { row, acked } = stage;
+  const members = {
+    offset: acked.get(wanted.place),
+    message_id: wanted.message_id,
+    type: row.source === "stream" ? undefined : "t",
+  };
+  const wrong = Object.entries(members).filter(([name, value]) => {
+    const told = heard[name as keyof Heard];
+    return value !== undefined && told !== undefined && told !== value;
+  }).map(([name, value]) => `its ${name} is ${heard[name as keyof Heard]}, the model: ${value}`);
+  const sender = senderOf(row);
+  if (heard.sender !== undefined && !heard.sender.startsWith(sender)) {
+    wrong.push(`its sender is ${heard.sender}, the model: ${sender}`);
+  }
+  return wrong;
+}
+
+/** docs/durable.md: with `latest` what waits is replaced, in a durable room never without a GAP. */
+function compareSlow(stage: Stage, got: readonly Heard[]): string[] {
+  const { row } = stage;
   const messages = messagesOf(row);
+  const wanted = heardBy(row, "text").map((place) => formOf(row, "text", messages[place]!));
+  let at = 0;
+  let is_gap = false;
+  for (const { text } of got) {
+    if (text.startsWith("signal") && text.includes("slow-consumer")) is_gap = true;
+    else {
+      const place = wanted.indexOf(text, at);
+      if (place < 0) return [`slow hears ${short(text)} at ${at}, the model does not`];
+      if (place > at && !is_gap) return [`slow hears no GAP before ${short(text)}`];
+      at = place + 1;
+      is_gap = false;
+    }
+  }
+  return at === wanted.length ? [] : [`slow does not hear the newest, ${short(wanted.at(-1))}`];
+}
+
+function compareOne(stage: Stage, kind: Row["first"], got: readonly Heard[]): string[] {
+  const { row } = stage;
+  if (kind === "slow") return compareSlow(stage, got);
+  const messages = messagesOf(row);
+  const places = heardBy(row, kind);
+  const wanted = places.map((place) => formOf(row, kind, messages[place]!));
+  const first = got.findIndex(({ text }, at) => text !== wanted[at]);
+  if (first >= 0 || got.length !== wanted.length) {
+    const at = first < 0 ? got.length : first;
+    return [
+      `${kind} hears ${got.length} of ${wanted.length}; the one at ${at} is ${
+        short(got[at]?.text)
+      }, the model: ${short(wanted[at])}`,
+    ];
+  }
+  return got.flatMap((heard, at) =>
+    wrongMembers(stage, messages[places[at]!]!, heard).map((what) => `${kind} at ${at}: ${what}`)
+  );
+}
+
+async function compareHeard(stage: Stage, readers: readonly Reader[]): Promise<string[]> {
+  const { row } = stage;
   const wrong: string[] = [];
   for (const [at, reader] of readers.entries()) {
     const kind = at === 0 ? row.first : row.second;
-    const wanted = heardBy(row, kind).map((place) => formOf(row, kind, messages[place]!));
-    const heard = await reader.heard();
-    const first = heard.findIndex((one, place) => one !== wanted[place]);
-    if (first < 0 && heard.length === wanted.length) continue;
-    const place = first < 0 ? heard.length : first;
-    const short = (text = "nothing") => text.slice(0, 200);
-    wrong.push(
-      `${kind} hears ${heard.length} of ${wanted.length}; the one at ${place} is ${
-        short(heard[place])
-      }, the model: ${short(wanted[place])}`,
-    );
+    const { got, problem } = await heardOf(reader);
+    wrong.push(...compareOne(stage, kind, got));
+    if (problem !== "") wrong.push(`${kind} hears no end: ${problem}`);
   }
   return wrong;
 }
-
-async function compareWhy({ admin, row, tenant }: Stage): Promise<string[]> {
-  const wrong: string[] = [];
-  for (const message of messagesOf(row)) {
-    const { place, message_id } = message;
-    if (message_id === undefined || fateOf(row, message).refusal !== "") continue;
-    for (const [at, kind] of [row.first, row.second].entries()) {
-      const wanted = whyOf(row, kind, place);
-      if (wanted === undefined) continue;
-      const user = kind === "echo" ? PUBLISHER : userOf(at);
-      const query = new URLSearchParams({ tenant, message_id, user, room: ROOM });
-      // A Shield that has no time to answer is named, and what it knows is not in the answer.
-      const { connections, messages } = await seen(
-        "every Shield answers",
-        () => admin.read(`/v1/why?${query}`),
-        ({ nodes }) => nodes.silent.length === 0,
-      );
-      const first = messages.findIndex(({ duplicate }: { duplicate?: boolean }) =>
-        duplicate !== true
-      );
-      const [outcome] = connections[0]?.outcomes ?? [];
-      const told = `${outcome?.state} ${
-        ["sent", "not_connected"].includes(outcome?.state) ? "" : outcome?.why ?? ""
-      }`
-        .trim();
-      if (first >= 0 && told === wanted) continue;
-      wrong.push(`why of message ${place} for ${kind}: ${told}, the model: ${wanted}`);
-    }
-  }
-  return wrong;
-}
-
-async function compareJournal({ admin, row, tenant }: Stage): Promise<string[]> {
-  const messages = messagesOf(row).filter(({ message_id }) => message_id !== undefined);
-  const countsOf = async () => {
-    const decisions = await admin.decisions(tenant);
-    return messages.map(({ message_id }) =>
-      decisions.filter((one) => one.message_id === message_id).length
-    );
-  };
-  const wanted = messages.map(({ place }) => decisionsOf(row, place));
-  let counts: number[] = [];
-  const isRight = async () => {
-    counts = await countsOf();
-    return counts.every((count, at) => count === wanted[at]);
-  };
-  return await until("the journal has all", isRight, COUNTED_MS).then(() => [], () => [
-    `the journal has ${counts} decisions of the messages, the model: ${wanted}`,
-  ]);
-}
-
-async function compareUse({ admin, row, tenant }: Stage): Promise<string[]> {
-  const wanted = useOf(row);
-  if (wanted === undefined) return [];
-  let told = "";
-  const isRight = async () => {
-    const { total } = await admin.read(`/v1/usage?tenant=${tenant}`);
-    told = `${total.messages_in} messages, ${total.deliveries} deliveries`;
-    return total.messages_in === wanted.messages_in && total.deliveries === wanted.deliveries;
-  };
-  return await until("use is counted", isRight, COUNTED_MS).then(() => [], () => [
-    `the ledger of use has ${told}, the model: ${wanted.messages_in} and ${wanted.deliveries}`,
-  ]);
-}
-
-async function compareHook({ row, tenant, receiver }: Stage): Promise<string[]> {
-  if (row.hook === "no") return [];
-  const called = () =>
-    receiver.taken.map(({ body }) => body.data).filter((data) => data.tenant === tenant)
-      .map(({ message }) => JSON.stringify(message.data));
-  const isOver = () => called().includes(JSON.stringify(END_DATA));
-  await until("the hook is called for the end", isOver, COUNTED_MS).catch(() => {});
-  const wanted = heardBy(row, "text").map((place) => fateOf(row, messagesOf(row)[place]!).heard);
-  const all = [...wanted, JSON.stringify(END_DATA)];
-  const seen = called();
-  if (JSON.stringify(seen) === JSON.stringify(all)) return [];
-  return [
-    `the hook was called for ${seen.map((one) => one.slice(0, 12))}, the model: ${
-      all.map((one) => one.slice(0, 12))
-    }`,
-  ];
-}
-
-/** What Shields count and journal is there a moment after the answer, later where the machine is busy. */
-const COUNTED_MS = 20_000;
 
 const userOf = (at: number) => `reader-${at}`;
 
@@ -360,66 +311,111 @@ const userOf = (at: number) => `reader-${at}`;
 async function runRow(ground: Ground, row: Row, tenant: string): Promise<string[]> {
   const { bus, entry, admin } = ground;
   const stage = await stageOf(ground, row, tenant);
+  const { room, token, signing } = stage;
   await using stack = new AsyncDisposableStack();
+  const app = appOf(tenant);
   const has_own = row.first === "echo" || row.second === "echo";
-  const own = has_own ? stack.use(await DurableClient.open(entry.url, stage.token)) : undefined;
+  const own = has_own ? stack.use(await DurableClient.open(entry.url, token)) : undefined;
   const readers: Reader[] = [];
   for (const [at, kind] of [row.first, row.second].entries()) {
-    const seat = { bus, tenant, room: ROOM, user: userOf(at), row, own };
+    const seat = { bus, admin, tenant, room, user: userOf(at), row, own, app_key: app.key };
     readers.push(stack.use(await openReader(kind, seat)));
   }
-  const source = stack.use(
-    await openSource({ bus: entry, admin, row, tenant, room: ROOM, token: stage.token, own }),
-  );
+  const way = { bus: entry, admin, row, tenant, room, token, own, signing, app };
+  const source = stack.use(await openSource(way));
   const answers = await publish(stage, source, readers);
   const heard = await compareHeard(stage, readers);
-  return [
-    ...answers,
-    ...heard,
-    ...await compareWhy(stage),
-    ...await compareJournal(stage),
-    ...await compareUse(stage),
-    ...await compareHook(stage),
-  ];
+  const users = readers.map(({ user }, at) => user ?? userOf(at));
+  return [...answers, ...heard, ...await observe(stage, users)];
 }
 
 /** The values of a row. */
 export const sayRow = (row: Row) =>
   Object.entries(row).map(([name, value]) => `${name}=${value}`).join(" ");
 
-/** So long after the last row ended, those that run wait for what never comes. */
-const STUCK_MS = 120_000;
+/** A row in which something waits for ever: so long after the last row ended it is given up. */
+const ROW_MS = 120_000;
+/** When a row ended last, monotonic ms: rows take as long as the machine takes, but some end. */
+let ended_ms = 0;
 
-/** Rejects when the rows are stuck, however long each takes on this machine. */
-async function unlessStuck<T>(work: Promise<T>, ended: { last_ms: number }): Promise<T> {
-  const { promise: stuck, reject } = Promise.withResolvers<never>();
+/** Rejects when no row has ended for that long. */
+async function within<T>(work: Promise<T>, limit_ms: number): Promise<T> {
+  const began_ms = performance.now();
+  const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setInterval(() => {
-    if (performance.now() - ended.last_ms > STUCK_MS) reject(new Error("it waits in vain"));
-  }, STUCK_MS / 10);
-  return await Promise.race([work, stuck]).finally(() => clearInterval(timer));
+    if (performance.now() - Math.max(began_ms, ended_ms) < limit_ms) return;
+    reject(new Error(`no row has ended for ${limit_ms} ms`));
+  }, limit_ms / 10);
+  return await Promise.race([work, late]).finally(() => clearInterval(timer));
+}
+
+/** What is wrong about a row. */
+const judged = (ground: Ground, row: Row, tenant: string): Promise<string[]> =>
+  within(runRow(ground, row, tenant), ROW_MS).catch(({ stack }: Error) => [`${stack}`])
+    .finally(() => ended_ms = performance.now());
+
+/** For how long another row is begun to make a wrong one plainer. */
+const SHRINK_MS = 90_000;
+
+/** The plainest row near this one that is wrong, too, and what is wrong about it. */
+async function shrunk(ground: Ground, row: Row, found: readonly string[], shrinks: number) {
+  const began_ms = performance.now();
+  let plainest = { row, found };
+  let tries = 0;
+  for (let next: Row | undefined = row; next !== undefined;) {
+    const candidates = simpler(next);
+    next = undefined;
+    for (const one of candidates) {
+      const is_over = tries === shrinks || performance.now() - began_ms > SHRINK_MS;
+      // Its tenant is in no configuration.
+      if (is_over || needsTenant(one)) continue;
+      const found = await judged(ground, one, `shrunk-${tries++}`);
+      if (found.length === 0) continue;
+      plainest = { row: next = one, found };
+      break;
+    }
+  }
+  return `the plainest, row ${sayRow(plainest.row)}\n  ${plainest.found.join("\n  ")}`;
 }
 
 /** Rows that run side by side. */
 const AT_ONCE = 8;
-/** After so many wrong rows the rest is not run: each waits in vain for what does not come. */
-const WRONG_MAX = 12;
+/** How far wrong rows are followed. */
+export interface Patience {
+  /** After so many wrong rows the rest is not run: each waits in vain for what does not come. */
+  readonly wrong: number;
+  /** Rows that are run to make a wrong one plainer, at most. */
+  readonly shrinks: number;
+}
 
-/** Runs rows, each in a tenant of its own. Rejects with the first that went wrong, and what was wrong about each. */
-export async function runRows(ground: Ground, rows: readonly Row[]): Promise<void> {
-  const wrong: string[] = [];
+const PATIENT: Patience = { wrong: 12, shrinks: 60 };
+
+/**
+ * Runs rows, each in a tenant of its own. Rejects with those that went wrong, what was wrong about each, and the first
+ * made as plain as it can be.
+ */
+export async function runRows(
+  ground: Ground,
+  rows: readonly Row[],
+  { wrong: wrong_max, shrinks }: Patience = PATIENT,
+): Promise<void> {
+  const wrong: { row: Row; found: string[] }[] = [];
+  const texts: string[] = [];
   const waiting = [...rows.entries()];
-  const ended = { last_ms: performance.now() };
   const work = async () => {
-    for (let next; wrong.length < WRONG_MAX && (next = waiting.shift()) !== undefined;) {
+    for (let next; wrong.length < wrong_max && (next = waiting.shift()) !== undefined;) {
       const [at, row] = next;
-      const work = runRow(ground, row, tenantOf(at));
-      const found = await unlessStuck(work, ended).catch(({ stack }: Error) => [`${stack}`]);
-      ended.last_ms = performance.now();
-      if (found.length > 0) wrong.push(`row ${at}, ${sayRow(row)}\n  ${found.join("\n  ")}`);
+      const found = await judged(ground, row, tenantOf(at));
+      if (found.length === 0) continue;
+      wrong.push({ row, found });
+      texts.push(`row ${at}, ${sayRow(row)}\n  ${found.join("\n  ")}`);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
-  if (wrong.length > 0) {
-    throw new Error(`${wrong.length} of ${rows.length} rows:\n${wrong.join("\n")}`);
+  const [first] = wrong;
+  if (first !== undefined) {
+    if (shrinks > 0) texts.push(await shrunk(ground, first.row, first.found, shrinks));
+    throw new Error(`${wrong.length} of ${rows.length} rows:\n${texts.join("\n")}`);
   }
+  await replayed(ground, rows.map((row, at) => ({ row, tenant: tenantOf(at) })));
 }

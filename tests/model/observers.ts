@@ -1,0 +1,222 @@
+/** What those say who look on: `why`, the journal and its replay, the ledger of use, hooks, the members' journal. */
+import { journalChunks } from "../../arq/replay/journal_chunks.ts";
+import { createModuleBook } from "../../arq/replay/replay_modules.ts";
+import { replay } from "../../arq/replay/replay_run.ts";
+import type { JournalRecord } from "../../shared/journal/record.ts";
+import { seen, until } from "../../shared/testing/until.ts";
+import type { Row } from "./factors.ts";
+import {
+  type Decision,
+  decisionsOf,
+  END_DATA,
+  fateOf,
+  heardBy,
+  messagesOf,
+  useOf,
+  whyOf,
+} from "./model.ts";
+import type { Ground } from "./run.ts";
+import type { Stage } from "./stage.ts";
+
+/** What Shields count and journal is there a moment after the answer, later where the machine is busy. */
+const COUNTED_MS = 20_000;
+
+/** All that is wrong about what the observers of a row say; `users` are those of its readers. */
+export async function observe(stage: Stage, users: readonly string[]): Promise<string[]> {
+  return [
+    ...await compareWhy(stage, users),
+    ...await compareJournal(stage),
+    ...await compareUse(stage),
+    ...await compareHook(stage),
+    ...await compareMembers(stage, users),
+  ];
+}
+
+async function compareWhy(stage: Stage, users: readonly string[]): Promise<string[]> {
+  const { admin, row, tenant, room } = stage;
+  const wrong: string[] = [];
+  for (const message of messagesOf(row)) {
+    const { place, message_id } = message;
+    if (message_id === undefined || fateOf(row, message).refusal !== "") continue;
+    for (const [at, kind] of [row.first, row.second].entries()) {
+      const wanted = whyOf(row, kind, place);
+      if (wanted === undefined) continue;
+      const user = kind === "echo" ? "publisher" : users[at]!;
+      const query = new URLSearchParams({ tenant, message_id, user, room });
+      // A Shield that has no time to answer is named, and what it knows is not in the answer.
+      const { connections, messages } = await seen(
+        "every Shield answers",
+        () => admin.read(`/v1/why?${query}`),
+        ({ nodes }) => nodes.silent.length === 0,
+      );
+      const first = messages.findIndex(({ duplicate }: { duplicate?: boolean }) =>
+        duplicate !== true
+      );
+      const [outcome] = connections[0]?.outcomes ?? [];
+      const says_more = !["sent", "not_connected"].includes(outcome?.state);
+      const told = `${outcome?.state} ${says_more ? outcome?.why ?? "" : ""}`.trim();
+      if (first >= 0 && told === wanted) continue;
+      wrong.push(`why of message ${place} for ${kind}: ${told}, the model: ${wanted}`);
+    }
+  }
+  return wrong;
+}
+
+const textOf = (base64: string) => new TextDecoder().decode(Uint8Array.fromBase64(base64));
+
+/** A record, as far as the model knows it. */
+function decisionOf({ allowed, code, reason, payload, policies }: JournalRecord): Decision {
+  const replaced = policies.findLast((one) => one.payload !== null)?.payload;
+  return {
+    allowed,
+    refusal: allowed ? "" : `${code} ${reason}`,
+    payload: payload.form === "kept" ? `kept ${textOf(payload.data)}` : payload.form,
+    replaced: replaced === undefined || replaced === null ? undefined : textOf(replaced),
+  };
+}
+
+async function compareJournal({ admin, row, tenant }: Stage): Promise<string[]> {
+  const messages = messagesOf(row).filter(({ message_id }) => message_id !== undefined);
+  const toldOf = async () => {
+    const decisions = await admin.decisions(tenant);
+    return messages.map(({ message_id }) =>
+      decisions.filter((one) => one.message_id === message_id).map(decisionOf)
+    );
+  };
+  const wanted = messages.map((one) => decisionsOf(row, one));
+  let told: Decision[][] = [];
+  const isRight = async () => {
+    told = await toldOf();
+    return JSON.stringify(told) === JSON.stringify(wanted);
+  };
+  return await until("the journal has all", isRight, COUNTED_MS).then(() => [], () => {
+    const at = told.findIndex((one, at) => JSON.stringify(one) !== JSON.stringify(wanted[at]));
+    const say = (one: readonly Decision[] | undefined) =>
+      JSON.stringify(one).replace(/x{20,}/g, "x…").slice(0, 400);
+    return [`the journal has of message ${at} ${say(told[at])}, the model: ${say(wanted[at])}`];
+  });
+}
+
+async function compareUse({ admin, row, tenant }: Stage): Promise<string[]> {
+  const wanted = useOf(row);
+  if (wanted === undefined) return [];
+  let told = "";
+  const isRight = async () => {
+    const { total } = await admin.read(`/v1/usage?tenant=${tenant}`);
+    told = `${total.messages_in} messages, ${total.deliveries} deliveries`;
+    return total.messages_in === wanted.messages_in && total.deliveries === wanted.deliveries;
+  };
+  return await until("use is counted", isRight, COUNTED_MS).then(() => [], () => [
+    `the ledger of use has ${told}, the model: ${wanted.messages_in} and ${wanted.deliveries}`,
+  ]);
+}
+
+const LOST = "hook.lost";
+
+/** docs/hooks.md: what the log lets go of before the hook had it is told by `hook.lost`, never left out silently. */
+function isWithoutSilence(told: readonly string[], wanted: readonly string[]): boolean {
+  let at = 0;
+  let is_lost = false;
+  for (const one of told) {
+    if (one === LOST) is_lost = true;
+    else {
+      const place = wanted.indexOf(one, at);
+      if (place < 0 || place > at && !is_lost) return false;
+      at = place + 1;
+      is_lost = false;
+    }
+  }
+  return at === wanted.length;
+}
+
+async function compareHook({ row, tenant, receiver }: Stage): Promise<string[]> {
+  if (row.hook === "no") return [];
+  const called = () =>
+    receiver.taken.map(({ body }) => body).filter(({ data }) => data.tenant === tenant)
+      .map(({ type, data }) => type === LOST ? LOST : JSON.stringify(data.message.data));
+  const isOver = () => called().includes(JSON.stringify(END_DATA));
+  await until("the hook is called for the end", isOver, COUNTED_MS).catch(() => {});
+  const messages = messagesOf(row);
+  const wanted = heardBy(row, "text").map((place) => fateOf(row, messages[place]!).heard);
+  const all = [...wanted, JSON.stringify(END_DATA)];
+  const told = called();
+  if (row.log === "short" && isWithoutSilence(told, all)) return [];
+  if (JSON.stringify(told) === JSON.stringify(all)) return [];
+  return [
+    `the hook was called for ${told.map((one) => one.slice(0, 12))}, the model: ${
+      all.map((one) => one.slice(0, 12))
+    }`,
+  ];
+}
+
+/** docs/presence.md: each connection that comes stands once in the members' journal. */
+async function compareMembers(stage: Stage, users: readonly string[]): Promise<string[]> {
+  const { row, backend, room } = stage;
+  if (row.membership === "off") return [];
+  const wanted = users.filter((_, at) => (at === 0 ? row.first : row.second) === "member")
+    .map((user) => `joined ${user}`);
+  if (wanted.length > 0) wanted.splice(0, 1, wanted[0]!, "occupied");
+  let told: string[] = [];
+  const isRight = async () => {
+    const { body } = await backend.call("GET", `rooms/${room}~members/messages?limit=100`);
+    const { messages } = body.result ?? body;
+    told = messages.map(({ type, data }: { type: string; data: { user_id?: string } }) =>
+      `${type} ${data.user_id ?? ""}`.trim()
+    );
+    return JSON.stringify(told.toSorted()) === JSON.stringify(wanted.toSorted());
+  };
+  return await until("who came is written", isRight, COUNTED_MS).then(() => [], () => [
+    `the members' journal has ${told}, the model: ${wanted}`,
+  ]);
+}
+
+/** As a Shield meters by default. */
+const MEMORY_PAGES = 64;
+const REPLAY_MS = 120_000;
+
+/** A row that was run. */
+interface RowAt {
+  readonly row: Row;
+  readonly tenant: string;
+}
+
+/** docs/replay.md: modules repeat what the journal has of them, without one difference. */
+export async function replayed(
+  { admin, modules }: Pick<Ground, "admin" | "modules">,
+  rows: readonly RowAt[],
+): Promise<void> {
+  for (const name of ["policy", "replace"] as const) {
+    const tenants = rows.filter(({ row }) =>
+      // Of what was replaced and not kept, a replay cannot say anything.
+      row.journal === "keep" &&
+      (row.gate === name || name === "policy" && row.gate === "schema_policy")
+    ).map(({ tenant }) => tenant);
+    if (tenants.length === 0) continue;
+    const texts = async function* () {
+      for (const tenant of tenants) {
+        const { text } = await admin.get(`/v1/journal?tenant=${tenant}&payload=1`);
+        // The last line says where the answer ends.
+        yield new TextEncoder().encode(`${text.trimEnd().split("\n").slice(0, -1).join("\n")}\n`);
+      }
+    };
+    const { sha256, bytes } = modules[name];
+    const moduleOf = createModuleBook(() => Promise.resolve(bytes), MEMORY_PAGES);
+    const candidate = await moduleOf(sha256);
+    const tally = await replay({
+      chunks: journalChunks(texts(), "the rows' journals"),
+      selection: { policy: name },
+      candidate: candidate!,
+      moduleOf,
+      threads: 1,
+      signal: AbortSignal.timeout(REPLAY_MS),
+      onProgress() {},
+    });
+    const { samples, ...recorded } = tally.recorded;
+    const { repeated, same, stateful_fuel } = recorded;
+    const is_whole = tally.missing + tally.unknown_holes === 0;
+    // docs/replay.md: of modules that may keep memory differences in fuel alone are no failure.
+    if (repeated > 0 && same + stateful_fuel === repeated && is_whole) continue;
+    const said = { ...recorded, samples: samples.slice(0, 2) };
+    throw new Error(`replay of ${name}: ${JSON.stringify(said)}`);
+  }
+}

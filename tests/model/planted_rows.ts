@@ -1,0 +1,26 @@
+/**
+ * The rows of `together_test.ts` as a program for `planted.ts`, which names a plant: it ends with the first wrong row, and
+ * those that are near the plant run first.
+ */
+import { startLocalBus } from "../harness/local_bus.ts";
+import { Receiver } from "../hooks/receiver.ts";
+import { rowsOf } from "./factors.ts";
+import { PLANTS } from "./plants.ts";
+import { answerBefore, configOf, groundOf, runRows } from "./run.ts";
+
+if (import.meta.main) {
+  await using receiver = new Receiver();
+  receiver.answer = answerBefore;
+  const [name] = Deno.args;
+  const near = PLANTS.find((plant) => plant.name === name)?.near ?? (() => true);
+  const all = rowsOf(2);
+  const rows = [...all.filter(near), ...all.filter((row) => !near(row))];
+  await using bus = await startLocalBus(configOf(rows, receiver));
+  try {
+    await runRows(await groundOf(bus, bus, receiver), rows, { wrong: 1, shrinks: 0 });
+  } catch (error) {
+    // What hangs is not waited for.
+    console.error(error);
+    Deno.exit(1);
+  }
+}

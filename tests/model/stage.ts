@@ -1,0 +1,138 @@
+/** What a row runs on: a tenant of its own with a class, a hook and a gate, and the tokens of who is in it. */
+import type { TestBus } from "../harness/test_bus.ts";
+import { SECRET } from "../hooks/receiver.ts";
+import { AdminClient } from "../peers/admin_client.ts";
+import { HttpPeer } from "../peers/http_peer.ts";
+import { policyAdmin } from "../peers/policy_admin.ts";
+import { schemaAdmin } from "../peers/schema_admin.ts";
+import type { Row } from "./factors.ts";
+import { SHORT } from "./model.ts";
+import type { Ground } from "./run.ts";
+
+const PUBLISHER = "publisher";
+/** The schema of the gate `schema`. */
+export const SCHEMA = "model-event";
+/** A room that asks for signatures, and one that does not. */
+export const SIGNED_ROOM = "room-signed-1";
+const ROOM = "room-1";
+
+/** A row that runs. */
+export interface Stage extends Ground {
+  readonly row: Row;
+  readonly tenant: string;
+  readonly room: string;
+  readonly backend: HttpPeer;
+  readonly token: string;
+  readonly signing: CryptoKeyPair;
+  /** The offsets of the messages that were acknowledged with one, by their places. */
+  readonly acked: Map<number, number>;
+}
+
+const done = (what: string, { status, body }: { status: number; body: unknown }) => {
+  if (status !== 200) throw new Error(`${what}: ${status} ${JSON.stringify(body)}`);
+};
+
+/** Does it on each Shield: an answer says that the change is in force there, and elsewhere it comes a moment later. */
+async function onEach({ bus, entry }: Ground, set: (bus: TestBus) => Promise<void>): Promise<void> {
+  await set(bus);
+  if (entry !== bus) await set(entry);
+}
+
+/** An operator of the bus. */
+export const adminOf = async (bus: TestBus) =>
+  new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
+
+/** The class of the row's room. */
+export async function setClass(stage: Stage): Promise<void> {
+  const { tenant, row } = stage;
+  const { log, journal, delta, membership } = row;
+  const body = {
+    room: "room-*",
+    ...(log === "plain" ? {} : { durable: true }),
+    ...(log === "latest" ? { slow_reader: "latest" } : {}),
+    ...(log === "cached" ? { cache_last: true } : {}),
+    ...(log === "short" ? { history_size: SHORT } : {}),
+    ...(journal === "off" ? {} : { journal: "all" }),
+    ...(journal === "keep" ? { journal_payload: "keep" } : {}),
+    ...(delta === "none" ? {} : { delta }),
+    ...(membership === "off" ? {} : { membership }),
+  };
+  const is_slow = row.first === "slow" || row.second === "slow";
+  const classes = [
+    ...(Object.keys(body).length === 1 ? [] : [body]),
+    // What fills a slow reader's socket, and is never the reason for which it is closed.
+    ...(is_slow ? [{ room: "fill-*", slow_reader: "latest" }] : []),
+  ];
+  await onEach(stage, async (bus) => {
+    const admin = await adminOf(bus);
+    for (const one of classes) {
+      done("the class", await admin.ask("PUT", `/v1/tenants/${tenant}/rooms`, one));
+    }
+  });
+}
+
+/** The hook of the row, if it has one. */
+async function setHook({ admin, tenant, row, receiver }: Stage): Promise<void> {
+  if (row.hook === "no") return;
+  const hook = { url: receiver.url, room: "room-*", secret: SECRET };
+  done("the hook", await admin.ask("PUT", `/v1/tenants/${tenant}/hooks/h`, hook));
+}
+
+/** Keeps the publisher out of the room. */
+export async function ban({ backend, room }: Stage): Promise<void> {
+  await backend.done("POST", `rooms/${room}/bans`, { user_id: PUBLISHER, reason: "a test" });
+}
+
+async function setPolicy(stage: Stage, name: "policy" | "replace"): Promise<void> {
+  const binding = { tenant: stage.tenant, name, sha256: stage.modules[name].sha256 };
+  await onEach(stage, async (bus) => {
+    done("the policy", await (await policyAdmin(bus)).post("deploy", binding));
+  });
+}
+
+async function setSchema(stage: Stage): Promise<void> {
+  const { tenant } = stage;
+  const mapping = { subject: `in.t.${tenant}.r.room-*`, schema_id: SCHEMA, message: "bench.Event" };
+  await onEach(stage, async (bus) => {
+    done("the mapping", await (await schemaAdmin(bus)).map(tenant, mapping));
+  });
+}
+
+/** Sets what refuses the row's messages. */
+export async function closeGate(stage: Stage): Promise<void> {
+  const { row: { gate } } = stage;
+  if (gate === "policy" || gate === "replace") await setPolicy(stage, gate);
+  if (gate === "schema_policy") await setPolicy(stage, "policy");
+  if (gate === "schema" || gate === "schema_policy") await setSchema(stage);
+  if (gate === "banned" || gate === "ungranted_banned") await ban(stage);
+}
+
+/** Opens the tenant of a row. */
+async function openStage(ground: Ground, row: Row, tenant: string): Promise<Stage> {
+  const { entry: bus } = ground;
+  const room = row.gate === "unsigned" ? SIGNED_ROOM : ROOM;
+  const service = await bus.tokenFor({ tenant, user: "backend", role: "service" });
+  const grants = [{ room, actions: ["subscribe", "command"] }];
+  const signing = await crypto.subtle.generateKey("Ed25519", true, [
+    "sign",
+    "verify",
+  ]) as CryptoKeyPair;
+  const claims = {
+    ...(row.gate.startsWith("ungranted") ? { grants } : {}),
+    ...(row.source === "signed"
+      ? { cnf: { jwk: await crypto.subtle.exportKey("jwk", signing.publicKey) } }
+      : {}),
+  };
+  const token = await bus.tokenFor({ tenant, user: PUBLISHER, claims });
+  const backend = new HttpPeer(bus.http_url, service);
+  return { ...ground, row, tenant, room, backend, token, signing, acked: new Map() };
+}
+
+/** A row's tenant as its messages find it. */
+export async function stageOf(ground: Ground, row: Row, tenant: string): Promise<Stage> {
+  const stage = await openStage(ground, row, tenant);
+  await setClass(stage);
+  await setHook(stage);
+  await closeGate(stage);
+  return stage;
+}

@@ -1,0 +1,50 @@
+/**
+ * `deno task model:triples [--tenth K]`: as `together_test.ts`, with each triple of values of `factors.ts`, which takes
+ * thousands of rows. Exits 1 with what was wrong. `triples_test.ts` runs a tenth of them.
+ */
+import { startLocalBus } from "../harness/local_bus.ts";
+import { runTask } from "../harness/task.ts";
+import { maybe, whole } from "../harness/task_arguments.ts";
+import { Receiver } from "../hooks/receiver.ts";
+import { covered } from "./covering.ts";
+import { type Row, rowsOf } from "./factors.ts";
+import { answerBefore, configOf, groundOf, runRows } from "./run.ts";
+
+const PARTS = 10;
+/** Rows on one bus: each has a tenant of its own, with its log. */
+const ROWS_OF_A_BUS = 400;
+
+const countOf = (rows: readonly Row[]) => covered(rows.map((row) => ({ ...row })), 3);
+
+/** Runs a tenth of the rows, or all of them. Rejects with what was wrong. */
+export async function runTriples(
+  tenth: number | undefined,
+  say: (line: string) => void,
+): Promise<void> {
+  const all = rowsOf(3);
+  const rows = tenth === undefined ? all : all.filter((_, at) => at % PARTS === tenth % PARTS);
+  say(`${rows.length} of ${all.length} rows, ${countOf(rows)} of ${countOf(all)} triples`);
+  for (let at = 0; at < rows.length; at += ROWS_OF_A_BUS) {
+    const some = rows.slice(at, at + ROWS_OF_A_BUS);
+    await using receiver = new Receiver();
+    receiver.answer = answerBefore;
+    await using bus = await startLocalBus(configOf(some, receiver));
+    await runRows(await groundOf(bus, bus, receiver), some);
+    say(`${at + some.length} rows are as the model says`);
+  }
+}
+
+const USAGE = {
+  command: "deno task model:triples",
+  about: "Runs the rows in which each triple of capabilities stands. Exits 1 with what was wrong.",
+  options: {
+    tenth: maybe(whole(0, "only each tenth row, from this one on", { low: 0, high: PARTS - 1 })),
+  },
+};
+
+if (import.meta.main) {
+  await runTask(USAGE, Deno.args, async ({ tenth }, say) => {
+    const problems = await runTriples(tenth, say).then(() => [], (error: Error) => [error.message]);
+    return { problems };
+  });
+}
