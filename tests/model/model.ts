@@ -103,7 +103,8 @@ function refusalOf({ gate, source }: Row, place: number): string {
     case "banned_late":
       return place < HALF ? "" : "403 room-banned";
     case "unsigned":
-      return source === "signed" ? "" : "403 signature-required";
+      if (source !== "signed") return "403 signature-required";
+      return isOdd(place) ? "403 signature-invalid" : "";
     case "policy":
     // docs/hooks.md: who is asked before it happens denies as a policy does.
     case "before":

@@ -18,6 +18,7 @@ export interface Plant {
 const reads = (row: Row, ...kinds: readonly Row["first"][]): boolean =>
   kinds.includes(row.first) || kinds.includes(row.second);
 
+/** The faults; each stands alone. */
 export const PLANTS: readonly Plant[] = [
   {
     name: "an echo is sent back",
