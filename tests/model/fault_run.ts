@@ -162,7 +162,7 @@ class Passage {
 
   /** The end, and what is wrong. */
   async judge(): Promise<string[]> {
-    const { row, bus, tenant } = this.#stage;
+    const { row } = this.#stage;
     const harm = this.#harm;
     const late: { kind: Row["first"]; reader: Awaited<ReturnType<typeof openLate>> }[] = [];
     await using stack = new AsyncDisposableStack();

@@ -16,7 +16,6 @@ import type { Desired, StatePolicy, StateReducer, StateSchema } from "../../desi
 import { readModuleFile } from "../../policies/module_file.ts";
 import { CommandError, EXIT } from "../../terminal/exit.ts";
 import { type Io, resolvePath } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
 import { readInput } from "../../terminal/input.ts";
 import { compileFile } from "../policy/policy_build.ts";
 import { readSchema } from "../schema/schema_push.ts";
