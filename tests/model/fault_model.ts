@@ -24,6 +24,8 @@ export const FAULT_FACTORS = {
   ...FACTORS,
   source: ["text", "binary", "http", "batch", "session", "protobuf"],
   gate: ["none", "policy", "replace", "schema"],
+  // The judge of a log looks for all that was taken.
+  log: ["plain", "durable", "latest"],
   shape: ["small", "large"],
   // Here: what was not answered is sent again until it is.
   twice: ["yes", "no"],
