@@ -5,7 +5,7 @@
 import { CALLED_BY_VARIABLES, calledAs } from "./program/called_as.ts";
 import { diskFilesUntil } from "./terminal/disk_files.ts";
 import { configFolder, FOLDER_VARIABLES, stateFolders } from "./bus/folders.ts";
-import { createOutput, print } from "./terminal/io.ts";
+import { behind, createOutput, print } from "./terminal/io.ts";
 import type { Io, ScreenSize } from "./terminal/io.ts";
 import { VERSION } from "../shared/version.ts";
 
@@ -71,9 +71,11 @@ async function main(): Promise<number> {
   const stopOn = (error: unknown) => stop.abort(error);
   const cwd = callerFolder();
   const has_color = Deno.stdout.isTerminal() && (variable("NO_COLOR") ?? "") === "";
+  const stdout = createOutput(Deno.stdout, Deno.stdout.isTerminal(), stopOn, has_color);
+  const stderr = createOutput(Deno.stderr, Deno.stderr.isTerminal(), stopOn);
   const io: Io = {
-    stdout: createOutput(Deno.stdout, Deno.stdout.isTerminal(), stopOn, has_color),
-    stderr: createOutput(Deno.stderr, Deno.stderr.isTerminal(), stopOn),
+    stdout,
+    stderr: stdout.is_tty && stderr.is_tty ? behind(stderr, stdout, FLUSH_MS) : stderr,
     // A read from a terminal may never end by itself.
     stdin: () => Deno.stdin.readable.pipeThrough(new TransformStream(), { signal: stop.signal }),
     is_stdin_tty: Deno.stdin.isTerminal(),

@@ -158,6 +158,22 @@ function concat(chunks: Uint8Array[], size_bytes: number): Uint8Array {
   return all;
 }
 
+/**
+ * An output that goes behind what another has taken, for two that are one terminal: a summary stands below the lines that
+ * it sums up. It waits `limit_ms` at most, since a terminal may stand still.
+ */
+export function behind(output: Output, other: Output, limit_ms: number): Output {
+  const write = async (bytes: Uint8Array) => {
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, limit_ms);
+    // Whoever writes to the other is told that it fails.
+    await Promise.race([other.flush().catch(() => {}), late]);
+    clearTimeout(timer);
+    await output.write(bytes);
+  };
+  return { ...output, write };
+}
+
 /** Writes text to an output. */
 export function print(output: Output, text: string): Promise<void> {
   return output.write(new TextEncoder().encode(text));

@@ -1,7 +1,7 @@
 // The output's backlog over a sink that is slow, takes pieces or breaks; no real stream.
 import assert from "node:assert/strict";
 import { turn } from "../../shared/testing/pace.ts";
-import { createOutput, print, resolvePath } from "./io.ts";
+import { behind, createOutput, print, resolvePath } from "./io.ts";
 
 /** A sink that takes a few bytes at a time, when it is told to. */
 function slowSink() {
@@ -79,4 +79,30 @@ Deno.test("a reader that is gone is told at once and to every write after it", a
 Deno.test("relative paths begin where the caller is", () => {
   assert.equal(resolvePath("/home/me/", "a/b"), "/home/me/a/b");
   assert.equal(resolvePath("/home/me", "/a"), "/a");
+});
+
+Deno.test("an output goes behind what another has taken, and waits no longer than it may", async () => {
+  const shown: string[] = [];
+  const go = Promise.withResolvers<void>();
+  const sinkOf = (until: Promise<void>) => ({
+    async write(bytes: Uint8Array) {
+      await until;
+      shown.push(new TextDecoder().decode(bytes));
+      return bytes.length;
+    },
+  });
+  const fail = (error: unknown) => assert.fail(String(error));
+  const lines = createOutput(sinkOf(go.promise), true, fail);
+  const plain = createOutput(sinkOf(Promise.resolve()), true, fail);
+  await print(lines, "lines");
+  const summed = print(behind(plain, lines, 60_000), "sum");
+  go.resolve();
+  await summed;
+  await plain.flush();
+  assert.deepEqual(shown, ["lines", "sum"]);
+  const still = createOutput(sinkOf(new Promise(() => {})), true, fail);
+  await print(still, "never");
+  await print(behind(plain, still, 1), "late");
+  await plain.flush();
+  assert.deepEqual(shown, ["lines", "sum", "late"]);
 });

@@ -1,7 +1,8 @@
 /**
  * Does what a page tells its reader, as `deno task readme` does, beside other tests: in an empty folder, with
  * the `arq` of this checkout unless another is given, from the commands on that start the page's bus. That
- * takes free ports, which are put into the commands in place of the usual ones.
+ * takes free ports, which are put into the commands in place of the usual ones. Where a page packs the checkout, which is
+ * not in that folder, it ends: `deno task readme` does that.
  */
 import { dirname } from "node:path";
 import { checkoutArq } from "../../tasks/record/record_session.ts";
@@ -31,10 +32,12 @@ export async function follow(page: string, install: Install = checkout): Promise
   );
   const steps = readSteps(local);
   const first = steps.findIndex(({ kind }) => kind === "start");
+  const pack = steps.findIndex(({ kind, text }) => kind === "run" && text.includes("task pack"));
+  const last = pack < 0 ? steps.length : pack;
   try {
     const words = (await install(folder)).map((word) => `'${word}'`).join(" ");
     const setting = { folder, prelude: `arq() { ${words} "$@"; }` };
-    for await (const { step, problem } of doSteps(steps.slice(Math.max(first, 0)), setting)) {
+    for await (const { step, problem } of doSteps(steps.slice(Math.max(first, 0), last), setting)) {
       if (problem !== undefined) throw new Error(`line ${step.line}: ${problem}`);
     }
   } finally {
