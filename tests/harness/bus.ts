@@ -81,7 +81,7 @@ export async function startBus(
     return status;
   };
   const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  const line = await firstLine(reader, () => log);
+  const line = await firstLine(reader, () => log, logged);
   reader.releaseLock();
   const drained = child.stdout.locked ? Promise.resolve() : child.stdout.cancel();
   const ready = JSON.parse(line) as Omit<DevBusReady, "key_file">;
@@ -100,6 +100,7 @@ export async function startBus(
 async function firstLine(
   reader: ReadableStreamDefaultReader<string>,
   log: () => string,
+  logged: Promise<void>,
 ): Promise<string> {
   let text = "";
   const { promise: late, reject } = Promise.withResolvers<never>();
@@ -107,7 +108,11 @@ async function firstLine(
   try {
     while (!text.includes("\n")) {
       const { value, done } = await Promise.race([reader.read(), late]);
-      if (done) throw new Error(`the bus ended before it was ready:\n${log()}`);
+      if (done) {
+        // Its last words may come after the end of the other stream.
+        await logged;
+        throw new Error(`the bus ended before it was ready:\n${log()}`);
+      }
       text += value;
     }
     return text.slice(0, text.indexOf("\n"));
