@@ -8,10 +8,10 @@ import { serveDev } from "../../arq/serve/dev_bus.ts";
 import { busProcess } from "../../arq/serve/serve_main.ts";
 import { ConfigError } from "../../shared/config/load.ts";
 import {
+  endWith,
   EXIT_FAILED,
   EXIT_USAGE,
   stopSignal,
-  stopWith,
   textOf,
 } from "../../shared/process/process.ts";
 
@@ -29,11 +29,13 @@ if (import.meta.main) {
       Deno.stdout.writeSync(new TextEncoder().encode(JSON.stringify(ready) + "\n"));
     });
   } catch (error) {
-    if (!(error instanceof CommandError)) {
-      stopWith(PROGRAM, error instanceof ConfigError ? EXIT_USAGE : EXIT_FAILED, textOf(error));
+    // Its log is still on its way.
+    if (error instanceof CommandError) {
+      const { message, hint, exit_code } = error;
+      await endWith(PROGRAM, exit_code, hint === undefined ? message : `${message}\n${hint}`);
     }
-    const { message, hint, exit_code } = error;
-    stopWith(PROGRAM, exit_code, hint === undefined ? message : `${message}\n${hint}`);
+    const code = error instanceof ConfigError ? EXIT_USAGE : EXIT_FAILED;
+    await endWith(PROGRAM, code, textOf(error));
   }
   Deno.exit(0);
 }
