@@ -113,7 +113,7 @@ async function compareUse({ admin, row, tenant }: Stage): Promise<string[]> {
 
 const LOST = "hook.lost";
 
-/** docs/hooks.md: what the log lets go of before the hook had it is told by `hook.lost`, never left out silently. */
+/** docs/hooks.md: `hook.lost` reports what the log removed before the hook was called. Nothing is skipped silently. */
 function isWithoutSilence(told: readonly string[], wanted: readonly string[]): boolean {
   let at = 0;
   let is_lost = false;
