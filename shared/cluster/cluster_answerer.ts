@@ -56,8 +56,8 @@ export interface Answerer {
 const HERE = "here";
 /** The question that every process answers with its clock: whoever asks it learns who is there. */
 export const HELLO = "hello";
-/** Its answer, in Unix ms; a process of an earlier release says nothing. */
-export const Hello = z.strictObject({ now_ms: z.number().optional() });
+/** Its answer, in Unix ms. */
+export const Hello = z.strictObject({ now_ms: z.number() });
 /** The message with which a process says that it goes; nobody answers it. */
 export const BYE = "bye";
 /** Questions answered at once; further ones are refused. */

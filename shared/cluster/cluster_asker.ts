@@ -176,6 +176,11 @@ export class ClusterAsker {
     else this.#known.note(asker, kind);
   }
 
+  /** Asks every process for its clock; they become known by their answers. Rejects as `ask` does. */
+  hello(options?: AskOptions) {
+    return this.ask(HELLO, Hello, options);
+  }
+
   /**
    * Resolves when all known processes have answered, at the latest after the time limit. An answer
    * that does not fit the schema counts as none. Rejects with `too-many-pending`.
@@ -261,11 +266,14 @@ export class ClusterAsker {
   async #clocksOf({ to, of, timeout_ms }: AskOptions) {
     const { node_id, timeout_ms: most_ms = ASK_TIMEOUT_MS } = this.#options;
     if (to === node_id) return new Map<string, number>();
-    const hello = { to, of, timeout_ms: (timeout_ms ?? most_ms) / HELLO_PART };
-    const { answers } = await this.ask(HELLO, Hello, hello);
+    const { answers } = await this.hello({
+      to,
+      of,
+      timeout_ms: (timeout_ms ?? most_ms) / HELLO_PART,
+    });
     return new Map(
       answers.flatMap(({ node_id: id, value: { now_ms } }) =>
-        now_ms === undefined || id === node_id ? [] : [[id, now_ms] as const]
+        id === node_id ? [] : [[id, now_ms] as const]
       ),
     );
   }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { z } from "zod";
 import { startNats } from "../../tests/harness/nats_server.ts";
-import { BYE, HELLO, Hello, startAnswerer } from "./cluster_answerer.ts";
+import { BYE, startAnswerer } from "./cluster_answerer.ts";
 import type { Answerer, AnswerHandlers } from "./cluster_answerer.ts";
 import { ClusterAsker, QUESTIONS_MAX } from "./cluster_asker.ts";
 import type { AskedNodes, AskerOptions } from "./cluster_asker.ts";
@@ -63,7 +63,7 @@ function start(
 /** Until `asker` has heard of that process. */
 async function meet({ asker }: Process, node_id: string): Promise<void> {
   await until(`${node_id} is known`, async () => {
-    if (!asker.isKnown(node_id)) await asker.ask(HELLO, Hello);
+    if (!asker.isKnown(node_id)) await asker.hello();
     return asker.isKnown(node_id);
   });
 }
@@ -73,6 +73,8 @@ async function everybodyAnswers(one_spine: Spine, other_spine: Spine): Promise<v
   using two = start(other_spine, "two", { n: () => ({ n: 2 }) });
   using brain = start(other_spine, "brain:two", { n: () => ({ n: 3 }) }, { kind: "brain" });
   await Promise.all([meet(one, "two"), meet(one, "brain:two"), meet(brain, "one")]);
+  const { answers: clocks } = await one.asker.hello();
+  assert.deepEqual(clocks.map(({ node_id }) => node_id), ["brain:two", "one", "two"]);
   const all = await one.asker.ask("n", Value);
   assert.deepEqual(all.nodes, { answered: ["brain:two", "one", "two"], silent: [] });
   assert.deepEqual(all.answers.map(({ value }) => value.n), [3, 1, 2]);

@@ -2,7 +2,7 @@
  * Puts together what a Shield shows of the cluster and tells of itself: it answers others' questions,
  * asks its own for the admin API, and keeps the tails of rooms.
  */
-import { HELLO, startAnswerer } from "../../../shared/cluster/cluster_answerer.ts";
+import { startAnswerer } from "../../../shared/cluster/cluster_answerer.ts";
 import type { AnswerHandlers } from "../../../shared/cluster/cluster_answerer.ts";
 import { ClusterAsker } from "../../../shared/cluster/cluster_asker.ts";
 import { controlAnswers } from "../../../shared/cluster/cluster_control.ts";
@@ -124,7 +124,7 @@ export function startInspect(start: InspectStart, parts: Parts): StartedInspect 
   const known = { spine, journal: readingOf(place), former, logs: parts.durable.logs };
   const context = { asker, now, node_id, classes, config, tails, log, ...known, ...publishing };
   // Who is not asked now says so with its own beat.
-  const hello = () => void asker.ask(HELLO, z.strictObject({})).catch(() => {});
+  const hello = () => void asker.hello().catch(() => {});
   const stopEvents = spine.onEvent((event) => {
     if (event.type === "state" && event.status.state === "connected") hello();
   });
