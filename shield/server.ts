@@ -164,7 +164,8 @@ function assemble(
   const sends = traces?.sending(spine, durable.logs, flushes) ?? { spine, logs: durable.logs };
   const beside = { tap: createTap(spine, Number(config.brain.tap)), order: orderOn(spine, random) };
   const commands = commandsOn(sends.spine, options, foundation, stats, () => service.presence);
-  const own = { ...sends, ...checks, ...beside, commands, usage, shares };
+  const announce = () => service.presence.announce();
+  const own = { ...sends, ...checks, ...beside, commands, announce, usage, shares };
   const path = { ...own, classes, quota, traces, unheard: unheardNotes(hub, ledger), now, random };
   const reading = { ...checks, limits, filters, noteRead: readNotes(ledger), reads };
   const history = createHistory({ ...durable, classes, ...reading });

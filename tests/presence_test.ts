@@ -252,6 +252,19 @@ async function storms(bus: TestBus): Promise<void> {
   watcher[Symbol.dispose]();
 }
 
+Deno.test("who has joined is in the list that is asked for next, however long joins wait", async () => {
+  await using bus = await startLocalBus(
+    CONFIG.replace("[presence]", "[presence]\nannounce_ms = 10_000"),
+  );
+  using _first = await enter(bus, "asked", "ann");
+  using bob = await enter(bus, "asked", "bob");
+  const { result: counted } = await bob.command("asked", "presence.count");
+  assert.deepEqual(counted, { connections: 2, users: 2 });
+  await bob.unsub("asked");
+  const { result: { members } } = await bob.command("asked", "presence.list");
+  assert.deepEqual(members.map(({ user_id }: { user_id: string }) => user_id), ["ann"]);
+});
+
 Deno.test("presence on a running bus", async (t) => {
   await using bus = await startLocalBus(CONFIG);
   await t.step("members come, change and go, in text and binary", () => comesAndGoes(bus));

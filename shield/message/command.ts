@@ -62,7 +62,11 @@ async function ask(
   const added = await admit(path, caller, envelope);
   // A ban may have come while policies judged the command.
   path.bans.requireRoom(identity, envelope.room_id);
-  requireShown(path, identity.tenant_id, envelope);
+  if (commandAction(envelope.command?.name ?? "") === "presence") {
+    requireShown(path, identity.tenant_id, envelope.room_id);
+    // The Brain hears on one connection, in order: it knows this Shield's members before it answers.
+    path.announce();
+  }
   const request = stamp(path, identity, envelope, added);
   const subject = commandSubject(identity.tenant_id, envelope.room_id);
   const room_class = path.classes.of(identity.tenant_id, envelope.room_id);
@@ -106,8 +110,7 @@ function whoCalls(
 }
 
 /** Throws `presence-disabled` for a question about members in a room without presence. */
-function requireShown(path: MessagePath, tenant_id: string, envelope: ScannedEnvelope): void {
-  if (commandAction(envelope.command?.name ?? "") !== "presence") return;
-  if (path.classes.of(tenant_id, envelope.room_id).presence) return;
-  throw new ArqonError("presence-disabled", envelope.room_id);
+function requireShown(path: MessagePath, tenant_id: string, room_id: string): void {
+  if (path.classes.of(tenant_id, room_id).presence) return;
+  throw new ArqonError("presence-disabled", room_id);
 }

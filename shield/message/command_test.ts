@@ -40,6 +40,7 @@ async function testPath(
   const path: MessagePath = {
     spine,
     signatures: { of: () => [] },
+    announce() {},
     overseer,
     bans: bans.bans,
     schemas: NO_SCHEMAS,

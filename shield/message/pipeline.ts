@@ -72,6 +72,8 @@ export interface MessagePath {
   readonly unheard?: Unheard | undefined;
   /** Commands that wait for Brains that may go; absent beside an embedded Spine, where none goes alone. */
   readonly commands?: Pick<CommandsUnderWay, "request"> | undefined;
+  /** Announces own members' changes that wait for others to travel with. */
+  readonly announce: () => void;
   readonly now: () => number;
   readonly random: Random;
 }

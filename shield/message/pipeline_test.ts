@@ -275,6 +275,6 @@ Deno.test("what the Spine does not take is refused with the Spine's own reason",
     now: () => SPINE_NOW_MS,
     random,
   };
-  const closed = { spine, signatures: { of: () => [] }, ...rest };
+  const closed = { spine, signatures: { of: () => [] }, announce() {}, ...rest };
   assert.throws(() => publish(closed, publisher, scan()), { reason: "spine-unavailable" });
 });

@@ -175,6 +175,11 @@ export class Announcer {
     this.#send();
   }
 
+  /** Announces the changes that wait, if any do. */
+  announce(): void {
+    if (this.#cancelSend !== undefined) this.heartbeat();
+  }
+
   /** Tells who left and may not stand in a journal; behind the leaves, which Brains mostly write by themselves. */
   tellStays(): void {
     for (const told of this.unconfirmed.told()) this.#options.port.send(this.#subject, told);

@@ -65,6 +65,8 @@ export interface ShieldPresence {
     deliberate: boolean,
     reason?: LeaveReason,
   ): void;
+  /** Sends the changes that wait for others to travel with, so that a question sent next finds them. */
+  announce(): void;
   /** Watches a room. Throws as listening on the Spine throws. */
   watch(tenant_id: string, room_id: string, watcher: PresenceWatcher): PresenceWatch;
   /** The members of a watched room as this Shield knows them now. */
@@ -208,6 +210,10 @@ class Machine implements ShieldPresence {
   ): void {
     const left = this.#announcer.leave({ tenant_id, room_id, connection_id }, deliberate, reason);
     this.#tables.onOwn(tenant_id, room_id, [], left);
+  }
+
+  announce(): void {
+    if (!this.#closed) this.#announcer.announce();
   }
 
   watch(tenant_id: string, room_id: string, watcher: PresenceWatcher): PresenceWatch {

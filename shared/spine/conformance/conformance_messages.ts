@@ -43,14 +43,17 @@ async function publishes({ spine, other, name }: Bus): Promise<void> {
 }
 
 async function keepsOrder({ spine, other, name }: Bus): Promise<void> {
+  const apart: string[] = [];
+  for (const n of [2, 0, 1]) {
+    other.subscribe(subject(name, `s${n}`), ({ payload }) => apart.push(text(payload)));
+  }
   const received = await collect(other, pattern(name, ">"));
   for (let n = 0; n < 5_000; n++) spine.publish(subject(name, `s${n % 3}`), bytes(String(n)));
   await within(spine.flush(), "the flush");
   const messages = await received.count(5_000);
-  assert.deepEqual(
-    messages.map((message) => text(message.payload)),
-    Array.from({ length: 5_000 }, (_, n) => String(n)),
-  );
+  const sent = Array.from({ length: 5_000 }, (_, n) => String(n));
+  assert.deepEqual(messages.map((message) => text(message.payload)), sent);
+  assert.deepEqual(apart, sent, "over subscriptions of one connection, too");
 }
 
 async function matches({ spine, other, name }: Bus): Promise<void> {
@@ -302,7 +305,10 @@ async function drains({ spine, name }: Bus): Promise<void> {
 /** Every case of publish, subscribe, request and drain. */
 export const MESSAGE_CASES: readonly Case[] = [
   { behaviour: "a message arrives later, as a copy, with its headers", run: publishes },
-  { behaviour: "messages of one publisher keep their order across subjects", run: keepsOrder },
+  {
+    behaviour: "messages of one publisher keep their order across subjects and subscriptions",
+    run: keepsOrder,
+  },
   { behaviour: "wildcards match by NATS' rules", run: matches },
   { behaviour: "every receiver owns its payload", run: copies },
   { behaviour: "a payload that is given away arrives, also with those who only read", run: gives },

@@ -50,6 +50,7 @@ export function testPath(
   const path: MessagePath = {
     spine,
     signatures: { of: () => require_signature },
+    announce() {},
     ...rest,
     ...more,
   };
