@@ -153,6 +153,7 @@ export function wholePath(
   const { classes, logs } = PLAIN_ROOMS;
   const path: MessagePath = {
     signatures: { of: () => [] },
+    announce() {},
     overseer: NO_OVERSEER,
     bans: NO_BANS,
     schemas: NO_SCHEMAS,

@@ -41,10 +41,8 @@ export interface LedgerBounds {
   readonly bytes_max: number;
   /** How long rows are kept at most, in ms. */
   readonly kept_ms: number;
-  /** Unix ms. */
+  /** Unix ms of a clock that never jumps: rows are as old as it says. */
   readonly now: () => number;
-  /** Ms that only grow: how old rows are; absent: `now`. */
-  readonly monotonic_ms?: () => number;
 }
 
 /** A stretch of rows, in the order in which things happened. */
@@ -55,8 +53,6 @@ export interface Segment {
   readonly number: number;
   /** When it began, Unix ms. */
   readonly start_ms: number;
-  /** The same, monotonic; absent: it is another process's. */
-  readonly began_ms?: number;
   /** The position of its first message. */
   readonly first_position: number;
   used: number;
@@ -83,7 +79,6 @@ export class Ledger {
   readonly counts: LedgerCounts = { messages: 0, rows: 0 };
   readonly rooms = new LedgerRooms();
   readonly #bounds: LedgerBounds;
-  readonly #monotonic_ms: () => number;
   readonly #ids = noIds();
   readonly #encoder = new TextEncoder();
   readonly #text = new Uint8Array(ROW_BYTES_MAX - HEAD_BYTES - REFUSED_BYTES);
@@ -99,7 +94,6 @@ export class Ledger {
 
   constructor(bounds: LedgerBounds) {
     this.#bounds = bounds;
-    this.#monotonic_ms = bounds.monotonic_ms ?? bounds.now;
     this.#since_ms = bounds.now();
     this.#segment = this.#open();
   }
@@ -283,15 +277,16 @@ export class Ledger {
 
   /** Gives up what is older than the bounds allow. */
   expire(): void {
-    const isOld = ({ began_ms = 0 }: Segment) =>
-      this.#monotonic_ms() - began_ms >= this.#bounds.kept_ms;
+    const { now, kept_ms } = this.#bounds;
+    const now_ms = now();
+    const isOld = ({ start_ms }: Segment) => now_ms - start_ms >= kept_ms;
     // A segment ends where the next one begins; the last one is replaced before it goes.
-    if (this.#segment.used > 0 && this.#isOver(this.#segment)) this.#segment = this.#open();
+    if (this.#segment.used > 0 && this.#isOver(now_ms)) this.#segment = this.#open();
     while (this.#segments.length > 1 && isOld(this.#segments[1]!)) this.#drop();
   }
 
-  #isOver({ began_ms = 0 }: Segment): boolean {
-    return this.#monotonic_ms() - began_ms >= this.#bounds.kept_ms / SEGMENTS_KEPT;
+  #isOver(now_ms: number): boolean {
+    return now_ms - this.#segment.start_ms >= this.#bounds.kept_ms / SEGMENTS_KEPT;
   }
 
   #message(kind: number, room: LedgerRoom, envelope: Uint8Array, offset: number): number {
@@ -320,7 +315,7 @@ export class Ledger {
     const size = HEAD_BYTES + body_bytes;
     let segment = this.#segment;
     const now_ms = this.#bounds.now();
-    const is_old = segment.used > 0 && this.#isOver(segment);
+    const is_old = segment.used > 0 && this.#isOver(now_ms);
     if (segment.used + size > SEGMENT_BYTES || is_old) {
       segment = this.#segment = this.#open();
       this.expire();
@@ -345,7 +340,6 @@ export class Ledger {
       view: new DataView(bytes.buffer),
       number: (before?.number ?? 0) + 1,
       start_ms: Math.trunc(this.#bounds.now()),
-      began_ms: this.#monotonic_ms(),
       first_position: this.#position,
       used: 0,
       place: { segment: undefined },

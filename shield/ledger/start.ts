@@ -40,10 +40,7 @@ export function startLedger(start: StoreStart): StartedLedger | undefined {
   const { config, registry, now } = start;
   const { enabled, bytes, seconds } = config.ledger;
   if (!enabled) return undefined;
-  const ledger = new Ledger({
-    ...{ bytes_max: bytes, kept_ms: 1_000 * seconds, now },
-    monotonic_ms: () => performance.now(),
-  });
+  const ledger = new Ledger({ bytes_max: bytes, kept_ms: 1_000 * seconds, now });
   const timer = setInterval(() => ledger.expire(), EXPIRE_MS);
   Deno.unrefTimer(timer);
   scrapedGauge(registry, "shield_ledger_bytes", "Memory of the ledger.", () => ledger.bytes);
