@@ -50,6 +50,7 @@ function testPublish(limits: Record<string, number> = {}) {
     path: {
       spine,
       signatures: { of: () => [] },
+      announce() {},
       overseer: NO_OVERSEER,
       bans: NO_BANS,
       schemas: NO_SCHEMAS,

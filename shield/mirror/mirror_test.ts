@@ -44,6 +44,7 @@ function pathOf(test: TestMirror, overseer: MessagePath["overseer"] = NO_OVERSEE
   return {
     spine: test.engine.spine,
     signatures: { of: () => [] },
+    announce() {},
     overseer,
     bans: NO_BANS,
     schemas: NO_SCHEMAS,

@@ -50,6 +50,7 @@ async function testPath(
   const path: MessagePath = {
     spine,
     signatures: { of: () => [] },
+    announce() {},
     overseer,
     bans: NO_BANS,
     schemas: found.schemas.gate,

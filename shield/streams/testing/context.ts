@@ -75,6 +75,7 @@ function pathOf(
   return {
     spine,
     signatures: { of: () => [] },
+    announce() {},
     overseer: NO_OVERSEER,
     bans: NO_BANS,
     schemas: NO_SCHEMAS,
