@@ -5,7 +5,7 @@
 import { CALLED_BY_VARIABLES, calledAs } from "./program/called_as.ts";
 import { diskFilesUntil } from "./terminal/disk_files.ts";
 import { configFolder, FOLDER_VARIABLES, stateFolders } from "./bus/folders.ts";
-import { behind, createOutput, print } from "./terminal/io.ts";
+import { behind, createOutput, flushWithin, print } from "./terminal/io.ts";
 import type { Io, ScreenSize } from "./terminal/io.ts";
 import { VERSION } from "../shared/version.ts";
 
@@ -52,8 +52,6 @@ async function listenForSignals(stop: AbortController, interrupts: Interrupts): 
 }
 
 const FLUSH_MS = 1_000;
-
-const pause = (delay_ms: number) => new Promise((resolve) => setTimeout(resolve, delay_ms));
 
 /** The size of the terminal that one of our streams is; it may change at any time. */
 function screenSize(): ScreenSize | undefined {
@@ -114,11 +112,10 @@ async function main(): Promise<number> {
     const text = asksForJson(Deno.args) ? explainJson(error) : explain(error);
     // The sequences that restore the terminal are still being written. A reader that stands still is not
     // waited for.
-    await Promise.race([io.stdout.flush().catch(() => {}), pause(FLUSH_MS)]);
+    await flushWithin(io.stdout, FLUSH_MS);
     if (!silent) await print(io.stderr, text).catch(() => {});
   }
-  // Nobody reads it.
-  await Promise.race([io.stderr.flush().catch(() => {}), pause(FLUSH_MS)]);
+  await flushWithin(io.stderr, FLUSH_MS);
   return exit_code;
 }
 

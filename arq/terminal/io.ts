@@ -164,14 +164,18 @@ function concat(chunks: Uint8Array[], size_bytes: number): Uint8Array {
  */
 export function behind(output: Output, other: Output, limit_ms: number): Output {
   const write = async (bytes: Uint8Array) => {
-    const { promise: late, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, limit_ms);
-    // Whoever writes to the other is told that it fails.
-    await Promise.race([other.flush().catch(() => {}), late]);
-    clearTimeout(timer);
+    await flushWithin(other, limit_ms);
     await output.write(bytes);
   };
   return { ...output, write };
+}
+
+/** Waits until an output is written, `limit_ms` at most. That it fails is told to whoever writes to it. */
+export async function flushWithin(output: Output, limit_ms: number): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, limit_ms);
+  await Promise.race([output.flush().catch(() => {}), late]);
+  clearTimeout(timer);
 }
 
 /** Writes text to an output. */
