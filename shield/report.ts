@@ -2,7 +2,7 @@
 import type { HealthCheck } from "../shared/listeners/ops.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
 import { plural } from "../shared/plural.ts";
-import type { ShieldStatus } from "./admin/operations/admin_status.ts";
+import type { ShieldStatus } from "./admin/admin_status.ts";
 import type { Parts } from "./parts.ts";
 
 /** What a report needs besides the parts. */

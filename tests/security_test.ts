@@ -23,7 +23,7 @@ const ADMIN_ROUTES = listedRoutes().map(({ method, template }) => ({
 /** Files that answer some of them; a path that one of them names has to be in the tables. */
 const ADMIN_FILES = [
   "shield/admin/admin.ts",
-  "shield/admin/operations/admin_status.ts",
+  "shield/admin/admin_status.ts",
   "shield/admin/inspect/api.ts",
   "shield/admin/operations/bans_api.ts",
   "shield/admin/operations/revocations_api.ts",

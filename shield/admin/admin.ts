@@ -10,7 +10,7 @@ import type { AdminRouter } from "./routing/admin_router.ts";
 import { requireOwnName } from "./routing/admin_host.ts";
 import type { AdminNames } from "./routing/admin_host.ts";
 import { requireOwnSite, withSafety } from "./routing/admin_safety.ts";
-import type { AdminRates } from "./operations/admin_rates.ts";
+import type { AdminRates } from "./admin_rates.ts";
 import { showsToken } from "../../shared/http1/shown_token.ts";
 import { adminOf } from "./routing/admin_scope.ts";
 import type { Admin } from "./routing/admin_scope.ts";

@@ -6,7 +6,7 @@
 import { isOnlyNamed } from "../fanout/pattern_index.ts";
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
 import type { Channel, Subscriber } from "../fanout/hub.ts";
-import type { Flow } from "../durable/room/flow.ts";
+import type { Flow } from "../fanout/flow.ts";
 import { RoomSubscriber } from "../fanout/room_subscriber.ts";
 import { gapFrame, HeldSubscriber } from "../fanout/held_subscriber.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";

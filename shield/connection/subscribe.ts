@@ -14,7 +14,7 @@ import { judgedRoomOf } from "../../shared/rooms/reserved.ts";
 import type { Limits } from "../../shared/config/schema.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { TenantLogs } from "../durable/log/logs.ts";
-import { Flow } from "../durable/room/flow.ts";
+import { Flow } from "../fanout/flow.ts";
 import type { EntryPoint, Position } from "../durable/room/room_log.ts";
 import type { FlushQueue } from "./flush_queue.ts";
 import type { Note } from "../journal/note.ts";

@@ -1,6 +1,6 @@
 /** What the ledger is told of subscriptions: when one has begun, and when and why it has ended. */
 import type { LeaveReason } from "../../shared/presence/leave_reason.ts";
-import type { Flow } from "../durable/room/flow.ts";
+import type { Flow } from "../fanout/flow.ts";
 import { classFilter } from "../filter/filter.ts";
 import type { Filter } from "../filter/filter.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";

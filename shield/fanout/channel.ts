@@ -5,7 +5,7 @@ import type { Spine, Subscription } from "../../shared/spine/contract/spine.ts";
 import type { FilterShares } from "../filter/shares.ts";
 import type { Filtered } from "../filter/filter.ts";
 import type { DurableChannel, RoomLogEvents } from "../durable/room/channel.ts";
-import type { Flow } from "../durable/room/flow.ts";
+import type { Flow } from "./flow.ts";
 import type { RoomLog } from "../durable/room/room_log.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { LedgerRoom } from "../ledger/rooms.ts";

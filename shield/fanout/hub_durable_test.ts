@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { ArqonError, decodeServerFrame, writeEnvelope } from "@arqon/proto";
 import type { PayloadCopy } from "../../shared/spine/contract/spine.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
-import { Flow } from "../durable/room/flow.ts";
+import { Flow } from "./flow.ts";
 import type { EntryPoint, Position } from "../durable/room/room_log.ts";
 import { tenantClass, testDurable } from "../durable/testing/durable.ts";
 import type { TestDurable } from "../durable/testing/durable.ts";

@@ -4,7 +4,7 @@
  */
 import { encodeMsgAt, encodeTextMessage, readRouted } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
-import { entryFrame } from "../durable/room/flow.ts";
+import { entryFrame } from "./flow.ts";
 import type { Entry } from "../durable/messages/timeline.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { Channel, HubLedger, Subscriber } from "./channel.ts";

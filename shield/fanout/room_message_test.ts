@@ -4,7 +4,7 @@ import { decodeServerFrame, readEnvelope, writeEnvelope } from "@arqon/proto";
 import type { EnvelopeInput } from "@arqon/proto";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import type { RoomMessage } from "./backlog.ts";
-import { Flow } from "../durable/room/flow.ts";
+import { Flow } from "./flow.ts";
 import { tenantClass, testDurable } from "../durable/testing/durable.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { droppable, keyOf } from "./room_message.ts";

@@ -6,7 +6,7 @@
 import type { RoomMessage } from "./backlog.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Connection } from "../connection/connection.ts";
-import type { Flow } from "../durable/room/flow.ts";
+import type { Flow } from "./flow.ts";
 import type { Filter } from "../filter/filter.ts";
 import type { DeltaWish } from "./delta_wish.ts";
 import type { Frame } from "./frame_bytes.ts";

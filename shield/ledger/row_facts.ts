@@ -1,5 +1,5 @@
 /** What the ledger's rows say in words: data only. */
-import type { Episode } from "../durable/room/flow.ts";
+import type { Episode } from "../fanout/flow.ts";
 
 /** Why a connection was not given a message of a room that it heard. */
 export const LEFT_OUT_WHYS = ["slow_reader", "conflated", "echo", "queued", "filter"] as const;

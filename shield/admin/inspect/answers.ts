@@ -20,7 +20,7 @@ import {
 } from "./rows.ts";
 import type { ConnectionDetail, ConnectionRow, RoomRow, TenantRow } from "./rows.ts";
 import { Id } from "../routing/query.ts";
-import { topOf, visitAll } from "./top.ts";
+import { topOf, visitAll } from "../../../shared/containers/top.ts";
 
 /** The parts of a Shield that are read. */
 export type InspectedParts = Pick<

@@ -20,7 +20,7 @@ import {
 } from "./rows.ts";
 import { POLICIES_MAX } from "../../policy/policy_table.ts";
 import type { ConnectionRow, RoomRow, TenantRow } from "./rows.ts";
-import { topOf, visitAll } from "./top.ts";
+import { topOf, visitAll } from "../../../shared/containers/top.ts";
 
 /** What lists need of the process. */
 export interface ListContext {

@@ -12,7 +12,7 @@ import type { ArrivedBan } from "../../auth/ban_table.ts";
 import type { Bans } from "../../auth/bans.ts";
 import { BANS_ABOUT } from "../inspect/openapi_rooms.ts";
 import { Id, Limit, readQuery } from "../routing/query.ts";
-import { topOf } from "../inspect/top.ts";
+import { topOf } from "../../../shared/containers/top.ts";
 
 /** How many bans are read from the bucket at a time. */
 const READS_AT_ONCE = 64;

@@ -3,7 +3,7 @@
  * what each route is about; `admin_router.ts` finds the tenant that a request names.
  */
 import { ArqonError } from "@arqon/proto";
-import type { AdminRates } from "../operations/admin_rates.ts";
+import type { AdminRates } from "../admin_rates.ts";
 import type { CheckQueue } from "./check_queue.ts";
 import type { AuditTrail } from "../../audit/trail.ts";
 import type { Client } from "../../message/caller.ts";

@@ -3,14 +3,14 @@
  * go into the audit log. A caller is issuer and subject of a token, whatever address it asks from.
  */
 import { ArqonError } from "@arqon/proto";
-import type { Config } from "../../../shared/config/schema.ts";
-import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
-import { scrapedCounter } from "../../../shared/metrics/metrics_plain.ts";
-import type { Registry } from "../../../shared/metrics/metrics.ts";
-import { CheckQueue, registerChecks } from "../routing/check_queue.ts";
-import type { Identity } from "../../auth/identity.ts";
-import { createBucket, setRate, take } from "../../rates/token_bucket.ts";
-import type { TokenBucket } from "../../rates/token_bucket.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import { BoundedMap } from "../../shared/containers/bounded_map.ts";
+import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import { CheckQueue, registerChecks } from "./routing/check_queue.ts";
+import type { Identity } from "../auth/identity.ts";
+import { createBucket, setRate, take } from "../rates/token_bucket.ts";
+import type { TokenBucket } from "../rates/token_bucket.ts";
 
 /** The most callers that are remembered; those who asked longest ago go first. */
 const CALLERS_MAX = 10_000;

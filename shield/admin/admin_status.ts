@@ -2,12 +2,12 @@
  * What a Shield answers to admins about itself and about them: `/v1/status`, and `/v1/access`, which
  * says how far the token reaches. Everything about the cluster is `inspect/`.
  */
-import type { Logger } from "../../../shared/logs/log.ts";
-import type { SpineStatus } from "../../../shared/spine/contract/spine.ts";
-import { AdminTable } from "../routing/admin_routes.ts";
-import type { AdminCall } from "../routing/admin_routes.ts";
-import type { KeyStatus } from "../../auth/authenticate.ts";
-import { STATUS_ABOUT } from "../../openapi/openapi_settings.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { SpineStatus } from "../../shared/spine/contract/spine.ts";
+import { AdminTable } from "./routing/admin_routes.ts";
+import type { AdminCall } from "./routing/admin_routes.ts";
+import type { KeyStatus } from "../auth/authenticate.ts";
+import { STATUS_ABOUT } from "../openapi/openapi_settings.ts";
 
 /** The answer of `GET /v1/status`. */
 export interface ShieldStatus {

@@ -4,9 +4,9 @@
  * message is lost or repeated. The connection sends; the messages are the room log's.
  */
 import { encodeTextMessage, readRouted } from "@arqon/proto";
-import type { Frame } from "../../fanout/frame_bytes.ts";
-import type { Cursor } from "./room_log.ts";
-import type { Entry } from "../messages/timeline.ts";
+import type { Frame } from "./frame_bytes.ts";
+import type { Cursor } from "../durable/room/room_log.ts";
+import type { Entry } from "../durable/messages/timeline.ts";
 
 /** The frame of a durable room's message in one of the two forms. */
 export function entryFrame(entry: Entry, text: boolean): Frame {
