@@ -68,15 +68,18 @@ function isPassing(error: unknown): boolean {
 /**
  * The same source, with reads repeated for up to 30 s after a failure that may pass. Reads change nothing.
  */
-export function patient(source: HistorySource, io: Pick<Io, "now" | "signal">): HistorySource {
+export function patient(
+  source: HistorySource,
+  io: Pick<Io, "monotonic_ms" | "signal">,
+): HistorySource {
   return {
     async history(query) {
-      const deadline_ms = io.now() + PATIENCE_MS;
+      const deadline_ms = io.monotonic_ms() + PATIENCE_MS;
       for (;;) {
         try {
           return await source.history(query);
         } catch (error) {
-          if (!isPassing(error) || io.now() >= deadline_ms) throw error;
+          if (!isPassing(error) || io.monotonic_ms() >= deadline_ms) throw error;
         }
         await pause(RETRY_MS, io.signal);
         io.signal.throwIfAborted();

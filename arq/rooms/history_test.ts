@@ -5,7 +5,7 @@ import { ArqonError } from "@arqon/sdk";
 import { checkEpoch, EpochChanged, historyPages, patient } from "./history.ts";
 import { StoredRoom } from "../testing/stored_room.ts";
 
-const io = { now: () => 0, signal: new AbortController().signal };
+const io = { monotonic_ms: () => 0, signal: new AbortController().signal };
 
 async function offsetsOf(
   room: StoredRoom,
@@ -64,11 +64,11 @@ Deno.test("patience ends after 30 s, and with the stop signal", async () => {
     now_ms += 10_000;
     throw new ArqonError("spine-unavailable", "x");
   };
-  const source = patient(room, { ...io, now: () => now_ms });
+  const source = patient(room, { ...io, monotonic_ms: () => now_ms });
   await assert.rejects(source.history({}), { reason: "spine-unavailable" });
   assert.equal(room.asked.length, 3);
   const stop = new AbortController();
-  const waiting = patient(room, { now: () => 0, signal: stop.signal }).history({});
+  const waiting = patient(room, { monotonic_ms: () => 0, signal: stop.signal }).history({});
   stop.abort(new Error("stopped"));
   await assert.rejects(waiting, /stopped/);
 });

@@ -73,8 +73,9 @@ class KilledHoles {
   readonly #shown = new Set<string>();
   #looked_ms: number;
 
-  constructor(now_ms: number) {
-    this.#looked_ms = now_ms;
+  /** Monotonic ms. */
+  constructor(passed_ms: number) {
+    this.#looked_ms = passed_ms;
   }
 
   /** Whether a line is no such hole, or a new one. */
@@ -90,10 +91,10 @@ class KilledHoles {
 
   /** The new holes, as lines. Rejects as the bus refuses. */
   async look(io: Io, admin: Admin, wish: JournalWish): Promise<readonly string[]> {
-    const now_ms = io.now();
-    if (now_ms - this.#looked_ms < KILLED_LOOK_MS) return [];
-    this.#looked_ms = now_ms;
-    const recent = { ...wish, after: undefined, since_ms: Math.max(0, now_ms - KILLED_BACK_MS) };
+    const passed_ms = io.monotonic_ms();
+    if (passed_ms - this.#looked_ms < KILLED_LOOK_MS) return [];
+    this.#looked_ms = passed_ms;
+    const recent = { ...wish, after: undefined, since_ms: Math.max(0, io.now() - KILLED_BACK_MS) };
     let text = "";
     for await (const bytes of journalAnswer(io, admin, recent, KILLED_LINES)) {
       text += new TextDecoder().decode(bytes);
@@ -152,7 +153,7 @@ export async function journalList(io: Io, flags: JournalListFlags): Promise<numb
   }
   const admin = await findAdmin(io, flags);
   const is_json = flags.json === true;
-  const killed = new KilledHoles(io.now());
+  const killed = new KilledHoles(io.monotonic_ms());
   let wish: JournalWish = { ...wishOf(io, flags), ...newest && { newest: "1" } };
   let shown = 0;
   for (let is_end = false; !is_end && (shown < flags.limit || flags.follow === true);) {

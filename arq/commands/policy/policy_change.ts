@@ -29,9 +29,9 @@ async function change(
   found?: Admin,
 ): Promise<number> {
   const admin = found ?? await findAdmin(io, flags);
-  const began_ms = io.now();
+  const began_ms = io.monotonic_ms();
   const answer = await askAdmin(io, admin, request);
-  const duration_ms = io.now() - began_ms;
+  const duration_ms = io.monotonic_ms() - began_ms;
   return await tellChange(io, answer, {
     json: flags.json === true,
     done: done(answer),

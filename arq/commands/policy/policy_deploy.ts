@@ -67,7 +67,7 @@ export async function policyDeploy(io: Io, file: string, flags: DeployFlags): Pr
   const name = policyName(file, flags.name);
   const body = await readModule(io, file);
   const admin = await findAdmin(io, flags);
-  const began_ms = io.now();
+  const began_ms = io.monotonic_ms();
   const module = await askAdmin(io, admin, {
     method: "PUT",
     path: "/v1/policies/modules",
@@ -89,7 +89,7 @@ export async function policyDeploy(io: Io, file: string, flags: DeployFlags): Pr
       percent,
     }),
   });
-  const duration_ms = io.now() - began_ms;
+  const duration_ms = io.monotonic_ms() - began_ms;
   await warnOfSizes(io, file, body);
   const told = { json: flags.json === true, done: `${name} is deployed`, duration_ms };
   return await tellChange(io, answer, told);

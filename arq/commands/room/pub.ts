@@ -92,10 +92,10 @@ async function publishLines(
   const progress = await createProgress({
     is_tty: io.stderr.is_tty && flags.json !== true,
     total: source.total,
-    now: io.now,
+    now: io.monotonic_ms,
   });
   const window = new Window(flags.window);
-  const started_ms = io.now();
+  const started_ms = io.monotonic_ms();
   const done = new Acknowledged();
   const published = noneYet();
   let sent = 0;
@@ -118,7 +118,7 @@ async function publishLines(
   try {
     for await (const { line, bytes } of readNdjson(await source.open(), source.name)) {
       if (flags.rate !== undefined) {
-        await pause(started_ms + dueAfter(sent, flags.rate) - io.now(), io.signal);
+        await pause(started_ms + dueAfter(sent, flags.rate) - io.monotonic_ms(), io.signal);
       }
       io.signal.throwIfAborted();
       await window.run(() => {
@@ -238,11 +238,11 @@ export async function pub(
   const what = content ?? await openSource(io, flags.ndjson ?? "-");
   await using connection = await openConnection(io, flags, { window: flags.window });
   const room = connection.room(room_id);
-  const started_ms = io.now();
+  const started_ms = io.monotonic_ms();
   const published = "open" in what
     ? await publishLines(io, room, what, flags)
     : await publishOne(room, what, flags);
-  const duration_ms = io.now() - started_ms;
+  const duration_ms = io.monotonic_ms() - started_ms;
   if (flags.json === true) {
     await print(io.stdout, await resultLine(room, published, duration_ms));
   } else if ("open" in what) {

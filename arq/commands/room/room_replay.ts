@@ -77,7 +77,7 @@ async function send(
 async function publishAll(replay: Replay): Promise<void> {
   const { io, source, flags, epoch, until, done, isKnown } = replay;
   const window = new Window(flags.window);
-  const started_ms = io.now();
+  const started_ms = io.monotonic_ms();
   const from = flags.from ?? 0;
   let sent = 0;
   // The first page includes the message before: while that is there, nothing after it is missing.
@@ -103,7 +103,7 @@ async function publishAll(replay: Replay): Promise<void> {
       // A signal was meant for those who were there.
       if (message.signal !== undefined) continue;
       if (flags.rate !== undefined) {
-        await pause(started_ms + dueAfter(sent, flags.rate) - io.now(), io.signal);
+        await pause(started_ms + dueAfter(sent, flags.rate) - io.monotonic_ms(), io.signal);
       }
       io.signal.throwIfAborted();
       done.begin(offset);
@@ -142,9 +142,9 @@ export async function roomReplay(io: Io, room_id: string, flags: ReplayFlags): P
   const ids_epoch = await epochOfIds(room_id, flags, { offset: until, epoch }, isKnown);
   const done = new Acknowledged(from);
   const is_tty = io.stderr.is_tty && json !== true;
-  const progress = await createProgress({ is_tty, total: undefined, now: io.now });
+  const progress = await createProgress({ is_tty, total: undefined, now: io.monotonic_ms });
   const target = connection.room(to);
-  const started_ms = io.now();
+  const started_ms = io.monotonic_ms();
   try {
     if (until > from) {
       await publishAll({
@@ -166,7 +166,7 @@ export async function roomReplay(io: Io, room_id: string, flags: ReplayFlags): P
   } finally {
     progress.stop();
   }
-  const duration_ms = io.now() - started_ms;
+  const duration_ms = io.monotonic_ms() - started_ms;
   await print(io.stderr, swappedText(done));
   const { count: published } = done;
   if (json === true) {
