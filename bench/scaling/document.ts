@@ -34,26 +34,6 @@ export function withSection(page: string, section: string): string {
   return `${page.slice(0, begin + BEGIN.length)}\n\n${section}\n\n${page.slice(end)}`;
 }
 
-const us = (value: number) => value.toFixed(1);
-
-/** The table of a law's steps, as text for a page. */
-function renderSteps({ axis, steps }: RecordedLaw): string {
-  const cheapest = Math.min(...steps.map(({ cpu_us }) => cpu_us));
-  return renderRows(
-    [axis, "CPU µs", "least", "most", "of the cheapest", "p50 ms", "p99 ms", "RSS MB"],
-    steps.map(({ step, cpu_us, rounds_us, p50_ms, p99_ms, rss_bytes }) => [
-      counted(step),
-      us(cpu_us),
-      us(Math.min(...rounds_us)),
-      us(Math.max(...rounds_us)),
-      `${(cpu_us / cheapest).toFixed(2)}x`,
-      p50_ms.toFixed(2),
-      p99_ms.toFixed(2),
-      (rss_bytes / 1e6).toFixed(0),
-    ]),
-  );
-}
-
 /** The table of the laws, one row for each. */
 export function renderGrowth(laws: readonly RecordedLaw[]): string {
   return renderRows(
@@ -70,18 +50,13 @@ export function renderGrowth(laws: readonly RecordedLaw[]): string {
 
 const fenced = (text: string) => `\`\`\`text\n${text}\n\`\`\``;
 
-/** The text of the section, without its heading. */
+/** The text of the section, without its heading: how each law grows, and a plot of it. */
 export function renderSection(laws: readonly RecordedLaw[]): string {
-  const parts = laws.map((law) => {
-    const { name, axis, about, measured, commit, deno } = law;
-    const when = `${measured}, commit ${commit.slice(0, 7)}${commit.endsWith("+") ? "+" : ""}`;
-    return [
-      `**${axis[0]!.toUpperCase()}${axis.slice(1)}**: ${about} (${when}, Deno ${deno}).`,
-      `![CPU time of a message as ${axis} grow](plots/scaling_${name}.svg)`,
-      fenced(renderSteps(law)),
-    ].join("\n\n");
+  const plots = laws.map(({ name, axis, about, measured, commit, deno }) => {
+    const when = `${measured}, ${commit.slice(0, 7)}${commit.endsWith("+") ? "+" : ""}`;
+    return `![${axis}: ${about} (${when}, Deno ${deno})](plots/scaling_${name}.svg)`;
   });
-  return [fenced(renderGrowth(laws)), ...parts].join("\n\n");
+  return [fenced(renderGrowth(laws)), plots.join("\n")].join("\n\n");
 }
 
 /** The recorded laws; none when there is no record yet. */

@@ -101,14 +101,13 @@ Deno.test("a law that is measured again replaces its own record, in the usual or
   assert.equal(merged[0]!.steps[0]!.cpu_us, 9);
 });
 
-Deno.test("the section has the growth of all laws, and each law with its plot and table", () => {
+Deno.test("the section has the growth of all laws, and what each law measures with its plot", () => {
   const laws = [law("rooms", [cost(10, 20), cost(100, 30)]), law("tenants", [cost(1, 20)])];
   const section = renderSection(laws);
   assert.match(renderGrowth(laws), /^rooms +10 +100 +1\.50x +0\.176$/m);
   assert.match(
     section,
-    /\*\*Rooms\*\*: more rooms \(2026-11-20, commit 0123456\+, Deno 2\.9\.6\)\./,
+    /^!\[rooms: more rooms \(2026-11-20, 0123456\+, Deno 2\.9\.6\)\]\(plots\/scaling_rooms\.svg\)$/m,
   );
-  assert.match(section, /!\[[^\]]+\]\(plots\/scaling_tenants\.svg\)/);
-  assert.match(section, /^100 +30\.0 +29\.0 +32\.0 +1\.50x/m);
+  assert.match(section, /\(plots\/scaling_tenants\.svg\)$/);
 });
