@@ -136,6 +136,8 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "Architecture", file: "docs/architecture.md" },
       { text: "As built", file: "docs/epoch1_overview.md" },
       { text: "Contributing", file: "CONTRIBUTING.md", place: "contributing" },
+      { text: "How to add …", file: "docs/extending.md" },
+      { text: "Style", file: "docs/style.md" },
       { text: "Changes", file: "CHANGELOG.md", place: "changes" },
     ],
   },
