@@ -20,7 +20,7 @@ const TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 interface Tapped {
   readonly lines: string[];
-  /** Messages by what became of them. */
+  /** Messages by outcome. */
   readonly outcomes: Record<string, number>;
 }
 

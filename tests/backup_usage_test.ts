@@ -92,7 +92,7 @@ Deno.test("backup on NATS: the ledger of use is in it, and one that is there sta
       succeeds(await run("backup", file, "--config", "backup.toml", "--json")),
     );
     const names = told.parts.map(({ name }: { name: string }) => name);
-    // What runs is saved before what is over: of both a reader takes one.
+    // What runs is saved before what has ended: of both a reader takes one.
     assert.ok(names.indexOf("KV_ARQON_USAGE") >= 0, String(names));
     assert.ok(names.indexOf("KV_ARQON_USAGE") < names.indexOf("ARQON_USAGE"), String(names));
     await life(nats.url, 1);

@@ -78,7 +78,7 @@ Deno.test("only who may use the schema publishes; what others write into the log
   await until("everything is over", async () => await database.sql(noted) === "t");
 });
 
-Deno.test("of what is not signed so many rows are kept, and all of what is goes on", async () => {
+Deno.test("so many rows that are not signed are kept, and all that are signed go on", async () => {
   await using database = await somePostgres();
   if (database === undefined) return;
   await using bus = await startBridgedBus();

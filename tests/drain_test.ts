@@ -242,7 +242,7 @@ async function comesBack({ issuer, going, staying }: Cluster): Promise<void> {
   assert.deepEqual(seen, { absent: 0, joins: 1, leaves: 1 });
 }
 
-Deno.test("a member who comes back to another node within the grace time is never gone", () =>
+Deno.test("a member who returns to another node within the grace time is never gone", () =>
   withCluster("drain_ms = 0", comesBack));
 
 async function moves(

@@ -4,7 +4,7 @@
  */
 import type { Retention } from "../shared/spine/contract/durable_log.ts";
 
-/** Whose log it is. */
+/** The log's owner. */
 export const KILL_TENANT = "acme";
 /** All are written at once. */
 export const KILL_ROOMS: readonly string[] = ["orders", "chat", "ticks", "quiet"];

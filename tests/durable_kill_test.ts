@@ -75,7 +75,7 @@ interface Ledger {
 /** Verifies what came since the last time, and repeats the last message of each room. */
 async function verify(log: DurableLog, ledger: Ledger, fresh: readonly Acknowledged[]) {
   const is_same = log.lives.some(({ name }) => name === ledger.stream);
-  if (ledger.stream !== "") assert.ok(is_same, "positions of before are still good");
+  if (ledger.stream !== "") assert.ok(is_same, "earlier positions are still good");
   ledger.stream = log.stream;
   ledger.acknowledged.push(...fresh);
   for (const room of KILL_ROOMS) {

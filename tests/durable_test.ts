@@ -289,7 +289,7 @@ async function steps(t: Deno.TestContext, bus: TestBus): Promise<void> {
   const step = (name: string, run: (stage: Stage) => Promise<void>) =>
     t.step(name, () => run({ bus, open }));
   await step("ACKs and deliveries carry the offset, by text, binary and HTTP", published);
-  await step("who comes back with its place gets exactly what it missed", recovered);
+  await step("a client that returns with its position gets exactly what it missed", recovered);
   await step("by the binary subprotocol too, one by one and in batches", binaryRecovery);
   await step("with presence the answer has both", withPresence);
   await step("what cannot be recovered is told with its reason", notRecovered);

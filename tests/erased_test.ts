@@ -1,6 +1,6 @@
 /**
  * Messages of durable rooms that an operator erases in NATS while Shields serve them: whatever was removed and
- * however, who comes back gets all that was missed or is refused, on the Shield that has the room open and on one
+ * however, a returning subscriber gets all that was missed or is refused, on the Shield that has the room open and on one
  * that has not. Two Shields on one real NATS, as processes of their own.
  */
 import assert from "node:assert/strict";

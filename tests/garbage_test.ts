@@ -14,7 +14,7 @@ const FLAGS = SERVER_FLAGS.map((flag) => flag.replace("--v8-flags=", "--v8-flags
 const PERMISSIONS = ["--allow-net", "--allow-read", "--allow-env"];
 const MESSAGES = 60_000;
 const UNDER_WAY = 10;
-/** Of what was allocated; what is under way at a collection is moved too, now and then. */
+/** A share of what was allocated; what is under way at a collection is moved too, now and then. */
 const OLD_SHARE_MAX = 0.02;
 const EVENT = /^\[\d+:(0x[0-9a-f]+):\d+\]\s+\d+ ms: GC: .*?"gc":"s".*$/;
 

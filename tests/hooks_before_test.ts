@@ -159,7 +159,7 @@ Deno.test("without an answer that says yes or no, what the configuration says ho
   }
   end(new Response());
   await receiver.stop();
-  // Whoever would connect is denied too; requests of before go on.
+  // Whoever would connect is denied too; earlier requests go on.
   answering = () => says({ allow: true });
   receiver.start();
   await until("it is asked again", async () => await publish("asked-1") === "200");

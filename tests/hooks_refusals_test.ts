@@ -65,7 +65,7 @@ const toldOf = ({ taken }: Receiver, type: string) => {
   return [...calls.values()].filter((body) => body.type === type);
 };
 
-Deno.test("refusals and budgets are told, in order, and what is too much is counted", async () => {
+Deno.test("refusals and budgets are told, in order, and the excess is counted", async () => {
   await using receiver = new Receiver();
   receiver.answer = answer;
   await using bus = await startLocalBus(configOf(receiver.url) + PATIENT_POLICIES);

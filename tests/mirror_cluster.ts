@@ -95,7 +95,7 @@ export async function setRule(
   }
 }
 
-/** Messages that this rule was about and of which it is known what became of them. */
+/** Messages that this rule was about and whose outcome is known. */
 export async function decidedBy({ ready }: ServerProcess, rule: string): Promise<number> {
   const text = await (await fetch(`${ready.ops_url}/metrics`)).text();
   const series = `shield_mirror_traffic_total{rule="${rule}",`;

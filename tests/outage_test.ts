@@ -1,7 +1,7 @@
 /**
  * NATS in trouble under running Shields, real processes: killed, restarted, frozen, cut off, slow, its
  * leader lost, its permission withdrawn. Clients stay connected, publishes are refused and never
- * acknowledged falsely, `/health/ready` says so, and everything comes back by itself.
+ * acknowledged falsely, `/health/ready` says so, and everything recovers automatically.
  */
 import assert from "node:assert/strict";
 import { jetstreamManager } from "@nats-io/jetstream";

@@ -247,7 +247,7 @@ Deno.test("four Shields and NATS: killed in the middle it holds, then a bad rule
   const { body: held } = await ask("POST", "rollouts/acme/resume");
   const { id, stage } = before.rollout;
   assert.deepEqual([held.rollout.id, held.rollout.stage], [id, stage], "it has held");
-  // Every connection is the one of before.
+  // Every connection is the same as before.
   const bad = new Traffic(clients);
   bad.texts = ["abc1", "abc7", "abc9"];
   const { rollout } = await ended(ask, "acme");
@@ -318,6 +318,6 @@ Deno.test("a module that is refused on one Shield only takes the rollout back on
   );
   const after = (await ask("GET", "tenants/acme/state")).body;
   assert.deepEqual(after.policies, before.policies);
-  // Whoever deploys another one is not in the way of what is over.
+  // Whoever deploys another one is not in the way of a finished rollout.
   assert.equal((await ask("POST", "rollouts/acme/resume")).status, 409);
 });

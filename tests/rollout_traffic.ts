@@ -1,6 +1,6 @@
 /**
  * What the tests and the long form of rollouts share: a rule and its bad successor, and clients that keep a
- * book of what became of each message. Not the tests.
+ * book of the outcome of each message. Not the tests.
  */
 import assert from "node:assert/strict";
 import { pace } from "../shared/testing/pace.ts";

@@ -322,7 +322,7 @@ Deno.test("brain_room_count is the number of rooms that live", async (t) => {
   await Deno.remove(issuer.dir, { recursive: true });
 });
 
-// Members whose own Shield is stopped, as the wire shows it, on real processes: who comes back under his id was never
+// Members whose own Shield is stopped, as the wire shows it, on real processes: a client that returns under its id was never
 // away, who does not leaves after the grace, and nobody gets another's id.
 
 const GRACE_MS = 4_000;

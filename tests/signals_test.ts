@@ -193,7 +193,7 @@ Deno.test("a tool's set is the next version on every Shield, or refused and told
 // docs/operations.md, and a backend with a NATS client of its own. What the Brain's commands do is `rooms_test.ts`,
 // how bans are enforced `bans_test.ts`.
 
-/** Of which all are in the logs: those keep 50 of the same lines at once. */
+/** All of them are in the logs, which keep 50 of the same lines at once. */
 const ORDERS = 20;
 
 const ACME = "sys.t.acme.signals";

@@ -229,7 +229,7 @@ Deno.test("who stops reading and goes on finds what his room's class says", asyn
 
 // Readers over HTTP that are there and read nothing, behind a proxy that has stalled: of events of a room, and of a
 // connection without WebSocket. What waits for them is bounded, whoever else reads hears everything, and the metrics
-// say what became of them.
+// say their outcome.
 
 const UNSENT_BYTES = 524_288, ROOM_BYTES = 65_536;
 

@@ -1,6 +1,6 @@
 /**
  * Server-sent events over a bus that is killed and started again on its port: the shell loop of
- * docs/sse.md with `curl`, and npm's `eventsource`, which comes back by itself.
+ * docs/sse.md with `curl`, and npm's `eventsource`, which reconnects automatically.
  */
 import assert from "node:assert/strict";
 import { EventSource } from "eventsource";

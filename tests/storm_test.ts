@@ -58,7 +58,7 @@ Deno.test("a crowd that drops and returns at once is all back; who was sent away
     const waits = report.retry_after_ms;
     assert.ok(waits.length > 0, "the door was never closed");
     assert.ok(new Set(waits).size > waits.length / 4, `${new Set(waits).size} of ${waits.length}`);
-    // Everybody came with the token of before.
+    // Everybody came with their earlier token.
     assert.equal(await metric(place, "shield_token_cache_hits_total") - hits, CLIENTS);
     assert.equal(await metric(place, "shield_handshakes_under_way"), 0);
     assert.ok(

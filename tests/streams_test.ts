@@ -176,7 +176,7 @@ async function deletes(ask: Ask): Promise<void> {
   await expectStatus(ask("DELETE", "s-leaf"), 204);
   await expectStatus(ask("GET", "s-tree"), 404);
   await expectStatus(ask("PUT", "s-tree", TEXT), 201);
-  assert.equal(await (await ask("GET", "s-tree")).text(), "", "nothing of before");
+  assert.equal(await (await ask("GET", "s-tree")).text(), "", "nothing earlier");
 }
 
 Deno.test("streams: sockets, grants, schemas and classes hold on each request", async (test) => {

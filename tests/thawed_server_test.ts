@@ -111,7 +111,7 @@ Deno.test("a server of the cluster that stops and goes on repeats nothing and re
   }
 });
 
-// Signals of backends while a server of a NATS cluster stops for some seconds and goes on: nobody who came back after
+// Signals of backends while a server of a NATS cluster stops for some seconds and goes on: nobody who returned after
 // a DISCONNECT is put out by it again. Real servers and Shields.
 
 /** NATS leaves each to one of the Shields: some are for the one behind the server that stands still. */

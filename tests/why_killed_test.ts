@@ -194,7 +194,7 @@ Deno.test("a durable room's log tells of a message that no Shield tells of", asy
   const shown = await runArq(["why", "--room", "log-1", "--offset", "2", ...args]);
   assert.match(shown.stdout, /in the room's log .*; no Shield tells of it/);
   // What one has recovered was due, though no ledger that is there has heard of it.
-  await until("it is no more under way", async () => {
+  await until("it is not under way any more", async () => {
     const { connections: [told] } = await admin.read("/v1/why?user=bob&room=log-1&since_ms=0");
     return told.room.due === 1 && told.room.sent === 1;
   });
@@ -234,7 +234,7 @@ interface Account {
   readonly former: { readonly state: string }[];
 }
 
-/** What the accounts of the user's connections say was due, and what became of what was not sent. */
+/** What the accounts of the user's connections say was due, and the outcome of what was not sent. */
 const accountOf = ({ connections }: Account) =>
   connections.map(({ node_id, room }) => ({
     node_id,
@@ -280,7 +280,7 @@ Deno.test("a user in a room: what a killed Shield alone had heard is due, and wh
   let told: Account = await admin.read(path("bob"));
   await waitUntil(killed_ms + UNDER_WAY_MS);
   await publish(ann, "late");
-  await until("it is no more under way", async () => {
+  await until("it is not under way any more", async () => {
     told = await admin.read(path("bob"));
     return told.connections[0]?.room?.due === 3;
   });
@@ -369,7 +369,7 @@ Deno.test("messages that did not come to a user's Shield are due, and lost on th
     assert.equal((await next("t")).message_id, "last");
     const path = "/v1/why?user=bob&room=hall&since_ms=0";
     let account = { due: 0, sent: 0, missed_count: 0, missed: [], gaps: [] };
-    await until("it is no more under way", async () => {
+    await until("it is not under way any more", async () => {
       // A busy machine's Shield may be late for one answer, and is named there.
       const { connections: [told] } = await admin.read(path);
       account = told?.room ?? account;

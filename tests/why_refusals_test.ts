@@ -1,6 +1,6 @@
 /**
  * `GET /v1/why` on a real bus: who never came in, and whose frames were no messages, found by user, by connection and
- * by address. What became of messages is `why_test.ts`. Also the way in of a message, and a subscription that takes
+ * by address. The outcome of messages is `why_test.ts`. Also the way in of a message, and a subscription that takes
  * the place of another.
  */
 import assert from "node:assert/strict";

@@ -1,5 +1,5 @@
 /**
- * `GET /v1/why` on a real bus: what the ledger says became of messages, beside what clients saw of them.
+ * `GET /v1/why` on a real bus: the outcome of messages by the ledger, beside what clients saw of them.
  * The ledger itself is tried against a list in `shield/ledger/ledger_test.ts`.
  */
 import assert from "node:assert/strict";

@@ -74,7 +74,7 @@ function behindLine(
   { room_id, module, is_refused }: RoomBehind,
   { class: pattern }: Shown,
 ): string {
-  const has = module === "" ? "the module of before" : module.slice(0, HASH_DIGITS);
+  const has = module === "" ? "the previous module" : module.slice(0, HASH_DIGITS);
   const why = is_refused
     ? "the migration was refused, until something is deployed again"
     : "as it was stored last; it takes the other one when it is called next";

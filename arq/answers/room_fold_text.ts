@@ -19,7 +19,7 @@ export interface FoldDifference {
   readonly folded: Uint8Array;
 }
 
-/** What became of a fold of a whole log. */
+/** The outcome of a fold of a whole log. */
 export interface FoldEnd {
   readonly room_id: string;
   /** The entry that it began behind; 0: the empty room. */

@@ -182,7 +182,7 @@ function apartOf(answer: Members): ReadonlyMap<string, Members> {
   );
 }
 
-/** Whose clock is ahead or behind, for each Shield's times are its own. */
+/** Shields whose clock is ahead or behind, for each Shield's times are its own. */
 function clockLines(answer: Members): string[] {
   return [...apartOf(answer)].map(([node_id, { ahead_ms, within_ms }]) => {
     const ms = Number(ahead_ms);
@@ -193,7 +193,7 @@ function clockLines(answer: Members): string[] {
   });
 }
 
-/** Whose connections were asked for. */
+/** The user or connection that was asked for. */
 export interface AskedWhose {
   readonly user?: string | undefined;
   readonly connection?: string | undefined;

@@ -18,7 +18,7 @@ export function bridgeMetrics(registry: Registry, now: () => number): BridgeWatc
   );
   const messages = new Counter({
     name: "bridge_messages_total",
-    help: "Messages of committed transactions that are over, by what became of them.",
+    help: "Messages of committed transactions that are over, by outcome.",
     labelNames: ["outcome"],
     registers,
   });

@@ -10,7 +10,7 @@ import type { BridgeBus, Committed } from "./bus.ts";
 import { parseLsn } from "./wal.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
-/** What became of a message: `repeated`, a bridge before had published it. */
+/** The outcome of a message: `repeated`, a bridge before had published it. */
 export type Outcome = "published" | "repeated" | "refused";
 
 /** What publishing needs. */
@@ -20,7 +20,7 @@ export interface PublisherOptions {
   /** The bus refuses it for good. Rejects when that could not be noted; then it is tried again. */
   readonly onRefused: (message: Committed, reason: string) => Promise<void>;
   readonly onProblem: (text: string) => void;
-  /** What became of a message that is over. */
+  /** The outcome of a message that is over. */
   readonly onOver: (message: Committed, outcome: Outcome) => void;
   readonly signal: AbortSignal;
   /** Unix ms. */

@@ -87,7 +87,7 @@ function busWith(had: Record<string, Had[]>) {
   return { bus, published, asked };
 }
 
-/** A publisher, and what became of its messages. */
+/** A publisher, and the outcome of its messages. */
 function publisherOn({ bus }: Pick<ReturnType<typeof busWith>, "bus">, now = () => SINCE_MS) {
   const refused: string[] = [];
   const over: string[] = [];

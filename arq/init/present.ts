@@ -1,5 +1,5 @@
 /**
- * Whose a file is that `arq init` finds: its own while it is as some `arq init` has written it, whatever its ports and
+ * The owner of a file that `arq init` finds: its own while it is as some `arq init` has written it, whatever its ports and
  * its words for `arq` were, else the user's. Pure; reading and writing is `commands/dev/init.ts`.
  */
 import { INIT_FILES, INIT_GITIGNORE, initConfig, initReadme } from "./templates.ts";

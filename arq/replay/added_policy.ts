@@ -24,7 +24,7 @@ export interface AddedPolicy {
 /** Stands for the module that decided then: there was none. */
 export const NO_MODULE = "0".repeat(64);
 
-/** Whether a policy is asked before the added one. One that is no more is: nobody knows its order. */
+/** Whether a policy is asked before the added one. A deleted one counts: its order is unknown. */
 function isBefore({ name, order, orders }: AddedPolicy, { name: other }: PolicyRecord): boolean {
   const others = orders[other];
   return others === undefined || others < order || (others === order && other < name);

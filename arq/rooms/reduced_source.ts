@@ -13,7 +13,7 @@ import type { RoomSource } from "../reducers/room_fold.ts";
 import { CommandError } from "../terminal/exit.ts";
 import type { Io } from "../terminal/io.ts";
 
-/** Whose room it is, and how the bus is reached. */
+/** The room's tenant, and how the bus is reached. */
 export interface ReducedFlags extends ConnectionFlags {
   readonly tenant: string;
 }

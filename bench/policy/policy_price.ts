@@ -197,7 +197,7 @@ function medians(all: readonly Price[], row: string, load: Load): Price {
   return { ...middle, p50_us: of("p50_us"), p99_us: of("p99_us"), ...lost };
 }
 
-/** What became of the messages that did not come back. */
+/** The outcome of the messages that did not come back. */
 function lostOf({ refused, missing }: Price): string {
   const refusals = refused === 0 ? [] : [`${refused} REFUSED`];
   return [...refusals, ...missing === 0 ? [] : [`${missing} MISSING`]].join(", ");

@@ -149,7 +149,7 @@ export interface FanoutLoad {
 /** A connection that publishes. */
 export interface Publisher extends Disposable {
   send(frame: Uint8Array): void;
-  /** Sends each message when it is due, whatever became of those before. */
+  /** Sends each message when it is due, whatever the outcome of those before. */
   run(room_id: string, load: FanoutLoad): Promise<void>;
 }
 

@@ -34,7 +34,7 @@ Deno.test("everything since a time is called for again, in order by room, and th
   assert.deepEqual(world.taken("o1"), [...upTo(80, 7), 88, 89, 90]);
   assert.deepEqual([world.taken("o2"), world.taken("o3")], [[], [87]]);
   const ids = new Set(before.map(({ id }) => id));
-  assert.equal(world.receiver.taken.filter(({ id }) => ids.has(id)).length, 81, "ids of before");
+  assert.equal(world.receiver.taken.filter(({ id }) => ids.has(id)).length, 81, "previous ids");
 });
 
 Deno.test("what is to be called for again survives the Brain that was told, and tells what is gone", async () => {

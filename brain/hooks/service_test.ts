@@ -235,7 +235,7 @@ Deno.test("positions in many rooms become one, and nothing is left out", async (
   const positions = async () => (await world.bucket.keys(["t", "h", "room"])).length;
   // What came after the survey before may stay: rooms_kept of them are no reason to put them together.
   await until("one", async () => await positions() <= 10);
-  // A room of before, a new one, and then all from another Brain.
+  // A room from before, a new one, and then all from another Brain.
   await world.send("o1");
   await world.send("onew");
   await until("both", () => world.taken("o1").length + world.taken("onew").length === 3);

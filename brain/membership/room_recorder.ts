@@ -90,7 +90,7 @@ export class RoomRecorder {
   readonly #options: RoomRecorderOptions;
   /** Connections to look at, and why they left if they did. */
   readonly #touched = new Map<string, LeaveReason>();
-  /** Of which a Shield has told; and of how many it cannot, by its id. */
+  /** Stays that a Shield has reported; and how many it cannot report, by its id. */
   readonly #stays = new Map<string, Stay>();
   readonly #missed = new Map<string, ShieldMissed>();
   /** What stands there of `#missed`, the last of each Shield. */

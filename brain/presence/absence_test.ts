@@ -22,7 +22,7 @@ function beats(cluster: TestCluster, from: string): Beat {
   return cluster.of("beat", from).at(-1)!;
 }
 
-Deno.test("a Brain that stood still blames no Shield and no Brain, and begins a new term", async () => {
+Deno.test("a stalled Brain blames no Shield and no Brain, and begins a new term", async () => {
   const cluster = new TestCluster(SLOW);
   const [frozen] = cluster.brains("b1", "b2") as [TestBrain, TestBrain];
   cluster.shield("s1").join(member("c1")).announce();

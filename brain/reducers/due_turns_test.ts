@@ -1,4 +1,4 @@
-/** Whose turn it is among rooms that wait. */
+/** Which of the waiting rooms has its turn. */
 import assert from "node:assert/strict";
 import { DueTurns } from "./due_turns.ts";
 

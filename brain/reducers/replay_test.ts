@@ -9,7 +9,7 @@ const built = (name: string) =>
   Deno.readFileSync(new URL(`../../policies/build/reducers/${name}.wasm`, import.meta.url));
 
 for (const [engine, open] of Object.entries(ENGINES)) {
-  Deno.test(`${engine}: entries of before are replayed by the program of before`, async () => {
+  Deno.test(`${engine}: earlier entries are replayed by the earlier program`, async () => {
     const counter = built("counter");
     await using world = await open({ modules: { counter } });
     const brain = await world.start("a");

@@ -22,8 +22,8 @@ Deno.test("a module in Rust migrates what another one has counted, once, and is 
   assert.equal((await applied(brain, "counter", "add", { data: " 2 " })).answer, 12);
   const entries = await entriesOf(brain, "counter");
   assert.deepEqual(entries.map(({ kind }) => kind), ["command", "command", "migrate", "command"]);
-  // The module of before finds none of its values, and is asked by no schema.
+  // The previous module finds none of its values, and is asked by no schema.
   await rollBack(brain, "counter");
   const counted = async () => (await applied(brain, "counter", "add", { data: "1" })).answer;
-  await until("the module of before", async () => await counted() === 1);
+  await until("the previous module", async () => await counted() === 1);
 });

@@ -54,7 +54,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     assert.equal(await switches(other, "taken"), 1);
   });
 
-  Deno.test(`${engine}: a room that a program cannot migrate keeps the one of before`, async () => {
+  Deno.test(`${engine}: a room that a program cannot migrate keeps the previous one`, async () => {
     await using world = await open({ modules: { counter } });
     const brain = await world.start("a");
     await applied(brain, "counter", "reset", { role: "admin" });

@@ -53,7 +53,7 @@ export interface BrainMetrics {
   readonly tapped: Record<TapOutcome, number>;
 }
 
-/** What became of a message that the tap saw. */
+/** The outcome of a message that the tap saw. */
 export type TapOutcome = "logged" | "left_out" | "unsampled" | "shadow" | "undecodable";
 
 function commandMetrics(registers: Registry[]) {
@@ -98,7 +98,7 @@ function commandMetrics(registers: Registry[]) {
     }),
     forwarded: new Counter({
       name: "brain_commands_forwarded_total",
-      help: "Commands sent on to the Brain that owns their room, by what became of them.",
+      help: "Commands sent on to the Brain that owns their room, by outcome.",
       labelNames: ["outcome"],
       registers,
     }),
@@ -238,7 +238,7 @@ export function createBrainMetrics(registry: Registry): BrainMetrics {
     tapped,
     tap_messages: new Counter({
       name: "brain_tap_messages_total",
-      help: "Messages that this Brain's tap saw, by what became of them.",
+      help: "Messages that this Brain's tap saw, by outcome.",
       labelNames: ["outcome"],
       registers,
       collect() {

@@ -45,7 +45,7 @@ export default {
   head: [["link", { rel: "icon", href: "data:," }]],
   markdown: {
     config: plainCorners,
-    // Of those that come along, the ones whose every colour can be read.
+    // Of the built-in themes, the ones whose every colour has enough contrast.
     theme: { light: "github-light-high-contrast", dark: "github-dark-high-contrast" },
   },
   ignoreDeadLinks: "localhostLinks",

@@ -130,7 +130,7 @@ async function play(): Promise<void> {
       tick_at_ms = performance.now();
       return showPlayers(tick);
     }
-    // Ticks are missing, and with them what became of gems.
+    // Ticks are missing, and with them changes of gems.
     arena.leave();
     void join();
   });

@@ -116,7 +116,7 @@ export const TORN: Readonly<Record<string, readonly [string, Plain]>> = {
   ],
 };
 
-/** Bytes that are no frame for a client: it closes, and does not come back by itself. */
+/** Bytes that are no frame for a client: it closes, and does not reconnect. */
 export const REFUSED: Readonly<Record<string, string>> = {
   "an empty frame": "",
   "opcode 0x7f, which nobody has": "7f",

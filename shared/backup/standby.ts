@@ -39,9 +39,9 @@ export interface MirrorState {
 /** What `syncStandby` did. */
 export interface Synced {
   readonly made: readonly string[];
-  /** Whose origin has another configuration by now. */
+  /** The origin has another configuration by now. */
   readonly updated: readonly string[];
-  /** Whose origin is no more; they are left. */
+  /** The origin was deleted; the copies are kept. */
   readonly orphans: readonly string[];
   readonly mirrors: readonly MirrorState[];
 }

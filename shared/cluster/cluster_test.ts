@@ -61,7 +61,7 @@ Deno.test("late beats: an earlier life is ignored, and nobody goes back from dra
   assert.deepEqual(brains.live(), ["a"]);
 });
 
-Deno.test("who was away itself blames nobody", () => {
+Deno.test("a Brain that was absent itself blames nobody", () => {
   const brains = table("a");
   brains.forgive(60_000, 60_000);
   assert.equal(brains.sweep(60_000 + TIMEOUT_MS), false);

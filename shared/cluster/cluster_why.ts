@@ -78,7 +78,7 @@ const Asked = z.strictObject({
  */
 export type AskedMessage = z.output<typeof Asked>;
 
-/** Whose messages: a user's or a connection's; and which: some by id, or a room's since then. */
+/** The messages asked about: a user's or a connection's; and which: some by id, or a room's since then. */
 export const WhyUser = z.strictObject({
   /** Absent: refusals of strangers, by address. */
   tenant: Id.optional(),
@@ -89,11 +89,11 @@ export const WhyUser = z.strictObject({
   room: Id.optional(),
   since_ms: Time.optional(),
 });
-/** Whose messages. */
+/** The user or connection. */
 export type WhyUser = z.output<typeof WhyUser>;
 
 /**
- * What became of a message for one connection. `sent`: it went to the socket at `at_ms`. `caught_up`: it
+ * The outcome of a message for one connection. `sent`: it went to the socket at `at_ms`. `caught_up`: it
  * was sent later, as a part of what the subscription had missed, or with `why` `history` of a page that the
  * connection asked for. `left_out`: `why` says what for.
  * `queued`: it waits for the client, or still waited when the connection ended. `behind`: the connection has yet to read up to
@@ -116,7 +116,7 @@ const WhyState = z.enum([
   "unknown",
 ]);
 
-/** What became of one message for one connection, and when. */
+/** The outcome of one message for one connection, and when. */
 const Outcome = z.strictObject({
   state: WhyState,
   why: Text.optional(),
@@ -128,7 +128,7 @@ const Outcome = z.strictObject({
   from_ms: Time.optional(),
   until_ms: Time.optional(),
 });
-/** What became of one message for one connection. */
+/** The outcome of one message for one connection. */
 export type WhyOutcome = z.output<typeof Outcome>;
 
 const Subscription = z.strictObject({

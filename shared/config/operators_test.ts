@@ -1,4 +1,4 @@
-/** Whose admins operate the bus, and which configurations do not say it although they have to. */
+/** Issuers whose admins operate the bus, and which configurations do not say it although they have to. */
 import assert from "node:assert/strict";
 import { ConfigError, configFrom, parseConfig } from "./load.ts";
 import { operatorTenants } from "./operators.ts";

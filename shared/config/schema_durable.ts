@@ -22,7 +22,7 @@ export type HttpCache = typeof HTTP_CACHES[number];
 const options = {
   room: roomPattern.describe("room id or prefix pattern; the longest that matches counts"),
   durable: z.boolean().default(false).describe(
-    "keep its messages: an acknowledged one is stored, and who comes back gets what was missed",
+    "keep its messages: an acknowledged one is stored, and a returning subscriber gets what was missed",
   ),
   history_size: count(1_000, 1_000_000, "newest messages that are kept of each room"),
   history_ttl_seconds: count(86_400, 315_360_000, "age up to which messages are kept"),
@@ -160,7 +160,7 @@ export const NatsStorage = {
     "storage that is kept for what is not messages: rooms, bans, revocations, policies, schemas and so on, each with its share; at most a quarter of what there is",
   ),
   reducer_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(268_435_456).describe(
-    "storage for the programs and snapshots of rooms with reducers, those of before that a look back needs included; at most an eighth of what there is",
+    "storage for the programs and snapshots of rooms with reducers, including earlier ones that a look back needs; at most an eighth of what there is",
   ),
   storage_bytes: z.int().min(1_048_576).max(1_125_899_906_842_624).optional().describe(
     "storage of JetStream that ArqonBus may have, each message counted once: with three copies on three servers, max_file_store of one; absent: what the server or the account says, and a cluster says nothing of its servers",

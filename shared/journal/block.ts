@@ -31,7 +31,7 @@ const CHUNK_BYTES_MIN = 64;
 /** The most bytes of columns or of a section; a block that says more is damaged. */
 const INFLATED_BYTES = 67_108_864;
 
-/** Whose block it is, and by which rules its decisions were made. */
+/** The owner of a block, and the rules by which its decisions were made. */
 export interface BlockOwner {
   readonly tenant: string;
   readonly node: string;

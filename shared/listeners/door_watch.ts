@@ -116,7 +116,7 @@ export class DoorWatch {
       if (this.#check.ok) log?.error("the listener does not answer", { url, error: this.#problem });
       this.#tell(false, `${url} does not answer: ${this.#problem}`);
     }
-    // No more than from one question to the next: a process that stood still has not asked.
+    // No more than from one question to the next: a stalled process has not asked.
     this.#silent_ms += Math.min(monotonic_ms() - this.#asked_ms, 2 * every_ms);
     if (this.#silent_ms > gone_ms) {
       this.close();

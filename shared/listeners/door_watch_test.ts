@@ -110,7 +110,7 @@ Deno.test("a port that nobody can open again is gone, after its time", async () 
   assert(tries > 0);
 });
 
-Deno.test("a process that stood still for longer than that asks on: its port was not silent", async () => {
+Deno.test("a process that was stalled for longer than that asks on: its port was not silent", async () => {
   let stood_ms = 0;
   let questions = 0;
   const gone: string[] = [];
@@ -135,7 +135,7 @@ Deno.test("a process that stood still for longer than that asks on: its port was
   watched.close();
 });
 
-Deno.test("an answer that came while the process stood still is read, however late that is", async () => {
+Deno.test("an answer that came while the process was stalled is read, however late that is", async () => {
   const listener = await listenClient({
     ...{ name: "client", host: HOST, port: 0, websocket: "own" },
     handler: () => new Response(null, { status: 204 }),

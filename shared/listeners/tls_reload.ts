@@ -17,7 +17,7 @@ export interface TlsPair {
 export interface TlsReloadOptions {
   /** For messages and the metric; absent: "client". */
   readonly listener?: "client" | "ops" | "admin";
-  /** Whose metric it is; absent: "shield". */
+  /** The part that the metric belongs to; absent: "shield". */
   readonly part?: "shield" | "brain";
   /** The pair that is served now. */
   readonly served: TlsPair;

@@ -42,7 +42,7 @@ export interface Life extends Mark {
   readonly age_ms?: number | undefined;
 }
 
-/** What became of a life; `by_ms`: by then it was over, Unix ms by its own clock. */
+/** The outcome of a life; `by_ms`: by then it was over, Unix ms by its own clock. */
 export type LifeEnd =
   | { readonly how: "lives" }
   | { readonly how: "ended" | "killed"; readonly by_ms: number };
@@ -89,7 +89,7 @@ export function isLater(one: Life, other: Life): boolean {
   return one.age_ms < other.age_ms;
 }
 
-/** What became of one of all lives. */
+/** The outcome of one of all lives. */
 export function endOf(life: Life, all: readonly Life[], now_ms: number): LifeEnd {
   const { node_id, mark_ms } = life;
   if (life.is_over) return { how: "ended", by_ms: mark_ms };

@@ -53,7 +53,7 @@ export interface Beat {
 /** → `direct` of a Shield or Brain: what did `writer` do after `clock`? */
 export interface Pull {
   readonly kind: "pull";
-  /** Whose `direct` subject the answer goes to. */
+  /** The node whose `direct` subject the answer goes to. */
   readonly from: string;
   readonly request: number;
   readonly writer: Writer;

@@ -85,7 +85,7 @@ export interface Changes {
 }
 
 /**
- * What became of a delta. `merged`: it was new. `stale`: everything in it had been seen (a
+ * The outcome of a delta. `merged`: it was new. `stale`: everything in it had been seen (a
  * heartbeat at the known clock, too). `gap`: something before it is missing; it waits, nothing is
  * shown. `unknown`: its writer was never marked up, or has been forgotten. `refused`: it breaks the
  * rules. In all cases but `merged` nothing that can be seen has changed.

@@ -7,7 +7,7 @@ import { z } from "zod";
 
 /** The bucket of the documents. */
 export const DEPLOYMENTS_BUCKET = "ARQON_REDUCER_DEPLOYS";
-/** Programs of before that a rollback can go back to. */
+/** Previous programs that a rollback can go back to. */
 const BEFORE_MAX = 16;
 
 const whole = z.int().min(0);

@@ -35,7 +35,7 @@ const Record = z.looseObject({
   behind_ms: whole,
   /** When the first timer is due, Unix ms; null: there is none. */
   next_ms: whole.nullable(),
-  /** Whose past this room shares, up to which entry; null: it began empty. */
+  /** The room whose past this room shares, up to which entry; null: it began empty. */
   fork: z.object({
     ...{ room_id: z.string(), offset: whole, with_timers: z.boolean() },
   }).nullable().default(null),

@@ -19,7 +19,7 @@ export const AGAIN_HEADER = "x-arqon-again";
 export const FIRST_HEADER = "x-arqon-first";
 
 /**
- * How long a Brain remembers the last change of a room, and repeats it for those who come back, in
+ * How long a Brain remembers the last change of a room, and repeats it for those who return, in
  * ms.
  */
 export const CHANGES_KEPT_MS = 600_000;

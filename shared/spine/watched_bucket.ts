@@ -148,7 +148,7 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
     return this.#incomplete.has(tenant_id);
   }
 
-  /** Whether one more can be held, now or once what is over is dropped, which this then does. */
+  /** Whether one more can be held, now or once expired entries are removed, which this then does. */
   hasSpace(): boolean {
     const { table, max } = this.#options;
     if (table.size < max) return true;
@@ -156,7 +156,7 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
     return table.size < max;
   }
 
-  /** Drops what is over. */
+  /** Removes expired entries. */
   dropOver(): void {
     const { reader, table, now } = this.#options;
     const now_ms = now();
@@ -174,8 +174,8 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
   /**
    * Takes up an entry that this process has stored before the watch tells it, so that it holds here when
    * this returns. Nothing is done about one that the watch has told already: it may have told since that
-   * somebody else has deleted it. (When the watch began after the write, it has told no deletion of
-   * before; what was deleted by then is held until the next listing.)
+   * somebody else has deleted it. (When the watch began after the write, it has told no earlier
+   * deletion; what was deleted by then is held until the next listing.)
    */
   take(entry: KvEntry): void {
     const { key, revision } = entry;

@@ -83,7 +83,7 @@ Deno.test("a watch that cannot begin, or ends, is logged, and the next connect b
   assert.equal(lets(), true);
 });
 
-Deno.test("what cannot be read holds; keys that name nothing are counted only; what is over is not held", async () => {
+Deno.test("what cannot be read holds; keys that name nothing are counted only; expired entries are not kept", async () => {
   const { script, table, watched, problems, puts, lines } = watching();
   watched.start();
   script.put(["acme", "a"], "damage");
@@ -123,7 +123,7 @@ Deno.test("who has more than fits is shut out until it fits; nobody else is", as
   assert.equal(watched.check().detail, "2 rules");
 });
 
-Deno.test("what is over makes space for what comes", async () => {
+Deno.test("expired entries make space for new ones", async () => {
   const { script, table, watched, lets } = watching(2);
   watched.start();
   script.put(["acme", "a"], "1500 one");

@@ -55,7 +55,7 @@ export class Turns {
   readonly #now_ms: () => number;
   /** When the share began whose frames are being handled, in monotonic ms. */
   #began_ms = NaN;
-  /** Whose share that is, and when it was last somebody else's than before. */
+  /** The owner of that share, and when it was last somebody else's than before. */
   #speaker: object | undefined;
   #changed_ms = -Infinity;
   /** Those that rest before they wait here. */

@@ -47,7 +47,7 @@ export interface DocumentThings {
 /** The lists of a tenant; a kind that is switched off here is absent. */
 export type DocumentLists = { readonly [Name in DocumentKindName]?: DocumentThings[Name][] };
 
-/** Whose documents are written, for which apply. */
+/** The tenant whose documents are written, for which apply. */
 export interface Writing {
   readonly tenant_id: string;
   readonly by: string;

@@ -64,7 +64,7 @@ class SchedulesKind implements DocumentKind<StateSchedule> {
     return this.#options.spine.keyValue(SCHEDULES_BUCKET);
   }
 
-  /** Whether no time of it is to come: it stays for a while with what became of it, and is nobody's to keep. */
+  /** Whether no time of it is to come: it stays for a while with its outcome, and is nobody's to keep. */
   #isOver(schedule: Schedule): boolean {
     return dueAfter(schedule, this.#options.now()) === undefined;
   }

@@ -32,7 +32,7 @@ function jsonText(bytes: Uint8Array): string {
 /**
  * Checks what a SUB asks; undefined for a SUB without presence. Throws `invalid-field` (400) for
  * options that contradict each other or metadata that is not JSON, and `message-too-large` (413) for
- * too much of it.
+ * too much metadata.
  */
 export function presenceRequest(
   { presence, observer, member_meta }: Subscribe,

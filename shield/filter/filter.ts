@@ -44,11 +44,11 @@ export class Filter {
   }
 }
 
-/** Whose messages filters judge. */
+/** The tenant whose messages filters judge. */
 export interface Filtered {
   /** The filter of the SUB; undefined: none. */
   readonly filter?: Filter | undefined;
-  /** Whose token it is; undefined: a class with a filter lets nothing through. */
+  /** The token's claims; undefined: a class with a filter lets nothing through. */
   readonly identity?: Identity | undefined;
 }
 

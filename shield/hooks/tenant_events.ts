@@ -77,7 +77,7 @@ export class TenantEvents {
     scrapedFamily(
       options.registry,
       "shield_hook_events_total",
-      "Events for hooks that no room's log has, by what became of them: stored or left_out.",
+      "Events for hooks that no room's log has, by outcome: stored or left_out.",
       "result",
       () => this.#counts,
     );

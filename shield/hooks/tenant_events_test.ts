@@ -1,4 +1,4 @@
-/** What a Shield stores for hooks: only what is wanted, in order, and with a count in the place of what is too much. */
+/** What a Shield stores for hooks: only what is wanted, in order, and with a count in place of the excess. */
 import assert from "node:assert/strict";
 import { configFrom } from "../../shared/config/load.ts";
 import { readTenantEvent } from "../../shared/hooks/tenant_event.ts";

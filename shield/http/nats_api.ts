@@ -80,7 +80,7 @@ async function respondTo(http: HttpContext, message: SpineMessage): Promise<Resp
     if (identity.tenant_id !== asked.tenant_id) {
       throw new ArqonError("tenant-mismatch", `the subject is of tenant ${asked.tenant_id}`);
     }
-    // Whose the token is has been asked.
+    // The token's owner has been asked for.
     const authenticator = { authenticate: () => Promise.resolve(identity) };
     return await handleRequest({ ...http, authenticator }, request, "");
   } catch (error) {

@@ -150,7 +150,7 @@ export class TicketStore {
     this.#made.set(user, [...good, ends_ms]);
   }
 
-  /** Forgets what is over, here and, now and then, in the bucket. */
+  /** Removes expired entries, here and, now and then, in the bucket. */
   #sweep(bucket: KeyValue): void {
     const now_ms = this.#monotonic_ms();
     if (now_ms - this.#swept_ms < SWEEP_EVERY_MS) return;

@@ -82,7 +82,7 @@ Deno.test("a user has so many good tickets, and others none less", async () => {
   await store.issue(ANN, ["a"]);
 });
 
-Deno.test("what is over leaves the bucket", async () => {
+Deno.test("expired entries leave the bucket", async () => {
   await using test = testSpine();
   const clock = new TestClock();
   const store = storeOn(test.spine, clock);

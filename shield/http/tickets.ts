@@ -83,7 +83,7 @@ export function ticketIn(url: URL): string | undefined {
   return EVENT_PATHS.test(url.pathname) ? url.searchParams.get("ticket") ?? undefined : undefined;
 }
 
-/** Whose ticket it is. Rejects with `ticket-invalid`, `token-expired` and `token-revoked` (401). */
+/** The ticket's owner. Rejects with `ticket-invalid`, `token-expired` and `token-revoked` (401). */
 export async function identityOfTicket(
   { tickets, requireNotRevoked, now }: TicketEntry,
   ticket: string,

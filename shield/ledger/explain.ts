@@ -1,5 +1,5 @@
 /**
- * Says of one message and one connection what became of it, and of a room what a connection should have
+ * Says of one message and one connection its outcome, and of a room what a connection should have
  * had and got. Pure decisions over what `history.ts` has gathered.
  */
 import { WHY_MISSED_MAX } from "../../shared/cluster/cluster_why.ts";
@@ -40,8 +40,8 @@ interface Told {
 const isGiven = ({ state }: WhyOutcome) => state === "sent" || state === "caught_up";
 
 /**
- * What became of one message for one connection; `since_ms` is how far back the ledger goes. Of what a lost
- * Shield had not written nobody knows.
+ * The outcome of one message for one connection; `since_ms` is how far back the ledger goes. Nobody knows
+ * what a lost Shield had not written.
  */
 function outcomeOf(
   history: ConnectionHistory,
@@ -84,7 +84,7 @@ function lostOutcome(
 
 /**
  * A message may have been kept back as it came and given to a later subscription of the same connection, which named a
- * position: whether it was given at all goes first, then what became of it last.
+ * position: whether it was given at all goes first, then its outcome last.
  */
 function knownOutcome(
   history: ConnectionHistory,

@@ -56,7 +56,7 @@ export class StoreReads {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#waiting.add(resolve);
     const timer = setTimeout(() => {
-      // Whose turn has come meanwhile is no longer among those that wait.
+      // A read whose turn has come meanwhile is no longer among those that wait.
       if (this.#waiting.delete(resolve)) reject(this.#refusal());
     }, wait_ms);
     try {

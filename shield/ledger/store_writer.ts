@@ -283,7 +283,7 @@ class Walk {
 
 const decoder = new TextDecoder();
 
-/** Whose a row is that is about no room: an end or a refusal; "": nobody's. */
+/** Owner of a row without a room (disconnect or refusal); "" if none. */
 function tenantIn({ head: { kind, start, end }, segment: { bytes } }: Walk): string {
   const facts = start + HEAD_BYTES + (kind === KIND.refused ? REFUSED_BYTES : 0);
   return String(JSON.parse(decoder.decode(bytes.subarray(facts, end))).tenant_id ?? "");

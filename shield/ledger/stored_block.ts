@@ -21,7 +21,7 @@ const Head = z.strictObject({
   number: z.int().min(0),
   /** Since when nothing is missing, Unix ms: something could not be stored before that. */
   since_ms: z.number(),
-  /** Of which time its rows are, Unix ms. */
+  /** The time of its rows, Unix ms. */
   from_ms: z.number(),
   until_ms: z.number(),
   /** The rooms that its rows are about, by number. */

@@ -59,7 +59,7 @@ export interface CandidateDiff {
   readonly examples: readonly DiffExample[];
 }
 
-/** What became of one verdict. */
+/** The outcome of one verdict. */
 export type DiffOutcome = "agree" | "would-refuse" | "would-allow" | "unmatched" | "overflow";
 
 /** The most examples that one candidate keeps; the latest stay. */

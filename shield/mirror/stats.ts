@@ -31,7 +31,7 @@ export interface MirrorLevels {
   readonly candidates: number;
 }
 
-/** What became of a candidate's verdict. */
+/** The outcome of a candidate's verdict. */
 export type VerdictOutcome = DiffOutcome | "malformed";
 
 const OUTCOMES = [
@@ -74,7 +74,7 @@ export class MirrorStats {
     scrapedCounters(
       registry,
       "shield_mirror_traffic_total",
-      "Messages that a mirror rule was about, by rule and what became of the copy.",
+      "Messages that a mirror rule was about, by rule and the outcome of the copy.",
       ["rule", "outcome"],
       function* () {
         for (const [rule, totals] of rules) {

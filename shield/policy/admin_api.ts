@@ -208,7 +208,7 @@ async function reset(
   return await changed(context, tenant, stored, by);
 }
 
-/** The answer to a change: what is stored, and what became of it in this process. */
+/** The answer to a change: what is stored, and its outcome in this process. */
 async function changed(
   context: PolicyAdminContext,
   tenant: string,

@@ -153,7 +153,7 @@ Deno.test("a lost connection is held where the room has a grace time, and then l
   assert.equal(lobby(brain), "");
 });
 
-Deno.test("who comes back within the grace time takes the place of the lost connection in one delta", () => {
+Deno.test("a member that returns within the grace time takes the place of the lost connection in one delta", () => {
   const { port, announcer, lost } = fixture({ grace: [{ room: "*", grace_ms: 3_000 }] });
   const ann = { user_id: "ann" };
   announcer.join(member("phone", ann));

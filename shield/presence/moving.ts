@@ -107,7 +107,7 @@ function readMessage(
   node_id: string,
 ): { from: string; telling: string; is_last: boolean; connections: string[][] } | undefined {
   try {
-    // A Shield of before names no telling, and asks nobody.
+    // An older Shield names no telling, and asks nobody.
     const { from, telling = "", to = node_id, last, connections } = JSON.parse(
       strictUtf8.decode(payload),
     );

@@ -90,7 +90,7 @@ function catchUp(position: Position, table: MemberTable, node_id: string): boole
 }
 
 /**
- * What became of an update. `applied`: the table has moved. `known`: the table had it already. `gap`:
+ * The outcome of an update. `applied`: the table has moved. `known`: the table had it already. `gap`:
  * something before it is missing, or another emitter sent it; a snapshot is needed, and the update
  * waits for it.
  */
@@ -119,7 +119,7 @@ export function takeUpdate(
 }
 
 /**
- * What became of a snapshot. `applied`: the table is what the snapshot says, with what came since.
+ * The outcome of a snapshot. `applied`: the table is what the snapshot says, with what came since.
  * `gap`: likewise, but something is still missing. `outdated`: the table is further on with the same
  * emitter. `behind`: the Brain has seen less of some writer than the table, and believing it would
  * bring back members that left.

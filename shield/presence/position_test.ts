@@ -156,7 +156,7 @@ Deno.test("a Brain that stays behind is believed in the end", () => {
   assert.equal(room.snapshot(A, 1, 8, []), "behind", "its patience begins anew");
 });
 
-Deno.test("a writer that is not in the snapshot is no more when somebody says so", () => {
+Deno.test("a writer that is not in the snapshot is removed when somebody says so", () => {
   const room = fixture();
   room.snapshot(A, 0, 10, [1]);
   const entries = [{ ...written("w", 1), writer: writerOf("w", START_MS + 5) }];

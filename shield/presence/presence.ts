@@ -286,7 +286,7 @@ class Machine implements ShieldPresence {
     this.#cancelTick = port.after(heartbeat_ms, () => this.#tick());
     const late_ms = now_ms - this.#ticked_ms - heartbeat_ms;
     this.#ticked_ms = now_ms;
-    // This process stood still: what others said meanwhile is still to be read.
+    // This process was stalled: what others said meanwhile is still to be read.
     if (late_ms > 2 * heartbeat_ms) this.#brains.forgive(late_ms, now_ms);
     this.#announcer.heartbeat();
     if (this.#brains.live().length > 0) this.#announcer.tellStays();

@@ -40,7 +40,7 @@ Deno.test("a client that joins once its list is there finds itself in it, and ot
   assert.deepEqual([others[0]?.connections, others[0]?.users], [2, 2]);
 });
 
-Deno.test("a reconnect within the grace time is one batch: who came back, then who was lost", () => {
+Deno.test("a reconnect within the grace time is one batch: who returned, then who was lost", () => {
   const { port, presence, beat, answer, watch } = machine(GRACE);
   beat("b1");
   const { told } = watch();
@@ -194,7 +194,7 @@ Deno.test("what was missed while the Spine was gone is in the list of who comes 
   assert.deepEqual([late.snapshot().connections, told.length], [2, 1]);
 });
 
-Deno.test("a process that stood still blames nobody for that time", () => {
+Deno.test("a stalled process blames nobody for that time", () => {
   const { port, beat, watch, answer, stats } = machine();
   beat("b1");
   watch();

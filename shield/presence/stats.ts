@@ -71,7 +71,7 @@ export function createPresenceStats(): PresenceStats {
   };
 }
 
-/** What became of a snapshot that was asked for. */
+/** The outcome of a snapshot that was asked for. */
 export type PullOutcome =
   | "applied"
   | "gap"

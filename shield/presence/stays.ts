@@ -16,7 +16,7 @@ export const MISSED_ROOMS_MAX = 1_000;
 const MESSAGE_STAYS = 256;
 const HEARTBEAT_STAYS = 2_048;
 
-/** What became of what did not fit. */
+/** The outcome of what did not fit. */
 export interface StaysStats {
   stays: number;
   stays_missed: number;

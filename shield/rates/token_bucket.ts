@@ -1,6 +1,6 @@
 /**
- * Token buckets: plain data and arithmetic. Time is an argument, nothing here waits. Whose buckets
- * there are is `rates.ts`.
+ * Token buckets: plain data and arithmetic. Time is an argument, nothing here waits. `rates.ts`
+ * has the owners of buckets.
  */
 
 /**

@@ -1,6 +1,6 @@
 /**
  * `/v1/tenants/{tenant}/reducers…` of the admin listener: which module is the program of a class of rooms, another
- * one, and the one of before. Whether the caller may is checked before; Brains load it, and rooms take it
+ * one, and the previous one. Whether the caller may is checked before; Brains load it, and rooms take it
  * (`brain/reducers/class_programs.ts`).
  */
 import { ArqonError } from "@arqon/proto";
@@ -96,7 +96,7 @@ const ABOUT = abouts({
   },
   rollBackReducer: {
     tag: "reducers",
-    summary: "makes the module of before the program again",
+    summary: "makes the previous module the program again",
     query: [number],
     answer: CLASS,
     refusals: [404, 409],

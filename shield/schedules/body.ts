@@ -21,7 +21,7 @@ export const ScheduleBody = z.strictObject({
 /** A schedule as a request has it. */
 export type ScheduleBody = z.output<typeof ScheduleBody>;
 
-/** Whose it is, and the time at which it is set, Unix ms. */
+/** The schedule's owner, and the time at which it is set, Unix ms. */
 export interface ScheduleSetting {
   readonly tenant_id: string;
   readonly schedule_id: string;

@@ -14,7 +14,7 @@ const SKIPPED_MAX = 10_000;
 const Count = z.int().min(0);
 const Time = z.int().min(0);
 
-/** What became of one time at which a message was due. */
+/** The outcome of one time at which a message was due. */
 const Outcome = z.strictObject({
   due_ms: Time,
   at_ms: Time,
@@ -22,7 +22,7 @@ const Outcome = z.strictObject({
   /** Why it was not published. */
   reason: z.string().optional(),
 });
-/** What became of one time at which a message was due. */
+/** The outcome of one time at which a message was due. */
 export type Outcome = z.output<typeof Outcome>;
 /** One that a schedule counts. */
 export type CountedOutcome = Outcome & {

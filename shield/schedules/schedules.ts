@@ -320,7 +320,7 @@ export class Schedules {
     }
   }
 
-  /** Notes what became of it, unless another Shield has taken the claim over. */
+  /** Notes its outcome, unless another Shield has taken the claim over. */
   async #end(known: Known, { claim }: Schedule, last: CountedOutcome): Promise<void> {
     const { bucket } = this.#options;
     const key = [known.tenant_id, known.schedule_id];

@@ -66,7 +66,7 @@ function scheduleMetrics(
   });
   const times = new Counter({
     name: "shield_schedule_times_total",
-    help: "Times of schedules that this Shield has ended, by what became of them.",
+    help: "Times of schedules that this Shield has ended, by outcome.",
     labelNames: ["outcome"],
     registers,
   });

@@ -43,7 +43,7 @@ async function eachBytes(compiled_bytes: number): Promise<number> {
 }
 
 Deno.test("a schema that is compiled takes what is its own: not the half megabyte that all import", async () => {
-  // Of which the standard rules of one type, which its validator compiles, are about 160 KB.
+  // The standard rules of one type, which its validator compiles, are about 160 KB of it.
   const each_bytes = await eachBytes(1_024 * MIB);
   assert.ok(each_bytes < 400_000, `${Math.round(each_bytes)} bytes a schema`);
 });

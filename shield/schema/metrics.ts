@@ -28,7 +28,7 @@ const OTHER = "other";
  * The state of a schema when the cache was asked. `hit`: in force and confirmed. `miss`: never loaded.
  */
 export type CacheOutcome = "hit" | "stale" | "miss";
-/** What became of the copy of a refused message. */
+/** The outcome of the copy of a refused message. */
 export type DeadLetterOutcome = "sent" | "full" | "failed";
 
 /** The figures of the gauges, read at every scrape. */

@@ -16,7 +16,7 @@ const PIECE_BYTES = 65_536;
 /** What a reader may send behind its request, in bytes: it has nothing to say there. */
 const HEARD_BYTES_MAX = 65_536;
 
-/** Whose stream it is. Must not throw. */
+/** The owner of a stream. Must not throw. */
 export interface EventWriterOwner {
   /** The peer has taken a piece. */
   wrote(): void;

@@ -21,7 +21,7 @@ import { createDeliveryLatency } from "./delivery_latency.ts";
  */
 export type SlowReaderAction = "disconnected" | "dropped" | "conflated";
 
-/** What became of messages to receivers that asked for deltas, and what is kept for them. */
+/** The outcome of messages to receivers that asked for deltas, and what is kept for them. */
 export interface DeltaCounts {
   /** Messages, one for each receiver, by what their data was: `diff` or `whole`. */
   readonly forms: Record<"diff" | "whole", number>;

@@ -1,4 +1,4 @@
-/** The shortest way to name a place in VCDIFF (RFC 3284, section 5): near the last ones, or one of those of before. */
+/** The shortest way to name a place in VCDIFF (RFC 3284, section 5): near the last ones, or one of the earlier ones. */
 
 const NEAR = 4;
 const SAME = 3 * 256;

@@ -39,7 +39,7 @@ export const HOOKS_ROW: RowSpec = {
 export const REDUCERS_ROW: RowSpec = {
   title: "Rooms as programs",
   panels: [
-    panel("Entries of rooms' logs", "cps", "Calls and timers, by what became of them.", [
+    panel("Entries of rooms' logs", "cps", "Calls and timers, by outcome.", [
       [rate("brain_reducer_entries_total", "verdict"), "{{verdict}}"],
     ]),
     panel("Calls that wait", "short", "For their room's reducer; [brain] pending_commands.", [

@@ -152,7 +152,7 @@ const GOVERNANCE: readonly PanelSpec[] = [
   panel("Refused schemas", "short", "Keys of the bucket of schemas whose last put is refused.", [
     ["max(shield_schema_refused{@})", "refused"],
   ]),
-  panel("Mirrored", "cps", "Messages under a mirror rule, by what became of the copy.", [
+  panel("Mirrored", "cps", "Messages under a mirror rule, by the outcome of the copy.", [
     [rate("shield_mirror_traffic_total", "outcome"), "{{outcome}}"],
   ]),
   panel("Mirror buffer", "bytes", "Copies that wait to be sent.", [

@@ -216,7 +216,7 @@ const STRICT = {
   commands: { add: { data: { type: "integer", minimum: 1, maximum: 10 } } },
 };
 
-Deno.test("arq says which calls of before the schema of a module forbids, and where in their data", async () => {
+Deno.test("arq says which earlier calls the schema of a module forbids, and where in their data", async () => {
   const schema = new TextEncoder().encode(JSON.stringify(STRICT));
   const strict = withRoomSchema(await bytesOf("counter"), schema);
   await using folder = await folderWith({});

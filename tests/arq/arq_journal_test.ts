@@ -102,7 +102,7 @@ Deno.test("arq journal shows, exports and erases; another tenant's admin is refu
   assert.deepEqual((await messages(ops, 2)).map(({ sender }) => sender), [null, null]);
   await say(bus, "lobby", "three");
   const last = (await messages(ops, 3)).at(-1);
-  assert.equal(last?.sender?.user, "ann", "who comes back begins anew");
+  assert.equal(last?.sender?.user, "ann", "a returning user begins anew");
 });
 
 Deno.test("arq journal --follow prints what comes, until Ctrl-C", async () => {

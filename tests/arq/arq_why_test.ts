@@ -1,5 +1,5 @@
 /**
- * What operators ask a real bus by `arq why`, `arq room list` and `arq trace`: what became of a message and of a user, which
+ * What operators ask a real bus by `arq why`, `arq room list` and `arq trace`: the outcome of a message and of a user, which
  * rooms there are, which way a trace went.
  */
 import assert from "node:assert/strict";

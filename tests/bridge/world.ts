@@ -171,5 +171,5 @@ export async function wantedOf(database: PostgresServer): Promise<string[][]> {
   return ROOMS.map((_, room) => rows.filter((row) => (Number(row.split(":")[1]) + room) % 2 === 0));
 }
 
-/** Whose transaction which message is. */
+/** The transaction of each message. */
 export const shown = (all: readonly Stored[]) => all.map(({ data: { w, n } }) => `${w}:${n}`);

@@ -65,7 +65,7 @@ export class LeaderWatch implements AsyncDisposable {
 
   async #look(): Promise<void> {
     await Promise.all(this.#urls.map((url) => this.#connect(url)));
-    // While nobody answers, the streams of before are asked for.
+    // While nobody answers, the previous streams are asked for.
     const page = await this.#ask<Page>("STREAM.NAMES");
     this.#streams = page?.streams ?? this.#streams;
     await Promise.all(this.#streams.map(async (stream) => {

@@ -118,7 +118,7 @@ function missingVersions(events: ReadonlyMap<number, RoomEvent>): string[] {
 
 /**
  * What contenders were answered, against what the room says of it. The last grants before a new life are
- * left out when nobody has heard of them: nothing of before is told then.
+ * left out when nobody has heard of them: nothing earlier is reported then.
  */
 function compareGrants(
   grants: readonly Grant[],
@@ -171,7 +171,7 @@ function compareWrites({ writes, epochs, newest_epoch }: LockLedger): string[] {
 /** Two contenders that both had reason to take the room for theirs, at one moment. */
 function overlaps(grants: readonly Grant[], readings: readonly Reading[]): string[] {
   const beliefs = grants.flatMap(({ user_id, fence, acked_ms, until_ms, released_ms }) => {
-    // Whose connection is gone learns it later than its Shield; the fence is what protects there. A lock
+    // A client whose connection is gone learns it later than its Shield; the fence is what protects there. A lock
     // may end in another epoch than it was granted in.
     if (readings.some(({ causes }) => causes.get(fence) === "holder-left")) return [];
     const to_ms = Math.min(until_ms, released_ms ?? Infinity);

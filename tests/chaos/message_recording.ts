@@ -1,6 +1,6 @@
 /**
  * What the message part of a chaos run writes down: every attempt to publish into a plain room with
- * what became of it, and per listener everything that it saw, in its order. Plain data;
+ * its outcome, and per listener everything that it saw, in its order. Plain data;
  * `message_checker.ts` judges it. Durable rooms are recorded by `tests/durable`.
  */
 

@@ -27,7 +27,7 @@ export type Roll = ReadonlyMap<string, { readonly user_id: string; readonly meta
 export interface Difference {
   readonly tenant_id: string;
   readonly room_id: string;
-  /** Whose list it is. */
+  /** The list's owner. */
   readonly user_id: string;
   readonly connection_id: string | undefined;
   /** Connections that are there and not in the list. */

@@ -5,7 +5,7 @@ import type { Registry } from "./registry.ts";
 import { describeDifferences, findDifferences } from "./roster.ts";
 import type { Variant } from "./variant.ts";
 
-/** What became of the lists. */
+/** The outcome of the lists. */
 export interface Settled {
   /** Until every list was right for good; undefined: never. */
   readonly after_ms: number | undefined;

@@ -80,8 +80,7 @@ const journal: Scenario = {
 };
 
 const life: Scenario = {
-  name:
-    "the life of a message is shown: its way in, who heard it, and what became of it for a user",
+  name: "the life of a message is shown: its way in, who heard it, and its outcome for a user",
   async run(world) {
     using ann = await client(world, { tenant: "life", user: "ann" });
     using bob = await client(world, { tenant: "life", user: "bob<b>" });

@@ -1,6 +1,6 @@
 /**
  * Clients that all connect at once, each with a good token, by sockets of `node:net`: one may choose the address from
- * which it comes. What became of each is read from the bytes of its answer.
+ * which it comes. The outcome of each is read from the bytes of its answer.
  */
 import { connect } from "node:net";
 import type { Socket } from "node:net";
@@ -16,7 +16,7 @@ export interface CrowdOptions {
   readonly addressOf?: (number: number) => string;
 }
 
-/** What became of a crowd. */
+/** The outcome of a crowd. */
 export interface CrowdReport extends Disposable {
   /** Upgraded (101). They stay until the report is disposed of. */
   readonly inside: number;

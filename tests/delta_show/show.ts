@@ -57,7 +57,7 @@ export interface ShowOptions {
   tell?(line: string): void;
 }
 
-/** What became of one receiver's messages. */
+/** The outcome of one receiver's messages. */
 export interface Outcome {
   readonly name: string;
   readonly wanted: number;

@@ -28,7 +28,7 @@ interface SlowReader {
   readonly proxy: PausingProxy;
 }
 
-/** What became of slow readers so far: `disconnected`, `dropped` or `conflated`. */
+/** The outcome of slow readers so far: `disconnected`, `dropped` or `conflated`. */
 async function acted(bus: TestBus, action: string): Promise<number> {
   const text = await (await fetch(`${bus.ops_url}/metrics`)).text();
   return Number(text.match(`shield_slow_reader_total\\{action="${action}"\\} (\\d+)`)?.[1] ?? 0);

@@ -1,6 +1,6 @@
 /**
  * One publisher of a durable run: an SDK connection that publishes at a steady rate, every message
- * under an id of its own, and repeats it under that id until its fate is known. It records what became
+ * under an id of its own, and repeats it under that id until its fate is known. It records the outcome
  * of each attempt and judges nothing.
  */
 import { ArqonError, connect } from "../../sdk/typescript/mod.ts";

@@ -1,9 +1,9 @@
 /**
- * What a durable run writes down: per room every publish with what became of it, and per subscriber
+ * What a durable run writes down: per room every publish with its outcome, and per subscriber
  * everything it saw, in its order. Plain data; `checker.ts` judges it.
  */
 
-/** What became of one attempt to publish. Neither `refused` nor `unknown` says that it was not stored. */
+/** The outcome of one attempt to publish. Neither `refused` nor `unknown` says that it was not stored. */
 export type Outcome =
   | { readonly kind: "acknowledged"; readonly offset: number }
   | { readonly kind: "refused"; readonly reason: string }

@@ -81,7 +81,7 @@ Deno.test("the published feed schemas are a chain for readers that are up to dat
       "FULL_TRANSITIVE",
     ] as const
   ) {
-    await t.step(`${mode} finds nothing but values that closed enums of before drop`, () => {
+    await t.step(`${mode} finds nothing but values that earlier closed enums drop`, () => {
       const findings = registerAll(versions, mode);
       const rules = new Set(findings.map(({ rule }) => rule));
       const expected = mode.startsWith("BACKWARD") ? [] : ["enum-value-added"];

@@ -1,4 +1,4 @@
-/** Feeds one target with mutated inputs, one after another, and says what became of them. No processes here. */
+/** Feeds one target with mutated inputs, one after another, and gives their outcome. No processes here. */
 import { createRandom } from "../presence_simulation/random.ts";
 import { mutated } from "./mutate.ts";
 import type { Target } from "./target.ts";
@@ -10,7 +10,7 @@ export interface Feed {
   readonly runs: number;
 }
 
-/** What became of them. */
+/** Their outcome. */
 export interface Fed {
   taken: number;
   refused: number;

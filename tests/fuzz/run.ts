@@ -16,7 +16,7 @@ export interface TargetRun {
   readonly onProgress?: (done: number) => void;
 }
 
-/** What became of it. */
+/** Its outcome. */
 export interface TargetResult {
   readonly target: string;
   readonly done: number;

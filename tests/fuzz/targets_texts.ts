@@ -26,7 +26,7 @@ const JSON_WORDS = [
 /** PKCS #8 of an Ed25519 key, up to its 32 bytes. */
 const ED25519 = Uint8Array.fromHex("302e020100300506032b657004220420");
 
-/** The same key in every run, so that a place names the same token. Whose it is everybody knows. */
+/** The same key in every run, so that a place names the same token. Its owner is public. */
 async function knownKey(): Promise<TestKey> {
   const pkcs8 = new Uint8Array([...ED25519, ...new Uint8Array(32).fill(7)]);
   const private_key = await crypto.subtle.importKey("pkcs8", pkcs8, "Ed25519", true, ["sign"]);

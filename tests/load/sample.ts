@@ -71,7 +71,7 @@ export function sampleProtobuf(sample: Sample): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** Of what `sampleProtobuf` wrote. Throws RangeError for anything else. */
+/** Reads what `sampleProtobuf` wrote. Throws RangeError for anything else. */
 export function readSampleProtobuf(bytes: Uint8Array): Sample {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes[0] !== TAGS.sequence || bytes[9] !== TAGS.sent_ms) throw new RangeError("no sample");

@@ -86,7 +86,7 @@ function isSourcePossible({ log, source, gate, shape, twice, hook }: Partial<Row
   if (log === "plain" && (source === "stream" || source === "growing")) return false;
   if (twice === "yes" && ANONYMOUS.includes(source)) return false;
   if (gate !== undefined && OTHERS.includes(source) && PERSONAL.includes(gate)) return false;
-  // What became of a schedule's message is not asked.
+  // The outcome of a schedule's message is not asked.
   if (source === "schedule" && gate === "schema_policy") return false;
   // What grows is a text.
   if (source === "growing" && gate !== undefined && gate !== "none") return false;

@@ -46,7 +46,7 @@ const PHASE_LENGTH = 3;
 /** Of the message at that place. */
 export const phaseOf = (place: number): Phase => Math.floor(place / PHASE_LENGTH) as Phase;
 
-/** What became of a message for its publisher. */
+/** The outcome of a message for its publisher. */
 export interface Fact {
   readonly place: number;
   /** How often it was sent. */

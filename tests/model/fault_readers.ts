@@ -144,7 +144,7 @@ async function pattern(seat: Seat): Promise<LiveReader> {
   }, () => client?.raw.socket.close());
 }
 
-/** The SDK, which comes back by itself: a loop finds a GAP where something may be missing. */
+/** The SDK, which reconnects automatically: a loop finds a GAP where something may be missing. */
 async function sdk(
   { bus, tenant, user, room }: Seat,
   { is_delta = false, transport = "websocket" as "websocket" | "http" },

@@ -89,7 +89,7 @@ export function fateOf(row: Row, { place, data }: Sent): Fate {
   return { refusal: refusalOf(row, place), heard };
 }
 
-/** Of what would be refused for two reasons, the first in the order of the checks is said. */
+/** Where two reasons apply, the first in the order of the checks is given. */
 function refusalOf({ gate, source }: Row, place: number): string {
   switch (gate) {
     case "none":

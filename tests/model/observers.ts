@@ -187,7 +187,7 @@ export async function replayed(
 ): Promise<void> {
   for (const name of ["policy", "replace"] as const) {
     const tenants = rows.filter(({ row }) =>
-      // Of what was replaced and not kept, a replay cannot say anything.
+      // A replay cannot say anything of what was replaced and not kept.
       row.journal === "keep" &&
       (row.gate === name || name === "policy" && row.gate === "schema_policy")
     ).map(({ tenant }) => tenant);

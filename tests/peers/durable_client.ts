@@ -1,6 +1,6 @@
 /**
  * A raw text client for tests of durable rooms: requests with their answers, and the messages that come
- * in between in their order. Not the SDK, which hides repeats and comes back by itself.
+ * in between in their order. Not the SDK, which hides repeats and reconnects automatically.
  */
 import assert from "node:assert/strict";
 import { openText } from "./raw_client.ts";

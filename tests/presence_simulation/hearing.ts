@@ -130,7 +130,7 @@ export class Hearing {
     heard.at_ms = now_ms;
   }
 
-  /** The Brain stood still for so long; if it can notice that, it holds it against nobody. */
+  /** For how long the Brain was stalled; if it can notice that, it holds it against nobody. */
   stood(brain: string, for_ms: number, now_ms: number): void {
     if (for_ms > this.#noticed_ms) this.offline(brain, for_ms, now_ms);
   }

@@ -31,7 +31,7 @@ export interface Surroundings {
   readonly failed: (life: Life, error: unknown) => void;
 }
 
-/** How a process comes back from SIGSTOP: what became of the messages meanwhile. */
+/** How a process comes back from SIGSTOP: the outcome of the messages meanwhile. */
 export type Resumption = "timers_first" | "in_order" | "messages_lost";
 
 /** One life of a process. */
@@ -42,7 +42,7 @@ export class Life {
   offline = false;
   /** Simulated ms at which it was paused; undefined while it runs. */
   paused_ms: number | undefined;
-  /** How long it stood still before that. */
+  /** For how long it was stalled before that. */
   #stood_ms = 0;
   #held: Held[] = [];
 
@@ -97,7 +97,7 @@ export class Life {
     this.paused_ms ??= this.surroundings.timeline.now_ms;
   }
 
-  /** How long it has stood still in all, in simulated ms. */
+  /** For how long it was stalled in all, in simulated ms. */
   stoodMs(): number {
     const { now_ms } = this.surroundings.timeline;
     return this.#stood_ms + (this.paused_ms === undefined ? 0 : now_ms - this.paused_ms);

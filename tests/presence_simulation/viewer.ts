@@ -16,7 +16,7 @@ export interface ViewerWorld {
   readonly violate: (text: string) => void;
 }
 
-/** Whose view. */
+/** The view's owner. */
 export interface ViewerOptions {
   readonly world: ViewerWorld;
   readonly life: Life;

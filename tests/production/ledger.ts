@@ -46,7 +46,7 @@ export interface Loss {
 
 /**
  * Compares a log, as the numbers of its messages, with what was promised. Without a disaster everything that
- * was acknowledged is there; with one it may lack the newest ones of before, and no other. What it lacks
+ * was acknowledged is there; with one it may lack the newest earlier ones, and no other. What it lacks
  * rightly is marked.
  */
 export function judgeLog(

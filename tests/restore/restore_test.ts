@@ -138,7 +138,7 @@ async function onNats(are_stopped: boolean): Promise<void> {
       const all = load.acknowledged.map(({ data }) => data);
       const { signal } = await readToGap(stays, all.slice(50));
       assert.deepEqual([signal?.kind, signal?.reason], ["GAP", "epoch-changed"], cluster.log());
-      // Of each restart one; which of the two reasons depends on who came back first.
+      // Of each restart one; which of the two reasons depends on which returned first.
       for (let gaps = 0; gaps < 2;) if ((await watcher.told()).signal?.kind === "GAP") gaps++;
     }
     await afterwards([here, there], token, given, { early, lost });

@@ -1,4 +1,4 @@
-/** Clients that send at a rate, one message each at a time, and counts of what became of them. */
+/** Clients that send at a rate, one message each at a time, and counts of their outcome. */
 import type { RawClient } from "../peers/raw_client.ts";
 
 /** How often messages are sent, in ms. */

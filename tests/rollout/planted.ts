@@ -22,7 +22,7 @@ journal_payload = "keep"
 const TEXTS = ["abc1", "abc2", "abc7", "abc3", "abc9"];
 const PLANNED_MS = 120_000;
 
-/** What became of the messages. */
+/** The outcome of the messages. */
 interface Ledger {
   readonly sent: number;
   /** Those that the bus took and that the bad rule refuses, by their sender. */

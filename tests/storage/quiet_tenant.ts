@@ -11,7 +11,7 @@ export const DEEDS = ["publish", "room.set", "lock", "ban", "revoke"] as const;
 /** One of `DEEDS`. */
 export type Deed = typeof DEEDS[number];
 
-/** What became of one kind of deed in one phase. */
+/** The outcome of one kind of deed in one phase. */
 export interface Tally {
   done: number;
   /** The answers of those that were refused. */

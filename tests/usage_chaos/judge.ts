@@ -10,8 +10,8 @@ export interface Said {
   /** Unix ms. */
   readonly sent_ms: number;
   /**
-   * Taken or refused by an answer; unclear without one, or when the answer is that the bus does not know what
-   * became of it (5xx).
+   * Taken or refused by an answer; unclear without one, or when the answer is that the bus does not know the
+   * outcome (5xx).
    */
   outcome: "taken" | "refused" | "unclear";
   /** When the answer came, and when the message itself did; absent: it did not. */

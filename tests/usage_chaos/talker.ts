@@ -1,6 +1,6 @@
 /**
  * A client of the script: it talks to one Shield in a room of its own, one message after the other, comes back
- * when that Shield does, and writes down what became of each. It judges nothing.
+ * when that Shield does, and writes down the outcome of each. It judges nothing.
  */
 import { pace } from "../../shared/testing/pace.ts";
 import { ask, openText } from "../peers/raw_client.ts";

@@ -1,7 +1,7 @@
 /**
  * Makes random modules that look at the bits of NaNs for `modules_by_wasmtime.py`, meters them and runs
  * them in this engine. The first argument is how many, the second the seed. Each line of stdout is one
- * module as JSON: its metered bytes in base64 and what became of each call.
+ * module as JSON: its metered bytes in base64 and the outcome of each call.
  */
 import { createHash } from "node:crypto";
 import { meter } from "../../wasm/metering/meter.ts";

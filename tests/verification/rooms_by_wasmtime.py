@@ -387,7 +387,7 @@ def test_the_log_of_a_brain_is_the_room_that_it_had(tmp_path: Path) -> None:
     assert said["entries"] > REMEMBERED
     kinds = [json.loads(line).get("kind") for line in path.read_text().splitlines()]
     assert kinds.count("migrate") == 1
-    assert kinds.count(None) == 3, "the module of before, that one, and the one of before again"
+    assert kinds.count(None) == 3, "the previous module, that one, and the previous one again"
     assert fold(path) == said
 
 

@@ -20,7 +20,7 @@ export interface Question {
   readonly by_offset: boolean;
 }
 
-/** What became of the message for a connection, as the bus says it. */
+/** The outcome of the message for a connection, as the bus says it. */
 export interface Outcome {
   readonly state: string;
   readonly why?: string;

@@ -10,7 +10,8 @@ import { runWhy } from "./run.ts";
 
 const USAGE = {
   command: "deno task chaos:why",
-  about: `Asks what became of random messages for random users while Shields are killed, stopped,
+  about:
+    `Asks for the outcome of random messages for random users while Shields are killed, stopped,
 restarted and cut off, clients are kicked, banned and slow, and a policy refuses; then compares every
 answer with what the clients of the script saw themselves.`,
   options: {

@@ -16,7 +16,7 @@ const PLAN = {
 
 const NOTICED_PART = 0.7;
 
-Deno.test("what became of random messages is told right while Shields are killed, stopped, restarted and cut off", async () => {
+Deno.test("the outcome of random messages is told right while Shields are killed, stopped, restarted and cut off", async () => {
   const lines: string[] = [];
   const { problems, report, dir, asked, known } = await runWhy(PLAN, (line) => lines.push(line));
   const story = [...problems, ...lines, ...report, `logs in ${dir}`].join("\n");

@@ -41,7 +41,7 @@ export interface MeterOptions {
   readonly limits?: ModuleLimits;
   /** Whether each call is to begin with the state after initialisation. */
   readonly renewed?: boolean;
-  /** Whose prices it pays, to replay what was recorded by them; `METER_VERSION` when left out. */
+  /** The prices that it pays, to replay what was recorded by them; `METER_VERSION` when left out. */
   readonly price_version?: number | undefined;
 }
 

@@ -1,5 +1,5 @@
 /**
- * `arq why`: asks the bus how a message came in and what became of it, or of a user's messages, and shows it.
+ * `arq why`: asks the bus how a message came in and for its outcome, or for those of a user's messages, and shows it.
  * What is told is `GET /v1/why`'s business.
  */
 import { wayInGaps, wayInLines } from "../../answers/way_in_text.ts";
@@ -72,7 +72,7 @@ const LINES_MAX = 50;
 
 const UNKNOWN = "no Shield's ledger knows of it";
 /** A room that is named is looked into. */
-const UNKNOWN_ROOM = "what became of it is not known; with --room, a durable room's log is asked";
+const UNKNOWN_ROOM = "its outcome is not known; with --room, a durable room's log is asked";
 
 type Members = Readonly<Record<string, unknown>>;
 

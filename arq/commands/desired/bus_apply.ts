@@ -1,6 +1,6 @@
 /**
  * `arq apply` of a folder of the whole bus: its schemas, then each tenant in a step of its own. What was made
- * before a tenant is refused stays, and what became of each is told: the same again goes on from there.
+ * before a tenant is refused stays, and the outcome of each is told: the same again goes on from there.
  */
 import { ArqonError } from "@arqon/proto";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
@@ -37,7 +37,7 @@ async function applySchemas(
  */
 type Outcome = "applied" | "unchanged" | "refused" | "unknown" | "not-tried";
 
-/** What became of one part. */
+/** The outcome of one part. */
 interface Part extends Made {
   /** Null: the bus itself. */
   readonly tenant: string | null;
@@ -70,7 +70,7 @@ const OUTCOMES = {
   "not-tried": "not tried",
 } as const;
 
-/** What became of the parts that were not applied, a line each. */
+/** The outcome of the parts that were not applied, a line each. */
 function restText(parts: readonly Part[]): string {
   return parts.map(({ tenant, outcome }) =>
     outcome === "applied" || outcome === "unchanged"

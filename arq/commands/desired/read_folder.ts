@@ -250,7 +250,7 @@ export async function isBusFolder(io: Io, folder: string): Promise<boolean> {
 }
 
 /**
- * Whose a folder is: a tenant's own; a tenant's in a folder of the bus, which says nothing of schemas; or the
+ * The owner of a folder: a tenant's own; a tenant's in a folder of the bus, which says nothing of schemas; or the
  * bus's, of which only `BUS_FILE` counts, with nothing but schemas.
  */
 export type Owner = "tenant" | "member" | "bus";

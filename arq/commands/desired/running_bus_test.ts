@@ -221,7 +221,7 @@ const mirrored = (tenant: string, percent: number) =>
 const outcomesOf = ({ parts }: { parts: { outcome: string }[] }) =>
   parts.map(({ outcome }) => outcome);
 
-/** Of three tenants the one in the middle is refused: what became of each is told. */
+/** Of three tenants the one in the middle is refused: the outcome of each is told. */
 async function refusedInBetween(
   arq: (code: number, ...args: string[]) => Promise<string>,
   state: string,

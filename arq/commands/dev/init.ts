@@ -58,7 +58,7 @@ async function publicPart(jwk: JWK): Promise<JWK> {
   return { ...await exportJWK(key), ...(kid === undefined ? {} : { kid }), alg, use: "sig" };
 }
 
-/** The keys of a key set; none of what is no such. */
+/** The keys of a key set; keys of other kinds are left out. */
 function keysIn(bytes: Uint8Array): JWK[] {
   try {
     const { keys } = JSON.parse(new TextDecoder().decode(bytes));

@@ -38,7 +38,7 @@ async function notKept(source: RoomSource): Promise<CommandError> {
   const known = await beginningsOf(source);
   const [first] = known.begins;
   if (first === undefined) return noBeginning(source, known);
-  // Of what a fork began with, the time is not known.
+  // The time of what a fork began with is not known.
   const when = first.at_ms === 0 ? "" : `, of ${whenText(first.at_ms)}`;
   const back = `its log goes back to entry ${first.offset}${when}`;
   return new CommandError(`what ${source.room_id} was then is not kept: ${back}`, EXIT.failure);

@@ -1,6 +1,6 @@
 /**
  * `arq room deploy`, `rollback` and `programs`: another module for a class of rooms, after it was applied to what its
- * rooms were asked lately; the one of before; and what is in force. Rooms take it by themselves.
+ * rooms were asked lately; the previous one; and what is in force. Rooms take it by themselves.
  */
 import { z } from "zod";
 import { createReducer } from "../../../brain/reducers/guest/reducer_guest.ts";

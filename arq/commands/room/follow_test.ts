@@ -1,5 +1,5 @@
 /**
- * Every command that follows something ends with the first signal, also after it has stood still for
+ * Every command that follows something ends with the first signal, also after it was stopped for
  * so long that an idle process has collected its garbage (some 30 s), which takes along what nothing
  * holds. No message comes meanwhile.
  */

@@ -302,7 +302,7 @@ async function copyFolder(from: string, to: string): Promise<void> {
   }
 }
 
-Deno.test("an epoch of before a restart is good for what is still there, and for nothing else", async () => {
+Deno.test("an epoch from before a restart is good for what is still there, and for nothing else", async () => {
   const folder = await Deno.makeTempDir({ prefix: "arqon-places-" });
   const args = ["--data-dir", `${folder}/data`];
   try {

@@ -33,7 +33,7 @@ function addReplay(group: Command, run: Run): void {
     )
     .addHelpText(
       "after",
-      "\nEverything is what the log still has. Calls have the ids of before.\n" + examples(
+      "\nEverything is what the log still has. Calls keep their previous ids.\n" + examples(
         "arq hook replay billing",
         "arq hook replay billing --since 1h",
         "arq hook replay billing --from 2026-11-22T14:05:00Z",

@@ -48,7 +48,7 @@ function addSet(group: Command, run: Run): void {
     .description(
       "set what the rooms of a pattern are; replaces the class of that pattern as a whole",
     )
-    .option("--durable", "keep their messages, so that who comes back gets what was missed")
+    .option("--durable", "keep their messages, so that a returning subscriber gets what was missed")
     .option("--no-durable", "keep nothing (default)")
     .option(
       "--history-size <n>",
@@ -171,7 +171,7 @@ export function addRoomDeploy(group: Command, run: Run): void {
     .option("--json", "print a JSON object for each room, and one at the end")
     .addHelpText(
       "after",
-      "\nThe logs are read from the bus and folded on this machine, once by the programs of before and" +
+      "\nThe logs are read from the bus and folded on this machine, once by the previous programs and" +
         "\nonce by the module: it says where verdicts, answers, events, values or timers differ, which calls" +
         "\nthe schema of the module forbids, and which room it cannot migrate. A module with a migration" +
         "\nmay make other values and timers. Exit code 6 when more differ than --max-differences: nothing" +
@@ -188,7 +188,7 @@ export function addRoomDeploy(group: Command, run: Run): void {
     );
   withTenant(group.command("rollback"))
     .argument("<class>", "the pattern of a class with a reducer", roomPattern)
-    .description("make the module of before the program of all rooms of a class again")
+    .description("make the previous module the program of all rooms of a class again")
     .option("--json", "print the answer as JSON")
     .addHelpText(
       "after",

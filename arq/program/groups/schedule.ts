@@ -66,7 +66,7 @@ export function addSchedule(program: Command, run: Run): void {
     .addHelpText("after", examples("arq schedule list", "arq schedule list --json | jq .schedules"))
     .action(run(async (io, flags) => (await schedule()).scheduleList(io, flags)));
   withId(group.command("show"))
-    .description("one schedule: when it is due, and what became of its last time")
+    .description("one schedule: when it is due, and the outcome of its last time")
     .addHelpText("after", examples("arq schedule show close-7"))
     .action(
       run(async (io, flags, [name]) => (await schedule()).scheduleShow(io, name as string, flags)),

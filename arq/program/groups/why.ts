@@ -16,8 +16,8 @@ export function addWhy(program: Command, run: Run): void {
     .option("--twist <id>", "the message with this X-Twist-ID")
     .option("--room <room>", "the room of the message, or of --offset and --since", room)
     .option("--offset <n>", "the message with this offset in --room", offset)
-    .option("--user <id>", "what became of it for each connection of this user")
-    .option("--connection <id>", "what became of it for this connection", id("connection"))
+    .option("--user <id>", "its outcome for each connection of this user")
+    .option("--connection <id>", "its outcome for this connection", id("connection"))
     .option("--address <ip>", "what was refused from this address; for operators of the bus")
     .option(
       "--since <time>",

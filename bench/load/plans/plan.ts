@@ -25,7 +25,7 @@ export interface Group {
 /** The pace at which messages are published. */
 export type Pace =
   /**
-   * An open load: each message has a due time, from which its latency counts, whatever became of the others.
+   * An open load: each message has a due time, from which its latency counts, whatever the outcome of the others.
    */
   | {
     readonly kind: "rate";

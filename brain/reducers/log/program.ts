@@ -18,7 +18,7 @@ export interface Program {
   readonly module: string;
   readonly fuel_limit: number;
   readonly memory_limit_pages: number;
-  /** Whose prices its commands pay: which one runs out of fuel is by them. */
+  /** The prices that its commands pay: which one runs out of fuel is by them. */
   readonly price_version: number;
   readonly bounds: RoomBounds;
 }

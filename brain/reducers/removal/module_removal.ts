@@ -181,13 +181,13 @@ export class ModuleRemoval {
     const { records, objects, monotonic_ms, metrics, log } = this.#options;
     const until_ms = monotonic_ms() + LOOK_MS;
     // Another one may take it for left by then.
-    if (until_ms - at_ms >= LEFT_MS) throw new Unsure("this Brain stood still");
+    if (until_ms - at_ms >= LEFT_MS) throw new Unsure("this Brain was stalled");
     const { stored, deployments, unused } = await this.#see(modules);
     for (const module of unused.difference(await this.#unlist(unused, deployments))) {
       const programs = (stored.modules.get(module) ?? []).map(nameOfProgram);
       // The module last: who finds a program finds that, too.
       for (const name of [...programs, moduleName(module)]) {
-        if (monotonic_ms() > until_ms) throw new Unsure("this Brain stood still");
+        if (monotonic_ms() > until_ms) throw new Unsure("this Brain was stalled");
         await objects.delete(name);
       }
       this.#since.delete(module);

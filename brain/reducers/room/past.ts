@@ -44,7 +44,7 @@ export interface ForkedRoom extends OpenRoom {
   readonly program?: ProgramName | undefined;
 }
 
-/** A state of before, in the thread. To be closed there. */
+/** An earlier state, kept in the thread. To be closed there. */
 export interface PastRoom extends ForkedRoom {
   /** The entry that was wanted; undefined: it is in the state, or there is none. */
   readonly next: NextEntry | undefined;

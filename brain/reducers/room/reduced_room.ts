@@ -144,7 +144,7 @@ export class ReducedRoom {
     return false;
   }
 
-  /** Does what there is to do: calls, timers, events that an owner of before has left. */
+  /** Does what there is to do: calls, timers, events that a previous owner has left. */
   wake(): void {
     if (this.#is_closed || this.#running !== undefined) return;
     clearTimeout(this.#alarm);

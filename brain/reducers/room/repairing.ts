@@ -177,7 +177,7 @@ export async function repairRoom(
       ...{ noted, messages_behind: 0, entries_behind: 0 },
       appended: { messages: 0, bytes: 0, average: 0 },
     };
-    // Of what is lost no event comes any more; those of before come now.
+    // Lost entries produce no events; earlier ones are published now.
     await publishEvents(loaded, at, dueEvents(done, published), parts);
     await storeSnapshot(loaded, at, parts, limits);
     return { lost: lost ?? null, offset: standing.offset, from_snapshot: begin.offset };

@@ -186,7 +186,7 @@ async function pointsWith(
   return { kept, gone: before.filter((one) => !kept.includes(one)), floor };
 }
 
-/** Stores the room as it stands, whose events are all published, and takes away what is too much of before. */
+/** Stores the room, whose events are all published, as it is, and deletes surplus snapshots. */
 export async function storeSnapshot(
   loaded: LoadedRoom,
   at: ReducedPlace,
@@ -221,7 +221,7 @@ export async function storeSnapshot(
 }
 
 /**
- * Takes every second snapshot of before away, where there was no room for a new one: those of other rooms are not
+ * Deletes every second earlier snapshot, where there was no space for a new one: those of other rooms are not
  * its own to take. The list of them is written with the next one that is stored; what it names and is gone is
  * passed over by who reads it. The last two stay.
  */

@@ -95,7 +95,7 @@ export async function nextProgram(
   }
 }
 
-/** Notes by which program entries were applied; undefined: by the one of before. */
+/** Notes by which program entries were applied; undefined: by the previous one. */
 export function takeProgram(
   loaded: LoadedRoom,
   { id, module }: RunnableProgram,

@@ -1,4 +1,4 @@
-/** Whose turn it is in a room: timers and calls by when they came, and a clock that never goes back. */
+/** What has its turn in a room: timers and calls by when they came, and a clock that never goes back. */
 import assert from "node:assert/strict";
 import type { RoomStanding } from "../thread/protocol.ts";
 import { type ArrivedCall, takeNext } from "./taking.ts";

@@ -23,7 +23,7 @@ export class CanonicalWriter {
   #view = new DataView(this.#bytes.buffer);
   #size = 0;
 
-  /** Begins anew, where the bytes of before are. */
+  /** Begins again, over the previous bytes. */
   clear(): this {
     // One large content must not be kept for all the small ones after it.
     if (this.#bytes.length > KEPT_BYTES) {
@@ -82,7 +82,7 @@ export class CanonicalWriter {
 
   text(text: string): this {
     if (text.length <= PLAIN_BYTES && this.#plain(text)) return this;
-    // Three bytes for each unit are enough for any text; what is too much is given back.
+    // Three bytes for each unit are enough for any text; the rest is given back.
     const most = text.length * 3;
     this.u32(0);
     const at = this.#room(most);

@@ -34,7 +34,7 @@ export interface TimerEntry extends Placed {
 /** Another module becomes the program of the room, and makes what was written before its own. */
 export interface MigrateEntry extends Placed {
   readonly kind: "migrate";
-  /** Hex SHA-256 of the module of before. */
+  /** Hex SHA-256 of the previous module. */
   readonly from: string;
   /** The number of the deploy that it comes of; 0: the configuration. */
   readonly deploy: number;

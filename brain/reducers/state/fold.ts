@@ -58,7 +58,7 @@ function failed(fault: ReducerFault, detail: string): Outcome {
   };
 }
 
-/** What the entry asks for; undefined: a timer that is not due, or that is no more. */
+/** What the entry asks for; undefined: a timer that is not due, or that was cancelled. */
 function askedBy(state: RoomState, entry: LogEntry, time_ms: number): Asked | undefined {
   switch (entry.kind) {
     case "command":

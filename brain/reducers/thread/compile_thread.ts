@@ -15,7 +15,7 @@ export interface CompileRequest {
   readonly compiles: boolean;
 }
 
-/** What became of a module; or what is wrong with it. */
+/** The outcome of a module; or what is wrong with it. */
 export type CompileReply =
   | {
     readonly id: number;

@@ -34,7 +34,7 @@ export interface Forwardable {
   readonly traceparent?: string | undefined;
 }
 
-/** What became of a forwarded command. */
+/** The outcome of a forwarded command. */
 export type ForwardOutcome = "answered" | "timed-out" | "failed" | "rerouted";
 
 /** The owner's reply, or "mine": nobody else owns the room (any more). */

@@ -58,7 +58,7 @@ Deno.test("a command is remembered for its time, however many others follow", ()
   assert.ok(!memory.has(0));
   assert.equal(memory.forgotten, 0, "its time was over");
   memory.write(0, 10_000_000);
-  assert.equal(memory.size, 0, "what is over leaves nothing behind");
+  assert.equal(memory.size, 0, "expired entries leave nothing behind");
 });
 
 Deno.test("more than a room may remember are forgotten before their time, the oldest first, and counted", () => {

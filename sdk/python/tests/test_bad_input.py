@@ -238,7 +238,7 @@ async def test_a_hundred_reconnects() -> None:
             lambda: peer.attempts > 100 and bus.status.state == "open",
         )
         await bus.room("lobby").publish("x")
-        assert living_sessions() <= 2, "the sessions of before are gone"
+        assert living_sessions() <= 2, "the previous sessions are gone"
         assert len(bus._driver._tasks) < 10
 
 

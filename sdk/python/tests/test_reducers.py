@@ -44,7 +44,7 @@ async def test_a_call_says_what_it_is_and_has_an_id() -> None:
 
 @pytest.mark.asyncio
 async def test_a_repetition_says_what_it_repeats() -> None:
-    """The entry of before."""
+    """The previous entry."""
     room = _Room({"entry": 3, "repeats": 1, "answer": None})
     assert await call(cast("Room", room), "bid") == Called(3, 1, None)
 
@@ -155,7 +155,7 @@ def test_pages_and_changes_become_the_values_of_one_moment() -> None:
     assert view.hear({"scope": "t", "after": 4, "to": 5, "changes": []}) == "again"
     assert view.hear({"scope": "s", "after": 4, "to": 5, "part": 2, "changes": []}) == "again"
     view.begin()
-    assert view.page({"scope": "s", "version": 3, "values": []}) == "again", "an owner of before"
+    assert view.page({"scope": "s", "version": 3, "values": []}) == "again", "a previous owner"
     assert view.values == {"b": "3", "c": b"\xff"}, "what was there stays"
     view.begin()
     assert view.page({"scope": "u", "version": 1, "values": [["a", "9"]]}) == "whole"

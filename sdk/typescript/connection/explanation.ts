@@ -13,9 +13,9 @@ export type Explainable =
   | Pick<Published | Handed, "room" | "message_id" | "trace_id" | "offset">
   | ArqonError;
 
-/** Whose side is asked about; without one the answer says only which Shields heard the message. */
+/** The user or connection asked about; without one the answer says only which Shields heard the message. */
 export interface ExplainOptions {
-  /** What became of the message for each connection of this user. */
+  /** The outcome of the message for each connection of this user. */
   readonly user?: string;
   /** The same for one connection. */
   readonly connection?: string;
@@ -73,7 +73,7 @@ function argument(value: string): string {
 }
 
 /**
- * How to ask the bus what became of a message that came, of one that was published (what `publish`
+ * How to ask the bus for the outcome of a message that came, of one that was published (what `publish`
  * resolved with), or why there was this error: a command for a terminal, a path of the admin API,
  * and, with `console_url`, a page. Asks nobody: whoever follows it needs the role admin. Throws
  * TypeError for what has no id to ask for, for two sides at once, and before the first WELCOME.

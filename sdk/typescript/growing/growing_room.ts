@@ -17,7 +17,7 @@ export interface StreamEnd {
 
 /** An end, as it is told and answered. */
 export interface Ended extends Pick<StreamEnd, "outcome" | "offset"> {
-  /** Of which message of that id; an older Shield does not say. */
+  /** Tells messages of that id apart; an older Shield does not send it. */
   readonly started_ms?: number;
 }
 

@@ -27,7 +27,7 @@ const PIECE_UNITS = 16_384;
 
 interface Started {
   readonly seq: number;
-  /** Of which message of that id; an older Shield does not say. */
+  /** Tells messages of that id apart; an older Shield does not send it. */
   readonly started_ms?: number;
   readonly idle_ms: number;
 }

@@ -94,7 +94,7 @@ export class ValuesView {
     const pages = this.#pages ??= [];
     pages.push(page);
     if (page.scope !== pages[0]?.scope) return "again";
-    // An owner of before may answer what is not true any more. In another scope entries may have begun anew.
+    // A previous owner may answer with stale values. In another scope entries may have begun anew.
     if (page.scope === this.#scope && page.version < (this.version ?? 0)) return "again";
     return page.next === undefined ? this.settle() : "more";
   }
@@ -120,7 +120,7 @@ export class ValuesView {
       version = told.to;
     }
     if (version < target) return "wait";
-    // Messages of before were about later entries than an owner of before knows.
+    // Earlier messages were about later entries than a previous owner knows.
     const { scope } = pages[0]!;
     const is_known = scope === this.#scope || scope === this.#heard.scope;
     if (is_known && version < this.#heard.entry) return "again";

@@ -104,7 +104,7 @@ Deno.test("values are always those of one moment, the last one once everything w
   );
 });
 
-Deno.test("bytes come as bytes, another scope and a page of before begin anew, a prefix leaves out the rest", () => {
+Deno.test("bytes come as bytes, another scope and an earlier page begin anew, a prefix leaves out the rest", () => {
   const view = new ValuesView("p");
   view.begin();
   const values = [["p1", { base64: "AP8=" }], ["p2", "x"]] as const;
@@ -129,7 +129,7 @@ Deno.test("a room whose entries begin anew is read again, and is what it is then
   const changes = [[51, "total", "51"]] as const;
   view.hear({ scope: "s", after: 50, to: 51, changes });
   view.begin();
-  assert.equal(view.page({ scope: "s", version: 1, values: [] }), "again", "an owner of before");
+  assert.equal(view.page({ scope: "s", version: 1, values: [] }), "again", "a previous owner");
   view.begin();
   const page = { scope: "t", version: 1, values: [["total", "1"]] } as const;
   assert.equal(view.page(page), "whole");
@@ -138,7 +138,7 @@ Deno.test("a room whose entries begin anew is read again, and is what it is then
   assert.deepEqual(view.hear(told), new Map([["total", "2"]]));
   view.begin();
   assert.equal(view.page(page), "again", "2 was told already");
-  // What is heard of the new ones first is no reason to wait for the number of before.
+  // What is heard of the new ones first is no reason to wait for the earlier number.
   assert.equal(view.hear({ ...told, scope: "u", after: 0, to: 1 }).constructor, Map);
   view.begin();
   assert.equal(view.page({ ...page, scope: "u" }), "whole");

@@ -214,7 +214,7 @@ export class WatchedValues<
   }
 }
 
-/** What became of some values. */
+/** The outcome of some values. */
 function differences(
   before: ReadonlyMap<string, ReducedValue>,
   now: ReadonlyMap<string, ReducedValue>,

@@ -47,7 +47,7 @@ export interface CommandOptions extends Omit<PublishOptions, "ack" | "schema_id"
 }
 
 /**
- * What became of a publish: the ACK, and what `explain` and `arq why` find the message by.
+ * The outcome of a publish: the ACK, and what `explain` and `arq why` find the message by.
  */
 export interface Published extends Ack {
   readonly room: string;

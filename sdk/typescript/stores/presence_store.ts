@@ -111,7 +111,7 @@ export class PresenceStore<Meta = Json> extends Cell<PresenceView<Meta>> {
 
   async #follow(loop: Subscription, bus: Connection): Promise<void> {
     const members = new Map<string, MemberWith<Meta>>();
-    // After a reconnect the list may still have the connection of before.
+    // After a reconnect the list may still have the previous connection.
     const own = new Set([bus.welcome.connection_id]);
     const show = (presence: Presence) => {
       const others = [...members.values()].filter((one) => !own.has(one.connection_id));

@@ -77,7 +77,7 @@ Deno.test("a mark is not believed when another message stands where it says", as
   const gone = await written.write("two ");
   const old = documentOf([Y.encodeStateAsUpdate(written.doc)]);
   written.log.powerCut(1);
-  // Somebody else writes at the offset that was lost; the snapshot of before knows nothing of it.
+  // Somebody else writes at the offset that was lost; the earlier snapshot knows nothing of it.
   const other = new Y.Doc();
   other.getMap("m").set("new", true);
   const update = Y.encodeStateAsUpdate(other);

@@ -95,7 +95,7 @@ export class ConfigReload implements ConfigReloading {
     scrapedFamily(
       registry,
       "arqon_config_reloads_total",
-      "Times the configuration was read again, by what became of it.",
+      "Times the configuration was read again, by outcome.",
       "result",
       () => this.#totals,
     );

@@ -6,7 +6,7 @@ import type { JournalEntry } from "../entry.ts";
 import type { JournalLine } from "../record.ts";
 import type { UserKey } from "../user_keys.ts";
 
-/** Whose blocks they are. */
+/** Their owner. */
 export const OWNER = {
   tenant: "acme",
   node: "s1",

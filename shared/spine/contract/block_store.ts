@@ -33,7 +33,7 @@ export interface BlockRetention {
 /** A block to store. */
 export interface BlockAppend {
   readonly tenant_id: string;
-  /** Whose block it is; one token as `isId` has it, or one of `FOLD_WRITERS`. */
+  /** The block's owner; one token as `isId` has it, or one of `FOLD_WRITERS`. */
   readonly node_id: string;
   /** How long it stays, at least 1. */
   readonly ttl_seconds: number;

@@ -30,7 +30,7 @@ export const policiesText = ({ policies = [] }) =>
     `${name} ${fault === null ? (allowed ? "allows" : "refuses") : `fault ${fault}`} (${units})`
   ).join(", ");
 
-/** Whose message it was. */
+/** The sender of the message. */
 export const whoOf = (line) => (isHole(line) ? undefined : line.sender?.user ?? "(erased)");
 
 /** The lines of an answer, and where it ended; a text without an end was cut off. */

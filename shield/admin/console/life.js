@@ -1,4 +1,4 @@
-// How the life of a message is asked for, and what became of it for a connection, in words. Pure; asking is
+// How the life of a message is asked for, and its outcome for a connection, in words. Pure; asking is
 // `view_why.js`.
 import { moment } from "./format.js";
 

@@ -30,7 +30,7 @@ const textColumn = (id, label, of) => ({
 
 const VERDICTS = { applied: "applied", rejected: "rejected", fault: "failed" };
 
-/** Who asked for what, and what became of it. */
+/** Who asked for what, and its outcome. */
 function entryText(entry) {
   if (entry === null) return "Before the first entry.";
   const who = entry.timer === null ? `by ${entry.user_id || "–"}` : "by the room itself";

@@ -1,4 +1,4 @@
-// The life of one message: how it came in, which Shields heard it, and what became of it for one user's
+// The life of one message: how it came in, which Shields heard it, and its outcome for one user's
 // connections; or all that a user should have had of a room. What it says is the answer of `GET /v1/why`.
 import { segment } from "./api.js";
 import { plain } from "./columns.js";
@@ -274,7 +274,7 @@ export function showWhy(ctx, place) {
   place.append(
     pageHead({
       title: "Life of a message",
-      about: "How a message came in, which Shields heard it, and what became of it for a user; " +
+      about: "How a message came in, which Shields heard it, and its outcome for a user; " +
         "or, by user and room, what a user should have had.",
     }),
     el("div", { class: "stack" }, filterForm(fields, values, change), status, told.element),

@@ -42,7 +42,7 @@ const MESSAGE = object({
 export const WHY_ABOUT = abouts({
   why: {
     tag: "cluster",
-    summary: "how a message came in, and what became of it or of a user's messages",
+    summary: "how a message came in and its outcome, or those of a user's messages",
     query: [
       inQuery("tenant", "the tenant; absent: that of the token"),
       inQuery("trace", "messages with this trace id", TEXT),
@@ -50,8 +50,8 @@ export const WHY_ABOUT = abouts({
       inQuery("message_id", "messages with this message_id", TEXT),
       inQuery("room", "the room; needed beside offset and since_ms"),
       inQuery("offset", "the message with this offset", COUNT),
-      inQuery("user", "what became of them for the connections of this user", TEXT),
-      inQuery("connection", "what became of them for this connection"),
+      inQuery("user", "their outcome for the connections of this user", TEXT),
+      inQuery("connection", "their outcome for this connection"),
       inQuery("address", "handshakes and operations that were refused from there", TEXT),
       inQuery("after", "`way_in.next` of the answer before: reads on in the journal", TEXT),
       inQuery("since_ms", "with room and user or connection: all messages since then", UNIX_MS),

@@ -174,7 +174,7 @@ function registerInspect(registry: Registry, { answerer, asker, tails }: Inspect
   );
   counter(
     "shield_admin_answers_total",
-    "Questions of other processes, by what became of them.",
+    "Questions of other processes, by outcome.",
     () => ({ ...answerer.counts }),
   );
   counter(

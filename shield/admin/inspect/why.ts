@@ -1,5 +1,5 @@
 /**
- * `GET /v1/why`: how a message came in, which Shields heard it and what became of it for each connection of a
+ * `GET /v1/why`: how a message came in, which Shields heard it and its outcome for each connection of a
  * user, or what a user should have had of a room. Asks all Shields; what each knows is `shield/ledger/`, what
  * was decided is `shield/journal/`.
  */

@@ -90,7 +90,7 @@ export class WhyQuestions {
   /**
    * Resolves with what is known of the messages when all Shields have answered or the next question has to be
    * asked; `whole` with all that came in time. A Shield that was late and knows other messages counts as silent:
-   * what became of these was not asked for. `stored` gives what is stored of those that have not answered; both reject with `too-many-pending`.
+   * the outcome of these was not asked for. `stored` gives what is stored of those that have not answered; both reject with `too-many-pending`.
    */
   async find(
     params: WhyFind,
@@ -120,7 +120,7 @@ export class WhyQuestions {
   }
 
   /**
-   * Asks what became of messages for a user, and in a room since a time also what of those that others have
+   * Asks for the outcome of messages for a user, and in a room since a time also what of those that others have
    * heard; `stored` gives what those had heard that have not answered, and what is in the room's log. Rejects as
    * `find`.
    */

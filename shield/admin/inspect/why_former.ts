@@ -72,7 +72,7 @@ export class FormerAnswers implements Disposable {
   }
 
   /**
-   * What became of messages there; of those that have answered meanwhile, nothing is told again. `unheardOf` says
+   * The outcome of messages there; of those that have answered meanwhile, nothing is told again. `unheardOf` says
    * what a Shield has not heard of the room that is asked for.
    */
   async tell(

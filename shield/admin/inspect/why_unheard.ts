@@ -1,6 +1,6 @@
 /**
  * Which messages of a room some Shields have heard and one has not, though it might have: what a user there should
- * have had, too. Pure; what became of them for a connection its own Shield says.
+ * have had, too. Pure; a connection's own Shield gives their outcome.
  */
 import type { Gathered } from "../../../shared/cluster/cluster_asker.ts";
 import { WHY_MESSAGES_MAX, WHY_MISSED_MAX } from "../../../shared/cluster/cluster_why.ts";
@@ -85,7 +85,7 @@ export function unheardBy(
   });
 }
 
-/** The accounts of a Shield's connections, with what became of the messages that it has not heard. */
+/** The accounts of a Shield's connections, with the outcome of the messages that it has not heard. */
 export function withUnheard(
   connections: readonly Told[],
   { node_id, messages }: Unheard,

@@ -16,7 +16,7 @@ const PAGES_MAX = 1_001;
 /** What filters say of history is not counted: it is not fan-out. */
 const UNCOUNTED = { match: 0, no_match: 0, error: 0, cost: 0 };
 
-/** Whose messages are read, and what its filters may take. */
+/** The tenant and room whose messages are read, and what its filters may take. */
 export interface ReadShare {
   readonly tenant_id: string;
   readonly shares: Pick<FilterShares, "spend" | "isOver" | "later">;

@@ -107,7 +107,7 @@ export interface Cursor {
   readonly lag_messages: number;
 }
 
-/** What became of an offer. `repeated`: the message is in the list, or lies before it. */
+/** The outcome of an offer. `repeated`: the message is in the list, or lies before it. */
 export type Offer = "appended" | "repeated" | "gap";
 
 /** How many trimmed places may remain at the head of the array. */

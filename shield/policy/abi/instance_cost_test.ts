@@ -23,7 +23,7 @@ Deno.test("the example policies cost next to nothing", async () => {
 });
 
 for (const [name, { parts, what }] of Object.entries(GREEDY_INSTANCES)) {
-  Deno.test(`an instance with ${name} is refused with what is too much`, () => {
+  Deno.test(`an instance with ${name} is refused and names the excess`, () => {
     const bytes = plainPolicy(parts());
     assert.ok(bytes.length < 1_048_576, "small enough to upload");
     assert.throws(() => meterPolicy(bytes, OPTIONS), (error) => {

@@ -1,6 +1,6 @@
 /**
- * One tenant's canary in this process: which one is wanted, whether it fits the policies in force, and what
- * became of it. Knows no modules and no clock; `tenant_chain.ts` loads and swaps.
+ * One tenant's canary in this process: which one is wanted, whether it fits the policies in force, and its
+ * outcome. Knows no modules and no clock; `tenant_chain.ts` loads and swaps.
  */
 import type { PolicyBinding } from "../abi/policy.ts";
 import { canaryLists } from "./canary.ts";

@@ -198,7 +198,7 @@ class WatchedRegistry implements PolicyRegistry {
   }
 
   async reached(tenant_id: string, revision: number, timeout_ms: number): Promise<boolean> {
-    // What is in force is asked below, whatever became of the first reading.
+    // What is in force is asked below, whatever the outcome of the first reading.
     await this.ready.catch(() => {});
     if (this.#state === "closed") return false;
     return await this.#chain(tenant_id).reached(revision, timeout_ms);

@@ -63,7 +63,7 @@ export function registerRegistryMetrics(
   const registers = [registry];
   new Gauge({
     name: "shield_policy_tenants",
-    help: "Tenants with policies, by what became of their latest document.",
+    help: "Tenants with policies, by the outcome of their latest document.",
     labelNames: ["state"],
     registers,
     collect() {
@@ -91,7 +91,7 @@ export function registerRegistryMetrics(
   );
   const changes = new Counter({
     name: "shield_policy_changes_total",
-    help: "Changes of tenants' policies that this process heard of, by what became of them.",
+    help: "Changes of tenants' policies that this process heard of, by outcome.",
     labelNames: ["state"],
     registers,
   });

@@ -18,7 +18,7 @@ export interface MeterRequest {
   readonly is_reducer?: boolean;
 }
 
-/** What became of a module: metered, refused with reason and sentence, or a bug of ours. */
+/** The outcome of a module: metered, refused with reason and sentence, or a bug of ours. */
 export type MeterReply =
   | { readonly id: number; readonly metered: MeteredPolicy | MeteredModule }
   | { readonly id: number; readonly reason: string; readonly sentence: string }

@@ -32,7 +32,7 @@ export interface PolicyMetrics {
   /** Counts a chain that began on this thread and is left to a worker. */
   ranAgain(): void;
   replaced(): void;
-  /** Observes the time that a worker spent on one chain, whatever became of its verdict. */
+  /** Observes the time that a worker spent on one chain, whatever the outcome of its verdict. */
   busy(duration_ms: number): void;
 }
 

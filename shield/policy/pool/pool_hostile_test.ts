@@ -192,7 +192,7 @@ async function wedge(test: TestPool, name: string): Promise<void> {
   assert.equal(await fault(test, name), "wedge");
 }
 
-Deno.test("four workers that wedge within ten minutes are fatal; those of before are forgotten", async () => {
+Deno.test("four workers that wedge within ten minutes are fatal; earlier ones are forgotten", async () => {
   await using test = await startTestPool({ wedge_ms: 100, policy: { stall_ms: 20_000_000 } });
   await wedge(test, "long ago");
   test.forward(600_000);

@@ -18,7 +18,7 @@ function keyHolds(): KeyHolds {
 
 const refOf = (place: string): StateRef => ({ tenant_id: "acme", place, ttl_ms: 1_000 });
 
-/** A lane on real workers, small rings, and what became of its jobs. */
+/** A lane on real workers, small rings, and the outcome of its jobs. */
 async function startLane(holds = keyHolds()) {
   const modules = new Map([[1, {
     compiled: await WebAssembly.compile(meteredGuest({ body: "i32.const 0" })),

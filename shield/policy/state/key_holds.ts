@@ -118,7 +118,7 @@ export class KeyHolds {
     return new LaneHolds(this);
   }
 
-  /** Takes note that a call does not wait any more, whatever became of it. */
+  /** Takes note that a call does not wait any more, whatever its outcome. */
   forget(user: KeyUser): void {
     const claim = user.state === undefined ? undefined : this.claims.get(user);
     if (claim === undefined) return;

@@ -91,7 +91,7 @@ export function plainPolicy(parts: PolicyParts): Uint8Array<ArrayBuffer> {
   );
 }
 
-/** Modules that are accepted by every other limit, and how the refusal names what is too much. */
+/** Modules that are accepted by every other limit, and how the refusal names the excess. */
 export const GREEDY_INSTANCES: Readonly<
   Record<string, { readonly parts: () => PolicyParts; readonly what: RegExp }>
 > = {

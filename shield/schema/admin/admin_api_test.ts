@@ -85,7 +85,7 @@ Deno.test("a version without a mapped message is a warning in every mode, and th
   using fresh = await testSchemas(engine.spine);
   const { here } = (await ask(fresh, "GET", "schemas/ping")).body;
   assert.deepEqual(here.messages, [{ message: "t.Ping", version, problem }]);
-  // Of what nobody has mapped nothing is said.
+  // Nothing is said of unmapped types.
   await ask(t, "PUT", "schemas/other", ping());
   const other = await ask(t, "PUT", "schemas/other?compatibility=NONE", pong());
   assert.deepEqual(other.body.findings, []);

@@ -26,7 +26,7 @@ const RETRY_MS = 2_000;
 /** The longest reason of a refusal, in UTF-16 units. */
 const PROBLEM_UNITS = 500;
 
-/** What became of a put that this Shield was the first to judge. */
+/** The outcome of a put that this Shield was the first to judge. */
 const PUT_OUTCOMES = ["registered", "refused", "restored"] as const;
 /** One of `PUT_OUTCOMES`. */
 export type PutOutcome = typeof PUT_OUTCOMES[number];

@@ -144,7 +144,7 @@ class Connection:
         user: str | None = None,
         connection: str | None = None,
     ) -> Explanation:
-        """How to ask what became of a message, or why there was an error. Asks nobody itself.
+        """How to ask for the outcome of a message, or why there was an error. Asks nobody itself.
 
         `what` is a message that came, what `publish` returned, or an error; `user` or `connection`
         says whose side is asked about. Whoever follows it needs the role admin. Raises ValueError

@@ -96,7 +96,7 @@ Deno.test("a tenant whose entry is deleted while nobody works gets a place anew,
   assert.equal(
     log.lives.some(({ name }) => name === first),
     false,
-    "positions of before are refused",
+    "earlier positions are refused",
   );
   assert.equal((await log.status()).history_size, more.history_size);
   assert.equal((await log.append("a", bytes("2"))).offset, 1);

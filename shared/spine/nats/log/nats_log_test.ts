@@ -248,7 +248,7 @@ Deno.test("without JetStream a log is refused and says what to set", async () =>
   await assert.rejects(opening, /JetStream is not enabled on .*jetstream \{ store_dir: "…" \}/);
 });
 
-/** What became of a room: everything that was ever appended, and how it is read. */
+/** The outcome of a room: everything that was ever appended, and how it is read. */
 async function checkRoom(log: DurableLog, room: string, ever: readonly number[]): Promise<number> {
   const present = (await readAll(log, room)).map(({ offset }) => offset);
   assert.deepEqual(present, ever.slice(ever.length - present.length), "only the oldest go");
@@ -338,7 +338,7 @@ Deno.test("a stream takes batches once they are asked for, and one that takes no
   assert.equal(messages.at(-1)?.offset, offset);
 });
 
-Deno.test("a server of before 2.12 is not asked for batches", () => {
+Deno.test("a server older than 2.12 is not asked for batches", () => {
   assert.equal(takesBatches(undefined), false);
   assert.equal(takesBatches({}), false);
   assert.equal(takesBatches({ api_lvl: 1 }), false);

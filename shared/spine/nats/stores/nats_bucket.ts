@@ -41,7 +41,7 @@ import { BUCKET_BYTES_MIN } from "../../contract/storage_plan.ts";
 
 /** Bytes of the nonce before every stored value. */
 const NONCE_BYTES = 16;
-/** How long a deletion stays visible to those who were away, as NATS writes durations. */
+/** How long a deletion stays visible to disconnected watchers, as NATS writes durations. */
 const MARKER_TTL = "24h";
 /** The same where nobody watches: longer than a write is tried. */
 const UNWATCHED_TTL = "60s";

@@ -57,7 +57,7 @@ class ValuesView:
         pages.append(page)
         if page["scope"] != pages[0]["scope"]:
             return "again"
-        # An owner of before may answer what is not true any more.
+        # A previous owner may answer with stale values.
         # In another scope entries may have begun anew.
         if page["scope"] == self._scope and page["version"] < (self.version or 0):
             return "again"
@@ -81,7 +81,7 @@ class ValuesView:
             version = told["to"]
         if version < max(page["version"] for page in pages):
             return "wait"
-        # Messages of before were about later entries than an owner of before knows.
+        # Earlier messages were about later entries than a previous owner knows.
         scope = pages[0]["scope"]
         if version < self._heard and scope in (self._scope, self._heard_scope):
             return "again"
