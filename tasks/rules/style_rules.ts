@@ -1,0 +1,47 @@
+/**
+ * The kinds of sentences that docs/style.md rules out and that no file has any more, as patterns. Pure; it finds them in
+ * prose, comments and texts alike, since no identifier has a space. A kind that was brought to zero is one line more.
+ */
+import type { Violation } from "../checkout/violation.ts";
+
+/** The beginning of a sentence in prose or in a comment. */
+const START = String.raw`(?:^|[.;:|>] |\/\*\* |\/\/ |^ *\* |# |- )`;
+
+/** What is ruled out, and what to write instead. A space may be the break of a line, also within a comment. */
+const KINDS: readonly (readonly [pattern: string, plain: string])[] = [
+  [
+    String.raw`(?<!\bout |\bfor (?:await )?\([^\n]*)\bof before\b(?!\.\w|\)| \?)`,
+    "previous, earlier, older",
+  ],
+  [String.raw`\bwhat (?:is|are) too much\b`, "surplus, excess"],
+  [String.raw`\bas which (?:it|they|he|she|this)\b`, "its kind, its role"],
+  [String.raw`\bwho(?:ever)? (?:is|are|was|were) away\b`, "disconnected clients"],
+  [String.raw`\bwho (?:comes|came|come) back\b`, "returning clients, clients that reconnect"],
+  [String.raw`(?<!\bthere )\b(?:is|are) no more(?=[.,;:])`, "deleted, cancelled, expired"],
+  [String.raw`\bcomes? back by itself\b`, "recovers, reconnects automatically"],
+  [String.raw`\bstood still\b`, "stalled, was stopped"],
+  [String.raw`\bbecame of\b`, "the outcome of"],
+  [String.raw`\bwhat is over\b`, "expired, finished"],
+  [String.raw`\bby the look of it\b|\bnot so of\b`, "apparently; exception"],
+  [`${START}(?:Whose|Of what|As which|Of which|Of whom|Of those that) `, "the subject first"],
+];
+
+/** A space of a pattern in a text: any white space, and behind a line's end what begins the next line of a comment. */
+const GAP = String.raw`(?:[ \t]+|[ \t]*\r?\n[ \t]*(?:(?:\/\/|\*|#|>)[ \t]+)?)`;
+
+const PATTERNS = KINDS.map(([pattern, plain]) => ({
+  regex: new RegExp(pattern.replaceAll(" *", "@").replaceAll(" ", GAP).replaceAll("@", " *"), "gm"),
+  plain,
+}));
+
+/** Every sentence of a file that is of one of the kinds. */
+export function checkStyle(path: string, text: string): Violation[] {
+  return PATTERNS.flatMap(({ regex, plain }) =>
+    [...text.matchAll(regex)].map((match) => {
+      const found = match[0].trim().replaceAll(/\s+/g, " ");
+      const at = match.index + match[0].length - match[0].trimStart().length;
+      const line = text.slice(0, at).split("\n").length;
+      return { path, line, message: `"${found}": write "${plain}" (docs/style.md)` };
+    })
+  );
+}

@@ -1,0 +1,43 @@
+/** The kinds of sentences that are ruled out. */
+import assert from "node:assert/strict";
+import { checkStyle } from "./style_rules.ts";
+
+const linesOf = (text: string) => checkStyle("docs/a.md", text).map(({ line }) => line);
+
+Deno.test("style: a sentence of each kind is found, also over the break of a line", () => {
+  for (
+    const sentence of [
+      "It keeps an owner of before.",
+      "It deletes what is too much.",
+      "The key says as which it stands.",
+      "A room forgets who is away.",
+      "A message for who comes back.",
+      "The timer is no more.",
+      "The bus comes back by itself.",
+      "A server that stood still.",
+      "The ledger says what became of it.",
+      "It drops what is over.",
+      "That is not so of rooms.",
+      "Of what is lost nothing comes.",
+    ]
+  ) {
+    assert.deepEqual(linesOf(`A line.\n\n${sentence}\n`), [3], sentence);
+    if (sentence.startsWith("Of what")) continue;
+    const broken = `/**\n * ${sentence.replace(/ (?=\S+ \S+$)/, "\n * ")}\n */`;
+    assert.equal(linesOf(broken).length, 1, broken);
+  }
+});
+
+Deno.test("style: what only looks like one is none", () => {
+  for (
+    const text of [
+      "for (const one of before) builder.add(one);",
+      "for (const [at, block] of before.entries()) {",
+      "for (const state of before ? [brain] : []) merge(state);",
+      "A room that it was put out of before it hears a pattern.",
+      "The next page; null when there is no more.",
+      "The bus, whose keys are public, says of what kind it is.",
+      "A set of what is stored.",
+    ]
+  ) assert.deepEqual(linesOf(text), [], text);
+});
