@@ -40,6 +40,9 @@ def check_metadata(text: bytes) -> None:
     parsed: Message = email.message_from_bytes(text)
     if metadata.description_content_type != "text/markdown" or not metadata.description:
         raise ValueError("the description is not the README as Markdown")
+    # PyPI shows the README outside of the repository.
+    if "](../" in metadata.description:
+        raise ValueError("a link of the README leads out of the package: write its address")
     if parsed["Name"] != "arqon-sdk" or parsed["Requires-Python"] != ">=3.10":
         raise ValueError(f"not arqon-sdk for Python 3.10: {parsed['Name']}")
 
