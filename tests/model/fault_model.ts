@@ -74,8 +74,8 @@ function dueTo(row: Row, kind: Row["first"], taken: readonly number[]): readonly
 }
 
 /**
- * Whether a message that was acknowledged may be missing, if that is told. docs/durable.md, "What is promised": "Whoever
- * hears the room gets each stored message once"; docs/protocol.md, "GAP": "After a reconnect of its own, a client has
+ * Whether a message that was acknowledged may be missing, if that is told. docs/durable.md, "What is promised": "A
+ * subscriber receives each stored message once"; docs/protocol.md, "GAP": "After a reconnect of its own, a client has
  * missed what was published in between, without a GAP", "messages may have been lost on the way to this Shield".
  */
 const mayMiss = ({ log }: Row, { cuts_clients, cuts_spine }: Harm, place: number): boolean =>
