@@ -108,6 +108,7 @@ export class Client {
   /** Closes its connection in order; `open` makes another one. */
   async close(): Promise<void> {
     this.stays.clear();
+    if (this.#record !== undefined) this.options.registry.ended(this.#record, "closed");
     this.#abort.abort();
     await (await this.#connection?.catch(() => undefined))?.close();
   }
@@ -143,6 +144,7 @@ export class Client {
     const stay = this.stays.get(room_id);
     this.stays.delete(room_id);
     this.#record?.stays.delete(room_id);
+    if (this.#record !== undefined) this.options.registry.ended(this.#record, "left", room_id);
     stay?.subscription.close();
   }
 
@@ -195,6 +197,7 @@ export class Client {
     const { registry } = this.options;
     if (this.#record !== undefined) {
       this.#record.closed_ms = registry.now();
+      registry.ended(this.#record, "lost");
       this.#record.stays.clear();
       this.#record.told.clear();
     }

@@ -11,6 +11,31 @@ export interface MemberStay {
   readonly members: ReadonlyMap<string, Member>;
 }
 
+/** How a stay ended: the client left the room, closed its connection, or lost it. */
+export type StayEnd = "left" | "closed" | "lost";
+
+/** A stay of which the member itself was told. Times are of the run's clock. */
+export interface ToldStay {
+  /** `tenant/room`. */
+  readonly room: string;
+  readonly connection_id: string;
+  /** By its Shield. With the connection and the room it names the stay. */
+  readonly joined_ms: number;
+  /** Its Shield, and when it was told there first: the last one of a client that has moved. */
+  node_id: string;
+  told_ms: number;
+  /** Undefined: it goes on. */
+  end: StayEnd | undefined;
+  ended_ms: number;
+}
+
+/** Names a stay: a connection may come to a room more than once. */
+export function stayKey(
+  { room, connection_id, joined_ms }: Pick<ToldStay, "room" | "connection_id" | "joined_ms">,
+): string {
+  return `${room} ${connection_id} ${joined_ms}`;
+}
+
 /** A connection, from its WELCOME on. */
 export interface ConnectionRecord {
   readonly connection_id: string;
@@ -73,8 +98,8 @@ export class Registry {
   #doubts: Doubt[] = [];
   /** Who seemed to have left, to a client that came to a Shield which had not heard of the member yet. */
   readonly late: string[] = [];
-  /** Stays of which the member itself was told, as `tenant/room connection`. */
-  readonly entered = new Set<string>();
+  /** By connection. */
+  readonly #told = new Map<string, ToldStay[]>();
   /** What nobody should have been told. */
   readonly violations: string[] = [];
   changes = 0;
@@ -113,6 +138,30 @@ export class Registry {
     return this.#records.get(connection_id);
   }
 
+  /** Stays of which the member itself was told. */
+  get told(): readonly ToldStay[] {
+    return [...this.#told.values()].flat();
+  }
+
+  #entered(room: string, { connection_id, node_id }: ConnectionRecord, joined_ms: number): void {
+    const stays = this.#told.get(connection_id) ?? [];
+    this.#told.set(connection_id, stays);
+    const known = stays.find((stay) => stay.room === room && stay.joined_ms === joined_ms);
+    // It has moved, and is told of itself again.
+    const now = { told_ms: this.now(), node_id, end: undefined, ended_ms: Infinity };
+    if (known === undefined) stays.push({ room, connection_id, joined_ms, ...now });
+    else if (known.end !== undefined || known.node_id !== node_id) Object.assign(known, now);
+  }
+
+  /** A member goes from one room, or (absent) from all in which it is. */
+  ended({ tenant_id, connection_id }: ConnectionRecord, end: StayEnd, room_id?: string): void {
+    const room = room_id === undefined ? undefined : `${tenant_id}/${room_id}`;
+    for (const stay of this.#told.get(connection_id) ?? []) {
+      if (stay.end !== undefined || (room !== undefined && room !== stay.room)) continue;
+      Object.assign(stay, { end, ended_ms: this.now() });
+    }
+  }
+
   /** The members of a Shield that is stopped for that long may be taken for gone. */
   silenced(node_id: string, for_ms: number): void {
     if (for_ms >= (this.#never_down_before_ms ?? 0)) {
@@ -126,7 +175,7 @@ export class Registry {
     const whom = `${user_id} in ${tenant_id}/${room_id}`;
     for (const member of changes.joined) {
       const is_own = on !== undefined && member.connection_id === on.connection_id;
-      if (is_own) this.entered.add(`${tenant_id}/${room_id} ${member.connection_id}`);
+      if (is_own) this.#entered(`${tenant_id}/${room_id}`, on, member.joined_ms);
       const record = this.#records.get(member.connection_id);
       if (record?.tenant_id === tenant_id && record.user_id === member.user_id) continue;
       const known = record === undefined ? "nobody" : `${record.user_id} of ${record.tenant_id}`;

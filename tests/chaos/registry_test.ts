@@ -172,3 +172,29 @@ Deno.test("a client that comes to a Shield is told a wrong leave when that Shiel
     assert.match(run.registry.violations[0] ?? "", /has left, which was there.*eve, on s1/);
   }
 });
+
+Deno.test("a stay of which its member was told ends with the room, the connection, or not when it moves", () => {
+  const { registry, record, pass } = withAnn(undefined);
+  const told = (room_id: string, on: ConnectionRecord, joined_ms = 1) => {
+    const changes = { ...NOTHING, joined: [member("c1", "ann", joined_ms)] };
+    registry.heard({ user_id: "ann", tenant_id: "acme", room_id, on, changes });
+  };
+  const seen = () =>
+    registry.told.map(({ room, node_id, joined_ms, told_ms, end, ended_ms }) => [
+      ...[room, node_id, joined_ms, told_ms, end, ended_ms],
+    ]);
+  told("lobby", record);
+  told("stage", record);
+  pass(1);
+  registry.ended(record, "left", "lobby");
+  told("lobby", record, 2);
+  pass(1);
+  registry.ended(record, "lost");
+  const ann = { connection_id: "c1", tenant_id: "acme", user_id: "ann", node_id: "s1" };
+  told("stage", registry.opened(ann));
+  assert.deepEqual(seen(), [
+    ["acme/lobby", "s0", 1, 1_000, "left", 1_001],
+    ["acme/stage", "s1", 1, 1_002, undefined, Infinity],
+    ["acme/lobby", "s0", 2, 1_001, "lost", 1_002],
+  ]);
+});

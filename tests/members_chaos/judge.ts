@@ -22,18 +22,6 @@ export function lineOf(
   return `${sequence} ${type} ${connection_id}`.trimEnd();
 }
 
-/** How many stays of which their member was told stand in no journal; each as `tenant/room connection`. */
-export function lackingIn(entered: Iterable<string>, journals: Changes): number {
-  const written = new Set<string>();
-  for (const [key, lines] of journals) {
-    for (const line of lines) {
-      const [, type, connection_id = ""] = line.split(" ");
-      if (type === "joined") written.add(`${key} ${connection_id}`);
-    }
-  }
-  return [...entered].filter((stay) => !written.has(stay)).length;
-}
-
 /** What is wrong with the calls that were taken, in words. */
 export function judgeCalls(taken: readonly ReceivedCall[], journals: Changes): string[] {
   const problems: string[] = [];

@@ -1,7 +1,7 @@
 // Calls that are right pass; one that is missing, repeated, in the wrong order or made up is named.
 import assert from "node:assert/strict";
 import type { ReceivedCall } from "../hooks/receiver.ts";
-import { judgeCalls, lackingIn, lineOf } from "./judge.ts";
+import { judgeCalls, lineOf } from "./judge.ts";
 
 const call = (sequence: number, type = "member.joined", id = `e${sequence}`): ReceivedCall => ({
   id,
@@ -29,9 +29,4 @@ Deno.test("what is missing, twice, in another order, made up or told as lost is 
     [],
   ];
   for (const calls of wrong) assert.equal(judgeCalls(calls, journals).length, 1);
-});
-
-Deno.test("a stay of which its member was told and that no journal of its room has is counted", () => {
-  assert.equal(lackingIn(["t/r c"], journals), 0);
-  assert.equal(lackingIn(["t/r c", "t/r d", "t/other c"], journals), 2);
 });

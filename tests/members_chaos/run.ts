@@ -5,6 +5,8 @@
  */
 import { connect } from "../../sdk/typescript/mod.ts";
 import type { Connection } from "../../sdk/typescript/mod.ts";
+import { readEntry } from "../../shared/membership/entry.ts";
+import type { MembershipChange } from "../../shared/membership/entry.ts";
 import { pace } from "../../shared/testing/pace.ts";
 import { becomes, until } from "../../shared/testing/until.ts";
 import { Crowd } from "../chaos/crowd.ts";
@@ -12,7 +14,7 @@ import { startFleet, targetsOf } from "../chaos/fleet.ts";
 import type { ChaosFleet } from "../chaos/fleet.ts";
 import { describeLeaderless } from "../chaos/leader_record.ts";
 import { difference, played } from "../chaos/members_judge.ts";
-import { Registry } from "../chaos/registry.ts";
+import { Registry, stayKey } from "../chaos/registry.ts";
 import { rollsOf } from "../chaos/roster.ts";
 import type { Roll } from "../chaos/roster.ts";
 import { planFaults } from "../chaos/script.ts";
@@ -25,7 +27,9 @@ import { Receiver, SECRET } from "../hooks/receiver.ts";
 import type { Played } from "../membership/played.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
 import { createRandom } from "../presence_simulation/random.ts";
-import { judgeCalls, lackingIn, lineOf } from "./judge.ts";
+import { judgeCalls, lineOf } from "./judge.ts";
+import { lackingOf, lostIn } from "./stays.ts";
+import type { Blow, Lacking, Written } from "./stays.ts";
 
 /** What is to be done. */
 export interface MembersPlan {
@@ -48,6 +52,7 @@ interface Journal {
   readonly played: Played;
   /** Its changes, without lists. */
   readonly lines: readonly string[];
+  readonly changes: readonly MembershipChange[];
 }
 
 const TENANTS = ["acme", "zeta"];
@@ -122,12 +127,16 @@ class Run {
     for (const key of rolls.keys()) {
       const [tenant_id = "", room_id = ""] = key.split("/");
       const lines: string[] = [];
+      const changes: MembershipChange[] = [];
       const room = this.#readers.get(tenant_id)?.room(`${room_id}~members`);
       if (room === undefined) throw new TypeError(`nobody reads ${key}`);
       const journal = await played(room, (type, json) => {
-        if (type !== "present" && type !== "missed") lines.push(lineOf(type, JSON.parse(json)));
+        const entry = readEntry(type, json);
+        if (entry === undefined || entry.type === "present" || entry.type === "missed") return;
+        changes.push(entry);
+        lines.push(lineOf(type, entry.data));
       });
-      journals.set(key, { played: journal, lines });
+      journals.set(key, { played: journal, lines, changes });
     }
     return journals;
   }
@@ -254,25 +263,42 @@ async function perform(run: Run, plan: MembersPlan, say: Say): Promise<number> {
   return faults;
 }
 
+/** What stands in the journals, by the run's clock. */
+function writtenIn(journals: ReadonlyMap<string, Journal>): Written {
+  const joined = new Set<string>();
+  const times_ms: number[] = [];
+  for (const [room, { changes }] of journals) {
+    for (const { type, data } of changes) {
+      times_ms.push(data.at_ms - performance.timeOrigin);
+      if (type === "joined") joined.add(stayKey({ room, ...data }));
+    }
+  }
+  return { joined, times_ms };
+}
+
+const missedIn = (journals: ReadonlyMap<string, Journal>) =>
+  [...journals.values()].reduce((sum, { played: { missed } }) => sum + missed, 0);
+
 function reportOf(
   { journals, receiver, quiet, late_ms, registry, moved }: Run,
   faults: number,
+  lacking: readonly Lacking[],
 ): string[] {
   const all = [...journals.values()].map(({ played }) => played);
   const causes = Map.groupBy(all.flatMap(({ causes }) => causes), (cause) => cause);
   const why = [...causes].toSorted().map(([cause, { length }]) => `${cause} ${length}`).join(", ");
   const entries = all.reduce((sum, { entries }) => sum + entries, 0);
-  const missed = all.reduce((sum, { missed }) => sum + missed, 0);
-  const changes = new Map([...journals].map(([key, { lines }]) => [key, lines]));
-  const lacking = lackingIn(registry.entered, changes);
+  const missed = missedIn(journals);
+  const none = lacking.reduce((sum, { stays }) => sum + stays.length, 0);
   const ids = new Set(receiver.taken.map(({ id }) => id));
   return [
     `faults    ${faults}, on ${registry.size} connections`,
     `journals  ${entries} changes of ${journals.size} rooms, compared at ${quiet} quiet points; ` +
     `the last one right after ${(late_ms / 1_000).toFixed(1)} s at most`,
     `left      ${why}`,
-    `stays     ${registry.entered.size} of which the member was told: ${lacking} are in no journal, ` +
+    `stays     ${registry.told.length} of which the member was told: ${none} are in no journal, ` +
     `${missed} are told as missed`,
+    ...lacking.map(({ why, stays }) => `          ${stays.length} ${why}`),
     `restart   ${moved} connections were kept`,
     `hooks     ${ids.size} events taken, ${receiver.taken.length - ids.size} of them again`,
   ];
@@ -286,23 +312,31 @@ export async function runMembers(plan: MembersPlan, say: Say): Promise<MembersVe
   const registry = new Registry(undefined, () => performance.now());
   await using receiver = new Receiver();
   const surprises: string[] = [];
+  const blows: Blow[] = [];
   const onSurprise = (text: string) => void surprises.push(text);
   const began_ms = performance.now();
   await using fleet = await startFleet({
     ...{ variant, servers: 3, shield_lines: "", dir, say, onSurprise },
     tables: hooksOf(receiver.url),
     now: () => performance.now() - began_ms,
-    onFault: () => {},
+    onFault: ({ target, kind }) => blows.push({ target, kind, from_ms: registry.now() }),
   });
   const { urls, bus: { issuer } } = fleet;
   const crowd = new Crowd({ size, variant, urls, issuer, registry, random, onSurprise });
   const run = new Run(plan, fleet, { crowd, registry, receiver }, say);
   try {
     const faults = await perform(run, plan, say);
-    const problems = [...run.problems, ...surprises, ...fleet.bus.bugs()];
+    const lacking = lackingOf(registry.told, writtenIn(run.journals), blows);
+    const problems = [
+      ...run.problems,
+      ...surprises,
+      ...fleet.bus.bugs(),
+      ...lostIn(lacking, missedIn(run.journals)),
+    ];
     const undecided = problems.length === 0 ? [] : fleet.leaders.lasting().map(describeLeaderless);
-    return { problems, undecided, seed, dir, report: reportOf(run, faults) };
+    return { problems, undecided, seed, dir, report: reportOf(run, faults, lacking) };
   } finally {
     await run.close();
+    await new Deno.Command("cp", { args: ["-r", dir, "/tmp/members_logs"] }).output();
   }
 }
