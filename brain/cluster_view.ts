@@ -3,7 +3,7 @@
  * presence service implements it (`presence/service.ts`); a room's tests bring their own.
  */
 import type { LeaveReason } from "../shared/presence/leave_reason.ts";
-import type { Stays, StaysWritten } from "../shared/presence/messages.ts";
+import type { Stay, Stays, StaysWritten } from "../shared/presence/messages.ts";
 import type { Entry, Writer, WrittenEntry } from "../shared/presence/types.ts";
 
 /** Why members are gone: their own Shield said so, or it was given up (silent, or retired). */
@@ -18,6 +18,8 @@ export interface MemberChange {
   readonly room_id: string;
   readonly joins: readonly Entry[];
   readonly leaves: readonly Entry[];
+  /** The same leaves, with whose members they were. */
+  readonly left: readonly WrittenEntry[];
   readonly cause: LeaveCause;
   readonly reasons?: LeaveReasons | undefined;
 }
@@ -65,15 +67,20 @@ export interface ClusterView {
   onOwnership(listener: (was_away: boolean) => void): () => void;
 }
 
-/** What a Shield says of members that have left it. */
+/** What is said of members that have left. */
 export interface ToldStays extends Pick<Stays, "stays" | "missed"> {
-  readonly node_id: string;
+  /** The Shield that says so of its own; undefined: another Brain, of members whose Shields are gone. */
+  readonly node_id: string | undefined;
 }
 
-/** Members that Shields keep until the journals of their rooms have them. */
+/** Members that Shields and Brains keep until the journals of their rooms have them. */
 export interface StaysView {
-  /** Calls back, while this Brain serves, with what a Shield tells again and again, for whichever Brain. */
+  /** Calls back, while this Brain serves, with what is told again and again, for whichever Brain. */
   onStays(listener: (told: ToldStays) => void): () => void;
-  /** Says to the Shield that they stand there, or need not. */
+  /** Calls back with what another Brain has written. */
+  onStaysWritten(listener: (written: Pick<StaysWritten, "stays">) => void): () => void;
+  /** Says to the Shield, and to the other Brains, that they stand there, or need not. */
   confirmStays(node_id: string, written: Pick<StaysWritten, "stays" | "missed">): void;
+  /** Tells the other Brains of members whose Shields are gone. */
+  shareStays(stays: readonly Stay[]): void;
 }

@@ -20,6 +20,7 @@ import type { BrainMetrics } from "./telemetry/metrics.ts";
 import { startBrainPresence } from "./presence/service.ts";
 import { HookLifeEvents } from "./hooks/life_events.ts";
 import { startHooks } from "./hooks/service.ts";
+import { KeptStays } from "./membership/kept_stays.ts";
 import { startMembership } from "./membership/service.ts";
 import { startReducers } from "./reducers/service.ts";
 import { startRollouts } from "./rollouts/service.ts";
@@ -137,10 +138,12 @@ async function startParts(options: BrainOptions, metrics: BrainMetrics) {
     }
   };
   const presence = await part(startBrainPresence(options));
-  const common = { ...options, changes, monotonic_ms, view: presence };
+  const kept = new KeptStays({ view: presence, now: options.now, monotonic_ms });
+  const common = { ...options, changes, monotonic_ms, kept, view: presence };
+  // Needs none of the others, which may wait long for what is stored.
+  const membership = await part(startMembership(common));
   const reducers = await part(startReducers(common));
   const rooms = await part(startRoomsOf({ ...common, metrics, calls: reducers }));
-  const membership = await part(startMembership(common));
   const hooks = await part(startHooks(common));
   const rollouts = await startRollouts(common).catch((error) => part(Promise.reject(error)));
   return { presence, reducers, rooms, membership, hooks, rollouts };

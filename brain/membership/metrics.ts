@@ -7,6 +7,7 @@ export interface MembershipMetrics {
   /** `type`: joined, left, occupied, vacated or present. */
   readonly entries: Counter<"type">;
   readonly failures: Counter;
+  readonly dropped: Counter;
 }
 
 /** Makes them; the functions are asked when somebody looks. */
@@ -14,6 +15,7 @@ export function createMembershipMetrics(
   registry: Registry,
   rooms: () => number,
   waiting: () => number,
+  kept: () => number,
   classes_hash: () => number,
 ): MembershipMetrics {
   const registers = [registry];
@@ -42,6 +44,15 @@ export function createMembershipMetrics(
       this.set(waiting());
     },
   });
+  new Gauge({
+    name: "brain_membership_kept",
+    help:
+      "Stays that this Brain keeps until it hears that they stand in their room's journal; at most 10,000.",
+    registers,
+    collect() {
+      this.set(kept());
+    },
+  });
   return {
     entries: new Counter({
       name: "brain_membership_entries_total",
@@ -52,6 +63,12 @@ export function createMembershipMetrics(
     failures: new Counter({
       name: "brain_membership_failures_total",
       help: "How often a journal of members could not be read or written; it is tried again.",
+      registers,
+    }),
+    dropped: new Counter({
+      name: "brain_membership_dropped_total",
+      help:
+        "Stays on Shields that are gone which were too many to be kept; the journal has their number.",
       registers,
     }),
   };

@@ -25,6 +25,7 @@ import type {
 } from "../../shared/membership/entry.ts";
 import type { LeaveReason } from "../../shared/presence/leave_reason.ts";
 import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
+import { tagKey } from "./kept_stays.ts";
 import { PastLeaves } from "./past_leaves.ts";
 
 /** Changes after which everybody is listed anew, so that who takes over reads no more than that. */
@@ -68,8 +69,10 @@ export interface RoomRecorderOptions {
   readonly encode: (entry: MembershipEntry) => Uint8Array;
   readonly onWritten: (entry: MembershipEntry) => void;
   readonly onFailure: () => void;
-  /** These stand in the journal, or cannot: their Shield need not tell of them any more. */
+  /** These stand in the journal, or cannot: nobody need keep or tell of them any more. */
   readonly onSettled: (stay: Stay | ShieldMissed) => void;
+  /** This one seemed to have left, and is there. */
+  readonly onThere: (stay: Stay) => void;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
@@ -82,8 +85,7 @@ export interface ShieldMissed extends MissedStays {
   readonly node_id: string;
 }
 
-const stayKey = ({ writer: { node_id, incarnation }, entry: { counter } }: Stay): string =>
-  `${node_id}/${incarnation}/${counter}`;
+const stayKey = ({ writer, entry: { counter } }: Stay): string => tagKey({ writer, counter });
 
 /** The journal of one room, as its owner writes it. */
 export class RoomRecorder {
@@ -92,6 +94,10 @@ export class RoomRecorder {
   readonly #touched = new Map<string, LeaveReason>();
   /** Stays that a Shield has reported; and how many it cannot report, by its id. */
   readonly #stays = new Map<string, Stay>();
+  /** Members that have left as presence saw it. */
+  readonly #gone = new Map<string, Stay>();
+  /** How many of these were too many, by their Shield. */
+  readonly #dropped = new Map<string, ShieldMissed>();
   readonly #missed = new Map<string, ShieldMissed>();
   /** What stands there of `#missed`, the last of each Shield. */
   readonly #told = new BoundedMap<string, string>(MISSED_SHIELDS_MAX);
@@ -124,19 +130,47 @@ export class RoomRecorder {
   /** True when there is nothing to write, now or later, until somebody comes. */
   get is_idle(): boolean {
     return this.#running === undefined && this.#retry === undefined && !this.#everybody &&
-      this.#touched.size + this.#stays.size + this.#missed.size === 0 &&
-      this.#book?.occupied === false;
+      this.#due + this.#gone.size + this.#dropped.size === 0 && this.#book?.occupied === false;
   }
 
   /** Connections that wait to be written. */
   get waiting(): number {
-    return this.#touched.size + this.#stays.size;
+    return this.#touched.size + this.#stays.size + this.#gone.size;
+  }
+
+  /** What waits for nothing but the log. */
+  get #due(): number {
+    return this.#touched.size + this.#stays.size + this.#missed.size;
   }
 
   /** A member has left its Shield, which tells of it until `onSettled`. */
   stay(stay: Stay): void {
-    if (this.#stays.size < STAYS_MAX) this.#stays.set(stayKey(stay), stay);
+    const key = stayKey(stay);
+    this.#gone.delete(key);
+    if (this.#stays.size < STAYS_MAX) this.#stays.set(key, stay);
     this.#run();
+  }
+
+  /** A member has left, as this Brain or another one saw it, which keeps it until `onSettled`. */
+  gone(stay: Stay): void {
+    const key = stayKey(stay);
+    if (this.#stays.has(key)) return;
+    if (this.#gone.size < STAYS_MAX) this.#gone.set(key, stay);
+    this.#run();
+  }
+
+  /** One that had left is kept no longer, because there are too many: it stands there as a number. */
+  dropped(stay: Stay): void {
+    this.#gone.delete(stayKey(stay));
+    const { writer: { node_id }, entry: { tenant_id, room_id, joined_ms, changed_ms } } = stay;
+    const known = this.#dropped.get(node_id);
+    if (known === undefined && this.#dropped.size >= MISSED_SHIELDS_MAX) return;
+    const { count, from_ms, to_ms } = known ?? { count: 0, from_ms: joined_ms, to_ms: changed_ms };
+    this.#dropped.set(node_id, {
+      ...{ tenant_id, room_id, node_id, count: count + 1 },
+      from_ms: Math.min(from_ms, joined_ms),
+      to_ms: Math.max(to_ms, changed_ms),
+    });
   }
 
   /** Some have left that Shield, and it could not keep who. */
@@ -199,7 +233,8 @@ export class RoomRecorder {
       if (this.#is_closed || !this.#options.owns()) return;
       if (wait_ms !== undefined) this.#later(wait_ms);
       else if (this.#everybody) this.#later(this.#first_ms);
-      else if (this.#touched.size + this.#stays.size + this.#missed.size > 0) this.#run();
+      else if (this.#due > 0) this.#run();
+      else if (this.#gone.size > 0) this.#later(this.#first_ms);
     });
   }
 
@@ -226,6 +261,8 @@ export class RoomRecorder {
     while (owns() && !this.#is_closed) {
       if (this.#is_doubted && await this.#isOutdated()) this.#book = undefined;
       const book = this.#book ??= await this.#read();
+      // A Shield knows of its own, whatever this Brain has heard.
+      await this.#settleStays(book);
       if (this.#everybody) {
         // Who is not known yet has not left.
         if (!isCertain()) return;
@@ -233,9 +270,9 @@ export class RoomRecorder {
         for (const id of book.members.keys()) this.#look(id);
         for (const id of connections()) this.#look(id);
       }
-      await this.#settleStays(book);
       const [next] = this.#touched;
       if (next !== undefined) await this.#settle(book, ...next);
+      if (this.#touched.size === 0) await this.#settleGone(book);
       await this.#turn(book);
       if (book.since_list >= LIST_EVERY || this.#isOld(book)) await this.#list(book);
       if (this.#touched.size + this.#stays.size === 0 && !this.#everybody) return;
@@ -252,7 +289,9 @@ export class RoomRecorder {
     this.#book = undefined;
     this.#touched.clear();
     this.#stays.clear();
+    this.#gone.clear();
     this.#missed.clear();
+    this.#dropped.clear();
     this.#everybody = true;
     this.#is_noted = false;
   }
@@ -301,6 +340,23 @@ export class RoomRecorder {
       this.#told.set(node_id, told);
       if (this.#missed.get(node_id) === missed) this.#missed.delete(node_id);
       onSettled(missed);
+    }
+  }
+
+  /** Members that left as presence saw it: after what is known of who is there, which has most of them. */
+  async #settleGone(book: Book): Promise<void> {
+    const { onSettled, onThere, owns, isCertain } = this.#options;
+    for (const [key, stay] of this.#gone) {
+      if (!owns() || this.#is_closed || !isCertain()) return;
+      const is_settled = await this.#settleStay(book, stay);
+      this.#gone.delete(key);
+      if (is_settled) onSettled(stay);
+      else onThere(stay);
+    }
+    for (const [node_id, missed] of this.#dropped) {
+      if (!owns() || this.#is_closed) return;
+      await this.#miss(book, missed);
+      if (this.#dropped.get(node_id) === missed) this.#dropped.delete(node_id);
     }
   }
 

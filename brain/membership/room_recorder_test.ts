@@ -83,6 +83,7 @@ function recorderOf(
     onSettled: (one) => {
       if ("entry" in one) world.settled?.push(one);
     },
+    onThere: () => {},
     log: quiet,
     now,
     retry_ms: 1,

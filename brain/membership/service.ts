@@ -10,20 +10,15 @@ import { bytesFrom } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { MembershipEntry } from "../../shared/membership/entry.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
-import type { LeaveReason } from "../../shared/presence/leave_reason.ts";
-import type { Entry, WrittenEntry } from "../../shared/presence/types.ts";
+import type { Entry, Tag, WrittenEntry } from "../../shared/presence/types.ts";
 import { classesHash } from "../../shared/rooms/classes_hash.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
-import type {
-  ClusterView,
-  LeaveCause,
-  MemberChange,
-  StaysView,
-  ToldStays,
-} from "../cluster_view.ts";
+import type { ClusterView, MemberChange, StaysView, ToldStays } from "../cluster_view.ts";
 import { roomKey } from "../presence/room_changes.ts";
 import { JournaledRooms } from "./journaled_rooms.ts";
+import { reasonOf } from "./kept_stays.ts";
+import type { KeptStays } from "./kept_stays.ts";
 import { createMembershipMetrics } from "./metrics.ts";
 import type { MembershipMetrics } from "./metrics.ts";
 import type { Stay } from "../../shared/presence/messages.ts";
@@ -39,12 +34,19 @@ const SURVEY_MS = 60_000;
 const SETTLE_MS = 200;
 /** After a survey that failed, in ms. */
 const RETRY_MS = 1_000;
+/** So long what is written waits for more, before it is said, in ms; and how much one message has. */
+const CONFIRM_MS = 50;
+const CONFIRMED_MAX = 256;
+/** Members whose Shields are gone of which the other Brains are told at a time. */
+const SHARED_MAX = 2_048;
 
 /** What the journals need of their Brain. */
 export interface MembershipServiceOptions {
   readonly config: Pick<Config, "rooms">;
   readonly spine: Spine;
   readonly view: ClusterView & StaysView;
+  /** Those who have left since this Brain serves. */
+  readonly kept: KeptStays;
   readonly registry: Registry;
   readonly log: Logger;
   /** Tells of another configuration; absent: it stays as it is. */
@@ -71,6 +73,9 @@ class Journals implements MembershipService {
   readonly #metrics: MembershipMetrics;
   readonly #recorders = new Map<string, RoomRecorder>();
   readonly #stops: (() => void)[];
+  /** What is to be said to be written, by its Shield, and the timer until it is. */
+  readonly #confirmed = new Map<string, { stays: Tag[]; missed: ShieldMissed[] }>();
+  #confirm_timer: ReturnType<typeof setTimeout> | undefined;
   #survey: ReturnType<typeof setTimeout> | undefined;
   /** The list of rooms with members is being read. */
   #reading = false;
@@ -86,8 +91,18 @@ class Journals implements MembershipService {
       this.#recorders.values().reduce((sum, recorder) => sum + recorder.waiting, 0);
     const { config, registry } = options;
     const hash = () => classesHash(config.rooms);
-    this.#metrics = createMembershipMetrics(registry, () => this.#recorders.size, waiting, hash);
-    const { view, spine } = options;
+    const kept_size = () => options.kept.size;
+    const rooms_size = () => this.#recorders.size;
+    this.#metrics = createMembershipMetrics(registry, rooms_size, waiting, kept_size, hash);
+    const { view, spine, kept } = options;
+    kept.follow({
+      isJournaled: (tenant_id, room_id) => rooms.membersRoomOf(tenant_id, room_id) !== undefined,
+      onKept: (stay) => this.#recorderFor(stay)?.gone(stay),
+      onDropped: (stay) => {
+        this.#metrics.dropped.inc();
+        this.#recorderFor(stay)?.dropped(stay);
+      },
+    });
     this.#stops = [
       view.onMembers((change) => this.#changed(change)),
       view.onStays((told) => this.#stayed(told)),
@@ -106,6 +121,7 @@ class Journals implements MembershipService {
     clearTimeout(this.#survey);
     this.#rooms.close();
     await Promise.all([...this.#recorders.values()].map((recorder) => recorder.close()));
+    this.#sendConfirmed();
   }
 
   #owns(tenant_id: string, room_id: string): boolean {
@@ -118,37 +134,55 @@ class Journals implements MembershipService {
     if (recorder === undefined) return;
     for (const { connection_id } of joins) recorder.touch(connection_id, "unknown");
     for (const { connection_id, counter } of leaves) {
-      recorder.touch(
-        connection_id,
-        reasonOf(cause, reasons?.get(counter)),
-      );
+      recorder.touch(connection_id, reasonOf(cause, reasons?.get(counter)));
     }
   }
 
   #stayed({ node_id, stays, missed }: ToldStays): void {
-    const none = { stays: [] as Stay[], missed: [] as ShieldMissed[] };
+    // What other Brains tell is kept, and comes from there.
+    if (node_id === undefined) return;
     for (const stay of stays) {
       // A Shield speaks for itself.
       if (stay.writer.node_id !== node_id) continue;
       const { tenant_id, room_id } = stay.entry;
-      const recorder = this.#recorderOf(tenant_id, room_id);
+      const recorder = this.#recorderFor(stay);
       if (recorder !== undefined) recorder.stay(stay);
-      else if (this.#owns(tenant_id, room_id)) none.stays.push(stay);
+      // Rooms without a journal, by the classes that are known here.
+      else if (this.#owns(tenant_id, room_id)) this.#confirm(stay);
     }
     for (const each of missed) {
       const { tenant_id, room_id } = each;
       const one = { node_id, ...each };
       const recorder = this.#recorderOf(tenant_id, room_id);
       if (recorder !== undefined) recorder.missed(one);
-      else if (this.#owns(tenant_id, room_id)) none.missed.push(one);
+      else if (this.#owns(tenant_id, room_id)) this.#confirm(one);
     }
-    // Rooms without a journal, by the classes that are known here.
-    if (none.stays.length + none.missed.length > 0) this.#confirm(node_id, none.stays, none.missed);
   }
 
-  #confirm(node_id: string, stays: readonly Stay[], missed: readonly ShieldMissed[]): void {
-    const tags = stays.map(({ writer, entry: { counter } }) => ({ writer, counter }));
-    this.#options.view.confirmStays(node_id, { stays: tags, missed });
+  /** Soon, together with others. */
+  #confirm(one: Stay | ShieldMissed): void {
+    const node_id = "entry" in one ? one.writer.node_id : one.node_id;
+    const own = this.#confirmed.get(node_id) ?? { stays: [], missed: [] };
+    this.#confirmed.set(node_id, own);
+    if ("entry" in one) {
+      this.#options.kept.drop(one);
+      own.stays.push({ writer: one.writer, counter: one.entry.counter });
+    } else own.missed.push(one);
+    if (own.stays.length + own.missed.length >= CONFIRMED_MAX) this.#sendConfirmed();
+    else this.#confirm_timer ??= setTimeout(() => this.#sendConfirmed(), CONFIRM_MS);
+  }
+
+  #sendConfirmed(): void {
+    clearTimeout(this.#confirm_timer);
+    this.#confirm_timer = undefined;
+    for (const [node_id, written] of this.#confirmed) {
+      this.#options.view.confirmStays(node_id, written);
+    }
+    this.#confirmed.clear();
+  }
+
+  #recorderFor({ entry: { tenant_id, room_id } }: Stay): RoomRecorder | undefined {
+    return this.#recorderOf(tenant_id, room_id);
   }
 
   /** Undefined: the room has no journal, or is another Brain's. */
@@ -184,10 +218,8 @@ class Journals implements MembershipService {
         systemEnvelope(source, { tenant_id, room_id: members_room_id, ...eventOf(entry) }),
       onWritten: ({ type }) => this.#metrics.entries.inc({ type }),
       onFailure: () => this.#metrics.failures.inc(),
-      onSettled: (one) => {
-        if ("entry" in one) this.#confirm(one.writer.node_id, [one], []);
-        else this.#confirm(one.node_id, [], [one]);
-      },
+      onSettled: (one) => this.#confirm(one),
+      onThere: (stay) => this.#options.kept.drop(stay),
     });
   }
 
@@ -210,10 +242,25 @@ class Journals implements MembershipService {
       compared.add(roomKey(tenant_id, room_id));
       this.#recorderOf(tenant_id, room_id)?.compare();
     }
+    this.#tellKept();
     this.#forget();
     // A reading that is under way may have missed why this is called: another one follows.
     if (this.#reading) this.#outdated = true;
     else void this.#compareNoted(compared);
+  }
+
+  /** What is kept goes to who writes it now; of members whose Shields are gone the other Brains hear. */
+  #tellKept(): void {
+    const { view, kept } = this.#options;
+    kept.sweep();
+    const orphans: Stay[] = [];
+    for (const stay of kept.all()) {
+      this.#recorderFor(stay)?.gone(stay);
+      if (!view.isUp(stay.writer)) orphans.push(stay);
+    }
+    for (let at = 0; at < Math.min(orphans.length, SHARED_MAX); at += CONFIRMED_MAX) {
+      view.shareStays(orphans.slice(at, at + CONFIRMED_MAX));
+    }
   }
 
   /** Looks at every room that is noted to have members, but for those that were compared. */
@@ -253,10 +300,6 @@ class Journals implements MembershipService {
 
 function* ids(members: Iterable<Entry>): Generator<string> {
   for (const { connection_id } of members) yield connection_id;
-}
-
-function reasonOf(cause: LeaveCause, said: LeaveReason | undefined): LeaveReason {
-  return said ?? (cause === "given-up" ? "node-lost" : "unknown");
 }
 
 function recorded({ writer: { node_id, incarnation }, entry }: WrittenEntry) {

@@ -51,5 +51,8 @@ export function memberChange(
 ): MemberChange {
   const entries = (written: readonly WrittenEntry[]) => written.map(({ entry }) => entry);
   const { tenant_id, room_id, joins, leaves } = room;
-  return { tenant_id, room_id, joins: entries(joins), leaves: entries(leaves), cause, reasons };
+  return {
+    ...{ tenant_id, room_id, joins: entries(joins), leaves: entries(leaves), left: leaves },
+    ...{ cause, reasons },
+  };
 }

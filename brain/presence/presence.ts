@@ -11,6 +11,7 @@ import type {
   ClusterMessage,
   PresencePort,
   Pull,
+  Stay,
   StaysWritten,
 } from "../../shared/presence/messages.ts";
 import { MESSAGE_BYTES } from "../../shared/presence/pages.ts";
@@ -84,6 +85,7 @@ export class BrainPresence implements ClusterView, StaysView {
   readonly #members: Listeners<MemberChange>;
   readonly #ownership: Listeners<boolean>;
   readonly #stays: Listeners<ToldStays>;
+  readonly #stays_written: Listeners<StaysWritten>;
   readonly #served: Listeners<void>;
   readonly #pulse: Pulse;
   readonly #starting: Starting;
@@ -96,6 +98,7 @@ export class BrainPresence implements ClusterView, StaysView {
     this.#members = new Listeners(log);
     this.#ownership = new Listeners(log);
     this.#stays = new Listeners(log);
+    this.#stays_written = new Listeners(log);
     this.#served = new Listeners(log);
     this.#pulse = new Pulse({
       ...{ port, heartbeat_ms: config.heartbeat_ms },
@@ -213,10 +216,14 @@ export class BrainPresence implements ClusterView, StaysView {
       case "room_update":
       case "room_snapshot":
       case "room_differs":
-      case "stays_written":
         return; // For Shields.
-      case "stays":
-        return this.serving ? this.#stays.tell({ node_id: token, ...message }) : undefined;
+      case "stays_written":
+        return this.#stays_written.tell(message);
+      case "stays": {
+        if (!this.serving) return;
+        const is_shared = subject === processSubject("direct", this.brain_id);
+        return this.#stays.tell({ ...message, node_id: is_shared ? undefined : token });
+      }
       default:
         message satisfies never;
     }
@@ -298,11 +305,26 @@ export class BrainPresence implements ClusterView, StaysView {
     return this.#stays.add(listener);
   }
 
+  onStaysWritten(listener: (written: StaysWritten) => void): () => void {
+    return this.#stays_written.add(listener);
+  }
+
   confirmStays(node_id: string, written: Omit<StaysWritten, "kind">): void {
-    this.#options.port.send(processSubject("direct", node_id), {
-      kind: "stays_written",
-      ...written,
-    });
+    const message = { kind: "stays_written" as const, ...written };
+    this.#options.port.send(processSubject("direct", node_id), message);
+    if (written.stays.length > 0) this.#tellBrains({ ...message, missed: [] });
+  }
+
+  shareStays(stays: readonly Stay[]): void {
+    this.#tellBrains({ kind: "stays", stays, missed: [] });
+  }
+
+  #tellBrains(message: ClusterMessage): void {
+    for (const other of this.brains) {
+      if (other !== this.brain_id) {
+        this.#options.port.send(processSubject("direct", other), message);
+      }
+    }
   }
 
   #tick(now_ms: number): void {

@@ -187,7 +187,9 @@ function viewOf(presence: BrainPresence): ClusterView & StaysView {
     onMembers: (listener) => presence.onMembers(listener),
     onOwnership: (listener) => presence.onOwnership(listener),
     onStays: (listener) => presence.onStays(listener),
+    onStaysWritten: (listener) => presence.onStaysWritten(listener),
     confirmStays: (node_id, written) => presence.confirmStays(node_id, written),
+    shareStays: (stays) => presence.shareStays(stays),
   };
 }
 

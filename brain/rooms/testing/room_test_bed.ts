@@ -91,7 +91,8 @@ export class ProbeCluster {
     const members = [...kept, ...joins];
     if (members.length > 0) this.#members.set(id, members);
     else this.#members.delete(id);
-    for (const listener of this.#onMembers) listener({ tenant_id, room_id, joins, leaves, cause });
+    const change = { tenant_id, room_id, joins, leaves, left: [], cause };
+    for (const listener of this.#onMembers) listener(change);
   }
 
   /** Names another owner for the rooms, and tells every Brain. */

@@ -1,0 +1,276 @@
+/**
+ * Stays that a Brain keeps until they are written, on a real log that takes nothing for a while: those whose Shield or
+ * whose Brain is gone before the log takes anything stand there all the same, once.
+ */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import { configFrom } from "../../shared/config/load.ts";
+import { createLogger } from "../../shared/logs/log.ts";
+import { readStored } from "../../shared/membership/entry.ts";
+import { createMetrics } from "../../shared/metrics/metrics.ts";
+import type { Stay } from "../../shared/presence/messages.ts";
+import type { LeaveReason } from "../../shared/presence/leave_reason.ts";
+import type { Tag, Writer, WrittenEntry } from "../../shared/presence/types.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { openSpine } from "../../shared/spine/open.ts";
+import { until } from "../../shared/testing/until.ts";
+import type {
+  ClusterView,
+  LeaveCause,
+  MemberChange,
+  StaysView,
+  ToldStays,
+} from "../cluster_view.ts";
+import { KEPT_MAX, KeptStays } from "./kept_stays.ts";
+import { startMembership } from "./service.ts";
+
+const quiet = createLogger({
+  ...{ level: "error", format: "logfmt", component: "test" },
+  ...{ now: Date.now, write: () => {} },
+});
+const SHIELD: Writer = { node_id: "s1", incarnation: 1 };
+const member = (counter: number, room_id = "stage"): WrittenEntry => ({
+  writer: SHIELD,
+  entry: {
+    ...{ counter, tenant_id: "t", room_id, connection_id: `c${counter}`, user_id: "u" },
+    ...{ issuer: "i", meta: "", joined_ms: Date.now() - 5, changed_ms: Date.now() - 5 },
+  },
+});
+const stayOf = ({ writer, entry }: WrittenEntry): Stay => ({ writer, entry, cause: "closed" });
+const tagOf = ({ writer, entry: { counter } }: WrittenEntry): Tag => ({ writer, counter });
+
+/** What one Brain sees of the cluster. */
+class World implements ClusterView, StaysView {
+  readonly brain_id = "brain:b1";
+  readonly brains = ["brain:b1", "brain:b2"];
+  readonly serving = true;
+  owner = "brain:b1";
+  shield_is_up = true;
+  readonly present = new Map<string, WrittenEntry>();
+  /** What was said to be written, and of what the other Brains were told. */
+  readonly confirmed: Tag[] = [];
+  readonly shared: Stay[] = [];
+  readonly #members = new Set<(change: MemberChange) => void>();
+  readonly #stays = new Set<(told: ToldStays) => void>();
+  readonly #written = new Set<(written: { stays: readonly Tag[] }) => void>();
+  #onTurn: (was_away: boolean) => void = () => {};
+
+  ownerOf = () => this.owner;
+  suspect = () => {};
+  members = () => [...this.present.values()].map(({ entry }) => entry);
+  count = () => ({ connections: this.present.size, users: this.present.size });
+  memberOf = (_tenant: string, _room: string, connection_id: string) =>
+    this.present.get(connection_id);
+  isUp = () => this.shield_is_up;
+  occupied = () => this.members();
+  isFresh = () => true;
+  onMembers = (listener: (change: MemberChange) => void) => add(this.#members, listener);
+  onStays = (listener: (told: ToldStays) => void) => add(this.#stays, listener);
+  onStaysWritten = (listener: (written: { stays: readonly Tag[] }) => void) =>
+    add(this.#written, listener);
+  confirmStays = (_node: string, { stays }: { stays: readonly Tag[] }) =>
+    void this.confirmed.push(...stays);
+  shareStays = (stays: readonly Stay[]) => void this.shared.push(...stays);
+  onOwnership(listener: (was_away: boolean) => void): () => void {
+    this.#onTurn = listener;
+    return () => {};
+  }
+
+  come(...some: WrittenEntry[]): void {
+    for (const one of some) this.present.set(one.entry.connection_id, one);
+    this.#change({ joins: some, left: [], cause: "reported" });
+  }
+
+  go(cause: LeaveCause, some: readonly WrittenEntry[], reason?: LeaveReason): void {
+    for (const { entry: { connection_id } } of some) this.present.delete(connection_id);
+    const reasons = reason && new Map(some.map(({ entry: { counter } }) => [counter, reason]));
+    this.#change({ joins: [], left: some, cause, reasons });
+  }
+
+  tell(node_id: string | undefined, ...stays: Stay[]): void {
+    for (const listener of this.#stays) listener({ node_id, stays, missed: [] });
+  }
+
+  /** Another Brain says so. */
+  written(...stays: Tag[]): void {
+    for (const listener of this.#written) listener({ stays });
+  }
+
+  own(owner: string): void {
+    this.owner = owner;
+    this.#onTurn(false);
+  }
+
+  #change(
+    { joins, left, cause, reasons }: {
+      readonly joins: readonly WrittenEntry[];
+      readonly left: readonly WrittenEntry[];
+      readonly cause: LeaveCause;
+      readonly reasons?: MemberChange["reasons"];
+    },
+  ): void {
+    const entries = (some: readonly WrittenEntry[]) => some.map(({ entry }) => entry);
+    const { tenant_id, room_id } = ([...joins, ...left][0] as WrittenEntry).entry;
+    const at = { tenant_id, room_id, left, cause, reasons };
+    for (const listener of this.#members) {
+      listener({ ...at, joins: entries(joins), leaves: entries(left) });
+    }
+  }
+}
+
+function add<Listener>(all: Set<Listener>, listener: Listener): () => void {
+  all.add(listener);
+  return () => void all.delete(listener);
+}
+
+/** A Brain's journals, whose log takes nothing until it is told to. */
+async function startBrain() {
+  const config = configFrom({ rooms: [{ room: "stage", membership: "journal" }] });
+  const spine = await openSpine(config, { log: quiet, now: Date.now });
+  const world = new World();
+  let is_away = true;
+  const shaky = new Proxy(spine, {
+    get(target, name) {
+      if (name === "log" && is_away) {
+        return () => Promise.reject(new ArqonError("log-unavailable", "it is away"));
+      }
+      const value = Reflect.get(target, name);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+  const kept = new KeptStays({ view: world, now: Date.now, monotonic_ms: () => performance.now() });
+  const start = async () =>
+    await startMembership({
+      ...{ config, spine: shaky, view: world, kept },
+      registry: createMetrics({ node_id: "b1", version: "0" }),
+      ...{ log: quiet, now: Date.now, random: Math.random },
+    });
+  return {
+    ...{ world, kept, start, spine },
+    logIsBack: () => void (is_away = false),
+    stands: (types: readonly string[]) =>
+      until(`it has ${types}`, async () => (await journalOf(spine)).join() === types.join()),
+  };
+}
+
+async function journalOf(spine: Spine): Promise<readonly string[]> {
+  const retention = { history_size: 5_000, history_ttl_seconds: 3_600, replicas: undefined };
+  const log = await spine.log("t", retention);
+  const { messages } = await log.readBack("stage~members", {
+    ...{ before: Number.MAX_SAFE_INTEGER, limit: 1_000, max_bytes: 1_048_576 },
+  });
+  return messages.map(({ payload }) => {
+    const entry = readStored(payload) ?? assert.fail("no entry");
+    if (entry.type === "missed") return `missed ${entry.data.count}`;
+    const cause = entry.type === "left" ? ` ${entry.data.cause}` : "";
+    return "connection_id" in entry.data
+      ? `${entry.type} ${entry.data.connection_id}${cause}`
+      : entry.type;
+  });
+}
+
+const ONE = ["joined c1", "occupied", "left c1 node-lost", "vacated"];
+
+Deno.test("who came and was lost with its Shield while the log took nothing stands there", async () => {
+  const { world, kept, start, spine, logIsBack, stands } = await startBrain();
+  const journals = await start();
+  world.come(member(1));
+  world.shield_is_up = false;
+  world.go("given-up", [...world.present.values()]);
+  assert.equal(kept.size, 1);
+  logIsBack();
+  await stands(ONE);
+  await until("nobody need keep it", () => world.confirmed.length === 1 && kept.size === 0);
+  await journals.drain();
+  await spine.drain();
+});
+
+Deno.test("who left before the Brain could write anything stands there", async () => {
+  const { world, start, spine, logIsBack, stands } = await startBrain();
+  const one = member(1);
+  world.come(one, member(2, "elsewhere"));
+  world.go("reported", [one], "kicked");
+  world.go("reported", [...world.present.values()], "kicked");
+  world.shield_is_up = false;
+  const journals = await start();
+  logIsBack();
+  await stands(["joined c1", "occupied", "left c1 kicked", "vacated"]);
+  await journals.drain();
+  await spine.drain();
+});
+
+Deno.test("what a Shield told before it was gone is written by the Brain that has the room then", async () => {
+  const { world, kept, start, spine, logIsBack, stands } = await startBrain();
+  world.owner = "brain:b2";
+  const journals = await start();
+  const [one, two, three] = [member(1), member(2), member(3)] as const;
+  world.tell("s1", stayOf(one), stayOf(two));
+  world.tell("s2", stayOf(three));
+  world.written(tagOf(two));
+  assert.deepEqual([...kept.all()], [stayOf(one)], "a Shield speaks for itself");
+  world.tell(undefined, stayOf(three));
+  assert.equal(kept.size, 1, "nobody else speaks for a Shield that is up");
+  world.shield_is_up = false;
+  world.tell(undefined, stayOf(three));
+  logIsBack();
+  world.own("brain:b1");
+  const stay = (
+    id: string,
+    ...between: string[]
+  ) => [`joined ${id}`, ...between, `left ${id} closed`];
+  await stands([...stay("c1", "occupied"), ...stay("c3"), "vacated"]);
+  const tags = () => world.confirmed.map(({ counter }) => counter).toSorted().join();
+  await until("the others are told", () => tags() === "1,3");
+  await journals.drain();
+  await spine.drain();
+});
+
+Deno.test("other Brains are told of members whose Shields are gone", async () => {
+  const { world, start, spine } = await startBrain();
+  world.owner = "brain:b2";
+  const journals = await start();
+  const [one, two] = [member(1), member(2)] as const;
+  world.come(one);
+  world.tell("s1", stayOf(two));
+  world.shield_is_up = false;
+  world.go("given-up", [one]);
+  world.own("brain:b3");
+  const ids = () => world.shared.map(({ entry: { connection_id } }) => connection_id).join();
+  await until("of both", () => ids() === "c2,c1");
+  await journals.drain();
+  await spine.drain();
+});
+
+Deno.test("who has moved, or has other metadata, has not left", async () => {
+  const { world, kept, start, spine, logIsBack, stands } = await startBrain();
+  logIsBack();
+  const journals = await start();
+  const one = member(1);
+  world.come(one);
+  const moved = { writer: { node_id: "s2", incarnation: 1 }, entry: one.entry };
+  world.come(moved);
+  world.present.set("c1", moved);
+  // The former entry goes, and the connection is there.
+  const stayed = [...world.present];
+  world.go("reported", [one], "lost");
+  for (const [id, entry] of stayed) world.present.set(id, entry);
+  world.shield_is_up = false;
+  world.come(member(2));
+  await stands(["joined c1", "occupied", "joined c2"]);
+  await until("it is kept no longer", () => kept.size === 0);
+  await journals.drain();
+  await spine.drain();
+});
+
+Deno.test("what is too much stands there as a number, where its Shield is gone", async () => {
+  const { world, kept, start, spine, logIsBack } = await startBrain();
+  const journals = await start();
+  const all = Array.from({ length: KEPT_MAX + 3 }, (_, at) => member(at + 1));
+  world.shield_is_up = false;
+  world.go("given-up", all);
+  assert.equal(kept.size, KEPT_MAX);
+  logIsBack();
+  await until("the number", async () => (await journalOf(spine)).includes("missed 3"), 60_000);
+  await journals.drain();
+  await spine.drain();
+});
