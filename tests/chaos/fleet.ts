@@ -34,7 +34,8 @@ export interface ChaosFleet extends AsyncDisposable {
   readonly leaders: LeaderWatch;
 }
 
-const BRAINS = ["brain-0", "brain-1", "brain-2"];
+/** Their names. */
+export const BRAINS = ["brain-0", "brain-1", "brain-2"];
 const SHIELDS = ["shield-0", "shield-1"];
 const BALANCERS = ["balancer-0", "balancer-1"];
 

@@ -10,7 +10,7 @@ import type { MembershipChange } from "../../shared/membership/entry.ts";
 import { pace } from "../../shared/testing/pace.ts";
 import { becomes, until } from "../../shared/testing/until.ts";
 import { Crowd } from "../chaos/crowd.ts";
-import { startFleet, targetsOf } from "../chaos/fleet.ts";
+import { BRAINS, startFleet, targetsOf } from "../chaos/fleet.ts";
 import type { ChaosFleet } from "../chaos/fleet.ts";
 import { describeLeaderless } from "../chaos/leader_record.ts";
 import { difference, played } from "../chaos/members_judge.ts";
@@ -84,7 +84,8 @@ class Run {
   readonly problems: string[] = [];
   readonly #readers = new Map<string, Connection>();
   #journals = new Map<string, Journal>();
-  quiet = 0;
+  /** When each quiet point was over. */
+  readonly quiets_ms: number[] = [];
   late_ms = 0;
   /** Connections that were kept over the restarts. */
   moved = "";
@@ -162,7 +163,7 @@ class Run {
     for (const [key, { played: { problems } }] of this.#journals) {
       this.problems.push(...problems.map((text) => `${when}: the journal of ${key}: ${text}`));
     }
-    this.quiet++;
+    this.quiets_ms.push(performance.now());
     const entries = [...this.#journals.values()].reduce((sum, { lines }) => sum + lines.length, 0);
     this.#say(`${when}: ${this.#journals.size} journals of ${entries} changes compared`);
   }
@@ -266,10 +267,11 @@ async function perform(run: Run, plan: MembersPlan, say: Say): Promise<number> {
 /** What stands in the journals, by the run's clock. */
 function writtenIn(journals: ReadonlyMap<string, Journal>): Written {
   const joined = new Set<string>();
-  const times_ms: number[] = [];
+  const times_ms = new Map<string, number[]>();
   for (const [room, { changes }] of journals) {
+    const own = changes.map(({ data }) => data.at_ms - performance.timeOrigin);
+    times_ms.set(room, own.toSorted((one, other) => one - other));
     for (const { type, data } of changes) {
-      times_ms.push(data.at_ms - performance.timeOrigin);
       if (type === "joined") joined.add(stayKey({ room, ...data }));
     }
   }
@@ -279,10 +281,19 @@ function writtenIn(journals: ReadonlyMap<string, Journal>): Written {
 const missedIn = (journals: ReadonlyMap<string, Journal>) =>
   [...journals.values()].reduce((sum, { played: { missed } }) => sum + missed, 0);
 
+/** With the times of the first one as the story of the run has them. */
+function describe({ why, stays, times_ms }: Lacking, began_ms: number): string {
+  const [told, ended, blow] = times_ms.map((ms) =>
+    ms === undefined ? "never" : `${((ms - began_ms) / 1_000).toFixed(1)} s`
+  );
+  return `${stays.length} ${why}; the first came at ${told}, went at ${ended}, its Shield at ${blow}`;
+}
+
 function reportOf(
-  { journals, receiver, quiet, late_ms, registry, moved }: Run,
+  { journals, receiver, quiets_ms, late_ms, registry, moved }: Run,
   faults: number,
   lacking: readonly Lacking[],
+  began_ms: number,
 ): string[] {
   const all = [...journals.values()].map(({ played }) => played);
   const causes = Map.groupBy(all.flatMap(({ causes }) => causes), (cause) => cause);
@@ -293,12 +304,12 @@ function reportOf(
   const ids = new Set(receiver.taken.map(({ id }) => id));
   return [
     `faults    ${faults}, on ${registry.size} connections`,
-    `journals  ${entries} changes of ${journals.size} rooms, compared at ${quiet} quiet points; ` +
+    `journals  ${entries} changes of ${journals.size} rooms, compared at ${quiets_ms.length} quiet points; ` +
     `the last one right after ${(late_ms / 1_000).toFixed(1)} s at most`,
     `left      ${why}`,
     `stays     ${registry.told.length} of which the member was told: ${none} are in no journal, ` +
     `${missed} are told as missed`,
-    ...lacking.map(({ why, stays }) => `          ${stays.length} ${why}`),
+    ...lacking.map((one) => `          ${describe(one, began_ms)}`),
     `restart   ${moved} connections were kept`,
     `hooks     ${ids.size} events taken, ${receiver.taken.length - ids.size} of them again`,
   ];
@@ -326,7 +337,11 @@ export async function runMembers(plan: MembersPlan, say: Say): Promise<MembersVe
   const run = new Run(plan, fleet, { crowd, registry, receiver }, say);
   try {
     const faults = await perform(run, plan, say);
-    const lacking = lackingOf(registry.told, writtenIn(run.journals), blows);
+    const lacking = lackingOf(registry.told, writtenIn(run.journals), {
+      blows,
+      brains: BRAINS,
+      quiets_ms: run.quiets_ms,
+    });
     const problems = [
       ...run.problems,
       ...surprises,
@@ -334,9 +349,8 @@ export async function runMembers(plan: MembersPlan, say: Say): Promise<MembersVe
       ...lostIn(lacking, missedIn(run.journals)),
     ];
     const undecided = problems.length === 0 ? [] : fleet.leaders.lasting().map(describeLeaderless);
-    return { problems, undecided, seed, dir, report: reportOf(run, faults, lacking) };
+    return { problems, undecided, seed, dir, report: reportOf(run, faults, lacking, began_ms) };
   } finally {
     await run.close();
-    await new Deno.Command("cp", { args: ["-r", dir, "/tmp/members_logs"] }).output();
   }
 }

@@ -1,6 +1,6 @@
 /**
  * Which stays of which their members were told stand in no journal, and why that may be: what their Shield met, and
- * whether any journal was written meanwhile. Pure. Times are of the run's clock.
+ * whether a Brain that knew of them lived until their journal was written. Pure. Times are of the run's clock.
  */
 import { stayKey } from "../chaos/registry.ts";
 import type { ToldStay } from "../chaos/registry.ts";
@@ -17,48 +17,76 @@ export interface Blow {
 export interface Written {
   /** `stayKey` of each `joined`. */
   readonly joined: ReadonlySet<string>;
-  /** When each change was written. */
-  readonly times_ms: readonly number[];
+  /** When each change was written, by room. */
+  readonly times_ms: ReadonlyMap<string, readonly number[]>;
+}
+
+/** What happened to the processes. */
+export interface History {
+  readonly blows: readonly Blow[];
+  readonly brains: readonly string[];
+  /** When all was well for a while. */
+  readonly quiets_ms: readonly number[];
 }
 
 /** Stays of one kind. */
 export interface Lacking {
   /** In words. */
   readonly why: string;
-  /** Their Shield went on, so that nothing excuses it. */
+  /** Their Shield lived on: nothing excuses them. */
   readonly is_wrong: boolean;
   readonly stays: readonly ToldStay[];
+  /** Of the first one: when it came, when it went, and when its Shield ended; `undefined`: it did not. */
+  readonly times_ms: readonly (number | undefined)[];
 }
 
 const ENDS: Partial<Record<FaultKind, string>> = { kill: "killed", restart: "restarted" };
 /** What a client knows of its end comes so much later than the blow, at most. */
 const LATE_MS = 1_000;
+/** A Brain that was not ended for so long before a stay has started, and one knows within that that a Shield is gone. */
+const SLOW_MS = 20_000;
+
+/** The first blow that ends the process from then on. */
+function endOf(blows: readonly Blow[], name: string, from_ms: number): Blow | undefined {
+  return blows.filter((blow) =>
+    blow.target === name && ENDS[blow.kind] !== undefined && blow.from_ms >= from_ms
+  ).toSorted((one, other) => one.from_ms - other.from_ms)[0];
+}
+
+function kindOf(stay: ToldStay, written: Written, { blows, brains, quiets_ms }: History) {
+  const { node_id, told_ms, end, ended_ms, room } = stay;
+  const blow = endOf(blows, node_id, told_ms);
+  const ended = blow?.from_ms ?? Infinity;
+  if (end === undefined && blow === undefined) return { why: "is still there", is_wrong: true };
+  if (blow === undefined || quiets_ms.some((at_ms) => at_ms > ended_ms && at_ms < ended)) {
+    return { why: `${end}, and its Shield lived on`, is_wrong: true };
+  }
+  const was_there = ended_ms >= ended || (end === "lost" && ended_ms > ended - LATE_MS);
+  const how = was_there ? "there when" : "gone before";
+  const next_ms = written.times_ms.get(room)?.find((at_ms) => at_ms > ended + SLOW_MS) ?? Infinity;
+  // How fast a Brain starts depends on the machine, so that this accuses nobody.
+  const has_witness = brains.some((name) =>
+    (endOf(blows, name, told_ms - SLOW_MS)?.from_ms ?? Infinity) > next_ms
+  );
+  const until = has_witness
+    ? "a Brain lived on"
+    : "so were all Brains before its journal was written";
+  return { why: `${how} its Shield was ${ENDS[blow.kind]}; ${until}`, is_wrong: false };
+}
 
 /** Those that stand nowhere, by why, the most first. */
 export function lackingOf(
   told: readonly ToldStay[],
-  { joined, times_ms }: Written,
-  blows: readonly Blow[],
+  written: Written,
+  history: History,
 ): Lacking[] {
-  const kinds = new Map<string, { is_wrong: boolean; stays: ToldStay[] }>();
+  const kinds = new Map<string, Omit<Lacking, "why" | "stays"> & { stays: ToldStay[] }>();
   for (const stay of told) {
-    if (joined.has(stayKey(stay))) continue;
+    if (written.joined.has(stayKey(stay))) continue;
     const { node_id, told_ms, end, ended_ms } = stay;
-    const blow = blows.filter(({ target, kind, from_ms }) =>
-      target === node_id && ENDS[kind] !== undefined && from_ms >= told_ms
-    ).toSorted((one, other) =>
-      one.from_ms - other.from_ms
-    )[0];
-    let why = end === undefined ? "is still there" : `${end}, and its Shield lived on`;
-    if (blow !== undefined) {
-      const { from_ms, kind } = blow;
-      const was_there = ended_ms >= from_ms || (end === "lost" && ended_ms > from_ms - LATE_MS);
-      const how = was_there ? "there when" : "gone before";
-      const some = times_ms.some((at_ms) => at_ms > told_ms && at_ms < from_ms);
-      why = `${how} its Shield was ${ENDS[kind]}; ` +
-        (some ? "some journal was written meanwhile" : "no journal was written meanwhile");
-    }
-    const own = kinds.get(why) ?? { is_wrong: blow === undefined, stays: [] };
+    const { why, is_wrong } = kindOf(stay, written, history);
+    const times = [told_ms, end && ended_ms, endOf(history.blows, node_id, told_ms)?.from_ms];
+    const own = kinds.get(why) ?? { is_wrong, stays: [], times_ms: times };
     own.stays.push(stay);
     kinds.set(why, own);
   }
