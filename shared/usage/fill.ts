@@ -1,6 +1,6 @@
 /**
  * How full the ledger of use is, as a metric and a line in the log, before the oldest of it goes: that of all
- * tenants each time, those of tenants in turn. What has gone then is told by `read.ts`.
+ * tenants each time, those of tenants in turn. What has gone then is told by `shield/usage/read.ts`.
  */
 import type { Logger } from "../logs/log.ts";
 import type { BlockStore } from "../spine/contract/block_store.ts";

@@ -6,7 +6,7 @@ import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { Audited } from "../audit/trail.ts";
 import type { UsagePlace } from "../../shared/usage/place.ts";
-import { type BudgetState, nameOf } from "./budget.ts";
+import { type BudgetState, nameOf } from "../../shared/usage/budget.ts";
 
 /** What is done in the audit log. */
 export const BUDGET_EXHAUSTED = "budget.exhausted";

@@ -14,9 +14,16 @@ import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
 import { decodeMinute } from "../../shared/usage/minute.ts";
 import { runningKey, type UsagePlace } from "../../shared/usage/place.ts";
-import { decodeFold, encodeFold, type Fold, type FoldedBy, foldedBy, FoldSum } from "./fold.ts";
-import { FoldLives } from "./fold_lives.ts";
-import { type FoldBlock, foldIn, toldIn, wholeBehind } from "./stored_use.ts";
+import {
+  decodeFold,
+  encodeFold,
+  type Fold,
+  type FoldedBy,
+  foldedBy,
+  FoldSum,
+} from "../../shared/usage/fold.ts";
+import { FoldLives } from "../../shared/usage/fold_lives.ts";
+import { type FoldBlock, foldIn, toldIn, wholeBehind } from "../../shared/usage/stored_use.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;

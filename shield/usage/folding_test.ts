@@ -13,13 +13,13 @@ import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import { Lives } from "../../shared/lives/lives.ts";
-import { TenantUsed } from "./budget_used.ts";
+import { TenantUsed } from "../../shared/usage/budget_used.ts";
 import { encodeMinute } from "../../shared/usage/minute.ts";
 import { runningKey, UsagePlace } from "../../shared/usage/place.ts";
-import type { PriceBook } from "./price_book.ts";
+import type { PriceBook } from "../../shared/usage/price_book.ts";
 import { readUsage, type UsageBy } from "./read.ts";
 import { addCounts, type Counts, noCounts } from "../../shared/usage/counts.ts";
-import { amountsOf, costOf } from "./units.ts";
+import { amountsOf, costOf } from "../../shared/usage/units.ts";
 import { UsageFolder } from "./folder.ts";
 
 const MINUTE_MS = 60_000;

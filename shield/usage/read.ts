@@ -5,21 +5,17 @@
  */
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
-import { FOLD_MINUTES, type FoldedBy, type FoldedUse } from "./fold.ts";
-import type { FoldLives } from "./fold_lives.ts";
-import { readStoredUse, type Told, type UseSink } from "./stored_use.ts";
-import { decodeMinute, type UsageKey, type UsageRow } from "../../shared/usage/minute.ts";
-import { runningKey, type UsagePlace } from "../../shared/usage/place.ts";
-import { type PriceBook, pricesAt } from "./price_book.ts";
+import { FOLD_MINUTES, type FoldedBy, type FoldedUse } from "../../shared/usage/fold.ts";
+import type { FoldLives } from "../../shared/usage/fold_lives.ts";
+import { readStoredUse, type Told, type UseSink } from "../../shared/usage/stored_use.ts";
+import type { UsageKey, UsageRow } from "../../shared/usage/minute.ts";
+import type { UsagePlace } from "../../shared/usage/place.ts";
+import { CLOCKS_MS, readRunning } from "../../shared/usage/running.ts";
+import { type PriceBook, pricesAt } from "../../shared/usage/price_book.ts";
 import { addCounts, type Counts, noCounts } from "../../shared/usage/counts.ts";
-import { amountsOf, costOf, type PriceList, type UsageAmounts } from "./units.ts";
+import { amountsOf, costOf, type PriceList, type UsageAmounts } from "../../shared/usage/units.ts";
 
 const MINUTE_MS = 60_000;
-/**
- * The store knows when it took a block, by its own clock: blocks that it took so much earlier than what is asked
- * for are read, too, since clocks differ and are set.
- */
-export const CLOCKS_MS = 86_400_000;
 
 /** By what use can be told apart. */
 export const USAGE_BY = ["room", "user", "policy", "node", "minute", "hour", "day"] as const;
@@ -105,20 +101,6 @@ export async function readUsage(
   const found = sums.result();
   const whole_since_ms = Math.max(found.since_ms, whole_ms, now() - place.kept_ms);
   return { ...found, lost, whole_since_ms, damaged };
-}
-
-/** The minutes of a tenant that run, or that killed Shields have left. Rejects as the bucket rejects. */
-export async function readRunning(
-  { running }: Pick<UsageSource, "running">,
-  tenant_id: string,
-): Promise<Told[]> {
-  const told: Told[] = [];
-  for (const key of await running.keys(runningKey(tenant_id))) {
-    const entry = await running.get(key);
-    const minute = entry === undefined ? undefined : decodeMinute(entry.value);
-    if (minute !== undefined) told.push({ ...minute, node_id: key[2] ?? "" });
-  }
-  return told;
 }
 
 async function readLost(

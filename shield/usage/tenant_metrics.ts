@@ -7,7 +7,7 @@ import { scrapedCounters } from "../../shared/metrics/metrics_plain.ts";
 import type { TenantRows } from "../../shared/usage/minute.ts";
 import type { UsageLedger } from "./ledger.ts";
 import { addCounts, type Counts, noCounts } from "../../shared/usage/counts.ts";
-import { amountsOf, costOf, type PriceList, type UsageAmounts } from "./units.ts";
+import { amountsOf, costOf, type PriceList, type UsageAmounts } from "../../shared/usage/units.ts";
 import { OTHERS } from "../../shared/usage/user_use.ts";
 
 const SECONDS = 60;

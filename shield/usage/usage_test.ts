@@ -8,14 +8,15 @@ import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { Lives } from "../../shared/lives/lives.ts";
 import { OwnLife } from "../../shared/lives/own_life.ts";
 import { until } from "../../shared/testing/until.ts";
-import type { UsedCounts } from "./budget.ts";
-import { TenantUsed } from "./budget_used.ts";
+import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
+import type { UsedCounts } from "../../shared/usage/budget.ts";
+import { TenantUsed } from "../../shared/usage/budget_used.ts";
 import { UsageLedger } from "./ledger.ts";
 import { decodeMinute, encodeMinute } from "../../shared/usage/minute.ts";
 import { UsagePlace } from "../../shared/usage/place.ts";
 import { readUsage, type UsageBy } from "./read.ts";
 import { COUNTERS, type Counts, noCounts } from "../../shared/usage/counts.ts";
-import { amountsOf } from "./units.ts";
+import { amountsOf } from "../../shared/usage/units.ts";
 import { OTHERS } from "../../shared/usage/user_use.ts";
 import { UsageWriter } from "../../shared/usage/writer.ts";
 
@@ -472,7 +473,7 @@ Deno.test("usage: amounts are in the units that are told", () => {
   const { connection_minutes, fuel } = amountsOf({
     ...noCounts(),
     connection_ms: 90_000,
-    fuel_units: 750,
+    fuel_units: 1.5 * UNITS_PER_FUEL,
   });
   assert.deepEqual([connection_minutes, fuel], [1.5, 1.5]);
 });

@@ -4,7 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { TenantBudget } from "../../../shared/config/schema_usage.ts";
-import { nameOf, periodAt } from "../../../shield/usage/budget.ts";
+import { nameOf, periodAt } from "../../../shared/usage/budget.ts";
 import { membersOf } from "../../answers/policy_text.ts";
 import { askAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";

@@ -22,8 +22,8 @@ import { BUDGET_ROUTES } from "./budgets_api.ts";
 import type { BudgetsAdminContext } from "./budgets_api.ts";
 import type { UsagePlace } from "../../../shared/usage/place.ts";
 import { readUsage, USAGE_BY, type UsageBy } from "../read.ts";
-import type { Prices } from "../prices.ts";
-import { USAGE_UNITS } from "../units.ts";
+import type { Prices } from "../../../shared/usage/prices.ts";
+import { USAGE_UNITS } from "../../../shared/usage/units.ts";
 
 /** The most rows of an answer. */
 const USAGE_ROWS_MAX = 10_000;

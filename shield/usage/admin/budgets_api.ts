@@ -11,8 +11,8 @@ import { jsonBody, withBody } from "../../admin/routing/admin_routes.ts";
 import type { AdminCall, AdminRoutes } from "../../admin/routing/admin_routes.ts";
 import { abouts, COUNT, ID, inQuery, list, object, TEXT } from "../../openapi/openapi_parts.ts";
 import type { Settings, StoredSettings } from "../../settings/settings.ts";
-import { nameOf } from "../budget.ts";
-import type { BudgetState } from "../budget.ts";
+import { nameOf } from "../../../shared/usage/budget.ts";
+import type { BudgetState } from "../../../shared/usage/budget.ts";
 import type { Budgets } from "../budgets.ts";
 import type { UsageAdminContext } from "./api.ts";
 

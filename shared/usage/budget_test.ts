@@ -1,8 +1,8 @@
 /** Budgets as arithmetic: periods join without a gap, the strictest holds, and a minute counts once. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { TenantBudget } from "../../shared/config/schema_usage.ts";
-import { type Counts, noCounts } from "../../shared/usage/counts.ts";
+import type { TenantBudget } from "../config/schema_usage.ts";
+import { type Counts, noCounts } from "./counts.ts";
 import { type PriceList, USAGE_UNITS } from "./units.ts";
 import { inForce, nameOf, periodAt, statesOf, strictest } from "./budget.ts";
 import { DayTotals } from "./budget_totals.ts";

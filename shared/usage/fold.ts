@@ -5,15 +5,9 @@
  * `folder.ts`.
  */
 import { z } from "zod";
-import { FOLD_WRITERS } from "../../shared/spine/contract/block_store.ts";
-import {
-  readJson,
-  rowsOf,
-  StoredRows,
-  storedRows,
-  type UsageRow,
-} from "../../shared/usage/minute.ts";
-import { addCounts, COUNTERS, type Counts } from "../../shared/usage/counts.ts";
+import { FOLD_WRITERS } from "../spine/contract/block_store.ts";
+import { readJson, rowsOf, StoredRows, storedRows, type UsageRow } from "./minute.ts";
+import { addCounts, COUNTERS, type Counts } from "./counts.ts";
 import { encodeLives, FoldLives, StoredLives } from "./fold_lives.ts";
 
 /** What folds are made by. */

@@ -4,10 +4,10 @@
  * is free between them.
  */
 import { ArqonError } from "@arqon/proto";
-import { FOLD_WRITERS } from "../../shared/spine/contract/block_store.ts";
-import type { BlockStore, StoredBlock } from "../../shared/spine/contract/block_store.ts";
-import { turn } from "../../shared/turns/next_turn.ts";
-import { decodeMinute, type UsageMinute } from "../../shared/usage/minute.ts";
+import { FOLD_WRITERS } from "../spine/contract/block_store.ts";
+import type { BlockStore, StoredBlock } from "../spine/contract/block_store.ts";
+import { turn } from "../turns/next_turn.ts";
+import { decodeMinute, type UsageMinute } from "./minute.ts";
 import { decodeFold, type Fold, type FoldedBy, foldedBy, type FoldedUse } from "./fold.ts";
 import type { FoldLives } from "./fold_lives.ts";
 

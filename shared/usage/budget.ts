@@ -1,10 +1,10 @@
 /**
  * Budgets of a tenant as arithmetic: which of them hold, for how long, and what is left of each. Pure: what has
- * been used, the prices and the time are arguments. Who asks them before a message is `budgets.ts`.
+ * been used, the prices and the time are arguments. Who asks them is `budget_standings.ts`.
  */
-import type { TenantBudget } from "../../shared/config/schema_usage.ts";
+import type { TenantBudget } from "../config/schema_usage.ts";
 import { costOn, type PriceBook } from "./price_book.ts";
-import { addCounts, type Counts, noCounts } from "../../shared/usage/counts.ts";
+import { addCounts, type Counts, noCounts } from "./counts.ts";
 import { amountsOf } from "./units.ts";
 
 /** A day or a month by UTC, Unix ms: from `begin_ms` to before `end_ms`. */

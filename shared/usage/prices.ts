@@ -2,11 +2,11 @@
  * The price book of the bus, as one Shield reads it and adds what its configuration has. It stands in the bucket of
  * use, so that all Shields and all times have the same. What a book says is `price_book.ts`.
  */
-import type { Usage } from "../../shared/config/schema_usage.ts";
-import type { Logger } from "../../shared/logs/log.ts";
-import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
-import type { KvKey } from "../../shared/spine/contract/spine.ts";
-import type { UsagePlace } from "../../shared/usage/place.ts";
+import type { Usage } from "../config/schema_usage.ts";
+import type { Logger } from "../logs/log.ts";
+import { changeDocument } from "../spine/contract/compare_and_set.ts";
+import type { KvKey } from "../spine/contract/spine.ts";
+import type { UsagePlace } from "./place.ts";
 import { decodeBook, encodeBook, type PriceBook, take } from "./price_book.ts";
 import type { PriceList } from "./units.ts";
 

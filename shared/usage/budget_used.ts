@@ -3,12 +3,12 @@
  * each stored minute once; those that run are read each time. Minutes that were read are folded later: then there is
  * nothing new in their fold. What the answer means is `budget.ts`.
  */
-import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
-import { turn } from "../../shared/turns/next_turn.ts";
+import type { BlockStore } from "../spine/contract/block_store.ts";
+import { turn } from "../turns/next_turn.ts";
 import { decodeFold, foldedBy } from "./fold.ts";
 import { readStoredUse, toldIn } from "./stored_use.ts";
-import type { UsagePlace } from "../../shared/usage/place.ts";
-import { CLOCKS_MS, readRunning } from "./read.ts";
+import type { UsagePlace } from "./place.ts";
+import { CLOCKS_MS, readRunning } from "./running.ts";
 import { periodAt, type UsedCounts } from "./budget.ts";
 import { DayTotals } from "./budget_totals.ts";
 

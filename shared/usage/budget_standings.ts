@@ -1,0 +1,195 @@
+/**
+ * How budgets of tenants stand, as one process knows it: what tenants have used is read in the background, from what all
+ * have written, and whoever asks looks at what is known in memory. The arithmetic is `budget.ts`. What a budget does
+ * that is used up is for who asks: `shield/usage/budgets.ts`, `brain/reducers/usage/timer_budgets.ts`.
+ */
+import type { TenantBudget, Usage } from "../config/schema_usage.ts";
+import type { Logger } from "../logs/log.ts";
+import { type BudgetState, inForce, statesOf, strictest } from "./budget.ts";
+import type { TenantUsed } from "./budget_used.ts";
+import type { PriceBook } from "./price_book.ts";
+
+/** Tenants that are read at a time. */
+const UNDER_WAY = 8;
+/** Tenants whose use is remembered here though they use nothing. */
+const IDLE_MAX = 10_000;
+
+/** What standings need of the process. */
+export interface BudgetStandingsOptions {
+  readonly config: Pick<Usage, "budgets" | "flush_ms">;
+  readonly prices: { read(): Promise<PriceBook> };
+  /** What the tenant has of its own. */
+  readonly own: (tenant_id: string) => readonly TenantBudget[];
+  /** Who uses this process now. */
+  readonly active: () => Iterable<string>;
+  /** What has been used of the tenant's budgets. */
+  readonly usedOf: (tenant_id: string) => Pick<TenantUsed, "read">;
+  /** A tenant's budgets were read. Never rejects. */
+  readonly onRead: (tenant_id: string, states: readonly BudgetState[]) => Promise<void> | void;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** One tenant here. */
+export interface Standing {
+  /** How its budgets stood when they were read last. */
+  readonly states: readonly BudgetState[];
+  /** What holds it back, slows or refuses; undefined: nothing. */
+  readonly holding: BudgetState | undefined;
+  /** Whether it was read, or could not be. */
+  readonly is_known: boolean;
+}
+
+interface Held extends Standing {
+  readonly used: Pick<TenantUsed, "read">;
+  states: readonly BudgetState[];
+  holding: BudgetState | undefined;
+  is_known: boolean;
+  /** Readings of it, one after the other; what fails is told whoever asked. */
+  reading: Promise<void>;
+}
+
+/** The standings of one process. */
+export class BudgetStandings {
+  readonly #options: BudgetStandingsOptions;
+  /** Of the configuration: for each tenant, and by tenant. */
+  #general: readonly TenantBudget[] = [];
+  readonly #named = new Map<string, TenantBudget[]>();
+  readonly #tenants = new Map<string, Held>();
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #pass: Promise<void> | undefined;
+  #failed = false;
+  #closed = false;
+
+  constructor(options: BudgetStandingsOptions) {
+    this.#options = options;
+    this.#sort();
+  }
+
+  /** Begins to read what is used. */
+  start(): void {
+    this.#timer = setInterval(() => this.tick(), this.#options.config.flush_ms);
+    Deno.unrefTimer(this.#timer);
+  }
+
+  /** Puts the budgets into force that the configuration has now. */
+  renew(): void {
+    this.#sort();
+    // Also those that have none any more, which may be held back.
+    for (const tenant_id of this.#tenants.keys()) this.ask(tenant_id);
+    this.tick();
+  }
+
+  /** The budgets of a tenant that are in force: its own, and those of the configuration without such a one. */
+  of(tenant_id: string): TenantBudget[] {
+    return inForce(this.#general, this.#named.get(tenant_id) ?? [], this.#options.own(tenant_id));
+  }
+
+  /** Whether the tenant has budgets; asked for each of very many tenants. */
+  has(tenant_id: string): boolean {
+    return this.#general.length > 0 || this.#named.has(tenant_id) ||
+      this.#options.own(tenant_id).length > 0;
+  }
+
+  /** The tenant, the same object as long as it is remembered; undefined: it is not known. Reads nothing. */
+  standing(tenant_id: string): Standing | undefined {
+    const held = this.#tenants.get(tenant_id);
+    if (held?.holding === undefined) return held;
+    const now_ms = this.#options.now();
+    if (now_ms >= held.holding.end_ms) held.holding = strictest(held.states, now_ms);
+    return held;
+  }
+
+  /** Begins to read a tenant's budgets. What fails is told, and tried again, by the next pass. */
+  ask(tenant_id: string): void {
+    this.#read(tenant_id).catch(() => {});
+  }
+
+  /** Reads how a tenant's budgets stand. Rejects as the ledger's store rejects. */
+  async stand(tenant_id: string): Promise<readonly BudgetState[]> {
+    return this.has(tenant_id) ? await this.#read(tenant_id) : [];
+  }
+
+  /** All tenants that are known. */
+  known(): Iterable<readonly [tenant_id: string, standing: Standing]> {
+    return this.#tenants;
+  }
+
+  /** Reads what the tenants have used that are here, unless the last time is not over yet. */
+  tick(): void {
+    this.#pass ??= this.#readAll().finally(() => this.#pass = undefined);
+  }
+
+  /** Ends the reading; what holds goes on to hold. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    await this.#pass;
+  }
+
+  #sort(): void {
+    const general: TenantBudget[] = [];
+    this.#named.clear();
+    for (const { tenant, ...budget } of this.#options.config.budgets) {
+      if (tenant === undefined) general.push(budget);
+      else this.#named.set(tenant, [...this.#named.get(tenant) ?? [], budget]);
+    }
+    this.#general = general;
+  }
+
+  async #readAll(): Promise<void> {
+    const due: string[] = [];
+    for (const tenant_id of this.#options.active()) if (this.has(tenant_id)) due.push(tenant_id);
+    if (this.#tenants.size > IDLE_MAX) this.#forget(new Set(due));
+    try {
+      for (let at = 0; at < due.length && !this.#closed; at += UNDER_WAY) {
+        await Promise.all(due.slice(at, at + UNDER_WAY).map((tenant_id) => this.#read(tenant_id)));
+      }
+      this.#failed = false;
+    } catch (error) {
+      if (!this.#failed) {
+        this.#options.log.warn("budgets could not be read; what was known holds", { error });
+      }
+      this.#failed = true;
+    }
+  }
+
+  #forget(active: ReadonlySet<string>): void {
+    for (const tenant_id of this.#tenants.keys()) {
+      if (this.#tenants.size <= IDLE_MAX) return;
+      if (!active.has(tenant_id)) this.#tenants.delete(tenant_id);
+    }
+  }
+
+  /** Reads and judges, after whoever does so already. */
+  #read(tenant_id: string): Promise<readonly BudgetState[]> {
+    const held = this.#heldOf(tenant_id);
+    const { prices, now, onRead } = this.#options;
+    const reading = held.reading.then(async () => {
+      const [used, book] = await Promise.all([held.used.read(now()), prices.read()]);
+      held.states = statesOf(this.of(tenant_id), used, book, now(), held.states);
+      held.holding = strictest(held.states, now());
+      held.is_known = true;
+      await onRead(tenant_id, held.states);
+      return held.states;
+    });
+    const over = () => void (held.is_known = true);
+    held.reading = reading.then(over, over);
+    return reading;
+  }
+
+  #heldOf(tenant_id: string): Held {
+    const known = this.#tenants.get(tenant_id);
+    if (known !== undefined) return known;
+    const held: Held = {
+      used: this.#options.usedOf(tenant_id),
+      states: [],
+      holding: undefined,
+      is_known: false,
+      reading: Promise.resolve(),
+    };
+    this.#tenants.set(tenant_id, held);
+    return held;
+  }
+}
