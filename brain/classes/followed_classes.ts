@@ -7,6 +7,7 @@ import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { decodeSettings, TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
+import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
@@ -18,6 +19,8 @@ export interface FollowedClassesOptions {
   readonly log: Logger;
   /** Tells of another configuration; absent: it stays as it is. */
   readonly changes?: ConfigChanges | undefined;
+  /** Told of what each tenant has set, when it is known and each time that it changes. */
+  readonly onSettings?: (tenant_id: string, settings: TenantSettings) => void;
 }
 
 /** The classes, and the logs in which rooms of theirs stand. */
@@ -34,10 +37,10 @@ export class FollowedClasses {
 
   /** Resolves when the settings of every tenant are known. Rejects with `spine-unavailable`. */
   static async open(options: FollowedClassesOptions): Promise<FollowedClasses> {
-    const { config, spine, log, changes } = options;
+    const { config, spine, changes } = options;
     const classes = new RoomClasses(config.rooms);
     const bucket = await spine.keyValue(TENANTS_BUCKET, { leaves_stream: true });
-    const watch = bucket.watch([], (change) => take(classes, change, log));
+    const watch = bucket.watch([], (change) => take(classes, change, options));
     await watch.ready;
     changes?.follow(["rooms"], () => classes.setConfig(config.rooms));
     return new FollowedClasses(classes, spine, watch);
@@ -55,11 +58,18 @@ export class FollowedClasses {
   }
 }
 
-function take(classes: RoomClasses, change: KvChange, log: Logger): void {
+function take(
+  classes: RoomClasses,
+  change: KvChange,
+  { log, onSettings }: Pick<FollowedClassesOptions, "log" | "onSettings">,
+): void {
   const [tenant_id = ""] = change.type === "put" ? change.entry.key : change.key;
   if (change.type !== "put") return classes.setTenant(tenant_id, []);
   const decoded = decodeSettings(tenant_id, change.entry.value);
-  if ("settings" in decoded) return classes.setTenant(tenant_id, decoded.settings.rooms);
+  if ("settings" in decoded) {
+    classes.setTenant(tenant_id, decoded.settings.rooms);
+    return onSettings?.(tenant_id, decoded.settings);
+  }
   // What was in force stays, as on Shields.
   log.error("a tenant's settings cannot be read", { tenant_id, problem: decoded.problem });
 }

@@ -103,7 +103,7 @@ const deathMetrics = (registry: Registry) => ({
   timers_held: new Counter({
     name: "brain_reducer_timers_held_total",
     help:
-      "How often a timer that was due waited: for its room's 100 a second, or its tenant's fuel.",
+      "How often a timer that was due waited: for its room's 100 a second, its tenant's fuel or budget.",
     registers: [registry],
   }),
 });

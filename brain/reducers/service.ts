@@ -30,7 +30,7 @@ import type { PastAsk } from "../../shared/records/reducer_past.ts";
 import { ReducerPast } from "./past_service.ts";
 import type { RoomParts } from "./room/loaded_room.ts";
 import { BREAKER } from "./room/faults.ts";
-import { forksOf } from "./room/forking.ts";
+import { forksOf, type KnownRoom } from "./room/forking.ts";
 import { TimerTrials } from "./room/left_timers.ts";
 import { ReducedRoom, type ReducedRoomOptions } from "./room/reduced_room.ts";
 import { FollowedClasses } from "../classes/followed_classes.ts";
@@ -231,6 +231,11 @@ class Reducers implements ReducerService {
     }
   }
 
+  /** Timers of the tenant that have waited for its budget may run. */
+  wakeAll(tenant_id: string): void {
+    for (const room of this.#rooms.values()) if (room.at.tenant_id === tenant_id) room.wake();
+  }
+
   #owns({ tenant_id, room_id }: Place): boolean {
     const { view } = this.#options;
     return view.ownerOf(tenant_id, room_id) === view.brain_id;
@@ -351,10 +356,14 @@ class Reducers implements ReducerService {
     this.#programs.retry();
     void this.#removal.look();
     if (!view.serving) return;
-    const isWaiting = (at: Place) => {
+    const { fuel } = this.#parts;
+    const isWaiting = (at: KnownRoom) => {
       const key = keyOf(at);
-      if (this.#closing.has(key) || this.#rooms.get(key)?.is_loaded) return false;
-      return this.#owns(at) && this.#parts.fuel.timersWait(at.tenant_id) === 0;
+      if (this.#closing.has(key) || this.#rooms.get(key)?.is_loaded || !this.#owns(at)) {
+        return false;
+      }
+      // Entries whose events are not published do not wait until timers may run.
+      return (at.is_behind ? fuel.wait(at.tenant_id) : fuel.timersWait(at.tenant_id)) === 0;
     };
     const isOver = (at: Place, at_ms: number) => this.#times.isOver(at.tenant_id, at_ms);
     const waiting = this.#known.due(isOver).filter(isWaiting);
@@ -371,9 +380,12 @@ export async function startReducers(options: ReducerServiceOptions): Promise<Red
   if (config.reducers.length === 0) return NONE;
   let service: Reducers | undefined;
   const { registry, monotonic_ms } = options;
+  const usage = fuelUsage({ ...options, brain_id: options.view.brain_id });
+  const { budgets } = usage;
   const fuel = new TenantFuel({
     ...{ per_second: () => config.brain.reducer_fuel_per_second, monotonic_ms },
     used: createFuelMetric(registry),
+    budgetWait: (tenant_id) => budgets?.wait(tenant_id) ?? 0,
   });
   const host = new ReducerHost(
     (detail) => service?.onThreadEnd(detail),
@@ -383,15 +395,18 @@ export async function startReducers(options: ReducerServiceOptions): Promise<Red
   try {
     const records = await spine.keyValue(REDUCERS_BUCKET);
     const objects = await spine.objects(REDUCER_OBJECTS);
-    const followed = await FollowedClasses.open(options);
-    const usage = fuelUsage({ ...options, brain_id: options.view.brain_id });
+    const followed = await FollowedClasses.open({
+      ...options,
+      onSettings: (tenant_id, own) => budgets?.setOwn(tenant_id, own.budgets ?? []),
+    });
+    options.changes?.follow(["usage.budgets"], () => budgets?.renew());
     const programs = await ClassPrograms.open(options, objects, host, {
       wait: (tenant_id) => fuel.wait(tenant_id),
       compiled: (one, units) => usage.used(one.tenant_id, one, units),
     });
     const stores = { records, objects, host, fuel, usage };
-    service = new Reducers(options, followed, programs, stores);
-    usage.begin();
+    const started = service = new Reducers(options, followed, programs, stores);
+    usage.begin((tenant_id) => started.wakeAll(tenant_id));
     return service;
   } catch (error) {
     host.end();

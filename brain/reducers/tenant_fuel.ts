@@ -16,6 +16,8 @@ export interface TenantFuelOptions {
   readonly monotonic_ms: () => number;
   /** Counts fuel. */
   readonly used: Pick<Counter, "inc">;
+  /** In how many ms timers of the tenant may ask again which a budget holds back; 0, or absent: none does. */
+  readonly budgetWait?: (tenant_id: string) => number;
 }
 
 /** The part of a tenant's fuel that its timers may use, so that its calls have the other, and who shares the cores. */
@@ -53,7 +55,13 @@ export class TenantFuel {
   /** The same for their timers. */
   timersWait(tenant_id: string): number {
     const now_ms = this.#options.monotonic_ms();
-    return Math.max(this.wait(tenant_id), this.#timers.wait(tenant_id, now_ms));
+    const budget_ms = this.#options.budgetWait?.(tenant_id) ?? 0;
+    return Math.max(this.wait(tenant_id), this.#timers.wait(tenant_id, now_ms), budget_ms);
+  }
+
+  /** Whether a budget holds them back: that may take days. */
+  holdsTimers(tenant_id: string): boolean {
+    return (this.#options.budgetWait?.(tenant_id) ?? 0) > 0;
   }
 
   /**

@@ -205,7 +205,9 @@ export class ReducedRoom {
     const { fuel } = this.#options.parts;
     if (this.#loaded === undefined || this.#is_asked || this.has_migration) return false;
     const { standing, durable } = this.#loaded;
-    return isDue(standing, durable.now()) && fuel.timersWait(this.at.tenant_id) > 0;
+    if (!isDue(standing, durable.now()) || fuel.timersWait(this.at.tenant_id) === 0) return false;
+    // A room whose budget is used up may wait for days: it first takes less memory.
+    return this.#is_resting || !fuel.holdsTimers(this.at.tenant_id);
   }
 
   /** When it has to be looked at next. */
@@ -230,10 +232,11 @@ export class ReducedRoom {
 
   /** Whether nobody has called for long, and no timer is due soon. */
   get is_forgotten(): boolean {
-    const { idle_ms, monotonic_ms } = this.#options;
+    const { idle_ms, monotonic_ms, parts: { fuel } } = this.#options;
+    if (!this.is_idle || monotonic_ms() - this.#used_ms < idle_ms) return false;
     const { durable, standing } = this.#loaded ?? {};
     const next_ms = (standing?.next?.at_ms ?? Infinity) - (durable?.now() ?? 0);
-    return this.is_idle && monotonic_ms() - this.#used_ms >= idle_ms && next_ms >= idle_ms;
+    return next_ms >= idle_ms || fuel.holdsTimers(this.at.tenant_id);
   }
 
   async #work(): Promise<void> {
@@ -294,10 +297,10 @@ export class ReducedRoom {
     const { standing, durable } = loaded;
     const now_ms = durable.now();
     const ahead_ms = now_ms - monotonic_ms();
-    const is_held = this.#pace.wait(monotonic_ms()) > 0 ||
-      fuel.timersWait(this.at.tenant_id) > 0;
     const is_due = isDue(standing, now_ms);
-    if (is_held && is_due) metrics.timers_held.inc();
+    const is_held = is_due &&
+      (this.#pace.wait(monotonic_ms()) > 0 || fuel.timersWait(this.at.tenant_id) > 0);
+    if (is_held) metrics.timers_held.inc();
     const runs_timers = owns(this.at) && !is_held && this.#left.admits(loaded, program) &&
       (!is_due || this.#faults.admitsTimer(program.id));
     const most = this.#left.is_first ? 1 : this.#pace.most(monotonic_ms());

@@ -46,6 +46,7 @@ export interface WorldCall {
   readonly id?: string;
   readonly user?: string;
   readonly role?: string;
+  readonly tenant?: string;
 }
 
 /** An event of a room. */
@@ -161,10 +162,10 @@ export function call(
   { service }: Pick<WorldBrain, "service">,
   room_id: string,
   command: string,
-  { data = "", id = "", user = "ann", role = "user" }: WorldCall = {},
+  { data = "", id = "", user = "ann", role = "user", tenant = "t" }: WorldCall = {},
 ): Promise<{ entry: number; repeats?: number; visible?: boolean; answer: unknown } | string> {
   return new Promise((resolve) =>
-    service.call({ tenant_id: "t", room_id }, {
+    service.call({ tenant_id: tenant, room_id }, {
       ...{ command, id, user_id: user, role, claims: {}, data: new TextEncoder().encode(data) },
       deadline_ms: performance.now() + CALL_MS,
       answer: (outcome) =>
@@ -209,8 +210,12 @@ export async function applied(
 }
 
 /** The messages of a room, as its log has them. */
-export async function messagesOf({ spine }: Pick<WorldBrain, "spine">, room_id: string) {
-  const log = await spine.log("t", RETENTION);
+export async function messagesOf(
+  { spine }: Pick<WorldBrain, "spine">,
+  room_id: string,
+  tenant_id = "t",
+) {
+  const log = await spine.log(tenant_id, RETENTION);
   return (await log.read(room_id, { after: 0, ...READ })).messages;
 }
 
@@ -218,8 +223,9 @@ export async function messagesOf({ spine }: Pick<WorldBrain, "spine">, room_id: 
 export async function entriesOf(
   brain: Pick<WorldBrain, "spine">,
   room_id: string,
+  tenant_id = "t",
 ): Promise<LogEntry[]> {
-  const messages = await messagesOf(brain, `${room_id}~reducer`);
+  const messages = await messagesOf(brain, `${room_id}~reducer`, tenant_id);
   const entries = messages.flatMap(({ payload }) =>
     decodeBatch(readEnvelope(payload).event?.data ?? new Uint8Array()).entries
   );

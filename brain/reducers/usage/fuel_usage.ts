@@ -6,12 +6,13 @@ import type { Config } from "../../../shared/config/schema.ts";
 import { Lives } from "../../../shared/lives/lives.ts";
 import { OwnLife } from "../../../shared/lives/own_life.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
-import type { Registry } from "../../../shared/metrics/metrics.ts";
+import { type Registry, scrapedGauge } from "../../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../../shared/metrics/metrics_plain.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { UsagePlace } from "../../../shared/usage/place.ts";
 import { UsageWriter } from "../../../shared/usage/writer.ts";
 import { FuelLedger } from "./fuel_ledger.ts";
+import { TimerBudgets } from "./timer_budgets.ts";
 
 const DAY_SECONDS = 86_400;
 /** How long the end waits for its store, in ms, as that of a Shield does. */
@@ -31,15 +32,34 @@ export interface FuelUsageOptions {
 
 /** Fuel that is counted. */
 export interface FuelUsage extends Pick<FuelLedger, "used"> {
-  /** Begins to write. */
-  begin(): void;
+  /** What holds timers back; undefined: nothing is counted, and so no budget is used up. */
+  readonly budgets: TimerBudgets | undefined;
+  /** Begins to write, and to read what is used of budgets; `onOpen` is that of `TimerBudgets`. */
+  begin(onOpen: (tenant_id: string) => void): void;
   /** Writes what was counted, then ends. Never rejects. */
   close(): Promise<void>;
 }
 
-const NOTHING: FuelUsage = { used: () => {}, begin: () => {}, close: () => Promise.resolve() };
+const NOTHING: FuelUsage = {
+  budgets: undefined,
+  used: () => {},
+  begin: () => {},
+  close: () => Promise.resolve(),
+};
 
-function register(registry: Registry, ledger: FuelLedger, { totals }: UsageWriter): void {
+function register(
+  registry: Registry,
+  ledger: FuelLedger,
+  { totals }: UsageWriter,
+  budgets: TimerBudgets,
+): void {
+  scrapedGauge(
+    registry,
+    "brain_reducer_budget_tenants",
+    "Tenants whose timers wait on this Brain, because a budget of theirs is used up.",
+    () => budgets.tenants,
+  );
+
   scrapedCounter(
     registry,
     "brain_usage_minutes_total",
@@ -70,19 +90,28 @@ export function fuelUsage(options: FuelUsageOptions): FuelUsage {
   const lives = new Lives(spine);
   const life = new OwnLife({ lives, node_id, kind: "brain", kept_ms, log, now, monotonic_ms });
   const ledger = new FuelLedger(usage.rows);
+  const place = new UsagePlace({ config: options.config, spine, lives, own: life });
+  const budgets = new TimerBudgets({ config: usage, place, log, now, monotonic_ms });
   const writer = new UsageWriter({
-    ...{ ledger, node_id, life, log, now },
-    place: new UsagePlace({ config: options.config, spine, lives, own: life }),
+    ...{ ledger, node_id, life, log, now, place },
     flush_ms: usage.flush_ms,
     retention_seconds: usage.retention_days * DAY_SECONDS,
     tenant_bytes: usage.tenant_bytes,
     queue_bytes: usage.queue_bytes,
   });
-  register(registry, ledger, writer);
+  register(registry, ledger, writer, budgets);
   return {
-    used: (tenant_id, by, units) => ledger.used(tenant_id, by, units),
-    begin: () => writer.start(),
+    budgets,
+    used(tenant_id, by, units) {
+      ledger.used(tenant_id, by, units);
+      budgets.used(tenant_id);
+    },
+    begin(onOpen) {
+      writer.start();
+      budgets.start(onOpen);
+    },
     async close() {
+      await budgets.close();
       await writer.close(CLOSE_MS);
       await life.end();
     },

@@ -1,0 +1,151 @@
+/**
+ * Timers of a tenant whose budget is used up, on both engines: they wait until it opens, over Brains that come and go,
+ * and nobody else's do. How fast a machine is decides nothing here.
+ */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import { configFrom } from "../../shared/config/load.ts";
+import { Lives } from "../../shared/lives/lives.ts";
+import {
+  emptySettings,
+  encodeSettings,
+  TENANTS_BUCKET,
+} from "../../shared/records/tenant_settings.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { until } from "../../shared/testing/until.ts";
+import { noCounts } from "../../shared/usage/counts.ts";
+import { encodeMinute } from "../../shared/usage/minute.ts";
+import { runningKey, UsagePlace } from "../../shared/usage/place.ts";
+import { moduleOf } from "./testing/guest_text.ts";
+import {
+  applied,
+  ENGINES,
+  entriesOf,
+  metric,
+  type ReducerWorld,
+  type WorldBrain,
+} from "./testing/reducer_world.ts";
+
+const DAY_MS = 86_400_000;
+const MINUTE_MS = 60_000;
+const FUEL = 1_000_000_000;
+/** Sets a timer for the soonest time, whose command sets none. */
+const ONCE = moduleOf({
+  apply: `(local $name i32)
+    (local.set $name (call $room_field (i32.const 0)))
+    (if (i32.ne (i32.load8_u (i32.add (local.get $name) (i32.const 4))) (i32.const 33))
+      (then (i32.store8 (i32.const 100) (i32.const 33))
+        (call $room_schedule (i32.const 100) (i32.const 1) (i64.add (call $room_now) (i64.const 10))
+          (i32.const 100) (i32.const 1) (i32.const 0) (i32.const 0))))
+    (i32.const 0)`,
+});
+const budget = { per: "day", unit: "fuel", limit: FUEL, action: "refuse" } as const;
+const usage = { enabled: true, flush_ms: 20 };
+
+/** What the Brains' clocks show. */
+const nowOf = (world: ReducerWorld) => Date.now() + world.ahead_ms;
+
+/** Sets the clocks to the noon that comes next: no test runs into another day. */
+function toNoon(world: ReducerWorld): void {
+  world.ahead_ms = (DAY_MS * 1.5 - Date.now() % DAY_MS) % DAY_MS;
+}
+
+/** A Shield has counted what uses a budget up. */
+async function useUp({ spine }: WorldBrain, world: ReducerWorld, tenant_id = "t"): Promise<void> {
+  const place = new UsagePlace({ config: configFrom({ usage }), spine, lives: new Lives(spine) });
+  const now_ms = nowOf(world);
+  const counts = { ...noCounts(), fuel_units: FUEL * 500 };
+  const told = {
+    life_ms: now_ms,
+    seq: 0,
+    minute: Math.floor(now_ms / MINUTE_MS),
+    until_ms: now_ms,
+  };
+  const payload = encodeMinute({ ...told, rows: [{ room: "*", user: "", policy: "", counts }] });
+  await (await place.running()).put(runningKey(tenant_id, "shield", `${now_ms}`, "0"), payload);
+}
+
+const saysThatTimersWait = ({ lines }: WorldBrain) =>
+  lines.filter((line) => /level=warn .*timers wait/.test(line)).length;
+
+for (const [engine, open] of Object.entries(ENGINES)) {
+  Deno.test(`${engine}: timers of a tenant whose budget is used up wait for the next day, whoever has their room`, async () => {
+    await using world = await open({
+      modules: { once: ONCE },
+      usage: { ...usage, budgets: [budget] },
+    });
+    toNoon(world);
+    const [brain, other] = [await world.start("a"), await world.start("b")];
+    await useUp(brain, world);
+    await applied(brain, "once", "begin");
+    await applied(brain, "once-1", "begin");
+    await until("it is told", () => saysThatTimersWait(brain) > 0);
+    assert.equal(await metric(brain, "brain_reducer_budget_tenants"), 1);
+    world.turn("b");
+    await until("the other one says so, too", () => saysThatTimersWait(other) > 0);
+    assert.equal((await entriesOf(brain, "once")).length, 1);
+    // A call that a Shield still lets through is applied; the timer goes on to wait.
+    await applied(other, "once-1", "!");
+    world.ahead_ms += DAY_MS;
+    for (const [room, count] of [["once", 2], ["once-1", 3]] as const) {
+      await until(
+        `the timer of ${room} runs`,
+        async () => (await entriesOf(other, room)).length === count,
+      );
+      const { kind, time_ms } = (await entriesOf(other, room)).at(-1)!;
+      assert.equal(kind, "timer");
+      assert.ok(time_ms >= nowOf(world) - nowOf(world) % DAY_MS, "it has waited for the day");
+    }
+    assert.equal(await metric(other, "brain_reducer_budget_tenants"), 0);
+    assert.equal(saysThatTimersWait(brain) + saysThatTimersWait(other), 2);
+  });
+
+  Deno.test(`${engine}: timers run once a higher budget is set, and those of others never wait`, async () => {
+    await using world = await open({
+      modules: { once: ONCE },
+      usage: { ...usage, budgets: [{ ...budget, tenant: "t" }] },
+    });
+    toNoon(world);
+    const brain = await world.start("a");
+    await useUp(brain, world);
+    await useUp(brain, world, "u");
+    await applied(brain, "once", "begin");
+    await until("it is told", () => saysThatTimersWait(brain) > 0);
+    await applied(brain, "once", "begin", { tenant: "u" });
+    await until(
+      "the other tenant's runs",
+      async () => (await entriesOf(brain, "once", "u")).length === 2,
+    );
+    assert.equal((await entriesOf(brain, "once")).length, 1);
+    const budgets = [{ ...budget, limit: 2 * FUEL, messages_per_second: 1 }];
+    const settings = await brain.spine.keyValue(TENANTS_BUCKET);
+    await settings.put(["t"], encodeSettings({ ...emptySettings(), version: 1, budgets }));
+    await until("it runs", async () => (await entriesOf(brain, "once")).length === 2);
+    assert.equal(await metric(brain, "brain_reducer_budget_tenants"), 0);
+  });
+
+  Deno.test(`${engine}: where the ledger cannot be read, timers run as long as no budget is known to be used up`, async () => {
+    await using world = await open({
+      modules: { once: ONCE },
+      usage: { ...usage, budgets: [budget] },
+    });
+    toNoon(world);
+    const brain = await world.start("a", { once: ONCE }, withoutLedger);
+    await applied(brain, "once", "begin");
+    await until("it runs", async () => (await entriesOf(brain, "once")).length === 2);
+    await until("it is told", () => /budgets could not be read/.test(brain.lines.join("")));
+  });
+}
+
+/** The Spine without its store of blocks. */
+function withoutLedger(spine: Spine): Spine {
+  return new Proxy(spine, {
+    get(target, name) {
+      if (name === "blocks") {
+        return () => Promise.reject(new ArqonError("spine-unavailable", "away"));
+      }
+      const value = Reflect.get(target, name);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}

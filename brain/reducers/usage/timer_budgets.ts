@@ -1,0 +1,152 @@
+/**
+ * Holds the timers of tenants back whose budget refuses and is used up, as Shields hold back their messages. How budgets
+ * stand is read in the background, of tenants that use something here; a timer looks at what is known in memory. Only
+ * before it is known at all it waits for the first answer, also for one that says that nothing can be read.
+ */
+import type { TenantBudget, Usage } from "../../../shared/config/schema_usage.ts";
+import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
+import type { Logger } from "../../../shared/logs/log.ts";
+import type { BudgetState } from "../../../shared/usage/budget.ts";
+import { BudgetStandings } from "../../../shared/usage/budget_standings.ts";
+import { TenantUsed } from "../../../shared/usage/budget_used.ts";
+import type { UsagePlace } from "../../../shared/usage/place.ts";
+import { Prices } from "../../../shared/usage/prices.ts";
+
+/** When a timer asks again that waits for the first reading, in ms. */
+const FIRST_MS = 100;
+/** When it asks again otherwise, in ms: the clock may be set. */
+const AGAIN_MS = 60_000;
+/** For how long a tenant is read after it has used something, or a timer of it has asked, in ms. */
+const RECENT_MS = 3 * AGAIN_MS;
+/** Tenants that are remembered as such, or for having been told of. */
+const TENANTS_MAX = 10_000;
+
+/** What is needed of the Brain. */
+export interface TimerBudgetsOptions {
+  readonly config: Pick<Usage, "budgets" | "flush_ms">;
+  readonly place: UsagePlace;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  readonly monotonic_ms: () => number;
+}
+
+const refusing = <Budget extends TenantBudget>(budgets: readonly Budget[]): Budget[] =>
+  budgets.filter(({ action }) => action === "refuse");
+
+/** The budgets of tenants, for one Brain. */
+export class TimerBudgets {
+  readonly #options: TimerBudgetsOptions;
+  readonly #standings: BudgetStandings;
+  /** What tenants have of their own. */
+  readonly #own = new Map<string, readonly TenantBudget[]>();
+  /** When tenants used something here, monotonic ms. */
+  readonly #used = new BoundedMap<string, number>(TENANTS_MAX);
+  /** Tenants whose timers wait: when one of them has asked, monotonic ms. */
+  readonly #waiting = new BoundedMap<string, number>(TENANTS_MAX);
+  /** What was told of them: one budget in its period. */
+  readonly #told = new BoundedMap<string, string>(TENANTS_MAX);
+  #onOpen: (tenant_id: string) => void = () => {};
+
+  constructor(options: TimerBudgetsOptions) {
+    const { config, place, log, now } = options;
+    this.#options = options;
+    this.#standings = new BudgetStandings({
+      config: {
+        flush_ms: config.flush_ms,
+        get budgets() {
+          return refusing(config.budgets);
+        },
+      },
+      // The book is the Shields': a Brain reads it.
+      prices: new Prices({ config: { prices: {} }, place, log, now }),
+      own: (tenant_id) => this.#own.get(tenant_id) ?? [],
+      active: () => this.#active(),
+      usedOf: (tenant_id) => new TenantUsed(tenant_id, place),
+      onRead: (tenant_id) => this.#look(tenant_id),
+      ...{ log, now },
+    });
+  }
+
+  /** Begins to read; `onOpen` is called when timers of a tenant need not wait any more, in a task of its own. */
+  start(onOpen: (tenant_id: string) => void): void {
+    this.#onOpen = onOpen;
+    this.#standings.start();
+  }
+
+  close(): Promise<void> {
+    this.#onOpen = () => {};
+    return this.#standings.close();
+  }
+
+  /** Puts the budgets into force that the configuration has now. */
+  renew(): void {
+    this.#standings.renew();
+  }
+
+  /** Puts those into force that the tenant has of its own. */
+  setOwn(tenant_id: string, budgets: readonly TenantBudget[]): void {
+    const own = refusing(budgets);
+    if (own.length > 0) this.#own.set(tenant_id, own);
+    else if (!this.#own.delete(tenant_id)) return;
+    if (this.#standings.standing(tenant_id) !== undefined) this.#standings.ask(tenant_id);
+  }
+
+  /** The tenant has used something here. */
+  used(tenant_id: string): void {
+    this.#used.renew(tenant_id, this.#options.monotonic_ms());
+  }
+
+  /** Tenants whose timers wait. */
+  get tenants(): number {
+    return this.#waiting.size;
+  }
+
+  /** In how many ms timers of the tenant may ask again; 0: they may run. Asked for each of very many timers. */
+  wait(tenant_id: string): number {
+    const standing = this.#standings.standing(tenant_id);
+    if (standing?.is_known !== true) {
+      if (!this.#standings.has(tenant_id)) return 0;
+      if (standing === undefined) this.#standings.ask(tenant_id);
+      return FIRST_MS;
+    }
+    const { holding } = standing;
+    if (holding === undefined) {
+      this.#look(tenant_id);
+      return 0;
+    }
+    this.#hold(tenant_id, holding);
+    return Math.min(AGAIN_MS, holding.end_ms - this.#options.now());
+  }
+
+  #active(): Set<string> {
+    const since_ms = this.#options.monotonic_ms() - RECENT_MS;
+    for (const tenants of [this.#used, this.#waiting]) {
+      for (const [tenant_id, at_ms] of tenants) {
+        // The oldest come first.
+        if (at_ms > since_ms) break;
+        tenants.delete(tenant_id);
+      }
+    }
+    return new Set([...this.#used.keys(), ...this.#waiting.keys()]);
+  }
+
+  #hold(tenant_id: string, { budget, used, begin_ms, end_ms }: BudgetState): void {
+    this.#waiting.renew(tenant_id, this.#options.monotonic_ms());
+    const { per, unit, limit } = budget;
+    const told = `${per} ${unit} ${limit} ${begin_ms}`;
+    if (this.#told.get(tenant_id) === told) return;
+    this.#told.renew(tenant_id, told);
+    const until = new Date(end_ms).toISOString();
+    const about = { tenant_id, per, unit, limit, used, until };
+    this.#options.log.warn("timers wait: a tenant's budget is used up", about);
+  }
+
+  /** Lets the timers of the tenant go on that have waited, where nothing holds them any more. */
+  #look(tenant_id: string): void {
+    if (this.#standings.standing(tenant_id)?.holding !== undefined) return;
+    if (!this.#waiting.delete(tenant_id)) return;
+    this.#options.log.info("timers go on: a budget is open again", { tenant_id });
+    queueMicrotask(() => this.#onOpen(tenant_id));
+  }
+}
