@@ -5,24 +5,19 @@
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { endOnSignal } from "../tests/harness/end_on_signal.ts";
-import { BRIDGE } from "./bridge/bridge.ts";
 import { DURABLE } from "./durable/durable.ts";
 import { FLOOD, floodOnce } from "./sockets/flood.ts";
 import { GARBAGE } from "./garbage/garbage.ts";
 import { FAIRNESS } from "./fairness/fairness.ts";
 import { LEAF_GARBAGE } from "./leaves/leaves.ts";
-import { LEDGER } from "./ledger/ledger.ts";
 import { allScenario } from "./load/all.ts";
 import { scenarioOf } from "./load/load_command.ts";
 import { LOAD_SCENARIOS } from "./load/scenarios/scenarios.ts";
 import { JOURNAL } from "./journal/journal.ts";
-import { PAST } from "./reducers/past.ts";
 import { POLICY } from "./policy/policy.ts";
 import { PRESENCE } from "./presence/presence.ts";
 import { PROCESSES } from "./processes/processes.ts";
 import { REACH } from "./reach/reach.ts";
-import { REDUCERS } from "./reducers/reducers.ts";
-import { REPLAY } from "./replay/replay.ts";
 import { ROOMS } from "./rooms/rooms.ts";
 import { SCALING } from "./scaling/scaling.ts";
 import { SDK } from "./sdk/sdk.ts";
@@ -32,7 +27,6 @@ import { START } from "./start/start.ts";
 import { STORM } from "./storm/storm.ts";
 import { SLOW_READER } from "./slow_reader/slow_reader.ts";
 import { USAGE } from "./usage/usage.ts";
-import { YJS } from "./yjs/yjs.ts";
 
 import { commit, machine, ROOT, type Scenario, text, UsageError } from "./measure/scenario.ts";
 import type { OptionValues } from "./measure/scenario.ts";
@@ -44,16 +38,12 @@ const SCENARIOS: readonly Scenario[] = [
   ALL,
   ...LOAD_SCENARIOS.map(scenarioOf),
   POLICY,
-  REDUCERS,
-  REPLAY,
   REACH,
   JOURNAL,
   FAIRNESS,
   PRESENCE,
   ROOMS,
-  PAST,
   DURABLE,
-  BRIDGE,
   PROCESSES,
   SLOW_READER,
   SOCKETS,
@@ -62,12 +52,10 @@ const SCENARIOS: readonly Scenario[] = [
   START,
   LEAF_GARBAGE,
   GARBAGE,
-  LEDGER,
   SCALING,
   SIZING,
   SDK,
   USAGE,
-  YJS,
 ];
 
 const HELP = `Usage: deno task bench SCENARIO [options]
