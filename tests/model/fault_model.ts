@@ -3,7 +3,7 @@
  * `docs/`, which is quoted where a rule is from; where a document leaves two outcomes open, both are right. Pure.
  */
 import { FACTORS, type Row } from "./factors.ts";
-import { decisionsOf, fateOf, formOf, heardBy, messagesOf } from "./model.ts";
+import { decisionsOf, fateOf, formOf, heardBy, messageOf } from "./model.ts";
 
 /** What a fault does to those who use the bus. */
 export interface Harm {
@@ -78,8 +78,23 @@ function dueTo(row: Row, kind: Row["first"], taken: readonly number[]): readonly
  * subscriber receives each stored message once"; docs/protocol.md, "GAP": "After a reconnect of its own, a client has
  * missed what was published in between, without a GAP", "messages may have been lost on the way to this Shield".
  */
-const mayMiss = ({ log }: Row, { cuts_clients, cuts_spine }: Harm, place: number): boolean =>
-  log === "plain" && phaseOf(place) === 1 && (cuts_clients === true || cuts_spine === true);
+export const mayMiss = ({ log }: Row, { cuts_clients, cuts_spine }: Harm): boolean =>
+  log === "plain" && (cuts_clients === true || cuts_spine === true);
+
+/** What a reader may and must come upon. */
+export interface Claim {
+  readonly kind: string;
+  /** The place of the message that reads so; undefined: there is none. */
+  placeOf(text: string): number | undefined;
+  /** Whether it is for the reader, who then hears it if it was taken. */
+  isDue(place: number): boolean;
+  /** Whether it may be missing if a hole is told. */
+  mayMiss(place: number): boolean;
+  /** How often it may be heard that was sent so often. */
+  timesOf(place: number, tries: number): number;
+  /** Whether the item at that index may be a GAP. */
+  isGapRight(at: number): boolean;
+}
 
 /** What is wrong about what a reader came upon. */
 export function judgeReader(
@@ -89,33 +104,59 @@ export function judgeReader(
   facts: readonly Fact[],
   items: readonly Item[],
 ): string[] {
+  const taken = facts.filter(({ outcome }) => outcome === "").map(({ place }) => place);
+  const due = dueTo(row, kind, taken);
+  const claim: Claim = {
+    kind,
+    placeOf: placesOf(row, kind, facts),
+    isDue: (place) => due.includes(place),
+    mayMiss: (place) => phaseOf(place) === 1 && mayMiss(row, harm),
+    timesOf: (_place, tries) => timesOf(row, harm, tries),
+    isGapRight: () => isGapRight(row, kind, harm),
+  };
+  return judgeItems(claim, facts, items);
+}
+
+/** The place of each of these messages by what a reader gets of it. */
+export function placesOf(row: Row, kind: Row["first"], facts: readonly Fact[]): Claim["placeOf"] {
+  const byText = new Map(
+    facts.map(({ place }) => [formOf(row, kind, messageOf(row, place)), place]),
+  );
+  return (text) => byText.get(text);
+}
+
+/** As `judgeReader`, of any number of messages. */
+export function judgeItems(
+  claim: Claim,
+  facts: readonly Fact[],
+  items: readonly Item[],
+): string[] {
+  const { kind } = claim;
   const wrong: string[] = [];
-  const messages = messagesOf(row);
-  const byText = new Map(messages.map((one) => [formOf(row, kind, one), one.place]));
-  const places = items.map((item) => "text" in item ? byText.get(item.text) : undefined);
-  const factOf = (place: number) => facts.find((one) => one.place === place);
+  const places = items.map((item) => "text" in item ? claim.placeOf(item.text) : undefined);
+  const byPlace = new Map(facts.map((one) => [one.place, one]));
+  const heard = new Map<number, { at: number; times: number }>();
   items.forEach((item, at) => {
-    if ("gap" in item && !isGapRight(row, kind, harm)) wrong.push(`${kind} got a GAP, ${item.gap}`);
+    if ("gap" in item && !claim.isGapRight(at)) wrong.push(`${kind} got a GAP, ${item.gap}`);
     if (!("text" in item)) return;
     const place = places[at];
     if (place === undefined) return void wrong.push(`${kind} hears ${item.text.slice(0, 80)}`);
-    const { outcome = "", tries = 0 } = factOf(place) ?? {};
+    const { outcome = "", tries = 0 } = byPlace.get(place) ?? {};
     if (outcome !== "") wrong.push(`${kind} hears message ${place}, which was refused`);
-    const times = places.slice(0, at + 1).filter((one) => one === place).length;
-    if (times > timesOf(row, harm, tries)) wrong.push(`${kind} hears message ${place} again`);
+    const { at: first = at, times = 0 } = heard.get(place) ?? {};
+    heard.set(place, { at: first, times: times + 1 });
+    if (times >= claim.timesOf(place, tries)) wrong.push(`${kind} hears message ${place} again`);
   });
-  const taken = facts.filter(({ outcome }) => outcome === "").map(({ place }) => place);
-  const firsts = taken.map((place) => [place, places.indexOf(place)] as const);
-  const due = dueTo(row, kind, taken);
   let last = -1;
-  for (const [place, at] of firsts) {
-    if (at < 0) {
-      if (due.includes(place) && !isMissingRight(row, harm, place, items, places)) {
+  for (const { place } of facts.filter(({ outcome }) => outcome === "")) {
+    const at = heard.get(place)?.at;
+    if (at === undefined) {
+      if (claim.isDue(place) && !isMissingRight(claim, place, items, places)) {
         wrong.push(`${kind} does not hear message ${place}`);
       }
       continue;
     }
-    if (!due.includes(place)) wrong.push(`${kind} hears message ${place}, which is not for it`);
+    if (!claim.isDue(place)) wrong.push(`${kind} hears message ${place}, which is not for it`);
     if (at < last) wrong.push(`${kind} hears message ${place} behind a later one`);
     last = Math.max(at, last);
   }
@@ -126,7 +167,7 @@ export function judgeReader(
  * docs/protocol.md, "Deduplication": each Shield "delivers only the first of them", which "is forgotten when the tenant's
  * last subscription on that Shield ends. In a durable room the log does it instead".
  */
-const timesOf = (
+export const timesOf = (
   { log, source }: Row,
   { cuts_clients, forgets }: Harm,
   tries: number,
@@ -136,20 +177,23 @@ const timesOf = (
 };
 
 /** docs/protocol.md, "GAP": "except in a durable room, which has no such GAP"; of a pattern, about rooms it cannot name. */
-function isGapRight({ log }: Row, kind: string, { cuts_clients, cuts_spine }: Harm): boolean {
+export function isGapRight(
+  { log }: Row,
+  kind: string,
+  { cuts_clients, cuts_spine }: Harm,
+): boolean {
   if (cuts_clients !== true && cuts_spine !== true) return false;
   return log === "plain" || kind === "pattern";
 }
 
 /** A hole is told: by a GAP or a lost connection between what was heard before it and what was heard after it. */
 function isMissingRight(
-  row: Row,
-  harm: Harm,
+  { mayMiss }: Claim,
   place: number,
   items: readonly Item[],
   places: readonly (number | undefined)[],
 ): boolean {
-  if (!mayMiss(row, harm, place)) return false;
+  if (!mayMiss(place)) return false;
   const before = places.findLastIndex((one) => one !== undefined && one < place);
   const next = places.findIndex((one) => one !== undefined && one > place);
   const after = next < 0 ? items.length : next;
@@ -170,7 +214,7 @@ const PERSISTENT: readonly string[] = ["binary", "session"];
  * collected"; a `hole` says so.
  */
 export function decisionsWithin(row: Row, { tries, outcome, place }: Fact, has_hole: boolean) {
-  if (decisionsOf(row, messagesOf(row)[place]!).length === 0) return { least: 0, most: 0 };
+  if (decisionsOf(row, messageOf(row, place)).length === 0) return { least: 0, most: 0 };
   const most = PERSISTENT.includes(row.source) ? Infinity : tries;
   return { least: has_hole || outcome === undefined ? 0 : 1, most };
 }
@@ -199,11 +243,12 @@ export function judgeHook(
 }
 
 /** What is wrong about the answers of a row's publisher. */
-export function judgeFacts(row: Row, facts: readonly Fact[]): string[] {
-  return messagesOf(row).flatMap((message) => {
-    const outcome = facts.find(({ place }) => place === message.place)?.outcome;
-    const { refusal } = fateOf(row, message);
-    if (outcome === undefined || outcome === refusal) return [];
-    return [`message ${message.place}: ${outcome || "taken"}, the model: ${refusal || "taken"}`];
-  });
+export const judgeFacts = (row: Row, facts: readonly Fact[]): string[] =>
+  facts.flatMap((fact) => judgeFact(row, fact));
+
+/** What is wrong about one answer. */
+export function judgeFact(row: Row, { place, outcome }: Fact): string[] {
+  const { refusal } = fateOf(row, messageOf(row, place));
+  if (outcome === undefined || outcome === refusal) return [];
+  return [`message ${place}: ${outcome || "taken"}, the model: ${refusal || "taken"}`];
 }

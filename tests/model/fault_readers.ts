@@ -8,7 +8,7 @@ import { EventReader } from "../peers/event_reader.ts";
 import type { Row } from "./factors.ts";
 import type { Item } from "./fault_model.ts";
 import type { Heard } from "./model.ts";
-import { openReader, type Place as LogPlace, type Seat } from "./readers.ts";
+import { isRoomUpdate, openReader, type Place as LogPlace, type Seat } from "./readers.ts";
 
 /** A pause before a reader tries again, in ms. */
 const RETRY_MS = 50;
@@ -20,7 +20,7 @@ const PROBE_TEXT = JSON.stringify(PROBE);
 const END_TEXT = '{"k":"end"}';
 
 /** What a reader has come upon so far. */
-class Record {
+export class Record {
   readonly items: Item[] = [];
   probes = 0;
   is_over = false;
@@ -38,12 +38,14 @@ export interface LiveReader extends AsyncDisposable {
   readonly record: Record;
   /** Resolves with all up to the end. */
   heard(): Promise<readonly Item[]>;
+  /** Ends its connection, as a network does; absent: it has none of its own that can be cut. */
+  readonly cut?: () => void;
 }
 
 /** Runs `once` again and again, which says by `isThere` that it hears the room from now on; its errors are lost connections. */
 async function follow(
   once: (record: Record, isThere: () => void) => Promise<void>,
-  leave: () => void = () => {},
+  leave: () => void,
 ): Promise<LiveReader> {
   const record = new Record();
   const there = Promise.withResolvers<void>();
@@ -61,6 +63,7 @@ async function follow(
   await there.promise;
   return {
     record,
+    cut: leave,
     async heard() {
       await becomes(() => record.is_over, END_MS);
       return record.items;
@@ -73,15 +76,15 @@ async function follow(
   };
 }
 
-interface Place {
+/** Where a reader goes on; empty: with what comes. */
+export interface Place {
   readonly after_offset?: number;
   readonly epoch?: string;
 }
 
-/** A SUB of a room in the text form. */
-async function text(seat: Seat, more: object): Promise<LiveReader> {
+/** A SUB of a room in the text form; `place` is where it begins. */
+async function text(seat: Seat, more: object, place: Place = {}): Promise<LiveReader> {
   let client: DurableClient | undefined;
-  let place: Place = {};
   let is_back = false;
   return await follow(async (record, isThere) => {
     client = await openClient(seat);
@@ -111,7 +114,7 @@ async function hear(client: DurableClient, record: Record, onTold: (told: Told) 
   while (!record.is_left) {
     const told = await client.told();
     if (told.signal !== undefined) record.items.push({ gap: told.signal.reason });
-    else record.text(JSON.stringify(told.data));
+    else if (!isRoomUpdate(told.type)) record.text(JSON.stringify(told.data));
     onTold(told);
   }
 }
@@ -162,7 +165,7 @@ async function sdk(
   const running = (async () => {
     for await (const message of messages) {
       if (message.signal !== undefined) record.items.push({ gap: message.signal.reason });
-      else record.text(JSON.stringify(message.json()));
+      else if (!isRoomUpdate(message.type)) record.text(JSON.stringify(message.json()));
     }
   })();
   running.catch((error) => record.items.push({ text: String(error) }));
@@ -198,7 +201,9 @@ async function events({ bus, tenant, user, room }: Seat): Promise<LiveReader> {
           is_back = true;
           isThere();
         } else if (event.name === "gap") record.items.push({ gap: event.data.signal.reason });
-        else if (event.name === "message") record.text(JSON.stringify(event.data.data));
+        else if (event.name === "message" && !isRoomUpdate(event.data.type)) {
+          record.text(JSON.stringify(event.data.data));
+        }
       }
     } finally {
       reader[Symbol.dispose]();
@@ -238,11 +243,15 @@ async function poll({ bus, tenant, user, room }: Seat): Promise<LiveReader> {
   }, () => leave.abort());
 }
 
-/** Opens a reader of that kind which is there while the fault strikes; undefined: it reads when all is over. */
-export function openLive(kind: Row["first"], seat: Seat): Promise<LiveReader> | undefined {
+/** Opens a reader of that kind which is there while the fault strikes; undefined: it reads when all is over. A `text` begins at the place. */
+export function openLive(
+  kind: Row["first"],
+  seat: Seat,
+  place: Place = {},
+): Promise<LiveReader> | undefined {
   switch (kind) {
     case "text":
-      return text(seat, {});
+      return text(seat, {}, place);
     case "filter":
       return text(seat, { filter: 'type == "end" || data.k in ["a", "c", "e", "g", "i"]' });
     case "pattern":

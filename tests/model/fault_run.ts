@@ -23,13 +23,11 @@ import {
 } from "./fault_model.ts";
 import { allHear, type LiveReader, openLate, openLive, PROBE } from "./fault_readers.ts";
 import { END, END_DATA, messagesOf, type Sent } from "./model.ts";
-import type { Place, Seat } from "./readers.ts";
+import { isRoomUpdate, type Place, type Seat } from "./readers.ts";
 import { appOf, type Ground, sayRow, tenantOf } from "./run.ts";
 import { type Stage, stageOf } from "./stage.ts";
-import { openSource, type Source, type Way } from "./sources.ts";
+import { Publisher, saySomething, within } from "./fault_publisher.ts";
 
-/** What takes longer is not answered any more. */
-const TRY_MS = 10_000;
 const INSIST_MS = 60_000;
 const COUNTED_MS = 20_000;
 
@@ -44,21 +42,6 @@ export interface FaultGround {
   strike(): Promise<void>;
 }
 
-async function within<T>(work: Promise<T>, limit_ms: number): Promise<T> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error(`no answer in ${limit_ms} ms`)), limit_ms);
-  work.catch(() => {});
-  return await Promise.race([work, late]).finally(() => clearTimeout(timer));
-}
-
-async function closed(source: Source | undefined): Promise<void> {
-  try {
-    await source?.[Symbol.asyncDispose]();
-  } catch {
-    // Its connection is gone already.
-  }
-}
-
 /** One row on its way through the fault. */
 class Passage {
   readonly row: Row;
@@ -67,8 +50,7 @@ class Passage {
   readonly #facts: Fact[] = [];
   readonly #live: { kind: Row["first"]; reader: LiveReader }[] = [];
   readonly #begun_ms = Date.now();
-  readonly #opened_all: Promise<Source | undefined>[] = [];
-  #source: Source | undefined;
+  readonly #publisher = new Publisher();
   #first: Place = { offset: 0, epoch: "" };
 
   constructor(stage: Stage, harm: Harm) {
@@ -115,49 +97,16 @@ class Passage {
     }
   }
 
-  /** undefined: nobody answered, or the bus cannot take it now. */
   async #try(message: Sent): Promise<string | undefined> {
     const { entry: bus, ...stage } = this.#stage;
     const way = { ...stage, bus, app: appOf(stage.tenant), own: undefined };
-    try {
-      this.#source ??= await within(this.#opened(way), TRY_MS);
-      const [{ refusal: outcome } = { refusal: "" }] = await within(
-        this.#source.publish([message]),
-        TRY_MS,
-      );
-      // The SDK says 408 itself of what nobody answered.
-      return /^5|^408 answer-timeout/.test(outcome) ? undefined : outcome;
-    } catch {
-      await this.#drop();
-      return undefined;
-    }
-  }
-
-  /** A source; one that comes too late is closed at the end. */
-  async #opened(way: Way): Promise<Source> {
-    const opening = openSource(way);
-    this.#opened_all.push(opening.catch(() => undefined));
-    return await opening;
-  }
-
-  async #drop(): Promise<void> {
-    await closed(this.#source);
-    this.#source = undefined;
+    const [tried] = await this.#publisher.try(way, [message]);
+    return tried?.refusal;
   }
 
   /** All readers hear what is published now. */
   async settle(): Promise<void> {
-    await allHear(this.#live.map(({ reader }) => reader), () => this.#say(PROBE));
-  }
-
-  async #say(data: object, message_id?: string): Promise<boolean> {
-    const message = { type: "end", data, ...(message_id === undefined ? {} : { message_id }) };
-    try {
-      const said = this.#stage.backend.call("POST", `rooms/${this.#stage.room}/messages`, message);
-      return (await within(said, TRY_MS)).status === 200;
-    } catch {
-      return false;
-    }
+    await allHear(this.#live.map(({ reader }) => reader), () => saySomething(this.#stage, PROBE));
   }
 
   /** The end, and what is wrong. */
@@ -166,7 +115,7 @@ class Passage {
     const harm = this.#harm;
     const late: { kind: Row["first"]; reader: Awaited<ReturnType<typeof openLate>> }[] = [];
     await using stack = new AsyncDisposableStack();
-    if (row.log !== "plain") this.#first = (await this.#history()).first;
+    if (row.log !== "plain") this.#first = (await logOf(this.#stage)).first;
     for (const [at, kind] of this.#kinds.entries()) {
       if (!LATE_READERS.includes(kind)) continue;
       const reader = stack.use(await openLate(kind, this.#seat(at), this.#first));
@@ -174,7 +123,7 @@ class Passage {
     }
     await this.publish(2);
     await insist("the end is taken", async () => {
-      if (!await this.#say(END_DATA, `m-${END}`)) throw new Error("it is not");
+      if (!await saySomething(this.#stage, END_DATA, `m-${END}`)) throw new Error("it is not");
     });
     const wrong = judgeFacts(row, this.#facts);
     for (const { kind, reader } of [...this.#live, ...late]) {
@@ -184,8 +133,9 @@ class Passage {
       );
     }
     wrong.push(...await this.#judgeLog());
-    wrong.push(...await this.#judgeJournal());
-    wrong.push(...await this.#judgeHook());
+    wrong.push(...await compareJournal(this.#stage, harm, this.#facts, this.#begun_ms));
+    const calls = await compareHook(this.#stage, harm, this.#facts);
+    wrong.push(...calls.map((one) => this.#with(one, [])));
     return wrong;
   }
 
@@ -199,62 +149,72 @@ class Passage {
     return `${fact}; sent ${facts.join(" ")}; heard ${heard.join(" ")}`;
   }
 
-  async #history(): Promise<{ texts: string[]; first: Place }> {
-    const { body } = await this.#stage.backend.call(
-      "GET",
-      `rooms/${this.#stage.room}/messages?limit=1000`,
-    );
-    const { messages, epoch } = body.result ?? body;
-    const own = messages.filter(({ type }: { type: string }) => type !== "end");
-    const texts = own.map(({ data }: { data: unknown }) => JSON.stringify(data));
-    return { texts, first: { offset: own[0]?.offset ?? 0, epoch } };
-  }
-
   async #judgeLog(): Promise<string[]> {
     if (this.row.log === "plain") return [];
-    const { texts } = await this.#history();
+    const { texts } = await logOf(this.#stage);
     return judgeLog(this.row, this.#facts, texts).map((one) => this.#with(one, []));
   }
 
-  async #judgeJournal(): Promise<string[]> {
-    const { admin, tenant, row } = this.#stage;
-    let wrong: string[] = [];
-    await becomes(async () => {
-      const lines = await admin.journal(tenant);
-      // A question without `since_ms` is told of all that ever was.
-      const holes = lines.filter(isHole).filter(({ hole }) => hole.to_ms >= this.#begun_ms)
-        .map(({ hole }) => hole.why);
-      const records = lines.filter((line): line is JournalRecord => !isHole(line));
-      wrong = holes.filter((why) => !isHoleRight(this.#harm, why))
-        .map((why) => `the journal has a hole: ${why}`);
-      for (const fact of this.#facts) {
-        const count = records.filter(({ message_id }) => message_id === `m-${fact.place}`).length;
-        const { least, most } = decisionsWithin(row, fact, holes.length > 0);
-        if (count >= least && count <= most) continue;
-        wrong.push(
-          `the journal has ${count} decisions of message ${fact.place}, the model: ${least} to ${most}`,
-        );
-      }
-      return wrong.length === 0;
-    }, COUNTED_MS);
-    return wrong;
-  }
-
-  async #judgeHook(): Promise<string[]> {
-    const { row, receiver, tenant } = this.#stage;
-    if (row.hook === "no") return [];
-    const called = () => calledFor(receiver, tenant);
-    await becomes(() => called().includes(JSON.stringify(END_DATA)), COUNTED_MS);
-    const texts = called().filter((text) =>
-      text !== JSON.stringify(END_DATA) && text !== JSON.stringify(PROBE)
-    );
-    return judgeHook(row, this.#harm, this.#facts, texts).map((one) => this.#with(one, []));
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const opened of this.#opened_all) await closed(await opened);
+    await this.#publisher[Symbol.asyncDispose]();
     for (const { reader } of this.#live) await reader[Symbol.asyncDispose]();
   }
+}
+
+/** The row's messages in the room's log, JSON of each one's data, and the place of the first. */
+export async function logOf({ backend, room }: Stage): Promise<{ texts: string[]; first: Place }> {
+  const { body } = await backend.call("GET", `rooms/${room}/messages?limit=1000`);
+  const { messages, epoch } = body.result ?? body;
+  const own = messages.filter(({ type }: { type?: string }) =>
+    type !== "end" && !isRoomUpdate(type)
+  );
+  const texts = own.map(({ data }: { data: unknown }) => JSON.stringify(data));
+  return { texts, first: { offset: own[0]?.offset ?? 0, epoch } };
+}
+
+/** What is wrong about the decisions that the journal has. */
+export async function compareJournal(
+  { admin, tenant, row }: Stage,
+  harm: Harm,
+  facts: readonly Fact[],
+  since_ms: number,
+): Promise<string[]> {
+  let wrong: string[] = [];
+  await becomes(async () => {
+    const lines = await admin.journal(tenant);
+    // A question without `since_ms` is told of all that ever was.
+    const holes = lines.filter(isHole).filter(({ hole }) => hole.to_ms >= since_ms)
+      .map(({ hole }) => hole.why);
+    const records = lines.filter((line): line is JournalRecord => !isHole(line));
+    const counts = Map.groupBy(records, ({ message_id }) => message_id);
+    wrong = holes.filter((why) => !isHoleRight(harm, why))
+      .map((why) => `the journal has a hole: ${why}`);
+    for (const fact of facts) {
+      const count = counts.get(`m-${fact.place}`)?.length ?? 0;
+      const { least, most } = decisionsWithin(row, fact, holes.length > 0);
+      if (count >= least && count <= most) continue;
+      wrong.push(
+        `the journal has ${count} decisions of message ${fact.place}, the model: ${least} to ${most}`,
+      );
+    }
+    return wrong.length === 0;
+  }, COUNTED_MS);
+  return wrong;
+}
+
+/** What is wrong about the calls of the row's hook; the end was said. */
+export async function compareHook(
+  { row, receiver, tenant }: Stage,
+  harm: Harm,
+  facts: readonly Fact[],
+): Promise<string[]> {
+  if (row.hook === "no") return [];
+  const called = () => calledFor(receiver, tenant);
+  await becomes(() => called().includes(JSON.stringify(END_DATA)), COUNTED_MS);
+  const texts = called().filter((text) =>
+    text !== JSON.stringify(END_DATA) && text !== JSON.stringify(PROBE)
+  );
+  return judgeHook(row, harm, facts, texts);
 }
 
 const calledFor = (receiver: Receiver, tenant: string): string[] =>

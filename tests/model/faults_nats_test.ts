@@ -3,159 +3,13 @@
  * freezes, a Shield's link is cut, its wall clock is set. Rows in which each value stands beside each of these, judged by
  * `fault_model.ts`; then every process is alive and idle.
  */
-import { pace } from "../../shared/testing/pace.ts";
-import { createIssuer, type Issuer, type ServerProcess, startServer } from "../harness/cluster.ts";
-import { freePort } from "../harness/free_ports.ts";
-import { type NatsServer, startNats } from "../harness/nats_server.ts";
-import { startTcpProxy, type TcpProxy } from "../harness/tcp_proxy.ts";
-import type { TestBus, TokenOptions } from "../harness/test_bus.ts";
+import { createIssuer } from "../harness/cluster.ts";
 import { Receiver } from "../hooks/receiver.ts";
-import { createWallClock, type WallClock } from "../wall_clock.ts";
-import type { Row } from "./factors.ts";
-import { FAULT_FACTORS, type Harm } from "./fault_model.ts";
+import { atRest, busOf, CLUSTER_FAULTS, restOf, startCluster } from "./fault_cluster.ts";
+import { FAULT_FACTORS } from "./fault_model.ts";
 import { runThrough } from "./fault_run.ts";
-import { faultRows, gaugesOf, idleAgain } from "./faults.ts";
+import { faultRows } from "./faults.ts";
 import { configOf, type Ground, groundOf } from "./run.ts";
-
-const DAY_SECONDS = 86_400;
-/** So long the server stands still or a link is cut, in ms: clients notice it, and no Shield is taken for gone. */
-const OUTAGE_MS = 3_000;
-
-/** The processes; the first Shield and the first Brain are those that are struck. */
-interface Cluster {
-  readonly nats: NatsServer;
-  /** Between the first Shield and NATS. */
-  readonly link: TcpProxy;
-  /** Of the first Shield; undefined: this machine has no library for it. */
-  readonly clock: WallClock | undefined;
-  readonly servers: Record<Name, ServerProcess>;
-  /** Kills it and starts it again where it was. */
-  replace(name: Name): Promise<void>;
-}
-
-type Name = "shield-0" | "shield-1" | "brain-0" | "brain-1";
-
-async function startCluster(
-  issuer: Issuer,
-  lines: string,
-  stack: AsyncDisposableStack,
-): Promise<Cluster> {
-  const nats = stack.use(await startNats({ jetstream: true }));
-  const link = stack.use(startTcpProxy(nats.port));
-  const clock = await createWallClock(issuer.dir);
-  const ports: Partial<Record<Name, number>> = { "shield-0": freePort(), "shield-1": freePort() };
-  const start = (name: Name) => {
-    const url = name === "shield-0" ? `nats://127.0.0.1:${link.port}` : nats.url;
-    const config = `${issuer.config}[nats]\nurls = ["${url}"]\n${lines}`;
-    const part = name.startsWith("shield") ? "shield" : "brain";
-    const env = name === "shield-0" ? clock?.env ?? {} : {};
-    const own = `node_id = "${name}"\ndrain_ms = 0`;
-    return startServer(part, config, issuer.dir, own, ports[name] ?? 0, [], "", "", env);
-  };
-  const names: Name[] = ["shield-0", "shield-1", "brain-0", "brain-1"];
-  const begun = await Promise.all(names.map(async (name) => [name, await start(name)] as const));
-  const servers = Object.fromEntries(begun) as Record<Name, ServerProcess>;
-  stack.defer(async () => void await Promise.all(names.map((name) => servers[name].stop())));
-  const replace = async (name: Name) => {
-    await servers[name].stop("SIGKILL");
-    servers[name] = await start(name);
-  };
-  return { nats, link, clock, servers, replace };
-}
-
-/** A Shield as clients see it, whichever process it is now. */
-function busOf(issuer: Issuer, server: () => ServerProcess): TestBus {
-  const tokenFor = (
-    { role = "user", tenant = "default", user = "tester", claims }: TokenOptions = {},
-  ) =>
-    issuer.tokenFor({
-      ...{ role, tenant_id: tenant, sub: user },
-      // Tokens outlast the steps of a clock.
-      ...{ exp: Math.floor(Date.now() / 1_000) + DAY_SECONDS, ...claims },
-    });
-  const ready = (name: string) => server().ready[name] ?? "";
-  return {
-    get http_url() {
-      return ready("url");
-    },
-    get admin_url() {
-      return ready("admin_url");
-    },
-    get ops_url() {
-      return ready("ops_url");
-    },
-    get url() {
-      return `${ready("url").replace(/^http/, "ws")}/v1/socket`;
-    },
-    token: "",
-    tokenFor,
-    log: () => server().log(),
-    stop: (signal) => server().stop(signal),
-    [Symbol.asyncDispose]: async () => void await server().stop(),
-  };
-}
-
-interface Fault {
-  readonly name: string;
-  readonly harm: Harm;
-  readonly isApt?: (row: Partial<Row>) => boolean;
-  readonly strike: (cluster: Cluster) => Promise<void>;
-}
-
-const FAULTS: readonly Fault[] = [
-  {
-    name: "a Shield is killed",
-    harm: { cuts_clients: true, kills_shield: true, forgets: true },
-    strike: ({ replace }) => replace("shield-0"),
-  },
-  {
-    name: "a Brain is killed",
-    harm: { kills_brain: true },
-    strike: ({ replace }) => replace("brain-0"),
-  },
-  {
-    name: "the server stands still",
-    harm: { cuts_spine: true },
-    async strike({ nats }) {
-      await nats.freeze();
-      await pace(OUTAGE_MS);
-      nats.resume();
-    },
-  },
-  {
-    name: "a link is cut",
-    harm: { cuts_spine: true },
-    // An open fault: a session over HTTP whose POST is answered with 503 while the link is cut stays on its Shield for more
-    // than a minute after its client has begun another one: `shield_event_streams` is not where it was.
-    isApt: ({ source, first, second }) => ![source, first, second].includes("session"),
-    async strike({ link }) {
-      await link.cut();
-      await pace(OUTAGE_MS);
-      link.restore();
-    },
-  },
-  {
-    name: "a clock is set",
-    harm: {},
-    async strike({ clock }) {
-      for (const ahead_s of [2, -2, 20, -20, 7_200, -7_200]) {
-        await clock?.set(ahead_s);
-        await pace(100);
-        await clock?.set(0);
-      }
-    },
-  },
-];
-
-/** All processes live, and are as idle as before. */
-async function atRest(
-  { servers }: Cluster,
-  before: ReadonlyMap<string, ReadonlyMap<string, number>>,
-) {
-  for (const [name, gauges] of before) {
-    await idleAgain(servers[name as Name].ready["ops_url"] ?? "", gauges);
-  }
-}
 
 Deno.test("a cluster that is hurt does what its model says", async (t) => {
   await using stack = new AsyncDisposableStack();
@@ -168,16 +22,8 @@ Deno.test("a cluster that is hurt does what its model says", async (t) => {
   // The second Shield, which is not struck, answers admins.
   const forth: Ground = await groundOf(two, one, receiver);
   const back: Ground = { ...forth, bus: one, entry: two };
-  const gauges = async () =>
-    new Map(
-      await Promise.all(
-        Object.entries(cluster.servers).map(async ([name, { ready }]) =>
-          [name, await gaugesOf(ready["ops_url"] ?? "")] as const
-        ),
-      ),
-    );
-  const before = await gauges();
-  for (const [at, { name, harm, isApt, strike }] of FAULTS.entries()) {
+  const before = await restOf(cluster);
+  for (const [at, { name, harm, isApt, strike }] of CLUSTER_FAULTS.entries()) {
     await t.step(name, async () => {
       const rows = faultRows(10 + at, isApt, FAULT_FACTORS);
       const struck = {

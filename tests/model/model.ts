@@ -49,19 +49,23 @@ export interface Fate {
   readonly heard: string;
 }
 
-const letter = (place: number) => String.fromCharCode("a".charCodeAt(0) + place);
+const letter = (place: number) => String.fromCharCode("a".charCodeAt(0) + place % MESSAGES);
+/** Tells apart what has the same letter; without digits, which a policy masks. */
+const turnOf = (place: number) =>
+  place < MESSAGES ? "" : ` ${"z".repeat(Math.floor(place / MESSAGES))}`;
 /** The place of the message whose data begins with that letter. */
 export const placeOf = (letter: string): number => letter.charCodeAt(0) - "a".charCodeAt(0);
 
 /** The messages of a row. */
 export function messagesOf(row: Row): Sent[] {
-  const has_id = !["stream", "schedule", "growing", "pusher"].includes(row.source);
   const count = row.source === "schedule" || row.source === "growing" ? 2 : MESSAGES;
-  return Array.from({ length: count }, (_none, place) => ({
-    place,
-    message_id: has_id ? `m-${place}` : undefined,
-    data: dataOf(row, place),
-  }));
+  return Array.from({ length: count }, (_none, place) => messageOf(row, place));
+}
+
+/** The message at that place; what comes behind those of a row, in a walk, is as they are, over and over. */
+export function messageOf(row: Row, place: number): Sent {
+  const has_id = !["stream", "schedule", "growing", "pusher"].includes(row.source);
+  return { place, message_id: has_id ? `m-${place}` : undefined, data: dataOf(row, place) };
 }
 
 /** The messages that a gate refuses which does not refuse all. */
@@ -71,11 +75,14 @@ const isBad = (place: number): boolean => place % 3 === 1;
 
 function dataOf({ gate, shape }: Row, place: number): unknown {
   const k = letter(place);
-  if (shape === "words") return gate === "policy" && isOdd(place) ? `${k} ${BAD_WORD}` : `${k} 7`;
+  const turn = turnOf(place);
+  if (shape === "words") {
+    return gate === "policy" && isOdd(place) ? `${k} ${BAD_WORD}${turn}` : `${k} 7${turn}`;
+  }
   // Only a schema wants a number: an asterisk in its place would be no JSON.
   const is_typed = gate === "schema" || gate === "schema_policy";
   const v = is_typed ? isOdd(place) ? "seven" : 7 : "7";
-  const pad = "x".repeat(shape === "large" ? LARGE_CHARACTERS : SMALL_CHARACTERS);
+  const pad = `${"x".repeat(shape === "large" ? LARGE_CHARACTERS : SMALL_CHARACTERS)}${turn}`;
   const is_bad = gate === "policy" && isOdd(place) ||
     gate === "schema_policy" && (isOdd(place) || isBad(place));
   return { k, v, s: is_bad ? `${pad} ${BAD_WORD}` : pad };
@@ -149,6 +156,9 @@ export const isTrimmed = (row: Row): boolean =>
 /** docs/protocol.md: with `cache_last` the last message follows the ACK of who has no position. */
 const cachedOf = (row: Row): number[] => row.log === "cached" ? keptHalf(row).slice(-1) : [];
 
+/** Whether the readers' filter lets the message through: a, c, e … */
+export const isLetThrough = (place: number): boolean => place % MESSAGES % 2 === 0;
+
 /** What a reader must have heard before the end, by the places of the messages, in order. */
 export function heardBy(row: Row, reader: Row["first"]): number[] {
   const taken = takenOf(row);
@@ -157,7 +167,7 @@ export function heardBy(row: Row, reader: Row["first"]): number[] {
     case "filter":
     case "delta_filter":
       // docs/filters.md: `data` is the event's data where its content type is JSON.
-      return row.shape === "words" ? [] : taken.filter((place) => place % 2 === 0);
+      return row.shape === "words" ? [] : taken.filter(isLetThrough);
     case "late":
       return [...cachedOf(row), ...late];
     case "after":

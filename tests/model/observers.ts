@@ -33,7 +33,7 @@ export async function observe(stage: Stage, users: readonly string[]): Promise<s
 }
 
 async function compareWhy(stage: Stage, users: readonly string[]): Promise<string[]> {
-  const { admin, row, tenant, room } = stage;
+  const { row } = stage;
   const wrong: string[] = [];
   for (const message of messagesOf(row)) {
     const { place, message_id } = message;
@@ -42,24 +42,31 @@ async function compareWhy(stage: Stage, users: readonly string[]): Promise<strin
       const wanted = whyOf(row, kind, place);
       if (wanted === undefined) continue;
       const user = kind === "echo" ? "publisher" : users[at]!;
-      const query = new URLSearchParams({ tenant, message_id, user, room });
-      // A Shield that has no time to answer is named, and what it knows is not in the answer.
-      const { connections, messages } = await seen(
-        "every Shield answers",
-        () => admin.read(`/v1/why?${query}`),
-        ({ nodes }) => nodes.silent.length === 0,
-      );
-      const first = messages.findIndex(({ duplicate }: { duplicate?: boolean }) =>
-        duplicate !== true
-      );
-      const [outcome] = connections[0]?.outcomes ?? [];
-      const says_more = !["sent", "not_connected"].includes(outcome?.state);
-      const told = `${outcome?.state} ${says_more ? outcome?.why ?? "" : ""}`.trim();
-      if (first >= 0 && told === wanted) continue;
+      const { is_known, told } = await toldWhy(stage, message_id, user);
+      if (is_known && told === wanted) continue;
       wrong.push(`why of message ${place} for ${kind}: ${told}, the model: ${wanted}`);
     }
   }
   return wrong;
+}
+
+/** What `why` says of a message and a user, as the model has it, and whether it knows the message itself. */
+export async function toldWhy(
+  { admin, tenant, room }: Stage,
+  message_id: string,
+  user: string,
+): Promise<{ is_known: boolean; told: string }> {
+  const query = new URLSearchParams({ tenant, message_id, user, room });
+  // A Shield that has no time to answer is named, and what it knows is not in the answer.
+  const { connections, messages } = await seen(
+    "every Shield answers",
+    () => admin.read(`/v1/why?${query}`),
+    ({ nodes }) => nodes.silent.length === 0,
+  );
+  const is_known = messages.some(({ duplicate }: { duplicate?: boolean }) => duplicate !== true);
+  const [outcome] = connections[0]?.outcomes ?? [];
+  const says_more = !["sent", "not_connected"].includes(outcome?.state);
+  return { is_known, told: `${outcome?.state} ${says_more ? outcome?.why ?? "" : ""}`.trim() };
 }
 
 const textOf = (base64: string) => new TextDecoder().decode(Uint8Array.fromBase64(base64));

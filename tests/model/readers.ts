@@ -55,7 +55,7 @@ interface TextMessage {
 }
 
 /** docs/presence.md: subscribers hear of bans by ROOM_UPDATE, which is no message of the row. */
-const isRoomUpdate = (type: string | undefined) => type?.startsWith("ROOM_") === true;
+export const isRoomUpdate = (type: string | undefined) => type?.startsWith("ROOM_") === true;
 const isEnd = (text: string) => text === '{"k":"end"}';
 const dispose = (one: Disposable | undefined) => () => Promise.resolve(one?.[Symbol.dispose]());
 

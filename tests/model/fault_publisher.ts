@@ -1,0 +1,80 @@
+/** A publisher through faults: a source that is opened again when its connection is lost, and what was answered, if anything. */
+import type { HttpPeer } from "../peers/http_peer.ts";
+import type { Sent } from "./model.ts";
+import { openSource, type Outcome, type Source, type Way } from "./sources.ts";
+
+/** What takes longer is not answered any more. */
+const TRY_MS = 10_000;
+
+/** Rejects when `work` takes longer. */
+export async function within<T>(work: Promise<T>, limit_ms: number): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(`no answer in ${limit_ms} ms`)), limit_ms);
+  work.catch(() => {});
+  return await Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
+async function closed(source: Source | undefined): Promise<void> {
+  try {
+    await source?.[Symbol.asyncDispose]();
+  } catch {
+    // Its connection is gone already.
+  }
+}
+
+/** What came of a message; undefined: nobody answered, or the bus cannot take it now. */
+export type Tried = Outcome | undefined;
+
+/** Publishes in one way at a time. */
+export class Publisher implements AsyncDisposable {
+  readonly #opened: Promise<Source | undefined>[] = [];
+  #source: Source | undefined;
+  #key = "";
+
+  /** Tries once. Another source, or another token, has a connection of its own. */
+  async try(way: Way, messages: readonly Sent[]): Promise<Tried[]> {
+    const key = `${way.row.source} ${way.token}`;
+    if (key !== this.#key) await this.drop();
+    this.#key = key;
+    try {
+      this.#source ??= await within(this.#open(way), TRY_MS);
+      const outcomes = await within(this.#source.publish(messages), TRY_MS);
+      // The SDK says 408 itself of what nobody answered.
+      return outcomes.map((one) => /^5|^408 answer-timeout/.test(one.refusal) ? undefined : one);
+    } catch {
+      await this.drop();
+      return messages.map(() => undefined);
+    }
+  }
+
+  /** A source; one that comes too late is closed at the end. */
+  async #open(way: Way): Promise<Source> {
+    const opening = openSource(way);
+    this.#opened.push(opening.catch(() => undefined));
+    return await opening;
+  }
+
+  async drop(): Promise<void> {
+    await closed(this.#source);
+    this.#source = undefined;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const opened of this.#opened) await closed(await opened);
+  }
+}
+
+/** A backend says something in the room; whether it was taken. */
+export async function saySomething(
+  { backend, room }: { readonly backend: HttpPeer; readonly room: string },
+  data: object,
+  message_id?: string,
+): Promise<boolean> {
+  const message = { type: "end", data, ...(message_id === undefined ? {} : { message_id }) };
+  try {
+    const said = backend.call("POST", `rooms/${room}/messages`, message);
+    return (await within(said, TRY_MS)).status === 200;
+  } catch {
+    return false;
+  }
+}
