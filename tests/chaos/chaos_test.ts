@@ -1,7 +1,7 @@
 /**
  * The chaos run in small: real processes on three real NATS servers, hurt for some seconds with short
  * times in `[presence]`. What it recorded of messages is judged, and judged again with faults planted
- * into it. `deno task chaos` is the long one.
+ * into it. `deno task chaos:presence` is the long one.
  */
 import assert from "node:assert/strict";
 import { check } from "../durable/checker.ts";

@@ -1,5 +1,5 @@
 /**
- * `deno task chaos [--minutes 2 | --seconds 120] [--clients 500] [--nats 3|1] [--seed N] [--short]
+ * `deno task chaos:presence [--minutes 2 | --seconds 120] [--clients 500] [--nats 3|1] [--seed N] [--short]
  * [--websocket native|own]`: real NATS servers, three Brains and two Shields are killed, stopped,
  * restarted and cut off while clients come, go, contend for locks, and publish to plain and durable
  * rooms. Exits 0 when everybody agrees afterwards, no message is repeated, out of order or astray, and
@@ -13,7 +13,7 @@ import { runChaos } from "./run.ts";
 import { LONG, SHORT } from "./variant.ts";
 
 const USAGE = {
-  command: "deno task chaos",
+  command: "deno task chaos:presence",
   about:
     `Kills, stops, restarts and cuts off NATS servers, Brains and Shields under clients and messages.
 Exits 1 when lists, locks or messages are wrong, 3 when NATS had no leader for a stream in the end,

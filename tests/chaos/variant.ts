@@ -75,7 +75,7 @@ brain_timeout_ms = 800
   roam_ms: [500, 2_500],
 };
 
-/** `deno task chaos`: the defaults of `[presence]` (down after 30 s). */
+/** `deno task chaos:presence`: the defaults of `[presence]` (down after 30 s). */
 export const LONG: Variant = {
   name: "long",
   presence: "",

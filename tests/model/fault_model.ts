@@ -17,6 +17,8 @@ export interface Harm {
   readonly kills_brain?: boolean;
   /** Shields begin anew: what they only had in memory is gone, in order or not. */
   readonly forgets?: boolean;
+  /** The clock of the journal's store is set back. */
+  readonly sets_clock?: boolean;
 }
 
 /** Values of the factors for rows in which connections break. Others speak for themselves, or keep nobody out. */
@@ -219,8 +221,13 @@ export function decisionsWithin(row: Row, { tries, outcome, place }: Fact, has_h
   return { least: has_hole || outcome === undefined ? 0 : 1, most };
 }
 
+/** A line of the journal that says that nothing is missing. */
+export const SET_BACK = "clock-set-back";
+
 /** Whether a hole of the journal is one that the fault may have made. */
-export function isHoleRight({ kills_shield, cuts_spine }: Harm, why: string): boolean {
+export function isHoleRight({ kills_shield, cuts_spine, sets_clock }: Harm, why: string): boolean {
+  // docs/journal.md: "Where the store's clock was set back between two blocks, the line `clock-set-back` stands".
+  if (why === SET_BACK) return sets_clock === true;
   // docs/journal.md: "a block that the store did not take in five tries within some five seconds".
   return why === "killed" && kills_shield === true || why === "unavailable" && cuts_spine === true;
 }

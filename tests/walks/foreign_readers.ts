@@ -1,0 +1,74 @@
+/** Clients of others as readers of a walk, as npm has them: `eventsource` and `pusher-js`, which come back by themselves. */
+import { EventSource } from "eventsource";
+import pusher_js from "pusher-js";
+import { becomes } from "../../shared/testing/until.ts";
+import { Record as Heard } from "../model/fault_readers.ts";
+import type { LiveReader } from "../model/fault_readers.ts";
+import type { Seat } from "../model/readers.ts";
+
+// A CommonJS module: its types say `default`, and it is the class itself.
+const Pusher = pusher_js as unknown as typeof pusher_js.default;
+
+const THERE_MS = 30_000;
+
+const isTold = (type: string | undefined) => type?.startsWith("ROOM_") !== true;
+
+async function readerOf(
+  record: Heard,
+  isThere: () => boolean,
+  leave: () => void,
+): Promise<LiveReader> {
+  if (!await becomes(isThere, THERE_MS)) throw new Error("a reader does not come");
+  return {
+    record,
+    heard: () => Promise.resolve(record.items),
+    [Symbol.asyncDispose]: () => Promise.resolve(leave()),
+  };
+}
+
+/** docs/sse.md: an EventSource, which sends the last id that it got. */
+export async function eventSource({ bus, tenant, user, room }: Seat): Promise<LiveReader> {
+  const record = new Heard();
+  const token = await bus.tokenFor({ tenant, user });
+  let times = 0;
+  const source = new EventSource(`${bus.http_url}/v1/rooms/${room}/events`, {
+    async fetch(place, init) {
+      const headers = { ...init.headers, authorization: `Bearer ${token}` };
+      const response = await fetch(place, { ...init, headers });
+      // Else it gives up for good: HTML, "fail the connection". A page would make another one.
+      if (response.status < 500) return response;
+      await response.body?.cancel();
+      throw new TypeError(`${response.status}`);
+    },
+  });
+  source.addEventListener("subscribed", ({ data }) => {
+    if (++times > 1 && JSON.parse(data).recovered !== true) record.items.push({ again: true });
+  });
+  source.addEventListener("gap", ({ data }) => {
+    record.items.push({ gap: JSON.parse(data).signal.reason });
+  });
+  source.addEventListener("message", ({ data }) => {
+    const { type, data: value } = JSON.parse(data);
+    if (isTold(type)) record.text(JSON.stringify(value));
+  });
+  return await readerOf(record, () => times > 0, () => source.close());
+}
+
+/** docs/pusher.md: each room of the app's tenant is a channel; what was missed stays so, which `arqon:gap` may say. */
+export async function pusherJs({ bus, app_key, room }: Seat): Promise<LiveReader> {
+  const record = new Heard();
+  const { hostname: wsHost, port } = new URL(bus.url);
+  const client = new Pusher(app_key, {
+    ...{ wsHost, wsPort: Number(port), forceTLS: false, cluster: "none", disableStats: true },
+    enabledTransports: ["ws"],
+  });
+  let times = 0;
+  const channel = client.subscribe(room);
+  channel.bind_global((event: string, data: unknown) => {
+    if (event === "pusher:subscription_succeeded") {
+      if (++times > 1) record.items.push({ again: true });
+    } else if (event === "arqon:gap") record.items.push({ gap: JSON.stringify(data) });
+    else if (!event.startsWith("pusher:") && isTold(event)) record.text(JSON.stringify(data));
+  });
+  return await readerOf(record, () => times > 0, () => client.disconnect());
+}

@@ -1,0 +1,368 @@
+/** One room on a walk: does its operations, and has what came of them judged by the model. */
+import { pace } from "../../shared/testing/pace.ts";
+import { insist } from "../../shared/testing/until.ts";
+import type { Row } from "../model/factors.ts";
+import {
+  type Claim,
+  type Fact,
+  type Harm,
+  isGapRight,
+  judgeFact,
+  judgeItems,
+  judgeLog,
+  mayMiss,
+  placesOf,
+  timesOf,
+} from "../model/fault_model.ts";
+import { Publisher, saySomething } from "../model/fault_publisher.ts";
+import { allHear, type LiveReader, openLate, openLive } from "../model/fault_readers.ts";
+import { compareHook, compareJournal, logOf } from "../model/fault_run.ts";
+import { END_DATA, isLetThrough, messageOf, whyOf } from "../model/model.ts";
+import { toldWhy } from "../model/observers.ts";
+import type { Seat } from "../model/readers.ts";
+import { appOf, type Ground } from "../model/run.ts";
+import { ban, setClass, type Stage, stageOf } from "../model/stage.ts";
+import { eventSource, pusherJs } from "./foreign_readers.ts";
+import { ANONYMOUS, LATE, type LiveKind, MESSAGES_MAX, type Op } from "./plan.ts";
+
+/** Readers of a room at a time. */
+const READERS_MAX = 5;
+/** Between two messages while a fault strikes. */
+const PAUSE_MS = 120;
+const INSIST_MS = 60_000;
+
+/** docs/errors.md: what is answered with 503 may be tried again; on a busy machine it comes without a fault. */
+const patiently = <T>(work: () => Promise<T>): Promise<T> =>
+  insist(
+    "the bus can do it",
+    work,
+    (error) => /\b50\d\b|unavailable|answer-timeout/.test(String(error)),
+  );
+
+interface WalkFact extends Fact {
+  readonly step: number;
+  readonly source: Row["source"];
+  readonly offset: number | undefined;
+}
+
+interface Listener {
+  readonly kind: LiveKind;
+  readonly user: string;
+  readonly reader: LiveReader;
+  /** It hears what was taken from this place on. */
+  readonly from: number;
+  /** Steps in which its connection was cut. */
+  readonly cuts: Set<number>;
+  /** So many items it had when each step was over. */
+  readonly marks: number[];
+  readonly first_step: number;
+}
+
+type Publish = Extract<Op, { name: "publish" }>;
+
+/** A room, its publisher and its readers. */
+export class RoomWalk implements AsyncDisposable {
+  readonly row: Row;
+  readonly #stage: Stage;
+  readonly #outsider: string;
+  /** Where readers are: at one Shield or the other. */
+  readonly #sides: readonly Ground[];
+  readonly #publisher = new Publisher();
+  readonly #facts: WalkFact[] = [];
+  readonly #wrong: string[] = [];
+  /** What was in force in each step. */
+  readonly #harms: Harm[] = [];
+  readonly #begun_ms = Date.now();
+  #listeners: Listener[] = [];
+  #users = 0;
+  #is_banned = false;
+  #is_slowed = false;
+  operations = 0;
+
+  private constructor(stage: Stage, outsider: string, sides: readonly Ground[]) {
+    this.row = stage.row;
+    this.#stage = stage;
+    this.#outsider = outsider;
+    this.#sides = sides;
+  }
+
+  static async open(sides: readonly Ground[], row: Row, tenant: string): Promise<RoomWalk> {
+    const [ground] = sides as [Ground];
+    // With a key to sign with.
+    const stage = await stageOf(ground, { ...row, source: "signed" }, tenant);
+    const grants = [{ room: stage.room, actions: ["subscribe", "command"] }];
+    const claims = { grants };
+    const outsider = await ground.entry.tokenFor({ tenant, user: "publisher", claims });
+    return new RoomWalk({ ...stage, row }, outsider, sides);
+  }
+
+  get messages(): number {
+    return this.#facts.length;
+  }
+
+  /** Does what a step has for it, one after the other. */
+  async run(ops: readonly Op[], harm: Harm): Promise<void> {
+    this.#harms.push(harm);
+    this.#is_slowed = Object.keys(harm).length > 0;
+    for (const op of ops) {
+      this.operations++;
+      await (op.name === "publish" ? this.#publish(op) : patiently(() => this.#do(op)));
+    }
+  }
+
+  /** All readers hear what is published now; then what they heard is judged. */
+  async settle(): Promise<string[]> {
+    const listeners = this.#listeners;
+    await allHear(listeners.map(({ reader }) => reader), (data) => saySomething(this.#stage, data));
+    for (const one of listeners) one.marks.push(one.reader.record.items.length);
+    return [...this.#wrong, ...listeners.flatMap((one) => this.#judge(one))];
+  }
+
+  get #step(): number {
+    return this.#harms.length - 1;
+  }
+
+  async #do(op: Exclude<Op, Publish>): Promise<void> {
+    switch (op.name) {
+      case "open":
+        return await this.#open(op.kind, op.side);
+      case "after":
+        return await this.#after(op.pick, op.side);
+      case "close":
+        return await this.#close(op.pick);
+      case "cut":
+        return this.#cut(op.pick);
+      case "ban":
+        if (!this.#is_banned) await ban(this.#stage);
+        return void (this.#is_banned = true);
+      case "unban":
+        return await this.#unban();
+      case "again":
+        return await setClass(this.#stage);
+      case "why":
+        return await this.#why(op.pick);
+      case "log": {
+        const { texts } = await logOf(this.#stage);
+        return void this.#wrong.push(...judgeLog(this.row, this.#facts, texts));
+      }
+    }
+  }
+
+  async #publish({ source, count, is_twice, insists, is_ungranted }: Publish): Promise<void> {
+    // docs/pusher.md: a backend is a user of its own.
+    const is_banned = this.#is_banned && source !== "pusher";
+    const gate = is_ungranted ? "ungranted" : is_banned ? "banned" : this.row.gate;
+    const row = { ...this.row, source, gate };
+    const size = source === "batch" ? count : 1;
+    for (let left = count; left > 0; left -= size) {
+      if (this.#facts.length + size > MESSAGES_MAX) return;
+      await this.#send(row, size, is_ungranted, insists && !ANONYMOUS.includes(source));
+      if (is_twice) await this.#again(row, size, is_ungranted);
+      if (this.#is_slowed) await pace(PAUSE_MS);
+    }
+  }
+
+  /** One try of the messages from that place on. */
+  async #try(row: Row, place: number, size: number, is_ungranted: boolean) {
+    const { entry: bus, tenant, token, ...stage } = this.#stage;
+    const more = { token: is_ungranted ? this.#outsider : token, app: appOf(tenant) };
+    // The data are those of the room's own gate, whoever is kept out.
+    const messages = Array.from({ length: size }, (_, at) => ({
+      ...messageOf(this.row, place + at),
+      message_id: messageOf(row, place + at).message_id,
+    }));
+    return await this.#publisher.try(
+      { ...stage, row: { ...row, gate: this.row.gate }, bus, tenant, own: undefined, ...more },
+      messages,
+    );
+  }
+
+  async #send(row: Row, size: number, is_ungranted: boolean, insists: boolean): Promise<void> {
+    const first = this.#facts.length;
+    const begun_ms = performance.now();
+    for (let tries = 1;; tries++) {
+      const outcomes = await this.#try(row, first, size, is_ungranted);
+      const is_late = performance.now() - begun_ms > INSIST_MS;
+      if (insists && !is_late && outcomes.includes(undefined)) {
+        await pace(50);
+        continue;
+      }
+      for (const [at, one] of outcomes.entries()) {
+        const { refusal: outcome, offset } = one ?? { refusal: undefined, offset: undefined };
+        const fact = { place: first + at, tries, outcome, offset };
+        this.#facts.push({ ...fact, step: this.#step, source: row.source });
+        this.#wrong.push(...judgeFact(row, fact));
+        if (insists && outcome === undefined) this.#wrong.push(`message ${first + at}: no answer`);
+      }
+      return;
+    }
+  }
+
+  /** Sends them a second time. docs/protocol.md: the ACK of a repetition has the offset of the first. */
+  async #again(row: Row, size: number, is_ungranted: boolean): Promise<void> {
+    const place = this.#facts.length - size;
+    const outcomes = await this.#try(row, place, size, is_ungranted);
+    outcomes.forEach((one, at) => {
+      const fact = this.#facts[place + at]!;
+      this.#facts[place + at] = { ...fact, tries: fact.tries + 1 };
+      const { refusal: outcome, offset } = one ?? { refusal: undefined, offset: undefined };
+      this.#wrong.push(...judgeFact(row, { ...fact, outcome }));
+      if (outcome !== "" || !offset || !fact.offset || offset === fact.offset) return;
+      this.#wrong.push(`message ${fact.place} again: offset ${offset}, the model: ${fact.offset}`);
+    });
+  }
+
+  #seat(side: number): Seat {
+    const { admin, tenant, room, row } = this.#stage;
+    const { bus } = this.#sides[side % this.#sides.length]!;
+    const app_key = appOf(tenant).key;
+    const user = `reader-${this.#users++}`;
+    return { bus, admin, tenant, room, user, row, own: undefined, app_key };
+  }
+
+  async #open(kind: LiveKind, side: number): Promise<void> {
+    if (this.#listeners.length === READERS_MAX) return;
+    const seat = this.#seat(side);
+    const reader =
+      await (kind === "eventsource"
+        ? eventSource(seat)
+        : kind === "pusher_js"
+        ? pusherJs(seat)
+        : openLive(kind, seat)!);
+    this.#listen(kind, seat.user, reader, this.#facts.length);
+  }
+
+  #listen(kind: LiveKind, user: string, reader: LiveReader, from: number): void {
+    const more = { cuts: new Set<number>(), marks: [], first_step: this.#step };
+    this.#listeners.push({ kind, user, reader, from, ...more });
+  }
+
+  async #after(pick: number, side: number): Promise<void> {
+    const known = this.#facts.filter(({ outcome, offset }) => outcome === "" && (offset ?? 0) > 0);
+    const fact = known[pick % known.length];
+    if (fact?.offset === undefined || this.#listeners.length === READERS_MAX) return;
+    const { first: { epoch } } = await logOf(this.#stage);
+    const seat = this.#seat(side);
+    const place = { after_offset: fact.offset, epoch };
+    this.#listen("text", seat.user, await openLive("text", seat, place)!, fact.place + 1);
+  }
+
+  async #close(pick: number): Promise<void> {
+    const one = this.#listeners[pick % this.#listeners.length];
+    if (one === undefined) return;
+    await allHear([one.reader], (data) => saySomething(this.#stage, data));
+    one.marks.push(one.reader.record.items.length);
+    this.#wrong.push(...this.#judge(one));
+    this.#listeners = this.#listeners.filter((other) => other !== one);
+    await one.reader[Symbol.asyncDispose]();
+  }
+
+  #cut(pick: number): void {
+    const all = this.#listeners.filter(({ reader }) => reader.cut !== undefined);
+    const one = all[pick % all.length];
+    one?.cuts.add(this.#step);
+    one?.reader.cut?.();
+  }
+
+  async #unban(): Promise<void> {
+    if (!this.#is_banned) return;
+    const { backend, room } = this.#stage;
+    const command = { name: "room.unban", data: { user_id: "publisher", scope: "room" } };
+    await backend.done("POST", `rooms/${room}/commands`, command);
+    this.#is_banned = false;
+  }
+
+  /** Of the newest message, where nothing has happened to it and to the reader. */
+  async #why(pick: number): Promise<void> {
+    const listeners = this.#listeners.filter(({ kind, cuts }) =>
+      kind !== "poll" && kind !== "eventsource" && kind !== "pusher_js" && cuts.size === 0
+    );
+    const one = listeners[pick % listeners.length];
+    const fact = this.#facts.findLast(({ outcome, source }) =>
+      outcome === "" && !ANONYMOUS.includes(source)
+    );
+    if (one === undefined || fact === undefined || fact.place < one.from) return;
+    if (fact.step < one.first_step || fact.step !== this.#step || fact.tries > 1) return;
+    const wanted = one.kind === "filter" && !isLetThrough(fact.place)
+      ? "left_out filter"
+      : whyOf(this.row, "text", fact.place);
+    const { is_known, told } = await toldWhy(this.#stage, `m-${fact.place}`, one.user);
+    if (is_known && told === wanted) return;
+    this.#wrong.push(`why of message ${fact.place} for ${one.kind}: ${told}, the model: ${wanted}`);
+  }
+
+  /** What a step did to a reader. */
+  #harmOf({ cuts }: Listener, step: number): Harm {
+    const harm = this.#harms[step] ?? {};
+    return cuts.has(step) ? { ...harm, cuts_clients: true } : harm;
+  }
+
+  #judge(one: Listener): string[] {
+    const { kind, user, from, marks, first_step, reader: { record: { items } } } = one;
+    // docs/pusher.md: its clients have no positions.
+    const row = kind === "pusher_js" ? { ...this.row, log: "plain" } as const : this.row;
+    const harmAt = (place: number) => this.#harmOf(one, this.#facts[place]!.step);
+    const claim: Claim = {
+      kind: `${kind} of ${user}`,
+      placeOf: placesOf(this.row, "text", this.#facts),
+      isDue: (place) => place >= from && (kind !== "filter" || isLetThrough(place)),
+      mayMiss: (place) => mayMiss(row, harmAt(place)),
+      timesOf: (place, tries) =>
+        timesOf({ ...row, source: this.#facts[place]!.source }, harmAt(place), tries),
+      isGapRight: (at) => {
+        const mark = marks.findIndex((count) => at < count);
+        return isGapRight(row, kind, this.#harmOf(one, first_step + mark));
+      },
+    };
+    return judgeItems(claim, this.#facts, items).map((fact) => this.#with(fact, one));
+  }
+
+  #with(fact: string, { from, marks, first_step, reader }: Listener): string {
+    const place = Number(/message (\d+)/.exec(fact)?.[1]);
+    const sent = this.#facts.filter((one) => Math.abs(one.place - place) < 4).map((one) => {
+      const outcome = one.outcome === "" ? "taken" : one.outcome ?? "?";
+      return `${one.place}:${outcome}/${one.tries} by ${one.source} in step ${one.step}`;
+    });
+    const placeOf = placesOf(this.row, "text", this.#facts);
+    const heard = reader.record.items.map((item, at) => {
+      const step = marks.includes(at) ? `|${first_step + marks.indexOf(at)}| ` : "";
+      return `${step}${"text" in item ? placeOf(item.text) ?? "?" : JSON.stringify(item)}`;
+    });
+    return `${fact}; there from message ${from} on; sent ${sent.join(" ")}; heard ${
+      heard.join(" ")
+    }`;
+  }
+
+  /** The end: what late readers, the log, the journal and the hook say of all. */
+  async end(): Promise<string[]> {
+    const { row } = this;
+    await using stack = new AsyncDisposableStack();
+    const first = { offset: 0, epoch: "" };
+    const kinds = row.log === "plain" ? [] : LATE;
+    const late = await Promise.all(kinds.map(async (kind, side) => {
+      const reader = await patiently(() => openLate(kind, this.#seat(side), first));
+      return [kind, stack.use(reader)] as const;
+    }));
+    await insist("the end is taken", async () => {
+      if (!await saySomething(this.#stage, END_DATA, "m-end")) throw new Error("it is not");
+    });
+    const wrong = row.log === "plain"
+      ? []
+      : judgeLog(row, this.#facts, (await patiently(() => logOf(this.#stage))).texts);
+    for (const [kind, reader] of late) {
+      const items = await patiently(() => reader.heard());
+      const texts = items.flatMap((item) => "text" in item ? [item.text] : []);
+      wrong.push(...judgeLog(row, this.#facts, texts).map((fact) => `${kind}: ${fact}`));
+    }
+    const harm = this.#harms.reduce((all, one) => ({ ...all, ...one }), {});
+    const named = this.#facts.filter(({ source }) => !ANONYMOUS.includes(source));
+    wrong.push(...await compareJournal(this.#stage, harm, named, this.#begun_ms));
+    wrong.push(...await compareHook(this.#stage, harm, this.#facts));
+    return wrong;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#publisher[Symbol.asyncDispose]();
+    for (const { reader } of this.#listeners) await reader[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,142 @@
+/** Where walks are: a bus in this process that stores on a disk, or NATS with two Shields and two Brains; and what hurts it. */
+import { pace } from "../../shared/testing/pace.ts";
+import { createIssuer } from "../harness/cluster.ts";
+import { freePorts } from "../harness/free_ports.ts";
+import { startLocalBus } from "../harness/local_bus.ts";
+import type { TestBus } from "../harness/test_bus.ts";
+import { Receiver } from "../hooks/receiver.ts";
+import { AdminClient } from "../peers/admin_client.ts";
+import type { Row } from "../model/factors.ts";
+import { atRest, busOf, CLUSTER_FAULTS, restOf, startCluster } from "../model/fault_cluster.ts";
+import { FAULT_FACTORS, type Harm } from "../model/fault_model.ts";
+import { faultRows, gaugesOf, idleAgain } from "../model/faults.ts";
+import { configOf, type Ground, groundOf } from "../model/run.ts";
+
+/** What hurts a world once. */
+export interface WorldFault {
+  readonly harm: Harm;
+  /** Of a row beside which it may strike. */
+  readonly isApt?: (row: Partial<Row>) => boolean;
+  /** Resolves when it is over. */
+  strike(): Promise<void>;
+}
+
+/** A bus with its operators' rights. */
+export interface World extends AsyncDisposable {
+  /** Two ways in and out, on NATS. */
+  readonly grounds: readonly Ground[];
+  readonly faults: Readonly<Record<string, WorldFault>>;
+  /** Resolves when all is idle as it was at the beginning. */
+  atRest(): Promise<void>;
+}
+
+/** Tenants that a world's configuration knows, each with an app of the Pusher endpoint. */
+export const TENANTS_MAX = 100;
+const DAY_SECONDS = 86_400;
+
+/** Their configuration. */
+function walkConfig(receiver: Receiver): string {
+  const [row] = faultRows(0, () => true, FAULT_FACTORS) as [Row];
+  const rows = Array.from({ length: TENANTS_MAX }, (): Row => ({ ...row, source: "pusher" }));
+  return configOf(rows, receiver);
+}
+
+/** The whole process stands still, clients and bus, for so long. */
+const STALL_MS = 400;
+/** Between two steps of a clock. */
+const CLOCK_MS = 100;
+
+function stall(): Promise<void> {
+  const until_ms = performance.now() + STALL_MS;
+  while (performance.now() < until_ms);
+  return Promise.resolve();
+}
+
+/** Opens a bus in this process. */
+export async function openEmbedded(): Promise<World> {
+  const stack = new AsyncDisposableStack();
+  const receiver = stack.use(new Receiver());
+  const data_dir = await Deno.makeTempDir({ prefix: "arqon-walk-" });
+  stack.defer(() => Deno.remove(data_dir, { recursive: true }));
+  const knobs = { more: "", ahead_ms: 0 };
+  const config = walkConfig(receiver).replace("[server]\n", "[server]\ndrain_ms = 0\n");
+  const ports = freePorts(3) as [number, number, number];
+  const now = () => Date.now() + knobs.ahead_ms;
+  const begin = () => startLocalBus(() => `${config}${knobs.more}`, { data_dir, ports, now });
+  let local = await begin();
+  stack.defer(async () => void await local.stop());
+  // Tokens outlast the steps of the clock.
+  const tokenFor: TestBus["tokenFor"] = (options) =>
+    local.tokenFor({ ttl_seconds: DAY_SECONDS, ...options });
+  const bus = { ...local, tokenFor };
+  const ground = await groundOf(bus, bus, receiver);
+  const operator = new AdminClient(
+    bus.admin_url,
+    await tokenFor({ role: "admin", user: "faults" }),
+  );
+  const before = await gaugesOf(bus.ops_url);
+  const set = async (steps_s: readonly number[]) => {
+    for (const step_s of steps_s) {
+      knobs.ahead_ms = step_s * 1_000;
+      await pace(CLOCK_MS);
+      knobs.ahead_ms = 0;
+      await pace(CLOCK_MS);
+    }
+  };
+  const reload = async () => {
+    for (const turn of [1, 2]) {
+      knobs.more = `[sse]\nretry_ms = ${1_000 + turn}\n[[rooms]]\nroom = "else-${turn}-*"\n`;
+      const { status, body } = await operator.ask("POST", "/v1/config/reload", {});
+      if (status !== 200) throw new Error(`the reload: ${status} ${JSON.stringify(body)}`);
+    }
+  };
+  const restart = async () => {
+    await local.stop();
+    local = await begin();
+  };
+  const faults: World["faults"] = {
+    restart: { harm: { cuts_clients: true, forgets: true }, strike: restart },
+    reload: { harm: {}, strike: reload },
+    clock: { harm: { sets_clock: true }, strike: () => set([2, -2, 20, -20]) },
+    // Standard Webhooks: a receiver takes no call whose timestamp is more than five minutes away.
+    hours: {
+      harm: { sets_clock: true },
+      isApt: ({ hook }) => hook !== "yes",
+      strike: () => set([7_200, -7_200]),
+    },
+    stall: { harm: {}, strike: stall },
+  };
+  return {
+    grounds: [ground],
+    faults,
+    atRest: () => idleAgain(bus.ops_url, before),
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+/** Starts NATS and four processes. */
+export async function openCluster(): Promise<World> {
+  const stack = new AsyncDisposableStack();
+  const receiver = stack.use(new Receiver());
+  const issuer = stack.use(await createIssuer());
+  const lines = walkConfig(receiver).replace(/\[server\][^[]*\[ops\][^[]*/, "");
+  const cluster = await startCluster(issuer, lines, stack);
+  const one = busOf(issuer, () => cluster.servers["shield-0"]);
+  const two = busOf(issuer, () => cluster.servers["shield-1"]);
+  // The second Shield, which is not struck, answers admins.
+  const forth = await groundOf(two, one, receiver);
+  const before = await restOf(cluster);
+  const faults = CLUSTER_FAULTS.map(({ name, harm, isApt, strike }) =>
+    [name, {
+      harm,
+      ...(isApt === undefined ? {} : { isApt }),
+      strike: () => strike(cluster),
+    }] as const
+  );
+  return {
+    grounds: [forth, { ...forth, bus: one, entry: two }],
+    faults: Object.fromEntries(faults),
+    atRest: () => atRest(cluster, before),
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
