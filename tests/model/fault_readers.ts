@@ -54,12 +54,17 @@ async function follow(
 ): Promise<LiveReader> {
   const record = new Record();
   const there = Promise.withResolvers<void>();
+  let was_there = false;
+  const isThere = () => {
+    was_there = true;
+    there.resolve();
+  };
   const running = (async () => {
-    for (let turn = 0; !record.is_left; turn++) {
+    while (!record.is_left) {
       try {
-        await once(record, there.resolve);
+        await once(record, isThere);
       } catch (error) {
-        if (turn === 0) {
+        if (!was_there) {
           // What cannot begin is its caller's.
           record.is_left = true;
           there.reject(error);
