@@ -106,6 +106,10 @@ async function changes(shield: ServerProcess, clients: readonly RawClient[], iss
     const { text } = await admin(shield, operator, "/v1/audit?tenant=acme");
     return text.split('"budget.exhausted"').length === 3;
   });
+  // The tenant's own admin reads what operators have done to it.
+  const told = await admin(shield, own, "/v1/audit?tenant=acme&action=budget.set&outcome=done");
+  const entries: { by: string; from: string }[] = JSON.parse(told.text).entries;
+  assert.deepEqual(entries.map(({ by, from }) => [by, from]), [["root", ""], ["root", ""]]);
   const path = `${PATH}?per=month&unit=messages_in&action=refuse`;
   const removed = JSON.parse((await admin(shield, operator, path, "DELETE")).text);
   assert.deepEqual(removed.budgets, []);

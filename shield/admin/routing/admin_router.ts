@@ -125,7 +125,8 @@ async function permitted(
 ): Promise<Response> {
   const { url, names } = call;
   const named = namedTenants(route.scope, call);
-  record.find(route.template, named[0]);
+  // Also what operators alone may do is about the tenant of its path.
+  record.find(route.template, named[0] ?? names.tenant);
   if (route.scope === "tenant-in-body") {
     requireKnown(url, route.query);
     const { tenant, answer } = await route.read(call);
