@@ -36,6 +36,10 @@ export const FACTORS = {
   // The longest lists first: then the rows are fewest.
   first: READERS,
   second: READERS,
+  gate: [
+    ...["none", "policy", "replace", "schema", "ungranted", "banned", "before", "unsigned"],
+    ...["banned_late", "schema_policy", "ungranted_banned", "budget", "quota"],
+  ] as const,
   source: [
     "text",
     "binary",
@@ -49,10 +53,6 @@ export const FACTORS = {
     "signed",
     "pusher",
   ],
-  gate: [
-    ...["none", "policy", "replace", "schema", "ungranted", "banned", "before", "unsigned"],
-    ...["banned_late", "schema_policy", "ungranted_banned"],
-  ] as const,
   log: ["plain", "durable", "latest", "short", "cached"],
   journal: ["off", "all", "keep"],
   delta: ["none", "fossil"],
@@ -61,6 +61,7 @@ export const FACTORS = {
   twice: ["no", "yes"],
   again: ["no", "yes"],
   hook: ["no", "yes"],
+  mirror: ["off", "all"],
 } as const;
 
 type Factors = typeof FACTORS;
@@ -80,12 +81,21 @@ const PERSONAL: readonly string[] = [
   ...["ungranted", "banned", "unsigned", "banned_late", "ungranted_banned"],
 ];
 
+/** Gates that close when half of the messages were published. */
+const LATE: readonly string[] = ["budget", "quota"];
+/** Sources that send two messages, the first half of them. */
+const BRIEF: readonly string[] = ["schedule", "growing"];
+/** Sources that send again by themselves what a quota refused, until they give up. */
+const PATIENT: readonly string[] = ["binary", "session"];
+
 /** Whether a source goes with the gate and the other values. */
 function isSourcePossible({ log, source, gate, shape, twice, hook }: Partial<Row>): boolean {
   if (source === undefined) return true;
   if (log === "plain" && (source === "stream" || source === "growing")) return false;
   if (twice === "yes" && ANONYMOUS.includes(source)) return false;
   if (gate !== undefined && OTHERS.includes(source) && PERSONAL.includes(gate)) return false;
+  if (gate !== undefined && LATE.includes(gate) && BRIEF.includes(source)) return false;
+  if (gate === "quota" && PATIENT.includes(source)) return false;
   // The outcome of a schedule's message is not asked.
   if (source === "schedule" && gate === "schema_policy") return false;
   // What grows is a text.

@@ -109,6 +109,12 @@ function refusalOf({ gate, source }: Row, place: number): string {
       return "403 room-banned";
     case "banned_late":
       return place < HALF ? "" : "403 room-banned";
+    // docs/usage.md, "Budgets": "messages, commands and `reads` get 429 `budget-exhausted`".
+    case "budget":
+      return place < HALF ? "" : "429 budget-exhausted";
+    // docs/operations.md, "Quotas": "Beyond it: 429 `tenant-quota`".
+    case "quota":
+      return place < HALF ? "" : "429 tenant-quota";
     case "unsigned":
       if (source !== "signed") return "403 signature-required";
       return isOdd(place) ? "403 signature-invalid" : "";
@@ -279,6 +285,57 @@ export function decisionsOf(row: Row, message: Sent): Decision[] {
   return isTwice(row, message.place) ? [decision, decision] : [decision];
 }
 
+/**
+ * What a shadow consumer gets of the row: the fewest copies and the most, JSON of the data of each in order. Undefined: no
+ * rule is about it, or nothing says what becomes of it. docs/governance.md: "Events and signals are copied, commands are
+ * not. What a schema or policy refuses is not copied." Of a repetition nothing is said.
+ */
+export function copiesOf(
+  row: Row,
+): { readonly least: readonly string[]; readonly most: readonly string[] } | undefined {
+  if (row.mirror === "off" || row.source === "growing") return undefined;
+  const copied = takenOf(row).map((place) => {
+    const { heard } = fateOf(row, messagesOf(row)[place]!);
+    return { heard, times: isTwice(row, place) ? 2 : 1 };
+  });
+  const end = JSON.stringify(END_DATA);
+  return {
+    least: [...copied.map(({ heard }) => heard), end],
+    most: [...copied.flatMap(({ heard, times }) => Array(times).fill(heard)), end],
+  };
+}
+
+/**
+ * What operators did to the row's tenant on so many Shields, as the audit log names it. docs/security.md: "every request
+ * to the admin API that changes something"; docs/usage.md: "That a budget is used up is told once for all Shields".
+ */
+export function changesOf(row: Row, shields: number): string[] {
+  const { log, journal, delta, membership, hook, mirror, gate, source, again } = row;
+  const times = (count: number, what: string): string[] => Array(count).fill(what);
+  const is_again = again === "yes";
+  const has_class = [log !== "plain", journal !== "off", delta !== "none", membership !== "off"]
+    .includes(true);
+  const is_slow = row.first === "slow" || row.second === "slow";
+  const classes = (has_class ? 1 : 0) + (is_slow ? 1 : 0);
+  const gates = shields * (is_again ? 2 : 1);
+  return [
+    ...times(classes * shields * (is_again ? 2 : 1), "PUT rooms"),
+    ...times(hook === "yes" ? 1 : 0, "PUT hooks/h"),
+    ...times(mirror === "off" ? 0 : shields, "PUT mirror"),
+    ...times(["policy", "replace", "schema_policy"].includes(gate) ? gates : 0, DEPLOY),
+    ...times(gate.startsWith("schema") ? gates : 0, "PUT mappings"),
+    ...times(gate === "quota" ? 2 : 0, "PUT state"),
+    ...times(gate === "budget" ? shields : 0, "PUT budgets"),
+    ...times(gate === "budget" ? shields : 0, "DELETE budgets"),
+    ...times(gate === "budget" ? 1 : 0, "budget.exhausted"),
+    ...(source === "schedule"
+      ? messagesOf(row).map(({ place }) => `PUT schedules/s-${place}`)
+      : []),
+  ];
+}
+
+const DEPLOY = "POST /v1/policies/deploy";
+
 /** Readers who ask for more than messages, or have others beside them. */
 const USES_MORE: readonly string[] = ["start", "session", "slow", "delta_filter", "events_back"];
 
@@ -289,7 +346,9 @@ export function useOf(
   const readers = [row.first, row.second];
   // History by commands, pieces that grow, and bans are taken messages, too.
   const is_open = readers.some((one) => USES_MORE.includes(one)) ||
-    row.source === "growing" || row.source === "session" || row.gate.includes("banned");
+    row.source === "growing" || row.source === "session" || row.gate.includes("banned") ||
+    // So are those that have used it up.
+    row.gate === "quota";
   if (is_open) return undefined;
   const messages_in = takenOf(row).reduce((sum, place) => sum + (isTwice(row, place) ? 2 : 1), 1);
   // The one that ends the row comes, too.

@@ -4,8 +4,10 @@ import { createModuleBook } from "../../arq/replay/replay_modules.ts";
 import { replay } from "../../arq/replay/replay_run.ts";
 import type { JournalRecord } from "../../shared/journal/record.ts";
 import { seen, until } from "../../shared/testing/until.ts";
+import { samplesOf } from "../harness/server_state.ts";
 import type { Row } from "./factors.ts";
 import {
+  copiesOf,
   type Decision,
   decisionsOf,
   END_DATA,
@@ -16,7 +18,7 @@ import {
   whyOf,
 } from "./model.ts";
 import type { Ground } from "./run.ts";
-import type { Stage } from "./stage.ts";
+import { mirroredBy, type Stage } from "./stage.ts";
 
 /** What Shields count and journal is there a moment after the answer, later where the machine is busy. */
 const COUNTED_MS = 20_000;
@@ -29,6 +31,7 @@ export async function observe(stage: Stage, users: readonly string[]): Promise<s
     ...await compareUse(stage),
     ...await compareHook(stage),
     ...await compareMembers(stage, users),
+    ...await compareMirror(stage),
   ];
 }
 
@@ -174,6 +177,37 @@ async function compareMembers(stage: Stage, users: readonly string[]): Promise<s
   };
   return await until("who came is written", isRight, COUNTED_MS).then(() => [], () => [
     `the members' journal has ${told}, the model: ${wanted}`,
+  ]);
+}
+
+/** How many copies of the row were published, by all Shields. */
+async function copiesCounted({ bus, entry, tenant }: Stage): Promise<number> {
+  const series = `shield_mirror_traffic_total{rule="${mirroredBy(tenant)}",outcome="published"}`;
+  const pages = await Promise.all(
+    [...new Set([bus, entry])].map(({ ops_url }) => samplesOf(ops_url)),
+  );
+  return pages.reduce((sum, page) => sum + (page.get(series) ?? 0), 0);
+}
+
+/** docs/governance.md, "The copy": what is copied is counted, and comes to whoever hears the shadow subject. */
+async function compareMirror(stage: Stage): Promise<string[]> {
+  const { row, tenant, room, shadowsOf } = stage;
+  const wanted = copiesOf(row);
+  if (wanted === undefined) return [];
+  const { least, most } = wanted;
+  const isOne = (told: readonly string[]) =>
+    [least, most].some((all) => JSON.stringify(all) === JSON.stringify(told));
+  let counted = 0;
+  let told: readonly string[] = [];
+  const isRight = async () => {
+    counted = await copiesCounted(stage);
+    told = shadowsOf?.(tenant, room) ?? least;
+    return counted >= least.length && counted <= most.length && isOne(told);
+  };
+  return await until("all is mirrored", isRight, COUNTED_MS).then(() => [], () => [
+    `${counted} copies are counted and ${told.length} came (${
+      told.map((one) => one.slice(0, 12))
+    }), the model: ${least.length} to ${most.length}`,
   ]);
 }
 

@@ -192,6 +192,35 @@ export const PLANTS: readonly Plant[] = [
       "verified?.catch(() => {});\n  return checkContent(path, caller, envelope, note);\n  return",
   },
   {
+    name: "a budget that is used up is not asked",
+    near: (row) => row.gate === "budget",
+    file: "shield/usage/budgets.ts",
+    from: "if (held?.holding === undefined) return;",
+    to: "if (held?.holding?.end_ms !== 0) return;",
+  },
+  {
+    name: "a quota of bytes has the reason of a rate",
+    near: (row) => row.gate === "quota",
+    file: "shield/quota/quota.ts",
+    from: 'throw new ArqonError("tenant-quota", UNITS[unit], { retry_after_ms });',
+    to: 'throw new ArqonError("rate-limited", UNITS[unit], { retry_after_ms });',
+  },
+  {
+    name: "a message of a log is not mirrored",
+    near: (row) => row.mirror === "all" && row.log !== "plain",
+    file: "shield/message/pipeline.ts",
+    from: '      const subject = roomSubject("in", tenant_id, room_id);\n      mirror(',
+    to:
+      '      const subject = roomSubject("in", tenant_id, room_id);\n      if (subject === undefined) mirror(',
+  },
+  {
+    name: "the audit log does not say whose budget it was",
+    near: (row) => row.gate === "budget",
+    file: "shield/admin/routing/admin_router.ts",
+    from: "named[0] ?? names.tenant",
+    to: "named[0]",
+  },
+  {
     name: "the sender is its tenant",
     near: (row) => reads(row, "text"),
     file: "shield/message/stamp.ts",

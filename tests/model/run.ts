@@ -7,6 +7,7 @@ import { DurableClient } from "../peers/durable_client.ts";
 import { type ReceivedCall, type Receiver, SECRET } from "../hooks/receiver.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
 import { schemaAdmin } from "../peers/schema_admin.ts";
+import { audited } from "./audit.ts";
 import { type Row, simpler } from "./factors.ts";
 import {
   END,
@@ -28,8 +29,9 @@ import { openReader, type Place, type Reader } from "./readers.ts";
 import { openSource, type Outcome, type Source } from "./sources.ts";
 import {
   adminOf,
-  ban,
   closeGate,
+  closeLate,
+  reopen,
   SCHEMA,
   setClass,
   SIGNED_ROOM,
@@ -90,8 +92,15 @@ export function answerBefore({ body: { type, data } }: ReceivedCall): Response |
   return Response.json({ allow: !isOdd(placeOf(letter)) });
 }
 
-/** The configuration of a bus that these rows run on. */
-export const configOf = (rows: readonly Row[], receiver: Receiver): string =>
+/** Where no server of quotas is: each Shield counts alone. docs/operations.md, "Quotas". */
+const NO_SERVER = "redis://127.0.0.1:9";
+
+/** The configuration of a bus that these rows run on, with the URL of a server of quotas. */
+export const configOf = (
+  rows: readonly Row[],
+  receiver: Receiver,
+  quota_url: string = NO_SERVER,
+): string =>
   `${hooksOf(rows, receiver)}
 [pusher]
 enabled = true
@@ -108,6 +117,12 @@ flush_ms = 10
 [usage]
 enabled = true
 flush_ms = 100
+[quota]
+url = "${quota_url}"
+tenant_messages_per_second = 100_000_000
+tenant_bytes_per_second = 1_099_511_627_776
+# What a tenant has used up is not forgotten between two of its messages.
+slice_ms = 10_000
 [webhooks]
 private_hosts = ["127.0.0.1"]
 tenant_private_hosts = ["127.0.0.1"]
@@ -136,6 +151,8 @@ export interface Ground {
   readonly modules: Readonly<Record<"policy" | "replace", Module>>;
   /** Called by the hooks of all rows. */
   readonly receiver: Receiver;
+  /** What came to a shadow consumer so far, JSON of the data; absent: nobody outside can be one. */
+  readonly shadowsOf?: (tenant: string, room: string) => readonly string[];
 }
 
 /** Prepares a bus that has begun. */
@@ -200,13 +217,14 @@ async function publish(
     ? { offset: 0, epoch: "" }
     : await firstPlace(stage);
   for (const one of readers) await one.half?.(place);
-  if (row.gate === "banned_late") await ban(stage);
+  await closeLate(stage);
   if (row.again === "yes") {
     // What is set again as it was changes nothing.
     await setClass(stage);
     if (!row.gate.includes("banned")) await closeGate(stage);
   }
   await send(messages.slice(HALF));
+  await reopen(stage);
   await backend.done("POST", `rooms/${stage.room}/messages`, {
     type: "end",
     data: END_DATA,
@@ -417,5 +435,7 @@ export async function runRows(
     if (shrinks > 0) texts.push(await shrunk(ground, first.row, first.found, shrinks));
     throw new Error(`${wrong.length} of ${rows.length} rows:\n${texts.join("\n")}`);
   }
-  await replayed(ground, rows.map((row, at) => ({ row, tenant: tenantOf(at) })));
+  const all = rows.map((row, at) => ({ row, tenant: tenantOf(at) }));
+  await replayed(ground, all);
+  await audited(ground.admin, ground.entry === ground.bus ? 1 : 2, all);
 }

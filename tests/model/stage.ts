@@ -1,4 +1,5 @@
 /** What a row runs on: a tenant of its own with a class, a hook and a gate, and the tokens of who is in it. */
+import { until } from "../../shared/testing/until.ts";
 import type { TestBus } from "../harness/test_bus.ts";
 import { SECRET } from "../hooks/receiver.ts";
 import { AdminClient } from "../peers/admin_client.ts";
@@ -38,9 +39,12 @@ async function onEach({ bus, entry }: Ground, set: (bus: TestBus) => Promise<voi
   if (entry !== bus) await set(entry);
 }
 
+/** Who changes what the row's tenant has. */
+export const OPERATOR = "root";
+
 /** An operator of the bus. */
 export const adminOf = async (bus: TestBus) =>
-  new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
+  new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin", user: OPERATOR }));
 
 /** The class of the row's room. */
 export async function setClass(stage: Stage): Promise<void> {
@@ -68,6 +72,19 @@ export async function setClass(stage: Stage): Promise<void> {
     for (const one of classes) {
       done("the class", await admin.ask("PUT", `/v1/tenants/${tenant}/rooms`, one));
     }
+  });
+}
+
+/** The prefix of the row's mirror rule. */
+export const mirroredBy = (tenant: string) => `in.t.${tenant}.r.room-*`;
+
+/** The mirror rule of the row, if it has one. */
+async function setMirror(stage: Stage): Promise<void> {
+  const { tenant, row } = stage;
+  if (row.mirror === "off") return;
+  const rule = { prefix: mirroredBy(tenant), percent: 1 };
+  await onEach(stage, async (bus) => {
+    done("the rule", await (await adminOf(bus)).ask("PUT", `/v1/tenants/${tenant}/mirror`, rule));
   });
 }
 
@@ -107,6 +124,59 @@ export async function closeGate(stage: Stage): Promise<void> {
   if (gate === "banned" || gate === "ungranted_banned") await ban(stage);
 }
 
+/** How the budget of the gate `budget` is named. */
+const BUDGET = { per: "month", unit: "messages_in", action: "refuse" };
+/** More than a quota of a byte a second makes good while a row runs. */
+const DEBT_BYTES = 20_000;
+
+/** Gives the tenant a budget that it has used up. */
+async function setBudget({ tenant }: Stage, bus: TestBus): Promise<void> {
+  const admin = await adminOf(bus);
+  const path = `/v1/tenants/${tenant}/budgets`;
+  done("the budget", await admin.ask("PUT", path, { ...BUDGET, limit: 1 }));
+  // What Shields have counted stands in the ledger a moment later.
+  await until("the budget is used up", async () => {
+    const { in_force } = await admin.read(path);
+    return in_force.length === 1 && in_force[0].exhausted;
+  });
+}
+
+async function setQuotas({ admin, tenant }: Stage, quotas: readonly object[]): Promise<void> {
+  const path = `/v1/tenants/${tenant}/state`;
+  const { basis } = await admin.read(path);
+  done("the quota", await admin.ask("PUT", path, { basis, quotas }));
+}
+
+/** Gives the tenant a quota, and uses it up where messages come in. */
+async function setQuota(stage: Stage): Promise<void> {
+  await setQuotas(stage, [{ unit: "bytes", per_second: 1 }]);
+  const message = { type: "fill", data: "y".repeat(DEBT_BYTES) };
+  await until("the quota is used up", async () => {
+    const { status } = await stage.backend.call("POST", "rooms/spent/messages", message);
+    return status === 429;
+  });
+}
+
+/** Sets what refuses the second half of the row's messages. */
+export async function closeLate(stage: Stage): Promise<void> {
+  const { row: { gate } } = stage;
+  if (gate === "banned_late") await ban(stage);
+  if (gate === "budget") await onEach(stage, (bus) => setBudget(stage, bus));
+  if (gate === "quota") await setQuota(stage);
+}
+
+/** Opens gates for the message that ends the row, which are closed for all of its tenant. */
+export async function reopen(stage: Stage): Promise<void> {
+  const { row: { gate }, tenant } = stage;
+  if (gate === "quota") await setQuotas(stage, []);
+  if (gate === "budget") {
+    const path = `/v1/tenants/${tenant}/budgets?${new URLSearchParams(BUDGET)}`;
+    await onEach(stage, async (bus) => {
+      done("the budget's end", await (await adminOf(bus)).ask("DELETE", path));
+    });
+  }
+}
+
 /** Opens the tenant of a row. */
 async function openStage(ground: Ground, row: Row, tenant: string): Promise<Stage> {
   const { entry: bus } = ground;
@@ -133,6 +203,7 @@ export async function stageOf(ground: Ground, row: Row, tenant: string): Promise
   const stage = await openStage(ground, row, tenant);
   await setClass(stage);
   await setHook(stage);
+  await setMirror(stage);
   await closeGate(stage);
   return stage;
 }

@@ -3,19 +3,24 @@
  */
 import { startLocalBus } from "../harness/local_bus.ts";
 import { startNats } from "../harness/nats_server.ts";
+import { startValkey } from "../harness/valkey_server.ts";
 import { Receiver } from "../hooks/receiver.ts";
 import { rowsOf } from "./factors.ts";
 import { answerBefore, configOf, groundOf, runRows } from "./run.ts";
+import { startShadowConsumer } from "./shadow_consumer.ts";
 
 Deno.test("each pair of capabilities does what the model of the bus says, over NATS", async () => {
   await using receiver = new Receiver();
   receiver.answer = answerBefore;
   const rows = rowsOf(2);
+  await using valkey = await startValkey();
   await using nats = await startNats({ jetstream: true });
   const config = `${
-    configOf(rows, receiver)
+    configOf(rows, receiver, valkey.url)
   }[nats]\nurls = ["${nats.url}"]\nrequest_timeout_ms = 60_000\n`;
   await using bus = await startLocalBus(config);
   await using entry = await startLocalBus(config);
-  await runRows(await groundOf(bus, entry, receiver), rows);
+  await using consumer = await startShadowConsumer(nats.url);
+  const ground = await groundOf(bus, entry, receiver);
+  await runRows({ ...ground, shadowsOf: consumer.shadowsOf }, rows);
 });

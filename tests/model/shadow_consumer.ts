@@ -1,0 +1,32 @@
+/** A shadow consumer as docs/governance.md has it: a process of its own on NATS, which keeps what is copied to it. */
+import { connect } from "@nats-io/transport-deno";
+import { readEnvelope } from "@arqon/proto";
+
+const SHADOW = "x-arqon-shadow";
+
+/** What came so far. */
+export interface ShadowConsumer extends AsyncDisposable {
+  /** JSON of the data of each copy of the room, in order; one that does not say that it is a copy is told as such. */
+  shadowsOf(tenant: string, room: string): readonly string[];
+}
+
+/** Hears all shadow subjects from now on. */
+export async function startShadowConsumer(url: string): Promise<ShadowConsumer> {
+  const connection = await connect({ servers: url });
+  const heard = new Map<string, string[]>();
+  connection.subscribe("shadow.in.>", {
+    callback(error, { subject, data, headers }) {
+      if (error !== null) return;
+      const { event, headers: marked } = readEnvelope(data);
+      const is_marked = headers?.get(SHADOW) === "true" && marked?.[SHADOW] === "true";
+      const text = new TextDecoder().decode(event?.data);
+      const form = event?.content_type === "text/plain" ? JSON.stringify(text) : text;
+      heard.set(subject, [...heard.get(subject) ?? [], is_marked ? form : `unmarked ${form}`]);
+    },
+  });
+  await connection.flush();
+  return {
+    shadowsOf: (tenant, room) => heard.get(`shadow.in.t.${tenant}.r.${room}`) ?? [],
+    [Symbol.asyncDispose]: () => connection.close(),
+  };
+}
