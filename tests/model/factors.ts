@@ -62,6 +62,7 @@ export const FACTORS = {
   again: ["no", "yes"],
   hook: ["no", "yes"],
   mirror: ["off", "all"],
+  trace: ["no", "yes"],
 } as const;
 
 type Factors = typeof FACTORS;
@@ -89,8 +90,10 @@ const BRIEF: readonly string[] = ["schedule", "growing"];
 const PATIENT: readonly string[] = ["binary", "session"];
 
 /** Whether a source goes with the gate and the other values. */
-function isSourcePossible({ log, source, gate, shape, twice, hook }: Partial<Row>): boolean {
+function isSourcePossible(row: Partial<Row>): boolean {
+  const { log, source, gate, shape, twice, hook, trace } = row;
   if (source === undefined) return true;
+  if (trace === "yes" && ANONYMOUS.includes(source)) return false;
   if (log === "plain" && (source === "stream" || source === "growing")) return false;
   if (twice === "yes" && ANONYMOUS.includes(source)) return false;
   if (gate !== undefined && OTHERS.includes(source) && PERSONAL.includes(gate)) return false;

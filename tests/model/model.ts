@@ -39,6 +39,7 @@ export interface Heard {
   readonly sender?: string | undefined;
   readonly message_id?: string | undefined;
   readonly type?: string | undefined;
+  readonly trace_id?: string | undefined;
 }
 
 /** What becomes of one message. */
@@ -134,6 +135,15 @@ export function senderOf({ source }: Row): string {
   // docs/schedules.md: `schedule` where no user is given. docs/pusher.md: `pusher:app:<id>`.
   return source === "schedule" ? "schedule" : source === "pusher" ? "pusher:app:" : "publisher";
 }
+
+/** The span of the publisher that each message's trace hangs on. */
+export const CLIENT_SPAN = "b7ad6b7169203331";
+/** The trace of the message at that place, in a row of that name. */
+export const traceIdOf = (trace: string, place: number): string =>
+  `${trace}${place.toString(16).padStart(2, "0")}`;
+/** As the publisher tells it. */
+export const traceparentOf = (trace: string, place: number): string =>
+  `00-${traceIdOf(trace, place)}-${CLIENT_SPAN}-01`;
 
 /** A message is sent a second time, right behind the first. */
 export const isTwice = (row: Row, place: number): boolean => row.twice === "yes" && place % 3 === 0;
@@ -332,6 +342,35 @@ export function changesOf(row: Row, shields: number): string[] {
       ? messagesOf(row).map(({ place }) => `PUT schedules/s-${place}`)
       : []),
   ];
+}
+
+/** Of a message, as the collector has it. */
+export interface Trace {
+  /** For each time that it was sent, why it was refused; "": it was taken. */
+  readonly publish: readonly string[];
+  /** Verdicts of policies for each of those times. */
+  readonly policies: readonly string[];
+}
+
+/**
+ * What is recorded of a message with an id. docs/tracing.md: a message "below a client's span: what the client's
+ * `traceparent` says"; with `traces_on_error` a refused message that nothing else takes "has its one span"; `policy` is
+ * "one for each policy of the chain".
+ */
+export function traceOf(row: Row, message: Sent): Trace {
+  const { refusal } = fateOf(row, message);
+  const times = isTwice(row, message.place) ? 2 : 1;
+  const repeated = (one: readonly string[]) => Array(times).fill(one).flat();
+  const is_recorded = row.trace === "yes";
+  const reason = refusal.split(" ")[1] ?? "";
+  const verdicts = !["policy", "replace", "schema_policy"].includes(row.gate) ||
+      reason === "schema-violation"
+    ? []
+    : [reason === "" ? "allow" : "reject"];
+  return {
+    publish: is_recorded || reason !== "" ? repeated([reason]) : [],
+    policies: is_recorded ? repeated(verdicts) : [],
+  };
 }
 
 const DEPLOY = "POST /v1/policies/deploy";

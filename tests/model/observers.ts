@@ -7,6 +7,7 @@ import { seen, until } from "../../shared/testing/until.ts";
 import { samplesOf } from "../harness/server_state.ts";
 import type { Row } from "./factors.ts";
 import {
+  CLIENT_SPAN,
   copiesOf,
   type Decision,
   decisionsOf,
@@ -14,6 +15,9 @@ import {
   fateOf,
   heardBy,
   messagesOf,
+  type Sent,
+  traceIdOf,
+  traceOf,
   useOf,
   whyOf,
 } from "./model.ts";
@@ -32,6 +36,7 @@ export async function observe(stage: Stage, users: readonly string[]): Promise<s
     ...await compareHook(stage),
     ...await compareMembers(stage, users),
     ...await compareMirror(stage),
+    ...await compareTraces(stage),
   ];
 }
 
@@ -209,6 +214,60 @@ async function compareMirror(stage: Stage): Promise<string[]> {
       told.map((one) => one.slice(0, 12))
     }), the model: ${least.length} to ${most.length}`,
   ]);
+}
+
+/** The spans of the row's messages, those of one message by its id. */
+function spansOf({ collector, tenant, room }: Stage) {
+  const mine = collector!.spans().filter(({ name, attributes }) =>
+    name === "publish" && attributes["arqon.tenant"] === tenant &&
+    attributes["arqon.room"] === room
+  );
+  const ids = new Set(mine.map(({ span_id }) => span_id));
+  const children = collector!.spans().filter(({ parent_span_id }) => ids.has(parent_span_id));
+  return { mine, children };
+}
+
+/** What is wrong about the spans of one message. */
+function wrongTrace(stage: Stage, message: Sent, { mine, children }: ReturnType<typeof spansOf>) {
+  const { row, trace } = stage;
+  const { place, message_id } = message;
+  const own = mine.filter(({ attributes }) => attributes["messaging.message.id"] === message_id);
+  const ids = own.map(({ span_id }) => span_id);
+  const below = children.filter(({ parent_span_id }) => ids.includes(parent_span_id));
+  const wrong: string[] = [];
+  const { publish, policies } = traceOf(row, message);
+  const told = own.map(({ attributes }) => attributes["error.type"] ?? "");
+  if (JSON.stringify(told) !== JSON.stringify(publish)) {
+    wrong.push(`spans of message ${place}: ${JSON.stringify(told)}, the model: ${publish}`);
+  }
+  const verdicts = below.filter(({ name }) => name === "policy")
+    .map(({ attributes }) => attributes["arqon.policy.verdict"]);
+  if (JSON.stringify(verdicts) !== JSON.stringify(policies)) {
+    wrong.push(`verdicts of message ${place}: ${verdicts}, the model: ${policies}`);
+  }
+  if (row.trace === "no") return wrong;
+  const is_sent = below.some(({ name }) => name === "send");
+  if (is_sent !== (fateOf(row, message).refusal === "")) {
+    wrong.push(`message ${place} ${is_sent ? "is" : "is not"} sent to the Spine`);
+  }
+  const is_below = own.every(({ trace_id, parent_span_id }) =>
+    trace_id === traceIdOf(trace, place) && parent_span_id === CLIENT_SPAN
+  );
+  if (!is_below) wrong.push(`message ${place} is not below its publisher's span`);
+  return wrong;
+}
+
+/** docs/tracing.md: the spans of messages with ids. */
+async function compareTraces(stage: Stage): Promise<string[]> {
+  if (stage.collector === undefined) return [];
+  const messages = messagesOf(stage.row).filter(({ message_id }) => message_id !== undefined);
+  let wrong: string[] = [];
+  const isRight = () => {
+    const spans = spansOf(stage);
+    wrong = messages.flatMap((one) => wrongTrace(stage, one, spans));
+    return wrong.length === 0;
+  };
+  return await until("all spans come", isRight, COUNTED_MS).then(() => [], () => wrong);
 }
 
 /** As a Shield meters by default. */

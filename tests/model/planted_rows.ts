@@ -4,6 +4,7 @@
  */
 import { startLocalBus } from "../harness/local_bus.ts";
 import { Receiver } from "../hooks/receiver.ts";
+import { startOtlpReceiver } from "../otlp/receiver.ts";
 import { rowsOf } from "./factors.ts";
 import { PLANTS } from "./plants.ts";
 import { answerBefore, configOf, groundOf, runRows } from "./run.ts";
@@ -15,9 +16,11 @@ if (import.meta.main) {
   const near = PLANTS.find((plant) => plant.name === name)?.near ?? (() => true);
   const all = rowsOf(2);
   const rows = [...all.filter(near), ...all.filter((row) => !near(row))];
-  await using bus = await startLocalBus(configOf(rows, receiver));
+  await using collector = await startOtlpReceiver();
+  await using bus = await startLocalBus(configOf(rows, receiver, { otlp_url: collector.url }));
   try {
-    await runRows(await groundOf(bus, bus, receiver), rows, { wrong: 1, shrinks: 0 });
+    const ground = { ...await groundOf(bus, bus, receiver), collector };
+    await runRows(ground, rows, { wrong: 1, shrinks: 0 });
   } catch (error) {
     // What hangs is not waited for.
     console.error(error);

@@ -221,6 +221,20 @@ export const PLANTS: readonly Plant[] = [
     to: "named[0]",
   },
   {
+    name: "a message is of another trace than its sender says",
+    near: (row) => row.trace === "yes" && reads(row, "text", "binary"),
+    file: "shield/message/stamp.ts",
+    from: "const known = path.traces?.find(envelope)?.trace_id ?? clientTraceId(envelope);",
+    to: "const known = envelope.trace_id || undefined;",
+  },
+  {
+    name: "a verdict of a policy is not in its trace",
+    near: (row) => row.trace === "yes" && row.gate === "policy",
+    file: "shield/traces/traces.ts",
+    from: ': allowed ? "allow" : "reject",',
+    to: ': "allow",',
+  },
+  {
     name: "the sender is its tenant",
     near: (row) => reads(row, "text"),
     file: "shield/message/stamp.ts",

@@ -52,6 +52,7 @@ interface TextMessage {
   readonly sender?: string;
   readonly message_id?: string;
   readonly type?: string;
+  readonly trace_id?: string;
 }
 
 /** docs/presence.md: subscribers hear of bans by ROOM_UPDATE, which is no message of the row. */
@@ -66,13 +67,13 @@ async function textClient({ bus, tenant, user }: Seat): Promise<DurableClient> {
 /** Reads messages until the end comes; signals are said as such, so that a GAP is never passed over. */
 async function upToEnd(next: () => Promise<TextMessage>, got: Heard[]): Promise<void> {
   for (;;) {
-    const { data, signal, offset, sender, message_id, type } = await next();
+    const { data, signal, offset, sender, message_id, type, trace_id } = await next();
     if (isRoomUpdate(type)) continue;
     if (signal !== undefined) got.push({ text: `signal ${JSON.stringify(signal)}` });
     else {
       const text = JSON.stringify(data);
       if (isEnd(text)) return;
-      got.push({ text, offset, sender, message_id, type });
+      got.push({ text, offset, sender, message_id, type, trace_id });
     }
   }
 }
@@ -134,14 +135,15 @@ async function sdk(
   return {
     async hear(got) {
       for await (const message of messages ?? open()) {
-        const { signal, content_type, sender, message_id, type } = message;
+        const { signal, content_type, sender, message_id, type, trace_id } = message;
         if (isRoomUpdate(type)) continue;
         const text = signal !== undefined
           ? `signal ${JSON.stringify({ ...signal })}`
           : JSON.stringify(content_type === "text/plain" ? message.text() : message.json());
         if (isEnd(text)) break;
         const offset = Number(message.offset);
-        got.push(signal === undefined ? { text, offset, sender, message_id, type } : { text });
+        const more = { offset, sender, message_id, type, trace_id };
+        got.push(signal === undefined ? { text, ...more } : { text });
       }
     },
     [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose](),

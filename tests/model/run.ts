@@ -2,6 +2,7 @@
 import { descriptorSet, field, gzipped } from "../../bench/governance/governance_descriptor.ts";
 import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
 import type { TestBus } from "../harness/test_bus.ts";
+import type { OtlpReceiver } from "../otlp/receiver.ts";
 import { AdminClient } from "../peers/admin_client.ts";
 import { DurableClient } from "../peers/durable_client.ts";
 import { type ReceivedCall, type Receiver, SECRET } from "../hooks/receiver.ts";
@@ -23,6 +24,7 @@ import {
   placeOf,
   senderOf,
   type Sent,
+  traceIdOf,
 } from "./model.ts";
 import { observe, replayed } from "./observers.ts";
 import { openReader, type Place, type Reader } from "./readers.ts";
@@ -95,13 +97,32 @@ export function answerBefore({ body: { type, data } }: ReceivedCall): Response |
 /** Where no server of quotas is: each Shield counts alone. docs/operations.md, "Quotas". */
 const NO_SERVER = "redis://127.0.0.1:9";
 
-/** The configuration of a bus that these rows run on, with the URL of a server of quotas. */
+/** Servers beside the bus. */
+export interface Servers {
+  /** Of quotas; absent: there is none. */
+  readonly quota_url?: string;
+  /** Of a collector of traces; absent: there is none. */
+  readonly otlp_url?: string;
+}
+
+/** All that clients ask for is recorded, and nothing else but refusals. */
+const telemetryOf = (url: string): string =>
+  `[telemetry]
+otlp_url = "${url}"
+metrics = false
+traces_ratio = 0
+traces_per_second = 1_000_000
+queue_spans = 100_000
+timeout_ms = 60_000
+`;
+
+/** The configuration of a bus that these rows run on. */
 export const configOf = (
   rows: readonly Row[],
   receiver: Receiver,
-  quota_url: string = NO_SERVER,
+  { quota_url = NO_SERVER, otlp_url }: Servers = {},
 ): string =>
-  `${hooksOf(rows, receiver)}
+  `${hooksOf(rows, receiver)}${otlp_url === undefined ? "" : telemetryOf(otlp_url)}
 [pusher]
 enabled = true
 ${appsOf(rows)}
@@ -151,6 +172,8 @@ export interface Ground {
   readonly modules: Readonly<Record<"policy" | "replace", Module>>;
   /** Called by the hooks of all rows. */
   readonly receiver: Receiver;
+  /** Of what the bus's spans go to; absent: nowhere. */
+  readonly collector?: OtlpReceiver;
   /** What came to a shadow consumer so far, JSON of the data; absent: nobody outside can be one. */
   readonly shadowsOf?: (tenant: string, room: string) => readonly string[];
 }
@@ -254,8 +277,9 @@ const short = (text = "nothing") => text.replace(/x{20,}/g, "x…").slice(0, 200
 
 /** What of a heard message is not as the model says. */
 function wrongMembers(stage: Stage, wanted: Sent, heard: Heard): string[] {
-  const { row, acked } = stage;
+  const { row, acked, trace } = stage;
   const members = {
+    trace_id: row.trace === "yes" ? traceIdOf(trace, wanted.place) : undefined,
     offset: acked.get(wanted.place),
     message_id: wanted.message_id,
     type: row.source === "stream" ? undefined : "t",
@@ -339,7 +363,8 @@ async function runRow(ground: Ground, row: Row, tenant: string): Promise<string[
     const seat = { bus, admin, tenant, room, user: userOf(at), row, own, app_key: app.key };
     readers.push(stack.use(await openReader(kind, seat)));
   }
-  const way = { bus: entry, admin, row, tenant, room, token, own, signing, app };
+  const { trace } = stage;
+  const way = { bus: entry, admin, row, tenant, room, token, own, signing, app, trace };
   const source = stack.use(await openSource(way));
   const answers = await publish(stage, source, readers);
   const heard = await compareHeard(stage, readers);

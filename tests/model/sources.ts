@@ -8,7 +8,7 @@ import type { AdminClient } from "../peers/admin_client.ts";
 import { DurableClient } from "../peers/durable_client.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
 import type { Row } from "./factors.ts";
-import { isOdd, type Sent } from "./model.ts";
+import { isOdd, type Sent, traceparentOf } from "./model.ts";
 
 /** What came of a message: its refusal, `status reason` or "", and its offset where the answer says one. */
 export interface Outcome {
@@ -30,6 +30,8 @@ export interface Way {
   readonly room: string;
   /** Of the publisher. */
   readonly token: string;
+  /** What the ids of the messages' traces begin with. */
+  readonly trace: string;
   /** With which the publisher signs; its public half is in the token. */
   readonly signing: CryptoKeyPair;
   /** The tenant's app of the Pusher endpoint. */
@@ -44,6 +46,14 @@ const refusal = ({ code, reason, offset }: { code: number; reason?: string; offs
   offset,
 });
 const form = ({ shape }: Row) => shape === "words" ? { content_type: "text/plain" } : {};
+/** The `traceparent` of the message, if it has one. */
+const tracedBy = ({ row, trace }: Way, { place }: Sent) =>
+  row.trace === "yes" ? { traceparent: traceparentOf(trace, place) } : undefined;
+/** The same as a member of a message in JSON. */
+const tracedIn = (way: Way, one: Sent) => {
+  const headers = tracedBy(way, one);
+  return headers === undefined ? {} : { headers };
+};
 const idOf = ({ message_id }: Sent) => message_id === undefined ? {} : { message_id };
 
 async function oneByOne(messages: readonly Sent[], publish: (one: Sent) => Promise<Outcome>) {
@@ -65,7 +75,12 @@ async function text(way: Way, sign?: (one: Sent) => Promise<object>): Promise<So
   return {
     publish: (messages) =>
       oneByOne(messages, async (one) => {
-        const more = { ...form(row), ...idOf(one), ...await sign?.(one) };
+        const more = {
+          ...form(row),
+          ...idOf(one),
+          ...tracedIn(way, one),
+          ...await sign?.(one),
+        };
         return refusal(await client.pub(room, one.data, more));
       }),
     [Symbol.asyncDispose]: () => Promise.resolve(client[Symbol.dispose]()),
@@ -116,16 +131,15 @@ function pusher({ bus, room, row, app }: Way): Source {
   };
 }
 
-async function sdk(
-  { bus, token, room, row }: Way,
-  transport: "websocket" | "http",
-): Promise<Source> {
+async function sdk(way: Way, transport: "websocket" | "http"): Promise<Source> {
+  const { bus, token, room, row } = way;
   const bus_connection: Connection = await connect({ url: bus.url, token, transport });
   return {
     publish: (messages) =>
       oneByOne(messages, async (one) => {
         const data = one.data as string | Record<string, string>;
-        const sent = bus_connection.room(room).publish("t", data, { ...form(row), ...idOf(one) });
+        const options = { ...form(row), ...idOf(one), ...tracedBy(way, one) };
+        const sent = bus_connection.room(room).publish("t", data, options);
         return await sent.then(
           ({ offset }) => ({ refusal: "", offset: Number(offset) }),
           (error) => {
@@ -138,20 +152,23 @@ async function sdk(
   };
 }
 
-function http({ bus, token, room, row }: Way): Source {
+function http(way: Way): Source {
+  const { bus, token, room, row } = way;
   const peer = new HttpPeer(bus.http_url, token);
   return {
     ...nothing,
     publish: (messages) =>
       oneByOne(messages, async (one) => {
-        const message = { type: "t", data: one.data, ...form(row), ...idOf(one) };
+        const traced = tracedIn(way, one);
+        const message = { type: "t", data: one.data, ...form(row), ...idOf(one), ...traced };
         const { status, body } = await peer.call("POST", `rooms/${room}/messages`, message);
         return refusal(status === 200 ? body : { code: status, reason: body.reason });
       }),
   };
 }
 
-function protobuf({ bus, token, room, row }: Way): Source {
+function protobuf(way: Way): Source {
+  const { bus, token, room, row } = way;
   return {
     ...nothing,
     publish: (messages) =>
@@ -159,7 +176,11 @@ function protobuf({ bus, token, room, row }: Way): Source {
         const event = eventOf(row, one);
         const response = await fetch(`${bus.http_url}/v1/rooms/${room}/messages`, {
           method: "POST",
-          headers: { authorization: `Bearer ${token}`, "content-type": "application/protobuf" },
+          headers: {
+            authorization: `Bearer ${token}`,
+            "content-type": "application/protobuf",
+            ...tracedBy(way, one),
+          },
           body: new Uint8Array(writeEnvelope({ event, ...idOf(one) })),
         });
         if (!response.ok) {
@@ -171,7 +192,8 @@ function protobuf({ bus, token, room, row }: Way): Source {
   };
 }
 
-function batch({ bus, token, room, row }: Way): Source {
+function batch(way: Way): Source {
+  const { bus, token, room, row } = way;
   const peer = new HttpPeer(bus.http_url, token);
   return {
     ...nothing,
@@ -182,6 +204,7 @@ function batch({ bus, token, room, row }: Way): Source {
         data: one.data,
         ...form(row),
         ...idOf(one),
+        ...tracedIn(way, one),
       }));
       const { status, body } = await peer.call("POST", "messages", { messages: list });
       if (status !== 200) throw new Error(`the batch: ${status} ${JSON.stringify(body)}`);

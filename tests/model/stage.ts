@@ -16,6 +16,8 @@ export const SCHEMA = "model-event";
 /** A room that asks for signatures, and one that does not. */
 export const SIGNED_ROOM = "room-signed-1";
 const ROOM = "room-1";
+/** Of a trace id, without the place of the message. */
+const TRACE_CHARACTERS = 30;
 
 /** A row that runs. */
 export interface Stage extends Ground {
@@ -25,6 +27,8 @@ export interface Stage extends Ground {
   readonly backend: HttpPeer;
   readonly token: string;
   readonly signing: CryptoKeyPair;
+  /** What the ids of its messages' traces begin with. */
+  readonly trace: string;
   /** The offsets of the messages that were acknowledged with one, by their places. */
   readonly acked: Map<number, number>;
 }
@@ -195,7 +199,8 @@ async function openStage(ground: Ground, row: Row, tenant: string): Promise<Stag
   };
   const token = await bus.tokenFor({ tenant, user: PUBLISHER, claims });
   const backend = new HttpPeer(bus.http_url, service);
-  return { ...ground, row, tenant, room, backend, token, signing, acked: new Map() };
+  const trace = crypto.randomUUID().replaceAll("-", "").slice(0, TRACE_CHARACTERS);
+  return { ...ground, row, tenant, room, backend, token, signing, trace, acked: new Map() };
 }
 
 /** A row's tenant as its messages find it. */

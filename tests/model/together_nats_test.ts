@@ -5,6 +5,7 @@ import { startLocalBus } from "../harness/local_bus.ts";
 import { startNats } from "../harness/nats_server.ts";
 import { startValkey } from "../harness/valkey_server.ts";
 import { Receiver } from "../hooks/receiver.ts";
+import { startOtlpReceiver } from "../otlp/receiver.ts";
 import { rowsOf } from "./factors.ts";
 import { answerBefore, configOf, groundOf, runRows } from "./run.ts";
 import { startShadowConsumer } from "./shadow_consumer.ts";
@@ -13,14 +14,15 @@ Deno.test("each pair of capabilities does what the model of the bus says, over N
   await using receiver = new Receiver();
   receiver.answer = answerBefore;
   const rows = rowsOf(2);
+  await using collector = await startOtlpReceiver();
   await using valkey = await startValkey();
   await using nats = await startNats({ jetstream: true });
   const config = `${
-    configOf(rows, receiver, valkey.url)
+    configOf(rows, receiver, { quota_url: valkey.url, otlp_url: collector.url })
   }[nats]\nurls = ["${nats.url}"]\nrequest_timeout_ms = 60_000\n`;
   await using bus = await startLocalBus(config);
   await using entry = await startLocalBus(config);
   await using consumer = await startShadowConsumer(nats.url);
   const ground = await groundOf(bus, entry, receiver);
-  await runRows({ ...ground, shadowsOf: consumer.shadowsOf }, rows);
+  await runRows({ ...ground, collector, shadowsOf: consumer.shadowsOf }, rows);
 });

@@ -4,6 +4,7 @@
  */
 import { startLocalBus } from "../harness/local_bus.ts";
 import { Receiver } from "../hooks/receiver.ts";
+import { startOtlpReceiver } from "../otlp/receiver.ts";
 import { rowsOf } from "./factors.ts";
 import { answerBefore, configOf, groundOf, runRows } from "./run.ts";
 
@@ -11,6 +12,7 @@ Deno.test("each pair of capabilities does what the model of the bus says", async
   await using receiver = new Receiver();
   receiver.answer = answerBefore;
   const rows = rowsOf(2);
-  await using bus = await startLocalBus(configOf(rows, receiver));
-  await runRows(await groundOf(bus, bus, receiver), rows);
+  await using collector = await startOtlpReceiver();
+  await using bus = await startLocalBus(configOf(rows, receiver, { otlp_url: collector.url }));
+  await runRows({ ...await groundOf(bus, bus, receiver), collector }, rows);
 });
