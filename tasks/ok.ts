@@ -29,7 +29,7 @@ const STEPS: readonly Step[] = [
     args: ["run", "--allow-read", "--allow-env=TSC_*,NODE_*,VSCODE_*", "tasks/rules/exports.ts"],
     cwd: ROOT,
   },
-  { name: "style", args: ["run", "--allow-read", "tasks/rules/style.ts"], cwd: ROOT },
+  { name: "style", args: ["run", "--allow-read", "tasks/rules/style_rules.ts"], cwd: ROOT },
   { name: "lint", args: ["lint"], cwd: ROOT },
   { name: "buf lint", args: ["run", "-A", "@bufbuild/buf", "lint"], cwd: `${ROOT}proto` },
   { name: "format", args: ["fmt", "--check"], cwd: ROOT },

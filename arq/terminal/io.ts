@@ -170,10 +170,11 @@ export function behind(output: Output, other: Output, limit_ms: number): Output 
   return { ...output, write };
 }
 
-/** Waits until an output is written, `limit_ms` at most. That it fails is told to whoever writes to it. */
+/** Waits until an output is written, `limit_ms` at most. */
 export async function flushWithin(output: Output, limit_ms: number): Promise<void> {
   const { promise: late, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, limit_ms);
+  // Whoever writes to it is told of a failure.
   await Promise.race([output.flush().catch(() => {}), late]);
   clearTimeout(timer);
 }

@@ -262,7 +262,7 @@ Deno.test("who has moved, or has other metadata, has not left", async () => {
   await spine.drain();
 });
 
-Deno.test("what is too much stands there as a number, where its Shield is gone", async () => {
+Deno.test("a surplus stands there as a number, where its Shield is gone", async () => {
   const { world, kept, start, spine, logIsBack } = await startBrain();
   const journals = await start();
   const all = Array.from({ length: KEPT_MAX + 3 }, (_, at) => member(at + 1));

@@ -1,3 +1,4 @@
+/** The count of imports that lead from the kernel to capabilities. */
 import assert from "node:assert/strict";
 import { checkArrows } from "./house_rules.ts";
 import type { Module } from "./layer_rules.ts";

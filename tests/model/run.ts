@@ -172,7 +172,7 @@ export interface Ground {
   readonly modules: Readonly<Record<"policy" | "replace", Module>>;
   /** Called by the hooks of all rows. */
   readonly receiver: Receiver;
-  /** Of what the bus's spans go to; absent: nowhere. */
+  /** The OTLP receiver to which the bus sends its spans; absent: nowhere. */
   readonly collector?: OtlpReceiver;
   /** What came to a shadow consumer so far, JSON of the data; absent: nobody outside can be one. */
   readonly shadowsOf?: (tenant: string, room: string) => readonly string[];

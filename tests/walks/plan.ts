@@ -12,6 +12,7 @@ export const LIVE = [
   ...["text", "binary", "filter", "pattern", "events", "delta", "session", "poll"] as const,
   ...["eventsource", "pusher_js"] as const,
 ];
+/** One of them. */
 export type LiveKind = typeof LIVE[number];
 
 /** Readers that read a room's log when a walk is over. */
@@ -53,6 +54,7 @@ export interface Plan {
 
 /** On what a walk lays weight. */
 export const FOCUSES = ["all", "plain", "durable", "policy", "journal", "hook"] as const;
+/** One of them. */
 export type Focus = typeof FOCUSES[number];
 
 /** What a walk is to be. */
