@@ -159,7 +159,7 @@ async function promtool(...args: string[]): Promise<void> {
 Deno.test("promtool accepts the configuration, and each alert fires when it should", async () => {
   await promtool("check", "config", "prometheus.yml");
   await promtool("check", "rules", "rules.yml", "alerts.yml", "store_alerts.yml");
-  const runbooks = anchors(await Deno.readTextFile(`${ROOT}/docs/operations.md`));
+  const runbooks = anchors(await Deno.readTextFile(`${ROOT}/docs/runbooks.md`));
   for (const [file, fewest] of [["alerts", 20], ["store_alerts", 4]] as const) {
     await promtool("test", "rules", `${file}.test.yml`);
     const alerts = await Deno.readTextFile(`${PROMETHEUS}/${file}.yml`);
@@ -217,10 +217,10 @@ Deno.test("every panel, recording rule and alert asks for what there is", async 
     for (const { name, health } of await rulesOf(prometheus.url)) {
       assert.equal(health, "ok", name);
     }
-    const runbooks = anchors(await Deno.readTextFile(`${ROOT}/docs/operations.md`));
+    const runbooks = anchors(await Deno.readTextFile(`${ROOT}/docs/runbooks.md`));
     for (const { name, annotations } of alerts) {
       const [page, anchor] = annotations?.runbook_url.split("#") ?? [];
-      assert.ok(page === "docs/operations.md" && runbooks.has(anchor ?? ""), `runbook of ${name}`);
+      assert.ok(page === "docs/runbooks.md" && runbooks.has(anchor ?? ""), `runbook of ${name}`);
     }
   } finally {
     await prometheus.stop();

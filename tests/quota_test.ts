@@ -11,7 +11,7 @@ import type { ValkeyServer } from "./harness/valkey_server.ts";
 
 const DEADLINE_MS = 60_000;
 const LIMIT = 20;
-/** What one Shield holds or has spent in advance, in seconds of the quota: see docs/operations.md. */
+/** What one Shield holds or has spent in advance, in seconds of the quota: see docs/scale.md. */
 const SHIELD_S = 0.2 + 0.1 + 0.25;
 
 interface Cluster {

@@ -1,5 +1,5 @@
 /**
- * What backends do by NATS itself, with the accounts of docs/operations.md on a real NATS and Shields as processes: signals,
+ * What backends do by NATS itself, with the accounts of docs/run_nats.md on a real NATS and Shields as processes: signals,
  * requests, and schemas that a tool puts into their bucket; and what the accounts keep them from.
  */
 import assert from "node:assert/strict";
@@ -87,7 +87,7 @@ Deno.test("what a backend may not ask by NATS is refused with its reason, and no
   await nats.drain();
 });
 
-// The bucket of schemas on a real NATS with the accounts that docs/operations.md gives, two Shields as processes and
+// The bucket of schemas on a real NATS with the accounts that docs/run_nats.md gives, two Shields as processes and
 // `arq`: what a tool puts by the NATS client alone is in force on both, or refused.
 
 const ID = "v1.events.user_created";
@@ -190,7 +190,7 @@ Deno.test("a tool's set is the next version on every Shield, or refused and told
 });
 
 // What backends do with `sys.t.{tenant}.signals`: two Shields and a Brain as processes on a NATS with the accounts of
-// docs/operations.md, and a backend with a NATS client of its own. What the Brain's commands do is `rooms_test.ts`,
+// docs/run_nats.md, and a backend with a NATS client of its own. What the Brain's commands do is `rooms_test.ts`,
 // how bans are enforced `bans_test.ts`.
 
 /** All of them are in the logs, which keep 50 of the same lines at once. */
@@ -463,7 +463,7 @@ async function permitted(cluster: Cluster): Promise<void> {
 
 /** The accounts as the page has them. */
 async function accounts(): Promise<string> {
-  const page = await Deno.readTextFile(new URL("../docs/operations.md", import.meta.url));
+  const page = await Deno.readTextFile(new URL("../docs/run_nats.md", import.meta.url));
   const servers = /^authorization \{\n[^]*?^\}$/m.exec(page)?.[0];
   const backend = /^\{ user: "moderation".*$/m.exec(page)?.[0];
   assert(servers !== undefined && backend !== undefined, "the page has no accounts");

@@ -1,5 +1,5 @@
 /**
- * A second site as docs/operations.md sets it up: NATS servers that know each other as a leaf node, mirrors
+ * A second site as docs/backup.md sets it up: NATS servers that know each other as a leaf node, mirrors
  * made by `arq standby`, a first site that is gone, and a bus that works at the second.
  */
 import assert from "node:assert/strict";
@@ -26,9 +26,9 @@ function succeeds({ code, stderr, stdout }: ArqResult): string {
 
 /** The lists of subjects that stay at their site, from the configuration in the documents. */
 async function documentedLeaf(port: number): Promise<string> {
-  const text = await Deno.readTextFile(new URL("../docs/operations.md", import.meta.url));
+  const text = await Deno.readTextFile(new URL("../docs/backup.md", import.meta.url));
   const block = /^leafnodes \{\n {2}remotes:[^]*?^\}$/m.exec(text)?.[0];
-  assert.ok(block !== undefined, "docs/operations.md has no leaf node");
+  assert.ok(block !== undefined, "docs/backup.md has no leaf node");
   return block.replace(/nats-leaf:\/\/[^"]+/, `nats-leaf://127.0.0.1:${port}`);
 }
 

@@ -1,5 +1,5 @@
 /**
- * `GET /v1/why` over two Shields on a real NATS with the accounts of docs/operations.md: each tells what it
+ * `GET /v1/why` over two Shields on a real NATS with the accounts of docs/run_nats.md: each tells what it
  * knows, a Shield that stands still is named, one that drains tells where its connections went.
  */
 import assert from "node:assert/strict";

@@ -77,7 +77,7 @@ function leaderless(missing: ReadonlySet<string>, kv_bucket: string): Finding | 
   return fail(
     CHECK,
     `no leader answers for ${ours.slice(0, NAMED_MAX).join(", ")}${more}`,
-    "look what `nats stream info` and the servers' logs say of it; docs/operations.md says more",
+    "look what `nats stream info` and the servers' logs say of it; docs/storage.md says more",
   );
 }
 
@@ -105,7 +105,7 @@ export async function storageFinding(
     const report = { ...usage, limit_bytes, unbounded };
     const problem = storageProblem(report, wish);
     if (problem !== undefined) {
-      return warn(CHECK, problem, "docs/operations.md says how much is needed");
+      return warn(CHECK, problem, "docs/storage.md says how much is needed");
     }
     const of = limit_bytes !== undefined
       ? ` of ${limit_bytes}`

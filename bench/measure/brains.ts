@@ -91,7 +91,7 @@ async function startBrain(config: string, dir: string, owned: AsyncDisposableSta
 }
 
 /**
- * How NATS stores writes: it confirms `each` one after it is on the disk, as `docs/operations.md` has it, or
+ * How NATS stores writes: it confirms `each` one after it is on the disk, as `docs/run_nats.md` has it, or
  * syncs them `later`, every two minutes, which is its default.
  */
 export type Syncing = "each" | "later";

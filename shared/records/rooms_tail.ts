@@ -19,7 +19,7 @@ export interface RoomsTail {
   readonly highest: number;
 }
 
-// Subjects that Shields and Brains may use both ways under the accounts of docs/operations.md.
+// Subjects that Shields and Brains may use both ways under the accounts of docs/run_nats.md.
 /** Subject on which a Brain tells everybody what the record is now. */
 export const ROOMS_TOLD = processSubject("answers", "rooms-told");
 /**

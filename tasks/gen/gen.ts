@@ -76,7 +76,7 @@ async function chartFiles(nats_accounts: string): Promise<Map<string, string>> {
 
 async function generate(): Promise<Map<string, string>> {
   const registry: Registry = JSON.parse(await Deno.readTextFile(`${ROOT}proto/errors.json`));
-  const nats_accounts = renderNatsAccounts(await Deno.readTextFile(`${ROOT}docs/operations.md`));
+  const nats_accounts = renderNatsAccounts(await Deno.readTextFile(`${ROOT}docs/run_nats.md`));
   return new Map([
     ...await versionFiles(),
     ...await protobufFiles(),

@@ -27,7 +27,7 @@ config.toml:7:14 policy.timeout_ms: "5" is a string; expected an integer from 1 
 \`arq config check FILE\` says the same without starting anything, and opens the keys, certificates and
 other files that it names (\`--no-files\`: not those); \`arq config explain KEY\` says what a key is and
 whether it is live; \`arq doctor\` looks at the machine as well: ports, limits, NATS
-([operations.md](operations.md#doctor)). A file is UTF-8; one that is named and cannot be read is told
+([monitoring.md](monitoring.md#doctor)). A file is UTF-8; one that is named and cannot be read is told
 with its key.
 
 Passwords, tokens and private keys have files of their own, keys that end in \`_file\`

@@ -1,6 +1,6 @@
 /**
  * What the admin API shows of a room and does in it, over two Shields and a Brain on a real NATS with
- * the accounts of docs/operations.md: its log, its state, its lock, kicks, bans, messages of the admin,
+ * the accounts of docs/run_nats.md: its log, its state, its lock, kicks, bans, messages of the admin,
  * and the minutes before somebody looked.
  */
 import assert from "node:assert/strict";

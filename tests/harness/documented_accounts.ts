@@ -1,4 +1,4 @@
-/** The NATS accounts that docs/operations.md tells operators to make, for tests that hold it to them. */
+/** The NATS accounts that docs/run_nats.md tells operators to make, for tests that hold it to them. */
 import assert from "node:assert/strict";
 
 /** The accounts that we ship for Kubernetes and with the Helm chart, in the same form. */
@@ -10,8 +10,8 @@ export async function shippedAccounts(): Promise<string> {
 
 /** Lines for a server's configuration file: users `shield` and `brain`, password `secret`. */
 export async function documentedAccounts(): Promise<string> {
-  const text = await Deno.readTextFile(new URL("../../docs/operations.md", import.meta.url));
+  const text = await Deno.readTextFile(new URL("../../docs/run_nats.md", import.meta.url));
   const block = /^authorization \{$[^]*?^\}$/m.exec(text)?.[0];
-  assert.ok(block !== undefined, "docs/operations.md has no accounts");
+  assert.ok(block !== undefined, "docs/run_nats.md has no accounts");
   return block.replaceAll("…", "secret");
 }

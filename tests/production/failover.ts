@@ -1,5 +1,5 @@
 /**
- * A second site that copies the first over a leaf node with TLS and a login of its own, as docs/operations.md
+ * A second site that copies the first over a leaf node with TLS and a login of its own, as docs/backup.md
  * says, and takes over when the first is gone.
  */
 import { seen } from "../../shared/testing/until.ts";
@@ -39,10 +39,10 @@ export function leafListener(): Link {
 
 /** The second site's leaf node in the documents, with the first site's addresses. */
 async function documentedLeaf(ports: readonly number[]): Promise<string> {
-  const text = await Deno.readTextFile(new URL("../../docs/operations.md", import.meta.url));
+  const text = await Deno.readTextFile(new URL("../../docs/backup.md", import.meta.url));
   const block = /^leafnodes \{\n {2}remotes:[^]*?^\}$/m.exec(text)?.[0] ?? "";
   const urls = ports.map((port) => `"tls://${LOGIN.user}:${LOGIN.password}@127.0.0.1:${port}"`);
-  return changed("docs/operations.md, leaf node", block, [[
+  return changed("docs/backup.md, leaf node", block, [[
     'url: "nats-leaf://nats.site-a.example:7422"',
     `urls: [${urls.join(", ")}]\n    tls { ca_file: "${TLS_FOLDER}ca.pem" }`,
   ]]);

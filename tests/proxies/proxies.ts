@@ -1,6 +1,6 @@
 /**
  * HAProxy and nginx of the system's packages as a test puts them before a listener: their configuration
- * is what docs/operations.md shows, but for addresses and files. Gone with `await using`.
+ * is what docs/scale.md shows, but for addresses and files. Gone with `await using`.
  */
 import { until } from "../../shared/testing/until.ts";
 import { freePort } from "../harness/free_ports.ts";

@@ -29,7 +29,7 @@ const NO_RESPONDERS = 503;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-// One that Shields and Brains may use both ways under the accounts of docs/operations.md.
+// One that Shields and Brains may use both ways under the accounts of docs/run_nats.md.
 const subjectOf = (stream: string) =>
   processSubject("answers", `log-${samplingHash(stream).toString(36)}`);
 
