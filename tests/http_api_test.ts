@@ -512,7 +512,7 @@ Deno.test("a reader moves to another Shield without a gap; a ticket of one is go
   await moving.until("subscribed");
   for (let n = 0; n < 5; n++) await publish();
   const stopped = one.stop();
-  // It is sent away within the window, while messages go on.
+  // It is closed within the window, while messages go on.
   for (let name; (name = await take(moving)) !== undefined;) {
     if (name === "signal") { for (let n = 0; n < 5; n++) await publish(); }
   }

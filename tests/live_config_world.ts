@@ -75,7 +75,7 @@ export function crowded(tables: Row["tables"], reason: string): Row {
 
 /** So many upgrades that the rate must tell one to come back; those that it lets in are not looked at. */
 export const SENT_AWAY: Row["see"] = async ({ bus }) => {
-  await until("an upgrade is sent away", async () => {
+  await until("an upgrade is rejected", async () => {
     const sockets = await Promise.all(
       Array.from({ length: 8 }, () => sendUpgrade(bus.http_url, { token: bus.token })),
     );

@@ -164,7 +164,7 @@ Deno.test("the life of a connection", async (t) => {
   await t.step("a REFRESH with fewer grants ends subscriptions", () => shrinks(bus));
   await t.step("signatures are verified, and required where configured", () => signatures(bus));
   await t.step("signed and unsigned messages keep their order", () => fifo(bus));
-  await t.step("a stop sends everybody away with 1012 and a window", async () => {
+  await t.step("a stop closes every connection with 1012 and a window", async () => {
     const client = await openText(bus.url, await bus.tokenFor());
     const status = await bus.stop();
     assert.equal(status.code, 0, bus.log());

@@ -43,7 +43,7 @@ async function metric(place: Place, sample: string): Promise<number> {
   return Number(line?.slice(sample.length + 1) ?? NaN);
 }
 
-Deno.test("a crowd that drops and returns at once is all back; who was sent away heard when to come", async () => {
+Deno.test("a crowd that drops and returns at once is all back; who was rejected heard when to come", async () => {
   await using place = await startDoor("handshakes_per_second = 60\nhandshake_burst = 20\n", true);
   const tokens = await Promise.all(
     Array.from({ length: CLIENTS }, (_, index) => place.issuer.tokenFor({ sub: `user-${index}` })),
@@ -70,7 +70,7 @@ Deno.test("a crowd that drops and returns at once is all back; who was sent away
   }
 });
 
-/** Comes until it was sent away so often; what is let in meanwhile goes again. */
+/** Comes until it was rejected so often; what is let in meanwhile goes again. */
 async function sentAway(place: Place, count: number): Promise<Refused[]> {
   const refusals: Refused[] = [];
   while (refusals.length < count) {

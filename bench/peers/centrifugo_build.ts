@@ -47,7 +47,7 @@ async function fromSource(
 ): Promise<string | undefined> {
   const source = `${folder}/source`;
   const clone = ["clone", "--quiet", "--depth", "1", "--branch", `v${VERSION}`, SOURCE, source];
-  // Git must not ask for a name where the source is not to be had.
+  // Git must not ask for a name where the source is not available.
   const cloned = await run("git", clone, { ...env, GIT_TERMINAL_PROMPT: "0" });
   if (cloned === undefined) return "there is no git";
   if (!cloned.ok) return `git clone: ${lastLine(cloned.text)}`;

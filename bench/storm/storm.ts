@@ -63,7 +63,7 @@ function doorTable({ refusals, distinct_waits, failures }: Figures, { spent }: S
   const { door } = spent;
   return renderRows(["at the door", "count"], [
     ["let in", String(door?.accepted)],
-    ["sent away with 503", String(refusals)],
+    ["rejected with 503", String(refusals)],
     ["distinct Retry-After", String(distinct_waits)],
     ["attempts without an answer", String(failures)],
     ["tokens remembered / verified", `${door?.cache_hits} / ${door?.cache_misses}`],

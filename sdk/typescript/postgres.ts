@@ -87,7 +87,7 @@ async function beginOf(
 /**
  * The messages of a durable room that the queries of a transaction have not seen, then what comes: no hole, no
  * repeat. `taken` is what `select arqon.position()` gave in that transaction, `repeatable read`, before or after the
- * queries. When not everything since is to be had the loop begins with a GAP: load the page anew. TypeError for a
+ * queries. When not everything since is available, the loop begins with a GAP: load the page anew. TypeError for a
  * text that is no position, the errors of `history` and `Room.subscribe` otherwise.
  *
  * ```ts

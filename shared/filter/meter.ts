@@ -93,7 +93,7 @@ export class Meter {
     }
     const is_deep = COMPARING.has(name);
     for (const operand of operands) {
-      // Nothing is bought that is not to be had: what is deep is looked at no further than the steps reach.
+      // Nothing beyond the budget is bought: deep values are read no further than the steps reach.
       if (steps > this.left) break;
       steps += this.#weight(
         operand,

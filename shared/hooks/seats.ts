@@ -21,7 +21,7 @@ export class Seats {
     return this.#waiting;
   }
 
-  /** Resolves with a seat. Rejects when the signal says so before that, or when `makeRoom` has sent it away. */
+  /** Resolves with a seat. Rejects when the signal says so before that, or when `makeRoom` has evicted it. */
   async take(signal: AbortSignal, owner = ""): Promise<Disposable> {
     signal.throwIfAborted();
     if (this.#free > 0) this.#free--;

@@ -1,6 +1,6 @@
 /**
  * What a process does when its memory grows towards its limit: it asks clients whether they are
- * alive, sends away those that do not answer, and names those that do not even leave. A state
+ * alive, closes those that do not answer, and names those that do not even leave. A state
  * machine without clock, timers and sockets of its own; `memory_watch.ts` runs it.
  */
 import { Leaving } from "./memory_leaving.ts";
@@ -9,7 +9,7 @@ import { pauseFor } from "./memory_pause.ts";
 
 /** From this part of `[limits] memory_bytes` on, every client is asked whether it is alive. */
 const ASK_AT = 0.45;
-/** From this part on, clients that do not answer are sent away. */
+/** From this part on, clients that do not answer are closed. */
 const PART_AT = 0.55;
 /** Above this part, while memory still grows, clients do not get the whole time to answer. */
 const PRESS_AT = 0.65;
@@ -17,7 +17,7 @@ const PRESS_AT = 0.65;
 const LEAVE_AT = 0.7;
 /** Above this part the process begins to end, even when no client is silent. */
 const END_AT = 1;
-/** Above this part the end is not orderly any more, once the clients that were sent away are judged. */
+/** Above this part the end is not orderly any more, once the clients that were closed are judged. */
 export const ABORT_AT = 1.4;
 /** Above this part the process waits for nothing. */
 export const GIVE_UP_AT = 2;
@@ -44,7 +44,7 @@ const WEIGHT = 0.01;
 const WEIGHT_MESSAGES = 4;
 /** Where a client's unfinished bytes are known, fewer than this count for nothing. */
 const SMALL_BYTES = 65_536;
-/** The least looks at the sockets that show whether the clients that were sent away go at once. */
+/** The least looks at the sockets that show whether the clients that were closed go at once. */
 const LOOKS = 2;
 /** With fewer looks than this left before the end, the process has no time. */
 const FEW_LOOKS = 8;
@@ -90,7 +90,7 @@ export type Action<S extends Suspect> =
   | { readonly kind: "none" }
   /** Every client was asked whether it is alive. */
   | { readonly kind: "asked"; readonly clients: number }
-  /** Clients that did not answer were sent away. */
+  /** Clients that did not answer were closed. */
   | { readonly kind: "parted"; readonly clients: number }
   /** These clients were cut off, and are guilty. */
   | { readonly kind: "cut"; readonly guilty: readonly S[] }
@@ -319,7 +319,7 @@ export class MemoryGuard<S extends Suspect> {
     return (rss_bytes - (this.#last?.rss_bytes ?? rss_bytes)) / this.#limit_bytes;
   }
 
-  /** Whether the end must begin before the clients that were sent away had all their time. */
+  /** Whether the end must begin before the clients that were closed had all their time. */
   #isPressed(used: number, waited_ms: number): boolean {
     return used >= END_AT || (used >= LEAVE_AT && waited_ms >= LEAVE_SHORT_MS);
   }

@@ -76,7 +76,7 @@ Deno.test("below the first level nobody is asked anything", () => {
   assert.deepEqual(peer.done, []);
 });
 
-Deno.test("who answers the PING stays; who does not is sent away; who does not leave is guilty", () => {
+Deno.test("who answers the PING stays; who does not is closed; who does not leave is guilty", () => {
   const [sdk, plain, offender] = [new Peer("sdk"), new Peer("plain"), new Peer("offender")];
   const { sample, looks, answer } = guardOf(sdk, plain, offender);
   assert.deepEqual(sample(0.5), { kind: "asked", clients: 3 });
@@ -158,7 +158,7 @@ Deno.test("fast growth shortens the time to answer, and the process ends before 
   assert.equal(sample(0.85, 1).kind, "none");
 });
 
-Deno.test("few looks left shorten the time to answer, and the end begins with the sending away", () => {
+Deno.test("few looks left shorten the time to answer, and the end begins with the closing", () => {
   const [offender, plain] = [new Peer("offender"), new Peer("plain")];
   const { sample, looks, pause } = guardOf(offender, plain);
   pause(0.3, 0);
@@ -216,7 +216,7 @@ Deno.test("an end is not cut short before the guilty are known, up to twice the 
   assert.equal(far.sample(GIVE_UP_AT, 1).kind, "abort");
 });
 
-Deno.test("who came after the question and has said nothing is sent away too", () => {
+Deno.test("who came after the question and has said nothing is closed too", () => {
   const early = new Peer("early");
   const peers = [early];
   const guard = new MemoryGuard<Peer>(LIMITS, () => peers);

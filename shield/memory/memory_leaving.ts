@@ -1,5 +1,5 @@
 /**
- * Clients that are sent away because memory runs short, and how it becomes certain that one of them
+ * Clients that are closed because memory runs short, and how it becomes certain that one of them
  * does not leave. It has no clock and no sockets of its own; what follows is decided in
  * `memory_guard.ts`.
  *
@@ -40,7 +40,7 @@ export interface LeavingTimes {
   readonly answer_ms: number;
 }
 
-/** The clients that are sent away in one round. Times are in Unix ms. */
+/** The clients that are closed in one round. Times are in Unix ms. */
 export class Leaving<S extends Leaver> {
   readonly #all: readonly S[];
   readonly #times: LeavingTimes;

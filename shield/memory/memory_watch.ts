@@ -169,7 +169,7 @@ export function watchMemory(options: MemoryWatchOptions): MemoryWatch {
     log.warn(TEXTS[action.kind], { rss_bytes, memory_bytes, ...clients });
     punish(guilty);
     if (action.kind === "cut" || action.kind === "unexplained") options.collect();
-    // Every client is told to go while those who were sent away are judged and bans are stored.
+    // Every client is told to go while those who were closed are judged and bans are stored.
     if (action.kind === "end") options.onExhausted(TEXTS.end, false);
     if (action.kind === "end" ? action.judged : action.kind === "judged") judged.resolve();
     if (action.kind === "abort") banning.then(() => options.onExhausted(TEXTS.abort, true));
@@ -209,7 +209,7 @@ export function watchMemory(options: MemoryWatchOptions): MemoryWatch {
 
 const TEXTS = {
   asked: "memory runs short: all clients are pinged",
-  parted: "memory runs short: clients that answered no PING are sent away",
+  parted: "memory runs short: clients that answered no PING are closed",
   cut: "clients that held the memory were cut off",
   end: "the memory is used up: the process ends, to be started again",
   judged: "clients did not leave, and the memory did not come back",

@@ -28,7 +28,7 @@ export interface AdmissionState {
   readonly bucket: TokenBucket;
   /** Handshakes that were let in and are not answered yet. */
   under_way: number;
-  /** When all clients that were sent away will have come back, each at its own time; monotonic ms. */
+  /** When all clients that were rejected will have come back, each at its own time; monotonic ms. */
   drained_ms: number;
 }
 
@@ -41,7 +41,7 @@ export interface Load {
 /** From this fraction of `memory_bytes` on no client is let in, as open connections may still grow. */
 const MEMORY_SHARE = 0.8;
 /**
- * The part of the rate that is promised to clients that were sent away; the rest is for new ones.
+ * The part of the rate that is promised to clients that were rejected; the rest is for new ones.
  */
 const RETURNING_SHARE = 0.9;
 /** The shortest wait, in ms, roughly, even when the queue is nearly empty. */
@@ -56,7 +56,7 @@ const DRAIN_MS_MAX = 30_000;
 /** The part of its wait within which each client comes back before or after its place. */
 const JITTER = 0.25;
 
-/** A state with a full bucket, with no client under way and none sent away. `now_ms` is monotonic. */
+/** A state with a full bucket, with no client under way and none rejected. `now_ms` is monotonic. */
 export function createAdmissionState(limits: AdmissionLimits, now_ms: number): AdmissionState {
   const { handshakes_per_second, handshake_burst } = limits;
   return {
@@ -67,8 +67,8 @@ export function createAdmissionState(limits: AdmissionLimits, now_ms: number): A
 }
 
 /**
- * The wait of a client that is sent away, for a queue that takes `drain_ms`: that time × a factor drawn
- * evenly from [0.75, 1.25). A client that is sent away a moment later has a longer queue before it, so
+ * The wait of a client that is rejected, for a queue that takes `drain_ms`: that time × a factor drawn
+ * evenly from [0.75, 1.25). A client that is rejected a moment later has a longer queue before it, so
  * the crowd comes back spread over the time that it takes to let it in. `random` is in [0, 1).
  */
 export function retryAfter(drain_ms: number, random: number): number {
@@ -76,7 +76,7 @@ export function retryAfter(drain_ms: number, random: number): number {
   return Math.round(bounded_ms * (1 - JITTER + 2 * JITTER * random));
 }
 
-/** How long it takes until all clients that were sent away are in, in ms. */
+/** How long it takes until all clients that were rejected are in, in ms. */
 export function drainTime(state: AdmissionState, now_ms: number): number {
   return Math.max(0, state.drained_ms - now_ms);
 }

@@ -61,7 +61,7 @@ export interface Admission {
    */
   enter(): Handshake;
   /**
-   * Throws the same while clients are sent away; for clients that cannot read the refusal of an
+   * Throws the same while clients are rejected; for clients that cannot read the refusal of an
    * upgrade.
    */
   requireOpen(): void;
@@ -96,7 +96,7 @@ export function createAdmission(options: AdmissionGateOptions): Admission {
   scrapedGauge(
     registry,
     "shield_admission_queue_seconds",
-    "Until everybody who was sent away has been asked to be back, in seconds.",
+    "Until everybody who was rejected has been asked to be back, in seconds.",
     () => drainTime(state, monotonic_ms()) / 1_000,
   );
   let load: Load = { memory_bytes: 0 };

@@ -32,7 +32,7 @@ function drawer(seed: number): () => number {
   };
 }
 
-/** A crowd comes at once; who is sent away obeys. When each got in, and how often it was sent away. */
+/** A crowd comes at once; who is rejected obeys. When each got in, and how often it was rejected. */
 function storm(limits: AdmissionLimits, clients: number, seed: number) {
   const state = createAdmissionState(limits, 0);
   const draw = drawer(seed);
@@ -121,7 +121,7 @@ Deno.test("every wait is whole, positive, bounded and within a quarter of the qu
   ));
 });
 
-Deno.test("who is sent away later is asked to come later, and two are not asked for the same time", () => {
+Deno.test("who is rejected later is asked to come later, and two are not asked for the same time", () => {
   const limits = limitsOf({ handshake_burst: 1 });
   const state = createAdmissionState(limits, 0);
   const draw = drawer(7);
@@ -157,7 +157,7 @@ Deno.test("from 80 % of memory_bytes on nobody is let in", () => {
   assert.equal(whyClosed(state, limits, { memory_bytes: 800 }, 0, 0)?.why, "memory");
 });
 
-Deno.test("asking why takes no place in the queue, and there is no answer when nobody was sent away", () => {
+Deno.test("asking why takes no place in the queue, and there is no answer when nobody was rejected", () => {
   const limits = limitsOf({ handshake_burst: 1 });
   const state = createAdmissionState(limits, 0);
   assert.equal(whyClosed(state, limits, IDLE, 0, 0.5), undefined);

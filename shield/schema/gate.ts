@@ -56,7 +56,7 @@ export interface SchemaGate {
     note?: SchemaNote,
   ): SchemaRefusal | undefined;
   /**
-   * The schema of a subject's events; `none`: it has none, `missing`: it is not to be had. `subject` as in
+   * The schema of a subject's events; `none`: it has none, `missing`: it is not available. `subject` as in
    * `check`.
    */
   schemaOf(subject: Subject, tenant_id: string): MessageSchema | "none" | "missing";

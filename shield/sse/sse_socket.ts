@@ -15,7 +15,7 @@ import type { GzipStream } from "./gzip.ts";
 import type { Entered, EventSubscriptions } from "./subscriptions.ts";
 
 const NORMAL = 1000, GOING_AWAY = 1001, RESTART = 1012;
-/** The part of a drain's window in which readers are sent away, one after another. */
+/** The part of a drain's window in which readers are closed, one after another. */
 const DRAIN_PART = 0.8;
 
 /** What a reader needs of its process. */

@@ -74,7 +74,7 @@ const CLIENTS: readonly PanelSpec[] = [
   panel("Connections by state", "short", "Before their WELCOME, open, and closing.", [
     ["sum by (state) (shield_connections{@})", "{{state}}"],
   ]),
-  panel("Upgrades", "cps", "Upgrade requests by outcome, and who was sent away before that.", [
+  panel("Upgrades", "cps", "Upgrade requests by outcome, and who was rejected before that.", [
     [rate("shield_handshakes_total", "outcome"), "{{outcome}}"],
   ]),
   panel("Tokens", "cps", "Tokens looked at, by result.", [

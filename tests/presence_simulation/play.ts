@@ -17,7 +17,7 @@
  * 6. Held leaves: the longest `grace_ms`; batches: `announce_ms` at Shield and Brain, 1 s to clients.
  * In an orderly world nobody waits for silence: who stops says so. What remains is a start (a Brain
  * listens for a heartbeat before it serves), the next RoomCheck or retry (a heartbeat), batches, and
- * 1 s for a client that was sent away just now or came to a Shield before a Brain served.
+ * 1 s for a client that was rejected just now or came to a Shield before a Brain served.
  */
 import { Clients } from "./clients.ts";
 import type { Tamper } from "./network.ts";

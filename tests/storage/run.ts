@@ -1,5 +1,5 @@
 /**
- * Tenants that store all they can, one after the other, until nothing more is to be had, while a quiet one
+ * Tenants that store all they can, one after the other, until nothing more is available, while a quiet one
  * does a little of everything. What has to hold: the quiet one is never refused, no stream grows beyond its
  * bound, who is refused is told what to change, and the bus stays ready.
  */

@@ -60,7 +60,7 @@ async function answerQueries(room: ShownRoom, queries: readonly WaitingQuery[]):
   }
 }
 
-/** Whether the log has nothing that the room here has not. */
+/** Whether the room here has applied the whole log. */
 async function isNewest({ loaded, at }: ShownRoom): Promise<boolean> {
   const { last } = await loaded.durable.head(at.log_room_id);
   return (last?.offset ?? 0) === loaded.position;

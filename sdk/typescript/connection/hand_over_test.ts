@@ -1,5 +1,5 @@
 // The move to another Shield, against a peer that follows a script: what goes where, and what the loops
-// find when the other one is not to be had, or dies on the way.
+// find when the other one is not available, or dies on the way.
 import assert from "node:assert/strict";
 import {
   decodeClientFrame,

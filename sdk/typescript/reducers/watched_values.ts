@@ -1,6 +1,6 @@
 /**
  * Watches visible values of a room: reads them, and hears their changes in the room beside it, also over reconnects.
- * What was missed is recovered like messages of any durable room; where it is not to be had, values are read again,
+ * What was missed is recovered like messages of any durable room; where it is not available, values are read again,
  * and until then they are those of the moment before. What goes together is `values_view.ts`.
  */
 import { ArqonError } from "@arqon/proto";

@@ -41,7 +41,7 @@ export interface SubscribeOptions {
   readonly filter?: string;
   /**
    * Begin right after this place of a durable room instead of now; for the first loop on the room
-   * only. When not everything since is to be had, the loop begins with a GAP; a room that is not
+   * only. When not everything since is available, the loop begins with a GAP; a room that is not
    * durable is refused with `not-durable`.
    */
   readonly position?: Position;

@@ -62,7 +62,7 @@ export class Writer {
     return this.#is_running || this.#hasWork();
   }
 
-  /** True when the document has nothing that the room has not. */
+  /** True when the room has every change of the document. */
   get is_even(): boolean {
     return !this.#is_running && this.#queue.length + this.#held.length === 0;
   }

@@ -104,7 +104,7 @@ async def subscribe_since(
     """What a transaction's queries have not seen of a durable room, then what comes.
 
     No hole, no repeat. `taken` is what `select arqon.position()` gave in that transaction
-    (repeatable read). When not everything since is to be had, the loop begins with a gap: load the
+    (repeatable read). When not everything since is available, the loop begins with a gap: load the
     page anew. `options` are those of `Connection.room`. Raises ValueError for a text that is no
     position, and what `Room.history` and `async with` raise.
     """

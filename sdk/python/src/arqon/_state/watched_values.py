@@ -1,7 +1,7 @@
 """Watches visible values of a room: reads them, and hears their changes in the room beside it.
 
-What was missed over a reconnect is recovered like messages of any durable room; where it is not to
-be had, values are read again, and are those of the moment before until then.
+What was missed over a reconnect is recovered like messages of any durable room; where it is not
+available, values are read again, and keep those of the moment before until then.
 """
 
 from __future__ import annotations
