@@ -23,6 +23,9 @@ const KINDS: readonly (readonly [pattern: string, plain: string])[] = [
   [String.raw`\bstood still\b`, "stalled, was stopped"],
   [String.raw`\bbecame of\b`, "the outcome of"],
   [String.raw`\bwhat is over\b`, "expired, finished"],
+  [String.raw`\b(?:sent|sends|send) (?:\w+ )?away\b`, "rejected, closed"],
+  [String.raw`\bto be had\b`, "available"],
+  [String.raw`\bhas nothing that (?:\w+ ){1,3}(?:has|have) not\b`, "has applied all of it"],
   [String.raw`\bby the look of it\b|\bnot so of\b`, "apparently; exception"],
   [`${START}(?:Whose|Of what|As which|Of which|Of whom|Of those that) `, "the subject first"],
 ];

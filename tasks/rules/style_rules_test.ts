@@ -17,6 +17,9 @@ Deno.test("style: a sentence of each kind is found, also over the break of a lin
       "A server that stood still.",
       "The ledger says what became of it.",
       "It drops what is over.",
+      "Clients that were sent away.",
+      "Nothing is to be had there.",
+      "The log has nothing that it has not.",
       "That is not so of rooms.",
       "Of what is lost nothing comes.",
     ]
