@@ -136,7 +136,7 @@ export function renderTable(inputs: SdkInputs): string {
   const lines = [
     "# SDKs",
     "",
-    "What the TypeScript and the Python SDK can do, under which names. A tick stands where it is",
+    "What the TypeScript and the Python SDK can do, under which names. A tick is where it is",
     `proven: by scenarios (S) and vectors (V) of [conformance](../sdk/conformance/README.md), ${total} and`,
     `${cases} in all, which both SDKs must pass alike, or by tests of the SDK's own (T). A dash is not`,
     "proven yet. A scenario is passed over WebSocket and over HTTP, [as below](#transports).",
