@@ -118,7 +118,7 @@ const stall: Fault = {
   },
 };
 
-/** docs/operations.md, "Clocks": due times of schedules: "times that a step forward passes are missed". */
+/** docs/scale.md, "A cluster": due times of schedules: "times that a step forward passes are missed". */
 const hasNoSchedule = ({ source }: Partial<Row>) => source !== "schedule";
 
 const CALM: readonly Calm[] = [
