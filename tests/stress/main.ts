@@ -20,7 +20,7 @@ const USAGE = {
     only: names("these scenarios alone, by number or name: 7,recovery_storm"),
     skip: names("all but these"),
     repeat: whole(1, "how often each is run"),
-    scale: amount(1, "a share of the numbers of docs/reliability.md"),
+    scale: amount(1, "a share of the numbers of the list"),
     seed: seed(),
     "at-once": whole(4, "how many run side by side"),
   },

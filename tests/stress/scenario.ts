@@ -5,7 +5,7 @@ import { Peer } from "./peer.ts";
 
 /** One self-checking scenario; it rejects when something is not as it must be. */
 export interface Scenario {
-  /** As in the list that they come from; see docs/reliability.md. */
+  /** As in the list that they come from; see README.md. */
   readonly number: number;
   readonly name: string;
   run(stage: Stage): Promise<void>;

@@ -1,6 +1,6 @@
 /**
  * The self-checking scenarios with small numbers, on four real nodes. `deno task stress` runs them with
- * the numbers of the list. Which number is what: docs/reliability.md.
+ * the numbers of the list. Which number is what: README.md.
  */
 import assert from "node:assert/strict";
 import { chosen, runStress, SCENARIOS } from "./run.ts";
