@@ -7,7 +7,7 @@ import { matchesRoomPattern } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { splitDelta } from "../../shared/presence/delta_split.ts";
-import type { Beat, PresencePort, Pull } from "../../shared/presence/messages.ts";
+import type { Beat, PresencePort, Pull, Stay } from "../../shared/presence/messages.ts";
 import type { LeaveReason } from "../../shared/presence/leave_reason.ts";
 import { PacedSender } from "../../shared/presence/paced_sender.ts";
 import { deltaPages, MESSAGE_BYTES } from "../../shared/presence/pages.ts";
@@ -44,6 +44,8 @@ const REINCARNATION_MS = 30_000;
 /** The longest leap of an incarnation above a younger life, in ms, for a node whose clock is behind. */
 const LEAP_MS = 60_000;
 
+/** Stays that are told with one announcement; the others come with the next heartbeat. */
+const BRIEF_MAX = 256;
 /** Reasons that one announcement has at most. */
 const REASONS_MAX = 8_192;
 
@@ -87,6 +89,8 @@ export class Announcer {
   #moving = false;
   /** Why members left since the last announcement, by the counters of their entries. */
   #reasons = new Map<number, LeaveReason>();
+  /** Who came and went since: no Brain hears of them by that. */
+  #brief: Stay[] = [];
   /** When the last few incarnations were taken, in Unix ms. */
   #reincarnated_ms: number[] = [];
 
@@ -254,6 +258,7 @@ export class Announcer {
 
   #leave(member: MemberRef, reason: LeaveReason): readonly Entry[] {
     this.#in_grace.release(member);
+    const announced = heartbeatDelta(this.#state).end;
     const left = leave(this.#state, member.tenant_id, member.room_id, member.connection_id);
     // Without one the journal says that nobody knows.
     if (left !== undefined && this.#reasons.size < REASONS_MAX) {
@@ -261,7 +266,9 @@ export class Announcer {
     }
     const { isJournaled, port } = this.#options;
     if (left !== undefined && isJournaled?.(member.tenant_id, member.room_id)) {
-      this.unconfirmed.add(this.writer, left.entry, reason, port.now());
+      const stay = this.unconfirmed.add(this.writer, left.entry, reason, port.now());
+      const is_brief = left.entry.counter > announced && this.#brief.length < BRIEF_MAX;
+      if (is_brief) this.#brief.push(stay);
     }
     this.#changed();
     return left === undefined ? [] : [left.entry];
@@ -307,6 +314,8 @@ export class Announcer {
         ...(reasons.size > 0 && { reasons }),
       });
     }
+    const stays = this.#brief.splice(0);
+    if (stays.length > 0) port.send(this.#subject, { kind: "stays", stays, missed: [] });
   }
 
   /**

@@ -20,6 +20,7 @@ function fixture(values: Record<string, unknown> = {}) {
     config: presenceConfig(values),
     stats,
     log,
+    isJournaled: (_, room_id) => room_id === "stage",
     onLost: (entries) => void lost.push(...entries),
   });
   return { port, stats, lost, announcer };
@@ -71,6 +72,31 @@ Deno.test("the first change is announced at once, what follows within announce_m
   assert.equal(lobby(brain), "b");
   port.advance(1_000);
   assert.equal(port.sent.length, 0, "nothing more to say");
+});
+
+Deno.test("who comes and goes within one batch is told with it, where the room has a journal", () => {
+  const { port, announcer } = fixture();
+  announcer.join(member("a", { room_id: "stage" }));
+  for (const id of ["b", "c"]) announcer.join(member(id, { room_id: "stage" }));
+  announcer.join(member("b"));
+  for (const room_id of ["stage", "lobby"]) {
+    announcer.leave({ tenant_id: "acme", room_id, connection_id: "b" }, true, "closed");
+  }
+  // Brains have heard that it came, and see it go.
+  announcer.leave({ tenant_id: "acme", room_id: "stage", connection_id: "a" }, true);
+  port.advance(50);
+  port.advance(50);
+  const told = port.take("stays").map(({ stays }) =>
+    stays.map(({ entry: { connection_id, room_id }, cause }) => [connection_id, room_id, cause])
+  );
+  assert.deepEqual(told, [[["b", "stage", "closed"]]]);
+  announcer.tellStays();
+  const kept = port.take("stays").flatMap(({ stays }) => stays.map(({ entry }) => entry));
+  assert.deepEqual(
+    kept.map(({ connection_id }) => connection_id),
+    ["b", "a"],
+    "until it is written",
+  );
 });
 
 Deno.test("10,000 joins in a second are at most 21 announcements and one timer", () => {

@@ -37,7 +37,7 @@ export class Unconfirmed {
     this.#stats = stats;
   }
 
-  add(writer: Writer, entry: Entry, cause: LeaveReason, now_ms: number): void {
+  add(writer: Writer, entry: Entry, cause: LeaveReason, now_ms: number): Stay {
     const stay = { writer, entry: { ...entry, meta: "", changed_ms: now_ms }, cause };
     this.#stays.set(keyOf({ writer, counter: entry.counter }), stay);
     if (this.#stays.size > STAYS_MAX) {
@@ -46,6 +46,7 @@ export class Unconfirmed {
       this.#miss(oldest.entry);
     }
     this.#count();
+    return stay;
   }
 
   /** What is to be told now, the oldest first, in messages that are not too long. */
