@@ -4,7 +4,7 @@ import type { Registry } from "../../shared/metrics/metrics.ts";
 
 /** The metrics, by what they measure. */
 export interface MembershipMetrics {
-  /** `type`: joined, left, occupied, vacated or present. */
+  /** `type`: joined, left, occupied, vacated, present or missed. */
   readonly entries: Counter<"type">;
   readonly failures: Counter;
   readonly dropped: Counter;

@@ -1,7 +1,7 @@
 /** What Brains make of Shields: scenario group I of presence, as far as it is theirs, in virtual time. */
 import assert from "node:assert/strict";
 import type { Entry } from "../../shared/presence/types.ts";
-import { HELLO } from "../../shared/subjects/subject.ts";
+import { HELLO, processSubject } from "../../shared/subjects/subject.ts";
 import type { MemberChange } from "../cluster_view.ts";
 import { TestCluster } from "./testing/cluster.ts";
 import type { TestBrain } from "./testing/cluster.ts";
@@ -69,6 +69,35 @@ Deno.test("I3: what another Brain has is asked of it when the Shield does not an
     "sys.presence.to.s1",
     "sys.presence.to.b2",
   ]);
+});
+
+Deno.test("what is said of stays comes from a Shield or a Brain, and what is written goes to both", () => {
+  const cluster = new TestCluster();
+  const [one, other] = cluster.brains("b1", "b2") as [TestBrain, TestBrain];
+  const shield = cluster.shield("s1");
+  shield.join(member("c1")).announce();
+  cluster.run(100);
+  const [entry] = [...one.presence.members("acme", "lobby")] as [Entry];
+  const stay = { writer: shield.writer, entry, cause: "closed" as const };
+  const told: (readonly [string | undefined, number])[] = [];
+  other.presence.onStays(({ node_id, stays }) => void told.push([node_id, stays.length]));
+  const written: number[] = [];
+  other.presence.onStaysWritten(({ stays }) =>
+    void written.push(...stays.map((tag) => tag.counter))
+  );
+  one.presence.shareStays([stay]);
+  shield.port.send(processSubject("announce", "s1"), { kind: "stays", stays: [stay], missed: [] });
+  const missed = [{ tenant_id: "acme", room_id: "lobby", count: 1, from_ms: 1, to_ms: 2 }];
+  const tag = { writer: shield.writer, counter: entry.counter };
+  one.presence.confirmStays("s1", { stays: [tag], missed });
+  cluster.run(10);
+  assert.deepEqual(told, [[undefined, 1], ["s1", 1]]);
+  assert.deepEqual(written, [entry.counter]);
+  const sent = cluster.sent.filter(({ message }) => message.kind === "stays_written");
+  assert.deepEqual(
+    sent.map(({ subject, message }) => [subject, "missed" in message && message.missed.length]),
+    [["sys.presence.to.s1", 1], ["sys.presence.to.b2", 0]],
+  );
 });
 
 Deno.test("I5: a join, an update and a leave of a Shield reach a Brain once each", () => {
