@@ -13,7 +13,8 @@ import type { Targets } from "./script.ts";
 import type { Variant } from "./variant.ts";
 
 /** What a fleet reports to. */
-export interface ChaosOptions extends Pick<FleetOptions, "servers" | "dir" | "say" | "onSurprise"> {
+export interface ChaosOptions
+  extends Pick<FleetOptions, "servers" | "dir" | "say" | "onBack" | "onSurprise"> {
   readonly variant: Variant;
   /** Of `[server]` of the Shields. */
   readonly shield_lines: string;

@@ -39,6 +39,8 @@ export interface FleetOptions {
   readonly say: (line: string) => void;
   /** Hears of a fault before it begins; the fault waits for it. */
   readonly onFault?: (fault: Fault) => void | Promise<void>;
+  /** Hears when its target is up again. */
+  readonly onBack?: (fault: Fault) => void;
   readonly onSurprise: (text: string) => void;
 }
 
@@ -164,7 +166,7 @@ export class Fleet implements AsyncDisposable {
   }
 
   async #perform(fault: Fault): Promise<void> {
-    const { say, onFault } = this.#options;
+    const { say, onFault, onBack } = this.#options;
     const { target, kind, away_ms } = fault;
     const [node, server, balancer] = [
       this.#nodes.get(target),
@@ -177,6 +179,7 @@ export class Fleet implements AsyncDisposable {
     else if (server !== undefined) await hurtServer(server, kind, away_ms);
     else if (balancer !== undefined) await cutOff(balancer, away_ms);
     else throw new TypeError(`there is no ${target}`);
+    onBack?.(fault);
     say(`${target} is back`);
   }
 }

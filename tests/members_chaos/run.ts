@@ -330,7 +330,12 @@ export async function runMembers(plan: MembersPlan, say: Say): Promise<MembersVe
     ...{ variant, servers: 3, shield_lines: "", dir, say, onSurprise },
     tables: hooksOf(receiver.url),
     now: () => performance.now() - began_ms,
-    onFault: ({ target, kind }) => blows.push({ target, kind, from_ms: registry.now() }),
+    onFault: ({ target, kind }) =>
+      blows.push({ target, kind, from_ms: registry.now(), to_ms: Infinity }),
+    onBack: ({ target }) => {
+      const blow = blows.findLast((one) => one.target === target);
+      if (blow !== undefined) blow.to_ms = registry.now();
+    },
   });
   const { urls, bus: { issuer } } = fleet;
   const crowd = new Crowd({ size, variant, urls, issuer, registry, random, onSurprise });

@@ -11,6 +11,8 @@ export interface Blow {
   readonly target: string;
   readonly kind: FaultKind;
   readonly from_ms: number;
+  /** Its target was up again; Infinity: never. */
+  to_ms: number;
 }
 
 /** What stands in the journals of all rooms. */
@@ -43,13 +45,13 @@ export interface Lacking {
 const ENDS: Partial<Record<FaultKind, string>> = { kill: "killed", restart: "restarted" };
 /** What a client knows of its end comes so much later than the blow, at most. */
 const LATE_MS = 1_000;
-/** A Brain that was not ended for so long before a stay has started, and one knows within that that a Shield is gone. */
-const SLOW_MS = 20_000;
+/** Within this a Brain knows that a Shield is gone: the members of one that stops have `move_grace_ms`. */
+const SOON_MS = 15_000;
 
-/** The first blow that ends the process from then on. */
+/** The first blow that ends the process from then on: one that is told to stop still serves for a while. */
 function endOf(blows: readonly Blow[], name: string, from_ms: number): Blow | undefined {
   return blows.filter((blow) =>
-    blow.target === name && ENDS[blow.kind] !== undefined && blow.from_ms >= from_ms
+    blow.target === name && ENDS[blow.kind] !== undefined && blow.to_ms > from_ms
   ).toSorted((one, other) => one.from_ms - other.from_ms)[0];
 }
 
@@ -63,11 +65,17 @@ function kindOf(stay: ToldStay, written: Written, { blows, brains, quiets_ms }: 
   }
   const was_there = ended_ms >= ended || (end === "lost" && ended_ms > ended - LATE_MS);
   const how = was_there ? "there when" : "gone before";
-  const next_ms = written.times_ms.get(room)?.find((at_ms) => at_ms > ended + SLOW_MS) ?? Infinity;
-  // How fast a Brain starts depends on the machine, so that this accuses nobody.
-  const has_witness = brains.some((name) =>
-    (endOf(blows, name, told_ms - SLOW_MS)?.from_ms ?? Infinity) > next_ms
-  );
+  const last_ms = Math.min(ended_ms, ended);
+  const next_ms = written.times_ms.get(room)?.find((at_ms) => at_ms > ended + SOON_MS) ?? Infinity;
+  const has_witness = brains.some((name) => {
+    const ends = blows.filter((one) => one.target === name && ENDS[one.kind] !== undefined);
+    // A life is from the end of one blow to the next.
+    const starts = [-Infinity, ...ends.map(({ to_ms }) => to_ms)];
+    return starts.some((from_ms) =>
+      from_ms < Math.max(last_ms, ended - SOON_MS) &&
+      ends.every((one) => one.from_ms < from_ms || one.from_ms > next_ms)
+    );
+  });
   const until = has_witness
     ? "a Brain lived on"
     : "so were all Brains before its journal was written";

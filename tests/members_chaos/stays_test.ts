@@ -14,7 +14,8 @@ const stay = (
   ...{ room: "t/r", connection_id, joined_ms: 1, told_ms, node_id: "s0", end, ended_ms },
 });
 const HISTORY = { brains: ["b0", "b1"], quiets_ms: [] };
-const kill = (target: string, from_ms: number) => ({ target, kind: "kill", from_ms }) as const;
+const kill = (target: string, from_ms: number, to_ms = from_ms + 1_000) =>
+  ({ target, kind: "kill", from_ms, to_ms }) as const;
 const ids = (found: readonly Lacking[]) =>
   found.map(({ why, stays }) => [why, stays.map(({ connection_id }) => connection_id).join()]);
 
@@ -25,9 +26,10 @@ Deno.test("stays in no journal are named by the end of their Shield, and who kne
     stay("noticed early", 3_000, "lost", 19_500),
     stay("gone", 3_000, "left", 6_000),
     stay("next life", 70_000, "closed", 72_000),
+    stay("while it stops", 110_500, "lost", 110_800),
   ];
   const joined = new Set([stayKey(told[0]!)]);
-  const restart = { target: "s0", kind: "restart", from_ms: 110_000 } as const;
+  const restart = { ...kill("s0", 110_000), kind: "restart" } as const;
   const blows = [
     kill("s1", 4_000),
     { ...kill("s0", 4_000), kind: "cut" } as const,
@@ -35,7 +37,7 @@ Deno.test("stays in no journal are named by the end of their Shield, and who kne
     restart,
   ];
   const times_ms = new Map([["t/r", [2_100, 21_000, 60_000, 200_000]], ["t/other", [45_000]]]);
-  const dead = [kill("b0", 30_000), kill("b1", 59_000), kill("b0", 95_000)];
+  const dead = [kill("b0", 30_000), kill("b1", 59_000), kill("b0", 150_000), kill("b1", 150_000)];
   const found = lackingOf(told, { joined, times_ms }, { ...HISTORY, blows: [...blows, ...dead] });
   assert.deepEqual(ids(found), [
     [
@@ -50,9 +52,13 @@ Deno.test("stays in no journal are named by the end of their Shield, and who kne
       "gone before its Shield was restarted; so were all Brains before its journal was written",
       "next life",
     ],
+    [
+      "there when its Shield was restarted; so were all Brains before its journal was written",
+      "while it stops",
+    ],
   ]);
   assert.deepEqual(lostIn(found, 0), []);
-  const late = [kill("b0", 30_000), kill("b1", 61_000), kill("b0", 95_000)];
+  const late = [kill("b0", 30_000), kill("b1", 61_000), kill("b0", 150_000), kill("b1", 150_000)];
   const some = lackingOf(told, { joined, times_ms }, { ...HISTORY, blows: [...blows, ...late] });
   assert.deepEqual(ids(some).slice(0, 2), [
     ["there when its Shield was killed; a Brain lived on", "there,noticed early"],
