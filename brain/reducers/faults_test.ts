@@ -32,12 +32,16 @@ for (const [engine, open] of Object.entries(ENGINES)) {
   Deno.test(`${engine}: a room whose reducer fails for several is cut off for a while, and no other`, async () => {
     await using world = await open({ modules: { moody: MOODY } });
     const brain = await world.start("a");
-    for (const user of ["a", "a", "b", "b", "c"]) {
-      assert.match(String(await call(brain, "moody", "go", { data: "x", user })), /reducer-trap/);
+    for (const [at, user] of ["a", "a", "b", "b", "c"].entries()) {
+      // SDKs ask again where the answer is 503; what they are told again is no success.
+      const about = { data: "x", user, id: `go-${at}` };
+      for (let time = 0; time < (user === "c" ? 1 : 2); time++) {
+        assert.match(String(await call(brain, "moody", "go", about)), /reducer-trap/);
+      }
     }
     const cut = await call(brain, "moody", "go", { user: "d" });
     assert.match(String(cut), /^429 rate-limited.*breaker-open/);
-    assert.equal((await entriesOf(brain, "moody")).length, 5, "what is held back is no entry");
+    assert.equal((await entriesOf(brain, "moody")).length, 9, "what is held back is no entry");
     assert.equal(await metric(brain, "brain_reducer_open_breakers"), 1);
     assert.match(brain.lines.join(""), /level=error [^\n]*room cut off/);
     await applied(brain, "moody-1", "go", { user: "a" });

@@ -16,8 +16,7 @@ export const BREAKER = { failures: 5, cool_down_ms: 10_000 } as const;
 const NOBODY = "";
 
 /** Which of these failures are the program's: bounds of a room are told with 413, and others go on there. */
-const failed = ({ kind, code, repeats }: Applied): boolean =>
-  kind === "fault" && code === 503 && repeats === undefined;
+const failed = ({ kind, code }: Applied): boolean => kind === "fault" && code === 503;
 
 /** Those of one room. */
 export class RoomFaults {
@@ -82,6 +81,8 @@ export class RoomFaults {
     for (const [at, one] of applied.entries()) {
       // A program that cannot migrate the room does not come into force.
       if (entries[at]?.kind === "migrate") continue;
+      // What is told again was not run again: it is neither a failure nor a success.
+      if (one.repeats !== undefined) continue;
       const asking = this.#asking(calls[at]?.user_id ?? NOBODY);
       if (!failed(one)) {
         if (!breakers.isQuiet(tenant_id)) breakers.success(asking, key);
