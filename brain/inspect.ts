@@ -9,6 +9,7 @@ import type { ControlOptions } from "../shared/cluster/cluster_control.ts";
 import { LAG_METRIC, nodeOf, QuantileReader, totalOf } from "../shared/cluster/cluster_node.ts";
 import type { ClusterNode } from "../shared/cluster/cluster_node.ts";
 import {
+  CutOffQuestion,
   ROOM_MEMBERS_MAX,
   ROOM_META_BYTES,
   RoomQuestion,
@@ -22,6 +23,7 @@ import type { Entry } from "../shared/presence/types.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
 import type { ClusterView } from "./cluster_view.ts";
 import type { BrainMetrics } from "./telemetry/metrics.ts";
+import type { ReducerService } from "./reducers/no_reducers.ts";
 import type { RoomService } from "./rooms/service.ts";
 import { stateReport } from "./rooms/state_report.ts";
 
@@ -37,6 +39,7 @@ export interface InspectOptions extends ControlOptions {
   readonly checks: () => HealthReport["checks"];
   readonly isDraining: () => boolean;
   readonly documentOf: RoomService["documentOf"];
+  readonly cutOff: ReducerService["cutOff"];
   /** Unix ms. */
   readonly now: () => number;
 }
@@ -136,6 +139,7 @@ export function startInspect(options: InspectOptions): { close(): void } {
     node: createNode(options),
     room: (params) => room(options, params),
     room_state: (params) => roomState(options, params),
+    cut_off: (params) => options.cutOff(CutOffQuestion.parse(params).tenant),
     samples: () => sampler.tell() ?? null,
     ...controlAnswers({ ...options, log }),
   };

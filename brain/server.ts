@@ -192,6 +192,7 @@ export async function startBrain(options: BrainOptions): Promise<Brain> {
     checks: () => health().checks,
     isDraining: () => drained !== undefined,
     documentOf: rooms.documentOf,
+    cutOff: (tenant_id) => reducers.cutOff(tenant_id),
   });
   return {
     brain_id: presence.brain_id,

@@ -93,3 +93,23 @@ export function programsText(reducers: readonly Shown[]): string {
   return table(["class", "reducer", "deploy", "module", "since", "by", "before", "stored"], rows) +
     lines.join("");
 }
+
+/** A room whose reducer keeps failing. */
+interface CutOff {
+  readonly room_id: string;
+  readonly module: string;
+  readonly since_ms: number;
+  readonly until_ms: number;
+  readonly fault: { readonly entry: number; readonly reason: string; readonly detail: string };
+}
+
+/** The rooms that are cut off; empty where none is. */
+export function cutOffText(rooms: readonly CutOff[]): string {
+  if (rooms.length === 0) return "";
+  const rows = rooms.map(({ room_id, module, since_ms, until_ms, fault }) => [
+    ...[room_id, module.slice(0, HASH_DIGITS)],
+    ...[since_ms, until_ms].map((at_ms) => new Date(at_ms).toISOString()),
+    `entry ${fault.entry}: ${fault.reason} ${fault.detail}`.trimEnd(),
+  ]);
+  return `\n${table(["room", "module", "cut off since", "until", "last fault"], rows)}`;
+}

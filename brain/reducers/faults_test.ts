@@ -3,6 +3,7 @@
  * or by its timers is cut off for a while, and nobody else is. How fast a machine is decides nothing here.
  */
 import assert from "node:assert/strict";
+import { sha256Hex } from "../../shared/sha256.ts";
 import { until } from "../../shared/testing/until.ts";
 import { BREAKER } from "./room/faults.ts";
 import { moduleOf } from "./testing/guest_text.ts";
@@ -44,10 +45,19 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     assert.equal((await entriesOf(brain, "moody")).length, 9, "what is held back is no entry");
     assert.equal(await metric(brain, "brain_reducer_open_breakers"), 1);
     assert.match(brain.lines.join(""), /level=error [^\n]*room cut off/);
+    const { rooms: [told], total } = brain.service.cutOff("t");
+    assert.deepEqual([told?.room_id, told?.module, total], ["moody", await sha256Hex(MOODY), 1]);
+    assert.equal(told!.until_ms - told!.since_ms, BREAKER.cool_down_ms);
+    assert.deepEqual([told?.fault?.entry, told?.fault?.reason], [9, "reducer-trap"]);
+    assert.equal(brain.service.cutOff("u").total, 0);
+    world.turn("b");
+    assert.equal(brain.service.cutOff("t").total, 0, "another Brain has the room");
+    world.turn("a");
     await applied(brain, "moody-1", "go", { user: "a" });
     world.passed_ms += BREAKER.cool_down_ms;
     await applied(brain, "moody", "go", { user: "d" });
     assert.equal(await metric(brain, "brain_reducer_open_breakers"), 0);
+    assert.equal(brain.service.cutOff("t").total, 0);
     await applied(brain, "moody", "go", { user: "a" });
   });
 

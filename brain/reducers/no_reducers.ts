@@ -1,5 +1,6 @@
 /** What rooms with reducers are for the rest of a Brain, and what is said where there are none. */
 import { ArqonError } from "@arqon/proto";
+import type { CutOffAnswer } from "../../shared/cluster/cluster_room.ts";
 import type { PastAsk } from "../../shared/records/reducer_past.ts";
 import { noModule } from "./served_modules.ts";
 import type { WaitingCall } from "./room/call.ts";
@@ -21,6 +22,8 @@ export interface ReducerService {
   module(at: Place, from: number): Promise<string>;
   /** Does what an admin asks about the past of a room; resolves with JSON, rejects with the refusal. */
   past(at: Place, ask: PastAsk): Promise<string>;
+  /** The rooms of a tenant here that are cut off because their reducers keep failing. */
+  cutOff(tenant_id: string): CutOffAnswer;
   /** Stores every room, then does nothing more. Idempotent. */
   drain(): Promise<void>;
 }
@@ -35,5 +38,6 @@ export const NONE: ReducerService = {
   values: ({ room_id }, { answer }) => answer(nothingShown(room_id)),
   module: ({ room_id }) => Promise.reject(noModule(room_id)),
   past: ({ room_id }) => Promise.reject(noReducer(`${room_id} has no reducer`)),
+  cutOff: () => ({ rooms: [], total: 0 }),
   drain: () => Promise.resolve(),
 };

@@ -12,6 +12,7 @@ import { REDUCER_OBJECTS, REDUCERS_BUCKET } from "../../shared/records/reducer_r
 import { REMOVAL_KEY } from "../../shared/records/reducer_removal.ts";
 import { REDUCED_UNITS_MAX, reducerRoomOf } from "../../shared/rooms/reducer_room.ts";
 import type { KeyValue, ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
+import { CUT_OFF_MAX, type CutOffAnswer } from "../../shared/cluster/cluster_room.ts";
 import { createBreakers } from "../../shared/rates/breaker.ts";
 import { leftMs } from "../../shared/watchdog/left_work.ts";
 import type { ClusterView } from "../cluster_view.ts";
@@ -29,6 +30,7 @@ import { nothingShown, type WaitingQuery } from "./room/pages.ts";
 import type { PastAsk } from "../../shared/records/reducer_past.ts";
 import { ReducerPast } from "./past_service.ts";
 import type { RoomParts } from "./room/loaded_room.ts";
+import { CutOffRooms } from "./room/cut_off.ts";
 import { BREAKER } from "./room/faults.ts";
 import { forksOf, type KnownRoom } from "./room/forking.ts";
 import { TimerTrials } from "./room/left_timers.ts";
@@ -114,7 +116,7 @@ class Reducers implements ReducerService {
     const kept = new KeptPrograms(stores);
     this.#parts = {
       ...stores,
-      ...{ log, now, metrics: this.#metrics, breakers },
+      ...{ log, now, metrics: this.#metrics, breakers, cut_off: new CutOffRooms(breakers) },
       random: randomPool((bytes) => crypto.getRandomValues(bytes)),
       openLog: (tenant_id) => this.#times.open(tenant_id),
       programById: (id) => programs.byId(id),
@@ -205,6 +207,18 @@ class Reducers implements ReducerService {
 
   past(at: Place, ask: PastAsk): Promise<string> {
     return this.#past.answer(at, ask);
+  }
+
+  cutOff(tenant_id: string): CutOffAnswer {
+    const { now, monotonic_ms } = this.#options;
+    const ahead_ms = now() - monotonic_ms();
+    const all = [...this.#parts.cut_off.of(tenant_id)]
+      .filter(({ room_id }) => this.#owns({ tenant_id, room_id }));
+    const rooms = all.slice(0, CUT_OFF_MAX).map(({ since_ms, until_ms, ...one }) => {
+      const began_ms = Math.round(since_ms + ahead_ms);
+      return { ...one, since_ms: began_ms, until_ms: began_ms + Math.round(until_ms - since_ms) };
+    });
+    return { rooms, total: all.length };
   }
 
   drain(): Promise<void> {

@@ -42,6 +42,42 @@ export const RoomAnswer = z.discriminatedUnion("kind", [
 /** What one process tells of a room. */
 export type RoomAnswer = z.output<typeof RoomAnswer>;
 
+/** Rooms that are cut off in an answer, at most. */
+export const CUT_OFF_MAX = 1_000;
+
+/** The question for the rooms of a tenant whose reducers keep failing. */
+export const CutOffQuestion = z.strictObject({ tenant: Id });
+
+/** A room that is cut off because its reducer keeps failing. */
+export const CutOffRoom = z.strictObject({
+  room_id: Id,
+  /** Hex SHA-256. */
+  module: z.string().max(64),
+  /** Unix ms. */
+  since_ms: z.number(),
+  /** When the next call or timer is tried, Unix ms; past where nobody has called since. */
+  until_ms: z.number(),
+  /** What failed last. */
+  fault: z.strictObject({
+    /** The entry of the room's log, and its time, Unix ms by the room's clock. */
+    entry: Count,
+    at_ms: z.number(),
+    reason: z.string().max(64),
+    detail: z.string().max(1_024),
+  }),
+});
+/** A room that is cut off. */
+export type CutOffRoom = z.output<typeof CutOffRoom>;
+
+/** What one Brain tells of those that it has. */
+export const CutOffAnswer = z.strictObject({
+  rooms: z.array(CutOffRoom).max(CUT_OFF_MAX),
+  /** How many there are. */
+  total: Count,
+});
+/** What one Brain tells of rooms that are cut off. */
+export type CutOffAnswer = z.output<typeof CutOffAnswer>;
+
 /** Keys of a room's state in an answer, at most. */
 export const ROOM_KEYS_MAX = 1_000;
 /** Longest key, in UTF-16 units; `[limits] field_bytes` may be so large. */

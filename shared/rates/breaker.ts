@@ -89,6 +89,8 @@ export interface Breakers {
   /** Forgets the breakers of a module. */
   forget(sha256: string): void;
   open(): { tenant_id: string; sha256: string }[];
+  /** Until when the one of a module holds everybody, in ms; undefined: it is closed. */
+  openUntil(tenant_id: string, sha256: string): number | undefined;
   /** How many senders are remembered. */
   readonly senders: number;
   /** How many senders were forgotten before their time, for want of room. */
@@ -297,6 +299,7 @@ export function createBreakers(
     open: () =>
       known.all().filter((breaker) => breaker.open_until_ms > 0)
         .map(({ tenant_id, sha256 }) => ({ tenant_id, sha256 })),
+    openUntil: (tenant_id, sha256) => known.get(tenant_id, sha256)?.open_until_ms || undefined,
     get senders() {
       return known.senders;
     },

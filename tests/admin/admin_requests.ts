@@ -189,6 +189,7 @@ function cluster(): Row[] {
     ["DELETE /v1/connections/c-none", undefined, 404],
     ["GET /v1/rooms?tenant=TENANT"],
     ["GET /v1/rooms/stored?tenant=TENANT&prefix=l"],
+    ["GET /v1/tenants/TENANT/rooms/cut-off"],
     ["GET /v1/rooms/TENANT/lobby"],
     ["GET /v1/rooms/TENANT/lobby/tail"],
     [`POST ${ROOM}/messages`, { type: "chat", data: { text: "by an admin" } }],

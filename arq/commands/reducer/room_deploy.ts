@@ -12,7 +12,12 @@ import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import { meterReducer } from "../../../wasm/reducer/reducer_check.ts";
 import { schemaOf } from "../../../wasm/reducer/schema/room_schema.ts";
 import { MIGRATE_EXPORT } from "../../../wasm/reducer/room_abi.ts";
-import { programsText, rehearsalLine, type RoomBehind } from "../../answers/deploy_text.ts";
+import {
+  cutOffText,
+  programsText,
+  rehearsalLine,
+  type RoomBehind,
+} from "../../answers/deploy_text.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";
 import { requireModule } from "../../policies/module_file.ts";
@@ -52,6 +57,14 @@ const Reducer = z.looseObject({
     ...{ fuel_limit: z.int(), memory_limit_pages: z.int(), values: z.int(), state_bytes: z.int() },
     ...{ events: z.int(), event_bytes: z.int(), timers: z.int() },
   }),
+});
+const CutOff = z.looseObject({
+  rooms: z.array(z.looseObject({
+    ...{ room_id: z.string(), module: z.string(), since_ms: z.number(), until_ms: z.number() },
+    fault: z.looseObject({ entry: z.number(), reason: z.string(), detail: z.string() }),
+  })),
+  total: z.int(),
+  nodes: z.looseObject({ silent: z.array(z.string()) }),
 });
 const Stored = z.looseObject({ rooms: z.array(z.string()), next: z.string().nullable() });
 
@@ -228,7 +241,7 @@ async function roomsBehind(
   return behind;
 }
 
-/** Prints what is in force. */
+/** Prints what is in force, and which rooms are cut off. */
 export async function roomPrograms(io: Io, flags: RoomProgramsFlags): Promise<number> {
   const admin = await findAdmin(io, flags);
   const All = z.looseObject({ reducers: z.array(Reducer) });
@@ -238,7 +251,22 @@ export async function roomPrograms(io: Io, flags: RoomProgramsFlags): Promise<nu
   for (const one of reducers) {
     shown.push(flags.rooms ? { ...one, rooms: await roomsBehind(io, admin, flags, one) } : one);
   }
-  const text = reducers.length === 0 ? none : programsText(shown);
-  await print(io.stdout, flags.json ? `${JSON.stringify({ reducers: shown })}\n` : text);
+  const path = `/v1/tenants/${flags.tenant}/rooms/cut-off`;
+  const { rooms: cut_off, total, nodes } = await ask(io, admin, { method: "GET", path }, CutOff);
+  const text = reducers.length === 0 ? none : programsText(shown) + cutOffText(cut_off);
+  await print(io.stdout, flags.json ? `${JSON.stringify({ reducers: shown, cut_off })}\n` : text);
+  if (total > cut_off.length) {
+    await print(
+      io.stderr,
+      `arq: ${total} rooms are cut off, of which ${cut_off.length} are shown\n`,
+    );
+  }
+  if (nodes.silent.length > 0) {
+    const silent = printable(nodes.silent.join(", "));
+    await print(
+      io.stderr,
+      `arq: rooms that are cut off there are missing: no answer from ${silent}\n`,
+    );
+  }
   return EXIT.ok;
 }

@@ -201,12 +201,15 @@ export function addRoomDeploy(group: Command, run: Run): void {
       ),
     );
   withTenant(group.command("programs"))
-    .description("print which module each class of rooms with a reducer has, since when, by whom")
+    .description(
+      "print which module each class of rooms with a reducer has, and which rooms are cut off",
+    )
     .option("--rooms", "also print rooms that have another one: not taken yet, or not migrated")
     .option("--json", "print the answer as JSON")
     .addHelpText(
       "after",
-      "\nA room takes another module between two calls; one that it cannot migrate keeps its own.\n" +
+      "\nA room takes another module between two calls; one that it cannot migrate keeps its own. A room" +
+        "\nthat keeps failing is cut off for a while: with its module, until when, and what failed last.\n" +
         examples(
           "arq room programs",
           "arq room programs --rooms",

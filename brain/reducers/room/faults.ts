@@ -5,6 +5,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Asking } from "../../../shared/rates/breaker.ts";
+import type { RunnableProgram } from "../log/program.ts";
 import type { LogEntry } from "../state/entry.ts";
 import type { Applied } from "../thread/protocol.ts";
 import type { WaitingCall } from "./call.ts";
@@ -21,7 +22,7 @@ const failed = ({ kind, code }: Applied): boolean => kind === "fault" && code ==
 /** Those of one room. */
 export class RoomFaults {
   readonly #at: ReducedPlace;
-  readonly #parts: Pick<RoomParts, "breakers" | "metrics" | "log">;
+  readonly #parts: Pick<RoomParts, "breakers" | "cut_off" | "metrics" | "log">;
   readonly #monotonic_ms: () => number;
   /** Until when no timer runs, monotonic ms. */
   #held_until_ms = 0;
@@ -73,11 +74,12 @@ export class RoomFaults {
     entries: readonly LogEntry[],
     calls: readonly WaitingCall[],
     applied: readonly Applied[],
-    program: string,
+    program: Pick<RunnableProgram, "id" | "module">,
   ): void {
-    const { breakers } = this.#parts;
-    const { tenant_id } = this.#at;
-    const key = this.#key(program);
+    const { breakers, cut_off } = this.#parts;
+    const { tenant_id, room_id } = this.#at;
+    const key = this.#key(program.id);
+    const of = { tenant_id, room_id, key, program };
     for (const [at, one] of applied.entries()) {
       // A program that cannot migrate the room does not come into force.
       if (entries[at]?.kind === "migrate") continue;
@@ -89,7 +91,9 @@ export class RoomFaults {
         continue;
       }
       const is_own = calls[at] === undefined;
-      const after = breakers.failure(asking, key, this.#monotonic_ms(), is_own);
+      const now_ms = this.#monotonic_ms();
+      const after = breakers.failure(asking, key, now_ms, is_own);
+      cut_off.failed(of, one, after === "opened", now_ms);
       if (after !== undefined) this.#tell(after, asking);
     }
   }

@@ -14,6 +14,7 @@ import type {
 } from "../../../shared/records/reducer_record.ts";
 import type { RoomPrograms } from "../../../shared/records/reducer_programs.ts";
 import type { ReducerMetrics } from "../metrics.ts";
+import type { CutOffRooms } from "./cut_off.ts";
 import type { ReducerHost } from "../thread/host.ts";
 import type { TenantFuel } from "../tenant_fuel.ts";
 import type { RoomStanding } from "../thread/protocol.ts";
@@ -42,6 +43,7 @@ export interface RoomParts {
   readonly fuel: TenantFuel;
   /** Of rooms whose reducers fail. */
   readonly breakers: Breakers;
+  readonly cut_off: CutOffRooms;
   /** Counts units for the bill: of what was applied and is stored. */
   readonly used: (at: ReducedPlace, units: number) => void;
   readonly log: Logger;

@@ -345,7 +345,7 @@ export class ReducedRoom {
     // Whoever came meanwhile stands behind them.
     this.#waiting.splice(0, Math.min(calls.length, applied.length));
     countApplied(applied, parts);
-    this.#faults.note(of, calls, applied, program.id);
+    this.#faults.note(of, calls, applied, program);
     const timers = entries[0]?.kind === "timer" ? applied.length : 0;
     if (timers > 0) this.#pace.take(this.#options.monotonic_ms(), timers);
     const stored_units = storedUnits(applied);

@@ -10,6 +10,7 @@ import { KeptPrograms } from "../log/kept_programs.ts";
 import { loadProgram, type RunnableProgram } from "../log/program.ts";
 import { createReducerMetrics } from "../metrics.ts";
 import type { ReducedPlace, RoomParts } from "../room/loaded_room.ts";
+import { CutOffRooms } from "../room/cut_off.ts";
 import { BREAKER } from "../room/faults.ts";
 import type { HistoryLimits } from "../room/points.ts";
 import { TimerTrials } from "../room/left_timers.ts";
@@ -50,7 +51,7 @@ export async function partsOf(
     fuel: new TenantFuel({
       ...{ per_second: () => 1e12, monotonic_ms: () => performance.now(), used: { inc: none } },
     }),
-    ...{ used: none, breakers },
+    ...{ used: none, breakers, cut_off: new CutOffRooms(breakers) },
     random: randomPool((bytes) => crypto.getRandomValues(bytes)),
   };
 }

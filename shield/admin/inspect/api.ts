@@ -21,7 +21,7 @@ import {
 } from "./details.ts";
 import { config, ReloadBody, reloadConfig } from "./config.ts";
 import type { DetailContext } from "./details.ts";
-import { reducedObject, reducedRoom } from "./reduced_room.ts";
+import { cutOffRooms, reducedObject, reducedRoom } from "./reduced_room.ts";
 import {
   ForkBody,
   forkRoom,
@@ -211,6 +211,13 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>({
   },
   "/v1/tenants": {
     GET: { scope: "own", about: NODES_ABOUT.listTenants, handle: reading(tenants) },
+  },
+  "/v1/tenants/{tenant}/rooms/cut-off": {
+    GET: {
+      scope: "tenant-in-path",
+      about: REDUCED_ABOUT.listCutOffRooms,
+      handle: reading(cutOffRooms),
+    },
   },
   "/v1/limits": { GET: { scope: "bus", about: NODES_ABOUT.getLimits, handle: reading(limits) } },
   "/v1/policies/stats": {

@@ -7,6 +7,7 @@ import {
   inQuery,
   list,
   object,
+  ref,
   TEXT,
   UNIX_MS,
 } from "../../openapi/openapi_parts.ts";
@@ -72,6 +73,29 @@ export const REDUCED_ABOUT = abouts({
       lost: list(object({ from: COUNT, to: COUNT, at_ms: UNIX_MS })),
     }),
     refusals: [404],
+  },
+  listCutOffRooms: {
+    tag,
+    summary: "rooms of a tenant that are cut off because their reducers keep failing",
+    answer: object({
+      tenant_id: ID,
+      rooms: list(object({
+        room_id: ID,
+        brain_id: ID,
+        module: { ...TEXT, description: "SHA-256 of the module that fails" },
+        since_ms: UNIX_MS,
+        until_ms: {
+          ...UNIX_MS,
+          description: "the next call or timer from then on is tried, Unix ms",
+        },
+        fault: {
+          ...object({ entry: COUNT, at_ms: UNIX_MS, reason: TEXT, detail: TEXT }),
+          description: "the last one: the entry of the room's log, and what became of it",
+        },
+      })),
+      total: COUNT,
+      nodes: ref("Nodes"),
+    }),
   },
   getReducedObject: {
     tag,

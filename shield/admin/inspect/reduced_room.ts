@@ -1,9 +1,10 @@
 /**
  * What is stored of a room with a reducer beside its log, for who folds the log again: the record of its
  * snapshots, and the bytes of those, of programs and of modules. Reads only, and applies nothing; the log itself is
- * the history of the room `ROOM~reducer`.
+ * the history of the room `ROOM~reducer`. And which such rooms are cut off, as their Brains know.
  */
 import { ArqonError } from "@arqon/proto";
+import { CUT_OFF_MAX, CutOffAnswer } from "../../../shared/cluster/cluster_room.ts";
 import {
   decodeRecord,
   REDUCER_OBJECTS,
@@ -17,8 +18,8 @@ import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import { roomEpoch } from "../../durable/messages/epoch.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
-import { requireId } from "../routing/query.ts";
-import type { Answer } from "./lists.ts";
+import { readQuery, requireId } from "../routing/query.ts";
+import type { Answer, ListContext } from "./lists.ts";
 
 /** What reading rooms with reducers needs of the process. */
 export interface ReducedRoomContext {
@@ -112,6 +113,21 @@ export async function reducedRoom(
     ...{ ...at, class: pattern, log_room_id, epoch, offset, snapshots, fork, lost },
     ...{ module: program?.module ?? null, refused },
   };
+}
+
+/** Answers `GET /v1/tenants/{tenant}/rooms/cut-off`. */
+export async function cutOffRooms(
+  { asker }: ListContext,
+  { tenant, url }: AdminCall,
+): Promise<Answer> {
+  readQuery(url, {});
+  const options = { params: { tenant }, of: "brain" } as const;
+  const { answers, nodes } = await asker.ask("cut_off", CutOffAnswer, options);
+  const rooms = answers.flatMap(({ node_id: brain_id, value }) =>
+    value.rooms.map((room) => ({ ...room, brain_id }))
+  );
+  const total = answers.reduce((sum, { value }) => sum + value.total, 0);
+  return { tenant_id: tenant, rooms: rooms.slice(0, CUT_OFF_MAX), total, nodes };
 }
 
 /** Answers `GET /v1/rooms/{tenant}/{room}/reducer/{object}`. Rejects with `spine-unavailable`. */

@@ -1,0 +1,58 @@
+/**
+ * Which rooms of a Brain are cut off because their programs keep failing, and how they failed last: for operators. It
+ * decides nothing; what does is `shared/rates/breaker.ts`.
+ */
+import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
+import type { CutOffRoom } from "../../../shared/cluster/cluster_room.ts";
+import type { Breakers } from "../../../shared/rates/breaker.ts";
+import type { Program } from "../log/program.ts";
+import type { Applied } from "../thread/protocol.ts";
+
+/** Rooms whose last fault is remembered, as many as have breakers. */
+const ROOMS_MAX = 4_096;
+const DETAIL_UNITS_MAX = 512;
+
+/** Whose fault it is. */
+interface FailedRoom {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  /** Of its breaker. */
+  readonly key: string;
+  readonly program: Pick<Program, "module">;
+}
+
+interface Seen {
+  readonly of: FailedRoom;
+  readonly fault: CutOffRoom["fault"];
+  /** When it was cut off, monotonic ms. */
+  readonly since_ms: number;
+}
+
+/** Those of a Brain. */
+export class CutOffRooms {
+  readonly #breakers: Pick<Breakers, "openUntil">;
+  readonly #seen = new BoundedMap<string, Seen>(ROOMS_MAX);
+
+  constructor(breakers: Pick<Breakers, "openUntil">) {
+    this.#breakers = breakers;
+  }
+
+  /** A command or timer has failed. `is_opened`: which has cut the room off; `now_ms` is monotonic. */
+  failed(of: FailedRoom, applied: Applied, is_opened: boolean, now_ms: number): void {
+    const name = `${of.tenant_id} ${of.key}`;
+    const { offset: entry, time_ms: at_ms, reason, detail } = applied;
+    const fault = { entry, at_ms, reason, detail: detail.slice(0, DETAIL_UNITS_MAX) };
+    const since_ms = is_opened ? now_ms : this.#seen.get(name)?.since_ms ?? now_ms;
+    this.#seen.renew(name, { of, fault, since_ms });
+  }
+
+  /** Those of a tenant, the one that failed longest ago first. Times are as those of `failed`. */
+  *of(tenant_id: string): Generator<CutOffRoom> {
+    for (const { of, fault, since_ms } of this.#seen.values()) {
+      if (of.tenant_id !== tenant_id) continue;
+      const until_ms = this.#breakers.openUntil(tenant_id, of.key);
+      if (until_ms === undefined) continue;
+      yield { room_id: of.room_id, module: of.program.module, since_ms, until_ms, fault };
+    }
+  }
+}
