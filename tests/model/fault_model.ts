@@ -90,12 +90,12 @@ export interface Claim {
   placeOf(text: string): number | undefined;
   /** Whether it is for the reader, who then hears it if it was taken. */
   isDue(place: number): boolean;
-  /** Whether it may be missing if a hole is told. */
-  mayMiss(place: number): boolean;
+  /** Whether the item, which is no message, tells that this one may be missing there. */
+  isHole(place: number, item: Item): boolean;
   /** How often it may be heard that was sent so often. */
   timesOf(place: number, tries: number): number;
-  /** Whether the item at that index may be a GAP. */
-  isGapRight(at: number): boolean;
+  /** Whether the GAP at that index may be there. */
+  isGapRight(at: number, item: Item): boolean;
 }
 
 /** What is wrong about what a reader came upon. */
@@ -112,9 +112,9 @@ export function judgeReader(
     kind,
     placeOf: placesOf(row, kind, facts),
     isDue: (place) => due.includes(place),
-    mayMiss: (place) => phaseOf(place) === 1 && mayMiss(row, harm),
+    isHole: (place, item) => phaseOf(place) === 1 && mayMiss(row, harm) || isConflated(row, item),
     timesOf: (_place, tries) => timesOf(row, harm, tries),
-    isGapRight: () => isGapRight(row, kind, harm),
+    isGapRight: (_at, item) => isGapRight(row, kind, harm) || isConflated(row, item),
   };
   return judgeItems(claim, facts, items);
 }
@@ -139,7 +139,7 @@ export function judgeItems(
   const byPlace = new Map(facts.map((one) => [one.place, one]));
   const heard = new Map<number, { at: number; times: number }>();
   items.forEach((item, at) => {
-    if ("gap" in item && !claim.isGapRight(at)) wrong.push(`${kind} got a GAP, ${item.gap}`);
+    if ("gap" in item && !claim.isGapRight(at, item)) wrong.push(`${kind} got a GAP, ${item.gap}`);
     if (!("text" in item)) return;
     const place = places[at];
     if (place === undefined) return void wrong.push(`${kind} hears ${item.text.slice(0, 80)}`);
@@ -178,6 +178,13 @@ export const timesOf = (
   return PERSISTENT.includes(source) ? Infinity : tries;
 };
 
+/**
+ * docs/durable.md, "Slow readers": with `latest`, "of what waits, only the newest message of each key stays"; "there may be
+ * one before each message that waits". A machine that is busy makes any reader slow.
+ */
+export const isConflated = ({ log }: Row, item: Item): boolean =>
+  log === "latest" && "gap" in item && item.gap === "slow-consumer";
+
 /** docs/protocol.md, "GAP": "except in a durable room, which has no such GAP"; of a pattern, about rooms it cannot name. */
 export function isGapRight(
   { log }: Row,
@@ -190,16 +197,15 @@ export function isGapRight(
 
 /** A hole is told: by a GAP or a lost connection between what was heard before it and what was heard after it. */
 function isMissingRight(
-  { mayMiss }: Claim,
+  { isHole }: Claim,
   place: number,
   items: readonly Item[],
   places: readonly (number | undefined)[],
 ): boolean {
-  if (!mayMiss(place)) return false;
   const before = places.findLastIndex((one) => one !== undefined && one < place);
   const next = places.findIndex((one) => one !== undefined && one > place);
   const after = next < 0 ? items.length : next;
-  return items.slice(before + 1, after).some((item) => !("text" in item));
+  return items.slice(before + 1, after).some((item) => !("text" in item) && isHole(place, item));
 }
 
 /** What the room's history says, JSON of the data of each. docs/durable.md: "Acknowledged means stored." */

@@ -204,13 +204,17 @@ async function events({ bus, tenant, user, room }: Seat): Promise<LiveReader> {
     const token = await bus.tokenFor({ tenant, user });
     const headers = last === "" ? {} : { "last-event-id": last };
     reader = await EventReader.open(`${bus.http_url}/v1/rooms/${room}/events`, { token, headers });
+    // docs/protocol.md, SUB: "From the ACK on" it gets everything; what comes before that is of this connection, too.
+    const begun = record.items.length;
     try {
       for (;;) {
         const event = await reader.next();
         if (event === undefined || record.is_left) return;
         if (event.id !== "") last = event.id;
         if (event.name === "subscribed") {
-          if (is_back && event.data.recovered !== true) record.items.push({ again: true });
+          if (is_back && event.data.recovered !== true) {
+            record.items.splice(begun, 0, { again: true });
+          }
           is_back = true;
           isThere();
         } else if (event.name === "gap") record.items.push({ gap: event.data.signal.reason });

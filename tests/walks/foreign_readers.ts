@@ -41,8 +41,12 @@ export async function eventSource({ bus, tenant, user, room }: Seat): Promise<Li
       throw new TypeError(`${response.status}`);
     },
   });
+  // What comes before `subscribed` is of this connection, too.
+  let begun = 0;
+  source.addEventListener("welcome", () => begun = record.items.length);
   source.addEventListener("subscribed", ({ data }) => {
-    if (++times > 1 && JSON.parse(data).recovered !== true) record.items.push({ again: true });
+    if (++times === 1 || JSON.parse(data).recovered === true) return;
+    record.items.splice(begun, 0, { again: true });
   });
   source.addEventListener("gap", ({ data }) => {
     record.items.push({ gap: JSON.parse(data).signal.reason });
@@ -63,10 +67,12 @@ export async function pusherJs({ bus, app_key, room }: Seat): Promise<LiveReader
     enabledTransports: ["ws"],
   });
   let times = 0;
+  let begun = 0;
+  client.connection.bind("connected", () => begun = record.items.length);
   const channel = client.subscribe(room);
   channel.bind_global((event: string, data: unknown) => {
     if (event === "pusher:subscription_succeeded") {
-      if (++times > 1) record.items.push({ again: true });
+      if (++times > 1) record.items.splice(begun, 0, { again: true });
     } else if (event === "arqon:gap") record.items.push({ gap: JSON.stringify(data) });
     else if (!event.startsWith("pusher:") && isTold(event)) record.text(JSON.stringify(data));
   });

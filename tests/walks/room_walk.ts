@@ -6,6 +6,7 @@ import {
   type Claim,
   type Fact,
   type Harm,
+  isConflated,
   isGapRight,
   judgeFact,
   judgeItems,
@@ -306,10 +307,11 @@ export class RoomWalk implements AsyncDisposable {
       kind: `${kind} of ${user}`,
       placeOf: placesOf(this.row, "text", this.#facts),
       isDue: (place) => place >= from && (kind !== "filter" || isLetThrough(place)),
-      mayMiss: (place) => mayMiss(row, harmAt(place)),
+      isHole: (place, item) => mayMiss(row, harmAt(place)) || isConflated(row, item),
       timesOf: (place, tries) =>
         timesOf({ ...row, source: this.#facts[place]!.source }, harmAt(place), tries),
-      isGapRight: (at) => {
+      isGapRight: (at, item) => {
+        if (isConflated(row, item)) return true;
         const mark = marks.findIndex((count) => at < count);
         return isGapRight(row, kind, this.#harmOf(one, first_step + mark));
       },
