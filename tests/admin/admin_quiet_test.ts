@@ -1,0 +1,12 @@
+/** A bus with nothing wrong says nothing at warn when it begins, nor when its operator asks about it. */
+import assert from "node:assert/strict";
+import { AdminClient } from "../peers/admin_client.ts";
+import { startLocalBus } from "../harness/local_bus.ts";
+
+Deno.test("a bus that begins and is asked about itself has nothing to warn of", async () => {
+  await using bus = await startLocalBus();
+  const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
+  const { nodes } = await admin.read("/v1/cluster");
+  assert.ok(nodes.length > 0);
+  assert.deepEqual(bus.log().split("\n").filter((line) => /level=(warn|error)/.test(line)), []);
+});
