@@ -114,7 +114,7 @@ export function judgeReader(
     isDue: (place) => due.includes(place),
     isHole: (place, item) => phaseOf(place) === 1 && mayMiss(row, harm) || isConflated(row, item),
     timesOf: (_place, tries) => timesOf(row, harm, tries),
-    isGapRight: (_at, item) => isGapRight(row, kind, harm) || isConflated(row, item),
+    isGapRight: (_at, item) => isGapRight(row, kind, harm, item) || isConflated(row, item),
   };
   return judgeItems(claim, facts, items);
 }
@@ -185,13 +185,18 @@ export const timesOf = (
 export const isConflated = ({ log }: Row, item: Item): boolean =>
   log === "latest" && "gap" in item && item.gap === "slow-consumer";
 
+/** docs/protocol.md, "GAP": only changes of the room's state "are missing", "and no messages; that GAP comes in durable rooms, too". */
+const isOfChanges = (item: Item): boolean => "gap" in item && item.gap === "changes-lost";
+
 /** docs/protocol.md, "GAP": "except in a durable room, which has no such GAP"; of a pattern, about rooms it cannot name. */
 export function isGapRight(
   { log }: Row,
   kind: string,
   { cuts_clients, cuts_spine }: Harm,
+  item: Item,
 ): boolean {
   if (cuts_clients !== true && cuts_spine !== true) return false;
+  if (isOfChanges(item)) return true;
   return log === "plain" || kind === "pattern";
 }
 
@@ -205,7 +210,9 @@ function isMissingRight(
   const before = places.findLastIndex((one) => one !== undefined && one < place);
   const next = places.findIndex((one) => one !== undefined && one > place);
   const after = next < 0 ? items.length : next;
-  return items.slice(before + 1, after).some((item) => !("text" in item) && isHole(place, item));
+  return items.slice(before + 1, after).some((item) =>
+    !("text" in item) && !isOfChanges(item) && isHole(place, item)
+  );
 }
 
 /** What the room's history says, JSON of the data of each. docs/durable.md: "Acknowledged means stored." */

@@ -313,7 +313,7 @@ export class RoomWalk implements AsyncDisposable {
       isGapRight: (at, item) => {
         if (isConflated(row, item)) return true;
         const mark = marks.findIndex((count) => at < count);
-        return isGapRight(row, kind, this.#harmOf(one, first_step + mark));
+        return isGapRight(row, kind, this.#harmOf(one, first_step + mark), item);
       },
     };
     return judgeItems(claim, this.#facts, items).map((fact) => this.#with(fact, one));
