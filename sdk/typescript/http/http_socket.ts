@@ -34,6 +34,8 @@ export class HttpSocket implements SocketLike {
   readonly #base: string;
   readonly #life = new AbortController();
   readonly #queue = new FrameQueue();
+  /** Of the answer that does not end. Deno forgets a signal whose request is old: an abort alone leaves it open. */
+  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   #token: string;
   /** Where frames go; "" before the Shield has said it. */
   #path = "";
@@ -77,7 +79,8 @@ export class HttpSocket implements SocketLike {
       const { ok, status, body } = await this.#fetch(url, {});
       if (!ok || !body) return this.#fail(`HTTP ${status}`);
       const parser = new EventParser();
-      const reader = body.getReader();
+      const reader = this.#reader = body.getReader();
+      if (this.#is_over) return await reader.cancel();
       for (;;) {
         const { done, value } = await reader.read();
         if (done) return this.#end(this.#is_closing ? NORMAL : BROKEN, "");
@@ -158,6 +161,7 @@ export class HttpSocket implements SocketLike {
     this.#is_over = this.#is_closing = true;
     clearTimeout(this.#closing);
     this.#life.abort();
+    this.#reader?.cancel().catch(() => {});
     this.onclose?.({ code, reason });
   }
 }

@@ -1,5 +1,6 @@
 /** A socket over HTTP that is closed while nobody answers. What it says to a Shield is in `tests/`. */
 import assert from "node:assert/strict";
+import { until } from "../../../shared/testing/until.ts";
 import { HttpSocket } from "./http_socket.ts";
 
 Deno.test("a close that nobody answers ends the requests all the same", async () => {
@@ -21,5 +22,42 @@ Deno.test("a close that nobody answers ends the requests all the same", async ()
   assert.deepEqual(asked, ["GET", "POST"]);
   // A server that owes an answer does not end.
   late.resolve(new Response());
+  await server.shutdown();
+});
+
+/** Resolves when what nobody holds was collected. */
+async function collected(): Promise<void> {
+  const ref = new WeakRef({});
+  await until("garbage is collected", () => {
+    Array.from({ length: 100 }, () => new Array(10_000).fill(0));
+    return ref.deref() === undefined;
+  });
+}
+
+Deno.test("a connection whose frames are refused leaves no stream behind, however old it is", async () => {
+  let is_gone = false;
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, ({ method }) => {
+    if (method === "POST") return new Response(null, { status: 503 });
+    let beat: ReturnType<typeof setInterval>;
+    const stream = new ReadableStream<string>({
+      start(out) {
+        out.enqueue('event: session\ndata: {"path":"/x"}\n\ndata: "AA=="\n\n');
+        // The runtime sees that a client has gone when it writes.
+        beat = setInterval(() => out.enqueue(":\n\n"), 10);
+      },
+      cancel() {
+        clearInterval(beat);
+        is_gone = true;
+      },
+    });
+    return new Response(stream.pipeThrough(new TextEncoderStream()));
+  });
+  const socket = new HttpSocket(`ws://127.0.0.1:${server.addr.port}/v1/socket`, []);
+  await new Promise((resolve) => socket.onmessage = resolve);
+  await collected();
+  const closed = new Promise<{ code: number }>((resolve) => socket.onclose = resolve);
+  socket.send(new Uint8Array([1]));
+  assert.equal((await closed).code, 1006);
+  await until("the stream has ended", () => is_gone, 10_000);
   await server.shutdown();
 });
