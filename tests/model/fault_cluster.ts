@@ -6,7 +6,6 @@ import { type NatsServer, startNats } from "../harness/nats_server.ts";
 import { startTcpProxy, type TcpProxy } from "../harness/tcp_proxy.ts";
 import type { TestBus, TokenOptions } from "../harness/test_bus.ts";
 import { createWallClock, type WallClock } from "../wall_clock.ts";
-import type { Row } from "./factors.ts";
 import type { Harm } from "./fault_model.ts";
 import { gaugesOf, idleAgain } from "./faults.ts";
 
@@ -93,7 +92,6 @@ export function busOf(issuer: Issuer, server: () => ServerProcess): TestBus {
 export interface ClusterFault {
   readonly name: string;
   readonly harm: Harm;
-  readonly isApt?: (row: Partial<Row>) => boolean;
   readonly strike: (cluster: Cluster) => Promise<void>;
 }
 
@@ -121,9 +119,6 @@ export const CLUSTER_FAULTS: readonly ClusterFault[] = [
   {
     name: "a link is cut",
     harm: { cuts_spine: true },
-    // An open fault: a session over HTTP whose POST is answered with 503 while the link is cut stays on its Shield for more
-    // than a minute after its client has begun another one: `shield_event_streams` is not where it was.
-    isApt: ({ source, first, second }) => ![source, first, second].includes("session"),
     async strike({ link }) {
       await link.cut();
       await pace(OUTAGE_MS);

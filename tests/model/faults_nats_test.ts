@@ -23,9 +23,9 @@ Deno.test("a cluster that is hurt does what its model says", async (t) => {
   const forth: Ground = await groundOf(two, one, receiver);
   const back: Ground = { ...forth, bus: one, entry: two };
   const before = await restOf(cluster);
-  for (const [at, { name, harm, isApt, strike }] of CLUSTER_FAULTS.entries()) {
+  for (const [at, { name, harm, strike }] of CLUSTER_FAULTS.entries()) {
     await t.step(name, async () => {
-      const rows = faultRows(10 + at, isApt, FAULT_FACTORS);
+      const rows = faultRows(10 + at, undefined, FAULT_FACTORS);
       const struck = {
         grounds: [forth, back],
         harm,

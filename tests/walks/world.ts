@@ -126,12 +126,8 @@ export async function openCluster(): Promise<World> {
   // The second Shield, which is not struck, answers admins.
   const forth = await groundOf(two, one, receiver);
   const before = await restOf(cluster);
-  const faults = CLUSTER_FAULTS.map(({ name, harm, isApt, strike }) =>
-    [name, {
-      harm,
-      ...(isApt === undefined ? {} : { isApt }),
-      strike: () => strike(cluster),
-    }] as const
+  const faults = CLUSTER_FAULTS.map(({ name, harm, strike }) =>
+    [name, { harm, strike: () => strike(cluster) }] as const
   );
   return {
     grounds: [forth, { ...forth, bus: one, entry: two }],
