@@ -19,6 +19,8 @@ export interface Harm {
   readonly forgets?: boolean;
   /** The clock of the journal's store is set back. */
   readonly sets_clock?: boolean;
+  /** Nothing can be stored for a while. */
+  readonly fills_disk?: boolean;
 }
 
 /** Values of the factors for rows in which connections break. Others speak for themselves, or keep nobody out. */
@@ -238,11 +240,16 @@ export function decisionsWithin(row: Row, { tries, outcome, place }: Fact, has_h
 export const SET_BACK = "clock-set-back";
 
 /** Whether a hole of the journal is one that the fault may have made. */
-export function isHoleRight({ kills_shield, cuts_spine, sets_clock }: Harm, why: string): boolean {
+export function isHoleRight(
+  { kills_shield, cuts_spine, sets_clock, fills_disk }: Harm,
+  why: string,
+): boolean {
   // docs/journal.md: "Where the store's clock was set back between two blocks, the line `clock-set-back` stands".
   if (why === SET_BACK) return sets_clock === true;
   // docs/journal.md: "a block that the store did not take in five tries within some five seconds".
-  return why === "killed" && kills_shield === true || why === "unavailable" && cuts_spine === true;
+  const is_away = cuts_spine === true || fills_disk === true;
+  return why === "killed" && kills_shield === true || why === "unavailable" && is_away ||
+    why === "storage-full" && fills_disk === true;
 }
 
 /**
