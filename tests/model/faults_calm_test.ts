@@ -8,9 +8,19 @@ import type { TestBus } from "../harness/test_bus.ts";
 import { Receiver } from "../hooks/receiver.ts";
 import { AdminClient } from "../peers/admin_client.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
+import { schemaAdmin } from "../peers/schema_admin.ts";
 import type { Row } from "./factors.ts";
 import { faultRows, gaugesOf, idleAgain, struck } from "./faults.ts";
-import { answerBefore, configOf, type Ground, groundOf, runRows, tenantOf } from "./run.ts";
+import {
+  answerBefore,
+  configOf,
+  type Ground,
+  groundOf,
+  runRows,
+  schemaOf,
+  tenantOf,
+} from "./run.ts";
+import { SCHEMA } from "./stage.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 const DAY_SECONDS = 86_400;
@@ -59,8 +69,8 @@ async function reload({ bus }: Ground, _rows: readonly Row[], knobs: Knobs): Pro
 /** A custom section: the module decides as before, under another hash. */
 const TWIN = [0, 2, 1, 0x78];
 
-async function rollout({ bus, modules }: Ground, rows: readonly Row[]): Promise<Fault> {
-  const admin = await adminOf(bus);
+/** The twin of each module of the gates, by hash, both ways. */
+async function twinsOf({ bus, modules }: Ground): Promise<ReadonlyMap<string, string>> {
   const policies = await policyAdmin(bus);
   const twins = new Map<string, string>();
   for (const [gate, file] of [["policy", "bad_words"], ["replace", "mask_digits"]] as const) {
@@ -69,25 +79,72 @@ async function rollout({ bus, modules }: Ground, rows: readonly Row[]): Promise<
     twins.set(modules[gate].sha256, String(body["sha256"]));
     twins.set(String(body["sha256"]), modules[gate].sha256);
   }
-  const tenants = rows.flatMap(({ gate }, at) => gate in modules ? [tenantOf(at)] : []);
+  return twins;
+}
+
+/** Rolls out the twins of the tenant's policies, and what comes with the last step; whether it has begun. */
+async function begins(
+  admin: AdminClient,
+  tenant: string,
+  twins: ReadonlyMap<string, string>,
+  more: object = {},
+): Promise<boolean> {
+  const { body: { basis, policies } } = await admin.get(`/v1/tenants/${tenant}/state`);
+  if (policies.length === 0) return false;
+  const changed = policies.map((one: { sha256: string }) => ({
+    ...one,
+    sha256: twins.get(one.sha256),
+  }));
+  const plan = { basis, policies: changed, canary: 0.5, for_ms: 0, at_least: 1 };
+  const body = { ...plan, abort_if: ["refused>50%"], ...more };
+  const { status } = await admin.ask("POST", `/v1/rollouts/${tenant}`, body);
+  return status === 200;
+}
+
+async function rollout(ground: Ground, rows: readonly Row[]): Promise<Fault> {
+  const admin = await adminOf(ground.bus);
+  const twins = await twinsOf(ground);
+  const tenants = rows.flatMap(({ gate }, at) => gate in ground.modules ? [tenantOf(at)] : []);
   let begun = 0;
   return {
     async strike() {
-      for (const tenant of tenants) {
-        const { body: { basis, policies } } = await admin.get(`/v1/tenants/${tenant}/state`);
-        if (policies.length === 0) continue;
-        const changed = policies.map((one: { sha256: string }) => ({
-          ...one,
-          sha256: twins.get(one.sha256),
-        }));
-        const plan = { basis, policies: changed, canary: 0.5, for_ms: 0, at_least: 1 };
-        const more = { abort_if: ["refused>50%"] };
-        const { status } = await admin.ask("POST", `/v1/rollouts/${tenant}`, { ...plan, ...more });
-        if (status === 200) begun++;
-      }
+      for (const tenant of tenants) if (await begins(admin, tenant, twins)) begun++;
     },
     async end() {
       if (begun === 0) throw new Error("no rollout has begun");
+      for (const tenant of tenants) await admin.ask("POST", `/v1/rollouts/${tenant}/abort`);
+    },
+  };
+}
+
+/**
+ * Versions of the schema with another field come in force, for the bus and with rollouts of policies. docs/rollout.md: "Only
+ * policies have shares; all else changes here", in the last step.
+ */
+async function schemas(ground: Ground, rows: readonly Row[]): Promise<Fault> {
+  const admin = await adminOf(ground.bus);
+  const schemas = await schemaAdmin(ground.bus);
+  const twins = await twinsOf(ground);
+  const tenants = rows.flatMap(({ gate }, at) => gate === "schema_policy" ? [tenantOf(at)] : []);
+  const fields: string[] = [];
+  let applied = 0;
+  return {
+    async strike() {
+      fields.push(`f${fields.length}`);
+      const { status, body } = await schemas.stage(SCHEMA, schemaOf(fields));
+      if (status !== 200) throw new Error(`the schema: ${status} ${JSON.stringify(body)}`);
+      const { schema_id, version, sha256 } = body;
+      const more = { schemas: [{ schema_id, version, sha256 }] };
+      let is_brought = false;
+      // One of them brings the version; those of the others, which somebody else has brought, are not made.
+      for (const tenant of tenants) {
+        if (await begins(admin, tenant, twins, more)) is_brought = true;
+      }
+      if (is_brought && fields.length % 2 === 0) return;
+      if ((await admin.ask("PUT", "/v1/state", more)).status === 200) applied++;
+    },
+    async end() {
+      if (applied === 0) throw new Error("no schema has come in force");
       for (const tenant of tenants) await admin.ask("POST", `/v1/rollouts/${tenant}/abort`);
     },
   };
@@ -124,6 +181,7 @@ const hasNoSchedule = ({ source }: Partial<Row>) => source !== "schedule";
 const CALM: readonly Calm[] = [
   { name: "its configuration is read again", pause_ms: 50, open: reload },
   { name: "rollouts are under way", pause_ms: 30, open: rollout },
+  { name: "versions of its schemas come in force", pause_ms: 100, open: schemas },
   {
     name: "its clock is set by seconds",
     pause_ms: 200,

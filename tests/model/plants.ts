@@ -266,9 +266,9 @@ export const PLANTS: readonly Plant[] = [
     name: "who comes is not in the members' journal",
     near: (row) => reads(row, "member") && row.membership === "journal",
     file: "brain/membership/room_recorder.ts",
-    from: "if (due !== undefined) await this.#change(book, due);\n    // What",
-    to:
-      'if (due !== undefined && due.type !== "joined") await this.#change(book, due);\n    // What',
+    // What is not written is known to be there: else it is looked at again for ever.
+    from: "    await this.#append(entry);\n    take(book, entry);",
+    to: '    if (entry.type !== "joined") await this.#append(entry);\n    take(book, entry);',
   },
   {
     name: "the last message stands for a recovery",

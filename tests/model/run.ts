@@ -1,4 +1,5 @@
 /** Runs a row of the covering array on a bus, in a tenant of its own, and says what the model finds wrong. */
+import type { NatsConnection } from "@nats-io/transport-deno";
 import { descriptorSet, field, gzipped } from "../../bench/governance/governance_descriptor.ts";
 import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
 import type { TestBus } from "../harness/test_bus.ts";
@@ -172,10 +173,19 @@ export interface Ground {
   readonly modules: Readonly<Record<"policy" | "replace", Module>>;
   /** Called by the hooks of all rows. */
   readonly receiver: Receiver;
+  /** To the bus's NATS; absent: it has none. */
+  readonly nats?: NatsConnection;
   /** The OTLP receiver to which the bus sends its spans; absent: nowhere. */
   readonly collector?: OtlpReceiver;
   /** What came to a shadow consumer so far, JSON of the data; absent: nobody outside can be one. */
   readonly shadowsOf?: (tenant: string, room: string) => readonly string[];
+}
+
+/** What the rows' messages are held to; with `more` fields, which none of them has. */
+export function schemaOf(more: readonly string[] = []): Uint8Array<ArrayBuffer> {
+  const fields = [field("k", 1, "string"), field("v", 2, "int32"), field("s", 3, "string")];
+  const others = more.map((name, at) => field(name, fields.length + 1 + at, "string"));
+  return gzipped(descriptorSet([{ name: "Event", field: [...fields, ...others] }]));
 }
 
 /** Prepares a bus that has begun. */
@@ -188,12 +198,8 @@ export async function groundOf(bus: TestBus, entry: TestBus, receiver: Receiver)
     if (status !== 200) throw new Error(`${file}: ${JSON.stringify(body)}`);
     return { sha256: String(body["sha256"]), bytes };
   };
-  const message = {
-    name: "Event",
-    field: [field("k", 1, "string"), field("v", 2, "int32"), field("s", 3, "string")],
-  };
   const schemas = await schemaAdmin(bus);
-  const pushed = await schemas.push(SCHEMA, gzipped(descriptorSet([message])));
+  const pushed = await schemas.push(SCHEMA, schemaOf());
   if (pushed.status !== 200) throw new Error(`the schema: ${JSON.stringify(pushed.body)}`);
   return {
     bus,
@@ -364,7 +370,19 @@ async function runRow(ground: Ground, row: Row, tenant: string): Promise<string[
     readers.push(stack.use(await openReader(kind, seat)));
   }
   const { trace } = stage;
-  const way = { bus: entry, admin, row, tenant, room, token, own, signing, app, trace };
+  const way = {
+    bus: entry,
+    admin,
+    row,
+    tenant,
+    room,
+    token,
+    own,
+    signing,
+    app,
+    trace,
+    nats: ground.nats,
+  };
   const source = stack.use(await openSource(way));
   const answers = await publish(stage, source, readers);
   const heard = await compareHeard(stage, readers);

@@ -6,6 +6,8 @@ import type { AdminAnswer } from "./policy_admin.ts";
 export interface SchemaAdmin {
   /** `PUT /v1/schemas/{id}`; `query` begins with `?`. */
   push(schema_id: string, bytes: Uint8Array<ArrayBuffer>, query?: string): Promise<AdminAnswer>;
+  /** `PUT /v1/schemas/{id}/staged`. */
+  stage(schema_id: string, bytes: Uint8Array<ArrayBuffer>): Promise<AdminAnswer>;
   /** `POST /v1/schemas/{id}/check`. */
   check(schema_id: string, bytes: Uint8Array<ArrayBuffer>, query?: string): Promise<AdminAnswer>;
   /** Any GET below `/v1/`. */
@@ -36,6 +38,7 @@ export async function schemaAdmin(
   return {
     push: (id, bytes, query = "") =>
       call("PUT", `schemas/${id}${query}`, "application/gzip", bytes),
+    stage: (id, bytes) => call("PUT", `schemas/${id}/staged`, "application/gzip", bytes),
     check: (id, bytes, query = "") =>
       call("POST", `schemas/${id}/check${query}`, "application/gzip", bytes),
     get: (path) => call("GET", path),
