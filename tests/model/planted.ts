@@ -9,23 +9,23 @@ import { runTask } from "../harness/task.ts";
 import { type Plant, PLANTS } from "./plants.ts";
 
 async function run(folder: string, ...args: string[]): Promise<{ is_good: boolean; text: string }> {
-  const { success: is_good, stderr } = await new Deno.Command(Deno.execPath(), {
+  const { success: is_good, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args,
     cwd: folder,
-    stdout: "null",
+    stdout: "piped",
     stderr: "piped",
     env: { NO_COLOR: "1" },
   }).output();
-  return { is_good, text: new TextDecoder().decode(stderr) };
+  const [said, errors] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+  return { is_good, text: `${errors}\n${said}` };
 }
 
 /** Runs the rows up to the first wrong one; what was wrong about it, "" for nothing. */
-async function firstWrong(folder: string, name = ""): Promise<string> {
-  const unstable = ["--unstable-worker-options", "--unstable-net"];
-  const { is_good, text } = await run(
-    folder,
-    ...["run", "--no-check", "--allow-all", ...unstable, "tests/model/planted_rows.ts", name],
-  );
+async function firstWrong(folder: string, name = "", test?: string): Promise<string> {
+  const options = ["--no-check", "--allow-all", "--unstable-worker-options", "--unstable-net"];
+  const { is_good, text } = test === undefined
+    ? await run(folder, "run", ...options, "tests/model/planted_rows.ts", name)
+    : await run(folder, "test", ...options, "--fail-fast", `tests/model/${test}`);
   if (is_good) return "";
   const lines = text.split("\n");
   const row = lines.findIndex((line) => /^row |replay of /.test(line));
@@ -34,13 +34,13 @@ async function firstWrong(folder: string, name = ""): Promise<string> {
 }
 
 /** What the rows say of the fault; "": nothing. */
-async function plantedIn(folder: string, { name, file, from, to }: Plant): Promise<string> {
+async function plantedIn(folder: string, { name, file, from, to, test }: Plant): Promise<string> {
   const path = `${folder}/${file}`;
   const text = await Deno.readTextFile(path);
   if (text.split(from).length !== 2) throw new Error(`${name}: ${file} has not once: ${from}`);
   await Deno.writeTextFile(path, text.replace(from, () => to));
   try {
-    return await firstWrong(folder, name);
+    return await firstWrong(folder, name, test);
   } finally {
     await Deno.writeTextFile(path, text);
   }

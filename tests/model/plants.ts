@@ -13,6 +13,8 @@ export interface Plant {
   readonly to: string;
   /** Rows that run first, for it shows there if anywhere; all others run when it does not. */
   readonly near: (row: Row) => boolean;
+  /** Another file of this folder, whose rows run in place of those, for the fault needs another one beside it. */
+  readonly test?: string;
 }
 
 const reads = (row: Row, ...kinds: readonly Row["first"][]): boolean =>
@@ -233,6 +235,23 @@ export const PLANTS: readonly Plant[] = [
     file: "shield/traces/traces.ts",
     from: ': allowed ? "allow" : "reject",',
     to: ': "allow",',
+  },
+  {
+    name: "what a full disk did not take is acknowledged",
+    near: () => true,
+    test: "faults_disk_test.ts",
+    file: "shared/spine/embedded/embedded_log.ts",
+    from: "for (const { reject } of batch) reject(error);",
+    to: 'for (const { resolve } of batch) resolve({ offset: 1, duplicate: true, stream: "" });',
+  },
+  {
+    name: "a new version of a schema refuses nothing",
+    near: () => true,
+    test: "faults_calm_test.ts",
+    file: "shield/schema/gate.ts",
+    from: "return this.#violated(question, mapping, compiled, found);",
+    to:
+      "return compiled.version > 1 ? undefined : this.#violated(question, mapping, compiled, found);",
   },
   {
     name: "the sender is its tenant",

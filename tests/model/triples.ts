@@ -6,6 +6,7 @@ import { startLocalBus } from "../harness/local_bus.ts";
 import { runTask } from "../harness/task.ts";
 import { maybe, whole } from "../harness/task_arguments.ts";
 import { Receiver } from "../hooks/receiver.ts";
+import { startOtlpReceiver } from "../otlp/receiver.ts";
 import { covered } from "./covering.ts";
 import { type Row, rowsOf } from "./factors.ts";
 import { answerBefore, configOf, groundOf, runRows } from "./run.ts";
@@ -28,8 +29,9 @@ export async function runTriples(
     const some = rows.slice(at, at + ROWS_OF_A_BUS);
     await using receiver = new Receiver();
     receiver.answer = answerBefore;
-    await using bus = await startLocalBus(configOf(some, receiver));
-    await runRows(await groundOf(bus, bus, receiver), some);
+    await using collector = await startOtlpReceiver();
+    await using bus = await startLocalBus(configOf(some, receiver, { otlp_url: collector.url }));
+    await runRows({ ...await groundOf(bus, bus, receiver), collector }, some);
     say(`${at + some.length} rows are as the model says`);
   }
 }
