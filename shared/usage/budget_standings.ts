@@ -108,7 +108,9 @@ export class BudgetStandings {
 
   /** Reads how a tenant's budgets stand. Rejects as the ledger's store rejects. */
   async stand(tenant_id: string): Promise<readonly BudgetState[]> {
-    return this.has(tenant_id) ? await this.#read(tenant_id) : [];
+    // One whose last budget was removed may still be held back by it.
+    const is_known = this.has(tenant_id) || this.#tenants.has(tenant_id);
+    return is_known ? await this.#read(tenant_id) : [];
   }
 
   /** All tenants that are known. */

@@ -1,0 +1,48 @@
+/** Budgets of one Shield as they come in force and end: whoever has the answer need not wait. */
+import assert from "node:assert/strict";
+import type { TenantBudget } from "../../shared/config/schema_usage.ts";
+import { createLogger } from "../../shared/logs/log.ts";
+import { Budgets, type BudgetsOptions } from "./budgets.ts";
+
+const NOW_MS = Date.UTC(2026, 1, 28, 13);
+
+Deno.test("budgets: one that is removed holds nothing back once it is said how the tenant stands", async () => {
+  const spent = { per: "month", unit: "messages_in", limit: 0, action: "refuse" } as TenantBudget;
+  let own: TenantBudget[] = [spent];
+  let change = (_tenant_id: string) => {};
+  const settings = {
+    get: () => ({ budgets: own }),
+    onChange(changed: typeof change) {
+      change = changed;
+      return () => {};
+    },
+  };
+  const options = {
+    config: { budgets: [], flush_ms: 1_000 },
+    prices: { read: () => Promise.resolve({ lists: [], replaced: [] }) },
+    settings: settings as unknown as BudgetsOptions["settings"],
+    active: () => [],
+    usedOf: () => ({
+      // What is stored comes in a later turn of the event loop.
+      read: () =>
+        new Promise((resolve) => setTimeout(() => resolve({ day: [], month: [] }), 0)) as never,
+    }),
+    tell: () => Promise.resolve(),
+    log: createLogger({
+      level: "error",
+      format: "json",
+      component: "t",
+      now: Date.now,
+      write() {},
+    }),
+    now: () => NOW_MS,
+  };
+  const budgets = new Budgets(options);
+  assert.equal((await budgets.stand("acme"))[0]?.is_exhausted, true);
+  assert.throws(() => budgets.take("acme"), { reason: "budget-exhausted" });
+  own = [];
+  change("acme");
+  assert.deepEqual(await budgets.stand("acme"), []);
+  budgets.take("acme");
+  await budgets.close();
+});
