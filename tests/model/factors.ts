@@ -2,7 +2,7 @@
  * What a row of the covering array is made of, and which values cannot stand together. A row is a short program: one
  * room of a tenant of its own, messages that come in one way through one gate, and two readers beside each other.
  */
-import { type Chosen, coveringRows } from "./covering.ts";
+import { type Chosen, coveringRows, type Values } from "./covering.ts";
 
 /** Ways in which readers get a room's messages. */
 export const READERS = [
@@ -31,28 +31,27 @@ export const READERS = [
   "events_back",
 ] as const;
 
+/** Ways in which messages come in. */
+const SOURCES = [
+  ...["text", "binary", "http", "batch", "stream", "schedule", "growing", "session", "protobuf"],
+  ...["signed", "pusher", "nats"],
+] as const;
+
+/** What messages meet before they are taken. */
+const GATES = [
+  ...["none", "policy", "replace", "schema", "ungranted", "banned", "before", "unsigned"],
+  ...["banned_late", "schema_policy", "ungranted_banned", "budget", "quota", "banned_signal"],
+] as const;
+/** Where there is no NATS, nobody publishes by it. */
+const BY_NATS: readonly string[] = ["nats", "banned_signal"];
+
 /** Each factor and its values; the first of each is the plainest, to which a failing row shrinks. */
 export const FACTORS = {
   // The longest lists first: then the rows are fewest.
   first: READERS,
   second: READERS,
-  gate: [
-    ...["none", "policy", "replace", "schema", "ungranted", "banned", "before", "unsigned"],
-    ...["banned_late", "schema_policy", "ungranted_banned", "budget", "quota"],
-  ] as const,
-  source: [
-    "text",
-    "binary",
-    "http",
-    "batch",
-    "stream",
-    "schedule",
-    "growing",
-    "session",
-    "protobuf",
-    "signed",
-    "pusher",
-  ],
+  gate: GATES.filter((one) => !BY_NATS.includes(one)),
+  source: SOURCES.filter((one) => !BY_NATS.includes(one)),
   log: ["plain", "durable", "latest", "short", "cached"],
   journal: ["off", "all", "keep"],
   delta: ["none", "fossil"],
@@ -64,6 +63,9 @@ export const FACTORS = {
   mirror: ["off", "all"],
   trace: ["no", "yes"],
 } as const;
+
+/** On NATS. */
+export const NATS_FACTORS = { ...FACTORS, gate: GATES, source: SOURCES };
 
 type Factors = typeof FACTORS;
 /** A value of each factor. */
@@ -79,7 +81,7 @@ const ANONYMOUS: readonly string[] = ["stream", "schedule", "growing", "pusher"]
 const OTHERS: readonly string[] = ["schedule", "pusher"];
 /** Gates about who publishes. */
 const PERSONAL: readonly string[] = [
-  ...["ungranted", "banned", "unsigned", "banned_late", "ungranted_banned"],
+  ...["ungranted", "banned", "unsigned", "banned_late", "ungranted_banned", "banned_signal"],
 ];
 
 /** Gates that close when half of the messages were published. */
@@ -99,6 +101,8 @@ function isSourcePossible(row: Partial<Row>): boolean {
   if (gate !== undefined && OTHERS.includes(source) && PERSONAL.includes(gate)) return false;
   if (gate !== undefined && LATE.includes(gate) && BRIEF.includes(source)) return false;
   if (gate === "quota" && PATIENT.includes(source)) return false;
+  // Any Shield answers: what one of them is the first to know another may not know yet.
+  if (source === "nats" && (gate === "quota" || gate?.includes("banned"))) return false;
   // The outcome of a schedule's message is not asked.
   if (source === "schedule" && gate === "schema_policy") return false;
   // What grows is a text.
@@ -161,5 +165,5 @@ export function simpler(row: Row): Row[] {
 }
 
 /** The rows in which each pair (`strength` 2) or triple (3) of values does that may stand together. */
-export const rowsOf = (strength: number): Row[] =>
-  coveringRows(FACTORS, strength, isPossible as (chosen: Chosen) => boolean) as unknown as Row[];
+export const rowsOf = (strength: number, factors: Values = FACTORS): Row[] =>
+  coveringRows(factors, strength, isPossible as (chosen: Chosen) => boolean) as unknown as Row[];

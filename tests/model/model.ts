@@ -107,6 +107,8 @@ function refusalOf({ gate, source }: Row, place: number): string {
     case "ungranted_banned":
       return "403 not-granted";
     case "banned":
+    // docs/operations.md, "Signals of backends": "as the command `room.ban`".
+    case "banned_signal":
       return "403 room-banned";
     case "banned_late":
       return place < HALF ? "" : "403 room-banned";

@@ -412,7 +412,9 @@ async function within<T>(work: Promise<T>, limit_ms: number): Promise<T> {
 
 /** What is wrong about a row. */
 const judged = (ground: Ground, row: Row, tenant: string): Promise<string[]> =>
-  within(runRow(ground, row, tenant), ROW_MS).catch(({ stack }: Error) => [`${stack}`])
+  within(runRow(ground, row, tenant), ROW_MS).catch(({ stack, cause }: Error) => [
+    `${stack}${cause === undefined ? "" : `\n  because ${cause}`}`,
+  ])
     .finally(() => ended_ms = performance.now());
 
 /** For how long another row is begun to make a wrong one plainer. */

@@ -1,18 +1,17 @@
 /** A shadow consumer as docs/governance.md has it: a process of its own on NATS, which keeps what is copied to it. */
-import { connect } from "@nats-io/transport-deno";
+import type { NatsConnection } from "@nats-io/transport-deno";
 import { readEnvelope } from "@arqon/proto";
 
 const SHADOW = "x-arqon-shadow";
 
 /** What came so far. */
-export interface ShadowConsumer extends AsyncDisposable {
+export interface ShadowConsumer {
   /** JSON of the data of each copy of the room, in order; one that does not say that it is a copy is told as such. */
   shadowsOf(tenant: string, room: string): readonly string[];
 }
 
 /** Hears all shadow subjects from now on. */
-export async function startShadowConsumer(url: string): Promise<ShadowConsumer> {
-  const connection = await connect({ servers: url });
+export async function startShadowConsumer(connection: NatsConnection): Promise<ShadowConsumer> {
   const heard = new Map<string, string[]>();
   connection.subscribe("shadow.in.>", {
     callback(error, { subject, data, headers }) {
@@ -27,6 +26,5 @@ export async function startShadowConsumer(url: string): Promise<ShadowConsumer> 
   await connection.flush();
   return {
     shadowsOf: (tenant, room) => heard.get(`shadow.in.t.${tenant}.r.${room}`) ?? [],
-    [Symbol.asyncDispose]: () => connection.close(),
   };
 }

@@ -2,6 +2,8 @@
 import { createHash, createHmac } from "node:crypto";
 import { writeEnvelope } from "@arqon/proto";
 import { ArqonError, connect, type Connection } from "@arqon/sdk";
+import { headers } from "@nats-io/nats-core";
+import type { NatsConnection } from "@nats-io/transport-deno";
 import { found } from "../../shared/testing/until.ts";
 import type { TestBus } from "../harness/test_bus.ts";
 import type { AdminClient } from "../peers/admin_client.ts";
@@ -36,9 +38,14 @@ export interface Way {
   readonly signing: CryptoKeyPair;
   /** The tenant's app of the Pusher endpoint. */
   readonly app: { readonly id: string; readonly key: string; readonly secret: string };
+  /** To the bus's NATS; absent: it has none. */
+  readonly nats?: NatsConnection | undefined;
   /** The publisher's own connection, where it hears the room itself. */
   readonly own: DurableClient | undefined;
 }
+
+/** A busy machine answers late, and what comes too late is an error. */
+const NATS_MS = 60_000;
 
 const nothing = { [Symbol.asyncDispose]: () => Promise.resolve() };
 const refusal = ({ code, reason, offset }: { code: number; reason?: string; offset?: number }) => ({
@@ -282,6 +289,30 @@ function growing({ bus, token, room }: Way): Source {
   };
 }
 
+/** A service on the bus's NATS, which asks by request and reply: docs/nats.md. */
+function nats(way: Way): Source {
+  const { nats: connection, tenant, token, room, row } = way;
+  if (connection === undefined) throw new TypeError("the bus is not on NATS");
+  return {
+    ...nothing,
+    publish: (messages) =>
+      oneByOne(messages, async (one) => {
+        const { traceparent } = tracedBy(way, one) ?? {};
+        const asked = headers();
+        asked.set("authorization", `Bearer ${token}`);
+        if (traceparent !== undefined) asked.set("traceparent", traceparent);
+        const message = { type: "t", data: one.data, ...form(row), ...idOf(one) };
+        const subject = `api.t.${tenant}.r.${room}.publish`;
+        const options = { headers: asked, timeout: NATS_MS };
+        const answer = await connection.request(subject, JSON.stringify(message), options);
+        const code = answer.headers?.get("Nats-Service-Error-Code") ?? "";
+        const reason = answer.headers?.get("Nats-Service-Error") ?? "";
+        if (code !== "") return { refusal: `${code} ${reason}` };
+        return refusal(JSON.parse(answer.string()));
+      }),
+  };
+}
+
 const SOURCES: Readonly<Record<Row["source"], (way: Way) => Source | Promise<Source>>> = {
   text: (way) => text(way),
   signed,
@@ -294,6 +325,7 @@ const SOURCES: Readonly<Record<Row["source"], (way: Way) => Source | Promise<Sou
   stream,
   schedule,
   growing,
+  nats,
 };
 
 /** Opens the row's source. */

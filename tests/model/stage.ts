@@ -104,6 +104,21 @@ export async function ban({ backend, room }: Stage): Promise<void> {
   await backend.done("POST", `rooms/${room}/bans`, { user_id: PUBLISHER, reason: "a test" });
 }
 
+/** Does the same by a message on NATS, which has no answer: docs/operations.md, "Signals of backends". */
+async function banBySignal(stage: Stage): Promise<void> {
+  const { nats, tenant, room } = stage;
+  if (nats === undefined) throw new TypeError("the bus is not on NATS");
+  const signal = { kind: "BAN", target: PUBLISHER, reason: "a test" };
+  nats.publish(`sys.t.${tenant}.signals`, JSON.stringify({ room, signal }));
+  await onEach(stage, async (bus) => {
+    const admin = await adminOf(bus);
+    await until("the ban is in force", async () => {
+      const { bans } = await admin.read(`/v1/bans?tenant=${tenant}`);
+      return bans.length === 1;
+    });
+  });
+}
+
 async function setPolicy(stage: Stage, name: "policy" | "replace"): Promise<void> {
   const binding = { tenant: stage.tenant, name, sha256: stage.modules[name].sha256 };
   await onEach(stage, async (bus) => {
@@ -126,6 +141,7 @@ export async function closeGate(stage: Stage): Promise<void> {
   if (gate === "schema_policy") await setPolicy(stage, "policy");
   if (gate === "schema" || gate === "schema_policy") await setSchema(stage);
   if (gate === "banned" || gate === "ungranted_banned") await ban(stage);
+  if (gate === "banned_signal") await banBySignal(stage);
 }
 
 /** How the budget of the gate `budget` is named. */

@@ -1,28 +1,31 @@
 /**
  * As `together_test.ts`, on NATS: messages come in at one Shield, and their readers are at another; two Brains serve.
  */
+import { connect } from "@nats-io/transport-deno";
 import { startLocalBus } from "../harness/local_bus.ts";
 import { startNats } from "../harness/nats_server.ts";
 import { startValkey } from "../harness/valkey_server.ts";
 import { Receiver } from "../hooks/receiver.ts";
 import { startOtlpReceiver } from "../otlp/receiver.ts";
-import { rowsOf } from "./factors.ts";
+import { NATS_FACTORS, rowsOf } from "./factors.ts";
 import { answerBefore, configOf, groundOf, runRows } from "./run.ts";
 import { startShadowConsumer } from "./shadow_consumer.ts";
 
 Deno.test("each pair of capabilities does what the model of the bus says, over NATS", async () => {
   await using receiver = new Receiver();
   receiver.answer = answerBefore;
-  const rows = rowsOf(2);
+  const rows = rowsOf(2, NATS_FACTORS);
   await using collector = await startOtlpReceiver();
   await using valkey = await startValkey();
   await using nats = await startNats({ jetstream: true });
   const config = `${
     configOf(rows, receiver, { quota_url: valkey.url, otlp_url: collector.url })
-  }[nats]\nurls = ["${nats.url}"]\nrequest_timeout_ms = 60_000\n`;
+  }[nats]\nurls = ["${nats.url}"]\nrequest_timeout_ms = 60_000\napi = true\n`;
   await using bus = await startLocalBus(config);
   await using entry = await startLocalBus(config);
-  await using consumer = await startShadowConsumer(nats.url);
+  const connection = await connect({ servers: nats.url });
+  await using _connection = { [Symbol.asyncDispose]: () => connection.close() };
+  const consumer = await startShadowConsumer(connection);
   const ground = await groundOf(bus, entry, receiver);
-  await runRows({ ...ground, collector, shadowsOf: consumer.shadowsOf }, rows);
+  await runRows({ ...ground, collector, nats: connection, shadowsOf: consumer.shadowsOf }, rows);
 });
