@@ -10,22 +10,19 @@ import { FLOOD, floodOnce } from "./sockets/flood.ts";
 import { GARBAGE } from "./garbage/garbage.ts";
 import { FAIRNESS } from "./fairness/fairness.ts";
 import { LEAF_GARBAGE } from "./leaves/leaves.ts";
-import { allScenario } from "./load/all.ts";
-import { scenarioOf } from "./load/load_command.ts";
-import { LOAD_SCENARIOS } from "./load/scenarios/scenarios.ts";
+import { allScenario, scenarioOf, SOCKETS } from "./load/load_command.ts";
+import { LOAD_SCENARIOS } from "./load/scenarios.ts";
 import { JOURNAL } from "./journal/journal.ts";
 import { POLICY } from "./policy/policy.ts";
 import { PRESENCE } from "./presence/presence.ts";
-import { PROCESSES } from "./processes/processes.ts";
 import { REACH } from "./reach/reach.ts";
 import { ROOMS } from "./rooms/rooms.ts";
 import { SCALING } from "./scaling/scaling.ts";
 import { SDK } from "./sdk/sdk.ts";
 import { SIZING } from "./sizing/sizing.ts";
-import { SOCKETS } from "./sockets/sockets.ts";
 import { START } from "./start/start.ts";
-import { STORM } from "./storm/storm.ts";
 import { SLOW_READER } from "./slow_reader/slow_reader.ts";
+import { STORM } from "./storm/storm.ts";
 import { USAGE } from "./usage/usage.ts";
 
 import { commit, machine, ROOT, type Scenario, text, UsageError } from "./measure/scenario.ts";
@@ -44,10 +41,9 @@ const SCENARIOS: readonly Scenario[] = [
   PRESENCE,
   ROOMS,
   DURABLE,
-  PROCESSES,
-  SLOW_READER,
   SOCKETS,
   FLOOD,
+  SLOW_READER,
   STORM,
   START,
   LEAF_GARBAGE,

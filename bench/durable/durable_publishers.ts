@@ -5,8 +5,8 @@
 import { decodeServerFrame, encodePub, Opcode, writeEnvelope } from "@arqon/proto";
 import { jetstream } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-deno";
-import type { EchoConnection, EchoTarget, OnEcho } from "../measure/targets.ts";
 import { connectSocket } from "../measure/socket.ts";
+import { delaysOf } from "../measure/statistics.ts";
 
 /** One connection that publishes. `publish` resolves when its message has been acknowledged. */
 export interface Publisher {
@@ -85,18 +85,36 @@ export function bareTarget(
   return { name, open: () => Promise.resolve({ publish, close: () => {} }) };
 }
 
-/** An echo target for `openLoop`, in which an acknowledgement takes the place of the echo. */
-export function ackTarget(
+/** The acknowledgements of messages at a constant rate, whatever the target does; `sent` and on count. */
+export async function acksAt(
   target: PublishTarget,
   roomOf: (message: number) => string,
-): EchoTarget {
-  let sent = 0;
-  const open = async (_index: number, onEcho: OnEcho): Promise<EchoConnection> => {
-    const { publish, close } = await target.open();
-    return {
-      send: (body) => void publish(roomOf(sent++), body).then(() => onEcho(), () => onEcho(true)),
-      close,
-    };
+  { rate, seconds, warmup_seconds, connections, body }: {
+    readonly rate: number;
+    readonly seconds: number;
+    readonly warmup_seconds: number;
+    readonly connections: number;
+    readonly body: Uint8Array;
+  },
+) {
+  const publishers = await Promise.all(Array.from({ length: connections }, target.open));
+  const first = rate * warmup_seconds;
+  const total = first + rate * seconds;
+  const took_ms: number[] = [];
+  const asked: Promise<void>[] = [];
+  const start_ms = performance.now();
+  const publish = async (message: number) => {
+    const sent_ms = performance.now();
+    await publishers[message % connections]!.publish(roomOf(message), body);
+    if (message >= first) took_ms.push(performance.now() - sent_ms);
   };
-  return { name: target.name, open, [Symbol.asyncDispose]: () => Promise.resolve() };
+  while (asked.length < total) {
+    const due = Math.min(total, (performance.now() - start_ms) * rate / 1_000);
+    // One that is refused is missing from the times.
+    while (asked.length < due) asked.push(publish(asked.length).catch(() => {}));
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  await Promise.all(asked);
+  for (const publisher of publishers) publisher.close();
+  return { sent: total - first, received: took_ms.length, ...delaysOf(took_ms) };
 }

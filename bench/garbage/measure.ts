@@ -9,12 +9,10 @@ import { usagesOf } from "../measure/usage.ts";
 import { ARQON_WIRE } from "../load/wires/wire_arqon.ts";
 import { RAW_WIRE } from "../load/wires/wire_raw.ts";
 import { ROOT } from "../measure/scenario.ts";
-import { BUS_CONFIG } from "../measure/targets.ts";
-import { median } from "../measure/statistics.ts";
+import { busProgram } from "../measure/targets.ts";
+import { medianOf } from "../measure/statistics.ts";
 import { openCrowd } from "./echo_crowd.ts";
 import { type HeapReading, openHeap } from "./heap.ts";
-import { freePort } from "../../tests/harness/free_ports.ts";
-import { type AllocationSite, openInspector } from "./inspector.ts";
 
 /** A server whose garbage is counted. */
 export interface GarbageServer {
@@ -51,8 +49,6 @@ export interface Measured {
   readonly garbage: Garbage;
   /** The memory after a tenth of the messages, and at the end. */
   readonly rests: readonly [Rest, Rest];
-  /** The functions that make objects, per message, the most bytes first. */
-  readonly sites: readonly AllocationSite[];
 }
 
 /** Messages between two collections, few enough for their garbage to fit the young generation. */
@@ -62,8 +58,6 @@ const YOUNG_MB = 128;
 const USED_SHARE = 0.75;
 /** Messages that are under way on each connection. */
 const WINDOW = 32;
-/** Most messages for which allocations are sampled. */
-const SAMPLED = 20_000;
 
 /** The module that is loaded before a server's program. */
 const PROBE = `${ROOT}/bench/garbage/probe.ts`;
@@ -73,26 +67,8 @@ export const ARQON_SERVER: GarbageServer = {
   title: "ArqonBus (embedded)",
   wire: ARQON_WIRE,
   start(flags, v8_flags) {
-    const state_dir = `${ROOT}/.arqon`;
-    const ports = { port: 0, ops_port: 0, admin_port: 0 };
-    const options = { state_dir, ...ports, config_file: BUS_CONFIG };
-    const permissions = [
-      `--allow-run=${Deno.execPath()}`,
-      "--allow-net",
-      `--allow-read=${ROOT}`,
-      `--allow-write=${state_dir}`,
-    ];
-    return startProgram("tasks/dev/dev_bus.ts", {
-      flags: [
-        ...flags,
-        `--v8-flags=${["--no-wasm-lazy-compilation", ...v8_flags].join(",")}`,
-        "--unstable-worker-options",
-        "--unstable-net",
-        "--ignore-env",
-        ...permissions,
-      ],
-      args: [JSON.stringify(options)],
-    });
+    const v8 = `--v8-flags=${["--no-wasm-lazy-compilation", ...v8_flags].join(",")}`;
+    return busProgram([...flags, v8, "--unstable-worker-options", "--unstable-net"]);
   },
   specOf: ({ url = "", token = "" }) => ({ protocol: "arqon", url, tokens: [token] }),
 };
@@ -156,32 +132,14 @@ async function open(server: GarbageServer, load: GarbageLoad) {
   };
 }
 
-/**
- * The functions that make objects, measured in a process of its own, since an inspected process makes more.
- */
-async function sitesOf(server: GarbageServer, load: GarbageLoad): Promise<AllocationSite[]> {
-  const port = freePort();
-  await using program = server.start([`--inspect=127.0.0.1:${port}`], []);
-  const spec = server.specOf(await program.hear());
-  using inspector = await openInspector(port);
-  using crowd = await openCrowd(server.wire, spec, { ...load, window: WINDOW });
-  const messages = Math.min(SAMPLED, load.messages);
-  // By the second half the engine has finished optimising.
-  await crowd.exchange(messages);
-  await inspector.startSampling();
-  await crowd.exchange(messages);
-  const sites = await inspector.takeSites();
-  return sites.map(({ bytes, ...site }) => ({ ...site, bytes: bytes / messages }));
-}
-
 /** The median of the chunks. Throws when most chunks were collected before they were counted. */
-function medianOf(chunks: readonly (Garbage | undefined)[]): Garbage {
+function middleOf(chunks: readonly (Garbage | undefined)[]): Garbage {
   const counted = chunks.filter((one) => one !== undefined);
   if (counted.length <= chunks.length / 2) {
     throw new Error(`only ${counted.length} of ${chunks.length} chunks were not collected`);
   }
-  const middle = (key: keyof Garbage) => median(counted.map((one) => one[key]));
-  return { objects_bytes: middle("objects_bytes"), contents_bytes: middle("contents_bytes") };
+  const objects_bytes = medianOf(counted, "objects_bytes");
+  return { objects_bytes, contents_bytes: medianOf(counted, "contents_bytes") };
 }
 
 /** Runs the load on a server. The first tenth does not count, since the engine still optimises. */
@@ -201,9 +159,5 @@ export async function measureGarbage(server: GarbageServer, load: GarbageLoad): 
     else if (sent >= messages / 10) first = await running.rest(sent);
   }
   const last = await running.rest(messages);
-  return {
-    garbage: medianOf(chunks),
-    rests: [first ?? last, last],
-    sites: await sitesOf(server, load),
-  };
+  return { garbage: middleOf(chunks), rests: [first ?? last, last] };
 }

@@ -1,11 +1,11 @@
-/** Garbage of a real server is counted, through its inspector, while it is under load. */
+/** Garbage of a real server is counted while it is under load. */
 import assert from "node:assert/strict";
 import { DENO_SERVER, measureGarbage } from "./measure.ts";
 
 Deno.test("a bare echo's bodies are counted as contents, its frames as objects, and none stays", async () => {
   const body_bytes = 300;
   const load = { messages: 60_000, connections: 4, body_bytes };
-  const { garbage, rests, sites } = await measureGarbage(DENO_SERVER, load);
+  const { garbage, rests } = await measureGarbage(DENO_SERVER, load);
   // What comes in is a buffer of its own, and what goes out is that buffer.
   const { contents_bytes, objects_bytes } = garbage;
   assert.ok(contents_bytes >= body_bytes && contents_bytes < 2 * body_bytes, `${contents_bytes}`);
@@ -17,7 +17,4 @@ Deno.test("a bare echo's bodies are counted as contents, its frames as objects, 
     first.contents_bytes;
   const made_bytes = (contents_bytes + objects_bytes) * (last.messages - first.messages);
   assert.ok(grown_bytes < made_bytes / 20, `${grown_bytes} of ${made_bytes} B stayed`);
-  const [most, second] = sites;
-  assert.ok(most !== undefined && second !== undefined && most.bytes >= second.bytes);
-  assert.ok(most.bytes <= objects_bytes * 1.5, "a site makes no more than all together");
 });

@@ -1,37 +1,132 @@
-/** The scenario `journal`: what writing every decision costs a Shield, and what it takes on disk. */
+/**
+ * The scenario `journal`: what writing every decision costs a Shield in CPU time of the whole process, messages with
+ * one policy on a bus that writes every decision and on one that writes none in turns at one rate, and what a decision
+ * takes on disk.
+ */
+import { atRate, busTarget, inTurns, isLost, type Player } from "../load/crowd/turns.ts";
+import { ownRooms } from "../load/plans/plan.ts";
+import { Scrape } from "../measure/brains.ts";
+import { part, runParts } from "../measure/parts.ts";
+import { failureOfLost, scenario } from "../measure/scenario.ts";
+import { median } from "../measure/statistics.ts";
+import { renderTable } from "../measure/table.ts";
+import { type BusProcess, startConfigured } from "../measure/targets.ts";
+import { CONFIG, deployRows, tenantOf, tokens } from "../policy/policy_bus.ts";
+import { ROWS } from "../policy/policy_rows.ts";
 import { measureBlocks, renderBlocks } from "./journal_blocks.ts";
-import { type JournalPrice, measureJournal, renderJournal } from "./journal_bus.ts";
-import { part, type Parts, runParts } from "../measure/parts.ts";
-import { failureOfLost, type Scenario, type ScenarioResult, text } from "../measure/scenario.ts";
-import type { OptionValues } from "../measure/scenario.ts";
 
-const HELP =
-  `journal: what the journal of decisions costs. In turns within one run: the CPU time of a
-message with one policy, with every decision written and with none; what a decision takes on disk; and
-how fast blocks are made and read.
-
-  --only PARTS      blocks, bus; with commas (all)
-  --rounds N        turns of each row; medians over them count (5)
-  --seconds N       counted time of a turn of the bus (3)
-`;
-
-/** The parts by name, in the order in which they run. */
-const PARTS: Parts = {
-  blocks: ({ rounds }) => part(Promise.resolve(measureBlocks(rounds)), renderBlocks),
-  bus: ({ rounds, seconds }) => part(measureJournal(rounds, seconds), renderJournal),
+const RATE = 5_000;
+const CONNECTIONS = 50;
+const ROW = ROWS.find(({ name }) => name === "bad words 200 B")!;
+/** Payloads are not kept, as in durable rooms: what a decision takes beside them counts. */
+const JOURNALS: Readonly<Record<string, string>> = {
+  "off": "",
+  "all": '[journal]\njournal = "all"\njournal_payload = "hash"\n',
+  "all, with payloads": '[journal]\njournal = "all"\n',
 };
 
-async function run(values: OptionValues): Promise<ScenarioResult> {
-  const { report, tables } = await runParts(PARTS, values);
-  const { bus = [] } = report as { readonly bus?: readonly JournalPrice[] };
-  const failure = failureOfLost(bus.some(({ missing, lost }) => missing + lost > 0));
-  return { report, table: tables.join("\n\n"), failure };
+/** The figures of one row. */
+interface JournalPrice {
+  readonly journal: string;
+  /** CPU time of the process for each message, all threads. */
+  readonly cpu_us: number;
+  /** The same beside the turn of the same round that wrote nothing. */
+  readonly of_off: number;
+  readonly p50_us: number;
+  readonly p99_us: number;
+  /** Bytes of the journal for each decision; 0 without one. */
+  readonly bytes: number;
+  /** Whether messages did not come back, and decisions that were not stored. */
+  readonly missing: boolean;
+  readonly lost: number;
+}
+
+/** A bus with this journal, and its load: each connection is another user. */
+async function playerOf(name: string, bus: BusProcess): Promise<Player> {
+  const tokenFor = await tokens(bus);
+  await deployRows(bus, tokenFor, [ROW]);
+  const claims = { tenant_id: tenantOf(ROW), role: "user" };
+  const users = Array.from(
+    { length: CONNECTIONS },
+    (_, at) => tokenFor({ ...claims, sub: `u${at}` }),
+  );
+  return {
+    name,
+    target: busTarget(bus, await Promise.all(users)),
+    groups: users.map((_, token) => ownRooms(1, `own-${token}`, { token })),
+    sizes_bytes: [ROW.payload_bytes],
+  };
+}
+
+/** Decisions that the bus has lost so far, and the bytes of each that it has stored. */
+async function journalCounts({ ops_url }: BusProcess): Promise<{ lost: number; bytes: number }> {
+  const page = new Scrape(await (await fetch(`${ops_url}/metrics`)).text());
+  const records = (outcome: string) => page.sum("shield_journal_records_total", `"${outcome}"`);
+  const stored = records("stored");
+  const bytes = stored === 0 ? 0 : page.sum("shield_journal_bytes_total") / stored;
+  return { lost: records("lost"), bytes };
+}
+
+/** Measures each kind of journal, `rounds` times in turns; the medians over them. */
+async function measureJournal(rounds: number, seconds: number): Promise<JournalPrice[]> {
+  await using stack = new AsyncDisposableStack();
+  const players: Player[] = [];
+  const counts: (() => ReturnType<typeof journalCounts>)[] = [];
+  for (const [name, journal] of Object.entries(JOURNALS)) {
+    const bus = stack.use(await startConfigured(CONFIG + journal));
+    players.push(await playerOf(name, bus));
+    counts.push(() => journalCounts(bus));
+  }
+  const paces = { [`${RATE}/s`]: atRate(RATE) };
+  const warm = [{ ...atRate(RATE), seconds: 3 }];
+  const turns = await inTurns(players, paces, { rounds, seconds, warm });
+  const of = (journal: string) =>
+    turns.filter(({ name }) => name === journal).map(({ report }) => report);
+  const off = of("off");
+  return await Promise.all(players.map(async ({ name }, at) => {
+    const mine = of(name);
+    const delay = (key: "p50_ms" | "p99_ms") =>
+      median(mine.map(({ latency }) => latency[key])) * 1_000;
+    return {
+      journal: name,
+      cpu_us: median(mine.map(({ cpu_us }) => cpu_us)),
+      of_off: median(mine.map(({ cpu_us }, round) => cpu_us / off[round]!.cpu_us)),
+      ...{ p50_us: delay("p50_ms"), p99_us: delay("p99_ms") },
+      missing: mine.some(isLost),
+      ...await counts[at]!(),
+    };
+  }));
+}
+
+function renderJournal(prices: readonly JournalPrice[]): string {
+  return renderTable(prices, [
+    [`journal, ${RATE}/s, one policy`, ({ journal }) => journal],
+    ["CPU µs", ({ cpu_us }) => cpu_us, 1],
+    ["of off", ({ of_off }) => of_off, 3],
+    ["p50 µs", ({ p50_us }) => p50_us],
+    ["p99 µs", ({ p99_us }) => p99_us],
+    ["B a decision", ({ bytes }) => bytes, 1],
+  ]);
 }
 
 /** The scenario of `deno task bench journal`. */
-export const JOURNAL: Scenario = {
-  name: "journal",
-  help: HELP,
-  options: { only: text(""), rounds: text("5"), seconds: text("3") },
-  run,
-};
+export const JOURNAL = scenario(
+  "journal",
+  `what the journal of decisions costs. In turns within one run: the CPU time of a
+message with one policy, with every decision written and with none; what a decision takes on disk; and
+how fast blocks are made and read.`,
+  {
+    only: ["", "blocks, bus; with commas; all"],
+    rounds: [5, "turns of each row; medians over them count"],
+    seconds: [3, "counted time of a turn of the bus"],
+  },
+  async (values) => {
+    const { report, tables } = await runParts({
+      blocks: ({ rounds }) => part(Promise.resolve(measureBlocks(rounds)), renderBlocks),
+      bus: ({ rounds, seconds }) => part(measureJournal(rounds, seconds), renderJournal),
+    }, values);
+    const { bus = [] } = report as { readonly bus?: readonly JournalPrice[] };
+    const failure = failureOfLost(bus.some(({ missing, lost }) => missing || lost > 0));
+    return { report, table: tables.join("\n\n"), failure };
+  },
+);

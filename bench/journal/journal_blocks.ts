@@ -7,11 +7,11 @@ import { BlockBuilder, ClosedBlock, damagedHole } from "../../shared/journal/blo
 import { DamagedBlock } from "../../shared/journal/block_bytes.ts";
 import type { JournalEntry } from "../../shared/journal/entry.ts";
 import { isHole } from "../../shared/journal/record.ts";
-import { median } from "../measure/statistics.ts";
-import { renderRows } from "../measure/table.ts";
+import { medianOf } from "../measure/statistics.ts";
+import { renderTable } from "../measure/table.ts";
 
 /** The figures of blocks of so many users, for each decision. */
-export interface BlockFigures {
+interface BlockFigures {
   readonly users: number;
   readonly bytes: number;
   readonly add_us: number;
@@ -127,27 +127,20 @@ export function measureBlocks(rounds: number): BlockFigures[] {
   return USERS.map((users) => {
     measureOnce(users);
     const all = Array.from({ length: rounds }, () => measureOnce(users));
-    const of = (name: keyof BlockFigures) => median(all.map((one) => one[name]));
-    return {
-      users,
-      bytes: of("bytes"),
-      add_us: of("add_us"),
-      close_us: of("close_us"),
-      read_us: of("read_us"),
-    };
+    const keys = ["users", "bytes", "add_us", "close_us", "read_us"] as const;
+    return Object.fromEntries(
+      keys.map((key) => [key, medianOf(all, key)]),
+    ) as unknown as BlockFigures;
   });
 }
 
 /** The table of the blocks. */
 export function renderBlocks(figures: readonly BlockFigures[]): string {
-  return renderRows(
-    [`block of ${DECISIONS} decisions`, "B a decision", "add µs", "close µs", "read µs"],
-    figures.map(({ users, bytes, add_us, close_us, read_us }) => [
-      `${users} users`,
-      bytes.toFixed(1),
-      add_us.toFixed(2),
-      close_us.toFixed(2),
-      read_us.toFixed(2),
-    ]),
-  );
+  return renderTable(figures, [
+    [`block of ${DECISIONS} decisions`, ({ users }) => `${users} users`],
+    ["B a decision", ({ bytes }) => bytes, 1],
+    ["add µs", ({ add_us }) => add_us, 2],
+    ["close µs", ({ close_us }) => close_us, 2],
+    ["read µs", ({ read_us }) => read_us, 2],
+  ]);
 }

@@ -4,7 +4,7 @@
  */
 import { median } from "../measure/statistics.ts";
 import { renderRows } from "../measure/table.ts";
-import type { Row } from "./scenarios/load_scenario.ts";
+import type { Row } from "./load_scenario.ts";
 
 /** A goal, and whether it is met. */
 export interface Goal {

@@ -1,7 +1,7 @@
 /** The goals on rows that no server gave: what is judged, by what, and what is said of a missed one. */
 import assert from "node:assert/strict";
 import { floodGoals, goalsOf, missedGoals, renderGoals } from "./goals.ts";
-import type { Row } from "./scenarios/load_scenario.ts";
+import type { Row } from "./load_scenario.ts";
 
 function row(scenario: string, name: string, target: string, more: Partial<Row>): Row {
   return {

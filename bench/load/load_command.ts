@@ -1,59 +1,181 @@
 /**
- * Makes scenarios of the load generator into those of `deno task bench NAME`, with their options and
- * `--quick`.
+ * Scenarios of the load generator from the command line: each alone, all of them with the goals beside the figures
+ * (`--all`), and a few cases of them on both kinds of sockets.
  */
-import type { ParseArgsOptionsConfig } from "node:util";
-import { text } from "../measure/scenario.ts";
-import type { OptionValues, Scenario } from "../measure/scenario.ts";
+import { type Options, scenario, type ScenarioResult, UsageError } from "../measure/scenario.ts";
+import type { Scenario, Values } from "../measure/scenario.ts";
+import { renderTable as renderColumns } from "../measure/table.ts";
+import { type FloodEffect, floodGoals, goalsOf, missedGoals, renderGoals } from "./goals.ts";
 import { measureLoad } from "./load_rounds.ts";
-import type { LoadCase, LoadScenario } from "./scenarios/load_scenario.ts";
-import { failureOf, renderTable } from "./load_table.ts";
+import { COMMON, type LoadResults, type LoadScenario, warmSeconds } from "./load_scenario.ts";
+import { failureOf, renderOmitted, renderTable, shown } from "./load_table.ts";
+import { ECHO, FANOUT, HANDSHAKE, IDLE, LOAD_SCENARIOS, THROUGHPUT } from "./scenarios.ts";
+import { ARQON, featured } from "./targets/target_arqon.ts";
 import { targetsWith } from "./targets/targets.ts";
+import type { Target } from "./targets/target.ts";
 
-/** The option values, where those of `--quick` take the place of defaults. */
-export function quickened(scenario: LoadScenario, values: OptionValues): OptionValues {
-  const quick = { rounds: "1", ...scenario.quick };
-  const options = optionsOf(scenario);
-  const replaced = Object.entries(quick).filter(([name]) =>
-    values[name] === undefined || values[name] === options[name]?.default
+/** The values of a scenario's options: those that were given, in place of those of `--quick` and the defaults. */
+export function optionsWith<O extends Options>(
+  { options, quick }: LoadScenario<O>,
+  is_quick: boolean,
+  given: Partial<Values<O>> = {},
+): Values<O> {
+  const defaults = Object.fromEntries(
+    Object.entries(options).map(([name, [value]]) => [name, value]),
   );
-  return { ...values, ...Object.fromEntries(replaced) };
+  return { ...defaults, ...(is_quick ? quick : {}), ...given } as Values<O>;
 }
 
-/** The options of a scenario: its own and the common ones. */
-export function optionsOf(scenario: LoadScenario): ParseArgsOptionsConfig {
-  return {
-    targets: text("arqon,arqon-nats,deno,ws"),
-    with: text(""),
-    rounds: text("3"),
-    quick: { type: "boolean", default: false },
-    ...scenario.options,
-  };
+/** Runs a scenario with these values of its options. */
+async function run<O extends Options>(
+  load: LoadScenario<O>,
+  targets: readonly Target[],
+  rounds: number,
+  values: Values<O>,
+): Promise<LoadResults> {
+  const warm = warmSeconds((values as { warm?: string }).warm);
+  return await measureLoad(load as unknown as LoadScenario, targets, load.cases(values), {
+    rounds,
+    warm,
+  });
 }
-
-const COMMON_HELP =
-  `  --targets A,B     in turns; "all" are these and the peers (arqon,arqon-nats,deno,ws)
-  --with A,B        ArqonBus also with policy (bad_words on every message), schema, durable
-  --rounds N        medians over them count (3)
-  --quick           one short round
-`;
 
 /** The scenario of `deno task bench NAME` for a scenario of the load generator. */
-export function scenarioOf<C extends LoadCase>(load: LoadScenario<C>): Scenario {
-  const plain = load as unknown as LoadScenario;
-  return {
-    name: load.name,
-    help: load.help + COMMON_HELP,
-    options: optionsOf(plain),
-    async run(given) {
-      const values = given["quick"] === true ? quickened(plain, given) : given;
-      const targets = await targetsWith(String(values["targets"]), String(values["with"]));
-      const results = await measureLoad(load, targets, values);
+export function scenarioOf(load: LoadScenario): Scenario {
+  const options = { ...load.options, ...COMMON };
+  return scenario(load.name, load.about, options, async (values) => {
+    const { targets, with: features, rounds, quick } = values as Values<typeof COMMON>;
+    // What is not at its default was given.
+    const given = Object.fromEntries(
+      Object.entries(load.options).filter(([name, [value]]) =>
+        String((values as Record<string, unknown>)[name]) !== String(value)
+      ).map(([name]) => [name, (values as Record<string, unknown>)[name]]),
+    ) as Partial<Values<Options>>;
+    const used = optionsWith(load, quick, given);
+    const often = quick && rounds === COMMON.rounds[0] ? 1 : rounds;
+    const results = await run(load, await targetsWith(targets, features), often, used);
+    return {
+      report: { options: { ...values, ...used }, ...results },
+      table: renderTable(load, results),
+      failure: failureOf(results),
+    };
+  });
+}
+
+type All = readonly (readonly [LoadScenario, LoadResults])[];
+
+/** The summary of all results: a line for each scenario, case and target. */
+function renderSummary(all: All): string {
+  const lines = all.flatMap(([scenario, { rows }]) => {
+    const [, title = "", digits = 0] = scenario.columns.find(([key]) =>
+      key === scenario.headline
+    ) ?? [];
+    return rows.map((row) => ({ ...row, scenario, figure: title, digits }));
+  });
+  return renderColumns(lines, [
+    ["scenario", (one) => `${one.scenario.name}: ${one.case}`],
+    ["target", ({ title }) => title],
+    ["figure", ({ medians, scenario, digits }) => shown(medians[scenario.headline], digits)],
+    ["", ({ figure }) => figure],
+    ["of bare Deno", ({ ratio }) => shown(ratio, 2)],
+    ["p50 ms", ({ medians }) => shown(medians["p50_ms"], 2)],
+    ["p99 ms", ({ medians }) => shown(medians["p99_ms"], 2)],
+    ["", ({ missing }) => missing === 0 ? "" : `${missing} MISSING`],
+  ]);
+}
+
+function notesOf(all: All): string {
+  return all.flatMap(([{ name }, { omitted }]) => {
+    const lines = renderOmitted(omitted);
+    return lines === "" ? [] : lines.split("\n").map((line) => `${name}: ${line}`);
+  }).join("\n");
+}
+
+const failuresOf = (all: All): string[] =>
+  all.flatMap(([{ name }, results]) => {
+    const failure = failureOf(results);
+    return failure === undefined ? [] : [`${name}: ${failure}`];
+  });
+
+/** Measures what one flood does to a clean client on each of these kinds of sockets, for so many seconds. */
+export type MeasureFlood = (kinds: readonly string[], seconds: number) => Promise<FloodEffect[]>;
+
+/** The scenario of `deno task bench --all`. What a flood does is measured by `floodOnce`. */
+export const allScenario = (floodOnce: MeasureFlood): Scenario =>
+  scenario(
+    "all",
+    `or --all: every scenario that runs on several targets (${
+      LOAD_SCENARIOS.map(({ name }) => name).join(", ")
+    }), one table, one flood,
+and the goals. Before messages are measured each process serves them for ten seconds: a server that has run
+for a while counts, not its first seconds. The exit code is 1 when a goal is missed, a message was lost or
+a target gave no figures.`,
+    { ...COMMON, targets: ["all", COMMON.targets[1]] },
+    async (given): Promise<ScenarioResult> => {
+      const { targets: list, with: features, quick } = given;
+      const targets = await targetsWith(list, features);
+      const rounds = quick && given.rounds === COMMON.rounds[0] ? 1 : given.rounds;
+      const all: (readonly [LoadScenario, LoadResults])[] = [];
+      for (const one of LOAD_SCENARIOS) {
+        const results = await run(one, targets, rounds, optionsWith(one, quick));
+        console.error(`\n${renderTable(one, results)}\n`);
+        all.push([one, results]);
+      }
+      const floods: FloodEffect[] = [];
+      for (let round = 0; round < rounds; round++) {
+        floods.push(...await floodOnce(["own"], quick ? 2 : 4));
+      }
+      const goals = [...goalsOf(all.flatMap(([, { rows }]) => rows)), ...floodGoals(floods)];
+      const failures = [...failuresOf(all), ...[missedGoals(goals) ?? []].flat()];
+      const parts = [renderSummary(all), notesOf(all), renderGoals(goals)];
+      const scenarios = Object.fromEntries(all.map(([{ name }, results]) => [name, results]));
       return {
-        report: { options: values, ...results },
-        table: renderTable(plain, results),
-        failure: failureOf(results),
+        report: { options: given, scenarios, floods, goals },
+        table: parts.filter((part) => part !== "").join("\n\n"),
+        failure: failures.length === 0 ? undefined : failures.join("\n"),
       };
     },
-  };
-}
+  );
+
+const SOCKET_TARGETS: Readonly<Record<string, Target>> = {
+  native: featured("native")[0]!,
+  own: ARQON,
+};
+
+/** The scenario of `deno task bench sockets`. */
+export const SOCKETS = scenario(
+  "sockets",
+  "Deno's sockets beside our own, through the whole bus, in plain and over TLS.",
+  {
+    websocket: ["native,own", "kinds of sockets, in turns"],
+    rounds: [3, "medians over them count"],
+    seconds: [4, "of each measurement"],
+    rate: [5_000, "messages a second of the echo"],
+    subscribers: [500, "of the fan-out"],
+    idle: [2_000, "connections that do nothing"],
+    handshakes: [1_000, "a second"],
+  },
+  async ({ websocket, rounds, seconds, rate, subscribers, idle, handshakes }) => {
+    const targets = websocket.split(",").map((name) => {
+      const target = SOCKET_TARGETS[name];
+      if (target !== undefined) return target;
+      throw new UsageError(`--websocket knows native, own, not ${JSON.stringify(name)}`);
+    });
+    const all: (readonly [LoadScenario, LoadResults])[] = [];
+    const add = async <O extends Options>(load: LoadScenario<O>, given: Partial<Values<O>>) => {
+      const results = await run(load, targets, rounds, optionsWith(load, false, given));
+      all.push([load as unknown as LoadScenario, results]);
+    };
+    for (const tls of [false, true]) await add(ECHO, { rate, seconds, tls });
+    await add(THROUGHPUT, { seconds });
+    await add(FANOUT, { receivers: [subscribers], deliveries: 25_000, seconds });
+    for (const tls of [false, true]) await add(IDLE, { connections: [idle], tls });
+    await add(HANDSHAKE, { rate: handshakes, seconds });
+    const failures = failuresOf(all);
+    return {
+      report: { results: all.map(([, results]) => results) },
+      table: all.map(([one, results]) => renderTable(one, results)).join("\n\n"),
+      failure: failures.length === 0 ? undefined : failures.join("\n"),
+    };
+  },
+);

@@ -2,20 +2,12 @@
  * Runs a scenario on targets: they take turns for so many rounds, in the opposite order in every other round.
  * A failure of one target is kept, and the others go on. It knows no scenario.
  */
-import { positive, UsageError } from "../measure/scenario.ts";
-import type { OptionValues } from "../measure/scenario.ts";
-import { median } from "../measure/statistics.ts";
+import { UsageError } from "../measure/scenario.ts";
+import { median, sumOf } from "../measure/statistics.ts";
 import { placement } from "../measure/cores.ts";
 import { merged } from "../measure/histogram.ts";
-import type {
-  LoadCase,
-  LoadResults,
-  LoadScenario,
-  Measurement,
-  Omitted,
-  Row,
-} from "./scenarios/load_scenario.ts";
-import { warmSeconds } from "./scenarios/load_scenario.ts";
+import type { Effort, LoadCase, LoadResults, LoadScenario } from "./load_scenario.ts";
+import type { Measurement, Omitted, Row } from "./load_scenario.ts";
 import { type RunningTarget, type Target, TargetUnavailable } from "./targets/target.ts";
 
 type Key = string;
@@ -26,6 +18,9 @@ function histogramOf(measured: readonly Measurement[]): { histogram?: string } {
   const all = measured.flatMap(({ histogram }) => histogram === undefined ? [] : [histogram]);
   return all.length === 0 ? {} : { histogram: merged(all).encode() };
 }
+
+/** What is said of a scenario in its rows. */
+type Measured = Pick<LoadScenario, "name" | "headline" | "fresh">;
 
 /** Collects measurements, by case and target. */
 class Collected {
@@ -50,7 +45,7 @@ class Collected {
     return this.#omitted.has(keyOf(one.name, target.id));
   }
 
-  results(scenario: LoadScenario, cases: readonly LoadCase[], targets: readonly Target[]) {
+  results(scenario: Measured, cases: readonly LoadCase[], targets: readonly Target[]) {
     const medianOf = (name: string, target: string, key: string) =>
       median((this.#measured.get(keyOf(name, target)) ?? []).map(({ figures }) => figures[key]!));
     const rows = cases.flatMap((one) =>
@@ -72,7 +67,7 @@ class Collected {
           least: Math.min(...headline),
           most: Math.max(...headline),
           ratio: median(headline) / limit,
-          missing: measured.reduce((sum, { missing }) => sum + missing, 0),
+          missing: sumOf(measured, "missing"),
           problems: measured.flatMap(({ problems }) => problems).slice(0, 5),
           rounds: measured.map(({ figures }) => figures),
           ...histogramOf(measured),
@@ -83,132 +78,108 @@ class Collected {
   }
 }
 
-/** Groups the cases that the same setting of a target serves. */
-function bySetup<C extends LoadCase>(cases: readonly C[]): C[][] {
-  const setups = Map.groupBy(cases, ({ tls = false, tenants = 1 }) => `${tls} ${tenants}`);
-  return [...setups.values()];
-}
-
-async function startOne(
-  target: Target,
-  { tls = false, tenants = 1 }: LoadCase,
-): Promise<RunningTarget> {
-  return await target.start({ tls, tenants });
-}
-
-/** Measures a case once. A failure is kept, and the target gets this case no more. */
-async function measureOne<C extends LoadCase>(
-  scenario: LoadScenario<C>,
-  { one, target, running }: { one: C; target: Target; running: RunningTarget },
-  values: OptionValues,
+/** Runs a measurement that may fail, which is then kept for these cases. */
+async function tried<T>(
   collected: Collected,
-): Promise<void> {
-  console.error(`${scenario.name}: ${one.name}: ${target.id} ...`);
+  cases: readonly LoadCase[],
+  target: Target,
+  act: () => Promise<T>,
+): Promise<T | undefined> {
   try {
-    const measurement = await scenario.measure(running, one, values);
-    collected.add(one, target, running.version, measurement);
+    return await act();
   } catch (error) {
     if (error instanceof UsageError) throw error;
-    collected.omit(one, target, "failed", textOf(error));
-  }
-}
-
-/** Starts a target for its cases; undefined when it cannot run here, which is noted. */
-async function tryStart(
-  target: Target,
-  cases: readonly LoadCase[],
-  collected: Collected,
-): Promise<RunningTarget | undefined> {
-  try {
-    return await startOne(target, cases[0]!);
-  } catch (error) {
     const kind = error instanceof TargetUnavailable ? "not here" : "failed";
     for (const one of cases) collected.omit(one, target, kind, textOf(error));
     return undefined;
   }
 }
 
-/**
- * Lets a target that has just started serve the first case that it can for a while, of which nothing counts. A
- * failure is kept, and the target is not measured.
- */
-async function warmUp<C extends LoadCase>(
-  scenario: LoadScenario<C>,
-  cases: readonly C[],
-  { target, running }: { target: Target; running: RunningTarget },
-  values: OptionValues,
+const able = ({ abilities }: Target, { needs }: LoadCase) =>
+  needs.every((need) => abilities.has(need));
+
+/** Starts all targets, and lets each serve the first case that it can for a while, of which nothing counts. */
+async function startAll(
+  { name }: Measured,
+  cases: readonly LoadCase[],
+  targets: readonly Target[],
+  warm: number,
   collected: Collected,
-): Promise<void> {
-  const seconds = warmSeconds(values);
-  const one = cases.find(({ needs }) => needs.every((need) => target.abilities.has(need)));
-  if (seconds === 0 || one === undefined) return;
-  console.error(`${scenario.name}: ${one.name}: ${target.id} warms up ...`);
-  try {
-    await scenario.measure(running, one, { ...values, seconds: String(seconds) });
-  } catch (error) {
-    if (error instanceof UsageError) throw error;
-    for (const each of cases) collected.omit(each, target, "failed", textOf(error));
+  owned: AsyncDisposableStack,
+): Promise<Map<string, RunningTarget>> {
+  const kept = new Map<string, RunningTarget>();
+  for (const target of targets) {
+    const { tls = false, tenants = 1 } = cases[0]!;
+    const start = () => target.start({ tls, tenants });
+    const running = await tried(collected, cases, target, start);
+    if (running !== undefined) kept.set(target.id, owned.use(running));
   }
+  for (const target of targets) {
+    const running = kept.get(target.id);
+    const one = cases.find((one) => able(target, one));
+    if (running === undefined || one === undefined || warm === 0) continue;
+    console.error(`${name}: ${one.name}: ${target.id} warms up ...`);
+    await tried(collected, cases, target, () => one.measure(running, warm));
+  }
+  return kept;
 }
 
 /** Measures cases on all targets in turns, in the opposite order in every other round. */
-async function measureCases<C extends LoadCase>(
-  scenario: LoadScenario<C>,
-  cases: readonly C[],
-  targets: readonly Target[],
-  values: OptionValues,
+async function measureCases(
+  scenario: Measured,
+  cases: readonly LoadCase[],
+  all: readonly Target[],
+  { rounds, warm }: Effort,
   collected: Collected,
 ): Promise<void> {
   await using owned = new AsyncDisposableStack();
-  const kept = new Map<string, RunningTarget>();
-  const able = targets.filter((target) =>
-    cases.some((one) => one.needs.every((need) => target.abilities.has(need)))
-  );
-  if (!scenario.fresh) {
-    for (const target of able) {
-      const running = await tryStart(target, cases, collected);
-      if (running !== undefined) kept.set(target.id, owned.use(running));
-    }
-    for (const target of able) {
-      const running = kept.get(target.id);
-      if (running === undefined) continue;
-      await warmUp(scenario, cases, { target, running }, values, collected);
-    }
-  }
-  for (let round = 0; round < positive(values, "rounds"); round++) {
+  const targets = all.filter((target) => cases.some((one) => able(target, one)));
+  const kept = scenario.fresh
+    ? undefined
+    : await startAll(scenario, cases, targets, warm, collected, owned);
+  const measureOne = async (one: LoadCase, target: Target) => {
+    await using fresh = kept === undefined
+      ? await tried(
+        collected,
+        [one],
+        target,
+        () => target.start({ tls: one.tls ?? false, tenants: one.tenants ?? 1 }),
+      )
+      : undefined;
+    const running = kept?.get(target.id) ?? fresh;
+    if (running === undefined) return;
+    console.error(`${scenario.name}: ${one.name}: ${target.id} ...`);
+    const measured = await tried(collected, [one], target, () => one.measure(running));
+    if (measured !== undefined) collected.add(one, target, running.version, measured);
+  };
+  for (let round = 0; round < rounds; round++) {
     for (const one of cases) {
-      for (const target of round % 2 === 0 ? able : able.toReversed()) {
-        if (collected.isOmitted(one, target)) continue;
-        const own = kept.get(target.id);
-        await using running = own === undefined
-          ? await tryStart(target, [one], collected)
-          : undefined;
-        const used = own ?? running;
-        if (used !== undefined) {
-          await measureOne(scenario, { one, target, running: used }, values, collected);
-        }
+      for (const target of round % 2 === 0 ? targets : targets.toReversed()) {
+        if (!collected.isOmitted(one, target)) await measureOne(one, target);
       }
     }
   }
 }
 
-/** Runs a scenario on targets. Throws `UsageError`. */
-export async function measureLoad<C extends LoadCase>(
-  scenario: LoadScenario<C>,
+/** Runs the cases of a scenario on targets. Throws `UsageError`. */
+export async function measureLoad(
+  scenario: Measured,
   targets: readonly Target[],
-  values: OptionValues,
+  cases: readonly LoadCase[],
+  effort: Effort,
 ): Promise<LoadResults> {
   const collected = new Collected();
-  const cases = scenario.cases(values);
   for (const one of cases) {
-    for (const target of targets) {
+    for (const target of targets.filter((target) => !able(target, one))) {
       const lacking = one.needs.filter((need) => !target.abilities.has(need));
-      if (lacking.length > 0) collected.omit(one, target, "cannot", `no ${lacking.join(", ")}`);
+      collected.omit(one, target, "cannot", `no ${lacking.join(", ")}`);
     }
   }
-  for (const setup of bySetup(cases)) {
-    await measureCases(scenario, setup, targets, values, collected);
+  // The same setting of a target serves several cases.
+  const setups = Map.groupBy(cases, ({ tls = false, tenants = 1 }) => `${tls} ${tenants}`);
+  for (const setup of setups.values()) {
+    await measureCases(scenario, setup, targets, effort, collected);
   }
   const { how: placed } = await placement();
-  return { placed, ...collected.results(scenario as unknown as LoadScenario, cases, targets) };
+  return { placed, ...collected.results(scenario, cases, targets) };
 }

@@ -1,20 +1,26 @@
 /** How scenarios are run on targets, on bare servers with figures that are given, and what their tables say. */
 import assert from "node:assert/strict";
-import { valuesOf } from "./all.ts";
-import { measureLoad } from "./load_rounds.ts";
-import type { LoadCase, LoadScenario } from "./scenarios/load_scenario.ts";
+import { optionsWith } from "./load_command.ts";
+import { measureLoad as measure } from "./load_rounds.ts";
+import { type LoadCase, type LoadScenario, warmSeconds } from "./load_scenario.ts";
 import { failureOf, renderTable } from "./load_table.ts";
-import { LOAD_SCENARIOS } from "./scenarios/scenarios.ts";
+import { LOAD_SCENARIOS } from "./scenarios.ts";
 import { type Ability, type Target, type TargetId, TargetUnavailable } from "./targets/target.ts";
 import type { TargetOptions } from "./targets/target.ts";
 import { DENO } from "./targets/target_bare.ts";
 import { usagesOf } from "../measure/usage.ts";
 import { RAW_WIRE } from "./wires/wire_raw.ts";
 
-const CASES: readonly LoadCase[] = [
+const CASES: readonly Omit<LoadCase, "measure">[] = [
   { name: "plain", needs: ["echo"] },
   { name: "batched", needs: ["batch"], beside: "plain" },
 ];
+
+const measureLoad = (
+  scenario: LoadScenario,
+  targets: readonly Target[],
+  { rounds, warm = 0 }: { rounds: number; warm?: number },
+) => measure(scenario, targets, scenario.cases({}), { rounds, warm });
 
 /** What happened, and which server is which. */
 class Stage {
@@ -33,25 +39,24 @@ class Stage {
   }
 
   /** Its figures are given, its connections are real. */
-  scenario(figures: Partial<Record<TargetId, number>>, fresh = false): LoadScenario {
+  scenario(figures: Partial<Record<TargetId, number>>, fresh?: true): LoadScenario {
     return {
-      name: "test",
-      help: "",
-      options: {},
-      quick: {},
-      fresh,
-      columns: [{ key: "per_cpu_s", title: "a CPU second", digits: 0 }],
+      ...{ name: "test", about: "", options: {}, quick: {}, ...(fresh ? { fresh } : {}) },
+      columns: [["per_cpu_s", "a CPU second", 0]],
       headline: "per_cpu_s",
-      cases: () => CASES,
-      measure: async ({ pids, wire }, one, { seconds }) => {
-        const id = this.#names.get(pids[0]!)!;
-        const missing = id === "ws" ? 3 : 0;
-        const asked = { tenant: 0, batch: false, onMessage: () => {}, onProblem: () => {} };
-        (await RAW_WIRE.open(wire, asked)).close();
-        const how_long = seconds === undefined ? "" : ` for ${seconds} s`;
-        this.turns.push(`${one.name} on ${id}${how_long}`);
-        return { figures: { per_cpu_s: figures[id] ?? 1 }, missing, problems: [] };
-      },
+      cases: () => CASES.map((one) => ({ ...one, measure: this.#measured(one.name, figures) })),
+    };
+  }
+
+  #measured(name: string, figures: Partial<Record<TargetId, number>>): LoadCase["measure"] {
+    return async ({ pids, wire }, seconds) => {
+      const id = this.#names.get(pids[0]!)!;
+      const missing = id === "ws" ? 3 : 0;
+      const asked = { tenant: 0, batch: false, onMessage: () => {}, onProblem: () => {} };
+      (await RAW_WIRE.open(wire, asked)).close();
+      const how_long = seconds === undefined ? "" : ` for ${seconds} s`;
+      this.turns.push(`${name} on ${id}${how_long}`);
+      return { figures: { per_cpu_s: figures[id] ?? 1 }, missing, problems: [] };
     };
   }
 
@@ -65,7 +70,7 @@ Deno.test("targets take turns, the other way round in every other round", async 
   const stage = new Stage();
   const targets = [stage.target("arqon", ["echo", "batch"]), stage.target("deno", ["echo"])];
   const scenario = stage.scenario({ arqon: 200, deno: 100 });
-  const results = await measureLoad(scenario, targets, { rounds: "2" });
+  const results = await measureLoad(scenario, targets, { rounds: 2 });
   assert.deepEqual(stage.turns, [
     ...["arqon started", "deno started"],
     ...["plain on arqon", "plain on deno", "batched on arqon"],
@@ -90,21 +95,20 @@ Deno.test("each process serves its first case before, which counts nowhere", asy
   const stage = new Stage();
   const targets = [stage.target("arqon", ["echo", "batch"]), stage.target("deno", ["echo"])];
   const scenario = stage.scenario({});
-  const results = await measureLoad(scenario, targets, { rounds: "1", warm: "3" });
+  const results = await measureLoad(scenario, targets, { rounds: 1, warm: 3 });
   assert.deepEqual(stage.turns, [
     ...["arqon started", "deno started"],
     ...["plain on arqon for 3 s", "plain on deno for 3 s"],
     ...["plain on arqon", "plain on deno", "batched on arqon"],
   ]);
   assert.deepEqual(results.rows.map(({ rounds }) => rounds.length), [1, 1, 1]);
-  const wrong = measureLoad(scenario, targets, { rounds: "1", warm: "-1" });
-  await assert.rejects(wrong, /--warm expects a whole number of seconds, got "-1"/);
+  assert.throws(() => warmSeconds("-1"), /--warm expects a whole number of seconds, got "-1"/);
   await stage.assertEnded();
 });
 
 Deno.test("where memory is measured each measurement has a new process", async () => {
   const stage = new Stage();
-  await measureLoad(stage.scenario({}, true), [stage.target("arqon", ["echo"])], { rounds: "2" });
+  await measureLoad(stage.scenario({}, true), [stage.target("arqon", ["echo"])], { rounds: 2 });
   assert.equal(stage.turns.filter((turn) => turn === "arqon started").length, 2);
   await stage.assertEnded();
 });
@@ -121,26 +125,24 @@ Deno.test("who is not here is a row and no failure; who fails or loses messages 
   const not_here = await measureLoad(
     scenario,
     [bare, absent(new TargetUnavailable("apt install mosquitto"))],
-    { rounds: "1" },
+    { rounds: 1 },
   );
   assert.match(renderTable(scenario, not_here), /mosquitto: not here: apt install mosquitto/);
   assert.equal(failureOf(not_here), undefined);
-  const failed = await measureLoad(scenario, [absent(new Error("broken"))], { rounds: "1" });
+  const failed = await measureLoad(scenario, [absent(new Error("broken"))], { rounds: 1 });
   assert.match(failureOf(failed) ?? "", /mosquitto gave no figures: broken/);
-  const lost = await measureLoad(scenario, [stage.target("ws", ["echo"])], { rounds: "2" });
+  const lost = await measureLoad(scenario, [stage.target("ws", ["echo"])], { rounds: 2 });
   assert.match(failureOf(lost) ?? "", /plain on ws: 6 lost/);
   await stage.assertEnded();
 });
 
 Deno.test("--quick replaces defaults, and every scenario says what it takes", () => {
   for (const one of LOAD_SCENARIOS) {
-    const quick = valuesOf(one, { quick: true, rounds: "" });
-    assert.equal(quick["rounds"], "1", one.name);
-    for (const [name, value] of Object.entries(one.quick)) assert.equal(quick[name], value);
-    for (const values of [quick, valuesOf(one, { quick: false, rounds: "5" })]) {
+    const quick = optionsWith(one, true);
+    for (const [name, value] of Object.entries(one.quick)) assert.deepEqual(quick[name], value);
+    for (const values of [quick, optionsWith(one, false)]) {
       assert.ok(one.cases(values).length > 0, one.name);
     }
-    assert.equal(valuesOf(one, { quick: false, rounds: "5" })["rounds"], "5");
-    assert.ok(one.columns.some(({ key }) => key === one.headline), one.name);
+    assert.ok(one.columns.some(([key]) => key === one.headline), one.name);
   }
 });

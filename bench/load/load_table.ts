@@ -1,6 +1,6 @@
 /** Renders the results of a load scenario as a table for a terminal. Pure. */
-import { renderRows } from "../measure/table.ts";
-import type { Column, LoadResults, LoadScenario, Omitted, Row } from "./scenarios/load_scenario.ts";
+import { renderTable as renderColumns } from "../measure/table.ts";
+import type { LoadResults, LoadScenario, Omitted, Row } from "./load_scenario.ts";
 
 /** A figure as text, `-` where there is none. */
 export function shown(value: number | undefined, digits: number): string {
@@ -17,37 +17,28 @@ export function renderOmitted(omitted: readonly Omitted[]): string {
   }).join("\n");
 }
 
-function cells(row: Row, columns: readonly Column[], several: boolean, digits: number): string[] {
-  return [
-    row.case,
-    row.title,
-    ...columns.map(({ key, digits }) => shown(row.medians[key], digits)),
-    shown(row.ratio, 2),
-    ...(several ? [shown(row.least, digits), shown(row.most, digits)] : []),
-    row.missing === 0 ? "" : `${row.missing} MISSING`,
-  ];
-}
-
 /** The table of medians; least and most are those of the headline. */
 export function renderTable(
-  scenario: LoadScenario,
+  { name, columns, headline }: Pick<LoadScenario, "name" | "columns" | "headline">,
   { placed, rows, omitted }: LoadResults,
 ): string {
   const several = rows.some(({ rounds }) => rounds.length > 1);
-  const headline = scenario.columns.find(({ key }) => key === scenario.headline);
-  const head = [
-    scenario.name,
-    "target",
-    ...scenario.columns.map(({ title }) => title),
-    "of bare Deno",
-    ...(several ? [`least ${headline?.title}`, "most"] : []),
-    "",
-  ];
-  const digits = headline?.digits ?? 0;
-  const table = renderRows(
-    head,
-    rows.map((row) => cells(row, scenario.columns, several, digits)),
-  );
+  const [, title, digits = 0] = columns.find(([key]) => key === headline) ?? [];
+  const table = renderColumns<Row>(rows, [
+    [name, (row) => row.case],
+    ["target", (row) => row.title],
+    ...columns.map(([key, title, digits]) =>
+      [title, ({ medians }: Row) => shown(medians[key], digits)] as const
+    ),
+    ["of bare Deno", ({ ratio }) => shown(ratio, 2)],
+    ...(several
+      ? [
+        [`least ${title}`, ({ least }: Row) => shown(least, digits)] as const,
+        ["most", ({ most }: Row) => shown(most, digits)] as const,
+      ]
+      : []),
+    ["", ({ missing }) => missing === 0 ? "" : `${missing} MISSING`],
+  ]);
   const notes = [placed, renderOmitted(omitted)].filter((note) => note !== "").join("\n");
   return `${table}\n\n${notes}`;
 }
@@ -56,10 +47,9 @@ export function renderTable(
 export function failureOf({ rows, omitted }: LoadResults): string | undefined {
   const lost = rows.find(({ missing }) => missing !== 0);
   if (lost !== undefined) {
-    const where = `${lost.case} on ${lost.target}`;
     const what = lost.missing > 0 ? `${lost.missing} lost` : `${-lost.missing} too many`;
     const why = lost.problems[0] === undefined ? "" : ` (${lost.problems[0]})`;
-    return `messages of ${where}: ${what}${why}`;
+    return `messages of ${lost.case} on ${lost.target}: ${what}${why}`;
   }
   const failed = omitted.find(({ kind }) => kind === "failed");
   if (failed === undefined) return undefined;

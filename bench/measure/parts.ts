@@ -1,6 +1,5 @@
 /** Scenarios of several parts: which parts `--only` asks for, and their results one after the other. */
-import { positive, UsageError } from "./scenario.ts";
-import type { OptionValues } from "./scenario.ts";
+import { UsageError } from "./scenario.ts";
 
 /** The result of a part, and its table. */
 export interface Part {
@@ -23,35 +22,27 @@ export async function part<T>(measured: Promise<T>, render: (result: T) => strin
   return { result, table: render(result) };
 }
 
-/** The results of the parts that ran. */
-export interface PartResults {
-  /** The result of each part by its name, and `options`. */
-  readonly report: Readonly<Record<string, unknown>>;
-  readonly tables: readonly string[];
+/** The names that `--only` lists, or all. Throws UsageError for an unknown one. */
+export function namedBy(only: string, known: readonly string[]): string[] {
+  if (only === "") return [...known];
+  const names = only.split(",").map((name) => name.trim());
+  const unknown = names.filter((name) => !known.includes(name));
+  if (unknown.length === 0) return names;
+  throw new UsageError(`--only: no ${unknown.join(", ")}; there are: ${known.join(", ")}`);
 }
 
-/** Runs the parts that `--only` lists, in turn. Throws UsageError for a wrong option. */
-export async function runParts(parts: Parts, values: OptionValues): Promise<PartResults> {
-  const names = partsOf(parts, values);
-  const effort = { rounds: positive(values, "rounds"), seconds: positive(values, "seconds") };
-  const report: Record<string, unknown> = { options: { parts: names, ...effort } };
+/** Runs the parts that `only` lists, in turn; their results by name, and their tables. */
+export async function runParts(
+  parts: Parts,
+  { only, rounds, seconds }: Effort & { readonly only: string },
+): Promise<{ report: Record<string, unknown>; tables: string[] }> {
+  const names = namedBy(only, Object.keys(parts));
+  const report: Record<string, unknown> = { options: { parts: names, rounds, seconds } };
   const tables: string[] = [];
   for (const name of names) {
-    const measured = await parts[name]?.(effort);
-    if (measured === undefined) continue;
-    report[name] = measured.result;
-    tables.push(measured.table);
+    const { result, table } = await parts[name]!({ rounds, seconds });
+    report[name] = result;
+    tables.push(table);
   }
   return { report, tables };
-}
-
-/** The parts that `--only` lists, or all. Throws UsageError for an unknown part. */
-function partsOf(parts: Parts, values: OptionValues): string[] {
-  const asked = String(values["only"]);
-  if (asked === "") return Object.keys(parts);
-  const names = asked.split(",").map((name) => name.trim());
-  const unknown = names.filter((name) => !Object.hasOwn(parts, name));
-  if (unknown.length === 0) return names;
-  const known = Object.keys(parts).join(", ");
-  throw new UsageError(`--only: no part ${unknown.join(", ")}; there are: ${known}`);
 }

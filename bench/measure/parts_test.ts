@@ -9,8 +9,7 @@ const PARTS = {
     part(Promise.resolve(seconds), (one) => `second ${one}`),
 };
 
-/** The options of a run as the command line gives them. */
-const valuesOf = (only: string) => ({ only, rounds: "3", seconds: "2" });
+const valuesOf = (only: string) => ({ only, rounds: 3, seconds: 2 });
 
 Deno.test("all parts run in their order, or those that --only lists", async () => {
   const all = await runParts(PARTS, valuesOf(""));

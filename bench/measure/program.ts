@@ -1,18 +1,27 @@
-/** Runs one of the benchmark's own programs as a process with its own flags and permissions. */
+/** Runs one of the benchmark's own programs as a process with its own flags. */
 import { ROOT } from "./scenario.ts";
 
-/**
- * Runs a program and resolves with the JSON that it prints. `flags` stand before the program, `input` becomes
- * its standard input. Rejects with its standard error when it fails.
- */
+/** How a program is run. */
+export interface ProgramOptions {
+  /** Flags of `deno run`; by default it may do everything. */
+  readonly flags?: readonly string[];
+  /** Words in front of the command, such as `nice`. */
+  readonly before?: readonly string[];
+  /** Its standard input. */
+  readonly input?: string;
+}
+
+/** Runs a program, and resolves with the JSON that it prints. Rejects with its standard error when it fails. */
 export async function runProgram<T>(
   program: string,
-  flags: readonly string[],
   args: readonly string[],
-  input = "",
+  { flags = ["-A"], before = [], input = "" }: ProgramOptions = {},
 ): Promise<T> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-prompt", ...flags, `${ROOT}/${program}`, ...args],
+  const deno = [Deno.execPath(), "run", "--no-prompt", ...flags];
+  const path = program.startsWith("file:") ? program : `${ROOT}/${program}`;
+  const [command = "", ...words] = [...before, ...deno, path, ...args];
+  const child = new Deno.Command(command, {
+    args: words,
     cwd: ROOT,
     stdin: "piped",
     stdout: "piped",
@@ -29,4 +38,19 @@ export async function runProgram<T>(
     throw new Error(`${program} ended with ${code}:\n${decoder.decode(stderr).slice(-8_192)}`);
   }
   return JSON.parse(decoder.decode(stdout));
+}
+
+/** Lets a module that ends with `answer` measure by this plan, in a process of its own. */
+export async function measuredBy<T>(
+  module: string,
+  plan: unknown,
+  options?: ProgramOptions,
+): Promise<T> {
+  return await runProgram<T>(module, [JSON.stringify(plan)], options);
+}
+
+/** Measures by the plan in this program's first argument, prints the result, and ends the program. */
+export async function answer<P, R>(measure: (plan: P) => Promise<R> | R): Promise<void> {
+  console.log(JSON.stringify(await measure(JSON.parse(Deno.args[0] ?? "{}"))));
+  Deno.exit(0);
 }

@@ -65,6 +65,55 @@ export function positives(values: OptionValues, name: string): number[] {
   throw new UsageError(`--${name} expects whole numbers above 0 with commas, got ${given}`);
 }
 
+/** The options of a scenario: each with its default, which says what it takes, and what it is for. */
+export type Options = Readonly<
+  Record<string, readonly [value: string | number | boolean | readonly number[], about: string]>
+>;
+
+type Wide<V> = V extends string ? string
+  : V extends number ? number
+  : V extends boolean ? boolean
+  : readonly number[];
+
+/** The values of such options: texts, whole numbers above 0, lists of them, and flags. */
+export type Values<O extends Options> = { readonly [K in keyof O]: Wide<O[K][0]> };
+
+/** The values of options as the command line gives them. Throws `UsageError`. */
+export function valuesOf<O extends Options>(options: O, given: OptionValues): Values<O> {
+  const read = Object.entries(options).map(([name, [value]]) => {
+    if (typeof value === "number") return [name, positive(given, name)];
+    return [name, Array.isArray(value) ? positives(given, name) : given[name]];
+  });
+  return Object.fromEntries(read);
+}
+
+/** A scenario from what it measures, in words, and its options. */
+export function scenario<O extends Options>(
+  name: string,
+  about: string,
+  options: O,
+  run: (values: Values<O>) => Promise<ScenarioResult>,
+): Scenario {
+  const lines = Object.entries(options).map(([option, [value, use]]) => {
+    const takes = `--${option}${
+      typeof value === "boolean" ? "" : ` ${Array.isArray(value) ? "N,N" : "X"}`
+    }`;
+    const shown = value === false || value === "" ? "" : ` (${value})`;
+    return `  ${takes.padEnd(18)}${use}${shown}\n`;
+  });
+  return {
+    name,
+    help: `${name}: ${about}\n\n${lines.join("")}`,
+    options: Object.fromEntries(
+      Object.entries(options).map(([option, [value]]) => [
+        option,
+        typeof value === "boolean" ? { type: "boolean", default: value } : text(String(value)),
+      ]),
+    ),
+    run: (given) => run(valuesOf(options, given)),
+  };
+}
+
 /** The facts about the machine on which figures depend; every report has them. */
 export async function machine(): Promise<Record<string, string | number>> {
   return {

@@ -1,8 +1,37 @@
-/** The few statistics that benchmarks need. `open_loop.ts` has the percentiles of latencies. */
+/** The few statistics that benchmarks need. */
+
+/** The value below which `fraction` of the sorted values lie (nearest rank); NaN when there are none. */
+export function percentile(sorted: ArrayLike<number>, fraction: number): number {
+  if (sorted.length === 0) return NaN;
+  return sorted[Math.max(0, Math.ceil(fraction * sorted.length) - 1)] ?? NaN;
+}
+
+/** The percentiles of latencies in ms that most tables show. */
+export function delaysOf(latencies_ms: Iterable<number>) {
+  const sorted = Float64Array.from(latencies_ms).sort();
+  const [p50_ms, p99_ms, max_ms] = [0.5, 0.99, 1].map((share) => percentile(sorted, share));
+  return { p50_ms: p50_ms!, p99_ms: p99_ms!, max_ms: max_ms! };
+}
 
 /** The middle of the values, NaN when there are none; the upper of two middles. */
 export function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN;
+}
+
+/** The middle of one figure of some rows. */
+export function medianOf<K extends string>(
+  rows: readonly { readonly [key in K]?: number | undefined }[],
+  key: K,
+): number {
+  return median(rows.map((row) => row[key] ?? NaN));
+}
+
+/** The sum of one figure of some rows. */
+export function sumOf<K extends string>(
+  rows: readonly { readonly [key in K]: number }[],
+  key: K,
+): number {
+  return rows.reduce((sum, row) => sum + row[key], 0);
 }
 
 /** The geometric mean of values, for ratios. */

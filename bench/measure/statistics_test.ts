@@ -1,7 +1,7 @@
 /** The statistics of the benchmarks, against their definitions. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { percentile } from "./open_loop.ts";
+import { percentile } from "./statistics.ts";
 import { geometricMean, median } from "./statistics.ts";
 
 // Exact in binary, so that ranks are not a matter of rounding.

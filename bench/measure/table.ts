@@ -1,4 +1,4 @@
-/** Renders rows of text as an aligned table for a terminal. */
+/** Renders rows as an aligned table for a terminal. */
 
 /**
  * A table whose first column is aligned to the left and the others to the right, with a rule under the head.
@@ -12,4 +12,23 @@ export function renderRows(head: readonly string[], rows: readonly (readonly str
       column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)
     ).join("  ").trimEnd();
   return [line(head), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)].join("\n");
+}
+
+/** A column of a table: its head, what a row has there, and the digits of a number behind the point. */
+export type Column<T> = readonly [
+  title: string,
+  value: (row: T) => string | number | undefined,
+  digits?: number,
+];
+
+/** The table of some rows. A number that is none is left out. */
+export function renderTable<T>(rows: readonly T[], columns: readonly Column<T>[]): string {
+  const shown = (value: string | number | undefined, digits: number) => {
+    if (typeof value !== "number") return value ?? "";
+    return Number.isNaN(value) ? "" : value.toFixed(digits);
+  };
+  return renderRows(
+    columns.map(([title]) => title),
+    rows.map((row) => columns.map(([, value, digits = 0]) => shown(value(row), digits))),
+  );
 }

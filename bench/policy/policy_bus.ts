@@ -1,26 +1,17 @@
 /**
- * Measures the rows of `policy_rows.ts` through a whole bus: publish -> receive. Each row has a tenant of its
- * own, and the rows take turns on one running bus.
+ * The rows of `policy_rows.ts` on a whole bus, publish -> receive. Each row has a tenant of its own, and the rows take
+ * turns on one running bus.
  */
 import { importJWK, SignJWT } from "@panva/jose";
 import { policyAdmin } from "../../tests/peers/policy_admin.ts";
-import { type LoadResult, openLoop } from "../measure/open_loop.ts";
-import {
-  chatPayload,
-  CONNECTIONS,
-  type OverheadRow,
-  RATES,
-  readModules,
-  ROWS,
-} from "./policy_rows.ts";
+import { busTarget, type Player } from "../load/crowd/turns.ts";
+import { ownRooms } from "../load/plans/plan.ts";
 import { ROOT } from "../measure/scenario.ts";
-import { type BusProcess, type EchoTarget, openOnBus, startBus } from "../measure/targets.ts";
+import type { BusProcess } from "../measure/targets.ts";
+import { CONNECTIONS, type OverheadRow, readModules } from "./policy_rows.ts";
 
-/** The result of one row in one round. */
-export interface BusRound extends LoadResult {
-  readonly row: string;
-  readonly rate: number;
-}
+/** The configuration of a bus on which no client and no tenant meets a limit. */
+export const CONFIG = await Deno.readTextFile(`${ROOT}/bench/policy/policy_price.toml`);
 
 /** The tenant of a row. */
 export const tenantOf = (row: OverheadRow): string =>
@@ -62,29 +53,18 @@ export async function deployRows(
   }
 }
 
-/** Measures every row at every rate, `rounds` times in turns. */
-export async function measureBus(rounds: number, seconds: number): Promise<BusRound[]> {
-  await using bus = await startBus(`${ROOT}/bench/policy/policy.toml`);
+/** The rows on one bus, with their policies deployed. */
+export async function playersOf(
+  bus: BusProcess,
+  rows: readonly OverheadRow[],
+  named: (row: OverheadRow) => string = ({ name }) => name,
+): Promise<Player[]> {
   const tokenFor = await tokens(bus);
-  await deployRows(bus, tokenFor, ROWS);
-  const round = async (row: OverheadRow, rate: number): Promise<BusRound> => {
-    const token = await tokenFor({ tenant_id: tenantOf(row), role: "user" });
-    const target: EchoTarget = {
-      name: row.name,
-      open: (index, onEcho) => openOnBus(bus.url, token, index, onEcho),
-      [Symbol.asyncDispose]: () => Promise.resolve(),
-    };
-    const body = chatPayload(row.payload_bytes);
-    const load = { rate, seconds, warmup_seconds: 1, connections: CONNECTIONS };
-    const result = await openLoop(target, { ...load, body, body_bytes: body.length, from: "sent" });
-    return { ...result, row: row.name, rate };
-  };
-  const results: BusRound[] = [];
-  for (let count = 0; count < rounds; count++) {
-    for (const rate of RATES) {
-      console.error(`bus, ${rate}/s, round ${count + 1} of ${rounds} ...`);
-      for (const row of ROWS) results.push(await round(row, rate));
-    }
-  }
-  return results;
+  await deployRows(bus, tokenFor, rows);
+  return await Promise.all(rows.map(async (row) => ({
+    name: named(row),
+    target: busTarget(bus, [await tokenFor({ tenant_id: tenantOf(row), role: "user" })]),
+    groups: [ownRooms(CONNECTIONS, "bench")],
+    sizes_bytes: [row.payload_bytes],
+  })));
 }

@@ -9,9 +9,9 @@ import { geometricMean, median } from "../measure/statistics.ts";
 import { renderRows } from "../measure/table.ts";
 
 /** Names of the kernels whose geometric mean counts. */
-export const KERNELS = ["byte_scan", "dfa_match", "json_scan", "utf8_fold", "hash", "hash_map"];
+const KERNELS = ["byte_scan", "dfa_match", "json_scan", "utf8_fold", "hash", "hash_map"];
 /** Names of the kernels that are reported separately. */
-export const RECURSIONS = ["recursion", "descent"];
+const RECURSIONS = ["recursion", "descent"];
 
 /** The engine's compilers, and the flags that leave only one of them. */
 export const TIERS: Readonly<Record<string, string>> = {
@@ -75,11 +75,8 @@ function resultOf(tier: string, times: KernelTimes): KernelResult {
 /** Measures every kernel under every compiler. */
 export async function measureKernels(rounds: number): Promise<KernelReport> {
   // The modules are built by a program of its own, since the AssemblyScript compiler reads the environment.
-  const modules: KernelModule[] = await runProgram(
-    "bench/policy/policy_kernels_build.ts",
-    ["--allow-read", "--allow-env"],
-    [...KERNELS, ...RECURSIONS],
-  );
+  const names = [...KERNELS, ...RECURSIONS];
+  const modules: KernelModule[] = await runProgram("bench/policy/policy_kernels_build.ts", names);
   const words = await example("bad_words");
   const input = JSON.stringify({ rounds, modules, bad_words: words.toBase64() });
   const kernels: KernelResult[] = [];
@@ -87,7 +84,10 @@ export async function measureKernels(rounds: number): Promise<KernelReport> {
   for (const [tier, flags] of Object.entries(TIERS)) {
     console.error(`kernels, ${tier} compiler ...`);
     const program = "bench/policy/policy_kernels_child.ts";
-    const times: KernelTimes[] = await runProgram(program, [`--v8-flags=${flags}`], [], input);
+    const times: KernelTimes[] = await runProgram(program, [], {
+      flags: [`--v8-flags=${flags}`],
+      input,
+    });
     const results = times.map((one) => resultOf(tier, one));
     kernels.push(...results);
     const counted = results.filter(({ name }) => KERNELS.includes(name));

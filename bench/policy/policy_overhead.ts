@@ -1,17 +1,19 @@
 /**
- * Measures what policies cost a message, in rounds of `policy_pool.ts` (the Overseer alone) and
- * `policy_bus.ts` (the whole bus). Each figure is the median over the rounds, with that of the least
- * disturbed round beside it. The overhead is what a row takes more than its row without a policy.
+ * What policies cost a message, in rounds of `policy_pool.ts` (the Overseer alone) and through the whole bus. Each
+ * figure is the median over the rounds, with that of the least disturbed round beside it. The overhead is what a row
+ * takes more than its row without a policy.
  */
-import { type BusRound, measureBus } from "./policy_bus.ts";
+import { atRate, inTurns } from "../load/crowd/turns.ts";
+import { measuredBy } from "../measure/program.ts";
+import { median, medianOf, sumOf } from "../measure/statistics.ts";
+import { renderTable } from "../measure/table.ts";
+import { startConfigured } from "../measure/targets.ts";
+import { CONFIG, playersOf } from "./policy_bus.ts";
 import type { PoolPlan, PoolRound } from "./policy_pool.ts";
 import { RATES, ROWS } from "./policy_rows.ts";
-import { runProgram } from "../measure/program.ts";
-import { median } from "../measure/statistics.ts";
-import { renderRows } from "../measure/table.ts";
 
 /** The figures of one row at one rate. Times are in µs. */
-export interface OverheadResult {
+interface OverheadResult {
   readonly row: string;
   readonly rate: number;
   readonly rounds: number;
@@ -59,12 +61,11 @@ interface Round {
 function figures(rounds: readonly Round[], row: string, rate: number) {
   const mine = rounds.filter((round) => round.row === row && round.rate === rate);
   const p99s = mine.map(({ p99_us }) => p99_us);
-  const sum = (values: number[]) => values.reduce((total, value) => total + value, 0);
   return {
     rounds: mine.length,
-    sent: sum(mine.map(({ sent }) => sent)),
-    refused: sum(mine.map(({ refused }) => refused)),
-    p50_us: median(mine.map(({ p50_us }) => p50_us)),
+    sent: sumOf(mine, "sent"),
+    refused: sumOf(mine, "refused"),
+    p50_us: medianOf(mine, "p50_us"),
     p99_us: median(p99s),
     least_p99_us: Math.min(...p99s),
   };
@@ -100,64 +101,55 @@ function verdicts(rounds: readonly PoolRound[]): VerdictResult[] {
   );
 }
 
-function busRound({ row, rate, sent, received, p50_ms, p99_ms }: BusRound): Round {
-  const us = (ms: number) => ms * 1_000;
-  return { row, rate, sent, refused: sent - received, p50_us: us(p50_ms), p99_us: us(p99_ms) };
+/** Measures the rows through the whole bus, `rounds` times in turns. */
+async function measureBus(rounds: number, seconds: number): Promise<Round[]> {
+  await using bus = await startConfigured(CONFIG);
+  const paces = Object.fromEntries(RATES.map((rate) => [rate, atRate(rate)]));
+  const warm = [{ ...atRate(2_000), seconds: 1 }];
+  const turns = await inTurns(await playersOf(bus, ROWS), paces, { rounds, seconds, warm });
+  return turns.map(({ name, at, report: { sent, missing, latency } }) => ({
+    row: name,
+    rate: Number(at),
+    sent,
+    refused: missing,
+    p50_us: latency.p50_ms * 1_000,
+    p99_us: latency.p99_ms * 1_000,
+  }));
 }
 
 /** Measures pool and bus, `rounds` times each row. */
 export async function measureOverhead(rounds: number, seconds: number): Promise<OverheadReport> {
   console.error("the Overseer alone ...");
-  const plan: PoolPlan = { rounds, seconds };
   const flags = ["--unstable-worker-options", "--allow-run", "--allow-read"];
-  const args = [JSON.stringify(plan)];
-  const pool: PoolRound[] = await runProgram("bench/policy/policy_pool.ts", flags, args);
-  const bus = (await measureBus(rounds, seconds)).map(busRound);
+  const plan: PoolPlan = { rounds, seconds };
+  const pool: PoolRound[] = await measuredBy("bench/policy/policy_pool.ts", plan, { flags });
+  const bus = await measureBus(rounds, seconds);
   return { pool: overheads(pool), verdict: verdicts(pool), bus: overheads(bus) };
 }
 
 function renderOverheads(title: string, results: readonly OverheadResult[]): string {
-  const head = [
-    title,
-    "rate",
-    "refused",
-    "p50 µs",
-    "p99 µs",
-    "least p99",
-    "overhead p50",
-    "p99",
-    "least p99",
-  ];
-  return renderRows(
-    head,
-    results.map((one) => [
-      one.row,
-      `${one.rate}/s`,
-      `${one.refused} of ${one.sent}`,
-      ...[
-        one.p50_us,
-        one.p99_us,
-        one.least_p99_us,
-        one.overhead_p50_us,
-        one.overhead_p99_us,
-        one.least_overhead_p99_us,
-      ].map((us) => us.toFixed(0)),
-    ]),
-  );
+  return renderTable(results, [
+    [title, ({ row }) => row],
+    ["rate", ({ rate }) => `${rate}/s`],
+    ["refused", ({ refused, sent }) => `${refused} of ${sent}`],
+    ["p50 µs", ({ p50_us }) => p50_us],
+    ["p99 µs", ({ p99_us }) => p99_us],
+    ["least p99", ({ least_p99_us }) => least_p99_us],
+    ["overhead p50", ({ overhead_p50_us }) => overhead_p50_us],
+    ["p99", ({ overhead_p99_us }) => overhead_p99_us],
+    ["least p99", ({ least_overhead_p99_us }) => least_overhead_p99_us],
+  ]);
 }
 
 /** The three tables of the report. */
 export function renderOverhead({ pool, verdict, bus }: OverheadReport): string {
-  const asked = renderRows(
-    ["asking for a verdict", "rate", "p50 µs", "p99 µs", "least p99"],
-    verdict.map(({ row, rate, p50_us, p99_us, least_p99_us }) => [
-      row,
-      `${rate}/s`,
-      p50_us.toFixed(0),
-      p99_us.toFixed(0),
-      least_p99_us.toFixed(0),
-    ]),
-  );
+  const asked = renderTable(verdict, [
+    ["asking for a verdict", ({ row }) => row],
+    ["rate", ({ rate }) => `${rate}/s`],
+    ["p50 µs", ({ p50_us }) => p50_us],
+    ["p99 µs", ({ p99_us }) => p99_us],
+    ["least p99", ({ least_p99_us }) => least_p99_us],
+  ]);
   return [
     asked,
     renderOverheads("Overseer alone, from due", pool),

@@ -17,8 +17,9 @@ import type { Caller } from "../../shield/message/caller.ts";
 import { createPolicyPool } from "../../shield/policy/pool/pool.ts";
 import type { PolicyPool } from "../../shield/policy/pool/pool.ts";
 import type { PolicyBinding } from "../../shield/policy/abi/policy.ts";
-import { percentile } from "../measure/open_loop.ts";
+import { percentile } from "../measure/statistics.ts";
 import { DUE, type PacerPlan } from "../measure/pacer.ts";
+import { answer } from "../measure/program.ts";
 import {
   chatPayload,
   CONNECTIONS,
@@ -200,8 +201,7 @@ async function round(bench: Bench, row: OverheadRow, rate: number, seconds: numb
   return result;
 }
 
-if (import.meta.main) {
-  const { rounds, seconds }: PoolPlan = JSON.parse(Deno.args[0] ?? "{}");
+async function measure({ rounds, seconds }: PoolPlan): Promise<PoolRound[]> {
   const bench = await start();
   const results: PoolRound[] = [];
   // The optimising compiler must have seen every row before anything counts.
@@ -211,7 +211,8 @@ if (import.meta.main) {
       for (const row of ROWS) results.push(await round(bench, row, rate, seconds));
     }
   }
-  console.log(JSON.stringify(results));
   await bench.pool.close();
-  Deno.exit(0);
+  return results;
 }
+
+if (import.meta.main) await answer(measure);

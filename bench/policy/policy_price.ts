@@ -1,34 +1,31 @@
 /**
- * Measures what one policy costs a message in CPU time: messages per CPU second of the whole process of a bus,
- * all threads, without a policy, with one that only allows, with `bad_words` in a worker and on the Shield's own
- * thread, and with one and two keys of state, at constant rates and as fast as it goes. The rows take turns. What a policy adds to the latency stands beside it.
+ * What one policy costs a message in CPU time: messages per CPU second of the whole process of a bus, all threads,
+ * without a policy, with one that only allows, with `bad_words` in a worker and on the Shield's own thread, and with
+ * one and two keys of state, at constant rates and as fast as it goes. What it adds to the latency stands beside it.
  */
-import { openCrowd } from "../garbage/echo_crowd.ts";
-import { cpuSecondsBetween, threadSecondsBetween, type Usage, usagesOf } from "../measure/usage.ts";
-import { ARQON_WIRE } from "../load/wires/wire_arqon.ts";
-import { openLoop } from "../measure/open_loop.ts";
-import { ROOT } from "../measure/scenario.ts";
-import { median } from "../measure/statistics.ts";
-import { renderRows } from "../measure/table.ts";
-import { type BusProcess, openOnBus, startBus } from "../measure/targets.ts";
-import { deployRows, tenantOf, tokens } from "./policy_bus.ts";
-import {
-  chatPayload,
-  CONNECTIONS,
-  example,
-  type OverheadRow,
-  ROWS,
-  STATE_ROWS,
-} from "./policy_rows.ts";
+import { atRate, inTurns, type Paces, type Turn } from "../load/crowd/turns.ts";
+import { median, sumOf } from "../measure/statistics.ts";
+import { renderTable } from "../measure/table.ts";
+import { startConfigured } from "../measure/targets.ts";
+import { CONFIG, playersOf } from "./policy_bus.ts";
+import { example, type OverheadRow, ROWS, STATE_ROWS } from "./policy_rows.ts";
 
+/** As fast as it goes: so many messages of each connection are under way. */
+const FASTEST = { pace: { kind: "window", window: 64 } } as const;
 /** The loads: messages per second, or as fast as it goes. */
-const LOADS = [1_000, 5_000, 10_000, "fastest"] as const;
-type Load = typeof LOADS[number];
+const PACES: Paces = {
+  "1000/s": atRate(1_000),
+  "5000/s": atRate(5_000),
+  "10000/s": atRate(10_000),
+  "fastest": FASTEST,
+};
+/** What each row does before anything counts: a new bus compiles until it has had some 40,000 messages. */
+const WARM = [{ ...FASTEST, seconds: 2 }, { ...PACES["10000/s"]!, seconds: 2 }];
 
-/** The figures of one row under one load: of one round, or the medians over the rounds. */
+/** The figures of one row under one load: the medians over the rounds. */
 export interface Price {
   readonly row: string;
-  readonly load: Load;
+  readonly load: string;
   /** Messages per CPU second of the process, all threads. */
   readonly per_cpu_second: number;
   /** What of a message's time the program's thread has, the policy workers, and the engine's threads. */
@@ -44,182 +41,78 @@ export interface Price {
   readonly missing: number;
 }
 
-/** Messages of each connection that are under way when it goes as fast as it goes. */
-const WINDOW = 64;
-/** The messages of a turn of the fastest load, for each second that is asked for. */
-const FASTEST = 50_000;
-/**
- * The messages of each row before anything counts, as fast as it goes, and the seconds at a rate: second by second,
- * a new bus compiles until it has had some 40,000.
- */
-const WARM_MESSAGES = 100_000;
-const WARM_RATE = 10_000;
-const WARM_SECONDS = 2;
-
-/** A measured row: a load, on a bus that has its policies. */
-interface Bench {
-  readonly name: string;
-  readonly row: OverheadRow;
-  readonly bus: BusProcess;
-  readonly token: string;
-}
-
-const CONFIG = `${ROOT}/bench/policy/policy_price.toml`;
-const NONE = rowOf("none 200 B");
-const ALLOW = rowOf("allow");
-const BAD_WORDS = rowOf("bad words 200 B");
-
 function rowOf(name: string): OverheadRow {
   const found = ROWS.find((row) => row.name === name);
   if (found === undefined) throw new Error(`there is no row ${name}`);
   return found;
 }
 
-/** Writes the configuration of a bus on whose own thread `bad_words` runs; gives its path. */
+/** The configuration of a bus on whose own thread `bad_words` runs. */
 async function inlineConfig(): Promise<string> {
   const hash = await crypto.subtle.digest("SHA-256", await example("bad_words"));
   const sha256 = new Uint8Array(hash).toHex();
-  const dir = `${ROOT}/.arqon`;
-  await Deno.mkdir(dir, { recursive: true });
-  const file = await Deno.makeTempFile({ dir, suffix: ".toml" });
-  const inline = `inline_fuel = 1_000\ninline_modules = ["${sha256}"]\n`;
-  await Deno.writeTextFile(file, await Deno.readTextFile(CONFIG) + inline);
-  return file;
+  return `${CONFIG}inline_fuel = 1_000\ninline_modules = ["${sha256}"]\n`;
 }
 
-/** The rows on one bus, with their policies deployed. */
-async function benches(
-  bus: BusProcess,
-  rows: readonly (readonly [name: string, row: OverheadRow])[],
-): Promise<Bench[]> {
-  const tokenFor = await tokens(bus);
-  await deployRows(bus, tokenFor, rows.map(([, row]) => row));
-  const opened = rows.map(async ([name, row]) => {
-    const token = await tokenFor({ tenant_id: tenantOf(row), role: "user" });
-    return { name, row, bus, token };
-  });
-  return await Promise.all(opened);
-}
-
-async function usageOf({ pid }: BusProcess): Promise<Usage> {
-  const [usage] = await usagesOf([[pid]]);
-  return usage!;
-}
-
-/** The figures of messages that took the time between two readings. */
-function spent(messages: number, before: Usage, after: Usage) {
-  const threads = [...threadSecondsBetween(before, after)];
+/** The row of some turns. The threads' times are of one round, so that they add up. */
+function priceOf(turns: readonly Turn[]): Price {
+  const [{ name, at }] = turns as [Turn];
+  const reports = turns.map(({ report }) => report);
+  const middle = reports.toSorted((a, b) => a.per_cpu_s - b.per_cpu_s)[reports.length >> 1]!;
   const us = (pattern: RegExp) =>
-    threads.reduce((sum, [name, seconds]) => sum + (pattern.test(name) ? seconds : 0), 0) * 1e6 /
-    messages;
+    Object.entries(middle.threads).reduce(
+      (sum, [thread, seconds]) => sum + (pattern.test(thread) ? seconds : 0),
+      0,
+    ) * 1e6 / (middle.delivered_per_s * middle.seconds);
+  const delay = (key: "p50_ms" | "p99_ms") =>
+    at === "fastest" ? NaN : median(reports.map(({ latency }) => latency[key])) * 1_000;
+  const refused = sumOf(reports, "problem_count");
   return {
-    per_cpu_second: messages / cpuSecondsBetween(before, after),
+    ...{ row: name, load: at, per_cpu_second: middle.per_cpu_s },
     ...{ main_us: us(/^deno/), workers_us: us(/^worker-/), engine_us: us(/^V8 /) },
+    ...{ p50_us: delay("p50_ms"), p99_us: delay("p99_ms") },
+    ...{ refused, missing: Math.max(0, sumOf(reports, "missing") - refused) },
   };
-}
-
-async function atRate(
-  { name, row, bus, token }: Bench,
-  rate: number,
-  seconds: number,
-): Promise<Price> {
-  const target = {
-    name,
-    open: (index: number, onEcho: () => void) => openOnBus(bus.url, token, index, onEcho),
-    [Symbol.asyncDispose]: () => Promise.resolve(),
-  };
-  const body = chatPayload(row.payload_bytes);
-  const usages: Usage[] = [];
-  const read = async () => void usages.push(await usageOf(bus));
-  const { sent, received, refused, p50_ms, p99_ms } = await openLoop(target, {
-    ...{ rate, seconds, warmup_seconds: 0, connections: CONNECTIONS, body_bytes: body.length },
-    ...{ body, from: "sent", onOpen: read, onAnswered: read },
-  });
-  return {
-    ...{ row: name, load: rate as Load, refused, missing: sent - received - refused },
-    ...{ p50_us: p50_ms * 1_000, p99_us: p99_ms * 1_000 },
-    ...spent(received, usages[0]!, usages[1]!),
-  };
-}
-
-async function fastest({ name, row, bus, token }: Bench, messages: number): Promise<Price> {
-  const spec = { protocol: "arqon", url: bus.url, tokens: [token] } as const;
-  const { payload_bytes: body_bytes } = row;
-  const body = chatPayload(body_bytes);
-  const size = { connections: CONNECTIONS, window: WINDOW, body_bytes, body };
-  using crowd = await openCrowd(ARQON_WIRE, spec, size);
-  const before = await usageOf(bus);
-  await crowd.exchange(messages);
-  const lost = { refused: 0, missing: 0 };
-  const figures = { ...lost, ...spent(messages, before, await usageOf(bus)) };
-  return { row: name, load: "fastest", ...figures, p50_us: NaN, p99_us: NaN };
-}
-
-function measureOne(bench: Bench, load: Load, seconds: number): Promise<Price> {
-  if (load === "fastest") return fastest(bench, FASTEST * seconds);
-  return atRate(bench, load, seconds);
 }
 
 /** Measures every row under every load, `rounds` times in turns; the medians over them. */
 export async function measurePrice(rounds: number, seconds: number): Promise<Price[]> {
-  await using bus = await startBus(CONFIG);
-  const inline_config = await inlineConfig();
-  await using inline_bus = await startBus(inline_config);
-  await Deno.remove(inline_config);
-  const measured = [
-    ...await benches(bus, [NONE, ALLOW, BAD_WORDS, ...STATE_ROWS].map((row) => [row.name, row])),
-    ...await benches(inline_bus, [[`${BAD_WORDS.name}, inline`, BAD_WORDS]]),
+  await using bus = await startConfigured(CONFIG);
+  await using inline_bus = await startConfigured(await inlineConfig());
+  const bad_words = rowOf("bad words 200 B");
+  const rows = [rowOf("none 200 B"), rowOf("allow"), bad_words, ...STATE_ROWS];
+  const players = [
+    ...await playersOf(bus, rows),
+    ...await playersOf(inline_bus, [bad_words], ({ name }) => `${name}, inline`),
   ];
-  // The optimising compiler must have seen every row before anything counts, at both kinds of load.
-  for (const bench of measured) {
-    console.error(`price, ${bench.name}, warming up ...`);
-    await fastest(bench, WARM_MESSAGES);
-    await atRate(bench, WARM_RATE, WARM_SECONDS);
-  }
-  const all: Price[] = [];
-  for (let round = 0; round < rounds; round++) {
-    const turn = round % 2 === 0 ? measured : measured.toReversed();
-    for (const load of LOADS) {
-      console.error(`price, ${load}, round ${round + 1} of ${rounds} ...`);
-      for (const bench of turn) all.push(await measureOne(bench, load, seconds));
-    }
-  }
-  return LOADS.flatMap((load) => measured.map(({ name }) => medians(all, name, load)));
-}
-
-function medians(all: readonly Price[], row: string, load: Load): Price {
-  const mine = all.filter((one) => one.row === row && one.load === load);
-  // The threads' times are of one round, so that they add up.
-  const middle = mine.toSorted((a, b) => a.per_cpu_second - b.per_cpu_second)[mine.length >> 1]!;
-  const of = (key: "p50_us" | "p99_us") => median(mine.map((one) => one[key]));
-  const sum = (key: "refused" | "missing") => mine.reduce((all, one) => all + one[key], 0);
-  const lost = { refused: sum("refused"), missing: sum("missing") };
-  return { ...middle, p50_us: of("p50_us"), p99_us: of("p99_us"), ...lost };
-}
-
-/** The outcome of the messages that did not come back. */
-function lostOf({ refused, missing }: Price): string {
-  const refusals = refused === 0 ? [] : [`${refused} REFUSED`];
-  return [...refusals, ...missing === 0 ? [] : [`${missing} MISSING`]].join(", ");
+  const turns = await inTurns(players, PACES, { rounds, seconds, warm: WARM });
+  return Object.keys(PACES).flatMap((load) =>
+    players.map(({ name }) => priceOf(turns.filter((one) => one.name === name && one.at === load)))
+  );
 }
 
 /** The table, each row beside the one without a policy. */
 export function renderPrice(prices: readonly Price[]): string {
-  const none = new Map<Load, Price>();
-  const shown = (value: number) => Number.isNaN(value) ? "" : value.toFixed(0);
-  const rows = prices.map((one) => {
-    const { row, load, per_cpu_second, p50_us, p99_us } = one;
-    if (!none.has(load)) none.set(load, one);
-    const base = none.get(load)!;
-    return [
-      ...[row, typeof load === "number" ? `${load}/s` : load, shown(per_cpu_second)],
-      ...[(1e6 / per_cpu_second).toFixed(1), (per_cpu_second / base.per_cpu_second).toFixed(2)],
-      ...[one.main_us, one.workers_us, one.engine_us].map((us) => us.toFixed(1)),
-      ...[shown(p50_us), shown(p99_us), shown(p50_us - base.p50_us), shown(p99_us - base.p99_us)],
-      lostOf(one),
-    ];
-  });
-  const head = ["CPU, all threads", "load", "per CPU s", "µs each", "of none"];
-  const threads = ["main", "workers", "V8"];
-  return renderRows([...head, ...threads, "p50 µs", "p99 µs", "added p50", "p99", ""], rows);
+  const none = (one: Price) => prices.find(({ load }) => load === one.load)!;
+  return renderTable(prices, [
+    ["CPU, all threads", ({ row }) => row],
+    ["load", ({ load }) => load],
+    ["per CPU s", ({ per_cpu_second }) => per_cpu_second],
+    ["µs each", ({ per_cpu_second }) => 1e6 / per_cpu_second, 1],
+    ["of none", (one) => one.per_cpu_second / none(one).per_cpu_second, 2],
+    ["main", ({ main_us }) => main_us, 1],
+    ["workers", ({ workers_us }) => workers_us, 1],
+    ["V8", ({ engine_us }) => engine_us, 1],
+    ["p50 µs", ({ p50_us }) => p50_us],
+    ["p99 µs", ({ p99_us }) => p99_us],
+    ["added p50", (one) => one.p50_us - none(one).p50_us],
+    ["p99", (one) => one.p99_us - none(one).p99_us],
+    [
+      "",
+      ({ refused, missing }) =>
+        [refused && `${refused} REFUSED`, missing && `${missing} MISSING`].filter(Boolean).join(
+          ", ",
+        ),
+    ],
+  ]);
 }

@@ -10,10 +10,10 @@ import { instantiateGuest } from "../../shield/policy/abi/host_abi.ts";
 import { MULTIPLICATIONS_PER_UNIT, UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import { multiplicationNs } from "../../wasm/metering/reference_loop.ts";
 import { median } from "../measure/statistics.ts";
-import { renderRows } from "../measure/table.ts";
+import { renderTable } from "../measure/table.ts";
 
 /** The figures of one size of memory. */
-export interface RenewalResult {
+interface RenewalResult {
   readonly pages: number;
   /** The median time of a call of version 1, which begins with what the one before it has left. */
   readonly lasting_us: number;
@@ -85,7 +85,7 @@ function measure(pages: number, rounds: number): RenewalResult {
 }
 
 /** The figures of policies of one kind that take turns. */
-export interface RestoreResult {
+interface RestoreResult {
   readonly name: string;
   readonly policies: number;
   /** Least time of a call, which puts its state back and does nothing else, and its units. */
@@ -95,7 +95,7 @@ export interface RestoreResult {
 }
 
 /** The figures of all sizes and kinds. */
-export interface RenewalReport {
+interface RenewalReport {
   readonly sizes: readonly RenewalResult[];
   readonly restores: readonly RestoreResult[];
 }
@@ -153,22 +153,23 @@ export function measureRenewal(rounds: number): Promise<RenewalReport> {
 
 /** The tables of the results. */
 export function renderRenewal({ sizes, restores }: RenewalReport): string {
-  const head = ["pages of memory", "lasting µs", "restored µs", "fresh µs", "restore fuel", "fuel"];
-  const rows = sizes.map((one) => [
-    String(one.pages),
-    one.lasting_us.toFixed(2),
-    one.restored_us.toFixed(2),
-    one.fresh_us.toFixed(1),
-    one.restore_fuel.toFixed(1),
-    String(one.instance_fuel),
+  const times = renderTable(sizes, [
+    ["pages of memory", ({ pages }) => String(pages)],
+    ["lasting µs", ({ lasting_us }) => lasting_us, 2],
+    ["restored µs", ({ restored_us }) => restored_us, 2],
+    ["fresh µs", ({ fresh_us }) => fresh_us, 1],
+    ["restore fuel", ({ restore_fuel }) => restore_fuel, 1],
+    ["fuel", ({ instance_fuel }) => instance_fuel],
   ]);
-  const restore_head = ["first state", "policies in turn", "ns", "units", "multiplications a unit"];
-  const restore_rows = restores.map(({ name, policies, ns, units, ratio }) => [
-    name,
-    String(policies),
-    ns.toFixed(0),
-    String(units),
-    `${ratio.toFixed(2)}${ratio <= MULTIPLICATIONS_PER_UNIT ? "" : " (BROKEN)"}`,
+  const units = renderTable(restores, [
+    ["first state", ({ name }) => name],
+    ["policies in turn", ({ policies }) => policies],
+    ["ns", ({ ns }) => ns],
+    ["units", ({ units }) => units],
+    [
+      "multiplications a unit",
+      ({ ratio }) => `${ratio.toFixed(2)}${ratio <= MULTIPLICATIONS_PER_UNIT ? "" : " (BROKEN)"}`,
+    ],
   ]);
-  return `${renderRows(head, rows)}\n\n${renderRows(restore_head, restore_rows)}`;
+  return `${times}\n\n${units}`;
 }

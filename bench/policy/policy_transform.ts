@@ -6,10 +6,10 @@ import { decodePolicy, meter } from "../../wasm/metering/meter.ts";
 import { encodeModule } from "../../wasm/module/encode.ts";
 import { example } from "./policy_rows.ts";
 import { median } from "../measure/statistics.ts";
-import { renderRows } from "../measure/table.ts";
+import { renderTable } from "../measure/table.ts";
 
 /** The figures of one module. */
-export interface TransformResult {
+interface TransformResult {
   readonly name: string;
   readonly size_bytes: number;
   readonly metered_bytes: number;
@@ -73,17 +73,13 @@ export async function measureTransform(rounds: number): Promise<TransformResult[
 
 /** The table of the results, one row for each module. */
 export function renderTransform(results: readonly TransformResult[]): string {
-  const head = ["transform", "bytes", "metered", "functions", "ms", "MB/s", "MB/s of code"];
-  return renderRows(
-    head,
-    results.map((one) => [
-      one.name,
-      String(one.size_bytes),
-      String(one.metered_bytes),
-      String(one.functions),
-      one.ms.toFixed(2),
-      one.mb_per_second.toFixed(1),
-      one.code_mb_per_second.toFixed(1),
-    ]),
-  );
+  return renderTable(results, [
+    ["transform", ({ name }) => name],
+    ["bytes", ({ size_bytes }) => size_bytes],
+    ["metered", ({ metered_bytes }) => metered_bytes],
+    ["functions", ({ functions }) => functions],
+    ["ms", ({ ms }) => ms, 2],
+    ["MB/s", ({ mb_per_second }) => mb_per_second, 1],
+    ["MB/s of code", ({ code_mb_per_second }) => code_mb_per_second, 1],
+  ]);
 }

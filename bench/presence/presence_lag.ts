@@ -7,7 +7,7 @@ import { decodeMessage } from "../../shared/presence/wire.ts";
 import type { MemberInput } from "../../shared/presence/types.ts";
 import { subjectPattern } from "../../shared/subjects/subject.ts";
 import { type Scrape, until } from "../measure/brains.ts";
-import { percentile } from "../measure/open_loop.ts";
+import { delaysOf } from "../measure/statistics.ts";
 import { type PresenceCluster, SHIELDS } from "./presence_cluster.ts";
 import { membersOf, newTenant, roomsMade } from "./presence_rounds.ts";
 import { newMember } from "./presence_shields.ts";
@@ -127,7 +127,6 @@ export async function measureLag(cluster: PresenceCluster, plan: LagPlan): Promi
   await until(() => lags.length >= stamped, "all changes are heard of");
   const after = await scrapes(cluster);
   listening.unsubscribe();
-  const sorted = Float64Array.from(lags).sort();
   const { rate, seconds } = plan;
   return {
     rate,
@@ -135,9 +134,7 @@ export async function measureLag(cluster: PresenceCluster, plan: LagPlan): Promi
     changes: rate * seconds,
     heard: lags.length,
     stamped,
-    p50_ms: percentile(sorted, 0.5),
-    p99_ms: percentile(sorted, 0.99),
-    max_ms: percentile(sorted, 1),
+    ...delaysOf(lags),
     merged_within: mergedWithin(before, after),
     late_ms,
   };

@@ -12,7 +12,7 @@ import { startBus } from "../measure/targets.ts";
 import type { BusProcess } from "../measure/targets.ts";
 import { deltaTable } from "./reach_deltas.ts";
 import { FEW_PATTERNS, measureUnmatched } from "./reach_patterns.ts";
-import { pause, readingOf } from "../sockets/sockets_load.ts";
+import { cpuSecondsOf, pause } from "./reading.ts";
 
 const HELP =
   `reach: receivers of server-sent events, and with twenty filters, beside those of binary WebSocket;
@@ -161,13 +161,13 @@ async function measure(bus: BusProcess, open: Open, room: string, load: Load): P
   const expected = load.messages * load.receivers;
   const deliver = async (at_once: number) => {
     delivered = 0;
-    const before = await readingOf(bus);
+    const before = await cpuSecondsOf(bus);
     for (let sent = 0; sent < load.messages; sent += at_once) {
       for (let one = 0; one < at_once; one++) publisher.send(frame);
       await pause(PAUSE_MS * at_once);
     }
     while (delivered < expected) await pause(5);
-    return ((await readingOf(bus)).cpu_seconds - before.cpu_seconds) * 1e6 / expected;
+    return (await cpuSecondsOf(bus) - before) * 1e6 / expected;
   };
   await deliver(1);
   const figures = { single_cpu_us: await deliver(1), burst_cpu_us: await deliver(BURST) };

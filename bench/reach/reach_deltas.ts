@@ -8,7 +8,7 @@ import { connectSocket } from "../measure/socket.ts";
 import { median } from "../measure/statistics.ts";
 import { renderRows } from "../measure/table.ts";
 import type { BusProcess } from "../measure/targets.ts";
-import { pause, readingOf } from "../sockets/sockets_load.ts";
+import { cpuSecondsOf, pause } from "./reading.ts";
 
 const FEEDS = `${ROOT}/../shared/data/gtfs-realtime/feeds/nyct`;
 const AT_ONCE = 50;
@@ -77,12 +77,12 @@ export async function measureDeltas(
   if (first === undefined || rest.length === 0) throw new Error("two feeds are needed");
   await send(first);
   got.bytes = 0;
-  const before = await readingOf(bus);
+  const before = await cpuSecondsOf(bus);
   for (const feed of rest) await send(feed);
-  const { cpu_seconds } = await readingOf(bus);
+  const cpu_seconds = await cpuSecondsOf(bus);
   const deliveries = rest.length * receivers;
   const figures = {
-    cpu_us: (cpu_seconds - before.cpu_seconds) * 1e6 / deliveries,
+    cpu_us: (cpu_seconds - before) * 1e6 / deliveries,
     bytes: got.bytes / deliveries,
   };
   for (const socket of [publisher, ...sockets]) socket.close();

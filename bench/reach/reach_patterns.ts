@@ -5,7 +5,7 @@
 import { encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
 import { connectSocket } from "../measure/socket.ts";
 import type { BusProcess } from "../measure/targets.ts";
-import { readingOf } from "../sockets/sockets_load.ts";
+import { cpuSecondsOf } from "./reading.ts";
 
 /** How many patterns many of them are compared with. */
 export const FEW_PATTERNS = 10;
@@ -63,9 +63,9 @@ export async function measureUnmatched(
   }));
   const frames = Array.from({ length: messages }, () => frame);
   await publisher.ask(frames.slice(0, Math.ceil(messages / 4)));
-  const before = await readingOf(bus);
+  const before = await cpuSecondsOf(bus);
   await publisher.ask(frames);
-  const { cpu_seconds } = await readingOf(bus);
+  const cpu_seconds = await cpuSecondsOf(bus);
   for (const one of [publisher, ...listeners]) one.close();
-  return (cpu_seconds - before.cpu_seconds) * 1e6 / messages;
+  return (cpu_seconds - before) * 1e6 / messages;
 }

@@ -5,7 +5,7 @@
  * at each step. The bucket does not sync each write, which would be the disk's time and not the Brain's.
  */
 import type { Spine } from "../../shared/spine/contract/spine.ts";
-import { type Brains, startBrains } from "../measure/brains.ts";
+import { type Brains, startBrains, total } from "../measure/brains.ts";
 import { type NextRoom, type Pace, type RoomName, runLoad, type Spent } from "./rooms_load.ts";
 
 /** The cost of one kind of command at one step. */
@@ -69,14 +69,11 @@ function spread(rooms: number): RoomName[] {
   return Array.from({ length: count }, (_, index) => room(Math.floor(index * rooms / count)));
 }
 
-async function idle_us({ brains }: Brains): Promise<number> {
-  const cpu_s = async () => {
-    const scrapes = await Promise.all(brains.map(({ metrics }) => metrics()));
-    return scrapes.reduce((sum, scrape) => sum + scrape.sum("process_cpu_seconds_total"), 0);
-  };
-  const before = await cpu_s();
+async function idle_us(running: Brains): Promise<number> {
+  const before = await total(running, "process_cpu_seconds_total");
   await new Promise((resolve) => setTimeout(resolve, IDLE_SECONDS * 1_000));
-  return (await cpu_s() - before) * 1e6 / IDLE_SECONDS;
+  const after = await total(running, "process_cpu_seconds_total");
+  return (after - before) * 1e6 / IDLE_SECONDS;
 }
 
 async function step(spine: Spine, running: Brains, had: number, rooms: number) {
@@ -87,8 +84,7 @@ async function step(spine: Spine, running: Brains, had: number, rooms: number) {
   const write = await load(OUTSTANDING, ownRooms(newest, WRITES));
   const again = Math.max(1, Math.min(WRITES, Math.floor(ANY_ROOMS / rooms)));
   const write_any = await load(OUTSTANDING, ownRooms(spread(rooms), again));
-  const [scrape] = await Promise.all(running.brains.map(({ metrics }) => metrics()));
-  const rss_bytes = scrape?.sum("process_resident_memory_bytes") ?? 0;
+  const rss_bytes = await total(running, "process_resident_memory_bytes");
   return { rooms, create, write, write_any, idle_us: await idle_us(running), rss_bytes };
 }
 

@@ -5,14 +5,8 @@
 import { SUBJECT_HEADER } from "../../brain/rooms/desk/forward.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { commandSubject, processSubject } from "../../shared/subjects/subject.ts";
-import {
-  accepted,
-  type Brains,
-  commandBytes,
-  PATIENCE_MS,
-  type Scrape,
-} from "../measure/brains.ts";
-import { percentile } from "../measure/open_loop.ts";
+import { accepted, type Brains, commandBytes, PATIENCE_MS, total } from "../measure/brains.ts";
+import { delaysOf } from "../measure/statistics.ts";
 
 /** The room for a worker's next command; undefined when the worker is done. */
 export type NextRoom = (worker: number) => RoomName | undefined;
@@ -46,7 +40,6 @@ export interface Spent {
   readonly cpu_us: number;
   readonly conflicts: number;
   readonly retries: number;
-  readonly forwarded: number;
 }
 
 /** Keys of a room that its commands write in turns. */
@@ -67,14 +60,22 @@ export async function keepBusy(
     }
   };
   await Promise.all(Array.from({ length: outstanding }, (_, worker) => work(worker)));
-  const elapsed_ms = performance.now() - began_ms;
-  const sorted = Float64Array.from(latencies).sort();
-  return {
-    commands: sorted.length,
-    commands_per_s: sorted.length / elapsed_ms * 1_000,
-    p50_ms: percentile(sorted, 0.5),
-    p99_ms: percentile(sorted, 0.99),
-  };
+  const commands_per_s = latencies.length * 1_000 / (performance.now() - began_ms);
+  return { commands: latencies.length, commands_per_s, ...delaysOf(latencies) };
+}
+
+/** The same for so many seconds. */
+export function keepBusyFor(
+  seconds: number,
+  outstanding: number,
+  once: (worker: number) => Promise<void>,
+): Promise<Pace> {
+  const end_ms = performance.now() + seconds * 1_000;
+  return keepBusy(outstanding, async (worker) => {
+    if (performance.now() >= end_ms) return false;
+    await once(worker);
+    return true;
+  });
 }
 
 /** A function that sends one `room.set` and rejects when it is refused. */
@@ -98,22 +99,13 @@ function sender(spine: Spine, { brains }: Brains, past_owners: boolean) {
   };
 }
 
-interface Counted {
-  readonly cpu_s: number;
-  readonly conflicts: number;
-  readonly retries: number;
-  readonly forwarded: number;
-}
-
-async function count({ brains }: Brains): Promise<Counted> {
-  const scrapes = await Promise.all(brains.map(({ metrics }) => metrics()));
-  const sum = (name: string) => scrapes.reduce((all, one: Scrape) => all + one.sum(name), 0);
-  return {
-    cpu_s: sum("process_cpu_seconds_total"),
-    conflicts: sum("brain_command_conflicts_total"),
-    retries: sum("brain_command_retries_total"),
-    forwarded: sum("brain_commands_forwarded_total"),
-  };
+async function count(running: Brains) {
+  const [cpu_s = 0, conflicts = 0, retries = 0] = await Promise.all([
+    total(running, "process_cpu_seconds_total"),
+    total(running, "brain_command_conflicts_total"),
+    total(running, "brain_command_retries_total"),
+  ]);
+  return { cpu_s, conflicts, retries };
 }
 
 /** Runs one load to its end. */
@@ -139,7 +131,6 @@ export async function runLoad(
     cpu_us: (after.cpu_s - before.cpu_s - asking_s) * 1e6 / pace.commands,
     conflicts: after.conflicts - before.conflicts,
     retries: after.retries - before.retries,
-    forwarded: after.forwarded - before.forwarded,
   };
 }
 

@@ -14,7 +14,15 @@ import {
   startBrains,
 } from "../measure/brains.ts";
 import type { Syncing } from "../measure/brains.ts";
-import { keepBusy, lasting, type NextRoom, type Pace, runLoad, type Spent } from "./rooms_load.ts";
+import { sumOf } from "../measure/statistics.ts";
+import {
+  keepBusyFor,
+  lasting,
+  type NextRoom,
+  type Pace,
+  runLoad,
+  type Spent,
+} from "./rooms_load.ts";
 
 /** The plan of the measurement. */
 export interface PacePlan {
@@ -38,7 +46,7 @@ export interface PaceReport {
   /** Size of a stored document at the end. */
   readonly document_bytes: number;
   /**
-   * For the room that all Brains wrote at once: number of accepted writes, and the room's version afterwards.
+   * For the room that all Brains wrote at once: number of accepted writes, and how many versions it has had.
    */
   readonly contended: { readonly accepted: number; readonly version: number };
 }
@@ -78,12 +86,8 @@ function roomRow(
     name,
     run: async (seconds) => {
       const load = { outstanding, past_owners, next: lasting(seconds, next) };
-      const { cpu_us, conflicts, retries, forwarded, ...pace } = await runLoad(
-        spine,
-        running,
-        load,
-      );
-      return { row: name, ...pace, spent: { cpu_us, conflicts, retries, forwarded } };
+      const { cpu_us, conflicts, retries, ...pace } = await runLoad(spine, running, load);
+      return { row: name, ...pace, spent: { cpu_us, conflicts, retries } };
     },
   };
 }
@@ -107,13 +111,8 @@ function bareRow(
   return {
     name,
     run: async (seconds) => {
-      const end_ms = performance.now() + seconds * 1_000;
       const value = valueOf();
-      const pace = await keepBusy(outstanding, async (worker) => {
-        if (performance.now() >= end_ms) return false;
-        await write(worker, value);
-        return true;
-      });
+      const pace = await keepBusyFor(seconds, outstanding, (worker) => write(worker, value));
       return { row: name, ...pace, spent: undefined };
     },
   };
@@ -137,6 +136,13 @@ async function versionOf({ spine }: Cluster, room_id: string): Promise<number> {
   const subject = commandSubject(TENANT, room_id);
   const reply = await spine.request(subject, payload, { timeout_ms: PATIENCE_MS });
   return JSON.parse(new TextDecoder().decode(accepted(reply.payload).result)).version;
+}
+
+/** Makes a room, and gives its version, which begins with the time. */
+async function begin({ spine, running }: Cluster, room_id: string): Promise<number> {
+  const rooms = [{ tenant_id: TENANT, room_id }];
+  await runLoad(spine, running, { outstanding: 1, next: () => rooms.pop() });
+  return await versionOf({ spine, running }, room_id);
 }
 
 async function rowsOf(alone: Cluster, three: Cluster, plan: PacePlan): Promise<Row[]> {
@@ -180,6 +186,7 @@ export async function measurePace(plan: PacePlan, syncing: Syncing): Promise<Pac
   const alone = await startCluster(1, syncing, owned);
   const three = await startCluster(3, syncing, owned);
   const rows = await rowsOf(alone, three, plan);
+  const begun = await begin(three, `${CONTENDED}-0`);
   const warm_up: PaceRound[] = [];
   for (const row of rows) warm_up.push(await row.run(WARM_UP_SECONDS));
   const rounds: PaceRound[] = [];
@@ -188,7 +195,9 @@ export async function measurePace(plan: PacePlan, syncing: Syncing): Promise<Pac
     for (const row of rows) rounds.push(await row.run(plan.seconds));
   }
   const at_once = [...warm_up, ...rounds].filter(({ row }) => row === AT_ONCE);
-  const writes = at_once.reduce((sum, { commands }) => sum + commands, 0);
-  const contended = { accepted: writes, version: await versionOf(three, `${CONTENDED}-0`) };
+  const contended = {
+    accepted: sumOf(at_once, "commands"),
+    version: await versionOf(three, `${CONTENDED}-0`) - begun,
+  };
   return { rounds, document_bytes: await documentBytes(alone, plan.rooms), contended };
 }

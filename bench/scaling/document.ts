@@ -3,11 +3,10 @@
  * (`docs/plots/scaling.json`). A law that is measured again replaces only its own part.
  */
 import { ROOT } from "../measure/scenario.ts";
-import { counted } from "./chart.ts";
 import { growthOf, slopeOf } from "./fit.ts";
 import type { StepCost } from "./law.ts";
-import { renderSvg } from "./svg.ts";
-import { renderRows } from "../measure/table.ts";
+import { counted, renderSvg } from "./svg.ts";
+import { renderTable } from "../measure/table.ts";
 
 /** A law as it was last measured. */
 export interface RecordedLaw {
@@ -36,16 +35,13 @@ export function withSection(page: string, section: string): string {
 
 /** The table of the laws, one row for each. */
 export function renderGrowth(laws: readonly RecordedLaw[]): string {
-  return renderRows(
-    ["law", "from", "to", "largest / cheapest", "exponent"],
-    laws.map(({ axis, steps }) => [
-      axis,
-      counted(steps[0]?.step ?? NaN),
-      counted(steps.at(-1)?.step ?? NaN),
-      `${growthOf(steps).toFixed(2)}x`,
-      slopeOf(steps).toFixed(3),
-    ]),
-  );
+  return renderTable(laws, [
+    ["law", ({ axis }) => axis],
+    ["from", ({ steps }) => counted(steps[0]?.step ?? NaN)],
+    ["to", ({ steps }) => counted(steps.at(-1)?.step ?? NaN)],
+    ["largest / cheapest", ({ steps }) => `${growthOf(steps).toFixed(2)}x`],
+    ["exponent", ({ steps }) => slopeOf(steps), 3],
+  ]);
 }
 
 const fenced = (text: string) => `\`\`\`text\n${text}\n\`\`\``;

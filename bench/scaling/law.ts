@@ -5,7 +5,7 @@
 import { type LoadReport, runLoad } from "../load/crowd/driver.ts";
 import type { LoadPlan } from "../load/plans/plan.ts";
 import type { RunningTarget } from "../load/targets/target.ts";
-import { median } from "../measure/statistics.ts";
+import { medianOf } from "../measure/statistics.ts";
 
 /** The description of one law. */
 export interface Law {
@@ -16,8 +16,8 @@ export interface Law {
   readonly about: string;
   /** The steps in ascending order; 0 means without any. */
   readonly steps: readonly number[];
-  /** The fewer steps of a quick run. */
-  readonly quick_steps: readonly number[];
+  /** The largest step of a quick run. */
+  readonly quick_most: number;
   start(): Promise<RunningLaw>;
 }
 
@@ -44,14 +44,14 @@ export interface StepCost {
 }
 
 function costOf(step: number, reports: readonly LoadReport[]): StepCost {
-  const middle = (value: (report: LoadReport) => number) => median(reports.map(value));
+  const latencies = reports.map(({ latency }) => latency);
   return {
     step,
-    cpu_us: middle(({ cpu_us }) => cpu_us),
+    cpu_us: medianOf(reports, "cpu_us"),
     rounds_us: reports.map(({ cpu_us }) => cpu_us),
-    p50_ms: middle(({ latency }) => latency.p50_ms),
-    p99_ms: middle(({ latency }) => latency.p99_ms),
-    rss_bytes: middle(({ rss_bytes }) => rss_bytes),
+    p50_ms: medianOf(latencies, "p50_ms"),
+    p99_ms: medianOf(latencies, "p99_ms"),
+    rss_bytes: medianOf(reports, "rss_bytes"),
     missing: reports.reduce((sum, { missing }) => sum + Math.abs(missing), 0),
   };
 }
@@ -68,7 +68,7 @@ export async function measureLaw(
   law: Law,
   { rounds, quick }: { readonly rounds: number; readonly quick: boolean },
 ): Promise<StepCost[]> {
-  const steps = quick ? law.quick_steps : law.steps;
+  const steps = law.steps.filter((step) => !quick || step <= law.quick_most);
   await using running = await law.start();
   const reports = new Map(steps.map((step) => [step, [] as LoadReport[]]));
   const run = async (step: number) => {

@@ -3,7 +3,7 @@
  */
 import { policyAdmin } from "../../tests/peers/policy_admin.ts";
 import { schemaAdmin } from "../../tests/peers/schema_admin.ts";
-import { startConfigured } from "../slow_reader/fanout_load.ts";
+import { startConfigured } from "../measure/targets.ts";
 import { descriptorSet, field, gzipped, list } from "../governance/governance_descriptor.ts";
 import {
   connectionsPlan,
@@ -13,10 +13,11 @@ import {
   tenantsPlan,
 } from "../load/plans/growth_plans.ts";
 import type { LoadPlan } from "../load/plans/plan.ts";
-import type { RunningTarget, Target } from "../load/targets/target.ts";
+import { busTarget } from "../load/crowd/turns.ts";
+import type { Target } from "../load/targets/target.ts";
 import { ARQON, LIMITS } from "../load/targets/target_arqon.ts";
 import { DENO } from "../load/targets/target_bare.ts";
-import { tokens } from "../policy/policy_bus.ts";
+import { CONFIG, tokens } from "../policy/policy_bus.ts";
 import { assemble, variant } from "../policy/policy_rows.ts";
 import type { Law, RunningLaw } from "./law.ts";
 
@@ -24,18 +25,19 @@ import type { Law, RunningLaw } from "./law.ts";
 const LOAD: GrowthLoad = { rate: 8_000, seconds: 2, warmup_seconds: 1, size_bytes: 256 };
 const CONNECTIONS = 10;
 const TENANTS_MAX = 1_000;
-const ROOMS_MAX = 100_000;
-const CONNECTIONS_MAX = 10_000;
 
 /** A law in which only the load grows. */
 function lawOfLoad(
-  law: Omit<Law, "start">,
-  { target, tenants }: { readonly target: Target; readonly tenants: number },
+  [name, axis, about]: readonly [name: string, axis: string, about: string],
+  steps: readonly number[],
+  quick_most: number,
   planOf: (step: number, load: GrowthLoad) => LoadPlan,
+  target: Target = ARQON,
 ): Law {
   return {
-    ...law,
+    ...{ name, axis, about, steps, quick_most },
     async start(): Promise<RunningLaw> {
+      const tenants = name === "tenants" ? TENANTS_MAX : 1;
       const running = await target.start({ tls: false, tenants });
       return {
         ascends: false,
@@ -48,20 +50,15 @@ function lawOfLoad(
 
 /** Starts a bus with an operator's token, and a target for each of its tenants. */
 async function startBus() {
-  const config = `[server]\nhost = "127.0.0.1"\ndrain_ms = 0\n[ops]\nhost = "127.0.0.1"
-[policy]\nfuel_per_second = 1_000_000_000_000\n[brain]\ntap = 0\n${LIMITS}`;
-  const bus = await startConfigured(config);
+  const bus = await startConfigured(CONFIG.replace(/\[limits\][^[]*/, `${LIMITS}\n`));
   const tokenFor = await tokens(bus);
   return {
     admin: {
       admin_url: bus.admin_url,
       tokenFor: () => tokenFor({ tenant_id: "default", role: "admin" }),
     },
-    async targetFor(tenant_id: string): Promise<RunningTarget> {
-      const token = await tokenFor({ tenant_id, role: "user" });
-      const wire = { protocol: "arqon", url: bus.url, tokens: [token] } as const;
-      return { version: "", pids: [bus.pid], wire, [Symbol.asyncDispose]: async () => {} };
-    },
+    targetFor: async (tenant_id: string) =>
+      busTarget(bus, [await tokenFor({ tenant_id, role: "user" })]),
     [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),
   };
 }
@@ -150,59 +147,38 @@ async function startSchemas(): Promise<RunningLaw> {
 }
 
 const POLICY_STEPS = [0, 1, 2, 4, 8, 16];
+const OWN_ROOMS = "all publish in turn, each to a room of its own, which it hears";
+const ON_DENO = "the same load on a bare Deno server that has rooms and nothing else";
+const OF_TENANTS = "1,000 connections in rooms of their own, of so many tenants";
 
 /** All laws, in the order of the document. */
 export const LAWS: readonly Law[] = [
   lawOfLoad(
-    {
-      name: "rooms",
-      axis: "rooms",
-      about: "20 connections publish to all rooms in turn and hear their own",
-      steps: powersOfTen(10, ROOMS_MAX),
-      quick_steps: powersOfTen(10, 10_000),
-    },
-    { target: ARQON, tenants: 1 },
+    ["rooms", "rooms", "20 connections publish to all rooms in turn and hear their own"],
+    powersOfTen(10, 100_000),
+    10_000,
     roomsPlan,
   ),
   lawOfLoad(
-    {
-      name: "connections",
-      axis: "connections",
-      about: "all publish in turn, each to a room of its own, which it hears",
-      steps: powersOfTen(10, CONNECTIONS_MAX),
-      quick_steps: powersOfTen(10, 1_000),
-    },
-    { target: ARQON, tenants: 1 },
+    ["connections", "connections", OWN_ROOMS],
+    powersOfTen(10, 10_000),
+    1_000,
     connectionsPlan,
   ),
   lawOfLoad(
-    {
-      name: "connections_deno",
-      axis: "connections of bare Deno",
-      about: "the same load on a bare Deno server that has rooms and nothing else",
-      steps: powersOfTen(10, CONNECTIONS_MAX),
-      quick_steps: powersOfTen(10, 1_000),
-    },
-    { target: DENO, tenants: 1 },
+    ["connections_deno", "connections of bare Deno", ON_DENO],
+    powersOfTen(10, 10_000),
+    1_000,
     connectionsPlan,
+    DENO,
   ),
-  lawOfLoad(
-    {
-      name: "tenants",
-      axis: "tenants",
-      about: "1,000 connections in rooms of their own, of so many tenants",
-      steps: powersOfTen(1, TENANTS_MAX),
-      quick_steps: powersOfTen(1, 100),
-    },
-    { target: ARQON, tenants: TENANTS_MAX },
-    tenantsPlan,
-  ),
+  lawOfLoad(["tenants", "tenants", OF_TENANTS], powersOfTen(1, TENANTS_MAX), 100, tenantsPlan),
   {
     name: "policies",
     axis: "policies",
     about: "10 connections; the policies of their tenant, one after another, allow everything",
     steps: POLICY_STEPS,
-    quick_steps: [0, 1, 4, 16],
+    quick_most: 16,
     start: () => startPolicies(POLICY_STEPS),
   },
   {
@@ -210,7 +186,7 @@ export const LAWS: readonly Law[] = [
     axis: "schemas",
     about: "10 connections; schemas and mappings of other tenants, as many of each",
     steps: [0, ...powersOfTen(1, 1_000)],
-    quick_steps: [0, ...powersOfTen(1, 100)],
+    quick_most: 100,
     start: startSchemas,
   },
 ];

@@ -1,7 +1,6 @@
 /** Fits, charts, plots and the section of the page; what is measured is not tested here. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { renderChart } from "./chart.ts";
 import {
   mergeLaws,
   type RecordedLaw,
@@ -55,14 +54,6 @@ Deno.test("growth is the largest step over the cheapest, which need not be the f
 Deno.test("rounds go up and down, but up only where steps cannot be taken back", () => {
   assert.deepEqual(orderOf([1, 2], 3, false), [1, 2, 2, 1, 1, 2]);
   assert.deepEqual(orderOf([1, 2], 3, true), [1, 1, 1, 2, 2, 2]);
-});
-
-Deno.test("the longest bar of the chart is the dearest step", () => {
-  const lines = renderChart("rooms", [cost(10, 20), cost(100_000, 40)]).split("\n");
-  const bars = lines.slice(1).map((line) => line.replace(/[^█]/g, "").length);
-  assert.deepEqual(bars, [24, 48]);
-  assert.match(lines[0]!, /growth 2\.00x/);
-  assert.match(lines[2]!, /^100,000 .* 40\.0$/);
 });
 
 Deno.test("lines across are 1, 2 or 5 times a power of ten apart, six at most", () => {

@@ -2,11 +2,13 @@
  * Renders a law as an SVG plot: steps side by side, since they are powers, and costs from 0 upwards with the
  * range of the rounds. Pure. Colours follow the page, light or dark.
  */
-import { counted } from "./chart.ts";
 import type { StepCost } from "./law.ts";
 
 /** The figures of a step that a plot needs. */
 export type PlotPoint = Pick<StepCost, "step" | "cpu_us" | "rounds_us">;
+
+/** A number with separators: `10000` becomes `10,000`. */
+export const counted = (step: number): string => step.toLocaleString("en-US");
 
 const WIDTH = 640;
 const HEIGHT = 300;

@@ -3,7 +3,7 @@
  * results. `sdk.ts` says what the figures mean.
  */
 import { encodePub, Opcode, writeEnvelope } from "@arqon/proto";
-import { startConfigured } from "../slow_reader/fanout_load.ts";
+import { startConfigured } from "../measure/targets.ts";
 import { LIMITS } from "../load/targets/target_arqon.ts";
 import { ROOT } from "../measure/scenario.ts";
 import { connectSocket } from "../measure/socket.ts";

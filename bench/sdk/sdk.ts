@@ -2,26 +2,14 @@
  * The scenario `sdk`: what the SDKs cost compared with the WebSocket libraries on which they are built, in
  * CPU time of the client's process. `run.ts` runs the clients `client.ts` and `client.py`.
  */
-import { positive, ROOT, text, UsageError } from "../measure/scenario.ts";
-import type { OptionValues, Scenario, ScenarioResult } from "../measure/scenario.ts";
+import { namedBy } from "../measure/parts.ts";
+import { ROOT, scenario, UsageError } from "../measure/scenario.ts";
 import { median } from "../measure/statistics.ts";
-import { renderRows } from "../measure/table.ts";
+import { renderTable } from "../measure/table.ts";
 import { LOADS, PARTS } from "./plan.ts";
 import type { Load, Part } from "./plan.ts";
 import { LANGUAGES, measure } from "./run.ts";
-import type { ClientRun, Language, SdkPlan } from "./run.ts";
-
-const HELP =
-  `sdk: messages for each CPU second of a client, with each SDK beside its WebSocket library
-alone and that library with the decoder of frames. Same bus, same frames, in turns. The Python SDK
-is measured with the environment that \`deno task test:python\` makes.
-
-  --only NAMES      of typescript,python (both)
-  --rounds N        medians count (3)
-  --messages N      of each client on Deno; a Python one gets a fourth (200000)
-  --bytes N         data of a message (100)
-  --quick           a fourth of the messages
-`;
+import type { ClientRun, Language } from "./run.ts";
 
 /** Python takes about so many times as long. */
 const PYTHON_SLOWER = 4;
@@ -71,69 +59,48 @@ export function rowsOf(runs: readonly ClientRun[]): SdkRow[] {
   });
 }
 
-function render(rows: readonly SdkRow[]): string {
-  const library = { typescript: "WebSocket of Deno", python: "websockets" };
-  const named = (row: SdkRow) =>
-    ({
-      raw: library[row.language],
-      decoded: `${library[row.language]} + decoder`,
-      sdk: row.language === "python" ? "arqon-sdk" : "@arqon/sdk",
-    })[row.part];
-  return renderRows(
-    ["client", "load", "messages / CPU s", "of library", "of decoder", "per frame"],
-    rows.map((row) => [
-      named(row),
-      row.load,
-      row.per_cpu_second.toFixed(0),
-      row.of_raw.toFixed(2),
-      row.of_decoded.toFixed(2),
-      row.messages_per_frame === 0 ? "" : row.messages_per_frame.toFixed(1),
-    ]),
-  );
-}
+const LIBRARIES = { typescript: "WebSocket of Deno", python: "websockets" };
 
-function languagesOf(values: OptionValues): Language[] {
-  const names = String(values.only).split(",");
-  const known = LANGUAGES.filter((language) => names.includes(language));
-  if (known.length === names.length) return known;
-  throw new UsageError(`--only expects names of ${LANGUAGES.join(",")}, got ${names}`);
-}
-
-/** The plan for the options. Throws `UsageError`, also when Python lacks the SDK. */
-async function planOf(values: OptionValues): Promise<SdkPlan> {
-  const languages = languagesOf(values);
-  const python = `${ROOT}/.arqon/python/bin/python`;
-  const found = await Deno.stat(python).then(() => true, () => false);
-  if (languages.includes("python") && !found) {
-    throw new UsageError(`no ${python}: run \`deno task test:python\`, or --only typescript`);
-  }
-  const typescript = Math.ceil(positive(values, "messages") / (values.quick === true ? QUICK : 1));
-  return {
-    languages,
-    python,
-    rounds: positive(values, "rounds"),
-    messages: { typescript, python: Math.ceil(typescript / PYTHON_SLOWER) },
-    size_bytes: positive(values, "bytes"),
-  };
-}
-
-async function run(values: OptionValues): Promise<ScenarioResult> {
-  const plan = await planOf(values);
-  const runs = await measure(plan, (note) => console.error(note));
-  const rows = rowsOf(runs);
-  return { report: { options: plan, rows, runs }, table: render(rows) };
+function nameOf({ language, part }: SdkRow): string {
+  if (part === "sdk") return language === "python" ? "arqon-sdk" : "@arqon/sdk";
+  return LIBRARIES[language] + (part === "raw" ? "" : " + decoder");
 }
 
 /** The scenario of `deno task bench sdk`. */
-export const SDK: Scenario = {
-  name: "sdk",
-  help: HELP,
-  options: {
-    only: text(LANGUAGES.join(",")),
-    rounds: text("3"),
-    messages: text("200000"),
-    bytes: text("100"),
-    quick: { type: "boolean", default: false },
+export const SDK = scenario(
+  "sdk",
+  `messages for each CPU second of a client, with each SDK beside its WebSocket library
+alone and that library with the decoder of frames. Same bus, same frames, in turns. The Python SDK
+is measured with the environment that \`deno task test:python\` makes.`,
+  {
+    only: [LANGUAGES.join(","), "languages"],
+    rounds: [3, "medians count"],
+    messages: [200_000, "of each client on Deno; a Python one gets a fourth"],
+    bytes: [100, "data of a message"],
+    quick: [false, "a fourth of the messages"],
   },
-  run,
-};
+  async ({ only, rounds, messages, bytes: size_bytes, quick }) => {
+    const languages = namedBy(only, LANGUAGES) as Language[];
+    const python = `${ROOT}/.arqon/python/bin/python`;
+    const found = await Deno.stat(python).then(() => true, () => false);
+    if (languages.includes("python") && !found) {
+      throw new UsageError(`no ${python}: run \`deno task test:python\`, or --only typescript`);
+    }
+    const typescript = Math.ceil(messages / (quick ? QUICK : 1));
+    const counts = { typescript, python: Math.ceil(typescript / PYTHON_SLOWER) };
+    const plan = { languages, python, rounds, messages: counts, size_bytes };
+    const runs = await measure(plan, (note) => console.error(note));
+    const rows = rowsOf(runs);
+    return {
+      report: { options: plan, rows, runs },
+      table: renderTable(rows, [
+        ["client", nameOf],
+        ["load", ({ load }) => load],
+        ["messages / CPU s", ({ per_cpu_second }) => per_cpu_second],
+        ["of library", ({ of_raw }) => of_raw, 2],
+        ["of decoder", ({ of_decoded }) => of_decoded, 2],
+        ["per frame", ({ messages_per_frame: all }) => all === 0 ? "" : all, 1],
+      ]),
+    };
+  },
+);

@@ -2,51 +2,46 @@
  * The scenario of `deno task bench sizing`: what a load needs on paper, and with `--check` what one, two and
  * three Shields cost here beside what the model says of them. The model is in `model.ts`.
  */
-import type { ProcessesPlan, ProcessesRow } from "../processes/processes_child.ts";
-import { runProgram } from "../measure/program.ts";
-import { positive, type Scenario, text, UsageError } from "../measure/scenario.ts";
-import type { OptionValues, ScenarioResult } from "../measure/scenario.ts";
-import { renderRows } from "../measure/table.ts";
+import { measureProcesses, type ProcessesRow } from "./processes.ts";
+import { type Options, scenario, UsageError, type Values } from "../measure/scenario.ts";
+import { renderRows, renderTable } from "../measure/table.ts";
 import { COSTS, type Price } from "./costs.ts";
 import { deliveryUs, sizeOf } from "./model.ts";
 import type { Need, Sizing, SizingPlan } from "./model.ts";
 
-const HELP =
-  `sizing: what a load needs in cores, memory and processes, on paper, and what limits it;
-arithmetic on measured costs, at once.
+/** The options, with the limits of the configuration at their defaults. Texts may be fractions. */
+export const OPTIONS = {
+  connections: [1_000_000, ""],
+  "messages-per-minute": ["1", "publishes of a connection; may be 0.1"],
+  room: [10, "members of a room, who all hear a message"],
+  "rooms-each": [1, "rooms of a connection"],
+  bytes: [256, "size of a body"],
+  heartbeat: ["25", "seconds between PINGs"],
+  back: [60, "seconds in which all can come back"],
+  cores: [8, "of a machine for Shields"],
+  memory: [16, "GB of such a machine"],
+  use: ["50", "share of a core that may be used, in percent"],
+  check: [false, "also measures 1, 2 and 3 Shields here, beside the model"],
+} satisfies Options;
 
-  --connections N           (1000000)
-  --messages-per-minute N   publishes of a connection; may be 0.1 (1)
-  --room N                  members of a room, who all hear a message (10)
-  --rooms-each N            rooms of a connection (1)
-  --bytes N                 size of a body (256)
-  --heartbeat N             seconds between PINGs (25)
-  --back N                  seconds in which all can come back (60)
-  --cores N                 of a machine for Shields (8)
-  --memory N                GB of such a machine (16)
-  --use N                   share of a core that may be used, in percent (50)
-  --check                   also measures 1, 2 and 3 Shields here, beside the model
-`;
-
-function above0(values: OptionValues, name: string): number {
-  const value = Number(values[name]);
-  if (value > 0 && Number.isFinite(value)) return value;
-  throw new UsageError(`--${name} expects a number above 0, got ${JSON.stringify(values[name])}`);
-}
-
-/** The plan of the options, with the limits of the configuration at their defaults. */
-export function planOf(values: OptionValues): SizingPlan {
+/** The plan of the options. Throws `UsageError`. */
+export function planOf(values: Values<typeof OPTIONS>): SizingPlan {
+  const above0 = (name: "messages-per-minute" | "heartbeat" | "use") => {
+    const value = Number(values[name]);
+    if (value > 0 && Number.isFinite(value)) return value;
+    throw new UsageError(`--${name} expects a number above 0, got ${JSON.stringify(values[name])}`);
+  };
   return {
-    connections: positive(values, "connections"),
-    messages_per_minute: above0(values, "messages-per-minute"),
-    room: positive(values, "room"),
-    rooms_each: positive(values, "rooms-each"),
-    size_bytes: positive(values, "bytes"),
-    heartbeat_ms: above0(values, "heartbeat") * 1_000,
-    back_seconds: positive(values, "back"),
-    cores: positive(values, "cores"),
-    memory_bytes: positive(values, "memory") * 1e9,
-    use: above0(values, "use") / 100,
+    connections: values.connections,
+    messages_per_minute: above0("messages-per-minute"),
+    room: values.room,
+    rooms_each: values["rooms-each"],
+    size_bytes: values.bytes,
+    heartbeat_ms: above0("heartbeat") * 1_000,
+    back_seconds: values.back,
+    cores: values.cores,
+    memory_bytes: values.memory * 1e9,
+    use: above0("use") / 100,
     connections_per_process: 18_000,
     process_memory_bytes: 2_147_483_648,
   };
@@ -127,59 +122,30 @@ export function isWithin({ measured_us, model_us }: Compared, slack: number): bo
 /** Machines differ, and other work on this one makes everything dearer. */
 const SLACK = 0.25;
 
-function renderCompared(all: readonly Compared[]): string {
-  const rows = all.map((one) => [
-    one.load,
-    String(one.shields),
-    one.measured_us.toFixed(1),
-    `${one.model_us.busy.toFixed(1)} to ${one.model_us.calm.toFixed(1)}`,
-    isWithin(one, SLACK) ? "" : "OUTSIDE",
-  ]);
-  return renderRows(["load", "Shields", "CPU µs a delivery", "model", ""], rows);
-}
-
-async function check(): Promise<ProcessesRow[]> {
-  const plan: ProcessesPlan = { counts: [1, 2, 3], rounds: 3, size_bytes: 256, loads: CHECKED };
-  const permissions = ["net", "read", "write", "run", "env"].map((name) => `--allow-${name}`);
-  console.error("sizing: 1, 2 and 3 Shields on one NATS ...");
-  return await runProgram<ProcessesRow[]>("bench/processes/processes_child.ts", permissions, [
-    JSON.stringify(plan),
-  ]);
-}
-
-async function run(values: OptionValues): Promise<ScenarioResult> {
-  const plan = planOf(values);
-  const size = sizeOf(COSTS, plan);
-  const measured = values["check"] === true ? compared(await check()) : [];
-  const tables = [
-    renderSizing(plan, size),
-    ...(measured.length === 0 ? [] : [renderCompared(measured)]),
-  ];
-  return {
-    report: { plan, costs: COSTS, size, checked: measured },
-    table: tables.join("\n\n"),
-    failure: measured.every((one) => isWithin(one, SLACK))
-      ? undefined
-      : `a figure of this machine is more than ${SLACK * 100} % outside of the model`,
-  };
-}
-
 /** The scenario of `deno task bench sizing`. */
-export const SIZING: Scenario = {
-  name: "sizing",
-  help: HELP,
-  options: {
-    connections: text("1000000"),
-    "messages-per-minute": text("1"),
-    room: text("10"),
-    "rooms-each": text("1"),
-    bytes: text("256"),
-    heartbeat: text("25"),
-    back: text("60"),
-    cores: text("8"),
-    memory: text("16"),
-    use: text("50"),
-    check: { type: "boolean", default: false },
+export const SIZING = scenario(
+  "sizing",
+  `what a load needs in cores, memory and processes, on paper, and what limits it;
+arithmetic on measured costs, at once.`,
+  OPTIONS,
+  async (values) => {
+    const plan = planOf(values);
+    const size = sizeOf(COSTS, plan);
+    const load = { counts: [1, 2, 3], rounds: 3, size_bytes: 256, loads: CHECKED };
+    const checked = values.check ? compared(await measureProcesses(load)) : [];
+    const beside = renderTable(checked, [
+      ["load", ({ load }) => load],
+      ["Shields", ({ shields }) => shields],
+      ["CPU µs a delivery", ({ measured_us }) => measured_us, 1],
+      ["model", ({ model_us: { busy, calm } }) => `${busy.toFixed(1)} to ${calm.toFixed(1)}`],
+      ["", (one) => isWithin(one, SLACK) ? "" : "OUTSIDE"],
+    ]);
+    return {
+      report: { plan, costs: COSTS, size, checked },
+      table: [renderSizing(plan, size), ...(values.check ? [beside] : [])].join("\n\n"),
+      failure: checked.every((one) => isWithin(one, SLACK))
+        ? undefined
+        : `a figure of this machine is more than ${SLACK * 100} % outside of the model`,
+    };
   },
-  run,
-};
+);

@@ -2,11 +2,13 @@
 import assert from "node:assert/strict";
 import { COSTS } from "./costs.ts";
 import { deliveryUs, hearing, sizeOf } from "./model.ts";
-import { compared, isWithin, planOf, renderSizing, SIZING } from "./sizing.ts";
+import { valuesOf } from "../measure/scenario.ts";
+import { compared, isWithin, OPTIONS, planOf, renderSizing, SIZING } from "./sizing.ts";
 
-const defaults = Object.fromEntries(
+const given = Object.fromEntries(
   Object.entries(SIZING.options).map(([name, option]) => [name, option.default]),
 );
+const defaults = valuesOf(OPTIONS, given);
 const plan = planOf(defaults);
 
 Deno.test("a room is heard by one Shield of one, by nearly all its members' of many", () => {
@@ -78,7 +80,7 @@ Deno.test("the model holds for what 1, 2 and 3 Shields cost (2026-11-22, fdd1cf5
 Deno.test("wrong options are told, a tenth of a message a minute is none", () => {
   assert.equal(planOf({ ...defaults, "messages-per-minute": "0.1" }).messages_per_minute, 0.1);
   assert.throws(() => planOf({ ...defaults, "messages-per-minute": "-1" }), /above 0/);
-  assert.throws(() => planOf({ ...defaults, connections: "x" }), /whole number/);
+  assert.throws(() => valuesOf(OPTIONS, { ...given, connections: "x" }), /whole number/);
 });
 
 Deno.test("--json gives the report on stdout and the table on stderr, for any scenario", async () => {

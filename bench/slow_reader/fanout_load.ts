@@ -5,10 +5,9 @@
 import { encodePub, writeEnvelope } from "@arqon/proto";
 import { STAMP, STAMP_BYTES } from "./fanout_readers.ts";
 import type { ReadersOrder, ReadersReport } from "./fanout_readers.ts";
-import { percentile } from "../measure/open_loop.ts";
-import { ROOT } from "../measure/scenario.ts";
+import { startProgram } from "../measure/line_program.ts";
+import { delaysOf, sumOf } from "../measure/statistics.ts";
 import { connectSocket } from "../measure/socket.ts";
-import { type BusProcess, startBus } from "../measure/targets.ts";
 
 /** Time limit in ms, reached only when something hangs or messages are lost. */
 const PATIENCE_MS = 60_000;
@@ -36,52 +35,18 @@ export interface Readers extends AsyncDisposable {
   take(): Promise<FanoutResult>;
 }
 
-/** Starts a bus with this text as its configuration. */
-export async function startConfigured(config: string): Promise<BusProcess> {
-  // The file is below the root, where the bus may read.
-  await Deno.mkdir(`${ROOT}/.arqon`, { recursive: true });
-  const file = await Deno.makeTempFile({ dir: `${ROOT}/.arqon`, suffix: ".toml" });
-  try {
-    await Deno.writeTextFile(file, config);
-    return await startBus(file);
-  } finally {
-    await Deno.remove(file);
-  }
-}
-
 /** Starts one client process, which answers line by line. */
 async function startProcess(order: ReadersOrder) {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-prompt", "--allow-net", `${ROOT}/bench/slow_reader/fanout_readers.ts`],
-    cwd: ROOT,
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "inherit",
-  }).spawn();
-  const writer = child.stdin.getWriter();
-  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  const ask = async <T>(line: string): Promise<T> => {
-    await writer.write(new TextEncoder().encode(`${line}\n`));
-    while (!text.includes("\n")) {
-      const { value, done } = await reader.read();
-      if (done) throw new Error("a client process has ended");
-      text += value;
-    }
-    const end = text.indexOf("\n");
-    const answer = JSON.parse(text.slice(0, end));
-    text = text.slice(end + 1);
-    return answer;
+  const program = startProgram("bench/slow_reader/fanout_readers.ts", { flags: ["--allow-net"] });
+  const ask = async <T>(word: unknown): Promise<T> => {
+    await program.say(word);
+    return await program.hear<T>();
   };
-  await ask(JSON.stringify(order));
+  await ask(order);
   return {
     count: () => ask<{ received: number }>("count"),
     report: () => ask<ReadersReport>("report"),
-    async end() {
-      await writer.close();
-      await reader.cancel();
-      await child.status;
-    },
+    end: () => program[Symbol.asyncDispose](),
   };
 }
 
@@ -96,7 +61,7 @@ export async function startReaders(order: ReadersOrder, processes: number): Prom
   );
   const count = async () => {
     const counts = await Promise.all(started.map((one) => one.count()));
-    return counts.reduce((sum, { received }) => sum + received, 0);
+    return sumOf(counts, "received");
   };
   return {
     connections: order.connections,
@@ -113,14 +78,9 @@ export async function startReaders(order: ReadersOrder, processes: number): Prom
     },
     async take() {
       const reports = await Promise.all(started.map((one) => one.report()));
-      const sorted = Float64Array.from(reports.flatMap((one) => one.latencies_ms)).sort();
-      return {
-        received: sorted.length,
-        frames: reports.reduce((sum, { frames }) => sum + frames, 0),
-        p50_ms: percentile(sorted, 0.5),
-        p99_ms: percentile(sorted, 0.99),
-        max_ms: percentile(sorted, 1),
-      };
+      const latencies_ms = reports.flatMap((one) => one.latencies_ms);
+      const frames = sumOf(reports, "frames");
+      return { received: latencies_ms.length, frames, ...delaysOf(latencies_ms) };
     },
     async [Symbol.asyncDispose]() {
       await Promise.all(started.map((one) => one.end()));

@@ -6,6 +6,7 @@
 import { encodeSub, Opcode } from "@arqon/proto";
 import { connectSocket } from "../measure/socket.ts";
 import type { LoadSocket } from "../measure/socket.ts";
+import { ownLines } from "../measure/text_lines.ts";
 
 /** The order in the first line: which readers to be. */
 export interface ReadersOrder {
@@ -100,18 +101,12 @@ function takeReport(): ReadersReport {
 }
 
 if (import.meta.main) {
-  let text = "";
-  let opened = false;
-  for await (const chunk of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
-    text += chunk;
-    for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n")) {
-      const line = text.slice(0, end);
-      text = text.slice(end + 1);
-      if (!opened) await openAll(JSON.parse(line));
-      opened = true;
-      // The count is asked often, the messages themselves only at the end.
-      console.log(JSON.stringify(line === "count" ? { received } : takeReport()));
-    }
+  const lines = ownLines();
+  await openAll(JSON.parse((await lines.next()).value ?? ""));
+  console.log("{}");
+  for await (const line of lines) {
+    // The count is asked often, the messages themselves only at the end.
+    console.log(JSON.stringify(JSON.parse(line) === "count" ? { received } : takeReport()));
   }
   Deno.exit(0);
 }

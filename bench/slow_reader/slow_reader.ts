@@ -1,36 +1,182 @@
 /**
- * The scenario `slow_reader`: what readers that do not read cost the other readers, by room class, on real
- * sockets in one run. `slow_reader_child.ts` measures.
+ * The scenario `slow_reader`: what readers that do not read cost the other readers, by room class: one bus on the
+ * embedded Spine, readers in client processes, one publisher, and in turns no slow reader, one, and many.
  */
-import { runProgram } from "../measure/program.ts";
 import { websocketLine } from "../../tests/harness/websocket_option.ts";
-import {
-  positive,
-  type Scenario,
-  type ScenarioResult,
-  text,
-  UsageError,
-} from "../measure/scenario.ts";
-import type { OptionValues } from "../measure/scenario.ts";
-import { CLASSES } from "./slow_reader_child.ts";
-import type { Phase, PhaseResult, SlowReaderPlan } from "./slow_reader_child.ts";
-import { median } from "../measure/statistics.ts";
-import { renderRows } from "../measure/table.ts";
+import { Scrape, until } from "../measure/brains.ts";
+import { answer, measuredBy } from "../measure/program.ts";
+import { scenario, UsageError } from "../measure/scenario.ts";
+import { stall } from "../measure/stalled_clients.ts";
+import { medianOf, sumOf } from "../measure/statistics.ts";
+import { renderTable } from "../measure/table.ts";
+import { type BusProcess, startConfigured } from "../measure/targets.ts";
+import { openPublisher, stamped, startReaders } from "./fanout_load.ts";
+import type { FanoutResult, Publisher, Readers } from "./fanout_load.ts";
 
-const HELP = `slow_reader: publish -> receive of readers that read, beside none, one and many that
-never do, in rooms of each slow_reader class. Fails when their p99 is more than twice that with
-none, by the medians and by the least disturbed of the rounds, or a message is missing.
+/** The plan of the measurement. */
+export interface SlowReaderPlan {
+  /** Number of all readers that do read. */
+  readonly readers: number;
+  readonly processes: number;
+  /** Number of slow readers in the phases with many. */
+  readonly many: number;
+  readonly rounds: number;
+  readonly seconds: number;
+  /** Messages per second. */
+  readonly rate: number;
+  readonly size_bytes: number;
+  /** More lines of `[server]`. */
+  readonly server_lines: string;
+}
 
-  --readers N       that read (999)
-  --processes N     of clients (3)
-  --many N          slow readers in the phases with many (50)
-  --rounds N        (5)
-  --seconds N       of each phase (4)
-  --rate N          messages a second, each to all readers (40)
-  --bytes N         size of a body (256)
-  --websocket NAME  [server] websocket of the Shield (its default)
-  --noise N         a difference of p99 of so many ms counts for nothing (10)
-`;
+/** The room classes, by what they do with a slow reader. */
+export const CLASSES = ["disconnect", "drop-oldest", "latest"] as const;
+/** One of these classes. */
+export type SlowClass = typeof CLASSES[number];
+
+/** One phase: a room class, and its number of slow readers. */
+export interface Phase {
+  readonly class: SlowClass;
+  readonly slow: number;
+}
+
+/** The result of one phase in one round. */
+export interface PhaseResult extends Phase, FanoutResult {
+  readonly expected: number;
+  /** What the Shield did with the slow readers, by `shield_slow_reader_total`. */
+  readonly disconnected: number;
+  readonly dropped: number;
+  readonly conflated: number;
+  /** Most bytes in the Shield's queues, at the beginning and after the flood. */
+  readonly unsent_bytes: number;
+}
+
+/** The configuration, with bounds so small that a phase reaches them. */
+const configOf = (server_lines: string) => `
+[server]
+host = "127.0.0.1"
+heartbeat_ms = 60_000
+${server_lines}[ops]
+host = "127.0.0.1"
+[brain]
+tap = 0
+[limits]
+unsent_bytes = 1_048_576
+slow_reader_bytes = 16_384
+${CLASSES.map((name) => `[[rooms]]\nroom = "${name}-*"\nslow_reader = "${name}"\n`).join("")}`;
+
+/** Size of messages that only slow readers hear, to fill what the kernel and the Shield hold for them. */
+const FILL_BYTES = 60_000;
+/** So few between two looks that nobody is cut off before its backlog is seen. */
+const FILL_STEP = 5;
+/** Number of messages after which no slow reader of `disconnect` is left. */
+const FLOOD = 40;
+const roomOf = (name: SlowClass) => `${name}-main`;
+const fillOf = (name: SlowClass) => `${name}-fill`;
+
+/** A bus and all its clients. */
+interface Stage {
+  readonly bus: BusProcess;
+  readonly publisher: Publisher;
+  readonly readers: Readonly<Record<SlowClass, Readers>>;
+  metrics(): Promise<Scrape>;
+}
+
+function flood({ publisher }: Stage, name: SlowClass, messages: number): void {
+  const frame = stamped(fillOf(name), 0, FILL_BYTES);
+  for (let sent = 0; sent < messages; sent++) publisher.send(frame);
+}
+
+/** Connects the slow readers, and publishes until something waits for each of them. */
+async function stallAll(stage: Stage, { class: name, slow }: Phase) {
+  const { bus, metrics } = stage;
+  const before = (await metrics()).sum("shield_subscriptions");
+  const url = bus.url.replace(/^ws/, "http");
+  const stalled = await stall(url, bus.token, [roomOf(name), fillOf(name)], slow);
+  const all = before + 2 * slow;
+  const published = async () => (await metrics()).sum("shield_ingress_ops", '"publish"');
+  await until(async () => (await metrics()).sum("shield_subscriptions") === all, "slow readers");
+  await until(
+    async () => {
+      if ((await metrics()).sum("shield_unsent_bytes") >= slow * FILL_BYTES * 0.9) return true;
+      // A Shield that has no core yet has not seen them, and more would come on top.
+      const all_published = await published() + FILL_STEP;
+      flood(stage, name, FILL_STEP);
+      await until(async () => await published() >= all_published, "the messages that fill");
+      return false;
+    },
+    "a backlog of each slow reader",
+  );
+  return stalled;
+}
+
+const ACTIONS = ["disconnected", "dropped", "conflated"] as const;
+
+function actions(scrape: Scrape): Record<typeof ACTIONS[number], number> {
+  const total = (action: string) => scrape.sum("shield_slow_reader_total", `"${action}"`);
+  return {
+    disconnected: total("disconnected"),
+    dropped: total("dropped"),
+    conflated: total("conflated"),
+  };
+}
+
+async function run(stage: Stage, phase: Phase, plan: SlowReaderPlan): Promise<PhaseResult> {
+  const { metrics, publisher, readers: all } = stage;
+  const readers = all[phase.class];
+  const connected = (await metrics()).sum("shield_active_connections");
+  const before = actions(await metrics());
+  using stalled = phase.slow === 0 ? undefined : await stallAll(stage, phase);
+  const messages = Math.round(plan.rate * plan.seconds);
+  const load = { rate: plan.rate, burst: 1, size_bytes: plan.size_bytes };
+  const room_id = roomOf(phase.class);
+  await readers.take();
+  let unsent_bytes = (await metrics()).sum("shield_unsent_bytes");
+  await publisher.run(room_id, { ...load, messages: messages >> 1 });
+  if (stalled !== undefined) flood(stage, phase.class, FLOOD);
+  await publisher.run(room_id, { ...load, messages: messages - (messages >> 1) });
+  const expected = messages * readers.connections;
+  await readers.until(expected);
+  const after = await metrics();
+  unsent_bytes = Math.max(unsent_bytes, after.sum("shield_unsent_bytes"));
+  const result = await readers.take();
+  const now = actions(after);
+  const grown = ACTIONS.map((action) => [action, now[action] - before[action]]);
+  stalled?.[Symbol.dispose]();
+  const active = async () => (await metrics()).sum("shield_active_connections");
+  await until(async () => await active() === connected, "the slow readers have left", 20);
+  return { ...phase, ...result, expected, ...Object.fromEntries(grown), unsent_bytes };
+}
+
+/** All phases: every class with no slow reader, one and many, in the opposite order every other round. */
+function phasesOf(round: number, { many }: SlowReaderPlan): Phase[] {
+  const phases = CLASSES.flatMap((name) => [0, 1, many].map((slow) => ({ class: name, slow })));
+  return round % 2 === 0 ? phases : phases.toReversed();
+}
+
+async function measure(plan: SlowReaderPlan): Promise<PhaseResult[]> {
+  await using owned = new AsyncDisposableStack();
+  const bus = owned.use(await startConfigured(configOf(plan.server_lines)));
+  const metrics = async () => new Scrape(await (await fetch(`${bus.ops_url}/metrics`)).text());
+  const publisher = owned.use(await openPublisher(bus.url, bus.token));
+  const readers: Partial<Record<SlowClass, Readers>> = {};
+  const results: PhaseResult[] = [];
+  // One class at a time, since the readers of the others would only take memory.
+  for (const name of CLASSES) {
+    const order = { url: bus.url, token: bus.token, room_id: roomOf(name), batch: true };
+    await using heard = await startReaders({ ...order, connections: plan.readers }, plan.processes);
+    readers[name] = heard;
+    const stage = { bus, publisher, metrics, readers: readers as Stage["readers"] };
+    // This phase makes compilers and buffers warm and does not count.
+    await run(stage, { class: name, slow: 0 }, plan);
+    for (let round = 0; round < plan.rounds; round++) {
+      for (const phase of phasesOf(round, plan).filter((one) => one.class === name)) {
+        results.push(await run(stage, phase, plan));
+      }
+    }
+  }
+  return results;
+}
 
 /** Largest ratio of the others' latency with slow readers to that without. */
 const RATIO_MAX = 2;
@@ -53,32 +199,25 @@ export interface Row extends Phase {
   readonly unsent_bytes: number;
 }
 
-function sum(results: readonly PhaseResult[], key: keyof PhaseResult): number {
-  return results.reduce((total, one) => total + Number(one[key]), 0);
-}
-
 function rowOf(results: readonly PhaseResult[], phase: Phase): Row {
   const of = (slow: number) =>
     results.filter((one) => one.class === phase.class && one.slow === slow);
   const [own, none] = [of(phase.slow), of(0)];
-  const middle = (some: PhaseResult[], key: "p50_ms" | "p99_ms") => (
-    median(some.map((one) => one[key]))
-  );
   const least = (some: PhaseResult[]) => Math.min(...some.map((one) => one.p99_ms));
-  const [p50_ms, p99_ms] = [middle(own, "p50_ms"), middle(own, "p99_ms")];
+  const [p50_ms, p99_ms] = [medianOf(own, "p50_ms"), medianOf(own, "p99_ms")];
   return {
     ...phase,
-    expected: sum(own, "expected"),
-    received: sum(own, "received"),
+    expected: sumOf(own, "expected"),
+    received: sumOf(own, "received"),
     p50_ms,
     p99_ms,
-    p50_ratio: p50_ms / middle(none, "p50_ms"),
-    p99_ratio: p99_ms / middle(none, "p99_ms"),
-    added_p99_ms: p99_ms - middle(none, "p99_ms"),
+    p50_ratio: p50_ms / medianOf(none, "p50_ms"),
+    p99_ratio: p99_ms / medianOf(none, "p99_ms"),
+    added_p99_ms: p99_ms - medianOf(none, "p99_ms"),
     least_p99_ratio: least(own) / least(none),
-    disconnected: sum(own, "disconnected"),
-    dropped: sum(own, "dropped"),
-    conflated: sum(own, "conflated"),
+    disconnected: sumOf(own, "disconnected"),
+    dropped: sumOf(own, "dropped"),
+    conflated: sumOf(own, "conflated"),
     unsent_bytes: Math.max(...own.map((one) => one.unsent_bytes)),
   };
 }
@@ -87,29 +226,6 @@ function rowOf(results: readonly PhaseResult[], phase: Phase): Row {
 export function rowsOf(results: readonly PhaseResult[], many: number): Row[] {
   const phases = CLASSES.flatMap((name) => [0, 1, many].map((slow) => ({ class: name, slow })));
   return phases.map((phase) => rowOf(results, phase));
-}
-
-function render(rows: readonly Row[]): string {
-  const head = [
-    ...["class", "slow", "received", "missing", "p50 ms", "p99 ms", "p50", "p99", "least p99"],
-    ...["cut off", "dropped", "conflated", "waiting KB"],
-  ];
-  return renderRows(
-    head,
-    rows.map((row) => [
-      row.class,
-      String(row.slow),
-      String(row.received),
-      String(row.expected - row.received),
-      row.p50_ms.toFixed(1),
-      row.p99_ms.toFixed(1),
-      `${row.p50_ratio.toFixed(2)}x`,
-      `${row.p99_ratio.toFixed(2)}x`,
-      `${row.least_p99_ratio.toFixed(2)}x`,
-      ...[row.disconnected, row.dropped, row.conflated].map(String),
-      (row.unsent_bytes / 1_000).toFixed(0),
-    ]),
-  );
 }
 
 /** Why the promise does not hold for a row; undefined when it does. */
@@ -130,6 +246,24 @@ export function brokenBy(row: Row, rounds: number, noise_ms: number): string | u
   return done[row.class] ? undefined : `${where}: the slow ones did not get what the class says`;
 }
 
+function render(rows: readonly Row[]): string {
+  return renderTable(rows, [
+    ["class", (row) => row.class],
+    ["slow", (row) => row.slow],
+    ["received", (row) => row.received],
+    ["missing", (row) => row.expected - row.received],
+    ["p50 ms", (row) => row.p50_ms, 1],
+    ["p99 ms", (row) => row.p99_ms, 1],
+    ["p50", (row) => `${row.p50_ratio.toFixed(2)}x`],
+    ["p99", (row) => `${row.p99_ratio.toFixed(2)}x`],
+    ["least p99", (row) => `${row.least_p99_ratio.toFixed(2)}x`],
+    ["cut off", (row) => row.disconnected],
+    ["dropped", (row) => row.dropped],
+    ["conflated", (row) => row.conflated],
+    ["waiting KB", (row) => row.unsent_bytes / 1_000],
+  ]);
+}
+
 function serverLines(kind: string): string {
   try {
     return websocketLine(kind);
@@ -138,48 +272,35 @@ function serverLines(kind: string): string {
   }
 }
 
-async function run(values: OptionValues): Promise<ScenarioResult> {
-  const plan: SlowReaderPlan = {
-    readers: positive(values, "readers"),
-    processes: positive(values, "processes"),
-    many: positive(values, "many"),
-    rounds: positive(values, "rounds"),
-    seconds: positive(values, "seconds"),
-    rate: positive(values, "rate"),
-    size_bytes: positive(values, "bytes"),
-    server_lines: serverLines(String(values["websocket"])),
-  };
-  const noise_ms = positive(values, "noise");
-  const permissions = ["net", "read", "write", "run", "env"].map((name) => `--allow-${name}`);
-  console.error(`slow_reader: ${plan.readers} readers, ${plan.rounds} rounds of 9 phases ...`);
-  const results = await runProgram<PhaseResult[]>(
-    "bench/slow_reader/slow_reader_child.ts",
-    permissions,
-    [JSON.stringify(plan)],
-  );
-  const rows = rowsOf(results, plan.many);
-  const broken = rows.map((row) => brokenBy(row, plan.rounds, noise_ms));
-  return {
-    report: { options: { ...plan, noise_ms }, rows, rounds: results },
-    table: render(rows),
-    failure: broken.find((why) => why !== undefined),
-  };
-}
-
 /** The scenario of `deno task bench slow_reader`. */
-export const SLOW_READER: Scenario = {
-  name: "slow_reader",
-  help: HELP,
-  options: {
-    readers: text("999"),
-    processes: text("3"),
-    many: text("50"),
-    rounds: text("5"),
-    seconds: text("4"),
-    rate: text("40"),
-    bytes: text("256"),
-    websocket: text(""),
-    noise: text("10"),
+export const SLOW_READER = scenario(
+  "slow_reader",
+  `publish -> receive of readers that read, beside none, one and many that never do, in rooms
+of each slow_reader class. Fails when their p99 is more than twice that with none, by the medians and by
+the least disturbed of the rounds, or a message is missing.`,
+  {
+    readers: [999, "that read"],
+    processes: [3, "of clients"],
+    many: [50, "slow readers in the phases with many"],
+    rounds: [5, ""],
+    seconds: [4, "of each phase"],
+    rate: [40, "messages a second, each to all readers"],
+    bytes: [256, "size of a body"],
+    websocket: ["", "[server] websocket of the Shield; its default"],
+    noise: [10, "a difference of p99 of so many ms counts for nothing"],
   },
-  run,
-};
+  async ({ bytes: size_bytes, websocket, noise, ...more }) => {
+    const plan: SlowReaderPlan = { ...more, size_bytes, server_lines: serverLines(websocket) };
+    console.error(`slow_reader: ${plan.readers} readers, ${plan.rounds} rounds of 9 phases ...`);
+    const results = await measuredBy<PhaseResult[]>(import.meta.url, plan);
+    const rows = rowsOf(results, plan.many);
+    const broken = rows.map((row) => brokenBy(row, plan.rounds, noise));
+    return {
+      report: { options: { ...plan, noise_ms: noise }, rows, rounds: results },
+      table: render(rows),
+      failure: broken.find((why) => why !== undefined),
+    };
+  },
+);
+
+if (import.meta.main) await answer(measure);

@@ -1,8 +1,7 @@
 /** When `deno task bench slow_reader` fails: figures as they may come, not measured ones. */
 import assert from "node:assert/strict";
-import { brokenBy, rowsOf } from "./slow_reader.ts";
-import { CLASSES } from "./slow_reader_child.ts";
-import type { Phase, PhaseResult } from "./slow_reader_child.ts";
+import { brokenBy, CLASSES, rowsOf } from "./slow_reader.ts";
+import type { Phase, PhaseResult } from "./slow_reader.ts";
 
 const MANY = 50;
 const ROUNDS = 3;

@@ -7,35 +7,17 @@ import type { FloodEffect } from "../load/goals.ts";
 import { niceness, startProgram } from "../measure/line_program.ts";
 import type { Program } from "../measure/line_program.ts";
 import type { Flood, FloodPlan } from "./flood_child.ts";
-import {
-  positive,
-  ROOT,
-  type Scenario,
-  type ScenarioResult,
-  text,
-  UsageError,
-} from "../measure/scenario.ts";
-import type { OptionValues } from "../measure/scenario.ts";
-import { renderRows } from "../measure/table.ts";
+import { scenario, UsageError } from "../measure/scenario.ts";
+import { delaysOf } from "../measure/statistics.ts";
+import { renderTable } from "../measure/table.ts";
 import { waitedSeconds } from "../measure/usage.ts";
-import { openOnBus, startBus } from "../measure/targets.ts";
+import { startConfigured } from "../measure/targets.ts";
+import { busTarget } from "../load/crowd/turns.ts";
+import { ARQON_WIRE } from "../load/wires/wire_arqon.ts";
 import type { BusProcess } from "../measure/targets.ts";
 
 /** As the clients of `storm`: on two cores it would otherwise take turns with the clean client, which no Shield can help. */
 const FLOOD_NICE = 19;
-
-const HELP =
-  `flood: a clean client beside one that sends at full speed and comes back when it is cut off.
-Fails when the clean client hears nothing for longer than --silence ms. The flooding client, which is another
-machine in reality, gives way to the others at nice ${FLOOD_NICE}. How long the clean client and the Shield
-waited for a core, in ms a second, is this machine's part in the p99.
-
-  --websocket LIST  kinds of client sockets, with commas (native,own)
-  --floods LIST     of small,big,echo,pings,ws-pings,fragments,garbage,http,batch,bombs (all)
-  --limits LIST     default and tight: 100 messages and 100 KB a second, 50 refusals (default,tight)
-  --seconds N       of each (4)
-  --silence N       ms that the clean client may hear nothing (250)
-`;
 
 const KINDS = ["native", "own"];
 const FLOODS: readonly Flood[] = [
@@ -88,15 +70,19 @@ async function cleanClient(bus: BusProcess): Promise<Clean> {
   let [heard_ms, silence_ms] = [performance.now(), 0];
   let took_ms: number[] = [];
   const sent: number[] = [];
-  const connection = await openOnBus(bus.url, bus.token, 0, () => {
+  const onMessage = () => {
     const now_ms = performance.now();
     silence_ms = Math.max(silence_ms, now_ms - heard_ms);
     heard_ms = now_ms;
     took_ms.push(now_ms - (sent.shift() ?? now_ms));
-  });
+  };
+  const { wire } = busTarget(bus, [bus.token]);
+  const options = { tenant: 0, batch: false, onMessage, onProblem: () => {} };
+  const connection = await ARQON_WIRE.open(wire, options);
+  await connection.subscribe("clean");
   const timer = setInterval(() => {
     sent.push(performance.now());
-    connection.send(BODY);
+    connection.publish("clean", BODY);
   }, BEAT_MS);
   return {
     reset() {
@@ -105,8 +91,7 @@ async function cleanClient(bus: BusProcess): Promise<Clean> {
       took_ms = [];
     },
     read() {
-      took_ms.sort((a, b) => a - b);
-      const p99_ms = took_ms[Math.floor(took_ms.length * 0.99)] ?? Infinity;
+      const p99_ms = took_ms.length === 0 ? Infinity : delaysOf(took_ms).p99_ms;
       return { silence_ms: Math.max(silence_ms, performance.now() - heard_ms), p99_ms };
     },
     close() {
@@ -173,25 +158,19 @@ async function rowsOf(
   floods: readonly Flood[],
   seconds: number,
 ): Promise<FloodRow[]> {
-  const file = `${ROOT}/.arqon/flood_${about.websocket}_${about.limits}.toml`;
   const deflate = about.websocket === "own" ? "permessage_deflate = true\n" : "";
-  await Deno.mkdir(`${ROOT}/.arqon`, { recursive: true });
-  await Deno.writeTextFile(
-    file,
-    `[server]\nhost = "127.0.0.1"\nwebsocket = "${about.websocket}"\n${deflate}` +
-      `[ops]\nhost = "127.0.0.1"\n[limits]\nhandshakes_per_second = 1_000\n${LIMITS[about.limits]}`,
-  );
+  const config = `[server]\nhost = "127.0.0.1"\nwebsocket = "${about.websocket}"\n${deflate}` +
+    `[ops]\nhost = "127.0.0.1"\n[limits]\nhandshakes_per_second = 1_000\n${LIMITS[about.limits]}`;
   const rows: FloodRow[] = [];
   for (const flood of ["none" as const, ...floods]) {
     if (flood === "bombs" && deflate === "") continue;
     // Each flood has its own clean client and bus, so that it does not feel what another flood left behind.
-    await using bus = await startBus(file);
+    await using bus = await startConfigured(config);
     const clean = await cleanClient(bus);
     await pause(500);
     rows.push(await flooded(bus, clean, about, flood, seconds));
     clean.close();
   }
-  await Deno.remove(file);
   return rows;
 }
 
@@ -229,69 +208,56 @@ export async function floodOnce(
   return floodEffects(rows);
 }
 
-/** The items of an option that lists names with commas. Throws for an unknown name. */
-function listed<T extends string>(values: OptionValues, name: string, known: readonly T[]): T[] {
-  const items = String(values[name]).split(",");
+/** The items of a list with commas. Throws for an unknown one. */
+function listed<T extends string>(list: string, known: readonly T[]): T[] {
+  const items = list.split(",");
   const odd = items.find((item) => !(known as readonly string[]).includes(item));
-  if (odd !== undefined) {
-    throw new UsageError(
-      `--${name} expects some of ${known.join(",")}, got ${JSON.stringify(odd)}`,
-    );
-  }
-  return items as T[];
-}
-
-async function run(values: OptionValues): Promise<ScenarioResult> {
-  const seconds = positive(values, "seconds");
-  const silence_ms = positive(values, "silence");
-  const floods = listed(values, "floods", FLOODS);
-  const all: FloodRow[] = [];
-  for (const websocket of listed(values, "websocket", KINDS)) {
-    for (const limits of listed(values, "limits", Object.keys(LIMITS))) {
-      console.error(`${websocket}, ${limits} limits ...`);
-      all.push(...await rowsOf({ websocket, limits }, floods, seconds));
-    }
-  }
-  const table = renderRows(
-    [
-      "sockets",
-      "limits",
-      "flood",
-      "worst silence ms",
-      "p99 ms",
-      "client waited ms/s",
-      "Shield waited",
-      "MB sent",
-      "connections",
-    ],
-    all.map((row) => [
-      row.websocket,
-      row.limits,
-      row.flood,
-      row.silence_ms.toFixed(0),
-      row.p99_ms.toFixed(1),
-      row.client_waited_ms.toFixed(0),
-      row.shield_waited_ms.toFixed(0),
-      row.flooded_megabytes.toFixed(0),
-      String(row.connections),
-    ]),
-  );
-  const over = all.filter((row) => row.silence_ms > silence_ms);
-  const failure = over.length === 0 ? undefined : "the clean client heard nothing for too long: " +
-    over.map(({ websocket, limits, flood }) => `${websocket} ${limits} ${flood}`).join(", ");
-  return { report: { seconds, rows: all }, table, failure };
+  if (odd === undefined) return items as T[];
+  throw new UsageError(`expected some of ${known.join(",")}, got ${JSON.stringify(odd)}`);
 }
 
 /** The scenario of `deno task bench flood`. */
-export const FLOOD: Scenario = {
-  name: "flood",
-  help: HELP,
-  options: {
-    websocket: text(KINDS.join(",")),
-    floods: text(FLOODS.join(",")),
-    limits: text(Object.keys(LIMITS).join(",")),
-    seconds: text("4"),
-    silence: text("250"),
+export const FLOOD = scenario(
+  "flood",
+  `a clean client beside one that sends at full speed and comes back when it is cut off.
+Fails when the clean client hears nothing for longer than --silence ms. The flooding client, which is another
+machine in reality, gives way to the others at nice ${FLOOD_NICE}. How long the clean client and the Shield
+waited for a core, in ms a second, is this machine's part in the p99. Tight limits: 100 messages and 100 KB
+a second, 50 refusals.`,
+  {
+    websocket: [KINDS.join(","), "kinds of client sockets"],
+    floods: [FLOODS.join(","), ""],
+    limits: [Object.keys(LIMITS).join(","), ""],
+    seconds: [4, "of each"],
+    silence: [250, "ms that the clean client may hear nothing"],
   },
-  run,
-};
+  async ({ websocket: kinds, floods: list, limits: kinds_of_limits, seconds, silence }) => {
+    const floods = listed(list, FLOODS);
+    const rows: FloodRow[] = [];
+    for (const websocket of listed(kinds, KINDS)) {
+      for (const limits of listed(kinds_of_limits, Object.keys(LIMITS))) {
+        console.error(`${websocket}, ${limits} limits ...`);
+        rows.push(...await rowsOf({ websocket, limits }, floods, seconds));
+      }
+    }
+    const over = rows.filter((row) => row.silence_ms > silence);
+    const where = over.map(({ websocket, limits, flood }) => `${websocket} ${limits} ${flood}`);
+    return {
+      report: { seconds, rows },
+      table: renderTable(rows, [
+        ["sockets", ({ websocket }) => websocket],
+        ["limits", ({ limits }) => limits],
+        ["flood", ({ flood }) => flood],
+        ["worst silence ms", ({ silence_ms }) => silence_ms],
+        ["p99 ms", ({ p99_ms }) => p99_ms, 1],
+        ["client waited ms/s", ({ client_waited_ms }) => client_waited_ms],
+        ["Shield waited", ({ shield_waited_ms }) => shield_waited_ms],
+        ["MB sent", ({ flooded_megabytes }) => flooded_megabytes],
+        ["connections", ({ connections }) => connections],
+      ]),
+      failure: where.length === 0
+        ? undefined
+        : `the clean client heard nothing for too long: ${where.join(", ")}`,
+    };
+  },
+);

@@ -1,61 +1,156 @@
 /**
- * The scenario `storm`: all clients lose their connection and return at once. The promises of
+ * The scenario `storm`: all clients lose their connection and return at once, on a Shield and then on bare Deno:
+ * crowds of clients in processes of their own, and a steady pair beside them. The promises of
  * docs/architecture.md#promises stand beside the figures, and one that does not hold fails the run.
- * `storm_child.ts` makes the storm.
  */
-import { runProgram } from "../measure/program.ts";
-import {
-  positive,
-  type Scenario,
-  type ScenarioResult,
-  text,
-  UsageError,
-} from "../measure/scenario.ts";
-import type { OptionValues } from "../measure/scenario.ts";
-import type { StormPlan, StormReport, StormRound } from "./storm_child.ts";
+import { createIssuer } from "../../tests/harness/cluster.ts";
+import { ROOT } from "../measure/scenario.ts";
+import type { CrowdPlan, CrowdReport } from "./storm_crowd.ts";
+import type { PairPlan, PairReport } from "./storm_pair_child.ts";
+import { niceness, type Program, startProgram } from "../measure/line_program.ts";
+import { type Spent, startBare, startShield, type StormTarget } from "./storm_target.ts";
+import { answer, measuredBy } from "../measure/program.ts";
+import { scenario, type ScenarioResult, UsageError } from "../measure/scenario.ts";
+import { renderRows, renderTable } from "../measure/table.ts";
+import { websocketLine } from "../../tests/harness/websocket_option.ts";
 import { figuresOf, ms, promisesOf } from "./storm_verdict.ts";
 import type { Figures, Kept } from "./storm_verdict.ts";
-import { websocketLine } from "../../tests/harness/websocket_option.ts";
-import { renderRows } from "../measure/table.ts";
 
-const HELP = `storm: clients of a Shield with TLS (their own processes) that lose their connections
-all at once and come back as the SDK does: after a random moment, and when the door is closed (503)
-after its Retry-After. A steady publisher and subscriber go on beside them. Fails when somebody is not
-back, or not in time, when the p99 of a handshake that was let in (TCP, TLS, upgrade, WELCOME) is not
-below 100 ms, or when the p99 of the steady pair more than doubles. Then the same hits bare Deno, which
-asks nobody who it is: the limit of a machine whose cores the clients share.
+/** The plan of the measurement. */
+export interface StormPlan {
+  readonly clients: number;
+  readonly processes: number;
+  /** Attempts that are under way at a time in all processes together. */
+  readonly lanes: number;
+  /** `[limits] handshakes_per_second` and `handshake_burst` of the Shield. */
+  readonly handshakes_per_second: number;
+  readonly handshake_burst: number;
+  /** Seconds for which the steady pair is measured before the storm. */
+  readonly seconds: number;
+  /** Messages per second of the steady pair. */
+  readonly rate: number;
+  readonly tls: boolean;
+  /** `[server] websocket` of the Shield; "" leaves it out. */
+  readonly websocket: string;
+  /** Added to the niceness of the clients, which in reality are on other machines. */
+  readonly nice: number;
+  /** Whether to leave out the storm on bare Deno. */
+  readonly alone: boolean;
+}
 
-  --clients N        (10000)
-  --processes N      processes of clients (2)
-  --lanes N          attempts under way at a time, all processes together (128): a machine that is all
-                     clients has only its own cores, and what waits for them is not the Shield's delay
-  --handshakes N     [limits] handshakes_per_second of the Shield (2500)
-  --burst N          [limits] handshake_burst (1000)
-  --rate N           messages a second of the steady pair (200)
-  --seconds N        the steady pair alone, before the storm (10)
-  --nice N           niceness of the clients, which are other machines in reality (19; 0: none)
-  --websocket LIST   [server] websocket of the Shield (its default); with several, such as own,native,
-                     each is hit in turn, held to the promises and compared with the first, and not with
-                     bare Deno
-  --plain            without TLS
-  --alone            without the storm on bare Deno
-`;
+/** The result of one storm. */
+export interface StormRound {
+  readonly crowds: readonly CrowdReport[];
+  readonly pair: PairReport;
+  readonly spent: Spent;
+}
+
+/** The result of the measurement; `bare` is absent when the Shield was alone. */
+export interface StormReport {
+  readonly shield: StormRound;
+  readonly bare?: StormRound;
+}
+
+const CA_FILE = `${ROOT}/tests/tls/ca.pem`;
+/** The whole process trusts the authority, since one that a client brings is parsed each time. */
+const CLIENT_FLAGS = ["--allow-net", "--cert", CA_FILE];
+
+async function startCrowds(
+  plan: StormPlan,
+  url: string,
+  tokens: readonly string[],
+): Promise<Program[]> {
+  const { hostname, port } = new URL(url);
+  const door = { hostname, port: Number(port), ...(plan.tls ? { ca: "" } : {}) };
+  const share = Math.ceil(plan.clients / plan.processes);
+  return await Promise.all(Array.from({ length: plan.processes }, async (_, index) => {
+    const child = startProgram("bench/storm/storm_crowd_child.ts", {
+      flags: CLIENT_FLAGS,
+      before: niceness(plan.nice),
+    });
+    const crowd: CrowdPlan = {
+      door,
+      tokens: tokens.slice(index * share, (index + 1) * share),
+      lanes: Math.ceil(plan.lanes / plan.processes),
+    };
+    await child.say(crowd);
+    return child;
+  }));
+}
+
+function say(text: string): void {
+  console.error(`storm: ${text} ...`);
+}
+
+async function hitOnce(
+  plan: StormPlan,
+  target: StormTarget,
+  tokens: readonly string[],
+): Promise<StormRound> {
+  const [token = "", ...others] = tokens;
+  await using pair = startProgram("bench/storm/storm_pair_child.ts", { flags: CLIENT_FLAGS });
+  const url = `${target.url.replace(/^http/, "ws")}/v1/socket`;
+  await pair.say({ url, token, rate: plan.rate } satisfies PairPlan);
+  await pair.hear();
+  say(`${plan.clients} clients connect`);
+  const crowds = await startCrowds(plan, target.url, others);
+  try {
+    const open = await Promise.all(crowds.map((crowd) => crowd.hear<{ open: number }>()));
+    say(`${open.reduce((sum, one) => sum + one.open, 0)} are in; quiet for ${plan.seconds} s`);
+    await pair.say("before");
+    await new Promise((resolve) => setTimeout(resolve, plan.seconds * 1_000));
+    const measured = await target.measure();
+    say("all drop and return at once");
+    await pair.say("storm");
+    await Promise.all(crowds.map((crowd) => crowd.say("storm")));
+    await Promise.all(crowds.map((crowd) => crowd.hear<{ back: true }>()));
+    await pair.say("after");
+    const spent = await measured();
+    const reports = await Promise.all(crowds.map((crowd) => crowd.hear<CrowdReport>()));
+    await pair.finish();
+    return { crowds: reports, pair: await pair.hear(), spent };
+  } finally {
+    await Promise.all(crowds.map((crowd) => crowd[Symbol.asyncDispose]()));
+  }
+}
+
+async function measure(plan: StormPlan): Promise<StormReport> {
+  await using issuer = await createIssuer();
+  // The tokens of the steady pair, and one for each client.
+  const tokens = await Promise.all(
+    Array.from(
+      { length: 1 + plan.clients },
+      (_, index) => issuer.tokenFor({ sub: index === 0 ? "steady" : `user-${index}` }),
+    ),
+  );
+  const round = async (name: string, start: () => Promise<StormTarget>) => {
+    say(name);
+    await using target = await start();
+    return await hitOnce(plan, target, tokens);
+  };
+  const shield = await round("a Shield", () => startShield(plan, issuer));
+  if (plan.alone) return { shield };
+  return { shield, bare: await round("bare Deno", () => startBare(plan)) };
+}
 
 function stormTable(figures: Figures, pair: StormRound["pair"]): string {
-  return renderRows(["the storm", "p50", "p99", "max"], [
-    [
-      "handshake let in",
-      ms(figures.handshake_p50_ms),
-      ms(figures.handshake_p99_ms),
-      ms(figures.handshake_max_ms),
-    ],
-    ["drop to WELCOME", ms(figures.back_p50_ms), "", ms(figures.back_max_ms)],
-    ...Object.entries(pair).map(([name, { p50_ms, p99_ms, max_ms }]) => [
-      `steady pair, ${name}`,
-      ms(p50_ms),
-      ms(p99_ms),
-      ms(max_ms),
-    ]),
+  const { handshake_p50_ms, handshake_p99_ms, handshake_max_ms } = figures;
+  const handshake = {
+    p50_ms: handshake_p50_ms,
+    p99_ms: handshake_p99_ms,
+    max_ms: handshake_max_ms,
+  };
+  const back = { p50_ms: figures.back_p50_ms, p99_ms: undefined, max_ms: figures.back_max_ms };
+  const rows = [
+    { name: "handshake let in", ...handshake },
+    { name: "drop to WELCOME", ...back },
+    ...Object.entries(pair).map(([name, phase]) => ({ name: `steady pair, ${name}`, ...phase })),
+  ];
+  return renderTable(rows, [
+    ["the storm", ({ name }) => name],
+    ["p50", ({ p50_ms }) => ms(p50_ms)],
+    ["p99", ({ p99_ms }) => ms(p99_ms)],
+    ["max", ({ max_ms }) => ms(max_ms)],
   ]);
 }
 
@@ -97,48 +192,15 @@ function besideTable(columns: readonly [name: string, figures: Figures][]): stri
 }
 
 function promiseTable(kept: readonly Kept[]): string {
-  return renderRows(
-    ["promise", "bound", "measured", ""],
-    kept.map(({ promise, bound, measured, kept }) => [
-      promise,
-      bound,
-      measured,
-      kept ? "kept" : "BROKEN",
-    ]),
-  );
+  return renderTable(kept, [
+    ["promise", ({ promise }) => promise],
+    ["bound", ({ bound }) => bound],
+    ["measured", ({ measured }) => measured],
+    ["", ({ kept }) => kept ? "kept" : "BROKEN"],
+  ]);
 }
 
-/** Reads a whole number from 0 on. Throws `UsageError`. */
-function whole(values: OptionValues, name: string): number {
-  const value = Number(values[name]);
-  if (Number.isInteger(value) && value >= 0) return value;
-  throw new UsageError(`--${name} expects a whole number, got ${JSON.stringify(values[name])}`);
-}
-
-function planOf(values: OptionValues, websocket: string): StormPlan {
-  return {
-    clients: positive(values, "clients"),
-    processes: positive(values, "processes"),
-    lanes: positive(values, "lanes"),
-    handshakes_per_second: positive(values, "handshakes"),
-    handshake_burst: positive(values, "burst"),
-    seconds: positive(values, "seconds"),
-    rate: positive(values, "rate"),
-    tls: values["plain"] !== true,
-    websocket,
-    nice: whole(values, "nice"),
-    alone: values["alone"] === true,
-  };
-}
-
-async function hit(plan: StormPlan): Promise<StormReport> {
-  const permissions = ["net", "read", "write", "run", "env"].map((name) => `--allow-${name}`);
-  return await runProgram<StormReport>(
-    "bench/storm/storm_child.ts",
-    permissions,
-    [JSON.stringify(plan)],
-  );
-}
+const hit = (plan: StormPlan) => measuredBy<StormReport>(import.meta.url, plan);
 
 /** The promises that were broken, in words; undefined: none. */
 function failureOf(kept: readonly Kept[], of = ""): string | undefined {
@@ -179,53 +241,65 @@ export function kindsOf(list: string): string[] {
   throw new UsageError(`--websocket has an empty kind in ${JSON.stringify(list)}`);
 }
 
-async function run(values: OptionValues): Promise<ScenarioResult> {
-  const plans = kindsOf(String(values["websocket"])).map((kind) => planOf(values, kind));
-  const [plan] = plans;
-  if (plan === undefined || plans.length > 1) return await compare(plans);
+async function hitAlone(plan: StormPlan): Promise<ScenarioResult> {
   const { shield, bare } = await hit(plan);
   const figures = figuresOf(shield, plan.clients);
   const limit = bare && figuresOf(bare, plan.clients);
-  const kept = promisesOf(figures, shield, navigator.hardwareConcurrency);
+  const promises = promisesOf(figures, shield, navigator.hardwareConcurrency);
   const { pair, spent: { door } } = shield;
+  const beside = limit === undefined ? [] : [["bare Deno", limit] as [string, Figures]];
   return {
     report: {
-      options: plan,
-      figures,
-      pair,
-      door,
-      promises: kept,
+      ...{ options: plan, figures, pair, door, promises },
       bare: bare && { figures: limit, pair: bare.pair },
     },
     table: [
       stormTable(figures, pair),
       doorTable(figures, shield),
-      besideTable([
-        ...(limit === undefined ? [] : [["bare Deno", limit] as [string, Figures]]),
-        ["the Shield", figures],
-      ]),
-      promiseTable(kept),
+      besideTable([...beside, ["the Shield", figures]]),
+      promiseTable(promises),
     ].join("\n\n"),
-    failure: failureOf(kept),
+    failure: failureOf(promises),
   };
 }
 
 /** The scenario of `deno task bench storm`. */
-export const STORM: Scenario = {
-  name: "storm",
-  help: HELP,
-  options: {
-    clients: text("10000"),
-    processes: text("2"),
-    lanes: text("128"),
-    handshakes: text("2500"),
-    burst: text("1000"),
-    rate: text("200"),
-    seconds: text("10"),
-    nice: text("19"),
-    websocket: text(""),
-    plain: { type: "boolean", default: false },
-    alone: { type: "boolean", default: false },
+export const STORM = scenario(
+  "storm",
+  `clients of a Shield with TLS (their own processes) that lose their connections
+all at once and come back as the SDK does: after a random moment, and when the door is closed (503)
+after its Retry-After. A steady publisher and subscriber go on beside them. Fails when somebody is not
+back, or not in time, when the p99 of a handshake that was let in (TCP, TLS, upgrade, WELCOME) is not
+below 100 ms, or when the p99 of the steady pair more than doubles. Then the same hits bare Deno, which
+asks nobody who it is: the limit of a machine whose cores the clients share.`,
+  {
+    clients: [10_000, ""],
+    processes: [2, "processes of clients"],
+    // A machine that is all clients has only its own cores, and what waits for them is not the Shield's delay.
+    lanes: [128, "attempts under way at a time, all processes together"],
+    handshakes: [2_500, "[limits] handshakes_per_second of the Shield"],
+    burst: [1_000, "[limits] handshake_burst"],
+    rate: [200, "messages a second of the steady pair"],
+    seconds: [10, "the steady pair alone, before the storm"],
+    nice: ["19", "niceness of the clients, which are other machines in reality; 0: none"],
+    websocket: [
+      "",
+      "[server] websocket; several, such as own,native, are compared, without bare Deno",
+    ],
+    plain: [false, "without TLS"],
+    alone: [false, "without the storm on bare Deno"],
   },
-  run,
-};
+  async ({ handshakes, burst, nice, websocket: kinds, plain, ...values }) => {
+    const niceness = Number(nice);
+    if (!(Number.isInteger(niceness) && niceness >= 0)) {
+      throw new UsageError(`--nice expects a whole number, got ${JSON.stringify(nice)}`);
+    }
+    const limits = { handshakes_per_second: handshakes, handshake_burst: burst };
+    const plans = kindsOf(kinds).map((websocket): StormPlan => (
+      { ...values, ...limits, tls: !plain, websocket, nice: niceness }
+    ));
+    return plans.length > 1 ? await compare(plans) : await hitAlone(plans[0]!);
+  },
+);
+
+if (import.meta.main) await answer(measure);

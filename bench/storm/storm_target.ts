@@ -5,7 +5,7 @@
 import { type Issuer, startServer } from "../../tests/harness/cluster.ts";
 import { ROOT } from "../measure/scenario.ts";
 import type { BarePlan, BareReady, BareSpent } from "./storm_bare_child.ts";
-import type { StormPlan } from "./storm_child.ts";
+import type { StormPlan } from "./storm.ts";
 import { startProgram } from "../measure/line_program.ts";
 import { waitedSeconds } from "../measure/usage.ts";
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { UsageError } from "../measure/scenario.ts";
 import { kindsOf } from "./storm.ts";
-import type { StormRound } from "./storm_child.ts";
+import type { StormRound } from "./storm.ts";
 import { figuresOf, promisesOf } from "./storm_verdict.ts";
 
 const CLIENTS = 4;

@@ -2,7 +2,7 @@
  * What a storm measured, and which promises of docs/architecture.md#promises it kept. Pure; the tables
  * are `storm.ts`.
  */
-import type { StormRound } from "./storm_child.ts";
+import type { StormRound } from "./storm.ts";
 
 /** Time in which 10,000 clients must be back, for each pair of cores. */
 const BACK_MS = 5_000;

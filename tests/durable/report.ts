@@ -1,5 +1,5 @@
 /** The figures of a durable run as lines for people. Judges nothing. */
-import { percentile } from "../../bench/measure/open_loop.ts";
+import { percentile } from "../../bench/measure/statistics.ts";
 import type { Figures, Verdict } from "./checker.ts";
 import type { DurableFleet } from "./fleet.ts";
 import type { Publisher } from "./publisher.ts";

@@ -4,7 +4,7 @@
  * the end of stdin ends it. Prints one report. It attacks nobody.
  */
 import { ownLines } from "../../bench/measure/text_lines.ts";
-import { percentile } from "../../bench/measure/open_loop.ts";
+import { percentile } from "../../bench/measure/statistics.ts";
 import { becomes } from "../../shared/testing/until.ts";
 
 /** Who they are. */

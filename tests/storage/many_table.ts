@@ -1,5 +1,5 @@
 /** What `many_run.ts` found, as tables. */
-import { percentile } from "../../bench/measure/open_loop.ts";
+import { percentile } from "../../bench/measure/statistics.ts";
 import { renderRows } from "../../bench/measure/table.ts";
 import type { Cost } from "./many_deployment.ts";
 import type { ManyReport } from "./many_run.ts";

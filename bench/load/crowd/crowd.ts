@@ -83,7 +83,7 @@ export class CrowdMember {
     await pause(Math.max(0, start_ms - unixMs()));
     const bodies = run.sizes_bytes.map((size_bytes) => new Body(size_bytes));
     if (run.pace.kind === "window") return await this.#runWindow(run.pace.window, bodies);
-    return await this.#runRate(run.pace, bodies, start_ms);
+    return await this.#runRate(run.pace, bodies, start_ms, run.from === "sent");
   }
 
   /** Opens connections at a constant rate and keeps them; the time of each counts from when it was due. */
@@ -134,6 +134,7 @@ export class CrowdMember {
     pace: Extract<Pace, { kind: "rate" }>,
     bodies: readonly Body[],
     start_ms: number,
+    from_sent: boolean,
   ): Promise<Sent> {
     const publishers = this.#publishers;
     const { crowd, process } = this.#order;
@@ -144,7 +145,10 @@ export class CrowdMember {
       const publisher = publishers[index % publishers.length]!;
       const room = Math.floor(index / publishers.length) % publisher.rooms.length;
       const body = bodies[index % bodies.length]!;
-      publisher.connection.publish(publisher.rooms[room]!, body.stamped(due_ms));
+      publisher.connection.publish(
+        publisher.rooms[room]!,
+        body.stamped(from_sent ? unixMs() : due_ms),
+      );
       sent++;
       expected += publisher.members[room]!;
     });

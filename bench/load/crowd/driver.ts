@@ -22,7 +22,12 @@ import { processesOf } from "../plans/plan.ts";
 import type { Crowd, LoadPlan, Run } from "../plans/plan.ts";
 import { type Program, startProgram } from "../../measure/line_program.ts";
 import type { RunningTarget } from "../targets/target.ts";
-import { cpuSecondsBetween, type Usage, usagesOf } from "../../measure/usage.ts";
+import {
+  cpuSecondsBetween,
+  threadSecondsBetween,
+  type Usage,
+  usagesOf,
+} from "../../measure/usage.ts";
 import type { Count, Opened, Order, Report, Sent, Word } from "./words.ts";
 
 /** Time from the order to the common start of all processes, in ms. */
@@ -60,6 +65,8 @@ export interface LoadReport {
   /** Number of cores used by the processes beside the target, such as NATS. */
   readonly beside_cores: number;
   readonly generator_cores: number;
+  /** CPU seconds of the target in the counted time by the names of its threads. */
+  readonly threads: Readonly<Record<string, number>>;
   /** CPU time of the target for each delivery in the counted time. */
   readonly cpu_us: number;
   /** Deliveries for each second of CPU time of the target. */
@@ -172,6 +179,7 @@ function reportOf({ seconds, sent, reports, before, after, placed }: Measured): 
     cores: cores(0),
     beside_cores: cores(1),
     generator_cores: cores(2),
+    threads: Object.fromEntries(threadSecondsBetween(before[0]!, after[0]!)),
     cpu_us: cores(0) * 1e6 / delivered_per_s,
     per_cpu_s: delivered_per_s / cores(0),
     rss_bytes: after[0]!.rss_bytes,

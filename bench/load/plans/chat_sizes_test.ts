@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { chatSizes, interleaved, payloadSizes, RECORDED_SIZES_BYTES } from "./chat_sizes.ts";
-import { chatGroups } from "../scenarios/scenario_chat.ts";
+import { chatGroups } from "../scenarios.ts";
 
 Deno.test("a payload counts in bytes of UTF-8, as JSON without white space", () => {
   const lines = ['{"payload":{"a": "ü"}}', '{"type":"x","payload":[1, 2]}', ""];

@@ -2,7 +2,7 @@
  * Plans of the same load over more and more rooms, connections or tenants, in which only that one number
  * differs. Pure.
  */
-import type { Group, LoadPlan } from "./plan.ts";
+import { type Group, type LoadPlan, ownRooms } from "./plan.ts";
 
 /** The part of a plan that is the same at all steps. */
 export interface GrowthLoad {
@@ -22,7 +22,7 @@ function echo(
   group: Pick<Group, "connections" | "tenants" | "prefix" | "rooms" | "rooms_each">,
 ): LoadPlan {
   return {
-    groups: [{ ...group, subscribes: true, publishes: true, batch: false }],
+    groups: [ownRooms(group.connections, group.prefix, group)],
     processes: 1,
     echo: false,
     pace: { kind: "rate", rate, burst: 1 },

@@ -20,7 +20,22 @@ export interface Group {
   readonly publishes: boolean;
   /** Whether the connections ask for several messages in a frame. */
   readonly batch: boolean;
+  /** The token of all its connections, for several users of one tenant; absent: that of the tenant. */
+  readonly token?: number;
 }
+
+/** A group whose connections each publish to a room of their own and hear themselves. */
+export function ownRooms(connections: number, prefix: string, more: Partial<Group> = {}): Group {
+  return {
+    ...{ connections, tenants: 1, prefix, rooms: connections, rooms_each: 1 },
+    ...{ subscribes: true, publishes: true, batch: false },
+    ...more,
+  };
+}
+
+/** A group of connections that do nothing. */
+export const idlers = (connections: number, prefix: string): Group =>
+  ownRooms(connections, prefix, { rooms: 1, subscribes: false, publishes: false });
 
 /** The pace at which messages are published. */
 export type Pace =
@@ -49,6 +64,11 @@ export interface Crowd {
 /** What the connections of a crowd do in one run. */
 export interface Run {
   readonly pace: Pace;
+  /**
+   * Where a latency begins: when the message was `due`, which is the default, or when it was `sent`, which leaves
+   * out the lateness of the generator's own timer, a millisecond and more. Sending never waits for the target.
+   */
+  readonly from?: "due" | "sent";
   /** Sizes of bodies in bytes, used in turn; at least `STAMP_BYTES` are sent. */
   readonly sizes_bytes: readonly number[];
   /** Seconds of publishing before the counted time. */
@@ -101,7 +121,8 @@ export function seatsOf({ groups, processes }: Crowd, process: number): Seat[] {
     const seats: Seat[] = [];
     if (!isApart(group) && process === processes) return seats;
     for (let index = first; index < group.connections; index += step) {
-      seats.push({ tenant: index % group.tenants, rooms: roomsOf(group, index), group });
+      const tenant = group.token ?? index % group.tenants;
+      seats.push({ tenant, rooms: roomsOf(group, index), group });
     }
     return seats;
   });
@@ -117,7 +138,7 @@ export function membersOf({ groups }: Crowd): MembersOf {
     if (!group.subscribes) continue;
     for (let index = 0; index < group.connections; index++) {
       for (const room of roomsOf(group, index)) {
-        const key = `${index % group.tenants}/${room}`;
+        const key = `${group.token ?? index % group.tenants}/${room}`;
         counts.set(key, (counts.get(key) ?? 0) + 1);
       }
     }

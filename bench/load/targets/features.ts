@@ -1,6 +1,6 @@
 /**
  * What a target of ArqonBus may have beside the plain path, so that each feature has its price in every
- * scenario: a policy, a schema, or durable rooms, in all tenants and rooms of the load. It measures nothing.
+ * scenario: a policy, a schema, durable rooms, or the runtime's own sockets. It measures nothing.
  */
 import { create, fromJson, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
@@ -10,7 +10,7 @@ import { schemaAdmin } from "../../../tests/peers/schema_admin.ts";
 import { ROOT, UsageError } from "../../measure/scenario.ts";
 
 /** The features. */
-export const FEATURES = ["policy", "schema", "durable"] as const;
+export const FEATURES = ["policy", "schema", "durable", "native"] as const;
 /** One of `FEATURES`. */
 export type Feature = typeof FEATURES[number];
 
@@ -19,6 +19,7 @@ export const FEATURE_TITLES: Readonly<Record<Feature, string>> = {
   policy: "bad_words",
   schema: "a schema",
   durable: "durable",
+  native: "native sockets",
 };
 
 /** Reads the value of `--with`; the order is that of the tables. Throws `UsageError`. */
@@ -32,6 +33,10 @@ export function featuresNamed(list: string): Feature[] {
   }
   return FEATURES.filter((feature) => names.includes(feature));
 }
+
+/** The lines of `[server]` that a feature needs. */
+export const featureServer = (feature: Feature | undefined): string =>
+  feature === "native" ? 'websocket = "native"\n' : "";
 
 /** The tables of the configuration that a feature needs. */
 export function featureConfig(feature: Feature | undefined): string {

@@ -8,8 +8,8 @@ import { startNats } from "../../../tests/harness/nats_server.ts";
 import { DEV_AUDIENCE, DEV_ISSUER } from "../../../arq/bus/dev_bus.ts";
 import { VERSION } from "../../../shared/version.ts";
 import { ROOT } from "../../measure/scenario.ts";
-import { startConfigured } from "../../slow_reader/fanout_load.ts";
-import { FEATURE_TITLES, featureConfig, putInForce } from "./features.ts";
+import { startConfigured } from "../../measure/targets.ts";
+import { FEATURE_TITLES, featureConfig, featureServer, putInForce } from "./features.ts";
 import type { Feature } from "./features.ts";
 import type { Ability, RunningTarget, Target, TargetOptions } from "./target.ts";
 import { TLS_FILES } from "./target_bare.ts";
@@ -74,7 +74,7 @@ async function tokens(
 
 async function startEmbedded(options: TargetOptions, feature?: Feature): Promise<RunningTarget> {
   await using owned = new AsyncDisposableStack();
-  const server = await dataFolder(owned, feature) + tlsLines(options.tls);
+  const server = await dataFolder(owned, feature) + featureServer(feature) + tlsLines(options.tls);
   const config = `[server]\nhost = "127.0.0.1"\ndrain_ms = 0\n${server}
 [ops]\nhost = "127.0.0.1"\n[brain]\ntap = 0\n${LIMITS}${featureConfig(feature)}`;
   const bus = owned.use(await startConfigured(config));
@@ -105,7 +105,7 @@ async function startOnNats(options: TargetOptions, feature?: Feature): Promise<R
   const config = `[nats]\nurls = ["${nats.url}"]\n[brain]\ntap = 0\n`;
   const brain = owned.use(await startServer("brain", config, issuer.dir));
   const all = config + LIMITS + featureConfig(feature) + issuer.config;
-  const lines = `drain_ms = 0\n${tlsLines(options.tls)}`;
+  const lines = `drain_ms = 0\n${featureServer(feature)}${tlsLines(options.tls)}`;
   const shield = owned.use(await startServer("shield", all, issuer.dir, lines));
   const url = `${(shield.ready["url"] ?? "").replace(/^http/, "ws")}/v1/socket`;
   const admin_url = shield.ready["admin_url"] ?? "";

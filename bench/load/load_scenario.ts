@@ -2,27 +2,30 @@
  * A scenario of the load generator, and its results. `load_rounds.ts` runs it on targets, `load_command.ts`
  * from the command line, and `load_table.ts` renders the results.
  */
-import type { ParseArgsOptionsConfig } from "node:util";
-import { text, UsageError } from "../../measure/scenario.ts";
-import type { OptionValues } from "../../measure/scenario.ts";
-import type { LoadReport } from "../crowd/driver.ts";
-import type { Ability, RunningTarget } from "../targets/target.ts";
+import type { Options, Values } from "../measure/scenario.ts";
+import { UsageError } from "../measure/scenario.ts";
+import type { LoadReport } from "./crowd/driver.ts";
+import type { Ability, RunningTarget } from "./targets/target.ts";
+
+/** The options that all scenarios of the load generator have. */
+export const COMMON = {
+  targets: ["arqon,arqon-nats,deno,ws", 'in turns; "all" are these and the peers'],
+  with: ["", "ArqonBus also with policy (bad_words on every message), schema, durable, native"],
+  rounds: [3, "medians over them count"],
+  quick: [false, "one short round"],
+} satisfies Options;
 
 /**
  * The option of scenarios of messages for how long a process that has just started serves the first case
  * before anything of it is measured. The same for all targets, by default long enough that engines have
  * compiled what the load needs: a server that has run for a while is measured, not its first seconds.
  */
-export const WARM_OPTION = { warm: text("10") } as const;
+export const WARM = {
+  warm: ["10", "seconds that each new process serves the first case before; 0: one just started"],
+} satisfies Options;
 
-/** Its line for `--help`. */
-export const WARM_HELP =
-  `  --warm N          seconds that each new process serves the first case before, so that a server
-                    is measured that has run for a while; 0: one that has just started (10)
-`;
-
-/** The value of `WARM_OPTION`; 0 for a scenario that does not have it. Throws `UsageError`. */
-export function warmSeconds({ warm = "0" }: OptionValues): number {
+/** The value of `WARM`; 0 for a scenario that does not have it. Throws `UsageError`. */
+export function warmSeconds(warm = "0"): number {
   const seconds = Number(warm);
   if (Number.isInteger(seconds) && seconds >= 0) return seconds;
   throw new UsageError(`--warm expects a whole number of seconds, got ${JSON.stringify(warm)}`);
@@ -40,6 +43,8 @@ export interface LoadCase {
   readonly tenants?: number;
   /** The case with whose figures on bare Deno this one is compared; absent: this case itself. */
   readonly beside?: string;
+  /** Measures once; with `seconds`, for so long. */
+  measure(running: RunningTarget, seconds?: number): Promise<Measurement>;
 }
 
 /** The result of one measurement. */
@@ -53,29 +58,30 @@ export interface Measurement {
 }
 
 /** A column of the table, which shows one figure. */
-export interface Column {
-  readonly key: string;
-  readonly title: string;
-  readonly digits: number;
-}
+export type Column = readonly [key: string, title: string, digits: number];
 
 /** A scenario of the load generator. */
-export interface LoadScenario<C extends LoadCase = LoadCase> {
+export interface LoadScenario<O extends Options = Options> {
   readonly name: string;
-  /** The text for `--help`, without the common options. */
-  readonly help: string;
-  /** The scenario's own options; `--targets`, `--rounds` and `--quick` are common to all. */
-  readonly options: ParseArgsOptionsConfig;
+  /** What it measures, in words. */
+  readonly about: string;
+  /** The scenario's own options, beside `COMMON`. */
+  readonly options: O;
   /** Option values with `--quick`, and in `--all --quick`. */
-  readonly quick: Readonly<Record<string, string>>;
+  readonly quick: Partial<Values<O>>;
   /** Whether each measurement needs a new process of the target, as memory does. */
-  readonly fresh: boolean;
+  readonly fresh?: true;
   readonly columns: readonly Column[];
   /** Name of the figure that is compared with bare Deno's, and whose least and most are shown. */
   readonly headline: string;
   /** The cases for these option values. Throws `UsageError`. */
-  cases(values: OptionValues): readonly C[];
-  measure(running: RunningTarget, one: C, values: OptionValues): Promise<Measurement>;
+  cases(values: Values<O>): readonly LoadCase[];
+}
+
+/** How often a scenario is measured, and for how long its targets are warmed up. */
+export interface Effort {
+  readonly rounds: number;
+  readonly warm: number;
 }
 
 /** The results of a target in a case. */
@@ -121,14 +127,11 @@ export interface LoadResults {
 
 /** The measurement of a load report: its usual figures, and whether messages were lost. */
 export function measurementOf(report: LoadReport, more: Figures = {}): Measurement {
-  const { latency, lateness } = report;
+  const { latency, lateness, missing, problems, histogram } = report;
+  const { count: _, ...delays } = latency;
   return {
     figures: {
-      p50_ms: latency.p50_ms,
-      p90_ms: latency.p90_ms,
-      p99_ms: latency.p99_ms,
-      p999_ms: latency.p999_ms,
-      max_ms: latency.max_ms,
+      ...delays,
       late_p99_ms: lateness.p99_ms,
       delivered_per_s: report.delivered_per_s,
       cpu_us: report.cpu_us,
@@ -139,8 +142,8 @@ export function measurementOf(report: LoadReport, more: Figures = {}): Measureme
       rss_mb: report.rss_bytes / 1e6,
       ...more,
     },
-    missing: report.missing,
-    problems: report.problems,
-    histogram: report.histogram,
+    missing,
+    problems,
+    histogram,
   };
 }

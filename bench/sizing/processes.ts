@@ -1,12 +1,12 @@
 /**
- * A program that measures `shield --processes N` for several N on one NATS server: fan-out from one
- * publisher, and many publishers to few readers. Its argument is a plan as JSON; it prints JSON.
- * `processes.ts` starts it.
+ * What one machine does with one Shield and with several on one port (`shield --processes N`, one NATS server):
+ * fan-out from one publisher, and many publishers to few readers.
  */
 import { createIssuer, startServer } from "../../tests/harness/cluster.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import { Scrape } from "../measure/brains.ts";
 import { openPublisher, startReaders } from "../slow_reader/fanout_load.ts";
+import { answer, measuredBy } from "../measure/program.ts";
 
 /** The plan of the measurement. */
 export interface ProcessesPlan {
@@ -103,7 +103,10 @@ async function measure(plan: ProcessesPlan): Promise<ProcessesRow[]> {
   return rows;
 }
 
-if (import.meta.main) {
-  console.log(JSON.stringify(await measure(JSON.parse(Deno.args[0] ?? ""))));
-  Deno.exit(0);
+/** Measures in a process of its own. */
+export function measureProcesses(plan: ProcessesPlan): Promise<ProcessesRow[]> {
+  console.error(`processes: ${plan.counts.join(", ")} Shields ...`);
+  return measuredBy<ProcessesRow[]>(import.meta.url, plan);
 }
+
+if (import.meta.main) await answer(measure);
