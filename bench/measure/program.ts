@@ -5,34 +5,19 @@ import { ROOT } from "./scenario.ts";
 export interface ProgramOptions {
   /** Flags of `deno run`; by default it may do everything. */
   readonly flags?: readonly string[];
-  /** Words in front of the command, such as `nice`. */
-  readonly before?: readonly string[];
-  /** Its standard input. */
-  readonly input?: string;
 }
 
 /** Runs a program, and resolves with the JSON that it prints. Rejects with its standard error when it fails. */
 export async function runProgram<T>(
   program: string,
   args: readonly string[],
-  { flags = ["-A"], before = [], input = "" }: ProgramOptions = {},
+  { flags = ["-A"] }: ProgramOptions = {},
 ): Promise<T> {
-  const deno = [Deno.execPath(), "run", "--no-prompt", ...flags];
   const path = program.startsWith("file:") ? program : `${ROOT}/${program}`;
-  const [command = "", ...words] = [...before, ...deno, path, ...args];
-  const child = new Deno.Command(command, {
-    args: words,
-    cwd: ROOT,
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const writer = child.stdin.getWriter();
-  // When the program ends before it has read everything, its exit code says more than a failed write.
-  const fed = writer.write(new TextEncoder().encode(input)).then(() => writer.close())
-    .catch(() => {});
-  const { success, code, stdout, stderr } = await child.output();
-  await fed;
+  const words = ["run", "--no-prompt", ...flags, path, ...args];
+  const options = { args: words, cwd: ROOT, stdin: "null" } as const;
+  const { success, code, stdout, stderr } = await new Deno.Command(Deno.execPath(), options)
+    .output();
   const decoder = new TextDecoder();
   if (!success) {
     throw new Error(`${program} ended with ${code}:\n${decoder.decode(stderr).slice(-8_192)}`);

@@ -33,8 +33,3 @@ export function sumOf<K extends string>(
 ): number {
   return rows.reduce((sum, row) => sum + row[key], 0);
 }
-
-/** The geometric mean of values, for ratios. */
-export function geometricMean(values: readonly number[]): number {
-  return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
-}

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { percentile } from "./statistics.ts";
-import { geometricMean, median } from "./statistics.ts";
+import { median } from "./statistics.ts";
 
 // Exact in binary, so that ranks are not a matter of rounding.
 const sixtyFourth = fc.integer({ min: 1, max: 64 }).map((part) => part / 64);
@@ -22,8 +22,7 @@ Deno.test("a percentile is a value with at least that fraction at or below it, a
   assert(Number.isNaN(percentile(new Float64Array(0), 0.5)));
 });
 
-Deno.test("the median is in the middle, the geometric mean of ratios and their inverses is 1", () => {
+Deno.test("the median is in the middle", () => {
   assert.equal(median([3, 1, 2]), 2);
   assert.equal(median([4, 1, 2, 3]), 3);
-  assert(Math.abs(geometricMean([2, 0.5, 8, 0.125]) - 1) < 1e-12);
 });

@@ -4,7 +4,6 @@ import { part, type Parts, runParts } from "../measure/parts.ts";
 import { scenario } from "../measure/scenario.ts";
 import { median } from "../measure/statistics.ts";
 import { type DeployCycle, measureDeploy, renderDeploy } from "./policy_deploy.ts";
-import { type KernelReport, measureKernels, renderKernels } from "./policy_kernels.ts";
 import { measureOverhead, type OverheadReport, renderOverhead } from "./policy_overhead.ts";
 import type { VerdictResult } from "./policy_overhead.ts";
 import { measurePrice, renderPrice } from "./policy_price.ts";
@@ -16,7 +15,6 @@ import { measureWorst, renderWorst, type WorstReport } from "./policy_worst.ts";
 const PARTS: Parts = {
   price: ({ rounds, seconds }) => part(measurePrice(rounds, seconds), renderPrice),
   overhead: ({ rounds, seconds }) => part(measureOverhead(rounds, seconds), renderOverhead),
-  kernels: ({ rounds }) => part(measureKernels(rounds * 11), renderKernels),
   worst: ({ rounds }) => part(measureWorst(rounds), renderWorst),
   renewal: ({ rounds }) => part(measureRenewal(rounds * 3), renderRenewal),
   transform: ({ rounds }) => part(measureTransform(rounds * 11), renderTransform),
@@ -26,7 +24,6 @@ const PARTS: Parts = {
 /** The figures of a run; parts that did not run are absent. */
 interface Measured {
   readonly overhead?: OverheadReport;
-  readonly kernels?: KernelReport;
   readonly worst?: WorstReport;
   readonly deploy?: readonly DeployCycle[];
 }
@@ -51,12 +48,8 @@ function delays({ verdict }: OverheadReport): Aim[] {
   return [{ name, measured: p50, bound: 50, unit: "µs" }, p99(1_000, 200), p99(10_000, 1_000)];
 }
 
-function aimsOf({ overhead, kernels, worst, deploy }: Measured): Aim[] {
+function aimsOf({ overhead, worst, deploy }: Measured): Aim[] {
   const aims: Aim[] = overhead === undefined ? [] : delays(overhead);
-  for (const [tier, measured] of Object.entries(kernels?.geometric_mean ?? {})) {
-    const name = `slowdown by metering, ${tier} compiler`;
-    aims.push({ name, measured, bound: 1.3, unit: "x" });
-  }
   if (worst !== undefined) {
     const name = "a unit with the worst operands, multiplications";
     aims.push({ name, measured: worst.worst, bound: worst.bound, unit: "x" });
@@ -76,13 +69,12 @@ export const POLICY = scenario(
   "policy",
   `what policies cost. In turns within one run: the delay of a message under
 chains of policies (the Overseer alone, and the whole bus), the messages per CPU second of the whole
-process with and without a policy and with one that keeps state, the slowdown of metered code in both of
-the engine's compilers with the time of 10,000 fuel, the time of a unit with the worst operands of
-every instruction beside a reference loop, the time of a call that begins with the first state of its
+process with and without a policy and with one that keeps state, the time of a unit with the worst
+operands of every instruction beside a reference loop, the time of a call that begins with the first state of its
 instance, the speed of the metering transform, and the time from
 deploy to enforced on four Shields with a real NATS.`,
   {
-    only: ["", "price, overhead, kernels, worst, renewal, transform, deploy; with commas; all"],
+    only: ["", "price, overhead, worst, renewal, transform, deploy; with commas; all"],
     rounds: [5, "turns of each row; medians over them count"],
     seconds: [2, "counted time of a turn of price and overhead"],
   },

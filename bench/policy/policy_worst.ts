@@ -10,8 +10,12 @@ import { multiplicationNs, timed, turnsFor } from "../../wasm/metering/reference
 import { kernelText, type WorstKernel, worstKernels } from "./worst_kernels.ts";
 import { answer, measuredBy } from "../measure/program.ts";
 import { renderTable } from "../measure/table.ts";
-import { TIERS } from "./policy_kernels.ts";
 
+/** The engine's compilers, and the flags that leave only one of them. */
+const TIERS: Readonly<Record<string, string>> = {
+  baseline: "--liftoff-only",
+  optimising: "--no-liftoff",
+};
 /** Rows of the table: the kernels nearest to the bound. */
 const SHOWN = 24;
 
