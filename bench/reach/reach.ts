@@ -1,39 +1,28 @@
 /**
- * The scenario `reach`: what it costs the bus to reach clients otherwise than by binary WebSocket. The
- * same messages go to as many receivers of each kind in turn, on one bus; CPU time a delivery counts.
+ * The scenario `reach`: what it costs the bus to reach clients otherwise than by binary WebSocket. The same messages
+ * go to as many receivers of each kind in turn, on one bus; CPU time a delivery counts. And what a message costs that
+ * no pattern matches, while there are so many patterns of connections of the same tenant.
  */
 import { encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
-import { positive, ROOT, type Scenario, type ScenarioResult, text } from "../measure/scenario.ts";
-import type { OptionValues } from "../measure/scenario.ts";
+import { ROOT, scenario } from "../measure/scenario.ts";
 import { connectSocket } from "../measure/socket.ts";
-import { median } from "../measure/statistics.ts";
-import { renderRows } from "../measure/table.ts";
-import { startBus } from "../measure/targets.ts";
-import type { BusProcess } from "../measure/targets.ts";
+import { median, medianOf } from "../measure/statistics.ts";
+import { renderTable } from "../measure/table.ts";
+import { type BusProcess, startBus } from "../measure/targets.ts";
 import { deltaTable } from "./reach_deltas.ts";
-import { FEW_PATTERNS, measureUnmatched } from "./reach_patterns.ts";
-import { cpuSecondsOf, pause } from "./reading.ts";
-
-const HELP =
-  `reach: receivers of server-sent events, and with twenty filters, beside those of binary WebSocket;
-messages that no pattern matches, beside few patterns and beside many; and a transit feed as deltas,
-where the feeds are (../shared/data).
-
-  --rounds N        each kind in turn, so many times; medians count (3)
-  --receivers N     of each kind (300)
-  --messages N      to all of them, one every 10 ms (200), and as many in bursts of ten
-  --bytes N         size of a body, which is JSON (256)
-  --patterns N      that do not match, beside ten (100000)
-  --unmatched N     messages that they do not match (20000)
-  --holders N       receivers of the transit feed, with deltas and without in turn (1000)
-`;
+import { cpuSecondsOf, inBatches, openReceiver, pause } from "./receivers.ts";
 
 const PAUSE_MS = 10;
 const BURST = 10;
-/** Receivers that are opened at a time. */
-const AT_ONCE = 50;
 /** How a message begins for a reader of events. */
 const EVENT_START = new TextEncoder().encode('data: {"op":"msg"');
+/** How many different filters there are; each lets every message through. */
+const FILTERS = 20;
+/** How many patterns many of them are compared with. */
+const FEW_PATTERNS = 10;
+/** Patterns of one connection, and operations that wait for their answer at a time. */
+const PER_CONNECTION = 1_000;
+const ASKED_AT_ONCE = 200;
 
 interface Load {
   readonly receivers: number;
@@ -55,40 +44,15 @@ type Open = (
   index: number,
 ) => Promise<() => void>;
 
-/** How many different filters there are; each lets every message through. */
-const FILTERS = 20;
-const isMessage = (data: Uint8Array) => data[0] === Opcode.MSG;
-
 const KINDS: Readonly<Record<string, Open>> = {
-  websocket: (bus, room, onMessage) => {
-    const sub = encodeSub({ room_id: room, request_id: 1 });
-    return openSocket(bus, "arqon.v1", sub, isMessage, onMessage);
-  },
-  filtered: (bus, room, onMessage, index) => {
+  websocket: (bus, room_id, onMessage) =>
+    openReceiver(bus, encodeSub({ room_id, request_id: 1 }), onMessage),
+  filtered: (bus, room_id, onMessage, index) => {
     const filter = `type == "bench" && size(data) > ${index % FILTERS}`;
-    const sub = encodeSub({ room_id: room, request_id: 1, filter });
-    return openSocket(bus, "arqon.v1", sub, isMessage, onMessage);
+    return openReceiver(bus, encodeSub({ room_id, request_id: 1, filter }), onMessage);
   },
   sse: openEvents,
 };
-
-async function openSocket(
-  bus: BusProcess,
-  protocol: string,
-  sub: Uint8Array<ArrayBuffer>,
-  isMessage: (data: Uint8Array) => boolean,
-  onMessage: () => void,
-): Promise<() => void> {
-  const socket = await connectSocket(bus.url, [protocol, `arqon.token.${bus.token}`]);
-  const { promise, resolve } = Promise.withResolvers<void>();
-  socket.onmessage = (data) => {
-    if (isMessage(data)) onMessage();
-    else if (data[0] === Opcode.ACK) resolve();
-  };
-  socket.send(sub);
-  await promise;
-  return () => socket.close();
-}
 
 async function openEvents(
   bus: BusProcess,
@@ -97,20 +61,19 @@ async function openEvents(
 ): Promise<() => void> {
   const { hostname, port } = new URL(bus.url);
   const socket = await Deno.connect({ hostname, port: Number(port) });
-  const head = `GET /v1/rooms/${room}/events HTTP/1.1\r\nHost: ${hostname}\r\n`;
-  await socket.write(
-    new TextEncoder().encode(`${head}Authorization: Bearer ${bus.token}\r\n\r\n`),
-  );
+  const head = `GET /v1/rooms/${room}/events HTTP/1.1\r\nHost: ${hostname}\r\n` +
+    `Authorization: Bearer ${bus.token}\r\n\r\n`;
+  await socket.write(new TextEncoder().encode(head));
   const bytes = new Uint8Array(65_536);
   const subscribed = new TextEncoder().encode("event: subscribed");
-  const [message, opened] = [new Finder(EVENT_START), new Finder(subscribed)];
+  const [message, opened] = [finder(EVENT_START), finder(subscribed)];
   let is_open = false;
   const read = async (): Promise<boolean> => {
     const count = await socket.read(bytes).catch(() => null);
     if (count === null) return false;
     const part = bytes.subarray(0, count);
-    if (!is_open) is_open = opened.count(part) > 0;
-    for (let found = message.count(part); found > 0; found--) onMessage();
+    if (!is_open) is_open = opened(part) > 0;
+    for (let found = message(part); found > 0; found--) onMessage();
     return true;
   };
   while (!is_open && await read());
@@ -122,38 +85,27 @@ async function openEvents(
 }
 
 /** Counts a pattern in bytes that come in pieces; no proper end of the pattern is its beginning. */
-class Finder {
-  readonly #pattern: Uint8Array;
-  #matched = 0;
-
-  constructor(pattern: Uint8Array) {
-    this.#pattern = pattern;
-  }
-
-  count(part: Uint8Array): number {
+function finder(pattern: Uint8Array): (part: Uint8Array) => number {
+  let matched = 0;
+  return (part) => {
     let found = 0;
     for (const byte of part) {
-      if (byte !== this.#pattern[this.#matched]) this.#matched = 0;
-      if (byte === this.#pattern[this.#matched]) this.#matched++;
-      if (this.#matched < this.#pattern.length) continue;
-      this.#matched = 0;
+      if (byte !== pattern[matched]) matched = 0;
+      if (byte === pattern[matched]) matched++;
+      if (matched < pattern.length) continue;
+      matched = 0;
       found++;
     }
     return found;
-  }
+  };
 }
 
 async function measure(bus: BusProcess, open: Open, room: string, load: Load): Promise<Figures> {
   let delivered = 0;
-  const ends: (() => void)[] = [];
-  for (let at = 0; at < load.receivers; at += AT_ONCE) {
-    const count = Math.min(AT_ONCE, load.receivers - at);
-    const batch = Array.from(
-      { length: count },
-      (_, index) => open(bus, room, () => delivered++, at + index),
-    );
-    ends.push(...await Promise.all(batch));
-  }
+  const ends = await inBatches(
+    load.receivers,
+    (index) => open(bus, room, () => delivered++, index),
+  );
   const publisher = await connectSocket(bus.url, ["arqon.v1", `arqon.token.${bus.token}`]);
   const data = new TextEncoder().encode(JSON.stringify("x".repeat(load.bytes - 2)));
   const event = { type: "bench", data, content_type: "application/json", schema_id: "" };
@@ -177,71 +129,105 @@ async function measure(bus: BusProcess, open: Open, room: string, load: Load): P
   return figures;
 }
 
-async function run(values: OptionValues): Promise<ScenarioResult> {
-  const load: Load = {
-    receivers: positive(values, "receivers"),
-    messages: positive(values, "messages"),
-    bytes: positive(values, "bytes"),
+/** A connection that asks, and waits for the answers of some at a time. */
+async function connectAsker(bus: BusProcess) {
+  const socket = await connectSocket(bus.url, ["arqon.v1", `arqon.token.${bus.token}`]);
+  let wanted = 0;
+  let resolve = () => {};
+  socket.onmessage = (data) => {
+    if (data[0] === Opcode.ACK && --wanted === 0) resolve();
   };
-  const rounds: Record<string, Figures[]> = {};
-  await using bus = await startBus(`${ROOT}/bench/reach/reach.toml`);
-  for (let round = 0; round < positive(values, "rounds"); round++) {
-    for (const [kind, open] of Object.entries(KINDS)) {
-      console.error(`${kind} ...`);
-      (rounds[kind] ??= []).push(await measure(bus, open, `reach-${kind}-${round}`, load));
-    }
-  }
-  const [many, unmatched] = [positive(values, "patterns"), positive(values, "unmatched")];
-  const beside: Record<string, number[]> = {};
-  for (let round = 0; round < positive(values, "rounds"); round++) {
-    for (const patterns of [FEW_PATTERNS, many]) {
-      console.error(`${patterns} patterns ...`);
-      (beside[patterns] ??= []).push(await measureUnmatched(bus, patterns, unmatched));
-    }
-  }
-  const of = (kind: string, key: keyof Figures) =>
-    median((rounds[kind] ?? []).map((figures) => figures[key]));
-  const rows = Object.keys(KINDS).map((kind) => [
-    kind,
-    ...(["single_cpu_us", "burst_cpu_us"] as const).flatMap((key) => [
-      of(kind, key).toFixed(2),
-      `${(of("websocket", key) / of(kind, key)).toFixed(2)}x`,
-    ]),
-  ]);
-  const heads = [
-    "receivers",
-    "CPU a delivery, µs",
-    "deliveries a CPU s",
-    "in bursts, µs",
-    "a CPU s",
-  ];
-  const few_us = median(beside[FEW_PATTERNS] ?? []);
-  const pattern_rows = Object.entries(beside).map(([patterns, found]) => [
-    patterns,
-    median(found).toFixed(2),
-    `${(median(found) / few_us).toFixed(2)}x`,
-  ]);
-  const pattern_heads = ["patterns that do not match", "CPU a message, µs", "of few"];
-  const deltas = await deltaTable(bus, positive(values, "rounds"), positive(values, "holders"));
-  const tables = [renderRows(heads, rows), renderRows(pattern_heads, pattern_rows), deltas.table];
   return {
-    report: { options: load, rounds, beside, deltas: deltas.rounds },
-    table: tables.join("\n\n"),
+    close: () => socket.close(),
+    async ask(count: number, frameOf: (index: number) => Uint8Array): Promise<void> {
+      for (let at = 0; at < count; at += ASKED_AT_ONCE) {
+        const end = Math.min(count, at + ASKED_AT_ONCE);
+        const done = Promise.withResolvers<void>();
+        [wanted, resolve] = [end - at, done.resolve];
+        for (let index = at; index < end; index++) socket.send(frameOf(index));
+        await done.promise;
+      }
+    },
   };
 }
 
+/** CPU time of the bus for one message that none of so many patterns matches, in µs. */
+async function measureUnmatched(bus: BusProcess, patterns: number, messages: number) {
+  const listeners = [];
+  for (let at = 0; at < patterns; at += PER_CONNECTION) {
+    const listener = await connectAsker(bus);
+    listeners.push(listener);
+    await listener.ask(
+      Math.min(PER_CONNECTION, patterns - at),
+      (index) => encodeSub({ room_id: `other-${at + index}-*`, request_id: 1 }),
+    );
+  }
+  const publisher = await connectAsker(bus);
+  const event = { type: "bench", data: new Uint8Array(64), content_type: "", schema_id: "" };
+  const frame = encodePub(writeEnvelope({ room_id: "silent", request_id: 1, event }));
+  await publisher.ask(Math.ceil(messages / 4), () => frame);
+  const before = await cpuSecondsOf(bus);
+  await publisher.ask(messages, () => frame);
+  const cpu_us = (await cpuSecondsOf(bus) - before) * 1e6 / messages;
+  for (const one of [publisher, ...listeners]) one.close();
+  return { patterns, cpu_us };
+}
+
+function renderKinds(rounds: Readonly<Record<string, readonly Figures[]>>): string {
+  const of = (kind: string, key: keyof Figures) => medianOf(rounds[kind] ?? [], key);
+  const ratio = (key: keyof Figures) => (kind: string) =>
+    `${(of("websocket", key) / of(kind, key)).toFixed(2)}x`;
+  return renderTable(Object.keys(rounds), [
+    ["receivers", (kind) => kind],
+    ["CPU a delivery, µs", (kind) => of(kind, "single_cpu_us"), 2],
+    ["deliveries a CPU s", ratio("single_cpu_us")],
+    ["in bursts, µs", (kind) => of(kind, "burst_cpu_us"), 2],
+    ["a CPU s", ratio("burst_cpu_us")],
+  ]);
+}
+
 /** The scenario of `deno task bench reach`. */
-export const REACH: Scenario = {
-  name: "reach",
-  help: HELP,
-  options: {
-    rounds: text("3"),
-    receivers: text("300"),
-    messages: text("200"),
-    bytes: text("256"),
-    patterns: text("100000"),
-    unmatched: text("20000"),
-    holders: text("1000"),
+export const REACH = scenario(
+  "reach",
+  `receivers of server-sent events, and with twenty filters, beside those of binary WebSocket;
+messages that no pattern matches, beside few patterns and beside many; and a transit feed as deltas,
+where the feeds are (../shared/data).`,
+  {
+    rounds: [3, "each kind in turn, so many times; medians count"],
+    receivers: [300, "of each kind"],
+    messages: [200, "to all of them, one every 10 ms, and as many in bursts of ten"],
+    bytes: [256, "size of a body, which is JSON"],
+    patterns: [100_000, "that do not match, beside ten"],
+    unmatched: [20_000, "messages that they do not match"],
+    holders: [1_000, "receivers of the transit feed, with deltas and without in turn"],
   },
-  run,
-};
+  async ({ rounds: count, patterns: many, unmatched, holders, ...load }) => {
+    const rounds: Record<string, Figures[]> = {};
+    await using bus = await startBus(`${ROOT}/bench/reach/reach.toml`);
+    for (let round = 0; round < count; round++) {
+      for (const [kind, open] of Object.entries(KINDS)) {
+        console.error(`${kind} ...`);
+        (rounds[kind] ??= []).push(await measure(bus, open, `reach-${kind}-${round}`, load));
+      }
+    }
+    const beside: Awaited<ReturnType<typeof measureUnmatched>>[] = [];
+    for (let round = 0; round < count; round++) {
+      for (const patterns of [FEW_PATTERNS, many]) {
+        console.error(`${patterns} patterns ...`);
+        beside.push(await measureUnmatched(bus, patterns, unmatched));
+      }
+    }
+    const us = (patterns: number) =>
+      median(beside.filter((one) => one.patterns === patterns).map(({ cpu_us }) => cpu_us));
+    const unmatched_table = renderTable([FEW_PATTERNS, many], [
+      ["patterns that do not match", (patterns) => String(patterns)],
+      ["CPU a message, µs", us, 2],
+      ["of few", (patterns) => `${(us(patterns) / us(FEW_PATTERNS)).toFixed(2)}x`],
+    ]);
+    const deltas = await deltaTable(bus, count, holders);
+    return {
+      report: { options: load, rounds, beside, deltas: deltas.rounds },
+      table: [renderKinds(rounds), unmatched_table, deltas.table].join("\n\n"),
+    };
+  },
+);

@@ -2,23 +2,22 @@
  * What deltas save and cost: a transit feed of some 130 KB, captured each minute, to receivers that ask for deltas in
  * each form and to as many that do not, in turns. The bytes are those of frames as receivers get them, without compression.
  */
-import { askDeltas, encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
+import { askDeltas, encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
 import { ROOT } from "../measure/scenario.ts";
 import { connectSocket } from "../measure/socket.ts";
-import { median } from "../measure/statistics.ts";
-import { renderRows } from "../measure/table.ts";
+import { medianOf } from "../measure/statistics.ts";
+import { renderTable } from "../measure/table.ts";
 import type { BusProcess } from "../measure/targets.ts";
-import { cpuSecondsOf, pause } from "./reading.ts";
+import { cpuSecondsOf, inBatches, openReceiver, pause } from "./receivers.ts";
 
 const FEEDS = `${ROOT}/../shared/data/gtfs-realtime/feeds/nyct`;
-const AT_ONCE = 50;
 
 /** In what form receivers ask for the feed. */
 const KINDS = ["plain", "fossil", "vcdiff"] as const;
 type Kind = typeof KINDS[number];
 
 /** One feed to all receivers, after the first, which everybody gets whole. */
-export interface DeltaFigures {
+interface DeltaFigures {
   /** CPU time of the bus for one delivery, in µs. */
   readonly cpu_us: number;
   /** Bytes of one delivery. */
@@ -38,31 +37,20 @@ export async function readFeeds(folder = FEEDS): Promise<Uint8Array[]> {
 }
 
 /** Sends each feed once the one before has reached everybody. Throws when a receiver is disconnected. */
-export async function measureDeltas(
+async function measureDeltas(
   bus: BusProcess,
   { room, receivers, kind }: { room: string; receivers: number; kind: Kind },
   feeds: readonly Uint8Array[],
 ): Promise<DeltaFigures> {
   const got = { messages: 0, bytes: 0, ended: "" };
-  const sockets: { close(): void }[] = [];
-  const open = async () => {
-    const socket = await connectSocket(bus.url, ["arqon.v1", `arqon.token.${bus.token}`]);
-    const { promise, resolve } = Promise.withResolvers<void>();
-    socket.onend = (why) => got.ended = why || "closed";
-    socket.onmessage = (data) => {
-      if (data[0] === Opcode.ACK) resolve();
-      if (data[0] !== Opcode.MSG) return;
-      got.messages++;
-      got.bytes += data.length;
-    };
-    const sub = encodeSub({ room_id: room, request_id: 1 });
-    socket.send(kind === "plain" ? sub : askDeltas(sub, { vcdiff: kind === "vcdiff" }));
-    sockets.push(socket);
-    await promise;
+  const sub = encodeSub({ room_id: room, request_id: 1 });
+  const asked = kind === "plain" ? sub : askDeltas(sub, { vcdiff: kind === "vcdiff" });
+  const onMessage = ({ length }: Uint8Array) => {
+    got.messages++;
+    got.bytes += length;
   };
-  for (let at = 0; at < receivers; at += AT_ONCE) {
-    await Promise.all(Array.from({ length: Math.min(AT_ONCE, receivers - at) }, open));
-  }
+  const onEnd = (why: string) => void (got.ended = why || "closed");
+  const ends = await inBatches(receivers, () => openReceiver(bus, asked, onMessage, onEnd));
   const publisher = await connectSocket(bus.url, ["arqon.v1", `arqon.token.${bus.token}`]);
   const send = async (data: Uint8Array) => {
     got.messages = 0;
@@ -85,7 +73,7 @@ export async function measureDeltas(
     cpu_us: (cpu_seconds - before) * 1e6 / deliveries,
     bytes: got.bytes / deliveries,
   };
-  for (const socket of [publisher, ...sockets]) socket.close();
+  for (const end of [() => publisher.close(), ...ends]) end();
   await pause(300);
   return figures;
 }
@@ -102,15 +90,13 @@ export async function deltaTable(bus: BusProcess, count: number, receivers: numb
       (rounds[kind] ??= []).push(await measureDeltas(bus, to, feeds));
     }
   }
-  const of = (kind: string, key: keyof DeltaFigures) =>
-    median((rounds[kind] ?? []).map((figures) => figures[key]));
-  const rows = Object.keys(rounds).map((kind) => [
-    kind,
-    of(kind, "bytes").toFixed(0),
-    `${(100 * of(kind, "bytes") / of("plain", "bytes")).toFixed(1)} %`,
-    of(kind, "cpu_us").toFixed(1),
-    `${(of(kind, "cpu_us") / of("plain", "cpu_us")).toFixed(2)}x`,
+  const of = (kind: string, key: keyof DeltaFigures) => medianOf(rounds[kind] ?? [], key);
+  const table = renderTable(Object.keys(rounds), [
+    ["transit feed", (kind) => kind],
+    ["bytes a delivery", (kind) => of(kind, "bytes")],
+    ["of plain", (kind) => `${(100 * of(kind, "bytes") / of("plain", "bytes")).toFixed(1)} %`],
+    ["CPU a delivery, µs", (kind) => of(kind, "cpu_us"), 1],
+    ["of plain", (kind) => `${(of(kind, "cpu_us") / of("plain", "cpu_us")).toFixed(2)}x`],
   ]);
-  const heads = ["transit feed", "bytes a delivery", "of plain", "CPU a delivery, µs", "of plain"];
-  return { rounds, table: renderRows(heads, rows) };
+  return { rounds, table };
 }
