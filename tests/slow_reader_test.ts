@@ -4,7 +4,9 @@
  */
 import assert from "node:assert/strict";
 import { encodePub, writeEnvelope } from "@arqon/proto";
-import { openPublisher, startReaders } from "../bench/slow_reader/fanout_load.ts";
+import { openLoad } from "../bench/load/crowd/driver.ts";
+import { busTarget } from "../bench/load/crowd/turns.ts";
+import { oneRoom } from "../bench/load/plans/plan.ts";
 import { stall } from "../bench/measure/stalled_clients.ts";
 import { until } from "../shared/testing/until.ts";
 import { startBusWith } from "./harness/bus.ts";
@@ -66,10 +68,9 @@ async function flood(bus: TestBus, room_id: string, enough: (sent: number) => Pr
 
 /** What the class does to the one slow reader; how many readers got how much. */
 async function oneSlow(bus: TestBus, name: string, done: string): Promise<void> {
-  const room_id = `${name}-main`;
-  const order = { url: bus.url, token: bus.token, room_id, connections: READERS, batch: true };
-  await using readers = await startReaders(order, PROCESSES);
-  using publisher = await openPublisher(bus.url, bus.token);
+  const room_id = `${name}-0`;
+  const crowd = { groups: oneRoom(name, 1, READERS, true), processes: PROCESSES, echo: false };
+  await using load = await openLoad(busTarget(bus, [bus.token]), crowd);
   const before = await metric(bus, "shield_subscriptions");
   const rooms = [room_id, `${name}-fill`];
   using _stalled = await stall(bus.http_url, bus.token, rooms, 1);
@@ -83,10 +84,17 @@ async function oneSlow(bus: TestBus, name: string, done: string): Promise<void> 
   // More costs no memory: it is left out, or there is nobody any more to keep it for.
   await flood(bus, `${name}-fill`, (bytes) => Promise.resolve(bytes >= FLOOD_BYTES));
   const messages = 20;
-  const load = { rate: 1_000, burst: 1, messages, size_bytes: 200 };
-  await publisher.run(room_id, load);
-  await readers.until(messages * READERS);
-  assert.equal((await readers.take()).received, messages * READERS, `${name}: all get all`);
+  // The publisher begins as many messages later as there are processes of readers.
+  const pace = { kind: "rate", rate: 1_000, burst: 1 } as const;
+  const run = {
+    pace,
+    sizes_bytes: [200],
+    seconds: (messages + PROCESSES) / pace.rate,
+    warmup_seconds: 0,
+  };
+  const { sent, received } = await load.run(run);
+  assert.ok(sent >= messages, `${name}: ${sent} were published`);
+  assert.equal(received, sent * READERS, `${name}: all get all`);
   assert.ok(await metric(bus, "shield_unsent_bytes") <= UNSENT_BYTES);
   const grown_bytes = await metric(bus, "process_resident_memory_bytes") - rss_bytes;
   assert.ok(grown_bytes < MEMORY_SLACK_BYTES, `${name}: ${grown_bytes} bytes more`);

@@ -4,9 +4,10 @@ import { UsageError, type Values } from "../measure/scenario.ts";
 import { type Load, openLoad, runLoad } from "./crowd/driver.ts";
 import { type Column, type LoadCase, type LoadScenario } from "./load_scenario.ts";
 import { type Measurement, measurementOf, WARM } from "./load_scenario.ts";
-import { chatSizes } from "./plans/chat_sizes.ts";
+import { CHAT_SIZES } from "./plans/chat_sizes.ts";
 import { roomsPlan, tenantsPlan } from "./plans/growth_plans.ts";
-import { type Crowd, type Group, idlers, type LoadPlan, ownRooms, type Run } from "./plans/plan.ts";
+import { type Crowd, type Group, idlers, type LoadPlan, oneRoom, ownRooms } from "./plans/plan.ts";
+import type { Run } from "./plans/plan.ts";
 import type { RunningTarget } from "./targets/target.ts";
 
 /** What a scenario of messages says of time and size. */
@@ -27,15 +28,9 @@ interface Timed {
 }
 
 /** The case of a plan: it runs once. */
-function planned(
-  one: Omit<LoadCase, "measure">,
-  plan: LoadPlan | (() => Promise<LoadPlan>),
-): LoadCase {
-  const measure = async (running: RunningTarget, seconds?: number) => {
-    const own = typeof plan === "function" ? await plan() : plan;
-    const timed = seconds === undefined ? own : { ...own, seconds };
-    return measurementOf(await runLoad(running, timed));
-  };
+function planned(one: Omit<LoadCase, "measure">, plan: LoadPlan): LoadCase {
+  const measure = async (running: RunningTarget, seconds = plan.seconds) =>
+    measurementOf(await runLoad(running, { ...plan, seconds }));
   return { ...one, measure };
 }
 
@@ -131,12 +126,8 @@ function fanoutPlan(
   [receivers, burst, batch]: readonly [receivers: number, burst: number, batch: boolean],
   values: Values<typeof FANOUT_OPTIONS>,
 ): LoadPlan {
-  const room = { rooms: 1, batch };
   return {
-    groups: [
-      ownRooms(receivers, "fanout", { ...room, publishes: false }),
-      ownRooms(1, "fanout", { ...room, subscribes: false }),
-    ],
+    groups: oneRoom("fanout", 1, receivers, batch),
     processes: values.processes,
     echo: false,
     ...runOf(values, rateOf(values.deliveries / receivers, burst), values.bytes),
@@ -236,8 +227,7 @@ const CHAT_OPTIONS = {
 const CHAT: LoadScenario<typeof CHAT_OPTIONS> = {
   name: "chat",
   about: `50 rooms of 2, 20 of 10 and 2 of 100 members, who all speak in turn; bodies of the
-sizes of real events (1 to 27 KB, ../shared/data/events where it is there). On average a message goes
-to 44 members.`,
+sizes of real events (1 to 26 KB). On average a message goes to 44 members.`,
   options: CHAT_OPTIONS,
   quick: SHORT,
   columns: [["delivered_per_s", "deliveries/s", 0], ...LATENCIES, ...costs(1)],
@@ -245,11 +235,10 @@ to 44 members.`,
   cases: (values) => {
     const { rate, processes } = values;
     const name = `${rate}/s`;
-    const plan = (batch: boolean) => async () => {
-      const { sizes_bytes } = await chatSizes();
-      const run = { ...runOf(values, rateOf(rate), 0), sizes_bytes };
-      return { groups: chatGroups(batch), processes, echo: false, ...run };
-    };
+    const run = { ...runOf(values, rateOf(rate), 0), sizes_bytes: CHAT_SIZES };
+    const plan = (batch: boolean) => (
+      { groups: chatGroups(batch), processes, echo: false, ...run }
+    );
     const batch = { name: `${name}, BATCH`, needs: ["rooms", "batch"], beside: name } as const;
     return [planned({ name, needs: ["rooms"] }, plan(false)), planned(batch, plan(true))];
   },

@@ -37,6 +37,12 @@ export class Scrape {
     }
     return sum;
   }
+
+  /** The values of a label of the series with that name, in their order. */
+  labels(name: string, label: string): string[] {
+    const own = [...this.#values.keys()].filter((series) => series.startsWith(`${name}{`));
+    return own.flatMap((series) => new RegExp(`${label}="([^"]*)"`).exec(series)?.[1] ?? []);
+  }
 }
 
 /** A Brain as a process. */

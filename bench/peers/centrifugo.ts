@@ -4,11 +4,11 @@
  * as many channels as a scenario has rooms.
  */
 import type { Target } from "../load/targets/target.ts";
-import { CERTIFICATE_FILE, certificateAuthority, KEY_FILE } from "./certificate.ts";
+import { PLAIN_ABILITIES, TLS_FILES } from "../load/targets/target_bare.ts";
 import { buildCentrifugo, VERSION } from "./centrifugo_build.ts";
 import { installed, run } from "./installed.ts";
 import { freePort } from "../../tests/harness/free_ports.ts";
-import { runFolder, startServer } from "./server_process.ts";
+import { startPeer } from "./server_process.ts";
 
 async function ensureCentrifugo(): Promise<string> {
   if ((await run("centrifugo", ["version"]))?.text.startsWith("Centrifugo v6")) return "centrifugo";
@@ -16,7 +16,7 @@ async function ensureCentrifugo(): Promise<string> {
 }
 
 function configOf(port: number, tls: boolean) {
-  const security = { enabled: true, cert_pem: CERTIFICATE_FILE, key_pem: KEY_FILE };
+  const security = { enabled: true, cert_pem: TLS_FILES.cert, key_pem: TLS_FILES.key };
   return {
     http_server: { address: "127.0.0.1", port, ...(tls ? { tls: security } : {}) },
     client: {
@@ -54,26 +54,19 @@ async function untilItListens(port: number): Promise<void> {
 export const CENTRIFUGO: Target = {
   id: "centrifugo",
   title: "Centrifugo",
-  abilities: new Set(["echo", "rooms", "tls"]),
+  abilities: PLAIN_ABILITIES,
   async start({ tls }) {
     const program = await ensureCentrifugo();
     const version = (await run(program, ["version"]))?.text.match(/v(\S+)/)?.[1] ?? "unknown";
-    await using parts = new AsyncDisposableStack();
-    const folder = parts.use(await runFolder());
     const port = freePort();
-    const config = await folder.write("config.json", JSON.stringify(configOf(port, tls)));
-    const args = ["--config", config];
-    const ready = (line: string) => /serving .*websocket/.test(line) ? true : undefined;
-    const server = parts.use(await startServer({ program, args, ready }));
-    await untilItListens(port);
-    const trust = tls ? { ca: await certificateAuthority() } : {};
-    const url = `${tls ? "wss" : "ws"}://127.0.0.1:${port}/connection/websocket`;
-    const running = parts.move();
-    return {
-      version: `centrifugo ${version}`,
-      pids: [server.pid],
-      wire: { protocol: "centrifugo", url, tokens: [], ...trust },
-      [Symbol.asyncDispose]: () => running.disposeAsync(),
-    };
+    return await startPeer("centrifugo", tls, async (folder) => {
+      const config = await folder.write("config.json", JSON.stringify(configOf(port, tls)));
+      const ready = (line: string) => /serving .*websocket/.test(line) ? true : undefined;
+      return { program, args: ["--config", config], ready };
+    }, async () => {
+      await untilItListens(port);
+      const url = `${tls ? "wss" : "ws"}://127.0.0.1:${port}/connection/websocket`;
+      return { version: `centrifugo ${version}`, url };
+    });
   },
 };

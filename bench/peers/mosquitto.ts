@@ -4,10 +4,10 @@
  * other target drops silently.
  */
 import { type Target, TargetUnavailable } from "../load/targets/target.ts";
-import { CERTIFICATE_FILE, certificateAuthority, KEY_FILE } from "./certificate.ts";
+import { PLAIN_ABILITIES, TLS_FILES } from "../load/targets/target_bare.ts";
 import { lastLine, run } from "./installed.ts";
 import { freePort } from "../../tests/harness/free_ports.ts";
-import { runFolder, startServer } from "./server_process.ts";
+import { startPeer } from "./server_process.ts";
 
 const HINT = "put mosquitto with WebSockets on the PATH (Debian: apt-get install mosquitto)";
 
@@ -49,7 +49,7 @@ function configText(folder: string, port: number, tls: boolean, user: string): s
     `listener 0 ${folder}/mqtt.sock`,
     `listener ${port} 127.0.0.1`,
     "protocol websockets",
-    ...(tls ? [`certfile ${CERTIFICATE_FILE}`, `keyfile ${KEY_FILE}`] : []),
+    ...(tls ? [`certfile ${TLS_FILES.cert}`, `keyfile ${TLS_FILES.key}`] : []),
     "allow_anonymous true",
     "persistence false",
     "max_connections -1",
@@ -70,25 +70,19 @@ function configText(folder: string, port: number, tls: boolean, user: string): s
 export const MOSQUITTO: Target = {
   id: "mosquitto",
   title: "Mosquitto",
-  abilities: new Set(["echo", "rooms", "tls"]),
+  abilities: PLAIN_ABILITIES,
   async start({ tls }) {
     const program = await ensureMosquitto();
-    await using parts = new AsyncDisposableStack();
-    const folder = parts.use(await runFolder());
     const port = freePort();
     const user = (await run("id", ["-un"]))?.text ?? "root";
-    const text = configText(folder.path, port, tls, user);
-    const config = await folder.write("mosquitto.conf", text);
-    const ready = (line: string) => line.match(/mosquitto version (\S+) running/)?.[1];
-    const server = parts.use(await startServer({ program, args: ["-c", config], ready }));
-    const trust = tls ? { ca: await certificateAuthority() } : {};
-    const url = `${tls ? "wss" : "ws"}://127.0.0.1:${port}/mqtt`;
-    const running = parts.move();
-    return {
-      version: `mosquitto ${server.ready}`,
-      pids: [server.pid],
-      wire: { protocol: "mqtt", url, tokens: [], ...trust },
-      [Symbol.asyncDispose]: () => running.disposeAsync(),
-    };
+    return await startPeer("mqtt", tls, async (folder) => {
+      const text = configText(folder.path, port, tls, user);
+      const config = await folder.write("mosquitto.conf", text);
+      const ready = (line: string) => line.match(/mosquitto version (\S+) running/)?.[1];
+      return { program, args: ["-c", config], ready };
+    }, (version) => {
+      const url = `${tls ? "wss" : "ws"}://127.0.0.1:${port}/mqtt`;
+      return { version: `mosquitto ${version}`, url };
+    });
   },
 };

@@ -4,12 +4,12 @@
  */
 import { ensureNatsServer } from "../../tasks/nats_server.ts";
 import { type Target, TargetUnavailable } from "../load/targets/target.ts";
-import { CERTIFICATE_FILE, certificateAuthority, KEY_FILE } from "./certificate.ts";
-import { runFolder, startServer } from "./server_process.ts";
+import { PLAIN_ABILITIES, TLS_FILES } from "../load/targets/target_bare.ts";
+import { startPeer } from "./server_process.ts";
 
 function configText(tls: boolean): string {
   const security = tls
-    ? `tls { cert_file: "${CERTIFICATE_FILE}", key_file: "${KEY_FILE}" }`
+    ? `tls { cert_file: "${TLS_FILES.cert}", key_file: "${TLS_FILES.key}" }`
     : "no_tls: true";
   return [
     'listen: "127.0.0.1:-1"',
@@ -47,22 +47,12 @@ async function natsServer(): Promise<string> {
 export const NATS_WS: Target = {
   id: "nats-ws",
   title: "NATS WebSocket",
-  abilities: new Set(["echo", "rooms", "tls"]),
+  abilities: PLAIN_ABILITIES,
   async start({ tls }) {
     const program = await natsServer();
-    await using parts = new AsyncDisposableStack();
-    const folder = parts.use(await runFolder());
-    const config = await folder.write("nats.conf", configText(tls));
-    const args = ["--config", config];
-    const server = parts.use(await startServer({ program, args, ready: readyLine() }));
-    const { version, url } = server.ready;
-    const trust = tls ? { ca: await certificateAuthority() } : {};
-    const running = parts.move();
-    return {
-      version: `nats-server ${version}`,
-      pids: [server.pid],
-      wire: { protocol: "nats", url, tokens: [], ...trust },
-      [Symbol.asyncDispose]: () => running.disposeAsync(),
-    };
+    return await startPeer("nats", tls, async (folder) => {
+      const config = await folder.write("nats.conf", configText(tls));
+      return { program, args: ["--config", config], ready: readyLine() };
+    }, ({ version, url }) => ({ version: `nats-server ${version}`, url }));
   },
 };

@@ -2,11 +2,13 @@
  * Runs a peer's server: makes a folder for its configuration, starts the process with its log, and waits
  * until it is ready. It knows no peer.
  */
+import { caOf } from "../load/targets/target_bare.ts";
+import type { RunningTarget, WireSpec } from "../load/targets/target.ts";
 import { ROOT } from "../measure/scenario.ts";
 import { TextLineStream } from "../measure/text_lines.ts";
 
 /** A folder for the files of one run. Disposing of it removes the folder. */
-export interface RunFolder extends AsyncDisposable {
+interface RunFolder extends AsyncDisposable {
   readonly path: string;
   /** Writes a file into the folder and returns its path. */
   write(name: string, text: string): Promise<string>;
@@ -21,7 +23,7 @@ export interface ServerCommand<T> {
 }
 
 /** A running program. Disposing of it ends the program. */
-export interface ServerProcess<T> extends AsyncDisposable {
+interface ServerProcess<T> extends AsyncDisposable {
   readonly pid: number;
   readonly ready: T;
 }
@@ -40,7 +42,7 @@ ulimit -n "$most"
 exec "$0" "$@"`;
 
 /** Makes a folder below `.arqon/bench`. */
-export async function runFolder(): Promise<RunFolder> {
+async function runFolder(): Promise<RunFolder> {
   const parent = `${ROOT}/.arqon/bench`;
   await Deno.mkdir(parent, { recursive: true });
   const path = await Deno.makeTempDir({ dir: parent, prefix: "peer-" });
@@ -77,7 +79,7 @@ async function end(child: Deno.ChildProcess, ended: Promise<unknown>): Promise<v
 }
 
 /** Starts a program and waits until it is ready. Rejects with the end of its log when it does not start. */
-export async function startServer<T>(command: ServerCommand<T>): Promise<ServerProcess<T>> {
+async function startServer<T>(command: ServerCommand<T>): Promise<ServerProcess<T>> {
   const child = new Deno.Command("sh", {
     args: ["-c", WITH_DESCRIPTORS, command.program, ...command.args],
     cwd: ROOT,
@@ -111,4 +113,29 @@ export async function startServer<T>(command: ServerCommand<T>): Promise<ServerP
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** A peer's server as a target, which ends with the folder of its files. */
+export async function startPeer<T>(
+  protocol: WireSpec["protocol"],
+  tls: boolean,
+  prepare: (folder: RunFolder) => ServerCommand<T> | Promise<ServerCommand<T>>,
+  told: (ready: T) =>
+    | { readonly version: string; readonly url: string }
+    | Promise<
+      { readonly version: string; readonly url: string }
+    >,
+): Promise<RunningTarget> {
+  await using parts = new AsyncDisposableStack();
+  const folder = parts.use(await runFolder());
+  const server = parts.use(await startServer(await prepare(folder)));
+  const { version, url } = await told(server.ready);
+  const ca = await caOf(tls);
+  const running = parts.move();
+  return {
+    version,
+    pids: [server.pid],
+    wire: { protocol, url, tokens: [], ...ca },
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
 }

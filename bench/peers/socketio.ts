@@ -4,9 +4,9 @@
  */
 import { ROOT } from "../measure/scenario.ts";
 import { type Target, TargetUnavailable } from "../load/targets/target.ts";
-import { CERTIFICATE_FILE, certificateAuthority, KEY_FILE } from "./certificate.ts";
+import { PLAIN_ABILITIES, TLS_FILES } from "../load/targets/target_bare.ts";
 import { installed, lastLine, run } from "./installed.ts";
-import { startServer } from "./server_process.ts";
+import { startPeer } from "./server_process.ts";
 
 const VERSION = "4.8.4";
 const HINT = "Socket.IO needs Node 18 or newer with npm (Debian: apt-get install nodejs npm)";
@@ -35,29 +35,21 @@ function readyLine(line: string): { port: number; version: string } | undefined 
 export const SOCKETIO: Target = {
   id: "socketio",
   title: "Socket.IO (Node)",
-  abilities: new Set(["echo", "rooms", "tls"]),
+  abilities: PLAIN_ABILITIES,
   async start({ tls }) {
     if (await run("node", ["--version"]) === undefined) throw new TargetUnavailable(HINT);
     const packages = await installed(`socketio-${VERSION}`, install);
-    const files = tls ? { cert_file: CERTIFICATE_FILE, key_file: KEY_FILE } : {};
-    const args = [
-      `${ROOT}/bench/peers/socketio_server.mjs`,
-      JSON.stringify({ packages, ...files }),
-    ];
-    const ca = tls ? { ca: await certificateAuthority() } : {};
-    const server = await startServer({ program: "node", args, ready: readyLine });
-    const { port, version } = server.ready;
-    const address = `${tls ? "wss" : "ws"}://127.0.0.1:${port}`;
-    return {
-      version,
-      pids: [server.pid],
-      wire: {
-        protocol: "socketio",
-        url: `${address}/socket.io/?EIO=4&transport=websocket`,
-        tokens: [],
-        ...ca,
+    const files = tls ? { cert_file: TLS_FILES.cert, key_file: TLS_FILES.key } : {};
+    const server = `${ROOT}/bench/peers/socketio_server.mjs`;
+    const args = [server, JSON.stringify({ packages, ...files })];
+    return await startPeer(
+      "socketio",
+      tls,
+      () => ({ program: "node", args, ready: readyLine }),
+      ({ port, version }) => {
+        const address = `${tls ? "wss" : "ws"}://127.0.0.1:${port}`;
+        return { version, url: `${address}/socket.io/?EIO=4&transport=websocket` };
       },
-      [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
-    };
+    );
   },
 };

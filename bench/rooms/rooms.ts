@@ -111,7 +111,7 @@ of each write; and the cost of a command as rooms grow from ten to N.`,
         renderPace("NATS syncs each write", report.pace.each),
         renderPace("NATS syncs later", report.pace.later),
         renderGrowth(report.growth),
-        renderAims(aims),
+        ...(aims.length === 0 ? [] : [renderAims(aims)]),
       ].join("\n\n"),
       failure: wrong &&
         `a room has not exactly the writes that were accepted: ${JSON.stringify(wrong.contended)}`,

@@ -68,8 +68,8 @@ Deno.test("the model holds for what 1, 2 and 3 Shields cost (2026-11-22, fdd1cf5
     ["8 to 4", 3, 20.8],
   ] as const;
   const rows = measured.flatMap(([load, count, cpu_us]) => [
-    { load, count, cpu_us, expected: 1, received: 1, seconds: 1 },
-    { load, count, cpu_us: cpu_us * 1.5, expected: 1, received: 1, seconds: 1 },
+    { load, count, cpu_us, expected: 1, received: 1 },
+    { load, count, cpu_us: cpu_us * 1.5, expected: 1, received: 1 },
   ]);
   const all = compared(rows);
   assert.equal(all.length, 6);

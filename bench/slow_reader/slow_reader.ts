@@ -3,15 +3,18 @@
  * embedded Spine, readers in client processes, one publisher, and in turns no slow reader, one, and many.
  */
 import { websocketLine } from "../../tests/harness/websocket_option.ts";
+import { encodePub, writeEnvelope } from "@arqon/proto";
+import { type Load, openLoad } from "../load/crowd/driver.ts";
+import { busTarget } from "../load/crowd/turns.ts";
+import { oneRoom } from "../load/plans/plan.ts";
 import { Scrape, until } from "../measure/brains.ts";
+import { connectSocket, type LoadSocket } from "../measure/socket.ts";
 import { answer, measuredBy } from "../measure/program.ts";
 import { scenario, UsageError } from "../measure/scenario.ts";
 import { stall } from "../measure/stalled_clients.ts";
 import { medianOf, sumOf } from "../measure/statistics.ts";
 import { renderTable } from "../measure/table.ts";
 import { type BusProcess, startConfigured } from "../measure/targets.ts";
-import { openPublisher, stamped, startReaders } from "./fanout_load.ts";
-import type { FanoutResult, Publisher, Readers } from "./fanout_load.ts";
 
 /** The plan of the measurement. */
 export interface SlowReaderPlan {
@@ -41,8 +44,11 @@ export interface Phase {
 }
 
 /** The result of one phase in one round. */
-export interface PhaseResult extends Phase, FanoutResult {
+export interface PhaseResult extends Phase {
   readonly expected: number;
+  readonly received: number;
+  readonly p50_ms: number;
+  readonly p99_ms: number;
   /** What the Shield did with the slow readers, by `shield_slow_reader_total`. */
   readonly disconnected: number;
   readonly dropped: number;
@@ -71,19 +77,22 @@ const FILL_BYTES = 60_000;
 const FILL_STEP = 5;
 /** Number of messages after which no slow reader of `disconnect` is left. */
 const FLOOD = 40;
-const roomOf = (name: SlowClass) => `${name}-main`;
+const roomOf = (name: SlowClass) => `${name}-0`;
 const fillOf = (name: SlowClass) => `${name}-fill`;
 
 /** A bus and all its clients. */
 interface Stage {
   readonly bus: BusProcess;
-  readonly publisher: Publisher;
-  readonly readers: Readonly<Record<SlowClass, Readers>>;
+  /** Publishes what only slow readers hear. */
+  readonly publisher: LoadSocket;
+  /** The readers of the class, and who publishes to them. */
+  readonly load: Load;
   metrics(): Promise<Scrape>;
 }
 
 function flood({ publisher }: Stage, name: SlowClass, messages: number): void {
-  const frame = stamped(fillOf(name), 0, FILL_BYTES);
+  const event = { type: "fill", data: new Uint8Array(FILL_BYTES) };
+  const frame = encodePub(writeEnvelope({ room_id: fillOf(name), event }));
   for (let sent = 0; sent < messages; sent++) publisher.send(frame);
 }
 
@@ -122,30 +131,28 @@ function actions(scrape: Scrape): Record<typeof ACTIONS[number], number> {
 }
 
 async function run(stage: Stage, phase: Phase, plan: SlowReaderPlan): Promise<PhaseResult> {
-  const { metrics, publisher, readers: all } = stage;
-  const readers = all[phase.class];
+  const { metrics, load } = stage;
   const connected = (await metrics()).sum("shield_active_connections");
   const before = actions(await metrics());
   using stalled = phase.slow === 0 ? undefined : await stallAll(stage, phase);
-  const messages = Math.round(plan.rate * plan.seconds);
-  const load = { rate: plan.rate, burst: 1, size_bytes: plan.size_bytes };
-  const room_id = roomOf(phase.class);
-  await readers.take();
   let unsent_bytes = (await metrics()).sum("shield_unsent_bytes");
-  await publisher.run(room_id, { ...load, messages: messages >> 1 });
+  const { rate, seconds, size_bytes } = plan;
+  const pace = { kind: "rate", rate, burst: 1 } as const;
+  const running = load.run({ pace, sizes_bytes: [size_bytes], seconds, warmup_seconds: 0 });
+  await new Promise((resolve) => setTimeout(resolve, seconds * 500));
   if (stalled !== undefined) flood(stage, phase.class, FLOOD);
-  await publisher.run(room_id, { ...load, messages: messages - (messages >> 1) });
-  const expected = messages * readers.connections;
-  await readers.until(expected);
+  const { expected, received, latency: { p50_ms, p99_ms } } = await running;
   const after = await metrics();
   unsent_bytes = Math.max(unsent_bytes, after.sum("shield_unsent_bytes"));
-  const result = await readers.take();
+  const result = { expected, received, p50_ms, p99_ms };
   const now = actions(after);
-  const grown = ACTIONS.map((action) => [action, now[action] - before[action]]);
+  const counts = Object.fromEntries(
+    ACTIONS.map((action) => [action, now[action] - before[action]]),
+  ) as typeof now;
   stalled?.[Symbol.dispose]();
   const active = async () => (await metrics()).sum("shield_active_connections");
   await until(async () => await active() === connected, "the slow readers have left", 20);
-  return { ...phase, ...result, expected, ...Object.fromEntries(grown), unsent_bytes };
+  return { ...phase, ...result, ...counts, unsent_bytes };
 }
 
 /** All phases: every class with no slow reader, one and many, in the opposite order every other round. */
@@ -158,15 +165,15 @@ async function measure(plan: SlowReaderPlan): Promise<PhaseResult[]> {
   await using owned = new AsyncDisposableStack();
   const bus = owned.use(await startConfigured(configOf(plan.server_lines)));
   const metrics = async () => new Scrape(await (await fetch(`${bus.ops_url}/metrics`)).text());
-  const publisher = owned.use(await openPublisher(bus.url, bus.token));
-  const readers: Partial<Record<SlowClass, Readers>> = {};
+  const publisher = await connectSocket(bus.url, ["arqon.v1", `arqon.token.${bus.token}`]);
+  owned.defer(() => publisher.close());
   const results: PhaseResult[] = [];
   // One class at a time, since the readers of the others would only take memory.
   for (const name of CLASSES) {
-    const order = { url: bus.url, token: bus.token, room_id: roomOf(name), batch: true };
-    await using heard = await startReaders({ ...order, connections: plan.readers }, plan.processes);
-    readers[name] = heard;
-    const stage = { bus, publisher, metrics, readers: readers as Stage["readers"] };
+    const groups = oneRoom(name, 1, plan.readers, true);
+    const crowd = { groups, processes: plan.processes, echo: false };
+    await using load = await openLoad(busTarget(bus, [bus.token]), crowd);
+    const stage = { bus, publisher, metrics, load };
     // This phase makes compilers and buffers warm and does not count.
     await run(stage, { class: name, slow: 0 }, plan);
     for (let round = 0; round < plan.rounds; round++) {

@@ -4,6 +4,7 @@
  * phase that begins, and the end of stdin ends the last one. It prints one report.
  */
 import { decodeServerFrame, encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
+import { delaysOf } from "../measure/statistics.ts";
 import { ownLines } from "../measure/text_lines.ts";
 
 /** The plan of the pair. */
@@ -52,18 +53,9 @@ function publication(phase: string, sent_ms: number): Uint8Array<ArrayBuffer> {
   return encodePub(writeEnvelope({ room_id: ROOM, event })) as Uint8Array<ArrayBuffer>;
 }
 
-function summary({ sent, latencies_ms }: Phase): PairPhase {
-  const sorted = latencies_ms.toSorted((a, b) => a - b);
-  const at = (share: number) =>
-    sorted[Math.min(sorted.length - 1, sorted.length * share | 0)] ?? NaN;
-  return {
-    sent,
-    received: sorted.length,
-    p50_ms: at(0.5),
-    p99_ms: at(0.99),
-    max_ms: sorted.at(-1) ?? NaN,
-  };
-}
+const summary = ({ sent, latencies_ms }: Phase): PairPhase => (
+  { sent, received: latencies_ms.length, ...delaysOf(latencies_ms) }
+);
 
 async function run(plan: PairPlan, names: AsyncIterator<string>): Promise<PairReport> {
   const phases: Record<string, Phase> = {};

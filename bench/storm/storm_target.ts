@@ -3,6 +3,7 @@
  * `storm_child.ts` makes the storm.
  */
 import { type Issuer, startServer } from "../../tests/harness/cluster.ts";
+import { Scrape } from "../measure/brains.ts";
 import { ROOT } from "../measure/scenario.ts";
 import type { BarePlan, BareReady, BareSpent } from "./storm_bare_child.ts";
 import type { StormPlan } from "./storm.ts";
@@ -65,33 +66,24 @@ function serverLines(plan: StormPlan): string {
   return lines.join("\n");
 }
 
-/** The values of a process's metrics, by name and labels. */
-async function metricsOf(ops_url: string): Promise<Map<string, number>> {
-  const text = await (await fetch(`${ops_url}/metrics`)).text();
-  return new Map(
-    text.split("\n").filter((line) => line !== "" && !line.startsWith("#")).map((line) => {
-      const space = line.lastIndexOf(" ");
-      return [line.slice(0, space), Number(line.slice(space + 1))];
-    }),
-  );
+async function scrape(ops_url: string): Promise<Scrape> {
+  return new Scrape(await (await fetch(`${ops_url}/metrics`)).text());
 }
 
-function spentOf(before: Map<string, number>, after: Map<string, number>): Spent {
-  const grown = (name: string) => (after.get(name) ?? 0) - (before.get(name) ?? 0);
-  const sum = (prefix: string) =>
-    [...after.keys()].filter((name) => name.startsWith(prefix)).reduce(
-      (all, name) => all + grown(name),
-      0,
-    );
+function spentOf(before: Scrape, after: Scrape): Spent {
+  const grown = (name: string) => after.sum(name) - before.sum(name);
   const histogram = "shield_handshake_duration_seconds";
   const accepted = grown(`${histogram}_count`);
-  const bucket = [...after.keys()].filter((name) => name.startsWith(`${histogram}_bucket`))
-    .map((name) => [Number(/le="([^"]*)"/.exec(name)?.[1]), grown(name)] as const)
-    .find(([, count]) => count >= accepted * 0.99);
+  const bucket = after.labels(`${histogram}_bucket`, "le").find((bound) => {
+    const label = `le="${bound}"`;
+    const count = after.sum(`${histogram}_bucket`, label) -
+      before.sum(`${histogram}_bucket`, label);
+    return count >= accepted * 0.99;
+  });
   const door = {
     accepted,
-    refused: sum("shield_admission_refusals_total"),
-    answered_p99_ms: (bucket?.[0] ?? Infinity) * 1_000,
+    refused: grown("shield_admission_refusals_total"),
+    answered_p99_ms: Number(bucket ?? Infinity) * 1_000,
     cache_hits: grown("shield_token_cache_hits_total"),
     cache_misses: grown("shield_token_cache_misses_total"),
   };
@@ -106,8 +98,8 @@ export async function startShield(plan: StormPlan, issuer: Issuer): Promise<Stor
   return {
     url,
     async measure() {
-      const before = await metricsOf(ops_url);
-      return await withWaits(shield.pid, async () => spentOf(before, await metricsOf(ops_url)));
+      const before = await scrape(ops_url);
+      return await withWaits(shield.pid, async () => spentOf(before, await scrape(ops_url)));
     },
     [Symbol.asyncDispose]: () => shield[Symbol.asyncDispose](),
   };

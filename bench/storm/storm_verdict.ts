@@ -2,6 +2,7 @@
  * What a storm measured, and which promises of docs/architecture.md#promises it kept. Pure; the tables
  * are `storm.ts`.
  */
+import { delaysOf, sumOf } from "../measure/statistics.ts";
 import type { StormRound } from "./storm.ts";
 
 /** Time in which 10,000 clients must be back, for each pair of cores. */
@@ -46,32 +47,27 @@ export interface Kept {
   readonly kept: boolean;
 }
 
-function at(sorted: readonly number[], share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;
-}
-
 /** The figures of a storm of so many clients. */
 export function figuresOf({ crowds, pair, spent }: StormRound, clients: number): Figures {
-  const sum = (key: "lost" | "mute_refusals" | "other_refusals" | "failures" | "cpu_seconds") =>
-    crowds.reduce((all, crowd) => all + crowd[key], 0);
   const all = (key: "back_ms" | "handshake_ms" | "retry_after_ms") =>
-    crowds.flatMap((crowd) => crowd[key]).sort((a, b) => a - b);
-  const [back, handshakes, waits] = [all("back_ms"), all("handshake_ms"), all("retry_after_ms")];
+    crowds.flatMap((crowd) => crowd[key]);
+  const waits = all("retry_after_ms");
+  const [back, handshake] = [all("back_ms"), all("handshake_ms")].map(delaysOf);
   return {
     clients,
-    back: back.length,
-    lost: sum("lost"),
-    mute_refusals: sum("mute_refusals"),
-    other_refusals: sum("other_refusals"),
-    failures: sum("failures"),
+    back: all("back_ms").length,
+    lost: sumOf(crowds, "lost"),
+    mute_refusals: sumOf(crowds, "mute_refusals"),
+    other_refusals: sumOf(crowds, "other_refusals"),
+    failures: sumOf(crowds, "failures"),
     refusals: waits.length,
     distinct_waits: new Set(waits).size,
-    back_p50_ms: at(back, 0.5),
-    back_max_ms: back.at(-1) ?? NaN,
-    handshake_p50_ms: at(handshakes, 0.5),
-    handshake_p99_ms: at(handshakes, 0.99),
-    handshake_max_ms: handshakes.at(-1) ?? NaN,
-    clients_cpu_seconds: sum("cpu_seconds"),
+    back_p50_ms: back!.p50_ms,
+    back_max_ms: back!.max_ms,
+    handshake_p50_ms: handshake!.p50_ms,
+    handshake_p99_ms: handshake!.p99_ms,
+    handshake_max_ms: handshake!.max_ms,
+    clients_cpu_seconds: sumOf(crowds, "cpu_seconds"),
     server_cpu_seconds: spent.cpu_seconds,
     server_waited_seconds: spent.waited_seconds ?? NaN,
     steady_p99_ms: pair["storm"]?.p99_ms ?? NaN,

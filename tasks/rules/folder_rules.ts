@@ -225,7 +225,6 @@ export const FOLDERS: readonly (readonly string[])[] = [
   ],
   [
     "bench/measure",
-    "bench/slow_reader",
     "bench/load/wires",
     "bench/load/targets",
     "bench/load/plans",
@@ -237,6 +236,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "bench/governance",
     "bench/rooms",
     "bench/durable",
+    "bench/slow_reader",
     "bench/storm",
     "bench/sockets",
     "bench/reach",

@@ -22,13 +22,14 @@ export interface Turn {
   readonly report: LoadReport;
 }
 
-/** A bus that runs already, as a target. */
+/** A bus that runs already, as a target. Without a process id it has no CPU time and memory. */
 export function busTarget(
-  { pid, url }: { readonly pid: number; readonly url: string },
+  { pid, url }: { readonly pid?: number; readonly url: string },
   tokens: WireSpec["tokens"],
 ): RunningTarget {
   const wire = { protocol: "arqon", url, tokens } as const;
-  return { version: "", pids: [pid], wire, [Symbol.asyncDispose]: () => Promise.resolve() };
+  const pids = pid === undefined ? [] : [pid];
+  return { version: "", pids, wire, [Symbol.asyncDispose]: () => Promise.resolve() };
 }
 
 /** What all players do in one turn: at a rate or as fast as it goes. */

@@ -1,28 +1,12 @@
-/** Sizes of chat bodies: read from events, and the record of them. */
+/** The bodies of chat, and who hears them. */
 import assert from "node:assert/strict";
-import fc from "fast-check";
-import { chatSizes, interleaved, payloadSizes, RECORDED_SIZES_BYTES } from "./chat_sizes.ts";
+import { CHAT_SIZES } from "./chat_sizes.ts";
 import { chatGroups } from "../scenarios.ts";
 
-Deno.test("a payload counts in bytes of UTF-8, as JSON without white space", () => {
-  const lines = ['{"payload":{"a": "ü"}}', '{"type":"x","payload":[1, 2]}', ""];
-  assert.deepEqual(payloadSizes(lines.join("\n")), ['{"a":"ü"}'.length + 1, "[1,2]".length]);
-});
-
-Deno.test("interleaving keeps every size, in an order of its own", () => {
-  fc.assert(fc.property(fc.array(fc.nat(30_000)), (sizes_bytes) => {
-    const sorted = (all: number[]) => all.toSorted((one, other) => one - other);
-    assert.deepEqual(sorted(interleaved(sizes_bytes)), sorted(sizes_bytes));
-  }));
-  assert.notDeepEqual(interleaved(RECORDED_SIZES_BYTES), RECORDED_SIZES_BYTES);
-});
-
-Deno.test("with or without the events beside the checkout there are sizes that a frame can have", async () => {
-  const { sizes_bytes } = await chatSizes();
-  for (const sizes of [sizes_bytes, RECORDED_SIZES_BYTES]) {
-    assert.ok(sizes.length >= 32);
-    assert.ok(sizes.every((size_bytes) => size_bytes > 0 && size_bytes < 65_536));
-  }
+Deno.test("large and small sizes take turns, each once, and a frame can have each", () => {
+  assert.equal(new Set(CHAT_SIZES).size, 32);
+  assert.ok(CHAT_SIZES.every((size_bytes) => size_bytes > 0 && size_bytes < 65_536));
+  assert.notDeepEqual(CHAT_SIZES, CHAT_SIZES.toSorted((one, other) => one - other));
 });
 
 Deno.test("a chat message goes to 44 members on average", () => {

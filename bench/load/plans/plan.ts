@@ -33,6 +33,19 @@ export function ownRooms(connections: number, prefix: string, more: Partial<Grou
   };
 }
 
+/** Publishers that hear nothing, and readers, all of the room `PREFIX-0`. */
+export function oneRoom(
+  prefix: string,
+  publishers: number,
+  readers: number,
+  batch: boolean,
+): readonly Group[] {
+  return [
+    ownRooms(readers, prefix, { rooms: 1, batch, publishes: false }),
+    ownRooms(publishers, prefix, { rooms: 1, batch, subscribes: false }),
+  ];
+}
+
 /** A group of connections that do nothing. */
 export const idlers = (connections: number, prefix: string): Group =>
   ownRooms(connections, prefix, { rooms: 1, subscribes: false, publishes: false });

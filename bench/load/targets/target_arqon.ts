@@ -12,7 +12,7 @@ import { startConfigured } from "../../measure/targets.ts";
 import { FEATURE_TITLES, featureConfig, featureServer, putInForce } from "./features.ts";
 import type { Feature } from "./features.ts";
 import type { Ability, RunningTarget, Target, TargetOptions } from "./target.ts";
-import { TLS_FILES } from "./target_bare.ts";
+import { caOf, TLS_FILES } from "./target_bare.ts";
 
 const ABILITIES: ReadonlySet<Ability> = new Set(["echo", "rooms", "tenants", "tls", "batch"]);
 
@@ -38,10 +38,6 @@ connections_per_tenant = 1_000_000
 
 const tlsLines = (tls: boolean) =>
   tls ? `tls_cert = "${TLS_FILES.cert}"\ntls_key = "${TLS_FILES.key}"\n` : "";
-
-async function caOf({ tls }: TargetOptions): Promise<{ ca?: string }> {
-  return tls ? { ca: await Deno.readTextFile(TLS_FILES.ca) } : {};
-}
 
 const tenantsOf = ({ tenants }: TargetOptions) =>
   Array.from({ length: tenants }, (_, index) => `tenant-${index}`);
@@ -87,7 +83,7 @@ async function startEmbedded(options: TargetOptions, feature?: Feature): Promise
   const admin = { admin_url: bus.admin_url, tokenFor: () => tokenFor(ADMIN) };
   await putInForce(feature, admin, tenantsOf(options));
   const given = await tokens(options.tenants, (claims) => tokenFor({ role: "user", ...claims }));
-  const ca = await caOf(options);
+  const ca = await caOf(options.tls);
   const stack = owned.move();
   return {
     version: VERSION,
@@ -112,7 +108,7 @@ async function startOnNats(options: TargetOptions, feature?: Feature): Promise<R
   const admin = { admin_url, tokenFor: () => issuer.tokenFor(ADMIN) };
   await putInForce(feature, admin, tenantsOf(options));
   const given = await tokens(options.tenants, issuer.tokenFor);
-  const ca = await caOf(options);
+  const ca = await caOf(options.tls);
   const stack = owned.move();
   return {
     version: VERSION,

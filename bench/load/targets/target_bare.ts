@@ -11,7 +11,13 @@ export const TLS_FILES = {
   ca: `${ROOT}/tests/tls/ca.pem`,
 } as const;
 
-const ABILITIES: ReadonlySet<Ability> = new Set(["echo", "rooms", "tls"]);
+/** The authority for the wire, where there is TLS. */
+export async function caOf(tls: boolean): Promise<{ ca?: string }> {
+  return tls ? { ca: await Deno.readTextFile(TLS_FILES.ca) } : {};
+}
+
+/** What a server without tenants and BATCH can do. */
+export const PLAIN_ABILITIES: ReadonlySet<Ability> = new Set(["echo", "rooms", "tls"]);
 
 async function wsVersion(): Promise<string> {
   const text = await Deno.readTextFile(`${ROOT}/deno.json`);
@@ -19,13 +25,8 @@ async function wsVersion(): Promise<string> {
 }
 
 async function start(kind: BareOptions["kind"], { tls }: TargetOptions): Promise<RunningTarget> {
-  const { cert, key } = TLS_FILES;
-  const [certificate, private_key, ca] = tls
-    ? await Promise.all([cert, key, TLS_FILES.ca].map((file) => Deno.readTextFile(file)))
-    : [];
-  const pem = certificate === undefined || private_key === undefined
-    ? {}
-    : { cert: certificate, key: private_key };
+  const read = (file: string) => Deno.readTextFile(file);
+  const pem = tls ? { cert: await read(TLS_FILES.cert), key: await read(TLS_FILES.key) } : {};
   const options: BareOptions = { kind, ...pem };
   const program = startProgram("bench/load/targets/bare_server.ts", {
     flags: ["--ignore-env", "--allow-net=127.0.0.1"],
@@ -36,7 +37,7 @@ async function start(kind: BareOptions["kind"], { tls }: TargetOptions): Promise
     return {
       version: kind === "deno" ? Deno.version.deno : await wsVersion(),
       pids: [program.pid],
-      wire: { protocol: "raw", url, tokens: [""], ...(ca === undefined ? {} : { ca }) },
+      wire: { protocol: "raw", url, tokens: [""], ...await caOf(tls) },
       [Symbol.asyncDispose]: () => program[Symbol.asyncDispose](),
     };
   } catch (error) {
@@ -49,7 +50,7 @@ async function start(kind: BareOptions["kind"], { tls }: TargetOptions): Promise
 export const DENO: Target = {
   id: "deno",
   title: "bare Deno",
-  abilities: ABILITIES,
+  abilities: PLAIN_ABILITIES,
   start: (options) => start("deno", options),
 };
 
@@ -57,6 +58,6 @@ export const DENO: Target = {
 export const WS: Target = {
   id: "ws",
   title: "bare ws",
-  abilities: ABILITIES,
+  abilities: PLAIN_ABILITIES,
   start: (options) => start("ws", options),
 };
