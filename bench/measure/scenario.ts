@@ -95,11 +95,10 @@ export function scenario<O extends Options>(
   run: (values: Values<O>) => Promise<ScenarioResult>,
 ): Scenario {
   const lines = Object.entries(options).map(([option, [value, use]]) => {
-    const takes = `--${option}${
-      typeof value === "boolean" ? "" : ` ${Array.isArray(value) ? "N,N" : "X"}`
-    }`;
-    const shown = value === false || value === "" ? "" : ` (${value})`;
-    return `  ${takes.padEnd(18)}${use}${shown}\n`;
+    const kind =
+      { number: " N", string: " X", boolean: "", object: " N,N" }[typeof value as string];
+    const shown = value === false || value === "" ? "" : `(${value})`;
+    return `  ${`--${option}${kind}`.padEnd(18)}${[use, shown].filter(Boolean).join(" ")}\n`;
   });
   return {
     name,
