@@ -33,6 +33,21 @@ export function withSection(page: string, section: string): string {
   return `${page.slice(0, begin + BEGIN.length)}\n\n${section}\n\n${page.slice(end)}`;
 }
 
+/** The table of a law's steps, as text. */
+export function renderSteps({ axis, steps }: RecordedLaw): string {
+  const cheapest = Math.min(...steps.map(({ cpu_us }) => cpu_us));
+  return renderTable(steps, [
+    [axis, ({ step }) => counted(step)],
+    ["CPU µs", ({ cpu_us }) => cpu_us, 1],
+    ["least", ({ rounds_us }) => Math.min(...rounds_us), 1],
+    ["most", ({ rounds_us }) => Math.max(...rounds_us), 1],
+    ["of the cheapest", ({ cpu_us }) => `${(cpu_us / cheapest).toFixed(2)}x`],
+    ["p50 ms", ({ p50_ms }) => p50_ms, 2],
+    ["p99 ms", ({ p99_ms }) => p99_ms, 2],
+    ["RSS MB", ({ rss_bytes }) => rss_bytes / 1e6],
+  ]);
+}
+
 /** The table of the laws, one row for each. */
 export function renderGrowth(laws: readonly RecordedLaw[]): string {
   return renderTable(laws, [
