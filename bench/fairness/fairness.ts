@@ -28,7 +28,7 @@ const BURNER = guest({
 interface Turn {
   readonly isolation: typeof ISOLATIONS[number];
   readonly report: LoadReport;
-  /** What became of the other tenant's messages; absent where the one was alone. */
+  /** The outcome of the other tenant's messages; absent where the one was alone. */
   readonly burner?: LoadReport;
 }
 

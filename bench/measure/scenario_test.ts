@@ -7,13 +7,13 @@ import { renderTable } from "./table.ts";
 const OPTIONS = {
   rounds: [3, "how often"],
   sizes: [[10, 100], ""],
-  only: ["", "some; all"],
+  names: ["", "some; all"],
   quick: [false, "a short one"],
 } satisfies Options;
-const GIVEN = { rounds: "2", sizes: "5,6", only: "a", quick: true };
+const GIVEN = { rounds: "2", sizes: "5,6", names: "a", quick: true };
 
 Deno.test("options are numbers, lists, texts and flags, as their defaults are", () => {
-  assert.deepEqual(valuesOf(OPTIONS, GIVEN), { rounds: 2, sizes: [5, 6], only: "a", quick: true });
+  assert.deepEqual(valuesOf(OPTIONS, GIVEN), { rounds: 2, sizes: [5, 6], names: "a", quick: true });
   for (const wrong of [{ rounds: "0" }, { rounds: "x" }, { sizes: "1,a" }]) {
     assert.throws(() => valuesOf(OPTIONS, { ...GIVEN, ...wrong }), UsageError);
   }

@@ -48,7 +48,7 @@ export const CAPABILITIES: Readonly<Record<string, readonly string[]>> = {
  * folder that has none is left out.
  */
 export const ARROWS: Readonly<Record<string, number>> = {
-  "brain": 11,
+  brain: 12,
   "brain/rooms/desk": 1,
   "shared/cluster": 1,
   "shared/config": 2,

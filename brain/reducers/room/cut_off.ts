@@ -12,7 +12,7 @@ import type { Applied } from "../thread/protocol.ts";
 const ROOMS_MAX = 4_096;
 const DETAIL_UNITS_MAX = 512;
 
-/** Whose fault it is. */
+/** The room that failed. */
 interface FailedRoom {
   readonly tenant_id: string;
   readonly room_id: string;

@@ -90,7 +90,7 @@ export const REDUCED_ABOUT = abouts({
         },
         fault: {
           ...object({ entry: COUNT, at_ms: UNIX_MS, reason: TEXT, detail: TEXT }),
-          description: "the last one: the entry of the room's log, and what became of it",
+          description: "the last one: the entry of the room's log, and its outcome",
         },
       })),
       total: COUNT,
