@@ -30,7 +30,7 @@ Deno.test("a scenario runs with the values, and its help has each option with it
   assert.equal(
     one.help,
     "one: what it is\n\n  --rounds N        how often (3)\n  --sizes N,N       (10,100)\n" +
-      "  --only X          some; all\n  --quick           a short one\n",
+      "  --names X         some; all\n  --quick           a short one\n",
   );
   assert.deepEqual(one.options["sizes"], { type: "string", default: "10,100" });
   assert.deepEqual(one.options["quick"], { type: "boolean", default: false });
