@@ -17,7 +17,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
     '',
     'arqon/v1/control.proto'
 )
-# protoc_insertion_point(imports)
+# @@protoc_insertion_point(imports)
 
 _sym_db = _symbol_database.Default()
 
@@ -41,4 +41,4 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REFRESH']._serialized_end=607
   _globals['_ACK']._serialized_start=610
   _globals['_ACK']._serialized_end=738
-# protoc_insertion_point(module_scope)
+# @@protoc_insertion_point(module_scope)

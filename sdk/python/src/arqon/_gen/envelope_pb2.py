@@ -17,7 +17,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
     '',
     'arqon/v1/envelope.proto'
 )
-# protoc_insertion_point(imports)
+# @@protoc_insertion_point(imports)
 
 _sym_db = _symbol_database.Default()
 
@@ -47,4 +47,4 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SYSTEMSIGNAL']._serialized_end=1035
   _globals['_SYSTEMSIGNAL_KIND']._serialized_start=909
   _globals['_SYSTEMSIGNAL_KIND']._serialized_end=1035
-# protoc_insertion_point(module_scope)
+# @@protoc_insertion_point(module_scope)

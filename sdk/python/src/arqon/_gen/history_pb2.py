@@ -17,7 +17,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
     '',
     'arqon/v1/history.proto'
 )
-# protoc_insertion_point(imports)
+# @@protoc_insertion_point(imports)
 
 _sym_db = _symbol_database.Default()
 
@@ -36,4 +36,4 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HISTORYQUERY']._serialized_end=154
   _globals['_HISTORY']._serialized_start=156
   _globals['_HISTORY']._serialized_end=248
-# protoc_insertion_point(module_scope)
+# @@protoc_insertion_point(module_scope)

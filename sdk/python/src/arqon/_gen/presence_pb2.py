@@ -17,7 +17,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
     '',
     'arqon/v1/presence.proto'
 )
-# protoc_insertion_point(imports)
+# @@protoc_insertion_point(imports)
 
 _sym_db = _symbol_database.Default()
 
@@ -37,4 +37,4 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRESENCEUPDATE']._serialized_end=241
   _globals['_PRESENCELEAVE']._serialized_start=243
   _globals['_PRESENCELEAVE']._serialized_end=337
-# protoc_insertion_point(module_scope)
+# @@protoc_insertion_point(module_scope)
