@@ -14,6 +14,8 @@ const CONFIG = `
 [server]
 host = "127.0.0.1"
 drain_ms = 0
+# A bus that stops waits for members in grace as long as this lets it.
+drain_timeout_ms = 2_000
 [ops]
 host = "127.0.0.1"
 [limits]
@@ -254,7 +256,7 @@ async function storms(bus: TestBus): Promise<void> {
 
 Deno.test("who has joined is in the list that is asked for next, however long joins wait", async () => {
   await using bus = await startLocalBus(
-    CONFIG.replace("[presence]", "[presence]\nannounce_ms = 10_000"),
+    CONFIG.replace("[presence]", "[presence]\nannounce_ms = 2_000"),
   );
   using _first = await enter(bus, "asked", "ann");
   using bob = await enter(bus, "asked", "bob");
