@@ -10,6 +10,7 @@ import { AdminClient } from "../peers/admin_client.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
 import { schemaAdmin } from "../peers/schema_admin.ts";
 import type { Row } from "./factors.ts";
+import { twinOf } from "./observers.ts";
 import { faultRows, gaugesOf, idleAgain, struck } from "./faults.ts";
 import {
   answerBefore,
@@ -66,16 +67,13 @@ async function reload({ bus }: Ground, _rows: readonly Row[], knobs: Knobs): Pro
   };
 }
 
-/** A custom section: the module decides as before, under another hash. */
-const TWIN = [0, 2, 1, 0x78];
-
 /** The twin of each module of the gates, by hash, both ways. */
 async function twinsOf({ bus, modules }: Ground): Promise<ReadonlyMap<string, string>> {
   const policies = await policyAdmin(bus);
   const twins = new Map<string, string>();
   for (const [gate, file] of [["policy", "bad_words"], ["replace", "mask_digits"]] as const) {
     const bytes = await Deno.readFile(`${ROOT}policies/build/${file}.wasm`);
-    const { body } = await policies.upload(new Uint8Array([...bytes, ...TWIN]));
+    const { body } = await policies.upload(twinOf(bytes));
     twins.set(modules[gate].sha256, String(body["sha256"]));
     twins.set(String(body["sha256"]), modules[gate].sha256);
   }
