@@ -176,7 +176,8 @@ async function outage(cluster: Cluster): Promise<void> {
   const [client] = await everywhere(cluster, "eve", []);
   const shield = shields[0];
   assert.ok(shield !== undefined && client !== undefined);
-  const health = async () => await (await fetch(`${shield.ready.ops_url}/health/ready`)).json();
+  const health = async ({ ready } = shield) =>
+    await (await fetch(`${ready.ops_url}/health/ready`)).json();
   assert.equal((await health()).checks.bans.status, "ok");
   await nats.kill();
   await until(
@@ -189,7 +190,9 @@ async function outage(cluster: Cluster): Promise<void> {
   client.send({ op: "ping" });
   assert.equal((await client.json()).op, "pong", "who is in stays in");
   await nats.start();
-  await until("the bans are known", async () => (await health()).status === "ok");
+  for (const each of shields) {
+    await until("the bans are known", async () => (await health(each)).status === "ok");
+  }
   assert.equal((await waysIn(shield, eve)).socket, "101");
   assert.equal(
     (await waysIn(shield, await issuer.tokenFor({ sub: "carl" }))).publish,
