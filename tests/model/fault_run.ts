@@ -2,6 +2,7 @@
  * Rows through a fault: messages before it, while it lasts and when it is over, with readers that come back by themselves;
  * then what was heard, stored, journalled and called is judged by `fault_model.ts`.
  */
+import { inspect } from "node:util";
 import { pace } from "../../shared/testing/pace.ts";
 import { becomes, insist } from "../../shared/testing/until.ts";
 import { isHole, type JournalRecord } from "../../shared/journal/record.ts";
@@ -252,7 +253,7 @@ export async function runThrough(
   await Promise.all([strike(), all((one) => one.publish(1))]);
   await all((one) => one.settle());
   const wrong = await Promise.all(passages.map(async (one, at) => {
-    const found = await one.judge().catch((error: Error) => [`${error.stack}`]);
+    const found = await one.judge().catch((error: unknown) => [inspect(error)]);
     return found.length === 0 ? [] : [`row ${at}, ${sayRow(one.row)}\n  ${found.join("\n  ")}`];
   }));
   const said = wrong.flat();

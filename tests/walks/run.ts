@@ -1,4 +1,5 @@
 /** Runs walks, and makes one that goes wrong shorter. */
+import { inspect } from "node:util";
 import { sayRow, tenantOf } from "../model/run.ts";
 import { onlyRoom, type Plan, planOf, sayPlan, type Wish, withoutSteps } from "./plan.ts";
 import { RoomWalk } from "./room_walk.ts";
@@ -38,7 +39,7 @@ async function firstWrong(
   judged: Judged,
 ): Promise<Wrong | undefined> {
   const all = await Promise.all(
-    rooms.map((one, room) => judged(one, room).catch((error: Error) => [`${error.stack}`])),
+    rooms.map((one, room) => judged(one, room).catch((error: unknown) => [inspect(error)])),
   );
   const room = all.findIndex((facts) => facts.length > 0);
   return room < 0 ? undefined : { room, step, facts: all[room]! };
