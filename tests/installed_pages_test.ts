@@ -74,12 +74,11 @@ const OWN_ENVIRONMENT =
 const pageOf = (name: string) => Deno.readTextFile(new URL(`${name}.md`, DOCS));
 
 /**
- * The session that the README shows, as a page: its commands in their order, and what comes in the
- * second terminal. How each line looks is `record_test.ts`'s to compare.
+ * The recorded session that the quick start shows, as a page: its commands in their order, and what
+ * comes in the second terminal. How each line looks is `record_test.ts`'s to compare.
  */
-async function readmeSession(): Promise<string> {
-  const readme = await Deno.readTextFile(new URL("../README.md", import.meta.url));
-  const [, recorded = ""] = readme.split("<!-- recorded by");
+async function recordedSession(): Promise<string> {
+  const recorded = await Deno.readTextFile(new URL("session.txt", DOCS));
   const commands = [...recorded.matchAll(/^\$ npx (arq [^\n]*)$/gm)].map(([, command = ""]) =>
     command
   );
@@ -125,8 +124,8 @@ Deno.test("the installed package does what the pages say", async (t) => {
         );
       }
       await t.step(
-        `README.md on ${runtime.name}`,
-        async () => await follow(await readmeSession(), install),
+        `docs/session.txt on ${runtime.name}`,
+        async () => await follow(await recordedSession(), install),
       );
       const arq = `${runtime.runner[0]} arq`;
       if (runtime === runtimes[1]) continue;
