@@ -22,7 +22,11 @@ export const Arrivals = {
     "how long a TLS handshake, and how long the head of a request may take",
   ),
   request_body_ms: ms(30_000, "how long the body of a request may take"),
-  keep_alive_ms: ms(60_000, "how long a connection waits for its next request"),
+  // Go's and hyper's pools keep a connection for 90 s: whoever reuses one does not race its end.
+  keep_alive_ms: ms(
+    95_000,
+    "how long a connection waits for its next request; longer than a load balancer or a client's pool keeps it",
+  ),
   answer_ms: ms(10_000, "how long a peer may take to read an answer"),
   listener_probe_ms: ms(
     2_000,

@@ -22,7 +22,8 @@ const LIMITS: DoorLimits = {
   strangers_per_address: 32,
   head_ms: 10_000,
   body_ms: 30_000,
-  idle_ms: 60_000,
+  // Longer than pools of clients keep a connection (Go's and hyper's: 90 s): whoever reuses one does not race its end.
+  idle_ms: 95_000,
   answer_ms: 10_000,
   descriptors: 128,
   gone_ms: 30_000,

@@ -7,6 +7,7 @@ import {
   parseLine,
 } from "../../shared/journal/record.ts";
 import { seen } from "../../shared/testing/until.ts";
+import { OWN_CONNECTIONS } from "./own_connections.ts";
 
 /** What came back. */
 export interface AdminAnswer {
@@ -49,6 +50,7 @@ export class AdminClient {
     headers: Record<string, string> = {},
   ): Promise<AdminAnswer> {
     const response = await fetch(`${this.#url}${path}`, {
+      client: OWN_CONNECTIONS,
       method,
       headers: {
         authorization: `Bearer ${this.#token}`,

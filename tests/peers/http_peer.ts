@@ -1,4 +1,5 @@
 /** One caller of the client listener's HTTP API, for tests: real requests, plain answers. */
+import { OWN_CONNECTIONS } from "./own_connections.ts";
 
 /** What came back. */
 export interface HttpAnswer {
@@ -27,6 +28,7 @@ export class HttpPeer {
     headers: Record<string, string> = {},
   ): Promise<HttpAnswer> {
     const response = await fetch(`${this.#url}/v1/${path}`, {
+      client: OWN_CONNECTIONS,
       method,
       headers: {
         authorization: `Bearer ${this.#token}`,

@@ -1,5 +1,6 @@
 /** What an admin does over HTTP with policies, for tests and benchmarks: real requests, plain answers. */
 import type { TestBus } from "../harness/bus.ts";
+import { OWN_CONNECTIONS } from "./own_connections.ts";
 
 /** Status and JSON body of an answer. */
 export interface AdminAnswer {
@@ -31,6 +32,7 @@ export async function policyAdmin(
   ): Promise<AdminAnswer> => {
     const headers = { authorization, ...(type === undefined ? {} : { "content-type": type }) };
     const response = await fetch(`${bus.admin_url}/v1/${path}`, {
+      client: OWN_CONNECTIONS,
       method,
       headers,
       ...(body === undefined ? {} : { body }),

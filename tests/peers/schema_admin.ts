@@ -1,6 +1,7 @@
 /** What an admin does over HTTP with schemas and mappings, for tests and benchmarks: real requests, plain answers. */
 import type { TestBus } from "../harness/bus.ts";
 import type { AdminAnswer } from "./policy_admin.ts";
+import { OWN_CONNECTIONS } from "./own_connections.ts";
 
 /** The admin API of a running bus, with an admin's token. */
 export interface SchemaAdmin {
@@ -27,6 +28,7 @@ export async function schemaAdmin(
   const authorization = `Bearer ${await bus.tokenFor({ role: "admin", user: "root" })}`;
   const send = (method: string, path: string, type?: string, body?: BodyInit) =>
     fetch(`${bus.admin_url}/v1/${path}`, {
+      client: OWN_CONNECTIONS,
       method,
       headers: { authorization, ...(type === undefined ? {} : { "content-type": type }) },
       ...(body === undefined ? {} : { body }),
