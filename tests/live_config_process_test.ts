@@ -11,6 +11,7 @@ import { startNats } from "./harness/nats_server.ts";
 import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { ask, openText } from "./peers/raw_client.ts";
+import { logged } from "./harness/logged.ts";
 
 /** Changes the file of a process that `startServer` has started; it is the only one of its part. */
 async function edit({ dir }: Issuer, part: string, change: (text: string) => string) {
@@ -57,7 +58,7 @@ Deno.test("SIGHUP: a Shield and a Brain read their files again, and a broken one
       text.replace("drain_ms = 1", 'drain_ms = 77\nheartbeat_ms = 9_000\n[log]\nlevel = "debug"'),
   );
   await hangUp(shield, READ);
-  assert.match(shield.log(), /by=SIGHUP .*changed="server\.drain_ms log\.level"/);
+  await logged(shield, /by=SIGHUP .*changed="server\.drain_ms log\.level"/);
   await until("the rest is told", () => /keys=server\.heartbeat_ms/.test(shield.log()));
   await edit(
     issuer,
@@ -65,7 +66,7 @@ Deno.test("SIGHUP: a Shield and a Brain read their files again, and a broken one
     (text) => `${text}\n[log]\nlevels = [{ component = "brain", level = "loud" }]\n`,
   );
   await hangUp(brain, "the one before stays in force");
-  assert.match(brain.log(), /log\.levels\[0\]\.level/);
+  await logged(brain, /log\.levels\[0\]\.level/);
   await edit(issuer, "brain", (text) => text.replace("loud", "debug"));
   await hangUp(brain, READ);
   const token = await issuer.tokenFor({ role: "admin" });

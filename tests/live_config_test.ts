@@ -8,6 +8,7 @@ import { startBus } from "./harness/bus.ts";
 import { BASE, LIVE_ROWS } from "./live_config_rows.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { ask, openText } from "./peers/raw_client.ts";
+import { logged } from "./harness/logged.ts";
 
 /** `BASE` with some of its tables replaced. */
 function fileOf(tables: Readonly<Record<string, string>>): string {
@@ -84,8 +85,8 @@ Deno.test("live config: what needs a restart is named, a broken file changes not
     ["limits.max_frame_bytes"],
     null,
   ]);
-  assert.match(
-    bus.log(),
+  await logged(
+    bus,
     /level=warn .*need a restart.*limits\.max_frame_bytes|limits\.max_frame_bytes.*need a restart/,
   );
   const page = async () => await (await fetch(`${bus.ops_url}/metrics`)).text();

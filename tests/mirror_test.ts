@@ -17,6 +17,7 @@ import type { MirrorCluster, MirrorCluster as Cluster } from "./mirror_cluster.t
 import { startOtlpReceiver } from "./otlp/receiver.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
 import { openBinary } from "./peers/raw_client.ts";
+import { logged } from "./harness/logged.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const SHADOW = "x-arqon-shadow";
@@ -202,8 +203,8 @@ async function denied(nats: NatsServer, issuer: Issuer): Promise<void> {
     async () => (await metrics()).includes(series("failed", 51)),
   );
   assert.ok((await metrics()).includes(series("published", 0)));
-  assert.match(
-    shield.log(),
+  await logged(
+    shield,
     /level=warn .*part=mirroring rule=in\.t\.acme\.\* tenant_id=acme .*NATS denies shadow/,
   );
   await listener.spine.flush();

@@ -11,6 +11,7 @@ import { policyAdmin } from "./peers/policy_admin.ts";
 import type { PolicyAdmin } from "./peers/policy_admin.ts";
 import { openText, RawClient } from "./peers/raw_client.ts";
 import { refusedUpgrade } from "./peers/raw_upgrade.ts";
+import { logged } from "./harness/logged.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 
@@ -108,8 +109,8 @@ async function logging(bus: TestBus): Promise<void> {
   const line = JSON.parse((await reader?.read())?.value ?? "");
   assert.deepEqual([line.policy, line.level, line.message], ["auth_policy", "info", "all is ok"]);
   await reader?.cancel();
-  assert.match(
-    bus.log(),
+  await logged(
+    bus,
     /level=info component=overseer module=auth_policy tenant_id=logging msg="all is ok"/,
   );
   client[Symbol.dispose]();

@@ -7,6 +7,7 @@ import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { lintPage, parsePage } from "./peers/metrics_page.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { openText, RawClient } from "./peers/raw_client.ts";
+import { logged } from "./harness/logged.ts";
 
 const DEADLINE_MS = 90_000;
 const COUNT = 3;
@@ -145,7 +146,7 @@ async function oneDies({ node, issuer, clients }: Node): Promise<void> {
   assert.equal(reborn?.restarts, 1);
   assert.notEqual(reborn?.pid, victim.pid);
   assert.match(await metrics(node), /^shield_process_restarts_total\{.*index="1"\} 1$/m);
-  assert.match(node.log(), /component=supervisor .*child_node_id=edge-1 .*signal=SIGKILL/);
+  await logged(node, /component=supervisor .*child_node_id=edge-1 .*signal=SIGKILL/);
   const again = await found("the new one gets connections", async () => {
     const client = await connect(node, issuer);
     if (client.node_id === "edge-1") return client;
@@ -166,7 +167,7 @@ async function oneDrains({ node, clients }: Node): Promise<void> {
     const [, { processes, status }] = await health(node);
     return status === "ok" && processes[2]?.restarts === 1;
   }, DEADLINE_MS);
-  assert.match(node.log(), new RegExp(`child_node_id=edge-2 pid=${pid} code=0 `));
+  await logged(node, new RegExp(`child_node_id=edge-2 pid=${pid} code=0 `));
 }
 
 async function allDrain({ node, clients }: Node): Promise<void> {
@@ -176,7 +177,7 @@ async function allDrain({ node, clients }: Node): Promise<void> {
   const { code } = await node.status;
   assert.equal(code, 0, node.log());
   for (const index of [0, 1, 2]) {
-    assert.match(node.log(), new RegExp(`component=shield node_id=edge-${index} msg="stopped"`));
+    await logged(node, new RegExp(`component=shield node_id=edge-${index} msg="stopped"`));
   }
 }
 

@@ -8,6 +8,7 @@ import { openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 import { startValkey } from "./harness/valkey_server.ts";
 import type { ValkeyServer } from "./harness/valkey_server.ts";
+import { logged } from "./harness/logged.ts";
 
 const DEADLINE_MS = 60_000;
 const LIMIT = 20;
@@ -120,7 +121,7 @@ async function away(cluster: Cluster): Promise<void> {
   const { passed, took_s } = await flood(alone, 1_000);
   assert(passed <= 2 * (LIMIT * (1 + took_s + SHIELD_S) + 1), `${passed} passed`);
   for (const shield of cluster.shields) {
-    assert.match(shield.log(), /level=warn .*part=quota .*counts alone/);
+    await logged(shield, /level=warn .*part=quota .*counts alone/);
     assert.equal((await fetch(`${shield.ready.ops_url}/health/ready`)).status, 200);
   }
   await cluster.valkey.start();

@@ -7,6 +7,7 @@ import { runArq } from "../arq/testing/run_arq.ts";
 import type { ArqResult } from "../arq/testing/run_arq.ts";
 import { openText } from "./peers/raw_client.ts";
 import { initFolder, startServe, tokenOf as token } from "./harness/serve_bus.ts";
+import { logged } from "./harness/logged.ts";
 
 function succeeds({ code, stderr, stdout }: ArqResult): string {
   assert.equal(code, 0, stderr);
@@ -39,7 +40,7 @@ Deno.test("serve runs a policy, without deno on the PATH, and drains at SIGTERM"
   // The window of a drain ends as soon as everybody has gone.
   subscriber.socket.close();
   assert.equal(await ending, 0, bus.log());
-  assert.match(bus.log(), /msg="ready"[\s\S]*msg="draining"[\s\S]*msg="stopped"/);
+  await logged(bus, /msg="ready"[\s\S]*msg="draining"[\s\S]*msg="stopped"/);
   assert.doesNotMatch(bus.log(), /level=error/);
 });
 

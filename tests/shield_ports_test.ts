@@ -16,6 +16,7 @@ import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { freePorts } from "./harness/free_ports.ts";
 import { openBinary } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
+import { logged } from "./harness/logged.ts";
 
 // A Shield whose certificate is replaced while clients are connected. Listeners alone:
 // `shared/listeners/tls_reload_test.ts`.
@@ -102,14 +103,10 @@ const CLIENTS = 40;
 /** More than two heartbeats. */
 const HELD_UP_MS = 3_500;
 
-/** Answers PINGs until a PONG comes; rejects when the connection ends first. */
+/** Resolves with the PONG; rejects when the connection ends first. */
 async function echoed(client: RawClient): Promise<void> {
   client.send(encodePing(new Uint8Array([1])));
-  for (;;) {
-    const frame = await client.frame();
-    if (frame.kind === "pong") return;
-    if (frame.kind === "ping") client.send(encodePong(frame.body));
-  }
+  assert.equal((await client.frame()).kind, "pong");
 }
 
 async function heldUp(websocket: string): Promise<void> {
@@ -123,10 +120,7 @@ async function heldUp(websocket: string): Promise<void> {
       Array.from({ length: CLIENTS }, () => openBinary(url, token)),
     );
     try {
-      await Promise.all(clients.map(async (client) => {
-        const { kind } = await client.frame();
-        assert.equal(kind, "ping");
-      }));
+      await Promise.all(clients.map((client) => client.pinged()));
       shield.signal("SIGSTOP");
       for (const client of clients) client.send(encodePong(new Uint8Array()));
       await pace(HELD_UP_MS);
@@ -198,7 +192,7 @@ for (const websocket of ["native", "own"] as const) {
     }
     const { code } = await shield.status;
     assert.equal(code, 1, shield.log());
-    assert.match(shield.log(), /draining: the process cannot go on/);
+    await logged(shield, /draining: the process cannot go on/);
     for (const stranger of strangers) stranger.close();
     await Deno.remove(issuer.dir, { recursive: true });
   });

@@ -29,6 +29,7 @@ import {
   traceOf,
 } from "./tracing_cluster.ts";
 import type { Cluster } from "./tracing_cluster.ts";
+import { logged } from "./harness/logged.ts";
 
 // The metrics of a real Shield and a real Brain on a real NATS: the contract's names, Prometheus's naming rules, the
 // list in docs/metrics.md, and the same by OTLP.
@@ -542,7 +543,7 @@ metrics = false
     return Number(failed?.[1]) > 0 && Number(dropped?.[1]) > 50;
   };
   await until("something is counted", lost);
-  assert.match(bus.log(), /traces do not reach the collector/);
+  await logged(bus, /traces do not reach the collector/);
   await connection.close();
   assert.equal((await bus.stop()).code, 0);
 });

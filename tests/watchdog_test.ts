@@ -7,6 +7,7 @@ import { found } from "../shared/testing/until.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
 import { Receiver, SECRET } from "./hooks/receiver.ts";
 import { AdminClient } from "./peers/admin_client.ts";
+import { logged } from "./harness/logged.ts";
 
 const STANDS = /level=error component=shield step=[^\n]+ stood_ms=\d+ msg="the event loop stands/;
 
@@ -79,7 +80,7 @@ before_timeout_ms = 10_000
     assert.equal(receiver.calls.length, 2);
     assert.equal(aside.last.outcome, "set_aside");
     assert.ok(well.published > 0 && well.state !== "set_aside");
-    assert.match(bus.log(), /level=error [^\n]*schedule=deadly [^\n]*it is set aside/);
+    await logged(bus, /level=error [^\n]*schedule=deadly [^\n]*it is set aside/);
     const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
     assert.match(metrics, /^shield_schedules\{state="set_aside"\} 1$/m);
   } finally {

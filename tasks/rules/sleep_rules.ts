@@ -1,7 +1,8 @@
 /**
  * The rule for sleeps in test code, as pure functions over texts: no loop waits for a time. `until` of
  * `shared/testing/until.ts` waits for an event and says for which; a load says by `pace` of `shared/testing/pace.ts`
- * that its pause is one. Knows sleeps by their form, and not what a function of another name does.
+ * that its pause is one. Knows sleeps by their form, and not what a function of another name does. The log of a process
+ * comes by a pipe, so that no test looks at it just once for what must be there.
  */
 import ts from "typescript";
 import type { Violation } from "../checkout/violation.ts";
@@ -13,6 +14,8 @@ const WAIT = "wait for the event with `until` of shared/testing/until.ts";
 const IN_LOOP = `a sleep in a loop: ${WAIT}; the pause of a load is \`pace\` of ${PACE}`;
 const ALIAS = `use \`pace\` or \`turn\` of ${PACE}`;
 const POLLS = `a loop that only pauses: ${WAIT}`;
+const LOG =
+  "a look at the log of a process that may still write: `await logged` of tests/harness/logged.ts";
 const PYTHON_WAIT = "wait for the event with `until` of sdk/python/tests/waits.py";
 const PYTHON_IN_LOOP = `a sleep in a loop: ${PYTHON_WAIT}; the pause of a load is \`pace\` of it`;
 const PYTHON_POLLS = `a loop that only pauses: ${PYTHON_WAIT}`;
@@ -64,7 +67,13 @@ function isPolling(node: ts.Node): boolean {
     /^(pace|turn)$/.test(only.expression.getText());
 }
 
-/** Every sleep in a loop, function that only sleeps, and loop that only pauses, of a file of tests. */
+/** Whether it is `assert.match(process.log(), …)`. */
+function isLookAtLog(node: ts.Node): boolean {
+  if (!ts.isCallExpression(node) || node.expression.getText() !== "assert.match") return false;
+  return /^\w+\.log\(\)$/.test(node.arguments[0]?.getText() ?? "");
+}
+
+/** Every sleep in a loop, look at a log, function that only sleeps, and loop that only pauses, of a file of tests. */
 export function checkSleeps(path: string, source: ts.SourceFile): Violation[] {
   if (path === PACE) return [];
   const violations: Violation[] = [];
@@ -74,6 +83,8 @@ export function checkSleeps(path: string, source: ts.SourceFile): Violation[] {
   };
   const visit = (node: ts.Node): void => {
     if (isPolling(node)) report(node, POLLS);
+    // Outside of tests/ a log is that of the test's own process.
+    if (path.startsWith("tests/") && isLookAtLog(node)) report(node, LOG);
     if (isSleep(node)) {
       const outer = around(node);
       if (outer !== undefined && ts.isIterationStatement(outer, false)) report(node, IN_LOOP);

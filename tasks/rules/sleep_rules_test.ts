@@ -25,6 +25,16 @@ Deno.test("a sleep in any loop is reported, whatever else the loop does", () => 
   }
 });
 
+Deno.test("a look at the log of a process is reported, and what must not be there is not", () => {
+  assert.deepEqual(found("assert.match(\n  bus.log(),\n  /ready/,\n);"), [
+    "1: a look at the log of a process that may still write",
+  ]);
+  assert.deepEqual(
+    found("assert.doesNotMatch(bus.log(), /panic/);\nawait logged(bus, /ready/);"),
+    [],
+  );
+});
+
 Deno.test("a function that only sleeps is one of pace.ts, which alone may have it", () => {
   const functions = [
     `const pause = (ms: number) => ${SLEEP};`,

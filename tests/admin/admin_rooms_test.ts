@@ -10,6 +10,7 @@ import { AdminClient } from "../peers/admin_client.ts";
 import { done, join, joinSoon, next } from "./admin_rooms_world.ts";
 import type { World } from "./admin_rooms_world.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
+import { logged } from "../harness/logged.ts";
 
 const KEPT = "/v1/rooms/acme/kept-1";
 
@@ -93,7 +94,7 @@ async function kicks(world: World): Promise<void> {
   // It may come back at once.
   bob.send({ op: "sub", room: "lobby", id: 5 });
   assert.equal((await next(bob, ({ id }) => id === 5)).code, 0);
-  assert.match(one.log(), /by=root msg="an operator's room.kick"/);
+  await logged(one, /by=root msg="an operator's room.kick"/);
   for (
     const [body, text] of [
       [{}, /either user_id or connection_id/],
@@ -153,7 +154,7 @@ async function bans(world: World): Promise<void> {
   const lift = (query: string) => admin.ask("DELETE", `/v1/bans?tenant=acme&user=bob${query}`);
   assert.equal((await lift("")).body.lifted, true);
   assert.equal((await lift("")).body.lifted, false, "there is none any more");
-  assert.match(one.log(), /msg="an operator lifted a ban"/);
+  await logged(one, /msg="an operator lifted a ban"/);
   using back = await joinSoon(world, "bob");
   back.send({ op: "sub", room: "lobby", id: 3 });
   assert.equal((await next(back, ({ id }) => id === 3)).reason, "room-banned");
@@ -187,7 +188,7 @@ async function publishes(world: World): Promise<void> {
   assert.deepEqual([elsewhere.status, elsewhere.body.offset], [200, undefined]);
   const note = await next(ann, ({ type }) => type === "note");
   assert.deepEqual([note.data, note.content_type], [data, plain.content_type]);
-  assert.match(one.log(), /msg="an operator published in a room"/);
+  await logged(one, /msg="an operator published in a room"/);
   const exact = ' {"data":12345678901234567890,"type":"exact"}';
   assert.equal((await admin.ask("POST", `${KEPT}/messages`, exact)).status, 200);
   const raw = await admin.get(`${KEPT}/messages?reverse=true&limit=1`);

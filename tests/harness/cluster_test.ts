@@ -7,6 +7,7 @@ import { startNats } from "./nats_server.ts";
 import type { NatsServer } from "./nats_server.ts";
 import { openText } from "../peers/raw_client.ts";
 import type { RawClient } from "../peers/raw_client.ts";
+import { logged } from "./logged.ts";
 
 async function connect(
   shield: ServerProcess,
@@ -74,7 +75,7 @@ async function outage({ nats, issuer, one, two }: Cluster): Promise<void> {
   const refused = await publisher.json();
   assert.equal(refused.code, 503);
   assert.equal(refused.reason, "spine-unavailable");
-  assert.match(one.log(), /connection to NATS is lost/);
+  await logged(one, /connection to NATS is lost/);
   await nats.start();
   await until("shield one comes back", async () => (await ready(one)).status === 200);
   await until("shield two comes back", async () => (await ready(two)).status === 200);

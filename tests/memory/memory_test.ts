@@ -11,6 +11,7 @@ import type { Issuer, ServerProcess } from "../harness/cluster.ts";
 import type { Attack, Manner, Said } from "./memory_attacker.ts";
 import { Other } from "./memory_other.ts";
 import { startNats } from "../harness/nats_server.ts";
+import { logged } from "../harness/logged.ts";
 
 /** `[limits] memory_bytes`. */
 const LIMIT_BYTES = 600_000_000;
@@ -240,7 +241,7 @@ async function cutOff(issuer: Place): Promise<void> {
     return peer.head.startsWith("HTTP/1.1 403 ");
   });
   assert(await peakBytes(shield) < PEAK_BYTES);
-  assert.match(shield.log(), /clients that held the memory were cut off/);
+  await logged(shield, /clients that held the memory were cut off/);
   for (const client of others) assert(await client.isThere());
   for (const one of [...others, ...peers]) one[Symbol.dispose]();
 }

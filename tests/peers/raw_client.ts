@@ -61,19 +61,32 @@ export class RawClient implements Disposable {
     throw new Error(`the connection ended: ${JSON.stringify(this.#closed)}`);
   }
 
-  /** The next binary frame, decoded. */
+  /** The next binary frame, decoded; heartbeats, of which a slow test may get some, are passed over. */
   async frame(): Promise<ServerFrame> {
-    const frame = await this.raw();
-    if (typeof frame === "string") throw new Error(`a text frame: ${frame}`);
-    return decodeServerFrame(frame);
+    for (;;) {
+      const frame = await this.raw();
+      if (typeof frame === "string") throw new Error(`a text frame: ${frame}`);
+      const decoded = decodeServerFrame(frame);
+      if (decoded.kind !== "ping") return decoded;
+    }
   }
 
-  /** The next text frame, parsed. */
+  /** The next text frame, parsed; heartbeats are passed over. */
   // deno-lint-ignore no-explicit-any
   async json(): Promise<any> {
+    for (;;) {
+      const frame = await this.raw();
+      if (typeof frame !== "string") throw new Error(`a binary frame, opcode ${frame[0]}`);
+      const parsed = JSON.parse(frame);
+      if (parsed.op !== "ping") return parsed;
+    }
+  }
+
+  /** Resolves when the next frame is a heartbeat; rejects when it is another one. */
+  async pinged(): Promise<void> {
     const frame = await this.raw();
-    if (typeof frame !== "string") throw new Error(`a binary frame, opcode ${frame[0]}`);
-    return JSON.parse(frame);
+    const kind = typeof frame === "string" ? JSON.parse(frame).op : decodeServerFrame(frame).kind;
+    if (kind !== "ping") throw new Error(`not a PING but ${kind}`);
   }
 
   /** Resolves when the connection has ended; frames that came before can still be read. */
