@@ -74,7 +74,7 @@ Exit codes: 0 stopped by SIGINT or SIGTERM, 1 could not start or not stop in tim
 75 out of memory: to be started again.`;
 
 const NO_NATS = `--processes needs [nats]: the embedded Spine is in one process and reaches no \
-other. docs/operations.md shows both.`;
+other. docs/scale.md shows both.`;
 
 const NO_ISSUER = `[[auth.issuers]] is missing: without an issuer every token is refused. \
 docs/security.md shows one; \`arq auth keys\` makes a key.`;
