@@ -223,7 +223,7 @@ export const Streams = z.strictObject({
   long_poll_ms: count(
     20_000,
     600_000,
-    "how long a long-poll waits; an event stream is told as often that it still stands",
+    "how long a long-poll waits; an event stream gets a sign of life as often",
   ),
   event_stream_ms: count(
     60_000,

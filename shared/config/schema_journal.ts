@@ -44,7 +44,7 @@ export const Journal = z.strictObject({
     "whether the journal's keys in the room classes that tenants set count (may), or what this table says whatever they set (never)",
   ),
   queue_bytes: z.int().min(65_536).max(4_294_967_296).default(33_554_432).describe(
-    "bytes of decisions that a Shield holds until they are stored, one tenant at most four times what is free; what is above is left out, and the journal tells of it",
+    "bytes of decisions that a Shield holds until they are stored, one tenant at most four times what is free; more is left out, and the journal has a hole for it",
   ),
   flush_ms: count(1_000, 60_000, "how long a Shield collects decisions before it stores them"),
   ...JournalStorage,

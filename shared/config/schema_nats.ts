@@ -68,7 +68,7 @@ export const Nats = z.strictObject({
     }),
   ).min(1).describe("servers to connect to; without this table the embedded Spine runs"),
   user: z.string().min(1).optional().describe(
-    "who logs in with password_file; it may stand in urls instead",
+    "the user of password_file; urls may have it instead",
   ),
   password_file: namedFile("file with the password of user"),
   token_file: namedFile("file with a token, instead of user and password"),

@@ -191,7 +191,7 @@ Deno.test("a good signature does not help a revoked token", async () => {
   });
 });
 
-Deno.test("while NATS is away nobody new gets in; what was revoked and lifted meanwhile counts after", async () => {
+Deno.test("while NATS is unreachable nobody new gets in; what was revoked and lifted meanwhile counts after", async () => {
   await using nats = await startNats({ jetstream: true });
   await using here = await watched(nats.port, { request_timeout_ms: 20_000 });
   using test = await testRevocations(here.spine);

@@ -27,13 +27,13 @@ config.toml:7:14 policy.timeout_ms: "5" is a string; expected an integer from 1 
 \`arq config check FILE\` says the same without starting anything, and opens the keys, certificates and
 other files that it names (\`--no-files\`: not those); \`arq config explain KEY\` says what a key is and
 whether it is live; \`arq doctor\` looks at the machine as well: ports, limits, NATS
-([monitoring.md](monitoring.md#doctor)). A file is UTF-8; one that is named and cannot be read is told
-with its key.
+([monitoring.md](monitoring.md#doctor)). A file is UTF-8. The error of an unreadable file
+names its key.
 
 Passwords, tokens and private keys have files of their own, keys that end in \`_file\`
 ([security.md](security.md#secrets-in-files)): read again when they are needed, and never shown.
 
-Units stand at the end of a name: \`_ms\`, \`_seconds\`, \`_bytes\`. Paths are relative to the working
+A name ends in its unit: \`_ms\`, \`_seconds\`, \`_bytes\`. Paths are relative to the working
 directory of the process. A Brain reads the same file; where \`[ops]\` and \`[admin]\` name no port, it
 uses 4101 and 4102 instead of 4001 and 4002. A switched-off part of \`[platform]\` is skipped with a
 warning at the start.

@@ -31,6 +31,27 @@ Deno.test("style: a sentence of each kind is found, also over the break of a lin
   }
 });
 
+Deno.test("style: a sentence of a page's kinds is found in a page, and in no other file", () => {
+  for (
+    const sentence of [
+      "The client is told so.",
+      "A gap that it was not told of.",
+      "No event tells of a ban.",
+      "The name stands in the table.",
+      "The page works while NATS is away.",
+      "Messages go on as ever.",
+      "A reader leaves without a word.",
+      "When nobody can say what it was.",
+      "The log takes what waits.",
+      "The owner takes up the room.",
+      "A room is born with its first member.",
+    ]
+  ) {
+    assert.deepEqual(linesOf(`A line.\n\n${sentence}\n`), [3], sentence);
+    assert.deepEqual(checkStyle("shared/a.ts", `// ${sentence}`), [], sentence);
+  }
+});
+
 Deno.test("style: what only looks like one is none", () => {
   for (
     const text of [
@@ -41,6 +62,10 @@ Deno.test("style: what only looks like one is none", () => {
       "The next page; null when there is no more.",
       "The bus, whose keys are public, says of what kind it is.",
       "A set of what is stored.",
+      "Two lives are told apart by their start.",
+      "A process that was told to stop.",
+      "A program that stands in for the image.",
+      "It takes up to three seconds.",
     ]
   ) assert.deepEqual(linesOf(text), [], text);
 });

@@ -49,7 +49,7 @@ const options = {
     "where it is called; https, but for hosts in [webhooks] private_hosts",
   ),
   events: z.array(z.enum(HOOK_EVENTS)).default(["room.message"]).describe(
-    "what it is called for: publications to durable rooms, what stands in journals of members, refusals of policies, budgets that are used up, rooms that are made and that end",
+    "what it is called for: publications to durable rooms, entries of journals of members, refusals of policies, used-up budgets, created and ended rooms",
   ),
   room: roomPattern.default("*").describe("room id or prefix pattern"),
   timeout_ms: count(10_000, 60_000, "how long one call may take, its answer included"),
@@ -142,7 +142,7 @@ const Webhooks = z.strictObject({
     "refusals and budgets that wait in one Shield for their store; above, the oldest go",
   ),
   survey_ms: z.int().min(100).max(600_000).default(10_000).describe(
-    "how often a Brain looks for events that it was not told of",
+    "how often a Brain looks for events that it missed",
   ),
 });
 /** Checked `[webhooks]`. */
