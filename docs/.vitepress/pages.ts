@@ -100,6 +100,8 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "Limits", file: "docs/limits.md" },
       { text: "Runbooks", file: "docs/runbooks.md" },
       { text: "Security", file: "docs/security.md" },
+      { text: "Threat model", file: "docs/threats.md" },
+      { text: "Floods and hostile clients", file: "docs/floods.md" },
       { text: "Reliability", file: "docs/reliability.md" },
       { text: "WebSocket, case by case", file: "docs/websocket.md" },
       { text: "Performance", file: "docs/performance.md" },
@@ -136,6 +138,7 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "Admin API of policies", file: "docs/policy-api.md" },
       { text: "Admin API", file: "docs/admin-api.md" },
       { text: "Governance", file: "docs/governance.md" },
+      { text: "Schema compatibility", file: "docs/compatibility.md" },
     ],
   },
   {

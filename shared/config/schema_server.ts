@@ -54,7 +54,7 @@ export const Server = z.strictObject({
     "a process that was told to stop has ended after this, whatever is not done",
   ),
   websocket: z.enum(["native", "own"]).default("own").describe(
-    "what speaks WebSocket: Deno's sockets, or our own frames on TCP, which can cut a client off, bound strangers and serve crowds cheaper (docs/security.md compares)",
+    "what speaks WebSocket: Deno's sockets, or our own frames on TCP, which can cut a client off, bound strangers and serve crowds cheaper (docs/floods.md compares)",
   ),
   trusted_proxies: z.array(
     z.string().refine(isNetwork, {

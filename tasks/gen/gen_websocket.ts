@@ -14,7 +14,7 @@ const HEAD =
 # WebSocket, case by case
 
 What the two kinds of client sockets (\`[server] websocket\`,
-[compared](security.md#messages-without-end)) do with the cases of
+[compared](floods.md#messages-without-end)) do with the cases of
 [RFC 6455](https://www.rfc-editor.org/rfc/rfc6455), after those of the Autobahn test suite, whose own
 program needs Python 2. A raw client of the tests plays each case
 ([rfc_cases_test.ts](../shield/socket/rfc_cases_test.ts)). "taken": all messages and pongs came out
@@ -41,7 +41,7 @@ const TAIL = `
 - After a close of ours, \`own\` sockets read 64 KiB every 20 ms, for the peer's answer, and cut it off
   after 5 s.
 
-Bounds are in [Security](security.md#before-the-token), compressed messages in
+Bounds are in [Floods](floods.md#before-the-token), compressed messages in
 [Protocol](protocol.md). HTTP/2 (RFC 8441) is not spoken: it would take a listener that reads HTTP/2
 frames, which neither our own nor, for WebSockets, the runtime's does; a proxy in front of the Shield
 may take HTTP/2 and go on with HTTP/1.1.

@@ -1,6 +1,6 @@
 /**
  * Decides whether a new version of a Protobuf schema may follow the old ones. Pure: two descriptor
- * sets and a mode in, findings out. docs/governance.md#all-rules has the rules in a table; storing
+ * sets and a mode in, findings out. docs/compatibility.md#all-rules has the rules in a table; storing
  * versions and refusing one is the registry's.
  */
 import { createFileRegistry, type DescExtension, type FileRegistry } from "@bufbuild/protobuf";

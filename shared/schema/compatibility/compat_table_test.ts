@@ -1,6 +1,6 @@
 /**
  * The published table of changes, row for row: compiled pairs of schemas, our verdict in each mode,
- * and the same verdict in docs/governance.md. What the table leaves out is in the other tests.
+ * and the same verdict in docs/compatibility.md. What the table leaves out is in the other tests.
  */
 import assert from "node:assert/strict";
 import { compareDescriptors } from "./compat.ts";
@@ -61,8 +61,8 @@ Deno.test("every published change gets the verdict that the documentation names"
   }
 });
 
-Deno.test("docs/governance.md has each of these rows with the same verdicts", async () => {
-  const url = new URL("../../../docs/governance.md", import.meta.url);
+Deno.test("docs/compatibility.md has each of these rows with the same verdicts", async () => {
+  const url = new URL("../../../docs/compatibility.md", import.meta.url);
   const rows = (await Deno.readTextFile(url)).split("\n").filter((line) => line.startsWith("|"))
     .map((line) => line.split("|").slice(1, -1).map((cell) => cell.trim()));
   for (const { change, backward, forward } of COMPATIBILITY_CASES) {

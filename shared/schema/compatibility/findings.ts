@@ -49,7 +49,7 @@ export function directionsOf(mode: CompatibilityMode): Directions {
 /** The weight of a finding: an error refuses the version, a warning only tells. */
 export type Severity = "error" | "warning";
 
-/** The rules, by the names that findings use; docs/governance.md#all-rules says what each means. */
+/** The rules, by the names that findings use; docs/compatibility.md#all-rules says what each means. */
 export type FindingRule =
   | "package-changed"
   | "syntax-changed"

@@ -1,5 +1,5 @@
 /**
- * Every row of the two published views of compatibility (the table that docs/governance.md repeats),
+ * Every row of the two published views of compatibility (the table that docs/compatibility.md repeats),
  * as pairs of tiny schemas with our verdict. `PACKAGE` stands for a package name.
  */
 
