@@ -123,6 +123,7 @@ export const SECTIONS: readonly SiteSection[] = [
     text: "Reference",
     pages: [
       { text: "Protocol", file: "docs/protocol.md" },
+      { text: "Presence and state on the wire", file: "docs/protocol-rooms.md" },
       { text: "Commands over HTTP", file: "docs/http-api.md" },
       { text: "Server-sent events", file: "docs/sse.md" },
       { text: "Errors and close codes", file: "docs/errors.md" },

@@ -1,6 +1,6 @@
 """A room's state: keys with JSON values and one version, and the lock that guards it.
 
-Commands of `docs/protocol.md`; how they travel is `room.py`'s, the lock that renews itself
+Commands of `docs/protocol-rooms.md`; how they travel is `room.py`'s, the lock that renews itself
 `held_lock.py`'s.
 """
 
