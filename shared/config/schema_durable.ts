@@ -42,7 +42,7 @@ const options = {
     "members of one room; a further one gets 429; absent: [presence] members_per_room",
   ),
   echo: z.boolean().default(true).describe(
-    "whether publishers hear their own messages; false is as if each SUB had no_echo",
+    "whether publishers receive their own messages; false is as if each SUB had no_echo",
   ),
   http_cache: z.enum(HTTP_CACHES).default("none").describe(
     "who may keep what its stream says over HTTP for a minute: nobody, the reader's own cache (private), or any proxy, which then gives it to whoever asks (public)",
@@ -180,7 +180,7 @@ export const PatternLimits = {
   pattern_rooms_per_tenant: count(
     100_000,
     10_000_000,
-    "rooms that one tenant's patterns hear in this process, each counted once a connection; above: those that were silent the longest are let go until their next message",
+    "rooms that one tenant's patterns cover in this process, each counted once a connection; above: the longest idle ones are released until their next message",
   ),
   pattern_positions: count(
     1_000,

@@ -46,6 +46,7 @@ const PAGE_KINDS: readonly (readonly [pattern: string, plain: string])[] = [
   [String.raw`\bnobody can (?:say|tell|know)\b`, "it is unknown whether"],
   [String.raw`\bwhat waits\b`, "the queue, the backlog"],
   [String.raw`\btak(?:es|en|e) (?:up|away)\b(?! to\b)`, "applied, continued; removed"],
+  [String.raw`\bhears?\b|\bhearers?\b`, "receives, subscribes, is notified"],
   [String.raw`\bborn\b`, "created, begins"],
 ];
 

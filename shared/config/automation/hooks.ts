@@ -77,7 +77,7 @@ export type TenantHook = z.output<typeof TenantHook>;
 
 const Hook = z.strictObject({
   id: id.describe("its name in metrics and `arq hook`"),
-  tenant: id.describe("whose rooms it hears of"),
+  tenant: id.describe("whose rooms it is for"),
   ...options,
   before: z.array(z.enum(BEFORE)).default([]).describe(
     "what each Shield asks it to allow or deny, before it happens; of room, but for connect",
