@@ -59,7 +59,7 @@ Deno.test("style: what only looks like one is none", () => {
       "for (const one of before) builder.add(one);",
       "for (const [at, block] of before.entries()) {",
       "for (const state of before ? [brain] : []) merge(state);",
-      "A room that it was put out of before it hears a pattern.",
+      "A room that it was put out of before it joins a pattern.",
       "The next page; null when there is no more.",
       "The bus, whose keys are public, says of what kind it is.",
       "A set of what is stored.",
