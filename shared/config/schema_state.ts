@@ -20,7 +20,7 @@ export const Presence = z.strictObject({
     "members of a Shield that has stopped leave only after this, unless their clients are back on another one; 0: at once",
   ),
   brain_timeout_ms: z.int().min(200).max(600_000).default(5_000).describe(
-    "a Brain silent for this long owns no room any more; at least twice heartbeat_ms",
+    "a Brain silent for this long no longer owns rooms; at least twice heartbeat_ms",
   ),
   sync_timeout_ms: count(
     3_000,

@@ -47,6 +47,7 @@ const PAGE_KINDS: readonly (readonly [pattern: string, plain: string])[] = [
   [String.raw`\bwhat waits\b`, "the queue, the backlog"],
   [String.raw`\btak(?:es|en|e) (?:up|away)\b(?! to\b)`, "applied, continued; removed"],
   [String.raw`\bhears?\b|\bhearers?\b`, "receives, subscribes, is notified"],
+  [String.raw`\bany ?more\b`, "no longer"],
   [String.raw`\bborn\b`, "created, begins"],
 ];
 

@@ -46,6 +46,7 @@ Deno.test("style: a sentence of a page's kinds is found in a page, and in no oth
       "The owner takes up the room.",
       "A room is born with its first member.",
       "Nobody hears the room.",
+      "A key that is not used any more.",
     ]
   ) {
     assert.deepEqual(linesOf(`A line.\n\n${sentence}\n`), [3], sentence);
