@@ -79,8 +79,8 @@ function dueTo(row: Row, kind: Row["first"], taken: readonly number[]): readonly
 
 /**
  * Whether a message that was acknowledged may be missing, if that is told. docs/durable.md, "What is promised": "A
- * subscriber receives each stored message once"; docs/protocol.md, "GAP": "After a reconnect of its own, a client has
- * missed what was published in between, without a GAP", "messages may have been lost on the way to this Shield".
+ * subscriber receives each stored message once"; docs/protocol.md, "GAP": "After its own reconnect a client has
+ * missed messages without a GAP", "A GAP says that messages may be missing".
  */
 export const mayMiss = ({ log }: Row, { cuts_clients, cuts_spine }: Harm): boolean =>
   log === "plain" && (cuts_clients === true || cuts_spine === true);
@@ -168,8 +168,8 @@ export function judgeItems(
 }
 
 /**
- * docs/protocol.md, "Deduplication": each Shield "delivers only the first of them", which "is forgotten when the tenant's
- * last subscription on that Shield ends. In a durable room the log does it instead".
+ * docs/protocol.md, "Deduplication": each Shield "delivers only the first", and "forgets all when the tenant's last
+ * subscription on it ends". "In a durable room the log deduplicates".
  */
 export const timesOf = (
   { log, source }: Row,
@@ -181,16 +181,16 @@ export const timesOf = (
 };
 
 /**
- * docs/durable.md, "Slow readers": with `latest`, "of what waits, only the newest message of each key stays"; "there may be
- * one before each message that waits". A machine that is busy makes any reader slow.
+ * docs/durable.md, "Slow readers": with `latest`, "the buffer keeps only the newest message of each key"; there may be a
+ * GAP before each buffered message. A machine that is busy makes any reader slow.
  */
 export const isConflated = ({ log }: Row, item: Item): boolean =>
   log === "latest" && "gap" in item && item.gap === "slow-consumer";
 
-/** docs/protocol.md, "GAP": only changes of the room's state "are missing", "and no messages; that GAP comes in durable rooms, too". */
+/** docs/protocol.md, "GAP": only ROOM_UPDATEs "are missing, no messages. Durable rooms have this GAP, too". */
 const isOfChanges = (item: Item): boolean => "gap" in item && item.gap === "changes-lost";
 
-/** docs/protocol.md, "GAP": "except in a durable room, which has no such GAP"; of a pattern, about rooms it cannot name. */
+/** docs/protocol.md, "GAP": "Durable rooms have no such GAP"; of a pattern, about rooms it cannot name. */
 export function isGapRight(
   { log }: Row,
   kind: string,

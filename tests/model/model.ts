@@ -299,8 +299,8 @@ export function decisionsOf(row: Row, message: Sent): Decision[] {
 
 /**
  * What a shadow consumer gets of the row: the fewest copies and the most, JSON of the data of each in order. Undefined: no
- * rule is about it, or nothing says what becomes of it. docs/governance.md: "Events and signals are copied, commands are
- * not. What a schema or policy refuses is not copied." Of a repetition nothing is said.
+ * rule is about it, or nothing says what becomes of it. docs/governance.md: "Events and signals are copied, commands
+ * and refused messages are not." Of a repetition nothing is said.
  */
 export function copiesOf(
   row: Row,
@@ -318,8 +318,8 @@ export function copiesOf(
 }
 
 /**
- * What operators did to the row's tenant on so many Shields, as the audit log names it. docs/security.md: "every request
- * to the admin API that changes something"; docs/usage.md: "That a budget is used up is told once for all Shields".
+ * What operators did to the row's tenant on so many Shields, as the audit log names it. docs/security.md: "Every admin
+ * request that changes something"; docs/usage.md: "A used-up budget is reported once for all Shields".
  */
 export function changesOf(row: Row, shields: number): string[] {
   const { log, journal, delta, membership, hook, mirror, gate, source, again } = row;
