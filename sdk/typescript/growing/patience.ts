@@ -1,5 +1,5 @@
 /** Repeats what may be asked twice: commands of growing messages, after a refusal for now or a lost connection. */
-import { ArqonError } from "@arqon/proto";
+import { ArqonError, ruleOf } from "@arqon/proto";
 import { backoffDelay } from "../time/backoff.ts";
 import { sleep } from "../time/sleep.ts";
 
@@ -9,6 +9,7 @@ const LOST = ["connection-lost", "answer-timeout"];
 /** Whether the same may be asked again: nobody has said no for good. */
 function isPassing(error: unknown): error is ArqonError {
   if (!(error instanceof ArqonError)) return false;
+  if (error.code === 503 && ruleOf(error.reason).client === "never-retry") return false;
   return LOST.includes(error.reason) || [408, 429, 503].includes(error.code);
 }
 

@@ -268,8 +268,9 @@ export class Outbox {
   }
 
   /**
-   * A request was refused for now. After a 429 it is always repeated, since nothing was done; after
-   * a 503 only with an idempotency key.
+   * A request was refused for now. After a 429 it is repeated, since nothing was done; after a 503
+   * only with an idempotency key. Neither where the reason says never retry: a call that failed is
+   * remembered under its key, and each repeat would get that answer and hold back the others.
    */
   #refused({ request, sink }: InFlight, error: ArqonError): void {
     const { client } = ruleOf(error.reason);
@@ -280,7 +281,7 @@ export class Outbox {
       return this.#requeue(request);
     }
     const again = (error.code === 429 && client === "back-off") ||
-      (error.code === 503 && request.repeatable);
+      (error.code === 503 && client !== "never-retry" && request.repeatable);
     const now_ms = this.#options.elapsed();
     const { failures = 0 } = request;
     const least_ms = error.code === 503 ? Math.min(RETRY_MS * 2 ** failures, RETRY_MAX_MS) : 1;

@@ -124,6 +124,14 @@ Deno.test("503 is repeated only with an idempotency key", () => {
   assert.deepEqual(sent, [1, 2, 1]);
 });
 
+Deno.test("503 of a reason that says never retry is an error at once, also with a key", () => {
+  const { outbox, request, sink, sent, settled, ack } = bench(1);
+  outbox.connected(sink);
+  for (const id of [1, 2]) outbox.add(request(id, { repeatable: true }));
+  ack(1, { code: 503, reason: "call-rejected", message: "Call rejected: reducer-trap" });
+  assert.deepEqual([settled, sent], [[[1, "call-rejected"]], [1, 2]]);
+});
+
 Deno.test("503 is waited out longer each time, up to 2 s", () => {
   const { outbox, request, sink, sent, state, ack } = bench(1);
   outbox.connected(sink);

@@ -72,7 +72,8 @@ async def _ask(room: Room, verb: str, **data: Any) -> dict[str, Any]:
             return answer
         except ArqonError as error:
             passing = error.reason in _LOST or error.code in (408, 429, 503)
-            if not passing or loop.time() > until:
+            for_good = error.code == 503 and not error.retryable
+            if not passing or for_good or loop.time() > until:
                 raise
             wait_ms = backoff_delay_ms(attempt, _BACKOFF, room.bus.options.random)
             await asyncio.sleep(max(error.retry_after_ms, wait_ms) / 1_000)

@@ -192,7 +192,11 @@ class Outbox:
         self._timer = asyncio.get_running_loop().call_later(max(0.0, when - now), self.pump)
 
     def _refused(self, request: Request, error: ArqonError) -> None:
-        """429 was refused before it did anything: always repeated. 503 only with a key."""
+        """429 was refused before it did anything: repeated. 503 only with a key.
+
+        Neither where the reason says never retry: a call that failed is remembered under its key,
+        and each repeat would get that answer and hold back the others.
+        """
         expired = self._renewable and error.entry.client == "refresh-token"
         if error.reason == "draining" or expired:
             # Refused before it did anything, and the Shield closes next.
@@ -201,7 +205,7 @@ class Outbox:
             self._requeue(request)
             return
         again = (error.code == 429 and error.entry.client == "back-off") or (
-            error.code == 503 and request.repeatable
+            error.code == 503 and error.retryable and request.repeatable
         )
         least_ms = 1
         if error.code == 503:

@@ -210,5 +210,7 @@ class WatchedValues:
 
 
 def _is_passing(error: ArqonError) -> bool:
+    if error.code == 503 and not error.retryable:
+        return False
     lost = error.reason in ("connection-lost", "answer-timeout")
     return lost or error.code in (408, 429, 503)
