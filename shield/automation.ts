@@ -49,6 +49,8 @@ export async function startAutomation(
           reducers: config.reducers,
           limits: config.limits,
           check,
+          requireBudget: async (tenant_id: string) =>
+            await usage?.admin.budgets.takeRead(tenant_id),
           now,
           node_id,
         },

@@ -2,9 +2,12 @@
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import { reduced } from "@arqon/sdk/reducers";
+import { sha256Hex } from "../shared/sha256.ts";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 
+const built = (name: string) =>
+  new URL(`../policies/build/reducers/${name}.wasm`, import.meta.url).pathname;
 const CONFIG = `
 [server]
 host = "127.0.0.1"
@@ -12,11 +15,13 @@ port = 0
 drain_ms = 0
 [ops]
 host = "127.0.0.1"
+[admin]
+operator_tenants = ["default"]
 [limits]
 command_timeout_ms = 60_000
 [[reducers]]
 name = "counter"
-file = "${new URL("../policies/build/reducers/counter.wasm", import.meta.url).pathname}"
+file = "${built("counter")}"
 [[rooms]]
 room = "count-*"
 durable = true
@@ -57,4 +62,31 @@ Deno.test("usage: the fuel of a reducer has a row and a price, and uses up a bud
       () => false,
       ({ reason }) => reason === "budget-exhausted",
     ));
+});
+
+Deno.test("usage: a deploy is refused while its tenant's budget is used up, before its module is compiled", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  const token = await bus.tokenFor({ role: "admin", user: "root" });
+  const ask = async (path: string, body: BodyInit, type = "application/wasm") => {
+    const headers = { authorization: `Bearer ${token}`, "content-type": type };
+    const url = `${bus.admin_url}/v1/tenants/default/${path}`;
+    const response = await fetch(url, { method: "PUT", headers, body });
+    const { reason } = await response.json();
+    return { status: response.status, reason, wait: response.headers.get("retry-after") };
+  };
+  const module = await Deno.readFile(built("counter_rust"));
+  const stored = `reducers/count-*/modules/${await sha256Hex(module)}`;
+  const budget = { per: "month", unit: "fuel", action: "refuse", limit: 0 };
+  assert.equal((await ask("budgets", JSON.stringify(budget), "application/json")).status, 200);
+  for (const path of ["reducers/count-*", stored]) {
+    // What is no module is not looked at.
+    for (const bytes of [module, new Uint8Array(8)]) {
+      const { status, reason, wait } = await ask(path, bytes);
+      assert.deepEqual([status, reason], [429, "budget-exhausted"], path);
+      assert.ok(Number(wait) >= 1, `${wait}`);
+    }
+  }
+  const more = JSON.stringify({ ...budget, limit: 1e9 });
+  assert.equal((await ask("budgets", more, "application/json")).status, 200);
+  assert.equal((await ask("reducers/count-*", module)).status, 200);
 });

@@ -16,6 +16,7 @@ import { until } from "../../shared/testing/until.ts";
 import { noCounts } from "../../shared/usage/counts.ts";
 import { encodeMinute } from "../../shared/usage/minute.ts";
 import { runningKey, UsagePlace } from "../../shared/usage/place.ts";
+import { deploy, rollBack, storeModule } from "./testing/deploys.ts";
 import { moduleOf } from "./testing/guest_text.ts";
 import {
   applied,
@@ -39,6 +40,7 @@ const ONCE = moduleOf({
           (i32.const 100) (i32.const 1) (i32.const 0) (i32.const 0))))
     (i32.const 0)`,
 });
+const OTHER = moduleOf({ apply: `(i32.const 0)` });
 const budget = { per: "day", unit: "fuel", limit: FUEL, action: "refuse" } as const;
 const usage = { enabled: true, flush_ms: 20 };
 
@@ -66,7 +68,7 @@ async function useUp({ spine }: WorldBrain, world: ReducerWorld, tenant_id = "t"
 }
 
 const saysThatTimersWait = ({ lines }: WorldBrain) =>
-  lines.filter((line) => /level=warn .*timers wait/.test(line)).length;
+  lines.filter((line) => /level=warn .*timers and deploys wait/.test(line)).length;
 
 for (const [engine, open] of Object.entries(ENGINES)) {
   Deno.test(`${engine}: timers of a tenant whose budget is used up wait for the next day, whoever has their room`, async () => {
@@ -122,6 +124,33 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     await settings.put(["t"], encodeSettings({ ...emptySettings(), version: 1, budgets }));
     await until("it runs", async () => (await entriesOf(brain, "once")).length === 2);
     assert.equal(await metric(brain, "brain_reducer_budget_tenants"), 0);
+  });
+
+  Deno.test(`${engine}: a deploy of a tenant whose budget is used up waits, taking it back does not, and others' do not`, async () => {
+    await using world = await open({
+      modules: { once: ONCE },
+      usage: { ...usage, budgets: [{ ...budget, tenant: "t" }] },
+    });
+    toNoon(world);
+    const brain = await world.start("a");
+    const deploys = (outcome: string) => metric(brain, "brain_reducer_deploys_total", { outcome });
+    await storeModule(brain, OTHER);
+    await useUp(brain, world);
+    await deploy(brain, "once", OTHER);
+    await until("it is held", async () => await deploys("held") > 0);
+    await deploy(brain, "once", OTHER, "u");
+    await until("the other tenant's is loaded", async () => await deploys("loaded") === 1);
+    // That module is the configuration's: it costs nothing.
+    await rollBack(brain, "once");
+    await until("it is taken back", async () => await deploys("loaded") === 2);
+    await deploy(brain, "once", OTHER);
+    const held = await deploys("held");
+    await until("the next one is held", async () => await deploys("held") > held);
+    assert.equal(await deploys("loaded"), 2);
+    const budgets = [{ ...budget, limit: 2 * FUEL, messages_per_second: 1 }];
+    const settings = await brain.spine.keyValue(TENANTS_BUCKET);
+    await settings.put(["t"], encodeSettings({ ...emptySettings(), version: 1, budgets }));
+    await until("it is loaded", async () => await deploys("loaded") === 3);
   });
 
   Deno.test(`${engine}: where the ledger cannot be read, timers run as long as no budget is known to be used up`, async () => {

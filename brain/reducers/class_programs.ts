@@ -58,7 +58,7 @@ export interface ClassProgramsOptions {
 
 /** What loading a module that was deployed is paid by. */
 export interface DeployPrice {
-  /** In how many ms the tenant has fuel; 0: now. */
+  /** In how many ms the tenant has fuel, and no budget that holds it back, or to ask again; 0: now. */
   readonly wait: (tenant_id: string) => number;
   /** A module was compiled for a class. */
   readonly compiled: (one: ReducedClass, units: number) => void;
@@ -192,6 +192,13 @@ export class ClassPrograms {
     return known;
   }
 
+  /** The tenant need not wait any more: what waits for it is tried with the next `retry`. */
+  hasOpened(tenant_id: string): void {
+    for (const followed of this.#followed.values()) {
+      if (followed.tenant_id === tenant_id) followed.retry_at_ms = 0;
+    }
+  }
+
   /** Tries again what could not be loaded. */
   retry(): void {
     const now_ms = this.#options.monotonic_ms();
@@ -236,8 +243,8 @@ export class ClassPrograms {
     const { reducer, number, current: { module } } = deployment;
     const about = { tenant_id, class: pattern, reducer, module, deploy: number };
     if (followed.loaded?.deploy === number) return;
-    // What a Brain loads when it begins is no deploy: nobody pays it, nor waits for it.
-    const wait_ms = this.#is_open ? this.#price.wait(tenant_id) : 0;
+    // What a Brain loads when it begins is no deploy, and the configuration's module is loaded: nobody pays, nor waits.
+    const wait_ms = this.#is_open && module !== "" ? this.#price.wait(tenant_id) : 0;
     if (wait_ms > 0) {
       followed.retry_at_ms = monotonic_ms() + wait_ms;
       this.#loads.inc({ outcome: "held" });

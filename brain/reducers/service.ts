@@ -245,8 +245,9 @@ class Reducers implements ReducerService {
     }
   }
 
-  /** Timers of the tenant that have waited for its budget may run. */
+  /** Timers and deploys of the tenant that have waited for its budget may go on. */
   wakeAll(tenant_id: string): void {
+    this.#programs.hasOpened(tenant_id);
     for (const room of this.#rooms.values()) if (room.at.tenant_id === tenant_id) room.wake();
   }
 
@@ -415,7 +416,7 @@ export async function startReducers(options: ReducerServiceOptions): Promise<Red
     });
     options.changes?.follow(["usage.budgets"], () => budgets?.renew());
     const programs = await ClassPrograms.open(options, objects, host, {
-      wait: (tenant_id) => fuel.wait(tenant_id),
+      wait: (tenant_id) => Math.max(fuel.wait(tenant_id), budgets?.wait(tenant_id) ?? 0),
       compiled: (one, units) => usage.used(one.tenant_id, one, units),
     });
     const stores = { records, objects, host, fuel, usage };

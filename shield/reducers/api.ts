@@ -50,6 +50,8 @@ export interface ReducerAdminContext {
   /** Modules that may be stored for one class. */
   readonly limits: { readonly reducer_modules: number };
   readonly check: ReducerCheck["check"];
+  /** Asks the tenant's budgets, as each of its messages does. Rejects with `budget-exhausted` or `tenant-quota`. */
+  readonly requireBudget: (tenant_id: string) => Promise<void>;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
@@ -312,6 +314,7 @@ async function deploy(
   const { log, now, node_id } = context;
   const { tenant, by } = call;
   const one = namedIn(context, call);
+  await context.requireBudget(tenant);
   await checkedModule(context, call, one, bytes);
   const module = await sha256Hex(bytes);
   await store(context, call, one, { module, bytes });
@@ -345,6 +348,7 @@ async function storeModule(
   bytes: Uint8Array,
 ): Promise<Response> {
   const one = namedIn(context, call);
+  await context.requireBudget(call.tenant);
   const module = await sha256Hex(bytes);
   if (module !== call.names["module"]) {
     throw new ArqonError("invalid-settings", `the path names another module than ${module}`);

@@ -100,6 +100,13 @@ export class Budgets {
     throw door.refusal;
   }
 
+  /** The same for what is rare and expensive: how they stand is read before. Rejects as `take` throws. */
+  async takeRead(tenant_id: string): Promise<void> {
+    // While the ledger cannot be read, what was known holds.
+    await this.stand(tenant_id).catch(() => {});
+    this.take(tenant_id);
+  }
+
   /** Reads how a tenant's budgets stand. Rejects as the ledger's store rejects. */
   stand(tenant_id: string): Promise<readonly BudgetState[]> {
     return this.#standings.stand(tenant_id);

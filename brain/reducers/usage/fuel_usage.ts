@@ -56,7 +56,7 @@ function register(
   scrapedGauge(
     registry,
     "brain_reducer_budget_tenants",
-    "Tenants whose timers wait on this Brain, because a budget of theirs is used up.",
+    "Tenants whose timers or deploys wait on this Brain, because a budget of theirs is used up.",
     () => budgets.tenants,
   );
 

@@ -1,7 +1,7 @@
 /**
- * Holds the timers of tenants back whose budget refuses and is used up, as Shields hold back their messages. How budgets
- * stand is read in the background, of tenants that use something here; a timer looks at what is known in memory. Only
- * before it is known at all it waits for the first answer, also for one that says that nothing can be read.
+ * Holds the timers and deploys of tenants back whose budget refuses and is used up, as Shields hold back their messages.
+ * How budgets stand is read in the background, of tenants that use something here; a timer looks at what is known in
+ * memory. Only before it is known at all it waits for the first answer, also for one that says that nothing can be read.
  */
 import type { TenantBudget, Usage } from "../../../shared/config/schema_usage.ts";
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
@@ -42,7 +42,7 @@ export class TimerBudgets {
   readonly #own = new Map<string, readonly TenantBudget[]>();
   /** When tenants used something here, monotonic ms. */
   readonly #used = new BoundedMap<string, number>(TENANTS_MAX);
-  /** Tenants whose timers wait: when one of them has asked, monotonic ms. */
+  /** Tenants whose timers or deploys wait: when one of them has asked, monotonic ms. */
   readonly #waiting = new BoundedMap<string, number>(TENANTS_MAX);
   /** What was told of them: one budget in its period. */
   readonly #told = new BoundedMap<string, string>(TENANTS_MAX);
@@ -97,12 +97,12 @@ export class TimerBudgets {
     this.#used.renew(tenant_id, this.#options.monotonic_ms());
   }
 
-  /** Tenants whose timers wait. */
+  /** Tenants whose timers or deploys wait. */
   get tenants(): number {
     return this.#waiting.size;
   }
 
-  /** In how many ms timers of the tenant may ask again; 0: they may run. Asked for each of very many timers. */
+  /** In how many ms timers or a deploy of the tenant may ask again; 0: they may run. Asked for each of very many timers. */
   wait(tenant_id: string): number {
     const standing = this.#standings.standing(tenant_id);
     if (standing?.is_known !== true) {
@@ -139,14 +139,14 @@ export class TimerBudgets {
     this.#told.renew(tenant_id, told);
     const until = new Date(end_ms).toISOString();
     const about = { tenant_id, per, unit, limit, used, until };
-    this.#options.log.warn("timers wait: a tenant's budget is used up", about);
+    this.#options.log.warn("timers and deploys wait: a tenant's budget is used up", about);
   }
 
   /** Lets the timers of the tenant go on that have waited, where nothing holds them any more. */
   #look(tenant_id: string): void {
     if (this.#standings.standing(tenant_id)?.holding !== undefined) return;
     if (!this.#waiting.delete(tenant_id)) return;
-    this.#options.log.info("timers go on: a budget is open again", { tenant_id });
+    this.#options.log.info("timers and deploys go on: a budget is open again", { tenant_id });
     queueMicrotask(() => this.#onOpen(tenant_id));
   }
 }
