@@ -17,6 +17,7 @@ import type { TenantQuota } from "../quota/quota.ts";
 import { Budgets } from "./budgets.ts";
 import { registerBudgets } from "./budget_metrics.ts";
 import { BudgetTeller, type Happened } from "./budget_told.ts";
+import { BrainTenants } from "./brain_tenants.ts";
 import { TenantUsed } from "../../shared/usage/budget_used.ts";
 import { pricesAt } from "../../shared/usage/price_book.ts";
 import { Prices } from "../../shared/usage/prices.ts";
@@ -109,7 +110,9 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
   registerFolder(registry, folder);
   const prices = new Prices({ config: usage, place, log, now });
   registerTenantUse(registry, ledger, sums, () => pricesAt(prices.book, now()));
-  const [budgets, teller] = startBudgets(start, place, ledger, prices, log);
+  const elsewhere = new BrainTenants({ place, now, monotonic_ms });
+  const active = () => new Set([...ledger.tenantIds(), ...elsewhere.active()]);
+  const [budgets, teller] = startBudgets(start, place, active, prices, log);
   const { settings } = start;
   const admin = { place, prices, node_id, log, now, budgets, settings };
   const onUsed: StartedUsage["onUsed"] = (identity, room_id, outcomes) => {
@@ -139,7 +142,7 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
       await Promise.all([life.idle(), prices.read().catch(() => {})]);
     },
     async close() {
-      await budgets.close();
+      await Promise.all([budgets.close(), elsewhere.close()]);
       await Promise.all([folder.close(), writer.close(CLOSE_MS)]);
     },
   };
@@ -207,7 +210,7 @@ function registerFolder(registry: Registry, folder: UsageFolder): void {
 function startBudgets(
   { config: { usage }, settings, node_id, registry, now }: UsageStart,
   place: UsagePlace,
-  ledger: UsageLedger,
+  active: () => Iterable<string>,
   prices: Prices,
   log: Logger,
 ): [Budgets, BudgetTeller] {
@@ -216,7 +219,7 @@ function startBudgets(
     config: usage,
     prices,
     settings,
-    active: () => ledger.tenantIds(),
+    active,
     usedOf: (tenant_id) => new TenantUsed(tenant_id, place),
     tell: (tenant_id, exhausted) => teller.tell(tenant_id, exhausted),
     log,

@@ -7,8 +7,9 @@ import type { TenantBudget, Usage } from "../../../shared/config/schema_usage.ts
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { BudgetState } from "../../../shared/usage/budget.ts";
-import { BudgetStandings } from "../../../shared/usage/budget_standings.ts";
+import { BudgetStandings, type Standing } from "../../../shared/usage/budget_standings.ts";
 import { TenantUsed } from "../../../shared/usage/budget_used.ts";
+import { encodeMark, markKey } from "../../../shared/usage/exhausted_marks.ts";
 import type { UsagePlace } from "../../../shared/usage/place.ts";
 import { Prices } from "../../../shared/usage/prices.ts";
 
@@ -31,8 +32,9 @@ export interface TimerBudgetsOptions {
   readonly monotonic_ms: () => number;
 }
 
-const refusing = <Budget extends TenantBudget>(budgets: readonly Budget[]): Budget[] =>
-  budgets.filter(({ action }) => action === "refuse");
+/** What holds timers back: a budget that refuses, for it is the strictest of those that are used up. */
+const refusing = (standing: Standing | undefined): BudgetState | undefined =>
+  standing?.holding?.budget.action === "refuse" ? standing.holding : undefined;
 
 /** The budgets of tenants, for one Brain. */
 export class TimerBudgets {
@@ -46,24 +48,24 @@ export class TimerBudgets {
   readonly #waiting = new BoundedMap<string, number>(TENANTS_MAX);
   /** What was told of them: one budget in its period. */
   readonly #told = new BoundedMap<string, string>(TENANTS_MAX);
+  /** What Shields were told of them. */
+  readonly #marked = new BoundedMap<string, string>(TENANTS_MAX);
   #onOpen: (tenant_id: string) => void = () => {};
 
   constructor(options: TimerBudgetsOptions) {
     const { config, place, log, now } = options;
     this.#options = options;
     this.#standings = new BudgetStandings({
-      config: {
-        flush_ms: config.flush_ms,
-        get budgets() {
-          return refusing(config.budgets);
-        },
-      },
+      config,
       // The book is the Shields': a Brain reads it.
       prices: new Prices({ config: { prices: {} }, place, log, now }),
       own: (tenant_id) => this.#own.get(tenant_id) ?? [],
       active: () => this.#active(),
       usedOf: (tenant_id) => new TenantUsed(tenant_id, place),
-      onRead: (tenant_id) => this.#look(tenant_id),
+      onRead: (tenant_id, states) => {
+        this.#look(tenant_id);
+        return this.#mark(tenant_id, states.filter(({ is_exhausted }) => is_exhausted));
+      },
       ...{ log, now },
     });
   }
@@ -86,8 +88,7 @@ export class TimerBudgets {
 
   /** Puts those into force that the tenant has of its own. */
   setOwn(tenant_id: string, budgets: readonly TenantBudget[]): void {
-    const own = refusing(budgets);
-    if (own.length > 0) this.#own.set(tenant_id, own);
+    if (budgets.length > 0) this.#own.set(tenant_id, budgets);
     else if (!this.#own.delete(tenant_id)) return;
     if (this.#standings.standing(tenant_id) !== undefined) this.#standings.ask(tenant_id);
   }
@@ -110,7 +111,7 @@ export class TimerBudgets {
       if (standing === undefined) this.#standings.ask(tenant_id);
       return FIRST_MS;
     }
-    const { holding } = standing;
+    const holding = refusing(standing);
     if (holding === undefined) {
       this.#look(tenant_id);
       return 0;
@@ -142,9 +143,23 @@ export class TimerBudgets {
     this.#options.log.warn("timers and deploys wait: a tenant's budget is used up", about);
   }
 
+  /** Tells Shields, once. What fails is tried again with the next reading; never rejects. */
+  async #mark(tenant_id: string, exhausted: readonly BudgetState[]): Promise<void> {
+    if (exhausted.length === 0) return;
+    const mark = encodeMark(exhausted);
+    if (this.#marked.get(tenant_id) === mark) return;
+    try {
+      const bucket = await this.#options.place.running();
+      await bucket.put(markKey(tenant_id), new TextEncoder().encode(mark));
+      this.#marked.renew(tenant_id, mark);
+    } catch {
+      // The bucket is away, and whoever reads budgets says so.
+    }
+  }
+
   /** Lets the timers of the tenant go on that have waited, where nothing holds them any more. */
   #look(tenant_id: string): void {
-    if (this.#standings.standing(tenant_id)?.holding !== undefined) return;
+    if (refusing(this.#standings.standing(tenant_id)) !== undefined) return;
     if (!this.#waiting.delete(tenant_id)) return;
     this.#options.log.info("timers and deploys go on: a budget is open again", { tenant_id });
     queueMicrotask(() => this.#onOpen(tenant_id));
