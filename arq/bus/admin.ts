@@ -134,6 +134,16 @@ export async function askAdmin(
   return body;
 }
 
+/** The time of the listener by its `Date`, in Unix ms; undefined where it has none. Rejects as `askAdmin`. */
+export async function dateOf(io: Io, admin: Admin): Promise<number | undefined> {
+  const signal = AbortSignal.any([io.signal, AbortSignal.timeout(REQUEST_MS)]);
+  const response = await send(io, admin, { method: "GET", path: "/v1/access" }, signal);
+  const text = await textOf(response, signal);
+  if (!response.ok) throw refusal(admin, response.status, text);
+  const date_ms = Date.parse(response.headers.get("date") ?? "");
+  return Number.isNaN(date_ms) ? undefined : date_ms;
+}
+
 /**
  * Reads a stream of `streamAdmin` until `enough` resolves with true. A stream that ends before that is a lost
  * connection; when the signal ends it, the signal's reason is thrown.

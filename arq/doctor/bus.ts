@@ -4,6 +4,7 @@ import { parseAddress } from "@arqon/sdk";
 import { differentClasses, readCluster } from "../answers/cluster.ts";
 import { printable } from "../terminal/exit.ts";
 import type { Io } from "../terminal/io.ts";
+import type { TimeAnswer } from "../bus/bus_clock.ts";
 import { opsToken } from "../bus/ops_token.ts";
 import type { OpsTokenFlags } from "../bus/ops_token.ts";
 import type { Target } from "../bus/target.ts";
@@ -11,7 +12,6 @@ import type { Role } from "../bus/token.ts";
 import { fail, ok, warn, whyOf } from "./finding.ts";
 import type { Finding } from "./finding.ts";
 import { privateFinding } from "./paths.ts";
-import type { TimeAnswer } from "./system.ts";
 
 /** The findings about a bus, and the time that the bus told. */
 export interface BusReport {

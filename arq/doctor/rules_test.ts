@@ -2,18 +2,12 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { testCertificate } from "../../shared/listeners/testing/certificate.ts";
+import { clockOffset_ms } from "../bus/bus_clock.ts";
 import { diskIo } from "../testing/disk_io.ts";
 import { greetingFinding, parseGreeting } from "./nats.ts";
 import { dataFinding, privateFinding } from "./paths.ts";
 import { lsofOwner, portFinding, ssOwner } from "./ports.ts";
-import {
-  clockFinding,
-  clockOffset_ms,
-  denoFinding,
-  fileLimit,
-  fileLimitFinding,
-  isAtLeast,
-} from "./system.ts";
+import { clockFinding, denoFinding, fileLimit, fileLimitFinding, isAtLeast } from "./system.ts";
 import { certificateFinding } from "./tls.ts";
 
 const NOW_MS = Date.UTC(2026, 10, 20);

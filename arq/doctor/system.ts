@@ -2,6 +2,7 @@
  * Findings about the machine: Deno, the number of files that a process may open, and the clock. Pure, except
  * that `fileLimit` asks the shell.
  */
+import { clockOffset_ms, type TimeAnswer } from "../bus/bus_clock.ts";
 import { OTHER_FILES } from "../../shared/process/asked_files.ts";
 import { fail, ok, warn } from "./finding.ts";
 import type { Finding } from "./finding.ts";
@@ -59,23 +60,6 @@ export function fileLimitFinding(
     `ulimit -n ${needed} (systemd: LimitNOFILE=${needed}; Docker: --ulimit nofile=${needed}), ` +
       "or lower connections_per_process",
   );
-}
-
-/** The time of a server's answer, and when by our clock the request was sent and answered. Unix ms. */
-export interface TimeAnswer {
-  /** Time of the answer's Date header, which has whole seconds. */
-  readonly date_ms: number;
-  readonly sent_ms: number;
-  readonly received_ms: number;
-  readonly server: string;
-}
-
-/** How far our clock is behind the server's in ms; 0 when the answer does not rule out that ours is right. */
-export function clockOffset_ms({ date_ms, sent_ms, received_ms }: TimeAnswer): number {
-  const least = date_ms - received_ms;
-  const most = date_ms + 1_000 - sent_ms;
-  if (least > 0) return least;
-  return most < 0 ? most : 0;
 }
 
 /**

@@ -4,6 +4,7 @@
 import { plural } from "../../../shared/plural.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";
+import { busAgo } from "../../bus/bus_clock.ts";
 import { EXIT, printable } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
@@ -108,7 +109,7 @@ export async function auditList(io: Io, flags: AuditListFlags): Promise<number> 
   const found: Entry[] = [];
   const query = filtersOf(flags);
   if (flags.since !== undefined) {
-    query.set("since_ms", String(Math.max(0, io.now() - flags.since * 1_000)));
+    query.set("since_ms", String(await busAgo(io, admin, flags.since)));
   }
   const newest = flags.follow === true
     ? await pageOf(io, admin, new URLSearchParams({ limit: "1" }))

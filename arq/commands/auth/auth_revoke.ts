@@ -5,6 +5,7 @@ import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.t
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
+import { busNow } from "../../bus/bus_clock.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 
 /** The options of both commands. */
@@ -80,7 +81,8 @@ export async function revoke(io: Io, flags: RevokeFlags): Promise<number> {
   requireOne(flags);
   const { tenant = DEV_TENANT, user, tokenId, issuedBefore, reason } = flags;
   if (flags.undo === true) return await undo(io, tenant, flags);
-  const now_ms = io.now();
+  const admin = await findAdmin(io, flags);
+  const now_ms = await busNow(io, admin);
   const issued_before_ms = issuedBefore === undefined
     ? undefined
     : issuedBefore > 0
@@ -95,7 +97,7 @@ export async function revoke(io: Io, flags: RevokeFlags): Promise<number> {
     until_ms,
     reason,
   });
-  const answer = await askAdmin(io, await findAdmin(io, flags), {
+  const answer = await askAdmin(io, admin, {
     method: "POST",
     path: PATH,
     body,

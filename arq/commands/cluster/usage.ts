@@ -1,6 +1,7 @@
 /** `arq usage`: asks the bus what a tenant has used, and shows it as a table, as CSV or as JSON. */
 import { usageCsv, usageText } from "../../answers/usage_text.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
+import { busAgo } from "../../bus/bus_clock.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 import { EXIT, usageError } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
@@ -22,7 +23,7 @@ export async function usage(io: Io, flags: UsageFlags): Promise<number> {
   if (csv && json) throw usageError("give one of --csv and --json");
   const admin = await findAdmin(io, flags);
   const query = new URLSearchParams({
-    since_ms: String(Math.max(0, Math.trunc(io.now() - since * 1_000))),
+    since_ms: String(await busAgo(io, admin, since)),
   });
   if (tenant !== undefined) query.set("tenant", tenant);
   if (by !== undefined) query.set("by", by);

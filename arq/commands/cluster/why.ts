@@ -7,6 +7,7 @@ import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { tellsAnything, whyLines } from "../../answers/why_text.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";
+import { busAgo } from "../../bus/bus_clock.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 import { EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
@@ -51,12 +52,11 @@ function requireQuestion(flags: WhyFlags): void {
   }
 }
 
-function queryOf(flags: WhyFlags): URLSearchParams {
+async function queryOf(io: Io, admin: Admin, flags: WhyFlags): Promise<URLSearchParams> {
   const { tenant, trace, twist, messageId, room, offset, user, connection, address, since } = flags;
-  const since_ms = since === undefined ? undefined : Math.max(0, Date.now() - 1_000 * since);
   const all = {
     ...{ tenant, trace, twist, message_id: messageId, room, offset, user, connection, address },
-    since_ms: since_ms === undefined ? undefined : Math.trunc(since_ms),
+    since_ms: await busAgo(io, admin, since),
   };
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(all)) {
@@ -80,7 +80,7 @@ type Members = Readonly<Record<string, unknown>>;
 export async function why(io: Io, flags: WhyFlags): Promise<number> {
   requireQuestion(flags);
   const admin = await findAdmin(io, flags);
-  const answer = await wholeAnswer(io, admin, queryOf(flags));
+  const answer = await wholeAnswer(io, admin, await queryOf(io, admin, flags));
   const way_in = membersOf(answer["way_in"]);
   const has_way_in = listOf(way_in["decisions"]).length > 0;
   const { trace, twist, messageId, offset, room } = flags;

@@ -7,6 +7,7 @@ import { configFrom } from "../../../shared/config/load.ts";
 import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
 import type { Admin } from "../../bus/admin.ts";
+import { busAgo } from "../../bus/bus_clock.ts";
 import type {
   Consequence,
   Consequences,
@@ -197,7 +198,7 @@ export async function consequences(
   { changes, live }: { readonly changes: readonly Change[]; readonly live: LiveState },
   since_seconds: number,
 ): Promise<Consequences> {
-  const window = { io, admin, tenant, from_ms: io.now() - since_seconds * 1_000 };
+  const window = { io, admin, tenant, from_ms: await busAgo(io, admin, since_seconds) };
   const policies: Consequence[] = [];
   for (const one of candidatesOf({ state, modules }, changes, live.state.policies ?? [])) {
     policies.push(await ofPolicy(window, one));

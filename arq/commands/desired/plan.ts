@@ -1,6 +1,7 @@
 /** `arq plan`: what an apply of a folder would change, and what was changed by hand. It changes nothing. */
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";
+import { busNow } from "../../bus/bus_clock.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { findingsText, painter } from "../../answers/schema_text.ts";
@@ -137,7 +138,7 @@ export async function compare(io: Io, admin: Admin, desired: Desired): Promise<C
   const { tenant, state: { schemas = [], mappings = [] } } = desired;
   const ids = [...schemas.map(({ id }) => id), ...mappings.map(({ schema_id }) => schema_id)];
   const live = await readLive(io, admin, tenant, ids);
-  const over = overSchedules(desired.state, io.now());
+  const over = overSchedules(desired.state, await busNow(io, admin));
   const schedules = desired.state.schedules?.filter(({ id }) => !over.includes(id));
   const wanted = { ...desired.state, schedules };
   const changes = differences(live.state, wanted);

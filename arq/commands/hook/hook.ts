@@ -4,6 +4,7 @@ import { cell } from "../../answers/mirror_text.ts";
 import { membersOf } from "../../answers/policy_text.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { AdminRequest } from "../../bus/admin.ts";
+import { busAgo } from "../../bus/bus_clock.ts";
 import { DEV_TENANT } from "../../bus/dev_bus.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
@@ -85,10 +86,11 @@ export async function hookReplay(io: Io, id: string, flags: HookReplayFlags): Pr
   if (from !== undefined && since !== undefined) {
     throw usageError("--from and --since are two words for one thing");
   }
-  const from_ms = from ?? (since === undefined ? undefined : Date.now() - 1_000 * since);
+  const admin = await findAdmin(io, flags);
+  const from_ms = from ?? await busAgo(io, admin, since);
   const query = from_ms === undefined ? "" : `?from_ms=${Math.max(0, Math.round(from_ms))}`;
   const path = `${pathOf(flags, id, "replay")}${query}`;
-  return await tell(io, flags, await ask(io, flags, { method: "POST", path }), one);
+  return await tell(io, flags, await askAdmin(io, admin, { method: "POST", path }), one);
 }
 
 /** Pauses it, or lets it go on. */

@@ -56,7 +56,7 @@ async function sinkOf(io: Io, out: string): Promise<Sink> {
 /** Writes the lines. Whatever ends it, the file has whole lines, and stderr says how many. */
 export async function journalExport(io: Io, flags: JournalExportFlags): Promise<number> {
   const admin = await findAdmin(io, flags);
-  const wish = { ...wishOf(io, flags), has_payloads: flags.payloads };
+  const wish = { ...await wishOf(io, admin, flags), has_payloads: flags.payloads };
   const sink = await sinkOf(io, flags.out);
   let lines = 0;
   let is_empty = true;

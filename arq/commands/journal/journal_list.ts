@@ -4,6 +4,7 @@ import { plural } from "../../../shared/plural.ts";
 import { journalLineText } from "../../answers/journal_text.ts";
 import { findAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";
+import { busAgo } from "../../bus/bus_clock.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 import { journalAnswer } from "../../journal/bus_journal.ts";
 import type { JournalPosition, JournalWish } from "../../journal/bus_journal.ts";
@@ -40,11 +41,13 @@ const ANSWER_LINES = 10_000;
 const LOOK_MS = 1_000;
 
 /** What the bus is asked. */
-export function wishOf(io: Io, flags: JournalFilterFlags): JournalWish {
+export async function wishOf(
+  io: Io,
+  admin: Admin,
+  flags: JournalFilterFlags,
+): Promise<JournalWish> {
   const { tenant, room, user, connection, trace, messageId, policy, outcome } = flags;
-  const since_ms = flags.since === undefined
-    ? undefined
-    : Math.max(0, io.now() - flags.since * 1_000);
+  const since_ms = await busAgo(io, admin, flags.since);
   return {
     tenant,
     room,
@@ -60,8 +63,8 @@ export function wishOf(io: Io, flags: JournalFilterFlags): JournalWish {
 
 /** How often it is asked whether a Shield was killed, in ms. */
 const KILLED_LOOK_MS = 5_000;
-/** A Shield is taken as killed so much later, in ms: it has been silent for a minute, or starts again. */
-const KILLED_BACK_MS = 120_000;
+/** A Shield is taken as killed so much later, in s: it has been silent for a minute, or starts again. */
+const KILLED_BACK_S = 120;
 /** Lines of such an answer: those holes come first. */
 const KILLED_LINES = 200;
 
@@ -94,7 +97,8 @@ class KilledHoles {
     const passed_ms = io.monotonic_ms();
     if (passed_ms - this.#looked_ms < KILLED_LOOK_MS) return [];
     this.#looked_ms = passed_ms;
-    const recent = { ...wish, after: undefined, since_ms: Math.max(0, io.now() - KILLED_BACK_MS) };
+    const since_ms = await busAgo(io, admin, KILLED_BACK_S);
+    const recent = { ...wish, after: undefined, since_ms };
     let text = "";
     for await (const bytes of journalAnswer(io, admin, recent, KILLED_LINES)) {
       text += new TextDecoder().decode(bytes);
@@ -154,7 +158,7 @@ export async function journalList(io: Io, flags: JournalListFlags): Promise<numb
   const admin = await findAdmin(io, flags);
   const is_json = flags.json === true;
   const killed = new KilledHoles(io.monotonic_ms());
-  let wish: JournalWish = { ...wishOf(io, flags), ...newest && { newest: "1" } };
+  let wish: JournalWish = { ...await wishOf(io, admin, flags), ...newest && { newest: "1" } };
   let shown = 0;
   for (let is_end = false; !is_end && (shown < flags.limit || flags.follow === true);) {
     const limit = Math.min(

@@ -3,6 +3,7 @@ import { configFrom } from "../../../shared/config/load.ts";
 import { plural } from "../../../shared/plural.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { type Admin, findAdmin } from "../../bus/admin.ts";
+import { agoIn } from "../../bus/bus_clock.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 import { readModuleFile } from "../../policies/module_file.ts";
 import { busChunks, busModules, DEFAULT_TENANT } from "../../replay/bus_replay.ts";
@@ -47,7 +48,7 @@ interface Chosen {
 
 async function choose(io: Io, admin: Admin | undefined, flags: RecordFlags): Promise<Chosen> {
   const { tenant, room, since, from, to, count, redact = [] } = flags;
-  const from_ms = since === undefined ? from : io.now() - since * 1_000;
+  const from_ms = since === undefined ? from : await agoIn(io, admin, since);
   const selection = {
     policy: flags.policy ?? "",
     ...(tenant === undefined ? {} : { tenant }),

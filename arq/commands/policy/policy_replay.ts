@@ -19,6 +19,7 @@ import {
   policyModule,
 } from "../../replay/bus_replay.ts";
 import { type Admin, findAdmin } from "../../bus/admin.ts";
+import { agoIn } from "../../bus/bus_clock.ts";
 import { createModuleBook, type ModuleSource, readyModule } from "../../replay/replay_modules.ts";
 import { replay } from "../../replay/replay_run.ts";
 import type { ReplayModule } from "../../replay/repeater.ts";
@@ -152,9 +153,14 @@ async function filesBySha(io: Io, files: readonly string[]): Promise<Map<string,
   return found;
 }
 
-function selectionOf(io: Io, policy: string, flags: ReplayFlags): ReplaySelection {
+async function selectionOf(
+  io: Io,
+  policy: string,
+  admin: Admin | undefined,
+  flags: ReplayFlags,
+): Promise<ReplaySelection> {
   const { tenant, room, since, from, to } = flags;
-  const from_ms = since === undefined ? from : io.now() - since * 1_000;
+  const from_ms = since === undefined ? from : await agoIn(io, admin, since);
   return {
     policy,
     ...(tenant === undefined ? {} : { tenant }),
@@ -280,7 +286,12 @@ export async function policyReplay(io: Io, file: string, flags: ReplayFlags): Pr
   const candidate = await candidateOf(file, bytes, pages);
   const known = await filesBySha(io, flags.module ?? []);
   known.set(candidate.sha256, bytes);
-  const selection = selectionOf(io, policy, flags);
+  const selection = await selectionOf(
+    io,
+    policy,
+    flags.journal === undefined ? admin : undefined,
+    flags,
+  );
   const chunks = journal === undefined
     ? busChunks(io, admin as Admin, tenant, selection)
     : await fileChunks(io, journal);

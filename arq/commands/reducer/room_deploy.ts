@@ -20,6 +20,7 @@ import {
 } from "../../answers/deploy_text.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";
+import { busAgo } from "../../bus/bus_clock.ts";
 import { requireModule } from "../../policies/module_file.ts";
 import { type Candidate, rehearse } from "../../reducers/rehearsal.ts";
 import { openReduced, type ReducedFlags } from "../../rooms/reduced_source.ts";
@@ -152,7 +153,7 @@ async function check(
   pattern: string,
   flags: RoomDeployFlags,
 ): Promise<{ readonly rooms: number; readonly entries: number; readonly differences: number }> {
-  const since_ms = io.now() - flags.checkSince * 1_000;
+  const since_ms = await busAgo(io, admin, flags.checkSince);
   let rooms = 0, entries = 0, differences = 0;
   for await (const { room_id, module } of roomsOf(io, admin, flags, pattern)) {
     io.signal.throwIfAborted();

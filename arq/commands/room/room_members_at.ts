@@ -26,12 +26,13 @@ export async function roomMembersAt(
   room_id: string,
   flags: MembersAtFlags,
 ): Promise<number> {
-  const { at = Date.now(), json = false, count = false } = flags;
+  const { json = false, count = false } = flags;
   const members_room_id = membersRoomOf(room_id);
   if (members_room_id === undefined) {
     throw usageError(`a room with a journal of members has an id of up to ${RECORDED_UNITS_MAX}`);
   }
   await using connection = await openConnection(io, flags);
+  const { at = connection.welcome.server_time_ms } = flags;
   const room = connection.room(members_room_id);
   const isKnown = (place: Parameters<typeof isKnownPlace>[1]) => isKnownPlace(room, place);
   const reader = new BookReader();

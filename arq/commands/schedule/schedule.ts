@@ -3,6 +3,7 @@ import { membersOf } from "../../answers/policy_text.ts";
 import { schedulesTable, scheduleText } from "../../answers/schedule_text.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { AdminRequest } from "../../bus/admin.ts";
+import { busAgo } from "../../bus/bus_clock.ts";
 import { DEV_TENANT } from "../../bus/dev_bus.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 import { EXIT, printable, usageError } from "../../terminal/exit.ts";
@@ -75,12 +76,13 @@ export async function scheduleAdd(
   if (from !== undefined && every === undefined) throw usageError("--from needs --every");
   if (zone !== undefined && cron === undefined) throw usageError("--zone needs --cron");
   const { id = crypto.getRandomValues(new Uint8Array(ID_BYTES)).toHex() } = flags;
+  const admin = await findAdmin(io, flags);
   // The JSON leaves out undefined members.
   const body = JSON.stringify({
     room,
     message: { type, data: dataOf(data) },
     user,
-    at_ms: flags.in === undefined ? at : io.now() + 1_000 * flags.in,
+    at_ms: flags.in === undefined ? at : await busAgo(io, admin, -flags.in),
     every_ms: every === undefined ? undefined : 1_000 * every,
     from_ms: from,
     cron,
@@ -90,7 +92,7 @@ export async function scheduleAdd(
   return await tell(
     io,
     flags,
-    await ask(io, flags, { method: "PUT", path: pathOf(flags, id), body }),
+    await askAdmin(io, admin, { method: "PUT", path: pathOf(flags, id), body }),
   );
 }
 

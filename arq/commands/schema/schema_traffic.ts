@@ -5,6 +5,7 @@
 import { plural } from "../../../shared/plural.ts";
 import { SchemaMapping } from "../../../shared/config/schema_governance.ts";
 import { isRoomPattern } from "@arqon/proto";
+import type { Connection } from "@arqon/sdk";
 import { trafficText } from "../../answers/traffic_text.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import { type ConnectionFlags, openConnection } from "../../bus/target.ts";
@@ -87,14 +88,12 @@ async function* journalPieces(io: Io, file: string): AsyncGenerator<TrafficPiece
 
 async function* storedPieces(
   io: Io,
-  rooms: string[],
+  connection: Pick<Connection, "room">,
   read: string[],
+  window: { readonly from_ms?: number },
   flags: TrafficFlags,
 ): AsyncGenerator<TrafficPiece> {
-  await using connection = await openConnection(io, flags);
-  const { since } = flags;
-  const window = since === undefined ? {} : { from_ms: io.now() - since * 1_000 };
-  for (const room of rooms) {
+  for (const room of await roomsOf(io, flags)) {
     try {
       yield* storedEvents(io, connection, room, window);
       read.push(room);
@@ -122,9 +121,13 @@ export async function schemaTraffic(
   }
   const mappings = await mappingsOf(io, id, flags);
   const rooms: string[] = [];
-  const pieces = journal === undefined
-    ? storedPieces(io, await roomsOf(io, flags), rooms, flags)
-    : journalPieces(io, journal);
+  await using connection = journal === undefined ? await openConnection(io, flags) : undefined;
+  // What is read from a file is by our clock: nobody says another.
+  const now_ms = connection?.welcome.server_time_ms ?? io.now();
+  const window = since === undefined ? {} : { from_ms: now_ms - since * 1_000 };
+  const pieces = connection === undefined
+    ? journalPieces(io, journal as string)
+    : storedPieces(io, connection, rooms, window, flags);
   const is_tty = io.stderr.is_tty;
   const bar = await createProgress({ is_tty, total: undefined, now: io.monotonic_ms });
   try {
@@ -134,7 +137,7 @@ export async function schemaTraffic(
       selection: {
         tenant,
         room: traffic,
-        ...(since === undefined ? {} : { from_ms: io.now() - since * 1_000 }),
+        ...window,
       },
       threads: Math.max(1, Math.min(THREADS, globalThis.navigator?.hardwareConcurrency ?? 1)),
       signal: io.signal,
