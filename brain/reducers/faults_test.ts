@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { sha256Hex } from "../../shared/sha256.ts";
 import { until } from "../../shared/testing/until.ts";
 import { BREAKER } from "./room/faults.ts";
+import { deploy, storeModule } from "./testing/deploys.ts";
 import { moduleOf } from "./testing/guest_text.ts";
 import { applied, call, ENGINES, entriesOf, metric } from "./testing/reducer_world.ts";
 
@@ -15,6 +16,7 @@ const FIRST = (field: number) =>
 const MOODY = moduleOf({
   apply: `(if (i32.eq ${FIRST(1)} (i32.const 120)) (then unreachable)) (i32.const 0)`,
 });
+const PLAIN = moduleOf({ apply: `(i32.const 0)` });
 /** A command of the room itself fails; any other sets 20 of them. */
 const TIMERS = moduleOf({
   apply: `(local $at i32)
@@ -34,7 +36,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     await using world = await open({ modules: { moody: MOODY } });
     const brain = await world.start("a");
     for (const [at, user] of ["a", "a", "b", "b", "c"].entries()) {
-      // SDKs ask again where the answer is 503; what they are told again is no success.
+      // Clients may ask again, after a lost connection; what they are told again is no success.
       const about = { data: "x", user, id: `go-${at}` };
       for (let time = 0; time < (user === "c" ? 1 : 2); time++) {
         assert.match(String(await call(brain, "moody", "go", about)), /reducer-trap/);
@@ -52,6 +54,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     assert.equal(brain.service.cutOff("u").total, 0);
     world.turn("b");
     assert.equal(brain.service.cutOff("t").total, 0, "another Brain has the room");
+    assert.equal(await metric(brain, "brain_reducer_open_breakers"), 0);
     world.turn("a");
     await applied(brain, "moody-1", "go", { user: "a" });
     world.passed_ms += BREAKER.cool_down_ms;
@@ -59,6 +62,25 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     assert.equal(await metric(brain, "brain_reducer_open_breakers"), 0);
     assert.equal(brain.service.cutOff("t").total, 0);
     await applied(brain, "moody", "go", { user: "a" });
+  });
+
+  Deno.test(`${engine}: a room that has another module is not cut off any more`, async () => {
+    await using world = await open({ modules: { moody: MOODY } });
+    const brain = await world.start("a");
+    for (const user of ["a", "b", "c", "d", "e"]) {
+      assert.match(String(await call(brain, "moody", "go", { data: "x", user })), /reducer-trap/);
+    }
+    assert.equal(await metric(brain, "brain_reducer_open_breakers"), 1);
+    await storeModule(brain, PLAIN);
+    await deploy(brain, "moody", PLAIN);
+    const loaded = () => metric(brain, "brain_reducer_deploys_total", { outcome: "loaded" });
+    await until("it is loaded", async () => await loaded() === 1);
+    await until(
+      "it answers",
+      async () => typeof await call(brain, "moody", "go", { user: "f" }) !== "string",
+    );
+    assert.equal(await metric(brain, "brain_reducer_open_breakers"), 0);
+    assert.equal(brain.service.cutOff("t").total, 0);
   });
 
   Deno.test(`${engine}: one user whose calls make a reducer fail is slowed, and nobody else`, async () => {

@@ -36,7 +36,9 @@ export interface ReducerGauges {
   /** Requests that the thread has not answered. */
   readonly asked: () => number;
   readonly slow_tenants: () => number;
-  readonly breakers: Pick<Breakers, "open" | "senders" | "senders_dropped">;
+  /** Rooms of this Brain that are cut off. */
+  readonly cut_off: () => number;
+  readonly breakers: Pick<Breakers, "senders" | "senders_dropped">;
 }
 
 /** Of modules that nobody needs any more. */
@@ -127,7 +129,7 @@ function registerGauges(registry: Registry, gauges: ReducerGauges): void {
   gauge(
     "brain_reducer_open_breakers",
     "Rooms that are cut off because their reducer keeps failing.",
-    () => gauges.breakers.open().length,
+    gauges.cut_off,
   );
   gauge(
     "brain_reducer_failing_senders",

@@ -104,19 +104,21 @@ class Reducers implements ReducerService {
     const sum = (of: (room: ReducedRoom) => number) =>
       this.#rooms.values().reduce((all, room) => all + of(room), 0);
     const breakers = createBreakers(BREAKER);
+    const cut_off = new CutOffRooms(breakers);
     this.#metrics = createReducerMetrics(registry, {
       rooms: () => this.#rooms.size,
       bytes: () => sum(({ bytes }) => bytes),
       waiting: () => sum(({ waiting }) => waiting),
       asked: () => stores.host.waiting,
       slow_tenants: () => stores.host.slow_tenants,
+      cut_off: () => cut_off.count((at) => this.#owns(at)),
       breakers,
     });
     this.#times = new LogTimes({ openLog: (tenant_id) => followed.openLog(tenant_id), now });
     const kept = new KeptPrograms(stores);
     this.#parts = {
       ...stores,
-      ...{ log, now, metrics: this.#metrics, breakers, cut_off: new CutOffRooms(breakers) },
+      ...{ log, now, metrics: this.#metrics, breakers, cut_off },
       random: randomPool((bytes) => crypto.getRandomValues(bytes)),
       openLog: (tenant_id) => this.#times.open(tenant_id),
       programById: (id) => programs.byId(id),

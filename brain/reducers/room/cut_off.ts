@@ -28,9 +28,13 @@ interface Seen {
   readonly since_ms: number;
 }
 
+const nameOf = ({ tenant_id, room_id }: Pick<FailedRoom, "tenant_id" | "room_id">): string =>
+  `${tenant_id} ${room_id}`;
+
 /** Those of a Brain. */
 export class CutOffRooms {
   readonly #breakers: Pick<Breakers, "openUntil">;
+  /** By tenant and room: of another program it is not cut off. */
   readonly #seen = new BoundedMap<string, Seen>(ROOMS_MAX);
 
   constructor(breakers: Pick<Breakers, "openUntil">) {
@@ -39,11 +43,29 @@ export class CutOffRooms {
 
   /** A command or timer has failed. `is_opened`: which has cut the room off; `now_ms` is monotonic. */
   failed(of: FailedRoom, applied: Applied, is_opened: boolean, now_ms: number): void {
-    const name = `${of.tenant_id} ${of.key}`;
+    const name = nameOf(of);
+    const before = this.#seen.get(name);
     const { offset: entry, time_ms: at_ms, reason, detail } = applied;
     const fault = { entry, at_ms, reason, detail: detail.slice(0, DETAIL_UNITS_MAX) };
-    const since_ms = is_opened ? now_ms : this.#seen.get(name)?.since_ms ?? now_ms;
+    const was_ms = before?.of.key === of.key ? before.since_ms : now_ms;
+    const since_ms = is_opened ? now_ms : was_ms;
     this.#seen.renew(name, { of, fault, since_ms });
+  }
+
+  /** A program has done what it was asked: another one's faults are over. */
+  succeeded(of: Omit<FailedRoom, "program">): void {
+    const name = nameOf(of);
+    const before = this.#seen.get(name);
+    if (before !== undefined && before.of.key !== of.key) this.#seen.delete(name);
+  }
+
+  /** How many are cut off of those that this Brain has. */
+  count(owns: (at: FailedRoom) => boolean): number {
+    let count = 0;
+    for (const { of } of this.#seen.values()) {
+      if (this.#breakers.openUntil(of.tenant_id, of.key) !== undefined && owns(of)) count++;
+    }
+    return count;
   }
 
   /** Those of a tenant, the one that failed longest ago first. Times are as those of `failed`. */

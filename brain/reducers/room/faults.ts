@@ -87,7 +87,9 @@ export class RoomFaults {
       if (one.repeats !== undefined) continue;
       const asking = this.#asking(calls[at]?.user_id ?? NOBODY);
       if (!failed(one)) {
-        if (!breakers.isQuiet(tenant_id)) breakers.success(asking, key);
+        if (breakers.isQuiet(tenant_id)) continue;
+        breakers.success(asking, key);
+        cut_off.succeeded(of);
         continue;
       }
       const is_own = calls[at] === undefined;
