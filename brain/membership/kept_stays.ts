@@ -16,7 +16,7 @@ import type {
   ToldStays,
 } from "../cluster_view.ts";
 
-/** Stays that one Brain keeps, at most. */
+/** Stays that one Brain keeps, at most; of more the oldest goes of a tenant that has more than its share. */
 export const KEPT_MAX = 10_000;
 /** So long one of a Shield that is up is kept: that Shield keeps it itself, and tells of it again. */
 const UP_MS = 60_000;
@@ -58,6 +58,8 @@ export class KeptStays {
   readonly #options: KeptStaysOptions;
   /** Those that wait longest first. */
   readonly #stays = new Map<string, Kept>();
+  /** Their keys by tenant, in the same order. */
+  readonly #by_tenant = new Map<string, Set<string>>();
   /** Undefined: nobody knows yet which rooms have a journal. */
   #follower: KeptStaysFollower | undefined;
 
@@ -68,7 +70,7 @@ export class KeptStays {
     view.onMembers((change) => this.#changed(change));
     view.onStays((told) => this.#told(told));
     view.onStaysWritten(({ stays }) => {
-      for (const tag of stays) this.#stays.delete(tagKey(tag));
+      for (const tag of stays) this.#delete(tagKey(tag));
     });
   }
 
@@ -83,7 +85,7 @@ export class KeptStays {
   }
 
   drop(stay: Stay): void {
-    this.#stays.delete(keyOf(stay));
+    this.#delete(keyOf(stay));
   }
 
   /** Those that a Shield, which is up, tells of no more are written; some rooms may have no journal any more. */
@@ -91,7 +93,7 @@ export class KeptStays {
     const { view, monotonic_ms } = this.#options;
     const now_ms = monotonic_ms();
     for (const [key, { stay, kept_ms }] of this.#stays) {
-      if (now_ms - kept_ms >= UP_MS && view.isUp(stay.writer)) this.#stays.delete(key);
+      if (now_ms - kept_ms >= UP_MS && view.isUp(stay.writer)) this.#delete(key);
     }
     if (this.#follower !== undefined) this.#dropRooms(this.#follower);
   }
@@ -102,7 +104,7 @@ export class KeptStays {
 
   #dropRooms({ isJournaled }: KeptStaysFollower): void {
     for (const [key, { stay: { entry } }] of this.#stays) {
-      if (!isJournaled(entry.tenant_id, entry.room_id)) this.#stays.delete(key);
+      if (!isJournaled(entry.tenant_id, entry.room_id)) this.#delete(key);
     }
   }
 
@@ -135,12 +137,34 @@ export class KeptStays {
     // Its metadata has changed, or it has moved.
     if (view.memberOf(tenant_id, room_id, connection_id)?.entry.joined_ms === joined_ms) return;
     const key = keyOf(stay);
-    this.#stays.delete(key);
+    this.#delete(key);
     this.#stays.set(key, { stay, kept_ms: monotonic_ms() });
+    const own = this.#by_tenant.get(tenant_id) ?? new Set();
+    this.#by_tenant.set(tenant_id, own.add(key));
     this.#follower?.onKept(stay);
-    if (this.#stays.size <= KEPT_MAX) return;
-    const [[oldest, { stay: dropped }]] = [...this.#stays.entries().take(1)] as [[string, Kept]];
-    this.#stays.delete(oldest);
-    if (!view.isUp(dropped.writer)) this.#follower?.onDropped(dropped);
+    if (this.#stays.size > KEPT_MAX) this.#dropOne(own);
+  }
+
+  /** Drops the oldest of the tenant that has come last if it has more than its share, else of another that has. */
+  #dropOne(own: ReadonlySet<string>): void {
+    const share = KEPT_MAX / this.#by_tenant.size;
+    // As there are too many, one has.
+    const isLarge = (keys: ReadonlySet<string>) => keys.size > share;
+    const large = isLarge(own) ? own : this.#by_tenant.values().find(isLarge);
+    const [oldest = ""] = large ?? own;
+    const dropped = this.#stays.get(oldest)?.stay;
+    this.#delete(oldest);
+    if (dropped === undefined || this.#options.view.isUp(dropped.writer)) return;
+    this.#follower?.onDropped(dropped);
+  }
+
+  #delete(key: string): void {
+    const kept = this.#stays.get(key);
+    if (kept === undefined) return;
+    this.#stays.delete(key);
+    const { tenant_id } = kept.stay.entry;
+    const own = this.#by_tenant.get(tenant_id);
+    own?.delete(key);
+    if (own?.size === 0) this.#by_tenant.delete(tenant_id);
   }
 }

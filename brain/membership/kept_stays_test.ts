@@ -274,3 +274,34 @@ Deno.test("a surplus stands there as a number, where its Shield is gone", async 
   await journals.drain();
   await spine.drain();
 });
+
+Deno.test("a tenant with many who left pushes out nobody of another tenant", () => {
+  const world = new World();
+  const kept = new KeptStays({ view: world, now: Date.now, monotonic_ms: () => 0 });
+  const dropped: Stay[] = [];
+  kept.follow({
+    isJournaled: () => true,
+    onKept: () => {},
+    onDropped: (stay) => void dropped.push(stay),
+  });
+  world.shield_is_up = false;
+  const of = (tenant_id: string, first: number, count: number) =>
+    Array.from({ length: count }, (_, at) => {
+      const { writer, entry } = member(first + at);
+      return { writer, entry: { ...entry, tenant_id } };
+    });
+  const some = 3;
+  world.go("given-up", of("small", 1, some));
+  world.go("given-up", of("large", 1_000, 2 * KEPT_MAX));
+  world.go("given-up", of("late", 100_000, some));
+  const count = (tenant_id: string) =>
+    [...kept.all()].filter(({ entry }) => entry.tenant_id === tenant_id).length;
+  assert.deepEqual(
+    ["small", "large", "late"].map(count),
+    [some, KEPT_MAX - 2 * some, some],
+  );
+  assert.ok(dropped.every(({ entry }) => entry.tenant_id === "large"));
+  // The oldest of its own go first.
+  assert.equal(dropped[0]?.entry.counter, 1_000);
+  assert.equal(kept.size, KEPT_MAX);
+});
