@@ -6,7 +6,7 @@
 import type { Spine } from "../shared/spine/contract/spine.ts";
 import { openSpine } from "../shared/spine/open.ts";
 import { roomSubject } from "../shared/subjects/subject.ts";
-import { ConfigSchema } from "../shared/config/schema.ts";
+import { configFrom } from "../shared/config/load.ts";
 import { FlushQueue } from "../shield/connection/flush_queue.ts";
 import { message, policy, startTestPool } from "../shield/policy/testing/pool.ts";
 import { keptLog } from "../shield/testing/spine.ts";
@@ -46,7 +46,7 @@ async function flushes(
   owned: AsyncDisposableStack,
   url: string,
 ): Promise<() => Promise<unknown>> {
-  const { nats, server } = ConfigSchema.parse({ nats: { urls: [url] } });
+  const { nats, server } = configFrom({ nats: { urls: [url] } });
   const spine: Spine = await openSpine({ nats, server }, { log: keptLog().log, now: Date.now });
   owned.defer(() => spine.drain());
   const queue = new FlushQueue(spine);

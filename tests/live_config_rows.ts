@@ -253,10 +253,7 @@ const secondMember = (name: string): Row => ({
 });
 
 const FILTER_ROWS = {
-  "filters.filter_chars": filtered("filter_chars = 10", "invalid-filter"),
-  "filters.filter_steps": filtered("filter_steps = 2", "invalid-filter"),
   "filters.filters_per_room": filtered("filters_per_room = 1", "too-many-filters"),
-  "filters.filters_per_tenant": filtered("filters_per_tenant = 1", "too-many-filters"),
 };
 
 const BRAIN_ROWS = {
@@ -286,7 +283,6 @@ const BRAIN_ROWS = {
     "invalid-command",
   ),
   "presence.members_per_room": secondMember("members_per_room"),
-  "presence.members_per_shield": secondMember("members_per_shield"),
   "usage.budgets": {
     tables: {
       usage: "enabled = true\nflush_ms = 100\n" +
@@ -324,12 +320,10 @@ export const LIVE_ROWS: Readonly<Record<LiveKey, Row | string>> = {
   "webhooks.private_hosts": "tests/hooks_live_test.ts",
   "webhooks.tenant_private_hosts": "tests/hooks_live_test.ts",
   "webhooks.tenant_hooks": "tests/hooks_live_test.ts",
-  "limits.admin_checks": "shield/admin/routing/check_queue_test.ts",
   "brain.reducer_fuel_per_second": "brain/reducers/fuel_test.ts",
   "policy.fuel_per_second": "shared/rates/fuel_bucket_test.ts",
   "policy.breaker_failures": "shared/rates/breaker_test.ts",
   "policy.breaker_seconds": "shared/rates/breaker_test.ts",
-  "limits.concurrent_handshakes": "shield/rates/admission_test.ts",
   "server.drain_ms": IN_PROCESSES,
   "server.tls_cert": IN_PROCESSES,
   "server.tls_key": IN_PROCESSES,

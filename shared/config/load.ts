@@ -2,6 +2,7 @@
  * From the text of `config.toml` to a checked `Config`, or to one error that names every problem
  * with its line, column and key. Reads no file: `main.ts` does, and gives the text.
  */
+import { splitConstants, withConstants } from "./keys/constants.ts";
 import { explain } from "./problems.ts";
 import type { ConfigProblem } from "./problems.ts";
 import { ConfigSchema } from "./schema.ts";
@@ -82,10 +83,10 @@ function checked(
   value: unknown,
   file: string,
   defaults: ConfigDefaults,
-  document?: TomlDocument,
+  { document, constants = {} }: { document?: TomlDocument; constants?: Table } = {},
 ): Config {
   const result = ConfigSchema.safeParse(withDefaults(value, defaults));
-  if (result.success) return result.data;
+  if (result.success) return withConstants(result.data, constants) as Config;
   throw new ConfigError(file, explain(result.error.issues, value, document));
 }
 
@@ -101,7 +102,7 @@ export function parseConfig(text: string, options: ParseOptions): Config {
     ]);
   }
   const { document } = result;
-  return checked(document.value, options.file, options.defaults ?? {}, document);
+  return checked(document.value, options.file, options.defaults ?? {}, { document });
 }
 
 /**
@@ -146,9 +147,10 @@ export function unreadable(key: string, path: string, cause: unknown): ConfigErr
 }
 
 /**
- * The checked configuration of a value that was built in code (tests, `deno task dev`). Throws
- * ConfigError without places.
+ * The checked configuration of a value that was built in code (tests, `deno task dev`), which may set constants, too.
+ * Throws ConfigError without places.
  */
 export function configFrom(value: unknown, defaults: ConfigDefaults = {}): Config {
-  return checked(value, "", defaults);
+  const [rest, constants] = splitConstants(value);
+  return checked(rest, "", defaults, { constants });
 }

@@ -341,3 +341,12 @@ Deno.test("any value from code is a configuration or a ConfigError, and never an
     }
   }));
 });
+
+Deno.test("constants are beside the keys of their tables, and code can hand in others", () => {
+  const plain = parseConfig("", { file: "c.toml" });
+  assert.deepEqual([plain.limits.answer_ms, plain.platform.mirroring.candidates], [10_000, 1_000]);
+  assert.equal(plain.quota, undefined, "an absent table stays absent");
+  const quick = configFrom({ limits: { answer_ms: 5 }, quota: { url: "redis://127.0.0.1" } });
+  assert.deepEqual([quick.limits.answer_ms, quick.quota?.active_tenants], [5, 100_000]);
+  assert.throws(() => parseConfig("[limits]\nanswer_ms = 5\n", { file: "c.toml" }), ConfigError);
+});

@@ -3,8 +3,9 @@
  * would be right. Pure; `load.ts` throws them.
  */
 import type { z } from "zod";
-import { configJsonSchema, expectation, schemaAt } from "./json_schema.ts";
+import { configJsonSchema, expectation, grouped, schemaAt } from "./json_schema.ts";
 import type { JsonSchema } from "./json_schema.ts";
+import { constantAt } from "./keys/constants.ts";
 import { nearest } from "./suggest.ts";
 import type { TomlDocument, TomlPath, TomlPosition } from "./toml.ts";
 
@@ -96,6 +97,13 @@ class Explainer {
   }
 
   #unknownKey(table: TomlPath, name: string): ConfigProblem {
+    const path = [...table, name];
+    const constant = constantAt(path);
+    if (constant !== undefined) {
+      const value = typeof constant.value === "number" ? grouped(constant.value) : constant.value;
+      const text = `it is a constant now, ${value} (${constant.why}); remove the key`;
+      return { position: this.#place(path, "key"), key: keyText(path), text };
+    }
     const known = Object.keys(schemaAt(this.#schema, table)?.properties ?? {});
     const near = nearest(name, known);
     const others = near === undefined ? elsewhere(this.#schema, name).slice(0, LISTED) : [];
@@ -103,7 +111,6 @@ class Explainer {
     const right = meant.length === 0
       ? `expected one of ${known.join(", ")}`
       : `did you mean ${meant.map((text) => JSON.stringify(text)).join(" or ")}?`;
-    const path = [...table, name];
     return {
       position: this.#place(path, "key"),
       key: keyText(path),

@@ -154,6 +154,14 @@ const NOT_ALLOWED: [string, string][] = [
     "2:13 platform.registry.kv_bucket: 'a b' is not allowed; expected a bucket name of [A-Z0-9_]",
   ],
   [
+    "[limits]\nanswer_ms = 10_000",
+    "2:1 limits.answer_ms: it is a constant now, 10_000 (how long a peer may take to read an answer; a slower one holds a place of others); remove the key",
+  ],
+  [
+    "[platform.mirroring]\nbuffer_messages = 1",
+    "2:1 platform.mirroring.buffer_messages: it is a constant now, 8192 (copies that wait; a slow mirror loses copies, never messages); remove the key",
+  ],
+  [
     "[nats]\nconnect_timeout_ms = 1",
     "1:2 nats.urls: missing; expected a non-empty array of strings",
   ],

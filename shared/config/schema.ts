@@ -27,6 +27,7 @@ import { Quota } from "./schema_quota.ts";
 import { Brain, Presence } from "./schema_state.ts";
 import { Telemetry } from "./schema_telemetry.ts";
 import { Server, Sse } from "./schema_server.ts";
+import type { WithConstants } from "./keys/constants.ts";
 import { count } from "./values/schema_values.ts";
 
 const LimitsTable = z.strictObject({
@@ -90,35 +91,10 @@ const LimitsTable = z.strictObject({
   ),
   token_bytes: z.int().min(256).max(65_536).default(8_192).describe("bytes of a token"),
   command_timeout_ms: count(5_000, 600_000, "how long a command waits for the Brain"),
-  spine_subscription_messages: count(
-    65_536,
-    16_777_216,
-    "messages the embedded Spine holds for one subscription; above: lost, with a GAP",
-  ),
-  spine_subscription_bytes: z.int().min(65_536).max(4_294_967_296).default(67_108_864).describe(
-    "bytes the embedded Spine holds for one subscription; above: lost, with a GAP",
-  ),
-  spine_pending_bytes: z.int().min(65_536).max(17_179_869_184).default(268_435_456).describe(
-    "bytes the embedded Spine holds for all subscriptions; above: publishing is refused with 503",
-  ),
-  backup_waiting_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(1_073_741_824)
-    .describe(
-      "bytes that the embedded Spine writes aside while arq backup reads its files; above: the backup is given up",
-    ),
   deduplication_entries: count(
     65_536,
     16_777_216,
     "message ids remembered for two minutes, of each tenant with a subscriber",
-  ),
-  bans: count(
-    1_000_000,
-    100_000_000,
-    "bans of all tenants that a Shield holds; a tenant with more gets no new connections there",
-  ),
-  revocations: count(
-    100_000,
-    10_000_000,
-    "revocations of all tenants that a Shield holds; one more is refused with 429",
   ),
   member_meta_bytes: count(4_096, 65_536, "bytes of one member's metadata (JSON)"),
   batch_messages: count(1_000, 100_000, "messages of one POST /v1/messages; more: 413"),
@@ -131,19 +107,8 @@ const LimitsTable = z.strictObject({
     1_000_000,
     "missed messages that one SUB recovers; more: recovered is false, too-many",
   ),
-  recovery_bytes: z.int().min(65_536).max(1_073_741_824).default(16_777_216).describe(
-    "bytes of the missed messages that one SUB recovers; more: recovered is false, too-many",
-  ),
   log_cache_bytes: z.int().min(65_536).max(17_179_869_184).default(268_435_456).describe(
     "bytes of the newest messages of open durable rooms that a Shield keeps in memory",
-  ),
-  log_pending_messages: count(
-    65_536,
-    1_000_000,
-    "publishes to durable rooms that wait for the log's acknowledgement; one more gets 503",
-  ),
-  log_pending_bytes: z.int().min(65_536).max(4_294_967_296).default(67_108_864).describe(
-    "bytes of the publishes to durable rooms that wait for the log's acknowledgement",
   ),
 });
 
@@ -162,11 +127,6 @@ const PolicyLimits = z.strictObject({
   ),
   isolation: z.enum(["shared", "tenant"]).default("shared").describe(
     'whether tenants share the threads or each has its own; with "tenant" at most 64 are busy at a time',
-  ),
-  connection_window: count(
-    16,
-    1_024,
-    "messages of one connection that are evaluated side by side; they are published in order",
   ),
   queue_messages: count(
     1_024,
@@ -200,38 +160,8 @@ const PolicyLimits = z.strictObject({
     "failures in a row, by several senders, that cut off a module for its tenant",
   ),
   breaker_seconds: count(10, 86_400, "how long it stays cut off before one message may try it"),
-  unused_module_seconds: count(
-    86_400,
-    31_536_000,
-    "how long a module stays stored after its upload that no policy and no version for a rollback names",
-  ),
-  compiled_seconds: count(
-    600,
-    86_400,
-    "how long a module stays compiled after its check or its last load that no policy in force names",
-  ),
   start_wait_ms: z.int().min(0).max(600_000).default(10_000).describe(
     "how long a Shield that starts is not ready because policies are loaded whose modules have been compiled before; those that never were are waited for 500 ms",
-  ),
-  instances: count(4_096, 4_096, "instances of all modules and tenants; the least used go first"),
-  state_tenant_entries: count(
-    65_536,
-    16_777_216,
-    "values that the policies of one tenant keep from call to call; the one that was written longest ago goes for one more",
-  ),
-  state_tenant_bytes: z.int().min(65_536).max(17_179_869_184).default(16_777_216).describe(
-    "bytes of those values, their keys, and 128 for each",
-  ),
-  state_entries: count(
-    524_288,
-    16_777_216,
-    "values that all tenants' policies keep; for one more goes one of the tenant that has most",
-  ),
-  state_bytes: z.int().min(65_536).max(68_719_476_736).default(134_217_728).describe(
-    "bytes of the values of all tenants, their keys, and 128 for each",
-  ),
-  log_lines: z.int().min(0).max(10_000).default(256).describe(
-    "lines that a tenant's policies have logged and that a Shield remembers for `arq policy logs`: of 256 tenants, at most 65,536 characters of each; 0: none",
   ),
 });
 
@@ -319,7 +249,7 @@ export const ConfigSchema = z.strictObject({
   telemetry: Telemetry.prefault({}).describe("OpenTelemetry"),
 }).superRefine(refuseWhole);
 
-/** A checked configuration with every default filled in. */
-export type Config = z.output<typeof ConfigSchema>;
+/** A checked configuration with every default filled in, and the constants of each table. */
+export type Config = WithConstants<z.output<typeof ConfigSchema>>;
 /** `[limits]` of a configuration; each name ends with its unit. */
 export type Limits = Config["limits"];

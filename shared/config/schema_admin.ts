@@ -14,11 +14,6 @@ export const AdminLimits = {
     1_000_000,
     "of those, requests that change something or read what users wrote, and so are in the audit log; burst: ten times that",
   ),
-  admin_checks: count(
-    16,
-    1_024,
-    "modules and schemas of one tenant's admins that wait to be checked, one after the other; one more gets 429",
-  ),
   reducer_modules: count(
     200,
     100_000,
@@ -35,10 +30,5 @@ export const Audit = z.strictObject({
   retention_days: count(365, 36_500, "age at which entries go"),
   log_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(1_073_741_824).describe(
     "size of the log; above, its oldest entries go",
-  ),
-  pending_entries: count(
-    1_024,
-    1_000_000,
-    "entries of this process that wait to be written; one more counts as not written",
   ),
 });

@@ -21,13 +21,11 @@ export const Arrivals = {
     10_000,
     "how long a TLS handshake, and how long the head of a request may take",
   ),
-  request_body_ms: ms(30_000, "how long the body of a request may take"),
   // Go's and hyper's pools keep a connection for 90 s: whoever reuses one does not race its end.
   keep_alive_ms: ms(
     95_000,
     "how long a connection waits for its next request; longer than a load balancer or a client's pool keeps it",
   ),
-  answer_ms: ms(10_000, "how long a peer may take to read an answer"),
   listener_probe_ms: ms(
     2_000,
     "how often the process asks its own client port, and what an answer may take; two without one, and it is not ready",
@@ -35,9 +33,6 @@ export const Arrivals = {
   listener_gone_ms: ms(
     30_000,
     "a port that could not accept, answer or be opened anew for so long is gone: the process ends with 1",
-  ),
-  deflate_from_bytes: z.int().min(0).max(1_048_576).default(512).describe(
-    "shorter messages are not compressed, where [server] permessage_deflate or [sse] gzip is on",
   ),
   descriptors_reserved: count(
     256,

@@ -45,8 +45,6 @@ export type SignatureRule = z.output<typeof SignatureRule>;
 export const Auth = z.strictObject({
   query_token: z.boolean().default(false).describe("accept ?access_token= (URLs get logged)"),
   clock_skew_seconds: z.int().min(0).max(300).default(30).describe("tolerance for exp and nbf"),
-  jwks_cache_seconds: count(600, 86_400, "how long a fetched JWK set is used"),
-  jwks_cooldown_seconds: count(30, 3_600, "shortest time between two fetches for unknown kids"),
   revocation_seconds: count(
     2_592_000,
     315_360_000,

@@ -116,14 +116,7 @@ export const Rooms = z.array(RoomClassEntry).max(10_000).superRefine(
 
 /** `[filters]`: bounds of the filters that clients subscribe with. */
 export const Filters = z.strictObject({
-  filter_chars: count(1_024, 65_536, "characters of a filter"),
-  filter_steps: count(
-    2_000,
-    1_000_000,
-    "steps of a filter over one message, half a microsecond at most each; a message over which a filter takes more is left out for those who have it",
-  ),
   filters_per_room: count(100, 10_000, "different filters of a room's subscribers on one Shield"),
-  filters_per_tenant: count(1_000, 100_000, "different filters of a tenant on one Shield"),
 });
 
 /** `[durable]`: where and how durable rooms are kept. */
@@ -191,21 +184,6 @@ export const PatternLimits = {
 
 /** The keys of `[limits]` about deltas. */
 export const DeltaLimits = {
-  delta_bases_per_room: count(
-    64,
-    4_096,
-    "keys of one room whose last data is kept to make deltas from; above: that of the one that was silent the longest is let go",
-  ),
-  delta_bytes: count(
-    67_108_864,
-    17_179_869_184,
-    "bytes of data that one Shield keeps to make deltas from; above: those that were not used the longest are let go",
-  ),
-  delta_bytes_per_connection: count(
-    16_777_216,
-    4_294_967_295,
-    "bytes of data of all its rooms and patterns that one client may be taken to have kept, if it says that it keeps as many; above: that which came first is sent whole again",
-  ),
   delta_message_bytes: count(
     65_536,
     16_777_216,

@@ -92,16 +92,6 @@ export const Mirroring = z.strictObject({
   rules: z.array(MirrorRule).superRefine(refuseTwice, always).default([]).describe(
     "what is mirrored; the longest prefix that matches counts",
   ),
-  buffer_messages: count(8_192, 1_000_000, "copies that wait to be sent; one more is dropped"),
-  buffer_bytes: z.int().min(65_536).max(4_294_967_296).default(16_777_216).describe(
-    "bytes of the copies that wait to be sent; above: dropped",
-  ),
-  remembered_messages: count(
-    16_384,
-    1_000_000,
-    "mirrored messages that verdicts of shadow consumers are compared with",
-  ),
-  candidates: count(1_000, 100_000, "candidates of all tenants that `arq mirror diff` can compare"),
 });
 
 /** `[platform.registry]`: Protobuf schemas of events. */
@@ -119,20 +109,5 @@ export const SchemaRegistry = z.strictObject({
   schemas: count(1_000, 100_000, "schemas that are held; events of one more are refused with 503"),
   compiled_bytes: z.int().min(1_048_576).max(68_719_476_736).default(268_435_456).describe(
     "memory of compiled schemas, estimated; above, those unused for longest are put away until their next event",
-  ),
-  message_parts: count(
-    5_000,
-    200_000,
-    "fields, values and other parts of a schema that one mapped message may need; compiling them holds up all messages, some 20 ms a thousand",
-  ),
-  restore_ms: count(
-    200,
-    1_000,
-    "time of a second in which schemas that were put away may be compiled anew; above: 503",
-  ),
-  tenant_mappings: count(100_000, 10_000_000, "run-time mappings of all tenants together"),
-  versions: count(1_000, 1_000, "versions of a schema that are kept; then the oldest one goes"),
-  dead_letter_bytes: z.int().min(65_536).max(4_294_967_296).default(4_194_304).describe(
-    "bytes of refused messages on their way to dlq subjects; above: dropped",
   ),
 });

@@ -12,9 +12,4 @@ export const JournalStorage = {
     3_650,
     "age at which anything of it goes; users' keys go some 30 days after that",
   ),
-  keys_held: count(
-    16_384,
-    1_048_576,
-    "keys of users that a Shield holds in memory, to write and to read each; others are asked for",
-  ),
 };

@@ -10,9 +10,6 @@ export const LedgerTable = z.strictObject({
   bytes: z.int().min(1_048_576).max(17_179_869_184).default(67_108_864).describe(
     "memory of the ledger; when it is full, what is oldest goes first",
   ),
-  handshakes_per_second: z.int().min(1).max(100_000).default(50).describe(
-    "new entries of refused handshakes in a second; the same again makes an entry longer",
-  ),
   store: z.boolean().default(false).describe(
     "write the ledger beside the journal, too, so that what a Shield knew outlives it",
   ),
@@ -21,24 +18,11 @@ export const LedgerTable = z.strictObject({
     60_000,
     "with store: how often a Shield writes; one that is killed loses what it noted since",
   ),
-  queue_bytes: z.int().min(1_048_576).max(1_073_741_824).default(8_388_608).describe(
-    "with store: bytes that wait on a Shield for the store; what is above is not stored, and told",
-  ),
   log_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(268_435_456).describe(
     "with store: size of what is stored of all tenants; above, the oldest goes, whose it is",
   ),
   tenant_bytes: z.int().min(65_536).max(1_099_511_627_776).default(67_108_864).describe(
     "with store: size of what is stored of one tenant; above, its oldest goes",
-  ),
-  store_reads: count(
-    2,
-    64,
-    "with store: questions that read at once what gone Shields have stored, each up to 64 MiB",
-  ),
-  store_wait_ms: count(
-    2_000,
-    60_000,
-    "with store: how long another question waits for its turn before it is refused",
   ),
   seconds: count(3_600, 604_800, "how long the ledger remembers at most"),
 });

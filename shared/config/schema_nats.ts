@@ -83,11 +83,6 @@ export const Nats = z.strictObject({
     600_000,
     "how long flushes and key-value operations may take; opening a bucket, at a start, 30 s",
   ),
-  pending_bytes: count(
-    67_108_864,
-    1_073_741_824,
-    "bytes handed to the connection and not yet flushed, above which publishing is refused with 503",
-  ),
   api: z.boolean().default(false).describe(
     "answer backends that ask by NATS on api.t.{tenant}.r.{room}.publish, .history and .command",
   ),

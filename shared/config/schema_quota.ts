@@ -99,11 +99,6 @@ export const Quota = z.strictObject({
   retry_ms: z.int().min(100).max(60_000).default(1_000).describe(
     "the first pause between two attempts to reach the server; the longest is eight times that",
   ),
-  active_tenants: count(
-    100_000,
-    10_000_000,
-    "tenants whose shares a Shield holds; the messages of one more only meet [limits]",
-  ),
 }).superRefine(refuseWrongLogin, always).superRefine(refuseWrongTls, always);
 /** A checked `[quota]`. */
 export type Quota = z.output<typeof Quota>;

@@ -109,9 +109,5 @@ export const Sse = z.strictObject({
   gzip: z.boolean().default(true).describe(
     "events of at least [limits] deflate_from_bytes are compressed for readers that take gzip, each once for all of them",
   ),
-  ticket_seconds: count(30, 3_600, "how long a ticket of POST /v1/tickets is good"),
   tickets: count(64, 100_000, "tickets of one user that are good, of one process; more: 429"),
-  retry_ms: z.int().min(1).max(600_000).default(1_000).describe(
-    "how long a reader waits before it comes back, unless a drain says otherwise",
-  ),
 });

@@ -22,15 +22,8 @@ export const Presence = z.strictObject({
   brain_timeout_ms: z.int().min(200).max(600_000).default(5_000).describe(
     "a Brain silent for this long no longer owns rooms; at least twice heartbeat_ms",
   ),
-  sync_timeout_ms: count(
-    3_000,
-    60_000,
-    "how long a SUB with presence waits for the room's members; then 503",
-  ),
   page_members: count(1_000, 10_000, "members in one page of a list"),
-  members_per_shield: count(200_000, 10_000_000, "members that one Shield announces"),
   members_per_room: count(100_000, 10_000_000, "members of one room, as its Shields see it"),
-  members_per_brain: count(2_000_000, 50_000_000, "members that one Brain holds"),
   grace: z.array(z.strictObject({
     room: roomPattern.describe("room id or prefix pattern"),
     grace_ms: count(5_000, 600_000, "how long a lost connection's member waits for its user"),
@@ -57,10 +50,6 @@ export const Brain = z.strictObject({
     "fraction of messages that the Brain logs, [log] lines_per_second at most; false is 0 (no tap at all), true is 1",
   ),
   state_bytes: count(262_144, 786_432, "size of one room's state document"),
-  pending_commands: count(1_024, 1_000_000, "commands of one room waiting in this Brain"),
-  pending_bytes: z.int().min(65_536).max(17_179_869_184).default(268_435_456).describe(
-    "bytes of all commands that wait in this Brain",
-  ),
   rooms_in_memory: count(1_000, 10_000_000, "rooms whose document this Brain keeps in memory"),
   keys_per_room: count(10_000, 1_000_000, "keys of one room's document"),
   rooms_per_tenant: count(100_000, 100_000_000, "rooms of one tenant"),
@@ -77,11 +66,6 @@ export const Brain = z.strictObject({
     86_400_000,
     "how long a room remembers a command_id: a repetition is answered as before and not applied again",
   ),
-  command_ids_per_room: count(
-    8_192,
-    100_000,
-    "command_ids that one room remembers; the oldest are forgotten before their time when there are more (32 where NATS carries less than 192 KiB)",
-  ),
   reducer_rooms: count(
     1_000,
     1_000_000,
@@ -94,11 +78,6 @@ export const Brain = z.strictObject({
     2_000_000,
     1_000_000_000_000,
     "fuel of reducers a second and tenant on this Brain, timers included, burst: twice that; 2,000,000 is at most one core",
-  ),
-  reducer_idle_ms: count(
-    60_000,
-    3_600_000,
-    "a room with a reducer that nobody has called for this long is stored and let go",
   ),
   reducer_unused_ms: count(
     3_600_000,

@@ -70,10 +70,6 @@ export const Usage = z.strictObject({
     60_000,
     "how often Shields and Brains write the minute that runs; one that is killed loses what it counted since",
   ),
-  rows: count(1_024, 4_096, "rows of one tenant in a minute; what is beyond counts as _other"),
-  queue_bytes: z.int().min(65_536).max(1_073_741_824).default(16_777_216).describe(
-    "bytes of minutes that wait on a Shield or Brain for their store; what is above is lost, the oldest first",
-  ),
   retention_days: count(90, 3_650, "age at which use is forgotten"),
   log_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(268_435_456).describe(
     "size of the ledger of all tenants; above, the oldest of it goes, whose it is",
@@ -95,11 +91,6 @@ export const Usage = z.strictObject({
     (given: unknown, context) => refuseSame(forEach(given), context),
     always,
   ).default([]).describe("how much tenants may use in a day or a month, and what happens then"),
-  metric_tenants: count(
-    100,
-    10_000,
-    "tenants that have series of their own in metrics of use; others are _other",
-  ),
 }).superRefine(({ enabled, budgets, retention_days }, context) => {
   const refuse = (message: string) =>
     context.addIssue({ code: "custom", path: ["budgets"], message });

@@ -1,7 +1,7 @@
 /** That the configuration chooses the engine, and that the files it names are read and used. */
 import assert from "node:assert/strict";
 import { startNats } from "../../tests/harness/nats_server.ts";
-import { ConfigSchema } from "../config/schema.ts";
+import { configFrom } from "../config/load.ts";
 import { createLogger } from "../logs/log.ts";
 import { bytes, collect, refusedWith, subject, within } from "./conformance/conformance.ts";
 import { watched } from "./nats/testing/nats_harness.ts";
@@ -26,7 +26,7 @@ Deno.test("without a [nats] table the embedded engine opens, in data_dir when it
   const folder = await Deno.makeTempDir({ prefix: "arqon-open-" });
   try {
     for (const data_dir of [undefined, `${folder}/below/data`]) {
-      const config = ConfigSchema.parse({ server: data_dir === undefined ? {} : { data_dir } });
+      const config = configFrom({ server: data_dir === undefined ? {} : { data_dir } });
       const spine = await openSpine(config, { log, now: Date.now });
       assert.equal(spine.status.engine, "embedded");
       assert.equal(spine.status.state, "connected");
@@ -39,7 +39,7 @@ Deno.test("without a [nats] table the embedded engine opens, in data_dir when it
 });
 
 Deno.test("[durable] and [limits] bound the embedded logs", async () => {
-  const config = ConfigSchema.parse({
+  const config = configFrom({
     durable: { log_bytes: 200_000 },
     limits: { log_pending_messages: 10 },
   });

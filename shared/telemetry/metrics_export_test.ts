@@ -1,7 +1,7 @@
 /** Metrics to a collector that is there, that is not, and that comes back; over real HTTP. */
 import assert from "node:assert/strict";
 import { startOtlpReceiver } from "../../tests/otlp/receiver.ts";
-import { ConfigSchema } from "../config/schema.ts";
+import { configFrom } from "../config/load.ts";
 import { createLogger } from "../logs/log.ts";
 import { Counter, createMetrics } from "../metrics/metrics.ts";
 import { until } from "../testing/until.ts";
@@ -33,7 +33,7 @@ async function exportTo(otlp_url: string, more: Record<string, unknown> = {}): P
     now: Date.now,
     write,
   });
-  const { telemetry } = ConfigSchema.parse({
+  const { telemetry } = configFrom({
     telemetry: { otlp_url, metrics_interval_ms: 1_000, ...more },
   });
   const readTextFile = Deno.readTextFileSync;
@@ -156,7 +156,7 @@ Deno.test("without a collector, or with metrics off, nothing is started", async 
   const write = () => {};
   const log = createLogger({ level: "info", format: "json", component: "t", now: Date.now, write });
   for (const text of [{}, { otlp_url: "http://127.0.0.1:9", metrics: false }]) {
-    const { telemetry } = ConfigSchema.parse({ telemetry: text });
+    const { telemetry } = configFrom({ telemetry: text });
     const readTextFile = Deno.readTextFileSync;
     const options = { registry, telemetry, resource, log, now: Date.now, readTextFile };
     assert.equal(await openMetricsExport(options), undefined);

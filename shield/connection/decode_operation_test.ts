@@ -1,10 +1,10 @@
 /** That messages are read where they came, and what may be kept of other frames holds little memory. */
 import assert from "node:assert/strict";
 import { encodePing, encodePub, writeEnvelope } from "@arqon/proto";
-import { ConfigSchema } from "../../shared/config/schema.ts";
+import { configFrom } from "../../shared/config/load.ts";
 import { decodeOperation } from "./decode_operation.ts";
 
-const { limits } = ConfigSchema.parse({});
+const { limits } = configFrom({});
 
 /** The frame in a buffer with others. */
 function amongOthers(frame: Uint8Array): Uint8Array {

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers/promises";
 import type { ArqonError } from "@arqon/proto";
-import { ConfigSchema } from "../../shared/config/schema.ts";
+import { configFrom } from "../../shared/config/load.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
@@ -36,7 +36,7 @@ function pushed(queue: FlushQueue, told: (ArqonError | undefined)[] = []) {
 }
 
 async function openNatsSpine(url: string): Promise<Spine> {
-  const { nats, server } = ConfigSchema.parse({ nats: { urls: [url] } });
+  const { nats, server } = configFrom({ nats: { urls: [url] } });
   return await openSpine({ nats, server }, { log: keptLog().log, now: Date.now });
 }
 

@@ -10,7 +10,7 @@ import { ackAfterFlush, ackAfterLog, answer } from "./answers.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectionProcess } from "./connection_parts.ts";
 import type { Queued } from "./fifo.ts";
-import { ConfigSchema } from "../../shared/config/schema.ts";
+import { configFrom } from "../../shared/config/load.ts";
 import type { Appended } from "../../shared/spine/contract/durable_log.ts";
 import type { Flushed } from "./flush_queue.ts";
 import { Operations } from "./operations.ts";
@@ -189,7 +189,7 @@ async function play(frames: readonly Fate[], pending_operations = 1_024): Promis
   const rates = { open: () => ({ floods: false, take, restMs: () => 0, close() {} }) };
   const stats = createStats();
   const process: ConnectionProcess = {
-    limits: { ...ConfigSchema.parse({}).limits, pending_operations },
+    limits: { ...configFrom({}).limits, pending_operations },
     rates: rates as unknown as ConnectionProcess["rates"],
     stats,
     now: () => 0,

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { decodeServerFrame, writeEnvelope } from "@arqon/proto";
-import { ConfigSchema } from "../../shared/config/schema.ts";
+import { configFrom } from "../../shared/config/load.ts";
 import {
   AGAIN_HEADER,
   changeId,
@@ -236,7 +236,7 @@ Deno.test("after a loss of the Spine the GAP stands before what comes first, onc
 
 Deno.test("after a restart of NATS every room is told, and hears again", async () => {
   await using server = await startNats();
-  const { nats, server: node } = ConfigSchema.parse({ nats: { urls: [server.url] } });
+  const { nats, server: node } = configFrom({ nats: { urls: [server.url] } });
   const spine = await openSpine({ nats, server: node }, { log: keptLog().log, now: Date.now });
   const stats = createStats();
   const hub = new Hub({

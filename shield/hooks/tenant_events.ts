@@ -4,7 +4,8 @@
  * is counted, and told in its place. Who calls the hooks is `brain/hooks/`.
  */
 import { bytesFrom } from "../../shared/ids.ts";
-import type { HookEntry, Webhooks } from "../../shared/config/automation/hooks.ts";
+import type { HookEntry } from "../../shared/config/automation/hooks.ts";
+import type { Config } from "../../shared/config/schema.ts";
 import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import { EVENTS_LOST, TENANT_EVENT_TYPES } from "../../shared/hooks/tenant_event.ts";
 import type { TenantEvent, TenantEventType } from "../../shared/hooks/tenant_event.ts";
@@ -27,7 +28,7 @@ const utf8 = new TextEncoder();
 
 /** What storing needs of the process. */
 export interface TenantEventsOptions {
-  readonly config: { readonly hooks: readonly HookEntry[]; readonly webhooks: Webhooks };
+  readonly config: { readonly hooks: readonly HookEntry[]; readonly webhooks: Config["webhooks"] };
   /** Tells of another configuration; absent: it stays as it is. */
   readonly reloading?: ConfigChanges | undefined;
   readonly spine: Pick<Spine, "keyValue">;

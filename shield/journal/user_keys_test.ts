@@ -1,6 +1,6 @@
 /** The journal's keys: one a user, the same on every Shield, and gone for good once the user is erased. */
 import assert from "node:assert/strict";
-import { ConfigSchema } from "../../shared/config/schema.ts";
+import { configFrom } from "../../shared/config/load.ts";
 import { createLogger } from "../../shared/logs/log.ts";
 import { isNoKey, NO_KEY, type UserKey } from "../../shared/journal/user_keys.ts";
 import { openSpine } from "../../shared/spine/open.ts";
@@ -57,10 +57,10 @@ function onBoth(name: string, run: (bed: Bed) => Promise<void>): void {
       for (const spine of spines) await spine.drain();
     }
   };
-  Deno.test(`journal keys, embedded: ${name}`, () => on(ConfigSchema.parse({}), true));
+  Deno.test(`journal keys, embedded: ${name}`, () => on(configFrom({}), true));
   Deno.test(`journal keys, nats: ${name}`, async () => {
     await using server = await startNats({ jetstream: true });
-    await on(ConfigSchema.parse({ nats: { urls: [server.url] } }), false);
+    await on(configFrom({ nats: { urls: [server.url] } }), false);
   });
 }
 
@@ -199,7 +199,7 @@ Deno.test("journal keys, nats: a bucket that is full gives new users no key, kee
   stack.defer(() => Deno.remove(folder, { recursive: true }));
   const server = stack.use(await startNats({ config }));
   const open = () =>
-    openSpine(ConfigSchema.parse({ nats: { urls: [server.url] } }), { log, now: Date.now });
+    openSpine(configFrom({ nats: { urls: [server.url] } }), { log, now: Date.now });
   const spine = await open();
   const bucket = await spine.keyValue(JOURNAL_KEYS_BUCKET);
   const keys = new JournalKeys({ bucket, spine, log, now: Date.now, keys_max: 100 });

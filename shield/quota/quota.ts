@@ -6,7 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import { Counter } from "prom-client";
 import type { Registry } from "prom-client";
-import type { Quota as QuotaConfig } from "../../shared/config/schema_quota.ts";
+import type { Config } from "../../shared/config/schema.ts";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
@@ -41,6 +41,8 @@ export interface StartedQuota extends TenantQuota {
   renew(): void;
   close(): void;
 }
+
+type QuotaConfig = NonNullable<Config["quota"]>;
 
 /** What quotas need of the process. */
 export interface QuotaOptions {

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import fc from "fast-check";
-import { ConfigSchema } from "../../shared/config/schema.ts";
+import { configFrom } from "../../shared/config/load.ts";
 import { createLogger } from "../../shared/logs/log.ts";
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
@@ -74,7 +74,7 @@ class Bench {
   constructor(spine: Spine, tenant: string, now_ms: number, usage: object = {}) {
     this.tenant = tenant;
     this.now_ms = now_ms;
-    const config = ConfigSchema.parse({ usage: { enabled: true, ...usage } });
+    const config = configFrom({ usage: { enabled: true, ...usage } });
     this.place = new UsagePlace({ config, spine, lives: new Lives(spine) });
     this.#budget = new TenantUsed(tenant, this.place);
     const day_ms = now_ms - now_ms % DAY_MS;
@@ -295,7 +295,7 @@ Deno.test("folding, embedded: what is read is the same to the unit, whatever is 
 
 Deno.test("folding, NATS: what is read is the same to the unit, whatever is folded by whom and killed where", async () => {
   await using server = await startNats({ jetstream: true });
-  const config = ConfigSchema.parse({ nats: { urls: [server.url], request_timeout_ms: 60_000 } });
+  const config = configFrom({ nats: { urls: [server.url], request_timeout_ms: 60_000 } });
   const spine = await openSpine(config, { log, now: Date.now });
   let at = 0;
   try {

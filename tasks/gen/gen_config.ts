@@ -3,6 +3,7 @@
  * prose is here, and every table comes from the schema. Pure text functions; `gen.ts` writes the files.
  */
 import { configJsonSchema, expectation, grouped } from "../../shared/config/json_schema.ts";
+import { constants } from "../../shared/config/keys/constants.ts";
 import type { JsonSchema } from "../../shared/config/json_schema.ts";
 
 const NOTICE = "Generated from shared/config/schema.ts by `deno task gen`. Do not edit.";
@@ -182,8 +183,26 @@ function sections(node: JsonSchema, path: readonly string[]): string[] {
   return [...lines, ...children.flatMap(([key, child]) => sections(child, [...path, key]))];
 }
 
+const CONSTANTS_INTRO = `## Constants
+
+These have the names of keys and cannot be set: a file that has one is refused with its value.
+`;
+
+function constantRows(): string[] {
+  const rows = constants().map(([name, { value, why }]) => {
+    const shown = typeof value === "number" ? grouped(value) : JSON.stringify(value);
+    return tableRow(`\`${name}\``, `\`${shown}\``, why);
+  });
+  return [
+    tableRow("constant", "value", "what it bounds, and why so"),
+    tableRow("---", "---", "---"),
+    ...rows,
+  ];
+}
+
 /** The text of `docs/configuration.md`, with a table of every key. */
 export function renderConfigMarkdown(): string {
   const tables = sections({ ...configJsonSchema(), type: "object" }, []);
-  return [INTRO, EXAMPLES, "## Every key\n", tables.join("\n")].join("\n");
+  const fixed = [CONSTANTS_INTRO, ...constantRows(), ""].join("\n");
+  return [INTRO, EXAMPLES, "## Every key\n", tables.join("\n"), fixed].join("\n");
 }

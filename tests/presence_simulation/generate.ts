@@ -3,7 +3,7 @@
  * partitions, some only crashes, some everything at once, and some nothing but an orderly life:
  * clients, and restarts one after another.
  */
-import { Presence } from "../../shared/config/schema_state.ts";
+import { configFrom } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { type Cast, drawAction } from "./actions.ts";
 import { PLOTS } from "./plots.ts";
@@ -96,7 +96,7 @@ export function generate(seed: number): Schedule {
   const random = createRandom(seed);
   const orderly = random.chance(ORDERLY);
   const config_name = weighted(random, CONFIG_SHARE);
-  const config = Presence.parse({ ...MODELLED, ...CONFIGS[config_name] });
+  const config = configFrom({ presence: { ...MODELLED, ...CONFIGS[config_name] } }).presence;
   const shape = { tenants: random.int(1, 2), rooms: random.int(1, 3) };
   const counts = { shields: random.int(1, 3), brains: random.int(1, 3) };
   const [shields, brains] = [shieldIds(counts), brainIds(counts)];

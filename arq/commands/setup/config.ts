@@ -4,6 +4,7 @@
  * it names. `arq doctor` looks at the machine.
  */
 import { configJsonSchema } from "../../../shared/config/json_schema.ts";
+import { constantAt } from "../../../shared/config/keys/constants.ts";
 import { ConfigError, configText, parseConfig } from "../../../shared/config/load.ts";
 import type { ConfigProblem } from "../../../shared/config/problems.ts";
 import type { Config } from "../../../shared/config/schema.ts";
@@ -84,6 +85,10 @@ export async function configExplain(
   if (explanation.found === undefined) {
     const { same, near } = explanation;
     const what = printable(JSON.stringify(key));
+    const constant = constantAt((key ?? "").split("."));
+    if (constant !== undefined) {
+      throw usageError(`${what} is a constant now, ${constant.value}`, constant.why);
+    }
     if (same.length > 0) {
       throw usageError(`${what} is the name of several keys`, `say which: ${same.join(", ")}`);
     }

@@ -136,11 +136,6 @@ const Webhooks = z.strictObject({
     10_000,
     "refusals of policies that one Shield stores a second for the hooks of a tenant; further ones are counted",
   ),
-  events_waiting: count(
-    1_000,
-    100_000,
-    "refusals and budgets that wait in one Shield for their store; above, the oldest go",
-  ),
   survey_ms: z.int().min(100).max(600_000).default(10_000).describe(
     "how often a Brain looks for events that it missed",
   ),

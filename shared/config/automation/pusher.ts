@@ -44,20 +44,10 @@ export const Pusher = z.strictObject({
   enabled: z.boolean().default(false).describe(
     "answer Pusher clients at /app/{key} and backends at /apps/{id} of the client listener",
   ),
-  activity_timeout_seconds: count(
-    120,
-    3_600,
-    "silence after which a client is told to ask whether the connection lives",
-  ),
   presence_members: count(
     1_000,
     10_000,
     "users of a presence channel; a client of one with more is refused",
-  ),
-  request_skew_seconds: count(
-    600,
-    3_600,
-    "how far auth_timestamp of a backend's request may be from the Shield's clock",
   ),
   apps: z.array(App).max(1_000).superRefine(unique("id"), always).superRefine(
     unique("key"),

@@ -9,11 +9,6 @@ export const Schedules = z.strictObject({
   ),
   tenant_schedules: count(1_000, 100_000, "schedules that one tenant may have"),
   schedules: count(10_000, 100_000, "schedules of all tenants together"),
-  late_seconds: count(
-    3_600,
-    2_592_000,
-    "a time at which no Shield was there is published late by so much at most; older ones are missed",
-  ),
 });
 /** A checked `[schedules]`. */
 export type Schedules = z.output<typeof Schedules>;

@@ -13,7 +13,7 @@ import { LOG_READ_CASES } from "./conformance_log_read.ts";
 import { MESSAGE_CASES } from "./conformance_messages.ts";
 import { OBJECT_CASES } from "./conformance_objects.ts";
 import { openEmbedded } from "../embedded/embedded.ts";
-import { ConfigSchema } from "../../config/schema.ts";
+import { configFrom } from "../../config/load.ts";
 import { openSpine } from "../open.ts";
 import type { Spine } from "../contract/spine.ts";
 import { startNats } from "../../../tests/harness/nats_server.ts";
@@ -65,7 +65,7 @@ function nats(cases: readonly Case[]): void {
   Deno.test.afterAll(async () => await (await server)[Symbol.asyncDispose]());
   cases.forEach(({ behaviour, run }, number) => {
     Deno.test(`nats: ${behaviour}`, async () => {
-      const config = ConfigSchema.parse({
+      const config = configFrom({
         nats: { urls: [(await server).url], request_timeout_ms: REQUEST_TIMEOUT_MS },
       });
       const spine = await openSpine(config, { log, now: Date.now });
@@ -101,7 +101,7 @@ function sharedLogs(cases: readonly Case[]): void {
     Deno.test(`nats, a shared stream: ${behaviour}`, async () => {
       await using server = await startNats({ jetstream: true });
       const durable = { shared_streams: 1 };
-      const config = ConfigSchema.parse({ nats: { urls: [server.url] }, durable });
+      const config = configFrom({ nats: { urls: [server.url] }, durable });
       const spine = await openSpine(config, { log, now: Date.now });
       const other = await openSpine(config, { log, now: Date.now });
       try {

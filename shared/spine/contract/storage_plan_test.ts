@@ -1,7 +1,7 @@
 /** Shares and bounds of the storage, and what is said of too little of it. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { ConfigSchema } from "../../config/schema.ts";
+import { configFrom } from "../../config/load.ts";
 import {
   BUCKET_BYTES_MIN,
   bucketBound,
@@ -126,7 +126,7 @@ Deno.test("tenants are counted where the configuration names all that may come",
     tenants,
   });
   const count = (rooms: object[], ...issuers: string[][]) =>
-    namedTenants(ConfigSchema.parse({ rooms, auth: { issuers: issuers.map(issuer) } }));
+    namedTenants(configFrom({ rooms, auth: { issuers: issuers.map(issuer) } }));
   const any = { room: "o-*", durable: true };
   assert.equal(count([any], ["acme", "bolt"], ["bolt", "cork"]), 3);
   assert.equal(count([any], ["acme"], ["*"]), 0);

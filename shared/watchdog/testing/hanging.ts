@@ -2,7 +2,7 @@
  * A process with a watchdog, for `watchdog_test.ts`. It says "ready" on stdout, hangs for so long where its argument
  * says so, says "alive", and ends with its stdin.
  */
-import { ConfigSchema } from "../../config/schema.ts";
+import { configFrom } from "../../config/load.ts";
 import { createLogger } from "../../logs/log.ts";
 import { writeStderr } from "../../process/process.ts";
 import { AT, step } from "../steps.ts";
@@ -22,7 +22,7 @@ export interface Hanging {
 const { stall_ms, hang_ms = 0, while_starting = false, log_bytes = 0 }: Hanging = JSON.parse(
   Deno.args[0] ?? "{}",
 );
-const config = ConfigSchema.parse({ watchdog: { stall_ms }, log: { format: "json" } });
+const config = configFrom({ watchdog: { stall_ms }, log: { format: "json" } });
 const about = { level: "info", format: "json", component: "shield" } as const;
 const log = createLogger({ ...about, now: Date.now, write: writeStderr });
 const watchdog = startWatchdog({ config, node_id: "one", component: "shield", log });

@@ -1,5 +1,5 @@
 /** What the tests of the NATS engine share: configuration, a log that is kept, waiting for states. Tests only. */
-import { ConfigSchema } from "../../../config/schema.ts";
+import { configFrom } from "../../../config/load.ts";
 import { createLogger } from "../../../logs/log.ts";
 import { Collected } from "../../conformance/conformance.ts";
 import type { NatsConfig } from "../connection/nats_connect.ts";
@@ -21,7 +21,7 @@ export interface Watched extends AsyncDisposable {
 
 /** A checked `[nats]` table with its defaults. */
 export function natsConfig(table: Record<string, unknown>): NatsConfig {
-  const { nats } = ConfigSchema.parse({ nats: table });
+  const { nats } = configFrom({ nats: table });
   if (nats === undefined) throw new TypeError("the table is there");
   return nats;
 }
@@ -41,7 +41,7 @@ export async function watched(
     write: (line) => void lines.push(line),
   });
   const nats = natsConfig({ urls: [`nats://127.0.0.1:${port}`], ...more });
-  const { server } = ConfigSchema.parse({});
+  const { server } = configFrom({});
   const spine = await openSpine({ nats, server }, { log, now: Date.now, ...options });
   const events = new Collected<SpineEvent>();
   spine.onEvent(events.add);

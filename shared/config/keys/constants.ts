@@ -1,0 +1,306 @@
+/**
+ * Keys that `config.toml` had and that nobody would set: each is a constant, with its reason. The one table of them: a
+ * checked configuration holds their values beside the keys that stay, a file that sets one is refused with its value,
+ * and tests hand in others through `configFrom`.
+ */
+
+/** A value that no file can change. */
+export interface Constant<V> {
+  readonly value: V;
+  /** What it bounds, and why nobody needs another one. */
+  readonly why: string;
+}
+
+const fixed = <V>(value: V, why: string): Constant<V> => ({ value, why });
+
+const ADMISSION = {
+  concurrent_handshakes: fixed(
+    512,
+    "upgrades that are not answered yet; handshakes_per_second is the bound that a machine needs",
+  ),
+  concurrent_verifications: fixed(
+    32,
+    "signatures that are verified side by side: more than a machine has cores for it",
+  ),
+  waiting_verifications: fixed(
+    2_048,
+    "tokens that wait for a verification or for keys; about one second of handshakes",
+  ),
+  request_body_ms: fixed(30_000, "how long a body may take: the largest one over 100 kbit/s"),
+  answer_ms: fixed(
+    10_000,
+    "how long a peer may take to read an answer; a slower one holds a place of others",
+  ),
+  deflate_from_bytes: fixed(512, "shorter messages cost more time than compression saves"),
+};
+
+const LOGS = {
+  log_pending_messages: fixed(
+    65_536,
+    "publishes that wait for the log; log_pending_bytes of messages of 1 KiB",
+  ),
+  log_pending_bytes: fixed(
+    67_108_864,
+    "publishes that wait for the log; as much as NATS may have unflushed",
+  ),
+  recovery_bytes: fixed(
+    16_777_216,
+    "what one SUB recovers at a time, since it is in memory at once",
+  ),
+  spine_subscription_messages: fixed(
+    65_536,
+    "messages that one subscription of the embedded Spine holds before a GAP",
+  ),
+  spine_subscription_bytes: fixed(67_108_864, "the same in bytes"),
+  spine_pending_bytes: fixed(
+    268_435_456,
+    "an eighth of the default memory_bytes, for all subscriptions of the embedded Spine",
+  ),
+  backup_waiting_bytes: fixed(
+    1_073_741_824,
+    "written aside while `arq backup` reads the files; a larger one gives up",
+  ),
+};
+
+const LIMITS = {
+  ...ADMISSION,
+  ...LOGS,
+  admin_checks: fixed(
+    16,
+    "modules and schemas of one tenant that wait for their check; admins can try again",
+  ),
+  delta_bases_per_room: fixed(
+    64,
+    "keys of a room with a base for deltas; beyond them messages go whole",
+  ),
+  delta_bytes: fixed(
+    67_108_864,
+    "bases of all rooms; with less, messages only go whole more often",
+  ),
+  delta_bytes_per_connection: fixed(
+    16_777_216,
+    "bases that one client may be taken to keep: the default of the SDKs",
+  ),
+  bans: fixed(
+    1_000_000,
+    "bans of all tenants that a Shield holds; brain.bans_per_tenant bounds a tenant",
+  ),
+  revocations: fixed(
+    100_000,
+    "revocations of all tenants that a Shield holds; each ends with the tokens it is for",
+  ),
+};
+
+const POLICY = {
+  connection_window: fixed(
+    16,
+    "messages of one connection in policies at a time; more would not be faster",
+  ),
+  unused_module_seconds: fixed(86_400, "a deployment follows its upload within a day"),
+  compiled_seconds: fixed(600, "a deployment follows its check within minutes"),
+  instances: fixed(4_096, "instances of modules; the runtime has no room for more memories"),
+  state_tenant_entries: fixed(
+    65_536,
+    "values of one tenant; state_tenant_bytes of values of 128 bytes",
+  ),
+  state_tenant_bytes: fixed(
+    16_777_216,
+    "an eighth of state_bytes, so that one tenant leaves room for others",
+  ),
+  state_entries: fixed(524_288, "values of all tenants; eight times those of one"),
+  state_bytes: fixed(134_217_728, "a sixteenth of the default memory_bytes"),
+  log_lines: fixed(256, "lines of a tenant for `arq policy logs`, which is for the last ones"),
+};
+
+const MIRRORING = {
+  buffer_messages: fixed(8_192, "copies that wait; a slow mirror loses copies, never messages"),
+  buffer_bytes: fixed(16_777_216, "the same in bytes"),
+  remembered_messages: fixed(
+    16_384,
+    "messages whose shadow verdicts can still be compared; these come within seconds",
+  ),
+  candidates: fixed(1_000, "candidates of all tenants; more than anybody compares at a time"),
+};
+
+const REGISTRY = {
+  message_parts: fixed(
+    5_000,
+    "parts of one message; to compile them holds up all others, some 20 ms a thousand",
+  ),
+  restore_ms: fixed(
+    200,
+    "time of each second for schemas that were put away; the rest is for messages",
+  ),
+  tenant_mappings: fixed(100_000, "mappings of all tenants, which every Shield holds"),
+  versions: fixed(1_000, "versions of a schema that are kept; this was the maximum, too"),
+  dead_letter_bytes: fixed(
+    4_194_304,
+    "refused messages on their way to dlq subjects; beyond them copies are dropped",
+  ),
+};
+
+const PRESENCE = {
+  sync_timeout_ms: fixed(
+    3_000,
+    "how long a SUB waits for the members; a healthy Brain answers within milliseconds",
+  ),
+  members_per_shield: fixed(
+    200_000,
+    "members that one Shield announces: ten times its default connections",
+  ),
+  members_per_brain: fixed(
+    2_000_000,
+    "members of the cluster: ten Shields with as many as they announce",
+  ),
+};
+
+const BRAIN = {
+  pending_commands: fixed(
+    1_024,
+    "commands of one room that wait: as many operations as one connection may have",
+  ),
+  pending_bytes: fixed(
+    268_435_456,
+    "commands that wait in a Brain; an eighth of the default memory_bytes",
+  ),
+  command_ids_per_room: fixed(
+    8_192,
+    "13 commands a second of one room for the default command_id_ttl_ms",
+  ),
+  reducer_idle_ms: fixed(60_000, "an idle room is stored and let go; the next call loads it again"),
+};
+
+/** By table of `config.toml`. */
+export const CONSTANTS = {
+  audit: {
+    pending_entries: fixed(1_024, "entries that wait to be written; one caller makes 20 a second"),
+  },
+  nats: {
+    pending_bytes: fixed(
+      67_108_864,
+      "bytes to NATS that are not flushed; beyond them it is the bottleneck",
+    ),
+  },
+  auth: {
+    jwks_cache_seconds: fixed(
+      600,
+      "how long a key set is used; an unknown key is asked for at once",
+    ),
+    jwks_cooldown_seconds: fixed(30, "so that unknown keys cost an issuer two requests a minute"),
+  },
+  limits: LIMITS,
+  quota: {
+    active_tenants: fixed(
+      100_000,
+      "tenants whose shares a Shield holds; one more only meets [limits]",
+    ),
+  },
+  policy: POLICY,
+  platform: { mirroring: MIRRORING, registry: REGISTRY },
+  presence: PRESENCE,
+  brain: BRAIN,
+  filters: {
+    filter_chars: fixed(1_024, "a filter is a line that a person reads"),
+    filter_steps: fixed(2_000, "at most a millisecond for one message and filter"),
+    filters_per_tenant: fixed(1_000, "ten rooms with as many different filters as a room may have"),
+  },
+  ledger: {
+    handshakes_per_second: fixed(
+      50,
+      "new entries of refused handshakes; the same again extends an entry",
+    ),
+    store_reads: fixed(2, "questions to the store at a time, each up to 64 MiB in memory"),
+    store_wait_ms: fixed(2_000, "how long a further question waits before it is refused"),
+    queue_bytes: fixed(8_388_608, "what waits for the store of the ledger; what is beyond is told"),
+  },
+  webhooks: {
+    events_waiting: fixed(1_000, "refusals and budgets that wait for their store; the oldest go"),
+  },
+  journal: {
+    keys_held: fixed(16_384, "keys of users in memory; others are asked for"),
+  },
+  usage: {
+    rows: fixed(1_024, "rows of one tenant in a minute; what is beyond counts as _other"),
+    queue_bytes: fixed(16_777_216, "minutes that wait for their store; the oldest go"),
+    metric_tenants: fixed(100, "tenants with series of their own; the ledger itself has all"),
+  },
+  pusher: {
+    activity_timeout_seconds: fixed(120, "what Pusher's own servers tell their clients"),
+    request_skew_seconds: fixed(600, "what Pusher's own servers allow"),
+  },
+  schedules: {
+    late_seconds: fixed(3_600, "a schedule that was missed for longer counts as missed"),
+  },
+  sse: {
+    ticket_seconds: fixed(30, "a ticket is used right after it was made"),
+    retry_ms: fixed(
+      1_000,
+      "how long a reader waits before it reconnects; a drain spreads its clients by itself",
+    ),
+  },
+};
+
+type Tree = { readonly [name: string]: Constant<unknown> | Tree };
+
+/** The values of a tree of constants. */
+type ValuesOf<T> = {
+  [K in keyof T]: T[K] extends Constant<infer V> ? V : ValuesOf<T[K]>;
+};
+
+/** A checked configuration, whose tables have their constants beside their keys. */
+export type WithConstants<T> = {
+  [K in keyof T]: K extends keyof typeof CONSTANTS ? Beside<T[K], ValuesOf<(typeof CONSTANTS)[K]>>
+    : T[K];
+};
+
+/** A table with more members; a table that may be absent may be so still. */
+type Beside<T, V> = T extends object ? T & V : T;
+
+type Table = Record<string, unknown>;
+
+const isTable = (value: unknown): value is Table =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+const isConstant = (node: Constant<unknown> | Tree): node is Constant<unknown> => "why" in node;
+
+/** The constant that a key of the file is now; undefined: it is none. */
+export function constantAt(path: readonly (string | number)[]): Constant<unknown> | undefined {
+  let node: Constant<unknown> | Tree | undefined = CONSTANTS;
+  for (const step of path) {
+    if (node === undefined || isConstant(node) || !Object.hasOwn(node, step)) return undefined;
+    node = node[step];
+  }
+  return node !== undefined && isConstant(node) ? node : undefined;
+}
+
+/** Every constant, by its full name. */
+export function constants(tree: Tree = CONSTANTS, path = ""): [string, Constant<unknown>][] {
+  return Object.entries(tree).flatMap(([name, node]) =>
+    isConstant(node) ? [[`${path}${name}`, node]] : constants(node, `${path}${name}.`)
+  );
+}
+
+/** A value from code in two: without the constants that it sets, and those alone. */
+export function splitConstants(value: unknown, tree: Tree = CONSTANTS): [unknown, Table] {
+  if (!isTable(value)) return [value, {}];
+  const [rest, set]: [Table, Table] = [{}, {}];
+  for (const [name, member] of Object.entries(value)) {
+    const node = Object.hasOwn(tree, name) ? tree[name] : undefined;
+    if (node === undefined) rest[name] = member;
+    else if (isConstant(node)) set[name] = member;
+    else [rest[name], set[name]] = splitConstants(member, node);
+  }
+  return [rest, set];
+}
+
+/** The tables with their constants; `set`: others, of a test. A table that is absent stays so. */
+export function withConstants(config: Readonly<Table>, set: Table, tree: Tree = CONSTANTS): Table {
+  const whole = { ...config };
+  for (const [name, node] of Object.entries(tree)) {
+    if (isConstant(node)) whole[name] = set[name] ?? node.value;
+    else if (isTable(whole[name])) {
+      whole[name] = withConstants(whole[name], isTable(set[name]) ? set[name] : {}, node);
+    }
+  }
+  return whole;
+}
