@@ -19,8 +19,6 @@ import { policyAdmin } from "./peers/policy_admin.ts";
 import type { PolicyAdmin } from "./peers/policy_admin.ts";
 
 const ROOMS = `
-[growing]
-held_bytes = 64
 [policy]
 # What loops is refused by its fuel. No verdict is late because the machine is busy.
 stall_ms = 60_000
@@ -142,7 +140,7 @@ async function failsClosed(ann: Connection, bob: Connection): Promise<void> {
 }
 
 Deno.test("policies judge what grows before anybody has it", async (t) => {
-  await using bus = await startLocalBus(ROOMS);
+  await using bus = await startLocalBus(ROOMS, { constants: { growing: { held_bytes: 64 } } });
   const admin = await policyAdmin(bus);
   const tenant = "default";
   await deploy(admin, await Deno.readFile(MASK), { tenant, name: "mask", room: "chat-mask*" });
@@ -161,7 +159,7 @@ Deno.test("policies judge what grows before anybody has it", async (t) => {
 });
 
 Deno.test("what is held back of a message that is abandoned goes with its end", async () => {
-  await using bus = await startLocalBus(ROOMS.replace("held_bytes = 64", "idle_ms = 8_000"));
+  await using bus = await startLocalBus(`${ROOMS}[growing]\nidle_ms = 8_000\n`);
   const admin = await policyAdmin(bus);
   const binding = { tenant: "default", name: "mask" };
   await deploy(admin, await Deno.readFile(MASK), binding);

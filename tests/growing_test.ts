@@ -23,9 +23,6 @@ durable = true
 const CONFIG = `
 [growing]
 message_bytes = 1_000
-pieces = 20
-room_messages = 3
-tenant_messages = 4
 [auth]
 require_signature = [{ role = "user", room = "chat-signed" }]
 ${ROOMS}
@@ -287,7 +284,9 @@ interface Users {
 }
 
 Deno.test("messages that grow", async (t) => {
-  await using bus = await startLocalBus(CONFIG);
+  await using bus = await startLocalBus(CONFIG, {
+    constants: { growing: { pieces: 20, room_messages: 3, tenant_messages: 4 } },
+  });
   const grants = (room: string, ...actions: string[]) => ({ grants: [{ room, actions }] });
   await using ann = await open(bus, "ann");
   await using bob = await open(bus, "bob");

@@ -21,6 +21,8 @@ backoff_ms = 10
 backoff_max_ms = 100
 ${lines}
 `;
+const FEW = { constants: { webhooks: { refusals_per_second: 5 } } };
+
 const configOf = (url: string) => `
 [server]
 host = "127.0.0.1"
@@ -40,7 +42,6 @@ budgets = [{ tenant = "default", per = "day", unit = "messages_in", limit = 3, a
 [webhooks]
 private_hosts = ["127.0.0.1"]
 survey_ms = 200
-refusals_per_second = 5
 ${
   hook(
     "gate",
@@ -68,7 +69,7 @@ const toldOf = ({ taken }: Receiver, type: string) => {
 Deno.test("refusals and budgets are told, in order, and the excess is counted", async () => {
   await using receiver = new Receiver();
   receiver.answer = answer;
-  await using bus = await startLocalBus(configOf(receiver.url) + PATIENT_POLICIES);
+  await using bus = await startLocalBus(configOf(receiver.url) + PATIENT_POLICIES, FEW);
   const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin" }));
   const client = new HttpPeer(bus.http_url, await bus.tokenFor({ user: "ann" }));
   const since = async (id: string) =>
@@ -115,7 +116,7 @@ Deno.test("refusals and budgets are told, in order, and the excess is counted", 
 Deno.test("no client reads or writes the room of events, by its name or by a pattern", async () => {
   await using receiver = new Receiver();
   receiver.answer = answer;
-  await using bus = await startLocalBus(configOf(receiver.url) + PATIENT_POLICIES);
+  await using bus = await startLocalBus(configOf(receiver.url) + PATIENT_POLICIES, FEW);
   const client = new HttpPeer(bus.http_url, await bus.tokenFor());
   assert.equal(
     await client.refused("POST", "rooms/~events/messages", { type: "t", data: {} }),
@@ -140,7 +141,7 @@ Deno.test("where hooks are shown, it says that a tenant without a durable class 
   await using receiver = new Receiver();
   receiver.answer = answer;
   const config = configOf(receiver.url).replace('[[rooms]]\nroom = "o-*"\ndurable = true\n', "");
-  await using bus = await startLocalBus(config + PATIENT_POLICIES);
+  await using bus = await startLocalBus(config + PATIENT_POLICIES, FEW);
   const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin" }));
   const client = new HttpPeer(bus.http_url, await bus.tokenFor({ user: "ann" }));
   const problems = async () =>

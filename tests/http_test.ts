@@ -219,8 +219,6 @@ host = "127.0.0.1"
 [ops]
 host = "127.0.0.1"
 [limits]
-batch_messages = 300
-batch_bytes = 400_000
 max_frame_bytes = 100_000
 messages_per_second = 1_000
 [auth]
@@ -424,7 +422,9 @@ async function rates({ bus }: Stage): Promise<void> {
 }
 
 Deno.test("messages in batches", async (t) => {
-  await using bus = await startLocalBus(CONFIG + PATIENT_POLICIES);
+  await using bus = await startLocalBus(CONFIG + PATIENT_POLICIES, {
+    constants: { limits: { batch_messages: 300, batch_bytes: 400_000 } },
+  });
   const stage = { bus, peer: new HttpPeer(bus.http_url, bus.token) };
   await t.step("a room hears a batch in its order, a durable one too", () => ordered(stage));
   await t.step("one message for many rooms, and its repetition", () => toRooms(stage));

@@ -30,8 +30,6 @@ connections_per_user = 2
 connections_per_tenant = 3
 connections_per_process = 5
 headers = 2
-header_bytes = 40
-field_bytes = 16
 token_bytes = 1_024
 `;
 
@@ -165,7 +163,9 @@ Deno.test("unsent bytes: a client that never reads is closed with 4429", async (
 });
 
 Deno.test("every limit is crossed once", async (t) => {
-  await using bus = await startLocalBus(CONFIG);
+  await using bus = await startLocalBus(CONFIG, {
+    constants: { limits: { header_bytes: 40, field_bytes: 16 } },
+  });
   await t.step("messages a second: rate-limited with retry_after_ms", () => messages(bus));
   await t.step("bytes a second", () => bytes(bus));
   await t.step("rooms of a connection", () => rooms(bus));

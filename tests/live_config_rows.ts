@@ -112,18 +112,6 @@ const CLIENT_ROWS = {
     { headers: { a: "1", b: "2" } },
     "too-many-headers",
   ),
-  "limits.header_bytes": refused(
-    limit("header_bytes", "10"),
-    { headers: { a: "x".repeat(20) } },
-    "too-many-headers",
-  ),
-  "limits.field_bytes": refused(
-    limit("field_bytes", "16"),
-    { type: "x".repeat(20) },
-    "invalid-field",
-  ),
-  "limits.batch_messages": batch(limit("batch_messages", "2")),
-  "limits.batch_bytes": batch(limit("batch_bytes", "1_024")),
   "limits.history_messages": {
     tables: limit("history_messages", "1"),
     async see({ bus }: World) {
@@ -322,8 +310,6 @@ export const LIVE_ROWS: Readonly<Record<LiveKey, Row | string>> = {
   "webhooks.tenant_hooks": "tests/hooks_live_test.ts",
   "brain.reducer_fuel_per_second": "brain/reducers/fuel_test.ts",
   "policy.fuel_per_second": "shared/rates/fuel_bucket_test.ts",
-  "policy.breaker_failures": "shared/rates/breaker_test.ts",
-  "policy.breaker_seconds": "shared/rates/breaker_test.ts",
   "server.drain_ms": IN_PROCESSES,
   "server.tls_cert": IN_PROCESSES,
   "server.tls_key": IN_PROCESSES,
@@ -335,7 +321,6 @@ export const LIVE_ROWS: Readonly<Record<LiveKey, Row | string>> = {
   "journal.journal_bytes": IN_RULES,
   "journal.journal_payload": IN_RULES,
   "journal.tenants": IN_RULES,
-  "log.lines_per_second": "shared/logs/logging_test.ts",
   "telemetry.traces_ratio": IN_SAMPLER,
   "telemetry.traces_per_second": IN_SAMPLER,
   "telemetry.traces_on_error": IN_SAMPLER,

@@ -16,8 +16,6 @@ const CONFIG = `
 host = "127.0.0.1"
 [ops]
 host = "127.0.0.1"
-[limits]
-pattern_positions = 50
 [[rooms]]
 room = "log-*"
 durable = true
@@ -122,7 +120,9 @@ async function told(bus: TestBus): Promise<void> {
 }
 
 Deno.test("patterns over drops: each message of each durable room once and in order", async (t) => {
-  await using bus = await startLocalBus(CONFIG);
+  await using bus = await startLocalBus(CONFIG, {
+    constants: { limits: { pattern_positions: 50 } },
+  });
   await t.step("over WebSocket", () => overDrops(bus, "websocket"));
   await t.step("over HTTP", () => overDrops(bus, "http"));
   await t.step("what is lost is told of its room", () => told(bus));

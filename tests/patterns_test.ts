@@ -20,8 +20,8 @@ import type { Place } from "./peers/room_listener.ts";
 const LIMITS = `
 [limits]
 patterns_per_tenant = 6
-pattern_rooms_per_tenant = 20
-pattern_positions = 20
+#constant limits.pattern_rooms_per_tenant = 20
+#constant limits.pattern_positions = 20
 `;
 
 const ROOMS = `
@@ -289,7 +289,11 @@ async function scenarios(t: Deno.TestContext, place: Place): Promise<void> {
   }
 }
 
-const onEmbedded = sharedByTests(() => startLocalBus(`${LIMITS}${ROOMS}`));
+const onEmbedded = sharedByTests(() =>
+  startLocalBus(`${LIMITS}${ROOMS}`, {
+    constants: { limits: { pattern_rooms_per_tenant: 20, pattern_positions: 20 } },
+  })
+);
 
 /** Both planes of one process. */
 const placeOf = (bus: TestBus): Place => ({

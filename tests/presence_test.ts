@@ -21,7 +21,6 @@ host = "127.0.0.1"
 [limits]
 member_meta_bytes = 64
 [presence]
-page_members = 3
 grace = [
   { room = "grace-long", grace_ms = 600_000 },
   { room = "grace-*", grace_ms = ${GRACE_MS} },
@@ -255,9 +254,9 @@ async function storms(bus: TestBus): Promise<void> {
 }
 
 Deno.test("who has joined is in the list that is asked for next, however long joins wait", async () => {
-  await using bus = await startLocalBus(
-    CONFIG.replace("[presence]", "[presence]\nannounce_ms = 2_000"),
-  );
+  await using bus = await startLocalBus(CONFIG, {
+    constants: { presence: { page_members: 3, announce_ms: 2_000 } },
+  });
   using _first = await enter(bus, "asked", "ann");
   using bob = await enter(bus, "asked", "bob");
   const { result: counted } = await bob.command("asked", "presence.count");
@@ -268,7 +267,7 @@ Deno.test("who has joined is in the list that is asked for next, however long jo
 });
 
 Deno.test("presence on a running bus", async (t) => {
-  await using bus = await startLocalBus(CONFIG);
+  await using bus = await startLocalBus(CONFIG, { constants: { presence: { page_members: 3 } } });
   await t.step("members come, change and go, in text and binary", () => comesAndGoes(bus));
   await t.step("an observer hears and is not heard of", () => observes(bus));
   await t.step("a reset connection leaves at once", () => resets(bus));

@@ -17,11 +17,8 @@ port = 0
 drain_ms = 0
 [ops]
 host = "127.0.0.1"
-[sse]
-tickets = 8
 [streams]
 long_poll_ms = 5
-event_stream_ms = 50
 [[rooms]]
 room = "s-*"
 durable = true
@@ -153,7 +150,9 @@ async function ask(bus: TestBus, asked: Request): Promise<void> {
 }
 
 Deno.test("fuzz: events, tickets and streams answer whatever is asked", async () => {
-  await using bus = await startLocalBus(CONFIG);
+  await using bus = await startLocalBus(CONFIG, {
+    constants: { sse: { tickets: 8 }, streams: { event_stream_ms: 50 } },
+  });
   await fc.assert(fc.asyncProperty(request, (asked) => ask(bus, asked)), {
     numRuns: RUNS,
     seed: SEED,

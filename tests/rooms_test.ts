@@ -26,7 +26,6 @@ drain_ms = 0
 [ops]
 host = "127.0.0.1"
 [brain]
-bans_per_tenant = 3
 rooms_per_tenant = 4
 `;
 
@@ -286,7 +285,7 @@ async function limits(bus: TestBus): Promise<void> {
 }
 
 Deno.test("rooms on a running bus", async (t) => {
-  await using bus = await startLocalBus(CONFIG);
+  await using bus = await startLocalBus(CONFIG, { constants: { brain: { bans_per_tenant: 3 } } });
   await t.step("state is read, written, deleted and heard of", () => state(bus));
   await t.step("a lock keeps others out until its holder is done or gone", () => locks(bus));
   await t.step("a kick ends subscription and membership, no more", () => kicks(bus));

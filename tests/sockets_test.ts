@@ -168,7 +168,6 @@ pending_operations = ${PLACES}
 command_timeout_ms = 60_000
 [streams]
 long_poll_ms = 60_000
-event_stream_ms = 60_000
 [[rooms]]
 room = "log-*"
 durable = true

@@ -384,12 +384,10 @@ const TICKETS = `
 host = "127.0.0.1"
 [ops]
 host = "127.0.0.1"
-[sse]
-tickets = 8
 `;
 
 Deno.test("a ticket in place of a token", async (t) => {
-  await using bus = await startLocalBus(TICKETS);
+  await using bus = await startLocalBus(TICKETS, { constants: { sse: { tickets: 8 } } });
   const grants = [{ room: "mine*", actions: ["subscribe"] }];
   const token = await bus.tokenFor({ user: "ann", claims: { grants } });
   const peer = new HttpPeer(bus.http_url, token);

@@ -34,7 +34,6 @@ const LimitsTable = z.strictObject({
   memory_bytes: z.int().min(268_435_456).max(1_099_511_627_776).default(2_147_483_648).describe(
     "resident memory of the process; from 45 % on, clients with unfinished messages are looked for, and the process ends before the rest is used",
   ),
-  memory_ban_seconds: count(300, 86_400, "how long a user is banned who held that memory"),
   max_frame_bytes: z.int().min(1_024).max(16_777_216).default(262_144).describe(
     "largest frame or HTTP body; above: 413, and the frame counts as a protocol error",
   ),
@@ -83,24 +82,9 @@ const LimitsTable = z.strictObject({
     "bytes of the operations of one connection that wait in its queue",
   ),
   headers: z.int().min(0).max(1_024).default(64).describe("headers of one envelope"),
-  header_bytes: z.int().min(0).max(1_048_576).default(16_384).describe(
-    "bytes of all header names and values of one envelope",
-  ),
-  field_bytes: z.int().min(16).max(65_536).default(256).describe(
-    "bytes of message_id, Event.type, content_type, schema_id and Command.name",
-  ),
   token_bytes: z.int().min(256).max(65_536).default(8_192).describe("bytes of a token"),
   command_timeout_ms: count(5_000, 600_000, "how long a command waits for the Brain"),
-  deduplication_entries: count(
-    65_536,
-    16_777_216,
-    "message ids remembered for two minutes, of each tenant with a subscriber",
-  ),
   member_meta_bytes: count(4_096, 65_536, "bytes of one member's metadata (JSON)"),
-  batch_messages: count(1_000, 100_000, "messages of one POST /v1/messages; more: 413"),
-  batch_bytes: z.int().min(1_024).max(67_108_864).default(1_048_576).describe(
-    "largest body of POST /v1/messages; above: 413",
-  ),
   history_messages: count(1_000, 100_000, "messages that one history.get may ask for"),
   recovery_messages: count(
     10_000,
@@ -128,11 +112,6 @@ const PolicyLimits = z.strictObject({
   isolation: z.enum(["shared", "tenant"]).default("shared").describe(
     'whether tenants share the threads or each has its own; with "tenant" at most 64 are busy at a time',
   ),
-  queue_messages: count(
-    1_024,
-    1_000_000,
-    "messages of one tenant that wait for one thread, besides as many, at most 256, that it has",
-  ),
   payload_bytes: z.int().min(1_024).max(16_777_216).default(262_144).describe(
     "largest payload that a policy is given; a larger one is refused",
   ),
@@ -154,12 +133,6 @@ const PolicyLimits = z.strictObject({
   ).max(1_024).default([]).describe(
     "sha256 of the modules that may run on the Shield's own thread; a chain does when all of its modules may",
   ),
-  breaker_failures: count(
-    5,
-    1_000_000,
-    "failures in a row, by several senders, that cut off a module for its tenant",
-  ),
-  breaker_seconds: count(10, 86_400, "how long it stays cut off before one message may try it"),
   start_wait_ms: z.int().min(0).max(600_000).default(10_000).describe(
     "how long a Shield that starts is not ready because policies are loaded whose modules have been compiled before; those that never were are waited for 500 ms",
   ),
@@ -189,11 +162,6 @@ const Log = z.strictObject({
     }).describe("part of the process that speaks"),
     level: Level.describe("least severe level that is written"),
   })).max(64).default([]).describe("instead of level, for single components"),
-  lines_per_second: count(
-    50,
-    1_000_000,
-    "lines a second of one component with the same text; how many more there were is said in one line",
-  ),
   format: z.enum(["logfmt", "json"]).default("logfmt").describe("form of a line"),
 });
 

@@ -17,10 +17,6 @@ export const Arrivals = {
     100_000,
     "the same of one address, or one /64 of IPv6; above concurrent_handshakes, so that admission speaks first",
   ),
-  request_head_ms: ms(
-    10_000,
-    "how long a TLS handshake, and how long the head of a request may take",
-  ),
   // Go's and hyper's pools keep a connection for 90 s: whoever reuses one does not race its end.
   keep_alive_ms: ms(
     95_000,

@@ -142,9 +142,6 @@ export const Durable = z.strictObject({
   tenants: z.int().min(1).max(10_000_000).optional().describe(
     "tenants with durable rooms that the storage of NATS is laid out for: a start compares what they may take with what there is; absent: those that the configuration names",
   ),
-  verify_ms: z.int().min(100).max(600_000).default(10_000).describe(
-    "open durable rooms are compared with the log this often, in case NATS lost a message on its way",
-  ),
 });
 
 /** The keys of `[nats]` about the storage that the servers have. */
@@ -170,16 +167,6 @@ export const PatternLimits = {
     1_000_000,
     "subscriptions of one tenant to patterns of rooms in this process",
   ),
-  pattern_rooms_per_tenant: count(
-    100_000,
-    10_000_000,
-    "rooms that one tenant's patterns cover in this process, each counted once a connection; above: the longest idle ones are released until their next message",
-  ),
-  pattern_positions: count(
-    1_000,
-    10_000,
-    "positions that a SUB of a pattern may bring, one for each durable room; more are refused with 429",
-  ),
 };
 
 /** The keys of `[limits]` about deltas. */
@@ -202,10 +189,5 @@ export const Streams = z.strictObject({
     20_000,
     600_000,
     "how long a long-poll waits; an event stream gets a sign of life as often",
-  ),
-  event_stream_ms: count(
-    60_000,
-    3_600_000,
-    "how long an event stream lasts before its reader comes again",
   ),
 });

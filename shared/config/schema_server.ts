@@ -109,5 +109,4 @@ export const Sse = z.strictObject({
   gzip: z.boolean().default(true).describe(
     "events of at least [limits] deflate_from_bytes are compressed for readers that take gzip, each once for all of them",
   ),
-  tickets: count(64, 100_000, "tickets of one user that are good, of one process; more: 429"),
 });

@@ -4,9 +4,6 @@ import { always, count, fraction, roomPattern } from "./values/schema_values.ts"
 
 /** `[presence]`: who is in which room. */
 export const Presence = z.strictObject({
-  announce_ms: z.int().min(1).max(10_000).default(50).describe(
-    "joins and leaves within this time travel together",
-  ),
   heartbeat_ms: z.int().min(100).max(60_000).default(1_500).describe(
     "Shields and Brains tell each other their clocks this often",
   ),
@@ -22,7 +19,6 @@ export const Presence = z.strictObject({
   brain_timeout_ms: z.int().min(200).max(600_000).default(5_000).describe(
     "a Brain silent for this long no longer owns rooms; at least twice heartbeat_ms",
   ),
-  page_members: count(1_000, 10_000, "members in one page of a list"),
   members_per_room: count(100_000, 10_000_000, "members of one room, as its Shields see it"),
   grace: z.array(z.strictObject({
     room: roomPattern.describe("room id or prefix pattern"),
@@ -84,7 +80,6 @@ export const Brain = z.strictObject({
     604_800_000,
     "a module of reducers that nothing has needed for this long is removed: not deployed, no step to roll back to, in no configuration, named by no log",
   ),
-  bans_per_tenant: count(100_000, 10_000_000, "bans of one tenant"),
 }).refine(({ lock_ttl_ms, lock_ttl_max_ms }) => lock_ttl_ms <= lock_ttl_max_ms, {
   error: "expected at most lock_ttl_max_ms",
   path: ["lock_ttl_ms"],

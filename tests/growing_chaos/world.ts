@@ -25,8 +25,7 @@ export async function startWorld(): Promise<World> {
   const config = (user: string) =>
     `[nats]\nurls = ["${nats.url.replace("nats://", `nats://${user}:secret@`)}"]
 request_timeout_ms = 60_000
-[growing]
-room_messages = 64
+#constant growing.room_messages = 64
 [[rooms]]
 room = "orders*"
 durable = true

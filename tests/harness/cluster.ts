@@ -8,6 +8,8 @@ import { BRAIN_FLAGS, SERVER_FLAGS } from "../../shared/process/deno_command.ts"
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 /** What the tasks in deno.json give both. */
 const FLAGS = ["--ignore-env", "--allow-net", "--allow-read"];
+/** Lets a configuration set constants, in comments. */
+const PRELOAD = `--preload=${ROOT}/tests/harness/set_constants.ts`;
 /** What they give a Shield beside that. */
 const SHIELD_FLAGS = [...SERVER_FLAGS, `--allow-run=${Deno.execPath()}`];
 /** And a Brain. */
@@ -119,7 +121,15 @@ export async function startServer(
   );
   const flags = [...FLAGS, ...(part === "shield" ? SHIELD_FLAGS : STARTED_BRAIN_FLAGS)];
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", ...flags, `${ROOT}/${part}/main.ts`, "--config", file, ...args],
+    args: [
+      "run",
+      ...flags,
+      ...(config.includes("#constant ") ? [PRELOAD] : []),
+      `${ROOT}/${part}/main.ts`,
+      "--config",
+      file,
+      ...args,
+    ],
     cwd: ROOT,
     env,
     stdin: "null",

@@ -5,6 +5,8 @@
  */
 import { DEV_DEFAULTS, type DevBusReady, serveDev } from "../../arq/serve/dev_bus.ts";
 import { busProcess, stoppedBy } from "../../arq/serve/serve_main.ts";
+import { type SomeConstants, withConstants } from "../../shared/config/keys/constants.ts";
+import type { Config } from "../../shared/config/schema.ts";
 import { clientConfig } from "../../shared/process/process.ts";
 import { placeOf, type TestBus } from "./test_bus.ts";
 
@@ -30,6 +32,8 @@ export interface LocalBusOptions {
   readonly data_dir?: string;
   /** Of its clients, of operators and of admins; absent: free ones. */
   readonly ports?: readonly [number, number, number];
+  /** Constants with another value, which no text can set. */
+  readonly constants?: SomeConstants;
 }
 
 /**
@@ -38,8 +42,8 @@ export interface LocalBusOptions {
  */
 export async function startLocalBus(
   config: string | (() => string) = DEV_DEFAULTS,
-  { now = Date.now, data_dir, ports: [port, ops_port, admin_port] = [0, 0, 0] }: LocalBusOptions =
-    {},
+  { now = Date.now, data_dir, ports: [port, ops_port, admin_port] = [0, 0, 0], constants = {} }:
+    LocalBusOptions = {},
 ): Promise<TestBus> {
   const state_dir = stateFolder();
   const stopping = new AbortController();
@@ -61,7 +65,7 @@ export async function startLocalBus(
   };
   process.loadConfig = (file, defaults) => {
     const bytes = new TextEncoder().encode(typeof config === "string" ? config : config());
-    const loaded = clientConfig(bytes, file, defaults);
+    const loaded = withConstants(clientConfig(bytes, file, defaults), constants) as Config;
     // The memory of this process is not the bus's alone.
     loaded.limits.memory_bytes = MEMORY_BYTES;
     return loaded;

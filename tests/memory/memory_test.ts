@@ -47,7 +47,7 @@ async function start(
     `drain_ms = ${DRAIN_MS}`,
   ].join("\n");
   const limits =
-    `[nats]\nurls = ["${issuer.nats}"]\n[limits]\nmemory_bytes = ${LIMIT_BYTES}\nmemory_ban_seconds = ${BAN_SECONDS}\n[policy]\nworkers = 1\n`;
+    `[nats]\nurls = ["${issuer.nats}"]\n[limits]\nmemory_bytes = ${LIMIT_BYTES}\n#constant limits.memory_ban_seconds = ${BAN_SECONDS}\n[policy]\nworkers = 1\n`;
   return await startServer("shield", limits + issuer.config, issuer.dir, lines, port);
 }
 

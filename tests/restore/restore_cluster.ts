@@ -18,8 +18,7 @@ export const NATS_CONFIG = (url: string, issuer: string) => `
 urls = ["${url}"]
 [limits]
 messages_per_second = 10_000
-[durable]
-verify_ms = 500
+#constant durable.verify_ms = 500
 [[rooms]]
 room = "${ROOM}"
 durable = true

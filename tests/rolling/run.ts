@@ -48,8 +48,7 @@ const CLASS = `
 room = "log-*"
 durable = true
 history_size = 1_000_000
-[limits]
-deduplication_entries = 1_000_000
+#constant limits.deduplication_entries = 1_000_000
 [log]
 level = "info"
 `;

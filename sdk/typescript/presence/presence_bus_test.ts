@@ -1,6 +1,7 @@
 // Presence, rooms and moderation through the SDK against a real bus.
 import assert from "node:assert/strict";
-import { startBus, startBusWith } from "../../../tests/harness/bus.ts";
+import { startBus } from "../../../tests/harness/bus.ts";
+import { startLocalBus } from "../../../tests/harness/local_bus.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
 import { connect } from "../mod.ts";
 import type { Connection, Message, Presence, PresenceSubscription } from "../mod.ts";
@@ -153,9 +154,9 @@ Deno.test("presence, rooms and moderation on a running bus", async (t) => {
 });
 
 Deno.test("a room of many pages: the list is whole when the subscription is ready", async () => {
-  await using bus = await startBusWith(
-    '[server]\nhost = "127.0.0.1"\n[presence]\npage_members = 10\n',
-  );
+  await using bus = await startLocalBus('[server]\nhost = "127.0.0.1"\n', {
+    constants: { presence: { page_members: 10 } },
+  });
   const token = await bus.tokenFor({ user: "crowd" });
   const crowd = await Promise.all(
     Array.from({ length: 25 }, () => connect({ url: bus.url, token })),

@@ -5,14 +5,6 @@ import { count } from "../values/schema_values.ts";
 /** `[growing]`. */
 export const Growing = z.strictObject({
   message_bytes: count(65_536, 196_608, "bytes of UTF-8 that one message may grow to"),
-  pieces: count(10_000, 1_000_000, "pieces that one message may be written in"),
-  room_messages: count(16, 256, "messages that may grow in one room at once"),
-  tenant_messages: count(1_000, 10_000, "messages that may grow in all rooms of a tenant at once"),
-  held_bytes: count(
-    4_096,
-    65_536,
-    "bytes of one message that policies may hold back; where they want more, it is aborted",
-  ),
   idle_ms: z.int().min(2_000).max(100_000).default(60_000).describe(
     "a message to which nothing was added for so long has been abandoned, and is ended as it is",
   ),

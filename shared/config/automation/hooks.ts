@@ -131,11 +131,6 @@ const Webhooks = z.strictObject({
   tenant_hooks: z.int().min(0).max(1_000).default(16).describe(
     "hooks that one tenant may set at run time; 0: none",
   ),
-  refusals_per_second: count(
-    20,
-    10_000,
-    "refusals of policies that one Shield stores a second for the hooks of a tenant; further ones are counted",
-  ),
   survey_ms: z.int().min(100).max(600_000).default(10_000).describe(
     "how often a Brain looks for events that it missed",
   ),

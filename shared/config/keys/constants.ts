@@ -26,6 +26,10 @@ const ADMISSION = {
     2_048,
     "tokens that wait for a verification or for keys; about one second of handshakes",
   ),
+  request_head_ms: fixed(
+    10_000,
+    "how long a TLS handshake, and how long a head may take; both are small",
+  ),
   request_body_ms: fixed(30_000, "how long a body may take: the largest one over 100 kbit/s"),
   answer_ms: fixed(
     10_000,
@@ -63,8 +67,28 @@ const LOGS = {
 };
 
 const LIMITS = {
+  batch_messages: fixed(1_000, "messages of one POST /v1/messages; whoever has more sends two"),
+  batch_bytes: fixed(1_048_576, "the same in bytes: it is in memory at once"),
+  memory_ban_seconds: fixed(300, "how long a user is banned who filled the memory"),
+  deduplication_entries: fixed(
+    65_536,
+    "message ids of a tenant that are remembered for two minutes",
+  ),
+  pattern_rooms_per_tenant: fixed(
+    100_000,
+    "rooms that a tenant's patterns hear; quiet ones are let go and come back",
+  ),
+  pattern_positions: fixed(1_000, "positions of one SUB of a pattern, which is one frame"),
   ...ADMISSION,
   ...LOGS,
+  header_bytes: fixed(
+    16_384,
+    "names and values of all headers of an envelope; more belongs into its data",
+  ),
+  field_bytes: fixed(
+    256,
+    "message_id, type, content_type, schema_id and names of commands are names",
+  ),
   admin_checks: fixed(
     16,
     "modules and schemas of one tenant that wait for their check; admins can try again",
@@ -92,6 +116,12 @@ const LIMITS = {
 };
 
 const POLICY = {
+  queue_messages: fixed(
+    1_024,
+    "messages of one tenant that wait for one thread, as operations of a connection do",
+  ),
+  breaker_failures: fixed(5, "failures in a row, by several senders, are no accident"),
+  breaker_seconds: fixed(10, "how long a module stays cut off; then one message tries it"),
   connection_window: fixed(
     16,
     "messages of one connection in policies at a time; more would not be faster",
@@ -140,6 +170,11 @@ const REGISTRY = {
 };
 
 const PRESENCE = {
+  page_members: fixed(1_000, "members in one page of a list; clients read page by page"),
+  announce_ms: fixed(
+    50,
+    "joins and leaves within this time travel together; nobody sees the delay",
+  ),
   sync_timeout_ms: fixed(
     3_000,
     "how long a SUB waits for the members; a healthy Brain answers within milliseconds",
@@ -155,6 +190,7 @@ const PRESENCE = {
 };
 
 const BRAIN = {
+  bans_per_tenant: fixed(100_000, "bans of one tenant; limits.bans are ten times that"),
   pending_commands: fixed(
     1_024,
     "commands of one room that wait: as many operations as one connection may have",
@@ -204,6 +240,12 @@ export const CONSTANTS = {
     filter_steps: fixed(2_000, "at most a millisecond for one message and filter"),
     filters_per_tenant: fixed(1_000, "ten rooms with as many different filters as a room may have"),
   },
+  durable: {
+    verify_ms: fixed(
+      10_000,
+      "how often open rooms are compared with the log, which NATS rarely contradicts",
+    ),
+  },
   ledger: {
     handshakes_per_second: fixed(
       50,
@@ -214,6 +256,10 @@ export const CONSTANTS = {
     queue_bytes: fixed(8_388_608, "what waits for the store of the ledger; what is beyond is told"),
   },
   webhooks: {
+    refusals_per_second: fixed(
+      20,
+      "refusals stored for the hooks of a tenant; further ones are counted",
+    ),
     events_waiting: fixed(1_000, "refusals and budgets that wait for their store; the oldest go"),
   },
   journal: {
@@ -231,7 +277,26 @@ export const CONSTANTS = {
   schedules: {
     late_seconds: fixed(3_600, "a schedule that was missed for longer counts as missed"),
   },
+  streams: {
+    event_stream_ms: fixed(
+      60_000,
+      "how long an event stream lasts; its reader then asks again, as proxies like it",
+    ),
+  },
+  growing: {
+    pieces: fixed(10_000, "pieces of one message: seven bytes each for the longest one"),
+    room_messages: fixed(16, "messages that grow in one room at once: more than people can follow"),
+    tenant_messages: fixed(
+      1_000,
+      "messages that grow in a tenant at once; room_messages bounds a room",
+    ),
+    held_bytes: fixed(4_096, "what policies may hold back of a message: some sentences"),
+  },
+  log: {
+    lines_per_second: fixed(50, "lines with the same text; the rest is counted in one line"),
+  },
   sse: {
+    tickets: fixed(64, "tickets of one user that are not used yet"),
     ticket_seconds: fixed(30, "a ticket is used right after it was made"),
     retry_ms: fixed(
       1_000,
@@ -255,6 +320,13 @@ export type WithConstants<T> = {
 
 /** A table with more members; a table that may be absent may be so still. */
 type Beside<T, V> = T extends object ? T & V : T;
+
+/** Some values of a tree of constants, as a test hands them in. */
+type SomeOf<T> = {
+  readonly [K in keyof T]?: T[K] extends Constant<infer V> ? V : SomeOf<T[K]>;
+};
+/** Values of some constants, by table. */
+export type SomeConstants = SomeOf<typeof CONSTANTS>;
 
 type Table = Record<string, unknown>;
 
@@ -294,7 +366,11 @@ export function splitConstants(value: unknown, tree: Tree = CONSTANTS): [unknown
 }
 
 /** The tables with their constants; `set`: others, of a test. A table that is absent stays so. */
-export function withConstants(config: Readonly<Table>, set: Table, tree: Tree = CONSTANTS): Table {
+export function withConstants(
+  config: Readonly<Table>,
+  set: Readonly<Table>,
+  tree: Tree = CONSTANTS,
+): Table {
   const whole = { ...config };
   for (const [name, node] of Object.entries(tree)) {
     if (isConstant(node)) whole[name] = set[name] ?? node.value;

@@ -30,11 +30,11 @@ Deno.test("live config: who has a table sees its live keys change, and the other
 Deno.test("live config: a part is told once a change, of its keys alone, when they have changed", () => {
   const live = new LiveConfig(configFrom({}));
   const told: number[] = [];
-  live.follow(["limits.headers", "limits.header_bytes"], () => {
+  live.follow(["limits.headers", "limits.token_bytes"], () => {
     told.push(live.config.limits.headers);
   });
-  live.change(configFrom({ limits: { headers: 1, header_bytes: 10 } }));
-  live.change(configFrom({ limits: { headers: 1, header_bytes: 10, field_bytes: 99 } }));
+  live.change(configFrom({ limits: { headers: 1, token_bytes: 300 } }));
+  live.change(configFrom({ limits: { headers: 1, token_bytes: 300, rooms_per_connection: 99 } }));
   live.change(configFrom({}));
   assert.deepEqual(told, [1, 64]);
 });
