@@ -11,7 +11,7 @@ import { follow } from "./tutorial/tutorial_shell.ts";
 import type { Install } from "./tutorial/tutorial_shell.ts";
 
 const DOCS = new URL("../docs/", import.meta.url);
-const PAGES = ["quick_start", "tutorial_policies", "tutorial_schemas"];
+const PAGES = ["quick_start", "tutorial_rooms", "tutorial_policies", "tutorial_schemas"];
 
 /** The runtime: its programs, by the names under which its commands are found. */
 interface Runtime {

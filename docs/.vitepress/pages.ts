@@ -33,6 +33,7 @@ export const SECTIONS: readonly SiteSection[] = [
   {
     text: "Tutorials",
     pages: [
+      { text: "Your first room program", file: "docs/tutorial_rooms.md" },
       { text: "A policy of your own", file: "docs/tutorial_policies.md" },
       { text: "Schemas for events", file: "docs/tutorial_schemas.md" },
       { text: "Presence and rooms", file: "docs/presence.md" },

@@ -1,6 +1,6 @@
 /**
  * Does what a page tells its reader, as `deno task readme` does, beside other tests: in an empty folder, with
- * the `arq` of this checkout unless another is given, from the commands on that start the page's bus. That
+ * the `arq` of this checkout unless another is given, without the commands that make `arq` of a clone. The page's bus
  * takes free ports, which are put into the commands in place of the usual ones. Where a page packs the checkout, which is
  * not in that folder, it ends: `deno task readme` does that.
  */
@@ -27,17 +27,16 @@ export async function follow(page: string, install: Install = checkout): Promise
   const folder = await Deno.makeTempDir({ prefix: "arqon_tutorial_" });
   const [port, ops_port, admin_port] = freePorts(3);
   const local = page.replaceAll("127.0.0.1:4000", `127.0.0.1:${port}`).replace(
-    /^arq dev --embedded$/m,
+    /^arq dev --embedded.*$/m,
     `$& --port ${port} --ops-port ${ops_port} --admin-port ${admin_port}`,
   );
-  const steps = readSteps(local);
-  const first = steps.findIndex(({ kind }) => kind === "start");
+  const steps = readSteps(local).filter(({ text }) => !text.startsWith("arq() {"));
   const pack = steps.findIndex(({ kind, text }) => kind === "run" && text.includes("task pack"));
   const last = pack < 0 ? steps.length : pack;
   try {
     const words = (await install(folder)).map((word) => `'${word}'`).join(" ");
     const setting = { folder, prelude: `arq() { ${words} "$@"; }` };
-    for await (const { step, problem } of doSteps(steps.slice(Math.max(first, 0), last), setting)) {
+    for await (const { step, problem } of doSteps(steps.slice(0, last), setting)) {
       if (problem !== undefined) throw new Error(`line ${step.line}: ${problem}`);
     }
   } finally {

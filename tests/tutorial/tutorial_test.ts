@@ -4,7 +4,15 @@ import { follow } from "./tutorial_shell.ts";
 
 const DOCS = new URL("../../docs/", import.meta.url);
 
-for (const name of ["quick_start", "tutorial_policies", "tutorial_schemas", "http-api"]) {
+const PAGES = [
+  "quick_start",
+  "tutorial_rooms",
+  "tutorial_policies",
+  "tutorial_schemas",
+  "http-api",
+];
+
+for (const name of PAGES) {
   Deno.test(`docs/${name}.md: every command does and prints what the page says`, async () => {
     await follow(await Deno.readTextFile(new URL(`${name}.md`, DOCS)));
   });
