@@ -2,7 +2,8 @@
  * Reads out of a Markdown page what its reader does. Every `sh` block is typed into one terminal, in the
  * order of the page: the folder, variables and functions stay. It must end well. What a block prints is the
  * `text` block behind it; `…` stands there for the rest of a word or line, and alone in its line for any
- * lines. A block whose fence says `file=PATH` is the text of a file that the reader saves.
+ * lines. A block whose fence says `file=PATH` is the text of a file that the reader saves; `ignore` is for
+ * `deno check`.
  *
  * What is otherwise, a comment says right above the fence:
  *
@@ -69,7 +70,8 @@ function markerOf(lines: readonly string[], { language, line }: FencedBlock): st
 
 /** The path that a fence names; "" when it names none. Throws for words that mean nothing. */
 function pathOf({ info, line }: FencedBlock): string {
-  const words = info.split(" ").filter((word) => word !== "" && !word.startsWith("shows="));
+  const words = info.split(" ")
+    .filter((word) => word !== "" && word !== "ignore" && !word.startsWith("shows="));
   const path = /^file=([\w./-]+)$/.exec(words[0] ?? "")?.[1] ?? "";
   if (words.length > (path === "" ? 0 : 1)) throw fault(line, `"${info}" means nothing`);
   return path;

@@ -31,7 +31,7 @@ Deno.test("what keeps running is ready with the text behind it, or with the firs
 
 Deno.test("files, the tests and a session are steps; blocks that are not run, and their text, are none", () => {
   const pages = [
-    "~~~ts file=a/b.ts\n1;\n~~~\n",
+    "~~~ts ignore file=a/b.ts\n1;\n~~~\n",
     sh("test", "<!-- test command -->"),
     text("$ npx arq", "<!-- recorded by deno task record -->"),
     sh("rm", "<!-- not run: there is only one -->"),
