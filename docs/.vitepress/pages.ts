@@ -33,6 +33,8 @@ export const SECTIONS: readonly SiteSection[] = [
   {
     text: "Tutorials",
     pages: [
+      { text: "Build a chat in React", file: "docs/tutorial_react.md" },
+      { text: "First steps in Python", file: "docs/tutorial_python.md" },
       { text: "Your first room program", file: "docs/tutorial_rooms.md" },
       { text: "A policy of your own", file: "docs/tutorial_policies.md" },
       { text: "Schemas for events", file: "docs/tutorial_schemas.md" },

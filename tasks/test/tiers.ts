@@ -74,6 +74,7 @@ export const SLOW: readonly string[] = [
   "tests/storage/storage_test.ts",
   "tests/thawed_server_test.ts",
   "tests/told_test.ts",
+  "tests/tutorial/tutorial_sdks_test.ts",
   "tests/yjs_many_test.ts",
 ];
 

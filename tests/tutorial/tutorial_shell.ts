@@ -22,8 +22,15 @@ const checkout: Install = async () => {
   return [...withDeno, Deno.execPath(), ...await checkoutArq()];
 };
 
-/** Does what a page says; rejects with the line of the page that is not so. */
-export async function follow(page: string, install: Install = checkout): Promise<void> {
+/**
+ * Does what a page says; rejects with the line of the page that is not so. `look` runs at the end of the page, while
+ * what it started still runs.
+ */
+export async function follow(
+  page: string,
+  install: Install = checkout,
+  look?: () => Promise<void>,
+): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "arqon_tutorial_" });
   const [port, ops_port, admin_port] = freePorts(3);
   const local = page.replaceAll("127.0.0.1:4000", `127.0.0.1:${port}`).replace(
@@ -32,12 +39,13 @@ export async function follow(page: string, install: Install = checkout): Promise
   );
   const steps = readSteps(local).filter(({ text }) => !text.startsWith("arq() {"));
   const pack = steps.findIndex(({ kind, text }) => kind === "run" && text.includes("task pack"));
-  const last = pack < 0 ? steps.length : pack;
+  const followed = pack < 0 ? steps : steps.slice(0, pack);
   try {
     const words = (await install(folder)).map((word) => `'${word}'`).join(" ");
     const setting = { folder, prelude: `arq() { ${words} "$@"; }` };
-    for await (const { step, problem } of doSteps(steps.slice(0, last), setting)) {
+    for await (const { step, problem } of doSteps(followed, setting)) {
       if (problem !== undefined) throw new Error(`line ${step.line}: ${problem}`);
+      if (step === followed.at(-1)) await look?.();
     }
   } finally {
     await Deno.remove(folder, { recursive: true });
