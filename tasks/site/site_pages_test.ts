@@ -1,5 +1,8 @@
 /** What a page of the site is made of, and which documents the navigation has to name. */
 import assert from "node:assert/strict";
+import { HOME, SECTIONS } from "../../docs/.vitepress/pages.ts";
+import { links } from "../checkout/markdown.ts";
+import { ROOT } from "../checkout/source_files.ts";
 import { navigationProblems, PAGES, sitePage, siteTarget } from "./site_pages.ts";
 
 const isFolder = (path: string) => path === "shared/spine";
@@ -52,4 +55,21 @@ Deno.test("a document without a place and a place without a document are told", 
       "docs/lost.md: is in no section of docs/.vitepress/pages.ts",
     ],
   );
+});
+
+Deno.test("the navigation has at most nine entries, and the home page has each, with all of its pages", () => {
+  assert.ok(SECTIONS.length <= 9, `${SECTIONS.length} entries`);
+  const text = Deno.readTextFileSync(ROOT + HOME.file);
+  const sections = text.split(/^## /m).slice(1);
+  assert.deepEqual(
+    sections.map((section) => section.split("\n")[0]),
+    SECTIONS.map(({ text }) => text),
+  );
+  const missing = SECTIONS.flatMap(({ pages }, at) => {
+    const linked = links(sections[at] ?? "").map(({ target }) =>
+      new URL(target, "file:///docs/").pathname
+    );
+    return pages.filter(({ file }) => !linked.includes(`/${file}`)).map(({ file }) => file);
+  });
+  assert.deepEqual(missing, []);
 });
