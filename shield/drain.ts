@@ -12,7 +12,6 @@ import type { Spine } from "../shared/spine/contract/spine.ts";
 import { systemEnvelope } from "../shared/records/system_envelope.ts";
 import type { Frame } from "./fanout/frame_bytes.ts";
 import type { Parts } from "./parts.ts";
-import type { AskHeard } from "./presence/moving.ts";
 
 /** How long a drain waits for peers to answer their close frame, in ms. */
 const CLOSE_MS = 2_000;
@@ -30,8 +29,6 @@ const TOLD_SHARE = 8;
 export interface DrainOptions {
   readonly config: Pick<Config, "server">;
   readonly spine: Pick<Spine, "flush">;
-  /** Asks the other Shields whether they know who moves. */
-  readonly askHeard: AskHeard;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
@@ -67,7 +64,7 @@ export async function drain(
     parts.presence.presence.beginMove();
     const members = [...parts.connections].filter(({ attendances }) => attendances.size > 0);
     const at_most_ms = server.drain_timeout_ms / TOLD_SHARE;
-    await parts.presence.moving.tell(members, options.askHeard, at_most_ms);
+    await parts.presence.moving.tell(members, at_most_ms);
   }
   if (server.drain_ms > 0 && !parts.hurried) {
     tellAll(options, parts);

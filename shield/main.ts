@@ -108,6 +108,17 @@ function begin(whole: GivenConfig, child: ChildOptions | undefined) {
   return { config, node_id, random, logging, logOf, log, stopping, reloading, registry };
 }
 
+/** What a Shield runs. It is not loaded by a supervisor, which has no use for it. */
+async function load() {
+  const [server, list, traces, spine] = await Promise.all([
+    import("./server.ts"),
+    import("./capabilities.ts"),
+    import("./traces/traces_start.ts"),
+    import("../shared/spine/open.ts"),
+  ]);
+  return { ...server, ...list, ...traces, ...spine };
+}
+
 /** Runs one Shield: alone, or as one of several that a supervisor has started. */
 async function run(given: GivenConfig, child: ChildOptions | undefined): Promise<void> {
   const now = Date.now;
@@ -130,12 +141,7 @@ async function run(given: GivenConfig, child: ChildOptions | undefined): Promise
   const ops_port = await openOps(door);
   const { starting } = ops_port;
   log.info("starting", { version, node_id, ops_url: ops_port.ops.url });
-  // Not loaded by a supervisor, which has no use for it.
-  const [{ startShield }, { startTraces }, { openSpine }] = await Promise.all([
-    import("./server.ts"),
-    import("./traces/traces_start.ts"),
-    import("../shared/spine/open.ts"),
-  ]);
+  const { startShield, startTraces, openSpine, SHIELD_CAPABILITIES } = await load();
   starting.begin(spinePhase(config));
   const opening = { log: log.child({ part: "spine" }), now, files: { read: readTextFile } };
   const spine = await openSpine(config, opening);
@@ -148,6 +154,7 @@ async function run(given: GivenConfig, child: ChildOptions | undefined): Promise
   const { tracing, traces } = await startTraces({ ...told, random, now_ms });
   starting.begin("reading settings, schemas, policies, bans and keys");
   const shield = await startShield({
+    capabilities: SHIELD_CAPABILITIES,
     config,
     traces,
     spine,

@@ -1,5 +1,8 @@
 /** The parts of one Shield, once `server.ts` has put them together. Types only. */
 import type { HealthCheck } from "../shared/listeners/ops.ts";
+import type { KeyValue } from "../shared/spine/contract/spine.ts";
+import type { RunningCapabilities } from "./capability.ts";
+import type { TenantEvents } from "./hooks/tenant_events.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
 import type { Bans } from "./auth/bans.ts";
 import type { Connection } from "./connection/connection.ts";
@@ -65,7 +68,15 @@ export interface Parts extends Foundation {
   readonly history: History;
   readonly growing: StartedGrowing;
   readonly policies: StartedOverseer;
+  /** Tells hooks of tenants. */
+  readonly events: TenantEvents;
   readonly bans: Bans;
+  /** The bucket `ARQON_BANS`. */
+  readonly bans_bucket: KeyValue;
+  /** What the Shield has beside its kernel. */
+  readonly running: RunningCapabilities;
+  /** What readiness asks. */
+  readonly checks: () => Record<string, HealthCheck>;
   readonly signals: Signals;
   readonly presence: PresenceService;
   readonly operations: Operations;

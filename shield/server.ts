@@ -14,19 +14,17 @@ import type { HealthCheck } from "../shared/listeners/ops.ts";
 import type { KeyValue, Spine } from "../shared/spine/contract/spine.ts";
 import { handleAdmin } from "./admin/admin.ts";
 import { openFoundation } from "./foundation.ts";
-import { adminRouter } from "./admin/route_list.ts";
-import type { AdminParts } from "./admin/route_list.ts";
-import type { AdminRouter } from "./admin/routing/admin_router.ts";
-import { startApplies } from "./apply/start.ts";
+import { adminOpenApi } from "./admin/openapi.ts";
+import { kernelRoutes } from "./admin/route_list.ts";
+import { AdminRouter } from "./admin/routing/admin_router.ts";
 import { openAdminGates } from "./admin/admin_rates.ts";
 import type { ShieldStatus } from "./admin/admin_status.ts";
-import { startAudit } from "./audit/start.ts";
-import { openBackups } from "./admin/operations/backup_api.ts";
 import { createBackend } from "./backend/backend.ts";
 import type { Backend, BackendIdentity } from "./backend/backend.ts";
 import { createAuthenticator } from "./auth/authenticate.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
 import { Bans } from "./auth/bans.ts";
+import { type Capability, RunningCapabilities } from "./capability.ts";
 import { ConnectionTable } from "./connection/connection_table.ts";
 import { drain } from "./drain.ts";
 import { createHistory } from "./durable/history/history.ts";
@@ -37,7 +35,6 @@ import { FlushQueue } from "./connection/flush_queue.ts";
 import { handleRequest } from "./http/http.ts";
 import { Hub } from "./fanout/hub.ts";
 import type { Identity } from "./auth/identity.ts";
-import { startInspect } from "./admin/inspect/start.ts";
 import { createConnectionCounters } from "./connection/limits.ts";
 import { withHooks } from "./hooks/with_hooks.ts";
 import { Operations } from "./connection/operations.ts";
@@ -54,7 +51,6 @@ import { startPresence } from "./presence/service.ts";
 import { refusingRevoked } from "./auth/revocations.ts";
 import { CommandsUnderWay, type CommandsUnderWayOptions } from "./message/commands_under_way.ts";
 import { orderOn } from "./message/room_order.ts";
-import { type AutomationAdmin, startAutomation } from "./automation.ts";
 import { readNotes } from "./ledger/past_reads.ts";
 import { unheardNotes } from "./ledger/unheard.ts";
 import { SignalWrites } from "./signals/signal_writes.ts";
@@ -77,6 +73,8 @@ const WARM_MS = 5_000;
 
 /** What a Shield needs from its process. */
 export interface ShieldOptions {
+  /** What it has beside its kernel, in the order in which they start. */
+  readonly capabilities: readonly Capability[];
   readonly config: Config;
   readonly spine: Spine;
   readonly log: Logger;
@@ -140,11 +138,14 @@ export interface Shield {
 /** How every Shield begins. */
 const RUNNING = { draining_ms: 0, hurried: false, memory: undefined };
 
+/** Policies that ask hooks, and what tells these of refusals. */
+type Hooked = ReturnType<typeof withHooks<StartedOverseer>>;
+
 function assemble(
   options: ShieldOptions,
   foundation: Foundation,
   authenticator: Authenticator,
-  policies: StartedOverseer,
+  { policies, events }: Hooked,
   bans_bucket: KeyValue,
   socket_server: SocketServer,
 ): Parts {
@@ -182,18 +183,15 @@ function assemble(
   };
   const connections = new ConnectionTable();
   const { revoke } = foundation.revocations;
-  return {
+  const parts: Parts = {
     ...foundation,
     authenticator,
     stats,
     counters: createConnectionCounters(limits, options.registry),
     rates: new RateTable(limits, options.registry, now()),
-    hub,
-    durable,
-    history,
-    growing,
-    policies,
-    bans,
+    ...{ hub, durable, history, growing, policies, events, bans, bans_bucket },
+    running: new RunningCapabilities(),
+    checks: () => checksOf(options, parts),
     signals: startSignals({
       ...options,
       connections,
@@ -209,6 +207,7 @@ function assemble(
     started_ms: now(),
     ...RUNNING,
   };
+  return parts;
 }
 
 /** Commands that wait for Brains; undefined beside an embedded Spine, where no Brain goes alone. */
@@ -225,33 +224,6 @@ function commandsOn(
     brains: () => presence().brains(),
     onGone: (brain_id) => presence().suspect(brain_id),
     onAgain: () => void stats.commands_again++,
-  });
-}
-
-/** Answers every route of the admin API that this process has. */
-function routerOf(
-  options: ShieldOptions,
-  { policies, mirroring, schemas, rooms, revocations, usage, ...parts }: Parts,
-  own: Pick<AdminParts, "inspect" | "audit" | "state" | "rollouts"> & AutomationAdmin & {
-    readonly status: () => ShieldStatus;
-    readonly bans: KeyValue;
-  },
-): AdminRouter {
-  const { log } = options;
-  const { node_id } = parts;
-  const { status, bans: bucket, ...others } = own;
-  return adminRouter({
-    ...others,
-    status: { status, log, off: switchedOff(options.config) },
-    policies: policies.admin,
-    mirroring: mirroring.admin,
-    schemas: schemas.admin,
-    rooms: { ...rooms.admin, logs: parts.durable.logs },
-    revocations: revocations.admin,
-    bans: { bans: parts.bans, bucket, node_id, log },
-    backup: openBackups({ ...options, node_id }),
-    journal: { ...parts.journal.admin, logs: parts.durable.logs },
-    usage: usage?.admin,
   });
 }
 
@@ -276,10 +248,10 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const { mirroring: { candidates }, usage: { onUsed } = {} } = foundation;
   const { overseer_log } = options;
   const alone = await startOverseer({ ...options, candidates, onUsed, log: overseer_log });
-  const { policies, events } = withHooks(alone, foundation, options);
+  const hooked = withHooks(alone, foundation, options);
   const bans = await spine.keyValue(BANS_BUCKET, { leaves_stream: true });
   const sockets = openSockets(config, options.registry);
-  const parts = assemble(options, foundation, authenticator, policies, bans, sockets);
+  const parts = assemble(options, foundation, authenticator, hooked, bans, sockets);
   registerParts(parts, config.telemetry, options.registry);
   if (options.reloading !== undefined) followConfig(options.reloading, parts);
   parts.bans.start((ban) => parts.signals.onBan(ban));
@@ -289,23 +261,22 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   });
   const http = httpContext(options, parts);
   const nats_api = startNatsApi(options, http);
-  const [status, checks] = [() => statusOf(options, parts), () => checksOf(options, parts)];
-  const inspect = startInspect({ ...options, checks }, parts);
-  const audited = startAudit({ ...options, node_id: parts.node_id });
-  foundation.usage?.audit(audited.happened);
+  const status = () => statusOf(options, parts);
+  const { running } = parts;
+  await running.start(options.capabilities, options, parts);
   const gates = openAdminGates(options.registry, limits, now);
   const reach = { names: config.admin, operators: () => operatorTenants(config) };
-  const automation = await startAutomation(options, parts, events);
-  const applies = await startApplies(options, parts, automation.admin);
-  const others = { ...applies.admin, ...automation.admin };
-  const own = { status, inspect: inspect.admin, bans, audit: audited.admin, ...others };
-  const router = routerOf(options, parts, own);
-  const admin = { authenticator, ...reach, log, router, audit: audited.trail, ...gates };
+  const kernel = kernelRoutes(
+    { status, log, off: switchedOff(config) },
+    { ...parts.rooms.admin, logs: parts.durable.logs },
+  );
+  const router = new AdminRouter([...kernel, ...running.routes()]);
+  const description = adminOpenApi(options.capabilities);
+  const door = { authenticator, ...reach, log, router, description };
+  const admin = { ...door, audit: running.trail(), ...gates };
   const known = [parts.bans.ready, revocations.ready, parts.presence.moving.known()];
   await Promise.all([authenticator.warm(), ...known, spine.flush()]);
-  // A start that fails before this has counted nothing, and leaves no life that others would take for killed.
-  await foundation.usage?.begin();
-  inspect.begin();
+  await running.begin();
   parts.memory = startMemoryWatch(options, parts, bans);
   const sweeper = new Sweeper(parts.connections, config.server, now());
   const sweeps = setInterval(() => sweeper.pass(now()), SWEEP_MS);
@@ -315,7 +286,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
     client: (request, info) => handleRequest(http, request, info.remoteAddr.hostname),
     turnAway: (request, info) => handleRequest(http, request, info.remoteAddr.hostname, true),
     admin: (request, info) => handleAdmin(admin, request, info.remoteAddr.hostname),
-    checks,
+    checks: parts.checks,
     status,
     watch: (listener) => void (parts.listener = listener),
     backend: (who) => createBackend(options, parts, who),
@@ -324,13 +295,10 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
       parts.draining_ms = now();
       parts.hurried = hurried;
       clearInterval(warmer);
-      inspect.drain();
-      applies.close();
+      running.drain();
       nats_api.close();
-      const draining = { ...options, askHeard: inspect.askHeard };
-      await Promise.all([automation.close(), drain(draining, parts, () => clearInterval(sweeps))]);
-      inspect.close();
-      await audited.close();
+      await Promise.all([running.close(), drain(options, parts, () => clearInterval(sweeps))]);
+      await running[Symbol.asyncDispose]();
     },
   };
 }

@@ -29,6 +29,7 @@ import { telemetryResource } from "../../shared/telemetry/resource.ts";
 import { spanClock } from "../../shared/telemetry/span_clock.ts";
 import type { Tracing } from "../../shared/telemetry/tracing.ts";
 import { VERSION as version } from "../../shared/version.ts";
+import { SHIELD_CAPABILITIES } from "../../shield/capabilities.ts";
 import { startShield } from "../../shield/server.ts";
 import type { Shield } from "../../shield/server.ts";
 import { startTraces } from "../../shield/traces/traces_start.ts";
@@ -143,6 +144,7 @@ export async function startServers(
     random: Math.random,
   });
   const shield = await startShield({
+    capabilities: SHIELD_CAPABILITIES,
     ...common,
     // The Brain in this process has nothing to tell beside the Shield.
     reloading: shared.reloading,

@@ -6,6 +6,7 @@ import { configFrom } from "../../shared/config/load.ts";
 import { randomPool } from "../../shared/ids.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
 import { openSpine } from "../../shared/spine/open.ts";
+import { SHIELD_CAPABILITIES } from "../../shield/capabilities.ts";
 import { type Shield, startShield } from "../../shield/server.ts";
 import { createIssuer, type Issuer } from "../../tests/harness/cluster.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
@@ -73,6 +74,7 @@ async function open(nats_url: string, issuer: Issuer, owned: AsyncDisposableStac
   const spine = await openSpine(config, { log, now });
   owned.defer(() => spine.drain());
   const shield = await startShield({
+    capabilities: SHIELD_CAPABILITIES,
     config,
     spine,
     log,

@@ -15,13 +15,13 @@ import { showsToken } from "../../shared/http1/shown_token.ts";
 import { adminOf } from "./routing/admin_scope.ts";
 import type { Admin } from "./routing/admin_scope.ts";
 import type { CheckQueue } from "./routing/check_queue.ts";
-import type { Audited, AuditTrail } from "../audit/trail.ts";
+import type { Audited, AuditTrail } from "./routing/audited.ts";
 import { requireRole } from "../auth/authorize.ts";
 import { authenticate, requireMethod } from "../http/http.ts";
 import { consoleAsset } from "./console/assets.ts";
 import type { HttpContext } from "../http/http.ts";
 import type { Identity } from "../auth/identity.ts";
-import { OPENAPI } from "./openapi.ts";
+import type { Schema } from "../openapi/openapi_parts.ts";
 import { requireKnown } from "./routing/query.ts";
 
 /** What the admin listener needs of the process. */
@@ -31,6 +31,8 @@ export interface AdminContext extends Pick<HttpContext, "authenticator"> {
   readonly operators: () => readonly string[];
   /** Every path that takes a token. */
   readonly router: AdminRouter;
+  /** The description of the API, for everybody. */
+  readonly description: Schema;
   readonly log: Logger;
   /** The audit log; absent: no log is written. */
   readonly audit?: AuditTrail | undefined;
@@ -50,7 +52,7 @@ export async function handleAdmin(
   try {
     requireOwnName(request, context.names);
     requireOwnSite(request, path);
-    const response = await openAnswer(request, path) ??
+    const response = await openAnswer(context, request, path) ??
       await answer(context, request, path, remote_ip);
     return withSafety(response, path);
   } catch (error) {
@@ -59,7 +61,11 @@ export async function handleAdmin(
 }
 
 /** Answers requests that need no token: files, and the description of the API. */
-async function openAnswer(request: Request, path: string): Promise<Response | undefined> {
+async function openAnswer(
+  { description }: AdminContext,
+  request: Request,
+  path: string,
+): Promise<Response | undefined> {
   if (path === "/" || path === "/console") {
     requireReading(request);
     return new Response(null, { status: 302, headers: { location: "/console/" } });
@@ -67,7 +73,7 @@ async function openAnswer(request: Request, path: string): Promise<Response | un
   if (path === "/v1/openapi.json") {
     requireReading(request);
     requireKnown(new URL(request.url), []);
-    return Response.json(OPENAPI);
+    return Response.json(description);
   }
   if (!path.startsWith("/console/")) return undefined;
   requireReading(request);

@@ -3,15 +3,14 @@
  * the admin listener answers, apart from the console's files. It is made of the route tables, which say
  * of each route what it is, and of the schemas that read the bodies; `tests/admin/openapi_test.ts` tries it.
  */
-import { SCHEMA_ID_PATTERN } from "../../shared/schema/schema_id.ts";
 import type { ListedRoute } from "./routing/admin_routes.ts";
-import { CLUSTER_SCHEMAS } from "./inspect/openapi_cluster.ts";
-import { ID, inPath, operation, PROBLEM } from "../openapi/openapi_parts.ts";
+import { inPath, operation, PROBLEM } from "../openapi/openapi_parts.ts";
 import type { Parameter, Schema } from "../openapi/openapi_parts.ts";
-import { POLICY_SCHEMAS, VERSION } from "../openapi/openapi_policies.ts";
 import { SETTINGS_SCHEMAS } from "../openapi/openapi_settings.ts";
 import { templateNames } from "../../shared/path_template.ts";
 import { listedRoutes } from "./route_list.ts";
+import type { Described } from "./route_list.ts";
+import type { AdminSide } from "../capability.ts";
 import type { RouteScope } from "./routing/admin_scope.ts";
 
 /** By scope. */
@@ -25,55 +24,31 @@ const SCOPE_TEXTS: Readonly<Record<RouteScope, string>> = {
   "tenant-in-body": "For operators, and for admins of the tenant in the body.",
 };
 
+/** Tags of the kernel's routes. */
 const TAGS: Readonly<Record<string, string>> = {
   cluster: "all Shields and Brains together",
-  policies: "WebAssembly policies",
-  schemas: "Protobuf schemas of events",
-  mirror: "copies of traffic",
   "room classes": "options of rooms",
-  revocations: "withdrawn tokens",
-  bans: "users who are kept out",
-  audit: "who did what on this API",
-  usage: "what tenants use, and how much they may",
-  journal: "what was decided about messages",
-  state: "a tenant's whole state, and rollouts of it",
-  schedules: "messages that are published at a time",
-  reducers: "programs of rooms",
-  hooks: "URLs that are called when something has happened",
-  backup: "all that an embedded bus keeps",
 };
 
-/** What stands in braces in the paths. */
-const PARTS: Readonly<Record<string, Parameter>> = {
+/** What stands in braces in the kernel's paths, and in those of several capabilities. */
+const NAMES: Readonly<Record<string, Parameter>> = {
   tenant: inPath("tenant", "the tenant"),
   room: inPath("room", "the room"),
-  connection: inPath("connection", "a connection's id"),
-  policy: inPath("policy", "its name"),
-  module: inPath("module", "its sha256"),
-  object: inPath("object", "program-ID, module-SHA256, or one of `snapshots`"),
   class: inPath("class", "a class of rooms: its pattern, such as auction-*"),
-  schedule: inPath("schedule", "the schedule's id", ID),
-  hook: inPath("hook", "the hook's id", ID),
-  schema: inPath("schema", "the schema's id", { type: "string", pattern: SCHEMA_ID_PATTERN }),
-  version: inPath("version", "a number, or latest", VERSION),
 };
 
-/** The parts of a path. Throws TypeError for one that is not described. */
-function partsOf(template: string): Parameter[] {
-  return templateNames(template).map((name) => {
-    const part = PARTS[name];
+/** A route's description, made from what it says of itself and from its limits. */
+function described({ template, scope, about, body }: ListedRoute, names: typeof NAMES): Schema {
+  const { query = [], ...options } = about;
+  const parts = templateNames(template).map((name) => {
+    const part = names[name];
     if (part === undefined) throw new TypeError(`${template}: nobody says what {${name}} is`);
     return part;
   });
-}
-
-/** A route's description, made from what it says of itself and from its limits. */
-function described({ template, scope, about, body }: ListedRoute): Schema {
-  const { query = [], ...options } = about;
   return {
     ...operation({
       ...options,
-      parameters: [...partsOf(template), ...query],
+      parameters: [...parts, ...query],
       ...(body === undefined ? {} : { body }),
     }),
     description: SCOPE_TEXTS[scope],
@@ -81,13 +56,22 @@ function described({ template, scope, about, body }: ListedRoute): Schema {
   };
 }
 
+/** What all of them say of the same. */
+function merged<Part extends "tags" | "names" | "schemas">(
+  capabilities: Described,
+  part: Part,
+): NonNullable<AdminSide[Part]> {
+  return Object.assign({}, ...capabilities.map(({ admin }) => admin?.[part]));
+}
+
 /** The paths of all tables' routes and of this description. */
-function paths(): Record<string, Record<string, Schema>> {
+function paths(capabilities: Described): Record<string, Record<string, Schema>> {
+  const names = { ...NAMES, ...merged(capabilities, "names") };
   const all: Record<string, Record<string, Schema>> = {};
-  for (const route of listedRoutes()) {
+  for (const route of listedRoutes(capabilities)) {
     all[route.template] = {
       ...all[route.template],
-      [route.method.toLowerCase()]: described(route),
+      [route.method.toLowerCase()]: described(route, names),
     };
   }
   all["/v1/openapi.json"] = {
@@ -102,8 +86,8 @@ function paths(): Record<string, Record<string, Schema>> {
   return all;
 }
 
-/** The whole document. */
-export const OPENAPI: Schema = {
+/** The whole document. Throws TypeError for a route with a name that nobody describes. */
+export const adminOpenApi = (capabilities: Described): Schema => ({
   openapi: "3.1.0",
   info: {
     title: "ArqonBus admin API",
@@ -116,8 +100,9 @@ export const OPENAPI: Schema = {
   },
   servers: [{ url: "/", description: "the Shield that gave this description" }],
   security: [{ admin: [] }],
-  tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
-  paths: paths(),
+  tags: Object.entries({ ...TAGS, ...merged(capabilities, "tags") })
+    .map(([name, description]) => ({ name, description })),
+  paths: paths(capabilities),
   components: {
     securitySchemes: {
       admin: {
@@ -127,6 +112,6 @@ export const OPENAPI: Schema = {
         description: "a token of role admin",
       },
     },
-    schemas: { Problem: PROBLEM, ...CLUSTER_SCHEMAS, ...POLICY_SCHEMAS, ...SETTINGS_SCHEMAS },
+    schemas: { Problem: PROBLEM, ...SETTINGS_SCHEMAS, ...merged(capabilities, "schemas") },
   },
-};
+});

@@ -76,11 +76,16 @@ export interface DocumentKind<Thing> {
 /** A schedule that ends by itself is nothing that somebody has changed. */
 const endsItself = (thing: object): boolean => "at_ms" in thing || "until_ms" in thing;
 
+/** The kinds that this process has; of a capability that it is without there is none. */
+export type DocumentKinds = {
+  readonly [Name in DocumentKindName]: DocumentKind<DocumentThings[Name]> | undefined;
+};
+
 /** All kinds of one process. */
 export class Documents {
-  readonly #kinds: { readonly [Name in DocumentKindName]: DocumentKind<DocumentThings[Name]> };
+  readonly #kinds: DocumentKinds;
 
-  constructor(kinds: { readonly [Name in DocumentKindName]: DocumentKind<DocumentThings[Name]> }) {
+  constructor(kinds: DocumentKinds) {
     this.#kinds = kinds;
   }
 
@@ -88,15 +93,15 @@ export class Documents {
   async list(tenant_id: string): Promise<DocumentLists> {
     const lists: Record<string, unknown> = {};
     for (const name of DOCUMENT_KINDS) {
-      const { off } = this.#kinds[name];
-      if (off === undefined) lists[name] = await this.#kinds[name].list(tenant_id);
+      const kind = this.#kinds[name];
+      if (kind !== undefined && kind.off === undefined) lists[name] = await kind.list(tenant_id);
     }
     return lists as DocumentLists;
   }
 
   /** Tenants that have set any of it. */
   async tenants(): Promise<string[]> {
-    const all = DOCUMENT_KINDS.map((name) => this.#kinds[name].tenants());
+    const all = DOCUMENT_KINDS.map((name) => this.#kinds[name]?.tenants() ?? []);
     return (await Promise.all(all)).flatMap((tenants) => [...tenants]);
   }
 
@@ -134,10 +139,14 @@ export class Documents {
   ): Promise<DocumentLists> {
     const done: Record<string, unknown> = {};
     const one = async <Name extends DocumentKindName>(name: Name) => {
-      const kind: DocumentKind<DocumentThings[Name]> = this.#kinds[name];
       const list = wanted[name];
+      if (list === undefined) return;
+      const kind: DocumentKind<DocumentThings[Name]> | undefined = this.#kinds[name];
+      if (kind === undefined) {
+        throw new ArqonError("invalid-settings", `${name}: not on this Shield`);
+      }
       // A list of another release may have what this one does not know: nothing of it is lost in silence.
-      if (list !== undefined) done[name] = await act(kind, z.array(kind.entry).parse(list), name);
+      done[name] = await act(kind, z.array(kind.entry).parse(list), name);
     };
     for (const name of DOCUMENT_KINDS) await one(name);
     return done as DocumentLists;

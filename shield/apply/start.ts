@@ -29,10 +29,10 @@ interface ApplyParts extends Pick<ApplyAdminContext, "settings" | "node_id"> {
   readonly usage: object | undefined;
 }
 
-/** What admins set of what the Shield does by itself, as their routes have it. */
+/** What admins set of what the Shield does by itself, as their routes have it; undefined: it is without that. */
 export interface AutomationParts {
-  readonly hooks: HooksKindOptions;
-  readonly reducers: ReducerAdminContext;
+  readonly hooks: HooksKindOptions | undefined;
+  readonly reducers: ReducerAdminContext | undefined;
   /** Undefined: they are left to other Shields. */
   readonly schedules: SchedulesKindOptions["running"];
 }
@@ -46,9 +46,9 @@ function documentsFrom({ spine, config, log, now }: ApplyStart, automation: Auto
   const { hooks, reducers, schedules: running } = automation;
   const { limits } = config;
   return new Documents({
-    hooks: hooksKind(hooks),
+    hooks: hooks && hooksKind(hooks),
     schedules: schedulesKind({ spine, limits, running, log, now }),
-    reducers: reducersKind(reducers),
+    reducers: reducers && reducersKind(reducers),
   });
 }
 

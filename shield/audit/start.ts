@@ -12,8 +12,8 @@ import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import type { LedgerStatus } from "../../shared/spine/contract/ledger.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { AuditAdminContext } from "./api.ts";
+import type { AuditTrail } from "../admin/routing/audited.ts";
 import { WrittenTrail } from "./trail.ts";
-import type { Audited, AuditTrail } from "./trail.ts";
 import { AuditWriter } from "./writer.ts";
 
 const DAY_SECONDS = 86_400;
@@ -40,8 +40,6 @@ export interface StartedAudit {
   readonly trail: AuditTrail | undefined;
   /** What its admin API acts on; undefined when the audit log is disabled. */
   readonly admin: AuditAdminContext | undefined;
-  /** Writes that something has happened by itself; absent when the audit log is disabled. Never rejects. */
-  readonly happened: ((audited: Audited) => Promise<void>) | undefined;
   /** Writes the entries that wait, then ends. */
   close(): Promise<void>;
 }
@@ -52,7 +50,6 @@ export function startAudit(start: AuditStart): StartedAudit {
   if (!audit.enabled) {
     return {
       trail: undefined,
-      happened: undefined,
       admin: undefined,
       close: () => Promise.resolve(),
     };
@@ -71,7 +68,6 @@ export function startAudit(start: AuditStart): StartedAudit {
   writer.warm();
   return {
     trail,
-    happened: (audited) => trail.happened(audited),
     admin: { ledger, log, node_id },
     async close() {
       stop();

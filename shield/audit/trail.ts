@@ -6,6 +6,7 @@
 import type { Config } from "../../shared/config/schema.ts";
 import type { AuditFields } from "../../shared/audit/entry.ts";
 import type { Logger } from "../../shared/logs/log.ts";
+import type { Audited, AuditTrail, Ended, Finish } from "../admin/routing/audited.ts";
 import { RefusalFolds } from "./refusals.ts";
 import type { AuditWriter } from "./writer.ts";
 
@@ -15,45 +16,6 @@ const PATH_UNITS = 512;
 const NAME_UNITS = 256;
 /** How long an answer waits for the entry of its outcome, in ms; the entry is written in any case. */
 const OUTCOME_MS = 1_000;
-
-/** One request, as the log names it. */
-export interface Audited {
-  readonly action: string;
-  readonly method: string;
-  /** The path with its query. */
-  readonly path: string;
-  /** The tenant that the request is about; null: none, or all. */
-  readonly tenant: string | null;
-  readonly by: string | null;
-  readonly by_tenant: string | null;
-  /** True for an operator of the whole bus. */
-  readonly operator: boolean;
-  /** Address of the caller. */
-  readonly from: string;
-  readonly about: Promise<AuditFields["about"]> | AuditFields["about"];
-}
-
-/** How a request ended. */
-export interface Ended {
-  /** The HTTP status. */
-  readonly status: number;
-  /** The reason of the refusal; null when the request was not refused. */
-  readonly reason: string | null;
-}
-
-/** Writes the end of a change that has begun. Never rejects. */
-export type Finish = (ended: Ended) => Promise<void>;
-
-/** The audit log as the admin API writes it. */
-export interface AuditTrail {
-  /**
-   * Writes that a change is about to happen. Rejects with `audit-unavailable`: then the change must not
-   * happen.
-   */
-  begin(audited: Audited): Promise<Finish>;
-  /** Writes that a request was refused before it began. Never rejects. */
-  refused(audited: Audited, ended: Ended): Promise<void>;
-}
 
 /** What the trail needs of the process. */
 export interface TrailOptions {
@@ -115,7 +77,6 @@ export class WrittenTrail implements AuditTrail {
     await this.#folds.take({ ...refused, status, reason: cutOrNull(reason) });
   }
 
-  /** Writes that something has happened which nobody asked for. Never rejects. */
   async happened(audited: Audited): Promise<void> {
     const common = await this.#fields(audited, this.#options.newId());
     await this.#later({ ...common, outcome: "done" });

@@ -10,7 +10,7 @@ import { problemResponse } from "../../shared/problem.ts";
 import { AdminTable, jsonBody, tenantInBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall, RouteBody } from "../admin/routing/admin_routes.ts";
 import { inTurn } from "../admin/routing/check_queue.ts";
-import { POLICIES_ABOUT } from "../openapi/openapi_policies.ts";
+import { POLICIES_ABOUT } from "./openapi_policies.ts";
 import { flagOf, readBytes, readJson, requireType, tenantOf } from "../admin/routing/admin_body.ts";
 import { Deployment, Reset, Rollback } from "./chain/deployment.ts";
 import { rollingBack, withoutPolicy, withPolicy } from "./chain/chain.ts";

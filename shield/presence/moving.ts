@@ -134,6 +134,7 @@ function* pagesOf<Row>(rows: readonly Row[]): Generator<readonly Row[]> {
  */
 export class Moving {
   readonly #options: MovingOptions;
+  #ask: AskHeard = () => Promise.resolve(0);
   /** Connections that are awaited, by id, in the order in which their time ends. */
   readonly #awaited = new Map<string, Awaited>();
   readonly #tellings = new Map<string, Telling>();
@@ -175,13 +176,17 @@ export class Moving {
     return this.#awaited.size;
   }
 
+  /** Who asks the other Shields from now on; until then nobody is asked. */
+  askBy(ask: AskHeard): void {
+    this.#ask = ask;
+  }
+
   /**
    * Tells the other Shields of these connections, and resolves when they know it, at most `heard_ms` or
    * `at_most_ms` later. Never rejects: a connection that is not awaited gets a new id.
    */
   async tell(
     connections: Iterable<MovingConnection>,
-    ask: AskHeard,
     at_most_ms = Infinity,
   ): Promise<void> {
     const { spine, node_id: from, log, random, heard_ms } = this.#options;
@@ -195,7 +200,7 @@ export class Moving {
       for (const connections of pagesOf(rows)) this.#publish({ from, telling, connections });
       await spine.flush();
       const asked = { from, telling, connections: rows.length };
-      const unheard = await ask(asked, Math.min(heard_ms, at_most_ms));
+      const unheard = await this.#ask(asked, Math.min(heard_ms, at_most_ms));
       this.#unheard += unheard;
       if (unheard > 0) log.warn("not all Shields know in time who moves", { shields: unheard });
     } catch (error) {

@@ -34,7 +34,8 @@ function testMoving() {
   };
   const [one, two] = [open("one"), open("two")];
   const ask: AskHeard = async (params) => (await two.heard(params)).heard ? 0 : 1;
-  const tell = (ids: readonly string[]) => one.tell(ids.map((id) => ({ id, identity: ANN })), ask);
+  one.askBy(ask);
+  const tell = (ids: readonly string[]) => one.tell(ids.map((id) => ({ id, identity: ANN })));
   return {
     ...{ spine, clock, one, two, open, tell },
     async [Symbol.asyncDispose]() {
@@ -142,13 +143,14 @@ Deno.test("Shields that do not know who moves are counted, and a Spine that is a
   });
   const waits: number[] = [];
   const ask: AskHeard = (_, timeout_ms) => Promise.resolve(waits.push(timeout_ms));
-  await moving.tell([{ id: "c1", identity: ANN }], ask);
-  await moving.tell([{ id: "c1", identity: ANN }], ask, 200);
-  await moving.tell([], ask);
+  moving.askBy(ask);
+  await moving.tell([{ id: "c1", identity: ANN }]);
+  await moving.tell([{ id: "c1", identity: ANN }], 200);
+  await moving.tell([]);
   assert.deepEqual(waits, [500, 200]);
   assert.match(await registry.metrics(), /shield_moves_unheard_total(\{[^}]*\})? 3\n/);
   await test.spine.drain();
-  await moving.tell([{ id: "c1", identity: ANN }], ask);
+  await moving.tell([{ id: "c1", identity: ANN }]);
   assert.equal(lines.length, 3);
   moving.close();
 });

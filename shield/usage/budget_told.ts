@@ -4,7 +4,7 @@
  */
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { Logger } from "../../shared/logs/log.ts";
-import type { Audited } from "../audit/trail.ts";
+import type { Audited } from "../admin/routing/audited.ts";
 import type { UsagePlace } from "../../shared/usage/place.ts";
 import { type BudgetState, nameOf } from "../../shared/usage/budget.ts";
 

@@ -27,6 +27,8 @@ Deno.test("tests and entries are on no floor, a new folder needs a place", () =>
   assert.deepEqual(check("a/low/x_test.ts", "a/high/y.ts"), []);
   assert.deepEqual(check("a/low/testing/x.ts", "a/high/y.ts"), []);
   assert.deepEqual(check("a/mod.ts", "a/high/y.ts"), []);
+  assert.deepEqual(check("a/low/capability.ts", "a/high/y.ts"), []);
+  assert.match(check("a/low/x.ts", "a/high/capability.ts").join(), /must not need a\/high\//);
   assert.match(check("a/new/x.ts", "a/low/y.ts").join(), /a\/new\/ has no place in FOLDERS/);
 });
 

@@ -12,7 +12,7 @@ const SERVERS = ["shared", "shield", "brain"];
 /** Each capability with its folders, and what is below them. */
 export const CAPABILITIES: Readonly<Record<string, readonly string[]>> = {
   audit: ["shield/audit", "shared/audit"],
-  backup: ["shared/backup"],
+  backup: ["shared/backup", "shield/backup"],
   bridge: ["shared/bridge"],
   console: ["shield/admin/console"],
   deltas: ["shield/fossil", "shield/vcdiff"],
@@ -44,6 +44,14 @@ export const CAPABILITIES: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
+ * The lists of capabilities, which name them: the place of those names. They import a capability by its
+ * `capability.ts` only, and the kernel imports no list.
+ */
+export const LISTS: readonly string[] = ["shield/capabilities.ts"];
+/** The programs that hand a list to the kernel. */
+const PROGRAMS = ["shield/main.ts"];
+
+/**
  * How many imports lead from each folder of the kernel to capabilities. A number is made smaller with the code; a
  * folder that has none is left out.
  */
@@ -54,15 +62,14 @@ export const ARROWS: Readonly<Record<string, number>> = {
   "shared/config": 2,
   "shared/config/automation": 2,
   "shared/records": 2,
-  "shield": 50,
-  "shield/admin": 20,
-  "shield/admin/routing": 4,
+  "shield": 41,
+  "shield/admin": 1,
+  "shield/admin/routing": 3,
   "shield/backend": 1,
   "shield/connection": 42,
   "shield/fanout": 33,
   "shield/http": 19,
   "shield/message": 14,
-  "shield/openapi": 1,
   "shield/stats": 1,
 };
 
@@ -80,13 +87,34 @@ export function capabilityOf(path: string): string | undefined {
 export function countArrows(modules: readonly Module[]): Map<string, number> {
   const counts = new Map<string, number>();
   for (const { path, imports } of modules) {
-    const is_kernel = SERVERS.includes(path.split("/", 1)[0] ?? "") && !isTestCode(path) &&
+    const is_kernel = !LISTS.includes(path) && SERVERS.includes(path.split("/", 1)[0] ?? "") &&
+      !isTestCode(path) &&
       capabilityOf(path) === undefined;
     if (!is_kernel) continue;
     const arrows = imports.filter(({ target }) => capabilityOf(target) !== undefined).length;
     if (arrows > 0) counts.set(folderOf(path), (counts.get(folderOf(path)) ?? 0) + arrows);
   }
   return counts;
+}
+
+/** Every import of a list that is no `capability.ts`, and every one that leads from a server to a list. */
+export function checkLists(modules: readonly Module[]): Violation[] {
+  return modules.filter(({ path }) => SERVERS.includes(path.split("/", 1)[0] ?? "")).flatMap(
+    ({ path, imports }) =>
+      imports.flatMap(({ target, line }) => {
+        const is_list = LISTS.includes(path);
+        if (is_list && capabilityOf(target) !== undefined && !target.endsWith("/capability.ts")) {
+          return [{ path, line, message: `a list names a capability.ts, and not ${target}` }];
+        }
+        const may = is_list || PROGRAMS.includes(path) || isTestCode(path);
+        if (may || !LISTS.includes(target)) return [];
+        return [{
+          path,
+          line,
+          message: `${target} is handed to the kernel, which does not import it`,
+        }];
+      }),
+  );
 }
 
 /** Every folder with another number of arrows than `allowed` says, and every folder of it that is not there. */

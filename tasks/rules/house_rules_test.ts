@@ -1,6 +1,6 @@
 /** The count of imports that lead from the kernel to capabilities. */
 import assert from "node:assert/strict";
-import { checkArrows } from "./house_rules.ts";
+import { checkArrows, checkLists } from "./house_rules.ts";
 import type { Module } from "./layer_rules.ts";
 
 const module = (path: string, ...targets: string[]): Module => ({
@@ -26,4 +26,17 @@ Deno.test("imports from the kernel to capabilities are counted by folder, and on
     problems({ "shield/message": 1, "shield/gone": 1 })[0] ?? "",
     /^shield\/gone: only 0/,
   );
+});
+
+Deno.test("a list names capabilities by their capability.ts; programs and tests hand it to the kernel", () => {
+  const list = "shield/capabilities.ts";
+  const lists = (path: string, target: string) =>
+    checkLists([module(path, target)]).map(({ message }) => message).join();
+  assert.equal(lists(list, "shield/journal/capability.ts"), "");
+  assert.deepEqual(checkArrows([module(list, "shield/journal/capability.ts")], {}), []);
+  assert.match(lists(list, "shield/journal/start.ts"), /names a capability.ts, and not/);
+  for (const path of ["shield/main.ts", "shield/http/http_test.ts", "arq/serve/servers.ts"]) {
+    assert.equal(lists(path, list), "");
+  }
+  assert.match(lists("shield/server.ts", list), /is handed to the kernel/);
 });

@@ -3,7 +3,7 @@
  * `layer_rules.ts` has the rules; this file asks `deno info --json` for the graph.
  */
 import { checkFolders } from "./folder_rules.ts";
-import { checkArrows } from "./house_rules.ts";
+import { checkArrows, checkLists } from "./house_rules.ts";
 import { checkLayers, checkPins, type Module } from "./layer_rules.ts";
 import { listFiles, ROOT } from "../checkout/source_files.ts";
 import { exitWith } from "../checkout/violation.ts";
@@ -85,6 +85,7 @@ if (import.meta.main) {
       ...checkLayers(modules, await bareSpecifiers(config)),
       ...checkFolders(modules),
       ...checkArrows(modules),
+      ...checkLists(modules),
       ...checkPins(config.imports),
     ],
     `${files.length} files keep the layers`,

@@ -4,6 +4,7 @@
  * route tables.
  */
 import { listedRoutes } from "../../shield/admin/route_list.ts";
+import { SHIELD_CAPABILITIES } from "../../shield/capabilities.ts";
 import { ping } from "../../shield/schema/testing/schemas.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
@@ -228,7 +229,7 @@ function cluster(): Row[] {
 /** The route that takes it: the one with the fewest names in its template. */
 function templateOf(method: string, path: string): string {
   const [bare = ""] = path.split("?");
-  const fitting = listedRoutes().filter((route) =>
+  const fitting = listedRoutes(SHIELD_CAPABILITIES).filter((route) =>
     route.method === method &&
     new RegExp(`^${route.template.replaceAll(/\{[a-z]+\}/g, "[^/]+")}$`).test(bare)
   );

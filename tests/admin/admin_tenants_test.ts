@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { listedRoutes } from "../../shield/admin/route_list.ts";
+import { SHIELD_CAPABILITIES } from "../../shield/capabilities.ts";
 import { adminRequests, moduleHash, withoutUnknown } from "./admin_requests.ts";
 import type { AdminRequest, RequestOf } from "./admin_requests.ts";
 import { AdminClient } from "../peers/admin_client.ts";
@@ -19,7 +20,9 @@ const OPERATORS = `[admin]\noperator_tenants = ["ops"]\n${DURABLE}`;
 
 const nameOf = ({ method, template }: { method: string; template: string }) =>
   `${method} ${template}`;
-const SCOPES = new Map(listedRoutes().map((route) => [nameOf(route), route.scope]));
+const SCOPES = new Map(
+  listedRoutes(SHIELD_CAPABILITIES).map((route) => [nameOf(route), route.scope]),
+);
 
 /** An admin of a tenant, who sends what the list of requests says. */
 class Asking {

@@ -39,7 +39,7 @@ import type { OrderContext } from "./room_orders.ts";
 import { cluster, clusterHistory, connections, policyStats, rooms, tenants } from "./lists.ts";
 import type { Answer } from "./lists.ts";
 import { CONNECTIONS_ABOUT, NODES_ABOUT } from "./openapi_cluster.ts";
-import { POLICIES_ABOUT } from "../../openapi/openapi_policies.ts";
+import { POLICIES_ABOUT } from "../../policy/openapi_policies.ts";
 import { CLUSTER_ROOMS_ABOUT } from "./openapi_rooms.ts";
 import { REDUCED_ABOUT, REDUCED_PAST_ABOUT } from "./openapi_reduced.ts";
 import { WHY_ABOUT } from "./openapi_why.ts";

@@ -10,7 +10,6 @@ import { Sampler, startSampler } from "../../../shared/cluster/cluster_samples.t
 import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
 import type { Registry } from "../../../shared/metrics/metrics.ts";
 import { scrapedFamily } from "../../../shared/metrics/metrics_plain.ts";
-import type { HealthReport } from "../../../shared/listeners/ops.ts";
 import type { ConfigReloading } from "../../../shared/config/live/reload.ts";
 import type { Config } from "../../../shared/config/schema.ts";
 import type { Random } from "../../../shared/ids.ts";
@@ -43,7 +42,6 @@ export interface InspectStart {
   readonly random: Random;
   /** Monotonic ms. */
   readonly monotonic_ms: () => number;
-  readonly checks: () => HealthReport["checks"];
   readonly logging?: Pick<Logging, "levels" | "setLevel"> | undefined;
   readonly reloading?: ConfigReloading | undefined;
   readonly onDrain?: ((by: string) => void) | undefined;
@@ -93,9 +91,10 @@ export function startInspect(start: InspectStart, parts: Parts): StartedInspect 
   const { config, spine, registry, now, random } = start;
   const { node_id } = parts;
   const log = start.log.child({ part: "admin" });
-  const node = createShieldNode({ ...start, parts });
+  const own = { ...start, checks: parts.checks, parts };
+  const node = createShieldNode(own);
   // The reader is one of its own, so that what operators read is counted from their own last reading.
-  const sampler = new Sampler({ ...start, node: createShieldNode({ ...start, parts }) });
+  const sampler = new Sampler({ ...start, node: createShieldNode(own) });
   const handlers = {
     node,
     samples: () => sampler.tell() ?? null,

@@ -167,8 +167,9 @@ export class AdminTable<C extends { readonly log: Logger }> {
     }
   }
 
-  /** All routes of the table, each with handlers that act on `context`. */
-  *serve(context: C): Iterable<ServedRoute> {
+  /** All routes of the table, each with handlers that act on `context`; without one it is switched off, and has none. */
+  *serve(context: C | undefined): Iterable<ServedRoute> {
+    if (context === undefined) return;
     for (const [template, method, route] of this.#all()) {
       yield {
         template,

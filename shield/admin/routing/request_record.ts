@@ -4,7 +4,7 @@
  */
 import type { Admin } from "./admin_scope.ts";
 import { aboutOf, actionOf } from "./audit_actions.ts";
-import type { Audited, Finish } from "../../audit/trail.ts";
+import type { Audited, Finish } from "./audited.ts";
 
 /** Longest problem body that is looked into for its reason, in bytes; ours are shorter. */
 const PROBLEM_BYTES = 65_536;

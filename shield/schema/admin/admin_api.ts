@@ -7,7 +7,7 @@ import { problemOf } from "../../../shared/problem.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import { AdminTable, withBody } from "../../admin/routing/admin_routes.ts";
 import type { AdminCall, AdminMethod, RouteBody } from "../../admin/routing/admin_routes.ts";
-import { MAPPINGS_ABOUT, SCHEMAS_ABOUT } from "../../openapi/openapi_policies.ts";
+import { MAPPINGS_ABOUT, SCHEMAS_ABOUT } from "./openapi_schemas.ts";
 import type { DescribedBody, RouteAbout } from "../../openapi/openapi_parts.ts";
 import type { Settings } from "../../settings/settings.ts";
 import {

@@ -4,17 +4,17 @@
  * there is nothing to give out: a server has the state.
  */
 import { ArqonError } from "@arqon/proto";
-import { packBackup } from "../../../shared/backup/archive.ts";
-import { embeddedParts } from "../../../shared/backup/embedded_parts.ts";
-import { BACKUP_FORMAT } from "../../../shared/backup/manifest.ts";
-import type { Logger } from "../../../shared/logs/log.ts";
-import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
-import type { Registry } from "../../../shared/metrics/metrics.ts";
-import { scrapedFamily } from "../../../shared/metrics/metrics_plain.ts";
-import type { Spine, SpineBackup } from "../../../shared/spine/contract/spine.ts";
-import { AdminTable } from "../routing/admin_routes.ts";
-import type { AdminCall } from "../routing/admin_routes.ts";
-import { BACKUP_ABOUT } from "../../openapi/openapi_backup.ts";
+import { packBackup } from "../../shared/backup/archive.ts";
+import { embeddedParts } from "../../shared/backup/embedded_parts.ts";
+import { BACKUP_FORMAT } from "../../shared/backup/manifest.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { scrapedGauge } from "../../shared/metrics/metrics.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
+import type { Spine, SpineBackup } from "../../shared/spine/contract/spine.ts";
+import { AdminTable } from "../admin/routing/admin_routes.ts";
+import type { AdminCall } from "../admin/routing/admin_routes.ts";
+import { BACKUP_ABOUT } from "./openapi_backup.ts";
 
 /** What backups need of the process. */
 export interface BackupStart {

@@ -1,5 +1,5 @@
 /** What the route of the admin API that hands out a backup says of itself. */
-import { abouts } from "./openapi_parts.ts";
+import { abouts } from "../openapi/openapi_parts.ts";
 
 /** Routes of this part. */
 export const BACKUP_ABOUT = abouts({

@@ -1,0 +1,30 @@
+/** What inspect brings to a Shield. */
+import type { Capability } from "../../capability.ts";
+import { inPath } from "../../openapi/openapi_parts.ts";
+import { INSPECT_ROUTES } from "./api.ts";
+import { CLUSTER_SCHEMAS } from "./openapi_cluster.ts";
+import { startInspect } from "./start.ts";
+
+/** What all processes of the bus do now, and what operators ask of them. */
+export const INSPECT: Capability = {
+  name: "inspect",
+  title: "what all processes of the bus do now, and what operators ask of them",
+  admin: {
+    tables: [INSPECT_ROUTES],
+    tags: {},
+    names: {
+      connection: inPath("connection", "a connection's id"),
+      object: inPath("object", "program-ID, module-SHA256, or one of `snapshots`"),
+    },
+    schemas: CLUSTER_SCHEMAS,
+  },
+  start(env, parts) {
+    const { admin, begin, drain, close, askHeard } = startInspect(env, parts);
+    parts.presence.moving.askBy(askHeard);
+    return {
+      routes: INSPECT_ROUTES.serve(admin),
+      ...{ begin, drain },
+      [Symbol.asyncDispose]: () => Promise.resolve(close()),
+    };
+  },
+};

@@ -1,0 +1,15 @@
+/** What audit brings to a Shield. */
+import type { Capability } from "../capability.ts";
+import { AUDIT_ROUTES } from "./api.ts";
+import { startAudit } from "./start.ts";
+
+/** Who did what on the admin API. */
+export const AUDIT: Capability = {
+  name: "audit",
+  title: "who did what on the admin API",
+  admin: { tables: [AUDIT_ROUTES], tags: { audit: "who did what on this API" } },
+  start(env, { node_id }) {
+    const { trail, admin, close } = startAudit({ ...env, node_id });
+    return { trail, routes: AUDIT_ROUTES.serve(admin), [Symbol.asyncDispose]: close };
+  },
+};

@@ -1,0 +1,13 @@
+/** What backup brings to a Shield. */
+import type { Capability } from "../capability.ts";
+import { BACKUP_ROUTES, openBackups } from "./backup_api.ts";
+
+/** All that an embedded bus keeps. */
+export const BACKUP: Capability = {
+  name: "backup",
+  title: "all that an embedded bus keeps",
+  admin: { tables: [BACKUP_ROUTES], tags: { backup: "all that an embedded bus keeps" } },
+  start: (env, { node_id }) => ({
+    routes: BACKUP_ROUTES.serve(openBackups({ ...env, node_id })),
+  }),
+};

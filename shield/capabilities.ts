@@ -1,0 +1,32 @@
+/** The capabilities that a Shield has. Each is left out by leaving it out here; the kernel knows only the list. */
+import { INSPECT } from "./admin/inspect/capability.ts";
+import { MODERATION } from "./admin/operations/capability.ts";
+import { PLAN } from "./apply/capability.ts";
+import { AUDIT } from "./audit/capability.ts";
+import { BACKUP } from "./backup/capability.ts";
+import type { Capability } from "./capability.ts";
+import { HOOKS } from "./hooks/capability.ts";
+import { JOURNAL } from "./journal/capability.ts";
+import { MIRROR } from "./mirror/capability.ts";
+import { POLICIES } from "./policy/capability.ts";
+import { REDUCERS } from "./reducers/capability.ts";
+import { SCHEDULES } from "./schedules/capability.ts";
+import { SCHEMAS } from "./schema/capability.ts";
+import { USAGE } from "./usage/capability.ts";
+
+/** In the order in which they start; one that builds on another stands below it. */
+export const SHIELD_CAPABILITIES: readonly Capability[] = [
+  AUDIT,
+  USAGE,
+  INSPECT,
+  POLICIES,
+  MIRROR,
+  SCHEMAS,
+  MODERATION,
+  JOURNAL,
+  BACKUP,
+  SCHEDULES,
+  REDUCERS,
+  HOOKS,
+  PLAN,
+];

@@ -1,0 +1,96 @@
+/**
+ * What a capability brings to a Shield: what it declares, read once at start, and what it starts. Its folder says it
+ * in `capability.ts`; which of them a Shield has is a list (`capabilities.ts`), and the kernel knows no other name.
+ */
+import type { AuditTrail } from "./admin/routing/audited.ts";
+import type { ListedRoute, ServedRoute } from "./admin/routing/admin_routes.ts";
+import type { Parameter, Schema } from "./openapi/openapi_parts.ts";
+import type { Parts } from "./parts.ts";
+import type { ShieldOptions } from "./server.ts";
+
+/** What the description of an admin API needs to know of a capability, also where a Shield has it switched off. */
+export interface AdminSide {
+  readonly tables: readonly { list(): Iterable<ListedRoute> }[];
+  /** Each tag of its routes, and what these are about. */
+  readonly tags: Readonly<Record<string, string>>;
+  /** What stands in braces in their paths, and is not the kernel's. */
+  readonly names?: Readonly<Record<string, Parameter>>;
+  /** What their descriptions refer to. */
+  readonly schemas?: Readonly<Record<string, Schema>>;
+}
+
+/** One capability; `Own` is what others may build on. */
+export interface Capability<Own = unknown> {
+  /** One word of the field. */
+  readonly name: string;
+  /** One sentence. */
+  readonly title: string;
+  readonly admin?: AdminSide;
+  /** Starts it, once the kernel is assembled. Rejects with `spine-unavailable`. */
+  start?(env: ShieldOptions, parts: Parts): Running<Own> | Promise<Running<Own>>;
+}
+
+/** A capability at work. */
+export interface Running<Own = unknown> {
+  readonly own?: Own;
+  /** Its routes on the admin listener; absent: none, or switched off here. */
+  readonly routes?: Iterable<ServedRoute>;
+  /** Writes down what admins do. */
+  readonly trail?: AuditTrail | undefined;
+  /** Called when nothing can keep the Shield from serving any more, in the order of the list. */
+  begin?(): void | Promise<void>;
+  /** The Shield begins to drain: called at once, in the order of the list. */
+  drain?(): void;
+  /** Ends what it does by itself, one after the other, while clients are told to go. Never rejects. */
+  close?(): Promise<void>;
+  /** Called when clients and kernel have ended, backwards. */
+  [Symbol.asyncDispose]?(): PromiseLike<void>;
+}
+
+/** The capabilities of one Shield, started in the order of their list. */
+export class RunningCapabilities {
+  readonly #running = new Map<Capability, Running>();
+  readonly #ends = new AsyncDisposableStack();
+
+  /** Starts all of them. Rejects as the first that cannot start. */
+  async start(list: readonly Capability[], env: ShieldOptions, parts: Parts): Promise<void> {
+    for (const capability of list) {
+      const running = await capability.start?.(env, parts);
+      if (running === undefined) continue;
+      this.#running.set(capability, running);
+      this.#ends.defer(async () => await running[Symbol.asyncDispose]?.());
+    }
+  }
+
+  /** What a capability has started that others may build on; undefined where it is left out or switched off. */
+  of<Own>(capability: Capability<Own>): Own | undefined {
+    return this.#running.get(capability)?.own as Own | undefined;
+  }
+
+  /** Every route of the admin API that they answer here. */
+  routes(): ServedRoute[] {
+    return [...this.#running.values()].flatMap(({ routes }) => [...routes ?? []]);
+  }
+
+  /** What writes down what admins do; undefined: nothing. */
+  trail(): AuditTrail | undefined {
+    for (const { trail } of this.#running.values()) if (trail !== undefined) return trail;
+    return undefined;
+  }
+
+  async begin(): Promise<void> {
+    for (const running of this.#running.values()) await running.begin?.();
+  }
+
+  drain(): void {
+    for (const running of this.#running.values()) running.drain?.();
+  }
+
+  async close(): Promise<void> {
+    for (const running of this.#running.values()) await running.close?.();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#ends.disposeAsync();
+  }
+}

@@ -1,0 +1,22 @@
+/** What schemas bring to a Shield. */
+import type { Capability } from "../capability.ts";
+import { SCHEMA_ROUTES } from "./admin/admin_api.ts";
+import { SCHEMA_ID_PATTERN } from "../../shared/schema/schema_id.ts";
+import { inPath } from "../openapi/openapi_parts.ts";
+import { SCHEMA_SCHEMAS, VERSION } from "./admin/openapi_schemas.ts";
+
+/** Protobuf schemas of events. */
+export const SCHEMAS: Capability = {
+  name: "schemas",
+  title: "Protobuf schemas of events",
+  admin: {
+    tables: [SCHEMA_ROUTES],
+    tags: { schemas: "Protobuf schemas of events" },
+    names: {
+      schema: inPath("schema", "the schema's id", { type: "string", pattern: SCHEMA_ID_PATTERN }),
+      version: inPath("version", "a number, or latest", VERSION),
+    },
+    schemas: SCHEMA_SCHEMAS,
+  },
+  start: (_env, { schemas }) => ({ routes: SCHEMA_ROUTES.serve(schemas.admin) }),
+};
