@@ -5,17 +5,25 @@ import { PLAN } from "./apply/capability.ts";
 import { AUDIT } from "./audit/capability.ts";
 import { BACKUP } from "./backup/capability.ts";
 import type { Capability } from "./capability.ts";
+import { GROWING } from "./growing/capability.ts";
 import { HOOKS } from "./hooks/capability.ts";
 import { JOURNAL } from "./journal/capability.ts";
 import { MIRROR } from "./mirror/capability.ts";
 import { POLICIES } from "./policy/capability.ts";
+import { PUSHER } from "./pusher/capability.ts";
 import { REDUCERS } from "./reducers/capability.ts";
 import { SCHEDULES } from "./schedules/capability.ts";
 import { SCHEMAS } from "./schema/capability.ts";
+import { SSE } from "./sse/capability.ts";
+import { STREAMS } from "./streams/capability.ts";
 import { USAGE } from "./usage/capability.ts";
 
 /** In the order in which they start; one that builds on another stands below it. */
 export const SHIELD_CAPABILITIES: readonly Capability[] = [
+  SSE,
+  STREAMS,
+  GROWING,
+  PUSHER,
   AUDIT,
   USAGE,
   INSPECT,

@@ -4,6 +4,9 @@
  */
 import type { AuditTrail } from "./admin/routing/audited.ts";
 import type { ListedRoute, ServedRoute } from "./admin/routing/admin_routes.ts";
+import type { EntranceContext } from "./connection/entrance.ts";
+import type { ForeignEntry, HttpContext } from "./http/http.ts";
+import type { ClientRoute, DescribedRoute } from "./http/route.ts";
 import type { Parameter, Schema } from "./openapi/openapi_parts.ts";
 import type { Parts } from "./parts.ts";
 import type { ShieldOptions } from "./server.ts";
@@ -19,12 +22,33 @@ export interface AdminSide {
   readonly schemas?: Readonly<Record<string, Schema>>;
 }
 
+/** What a capability does on the client listener. */
+export interface ClientSide {
+  /** Its routes, as the description has them. */
+  readonly described: readonly DescribedRoute[];
+  /** Each tag of theirs that is not the kernel's. */
+  readonly tags?: Readonly<Record<string, string>>;
+  /** Headers of its requests beside those of every request: a page may send them. */
+  readonly headers?: readonly string[];
+  /** Makes the routes, before anything is started that acts by itself. */
+  routes(env: ShieldOptions, parts: Parts, entrance: EntranceContext): ClientRoute[];
+}
+
+/** Who is let in on the client listener, for a protocol that is not ours. */
+export interface Door
+  extends Pick<HttpContext, "requireOpen" | "requireCapacity" | "admission" | "pending"> {
+  readonly entrance: EntranceContext;
+}
+
 /** One capability; `Own` is what others may build on. */
 export interface Capability<Own = unknown> {
   /** One word of the field. */
   readonly name: string;
   /** One sentence. */
   readonly title: string;
+  readonly client?: ClientSide;
+  /** What answers requests of another protocol, which is asked before all else; undefined: it is switched off. */
+  foreign?(env: ShieldOptions, parts: Parts, door: Door): ForeignEntry | undefined;
   readonly admin?: AdminSide;
   /** Starts it, once the kernel is assembled. Rejects with `spine-unavailable`. */
   start?(env: ShieldOptions, parts: Parts): Running<Own> | Promise<Running<Own>>;

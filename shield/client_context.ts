@@ -4,20 +4,15 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { startClientApi } from "./http/start.ts";
-import { createEntrance } from "./connection/entrance.ts";
 import { createUpgrade } from "./connection/upgrade.ts";
 import type { UpgradeContext } from "./connection/upgrade.ts";
 import { handshakeNotes } from "./ledger/handshakes.ts";
 import type { ForeignEntry, HttpContext } from "./http/http.ts";
+import { clientOpenApi } from "./http/http_openapi.ts";
 import { PendingRequests } from "./http/pending.ts";
-import { readApps } from "./pusher/apps.ts";
-import { createPusherEntry } from "./pusher/entry.ts";
-import { HttpRates } from "./rates/http_rates.ts";
 import { createAdmission } from "./rates/admission_gate.ts";
 import { requireEntry } from "./entry.ts";
 import { Pump } from "./fanout/outbox.ts";
-import { growingRoute } from "./growing/http/route.ts";
-import { startStreams } from "./streams/start.ts";
 import { leaveAll } from "./connection/subscribe.ts";
 import type { Parts } from "./parts.ts";
 import type { ShieldOptions } from "./server.ts";
@@ -40,11 +35,13 @@ function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
   };
 }
 
-/** All of it. Throws when a file that `[pusher]` names cannot be read. */
+/** All of it. Throws when a file that a capability names cannot be read. */
 export function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
   const { config, log } = options;
   const { authenticator, stats, tenants, counters } = parts;
   const upgrade = upgradeContext(options, parts);
+  const sides = options.capabilities.flatMap(({ client }) => client ?? []);
+  const routes = sides.flatMap((side) => side.routes(options, parts, upgrade));
   const context: HttpContext = {
     authenticator,
     origins: config.server,
@@ -53,15 +50,9 @@ export function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
     tenants,
     log,
     upgrade: createUpgrade(upgrade),
-    ...startClientApi(options, parts, upgrade, [
-      ...startStreams(options, parts),
-      growingRoute({
-        ...{ growing: parts.growing, spine: options.spine, limits: config.limits, stats, tenants },
-        rates: new HttpRates(parts.rates, options.now),
-        query_token: config.auth.query_token,
-        now: options.now,
-      }),
-    ]),
+    ...startClientApi(options, parts, routes),
+    description: clientOpenApi(sides),
+    headers: sides.flatMap(({ headers = [] }) => headers),
     pending: new PendingRequests(config.limits, stats),
     requireOpen() {
       if (parts.draining_ms > 0) throw new ArqonError("draining", "", { retry_after_ms: 1_000 });
@@ -77,26 +68,19 @@ export function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
     ...handshakeNotes(parts.noted?.ledger, options),
     journal: parts.journal.journal,
   };
-  return { ...context, foreign: pusherEntry(options, parts, upgrade, context) };
+  const { requireOpen, requireCapacity, admission, pending } = context;
+  const door = { entrance: upgrade, requireOpen, requireCapacity, admission, pending };
+  const entries = options.capabilities.flatMap((one) => one.foreign?.(options, parts, door) ?? []);
+  return { ...context, foreign: entries.length === 0 ? undefined : firstOf(entries) };
 }
 
-/** The endpoint for the Pusher protocol, where it is wanted. */
-function pusherEntry(
-  options: ShieldOptions,
-  parts: Parts,
-  upgrade: UpgradeContext,
-  { requireOpen, requireCapacity, admission, pending }: HttpContext,
-): ForeignEntry | undefined {
-  const { config: { pusher, limits }, readTextFile } = options;
-  if (!pusher.enabled) return undefined;
-  const { operations, stats, tenants, rates } = parts;
-  return createPusherEntry({
-    ...options,
-    ...operations.context,
-    ...{ limits, stats, tenants, requireOpen, requireCapacity, admission, pending },
-    rates: new HttpRates(rates, options.now),
-    apps: readApps(pusher, readTextFile),
-    enter: createEntrance(upgrade),
-    socket_server: upgrade.socket_server,
-  });
+/** Asks one after the other. */
+function firstOf(entries: readonly ForeignEntry[]): ForeignEntry {
+  return (request, url, remote_ip) => {
+    for (const entry of entries) {
+      const answer = entry(request, url, remote_ip);
+      if (answer !== undefined) return answer;
+    }
+    return undefined;
+  };
 }

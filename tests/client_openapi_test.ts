@@ -10,6 +10,8 @@ import { createMetrics } from "../shared/metrics/metrics.ts";
 import { seen } from "../shared/testing/until.ts";
 import { startClientApi } from "../shield/http/start.ts";
 import { growingRoute } from "../shield/growing/http/route.ts";
+import { eventRoutes } from "../shield/sse/http/events.ts";
+import { sessionRoutes } from "../shield/sse/http/sessions.ts";
 import { streamRoutes } from "../shield/streams/routes.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
@@ -116,11 +118,13 @@ Deno.test("the client API: the description is valid, and has every route and no 
   const registry = createMetrics({ node_id: "n", version: "0" });
   const options = { config, registry, log: undefined, now: Date.now };
   const parts = { operations: { context: {} } };
-  const streams = [...streamRoutes({} as never), growingRoute({} as never)];
+  const streams = [
+    ...[...eventRoutes({} as never), ...sessionRoutes({} as never)],
+    ...[...streamRoutes({} as never), growingRoute({} as never)],
+  ];
   const { api: table } = startClientApi(
     options as never,
     parts as never,
-    { config } as never,
     streams,
   );
   const own = ["GET /v1/auth/check", "GET /v1/openapi.json"];

@@ -1,7 +1,7 @@
 /**
  * How a client that its token has named becomes a connection: limits, policies, bans, then its socket's
  * events and WELCOME. What kind of socket it brings is `upgrade.ts`,
- * `shield/http/events.ts` or `shield/http/sessions.ts`.
+ * `shield/sse/http/events.ts` or `shield/sse/http/sessions.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Welcome } from "@arqon/proto";

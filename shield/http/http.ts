@@ -10,11 +10,10 @@ import { showsToken } from "../../shared/http1/shown_token.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import type { Admission } from "../rates/admission_gate.ts";
 import type { Authenticator } from "../auth/authenticate.ts";
-import { CLIENT_OPENAPI } from "./http_openapi.ts";
+import type { Schema } from "../openapi/openapi_parts.ts";
 import { OPENAPI_PATH } from "./own_routes.ts";
 import type { PendingRequests } from "./pending.ts";
 import type { ClientTable } from "./route.ts";
-import { STREAM_REQUEST_HEADERS } from "./stream_paths.ts";
 import { identityOfTicket, ticketIn } from "./tickets.ts";
 import type { TicketEntry } from "./tickets.ts";
 import type { Identity } from "../auth/identity.ts";
@@ -48,6 +47,10 @@ export interface HttpContext {
   readonly upgrade: (request: Request, client: Client) => Promise<Response>;
   /** The routes of everything else that takes a token. */
   readonly api: ClientTable;
+  /** The description of the API, for everybody. */
+  readonly description: Schema;
+  /** Headers that a page may send beside those of every request. */
+  readonly headers: readonly string[];
   /**
    * Answers what speaks another protocol, without a token of ours; undefined: the request does not. Never
    * rejects. Absent: nothing does.
@@ -103,7 +106,7 @@ export async function handleRequest(
     requireOrigin(request, context.origins.allowed_origins);
     if (turned_away) context.admission.refuse();
     const response = request.method === "OPTIONS"
-      ? options(request, url.pathname, methodsOf(context, url.pathname))
+      ? options(context, request, url.pathname, methodsOf(context, url.pathname))
       : await route(context, request, url, remote_ip, seen);
     if (upgrade) {
       bump(context.stats.handshakes, "accepted");
@@ -169,7 +172,7 @@ async function route(
   }
   if (url.pathname === OPENAPI_PATH) {
     requireMethod({ method }, "GET");
-    return Response.json(CLIENT_OPENAPI);
+    return Response.json(context.description);
   }
   const found = context.api.find(url.pathname);
   if (found === undefined) throw new ArqonError("not-found", url.pathname);
@@ -295,11 +298,16 @@ function refusalOf(context: HttpContext, error: unknown, path: string): ArqonErr
   return new ArqonError("internal");
 }
 
-/** The headers that a page may send: those of every request, and those of streams. */
-const PAGE_HEADERS = ["authorization", "content-type", "if-none-match", ...STREAM_REQUEST_HEADERS];
+/** The headers that a page may send with every request. */
+const PAGE_HEADERS = ["authorization", "content-type", "if-none-match"];
 
 /** What OPTIONS is told: the methods of the path, and a page what it may send (a preflight). */
-function options(request: Request, path: string, methods: readonly string[]): Response {
+function options(
+  { headers }: HttpContext,
+  request: Request,
+  path: string,
+  methods: readonly string[],
+): Response {
   const allow = allowOf(path, methods);
   if (request.headers.get("origin") === null) {
     return new Response(null, { status: 204, headers: { allow } });
@@ -309,7 +317,7 @@ function options(request: Request, path: string, methods: readonly string[]): Re
     headers: {
       allow,
       "access-control-allow-methods": methods.join(", "),
-      "access-control-allow-headers": PAGE_HEADERS.join(", "),
+      "access-control-allow-headers": [...PAGE_HEADERS, ...headers].join(", "),
       "access-control-max-age": "600",
     },
   });

@@ -12,11 +12,10 @@ import { ANSWERS } from "./openapi_answers.ts";
 import { LISTENER_ROUTES, OWN_ROUTES } from "./own_routes.ts";
 import { templateNames } from "../../shared/path_template.ts";
 import type { DescribedRoute } from "./route.ts";
-import { STREAM_ROUTES } from "./stream_paths.ts";
+import type { ClientSide } from "../capability.ts";
 
 const TAGS: Readonly<Record<string, string>> = {
   messages: "publish, and read what was kept",
-  streams: "durable rooms by the Durable Streams protocol",
   state: "keys and values of a room",
   locks: "leases with a fence",
   presence: "who is in a room",
@@ -58,11 +57,15 @@ function partsOf(template: string): Parameter[] {
   return templateNames(template).flatMap((name) => PARTS[name] ?? []);
 }
 
-function paths(): Record<string, Record<string, Schema>> {
+/** What a capability says of its routes. */
+type Described = Pick<ClientSide, "described" | "tags">;
+
+function paths(sides: readonly Described[]): Record<string, Record<string, Schema>> {
   const all: Record<string, Record<string, Schema>> = {};
   const commands = COMMAND_ROUTES.map((route) => ({ ...route, about: commandAbout(route) }));
-  const own: readonly DescribedRoute[] = [OWN_ROUTES, STREAM_ROUTES].flatMap(Object.values);
-  for (const route of [...own, ...LISTENER_ROUTES, ...commands]) {
+  const own: readonly DescribedRoute[] = Object.values(OWN_ROUTES);
+  const described = sides.flatMap((side) => side.described);
+  for (const route of [...own, ...described, ...LISTENER_ROUTES, ...commands]) {
     const { method, template, about: { query = [], ...about } } = route;
     const parameters = [...partsOf(template), ...query];
     const described = operation({ ...about, parameters, words: WORDS });
@@ -72,7 +75,7 @@ function paths(): Record<string, Record<string, Schema>> {
 }
 
 /** The whole document. */
-export const CLIENT_OPENAPI: Schema = {
+export const clientOpenApi = (sides: readonly Described[]): Schema => ({
   openapi: "3.1.0",
   info: {
     title: "ArqonBus client API",
@@ -84,8 +87,10 @@ export const CLIENT_OPENAPI: Schema = {
   },
   servers: [{ url: "/", description: "the Shield that gave this description" }],
   security: [{ token: [] }],
-  tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
-  paths: paths(),
+  tags: Object.entries(Object.assign({}, TAGS, ...sides.map(({ tags }) => tags))).map((
+    [name, description],
+  ) => ({ name, description })),
+  paths: paths(sides),
   components: {
     securitySchemes: {
       token: {
@@ -97,4 +102,4 @@ export const CLIENT_OPENAPI: Schema = {
     },
     schemas: { Problem: PROBLEM, ...ANSWERS },
   },
-};
+});

@@ -18,12 +18,6 @@ const HISTORY_QUERY = [
   inQuery("reverse", "the newest first", { type: "boolean" }),
 ];
 
-const EVENTS_QUERY = [
-  inQuery("last_event_id", "as the header Last-Event-ID, which goes before it", TEXT),
-  inQuery("ticket", "in place of a token", TEXT),
-];
-const EVENTS = { answer: TEXT, type: "text/event-stream", refusals: [406, 409] };
-
 /** The routes of the client API's table, without commands. */
 export const OWN_ROUTES = {
   publish: {
@@ -46,50 +40,6 @@ export const OWN_ROUTES = {
       refusals: [409],
     },
   },
-  roomEvents: {
-    method: "GET",
-    template: "/v1/rooms/{room}/events",
-    about: {
-      ...{ id: "roomEvents", tag: "messages", summary: "A room as server-sent events" },
-      query: [
-        inQuery("after_offset", "messages above this offset", { type: "integer", minimum: 0 }),
-        inQuery("epoch", "the epoch of that offset", TEXT),
-        ...EVENTS_QUERY,
-      ],
-      ...EVENTS,
-    },
-  },
-  events: {
-    method: "GET",
-    template: "/v1/events",
-    about: {
-      ...{ id: "events", tag: "messages", summary: "Several rooms as server-sent events" },
-      query: [inQuery("room", "each of the rooms", list(ID), true), ...EVENTS_QUERY],
-      ...EVENTS,
-    },
-  },
-  connect: {
-    method: "GET",
-    template: "/v1/connections",
-    about: {
-      ...{ id: "connect", tag: "client" },
-      summary: "A connection as over WebSocket, whose frames come as server-sent events",
-      query: [inQuery("resume", "the connection that the client had before", TEXT)],
-      ...EVENTS,
-    },
-  },
-  frames: {
-    method: "POST",
-    template: "/v1/connections/{connection}",
-    while_draining: true,
-    about: {
-      ...{ id: "frames", tag: "client", status: 204, answer: undefined },
-      summary: "Frames of the client of such a connection",
-      query: [inQuery("node", "the Shield that has the connection, as its stream has said", TEXT)],
-      body: { type: "application/octet-stream", schema: {} },
-      refusals: [404],
-    },
-  },
   ticket: {
     method: "POST",
     template: "/v1/tickets",
@@ -108,21 +58,6 @@ export const OWN_ROUTES = {
       summary: "Publishes many messages, or one to many rooms; each has its answer",
       body: { schema: BATCH },
       answer: ref("BatchAnswer"),
-    },
-  },
-  grow: {
-    method: "POST",
-    template: "/v1/rooms/{room}/streams",
-    about: {
-      ...{ id: "grow", tag: "messages" },
-      summary: "Writes a message that grows: the body, as it comes; stored whole when it ends",
-      query: [
-        inQuery("id", "its name; absent: a random one", TEXT),
-        inQuery("type", "the type of the event that it becomes", TEXT),
-      ],
-      body: { type: "text/plain", schema: TEXT, optional: true },
-      answer: object({ id: TEXT, outcome: TEXT, offset: { type: "integer" } }),
-      refusals: [404, 409],
     },
   },
   command: {

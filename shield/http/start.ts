@@ -2,7 +2,6 @@
 import type { Config } from "../../shared/config/schema.ts";
 import type { Random } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
-import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { createHttpHistory } from "./http_history.ts";
@@ -11,13 +10,6 @@ import { HttpRates } from "../rates/http_rates.ts";
 import type { Parts } from "../parts.ts";
 import { batchRoute } from "./batch.ts";
 import { commandRoutes } from "./command_call.ts";
-import type { EntranceContext } from "../connection/entrance.ts";
-import { createEntrance } from "../connection/entrance.ts";
-import { EventPacker } from "../sse/gzip.ts";
-import { EventReaders } from "../sse/event_turn.ts";
-import type { EventsContext } from "./events.ts";
-import { eventRoutes } from "./events.ts";
-import { sessionRoutes } from "./sessions.ts";
 import { startTickets } from "./ticket_store.ts";
 import { ticketRoute } from "./tickets.ts";
 import type { TicketEntry } from "./tickets.ts";
@@ -45,12 +37,11 @@ export interface ClientApi {
 
 /**
  * Makes the routes of everything that takes a token, except upgrades; a user's rates apply to all of
- * them. `more` are the routes of parts that have their own folders.
+ * them. `more` are the routes of capabilities.
  */
 export function startClientApi(
   options: ClientApiOptions,
   parts: Pick<Parts, "operations" | "history" | "stats" | "tenants" | "rates">,
-  entrance: EntranceContext,
   more: readonly ClientRoute[] = [],
 ): ClientApi {
   const { config: { limits, auth: { query_token } }, log, now } = options;
@@ -59,44 +50,13 @@ export function startClientApi(
   const context = { ...operations.context, limits, stats, tenants, rates, query_token, log };
   const ticketed = startTickets(options, operations.context);
   const { tickets } = ticketed;
-  const events = eventsContext(options, context, entrance);
-  const { heartbeat_ms } = options.config.server;
-  const { max_frame_bytes } = limits;
-  const { node_id } = entrance;
-  const { spine } = options;
   const api = new ClientTable([
     { ...OWN_ROUTES.history, answer: createHttpHistory({ ...context, history }) },
     { ...OWN_ROUTES.publish, answer: createHttpPublish(context) },
     batchRoute(context),
     ...commandRoutes(context),
     ticketRoute({ ...context, tickets, rooms_max: options.config.sse.rooms }),
-    ...eventRoutes(events),
-    ...sessionRoutes({ ...events, node_id, spine, heartbeat_ms, max_frame_bytes }),
     ...more,
   ]);
   return { api, ticketed };
-}
-
-function eventsContext(
-  { config: { limits, server, sse }, registry, now, random }: ClientApiOptions,
-  { stats, rates, query_token }: Pick<EventsContext, "stats" | "rates" | "query_token">,
-  entrance: EntranceContext,
-): EventsContext {
-  const readers = new EventReaders();
-  scrapedGauge(
-    registry,
-    "shield_event_streams",
-    "Open streams of server-sent events; each is one of the connections, too.",
-    () => readers.open,
-  );
-  return {
-    enter: createEntrance(entrance),
-    readers,
-    ...{ stats, rates, query_token, now, random },
-    allowed_origins: server.allowed_origins,
-    rooms_max: sse.rooms,
-    retry_ms: sse.retry_ms,
-    gzip: sse.gzip,
-    packer: new EventPacker(limits.deflate_from_bytes),
-  };
 }

@@ -1,7 +1,7 @@
 /**
  * A client without WebSocket as a client's socket: its frames are those of `arqon.v1`, which go out as
  * events and come in as batches, each of which is a request of its own. All that holds for a connection
- * over WebSocket holds for it. Where batches come from is `shield/http/sessions.ts`.
+ * over WebSocket holds for it. Where batches come from is `shield/sse/http/sessions.ts`.
  */
 import { Buffer } from "node:buffer";
 import { ArqonError, Opcode } from "@arqon/proto";

@@ -1,7 +1,7 @@
 /**
  * A reader of server-sent events as a client's socket: a connection in the text form, whose frames go
  * out as events and which sends nothing but the SUBs of its request and an answer to each PING. All that
- * holds for a connection over WebSocket holds for it. The answer's head is `shield/http/events.ts`.
+ * holds for a connection over WebSocket holds for it. The answer's head is `shield/sse/http/events.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import { BROKEN } from "../socket/client_socket.ts";

@@ -8,7 +8,7 @@ import { requireRoomId } from "../../shared/subjects/subject.ts";
 import { readBody } from "../http/http_body.ts";
 import { httpCaller } from "../http/route.ts";
 import type { ClientCall, ClientRoute } from "../http/route.ts";
-import { STREAM_ROUTES } from "../http/stream_paths.ts";
+import { STREAM_ROUTES } from "./stream_paths.ts";
 import { answer, closedHeader, COMMON, NO_STORE } from "./answers.ts";
 import { append } from "./appending.ts";
 import type { StreamContext } from "./context.ts";

@@ -123,6 +123,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "shield/apply",
     "shield/http",
     "shield/growing/http",
+    "shield/sse/http",
     "shield/streams",
     "shield/pusher",
     "shield/journal/admin",

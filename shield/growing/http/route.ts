@@ -8,9 +8,9 @@ import type { Limits } from "../../../shared/config/schema.ts";
 import { growingRoomOf } from "../../../shared/rooms/growing_room.ts";
 import type { Spine, Subscription } from "../../../shared/spine/contract/spine.ts";
 import { requireRoomId, roomSubject } from "../../../shared/subjects/subject.ts";
-import { OWN_ROUTES } from "../../http/own_routes.ts";
 import { httpCaller } from "../../http/route.ts";
-import type { ClientCall, ClientRoute } from "../../http/route.ts";
+import type { ClientCall, ClientRoute, DescribedRoute } from "../../http/route.ts";
+import { inQuery, object, TEXT } from "../../openapi/openapi_parts.ts";
 import type { Caller } from "../../message/caller.ts";
 import type { HttpRates } from "../../rates/http_rates.ts";
 import { bump } from "../../stats/stats.ts";
@@ -62,9 +62,26 @@ export interface GrowingRouteContext {
 
 const QUERY = ["id", "type"];
 
+/** What it says of itself. */
+export const GROW: DescribedRoute = {
+  method: "POST",
+  template: "/v1/rooms/{room}/streams",
+  about: {
+    ...{ id: "grow", tag: "messages" },
+    summary: "Writes a message that grows: the body, as it comes; stored whole when it ends",
+    query: [
+      inQuery("id", "its name; absent: a random one", TEXT),
+      inQuery("type", "the type of the event that it becomes", TEXT),
+    ],
+    body: { type: "text/plain", schema: TEXT, optional: true },
+    answer: object({ id: TEXT, outcome: TEXT, offset: { type: "integer" } }),
+    refusals: [404, 409],
+  },
+};
+
 /** The route. */
 export function growingRoute(context: GrowingRouteContext): ClientRoute {
-  return { ...OWN_ROUTES.grow, answer: (call) => answer(context, call) };
+  return { ...GROW, answer: (call) => answer(context, call) };
 }
 
 async function answer(context: GrowingRouteContext, call: ClientCall): Promise<Response> {

@@ -1,9 +1,9 @@
 /**
  * The routes of streams as the client API describes them. Who answers them is
- * `shield/streams/routes.ts`; the protocol itself is described at durable-streams.com.
+ * `routes.ts`; the protocol itself is described at durable-streams.com.
  */
 import { inQuery } from "../openapi/openapi_parts.ts";
-import type { DescribedRoute } from "./route.ts";
+import type { DescribedRoute } from "../http/route.ts";
 
 const STREAM = "/v1/streams/{room}";
 /** Any bytes: a stream says itself what they are. */

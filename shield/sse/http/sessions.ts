@@ -6,21 +6,21 @@
  */
 import { ArqonError, ERRORS } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
-import type { Spine, SpineMessage, Subscription } from "../../shared/spine/contract/spine.ts";
-import { processSubject } from "../../shared/subjects/subject.ts";
-import type { Identity } from "../auth/identity.ts";
-import type { Entrance } from "../connection/entrance.ts";
-import type { HttpRates } from "../rates/http_rates.ts";
-import type { EventReaders } from "../sse/event_turn.ts";
-import { GzipStream } from "../sse/gzip.ts";
-import type { EventPacker } from "../sse/gzip.ts";
-import { FrameEvents, SessionSocket } from "../sse/session_socket.ts";
-import { bump } from "../stats/stats.ts";
-import type { ShieldStats } from "../stats/stats.ts";
+import type { Spine, SpineMessage, Subscription } from "../../../shared/spine/contract/spine.ts";
+import { processSubject } from "../../../shared/subjects/subject.ts";
+import type { Identity } from "../../auth/identity.ts";
+import type { Entrance } from "../../connection/entrance.ts";
+import type { HttpRates } from "../../rates/http_rates.ts";
+import type { EventReaders } from "../event_turn.ts";
+import { GzipStream } from "../gzip.ts";
+import type { EventPacker } from "../gzip.ts";
+import { FrameEvents, SessionSocket } from "../session_socket.ts";
+import { bump } from "../../stats/stats.ts";
+import type { ShieldStats } from "../../stats/stats.ts";
 import { answerWith, headersOf, requireAccepted } from "./event_answer.ts";
-import { readBody } from "./http_body.ts";
-import { OWN_ROUTES } from "./own_routes.ts";
-import type { ClientCall, ClientRoute } from "./route.ts";
+import { readBody } from "../../http/http_body.ts";
+import { EVENT_ROUTES } from "./routes.ts";
+import type { ClientCall, ClientRoute } from "../../http/route.ts";
 
 /** What a batch has beside its frames, in bytes: their lengths. */
 const LENGTHS_BYTES = 8_192;
@@ -57,8 +57,8 @@ const ownerOf = ({ tenant_id, user_key }: Identity): string => `${tenant_id}\n${
 export function sessionRoutes(context: SessionsContext): ClientRoute[] {
   const sessions = new Sessions(context);
   return [
-    { ...OWN_ROUTES.connect, answer: (call) => sessions.open(call) },
-    { ...OWN_ROUTES.frames, answer: (call) => sessions.frames(call) },
+    { ...EVENT_ROUTES.connect, answer: (call) => sessions.open(call) },
+    { ...EVENT_ROUTES.frames, answer: (call) => sessions.frames(call) },
   ];
 }
 

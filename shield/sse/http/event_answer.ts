@@ -3,13 +3,13 @@
  * becomes the stream. What the events are is `shield/sse/`.
  */
 import { ArqonError } from "@arqon/proto";
-import { clientGone } from "../../shared/http1/client_gone.ts";
-import { takeBareUpgrade } from "../../shared/http1/exchange.ts";
-import { NOTHING } from "../../shared/http1/inbound.ts";
-import { isOriginAllowed } from "../auth/origin.ts";
-import { BodyStream } from "../sse/body_stream.ts";
-import type { EventWriter } from "../sse/event_writer.ts";
-import { acceptsGzip, isAccepted } from "./accepts.ts";
+import { clientGone } from "../../../shared/http1/client_gone.ts";
+import { takeBareUpgrade } from "../../../shared/http1/exchange.ts";
+import { NOTHING } from "../../../shared/http1/inbound.ts";
+import { isOriginAllowed } from "../../auth/origin.ts";
+import { BodyStream } from "../body_stream.ts";
+import type { EventWriter } from "../event_writer.ts";
+import { acceptsGzip, isAccepted } from "../../http/accepts.ts";
 
 /** The media type of the answer. */
 const EVENT_STREAM = "text/event-stream";

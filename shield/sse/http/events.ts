@@ -1,27 +1,27 @@
 /**
  * `GET /v1/rooms/{room}/events` and `GET /v1/events?room=…`: rooms as server-sent events. What is asked
  * for, and the reader's place among connections; the answer's head is `event_answer.ts`, the reader
- * itself `shield/sse/`.
+ * itself is the folder above.
  */
 import { ArqonError } from "@arqon/proto";
-import { type Random, randomFraction } from "../../shared/ids.ts";
-import { requireRoomId, requireRoomsPattern } from "../../shared/subjects/subject.ts";
-import type { Connection } from "../connection/connection.ts";
-import { isPattern } from "../connection/subscribe_pattern.ts";
-import type { Entrance } from "../connection/entrance.ts";
-import type { HttpRates } from "../rates/http_rates.ts";
-import type { EventReaders } from "../sse/event_turn.ts";
-import { GzipStream } from "../sse/gzip.ts";
-import type { EventPacker } from "../sse/gzip.ts";
-import { parseEventId, queriedPosition } from "../sse/positions.ts";
-import { SseSocket } from "../sse/sse_socket.ts";
-import { EventSubscriptions } from "../sse/subscriptions.ts";
-import type { AskedRoom } from "../sse/subscriptions.ts";
-import { bump } from "../stats/stats.ts";
-import type { ShieldStats } from "../stats/stats.ts";
+import { type Random, randomFraction } from "../../../shared/ids.ts";
+import { requireRoomId, requireRoomsPattern } from "../../../shared/subjects/subject.ts";
+import type { Connection } from "../../connection/connection.ts";
+import { isPattern } from "../../connection/subscribe_pattern.ts";
+import type { Entrance } from "../../connection/entrance.ts";
+import type { HttpRates } from "../../rates/http_rates.ts";
+import type { EventReaders } from "../event_turn.ts";
+import { GzipStream } from "../gzip.ts";
+import type { EventPacker } from "../gzip.ts";
+import { parseEventId, queriedPosition } from "../positions.ts";
+import { SseSocket } from "../sse_socket.ts";
+import { EventSubscriptions } from "../subscriptions.ts";
+import type { AskedRoom } from "../subscriptions.ts";
+import { bump } from "../../stats/stats.ts";
+import type { ShieldStats } from "../../stats/stats.ts";
 import { answerWith, headersOf, requireAccepted } from "./event_answer.ts";
-import { OWN_ROUTES } from "./own_routes.ts";
-import type { ClientCall, ClientRoute } from "./route.ts";
+import { EVENT_ROUTES } from "./routes.ts";
+import type { ClientCall, ClientRoute } from "../../http/route.ts";
 
 /** What streams of events need of the process. */
 export interface EventsContext {
@@ -47,8 +47,8 @@ const ONCE = ["after_offset", "epoch", "last_event_id", "filter", "ticket", "acc
 /** Makes the routes. */
 export function eventRoutes(context: EventsContext): ClientRoute[] {
   return [
-    { ...OWN_ROUTES.roomEvents, answer: (call) => answer(context, call) },
-    { ...OWN_ROUTES.events, answer: (call) => answer(context, call) },
+    { ...EVENT_ROUTES.roomEvents, answer: (call) => answer(context, call) },
+    { ...EVENT_ROUTES.events, answer: (call) => answer(context, call) },
   ];
 }
 

@@ -1,0 +1,26 @@
+/** What the Pusher protocol brings to a Shield. */
+import type { Capability } from "../capability.ts";
+import { createEntrance } from "../connection/entrance.ts";
+import { HttpRates } from "../rates/http_rates.ts";
+import { readApps } from "./apps.ts";
+import { createPusherEntry } from "./entry.ts";
+
+/** Clients and backends that speak the Pusher protocol. */
+export const PUSHER: Capability = {
+  name: "pusher",
+  title: "clients and backends that speak the Pusher protocol",
+  /** Throws when a file that `[pusher]` names cannot be read. */
+  foreign(env, { operations, stats, tenants, ...parts }, door) {
+    const { config: { pusher, limits }, readTextFile, now } = env;
+    if (!pusher.enabled) return undefined;
+    return createPusherEntry({
+      ...env,
+      ...operations.context,
+      ...{ limits, stats, tenants, ...door },
+      rates: new HttpRates(parts.rates, now),
+      apps: readApps(pusher, readTextFile),
+      enter: createEntrance(door.entrance),
+      socket_server: parts.socket_server,
+    });
+  },
+};

@@ -1,0 +1,43 @@
+/** What server-sent events bring to a Shield. */
+import { scrapedGauge } from "../../shared/metrics/metrics.ts";
+import type { Capability, ClientSide } from "../capability.ts";
+import { createEntrance } from "../connection/entrance.ts";
+import { HttpRates } from "../rates/http_rates.ts";
+import { EventReaders } from "./event_turn.ts";
+import { EventPacker } from "./gzip.ts";
+import { eventRoutes } from "./http/events.ts";
+import { EVENT_ROUTES } from "./http/routes.ts";
+import { sessionRoutes } from "./http/sessions.ts";
+
+const routes: ClientSide["routes"] = (env, { rates, stats, node_id }, entrance) => {
+  const { config: { auth, limits, server, sse }, registry, spine, now, random } = env;
+  const readers = new EventReaders();
+  scrapedGauge(
+    registry,
+    "shield_event_streams",
+    "Open streams of server-sent events; each is one of the connections, too.",
+    () => readers.open,
+  );
+  const events = {
+    enter: createEntrance(entrance),
+    ...{ readers, stats, now, random },
+    rates: new HttpRates(rates, now),
+    query_token: auth.query_token,
+    allowed_origins: server.allowed_origins,
+    rooms_max: sse.rooms,
+    retry_ms: sse.retry_ms,
+    gzip: sse.gzip,
+    packer: new EventPacker(limits.deflate_from_bytes),
+  };
+  const { heartbeat_ms } = server;
+  const { max_frame_bytes } = limits;
+  const sessions = { ...events, node_id, spine, heartbeat_ms, max_frame_bytes };
+  return [...eventRoutes(events), ...sessionRoutes(sessions)];
+};
+
+/** Rooms as server-sent events, and connections over them. */
+export const SSE: Capability = {
+  name: "sse",
+  title: "rooms as server-sent events, and connections over them",
+  client: { described: Object.values(EVENT_ROUTES), routes },
+};

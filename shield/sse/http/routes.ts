@@ -1,0 +1,57 @@
+/** The routes of server-sent events as the client API describes them: rooms as events, and connections over them. */
+import { ID, inQuery, list, TEXT } from "../../openapi/openapi_parts.ts";
+import type { DescribedRoute } from "../../http/route.ts";
+
+const EVENTS_QUERY = [
+  inQuery("last_event_id", "as the header Last-Event-ID, which goes before it", TEXT),
+  inQuery("ticket", "in place of a token", TEXT),
+];
+const EVENTS = { answer: TEXT, type: "text/event-stream", refusals: [406, 409] };
+
+/** Each of them. */
+export const EVENT_ROUTES = {
+  roomEvents: {
+    method: "GET",
+    template: "/v1/rooms/{room}/events",
+    about: {
+      ...{ id: "roomEvents", tag: "messages", summary: "A room as server-sent events" },
+      query: [
+        inQuery("after_offset", "messages above this offset", { type: "integer", minimum: 0 }),
+        inQuery("epoch", "the epoch of that offset", TEXT),
+        ...EVENTS_QUERY,
+      ],
+      ...EVENTS,
+    },
+  },
+  events: {
+    method: "GET",
+    template: "/v1/events",
+    about: {
+      ...{ id: "events", tag: "messages", summary: "Several rooms as server-sent events" },
+      query: [inQuery("room", "each of the rooms", list(ID), true), ...EVENTS_QUERY],
+      ...EVENTS,
+    },
+  },
+  connect: {
+    method: "GET",
+    template: "/v1/connections",
+    about: {
+      ...{ id: "connect", tag: "client" },
+      summary: "A connection as over WebSocket, whose frames come as server-sent events",
+      query: [inQuery("resume", "the connection that the client had before", TEXT)],
+      ...EVENTS,
+    },
+  },
+  frames: {
+    method: "POST",
+    template: "/v1/connections/{connection}",
+    while_draining: true,
+    about: {
+      ...{ id: "frames", tag: "client", status: 204, answer: undefined },
+      summary: "Frames of the client of such a connection",
+      query: [inQuery("node", "the Shield that has the connection, as its stream has said", TEXT)],
+      body: { type: "application/octet-stream", schema: {} },
+      refusals: [404],
+    },
+  },
+} as const satisfies Readonly<Record<string, DescribedRoute>>;
