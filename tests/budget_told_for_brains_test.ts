@@ -18,7 +18,7 @@ import {
   type ReducerWorld,
   type WorldBrain,
 } from "../brain/reducers/testing/reducer_world.ts";
-import type { Audited } from "../shield/audit/trail.ts";
+import type { Audited } from "../shield/admin/routing/audited.ts";
 import type { Settings } from "../shield/settings/settings.ts";
 import { startUsage } from "../shield/usage/start.ts";
 

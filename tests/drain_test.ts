@@ -16,7 +16,7 @@ import { startNats } from "./harness/nats_server.ts";
 import type { NatsServer } from "./harness/nats_server.ts";
 import { openText, type RawClient } from "./peers/raw_client.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
-import { logged } from "./harness/logged.ts";
+import { logged } from "./harness/server_state.ts";
 
 const urlOf = ({ ready }: ServerProcess) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
 const portOf = ({ ready }: ServerProcess) => Number(new URL(ready.url ?? "").port);

@@ -12,7 +12,7 @@ import { until } from "../shared/testing/until.ts";
 import { startBus } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { mountSmallDisk, noSmallDisk } from "./harness/small_disk.ts";
-import { logged } from "./harness/logged.ts";
+import { logged } from "./harness/server_state.ts";
 
 const MESSAGE = new Uint8Array(20_000).fill(65);
 const why_not = noSmallDisk();

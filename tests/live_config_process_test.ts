@@ -11,7 +11,7 @@ import { startNats } from "./harness/nats_server.ts";
 import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { ask, openText } from "./peers/raw_client.ts";
-import { logged } from "./harness/logged.ts";
+import { logged } from "./harness/server_state.ts";
 
 /** Changes the file of a process that `startServer` has started; it is the only one of its part. */
 async function edit({ dir }: Issuer, part: string, change: (text: string) => string) {

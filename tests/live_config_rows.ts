@@ -9,7 +9,6 @@ import {
   adminOf,
   adminRate,
   answer,
-  batch,
   crowded,
   filtered,
   journaled,

@@ -8,7 +8,7 @@ import { startBus } from "./harness/bus.ts";
 import { BASE, LIVE_ROWS } from "./live_config_rows.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { ask, openText } from "./peers/raw_client.ts";
-import { logged } from "./harness/logged.ts";
+import { logged } from "./harness/server_state.ts";
 
 /** `BASE` with some of its tables replaced. */
 function fileOf(tables: Readonly<Record<string, string>>): string {

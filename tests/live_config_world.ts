@@ -143,23 +143,6 @@ export function pending(tables: Row["tables"]): Row {
   };
 }
 
-/** A batch that is too large. */
-export function batch(tables: Row["tables"]): Row {
-  return {
-    tables,
-    async see({ bus }) {
-      const messages = [1, 2, 3].map(() => ({ room: "r", data: "x".repeat(1_000) }));
-      const response = await fetch(`${bus.http_url}/v1/messages`, {
-        method: "POST",
-        headers: { authorization: `Bearer ${bus.token}`, "content-type": "application/json" },
-        body: JSON.stringify({ messages }),
-      });
-      await response.body?.cancel();
-      assert.equal(response.status, 413);
-    },
-  };
-}
-
 /** What the client publishes comes into the journal. */
 export function journaled(lines: string, room: string): Row {
   return {

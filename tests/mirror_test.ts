@@ -17,7 +17,7 @@ import type { MirrorCluster, MirrorCluster as Cluster } from "./mirror_cluster.t
 import { startOtlpReceiver } from "./otlp/receiver.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
 import { openBinary } from "./peers/raw_client.ts";
-import { logged } from "./harness/logged.ts";
+import { logged } from "./harness/server_state.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const SHADOW = "x-arqon-shadow";

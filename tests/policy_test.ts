@@ -11,7 +11,7 @@ import { policyAdmin } from "./peers/policy_admin.ts";
 import type { PolicyAdmin } from "./peers/policy_admin.ts";
 import { openText, RawClient } from "./peers/raw_client.ts";
 import { refusedUpgrade } from "./peers/raw_upgrade.ts";
-import { logged } from "./harness/logged.ts";
+import { logged } from "./harness/server_state.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 

@@ -7,7 +7,7 @@ import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { lintPage, parsePage } from "./peers/metrics_page.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { openText, RawClient } from "./peers/raw_client.ts";
-import { logged } from "./harness/logged.ts";
+import { logged } from "./harness/server_state.ts";
 
 const DEADLINE_MS = 90_000;
 const COUNT = 3;

@@ -8,7 +8,7 @@ import { openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 import { startValkey } from "./harness/valkey_server.ts";
 import type { ValkeyServer } from "./harness/valkey_server.ts";
-import { logged } from "./harness/logged.ts";
+import { logged } from "./harness/server_state.ts";
 
 const DEADLINE_MS = 60_000;
 const LIMIT = 20;

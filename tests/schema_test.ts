@@ -20,7 +20,7 @@ import { openBinary, openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 import { schemaAdmin } from "./peers/schema_admin.ts";
 import type { SchemaAdmin } from "./peers/schema_admin.ts";
-import { logged } from "./harness/logged.ts";
+import { logged } from "./harness/server_state.ts";
 
 const PROTOBUF = "application/protobuf";
 const MESSAGE = "t.Ping";

@@ -7,7 +7,7 @@ import { runArq } from "../arq/testing/run_arq.ts";
 import type { ArqResult } from "../arq/testing/run_arq.ts";
 import { openText } from "./peers/raw_client.ts";
 import { initFolder, startServe, tokenOf as token } from "./harness/serve_bus.ts";
-import { logged } from "./harness/logged.ts";
+import { logged } from "./harness/server_state.ts";
 
 function succeeds({ code, stderr, stdout }: ArqResult): string {
   assert.equal(code, 0, stderr);

@@ -16,7 +16,7 @@ import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { freePorts } from "./harness/free_ports.ts";
 import { openBinary } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
-import { logged } from "./harness/logged.ts";
+import { logged } from "./harness/server_state.ts";
 
 // A Shield whose certificate is replaced while clients are connected. Listeners alone:
 // `shared/listeners/tls_reload_test.ts`.

@@ -29,7 +29,7 @@ import {
   traceOf,
 } from "./tracing_cluster.ts";
 import type { Cluster } from "./tracing_cluster.ts";
-import { logged } from "./harness/logged.ts";
+import { logged } from "./harness/server_state.ts";
 
 // The metrics of a real Shield and a real Brain on a real NATS: the contract's names, Prometheus's naming rules, the
 // list in docs/metrics.md, and the same by OTLP.

@@ -7,7 +7,7 @@ import { found } from "../shared/testing/until.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
 import { Receiver, SECRET } from "./hooks/receiver.ts";
 import { AdminClient } from "./peers/admin_client.ts";
-import { logged } from "./harness/logged.ts";
+import { logged } from "./harness/server_state.ts";
 
 const STANDS = /level=error component=shield step=[^\n]+ stood_ms=\d+ msg="the event loop stands/;
 

@@ -8,6 +8,7 @@ import { type BudgetState, nameOf } from "./budget.ts";
 /** The keys of marks: one for each tenant, below this one. */
 export const EXHAUSTED_MARKS = "exhausted";
 
+/** Where the mark of one tenant lies. */
 export const markKey = (tenant_id: string): KvKey => [EXHAUSTED_MARKS, tenant_id];
 
 /** A mark of these budgets, which are used up; the same ones in the same periods make the same mark. */

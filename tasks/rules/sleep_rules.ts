@@ -15,7 +15,7 @@ const IN_LOOP = `a sleep in a loop: ${WAIT}; the pause of a load is \`pace\` of 
 const ALIAS = `use \`pace\` or \`turn\` of ${PACE}`;
 const POLLS = `a loop that only pauses: ${WAIT}`;
 const LOG =
-  "a look at the log of a process that may still write: `await logged` of tests/harness/logged.ts";
+  "a look at the log of a process that may still write: `await logged` of tests/harness/server_state.ts";
 const PYTHON_WAIT = "wait for the event with `until` of sdk/python/tests/waits.py";
 const PYTHON_IN_LOOP = `a sleep in a loop: ${PYTHON_WAIT}; the pause of a load is \`pace\` of it`;
 const PYTHON_POLLS = `a loop that only pauses: ${PYTHON_WAIT}`;

@@ -10,7 +10,7 @@ import { AdminClient } from "../peers/admin_client.ts";
 import { done, join, joinSoon, next } from "./admin_rooms_world.ts";
 import type { World } from "./admin_rooms_world.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
-import { logged } from "../harness/logged.ts";
+import { logged } from "../harness/server_state.ts";
 
 const KEPT = "/v1/rooms/acme/kept-1";
 

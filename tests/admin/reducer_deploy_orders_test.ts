@@ -35,6 +35,7 @@ function contextOf(spine: Spine, gate: Gate): ReducerAdminContext {
     },
     ...{ reducers, limits: { reducer_modules: 200 }, now: () => 1, node_id: "s" },
     check: () => Promise.resolve(),
+    requireBudget: () => Promise.resolve(),
     log: createLogger({
       ...{ level: "error", format: "logfmt", component: "test", now: Date.now, write: () => {} },
     }),

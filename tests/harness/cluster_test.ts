@@ -7,7 +7,7 @@ import { startNats } from "./nats_server.ts";
 import type { NatsServer } from "./nats_server.ts";
 import { openText } from "../peers/raw_client.ts";
 import type { RawClient } from "../peers/raw_client.ts";
-import { logged } from "./logged.ts";
+import { logged } from "./server_state.ts";
 
 async function connect(
   shield: ServerProcess,

@@ -1,7 +1,9 @@
 /**
  * What a run asks a server process that goes on: its metrics as numbers, and what it logged that nobody
- * should see. Judges nothing; a page of metrics as Prometheus takes it is `tests/peers/metrics_page.ts`.
+ * should see or somebody must. Judges nothing; a page of metrics as Prometheus takes it is `tests/peers/metrics_page.ts`.
  */
+
+import { until } from "../../shared/testing/until.ts";
 
 const LINE = /^([a-zA-Z_:][a-zA-Z0-9_:]*(?:\{[^}]*\})?) ([0-9.e+-]+)$/gm;
 const ERROR = /^.*level=error .*$/gm;
@@ -22,3 +24,10 @@ export async function samplesOf(ops_url: string | undefined): Promise<Map<string
 export function errorsIn(log: string): readonly string[] {
   return log.match(ERROR) ?? [];
 }
+
+/**
+ * Resolves when the log has the line, which comes by a pipe, some time after the answer to whoever made it happen;
+ * rejects with the log when it has not within the limit of `until`.
+ */
+export const logged = (server: { log(): string }, line: RegExp): Promise<void> =>
+  until(() => `${line} in the log:\n${server.log()}`, () => line.test(server.log()));

@@ -11,7 +11,7 @@ import type { Issuer, ServerProcess } from "../harness/cluster.ts";
 import type { Attack, Manner, Said } from "./memory_attacker.ts";
 import { Other } from "./memory_other.ts";
 import { startNats } from "../harness/nats_server.ts";
-import { logged } from "../harness/logged.ts";
+import { logged } from "../harness/server_state.ts";
 
 /** `[limits] memory_bytes`. */
 const LIMIT_BYTES = 600_000_000;

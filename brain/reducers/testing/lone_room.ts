@@ -47,6 +47,7 @@ export async function partsOf(
     keepProgram: (program) => kept.keep(program),
     metrics: createReducerMetrics(createMetrics({ node_id: "lone", version: "0" }), {
       ...{ rooms: none, bytes: none, waiting: none, asked: none, slow_tenants: none, breakers },
+      cut_off: none,
     }),
     fuel: new TenantFuel({
       ...{ per_second: () => 1e12, monotonic_ms: () => performance.now(), used: { inc: none } },

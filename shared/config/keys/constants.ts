@@ -76,7 +76,7 @@ const LIMITS = {
   ),
   pattern_rooms_per_tenant: fixed(
     100_000,
-    "rooms that a tenant's patterns hear; quiet ones are let go and come back",
+    "rooms that a tenant's patterns cover; idle ones are released until their next message",
   ),
   pattern_positions: fixed(1_000, "positions of one SUB of a pattern, which is one frame"),
   ...ADMISSION,
@@ -253,7 +253,10 @@ export const CONSTANTS = {
     ),
     store_reads: fixed(2, "questions to the store at a time, each up to 64 MiB in memory"),
     store_wait_ms: fixed(2_000, "how long a further question waits before it is refused"),
-    queue_bytes: fixed(8_388_608, "what waits for the store of the ledger; what is beyond is told"),
+    queue_bytes: fixed(
+      8_388_608,
+      "the backlog of the ledger's store; what is beyond it is reported as lost",
+    ),
   },
   webhooks: {
     refusals_per_second: fixed(
