@@ -9,10 +9,7 @@ import { printable } from "../terminal/exit.ts";
 export interface NodeReading {
   readonly kind: string;
   readonly node_id: string;
-  /**
-   * Nodes with the same id share one process, with its memory and CPU. A bus of an older version gives each
-   * node its own.
-   */
+  /** Nodes with the same id share one process, with its memory and CPU. */
   readonly process_id: string;
   readonly version: string;
   /** Start of the process in Unix ms. Another time means another process. */
@@ -79,7 +76,7 @@ function readNode(value: unknown): NodeReading {
   return {
     kind: String(node["kind"] ?? "?"),
     node_id: String(node["node_id"] ?? "?"),
-    process_id: String(node["process_id"] ?? `${node["kind"]} ${node["node_id"]}`),
+    process_id: String(node["process_id"]),
     version: String(node["version"] ?? "?"),
     started_ms: number(node["started_ms"]),
     ready: node["ready"] === true,

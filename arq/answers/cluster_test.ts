@@ -5,6 +5,7 @@ import { clusterTable, ratesOf, readCluster, totalOf } from "./cluster.ts";
 const shield = (more: Record<string, unknown> = {}) => ({
   kind: "shield",
   node_id: "s-1",
+  process_id: String(more["node_id"] ?? "s-1"),
   version: "0.1.0",
   started_ms: 1_000,
   ready: true,
@@ -73,7 +74,6 @@ Deno.test("nodes of one process share its figures, which are counted once; other
   const nodes = [
     { ...shield({ ...dev, node_id: "b-1" }), kind: "brain" },
     shield(dev),
-    // Of an older bus, which names no process: each is one by itself.
     shield({ node_id: "s-2" }),
   ];
   const text = clusterTable(reading(1, ...nodes));

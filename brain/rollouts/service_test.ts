@@ -96,6 +96,7 @@ class Bus implements AsyncDisposable {
       id: ID,
       stage,
       beat: ++this.#beat,
+      at_ms: 0,
       tallies: [{ name: "p", compared, refused, ...none }],
     };
     await this.bucket.put(["acme", node], encodeRollout(report));

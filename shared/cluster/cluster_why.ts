@@ -210,7 +210,7 @@ export const WhyTold = z.strictObject({
   ...Reach,
   rows: z.array(ConnectionAccount).max(CONNECTIONS_MAX),
   refusals: z.array(RefusalAccount).max(WHY_REFUSALS_MAX),
-  /** Absent: none, which Shields of earlier releases understand, too. */
+  /** Absent: none. */
   reads: z.array(WhyRead).max(WHY_MESSAGES_MAX).optional(),
   truncated: z.boolean().optional(),
 });

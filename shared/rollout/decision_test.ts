@@ -43,6 +43,7 @@ const reportOf = (more: Partial<RolloutReport> = {}): RolloutReport => ({
   id: ID,
   stage: 0,
   beat: 1,
+  at_ms: 0,
   tallies: [tallyOf(10)],
   ...more,
 });

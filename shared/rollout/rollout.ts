@@ -100,8 +100,8 @@ const Report = z.looseObject({
   stage: Count,
   /** Grows with each report, so that no two are alike. */
   beat: Count,
-  /** When it was said, by the Shield's clock: Unix ms. Absent: by a Shield of an earlier release. */
-  at_ms: Count.optional(),
+  /** When it was said, by the Shield's clock: Unix ms. */
+  at_ms: Count,
   /** What the Shield has counted at this stage. */
   tallies: z.array(PolicyTally).max(128),
   /** Why the Shield does not run it; `retry`: it may yet. Absent: it runs. */

@@ -42,7 +42,7 @@ function tallyView({ fuel_old, fuel_new, ...counts }: PolicyTally) {
 
 /** Whether the Shield has said something lately, by its clock and ours. */
 const isFresh = ({ at_ms }: RolloutReport, now_ms: number): boolean =>
-  at_ms === undefined || Math.abs(now_ms - at_ms) <= FRESH_MS;
+  Math.abs(now_ms - at_ms) <= FRESH_MS;
 
 function waitsOf(rollout: Rollout, reports: Map<string, RolloutReport>, now_ms: number): string {
   const fresh = [...reports].filter(([, report]) => isFresh(report, now_ms));

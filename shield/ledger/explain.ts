@@ -126,7 +126,7 @@ function unheardIn(
   { offset, time_ms, stored }: Told,
 ): WhyOutcome {
   const times = { from_ms: since_ms, ...untilOf({ until_ms }) };
-  const is_behind_its_beginning = offset > 0 && caught_up?.after !== undefined;
+  const is_behind_its_beginning = offset > 0 && caught_up !== undefined;
   const is_sure = stored !== undefined && rest.until !== Infinity ||
     time_ms < until_ms - LATE_MS && (is_behind_its_beginning || time_ms > since_ms + LATE_MS);
   return is_sure ? { state: "not_heard", ...times } : { state: "unknown", why: "edge", ...times };
@@ -204,18 +204,16 @@ function caughtUp(
   // What came later has that offset in another log, as this one was lost. A message may have been read before its
   // publisher heard that it is stored.
   const read = { ...told, stored: undefined };
-  if (offset <= (after ?? 0) || isAfter(read, interval, LATE_MS)) return undefined;
+  if (offset <= after || isAfter(read, interval, LATE_MS)) return undefined;
   const hole = holes.find((hole) =>
     hole.by_offset && hole.room_id === room_id && hole.from <= offset && offset <= hole.to &&
-    (hole.number === undefined || number === undefined || hole.number === number)
+    hole.number === number
   );
   if (hole !== undefined) return { state: "left_out", why: hole.why };
   if (first !== 0 && first <= offset && offset <= last) {
     return { state: "caught_up", from_ms: since_ms, frame: batch ? "BATCH" : "MSG" };
   }
-  // Earlier releases do not say where it began.
-  const begin = after ?? (first === 0 ? Infinity : first - 1);
-  if (live !== 0 || offset <= begin) return undefined;
+  if (live !== 0) return undefined;
   if (until === Infinity) return { state: "behind", from_ms: since_ms };
   // Of a message of which only the offset is known, nobody knows whether it came before that end.
   if (told.time_ms === 0) return undefined;

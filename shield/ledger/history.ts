@@ -57,8 +57,8 @@ export interface Waits {
 /** A subscription, or what is left of one: from a position to a position. */
 export interface Interval {
   readonly room_id: string;
-  /** The subscription's number; undefined in blocks of earlier releases. */
-  readonly number: number | undefined;
+  /** The subscription's number. */
+  readonly number: number;
   readonly since: number;
   readonly since_ms: number;
   /** The position from which on it was gone; Infinity: it is there. */
@@ -74,7 +74,7 @@ export interface Interval {
 /** Messages that were not given to a connection, by position, or to a subscription of it, by offset. */
 export interface Hole {
   readonly room_id: string;
-  /** The subscription's number; undefined: by position, or in blocks of earlier releases. */
+  /** The subscription's number; undefined: by position. */
   readonly number?: number | undefined;
   readonly from: number;
   readonly to: number;

@@ -28,8 +28,7 @@ export interface SubscriptionMark {
  * catch up.
  */
 export interface CaughtUp {
-  /** Absent in blocks of earlier releases. */
-  readonly after?: number | undefined;
+  readonly after: number;
   readonly first: number;
   readonly last: number;
   readonly live: number;
@@ -48,8 +47,7 @@ export interface ConnectionBegin {
 
 /** A subscription that is there, as it is stored. */
 export interface SubscriptionBegin {
-  /** Its number; absent in blocks of earlier releases. */
-  readonly number?: number | undefined;
+  readonly number: number;
   readonly since: number;
   readonly since_ms: number;
   readonly caught_up?: CaughtUp | undefined;
@@ -59,8 +57,7 @@ export interface SubscriptionBegin {
 
 /** A subscription that has ended; the row's place says at which position. */
 export interface SubscriptionEnd {
-  /** Its number; absent in blocks of earlier releases. */
-  readonly number?: number | undefined;
+  readonly number: number;
   readonly since: number;
   readonly since_ms: number;
   /** Why it ended: `unsubscribed`, `resubscribed`, `kicked`, `closed`, or a reason of a refusal. */
@@ -74,8 +71,8 @@ export interface SubscriptionEnd {
 
 /** Messages of a durable room, by their offsets, that a subscription was not given. */
 export interface PassedOver {
-  /** The subscription's number; absent in blocks of earlier releases. */
-  readonly number?: number | undefined;
+  /** The subscription's number. */
+  readonly number: number;
   readonly from: number;
   readonly to: number;
   readonly why: LeftOutWhy;

@@ -24,14 +24,9 @@ export function createFeed({ api, now, isVisible }) {
   const mayRead = () => !is_closed && !is_paused && isVisible();
 
   async function catchUp(signal) {
-    try {
-      const past = await api.get("/v1/cluster/history", {}, signal);
-      const now_ms = now();
-      history.restore(readingsOf(past, now_ms, SPAN_MS), now_ms);
-    } catch (error) {
-      // A Shield of an earlier release has no such path: then the charts begin here.
-      if (signal.aborted || error.status !== 404) throw error;
-    }
+    const past = await api.get("/v1/cluster/history", {}, signal);
+    const now_ms = now();
+    history.restore(readingsOf(past, now_ms, SPAN_MS), now_ms);
     is_behind = false;
   }
 

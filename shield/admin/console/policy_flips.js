@@ -59,8 +59,7 @@ const some = (name, counts) => (isEmpty(counts) ? [] : [[name, countsText(counts
 /** The counts of a result, and its flips; `onOpen(flip)` is called with a row that somebody wants to see. */
 export function resultParts({ answer, rows }, onOpen) {
   const { candidate, module, recorded, interrupted } = answer;
-  // Results of earlier releases do not have it.
-  const { not_judged = isEmpty(candidate.unknown) ? 0 : undefined } = candidate;
+  const { not_judged } = candidate;
   const flips = createTable({
     caption: "Flips",
     columns: flipColumns(onOpen),

@@ -36,16 +36,13 @@ function rejectRates(shields) {
   return rates;
 }
 
-/**
- * The nodes of each process, Shields first: what a process uses is said by the first of them. A node
- * that names no process is one by itself.
- */
+/** The nodes of each process, Shields first: what a process uses is said by the first of them. */
 export function processesOf(nodes) {
   const order = ({ kind, node_id }) => `${kind === "shield" ? 0 : 1} ${node_id}`;
   const processes = new Map();
   for (const node of [...nodes].sort((a, b) => (order(a) < order(b) ? -1 : 1))) {
-    const id = node.process_id ?? `${node.kind} ${node.node_id}`;
-    processes.set(id, [...(processes.get(id) ?? []), node]);
+    const { process_id } = node;
+    processes.set(process_id, [...(processes.get(process_id) ?? []), node]);
   }
   return [...processes.values()];
 }

@@ -19,7 +19,7 @@ const node = (
   { id = "a", kind = "shield", started_ms = 1, uptime_ms, process, ...figures }: Reading,
 ) => ({
   kind,
-  ...(process === undefined ? {} : { process_id: process }),
+  process_id: process ?? id,
   node_id: id,
   started_ms,
   uptime_ms,
@@ -60,7 +60,6 @@ Deno.test("a process that is Shield and Brain counts once", () => {
     node({ id: "b", kind: "brain", process: "p", uptime_ms }),
     node({ id: "a", process: "p", uptime_ms }),
     node({ id: "c", process: "q", uptime_ms }),
-    // Of an older release, which names no process.
     node({ id: "d", uptime_ms }),
   ];
   past.add(reading(1_000), 0);
