@@ -100,6 +100,7 @@ export class Intake {
 
   #begin(message: Committed, is_early: boolean, over: () => void): void {
     const { publisher, onWaiting } = this.#options;
+    // It rejects when the bridge ends; the next one reads the message again.
     const own = publisher.publish(message, is_early).then(over, () => {}).finally(() => {
       this.#under_way.delete(own);
       onWaiting(this.#under_way.size);

@@ -225,7 +225,10 @@ export class AuditWriter {
     const head = await this.#readHead(ledger);
     const [there] = known.seq === 0
       ? []
-      : await ledger.read({ after: known.seq - 1, limit: 1 }).catch(() => []);
+      : await ledger.read({ after: known.seq - 1, limit: 1 }).catch((error) => {
+        this.#options.log.warn("the audit log was not compared: it cannot be read", { error });
+        return [];
+      });
     const is_other = there?.offset === known.seq && entryHash(there.payload) !== known.hash;
     if (head.seq >= known.seq && !is_other) return;
     this.counts.breaks++;

@@ -5,7 +5,10 @@
  */
 import type { Violation } from "../checkout/violation.ts";
 
-const SWALLOWS = /\.catch\(\(\) => (\{\}|undefined|null)\)|\.debug\(.*\berror\b/;
+const NOTHING = String.raw`\(\) => (\{\}|undefined|null|false|0|""|\[\])\)`;
+const SWALLOWS = new RegExp(
+  String.raw`\.catch\(${NOTHING}|\.then\(\w+, ${NOTHING}|\.debug\(.*\berror\b`,
+);
 const COMMENT = /(^|\s)\/\/|^\s*\/?\*/;
 const LINES_ABOVE = 2;
 const WHY = "a failure is swallowed: log it at warn, or say above why nobody needs to know";

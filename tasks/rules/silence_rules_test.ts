@@ -9,6 +9,8 @@ Deno.test("silence: a failure that is swallowed, or logged at debug, needs its r
     const swallows of [
       "void read().catch(() => {});",
       "const found = await read().catch(() => undefined);",
+      "const rows = await read().catch(() => []);",
+      "void publish().then(over, () => {});",
       "await remove().catch((error) => log.debug('it stays', { error }));",
       "  this.#options.log.debug('it stays', { tenant_id, error });",
     ]

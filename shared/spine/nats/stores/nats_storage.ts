@@ -273,6 +273,7 @@ export class NatsStorage {
     const units = Math.ceil(roomyBytes(control_bytes) / UNIT_BYTES);
     if (storage_bytes === undefined && !isClustered(this.#source)) {
       const roomy = anchor().then((taken) => fits(this.#source, taken, units));
+      // Who cannot be asked this way is measured below.
       if (await roomy.catch(() => false)) return control_bytes;
     }
     const total = await this.#measured();
