@@ -137,7 +137,7 @@ Deno.test("quotas over two Shields", async (t) => {
 urls = ["${nats.url}"]
 [quota]
 url = "${valkey.url}"
-retry_ms = 100
+#constant quota.retry_ms = 100
 tenant_messages_per_second = ${LIMIT}
 tenants = [
   { tenant = "big", messages_per_second = 1_000_000 },

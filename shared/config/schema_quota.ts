@@ -93,12 +93,6 @@ export const Quota = z.strictObject({
   slice_ms: z.int().min(10).max(10_000).default(100).describe(
     "a Shield reserves its next share this often",
   ),
-  timeout_ms: z.int().min(10).max(10_000).default(250).describe(
-    "an answer later than this: each Shield counts alone until the server is back",
-  ),
-  retry_ms: z.int().min(100).max(60_000).default(1_000).describe(
-    "the first pause between two attempts to reach the server; the longest is eight times that",
-  ),
 }).superRefine(refuseWrongLogin, always).superRefine(refuseWrongTls, always);
 /** A checked `[quota]`. */
 export type Quota = z.output<typeof Quota>;

@@ -88,6 +88,12 @@ function readyLine(log: string, part: string, args: readonly string[]): string |
   return log.split("\n").find((line) => line.includes(speaker) && line.includes('msg="ready"'));
 }
 
+const flagsOf = (part: "shield" | "brain", config: string): readonly string[] => [
+  ...FLAGS,
+  ...(part === "shield" ? SHIELD_FLAGS : STARTED_BRAIN_FLAGS),
+  ...(config.includes("#constant ") ? [PRELOAD] : []),
+];
+
 /** The tables of the listeners, `[server]` last; the tests' issuer vouches for admins of any tenant. */
 function listeners(port: number, admin_lines: string, ops_lines: string): string {
   const admins = admin_lines.includes("operator_tenants") ? "" : 'operator_tenants = ["*"]\n';
@@ -119,17 +125,8 @@ export async function startServer(
     file,
     `${listeners(port, admin_lines, ops_lines)}${server_lines}\n${config}`,
   );
-  const flags = [...FLAGS, ...(part === "shield" ? SHIELD_FLAGS : STARTED_BRAIN_FLAGS)];
   const child = new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      ...flags,
-      ...(config.includes("#constant ") ? [PRELOAD] : []),
-      `${ROOT}/${part}/main.ts`,
-      "--config",
-      file,
-      ...args,
-    ],
+    args: ["run", ...flagsOf(part, config), `${ROOT}/${part}/main.ts`, "--config", file, ...args],
     cwd: ROOT,
     env,
     stdin: "null",

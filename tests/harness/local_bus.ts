@@ -5,7 +5,7 @@
  */
 import { DEV_DEFAULTS, type DevBusReady, serveDev } from "../../arq/serve/dev_bus.ts";
 import { busProcess, stoppedBy } from "../../arq/serve/serve_main.ts";
-import { type SomeConstants, withConstants } from "../../shared/config/keys/constants.ts";
+import { withConstants } from "../../shared/config/keys/constants.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { clientConfig } from "../../shared/process/process.ts";
 import { placeOf, type TestBus } from "./test_bus.ts";
@@ -33,7 +33,7 @@ export interface LocalBusOptions {
   /** Of its clients, of operators and of admins; absent: free ones. */
   readonly ports?: readonly [number, number, number];
   /** Constants with another value, which no text can set. */
-  readonly constants?: SomeConstants;
+  readonly constants?: { readonly [Name in keyof Config]?: Partial<Config[Name]> };
 }
 
 /**

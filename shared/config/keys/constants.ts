@@ -207,7 +207,7 @@ const BRAIN = {
 };
 
 /** By table of `config.toml`. */
-export const CONSTANTS = {
+const CONSTANTS = {
   audit: {
     pending_entries: fixed(1_024, "entries that wait to be written; one caller makes 20 a second"),
   },
@@ -226,6 +226,11 @@ export const CONSTANTS = {
   },
   limits: LIMITS,
   quota: {
+    timeout_ms: fixed(
+      250,
+      "an answer later than this: each Shield counts alone until the server is back",
+    ),
+    retry_ms: fixed(1_000, "the first pause between two attempts to reach the server"),
     active_tenants: fixed(
       100_000,
       "tenants whose shares a Shield holds; one more only meets [limits]",
@@ -323,13 +328,6 @@ export type WithConstants<T> = {
 
 /** A table with more members; a table that may be absent may be so still. */
 type Beside<T, V> = T extends object ? T & V : T;
-
-/** Some values of a tree of constants, as a test hands them in. */
-type SomeOf<T> = {
-  readonly [K in keyof T]?: T[K] extends Constant<infer V> ? V : SomeOf<T[K]>;
-};
-/** Values of some constants, by table. */
-export type SomeConstants = SomeOf<typeof CONSTANTS>;
 
 type Table = Record<string, unknown>;
 
