@@ -4,6 +4,12 @@
  */
 import assert from "node:assert/strict";
 import { runInChild } from "./harness/child_scenarios.ts";
+import { siteSearch } from "./site/search.ts";
+
+/** What people look for in the words of the field, and the pages that answer it. */
+const QUERIES = new URL("site/queries.json", import.meta.url);
+/** How many of 40 queries have to find their page among the first three results. */
+const FOUND_MIN = 38;
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 
@@ -15,5 +21,17 @@ Deno.test("the site of the documents in Chromium", async (t) => {
   }).output();
   const decoder = new TextDecoder();
   assert.ok(success, decoder.decode(stdout) + decoder.decode(stderr));
+  await t.step("a query has its page among the first three results", async () => {
+    const search = await siteSearch(`${ROOT}/.arqon/site/out`);
+    const queries: [query: string, pages: string[]][] = Object.entries(
+      JSON.parse(await Deno.readTextFile(QUERIES)),
+    );
+    assert.equal(queries.length, 40);
+    const missed = queries.flatMap(([query, pages]) => {
+      const first = search(query).slice(0, 3);
+      return first.some((page) => pages.includes(page)) ? [] : `${query}: ${first.join(", ")}`;
+    });
+    assert.ok(queries.length - missed.length >= FOUND_MIN, missed.join("\n"));
+  });
   await runInChild(t, "tests/site/child.ts");
 });

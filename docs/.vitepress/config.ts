@@ -35,6 +35,30 @@ function plainCorners({ renderer }: Markdown): void {
   };
 }
 
+/**
+ * A word as the search knows it; undefined for one that every page has. VitePress takes its text into the page, so it
+ * uses nothing from outside.
+ */
+function searchTerm(word: string): string | undefined {
+  const term = word.toLowerCase();
+  return /^(a|an|and|are|as|at|be|by|do|for|in|is|it|its|my|of|on|or|the|to|was|were|with)$/.test(
+      term,
+    )
+    ? undefined
+    : term;
+}
+
+/** People look for a page about something: its beginning is worth more than its parts; lists and our own work less. */
+function boostDocument(id: string, _term: string, stored?: { titles?: string[] }): number {
+  // The home page has links and no answers.
+  if (/\/(#|$)/.test(id)) return 0;
+  const is_last = /\/(arq|changes|contributing|epoch1_overview|architecture|compare)\.html/.test(
+    id,
+  );
+  if (is_last) return 0.4;
+  return stored?.titles?.length === 0 ? 2 : 1;
+}
+
 /** Read by VitePress. */
 export default {
   srcDir: "pages",
@@ -55,7 +79,12 @@ export default {
       ? []
       : [["link", { rel: "alternate", type: "text/markdown", href: `./${relativePath}` }]],
   themeConfig: {
-    search: { provider: "local" },
+    search: {
+      provider: "local",
+      options: {
+        miniSearch: { options: { processTerm: searchTerm }, searchOptions: { boostDocument } },
+      },
+    },
     outline: { level: [2, 3] },
     nav: [
       { text: "Quick start", link: "/quick_start" },
