@@ -1,4 +1,5 @@
 /** The capabilities that a Shield has. Each is left out by leaving it out here; the kernel knows only the list. */
+import { CONSOLE } from "./admin/console/capability.ts";
 import { INSPECT } from "./admin/inspect/capability.ts";
 import { MODERATION } from "./admin/operations/capability.ts";
 import { PLAN } from "./apply/capability.ts";
@@ -8,9 +9,11 @@ import type { Capability } from "./capability.ts";
 import { GROWING } from "./growing/capability.ts";
 import { HOOKS } from "./hooks/capability.ts";
 import { JOURNAL } from "./journal/capability.ts";
+import { MEMORY } from "./memory/capability.ts";
 import { MIRROR } from "./mirror/capability.ts";
 import { POLICIES } from "./policy/capability.ts";
 import { PUSHER } from "./pusher/capability.ts";
+import { QUOTA } from "./quota/capability.ts";
 import { REDUCERS } from "./reducers/capability.ts";
 import { SCHEDULES } from "./schedules/capability.ts";
 import { SCHEMAS } from "./schema/capability.ts";
@@ -31,10 +34,13 @@ export const SHIELD_CAPABILITIES: readonly Capability[] = [
   MIRROR,
   SCHEMAS,
   MODERATION,
+  QUOTA,
   JOURNAL,
   BACKUP,
   SCHEDULES,
   REDUCERS,
   HOOKS,
   PLAN,
+  CONSOLE,
+  MEMORY,
 ];

@@ -4,6 +4,9 @@
  */
 import type { AuditTrail } from "./admin/routing/audited.ts";
 import type { ListedRoute, ServedRoute } from "./admin/routing/admin_routes.ts";
+import type { LiveKey } from "../shared/config/keys/live_keys.ts";
+import type { Connection } from "./connection/connection.ts";
+import type { ClientSocket } from "./socket/client_socket.ts";
 import type { EntranceContext } from "./connection/entrance.ts";
 import type { ForeignEntry, HttpContext } from "./http/http.ts";
 import type { ClientRoute, DescribedRoute } from "./http/route.ts";
@@ -34,6 +37,18 @@ export interface ClientSide {
   routes(env: ShieldOptions, parts: Parts, entrance: EntranceContext): ClientRoute[];
 }
 
+/** A file for everybody who reaches the admin listener. */
+export interface AdminFile {
+  readonly body: string;
+  readonly content_type: string;
+}
+
+/** Keys of the configuration that may change at any time, and what is done then. */
+export interface Followed {
+  readonly keys: readonly LiveKey[];
+  readonly renew: () => void;
+}
+
 /** Who is let in on the client listener, for a protocol that is not ours. */
 export interface Door
   extends Pick<HttpContext, "requireOpen" | "requireCapacity" | "admission" | "pending"> {
@@ -50,6 +65,8 @@ export interface Capability<Own = unknown> {
   /** What answers requests of another protocol, which is asked before all else; undefined: it is switched off. */
   foreign?(env: ShieldOptions, parts: Parts, door: Door): ForeignEntry | undefined;
   readonly admin?: AdminSide;
+  /** A file below `/console/` of the admin listener; undefined: it has none there. */
+  file?(path: string): Promise<AdminFile | undefined>;
   /** Starts it, once the kernel is assembled. Rejects with `spine-unavailable`. */
   start?(env: ShieldOptions, parts: Parts): Running<Own> | Promise<Running<Own>>;
 }
@@ -61,19 +78,36 @@ export interface Running<Own = unknown> {
   readonly routes?: Iterable<ServedRoute>;
   /** Writes down what admins do. */
   readonly trail?: AuditTrail | undefined;
+  readonly follows?: readonly Followed[] | undefined;
   /** Called when nothing can keep the Shield from serving any more, in the order of the list. */
   begin?(): void | Promise<void>;
+  /** A client's socket has closed, whose memory is freed after this. */
+  socketClosed?(socket: ClientSocket, connection: Connection): void;
   /** The Shield begins to drain: called at once, in the order of the list. */
   drain?(): void;
   /** Ends what it does by itself, one after the other, while clients are told to go. Never rejects. */
   close?(): Promise<void>;
+  /** No client is left, or none is waited for any more. Never rejects. */
+  clientsGone?(): Promise<void>;
   /** Called when clients and kernel have ended, backwards. */
   [Symbol.asyncDispose]?(): PromiseLike<void>;
+}
+
+/** Finds a file of any of them. */
+export function fileOf(capabilities: readonly Pick<Capability, "file">[]) {
+  return async (path: string): Promise<AdminFile | undefined> => {
+    for (const { file } of capabilities) {
+      const found = await file?.(path);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  };
 }
 
 /** The capabilities of one Shield, started in the order of their list. */
 export class RunningCapabilities {
   readonly #running = new Map<Capability, Running>();
+  readonly #watching: NonNullable<Running["socketClosed"]>[] = [];
   readonly #ends = new AsyncDisposableStack();
 
   /** Starts all of them. Rejects as the first that cannot start. */
@@ -82,6 +116,9 @@ export class RunningCapabilities {
       const running = await capability.start?.(env, parts);
       if (running === undefined) continue;
       this.#running.set(capability, running);
+      const { follows = [] } = running;
+      for (const { keys, renew } of follows) env.reloading?.follow(keys, renew);
+      if (running.socketClosed !== undefined) this.#watching.push(running.socketClosed);
       this.#ends.defer(async () => await running[Symbol.asyncDispose]?.());
     }
   }
@@ -106,12 +143,20 @@ export class RunningCapabilities {
     for (const running of this.#running.values()) await running.begin?.();
   }
 
+  socketClosed(socket: ClientSocket, connection: Connection): void {
+    for (const watch of this.#watching) watch(socket, connection);
+  }
+
   drain(): void {
     for (const running of this.#running.values()) running.drain?.();
   }
 
   async close(): Promise<void> {
     for (const running of this.#running.values()) await running.close?.();
+  }
+
+  async clientsGone(): Promise<void> {
+    for (const running of this.#running.values()) await running.clientsGone?.();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

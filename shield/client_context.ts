@@ -31,7 +31,7 @@ function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
     isDraining: () => parts.draining_ms > 0,
     leaveAll: (connection, code) =>
       leaveAll(operations.context, connection, code, parts.draining_ms > 0),
-    onClosed: (socket, connection) => parts.memory?.onClosed(socket, connection),
+    onClosed: (socket, connection) => parts.running.socketClosed(socket, connection),
   };
 }
 

@@ -78,11 +78,9 @@ export async function drain(
   await spine.flush().catch((error) => log.warn("the last flush failed", { error }));
   // A listener that shuts down before the peers have answered would tell them 1001 instead.
   await wait(() => parts.sockets.size === 0, monotonic_ms() + CLOSE_MS);
-  if (parts.hurried) await parts.memory?.settled();
   await wait(() => parts.presence.stats.held_members === 0, answered_ms);
   parts.socket_server.close();
-  // Who holds the memory holds it to the end.
-  if (!parts.hurried) parts.memory?.close();
+  await parts.running.clientsGone();
   await release(parts);
 }
 

@@ -17,13 +17,12 @@ import { Lives } from "../shared/lives/lives.ts";
 import { OwnLife } from "../shared/lives/own_life.ts";
 import { steadyTime } from "../shared/spine/contract/log_clock.ts";
 import { startUsage } from "./usage/start.ts";
-import type { Foundation } from "./parts.ts";
 import type { ShieldOptions } from "./server.ts";
 
 const DAY_MS = 86_400_000;
 
 /** Resolves once what tenants have set is known, and its schemas. Rejects with `spine-unavailable`. */
-export async function openFoundation(options: ShieldOptions): Promise<Foundation> {
+export async function openFoundation(options: ShieldOptions) {
   const { config, random } = options;
   const node_id = config.server.node_id ?? connectionId(random).replace(/^c/, "shield-");
   const settings = await openSettings(options);
@@ -50,8 +49,22 @@ export async function openFoundation(options: ShieldOptions): Promise<Foundation
   const usage = startUsage({ ...options, settings, node_id, life, classes: rooms.classes });
   const gate = usage?.gate(quota) ?? quota;
   const signatures = signatureDemands(config.auth, settings);
-  const own = { revocations, signatures, quota, gate, noted, journal, usage, life };
-  return { node_id, tenants, settings, mirroring, schemas, rooms, ...own };
+  return {
+    node_id,
+    /** What each tenant has done. */
+    tenants,
+    ...{ settings, mirroring, schemas, rooms, revocations, signatures, journal },
+    /** Says of this Shield that it lives. */
+    life,
+    /** Undefined without `[quota]`. */
+    quota,
+    /** Budgets and quotas, as messages ask them; undefined: there are none. */
+    gate,
+    /** Undefined without `[ledger]`. */
+    noted,
+    /** Undefined without `[usage]`. */
+    usage,
+  };
 }
 
 /** Nothing that Shields write of what they did is kept for longer, in ms. */

@@ -24,7 +24,7 @@ import type { Backend, BackendIdentity } from "./backend/backend.ts";
 import { createAuthenticator } from "./auth/authenticate.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
 import { Bans } from "./auth/bans.ts";
-import { type Capability, RunningCapabilities } from "./capability.ts";
+import { type Capability, fileOf, RunningCapabilities } from "./capability.ts";
 import { ConnectionTable } from "./connection/connection_table.ts";
 import { drain } from "./drain.ts";
 import { createHistory } from "./durable/history/history.ts";
@@ -42,7 +42,7 @@ import { announcePlatform, switchedOff } from "./platform.ts";
 import { startOverseer } from "./policy/start.ts";
 import { registerParts } from "./part_metrics.ts";
 import type { Foundation, Parts } from "./parts.ts";
-import { RateTable } from "./rates/rates.ts";
+import { RATE_KEYS, RateTable } from "./rates/rates.ts";
 import { checksOf, statusOf } from "./report.ts";
 import type { StartedOverseer } from "./policy/start.ts";
 import { PresenceFrames } from "./presence/frames.ts";
@@ -55,12 +55,10 @@ import { readNotes } from "./ledger/past_reads.ts";
 import { unheardNotes } from "./ledger/unheard.ts";
 import { SignalWrites } from "./signals/signal_writes.ts";
 import { startSignals } from "./signals/signals.ts";
-import { startMemoryWatch } from "./memory/memory_start.ts";
 import type { SocketServer } from "./socket/client_socket.ts";
 import { openSockets } from "./socket/open.ts";
 import { createStats, registerStats } from "./stats/stats.ts";
 import type { ShieldStats } from "./stats/stats.ts";
-import { followConfig } from "./live_parts.ts";
 import { leave } from "./connection/subscribe.ts";
 import type { Traces } from "./traces/traces.ts";
 import { SWEEP_MS, Sweeper } from "./connection/sweep.ts";
@@ -136,7 +134,7 @@ export interface Shield {
 }
 
 /** How every Shield begins. */
-const RUNNING = { draining_ms: 0, hurried: false, memory: undefined };
+const RUNNING = { draining_ms: 0, hurried: false };
 
 /** Policies that ask hooks, and what tells these of refusals. */
 type Hooked = ReturnType<typeof withHooks<StartedOverseer>>;
@@ -253,7 +251,8 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const sockets = openSockets(config, options.registry);
   const parts = assemble(options, foundation, authenticator, hooked, bans, sockets);
   registerParts(parts, config.telemetry, options.registry);
-  if (options.reloading !== undefined) followConfig(options.reloading, parts);
+  options.reloading?.follow(RATE_KEYS, () => parts.rates.renew());
+  options.reloading?.follow(["rooms"], () => parts.rooms.renew());
   parts.bans.start((ban) => parts.signals.onBan(ban));
   revocations.start(() => {
     authenticator.forget((identity) => revocations.find(identity) !== undefined);
@@ -272,12 +271,12 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   );
   const router = new AdminRouter([...kernel, ...running.routes()]);
   const description = adminOpenApi(options.capabilities);
-  const door = { authenticator, ...reach, log, router, description };
+  const file = fileOf(options.capabilities);
+  const door = { authenticator, ...reach, log, router, description, file };
   const admin = { ...door, audit: running.trail(), ...gates };
   const known = [parts.bans.ready, revocations.ready, parts.presence.moving.known()];
   await Promise.all([authenticator.warm(), ...known, spine.flush()]);
   await running.begin();
-  parts.memory = startMemoryWatch(options, parts, bans);
   const sweeper = new Sweeper(parts.connections, config.server, now());
   const sweeps = setInterval(() => sweeper.pass(now()), SWEEP_MS);
   const warmer = keepWarm(authenticator);

@@ -18,7 +18,7 @@ import type { CheckQueue } from "./routing/check_queue.ts";
 import type { Audited, AuditTrail } from "./routing/audited.ts";
 import { requireRole } from "../auth/authorize.ts";
 import { authenticate, requireMethod } from "../http/http.ts";
-import { consoleAsset } from "./console/assets.ts";
+import type { AdminFile } from "../capability.ts";
 import type { HttpContext } from "../http/http.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Schema } from "../openapi/openapi_parts.ts";
@@ -33,6 +33,8 @@ export interface AdminContext extends Pick<HttpContext, "authenticator"> {
   readonly router: AdminRouter;
   /** The description of the API, for everybody. */
   readonly description: Schema;
+  /** A file of the console; undefined: there is none. */
+  readonly file: (path: string) => Promise<AdminFile | undefined>;
   readonly log: Logger;
   /** The audit log; absent: no log is written. */
   readonly audit?: AuditTrail | undefined;
@@ -62,7 +64,7 @@ export async function handleAdmin(
 
 /** Answers requests that need no token: files, and the description of the API. */
 async function openAnswer(
-  { description }: AdminContext,
+  { description, file }: AdminContext,
   request: Request,
   path: string,
 ): Promise<Response | undefined> {
@@ -77,7 +79,7 @@ async function openAnswer(
   }
   if (!path.startsWith("/console/")) return undefined;
   requireReading(request);
-  const asset = await consoleAsset(path);
+  const asset = await file(path);
   if (asset === undefined) throw new ArqonError("not-found", path);
   const headers = { "content-type": asset.content_type };
   return new Response(request.method === "HEAD" ? null : asset.body, { headers });

@@ -7,5 +7,8 @@ export const MIRROR: Capability = {
   name: "mirror",
   title: "copies of traffic",
   admin: { tables: [MIRROR_ROUTES], tags: { mirror: "copies of traffic" } },
-  start: (_env, { mirroring }) => ({ routes: MIRROR_ROUTES.serve(mirroring.admin) }),
+  start: (_env, { mirroring }) => ({
+    routes: MIRROR_ROUTES.serve(mirroring.admin),
+    follows: [{ keys: ["platform.mirroring.rules"], renew: () => mirroring.renew() }],
+  }),
 };

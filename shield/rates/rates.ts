@@ -3,6 +3,7 @@
  * their buckets or from none. Knows connections only by their identity; the arithmetic is
  * `token_bucket.ts` and `fair_share.ts`.
  */
+import type { LiveKey } from "../../shared/config/keys/live_keys.ts";
 import type { ArqonError } from "@arqon/proto";
 import { Gauge } from "prom-client";
 import type { Registry } from "prom-client";
@@ -116,6 +117,18 @@ class Holders<Item extends Held> {
     }
   }
 }
+
+/** The keys of the configuration that it reads. */
+export const RATE_KEYS: readonly LiveKey[] = [
+  "limits.messages_per_second",
+  "limits.bytes_per_second",
+  "limits.user_messages_per_second",
+  "limits.user_bytes_per_second",
+  "limits.tenant_messages_per_second",
+  "limits.tenant_bytes_per_second",
+  "limits.process_messages_per_second",
+  "limits.process_bytes_per_second",
+];
 
 /** All rates of one process. */
 export class RateTable {

@@ -18,5 +18,8 @@ export const SCHEMAS: Capability = {
     },
     schemas: SCHEMA_SCHEMAS,
   },
-  start: (_env, { schemas }) => ({ routes: SCHEMA_ROUTES.serve(schemas.admin) }),
+  start: (_env, { schemas }) => ({
+    routes: SCHEMA_ROUTES.serve(schemas.admin),
+    follows: [{ keys: ["platform.registry.mappings"], renew: () => schemas.renew() }],
+  }),
 };

@@ -15,6 +15,10 @@ export const USAGE: Capability = {
     usage?.audit(trail && ((audited) => trail.happened(audited)));
     return {
       routes: USAGE_ROUTES.serve(usage?.admin),
+      follows: usage && [
+        { keys: ["usage.budgets"], renew: () => usage.renew() },
+        { keys: ["usage.prices", "usage.prices_from"], renew: () => usage.reprice() },
+      ],
       // A start that fails before this has counted nothing, and leaves no life that others would take for killed.
       begin: () => usage?.begin(),
     };

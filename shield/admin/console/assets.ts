@@ -55,13 +55,9 @@ import view_rooms from "./view_rooms.js" with { type: "text" };
 import view_tenants from "./view_tenants.js" with { type: "text" };
 import view_usage from "./view_usage.js" with { type: "text" };
 import view_why from "./view_why.js" with { type: "text" };
+import type { AdminFile } from "../../capability.ts";
+import { REPLAY_PATH } from "../routing/admin_safety.ts";
 import { replayWorker } from "./replay_bundle.ts";
-
-/** One file of the console. */
-export interface ConsoleAsset {
-  readonly body: string;
-  readonly content_type: string;
-}
 
 const SCRIPTS: Readonly<Record<string, string>> = {
   "api.js": api,
@@ -118,11 +114,9 @@ const SCRIPTS: Readonly<Record<string, string>> = {
 };
 
 const SCRIPT_TYPE = "text/javascript; charset=utf-8";
-/** The thread for replays. */
-export const REPLAY_PATH = "/console/replay_worker.js";
 
 /** Those compiled into the program, by their path below the admin listener. */
-export const ASSETS: ReadonlyMap<string, ConsoleAsset> = new Map([
+export const ASSETS: ReadonlyMap<string, AdminFile> = new Map([
   ["/console/", { body: html, content_type: "text/html; charset=utf-8" }],
   ["/console/console.css", { body: css, content_type: "text/css; charset=utf-8" }],
   ...Object.entries(SCRIPTS).map(([name, body]) =>
@@ -134,7 +128,7 @@ export const ASSETS: ReadonlyMap<string, ConsoleAsset> = new Map([
  * The file at a path of the admin listener, for example `/console/`; undefined when there is none. Rejects when the
  * thread for replays cannot be made.
  */
-export async function consoleAsset(path: string): Promise<ConsoleAsset | undefined> {
+export async function consoleAsset(path: string): Promise<AdminFile | undefined> {
   if (path !== REPLAY_PATH) return ASSETS.get(path);
   return { body: await replayWorker(), content_type: SCRIPT_TYPE };
 }

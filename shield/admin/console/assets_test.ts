@@ -1,6 +1,7 @@
 /** The console's files: all are served, none asks for what its policy forbids. */
 import assert from "node:assert/strict";
-import { ASSETS, consoleAsset, REPLAY_PATH } from "./assets.ts";
+import { REPLAY_PATH } from "../routing/admin_safety.ts";
+import { ASSETS, consoleAsset } from "./assets.ts";
 
 const FOLDER = new URL(".", import.meta.url);
 

@@ -3,8 +3,9 @@
  * requests are refused, and the headers of every answer. Who may ask at all is `admin.ts`.
  */
 import { ArqonError } from "@arqon/proto";
-import { REPLAY_PATH } from "../console/assets.ts";
 
+/** The console's thread for replays. */
+export const REPLAY_PATH = "/console/replay_worker.js";
 /** The content policy of the console's pages; all other answers may load and run nothing. */
 const CONSOLE_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; " +
   "connect-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; " +
