@@ -55,6 +55,17 @@ or run \`deno task dev\`: Shield and Brain in one process, without NATS.`;
 
 const PROGRAM = "brain";
 
+/** What a Brain runs, loaded when whoever asks whether the process lives gets an answer. */
+async function load() {
+  const [server, list, tracing, spine] = await Promise.all([
+    import("./server.ts"),
+    import("./capabilities.ts"),
+    import("../shared/telemetry/tracing.ts"),
+    import("../shared/spine/open.ts"),
+  ]);
+  return { ...server, ...list, ...tracing, ...spine };
+}
+
 async function run(given: GivenConfig): Promise<void> {
   const now = Date.now;
   const generated = `brain-${crypto.randomUUID().slice(0, 8)}`;
@@ -87,11 +98,7 @@ async function run(given: GivenConfig): Promise<void> {
   const listeners = await startListeners({ ...asked_for, limits });
   const { ops_url, admin_url } = listeners;
   log.info("starting", { version, node_id, ops_url });
-  const [{ startBrain }, { startTracing }, { openSpine }] = await Promise.all([
-    import("./server.ts"),
-    import("../shared/telemetry/tracing.ts"),
-    import("../shared/spine/open.ts"),
-  ]);
+  const { startBrain, startTracing, openSpine, BRAIN_CAPABILITIES } = await load();
   starting.begin(spinePhase(config));
   const spine = await openSpine(config, { log: log.child({ part: "spine" }), now, files });
   const monotonic_ms = () => performance.now();
@@ -108,7 +115,9 @@ async function run(given: GivenConfig): Promise<void> {
   const parts = { config, spine, log, registry, now, random, brain_id, tracing, ...told };
   const { read: readTextFile } = files;
   starting.begin("reading who is present, and the rooms");
-  const brain = await startBrain({ ...parts, readTextFile, readFile: Deno.readFileSync });
+  const capabilities = BRAIN_CAPABILITIES;
+  const files_read = { readTextFile, readFile: Deno.readFileSync };
+  const brain = await startBrain({ ...parts, capabilities, ...files_read });
   using _storage = await watchStorage({ config, spine, registry, log });
   const exporting = await openMetricsExport({ ...exported, now });
   await storage.asked;

@@ -14,22 +14,23 @@ import type { Spine, Subscription } from "../shared/spine/contract/spine.ts";
 import { ALL_TAPPED } from "../shared/subjects/subject.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";
 import { plural } from "../shared/plural.ts";
+import type { BrainCapability } from "./capability.ts";
 import { startInspect } from "./inspect.ts";
 import { createBrainMetrics } from "./telemetry/metrics.ts";
 import type { BrainMetrics } from "./telemetry/metrics.ts";
 import { startBrainPresence } from "./presence/service.ts";
 import { HookLifeEvents } from "./hooks/life_events.ts";
-import { startHooks } from "./hooks/service.ts";
 import { KeptStays } from "./membership/kept_stays.ts";
 import { startMembership } from "./membership/service.ts";
 import { startReducers } from "./reducers/service.ts";
-import { startRollouts } from "./rollouts/service.ts";
 import { startRooms } from "./rooms/service.ts";
 import type { RoomService, RoomServiceOptions } from "./rooms/service.ts";
 import { createTap } from "./tap.ts";
 
 /** What a Brain needs from its process. */
 export interface BrainOptions {
+  /** What it has beside its kernel, in the order in which they start. */
+  readonly capabilities: readonly BrainCapability[];
   readonly config: Pick<
     Config,
     | "server"
@@ -70,7 +71,7 @@ export interface BrainOptions {
   /** Reads the configuration again; absent: it stays as it is. */
   readonly reloading?: ConfigReloading | undefined;
   /** Tells of another configuration when somebody else reads it again; absent: `reloading` does. */
-  readonly changes?: ConfigChanges;
+  readonly changes?: ConfigChanges | undefined;
   /** Called when an operator drains this process: does what SIGTERM does. Absent: nobody can. */
   readonly onDrain?: (by: string) => void;
   /** Whether the Spine stores what it is given, for readiness; absent: it is not asked. */
@@ -144,9 +145,9 @@ async function startParts(options: BrainOptions, metrics: BrainMetrics) {
   const membership = await part(startMembership(common));
   const reducers = await part(startReducers(common));
   const rooms = await part(startRoomsOf({ ...common, metrics, calls: reducers }));
-  const hooks = await part(startHooks(common));
-  const rollouts = await startRollouts(common).catch((error) => part(Promise.reject(error)));
-  return { presence, reducers, rooms, membership, hooks, rollouts };
+  const others: { drain(): Promise<void> }[] = [];
+  for (const { start } of options.capabilities) others.push(await part(start(common)));
+  return { presence, reducers, rooms, membership, others };
 }
 
 /**
@@ -157,7 +158,7 @@ export async function startBrain(options: BrainOptions): Promise<Brain> {
   const { spine, now, storage } = options;
   const metrics = createBrainMetrics(options.registry);
   const parts = await startParts(options, metrics);
-  const { presence, reducers, rooms, membership, hooks, rollouts } = parts;
+  const { presence, reducers, rooms, membership, others } = parts;
   const tap = startTap(options, metrics);
   const started_ms = now();
   let since_ms = started_ms;
@@ -168,8 +169,7 @@ export async function startBrain(options: BrainOptions): Promise<Brain> {
     // First: what the others hear of now goes to them and not here.
     await presence.drain();
     tap?.unsubscribe();
-    rollouts.close();
-    await hooks.drain();
+    for (const one of others.toReversed()) await one.drain();
     await membership.drain();
     await rooms.drain();
     await reducers.drain();

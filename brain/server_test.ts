@@ -9,6 +9,7 @@ import { openEmbedded } from "../shared/spine/embedded/embedded.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
 import { tapSubject } from "../shared/subjects/subject.ts";
 import { accepted, sendCommand, TRACE_ID } from "./rooms/testing/command_probe.ts";
+import { BRAIN_CAPABILITIES } from "./capabilities.ts";
 import { startBrain } from "./server.ts";
 import type { Brain } from "./server.ts";
 
@@ -35,6 +36,7 @@ async function withBrain(
   const config = configFrom(settings);
   try {
     const brain = await startBrain({
+      capabilities: BRAIN_CAPABILITIES,
       ...{ config, spine, log, registry, now, ...FILES },
       random: Math.random,
     });
@@ -87,6 +89,7 @@ Deno.test("two Brains on one Spine share the commands of a room and lose none", 
       write: () => {},
     });
     const second = await startBrain({
+      capabilities: BRAIN_CAPABILITIES,
       config: configFrom({}),
       spine,
       log,
@@ -137,7 +140,7 @@ Deno.test("a Brain does not start without its Spine", async () => {
     const config = configFrom({});
     const parts = { config, spine, log, registry, now, ...FILES };
     await assert.rejects(
-      startBrain({ ...parts, random: Math.random }),
+      startBrain({ capabilities: BRAIN_CAPABILITIES, ...parts, random: Math.random }),
       (error) => error instanceof ArqonError && error.reason === "spine-unavailable",
     );
   });

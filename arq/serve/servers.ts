@@ -2,6 +2,7 @@
  * Runs Shield and Brain on one Spine, with one log and one page of metrics. `serve.ts` opens the listeners;
  * files, clocks and signals belong to the process.
  */
+import { BRAIN_CAPABILITIES } from "../../brain/capabilities.ts";
 import { startBrain } from "../../brain/server.ts";
 import type { Brain } from "../../brain/server.ts";
 import type { ConfigReload } from "../../shared/config/live/reload.ts";
@@ -137,6 +138,7 @@ export async function startServers(
   starting.begin("reading rooms, settings, schemas, policies, bans and keys");
   const brain = await startBrain({
     ...common,
+    capabilities: BRAIN_CAPABILITIES,
     readTextFile,
     readFile: process.readFile,
     log: logOf("brain"),

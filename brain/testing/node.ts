@@ -7,6 +7,7 @@ import { openSpine } from "../../shared/spine/open.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { NatsServer } from "../../tests/harness/nats_server.ts";
 import { QUICK } from "../presence/testing/spine_network.ts";
+import { BRAIN_CAPABILITIES } from "../capabilities.ts";
 import { startBrain } from "../server.ts";
 import type { Brain } from "../server.ts";
 
@@ -41,6 +42,7 @@ export async function startNode(
   const registry = createMetrics({ node_id: "b", version: "0" });
   const spine = await openSpine(config, { log, now });
   const brain = await startBrain({
+    capabilities: BRAIN_CAPABILITIES,
     ...{ config, spine, log, registry, now },
     ...{ readTextFile: Deno.readTextFileSync, readFile: Deno.readFileSync },
     random: Math.random,
