@@ -1,5 +1,10 @@
 /** Budgets of tenants over two real Shields on a real NATS, also when one is killed, and on one bus alone. */
 import assert from "node:assert/strict";
+import { configFrom } from "../shared/config/load.ts";
+import { createLogger } from "../shared/logs/log.ts";
+import { openSpine } from "../shared/spine/open.ts";
+import { encodeMinute } from "../shared/usage/minute.ts";
+import { runningKey } from "../shared/usage/place.ts";
 import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
@@ -36,7 +41,7 @@ const socketOf = ({ ready }: ServerProcess) => `${ready.url?.replace(/^http/, "w
 
 /** Asks the admin API of a Shield. */
 async function admin(
-  { ready }: Pick<ServerProcess, "ready">,
+  { ready }: { readonly ready: { readonly admin_url?: string } },
   token: string,
   path: string,
   method = "GET",
@@ -184,5 +189,43 @@ Deno.test("budgets: one that slows takes few messages, one that warns takes all 
         `used_ratio\\{tenant="default",per="month",unit="messages_in",action="${action}"\\} [1-9]`,
       ),
     );
+  }
+});
+
+/** Killed Shields have left so many minutes that reading them takes a while. */
+async function fillLedger(url: string): Promise<void> {
+  const options = { level: "error", format: "logfmt", component: "test", write: () => {} } as const;
+  const log = createLogger({ ...options, now: Date.now });
+  const spine = await openSpine(configFrom({ nats: { urls: [url], request_timeout_ms: 60_000 } }), {
+    ...{ log, now: Date.now },
+  });
+  const bucket = await spine.keyValue("ARQON_USAGE", { unwatched: true });
+  const told = { life_ms: 1, minute: Math.floor(Date.now() / 60_000), until_ms: Date.now() };
+  for (let seq = 0; seq < 200; seq++) {
+    const minute = encodeMinute({ ...told, seq, rows: [] });
+    await bucket.put(runningKey("acme", "gone", "1", `${seq}`), minute);
+  }
+  await spine.drain();
+}
+
+Deno.test("budgets: those of an apply hold, and hold nothing back any more, once it is answered", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await using issuer = await createIssuer();
+  const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n` +
+    "[usage]\nenabled = true\nflush_ms = 60_000\n";
+  const operators = 'operator_tenants = ["ops"]';
+  const lines = 'node_id = "one"';
+  await using shield = await startServer("shield", config, issuer.dir, lines, 0, [], operators);
+  const token = await issuer.tokenFor({ role: "admin", sub: "root", tenant_id: "ops" });
+  using client = await openText(socketOf(shield), await issuer.tokenFor());
+  await fillLedger(nats.url);
+  const path = "/v1/tenants/acme/state";
+  const spent = { per: "month", unit: "messages_in", limit: 0, action: "refuse" };
+  for (const [budgets, reason] of [[[spent], "budget-exhausted"], [[], undefined]] as const) {
+    const { basis } = JSON.parse((await admin(shield, token, path)).text);
+    const { status, text } = await admin(shield, token, path, "PUT", { basis, budgets });
+    assert.equal(status, 200, text);
+    assert.equal(JSON.parse(text).here.in_force, true, text);
+    assert.equal((await publish(client)).reason, reason);
   }
 });

@@ -61,6 +61,8 @@ export interface ApplyAdminContext {
   /** Undefined where schemas are switched off: mappings are then not looked at. */
   readonly schemas: SchemaAdminContext | undefined;
   readonly counted: CountedLimits;
+  /** Reads how a tenant's budgets stand, so that they hold from then on. Rejects as the ledger's store rejects. */
+  readonly standBudgets: (tenant_id: string) => Promise<unknown>;
   readonly log: Logger;
   /** The id of this Shield. */
   readonly node_id: string;
@@ -239,6 +241,8 @@ async function apply(
     stored.policies.revision === 0 ||
     registry.reached(tenant, stored.policies.revision, IN_FORCE_MS),
   ]);
+  // After the settings: these are the budgets that are read.
+  reached.push(given.budgets === undefined || await stands(context, tenant));
   await refreshed(schemas, wanted.schemas);
   const here = registry.tenant(tenant);
   const policies = { state: here?.state ?? null, detail: here?.detail ?? null };
@@ -246,6 +250,14 @@ async function apply(
   const secrets = madeSecrets(wanted.hooks, lists.hooks);
   const now = await view(context, tenant, stored);
   return answer({ tenant, ...now, secrets, here: { node_id, in_force, policies } });
+}
+
+/** Whether the tenant's budgets hold here by now: how much of them is used could be read in time. */
+async function stands({ standBudgets }: ApplyAdminContext, tenant: string): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => resolve(false), IN_FORCE_MS);
+  const read = standBudgets(tenant).then(() => true, () => false);
+  return await Promise.race([read, late]).finally(() => clearTimeout(timer));
 }
 
 /** Resolves once this Shield checks by what is in force now, or could not learn it in time. */

@@ -18,6 +18,7 @@ import type { ReducerAdminContext } from "../reducers/api.ts";
 import type { RolloutAdminContext } from "./rollout_api.ts";
 import { openRollouts } from "./rollouts.ts";
 import type { RolloutsOptions } from "./rollouts.ts";
+import type { StartedUsage } from "../usage/start.ts";
 import { promote, stagedBytes } from "../schema/registry/staging.ts";
 
 /** The parts of the process that applies act on; one that is switched off has no context. */
@@ -26,7 +27,7 @@ interface ApplyParts extends Pick<ApplyAdminContext, "settings" | "node_id"> {
   readonly schemas: { readonly admin: SchemaAdminContext | undefined };
   /** Absent: not counted here. */
   readonly quota: object | undefined;
-  readonly usage: object | undefined;
+  readonly usage: Pick<StartedUsage, "admin"> | undefined;
 }
 
 /** What admins set of what the Shield does by itself, as their routes have it; undefined: it is without that. */
@@ -108,7 +109,18 @@ export async function startApplies(
   const running = await openRollouts(rolling);
   const { bucket: rollouts } = running;
   const counted = { quotas: parts.quota !== undefined, budgets: parts.usage !== undefined };
-  const own = { applies, bus, settings, documents, rollouts, policies, schemas: schemas.admin };
+  const standBudgets = async (tenant_id: string) =>
+    await parts.usage?.admin.budgets.stand(tenant_id);
+  const own = {
+    applies,
+    bus,
+    standBudgets,
+    settings,
+    documents,
+    rollouts,
+    policies,
+    schemas: schemas.admin,
+  };
   const state = { ...own, counted, log, node_id };
   return {
     admin: { state, rollouts: { state, bucket: rollouts, log, now, random, node_id } },
