@@ -1,6 +1,6 @@
 // What a refusal at the door says of waiting, and that the connection waits so long: real sockets.
 import assert from "node:assert/strict";
-import { retryAfterOf } from "./auth_check.ts";
+import { explainRefusal, retryAfterOf } from "./auth_check.ts";
 import { connect } from "../mod.ts";
 import { quick, refusedWith, startPeer, welcome } from "../testing/scripted_peer.ts";
 
@@ -46,4 +46,19 @@ Deno.test("a client that is not let in waits as long as the body says: 'admissio
 Deno.test("without retry_after_ms in the body the header counts", async () => {
   const wait_ms = await waitAfter({ retry_after_ms: "soon" }, { "retry-after": "1" });
   assert.ok(wait_ms >= 1_000 && wait_ms < 1_005, `${wait_ms} ms`);
+});
+
+Deno.test("a Retry-After that is a date is told by the server's clock, whatever this device's shows", async () => {
+  const body = JSON.stringify({ reason: "admission", detail: "" });
+  await using server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, () => {
+    const headers = {
+      "retry-after": "Fri, 02 Jan 2026 03:04:12 GMT",
+      date: "Fri, 02 Jan 2026 03:04:05 GMT",
+    };
+    return new Response(body, { status: 503, headers });
+  });
+  const check_url = `http://127.0.0.1:${server.addr.port}/`;
+  const { signal } = new AbortController();
+  const check = { check_url, token: "t", detail: "", timeout_ms: 60_000, signal };
+  assert.equal((await explainRefusal(check)).retry_after_ms, 7_000);
 });
