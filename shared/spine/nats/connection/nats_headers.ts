@@ -22,6 +22,7 @@ export const NO_HEADERS: SpineHeaders = Object.freeze(Object.create(null));
 const NO_BLOCK: HeaderBlock = { headers: NO_HEADERS, code: 0, description: "" };
 const VERSION = "NATS/1.0";
 const LINE_END = "\r\n";
+const BLOCK_END = LINE_END + LINE_END;
 const NAME = /^[!-9;-~]*$/;
 const decoder = new TextDecoder();
 
@@ -60,8 +61,9 @@ const PRINTABLE = 0x21;
 /** The headers of a block of nothing but that name and a plain value; undefined: it may be any other. */
 function readLone(text: string): SpineHeaders | undefined {
   const from = lone_start.length;
-  const to = text.length - 2 * LINE_END.length;
+  const to = text.length - BLOCK_END.length;
   if (from === 0 || from >= to || !text.startsWith(lone_start)) return undefined;
+  if (!text.endsWith(BLOCK_END)) return undefined;
   if (text.indexOf("\r", from) !== to || text.indexOf("\n", from) !== to + 1) return undefined;
   if (text.charCodeAt(from) < PRINTABLE || text.charCodeAt(to - 1) < PRINTABLE) return undefined;
   const headers: Record<string, string> = Object.create(null);

@@ -71,6 +71,16 @@ Deno.test("any header block is read as nats.js reads it, faults included", () =>
   });
 });
 
+Deno.test("whatever follows the only name that the block before had is read as nats.js reads it", () => {
+  const end = fc.string({ unit: fc.constantFrom("\r", "\n", ":", "a"), maxLength: 3 });
+  const usual = encoder.encode("NATS/1.0\r\na: b\r\n\r\n");
+  const after = end.map((text) => encoder.encode(`NATS/1.0\r\na: b\r\n${text}`));
+  fc.assert(fc.property(after, (bytes) => {
+    assert.deepEqual(byUs(usual), byNats(usual));
+    assert.deepEqual(byUs(bytes), byNats(bytes));
+  }));
+});
+
 Deno.test("bytes that are no UTF-8 are read as nats.js reads them", () => {
   const some = fc.uint8Array({ maxLength: 20 }).map((bytes) =>
     new Uint8Array([...encoder.encode("NATS/1.0\r\na: "), ...bytes, 13, 10, 13, 10])
