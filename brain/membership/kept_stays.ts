@@ -17,7 +17,7 @@ import type {
 } from "../cluster_view.ts";
 
 /** Stays that one Brain keeps, at most; of more the oldest goes of a tenant that has more than its share. */
-export const KEPT_MAX = 10_000;
+const KEPT_MAX = 10_000;
 /** So long one of a Shield that is up is kept: that Shield keeps it itself, and tells of it again. */
 const UP_MS = 60_000;
 
@@ -27,6 +27,8 @@ export interface KeptStaysOptions {
   /** Unix ms. */
   readonly now: () => number;
   readonly monotonic_ms: () => number;
+  /** Absent: `KEPT_MAX`. */
+  readonly max?: number;
 }
 
 /** Who wants to know. */
@@ -56,6 +58,7 @@ export function reasonOf(cause: LeaveCause, said: LeaveReason | undefined): Leav
 /** The stays that one Brain keeps. */
 export class KeptStays {
   readonly #options: KeptStaysOptions;
+  readonly #max: number;
   /** Those that wait longest first. */
   readonly #stays = new Map<string, Kept>();
   /** Their keys by tenant, in the same order. */
@@ -66,7 +69,8 @@ export class KeptStays {
   /** Begins to hear of who leaves. */
   constructor(options: KeptStaysOptions) {
     this.#options = options;
-    const { view } = options;
+    const { view, max = KEPT_MAX } = options;
+    this.#max = max;
     view.onMembers((change) => this.#changed(change));
     view.onStays((told) => this.#told(told));
     view.onStaysWritten(({ stays }) => {
@@ -142,12 +146,12 @@ export class KeptStays {
     const own = this.#by_tenant.get(tenant_id) ?? new Set();
     this.#by_tenant.set(tenant_id, own.add(key));
     this.#follower?.onKept(stay);
-    if (this.#stays.size > KEPT_MAX) this.#dropOne(own);
+    if (this.#stays.size > this.#max) this.#dropOne(own);
   }
 
   /** Drops the oldest of the tenant that has come last if it has more than its share, else of another that has. */
   #dropOne(own: ReadonlySet<string>): void {
-    const share = KEPT_MAX / this.#by_tenant.size;
+    const share = this.#max / this.#by_tenant.size;
     // As there are too many, one has.
     const isLarge = (keys: ReadonlySet<string>) => keys.size > share;
     const large = isLarge(own) ? own : this.#by_tenant.values().find(isLarge);
