@@ -9,7 +9,7 @@ const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 /** What the tasks in deno.json give both. */
 const FLAGS = ["--ignore-env", "--allow-net", "--allow-read"];
 /** Lets a configuration set constants, in comments. */
-const PRELOAD = `--preload=${ROOT}/tests/harness/set_constants.ts`;
+const PRELOAD = `--preload=${ROOT}/shared/config/testing/set_constants.ts`;
 /** What they give a Shield beside that. */
 const SHIELD_FLAGS = [...SERVER_FLAGS, `--allow-run=${Deno.execPath()}`];
 /** And a Brain. */

@@ -1,8 +1,8 @@
 /**
- * Preloaded into the Shields and Brains of `cluster.ts`: sets the constants that comments of their configuration name, as
- * `#constant durable.verify_ms = 500`. The product reads no such comment.
+ * Preloaded into the Shields and Brains of `tests/harness/cluster.ts`: sets the constants that comments of their
+ * configuration name, as `#constant durable.verify_ms = 500`. The product reads no such comment.
  */
-import { constants } from "../../shared/config/keys/constants.ts";
+import { constants } from "../keys/constants.ts";
 
 const file = Deno.args[Deno.args.indexOf("--config") + 1] ?? "";
 const known = new Map(constants());
