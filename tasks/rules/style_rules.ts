@@ -51,8 +51,8 @@ const PAGE_KINDS: readonly (readonly [pattern: string, plain: string])[] = [
   [String.raw`\bborn\b`, "created, begins"],
 ];
 
-/** The pages that PAGE_KINDS are for; tutorials are not at zero yet. */
-const PAGES = /^docs\/(?!tutorial_)[^/]+\.md$/;
+/** The pages that PAGE_KINDS are for. */
+const PAGES = /^docs\/[^/]+\.md$/;
 
 /** A space of a pattern in a text: any white space, and behind a line's end what begins the next line of a comment. */
 const GAP = String.raw`(?:[ \t]+|[ \t]*\r?\n[ \t]*(?:(?:\/\/|\*|#|>)[ \t]+)?)`;
