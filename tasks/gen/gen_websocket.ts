@@ -13,38 +13,37 @@ const HEAD =
 
 # WebSocket, case by case
 
-What the two kinds of client sockets (\`[server] websocket\`,
-[compared](floods.md#messages-without-end)) do with the cases of
-[RFC 6455](https://www.rfc-editor.org/rfc/rfc6455), after those of the Autobahn test suite, whose own
-program needs Python 2. A raw client of the tests plays each case
-([rfc_cases_test.ts](../shield/socket/rfc_cases_test.ts)). "taken": all messages and pongs came out
-right, and the connection goes on. "closed 1002": the server sent that close code. "ended": the
-connection ended without a close frame. ✓ is what the RFC asks for.
+How both kinds of client sockets (\`[server] websocket\`,
+[compared](floods.md#messages-without-end)) handle the cases of
+[RFC 6455](https://www.rfc-editor.org/rfc/rfc6455), modelled on the Autobahn test suite, whose own
+program needs Python 2. A raw client plays each case
+([rfc_cases_test.ts](../shield/socket/rfc_cases_test.ts)). "taken": all messages and pongs were right
+and the connection stays open. "closed 1002": the server sent that close code. "ended": the
+connection ended without a close frame. ✓: as the RFC requires.
 `;
 
 const FAIR = `
 ## Who sends too much, does not read, or does not go
 
-Both kinds play these cases as well
-([conformance_fair.ts](../shield/socket/testing/conformance_fair.ts)), counted in turns of the event loop: a
-connection has 128 frames or 64 KiB of one, or fewer when they take more than half a millisecond, then the
-others have theirs.
+Both kinds play these cases, too
+([conformance_fair.ts](../shield/socket/testing/conformance_fair.ts)), counted in turns of the event
+loop: a connection gets 128 frames or 64 KiB of one, or fewer if they take more than half a
+millisecond; then the others get theirs.
 `;
 
 const TAIL = `
-- What may wait of a native connection: two seconds of \`[limits] messages_per_second\` and as many
-  messages as \`rate_refusals\` says (50,000 by default), and two seconds of \`bytes_per_second\` (64 MiB;
-  no less than 16); 256 MiB of all. The runtime hands over whatever has come in one turn, so the first
-  50,000 small messages of a flood take some 100 ms of everybody's time.
-- The runtime answers WebSocket pings and joins fragments by itself, and nobody can see or slow down who
-  floods a native socket with those.
-- After a close of ours, \`own\` sockets read 64 KiB every 20 ms, for the peer's answer, and cut it off
-  after 5 s.
+- The backlog of a native connection is at most two seconds of \`[limits] messages_per_second\` plus
+  \`rate_refusals\` messages (50,000 by default), and two seconds of \`bytes_per_second\` (64 MiB; at
+  least 16); 256 MiB for all. The runtime delivers all received data in one turn, so the first 50,000
+  small messages of a flood take about 100 ms of the process.
+- The runtime answers WebSocket pings and joins fragments itself: a native socket cannot detect or slow
+  down a flood of them.
+- After the server's close, \`own\` sockets read 64 KiB every 20 ms until the peer answers, and cut the
+  connection after 5 s.
 
 Bounds are in [Floods](floods.md#before-the-token), compressed messages in
-[Protocol](protocol.md). HTTP/2 (RFC 8441) is not spoken: it would take a listener that reads HTTP/2
-frames, which neither our own nor, for WebSockets, the runtime's does; a proxy in front of the Shield
-may take HTTP/2 and go on with HTTP/1.1.
+[Protocol](protocol.md). HTTP/2 (RFC 8441) is not supported for WebSockets, neither by \`own\` nor by the
+runtime; a proxy may accept HTTP/2 and speak HTTP/1.1 to the Shield.
 `;
 
 /** The text of docs/websocket.md. */
