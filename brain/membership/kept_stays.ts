@@ -4,6 +4,7 @@
  * their Shield, or the Brain that was about to write them, is gone before the log takes anything. A Brain forgets them
  * when one says that they stand there.
  */
+import { FairMap } from "../../shared/containers/fair_map.ts";
 import type { Stay } from "../../shared/presence/messages.ts";
 import type { LeaveReason } from "../../shared/presence/leave_reason.ts";
 import { writerKey } from "../../shared/presence/types.ts";
@@ -58,11 +59,8 @@ export function reasonOf(cause: LeaveCause, said: LeaveReason | undefined): Leav
 /** The stays that one Brain keeps. */
 export class KeptStays {
   readonly #options: KeptStaysOptions;
-  readonly #max: number;
   /** Those that wait longest first. */
-  readonly #stays = new Map<string, Kept>();
-  /** Their keys by tenant, in the same order. */
-  readonly #by_tenant = new Map<string, Set<string>>();
+  readonly #stays: FairMap<Kept>;
   /** Undefined: nobody knows yet which rooms have a journal. */
   #follower: KeptStaysFollower | undefined;
 
@@ -70,11 +68,11 @@ export class KeptStays {
   constructor(options: KeptStaysOptions) {
     this.#options = options;
     const { view, max = KEPT_MAX } = options;
-    this.#max = max;
+    this.#stays = new FairMap(max, ({ stay }) => stay.entry.tenant_id);
     view.onMembers((change) => this.#changed(change));
     view.onStays((told) => this.#told(told));
     view.onStaysWritten(({ stays }) => {
-      for (const tag of stays) this.#delete(tagKey(tag));
+      for (const tag of stays) this.#stays.delete(tagKey(tag));
     });
   }
 
@@ -89,26 +87,26 @@ export class KeptStays {
   }
 
   drop(stay: Stay): void {
-    this.#delete(keyOf(stay));
+    this.#stays.delete(keyOf(stay));
   }
 
   /** Those that a Shield, which is up, tells of no more are written; some rooms may have no journal any more. */
   sweep(): void {
     const { view, monotonic_ms } = this.#options;
     const now_ms = monotonic_ms();
-    for (const [key, { stay, kept_ms }] of this.#stays) {
-      if (now_ms - kept_ms >= UP_MS && view.isUp(stay.writer)) this.#delete(key);
+    for (const [key, { stay, kept_ms }] of this.#stays.entries()) {
+      if (now_ms - kept_ms >= UP_MS && view.isUp(stay.writer)) this.#stays.delete(key);
     }
     if (this.#follower !== undefined) this.#dropRooms(this.#follower);
   }
 
   *all(): Generator<Stay> {
-    for (const { stay } of this.#stays.values()) yield stay;
+    for (const [, { stay }] of this.#stays.entries()) yield stay;
   }
 
   #dropRooms({ isJournaled }: KeptStaysFollower): void {
-    for (const [key, { stay: { entry } }] of this.#stays) {
-      if (!isJournaled(entry.tenant_id, entry.room_id)) this.#delete(key);
+    for (const [key, { stay: { entry } }] of this.#stays.entries()) {
+      if (!isJournaled(entry.tenant_id, entry.room_id)) this.#stays.delete(key);
     }
   }
 
@@ -140,35 +138,9 @@ export class KeptStays {
     const { tenant_id, room_id, connection_id, joined_ms } = stay.entry;
     // Its metadata has changed, or it has moved.
     if (view.memberOf(tenant_id, room_id, connection_id)?.entry.joined_ms === joined_ms) return;
-    const key = keyOf(stay);
-    this.#delete(key);
-    this.#stays.set(key, { stay, kept_ms: monotonic_ms() });
-    const own = this.#by_tenant.get(tenant_id) ?? new Set();
-    this.#by_tenant.set(tenant_id, own.add(key));
+    const dropped = this.#stays.set(keyOf(stay), { stay, kept_ms: monotonic_ms() });
     this.#follower?.onKept(stay);
-    if (this.#stays.size > this.#max) this.#dropOne(own);
-  }
-
-  /** Drops the oldest of the tenant that has come last if it has more than its share, else of another that has. */
-  #dropOne(own: ReadonlySet<string>): void {
-    const share = this.#max / this.#by_tenant.size;
-    // As there are too many, one has.
-    const isLarge = (keys: ReadonlySet<string>) => keys.size > share;
-    const large = isLarge(own) ? own : this.#by_tenant.values().find(isLarge);
-    const [oldest = ""] = large ?? own;
-    const dropped = this.#stays.get(oldest)?.stay;
-    this.#delete(oldest);
-    if (dropped === undefined || this.#options.view.isUp(dropped.writer)) return;
-    this.#follower?.onDropped(dropped);
-  }
-
-  #delete(key: string): void {
-    const kept = this.#stays.get(key);
-    if (kept === undefined) return;
-    this.#stays.delete(key);
-    const { tenant_id } = kept.stay.entry;
-    const own = this.#by_tenant.get(tenant_id);
-    own?.delete(key);
-    if (own?.size === 0) this.#by_tenant.delete(tenant_id);
+    if (dropped === undefined || view.isUp(dropped.stay.writer)) return;
+    this.#follower?.onDropped(dropped.stay);
   }
 }

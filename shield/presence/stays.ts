@@ -3,12 +3,13 @@
  * that it is written, and told with each heartbeat. So who comes and goes while no Brain serves, or is about to be
  * written by one that is killed, stands there all the same. What is too much is kept as a number, for its room.
  */
+import { FairMap } from "../../shared/containers/fair_map.ts";
 import type { MissedStays, Stay, Stays, StaysWritten } from "../../shared/presence/messages.ts";
 import type { LeaveReason } from "../../shared/presence/leave_reason.ts";
 import { writerKey } from "../../shared/presence/types.ts";
 import type { Entry, Tag, Writer } from "../../shared/presence/types.ts";
 
-/** Members that left and wait; with more, the first becomes one of its room's missed ones. */
+/** Members that left and wait; with more, the first of a tenant with many becomes one of its room's missed ones. */
 export const STAYS_MAX = 10_000;
 /** Rooms with missed ones; of a further room they are only counted in a metric. */
 export const MISSED_ROOMS_MAX = 1_000;
@@ -30,7 +31,7 @@ const roomOf = ({ tenant_id, room_id }: Pick<Entry, "tenant_id" | "room_id">): s
 export class Unconfirmed {
   readonly #stats: StaysStats;
   /** Those that wait longest to be told first. */
-  readonly #stays = new Map<string, Stay>();
+  readonly #stays = new FairMap<Stay>(STAYS_MAX, ({ entry }) => entry.tenant_id);
   readonly #missed = new Map<string, MissedStays>();
 
   constructor(stats: StaysStats) {
@@ -39,12 +40,8 @@ export class Unconfirmed {
 
   add(writer: Writer, entry: Entry, cause: LeaveReason, now_ms: number): Stay {
     const stay = { writer, entry: { ...entry, meta: "", changed_ms: now_ms }, cause };
-    this.#stays.set(keyOf({ writer, counter: entry.counter }), stay);
-    if (this.#stays.size > STAYS_MAX) {
-      const { value: [key, oldest] } = this.#stays.entries().next() as { value: [string, Stay] };
-      this.#stays.delete(key);
-      this.#miss(oldest.entry);
-    }
+    const dropped = this.#stays.set(keyOf({ writer, counter: entry.counter }), stay);
+    if (dropped !== undefined) this.#miss(dropped.entry);
     this.#count();
     return stay;
   }
@@ -54,10 +51,7 @@ export class Unconfirmed {
     const missed = [...this.#missed.values()];
     const due = [...this.#stays.entries().take(HEARTBEAT_STAYS)];
     // Those of a room whose journal takes nothing must not keep others from being told.
-    for (const [key, stay] of due) {
-      this.#stays.delete(key);
-      this.#stays.set(key, stay);
-    }
+    for (const [key, stay] of due) this.#stays.set(key, stay);
     const stays = due.map(([, stay]) => stay);
     while (stays.length > 0 || missed.length > 0) {
       yield {

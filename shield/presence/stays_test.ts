@@ -60,3 +60,21 @@ Deno.test("what does not fit is a number for its room, and what came since stays
   for (let n = 0; n < STAYS_MAX; n++) stays.add(WRITER, entry(1e6 + n), "lost", n);
   assert.ok(missed().length <= MISSED_ROOMS_MAX);
 });
+
+Deno.test("a tenant with many who left pushes out nobody of another tenant", () => {
+  const stats = { stays: 0, stays_missed: 0 };
+  const stays = new Unconfirmed(stats);
+  const of = (tenant_id: string, first: number, count: number) => {
+    for (let n = first; n < first + count; n++) {
+      stays.add(WRITER, { ...entry(n), tenant_id }, "closed", n);
+    }
+  };
+  of("small", 1, 3);
+  of("large", 100, 2 * STAYS_MAX);
+  of("late", 100_000, 3);
+  assert.deepEqual(stats, { stays: STAYS_MAX, stays_missed: STAYS_MAX + 6 });
+  const missed = told(stays).flatMap((one) => one.missed);
+  assert.deepEqual(missed.map(({ tenant_id, count }) => [tenant_id, count]), [
+    ["large", STAYS_MAX + 6],
+  ]);
+});
