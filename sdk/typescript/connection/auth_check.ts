@@ -37,16 +37,17 @@ function refusalOf(text: string, { status, headers }: Response): ArqonError | un
   try {
     const { reason, detail, retry_after_ms } = JSON.parse(text);
     if (typeof reason !== "string") return undefined;
-    // A date is by the server's clock, and so is this one, where a browser shows it.
-    const date_ms = Date.parse(headers.get("date") ?? "");
-    const now_ms = Number.isNaN(date_ms) ? Date.now() : date_ms;
     return errorFromWire({
       reason,
       message: typeof detail === "string" ? detail : "",
       code: status,
-      // The body says it to the millisecond: whole seconds would bring a crowd back together.
+      // The body says it to the millisecond: whole seconds would bring a crowd back together. A
+      // date there is by the server's clock, and so is this one, where a browser shows it.
       retry_after_ms: boundedWait(retry_after_ms) ||
-        retryAfterOf(headers.get("retry-after"), now_ms),
+        retryAfterOf(
+          headers.get("retry-after"),
+          Date.parse(`${headers.get("date")}`) || Date.now(),
+        ),
     });
   } catch {
     return undefined;
