@@ -32,7 +32,7 @@ import { count } from "./values/schema_values.ts";
 
 const LimitsTable = z.strictObject({
   memory_bytes: z.int().min(268_435_456).max(1_099_511_627_776).default(2_147_483_648).describe(
-    "resident memory of the process; from 45 % on, clients with unfinished messages are looked for, and the process ends before the rest is used",
+    "resident memory of the process; from 45 % the guard looks for clients with unfinished messages, and the process ends before the limit",
   ),
   max_frame_bytes: z.int().min(1_024).max(16_777_216).default(262_144).describe(
     "largest frame or HTTP body; above: 413, and the frame counts as a protocol error",
@@ -71,12 +71,12 @@ const LimitsTable = z.strictObject({
     "bytes waiting for one connection; above: close 4429",
   ),
   slow_reader_bytes: z.int().min(4_096).max(1_073_741_824).default(262_144).describe(
-    "bytes of one room waiting for one connection, where the room's slow_reader is drop-oldest or latest; above: its oldest messages are left out, with a GAP",
+    "unsent bytes of one room for one connection, with slow_reader drop-oldest or latest; above: its oldest messages are dropped, with a GAP",
   ),
   pending_operations: count(
     1_024,
     1_000_000,
-    "operations of one connection waiting in its queue or for an ACK; also HTTP requests of one user under way",
+    "operations of one connection in its queue or without ACK; also HTTP requests of one user in flight",
   ),
   pending_bytes: z.int().min(65_536).max(1_073_741_824).default(4_194_304).describe(
     "bytes of the operations of one connection that wait in its queue",
@@ -101,7 +101,7 @@ const PolicyLimits = z.strictObject({
   stall_ms: count(
     250,
     60_000,
-    "no verdict within this refuses the message; time in which the process is held up does not count",
+    "a message without a verdict in this time is refused; stalls of the process do not count",
   ),
   fail_closed: z.literal(true, {
     error: "expected true: a message whose policy cannot decide is always refused",
@@ -121,20 +121,20 @@ const PolicyLimits = z.strictObject({
     "fuel a second and tenant, burst: twice that; 1,000,000 is at most half of a core",
   ),
   chain_fuel_limit: z.int().min(1).max(64_000_000).optional().describe(
-    "fuel of all policies of one operation together and of the instances made for them; those that only observe have as much again; absent: twice fuel_limit",
+    "fuel of all policies of one operation, with making instances; observing ones have as much again; absent: twice fuel_limit",
   ),
   inline_fuel: z.int().min(0).max(10_000).default(0).describe(
-    "fuel with which chains of inline_modules run on the Shield's own thread, before a worker; 1,000 are at most half a millisecond in which it does nothing else; 0: all chains run in workers",
+    "fuel for chains of inline_modules on the Shield's own thread, before a worker; 1,000 block it for at most half a millisecond; 0: all chains run in workers",
   ),
   inline_modules: z.array(
     z.string().regex(/^[0-9a-f]{64}$/, {
       error: "expected 64 lowercase hex digits",
     }),
   ).max(1_024).default([]).describe(
-    "sha256 of the modules that may run on the Shield's own thread; a chain does when all of its modules may",
+    "SHA-256 of modules allowed on the Shield's own thread; a chain runs there if all of its modules are",
   ),
   start_wait_ms: z.int().min(0).max(600_000).default(10_000).describe(
-    "how long a Shield that starts is not ready because policies are loaded whose modules have been compiled before; those that never were are waited for 500 ms",
+    "how long a starting Shield waits, not ready, for policies whose modules were compiled before; for new ones 500 ms",
   ),
 });
 
@@ -167,7 +167,7 @@ const Log = z.strictObject({
 
 const Watchdog = z.strictObject({
   stall_ms: z.int().min(0).max(3_600_000).default(30_000).describe(
-    "a process whose event loop has stood for so long kills itself, to be started again; while it starts, ten times as long; 0: never",
+    "a process whose event loop stalls for this long kills itself, for its supervisor to restart; during the start ten times as long; 0: never",
   ),
 });
 

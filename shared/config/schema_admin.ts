@@ -12,12 +12,12 @@ export const AdminLimits = {
   admin_changes_per_second: count(
     20,
     1_000_000,
-    "of those, requests that change something or read what users wrote, and so are in the audit log; burst: ten times that",
+    "of those, requests that change something or read users' data, which the audit log records; burst: ten times that",
   ),
   reducer_modules: count(
     200,
     100_000,
-    "modules that are stored for one class of rooms, since the logs of its rooms name them, or they can be rolled back to; one more gets 409",
+    "stored modules of one room class, in use by its rooms' logs or for rollback; one more gets 409",
   ),
 };
 
@@ -25,7 +25,7 @@ export const AdminLimits = {
 export const Audit = z.strictObject({
   enabled: z.boolean().default(true).describe("keep the audit log ARQON_AUDIT"),
   on_failure: z.enum(["refuse", "allow"]).default("refuse").describe(
-    "what is done while an entry cannot be written: refuse the change with 503, or make it all the same and write the entry when it can be",
+    "while entries cannot be written: refuse changes with 503, or allow them and write the entries later",
   ),
   retention_days: count(365, 36_500, "age at which entries go"),
   log_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(1_073_741_824).describe(

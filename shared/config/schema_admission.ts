@@ -7,7 +7,7 @@ export const Admission = {
   handshakes_per_second: count(
     2_500,
     1_000_000,
-    "upgrades that this process lets in a second; one more gets 503 with a Retry-After of its own",
+    "upgrades admitted per second by this process; others get 503, each with its own Retry-After",
   ),
   handshake_burst: count(
     1_000,
@@ -15,6 +15,6 @@ export const Admission = {
     "upgrades that are let in at once after a quiet time, before handshakes_per_second counts",
   ),
   token_cache_bytes: z.int().min(0).max(4_294_967_296).default(33_554_432).describe(
-    "bytes of verified tokens that are remembered, so that a reconnect is not verified again; 0: none",
+    "bytes of the cache of verified tokens, so that a reconnect needs no verification; 0: none",
   ),
 };

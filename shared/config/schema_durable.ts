@@ -29,14 +29,14 @@ const options = {
   replicas: z.int().min(1).max(5).refine((copies) => REPLICAS.includes(copies), {
     error: "expected 1, 3 or 5: an even number survives no more failures than the odd one below it",
   }).meta({ enum: REPLICAS }).optional().describe(
-    "copies on a NATS cluster, 1, 3 or 5; a tenant's log has the most that one of its classes asks for; absent: 3 on a cluster, else 1",
+    "copies on a NATS cluster, 1, 3 or 5; a tenant's log has the maximum of its classes; absent: 3 on a cluster, else 1",
   ),
   cache_last: z.boolean().default(false).describe(
     "a new subscriber gets the last message at once; needs durable",
   ),
   presence: z.boolean().default(true).describe("whether SUB with presence is allowed"),
   slow_reader: z.enum(SLOW_READERS).default("disconnect").describe(
-    "what happens to a subscriber that reads too slowly: close 4429; its oldest messages of the room are left out (drop-oldest); only the newest for each key waits (latest)",
+    "for a slow subscriber: close 4429; drop its oldest messages of the room (drop-oldest); queue only the newest per key (latest)",
   ),
   max_members: z.int().min(1).max(10_000_000).optional().describe(
     "members of one room; a further one gets 429; absent: [presence] members_per_room",
@@ -45,19 +45,19 @@ const options = {
     "whether publishers receive their own messages; false is as if each SUB had no_echo",
   ),
   http_cache: z.enum(HTTP_CACHES).default("none").describe(
-    "who may keep what its stream says over HTTP for a minute: nobody, the reader's own cache (private), or any proxy, which then gives it to whoever asks (public)",
+    "caching of its stream over HTTP for a minute: none, the reader's own cache (private), or any proxy, which then serves anybody (public)",
   ),
   filter: z.string().min(1).max(4_096).superRefine((text, context) => {
     const problem = classFilterProblem(text);
     if (problem !== undefined) context.addIssue({ code: "custom", message: problem });
   }).optional().describe(
-    'CEL over type, sender, headers, data and the subscriber\'s claims; who subscribes gets only the messages for which it is true, and history shows no others: headers["team"] in claims.teams; absent: all',
+    'CEL over type, sender, headers, data and the subscriber\'s claims; subscribers and history get only messages for which it is true: headers["team"] in claims.teams; absent: all',
   ),
   delta: z.enum(DELTAS).default("none").describe(
-    "fossil: who asks for deltas gets the data of a message as a diff from the one before with the same x-key, or of the same type",
+    "fossil: clients that ask for deltas get data as a diff from the previous message with the same x-key, or type",
   ),
   membership: z.enum(["off", "journal"]).default("off").describe(
-    "journal: who came and went is kept in order, each with its cause, in the durable room ROOM~members; of rooms with ids of up to 56 characters",
+    "journal: joins and leaves are stored in order, with cause, in the durable room ROOM~members; ids of up to 56 characters",
   ),
   ...RoomJournal,
 };
@@ -122,38 +122,38 @@ export const Filters = z.strictObject({
 /** `[durable]`: where and how durable rooms are kept. */
 export const Durable = z.strictObject({
   synchronous: z.enum(["off", "normal", "full"]).default("normal").describe(
-    "of the embedded log: full survives a power cut at the price of a disk flush each turn; normal and off survive the death of the process, a power cut may cost the last seconds (off: the file)",
+    "embedded log: full survives a power cut, with a disk flush each turn; normal and off survive the process's death; a power cut may lose the last seconds (off: the file)",
   ),
   log_bytes: z.int().min(65_536).max(1_099_511_627_776).default(1_073_741_824).describe(
-    "size of a tenant's log on NATS, which has to promise it, and of all logs together in the embedded Spine; when it is full, publishes to durable rooms are refused with 503",
+    "size of a tenant's log, reserved on NATS, and of all logs together in the embedded Spine; when full, durable publishes get 503",
   ),
   tenant_bytes: z.int().min(65_536).max(1_099_511_627_776).optional().describe(
-    "of the embedded log: what the messages of one tenant may take; with or without it, none has more than three times what is still free, and a quarter is for those that have little",
+    "embedded log: bytes of one tenant's messages; in any case at most three times the free space, and a quarter is reserved for tenants with little",
   ),
   shared_streams: z.int().min(0).max(100).default(0).describe(
-    "streams on NATS that tenants without classes of their own share; 0: each tenant gets one of its own, which costs memory and files; a tenant that has a place keeps it",
+    "NATS streams shared by tenants without classes of their own; 0: one stream per tenant, which costs memory and files; a tenant keeps its place",
   ),
   shared_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(1_073_741_824).describe(
-    "size of each shared stream, which NATS has to promise; half of it is for what its tenants are sure of, and none of them gets more than the other half",
+    "size of each shared stream, reserved on NATS; half of it is guaranteed to its tenants, and none gets more than the other half",
   ),
   shared_tenant_bytes: z.int().min(65_536).max(1_099_511_627_776).default(524_288).describe(
-    "what a tenant may store in a shared stream whatever others store there; more, up to log_bytes, while half of the stream is free",
+    "bytes guaranteed to a tenant in a shared stream; more, up to log_bytes, while half of the stream is free",
   ),
   tenants: z.int().min(1).max(10_000_000).optional().describe(
-    "tenants with durable rooms that the storage of NATS is laid out for: a start compares what they may take with what there is; absent: those that the configuration names",
+    "tenants with durable rooms to plan NATS storage for: a start compares their limits with the storage; absent: those of the configuration",
   ),
 });
 
 /** The keys of `[nats]` about the storage that the servers have. */
 export const NatsStorage = {
   control_bytes: z.int().min(8_388_608).max(1_099_511_627_776).default(1_073_741_824).describe(
-    "storage that is kept for what is not messages: rooms, bans, revocations, policies, schemas and so on, each with its share; at most a quarter of what there is",
+    "storage reserved for other data than messages (rooms, bans, revocations, policies, schemas …), each with its share; at most a quarter of all",
   ),
   reducer_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(268_435_456).describe(
-    "storage for the programs and snapshots of rooms with reducers, including earlier ones that a look back needs; at most an eighth of what there is",
+    "storage for programs and snapshots of rooms with reducers, also earlier ones for looking back; at most an eighth of all",
   ),
   storage_bytes: z.int().min(1_048_576).max(1_125_899_906_842_624).optional().describe(
-    "storage of JetStream that ArqonBus may have, each message counted once: with three copies on three servers, max_file_store of one; absent: what the server or the account says, and a cluster says nothing of its servers",
+    "JetStream storage for ArqonBus, each message counted once: with three copies on three servers, max_file_store of one; absent: the limit of server or account (a cluster reports none of its servers)",
   ),
   on_storage_short: z.enum(["warn", "refuse"]).default("warn").describe(
     "what a start does when more is promised than there is: a warning, or exit 1",
@@ -174,7 +174,7 @@ export const DeltaLimits = {
   delta_message_bytes: count(
     65_536,
     16_777_216,
-    "data of more bytes goes whole: a diff that a publisher made hard takes 2 ms for each KiB, in VCDIFF 0.25 ms",
+    "larger data goes whole: a diff that a publisher made hard takes 2 ms for each KiB, in VCDIFF 0.25 ms",
   ),
 };
 

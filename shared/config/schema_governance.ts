@@ -99,7 +99,7 @@ export const SchemaRegistry = z.strictObject({
   enabled: z.boolean().default(true).describe("check events against Protobuf schemas"),
   kv_bucket: z.string().regex(/^[A-Z0-9_]{1,64}$/, { error: "expected a bucket name of [A-Z0-9_]" })
     .default("ARQON_SCHEMAS").describe(
-      "bucket of the current schemas, which other tools may read and put; their versions are in the bucket of this name with _VERSIONS behind it",
+      "bucket of current schemas, for other tools to read and put; versions are in the bucket of this name plus _VERSIONS",
     ),
   cache_ttl_seconds: count(300, 86_400, "age at which a schema is looked at again"),
   mappings: z.array(SchemaMapping).superRefine(refuseSubjectTwice, always)
@@ -108,6 +108,6 @@ export const SchemaRegistry = z.strictObject({
     ),
   schemas: count(1_000, 100_000, "schemas that are held; events of one more are refused with 503"),
   compiled_bytes: z.int().min(1_048_576).max(68_719_476_736).default(268_435_456).describe(
-    "memory of compiled schemas, estimated; above, those unused for longest are put away until their next event",
+    "estimated memory of compiled schemas; above, the least recently used are evicted until their next event",
   ),
 });

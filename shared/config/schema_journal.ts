@@ -14,14 +14,14 @@ const mode = z.enum(MODES).describe(
   "decisions that are written into the journal: none, those that refuse, or all",
 );
 const share = fraction.describe(
-  "fraction of them, by the same hash as a mirror's: a trace, or else a connection, is in or out",
+  "fraction of traces, or else connections, by the same hash as a mirror's",
 );
 const ttl_seconds = z.int().min(1).max(315_360_000).describe("age up to which they are kept");
 const bytes = z.int().min(65_536).max(1_099_511_627_776).describe(
   "bytes that the tenant's journal may take; with more its oldest go",
 );
 const payload = z.enum(PAYLOADS).describe(
-  "what is written of a payload: its place in a durable room's log, or itself where there is none (reference); itself (keep); its SHA-256 (hash)",
+  "how a payload is recorded: its offset in a durable room's log, else itself (reference); itself (keep); its SHA-256 (hash)",
 );
 
 /** The keys of a class of rooms; what is absent is as `[journal]` says. */
@@ -41,10 +41,10 @@ export const Journal = z.strictObject({
   journal_bytes: bytes.default(268_435_456),
   journal_payload: payload.default("reference"),
   tenants: z.enum(TENANTS).default("may").describe(
-    "whether the journal's keys in the room classes that tenants set count (may), or what this table says whatever they set (never)",
+    "whether journal keys in tenants' own room classes apply (may), or only this table (never)",
   ),
   queue_bytes: z.int().min(65_536).max(4_294_967_296).default(33_554_432).describe(
-    "bytes of decisions that a Shield holds until they are stored, one tenant at most four times what is free; more is left out, and the journal has a hole for it",
+    "bytes of unstored decisions on a Shield, one tenant at most four times the free space; beyond: dropped, and reported as a hole",
   ),
   flush_ms: count(1_000, 60_000, "how long a Shield collects decisions before it stores them"),
   ...JournalStorage,

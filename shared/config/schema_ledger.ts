@@ -19,7 +19,7 @@ export const LedgerTable = z.strictObject({
     "with store: how often a Shield writes; one that is killed loses what it noted since",
   ),
   log_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(268_435_456).describe(
-    "with store: size of what is stored of all tenants; above, the oldest goes, whose it is",
+    "with store: bytes stored for all tenants; above, the oldest of any tenant goes",
   ),
   tenant_bytes: z.int().min(65_536).max(1_099_511_627_776).default(67_108_864).describe(
     "with store: size of what is stored of one tenant; above, its oldest goes",

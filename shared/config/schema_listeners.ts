@@ -26,7 +26,7 @@ function refuseHalfPair({ tls_cert, tls_key }: Pair, context: z.core.$Refinement
 export const Ops = z.strictObject({
   ...listener(4001, "metrics and health"),
   token_file: namedFile(
-    "file with a token; /metrics and the details of /health/ready are then only for who shows it, as Authorization: Bearer",
+    "file with a token, then required as Authorization: Bearer for /metrics and the details of /health/ready",
   ),
 }).superRefine(refuseHalfPair, always);
 
@@ -34,9 +34,9 @@ export const Ops = z.strictObject({
 export const Admin = z.strictObject({
   ...listener(4002, "admin API"),
   allowed_hosts: z.array(hostName).default([]).describe(
-    'names under which the admin API answers, besides localhost, addresses and `host`: those of a proxy in front of it, for example "admin.example.com"',
+    'more names of the admin API, besides localhost, addresses and `host`: those of a proxy, for example "admin.example.com"',
   ),
   operator_tenants: z.array(idOrAny).min(1).optional().describe(
-    'tenants whose admins operate the whole bus; "*" is any; admins of other tenants act on their own only (docs/security.md); required where issuers may vouch for admins of several tenants',
+    'tenants whose admins operate the whole bus; "*" is any; other admins act on their own tenant (docs/security.md); required if issuers may vouch for admins of several tenants',
   ),
 }).superRefine(refuseHalfPair, always);

@@ -57,7 +57,7 @@ export const Quota = z.strictObject({
   url: z.string().refine(isServer, {
     error: 'expected a URL such as "redis://127.0.0.1:6379" (rediss:// for TLS)',
   }).meta({ format: "uri" }).describe(
-    "the Valkey or Redis server in which all Shields count; it may hold user, password and database",
+    "Valkey or Redis server for all Shields' counts; may contain user, password and database",
   ),
   user: z.string().min(1).optional().describe(
     "who logs in with password_file; absent: the user in url, else the server's default one",

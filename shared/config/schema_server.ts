@@ -38,7 +38,7 @@ export const Server = z.strictObject({
     "name of this process in WELCOME, logs and metrics; absent: a random one",
   ),
   allowed_origins: z.array(z.string().min(1)).default([]).describe(
-    'browser origins that may connect, for example "https://app.example.com"; a trailing "*" matches any remainder; requests without Origin are not browsers and always pass',
+    'allowed browser origins, for example "https://app.example.com"; a trailing "*" matches any remainder; requests without Origin are not browsers and always pass',
   ),
   tls_cert: z.string().min(1).optional().describe(
     "file with the PEM certificate chain; with tls_key the listener speaks TLS",
@@ -48,29 +48,29 @@ export const Server = z.strictObject({
     "the Shield pings this often; a client silent for three of them is closed with 4408",
   ),
   drain_ms: z.int().min(0).max(600_000).default(5_000).describe(
-    "window in which clients may move to another node while this one, told to stop, serves on; also that over which those cut off then reconnect",
+    "window for clients to move to another node while this one stops; clients cut off then reconnect spread over the same time",
   ),
   drain_timeout_ms: z.int().min(1_000).max(3_600_000).default(30_000).describe(
-    "a process that was told to stop has ended after this, whatever is not done",
+    "a stopping process has ended after this, whatever is unfinished",
   ),
   websocket: z.enum(["native", "own"]).default("own").describe(
-    "what speaks WebSocket: Deno's sockets, or our own frames on TCP, which can cut a client off, bound strangers and serve crowds cheaper (docs/floods.md compares)",
+    "WebSocket implementation: Deno's sockets, or our own frames on TCP, which can cut clients off, bound strangers and serve crowds cheaper (docs/floods.md)",
   ),
   trusted_proxies: z.array(
     z.string().refine(isNetwork, {
       error: 'expected an address or a network, for example "10.0.0.0/8"',
     }),
   ).default([]).describe(
-    "addresses and networks of proxies in front, which are believed what they say of their clients' addresses",
+    "addresses and networks of proxies whose statements about clients' addresses are trusted",
   ),
   proxy_protocol: z.boolean().default(false).describe(
-    "every connection of a trusted proxy begins with a PROXY protocol header, version 2, which says whose it is; else each request says it in forwarded_header",
+    "connections of trusted proxies begin with a PROXY protocol v2 header with the client's address; else each request has it in forwarded_header",
   ),
   forwarded_header: z.enum(["x-forwarded-for", "forwarded"]).default("x-forwarded-for").describe(
     "the header in which trusted proxies say whose a request is; no other is read",
   ),
   permessage_deflate: z.boolean().default(false).describe(
-    "messages are compressed with clients that offer it, at some 20 µs of CPU for each direction and message (own sockets)",
+    "compress messages for clients that offer it, at about 20 µs of CPU per direction and message (own sockets)",
   ),
   require_pong: z.boolean().default(false).describe(
     "every client must answer PING frames, not only one that has answered one before",
@@ -107,6 +107,6 @@ export const Server = z.strictObject({
 export const Sse = z.strictObject({
   rooms: count(32, 1_024, "rooms of one stream of server-sent events; more: 429"),
   gzip: z.boolean().default(true).describe(
-    "events of at least [limits] deflate_from_bytes are compressed for readers that take gzip, each once for all of them",
+    "compress events of at least [limits] deflate_from_bytes for readers with gzip, once for all of them",
   ),
 });

@@ -14,7 +14,7 @@ export const Presence = z.strictObject({
     "a Shield silent for this long is forgotten; more than down_ms",
   ),
   move_grace_ms: z.int().min(0).max(600_000).default(10_000).describe(
-    "members of a Shield that has stopped leave only after this, unless their clients are back on another one; 0: at once",
+    "members of a stopped Shield leave after this, unless their clients are back on another one; 0: at once",
   ),
   brain_timeout_ms: z.int().min(200).max(600_000).default(5_000).describe(
     "a Brain silent for this long no longer owns rooms; at least twice heartbeat_ms",
@@ -24,7 +24,7 @@ export const Presence = z.strictObject({
     room: roomPattern.describe("room id or prefix pattern"),
     grace_ms: count(5_000, 600_000, "how long a lost connection's member waits for its user"),
   })).default([]).describe(
-    "rooms in which a lost connection (not one that left) only leaves after this; the first that matches counts",
+    "grace period of a lost connection (not one that left) by room; the first match counts",
   ),
 }).refine(({ heartbeat_ms, down_ms }) => down_ms >= 2 * heartbeat_ms, {
   error: "expected at least twice heartbeat_ms",
@@ -50,7 +50,7 @@ export const Brain = z.strictObject({
   keys_per_room: count(10_000, 1_000_000, "keys of one room's document"),
   rooms_per_tenant: count(100_000, 100_000_000, "rooms of one tenant"),
   room_bytes_per_tenant: z.int().min(1_048_576).max(1_099_511_627_776).default(67_108_864).describe(
-    "bytes that the rooms of one tenant may take of the storage of rooms; where that is bounded at most a quarter of it",
+    "bytes of one tenant's rooms in the storage of rooms; at most a quarter of it, if it is bounded",
   ),
   idle_timeout_ms: z.int().min(0).max(31_536_000_000).default(3_600_000).describe(
     "a room without members and commands for this long ends, and its state with it; 0: never",
@@ -60,7 +60,7 @@ export const Brain = z.strictObject({
   command_id_ttl_ms: count(
     600_000,
     86_400_000,
-    "how long a room remembers a command_id: a repetition is answered as before and not applied again",
+    "how long a room remembers a command_id: a repetition gets the same answer and is not applied",
   ),
   reducer_rooms: count(
     1_000,
@@ -68,17 +68,17 @@ export const Brain = z.strictObject({
     "rooms with reducers whose state this Brain keeps in memory",
   ),
   reducer_bytes: z.int().min(1_048_576).max(17_179_869_184).default(268_435_456).describe(
-    "bytes of all those states; above, the one that was used longest ago is stored and let go",
+    "bytes of those states; above, the least recently used is stored and evicted",
   ),
   reducer_fuel_per_second: count(
     2_000_000,
     1_000_000_000_000,
-    "fuel of reducers a second and tenant on this Brain, timers included, burst: twice that; 2,000,000 is at most one core",
+    "reducers' fuel per second and tenant on this Brain, with timers; burst: twice that; 2,000,000 is at most one core",
   ),
   reducer_unused_ms: count(
     3_600_000,
     604_800_000,
-    "a module of reducers that nothing has needed for this long is removed: not deployed, no step to roll back to, in no configuration, named by no log",
+    "a reducer module unused for this long is removed: not deployed, no rollback step, in no configuration or log",
   ),
 }).refine(({ lock_ttl_ms, lock_ttl_max_ms }) => lock_ttl_ms <= lock_ttl_max_ms, {
   error: "expected at most lock_ttl_max_ms",

@@ -21,12 +21,12 @@ export const Telemetry = z.strictObject({
     ),
   })).max(64).default([]).describe("headers of each export"),
   headers_file: namedFile(
-    'instead of otlp_headers: a file with a header a line, for example "authorization: Bearer …"; read again before each export',
+    'instead of otlp_headers: a file, one header a line, for example "authorization: Bearer …"; read before each export',
   ),
   timeout_ms: count(5_000, 60_000, "how long one export may take; what it carried is then dropped"),
   traces: z.boolean().default(true).describe("send traces"),
   traces_ratio: fraction.default(0.01).describe(
-    "share of the traces that begin at this Shield; a client's own traceparent decides for its traces",
+    "share of traces that begin at this Shield; a client's traceparent decides for its own",
   ),
   traces_per_second: count(
     100,
@@ -34,7 +34,7 @@ export const Telemetry = z.strictObject({
     "traces a second that a Shield records because clients ask for them; more are not recorded",
   ),
   traces_on_error: z.boolean().default(true).describe(
-    "send the span of each handshake and message that is refused after it could be read, within traces_per_second",
+    "export the span of each refused, readable handshake and message, within traces_per_second",
   ),
   queue_spans: count(4_096, 1_000_000, "spans that wait for an export; one more is dropped"),
   metrics: z.boolean().default(true).describe("send the metrics of /metrics too"),

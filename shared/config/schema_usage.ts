@@ -68,7 +68,7 @@ export const Usage = z.strictObject({
   flush_ms: count(
     5_000,
     60_000,
-    "how often Shields and Brains write the minute that runs; one that is killed loses what it counted since",
+    "interval of writing the running minute; a killed process loses what it counted since",
   ),
   retention_days: count(90, 3_650, "age at which use is forgotten"),
   log_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(268_435_456).describe(
@@ -81,7 +81,7 @@ export const Usage = z.strictObject({
     "what one of each unit costs, in any currency: adds up to `cost`",
   ),
   prices_from: z.iso.date().optional().describe(
-    'day by UTC from which these prices hold, for example "2026-12-01"; absent: the day on which they come',
+    'first day (UTC) of these prices, for example "2026-12-01"; absent: the day they are first configured',
   ),
   budgets: z.array(TenantBudget.extend({
     tenant: id.optional().describe(

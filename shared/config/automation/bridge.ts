@@ -23,7 +23,7 @@ const Postgres = z.strictObject({
   waiting_messages: count(
     2_000,
     100_000,
-    "messages that wait for the bus; above, the database is not read until half of them are left",
+    "messages that wait for the bus; above, reading the database pauses until half are left",
   ),
 }).refine(
   ({ database, database_file }) => (database === undefined) !== (database_file === undefined),
@@ -33,6 +33,6 @@ const Postgres = z.strictObject({
 /** `[bridge]`. */
 export const Bridge = z.strictObject({
   postgres: Postgres.optional().describe(
-    "`arq serve` publishes what a PostgreSQL commits; a Shield of its own does not: there it is `arq bridge postgres`",
+    "`arq serve` publishes what a PostgreSQL commits; beside a separate Shield run `arq bridge postgres`",
   ),
 });

@@ -49,12 +49,12 @@ const options = {
     "where it is called; https, but for hosts in [webhooks] private_hosts",
   ),
   events: z.array(z.enum(HOOK_EVENTS)).default(["room.message"]).describe(
-    "what it is called for: publications to durable rooms, entries of journals of members, refusals of policies, used-up budgets, created and ended rooms",
+    "events that call it: publishes in durable rooms, journals of members, refusals of policies, used-up budgets, created and ended rooms",
   ),
   room: roomPattern.default("*").describe("room id or prefix pattern"),
   timeout_ms: count(10_000, 60_000, "how long one call may take, its answer included"),
   retries: z.int().min(0).max(10_000).default(300).describe(
-    "calls after the first that are made for one event before it is a dead letter; the pauses of 300 are about a day",
+    "retries for one event before it is a dead letter; the pauses of 300 take about a day",
   ),
   backoff_ms: count(
     1_000,
@@ -80,7 +80,7 @@ const Hook = z.strictObject({
   tenant: id.describe("whose rooms it is for"),
   ...options,
   before: z.array(z.enum(BEFORE)).default([]).describe(
-    "what each Shield asks it to allow or deny, before it happens; of room, but for connect",
+    "operations that each Shield asks it to allow or deny beforehand; in room, except connect",
   ),
   on_failure: z.enum(["deny", "allow"]).default("deny").describe(
     "with before: what holds without an answer in time that says yes or no",
@@ -89,7 +89,7 @@ const Hook = z.strictObject({
   before_in_flight: count(
     64,
     1_024,
-    "with before: questions of one Shield at the same time; as many more wait, a further one has failed",
+    "with before: questions of one Shield in flight; as many more wait, the next fails",
   ),
   secret: secret.optional().describe(
     "what calls are signed with (Standard Webhooks): whsec_ and base64",
@@ -120,13 +120,13 @@ export type AfterHook = Omit<
 
 const Webhooks = z.strictObject({
   private_hosts: z.array(hostEntry).max(1_000).default([]).describe(
-    "hosts that hooks of the configuration may call by http, and at private, loopback and link-local addresses; no other may",
+    "hosts that the configuration's hooks may call by http and at private, loopback and link-local addresses",
   ),
   tenant_private_hosts: z.array(hostEntry).max(1_000).default([]).describe(
     "the same for hooks that tenants set at run time, which private_hosts does not hold for",
   ),
   ca_file: namedFile(
-    "certificates of authorities, PEM, that receivers may have besides those of the system; read again before each call",
+    "more certificate authorities for receivers, PEM; read before each call",
   ),
   tenant_hooks: z.int().min(0).max(1_000).default(16).describe(
     "hooks that one tenant may set at run time; 0: none",

@@ -18,7 +18,7 @@ const App = z.strictObject({
     (text) => isRoomPattern(`${text}*`),
     { error: "expected at most 32 of [A-Za-z0-9_~:=-]" },
   ).describe(
-    "what stands before a channel's name in its room's id; empty: every room of the tenant is a channel",
+    "prefix of a channel's room id; empty: every room of the tenant is a channel",
   ),
   client_events: z.boolean().default(false).describe(
     "let clients publish client-* events to private and presence channels that they are in",

@@ -21,20 +21,20 @@ const Entry = z.strictObject({
   snapshot_entries: count(
     1_000,
     4_000,
-    "entries of a room's log after which its state is stored, so that who takes over reads no more than that",
+    "log entries after which a room's state is stored; a takeover reads no more than that",
   ),
   history_snapshots: count(
     512,
     4_096,
-    "snapshots of one room that are kept, spread over its log, so that a look back begins near its entry; never fewer than two",
+    "snapshots kept per room, spread over its log, so that looking back begins near its entry; at least two",
   ),
   history_bytes: count(
     16_777_216,
     1_073_741_824,
-    "bytes of those snapshots of one room; above, those whose neighbours are nearest go, but for the last two",
+    "bytes of those snapshots per room; above, those with the nearest neighbours go, except the last two",
   ),
   log_bytes: z.int().min(65_536).max(1_099_511_627_776).default(134_217_728).describe(
-    "bytes of the log of one room, about; above, its oldest entries go when a snapshot is stored, but for those behind the last two",
+    "bytes of one room's log, about; above, a snapshot removes the oldest entries, except those behind the last two snapshots",
   ),
 }).describe("a program of rooms");
 
@@ -56,16 +56,16 @@ export const Reducers = z.array(Entry).max(1_000).superRefine(
 /** The keys of a class of rooms. */
 export const ClassReducer = {
   reducer: id.optional().describe(
-    "the program of [[reducers]] that is the room: commands by room.call go into its log, and its events are the room's only messages; needs durable, for ids of up to 56 characters",
+    "program of [[reducers]] that runs the room: room.call writes its log, and only its events are messages of the room; needs durable, ids of up to 56 characters",
   ),
   reducer_claims: z.array(z.string().min(1).max(256)).max(32).optional().describe(
     "claims of a sender's token that the reducer may ask for; absent: none",
   ),
   reducer_visible: z.array(z.string().min(1).max(256)).max(32).optional().describe(
-    'beginnings of keys whose values whoever may subscribe to the room reads and watches, ["public/"]; not beside filter; absent: nobody sees values',
+    'key prefixes whose values subscribers of the room may read and watch, ["public/"]; not with filter; absent: none',
   ),
   reducer_public: z.boolean().optional().describe(
-    "whether whoever may subscribe to the room gets its module, for calls that are seen at once; absent: nobody does",
+    "whether subscribers of the room may download its module, for optimistic calls; absent: no",
   ),
 };
 

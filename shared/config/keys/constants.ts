@@ -16,11 +16,11 @@ const fixed = <V>(value: V, why: string): Constant<V> => ({ value, why });
 const ADMISSION = {
   concurrent_handshakes: fixed(
     512,
-    "upgrades that are not answered yet; handshakes_per_second is the bound that a machine needs",
+    "unanswered upgrades; handshakes_per_second is the bound for the machine",
   ),
   concurrent_verifications: fixed(
     32,
-    "signatures that are verified side by side: more than a machine has cores for it",
+    "signatures verified in parallel: more than a machine has cores",
   ),
   waiting_verifications: fixed(
     2_048,
@@ -214,7 +214,7 @@ const CONSTANTS = {
   nats: {
     pending_bytes: fixed(
       67_108_864,
-      "bytes to NATS that are not flushed; beyond them it is the bottleneck",
+      "unflushed bytes to NATS; beyond them it is the bottleneck",
     ),
   },
   auth: {
