@@ -35,7 +35,7 @@ const LimitsTable = z.strictObject({
     "resident memory of the process; from 45 % the guard looks for clients with unfinished messages, and the process ends before the limit",
   ),
   max_frame_bytes: z.int().min(1_024).max(16_777_216).default(262_144).describe(
-    "largest frame or HTTP body; above: 413, and the frame counts as a protocol error",
+    "largest frame or HTTP body; above: 413, and a protocol error for a frame",
   ),
   close_frame_bytes: z.int().min(1_024).max(67_108_864).default(33_554_432).describe(
     "a frame above this ends the connection with 4413",
@@ -79,7 +79,7 @@ const LimitsTable = z.strictObject({
     "operations of one connection in its queue or without ACK; also HTTP requests of one user in flight",
   ),
   pending_bytes: z.int().min(65_536).max(1_073_741_824).default(4_194_304).describe(
-    "bytes of the operations of one connection that wait in its queue",
+    "bytes of queued operations of one connection",
   ),
   headers: z.int().min(0).max(1_024).default(64).describe("headers of one envelope"),
   token_bytes: z.int().min(256).max(65_536).default(8_192).describe("bytes of a token"),
@@ -89,7 +89,7 @@ const LimitsTable = z.strictObject({
   recovery_messages: count(
     10_000,
     1_000_000,
-    "missed messages that one SUB recovers; more: recovered is false, too-many",
+    "missed messages that one SUB recovers; beyond: recovered false, too-many",
   ),
   log_cache_bytes: z.int().min(65_536).max(17_179_869_184).default(268_435_456).describe(
     "bytes of the newest messages of open durable rooms that a Shield keeps in memory",
@@ -113,12 +113,12 @@ const PolicyLimits = z.strictObject({
     'whether tenants share the threads or each has its own; with "tenant" at most 64 are busy at a time',
   ),
   payload_bytes: z.int().min(1_024).max(16_777_216).default(262_144).describe(
-    "largest payload that a policy is given; a larger one is refused",
+    "largest payload for policies; larger ones are refused",
   ),
   fuel_per_second: count(
     1_000_000,
     1_000_000_000_000,
-    "fuel a second and tenant, burst: twice that; 1,000,000 is at most half of a core",
+    "fuel per second and tenant; burst: twice that; 1,000,000 is at most half a core",
   ),
   chain_fuel_limit: z.int().min(1).max(64_000_000).optional().describe(
     "fuel of all policies of one operation, with making instances; observing ones have as much again; absent: twice fuel_limit",
@@ -144,7 +144,7 @@ const Platform = z.strictObject({
     fuel_limit: count(
       10_000,
       1_000_000,
-      "fuel a call; 10,000 is at most about 5 ms, whatever the code does",
+      "fuel per call; 10,000 is at most about 5 ms of any code",
     ),
     memory_limit_pages: count(64, 65_536, "memory an instance, in 64 KiB pages"),
   }).prefault({}).describe("WebAssembly policies"),

@@ -7,7 +7,7 @@ export const AdminLimits = {
   admin_requests_per_second: count(
     200,
     1_000_000,
-    "requests to the admin API a second and caller (issuer and subject); burst: twice that; above: 429",
+    "admin API requests per second and caller (issuer and subject); burst: twice that; beyond: 429",
   ),
   admin_changes_per_second: count(
     20,

@@ -12,7 +12,7 @@ export const Admission = {
   handshake_burst: count(
     1_000,
     1_000_000,
-    "upgrades that are let in at once after a quiet time, before handshakes_per_second counts",
+    "upgrades admitted at once after a quiet time, before handshakes_per_second applies",
   ),
   token_cache_bytes: z.int().min(0).max(4_294_967_296).default(33_554_432).describe(
     "bytes of the cache of verified tokens, so that a reconnect needs no verification; 0: none",

@@ -48,7 +48,7 @@ export const Auth = z.strictObject({
   revocation_seconds: count(
     2_592_000,
     315_360_000,
-    "how long a revocation stands that says nothing else; longer than any token lives",
+    "default duration of a revocation; longer than any token's life",
   ),
   jwks_timeout_ms: count(5_000, 60_000, "how long one fetch may take"),
   require_signature: z.array(SignatureRule).default([]).describe(

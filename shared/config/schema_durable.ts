@@ -22,7 +22,7 @@ export type HttpCache = typeof HTTP_CACHES[number];
 const options = {
   room: roomPattern.describe("room id or prefix pattern; the longest that matches counts"),
   durable: z.boolean().default(false).describe(
-    "keep its messages: an acknowledged one is stored, and a returning subscriber gets what was missed",
+    "store its messages: an acknowledged one is stored, and a returning subscriber gets missed ones",
   ),
   history_size: count(1_000, 1_000_000, "newest messages that are kept of each room"),
   history_ttl_seconds: count(86_400, 315_360_000, "age up to which messages are kept"),
@@ -32,17 +32,17 @@ const options = {
     "copies on a NATS cluster, 1, 3 or 5; a tenant's log has the maximum of its classes; absent: 3 on a cluster, else 1",
   ),
   cache_last: z.boolean().default(false).describe(
-    "a new subscriber gets the last message at once; needs durable",
+    "send a new subscriber the last message at once; needs durable",
   ),
   presence: z.boolean().default(true).describe("whether SUB with presence is allowed"),
   slow_reader: z.enum(SLOW_READERS).default("disconnect").describe(
     "for a slow subscriber: close 4429; drop its oldest messages of the room (drop-oldest); queue only the newest per key (latest)",
   ),
   max_members: z.int().min(1).max(10_000_000).optional().describe(
-    "members of one room; a further one gets 429; absent: [presence] members_per_room",
+    "members of one room; the next gets 429; absent: [presence] members_per_room",
   ),
   echo: z.boolean().default(true).describe(
-    "whether publishers receive their own messages; false is as if each SUB had no_echo",
+    "whether publishers receive their own messages; false acts as no_echo in each SUB",
   ),
   http_cache: z.enum(HTTP_CACHES).default("none").describe(
     "caching of its stream over HTTP for a minute: none, the reader's own cache (private), or any proxy, which then serves anybody (public)",
@@ -156,7 +156,7 @@ export const NatsStorage = {
     "JetStream storage for ArqonBus, each message counted once: with three copies on three servers, max_file_store of one; absent: the limit of server or account (a cluster reports none of its servers)",
   ),
   on_storage_short: z.enum(["warn", "refuse"]).default("warn").describe(
-    "what a start does when more is promised than there is: a warning, or exit 1",
+    "when a start finds more storage reserved than available: a warning, or exit 1",
   ),
 };
 
@@ -183,11 +183,11 @@ export const Streams = z.strictObject({
   per_tenant: count(
     10_000,
     10_000_000,
-    "streams of one tenant, as each Shield counts them once a minute; a further one gets 429",
+    "streams of one tenant, counted once a minute; the next gets 429",
   ),
   long_poll_ms: count(
     20_000,
     600_000,
-    "how long a long-poll waits; an event stream gets a sign of life as often",
+    "duration of a long poll; interval of keep-alives in an event stream",
   ),
 });

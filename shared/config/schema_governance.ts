@@ -63,7 +63,7 @@ export const SchemaMapping = z.strictObject({
     error: 'expected the full name of a message, for example "transit_realtime.FeedMessage"',
   }).describe("full name of the Protobuf message"),
   mode: z.enum(["enforce", "observe", "dead-letter"]).default("enforce")
-    .describe("what a violation does: refuse, only count, or refuse and keep a copy"),
+    .describe("on a violation: refuse, only count, or refuse and keep a copy"),
   unknown_fields: z.enum(["allow", "warn", "refuse"]).default("allow")
     .describe("what a field outside the schema does"),
 });
@@ -104,9 +104,9 @@ export const SchemaRegistry = z.strictObject({
   cache_ttl_seconds: count(300, 86_400, "age at which a schema is looked at again"),
   mappings: z.array(SchemaMapping).superRefine(refuseSubjectTwice, always)
     .superRefine(refuseImpossibleIds, always).default([]).describe(
-      "which subjects carry which message; the most specific subject that matches counts",
+      "the message of each subject; the most specific match counts",
     ),
-  schemas: count(1_000, 100_000, "schemas that are held; events of one more are refused with 503"),
+  schemas: count(1_000, 100_000, "schemas in memory; events of further ones get 503"),
   compiled_bytes: z.int().min(1_048_576).max(68_719_476_736).default(268_435_456).describe(
     "estimated memory of compiled schemas; above, the least recently used are evicted until their next event",
   ),

@@ -11,14 +11,14 @@ const TENANTS = ["may", "never"] as const;
 const PAYLOADS = ["reference", "keep", "hash"] as const;
 
 const mode = z.enum(MODES).describe(
-  "decisions that are written into the journal: none, those that refuse, or all",
+  "recorded decisions: none, refusals, or all",
 );
 const share = fraction.describe(
   "fraction of traces, or else connections, by the same hash as a mirror's",
 );
 const ttl_seconds = z.int().min(1).max(315_360_000).describe("age up to which they are kept");
 const bytes = z.int().min(65_536).max(1_099_511_627_776).describe(
-  "bytes that the tenant's journal may take; with more its oldest go",
+  "bytes of the tenant's journal; above, its oldest go",
 );
 const payload = z.enum(PAYLOADS).describe(
   "how a payload is recorded: its offset in a durable room's log, else itself (reference); itself (keep); its SHA-256 (hash)",
@@ -46,6 +46,6 @@ export const Journal = z.strictObject({
   queue_bytes: z.int().min(65_536).max(4_294_967_296).default(33_554_432).describe(
     "bytes of unstored decisions on a Shield, one tenant at most four times the free space; beyond: dropped, and reported as a hole",
   ),
-  flush_ms: count(1_000, 60_000, "how long a Shield collects decisions before it stores them"),
+  flush_ms: count(1_000, 60_000, "time for which a Shield collects decisions before storing them"),
   ...JournalStorage,
 });

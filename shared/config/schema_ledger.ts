@@ -5,24 +5,24 @@ import { count } from "./values/schema_values.ts";
 /** `[ledger]`. */
 export const LedgerTable = z.strictObject({
   enabled: z.boolean().default(true).describe(
-    "remember which messages were sent to whom, for `arq why`; ids and times only",
+    "record deliveries for `arq why`: ids and times only",
   ),
   bytes: z.int().min(1_048_576).max(17_179_869_184).default(67_108_864).describe(
-    "memory of the ledger; when it is full, what is oldest goes first",
+    "memory of the ledger; when full, the oldest goes first",
   ),
   store: z.boolean().default(false).describe(
-    "write the ledger beside the journal, too, so that what a Shield knew outlives it",
+    "store the ledger beside the journal, so that it outlives the Shield",
   ),
   flush_ms: count(
     5_000,
     60_000,
-    "with store: how often a Shield writes; one that is killed loses what it noted since",
+    "with store: interval of a Shield's writes; a killed one loses its records since",
   ),
   log_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(268_435_456).describe(
     "with store: bytes stored for all tenants; above, the oldest of any tenant goes",
   ),
   tenant_bytes: z.int().min(65_536).max(1_099_511_627_776).default(67_108_864).describe(
-    "with store: size of what is stored of one tenant; above, its oldest goes",
+    "with store: bytes stored for one tenant; above, its oldest goes",
   ),
   seconds: count(3_600, 604_800, "how long the ledger remembers at most"),
 });

@@ -60,11 +60,11 @@ export const Quota = z.strictObject({
     "Valkey or Redis server for all Shields' counts; may contain user, password and database",
   ),
   user: z.string().min(1).optional().describe(
-    "who logs in with password_file; absent: the user in url, else the server's default one",
+    "user for password_file; absent: the user in url, else the server's default",
   ),
   password_file: namedFile("file with the password, instead of one in url"),
   tls_ca_file: namedFile(
-    "PEM of the authority that signed the server's certificate, with rediss://; absent: the system's",
+    "with rediss://: PEM of the server's certificate authority; absent: the system's",
   ),
   tls_cert_file: namedFile(
     "PEM certificate chain that this process shows the server, with rediss://",
@@ -73,7 +73,7 @@ export const Quota = z.strictObject({
   tenant_messages_per_second: count(
     50_000,
     MESSAGES_MAX,
-    "messages and commands a second of one tenant on all Shields together; burst: one second's worth",
+    "messages and commands per second of one tenant on all Shields; burst: one second's worth",
   ),
   tenant_bytes_per_second: count(
     67_108_864,

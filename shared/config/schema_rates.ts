@@ -25,36 +25,36 @@ export const Rates = {
   user_messages_per_second: count(
     MESSAGES,
     MESSAGES_MAX,
-    "operations a second of all connections and HTTP requests of a user; burst: twice that",
+    "operations per second of a user, over all connections and HTTP requests; burst: twice that",
   ),
   user_bytes_per_second: count(
     BYTES,
     BYTES_MAX,
-    "bytes a second of all connections and HTTP requests of a user; burst: twice that",
+    "bytes per second of a user, over all connections and HTTP requests; burst: twice that",
   ),
   tenant_messages_per_second: count(
     MESSAGES,
     MESSAGES_MAX,
-    "operations a second of a tenant in this process; burst: twice that",
+    "operations per second of a tenant in this process; burst: twice that",
   ),
   tenant_bytes_per_second: count(
     BYTES,
     BYTES_MAX,
-    "bytes a second of a tenant in this process; burst: twice that",
+    "bytes per second of a tenant in this process; burst: twice that",
   ),
   process_messages_per_second: count(
     MESSAGES,
     MESSAGES_MAX,
-    "operations a second of this process, shared fairly by its tenants; burst: twice that",
+    "operations per second of this process, shared fairly by tenants; burst: twice that",
   ),
   process_bytes_per_second: count(
     BYTES,
     BYTES_MAX,
-    "bytes a second of this process, shared fairly by its tenants; burst: twice that",
+    "bytes per second of this process, shared fairly by tenants; burst: twice that",
   ),
   rate_refusals: count(
     10_000,
     1_000_000_000,
-    "operations refused for their rate beyond those taken, without a pause, before close 4429",
+    "rate refusals beyond the accepted operations, without a pause, before close 4429",
   ),
 };

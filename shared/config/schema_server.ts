@@ -35,7 +35,7 @@ export const Server = z.strictObject({
   host: z.string().min(1).default("0.0.0.0").describe("address of the client listener"),
   port: port(4000),
   node_id: id.optional().describe(
-    "name of this process in WELCOME, logs and metrics; absent: a random one",
+    "name of this process in WELCOME, logs and metrics; absent: random",
   ),
   allowed_origins: z.array(z.string().min(1)).default([]).describe(
     'allowed browser origins, for example "https://app.example.com"; a trailing "*" matches any remainder; requests without Origin are not browsers and always pass',
@@ -45,7 +45,7 @@ export const Server = z.strictObject({
   ),
   tls_key: z.string().min(1).optional().describe("file with the PEM private key"),
   heartbeat_ms: z.int().min(1_000).max(600_000).default(25_000).describe(
-    "the Shield pings this often; a client silent for three of them is closed with 4408",
+    "interval of PINGs; a client silent for three is closed with 4408",
   ),
   drain_ms: z.int().min(0).max(600_000).default(5_000).describe(
     "window for clients to move to another node while this one stops; clients cut off then reconnect spread over the same time",
@@ -67,13 +67,13 @@ export const Server = z.strictObject({
     "connections of trusted proxies begin with a PROXY protocol v2 header with the client's address; else each request has it in forwarded_header",
   ),
   forwarded_header: z.enum(["x-forwarded-for", "forwarded"]).default("x-forwarded-for").describe(
-    "the header in which trusted proxies say whose a request is; no other is read",
+    "the only header in which trusted proxies name the client",
   ),
   permessage_deflate: z.boolean().default(false).describe(
     "compress messages for clients that offer it, at about 20 µs of CPU per direction and message (own sockets)",
   ),
   require_pong: z.boolean().default(false).describe(
-    "every client must answer PING frames, not only one that has answered one before",
+    "require answers to PING from every client, not only from one that answered before",
   ),
   data_dir: z.string().min(1).optional().describe(
     "folder of the embedded Spine's key-value data; absent: in memory",

@@ -53,7 +53,7 @@ export const Brain = z.strictObject({
     "bytes of one tenant's rooms in the storage of rooms; at most a quarter of it, if it is bounded",
   ),
   idle_timeout_ms: z.int().min(0).max(31_536_000_000).default(3_600_000).describe(
-    "a room without members and commands for this long ends, and its state with it; 0: never",
+    "a room without members and commands for this long ends with its state; 0: never",
   ),
   lock_ttl_ms: count(30_000, 86_400_000, "lease of a lock that asks for none"),
   lock_ttl_max_ms: count(600_000, 86_400_000, "longest lease of a lock"),

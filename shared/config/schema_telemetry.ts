@@ -23,7 +23,7 @@ export const Telemetry = z.strictObject({
   headers_file: namedFile(
     'instead of otlp_headers: a file, one header a line, for example "authorization: Bearer …"; read before each export',
   ),
-  timeout_ms: count(5_000, 60_000, "how long one export may take; what it carried is then dropped"),
+  timeout_ms: count(5_000, 60_000, "timeout of one export; its content is then dropped"),
   traces: z.boolean().default(true).describe("send traces"),
   traces_ratio: fraction.default(0.01).describe(
     "share of traces that begin at this Shield; a client's traceparent decides for its own",
@@ -31,18 +31,18 @@ export const Telemetry = z.strictObject({
   traces_per_second: count(
     100,
     1_000_000,
-    "traces a second that a Shield records because clients ask for them; more are not recorded",
+    "traces per second that a Shield records at clients' request; further ones are not recorded",
   ),
   traces_on_error: z.boolean().default(true).describe(
     "export the span of each refused, readable handshake and message, within traces_per_second",
   ),
-  queue_spans: count(4_096, 1_000_000, "spans that wait for an export; one more is dropped"),
+  queue_spans: count(4_096, 1_000_000, "spans that wait for export; further ones are dropped"),
   metrics: z.boolean().default(true).describe("send the metrics of /metrics too"),
   metrics_interval_ms: z.int().min(1_000).max(3_600_000).default(15_000).describe(
     "time between two exports of metrics",
   ),
   tenant_series: z.int().min(0).max(10_000).default(50).describe(
-    'tenants with series of their own on /metrics, those with most messages; all others are tenant="_other"',
+    'tenants with their own series on /metrics, those with the most messages; others are tenant="_other"',
   ),
 }).refine(
   ({ otlp_headers, headers_file }) => headers_file === undefined || !(otlp_headers?.length > 0),

@@ -37,12 +37,12 @@ export const TenantBudget = z.strictObject({
   unit: z.enum(BUDGET_UNITS).describe("what of: a unit of the ledger of use, or cost"),
   limit: z.number().min(0).describe("how much of it may be used"),
   action: z.enum(["warn", "slow", "refuse"]).describe(
-    "what happens once it is used: a warning, few messages a second, or none until the period ends",
+    "once used up: warn, a few messages a second (slow), or none until the period ends (refuse)",
   ),
   messages_per_second: count(
     1,
     1_000_000,
-    "with slow: messages and commands a second that each Shield still takes of the tenant",
+    "with slow: messages and commands per second that each Shield still accepts from the tenant",
   ),
 });
 /** A checked budget. */
@@ -60,7 +60,7 @@ const forEach = (given: unknown): unknown =>
 /** `[usage]`. */
 export const Usage = z.strictObject({
   enabled: z.boolean().default(false).describe(
-    "count what each tenant uses, by room class, class of user and policy, minute by minute",
+    "count each tenant's use per minute, by room class, user class and policy",
   ),
   user_claim: z.string().min(1).max(64).optional().describe(
     'claim of the token that has the class of its user, for example "plan"; absent: all are one class',
@@ -72,25 +72,25 @@ export const Usage = z.strictObject({
   ),
   retention_days: count(90, 3_650, "age at which use is forgotten"),
   log_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(268_435_456).describe(
-    "size of the ledger of all tenants; above, the oldest of it goes, whose it is",
+    "size of the ledger of all tenants; above, the oldest of any tenant goes",
   ),
   tenant_bytes: z.int().min(65_536).max(1_099_511_627_776).default(67_108_864).describe(
     "size of the ledger of one tenant; above, its oldest goes",
   ),
   prices: z.strictObject(PRICES).default({}).describe(
-    "what one of each unit costs, in any currency: adds up to `cost`",
+    "price of one of each unit, in any currency; summed as `cost`",
   ),
   prices_from: z.iso.date().optional().describe(
     'first day (UTC) of these prices, for example "2026-12-01"; absent: the day they are first configured',
   ),
   budgets: z.array(TenantBudget.extend({
     tenant: id.optional().describe(
-      "the tenant; absent: each tenant that has none of its own like it",
+      "the tenant; absent: each tenant without a budget of its own like it",
     ),
   })).max(10_000).superRefine(
     (given: unknown, context) => refuseSame(forEach(given), context),
     always,
-  ).default([]).describe("how much tenants may use in a day or a month, and what happens then"),
+  ).default([]).describe("what tenants may use per day or month, and the action beyond"),
 }).superRefine(({ enabled, budgets, retention_days }, context) => {
   const refuse = (message: string) =>
     context.addIssue({ code: "custom", path: ["budgets"], message });

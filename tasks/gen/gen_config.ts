@@ -12,34 +12,32 @@ const INTRO = `# Configuration
 
 <!-- ${NOTICE} -->
 
-Each process reads one file, \`config.toml\`, named with \`--config\`. Almost every key has a default: a
-Shield needs an \`[[auth.issuers]]\` entry, since without one it would refuse every token, and a Brain
-in a process of its own needs \`[nats]\`. \`deno task dev\` needs no file at all. There are no
-environment variables.
+Each process reads one file, \`config.toml\`, named with \`--config\`. Almost every key has a default. A
+Shield needs an \`[[auth.issuers]]\` entry, or it would refuse every token; a separate Brain needs
+\`[nats]\`; \`deno task dev\` needs no file. There are no environment variables.
 
-The file is strict. An unknown key, a wrong type, a value out of range or a key that stands twice
-stops the start, and all problems are named at once with line, column, key and what would be right:
+The file is strict. An unknown or repeated key, a wrong type or a value out of range stops the start,
+and the error lists all problems with line, column, key and the expected value:
 
 \`\`\`text
 config.toml:3:1 server.prot: unknown key; did you mean "port"?
 config.toml:7:14 policy.timeout_ms: "5" is a string; expected an integer from 1 to 60_000
 \`\`\`
 
-\`arq config check FILE\` says the same without starting anything, and opens the keys, certificates and
-other files that it names (\`--no-files\`: not those); \`arq config explain KEY\` says what a key is and
-whether it is live; \`arq doctor\` looks at the machine as well: ports, limits, NATS
+\`arq config check FILE\` reports the same without a start, and opens the keys, certificates and other
+files that it names (\`--no-files\`: not those). \`arq config explain KEY\` explains a key and whether it is
+live. \`arq doctor\` also checks the machine: ports, limits, NATS
 ([monitoring.md](monitoring.md#doctor)). A file is UTF-8. The error of an unreadable file
 names its key.
 
-Passwords, tokens and private keys have files of their own, keys that end in \`_file\`
-([security.md](security.md#secrets-in-files)): read again when they are needed, and never shown.
+Passwords, tokens and private keys have their own files, in keys that end in \`_file\`
+([security.md](security.md#secrets-in-files)): read when needed, and never shown.
 
-A name ends in its unit: \`_ms\`, \`_seconds\`, \`_bytes\`. Paths are relative to the working
-directory of the process. A Brain reads the same file; where \`[ops]\` and \`[admin]\` name no port, it
-uses 4101 and 4102 instead of 4001 and 4002. A switched-off part of \`[platform]\` is skipped with a
-warning at the start.
+A name ends in its unit: \`_ms\`, \`_seconds\`, \`_bytes\`. Paths are relative to the working directory of
+the process. A Brain reads the same file; without a port in \`[ops]\` and \`[admin]\` it uses 4101 and 4102
+instead of 4001 and 4002. A switched-off part of \`[platform]\` is skipped with a warning at the start.
 
-Editors check the file while you type when its first line points to the schema, as in
+Editors check the file as you type if its first line names the schema:
 
 \`\`\`toml
 #:schema ./docs/config.schema.json
@@ -49,20 +47,20 @@ Editors check the file while you type when its first line points to the schema, 
 
 ## What changes without a restart
 
-A key that is *live* in the tables below changes in a process that runs: on SIGHUP, which a supervisor of
-several Shields hands on, and by \`arq config reload\`
-([\`POST /v1/config/reload\`](admin-api.md#the-configuration)), which asks all processes or one;
-\`arq config show\` says what is in force in each. \`arq dev\` has only the second. No connection is ended, and a limit holds from the next
-operation on, also for connections that are open. Each process reads its own file again, as at its start:
+A running process applies changes of keys that are *live* in the tables of this page: on SIGHUP, which a
+supervisor of several Shields forwards, and by \`arq config reload\`
+([\`POST /v1/config/reload\`](admin-api.md#the-configuration)), for all processes or one;
+\`arq config show\` shows each process's values. \`arq dev\` has only the second. No connection ends, and a
+limit holds from the next operation on, also for open connections. Each process reads its own file:
 
-- A file with mistakes changes nothing. The log and the answer say what is wrong.
-- A key that is not live stays as it is, and is named: it needs a restart. So are \`tls_cert\` and \`tls_key\`
-  when a listener is to begin or to end to speak TLS.
+- A file with mistakes changes nothing. The log and the answer name the mistake.
+- A changed key that is not live keeps its value, is reported, and needs a restart. So do \`tls_cert\` and
+  \`tls_key\` when a listener is to begin or to end TLS.
 - A file whose live keys would contradict values that need a restart changes nothing.
-- Levels that were set one by one ([\`PUT /v1/log\`](admin-api.md)) go when \`[log]\` has changed.
+- Levels set one by one ([\`PUT /v1/log\`](admin-api.md)) are reset when \`[log]\` changes.
 
-\`arqon_config_restart_keys\` says how many keys wait for a restart. The content of certificates and of files
-that hold secrets is followed without any of this.
+\`arqon_config_restart_keys\` counts the keys that wait for a restart. Certificates and secret files are
+re-read without any of this.
 `;
 
 const EXAMPLES = `## Examples
@@ -86,8 +84,8 @@ tenants = ["acme"]
 roles = ["user"]
 \`\`\`
 
-Two issuers, one for people and one for backends of any tenant, of which those of \`ops\` operate the
-bus, and signed messages in some rooms:
+Two issuers, one for people and one for backends of any tenant; backends of \`ops\` operate the bus.
+Some rooms require signed messages:
 
 \`\`\`toml
 [admin]
@@ -112,7 +110,7 @@ tenants = ["*"]
 roles = ["service", "admin"]
 \`\`\`
 
-A machine of one's own, without NATS, whose room state survives a restart:
+A single machine without NATS, whose room state survives a restart:
 
 \`\`\`toml
 [server]

@@ -5,17 +5,17 @@ import { always, count, id, namedFile } from "../values/schema_values.ts";
 
 const Postgres = z.strictObject({
   tenant: id.describe("whose rooms transactions publish to"),
-  user: id.default("bridge").describe("the sender of what they publish: a service of the tenant"),
+  user: id.default("bridge").describe("sender of their messages: a service of the tenant"),
   database: z.string().max(2_048).refine(isDatabaseUrl, {
     error: 'expected a URL such as "postgres://bridge@127.0.0.1:5432/app"',
   }).optional().describe("the database; with a password rather in database_file"),
   database_file: namedFile(
-    "instead of database: a file with that URL, and its password; read again for each connection",
+    "instead of database: a file with that URL and its password; read for each connection",
   ),
   slot: z.string().regex(SLOT, { error: "expected 1 to 63 of [a-z0-9_]" }).default("arqon")
     .describe("the replication slot; of several bridges with the same one, one is active"),
   mode: z.enum(["replication", "polling"]).default("replication").describe(
-    "how the log is read: by the replication protocol, or by plain SQL every poll_ms",
+    "how it reads the log: by the replication protocol, or by SQL every poll_ms",
   ),
   poll_ms: z.int().min(POLL_MIN_MS).max(POLL_MAX_MS).default(250).describe(
     "with mode polling: the pause after a read that found nothing",

@@ -46,7 +46,7 @@ const options = {
   url: z.string().max(2_048).refine(isHookUrl, {
     error: "expected an http or https URL without user and password",
   }).meta({ format: "uri" }).describe(
-    "where it is called; https, but for hosts in [webhooks] private_hosts",
+    "its URL; https, except for hosts in [webhooks] private_hosts",
   ),
   events: z.array(z.enum(HOOK_EVENTS)).default(["room.message"]).describe(
     "events that call it: publishes in durable rooms, journals of members, refusals of policies, used-up budgets, created and ended rooms",
@@ -59,13 +59,13 @@ const options = {
   backoff_ms: count(
     1_000,
     600_000,
-    "pause after the first call that failed; each is twice as long",
+    "pause after the first failed call; doubled each time",
   ),
   backoff_max_ms: count(300_000, 86_400_000, "the longest pause"),
   in_flight: count(
     8,
     256,
-    "calls at the same time; those of one room are made one after the other",
+    "calls in parallel; those of one room are in sequence",
   ),
   dead_letters: count(1_000, 100_000, "dead letters that are kept; above, the oldest go"),
 };
@@ -83,7 +83,7 @@ const Hook = z.strictObject({
     "operations that each Shield asks it to allow or deny beforehand; in room, except connect",
   ),
   on_failure: z.enum(["deny", "allow"]).default("deny").describe(
-    "with before: what holds without an answer in time that says yes or no",
+    "with before: the verdict without a valid answer in time",
   ),
   before_timeout_ms: count(1_000, 10_000, "with before: how long an answer may take"),
   before_in_flight: count(
@@ -92,9 +92,9 @@ const Hook = z.strictObject({
     "with before: questions of one Shield in flight; as many more wait, the next fails",
   ),
   secret: secret.optional().describe(
-    "what calls are signed with (Standard Webhooks): whsec_ and base64",
+    "signing secret (Standard Webhooks): whsec_ and base64",
   ),
-  secret_file: namedFile("instead of secret: a file with it; read again before each call"),
+  secret_file: namedFile("instead of secret: a file with it; read before each call"),
 }).refine(
   ({ secret, secret_file }) => (secret === undefined) !== (secret_file === undefined),
   { error: "expected exactly one of secret and secret_file", ...always },
@@ -123,7 +123,7 @@ const Webhooks = z.strictObject({
     "hosts that the configuration's hooks may call by http and at private, loopback and link-local addresses",
   ),
   tenant_private_hosts: z.array(hostEntry).max(1_000).default([]).describe(
-    "the same for hooks that tenants set at run time, which private_hosts does not hold for",
+    "the same for tenants' own hooks, which private_hosts does not cover",
   ),
   ca_file: namedFile(
     "more certificate authorities for receivers, PEM; read before each call",
@@ -132,7 +132,7 @@ const Webhooks = z.strictObject({
     "hooks that one tenant may set at run time; 0: none",
   ),
   survey_ms: z.int().min(100).max(600_000).default(10_000).describe(
-    "how often a Brain looks for events that it missed",
+    "interval at which a Brain looks for missed events",
   ),
 });
 /** Checked `[webhooks]`. */

@@ -11,7 +11,7 @@ const App = z.strictObject({
   key: id.describe("the key that clients connect with; everybody may know it"),
   tenant: id.describe("whose rooms its channels are"),
   secret: z.string().min(SECRET_CHARS_MIN).max(256).optional().describe(
-    "what backends sign channels and requests with; at least 16 characters",
+    "backends' key for signing channels and requests; at least 16 characters",
   ),
   secret_file: namedFile("instead of secret: a file with it; read at start"),
   room_prefix: z.string().max(32).default("pusher:").refine(
@@ -47,7 +47,7 @@ export const Pusher = z.strictObject({
   presence_members: count(
     1_000,
     10_000,
-    "users of a presence channel; a client of one with more is refused",
+    "users of a presence channel; beyond it clients are refused",
   ),
   apps: z.array(App).max(1_000).superRefine(unique("id"), always).superRefine(
     unique("key"),

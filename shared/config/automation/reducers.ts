@@ -10,7 +10,7 @@ const Entry = z.strictObject({
   fuel_limit: count(
     10_000,
     1_000_000,
-    "fuel a command; 10,000 is at most about 5 ms, whatever the code does",
+    "fuel per command; 10,000 is at most about 5 ms of any code",
   ),
   memory_limit_pages: count(64, 1_024, "memory of the module, in 64 KiB pages"),
   values: count(10_000, 1_000_000, "values of one room"),
@@ -59,7 +59,7 @@ export const ClassReducer = {
     "program of [[reducers]] that runs the room: room.call writes its log, and only its events are messages of the room; needs durable, ids of up to 56 characters",
   ),
   reducer_claims: z.array(z.string().min(1).max(256)).max(32).optional().describe(
-    "claims of a sender's token that the reducer may ask for; absent: none",
+    "claims of a sender's token that the reducer may read; absent: none",
   ),
   reducer_visible: z.array(z.string().min(1).max(256)).max(32).optional().describe(
     'key prefixes whose values subscribers of the room may read and watch, ["public/"]; not with filter; absent: none',

@@ -5,7 +5,7 @@ import { count } from "../values/schema_values.ts";
 /** `[schedules]`. */
 export const Schedules = z.strictObject({
   enabled: z.boolean().default(true).describe(
-    "publish what tenants have scheduled; a Shield without it leaves that to the others",
+    "publish tenants' schedules; without it, other Shields do",
   ),
   tenant_schedules: count(1_000, 100_000, "schedules that one tenant may have"),
   schedules: count(10_000, 100_000, "schedules of all tenants together"),

@@ -68,11 +68,11 @@ const LOGS = {
 
 const LIMITS = {
   batch_messages: fixed(1_000, "messages of one POST /v1/messages; whoever has more sends two"),
-  batch_bytes: fixed(1_048_576, "the same in bytes: it is in memory at once"),
-  memory_ban_seconds: fixed(300, "how long a user is banned who filled the memory"),
+  batch_bytes: fixed(1_048_576, "the same in bytes, in memory at once"),
+  memory_ban_seconds: fixed(300, "ban of a user who filled the memory"),
   deduplication_entries: fixed(
     65_536,
-    "message ids of a tenant that are remembered for two minutes",
+    "message ids of a tenant remembered for two minutes",
   ),
   pattern_rooms_per_tenant: fixed(
     100_000,
@@ -222,7 +222,7 @@ const CONSTANTS = {
       600,
       "how long a key set is used; an unknown key is asked for at once",
     ),
-    jwks_cooldown_seconds: fixed(30, "so that unknown keys cost an issuer two requests a minute"),
+    jwks_cooldown_seconds: fixed(30, "limits unknown keys to two requests a minute per issuer"),
   },
   limits: LIMITS,
   quota: {
@@ -254,10 +254,10 @@ const CONSTANTS = {
   ledger: {
     handshakes_per_second: fixed(
       50,
-      "new entries of refused handshakes; the same again extends an entry",
+      "new entries of refused handshakes; a repeat extends its entry",
     ),
-    store_reads: fixed(2, "questions to the store at a time, each up to 64 MiB in memory"),
-    store_wait_ms: fixed(2_000, "how long a further question waits before it is refused"),
+    store_reads: fixed(2, "parallel reads of the store, each up to 64 MiB in memory"),
+    store_wait_ms: fixed(2_000, "wait of a further read before it is refused"),
     queue_bytes: fixed(
       8_388_608,
       "the backlog of the ledger's store; what is beyond it is reported as lost",
@@ -268,7 +268,10 @@ const CONSTANTS = {
       20,
       "refusals stored for the hooks of a tenant; further ones are counted",
     ),
-    events_waiting: fixed(1_000, "refusals and budgets that wait for their store; the oldest go"),
+    events_waiting: fixed(
+      1_000,
+      "refusals and budgets that wait for their store; beyond: the oldest go",
+    ),
   },
   journal: {
     keys_held: fixed(16_384, "keys of users in memory; others are asked for"),
