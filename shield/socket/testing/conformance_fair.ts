@@ -62,7 +62,7 @@ async function goOn(peer: RawPeer, bytes: Uint8Array): Promise<void> {
 
 const TURNS: readonly Case[] = [
   {
-    behaviour: "hands out a turn's share of what has come, and everything in its order",
+    behaviour: "delivers a turn's share of the received messages, all in order",
     async run(host) {
       const { peer, seen } = await open(host);
       using _peer = peer;
@@ -75,7 +75,7 @@ const TURNS: readonly Case[] = [
     },
   },
   {
-    behaviour: "hands out less in a turn when its messages take long",
+    behaviour: "delivers less in a turn when its messages take long",
     options: { now_ms: slowClock },
     async run(host) {
       const { peer, seen } = await open(host);
@@ -88,7 +88,7 @@ const TURNS: readonly Case[] = [
     },
   },
   {
-    behaviour: "another peer's message comes between those of one who floods",
+    behaviour: "another peer's message comes between those of a flood",
     async run(host) {
       const flooding = await open(host);
       const other = await open(host);
@@ -105,7 +105,7 @@ const TURNS: readonly Case[] = [
     },
   },
   {
-    behaviour: "what came before a close is handed out before it",
+    behaviour: "messages before a close are delivered before it",
     async run(host) {
       const { peer, seen } = await open(host);
       using _peer = peer;
@@ -118,7 +118,7 @@ const TURNS: readonly Case[] = [
     },
   },
   {
-    behaviour: "a flood of pings lets others have their turn, and its last one is answered",
+    behaviour: "a flood of pings leaves others their turn, and its last ping is answered",
     async run(host) {
       const flooding = await open(host);
       const other = await open(host);
@@ -141,8 +141,8 @@ const TURNS: readonly Case[] = [
     },
   },
   {
-    behaviour: "who sends faster than its turns come waits at its own end, and loses nothing",
-    except: { native: "it waits in the Shield, and above a bound it is closed with 4429" },
+    behaviour: "a sender faster than its turns is back-pressured and loses nothing",
+    except: { native: "its messages queue in the Shield; above a bound it is closed with 4429" },
     options: { waiting_messages: 500 },
     async run(host) {
       const { peer, seen } = await open(host);
@@ -161,8 +161,8 @@ const TURNS: readonly Case[] = [
 
 const RESTS: readonly Case[] = [
   {
-    behaviour: "who is over a rate is not read until it may speak again",
-    except: { native: "it is read on, and refused" },
+    behaviour: "a client over a rate is not read until its rate allows",
+    except: { native: "it is read, and refused" },
     async run(host) {
       const { peer, seen } = await open(host);
       using _peer = peer;
@@ -183,7 +183,7 @@ const RESTS: readonly Case[] = [
     },
   },
   {
-    behaviour: "who rests and is closed answers the close at once",
+    behaviour: "an idle client that is closed answers the close at once",
     async run(host) {
       const { peer, seen } = await open(host);
       using _peer = peer;
@@ -202,7 +202,7 @@ const RESTS: readonly Case[] = [
 
 const ENDS: readonly Case[] = [
   {
-    behaviour: "who goes on with messages after the close is cut off, and none is handed out",
+    behaviour: "a client that sends messages after the close is cut off, and none is delivered",
     options: { close_ms: CLOSE_MS },
     async run(host) {
       const { peer, seen } = await open(host);
@@ -217,9 +217,9 @@ const ENDS: readonly Case[] = [
     },
   },
   {
-    behaviour: "who goes on with fragments after the close is cut off",
+    behaviour: "a client that sends fragments after the close is cut off",
     options: { close_ms: CLOSE_MS },
-    except: { native: "it is read until the message ends or the memory guard finds it" },
+    except: { native: "it is read until the message ends or the memory guard acts" },
     async run(host) {
       const { peer, seen } = await open(host);
       using _peer = peer;
@@ -232,9 +232,9 @@ const ENDS: readonly Case[] = [
     },
   },
   {
-    behaviour: "who answers no close in its time, which is five seconds, is cut off",
+    behaviour: "a client that does not answer the close within five seconds is cut off",
     options: { close_ms: CLOSE_MS },
-    except: { native: "it stays until it goes or sends something" },
+    except: { native: "it stays until it leaves or sends something" },
     async run(host) {
       const { peer, seen } = await open(host);
       using _peer = peer;
@@ -245,9 +245,9 @@ const ENDS: readonly Case[] = [
     },
   },
   {
-    behaviour: "who neither reads nor goes is cut off when the time of its close is over",
+    behaviour: "a client that neither reads nor leaves is cut off when its close times out",
     options: { close_ms: CLOSE_MS },
-    except: { native: "it stays, with what was written to it" },
+    except: { native: "it stays, with its unsent data" },
     async run(host) {
       const { peer, seen } = await open(host);
       using _peer = peer;
