@@ -61,7 +61,7 @@ export const Server = z.strictObject({
       error: 'expected an address or a network, for example "10.0.0.0/8"',
     }),
   ).default([]).describe(
-    "addresses and networks of proxies whose statements about clients' addresses are trusted",
+    "addresses and networks of proxies that are trusted to name clients' addresses",
   ),
   proxy_protocol: z.boolean().default(false).describe(
     "connections of trusted proxies begin with a PROXY protocol v2 header with the client's address; else each request has it in forwarded_header",

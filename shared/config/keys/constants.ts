@@ -28,12 +28,12 @@ const ADMISSION = {
   ),
   request_head_ms: fixed(
     10_000,
-    "how long a TLS handshake, and how long a head may take; both are small",
+    "timeout of a TLS handshake, and of a head; both are small",
   ),
-  request_body_ms: fixed(30_000, "how long a body may take: the largest one over 100 kbit/s"),
+  request_body_ms: fixed(30_000, "timeout of a body: the largest one over 100 kbit/s"),
   answer_ms: fixed(
     10_000,
-    "how long a peer may take to read an answer; a slower one holds a place of others",
+    "timeout for reading an answer; a slower peer blocks others' places",
   ),
   deflate_from_bytes: fixed(512, "shorter messages cost more time than compression saves"),
 };
@@ -49,7 +49,7 @@ const LOGS = {
   ),
   recovery_bytes: fixed(
     16_777_216,
-    "what one SUB recovers at a time, since it is in memory at once",
+    "bytes that one SUB recovers at a time, all in memory",
   ),
   spine_subscription_messages: fixed(
     65_536,
@@ -62,12 +62,12 @@ const LOGS = {
   ),
   backup_waiting_bytes: fixed(
     1_073_741_824,
-    "written aside while `arq backup` reads the files; a larger one gives up",
+    "bytes written aside during `arq backup`; beyond it the backup is aborted",
   ),
 };
 
 const LIMITS = {
-  batch_messages: fixed(1_000, "messages of one POST /v1/messages; whoever has more sends two"),
+  batch_messages: fixed(1_000, "messages of one POST /v1/messages; send two for more"),
   batch_bytes: fixed(1_048_576, "the same in bytes, in memory at once"),
   memory_ban_seconds: fixed(300, "ban of a user who filled the memory"),
   deduplication_entries: fixed(
@@ -103,15 +103,15 @@ const LIMITS = {
   ),
   delta_bytes_per_connection: fixed(
     16_777_216,
-    "bases that one client may be taken to keep: the default of the SDKs",
+    "bases that one client is assumed to keep: the SDKs' default",
   ),
   bans: fixed(
     1_000_000,
-    "bans of all tenants that a Shield holds; brain.bans_per_tenant bounds a tenant",
+    "bans of all tenants on a Shield; bound per tenant: brain.bans_per_tenant",
   ),
   revocations: fixed(
     100_000,
-    "revocations of all tenants that a Shield holds; each ends with the tokens it is for",
+    "revocations of all tenants on a Shield; each ends with its tokens",
   ),
 };
 
@@ -121,7 +121,7 @@ const POLICY = {
     "messages of one tenant that wait for one thread, as operations of a connection do",
   ),
   breaker_failures: fixed(5, "failures in a row, by several senders, are no accident"),
-  breaker_seconds: fixed(10, "how long a module stays cut off; then one message tries it"),
+  breaker_seconds: fixed(10, "time for which a module is cut off; then one message tries it"),
   connection_window: fixed(
     16,
     "messages of one connection in policies at a time; more would not be faster",
@@ -155,17 +155,17 @@ const MIRRORING = {
 const REGISTRY = {
   message_parts: fixed(
     5_000,
-    "parts of one message; to compile them holds up all others, some 20 ms a thousand",
+    "parts of one message; compiling blocks all others for about 20 ms a thousand",
   ),
   restore_ms: fixed(
     200,
-    "time of each second for schemas that were put away; the rest is for messages",
+    "time of each second for evicted schemas; the rest is for messages",
   ),
-  tenant_mappings: fixed(100_000, "mappings of all tenants, which every Shield holds"),
-  versions: fixed(1_000, "versions of a schema that are kept; this was the maximum, too"),
+  tenant_mappings: fixed(100_000, "mappings of all tenants, on every Shield"),
+  versions: fixed(1_000, "stored versions of a schema"),
   dead_letter_bytes: fixed(
     4_194_304,
-    "refused messages on their way to dlq subjects; beyond them copies are dropped",
+    "refused messages on their way to dlq subjects; beyond: copies are dropped",
   ),
 };
 
@@ -173,11 +173,11 @@ const PRESENCE = {
   page_members: fixed(1_000, "members in one page of a list; clients read page by page"),
   announce_ms: fixed(
     50,
-    "joins and leaves within this time travel together; nobody sees the delay",
+    "joins and leaves within this time are sent together, without visible delay",
   ),
   sync_timeout_ms: fixed(
     3_000,
-    "how long a SUB waits for the members; a healthy Brain answers within milliseconds",
+    "timeout of a SUB's wait for members; a healthy Brain answers within milliseconds",
   ),
   members_per_shield: fixed(
     200_000,
@@ -203,7 +203,7 @@ const BRAIN = {
     8_192,
     "13 commands a second of one room for the default command_id_ttl_ms",
   ),
-  reducer_idle_ms: fixed(60_000, "an idle room is stored and let go; the next call loads it again"),
+  reducer_idle_ms: fixed(60_000, "an idle room is stored and evicted; the next call loads it"),
 };
 
 /** By table of `config.toml`. */
@@ -220,7 +220,7 @@ const CONSTANTS = {
   auth: {
     jwks_cache_seconds: fixed(
       600,
-      "how long a key set is used; an unknown key is asked for at once",
+      "life of a key set; an unknown key is fetched at once",
     ),
     jwks_cooldown_seconds: fixed(30, "limits unknown keys to two requests a minute per issuer"),
   },
@@ -233,7 +233,7 @@ const CONSTANTS = {
     retry_ms: fixed(1_000, "the first pause between two attempts to reach the server"),
     active_tenants: fixed(
       100_000,
-      "tenants whose shares a Shield holds; one more only meets [limits]",
+      "tenants with quota slices on a Shield; further ones meet only [limits]",
     ),
   },
   policy: POLICY,
@@ -248,7 +248,7 @@ const CONSTANTS = {
   durable: {
     verify_ms: fixed(
       10_000,
-      "how often open rooms are compared with the log, which NATS rarely contradicts",
+      "interval of comparing open rooms with the log; differences are rare",
     ),
   },
   ledger: {
@@ -274,44 +274,44 @@ const CONSTANTS = {
     ),
   },
   journal: {
-    keys_held: fixed(16_384, "keys of users in memory; others are asked for"),
+    keys_held: fixed(16_384, "keys of users in memory; others are fetched"),
   },
   usage: {
-    rows: fixed(1_024, "rows of one tenant in a minute; what is beyond counts as _other"),
-    queue_bytes: fixed(16_777_216, "minutes that wait for their store; the oldest go"),
-    metric_tenants: fixed(100, "tenants with series of their own; the ledger itself has all"),
+    rows: fixed(1_024, "rows of one tenant in a minute; the rest counts as _other"),
+    queue_bytes: fixed(16_777_216, "minutes that wait for their store; beyond: the oldest go"),
+    metric_tenants: fixed(100, "tenants with their own series; the ledger has all"),
   },
   pusher: {
-    activity_timeout_seconds: fixed(120, "what Pusher's own servers tell their clients"),
-    request_skew_seconds: fixed(600, "what Pusher's own servers allow"),
+    activity_timeout_seconds: fixed(120, "the value of Pusher's own servers"),
+    request_skew_seconds: fixed(600, "the tolerance of Pusher's own servers"),
   },
   schedules: {
-    late_seconds: fixed(3_600, "a schedule that was missed for longer counts as missed"),
+    late_seconds: fixed(3_600, "a schedule later than this counts as missed"),
   },
   streams: {
     event_stream_ms: fixed(
       60_000,
-      "how long an event stream lasts; its reader then asks again, as proxies like it",
+      "life of an event stream; its reader then reconnects, which suits proxies",
     ),
   },
   growing: {
     pieces: fixed(10_000, "pieces of one message: seven bytes each for the longest one"),
-    room_messages: fixed(16, "messages that grow in one room at once: more than people can follow"),
+    room_messages: fixed(16, "growing messages in one room: more than people can follow"),
     tenant_messages: fixed(
       1_000,
-      "messages that grow in a tenant at once; room_messages bounds a room",
+      "growing messages of a tenant; bound per room: room_messages",
     ),
-    held_bytes: fixed(4_096, "what policies may hold back of a message: some sentences"),
+    held_bytes: fixed(4_096, "bytes that policies may hold back of a message: some sentences"),
   },
   log: {
-    lines_per_second: fixed(50, "lines with the same text; the rest is counted in one line"),
+    lines_per_second: fixed(50, "lines with the same text; the rest is one line with a count"),
   },
   sse: {
-    tickets: fixed(64, "tickets of one user that are not used yet"),
-    ticket_seconds: fixed(30, "a ticket is used right after it was made"),
+    tickets: fixed(64, "unused tickets of one user"),
+    ticket_seconds: fixed(30, "life of a ticket, for immediate use"),
     retry_ms: fixed(
       1_000,
-      "how long a reader waits before it reconnects; a drain spreads its clients by itself",
+      "a reader's wait before it reconnects; a drain spreads its clients separately",
     ),
   },
 };
