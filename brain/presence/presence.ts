@@ -62,6 +62,8 @@ export interface BrainPresenceMachineOptions {
    * heartbeat and a bit more; in that time each of them beats even if it missed the question.
    */
   readonly settle_ms?: number;
+  /** Runs it once all that was said before is received, and the answers too. Absent: at once, as time is enough. */
+  readonly onceHeard?: (run: () => void) => void;
   /** `[limits] member_meta_bytes`. Absent: the most that can be set. */
   readonly member_meta_bytes?: number;
   /** Longest message to send, in bytes. Absent: 512 KiB. */
@@ -106,8 +108,9 @@ export class BrainPresence implements ClusterView, StaysView {
       onAway: (gap_ms, now_ms) => this.#wasAway(gap_ms, now_ms),
     });
     const { settle_ms = config.heartbeat_ms + config.announce_ms } = options;
+    const { onceHeard = (run) => run() } = options;
     this.#starting = new Starting({
-      ...{ port, settle_ms },
+      ...{ port, settle_ms, onceHeard },
       patience_ms: settle_ms + config.down_ms,
       ask: () => this.#hello(),
       // A Brain that serves has named every Shield.

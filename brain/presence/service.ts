@@ -20,7 +20,7 @@ import { ClassesCheck } from "./classes_check.ts";
 import { createBrainPresenceMetrics } from "./metrics.ts";
 import type { BrainPresenceMetrics } from "./metrics.ts";
 import { createBrainPresence } from "./presence.ts";
-import type { BrainPresence } from "./presence.ts";
+import type { BrainPresence, BrainPresenceMachineOptions } from "./presence.ts";
 import { createRefusals } from "./refusals.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
@@ -55,10 +55,18 @@ export interface BrainPresenceService extends ClusterView, StaysView {
 }
 
 /**
- * With the embedded Spine nothing is lost or late: a process that does not answer at once is not
- * there.
+ * With the embedded Spine nothing is lost, and nothing late but by the turns of its event loop: a process that does not
+ * answer at once is not there.
  */
-const EMBEDDED_SETTLE_MS = 60;
+function embedded(spine: Spine): Pick<BrainPresenceMachineOptions, "settle_ms" | "onceHeard"> {
+  const heard = async () => {
+    // The question, and then the answer.
+    await spine.flush();
+    await spine.flush();
+  };
+  return { settle_ms: 60, onceHeard: (run) => void heard().then(run, run) };
+}
+
 /** Time between two log lines about messages that the Spine does not take. */
 const LOG_INTERVAL_MS = 10_000;
 
@@ -161,7 +169,7 @@ function machine(options: BrainPresenceOptions) {
     config: config.presence,
     member_meta_bytes: config.limits.member_meta_bytes,
     message_bytes: Math.min(MESSAGE_BYTES, spine.payload_bytes_max),
-    ...(spine.status.engine === "embedded" ? { settle_ms: EMBEDDED_SETTLE_MS } : {}),
+    ...(spine.status.engine === "embedded" ? embedded(spine) : {}),
   });
   return { presence, handle, close };
 }

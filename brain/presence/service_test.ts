@@ -76,6 +76,20 @@ Deno.test("a Brain that starts serves what Shields already had", async () => {
   });
 });
 
+Deno.test("a Brain that starts in a busy process does not serve before it has heard the Shields", async () => {
+  await withEmbedded(async (spine, network) => {
+    const busy = spine.subscribe(HELLO, () => {
+      for (const end_ms = performance.now() + 50; performance.now() < end_ms;);
+    });
+    const shield = await shieldOf(network, "s1");
+    shield.join(...ids(20).map((id) => member(id))).announce();
+    const brain = await startPresence(spine);
+    assert.deepEqual(listed(brain), ids(20));
+    busy.unsubscribe();
+    await brain.service.drain();
+  });
+});
+
 Deno.test("bytes that are no message, and messages that are nobody's, change nothing", async () => {
   await withEmbedded(async (spine, network) => {
     const brain = await startPresence(spine, { server: { node_id: "n1" } });

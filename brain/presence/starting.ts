@@ -16,6 +16,8 @@ export interface StartingOptions {
   readonly patience_ms: number;
   /** Asks who is there. */
   readonly ask: () => void;
+  /** Runs it once all that was said before is received, and the answers too. */
+  readonly onceHeard: (run: () => void) => void;
   /** Whether every process is known already, so that there is nothing to wait for. */
   readonly knowsAll: () => boolean;
   /** Whether something that is known to exist is still to be read. */
@@ -29,6 +31,7 @@ export class Starting {
   readonly #options: StartingOptions;
   #asked = 0;
   #settled = false;
+  #closed = false;
   #cancelAsk = () => {};
   #cancelPatience = () => {};
 
@@ -38,8 +41,9 @@ export class Starting {
 
   /** Asks who is there, and begins to wait. */
   begin(): void {
-    const { port, patience_ms, serve } = this.#options;
-    this.#cancelPatience = port.after(patience_ms, serve);
+    const { port, patience_ms, serve, onceHeard } = this.#options;
+    // A process that was held up has more to read than it knows of.
+    this.#cancelPatience = port.after(patience_ms, () => onceHeard(serve));
     this.#ask();
   }
 
@@ -52,12 +56,14 @@ export class Starting {
 
   /** Stops the timers. */
   close(): void {
+    this.#closed = true;
     this.#cancelAsk();
     this.#cancelPatience();
   }
 
   #ask = (): void => {
-    const { port, settle_ms, ask, knowsAll } = this.#options;
+    const { port, settle_ms, ask, knowsAll, onceHeard } = this.#options;
+    if (this.#closed) return;
     if (this.#asked === HELLOS || (this.#asked > 0 && knowsAll())) {
       this.#settled = true;
       this.check();
@@ -65,6 +71,6 @@ export class Starting {
     }
     this.#asked += 1;
     ask();
-    this.#cancelAsk = port.after(settle_ms / HELLOS, this.#ask);
+    this.#cancelAsk = port.after(settle_ms / HELLOS, () => onceHeard(this.#ask));
   };
 }

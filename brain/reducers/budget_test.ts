@@ -143,8 +143,8 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     // That module is the configuration's: it costs nothing.
     await rollBack(brain, "once");
     await until("it is taken back", async () => await deploys("loaded") === 2);
-    await deploy(brain, "once", OTHER);
     const held = await deploys("held");
+    await deploy(brain, "once", OTHER);
     await until("the next one is held", async () => await deploys("held") > held);
     assert.equal(await deploys("loaded"), 2);
     const budgets = [{ ...budget, limit: 2 * FUEL, messages_per_second: 1 }];
