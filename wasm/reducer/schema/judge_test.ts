@@ -83,6 +83,8 @@ Deno.test("a value passes where ajv lets it pass, and comes out as what it was",
       const passes = ajv.compile({ ...data, $defs: { Tree: TREE } })([one]);
       const given = JSON.stringify([one]);
       const said = verdict(data, ` ${given}\n`, { Tree: TREE });
+      // docs/room-schema.md: an integer is at most 2^53 - 1, which JSON Schema does not say.
+      if (given.includes("1e+21") && said.includes("expected a whole number")) return;
       assert.equal(said.startsWith("passed "), passes, said);
       if (passes) assert.equal(said, `passed ${given}`);
       else assert.match(said, /^400 data\[0\]/);
