@@ -11,7 +11,7 @@ import { createLogger } from "../shared/logs/log.ts";
 import { createMetrics } from "../shared/metrics/metrics.ts";
 import { markKey } from "../shared/usage/exhausted_marks.ts";
 import { until } from "../shared/testing/until.ts";
-import { moduleOf } from "../brain/reducers/testing/guest_text.ts";
+import { PLAIN } from "../brain/reducers/testing/guest_text.ts";
 import {
   applied,
   ENGINES,
@@ -22,7 +22,6 @@ import type { Audited } from "../shield/admin/routing/audited.ts";
 import type { Settings } from "../shield/settings/settings.ts";
 import { startUsage } from "../shield/usage/start.ts";
 
-const PLAIN = moduleOf({ apply: `(i32.const 0)` });
 const budgets = (["warn", "refuse"] as const)
   .map((action) => ({ per: "month", unit: "fuel", limit: 1, action }));
 const usage = { enabled: true, flush_ms: 20, budgets };

@@ -17,7 +17,7 @@ import { noCounts } from "../../shared/usage/counts.ts";
 import { encodeMinute } from "../../shared/usage/minute.ts";
 import { runningKey, UsagePlace } from "../../shared/usage/place.ts";
 import { deploy, rollBack, storeModule } from "./testing/deploys.ts";
-import { moduleOf } from "./testing/guest_text.ts";
+import { ONCE, PLAIN } from "./testing/guest_text.ts";
 import {
   applied,
   ENGINES,
@@ -30,17 +30,6 @@ import {
 const DAY_MS = 86_400_000;
 const MINUTE_MS = 60_000;
 const FUEL = 1_000_000_000;
-/** Sets a timer for the soonest time, whose command sets none. */
-const ONCE = moduleOf({
-  apply: `(local $name i32)
-    (local.set $name (call $room_field (i32.const 0)))
-    (if (i32.ne (i32.load8_u (i32.add (local.get $name) (i32.const 4))) (i32.const 33))
-      (then (i32.store8 (i32.const 100) (i32.const 33))
-        (call $room_schedule (i32.const 100) (i32.const 1) (i64.add (call $room_now) (i64.const 10))
-          (i32.const 100) (i32.const 1) (i32.const 0) (i32.const 0))))
-    (i32.const 0)`,
-});
-const OTHER = moduleOf({ apply: `(i32.const 0)` });
 const budget = { per: "day", unit: "fuel", limit: FUEL, action: "refuse" } as const;
 const usage = { enabled: true, flush_ms: 20 };
 
@@ -134,17 +123,17 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     toNoon(world);
     const brain = await world.start("a");
     const deploys = (outcome: string) => metric(brain, "brain_reducer_deploys_total", { outcome });
-    await storeModule(brain, OTHER);
+    await storeModule(brain, PLAIN);
     await useUp(brain, world);
-    await deploy(brain, "once", OTHER);
+    await deploy(brain, "once", PLAIN);
     await until("it is held", async () => await deploys("held") > 0);
-    await deploy(brain, "once", OTHER, "u");
+    await deploy(brain, "once", PLAIN, "u");
     await until("the other tenant's is loaded", async () => await deploys("loaded") === 1);
     // That module is the configuration's: it costs nothing.
     await rollBack(brain, "once");
     await until("it is taken back", async () => await deploys("loaded") === 2);
     const held = await deploys("held");
-    await deploy(brain, "once", OTHER);
+    await deploy(brain, "once", PLAIN);
     await until("the next one is held", async () => await deploys("held") > held);
     assert.equal(await deploys("loaded"), 2);
     const budgets = [{ ...budget, limit: 2 * FUEL, messages_per_second: 1 }];

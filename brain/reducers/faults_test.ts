@@ -7,7 +7,7 @@ import { sha256Hex } from "../../shared/sha256.ts";
 import { until } from "../../shared/testing/until.ts";
 import { BREAKER } from "./room/faults.ts";
 import { deploy, storeModule } from "./testing/deploys.ts";
-import { moduleOf } from "./testing/guest_text.ts";
+import { moduleOf, PLAIN } from "./testing/guest_text.ts";
 import { applied, call, ENGINES, entriesOf, metric } from "./testing/reducer_world.ts";
 
 const FIRST = (field: number) =>
@@ -16,7 +16,6 @@ const FIRST = (field: number) =>
 const MOODY = moduleOf({
   apply: `(if (i32.eq ${FIRST(1)} (i32.const 120)) (then unreachable)) (i32.const 0)`,
 });
-const PLAIN = moduleOf({ apply: `(i32.const 0)` });
 /** A command of the room itself fails; any other sets 20 of them. */
 const TIMERS = moduleOf({
   apply: `(local $at i32)

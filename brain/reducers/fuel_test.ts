@@ -7,7 +7,7 @@ import type { ArqonError } from "@arqon/proto";
 import { until } from "../../shared/testing/until.ts";
 import { TIMERS_PER_SECOND } from "./room/timer_pace.ts";
 import { deploy, storeModule } from "./testing/deploys.ts";
-import { moduleOf } from "./testing/guest_text.ts";
+import { moduleOf, PLAIN } from "./testing/guest_text.ts";
 import {
   applied,
   ENGINES,
@@ -18,7 +18,6 @@ import {
 } from "./testing/reducer_world.ts";
 
 const BURNS = moduleOf({ apply: `(loop $l (br $l)) (i32.const 0)` });
-const PLAIN = moduleOf({ apply: `(i32.const 0)` });
 const SET = `(func $set (param $key i32) (call $room_schedule (local.get $key) (i32.const 1)
   (i64.add (call $room_now) (i64.const 10)) (local.get $key) (i32.const 1)
   (i32.const 0) (i32.const 0)))`;

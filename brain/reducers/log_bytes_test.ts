@@ -1,9 +1,8 @@
 /** The log of a room takes the bytes that it may, about, on both engines: the oldest entries go, and the room goes on. */
 import assert from "node:assert/strict";
-import { moduleOf } from "./testing/guest_text.ts";
+import { PLAIN } from "./testing/guest_text.ts";
 import { applied, ENGINES, messagesOf } from "./testing/reducer_world.ts";
 
-const PLAIN = moduleOf({ apply: `(i32.const 0)` });
 const CALLS = 60;
 const SNAPSHOT_ENTRIES = 5;
 /** Eight of them are what the log of a room of these tests may take. */

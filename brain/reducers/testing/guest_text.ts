@@ -27,3 +27,17 @@ export function moduleOf({ apply, alloc = ALLOC, more = "" }: GuestText): Uint8A
   return fromText(`(module ${IMPORTS} (memory (export "memory") 1) ${alloc} ${more}
     (func (export "arqon_apply") (result i32) ${apply}))`);
 }
+
+/** A module that takes every command and does nothing. */
+export const PLAIN = moduleOf({ apply: `(i32.const 0)` });
+
+/** Sets one timer, for the soonest time, whose command sets none. */
+export const ONCE = moduleOf({
+  apply: `(local $name i32)
+    (local.set $name (call $room_field (i32.const 0)))
+    (if (i32.ne (i32.load8_u (i32.add (local.get $name) (i32.const 4))) (i32.const 33))
+      (then (i32.store8 (i32.const 100) (i32.const 33))
+        (call $room_schedule (i32.const 100) (i32.const 1) (i64.add (call $room_now) (i64.const 10))
+          (i32.const 100) (i32.const 1) (i32.const 0) (i32.const 0))))
+    (i32.const 0)`,
+});

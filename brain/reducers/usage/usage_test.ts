@@ -9,7 +9,7 @@ import { Lives } from "../../../shared/lives/lives.ts";
 import { decodeMinute, type UsageMinute } from "../../../shared/usage/minute.ts";
 import { runningKey, UsagePlace } from "../../../shared/usage/place.ts";
 import { deploy, storeModule } from "../testing/deploys.ts";
-import { moduleOf } from "../testing/guest_text.ts";
+import { ONCE, PLAIN } from "../testing/guest_text.ts";
 import {
   applied,
   ENGINES,
@@ -19,17 +19,6 @@ import {
 } from "../testing/reducer_world.ts";
 
 const usage = { enabled: true, flush_ms: 20 };
-const PLAIN = moduleOf({ apply: `(i32.const 0)` });
-/** Sets one timer, whose command sets none. */
-const ONCE = moduleOf({
-  apply: `(local $name i32)
-    (local.set $name (call $room_field (i32.const 0)))
-    (if (i32.ne (i32.load8_u (i32.add (local.get $name) (i32.const 4))) (i32.const 33))
-      (then (i32.store8 (i32.const 100) (i32.const 33))
-        (call $room_schedule (i32.const 100) (i32.const 1) (i64.add (call $room_now) (i64.const 10))
-          (i32.const 100) (i32.const 1) (i32.const 0) (i32.const 0))))
-    (i32.const 0)`,
-});
 /** What one message with entries costs beside what they do. */
 const MESSAGE_UNITS = 250_000;
 
