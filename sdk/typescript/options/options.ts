@@ -6,6 +6,7 @@ import { parseAddress } from "./address.ts";
 import type { Address } from "./address.ts";
 import { DEFAULT_BACKOFF } from "../time/backoff.ts";
 import type { Backoff } from "../time/backoff.ts";
+import { assertOptions, wrongOption } from "./check.ts";
 import { browserEvents } from "./platform_events.ts";
 import type { PlatformEvents } from "./platform_events.ts";
 import type { Signer } from "../request/signing.ts";
@@ -55,8 +56,8 @@ export type Status =
   | { readonly state: "closed"; readonly error?: ArqonError };
 
 /**
- * What `connect` takes. Only `url` and one of `token` and `getToken` are needed. A number below 1
- * where one counts or bounds something is a TypeError.
+ * What `connect` takes. Only `url` and one of `token` and `getToken` are needed. An option that cannot
+ * work is a TypeError with its name, its value and what is expected: numbers are at least 1.
  */
 export interface ConnectOptions {
   /** `ws://host:4000`, `wss://…`, `http(s)://…` or `host:port`. */
@@ -168,7 +169,9 @@ export function atLeastOne<Name extends string>(
   const numbers: Record<Name, number> = { ...defaults };
   for (const name in defaults) {
     const value = numbers[name] = options[name] ?? defaults[name];
-    if (!(value >= 1)) throw new TypeError(`${name} is ${value}; expected at least 1`);
+    if (typeof value !== "number" || !(value >= 1)) {
+      throw wrongOption(name, value, "at least 1");
+    }
   }
   return numbers;
 }
@@ -178,6 +181,7 @@ export function atLeastOne<Name extends string>(
  * `token-malformed` for such a token.
  */
 export function settingsFrom(options: ConnectOptions): Settings {
+  assertOptions(options);
   const { token, getToken, platform_events: events = true } = options;
   if (token === undefined && getToken === undefined) {
     throw new TypeError("no `token`, no `getToken`");
@@ -193,7 +197,10 @@ export function settingsFrom(options: ConnectOptions): Settings {
     ...atLeastOne(options, NUMBERS),
     address: parseAddress(options.url),
     webSocket,
-    backoff: { ...DEFAULT_BACKOFF, ...options.backoff },
+    backoff: {
+      base_ms: options.backoff?.base_ms ?? DEFAULT_BACKOFF.base_ms,
+      max_ms: options.backoff?.max_ms ?? DEFAULT_BACKOFF.max_ms,
+    },
     events: events === true ? browserEvents() : events || undefined,
     watch_clock: events !== false,
     now: options.now ?? Date.now,

@@ -2,6 +2,7 @@
  * How a room is heard. All loops of one connection on a room must agree on it, as there is one SUB.
  */
 import { checkPosition } from "../durable/position.ts";
+import { assertWord } from "../options/check.ts";
 import type { SubscribeOptions } from "./subscription.ts";
 
 /** The options of a SUB, on which all loops on a room must agree. */
@@ -12,12 +13,13 @@ export interface SubTerms {
   readonly filter: string;
 }
 
-/** The options that a loop asks for. Throws TypeError for options that contradict each other. */
+/** The options that a loop asks for. Throws TypeError for options that cannot work together or at all. */
 export function subTermsOf(room: string, options: SubscribeOptions): SubTerms {
   const { no_echo = false, presence = false, observer = false, filter = "", member_meta } = options;
   const terms = { no_echo, presence, observer, filter };
   if (member_meta !== undefined) assertMember(room, terms, "member_meta");
-  const { begin, position } = options;
+  const { begin, position, on_overflow } = options;
+  assertWord("on_overflow", on_overflow, ["error", "drop-oldest", "drop-newest"]);
   if (position) checkPosition(position);
   if (begin && position) throw new TypeError(`room ${room}: begin or position, not both`);
   if (observer && !presence) throw new TypeError(`room ${room}: observer needs presence: true`);
