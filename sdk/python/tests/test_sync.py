@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import select
+import signal
 import threading
+import warnings
 from uuid import uuid4
 
 import pytest
@@ -69,3 +73,33 @@ def test_a_callback_cannot_block_its_own_connection(bus: Bus, room_id: str) -> N
         client.publish(room_id, "SYSTEM_X", ack=False)
         client.command(room_id, "presence.count")
     assert [type(error) for error in errors] == [RuntimeError]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_a_forked_process_is_refused_at_once(bus: Bus, room_id: str) -> None:
+    with arqon.connect_sync(bus.url, token=bus.token()) as client:
+        heard, told = os.pipe()
+        with warnings.catch_warnings():
+            # Python 3.12 warns of forks beside threads, which is what this is about.
+            warnings.simplefilter("ignore")
+            child = os.fork()
+        if child == 0:
+            for use in (lambda: client.publish(room_id, "x"), client.close):
+                try:
+                    use()
+                    os.write(told, b"done;")
+                except RuntimeError as error:
+                    os.write(told, f"{error};".encode())
+            os._exit(0)
+        os.close(told)
+        try:
+            text = b""
+            while select.select([heard], [], [], 10)[0] and (part := os.read(heard, 4_096)):
+                text += part
+        finally:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            os.close(heard)
+        refusal = "connect_sync was called before this process was forked; call it here;"
+        assert text.decode() == refusal * 2
+        client.publish(room_id, "x")

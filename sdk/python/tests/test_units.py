@@ -7,6 +7,7 @@ import doctest
 import gc
 import importlib
 import json
+import math
 import pkgutil
 import re
 from typing import Any
@@ -331,6 +332,31 @@ def test_options_that_cannot_work() -> None:
         options: Any = {name: 0}
         with pytest.raises(ValueError, match="at least 1"):
             arqon.Options(token="a.b.c", **options)
+    wrong: list[tuple[str, Any, str]] = [
+        ("backoff", 5, "backoff is 5; expected Backoff(base_ms=…, max_ms=…)"),
+        ("backoff", {"initial_ms": 5}, "backoff.initial_ms is 5; expected base_ms or max_ms"),
+        ("backoff", {"max_ms": -1}, "backoff.max_ms is -1; expected 0 to 2147483647"),
+        ("backoff", {"base_ms": math.nan}, "backoff.base_ms is nan; expected 0 to 2147483647"),
+        ("backoff", {"base_ms": "9"}, "backoff.base_ms is '9'; expected 0 to 2147483647"),
+        ("window", math.nan, "window is nan; expected at least 1"),
+        ("queue_bytes", "5", "queue_bytes is '5'; expected at least 1"),
+        ("offline", "drop", "offline is 'drop'; expected 'queue' or 'refuse'"),
+        ("headers", ["a"], "headers is ['a']; expected a dict of names and texts"),
+        ("headers", {"a b": "c"}, "headers has the name 'a b'; expected letters, digits and '-'"),
+        ("headers", {"a": 1}, "headers['a'] is a int; expected one line of ASCII text"),
+        ("headers", {"a": "b\r\nc: d"}, "headers['a'] is a str; expected one line of ASCII text"),
+        ("signer", "key", "signer is 'key'; expected an object with sign(data)"),
+        ("tls", True, "tls is True; expected an ssl.SSLContext"),
+        ("traceparent", "00-x", "traceparent is '00-x'; expected a function"),
+        ("get_token", "a.b.c", "get_token is not shown; expected a function"),
+        ("on_error", None, "on_error is None; expected a function"),
+    ]
+    for name, value, text in wrong:
+        options = {name: value}
+        with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+            arqon.connect("localhost:1", token="a.b.c", **options)
+    as_dict: Any = {"base_ms": 5}
+    assert arqon.Options(token="a.b.c", backoff=as_dict).backoff == Backoff(base_ms=5)
     for url in ("ftp://x", "ws://", "ws://user:secret@host"):
         with pytest.raises(ValueError, match="url is"):
             arqon.connect(url, token="a.b.c")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from arqon._connection.driver import Driver
 from arqon._subscription.buffer import Overflow
@@ -29,7 +29,8 @@ def connect(url: str, **options: Unpack[OptionsDict]) -> Connection:
     refusal (`TokenExpired`, `TooManyConnections`, …) or `Unreachable`. Raises ValueError and
     TypeError for options that cannot work, and `TokenMalformed`.
     """
-    return Connection(url, Options(**options))
+    # `Options` makes a Backoff of a dict, which types of fields cannot say.
+    return Connection(url, Options(**cast("dict[str, Any]", options)))
 
 
 class Connection:

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import random
+import re
 import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, TypedDict
+from typing import Final, Literal, TypedDict, cast
 from urllib.parse import urlsplit
 
 from arqon._session.token import TokenSource
 from arqon._session.transport import Transport
-from arqon._time.backoff import Backoff
+from arqon._time.backoff import Backoff, backoff_of
 from arqon.errors import ArqonError
 from arqon.signing import Signer
+
+_COUNTS: Final = (
+    "initial_attempts",
+    "handshake_timeout_ms",
+    "request_timeout_ms",
+    "window",
+    "queue",
+    "queue_bytes",
+)
+_FUNCTIONS: Final = ("get_token", "traceparent", "on_status", "on_error", "random", "now_ms")
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
 
 
 @dataclass(frozen=True)
@@ -38,7 +51,11 @@ def _unix_ms() -> float:
 
 @dataclass(frozen=True)
 class Options:
-    """All options of `connect` but the address. A number below 1 is a ValueError."""
+    """All options of `connect` but the address.
+
+    One that cannot work is a ValueError with its name, its value and what is expected: numbers are
+    at least 1. `backoff` may also be a dict, as in TypeScript: `{"base_ms": 100}`.
+    """
 
     token: str | None = None
     """A token for as long as it lasts."""
@@ -85,16 +102,39 @@ class Options:
 
     def __post_init__(self) -> None:
         """Checks."""
-        for name in ("initial_attempts", "handshake_timeout_ms", "request_timeout_ms", "window"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1")
+        for name in _COUNTS:
+            value: object = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 1:
+                raise ValueError(f"{name} is {value!r}; expected at least 1")
         if self.offline not in ("queue", "refuse"):
             raise ValueError(f"offline is {self.offline!r}; expected 'queue' or 'refuse'")
         if self.transport not in ("auto", "websocket", "http"):
             names = "'auto', 'websocket' or 'http'"
             raise ValueError(f"transport is {self.transport!r}; expected {names}")
-        if self.queue < 1 or self.queue_bytes < 1:
-            raise ValueError("queue and queue_bytes are at least 1")
+        object.__setattr__(self, "backoff", backoff_of(self.backoff))
+        _check_headers(self.headers)
+        if self.signer is not None and not callable(getattr(self.signer, "sign", None)):
+            raise ValueError(f"signer is {self.signer!r}; expected an object with sign(data)")
+        if self.tls is not None and not isinstance(self.tls, ssl.SSLContext):
+            raise ValueError(f"tls is {self.tls!r}; expected an ssl.SSLContext")
+        for name in _FUNCTIONS:
+            value = getattr(self, name)
+            if callable(value) or (value is None and name in ("get_token", "traceparent")):
+                continue
+            shown = "not shown" if name == "get_token" else repr(value)
+            raise ValueError(f"{name} is {shown}; expected a function")
+
+
+def _check_headers(headers: object) -> None:
+    """Raises ValueError for what no upgrade can carry; values, perhaps secrets, are not shown."""
+    if not isinstance(headers, dict):
+        raise ValueError(f"headers is {headers!r}; expected a dict of names and texts")
+    for name, value in cast("dict[object, object]", headers).items():
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"headers has the name {name!r}; expected letters, digits and '-'")
+        if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
+            kind = type(value).__name__
+            raise ValueError(f"headers[{name!r}] is a {kind}; expected one line of ASCII text")
 
 
 class OptionsDict(TypedDict, total=False):
@@ -109,7 +149,7 @@ class OptionsDict(TypedDict, total=False):
     queue: int
     queue_bytes: int
     offline: Literal["queue", "refuse"]
-    backoff: Backoff
+    backoff: Backoff | dict[str, float]
     tls: ssl.SSLContext | None
     headers: dict[str, str]
     transport: Transport

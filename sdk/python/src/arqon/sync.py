@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import os
 import threading
 from collections.abc import Coroutine, Iterator
 from types import TracebackType
@@ -117,10 +118,14 @@ class SyncState:
 
 
 class SyncConnection:
-    """What `connect_sync` gives. Methods may be called from any thread but its own."""
+    """What `connect_sync` gives. Methods may be called from any thread but its own.
+
+    A process that is forked later has no such thread: there every method is a RuntimeError.
+    """
 
     def __init__(self, url: str, options: OptionsDict) -> None:
         """Use `connect_sync`."""
+        self._process_id = os.getpid()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="arqon", daemon=True)
         self._thread.start()
@@ -178,15 +183,24 @@ class SyncConnection:
         """Ends the connection and its thread. Twice is harmless."""
         if self._closed:
             return
+        if os.getpid() != self._process_id:
+            raise self._forked()
         try:
             self._call(self._bus.close())
         finally:
             self._stop()
 
+    def _forked(self) -> RuntimeError:
+        # The thread was not forked: nobody would ever answer.
+        return RuntimeError("connect_sync was called before this process was forked; call it here")
+
     def _call(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         if self._closed:
             work.close()
             raise RuntimeError("the connection is closed")
+        if os.getpid() != self._process_id:
+            work.close()
+            raise self._forked()
         if threading.get_ident() == self._thread.ident:
             work.close()
             raise RuntimeError("called from a callback of the connection itself, which it blocks")
