@@ -127,7 +127,9 @@ async function enter(
   url: URL,
   remote_ip: string,
 ): Promise<Response> {
-  const upgrade = () => context.socket_server.upgrade(originalOf(request), undefined);
+  // To Pusher's libraries 4408 would say that they must not come back.
+  const upgrade = () =>
+    context.socket_server.upgrade(originalOf(request), undefined, CLOSE.reconnect);
   try {
     const app = appOfClient(context, url);
     const socket_id = socketId(context.random);

@@ -57,7 +57,7 @@ interface Channel {
 
 /** The close code that a client of the protocol understands. */
 function closeCode(code: number): number {
-  if (code === 1012 || code === 1001) return CLOSE.reconnect;
+  if (code === 1012 || code === 1001 || code === 4408) return CLOSE.reconnect;
   if (code === 4403 || code === 4401) return CLOSE.refused;
   return code === 4429 || code === 1013 ? CLOSE.over_capacity : code;
 }

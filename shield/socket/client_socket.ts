@@ -118,9 +118,10 @@ export interface SocketServer {
   readonly waiting_bytes: number;
   /**
    * Upgrades a request; `protocol` is the chosen one. Throws TypeError when the handshake headers are
-   * not valid.
+   * not valid. `lost_code` closes a peer that is given up, where the implementation can choose it;
+   * the default is `PING_LOST`.
    */
-  upgrade(request: Request, protocol: string | undefined): Upgraded;
+  upgrade(request: Request, protocol: string | undefined, lost_code?: number): Upgraded;
   /** Stops the implementation's timers; its sockets stay. */
   close(): void;
 }

@@ -3,6 +3,7 @@
  * is what a process has of them; one of them is `own_socket.ts`.
  */
 import { takeBareUpgrade } from "../../shared/http1/exchange.ts";
+import { PING_LOST } from "./client_socket.ts";
 import type { SocketOptions, SocketServer, Upgraded } from "./client_socket.ts";
 import { agreeOnDeflate } from "./deflate.ts";
 import { handshakeAnswer, requireHandshake } from "./handshake.ts";
@@ -16,13 +17,13 @@ export function ownSockets(options: SocketOptions): SocketServer {
     get waiting_bytes() {
       return shared.waiting_bytes;
     },
-    upgrade(request, protocol): Upgraded {
+    upgrade(request, protocol, lost_code = PING_LOST): Upgraded {
       requireHandshake(request);
       const upgrade = takeBareUpgrade(request);
       if (upgrade === undefined) throw new TypeError("not a request of our own listener");
       const offered = request.headers.get("sec-websocket-extensions");
       const agreed = options.deflate === undefined ? undefined : agreeOnDeflate(offered);
-      const socket = new OwnSocket(shared, agreed?.window_bits ?? 0);
+      const socket = new OwnSocket(shared, agreed?.window_bits ?? 0, lost_code);
       upgrade.take(handshakeAnswer(request, protocol, agreed?.answer), socket);
       return {
         socket,

@@ -30,7 +30,7 @@ import type { WireMember, WireRun } from "./wire_turn.ts";
 const FAILED_MS = 1_000;
 /** A peer that does not read gets no answers to its pings above this backlog, in bytes. */
 const PONG_BACKLOG_BYTES = 65_536;
-const NO_CODE = 1005, GOING_AWAY = 1001, INVALID_DATA = 1007, TOO_BIG = 1009;
+const NO_CODE = 1005, INVALID_DATA = 1007, TOO_BIG = 1009;
 const NOTHING = new Uint8Array(0);
 /** How many sockets may end in one turn: a crowd that goes at once must not stop the others. */
 const ENDS_A_TURN = 16;
@@ -59,6 +59,7 @@ export class OwnSocket
   readonly #reader: FrameReader;
   /** The window of the client's decompressor, in bits; 0: messages are not compressed. */
   readonly #window_bits: number;
+  readonly #lost_code: number;
   #events: SocketEvents | undefined;
   /** The connection; undefined before the handshake was sent, and after the end. */
   #stream: LiveStream | undefined;
@@ -91,8 +92,10 @@ export class OwnSocket
   #pinged = false;
   heard_ms = 0;
 
-  constructor(shared: OwnShared, window_bits: number) {
+  /** `lost_code` closes a peer that is given up, as its protocol has it. */
+  constructor(shared: OwnShared, window_bits: number, lost_code: number) {
     this.#shared = shared;
+    this.#lost_code = lost_code;
     this.#window_bits = window_bits;
     this.#reader = new FrameReader(this, shared.options.max_message_bytes, window_bits > 0);
   }
@@ -299,7 +302,7 @@ export class OwnSocket
 
   giveUp(): void {
     this.#code ??= PING_LOST;
-    this.close(GOING_AWAY, "No response from ping frame.");
+    this.close(this.#lost_code, "heartbeat-lost");
     // Once the close frame has left: a peer that is gone answers none.
     setTimeout(() => this.#destroy(), 0);
   }
