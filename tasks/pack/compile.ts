@@ -3,10 +3,16 @@
  * `brain` to single binaries in FOLDER/TRIPLE (dist/bin), with SHA256SUMS and the licences of packages. Where Deno's runtime for them
  * cannot be downloaded, it leaves no binaries, but still checks what would be in them.
  */
-import { parseArgs } from "node:util";
 import { bundleReplayWorker, REPLAY_WORKER } from "../../shield/admin/console/replay_bundle.ts";
 import { LICENCES, licencesText, licensedPackages } from "../gen/gen_notice.ts";
-import { binaryProblems, compileFlags, isTarget, programFile, TARGETS } from "./compile_target.ts";
+import {
+  binaryProblems,
+  compileArguments,
+  compileFlags,
+  isTarget,
+  programFile,
+  TARGETS,
+} from "./compile_target.ts";
 import type { Target } from "./compile_target.ts";
 import { taskFlags } from "./pack_manifest.ts";
 import { stageModules } from "./pack_modules.ts";
@@ -163,14 +169,17 @@ export async function compilePrograms({ targets, out_dir }: CompileOptions): Pro
 }
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({
-    args: Deno.args,
-    options: {
-      target: { type: "string", multiple: true, default: [] },
-      out: { type: "string", default: `${ROOT}dist/bin` },
-      "require-runtime": { type: "boolean", default: false },
-    },
-  });
+  let values;
+  try {
+    values = compileArguments(Deno.args);
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : error}\n${USAGE}`);
+    return 2;
+  }
+  if (values.help) {
+    console.log(USAGE);
+    return 0;
+  }
   const unknown = values.target.filter((word) => !isTarget(word));
   if (unknown.length > 0) {
     console.error(
@@ -179,7 +188,10 @@ async function main(): Promise<number> {
     return 2;
   }
   const targets = values.target.length === 0 ? TARGETS : values.target.filter(isTarget);
-  const without = await compilePrograms({ targets, out_dir: await absolute(values.out) });
+  const without = await compilePrograms({
+    targets,
+    out_dir: await absolute(values.out ?? `${ROOT}dist/bin`),
+  });
   if (without.length === 0) return 0;
   console.error(
     `NOTE: no binaries for ${

@@ -2,6 +2,7 @@
  * The targets of `deno task compile`, and the content of a binary that Deno made: the flags and permissions
  * in it, read from its bytes. Pure.
  */
+import { parseArgs } from "node:util";
 import { Buffer } from "node:buffer";
 
 /** The targets of a release. */
@@ -113,4 +114,17 @@ export function binaryProblems(binary: Uint8Array, { flags, files }: Expected): 
   }
   if (permissions["prompt"] !== false) problems.push("it would ask for permissions");
   return problems;
+}
+
+/** What `deno task compile` was called with. Throws TypeError for what it does not know. */
+export function compileArguments(args: string[]) {
+  return parseArgs({
+    args,
+    options: {
+      target: { type: "string", multiple: true, default: [] },
+      out: { type: "string" },
+      "require-runtime": { type: "boolean", default: false },
+      help: { type: "boolean", short: "h", default: false },
+    },
+  }).values;
 }

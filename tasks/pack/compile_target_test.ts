@@ -1,6 +1,12 @@
 // What is told of a binary by its bytes.
 import assert from "node:assert/strict";
-import { binaryProblems, compileFlags, isTarget, programFile } from "./compile_target.ts";
+import {
+  binaryProblems,
+  compileArguments,
+  compileFlags,
+  isTarget,
+  programFile,
+} from "./compile_target.ts";
 
 const FLAGS = ["--no-prompt", "--v8-flags=--a,--b", "--unstable-net", "--allow-net", "--allow-run"];
 const GOOD = {
@@ -57,4 +63,9 @@ Deno.test("targets are known, and programs are called .exe on Windows alone", ()
   assert.ok(!isTarget("linux"));
   assert.equal(programFile("arq", "x86_64-pc-windows-msvc"), "arq.exe");
   assert.equal(programFile("arq", "x86_64-unknown-linux-gnu"), "arq");
+});
+
+Deno.test("--help is no mistake, another option is one that names it", () => {
+  assert.equal(compileArguments(["--help"]).help, true);
+  assert.throws(() => compileArguments(["--hlep"]), /Unknown option '--hlep'/);
 });
