@@ -9,14 +9,12 @@ from typing import Any
 import pytest
 from leaks import held, nothing_more_than
 from peer import TOKEN, Peer, ack, command_answer, serve_room
-from waits import until
 from websockets.asyncio.server import ServerConnection
 
 import arqon
 from arqon._gen.envelope_pb2 import Envelope
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
-FAST = arqon.Backoff(base_ms=1, max_ms=2)
 TURNS_MAX = 2_000
 
 
@@ -97,7 +95,11 @@ async def test_everything_of_a_room(work: Callable[[arqon.Room], Any]) -> None:
 
 
 async def test_publishes_that_wait_for_the_window_or_a_connection() -> None:
-    answering = asyncio.Event()
+    answering, ended = asyncio.Event(), asyncio.Event()
+
+    def on_status(status: arqon.Status) -> None:
+        if status.state == "waiting":
+            ended.set()
 
     async def script(peer: Peer, socket: ServerConnection) -> None:
         if peer.attempts > 1:
@@ -111,7 +113,10 @@ async def test_publishes_that_wait_for_the_window_or_a_connection() -> None:
 
     async with (
         Peer(script) as peer,
-        arqon.connect(peer.url, token=TOKEN, window=1, backoff=FAST) as bus,
+        # It is back at once, sooner than anybody could look at its status.
+        arqon.connect(
+            peer.url, token=TOKEN, window=1, random=lambda: 0.0, on_status=on_status
+        ) as bus,
     ):
         room, outbox = bus.room("lobby"), bus._driver.outbox
         first = asyncio.ensure_future(room.publish("first"))
@@ -126,7 +131,7 @@ async def test_publishes_that_wait_for_the_window_or_a_connection() -> None:
             assert outbox._queue == []
         answering.set()
         await first
-        await until("the connection ends", lambda: bus.status.state != "open")
+        await asyncio.wait_for(ended.wait(), 10)
         meanwhile = [asyncio.ensure_future(room.publish("later")) for _ in range(10)]
         await asyncio.sleep(0)
         for task in meanwhile[::2]:
