@@ -86,7 +86,7 @@ async function openSdk(
   const webSocket = bytes === null
     ? inner
     : deltaSocket(inner, bytes === undefined ? {} : { bytes });
-  const backoff = { base_ms: 1, cap_ms: 20 };
+  const backoff = { base_ms: 1, max_ms: 20 };
   const bus = await connect({ url, token, webSocket, backoff, ...PATIENT });
   let has_ended = false;
   const ready: Promise<void>[] = [];
