@@ -14,6 +14,8 @@ const KILLS = 4;
 const PRODUCERS = 3;
 /** Between the appends of a producer: several are under way at each kill, however long a start takes. */
 const EVERY_MS = 40;
+/** How long an append may stay without an answer, in milliseconds; a Shield that holds one is at fault. */
+const ANSWER_MS = 60_000;
 const BACKOFF = { initialDelay: 20, maxDelay: 200, multiplier: 2, maxRetries: Infinity };
 
 /**
@@ -29,7 +31,7 @@ function inTurns(urls: readonly string[]): typeof fetch {
   return async (place, init) => {
     if (init?.method !== "POST") return await ask(place, init);
     const append = async () => {
-      const answer = await ask(place, init);
+      const answer = await ask(place, { ...init, signal: AbortSignal.timeout(ANSWER_MS) });
       if (answer.status !== 503) return answer;
       await answer.body?.cancel();
       throw new TypeError("503");

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import urllib.parse
 import urllib.request
@@ -26,6 +28,7 @@ class ScenarioServer:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -33,8 +36,8 @@ class ScenarioServer:
         self._url: str = json.loads(line)["url"]
 
     def stop(self) -> None:
-        """Returns when it is gone."""
-        self._process.terminate()
+        """Returns when it is gone; of `npx` and npm's `deno`, neither hands the signal on."""
+        os.killpg(self._process.pid, signal.SIGTERM)
         self._process.wait(STOP_SECONDS)
         assert self._process.stdout is not None
         self._process.stdout.close()

@@ -97,7 +97,7 @@ async def test_a_source_that_fails_for_a_while_is_asked_again() -> None:
         arqon.connect(peer.url, get_token=source, backoff=FAST, handshake_timeout_ms=100) as bus,
     ):
         await until("open once more", lambda: peer.attempts >= 2 and bus.status.state == "open")
-        assert asked == 5
+        assert asked >= 5  # more when a busy machine does not open within the limit
         await bus.room("lobby").publish("x")
 
 
