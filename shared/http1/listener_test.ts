@@ -217,13 +217,13 @@ test("a peer that goes before its upgrade is answered is lost, and nothing runs"
 });
 
 test("who is slow with a head, or silent, is ended in time and counted", async (kind) => {
-  await using served = await Served.start({ ...kind, limits: { head_ms: 300, idle_ms: 400 } });
-  const { stats } = served.listener;
-  assert.equal(await served.ask(""), "");
-  assert.equal(await served.ask("GET / HTTP/1.1\r\nHost: x\r\nX: "), "");
-  assert.equal(stats.timeouts.head, 2);
-  assert.match(await served.ask("GET /a HTTP/1.1\r\nHost: x\r\n\r\n"), /^HTTP\/1\.1 200 OK/);
-  assert.equal(stats.timeouts.idle, 1);
+  await using hurried = await Served.start({ ...kind, limits: { head_ms: 300 } });
+  assert.equal(await hurried.ask(""), "");
+  assert.equal(await hurried.ask("GET / HTTP/1.1\r\nHost: x\r\nX: "), "");
+  assert.equal(hurried.listener.stats.timeouts.head, 2);
+  await using patient = await Served.start({ ...kind, limits: { idle_ms: 400 } });
+  assert.match(await patient.ask("GET /a HTTP/1.1\r\nHost: x\r\n\r\n"), /^HTTP\/1\.1 200 OK/);
+  assert.equal(patient.listener.stats.timeouts.idle, 1);
 });
 
 test("a body that does not come is not waited for without end", async (kind) => {
