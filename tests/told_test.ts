@@ -10,7 +10,7 @@ import type { RoomEvent } from "@arqon/sdk/state";
 import { roomState } from "@arqon/sdk/state";
 import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
-import { ChangeRecord } from "./chaos/change_checker.ts";
+import { ChangeRecord } from "./walks/people/change_checker.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";

@@ -22,6 +22,9 @@ export interface Fault {
   readonly away_ms: number;
 }
 
+/** One that happens now. */
+export type Blow = Omit<Fault, "at_ms">;
+
 /** How many NATS servers there are: one, or a cluster that keeps three copies. */
 export type ServerCount = 1 | 3;
 

@@ -12,8 +12,8 @@ import type { NatsServer } from "../harness/nats_server.ts";
 import { startTcpProxy } from "../harness/tcp_proxy.ts";
 import type { TcpProxy } from "../harness/tcp_proxy.ts";
 import { natsNames } from "./fault.ts";
-import type { Fault, FaultKind, ServerCount } from "./fault.ts";
-import { ServerNode } from "./server_node.ts";
+import type { Blow, Fault, FaultKind, ServerCount } from "./fault.ts";
+import { type NodeOptions, ServerNode } from "./server_node.ts";
 
 /** What a fleet is, and what it reports to. */
 export interface FleetOptions {
@@ -32,15 +32,17 @@ export interface FleetOptions {
   /** Lines of `[server]` of every process, and more of the Shields. */
   readonly server_lines: string;
   readonly shield_lines?: string;
+  /** The port of a process for clients, and more of its environment; absent: a free one, nothing. */
+  readonly ownOf?: (name: string) => Pick<NodeOptions, "port" | "env">;
   /** Faults of one group come after another; those of NATS always do, so that most of them are there. */
   readonly groupOf: (target: string) => string;
   /** For logs; exists. */
   readonly dir: string;
   readonly say: (line: string) => void;
   /** Hears of a fault before it begins; the fault waits for it. */
-  readonly onFault?: (fault: Fault) => void | Promise<void>;
+  readonly onFault?: (fault: Blow) => void | Promise<void>;
   /** Hears when its target is up again. */
-  readonly onBack?: (fault: Fault) => void;
+  readonly onBack?: (fault: Blow) => void;
   readonly onSurprise: (text: string) => void;
 }
 
@@ -109,9 +111,20 @@ export class Fleet implements AsyncDisposable {
         : { config, lines: "" };
       const server_lines = this.#options.server_lines + own.lines;
       const options = { name, part, config: own.config, server_lines, nats, dir, onSurprise };
-      this.#nodes.set(name, this.#owned.use(new ServerNode(options)));
+      const more = this.#options.ownOf?.(name) ?? {};
+      this.#nodes.set(name, this.#owned.use(new ServerNode({ ...options, ...more })));
     }
     await Promise.all([...this.#nodes.values()].map((node) => node.start()));
+  }
+
+  /** What a process said when it was ready last. */
+  ready(name: string): Readonly<Record<string, string>> {
+    return this.#nodes.get(name)?.ready ?? {};
+  }
+
+  /** What the process that is there has logged. */
+  log(name: string): string {
+    return this.#nodes.get(name)?.log ?? "";
   }
 
   /** Base of the ops listener of a process, undefined while there is none. */
@@ -136,7 +149,7 @@ export class Fleet implements AsyncDisposable {
       await pace(Math.max(0, began_ms + fault.at_ms - performance.now()));
       const group = this.#nats.has(fault.target) ? NATS : this.#options.groupOf(fault.target);
       const before = this.#busy.get(group) ?? Promise.resolve();
-      const done = before.then(() => this.#perform(fault));
+      const done = before.then(() => this.hurt(fault));
       // Whoever awaits it below still hears of a failure.
       done.catch(() => {});
       this.#busy.set(group, done);
@@ -158,14 +171,15 @@ export class Fleet implements AsyncDisposable {
     await this.#owned.disposeAsync();
   }
 
-  /** In turn, and stopped ones too: a balancer that makes no checks of its own. */
+  /** In turn, and stopped ones too: a balancer that asks whether a Shield is ready, and no more. */
   #chooseShield(): number | undefined {
-    const { shields } = this.#options;
-    const ports = shields.flatMap((name) => this.#nodes.get(name)?.client_port ?? []);
+    const nodes = this.#options.shields.flatMap((name) => this.#nodes.get(name) ?? []);
+    const ports = nodes.filter((node) => node.is_open).flatMap((node) => node.client_port ?? []);
     return ports[this.#turn++ % ports.length];
   }
 
-  async #perform(fault: Fault): Promise<void> {
+  /** Carries one out; resolves when its target is up again. */
+  async hurt(fault: Blow): Promise<void> {
     const { say, onFault, onBack } = this.#options;
     const { target, kind, away_ms } = fault;
     const [node, server, balancer] = [

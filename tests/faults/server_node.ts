@@ -24,6 +24,10 @@ export interface NodeOptions {
   readonly dir: string;
   /** Hears what nobody asked for: a process that ended by itself. */
   readonly onSurprise: (text: string) => void;
+  /** Of its clients; absent: another one with each start. */
+  readonly port?: number;
+  /** More of its environment. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Starts that may fail in a row, because NATS is hurt too, before the run is given up. */
@@ -40,6 +44,7 @@ export class ServerNode implements AsyncDisposable {
   readonly #proxies: readonly TcpProxy[];
   readonly #nats_urls: readonly string[];
   #process: ServerProcess | undefined;
+  #ready: Readonly<Record<string, string>> = {};
   #starts = 0;
   #stopped = false;
 
@@ -61,6 +66,16 @@ export class ServerNode implements AsyncDisposable {
     return url === undefined ? undefined : Number(new URL(url).port);
   }
 
+  /** It takes new clients, as far as it was not told to end. */
+  get is_open(): boolean {
+    return this.#process !== undefined && !this.#stopped;
+  }
+
+  /** What it said when it was ready last. */
+  get ready(): Readonly<Record<string, string>> {
+    return this.#ready;
+  }
+
   /** Base of its admin listener, undefined while there is no process. */
   get admin_url(): string | undefined {
     return this.#process?.ready["admin_url"];
@@ -73,13 +88,15 @@ export class ServerNode implements AsyncDisposable {
 
   /** As a supervisor would: again until it is ready. Rejects with the log when it never is. */
   async start(): Promise<void> {
-    const { part, config, server_lines, name, dir } = this.#options;
+    const { part, config, server_lines, name, dir, port = 0, env = {} } = this.#options;
     const nats = `[nats]\nurls = ${JSON.stringify(this.#nats_urls)}\n`;
     for (let attempt = 1;; attempt++) {
       try {
         const lines = `node_id = "${name}"\n${server_lines}`;
-        const process = await startServer(part, nats + config, dir, lines);
+        const own = [port, [], "", "", env] as const;
+        const process = await startServer(part, nats + config, dir, lines, ...own);
         this.#process = process;
+        this.#ready = process.ready;
         this.#starts++;
         void process.status.then((status) => this.#onEnd(process, status));
         return;
@@ -121,9 +138,14 @@ export class ServerNode implements AsyncDisposable {
     for (const proxy of this.#proxies) proxy.restore();
   }
 
+  /** Of its present process. */
+  get log(): string {
+    return this.#process?.log() ?? "";
+  }
+
   /** Errors of its present process that nobody caught. */
   bugs(): string[] {
-    return (this.#process?.log() ?? "").match(BUG) ?? [];
+    return this.log.match(BUG) ?? [];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -29,10 +29,7 @@ const LOAD: Case = {
 
 const CASES: readonly Case[] = [
   { task: "soak", args: ["--connections", "40", "--rate", "20", "--minutes", "5"], processes: 3 },
-  { task: "chaos", args: ["--seconds", "60", "--clients", "20", "--short"], processes: 4 },
-  { task: "chaos:durable", args: ["--rate", "10", "--rooms", "2", "--short"], processes: 5 },
-  { task: "stress", args: ["--only", "7"], processes: 4 },
-  { task: "rolling", args: ["--rate", "10", "--rooms", "2"], processes: 3 },
+  { task: "chaos", args: ["--nats", "3", "--focus", "durable", "--rooms", "2"], processes: 7 },
   { task: "fuzz", args: ["--runs", "1000000000"], processes: 1 },
   // A process of the benchmark's own that has started others.
   { task: "bench", args: ["storm"], processes: 3 },

@@ -1,5 +1,5 @@
 /**
- * The command line of the tasks that run for long (`chaos`, `soak`, `stress` and their like): the kinds
+ * The command line of the tasks that run for long (`chaos`, `soak`, `hostile` and their like): the kinds
  * of options that there are, one reader for them, and their `--help`. It prints nothing and ends
  * nothing; that is `task.ts`. The options of `deno task bench` are `bench/measure/scenario.ts`.
  */

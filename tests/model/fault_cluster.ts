@@ -1,75 +1,85 @@
 /** A cluster for the model: NATS, two Shields and two Brains, all processes of their own, and what hurts it. */
 import { pace } from "../../shared/testing/pace.ts";
-import { type Issuer, type ServerProcess, startServer } from "../harness/cluster.ts";
+import type { FaultKind, ServerCount } from "../faults/fault.ts";
+import { Fleet } from "../faults/fleet.ts";
 import { freePort } from "../harness/free_ports.ts";
-import { type NatsServer, startNats } from "../harness/nats_server.ts";
-import { startTcpProxy, type TcpProxy } from "../harness/tcp_proxy.ts";
 import type { TestBus, TokenOptions } from "../harness/test_bus.ts";
 import { createWallClock, type WallClock } from "../wall_clock.ts";
 import type { Harm } from "./fault_model.ts";
 import { gaugesOf, idleAgain } from "./faults.ts";
 
 const DAY_SECONDS = 86_400;
-/** So long the server stands still or a link is cut, in ms: clients notice it, and no Shield is taken for gone. */
+/** So long somebody stands still or is cut off, in ms: clients notice it, and no Shield is taken for gone. */
 const OUTAGE_MS = 3_000;
+/** And so long is down who was killed. */
+const DOWN_MS = 300;
 
-/** The processes; the first Shield and the first Brain are those that are struck. */
+const SHIELDS = ["shield-0", "shield-1"] as const;
+const BRAINS = ["brain-0", "brain-1"] as const;
+
+/** The processes; the first Shield is the one that is struck. */
 export interface Cluster {
-  readonly nats: NatsServer;
-  /** Between the first Shield and NATS. */
-  readonly link: TcpProxy;
+  readonly fleet: Fleet;
   /** Of the first Shield; undefined: this machine has no library for it. */
   readonly clock: WallClock | undefined;
-  readonly servers: Record<Name, ServerProcess>;
-  /** Kills it and starts it again where it was. */
-  replace(name: Name): Promise<void>;
+  /** What nobody asked for: processes that ended by themselves, errors that nobody caught. */
+  surprises(): readonly string[];
 }
 
-type Name = "shield-0" | "shield-1" | "brain-0" | "brain-1";
+/** What a cluster is made of. */
+export interface ClusterOptions {
+  /** Lines of the configuration. */
+  readonly lines: string;
+  /** Of NATS. */
+  readonly servers: ServerCount;
+  /** For logs; exists. */
+  readonly dir: string;
+  readonly onFault?: (target: string, kind: FaultKind) => void;
+}
 
-/** Starts it; `lines` are of the configuration. */
+/** Starts it. */
 export async function startCluster(
-  issuer: Issuer,
-  lines: string,
+  { lines, servers, dir, onFault = () => {} }: ClusterOptions,
   stack: AsyncDisposableStack,
 ): Promise<Cluster> {
-  const nats = stack.use(await startNats({ jetstream: true }));
-  const link = stack.use(startTcpProxy(nats.port));
-  const clock = await createWallClock(issuer.dir);
-  const ports: Partial<Record<Name, number>> = { "shield-0": freePort(), "shield-1": freePort() };
-  const start = (name: Name) => {
-    const url = name === "shield-0" ? `nats://127.0.0.1:${link.port}` : nats.url;
-    const config = `${issuer.config}[nats]\nurls = ["${url}"]\n${lines}`;
-    const part = name.startsWith("shield") ? "shield" : "brain";
-    const env = name === "shield-0" ? clock?.env ?? {} : {};
-    const own = `node_id = "${name}"\ndrain_ms = 0`;
-    return startServer(part, config, issuer.dir, own, ports[name] ?? 0, [], "", "", env);
-  };
-  const names: Name[] = ["shield-0", "shield-1", "brain-0", "brain-1"];
-  const begun = await Promise.all(names.map(async (name) => [name, await start(name)] as const));
-  const servers = Object.fromEntries(begun) as Record<Name, ServerProcess>;
-  stack.defer(async () => void await Promise.all(names.map((name) => servers[name].stop())));
-  const replace = async (name: Name) => {
-    await servers[name].stop("SIGKILL");
-    servers[name] = await start(name);
-  };
-  return { nats, link, clock, servers, replace };
+  const clock = await createWallClock(dir);
+  const ports = new Map<string, number>(SHIELDS.map((name) => [name, freePort()]));
+  const surprises: string[] = [];
+  const fleet = stack.use(
+    await Fleet.open({
+      ...{ brains: BRAINS, shields: SHIELDS, balancers: ["balancer-0"], servers },
+      ...{ proxied: true, config: lines, server_lines: "drain_ms = 3000\n", dir },
+      ownOf: (name) => {
+        const port = ports.get(name);
+        return {
+          ...(port === undefined ? {} : { port }),
+          ...(name === SHIELDS[0] ? { env: clock?.env ?? {} } : {}),
+        };
+      },
+      groupOf: (target) => target,
+      say: () => {},
+      onFault: ({ target, kind }) => onFault(target, kind),
+      onSurprise: (text) => void surprises.push(text),
+    }),
+  );
+  await fleet.start();
+  return { fleet, clock, surprises: () => [...surprises, ...fleet.bugs()] };
 }
 
-/** A Shield as clients see it, whichever process it is now. */
-export function busOf(issuer: Issuer, server: () => ServerProcess): TestBus {
+/** A Shield as clients see it, whichever process it is now; `host`: through a load balancer. */
+export function busOf({ fleet }: Cluster, name: typeof SHIELDS[number], host?: string): TestBus {
   const tokenFor = (
     { role = "user", tenant = "default", user = "tester", claims }: TokenOptions = {},
   ) =>
-    issuer.tokenFor({
+    fleet.issuer.tokenFor({
       ...{ role, tenant_id: tenant, sub: user },
       // Tokens outlast the steps of a clock.
       ...{ exp: Math.floor(Date.now() / 1_000) + DAY_SECONDS, ...claims },
     });
-  const ready = (name: string) => server().ready[name] ?? "";
+  const ready = (member: string) => fleet.ready(name)[member] ?? "";
   return {
     get http_url() {
-      return ready("url");
+      return host === undefined ? ready("url") : `http://${host}`;
     },
     get admin_url() {
       return ready("admin_url");
@@ -78,13 +88,13 @@ export function busOf(issuer: Issuer, server: () => ServerProcess): TestBus {
       return ready("ops_url");
     },
     get url() {
-      return `${ready("url").replace(/^http/, "ws")}/v1/socket`;
+      return `${this.http_url.replace(/^http/, "ws")}/v1/socket`;
     },
     token: "",
     tokenFor,
-    log: () => server().log(),
-    stop: (signal) => server().stop(signal),
-    [Symbol.asyncDispose]: async () => void await server().stop(),
+    log: () => fleet.log(name),
+    stop: () => Promise.reject(new TypeError("a Shield ends with its cluster")),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }
 
@@ -95,63 +105,90 @@ export interface ClusterFault {
   readonly strike: (cluster: Cluster) => Promise<void>;
 }
 
-/** All that are known. */
-export const CLUSTER_FAULTS: readonly ClusterFault[] = [
-  {
-    name: "a Shield is killed",
-    harm: { cuts_clients: true, kills_shield: true, forgets: true },
-    strike: ({ replace }) => replace("shield-0"),
-  },
-  {
-    name: "a Brain is killed",
-    harm: { kills_brain: true },
-    strike: ({ replace }) => replace("brain-0"),
-  },
-  {
-    name: "the server stands still",
-    harm: { cuts_spine: true },
-    async strike({ nats }) {
-      await nats.freeze();
-      await pace(OUTAGE_MS);
-      nats.resume();
-    },
-  },
-  {
-    name: "a link is cut",
-    harm: { cuts_spine: true },
-    async strike({ link }) {
-      await link.cut();
-      await pace(OUTAGE_MS);
-      link.restore();
-    },
-  },
-  {
-    name: "a clock is set",
-    harm: {},
-    async strike({ clock }) {
-      for (const ahead_s of [2, -2, 20, -20, 7_200, -7_200]) {
-        await clock?.set(ahead_s);
-        await pace(100);
-        await clock?.set(0);
-      }
-    },
-  },
-];
+/** Who it is that is struck, where there are several of a kind: each in turn. */
+const turns = { "nats": 0, "brain": 0 };
+
+/** Hurts that one. */
+function hurts(target: string, kind: FaultKind, away_ms: number): ClusterFault["strike"] {
+  return ({ fleet }) => fleet.hurt({ target, kind, away_ms });
+}
+
+/** Hurts one of so many, each in turn. */
+function hurtsOne(
+  group: keyof typeof turns,
+  count: number,
+  kind: FaultKind,
+  away_ms: number,
+): ClusterFault["strike"] {
+  return (cluster) => hurts(`${group}-${turns[group]++ % count}`, kind, away_ms)(cluster);
+}
+
+async function setClock({ clock }: Cluster): Promise<void> {
+  for (const ahead_s of [2, -2, 20, -20, 7_200, -7_200]) {
+    await clock?.set(ahead_s);
+    await pace(100);
+    await clock?.set(0);
+  }
+}
+
+/** All that are known, for so many servers of NATS. */
+export function clusterFaults(servers: ServerCount): readonly ClusterFault[] {
+  const [shield] = SHIELDS;
+  const fault = (name: string, harm: Harm, strike: ClusterFault["strike"]) => (
+    { name, harm, strike }
+  );
+  const brain = (kind: FaultKind, away_ms: number) =>
+    hurtsOne("brain", BRAINS.length, kind, away_ms);
+  const server = (kind: FaultKind, away_ms: number) => hurtsOne("nats", servers, kind, away_ms);
+  const killed: Harm = { cuts_clients: true, kills_shield: true, forgets: true };
+  const cuts_spine: Harm = { cuts_spine: true };
+  const all = [
+    fault("a Shield is killed", killed, hurts(shield, "kill", DOWN_MS)),
+    fault(
+      "a Shield is restarted",
+      { cuts_clients: true, forgets: true, moves: true },
+      hurts(shield, "restart", DOWN_MS),
+    ),
+    fault(
+      "a Shield stands still",
+      { cuts_clients: true, cuts_spine: true },
+      hurts(shield, "stop", OUTAGE_MS),
+    ),
+    fault("a link is cut", cuts_spine, hurts(shield, "cut", OUTAGE_MS)),
+    fault("a Brain is killed", { kills_brain: true }, brain("kill", DOWN_MS)),
+    fault("a Brain is restarted", { kills_brain: true }, brain("restart", DOWN_MS)),
+    fault("a Brain stands still", { kills_brain: true }, brain("stop", OUTAGE_MS)),
+    fault("a Brain is cut off", { kills_brain: true }, brain("cut", OUTAGE_MS)),
+    fault("the server stands still", cuts_spine, server("stop", OUTAGE_MS)),
+    fault("the server is killed", cuts_spine, server("kill", DOWN_MS)),
+    fault("a clock is set", {}, setClock),
+  ];
+  if (servers === 1) return all;
+  const both = async (cluster: Cluster) => {
+    const struck = [hurts(shield, "kill", OUTAGE_MS), server("kill", OUTAGE_MS)];
+    await Promise.all(struck.map((strike) => strike(cluster)));
+  };
+  return [...all, fault("a server and a Shield are killed", { ...killed, ...cuts_spine }, both)];
+}
 
 /** How idle its processes are, by their names. */
 export type Rest = ReadonlyMap<string, ReadonlyMap<string, number>>;
 
+const NAMES = [...SHIELDS, ...BRAINS];
+
 /** How idle they are now. */
-export async function restOf({ servers }: Cluster): Promise<Rest> {
-  const gauges = Object.entries(servers).map(async ([name, { ready }]) =>
-    [name, await gaugesOf(ready["ops_url"] ?? "")] as const
+export async function restOf({ fleet }: Cluster): Promise<Rest> {
+  const gauges = NAMES.map(async (name) =>
+    [name, await gaugesOf(fleet.ready(name)["ops_url"] ?? "")] as const
   );
   return new Map(await Promise.all(gauges));
 }
 
-/** All processes live, and are as idle as before. */
-export async function atRest({ servers }: Cluster, before: Rest): Promise<void> {
+/** All processes live, nobody was surprised, and they are as idle as before. */
+export async function atRest(cluster: Cluster, before: Rest): Promise<void> {
   for (const [name, gauges] of before) {
-    await idleAgain(servers[name as Name].ready["ops_url"] ?? "", gauges);
+    await idleAgain(cluster.fleet.ready(name)["ops_url"] ?? "", gauges);
   }
+  const surprises = cluster.surprises();
+  if (surprises.length > 0) throw new Error(surprises.join("\n"));
 }

@@ -11,6 +11,8 @@ export interface Harm {
   readonly cuts_clients?: boolean;
   /** Messages on their way between processes may be lost, and the log cannot be asked for a while. */
   readonly cuts_spine?: boolean;
+  /** Those of a Shield that ends in order: clients that move miss nothing. */
+  readonly moves?: boolean;
   /** A Shield ends without a word. */
   readonly kills_shield?: boolean;
   /** A Brain does. */
@@ -57,11 +59,13 @@ export interface Fact {
   readonly tries: number;
   /** "": acknowledged; else `status reason`; undefined: never answered, or that the bus cannot take it now. */
   readonly outcome: string | undefined;
+  /** Of the log, as the answer has it; absent, undefined, 0: it has none. */
+  readonly offset?: number | undefined;
 }
 
 /** What a reader came upon, in order. `again`: its connection was lost, and it is back. */
 export type Item =
-  | { readonly text: string }
+  | { readonly text: string; readonly offset?: number | undefined }
   | { readonly gap: string }
   | { readonly again: true };
 
@@ -90,6 +94,8 @@ export interface Claim {
   readonly kind: string;
   /** The place of the message that reads so; undefined: there is none. */
   placeOf(text: string): number | undefined;
+  /** Of its acknowledgement; absent, undefined: nobody knows. */
+  offsetOf?(place: number): number | undefined;
   /** Whether it is for the reader, who then hears it if it was taken. */
   isDue(place: number): boolean;
   /** Whether the item, which is no message, tells that this one may be missing there. */
@@ -115,6 +121,7 @@ export function judgeReader(
     placeOf: placesOf(row, kind, facts),
     isDue: (place) => due.includes(place),
     isHole: (place, item) => phaseOf(place) === 1 && mayMiss(row, harm) || isConflated(row, item),
+    offsetOf: (place) => facts.find((one) => one.place === place)?.offset || undefined,
     timesOf: (_place, tries) => timesOf(row, harm, tries),
     isGapRight: (_at, item) => isGapRight(row, kind, harm, item) || isConflated(row, item),
   };
@@ -147,6 +154,10 @@ export function judgeItems(
     if (place === undefined) return void wrong.push(`${kind} hears ${item.text.slice(0, 80)}`);
     const { outcome = "", tries = 0 } = byPlace.get(place) ?? {};
     if (outcome !== "") wrong.push(`${kind} hears message ${place}, which was refused`);
+    const acked = claim.offsetOf?.(place);
+    if (item.offset !== undefined && acked !== undefined && item.offset !== acked) {
+      wrong.push(`${kind} hears message ${place} at ${item.offset}, acknowledged at ${acked}`);
+    }
     const { at: first = at, times = 0 } = heard.get(place) ?? {};
     heard.set(place, { at: first, times: times + 1 });
     if (times >= claim.timesOf(place, tries)) wrong.push(`${kind} hears message ${place} again`);
@@ -217,10 +228,9 @@ function isMissingRight(
   );
 }
 
-/** What the room's history says, JSON of the data of each. docs/durable.md: "Acknowledged means stored." */
-export function judgeLog(row: Row, facts: readonly Fact[], stored: readonly string[]): string[] {
-  const items = stored.map((text) => ({ text }));
-  return judgeReader(row, "history", {}, facts, items).map((one) => `the log: ${one}`);
+/** What the room's history says, each with its data as JSON. docs/durable.md: "Acknowledged means stored." */
+export function judgeLog(row: Row, facts: readonly Fact[], stored: readonly Item[]): string[] {
+  return judgeReader(row, "history", {}, facts, stored).map((one) => `the log: ${one}`);
 }
 
 /** Sources that try by themselves. sdk/typescript/README.md: "With a `message_id` or `command_id` it is sent again". */

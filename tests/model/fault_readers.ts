@@ -27,14 +27,17 @@ const END_TEXT = '{"k":"end"}';
 /** What a reader has come upon so far. */
 export class Record {
   readonly items: Item[] = [];
+  /** When messages came, probes and the end among them, Unix ms. */
+  readonly times_ms: number[] = [];
   readonly probes = new Set<string>();
   is_over = false;
   is_left = false;
 
-  text(text: string): void {
+  text(text: string, offset = 0): void {
+    this.times_ms.push(Date.now());
     if (isProbe(text)) this.probes.add(text);
     else if (text === END_TEXT) this.is_over = true;
-    else this.items.push({ text });
+    else this.items.push(offset > 0 ? { text, offset } : { text });
   }
 }
 
@@ -126,8 +129,10 @@ async function openClient({ bus, tenant, user }: Seat): Promise<DurableClient> {
 async function hear(client: DurableClient, record: Record, onTold: (told: Told) => void) {
   while (!record.is_left) {
     const told = await client.told();
+    // Who only hears goes on; docs/outages.md: the connection is closed when the window is over.
+    if (told.signal?.kind === "DRAIN") continue;
     if (told.signal !== undefined) record.items.push({ gap: told.signal.reason });
-    else if (!isRoomUpdate(told.type)) record.text(JSON.stringify(told.data));
+    else if (!isRoomUpdate(told.type)) record.text(JSON.stringify(told.data), told.offset);
     onTold(told);
   }
 }
@@ -178,7 +183,9 @@ async function sdk(
   const running = (async () => {
     for await (const message of messages) {
       if (message.signal !== undefined) record.items.push({ gap: message.signal.reason });
-      else if (!isRoomUpdate(message.type)) record.text(JSON.stringify(message.json()));
+      else if (!isRoomUpdate(message.type)) {
+        record.text(JSON.stringify(message.json()), Number(message.offset));
+      }
     }
   })();
   running.catch((error) => record.items.push({ text: String(error) }));
@@ -296,7 +303,7 @@ export async function openLate(kind: Row["first"], seat: Seat, first: LogPlace) 
     async heard(): Promise<Item[]> {
       const got: Heard[] = [];
       await reader.hear(got);
-      return got.map(({ text }) => ({ text })).filter(({ text }) => !isProbe(text));
+      return got.map(({ text, offset }) => ({ text, offset })).filter(({ text }) => !isProbe(text));
     },
     [Symbol.asyncDispose]: () => reader[Symbol.asyncDispose](),
   };

@@ -156,8 +156,8 @@ class Passage {
 
   async #judgeLog(): Promise<string[]> {
     if (this.row.log === "plain") return [];
-    const { texts } = await logOf(this.#stage);
-    return judgeLog(this.row, this.#facts, texts).map((one) => this.#with(one, []));
+    const { stored } = await logOf(this.#stage);
+    return judgeLog(this.row, this.#facts, stored).map((one) => this.#with(one, []));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -166,8 +166,8 @@ class Passage {
   }
 }
 
-/** The row's messages in the room's log, JSON of each one's data, and the place of the first. */
-export async function logOf({ backend, room }: Stage): Promise<{ texts: string[]; first: Place }> {
+/** The row's messages in the room's log, and the place of the first. */
+export async function logOf({ backend, room }: Stage): Promise<{ stored: Item[]; first: Place }> {
   const own: { type?: string; offset: number; data: unknown }[] = [];
   let epoch = "";
   for (let after = 0, is_more = true; is_more;) {
@@ -183,8 +183,8 @@ export async function logOf({ backend, room }: Stage): Promise<{ texts: string[]
     after = page.messages.at(-1)?.offset ?? 0;
     is_more = page.more === true;
   }
-  const texts = own.map(({ data }) => JSON.stringify(data));
-  return { texts, first: { offset: own[0]?.offset ?? 0, epoch } };
+  const stored = own.map(({ data, offset }) => ({ text: JSON.stringify(data), offset }));
+  return { stored, first: { offset: own[0]?.offset ?? 0, epoch } };
 }
 
 /** What is wrong about the decisions that the journal has. */

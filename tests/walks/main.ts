@@ -1,12 +1,12 @@
 /**
- * `deno task chaos [--focus WORD] [--minutes N | --seconds N] [--steps N] [--seed N] [--nats]`: random walks, judged by
+ * `deno task chaos [--focus WORD] [--minutes N | --seconds N] [--steps N] [--seed N] [--nats 0|1|3]`: random walks, judged by
  * the model of the bus. Exits 1 with the first that goes wrong, and a shorter one that does.
  */
-import { flag, maybe, oneOf, seed, whole } from "../harness/task_arguments.ts";
+import { maybe, oneOf, seed, whole } from "../harness/task_arguments.ts";
 import { runTask } from "../harness/task.ts";
 import { FOCUSES } from "./plan.ts";
 import { emptyTally, runWalks, sayTally } from "./run.ts";
-import { openCluster, openEmbedded } from "./world.ts";
+import { openerOf } from "./world.ts";
 
 const USAGE = {
   command: "deno task chaos",
@@ -20,7 +20,11 @@ Exits 1 with the first walk that goes wrong, and a shorter one that does.`,
     steps: whole(30, "of a walk", { low: 2, high: 200 }),
     rooms: whole(10, "of a walk, at most"),
     seed: seed(),
-    nats: flag("on NATS with two Shields and two Brains"),
+    nats: oneOf(
+      ["0", "1", "3"],
+      "0",
+      "servers of NATS, with two Shields and two Brains; 0: one process",
+    ),
   },
 };
 
@@ -28,10 +32,12 @@ if (import.meta.main) {
   await runTask(USAGE, Deno.args, async (values, say) => {
     const { focus, steps, rooms, seed, nats, minutes } = values;
     const seconds = minutes === undefined ? values.seconds : minutes * 60;
-    say(`chaos: ${nats ? "NATS" : "embedded"}, focus ${focus}, ${seconds} s, seed ${seed}`);
+    say(`chaos: ${nats} NATS servers, focus ${focus}, ${seconds} s, seed ${seed}`);
     const tally = emptyTally();
-    const open = nats ? openCluster : openEmbedded;
-    const problems = await runWalks({ focus, steps, rooms, seed, seconds, open, tally, say });
+    const problems = await runWalks({
+      ...{ focus, steps, rooms, seed, seconds, tally, say },
+      open: openerOf(nats),
+    });
     say(sayTally(tally));
     return { problems, seed };
   });

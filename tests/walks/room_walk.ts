@@ -1,6 +1,7 @@
 /** One room on a walk: does its operations, and has what came of them judged by the model. */
 import { pace } from "../../shared/testing/pace.ts";
 import { insist } from "../../shared/testing/until.ts";
+import type { TestBus } from "../harness/test_bus.ts";
 import type { Row } from "../model/factors.ts";
 import {
   type Claim,
@@ -22,8 +23,13 @@ import { END_DATA, isLetThrough, messageOf, whyOf } from "../model/model.ts";
 import { toldWhy } from "../model/observers.ts";
 import type { Seat } from "../model/readers.ts";
 import { appOf, type Ground } from "../model/run.ts";
+import { openText } from "../peers/raw_client.ts";
 import { ban, setClass, type Stage, stageOf } from "../model/stage.ts";
 import { eventSource, pusherJs } from "./foreign_readers.ts";
+import { Growing } from "./growing.ts";
+import { judgeFuel, judgeUse, type Kill, UseBook } from "./usage.ts";
+import { People } from "./people/people.ts";
+import { type AskedOf, judgeWhy } from "./why.ts";
 import { ANONYMOUS, LATE, type LiveKind, MESSAGES_MAX, type Op } from "./plan.ts";
 
 /** Readers of a room at a time. */
@@ -43,15 +49,15 @@ const patiently = <T>(work: () => Promise<T>): Promise<T> =>
 interface WalkFact extends Fact {
   readonly step: number;
   readonly source: Row["source"];
-  readonly offset: number | undefined;
 }
 
 interface Listener {
   readonly kind: LiveKind;
   readonly user: string;
   readonly reader: LiveReader;
-  /** It hears what was taken from this place on. */
+  /** It hears what was taken from this place on; behind that offset, where the answers have offsets. */
   readonly from: number;
+  readonly after?: number;
   /** Steps in which its connection was cut. */
   readonly cuts: Set<number>;
   /** So many items it had when each step was over. */
@@ -61,40 +67,60 @@ interface Listener {
 
 type Publish = Extract<Op, { name: "publish" }>;
 
+/** Where a room is. */
+export interface RoomPlace {
+  readonly sides: readonly Ground[];
+  readonly balanced: TestBus | undefined;
+  readonly row: Row;
+  readonly tenant: string;
+}
+
 /** A room, its publisher and its readers. */
 export class RoomWalk implements AsyncDisposable {
   readonly row: Row;
   readonly #stage: Stage;
   readonly #outsider: string;
-  /** Where readers are: at one Shield or the other. */
+  /** Where readers are: at one Shield or the other, or, where there is a load balancer, behind it. */
   readonly #sides: readonly Ground[];
+  readonly #balanced: TestBus | undefined;
+  readonly #people: People;
+  readonly #growing: Growing;
   readonly #publisher = new Publisher();
   readonly #facts: WalkFact[] = [];
   readonly #wrong: string[] = [];
   /** What was in force in each step. */
   readonly #harms: Harm[] = [];
   readonly #begun_ms = Date.now();
+  readonly #book = new UseBook();
   #listeners: Listener[] = [];
   #users = 0;
   #is_banned = false;
   #is_slowed = false;
   operations = 0;
 
-  private constructor(stage: Stage, outsider: string, sides: readonly Ground[]) {
+  private constructor(
+    stage: Stage,
+    outsider: string,
+    { sides, balanced }: Pick<RoomPlace, "sides" | "balanced">,
+  ) {
     this.row = stage.row;
     this.#stage = stage;
     this.#outsider = outsider;
     this.#sides = sides;
+    this.#balanced = balanced;
+    const buses = [...sides.map(({ bus }) => bus), ...(balanced === undefined ? [] : [balanced])];
+    this.#growing = new Growing(stage, buses);
+    this.#people = new People(stage, buses, balanced !== undefined);
   }
 
-  static async open(sides: readonly Ground[], row: Row, tenant: string): Promise<RoomWalk> {
+  static async open({ sides, balanced, row, tenant }: RoomPlace): Promise<RoomWalk> {
     const [ground] = sides as [Ground];
     // With a key to sign with.
     const stage = await stageOf(ground, { ...row, source: "signed" }, tenant);
     const grants = [{ room: stage.room, actions: ["subscribe", "command"] }];
     const claims = { grants };
     const outsider = await ground.entry.tokenFor({ tenant, user: "publisher", claims });
-    return new RoomWalk({ ...stage, row }, outsider, sides);
+    return new RoomWalk({ ...stage, row }, outsider, { sides, balanced });
   }
 
   get messages(): number {
@@ -111,12 +137,31 @@ export class RoomWalk implements AsyncDisposable {
     }
   }
 
+  async #say(data: object, message_id?: string): Promise<boolean> {
+    const sent_ms = Date.now();
+    const is_taken = await saySomething(this.#stage, data, message_id);
+    this.#book.note(sent_ms, is_taken);
+    return is_taken;
+  }
+
+  /** What is wrong with the ledger of use, before anybody asks for more than messages. */
+  async judgeUse(kills: readonly Kill[]): Promise<string[]> {
+    for (const { reader } of this.#listeners) {
+      this.#book.heard_ms.push(...reader.record.times_ms);
+    }
+    const wrong = await judgeUse(this.#stage, this.#book, kills);
+    const was_killed = this.#harms.some(({ kills_shield }) => kills_shield === true);
+    return was_killed ? wrong : [...wrong, ...await judgeFuel(this.#stage)];
+  }
+
   /** All readers hear what is published now; then what they heard is judged. */
   async settle(): Promise<string[]> {
     const listeners = this.#listeners;
-    await allHear(listeners.map(({ reader }) => reader), (data) => saySomething(this.#stage, data));
+    await allHear(listeners.map(({ reader }) => reader), (data) => this.#say(data));
     for (const one of listeners) one.marks.push(one.reader.record.items.length);
-    return [...this.#wrong, ...listeners.flatMap((one) => this.#judge(one))];
+    const people = await this.#people.settle(this.#harms[this.#step] ?? {});
+    const growing = await this.#growing.settle();
+    return [...this.#wrong, ...people, ...growing, ...listeners.flatMap((one) => this.#judge(one))];
   }
 
   get #step(): number {
@@ -125,6 +170,19 @@ export class RoomWalk implements AsyncDisposable {
 
   async #do(op: Exclude<Op, Publish>): Promise<void> {
     switch (op.name) {
+      case "grow":
+        return await this.#growing.run(op);
+      case "join":
+      case "change":
+      case "part":
+      case "contest":
+        return await this.#people.run(op);
+      case "ask":
+        return await this.#ask(op.pick, op.of);
+      case "rush":
+        return await this.#rush(op.count);
+      case "crowd":
+        return await this.#crowd(op.count);
       case "open":
         return await this.#open(op.kind, op.side);
       case "after":
@@ -143,8 +201,8 @@ export class RoomWalk implements AsyncDisposable {
       case "why":
         return await this.#why(op.pick);
       case "log": {
-        const { texts } = await logOf(this.#stage);
-        return void this.#wrong.push(...judgeLog(this.row, this.#facts, texts));
+        const { stored } = await logOf(this.#stage);
+        return void this.#wrong.push(...judgeLog(this.row, this.#ordered, stored));
       }
     }
   }
@@ -164,18 +222,33 @@ export class RoomWalk implements AsyncDisposable {
   }
 
   /** One try of the messages from that place on. */
-  async #try(row: Row, place: number, size: number, is_ungranted: boolean) {
-    const { entry: bus, tenant, token, ...stage } = this.#stage;
+  async #try(
+    row: Row,
+    place: number,
+    size: number,
+    is_ungranted: boolean,
+    { publisher, bus } = { publisher: this.#publisher, bus: this.#stage.entry },
+  ) {
+    const { tenant, token, ...stage } = this.#stage;
     const more = { token: is_ungranted ? this.#outsider : token, app: appOf(tenant) };
     // The data are those of the room's own gate, whoever is kept out.
     const messages = Array.from({ length: size }, (_, at) => ({
       ...messageOf(this.row, place + at),
       message_id: messageOf(row, place + at).message_id,
     }));
-    return await this.#publisher.try(
+    const sent_ms = Date.now();
+    // An SDK sends again by itself what nobody answers.
+    const times_max = row.source === "binary" || row.source === "session" ? Infinity : 1;
+    const outcomes = await publisher.try(
       { ...stage, row: { ...row, gate: this.row.gate }, bus, tenant, own: undefined, ...more },
       messages,
     );
+    for (const one of outcomes) {
+      if (one === undefined || one.refusal === "") {
+        this.#book.note(sent_ms, one !== undefined, this.#is_slowed ? times_max : 1);
+      }
+    }
+    return outcomes;
   }
 
   async #send(row: Row, size: number, is_ungranted: boolean, insists: boolean): Promise<void> {
@@ -213,6 +286,57 @@ export class RoomWalk implements AsyncDisposable {
     });
   }
 
+  /** Many at once, at both Shields; each message is sent until it is answered. */
+  async #crowd(count: number): Promise<void> {
+    const first = this.#facts.length;
+    if (first + count > MESSAGES_MAX || this.#is_banned) return;
+    const buses = this.#sides.map(({ bus }) => bus);
+    const row = { ...this.row, source: "http" } as const;
+    const facts = await Promise.all(Array.from({ length: count }, async (_, at) => {
+      await using publisher = new Publisher();
+      const by = { publisher, bus: buses[at % buses.length]! };
+      for (let tries = 1;; tries++) {
+        const [one] = await this.#try(row, first + at, 1, false, by);
+        if (one === undefined && tries * PAUSE_MS < INSIST_MS) {
+          await pace(PAUSE_MS);
+          continue;
+        }
+        const more = { step: this.#step, source: row.source, offset: one?.offset };
+        return { place: first + at, tries, outcome: one?.refusal, ...more };
+      }
+    }));
+    this.#facts.push(...facts);
+    this.#wrong.push(...facts.flatMap((fact) => judgeFact(row, fact)));
+    const offsets = facts.flatMap(({ outcome, offset }) => outcome === "" ? offset ?? 0 : []);
+    if (new Set(offsets).size === offsets.length) return;
+    this.#wrong.push(`an offset was acknowledged twice: ${offsets.join(" ")}`);
+  }
+
+  /** What it leaves behind is found when all is to be at rest. */
+  async #rush(count: number): Promise<void> {
+    const { bus, room, user, tenant } = this.#seat(count);
+    using client = await openText(bus.url, await bus.tokenFor({ tenant, user }));
+    for (let id = 1; id <= count; id++) {
+      client.send({ op: id % 3 === 0 ? "unsub" : "sub", room, presence: id % 2 === 0, id });
+    }
+    if (count % 2 === 0) return;
+    for (let id = 1; id <= count;) if ((await client.json()).id !== undefined) id++;
+  }
+
+  /** In the order of the log, as far as that is known. */
+  get #ordered(): readonly WalkFact[] {
+    if (this.row.log !== "durable") return this.#facts;
+    let last = 0;
+    const keys = this.#facts.map(({ offset }) => {
+      last = Math.max(last, offset || 0);
+      // Some sources are told no offset, and are alone at a time.
+      return offset || last;
+    });
+    return this.#facts.map((fact, at) => [fact, keys[at]!] as const)
+      .toSorted(([one, first], [other, second]) => first - second || one.place - other.place)
+      .map(([fact]) => fact);
+  }
+
   #seat(side: number): Seat {
     const { admin, tenant, room, row } = this.#stage;
     const { bus } = this.#sides[side % this.#sides.length]!;
@@ -229,13 +353,16 @@ export class RoomWalk implements AsyncDisposable {
         ? eventSource(seat)
         : kind === "pusher_js"
         ? pusherJs(seat)
+        : kind === "moved"
+        ? openLive("binary", { ...seat, bus: this.#balanced ?? seat.bus })!
         : openLive(kind, seat)!);
     this.#listen(kind, seat.user, reader, this.#facts.length);
   }
 
-  #listen(kind: LiveKind, user: string, reader: LiveReader, from: number): void {
+  #listen(kind: LiveKind, user: string, reader: LiveReader, from: number, after?: number): void {
     const more = { cuts: new Set<number>(), marks: [], first_step: this.#step };
-    this.#listeners.push({ kind, user, reader, from, ...more });
+    const place = after === undefined ? {} : { after };
+    this.#listeners.push({ kind, user, reader, from, ...place, ...more });
   }
 
   async #after(pick: number, side: number): Promise<void> {
@@ -245,13 +372,20 @@ export class RoomWalk implements AsyncDisposable {
     const { first: { epoch } } = await logOf(this.#stage);
     const seat = this.#seat(side);
     const place = { after_offset: fact.offset, epoch };
-    this.#listen("text", seat.user, await openLive("text", seat, place)!, fact.place + 1);
+    this.#listen(
+      "text",
+      seat.user,
+      await openLive("text", seat, place)!,
+      fact.place + 1,
+      fact.offset,
+    );
   }
 
   async #close(pick: number): Promise<void> {
     const one = this.#listeners[pick % this.#listeners.length];
     if (one === undefined) return;
-    await allHear([one.reader], (data) => saySomething(this.#stage, data));
+    await allHear([one.reader], (data) => this.#say(data));
+    this.#book.heard_ms.push(...one.reader.record.times_ms);
     one.marks.push(one.reader.record.items.length);
     this.#wrong.push(...this.#judge(one));
     this.#listeners = this.#listeners.filter((other) => other !== one);
@@ -292,21 +426,54 @@ export class RoomWalk implements AsyncDisposable {
     this.#wrong.push(`why of message ${fact.place} for ${one.kind}: ${told}, the model: ${wanted}`);
   }
 
+  /** Of any message, and any reader that the bus knows by its connections. */
+  async #ask(pick: number, of: number): Promise<void> {
+    const listeners = this.#listeners.filter(({ kind }) =>
+      !["poll", "eventsource", "pusher_js", "pattern"].includes(kind)
+    );
+    const one = listeners[pick % listeners.length];
+    const fact = this.#facts[of % this.#facts.length];
+    if (one === undefined || fact === undefined || ANONYMOUS.includes(fact.source)) return;
+    // What is of this step may be on its way.
+    if (fact.step === this.#step) return;
+    const { kind, user, from, after, first_step, reader: { record: { items } } } = one;
+    const placeOf = placesOf(this.row, "text", this.#facts);
+    const steps = Array.from({ length: this.#step + 1 - fact.step }, (_, at) => fact.step + at);
+    const since = steps.reduce((all, step) => ({ ...all, ...this.#harmOf(one, step) }), {} as Harm);
+    const more = { user, harm: this.#harmOf(one, fact.step), since };
+    const is_there = first_step < fact.step;
+    const is_caught = after !== undefined || fact.step === first_step || fact.place >= from;
+    const asked: AskedOf = {
+      ...{ ...more, fact },
+      has_heard: items.some((item) => "text" in item && placeOf(item.text) === fact.place),
+      lay: is_there ? "there" : is_caught ? "caught up" : "later",
+      is_wanted: kind !== "filter" || isLetThrough(fact.place),
+    };
+    this.#wrong.push(...await judgeWhy(this.#stage, asked));
+  }
+
   /** What a step did to a reader. */
-  #harmOf({ cuts }: Listener, step: number): Harm {
-    const harm = this.#harms[step] ?? {};
+  #harmOf({ kind, cuts }: Listener, step: number): Harm {
+    const told = this.#harms[step] ?? {};
+    // docs/outages.md: before a process ends, clients "move within `[server] drain_ms`", and miss nothing.
+    const harm = told.moves === true && kind === "moved" ? {} : told;
     return cuts.has(step) ? { ...harm, cuts_clients: true } : harm;
   }
 
   #judge(one: Listener): string[] {
-    const { kind, user, from, marks, first_step, reader: { record: { items } } } = one;
+    const { kind, user, from, after, marks, first_step, reader: { record: { items } } } = one;
+    const isThere = (place: number) => {
+      const { offset } = this.#facts[place]!;
+      return after === undefined || !offset ? place >= from : offset > after;
+    };
     // docs/pusher.md: its clients have no positions.
     const row = kind === "pusher_js" ? { ...this.row, log: "plain" } as const : this.row;
     const harmAt = (place: number) => this.#harmOf(one, this.#facts[place]!.step);
     const claim: Claim = {
       kind: `${kind} of ${user}`,
       placeOf: placesOf(this.row, "text", this.#facts),
-      isDue: (place) => place >= from && (kind !== "filter" || isLetThrough(place)),
+      offsetOf: (place) => this.#facts[place]!.offset || undefined,
+      isDue: (place) => isThere(place) && (kind !== "filter" || isLetThrough(place)),
       isHole: (place, item) => mayMiss(row, harmAt(place)) || isConflated(row, item),
       timesOf: (place, tries) =>
         timesOf({ ...row, source: this.#facts[place]!.source }, harmAt(place), tries),
@@ -316,14 +483,15 @@ export class RoomWalk implements AsyncDisposable {
         return isGapRight(row, kind, this.#harmOf(one, first_step + mark), item);
       },
     };
-    return judgeItems(claim, this.#facts, items).map((fact) => this.#with(fact, one));
+    return judgeItems(claim, this.#ordered, items).map((fact) => this.#with(fact, one));
   }
 
   #with(fact: string, { from, marks, first_step, reader }: Listener): string {
     const place = Number(/message (\d+)/.exec(fact)?.[1]);
     const sent = this.#facts.filter((one) => Math.abs(one.place - place) < 4).map((one) => {
       const outcome = one.outcome === "" ? "taken" : one.outcome ?? "?";
-      return `${one.place}:${outcome}/${one.tries} by ${one.source} in step ${one.step}`;
+      const offset = one.offset ? ` at ${one.offset}` : "";
+      return `${one.place}:${outcome}/${one.tries}${offset} by ${one.source} in step ${one.step}`;
     });
     const placeOf = placesOf(this.row, "text", this.#facts);
     const heard = reader.record.items.map((item, at) => {
@@ -339,6 +507,7 @@ export class RoomWalk implements AsyncDisposable {
   async end(): Promise<string[]> {
     const { row } = this;
     await using stack = new AsyncDisposableStack();
+    const others = [...await this.#people.end(), ...await this.#growing.end()];
     const first = { offset: 0, epoch: "" };
     const kinds = row.log === "plain" ? [] : LATE;
     const late = await Promise.all(kinds.map(async (kind, side) => {
@@ -346,24 +515,25 @@ export class RoomWalk implements AsyncDisposable {
       return [kind, stack.use(reader)] as const;
     }));
     await insist("the end is taken", async () => {
-      if (!await saySomething(this.#stage, END_DATA, "m-end")) throw new Error("it is not");
+      if (!await this.#say(END_DATA, "m-end")) throw new Error("it is not");
     });
     const wrong = row.log === "plain"
       ? []
-      : judgeLog(row, this.#facts, (await patiently(() => logOf(this.#stage))).texts);
+      : judgeLog(row, this.#ordered, (await patiently(() => logOf(this.#stage))).stored);
     for (const [kind, reader] of late) {
       const items = await patiently(() => reader.heard());
-      const texts = items.flatMap((item) => "text" in item ? [item.text] : []);
-      wrong.push(...judgeLog(row, this.#facts, texts).map((fact) => `${kind}: ${fact}`));
+      wrong.push(...judgeLog(row, this.#ordered, items).map((fact) => `${kind}: ${fact}`));
     }
     const harm = this.#harms.reduce((all, one) => ({ ...all, ...one }), {});
     const named = this.#facts.filter(({ source }) => !ANONYMOUS.includes(source));
     wrong.push(...await compareJournal(this.#stage, harm, named, this.#begun_ms));
-    wrong.push(...await compareHook(this.#stage, harm, this.#facts));
-    return wrong;
+    wrong.push(...await compareHook(this.#stage, harm, this.#ordered));
+    return [...others, ...wrong];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#people[Symbol.asyncDispose]();
+    await this.#growing[Symbol.asyncDispose]();
     await this.#publisher[Symbol.asyncDispose]();
     for (const { reader } of this.#listeners) await reader[Symbol.asyncDispose]();
   }

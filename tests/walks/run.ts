@@ -53,12 +53,13 @@ export async function walk(
   tally: Tally,
 ): Promise<Wrong | undefined> {
   await using stack = new AsyncDisposableStack();
-  const { grounds } = world;
-  const sides = (at: number) => at % 2 === 0 ? grounds : [...grounds].reverse();
+  const { grounds, balanced } = world;
+  const sidesOf = (at: number) => at % 2 === 0 ? grounds : [...grounds].reverse();
   const rooms = await Promise.all(
-    plan.rows.map(async (row, at) =>
-      stack.use(await RoomWalk.open(sides(at), row, tenantOf(first + at)))
-    ),
+    plan.rows.map(async (row, at) => {
+      const place = { sides: sidesOf(at), balanced, row, tenant: tenantOf(first + at) };
+      return stack.use(await RoomWalk.open(place));
+    }),
   );
   try {
     for (const [step, { fault, ops }] of plan.steps.entries()) {
@@ -74,7 +75,10 @@ export async function walk(
       tally.steps++;
       if (wrong !== undefined) return wrong;
     }
-    return await firstWrong(rooms, undefined, (one) => one.end());
+    return await firstWrong(rooms, undefined, async (one) => {
+      const wrong = plan.is_counted ? await one.judgeUse(world.kills?.() ?? []) : [];
+      return [...wrong, ...await one.end()];
+    });
   } finally {
     tally.walks++;
     for (const { operations, messages } of rooms) {
@@ -155,7 +159,7 @@ export async function runWalks(wish: WalkWish): Promise<string[]> {
       if (first + plan.rows.length > TENANTS_MAX) break;
       const wrong = await walk(world, plan, first, tally);
       if (wrong !== undefined) {
-        say(`seed ${seed} went wrong: ${wrong.facts[0]}`);
+        say(`seed ${seed} went wrong: ${wrong.facts[0]}; logs: ${world.keep?.() ?? "none"}`);
         const texts = [story(seed, { plan, wrong })];
         const shortest = await shrunk(open, plan, wrong, say);
         if (shortest.plan !== plan) texts.push(`made shorter: ${story(seed, shortest)}`);

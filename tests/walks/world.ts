@@ -1,13 +1,14 @@
 /** Where walks are: a bus in this process that stores on a disk, or NATS with two Shields and two Brains; and what hurts it. */
 import { pace } from "../../shared/testing/pace.ts";
-import { createIssuer } from "../harness/cluster.ts";
+import type { FaultKind, ServerCount } from "../faults/fault.ts";
+import type { Kill } from "./usage.ts";
 import { freePorts } from "../harness/free_ports.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
 import type { TestBus } from "../harness/test_bus.ts";
 import { Receiver } from "../hooks/receiver.ts";
 import { AdminClient } from "../peers/admin_client.ts";
 import type { Row } from "../model/factors.ts";
-import { atRest, busOf, CLUSTER_FAULTS, restOf, startCluster } from "../model/fault_cluster.ts";
+import { atRest, busOf, clusterFaults, restOf, startCluster } from "../model/fault_cluster.ts";
 import { FAULT_FACTORS, type Harm } from "../model/fault_model.ts";
 import { faultRows, gaugesOf, idleAgain } from "../model/faults.ts";
 import { configOf, type Ground, groundOf } from "../model/run.ts";
@@ -25,8 +26,14 @@ export interface WorldFault {
 export interface World extends AsyncDisposable {
   /** Two ways in and out, on NATS. */
   readonly grounds: readonly Ground[];
+  /** Behind a load balancer; absent: there is none. */
+  readonly balanced?: TestBus;
   readonly faults: Readonly<Record<string, WorldFault>>;
-  /** Resolves when all is idle as it was at the beginning. */
+  /** Shields that were killed so far; absent: none can be. */
+  readonly kills?: () => readonly Kill[];
+  /** Keeps the logs of its processes, and says where; absent: they are this process's. */
+  readonly keep?: () => string;
+  /** Resolves when all is idle as it was at the beginning, and nobody was surprised. */
   atRest(): Promise<void>;
 }
 
@@ -38,7 +45,7 @@ const DAY_SECONDS = 86_400;
 function walkConfig(receiver: Receiver): string {
   const [row] = faultRows(0, () => true, FAULT_FACTORS) as [Row];
   const rows = Array.from({ length: TENANTS_MAX }, (): Row => ({ ...row, source: "pusher" }));
-  return configOf(rows, receiver);
+  return `${configOf(rows, receiver)}[ledger]\nstore = true\nflush_ms = 200\n`;
 }
 
 /** The whole process stands still, clients and bus, for so long. */
@@ -114,25 +121,43 @@ export async function openEmbedded(): Promise<World> {
   };
 }
 
-/** Starts NATS and four processes. */
-export async function openCluster(): Promise<World> {
+/** Starts so many servers of NATS, and four processes. */
+export async function openCluster(servers: ServerCount): Promise<World> {
   const stack = new AsyncDisposableStack();
   const receiver = stack.use(new Receiver());
-  const issuer = stack.use(await createIssuer());
   const lines = walkConfig(receiver).replace(/\[server\][^[]*\[ops\][^[]*/, "");
-  const cluster = await startCluster(issuer, lines, stack);
-  const one = busOf(issuer, () => cluster.servers["shield-0"]);
-  const two = busOf(issuer, () => cluster.servers["shield-1"]);
+  const dir = await Deno.makeTempDir({ prefix: "arqon-walk-" });
+  let is_kept = false;
+  stack.defer(async () => {
+    if (!is_kept) await Deno.remove(dir, { recursive: true });
+  });
+  const kills: Kill[] = [];
+  const onFault = (node_id: string, kind: FaultKind) => {
+    if (kind === "kill" && node_id.startsWith("shield")) kills.push({ node_id, at_ms: Date.now() });
+  };
+  const cluster = await startCluster({ lines, servers, dir, onFault }, stack);
+  const one = busOf(cluster, "shield-0");
+  const two = busOf(cluster, "shield-1");
   // The second Shield, which is not struck, answers admins.
   const forth = await groundOf(two, one, receiver);
   const before = await restOf(cluster);
-  const faults = CLUSTER_FAULTS.map(({ name, harm, strike }) =>
+  const faults = clusterFaults(servers).map(({ name, harm, strike }) =>
     [name, { harm, strike: () => strike(cluster) }] as const
   );
   return {
     grounds: [forth, { ...forth, bus: one, entry: two }],
+    balanced: busOf(cluster, "shield-1", cluster.fleet.hosts[0]),
     faults: Object.fromEntries(faults),
+    kills: () => kills,
+    keep: () => {
+      is_kept = true;
+      return dir;
+    },
     atRest: () => atRest(cluster, before),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }
+
+/** How to open one on so many servers of NATS. */
+export const openerOf = (servers: "0" | "1" | "3"): () => Promise<World> =>
+  servers === "0" ? openEmbedded : () => openCluster(servers === "1" ? 1 : 3);

@@ -1,0 +1,47 @@
+/**
+ * Holds what a receiver of hooks was called for against the journals of members: each change once by its place,
+ * in order by room. Pure.
+ */
+import type { ReceivedCall } from "../../hooks/receiver.ts";
+
+/** The changes of a room in their order, each as a line; by `tenant/room`. */
+export type Changes = ReadonlyMap<string, readonly string[]>;
+
+const TYPES: Readonly<Record<string, string>> = {
+  "member.joined": "joined",
+  "member.left": "left",
+  "room.occupied": "occupied",
+  "room.vacated": "vacated",
+};
+
+/** A change as a line; `data` as the journal has it. */
+export function lineOf(
+  type: string,
+  { sequence, connection_id = "" }: { readonly sequence: number; readonly connection_id?: string },
+): string {
+  return `${sequence} ${type} ${connection_id}`.trimEnd();
+}
+
+/** What is wrong with the calls that were taken, in words. */
+export function judgeCalls(taken: readonly ReceivedCall[], journals: Changes): string[] {
+  const problems: string[] = [];
+  const first = new Map<string, ReceivedCall>();
+  for (const call of taken) if (!first.has(call.id)) first.set(call.id, call);
+  const told = new Map<string, string[]>();
+  for (const { body: { type, data } } of first.values()) {
+    const key = `${data.tenant}/${data.room}`;
+    const known = TYPES[type];
+    if (known === undefined) problems.push(`${key}: a call ${type}`);
+    else told.set(key, [...told.get(key) ?? [], lineOf(known, data.change)]);
+  }
+  for (const key of new Set([...journals.keys(), ...told.keys()])) {
+    const [written, called] = [journals.get(key) ?? [], told.get(key) ?? []];
+    const at = written.findIndex((line, at) => line !== called[at]);
+    if (at >= 0) {
+      problems.push(`${key}: "${called[at] ?? "nothing"}" was called for, not "${written[at]}"`);
+    } else if (called.length > written.length) {
+      problems.push(`${key}: "${called[written.length]}" was called for and never written`);
+    }
+  }
+  return problems;
+}
