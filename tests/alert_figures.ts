@@ -122,6 +122,7 @@ export const CASES: readonly AlertCase[] = [
       () => Date.now() / 1_000 + 86_400,
     ),
   ),
+  of("ArqonHookOff", gauge("brain_hooks_off", 0, 1)),
   of("ArqonBridgeDown", gauge("bridge_following", 1, 0)),
   of("ArqonBridgeBehind", gauge("bridge_kept_wal_bytes", 1e6, 5e9)),
   of("ArqonNatsDown", gauge(`gnatsd_healthz_js_enabled_only_status_value{value="ok"}`, 1, 0)),
