@@ -83,11 +83,13 @@ async function dataProblems(io: Io, { server, nats }: Config): Promise<ConfigPro
   return [{ position: undefined, key: "server.data_dir", text: `${text}; ${fix}` }];
 }
 
-/** The problems of all named files. Relative paths begin in the folder in which `arq` runs. */
-export async function namedFileProblems(io: Io, config: Config): Promise<ConfigProblem[]> {
-  const files = namedFiles(config);
+/**
+ * Reads all named files, whose paths begin in the folder in which `arq` runs. What it gives throws for one that
+ * could not be read.
+ */
+export async function filesRead(io: Io, config: Config): Promise<ReadFile> {
   const texts = new Map<string, string | Error>();
-  for (const { path } of files) {
+  for (const { path } of namedFiles(config)) {
     if (texts.has(path)) continue;
     const read = io.files.read(resolvePath(io.cwd, path));
     texts.set(
@@ -98,15 +100,24 @@ export async function namedFileProblems(io: Io, config: Config): Promise<ConfigP
       ),
     );
   }
-  const text = (path: string): string => {
+  return (path) => {
     const found = texts.get(path);
     if (typeof found === "string") return found;
     throw found;
   };
+}
+
+/** The problems of all named files. Relative paths begin as in `filesRead`. */
+export async function namedFileProblems(io: Io, config: Config): Promise<ConfigProblem[]> {
+  const text = await filesRead(io, config);
   const problems: ConfigProblem[] = [];
-  for (const { key, path } of files.filter(({ key }) => !key.startsWith("auth."))) {
-    const found = texts.get(path);
-    if (found instanceof Error) problems.push(...unreadable(key, path, found).problems);
+  for (const { key, path } of namedFiles(config)) {
+    if (key.startsWith("auth.")) continue;
+    try {
+      text(path);
+    } catch (cause) {
+      problems.push(...unreadable(key, path, cause).problems);
+    }
   }
   const told = new Set(problems.map(({ key }) => key));
   for (const read of READERS) {
