@@ -71,9 +71,9 @@ function adminHandler({ authorizeAdmin, health }: ListenerOptions): Handler {
  * open.
  */
 export async function startListeners(options: ListenerOptions): Promise<Listeners> {
-  const { config, registry, read, log, limits } = options;
+  const { config, registry, read, log, now, limits } = options;
   const bounds = limits === undefined ? {} : { limits };
-  const door = { part: "brain", config, read, registry, log, ...bounds } as const;
+  const door = { part: "brain", config, read, registry, log, now, ...bounds } as const;
   const handler = withOpsToken(opsHandler(options), options.token);
   const ops = await openOperatorListener({ name: "ops", ...door, handler });
   try {

@@ -87,7 +87,7 @@ async function run(given: GivenConfig): Promise<void> {
   using watchdog = startWatchdog({ config, node_id, component: PROGRAM, log });
   const files = { read: (path: string) => Deno.readTextFileSync(path) };
 
-  const token = readOperatorFiles(config, files.read, log);
+  const token = readOperatorFiles(config, files.read, log, now());
   await requireFreePorts(placesOf(config).filter(({ name }) => name !== "client"));
   const starting = new Starting(now);
   starting.begin("loading the program");

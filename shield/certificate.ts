@@ -12,13 +12,15 @@ export interface Serving {
   readonly client: Listener;
   readonly registry: Registry;
   readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
   /** The port could not be opened again. */
   readonly onLost: (detail: string) => void;
 }
 
 /** Looks at the files of the certificate until it is disposed of. */
 export function followCertificate(served: TlsPair, serving: Serving): Disposable {
-  const { read, client, registry, log, onLost } = serving;
+  const { read, client, registry, log, now, onLost } = serving;
   return followTls({
     served,
     read,
@@ -30,5 +32,6 @@ export function followCertificate(served: TlsPair, serving: Serving): Disposable
     },
     registry,
     log,
+    now,
   });
 }

@@ -45,6 +45,7 @@ import type { MetricsExport } from "../shared/telemetry/metrics_start.ts";
 import { telemetryResource } from "../shared/telemetry/resource.ts";
 import { spanClock } from "../shared/telemetry/span_clock.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";
+import { requireUsableAs } from "../shared/listeners/tls_reload.ts";
 import type { TlsPair } from "../shared/listeners/tls_reload.ts";
 import { VERSION as version } from "../shared/version.ts";
 import { startWatchdog } from "../shared/watchdog/watchdog.ts";
@@ -132,7 +133,8 @@ async function run(given: GivenConfig, child: ChildOptions | undefined): Promise
   using _loop = watchEventLoop(registry, () => performance.now());
   using watchdog = startWatchdog({ config, node_id, component: PROGRAM, log });
   const tls = tlsFiles(config);
-  const token = readOperatorFiles(config, readTextFile, log);
+  requireUsableAs("server", tls, now());
+  const token = readOperatorFiles(config, readTextFile, log, now());
   // Shields of a supervisor share the client port.
   const own = placesOf(config).filter(({ name }) => child === undefined || name !== "client");
   await requireFreePorts(own);
@@ -227,7 +229,14 @@ async function serve(running: Running): Promise<void> {
   shield.watch(client.check);
   const admin = await openOperatorListener({ name: "admin", ...door, handler: shield.admin });
   starting.end(() => ({ checks: shield.checks() }));
-  const serving = { read: () => tlsFiles(config), client, registry, log, onLost: fatal.resolve };
+  const serving = {
+    read: () => tlsFiles(config),
+    client,
+    registry,
+    log,
+    now: Date.now,
+    onLost: fatal.resolve,
+  };
   using _following = tls && followCertificate(tls, serving);
   running.started();
   running.watchdog?.started();
@@ -288,7 +297,9 @@ async function runSeveral(given: GivenConfig, processes: number): Promise<void> 
   const registry = createMetrics({ node_id, version });
   await requireFreePorts(placesOf(config));
   // Opened alone first: among several that share a port, a stranger would go unnoticed.
-  const claimed = { ...config.server, tls: tlsFiles(config), handler: () => new Response() };
+  const tls = tlsFiles(config);
+  requireUsableAs("server", tls, now());
+  const claimed = { ...config.server, tls, handler: () => new Response() };
   const claim = await listenClient({ ...claimed, name: "client", websocket: "own" });
   await claim.close(0);
   const { program, args } = shieldCommand({ config, config_file, program: import.meta.url });
@@ -310,9 +321,9 @@ async function runSeveral(given: GivenConfig, processes: number): Promise<void> 
   });
   onHangup((by) => (reloading.reload(by), supervisor.reload()));
   const stopping = stopSignal(PROGRAM, log, supervisor.kill);
-  const token = readOperatorFiles(config, read, log);
+  const token = readOperatorFiles(config, read, log, now());
   const operators = { slots: supervisor.slots, registry, now, log, fetch, token };
-  const door = { config, read, registry, limits: operatorLimits(config.limits), log };
+  const door = { config, read, registry, limits: operatorLimits(config.limits), log, now };
   const ops_handler = withOpsToken(supervisorOps(operators), token);
   const ops = await openOperatorListener({ name: "ops", ...door, handler: ops_handler });
   const handler = supervisorAdmin(operators, config.admin);

@@ -114,6 +114,15 @@ export const CASES: readonly AlertCase[] = [
   of("ArqonQuotaDegraded", gauge("shield_quota_degraded", 0, 1)),
   of("ArqonUsageLedgerHigh", gauge(`shield_usage_ledger_used_ratio{of="all"}`, 0.5, 0.9)),
   of("ArqonExportFailing", counter(`arqon_otlp_exports_total{signal="traces",outcome="failed"}`)),
+  of(
+    "ArqonCertificateEnds",
+    gauge(
+      `shield_tls_certificate_not_after_seconds{listener="client"}`,
+      9e9,
+      () => Date.now() / 1_000 + 86_400,
+    ),
+  ),
+  of("ArqonHookOff", gauge("brain_hooks_off", 0, 1)),
   of("ArqonBridgeDown", gauge("bridge_following", 1, 0)),
   of("ArqonBridgeBehind", gauge("bridge_kept_wal_bytes", 1e6, 5e9)),
   of("ArqonNatsDown", gauge(`gnatsd_healthz_js_enabled_only_status_value{value="ok"}`, 1, 0)),

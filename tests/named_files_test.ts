@@ -3,6 +3,7 @@
  * `arq config check`, names the key and the file. Real processes.
  */
 import assert from "node:assert/strict";
+import { testCertificate } from "../shared/listeners/testing/certificate.ts";
 import { runArq } from "../arq/testing/run_arq.ts";
 import { withFiles } from "./harness/bus.ts";
 import { createIssuer } from "./harness/cluster.ts";
@@ -283,5 +284,46 @@ Deno.test("a start refuses more connections than it may open files, where they a
     }
   } finally {
     await Deno.remove(issuer.dir, { recursive: true });
+  }
+});
+
+Deno.test("a certificate that no client accepts ends each start with 1 and one line, before it listens", async (t) => {
+  const issuer = await createIssuer();
+  const { dir, config } = issuer;
+  const file = `${dir}/config.toml`;
+  const [good, past] = [await testCertificate(), await testCertificate([20, 21])];
+  const future = await testCertificate([48, 49]);
+  const tls = `tls_cert = "${dir}/cert.pem"\ntls_key = "${dir}/key.pem"\n`;
+  const other_key = { cert: good.cert, key: future.key };
+  const cases = [
+    ["shield", "server", past, /ended on 2021-12-31/],
+    ["shield", "server", other_key, /tls_key is of another certificate/],
+    ["brain", "ops", future, /good from 2048-01-01 on/],
+    ["serve", "server", other_key, /tls_key is of another certificate/],
+  ] as const;
+  try {
+    for (const [program, table, pair, cause] of cases) {
+      await t.step(`${program}: ${cause.source}`, async () => {
+        const [own_ops, own_server] = table === "ops" ? [tls, ""] : ["", tls];
+        const spine = program === "brain" ? NATS : "";
+        const text = `${OPS}${own_ops}${PORTS}${OPERATORS}${spine}${SERVER}${own_server}${config}`;
+        await Deno.writeTextFile(file, text);
+        await Deno.writeTextFile(`${dir}/cert.pem`, pair.cert);
+        await Deno.writeTextFile(`${dir}/key.pem`, pair.key);
+        const { code, stderr } = program === "serve"
+          ? await runArq(["serve", "--config", file], { cwd: dir })
+          : await ended(startTask(program, file));
+        assert.equal(code, 1, stderr);
+        const told = stderr.split("\n").filter((line) => cause.test(line));
+        assert.deepEqual(told.length, 1, stderr);
+        assert.ok(told[0]?.includes(`[${table}] tls_cert: `), stderr);
+        assert.doesNotMatch(stderr, /ready|^\s+at |PRIVATE/m);
+        const check = await runArq(["config", "check", file], { cwd: dir });
+        assert.match(check.stdout, cause);
+        assert.equal(check.code, 1);
+      });
+    }
+  } finally {
+    await Deno.remove(dir, { recursive: true });
   }
 });

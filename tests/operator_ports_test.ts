@@ -77,6 +77,25 @@ async function holdsOps({ ready }: ServerProcess, dir: string): Promise<void> {
   assert.equal((await curl(dir, `${ops.replace("https", "http")}/health/live`)).status, 0);
 }
 
+/** `arq doctor` with the configuration of a healthy bus, whose ports are its own. */
+async function doctorFindsNothing({ ready }: ServerProcess, dir: string, config: string) {
+  for (const file of ["key.pem", "ops.token"]) await Deno.chmod(`${dir}/${file}`, 0o600);
+  const port = (url = "") => `port = ${new URL(url).port}\n`;
+  const tables = [
+    `[server]\nhost = "127.0.0.1"\n${port(ready.url)}`,
+    `[ops]\n${port(ready.ops_url)}${opsLines(dir)}`,
+    `[admin]\noperator_tenants = ["*"]\n${port(ready.admin_url)}${tlsLines(dir)}`,
+  ];
+  await Deno.writeTextFile(`${dir}/doctor.toml`, tables.join("") + config);
+  const places = { cwd: dir, env: { HOME: dir, XDG_CONFIG_HOME: `${dir}/config` } };
+  const { code, stdout } = await runArq(["doctor", "--config", "doctor.toml"], places);
+  for (const name of ["client", "ops", "admin"]) {
+    assert.match(stdout, new RegExp(`^ok +${name} port +an ArqonBus serves on`, "m"), stdout);
+  }
+  assert.doesNotMatch(stdout, /FAIL|stop it/);
+  assert.equal(code, 0);
+}
+
 async function tokenChanges({ ready }: ServerProcess, dir: string): Promise<void> {
   const status = async (token: string) =>
     (await curl(dir, `${ready.ops_url}/metrics`, token)).status;
@@ -97,6 +116,7 @@ Deno.test("a Shield's ports of operators speak TLS, and ops asks for a token", a
     const admin = await tokenFor({ role: "admin", tenant_id: "ops" });
     assert.equal((await curl(dir, `${admin_url}/v1/status`, admin)).status, 200);
     assert.equal((await curl(dir, `${admin_url}/v1/status`)).status, 401);
+    await doctorFindsNothing(shield, dir, config);
     await tokenChanges(shield, dir);
     await writePair(dir);
     for (const url of [`${ops_url}/health/live`, `${admin_url}/v1/status`]) {

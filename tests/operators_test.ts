@@ -150,14 +150,14 @@ Deno.test("arq doctor names the Brain whose [[rooms]] are others, and says nothi
 const STREAM = "KV_ARQON_ROOMS";
 
 /** The bucket of the rooms, with one copy; whoever finds it leaves its copies as they are. */
-async function makeLonely(urls: readonly string[]): Promise<void> {
+async function makeLonely(urls: readonly string[], num_replicas = 1): Promise<void> {
   const connection = await connectNats({ servers: [...urls] });
   try {
     const { streams } = await jetstreamManager(connection);
     await streams.add({
       name: STREAM,
       subjects: ["$KV.ARQON_ROOMS.>"],
-      num_replicas: 1,
+      num_replicas,
       max_msgs_per_subject: 1,
       max_bytes: 16_777_216,
       discard: "new",
@@ -181,6 +181,34 @@ async function writable({ ready }: ServerProcess): Promise<string | undefined> {
   const page = await (await fetch(`${ready.ops_url}/metrics`)).text();
   return /^arqon_spine_storage_writable (\d)$/m.exec(page)?.[1];
 }
+
+Deno.test("arq doctor says that a cluster has lost its quorum, with the servers and the streams that nobody leads", async () => {
+  await using cluster = await startNatsCluster();
+  await cluster.ready();
+  await makeLonely(cluster.urls, 3);
+  const [, ...others] = cluster.members;
+  const folder = await Deno.makeTempDir();
+  try {
+    const file = `${folder}/doctor.toml`;
+    await Deno.writeTextFile(file, `[nats]\nurls = ${JSON.stringify(cluster.urls)}\n`);
+    await Promise.all(others.map((member) => member.freeze()));
+    let said = "";
+    const isSaid = async () => {
+      const { stdout, code } = await runArq(["doctor", "--config", file], { cwd: folder });
+      said = stdout;
+      return code === 1 && /FAIL +NATS quorum/.test(stdout);
+    };
+    await until("the cause", isSaid, OUTAGE_MS);
+    const away = others.map(({ url }) => new URL(url).host);
+    for (const host of away) assert.ok(said.includes(host), said);
+    assert.match(said, /the cluster test has no leader for JetStream/);
+    assert.match(said, /nobody leads KV_ARQON_ROOMS$/m);
+    assert.match(said, /start the servers that are away/);
+  } finally {
+    await Promise.all(others.map((member) => member.resume()));
+    await Deno.remove(folder, { recursive: true });
+  }
+});
 
 Deno.test("a bucket without a leader is named by readiness and arq doctor, until it has one", async () => {
   await using cluster = await startNatsCluster();

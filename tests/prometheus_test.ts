@@ -4,6 +4,7 @@
  * the alerts fire is shown by `alerts.test.yml` in `promtool`, which is run here too.
  */
 import assert from "node:assert/strict";
+import { testCertificate } from "../shared/listeners/testing/certificate.ts";
 import { startPrometheus } from "../tasks/dev/dev_observe.ts";
 import { anchors } from "../tasks/checkout/markdown.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
@@ -193,7 +194,12 @@ Deno.test("every panel, recording rule and alert asks for what there is", async 
   await using shield = await startServer("shield", config, issuer.dir);
   const stage = { shield, issuer };
   await askWithoutBrain(stage);
-  await using brain = await startServer("brain", config, issuer.dir);
+  // Of its certificate the alert has a figure; nobody asks its admin port.
+  const { cert, key } = await testCertificate();
+  await Deno.writeTextFile(`${issuer.dir}/cert.pem`, cert);
+  await Deno.writeTextFile(`${issuer.dir}/key.pem`, key);
+  const tls = `tls_cert = "${issuer.dir}/cert.pem"\ntls_key = "${issuer.dir}/key.pem"\n`;
+  await using brain = await startServer("brain", config, issuer.dir, "", 0, [], tls);
   await prepare(stage);
   const prometheus = await startPrometheus({
     folder: `${issuer.dir}/prometheus`,

@@ -76,7 +76,9 @@ async function healthFinding(io: Io, target: Target, ops_url: string, flags: Ops
     return { finding, time };
   } catch (error) {
     io.signal.throwIfAborted();
-    const fix = "start it (arq serve, deno task dev), or choose another: arq context use NAME";
+    const fix = /certificate/i.test(whyOf(error))
+      ? "let this machine believe its certificate: DENO_CERT=FILE with that of the authority"
+      : "start it (arq serve, deno task dev), or choose another: arq context use NAME";
     const text = `${target.title} does not answer at ${ops_url}: ${whyOf(error)}`;
     // The bus of a folder may not have been started yet.
     const tell = target.context === undefined || target.context.folder !== undefined ? warn : fail;

@@ -13,7 +13,7 @@ import { bridgedDatabase } from "../../shared/process/bridged_database.ts";
 import type { ReadFile } from "../../shared/process/secret_file.ts";
 import { NatsLogin } from "../../shared/spine/nats/connection/nats_login.ts";
 import { telemetryHeaders } from "../../shared/telemetry/resource.ts";
-import { requireUsableAs } from "../../shared/listeners/tls_reload.ts";
+import { CertificateError, requireUsableAs } from "../../shared/listeners/tls_reload.ts";
 import { openKeySource } from "../../shield/auth/key_source.ts";
 import { quotaSecrets } from "../../shield/quota/secrets.ts";
 import { dataFinding } from "./paths.ts";
@@ -22,6 +22,7 @@ import type { Io } from "../terminal/io.ts";
 
 function problemsOf(error: unknown, key: string): readonly ConfigProblem[] {
   if (error instanceof ConfigError) return error.problems;
+  if (error instanceof CertificateError) key = error.key;
   const text = error instanceof Error ? error.message : String(error);
   return [{ position: undefined, key, text }];
 }
@@ -60,13 +61,13 @@ async function keyProblems(
 }
 
 /** Functions that read the files of a table as its servers do. Each rejects or throws as a start would. */
-const READERS: readonly ((config: Config, read: ReadFile) => unknown)[] = [
-  ({ server: { tls_cert, tls_key } }, read) => {
+const READERS: readonly ((config: Config, read: ReadFile, now_ms: number) => unknown)[] = [
+  ({ server: { tls_cert, tls_key } }, read, now_ms) => {
     if (tls_cert === undefined || tls_key === undefined) return;
-    requireUsableAs("server", { cert: read(tls_cert), key: read(tls_key) });
+    requireUsableAs("server", { cert: read(tls_cert), key: read(tls_key) }, now_ms);
   },
-  (config, read) => requireUsableAs("ops", operatorTls("ops", config, read)),
-  (config, read) => requireUsableAs("admin", operatorTls("admin", config, read)),
+  (config, read, now_ms) => requireUsableAs("ops", operatorTls("ops", config, read), now_ms),
+  (config, read, now_ms) => requireUsableAs("admin", operatorTls("admin", config, read), now_ms),
   ({ ops }, read) => openOpsToken(ops, read, SILENT),
   ({ nats }, read) => nats && new NatsLogin(nats, read),
   ({ quota }, read) => quota && quotaSecrets(quota, read),
@@ -82,11 +83,13 @@ async function dataProblems(io: Io, { server, nats }: Config): Promise<ConfigPro
   return [{ position: undefined, key: "server.data_dir", text: `${text}; ${fix}` }];
 }
 
-/** The problems of all named files. Relative paths begin in the folder in which `arq` runs. */
-export async function namedFileProblems(io: Io, config: Config): Promise<ConfigProblem[]> {
-  const files = namedFiles(config);
+/**
+ * Reads all named files, whose paths begin in the folder in which `arq` runs. What it gives throws for one that
+ * could not be read.
+ */
+export async function filesRead(io: Io, config: Config): Promise<ReadFile> {
   const texts = new Map<string, string | Error>();
-  for (const { path } of files) {
+  for (const { path } of namedFiles(config)) {
     if (texts.has(path)) continue;
     const read = io.files.read(resolvePath(io.cwd, path));
     texts.set(
@@ -97,23 +100,34 @@ export async function namedFileProblems(io: Io, config: Config): Promise<ConfigP
       ),
     );
   }
-  const text = (path: string): string => {
+  return (path) => {
     const found = texts.get(path);
     if (typeof found === "string") return found;
     throw found;
   };
+}
+
+/** The problems of all named files. Relative paths begin as in `filesRead`. */
+export async function namedFileProblems(io: Io, config: Config): Promise<ConfigProblem[]> {
+  const text = await filesRead(io, config);
   const problems: ConfigProblem[] = [];
-  for (const { key, path } of files.filter(({ key }) => !key.startsWith("auth."))) {
-    const found = texts.get(path);
-    if (found instanceof Error) problems.push(...unreadable(key, path, found).problems);
+  for (const { key, path } of namedFiles(config)) {
+    if (key.startsWith("auth.")) continue;
+    try {
+      text(path);
+    } catch (cause) {
+      problems.push(...unreadable(key, path, cause).problems);
+    }
   }
   const told = new Set(problems.map(({ key }) => key));
   for (const read of READERS) {
     try {
-      read(config, text);
+      read(config, text, io.now());
     } catch (error) {
       // A missing file has been told already.
-      const found = error instanceof ConfigError ? error.problems : [];
+      const found = error instanceof ConfigError || error instanceof CertificateError
+        ? problemsOf(error, "")
+        : [];
       problems.push(...found.filter(({ key }) => !told.has(key)));
     }
   }

@@ -11,7 +11,7 @@ import { isSupportedNats, OLDEST_NATS } from "../../shared/spine/nats/connection
 import { storageWish } from "../../shared/spine/storage_watch.ts";
 import { fail, ok, warn, whyOf } from "./finding.ts";
 import type { Finding } from "./finding.ts";
-import { storageFinding } from "./storage.ts";
+import { leaderlessCopies, storageFinding } from "./storage.ts";
 
 /** A configuration that has a table `[nats]`. */
 type WithNats =
@@ -123,9 +123,34 @@ async function jetStreamProblem(
   }
 }
 
+/** The finding about a JetStream that does not work. `silent`: servers that have said nothing of themselves. */
+async function jetStreamFinding(
+  connection: NatsConnection,
+  problem: string,
+  silent: readonly string[],
+  timeout_ms: number,
+): Promise<Finding> {
+  const { cluster } = connection.info as { cluster?: string } | undefined ?? {};
+  if (cluster === undefined) {
+    const fix = `${JETSTREAM_FIX}; and look at the account's rights`;
+    return fail("NATS login", `JetStream does not answer: ${problem}`, fix);
+  }
+  const streams = await leaderlessCopies(connection, timeout_ms);
+  const without = streams === "" ? "" : `; nobody leads ${streams}`;
+  const away = silent.length === 0 ? "" : `; ${silent.join(", ")} ${verbOf(silent)} not answer`;
+  return fail(
+    "NATS quorum",
+    `the cluster ${cluster} has no leader for JetStream (${problem})${away}${without}`,
+    "start the servers that are away: more than half of them must run and reach each other (docs/outages.md)",
+  );
+}
+
+const verbOf = ({ length }: readonly string[]) => length === 1 ? "does" : "do";
+
 async function loginFindings(
   { nats: config, ...whole }: WithNats,
   files: ReadonlyMap<string, string>,
+  silent: readonly string[],
 ): Promise<Finding[]> {
   const read = (path: string) => {
     const text = files.get(path);
@@ -145,11 +170,7 @@ async function loginFindings(
   try {
     const problem = await jetStreamProblem(connection, config.request_timeout_ms);
     if (problem !== undefined) {
-      return [fail(
-        check,
-        `JetStream does not answer: ${problem}`,
-        `${JETSTREAM_FIX}; and look at the account's rights`,
-      )];
+      return [await jetStreamFinding(connection, problem, silent, config.request_timeout_ms)];
     }
     const { kv_bucket } = whole.platform.registry;
     const wish = { ...storageWish({ ...whole, nats: config }), kv_bucket };
@@ -176,5 +197,6 @@ export async function natsFindings(
   );
   // The login would only fail for the same reason.
   if (greetings.every(({ status }) => status === "fail")) return greetings;
-  return [...greetings, ...await loginFindings(config, files)];
+  const silent = servers.filter((_, at) => greetings[at]?.status !== "ok");
+  return [...greetings, ...await loginFindings(config, files, silent)];
 }

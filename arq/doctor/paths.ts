@@ -9,6 +9,8 @@ import { resolvePath } from "../terminal/io.ts";
 import { fail, ok, warn, whyOf } from "./finding.ts";
 import type { Finding } from "./finding.ts";
 
+/** A file of this size is written for a moment: on a full disk an empty one can still be made. */
+const PROBE_TEXT = "\n".repeat(262_144);
 /** Name of the embedded Spine's database below `data_dir`. */
 const DATABASE = "spine.sqlite";
 
@@ -49,11 +51,12 @@ export async function isWritableByAll(io: Io, path: string): Promise<boolean> {
 async function writeProblem(io: Io, folder: string): Promise<string | undefined> {
   const probe = `${folder}/.arq-doctor-${crypto.randomUUID()}`;
   try {
-    await io.files.create(probe, "", 0o600);
-    await io.files.remove(probe);
+    await io.files.create(probe, PROBE_TEXT, 0o600);
     return undefined;
   } catch (error) {
     return whyOf(error);
+  } finally {
+    await io.files.remove(probe).catch(() => {});
   }
 }
 
@@ -94,7 +97,9 @@ export async function dataFinding(io: Io, data_dir: string | undefined): Promise
   }
   const problem = await writeProblem(io, there);
   if (problem !== undefined) {
-    const fix = `give this user the folder: chown, or set [server] data_dir to another`;
+    const fix = /no space|os error 28|quota/i.test(problem)
+      ? "free some room on its disk, or move the folder to a larger one: docs/storage.md"
+      : "give this user the folder: chown, or set [server] data_dir to another";
     return fail(check, `${there} cannot be written: ${problem}`, fix);
   }
   const database = `${folder}/${DATABASE}`;

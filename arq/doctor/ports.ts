@@ -1,5 +1,5 @@
 /** Findings about the ports of a configuration: whether they are free, and which program has them. */
-import { isArqon } from "../../shared/listeners/port_check.ts";
+import { isArqon, sharedText, sharedWith } from "../../shared/listeners/port_check.ts";
 import type { Place } from "../../shared/listeners/port_check.ts";
 import { fail, ok, whyOf } from "./finding.ts";
 import type { Finding } from "./finding.ts";
@@ -29,10 +29,20 @@ async function ownerOf(port: number, signal: AbortSignal): Promise<string | unde
   return lsof === undefined ? undefined : lsofOwner(lsof);
 }
 
-/** The finding about a port, which is opened for a moment. */
-export async function portFinding(place: Place, signal: AbortSignal): Promise<Finding> {
+/**
+ * The finding about a port, which is opened for a moment; `places` are all that the configuration asks for.
+ */
+export async function portFinding(
+  place: Place,
+  signal: AbortSignal,
+  places: readonly Place[] = [place],
+): Promise<Finding> {
   const { name, table, host, port } = place;
   const check = `${name} port`;
+  const other = sharedWith(place, places);
+  if (other !== undefined) {
+    return fail(check, sharedText(place, other), `set [${table}] port to another one`);
+  }
   const where = `${host}:${port}`;
   try {
     Deno.listen({ hostname: host, port }).close();

@@ -6,6 +6,11 @@ import { clockOffset_ms } from "../bus/bus_clock.ts";
 import { diskIo } from "../testing/disk_io.ts";
 import { greetingFinding, parseGreeting } from "./nats.ts";
 import { dataFinding, privateFinding } from "./paths.ts";
+import { configFrom } from "../../shared/config/load.ts";
+import { placesOf, requireFreePorts, sharedWith } from "../../shared/listeners/port_check.ts";
+import type { Place } from "../../shared/listeners/port_check.ts";
+import { mountSmallDisk, noSmallDisk } from "../../tests/harness/small_disk.ts";
+import { outsideFindings } from "./outside.ts";
 import { lsofOwner, portFinding, ssOwner } from "./ports.ts";
 import { clockFinding, denoFinding, fileLimit, fileLimitFinding, isAtLeast } from "./system.ts";
 import { certificateFinding } from "./tls.ts";
@@ -107,6 +112,77 @@ Deno.test("a port that another program has is told with that program", async () 
   assert.equal(lsofOwner("p77\ncnode\nf12\n"), "node (pid 77)");
   assert.equal(ssOwner('LISTEN 0 1 *:1 *:* users:(("deno",pid=7,fd=1))'), "deno (pid 7)");
   assert.equal(lsofOwner("") ?? ssOwner(""), undefined);
+});
+
+Deno.test("a port of two listeners is told with both, where one of them could not be opened", async () => {
+  const config = configFrom({ server: { host: "0.0.0.0", port: 4_101 }, ops: { port: 4_101 } });
+  const places = placesOf(config);
+  const ops = await portFinding(places[1] as Place, signal, places);
+  assert.deepEqual([ops.status, ops.check], ["fail", "ops port"]);
+  assert.match(
+    ops.text,
+    /4101 on 127\.0\.0\.1 is that of the client listener, too \(\[server\] port\)/,
+  );
+  await assert.rejects(requireFreePorts(places), /ops listener: port 4101 .* that of the client/);
+  const apart = placesOf(configFrom({
+    server: { host: "127.0.0.2", port: 4_101 },
+    ...{ ops: { port: 4_101 }, admin: { port: 0 } },
+  }));
+  assert.deepEqual(apart.map((place) => sharedWith(place, apart)), [
+    undefined,
+    undefined,
+    undefined,
+  ]);
+  const chosen = placesOf(
+    configFrom({ server: { port: 0 }, ops: { port: 0 }, admin: { port: 0 } }),
+  );
+  assert.ok(chosen.every((place) => sharedWith(place, chosen) === undefined));
+});
+
+Deno.test("a quota server or collector that is away or refuses is named, and one that is there answers", async () => {
+  const io = diskIo(await Deno.makeTempDir());
+  const statuses = [200, 401];
+  await using collector = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    (request) =>
+      new Response(null, {
+        status: new URL(request.url).pathname === "/v1/traces" ? statuses.shift()! : 404,
+      }),
+  );
+  const otlp_url = `http://127.0.0.1:${collector.addr.port}`;
+  const find = async (config: object) =>
+    (await outsideFindings(io, configFrom(config))).map(({ check, status, text }) =>
+      `${status} ${check}: ${text}`
+    );
+  assert.deepEqual(await find({}), []);
+  assert.match(
+    (await find({ telemetry: { otlp_url } }))[0] ?? "",
+    /^ok collector: 127\.0\.0\.1:\d+ answers$/,
+  );
+  assert.match(
+    (await find({ telemetry: { otlp_url } }))[0] ?? "",
+    /^warn collector: .* answers 401/,
+  );
+  const away = await find({
+    telemetry: { otlp_url: "http://127.0.0.1:1" },
+    quota: { url: "redis://127.0.0.1:1" },
+  });
+  assert.match(away[0] ?? "", /^warn quota server: 127\.0\.0\.1:1 does not answer: .*ECONNREFUSED/);
+  assert.match(away[1] ?? "", /^warn collector: 127\.0\.0\.1:1 does not answer: /);
+});
+
+Deno.test("data_dir on a disk that is full is told as full", {
+  ignore: noSmallDisk() !== undefined,
+}, async () => {
+  await using disk = await mountSmallDisk(1);
+  const io = diskIo(disk.folder);
+  assert.equal((await dataFinding(io, "data")).status, "ok");
+  await disk.fill();
+  const { status, text, fix } = await dataFinding(io, "data");
+  assert.equal(status, "fail");
+  assert.match(text, /cannot be written: .*[Nn]o space/);
+  assert.match(fix ?? "", /free some room/);
+  await disk.clear();
 });
 
 Deno.test("data_dir must be writable; a private key must be its owner's only", async () => {

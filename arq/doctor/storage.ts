@@ -5,6 +5,7 @@
  */
 import type { NatsConnection } from "@nats-io/nats-core";
 import type { Config } from "../../shared/config/schema.ts";
+import { BUS_STREAMS } from "../../shared/backup/stream_order.ts";
 import { plural } from "../../shared/plural.ts";
 import { callApi } from "../../shared/spine/nats/log/nats_log_api.ts";
 import { readUsage, totalBytes } from "../../shared/spine/nats/stores/nats_storage.ts";
@@ -21,19 +22,19 @@ const LIST_MS = 6_000;
 /** Most streams that a finding names; of the rest it has the number. */
 const NAMED_MAX = 5;
 
+interface StreamAnswer {
+  readonly config: {
+    readonly name: string;
+    readonly subjects?: readonly string[];
+    readonly max_bytes: number;
+  };
+  /** Absent on a server that runs alone. */
+  readonly cluster?: { readonly leader?: string };
+}
+
 interface Page {
   readonly total: number;
-  readonly streams?:
-    | readonly {
-      readonly config: {
-        readonly name: string;
-        readonly subjects?: readonly string[];
-        readonly max_bytes: number;
-      };
-      /** Absent on a server that runs alone. */
-      readonly cluster?: { readonly leader?: string };
-    }[]
-    | null;
+  readonly streams?: readonly StreamAnswer[] | null;
   /** Streams whose leaders have not answered. */
   readonly missing?: readonly string[];
 }
@@ -67,16 +68,42 @@ async function allStreams(connection: NatsConnection, timeout_ms: number) {
   return { streams: found, missing };
 }
 
+/** The first few names, and how many more there are. */
+function named(names: readonly string[]): string {
+  const more = names.length > NAMED_MAX ? `, and ${names.length - NAMED_MAX} more` : "";
+  return `${names.slice(0, NAMED_MAX).join(", ")}${more}`;
+}
+
+/**
+ * Streams of a bus of which the connection's server has a copy and that nobody leads, in words. Without a quorum
+ * nobody lists streams, but each copy answers for its own.
+ */
+export async function leaderlessCopies(
+  connection: NatsConnection,
+  timeout_ms: number,
+): Promise<string> {
+  const found = await Promise.all(BUS_STREAMS.map(async (name) => {
+    try {
+      const verb = `STREAM.INFO.${name}`;
+      const { cluster } = await callApi<StreamAnswer>(connection, verb, {}, timeout_ms);
+      return (cluster?.leader ?? "") === "" ? [name] : [];
+    } catch {
+      // There is none here, or it is led elsewhere.
+      return [];
+    }
+  }));
+  return named(found.flat());
+}
+
 /**
  * The finding about streams without a leader, to which nothing can be written; undefined when there are none.
  */
 function leaderless(missing: ReadonlySet<string>, kv_bucket: string): Finding | undefined {
   const ours = [...missing].filter((name) => isOurs(name, kv_bucket));
   if (ours.length === 0) return undefined;
-  const more = ours.length > NAMED_MAX ? `, and ${ours.length - NAMED_MAX} more` : "";
   return fail(
     CHECK,
-    `no leader answers for ${ours.slice(0, NAMED_MAX).join(", ")}${more}`,
+    `no leader answers for ${named(ours)}`,
     "look what `nats stream info` and the servers' logs say of it; docs/storage.md says more",
   );
 }

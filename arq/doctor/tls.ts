@@ -2,8 +2,10 @@
  * Findings about the certificate of the client listener: whether it can be read, is in force, and fits its
  * key and its name.
  */
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import { X509Certificate } from "node:crypto";
 import type { Config } from "../../shared/config/schema.ts";
+import { endOf, pairProblem } from "../../shared/listeners/tls_reload.ts";
+import type { TlsPair } from "../../shared/listeners/tls_reload.ts";
 import type { Io } from "../terminal/io.ts";
 import { fail, ok, warn, whyOf } from "./finding.ts";
 import type { Finding } from "./finding.ts";
@@ -13,7 +15,8 @@ const CHECK = "TLS";
 const DAY_MS = 86_400_000;
 /** Days before its end at which a certificate becomes a warning. */
 const NEAR_DAYS = 21;
-const RENEW = "get another certificate; a running Shield takes it without a restart";
+const RENEW =
+  "name a certificate that is in force, and its key (or set the clock); a running process takes them without a restart";
 
 const isLoopback = (host: string) => /^(localhost|127(\.\d+){3}|::1)$/.test(host);
 
@@ -29,35 +32,29 @@ function fitsName(certificate: X509Certificate, name: string): boolean {
  * known.
  */
 export function certificateFinding(
-  { cert, key }: { readonly cert: string; readonly key: string },
+  pair: TlsPair,
   now_ms: number,
   name: string | undefined,
 ): Finding {
-  let certificate: X509Certificate;
+  let problem: string | undefined;
   try {
-    certificate = new X509Certificate(cert);
-    if (!certificate.checkPrivateKey(createPrivateKey(key))) {
-      return fail(CHECK, "tls_key is of another certificate", "name the key of tls_cert");
-    }
+    problem = pairProblem(pair, now_ms);
   } catch (error) {
     return fail(CHECK, `tls_cert and tls_key: ${whyOf(error)}`, "both must be PEM");
   }
-  const from_ms = Date.parse(certificate.validFrom);
-  const to_ms = Date.parse(certificate.validTo);
-  const day = (time_ms: number) => new Date(time_ms).toISOString().slice(0, 10);
-  if (now_ms < from_ms) {
-    return fail(CHECK, `the certificate is good from ${day(from_ms)} on`, "look at the clock");
-  }
-  if (now_ms > to_ms) return fail(CHECK, `the certificate ended on ${day(to_ms)}`, RENEW);
+  if (problem !== undefined) return fail(CHECK, problem, RENEW);
+  const certificate = new X509Certificate(pair.cert);
+  const to_ms = endOf(pair.cert);
+  const day = new Date(to_ms).toISOString().slice(0, 10);
   const names = certificate.subjectAltName ?? certificate.subject;
   if (name !== undefined && !fitsName(certificate, name)) {
     const fix = "get a certificate for this name, or use one of its names in the URL";
     return fail(CHECK, `the certificate is not for ${name}, but for ${names}`, fix);
   }
   if (to_ms - now_ms < NEAR_DAYS * DAY_MS) {
-    return warn(CHECK, `the certificate ends on ${day(to_ms)}`, RENEW);
+    return warn(CHECK, `the certificate ends on ${day}`, RENEW);
   }
-  return ok(CHECK, `the certificate is good until ${day(to_ms)}, for ${names}`);
+  return ok(CHECK, `the certificate is good until ${day}, for ${names}`);
 }
 
 /**

@@ -12,6 +12,7 @@ import type { OpsPort } from "../../shared/listeners/ops_port.ts";
 import { placesOf, requireFreePorts } from "../../shared/listeners/port_check.ts";
 import { EXIT_FAILED, EXIT_RESTART } from "../../shared/process/process.ts";
 import type { GivenConfig } from "../../shared/process/live_process.ts";
+import { requireUsableAs } from "../../shared/listeners/tls_reload.ts";
 import type { TlsPair } from "../../shared/listeners/tls_reload.ts";
 import { bridgedDatabase } from "../../shared/process/bridged_database.ts";
 import { VERSION as version } from "../../shared/version.ts";
@@ -106,6 +107,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   const { given, process } = options;
   // The certificate and the bridge's database are read before anything is opened, so that a bus without it does not join a cluster.
   const served = process.tls(given.config);
+  requireUsableAs("server", served, process.now());
   bridgedDatabase(given.config, process.readTextFile);
   await requireFreePorts(placesOf(given.config));
   const shared = openSharedParts(given, process);
@@ -125,6 +127,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     client,
     registry,
     log,
+    now,
     onLost: fatal.resolve,
   };
   using _following = served && followCertificate(served, following);

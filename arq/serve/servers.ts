@@ -88,7 +88,7 @@ export function openSharedParts(given: GivenConfig, process: ServeProcess): Shar
     () => void process.exit(0, "stopped before it was ready"),
   );
   const registry = createMetrics({ node_id, version });
-  const token = readOperatorFiles(config, readTextFile, log);
+  const token = readOperatorFiles(config, readTextFile, log, now());
   logging.register(registry);
   reloading.register(registry);
   watchEventLoop(registry, monotonic_ms);

@@ -1,6 +1,7 @@
 /** The error of a bus that could not start, as a sentence with advice. */
 import { ArqonError } from "@arqon/sdk";
 import { ConfigError } from "../../shared/config/load.ts";
+import { CertificateError } from "../../shared/listeners/tls_reload.ts";
 import { ListenError } from "../../shared/listeners/listen.ts";
 import type { Place } from "../../shared/listeners/port_check.ts";
 import { portFinding } from "../doctor/ports.ts";
@@ -68,5 +69,7 @@ export async function startProblem(
     );
   }
   // No bus was asked, so advice for callers of a bus does not fit.
-  return error instanceof ArqonError ? new CommandError(error.message) : error;
+  return error instanceof ArqonError || error instanceof CertificateError
+    ? new CommandError(error.message)
+    : error;
 }

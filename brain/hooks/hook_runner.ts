@@ -3,6 +3,7 @@
  * not hear of, and makes the calls, a bounded number at a time. What it hears is `feeds.ts`, the order in a room
  * `room_feed.ts`; which hooks are this Brain's is `service.ts`.
  */
+import { setTimeout as pause } from "node:timers/promises";
 import type { AfterHook } from "../../shared/config/automation/hooks.ts";
 import { CallFailed, callHook } from "../../shared/hooks/call.ts";
 import type { CallTerms } from "../../shared/hooks/terms.ts";
@@ -14,13 +15,14 @@ import {
   readPosition,
 } from "../../shared/records/hook_document.ts";
 import type { DeadLetter, HookPosition } from "../../shared/records/hook_document.ts";
-import { isTaken, pauseAfter } from "../../shared/hooks/schedule.ts";
+import { GONE, isTaken, pauseAfter, RETRY_AFTER_MAX_MS } from "../../shared/hooks/schedule.ts";
 import { Seats } from "../../shared/hooks/seats.ts";
 import { signedHeaders } from "../../shared/hooks/signature.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
+import { FailedTime } from "./failed_time.ts";
 import { isWanted } from "./feeds.ts";
 import type { HookFeeds } from "./feeds.ts";
 import type { HookEventCall } from "./hook_event.ts";
@@ -55,10 +57,17 @@ export interface HookRunnerOptions {
   readonly rooms_kept: number;
   /** Throws when the secret cannot be read. */
   readonly secret: () => string;
+  /** For how long no call was taken before this Brain had it, ms. */
+  readonly failed_ms: number;
+  /** Stores for how long that is by now. Must not throw. */
+  readonly onFailedTime: (failed_ms: number) => void;
+  /** It is not to be called any more, for that reason. Must not throw. */
+  readonly onOff: (why: string) => void;
   readonly metrics: HookMetrics;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
+  readonly monotonic_ms: () => number;
   /** Numbers in [0, 1). */
   readonly random: () => number;
 }
@@ -69,6 +78,10 @@ export class HookRunner {
   readonly #feeds = new Map<string, RoomFeed>();
   readonly #seats: Seats;
   readonly #stop: () => void;
+  readonly #failed_time: FailedTime;
+  readonly #ending = new AbortController();
+  /** By the monotonic clock: before that the receiver does not want to be called. */
+  #not_before_ms = -Infinity;
   #since: HookPosition | undefined;
   /** The end of the log at the survey before. */
   #edge: HookPosition | undefined;
@@ -88,6 +101,7 @@ export class HookRunner {
     this.#options = options;
     const { hook, feeds } = options;
     this.#seats = new Seats(hook.in_flight);
+    this.#failed_time = new FailedTime(options.failed_ms);
     this.#stop = feeds.listen(hook, (room_id, offset) => this.#hear(room_id, offset));
     this.#surveyIn(0);
   }
@@ -101,6 +115,7 @@ export class HookRunner {
   async close(): Promise<void> {
     this.#is_closed = true;
     this.#stop();
+    this.#ending.abort();
     clearTimeout(this.#timer);
     await Promise.all([...this.#feeds.values()].map((feed) => feed.close()));
     await this.#surveying;
@@ -109,7 +124,7 @@ export class HookRunner {
   /** Calls once for each dead letter; what is taken then is none any more. Rejects as the bucket does. */
   async replay(): Promise<void> {
     const { hook: { tenant, id }, bucket, log } = this.#options;
-    const { signal } = new AbortController();
+    const { signal } = this.#ending;
     let taken = 0, left = 0;
     for (const key of await bucket.keys(deadKey(tenant, id))) {
       if (this.#is_closed) throw new Error("the hook is another Brain's by now");
@@ -170,8 +185,11 @@ export class HookRunner {
   }
 
   async #call(event: HookEventCall, signal: AbortSignal): Promise<CallOutcome> {
-    const { hook, label, terms, secret, now, metrics } = this.#options;
+    const { hook, label, terms, secret, now, monotonic_ms, metrics } = this.#options;
     using _seat = await this.#seats.take(signal);
+    for (let wait_ms; (wait_ms = this.#not_before_ms - monotonic_ms()) > 0;) {
+      await pause(wait_ms, undefined, { signal });
+    }
     step(AT.hook);
     const { url, timeout_ms } = hook;
     try {
@@ -179,15 +197,32 @@ export class HookRunner {
       const headers = { ...signed, "content-type": "application/json" };
       const { body } = event;
       const asked = { url, headers, body, timeout_ms, ...terms(), answer_bytes: 0, signal };
-      const { status } = await callHook(asked);
+      const { status, retry_after_ms = 0 } = await callHook(asked);
+      this.#ended(status, retry_after_ms);
       metrics.calls.inc({ hook: label, outcome: isTaken(status) ? "taken" : "refused" });
       return { status, problem: isTaken(status) ? "" : `answered ${status}` };
     } catch (error) {
       signal.throwIfAborted();
+      this.#ended(0, 0);
       metrics.calls.inc({ hook: label, outcome: "failed" });
       const problem = error instanceof CallFailed ? error.message : "the secret cannot be read";
       return { status: 0, problem };
     }
+  }
+
+  /** Takes note of how a call has ended: when the next one may be made, and whether there is to be one. */
+  #ended(status: number, retry_after_ms: number): void {
+    const { monotonic_ms, onFailedTime, onOff } = this.#options;
+    const now_ms = monotonic_ms();
+    const is_taken = isTaken(status);
+    if (!is_taken && retry_after_ms > 0) {
+      const until_ms = now_ms + Math.min(retry_after_ms, RETRY_AFTER_MAX_MS);
+      this.#not_before_ms = Math.max(this.#not_before_ms, until_ms);
+    }
+    const failed_ms = this.#failed_time.add(is_taken, now_ms);
+    if (failed_ms !== undefined) onFailedTime(failed_ms);
+    if (status === GONE) onOff(`it answered ${GONE}: it is gone`);
+    else if (this.#failed_time.is_over) onOff("no call was taken for 5 days");
   }
 
   async #keepDead(letter: DeadLetter): Promise<void> {

@@ -2,15 +2,13 @@
  * For which tenants it is told that rooms are made and end, by the hooks that there are; and their place in the log:
  * the tenant's room of events. When something is told is `brain/rooms/lives/told_rooms.ts`.
  */
-import { bytesFrom } from "../../shared/ids.ts";
 import type { HookEvent } from "../../shared/config/automation/hooks.ts";
 import { HOOKS_BUCKET, readHookDocument } from "../../shared/records/hook_document.ts";
-import { systemEnvelope } from "../../shared/records/system_envelope.ts";
-import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
 import type { KvWatch } from "../../shared/spine/contract/spine.ts";
 import { LazyJournaledRooms } from "../membership/journaled_rooms.ts";
 import type { Birth, LifeEvents } from "../rooms/lives/told_rooms.ts";
 import type { HookServiceOptions } from "./service.ts";
+import { storeTenantEvent } from "./store_event.ts";
 
 /** What it needs of the Brain. */
 export type HookLifeEventsOptions = Pick<
@@ -65,16 +63,9 @@ export class HookLifeEvents implements LifeEvents {
     { created_ms, epoch }: Birth,
     key: string,
   ): Promise<void> {
-    const { now, random } = this.#options;
-    const rooms = await this.#rooms.open();
     // Without a durable class there is no log: nobody hears of it, and the room must end all the same.
-    if (!rooms.hasLog(tenant_id)) return;
-    const log = await rooms.openLog(tenant_id);
-    const data = new TextEncoder().encode(JSON.stringify({ room: room_id, epoch, created_ms }));
-    const event = { type, data, content_type: "application/json" };
-    const source = { now, random: bytesFrom(random) };
-    const bytes = systemEnvelope(source, { tenant_id, room_id: EVENTS_ROOM, event });
-    await log.append(EVENTS_ROOM, bytes, { key });
+    const event = { type, data: { room: room_id, epoch, created_ms } };
+    await storeTenantEvent(await this.#rooms.open(), this.#options, tenant_id, event, key);
   }
 
   close(): void {

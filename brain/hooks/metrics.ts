@@ -1,5 +1,5 @@
 /** The metrics of hooks. `hook` is an id of the configuration, or `_tenant` for what tenants have set. */
-import { Counter, Gauge } from "../../shared/metrics/metrics.ts";
+import { Counter, Gauge, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 
 /** The metrics, by what they measure. */
@@ -11,12 +11,22 @@ export interface HookMetrics {
   readonly surveys_failed: Counter<"hook">;
 }
 
-/** Makes them; `failing` is asked when somebody looks: rooms that wait, by hook. */
+/**
+ * Makes them; two are asked when somebody looks: `failing` for rooms that wait, by hook, and `off` for the number
+ * of hooks that are switched off.
+ */
 export function createHookMetrics(
   registry: Registry,
   failing: () => Iterable<readonly [hook: string, rooms: number]>,
+  off: () => number,
 ): HookMetrics {
   const registers = [registry];
+  scrapedGauge(
+    registry,
+    "brain_hooks_off",
+    "Hooks of the whole bus that are switched off because their receivers are gone or take nothing.",
+    off,
+  );
   new Gauge({
     name: "brain_hook_rooms_waiting",
     help: "Rooms with an event for which a hook was called in vain and will be again, by hook.",

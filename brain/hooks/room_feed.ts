@@ -4,6 +4,7 @@
  * So a Brain that has lost the hook to another one stops at its next write. Which rooms, and how a call is
  * made, is `hook_runner.ts`.
  */
+import { setTimeout } from "node:timers/promises";
 import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { AfterHook } from "../../shared/config/automation/hooks.ts";
 import { hookBytes, positionKey, readPosition } from "../../shared/records/hook_document.ts";
@@ -222,17 +223,8 @@ export class RoomFeed {
   }
 
   /** Rejects when the feed has ended. */
-  async #pause(pause_ms: number): Promise<void> {
-    const { signal } = this.#ending;
-    signal.throwIfAborted();
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, pause_ms);
-    const onAbort = () => resolve();
-    signal.addEventListener("abort", onAbort);
-    await promise;
-    clearTimeout(timer);
-    signal.removeEventListener("abort", onAbort);
-    signal.throwIfAborted();
+  #pause(pause_ms: number): Promise<void> {
+    return setTimeout(pause_ms, undefined, { signal: this.#ending.signal });
   }
 }
 

@@ -25,6 +25,7 @@ import type { ClusterView } from "../cluster_view.ts";
 import { LazyJournaledRooms } from "../membership/journaled_rooms.ts";
 import { HookFeeds } from "./feeds.ts";
 import { HookRunner } from "./hook_runner.ts";
+import { storeTenantEvent } from "./store_event.ts";
 import { createHookMetrics } from "./metrics.ts";
 import type { HookMetrics } from "./metrics.ts";
 
@@ -37,6 +38,7 @@ export interface HookServiceOptions {
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
+  readonly monotonic_ms: () => number;
   /** Numbers in [0, 1). */
   readonly random: () => number;
   /** Reads a file as text; throws when it cannot. */
@@ -104,7 +106,11 @@ class Hooks implements HookService {
     this.#rooms = new LazyJournaledRooms(options);
     this.#config = hooksOf(options.config);
     this.#feeds = new HookFeeds(options.spine);
-    this.#metrics = createHookMetrics(options.registry, () => this.#failing());
+    this.#metrics = createHookMetrics(
+      options.registry,
+      () => this.#failing(),
+      () => [...this.#documents.values()].filter(({ off }) => off !== undefined).length,
+    );
     this.#watch = bucket.watch([], (change) => this.#hear(change), { depth: 2 });
     this.#stops = [options.view.onOwnership(() => this.#share())];
     options.changes?.follow(["hooks"], () => this.#renew());
@@ -186,17 +192,24 @@ class Hooks implements HookService {
 
   #run(hook: AfterHook, label: string): HookRunner {
     const { webhooks } = this.#options.config;
-    const { log, now, random, readTextFile } = this.#options;
-    const { secret, secret_file } = hook;
+    const { log, now, random, monotonic_ms, readTextFile } = this.#options;
+    const { tenant, id, secret, secret_file } = hook;
+    const fails = (error: unknown) =>
+      log.warn("what is known of a hook cannot be stored", { tenant_id: tenant, hook: id, error });
     const openLog = async () => await (await this.#rooms.open()).openLog(hook.tenant);
     return new HookRunner({
-      ...{ hook, label, openLog, log, now, random },
+      ...{ hook, label, openLog, log, now, random, monotonic_ms },
+      failed_ms: this.#documents.get(`${tenant}/${id}`)?.failed_ms ?? 0,
+      onFailedTime: (failed_ms) => {
+        this.#change(hook, (document) => ({ ...document, failed_ms })).catch(fails);
+      },
+      onOff: (why) => void this.#switchOff(hook, why).catch(fails),
       survey_ms: webhooks.survey_ms,
       terms: () => callTerms(webhooks, label === TENANT_LABEL, readTextFile),
       feeds: this.#feeds,
       bucket: this.#bucket,
       since: () => this.#sinceOf(hook, openLog),
-      raise: (since) => this.#raise(hook, since),
+      raise: (since) => this.#change(hook, (document) => ({ ...document, since })),
       rooms_kept: this.#options.rooms_kept ?? ROOMS_KEPT,
       secret: () => secret ?? readTextFile(secret_file ?? "").trim(),
       metrics: this.#metrics,
@@ -219,12 +232,32 @@ class Hooks implements HookService {
     });
   }
 
-  async #raise({ tenant, id }: AfterHook, since: HookPosition): Promise<void> {
+  /** Stores another document of the hook, unless it is the same. Rejects as the bucket does. */
+  async #change(
+    { tenant, id }: AfterHook,
+    change: (document: HookDocument) => HookDocument,
+  ): Promise<void> {
     await changeDocument(async (mayLose) => {
       const { document, revision } = await this.#stored(tenant, id);
-      const bytes = hookBytes({ ...document, since });
-      await mayLose(this.#bucket.update(hookKey(tenant, id), bytes, revision));
+      const changed = change(document);
+      if (changed === document) return;
+      await mayLose(this.#bucket.update(hookKey(tenant, id), hookBytes(changed), revision));
     });
+  }
+
+  /** Pauses it and says why: in the log, and to the tenant's hooks that want it. Rejects as bucket and log do. */
+  async #switchOff(hook: AfterHook, why: string): Promise<void> {
+    const { tenant, id } = hook;
+    let is_off = false;
+    await this.#change(hook, (document) => {
+      is_off = !document.paused;
+      return is_off ? { ...document, paused: true, off: why, failed_ms: 0 } : document;
+    });
+    if (!is_off) return;
+    this.#options.log.warn("a hook was switched off", { tenant_id: tenant, hook: id, why });
+    const event = { type: "hook.off", data: { room: null, hook: id, why } } as const;
+    const key = `hook_off_${id}_${this.#options.now()}`;
+    await storeTenantEvent(await this.#rooms.open(), this.#options, tenant, event, key);
   }
 
   async #stored(tenant_id: string, hook_id: string) {
@@ -234,7 +267,7 @@ class Hooks implements HookService {
   }
 
   /** Does what somebody has ordered, once. */
-  async #replay(name: string, { tenant, id }: AfterHook): Promise<void> {
+  async #replay(name: string, hook: AfterHook): Promise<void> {
     const ordered = this.#documents.get(name) ?? NEW_HOOK;
     if (!hasOrder(ordered) || this.#replaying.has(name)) return;
     const { replay, replayed, again, again_done } = ordered;
@@ -245,13 +278,11 @@ class Hooks implements HookService {
       if (replay > replayed) await runner.replay();
       const order = again?.order ?? again_done;
       if (again !== undefined && order > again_done) await runner.again(again.from_ms);
-      await changeDocument(async (mayLose) => {
-        const { document, revision } = await this.#stored(tenant, id);
-        const bytes = hookBytes({ ...document, replayed: replay, again_done: order });
-        await mayLose(this.#bucket.update(hookKey(tenant, id), bytes, revision));
-      });
+      const done = { replayed: replay, again_done: order };
+      await this.#change(hook, (document) => ({ ...document, ...done }));
     } catch (error) {
-      this.#options.log.warn("a hook waits to be called again", { hook: id, error });
+      if (this.#is_closed) return;
+      this.#options.log.warn("a hook waits to be called again", { hook: hook.id, error });
       clearTimeout(this.#retries.get(name));
       this.#retries.set(name, setTimeout(() => this.#look(name), ORDER_RETRY_MS));
     } finally {

@@ -4,9 +4,12 @@
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
-import { hookBytes, hookKey, NEW_HOOK } from "../../shared/records/hook_document.ts";
+import { hookBytes, hookKey, NEW_HOOK, resumed } from "../../shared/records/hook_document.ts";
+import type { HookDocument } from "../../shared/records/hook_document.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import { until } from "../../shared/testing/until.ts";
+import { Receiver } from "../../tests/hooks/receiver.ts";
+import type { ReceivedCall } from "../../tests/hooks/receiver.ts";
 import { status, upTo, World } from "./testing/world.ts";
 
 Deno.test("what is stored after a hook began comes to it, signed, in order; other rooms do not", async () => {
@@ -198,6 +201,100 @@ Deno.test("a paused hook is called for nothing, and then for everything", async 
   await set(false);
   await until("all", () => world.taken("o1").length === 11);
   assert.deepEqual(world.taken("o1"), upTo(11));
+});
+
+async function documentOf({ bucket }: World): Promise<HookDocument> {
+  const entry = await bucket.get(hookKey("t", "h"));
+  return JSON.parse(new TextDecoder().decode(entry?.value));
+}
+
+/** The hook `h`, and another one that is told when it is switched off. */
+const watched = (url: string) => ({ id: "w", room: "x*", events: ["hook.off"], url });
+
+async function isSwitchedOff(world: World, other: Receiver, why: RegExp): Promise<void> {
+  await until("the other hook is told", () => other.taken.length === 1);
+  const [{ body }] = other.taken as [ReceivedCall];
+  assert.deepEqual([body.type, body.data.room, body.data.event.hook], ["hook.off", null, "h"]);
+  assert.match(body.data.event.why, why);
+  const { paused, off } = await documentOf(world);
+  assert.equal(paused, true);
+  assert.match(off ?? "", why);
+}
+
+Deno.test("a receiver that is gone (410) is called no more, that is told, and once resumed it gets everything", async () => {
+  await using other = new Receiver();
+  await using world = await World.open({}, [watched(other.url)]);
+  const registry = new Registry();
+  await world.brain("b1", registry);
+  world.receiver.answer = () => status(410);
+  await world.send("o1", 3);
+  await isSwitchedOff(world, other, /answered 410/);
+  assert.match(await registry.metrics(), /brain_hooks_off 1/);
+  const calls = world.receiver.calls.length;
+  await world.send("o1", 2);
+  assert.equal(world.receiver.calls.length, calls);
+  assert.deepEqual(await world.bucket.keys(["t", "h", "dead"]), []);
+  world.receiver.answer = () => undefined;
+  await world.bucket.put(hookKey("t", "h"), hookBytes(resumed(await documentOf(world))));
+  await until("all", () => world.taken("o1").length === 5);
+  assert.deepEqual(world.taken("o1"), upTo(5));
+  assert.match(await registry.metrics(), /brain_hooks_off 0/);
+});
+
+Deno.test("a receiver that has taken nothing for five days is switched off, by the monotonic clocks of those that called", async () => {
+  await using other = new Receiver();
+  await using world = await World.open({}, [watched(other.url)]);
+  const HOUR_MS = 3_600_000;
+  let monotonic = 0;
+  const clocks = { monotonic_ms: () => monotonic };
+  const first = await world.brain("b1", new Registry(), clocks);
+  let failing = true;
+  world.receiver.answer = ({ body }) => {
+    if (!failing) return undefined;
+    assert.equal(body.type, "room.message");
+    monotonic += 12 * HOUR_MS;
+    return status(500);
+  };
+  await world.send("o1");
+  await until("days are counted", async () => (await documentOf(world)).failed_ms! >= 48 * HOUR_MS);
+  failing = false;
+  await until("it is taken", async () => world.taken("o1").length === 1);
+  await until("that counts", async () => !(await documentOf(world)).failed_ms);
+  failing = true;
+  await world.send("o1");
+  await until("days are counted", async () => (await documentOf(world)).failed_ms! >= 48 * HOUR_MS);
+  assert.equal(other.taken.length, 0);
+  // Another Brain, whose clock has begun anew, goes on with what was counted.
+  await first.drain();
+  monotonic = 5;
+  const begun = world.receiver.calls.length;
+  world.give("b2");
+  await world.brain("b2", new Registry(), clocks);
+  await isSwitchedOff(world, other, /no call was taken for 5 days/);
+  assert.ok(world.receiver.calls.length - begun < 10, "it did not begin anew");
+});
+
+Deno.test("a receiver that says when to come again is left alone until then, in all rooms", async () => {
+  await using world = await World.open();
+  const registry = new Registry();
+  await world.brain("b1", registry);
+  let refused_ms: number | undefined, early = false;
+  world.receiver.answer = () => {
+    const now_ms = performance.now();
+    if (refused_ms !== undefined) {
+      early ||= now_ms - refused_ms < 1_000;
+      return undefined;
+    }
+    refused_ms = now_ms;
+    return new Response(null, { status: 429, headers: { "retry-after": "1" } });
+  };
+  await world.send("o1", 2);
+  const isRead = async () =>
+    (await registry.metrics()).includes('calls_total{hook="h",outcome="refused"} 1');
+  await until("the answer was read", isRead);
+  await world.send("o2", 2);
+  await until("all", () => world.taken("o1").length + world.taken("o2").length === 4);
+  assert.deepEqual([world.taken("o1"), early], [upTo(2), false]);
 });
 
 /** Sends to so many rooms, of which none has been called for before all have a message. */

@@ -51,6 +51,9 @@ const UNSAVED: readonly string[] = [
   "ARQON_LEDGER",
 ];
 
+/** The streams that every bus may have, under these names. */
+export const BUS_STREAMS: readonly string[] = [...ORDER, ...LAST, ...UNSAVED];
+
 /** Of the bucket of schemas, which the configuration may call otherwise. */
 const schemaStreams = (bucket: string) => [`KV_${bucket}`, `KV_${bucket}_VERSIONS`];
 

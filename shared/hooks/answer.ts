@@ -8,6 +8,8 @@ export interface CallAnswer {
   readonly status: number;
   /** The body; undefined: it is longer than was to be read. */
   readonly body: Uint8Array | undefined;
+  /** After how long the receiver wants to be called again; absent: it says nothing of it. */
+  readonly retry_after_ms?: number;
 }
 
 const HEAD_BYTES = 16_384;
@@ -114,16 +116,31 @@ async function readPlain(
   return incoming.length > most ? undefined : incoming.take(most);
 }
 
+/** The value of a header; "": there is none. */
+const headerOf = (head: string, name: string): string =>
+  new RegExp(`\r\n${name}:[ \t]*([^\r\n]*?)[ \t]*\r\n`, "i").exec(head)?.[1] ?? "";
+
+/** What `Retry-After` asks for. A date is compared with that of the answer: our clock may be another. */
+function retryAfter(head: string): { readonly retry_after_ms?: number } {
+  const text = headerOf(head, "retry-after");
+  if (/^\d{1,9}$/.test(text)) return { retry_after_ms: Number(text) * 1_000 };
+  const wait_ms = /^[A-Z]/i.test(text)
+    ? Date.parse(text) - Date.parse(headerOf(head, "date"))
+    : NaN;
+  return Number.isNaN(wait_ms) ? {} : { retry_after_ms: Math.max(0, wait_ms) };
+}
+
+async function readBody(incoming: Incoming, status: number, head: string, most: number) {
+  if (most === 0) return undefined;
+  if (status === 204 || status === 304) return new Uint8Array(0);
+  if (/^chunked$/i.test(headerOf(head, "transfer-encoding"))) return readChunks(incoming, most);
+  const digits = headerOf(head, "content-length");
+  return await readPlain(incoming, /^\d{1,15}$/.test(digits) ? Number(digits) : undefined, most);
+}
+
 /** Reads an answer; with `most` 0 only its head. Rejects when it is none, or ends too early. */
 export async function readAnswer(source: Source, most: number): Promise<CallAnswer> {
   const incoming = new Incoming(source);
   const { status, head } = await readHead(incoming);
-  if (most === 0) return { status, body: undefined };
-  if (status === 204 || status === 304) return { status, body: new Uint8Array(0) };
-  if (/\r\ntransfer-encoding:[ \t]*chunked[ \t]*\r\n/i.test(head)) {
-    return { status, body: await readChunks(incoming, most) };
-  }
-  const [, digits] = /\r\ncontent-length:[ \t]*(\d{1,15})[ \t]*\r\n/i.exec(head) ?? [];
-  const length = digits === undefined ? undefined : Number(digits);
-  return { status, body: await readPlain(incoming, length, most) };
+  return { status, body: await readBody(incoming, status, head, most), ...retryAfter(head) };
 }

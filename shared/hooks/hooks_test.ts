@@ -48,6 +48,31 @@ Deno.test("a vector of the Python package of Standard Webhooks, 1.1.0, with text
   assert.equal(headers["webhook-signature"], "v1,3WJteZwLMn6GQr7pTSbbJT83XyrtWMxgj/4SFP7K73A=");
 });
 
+Deno.test("up to four secrets sign a call, and each verifies it: a receiver changes its own when it likes", () => {
+  const secrets = [1, 2, 3, 4, 5].map((byte) =>
+    "whsec_" + new Uint8Array(24).fill(byte).toBase64()
+  );
+  const call = { id: "a", now_ms: Date.now(), body: "{}" };
+  const headers = signedHeaders(` ${secrets.slice(0, 4).join(" \n")}\n`, call);
+  assert.match(headers["webhook-signature"] ?? "", /^v1,\S{44}( v1,\S{44}){3}$/);
+  for (const [at, secret] of secrets.entries()) {
+    const verify = () => new Webhook(secret).verify("{}", headers);
+    if (at < 4) assert.deepEqual(verify(), {});
+    else assert.throws(verify);
+  }
+  for (const bad of [secrets.join(" "), `${secrets[0]} x`, " "]) {
+    assert.throws(() => signedHeaders(bad, call), TypeError);
+  }
+  const hook = {
+    id: "h",
+    tenant: "t",
+    url: "https://a.example",
+    secret: secrets.slice(0, 4).join(" "),
+  };
+  assert.equal(configFrom({ hooks: [hook] }).hooks.length, 1);
+  assert.throws(() => configFrom({ hooks: [{ ...hook, secret: secrets.join(" ") }] }), /whsec_/);
+});
+
 Deno.test("what is no secret is none", () => {
   const of = (bytes: number) => "whsec_" + new Uint8Array(bytes).toBase64();
   assert.equal(secretBytes(of(24))?.length, 24);
@@ -141,6 +166,29 @@ Deno.test("an answer is read as it is, however it comes, and never more than it 
       ]
     ) await assert.rejects(read(bad, 10, size), Error, bad.slice(0, 60));
   }
+});
+
+Deno.test("what an answer says of the next call is read in seconds, and as a date by the answer's own clock", async () => {
+  const date = "date: Fri, 27 Nov 2026 10:00:00 GMT\r\n";
+  const after = async (headers: string) => {
+    const text = `HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n${headers}\r\n`;
+    return (await readAnswer(pieces(text, 7), 0)).retry_after_ms;
+  };
+  assert.equal(await after("Retry-After: 120\r\n"), 120_000);
+  assert.equal(await after(`${date}retry-after: Fri, 27 Nov 2026 10:01:30 GMT \r\n`), 90_000);
+  assert.equal(await after(`retry-after:Friday, 27-Nov-26 10:00:01 GMT\r\n${date}`), 1_000);
+  assert.equal(await after(`${date}retry-after: Fri, 27 Nov 2026 09:00:00 GMT\r\n`), 0);
+  // Without a date of its own nobody knows how far away that is.
+  for (
+    const none of [
+      "",
+      "retry-after: Fri, 27 Nov 2026 10:01:30 GMT\r\n",
+      `${date}retry-after: -1\r\n`,
+    ]
+  ) {
+    assert.equal(await after(none), undefined, none);
+  }
+  assert.equal(await after(`${date}retry-after: soon\r\n`), undefined);
 });
 
 const call = (url: string, more: object = {}) =>

@@ -12,6 +12,12 @@ const REFUSED = new Set([400, 413, 415, 422]);
 /** Calls of such an event, in case the receiver was wrong. */
 const REFUSED_CALLS = 3;
 
+/** The most that a receiver's `Retry-After` has us wait. */
+export const RETRY_AFTER_MAX_MS = 86_400_000;
+
+/** The answer of a receiver that is gone for good: it is not called any more, and the event waits. */
+export const GONE = 410;
+
 /** Whether the receiver has it. */
 export function isTaken(status: number): boolean {
   return status >= 200 && status < 300;
@@ -27,7 +33,8 @@ export function pauseAfter(
   status: number,
   random: () => number,
 ): number | undefined {
-  if (failed > retries || (REFUSED.has(status) && failed >= REFUSED_CALLS)) return undefined;
+  const is_refused = REFUSED.has(status) && failed >= REFUSED_CALLS;
+  if (status !== GONE && (failed > retries || is_refused)) return undefined;
   const pause_ms = Math.min(backoff_ms * 2 ** Math.min(failed - 1, 40), backoff_max_ms);
   return Math.ceil(pause_ms * (0.95 + random() / 10));
 }

@@ -1,7 +1,7 @@
 /**
  * What stands in a tenant's room of events, for hooks: refusals of policies, budgets that are used up, rooms that
- * were made or have ended, and how many of them are not there. Form only; Shields write it, and Brains what is of
- * rooms; the Brain that has a hook reads it.
+ * were made or have ended, hooks that were switched off, and how many of them are not there. Form only; Shields
+ * write it, and Brains what is of rooms and hooks; the Brain that has a hook reads it.
  */
 import { readEnvelope } from "@arqon/proto";
 import { z } from "zod";
@@ -12,6 +12,7 @@ export const TENANT_EVENT_TYPES = [
   "budget.exhausted",
   "room.created",
   "room.ended",
+  "hook.off",
 ] as const;
 /** One of them. */
 export type TenantEventType = typeof TENANT_EVENT_TYPES[number];

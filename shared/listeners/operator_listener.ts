@@ -25,6 +25,8 @@ export interface OperatorListenOptions
   readonly read: ReadFile;
   readonly registry: Registry;
   readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
 }
 
 /**
@@ -51,24 +53,25 @@ export function operatorTls(
 /**
  * Reads what both ports need before anything is opened, so that a missing file stops the process
  * before it joins a cluster. Gives the token of ops, if it asks for one. Throws a ConfigError that
- * names the key and the file.
+ * names the key and the file, or a CertificateError.
  */
 export function readOperatorFiles(
   config: Pick<Config, "ops" | "admin">,
   read: ReadFile,
   log: Logger,
+  now_ms: number,
 ): OpsToken | undefined {
   for (const name of ["ops", "admin"] as const) {
-    requireUsableAs(name, operatorTls(name, config, read));
+    requireUsableAs(name, operatorTls(name, config, read), now_ms);
   }
   return openOpsToken(config.ops, read, log);
 }
 
 /**
- * Opens a port. Rejects with ListenError, or a ConfigError for a certificate that cannot be read.
+ * Opens a port. Rejects with ListenError, or as `readOperatorFiles` throws for the certificate.
  */
 export async function openOperatorListener(options: OperatorListenOptions): Promise<Listener> {
-  const { name, config, read, registry, log } = options;
+  const { name, config, read, registry, log, now } = options;
   const { host, port } = config[name];
   const { handler, limits, reserve, onGone } = options;
   const where = {
@@ -78,7 +81,7 @@ export async function openOperatorListener(options: OperatorListenOptions): Prom
   };
   const served = operatorTls(name, config, read);
   if (served === undefined) return listen(where);
-  requireUsableAs(name, served);
+  requireUsableAs(name, served, now());
   const listener = await listenClient({ ...where, tls: served, websocket: "own" });
   const following = followTls({
     listener: name,
@@ -88,6 +91,7 @@ export async function openOperatorListener(options: OperatorListenOptions): Prom
     renew: (pair) => listener.renew(pair),
     registry,
     log,
+    now,
   });
   return {
     ...listener,

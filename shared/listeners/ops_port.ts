@@ -49,7 +49,7 @@ export async function openOps(options: OpsPortOptions): Promise<OpsPort> {
   const onGone = ({ message }: Error) => end(`an operators' port has died: ${message}`);
   const reserve = openReserve(config.limits, log);
   const limits = operatorLimits(config.limits);
-  const door = { config, read, registry, limits, reserve, log, onGone };
+  const door = { config, read, registry, limits, reserve, log, now, onGone };
   const answer = opsHandler({ registry, health: starting.health, now, log });
   const handler = withOpsToken(answer, token);
   return { door, starting, ops: await openOperatorListener({ name: "ops", ...door, handler }) };

@@ -2,7 +2,8 @@
  * Looks before a start whether the ports of a configuration are free, and whether an ArqonBus holds
  * one that is not. Opens a port for a moment and lets it go. It cannot tell who else holds a port.
  */
-import { textOf } from "./answer_body.ts";
+import { request as plainRequest } from "node:http";
+import { request as tlsRequest } from "node:https";
 import type { Config } from "../config/schema.ts";
 import { ListenError } from "./listen.ts";
 
@@ -18,8 +19,10 @@ export interface Place {
 
 /** Time limit for asking the holder of a port before a start, in ms. */
 const ASK_MS = 5_000;
-/** Paths that an ArqonBus answers with JSON of its own, also without a token. */
-const PATHS = { server: "/v1/auth/check", ops: "/health/live", admin: "/v1/status" } as const;
+/** Longest answer that is read, in characters. */
+const ANSWER_UNITS_MAX = 65_536;
+/** Paths that an ArqonBus refuses with JSON of its own: without a token, or because there is no such path. */
+const PATHS = { server: "/v1/auth/check", ops: "/v1/status", admin: "/v1/status" } as const;
 
 /** The listeners of a configuration. */
 export function placesOf({ server, ops, admin }: Config): readonly Place[] {
@@ -37,22 +40,52 @@ const shownHost = (host: string) => host === "0.0.0.0" || host === "::" ? "127.0
  * Whether an ArqonBus answers there; false when nothing of the kind has answered before the signal.
  */
 export async function isArqon(
-  { table, host, port, tls }: Place,
+  place: Place,
   signal: AbortSignal,
 ): Promise<boolean> {
-  // A certificate need not be for this address; that it speaks TLS there is told by the TLS check.
-  const base = `${tls ? "https" : "http"}://${shownHost(host)}:${port}`;
   try {
-    const response = await fetch(`${base}${PATHS[table]}`, { redirect: "manual", signal });
-    const body: unknown = JSON.parse(await textOf(response, signal));
-    if (typeof body !== "object" || body === null) return false;
-    if (table === "ops") return "uptime_ms" in body;
-    // A Brain's admin listener has no path without somebody who checks tokens.
-    return "reason" in body && [401, 404].includes(response.status);
+    const { status, text } = await ask(place, signal);
+    const body: unknown = JSON.parse(text);
+    return typeof body === "object" && body !== null && "reason" in body &&
+      [401, 404].includes(status);
   } catch {
     return false;
   }
 }
+
+/** Rejects when nothing of HTTP answers before the signal. Nothing secret is sent: any certificate will do. */
+function ask({ table, host, port, tls }: Place, signal: AbortSignal) {
+  return new Promise<{ status: number; text: string }>((resolve, reject) => {
+    const where = { host: shownHost(host), port, path: PATHS[table], signal };
+    const options = { ...where, agent: false, rejectUnauthorized: false };
+    const request = (tls ? tlsRequest : plainRequest)(options, (response) => {
+      let text = "";
+      response.setEncoding("utf8");
+      response.on("data", (part: string) => {
+        text += part;
+        if (text.length > ANSWER_UNITS_MAX) request.destroy(new Error("it is too long"));
+      });
+      response.on("end", () => resolve({ status: response.statusCode ?? 0, text }));
+      response.on("error", reject);
+    });
+    request.on("error", reject);
+    request.end();
+  });
+}
+
+const isWildcard = (host: string) => host === "0.0.0.0" || host === "::";
+
+/** The place before this one in the list that has the same port, so that both cannot be opened. */
+export function sharedWith(place: Place, places: readonly Place[]): Place | undefined {
+  if (place.port === 0) return undefined;
+  return places.slice(0, places.indexOf(place)).find(({ host, port }) =>
+    port === place.port && (host === place.host || isWildcard(host) || isWildcard(place.host))
+  );
+}
+
+/** Where it is, and whose port it is besides. */
+export const sharedText = ({ host, port }: Place, other: Place): string =>
+  `port ${port} on ${host} is that of the ${other.name} listener, too ([${other.table}] port)`;
 
 function isTaken({ host, port }: Place): boolean {
   if (port === 0) return false;
@@ -65,8 +98,17 @@ function isTaken({ host, port }: Place): boolean {
   }
 }
 
-/** Throws a ListenError that names every port that is taken, its key and whether an ArqonBus has it. */
+/**
+ * Throws a ListenError that names every port that two listeners have, or that is taken, its key and
+ * whether an ArqonBus has it.
+ */
 export async function requireFreePorts(places: readonly Place[]): Promise<void> {
+  for (const place of places) {
+    const other = sharedWith(place, places);
+    if (other === undefined) continue;
+    const text = `${place.name} listener: ${sharedText(place, other)}`;
+    throw new ListenError(`${text}; set [${place.table}] port to another one`);
+  }
   const taken = places.filter(isTaken);
   if (taken.length === 0) return;
   const signal = AbortSignal.timeout(ASK_MS);

@@ -2,9 +2,10 @@
  * Follows the certificate and key of a listener: another pair is checked and handed over, a bad one
  * leaves what is served as it is. Opens no listener and reads no file itself.
  */
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { ConfigError } from "../config/load.ts";
 import type { Logger } from "../logs/log.ts";
-import { Counter } from "../metrics/metrics.ts";
+import { Counter, Gauge } from "../metrics/metrics.ts";
 import type { Registry } from "../metrics/metrics.ts";
 
 /** PEM texts. */
@@ -27,49 +28,103 @@ export interface TlsReloadOptions {
   readonly renew: (pair: TlsPair) => Promise<void>;
   readonly registry: Registry;
   readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
   /** Between two looks; absent: 2 s. */
   readonly every_ms?: number;
 }
 
 const EVERY_MS = 2_000;
 
-/** Throws when nobody could serve TLS with it: not PEM, or a key of another certificate. */
-export function requireUsable({ cert, key }: TlsPair): void {
+/** A certificate that no client accepts now, or with a key of another one: another start may succeed. */
+export class CertificateError extends Error {
+  override readonly name = "CertificateError";
+  /** The configuration's key. */
+  readonly key: string;
+
+  constructor(table: string, problem: string) {
+    super(`[${table}] tls_cert: ${problem}`);
+    this.key = `${table}.tls_cert`;
+  }
+}
+
+/** When the first certificate of a chain in PEM ends, Unix ms. Throws for what is no certificate. */
+export const endOf = (cert: string): number => Date.parse(new X509Certificate(cert).validTo);
+
+/** Why no client would accept the pair at `now_ms`; undefined: it would. Throws for what is not PEM. */
+export function pairProblem({ cert, key }: TlsPair, now_ms: number): string | undefined {
+  const certificate = new X509Certificate(cert);
+  if (!certificate.checkPrivateKey(createPrivateKey(key))) {
+    return "tls_key is of another certificate";
+  }
+  const [from_ms, to_ms] = [Date.parse(certificate.validFrom), endOf(cert)];
+  const day = (time_ms: number) => new Date(time_ms).toISOString().slice(0, 10);
+  if (now_ms < from_ms) return `the certificate is good from ${day(from_ms)} on`;
+  return now_ms > to_ms ? `the certificate ended on ${day(to_ms)}` : undefined;
+}
+
+/** Throws when nobody could serve TLS with it. */
+function requireServable({ cert, key }: TlsPair): void {
   // The runtime checks a pair only when it listens with it.
   Deno.listenTls({ hostname: "127.0.0.1", port: 0, cert, key }).close();
 }
 
-/** As `requireUsable`, with a start's error: a ConfigError that names `tls_cert` of the table. */
-export function requireUsableAs(table: string, pair: TlsPair | undefined): void {
+/** Throws when nobody could serve TLS with it, or no client would accept it at `now_ms`. */
+export function requireUsable(pair: TlsPair, now_ms: number): void {
+  const problem = pairProblem(pair, now_ms);
+  if (problem !== undefined) throw new Error(problem);
+  requireServable(pair);
+}
+
+/**
+ * As `requireUsable`, with a start's error: a ConfigError that names `tls_cert` of the table for
+ * what is not PEM, else a CertificateError.
+ */
+export function requireUsableAs(table: string, pair: TlsPair | undefined, now_ms: number): void {
   if (pair === undefined) return;
+  let problem: string | undefined;
   try {
-    requireUsable(pair);
+    problem = pairProblem(pair, now_ms);
+    if (problem === undefined) requireServable(pair);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     const text = `${why}; expected a PEM certificate chain, and its key in tls_key`;
     throw new ConfigError("", [{ position: undefined, key: `${table}.tls_cert`, text }]);
   }
+  if (problem !== undefined) throw new CertificateError(table, problem);
 }
 
-/** The counter of reloads; one a process, whatever the listener serves. */
-function reloadCounter(
-  registry: Registry,
-  part: "shield" | "brain",
-): Counter<"listener" | "result"> {
-  const name = `${part}_tls_reloads_total`;
-  const known = registry.getSingleMetric(name) as Counter<"listener" | "result"> | undefined;
-  return known ?? new Counter({
-    name,
-    help: "Changes of a listener's TLS certificate or key, by listener and result.",
-    labelNames: ["listener", "result"],
-    registers: [registry],
-  });
+/** The metrics; one of each a process, whatever the listener serves. */
+function metricsOf(registry: Registry, part: "shield" | "brain") {
+  const results_name = `${part}_tls_reloads_total`,
+    end_name = `${part}_tls_certificate_not_after_seconds`;
+  const registers = [registry];
+  const results = registry.getSingleMetric(results_name) as
+    | Counter<"listener" | "result">
+    | undefined;
+  const end = registry.getSingleMetric(end_name) as Gauge<"listener"> | undefined;
+  return {
+    results: results ?? new Counter({
+      name: results_name,
+      help: "Changes of a listener's TLS certificate or key, by listener and result.",
+      labelNames: ["listener", "result"],
+      registers,
+    }),
+    end: end ?? new Gauge({
+      name: end_name,
+      help: "When the certificate that a listener serves ends, Unix time in seconds, by listener.",
+      labelNames: ["listener"],
+      registers,
+    }),
+  };
 }
 
 /** Looks until it is disposed of. What was found bad is told once, and looked at again when it changes. */
 export function followTls(options: TlsReloadOptions): Disposable {
   const { read, renew, registry, log, every_ms = EVERY_MS, listener = "client" } = options;
-  const results = reloadCounter(registry, options.part ?? "shield");
+  const { results, end } = metricsOf(registry, options.part ?? "shield");
+  const tellEnd = ({ cert }: TlsPair) => end.set({ listener }, endOf(cert) / 1_000);
+  tellEnd(options.served);
   const textOf = (pair: TlsPair | undefined) => `${pair?.cert}\n${pair?.key}`;
   let seen = textOf(options.served);
 
@@ -80,8 +135,9 @@ export function followTls(options: TlsReloadOptions): Disposable {
       text = textOf(pair);
       if (text === seen || pair === undefined) return;
       seen = text;
-      requireUsable(pair);
+      requireUsable(pair, options.now());
       await renew(pair);
+      tellEnd(pair);
       results.inc({ listener, result: "ok" });
       log.info("the TLS certificate was replaced", { listener });
     } catch (error) {

@@ -1,15 +1,17 @@
 /** TLS certificates that change under running listeners, with real handshakes; all kinds of listener. */
 import assert from "node:assert/strict";
+import { ConfigError } from "../config/load.ts";
 import { until } from "../testing/until.ts";
 import { listenClient } from "./listen.ts";
 import type { Listener } from "./listen.ts";
 import { createLogger } from "../logs/log.ts";
 import { createMetrics } from "../metrics/metrics.ts";
 import { testCertificate } from "./testing/certificate.ts";
-import { followTls, requireUsable } from "./tls_reload.ts";
+import { CertificateError, followTls, requireUsable, requireUsableAs } from "./tls_reload.ts";
 import type { TlsPair } from "./tls_reload.ts";
 
 const EVERY_MS = 5;
+const NOW_MS = Date.UTC(2026, 10, 20);
 
 /** Whether somebody who trusts only this certificate is answered. */
 async function answered(listener: Listener, { cert }: TlsPair): Promise<boolean> {
@@ -57,6 +59,7 @@ for (const websocket of ["native", "own"] as const) {
         renew,
         registry,
         log,
+        now: Date.now,
         every_ms: EVERY_MS,
       });
       assert.equal(await answered(listener, first), true);
@@ -85,8 +88,60 @@ for (const websocket of ["native", "own"] as const) {
   });
 }
 
-Deno.test("a key of another certificate is no pair", async () => {
+Deno.test("a pair that no client would accept is refused with the cause, and what is no PEM as configuration", async () => {
   const [one, other] = [await testCertificate(), await testCertificate()];
-  requireUsable(one);
-  assert.throws(() => requireUsable({ cert: one.cert, key: other.key }));
+  const [past, future] = [await testCertificate([20, 21]), await testCertificate([48, 49])];
+  const check = (pair: TlsPair) => requireUsableAs("ops", pair, NOW_MS);
+  requireUsable(one, NOW_MS);
+  requireUsableAs("ops", undefined, NOW_MS);
+  check(one);
+  const causes = [
+    [past, /^\[ops\] tls_cert: the certificate ended on 2021-12-31$/],
+    [future, /^\[ops\] tls_cert: the certificate is good from 2048-01-01 on$/],
+    [{ cert: one.cert, key: other.key }, /^\[ops\] tls_cert: tls_key is of another certificate$/],
+  ] as const;
+  for (const [pair, cause] of causes) {
+    assert.throws(() => requireUsable(pair, NOW_MS));
+    assert.throws(() => check(pair), (error) => {
+      assert.ok(error instanceof CertificateError);
+      assert.match(error.message, cause);
+      return true;
+    });
+  }
+  for (const pair of [{ ...one, cert: "x" }, { ...one, key: "x" }]) {
+    assert.throws(() => check(pair), ConfigError);
+  }
+});
+
+Deno.test("a certificate that has ended is not taken, and the metric says when the one that is served ends", async () => {
+  const [first, past] = [await testCertificate([25, 40]), await testCertificate([20, 21])];
+  const second = await testCertificate([25, 41]);
+  const registry = createMetrics({ node_id: "s1", version: "0" });
+  const [lines, served] = [[] as string[], [first]];
+  const write = (line: string) => void lines.push(line);
+  const log = createLogger({
+    level: "info",
+    format: "logfmt",
+    component: "b",
+    now: () => 0,
+    write,
+  });
+  let files = first;
+  const ends = async () =>
+    /brain_tls_certificate_not_after_seconds\{listener="ops"\} (\d+)/
+      .exec(await registry.metrics())?.[1];
+  using _following = followTls({
+    ...{ served: first, registry, log, every_ms: EVERY_MS, listener: "ops", part: "brain" },
+    now: () => NOW_MS,
+    read: () => files,
+    renew: (pair) => Promise.resolve(void served.push(pair)),
+  });
+  assert.equal(Number(await ends()), Date.UTC(2041, 0) / 1_000 - 1);
+  files = past;
+  await until("it is told", () => lines.length === 1);
+  assert.match(lines[0] ?? "", /problem="the certificate ended on 2021-12-31"/);
+  files = second;
+  await until("the good one is told", () => lines.length === 2);
+  assert.deepEqual(served, [first, second]);
+  assert.equal(Number(await ends()), Date.UTC(2042, 0) / 1_000 - 1);
 });

@@ -27,6 +27,10 @@ const Document = z.looseObject({
   /** What a tenant has set; absent: the hook is in the configuration, or nowhere any more. */
   spec: TenantHook.optional(),
   paused: z.boolean().default(false),
+  /** Why the bus has paused it; absent: somebody has, or nobody. */
+  off: z.string().optional(),
+  /** For how long no call was taken, ms: what Brains counted by their monotonic clocks. */
+  failed_ms: z.number().min(0).optional(),
   /** Counts the orders to call for dead letters again. */
   replay: z.int().min(0).default(0),
   /** The last of them that was done. */
@@ -97,6 +101,11 @@ export function withAgain(document: HookDocument, from_ms: number): HookDocument
     ...document,
     again: { order, from_ms: is_open ? Math.min(again.from_ms, from_ms) : from_ms },
   };
+}
+
+/** The document of the hook that is called again. */
+export function resumed({ off: _, failed_ms: __, ...document }: HookDocument): HookDocument {
+  return { ...document, paused: false };
 }
 
 /** Whether an order waits to be done. */

@@ -4,6 +4,7 @@ import type { Webhooks } from "../../shared/config/automation/hooks.ts";
 import { newSecret } from "../../shared/hooks/signature.ts";
 import { plural } from "../../shared/plural.ts";
 import { canonicalJson } from "../../shared/canonical_json.ts";
+import { resumed } from "../../shared/records/hook_document.ts";
 import type { HookStore } from "../hooks/hook_store.ts";
 import { StateHook } from "./documents.ts";
 import type { DocumentKind } from "./documents.ts";
@@ -64,7 +65,7 @@ export function hooksKind({ store, webhooks }: HooksKindOptions): DocumentKind<S
           if (is_same || !await isPending()) return document;
           // One of that name may have left something when it was removed.
           if (document.spec === undefined) await store.clear(tenant_id, id);
-          return { ...document, spec, paused };
+          return { ...paused ? document : resumed(document), spec, paused };
         });
       }
     },

@@ -16,7 +16,8 @@ import { readValue } from "../admin/routing/admin_body.ts";
 import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { Id, readQuery } from "../admin/routing/query.ts";
-import { hasOrder, withAgain } from "../../shared/records/hook_document.ts";
+import { hasOrder, resumed, withAgain } from "../../shared/records/hook_document.ts";
+import type { HookDocument } from "../../shared/records/hook_document.ts";
 import { abouts, COUNT, ID, inQuery, list, object, TEXT } from "../openapi/openapi_parts.ts";
 import type { HookStore, StoredHook } from "./hook_store.ts";
 
@@ -103,14 +104,15 @@ export const HOOK_ROUTES = new AdminTable<HookAdminContext>({
     POST: {
       scope,
       about: ABOUT.pauseHook,
-      handle: (context, call) => order(context, call, "paused", () => ({ paused: true })),
+      handle: (context, call) =>
+        order(context, call, "paused", (document) => ({ ...resumed(document), paused: true })),
     },
   },
   [`${ONE}/resume`]: {
     POST: {
       scope,
       about: ABOUT.resumeHook,
-      handle: (context, call) => order(context, call, "resumed", () => ({ paused: false })),
+      handle: (context, call) => order(context, call, "resumed", resumed),
     },
   },
   [`${ONE}/replay`]: {
@@ -141,10 +143,11 @@ export const NO_LOG =
 /** A hook without its secret. */
 async function view({ store, hasLog }: HookAdminContext, { hook, source, document }: StoredHook) {
   const { secret: _, secret_file: __, tenant, ...shown } = hook;
-  const { paused, since } = document;
-  const state = paused ? "paused" : hasOrder(document) ? "replaying" : "on";
+  const { paused, off, since } = document;
+  const called = hasOrder(document) ? "replaying" : "on";
+  const state = !paused ? called : off === undefined ? "paused" : "off";
   const dead = await store.countDead(tenant, hook.id);
-  const problem = hook.events.length > 0 && !hasLog(tenant) ? NO_LOG : "";
+  const problem = hook.events.length > 0 && !hasLog(tenant) ? NO_LOG : off ?? "";
   return { ...shown, source, state, since: since ?? null, dead, problem };
 }
 
@@ -228,12 +231,12 @@ async function order(
   context: HookAdminContext,
   call: AdminCall,
   word: string,
-  change: (before: StoredHook["document"]) => Partial<StoredHook["document"]>,
+  change: (before: HookDocument) => HookDocument,
 ): Promise<Response> {
   const { tenant, by } = call;
   const id = idOf(call);
   await found(context, tenant, id);
-  await context.store.change(tenant, id, (document) => ({ ...document, ...change(document) }));
+  await context.store.change(tenant, id, change);
   context.log.info(`a hook was ${word}`, { tenant_id: tenant, hook: id, by });
   return await answerOne(context, call, id);
 }
@@ -241,7 +244,10 @@ async function order(
 function replay(context: HookAdminContext, call: AdminCall): Promise<Response> {
   const { from_ms } = readQuery(call.url, { from_ms: FromMs });
   if (from_ms === undefined) {
-    return order(context, call, "told to replay", ({ replay }) => ({ replay: replay + 1 }));
+    return order(context, call, "told to replay", (document) => ({
+      ...document,
+      replay: document.replay + 1,
+    }));
   }
   if (from_ms > context.now()) {
     throw new ArqonError("invalid-settings", "from_ms: expected a time that has been, in Unix ms");

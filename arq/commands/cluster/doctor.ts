@@ -11,6 +11,7 @@ import { fail, ok, warn } from "../../doctor/finding.ts";
 import type { Finding } from "../../doctor/finding.ts";
 import { keyFindings } from "../../doctor/keys.ts";
 import { natsFindings } from "../../doctor/nats.ts";
+import { outsideFindings } from "../../doctor/outside.ts";
 import { dataFinding, fileText, privateFinding } from "../../doctor/paths.ts";
 import { placesOf } from "../../../shared/listeners/port_check.ts";
 import { plural } from "../../../shared/plural.ts";
@@ -112,8 +113,9 @@ async function configFindings(
 ): Promise<Finding[]> {
   if (config === undefined) return [];
   const limit = await fileLimit(io.signal);
+  const places = placesOf(config);
   const ports = await Promise.all(
-    placesOf(config).map((place) => portFinding(place, io.signal)),
+    places.map((place) => portFinding(place, io.signal, places)),
   );
   const machine = [
     fileLimitFinding(limit, config.limits.connections_per_process, Deno.build.os),
@@ -125,6 +127,7 @@ async function configFindings(
     keyFindings(io, config),
     tlsFindings(io, config, publicName(target, config)),
     secretFindings(io, config),
+    outsideFindings(io, config),
   ]);
   return [...machine, ...parts.flat()];
 }

@@ -70,7 +70,17 @@ export class World implements AsyncDisposable {
     const { spine, config } = this;
     const now = Date.now, random = Math.random, log = quiet;
     const readTextFile = Deno.readTextFileSync;
-    const parts = { config, spine, registry, log, now, random, readTextFile, ...more };
+    const parts = {
+      config,
+      spine,
+      registry,
+      log,
+      now,
+      random,
+      readTextFile,
+      monotonic_ms: () => performance.now(),
+      ...more,
+    };
     const hooks = await startHooks({ ...parts, view: view as ClusterView });
     this.#brains.add(hooks);
     if (brain_id === this.owner) await until("it has begun", () => this.#hasBegun());

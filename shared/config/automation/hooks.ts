@@ -1,6 +1,6 @@
 /** `[[hooks]]` and `[webhooks]`: whom the bus calls after something has happened. A part of `schema.ts`. */
 import { z } from "zod";
-import { secretBytes } from "../../hooks/signature.ts";
+import { secretKeys } from "../../hooks/signature.ts";
 import { TENANT_EVENT_TYPES } from "../../hooks/tenant_event.ts";
 import {
   always,
@@ -32,8 +32,9 @@ const hostEntry = z.string().regex(/^(?:\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::\d{1,5}
   error: 'expected a host in lower case, with or without a port, for example "hooks.internal:8080"',
 });
 
-const secret = z.string().refine((text) => secretBytes(text) !== undefined, {
-  error: 'expected "whsec_" and base64 of 24 to 64 bytes',
+const secret = z.string().refine((text) => secretKeys(text) !== undefined, {
+  error:
+    'expected "whsec_" and base64 of 24 to 64 bytes, or up to four of them with spaces between',
 });
 
 /** What a hook of the configuration can be asked before. */
@@ -92,9 +93,9 @@ const Hook = z.strictObject({
     "with before: questions of one Shield in flight; as many more wait, the next fails",
   ),
   secret: secret.optional().describe(
-    "signing secret (Standard Webhooks): whsec_ and base64",
+    "signing secret (Standard Webhooks): whsec_ and base64; up to four with spaces between sign each call",
   ),
-  secret_file: namedFile("instead of secret: a file with it; read before each call"),
+  secret_file: namedFile("instead of secret: a file with it, or up to four; read before each call"),
 }).refine(
   ({ secret, secret_file }) => (secret === undefined) !== (secret_file === undefined),
   { error: "expected exactly one of secret and secret_file", ...always },

@@ -26,8 +26,13 @@ function pem(label: string, body: Uint8Array): string {
   return [`-----BEGIN ${label}-----`, ...lines, `-----END ${label}-----`, ""].join("\n");
 }
 
-/** PEM texts for a listener; `cert` is also what a client has to trust. Valid from 2025 to 2049. */
-export async function testCertificate(): Promise<{ cert: string; key: string }> {
+/**
+ * PEM texts for a listener; `cert` is also what a client has to trust. The two years (of this
+ * century) are the first and the last in which it is in force.
+ */
+export async function testCertificate(
+  [from, to]: readonly [number, number] = [25, 49],
+): Promise<{ cert: string; key: string }> {
   const pair = await crypto.subtle.generateKey("Ed25519", true, [
     "sign",
     "verify",
@@ -45,7 +50,7 @@ export async function testCertificate(): Promise<{ cert: string; key: string }> 
     der(INTEGER, [1]),
     algorithm,
     name,
-    der(SEQUENCE, der(TIME, ascii("250101000000Z")), der(TIME, ascii("491231235959Z"))),
+    der(SEQUENCE, der(TIME, ascii(`${from}0101000000Z`)), der(TIME, ascii(`${to}1231235959Z`))),
     name,
     new Uint8Array(await crypto.subtle.exportKey("spki", pair.publicKey)),
     der(0xa3, der(SEQUENCE, extension)),
