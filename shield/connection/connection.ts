@@ -28,7 +28,7 @@ import type { RequestRef } from "../message/request_ref.ts";
 import type { ClientSocket } from "../socket/client_socket.ts";
 import { bump, countClose } from "../stats/stats.ts";
 import type { TenantTotals } from "../stats/tenant_stats.ts";
-import type { UserUse } from "../../shared/usage/user_use.ts";
+import type { UserUse } from "../../shared/records/user_use.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
 const EMPTY_BODY = new Uint8Array(0);

@@ -6,7 +6,7 @@ import type { Caller } from "../message/caller.ts";
 import type { RateTable } from "../rates/rates.ts";
 import type { ClientSocket } from "../socket/client_socket.ts";
 import type { ShieldStats } from "../stats/stats.ts";
-import type { UserUse } from "../../shared/usage/user_use.ts";
+import type { UserUse } from "../../shared/records/user_use.ts";
 import type { TenantTotals } from "../stats/tenant_stats.ts";
 import type { Connection } from "./connection.ts";
 import type { OperationSteps } from "./fifo.ts";

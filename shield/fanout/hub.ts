@@ -27,9 +27,9 @@ import { PatternRooms, UNBOUNDED_PATTERNS } from "./pattern_rooms.ts";
 import { DeltaBases } from "./deltas.ts";
 import { Reception } from "./reception.ts";
 import { droppable, gapEnvelope, isOwnEvent, readForeign } from "./room_message.ts";
-import type { Counts } from "../../shared/usage/counts.ts";
-import { countDelivery } from "../../shared/usage/user_use.ts";
-import type { UserUse } from "../../shared/usage/user_use.ts";
+import type { Counts } from "../../shared/records/counts.ts";
+import { countDelivery } from "../../shared/records/user_use.ts";
+import type { UserUse } from "../../shared/records/user_use.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
 export type { Channel, DurableRooms, Subscriber } from "./channel.ts";

@@ -7,7 +7,7 @@ import type { ScannedEnvelope } from "@arqon/proto";
 import type { JournalRecord } from "../../shared/journal/record.ts";
 import type { Caller, Client } from "../message/caller.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
-import { shareKey } from "../traces/trace_parent.ts";
+import { shareKey } from "../../shared/telemetry/trace_parent.ts";
 import { Note } from "./note.ts";
 import type { JournalQueue } from "./queue.ts";
 import { isShared } from "./rules.ts";

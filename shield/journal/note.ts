@@ -13,7 +13,7 @@ import type { Caller } from "../message/caller.ts";
 import type { PolicyBinding, PolicyOutcome, PolicySeen, Verdict } from "../policy/abi/policy.ts";
 import type { PolicyNote } from "../policy/question.ts";
 import type { SchemaNote } from "../schema/gate.ts";
-import { givenTraceId } from "../traces/trace_parent.ts";
+import { givenTraceId } from "../../shared/telemetry/trace_parent.ts";
 import type { JournalRule } from "./rules.ts";
 
 /** A larger payload is written as its hash, so that every block stays small. */

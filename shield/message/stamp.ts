@@ -9,7 +9,7 @@ import type { SpineHeaders } from "../../shared/spine/contract/spine.ts";
 import { TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
 import type { Identity } from "../auth/identity.ts";
 import { HeadedSpace } from "../socket/frame_space.ts";
-import { clientTraceId } from "../traces/trace_parent.ts";
+import { clientTraceId } from "../../shared/telemetry/trace_parent.ts";
 import type { Traces } from "../traces/traces.ts";
 import type { HeaderPair } from "./caller.ts";
 

@@ -10,7 +10,7 @@ import type { SpineHeaders } from "../../shared/spine/contract/spine.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
 import type { Caller } from "../message/caller.ts";
-import { givenTraceId, shareKey } from "../traces/trace_parent.ts";
+import { givenTraceId, shareKey } from "../../shared/telemetry/trace_parent.ts";
 import type { CandidateVerdict, CandidateVerdicts, DiffBook } from "./diff.ts";
 import type { MirrorRules } from "./rules.ts";
 import type { ShadowSender } from "./sender.ts";

@@ -9,7 +9,7 @@ import { Later } from "../../shared/turns/later.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Caller, HeaderPair } from "../message/caller.ts";
 import type { CandidateVerdicts } from "../mirror/diff.ts";
-import { shareKey } from "../traces/trace_parent.ts";
+import { shareKey } from "../../shared/telemetry/trace_parent.ts";
 import type {
   EvaluateRequest,
   Hook,

@@ -15,8 +15,8 @@ import type { Span, SpanAttributes, Tracing } from "../../shared/telemetry/traci
 import type { FlushQueue } from "../connection/flush_queue.ts";
 import type { Caller } from "../message/caller.ts";
 import type { PolicyLog, Verdict } from "../policy/abi/policy.ts";
-import { clientContext } from "./trace_parent.ts";
-import type { ClientContext } from "./trace_parent.ts";
+import { clientContext } from "../../shared/telemetry/trace_parent.ts";
+import type { ClientContext } from "../../shared/telemetry/trace_parent.ts";
 import { tracedDeliveries } from "./traced_deliveries.ts";
 import type { HeardSpine, Receivers } from "./traced_deliveries.ts";
 import { tracedLogs, tracedSends } from "./traced_sends.ts";

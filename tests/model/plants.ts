@@ -60,7 +60,7 @@ export const PLANTS: readonly Plant[] = [
   {
     name: "a delivery is not counted",
     near: (row) => reads(row, "text"),
-    file: "shared/usage/user_use.ts",
+    file: "shared/records/user_use.ts",
     from: "if (is_own !== true) counts.deliveries++;",
     to: "if (is_own === true) counts.deliveries++;",
   },
