@@ -128,6 +128,12 @@ export class Hub {
     return this.#channels.get(roomSubject("in", tenant_id, room_id));
   }
 
+  /** Those who hear a room, as one object for as long as somebody does; undefined: nobody. */
+  hearers(tenant_id: string, room_id: string): object | undefined {
+    const channel = this.find(tenant_id, room_id);
+    return channel !== undefined && channel.subscribers.size > 0 ? channel : undefined;
+  }
+
   close(): void {
     this.#stopEvents();
     this.#stopClasses?.();

@@ -61,13 +61,13 @@ export const ARROWS: Readonly<Record<string, number>> = {
   "shared/config": 1,
   "shared/config/automation": 2,
   "shared/records": 1,
-  "shield": 28,
+  "shield": 26,
   "shield/admin/routing": 2,
   "shield/backend": 1,
-  "shield/connection": 38,
+  "shield/connection": 25,
   "shield/fanout": 29,
-  "shield/http": 6,
-  "shield/message": 13,
+  "shield/http": 4,
+  "shield/message": 1,
   "shield/stats": 1,
 };
 
