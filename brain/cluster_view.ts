@@ -2,9 +2,9 @@
  * What the rooms of a Brain need to know of the cluster: who owns which room and who is in it. The
  * presence service implements it (`presence/service.ts`); a room's tests bring their own.
  */
-import type { LeaveReason } from "../shared/presence/leave_reason.ts";
+import type { LeaveReason } from "../shared/records/leave_reason.ts";
 import type { Stay, Stays, StaysWritten } from "../shared/presence/messages.ts";
-import type { Entry, Writer, WrittenEntry } from "../shared/presence/types.ts";
+import type { Entry, Writer, WrittenEntry } from "../shared/records/member.ts";
 
 /** Why members are gone: their own Shield said so, or it was given up (silent, or retired). */
 export type LeaveCause = "reported" | "given-up";

@@ -19,7 +19,7 @@ import type { RoomAnswer, RoomMember, StateAnswer } from "../shared/cluster/clus
 import { Sampler, startSampler } from "../shared/cluster/cluster_samples.ts";
 import type { Registry } from "../shared/metrics/metrics.ts";
 import type { HealthReport } from "../shared/listeners/ops.ts";
-import type { Entry } from "../shared/presence/types.ts";
+import type { Entry } from "../shared/records/member.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
 import type { ClusterView } from "./cluster_view.ts";
 import type { BrainMetrics } from "./telemetry/metrics.ts";

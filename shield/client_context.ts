@@ -6,7 +6,6 @@ import { ArqonError } from "@arqon/proto";
 import { startClientApi } from "./http/start.ts";
 import { createUpgrade } from "./connection/upgrade.ts";
 import type { UpgradeContext } from "./connection/upgrade.ts";
-import { handshakeNotes } from "./ledger/handshakes.ts";
 import type { ForeignEntry, HttpContext } from "./http/http.ts";
 import { clientOpenApi } from "./http/http_openapi.ts";
 import { PendingRequests } from "./http/pending.ts";
@@ -64,9 +63,7 @@ export function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
       memory_bytes: () => Deno.memoryUsage().rss,
     }),
     requireNotBanned: (identity) => requireEntry(parts, identity),
-    traces: options.traces,
-    ...handshakeNotes(parts.noted?.ledger, options),
-    journal: parts.journal.journal,
+    observers: parts.observers,
   };
   const { requireOpen, requireCapacity, admission, pending } = context;
   const door = { entrance: upgrade, requireOpen, requireCapacity, admission, pending };

@@ -13,6 +13,7 @@ import type { StartedGrowing } from "./growing/start.ts";
 import type { openFoundation } from "./foundation.ts";
 import type { Hub } from "./fanout/hub.ts";
 import type { ConnectionCounters } from "./connection/limits.ts";
+import type { Observers } from "./message/observers.ts";
 import type { Operations } from "./connection/operations.ts";
 import type { StartedOverseer } from "./policy/start.ts";
 import type { PresenceService } from "./presence/service.ts";
@@ -31,6 +32,7 @@ export interface Parts extends Foundation {
   readonly counters: ConnectionCounters;
   readonly rates: RateTable;
   readonly hub: Hub;
+  readonly observers: Observers;
   readonly durable: StartedDurable;
   readonly history: History;
   readonly growing: StartedGrowing;

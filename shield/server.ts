@@ -50,9 +50,9 @@ import type { ShieldPresence } from "./presence/presence.ts";
 import { startPresence } from "./presence/service.ts";
 import { refusingRevoked } from "./auth/revocations.ts";
 import { CommandsUnderWay, type CommandsUnderWayOptions } from "./message/commands_under_way.ts";
+import { observersOf } from "./message/observers.ts";
 import { orderOn } from "./message/room_order.ts";
 import { readNotes } from "./ledger/past_reads.ts";
-import { unheardNotes } from "./ledger/unheard.ts";
 import { SignalWrites } from "./signals/signal_writes.ts";
 import { startSignals } from "./signals/signals.ts";
 import type { SocketServer } from "./socket/client_socket.ts";
@@ -150,23 +150,28 @@ function assemble(
   const { config, config: { limits }, spine, log, now, random, traces } = options;
   const [stats, flushes] = [createStats(), new FlushQueue(spine)];
   registerStats(stats, options.registry);
-  const { tenants, gate: quota, rooms: { classes }, noted: { ledger } = {} } = foundation;
+  const { tenants, gate: quota, rooms: { classes }, noted } = foundation;
+  const { ledger } = noted ?? {};
   const durable = startDurable({ ...options, classes, flushes });
   const [filters, shares] = startFilters(config.filters, options.registry);
   const heard = { spine: traces?.hearing(spine, stats) ?? spine, durable: durable.rooms, shares };
   const { mirroring: { mirror }, journal: { journal }, schemas: { gate: schemas } } = foundation;
   const hub = new Hub({ ...limits, ...heard, stats, tenants, now, random, ledger, schemas });
   const { overseer } = policies;
-  const { ledger: usage, reads } = foundation.usage ?? {};
+  const { usage } = foundation;
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
-  const checks = { signatures: foundation.signatures, overseer, bans, schemas, mirror, journal };
+  const tap = createTap(spine, Number(config.brain.tap));
+  const observers = observersOf([usage?.observer, noted?.observer, tap, mirror, traces, journal]);
+  const checks = { signatures: foundation.signatures, overseer, bans, schemas, journal, observers };
   const sends = traces?.sending(spine, durable.logs, flushes) ?? { spine, logs: durable.logs };
-  const beside = { tap: createTap(spine, Number(config.brain.tap)), order: orderOn(spine, random) };
+  const order = orderOn(spine, random);
   const commands = commandsOn(sends.spine, options, foundation, stats, () => service.presence);
   const announce = () => service.presence.announce();
-  const own = { ...sends, ...checks, ...beside, commands, announce, usage, shares };
-  const path = { ...own, classes, quota, traces, unheard: unheardNotes(hub, ledger), now, random };
-  const reading = { ...checks, limits, filters, noteRead: readNotes(ledger), reads };
+  const own = { ...sends, ...checks, order, commands, announce, shares };
+  const hearers = ledger &&
+    ((tenant_id: string, room_id: string) => hub.hearers(tenant_id, room_id));
+  const path = { ...own, classes, quota, traces, hearers, now, random };
+  const reading = { ...checks, limits, filters, noteRead: readNotes(ledger), reads: usage?.reads };
   const history = createHistory({ ...durable, classes, ...reading });
   const growing = startGrowing(options, path, overseer, durable.logs, classes);
   const service = startPresence({ ...options, classes, node_id: foundation.node_id });
@@ -174,7 +179,7 @@ function assemble(
   const attendance = { presence: service.presence, frames, flushes, limits, stats };
   const context = {
     ...{ path, hub, filters, flushes, authenticator, overseer, attendance, logs: durable.logs },
-    ...{ limits, stats, ledger },
+    ...{ limits, stats, ledger, schemas },
     history: history.command,
     growing: growing.answer,
     requireNotRevoked: (identity: Identity) => foundation.revocations.held.requireValid(identity),
@@ -187,7 +192,7 @@ function assemble(
     stats,
     counters: createConnectionCounters(limits, options.registry),
     rates: new RateTable(limits, options.registry, now()),
-    ...{ hub, durable, history, growing, policies, events, bans, bans_bucket },
+    ...{ hub, observers, durable, history, growing, policies, events, bans, bans_bucket },
     running: new RunningCapabilities(),
     checks: () => checksOf(options, parts),
     signals: startSignals({

@@ -17,7 +17,7 @@ import type { Identity } from "../../shield/auth/identity.ts";
 import { Journal } from "../../shield/journal/journal.ts";
 import { JournalRules } from "../../shield/journal/rules.ts";
 import { createTap } from "../../shield/message/tap.ts";
-import { NO_MIRROR } from "../../shield/mirror/mirror.ts";
+import { observersOf } from "../../shield/message/observers.ts";
 import { Outbox, Pump } from "../../shield/fanout/outbox.ts";
 import { type MessagePath, publish } from "../../shield/message/pipeline.ts";
 import type { PolicyBinding } from "../../shield/policy/abi/policy.ts";
@@ -157,7 +157,7 @@ export function wholePath(
     overseer: NO_OVERSEER,
     bans: NO_BANS,
     schemas: NO_SCHEMAS,
-    mirror: NO_MIRROR,
+    observers: observersOf([traces]),
     classes,
     ...(traces?.sending(spine, logs, new FlushQueue(spine)) ?? { spine, logs }),
     traces,
@@ -185,6 +185,12 @@ function idleParts(spine: Spine): Partial<MessagePath> {
   const fail = (): never => {
     throw new Error("nothing is to be asked or written");
   };
+  const journal = new Journal({
+    rules: new JournalRules(config.journal),
+    classes: PLAIN_ROOMS.classes,
+    queue: { write: fail },
+    now,
+  });
   return {
     overseer: createOverseer({
       chainFor: () => NO_CHAIN,
@@ -193,13 +199,8 @@ function idleParts(spine: Spine): Partial<MessagePath> {
       limits: { ...config.limits, payload_bytes: config.limits.max_frame_bytes },
       now,
     }),
-    journal: new Journal({
-      rules: new JournalRules(config.journal),
-      classes: PLAIN_ROOMS.classes,
-      queue: { write: fail },
-      now,
-    }),
-    tap: createTap(spine, 1e-12),
+    journal,
+    observers: observersOf([createTap(spine, 1e-12), journal]),
   };
 }
 

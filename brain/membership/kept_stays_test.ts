@@ -9,7 +9,7 @@ import { createLogger } from "../../shared/logs/log.ts";
 import { readStored } from "../../shared/membership/entry.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
 import type { Stay } from "../../shared/presence/messages.ts";
-import type { LeaveReason } from "../../shared/presence/leave_reason.ts";
+import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 import type { Tag, Writer, WrittenEntry } from "../../shared/presence/types.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { openSpine } from "../../shared/spine/open.ts";

@@ -23,7 +23,7 @@ import type {
   MembershipEntry,
   RecordedMember,
 } from "../../shared/membership/entry.ts";
-import type { LeaveReason } from "../../shared/presence/leave_reason.ts";
+import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import { tagKey } from "./kept_stays.ts";
 import { PastLeaves } from "./past_leaves.ts";

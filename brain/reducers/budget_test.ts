@@ -13,7 +13,7 @@ import {
 } from "../../shared/records/tenant_settings.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { until } from "../../shared/testing/until.ts";
-import { noCounts } from "../../shared/usage/counts.ts";
+import { noCounts } from "../../shared/records/counts.ts";
 import { encodeMinute } from "../../shared/usage/minute.ts";
 import { runningKey, UsagePlace } from "../../shared/usage/place.ts";
 import { deploy, rollBack, storeModule } from "./testing/deploys.ts";

@@ -1,7 +1,7 @@
 /** Mirror rules and schema mappings, as `config.toml` and the tenants' run-time settings have them. */
 import { z } from "zod";
 import { canMatchBelow, patternProblem } from "../subjects/subject_pattern.ts";
-import { isSchemaId, SCHEMA_ID_RULE } from "../schema/schema_id.ts";
+import { isSchemaId, SCHEMA_ID_RULE } from "../schema_id.ts";
 import { always, count, fraction, refuseRepeated } from "./values/schema_values.ts";
 
 /** The beginning of all subjects on which clients publish. */

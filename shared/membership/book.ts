@@ -2,7 +2,7 @@
  * The membership of one room as its entries tell it, and which entries are due for it to become what is
  * true now. Pure; the log and who is there are `brain/membership/`.
  */
-import type { LeaveReason } from "../presence/leave_reason.ts";
+import type { LeaveReason } from "../records/leave_reason.ts";
 import type { MembershipChange, MembershipEntry, RecordedMember } from "./entry.ts";
 
 /** Members that one page of a list has at most. */

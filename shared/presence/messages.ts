@@ -4,7 +4,7 @@
  * machines in `shield/presence` and `brain/presence` know no Spine, clock or timer of their own, so
  * that a simulation can run them.
  */
-import type { LeaveReason } from "./leave_reason.ts";
+import type { LeaveReason } from "../records/leave_reason.ts";
 import type { Subject } from "../subjects/subject.ts";
 import type { Delta, Tag, Writer, WriterClock, WriterStatus, WrittenEntry } from "./types.ts";
 

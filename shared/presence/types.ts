@@ -2,16 +2,9 @@
  * The plain data of presence: writers, entries, deltas. What they mean and how they merge is
  * `state.ts`; how they look on the wire is `wire.ts`.
  */
+import type { Entry, Writer } from "../records/member.ts";
 
-/**
- * One life of one Shield process. Only it makes birth marks of its own; of two lives of one node the
- * higher incarnation is the younger.
- */
-export interface Writer {
-  readonly node_id: string;
-  /** Unix ms of the start, or higher when that was taken. */
-  readonly incarnation: number;
-}
+export type { Entry, Writer, WrittenEntry } from "../records/member.ts";
 
 /** `node_id@incarnation`: what maps are keyed by. */
 export type WriterKey = string;
@@ -19,32 +12,8 @@ export type WriterKey = string;
 /** How much of each writer has been seen; a writer that is not in it is not known at all. */
 export type Clocks = ReadonlyMap<WriterKey, number>;
 
-/** One connection in one room, as its Shield announced it. Never changed in place. */
-export interface Entry {
-  /** The writer's counter at the moment of this announcement: with the writer, the birth mark. */
-  readonly counter: number;
-  readonly tenant_id: string;
-  readonly room_id: string;
-  readonly connection_id: string;
-  readonly user_id: string;
-  /** Issuer of the user's token: a user is (issuer, subject). */
-  readonly issuer: string;
-  /** JSON text of at most `[limits] member_meta_bytes`; "" when the connection gave none. */
-  readonly meta: string;
-  /** Unix ms of the join; an update keeps it. */
-  readonly joined_ms: number;
-  /** Unix ms, the writer's clock, of this announcement. */
-  readonly changed_ms: number;
-}
-
 /** An entry without what its writer gives it. */
 export type MemberInput = Omit<Entry, "counter" | "joined_ms" | "changed_ms">;
-
-/** An entry and whose it is. */
-export interface WrittenEntry {
-  readonly writer: Writer;
-  readonly entry: Entry;
-}
 
 /** A birth mark. */
 export interface Tag {

@@ -3,8 +3,8 @@
  * `wire.ts`, writing is `wire_write.ts`.
  */
 import { type FieldNames, seenOnce, skipField, type WireReader } from "@arqon/proto";
-import { LEAVE_CAUSES } from "./leave_reason.ts";
-import type { LeaveReason } from "./leave_reason.ts";
+import { LEAVE_CAUSES } from "../records/leave_reason.ts";
+import type { LeaveReason } from "../records/leave_reason.ts";
 import type {
   Announcement,
   Beat,

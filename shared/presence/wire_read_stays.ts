@@ -3,7 +3,7 @@
  * wire is `wire.ts`, the other kinds are `wire_read.ts`.
  */
 import { type FieldNames, seenOnce, skipField, type WireReader } from "@arqon/proto";
-import { LEAVE_CAUSES } from "./leave_reason.ts";
+import { LEAVE_CAUSES } from "../records/leave_reason.ts";
 import type { MissedStays, Stay, Stays, StaysWritten } from "./messages.ts";
 import type { Tag, WrittenEntry } from "./types.ts";
 import { checkId, readCount, readRoomEntry, readRoomTag, required } from "./wire_parts.ts";

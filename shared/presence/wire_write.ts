@@ -2,7 +2,7 @@
  * Writes each kind of `ClusterMessage`; the fields of `proto/arqon/v1/replication.proto`. Which kind
  * it is on the wire is `wire.ts`, reading is `wire_read.ts`.
  */
-import { LEAVE_CAUSES } from "./leave_reason.ts";
+import { LEAVE_CAUSES } from "../records/leave_reason.ts";
 import { writePacked } from "@arqon/proto";
 import type { WireWriter } from "@arqon/proto";
 import type {

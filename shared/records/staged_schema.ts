@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { COMPATIBILITY_MODES } from "../schema/compatibility/findings.ts";
-import { isSchemaId, SCHEMA_ID_RULE } from "../schema/schema_id.ts";
+import { isSchemaId, SCHEMA_ID_RULE } from "../schema_id.ts";
 
 /** Versions that one apply may put in force. */
 export const STAGED_SCHEMAS_MAX = 1_000;

@@ -4,7 +4,7 @@
  */
 import type { TenantBudget } from "../config/schema_usage.ts";
 import { costOn, type PriceBook } from "./price_book.ts";
-import { addCounts, type Counts, noCounts } from "./counts.ts";
+import { addCounts, type Counts, noCounts } from "../records/counts.ts";
 import { amountsOf } from "./units.ts";
 
 /** A day or a month by UTC, Unix ms: from `begin_ms` to before `end_ms`. */

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { TenantBudget } from "../config/schema_usage.ts";
-import { type Counts, noCounts } from "./counts.ts";
+import { type Counts, noCounts } from "../records/counts.ts";
 import { type PriceList, USAGE_UNITS } from "./units.ts";
 import { inForce, nameOf, periodAt, statesOf, strictest } from "./budget.ts";
 import { DayTotals } from "./budget_totals.ts";

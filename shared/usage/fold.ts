@@ -6,8 +6,9 @@
  */
 import { z } from "zod";
 import { FOLD_WRITERS } from "../spine/contract/block_store.ts";
-import { readJson, rowsOf, StoredRows, storedRows, type UsageRow } from "./minute.ts";
-import { addCounts, COUNTERS, type Counts } from "./counts.ts";
+import type { UsageRow } from "../records/counts.ts";
+import { readJson, rowsOf, StoredRows, storedRows } from "./minute.ts";
+import { addCounts, COUNTERS, type Counts } from "../records/counts.ts";
 import { encodeLives, FoldLives, StoredLives } from "./fold_lives.ts";
 
 /** What folds are made by. */

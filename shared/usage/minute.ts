@@ -3,22 +3,7 @@
  * the minute runs, and once more when it is over: whoever reads one twice counts it once.
  */
 import { z } from "zod";
-import { COUNTERS, type Counts, noCounts } from "./counts.ts";
-
-/** Who the counts of a row are about; "" where that is no matter of the row. */
-export interface UsageKey {
-  /** The pattern of the room's class; `*` for rooms without one, "" beside rooms. */
-  readonly room: string;
-  /** The class of the user, as `[usage] user_claim` has it. */
-  readonly user: string;
-  /** The policy whose fuel it is. */
-  readonly policy: string;
-}
-
-/** One row. */
-export interface UsageRow extends UsageKey {
-  readonly counts: Readonly<Counts>;
-}
+import { COUNTERS, noCounts, type UsageRow } from "../records/counts.ts";
 
 /** Rows of one tenant. */
 export interface TenantRows {

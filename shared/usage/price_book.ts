@@ -3,7 +3,7 @@
  * asks, or when. Months that are over keep their lists. Pure; where the book is kept is `prices.ts`.
  */
 import { z } from "zod";
-import type { Counts } from "./counts.ts";
+import type { Counts } from "../records/counts.ts";
 import { amountsOf, costOf, type PriceList, USAGE_UNITS } from "./units.ts";
 
 const DAY_MS = 86_400_000;

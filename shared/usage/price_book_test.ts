@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { statesOf } from "./budget.ts";
 import { costOn, decodeBook, encodeBook, type PriceBook, pricesAt, take } from "./price_book.ts";
-import { noCounts } from "./counts.ts";
+import { noCounts } from "../records/counts.ts";
 import type { PriceList } from "./units.ts";
 
 const NOW_MS = Date.UTC(2026, 10, 26, 9, 30);

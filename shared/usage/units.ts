@@ -2,7 +2,7 @@
  * The units in which the use of a bus is counted, and what they cost. Pure arithmetic over plain numbers: who
  * counts is `counts.ts`, and where counts are kept is a store of blocks.
  */
-import type { Counts } from "./counts.ts";
+import type { Counts } from "../records/counts.ts";
 
 /** The units in which use is told and priced. */
 export const USAGE_UNITS = [

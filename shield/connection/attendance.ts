@@ -4,7 +4,7 @@
  * what changes afterwards. The subscription to the room's messages is `operations.ts`; the members are
  * `presence.ts`.
  */
-import type { LeaveReason } from "../../shared/presence/leave_reason.ts";
+import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 import { ArqonError } from "@arqon/proto";
 import type { Connection } from "./connection.ts";
 import type { Limits } from "../../shared/config/schema.ts";

@@ -19,7 +19,7 @@ import type { Outbox } from "../fanout/outbox.ts";
 import type { Caller } from "../message/caller.ts";
 import type { Attendance } from "./attendance.ts";
 import type { Rates } from "../rates/rates.ts";
-import type { ConnectionOptions, ConnectionProcess, NotedRefusals } from "./connection_parts.ts";
+import type { ConnectionOptions, ConnectionProcess } from "./connection_parts.ts";
 import { ackFrame, errFrame, pingFrame, welcomeFrame } from "./reply_frames.ts";
 import type { ErrSaid } from "./reply_frames.ts";
 import { ReplyOrder } from "./reply_order.ts";
@@ -28,7 +28,7 @@ import type { RequestRef } from "../message/request_ref.ts";
 import type { ClientSocket } from "../socket/client_socket.ts";
 import { bump, countClose } from "../stats/stats.ts";
 import type { TenantTotals } from "../stats/tenant_stats.ts";
-import type { UserUse } from "../../shared/usage/user_use.ts";
+import type { UserUse } from "../../shared/records/user_use.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
 const EMPTY_BODY = new Uint8Array(0);
@@ -73,8 +73,6 @@ export class Connection {
   /** When something was last sent, in whole ms as in `Liveness`; see `sent_ms`. */
   #sent_after_ms = 0;
   #protocol_errors = 0;
-  /** The refusals that were taken note of lately. */
-  #refused: NotedRefusals | undefined;
   /** When the frame that is being handled came; undefined between frames. */
   #received_ms: number | undefined;
 
@@ -238,14 +236,13 @@ export class Connection {
   /** Answers the frame of a place; a reason whose outcome is `close` also ends the connection. */
   refuse(request: RequestRef, error: unknown, place: number): void {
     if (this.#ended) return;
-    this.#process.onDenied?.(this, placeOf(request)?.room ?? "", error);
     const refusal = this.#refusal(error);
     const close = ERRORS[refusal.reason].close;
     // What is said before a close is said now: no answer comes any more that it could overtake.
     if (close !== 0) this.#order?.flush();
     const { code, reason, message, retry_after_ms } = refusal;
     this.#countReject(reason);
-    this.#noteRefused(refusal, placeOf(request)?.room ?? refusal.room ?? "");
+    this.#process.onDenied?.(this, placeOf(request)?.room ?? "", refusal, error);
     if (request.ack_requested || request.request_id !== 0) {
       this.ack({
         ...EMPTY_ACK,
@@ -325,11 +322,6 @@ export class Connection {
     this.#outbox?.end();
     this.#process.onEnd(this, { code, reason, unsent_bytes, queued_from });
     this.#freePlace();
-  }
-
-  #noteRefused(refusal: ArqonError, room_id: string): void {
-    const { onRefused } = this.#process;
-    onRefused?.({ connection: this, refusal, room_id }, this.#refused ??= new Map());
   }
 
   #countReject(reason: Reason): void {

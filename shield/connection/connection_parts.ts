@@ -1,12 +1,11 @@
 /** What a connection needs of its process, how it begins and how it ends. Types only. */
-import type { ArqonError } from "@arqon/proto";
 import type { Limits } from "../../shared/config/schema.ts";
-import type { RunningRow } from "../ledger/left_out_rows.ts";
 import type { Caller } from "../message/caller.ts";
+import type { Observer } from "../message/observers.ts";
 import type { RateTable } from "../rates/rates.ts";
 import type { ClientSocket } from "../socket/client_socket.ts";
 import type { ShieldStats } from "../stats/stats.ts";
-import type { UserUse } from "../../shared/usage/user_use.ts";
+import type { UserUse } from "../../shared/records/user_use.ts";
 import type { TenantTotals } from "../stats/tenant_stats.ts";
 import type { Connection } from "./connection.ts";
 import type { OperationSteps } from "./fifo.ts";
@@ -24,10 +23,8 @@ export interface ConnectionProcess {
   readonly operations: OperationSteps;
   /** Called once, after the connection has ended for whatever reason. */
   readonly onEnd: (connection: Connection, end: EndSaid) => void;
-  /** Takes note of a refusal beside those of the connection that were noted lately. */
-  readonly onRefused?: (refused: RefusedOperation, noted: NotedRefusals) => void;
-  /** Called with each refusal that a client is told, and its room, "" where it has none. */
-  readonly onDenied?: (connection: Connection, room_id: string, error: unknown) => void;
+  /** Called with each refusal that a client is told, as `Observer.denied` is. */
+  readonly onDenied?: NonNullable<Observer["denied"]>;
   /** Called for an error that is a bug, not a refusal. */
   readonly onBug: (connection: Connection, error: unknown) => void;
 }
@@ -41,16 +38,6 @@ export interface EndSaid {
   readonly unsent_bytes: number;
   /** The ledger's position of the oldest frame that was never given to the socket; 0: all were. */
   readonly queued_from: number;
-}
-
-/** The refusals of a connection that were noted lately, by reason and room; the oldest first. */
-export type NotedRefusals = Map<string, { readonly run: RunningRow; readonly at_ms: number }>;
-
-/** A refused operation of a connection. */
-export interface RefusedOperation {
-  readonly connection: Connection;
-  readonly refusal: ArqonError;
-  readonly room_id: string;
 }
 
 /** One client's identity and socket. */

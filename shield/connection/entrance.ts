@@ -10,29 +10,26 @@ import { connectionId } from "../../shared/ids.ts";
 import type { Random } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { Connection } from "./connection.ts";
-import type { ConnectionProcess, NotedRefusals, RefusedOperation } from "./connection_parts.ts";
+import type { ConnectionProcess } from "./connection_parts.ts";
 import type { ConnectionTable } from "./connection_table.ts";
 import { HeaderPairs } from "./header_pairs.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { ConnectionCounters } from "./limits.ts";
 import type { OperationSteps } from "./fifo.ts";
-import type { Journal } from "../journal/journal.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { RunningRow } from "../ledger/left_out_rows.ts";
 import type { LeftOut } from "../fanout/backlog.ts";
-import { noteEnded, noteRefused } from "./noted.ts";
 import { Outbox } from "../fanout/outbox.ts";
 import type { OutboxOptions, Pump } from "../fanout/outbox.ts";
-import type { Overseer } from "../policy/overseer.ts";
 import type { Caller, Client } from "../message/caller.ts";
-import type { Claim, Moving } from "../presence/moving.ts";
+import type { Notes, Policies } from "../message/gates.ts";
+import type { Observers } from "../message/observers.ts";
+import type { UserUse } from "../../shared/records/user_use.ts";
 import type { RateTable } from "../rates/rates.ts";
 import { policyHeaders } from "../auth/request_headers.ts";
 import type { ClientSocket, SocketEvents, Upgraded } from "../socket/client_socket.ts";
 import type { ShieldStats } from "../stats/stats.ts";
-import type { UsageLedger } from "../usage/ledger.ts";
 import type { TenantTable } from "../stats/tenant_stats.ts";
-import type { Traces } from "../traces/traces.ts";
 
 const PROTOCOL_VERSION = 1;
 
@@ -43,7 +40,7 @@ export interface EntranceContext {
   readonly counters: ConnectionCounters;
   /** What users, tenants and the process may send. */
   readonly rates: Pick<RateTable, "open">;
-  readonly overseer: Pick<Overseer, "onConnect">;
+  readonly overseer: Pick<Policies, "onConnect">;
   readonly connections: Pick<ConnectionTable, "add" | "delete" | "get">;
   /** Sockets that are not closed yet, with their connections, which may have ended. */
   readonly sockets: Map<ClientSocket, Connection>;
@@ -64,17 +61,25 @@ export interface EntranceContext {
   /** Ends the subscriptions of a connection that has ended with this close code. */
   readonly leaveAll: (connection: Connection, code: number) => void;
   /** Connections that may come from a Shield that stops. */
-  readonly presence: { readonly moving: Pick<Moving, "keep"> };
+  readonly presence: {
+    readonly moving: { keep(connection_id: string, identity: Identity): Claim | undefined };
+  };
   /** Called when the client's socket has closed. */
   readonly onClosed: (socket: ClientSocket, connection: Connection) => void;
-  /** The traces of the process; absent: nothing is traced. */
-  readonly traces?: Traces | undefined;
+  readonly observers: Observers;
   /** Takes note of connections; absent: nobody does. */
   readonly ledger?: Ledger | undefined;
-  /** The journal of decisions; absent: nothing is written. */
-  readonly journal?: Journal | undefined;
-  /** The ledger of use; absent: nothing is counted. */
-  readonly usage?: UsageLedger | undefined;
+  /** Keeps notes of decisions; absent: nothing is written. */
+  readonly journal?: Notes | undefined;
+  /** Says where the use of a user counts; absent: nowhere. */
+  readonly usage?: { of(identity: Identity): UserUse } | undefined;
+}
+
+/** A connection whose client says that it had it elsewhere. */
+interface Claim {
+  readonly connection_id: string;
+  /** Whether its client has not come again since. */
+  is_last(): boolean;
 }
 
 /** What all connections share. */
@@ -130,7 +135,7 @@ export async function enter<T extends Opening>(
     request_headers: pairs.shared(policyHeaders(request.headers)),
     remote_ip,
   };
-  context.traces?.carry(request, caller);
+  for (const tell of context.observers.connecting) tell(request, caller);
   const note = context.journal?.operation(caller, "on_connect", "");
   let release = () => {};
   let entered: T;
@@ -143,10 +148,10 @@ export async function enter<T extends Opening>(
     entered = open();
   } catch (cause) {
     release();
-    if (note !== undefined) context.journal?.denied(note, cause);
+    if (note !== undefined) context.journal?.deny(note, cause);
     throw cause;
   }
-  if (note !== undefined) context.journal?.allowed(note);
+  if (note !== undefined) context.journal?.allow(note);
   const { socket } = entered;
   const tenant = context.tenants.of(identity.tenant_id);
   const number = context.ledger?.nextConnection();
@@ -184,12 +189,8 @@ function requireLast({ connections }: EntranceContext, claim: Claim): void {
 }
 
 function connectionProcess(context: EntranceContext): ConnectionProcess {
-  const { config, stats, log, operations, ledger } = context;
+  const { config, stats, log, operations, observers } = context;
   return {
-    ...(ledger === undefined ? {} : {
-      onRefused: (refused: RefusedOperation, noted: NotedRefusals) =>
-        noteRefused(ledger, refused, noted, context.now()),
-    }),
     limits: config.limits,
     rates: context.rates,
     stats,
@@ -197,14 +198,13 @@ function connectionProcess(context: EntranceContext): ConnectionProcess {
     operations,
     onEnd(connection, end) {
       context.leaveAll(connection, end.code);
-      if (ledger !== undefined) noteEnded(ledger, connection, end);
+      for (const tell of observers.ended) tell(connection, end);
       if (!context.connections.delete(connection)) return;
       stats.active_connections--;
       connection.tenant.connections--;
-      if (connection.use !== undefined) context.usage?.connected(connection.use, -1);
     },
-    onDenied(connection, room_id, error) {
-      context.journal?.connectionRefused(connection.caller, room_id, error);
+    onDenied(connection, room_id, refusal, error) {
+      for (const tell of observers.denied) tell(connection, room_id, refusal, error);
     },
     onBug(connection, error) {
       log.error("operation failed", {
@@ -220,7 +220,7 @@ function attach(context: EntranceContext, connection: Connection): SocketEvents 
   context.connections.add(connection);
   context.stats.active_connections++;
   connection.tenant.connections++;
-  if (connection.use !== undefined) context.usage?.connected(connection.use, 1);
+  for (const tell of context.observers.entered) tell(connection);
   context.sockets.set(connection.socket, connection);
   return new Attachment(context, connection);
 }

@@ -10,7 +10,7 @@ import type { Flow } from "../fanout/flow.ts";
 import { RoomSubscriber } from "../fanout/room_subscriber.ts";
 import { gapFrame, HeldSubscriber } from "../fanout/held_subscriber.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
-import { followed } from "../journal/journal.ts";
+import { followed } from "../message/gates.ts";
 import { bump } from "../stats/stats.ts";
 import type { Connection } from "./connection.ts";
 import type { SubscribeContext } from "./subscribe.ts";

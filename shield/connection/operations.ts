@@ -15,7 +15,7 @@ import type { RequestRef } from "../message/request_ref.ts";
 import { isGrowingCommand } from "../growing/requests.ts";
 import { HISTORY_GET } from "../durable/history/history_query.ts";
 import type { Identity } from "../auth/identity.ts";
-import { followed } from "../journal/journal.ts";
+import { followed } from "../message/gates.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
 import { NONE_ADDED } from "../message/stamp.ts";
 import type { Caller } from "../message/caller.ts";

@@ -15,7 +15,7 @@ import type { Filters } from "../filter/filters.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
-import { mappedReader } from "../schema/mapped_data.ts";
+import { mappedReader, type SchemaLookup } from "../schema/mapped_data.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { Connection } from "./connection.ts";
 
@@ -24,7 +24,8 @@ const PASSED_A_TURN = 1_000;
 
 /** What it needs of the process. */
 export interface MissedContext {
-  readonly path: Pick<MessagePath, "classes" | "schemas">;
+  readonly path: Pick<MessagePath, "classes">;
+  readonly schemas: SchemaLookup;
   readonly hub: Hub;
   readonly filters: Pick<Filters, "shares">;
   readonly stats: Pick<
@@ -45,14 +46,14 @@ export function sendMissed(
   flow.is_sending = true;
   // What a later SUB asks for comes behind its ACK: not from here.
   const { rewinds } = flow;
-  const { path, stats, hub, ledger, filters: { shares } } = context;
+  const { path, schemas, stats, hub, ledger, filters: { shares } } = context;
   const { tenant_id } = connection.identity;
   const channel = hub.find(tenant_id, room_id);
   const totals = channel?.tenant;
   const note = (passed: PassedOver, { mark }: Subscriber) => {
     if (channel?.noted && mark) ledger?.passedOver(channel.noted, mark, passed);
   };
-  const mapped = mappedReader(path.schemas, tenant_id, room_id);
+  const mapped = mappedReader(schemas, tenant_id, room_id);
   const goOn = () => {
     if (connection.ended || flow.rewinds !== rewinds) return;
     sendMissed(context, connection, room_id, flow);

@@ -17,12 +17,11 @@ import type { TenantLogs } from "../durable/log/logs.ts";
 import { Flow } from "../fanout/flow.ts";
 import type { EntryPoint, Position } from "../durable/room/room_log.ts";
 import type { FlushQueue } from "./flush_queue.ts";
-import type { Note } from "../journal/note.ts";
+import type { Note, Policies } from "../message/gates.ts";
 import type { Hub, Subscriber } from "../fanout/hub.ts";
 import { requireRoomId } from "../../shared/subjects/subject.ts";
 import type { MessagePath } from "../message/pipeline.ts";
-import type { Overseer } from "../policy/overseer.ts";
-import { requireFields } from "../schema/mapped_data.ts";
+import { requireFields, type SchemaLookup } from "../schema/mapped_data.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import { sendMissed } from "./send_missed.ts";
 import type { MissedContext } from "./send_missed.ts";
@@ -43,9 +42,10 @@ const DELIBERATE_CLOSES = [1000, 4403];
 /** What subscriptions need of the process. */
 export interface SubscribeContext {
   readonly path: MessagePath;
+  readonly schemas: SchemaLookup;
   readonly hub: Hub;
   readonly flushes: FlushQueue;
-  readonly overseer: Pick<Overseer, "onSubscribe">;
+  readonly overseer: Pick<Policies, "onSubscribe">;
   readonly attendance: AttendanceContext;
   readonly limits: Limits;
   readonly stats: MissedContext["stats"] & Pick<ShieldStats, "rejects" | "deltas">;
@@ -97,7 +97,7 @@ export function runSubscribe(
   if (subscribe.presence) requireGrant(connection.identity, "presence", room_id);
   const presence_request = presenceRequest(subscribe, context.limits);
   const filter = context.filters.of(connection.identity.tenant_id, subscribe.filter);
-  requireFields(context.path.schemas, connection.identity.tenant_id, room_id, subscribe.filter);
+  requireFields(context.schemas, connection.identity.tenant_id, room_id, subscribe.filter);
   const request = subscribeRequest(subscribe);
   const allowed: Allowed = { subscribe, presence_request, request, filter };
   requireClass(context, connection, allowed);

@@ -5,7 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { Subscribe, Unsubscribe } from "@arqon/proto";
 import { canActInAll, notGranted } from "../auth/authorize.ts";
-import type { Note } from "../journal/note.ts";
+import type { Note } from "../message/gates.ts";
 import { subscribeRequest } from "../message/request_ref.ts";
 import { requireRoomsPattern } from "../../shared/subjects/subject.ts";
 import { ackAfterFlush, answer } from "./answers.ts";

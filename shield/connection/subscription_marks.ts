@@ -1,5 +1,5 @@
 /** What the ledger is told of subscriptions: when one has begun, and when and why it has ended. */
-import type { LeaveReason } from "../../shared/presence/leave_reason.ts";
+import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 import type { Flow } from "../fanout/flow.ts";
 import { classFilter } from "../filter/filter.ts";
 import type { Filter } from "../filter/filter.ts";

@@ -9,6 +9,7 @@ import { createMetrics } from "../../shared/metrics/metrics.ts";
 import { ConnectionTable } from "./connection_table.ts";
 import { createConnectionCounters } from "./limits.ts";
 import { Pump } from "../fanout/outbox.ts";
+import { NO_OBSERVERS } from "../message/observers.ts";
 import { RateTable } from "../rates/rates.ts";
 import { nativeSockets } from "../socket/native.ts";
 import { createStats } from "../stats/stats.ts";
@@ -47,6 +48,7 @@ async function testUpgrade(onConnect: UpgradeContext["overseer"]["onConnect"]) {
       waiting_max: { messages: 1_000, bytes: 1_000_000 },
     }),
     onClosed: () => {},
+    observers: NO_OBSERVERS,
     presence: { moving: { keep: () => undefined } },
     pump: new Pump(),
     stats: createStats(),

@@ -14,7 +14,7 @@ import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { SchemaLookup } from "../schema/mapped_data.ts";
 import type { ShieldStats } from "../stats/stats.ts";
-import type { UserUse } from "../../shared/usage/user_use.ts";
+import type { UserUse } from "../../shared/records/user_use.ts";
 import type { TenantTable, TenantTotals } from "../stats/tenant_stats.ts";
 import type { RoomMessage } from "./backlog.ts";
 import type { SeenMessages } from "./deduplicate.ts";

@@ -27,9 +27,9 @@ import { PatternRooms, UNBOUNDED_PATTERNS } from "./pattern_rooms.ts";
 import { DeltaBases } from "./deltas.ts";
 import { Reception } from "./reception.ts";
 import { droppable, gapEnvelope, isOwnEvent, readForeign } from "./room_message.ts";
-import type { Counts } from "../../shared/usage/counts.ts";
-import { countDelivery } from "../../shared/usage/user_use.ts";
-import type { UserUse } from "../../shared/usage/user_use.ts";
+import type { Counts } from "../../shared/records/counts.ts";
+import { countDelivery } from "../../shared/records/user_use.ts";
+import type { UserUse } from "../../shared/records/user_use.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
 export type { Channel, DurableRooms, Subscriber } from "./channel.ts";
@@ -126,6 +126,12 @@ export class Hub {
   /** The channel of a room; undefined when nobody here hears it. Throws for invalid ids. */
   find(tenant_id: string, room_id: string): Channel | undefined {
     return this.#channels.get(roomSubject("in", tenant_id, room_id));
+  }
+
+  /** Those who hear a room, as one object for as long as somebody does; undefined: nobody. */
+  hearers(tenant_id: string, room_id: string): object | undefined {
+    const channel = this.find(tenant_id, room_id);
+    return channel !== undefined && channel.subscribers.size > 0 ? channel : undefined;
   }
 
   close(): void {

@@ -8,7 +8,7 @@ import type { Ack, ScannedEnvelope } from "@arqon/proto";
 import { requireEventType } from "../auth/authorize.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Caller } from "../message/caller.ts";
-import { admit } from "../message/pipeline.ts";
+import { answered } from "../message/command.ts";
 import { EMPTY_ACK } from "../message/request_ref.ts";
 import { requirePlace, requirePossible } from "./places.ts";
 import type { GrowingContext } from "./places.ts";
@@ -40,28 +40,13 @@ export async function answerGrowing(
   caller: Caller,
   envelope: ScannedEnvelope,
 ): Promise<Ack> {
-  const { traces, journal, usage, classes, bans } = context.path;
-  const { identity } = caller;
-  const { room_id, request_id, size_bytes } = envelope;
-  try {
-    await admit(context.path, caller, envelope);
-    // A ban may have come while policies judged the command.
-    bans.requireRoom(identity, room_id);
-    const room_class = classes.of(identity.tenant_id, room_id);
+  const { room_id, request_id } = envelope;
+  return await answered(context.path, caller, envelope, async (room_class) => {
     if (!room_class.durable) throw new ArqonError("not-durable", room_id);
-    const request = requestOf(envelope);
-    const said = await answer(context, caller, room_id, request);
-    usage?.commanded(identity, room_class.pattern, size_bytes);
+    const said = await answer(context, caller, room_id, requestOf(envelope));
     const result = new TextEncoder().encode(JSON.stringify(said));
-    const ack = { ...EMPTY_ACK, request_id, result, offset: said.offset ?? 0 };
-    journal?.passed(envelope);
-    traces?.answered(envelope, ack);
-    return ack;
-  } catch (error) {
-    traces?.refused(caller, envelope, error);
-    journal?.refused(envelope, error);
-    throw error;
-  }
+    return { ...EMPTY_ACK, request_id, result, offset: said.offset ?? 0 };
+  });
 }
 
 function answer(

@@ -16,7 +16,8 @@ import type { Logger } from "../../shared/logs/log.ts";
 import { Counter, Histogram } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { Caller, HeaderPair } from "../message/caller.ts";
-import type { Judged, Overseer } from "../policy/overseer.ts";
+import type { Judged } from "../message/gates.ts";
+import type { Overseer } from "../policy/overseer.ts";
 import { senderOf } from "../policy/sender.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 

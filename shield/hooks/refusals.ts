@@ -1,8 +1,9 @@
 /** Hears what the Overseer refuses, for hooks that are told of it afterwards. Decides nothing. */
 import { ArqonError } from "@arqon/proto";
 import type { Caller } from "../message/caller.ts";
-import { isJudged } from "../policy/overseer.ts";
-import type { Judged, Overseer } from "../policy/overseer.ts";
+import { isJudged } from "../message/gates.ts";
+import type { Judged } from "../message/gates.ts";
+import type { Overseer } from "../policy/overseer.ts";
 import type { TenantEvents } from "./tenant_events.ts";
 
 /** The longest reason that is told, in UTF-16 units. */

@@ -3,7 +3,6 @@
  * bodies. Opening sockets is `shared/listeners/listen.ts`, upgraded ones are `upgrade.ts`.
  */
 import { ArqonError } from "@arqon/proto";
-import type { Journal } from "../journal/journal.ts";
 import { clientGone } from "../../shared/http1/client_gone.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { showsToken } from "../../shared/http1/shown_token.ts";
@@ -19,13 +18,13 @@ import type { TicketEntry } from "./tickets.ts";
 import type { Identity } from "../auth/identity.ts";
 import { isOriginAllowed, requireOrigin } from "../auth/origin.ts";
 import type { Client } from "../message/caller.ts";
+import type { Observers } from "../message/observers.ts";
 import { lightCopyOf, originalOf } from "../socket/light_copy.ts";
 import { bump } from "../stats/stats.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { TenantTable } from "../stats/tenant_stats.ts";
 import { tokenFrom } from "../auth/token.ts";
 import { ExpiredToken } from "../auth/token_refusal.ts";
-import type { Traces } from "../traces/traces.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** Answers requests of another protocol; undefined for one that is not. */
@@ -71,20 +70,7 @@ export interface HttpContext {
   readonly admission: Admission;
   /** Throws when the user is banned from the tenant, or when that cannot be told. */
   readonly requireNotBanned: (identity: Identity) => void;
-  /** Absent: nothing is traced. */
-  readonly traces?: Traces | undefined;
-  /**
-   * Takes note of a refused handshake; `identity` is absent when the token was refused and does not say
-   * whose it was. `former` is the connection that the client says it had, or "".
-   */
-  readonly noteRefused?: (
-    refusal: ArqonError,
-    remote_ip: string,
-    identity: Pick<Identity, "tenant_id" | "user_id"> | undefined,
-    former: string,
-  ) => void;
-  /** The journal of decisions; absent: nothing is written. */
-  readonly journal?: Pick<Journal, "clientRefused"> | undefined;
+  readonly observers: Observers;
 }
 
 /** Answers one request; with `turned_away` by a refusal, whatever it asks for. Never rejects. */
@@ -100,8 +86,15 @@ export async function handleRequest(
   if (foreign !== undefined) return await foreign;
   const upgrade = url.pathname === "/v1/socket" && asked.method !== "OPTIONS";
   const request = upgrade ? lightCopyOf(asked) : asked;
-  if (upgrade) context.traces?.handshake(request);
+  const { observers } = context;
+  if (upgrade) { for (const tell of observers.asked) tell(request); }
   const seen: { identity?: Identity } = {};
+  const tellGreeted = (refusal?: ArqonError) => {
+    const former = url.searchParams.get("resume") ?? "";
+    const bearer = refusal instanceof ExpiredToken ? refusal.bearer : undefined;
+    const asked = { request, remote_ip, who: seen.identity ?? bearer, former };
+    for (const tell of observers.greeted) tell(asked, refusal);
+  };
   try {
     requireOrigin(request, context.origins.allowed_origins);
     if (turned_away) context.admission.refuse();
@@ -110,7 +103,7 @@ export async function handleRequest(
       : await route(context, request, url, remote_ip, seen);
     if (upgrade) {
       bump(context.stats.handshakes, "accepted");
-      context.traces?.handshakeEnded(request);
+      tellGreeted();
     }
     // The response of an upgrade belongs to the runtime and must stay as it is.
     return upgrade ? response : withCors(context, request, response);
@@ -119,10 +112,7 @@ export async function handleRequest(
     bump(context.stats.rejects, refusal.reason);
     if (upgrade) {
       bump(context.stats.handshakes, refusal.reason);
-      const former = url.searchParams.get("resume") ?? "";
-      const bearer = refusal instanceof ExpiredToken ? refusal.bearer : undefined;
-      context.noteRefused?.(refusal, remote_ip, seen.identity ?? bearer, former);
-      context.traces?.handshakeEnded(request, refusal);
+      tellGreeted(refusal);
     }
     return withCors(
       context,
@@ -152,7 +142,7 @@ async function route(
     const identity = seen.identity = await authenticate(context, request);
     requireEntry(context, identity, remote_ip);
     showsToken(originalOf(request));
-    context.traces?.find(request)?.set({ "arqon.tenant": identity.tenant_id });
+    for (const tell of context.observers.known) tell(request, identity);
     const response = await counted(
       context,
       identity,
@@ -237,7 +227,7 @@ function requireEntry(context: HttpContext, identity: Identity, remote_ip: strin
   try {
     context.requireNotBanned(identity);
   } catch (error) {
-    context.journal?.clientRefused({ identity, remote_ip }, error);
+    for (const tell of context.observers.banned) tell({ identity, remote_ip }, error);
     throw error;
   }
 }

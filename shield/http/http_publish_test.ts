@@ -15,7 +15,7 @@ import { createHttpPublish } from "./http_publish.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import type { Identity } from "../auth/identity.ts";
 import { PLAIN_ROOMS } from "../durable/log/logs.ts";
-import { NO_MIRROR } from "../mirror/mirror.ts";
+import { NO_OBSERVERS } from "../message/observers.ts";
 import { NO_OVERSEER } from "../policy/overseer.ts";
 import { RateTable } from "../rates/rates.ts";
 import { createStats } from "../stats/stats.ts";
@@ -54,7 +54,7 @@ function testPublish(limits: Record<string, number> = {}) {
       overseer: NO_OVERSEER,
       bans: NO_BANS,
       schemas: NO_SCHEMAS,
-      mirror: NO_MIRROR,
+      observers: NO_OBSERVERS,
       ...PLAIN_ROOMS,
       now: () => clock.now_ms,
       random: randomPool((bytes) => crypto.getRandomValues(bytes)),

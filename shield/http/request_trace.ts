@@ -2,7 +2,7 @@
 import type { ScannedEnvelope } from "@arqon/proto";
 import { parseTraceparent, TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
 import type { MessagePath } from "../message/pipeline.ts";
-import { clientTraceId } from "../traces/trace_parent.ts";
+import { clientTraceId } from "../../shared/telemetry/trace_parent.ts";
 
 /** Gives the message the request's `traceparent`, unless it has a trace of its own. */
 export function inRequestTrace(

@@ -3,11 +3,14 @@
  * written when it is. Where nothing is written, no note is made and nobody asks further. Blocks and the store
  * are `queue.ts`.
  */
-import type { ScannedEnvelope } from "@arqon/proto";
+import type { ArqonError, ScannedEnvelope } from "@arqon/proto";
 import type { JournalRecord } from "../../shared/journal/record.ts";
+import type { Connection } from "../connection/connection.ts";
 import type { Caller, Client } from "../message/caller.ts";
+import type { Notes } from "../message/gates.ts";
+import type { Observer, Passed } from "../message/observers.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
-import { shareKey } from "../traces/trace_parent.ts";
+import { shareKey } from "../../shared/telemetry/trace_parent.ts";
 import { Note } from "./note.ts";
 import type { JournalQueue } from "./queue.ts";
 import { isShared } from "./rules.ts";
@@ -27,7 +30,7 @@ export interface JournalParts {
 }
 
 /** The journal of one Shield. */
-export class Journal {
+export class Journal implements Observer, Notes {
   readonly #parts: JournalParts;
   /** The notes of messages that are not decided yet. */
   readonly #notes = new WeakMap<ScannedEnvelope, Note>();
@@ -66,34 +69,40 @@ export class Journal {
     return new Note(rule, caller, { hook, room_id, time_ms: now() });
   }
 
-  /** Takes note of the message in the form in which it is published: `routed` is not kept. */
-  stamped(envelope: ScannedEnvelope, routed: Uint8Array): void {
-    this.#notes.get(envelope)?.stamped(routed);
+  /** Writes that a message was let through, with its place in the room's log, if it has one. */
+  passed({ envelope, routed, stored }: Readonly<Passed>): void {
+    const note = this.#taken(envelope);
+    if (note === undefined) return;
+    if (stored === undefined) note.stamped(routed);
+    this.allow(note, stored?.offset);
   }
 
-  /** Writes that a message was let through, with its place in the room's log, if it has one. */
-  passed(envelope: ScannedEnvelope, offset?: number): void {
-    const note = this.#notes.get(envelope);
-    if (note === undefined) return;
-    this.#notes.delete(envelope);
-    this.allowed(note, offset);
+  /** Writes that a command was let through. */
+  answered(_caller: Caller, envelope: ScannedEnvelope): void {
+    const note = this.#taken(envelope);
+    if (note !== undefined) this.allow(note);
   }
 
   /** Writes that a message was refused with this error. */
-  refused(envelope: ScannedEnvelope, error: unknown): void {
+  refused(_caller: Caller, envelope: ScannedEnvelope, error: unknown): void {
+    const note = this.#taken(envelope);
+    if (note !== undefined) this.deny(note, error);
+  }
+
+  /** The note of a message that is decided now. */
+  #taken(envelope: ScannedEnvelope): Note | undefined {
     const note = this.#notes.get(envelope);
-    if (note === undefined) return;
-    this.#notes.delete(envelope);
-    this.denied(note, error);
+    if (note !== undefined) this.#notes.delete(envelope);
+    return note;
   }
 
   /** Writes that an operation was let through. */
-  allowed(note: Note, offset?: number): void {
+  allow(note: Note, offset?: number): void {
     if (note.rule.mode === "all") this.#write(note, undefined, offset);
   }
 
   /** Writes that an operation was refused. */
-  denied(note: Note, error: unknown): void {
+  deny(note: Note, error: unknown): void {
     if (typeof error === "object" && error !== null) this.#told.add(error);
     this.#write(note, error, undefined);
   }
@@ -102,7 +111,12 @@ export class Journal {
    * Writes that something of a connection was refused, unless that is written: a frame that nobody could read,
    * or one too many. `room_id` is "" where it is about none.
    */
-  connectionRefused(caller: Caller, room_id: string, error: unknown): void {
+  denied(
+    { caller }: Pick<Connection, "caller">,
+    room_id: string,
+    _refusal: ArqonError,
+    error: unknown,
+  ): void {
     if (typeof error === "object" && error !== null && this.#told.has(error)) return;
     const { rules, classes, now } = this.#parts;
     const room_class = room_id === "" ? undefined : classes.of(caller.identity.tenant_id, room_id);
@@ -114,10 +128,10 @@ export class Journal {
   }
 
   /** Writes that somebody known was not let in, before there was a connection. */
-  clientRefused(client: Client, error: unknown): void {
+  banned(client: Client, error: unknown): void {
     const caller = { ...client, connection_id: "", request_headers: [] };
     const note = this.operation(caller, "on_connect", "");
-    if (note !== undefined) this.denied(note, error);
+    if (note !== undefined) this.deny(note, error);
   }
 
   #write(note: Note, error: unknown, offset: number | undefined): void {
@@ -127,24 +141,4 @@ export class Journal {
     const terms = this.#parts.terms?.of({ caller, hook, room_id, envelope, is_allowed });
     this.#parts.queue.write(identity.tenant_id, rule.keeping, note.entry(error, offset, terms));
   }
-}
-
-/** Does what decides a SUB, and writes what came of it. */
-export function followed<T extends Promise<unknown> | undefined>(
-  journal: Journal | undefined,
-  { caller, room_id }: { readonly caller: Caller; readonly room_id: string },
-  decide: (note?: Note) => T,
-): T {
-  const note = journal?.operation(caller, "on_subscribe", room_id);
-  if (journal === undefined || note === undefined) return decide();
-  let decided: T;
-  try {
-    decided = decide(note);
-  } catch (error) {
-    journal.denied(note, error);
-    throw error;
-  }
-  if (decided === undefined) journal.allowed(note);
-  else decided.then(() => journal.allowed(note), (error) => journal.denied(note, error));
-  return decided;
 }

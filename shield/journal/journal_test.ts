@@ -30,7 +30,9 @@ Deno.test("journal: refusals for a rate are all written, though they share one e
   const { journal, written } = testJournal();
   // As `RateRefusals` gives it to everybody who has to wait as long.
   const shared = new ArqonError("rate-limited", "", { retry_after_ms: 10 });
-  for (const id of ["c1", "c1", "c2"]) journal.connectionRefused(callerOf(id), "lobby", shared);
+  for (const id of ["c1", "c1", "c2"]) {
+    journal.denied({ caller: callerOf(id) }, "lobby", shared, shared);
+  }
   assert.deepEqual(written.map(({ sender }) => sender.connection), ["c1", "c1", "c2"]);
 });
 
@@ -41,8 +43,8 @@ Deno.test("journal: a refused message is written once, though its connection tel
   const envelope = scanEnvelope(bytes, { headers: 64, header_bytes: 65_536, field_bytes: 4_096 });
   const error = new ArqonError("policy-rejected", "no");
   journal.message(callerOf("c1"), envelope);
-  journal.refused(envelope, error);
-  journal.connectionRefused(callerOf("c1"), "lobby", error);
+  journal.refused(callerOf("c1"), envelope, error);
+  journal.denied({ caller: callerOf("c1") }, "lobby", error, error);
   assert.deepEqual(written.map(({ message_id }) => message_id), ["m1"]);
 });
 
@@ -55,7 +57,7 @@ Deno.test("journal: that a sender signed a message stands in its record", () => 
     const limits = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
     const envelope = scanEnvelope(bytes, limits);
     journal.message(callerOf("c1"), envelope);
-    journal.refused(envelope, new ArqonError("policy-rejected", "no"));
+    journal.refused(callerOf("c1"), envelope, new ArqonError("policy-rejected", "no"));
   }
   assert.deepEqual(written.map(({ is_signed }) => is_signed), [true, undefined]);
 });

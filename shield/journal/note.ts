@@ -10,10 +10,9 @@ import type { JournalRecord, PolicyRecord, Terms } from "../../shared/journal/re
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import { findIds, noIds } from "../ledger/message_ids.ts";
 import type { Caller } from "../message/caller.ts";
+import type { Note as Noting } from "../message/gates.ts";
 import type { PolicyBinding, PolicyOutcome, PolicySeen, Verdict } from "../policy/abi/policy.ts";
-import type { PolicyNote } from "../policy/question.ts";
-import type { SchemaNote } from "../schema/gate.ts";
-import { givenTraceId } from "../traces/trace_parent.ts";
+import { givenTraceId } from "../../shared/telemetry/trace_parent.ts";
 import type { JournalRule } from "./rules.ts";
 
 /** A larger payload is written as its hash, so that every block stays small. */
@@ -37,7 +36,7 @@ export interface Noted {
 }
 
 /** The note of one operation. */
-export class Note implements PolicyNote, SchemaNote {
+export class Note implements Noting {
   readonly rule: JournalRule;
   readonly caller: Caller;
   readonly #about: Noted;

@@ -17,7 +17,7 @@ import type { Caller } from "../message/caller.ts";
 import type { CompiledRule, MirrorRules } from "../mirror/rules.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
-import { shareKey } from "../traces/trace_parent.ts";
+import { shareKey } from "../../shared/telemetry/trace_parent.ts";
 
 /** What it is read from. */
 export interface TermsParts {

@@ -4,28 +4,13 @@
  */
 import { isId } from "@arqon/proto";
 import type { ArqonError } from "@arqon/proto";
-import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
-import type { Identity } from "../auth/identity.ts";
+import type { Asked } from "../message/observers.ts";
 import type { Ledger } from "./ledger.ts";
-import type { LedgerStart } from "./start.ts";
 import type { RunningRow } from "./left_out_rows.ts";
 import { clipped } from "./row_facts.ts";
 
 /** Addresses whose last refusal is remembered. */
 const LAST_MAX = 256;
-
-/**
- * A refused handshake; user and tenant are "" when the token was refused and does not say whose it was.
- * `connection_id` is the one that the client had before and named, or "".
- */
-export interface RefusedHandshake {
-  readonly connection_id: string;
-  readonly tenant_id: string;
-  readonly user_id: string;
-  readonly remote_ip: string;
-  readonly reason: string;
-  readonly detail: string;
-}
 
 /** The refused handshakes of one process. */
 export class HandshakeNotes {
@@ -46,8 +31,18 @@ export class HandshakeNotes {
     this.#rows_per_second = rows_per_second;
   }
 
-  note(refused: RefusedHandshake): void {
-    const { tenant_id, user_id, connection_id, remote_ip, reason, detail } = refused;
+  /**
+   * Takes note of a refusal. User and tenant are "" when the token was refused and does not say whose it was. A
+   * stranger may name any former connection; who is known is found within the own tenant only.
+   */
+  greeted(
+    { remote_ip, who, former }: Omit<Asked, "request">,
+    refused: ArqonError | undefined,
+  ): void {
+    if (refused === undefined) return;
+    const { reason, message: detail } = refused;
+    const { tenant_id = "", user_id = "" } = who ?? {};
+    const connection_id = who !== undefined && isId(former) ? former : "";
     const key = `${remote_ip}\n${tenant_id}\n${user_id}\n${connection_id}\n${reason}`;
     const run = this.#last.get(key);
     if (run === undefined && !this.#mayWrite()) return void this.unnoted++;
@@ -67,32 +62,4 @@ export class HandshakeNotes {
     }
     return ++this.#rows <= this.#rows_per_second;
   }
-}
-
-/** What the client listener needs for it; nothing without a ledger. */
-export function handshakeNotes(
-  ledger: Ledger | undefined,
-  { config, registry, now }: LedgerStart,
-) {
-  if (ledger === undefined) return {};
-  const notes = new HandshakeNotes(ledger, now, config.ledger.handshakes_per_second);
-  scrapedCounter(
-    registry,
-    "shield_ledger_unnoted_handshakes_total",
-    "Refused handshakes of which the ledger took no note: too many in a second.",
-    () => notes.unnoted,
-  );
-  return {
-    noteRefused(
-      { reason, message: detail }: ArqonError,
-      remote_ip: string,
-      identity: Pick<Identity, "tenant_id" | "user_id"> | undefined,
-      former: string,
-    ): void {
-      const { tenant_id = "", user_id = "" } = identity ?? {};
-      // A stranger may name any connection; who is known is found within the own tenant only.
-      const connection_id = identity !== undefined && isId(former) ? former : "";
-      notes.note({ tenant_id, user_id, connection_id, remote_ip, reason, detail });
-    },
-  };
 }

@@ -6,11 +6,11 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
 import type { Connection } from "../connection/connection.ts";
-import { noteRefused } from "../connection/noted.ts";
 import { steadyTime } from "../../shared/spine/contract/log_clock.ts";
 import { accountsOf } from "./explain.ts";
 import { findMessages } from "./find_messages.ts";
 import { HandshakeNotes } from "./handshakes.ts";
+import { noting } from "./observer.ts";
 import { gather } from "./history.ts";
 import { Ledger } from "./ledger.ts";
 import type { RunningRow } from "./left_out_rows.ts";
@@ -217,12 +217,14 @@ Deno.test("rooms that nobody hears and no row is about are forgotten", () => {
 Deno.test("the same refusal again and again is one row; strangers fill no ledger", async () => {
   const ledger = new Ledger({ bytes_max: 1e9, kept_ms: 1e9, now: () => 1_000 });
   const notes = new HandshakeNotes(ledger, () => 1_000, 50);
-  const of = { tenant_id: "", user_id: "", connection_id: "" };
-  const refused = { ...of, reason: "token-expired", detail: "" };
-  for (let index = 0; index < 100; index++) notes.note({ ...refused, remote_ip: "10.0.0.1" });
+  const stranger = { who: undefined, former: "" };
+  const refused = new ArqonError("token-expired");
+  for (let index = 0; index < 100; index++) {
+    notes.greeted({ ...stranger, remote_ip: "10.0.0.1" }, refused);
+  }
   assert.equal(ledger.counts.rows, 1);
   for (let index = 0; index < 1_000; index++) {
-    notes.note({ ...refused, remote_ip: `10.1.${index}` });
+    notes.greeted({ ...stranger, remote_ip: `10.1.${index}` }, refused);
   }
   assert.ok(ledger.counts.rows <= 50, `${ledger.counts.rows} rows`);
   assert.equal(notes.unnoted, 1_001 - ledger.counts.rows);
@@ -309,10 +311,12 @@ Deno.test("a connection that is refused for ever other things gets few rows", ()
   const ledger = new Ledger({ bytes_max: 1e9, kept_ms: 1e9, now: () => 1_000 });
   const identity = { tenant_id: "acme", user_id: "bob" };
   const connection = { id: "c1", number: 1, identity, caller: { remote_ip: "" } };
-  const noted = new Map();
+  let at_ms = 0;
+  const { denied } = noting(ledger, { greeted() {} }, () => at_ms);
   const refuse = (room_id: string, now_ms: number) => {
     const refusal = new ArqonError("not-granted", room_id);
-    noteRefused(ledger, { connection: connection as Connection, refusal, room_id }, noted, now_ms);
+    at_ms = now_ms;
+    denied?.(connection as Connection, room_id, refusal, refusal);
   };
   for (let count = 0; count < 10_000; count++) refuse(`room-${count}`, 1_000);
   assert.equal(ledger.counts.rows, 8);

@@ -11,7 +11,10 @@ import { accountsOf, readsOf } from "./explain.ts";
 import { findMessages, roomMessages } from "./find_messages.ts";
 import { gather } from "./history.ts";
 import type { OpenConnection } from "./history.ts";
+import type { Observer } from "../message/observers.ts";
+import { HandshakeNotes } from "./handshakes.ts";
 import { Ledger } from "./ledger.ts";
+import { noting } from "./observer.ts";
 import { startStore } from "./store.ts";
 import type { LedgerStore, StoreStart } from "./store.ts";
 
@@ -29,6 +32,7 @@ export interface LedgerStart {
 /** A ledger that runs, until it is closed. */
 export interface StartedLedger {
   readonly ledger: Ledger;
+  readonly observer: Observer;
   /** Absent: it is in memory only. */
   readonly store: LedgerStore | undefined;
   /** Stores what is to be stored. Never rejects. */
@@ -62,9 +66,17 @@ export function startLedger(start: StoreStart): StartedLedger | undefined {
     "Rows of the ledger: messages, and ends, holes and refusals of connections.",
     () => ledger.counts.rows,
   );
+  const handshakes = new HandshakeNotes(ledger, now, config.ledger.handshakes_per_second);
+  scrapedCounter(
+    registry,
+    "shield_ledger_unnoted_handshakes_total",
+    "Refused handshakes of which the ledger took no note: too many in a second.",
+    () => handshakes.unnoted,
+  );
   const store = startStore(start, ledger);
   return {
     ledger,
+    observer: noting(ledger, handshakes, now),
     store,
     async close() {
       clearInterval(timer);

@@ -13,11 +13,11 @@ import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { SpineHeaders } from "../../shared/spine/contract/spine.ts";
 import { commandSubject } from "../../shared/subjects/subject.ts";
 import { commandAction } from "../auth/authorize.ts";
-import { admit } from "./pipeline.ts";
+import { admit, tellRefused } from "./pipeline.ts";
 import { spineHeaders, stamp } from "./stamp.ts";
 import type { MessagePath } from "./pipeline.ts";
 import type { Identity } from "../auth/identity.ts";
-import type { Caller } from "./caller.ts";
+import type { Caller, HeaderPair } from "./caller.ts";
 
 /** How a command is sent. */
 export interface CommandOptions {
@@ -30,6 +30,32 @@ export interface CommandOptions {
 }
 
 /**
+ * Has an admitted command answered, and tells observers what came of it. Rejects as `admit` refuses, and as
+ * `answer` does.
+ */
+export async function answered(
+  path: MessagePath,
+  caller: Caller,
+  envelope: ScannedEnvelope,
+  answer: (room_class: RoomClass, added: readonly HeaderPair[] | undefined) => Promise<Ack>,
+): Promise<Ack> {
+  const { tenant_id } = caller.identity;
+  const { room_id } = envelope;
+  const added = await admit(path, caller, envelope);
+  try {
+    // A ban may have come while policies judged the command.
+    path.bans.requireRoom(caller.identity, room_id);
+    const room_class = path.classes.of(tenant_id, room_id);
+    const ack = await answer(room_class, added);
+    for (const tell of path.observers.answered) tell(caller, envelope, room_class, ack);
+    return ack;
+  } catch (error) {
+    tellRefused(path, caller, envelope, error);
+    throw error;
+  }
+}
+
+/**
  * The Brain's answer, with the `request_id` of this request; a refusal is an answer, too. Rejects with
  * `brain-unavailable`, `command-timeout`, `presence-disabled`, or as `admit` refuses.
  */
@@ -39,37 +65,30 @@ export async function command(
   envelope: ScannedEnvelope,
   options: CommandOptions,
 ): Promise<Ack> {
-  const { traces, journal } = path;
-  try {
-    const ack = await ask(path, caller, envelope, options);
-    journal?.passed(envelope);
-    traces?.answered(envelope, ack);
-    return ack;
-  } catch (error) {
-    traces?.refused(caller, envelope, error);
-    journal?.refused(envelope, error);
-    throw error;
-  }
+  return await answered(
+    path,
+    caller,
+    envelope,
+    (room_class, added) => ask(path, caller, envelope, room_class, added, options),
+  );
 }
 
 async function ask(
   path: MessagePath,
   caller: Caller,
   envelope: ScannedEnvelope,
+  room_class: RoomClass,
+  added: readonly HeaderPair[] | undefined,
   { timeout_ms, origin }: CommandOptions,
 ): Promise<Ack> {
   const { identity } = caller;
-  const added = await admit(path, caller, envelope);
-  // A ban may have come while policies judged the command.
-  path.bans.requireRoom(identity, envelope.room_id);
   if (commandAction(envelope.command?.name ?? "") === "presence") {
-    requireShown(path, identity.tenant_id, envelope.room_id);
+    if (!room_class.presence) throw new ArqonError("presence-disabled", envelope.room_id);
     // The Brain hears on one connection, in order: it knows this Shield's members before it answers.
     path.announce();
   }
   const request = stamp(path, identity, envelope, added);
   const subject = commandSubject(identity.tenant_id, envelope.room_id);
-  const room_class = path.classes.of(identity.tenant_id, envelope.room_id);
   const headers = {
     ...spineHeaders(path, envelope, origin),
     ...(room_class.reducer === undefined ? undefined : whoCalls(identity, room_class)),
@@ -80,11 +99,6 @@ async function ask(
   const reply = commands === undefined
     ? await spine.request(subject, request, asked)
     : await commands.request(subject, request, asked, has_id);
-  path.usage?.commanded(
-    identity,
-    room_class.pattern,
-    envelope.size_bytes,
-  );
   try {
     return { ...readAck(reply.payload), request_id: envelope.request_id };
   } catch (cause) {
@@ -107,10 +121,4 @@ function whoCalls(
   const detail =
     `the token's claims ${names} have ${units} characters; at most ${CLAIMS_UNITS_MAX}`;
   throw new ArqonError("invalid-command", detail);
-}
-
-/** Throws `presence-disabled` for a question about members in a room without presence. */
-function requireShown(path: MessagePath, tenant_id: string, room_id: string): void {
-  if (path.classes.of(tenant_id, room_id).presence) return;
-  throw new ArqonError("presence-disabled", room_id);
 }

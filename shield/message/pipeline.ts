@@ -7,7 +7,7 @@ import { ArqonError, hasShadowHeader } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import type { Random } from "../../shared/ids.ts";
 import type { Appended } from "../../shared/spine/contract/durable_log.ts";
-import type { SpineHeaders } from "../../shared/spine/contract/spine.ts";
+import type { Spine, SpineHeaders } from "../../shared/spine/contract/spine.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
 import {
@@ -21,55 +21,54 @@ import {
 } from "../auth/authorize.ts";
 import type { BanCheck } from "../auth/bans.ts";
 import type { Identity } from "../auth/identity.ts";
-import type { FilterShares } from "../filter/shares.ts";
-import type { Journal } from "../journal/journal.ts";
-import type { Note } from "../journal/note.ts";
-import { isCompared } from "../mirror/mirror.ts";
-import type { Mirror } from "../mirror/mirror.ts";
-import { isJudged } from "../policy/overseer.ts";
-import type { Judged, JudgedLater, Overseer } from "../policy/overseer.ts";
 import type { Caller, HeaderPair } from "./caller.ts";
 import type { CommandsUnderWay } from "./commands_under_way.ts";
-import type { TenantQuota } from "../quota/quota.ts";
+import { isJudged } from "./gates.ts";
+import type { Judged, JudgedLater, Note, Notes, Policies, Quota, Schemas } from "./gates.ts";
+import type { Observers, Passed } from "./observers.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
+import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import { give } from "./room_order.ts";
 import type { PublishedOrder } from "./room_order.ts";
-import type { SchemaGate } from "../schema/gate.ts";
 import { type SignatureDemands, verifySignature } from "./signature.ts";
 import { kept, NONE_ADDED, passing, spineHeaders, stamp } from "./stamp.ts";
-import type { Tap } from "./tap.ts";
-import type { SendingSpine, StoringLogs } from "../traces/traced_sends.ts";
-import type { Traces } from "../traces/traces.ts";
-import type { Unheard } from "../ledger/unheard.ts";
-import type { UsageLedger } from "../usage/ledger.ts";
+import type { Traced } from "./stamp.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
+
+/** A message for its room's log; the bytes of `envelope` are copied. */
+export interface LogAppend {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly room_class: RoomClass;
+  readonly envelope: Uint8Array;
+  /** The message id; "" for none. */
+  readonly message_id: string;
+  readonly sender_id: string;
+  readonly headers: SpineHeaders | undefined;
+}
 
 /** What the path needs of the process. */
 export interface MessagePath {
-  readonly spine: SendingSpine;
+  readonly spine: Pick<Spine, "give" | "request">;
   readonly signatures: SignatureDemands;
-  readonly overseer: Pick<Overseer, "onMessage">;
+  readonly overseer: Pick<Policies, "onMessage">;
   readonly bans: BanCheck;
-  readonly schemas: SchemaGate;
-  readonly mirror: Mirror;
+  readonly schemas: Schemas;
+  readonly observers: Observers;
   /** The order of publishes; absent on an engine that brings everything once and in order. */
   readonly order?: PublishedOrder | undefined;
-  /** The tap; absent: no message is tapped. */
-  readonly tap?: Tap | undefined;
   readonly classes: Pick<RoomClasses, "of">;
-  readonly logs: StoringLogs;
+  readonly logs: { append(append: LogAppend): Promise<Appended> };
   /** The tenants' quotas on all Shields together; absent: only those of `[limits]`. */
-  readonly quota?: TenantQuota | undefined;
-  /** What the filters of a tenant's subscribers may take; absent: what they want. */
-  readonly shares?: Pick<FilterShares, "require"> | undefined;
-  /** The traces of the process; absent: nothing is traced. */
-  readonly traces?: Traces | undefined;
-  /** The journal of decisions; absent: nothing is written. */
-  readonly journal?: Journal | undefined;
-  /** The ledger of use; absent: nothing is counted. */
-  readonly usage?: UsageLedger | undefined;
-  /** Takes note of stored messages that nobody hears here; absent: nobody does. */
-  readonly unheard?: Unheard | undefined;
+  readonly quota?: Quota | undefined;
+  /** Throws while a tenant's subscribers have used up what their filters may take; absent: what they want. */
+  readonly shares?: { require(tenant_id: string): void } | undefined;
+  /** The traces that are recorded; absent: nothing is traced. */
+  readonly traces?: Traced | undefined;
+  /** Keeps notes of decisions; absent: nothing is written. */
+  readonly journal?: Notes | undefined;
+  /** Those who hear a room here, as one object for as long as some do; absent: nobody asks. */
+  readonly hearers?: ((tenant_id: string, room_id: string) => object | undefined) | undefined;
   /** Commands that wait for Brains that may go; absent beside an embedded Spine, where none goes alone. */
   readonly commands?: Pick<CommandsUnderWay, "request"> | undefined;
   /** Announces own members' changes that wait for others to travel with. */
@@ -97,7 +96,7 @@ export function admit(
 ): Judged | undefined {
   let admitted: Judged | undefined;
   step(AT.message);
-  path.traces?.begin(caller, envelope);
+  for (const tell of path.observers.begun) tell(caller, envelope);
   const note = path.journal?.message(caller, envelope);
   try {
     admitted = checkAll(path, caller, envelope, note);
@@ -122,15 +121,14 @@ function tellingRefused(
   return admitted;
 }
 
-function tellRefused(
-  { mirror, traces, journal }: MessagePath,
+/** Tells everybody that a message or command is refused. */
+export function tellRefused(
+  { observers }: Pick<MessagePath, "observers">,
   caller: Caller,
   envelope: ScannedEnvelope,
   error: unknown,
 ): void {
-  traces?.refused(caller, envelope, error);
-  journal?.refused(envelope, error);
-  if (isCompared(error)) mirror.refused(envelope, caller);
+  for (const tell of observers.refused) tell(caller, envelope, error);
 }
 
 /** Does what `admit` does, without telling others of a refusal. */
@@ -186,26 +184,29 @@ function checkContent(
 }
 
 /**
- * Throws what the gate refuses with, in a span of its own. Where a policy has replaced the payload, it is
- * called again, with the header that says so: the `mark` of a copy that is kept.
+ * Throws what the gate refuses with. Where a policy has replaced the payload, it is called again, with the
+ * header that says so: the `mark` of a copy that is kept.
  */
 function checkSchema(
   path: MessagePath,
-  { identity }: Caller,
+  caller: Caller,
   envelope: ScannedEnvelope,
   mark: HeaderPair | undefined,
   note: Note | undefined,
 ): void {
-  if (envelope.event === undefined || path.schemas.isEmpty) return;
+  const { schemas, observers } = path;
+  if (envelope.event === undefined || schemas.isEmpty) return;
   step(AT.schema);
-  const span = path.traces?.find(envelope)?.child("schema", "internal");
+  for (const tell of observers.checking) tell(envelope);
+  const { steps } = schemas;
+  let refusal: unknown;
   try {
-    requireSchema(path, identity, envelope, mark, note);
+    requireSchema(path, caller.identity, envelope, mark, note);
   } catch (error) {
-    span?.fail(error instanceof ArqonError ? error.reason : "internal");
+    refusal = error;
     throw error;
   } finally {
-    span?.end();
+    for (const tell of observers.checked) tell(caller, envelope, schemas.steps - steps, refusal);
   }
 }
 
@@ -219,12 +220,7 @@ function requireSchema(
 ): void {
   const { tenant_id } = identity;
   const subject = roomSubject("in", tenant_id, envelope.room_id);
-  const { steps } = path.schemas;
   const refusal = path.schemas.check(subject, tenant_id, envelope, note);
-  if (path.usage !== undefined) {
-    const { pattern } = path.classes.of(tenant_id, envelope.room_id);
-    path.usage.checked(identity, pattern, path.schemas.steps - steps);
-  }
   if (refusal === undefined) return;
   if (refusal.dead_letter !== undefined) {
     const marks = mark === undefined ? NONE_ADDED : [mark];
@@ -262,46 +258,16 @@ export function publishAdmitted(
   added_headers: readonly HeaderPair[],
   now_ms: number,
 ): Promise<Appended> | undefined {
-  // A function with closures has a context of its own for each call, which most calls do not need.
-  return path.traces === undefined && path.journal === undefined
-    ? publishUntold(path, publisher, envelope, added_headers, now_ms)
-    : publishTold(path, publisher, envelope, added_headers, now_ms);
-}
-
-/** `publishAdmitted`, which tells traces and journal what came of it. */
-function publishTold(
-  path: MessagePath,
-  publisher: Publisher,
-  envelope: ScannedEnvelope,
-  added_headers: readonly HeaderPair[],
-  now_ms: number,
-): Promise<Appended> | undefined {
-  const { traces, journal } = path;
-  const refused = (error: unknown) => {
-    traces?.refused(publisher.caller, envelope, error);
-    journal?.refused(envelope, error);
-  };
-  let stored: Promise<Appended> | undefined;
   try {
-    stored = publishUntold(path, publisher, envelope, added_headers, now_ms);
+    return send(path, publisher, envelope, added_headers, now_ms);
   } catch (error) {
-    refused(error);
+    tellRefused(path, publisher.caller, envelope, error);
     throw error;
   }
-  if (stored === undefined) {
-    traces?.end(envelope);
-    journal?.passed(envelope);
-  } else {
-    stored.then(({ offset }) => {
-      traces?.end(envelope);
-      journal?.passed(envelope, offset);
-    }, refused);
-  }
-  return stored;
 }
 
-/** `publishAdmitted`, which tells traces and journal nothing. */
-function publishUntold(
+/** Does what `publishAdmitted` does; tells what has passed, and no refusal that is known at once. */
+function send(
   path: MessagePath,
   { caller, origin }: Publisher,
   envelope: ScannedEnvelope,
@@ -311,25 +277,35 @@ function publishUntold(
   step(AT.message);
   const { identity } = caller;
   path.bans.requireRoom(identity, envelope.room_id);
-  const { tenant_id, user_id: sender_id } = identity;
-  const { room_id, message_id } = envelope;
+  const { tenant_id } = identity;
+  const { room_id } = envelope;
   const room_class = path.classes.of(tenant_id, room_id);
   // What a reducer says, nobody else says.
   if (room_class.reducer !== undefined) throw notGranted("publish", room_id);
   const space = room_class.durable ? kept : passing;
   const routed = stamp(path, identity, envelope, added_headers, now_ms, space);
   const headers = spineHeaders(path, envelope, origin);
-  if (!room_class.durable) {
-    path.journal?.stamped(envelope, routed);
-    const subject = roomSubject("in", tenant_id, room_id);
-    give(path, subject, routed, headers);
-    path.usage?.taken(identity, room_class.pattern, envelope.size_bytes);
-    path.tap?.show(tenant_id, room_id, routed, headers);
-    mirror(path, caller, envelope, subject, routed, headers);
-    return undefined;
-  }
-  const hearing = path.unheard?.hearing(tenant_id, room_id);
-  return path.logs.append({
+  if (room_class.durable) return store(path, caller, envelope, room_class, routed, headers);
+  const subject = roomSubject("in", tenant_id, room_id);
+  give(path, subject, routed, headers);
+  tellPassed(path, caller, envelope, subject, room_class, routed, headers, undefined, true);
+  return undefined;
+}
+
+/** Stores a message in its room's log. It stands alone for its closures: `send` would make a context for each message. */
+function store(
+  path: MessagePath,
+  caller: Caller,
+  envelope: ScannedEnvelope,
+  room_class: RoomClass,
+  routed: Uint8Array,
+  headers: SpineHeaders | undefined,
+): Promise<Appended> {
+  const { tenant_id, user_id: sender_id } = caller.identity;
+  const { room_id, message_id } = envelope;
+  const { hearers } = path;
+  const before = hearers?.(tenant_id, room_id);
+  const append = {
     tenant_id,
     room_id,
     room_class,
@@ -337,30 +313,41 @@ function publishUntold(
     message_id,
     sender_id,
     headers,
-  }).then((appended) => {
-    const stored_bytes = appended.duplicate ? 0 : routed.length;
-    path.usage?.taken(identity, room_class.pattern, envelope.size_bytes, stored_bytes);
-    // A repetition was tapped and mirrored with the message that it repeats.
-    if (!appended.duplicate) {
-      const { offset } = appended;
-      path.unheard?.stored({ tenant_id, room_id, envelope: routed, offset }, hearing);
-      path.tap?.show(tenant_id, room_id, routed, headers);
-      const subject = roomSubject("in", tenant_id, room_id);
-      mirror(path, caller, envelope, subject, routed, headers);
-    }
-    return appended;
+  };
+  return path.logs.append(append).then((stored) => {
+    // Whoever came or went meanwhile may have missed it.
+    const is_heard = before !== undefined && hearers?.(tenant_id, room_id) === before;
+    const subject = roomSubject("in", tenant_id, room_id);
+    tellPassed(path, caller, envelope, subject, room_class, routed, headers, stored, is_heard);
+    return stored;
+  }, (error) => {
+    tellRefused(path, caller, envelope, error);
+    throw error;
   });
 }
 
-function mirror(
-  { mirror }: MessagePath,
+/** The message that is being told of: one object for all, as nobody keeps it. */
+const present = {} as Passed;
+
+function tellPassed(
+  { observers: { passed } }: MessagePath,
   caller: Caller,
   envelope: ScannedEnvelope,
   subject: Subject,
+  room_class: RoomClass,
   routed: Uint8Array,
   headers: SpineHeaders | undefined,
+  stored: Appended | undefined,
+  is_heard: boolean,
 ): void {
-  step(AT.mirror);
-  mirror.copy(subject, envelope, caller, routed, headers);
-  mirror.passed(envelope, caller, routed);
+  if (passed.length === 0) return;
+  present.caller = caller;
+  present.envelope = envelope;
+  present.subject = subject;
+  present.room_class = room_class;
+  present.routed = routed;
+  present.headers = headers;
+  present.stored = stored;
+  present.is_heard = is_heard;
+  for (const tell of passed) tell(present);
 }

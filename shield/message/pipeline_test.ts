@@ -22,7 +22,7 @@ import { NO_BANS } from "../auth/bans.ts";
 import { NO_SCHEMAS } from "../schema/gate.ts";
 import { NO_OVERSEER } from "../policy/overseer.ts";
 import { PLAIN_ROOMS } from "../durable/log/logs.ts";
-import { NO_MIRROR } from "../mirror/mirror.ts";
+import { NO_OBSERVERS } from "./observers.ts";
 import type { Identity } from "../auth/identity.ts";
 import { publish } from "./pipeline.ts";
 import { ann } from "../auth/testing/identity.ts";
@@ -270,7 +270,7 @@ Deno.test("what the Spine does not take is refused with the Spine's own reason",
     overseer: NO_OVERSEER,
     bans: NO_BANS,
     schemas: NO_SCHEMAS,
-    mirror: NO_MIRROR,
+    observers: NO_OBSERVERS,
     ...PLAIN_ROOMS,
     now: () => SPINE_NOW_MS,
     random,

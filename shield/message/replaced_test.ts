@@ -8,6 +8,7 @@ import { Journal } from "../journal/journal.ts";
 import { JournalRules } from "../journal/rules.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { SPINE_NOW_MS } from "../testing/spine.ts";
+import { observersOf } from "./observers.ts";
 import type { MessagePath } from "./pipeline.ts";
 import { scan, testPath } from "./testing/path.ts";
 import { NO_SCHEMAS } from "../schema/gate.ts";
@@ -56,7 +57,10 @@ Deno.test("the journal has the violation of a payload that a policy has made, an
     const onMessage: MessagePath["overseer"]["onMessage"] = (caller, envelope, path, again, note) =>
       void again?.(path!, caller, envelope, ["x-arqon-replaced", "mask"], note);
     const schemas = { ...NO_SCHEMAS, isEmpty: false, check };
-    await using path = testPath([], { onMessage }, schemas, { journal });
+    await using path = testPath([], { onMessage }, schemas, {
+      journal,
+      observers: observersOf([journal]),
+    });
     const sent = await path.send(ann, scan());
     assert.equal(sent, violated === "made" ? "schema-violation" : undefined);
     assert.deepEqual(written.map(({ schema }) => schema), [{ id: "shop", version: 3, violation }]);

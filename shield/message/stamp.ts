@@ -7,16 +7,23 @@ import type { Random } from "../../shared/ids.ts";
 import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
 import type { SpineHeaders } from "../../shared/spine/contract/spine.ts";
 import { TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
+import type { TraceContext } from "../../shared/telemetry/trace_context.ts";
 import type { Identity } from "../auth/identity.ts";
 import { HeadedSpace } from "../socket/frame_space.ts";
-import { clientTraceId } from "../traces/trace_parent.ts";
-import type { Traces } from "../traces/traces.ts";
+import { clientTraceId } from "../../shared/telemetry/trace_parent.ts";
 import type { HeaderPair } from "./caller.ts";
+
+/** The traces that are recorded. */
+export interface Traced {
+  /** What a message says of its trace, or a request; undefined: it is not recorded. */
+  find(about: object): { readonly trace_id: string; readonly traceparent: string } | undefined;
+  /** Notes that the envelope came as a child of this context, whose trace id it has. */
+  place(envelope: ScannedEnvelope, context: TraceContext): void;
+}
 
 /** What a stamp needs of the process. */
 export interface StampSource {
-  /** The traces of the process; absent: nothing is traced. */
-  readonly traces?: Traces | undefined;
+  readonly traces?: Traced | undefined;
   readonly now: () => number;
   readonly random: Random;
 }

@@ -5,29 +5,20 @@
  * clients' messages pass. What a Brain makes of the sample is `brain/tap.ts`.
  */
 import { ArqonError, DecodeError } from "@arqon/proto";
-import type { Spine, SpineHeaders } from "../../shared/spine/contract/spine.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { tapSubject } from "../../shared/subjects/subject.ts";
 import { isEnvelopeTapped } from "../../shared/records/tap_sample.ts";
 import { recordedIn } from "../../shared/telemetry/spine_span.ts";
 import { TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
+import type { Observer } from "./observers.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
-/** Takes published messages for the tap. */
-export interface Tap {
-  /**
-   * Hands on a message that belongs to the sample, or whose trace is recorded. One that the Spine does
-   * not take is left out: the message itself has gone its way. `headers` went beside it.
-   */
-  show(
-    tenant_id: string,
-    room_id: string,
-    envelope: Uint8Array,
-    headers: SpineHeaders | undefined,
-  ): void;
-}
-
-/** Makes the tap; undefined when nothing is tapped. `fraction` is the share of traces, in [0, 1]. */
-export function createTap(spine: Pick<Spine, "give">, fraction: number): Tap | undefined {
+/**
+ * Makes the tap: it hands on a message that belongs to the sample, or whose trace is recorded. One that the Spine does
+ * not take is left out: the message itself has gone its way. Undefined when nothing is tapped. `fraction` is the share
+ * of traces, in [0, 1].
+ */
+export function createTap(spine: Pick<Spine, "give">, fraction: number): Observer | undefined {
   if (fraction === 0) return undefined;
   const isSampled = (envelope: Uint8Array): boolean => {
     try {
@@ -38,14 +29,16 @@ export function createTap(spine: Pick<Spine, "give">, fraction: number): Tap | u
     }
   };
   return {
-    show(tenant_id, room_id, envelope, headers) {
+    passed({ caller, envelope: { room_id }, routed, headers, stored }) {
+      // A repetition was tapped with the message that it repeats.
+      if (stored?.duplicate === true) return;
       step(AT.tap);
       const recorded = recordedIn(headers) !== undefined;
-      if (!recorded && !isSampled(envelope)) return;
+      if (!recorded && !isSampled(routed)) return;
       const traceparent = headers?.[TRACEPARENT];
       const beside = traceparent === undefined ? undefined : { [TRACEPARENT]: traceparent };
       try {
-        spine.give(tapSubject(tenant_id, room_id), envelope, beside);
+        spine.give(tapSubject(caller.identity.tenant_id, room_id), routed, beside);
       } catch (error) {
         if (!(error instanceof ArqonError)) throw error;
       }

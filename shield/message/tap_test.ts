@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
 import type { SpineHeaders } from "../../shared/spine/contract/spine.ts";
 import { TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
+import { ann } from "../auth/testing/identity.ts";
 import { createTap } from "./tap.ts";
+import { callerOf, passedOf, scan } from "./testing/path.ts";
 
 const RECORDED = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -19,7 +21,7 @@ function shown(fraction: number, messages: readonly Uint8Array[], headers?: Spin
     give: (subject, envelope, headers) => void given.push({ subject, envelope, headers }),
   }, fraction);
   for (const one of messages) {
-    tap?.show("acme", "lobby", one, headers);
+    tap?.passed?.(passedOf({ caller: callerOf(ann), envelope: scan(), routed: one, headers }));
   }
   return given;
 }
@@ -54,5 +56,5 @@ Deno.test("an envelope that cannot be read and a Spine that takes nothing end no
       throw new ArqonError("spine-unavailable");
     },
   }, 1);
-  tap?.show("acme", "lobby", envelope(1), undefined);
+  tap?.passed?.(passedOf({ caller: callerOf(ann), envelope: scan(), routed: envelope(1) }));
 });

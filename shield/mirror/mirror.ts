@@ -6,39 +6,17 @@
 import { ArqonError } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import { owned } from "../../shared/containers/byte_arena.ts";
-import type { SpineHeaders } from "../../shared/spine/contract/spine.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
-import type { Subject } from "../../shared/subjects/subject.ts";
+import { AT, step } from "../../shared/watchdog/steps.ts";
 import type { Caller } from "../message/caller.ts";
-import { givenTraceId, shareKey } from "../traces/trace_parent.ts";
+import type { Observer, Passed } from "../message/observers.ts";
+import { givenTraceId, shareKey } from "../../shared/telemetry/trace_parent.ts";
 import type { CandidateVerdict, CandidateVerdicts, DiffBook } from "./diff.ts";
 import type { MirrorRules } from "./rules.ts";
 import type { ShadowSender } from "./sender.ts";
 import { routedTraceId } from "./shadow_envelope.ts";
 import { SHADOW_VERDICT } from "./verdicts.ts";
 import type { Decisions, ShadowVerdicts } from "./verdicts.ts";
-
-/** The mirror as the message path calls it. Best effort: never throws, never waits. */
-export interface Mirror {
-  /**
-   * Copies a message if a rule says so; the Spine already has the message under that subject. `routed`
-   * must not change any more; `headers` are those that were sent with it.
-   */
-  copy(
-    subject: Subject,
-    envelope: ScannedEnvelope,
-    caller: Caller,
-    routed: Uint8Array,
-    headers: SpineHeaders | undefined,
-  ): void;
-  /** Takes note that production let an event or signal through: its routed form is published. */
-  passed(envelope: ScannedEnvelope, caller: Caller, routed: Uint8Array): void;
-  /** Takes note that a schema or policy refused the envelope. */
-  refused(envelope: ScannedEnvelope, caller: Caller): void;
-}
-
-/** Mirrors nothing: for tools, tests and `[platform.mirroring] enabled = false`. */
-export const NO_MIRROR: Mirror = { copy: () => {}, passed: () => {}, refused: () => {} };
 
 /** What a mirror is made from. */
 export interface MirrorParts {
@@ -60,13 +38,11 @@ const COMPARED: ReadonlySet<string> = new Set([
   "policy-chain-fuel",
 ]);
 
-/** Whether candidates could have decided otherwise than this refusal. */
-export function isCompared(error: unknown): boolean {
-  return error instanceof ArqonError && COMPARED.has(error.reason);
-}
+/** The mirror: best effort, never throws, never waits. */
+export type Mirror = Required<Pick<Observer, "passed" | "refused">> & CandidateVerdicts;
 
 /** Makes the mirror. It also takes verdicts of the candidates that run in this process. */
-export function createMirror(parts: MirrorParts): Mirror & CandidateVerdicts {
+export function createMirror(parts: MirrorParts): Mirror {
   const { rules, sender, book, decisions } = parts;
   /** Verdicts by envelope object; those that nobody asks for go with their envelope. */
   const pending = new WeakMap<ScannedEnvelope, CandidateVerdict[]>();
@@ -85,15 +61,21 @@ export function createMirror(parts: MirrorParts): Mirror & CandidateVerdicts {
     for (const verdict of verdicts) book.compare(verdict, refused, message);
   }
 
+  function copy({ subject, envelope, caller, routed, headers }: Readonly<Passed>): void {
+    const { tenant_id } = caller.identity;
+    const rule = rules.match(subject, tenant_id);
+    if (rule === undefined) return;
+    if (!rules.picks(rule, shareKey(envelope, caller))) rule.totals.sampled_out++;
+    else sender.push({ rule, subject, tenant_id, envelope: owned(routed), headers });
+  }
+
   return {
-    copy(subject, envelope, caller, routed, headers) {
-      const { tenant_id } = caller.identity;
-      const rule = rules.match(subject, tenant_id);
-      if (rule === undefined) return;
-      if (!rules.picks(rule, shareKey(envelope, caller))) rule.totals.sampled_out++;
-      else sender.push({ rule, subject, tenant_id, envelope: owned(routed), headers });
-    },
-    passed(envelope, caller, routed) {
+    passed(passed) {
+      const { envelope, caller, routed, stored } = passed;
+      // A repetition was mirrored with the message that it repeats.
+      if (stored?.duplicate === true) return;
+      step(AT.mirror);
+      copy(passed);
       const { event } = envelope;
       if (event?.type === SHADOW_VERDICT && caller.identity.role === "service") {
         const data = envelope.bytes.subarray(event.data_start, event.data_end);
@@ -102,7 +84,8 @@ export function createMirror(parts: MirrorParts): Mirror & CandidateVerdicts {
       if (!pending.has(envelope) || !isPicked(envelope, caller)) return;
       settle(envelope, false, routedTraceId(routed) ?? envelope.trace_id);
     },
-    refused(envelope, caller) {
+    refused(caller, envelope, error) {
+      if (!(error instanceof ArqonError) || !COMPARED.has(error.reason)) return;
       if (envelope.command !== undefined || !isPicked(envelope, caller)) return;
       const { room_id: room } = envelope;
       const trace_id = givenTraceId(envelope);

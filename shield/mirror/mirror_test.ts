@@ -19,7 +19,7 @@ import { NO_SCHEMAS } from "../schema/gate.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { NO_CANDIDATES } from "./diff.ts";
 import { PLAIN_ROOMS } from "../durable/log/logs.ts";
-import { NO_MIRROR } from "./mirror.ts";
+import { observersOf } from "../message/observers.ts";
 import { startMirror } from "./start.ts";
 import { testMirror } from "./testing/mirror.ts";
 import type { TestMirror } from "./testing/mirror.ts";
@@ -48,7 +48,7 @@ function pathOf(test: TestMirror, overseer: MessagePath["overseer"] = NO_OVERSEE
     overseer,
     bans: NO_BANS,
     schemas: NO_SCHEMAS,
-    mirror: test.started.mirror,
+    observers: observersOf([test.started.mirror]),
     ...PLAIN_ROOMS,
     now: () => SPINE_NOW_MS,
     random: randomPool((bytes) => crypto.getRandomValues(bytes)),
@@ -182,7 +182,6 @@ Deno.test("a client's own shadow header is refused and signals are copied like e
   const headers = { "X-Arqon-Shadow": "true" };
   assert.equal(await send(path, { headers }), "reserved-header");
   const caller_signal = { kind: "BAN" as const, target: "bob", reason: "", until_ms: 0 };
-  const { mirror } = test.started;
   assert.deepEqual(await test.shadows(), []);
   const envelope = scanEnvelope(
     writeEnvelope({ room_id: "lobby", signal: caller_signal }),
@@ -194,7 +193,7 @@ Deno.test("a client's own shadow header is refused and signals are copied like e
     request_headers: [],
     remote_ip: "127.0.0.1",
   };
-  await publish({ ...path, mirror }, { caller, origin: undefined }, envelope);
+  await publish(path, { caller, origin: undefined }, envelope);
   assert.equal((await test.shadows()).length, 1);
 });
 
@@ -285,7 +284,7 @@ Deno.test("when it is off nothing is mirrored and there is no API", async () => 
   const settings = await openSettings(shared);
   const config = configFrom({ platform: { mirroring: { enabled: false, ...ALL } } });
   const off = startMirror({ ...shared, config, settings, node_id: "s1" });
-  assert.equal(off.mirror, NO_MIRROR);
+  assert.equal(off.mirror, undefined);
   assert.equal(off.candidates, NO_CANDIDATES);
   assert.equal(off.admin, undefined);
   await off.close();

@@ -11,7 +11,7 @@ import type { Settings } from "../settings/settings.ts";
 import type { MirrorAdminContext } from "./admin_api.ts";
 import { DiffBook, NO_CANDIDATES } from "./diff.ts";
 import type { CandidateVerdicts } from "./diff.ts";
-import { createMirror, NO_MIRROR } from "./mirror.ts";
+import { createMirror } from "./mirror.ts";
 import type { Mirror } from "./mirror.ts";
 import { MirrorRules } from "./rules.ts";
 import { ShadowSender } from "./sender.ts";
@@ -34,7 +34,8 @@ export interface MirrorStart {
 
 /** A running mirror, and its admin API for operators. */
 export interface StartedMirror {
-  readonly mirror: Mirror;
+  /** Told of what passes and is refused; undefined: nothing is mirrored. */
+  readonly mirror: Mirror | undefined;
   /** Takes the verdicts of policies and schemas that only observe. */
   readonly candidates: CandidateVerdicts;
   /** What its admin API acts on; undefined when mirroring is disabled. */
@@ -54,7 +55,7 @@ export function startMirror(start: MirrorStart): StartedMirror {
   const { mirroring } = config.platform;
   if (!mirroring.enabled) {
     const close = () => Promise.resolve();
-    const nothing = { mirror: NO_MIRROR, candidates: NO_CANDIDATES, admin: undefined };
+    const nothing = { mirror: undefined, candidates: NO_CANDIDATES, admin: undefined };
     return { ...nothing, renew: () => {}, close };
   }
   const log = start.log.child({ part: "mirroring" });

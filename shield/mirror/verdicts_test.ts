@@ -1,8 +1,9 @@
 /** Verdicts that shadow consumers give over the Spine: matched by trace id, or counted as what they are. */
 import assert from "node:assert/strict";
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
-import { roomSubject, shadowVerdictsSubject } from "../../shared/subjects/subject.ts";
+import { shadowVerdictsSubject } from "../../shared/subjects/subject.ts";
 import { ann } from "../auth/testing/identity.ts";
+import { passedOf } from "../message/testing/path.ts";
 import { SPINE_NOW_MS } from "../testing/spine.ts";
 import { testMirror } from "./testing/mirror.ts";
 import type { TestMirror } from "./testing/mirror.ts";
@@ -14,7 +15,6 @@ const ALL = { rules: [{ prefix: "in.t.*", percent: 1 }] };
 const encoder = new TextEncoder();
 
 function mirrorOne(test: TestMirror): void {
-  const subject = roomSubject("in", "acme", "lobby");
   const routed = writeEnvelope({ trace_id: TRACE_ID, room_id: "lobby", event: { type: "chat" } });
   const envelope = scanEnvelope(routed, { headers: 64, header_bytes: 16_384, field_bytes: 256 });
   const caller = {
@@ -23,7 +23,7 @@ function mirrorOne(test: TestMirror): void {
     request_headers: [],
     remote_ip: "127.0.0.1",
   };
-  test.started.mirror.copy(subject, envelope, caller, routed, undefined);
+  test.started.mirror?.passed(passedOf({ caller, envelope, routed }));
 }
 
 function say(test: TestMirror, verdict: unknown, tenant_id = "acme"): void {
@@ -107,7 +107,8 @@ Deno.test("an event of a service client is a verdict to all Shields, one of a us
       claims: {},
     };
     const caller = { identity, connection_id: "c1", request_headers: [], remote_ip: "127.0.0.1" };
-    test.started.mirror.passed(scanEnvelope(bytes, limits), caller, bytes);
+    const envelope = scanEnvelope(bytes, limits);
+    test.started.mirror?.passed(passedOf({ caller, envelope, routed: bytes }));
   }
   const [diff] = await candidates(test);
   assert.deepEqual([diff.candidate, diff.would_refuse], ["staging", 1]);

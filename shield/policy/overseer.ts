@@ -8,8 +8,9 @@ import type { ScannedEnvelope } from "@arqon/proto";
 import { Later } from "../../shared/turns/later.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Caller, HeaderPair } from "../message/caller.ts";
+import type { Judged, JudgedLater, Note, Policies, ReplacedCheck } from "../message/gates.ts";
 import type { CandidateVerdicts } from "../mirror/diff.ts";
-import { shareKey } from "../traces/trace_parent.ts";
+import { shareKey } from "../../shared/telemetry/trace_parent.ts";
 import type {
   EvaluateRequest,
   Hook,
@@ -22,7 +23,7 @@ import type { JudgedRequest } from "./chain/comparisons.ts";
 import { judgedPiece } from "./piece.ts";
 import type { GrowingPiece, JudgedPiece } from "./piece.ts";
 import { Question } from "./question.ts";
-import type { PolicyNote, ReplaceLimits } from "./question.ts";
+import type { ReplaceLimits } from "./question.ts";
 
 /** What the Overseer needs of the process. */
 export interface OverseerOptions {
@@ -70,48 +71,9 @@ export interface OverseerOptions {
   readonly candidates?: CandidateVerdicts;
 }
 
-/**
- * Called when policies have replaced the payload of a message, with the header that names them; throws when
- * it may not pass so.
- */
-export type ReplacedCheck<P, N> = (
-  path: P,
-  caller: Caller,
-  envelope: ScannedEnvelope,
-  mark: HeaderPair,
-  note: N | undefined,
-) => void;
-
-/** The headers that policies add to a message that they let through. */
-export type Judged = readonly HeaderPair[] | JudgedLater;
-
-/** The same, when there is no verdict yet. */
-export type JudgedLater = Promise<readonly HeaderPair[]> | Later<readonly HeaderPair[]>;
-
-/** Whether there is a verdict already, or none is needed. */
-export function isJudged(judged: Judged | undefined): judged is readonly HeaderPair[] | undefined {
-  return judged === undefined || Array.isArray(judged);
-}
-
-/** The Overseer's questions. An undefined answer means that no policy applies: go on at once. */
-export interface Overseer {
-  /** Asks about a connection. Rejects with `policy-rejected` or `policy-fault`. */
-  onConnect(caller: Caller, note?: PolicyNote): Promise<void> | undefined;
-  /** Asks about a subscription, in the same way. */
-  onSubscribe(caller: Caller, room_id: string, note?: PolicyNote): Promise<void> | undefined;
-  /**
-   * Asks about a message, in the same way; gives the headers that policies add, at once or later.
-   * A refusal that is known at once is thrown. Where a policy has replaced the payload, the envelope has the
-   * new one when the answer is there, and `onReplaced` was called with `path` and `note`.
-   */
-  onMessage<P, N extends PolicyNote>(
-    caller: Caller,
-    envelope: ScannedEnvelope,
-    path?: P,
-    onReplaced?: ReplacedCheck<P, N>,
-    note?: N,
-  ): Judged | undefined;
-  /** Asks about a piece of a growing message; resolves with what becomes of it. Rejects in the same way. */
+/** The Overseer's questions. */
+export interface Overseer extends Policies {
+  /** Asks about a piece of a growing message; resolves with what becomes of it. Rejects as the others do. */
   onAppend(
     caller: Caller,
     room_id: string,
@@ -137,7 +99,7 @@ export function createOverseer(options: OverseerOptions): Overseer {
     caller: Caller,
     hook: Hook,
     room_id: string,
-    note: PolicyNote | undefined,
+    note: Note | undefined,
   ): Promise<void> | undefined => {
     const chain = chainFor(caller.identity.tenant_id, hook, room_id, caller.connection_id);
     if (chain.length === 0) return undefined;
@@ -196,7 +158,7 @@ function passed<P, N>(
   return [...added, mark];
 }
 
-function judge<P, N extends PolicyNote>(
+function judge<P, N extends Note>(
   options: OverseerOptions,
   question: Question,
   path?: P,
@@ -253,7 +215,7 @@ function appending(options: OverseerOptions): Overseer["onAppend"] {
 function noteAsked(
   { versionOf }: Pick<OverseerOptions, "versionOf">,
   question: Question,
-  note: PolicyNote,
+  note: Note,
 ): void {
   question.note = note;
   note.asked(question.chain, versionOf?.(question.tenant_id) ?? 0, question.asked_ms);

@@ -4,10 +4,11 @@
  */
 import type { ScanLimits, ScannedEnvelope } from "@arqon/proto";
 import type { Caller, HeaderPair } from "../message/caller.ts";
+import type { Note } from "../message/gates.ts";
 import { pieceHeaders } from "./piece.ts";
 import { senderOf, sourceOf } from "./sender.ts";
 import type { GrowingPiece } from "./piece.ts";
-import type { EvaluateRequest, Hook, PolicyBinding, PolicyFacts, Verdict } from "./abi/policy.ts";
+import type { EvaluateRequest, Hook, PolicyBinding, PolicyFacts } from "./abi/policy.ts";
 import { NOT_A_MESSAGE, SIGNED } from "./abi/policy.ts";
 
 /** The bounds of a message whose payload a policy replaces. */
@@ -15,14 +16,6 @@ export interface ReplaceLimits extends ScanLimits {
   readonly max_frame_bytes: number;
   /** The most bytes of a payload that policies are given. */
   readonly payload_bytes: number;
-}
-
-/** Takes note of what policies decide about one operation, for the journal. */
-export interface PolicyNote {
-  /** These policies are asked, of this version of the tenant's chain, at this time in Unix ms. */
-  asked(chain: readonly PolicyBinding[], version: number, asked_ms: number): void;
-  /** What they said; its `told` is there for those that ran. */
-  judged(verdict: Verdict): void;
 }
 
 /** What the frame and the lengths in it may take besides the envelope that came. */
@@ -48,7 +41,7 @@ export class Question implements EvaluateRequest {
   readonly #piece: GrowingPiece | undefined;
   #facts: PolicyFacts | undefined;
   /** Who takes note of what policies say and read; undefined: nobody. */
-  note: PolicyNote | undefined;
+  note: Note | undefined;
 
   constructor(
     hook: Hook,

@@ -8,7 +8,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { splitDelta } from "../../shared/presence/delta_split.ts";
 import type { Beat, PresencePort, Pull, Stay } from "../../shared/presence/messages.ts";
-import type { LeaveReason } from "../../shared/presence/leave_reason.ts";
+import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 import { PacedSender } from "../../shared/presence/paced_sender.ts";
 import { deltaPages, MESSAGE_BYTES } from "../../shared/presence/pages.ts";
 import {

@@ -4,7 +4,7 @@
  * machine without Spine, clock or timer of its own: a simulation runs it through the same port as the
  * process does (`service.ts`). Synchronous; no promises.
  */
-import type { LeaveReason } from "../../shared/presence/leave_reason.ts";
+import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 import { ArqonError } from "@arqon/proto";
 import { BrainTable } from "../../shared/cluster/cluster.ts";
 import type { Config } from "../../shared/config/schema.ts";

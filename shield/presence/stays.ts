@@ -5,7 +5,7 @@
  */
 import { FairMap } from "../../shared/containers/fair_map.ts";
 import type { MissedStays, Stay, Stays, StaysWritten } from "../../shared/presence/messages.ts";
-import type { LeaveReason } from "../../shared/presence/leave_reason.ts";
+import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 import { writerKey } from "../../shared/presence/types.ts";
 import type { Entry, Tag, Writer } from "../../shared/presence/types.ts";
 

@@ -17,6 +17,7 @@ import type { Amounts, Bucket, Grant, Reservation } from "./bucket.ts";
 import { quotaSecrets } from "./secrets.ts";
 import { Slices } from "./slices.ts";
 import type { Shortage } from "./slices.ts";
+import type { Quota } from "../message/gates.ts";
 import type { Settings } from "../settings/settings.ts";
 import type { QuotaServer, ValkeyOptions } from "./valkey.ts";
 
@@ -27,14 +28,8 @@ const CALL_TENANTS = 500;
  */
 const SOONEST = 1 / 4;
 
-/** The quotas as the message path asks them. */
-export interface TenantQuota {
-  /** Takes one message or command from the tenant's quota. Throws `tenant-quota` (429); never waits. */
-  take(tenant_id: string, size_bytes: number): void;
-}
-
 /** The quotas of a process; whoever started them closes them. */
-export interface StartedQuota extends TenantQuota {
+export interface StartedQuota extends Quota {
   /** True while each Shield counts alone, because the server is away or late. */
   readonly degraded: boolean;
   /** Puts the quotas into force that the configuration has now. */

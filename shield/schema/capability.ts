@@ -1,7 +1,7 @@
 /** What schemas bring to a Shield. */
 import type { Capability } from "../capability.ts";
 import { SCHEMA_ROUTES } from "./admin/admin_api.ts";
-import { SCHEMA_ID_PATTERN } from "../../shared/schema/schema_id.ts";
+import { SCHEMA_ID_PATTERN } from "../../shared/schema_id.ts";
 import { inPath } from "../openapi/openapi_parts.ts";
 import { SCHEMA_SCHEMAS, VERSION } from "./admin/openapi_schemas.ts";
 

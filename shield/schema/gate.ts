@@ -7,6 +7,7 @@ import { ArqonError } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
+import type { Note, SchemaRefusal, Schemas } from "../message/gates.ts";
 import type { CandidateVerdicts } from "../mirror/diff.ts";
 import type { SchemaCache } from "./registry/cache.ts";
 import { DLQ_PATH_HEADER, DLQ_REASON_HEADER } from "./dead_letters.ts";
@@ -27,41 +28,13 @@ const RETRY_AFTER_MS = 1_000;
 /** Why a schema that is held cannot be used. */
 const PUT_AWAY = "it was put away, and too many others are brought back at the moment";
 
-/** A refusal, and what the copy of the event says when one is sent. */
-export interface SchemaRefusal {
-  readonly error: ArqonError;
-  /** Headers for the routed envelope that goes to the dlq subject; undefined: no copy is sent. */
-  readonly dead_letter: readonly (readonly [name: string, value: string])[] | undefined;
-}
-
-/** Takes note of a schema's verdict, for the journal. */
-export interface SchemaNote {
-  checked(id: string, version: number, violation: Violation | undefined): void;
-}
-
-/** The gate as the message path asks it. */
-export interface SchemaGate {
-  /** True when no subject is mapped: then there is nothing to check, and no subject to build for it. */
-  readonly isEmpty: boolean;
-  /** All checks so far, and the steps of rules in them. */
-  readonly steps: number;
-  /**
-   * Checks an event; undefined when it may pass. `subject` is `in.t.T.r.R` of that tenant. Never
-   * throws.
-   */
-  check(
-    subject: Subject,
-    tenant_id: string,
-    envelope: ScannedEnvelope,
-    note?: SchemaNote,
-  ): SchemaRefusal | undefined;
+/** The gate, as the message path and filters ask it. */
+export interface SchemaGate extends Schemas {
   /**
    * The schema of a subject's events; `none`: it has none, `missing`: it is not available. `subject` as in
    * `check`.
    */
   schemaOf(subject: Subject, tenant_id: string): MessageSchema | "none" | "missing";
-  /** Sends the routed envelope of a refusal that has `dead_letter` to the dlq subject. Best effort. */
-  keep(subject: Subject, routed: Uint8Array, refusal: SchemaRefusal): void;
 }
 
 /** The gate of paths without schemas: tools, tests, `[platform.registry] enabled = false`. */
@@ -99,7 +72,7 @@ const NONE: Rule = Object.freeze({ kind: "none" });
 interface Question {
   readonly tenant_id: string;
   readonly envelope: ScannedEnvelope;
-  readonly note: SchemaNote | undefined;
+  readonly note: Note | undefined;
 }
 
 /** The gate. `forget` must be called after every change of the mappings or of what the cache holds. */
@@ -125,7 +98,7 @@ export class Gate implements SchemaGate {
     subject: Subject,
     tenant_id: string,
     envelope: ScannedEnvelope,
-    note?: SchemaNote,
+    note?: Note,
   ): SchemaRefusal | undefined {
     const rule = this.#subjects.get(subject) ?? this.#find(subject, tenant_id);
     if (rule.kind === "none" || envelope.event === undefined) return undefined;

@@ -11,20 +11,15 @@ import {
   tracedRequests,
 } from "../../shared/telemetry/spine_span.ts";
 import type { Tracing } from "../../shared/telemetry/tracing.ts";
-import type { TenantLogs } from "../durable/log/logs.ts";
 import type { FlushQueue } from "../connection/flush_queue.ts";
-
-/** The part of a Spine that the message path needs. */
-export type SendingSpine = Pick<Spine, "give" | "request">;
-/** The part of the durable rooms' logs that the message path needs. */
-export type StoringLogs = Pick<TenantLogs, "append">;
+import type { MessagePath } from "../message/pipeline.ts";
 
 /** Wraps `spine` so that publishes and requests are traced. `flushes` says when they are confirmed. */
 export function tracedSends(
-  spine: SendingSpine & Pick<Spine, "status">,
+  spine: MessagePath["spine"] & Pick<Spine, "status">,
   flushes: Pick<FlushQueue, "push">,
   tracing: Tracing,
-): SendingSpine {
+): MessagePath["spine"] {
   return {
     ...tracedRequests(spine, tracing),
     give(subject, payload, headers) {
@@ -47,10 +42,10 @@ export function tracedSends(
 
 /** Wraps `logs` so that stored messages are traced; `spine` is the Spine that the logs are on. */
 export function tracedLogs(
-  logs: StoringLogs,
+  logs: MessagePath["logs"],
   spine: Pick<Spine, "status">,
   tracing: Tracing,
-): StoringLogs {
+): MessagePath["logs"] {
   return {
     append(append) {
       const { tenant_id, room_id, envelope, headers } = append;

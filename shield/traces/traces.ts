@@ -8,19 +8,23 @@ import { ArqonError } from "@arqon/proto";
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
 import type { Random } from "../../shared/ids.ts";
 import { traceId } from "../../shared/ids.ts";
+import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { parseTraceparent, TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
 import type { SpanParent, TraceContext } from "../../shared/telemetry/trace_context.ts";
 import type { Span, SpanAttributes, Tracing } from "../../shared/telemetry/tracing.ts";
 import type { FlushQueue } from "../connection/flush_queue.ts";
+import type { Identity } from "../auth/identity.ts";
 import type { Caller } from "../message/caller.ts";
+import type { Asked, Observer, Passed } from "../message/observers.ts";
+import type { MessagePath } from "../message/pipeline.ts";
+import type { Traced } from "../message/stamp.ts";
 import type { PolicyLog, Verdict } from "../policy/abi/policy.ts";
-import { clientContext } from "./trace_parent.ts";
-import type { ClientContext } from "./trace_parent.ts";
+import { clientContext } from "../../shared/telemetry/trace_parent.ts";
+import type { ClientContext } from "../../shared/telemetry/trace_parent.ts";
 import { tracedDeliveries } from "./traced_deliveries.ts";
 import type { HeardSpine, Receivers } from "./traced_deliveries.ts";
 import { tracedLogs, tracedSends } from "./traced_sends.ts";
-import type { SendingSpine, StoringLogs } from "./traced_sends.ts";
 
 /** Lines of `host_log` that a span keeps, and the longest of them in UTF-16 units. */
 const LOG_EVENTS_MAX = 16;
@@ -61,9 +65,11 @@ function reasonOf(error: unknown): string {
 }
 
 /** The traces of one Shield. */
-export class Traces {
+export class Traces implements Traced, Observer {
   readonly #tracing: Tracing;
   readonly #random: Random;
+  /** The span of the schema that is being asked; undefined: none is, or none is recorded. */
+  #schema: Span | undefined;
   /**
    * The spans by the object that they are about: an envelope, a request or a caller. A span that is
    * never ended goes with its object.
@@ -87,14 +93,24 @@ export class Traces {
     return this.#spans.get(about);
   }
 
-  /** Lets `other` have the span of `about` as well. */
-  carry(about: object, other: object): void {
-    const span = this.#spans.get(about);
-    if (span !== undefined) this.#spans.set(other, span);
+  /** Lets a caller have the span of its handshake as well. */
+  connecting(request: Request, caller: Caller): void {
+    const span = this.#spans.get(request);
+    if (span !== undefined) this.#spans.set(caller, span);
+  }
+
+  checking(envelope: ScannedEnvelope): void {
+    this.#schema = this.#spans.get(envelope)?.child("schema", "internal");
+  }
+
+  checked(_caller: Caller, _envelope: ScannedEnvelope, _steps: number, error: unknown): void {
+    if (error !== undefined) this.#schema?.fail(reasonOf(error));
+    this.#schema?.end();
+    this.#schema = undefined;
   }
 
   /** Begins the span of a message or command, if it is sampled. */
-  begin(caller: Caller, envelope: ScannedEnvelope): void {
+  begun(caller: Caller, envelope: ScannedEnvelope): void {
     const parent = this.#sampled(envelope);
     if (parent === undefined) return;
     const name = envelope.command === undefined ? "publish" : "command";
@@ -118,19 +134,19 @@ export class Traces {
    * Spine has what was sent.
    */
   sending(
-    spine: SendingSpine & Pick<Spine, "status">,
-    logs: StoringLogs,
+    spine: MessagePath["spine"] & Pick<Spine, "status">,
+    logs: MessagePath["logs"],
     flushes: Pick<FlushQueue, "push">,
-  ): { spine: SendingSpine; logs: StoringLogs } {
+  ): { spine: MessagePath["spine"]; logs: MessagePath["logs"] } {
     return {
       spine: tracedSends(spine, flushes, this.#tracing),
       logs: tracedLogs(logs, spine, this.#tracing),
     };
   }
 
-  /** Ends the span of an object, if it has one. */
-  end(about: object): void {
-    this.#spans.get(about)?.end();
+  /** Ends the span of a message, if it has one. */
+  passed({ envelope }: Readonly<Passed>): void {
+    this.#spans.get(envelope)?.end();
   }
 
   /**
@@ -178,7 +194,7 @@ export class Traces {
   }
 
   /** Begins the span of a handshake, if it is sampled. */
-  handshake(request: Request): void {
+  asked(request: Request): void {
     const context = parseTraceparent(request.headers.get(TRACEPARENT) ?? "");
     const parent = this.#decide(context, "");
     if (parent === undefined) return;
@@ -189,8 +205,12 @@ export class Traces {
     );
   }
 
+  known(request: Request, { tenant_id }: Identity): void {
+    this.#spans.get(request)?.set({ "arqon.tenant": tenant_id });
+  }
+
   /** Ends the span of a handshake, which was accepted or refused with an error. */
-  handshakeEnded(request: Request, error?: unknown): void {
+  greeted({ request }: Asked, error: ArqonError | undefined): void {
     let span = this.#spans.get(request);
     if (span === undefined) {
       const { sampler, now_ms } = this.#tracing;
@@ -205,7 +225,12 @@ export class Traces {
   }
 
   /** Records that the Brain has answered a command, or refused it. */
-  answered(envelope: ScannedEnvelope, { code, reason }: Pick<Ack, "code" | "reason">): void {
+  answered(
+    _caller: Caller,
+    envelope: ScannedEnvelope,
+    _class: RoomClass,
+    { code, reason }: Pick<Ack, "code" | "reason">,
+  ): void {
     const span = this.#spans.get(envelope);
     if (span === undefined) return;
     if (code !== 0) span.fail(reason);

@@ -18,7 +18,7 @@ import { encodeMinute } from "../../shared/usage/minute.ts";
 import { runningKey, UsagePlace } from "../../shared/usage/place.ts";
 import type { PriceBook } from "../../shared/usage/price_book.ts";
 import { readUsage, type UsageBy } from "./read.ts";
-import { addCounts, type Counts, noCounts } from "../../shared/usage/counts.ts";
+import { addCounts, type Counts, noCounts } from "../../shared/records/counts.ts";
 import { amountsOf, costOf } from "../../shared/usage/units.ts";
 import { UsageFolder } from "./folder.ts";
 

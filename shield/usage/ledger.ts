@@ -5,8 +5,9 @@
 import type { Identity } from "../auth/identity.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import type { PolicyOutcome } from "../policy/abi/policy.ts";
-import type { TenantRows, UsageRow } from "../../shared/usage/minute.ts";
-import { OTHERS, RowBudget, UserUse } from "../../shared/usage/user_use.ts";
+import type { UsageRow } from "../../shared/records/counts.ts";
+import type { TenantRows } from "../../shared/usage/minute.ts";
+import { OTHERS, RowBudget, UserUse } from "../../shared/records/user_use.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** The most tenants that are counted at a time; what others use is not, and a metric says so. */

@@ -13,7 +13,8 @@ import { UsageFolder } from "./folder.ts";
 import { UsageLedger } from "./ledger.ts";
 import { UsagePlace } from "../../shared/usage/place.ts";
 import type { Settings } from "../settings/settings.ts";
-import type { TenantQuota } from "../quota/quota.ts";
+import type { Quota } from "../message/gates.ts";
+import type { Observer } from "../message/observers.ts";
 import { Budgets } from "./budgets.ts";
 import { registerBudgets } from "./budget_metrics.ts";
 import { BudgetTeller, type Happened } from "./budget_told.ts";
@@ -45,6 +46,8 @@ export interface UsageStart {
 /** A running ledger of use. */
 export interface StartedUsage {
   readonly ledger: UsageLedger;
+  /** Counts what happens to messages and connections. */
+  readonly observer: Observer;
   /** Counts what policies use; `room_id` is "" beside rooms. */
   readonly onUsed: (
     identity: Identity,
@@ -64,7 +67,7 @@ export interface StartedUsage {
     readonly settings: Settings;
   };
   /** Budgets before the quotas that there are. */
-  gate(quota: TenantQuota | undefined): TenantQuota;
+  gate(quota: Quota | undefined): Quota;
   /** Where it is told from now on that a budget is used up. */
   audit(happened: Happened | undefined): void;
   /** Where it is stored from now on, for hooks of tenants that have some. */
@@ -122,6 +125,7 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
   };
   return {
     ledger,
+    observer: countingObserver(ledger, classes),
     onUsed,
     reads: readMeter(ledger, budgets),
     admin,
@@ -145,6 +149,26 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
       await Promise.all([budgets.close(), elsewhere.close()]);
       await Promise.all([folder.close(), writer.close(CLOSE_MS)]);
     },
+  };
+}
+
+function countingObserver(
+  ledger: UsageLedger,
+  classes: UsageStart["classes"],
+): Observer {
+  return {
+    checked({ identity }, { room_id }, steps) {
+      ledger.checked(identity, classes.of(identity.tenant_id, room_id).pattern, steps);
+    },
+    passed({ caller, envelope, room_class, routed, stored }) {
+      const stored_bytes = stored === undefined || stored.duplicate ? 0 : routed.length;
+      ledger.taken(caller.identity, room_class.pattern, envelope.size_bytes, stored_bytes);
+    },
+    answered({ identity }, { size_bytes }, { pattern }) {
+      ledger.commanded(identity, pattern, size_bytes);
+    },
+    entered: ({ use }) => use && ledger.connected(use, 1),
+    ended: ({ use }) => use && ledger.connected(use, -1),
   };
 }
 

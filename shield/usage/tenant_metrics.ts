@@ -6,9 +6,9 @@ import type { Registry } from "../../shared/metrics/metrics.ts";
 import { scrapedCounters } from "../../shared/metrics/metrics_plain.ts";
 import type { TenantRows } from "../../shared/usage/minute.ts";
 import type { UsageLedger } from "./ledger.ts";
-import { addCounts, type Counts, noCounts } from "../../shared/usage/counts.ts";
+import { addCounts, type Counts, noCounts } from "../../shared/records/counts.ts";
 import { amountsOf, costOf, type PriceList, type UsageAmounts } from "../../shared/usage/units.ts";
-import { OTHERS } from "../../shared/usage/user_use.ts";
+import { OTHERS } from "../../shared/records/user_use.ts";
 
 const SECONDS = 60;
 

@@ -15,9 +15,9 @@ import { UsageLedger } from "./ledger.ts";
 import { decodeMinute, encodeMinute } from "../../shared/usage/minute.ts";
 import { UsagePlace } from "../../shared/usage/place.ts";
 import { readUsage, type UsageBy } from "./read.ts";
-import { COUNTERS, type Counts, noCounts } from "../../shared/usage/counts.ts";
+import { COUNTERS, type Counts, noCounts } from "../../shared/records/counts.ts";
 import { amountsOf } from "../../shared/usage/units.ts";
-import { OTHERS } from "../../shared/usage/user_use.ts";
+import { OTHERS } from "../../shared/records/user_use.ts";
 import { UsageWriter } from "../../shared/usage/writer.ts";
 
 const MINUTE_MS = 60_000;

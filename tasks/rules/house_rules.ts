@@ -56,19 +56,18 @@ const PROGRAMS = ["shield/main.ts", "brain/main.ts"];
  * folder that has none is left out.
  */
 export const ARROWS: Readonly<Record<string, number>> = {
-  brain: 10,
-  "brain/rooms/desk": 1,
+  brain: 7,
   "shared/cluster": 1,
-  "shared/config": 2,
+  "shared/config": 1,
   "shared/config/automation": 2,
-  "shared/records": 2,
-  "shield": 28,
+  "shared/records": 1,
+  "shield": 26,
   "shield/admin/routing": 2,
   "shield/backend": 1,
-  "shield/connection": 42,
-  "shield/fanout": 33,
-  "shield/http": 7,
-  "shield/message": 14,
+  "shield/connection": 25,
+  "shield/fanout": 29,
+  "shield/http": 4,
+  "shield/message": 1,
   "shield/stats": 1,
 };
 

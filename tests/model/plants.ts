@@ -60,7 +60,7 @@ export const PLANTS: readonly Plant[] = [
   {
     name: "a delivery is not counted",
     near: (row) => reads(row, "text"),
-    file: "shared/usage/user_use.ts",
+    file: "shared/records/user_use.ts",
     from: "if (is_own !== true) counts.deliveries++;",
     to: "if (is_own === true) counts.deliveries++;",
   },
@@ -97,8 +97,8 @@ export const PLANTS: readonly Plant[] = [
     name: "a schema is not asked",
     near: (row) => row.gate === "schema",
     file: "shield/message/pipeline.ts",
-    from: "if (envelope.event === undefined || path.schemas.isEmpty) return;",
-    to: "if (envelope.event !== undefined || path.schemas.isEmpty) return;",
+    from: "if (envelope.event === undefined || schemas.isEmpty) return;",
+    to: "if (envelope.event !== undefined || schemas.isEmpty) return;",
   },
   {
     name: "a hook that denies is not heard",
@@ -210,10 +210,9 @@ export const PLANTS: readonly Plant[] = [
   {
     name: "a message of a log is not mirrored",
     near: (row) => row.mirror === "all" && row.log !== "plain",
-    file: "shield/message/pipeline.ts",
-    from: '      const subject = roomSubject("in", tenant_id, room_id);\n      mirror(',
-    to:
-      '      const subject = roomSubject("in", tenant_id, room_id);\n      if (subject === undefined) mirror(',
+    file: "shield/mirror/mirror.ts",
+    from: "if (stored?.duplicate === true) return;",
+    to: "if (stored !== undefined) return;",
   },
   {
     name: "the audit log does not say whose budget it was",

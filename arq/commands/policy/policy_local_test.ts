@@ -308,7 +308,7 @@ Deno.test("help names the options, and the compiler is not loaded for it", async
   const lights = [
     ...[
       "schema/compatibility/findings.ts",
-      "schema/schema_id.ts",
+      "schema_id.ts",
       "version.ts",
       "logs/line_queue.ts",
       "config/suggest.ts",

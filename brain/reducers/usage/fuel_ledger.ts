@@ -3,7 +3,7 @@
  * minute that runs. Bounded by tenants and rows. Who writes it is `shared/usage/writer.ts`.
  */
 import type { TenantRows } from "../../../shared/usage/minute.ts";
-import { OTHERS, RowBudget, UserUse } from "../../../shared/usage/user_use.ts";
+import { OTHERS, RowBudget, UserUse } from "../../../shared/records/user_use.ts";
 
 /** The most tenants that are counted at a time; what others use is not, and a metric says so. */
 const TENANTS_MAX = 100_000;

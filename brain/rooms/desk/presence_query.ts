@@ -3,7 +3,7 @@
  * Brain knows of the cluster, whoever owns the room; no document is read.
  */
 import { presenceUpdateJson } from "@arqon/proto";
-import type { Entry } from "../../../shared/presence/types.ts";
+import type { Entry } from "../../../shared/records/member.ts";
 import type { ClusterView } from "../../cluster_view.ts";
 import type { RoomAddress } from "../commands/command.ts";
 import { invalidCommand } from "../commands/command_data.ts";

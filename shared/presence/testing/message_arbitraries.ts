@@ -2,7 +2,7 @@
  * fast-check generators of everything that Shields and Brains can say to each other, valid by its
  * form, not by its sense. Not for the server.
  */
-import { LEAVE_CAUSES } from "../leave_reason.ts";
+import { LEAVE_CAUSES } from "../../records/leave_reason.ts";
 import fc from "fast-check";
 import type { ClusterMessage, Emitter, RoomPosition } from "../messages.ts";
 import type { Delta, Entry, Tag, Writer, WriterClock, WriterStatus } from "../types.ts";

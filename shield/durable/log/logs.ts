@@ -9,6 +9,7 @@ import type { Appended, DurableLog } from "../../../shared/spine/contract/durabl
 import type { Lives } from "../../../shared/spine/contract/lives.ts";
 import type { Spine, SpineHeaders } from "../../../shared/spine/contract/spine.ts";
 import { RoomClasses } from "../../../shared/rooms/classes.ts";
+import type { LogAppend } from "../../message/pipeline.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import type { DurableStats } from "./stats.ts";
 import { AT, step } from "../../../shared/watchdog/steps.ts";
@@ -19,19 +20,6 @@ export interface TenantLogsOptions {
   readonly classes: Pick<RoomClasses, "logRetentionOf" | "onChange">;
   readonly stats: DurableStats;
   readonly log: Logger;
-}
-
-/** A message on its way into a log. */
-export interface LogAppend {
-  readonly tenant_id: string;
-  readonly room_id: string;
-  readonly room_class: RoomClass;
-  /** The routed envelope; its bytes are copied. */
-  readonly envelope: Uint8Array;
-  /** The message id; "" for none. */
-  readonly message_id: string;
-  readonly sender_id: string;
-  readonly headers: SpineHeaders | undefined;
 }
 
 interface Opening {

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
-import type { LogAppend, TenantLogs } from "./logs.ts";
+import type { LogAppend } from "../../message/pipeline.ts";
+import type { TenantLogs } from "./logs.ts";
 import { tenantClass, testDurable } from "../testing/durable.ts";
 import type { TestDurable } from "../testing/durable.ts";
 

@@ -4,16 +4,17 @@
 import { ArqonError, scanEnvelope, writeAck, writeEnvelope } from "@arqon/proto";
 import type { PlainEnvelope, ScannedEnvelope } from "@arqon/proto";
 import { randomPool } from "../../../shared/ids.ts";
-import { ALL_COMMANDS } from "../../../shared/subjects/subject.ts";
+import { ALL_COMMANDS, roomSubject } from "../../../shared/subjects/subject.ts";
 import type { Identity } from "../../auth/identity.ts";
 import { NO_BANS } from "../../auth/bans.ts";
 import { PLAIN_ROOMS } from "../../durable/log/logs.ts";
-import { NO_MIRROR } from "../../mirror/mirror.ts";
+import { NO_OBSERVERS } from "../observers.ts";
 import { NO_OVERSEER } from "../../policy/overseer.ts";
 import { NO_SCHEMAS } from "../../schema/gate.ts";
 import { listenToAll, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
 import type { Caller } from "../caller.ts";
 import { command } from "../command.ts";
+import type { Passed } from "../observers.ts";
 import { publish } from "../pipeline.ts";
 import type { MessagePath } from "../pipeline.ts";
 import type { SignatureRules } from "../signature.ts";
@@ -32,7 +33,7 @@ export function testPath(
   require_signature: SignatureRules = [],
   overseer: MessagePath["overseer"] = NO_OVERSEER,
   schemas: MessagePath["schemas"] = NO_SCHEMAS,
-  more: Pick<MessagePath, "journal"> = {},
+  more: Partial<Pick<MessagePath, "journal" | "observers">> = {},
 ) {
   const engine = testSpine();
   const { spine } = engine;
@@ -42,7 +43,7 @@ export function testPath(
     overseer,
     bans: NO_BANS,
     schemas,
-    mirror: NO_MIRROR,
+    observers: NO_OBSERVERS,
     ...PLAIN_ROOMS,
     now: () => SPINE_NOW_MS,
     random,
@@ -71,6 +72,19 @@ export function testPath(
     }
   };
   return { ...engine, spine, path, published, send };
+}
+
+/** What observers are told of a message that has passed in a room without a log. */
+export function passedOf(
+  { caller, envelope, routed, headers }:
+    & Pick<Passed, "caller" | "envelope" | "routed">
+    & Partial<Pick<Passed, "headers">>,
+): Passed {
+  const { tenant_id } = caller.identity;
+  const subject = roomSubject("in", tenant_id, envelope.room_id);
+  const room_class = PLAIN_ROOMS.classes.of(tenant_id, envelope.room_id);
+  const rest = { headers, stored: undefined, is_heard: true };
+  return { caller, envelope, subject, room_class, routed, ...rest };
 }
 
 /** An event in the room "lobby", with these fields changed. */

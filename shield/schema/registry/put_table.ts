@@ -5,7 +5,7 @@
  */
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { KvChange } from "../../../shared/spine/contract/spine.ts";
-import { isSchemaId, SCHEMA_ID_RULE } from "../../../shared/schema/schema_id.ts";
+import { isSchemaId, SCHEMA_ID_RULE } from "../../../shared/schema_id.ts";
 import { decodeRefusal, decodeSchemaRecord, latestOf, REFUSED, sha256Of } from "./schema_record.ts";
 import type { CheckedPut, Refusal, SchemaVersion } from "./schema_record.ts";
 import { keyOf } from "./store.ts";

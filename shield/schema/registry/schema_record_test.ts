@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { COMPATIBILITY_MODES } from "../../../shared/schema/compatibility/findings.ts";
 import { PLAIN_KEYS } from "../../../shared/spine/contract/kv_key.ts";
-import { isSchemaId } from "../../../shared/schema/schema_id.ts";
+import { isSchemaId } from "../../../shared/schema_id.ts";
 import { decodeSchemaRecord, encodeSchemaRecord, latestOf, sha256Of } from "./schema_record.ts";
 import type { SchemaRecord } from "./schema_record.ts";
 

@@ -17,7 +17,7 @@ import type {
   KvWatch,
   Spine,
 } from "../../../shared/spine/contract/spine.ts";
-import { isSchemaId, SCHEMA_ID_RULE } from "../../../shared/schema/schema_id.ts";
+import { isSchemaId, SCHEMA_ID_RULE } from "../../../shared/schema_id.ts";
 import {
   decodeRefusal,
   decodeSchemaRecord,

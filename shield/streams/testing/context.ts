@@ -7,10 +7,10 @@ import { NO_BANS } from "../../auth/bans.ts";
 import { ann } from "../../auth/testing/identity.ts";
 import { TrimMemory } from "../../durable/history/history_window.ts";
 import { TenantLogs } from "../../durable/log/logs.ts";
-import type { LogAppend } from "../../durable/log/logs.ts";
+import type { LogAppend } from "../../message/pipeline.ts";
 import { createDurableStats } from "../../durable/log/stats.ts";
 import { callerOf } from "../../message/testing/path.ts";
-import { NO_MIRROR } from "../../mirror/mirror.ts";
+import { NO_OBSERVERS } from "../../message/observers.ts";
 import { NO_OVERSEER } from "../../policy/overseer.ts";
 import { RoomClasses } from "../../../shared/rooms/classes.ts";
 import { NO_SCHEMAS } from "../../schema/gate.ts";
@@ -79,7 +79,7 @@ function pathOf(
     overseer: NO_OVERSEER,
     bans: NO_BANS,
     schemas: NO_SCHEMAS,
-    mirror: NO_MIRROR,
+    observers: NO_OBSERVERS,
     classes,
     logs: hooked,
     now: clock,

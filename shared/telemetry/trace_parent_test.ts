@@ -1,7 +1,7 @@
 /** A client's traceparent, found in the bytes of its envelope. */
 import assert from "node:assert/strict";
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
-import { configFrom } from "../../shared/config/load.ts";
+import { configFrom } from "../config/load.ts";
 import { clientContext, clientTraceId } from "./trace_parent.ts";
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";

@@ -1,12 +1,11 @@
 /**
  * The `traceparent` that a client put into the headers of its envelope. Reads it from the scanned bytes:
  * a message without one costs a comparison a header and no allocation. What it means for sampling is
- * `traces.ts`.
+ * `shield/traces/traces.ts`.
  */
 import type { ScannedEnvelope, SpannedBytes } from "@arqon/proto";
-import { parseTraceparent, TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
-import type { TraceContext } from "../../shared/telemetry/trace_context.ts";
-import type { Caller } from "../message/caller.ts";
+import { parseTraceparent, TRACEPARENT } from "./trace_context.ts";
+import type { TraceContext } from "./trace_context.ts";
 
 const NAME = new TextEncoder().encode(TRACEPARENT);
 const CASE_BIT = 0x20;
@@ -68,7 +67,7 @@ export function givenTraceId(envelope: Traced): string {
  */
 export function shareKey(
   envelope: Traced,
-  { connection_id }: Pick<Caller, "connection_id">,
+  { connection_id }: { readonly connection_id: string },
 ): string {
   return givenTraceId(envelope) || connection_id;
 }

@@ -32,6 +32,21 @@ export type Counter = (typeof COUNTERS)[number];
 /** All counts of one row. */
 export type Counts = Record<Counter, number>;
 
+/** Who the counts of a row are about; "" where that is no matter of the row. */
+export interface UsageKey {
+  /** The pattern of the room's class; `*` for rooms without one, "" beside rooms. */
+  readonly room: string;
+  /** The class of the user, as `[usage] user_claim` has it. */
+  readonly user: string;
+  /** The policy whose fuel it is. */
+  readonly policy: string;
+}
+
+/** One row. */
+export interface UsageRow extends UsageKey {
+  readonly counts: Readonly<Counts>;
+}
+
 /** No use at all. */
 export function noCounts(): Counts {
   return {

@@ -2,8 +2,7 @@
  * What one class of users of a tenant has used in the present minute, by pattern of room. The message path adds
  * to plain numbers here. Who writes them down is `writer.ts`.
  */
-import type { UsageRow } from "./minute.ts";
-import { COUNTERS, type Counts, noCounts } from "./counts.ts";
+import { COUNTERS, type Counts, noCounts, type UsageRow } from "./counts.ts";
 
 /** What stands for rooms, users and policies that are too many to be counted by name. */
 export const OTHERS = "_other";
