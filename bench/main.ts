@@ -7,20 +7,14 @@ import { parseArgs } from "node:util";
 import { endOnSignal } from "../tests/harness/end_on_signal.ts";
 import { DURABLE } from "./durable/durable.ts";
 import { FLOOD, floodOnce } from "./sockets/flood.ts";
-import { GARBAGE } from "./garbage/garbage.ts";
-import { FAIRNESS } from "./fairness/fairness.ts";
 import { LEAF_GARBAGE } from "./leaves/leaves.ts";
 import { allScenario, scenarioOf, SOCKETS } from "./load/load_command.ts";
 import { LOAD_SCENARIOS } from "./load/scenarios.ts";
 import { JOURNAL } from "./journal/journal.ts";
 import { POLICY } from "./policy/policy.ts";
-import { PRESENCE } from "./presence/presence.ts";
 import { REACH } from "./reach/reach.ts";
-import { ROOMS } from "./rooms/rooms.ts";
 import { SCALING } from "./scaling/scaling.ts";
-import { SDK } from "./sdk/sdk.ts";
 import { SIZING } from "./sizing/sizing.ts";
-import { START } from "./start/start.ts";
 import { SLOW_READER } from "./slow_reader/slow_reader.ts";
 import { STORM } from "./storm/storm.ts";
 import { USAGE } from "./usage/usage.ts";
@@ -37,20 +31,14 @@ const SCENARIOS: readonly Scenario[] = [
   POLICY,
   REACH,
   JOURNAL,
-  FAIRNESS,
-  PRESENCE,
-  ROOMS,
   DURABLE,
   SOCKETS,
   FLOOD,
   SLOW_READER,
   STORM,
-  START,
   LEAF_GARBAGE,
-  GARBAGE,
   SCALING,
   SIZING,
-  SDK,
   USAGE,
 ];
 

@@ -118,3 +118,24 @@ export async function acksAt(
   for (const publisher of publishers) publisher.close();
   return { sent: total - first, received: took_ms.length, ...delaysOf(took_ms) };
 }
+
+/** Publishes so many messages at a time for so many seconds, and tells how fast that was. */
+export async function keepBusyFor(
+  seconds: number,
+  outstanding: number,
+  once: (worker: number) => Promise<void>,
+) {
+  const took_ms: number[] = [];
+  const began_ms = performance.now();
+  const work = async (worker: number) => {
+    for (;;) {
+      const sent_ms = performance.now();
+      if (sent_ms >= began_ms + seconds * 1_000) return;
+      await once(worker);
+      took_ms.push(performance.now() - sent_ms);
+    }
+  };
+  await Promise.all(Array.from({ length: outstanding }, (_, worker) => work(worker)));
+  const commands_per_s = took_ms.length * 1_000 / (performance.now() - began_ms);
+  return { commands_per_s, ...delaysOf(took_ms) };
+}

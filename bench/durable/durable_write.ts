@@ -8,13 +8,23 @@ import { connect } from "@nats-io/transport-deno";
 import { createIssuer, startServer } from "../../tests/harness/cluster.ts";
 import { startNatsCluster } from "../../tests/harness/nats_cluster.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
-import type { Syncing } from "../measure/brains.ts";
 import type { Effort } from "../measure/parts.ts";
 import { answer, measuredBy } from "../measure/program.ts";
 import { median, medianOf } from "../measure/statistics.ts";
 import { renderTable } from "../measure/table.ts";
-import { acksAt, bareTarget, type PublishTarget, shieldTarget } from "./durable_publishers.ts";
-import { keepBusyFor } from "../rooms/rooms_load.ts";
+import {
+  acksAt,
+  bareTarget,
+  keepBusyFor,
+  type PublishTarget,
+  shieldTarget,
+} from "./durable_publishers.ts";
+
+/**
+ * How NATS stores writes: it confirms `each` one after it is on the disk, as `docs/run_nats.md` has it, or
+ * syncs them `later`, every two minutes, which is its default.
+ */
+type Syncing = "each" | "later";
 
 /** The plan of the measurement. */
 interface WritePlan {

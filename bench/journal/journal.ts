@@ -5,15 +5,13 @@
  */
 import { atRate, busTarget, inTurns, isLost, type Player } from "../load/crowd/turns.ts";
 import { ownRooms } from "../load/plans/plan.ts";
-import { Scrape } from "../measure/brains.ts";
-import { part, runParts } from "../measure/parts.ts";
+import { Scrape } from "../measure/scrape.ts";
 import { failureOfLost, scenario } from "../measure/scenario.ts";
 import { median } from "../measure/statistics.ts";
 import { renderTable } from "../measure/table.ts";
 import { type BusProcess, startConfigured } from "../measure/targets.ts";
 import { CONFIG, deployRows, tenantOf, tokens } from "../policy/policy_bus.ts";
 import { ROWS } from "../policy/policy_rows.ts";
-import { measureBlocks, renderBlocks } from "./journal_blocks.ts";
 
 const RATE = 5_000;
 const CONNECTIONS = 50;
@@ -113,20 +111,14 @@ function renderJournal(prices: readonly JournalPrice[]): string {
 export const JOURNAL = scenario(
   "journal",
   `what the journal of decisions costs. In turns within one run: the CPU time of a
-message with one policy, with every decision written and with none; what a decision takes on disk; and
-how fast blocks are made and read.`,
+message with one policy, with every decision written and with none; what a decision takes on disk.`,
   {
-    only: ["", "blocks, bus; with commas; all"],
     rounds: [5, "turns of each row; medians over them count"],
     seconds: [3, "counted time of a turn of the bus"],
   },
-  async (values) => {
-    const { report, tables } = await runParts({
-      blocks: ({ rounds }) => part(Promise.resolve(measureBlocks(rounds)), renderBlocks),
-      bus: ({ rounds, seconds }) => part(measureJournal(rounds, seconds), renderJournal),
-    }, values);
-    const { bus = [] } = report as { readonly bus?: readonly JournalPrice[] };
+  async ({ rounds, seconds }) => {
+    const bus = await measureJournal(rounds, seconds);
     const failure = failureOfLost(bus.some(({ missing, lost }) => missing || lost > 0));
-    return { report, table: tables.join("\n\n"), failure };
+    return { report: { options: { rounds, seconds }, bus }, table: renderJournal(bus), failure };
   },
 );

@@ -51,7 +51,7 @@ class Stage {
   #measured(name: string, figures: Partial<Record<TargetId, number>>): LoadCase["measure"] {
     return async ({ pids, wire }, seconds) => {
       const id = this.#names.get(pids[0]!)!;
-      const missing = id === "ws" ? 3 : 0;
+      const missing = id === "nats-ws" ? 3 : 0;
       const asked = { tenant: 0, batch: false, onMessage: () => {}, onProblem: () => {} };
       (await RAW_WIRE.open(wire, asked)).close();
       const how_long = seconds === undefined ? "" : ` for ${seconds} s`;
@@ -119,20 +119,20 @@ Deno.test("who is not here is a row and no failure; who fails or loses messages 
   const bare = stage.target("deno", ["echo"]);
   const absent = (error: Error): Target => ({
     ...bare,
-    id: "mosquitto",
+    id: "socketio",
     start: () => Promise.reject(error),
   });
   const not_here = await measureLoad(
     scenario,
-    [bare, absent(new TargetUnavailable("apt install mosquitto"))],
+    [bare, absent(new TargetUnavailable("apt install socketio"))],
     { rounds: 1 },
   );
-  assert.match(renderTable(scenario, not_here), /mosquitto: not here: apt install mosquitto/);
+  assert.match(renderTable(scenario, not_here), /socketio: not here: apt install socketio/);
   assert.equal(failureOf(not_here), undefined);
   const failed = await measureLoad(scenario, [absent(new Error("broken"))], { rounds: 1 });
-  assert.match(failureOf(failed) ?? "", /mosquitto gave no figures: broken/);
-  const lost = await measureLoad(scenario, [stage.target("ws", ["echo"])], { rounds: 2 });
-  assert.match(failureOf(lost) ?? "", /plain on ws: 6 lost/);
+  assert.match(failureOf(failed) ?? "", /socketio gave no figures: broken/);
+  const lost = await measureLoad(scenario, [stage.target("nats-ws", ["echo"])], { rounds: 2 });
+  assert.match(failureOf(lost) ?? "", /plain on nats-ws: 6 lost/);
   await stage.assertEnded();
 });
 

@@ -5,7 +5,7 @@ import { type Load, openLoad, runLoad } from "./crowd/driver.ts";
 import { type Column, type LoadCase, type LoadScenario } from "./load_scenario.ts";
 import { type Measurement, measurementOf, WARM } from "./load_scenario.ts";
 import { CHAT_SIZES } from "./plans/chat_sizes.ts";
-import { roomsPlan, tenantsPlan } from "./plans/growth_plans.ts";
+import { roomsPlan } from "./plans/growth_plans.ts";
 import { type Crowd, type Group, idlers, type LoadPlan, oneRoom, ownRooms } from "./plans/plan.ts";
 import type { Run } from "./plans/plan.ts";
 import type { RunningTarget } from "./targets/target.ts";
@@ -191,26 +191,6 @@ what a message costs as there are more rooms.`,
     ),
 };
 
-const TENANTS_OPTIONS = { tenants: [[1, 10, 100, 1_000], ""], ...GROWTH } as const;
-/** The same connections and rooms, divided among more and more tenants. */
-const MANY_TENANTS: LoadScenario<typeof TENANTS_OPTIONS> = {
-  name: "many-tenants",
-  about: `1,000 connections, each in a room of its own that it hears, of so many
-tenants; what a message costs as there are more tenants. Only targets that know tenants.`,
-  options: TENANTS_OPTIONS,
-  quick: { tenants: [1, 1_000], seconds: 2 },
-  columns: GROWTH_COLUMNS,
-  headline: "per_cpu_s",
-  cases: (values) => {
-    // One server serves all cases, so that only the load differs.
-    const tenants = Math.max(...values.tenants);
-    return values.tenants.map((step) => {
-      const one = { name: `${step} tenants`, needs: ["tenants"], tenants } as const;
-      return planned(one, tenantsPlan(step, growth(values)));
-    });
-  },
-};
-
 /** The groups of members, each in one room: how many rooms of how many members. Pure. */
 export function chatGroups(batch: boolean): Group[] {
   const kinds = [["direct", 50, 2], ["team", 20, 10], ["channel", 2, 100]] as const;
@@ -358,7 +338,6 @@ export const LOAD_SCENARIOS = [
   THROUGHPUT,
   FANOUT,
   MANY_ROOMS,
-  MANY_TENANTS,
   CHAT,
   IDLE,
 ] as readonly unknown[] as readonly LoadScenario[];

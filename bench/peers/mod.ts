@@ -5,20 +5,17 @@
 import type { Target, Wire } from "../load/targets/target.ts";
 import { CENTRIFUGO } from "./centrifugo.ts";
 import { CENTRIFUGO_WIRE } from "./centrifugo_wire.ts";
-import { MOSQUITTO } from "./mosquitto.ts";
-import { MQTT_WIRE } from "./mqtt_wire.ts";
 import { NATS_WS } from "./nats_ws.ts";
 import { NATS_WIRE } from "./nats_wire.ts";
 import { SOCKETIO } from "./socketio.ts";
 import { SOCKETIO_WIRE } from "./socketio_wire.ts";
 
 /** Every peer, in the order of tables. */
-export const PEERS: readonly Target[] = [NATS_WS, CENTRIFUGO, MOSQUITTO, SOCKETIO];
+export const PEERS: readonly Target[] = [NATS_WS, CENTRIFUGO, SOCKETIO];
 
 /** The wires of the peers, by protocol. */
-export const PEER_WIRES: Readonly<Record<"nats" | "centrifugo" | "mqtt" | "socketio", Wire>> = {
+export const PEER_WIRES: Readonly<Record<"nats" | "centrifugo" | "socketio", Wire>> = {
   nats: NATS_WIRE,
   centrifugo: CENTRIFUGO_WIRE,
-  mqtt: MQTT_WIRE,
   socketio: SOCKETIO_WIRE,
 };

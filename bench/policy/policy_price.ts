@@ -80,7 +80,8 @@ export async function measurePrice(rounds: number, seconds: number): Promise<Pri
   await using bus = await startConfigured(CONFIG);
   await using inline_bus = await startConfigured(await inlineConfig());
   const bad_words = rowOf("bad words 200 B");
-  const rows = [rowOf("none 200 B"), rowOf("allow"), bad_words, ...STATE_ROWS];
+  const large = [rowOf("none 4 KiB"), rowOf("bad words 4 KiB")];
+  const rows = [rowOf("none 200 B"), rowOf("allow"), bad_words, ...STATE_ROWS, ...large];
   const players = [
     ...await playersOf(bus, rows),
     ...await playersOf(inline_bus, [bad_words], ({ name }) => `${name}, inline`),
@@ -91,9 +92,12 @@ export async function measurePrice(rounds: number, seconds: number): Promise<Pri
   );
 }
 
-/** The table, each row beside the one without a policy. */
+/** The table, each row beside the one of its size without a policy. */
 export function renderPrice(prices: readonly Price[]): string {
-  const none = (one: Price) => prices.find(({ load }) => load === one.load)!;
+  const none = (one: Price) => {
+    const name = one.row.includes("4 KiB") ? "none 4 KiB" : "none 200 B";
+    return prices.find(({ load, row }) => load === one.load && row === name)!;
+  };
   return renderTable(prices, [
     ["CPU, all threads", ({ row }) => row],
     ["load", ({ load }) => load],

@@ -1,6 +1,6 @@
 /** Receivers of a room on a bus, and what the scenario `reach` waits for and reads. */
 import { Opcode } from "@arqon/proto";
-import { Scrape } from "../measure/brains.ts";
+import { Scrape } from "../measure/scrape.ts";
 import { connectSocket } from "../measure/socket.ts";
 import type { BusProcess } from "../measure/targets.ts";
 

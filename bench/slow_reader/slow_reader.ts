@@ -7,7 +7,7 @@ import { encodePub, writeEnvelope } from "@arqon/proto";
 import { type Load, openLoad } from "../load/crowd/driver.ts";
 import { busTarget } from "../load/crowd/turns.ts";
 import { oneRoom } from "../load/plans/plan.ts";
-import { Scrape, until } from "../measure/brains.ts";
+import { Scrape, until } from "../measure/scrape.ts";
 import { connectSocket, type LoadSocket } from "../measure/socket.ts";
 import { answer, measuredBy } from "../measure/program.ts";
 import { scenario, UsageError } from "../measure/scenario.ts";

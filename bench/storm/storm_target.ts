@@ -3,7 +3,7 @@
  * `storm_child.ts` makes the storm.
  */
 import { type Issuer, startServer } from "../../tests/harness/cluster.ts";
-import { Scrape } from "../measure/brains.ts";
+import { Scrape } from "../measure/scrape.ts";
 import { ROOT } from "../measure/scenario.ts";
 import type { BarePlan, BareReady, BareSpent } from "./storm_bare_child.ts";
 import type { StormPlan } from "./storm.ts";

@@ -28,7 +28,7 @@ const VERIFICATION = [
   "tests/verification/rooms_by_wasmtime.py",
 ];
 const SDK_TESTS = "sdk/python/tests";
-const EXAMPLES = ["examples", "tests/examples", "bench/sdk"];
+const EXAMPLES = ["examples", "tests/examples"];
 /** Packages for the examples, beside the SDK. `tests/external/map_test.ts` uses this environment too. */
 const EXAMPLES_NEED = ["-r", "examples/map/python/requirements.txt"];
 

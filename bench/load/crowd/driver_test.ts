@@ -7,7 +7,7 @@ import { type LoadReport, openLoad, runLoad } from "./driver.ts";
 import type { Group, LoadPlan } from "../plans/plan.ts";
 import type { Target } from "../targets/target.ts";
 import { ARQON } from "../targets/target_arqon.ts";
-import { DENO, WS } from "../targets/target_bare.ts";
+import { DENO } from "../targets/target_bare.ts";
 
 const GROUP: Group = {
   connections: 4,
@@ -37,7 +37,7 @@ function assertWhole(report: LoadReport, sent: number): void {
   assert.equal(report.missing, 0);
 }
 
-for (const target of [DENO, WS, ARQON]) {
+for (const target of [DENO, ARQON]) {
   Deno.test(`every message of an open load comes back: ${target.id}`, async () => {
     await using running = await target.start({ tls: false, tenants: 1 });
     const report = await runLoad(running, PLAN);
@@ -75,7 +75,7 @@ async function connectTwice(target: Target, tls: boolean): Promise<void> {
 
 for (const tls of [false, true]) {
   Deno.test(`new connections come to be greeted, ${tls ? "with TLS" : "plain"}`, async () => {
-    for (const target of [DENO, WS, ARQON]) await connectTwice(target, tls);
+    for (const target of [DENO, ARQON]) await connectTwice(target, tls);
   });
 }
 

@@ -10,10 +10,8 @@ export type TargetId =
   | "arqon-nats"
   | `${"arqon" | "arqon-nats"}+${Feature}`
   | "deno"
-  | "ws"
   | "nats-ws"
   | "centrifugo"
-  | "mosquitto"
   | "socketio";
 
 /** An ability that a scenario may need. A scenario leaves out the targets without it, and says so. */
@@ -58,7 +56,7 @@ export class TargetUnavailable extends Error {
 
 /** The protocol and address of a target, as plain JSON for load processes. */
 export interface WireSpec {
-  readonly protocol: "arqon" | "raw" | "nats" | "centrifugo" | "mqtt" | "socketio";
+  readonly protocol: "arqon" | "raw" | "nats" | "centrifugo" | "socketio";
   /** An address with `ws:` or `wss:`. */
   readonly url: string;
   /** One token for each tenant, where the target has tenants. */

@@ -1,4 +1,4 @@
-/** The bare servers as targets: Deno's own WebSocket, and the npm package `ws` under Deno. */
+/** The bare server as a target: Deno's own WebSocket. */
 import { ROOT } from "../../measure/scenario.ts";
 import type { BareOptions } from "./bare_server.ts";
 import { startProgram } from "../../measure/line_program.ts";
@@ -19,15 +19,10 @@ export async function caOf(tls: boolean): Promise<{ ca?: string }> {
 /** What a server without tenants and BATCH can do. */
 export const PLAIN_ABILITIES: ReadonlySet<Ability> = new Set(["echo", "rooms", "tls"]);
 
-async function wsVersion(): Promise<string> {
-  const text = await Deno.readTextFile(`${ROOT}/deno.json`);
-  return /"npm:ws@([^"]+)"/.exec(text)?.[1] ?? "unknown";
-}
-
-async function start(kind: BareOptions["kind"], { tls }: TargetOptions): Promise<RunningTarget> {
+async function start({ tls }: TargetOptions): Promise<RunningTarget> {
   const read = (file: string) => Deno.readTextFile(file);
   const pem = tls ? { cert: await read(TLS_FILES.cert), key: await read(TLS_FILES.key) } : {};
-  const options: BareOptions = { kind, ...pem };
+  const options: BareOptions = pem;
   const program = startProgram("bench/load/targets/bare_server.ts", {
     flags: ["--ignore-env", "--allow-net=127.0.0.1"],
     args: [JSON.stringify(options)],
@@ -35,7 +30,7 @@ async function start(kind: BareOptions["kind"], { tls }: TargetOptions): Promise
   try {
     const { url } = await program.hear<{ url: string }>();
     return {
-      version: kind === "deno" ? Deno.version.deno : await wsVersion(),
+      version: Deno.version.deno,
       pids: [program.pid],
       wire: { protocol: "raw", url, tokens: [""], ...await caOf(tls) },
       [Symbol.asyncDispose]: () => program[Symbol.asyncDispose](),
@@ -51,13 +46,5 @@ export const DENO: Target = {
   id: "deno",
   title: "bare Deno",
   abilities: PLAIN_ABILITIES,
-  start: (options) => start("deno", options),
-};
-
-/** The target with the package `ws` under Deno. */
-export const WS: Target = {
-  id: "ws",
-  title: "bare ws",
-  abilities: PLAIN_ABILITIES,
-  start: (options) => start("ws", options),
+  start,
 };

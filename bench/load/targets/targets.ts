@@ -3,9 +3,9 @@ import { UsageError } from "../../measure/scenario.ts";
 import type { Target } from "./target.ts";
 import { featuresNamed } from "./features.ts";
 import { ARQON, ARQON_NATS, featured } from "./target_arqon.ts";
-import { DENO, WS } from "./target_bare.ts";
+import { DENO } from "./target_bare.ts";
 
-const OWN: readonly Target[] = [ARQON, ARQON_NATS, DENO, WS];
+const OWN: readonly Target[] = [ARQON, ARQON_NATS, DENO];
 
 /** The targets that a list names, in the order of tables; `all` names every one. Throws `UsageError`. */
 export async function targetsNamed(list: string): Promise<readonly Target[]> {

@@ -1,9 +1,6 @@
 /**
- * A program that measures the Overseer alone, as it stands in a Shield: chain lookup, request, ring,
- * worker, verdict. No sockets and no Spine. Prints one JSON line; `policy_overhead.ts` starts it.
- *
- * Its own messages are its clock's: each has a time at which it is due, and latency counts from
- * there, so that a stall cannot hide what queued behind it.
+ * How long a message waits for its verdict: the Overseer alone, as it stands in a Shield (chain lookup, request,
+ * ring, worker, verdict), without sockets and Spine, in a process of its own.
  */
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
@@ -17,9 +14,10 @@ import type { Caller } from "../../shield/message/caller.ts";
 import { createPolicyPool } from "../../shield/policy/pool/pool.ts";
 import type { PolicyPool } from "../../shield/policy/pool/pool.ts";
 import type { PolicyBinding } from "../../shield/policy/abi/policy.ts";
-import { percentile } from "../measure/statistics.ts";
+import { medianOf, percentile, sumOf } from "../measure/statistics.ts";
 import { DUE, type PacerPlan } from "../measure/pacer.ts";
-import { answer } from "../measure/program.ts";
+import { answer, measuredBy } from "../measure/program.ts";
+import { renderTable } from "../measure/table.ts";
 import {
   chatPayload,
   CONNECTIONS,
@@ -29,24 +27,25 @@ import {
   ROWS,
 } from "./policy_rows.ts";
 
-/** The plan of the program, which is its only argument, as JSON. */
-export interface PoolPlan {
+interface Plan {
   readonly rounds: number;
   readonly seconds: number;
 }
 
-/** The figures of one row in one round. */
-export interface PoolRound {
+/** The figures of one row in one round: times from asking for a verdict to having it. */
+interface Round {
   readonly row: string;
   readonly rate: number;
   readonly sent: number;
   readonly refused: number;
-  /** Times from when the message was due to the verdict. */
   readonly p50_us: number;
   readonly p99_us: number;
-  /** Times from asking for the verdict to having it. */
-  readonly asked_p50_us: number;
-  readonly asked_p99_us: number;
+}
+
+/** The medians of the rounds of one row at one rate. */
+export interface VerdictResult extends Round {
+  /** The p99 of the round that was disturbed least. */
+  readonly least_p99_us: number;
 }
 
 interface Bench {
@@ -110,13 +109,13 @@ async function start(): Promise<Bench> {
     const { bytes: metered, cost } = meterPolicy(bytes, { memory_limit_pages });
     await pool.load(name, { bytes: metered, instance_fuel: cost.instance_fuel });
   }
-  const chains = new Map(ROWS.map(({ name, chain }) => [name, bindings(chain)]));
+  const chains = new Map(JUDGED.map(({ name, chain }) => [name, bindings(chain)]));
   const bench: Bench = {
     pool,
     chains,
     callers: Array.from({ length: CONNECTIONS }, (_, index) => caller(index)),
     pacer: new Worker(new URL("../measure/pacer.ts", import.meta.url), { type: "module" }),
-    row: ROWS[0]!,
+    row: JUDGED[0]!,
     overseer: createOverseer({
       chainFor: () => bench.chains.get(bench.row.name) ?? [],
       evaluate: (request) => pool.evaluate(request),
@@ -128,6 +127,8 @@ async function start(): Promise<Bench> {
   return bench;
 }
 
+/** The rows with a policy. */
+const JUDGED = ROWS.filter(({ chain }) => chain.length > 0);
 const LIMITS = { headers: 64, header_bytes: 8_192, field_bytes: 256 };
 
 function envelope(payload_bytes: number): ScannedEnvelope {
@@ -136,11 +137,11 @@ function envelope(payload_bytes: number): ScannedEnvelope {
   return scanEnvelope(writeEnvelope({ room_id: "bench", event }), LIMITS);
 }
 
-/** Sends `total` messages when the pacer says so. Resolves with the due time of each. */
+/** Sends `total` messages when the pacer says so. */
 async function load(
   bench: Bench,
   plan: { rate: number; total: number },
-  onDue: (index: number, due_ms: number) => void,
+  onDue: (index: number) => void,
 ): Promise<void> {
   const words = new Int32Array(new SharedArrayBuffer(8));
   const start_ms = performance.now() + 20;
@@ -152,7 +153,7 @@ async function load(
   bench.pacer.postMessage(message);
   for (let sent = 0; sent < plan.total;) {
     const due = Atomics.load(words, DUE);
-    for (; sent < due; sent++) onDue(sent, start_ms + sent * 1_000 / plan.rate);
+    for (; sent < due; sent++) onDue(sent);
     if (sent >= plan.total) return;
     const wait = Atomics.waitAsync(words, DUE, due);
     if (wait.async) await wait.value;
@@ -163,56 +164,71 @@ async function round(bench: Bench, row: OverheadRow, rate: number, seconds: numb
   bench.row = row;
   const skipped = Math.ceil(rate / 4);
   const total = skipped + rate * seconds;
-  const from_due = new Float64Array(total);
-  const from_asked = new Float64Array(total);
+  const took_us = new Float64Array(total);
   const scanned = envelope(row.payload_bytes);
   let refused = 0;
   let open = total;
   const { promise: settled, resolve } = Promise.withResolvers<void>();
-  const done = (index: number, due_ms: number, asked_ms: number) => {
-    const now_ms = performance.now();
-    from_due[index] = now_ms - due_ms;
-    from_asked[index] = now_ms - asked_ms;
+  const done = (index: number, asked_ms: number) => {
+    took_us[index] = (performance.now() - asked_ms) * 1_000;
     if (--open === 0) resolve();
   };
-  await load(bench, { rate, total }, (index, due_ms) => {
+  await load(bench, { rate, total }, (index) => {
     const asked_ms = performance.now();
     const verdict = bench.overseer.onMessage(bench.callers[index % CONNECTIONS]!, scanned);
-    if (verdict === undefined) return done(index, due_ms, asked_ms);
-    Promise.resolve(verdict).then(() => done(index, due_ms, asked_ms), () => {
+    if (verdict === undefined) return done(index, asked_ms);
+    Promise.resolve(verdict).then(() => done(index, asked_ms), () => {
       refused++;
-      done(index, due_ms, asked_ms);
+      done(index, asked_ms);
     });
   });
   await settled;
-  const due = from_due.subarray(skipped).sort();
-  const asked = from_asked.subarray(skipped).sort();
-  const us = (sorted: Float64Array, fraction: number) => percentile(sorted, fraction) * 1_000;
-  const result: PoolRound = {
-    row: row.name,
-    rate,
-    sent: total - skipped,
-    refused,
-    p50_us: us(due, 0.5),
-    p99_us: us(due, 0.99),
-    asked_p50_us: us(asked, 0.5),
-    asked_p99_us: us(asked, 0.99),
-  };
-  return result;
+  const sorted = took_us.subarray(skipped).sort();
+  const [p50_us, p99_us] = [percentile(sorted, 0.5), percentile(sorted, 0.99)];
+  return { row: row.name, rate, sent: total - skipped, refused, p50_us, p99_us };
 }
 
-async function measure({ rounds, seconds }: PoolPlan): Promise<PoolRound[]> {
+async function measure({ rounds, seconds }: Plan): Promise<Round[]> {
   const bench = await start();
-  const results: PoolRound[] = [];
+  const results: Round[] = [];
   // The optimising compiler must have seen every row before anything counts.
-  for (const row of ROWS) await round(bench, row, 2_000, 1);
+  for (const row of JUDGED) await round(bench, row, 2_000, 1);
   for (let count = 0; count < rounds; count++) {
     for (const rate of RATES) {
-      for (const row of ROWS) results.push(await round(bench, row, rate, seconds));
+      for (const row of JUDGED) results.push(await round(bench, row, rate, seconds));
     }
   }
   await bench.pool.close();
   return results;
+}
+
+/** Measures every row with a policy at every rate, `rounds` times in turns; the medians over them. */
+export async function measureVerdicts(rounds: number, seconds: number): Promise<VerdictResult[]> {
+  console.error("the Overseer alone ...");
+  const flags = ["--unstable-worker-options", "--allow-run", "--allow-read"];
+  const plan: Plan = { rounds, seconds };
+  const all = await measuredBy<Round[]>(import.meta.url, plan, { flags });
+  return RATES.flatMap((rate) =>
+    JUDGED.map(({ name: row }) => {
+      const mine = all.filter((one) => one.row === row && one.rate === rate);
+      const [p50_us, p99_us] = [medianOf(mine, "p50_us"), medianOf(mine, "p99_us")];
+      const least_p99_us = Math.min(...mine.map((one) => one.p99_us));
+      const counts = { sent: sumOf(mine, "sent"), refused: sumOf(mine, "refused") };
+      return { row, rate, ...counts, p50_us, p99_us, least_p99_us };
+    })
+  );
+}
+
+/** The table of the rows. */
+export function renderVerdicts(results: readonly VerdictResult[]): string {
+  return renderTable(results, [
+    ["asking for a verdict", ({ row }) => row],
+    ["rate", ({ rate }) => `${rate}/s`],
+    ["refused", ({ refused, sent }) => `${refused} of ${sent}`],
+    ["p50 µs", ({ p50_us }) => p50_us],
+    ["p99 µs", ({ p99_us }) => p99_us],
+    ["least p99", ({ least_p99_us }) => least_p99_us],
+  ]);
 }
 
 if (import.meta.main) await answer(measure);
