@@ -49,6 +49,8 @@ const PAGE_KINDS: readonly (readonly [pattern: string, plain: string])[] = [
   [String.raw`\bhears?\b|\bhearers?\b`, "receives, subscribes, is notified"],
   [String.raw`\bany ?more\b`, "no longer"],
   [String.raw`\bborn\b`, "created, begins"],
+  [String.raw`\bonce more\b`, "again"],
+  [String.raw`(?<!\bcomes? back )\bby itself\b`, "automatically, alone"],
 ];
 
 /** The pages that PAGE_KINDS are for. */

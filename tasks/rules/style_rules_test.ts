@@ -47,6 +47,8 @@ Deno.test("style: a sentence of a page's kinds is found in a page, and in no oth
       "A room is born with its first member.",
       "Nobody hears the room.",
       "A key that is not used any more.",
+      "Repeat it once more.",
+      "The SDK reconnects by itself.",
     ]
   ) {
     assert.deepEqual(linesOf(`A line.\n\n${sentence}\n`), [3], sentence);
