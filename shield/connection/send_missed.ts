@@ -5,7 +5,7 @@
 import type { ReadMapped } from "../../shared/filter/message_view.ts";
 import { MessageView } from "../../shared/filter/message_view.ts";
 import { nextTurn } from "../../shared/turns/next_turn.ts";
-import type { Entry } from "../durable/messages/timeline.ts";
+import type { Entry } from "../fanout/entry.ts";
 import { entryFrame } from "../fanout/flow.ts";
 import type { Flow } from "../fanout/flow.ts";
 import { frameBytes } from "../fanout/frame_bytes.ts";

@@ -15,7 +15,7 @@ import type { Limits } from "../../shared/config/schema.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { TenantLogs } from "../durable/log/logs.ts";
 import { Flow } from "../fanout/flow.ts";
-import type { EntryPoint, Position } from "../durable/room/room_log.ts";
+import type { EntryPoint, Position } from "../fanout/entry.ts";
 import type { FlushQueue } from "./flush_queue.ts";
 import type { Note, Policies } from "../message/gates.ts";
 import type { Hub, Subscriber } from "../fanout/hub.ts";

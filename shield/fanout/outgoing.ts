@@ -5,7 +5,7 @@
 import { encodeMsgAt, encodeTextMessage, readRouted } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
 import { entryFrame } from "./flow.ts";
-import type { Entry } from "../durable/messages/timeline.ts";
+import type { Entry } from "./entry.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { Channel, HubLedger, Subscriber } from "./channel.ts";
 import type { MessageView } from "../../shared/filter/message_view.ts";
