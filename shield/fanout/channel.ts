@@ -6,9 +6,7 @@ import type { FilterShares } from "../filter/shares.ts";
 import type { Filtered } from "../filter/filter.ts";
 import type { Flow } from "./flow.ts";
 import type { DurableRoom, RoomEvents } from "./entry.ts";
-import type { Ledger } from "../ledger/ledger.ts";
-import type { LedgerRoom } from "../ledger/rooms.ts";
-import type { SubscriptionMark } from "../ledger/row_facts.ts";
+import type { DeliveryNotes, NotedRoom, SubscriptionMark } from "./noted.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { SchemaLookup } from "../schema/mapped_data.ts";
@@ -41,25 +39,10 @@ export interface HubOptions extends Partial<PatternLimits>, Partial<DeltaLimits>
   /** The schemas of what is published; absent: nothing has one. */
   schemas?: SchemaLookup | undefined;
   /** Takes note of what is sent; absent: nobody does. */
-  ledger?: HubLedger | undefined;
+  ledger?: DeliveryNotes | undefined;
   /** What filters may take; absent: each what it may take of itself. */
   shares?: Pick<FilterShares, "of" | "spend"> | undefined;
 }
-
-/** What the hub needs of the ledger. */
-export type HubLedger = Pick<
-  Ledger,
-  | "position"
-  | "current"
-  | "openRoom"
-  | "message"
-  | "sent"
-  | "noEcho"
-  | "duplicate"
-  | "gap"
-  | "passedOver"
-  | "leftOutAlone"
->;
 
 /** One connection's subscription to one room. */
 export interface Subscriber extends Filtered, DeltaReceiver {
@@ -107,7 +90,7 @@ export interface Channel {
   durable: DurableRoom | undefined;
   readonly reception: Reception;
   /** The room in the ledger; absent: there is none. */
-  readonly noted: LedgerRoom | undefined;
+  readonly noted: NotedRoom | undefined;
   /** What filters keep, for the ledger; undefined: nothing yet. */
   withheld: Withheld | undefined;
   /** The data that deltas are made from; undefined: none. */

@@ -22,7 +22,6 @@ import type { CachedTail, TailCache } from "../log/tail_cache.ts";
 import type { Entry, Timeline } from "../messages/timeline.ts";
 
 export type { Gap } from "./following.ts";
-export type { Cursor } from "../messages/timeline.ts";
 
 /**
  * So long what the list has is served without asking whether the log still has it, in ms: a crowd that comes back at

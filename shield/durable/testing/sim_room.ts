@@ -5,16 +5,15 @@
 import { createLogger } from "../../../shared/logs/log.ts";
 import { Registry } from "../../../shared/metrics/metrics.ts";
 import { DEFAULT_CLASS } from "../../../shared/rooms/room_class.ts";
-import type { EntryPoint, Position } from "../../fanout/entry.ts";
+import type { Cursor, Entry, EntryPoint, Position } from "../../fanout/entry.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import { roomEpoch } from "../messages/epoch.ts";
 import { RoomLog } from "../room/room_log.ts";
-import type { Cursor, Gap } from "../room/room_log.ts";
+import type { Gap } from "../room/room_log.ts";
 import { createDurableStats } from "../log/stats.ts";
 import { TailCache } from "../log/tail_cache.ts";
 import { seeded } from "../../../shared/testing/seeded.ts";
 import { SimClock, SimLog } from "./sim_log.ts";
-import type { Entry } from "../messages/timeline.ts";
 
 /** What a subscriber was told, in order. */
 export type Told =
