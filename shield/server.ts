@@ -180,8 +180,7 @@ function assemble(
   const context = {
     ...{ path, hub, filters, flushes, authenticator, overseer, attendance, logs: durable.logs },
     ...{ limits, stats, ledger, schemas },
-    history: history.command,
-    growing: growing.answer,
+    own: (name: string) => history.own(name) ?? growing.own(name),
     requireNotRevoked: (identity: Identity) => foundation.revocations.held.requireValid(identity),
   };
   const connections = new ConnectionTable();

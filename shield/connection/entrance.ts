@@ -16,8 +16,7 @@ import { HeaderPairs } from "./header_pairs.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { ConnectionCounters } from "./limits.ts";
 import type { OperationSteps } from "./fifo.ts";
-import type { Ledger } from "../ledger/ledger.ts";
-import type { RunningRow } from "../ledger/left_out_rows.ts";
+import type { DeliveryNotes, LeftOutRun } from "../fanout/noted.ts";
 import type { LeftOut } from "../fanout/backlog.ts";
 import { Outbox } from "../fanout/outbox.ts";
 import type { OutboxOptions, Pump } from "../fanout/outbox.ts";
@@ -68,7 +67,7 @@ export interface EntranceContext {
   readonly onClosed: (socket: ClientSocket, connection: Connection) => void;
   readonly observers: Observers;
   /** Takes note of connections; absent: nobody does. */
-  readonly ledger?: Ledger | undefined;
+  readonly ledger?: DeliveryNotes | undefined;
   /** Keeps notes of decisions; absent: nothing is written. */
   readonly journal?: Notes | undefined;
   /** Says where the use of a user counts; absent: nowhere. */
@@ -305,7 +304,7 @@ class Attachment implements SocketEvents, OutboxOptions {
     return this.#context.ledger?.current ?? 0;
   }
 
-  leftOut(left_out: LeftOut, run: RunningRow | undefined): RunningRow | undefined {
+  leftOut(left_out: LeftOut, run: LeftOutRun | undefined): LeftOutRun | undefined {
     const { ledger } = this.#context;
     const { identity, number } = this.#connection;
     const room = ledger?.rooms.find(identity.tenant_id, left_out.room_id);

@@ -8,12 +8,11 @@ import { ackAfterFlush, ackAfterLog, answer, wantsAck } from "./answers.ts";
 import type { Authenticator } from "../auth/authenticate.ts";
 import { canAct, canActInAll, notGranted, requireSameUser } from "../auth/authorize.ts";
 import { command } from "../message/command.ts";
+import type { OwnCommands } from "../message/command.ts";
 import type { Connection } from "./connection.ts";
 import type { Prepared, PreparedLater, Queued } from "./fifo.ts";
 import { placeOf, requestOf } from "../message/request_ref.ts";
 import type { RequestRef } from "../message/request_ref.ts";
-import { isGrowingCommand } from "../growing/requests.ts";
-import { HISTORY_GET } from "../durable/history/history_query.ts";
 import type { Identity } from "../auth/identity.ts";
 import { followed } from "../message/gates.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
@@ -27,10 +26,8 @@ import { isPattern, runSubscribePattern, runUnsubscribePattern } from "./subscri
 /** What the operations need of the process. */
 export interface OperationContext extends SubscribeContext {
   readonly authenticator: Authenticator;
-  /** Answers the command `history.get`, which the Shield does itself. */
-  readonly history: (caller: Caller, envelope: ScannedEnvelope) => Promise<Ack>;
-  /** Answers commands of growing messages, which the Shield does itself. */
-  readonly growing: (caller: Caller, envelope: ScannedEnvelope) => Promise<Ack>;
+  /** The commands that the Shield answers itself. */
+  readonly own: OwnCommands;
   /** Throws `token-revoked` when the identity's token has been revoked. */
   readonly requireNotRevoked: (identity: Identity) => void;
 }
@@ -234,7 +231,7 @@ function runCommand(
     try {
       const { command_timeout_ms } = context.limits;
       const options = { timeout_ms: command_timeout_ms, origin: connection.id };
-      const own = ownCommand(context, envelope);
+      const own = context.own(envelope.command?.name ?? "");
       const ack = own === undefined
         ? await command(context.path, connection.caller, envelope, options)
         : await own(connection.caller, envelope);
@@ -248,16 +245,6 @@ function runCommand(
   });
   connection.commands.set(room, run);
   return undefined;
-}
-
-/** What answers a command that the Shield does itself; undefined: the Brain does it. */
-function ownCommand(
-  { history, growing }: OperationContext,
-  { command }: Publication,
-): OperationContext["history"] | undefined {
-  const name = command?.name ?? "";
-  if (name === HISTORY_GET) return history;
-  return isGrowingCommand(name) ? growing : undefined;
 }
 
 /**

@@ -5,14 +5,14 @@
 import type { ReadMapped } from "../../shared/filter/message_view.ts";
 import { MessageView } from "../../shared/filter/message_view.ts";
 import { nextTurn } from "../../shared/turns/next_turn.ts";
-import type { Entry } from "../durable/messages/timeline.ts";
+import type { Entry } from "../fanout/entry.ts";
 import { entryFrame } from "../fanout/flow.ts";
 import type { Flow } from "../fanout/flow.ts";
 import { frameBytes } from "../fanout/frame_bytes.ts";
 import type { Hub, Subscriber } from "../fanout/hub.ts";
 import { classFilter, withholding } from "../filter/filter.ts";
 import type { Filters } from "../filter/filters.ts";
-import type { Ledger } from "../ledger/ledger.ts";
+import type { DeliveryNotes } from "../fanout/noted.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import { mappedReader, type SchemaLookup } from "../schema/mapped_data.ts";
@@ -32,7 +32,7 @@ export interface MissedContext {
     ShieldStats,
     "egress_messages" | "egress_bytes" | "filtered" | "filter_verdicts"
   >;
-  readonly ledger?: Pick<Ledger, "position" | "passedOver"> | undefined;
+  readonly ledger?: Pick<DeliveryNotes, "position" | "passedOver"> | undefined;
 }
 
 /** Sends what the connection has not got yet, as fast as it reads; after that it is live. */

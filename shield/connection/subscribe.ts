@@ -12,10 +12,10 @@ import type { Filters } from "../filter/filters.ts";
 import { grownRoomOf } from "../../shared/rooms/growing_room.ts";
 import { judgedRoomOf } from "../../shared/rooms/reserved.ts";
 import type { Limits } from "../../shared/config/schema.ts";
-import type { Ledger } from "../ledger/ledger.ts";
+import type { DeliveryNotes } from "../fanout/noted.ts";
 import type { TenantLogs } from "../durable/log/logs.ts";
 import { Flow } from "../fanout/flow.ts";
-import type { EntryPoint, Position } from "../durable/room/room_log.ts";
+import type { EntryPoint, Position } from "../fanout/entry.ts";
 import type { FlushQueue } from "./flush_queue.ts";
 import type { Note, Policies } from "../message/gates.ts";
 import type { Hub, Subscriber } from "../fanout/hub.ts";
@@ -52,12 +52,7 @@ export interface SubscribeContext {
   readonly filters: Filters;
   readonly logs?: Pick<TenantLogs, "livesOf">;
   /** Takes note of subscriptions; absent: nobody does. */
-  readonly ledger?:
-    | Pick<
-      Ledger,
-      "position" | "current" | "now_ms" | "left" | "passedOver" | "joined" | "nextSubscription"
-    >
-    | undefined;
+  readonly ledger?: DeliveryNotes | undefined;
 }
 
 /** What the end of a subscription needs. */

@@ -13,7 +13,7 @@ import type { Connection } from "./connection.ts";
 import type { Filter } from "../filter/filter.ts";
 import { HeardPatterns } from "./heard_patterns.ts";
 import { Flow } from "../fanout/flow.ts";
-import type { EntryPoint } from "../durable/room/room_log.ts";
+import type { EntryPoint } from "../fanout/entry.ts";
 import { logEpoch, ofRoom, readPositions } from "../durable/recovery/pattern_positions.ts";
 import type { PatternPositions } from "../durable/recovery/pattern_positions.ts";
 import { newestLife } from "../../shared/spine/contract/lives.ts";

@@ -5,8 +5,7 @@ import { classFilter } from "../filter/filter.ts";
 import type { Filter } from "../filter/filter.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { Hub, Subscriber } from "../fanout/hub.ts";
-import type { Ledger } from "../ledger/ledger.ts";
-import type { SubscriptionMark } from "../ledger/row_facts.ts";
+import type { DeliveryNotes, SubscriptionMark } from "../fanout/noted.ts";
 import type { Connection } from "./connection.ts";
 
 /** Why a subscription ends, for the ledger: a word, or the reason of a refusal. */
@@ -22,9 +21,7 @@ export type LeaveWhy =
 /** What marks need of the process. */
 export interface MarkContext {
   readonly hub: Pick<Hub, "find">;
-  readonly ledger?:
-    | Pick<Ledger, "position" | "now_ms" | "left" | "joined" | "nextSubscription">
-    | undefined;
+  readonly ledger?: DeliveryNotes | undefined;
 }
 
 /** A subscription that begins. */

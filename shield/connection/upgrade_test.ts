@@ -9,7 +9,7 @@ import { createMetrics } from "../../shared/metrics/metrics.ts";
 import { ConnectionTable } from "./connection_table.ts";
 import { createConnectionCounters } from "./limits.ts";
 import { Pump } from "../fanout/outbox.ts";
-import { NO_OBSERVERS } from "../message/observers.ts";
+import { NO_OBSERVERS } from "../message/testing/path.ts";
 import { RateTable } from "../rates/rates.ts";
 import { nativeSockets } from "../socket/native.ts";
 import { createStats } from "../stats/stats.ts";

@@ -7,10 +7,12 @@ import type { Logger } from "../../shared/logs/log.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { FlushQueue } from "../connection/flush_queue.ts";
+import type { RoomEvents } from "../fanout/entry.ts";
 import type { DurableRooms } from "../fanout/hub.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { SYSTEM_CLOCK } from "./log/clock.ts";
 import { TenantLogs } from "./log/logs.ts";
+import { DurableChannel } from "./room/channel.ts";
 import { RoomLog } from "./room/room_log.ts";
 import { createDurableStats, registerPendingLimit } from "./log/stats.ts";
 import type { DurableStats } from "./log/stats.ts";
@@ -48,7 +50,7 @@ export function startDurable(start: DurableStart): StartedDurable {
   const cache = new TailCache({ limits, clock, stats });
   const { verify_ms } = config.durable;
   const watch = new LogWatch({ spine, clock, stats, logger, verify_ms });
-  const open: DurableRooms["open"] = async (tenant_id, room_id, events) => {
+  const open = async (tenant_id: string, room_id: string, events: RoomEvents) => {
     const [log] = await Promise.all([logs.of(tenant_id), flushes.confirmed()]);
     const class_of = () => classes.of(tenant_id, room_id);
     const shared = { log, limits, cache, stats, clock, logger };
@@ -56,19 +58,25 @@ export function startDurable(start: DurableStart): StartedDurable {
     watch.add(room);
     return room;
   };
+  const release = (room: RoomLog) => {
+    watch.remove(room);
+    room.close();
+  };
+  const timeout_ms = limits.command_timeout_ms;
   const lag_bytes_max = limits.recovery_bytes + limits.unsent_bytes;
   return {
     logs,
     stats,
     rooms: {
       classes,
-      open,
-      release(room) {
-        watch.remove(room);
-        room.close();
-      },
+      room: (tenant_id, room_id, events) =>
+        new DurableChannel({
+          open: (heard) => open(tenant_id, room_id, heard),
+          release,
+          timeout_ms,
+          ...events,
+        }),
       lag_bytes_max,
-      timeout_ms: limits.command_timeout_ms,
     },
     close() {
       watch.close();

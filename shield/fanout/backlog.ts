@@ -5,7 +5,7 @@
  */
 import type { SlowReader } from "../../shared/config/schema_durable.ts";
 import { owned } from "../../shared/containers/byte_arena.ts";
-import type { RunningRow } from "../ledger/left_out_rows.ts";
+import type { LeftOutRun } from "./noted.ts";
 import { emptyLane, type Lane, type Waiting } from "./backlog_lane.ts";
 import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
@@ -39,7 +39,7 @@ export interface BacklogOptions {
   /** The ledger's position of what is being sent; absent: there is no ledger. */
   position?(): number;
   /** Takes note that a message is left out; `run` is what the call for the one before gave. */
-  leftOut?(left_out: LeftOut, run: RunningRow | undefined): RunningRow | undefined;
+  leftOut?(left_out: LeftOut, run: LeftOutRun | undefined): LeftOutRun | undefined;
 }
 
 /** A message that is left out. */
@@ -183,7 +183,7 @@ export class Backlog {
 
   /** Takes note of what waits in a lane, where a newer message may have an older one's place. */
   #noteQueued({ room_id, head, keys }: Lane): void {
-    let run: RunningRow | undefined;
+    let run: LeftOutRun | undefined;
     for (let waiting = head; waiting !== undefined; waiting = waiting.lane_next) {
       const { message_position: position } = waiting;
       const left_out = { room_id, position, why: "queued" as const, is_alone: keys.size > 0 };

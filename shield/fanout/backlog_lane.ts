@@ -1,5 +1,5 @@
 /** What waits in a backlog, as its links have it. Data only. */
-import type { RunningRow } from "../ledger/left_out_rows.ts";
+import type { LeftOutRun } from "./noted.ts";
 import type { Frame } from "./frame_bytes.ts";
 
 /** A frame in the queue, and in its room's lane if it may be left out. */
@@ -35,8 +35,8 @@ export interface Lane {
   gaps: number;
   gap_bytes: number;
   /** The ledger's rows of the messages that the GAP stands for, and of replaced ones. */
-  left_out: RunningRow | undefined;
-  conflated: RunningRow | undefined;
+  left_out: LeftOutRun | undefined;
+  conflated: LeftOutRun | undefined;
 }
 
 /** The lane of a room of which nothing waits. */

@@ -4,12 +4,9 @@ import type { Random } from "../../shared/ids.ts";
 import type { Spine, Subscription } from "../../shared/spine/contract/spine.ts";
 import type { FilterShares } from "../filter/shares.ts";
 import type { Filtered } from "../filter/filter.ts";
-import type { DurableChannel, RoomLogEvents } from "../durable/room/channel.ts";
 import type { Flow } from "./flow.ts";
-import type { RoomLog } from "../durable/room/room_log.ts";
-import type { Ledger } from "../ledger/ledger.ts";
-import type { LedgerRoom } from "../ledger/rooms.ts";
-import type { SubscriptionMark } from "../ledger/row_facts.ts";
+import type { DurableRoom, RoomEvents } from "./entry.ts";
+import type { DeliveryNotes, NotedRoom, SubscriptionMark } from "./noted.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { SchemaLookup } from "../schema/mapped_data.ts";
@@ -42,25 +39,10 @@ export interface HubOptions extends Partial<PatternLimits>, Partial<DeltaLimits>
   /** The schemas of what is published; absent: nothing has one. */
   schemas?: SchemaLookup | undefined;
   /** Takes note of what is sent; absent: nobody does. */
-  ledger?: HubLedger | undefined;
+  ledger?: DeliveryNotes | undefined;
   /** What filters may take; absent: each what it may take of itself. */
   shares?: Pick<FilterShares, "of" | "spend"> | undefined;
 }
-
-/** What the hub needs of the ledger. */
-export type HubLedger = Pick<
-  Ledger,
-  | "position"
-  | "current"
-  | "openRoom"
-  | "message"
-  | "sent"
-  | "noEcho"
-  | "duplicate"
-  | "gap"
-  | "passedOver"
-  | "leftOutAlone"
->;
 
 /** One connection's subscription to one room. */
 export interface Subscriber extends Filtered, DeltaReceiver {
@@ -84,14 +66,10 @@ export interface Subscriber extends Filtered, DeltaReceiver {
 /** What the hub needs for durable rooms. */
 export interface DurableRooms {
   readonly classes: Pick<RoomClasses, "of" | "onChange">;
-  /** Makes the log of a room whose Spine subscription exists already; the log is not started. */
-  open(tenant_id: string, room_id: string, events: RoomLogEvents): Promise<RoomLog>;
-  /** Closes a room's log. */
-  release(log: RoomLog): void;
+  /** Makes the way to the log of a room whose Spine subscription exists already. */
+  room(tenant_id: string, room_id: string, events: RoomEvents): DurableRoom;
   /** The most bytes that one subscriber may be behind. */
   readonly lag_bytes_max: number;
-  /** How long an `enter` may take, in ms. */
-  readonly timeout_ms: number;
 }
 
 /** A room with subscribers, or with a connection that is about to be one. */
@@ -109,10 +87,10 @@ export interface Channel {
   /** How many connections are about to subscribe, for which it stays open. */
   pins: number;
   room_class: RoomClass | undefined;
-  durable: DurableChannel | undefined;
+  durable: DurableRoom | undefined;
   readonly reception: Reception;
   /** The room in the ledger; absent: there is none. */
-  readonly noted: LedgerRoom | undefined;
+  readonly noted: NotedRoom | undefined;
   /** What filters keep, for the ledger; undefined: nothing yet. */
   withheld: Withheld | undefined;
   /** The data that deltas are made from; undefined: none. */

@@ -5,8 +5,7 @@
  */
 import { encodeTextMessage, readRouted } from "@arqon/proto";
 import type { Frame } from "./frame_bytes.ts";
-import type { Cursor } from "../durable/room/room_log.ts";
-import type { Entry } from "../durable/messages/timeline.ts";
+import type { Cursor, Entry } from "./entry.ts";
 
 /** The frame of a durable room's message in one of the two forms. */
 export function entryFrame(entry: Entry, text: boolean): Frame {

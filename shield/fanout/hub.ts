@@ -9,9 +9,8 @@ import { roomSubject, type Subject } from "../../shared/subjects/subject.ts";
 import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
 import { messageKey, SeenMessages } from "./deduplicate.ts";
 import { observeDelivery } from "../stats/delivery_latency.ts";
-import { DurableChannel, offsetOf } from "../durable/room/channel.ts";
-import type { EntryPoint, Position } from "../durable/room/room_log.ts";
-import type { Entry } from "../durable/messages/timeline.ts";
+import { offsetOf } from "../../shared/spine/contract/durable_log.ts";
+import type { DurableRoom, Entry, EntryPoint, Position } from "./entry.ts";
 import type { RoomMessage } from "./backlog.ts";
 import type { Channel, HubOptions, Subscriber } from "./channel.ts";
 import { FewSet } from "../../shared/containers/few_set.ts";
@@ -361,14 +360,11 @@ export class Hub {
     }
   }
 
-  #durable(channel: Channel): DurableChannel {
+  #durable(channel: Channel): DurableRoom {
     const { durable } = this.#options;
     if (durable === undefined) throw new TypeError("this hub has no durable rooms");
     const { tenant_id, room_id } = channel;
-    return new DurableChannel({
-      open: (events) => durable.open(tenant_id, room_id, events),
-      release: (log) => durable.release(log),
-      timeout_ms: durable.timeout_ms,
+    return durable.room(tenant_id, room_id, {
       onEntry: (entry) => this.#deliverEntry(channel, entry),
       onGap: (reason) => this.#tellGap(channel, reason),
     });

@@ -4,10 +4,10 @@
  */
 import assert from "node:assert/strict";
 import { ArqonError, decodeServerFrame, writeEnvelope } from "@arqon/proto";
+import type { EntryPoint, Position } from "./entry.ts";
 import type { PayloadCopy } from "../../shared/spine/contract/spine.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { Flow } from "./flow.ts";
-import type { EntryPoint, Position } from "../durable/room/room_log.ts";
 import { tenantClass, testDurable } from "../durable/testing/durable.ts";
 import type { TestDurable } from "../durable/testing/durable.ts";
 import type { Frame } from "./frame_bytes.ts";

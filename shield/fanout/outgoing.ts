@@ -5,9 +5,10 @@
 import { encodeMsgAt, encodeTextMessage, readRouted } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
 import { entryFrame } from "./flow.ts";
-import type { Entry } from "../durable/messages/timeline.ts";
+import type { Entry } from "./entry.ts";
 import type { ShieldStats } from "../stats/stats.ts";
-import type { Channel, HubLedger, Subscriber } from "./channel.ts";
+import type { Channel, Subscriber } from "./channel.ts";
+import type { DeliveryNotes } from "./noted.ts";
 import type { MessageView } from "../../shared/filter/message_view.ts";
 import type { Frame } from "./frame_bytes.ts";
 
@@ -59,7 +60,7 @@ export const isPlaceless = ({ flow }: Subscriber): boolean => flow === undefined
 
 /** Takes note that a subscriber goes on without what it has yet to read, up to an offset. */
 export function passOver(
-  ledger: HubLedger | undefined,
+  ledger: DeliveryNotes | undefined,
   { noted }: Pick<Channel, "noted">,
   { flow, mark }: Pick<Subscriber, "flow" | "mark">,
   to: number,

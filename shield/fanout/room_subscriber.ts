@@ -12,7 +12,7 @@ import type { DeltaWish } from "./delta_wish.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { KeptBases } from "./kept_bases.ts";
 import type { Subscriber } from "./hub.ts";
-import type { SubscriptionMark } from "../ledger/row_facts.ts";
+import type { SubscriptionMark } from "./noted.ts";
 import type { UserUse } from "../../shared/records/user_use.ts";
 
 /** What a connection asks of a room. */

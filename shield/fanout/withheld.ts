@@ -5,18 +5,16 @@
 import { MessageView } from "../../shared/filter/message_view.ts";
 import { withholding } from "../filter/filter.ts";
 import type { ClassFilter, Filter } from "../filter/filter.ts";
-import type { RunningRow } from "../ledger/left_out_rows.ts";
-import type { LedgerRoom } from "../ledger/rooms.ts";
-import type { SubscriptionMark } from "../ledger/row_facts.ts";
+import type { DeliveryNotes, LeftOutRun, NotedRoom, SubscriptionMark } from "./noted.ts";
 import { mappedReader } from "../schema/mapped_data.ts";
 import type { Outgoing } from "./outgoing.ts";
-import type { Channel, HubLedger, HubOptions, Subscriber } from "./channel.ts";
+import type { Channel, HubOptions, Subscriber } from "./channel.ts";
 
 /** What one filter kept from those who have it in a room. */
 interface Kept {
   /** The position of the last message that it kept. */
   position: number;
-  row: RunningRow | undefined;
+  row: LeftOutRun | undefined;
 }
 
 /** What the filters of one room keep. */
@@ -24,7 +22,7 @@ export class Withheld {
   readonly #filters = new WeakMap<Filter, Kept>();
 
   /** Takes note that a filter keeps the message that is being sent from a subscriber. */
-  note(ledger: HubLedger, room: LedgerRoom, filter: Filter, mark: SubscriptionMark): void {
+  note(ledger: DeliveryNotes, room: NotedRoom, filter: Filter, mark: SubscriptionMark): void {
     const position = ledger.current;
     let kept = this.#filters.get(filter);
     if (kept === undefined) {

@@ -15,6 +15,8 @@ import type { Caller } from "../message/caller.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import type { Overseer } from "../policy/overseer.ts";
 import { answerGrowing } from "./growing.ts";
+import type { OwnCommands } from "../message/command.ts";
+import { isGrowingCommand } from "./requests.ts";
 import { GrowingRecords } from "./records.ts";
 import { growingStats } from "./stats.ts";
 import { GrowingSweep } from "./sweep.ts";
@@ -34,6 +36,8 @@ export interface GrowingStart {
 export interface StartedGrowing {
   /** Answers a command about them; rejects with the refusal. */
   answer(caller: Caller, envelope: ScannedEnvelope): Promise<Ack>;
+  /** Answers those whose names are of growing messages. */
+  readonly own: OwnCommands;
   /** Looks after no message any more. */
   close(): Promise<void>;
 }
@@ -57,11 +61,13 @@ export function startGrowing(
   const log = start.log.child({ part: "growing" });
   const sweep = new GrowingSweep(context, { log, isNeeded, left_ms: leftMs(config) });
   const turns = new Turns(TURN_COMMANDS);
+  const answer: StartedGrowing["answer"] = async (caller, envelope) => {
+    await turns.later();
+    return await answerGrowing(context, caller, envelope);
+  };
   return {
-    async answer(caller, envelope) {
-      await turns.later();
-      return await answerGrowing(context, caller, envelope);
-    },
+    answer,
+    own: (name) => isGrowingCommand(name) ? answer : undefined,
     close: () => sweep.close(),
   };
 }

@@ -27,7 +27,7 @@ import { OWN_ROUTES } from "./own_routes.ts";
 import type { ClientCall, ClientRoute } from "./route.ts";
 
 /** What batches need of the process. */
-export interface BatchContext extends Omit<CommandContext, "history" | "stats" | "limits"> {
+export interface BatchContext extends Omit<CommandContext, "own" | "stats" | "limits"> {
   readonly limits: CommandContext["limits"] & {
     readonly batch_messages: number;
     readonly batch_bytes: number;

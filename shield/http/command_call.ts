@@ -8,9 +8,8 @@ import { ArqonError, decodeClientText, encodeTextAck, isId } from "@arqon/proto"
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
 import { problemResponse } from "../../shared/problem.ts";
 import { command } from "../message/command.ts";
+import type { OwnCommands } from "../message/command.ts";
 import type { Limits } from "../../shared/config/schema.ts";
-import { isGrowingCommand } from "../growing/requests.ts";
-import { HISTORY_GET } from "../durable/history/history_query.ts";
 import { bodyText, objectWith, readBody, requireJson } from "./http_body.ts";
 import type { HttpRates } from "../rates/http_rates.ts";
 import type { Identity } from "../auth/identity.ts";
@@ -37,10 +36,8 @@ export interface CommandContext {
   readonly rates: Pick<HttpRates, "take">;
   readonly stats: Pick<ShieldStats, "ingress_bytes" | "ingress_ops">;
   readonly tenants: Pick<TenantTable, "of">;
-  /** The command `history.get`. */
-  readonly history: (caller: Caller, envelope: ScannedEnvelope) => Promise<Ack>;
-  /** The commands of growing messages. */
-  readonly growing: (caller: Caller, envelope: ScannedEnvelope) => Promise<Ack>;
+  /** The commands that the Shield answers itself. */
+  readonly own: OwnCommands;
   /** Whether tokens may be in the URL. */
   readonly query_token: boolean;
 }
@@ -54,17 +51,13 @@ const DIGEST_UNITS = 16;
 
 /** Runs a command and gives its answer. Rejects as `command` does. */
 export async function runCommand(
-  { path, limits, history, growing }: Pick<
-    CommandContext,
-    "path" | "limits" | "history" | "growing"
-  >,
+  { path, limits, own }: Pick<CommandContext, "path" | "limits" | "own">,
   caller: Caller,
   envelope: ScannedEnvelope,
   origin?: string,
 ): Promise<Ack> {
-  const name = envelope.command?.name ?? "";
-  if (name === HISTORY_GET) return await history(caller, envelope);
-  if (isGrowingCommand(name)) return await growing(caller, envelope);
+  const answer = own(envelope.command?.name ?? "");
+  if (answer !== undefined) return await answer(caller, envelope);
   const { command_timeout_ms: timeout_ms } = limits;
   const options = origin === undefined ? { timeout_ms } : { timeout_ms, origin };
   return await command(path, caller, envelope, options);

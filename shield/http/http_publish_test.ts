@@ -15,7 +15,7 @@ import { createHttpPublish } from "./http_publish.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import type { Identity } from "../auth/identity.ts";
 import { PLAIN_ROOMS } from "../durable/log/logs.ts";
-import { NO_OBSERVERS } from "../message/observers.ts";
+import { NO_OBSERVERS } from "../message/testing/path.ts";
 import { NO_OVERSEER } from "../policy/overseer.ts";
 import { RateTable } from "../rates/rates.ts";
 import { createStats } from "../stats/stats.ts";
@@ -64,8 +64,7 @@ function testPublish(limits: Record<string, number> = {}) {
     rates: new HttpRates(table, () => clock.now_ms),
     stats,
     tenants: new TenantTable(),
-    history: () => Promise.reject(new ArqonError("not-durable", "lobby")),
-    growing: () => Promise.reject(new ArqonError("not-durable", "lobby")),
+    own: () => undefined,
   });
   const post = (body: BodyInit, content_type = "application/json", identity = ann) => {
     const headers = { "content-type": content_type };

@@ -4,6 +4,7 @@
  */
 import { REFUSED_BYTES } from "./ledger.ts";
 import { readLeftOut } from "./left_out_rows.ts";
+import type { SubscriptionMark } from "../fanout/noted.ts";
 import type {
   CaughtUp,
   ConnectionBegin,
@@ -13,7 +14,6 @@ import type {
   PastRead,
   Refusal,
   SubscriptionEnd,
-  SubscriptionMark,
 } from "./row_facts.ts";
 import { roomsOf, wantedOf } from "./asked.ts";
 import { HEAD_BYTES, isWanted, KIND, readMessage } from "./row_form.ts";

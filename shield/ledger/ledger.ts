@@ -15,6 +15,7 @@ import {
 import { findIds, noIds } from "./message_ids.ts";
 import { addTo, extend, leftOutSize, nextCapacity, writeLeftOut } from "./left_out_rows.ts";
 import type { RunningRow } from "./left_out_rows.ts";
+import type { SubscriptionMark } from "../fanout/noted.ts";
 import type {
   ConnectionEnd,
   LeftOutWhy,
@@ -22,7 +23,6 @@ import type {
   PastRead,
   Refusal,
   SubscriptionEnd,
-  SubscriptionMark,
 } from "./row_facts.ts";
 import { LedgerRooms } from "./rooms.ts";
 import type { LedgerRoom } from "./rooms.ts";

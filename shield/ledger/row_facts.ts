@@ -1,26 +1,9 @@
 /** What the ledger's rows say in words: data only. */
-import type { Episode } from "../fanout/flow.ts";
 
 /** Why a connection was not given a message of a room that it heard. */
 export const LEFT_OUT_WHYS = ["slow_reader", "conflated", "echo", "queued", "filter"] as const;
 /** One of `LEFT_OUT_WHYS`. */
 export type LeftOutWhy = typeof LEFT_OUT_WHYS[number];
-
-/** A subscription while it lasts. One object for each, so its size counts. */
-export interface SubscriptionMark {
-  /** Its own number in the ledger. */
-  readonly number: number;
-  /** The connection's number in the ledger. */
-  readonly connection: number;
-  /** The position of the first message that it could be sent. */
-  readonly since: number;
-  /** Unix ms. */
-  readonly since_ms: number;
-  /** What it was sent of a durable room before it was live; undefined in other rooms. */
-  readonly episode: Episode | undefined;
-  /** The numbers of its filters; absent: it has none. */
-  filters?: number[];
-}
 
 /**
  * What a subscription was given of a durable room's past, behind the offset `after`: messages from `first` to

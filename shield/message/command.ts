@@ -19,6 +19,11 @@ import type { MessagePath } from "./pipeline.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Caller, HeaderPair } from "./caller.ts";
 
+/** Answers a command of this name that the Shield does itself; undefined: a Brain does. */
+export type OwnCommands = (
+  name: string,
+) => ((caller: Caller, envelope: ScannedEnvelope) => Promise<Ack>) | undefined;
+
 /** How a command is sent. */
 export interface CommandOptions {
   readonly timeout_ms: number;

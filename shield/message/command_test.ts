@@ -12,7 +12,7 @@ import { publish } from "./pipeline.ts";
 import type { MessagePath } from "./pipeline.ts";
 import { NO_SCHEMAS } from "../schema/gate.ts";
 import { PLAIN_ROOMS } from "../durable/log/logs.ts";
-import { NO_OBSERVERS } from "./observers.ts";
+import { NO_OBSERVERS } from "./testing/path.ts";
 import { NO_OVERSEER } from "../policy/overseer.ts";
 import { banOf, putBan, testBans } from "../auth/testing/bans.ts";
 import { random } from "../fanout/testing/hub.ts";

@@ -94,6 +94,3 @@ export function observersOf(all: readonly (Observer | undefined)[]): Observers {
     denied: of((one) => one.denied?.bind(one)),
   };
 }
-
-/** Nobody is told: for tools and tests. */
-export const NO_OBSERVERS: Observers = observersOf([]);

@@ -22,12 +22,11 @@ import { NO_BANS } from "../auth/bans.ts";
 import { NO_SCHEMAS } from "../schema/gate.ts";
 import { NO_OVERSEER } from "../policy/overseer.ts";
 import { PLAIN_ROOMS } from "../durable/log/logs.ts";
-import { NO_OBSERVERS } from "./observers.ts";
 import type { Identity } from "../auth/identity.ts";
 import { publish } from "./pipeline.ts";
 import { ann } from "../auth/testing/identity.ts";
 import { SPINE_NOW_MS } from "../testing/spine.ts";
-import { callerOf, LIMITS, scan, testPath } from "./testing/path.ts";
+import { callerOf, LIMITS, NO_OBSERVERS, scan, testPath } from "./testing/path.ts";
 
 const random = randomPool((bytes) => crypto.getRandomValues(bytes));
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;

@@ -233,7 +233,7 @@ Deno.test("a replaced payload is the message's from then on, and a header names 
     const { overseer } = overseerWith(verdict, inline);
     const message = envelope("lobby");
     const seen: unknown[] = [];
-    const note = { asked: () => {}, judged: () => {} };
+    const note = { asked: () => {}, judged: () => {}, checked: () => {} };
     const onReplaced = (...told: readonly unknown[]) => void seen.push(told);
     const added = await overseer.onMessage(caller, message, "the path", onReplaced, note);
     assert.deepEqual(added, [["X-Lang", "en"], ["x-arqon-replaced", "mask,trim"]]);

@@ -10,7 +10,7 @@ import { until } from "../../shared/testing/until.ts";
 import { NO_BANS } from "../auth/bans.ts";
 import { command } from "../message/command.ts";
 import { PLAIN_ROOMS } from "../durable/log/logs.ts";
-import { NO_OBSERVERS } from "../message/observers.ts";
+import { NO_OBSERVERS } from "../message/testing/path.ts";
 import { publish } from "../message/pipeline.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import { createOverseer, NO_OVERSEER } from "../policy/overseer.ts";

@@ -64,9 +64,9 @@ export const ARROWS: Readonly<Record<string, number>> = {
   "shield": 26,
   "shield/admin/routing": 2,
   "shield/backend": 1,
-  "shield/connection": 25,
-  "shield/fanout": 29,
-  "shield/http": 4,
+  "shield/connection": 14,
+  "shield/fanout": 12,
+  "shield/http": 2,
   "shield/message": 1,
   "shield/stats": 1,
 };

@@ -5,7 +5,7 @@
  * `ArqonError`s with reason `log-unavailable` (503), or `spine-unavailable` while the Spine is down.
  */
 import type { Lives } from "./lives.ts";
-import type { SpineHeaders } from "./spine.ts";
+import type { SpineHeaders, SpineMessage } from "./spine.ts";
 
 /**
  * The header that names the log that took the message; it is another one after the log was lost.
@@ -21,6 +21,12 @@ export const LOG_OFFSET_HEADER = "Nats-Sequence";
 export const LOG_PREVIOUS_HEADER = "Nats-Last-Sequence";
 /** The header with the time at which the log took it: RFC 3339. */
 export const LOG_TIME_HEADER = "Nats-Time-Stamp";
+
+/** The offset of a message that a log has taken; 0 for any other. */
+export function offsetOf({ headers }: Pick<SpineMessage, "headers">): number {
+  const text = headers[LOG_OFFSET_HEADER];
+  return text === undefined ? 0 : Number(text);
+}
 
 /** How long the keys of appends are known, so that a repetition is found, in ms. */
 export const LOG_DEDUPLICATION_MS = 120_000;

@@ -9,7 +9,7 @@ import type { Logger } from "../../../shared/logs/log.ts";
 import { AGAIN_HEADER } from "../../../shared/records/room_update.ts";
 import type { Spine, SpineEvent, SpineMessage } from "../../../shared/spine/contract/spine.ts";
 import { roomSubject } from "../../../shared/subjects/subject.ts";
-import { offsetOf } from "../../durable/room/channel.ts";
+import { offsetOf } from "../../../shared/spine/contract/durable_log.ts";
 import { readForeign } from "../../fanout/room_message.ts";
 
 /** The most tails of one Shield at a time. */

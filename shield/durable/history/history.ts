@@ -9,6 +9,7 @@ import type { Config } from "../../../shared/config/schema.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
 import { requireGrant, requireTenant } from "../../auth/authorize.ts";
 import type { BanCheck } from "../../auth/bans.ts";
+import type { OwnCommands } from "../../message/command.ts";
 import { EMPTY_ACK } from "../../message/request_ref.ts";
 import type { NoteRead } from "../../ledger/past_reads.ts";
 import { requireRoomId } from "../../../shared/subjects/subject.ts";
@@ -24,7 +25,7 @@ import { HistoryAnswer } from "./history_answer.ts";
 import { mappedReader, requireFields } from "../../schema/mapped_data.ts";
 import type { SchemaLookup } from "../../schema/mapped_data.ts";
 import { readFiltered } from "./history_filter.ts";
-import { isProtobufType, rangeOfData } from "./history_query.ts";
+import { HISTORY_GET, isProtobufType, rangeOfData } from "./history_query.ts";
 import type { HistoryQuestion, HistoryRange } from "./history_query.ts";
 import { readHistory, TrimMemory } from "./history_window.ts";
 import type { HistoryRoom } from "./history_window.ts";
@@ -70,8 +71,8 @@ export interface History {
   answer(caller: Caller, room_id: string, ask: () => HistoryQuestion): Promise<HistoryAnswer>;
   /** Gives the bytes of an answer, and takes note that the caller has read what is in them. */
   give(caller: Caller, room_id: string, answer: HistoryAnswer, is_protobuf: boolean): Uint8Array;
-  /** Answers the command `history.get`; rejects as `answer` does. */
-  command(caller: Caller, envelope: ScannedEnvelope): Promise<Ack>;
+  /** Answers the command `history.get`, which rejects as `answer` does. */
+  readonly own: OwnCommands;
   /**
    * Answers an operator, for whom neither grants nor policies nor bans are asked. Rejects with
    * `not-durable`, or as the log rejects.
@@ -130,11 +131,13 @@ export function createHistory(context: HistoryContext): History {
     context.reads?.give(identity, pattern, bytes.length);
     return bytes;
   };
+  const command: ReturnType<OwnCommands> = (caller, envelope) =>
+    historyCommand({ answer, give, limits }, caller, envelope);
   return {
     answer,
     give,
     limits,
-    command: (caller, envelope) => historyCommand({ answer, give, limits }, caller, envelope),
+    own: (name) => name === HISTORY_GET ? command : undefined,
     read: async (tenant_id, room_id, range) =>
       await shared(durableRoom(context, tenant_id, room_id), range),
     extent: async (tenant_id, room_id) =>

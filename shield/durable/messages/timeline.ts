@@ -7,6 +7,7 @@
  */
 import { encodeMsgAt } from "@arqon/proto";
 import type { FrameSpace } from "@arqon/proto";
+import type { Cursor as RoomCursor, Entry as RoomEntry } from "../../fanout/entry.ts";
 import { KeptFrames } from "./kept_frames.ts";
 
 /** A message as the log has stored it. */
@@ -24,7 +25,7 @@ const NOTHING = new Uint8Array(0);
 /**
  * One message of the list. As many objects exist as the cache holds, so their number and size count.
  */
-export class Entry implements StoredMessage {
+export class Entry implements StoredMessage, RoomEntry {
   readonly offset: number;
   readonly time_ms: number;
   readonly origin: string;
@@ -90,21 +91,9 @@ export class Entry implements StoredMessage {
 /** The frame that was asked for last: all receivers of a message ask at once. */
 let shown = NOTHING;
 
-/**
- * A reader's place in the list. A cursor never skips: what is trimmed meanwhile stays reachable for it.
- */
-export interface Cursor {
-  /** Gives the next message and moves past it; undefined at the end, for now. */
+/** A reader's place in the list. */
+export interface Cursor extends RoomCursor {
   next(): Entry | undefined;
-  /** The offset behind which it goes on. */
-  readonly offset: number;
-  /**
-   * Bytes of the envelopes that the cursor has not read. It may be the only one that keeps them in
-   * memory.
-   */
-  readonly lag_bytes: number;
-  /** How many messages the cursor has not read. */
-  readonly lag_messages: number;
 }
 
 /** The outcome of an offer. `repeated`: the message is in the list, or lies before it. */

@@ -3,31 +3,10 @@
  * between the decision and the turn in which the subscriber hears of it: see `EntryPoint`.
  */
 import { isExpired } from "./recovery.ts";
-import type { Unrecovered } from "./recovery.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
+import type { EntryPoint, Unrecovered } from "../../fanout/entry.ts";
 import { cursorAfter, cursorBefore } from "../messages/timeline.ts";
 import type { Cursor, Entry, Timeline } from "../messages/timeline.ts";
-
-/**
- * How a subscriber enters a room. All members tell the state of the moment in which they are read, up
- * to the first read of `cursor`. Read `recovered`, `reason`, `cursor` and `position()` in one turn, and
- * in that same turn begin to pass `onEntry` and `onGap` on to the subscriber, or walk its cursor. Then
- * nothing is lost or doubled, however late that turn is: the cursor finds what came since the decision,
- * and a hole that was told to others meanwhile has made `recovered` false.
- */
-export interface EntryPoint {
-  /**
-   * Undefined: the subscriber gave no position. True: the cursor gives exactly what was missed, and
-   * then what is new.
-   */
-  readonly recovered: boolean | undefined;
-  /** Why the subscriber is not recovered; "" otherwise. */
-  readonly reason: "" | Unrecovered;
-  /** The place where the subscriber goes on. Always the same object. */
-  readonly cursor: Cursor;
-  /** The room's position at the time of this call. */
-  position(): { offset: number; epoch: string };
-}
 
 /** What an entry point needs of its room. */
 export interface EntryPointRoom {

@@ -3,8 +3,8 @@
  * client has been. Pure; what becomes of them is `connection/subscribe_pattern.ts`.
  */
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
-import type { Position } from "./recovery.ts";
 import { roomEpoch } from "../messages/epoch.ts";
+import type { Position } from "../../fanout/entry.ts";
 import type { Lives } from "../../../shared/spine/contract/lives.ts";
 import { parseStrictJsonBytes } from "../../../shared/strict_json.ts";
 import { requireRoomId } from "../../../shared/subjects/subject.ts";

@@ -3,6 +3,7 @@
  * them. What a position is worth is decided in `recovery.ts`; the list itself is the room's.
  */
 import { ArqonError } from "@arqon/proto";
+import type { EntryPoint, Position, Unrecovered } from "../../fanout/entry.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { Limits } from "../../../shared/config/schema.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
@@ -10,9 +11,9 @@ import { backfill } from "./backfill.ts";
 import type { Backfill, BackfilledRoom } from "./backfill.ts";
 import type { LogClock } from "../log/clock.ts";
 import { LiveEntryPoint } from "./entry_point.ts";
-import type { EntryPoint, EntryPointRoom } from "./entry_point.ts";
+import type { EntryPointRoom } from "./entry_point.ts";
 import { floorWith, judgeMissed, judgePosition, nextTarget } from "./recovery.ts";
-import type { Position, RecoveryBounds, Unrecovered, Verdict } from "./recovery.ts";
+import type { RecoveryBounds, Verdict } from "./recovery.ts";
 import type { DurableStats } from "../log/stats.ts";
 import { missedBetween } from "../messages/timeline.ts";
 import type { Entry, Timeline } from "../messages/timeline.ts";

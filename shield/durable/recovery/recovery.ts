@@ -6,16 +6,8 @@
 import type { LogPage } from "../../../shared/spine/contract/durable_log.ts";
 import type { Limits } from "../../../shared/config/schema.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
+import type { Position, Unrecovered } from "../../fanout/entry.ts";
 import type { StoredMessage } from "../messages/timeline.ts";
-
-/** The position that a subscriber brings; `epoch` is "" when it names none. */
-export interface Position {
-  readonly after: number;
-  readonly epoch: string;
-}
-
-/** Why a subscriber is not recovered. */
-export type Unrecovered = "epoch-changed" | "history-trimmed" | "too-many" | "offset-ahead";
 
 /** How much one SUB recovers, and how old the messages may be. */
 export type RecoveryBounds =

@@ -3,43 +3,25 @@
  * or when the room becomes durable while it has subscribers. The hub knows who the subscribers are.
  */
 import { ArqonError } from "@arqon/proto";
-import {
-  LOG_OFFSET_HEADER,
-  LOG_STREAM_HEADER,
-} from "../../../shared/spine/contract/durable_log.ts";
+import { LOG_STREAM_HEADER, offsetOf } from "../../../shared/spine/contract/durable_log.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine.ts";
-import type { EntryPoint, Gap, Position, RoomLog } from "./room_log.ts";
-import type { Entry } from "../messages/timeline.ts";
-
-/** The callbacks of a room log. */
-export interface RoomLogEvents {
-  onEntry(entry: Entry): void;
-  onGap(reason: Gap): void;
-}
-
-/** Who is still to be given a message: all, nobody, or those who have no place in the room's log. */
-export type Receivers = "all" | "none" | "placeless";
+import type { DurableRoom, EntryPoint, Position, RoomEvents } from "../../fanout/entry.ts";
+import type { RoomLog } from "./room_log.ts";
 
 /** What a durable channel needs. */
-export interface DurableChannelOptions extends RoomLogEvents {
+export interface DurableChannelOptions extends RoomEvents {
   /**
    * Makes the room's log once its Spine subscription is with the server; the log is not started yet.
    */
-  readonly open: (events: RoomLogEvents) => Promise<RoomLog>;
+  readonly open: (events: RoomEvents) => Promise<RoomLog>;
   /** Closes the log. */
   readonly release: (log: RoomLog) => void;
   /** How long an `enter` may take, in ms. */
   readonly timeout_ms: number;
 }
 
-/** The offset of a message that a log has taken; 0 for any other. */
-export function offsetOf({ headers }: SpineMessage): number {
-  const text = headers[LOG_OFFSET_HEADER];
-  return text === undefined ? 0 : Number(text);
-}
-
 /** One room's log in this process, or the way to it. */
-export class DurableChannel {
+export class DurableChannel implements DurableRoom {
   readonly #options: DurableChannelOptions;
   #opening: Promise<RoomLog> | undefined;
   #log: RoomLog | undefined;
@@ -55,7 +37,7 @@ export class DurableChannel {
   }
 
   /** Takes a message that a log has numbered; says to whom the caller must deliver it itself, at once. */
-  receive(message: SpineMessage, has_live: boolean): Receivers {
+  receive(message: SpineMessage, has_live: boolean): ReturnType<DurableRoom["receive"]> {
     const log = this.#log;
     if (log === undefined) {
       this.#pass(message);

@@ -9,7 +9,7 @@ import type { SpineMessage } from "../../../shared/spine/contract/spine.ts";
 import type { Limits } from "../../../shared/config/schema.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import type { LogClock } from "../log/clock.ts";
-import type { EntryPoint } from "../recovery/entry_point.ts";
+import type { EntryPoint, Position } from "../../fanout/entry.ts";
 import { lastOfEpoch, roomEpoch } from "../messages/epoch.ts";
 import { Follower } from "./follower.ts";
 import type { Gap, Heard } from "./following.ts";
@@ -17,15 +17,11 @@ import { LogCalls } from "../log/log_calls.ts";
 import { readLive } from "../messages/message.ts";
 import { Recoveries } from "../recovery/recoveries.ts";
 import type { RecoverableRoom } from "../recovery/recoveries.ts";
-import type { Position } from "../recovery/recovery.ts";
 import type { DurableStats } from "../log/stats.ts";
 import type { CachedTail, TailCache } from "../log/tail_cache.ts";
 import type { Entry, Timeline } from "../messages/timeline.ts";
 
-export type { EntryPoint } from "../recovery/entry_point.ts";
 export type { Gap } from "./following.ts";
-export type { Position } from "../recovery/recovery.ts";
-export type { Cursor } from "../messages/timeline.ts";
 
 /**
  * So long what the list has is served without asking whether the log still has it, in ms: a crowd that comes back at

@@ -1,8 +1,8 @@
 /** Whatever goes wrong on the way: each subscriber sees every message once and in order, or is told. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { Position } from "./room_log.ts";
 import { NO_FAULTS } from "../testing/sim_log.ts";
+import type { Position } from "../../fanout/entry.ts";
 import type { Faults } from "../testing/sim_log.ts";
 import { SimRoom } from "../testing/sim_room.ts";
 import type { SimSubscriber } from "../testing/sim_room.ts";

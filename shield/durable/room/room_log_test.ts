@@ -1,8 +1,8 @@
 /** A room log at work: storms, outages, overflow, and what each position is answered. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
+import type { EntryPoint, Position } from "../../fanout/entry.ts";
 import type { Heard } from "./following.ts";
-import type { EntryPoint, Position } from "./room_log.ts";
 import { NO_FAULTS, settled } from "../testing/sim_log.ts";
 import { SimRoom, SimSubscriber } from "../testing/sim_room.ts";
 import type { SimOptions } from "../testing/sim_room.ts";

@@ -2,7 +2,7 @@
 import { FilterShares } from "../../filter/shares.ts";
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../../../shared/config/load.ts";
-import type { EnvelopeInput } from "@arqon/proto";
+import type { Ack, EnvelopeInput } from "@arqon/proto";
 import { NO_BANS } from "../../auth/bans.ts";
 import type { Identity } from "../../auth/identity.ts";
 import { NO_OVERSEER } from "../../policy/overseer.ts";
@@ -34,7 +34,7 @@ export interface TestHistory {
     room_id: string,
     data?: unknown,
     options?: { content_type?: string; identity?: Identity; tenant_id?: string },
-  ): ReturnType<History["command"]>;
+  ): Promise<Ack>;
 }
 
 /** The caller of a question, on a connection or over HTTP. */
@@ -72,7 +72,8 @@ export function testHistory(change: Partial<HistoryContext> = {}): TestHistory {
         : new TextEncoder().encode(JSON.stringify(data));
       const command = { name: "history.get", data: bytes, content_type };
       const envelope = { room_id, tenant_id: tenant_id ?? "", request_id: 7, command };
-      return history.command(callerOf(identity), scanEnvelope(writeEnvelope(envelope), SCAN));
+      const answer = history.own(command.name)!;
+      return answer(callerOf(identity), scanEnvelope(writeEnvelope(envelope), SCAN));
     },
   };
 }

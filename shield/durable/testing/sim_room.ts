@@ -5,15 +5,16 @@
 import { createLogger } from "../../../shared/logs/log.ts";
 import { Registry } from "../../../shared/metrics/metrics.ts";
 import { DEFAULT_CLASS } from "../../../shared/rooms/room_class.ts";
+import type { Cursor, Entry as RoomEntry, EntryPoint, Position } from "../../fanout/entry.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import { roomEpoch } from "../messages/epoch.ts";
 import { RoomLog } from "../room/room_log.ts";
-import type { Cursor, EntryPoint, Gap, Position } from "../room/room_log.ts";
+import type { Entry } from "../messages/timeline.ts";
+import type { Gap } from "../room/room_log.ts";
 import { createDurableStats } from "../log/stats.ts";
 import { TailCache } from "../log/tail_cache.ts";
 import { seeded } from "../../../shared/testing/seeded.ts";
 import { SimClock, SimLog } from "./sim_log.ts";
-import type { Entry } from "../messages/timeline.ts";
 
 /** What a subscriber was told, in order. */
 export type Told =
@@ -56,7 +57,7 @@ export class SimSubscriber {
     this.#cursor = entry_point.cursor;
   }
 
-  onEntry(entry: Entry): void {
+  onEntry(entry: RoomEntry): void {
     if (this.#cursor === undefined) this.#tell(entry);
   }
 
@@ -69,7 +70,7 @@ export class SimSubscriber {
     }
   }
 
-  #tell({ offset, envelope }: Entry): void {
+  #tell({ offset, envelope }: RoomEntry): void {
     const stream = new TextDecoder().decode(envelope).split("/")[0] ?? "";
     this.told.push({ kind: "entry", stream, offset });
   }

@@ -8,7 +8,7 @@ import { ALL_COMMANDS, roomSubject } from "../../../shared/subjects/subject.ts";
 import type { Identity } from "../../auth/identity.ts";
 import { NO_BANS } from "../../auth/bans.ts";
 import { PLAIN_ROOMS } from "../../durable/log/logs.ts";
-import { NO_OBSERVERS } from "../observers.ts";
+import { observersOf } from "../observers.ts";
 import { NO_OVERSEER } from "../../policy/overseer.ts";
 import { NO_SCHEMAS } from "../../schema/gate.ts";
 import { listenToAll, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
@@ -22,6 +22,9 @@ import type { SignatureRules } from "../signature.ts";
 /** How much of an envelope is read. */
 export const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
 const random = randomPool((bytes) => crypto.getRandomValues(bytes));
+
+/** Nobody takes note of anything. */
+export const NO_OBSERVERS = observersOf([]);
 
 /** The caller of an identity, as an upgrade without headers makes it. */
 export function callerOf(identity: Identity): Caller {

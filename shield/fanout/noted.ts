@@ -1,0 +1,85 @@
+/** Who takes note of what is sent to whom, and of what is not, as fan-out tells it: what becomes of the notes is theirs. */
+import type { Connection } from "../connection/connection.ts";
+import type { Episode } from "./flow.ts";
+
+/** A room in the notes. */
+export interface NotedRoom {
+  is_open: boolean;
+}
+
+/** Messages that were left out and are one note while the same goes on; only who made it looks into it. */
+export type LeftOutRun = object;
+
+/** A subscription while it lasts. One object for each, so its size counts. */
+export interface SubscriptionMark {
+  /** Its own number in the notes. */
+  readonly number: number;
+  /** The connection's number there. */
+  readonly connection: number;
+  /** The position of the first message that it could be sent. */
+  readonly since: number;
+  /** Unix ms. */
+  readonly since_ms: number;
+  /** What it was sent of a durable room before it was live; undefined in other rooms. */
+  readonly episode: Episode | undefined;
+  /** The numbers of its filters; absent: it has none. */
+  filters?: number[];
+}
+
+/** A subscription that has ended. */
+interface LeftSubscription extends Pick<SubscriptionMark, "number" | "since" | "since_ms"> {
+  readonly why: string;
+  /** Whether messages of one turn could share a frame. */
+  readonly batch: boolean;
+  readonly caught_up: Episode | undefined;
+  readonly filters: readonly number[] | undefined;
+}
+
+/** Why a connection is not given a message. */
+type Why = "slow_reader" | "conflated" | "echo" | "queued" | "filter";
+
+/** Takes the notes. Positions number messages, of all rooms together. */
+export interface DeliveryNotes {
+  /** The position of the next message. */
+  readonly position: number;
+  /** The position of the message that is being sent, else of the next one. */
+  readonly current: number;
+  /** Unix ms of a clock that never jumps. */
+  readonly now_ms: number;
+  readonly rooms: { find(tenant_id: string, room_id: string): NotedRoom | undefined };
+  /** Connections with a new subscription; undefined: nobody asks for them. */
+  readonly joined: { add(connection: Connection): unknown } | undefined;
+  /** The number of a new connection, and of a new subscription. */
+  nextConnection(): number;
+  nextSubscription(): number;
+  openRoom(tenant_id: string, room_id: string): NotedRoom;
+  /** A message is about to be sent, until `sent`; gives its position. */
+  message(room: NotedRoom, envelope: Uint8Array, offset: number): number;
+  sent(): void;
+  /** It is not sent to this connection, which has published it. */
+  noEcho(connection: number): void;
+  /** A message is left out for all, since its id came before. */
+  duplicate(room: NotedRoom, envelope: Uint8Array, offset: number): void;
+  /** A room is told that messages are missing. */
+  gap(room: NotedRoom, reason: string): void;
+  /** A subscription has ended. */
+  left(room: NotedRoom, connection: number, end: LeftSubscription): void;
+  /** A subscription is not given a durable room's messages of these offsets. */
+  passedOver(
+    room: NotedRoom,
+    mark: SubscriptionMark,
+    passed: { readonly from: number; readonly to: number; readonly why: Why },
+  ): void;
+  /**
+   * A connection is not given a message. `run` is what the call for the message of that room before has
+   * returned; `leftOutAlone`: it was given others between the two.
+   */
+  leftOut(
+    room: NotedRoom,
+    connection: number,
+    position: number,
+    why: Why,
+    run?: LeftOutRun,
+  ): LeftOutRun;
+  leftOutAlone: DeliveryNotes["leftOut"];
+}
