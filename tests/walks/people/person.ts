@@ -1,4 +1,4 @@
-/** Somebody in a room of people: an SDK connection that comes back by itself, a member or an observer of the room. */
+/** Somebody in a room of people: an SDK connection that reconnects automatically, a member or an observer of the room. */
 import { connect, type Connection, type PresenceSubscription } from "@arqon/sdk";
 import { type RoomEvent, roomState } from "@arqon/sdk/state";
 import { insist } from "../../../shared/testing/until.ts";
