@@ -73,6 +73,7 @@ export const SLOW: readonly string[] = [
   "tests/thawed_server_test.ts",
   "tests/told_test.ts",
   "tests/tutorial/tutorial_sdks_test.ts",
+  "tests/walks/focuses_test.ts",
   "tests/yjs_many_test.ts",
 ];
 

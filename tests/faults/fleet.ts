@@ -1,7 +1,7 @@
 /**
  * A cluster that faults happen to: NATS servers, Brains and Shields, each a process, and load balancers
  * in front of the Shields. It starts them, carries faults out and keeps the logs; it knows nothing of
- * clients, and not who is hurt when: those are the scripts of `chaos` and `durable`.
+ * clients, and not who is hurt when: that is for the model's faults and for scripts.
  */
 import { pace } from "../../shared/testing/pace.ts";
 import { createIssuer } from "../harness/cluster.ts";
@@ -29,9 +29,8 @@ export interface FleetOptions {
   readonly proxied: boolean;
   /** Of every process, but `[server]` and `[nats]`; Shields are told of the issuer, too. */
   readonly config: string;
-  /** Lines of `[server]` of every process, and more of the Shields. */
+  /** Lines of `[server]` of every process. */
   readonly server_lines: string;
-  readonly shield_lines?: string;
   /** The port of a process for clients, and more of its environment; absent: a free one, nothing. */
   readonly ownOf?: (name: string) => Pick<NodeOptions, "port" | "env">;
   /** Faults of one group come after another; those of NATS always do, so that most of them are there. */
@@ -41,8 +40,6 @@ export interface FleetOptions {
   readonly say: (line: string) => void;
   /** Hears of a fault before it begins; the fault waits for it. */
   readonly onFault?: (fault: Blow) => void | Promise<void>;
-  /** Hears when its target is up again. */
-  readonly onBack?: (fault: Blow) => void;
   readonly onSurprise: (text: string) => void;
 }
 
@@ -102,15 +99,13 @@ export class Fleet implements AsyncDisposable {
 
   /** Starts every process. Rejects with a log when one is not ready. */
   async start(): Promise<void> {
-    const { brains, shields, config, proxied, shield_lines = "", dir, onSurprise } = this.#options;
+    const { brains, shields, config, proxied, dir, onSurprise } = this.#options;
     const nats = [...this.#nats.values()].map(({ port, url }) => proxied ? port : url);
     for (const name of [...brains, ...shields]) {
       const part = brains.includes(name) ? "brain" as const : "shield" as const;
-      const own = part === "shield"
-        ? { config: config + this.issuer.config, lines: shield_lines }
-        : { config, lines: "" };
-      const server_lines = this.#options.server_lines + own.lines;
-      const options = { name, part, config: own.config, server_lines, nats, dir, onSurprise };
+      const own = part === "shield" ? config + this.issuer.config : config;
+      const { server_lines } = this.#options;
+      const options = { name, part, config: own, server_lines, nats, dir, onSurprise };
       const more = this.#options.ownOf?.(name) ?? {};
       this.#nodes.set(name, this.#owned.use(new ServerNode({ ...options, ...more })));
     }
@@ -125,11 +120,6 @@ export class Fleet implements AsyncDisposable {
   /** What the process that is there has logged. */
   log(name: string): string {
     return this.#nodes.get(name)?.log ?? "";
-  }
-
-  /** Base of the ops listener of a process, undefined while there is none. */
-  opsUrl(name: string): string | undefined {
-    return this.#nodes.get(name)?.ops_url;
   }
 
   /** Base of the admin listener of a process, undefined while there is none. */
@@ -180,7 +170,7 @@ export class Fleet implements AsyncDisposable {
 
   /** Carries one out; resolves when its target is up again. */
   async hurt(fault: Blow): Promise<void> {
-    const { say, onFault, onBack } = this.#options;
+    const { say, onFault } = this.#options;
     const { target, kind, away_ms } = fault;
     const [node, server, balancer] = [
       this.#nodes.get(target),
@@ -193,7 +183,6 @@ export class Fleet implements AsyncDisposable {
     else if (server !== undefined) await hurtServer(server, kind, away_ms);
     else if (balancer !== undefined) await cutOff(balancer, away_ms);
     else throw new TypeError(`there is no ${target}`);
-    onBack?.(fault);
     say(`${target} is back`);
   }
 }

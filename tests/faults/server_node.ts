@@ -81,11 +81,6 @@ export class ServerNode implements AsyncDisposable {
     return this.#process?.ready["admin_url"];
   }
 
-  /** Base of its ops listener, undefined while there is no process. */
-  get ops_url(): string | undefined {
-    return this.#process?.ready.ops_url;
-  }
-
   /** As a supervisor would: again until it is ready. Rejects with the log when it never is. */
   async start(): Promise<void> {
     const { part, config, server_lines, name, dir, port = 0, env = {} } = this.#options;

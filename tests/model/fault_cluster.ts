@@ -105,22 +105,9 @@ export interface ClusterFault {
   readonly strike: (cluster: Cluster) => Promise<void>;
 }
 
-/** Who it is that is struck, where there are several of a kind: each in turn. */
-const turns = { "nats": 0, "brain": 0 };
-
 /** Hurts that one. */
 function hurts(target: string, kind: FaultKind, away_ms: number): ClusterFault["strike"] {
   return ({ fleet }) => fleet.hurt({ target, kind, away_ms });
-}
-
-/** Hurts one of so many, each in turn. */
-function hurtsOne(
-  group: keyof typeof turns,
-  count: number,
-  kind: FaultKind,
-  away_ms: number,
-): ClusterFault["strike"] {
-  return (cluster) => hurts(`${group}-${turns[group]++ % count}`, kind, away_ms)(cluster);
 }
 
 async function setClock({ clock }: Cluster): Promise<void> {
@@ -137,9 +124,14 @@ export function clusterFaults(servers: ServerCount): readonly ClusterFault[] {
   const fault = (name: string, harm: Harm, strike: ClusterFault["strike"]) => (
     { name, harm, strike }
   );
-  const brain = (kind: FaultKind, away_ms: number) =>
-    hurtsOne("brain", BRAINS.length, kind, away_ms);
-  const server = (kind: FaultKind, away_ms: number) => hurtsOne("nats", servers, kind, away_ms);
+  /** Each of so many in turn. */
+  const inTurn = (group: string, count: number) => {
+    let turn = 0;
+    return (kind: FaultKind, away_ms: number): ClusterFault["strike"] => (cluster) =>
+      hurts(`${group}-${turn++ % count}`, kind, away_ms)(cluster);
+  };
+  const brain = inTurn("brain", BRAINS.length);
+  const server = inTurn("nats", servers);
   const killed: Harm = { cuts_clients: true, kills_shield: true, forgets: true };
   const cuts_spine: Harm = { cuts_spine: true };
   const all = [

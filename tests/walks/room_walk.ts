@@ -434,8 +434,8 @@ export class RoomWalk implements AsyncDisposable {
     const one = listeners[pick % listeners.length];
     const fact = this.#facts[of % this.#facts.length];
     if (one === undefined || fact === undefined || ANONYMOUS.includes(fact.source)) return;
-    // What is of this step may be on its way.
-    if (fact.step === this.#step) return;
+    // What is of this step may be on its way, and so may what a reader of this step catches up with.
+    if (fact.step === this.#step || one.first_step === this.#step) return;
     const { kind, user, from, after, first_step, reader: { record: { items } } } = one;
     const placeOf = placesOf(this.row, "text", this.#facts);
     const steps = Array.from({ length: this.#step + 1 - fact.step }, (_, at) => fact.step + at);

@@ -108,7 +108,7 @@ async function lock(options: ContenderOptions, fence?: number): Promise<Grant | 
 }
 
 async function unlock(options: ContenderOptions, grant: Grant): Promise<void> {
-  const { client, ledger } = options;
+  const { client } = options;
   grant.released_ms = Date.now();
   try {
     const { room } = client;

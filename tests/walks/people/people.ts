@@ -109,7 +109,8 @@ export class People implements AsyncDisposable {
       onSurprise: (text: string) => void this.#surprises.push(text),
     };
     const [first, ...others] = this.#people;
-    if (first === undefined) return;
+    // Where one process is all, its clock is set, and leases are by that.
+    if (first === undefined || !this.#has_balancer) return;
     const loops = [
       intrude({ ...more, client: first, random: random.fork(0) }),
       ...others.map((client, at) => contend({ ...more, client, random: random.fork(at + 1) })),

@@ -1,4 +1,4 @@
-/** Somebody in a room of people: an SDK connection that comes back by itself, a member or an observer of the room. */
+/** Somebody in a room of people: an SDK connection that reconnects automatically, a member or an observer of the room. */
 import { connect, type Connection, type PresenceSubscription } from "@arqon/sdk";
 import { type RoomEvent, roomState } from "@arqon/sdk/state";
 import { insist } from "../../../shared/testing/until.ts";
@@ -71,16 +71,17 @@ export class Person implements AsyncDisposable {
   static async open(options: PersonOptions): Promise<Person> {
     const { bus: { url, tokenFor }, tenant, user_id } = options;
     let id: string | undefined;
-    let person: Person | undefined;
+    let onConnection = (_id: string | undefined) => {};
     const connection = await connect({
       ...{ url, ...TIMES, token: await tokenFor({ tenant, user: user_id }) },
       onStatus(status) {
         id = status.state === "open" ? status.welcome.connection_id : undefined;
-        if (person !== undefined) person.#onConnection(id);
+        onConnection(id);
       },
     });
-    person = new Person(options, connection);
+    const person = new Person(options, connection);
     person.connection_id = id;
+    onConnection = (now) => person.#onConnection(now);
     await person.presence.ready;
     return person;
   }
