@@ -48,6 +48,8 @@ function attributesOf(caller: Caller, envelope: ScannedEnvelope): SpanAttributes
   return {
     "messaging.system": "arqon",
     "messaging.operation.name": command === undefined ? "publish" : "command",
+    "messaging.operation.type": "send",
+    "messaging.destination.name": room_id,
     "arqon.tenant": caller.identity.tenant_id,
     "arqon.room": room_id,
     "arqon.type": event?.type ?? command?.name ?? payload.kind,
