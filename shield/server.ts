@@ -164,7 +164,7 @@ function assemble(
   const beside = { tap: createTap(spine, Number(config.brain.tap)), order: orderOn(spine, random) };
   const commands = commandsOn(sends.spine, options, foundation, stats, () => service.presence);
   const announce = () => service.presence.announce();
-  const own = { ...sends, ...checks, ...beside, commands, announce, usage, shares };
+  const own = { ...sends, ...checks, ...beside, commands, announce, usage, shares, flushes };
   const path = { ...own, classes, quota, traces, unheard: unheardNotes(hub, ledger), now, random };
   const reading = { ...checks, limits, filters, noteRead: readNotes(ledger), reads };
   const history = createHistory({ ...durable, classes, ...reading });

@@ -21,6 +21,7 @@ import {
 } from "../auth/authorize.ts";
 import type { BanCheck } from "../auth/bans.ts";
 import type { Identity } from "../auth/identity.ts";
+import type { FlushQueue } from "../connection/flush_queue.ts";
 import type { FilterShares } from "../filter/shares.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { Note } from "../journal/note.ts";
@@ -64,6 +65,8 @@ export interface MessagePath {
   readonly shares?: Pick<FilterShares, "require"> | undefined;
   /** The traces of the process; absent: nothing is traced. */
   readonly traces?: Traces | undefined;
+  /** Says when the Spine has what it was given; absent: at once. */
+  readonly flushes?: Pick<FlushQueue, "push"> | undefined;
   /** The journal of decisions; absent: nothing is written. */
   readonly journal?: Journal | undefined;
   /** The ledger of use; absent: nothing is counted. */
@@ -268,7 +271,10 @@ export function publishAdmitted(
     : publishTold(path, publisher, envelope, added_headers, now_ms);
 }
 
-/** `publishAdmitted`, which tells traces and journal what came of it. */
+/**
+ * `publishAdmitted`, which tells traces and journal what came of it, as the ACK does: when the log or the server
+ * has the message.
+ */
 function publishTold(
   path: MessagePath,
   publisher: Publisher,
@@ -288,15 +294,13 @@ function publishTold(
     refused(error);
     throw error;
   }
-  if (stored === undefined) {
+  const passed = (offset?: number) => {
     traces?.end(envelope);
-    journal?.passed(envelope);
-  } else {
-    stored.then(({ offset }) => {
-      traces?.end(envelope);
-      journal?.passed(envelope, offset);
-    }, refused);
-  }
+    journal?.passed(envelope, offset);
+  };
+  if (stored !== undefined) stored.then(({ offset }) => passed(offset), refused);
+  else if (path.flushes === undefined) passed();
+  else path.flushes.push((error) => error === undefined ? passed() : refused(error));
   return stored;
 }
 
