@@ -106,7 +106,7 @@ async function run(given: GivenConfig): Promise<void> {
   const random = Math.random;
   const asked = Promise.withResolvers<unknown>();
   const told = { version, logging, reloading, storage: storage.check, onDrain: asked.resolve };
-  const process = { service_name: "arqon-brain", node_id: brain_id, version };
+  const process = { service_name: "arqon-brain", node_id, version };
   const resource = telemetryResource(process);
   const { telemetry } = config;
   const now_ms = spanClock(now, monotonic_ms);

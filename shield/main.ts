@@ -319,7 +319,7 @@ async function runSeveral(given: GivenConfig, processes: number): Promise<void> 
         stderr: "inherit",
       }).spawn(),
   });
-  onHangup((by) => (reloading.reload(by), supervisor.reload()));
+  onHangup((by) => (void reloading.reload(by), supervisor.reload()));
   const stopping = stopSignal(PROGRAM, log, supervisor.kill);
   const token = readOperatorFiles(config, read, log, now());
   const operators = { slots: supervisor.slots, registry, now, log, fetch, token };

@@ -167,7 +167,7 @@ function assemble(
   const order = orderOn(spine, random);
   const commands = commandsOn(sends.spine, options, foundation, stats, () => service.presence);
   const announce = () => service.presence.announce();
-  const own = { ...sends, ...checks, order, commands, announce, shares };
+  const own = { ...sends, ...checks, order, commands, announce, shares, flushes };
   const hearers = ledger &&
     ((tenant_id: string, room_id: string) => hub.hearers(tenant_id, room_id));
   const path = { ...own, classes, quota, traces, hearers, now, random };

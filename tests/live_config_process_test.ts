@@ -3,6 +3,7 @@
  * supervisor, `arq serve`; and listeners whose certificates get other paths.
  */
 import assert from "node:assert/strict";
+import { exportSPKI, generateKeyPair } from "@panva/jose";
 import { testCertificate } from "../shared/listeners/testing/certificate.ts";
 import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
@@ -83,6 +84,32 @@ Deno.test("SIGHUP: a Shield and a Brain read their files again, and a broken one
   await ask(client, { op: "cmd", room: "r", name: "room.set", data: { key: "k", value: 1 } });
   shield.signal("SIGTERM");
   assert.match((await client.closed()).reason, /^restart;spread_ms=77$/);
+});
+
+Deno.test("SIGHUP: another key in the file of an issuer is taken, and the one before verifies nothing any more", async () => {
+  await using issuer = await createIssuer();
+  await using shield = await startServer("shield", issuer.config, issuer.dir);
+  const check = `${shield.ready.url}/v1/auth/check`;
+  const headers = { authorization: `Bearer ${await issuer.tokenFor()}` };
+  const status = async () => {
+    const response = await fetch(check, { headers });
+    await response.body?.cancel();
+    return response.status;
+  };
+  assert.equal(await status(), 200);
+  const file = `${issuer.dir}/public.pem`;
+  const before = await Deno.readTextFile(file);
+  const { publicKey } = await generateKeyPair("RS256");
+  await Deno.writeTextFile(file, await exportSPKI(publicKey));
+  await hangUp(shield, READ);
+  await logged(shield, /changed="?auth\.issuers\[0\]\.pem_file/);
+  assert.equal(await status(), 401);
+  await Deno.writeTextFile(file, "no key");
+  await hangUp(shield, "a file of the configuration cannot be used");
+  assert.equal(await status(), 401);
+  await Deno.writeTextFile(file, before);
+  await hangUp(shield, READ);
+  assert.equal(await status(), 200);
 });
 
 Deno.test("SIGHUP: the Shields of a supervisor read their file again, and stay", async () => {

@@ -189,7 +189,7 @@ async function exported({ shield, brain, collector }: Bus): Promise<void> {
   assert.equal(resource?.["service.instance.id"], "edge");
   assert.equal(resource?.["service.version"], shield.ready.version);
   const rooms = sentBy(collector, "arqon-brain", "brain_room_count");
-  assert.equal(rooms?.resource["service.instance.id"], brain.ready.brain_id);
+  assert.equal(rooms?.resource["service.instance.id"], brain.ready.node_id);
 }
 
 /** Both still say it when they drain, and their last values go out. */

@@ -5,7 +5,6 @@ import { fail, ok, whyOf } from "./finding.ts";
 import type { Finding } from "./finding.ts";
 import { runShell } from "./shell.ts";
 
-const PROBE_MS = 10_000;
 /** The program in the output of `lsof -Fpc`: "node (pid 12)". */
 export function lsofOwner(text: string): string | undefined {
   const pid = /^p(\d+)$/m.exec(text)?.[1];
@@ -49,8 +48,7 @@ export async function portFinding(
     return ok(check, `${where} is free`);
   } catch (error) {
     if (error instanceof Deno.errors.AddrInUse) {
-      const late = AbortSignal.any([signal, AbortSignal.timeout(PROBE_MS)]);
-      if (await isArqon(place, late)) return ok(check, `an ArqonBus serves on ${where}`);
+      if (await isArqon(place)) return ok(check, `an ArqonBus serves on ${where}`);
       const owner = await ownerOf(port, signal) ?? "another program";
       return fail(check, `${where} is in use by ${owner}`, `stop it, or set [${table}] port`);
     }

@@ -79,9 +79,9 @@ export function controlAnswers(
     },
     log: shown,
     config: () => reloading?.report() ?? null,
-    reload_config(params) {
+    async reload_config(params) {
       const { by } = Reload.parse(params);
-      return reloading?.reload(by) ?? null;
+      return await reloading?.reload(by) ?? null;
     },
     set_log(params) {
       const { component, level, by } = SetLog.parse(params);

@@ -32,7 +32,15 @@ const ANSWER_BYTES_MAX = 4_096;
  * Resolves with the status of the answer. Rejects with an Error whose `code` is the system's, or
  * when the time is over, in which this process has run.
  */
-export async function probe(options: ProbeOptions): Promise<number> {
+export const probe = (options: ProbeOptions): Promise<number> => exchange(options, statusOf);
+
+/** As `probe`, with the beginning of the answer as it came, body and all. */
+export const probeText = (options: ProbeOptions): Promise<string> => exchange(options, textOf);
+
+async function exchange<T>(
+  options: ProbeOptions,
+  read: (socket: Socket) => Promise<T>,
+): Promise<T> {
   const { timeout_ms, path, tls, proxied } = options;
   const sockets: { destroy(): void }[] = [];
   const late = Promise.withResolvers<never>();
@@ -49,14 +57,14 @@ export async function probe(options: ProbeOptions): Promise<number> {
     if (proxied) plain.write(LOCAL_HEADER);
     let socket: Socket = plain;
     if (tls) {
-      // It is this process: whose certificate it shows does not matter.
+      // It is this machine: whose certificate it shows does not matter.
       const secure = connectTls({ socket: plain, rejectUnauthorized: false });
       sockets.push(secure);
       await happens(secure, "secureConnect");
       socket = secure;
     }
     socket.write(`GET ${path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n`);
-    return await statusOf(socket);
+    return await read(socket);
   };
   try {
     const asked = ask();
@@ -74,6 +82,18 @@ function happens(socket: Socket, event: string): Promise<void> {
     socket.once(event, () => resolve());
     socket.on("error", reject);
     socket.once("close", () => reject(new Error("the connection was closed")));
+  });
+}
+
+function textOf(socket: Socket): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = "";
+    socket.on("data", (bytes: Uint8Array) => {
+      text += Buffer.from(bytes).toString("latin1");
+      if (text.length > ANSWER_BYTES_MAX) resolve(text);
+    });
+    socket.on("error", reject);
+    socket.on("close", () => resolve(text));
   });
 }
 

@@ -2,9 +2,8 @@
  * Looks before a start whether the ports of a configuration are free, and whether an ArqonBus holds
  * one that is not. Opens a port for a moment and lets it go. It cannot tell who else holds a port.
  */
-import { request as plainRequest } from "node:http";
-import { request as tlsRequest } from "node:https";
 import type { Config } from "../config/schema.ts";
+import { probeText } from "./door_probe.ts";
 import { ListenError } from "./listen.ts";
 
 /** One listener of a configuration. */
@@ -17,10 +16,8 @@ export interface Place {
   readonly tls: boolean;
 }
 
-/** Time limit for asking the holder of a port before a start, in ms. */
+/** Time limit for asking the holder of a port, in ms. */
 const ASK_MS = 5_000;
-/** Longest answer that is read, in characters. */
-const ANSWER_UNITS_MAX = 65_536;
 /** Paths that an ArqonBus refuses with JSON of its own: without a token, or because there is no such path. */
 const PATHS = { server: "/v1/auth/check", ops: "/v1/status", admin: "/v1/status" } as const;
 
@@ -36,41 +33,15 @@ export function placesOf({ server, ops, admin }: Config): readonly Place[] {
 
 const shownHost = (host: string) => host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
 
-/**
- * Whether an ArqonBus answers there; false when nothing of the kind has answered before the signal.
- */
-export async function isArqon(
-  place: Place,
-  signal: AbortSignal,
-): Promise<boolean> {
+/** Whether an ArqonBus answers there; false when nothing of the kind has answered in time. */
+export async function isArqon({ table, host, port, tls }: Place): Promise<boolean> {
+  const asked = { host: shownHost(host), port, tls, path: PATHS[table] };
   try {
-    const { status, text } = await ask(place, signal);
-    const body: unknown = JSON.parse(text);
-    return typeof body === "object" && body !== null && "reason" in body &&
-      [401, 404].includes(status);
+    const text = await probeText({ ...asked, proxied: false, timeout_ms: ASK_MS });
+    return /^HTTP\/1\.1 (?:401|404) /.test(text) && /\r\n\r\n[^]*"reason":"/.test(text);
   } catch {
     return false;
   }
-}
-
-/** Rejects when nothing of HTTP answers before the signal. Nothing secret is sent: any certificate will do. */
-function ask({ table, host, port, tls }: Place, signal: AbortSignal) {
-  return new Promise<{ status: number; text: string }>((resolve, reject) => {
-    const where = { host: shownHost(host), port, path: PATHS[table], signal };
-    const options = { ...where, agent: false, rejectUnauthorized: false };
-    const request = (tls ? tlsRequest : plainRequest)(options, (response) => {
-      let text = "";
-      response.setEncoding("utf8");
-      response.on("data", (part: string) => {
-        text += part;
-        if (text.length > ANSWER_UNITS_MAX) request.destroy(new Error("it is too long"));
-      });
-      response.on("end", () => resolve({ status: response.statusCode ?? 0, text }));
-      response.on("error", reject);
-    });
-    request.on("error", reject);
-    request.end();
-  });
 }
 
 const isWildcard = (host: string) => host === "0.0.0.0" || host === "::";
@@ -111,10 +82,9 @@ export async function requireFreePorts(places: readonly Place[]): Promise<void> 
   }
   const taken = places.filter(isTaken);
   if (taken.length === 0) return;
-  const signal = AbortSignal.timeout(ASK_MS);
   const texts = await Promise.all(taken.map(async (place) => {
     const { name, table, host, port } = place;
-    const who = await isArqon(place, signal) ? " by an ArqonBus" : "";
+    const who = await isArqon(place) ? " by an ArqonBus" : "";
     return `${name} listener: port ${port} on ${host} is in use${who} ([${table}] port)`;
   }));
   const others = taken.length === 1 ? "another port" : "other ports";

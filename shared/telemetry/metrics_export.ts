@@ -5,6 +5,7 @@
 import { ExportResultCode } from "@opentelemetry/core";
 import type { ExportResult } from "@opentelemetry/core";
 import { OTLPMetricExporter } from "@opentelemetry/exporter-metrics-otlp-proto";
+import { SDK_INFO } from "@opentelemetry/core";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import {
   AggregationTemporality,
@@ -108,7 +109,7 @@ export function startMetricsExport(
     exportTimeoutMillis: timeoutMillis,
     metricProducers: [producerOf(options, performance.timeOrigin)],
   });
-  const resource = resourceFromAttributes({ ...options.resource });
+  const resource = resourceFromAttributes({ ...SDK_INFO, ...options.resource });
   new MeterProvider({ resource, readers: [reader] });
   let ended: Promise<void> | undefined;
   const shutdown = async (): Promise<void> => {

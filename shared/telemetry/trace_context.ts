@@ -17,7 +17,11 @@ export interface TraceContext {
 }
 
 /** What a span hangs on: a context, or a trace that begins with it. */
-export type SpanParent = Pick<TraceContext, "trace_id"> & Partial<Pick<TraceContext, "span_id">>;
+export interface SpanParent extends Pick<TraceContext, "trace_id"> {
+  readonly span_id?: string;
+  /** True for a span of this process; absent: the context came from elsewhere. */
+  readonly is_local?: boolean;
+}
 
 /** `00-` with ids and flags; later versions may go on after another dash. */
 const FORM = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;

@@ -4,7 +4,7 @@
  */
 import { ROOT_CONTEXT, SpanKind as OtelKind, SpanStatusCode, trace } from "@opentelemetry/api";
 import type { Context, Span as OtelSpan, Tracer } from "@opentelemetry/api";
-import { ExportResultCode } from "@opentelemetry/core";
+import { ExportResultCode, SDK_INFO } from "@opentelemetry/core";
 import type { ExportResult } from "@opentelemetry/core";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
 import { resourceFromAttributes } from "@opentelemetry/resources";
@@ -170,7 +170,13 @@ class SdkSpan implements Span {
     start_ms = this.#now_ms(),
   ): Span {
     const { traceId: trace_id, spanId: span_id } = this.#span.spanContext();
-    return this.#begin({ name, kind, parent: { trace_id, span_id }, attributes, start_ms });
+    return this.#begin({
+      name,
+      kind,
+      parent: { trace_id, span_id, is_local: true },
+      attributes,
+      start_ms,
+    });
   }
 
   set(attributes: SpanAttributes): void {
@@ -197,9 +203,9 @@ class SdkSpan implements Span {
   }
 }
 
-function contextOf({ trace_id: traceId, span_id: spanId }: SpanParent): Context {
+function contextOf({ trace_id: traceId, span_id: spanId, is_local = false }: SpanParent): Context {
   if (spanId === undefined) return ROOT_CONTEXT;
-  const context = { traceId, spanId, traceFlags: SAMPLED, isRemote: true };
+  const context = { traceId, spanId, traceFlags: SAMPLED, isRemote: !is_local };
   return trace.setSpanContext(ROOT_CONTEXT, context);
 }
 
@@ -247,7 +253,7 @@ export function openTracing(options: TracingOptions, target: OtlpTarget): Tracin
   const ids = new Ids();
   const queue = new SpanQueue(options, target);
   const provider = new TracerProvider({
-    resource: resourceFromAttributes({ ...resource }),
+    resource: resourceFromAttributes({ ...SDK_INFO, ...resource }),
     sampler: new AlwaysOnSampler(),
     idGenerator: ids,
     spanLimits: { attributeValueLengthLimit: ATTRIBUTE_UNITS_MAX },

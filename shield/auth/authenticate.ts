@@ -9,6 +9,7 @@ import type { JWTPayload } from "@panva/jose";
 import { Counter } from "prom-client";
 import type { Registry } from "prom-client";
 import { ArqonError } from "@arqon/proto";
+import type { ConfigReloading } from "../../shared/config/live/reload.ts";
 import { ConfigError } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -33,13 +34,15 @@ export interface AuthenticatorOptions {
     Config["limits"],
     "token_bytes" | "token_cache_bytes" | "concurrent_verifications" | "waiting_verifications"
   >;
-  /** Reads a JWKS or PEM file; called only while the authenticator is created. */
+  /** Reads a JWKS or PEM file: while the authenticator is created, and when the configuration is read again. */
   readonly readTextFile: (path: string) => string;
   /** Unix ms. */
   readonly now: () => number;
   readonly fetch: typeof fetch;
   readonly log: Logger;
   readonly registry: Registry;
+  /** Tells when the configuration is read again; absent: it is not. */
+  readonly reloading?: Pick<ConfigReloading, "onRead"> | undefined;
 }
 
 /** Tokens to identities, for upgrades, HTTP requests, REFRESH and the admin API. */
@@ -276,6 +279,11 @@ export async function createAuthenticator(options: AuthenticatorOptions): Promis
   };
   const { sources, cache } = process;
   registerLevels(registry, process);
+  // Remembered tokens follow: each is held to the key that its source finds now.
+  options.reloading?.onRead(async () => {
+    const renewed = await Promise.all([...sources.values()].map((source) => source.renew()));
+    return renewed.flat();
+  });
   const results = new Counter({
     name: "shield_authentications_total",
     help: "Tokens looked at, by result: ok or the reason of the refusal.",

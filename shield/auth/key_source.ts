@@ -1,6 +1,6 @@
 /**
- * Opens the keys of each configured issuer: a JWKS file, a JWKS URL or a PEM file. Done once at the
- * start; a wrong file or URL stops the start and says what would be right.
+ * Opens the keys of each configured issuer: a JWKS file, a JWKS URL or a PEM file. A wrong file or URL stops
+ * the start and says what would be right; files are read again when the configuration is.
  */
 import { ConfigError, unreadable } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
@@ -31,6 +31,11 @@ export interface KeySource {
   /** See `RemoteKeys.find`. */
   find(alg: Algorithm, kid: string | undefined): Promise<CryptoKey | undefined>;
   warm(): Promise<void>;
+  /**
+   * Reads a file again, and gives its key of the configuration when there is something else in it by now. Rejects as
+   * `openKeySource`; then the keys before stay in force.
+   */
+  renew(): Promise<readonly string[]>;
   status(): KeyStatus;
   close(): void;
 }
@@ -71,7 +76,7 @@ async function keysFromFile(
   key: "jwks_file" | "pem_file",
   path: string,
   readTextFile: (path: string) => string,
-): Promise<LoadedKeys> {
+): Promise<LoadedKeys & { readonly text: string }> {
   const { algorithms } = placed.issuer;
   let text: string;
   try {
@@ -92,7 +97,7 @@ async function keysFromFile(
     const names = algorithms.join(", ");
     throw startError(placed, key, `holds no key for ${names}; add one, or change algorithms`);
   }
-  return loaded;
+  return { ...loaded, text };
 }
 
 /** The config's schema has checked the scheme; fetch would refuse credentials on every attempt. */
@@ -121,6 +126,7 @@ function remoteSource(placed: Placed, text: string, options: KeySourceOptions): 
     issuer,
     find: (alg, kid) => remote.find(alg, kid),
     warm: () => remote.refresh(),
+    renew: () => Promise.resolve([]),
     status: () => ({ issuer: issuer.issuer, source: "jwks_url", ...remote.status() }),
     close: () => remote.close(),
   };
@@ -132,13 +138,21 @@ async function fileSource(
   path: string,
   options: KeySourceOptions,
 ): Promise<KeySource> {
-  const { issuer } = placed;
-  const { index } = await keysFromFile(placed, source, path, options.readTextFile);
-  const loaded_ms = options.now();
+  const { issuer, position } = placed;
+  const load = () => keysFromFile(placed, source, path, options.readTextFile);
+  let { index, text } = await load();
+  let loaded_ms = options.now();
   return {
     issuer,
     find: (alg, kid) => Promise.resolve(index.find(alg, kid)),
     warm: () => Promise.resolve(),
+    async renew() {
+      const next = await load();
+      if (next.text === text) return [];
+      ({ index, text } = next);
+      loaded_ms = options.now();
+      return [`auth.issuers[${position}].${source}`];
+    },
     status: () => ({
       issuer: issuer.issuer,
       source,

@@ -53,6 +53,27 @@ Deno.test("a PEM public key verifies tokens of its algorithm, whatever their kid
   }
 });
 
+Deno.test("files of keys are read again with the configuration: a key that is gone verifies nothing, nor does a bad file", async () => {
+  const [old, next] = [await makeTestKey("RS256", "old"), await makeTestKey("RS256", "next")];
+  const files: Record<string, string> = { "jwks.json": jwksText(old) };
+  let read: (() => Promise<readonly string[]>) | undefined;
+  const onRead = (reader: typeof read) => void (read = reader);
+  const authenticator = await testAuthenticator(authConfig({}), files, undefined, {}, { onRead });
+  const user = async (key: typeof old) =>
+    await authenticator.authenticate(await mint(key)).then(
+      ({ user_id }) => user_id,
+      ({ reason }) => reason,
+    );
+  assert.deepEqual([await user(old), await read?.()], ["u1", []]);
+  files["jwks.json"] = jwksText(next);
+  assert.equal(await user(old), "u1");
+  assert.deepEqual(await read?.(), ["auth.issuers[0].jwks_file"]);
+  assert.deepEqual([await user(old), await user(next)], ["token-unknown-key", "u1"]);
+  files["jwks.json"] = '{"keys":[]}';
+  await assert.rejects(async () => await read?.(), /auth\.issuers\[0\]\.jwks_file.*holds no key/);
+  assert.equal(await user(next), "u1");
+});
+
 Deno.test("a PEM certificate verifies tokens, also with text before it", async () => {
   const auth = authConfig({ pem_file: "c.pem", algorithms: ["RS256", "ES256"] });
   const text = `subject=CN = arqon-test\r\n${CERTIFICATE.replaceAll("\n", "\r\n")}\r\n`;

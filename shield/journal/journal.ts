@@ -10,6 +10,7 @@ import type { Caller, Client } from "../message/caller.ts";
 import type { Notes } from "../message/gates.ts";
 import type { Observer, Passed } from "../message/observers.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
+import type { Appended } from "../../shared/spine/contract/durable_log.ts";
 import { shareKey } from "../../shared/telemetry/trace_parent.ts";
 import { Note } from "./note.ts";
 import type { JournalQueue } from "./queue.ts";
@@ -69,12 +70,15 @@ export class Journal implements Observer, Notes {
     return new Note(rule, caller, { hook, room_id, time_ms: now() });
   }
 
-  /** Writes that a message was let through, with its place in the room's log, if it has one. */
+  /** Keeps the id and time of a message that has them from here, while its bytes are there. */
   passed({ envelope, routed, stored }: Readonly<Passed>): void {
+    if (stored === undefined) this.#notes.get(envelope)?.stamped(routed);
+  }
+
+  /** Writes that a message was let through, with its place in the room's log, if it has one. */
+  confirmed(envelope: ScannedEnvelope, stored: Appended | undefined): void {
     const note = this.#taken(envelope);
-    if (note === undefined) return;
-    if (stored === undefined) note.stamped(routed);
-    this.allow(note, stored?.offset);
+    if (note !== undefined) this.allow(note, stored?.offset);
   }
 
   /** Writes that a command was let through. */

@@ -48,7 +48,10 @@ export interface Observer {
   checked?(caller: Caller, envelope: ScannedEnvelope, steps: number, error: unknown): void;
   /** A message or command is refused, by whomever. */
   refused?(caller: Caller, envelope: ScannedEnvelope, error: unknown): void;
+  /** It is with the Spine, or in its room's log. */
   passed?(passed: Readonly<Passed>): void;
+  /** Its ACK may go out: the log, or the server, has it. Without that, `refused` is told. */
+  confirmed?(envelope: ScannedEnvelope, stored: Appended | undefined): void;
   /** A command has its answer. */
   answered?(caller: Caller, envelope: ScannedEnvelope, room_class: RoomClass, ack: Ack): void;
   /** A client asks for a socket. */
@@ -83,6 +86,7 @@ export function observersOf(all: readonly (Observer | undefined)[]): Observers {
     checked: of((one) => one.checked?.bind(one)),
     refused: of((one) => one.refused?.bind(one)),
     passed: of((one) => one.passed?.bind(one)),
+    confirmed: of((one) => one.confirmed?.bind(one)),
     answered: of((one) => one.answered?.bind(one)),
     asked: of((one) => one.asked?.bind(one)),
     known: of((one) => one.known?.bind(one)),

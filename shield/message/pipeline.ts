@@ -21,6 +21,7 @@ import {
 } from "../auth/authorize.ts";
 import type { BanCheck } from "../auth/bans.ts";
 import type { Identity } from "../auth/identity.ts";
+import type { FlushQueue } from "../connection/flush_queue.ts";
 import type { Caller, HeaderPair } from "./caller.ts";
 import type { CommandsUnderWay } from "./commands_under_way.ts";
 import { isJudged } from "./gates.ts";
@@ -65,6 +66,8 @@ export interface MessagePath {
   readonly shares?: { require(tenant_id: string): void } | undefined;
   /** The traces that are recorded; absent: nothing is traced. */
   readonly traces?: Traced | undefined;
+  /** Says when the server has what the Spine was given; absent: at once. */
+  readonly flushes?: Pick<FlushQueue, "push"> | undefined;
   /** Keeps notes of decisions; absent: nothing is written. */
   readonly journal?: Notes | undefined;
   /** Those who hear a room here, as one object for as long as some do; absent: nobody asks. */
@@ -289,7 +292,25 @@ function send(
   const subject = roomSubject("in", tenant_id, room_id);
   give(path, subject, routed, headers);
   tellPassed(path, caller, envelope, subject, room_class, routed, headers, undefined, true);
+  if (path.observers.confirmed.length > 0) confirmOnFlush(path, caller, envelope);
   return undefined;
+}
+
+/** Tells what becomes of a message on the Spine, as its ACK does. */
+function confirmOnFlush(path: MessagePath, caller: Caller, envelope: ScannedEnvelope): void {
+  if (path.flushes === undefined) return tellConfirmed(path, envelope, undefined);
+  path.flushes.push((error) => {
+    if (error === undefined) tellConfirmed(path, envelope, undefined);
+    else tellRefused(path, caller, envelope, error);
+  });
+}
+
+function tellConfirmed(
+  { observers }: MessagePath,
+  envelope: ScannedEnvelope,
+  stored: Appended | undefined,
+): void {
+  for (const tell of observers.confirmed) tell(envelope, stored);
 }
 
 /** Stores a message in its room's log. It stands alone for its closures: `send` would make a context for each message. */
@@ -319,6 +340,7 @@ function store(
     const is_heard = before !== undefined && hearers?.(tenant_id, room_id) === before;
     const subject = roomSubject("in", tenant_id, room_id);
     tellPassed(path, caller, envelope, subject, room_class, routed, headers, stored, is_heard);
+    tellConfirmed(path, envelope, stored);
     return stored;
   }, (error) => {
     tellRefused(path, caller, envelope, error);

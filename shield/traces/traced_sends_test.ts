@@ -1,5 +1,7 @@
 /** Spans of what a Shield hands to the Spine, by the real SDK to a collector; outages and refusals too. */
 import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import type { ScannedEnvelope } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
 import { createLogger } from "../../shared/logs/log.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
@@ -11,6 +13,16 @@ import { startTracing } from "../../shared/telemetry/tracing.ts";
 import type { Tracing } from "../../shared/telemetry/tracing.ts";
 import { startOtlpReceiver } from "../../tests/otlp/receiver.ts";
 import type { OtlpSpan } from "../../tests/otlp/receiver.ts";
+import type { JournalEntry } from "../../shared/journal/entry.ts";
+import { RoomClasses } from "../../shared/rooms/classes.ts";
+import { until } from "../../shared/testing/until.ts";
+import { ann } from "../auth/testing/identity.ts";
+import { Journal } from "../journal/journal.ts";
+import { JournalRules } from "../journal/rules.ts";
+import { observersOf } from "../message/observers.ts";
+import { publish } from "../message/pipeline.ts";
+import { callerOf, scan, testPath } from "../message/testing/path.ts";
+import { Traces } from "./traces.ts";
 import { PLAIN_ROOMS } from "../durable/log/logs.ts";
 import { FlushQueue } from "../connection/flush_queue.ts";
 import { tracedLogs, tracedSends } from "./traced_sends.ts";
@@ -61,6 +73,9 @@ Deno.test("a message of a recorded trace has a span, and its receivers are below
   });
   assert.deepEqual(more, [], "what is not recorded has none");
   assert.deepEqual([send?.name, send?.trace_id, send?.parent_span_id], ["send", TRACE, PARENT]);
+  assert.equal(send?.flags, 0x301, "its parent is of another process");
+  assert.equal(send?.resource["telemetry.sdk.name"], "opentelemetry");
+  assert.equal(send?.resource["service.instance.id"], "s1");
   assert.equal(send?.attributes["messaging.system"], "arqon");
   assert.equal(send?.attributes["messaging.destination.name"], SUBJECT);
   assert.equal(send?.attributes["server.port"], undefined);
@@ -70,6 +85,59 @@ Deno.test("a message of a recorded trace has a span, and its receivers are below
     { "x-arqon-origin": "c1" },
     {},
   ]);
+});
+
+Deno.test("a publish ends when its ACK may go out: its span and the journal say what the flush said", async () => {
+  const written: JournalEntry[] = [];
+  const journal = new Journal({
+    rules: new JournalRules(configFrom({ journal: { journal: "all" } }).journal),
+    classes: new RoomClasses([]),
+    queue: { write: (_tenant, _keeping, entry) => void written.push(entry) },
+    now: () => 0,
+  });
+  let ended_before: readonly boolean[] = [];
+  const spans = await spansOf(async (_, tracing) => {
+    const traces = new Traces(tracing, (count) => crypto.getRandomValues(new Uint8Array(count)));
+    await using world = testPath();
+    const outcomes = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const flushing = [...outcomes];
+    const flush = () => flushing.shift()!.promise;
+    const flushes = new FlushQueue({ flush } as Spine);
+    const observers = observersOf([traces, journal]);
+    const path = { ...world.path, traces, journal, observers, flushes };
+    const envelopes = ["kept", "lost"].map((message_id) =>
+      scan({ message_id, headers: traced("01") })
+    );
+    for (const envelope of envelopes) {
+      assert.equal(
+        publish(path, { caller: callerOf(ann), origin: undefined }, envelope),
+        undefined,
+      );
+      // Each has a flush of its own.
+      await Promise.resolve();
+    }
+    ended_before = envelopes.map((envelope) => traces.find(envelope)?.ended ?? true);
+    assert.deepEqual(written, []);
+    traces.find(envelopes[0] as ScannedEnvelope)?.child("schema", "internal").end();
+    outcomes[0]?.resolve();
+    outcomes[1]?.reject(new ArqonError("spine-unavailable"));
+    await until("both are told", () => written.length === 2);
+  });
+  assert.deepEqual(ended_before, [false, false]);
+  assert.deepEqual(
+    spans.filter(({ name }) => name === "schema").map(({ flags }) => flags),
+    [0x101],
+    "its parent is of this process",
+  );
+  const shown = spans.filter(({ name }) => name === "publish");
+  assert.deepEqual(
+    shown.map(({ attributes, status }) => [attributes["messaging.message.id"], status.code]).sort(),
+    [["kept", 0], ["lost", 2]],
+  );
+  assert.deepEqual(
+    written.map(({ message_id, allowed, reason }) => [message_id, allowed, reason]),
+    [["kept", true, ""], ["lost", false, "spine-unavailable"]],
+  );
 });
 
 Deno.test("what the Spine does not take, or nobody answers, is a failed span", async () => {

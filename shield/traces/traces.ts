@@ -16,7 +16,7 @@ import type { Span, SpanAttributes, Tracing } from "../../shared/telemetry/traci
 import type { FlushQueue } from "../connection/flush_queue.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Caller } from "../message/caller.ts";
-import type { Asked, Observer, Passed } from "../message/observers.ts";
+import type { Asked, Observer } from "../message/observers.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import type { Traced } from "../message/stamp.ts";
 import type { PolicyLog, Verdict } from "../policy/abi/policy.ts";
@@ -52,6 +52,8 @@ function attributesOf(caller: Caller, envelope: ScannedEnvelope): SpanAttributes
   return {
     "messaging.system": "arqon",
     "messaging.operation.name": command === undefined ? "publish" : "command",
+    "messaging.operation.type": "send",
+    "messaging.destination.name": room_id,
     "arqon.tenant": caller.identity.tenant_id,
     "arqon.room": room_id,
     "arqon.type": event?.type ?? command?.name ?? payload.kind,
@@ -145,7 +147,7 @@ export class Traces implements Traced, Observer {
   }
 
   /** Ends the span of a message, if it has one. */
-  passed({ envelope }: Readonly<Passed>): void {
+  confirmed(envelope: ScannedEnvelope): void {
     this.#spans.get(envelope)?.end();
   }
 

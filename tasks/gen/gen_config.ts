@@ -60,7 +60,10 @@ limit holds from the next operation on, also for open connections. Each process 
 - Levels set one by one ([\`PUT /v1/log\`](admin-api.md)) are reset when \`[log]\` changes.
 
 \`arqon_config_restart_keys\` counts the keys that wait for a restart. Certificates and secret files are
-re-read without any of this.
+re-read without any of this. The key files of \`[[auth.issuers]]\` (\`jwks_file\`, \`pem_file\`) are re-read
+with the configuration: a changed one is among \`changed\`, and a key that is gone verifies no token from then on
+(open connections stay until their token ends; [revoke](security.md) it to end them). A bad one is \`problem\`,
+and the previous keys stay.
 `;
 
 const EXAMPLES = `## Examples

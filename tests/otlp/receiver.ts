@@ -43,6 +43,8 @@ export interface OtlpSpan {
   /** "" for a root. */
   readonly parent_span_id: string;
   readonly trace_state: string;
+  /** W3C flags in the low byte; 0x100 and 0x200: whether the parent is of another process. */
+  readonly flags: number;
   readonly name: string;
   /** 1 internal, 2 server, 3 client, 4 producer, 5 consumer. */
   readonly kind: number;
@@ -112,6 +114,7 @@ function toSpan(span: Decoded, resource: Attributes): OtlpSpan {
     span_id: span.span_id,
     parent_span_id: span.parent_span_id ?? "",
     trace_state: span.trace_state ?? "",
+    flags: Number(span["flags"] ?? 0),
     name: span.name ?? "",
     kind: span.kind ?? 0,
     start_ns: span.start_ns ?? 0n,

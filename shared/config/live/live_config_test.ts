@@ -93,7 +93,7 @@ Deno.test("live config: live keys that contradict what needs a restart change no
   assert.deepEqual([live.config.server.drain_ms, live.config.limits.headers], [1_000, 64]);
 });
 
-Deno.test("live config: a broken file changes nothing, and its report says what is wrong", () => {
+Deno.test("live config: a broken file changes nothing, and its report says what is wrong", async () => {
   const texts = ["[limits]\nheaders = 1\n", "[limits]\nheader = 2\n", "[limits]\nheaders = 3\n"];
   let now_ms = 1_000;
   const lines: string[] = [];
@@ -103,7 +103,7 @@ Deno.test("live config: a broken file changes nothing, and its report says what 
   const read = () => parseConfig(texts.shift() ?? "", { file: "c.toml" });
   const reload = new ConfigReload({ started: read(), file: "c.toml", read, log, now });
   now_ms = 2_000;
-  const refused = reload.reload("SIGHUP");
+  const refused = await reload.reload("SIGHUP");
   assert.match(refused.problem ?? "", /^c\.toml:2:1 limits\.header: unknown key/);
   assert.deepEqual([refused.loaded_ms, refused.changed, refused.values["limits.headers"]], [
     1_000,
@@ -111,11 +111,22 @@ Deno.test("live config: a broken file changes nothing, and its report says what 
     1,
   ]);
   assert.match(lines.join(""), /level=error .*by=SIGHUP .*stays in force/);
-  const taken = reload.reload("root");
+  const taken = await reload.reload("root");
   assert.deepEqual([taken.problem, taken.loaded_ms, taken.changed], [null, 2_000, [
     "limits.headers",
   ]]);
   assert.equal(reload.config.limits.headers, 3);
+  // Files that the configuration names.
+  const read_again: (() => Promise<string[]>)[] = [
+    () => Promise.resolve(["auth.issuers[0].jwks_file"]),
+    () => Promise.reject(new Error("keys.json holds no key")),
+  ];
+  reload.onRead(() => read_again.shift()!());
+  texts.push("[limits]\nheaders = 3\n", "[limits]\nheaders = 4\n");
+  assert.deepEqual((await reload.reload("root")).changed, ["auth.issuers[0].jwks_file"]);
+  const { problem, changed } = await reload.reload("root");
+  assert.deepEqual([problem, changed], ["keys.json holds no key", ["limits.headers"]]);
+  assert.equal(reload.config.limits.headers, 4);
 });
 
 Deno.test("live keys: each is a key of the schema, which says so, and of no other key", () => {

@@ -40,8 +40,13 @@ export interface ReloadOptions {
 
 /** As the parts of a process have it. */
 export interface ConfigReloading extends ConfigChanges {
-  /** Reads the file again; `by` is who asks. Never throws. */
-  reload(by: string): ConfigReport;
+  /** Reads the file again, and what `onRead` was given; `by` is who asks. Never rejects. */
+  reload(by: string): Promise<ConfigReport>;
+  /**
+   * Calls `read` after each reading, for files that the configuration names: it gives the keys of those that
+   * have changed and are in force now. It rejects with what is wrong.
+   */
+  onRead(read: () => Promise<readonly string[]>): void;
   report(): ConfigReport;
 }
 
@@ -51,6 +56,7 @@ export class ConfigReload implements ConfigReloading {
   readonly config: Config;
   readonly #live: LiveConfig;
   readonly #options: ReloadOptions;
+  readonly #readers: (() => Promise<readonly string[]>)[] = [];
   readonly #totals = { ok: 0, refused: 0 };
   #last: Pick<ConfigReport, "changed" | "needs_restart" | "problem" | "loaded_ms">;
 
@@ -63,15 +69,26 @@ export class ConfigReload implements ConfigReloading {
 
   readonly follow: ConfigChanges["follow"] = (keys, apply) => this.#live.follow(keys, apply);
 
+  onRead(read: () => Promise<readonly string[]>): void {
+    this.#readers.push(read);
+  }
+
   report(): ConfigReport {
     return { file: this.#options.file, ...this.#last, values: this.#live.inForce() };
   }
 
-  reload(by: string): ConfigReport {
+  async reload(by: string): Promise<ConfigReport> {
     const { read, log, now, file } = this.#options;
+    let changed: readonly string[] = [];
+    let what = "the configuration cannot be used; the one before stays in force";
     try {
-      const { changed, needs_restart } = this.#live.change(read());
+      const { needs_restart, ...keys } = this.#live.change(read());
+      changed = keys.changed;
+      what = "a file of the configuration cannot be used; what was in it before stays in force";
       this.#last = { loaded_ms: now(), changed, needs_restart, problem: null };
+      const files = await Promise.all(this.#readers.map((reader) => reader()));
+      changed = [...changed, ...files.flat()];
+      this.#last = { ...this.#last, changed };
       this.#totals.ok++;
       log.info("the configuration was read again", { by, file, changed: changed.join(" ") });
       if (needs_restart.length > 0) {
@@ -79,13 +96,9 @@ export class ConfigReload implements ConfigReloading {
       }
     } catch (error) {
       const problem = error instanceof Error ? error.message : String(error);
-      this.#last = { ...this.#last, changed: [], problem };
+      this.#last = { ...this.#last, changed, problem };
       this.#totals.refused++;
-      log.error("the configuration cannot be used; the one before stays in force", {
-        by,
-        file,
-        problem,
-      });
+      log.error(what, { by, file, problem });
     }
     return this.report();
   }

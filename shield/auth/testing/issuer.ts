@@ -9,7 +9,7 @@ import type { Config } from "../../../shared/config/schema.ts";
 import { configFrom } from "../../../shared/config/load.ts";
 import { createLogger } from "../../../shared/logs/log.ts";
 import { createAuthenticator } from "../authenticate.ts";
-import type { Authenticator } from "../authenticate.ts";
+import type { Authenticator, AuthenticatorOptions } from "../authenticate.ts";
 import type { Algorithm } from "../keys.ts";
 
 /** The tests' present: 2026-01-02T03:04:05Z. */
@@ -112,6 +112,7 @@ export async function testAuthenticator(
   files: Readonly<Record<string, string>>,
   now: () => number = () => NOW_MS,
   limits: Partial<Config["limits"]> = {},
+  reloading?: AuthenticatorOptions["reloading"],
 ): Promise<TestAuthenticator> {
   const lines: string[] = [];
   const registry = new Registry();
@@ -135,6 +136,7 @@ export async function testAuthenticator(
       write,
     }),
     registry,
+    reloading,
   });
   return { ...authenticator, lines, registry };
 }
