@@ -12,7 +12,6 @@ import { allScenario, scenarioOf, SOCKETS } from "./load/load_command.ts";
 import { LOAD_SCENARIOS } from "./load/scenarios.ts";
 import { JOURNAL } from "./journal/journal.ts";
 import { POLICY } from "./policy/policy.ts";
-import { REACH } from "./reach/reach.ts";
 import { SCALING } from "./scaling/scaling.ts";
 import { SIZING } from "./sizing/sizing.ts";
 import { SLOW_READER } from "./slow_reader/slow_reader.ts";
@@ -29,7 +28,6 @@ const SCENARIOS: readonly Scenario[] = [
   ALL,
   ...LOAD_SCENARIOS.map(scenarioOf),
   POLICY,
-  REACH,
   JOURNAL,
   DURABLE,
   SOCKETS,

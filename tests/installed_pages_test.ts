@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { packArqon } from "../tasks/pack/pack_arqon.ts";
+import { sessionOf } from "../tasks/record/record_text.ts";
 import { run } from "./binaries/tool.ts";
 import { BUN_VERSION, ensureBun, ensureNode, NODE_VERSIONS } from "./packages/runtimes.ts";
 import { follow } from "./tutorial/tutorial_shell.ts";
@@ -78,7 +79,7 @@ const pageOf = (name: string) => Deno.readTextFile(new URL(`${name}.md`, DOCS));
  * comes in the second terminal. How each line looks is `record_test.ts`'s to compare.
  */
 async function recordedSession(): Promise<string> {
-  const recorded = await Deno.readTextFile(new URL("session.txt", DOCS));
+  const recorded = sessionOf(await pageOf("quick_start")) ?? "";
   const commands = [...recorded.matchAll(/^\$ npx (arq [^\n]*)$/gm)].map(([, command = ""]) =>
     command
   );
@@ -124,7 +125,7 @@ Deno.test("the installed package does what the pages say", async (t) => {
         );
       }
       await t.step(
-        `docs/session.txt on ${runtime.name}`,
+        `the recorded session on ${runtime.name}`,
         async () => await follow(await recordedSession(), install),
       );
       const arq = `${runtime.runner[0]} arq`;

@@ -8,8 +8,8 @@ import { asksForJson, EXIT, EXIT_HELP } from "../terminal/exit.ts";
 import { reflow } from "./help_text.ts";
 import { print } from "../terminal/io.ts";
 import type { Io } from "../terminal/io.ts";
-import { epoch, examples, flagsOf, json, offset, positive, rate } from "./groups/options.ts";
-import { busOptionsLast, room, value, withConnection } from "./groups/options.ts";
+import { calls, epoch, examples, flagsOf, json, offset, positive } from "./groups/options.ts";
+import { busOptionsLast, room, value, withConnection, withPace } from "./groups/options.ts";
 import type { Run } from "./groups/options.ts";
 import { addAudit } from "./groups/audit.ts";
 import { addDesired } from "./groups/desired.ts";
@@ -55,7 +55,7 @@ function addAuth(program: Command, run: Run): void {
     )
     .option("--json", "print the paths as JSON")
     .addHelpText("after", examples("arq auth keys --out keys", "arq auth keys --alg EdDSA --json"))
-    .action(run(async (io, flags) => (await authKeys()).authKeys(io, flags)));
+    .action(run(calls(authKeys, "authKeys")));
   auth.command("gen")
     .description("make a token and print it; with the context's or the dev bus's key")
     .addOption(new Option("--role <name>", "role of the token").choices(ROLES).default("user"))
@@ -81,12 +81,12 @@ function addAuth(program: Command, run: Run): void {
         "arq auth gen --key keys/arqon-private.jwk.json --issuer https://issuer.example --audience arqon",
       ),
     )
-    .action(run(async (io, flags) => (await authGen()).authGen(io, flags)));
+    .action(run(calls(authGen, "authGen")));
   addRevocations(auth, run);
 }
 
 function addPub(program: Command, run: Run): void {
-  withConnection(program.command("pub"))
+  const command = withConnection(program.command("pub"))
     .description("publish to a room: one event, or one per line of NDJSON")
     .argument("<room>", "the room", room)
     .argument(
@@ -94,14 +94,8 @@ function addPub(program: Command, run: Run): void {
       "the event's data: JSON, or else text; without it, all of stdin is one event",
     )
     .option("--ndjson <file>", "one event a line, its bytes as they are; - is stdin")
-    .option("--type <type>", "type of the events", "message")
-    .option("--rate <n[/s]>", "at most n messages a second", rate)
-    .option(
-      "--window <n>",
-      "messages under way before the first must be acknowledged; 1 keeps their order even when the bus refuses one for now (429, 503)",
-      positive("a whole number from 1 to 1000", true, 1_000),
-      256,
-    )
+    .option("--type <type>", "type of the events", "message");
+  withPace(command)
     .option("--json", "print the result as JSON, of a durable room with offset and epoch")
     .addHelpText(
       "after",
@@ -116,11 +110,7 @@ function addPub(program: Command, run: Run): void {
           "tail -f log.ndjson | arq pub logs --ndjson -",
         ),
     )
-    .action(
-      run(async (io, flags, [name, data]) =>
-        (await pub()).pub(io, name as string, data as string | undefined, flags)
-      ),
-    );
+    .action(run(calls(pub, "pub")));
 }
 
 function addSub(program: Command, run: Run): void {
@@ -169,7 +159,7 @@ function addSub(program: Command, run: Run): void {
           `arq sub lobby --presence --meta '{"status":"here"}'`,
         ),
     )
-    .action(run(async (io, flags, [rooms]) => (await sub()).sub(io, rooms as string[], flags)));
+    .action(run(calls(sub, "sub")));
 }
 
 /** What adds commands to the program, and the words under which they stand there. */

@@ -10,8 +10,8 @@ import { measureLoad } from "./load_rounds.ts";
 import { COMMON, type LoadResults, type LoadScenario, warmSeconds } from "./load_scenario.ts";
 import { failureOf, renderOmitted, renderTable, shown } from "./load_table.ts";
 import { ECHO, FANOUT, HANDSHAKE, IDLE, LOAD_SCENARIOS, THROUGHPUT } from "./scenarios.ts";
-import { ARQON, featured } from "./targets/target_arqon.ts";
-import { targetsWith } from "./targets/targets.ts";
+import { ARQON, ARQON_NATIVE } from "./targets/target_arqon.ts";
+import { targetsNamed } from "./targets/targets.ts";
 import type { Target } from "./targets/target.ts";
 
 /** The values of a scenario's options: those that were given, in place of those of `--quick` and the defaults. */
@@ -44,7 +44,7 @@ async function run<O extends Options>(
 export function scenarioOf(load: LoadScenario): Scenario {
   const options = { ...load.options, ...COMMON };
   return scenario(load.name, load.about, options, async (values) => {
-    const { targets, with: features, rounds, quick } = values as Values<typeof COMMON>;
+    const { targets, rounds, quick } = values as Values<typeof COMMON>;
     // What is not at its default was given.
     const given = Object.fromEntries(
       Object.entries(load.options).filter(([name, [value]]) =>
@@ -53,7 +53,7 @@ export function scenarioOf(load: LoadScenario): Scenario {
     ) as Partial<Values<Options>>;
     const used = optionsWith(load, quick, given);
     const often = quick && rounds === COMMON.rounds[0] ? 1 : rounds;
-    const results = await run(load, await targetsWith(targets, features), often, used);
+    const results = await run(load, await targetsNamed(targets), often, used);
     return {
       report: { options: { ...values, ...used }, ...results },
       table: renderTable(load, results),
@@ -112,8 +112,8 @@ for a while counts, not its first seconds. The exit code is 1 when a goal is mis
 a target gave no figures.`,
     { ...COMMON, targets: ["all", COMMON.targets[1]] },
     async (given): Promise<ScenarioResult> => {
-      const { targets: list, with: features, quick } = given;
-      const targets = await targetsWith(list, features);
+      const { targets: list, quick } = given;
+      const targets = await targetsNamed(list);
       const rounds = quick && given.rounds === COMMON.rounds[0] ? 1 : given.rounds;
       const all: (readonly [LoadScenario, LoadResults])[] = [];
       for (const one of LOAD_SCENARIOS) {
@@ -138,7 +138,7 @@ a target gave no figures.`,
   );
 
 const SOCKET_TARGETS: Readonly<Record<string, Target>> = {
-  native: featured("native")[0]!,
+  native: ARQON_NATIVE,
   own: ARQON,
 };
 

@@ -10,7 +10,6 @@ import type { Ability, RunningTarget } from "./targets/target.ts";
 /** The options that all scenarios of the load generator have. */
 export const COMMON = {
   targets: ["arqon,arqon-nats,deno", 'in turns; "all" are these and the peers'],
-  with: ["", "ArqonBus also with policy (bad_words on every message), schema, durable, native"],
   rounds: [3, "medians over them count"],
   quick: [false, "one short round"],
 } satisfies Options;

@@ -71,6 +71,14 @@ export function opsHandler(options: OpsOptions): (request: Request) => Promise<R
     "/health/live": () => json(200, { status: "ok", uptime_ms: options.now() - started_ms }),
     "/health/ready": () => readiness(options.health()),
   };
+  return routed(routes, options.log);
+}
+
+/** Answers GET of these paths. Never rejects: what fails is logged, and a 500. */
+export function routed(
+  routes: Readonly<Record<string, () => Response | Promise<Response>>>,
+  log: Pick<Logger, "error"> | undefined,
+): (request: Request) => Promise<Response> {
   return async (request) => {
     const path = new URL(request.url).pathname;
     const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
@@ -84,7 +92,7 @@ export function opsHandler(options: OpsOptions): (request: Request) => Promise<R
     try {
       return await route();
     } catch (cause) {
-      options.log?.error("ops request failed", { path, error: cause });
+      log?.error("ops request failed", { path, error: cause });
       return problemResponse(new ArqonError("internal", "", { cause }));
     }
   };

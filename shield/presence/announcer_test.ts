@@ -3,9 +3,10 @@ import assert from "node:assert/strict";
 import type { Announcement, Pulled } from "../../shared/presence/messages.ts";
 import { createState, markUp, merge, mergeFull, online } from "../../shared/presence/state.ts";
 import type { PresenceState } from "../../shared/presence/state.ts";
-import type { Entry, MemberInput } from "../../shared/presence/types.ts";
+import type { Entry } from "../../shared/presence/types.ts";
 import { Announcer } from "./announcer.ts";
 import { createPresenceStats } from "./stats.ts";
+import { member } from "./testing/owner.ts";
 import { presenceConfig, presenceLog, START_MS, TestPort } from "./testing/port.ts";
 
 function fixture(values: Record<string, unknown> = {}) {
@@ -24,20 +25,6 @@ function fixture(values: Record<string, unknown> = {}) {
     onLost: (entries) => void lost.push(...entries),
   });
   return { port, stats, lost, announcer };
-}
-
-function member(connection_id: string, change: Partial<MemberInput> = {}): MemberInput {
-  const issuer = "https://id.example.com";
-  const user_id = `user-${connection_id}`;
-  return {
-    tenant_id: "acme",
-    room_id: "lobby",
-    connection_id,
-    user_id,
-    issuer,
-    meta: "",
-    ...change,
-  };
 }
 
 /** A Brain's replica that merges everything announced. */

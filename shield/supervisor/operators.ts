@@ -6,6 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import type { Registry } from "prom-client";
 import type { Logger } from "../../shared/logs/log.ts";
 import { exposition } from "../../shared/metrics/metrics.ts";
+import { routed } from "../../shared/listeners/ops.ts";
 import type { OpsToken } from "../../shared/listeners/ops_token.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import { requireOwnName } from "../admin/routing/admin_host.ts";
@@ -44,7 +45,6 @@ interface Answer {
 const TIMEOUT_MS = 2_000;
 /** The longest answer of a Shield that is read, in bytes. */
 const ANSWER_BYTES = 33_554_432;
-const PATH_UNITS = 200;
 const ONE_PROCESS = /^\/v1\/processes\/([0-9]{1,3})(\/.*)$/;
 /** Headers that belong to one connection, or whose effect `fetch` has undone. */
 const OF_THE_HOP = [
@@ -168,23 +168,7 @@ export function supervisorOps(options: OperatorOptions): (request: Request) => P
     "/health/live": () => live(options, options.now() - started_ms),
     "/health/ready": () => ready(options),
   };
-  return async (request) => {
-    const path = new URL(request.url).pathname;
-    const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
-    if (route === undefined) {
-      return problemResponse(new ArqonError("not-found", path.slice(0, PATH_UNITS)));
-    }
-    if (request.method !== "GET" && request.method !== "HEAD") {
-      const refusal = new ArqonError("method-not-allowed", request.method);
-      return problemResponse(refusal, { allow: "GET, HEAD" });
-    }
-    try {
-      return await route();
-    } catch (cause) {
-      options.log.error("ops request failed", { path, error: cause });
-      return problemResponse(new ArqonError("internal", "", { cause }));
-    }
-  };
+  return routed(routes, options.log);
 }
 
 function unavailable(detail: string): Response {

@@ -1,9 +1,8 @@
 /**
  * Turns a recorded session into texts, as pure functions: output without the parts that differ from run to
- * run, a text for the quick start, and a cast for a player (asciicast v2). `record_session.ts` runs the commands.
+ * run, and a text for the quick start. `record_session.ts` runs the commands.
  */
 import { plain } from "../checkout/screen.ts";
-import { WINDOW } from "../checkout/terminal.ts";
 
 /** One entry of the session: a command and its output. */
 export interface Entry {
@@ -31,7 +30,7 @@ export const PORTS = [4000, 4001, 4002] as const;
 const TITLES = ["", "", "in a second terminal", "in a third"];
 const INSTALL = "$ npm install ";
 /** The comment in front of the session in the quick start. */
-export const START = "<!-- recorded by deno task record -->";
+const START = "<!-- recorded by deno task record -->";
 const END = "<!-- end of what was recorded -->";
 
 /**
@@ -52,22 +51,16 @@ export function normalise(output: string, { folder, config_home, ports }: Differ
     .replaceAll(/\b\d+ packages in [\d.]+m?s\b/g, "3 packages in 4s");
 }
 
-/** The lines of the session: what is typed, what comes back, and a heading for the terminal. */
-function parts(entries: readonly Entry[]): { typed: string; output: string; heading: string }[] {
-  let before = 1;
-  return entries.map(({ terminal, command, output }) => {
-    const again = terminal === 1 ? "in the first" : TITLES[terminal];
-    const heading = terminal === before ? "" : `# ${again}\n`;
-    before = terminal;
-    return { heading, typed: command, output: output.replace(/\n*$/, "\n").replace(/^\n+$/, "") };
-  });
-}
-
-/** The session as a text, without colours. */
+/** The session as a text, without colours, with a heading where the terminal changes. */
 export function sessionText(entries: readonly Entry[]): string {
-  const blocks = parts(entries).map(({ heading, typed, output }) =>
-    `${heading === "" ? "" : `\n${heading}`}${typed === "" ? "" : `$ ${typed}\n`}${plain(output)}`
-  );
+  let before = 1;
+  const blocks = entries.map(({ terminal, command, output }) => {
+    const again = terminal === 1 ? "in the first" : TITLES[terminal];
+    const heading = terminal === before ? "" : `\n# ${again}\n`;
+    before = terminal;
+    const shown = plain(output.replace(/\n*$/, "\n").replace(/^\n+$/, ""));
+    return `${heading}${command === "" ? "" : `$ ${command}\n`}${shown}`;
+  });
   return `${blocks.join("").replaceAll(/[ \t]+$/gm, "").trim()}\n`;
 }
 
@@ -76,25 +69,12 @@ export function withoutInstall(text: string): string {
   return text.startsWith(INSTALL) ? text.slice(text.indexOf("\n$ ") + 1) : text;
 }
 
-/** The session for a player. The pauses are made up, so that the same session gives the same file. */
-export function sessionCast(entries: readonly Entry[]): string {
-  const header = { version: 2, width: WINDOW.columns, height: WINDOW.rows, title: "ArqonBus" };
-  const events: string[] = [];
-  let at_ms = 0;
-  const show = (text: string, pause_ms: number) => {
-    at_ms += pause_ms;
-    events.push(JSON.stringify([at_ms / 1_000, "o", text.replaceAll("\n", "\r\n")]));
-  };
-  for (const { heading, typed, output } of parts(entries)) {
-    if (heading !== "") show(`\n${heading}`, 800);
-    if (typed !== "") {
-      show("$ ", 400);
-      for (const key of typed) show(key, 40);
-      show("\n", 200);
-    }
-    for (const line of output.split(/(?<=\n)/)) if (line !== "") show(line, 60);
-  }
-  return `${[JSON.stringify(header), ...events].join("\n")}\n`;
+/** The session that a page shows between its two marks; undefined when it does not have them. */
+export function sessionOf(page: string): string | undefined {
+  const start = page.indexOf(START);
+  const end = page.indexOf(END);
+  if (start < 0 || end < start) return undefined;
+  return page.slice(start + START.length, end).trim().slice("```text\n".length, -"```".length);
 }
 
 /** A page with the session between its two marks; undefined when it does not have them. */

@@ -1,9 +1,9 @@
-/** What of a session stays from run to run, and the two forms in which it is kept. */
+/** What of a session stays from run to run, and the form in which a page shows it. */
 import assert from "node:assert/strict";
 import {
   difference,
   normalise,
-  sessionCast,
+  sessionOf,
   sessionText,
   withoutInstall,
   withSession,
@@ -58,24 +58,15 @@ $ npx arq pub lobby 1
   assert.equal(withoutInstall("$ npx arq init\n"), "$ npx arq init\n");
 });
 
-Deno.test("the cast is asciicast v2: a header, then growing times, and all that was shown", () => {
-  const [header, ...events] = sessionCast(entries).trimEnd().split("\n").map((line) =>
-    JSON.parse(line)
-  );
-  assert.equal(header.version, 2);
-  assert.ok(events.every(([at_s], index) => index === 0 || at_s > events[index - 1][0]));
-  const shown = events.map(([, , text]) => text).join("");
-  assert.ok(shown.includes("$ npx arq init\r\n\u001b[32mok"));
-  assert.equal(sessionCast(entries), sessionCast(entries));
-});
-
 Deno.test("a page shows the session between its marks, a page without marks is left alone", () => {
   const page =
     "a\n<!-- recorded by deno task record -->\nold\n<!-- end of what was recorded -->\nb\n";
   const written = withSession(page, "new\n") ?? "";
   assert.match(written, /^a\n<!--.*-->\n\n```text\nnew\n```\n\n<!--.*-->\nb\n$/);
   assert.equal(withSession(written, "new\n"), written);
+  assert.equal(sessionOf(written), "new\n");
   assert.equal(withSession("a\n", "new\n"), undefined);
+  assert.equal(sessionOf("a\n"), undefined);
 });
 
 Deno.test("a session that went otherwise is told by its first line", () => {

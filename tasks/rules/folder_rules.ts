@@ -240,7 +240,6 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "bench/slow_reader",
     "bench/storm",
     "bench/sockets",
-    "bench/reach",
     "bench/kernels",
     "bench/leaves",
     "bench/scaling",

@@ -14,7 +14,7 @@ import { exitWith, type Violation } from "../checkout/violation.ts";
 
 const ARQ_PAGE = "docs/arq.md";
 const CACHE = `${ROOT}.arqon/site`;
-const ASSETS = [".svg", ".png", ".json", ".txt", ".cast"];
+const ASSETS = [".svg", ".png", ".json"];
 const USAGE = "usage: deno task docs:site [--check] [--base /PATH/]";
 
 interface Asked {

@@ -3,7 +3,7 @@ import { Option } from "commander";
 import type { Command } from "commander";
 import { AUDIT_OUTCOMES } from "../../../shared/audit/outcome.ts";
 import { parseAnchor } from "../../config/audit_anchor.ts";
-import { examples, id, positive, value, withConnection } from "./options.ts";
+import { calls, examples, id, positive, value, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 import { parseSeconds } from "../../bus/token.ts";
 
@@ -40,7 +40,7 @@ function addList(audit: Command, run: Run): void {
           "arq audit --follow --outcome refused",
         ),
     )
-    .action(run(async (io, flags) => (await auditList()).auditList(io, flags)));
+    .action(run(calls(auditList, "auditList")));
 }
 
 function addVerify(audit: Command, run: Run): void {
@@ -63,10 +63,7 @@ function addVerify(audit: Command, run: Run): void {
           "arq audit verify --file entries.ndjson",
         ),
     )
-    .action(run(async (io, flags) => {
-      const { auditVerify } = await import("../../commands/audit/audit_verify.ts");
-      return await auditVerify(io, flags);
-    }));
+    .action(run(calls(() => import("../../commands/audit/audit_verify.ts"), "auditVerify")));
 }
 
 /** Adds `arq audit` and its commands. */

@@ -1,6 +1,6 @@
 /** The command line of `arq backup …` and `arq restore`; what they do is in `commands/`, loaded when it runs. */
 import type { Command } from "commander";
-import { examples, positive, withConnection } from "./options.ts";
+import { calls, examples, positive, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 
 const gather = (text: string, before: string[] = []) => [...before, text];
@@ -41,10 +41,7 @@ function addTake(backup: Command, run: Run): void {
           "arq backup take bus.tar --context prod --json | jq .parts",
         ),
     )
-    .action(run(async (io, flags, [file]) => {
-      const { backup } = await import("../../commands/backup/backup.ts");
-      return await backup(io, file as string, flags);
-    }));
+    .action(run(calls(() => import("../../commands/backup/backup.ts"), "backup")));
 }
 
 /** Adds the options that open an encrypted backup. */
@@ -66,10 +63,7 @@ function addVerify(backup: Command, run: Run): void {
           "arq backup verify bus.tar.age --identity key.txt --json | jq .begun_ms",
         ),
     )
-    .action(run(async (io, flags, [file]) => {
-      const { backupVerify } = await import("../../commands/backup/backup_verify.ts");
-      return await backupVerify(io, file as string, flags);
-    }));
+    .action(run(calls(() => import("../../commands/backup/backup_verify.ts"), "backupVerify")));
 }
 
 /** Adds `arq backup` and its commands, and `arq restore`. */
@@ -95,8 +89,5 @@ export function addBackup(program: Command, run: Run): void {
           "arq restore bus.tar.age --identity key.txt --config /etc/arqon/restore.toml --force",
         ),
     )
-    .action(run(async (io, flags, [file]) => {
-      const { restore } = await import("../../commands/backup/restore.ts");
-      return await restore(io, file as string, flags);
-    }));
+    .action(run(calls(() => import("../../commands/backup/restore.ts"), "restore")));
 }

@@ -2,7 +2,7 @@
 import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
 import { POLL_MAX_MS, POLL_MIN_MS, SLOT } from "../../../shared/config/values/postgres.ts";
-import { examples, withConnection } from "./options.ts";
+import { calls, examples, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 
 // A command is loaded when it runs.
@@ -55,5 +55,5 @@ export function addBridge(program: Command, run: Run): void {
           "arq bridge postgres --database postgres://bridge:…@127.0.0.1/app",
         ),
     )
-    .action(run(async (io, flags) => (await postgres()).bridgePostgres(io, flags)));
+    .action(run(calls(postgres, "bridgePostgres")));
 }

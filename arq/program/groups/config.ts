@@ -1,6 +1,6 @@
 /** The command line of `arq config …`; what a command does is in `commands/`, loaded when it runs. */
 import type { Command } from "commander";
-import { examples, id, withConnection } from "./options.ts";
+import { calls, examples, id, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 
 const live = () => import("../../commands/cluster/live_config.ts");
@@ -28,10 +28,7 @@ export function addConfig(program: Command, run: Run): void {
           "arq config check config.toml --json | jq .problems",
         ),
     )
-    .action(run(async (io, flags, [file]) => {
-      const { configCheck } = await import("../../commands/setup/config.ts");
-      return await configCheck(io, file as string, flags);
-    }));
+    .action(run(calls(() => import("../../commands/setup/config.ts"), "configCheck")));
   config.command("explain")
     .description(
       "what a key or a table is: its meaning, type, default and bounds, and whether it is live",
@@ -46,10 +43,7 @@ export function addConfig(program: Command, run: Run): void {
       "\nA key that does not exist is exit code 2, with those that are near.\n" +
         examples("arq config explain server.drain_ms", "arq config explain rooms --json"),
     )
-    .action(run(async (io, flags, [key]) => {
-      const { configExplain } = await import("../../commands/setup/config.ts");
-      return await configExplain(io, key as string | undefined, flags);
-    }));
+    .action(run(calls(() => import("../../commands/setup/config.ts"), "configExplain")));
   config.command("schema")
     .description("print the JSON Schema of config.toml, for editors")
     .option("--json", "on one line")
@@ -58,10 +52,7 @@ export function addConfig(program: Command, run: Run): void {
       '\nAn editor checks a file while you type whose first line is "#:schema ./config.schema.json".\n' +
         examples("arq config schema > config.schema.json"),
     )
-    .action(run(async (io, flags) => {
-      const { configSchema } = await import("../../commands/setup/config.ts");
-      return await configSchema(io, flags);
-    }));
+    .action(run(calls(() => import("../../commands/setup/config.ts"), "configSchema")));
   addLive(config, run);
 }
 

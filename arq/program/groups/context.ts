@@ -1,6 +1,6 @@
 /** The command line of `arq context …` as commander sees it; what a command does is in `commands/`. */
 import type { Command } from "commander";
-import { examples, id, withConnection } from "./options.ts";
+import { calls, examples, id, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 
 // A command is loaded when it runs.
@@ -46,9 +46,7 @@ function addAdd(context: Command, run: Run): void {
         "arq context add prod --update --tenant acme",
       ),
     )
-    .action(
-      run(async (io, flags, [name]) => (await contexts()).contextAdd(io, name as string, flags)),
-    );
+    .action(run(calls(contexts, "contextAdd")));
 }
 
 /** Adds `arq context` and its commands. */
@@ -62,14 +60,12 @@ export function addContext(program: Command, run: Run): void {
     .argument("<context>", "its name")
     .option("--json", "print it as JSON")
     .addHelpText("after", examples("arq context use prod", "arq context use dev"))
-    .action(
-      run(async (io, flags, [name]) => (await contexts()).contextUse(io, name as string, flags)),
-    );
+    .action(run(calls(contexts, "contextUse")));
   context.command("list")
     .description("all contexts; a star stands before the one in use")
     .option("--json", "print them as JSON")
     .addHelpText("after", examples("arq context list", "arq context list --json | jq .current"))
-    .action(run(async (io, flags) => (await contexts()).contextList(io, flags)));
+    .action(run(calls(contexts, "contextList")));
   withConnection(context.command("show"))
     .description("the bus that a command takes here, and why")
     .option("--json", "print it as JSON")
@@ -78,13 +74,11 @@ export function addContext(program: Command, run: Run): void {
       "\nThe order is in arq context --help.\n" +
         examples("arq context show", "arq context show --context prod"),
     )
-    .action(run(async (io, flags) => (await contexts()).contextShow(io, flags)));
+    .action(run(calls(contexts, "contextShow")));
   context.command("remove")
     .description("take a context away; its key and token files stay")
     .argument("<context>", "its name")
     .option("--json", "print it as JSON")
     .addHelpText("after", examples("arq context remove prod"))
-    .action(
-      run(async (io, flags, [name]) => (await contexts()).contextRemove(io, name as string, flags)),
-    );
+    .action(run(calls(contexts, "contextRemove")));
 }

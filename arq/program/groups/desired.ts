@@ -3,7 +3,7 @@ import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
 import { parseSeconds } from "../../bus/token.ts";
 import { METRICS, readCondition } from "../../../shared/rollout/condition.ts";
-import { examples, id, percentage, positive, value, withConnection } from "./options.ts";
+import { calls, examples, id, percentage, positive, value, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 
 // A command is loaded when it runs.
@@ -54,10 +54,7 @@ function addExport(program: Command, run: Run): void {
           "arq export everything --bus",
         ),
     )
-    .action(run(async (io, flags, [folder]) => {
-      const { exportState } = await import("../../commands/desired/export.ts");
-      return await exportState(io, folder as string, flags);
-    }));
+    .action(run(calls(() => import("../../commands/desired/export.ts"), "exportState")));
 }
 
 function addPlan(program: Command, run: Run): void {
@@ -83,10 +80,7 @@ function addPlan(program: Command, run: Run): void {
           "arq plan state --json | jq .changes",
         ),
     )
-    .action(run(async (io, flags, [folder]) => {
-      const { plan } = await import("../../commands/desired/plan.ts");
-      return await plan(io, folder as string, flags);
-    }));
+    .action(run(calls(() => import("../../commands/desired/plan.ts"), "plan")));
 }
 
 function addApply(program: Command, run: Run): void {
@@ -131,10 +125,7 @@ function addApply(program: Command, run: Run): void {
           "arq apply state --canary 1% --for 10m --abort-if 'refused>0.1%' --abort-if 'fuel_p99>2x'",
         ),
     )
-    .action(run(async (io, flags, [target]) => {
-      const { apply } = await import("../../commands/desired/apply.ts");
-      return await apply(io, target as string, flags);
-    }));
+    .action(run(calls(() => import("../../commands/desired/apply.ts"), "apply")));
 }
 
 const ORDERS = {
@@ -151,7 +142,7 @@ function addRollout(program: Command, run: Run): void {
     .option("--tenant <id>", "only of this tenant", id("tenant"))
     .option("--json", "print the bus's answer as JSON")
     .addHelpText("after", examples("arq rollout list", "arq rollout list --tenant acme"))
-    .action(run(async (io, flags) => (await rollouts()).rolloutList(io, flags)));
+    .action(run(calls(rollouts, "rolloutList")));
   const ofTenant = (name: string) =>
     withConnection(rollout.command(name))
       .option("--tenant <id>", "tenant", id("tenant"), "default")
@@ -159,7 +150,7 @@ function addRollout(program: Command, run: Run): void {
   ofTenant("show")
     .description("how far a tenant's rollout is, what it waits for, what was counted")
     .addHelpText("after", examples("arq rollout show --tenant acme"))
-    .action(run(async (io, flags) => (await rollouts()).rolloutShow(io, flags)));
+    .action(run(calls(rollouts, "rolloutShow")));
   for (const order of ["pause", "resume", "abort"] as const) {
     const [about, more] = ORDERS[order];
     ofTenant(order)

@@ -1,7 +1,7 @@
 /** The command line of `arq dev`; what its commands do is in `commands/dev/`, loaded when they run. */
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
-import { examples } from "./options.ts";
+import { calls, examples } from "./options.ts";
 import type { Run } from "./options.ts";
 
 function port(text: string): number {
@@ -41,10 +41,7 @@ function addUp(dev: Command, run: Run): void {
         "\nimages. Where it runs, what it says and what it keeps is in .arqon/dev of this folder.\n" +
         examples("arq dev up", "arq dev up --embedded --port 4100 --ops-port 0 --admin-port 0"),
     )
-    .action(run(async (io, flags) => {
-      const { devUp } = await import("../../commands/dev/dev_up.ts");
-      return await devUp(io, flags);
-    }));
+    .action(run(calls(() => import("../../commands/dev/dev_up.ts"), "devUp")));
 }
 
 function addOthers(dev: Command, run: Run): void {

@@ -1,6 +1,6 @@
 /** The command line of `arq doctor`; what it does is in `commands/cluster/doctor.ts`, loaded when it runs. */
 import type { Command } from "commander";
-import { examples, withConnection, withOpsTokenFile } from "./options.ts";
+import { calls, examples, withConnection, withOpsTokenFile } from "./options.ts";
 import type { Run } from "./options.ts";
 
 /** Adds `arq doctor`. */
@@ -21,8 +21,5 @@ export function addDoctor(program: Command, run: Run): void {
           `arq doctor --context prod --json | jq '.findings[] | select(.status != "ok")'`,
         ),
     )
-    .action(run(async (io, flags) => {
-      const { doctor } = await import("../../commands/cluster/doctor.ts");
-      return await doctor(io, flags);
-    }));
+    .action(run(calls(() => import("../../commands/cluster/doctor.ts"), "doctor")));
 }

@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { DEV_TENANT } from "../../bus/dev_bus.ts";
 import { parseSeconds } from "../../bus/token.ts";
-import { examples, id, pastMoment, value, withConnection } from "./options.ts";
+import { calls, examples, id, pastMoment, value, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 
 // A command is loaded when it runs.
@@ -39,9 +39,7 @@ function addReplay(group: Command, run: Run): void {
         "arq hook replay billing --from 2026-11-22T14:05:00Z",
       ),
     )
-    .action(
-      run(async (io, flags, [name]) => (await hook()).hookReplay(io, name as string, flags)),
-    );
+    .action(run(calls(hook, "hookReplay")));
 }
 
 /** Adds `arq hook`. */
@@ -63,21 +61,19 @@ export function addHook(program: Command, run: Run): void {
         "arq hook add https://example.com/left --id left --events member.joined member.left",
       ),
     )
-    .action(
-      run(async (io, flags, [url]) => (await hook()).hookAdd(io, url as string, flags)),
-    );
+    .action(run(calls(hook, "hookAdd")));
   withOwner(group.command("list"))
     .description("the hooks of a tenant, and how many dead letters each has")
     .addHelpText("after", examples("arq hook list", "arq hook list --json | jq .hooks"))
-    .action(run(async (io, flags) => (await hook()).hookList(io, flags)));
+    .action(run(calls(hook, "hookList")));
   withId(group.command("show"))
     .description("one hook, and its dead letters")
     .addHelpText("after", examples("arq hook show billing"))
-    .action(run(async (io, flags, [name]) => (await hook()).hookShow(io, name as string, flags)));
+    .action(run(calls(hook, "hookShow")));
   withId(group.command("test"))
     .description("call it once, from a Shield, with an event hook.test")
     .addHelpText("after", examples("arq hook test billing"))
-    .action(run(async (io, flags, [name]) => (await hook()).hookTest(io, name as string, flags)));
+    .action(run(calls(hook, "hookTest")));
   for (const word of ["pause", "resume"] as const) {
     withId(group.command(word))
       .description(ORDERS[word])
@@ -90,7 +86,5 @@ export function addHook(program: Command, run: Run): void {
   withId(group.command("remove"))
     .description("remove it, with its dead letters")
     .addHelpText("after", examples("arq hook remove billing"))
-    .action(
-      run(async (io, flags, [name]) => (await hook()).hookRemove(io, name as string, flags)),
-    );
+    .action(run(calls(hook, "hookRemove")));
 }

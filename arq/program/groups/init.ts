@@ -1,7 +1,7 @@
 /** The command line of `arq init`; what it does is in `commands/dev/init.ts`, loaded when it runs. */
 import { Option } from "commander";
 import type { Command } from "commander";
-import { examples, positive } from "./options.ts";
+import { calls, examples, positive } from "./options.ts";
 import type { Run } from "./options.ts";
 
 const port = positive("a port from 1 to 65535", true, 65_535);
@@ -29,8 +29,5 @@ export function addInit(program: Command, run: Run): void {
         "\nof config.toml, by a context that signs tokens with the key in keys/ (arq context --help).\n" +
         examples("arq init", "arq init my-bus", "arq init my-bus --port 5000 --json"),
     )
-    .action(run(async (io, flags, [dir]) => {
-      const { init } = await import("../../commands/dev/init.ts");
-      return await init(io, dir as string | undefined, flags);
-    }));
+    .action(run(calls(() => import("../../commands/dev/init.ts"), "init")));
 }

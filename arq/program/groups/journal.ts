@@ -2,7 +2,7 @@
 import { Option } from "commander";
 import type { Command } from "commander";
 import { parseSeconds } from "../../bus/token.ts";
-import { examples, id, positive, room, value, withConnection } from "./options.ts";
+import { calls, examples, id, positive, room, value, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 
 const OUTCOMES = ["allowed", "refused", "fault"];
@@ -49,10 +49,7 @@ function addList(journal: Command, run: Run): void {
           "arq journal --follow --since 1m",
         ),
     )
-    .action(run(async (io, flags) => {
-      const { journalList } = await import("../../commands/journal/journal_list.ts");
-      return await journalList(io, flags);
-    }));
+    .action(run(calls(() => import("../../commands/journal/journal_list.ts"), "journalList")));
 }
 
 function addExport(journal: Command, run: Run): void {
@@ -70,10 +67,7 @@ function addExport(journal: Command, run: Run): void {
           "arq journal export --since 1h --outcome refused --out - | jq .reason",
         ),
     )
-    .action(run(async (io, flags) => {
-      const { journalExport } = await import("../../commands/journal/journal_export.ts");
-      return await journalExport(io, flags);
-    }));
+    .action(run(calls(() => import("../../commands/journal/journal_export.ts"), "journalExport")));
 }
 
 function addErase(journal: Command, run: Run): void {
@@ -88,10 +82,7 @@ function addErase(journal: Command, run: Run): void {
         "\nfor good. Messages in the logs of durable rooms are not touched.\n" +
         examples("arq journal erase --tenant acme --user ann --yes"),
     )
-    .action(run(async (io, flags) => {
-      const { journalErase } = await import("../../commands/journal/journal_erase.ts");
-      return await journalErase(io, flags);
-    }));
+    .action(run(calls(() => import("../../commands/journal/journal_erase.ts"), "journalErase")));
 }
 
 function addStatus(journal: Command, run: Run): void {
@@ -99,10 +90,7 @@ function addStatus(journal: Command, run: Run): void {
     .description("how much of a tenant's journal there is, and from when")
     .option("--json", "print the answer as JSON")
     .addHelpText("after", examples("arq journal status --tenant acme"))
-    .action(run(async (io, flags) => {
-      const { journalStatus } = await import("../../commands/journal/journal_erase.ts");
-      return await journalStatus(io, flags);
-    }));
+    .action(run(calls(() => import("../../commands/journal/journal_erase.ts"), "journalStatus")));
 }
 
 /** Adds `arq journal` and its commands. */

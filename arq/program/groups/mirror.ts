@@ -1,6 +1,6 @@
 /** The command line of `arq mirror …` as commander sees it; what a command does is in `commands/`. */
 import type { Command } from "commander";
-import { examples, id, percentage, subjectTenant, withConnection } from "./options.ts";
+import { calls, examples, id, percentage, subjectTenant, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 
 // A command is loaded when it runs.
@@ -32,31 +32,23 @@ function addRules(mirror: Command, run: Run): void {
           "arq mirror set in.t.acme.r.billing 0",
         ),
     )
-    .action(
-      run(async (io, flags, [prefix, share]) =>
-        (await mirrorRules()).mirrorSet(io, prefix as string, share as number, flags)
-      ),
-    );
+    .action(run(calls(mirrorRules, "mirrorSet")));
   withJson(mirror.command("list"))
     .description("the rules in force, of the configuration and of all tenants")
     .option("--tenant <id>", "only those that this tenant has set", id("tenant"))
     .addHelpText("after", examples("arq mirror list", "arq mirror list --tenant acme --json"))
-    .action(run(async (io, flags) => (await mirrorRules()).mirrorList(io, flags)));
+    .action(run(calls(mirrorRules, "mirrorList")));
   withOwner(mirror.command("remove"))
     .description("take a tenant's rule away; those of the configuration stay")
     .argument("<prefix>", PREFIX)
     .addHelpText("after", examples("arq mirror remove 'vehicles-*'"))
-    .action(
-      run(async (io, flags, [prefix]) =>
-        (await mirrorRules()).mirrorRemove(io, prefix as string, flags)
-      ),
-    );
+    .action(run(calls(mirrorRules, "mirrorRemove")));
   withJson(mirror.command("reset"))
     .description("start a tenant's settings anew when the bus cannot read what is stored")
     .addHelpText("after", "\nMirror rules, schema mappings and room classes are none then.\n")
     .option("--tenant <id>", "tenant", id("tenant"), "default")
     .addHelpText("after", examples("arq mirror reset --tenant acme"))
-    .action(run(async (io, flags) => (await mirrorRules()).mirrorReset(io, flags)));
+    .action(run(calls(mirrorRules, "mirrorReset")));
 }
 
 /** Adds `arq mirror` and its commands. */
@@ -74,11 +66,7 @@ export function addMirror(program: Command, run: Run): void {
         "arq mirror explain in.t.acme.r.lobby --key 4bf92f3577b34da6a3ce929d0e0e4736",
       ),
     )
-    .action(
-      run(async (io, flags, [subject]) =>
-        (await mirrorWatch()).mirrorExplain(io, subject as string, flags)
-      ),
-    );
+    .action(run(calls(mirrorWatch, "mirrorExplain")));
   withJson(mirror.command("diff"))
     .description("what candidates would have decided, beside what production decided")
     .option("--tenant <id>", "tenant", id("tenant"), "default")
@@ -94,5 +82,5 @@ export function addMirror(program: Command, run: Run): void {
           "arq mirror diff --candidate policy:next --reset",
         ),
     )
-    .action(run(async (io, flags) => (await mirrorWatch()).mirrorDiff(io, flags)));
+    .action(run(calls(mirrorWatch, "mirrorDiff")));
 }

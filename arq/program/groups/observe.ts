@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { parseSeconds } from "../../bus/token.ts";
 import {
+  calls,
   examples,
   id,
   positive,
@@ -36,7 +37,7 @@ function addStatus(program: Command, run: Run): void {
           "arq status --ops-url http://10.0.0.7:4001 --json",
         ),
     )
-    .action(run(async (io, flags) => (await status()).status(io, flags)));
+    .action(run(calls(status, "status")));
 }
 
 function addTop(program: Command, run: Run): void {
@@ -52,7 +53,7 @@ function addTop(program: Command, run: Run): void {
         "\none before, in a pipe it follows it.\n" +
         examples("arq top", "arq top --interval 5 --rows 20", "arq top --count 1 --json"),
     )
-    .action(run(async (io, flags) => (await top()).top(io, flags)));
+    .action(run(calls(top, "top")));
 }
 
 function addTail(program: Command, run: Run): void {
@@ -68,7 +69,7 @@ function addTail(program: Command, run: Run): void {
         "\nWho reads too slowly misses messages, and is told so on stderr.\n" +
         examples("arq tail lobby", "arq tail orders --tenant acme --json | jq .type"),
     )
-    .action(run(async (io, flags, [name]) => (await tail()).tail(io, name as string, flags)));
+    .action(run(calls(tail, "tail")));
 }
 
 function addUsage(program: Command, run: Run): void {
@@ -95,7 +96,7 @@ function addUsage(program: Command, run: Run): void {
           "arq usage --json | jq .total.cost",
         ),
     )
-    .action(run(async (io, flags) => (await usage()).usage(io, flags)));
+    .action(run(calls(usage, "usage")));
 }
 
 /** Adds `arq status`, `arq top`, `arq tail` and `arq usage`. */

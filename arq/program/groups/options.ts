@@ -98,8 +98,17 @@ export function epoch(text: string): string {
 }
 
 /** Reads a rate: `500` or `500/s`. */
-export function rate(text: string): number {
+function rate(text: string): number {
   return positive("a number above 0, as 500 or 500/s", false, 1e9)(text.replace(/\/s$/, ""));
+}
+
+/** Adds the options of a command that publishes many messages. */
+export function withPace(command: Command): Command {
+  const window = "messages under way before the first must be acknowledged; " +
+    "1 keeps their order even when the bus refuses one for now (429, 503)";
+  return command
+    .option("--rate <n[/s]>", "at most n messages a second", rate)
+    .option("--window <n>", window, positive("a whole number from 1 to 1000", true, 1_000), 256);
 }
 
 /** Reads a room id. */
@@ -188,3 +197,11 @@ export async function flagsOf(io: Io, command: Command): Promise<Record<string, 
 export type Action = (io: Io, flags: any, operands: readonly unknown[]) => Promise<number>;
 /** Turns an action into the function that commander calls. */
 export type Run = (action: Action) => (...args: unknown[]) => Promise<void>;
+
+/** The action that is the function `name` of a module, which is loaded when it runs: it gets the operands, then the flags. */
+export function calls<M>(load: () => Promise<M>, name: string & keyof M): Action {
+  return async (io, flags, operands) => {
+    const command = (await load())[name] as (...given: unknown[]) => Promise<number>;
+    return await command(io, ...operands, flags);
+  };
+}

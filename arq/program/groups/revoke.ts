@@ -1,7 +1,7 @@
 /** The command line of `arq auth revoke` and `revocations` as commander sees it. */
 import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
-import { examples, id, value, withConnection } from "./options.ts";
+import { calls, examples, id, value, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 import { parseSeconds } from "../../bus/token.ts";
 
@@ -55,7 +55,7 @@ function addRevoke(auth: Command, run: Run): void {
           "arq auth revoke --tenant acme --user ann --undo",
         ),
     )
-    .action(run(async (io, flags) => (await authRevoke()).revoke(io, flags)));
+    .action(run(calls(authRevoke, "revoke")));
 }
 
 /** Adds both commands to `arq auth`. */
@@ -65,5 +65,5 @@ export function addRevocations(auth: Command, run: Run): void {
     .description("what is revoked, of all tenants or of one")
     .option("--tenant <id>", "only of this tenant", id("tenant"))
     .addHelpText("after", examples("arq auth revocations", "arq auth revocations --tenant acme"))
-    .action(run(async (io, flags) => (await authRevoke()).revocations(io, flags)));
+    .action(run(calls(authRevoke, "revocations")));
 }

@@ -3,7 +3,16 @@ import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import type { Uint64 } from "@arqon/sdk";
 import { addRoomHistory } from "./room_history.ts";
-import { examples, id, pastMoment, positive, room, value, withConnection } from "./options.ts";
+import {
+  calls,
+  examples,
+  id,
+  pastMoment,
+  positive,
+  room,
+  value,
+  withConnection,
+} from "./options.ts";
 import type { Run } from "./options.ts";
 import { addRoomClass, addRoomDeploy } from "./room_class.ts";
 import { parseSeconds, parseTtl } from "../../bus/token.ts";
@@ -90,11 +99,7 @@ function addState(group: Command, run: Run): void {
       "\nExit code 1 when the room has no such key.\n" +
         examples("arq room get lobby", "arq room get lobby topic", "arq room get lobby --json"),
     )
-    .action(
-      run(async (io, flags, [name, key]) =>
-        (await roomState()).roomGet(io, name as string, key as string, flags)
-      ),
-    );
+    .action(run(calls(roomState, "roomGet")));
   withConditions(withRoom(group, "set").argument("<key>", "the key", nonEmpty))
     .description("write one key of a room's state")
     .argument("<value>", "the value: JSON, or else text, which becomes a JSON string")
@@ -108,19 +113,11 @@ function addState(group: Command, run: Run): void {
           "arq room set lobby note -- '-- none --'",
         ),
     )
-    .action(
-      run(async (io, flags, [name, key, text]) =>
-        (await roomState()).roomSet(io, name as string, key as string, text as string, flags)
-      ),
-    );
+    .action(run(calls(roomState, "roomSet")));
   withConditions(withRoom(group, "delete").argument("<key>", "the key", nonEmpty))
     .description("remove one key of a room's state")
     .addHelpText("after", examples("arq room delete lobby topic"))
-    .action(
-      run(async (io, flags, [name, key]) =>
-        (await roomState()).roomDelete(io, name as string, key as string, flags)
-      ),
-    );
+    .action(run(calls(roomState, "roomDelete")));
 }
 
 /** Adds the conditions under which `set` and `delete` change a room. */
@@ -183,9 +180,7 @@ function addLock(group: Command, run: Run): void {
     .requiredOption("--fence <n>", "as arq room lock printed it", fence)
     .option("--json", "print the bus's answer as JSON")
     .addHelpText("after", examples("arq room unlock jobs --fence 42"))
-    .action(
-      run(async (io, flags, [name]) => (await roomLock()).roomUnlock(io, name as string, flags)),
-    );
+    .action(run(calls(roomLock, "roomUnlock")));
 }
 
 const scope = (about: string) =>
@@ -200,11 +195,7 @@ function addModeration(group: Command, run: Run): void {
     .option("--reason <text>", "why; the client is told")
     .option("--json", "print the bus's answer as JSON")
     .addHelpText("after", role + examples("arq room kick lobby ann --reason 'off topic'"))
-    .action(
-      run(async (io, flags, [name, user]) =>
-        (await roomModerate()).roomKick(io, name as string, user as string, flags)
-      ),
-    );
+    .action(run(calls(roomModerate, "roomKick")));
   withRoom(group, "ban")
     .description("ban a user from the room, or with --scope tenant from the whole tenant")
     .argument("<user>", "the user id", userId)
@@ -223,11 +214,7 @@ function addModeration(group: Command, run: Run): void {
         "arq room ban lobby mallory --scope tenant --forever",
       ),
     )
-    .action(
-      run(async (io, flags, [name, user]) =>
-        (await roomModerate()).roomBan(io, name as string, user as string, flags)
-      ),
-    );
+    .action(run(calls(roomModerate, "roomBan")));
   withRoom(group, "unban")
     .description("lift a ban: of the room, or with --scope tenant of the whole tenant")
     .argument("<user>", "the user id", userId)
@@ -240,11 +227,7 @@ function addModeration(group: Command, run: Run): void {
         "arq room unban lobby mallory --scope tenant",
       ),
     )
-    .action(
-      run(async (io, flags, [name, user]) =>
-        (await roomModerate()).roomUnban(io, name as string, user as string, flags)
-      ),
-    );
+    .action(run(calls(roomModerate, "roomUnban")));
 }
 
 function addBans(group: Command, run: Run): void {
@@ -264,11 +247,7 @@ function addBans(group: Command, run: Run): void {
           "arq room bans lobby --json | jq .user_id",
         ),
     )
-    .action(
-      run(async (io, flags, [name]) =>
-        (await roomBans()).roomBans(io, name as string | undefined, flags)
-      ),
-    );
+    .action(run(calls(roomBans, "roomBans")));
 }
 
 function addPresence(group: Command, run: Run): void {

@@ -5,7 +5,7 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import { isRoomPattern } from "@arqon/proto";
-import { examples, id, positive, room, value, withConnection } from "./options.ts";
+import { calls, examples, id, positive, room, value, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 import { parseSeconds } from "../../bus/token.ts";
 
@@ -104,11 +104,7 @@ function addSet(group: Command, run: Run): void {
           "arq room class set 'ticker-*' --slow-reader latest",
         ),
     )
-    .action(
-      run(async (io, flags, [pattern]) =>
-        (await roomClass()).classSet(io, pattern as string, flags)
-      ),
-    );
+    .action(run(calls(roomClass, "classSet")));
 }
 
 /** Adds `class` and its commands to `arq room`. */
@@ -121,17 +117,13 @@ export function addRoomClass(rooms: Command, run: Run): void {
       "after",
       examples("arq room class list", "arq room class list --tenant acme --json"),
     )
-    .action(run(async (io, flags) => (await roomClass()).classList(io, flags)));
+    .action(run(calls(roomClass, "classList")));
   addSet(group, run);
   withPattern(group.command("remove"))
     .description("take a tenant's class away; those of the configuration stay")
     .option("--allow-unreachable", ALLOW)
     .addHelpText("after", examples("arq room class remove 'orders-*'"))
-    .action(
-      run(async (io, flags, [pattern]) =>
-        (await roomClass()).classRemove(io, pattern as string, flags)
-      ),
-    );
+    .action(run(calls(roomClass, "classRemove")));
   withOwner(group.command("explain"))
     .description("say which class a room is of, with all its options, and why")
     .argument("<room>", "the room", room)
@@ -139,9 +131,7 @@ export function addRoomClass(rooms: Command, run: Run): void {
       "after",
       examples("arq room class explain orders-7", "arq room class explain lobby --tenant acme"),
     )
-    .action(
-      run(async (io, flags, [name]) => (await roomClass()).classExplain(io, name as string, flags)),
-    );
+    .action(run(calls(roomClass, "classExplain")));
 }
 
 function count(text: string): number {
@@ -181,11 +171,7 @@ export function addRoomDeploy(group: Command, run: Run): void {
           "arq room deploy 'auction-*' auction.wasm --check-since 1d --yes",
         ),
     )
-    .action(
-      run(async (io, flags, [pattern, file]) =>
-        (await roomDeploy()).roomDeploy(io, pattern as string, file as string, flags)
-      ),
-    );
+    .action(run(calls(roomDeploy, "roomDeploy")));
   withTenant(group.command("rollback"))
     .argument("<class>", "the pattern of a class with a reducer", roomPattern)
     .description("make the previous module the program of all rooms of a class again")
@@ -195,11 +181,7 @@ export function addRoomDeploy(group: Command, run: Run): void {
       "\nAt last to the file of the configuration. Values that the later module wrote stay.\n" +
         examples("arq room rollback 'auction-*'"),
     )
-    .action(
-      run(async (io, flags, [pattern]) =>
-        (await roomDeploy()).roomRollback(io, pattern as string, flags)
-      ),
-    );
+    .action(run(calls(roomDeploy, "roomRollback")));
   withTenant(group.command("programs"))
     .description(
       "print which module each class of rooms with a reducer has, and which rooms are cut off",
@@ -216,5 +198,5 @@ export function addRoomDeploy(group: Command, run: Run): void {
           "arq room programs --tenant acme",
         ),
     )
-    .action(run(async (io, flags) => (await roomDeploy()).roomPrograms(io, flags)));
+    .action(run(calls(roomDeploy, "roomPrograms")));
 }

@@ -5,8 +5,8 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import type { EntryOrTime } from "../../commands/reducer/room_past.ts";
-import { epoch, examples, id, offset, pastMoment, positive, rate, room } from "./options.ts";
-import { withConnection } from "./options.ts";
+import { calls, epoch, examples, id, offset, pastMoment, positive, room } from "./options.ts";
+import { withConnection, withPace } from "./options.ts";
 import type { Run } from "./options.ts";
 
 // A command is loaded when it runs.
@@ -38,27 +38,18 @@ function addHistory(group: Command, run: Run): void {
         "arq room history orders --all > orders.ndjson",
       ),
     )
-    .action(
-      run(async (io, flags, [name]) =>
-        (await roomHistory()).roomHistory(io, name as string, flags)
-      ),
-    );
+    .action(run(calls(roomHistory, "roomHistory")));
 }
 
 function addReplay(group: Command, run: Run): void {
-  withConnection(group.command("replay").argument("<room>", "the room to read", room))
+  const command = withConnection(group.command("replay"))
+    .argument("<room>", "the room to read", room)
     .description("publish what a durable room keeps again, into another room")
     .requiredOption("--to <room>", "the room that gets it", room)
     .option("--from <offset>", "begin after this offset (default: with the oldest message)", offset)
     .option("--epoch <epoch>", "of --from; refuse a room that began anew since", epoch)
-    .option("--until <offset>", "the last one (default: where the room stands now)", offset)
-    .option("--rate <n[/s]>", "at most n messages a second", rate)
-    .option(
-      "--window <n>",
-      "messages under way before the first must be acknowledged; 1 keeps their order even when the bus refuses one for now (429, 503)",
-      positive("a whole number from 1 to 1000", true, 1_000),
-      256,
-    )
+    .option("--until <offset>", "the last one (default: where the room stands now)", offset);
+  withPace(command)
     .option("--json", "print the result as JSON")
     .addHelpText(
       "after",
@@ -70,9 +61,7 @@ function addReplay(group: Command, run: Run): void {
           "arq room replay orders --to orders-copy --from 1200 --until 3400",
         ),
     )
-    .action(
-      run(async (io, flags, [name]) => (await roomReplay()).roomReplay(io, name as string, flags)),
-    );
+    .action(run(calls(roomReplay, "roomReplay")));
 }
 
 function withReduced(group: Command, name: string): Command {
@@ -103,9 +92,7 @@ function addAt(group: Command, run: Run): void {
           "arq room at auction-1 --time 14:05 --json | jq .values",
         ),
     )
-    .action(
-      run(async (io, flags, [name]) => (await roomFolds()).roomAt(io, name as string, flags)),
-    );
+    .action(run(calls(roomFolds, "roomAt")));
   withReduced(group, "diff")
     .description("print which values of a room with a reducer differ between two entries")
     .requiredOption("--from <offset>", "after this entry of its log; 0: before the first", offset)
@@ -118,9 +105,7 @@ function addAt(group: Command, run: Run): void {
         "\nexit codes are those of arq room at.\n" +
         examples("arq room diff auction-1 --from 1200 --to 1300"),
     )
-    .action(
-      run(async (io, flags, [name]) => (await roomFolds()).roomDiff(io, name as string, flags)),
-    );
+    .action(run(calls(roomFolds, "roomDiff")));
 }
 
 function addVerify(group: Command, run: Run): void {
@@ -135,9 +120,7 @@ function addVerify(group: Command, run: Run): void {
         "\nthe log cannot be folded.\n" +
         examples("arq room verify auction-1", "arq room verify auction-1 --tenant acme --json"),
     )
-    .action(
-      run(async (io, flags, [name]) => (await roomVerify()).roomVerify(io, name as string, flags)),
-    );
+    .action(run(calls(roomVerify, "roomVerify")));
 }
 
 /** Reads `1200` as an entry, anything else as a time. */
@@ -171,9 +154,7 @@ function addFork(group: Command, run: Run): void {
           "arq room fork auction-1 --to what-if --at 14:05 --no-timers",
         ),
     )
-    .action(
-      run(async (io, flags, [name]) => (await roomPast()).roomFork(io, name as string, flags)),
-    );
+    .action(run(calls(roomPast, "roomFork")));
 }
 
 function addTrim(group: Command, run: Run): void {
@@ -196,9 +177,7 @@ function addTrim(group: Command, run: Run): void {
         "\ntoken of role admin.\n" +
         examples("arq room trim auction-1 --yes", "arq room trim auction-1 --before 120000"),
     )
-    .action(
-      run(async (io, flags, [name]) => (await roomPast()).roomTrim(io, name as string, flags)),
-    );
+    .action(run(calls(roomPast, "roomTrim")));
 }
 
 function addRepair(group: Command, run: Run): void {
@@ -216,9 +195,7 @@ function addRepair(group: Command, run: Run): void {
         "\nadmin.\n" +
         examples("arq room repair auction-1 --accept-loss"),
     )
-    .action(
-      run(async (io, flags, [name]) => (await roomPast()).roomRepair(io, name as string, flags)),
-    );
+    .action(run(calls(roomPast, "roomRepair")));
 }
 
 /** Adds `history` and `replay`, and what is about the past of rooms with reducers, to `arq room`. */

@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { DEV_TENANT } from "../../bus/dev_bus.ts";
 import { parseSeconds } from "../../bus/token.ts";
-import { examples, id, moment, room, value, withConnection } from "./options.ts";
+import { calls, examples, id, moment, room, value, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 
 // A command is loaded when it runs.
@@ -49,11 +49,7 @@ function addAdd(group: Command, run: Run): void {
           "arq schedule add lobby 'time is up' --in 25m",
         ),
     )
-    .action(
-      run(async (io, flags, [name, data]) =>
-        (await schedule()).scheduleAdd(io, name as string, data as string, flags)
-      ),
-    );
+    .action(run(calls(schedule, "scheduleAdd")));
 }
 
 /** Adds `arq schedule`. */
@@ -64,13 +60,11 @@ export function addSchedule(program: Command, run: Run): void {
   withOwner(group.command("list"))
     .description("the schedules of a tenant, and when each is due next")
     .addHelpText("after", examples("arq schedule list", "arq schedule list --json | jq .schedules"))
-    .action(run(async (io, flags) => (await schedule()).scheduleList(io, flags)));
+    .action(run(calls(schedule, "scheduleList")));
   withId(group.command("show"))
     .description("one schedule: when it is due, and the outcome of its last time")
     .addHelpText("after", examples("arq schedule show close-7"))
-    .action(
-      run(async (io, flags, [name]) => (await schedule()).scheduleShow(io, name as string, flags)),
-    );
+    .action(run(calls(schedule, "scheduleShow")));
   for (const word of ["pause", "resume"] as const) {
     withId(group.command(word))
       .description(
@@ -88,9 +82,5 @@ export function addSchedule(program: Command, run: Run): void {
   withId(group.command("remove"))
     .description("remove it; what is being published still is")
     .addHelpText("after", examples("arq schedule remove ticks"))
-    .action(
-      run(async (io, flags, [name]) =>
-        (await schedule()).scheduleRemove(io, name as string, flags)
-      ),
-    );
+    .action(run(calls(schedule, "scheduleRemove")));
 }

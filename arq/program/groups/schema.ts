@@ -7,7 +7,7 @@ import type { Command } from "commander";
 import { COMPATIBILITY_MODES } from "../../../shared/schema/compatibility/findings.ts";
 import { isSchemaId, SCHEMA_ID_RULE } from "../../../shared/schema_id.ts";
 import { parseSeconds } from "../../bus/token.ts";
-import { examples, id, positive, subjectTenant, value, withConnection } from "./options.ts";
+import { calls, examples, id, positive, subjectTenant, value, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 
 const MODES = ["enforce", "observe", "dead-letter"];
@@ -99,10 +99,7 @@ function addBuild(schema: Command, run: Run): void {
         "\npackage bring no buf (it is 96 MB): have it on the PATH, or npm install @bufbuild/buf.\n" +
         examples("arq schema build proto", "arq schema build fleet.proto -o fleet.binpb.gz"),
     )
-    .action(run(async (io, flags, [source]) => {
-      const { schemaBuild } = await import("../../commands/schema/schema_build.ts");
-      return await schemaBuild(io, source as string, flags);
-    }));
+    .action(run(calls(() => import("../../commands/schema/schema_build.ts"), "schemaBuild")));
 }
 
 function addChanges(schema: Command, run: Run): void {
@@ -120,10 +117,7 @@ function addChanges(schema: Command, run: Run): void {
           "arq schema push --id fleet --compat NONE",
         ),
     )
-    .action(run(async (io, flags, [source]) => {
-      const { schemaPush } = await import("../../commands/schema/schema_push.ts");
-      return await schemaPush(io, source as string | undefined, flags);
-    }));
+    .action(run(calls(() => import("../../commands/schema/schema_push.ts"), "schemaPush")));
   withJson(schema.command("rollback"))
     .description("put an earlier version of a schema in force again, as its next version")
     .argument("<id>", "the schema", schemaId)
@@ -137,10 +131,7 @@ function addChanges(schema: Command, run: Run): void {
       "\nCompares nothing; the history keeps every version and says who rolled back.\n" +
         examples("arq schema rollback fleet", "arq schema rollback fleet --to 3"),
     )
-    .action(run(async (io, flags, [id]) => {
-      const { schemaRollback } = await import("../../commands/schema/schema_rollback.ts");
-      return await schemaRollback(io, id as string, flags);
-    }));
+    .action(run(calls(() => import("../../commands/schema/schema_rollback.ts"), "schemaRollback")));
   withJson(schema.command("delete"))
     .description("delete a schema that nothing is mapped to, with all of its versions")
     .argument("<id>", "the schema", schemaId)
@@ -150,10 +141,7 @@ function addChanges(schema: Command, run: Run): void {
         "\nbegins anew, under the next version number; history says who deleted what was before.\n" +
         examples("arq schema delete fleet", "arq schema delete fleet --json"),
     )
-    .action(run(async (io, flags, [id]) => {
-      const { schemaDelete } = await import("../../commands/schema/schema_delete.ts");
-      return await schemaDelete(io, id as string, flags);
-    }));
+    .action(run(calls(() => import("../../commands/schema/schema_delete.ts"), "schemaDelete")));
   withTraffic(withCompat(withJson(schema.command("check"))))
     .description("say what push would say, and change nothing")
     .argument("<source>", SOURCE)
@@ -169,10 +157,7 @@ function addChanges(schema: Command, run: Run): void {
           "arq schema check proto --against fleet --traffic 'vehicles-*' --since 7d",
         ),
     )
-    .action(run(async (io, flags, [source]) => {
-      const { schemaCheck } = await import("../../commands/schema/schema_push.ts");
-      return await schemaCheck(io, source as string, flags);
-    }));
+    .action(run(calls(() => import("../../commands/schema/schema_push.ts"), "schemaCheck")));
 }
 
 function addShow(schema: Command, run: Run): void {
@@ -181,18 +166,12 @@ function addShow(schema: Command, run: Run): void {
       "all schemas with their latest version, where the node that answers stands, and what other tools put and is refused",
     )
     .addHelpText("after", examples("arq schema list", "arq schema list --json"))
-    .action(run(async (io, flags) => {
-      const { schemaList } = await import("../../commands/schema/schema_show.ts");
-      return await schemaList(io, flags);
-    }));
+    .action(run(calls(() => import("../../commands/schema/schema_show.ts"), "schemaList")));
   withJson(schema.command("history"))
     .description("the versions of a schema: when, by whom, how large")
     .argument("<id>", "the schema", schemaId)
     .addHelpText("after", examples("arq schema history fleet"))
-    .action(run(async (io, flags, [name]) => {
-      const { schemaHistory } = await import("../../commands/schema/schema_show.ts");
-      return await schemaHistory(io, name as string, flags);
-    }));
+    .action(run(calls(() => import("../../commands/schema/schema_show.ts"), "schemaHistory")));
   withJson(schema.command("get"))
     .description("write a version as it was registered, or as .proto text without its comments")
     .argument("<id>", "the schema", schemaId)
@@ -207,10 +186,7 @@ function addShow(schema: Command, run: Run): void {
         "diff <(arq schema get fleet --version 1 --proto) <(arq schema get fleet --proto)",
       ),
     )
-    .action(run(async (io, flags, [name]) => {
-      const { schemaGet } = await import("../../commands/schema/schema_show.ts");
-      return await schemaGet(io, name as string, flags);
-    }));
+    .action(run(calls(() => import("../../commands/schema/schema_show.ts"), "schemaGet")));
 }
 
 function addMappings(schema: Command, run: Run): void {
@@ -236,26 +212,17 @@ function addMappings(schema: Command, run: Run): void {
           "arq schema map in.t.acme.r.orders orders --message shop.v1.Order --mode observe",
         ),
     )
-    .action(run(async (io, flags, [subject, name]) => {
-      const { schemaMap } = await import("../../commands/schema/schema_map.ts");
-      return await schemaMap(io, subject as string, name as string, flags);
-    }));
+    .action(run(calls(() => import("../../commands/schema/schema_map.ts"), "schemaMap")));
   withOwner(schema.command("unmap"))
     .description("take a mapping away; those of the configuration stay")
     .argument("<subject>", "as it was mapped")
     .addHelpText("after", examples("arq schema unmap 'vehicles-*'"))
-    .action(run(async (io, flags, [subject]) => {
-      const { schemaUnmap } = await import("../../commands/schema/schema_map.ts");
-      return await schemaUnmap(io, subject as string, flags);
-    }));
+    .action(run(calls(() => import("../../commands/schema/schema_map.ts"), "schemaUnmap")));
   withJson(schema.command("mappings"))
     .description("the mappings that a tenant has set")
     .option("--tenant <id>", "tenant", id("tenant"), "default")
     .addHelpText("after", examples("arq schema mappings --tenant acme"))
-    .action(run(async (io, flags) => {
-      const { schemaMappings } = await import("../../commands/schema/schema_map.ts");
-      return await schemaMappings(io, flags);
-    }));
+    .action(run(calls(() => import("../../commands/schema/schema_map.ts"), "schemaMappings")));
 }
 
 function addValidate(schema: Command, run: Run): void {
@@ -279,10 +246,7 @@ function addValidate(schema: Command, run: Run): void {
           "arq schema validate order.json --local proto --message shop.v1.Order --unknown refuse",
         ),
     )
-    .action(run(async (io, flags, [file]) => {
-      const { schemaValidate } = await import("../../commands/schema/schema_validate.ts");
-      return await schemaValidate(io, file as string, flags);
-    }));
+    .action(run(calls(() => import("../../commands/schema/schema_validate.ts"), "schemaValidate")));
 }
 
 /** Adds `arq schema` and its commands. */

@@ -1,6 +1,6 @@
 /** The command line of `arq serve`; what it does is in `commands/dev/serve.ts`, loaded when it runs. */
 import type { Command } from "commander";
-import { examples } from "./options.ts";
+import { calls, examples } from "./options.ts";
 import type { Run } from "./options.ts";
 
 /** Adds `arq serve`. */
@@ -24,8 +24,5 @@ export function addServe(program: Command, run: Run): void {
           "arq serve --config /etc/arqon/config.toml --json",
         ),
     )
-    .action(run(async (io, flags) => {
-      const { serveCommand } = await import("../../commands/dev/serve.ts");
-      return await serveCommand(io, flags);
-    }));
+    .action(run(calls(() => import("../../commands/dev/serve.ts"), "serveCommand")));
 }

@@ -1,7 +1,7 @@
 /** The command line of `arq standby …`; what a command does is in `commands/`, loaded when it runs. */
 import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
-import { examples } from "./options.ts";
+import { calls, examples } from "./options.ts";
 import type { Run } from "./options.ts";
 
 function domain(text: string): string {
@@ -32,10 +32,7 @@ export function addStandby(program: Command, run: Run): void {
         "\nmakes the mirrors. New tenants' logs get theirs when it runs the next time: run it every minute.\n" +
         examples("arq standby sync --config site-b.toml --domain a"),
     )
-    .action(run(async (io, flags) => {
-      const { standbySync } = await import("../../commands/backup/standby.ts");
-      return await standbySync(io, flags);
-    }));
+    .action(run(calls(() => import("../../commands/backup/standby.ts"), "standbySync")));
   standby.command("status")
     .description("say how far each mirror is behind; 1 when there is none")
     .option(...CONFIG)
@@ -45,10 +42,7 @@ export function addStandby(program: Command, run: Run): void {
       "\n" +
         examples("arq standby status --config site-b.toml --json | jq '[.mirrors[].lag] | max'"),
     )
-    .action(run(async (io, flags) => {
-      const { standbyStatus } = await import("../../commands/backup/standby.ts");
-      return await standbyStatus(io, flags);
-    }));
+    .action(run(calls(() => import("../../commands/backup/standby.ts"), "standbyStatus")));
   standby.command("promote")
     .description("make streams of the mirrors, so that a bus can work at the second site")
     .option(...CONFIG)
@@ -59,8 +53,5 @@ export function addStandby(program: Command, run: Run): void {
         "\nsite has to be down and to stay down: nobody checks that.\n" +
         examples("arq standby promote --config site-b.toml"),
     )
-    .action(run(async (io, flags) => {
-      const { standbyPromote } = await import("../../commands/backup/standby.ts");
-      return await standbyPromote(io, flags);
-    }));
+    .action(run(calls(() => import("../../commands/backup/standby.ts"), "standbyPromote")));
 }

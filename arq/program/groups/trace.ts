@@ -1,7 +1,7 @@
 /** The command line of `arq trace` as commander sees it. */
 import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
-import { examples, httpUrl } from "./options.ts";
+import { calls, examples, httpUrl } from "./options.ts";
 import type { Run } from "./options.ts";
 
 // A command is loaded when it runs.
@@ -34,5 +34,5 @@ export function addTrace(program: Command, run: Run): void {
           "arq trace 0af7651916cd43dd8448eb211c80319c --jaeger-url http://127.0.0.1:16686 --json",
         ),
     )
-    .action(run(async (io, flags, [id]) => (await trace()).trace(io, id as string, flags)));
+    .action(run(calls(trace, "trace")));
 }

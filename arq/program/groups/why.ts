@@ -1,7 +1,7 @@
 /** The command line of `arq why` as commander sees it. */
 import type { Command } from "commander";
 import { parseSeconds } from "../../bus/token.ts";
-import { examples, id, offset, room, value, withConnection } from "./options.ts";
+import { calls, examples, id, offset, room, value, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 
 // A command is loaded when it runs.
@@ -38,5 +38,5 @@ export function addWhy(program: Command, run: Run): void {
           "arq why --user bob --json | jq .refusals",
         ),
     )
-    .action(run(async (io, flags) => (await why()).why(io, flags)));
+    .action(run(calls(why, "why")));
 }

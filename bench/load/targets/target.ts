@@ -2,13 +2,12 @@
  * What a benchmark runs against, and how its load reaches it: a *target* is a server with its own processes,
  * a *wire* is the protocol that a load process speaks to it. Types only.
  */
-import type { Feature } from "./features.ts";
 
 /** The target's name on the command line and in reports. */
 export type TargetId =
   | "arqon"
   | "arqon-nats"
-  | `${"arqon" | "arqon-nats"}+${Feature}`
+  | "arqon+native"
   | "deno"
   | "nats-ws"
   | "centrifugo"
@@ -63,8 +62,6 @@ export interface WireSpec {
   readonly tokens: readonly string[];
   /** PEM of the authority that signed the certificate; absent without TLS. */
   readonly ca?: string;
-  /** Whether a body is sent as field 1 of a Protobuf message, which is what a schema takes. */
-  readonly as_field?: boolean;
 }
 
 /** The options of one connection. */

@@ -7,10 +7,7 @@ import { createIssuer, startServer } from "../../../tests/harness/cluster.ts";
 import { startNats } from "../../../tests/harness/nats_server.ts";
 import { DEV_AUDIENCE, DEV_ISSUER } from "../../../arq/bus/dev_bus.ts";
 import { VERSION } from "../../../shared/version.ts";
-import { ROOT } from "../../measure/scenario.ts";
 import { startConfigured } from "../../measure/targets.ts";
-import { FEATURE_TITLES, featureConfig, featureServer, putInForce } from "./features.ts";
-import type { Feature } from "./features.ts";
 import type { Ability, RunningTarget, Target, TargetOptions } from "./target.ts";
 import { caOf, TLS_FILES } from "./target_bare.ts";
 
@@ -39,23 +36,6 @@ connections_per_tenant = 1_000_000
 const tlsLines = (tls: boolean) =>
   tls ? `tls_cert = "${TLS_FILES.cert}"\ntls_key = "${TLS_FILES.key}"\n` : "";
 
-const tenantsOf = ({ tenants }: TargetOptions) =>
-  Array.from({ length: tenants }, (_, index) => `tenant-${index}`);
-
-/** What a feature changes in the wire. */
-const wireOf = (feature: Feature | undefined) => feature === "schema" ? { as_field: true } : {};
-
-const ADMIN = { tenant_id: "default", role: "admin", sub: "bench" };
-
-/** A folder for the log of durable rooms, which is no log when it is in memory; none for other targets. */
-async function dataFolder(owned: AsyncDisposableStack, feature: Feature | undefined) {
-  if (feature !== "durable") return "";
-  await Deno.mkdir(`${ROOT}/.arqon`, { recursive: true });
-  const folder = await Deno.makeTempDir({ dir: `${ROOT}/.arqon`, prefix: "bench-durable-" });
-  owned.defer(() => Deno.remove(folder, { recursive: true }));
-  return `data_dir = "${folder}"\n`;
-}
-
 /** One token for each tenant, each for a user of its own. */
 async function tokens(
   tenants: number,
@@ -68,11 +48,10 @@ async function tokens(
   return all;
 }
 
-async function startEmbedded(options: TargetOptions, feature?: Feature): Promise<RunningTarget> {
+async function startEmbedded(options: TargetOptions, more = ""): Promise<RunningTarget> {
   await using owned = new AsyncDisposableStack();
-  const server = await dataFolder(owned, feature) + featureServer(feature) + tlsLines(options.tls);
-  const config = `[server]\nhost = "127.0.0.1"\ndrain_ms = 0\n${server}
-[ops]\nhost = "127.0.0.1"\n[brain]\ntap = 0\n${LIMITS}${featureConfig(feature)}`;
+  const config = `[server]\nhost = "127.0.0.1"\ndrain_ms = 0\n${more}${tlsLines(options.tls)}
+[ops]\nhost = "127.0.0.1"\n[brain]\ntap = 0\n${LIMITS}`;
   const bus = owned.use(await startConfigured(config));
   const jwk = JSON.parse(await Deno.readTextFile(bus.key_file));
   const key = await importJWK(jwk, "RS256");
@@ -80,33 +59,28 @@ async function startEmbedded(options: TargetOptions, feature?: Feature): Promise
     new SignJWT(claims).setProtectedHeader({ alg: "RS256", kid: jwk.kid })
       .setIssuer(DEV_ISSUER).setAudience(DEV_AUDIENCE).setIssuedAt().setExpirationTime("24h")
       .sign(key);
-  const admin = { admin_url: bus.admin_url, tokenFor: () => tokenFor(ADMIN) };
-  await putInForce(feature, admin, tenantsOf(options));
   const given = await tokens(options.tenants, (claims) => tokenFor({ role: "user", ...claims }));
   const ca = await caOf(options.tls);
   const stack = owned.move();
   return {
     version: VERSION,
     pids: [bus.pid],
-    wire: { protocol: "arqon", url: bus.url, tokens: given, ...ca, ...wireOf(feature) },
+    wire: { protocol: "arqon", url: bus.url, tokens: given, ...ca },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }
 
-async function startOnNats(options: TargetOptions, feature?: Feature): Promise<RunningTarget> {
+async function startOnNats(options: TargetOptions): Promise<RunningTarget> {
   await using owned = new AsyncDisposableStack();
   const nats = owned.use(await startNats({ jetstream: true }));
   const issuer = await createIssuer();
   owned.defer(() => Deno.remove(issuer.dir, { recursive: true }));
   const config = `[nats]\nurls = ["${nats.url}"]\n[brain]\ntap = 0\n`;
   const brain = owned.use(await startServer("brain", config, issuer.dir));
-  const all = config + LIMITS + featureConfig(feature) + issuer.config;
-  const lines = `drain_ms = 0\n${featureServer(feature)}${tlsLines(options.tls)}`;
+  const all = config + LIMITS + issuer.config;
+  const lines = `drain_ms = 0\n${tlsLines(options.tls)}`;
   const shield = owned.use(await startServer("shield", all, issuer.dir, lines));
   const url = `${(shield.ready["url"] ?? "").replace(/^http/, "ws")}/v1/socket`;
-  const admin_url = shield.ready["admin_url"] ?? "";
-  const admin = { admin_url, tokenFor: () => issuer.tokenFor(ADMIN) };
-  await putInForce(feature, admin, tenantsOf(options));
   const given = await tokens(options.tenants, issuer.tokenFor);
   const ca = await caOf(options.tls);
   const stack = owned.move();
@@ -114,7 +88,7 @@ async function startOnNats(options: TargetOptions, feature?: Feature): Promise<R
     version: VERSION,
     pids: [shield.pid],
     beside_pids: [nats.pid, brain.pid],
-    wire: { protocol: "arqon", url, tokens: given, ...ca, ...wireOf(feature) },
+    wire: { protocol: "arqon", url, tokens: given, ...ca },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }
@@ -132,21 +106,13 @@ export const ARQON_NATS: Target = {
   id: "arqon-nats",
   title: "ArqonBus (NATS)",
   abilities: ABILITIES,
-  start: (options) => startOnNats(options),
+  start: startOnNats,
 };
 
-/** The same two targets with a feature. */
-export const featured = (feature: Feature): readonly Target[] => [
-  {
-    id: `arqon+${feature}`,
-    title: `embedded, ${FEATURE_TITLES[feature]}`,
-    abilities: ABILITIES,
-    start: (options) => startEmbedded(options, feature),
-  },
-  {
-    id: `arqon-nats+${feature}`,
-    title: `NATS, ${FEATURE_TITLES[feature]}`,
-    abilities: ABILITIES,
-    start: (options) => startOnNats(options, feature),
-  },
-];
+/** The first one with the sockets of Deno's own server. */
+export const ARQON_NATIVE: Target = {
+  id: "arqon+native",
+  title: "embedded, native sockets",
+  abilities: ABILITIES,
+  start: (options) => startEmbedded(options, 'websocket = "native"\n'),
+};

@@ -1,8 +1,7 @@
 /** Finds targets by their names. The code of the peers is loaded only when one of them is asked for. */
 import { UsageError } from "../../measure/scenario.ts";
 import type { Target } from "./target.ts";
-import { featuresNamed } from "./features.ts";
-import { ARQON, ARQON_NATS, featured } from "./target_arqon.ts";
+import { ARQON, ARQON_NATS } from "./target_arqon.ts";
 import { DENO } from "./target_bare.ts";
 
 const OWN: readonly Target[] = [ARQON, ARQON_NATS, DENO];
@@ -20,14 +19,4 @@ export async function targetsNamed(list: string): Promise<readonly Target[]> {
   if (unknown.length === 0) return every.filter(({ id }) => names.includes(id));
   const known = every.map(({ id }) => id).join(", ");
   throw new UsageError(`--targets: no target ${unknown.join(", ")}; there are: ${known}, all`);
-}
-
-/**
- * The targets that a list names, and after them those of ArqonBus among them once more with each feature of
- * `--with`. Throws `UsageError`.
- */
-export async function targetsWith(list: string, features: string): Promise<readonly Target[]> {
-  const plain = await targetsNamed(list);
-  const more = featuresNamed(features).flatMap(featured);
-  return [...plain, ...more.filter(({ id }) => plain.some((one) => id.startsWith(`${one.id}+`)))];
 }

@@ -50,54 +50,33 @@ export function eventData(bytes: Uint8Array, start: number, end: number): Uint8A
   return data_bytes === undefined ? undefined : bytes.subarray(cursor, cursor + data_bytes);
 }
 
-/** A body as field 1 of a Protobuf message: its tag and its length come before it. */
-function asField(body: Uint8Array): Uint8Array {
-  const length: number[] = [];
-  for (let left = body.length;; left = Math.floor(left / 128)) {
-    if (left < 128) {
-      length.push(left);
-      break;
-    }
-    length.push(left % 128 + 128);
-  }
-  return new Uint8Array([0x0a, ...length, ...body]);
-}
-
-/** The body in what `asField` made. */
-export function fieldBody(data: Uint8Array): Uint8Array {
-  cursor = 1;
-  const size_bytes = varint(data);
-  return data.subarray(cursor, cursor + size_bytes);
-}
-
 /** The bytes of a PUB frame, with room for a body. */
-export interface Template {
+interface Template {
   readonly frame: Uint8Array;
   /** Offset of the body. */
   readonly at: number;
 }
 
 /** The template for bodies of so many bytes. */
-export function templateOf(room_id: string, body_bytes: number, as_field: boolean): Template {
-  const body = new Uint8Array(body_bytes).fill(FILL);
-  const data = as_field ? asField(body) : body;
+function templateOf(room_id: string, body_bytes: number): Template {
+  const data = new Uint8Array(body_bytes).fill(FILL);
   const content_type = "application/octet-stream";
   const event = { type: "bench", data, content_type, schema_id: "" };
   const frame = encodePub(writeEnvelope({ room_id, event }));
   const place = eventData(frame, 1, frame.length);
   if (place?.length !== data.length) throw new Error("the body of a template is not found");
-  return { frame, at: place.byteOffset - frame.byteOffset + data.length - body_bytes };
+  return { frame, at: place.byteOffset - frame.byteOffset };
 }
 
 /** Templates of all connections in this process; there are far fewer names than messages. */
 const templates = new Map<string, Map<number, Template>>();
 
-function publication(room_id: string, body: Uint8Array, as_field: boolean): Uint8Array {
+function publication(room_id: string, body: Uint8Array): Uint8Array {
   let of_room = templates.get(room_id);
   if (of_room === undefined) templates.set(room_id, of_room = new Map());
   let template = of_room.get(body.length);
   if (template === undefined) {
-    of_room.set(body.length, template = templateOf(room_id, body.length, as_field));
+    of_room.set(body.length, template = templateOf(room_id, body.length));
   }
   template.frame.set(body, template.at);
   return template.frame;
@@ -106,14 +85,12 @@ function publication(room_id: string, body: Uint8Array, as_field: boolean): Uint
 class ArqonConnection implements WireConnection {
   readonly #socket: LoadSocket;
   readonly #options: WireOptions;
-  readonly #as_field: boolean;
   readonly #asked = new Map<number, PromiseWithResolvers<void>>();
   #request_id = 0;
 
-  constructor(socket: LoadSocket, options: WireOptions, as_field: boolean) {
+  constructor(socket: LoadSocket, options: WireOptions) {
     this.#socket = socket;
     this.#options = options;
-    this.#as_field = as_field;
     socket.onmessage = (frame) => this.#onFrame(frame);
     socket.onend = (why) => {
       options.onProblem(why);
@@ -130,7 +107,7 @@ class ArqonConnection implements WireConnection {
   }
 
   publish(room_id: string, body: Uint8Array): void {
-    this.#socket.send(publication(room_id, body, this.#as_field));
+    this.#socket.send(publication(room_id, body));
   }
 
   close(): void {
@@ -161,7 +138,7 @@ class ArqonConnection implements WireConnection {
 
   #onEnvelope(frame: Uint8Array, start: number, end: number): void {
     const data = eventData(frame, start, end);
-    if (data !== undefined) this.#options.onMessage(this.#as_field ? fieldBody(data) : data);
+    if (data !== undefined) this.#options.onMessage(data);
   }
 
   #onAnswer(bytes: Uint8Array): void {
@@ -189,6 +166,6 @@ export const ARQON_WIRE: Wire = {
     };
     socket.onend = (why) => greeted.reject(new Error(why));
     await greeted.promise;
-    return new ArqonConnection(socket, options, spec.as_field === true);
+    return new ArqonConnection(socket, options);
   },
 };

@@ -4,6 +4,7 @@
  */
 import { CanonicalError, CanonicalReader, CanonicalWriter } from "../state/canonical.ts";
 import type { LogEntry } from "../state/entry.ts";
+import { writeAsked } from "../state/fold.ts";
 
 /** An event of an entry: which of them, counted from 1. */
 export interface EventMark {
@@ -55,24 +56,7 @@ export function writeEntries(
   writer.u32(entries.length);
   for (const entry of entries) {
     writer.u32(KINDS.indexOf(entry.kind)).i64(entry.time_ms).raw(entry.seed);
-    switch (entry.kind) {
-      case "command": {
-        writer.text(entry.command).bytes(entry.data).text(entry.id);
-        writer.text(entry.user_id).text(entry.role);
-        const claims = Object.entries(entry.claims);
-        writer.u32(claims.length);
-        for (const [name, value] of claims) writer.text(name).text(value);
-        break;
-      }
-      case "timer":
-        writer.text(entry.key);
-        break;
-      case "migrate":
-        writer.text(entry.from).i64(entry.deploy);
-        break;
-      default:
-        entry satisfies never;
-    }
+    writeAsked(writer, entry, Object.entries(entry.kind === "command" ? entry.claims : {}));
   }
   return writer;
 }

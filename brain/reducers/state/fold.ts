@@ -122,21 +122,18 @@ function remember(
   return { ...state, remembered, remembered_at, remembered_bytes: bytes };
 }
 
-const chained = new CanonicalWriter();
-
-/** The digest after an entry: of what was asked, and of all that came of it but the words for people. */
-function nextChain(before: Uint8Array, entry: LogEntry, time_ms: number, outcome: Outcome) {
-  const writer = chained.clear().raw(before).i64(entry.offset).i64(time_ms).bytes(entry.seed);
-  writer.text(entry.kind);
+/** Writes what an entry asks, with its claims in this order. */
+export function writeAsked(
+  writer: CanonicalWriter,
+  entry: LogEntry,
+  claims: readonly (readonly [name: string, value: string])[],
+): void {
   switch (entry.kind) {
-    case "command": {
+    case "command":
       writer.text(entry.command).bytes(entry.data).text(entry.id);
-      writer.text(entry.user_id).text(entry.role);
-      const claims = Object.entries(entry.claims).sort(byKey);
-      writer.u32(claims.length);
+      writer.text(entry.user_id).text(entry.role).u32(claims.length);
       for (const [name, value] of claims) writer.text(name).text(value);
       break;
-    }
     case "timer":
       writer.text(entry.key);
       break;
@@ -146,6 +143,19 @@ function nextChain(before: Uint8Array, entry: LogEntry, time_ms: number, outcome
     default:
       entry satisfies never;
   }
+}
+
+const chained = new CanonicalWriter();
+
+/** The digest after an entry: of what was asked, and of all that came of it but the words for people. */
+function nextChain(before: Uint8Array, entry: LogEntry, time_ms: number, outcome: Outcome) {
+  const writer = chained.clear().raw(before).i64(entry.offset).i64(time_ms).bytes(entry.seed);
+  writer.text(entry.kind);
+  writeAsked(
+    writer,
+    entry,
+    entry.kind === "command" ? Object.entries(entry.claims).sort(byKey) : [],
+  );
   const { kind, code, reason, answer, repeats = 0, events } = outcome;
   writer.text(kind).u32(code).text(reason).bytes(answer).i64(repeats).u32(events.length);
   for (const { type, data, to } of events) writer.text(type).bytes(data).text(to);

@@ -3,7 +3,7 @@ import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import { isRoomPattern } from "@arqon/proto";
 import { HOOKS } from "../../../../shield/policy/abi/policy.ts";
-import { examples, id, percentage, positive, withConnection } from "../options.ts";
+import { calls, examples, id, percentage, positive, withConnection } from "../options.ts";
 import type { Run } from "../options.ts";
 import { addLocalPolicy } from "./policy_local.ts";
 import { addRecord, addReplay } from "./policy_replay.ts";
@@ -69,11 +69,7 @@ function addDeploy(policy: Command, run: Run): void {
         "arq policy deploy new.wasm --name bad_words --observe --percent 10%",
       ),
     )
-    .action(
-      run(async (io, flags, [file]) =>
-        (await policyDeploy()).policyDeploy(io, file as string, flags)
-      ),
-    );
+    .action(run(calls(policyDeploy, "policyDeploy")));
 }
 
 function addChanges(policy: Command, run: Run): void {
@@ -82,20 +78,16 @@ function addChanges(policy: Command, run: Run): void {
     .option("--to <version>", "which (default: the one before; again: one more back)", version)
     .option("--yes", "do not ask before several changes are taken back")
     .addHelpText("after", examples("arq policy rollback", "arq policy rollback --to 7"))
-    .action(run(async (io, flags) => (await policyChange()).policyRollback(io, flags)));
+    .action(run(calls(policyChange, "policyRollback")));
   withTenant(policy.command("remove"))
     .description("take a policy out of a tenant's chain")
     .argument("<name>", "its name", id("policy name"))
     .addHelpText("after", examples("arq policy remove bad_words --tenant acme"))
-    .action(
-      run(async (io, flags, [name]) =>
-        (await policyChange()).policyRemove(io, name as string, flags)
-      ),
-    );
+    .action(run(calls(policyChange, "policyRemove")));
   withTenant(policy.command("reset"))
     .description("start a tenant's policies anew when the bus cannot read what is stored")
     .addHelpText("after", examples("arq policy reset --tenant acme"))
-    .action(run(async (io, flags) => (await policyChange()).policyReset(io, flags)));
+    .action(run(calls(policyChange, "policyReset")));
 }
 
 function sha256(text: string): string {
@@ -110,17 +102,13 @@ function addQuarantine(policy: Command, run: Run): void {
     .description("modules that no node runs because they wedged or killed a worker")
     .option("--json", "print the bus's answer as JSON")
     .addHelpText("after", examples("arq policy quarantine", "arq policy quarantine --json"))
-    .action(run(async (io, flags) => (await policyQuarantine()).policyQuarantine(io, flags)));
+    .action(run(calls(policyQuarantine, "policyQuarantine")));
   withConnection(policy.command("release"))
     .description("let a module out of quarantine, on every node; for operators")
     .argument("<sha256>", "the module's, as arq policy quarantine has it", sha256)
     .option("--json", "print the bus's answer as JSON")
     .addHelpText("after", examples(`arq policy release ${"0123456789abcdef".repeat(4)}`))
-    .action(
-      run(async (io, flags, [module]) =>
-        (await policyQuarantine()).policyRelease(io, module as string, flags)
-      ),
-    );
+    .action(run(calls(policyQuarantine, "policyRelease")));
 }
 
 /** Adds `arq policy` and its commands. */
@@ -137,7 +125,7 @@ export function addPolicy(program: Command, run: Run): void {
     .option("--history", "earlier versions too")
     .option("--all", "every tenant with policies, as this node sees them")
     .addHelpText("after", examples("arq policy list --history", "arq policy list --all --json"))
-    .action(run(async (io, flags) => (await policyList()).policyList(io, flags)));
+    .action(run(calls(policyList, "policyList")));
   addChanges(policy, run);
   addQuarantine(policy, run);
   withTenant(policy.command("logs"))
@@ -152,5 +140,5 @@ export function addPolicy(program: Command, run: Run): void {
       "after",
       examples("arq policy logs --tenant acme --count 20", "arq policy logs -f --tenant acme"),
     )
-    .action(run(async (io, flags) => (await policyLogs()).policyLogs(io, flags)));
+    .action(run(calls(policyLogs, "policyLogs")));
 }

@@ -5,7 +5,7 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import { HOOKS } from "../../../../shield/policy/abi/policy.ts";
-import { examples, id, positive, room } from "../options.ts";
+import { calls, examples, id, positive, room } from "../options.ts";
 import type { Run } from "../options.ts";
 import { printable, usageError } from "../../../terminal/exit.ts";
 
@@ -56,10 +56,7 @@ function addBuild(policy: Command, run: Run): void {
         "\nits own folder. A problem is told with file, line and column, exit code 1.\n" +
         examples("arq policy build no_malware.ts", "arq policy build src/policy.ts -o policy.wasm"),
     )
-    .action(run(async (io, flags, [entry]) => {
-      const { policyBuild } = await import("../../../commands/policy/policy_build.ts");
-      return await policyBuild(io, entry as string, flags);
-    }));
+    .action(run(calls(() => import("../../../commands/policy/policy_build.ts"), "policyBuild")));
 }
 
 function addCheck(policy: Command, run: Run): void {
@@ -73,10 +70,7 @@ function addCheck(policy: Command, run: Run): void {
       "\nExit code 1 when it is refused.\n" +
         examples("arq policy check no_malware.wasm", "arq policy check policy.wasm --json"),
     )
-    .action(run(async (io, flags, [file]) => {
-      const { policyCheck } = await import("../../../commands/policy/policy_check.ts");
-      return await policyCheck(io, file as string, flags);
-    }));
+    .action(run(calls(() => import("../../../commands/policy/policy_check.ts"), "policyCheck")));
 }
 
 function addTest(policy: Command, run: Run): void {

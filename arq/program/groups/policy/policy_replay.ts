@@ -5,7 +5,7 @@ import { isRoomPattern } from "@arqon/proto";
 import { parseSeconds } from "../../../bus/token.ts";
 import { parseRedactPath, type RedactPath } from "../../../replay/redaction.ts";
 import type { CallBound } from "../../../commands/policy/policy_replay.ts";
-import { examples, id, moment, positive, value, withConnection } from "../options.ts";
+import { calls, examples, id, moment, positive, value, withConnection } from "../options.ts";
 import type { Run } from "../options.ts";
 
 const MEMORY_PAGES_MAX = 65_536;
@@ -76,10 +76,7 @@ export function addReplay(policy: Command, run: Run): void {
           "arq policy replay new.wasm --policy bad_words --journal j.ndjson --max-flips 0.1%",
         ),
     )
-    .action(run(async (io, flags, [file]) => {
-      const { policyReplay } = await import("../../../commands/policy/policy_replay.ts");
-      return await policyReplay(io, file as string, flags);
-    }));
+    .action(run(calls(() => import("../../../commands/policy/policy_replay.ts"), "policyReplay")));
 }
 
 const CASES_MAX = 100_000;
@@ -111,8 +108,5 @@ export function addRecord(policy: Command, run: Run): void {
           "arq policy record --journal j.ndjson --out cases --redact data.email --redact claim.name",
         ),
     )
-    .action(run(async (io, flags) => {
-      const { policyRecord } = await import("../../../commands/policy/policy_record.ts");
-      return await policyRecord(io, flags);
-    }));
+    .action(run(calls(() => import("../../../commands/policy/policy_record.ts"), "policyRecord")));
 }

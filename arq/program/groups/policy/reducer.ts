@@ -4,7 +4,7 @@
  */
 import { Option } from "commander";
 import type { Command } from "commander";
-import { examples, positive, room } from "../options.ts";
+import { calls, examples, positive, room } from "../options.ts";
 import type { Run } from "../options.ts";
 
 const FUEL_LIMIT_MAX = 1_000_000_000;
@@ -22,10 +22,7 @@ function addBuild(group: Command, run: Run): void {
         "\nline and column, exit code 1.\n" +
         examples("arq reducer build auction.ts", "arq reducer build src/room.ts -o room.wasm"),
     )
-    .action(run(async (io, flags, [entry]) => {
-      const { reducerBuild } = await import("../../../commands/reducer/reducer_build.ts");
-      return await reducerBuild(io, entry as string, flags);
-    }));
+    .action(run(calls(() => import("../../../commands/reducer/reducer_build.ts"), "reducerBuild")));
 }
 
 function addTest(group: Command, run: Run): void {
@@ -59,10 +56,7 @@ function addTest(group: Command, run: Run): void {
           "arq reducer test auction.wasm --commands more.ndjson --begin at-noon.snapshot --json",
         ),
     )
-    .action(run(async (io, flags, [file]) => {
-      const { reducerTry } = await import("../../../commands/reducer/reducer_try.ts");
-      return await reducerTry(io, file as string, flags);
-    }));
+    .action(run(calls(() => import("../../../commands/reducer/reducer_try.ts"), "reducerTry")));
 }
 
 function addTypes(group: Command, run: Run): void {
@@ -86,10 +80,7 @@ function addTypes(group: Command, run: Run): void {
           "arq reducer types sale.schema.json --guest --out src/sale_types.ts",
         ),
     )
-    .action(run(async (io, flags, [file]) => {
-      const { reducerTypes } = await import("../../../commands/reducer/reducer_types.ts");
-      return await reducerTypes(io, file as string, flags);
-    }));
+    .action(run(calls(() => import("../../../commands/reducer/reducer_types.ts"), "reducerTypes")));
 }
 
 /** Adds `arq reducer`. */
