@@ -3,7 +3,7 @@
  * function an operation: undefined means done, a promise holds the FIFO until it settles.
  */
 import { ArqonError } from "@arqon/proto";
-import type { Ack, ClientOperation, Refresh, ScannedEnvelope, Subscribe } from "@arqon/proto";
+import type { Ack, ClientOperation, Refresh, Subscribe } from "@arqon/proto";
 import { ackAfterFlush, ackAfterLog, answer, wantsAck } from "./answers.ts";
 import type { Authenticator } from "../auth/authenticate.ts";
 import { canAct, canActInAll, notGranted, requireSameUser } from "../auth/authorize.ts";
@@ -17,7 +17,6 @@ import type { Identity } from "../auth/identity.ts";
 import { followed } from "../message/gates.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
 import { NONE_ADDED } from "../message/stamp.ts";
-import type { Caller } from "../message/caller.ts";
 import { pongFrame } from "./reply_frames.ts";
 import { leave, runSubscribe, runUnsubscribe } from "./subscribe.ts";
 import type { SubscribeContext } from "./subscribe.ts";

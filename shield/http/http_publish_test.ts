@@ -3,7 +3,7 @@
  * rates. Routes, tokens and CORS are `tests/http_test.ts`.
  */
 import assert from "node:assert/strict";
-import { ArqonError, readAck, readEnvelope, writeEnvelope } from "@arqon/proto";
+import { readAck, readEnvelope, writeEnvelope } from "@arqon/proto";
 import { Registry } from "prom-client";
 import { configFrom } from "../../shared/config/load.ts";
 import { randomPool } from "../../shared/ids.ts";

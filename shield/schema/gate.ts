@@ -14,7 +14,6 @@ import { DLQ_PATH_HEADER, DLQ_REASON_HEADER } from "./dead_letters.ts";
 import type { DeadLetters } from "./dead_letters.ts";
 import type { MappedMessage } from "./registry/entry.ts";
 import { checkEvent, firstOf, violationText } from "./validation/event_check.ts";
-import type { Violation } from "./validation/validate_types.ts";
 import type { Mappings } from "./mappings.ts";
 import type { MessageSchema, Validation } from "./validation/message_schema.ts";
 import type { SchemaTotals } from "./metrics.ts";

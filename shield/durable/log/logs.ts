@@ -7,10 +7,9 @@ import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { Appended, DurableLog } from "../../../shared/spine/contract/durable_log.ts";
 import type { Lives } from "../../../shared/spine/contract/lives.ts";
-import type { Spine, SpineHeaders } from "../../../shared/spine/contract/spine.ts";
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { RoomClasses } from "../../../shared/rooms/classes.ts";
 import type { LogAppend } from "../../message/pipeline.ts";
-import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import type { DurableStats } from "./stats.ts";
 import { AT, step } from "../../../shared/watchdog/steps.ts";
 
