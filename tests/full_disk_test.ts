@@ -4,6 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
+import { dataFinding } from "../arq/doctor/paths.ts";
+import { diskIo } from "../arq/testing/disk_io.ts";
 import { connect } from "../sdk/typescript/mod.ts";
 import type { Connection } from "../sdk/typescript/mod.ts";
 import { roomState } from "@arqon/sdk/state";
@@ -161,3 +163,18 @@ Deno.test("a file that is torn or damaged: the message names it, what it holds, 
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+testOnDisk(
+  "arq doctor tells a full disk under data_dir, though an empty file can be made there",
+  async () => {
+    await using disk = await mountSmallDisk(1);
+    const io = diskIo(disk.folder);
+    assert.equal((await dataFinding(io, "data")).status, "ok");
+    await disk.fill();
+    const { status, text, fix } = await dataFinding(io, "data");
+    assert.equal(status, "fail");
+    assert.match(text, /cannot be written: .*[Nn]o space/);
+    assert.match(fix ?? "", /free some room/);
+    await disk.clear();
+  },
+);

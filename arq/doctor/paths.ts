@@ -56,6 +56,7 @@ async function writeProblem(io: Io, folder: string): Promise<string | undefined>
   } catch (error) {
     return whyOf(error);
   } finally {
+    // It may never have been made.
     await io.files.remove(probe).catch(() => {});
   }
 }

@@ -9,7 +9,6 @@ import { dataFinding, privateFinding } from "./paths.ts";
 import { configFrom } from "../../shared/config/load.ts";
 import { placesOf, requireFreePorts, sharedWith } from "../../shared/listeners/port_check.ts";
 import type { Place } from "../../shared/listeners/port_check.ts";
-import { mountSmallDisk, noSmallDisk } from "../../tests/harness/small_disk.ts";
 import { outsideFindings } from "./outside.ts";
 import { lsofOwner, portFinding, ssOwner } from "./ports.ts";
 import { clockFinding, denoFinding, fileLimit, fileLimitFinding, isAtLeast } from "./system.ts";
@@ -169,20 +168,6 @@ Deno.test("a quota server or collector that is away or refuses is named, and one
   });
   assert.match(away[0] ?? "", /^warn quota server: 127\.0\.0\.1:1 does not answer: .*ECONNREFUSED/);
   assert.match(away[1] ?? "", /^warn collector: 127\.0\.0\.1:1 does not answer: /);
-});
-
-Deno.test("data_dir on a disk that is full is told as full", {
-  ignore: noSmallDisk() !== undefined,
-}, async () => {
-  await using disk = await mountSmallDisk(1);
-  const io = diskIo(disk.folder);
-  assert.equal((await dataFinding(io, "data")).status, "ok");
-  await disk.fill();
-  const { status, text, fix } = await dataFinding(io, "data");
-  assert.equal(status, "fail");
-  assert.match(text, /cannot be written: .*[Nn]o space/);
-  assert.match(fix ?? "", /free some room/);
-  await disk.clear();
 });
 
 Deno.test("data_dir must be writable; a private key must be its owner's only", async () => {

@@ -5,7 +5,7 @@
  */
 
 /** After so long a hook is switched off. */
-export const OFF_AFTER_MS = 5 * 86_400_000;
+const OFF_AFTER_MS = 5 * 86_400_000;
 /** Between two failures counts at most that. */
 const GAP_MAX_MS = 86_400_000;
 /** The sum is stored when it has grown by so much. */

@@ -258,7 +258,7 @@ Deno.test("a receiver that has taken nothing for five days is switched off, by t
   await world.send("o1");
   await until("days are counted", async () => (await documentOf(world)).failed_ms! >= 48 * HOUR_MS);
   failing = false;
-  await until("it is taken", async () => world.taken("o1").length === 1);
+  await until("it is taken", () => world.taken("o1").length === 1);
   await until("that counts", async () => !(await documentOf(world)).failed_ms);
   failing = true;
   await world.send("o1");
