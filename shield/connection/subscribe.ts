@@ -71,13 +71,19 @@ interface Allowed {
   readonly filter: Filter | undefined;
 }
 
+/** No room's epoch. A position without an epoch has it: it may be of another copy of the log. */
+export const NO_EPOCH = "-";
+/** With offset 0: the beginning of the room's present epoch. */
+export const ANY_EPOCH = "*";
+
 /**
  * The position that a SUB names; undefined: the room's present one. No offset is above 2^53, so one
  * that is can only be of the future.
  */
 function positionOf({ after_offset, epoch }: Subscribe): Position | undefined {
   const after = Number(after_offset);
-  return after === 0 && epoch === "" ? undefined : { after, epoch };
+  if (epoch === "") return after === 0 ? undefined : { after, epoch: NO_EPOCH };
+  return { after, epoch: after === 0 && epoch === ANY_EPOCH ? "" : epoch };
 }
 
 /**

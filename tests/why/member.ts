@@ -24,6 +24,7 @@ const NORMAL = 1000;
 interface Answer {
   readonly code: number;
   readonly reason?: string;
+  readonly result?: { readonly epoch?: string };
 }
 
 interface Message {
@@ -40,6 +41,7 @@ export class Member {
   readonly #waiting = new Map<number, (answer: Answer | undefined) => void>();
   /** The last offset that it has seen of each durable room. */
   readonly #offsets = new Map<string, number>();
+  readonly #epochs = new Map<string, string>();
   #socket: WebSocket | undefined;
   #sitting: Sitting | undefined;
   #request = 0;
@@ -78,8 +80,12 @@ export class Member {
     };
     sitting.stays.push(stay);
     const after = this.#offsets.get(room_id);
-    const more = after === undefined ? {} : { after_offset: after };
+    const more = after === undefined
+      ? {}
+      : { after_offset: after, epoch: this.#epochs.get(room_id) };
     const answer = await this.#ask({ op: "sub", room: room_id, no_echo, ...more });
+    const epoch = answer?.result?.epoch;
+    if (epoch !== undefined) this.#epochs.set(room_id, epoch);
     if (answer?.code === 0) stay.acked_ms = Date.now();
     else if (answer !== undefined) stay.left_ms = Date.now();
   }
