@@ -104,7 +104,7 @@ function askedRooms(
   if (new Set(rooms).size < rooms.length) throw new ArqonError("repeated-field", "room");
   const last = request.headers.get("last-event-id") || searchParams.get("last_event_id") || "";
   const after = queriedPosition(searchParams, rooms.length);
-  const positions = last === "" ? [after] : parseEventId(last, rooms.length);
+  const positions = last === "" ? rooms.map(() => after) : parseEventId(last, rooms.length);
   const filter = searchParams.get("filter") ?? "";
   return rooms.map((room_id, at) => ({ room_id, position: positions[at], filter }));
 }
