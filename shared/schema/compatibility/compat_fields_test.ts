@@ -135,7 +135,11 @@ Deno.test("maps are lists of entries", async (t) => {
           "warning json-type-changed M.f",
           "warning field-type-changed M.g",
         ],
-        FORWARD: ["warning field-type-changed M.f", "warning field-type-changed M.g"],
+        FORWARD: [
+          "warning json-type-changed M.f",
+          "warning json-type-changed M.f",
+          "warning field-type-changed M.g",
+        ],
       },
     },
     {
