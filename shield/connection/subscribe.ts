@@ -9,6 +9,7 @@ import { requireGrant } from "../auth/authorize.ts";
 import type { Connection } from "./connection.ts";
 import type { Filter } from "../filter/filter.ts";
 import type { Filters } from "../filter/filters.ts";
+import { ANY_EPOCH, NO_EPOCH } from "../../shared/rooms/asked_epoch.ts";
 import { grownRoomOf } from "../../shared/rooms/growing_room.ts";
 import { judgedRoomOf } from "../../shared/rooms/reserved.ts";
 import type { Limits } from "../../shared/config/schema.ts";
@@ -70,11 +71,6 @@ interface Allowed {
   readonly request: RequestRef;
   readonly filter: Filter | undefined;
 }
-
-/** No room's epoch. A position without an epoch has it: it may be of another copy of the log. */
-export const NO_EPOCH = "-";
-/** With offset 0: the beginning of the room's present epoch. */
-export const ANY_EPOCH = "*";
 
 /**
  * The position that a SUB names; undefined: the room's present one. No offset is above 2^53, so one
