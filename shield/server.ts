@@ -143,22 +143,20 @@ function assemble(
   options: ShieldOptions,
   foundation: Foundation,
   authenticator: Authenticator,
-  { policies, events }: Hooked,
+  { policies, policies: { overseer }, events }: Hooked,
   bans_bucket: KeyValue,
   socket_server: SocketServer,
 ): Parts {
   const { config, config: { limits }, spine, log, now, random, traces } = options;
   const [stats, flushes] = [createStats(), new FlushQueue(spine)];
   registerStats(stats, options.registry);
-  const { tenants, gate: quota, rooms: { classes }, noted } = foundation;
-  const { ledger } = noted ?? {};
+  const { tenants, gate: quota, rooms: { classes }, noted, usage } = foundation;
+  const ledger = noted?.ledger;
   const durable = startDurable({ ...options, classes, flushes });
   const [filters, shares] = startFilters(config.filters, options.registry);
   const heard = { spine: traces?.hearing(spine, stats) ?? spine, durable: durable.rooms, shares };
   const { mirroring: { mirror }, journal: { journal }, schemas: { gate: schemas } } = foundation;
   const hub = new Hub({ ...limits, ...heard, stats, tenants, now, random, ledger, schemas });
-  const { overseer } = policies;
-  const { usage } = foundation;
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
   const tap = createTap(spine, Number(config.brain.tap));
   const observers = observersOf([usage?.observer, noted?.observer, tap, mirror, traces, journal]);

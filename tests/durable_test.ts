@@ -114,9 +114,12 @@ async function recovered({ open }: Stage): Promise<void> {
     epoch,
   });
   await none.nothing(room, publisher);
-  using unchecked = await open();
-  assert.equal((await unchecked.join(room, { after_offset: offsets[13] })).recovered, true);
-  assert.equal((await unchecked.told()).data, 14, "without an epoch nothing is compared");
+  using bare = await open();
+  const { recovered, reason } = await bare.join(room, { after_offset: offsets[13] });
+  assert.deepEqual([recovered, reason], [false, "epoch-changed"], "no offset counts without epoch");
+  using first = await open();
+  assert.equal((await first.join(room, { epoch: "*" })).recovered, true);
+  assert.deepEqual(await first.hears(offsets), numbers(0, 15));
 }
 
 async function binaryRecovery({ bus, open }: Stage): Promise<void> {

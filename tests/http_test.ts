@@ -83,6 +83,9 @@ async function refused(bus: TestBus, t: Deno.TestContext): Promise<void> {
       assert.equal(problem.status, status);
       assert.equal(problem.type, `urn:arqon:error:${reason}`);
       assert.equal(response.headers.get("content-type"), "application/problem+json");
+      if (reason === "not-a-websocket") {
+        assert.equal(response.headers.get("sec-websocket-version"), "13");
+      }
       if (status === 401) assert.match(response.headers.get("www-authenticate") ?? "", /^Bearer /);
     });
   }

@@ -422,6 +422,26 @@ async function overlapping(place: Place): Promise<void> {
   assert.deepEqual(positions.heard, [1, 2, 3, 4].map((at) => `log-o1 ${at}`));
 }
 
+/** The ACK of a SUB with positions comes before all that the pattern hears. */
+async function answersFirst(place: Place): Promise<void> {
+  using bob = await join(place, "bob", 1);
+  using ann = await openText(place.urls[0], await place.tokenFor("ann"));
+  const publish = (count: number) => {
+    for (let at = 0; at < count; at++) {
+      bob.raw.send({ op: "pub", room: `log-first-${at}`, type: "t", data: at });
+    }
+  };
+  for (let round = 0; round < 30; round++) {
+    publish(10);
+    ann.send({ op: "sub", room: "log-first*", id: 1, positions: { other: { "log-first-0": 1 } } });
+    publish(10);
+    assert.equal((await ann.json()).op, "ack", `round ${round}`);
+    await bob.pub("log-first-0", "last");
+    ann.send({ op: "unsub", room: "log-first*", id: 2 });
+    while ((await ann.json()).id !== 2);
+  }
+}
+
 async function filtered(place: Place): Promise<void> {
   using bob = await join(place, "bob", 1);
   const positions = new Positions();
@@ -504,7 +524,7 @@ async function drops(place: Place): Promise<void> {
 }
 
 async function positionScenarios(t: Deno.TestContext, place: Place): Promise<void> {
-  const runs = { missed, overlapping, filtered, refused: refusedPositions, drops };
+  const runs = { missed, overlapping, answersFirst, filtered, refused: refusedPositions, drops };
   for (const [name, run] of Object.entries(runs)) {
     await t.step(name, () => run(place));
   }

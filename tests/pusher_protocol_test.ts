@@ -88,6 +88,8 @@ async function versions({ open, http }: World): Promise<void> {
   assert.equal(unknown.status, 404, await unknown.text());
   const plain = await fetch(new URL("/app/key-1?protocol=7", http));
   assert.equal(plain.status, 400);
+  assert.equal(plain.headers.get("upgrade"), "websocket");
+  assert.equal(plain.headers.get("sec-websocket-version"), "13");
   assert.equal((await plain.json()).reason, "not-a-websocket");
 }
 

@@ -99,11 +99,32 @@ async function recovers({ read, publish }: World): Promise<void> {
   for (const [path, headers] of ways) {
     using reader = await read(path, headers);
     const entered = await reader.until("subscribed");
-    assert.equal(entered.data.recovered, true);
+    assert.equal(entered.data.recovered, true, path);
     assert.equal(entered.id, "", "who has not got the messages yet stays where it was");
     const got = [];
     for (const _ of [2, 3, 4]) got.push((await reader.until("message")).data.data);
     assert.deepEqual(got, [2, 3, 4], path);
+  }
+}
+
+async function fromTheStart({ read, publish }: World): Promise<void> {
+  for (const n of [1, 2]) await publish("kept-first", n);
+  let id: string;
+  {
+    using reader = await read("events?room=kept-first&room=kept-none&from=start");
+    const entered = [await reader.until("subscribed"), await reader.until("subscribed")];
+    assert.deepEqual(entered.map(({ data }) => data.recovered), [true, true]);
+    assert.deepEqual((await reader.until("message")).data.data, 1);
+    ({ id } = await reader.until("message"));
+  }
+  assert.match(id, /^\w+:[1-9]\d*,\w+:0$/);
+  await publish("kept-none", 3);
+  using back = await read("events?room=kept-first&room=kept-none", { "last-event-id": id });
+  assert.equal((await back.until("message")).data.data, 3);
+  for (const bare of ["after_offset=0", "after_offset=1", "epoch="]) {
+    using reader = await read(`rooms/kept-first/events?${bare}`);
+    const { data } = await reader.until("subscribed");
+    assert.deepEqual([data.recovered, data.reason], [false, "epoch-changed"], bare);
   }
 }
 
@@ -154,6 +175,8 @@ async function isRefused({ bus, read }: World): Promise<void> {
     ["rooms/kept/events", { "last-event-id": "7" }, 400, "invalid-field"],
     ["events?room=kept&room=kept-a", { "last-event-id": "e:7" }, 400, "invalid-field"],
     ["rooms/a/events?after_offset=3", {}, 400, "not-durable"],
+    ["rooms/a/events?from=start", {}, 400, "not-durable"],
+    ["rooms/kept/events?from=end", {}, 400, "invalid-field"],
     ["rooms/a/events", { accept: "application/json" }, 406, "not-acceptable"],
     ["rooms/a/events", { accept: "text/event-stream;q=0" }, 406, "not-acceptable"],
     ["rooms/a/events", { authorization: "Bearer x.y.z" }, 401, "token-malformed"],
@@ -304,6 +327,8 @@ const SCENARIOS: Readonly<Record<string, (world: World) => Promise<void>>> = {
   patterns,
   "a reader comes back without a gap": recovers,
   "a position of another epoch is a gap": ofAnotherEpoch,
+  "from=start is the beginning of each room, and an offset without epoch is not believed":
+    fromTheStart,
   "several rooms have one id": ofSeveralRooms,
   "what is wrong is refused by a status": isRefused,
   "gzip brings each event when it comes": isCompressed,

@@ -178,7 +178,8 @@ Deno.test("a durable room's log tells of a message that no Shield tells of", asy
   const admin = new AdminClient(adminOf(next), token);
   using bob = await openText(socketOf(next), await issuer.tokenFor({ sub: "bob" }));
   using cat = await openText(socketOf(next), await issuer.tokenFor({ sub: "cat" }));
-  bob.send({ op: "sub", room: "log-1", id: 1, after_offset: 1 });
+  const { result: { epoch } } = await ask(bob, { op: "cmd", room: "log-1", name: "history.get" });
+  bob.send({ op: "sub", room: "log-1", id: 1, after_offset: 1, epoch });
   await heardId(bob, "gone");
   await ask(cat, { op: "sub", room: "log-1" });
   const by_offset = "/v1/why?room=log-1&offset=2";

@@ -46,14 +46,19 @@ class Listener {
     void this.#read();
   }
 
-  async ask(frame: object): Promise<void> {
+  /** Resolves with the epoch of the answer, if it has one. */
+  async ask(frame: object): Promise<string | undefined> {
     const { promise, resolve } = Promise.withResolvers<{ result?: unknown }>();
     const id = ++this.#request;
     this.#answers.set(id, resolve);
     this.#client.send({ ...frame, id });
     const { result } = await promise;
-    const { messages = [] } = (result ?? {}) as { messages?: { message_id: string }[] };
+    const { messages = [], epoch } = (result ?? {}) as {
+      messages?: { message_id: string }[];
+      epoch?: string;
+    };
     for (const { message_id } of messages) this.got.add(message_id);
+    return epoch;
   }
 
   close(): void {
@@ -76,6 +81,7 @@ class Listener {
 class World {
   readonly open = new Map<string, Listener>();
   readonly #said: string[] = [];
+  readonly #epochs = new Map<string, string>();
   readonly #random: Random;
   readonly #bus: TestBus;
   readonly #backend: HttpPeer;
@@ -102,7 +108,8 @@ class World {
       return `${user} goes`;
     }
     const frame = this.#frame(turn, room);
-    await client.ask(frame);
+    const epoch = await client.ask(frame);
+    if (epoch !== undefined) this.#epochs.set(room, epoch);
     return `${user} ${JSON.stringify(frame)}`;
   }
 
@@ -156,7 +163,9 @@ class World {
     return {
       ...{ op: "sub", room, no_echo: random.chance(0.3) },
       ...(random.chance(0.3) ? { filter: `data.n > ${random.int(0, 9)}` } : {}),
-      ...(has_positions && random.chance(0.5) ? { after_offset: random.int(1, 8) } : {}),
+      ...(has_positions && random.chance(0.5)
+        ? { after_offset: random.int(1, 8), epoch: this.#epochs.get(room) }
+        : {}),
     };
   }
 }

@@ -97,7 +97,8 @@ Deno.test("a message that came when nobody was there is told by its id, and that
     assert.equal(await words(world, "away", "bob"), "not_connected 1000");
     using bob = await client(world, "bob");
     assert.match(await words(world, "away", "bob"), /^not_connected 1000,not_connected$/);
-    bob.send({ op: "sub", room: "log-1", id: 1, after_offset: 1 });
+    const epoch = await epochOf(world, "log-1");
+    bob.send({ op: "sub", room: "log-1", id: 1, after_offset: 1, epoch });
     assert.deepEqual(await hear(bob, "away"), ["away"]);
     assert.equal(await words(world, "away", "bob"), "not_connected 1000,caught_up");
     using late = await client(world, "late");

@@ -199,10 +199,10 @@ Deno.test("messages to which their sender gives the same X-Twist-ID are told apa
 Deno.test("what a connection recovers of a durable room is told as such", async () => {
   await withBus(async (world) => {
     using ann = await client(world, "ann");
-    await ask(ann, { op: "sub", room: "log-1" });
+    const { result: { epoch } } = await ask(ann, { op: "sub", room: "log-1" });
     for (const id of ["a", "b", "c"]) await publish(ann, "log-1", id);
     using bob = await client(world, "bob");
-    bob.send({ op: "sub", room: "log-1", id: 1, after_offset: 1 });
+    bob.send({ op: "sub", room: "log-1", id: 1, after_offset: 1, epoch });
     for (let got = 0; got < 2;) if ((await bob.json()).op === "msg") got++;
     await publish(ann, "log-1", "d");
     assert.equal((await bob.json()).op, "msg");

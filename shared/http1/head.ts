@@ -90,7 +90,8 @@ export function parseHead(bytes: Uint8Array): RequestHead {
   return {
     method: method as string,
     target: requireTarget(method as string, target as string),
-    headers,
+    // RFC 9110, 7.8: in HTTP/1.0 an Upgrade is ignored.
+    headers: old ? headers.filter(([name]) => name.toLowerCase() !== "upgrade") : headers,
     host: hostOf(headers, old),
     framing: framingOf(headers, old),
     keep_alive: keepsAlive(headers, old),

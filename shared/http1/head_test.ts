@@ -47,6 +47,13 @@ Deno.test("a connection stays for HTTP/1.1 unless it is closed, for HTTP/1.0 whe
   assert.equal(parse("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n").keep_alive, true);
 });
 
+Deno.test("an Upgrade in HTTP/1.0 is ignored, and the connection ends all the same", () => {
+  const lines = ["Connection: Upgrade, keep-alive", "UPGRADE: websocket", "", ""].join("\r\n");
+  const old = parse(`GET / HTTP/1.0\r\n${lines}`);
+  assert.deepEqual([old.headers.map(([name]) => name), old.keep_alive], [["Connection"], false]);
+  assert.equal(parse(`GET / HTTP/1.1\r\nHost: a\r\n${lines}`).headers.length, 3);
+});
+
 /** What a request is answered that another parser might read otherwise. */
 const REFUSED: readonly (readonly [what: string, text: string, status: number])[] = [
   ["both lengths", post("Content-Length: 5", "Transfer-Encoding: chunked"), 400],

@@ -34,6 +34,8 @@ export class HeardPattern implements PatternListener {
   no_echo: boolean;
   filter: Filter | undefined;
   deltas: DeltaWish | undefined;
+  /** Settles once its SUB is answered: rooms that it enters before wait for that. Absent: it is. */
+  answering: Promise<void> | undefined;
   readonly #owner: PatternOwner;
 
   constructor(

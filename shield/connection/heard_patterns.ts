@@ -85,9 +85,14 @@ export class HeardPatterns {
   /**
    * Hears a pattern, or hears it otherwise. What was refused in its rooms before is asked for again. Throws
    * as `PatternRooms.add` does, and `too-many-filters`. Nothing is heard of the `awaited` rooms until
-   * `enterAt` or `awaitNone`.
+   * `enterAt` or `awaitNone`, and what comes of new rooms waits until `answered`.
    */
-  hear(pattern: string, wish: PatternWish, awaited: Iterable<string> = []): void {
+  hear(
+    pattern: string,
+    wish: PatternWish,
+    awaited: Iterable<string> = [],
+    answered?: Promise<void>,
+  ): void {
     const { hub, filters } = this.#context;
     const { identity, text } = this.#connection;
     const matching = (room_id: string) => matchesRoomPattern(pattern, room_id);
@@ -104,6 +109,7 @@ export class HeardPatterns {
     }
     if (before === undefined) {
       const heard = new HeardPattern(this, pattern, text, wish);
+      heard.answering = answered;
       this.#patterns.set(pattern, heard);
       try {
         hub.patterns.add(tenant_id, heard);
@@ -116,6 +122,7 @@ export class HeardPatterns {
     // Whoever asks for deltas again begins with all of the data.
     const is_changed = before.no_echo !== no_echo || before.filter !== filter ||
       before.deltas !== undefined || deltas !== undefined;
+    before.answering = answered;
     before.no_echo = no_echo;
     before.deltas = deltas;
     filters.hold(tenant_id, pattern, filter);
@@ -172,6 +179,10 @@ export class HeardPatterns {
     } catch (error) {
       return this.#refuse(room_id, error);
     }
+    const { answering } = pattern;
+    if (flow === undefined && answering !== undefined) {
+      asked = Promise.all([asked, answering]).then(() => {});
+    }
     if (asked === undefined) return void this.#join(pattern, room_id, flow);
     const { ledger } = this.#context;
     const place = () => ({ since: ledger?.current ?? 0, since_ms: ledger?.now_ms ?? 0 });
@@ -206,6 +217,12 @@ export class HeardPatterns {
   /** Enters those that are still awaited as any other room, when something of them comes. */
   awaitNone(): void {
     this.#awaited.clear();
+  }
+
+  /** Its SUB is answered: rooms are entered at once from now on. */
+  isAnswered(pattern: string, answered: Promise<void>): void {
+    const heard = this.#patterns.get(pattern);
+    if (heard?.answering === answered) heard.answering = undefined;
   }
 
   /** Enters an awaited room at the place in which the connection is; false: it may not be heard any more. */

@@ -9,6 +9,7 @@ import { requireGrant } from "../auth/authorize.ts";
 import type { Connection } from "./connection.ts";
 import type { Filter } from "../filter/filter.ts";
 import type { Filters } from "../filter/filters.ts";
+import { ANY_EPOCH, NO_EPOCH } from "../../shared/rooms/asked_epoch.ts";
 import { grownRoomOf } from "../../shared/rooms/growing_room.ts";
 import { judgedRoomOf } from "../../shared/rooms/reserved.ts";
 import type { Limits } from "../../shared/config/schema.ts";
@@ -72,7 +73,8 @@ interface Allowed {
  */
 function positionOf({ after_offset, epoch }: Subscribe): Position | undefined {
   const after = Number(after_offset);
-  return after === 0 && epoch === "" ? undefined : { after, epoch };
+  if (epoch === "") return after === 0 ? undefined : { after, epoch: NO_EPOCH };
+  return { after, epoch: after === 0 && epoch === ANY_EPOCH ? "" : epoch };
 }
 
 /**

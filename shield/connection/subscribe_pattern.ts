@@ -150,7 +150,13 @@ async function hearFrom(
     if (path.classes.of(tenant_id, room_id).durable) awaited.push(room_id);
     else outcomes.set(room_id, { recovered: false, reason: "not-durable" });
   }
-  patterns.hear(pattern, wish, awaited);
+  const answered = Promise.withResolvers<void>();
+  using end = new DisposableStack();
+  end.defer(() => {
+    patterns.isAnswered(pattern, answered.promise);
+    answered.resolve();
+  });
+  patterns.hear(pattern, wish, awaited, answered.promise);
   const flows = new Map<string, Flow>();
   const enter = async (room_id: string) => {
     const position = positions.get(room_id);

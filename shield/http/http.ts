@@ -19,6 +19,7 @@ import type { Identity } from "../auth/identity.ts";
 import { isOriginAllowed, requireOrigin } from "../auth/origin.ts";
 import type { Client } from "../message/caller.ts";
 import type { Observers } from "../message/observers.ts";
+import { UPGRADE_HEADERS } from "../socket/handshake.ts";
 import { lightCopyOf, originalOf } from "../socket/light_copy.ts";
 import { bump } from "../stats/stats.ts";
 import type { ShieldStats } from "../stats/stats.ts";
@@ -271,8 +272,7 @@ function extraHeaders(
   methods: readonly string[],
 ): Record<string, string> {
   if (refusal.reason === "method-not-allowed") return { allow: allowOf(path, methods) };
-  // RFC 9110, 15.5.22: the answer names what to upgrade to.
-  return refusal.reason === "not-a-websocket" ? { upgrade: "websocket" } : {};
+  return refusal.reason === "not-a-websocket" ? UPGRADE_HEADERS : {};
 }
 
 /**

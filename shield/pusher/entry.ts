@@ -18,6 +18,7 @@ import type { HttpPublishContext } from "../http/http_publish.ts";
 import type { PendingRequests } from "../http/pending.ts";
 import type { Admission } from "../rates/admission_gate.ts";
 import type { SocketServer, Upgraded } from "../socket/client_socket.ts";
+import { UPGRADE_HEADERS } from "../socket/handshake.ts";
 import { originalOf } from "../socket/light_copy.ts";
 import { bump } from "../stats/stats.ts";
 import type { ShieldStats } from "../stats/stats.ts";
@@ -94,6 +95,7 @@ function refusal({ stats, log }: PusherContext, error: unknown): Response {
   const known = error instanceof ArqonError ? error : new ArqonError("internal");
   if (error !== known) log.error("a Pusher request failed", { error });
   bump(stats.rejects, known.reason);
+  if (known.reason === "not-a-websocket") return problemResponse(known, UPGRADE_HEADERS);
   return problemResponse(known, known.reason === "draining" ? { connection: "close" } : {});
 }
 

@@ -2,7 +2,7 @@
  * When a schedule is due: once, every so often, or by a cron expression in a time zone. Pure. Who publishes
  * then is `schedules.ts`.
  */
-import { Cron } from "croner";
+import { Cron, CronDate } from "croner";
 import { z } from "zod";
 
 /** The shortest period, in ms. */
@@ -38,7 +38,55 @@ export interface When {
   readonly until_ms?: number | undefined;
 }
 
-const cronOf = ({ cron = "", zone = "UTC" }: When): Cron => new Cron(cron, { timezone: zone });
+const DAY_MS = 86_400_000;
+
+const cronOf = (cron: string, zone: string): Cron => new Cron(cron, { timezone: zone });
+
+/** The first whole second of `from_ms` to `to_ms` at which this holds; from there on it must hold. */
+function firstSecond(from_ms: number, to_ms: number, holds: (ms: number) => boolean): number {
+  let [low, high] = [from_ms, to_ms];
+  while (low < high) {
+    const middle = low + Math.floor((high - low) / 2_000) * 1_000;
+    if (holds(middle)) high = middle;
+    else low = middle + 1_000;
+  }
+  return low;
+}
+
+/** What a clock on the wall of `zone` says then, as the Unix ms at which one in UTC says it. */
+function wallAt(ms: number, zone: string): number {
+  const { year, month, day, hour, minute, second } = new CronDate(new Date(ms), zone);
+  return Date.UTC(year, month, day, hour, minute, second);
+}
+
+/** When the clock on the wall first says that or, where it leaves that out, more. */
+function firstAt(wall_ms: number, zone: string): number {
+  const offsets = [-DAY_MS, DAY_MS].map((by) => wallAt(wall_ms + by, zone) - wall_ms - by);
+  const [least = 0, most = 0] = offsets.sort((one, other) => one - other);
+  const earliest_ms = wall_ms - most;
+  if (wallAt(earliest_ms, zone) === wall_ms) return earliest_ms;
+  return firstSecond(earliest_ms, wall_ms - least, (ms) => wallAt(ms, zone) >= wall_ms);
+}
+
+/**
+ * By the rule of Debian's cron: an expression whose minute and hour have no "*" names times of the clock on the wall,
+ * and each is due once, also where a change of the clock leaves it out or repeats it. Others are due whenever that
+ * clock says so.
+ */
+function cronAfter(cron: string, zone: string, after_ms: number): number | undefined {
+  const fields = cron.trim().split(/\s+/);
+  const [minute = "", hour = ""] = fields.length > 5 ? fields.slice(1) : fields;
+  if (/[*?@]/.test(minute + hour)) {
+    return cronOf(cron, zone).nextRun(new Date(after_ms))?.getTime();
+  }
+  const wall_ms = wallAt(after_ms, zone);
+  const is_repeated = firstAt(wall_ms, zone) + 1_000 <= after_ms;
+  const from_ms = is_repeated
+    ? firstSecond(wall_ms, wall_ms + DAY_MS, (ms) => firstAt(ms, zone) > after_ms) - 1_000
+    : wall_ms;
+  const due = cronOf(cron, "UTC").nextRun(new Date(from_ms));
+  return due === null ? undefined : firstAt(due.getTime(), zone);
+}
 
 /** What is wrong with it; undefined: nothing. `path` is the member. */
 export function whenProblem(
@@ -60,7 +108,7 @@ export function whenProblem(
     return { path: "zone", message: `there is no time zone ${JSON.stringify(when.zone)}` };
   }
   try {
-    cronOf(when).nextRun(new Date(0));
+    cronOf(when.cron, "UTC").nextRun(new Date(0));
     return undefined;
   } catch (error) {
     return { path: "cron", message: error instanceof Error ? error.message : String(error) };
@@ -74,9 +122,9 @@ export function dueAfter(when: When, after_ms: number): number | undefined {
 }
 
 function nextAfter(when: When, after_ms: number): number | undefined {
-  const { at_ms, every_ms, from_ms = 0 } = when;
+  const { at_ms, every_ms, from_ms = 0, cron = "", zone = "UTC" } = when;
   if (at_ms !== undefined) return at_ms > after_ms ? at_ms : undefined;
-  if (every_ms === undefined) return cronOf(when).nextRun(new Date(after_ms))?.getTime();
+  if (every_ms === undefined) return cronAfter(cron, zone, after_ms);
   if (from_ms > after_ms) return from_ms;
   return from_ms + every_ms * (Math.floor((after_ms - from_ms) / every_ms) + 1);
 }

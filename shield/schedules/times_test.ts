@@ -32,18 +32,48 @@ Deno.test("cron goes by the clock of its zone, also in the nights in which that 
   // Friday in winter, then Monday, the first day of summer time.
   assert.equal(dueAfter(daily, at("2027-03-26T00:00:00Z")), at("2027-03-26T08:30:00Z"));
   assert.equal(dueAfter(daily, at("2027-03-26T08:30:00Z")), at("2027-03-29T07:30:00Z"));
-  // 02:30 does not exist on that night, and exists twice in autumn: it is due once on either.
-  const night = { cron: "30 2 * * *", zone: "Europe/Berlin" };
-  const times = (from: string, to: string) => {
-    const due = [];
-    for (let ms = at(from); (ms = dueAfter(night, ms)!) < at(to);) due.push(ms);
-    return due.length;
-  };
-  assert.equal(times("2027-03-27T12:00:00Z", "2027-03-28T12:00:00Z"), 1);
-  assert.equal(times("2027-10-30T12:00:00Z", "2027-10-31T12:00:00Z"), 1);
   assert.equal(
     dueAfter({ cron: "*/5 * * * * *" }, at("2027-01-01T00:00:01Z")),
     at("2027-01-01T00:00:05Z"),
+  );
+});
+
+/** When it is due within twelve hours, as UTC without the date. */
+function dueInNight(cron: string, zone: string, from: string): string {
+  const times: string[] = [];
+  for (let ms = at(from); (ms = dueAfter({ cron, zone }, ms)!) < at(from) + 43_200_000;) {
+    times.push(new Date(ms).toISOString().slice(11, 16));
+  }
+  return times.join(" ");
+}
+
+Deno.test("times that an expression names are due once where the clock leaves them out or repeats them", () => {
+  const spring = "2026-03-28T20:00:00Z";
+  const autumn = "2026-10-24T20:00:00Z";
+  for (
+    const [cron, from, expected] of [
+      ["30 2 * * *", spring, "01:00"],
+      ["59 2 * * *", spring, "01:00"],
+      ["30 2,14 * * *", spring, "01:00"],
+      ["0,30 2 * * *", spring, "01:00"],
+      ["0 2-4 * * *", spring, "01:00 02:00"],
+      ["0 15 0-6/2 * * *", spring, "23:15 01:00 02:15 04:15"],
+      ["0 2,14 * * *", autumn, "00:00"],
+      ["0,30 2 * * *", autumn, "00:00 00:30"],
+      ["15 0 1-4 * * *", autumn, "23:00 00:00 02:00 03:00"],
+      // These follow the clock on the wall.
+      ["*/30 2 * * *", spring, ""],
+      ["*/30 2 * * *", autumn, "00:00 00:30 01:00 01:30"],
+      ["0 */2 * * *", spring, "21:00 23:00 02:00 04:00 06:00"],
+    ] as const
+  ) assert.equal(dueInNight(cron, "Europe/Berlin", from), expected, cron);
+  assert.equal(dueInNight("30 1,13 * * *", "America/New_York", "2026-10-31T20:00:00Z"), "05:30");
+  // The clock jumps over midnight.
+  assert.equal(dueInNight("30 23 * * *", "America/Nuuk", spring), "01:00");
+  // Asked within the repeated hour.
+  assert.equal(
+    dueAfter({ cron: "45 2,3 * * *", zone: "Europe/Berlin" }, at("2026-10-25T01:10:00Z")),
+    at("2026-10-25T02:45:00Z"),
   );
 });
 

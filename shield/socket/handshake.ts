@@ -4,6 +4,8 @@ import { hasItem } from "../../shared/http1/header_list.ts";
 
 /** RFC 6455, 1.3. */
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+/** What a refused handshake names: RFC 9110, 15.5.22, and RFC 6455, 4.4. */
+export const UPGRADE_HEADERS = { "upgrade": "websocket", "sec-websocket-version": "13" };
 /** Sixteen bytes in base64. */
 const KEY = /^[+/0-9A-Za-z]{22}==$/;
 

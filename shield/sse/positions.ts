@@ -1,10 +1,11 @@
 /**
  * Where a reader of events stands: what an event's `id` says, `Last-Event-ID` gives back, and
- * `?after_offset=&epoch=` says of one room. Pure. What a position means is `durable/`.
+ * `?after_offset=&epoch=` says of one room, `?from=start` of all. Pure. What a position means is `durable/`.
  */
 import { ArqonError } from "@arqon/proto";
+import { ANY_EPOCH, NO_EPOCH } from "../../shared/rooms/asked_epoch.ts";
 
-/** The place of a reader in a durable room; the epoch is "" while nobody has said it. */
+/** The place of a reader in a durable room. */
 export interface RoomPosition {
   readonly epoch: string;
   readonly offset: number;
@@ -44,17 +45,23 @@ export function parseEventId(text: string, rooms: number): (RoomPosition | undef
  * The position that the query names; undefined: none. Throws `invalid-field` (400).
  */
 export function queriedPosition(
-  after_offset: string | null,
-  epoch: string | null,
+  query: Pick<URLSearchParams, "get">,
   rooms: number,
 ): RoomPosition | undefined {
+  const from = query.get("from"), after_offset = query.get("after_offset");
+  const epoch = query.get("epoch");
+  if (from !== null) {
+    if (from !== "start") throw wrong("from; expected start");
+    if (after_offset ?? epoch) throw wrong("from goes without after_offset and epoch");
+    return { epoch: ANY_EPOCH, offset: 0 };
+  }
   if (after_offset === null && epoch === null) return undefined;
   if (rooms !== 1) throw wrong("after_offset and epoch are of one room; expected last_event_id");
   const offset = Number(after_offset ?? 0);
   if (after_offset !== null && !OFFSET.test(after_offset) || !Number.isSafeInteger(offset)) {
     throw wrong("after_offset; expected an integer below 2^53");
   }
-  return { epoch: epoch ?? "", offset };
+  return { epoch: epoch || NO_EPOCH, offset };
 }
 
 const wrong = (detail: string) => new ArqonError("invalid-field", detail);

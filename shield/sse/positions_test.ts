@@ -16,9 +16,16 @@ Deno.test("an id of something else is refused, and never taken for a position", 
 });
 
 Deno.test("a position in the query is of one room", () => {
-  assert.equal(queriedPosition(null, null, 2), undefined);
-  assert.deepEqual(queriedPosition("3", null, 1), { epoch: "", offset: 3 });
-  assert.deepEqual(queriedPosition(null, "e", 1), { epoch: "e", offset: 0 });
-  assert.throws(() => queriedPosition("3", "e", 2), { reason: "invalid-field" });
-  assert.throws(() => queriedPosition("x", "e", 1), { reason: "invalid-field" });
+  const queried = (text: string, rooms: number) =>
+    queriedPosition(new URLSearchParams(text), rooms);
+  assert.equal(queried("", 2), undefined);
+  // Without an epoch it is one of no room.
+  assert.deepEqual(queried("after_offset=3", 1), { epoch: "-", offset: 3 });
+  assert.deepEqual(queried("after_offset=0", 1), { epoch: "-", offset: 0 });
+  assert.deepEqual(queried("epoch=e", 1), { epoch: "e", offset: 0 });
+  assert.deepEqual(queried("from=start", 2), { epoch: "*", offset: 0 });
+  for (const wrong of ["after_offset=x&epoch=e", "from=end", "from=start&epoch=e"]) {
+    assert.throws(() => queried(wrong, 1), { reason: "invalid-field" }, wrong);
+  }
+  assert.throws(() => queried("after_offset=3&epoch=e", 2), { reason: "invalid-field" });
 });

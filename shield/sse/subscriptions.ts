@@ -4,6 +4,7 @@
  */
 import { ArqonError, ERRORS } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
+import { ANY_EPOCH } from "../../shared/rooms/asked_epoch.ts";
 import { positionText } from "./positions.ts";
 import type { RoomPosition } from "./positions.ts";
 
@@ -106,7 +107,10 @@ export class EventSubscriptions {
     const { recovered, offset = 0, epoch } = result;
     place.epoch = epoch;
     // A reader that gets what it missed stays where it was until it has it.
-    if (epoch !== undefined && recovered !== true) place.position = { epoch, offset };
+    const is_behind = recovered === true;
+    if (epoch !== undefined && !(is_behind && place.position?.epoch !== ANY_EPOCH)) {
+      place.position = { epoch, offset: is_behind ? 0 : offset };
+    }
     return { room: place.room_id, ...result };
   }
 

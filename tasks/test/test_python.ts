@@ -15,8 +15,9 @@ const BIN = `${VENV}/${IS_WINDOWS ? "Scripts" : "bin"}`;
 const CONFIG = "sdk/python/pyproject.toml";
 /**
  * The tests that hold us against other implementations: our reader of frames against one in Python, our
- * verdicts on tokens against PyJWT's, our readers of payloads against Google's and Go's, and metered modules
- * recorded calls of policies and rooms with reducers against another engine.
+ * verdicts on tokens against PyJWT's, our readers of payloads against Google's and Go's, times of schedules
+ * against cronsim's, and metered modules, recorded calls of policies and rooms with reducers against another
+ * engine.
  */
 const VERIFICATION = [
   "tests/verification/epoch2_suite.py",
@@ -26,6 +27,7 @@ const VERIFICATION = [
   "tests/verification/modules_by_wasmtime.py",
   "tests/verification/calls_by_wasmtime.py",
   "tests/verification/rooms_by_wasmtime.py",
+  "tests/verification/schedules_by_cronsim.py",
 ];
 const SDK_TESTS = "sdk/python/tests";
 const EXAMPLES = ["examples", "tests/examples"];

@@ -206,9 +206,9 @@ async function eventsBack({ bus, tenant, user, room, row }: Seat): Promise<Reade
 function later(seat: Seat, is_after: boolean): Reader {
   let client: DurableClient | undefined;
   return {
-    async half({ offset }) {
+    async half({ offset, epoch }) {
       client = await textClient(seat);
-      await client.join(seat.room, is_after ? { after_offset: offset } : {});
+      await client.join(seat.room, is_after ? { after_offset: offset, epoch } : {});
     },
     hear: (got) => upToEnd(() => client!.told(), got),
     [Symbol.asyncDispose]: () => dispose(client)(),

@@ -128,13 +128,13 @@ export async function openText(url: string, token: string): Promise<RawClient> {
   return client;
 }
 
-/** Sends an operation of the text form and reads up to its ACK. Rejects when it is refused. */
-export async function ask(client: RawClient, operation: object): Promise<void> {
+/** Sends an operation of the text form and resolves with its ACK. Rejects when it is refused. */
+export async function ask(client: RawClient, operation: object): ReturnType<RawClient["json"]> {
   client.send({ ...operation, id: 1 });
   for (;;) {
     const answer = await client.json();
     if (answer.op !== "ack") continue;
     if (answer.code !== 0) throw new Error(`refused: ${answer.code} ${answer.message}`);
-    return;
+    return answer;
   }
 }

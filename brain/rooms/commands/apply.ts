@@ -79,6 +79,7 @@ interface Draft {
   readonly entries: Map<string, string>;
   entries_bytes: number;
   readonly applied: Map<string, AppliedCommand>;
+  readonly earlier?: RoomDocument["earlier"];
   readonly pages: readonly CommandPage[];
   /** See `ApplyContext.steady_ms`. */
   readonly steady_ms: number;
@@ -303,7 +304,8 @@ function applyOne(draft: Draft, command: RoomCommand, context: ApplyContext): Ou
       : draft.applied.get(command_key) ?? context.older(command_key);
     if (answered !== undefined) {
       const { version, grant } = answered;
-      return { kind: "written", epoch: epochOf(draft), version, grant };
+      const earlier = draft.earlier?.find((one) => version <= one.version);
+      return { kind: "written", epoch: earlier?.epoch ?? epochOf(draft), version, grant };
     }
     if (isAhead(draft, command)) return "later";
     if (command.kind !== "get") return applyWrite(draft, command, context);

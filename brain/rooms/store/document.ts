@@ -34,6 +34,12 @@ export interface CommandPage {
   readonly commands: number;
 }
 
+/** An epoch of an earlier life, and the room's last version in it. */
+export interface EarlierEpoch {
+  readonly epoch: string;
+  readonly version: number;
+}
+
 /** One room's state. Never changed in place. */
 export interface RoomDocument {
   /**
@@ -60,6 +66,8 @@ export interface RoomDocument {
   readonly entries_bytes: number;
   /** Command key to what the command was answered, oldest first; `command_memory.ts` bounds it. */
   readonly applied: ReadonlyMap<string, AppliedCommand>;
+  /** Oldest first, while commands are remembered: in which of them one was answered, its version says. */
+  readonly earlier?: readonly EarlierEpoch[] | undefined;
   /** The pages of the commands before those, oldest first. */
   readonly pages: readonly CommandPage[];
   /** The newest events, oldest first, within the bounds of `room_event.ts`. */

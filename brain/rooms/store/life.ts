@@ -44,6 +44,14 @@ export function nextFence(life: Life | undefined, revision: number, last: number
   return Math.max(above + revision, last + 1);
 }
 
+/** The most earlier epochs that a document keeps: of so many lives within the time of its commands. */
+const EARLIER_MAX = 64;
+
+function earlierOf({ earlier = [], applied, pages, epoch, version }: RoomDocument) {
+  if (applied.size === 0 && pages.length === 0) return undefined;
+  return [...earlier, { epoch, version }].slice(-EARLIER_MAX);
+}
+
 /**
  * The document as `life` reads it. A document of an earlier life keeps its state and its lock, but
  * gets another epoch and a higher version, and loses its past events. Every Brain of a life makes
@@ -59,6 +67,6 @@ export function inLife(document: RoomDocument, life: Life): RoomDocument {
     version,
     start: 0,
     events: [],
-    applied: new Map(Array.from(document.applied, ([key, done]) => [key, { ...done, version }])),
+    earlier: earlierOf(document),
   };
 }

@@ -91,6 +91,22 @@ Deno.test("a document of an earlier life keeps its state and lock, and tells of 
   assert.equal(clock_back.version, stored.version + 1, "versions never go back");
 });
 
+Deno.test("a command of an earlier life is answered as it was, over several lives", () => {
+  const once = (n: number) => ({ ...set(`k${n}`, n), command_key: `u1 ${n}` });
+  const outcome = (document: RoomDocument, n: number) => applied(document, [once(n)]).outcomes[0];
+  let document: RoomDocument = { ...emptyDocument(), life: life("0", START_MS) };
+  const first: unknown[] = [];
+  for (let n = 0; n < 4; n++) {
+    const done = applied(document, [once(n)]);
+    document = decodeDocument(encodeDocument(done.document), 7 + n);
+    first.push(outcome(document, n));
+    document = inLife(document, life(`${n + 1}`, START_MS + 5 * (n + 1)));
+    document = decodeDocument(encodeDocument(document), 7);
+  }
+  assert.deepEqual([0, 1, 2, 3].map((n) => outcome(document, n)), first);
+  assert.equal(new Set(first.map((one) => (one as { epoch: string }).epoch)).size, 4);
+});
+
 Deno.test("the record goes on where it has the change that somebody knew, and nowhere else", () => {
   const record = nextRecord(nextRecord(firstRecord("a", START_MS, "b1"), "b2"), "b3");
   const known = (revision: number, beat: string, id = "a") => ({

@@ -38,6 +38,7 @@ const Header = z.object({
     fence: count,
   }).optional(),
   life: z.object({ id: z.string(), since_ms: count }).optional(),
+  earlier: z.array(z.object({ epoch: z.string(), version: count })).optional(),
   start: count,
   last_fence: count,
 });
@@ -59,7 +60,7 @@ export function appliedTuple([key, { version, grant, at_ms }]: [string, AppliedC
 export function encodeDocument(document: RoomDocument): Uint8Array {
   const { version, epoch, created_ms, entries, events, applied, lock } = document;
   const pages = document.pages.map(({ name, newest_ms, commands }) => [name, newest_ms, commands]);
-  const { life, start, last_fence } = document;
+  const { life, start, last_fence, earlier } = document;
   const header = {
     format: 3,
     ...{ life, start, last_fence },
@@ -70,6 +71,7 @@ export function encodeDocument(document: RoomDocument): Uint8Array {
     events: events.length,
     applied: Array.from(applied, appliedTuple),
     ...(pages.length === 0 ? {} : { pages }),
+    earlier,
     lock,
   };
   const lines = Array.from(entries, ([key, value]) => entryLine(key, value));

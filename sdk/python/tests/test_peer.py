@@ -99,6 +99,18 @@ async def test_retry_after_without_a_body() -> None:
         assert refused.value.retry_after_ms == 7_000
 
 
+async def test_an_unforeseen_error_is_a_lost_connection_with_its_cause() -> None:
+    def random() -> float:
+        raise ArithmeticError("the well of numbers is dry")
+
+    async with (
+        _close_first(1012, "") as peer,
+        arqon.connect(peer.url, token=TOKEN, random=random) as client,
+    ):
+        with pytest.raises(arqon.ConnectionLost, match="ArithmeticError: the well of numbers"):
+            await client.wait_closed()
+
+
 async def test_redirect_is_not_followed() -> None:
     async with Peer(_wait) as other:
         refusal = (302, {"Location": other.url}, b"")

@@ -16,7 +16,7 @@ import type { PortRequest } from "../request/room_request.ts";
 import { SessionLoop } from "./session_loop.ts";
 import { onAbort, sleep } from "../time/sleep.ts";
 import { Subscriptions } from "../subscription/subscriptions.ts";
-import { asArqonError, placedError } from "../wire/wire_error.ts";
+import { asLost, placedError } from "../wire/wire_error.ts";
 
 /**
  * Connects and resolves once the Shield has said WELCOME. Rejects with the refusal
@@ -105,7 +105,7 @@ export class Connection {
     else {
       this.#running = this.#loop.run().then(
         (error) => this.#end(error),
-        (error) => this.#end(asArqonError(error)),
+        (error) => this.#end(asLost(error)),
       );
     }
   }

@@ -182,3 +182,51 @@ Deno.test("options that cannot work are refused at once, in words", async () => 
     /window is 0; expected/,
   );
 });
+
+Deno.test("what nobody foresaw is a lost connection: it is opened anew, and its cause is said", async () => {
+  await using peer = startPeer({
+    open(socket, index) {
+      welcome(socket);
+      if (index === 0) socket.close(1012, "");
+    },
+  });
+  const { options } = quick(peer.url);
+  let made = 0;
+  const webSocket = class extends WebSocket {
+    override set binaryType(kind: BinaryType) {
+      if (++made === 2) throw new Error("no socket today");
+      super.binaryType = kind;
+    }
+  };
+  const again = Promise.withResolvers<void>();
+  const errors: unknown[] = [];
+  let opens = 0;
+  await using _connection = await connect({
+    ...options,
+    webSocket,
+    onStatus: (status) => {
+      if (status.state === "waiting") errors.push(status.error?.message);
+      if (status.state === "open" && ++opens === 2) again.resolve();
+    },
+  });
+  await again.promise;
+  assert.ok(errors.includes("Connection lost: no socket today"), String(errors));
+});
+
+Deno.test("an error of the program's own functions ends a connection with its cause", async () => {
+  await using peer = startPeer({
+    open(socket) {
+      welcome(socket);
+      socket.close(1012, "");
+    },
+  });
+  const random = () => {
+    throw new RangeError("the well of numbers is dry");
+  };
+  const connection = await connect({ ...quick(peer.url).options, random });
+  const error = await connection.closed;
+  assert.deepEqual([error?.reason, error?.message], [
+    "connection-lost",
+    "Connection lost: the well of numbers is dry",
+  ]);
+});

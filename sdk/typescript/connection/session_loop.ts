@@ -18,7 +18,7 @@ import { openSession, Session } from "./session.ts";
 import { sleep } from "../time/sleep.ts";
 import type { Subscriptions } from "../subscription/subscriptions.ts";
 import { TokenKeeper } from "../token/token_keeper.ts";
-import { asArqonError, placedError } from "../wire/wire_error.ts";
+import { asLost, placedError } from "../wire/wire_error.ts";
 
 /** What the loop needs of its connection, and the callbacks that it calls. */
 export interface SessionLoopOptions {
@@ -102,7 +102,8 @@ export class SessionLoop {
         first = false;
         refusals = 0;
         const since_ms = this.#settings.elapsed();
-        const outcome = await this.#live(opened, next !== undefined);
+        const outcome = await this.#live(opened, next !== undefined)
+          .catch((error) => this.#broken(opened, asLost(error)));
         next = outcome instanceof Session ? outcome : undefined;
         if (outcome instanceof Session) continue;
         reaction = outcome;
@@ -140,7 +141,7 @@ export class SessionLoop {
       this.clock.set(session.welcome.server_time_ms);
       return session;
     } catch (error) {
-      return asArqonError(error);
+      return asLost(error);
     }
   }
 
@@ -172,6 +173,17 @@ export class SessionLoop {
     const reaction = closeReaction(code, reason, last_error);
     if (reaction.error === undefined) return reaction;
     return { ...reaction, error: placedError(reaction.error, { connection_id }) };
+  }
+
+  /** Leaves a session that an error of this side has ended. */
+  #broken(session: Session, error: ArqonError): Reaction {
+    const { subscriptions, requests } = this.#options;
+    session.close(1000, "", true);
+    this.#tokens.stop();
+    this.session = this.#moving = undefined;
+    requests.outbox.disconnected(session, error);
+    subscriptions.detach();
+    return refusalReaction(error);
   }
 
   #hear(envelope: PlainEnvelope, session: Session): void {

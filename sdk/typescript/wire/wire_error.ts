@@ -50,10 +50,18 @@ export function textOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Any thrown value as an ArqonError: one that is none becomes `internal`. */
+/** Any thrown value as an ArqonError: one that is none becomes `internal`, and says what was thrown. */
 export function asArqonError(error: unknown): ArqonError {
   if (error instanceof ArqonError) return error;
-  return new ArqonError("internal", "", { cause: textOf(error) });
+  const told = new ArqonError("internal", "", { cause: textOf(error) });
+  told.message += `: ${textOf(error)}`;
+  return told;
+}
+
+/** The same for what ends a session: one that nobody foresaw is a lost connection, which is opened anew. */
+export function asLost(error: unknown): ArqonError {
+  if (error instanceof ArqonError) return error;
+  return new ArqonError("connection-lost", textOf(error), { cause: textOf(error) });
 }
 
 /** Where an error happened, as `arq why` asks for it. */

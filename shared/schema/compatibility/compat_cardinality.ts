@@ -8,6 +8,7 @@ import {
   compareValueTypes,
   isPackable,
   jsonForm,
+  merges,
   typeName,
   type ValueType,
 } from "./compat_values.ts";
@@ -116,7 +117,12 @@ function reportTypes(
   for (const [was, is] of pairs) {
     const readings = compareValueTypes(comparison, was, is);
     if (readings === undefined) continue;
-    const { backward, forward } = readings;
+    const of_keys = (written: ValueType, read: ValueType, reading: Reading): Reading =>
+      was === from_key && merges(written, read)
+        ? { ok: false, note: "makes one entry of several, whose keys it cannot hold" }
+        : reading;
+    const backward = of_keys(was, is, readings.backward);
+    const forward = of_keys(is, was, readings.forward);
     const fits = comparison.reportReadings("field-type-changed", place, change, backward, forward);
     if (fits && jsonForm(was) !== jsonForm(is)) {
       const detail = `${change}; JSON has ${jsonForm(is)} where it had ${jsonForm(was)}`;

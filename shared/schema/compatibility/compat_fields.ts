@@ -98,8 +98,9 @@ function compareDefaults(
   to: AnyField,
   place: Place,
 ): void {
-  // A field without its own default has the type's; the rules about types have spoken about that.
-  if (from.proto.defaultValue === "" && to.proto.defaultValue === "") return;
+  // A field without its own default has its type's: the rules about enums have spoken about one enum's.
+  const is_own = from.proto.defaultValue !== "" || to.proto.defaultValue !== "";
+  if (!is_own && from.enum?.typeName === to.enum?.typeName) return;
   const [was, is] = [effectiveDefault(from), effectiveDefault(to)];
   if (was === undefined || is === undefined || was === is) return;
   const shown = (text: string) => JSON.stringify(text.slice(0, 80));

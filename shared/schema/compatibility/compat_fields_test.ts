@@ -191,3 +191,46 @@ Deno.test("presence, defaults, UTF-8 and required are judged for their reader", 
     },
   ]);
 });
+
+Deno.test("what becomes another value without a word is an error: merged keys, another first value", async (t) => {
+  await expectFindings(t, [
+    {
+      name: "keys that the reader cannot hold are merged, where values only change",
+      before: "message M { map<int32, int64> f = 1; map<uint32, bool> g = 2; }",
+      after: "message M { map<bool, int32> f = 1; map<int32, bool> g = 2; }",
+      expected: {
+        BACKWARD: [
+          "error field-type-changed M.f",
+          "warning field-type-changed M.f",
+          "warning json-type-changed M.f",
+          "warning field-type-changed M.g",
+        ],
+        FORWARD: [
+          "warning json-type-changed M.f",
+          "warning json-type-changed M.f",
+          "warning field-type-changed M.g",
+        ],
+      },
+    },
+    {
+      name: "another enum, or a number in its place, with another first value is another default",
+      before: proto2(
+        "enum A { A1 = 1; A2 = 2; } enum B { B2 = 2; B1 = 1; } enum C { C1 = 1; C2 = 2; } " +
+          "message M { optional A a = 1; optional A b = 2; optional A c = 3; optional B d = 4; optional C e = 5; }",
+      ),
+      after: proto2(
+        "enum A { A1 = 1; A2 = 2; } enum B { B2 = 2; B1 = 1; } enum C { C1 = 1; C2 = 2; } " +
+          "message M { optional B a = 1; optional int32 b = 2; optional C c = 3; optional B d = 4; optional C e = 5; }",
+      ),
+      expected: {
+        BACKWARD: [
+          "error field-default-changed M.a",
+          "error field-default-changed M.b",
+          "warning field-type-changed M.a",
+          "warning json-type-changed M.b",
+          "warning field-type-changed M.c",
+        ],
+      },
+    },
+  ]);
+});

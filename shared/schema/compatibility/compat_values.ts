@@ -86,6 +86,12 @@ function boundsOf(type: ValueType): readonly [bigint, bigint] {
   }
 }
 
+/** Whether a whole number of type `written` may read as another's: some of them become one. */
+export function merges(written: ValueType, read: ValueType): boolean {
+  const size = (type: ValueType) => boundsOf(type)[1] - boundsOf(type)[0];
+  return formOf(written) !== "bytes" && formOf(read) !== "bytes" && size(written) > size(read);
+}
+
 function readInteger(written: ValueType, read: ValueType): Reading {
   if (read.kind === "enum" && !read.enum.open) {
     return { ok: false, note: "drops numbers that the closed enum does not name" };

@@ -2,9 +2,17 @@
  * Searches a JSON value along a descriptor, and says which members are unknown and which are wrong. It
  * is slower than decoding and runs only when decoding failed; each leaf is tried by itself.
  */
-import { type DescField, type DescMessage, type Registry, ScalarType } from "@bufbuild/protobuf";
+import {
+  type DescField,
+  type DescMessage,
+  getOption,
+  type Registry,
+  ScalarType,
+} from "@bufbuild/protobuf";
 import { hasCustomJsonRepresentation } from "@bufbuild/protobuf/wkt";
+import { field as field_option } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { Numeral, readJson } from "./protojson.ts";
+import { withInner } from "./rules_collect.ts";
 import type { Findings } from "./validate_findings.ts";
 import { joinPath, quoteKey } from "./validate_path.ts";
 import type { SchemaLimits } from "./validate_types.ts";
@@ -17,6 +25,15 @@ export function errorText(error: unknown): string {
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value) &&
     !(value instanceof Numeral);
+}
+
+/** Whether the rules of the field take no values of its enum but those that it names. */
+function isDefinedOnly(field: DescField): boolean {
+  if (field.enum === undefined) return false;
+  for (const { type } of withInner(getOption(field, field_option))) {
+    if (type.case === "enum" && type.value.definedOnly) return true;
+  }
+  return false;
 }
 
 /**
@@ -107,7 +124,7 @@ export class JsonSearch {
       for (let index = 0; index < value.length && !this.#isOver(); index++) {
         const at = `${path}[${index}]`;
         if (field.listKind === "message") this.message(field.message, value[index], at, depth + 1);
-        else this.#try(desc, { [key]: [value[index]] }, at);
+        else this.#try(desc, { [key]: [value[index]] }, at, field);
       }
     } else if (field.fieldKind === "map" && isObject(value)) {
       if (field.mapKind !== "message" && this.#fits(desc, { [key]: value })) return;
@@ -115,20 +132,22 @@ export class JsonSearch {
         if (this.#isOver()) return;
         const at = `${path}[${field.mapKey === ScalarType.STRING ? quoteKey(map_key) : map_key}]`;
         if (field.mapKind === "message") this.message(field.message, element, at, depth + 2);
-        else this.#try(desc, { [key]: { [map_key]: element } }, at);
+        else this.#try(desc, { [key]: { [map_key]: element } }, at, field);
       }
     } else {
-      this.#try(desc, { [key]: value }, path);
+      this.#try(desc, { [key]: value }, path, field);
     }
   }
 
   /** Tries a leaf: it is right, unknown (such as the name of an enum value), or wrong. */
-  #try(desc: DescMessage, value: unknown, path: string): void {
+  #try(desc: DescMessage, value: unknown, path: string, field?: DescField): void {
     const error = this.#error(desc, value, false);
     if (error === undefined) return;
     const lenient = this.#error(desc, value, true);
     if (lenient !== undefined) this.#report(path, "json", lenient);
-    else if (this.#findings.countUnknown()) this.#findings.nameUnknown(path, error);
+    else if (field !== undefined && isDefinedOnly(field)) {
+      this.#report(path, "enum.defined_only", error);
+    } else if (this.#findings.countUnknown()) this.#findings.nameUnknown(path, error);
   }
 
   #fits(desc: DescMessage, value: unknown): boolean {

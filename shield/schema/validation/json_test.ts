@@ -163,3 +163,58 @@ Deno.test("a long text with one fault far back is searched within bounds, and st
   const faults = { many_int32: Array<string>(50_000).fill("x") };
   assert.equal(validate(all, faults).violations.length, 16);
 });
+
+Deno.test("a name that is none of the enum's is refused where the rules say defined_only, wherever it stands", () => {
+  const color = { type: "TYPE_ENUM", typeName: ".t.Color" };
+  const only = { enum: { definedOnly: true } };
+  const entry = {
+    name: "ByNameEntry",
+    options: { mapEntry: true },
+    field: [field("key", 1, "string"), field("value", 2, "enum", color)],
+  };
+  const schema = compileMessage(
+    registryOf({
+      syntax: "proto3",
+      enumType: [{
+        name: "Color",
+        value: [{ name: "NONE", number: 0 }, { name: "RED", number: 1 }],
+      }],
+      messageType: [{
+        name: "M",
+        oneofDecl: [{ name: "o" }],
+        nestedType: [entry],
+        field: [
+          field("one", 1, "enum", { ...color, ...rules(only) }),
+          field("many", 2, "enum", {
+            ...color,
+            label: "LABEL_REPEATED",
+            ...rules({ repeated: { items: only } }),
+          }),
+          field("by_name", 3, ".t.M.ByNameEntry", {
+            label: "LABEL_REPEATED",
+            ...rules({ map: { values: only } }),
+          }),
+          field("choice", 4, "enum", { ...color, oneofIndex: 0, ...rules(only) }),
+          field("free", 5, "enum", color),
+        ],
+      }],
+    }),
+    "t.M",
+  );
+  const json = {
+    one: "ERD",
+    many: ["RED", "ERD"],
+    by_name: { a: "ERD" },
+    choice: "ERD",
+    free: "ERD",
+  };
+  for (const mode of ["allow", "warn"] as const) {
+    assert.deepEqual(found(schema, json, mode), [
+      "enum.defined_only one",
+      "enum.defined_only many[1]",
+      'enum.defined_only by_name["a"]',
+      "enum.defined_only choice",
+    ]);
+  }
+  assert.deepEqual(found(schema, { free: "ERD", one: "RED" }), []);
+});

@@ -74,7 +74,7 @@ function eachExpression(holder: CelHolder, change: (expression: string) => strin
 }
 
 /** The rules of a field and those of its elements, keys and values, which may nest. */
-function* withInner(rules: FieldRules | undefined): Generator<FieldRules> {
+export function* withInner(rules: FieldRules | undefined): Generator<FieldRules> {
   if (rules === undefined) return;
   yield rules;
   if (rules.type.case === "repeated") yield* withInner(rules.type.value.items);

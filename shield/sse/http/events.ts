@@ -42,7 +42,7 @@ export interface EventsContext {
   readonly random: Random;
 }
 
-const ONCE = ["after_offset", "epoch", "last_event_id", "filter", "ticket", "access_token"];
+const ONCE = ["from", "after_offset", "epoch", "last_event_id", "filter", "ticket", "access_token"];
 
 /** Makes the routes. */
 export function eventRoutes(context: EventsContext): ClientRoute[] {
@@ -103,12 +103,8 @@ function askedRooms(
   }
   if (new Set(rooms).size < rooms.length) throw new ArqonError("repeated-field", "room");
   const last = request.headers.get("last-event-id") || searchParams.get("last_event_id") || "";
-  const after = queriedPosition(
-    searchParams.get("after_offset"),
-    searchParams.get("epoch"),
-    rooms.length,
-  );
-  const positions = last === "" ? [after] : parseEventId(last, rooms.length);
+  const after = queriedPosition(searchParams, rooms.length);
+  const positions = last === "" ? rooms.map(() => after) : parseEventId(last, rooms.length);
   const filter = searchParams.get("filter") ?? "";
   return rooms.map((room_id, at) => ({ room_id, position: positions[at], filter }));
 }

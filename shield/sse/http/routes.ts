@@ -3,6 +3,7 @@ import { ID, inQuery, list, TEXT } from "../../openapi/openapi_parts.ts";
 import type { DescribedRoute } from "../../http/route.ts";
 
 const EVENTS_QUERY = [
+  inQuery("from", "start: from the beginning of each room", { enum: ["start"] }),
   inQuery("last_event_id", "as the header Last-Event-ID, which goes before it", TEXT),
   inQuery("ticket", "in place of a token", TEXT),
 ];

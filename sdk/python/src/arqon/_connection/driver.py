@@ -37,6 +37,16 @@ _GOOD_SESSION_SECONDS: Final = 5.0
 _REFUSALS_MAX: Final = 5
 
 
+def _lost(error: Exception) -> ArqonError:
+    """The error for whatever ended a session; what nobody foresaw is a lost connection."""
+    if isinstance(error, ArqonError):
+        return error
+    _LOG.error("an unforeseen error ended a session", exc_info=error)
+    lost = error_of("connection-lost", f"{type(error).__name__}: {error}")
+    lost.__cause__ = error
+    return lost
+
+
 class Driver:
     """One connection's inside. `open` before anything else; after `close` nothing of it is left."""
 
@@ -101,10 +111,7 @@ class Driver:
         try:
             await self._sessions_forever()
         except Exception as error:
-            told = error if isinstance(error, ArqonError) else error_of("internal")
-            if told is not error:
-                _LOG.exception("the connection ended by a bug of the SDK")
-            self._settle(told)
+            self._settle(_lost(error))
 
     async def _sessions_forever(self) -> None:
         """Sessions, one after another, until something ends the connection."""
@@ -116,7 +123,8 @@ class Driver:
                 if following is None:
                     self._report(Status("connecting"))
                 session = following or await self._open()
-            except ArqonError as error:
+            except Exception as cause:
+                error = _lost(cause)
                 reaction = refusal_reaction(error)
                 failures += 1
                 refusals += reaction.new_token
@@ -128,7 +136,10 @@ class Driver:
             else:
                 first, refusals = False, 0
                 since = time.monotonic()
-                outcome = await self._live(session, following is not None)
+                try:
+                    outcome = await self._live(session, following is not None)
+                except Exception as cause:
+                    outcome = await self._broken(session, _lost(cause))
                 following = outcome if isinstance(outcome, Session) else None
                 if isinstance(outcome, Session):
                     continue
@@ -201,6 +212,17 @@ class Driver:
         if reaction.error is not None:
             reaction.error.connection_id = session.connection_id
         return reaction
+
+    async def _broken(self, session: Session, error: ArqonError) -> Reaction:
+        """Leaves a session that an error of this side has ended."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+        self._moving = self._session = None
+        await session.abort()
+        self._sessions.discard(session)
+        self.outbox.disconnected(session, error)
+        self.subscriptions.detach()
+        return refusal_reaction(error)
 
     async def _pause(self, reaction: Reaction, failures: int) -> None:
         """Waits as the reaction says, else by the number of failures in a row; 0 goes at once."""
