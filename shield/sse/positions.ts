@@ -13,7 +13,8 @@ export interface RoomPosition {
 
 /** Stands for a room without a position: it is not durable, or nothing has come of it yet. */
 const NOWHERE = "-";
-const PART = /^([A-Za-z0-9_~=-]{0,64}):(\d{1,16})$/;
+/** `*:0`: a reader from the start that has not heard of the room yet. */
+const PART = /^([A-Za-z0-9_~=-]{0,64}|\*):(\d{1,16})$/;
 const OFFSET = /^\d{1,16}$/;
 
 /** One position as it stands in an id. */

@@ -7,6 +7,13 @@ Deno.test("an event's id comes back as the positions that it was made of", () =>
   assert.deepEqual(parseEventId(positions.map(positionText).join(","), 3), positions);
 });
 
+Deno.test("a reader from the start comes back from there, wherever it was cut off", () => {
+  assert.deepEqual(parseEventId("e:2,*:0", 2), [{ epoch: "e", offset: 2 }, {
+    epoch: "*",
+    offset: 0,
+  }]);
+});
+
 Deno.test("an id of something else is refused, and never taken for a position", () => {
   for (const text of ["", "41", "e:", "e:-1", "e:1.5", "e:99999999999999999", "a b:1", "e:1;f:2"]) {
     assert.throws(() => parseEventId(text, 1), { reason: "invalid-field" }, text);
