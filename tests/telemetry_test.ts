@@ -258,7 +258,7 @@ async function oneTrace(cluster: Cluster): Promise<void> {
   assert.equal(tap.parent_span_id, publish.span_id);
   const services = [publish, deliver, tap].map(({ resource }) => resource);
   const instances = new Set(services.map((resource) => resource["service.instance.id"]));
-  assert.deepEqual([...instances].sort(), ["brain:brain-0", "shield-0", "shield-1"]);
+  assert.deepEqual([...instances].sort(), ["brain-0", "shield-0", "shield-1"]);
 }
 
 async function durable(cluster: Cluster): Promise<void> {
