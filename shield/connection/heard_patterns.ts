@@ -220,7 +220,7 @@ export class HeardPatterns {
   }
 
   /** Its SUB is answered: rooms are entered at once from now on. */
-  isAnswered(pattern: string, answered: Promise<void>): void {
+  noteAnswered(pattern: string, answered: Promise<void>): void {
     const heard = this.#patterns.get(pattern);
     if (heard?.answering === answered) heard.answering = undefined;
   }

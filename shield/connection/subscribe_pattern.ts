@@ -153,7 +153,7 @@ async function hearFrom(
   const answered = Promise.withResolvers<void>();
   using end = new DisposableStack();
   end.defer(() => {
-    patterns.isAnswered(pattern, answered.promise);
+    patterns.noteAnswered(pattern, answered.promise);
     answered.resolve();
   });
   patterns.hear(pattern, wish, awaited, answered.promise);
