@@ -36,8 +36,8 @@ Deno.test("a connection that could not be accepted is told, and the next one is 
 });
 
 Deno.test("a connection that is moved to a lower descriptor reads and writes on; its peer notices nothing", async () => {
-  const holes = [1, 2, 3].map(() => openSync("/dev/null", "r"));
-  const [lowest] = holes;
+  // More than the tests beside it, in threads of the same process, can take in between.
+  const holes = Array.from({ length: 32 }, () => openSync("/dev/null", "r"));
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const accepted: TcpHandle[] = [];
@@ -51,7 +51,8 @@ Deno.test("a connection that is moved to a lower descriptor reads and writes on;
   const offer = (keeps: boolean) => (number: number) => (offered.push(number), keeps);
   assert.equal(moved(handle, offer(false)), undefined);
   const stream = new HandleStream(moved(handle, offer(true)) as TcpHandle);
-  assert.deepEqual(offered, [lowest, lowest]);
+  const highest = Math.max(...holes);
+  assert.deepEqual(offered.map((number) => number <= highest), [true, true], offered.join());
   await client.write(new Uint8Array([1, 2, 3]));
   assert.equal(await stream.read(new Uint8Array(10)), 3);
   await stream.write(new Uint8Array([4]));
