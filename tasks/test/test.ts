@@ -4,18 +4,20 @@
  */
 import { finish, runTests, show } from "./run_tests.ts";
 import { sourceModules } from "./source_modules.ts";
-import { testGroups } from "./test_groups.ts";
+import { longestFirst, testGroups } from "./test_groups.ts";
 import { testModules } from "./test_modules.ts";
 import { pytestSdk } from "./test_python.ts";
 import { addTotals, type TestTotals } from "./test_summary.ts";
-import { OTHER_TASKS, tiersOf } from "./tiers.ts";
+import { LONGEST, OTHER_TASKS, tiersOf } from "./tiers.ts";
 
 /** What Python says is shown at the end, in one piece: the two outputs would be mixed. */
 async function runQuiet(): Promise<TestTotals> {
   const { test } = tiersOf(await sourceModules());
   let said = "";
   const [totals, python] = await Promise.all([
-    runTests(await testModules(test, testGroups), { with_nats: false }),
+    runTests(await testModules(test, (files) => longestFirst(files, LONGEST, testGroups)), {
+      with_nats: false,
+    }),
     pytestSdk(Deno.env.has("CI"), (text) => said += text),
   ]);
   show(said);

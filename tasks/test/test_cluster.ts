@@ -4,12 +4,15 @@
  */
 import { finish, runTests } from "./run_tests.ts";
 import { sourceModules } from "./source_modules.ts";
-import { serverGroups } from "./test_groups.ts";
+import { longestFirst, serverGroups } from "./test_groups.ts";
 import { testModules } from "./test_modules.ts";
-import { LONGEST, tiersOf } from "./tiers.ts";
+import { LONGEST_CLUSTER, tiersOf } from "./tiers.ts";
 
 if (import.meta.main) {
   const { cluster } = tiersOf(await sourceModules());
-  const modules = await testModules(cluster, (files) => serverGroups(files, LONGEST));
+  const modules = await testModules(
+    cluster,
+    (files) => longestFirst(files, LONGEST_CLUSTER, serverGroups),
+  );
   finish(await runTests([...modules, ...Deno.args]));
 }

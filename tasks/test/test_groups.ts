@@ -37,17 +37,24 @@ export function singleGroups(paths: readonly string[]): TestGroup[] {
   }));
 }
 
-/**
- * Groups of tests that start servers: those of whole systems by themselves, the ones in `first` at the begin, so that
- * none of them is left alone at the end; behind them the tests beside the sources, a few to a group.
- */
-export function serverGroups(paths: readonly string[], first: readonly string[]): TestGroup[] {
-  const others = paths.filter((path) => !first.includes(path));
-  const isSystem = (path: string) => path.startsWith("tests/");
+/** Groups of `paths` by `grouped`, behind the files in `first`: none of these is left alone at the end. */
+export function longestFirst(
+  paths: readonly string[],
+  first: readonly string[],
+  grouped: (paths: readonly string[]) => readonly TestGroup[],
+): TestGroup[] {
   return [
     ...singleGroups(first.filter((path) => paths.includes(path))),
-    ...testGroups(others.filter((path) => !isSystem(path)), SERVERS_FILES_MAX),
-    ...singleGroups(others.filter(isSystem)),
+    ...grouped(paths.filter((path) => !first.includes(path))),
+  ];
+}
+
+/** Groups of tests that start servers: those of whole systems by themselves, behind them a few to a group. */
+export function serverGroups(paths: readonly string[]): TestGroup[] {
+  const isSystem = (path: string) => path.startsWith("tests/");
+  return [
+    ...testGroups(paths.filter((path) => !isSystem(path)), SERVERS_FILES_MAX),
+    ...singleGroups(paths.filter(isSystem)),
   ];
 }
 

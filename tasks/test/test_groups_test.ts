@@ -1,6 +1,12 @@
 /** Which tests run together, each once, and what the module of a group says. */
 import assert from "node:assert/strict";
-import { groupModule, serverGroups, singleGroups, testGroups } from "./test_groups.ts";
+import {
+  groupModule,
+  longestFirst,
+  serverGroups,
+  singleGroups,
+  testGroups,
+} from "./test_groups.ts";
 
 Deno.test("a folder's tests are spread over groups of about the same size, each test in one", () => {
   const paths = Array.from(
@@ -16,7 +22,8 @@ Deno.test("a folder's tests are spread over groups of about the same size, each 
 Deno.test("of tests that start servers the longest begin, and those beside the sources are a few to a group", () => {
   const sources = Array.from({ length: 9 }, (_, at) => `brain/t${at}_test.ts`);
   const paths = [...sources, "shield/x_test.ts", "tests/a/b_test.ts", "tests/c_test.ts"];
-  const groups = serverGroups(paths, ["tests/c_test.ts", "brain/t3_test.ts", "tests/gone_test.ts"]);
+  const first = ["tests/c_test.ts", "brain/t3_test.ts", "tests/gone_test.ts"];
+  const groups = longestFirst(paths, first, serverGroups);
   assert.deepEqual(groups.map(({ name, paths }) => `${name} ${paths.length}`), [
     ...["tests.c 1", "brain.t3 1", "brain-1 4", "brain-2 4", "shield-1 1", "tests.a.b 1"],
   ]);

@@ -77,9 +77,20 @@ export const SLOW: readonly string[] = [
   "tests/yjs_many_test.ts",
 ];
 
-/** Tests of `test:cluster` that take longest, by their load or since they wait; the longest first. */
+/** Tests of `test` that take longest; the longest first. */
 export const LONGEST: readonly string[] = [
+  "tests/model/faults_calm_test.ts",
+  "tests/tutorial/tutorial_test.ts",
+  "tests/slow_reader_back_test.ts",
+  "tests/model/together_test.ts",
+  "arq/commands/desired/documents_test.ts",
+  "tests/limits_test.ts",
+];
+
+/** Tests of `test:cluster` that take longest, by their load or since they wait; the longest first. */
+export const LONGEST_CLUSTER: readonly string[] = [
   "tests/model/together_nats_test.ts",
+  "tests/model/faults_nats_test.ts",
   "tests/clock_rooms_test.ts",
   "arq/commands/setup/setup_test.ts",
   "tests/journal_storage_test.ts",
