@@ -30,6 +30,7 @@ import { drain } from "./drain.ts";
 import { createHistory } from "./durable/history/history.ts";
 import { startDurable } from "./durable/start.ts";
 import { startGrowing } from "./growing/start.ts";
+import { DeltaBases } from "./deltas/deltas.ts";
 import { startFilters } from "./filter/filters.ts";
 import { FlushQueue } from "./connection/flush_queue.ts";
 import { handleRequest } from "./http/http.ts";
@@ -37,7 +38,7 @@ import { Hub } from "./fanout/hub.ts";
 import type { Identity } from "./auth/identity.ts";
 import { createConnectionCounters } from "./connection/limits.ts";
 import { withHooks } from "./hooks/with_hooks.ts";
-import { Operations } from "./connection/operations.ts";
+import { type OperationContext, Operations } from "./connection/operations.ts";
 import { announcePlatform, switchedOff } from "./platform.ts";
 import { startOverseer } from "./policy/start.ts";
 import { registerParts } from "./part_metrics.ts";
@@ -45,6 +46,8 @@ import type { Foundation, Parts } from "./parts.ts";
 import { RATE_KEYS, RateTable } from "./rates/rates.ts";
 import { checksOf, statusOf } from "./report.ts";
 import type { StartedOverseer } from "./policy/start.ts";
+import { Attendance, type AttendanceContext } from "./presence/attendance.ts";
+import type { Attend } from "./connection/attendance.ts";
 import { PresenceFrames } from "./presence/frames.ts";
 import type { ShieldPresence } from "./presence/presence.ts";
 import { startPresence } from "./presence/service.ts";
@@ -153,10 +156,12 @@ function assemble(
   const { tenants, gate: quota, rooms: { classes }, noted, usage } = foundation;
   const ledger = noted?.ledger;
   const durable = startDurable({ ...options, classes, flushes });
-  const [filters, shares] = startFilters(config.filters, options.registry);
-  const heard = { spine: traces?.hearing(spine, stats) ?? spine, durable: durable.rooms, shares };
   const { mirroring: { mirror }, journal: { journal }, schemas: { gate: schemas } } = foundation;
-  const hub = new Hub({ ...limits, ...heard, stats, tenants, now, random, ledger, schemas });
+  const filters = startFilters(config.filters, options.registry, { stats, schemas, ledger });
+  const deltas = new DeltaBases(limits, stats.deltas);
+  const heard = { spine: traces?.hearing(spine, stats) ?? spine, durable: durable.rooms };
+  const kept = { ledger, filters, deltas };
+  const hub = new Hub({ ...limits, ...heard, ...kept, stats, tenants, now, random });
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
   const tap = createTap(spine, Number(config.brain.tap));
   const observers = observersOf([usage?.observer, noted?.observer, tap, mirror, traces, journal]);
@@ -165,7 +170,7 @@ function assemble(
   const order = orderOn(spine, random);
   const commands = commandsOn(sends.spine, options, foundation, stats, () => service.presence);
   const announce = () => service.presence.announce();
-  const own = { ...sends, ...checks, order, commands, announce, shares, flushes };
+  const own = { ...sends, ...checks, order, commands, announce, shares: filters.shares, flushes };
   const hearers = ledger &&
     ((tenant_id: string, room_id: string) => hub.hearers(tenant_id, room_id));
   const path = { ...own, classes, quota, traces, hearers, now, random };
@@ -173,16 +178,14 @@ function assemble(
   const history = createHistory({ ...durable, classes, ...reading });
   const growing = startGrowing(options, path, overseer, durable.logs, classes);
   const service = startPresence({ ...options, classes, node_id: foundation.node_id });
-  const frames = new PresenceFrames({ now, random, page_members: config.presence.page_members });
-  const attendance = { presence: service.presence, frames, flushes, limits, stats };
-  const context = {
-    ...{ path, hub, filters, flushes, authenticator, overseer, attendance, logs: durable.logs },
-    ...{ limits, stats, ledger, schemas },
+  const context: OperationContext = {
+    ...{ path, hub, flushes, authenticator, overseer, logs: durable.logs },
+    attend: attending(options, { ...service, flushes, limits, stats }),
+    ...{ limits, stats, ...kept },
     own: (name: string) => history.own(name) ?? growing.own(name),
     requireNotRevoked: (identity: Identity) => foundation.revocations.held.requireValid(identity),
   };
   const connections = new ConnectionTable();
-  const { revoke } = foundation.revocations;
   const parts: Parts = {
     ...foundation,
     authenticator,
@@ -195,7 +198,7 @@ function assemble(
     signals: startSignals({
       ...options,
       connections,
-      writes: new SignalWrites({ ...options, bans_bucket, bans, revoke, stats }),
+      writes: new SignalWrites({ ...options, bans_bucket, bans, ...foundation.revocations, stats }),
       stats,
       leave: (connection, room_id, why) => leave(context, connection, room_id, why),
     }),
@@ -208,6 +211,15 @@ function assemble(
     ...RUNNING,
   };
   return parts;
+}
+
+/** Lets connections be members of rooms. */
+function attending(
+  { config: { presence }, now, random }: ShieldOptions,
+  parts: Omit<AttendanceContext, "frames">,
+): Attend {
+  const context = { ...parts, frames: new PresenceFrames({ now, random, ...presence }) };
+  return (connection, room_id) => new Attendance(context, connection, room_id);
 }
 
 /** Commands that wait for Brains; undefined beside an embedded Spine, where no Brain goes alone. */
