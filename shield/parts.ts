@@ -7,7 +7,6 @@ import type { Authenticator } from "./auth/authenticate.ts";
 import type { Bans } from "./auth/bans.ts";
 import type { Connection } from "./connection/connection.ts";
 import type { ConnectionTable } from "./connection/connection_table.ts";
-import type { History } from "./durable/history/history.ts";
 import type { StartedDurable } from "./durable/start.ts";
 import type { StartedGrowing } from "./growing/start.ts";
 import type { openFoundation } from "./foundation.ts";
@@ -34,7 +33,7 @@ export interface Parts extends Foundation {
   readonly hub: Hub;
   readonly observers: Observers;
   readonly durable: StartedDurable;
-  readonly history: History;
+  readonly history: ReturnType<StartedDurable["history"]>;
   readonly growing: StartedGrowing;
   readonly policies: StartedOverseer;
   /** Tells hooks of tenants. */

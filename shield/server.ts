@@ -27,7 +27,6 @@ import { Bans } from "./auth/bans.ts";
 import { type Capability, fileOf, RunningCapabilities } from "./capability.ts";
 import { ConnectionTable } from "./connection/connection_table.ts";
 import { drain } from "./drain.ts";
-import { createHistory } from "./durable/history/history.ts";
 import { startDurable } from "./durable/start.ts";
 import { startGrowing } from "./growing/start.ts";
 import { DeltaBases } from "./deltas/deltas.ts";
@@ -45,17 +44,11 @@ import { registerParts } from "./part_metrics.ts";
 import type { Foundation, Parts } from "./parts.ts";
 import { RATE_KEYS, RateTable } from "./rates/rates.ts";
 import { checksOf, statusOf } from "./report.ts";
-import type { StartedOverseer } from "./policy/start.ts";
-import { Attendance, type AttendanceContext } from "./presence/attendance.ts";
-import type { Attend } from "./connection/attendance.ts";
-import { PresenceFrames } from "./presence/frames.ts";
-import type { ShieldPresence } from "./presence/presence.ts";
 import { startPresence } from "./presence/service.ts";
 import { refusingRevoked } from "./auth/revocations.ts";
 import { CommandsUnderWay, type CommandsUnderWayOptions } from "./message/commands_under_way.ts";
 import { observersOf } from "./message/observers.ts";
 import { orderOn } from "./message/room_order.ts";
-import { readNotes } from "./ledger/past_reads.ts";
 import { SignalWrites } from "./signals/signal_writes.ts";
 import { startSignals } from "./signals/signals.ts";
 import type { SocketServer } from "./socket/client_socket.ts";
@@ -140,13 +133,12 @@ export interface Shield {
 const RUNNING = { draining_ms: 0, hurried: false };
 
 /** Policies that ask hooks, and what tells these of refusals. */
-type Hooked = ReturnType<typeof withHooks<StartedOverseer>>;
 
 function assemble(
   options: ShieldOptions,
   foundation: Foundation,
   authenticator: Authenticator,
-  { policies, policies: { overseer }, events }: Hooked,
+  { policies, policies: { overseer }, events }: Pick<Parts, "policies" | "events">,
   bans_bucket: KeyValue,
   socket_server: SocketServer,
 ): Parts {
@@ -168,19 +160,19 @@ function assemble(
   const checks = { signatures: foundation.signatures, overseer, bans, schemas, journal, observers };
   const sends = traces?.sending(spine, durable.logs, flushes) ?? { spine, logs: durable.logs };
   const order = orderOn(spine, random);
-  const commands = commandsOn(sends.spine, options, foundation, stats, () => service.presence);
+  const commands = commandsOn(sends.spine, options, stats, () => service);
   const announce = () => service.presence.announce();
   const own = { ...sends, ...checks, order, commands, announce, shares: filters.shares, flushes };
   const hearers = ledger &&
     ((tenant_id: string, room_id: string) => hub.hearers(tenant_id, room_id));
   const path = { ...own, classes, quota, traces, hearers, now, random };
-  const reading = { ...checks, limits, filters, noteRead: readNotes(ledger), reads: usage?.reads };
-  const history = createHistory({ ...durable, classes, ...reading });
+  const reading = { ...checks, limits, filters, noteRead: noted?.noteRead, reads: usage?.reads };
+  const history = durable.history(reading);
   const growing = startGrowing(options, path, overseer, durable.logs, classes);
   const service = startPresence({ ...options, classes, node_id: foundation.node_id });
   const context: OperationContext = {
     ...{ path, hub, flushes, authenticator, overseer, logs: durable.logs },
-    attend: attending(options, { ...service, flushes, limits, stats }),
+    attend: service.attending({ flushes, limits, stats }),
     ...{ limits, stats, ...kept },
     own: (name: string) => history.own(name) ?? growing.own(name),
     requireNotRevoked: (identity: Identity) => foundation.revocations.held.requireValid(identity),
@@ -213,28 +205,19 @@ function assemble(
   return parts;
 }
 
-/** Lets connections be members of rooms. */
-function attending(
-  { config: { presence }, now, random }: ShieldOptions,
-  parts: Omit<AttendanceContext, "frames">,
-): Attend {
-  const context = { ...parts, frames: new PresenceFrames({ now, random, ...presence }) };
-  return (connection, room_id) => new Attendance(context, connection, room_id);
-}
-
 /** Commands that wait for Brains; undefined beside an embedded Spine, where no Brain goes alone. */
 function commandsOn(
   spine: CommandsUnderWayOptions["spine"],
   { config, monotonic_ms }: ShieldOptions,
-  { node_id }: Pick<Foundation, "node_id">,
   stats: Pick<ShieldStats, "commands_again">,
-  presence: () => ShieldPresence,
+  members: () => Pick<Parts["presence"], "presence" | "hello">,
 ): CommandsUnderWay | undefined {
   if (config.nats === undefined) return undefined;
   return new CommandsUnderWay({
-    ...{ node_id, spine, monotonic_ms },
-    brains: () => presence().brains(),
-    onGone: (brain_id) => presence().suspect(brain_id),
+    ...{ spine, monotonic_ms },
+    hello: () => members().hello,
+    brains: () => members().presence.brains(),
+    onGone: (brain_id) => members().presence.suspect(brain_id),
     onAgain: () => void stats.commands_again++,
   });
 }

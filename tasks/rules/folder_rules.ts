@@ -124,6 +124,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "shield/apply",
     "shield/http",
     "shield/growing/http",
+    "shield/durable/http",
     "shield/sse/http",
     "shield/streams",
     "shield/pusher",
