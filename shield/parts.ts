@@ -8,7 +8,6 @@ import type { Bans } from "./auth/bans.ts";
 import type { Connection } from "./connection/connection.ts";
 import type { ConnectionTable } from "./connection/connection_table.ts";
 import type { StartedDurable } from "./durable/start.ts";
-import type { StartedGrowing } from "./growing/start.ts";
 import type { openFoundation } from "./foundation.ts";
 import type { Hub } from "./fanout/hub.ts";
 import type { ConnectionCounters } from "./connection/limits.ts";
@@ -34,7 +33,6 @@ export interface Parts extends Foundation {
   readonly observers: Observers;
   readonly durable: StartedDurable;
   readonly history: ReturnType<StartedDurable["history"]>;
-  readonly growing: StartedGrowing;
   readonly policies: StartedOverseer;
   /** Tells hooks of tenants. */
   readonly events: TenantEvents;

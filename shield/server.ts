@@ -28,7 +28,6 @@ import { type Capability, fileOf, RunningCapabilities } from "./capability.ts";
 import { ConnectionTable } from "./connection/connection_table.ts";
 import { drain } from "./drain.ts";
 import { startDurable } from "./durable/start.ts";
-import { startGrowing } from "./growing/start.ts";
 import { DeltaBases } from "./deltas/deltas.ts";
 import { startFilters } from "./filter/filters.ts";
 import { FlushQueue } from "./connection/flush_queue.ts";
@@ -168,13 +167,13 @@ function assemble(
   const path = { ...own, classes, quota, traces, hearers, now, random };
   const reading = { ...checks, limits, filters, noteRead: noted?.noteRead, reads: usage?.reads };
   const history = durable.history(reading);
-  const growing = startGrowing(options, path, overseer, durable.logs, classes);
+  const running = new RunningCapabilities();
   const service = startPresence({ ...options, classes, node_id: foundation.node_id });
   const context: OperationContext = {
     ...{ path, hub, flushes, authenticator, overseer, logs: durable.logs },
     attend: service.attending({ flushes, limits, stats }),
     ...{ limits, stats, ...kept },
-    own: (name: string) => history.own(name) ?? growing.own(name),
+    own: (name: string) => history.own(name) ?? running.command(name),
     requireNotRevoked: (identity: Identity) => foundation.revocations.held.requireValid(identity),
   };
   const connections = new ConnectionTable();
@@ -184,8 +183,7 @@ function assemble(
     stats,
     counters: createConnectionCounters(limits, options.registry),
     rates: new RateTable(limits, options.registry, now()),
-    ...{ hub, observers, durable, history, growing, policies, events, bans, bans_bucket },
-    running: new RunningCapabilities(),
+    ...{ hub, observers, durable, history, running, policies, events, bans, bans_bucket },
     checks: () => checksOf(options, parts),
     signals: startSignals({
       ...options,

@@ -50,11 +50,11 @@ export function startClientApi(
   const ticketed = startTickets(options, operations.context);
   const { tickets } = ticketed;
   const api = new ClientTable([
+    ...more,
     { ...OWN_ROUTES.publish, answer: createHttpPublish(context) },
     batchRoute(context),
     ...commandRoutes(context),
     ticketRoute({ ...context, tickets, rooms_max: options.config.sse.rooms }),
-    ...more,
   ]);
   return { api, ticketed };
 }
