@@ -3,8 +3,14 @@
  * presence service implements it (`presence/service.ts`); a room's tests bring their own.
  */
 import type { LeaveReason } from "../shared/records/leave_reason.ts";
-import type { Stay, Stays, StaysWritten } from "../shared/presence/messages.ts";
-import type { Entry, Writer, WrittenEntry } from "../shared/records/member.ts";
+import type {
+  Entry,
+  Stay,
+  Stays,
+  StaysWritten,
+  Writer,
+  WrittenEntry,
+} from "../shared/records/member.ts";
 
 /** Why members are gone: their own Shield said so, or it was given up (silent, or retired). */
 export type LeaveCause = "reported" | "given-up";

@@ -15,7 +15,12 @@ import {
   RoomQuestion,
   StateQuestion,
 } from "../shared/cluster/cluster_room.ts";
-import type { RoomAnswer, RoomMember, StateAnswer } from "../shared/cluster/cluster_room.ts";
+import type {
+  CutOffAnswer,
+  RoomAnswer,
+  RoomMember,
+  StateAnswer,
+} from "../shared/cluster/cluster_room.ts";
 import { Sampler, startSampler } from "../shared/cluster/cluster_samples.ts";
 import type { Registry } from "../shared/metrics/metrics.ts";
 import type { HealthReport } from "../shared/listeners/ops.ts";
@@ -23,7 +28,6 @@ import type { Entry } from "../shared/records/member.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
 import type { ClusterView } from "./cluster_view.ts";
 import type { BrainMetrics } from "./telemetry/metrics.ts";
-import type { ReducerService } from "./reducers/no_reducers.ts";
 import type { RoomService } from "./rooms/service.ts";
 import { stateReport } from "./rooms/state_report.ts";
 
@@ -39,7 +43,7 @@ export interface InspectOptions extends ControlOptions {
   readonly checks: () => HealthReport["checks"];
   readonly isDraining: () => boolean;
   readonly documentOf: RoomService["documentOf"];
-  readonly cutOff: ReducerService["cutOff"];
+  readonly cutOff: (tenant_id: string) => CutOffAnswer;
   /** Unix ms. */
   readonly now: () => number;
 }

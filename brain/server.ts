@@ -20,7 +20,6 @@ import { createBrainMetrics } from "./telemetry/metrics.ts";
 import type { BrainMetrics } from "./telemetry/metrics.ts";
 import { startBrainPresence } from "./presence/service.ts";
 import { HookLifeEvents } from "./hooks/life_events.ts";
-import { KeptStays } from "./membership/kept_stays.ts";
 import { startMembership } from "./membership/service.ts";
 import { startReducers } from "./reducers/service.ts";
 import { startRooms } from "./rooms/service.ts";
@@ -139,8 +138,7 @@ async function startParts(options: BrainOptions, metrics: BrainMetrics) {
     }
   };
   const presence = await part(startBrainPresence(options));
-  const kept = new KeptStays({ view: presence, now: options.now, monotonic_ms });
-  const common = { ...options, changes, monotonic_ms, kept, view: presence };
+  const common = { ...options, changes, monotonic_ms, view: presence };
   // Needs none of the others, which may wait long for what is stored.
   const membership = await part(startMembership(common));
   const reducers = await part(startReducers(common));

@@ -1,4 +1,4 @@
-/** The form of a schema's id. Pure; whether there is such a schema, the registry knows. */
+/** The form of a schema's id, and how its versions are held to each other. Pure; whether there is such a schema, the registry knows. */
 
 // An id is the key of the current set, so it must be one that every NATS client takes.
 const SCHEMA_ID = /^(?=.{1,128}$)[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*$/;
@@ -13,4 +13,25 @@ export const SCHEMA_ID_RULE =
 /** Whether a text can name a schema. */
 export function isSchemaId(text: string): boolean {
   return SCHEMA_ID.test(text);
+}
+
+/** The modes in which a schema's versions may be held to each other. */
+export const COMPATIBILITY_MODES = [
+  "BACKWARD",
+  "BACKWARD_TRANSITIVE",
+  "FORWARD",
+  "FORWARD_TRANSITIVE",
+  "FULL",
+  "FULL_TRANSITIVE",
+  "NONE",
+] as const;
+/**
+ * BACKWARD: the new version reads what the old one wrote. FORWARD: the old one reads what the new
+ * one writes. FULL: both. `*_TRANSITIVE`: against every earlier version, not only the last.
+ */
+export type CompatibilityMode = typeof COMPATIBILITY_MODES[number];
+
+/** Whether a text is the name of a mode, exactly as written. */
+export function isCompatibilityMode(text: string): text is CompatibilityMode {
+  return (COMPATIBILITY_MODES as readonly string[]).includes(text);
 }

@@ -6,6 +6,7 @@ import { PLAN } from "./apply/capability.ts";
 import { AUDIT } from "./audit/capability.ts";
 import { BACKUP } from "./backup/capability.ts";
 import type { Capability } from "./capability.ts";
+import { DURABLE } from "./durable/capability.ts";
 import { GROWING } from "./growing/capability.ts";
 import { HOOKS } from "./hooks/capability.ts";
 import { JOURNAL } from "./journal/capability.ts";
@@ -23,6 +24,7 @@ import { USAGE } from "./usage/capability.ts";
 
 /** In the order in which they start; one that builds on another stands below it. */
 export const SHIELD_CAPABILITIES: readonly Capability[] = [
+  DURABLE,
   SSE,
   STREAMS,
   GROWING,

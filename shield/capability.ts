@@ -6,6 +6,7 @@ import type { AuditTrail } from "./admin/routing/audited.ts";
 import type { ListedRoute, ServedRoute } from "./admin/routing/admin_routes.ts";
 import type { LiveKey } from "../shared/config/keys/live_keys.ts";
 import type { Connection } from "./connection/connection.ts";
+import type { OwnCommands } from "./message/command.ts";
 import type { ClientSocket } from "./socket/client_socket.ts";
 import type { EntranceContext } from "./connection/entrance.ts";
 import type { ForeignEntry, HttpContext } from "./http/http.ts";
@@ -76,6 +77,8 @@ export interface Running<Own = unknown> {
   readonly own?: Own;
   /** Its routes on the admin listener; absent: none, or switched off here. */
   readonly routes?: Iterable<ServedRoute>;
+  /** Answers commands here, which do not go to a Brain. */
+  readonly commands?: OwnCommands;
   /** Writes down what admins do. */
   readonly trail?: AuditTrail | undefined;
   readonly follows?: readonly Followed[] | undefined;
@@ -108,6 +111,7 @@ export function fileOf(capabilities: readonly Pick<Capability, "file">[]) {
 export class RunningCapabilities {
   readonly #running = new Map<Capability, Running>();
   readonly #watching: NonNullable<Running["socketClosed"]>[] = [];
+  readonly #commands: OwnCommands[] = [];
   readonly #ends = new AsyncDisposableStack();
 
   /** Starts all of them. Rejects as the first that cannot start. */
@@ -118,6 +122,7 @@ export class RunningCapabilities {
       this.#running.set(capability, running);
       const { follows = [] } = running;
       for (const { keys, renew } of follows) env.reloading?.follow(keys, renew);
+      if (running.commands !== undefined) this.#commands.push(running.commands);
       if (running.socketClosed !== undefined) this.#watching.push(running.socketClosed);
       this.#ends.defer(async () => await running[Symbol.asyncDispose]?.());
     }
@@ -126,6 +131,15 @@ export class RunningCapabilities {
   /** What a capability has started that others may build on; undefined where it is left out or switched off. */
   of<Own>(capability: Capability<Own>): Own | undefined {
     return this.#running.get(capability)?.own as Own | undefined;
+  }
+
+  /** What answers a command here; undefined: nothing does. */
+  command(name: string): ReturnType<OwnCommands> {
+    for (const own of this.#commands) {
+      const answer = own(name);
+      if (answer !== undefined) return answer;
+    }
+    return undefined;
   }
 
   /** Every route of the admin API that they answer here. */

@@ -129,7 +129,6 @@ async function release(parts: Parts): Promise<void> {
   await parts.signals.close();
   parts.bans.close();
   parts.revocations.held.close();
-  await parts.growing.close();
   parts.hub.close();
   parts.durable.close();
   parts.authenticator.close();

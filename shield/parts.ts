@@ -7,9 +7,7 @@ import type { Authenticator } from "./auth/authenticate.ts";
 import type { Bans } from "./auth/bans.ts";
 import type { Connection } from "./connection/connection.ts";
 import type { ConnectionTable } from "./connection/connection_table.ts";
-import type { History } from "./durable/history/history.ts";
 import type { StartedDurable } from "./durable/start.ts";
-import type { StartedGrowing } from "./growing/start.ts";
 import type { openFoundation } from "./foundation.ts";
 import type { Hub } from "./fanout/hub.ts";
 import type { ConnectionCounters } from "./connection/limits.ts";
@@ -34,8 +32,7 @@ export interface Parts extends Foundation {
   readonly hub: Hub;
   readonly observers: Observers;
   readonly durable: StartedDurable;
-  readonly history: History;
-  readonly growing: StartedGrowing;
+  readonly history: ReturnType<StartedDurable["history"]>;
   readonly policies: StartedOverseer;
   /** Tells hooks of tenants. */
   readonly events: TenantEvents;

@@ -27,9 +27,8 @@ import { Bans } from "./auth/bans.ts";
 import { type Capability, fileOf, RunningCapabilities } from "./capability.ts";
 import { ConnectionTable } from "./connection/connection_table.ts";
 import { drain } from "./drain.ts";
-import { createHistory } from "./durable/history/history.ts";
 import { startDurable } from "./durable/start.ts";
-import { startGrowing } from "./growing/start.ts";
+import { DeltaBases } from "./deltas/deltas.ts";
 import { startFilters } from "./filter/filters.ts";
 import { FlushQueue } from "./connection/flush_queue.ts";
 import { handleRequest } from "./http/http.ts";
@@ -37,22 +36,18 @@ import { Hub } from "./fanout/hub.ts";
 import type { Identity } from "./auth/identity.ts";
 import { createConnectionCounters } from "./connection/limits.ts";
 import { withHooks } from "./hooks/with_hooks.ts";
-import { Operations } from "./connection/operations.ts";
+import { type OperationContext, Operations } from "./connection/operations.ts";
 import { announcePlatform, switchedOff } from "./platform.ts";
 import { startOverseer } from "./policy/start.ts";
 import { registerParts } from "./part_metrics.ts";
 import type { Foundation, Parts } from "./parts.ts";
 import { RATE_KEYS, RateTable } from "./rates/rates.ts";
 import { checksOf, statusOf } from "./report.ts";
-import type { StartedOverseer } from "./policy/start.ts";
-import { PresenceFrames } from "./presence/frames.ts";
-import type { ShieldPresence } from "./presence/presence.ts";
 import { startPresence } from "./presence/service.ts";
 import { refusingRevoked } from "./auth/revocations.ts";
 import { CommandsUnderWay, type CommandsUnderWayOptions } from "./message/commands_under_way.ts";
 import { observersOf } from "./message/observers.ts";
 import { orderOn } from "./message/room_order.ts";
-import { readNotes } from "./ledger/past_reads.ts";
 import { SignalWrites } from "./signals/signal_writes.ts";
 import { startSignals } from "./signals/signals.ts";
 import type { SocketServer } from "./socket/client_socket.ts";
@@ -137,13 +132,12 @@ export interface Shield {
 const RUNNING = { draining_ms: 0, hurried: false };
 
 /** Policies that ask hooks, and what tells these of refusals. */
-type Hooked = ReturnType<typeof withHooks<StartedOverseer>>;
 
 function assemble(
   options: ShieldOptions,
   foundation: Foundation,
   authenticator: Authenticator,
-  { policies, policies: { overseer }, events }: Hooked,
+  { policies, policies: { overseer }, events }: Pick<Parts, "policies" | "events">,
   bans_bucket: KeyValue,
   socket_server: SocketServer,
 ): Parts {
@@ -153,49 +147,48 @@ function assemble(
   const { tenants, gate: quota, rooms: { classes }, noted, usage } = foundation;
   const ledger = noted?.ledger;
   const durable = startDurable({ ...options, classes, flushes });
-  const [filters, shares] = startFilters(config.filters, options.registry);
-  const heard = { spine: traces?.hearing(spine, stats) ?? spine, durable: durable.rooms, shares };
   const { mirroring: { mirror }, journal: { journal }, schemas: { gate: schemas } } = foundation;
-  const hub = new Hub({ ...limits, ...heard, stats, tenants, now, random, ledger, schemas });
+  const filters = startFilters(config.filters, options.registry, { stats, schemas, ledger });
+  const deltas = new DeltaBases(limits, stats.deltas);
+  const heard = { spine: traces?.hearing(spine, stats) ?? spine, durable: durable.rooms };
+  const kept = { ledger, filters, deltas };
+  const hub = new Hub({ ...limits, ...heard, ...kept, stats, tenants, now, random });
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
   const tap = createTap(spine, Number(config.brain.tap));
   const observers = observersOf([usage?.observer, noted?.observer, tap, mirror, traces, journal]);
   const checks = { signatures: foundation.signatures, overseer, bans, schemas, journal, observers };
   const sends = traces?.sending(spine, durable.logs, flushes) ?? { spine, logs: durable.logs };
   const order = orderOn(spine, random);
-  const commands = commandsOn(sends.spine, options, foundation, stats, () => service.presence);
+  const commands = commandsOn(sends.spine, options, stats, () => service);
   const announce = () => service.presence.announce();
-  const own = { ...sends, ...checks, order, commands, announce, shares, flushes };
+  const own = { ...sends, ...checks, order, commands, announce, shares: filters.shares, flushes };
   const hearers = ledger &&
     ((tenant_id: string, room_id: string) => hub.hearers(tenant_id, room_id));
   const path = { ...own, classes, quota, traces, hearers, now, random };
-  const reading = { ...checks, limits, filters, noteRead: readNotes(ledger), reads: usage?.reads };
-  const history = createHistory({ ...durable, classes, ...reading });
-  const growing = startGrowing(options, path, overseer, durable.logs, classes);
+  const reading = { ...checks, limits, filters, noteRead: noted?.noteRead, reads: usage?.reads };
+  const history = durable.history(reading);
+  const running = new RunningCapabilities();
   const service = startPresence({ ...options, classes, node_id: foundation.node_id });
-  const frames = new PresenceFrames({ now, random, page_members: config.presence.page_members });
-  const attendance = { presence: service.presence, frames, flushes, limits, stats };
-  const context = {
-    ...{ path, hub, filters, flushes, authenticator, overseer, attendance, logs: durable.logs },
-    ...{ limits, stats, ledger, schemas },
-    own: (name: string) => history.own(name) ?? growing.own(name),
+  const context: OperationContext = {
+    ...{ path, hub, flushes, authenticator, overseer, logs: durable.logs },
+    attend: service.attending({ flushes, limits, stats }),
+    ...{ limits, stats, ...kept },
+    own: (name: string) => history.own(name) ?? running.command(name),
     requireNotRevoked: (identity: Identity) => foundation.revocations.held.requireValid(identity),
   };
   const connections = new ConnectionTable();
-  const { revoke } = foundation.revocations;
   const parts: Parts = {
     ...foundation,
     authenticator,
     stats,
     counters: createConnectionCounters(limits, options.registry),
     rates: new RateTable(limits, options.registry, now()),
-    ...{ hub, observers, durable, history, growing, policies, events, bans, bans_bucket },
-    running: new RunningCapabilities(),
+    ...{ hub, observers, durable, history, running, policies, events, bans, bans_bucket },
     checks: () => checksOf(options, parts),
     signals: startSignals({
       ...options,
       connections,
-      writes: new SignalWrites({ ...options, bans_bucket, bans, revoke, stats }),
+      writes: new SignalWrites({ ...options, bans_bucket, bans, ...foundation.revocations, stats }),
       stats,
       leave: (connection, room_id, why) => leave(context, connection, room_id, why),
     }),
@@ -214,15 +207,15 @@ function assemble(
 function commandsOn(
   spine: CommandsUnderWayOptions["spine"],
   { config, monotonic_ms }: ShieldOptions,
-  { node_id }: Pick<Foundation, "node_id">,
   stats: Pick<ShieldStats, "commands_again">,
-  presence: () => ShieldPresence,
+  members: () => Pick<Parts["presence"], "presence" | "hello">,
 ): CommandsUnderWay | undefined {
   if (config.nats === undefined) return undefined;
   return new CommandsUnderWay({
-    ...{ node_id, spine, monotonic_ms },
-    brains: () => presence().brains(),
-    onGone: (brain_id) => presence().suspect(brain_id),
+    ...{ spine, monotonic_ms },
+    hello: () => members().hello,
+    brains: () => members().presence.brains(),
+    onGone: (brain_id) => members().presence.suspect(brain_id),
     onAgain: () => void stats.commands_again++,
   });
 }

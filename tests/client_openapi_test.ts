@@ -9,6 +9,7 @@ import { configFrom } from "../shared/config/load.ts";
 import { createMetrics } from "../shared/metrics/metrics.ts";
 import { seen } from "../shared/testing/until.ts";
 import { startClientApi } from "../shield/http/start.ts";
+import { createHttpHistory, HISTORY } from "../shield/durable/http/http_history.ts";
 import { growingRoute } from "../shield/growing/http/route.ts";
 import { eventRoutes } from "../shield/sse/http/events.ts";
 import { sessionRoutes } from "../shield/sse/http/sessions.ts";
@@ -119,6 +120,7 @@ Deno.test("the client API: the description is valid, and has every route and no 
   const options = { config, registry, log: undefined, now: Date.now };
   const parts = { operations: { context: {} } };
   const streams = [
+    { ...HISTORY, answer: createHttpHistory({} as never) },
     ...[...eventRoutes({} as never), ...sessionRoutes({} as never)],
     ...[...streamRoutes({} as never), growingRoute({} as never)],
   ];

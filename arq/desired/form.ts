@@ -17,8 +17,7 @@ import {
   refuseRepeated,
   roomPattern,
 } from "../../shared/config/values/schema_values.ts";
-import { COMPATIBILITY_MODES } from "../../shared/schema/compatibility/findings.ts";
-import { isSchemaId, SCHEMA_ID_RULE } from "../../shared/schema_id.ts";
+import { COMPATIBILITY_MODES, isSchemaId, SCHEMA_ID_RULE } from "../../shared/schema_id.ts";
 import { HOOKS } from "../../shield/policy/abi/policy.ts";
 import { refuseWhen, SCHEDULE_MEMBERS } from "../../shield/schedules/members.ts";
 

@@ -6,7 +6,7 @@
  */
 import type { AfterHook } from "../../shared/config/automation/hooks.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
-import { TENANT_EVENT_TYPES } from "../../shared/hooks/tenant_event.ts";
+import { TENANT_EVENT_TYPES } from "../../shared/config/automation/hooks.ts";
 import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
 import { membersRoomOf, recordedRoomOf } from "../../shared/rooms/members_room.ts";
 import { LOG_OFFSET_HEADER } from "../../shared/spine/contract/durable_log.ts";

@@ -144,7 +144,7 @@ async function startBrain() {
   const kept = new KeptStays({ view: world, now: Date.now, monotonic_ms, max: KEPT_MAX });
   const start = async () =>
     await startMembership({
-      ...{ config, spine: shaky, view: world, kept },
+      ...{ config, spine: shaky, view: world, kept, monotonic_ms },
       registry: createMetrics({ node_id: "b1", version: "0" }),
       ...{ log: quiet, now: Date.now, random: Math.random },
     });

@@ -18,7 +18,7 @@ import type { ClusterView, MemberChange, StaysView, ToldStays } from "../cluster
 import { roomKey } from "../presence/room_changes.ts";
 import { JournaledRooms } from "./journaled_rooms.ts";
 import { reasonOf } from "./kept_stays.ts";
-import type { KeptStays } from "./kept_stays.ts";
+import { KeptStays } from "./kept_stays.ts";
 import { createMembershipMetrics } from "./metrics.ts";
 import type { MembershipMetrics } from "./metrics.ts";
 import type { Stay } from "../../shared/presence/messages.ts";
@@ -45,14 +45,16 @@ export interface MembershipServiceOptions {
   readonly config: Pick<Config, "rooms">;
   readonly spine: Spine;
   readonly view: ClusterView & StaysView;
-  /** Those who have left since this Brain serves. */
-  readonly kept: KeptStays;
+  /** Those who have left since this Brain serves; absent: they are kept from this start on. */
+  readonly kept?: KeptStays;
   readonly registry: Registry;
   readonly log: Logger;
   /** Tells of another configuration; absent: it stays as it is. */
   readonly changes?: ConfigChanges | undefined;
   /** Unix ms. */
   readonly now: () => number;
+  /** Ms that only grow. */
+  readonly monotonic_ms: () => number;
   /** Numbers in [0, 1). */
   readonly random: () => number;
 }
@@ -68,6 +70,8 @@ const utf8 = new TextEncoder();
 
 class Journals implements MembershipService {
   readonly #options: MembershipServiceOptions;
+  /** Those who have left since this Brain serves. */
+  readonly #kept: KeptStays;
   readonly #rooms: JournaledRooms;
   readonly #open: KeyValue;
   readonly #metrics: MembershipMetrics;
@@ -83,18 +87,24 @@ class Journals implements MembershipService {
   #outdated = false;
   #is_closed = false;
 
-  constructor(options: MembershipServiceOptions, rooms: JournaledRooms, open: KeyValue) {
+  constructor(
+    options: MembershipServiceOptions,
+    kept: KeptStays,
+    rooms: JournaledRooms,
+    open: KeyValue,
+  ) {
     this.#options = options;
+    this.#kept = kept;
     this.#rooms = rooms;
     this.#open = open;
     const waiting = () =>
       this.#recorders.values().reduce((sum, recorder) => sum + recorder.waiting, 0);
     const { config, registry } = options;
     const hash = () => classesHash(config.rooms);
-    const kept_size = () => options.kept.size;
+    const kept_size = () => kept.size;
     const rooms_size = () => this.#recorders.size;
     this.#metrics = createMembershipMetrics(registry, rooms_size, waiting, kept_size, hash);
-    const { view, spine, kept } = options;
+    const { view, spine } = options;
     kept.follow({
       isJournaled: (tenant_id, room_id) => rooms.membersRoomOf(tenant_id, room_id) !== undefined,
       onKept: (stay) => this.#recorderFor(stay)?.gone(stay),
@@ -165,7 +175,7 @@ class Journals implements MembershipService {
     const own = this.#confirmed.get(node_id) ?? { stays: [], missed: [] };
     this.#confirmed.set(node_id, own);
     if ("entry" in one) {
-      this.#options.kept.drop(one);
+      this.#kept.drop(one);
       own.stays.push({ writer: one.writer, counter: one.entry.counter });
     } else own.missed.push(one);
     if (own.stays.length + own.missed.length >= CONFIRMED_MAX) this.#sendConfirmed();
@@ -219,7 +229,7 @@ class Journals implements MembershipService {
       onWritten: ({ type }) => this.#metrics.entries.inc({ type }),
       onFailure: () => this.#metrics.failures.inc(),
       onSettled: (one) => this.#confirm(one),
-      onThere: (stay) => this.#options.kept.drop(stay),
+      onThere: (stay) => this.#kept.drop(stay),
     });
   }
 
@@ -251,7 +261,8 @@ class Journals implements MembershipService {
 
   /** What is kept goes to who writes it now; of members whose Shields are gone the other Brains hear. */
   #tellKept(): void {
-    const { view, kept } = this.#options;
+    const { view } = this.#options;
+    const kept = this.#kept;
     kept.sweep();
     const orphans: Stay[] = [];
     for (const stay of kept.all()) {
@@ -316,6 +327,8 @@ function eventOf({ type, data }: MembershipEntry) {
 export async function startMembership(
   options: MembershipServiceOptions,
 ): Promise<MembershipService> {
+  // What is told from now on is kept, before the list of rooms is read.
+  const { kept = new KeptStays(options) } = options;
   const open = await options.spine.keyValue(MEMBERS_BUCKET, { unwatched: true });
-  return new Journals(options, await JournaledRooms.open(options), open);
+  return new Journals(options, kept, await JournaledRooms.open(options), open);
 }

@@ -12,7 +12,6 @@ import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import { until } from "../../shared/testing/until.ts";
 import type { ClusterView, StaysView } from "../cluster_view.ts";
-import { KeptStays } from "./kept_stays.ts";
 import { startMembership } from "./service.ts";
 
 const quiet = createLogger({
@@ -97,7 +96,7 @@ async function run(
       <T>(keys: () => Promise<T>) => read(world, ++readings, keys) as Promise<T>,
     ),
     view: world,
-    kept: new KeptStays({ view: world, now: Date.now, monotonic_ms: () => performance.now() }),
+    monotonic_ms: () => performance.now(),
     registry: createMetrics({ node_id: "b1", version: "0" }),
     log: quiet,
     ...{ now: Date.now, random: Math.random },

@@ -5,7 +5,7 @@
  * a heartbeat or two, and everything above must live with that.
  */
 import { fnvText, mixBits } from "../fnv.ts";
-import type { Beat, BrainState } from "../presence/messages.ts";
+import type { Beat, BrainState } from "../records/member.ts";
 
 /** How long a Brain may be silent. */
 export interface BrainTableOptions {

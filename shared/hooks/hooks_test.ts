@@ -7,7 +7,8 @@ import { readAnswer } from "./answer.ts";
 import { configFrom } from "../config/load.ts";
 import { CallFailed, callHook } from "./call.ts";
 import { pauseAfter } from "./schedule.ts";
-import { secretBytes, signedHeaders } from "./signature.ts";
+import { secretBytes } from "../config/values/hook_secret.ts";
+import { signedHeaders } from "./signature.ts";
 import { callTerms } from "./terms.ts";
 
 const SECRET = "whsec_" + new Uint8Array(24).fill(9).toBase64();

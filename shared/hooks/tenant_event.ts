@@ -5,17 +5,7 @@
  */
 import { readEnvelope } from "@arqon/proto";
 import { z } from "zod";
-
-/** The types of events of which hooks are told from there. */
-export const TENANT_EVENT_TYPES = [
-  "policy.refused",
-  "budget.exhausted",
-  "room.created",
-  "room.ended",
-  "hook.off",
-] as const;
-/** One of them. */
-export type TenantEventType = typeof TENANT_EVENT_TYPES[number];
+import { TENANT_EVENT_TYPES, type TenantEventType } from "../config/automation/hooks.ts";
 
 /** The type of an entry that says how many others are not there. */
 export const EVENTS_LOST = "lost";

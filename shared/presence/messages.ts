@@ -5,11 +5,18 @@
  * that a simulation can run them.
  */
 import type { LeaveReason } from "../records/leave_reason.ts";
+import type { Beat, Stays, StaysWritten } from "../records/member.ts";
 import type { Subject } from "../subjects/subject.ts";
-import type { Delta, Tag, Writer, WriterClock, WriterStatus, WrittenEntry } from "./types.ts";
+import type { Delta, Tag, Writer, WriterClock, WrittenEntry } from "./types.ts";
 
-/** Whether a Brain takes part. */
-export type BrainState = "starting" | "serving" | "draining";
+export type {
+  Beat,
+  BrainState,
+  MissedStays,
+  Stay,
+  Stays,
+  StaysWritten,
+} from "../records/member.ts";
 
 /** Who speaks for a room: one term of one life of one Brain. Sequences count within it. */
 export interface Emitter {
@@ -36,18 +43,6 @@ export interface Announcement {
   readonly leaving: boolean;
   /** Why members left, by the counters of their entries, of those whose end is in `delta`. */
   readonly reasons?: ReadonlyMap<number, LeaveReason>;
-}
-
-/** Brain → `beat`. */
-export interface Beat {
-  readonly kind: "beat";
-  readonly brain_id: string;
-  readonly boot: number;
-  readonly state: BrainState;
-  /** Every writer that it knows, forgotten ones too. Of a node only the youngest life. */
-  readonly writers: readonly WriterStatus[];
-  /** A number for the room classes of its configuration: 1 to 2^32 - 1. Absent: it does not say. */
-  readonly classes_hash?: number;
 }
 
 /** → `direct` of a Shield or Brain: what did `writer` do after `clock`? */
@@ -130,34 +125,6 @@ export interface RoomDiffers {
 export interface Hello {
   readonly kind: "hello";
   readonly from: string;
-}
-
-/** A member that has left its Shield; its entry's `changed_ms` says when, and its metadata is left out. */
-export interface Stay extends WrittenEntry {
-  readonly cause: LeaveReason;
-}
-
-/** Members of one room that left and that their Shield could not keep, between two times (Unix ms). */
-export interface MissedStays {
-  readonly tenant_id: string;
-  readonly room_id: string;
-  readonly count: number;
-  readonly from_ms: number;
-  readonly to_ms: number;
-}
-
-/** Shield → `announce`: who has left and, as far as it knows, may not stand in the journal of its room. */
-export interface Stays {
-  readonly kind: "stays";
-  readonly stays: readonly Stay[];
-  readonly missed: readonly MissedStays[];
-}
-
-/** Room's owner → `direct` of the Shield: what stands there, or need not. */
-export interface StaysWritten {
-  readonly kind: "stays_written";
-  readonly stays: readonly Tag[];
-  readonly missed: readonly MissedStays[];
 }
 
 /** Everything on `sys.presence.>` and `sys.cluster.>` except commands. */

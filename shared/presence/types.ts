@@ -4,7 +4,15 @@
  */
 import type { Entry, Writer } from "../records/member.ts";
 
-export type { Entry, Writer, WrittenEntry } from "../records/member.ts";
+export type {
+  Entry,
+  Tag,
+  Writer,
+  WriterClock,
+  WriterState,
+  WriterStatus,
+  WrittenEntry,
+} from "../records/member.ts";
 
 /** `node_id@incarnation`: what maps are keyed by. */
 export type WriterKey = string;
@@ -14,12 +22,6 @@ export type Clocks = ReadonlyMap<WriterKey, number>;
 
 /** An entry without what its writer gives it. */
 export type MemberInput = Omit<Entry, "counter" | "joined_ms" | "changed_ms">;
-
-/** A birth mark. */
-export interface Tag {
-  readonly writer: Writer;
-  readonly counter: number;
-}
 
 /**
  * What one writer did: covers the counters after `start` up to `end`, and besides these those in
@@ -32,20 +34,6 @@ export interface Delta {
   readonly end: number;
   readonly entries: readonly Entry[];
   readonly removed: readonly number[];
-}
-
-/** A writer and how much of it has been seen. */
-export interface WriterClock {
-  readonly writer: Writer;
-  readonly clock: number;
-}
-
-/** How a Brain sees a writer: down ones may come back, forgotten ones may not. */
-export type WriterState = "up" | "down" | "forgotten";
-
-/** One line of what a Brain knows. */
-export interface WriterStatus extends WriterClock {
-  readonly state: WriterState;
 }
 
 /** The key of a writer. */

@@ -3,8 +3,7 @@
  * who stores it and puts it in force is the Shield's.
  */
 import { z } from "zod";
-import { COMPATIBILITY_MODES } from "../schema/compatibility/findings.ts";
-import { isSchemaId, SCHEMA_ID_RULE } from "../schema_id.ts";
+import { COMPATIBILITY_MODES, isSchemaId, SCHEMA_ID_RULE } from "../schema_id.ts";
 
 /** Versions that one apply may put in force. */
 export const STAGED_SCHEMAS_MAX = 1_000;

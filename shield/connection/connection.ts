@@ -12,7 +12,7 @@ import type { Queued } from "./fifo.ts";
 import { frameBytes } from "../fanout/frame_bytes.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { Subscriber } from "../fanout/hub.ts";
-import type { KeptBases } from "../fanout/kept_bases.ts";
+import type { KeptData } from "../fanout/deltas.ts";
 import type { HeardPatterns } from "./heard_patterns.ts";
 import { Liveness } from "./liveness.ts";
 import type { Outbox } from "../fanout/outbox.ts";
@@ -51,7 +51,7 @@ export class Connection {
   /** The patterns of rooms that it hears; undefined before its first one. */
   patterns: HeardPatterns | undefined = undefined;
   /** What it keeps of messages; undefined until it says so. */
-  kept_bases: KeptBases | undefined = undefined;
+  kept_bases: KeptData | undefined = undefined;
   /** The caller of operations; another object after each REFRESH. */
   caller: Caller;
   readonly liveness: Liveness;

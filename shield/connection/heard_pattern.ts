@@ -2,8 +2,8 @@
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { Channel, Subscriber } from "../fanout/hub.ts";
 import type { PatternListener } from "../fanout/pattern_rooms.ts";
-import type { DeltaWish } from "../fanout/delta_wish.ts";
-import type { Filter } from "../filter/filter.ts";
+import type { DeltaWish } from "../fanout/deltas.ts";
+import type { Filter } from "../fanout/filters.ts";
 
 /** What a SUB asks of the rooms of its pattern. */
 export interface PatternWish {

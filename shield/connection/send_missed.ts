@@ -2,20 +2,15 @@
  * Sends a connection what it has missed of a durable room, as fast as it reads; after that it is live.
  * Where the connection stands there is `durable/room/flow.ts`, how it comes to be behind `subscribe.ts`.
  */
-import type { ReadMapped } from "../../shared/filter/message_view.ts";
-import { MessageView } from "../../shared/filter/message_view.ts";
-import { nextTurn } from "../../shared/turns/next_turn.ts";
 import type { Entry } from "../fanout/entry.ts";
 import { entryFrame } from "../fanout/flow.ts";
 import type { Flow } from "../fanout/flow.ts";
 import { frameBytes } from "../fanout/frame_bytes.ts";
 import type { Hub, Subscriber } from "../fanout/hub.ts";
-import { classFilter, withholding } from "../filter/filter.ts";
-import type { Filters } from "../filter/filters.ts";
+import type { Filters, MissedJudge } from "../fanout/filters.ts";
 import type { DeliveryNotes } from "../fanout/noted.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
-import { mappedReader, type SchemaLookup } from "../schema/mapped_data.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { Connection } from "./connection.ts";
 
@@ -25,13 +20,9 @@ const PASSED_A_TURN = 1_000;
 /** What it needs of the process. */
 export interface MissedContext {
   readonly path: Pick<MessagePath, "classes">;
-  readonly schemas: SchemaLookup;
   readonly hub: Hub;
-  readonly filters: Pick<Filters, "shares">;
-  readonly stats: Pick<
-    ShieldStats,
-    "egress_messages" | "egress_bytes" | "filtered" | "filter_verdicts"
-  >;
+  readonly filters: Pick<Filters, "missed">;
+  readonly stats: Pick<ShieldStats, "egress_messages" | "egress_bytes">;
   readonly ledger?: Pick<DeliveryNotes, "position" | "passedOver"> | undefined;
 }
 
@@ -46,40 +37,33 @@ export function sendMissed(
   flow.is_sending = true;
   // What a later SUB asks for comes behind its ACK: not from here.
   const { rewinds } = flow;
-  const { path, schemas, stats, hub, ledger, filters: { shares } } = context;
+  const { path, stats, hub, ledger, filters } = context;
   const { tenant_id } = connection.identity;
   const channel = hub.find(tenant_id, room_id);
   const totals = channel?.tenant;
   const note = (passed: PassedOver, { mark }: Subscriber) => {
     if (channel?.noted && mark) ledger?.passedOver(channel.noted, mark, passed);
   };
-  const mapped = mappedReader(schemas, tenant_id, room_id);
+  const judge = filters.missed(tenant_id, room_id);
   const goOn = () => {
     if (connection.ended || flow.rewinds !== rewinds) return;
     sendMissed(context, connection, room_id, flow);
   };
-  let steps = 0;
   connection.sendLater(() => {
     if (flow.rewinds !== rewinds) return undefined;
     const subscriber = connection.subscriptions.get(room_id) ??
       connection.patterns?.subscriber(room_id);
     let passed: PassedOver | undefined;
     for (let looked = 0; subscriber?.flow === flow; looked++) {
-      if (looked === PASSED_A_TURN || steps > 0 && shares.isOver(tenant_id, steps)) {
+      if (looked === PASSED_A_TURN || judge.isOver()) {
         if (passed !== undefined) note(passed, subscriber);
         flow.is_sending = false;
-        if (steps > 0) shares.later(tenant_id, goOn);
-        else nextTurn(goOn);
+        judge.later(goOn);
         return undefined;
       }
       const entry = flow.next();
       const room_class = path.classes.of(tenant_id, room_id);
-      const missed = entry && { subscriber, room_class, entry, mapped };
-      const { why, taken = 0 } = missed === undefined
-        ? {}
-        : whyPassedOver(stats, connection, missed);
-      shares.spend(tenant_id, taken);
-      steps += taken;
+      const why = entry && whyPassedOver(judge, connection, subscriber, room_class, entry);
       if (entry !== undefined && why !== undefined) {
         if (passed?.why === why) passed.to = entry.offset;
         else {
@@ -111,27 +95,15 @@ interface PassedOver {
   readonly why: "echo" | "filter";
 }
 
-/** A message that a subscriber has missed. */
-interface Missed {
-  readonly subscriber: Subscriber;
-  readonly room_class: RoomClass;
-  readonly entry: Entry;
-  readonly mapped: ReadMapped | undefined;
-}
-
-/** Why the subscriber does not get the message, undefined: it does; and the steps that filters took. */
+/** Why the subscriber does not get the message; undefined: it does. */
 function whyPassedOver(
-  stats: MissedContext["stats"],
+  judge: MissedJudge,
   { id }: Pick<Connection, "id">,
-  { subscriber, room_class, entry, mapped }: Missed,
-): { readonly why?: PassedOver["why"]; readonly taken?: number } {
-  const { origin, envelope } = entry;
-  if (origin === id && (subscriber.no_echo || !room_class.echo)) return { why: "echo" };
-  const of_class = classFilter(room_class);
-  if (subscriber.filter === undefined && of_class === undefined) return {};
-  const view = new MessageView(envelope, stats.filter_verdicts, undefined, mapped);
-  const filter = withholding(subscriber, view, of_class);
-  if (filter === undefined) return { taken: view.steps };
-  stats.filtered++;
-  return { why: "filter", taken: view.steps };
+  subscriber: Subscriber,
+  room_class: RoomClass,
+  { origin, envelope }: Entry,
+): PassedOver["why"] | undefined {
+  if (origin === id && (subscriber.no_echo || !room_class.echo)) return "echo";
+  if (subscriber.filter === undefined && room_class.filter === undefined) return undefined;
+  return judge.withholds(subscriber, room_class, envelope) ? "filter" : undefined;
 }

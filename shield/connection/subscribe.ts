@@ -1,20 +1,20 @@
 /**
  * SUB and UNSUB: from the checks to the connection's place in the hub, and its end. Members are
- * `presence/attendance.ts`; the place in a durable room is `durable/flow.ts`.
+ * `presence/attendance.ts`; the place in a durable room is `fanout/flow.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Subscribe, Unsubscribe } from "@arqon/proto";
 import { ackAfterFlush, answer, wantsAck } from "./answers.ts";
 import { requireGrant } from "../auth/authorize.ts";
 import type { Connection } from "./connection.ts";
-import type { Filter } from "../filter/filter.ts";
-import type { Filters } from "../filter/filters.ts";
-import { ANY_EPOCH, NO_EPOCH } from "../../shared/rooms/asked_epoch.ts";
+import type { Deltas } from "../fanout/deltas.ts";
+import type { Filter, Filters } from "../fanout/filters.ts";
+import { ANY_EPOCH, NO_EPOCH } from "../../shared/rooms/epoch.ts";
 import { grownRoomOf } from "../../shared/rooms/growing_room.ts";
 import { judgedRoomOf } from "../../shared/rooms/reserved.ts";
 import type { Limits } from "../../shared/config/schema.ts";
 import type { DeliveryNotes } from "../fanout/noted.ts";
-import type { TenantLogs } from "../durable/log/logs.ts";
+import type { Lives } from "../../shared/spine/contract/lives.ts";
 import { Flow } from "../fanout/flow.ts";
 import type { EntryPoint, Position } from "../fanout/entry.ts";
 import type { FlushQueue } from "./flush_queue.ts";
@@ -22,19 +22,16 @@ import type { Note, Policies } from "../message/gates.ts";
 import type { Hub, Subscriber } from "../fanout/hub.ts";
 import { requireRoomId } from "../../shared/subjects/subject.ts";
 import type { MessagePath } from "../message/pipeline.ts";
-import { requireFields, type SchemaLookup } from "../schema/mapped_data.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import { sendMissed } from "./send_missed.ts";
 import type { MissedContext } from "./send_missed.ts";
-import { Attendance } from "./attendance.ts";
-import type { AttendanceContext, LogPlace } from "./attendance.ts";
+import type { Attend, LogPlace } from "./attendance.ts";
 import { presenceRequest } from "./presence_request.ts";
 import type { PresenceRequest } from "./presence_request.ts";
 import { subscribeRequest } from "../message/request_ref.ts";
 import type { RequestRef } from "../message/request_ref.ts";
 import { leaveReason, markOf, noteLeft } from "./subscription_marks.ts";
 import type { LeaveWhy } from "./subscription_marks.ts";
-import { deltaWish } from "../fanout/delta_wish.ts";
 import { RoomSubscriber } from "../fanout/room_subscriber.ts";
 
 /** Close codes of a client that closed the connection, or was banned: it does not come back. */
@@ -43,15 +40,17 @@ const DELIBERATE_CLOSES = [1000, 4403];
 /** What subscriptions need of the process. */
 export interface SubscribeContext {
   readonly path: MessagePath;
-  readonly schemas: SchemaLookup;
   readonly hub: Hub;
   readonly flushes: FlushQueue;
   readonly overseer: Pick<Policies, "onSubscribe">;
-  readonly attendance: AttendanceContext;
+  readonly attend: Attend;
   readonly limits: Limits;
-  readonly stats: MissedContext["stats"] & Pick<ShieldStats, "rejects" | "deltas">;
+  readonly stats: MissedContext["stats"] & Pick<ShieldStats, "rejects">;
   readonly filters: Filters;
-  readonly logs?: Pick<TenantLogs, "livesOf">;
+  /** Makes diffs; absent: nobody gets any. */
+  readonly deltas?: Pick<Deltas, "wish"> | undefined;
+  /** The lives of tenants' logs, as they are known here; absent: there are none. */
+  readonly logs?: { livesOf(tenant_id: string): Promise<Lives> };
   /** Takes note of subscriptions; absent: nobody does. */
   readonly ledger?: DeliveryNotes | undefined;
 }
@@ -93,8 +92,7 @@ export function runSubscribe(
   context.path.bans.requireRoom(connection.identity, room_id);
   if (subscribe.presence) requireGrant(connection.identity, "presence", room_id);
   const presence_request = presenceRequest(subscribe, context.limits);
-  const filter = context.filters.of(connection.identity.tenant_id, subscribe.filter);
-  requireFields(context.schemas, connection.identity.tenant_id, room_id, subscribe.filter);
+  const filter = context.filters.of(connection.identity.tenant_id, subscribe.filter, room_id);
   const request = subscribeRequest(subscribe);
   const allowed: Allowed = { subscribe, presence_request, request, filter };
   requireClass(context, connection, allowed);
@@ -125,7 +123,7 @@ function requireClass(
 }
 
 function wishOf(context: SubscribeContext, connection: Connection, subscribe: Subscribe) {
-  return { no_echo: subscribe.no_echo, deltas: deltaWish(context, connection, subscribe) };
+  return { no_echo: subscribe.no_echo, deltas: context.deltas?.wish(connection, subscribe) };
 }
 
 /** Subscribes, once nothing has refused it. */
@@ -205,8 +203,7 @@ function attend(
   };
   const asked = { request, presence_request, subscriber, before, restore, leave: onFailure };
   try {
-    const attendance = connection.attendance(room_id) ??
-      new Attendance(context.attendance, connection, room_id);
+    const attendance = connection.attendance(room_id) ?? context.attend(connection, room_id);
     attendance.ask(log === undefined ? asked : { ...asked, log });
   } catch (error) {
     restore(before);

@@ -10,17 +10,16 @@ import { subscribeRequest } from "../message/request_ref.ts";
 import { requireRoomsPattern } from "../../shared/subjects/subject.ts";
 import { ackAfterFlush, answer } from "./answers.ts";
 import type { Connection } from "./connection.ts";
-import type { Filter } from "../filter/filter.ts";
+import type { Filter } from "../fanout/filters.ts";
 import { HeardPatterns } from "./heard_patterns.ts";
 import { Flow } from "../fanout/flow.ts";
 import type { EntryPoint } from "../fanout/entry.ts";
-import { logEpoch, ofRoom, readPositions } from "../durable/recovery/pattern_positions.ts";
-import type { PatternPositions } from "../durable/recovery/pattern_positions.ts";
+import { logEpoch, ofRoom, readPositions } from "./pattern_positions.ts";
+import type { PatternPositions } from "./pattern_positions.ts";
 import { newestLife } from "../../shared/spine/contract/lives.ts";
 import type { Lives } from "../../shared/spine/contract/lives.ts";
 import type { RequestRef } from "../message/request_ref.ts";
 import type { PatternWish } from "./heard_pattern.ts";
-import { deltaWish } from "../fanout/delta_wish.ts";
 import { sendMissed } from "./send_missed.ts";
 import type { SubscribeContext } from "./subscribe.ts";
 
@@ -88,7 +87,9 @@ function hear(
   if (batch) connection.useBatches();
   const request = subscribeRequest(subscribe);
   // Without a bound that both keep, nobody could say what a client has of so many rooms.
-  const deltas = subscribe.delta_bytes > 0 ? deltaWish(context, connection, subscribe) : undefined;
+  const deltas = subscribe.delta_bytes > 0
+    ? context.deltas?.wish(connection, subscribe)
+    : undefined;
   const wish = { no_echo, filter, deltas };
   if (from !== undefined) {
     return hearFrom(context, connection, { patterns, pattern, wish, request, ...from });

@@ -1,8 +1,7 @@
 /** What the ledger is told of subscriptions: when one has begun, and when and why it has ended. */
 import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 import type { Flow } from "../fanout/flow.ts";
-import { classFilter } from "../filter/filter.ts";
-import type { Filter } from "../filter/filter.ts";
+import type { Filter, Filters } from "../fanout/filters.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { Hub, Subscriber } from "../fanout/hub.ts";
 import type { DeliveryNotes, SubscriptionMark } from "../fanout/noted.ts";
@@ -22,6 +21,7 @@ export type LeaveWhy =
 export interface MarkContext {
   readonly hub: Pick<Hub, "find">;
   readonly ledger?: DeliveryNotes | undefined;
+  readonly filters: Pick<Filters, "ofClass">;
 }
 
 /** A subscription that begins. */
@@ -35,7 +35,7 @@ interface Begun {
 
 /** The subscription that begins now, for the ledger. */
 export function markOf(
-  { ledger }: MarkContext,
+  { ledger, filters }: MarkContext,
   connection: Connection,
   { flow, filter, room_class, began }: Begun,
 ): SubscriptionMark | undefined {
@@ -50,14 +50,14 @@ export function markOf(
     episode: flow?.continueAs(),
     ...began,
   };
-  const of_class = classFilter(room_class)?.of(connection.identity);
-  const filters = [filter, of_class].flatMap((one) => one === undefined ? [] : [one.number]);
-  return filters.length === 0 ? mark : { ...mark, filters };
+  const of_class = filters.ofClass(room_class, connection.identity);
+  const numbers = [filter, of_class].flatMap((one) => one === undefined ? [] : [one.number]);
+  return numbers.length === 0 ? mark : { ...mark, filters: numbers };
 }
 
 /** Takes note of the end of a subscription. */
 export function noteLeft(
-  { hub, ledger }: MarkContext,
+  { hub, ledger }: Pick<MarkContext, "hub" | "ledger">,
   { identity, outbox }: Connection,
   room_id: string,
   before: Subscriber,

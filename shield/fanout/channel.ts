@@ -2,14 +2,12 @@
 import type { FewSet } from "../../shared/containers/few_set.ts";
 import type { Random } from "../../shared/ids.ts";
 import type { Spine, Subscription } from "../../shared/spine/contract/spine.ts";
-import type { FilterShares } from "../filter/shares.ts";
-import type { Filtered } from "../filter/filter.ts";
+import type { Filtered, Filters } from "./filters.ts";
 import type { Flow } from "./flow.ts";
 import type { DurableRoom, RoomEvents } from "./entry.ts";
 import type { DeliveryNotes, NotedRoom, SubscriptionMark } from "./noted.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
-import type { SchemaLookup } from "../schema/mapped_data.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { UserUse } from "../../shared/records/user_use.ts";
 import type { TenantTable, TenantTotals } from "../stats/tenant_stats.ts";
@@ -17,15 +15,14 @@ import type { RoomMessage } from "./backlog.ts";
 import type { SeenMessages } from "./deduplicate.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { PatternLimits } from "./pattern_rooms.ts";
-import type { Withheld } from "./withheld.ts";
-import type { DeltaLimits, DeltaReceiver, RoomBases } from "./deltas.ts";
+import type { DeltaReceiver, DeltaRoom, Deltas } from "./deltas.ts";
 import type { Reception } from "./reception.ts";
 
 /**
  * What fan-out needs of the process. `deduplication_entries` is for each tenant; without the limits of
  * patterns there is no bound of them.
  */
-export interface HubOptions extends Partial<PatternLimits>, Partial<DeltaLimits> {
+export interface HubOptions extends Partial<PatternLimits> {
   spine: Pick<Spine, "subscribe" | "onEvent">;
   stats: ShieldStats;
   tenants: Pick<TenantTable, "of">;
@@ -36,12 +33,12 @@ export interface HubOptions extends Partial<PatternLimits>, Partial<DeltaLimits>
   deduplication_entries: number;
   /** The durable rooms; absent: no room is durable, and all have echo. */
   durable?: DurableRooms;
-  /** The schemas of what is published; absent: nothing has one. */
-  schemas?: SchemaLookup | undefined;
   /** Takes note of what is sent; absent: nobody does. */
   ledger?: DeliveryNotes | undefined;
-  /** What filters may take; absent: each what it may take of itself. */
-  shares?: Pick<FilterShares, "of" | "spend"> | undefined;
+  /** What keeps messages from subscribers; absent: who needs a filter gets nothing. */
+  filters?: Pick<Filters, "sent"> | undefined;
+  /** Makes diffs; absent: everybody gets messages as they are. */
+  deltas?: Deltas | undefined;
 }
 
 /** One connection's subscription to one room. */
@@ -73,7 +70,7 @@ export interface DurableRooms {
 }
 
 /** A room with subscribers, or with a connection that is about to be one. */
-export interface Channel {
+export interface Channel extends DeltaRoom {
   readonly tenant_id: string;
   readonly room_id: string;
   readonly seen: SeenMessages;
@@ -91,8 +88,4 @@ export interface Channel {
   readonly reception: Reception;
   /** The room in the ledger; absent: there is none. */
   readonly noted: NotedRoom | undefined;
-  /** What filters keep, for the ledger; undefined: nothing yet. */
-  withheld: Withheld | undefined;
-  /** The data that deltas are made from; undefined: none. */
-  bases: RoomBases | undefined;
 }

@@ -5,7 +5,7 @@
 import { encodeMsg, encodeTextMessage, readEnvelope } from "@arqon/proto";
 import type { StampSource } from "../../shared/records/system_envelope.ts";
 import type { Identity } from "../auth/identity.ts";
-import type { Filter } from "../filter/filter.ts";
+import type { Filter } from "./filters.ts";
 import type { Connection } from "../connection/connection.ts";
 import type { RoomMessage } from "./backlog.ts";
 import type { Subscriber } from "./channel.ts";

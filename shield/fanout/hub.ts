@@ -17,13 +17,11 @@ import { FewSet } from "../../shared/containers/few_set.ts";
 import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { HubLosses } from "./hub_losses.ts";
-import { isWithheld } from "./withheld.ts";
-import { classFilter } from "../filter/filter.ts";
+import type { SentJudge } from "./filters.ts";
 import { copyFor } from "./message_copy.ts";
 import { countSent, frameOf, hasLive, isPlaceless, passOver } from "./outgoing.ts";
 import type { Outgoing } from "./outgoing.ts";
 import { PatternRooms, UNBOUNDED_PATTERNS } from "./pattern_rooms.ts";
-import { DeltaBases } from "./deltas.ts";
 import { Reception } from "./reception.ts";
 import { droppable, gapEnvelope, isOwnEvent, readForeign } from "./room_message.ts";
 import type { Counts } from "../../shared/records/counts.ts";
@@ -43,12 +41,10 @@ export class Hub {
   readonly #stopEvents: () => void;
   /** The rooms that are heard by a pattern. */
   readonly patterns: PatternRooms;
-  readonly #deltas: DeltaBases;
   readonly #stopClasses: (() => void) | undefined;
 
   constructor(options: HubOptions) {
     this.#options = options;
-    this.#deltas = new DeltaBases(options, options.stats.deltas);
     this.#stopClasses = options.durable?.classes.onChange((tenant) => this.#onClasses(tenant));
     this.#monotonic = options.monotonic ?? (() => performance.now());
     const channels = this.#channels;
@@ -108,7 +104,7 @@ export class Hub {
     const { tenant_id } = channel;
     channel.durable?.close();
     this.#channels.delete(key);
-    this.#deltas.forget(channel);
+    this.#options.deltas?.forget(channel);
     if (channel.noted !== undefined) channel.noted.is_open = false;
     this.#options.stats.rooms--;
     for (const subscription of channel.spine) subscription.unsubscribe();
@@ -162,7 +158,6 @@ export class Hub {
       durable: undefined,
       reception: new Reception(this.#monotonic()),
       noted: this.#options.ledger?.openRoom(tenant_id, room_id),
-      withheld: undefined,
       bases: undefined,
     };
     if (!this.patterns.feeds(tenant_id, room_id)) this.#listen(key, channel);
@@ -276,10 +271,11 @@ export class Hub {
     isReady?: (subscriber: Subscriber) => boolean,
   ): void {
     step(AT.fan_out);
-    const { stats } = this.#options;
+    const { stats, filters } = this.#options;
     const { origin, is_own } = outgoing;
-    const of_class = classFilter(channel.room_class);
-    const deltas = this.#deltas.of(channel, outgoing);
+    const is_filtered = channel.room_class?.filter !== undefined;
+    let judge: SentJudge | undefined;
+    const deltas = this.#options.deltas?.of(channel, outgoing);
     const echo = channel.room_class?.echo ?? true;
     let binary: Frame | undefined;
     let text: Frame | undefined;
@@ -296,8 +292,9 @@ export class Hub {
           continue;
         }
       }
-      if (is_own !== true && (subscriber.filter !== undefined || of_class !== undefined)) {
-        if (isWithheld(this.#options, channel, subscriber, outgoing, of_class)) continue;
+      if (is_own !== true && (subscriber.filter !== undefined || is_filtered)) {
+        judge ??= filters?.sent(channel, outgoing);
+        if (judge?.withholds(subscriber) !== false) continue;
       }
       const is_text = subscriber.text;
       const folded = deltas?.frameFor(subscriber, message !== undefined);
@@ -322,8 +319,7 @@ export class Hub {
       subscriber.send(frame, message);
     }
     countSent(stats, channel, sent, is_own);
-    const { view } = outgoing;
-    if (view !== undefined) this.#options.shares?.spend(channel.tenant_id, view.steps);
+    judge?.end();
   }
 
   /** Delivers a durable room's message to subscribers that are not behind; others get it later. */
@@ -399,7 +395,7 @@ export class Hub {
   #tellGap(channel: Channel, reason: string): void {
     this.#options.stats.gaps++;
     channel.reception.gapTold();
-    this.#deltas.forget(channel);
+    this.#options.deltas?.forget(channel);
     const envelope = gapEnvelope(this.#options, channel, reason);
     if (channel.noted !== undefined) this.#options.ledger?.gap(channel.noted, reason);
     this.#fanOut(channel, { envelope, offset: 0, origin: undefined, is_own: true });

@@ -9,7 +9,6 @@ import type { Entry } from "./entry.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { Channel, Subscriber } from "./channel.ts";
 import type { DeliveryNotes } from "./noted.ts";
-import type { MessageView } from "../../shared/filter/message_view.ts";
 import type { Frame } from "./frame_bytes.ts";
 
 /** A message on its way to subscribers; `plain` is `envelope` when it is known. */
@@ -23,8 +22,6 @@ export interface Outgoing {
   readonly is_own?: boolean | undefined;
   /** What the message is in its room's log, which keeps its frames; absent: it is not from there. */
   readonly entry?: Entry;
-  /** The message as filters see it, once one has asked. */
-  view?: MessageView;
 }
 
 /** The frame of a message in one of its two forms. */

@@ -4,6 +4,7 @@
  * is not known here.
  */
 import type { Identity } from "../auth/identity.ts";
+import type { Filter as AskedFilter, Filtered } from "../fanout/filters.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { celData } from "../../shared/filter/message_view.ts";
@@ -19,9 +20,8 @@ const CLAIMS_KEPT = 10_000;
 let made = 0;
 
 /** A filter and the claims that it reads. */
-export class Filter {
+export class Filter implements AskedFilter {
   readonly program: FilterProgram;
-  /** Its number in the ledger, of this process. */
   readonly number: number = ++made;
   readonly #claims: unknown;
   #view: MessageView | undefined;
@@ -30,6 +30,10 @@ export class Filter {
   constructor(program: FilterProgram, claims: Readonly<Record<string, unknown>> = {}) {
     this.program = program;
     this.#claims = celData(claims);
+  }
+
+  get text(): string {
+    return this.program.text;
   }
 
   /** Whether a message passes; what the filter cannot judge does not. */
@@ -44,14 +48,6 @@ export class Filter {
   }
 }
 
-/** The tenant whose messages filters judge. */
-export interface Filtered {
-  /** The filter of the SUB; undefined: none. */
-  readonly filter?: Filter | undefined;
-  /** The token's claims; undefined: a class with a filter lets nothing through. */
-  readonly identity?: Identity | undefined;
-}
-
 /** Lets nobody have anything: what holds for a class with a filter where nobody's token is known. */
 const NOTHING = new Filter(classProgram("false"));
 
@@ -63,7 +59,7 @@ export function withholding(
   { filter, identity }: Filtered,
   view: MessageView,
   of_class: ClassFilter | undefined,
-): Filter | undefined {
+): AskedFilter | undefined {
   if (of_class !== undefined) {
     const first = identity === undefined ? NOTHING : of_class.of(identity);
     if (!first.lets(view)) return first;

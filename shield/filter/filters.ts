@@ -5,9 +5,18 @@
 import { ArqonError } from "@arqon/proto";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
-import { Filter } from "./filter.ts";
+import type { Identity } from "../auth/identity.ts";
+import type { Channel } from "../fanout/channel.ts";
+import type { Filters as AskedFilters } from "../fanout/filters.ts";
+import type { Outgoing } from "../fanout/outgoing.ts";
+import { fieldProblem } from "../schema/validation/typed_fields.ts";
+import { classFilter, Filter } from "./filter.ts";
+import { type JudgeOptions, mappedReader, MissedMessages, SentMessage } from "./judges.ts";
+import type { ReadMapped } from "../../shared/filter/message_view.ts";
 import { FilterProgram } from "../../shared/filter/program.ts";
 import type { FilterLimits } from "../../shared/filter/program.ts";
+import type { RoomClass } from "../../shared/rooms/room_class.ts";
+import { roomSubject } from "../../shared/subjects/subject.ts";
 import { FilterShares } from "./shares.ts";
 
 /** Bounds, as `[filters]` has them; they are read each time that one is needed. */
@@ -30,27 +39,36 @@ interface Held {
   users: number;
 }
 
-/** All filters of SUBs. What `hold` takes, `release` gives back. */
-export class Filters {
+/** All filters of a process. */
+export class Filters implements AskedFilters {
   /** How many different filters there are. */
   size = 0;
   /** What they may take of the process's time. */
   readonly shares: FilterShares;
   readonly #limits: FiltersLimits;
   readonly #tenants = new Map<string, TenantFilters>();
+  readonly #options: JudgeOptions;
 
   /** `now_ms`: monotonic. */
-  constructor(limits: FiltersLimits, now_ms: () => number = () => performance.now()) {
+  constructor(
+    limits: FiltersLimits,
+    options: JudgeOptions,
+    now_ms: () => number = () => performance.now(),
+  ) {
     this.#limits = limits;
+    this.#options = options;
     this.shares = new FilterShares(now_ms);
   }
 
-  /**
-   * The filter of a SUB; undefined: it has none. Compiling it is paid of the tenant's share. Throws `invalid-filter`,
-   * and `rate-limited` when the share is used up.
-   */
-  of(tenant_id: string, text: string): Filter | undefined {
+  /** Compiling it is paid of the tenant's share. */
+  of(tenant_id: string, text: string, room_id?: string): Filter | undefined {
     if (text === "") return undefined;
+    const filter = this.#compiled(tenant_id, text);
+    if (room_id !== undefined) this.#requireFields(tenant_id, room_id, text);
+    return filter;
+  }
+
+  #compiled(tenant_id: string, text: string): Filter {
     const held = this.#tenants.get(tenant_id)?.by_text.get(text)?.filter;
     // A bound may have been lowered since.
     if (held !== undefined && text.length <= this.#limits.filter_chars) return held;
@@ -60,10 +78,33 @@ export class Filters {
     return new Filter(program);
   }
 
-  /**
-   * Throws `too-many-filters` when the room or the tenant may not have one more. `before` is the one that
-   * is replaced.
-   */
+  /** Throws `invalid-filter` where the room's events have a schema that lacks a field which the filter names. */
+  #requireFields(tenant_id: string, room_id: string, text: string): void {
+    const { schemas } = this.#options;
+    if (schemas === undefined || schemas.isEmpty) return;
+    const schema = schemas.schemaOf(roomSubject("in", tenant_id, room_id), tenant_id);
+    if (typeof schema === "string") return;
+    const problem = fieldProblem(text, schema.desc);
+    if (problem !== undefined) throw new ArqonError("invalid-filter", problem);
+  }
+
+  ofClass(room_class: RoomClass | undefined, identity: Identity): Filter | undefined {
+    return classFilter(room_class)?.of(identity);
+  }
+
+  /** Reads the data of a room's events; undefined: no subject is mapped. */
+  mapped(tenant_id: string, room_id: string): ReadMapped | undefined {
+    return mappedReader(this.#options, tenant_id, room_id);
+  }
+
+  sent(channel: Channel, outgoing: Outgoing): SentMessage {
+    return new SentMessage(this.#options, this.shares, channel, outgoing);
+  }
+
+  missed(tenant_id: string, room_id: string): MissedMessages {
+    return new MissedMessages(this.#options, this.shares, tenant_id, room_id);
+  }
+
   requireRoom(tenant_id: string, room_id: string, filter: Filter, before?: Filter): void {
     const tenant = this.#tenants.get(tenant_id);
     if (tenant === undefined) return;
@@ -82,7 +123,6 @@ export class Filters {
     }
   }
 
-  /** Takes note that a subscriber of a room has a filter. */
   hold(tenant_id: string, room_id: string, filter: Filter | undefined): void {
     if (filter === undefined) return;
     const tenant = this.#tenants.get(tenant_id) ?? { by_text: new Map(), rooms: new Map() };
@@ -98,7 +138,6 @@ export class Filters {
     room.set(filter, (room.get(filter) ?? 0) + 1);
   }
 
-  /** Takes note that a subscriber has it no longer. */
   release(tenant_id: string, room_id: string, filter: Filter | undefined): void {
     const tenant = this.#tenants.get(tenant_id);
     if (filter === undefined || tenant === undefined) return;
@@ -117,10 +156,14 @@ export class Filters {
   }
 }
 
-/** Makes the filters of a process, with their metric; and what they may take. */
-export function startFilters(limits: FiltersLimits, registry: Registry): [Filters, FilterShares] {
-  const filters = new Filters(limits);
+/** Makes the filters of a process, with their metric. */
+export function startFilters(
+  limits: FiltersLimits,
+  registry: Registry,
+  options: JudgeOptions,
+): Filters {
+  const filters = new Filters(limits, options);
   const help = "Different filters that subscribers have on this Shield.";
   scrapedGauge(registry, "shield_filters", help, () => filters.size);
-  return [filters, filters.shares];
+  return filters;
 }

@@ -5,6 +5,7 @@ import { writeEnvelope } from "@arqon/proto";
 import { MessageView } from "../../shared/filter/message_view.ts";
 import type { Filter } from "./filter.ts";
 import { Filters } from "./filters.ts";
+import { createStats } from "../stats/stats.ts";
 
 const LIMITS = {
   ...{ filter_chars: 100, filter_steps: 100 },
@@ -12,7 +13,7 @@ const LIMITS = {
 };
 
 Deno.test("one text is one filter of a tenant, and none is left when nobody has it", () => {
-  const filters = new Filters(LIMITS);
+  const filters = new Filters(LIMITS, { stats: createStats() });
   const first = filters.of("t", "true")!;
   filters.hold("t", "a", first);
   assert.equal(filters.of("t", "true"), first);
@@ -28,7 +29,7 @@ Deno.test("one text is one filter of a tenant, and none is left when nobody has 
 
 Deno.test("bounds that change hold for the next SUB, and steps for the next message", () => {
   const limits = { ...LIMITS };
-  const filters = new Filters(limits);
+  const filters = new Filters(limits, { stats: createStats() });
   const envelope = writeEnvelope({ room_id: "a", message_id: "m" });
   const counts = { match: 0, no_match: 0, error: 0, cost: 0 };
   const filter = filters.of("t", "[1, 2, 3].all(x, x > 0)")!;
@@ -51,7 +52,7 @@ Deno.test("rooms and tenants have at most their bounds, whoever comes and goes",
     leaves: fc.boolean(),
   });
   fc.assert(fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-    const filters = new Filters(LIMITS);
+    const filters = new Filters(LIMITS, { stats: createStats() });
     const held = new Map<string, { room: string; filter: Filter }>();
     for (const { room, text, who, leaves } of steps) {
       const key = `${who} ${room}`;

@@ -4,6 +4,7 @@ import { ArqonError, writeEnvelope } from "@arqon/proto";
 import type { LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import type { HistoryAnswer } from "../durable/history/history_answer.ts";
 import { readFiltered } from "../durable/history/history_filter.ts";
+import { createStats } from "../stats/stats.ts";
 import { Filters } from "./filters.ts";
 import { FilterShares } from "./shares.ts";
 
@@ -34,7 +35,7 @@ Deno.test("a tenant that has used up its share is refused until its debt is work
 
 Deno.test("compiling a filter is paid, and who owes compiles none", () => {
   const now_ms = 0;
-  const filters = new Filters(LIMITS, () => now_ms);
+  const filters = new Filters(LIMITS, { stats: createStats() }, () => now_ms);
   const texts = Array.from(
     { length: 1_000 },
     (_, n) => `data.s.matches("${n}${"(a|b)".repeat(40)}")`,
@@ -54,7 +55,7 @@ Deno.test("compiling a filter is paid, and who owes compiles none", () => {
 Deno.test("a page of history is read in slices, and waits for the tenant's debt", async () => {
   const envelope = writeEnvelope({ room_id: "r", message_id: "m" });
   const entries = Array.from({ length: 30 }, (_, n) => ({ offset: n + 1, payload: envelope }));
-  const filters = new Filters(LIMITS);
+  const filters = new Filters(LIMITS, { stats: createStats() });
   const filter = filters.of("a", `[${"1,".repeat(10)}1].all(x, [1, 2].all(y, x + y > 1))`)!;
   const waits: number[] = [];
   let spent = 0;

@@ -2,17 +2,25 @@
 import type { Capability } from "../capability.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import { GROW, growingRoute } from "./http/route.ts";
+import { type StartedGrowing, startGrowing } from "./start.ts";
 
 /** Messages that grow while they are written. */
-export const GROWING: Capability = {
+export const GROWING: Capability<StartedGrowing> = {
   name: "growing",
   title: "messages that grow while they are written",
   client: {
     described: [GROW],
-    routes: ({ config: { auth, limits }, spine, now }, { growing, stats, tenants, ...parts }) => {
+    routes: ({ config: { auth, limits }, spine, now }, { running, stats, tenants, ...parts }) => {
       const rates = new HttpRates(parts.rates, now);
       const { query_token } = auth;
+      // It is started before the first client comes.
+      const answer: StartedGrowing["answer"] = (...asked) => running.of(GROWING)!.answer(...asked);
+      const growing = { answer };
       return [growingRoute({ growing, spine, limits, stats, tenants, rates, query_token, now })];
     },
+  },
+  start(env, { operations: { context: { path } }, policies: { overseer }, durable, rooms }) {
+    const growing = startGrowing(env, path, overseer, durable.logs, rooms.classes);
+    return { own: growing, commands: growing.own, clientsGone: () => growing.close() };
   },
 };

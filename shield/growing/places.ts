@@ -5,7 +5,6 @@
 import { ArqonError } from "@arqon/proto";
 import { growingRoomOf } from "../../shared/rooms/growing_room.ts";
 import type { Identity } from "../auth/identity.ts";
-import { classFilter } from "../filter/filter.ts";
 import { isSignatureRequired } from "../message/signature.ts";
 import type { JudgingContext } from "./judging.ts";
 import type { GrowingBounds } from "./record.ts";
@@ -33,7 +32,7 @@ export function requirePossible(
   if (growingRoomOf(room_id) === undefined) {
     throw new ArqonError("invalid-room", `${room_id}: messages grow in rooms with ids of up to 56`);
   }
-  if (classFilter(path.classes.of(tenant_id, room_id)) !== undefined) {
+  if (path.classes.of(tenant_id, room_id).filter !== undefined) {
     throw new ArqonError("growing-forbidden", `the class of ${room_id} has a filter`);
   }
   if (isSignatureRequired(path.signatures.of(tenant_id), role, room_id)) {

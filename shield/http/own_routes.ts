@@ -11,13 +11,6 @@ export const OPENAPI_PATH = "/v1/openapi.json";
 
 const ROOM_MESSAGES = "/v1/rooms/{room}/messages";
 
-const HISTORY_QUERY = [
-  inQuery("after", "messages above this offset", { type: "integer", minimum: 0 }),
-  inQuery("before", "messages below this offset", { type: "integer", minimum: 0 }),
-  inQuery("limit", "how many", { type: "integer", minimum: 1, maximum: 1_000, default: 100 }),
-  inQuery("reverse", "the newest first", { type: "boolean" }),
-];
-
 /** The routes of the client API's table, without commands. */
 export const OWN_ROUTES = {
   publish: {
@@ -28,16 +21,6 @@ export const OWN_ROUTES = {
       body: { schema: MESSAGE },
       answer: ackOf(undefined),
       refusals: [408, 409],
-    },
-  },
-  history: {
-    method: "GET",
-    template: ROOM_MESSAGES,
-    about: {
-      ...{ id: "history", tag: "messages", summary: "The kept messages of a durable room" },
-      query: HISTORY_QUERY,
-      answer: ref("History"),
-      refusals: [409],
     },
   },
   ticket: {

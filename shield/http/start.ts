@@ -4,7 +4,6 @@ import type { Random } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
-import { createHttpHistory } from "./http_history.ts";
 import { createHttpPublish } from "./http_publish.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import type { Parts } from "../parts.ts";
@@ -41,22 +40,21 @@ export interface ClientApi {
  */
 export function startClientApi(
   options: ClientApiOptions,
-  parts: Pick<Parts, "operations" | "history" | "stats" | "tenants" | "rates">,
+  parts: Pick<Parts, "operations" | "stats" | "tenants" | "rates">,
   more: readonly ClientRoute[] = [],
 ): ClientApi {
   const { config: { limits, auth: { query_token } }, log, now } = options;
-  const { operations, history, stats, tenants } = parts;
+  const { operations, stats, tenants } = parts;
   const rates = new HttpRates(parts.rates, now);
   const context = { ...operations.context, limits, stats, tenants, rates, query_token, log };
   const ticketed = startTickets(options, operations.context);
   const { tickets } = ticketed;
   const api = new ClientTable([
-    { ...OWN_ROUTES.history, answer: createHttpHistory({ ...context, history }) },
+    ...more,
     { ...OWN_ROUTES.publish, answer: createHttpPublish(context) },
     batchRoute(context),
     ...commandRoutes(context),
     ticketRoute({ ...context, tickets, rooms_max: options.config.sse.rooms }),
-    ...more,
   ]);
   return { api, ticketed };
 }

@@ -27,9 +27,8 @@ export interface ReadPage {
 /** Takes note of a page that is about to be sent. */
 export type NoteRead = (page: ReadPage) => void;
 
-/** The notes of a process; undefined: it has no ledger. */
-export function readNotes(ledger: Pick<Ledger, "read"> | undefined): NoteRead | undefined {
-  if (ledger === undefined) return undefined;
+/** The notes of a process. */
+export function readNotes(ledger: Pick<Ledger, "read">): NoteRead {
   return ({ caller, room_id, how, offsets, is_whole }) => {
     const { identity: { tenant_id, user_id } } = caller;
     const connection_id = caller.connection_id.startsWith(HTTP) ? "" : caller.connection_id;

@@ -1,4 +1,5 @@
 /** Starts the ledger of a process: its clock, its metrics, and its answers to other Shields. */
+import { type NoteRead, readNotes } from "./past_reads.ts";
 import type { AnswerHandlers } from "../../shared/cluster/cluster_answerer.ts";
 import { WhyFind, WhyRoomAsked, WhyUser } from "../../shared/cluster/cluster_why.ts";
 import type { WhyFound, WhyRoom, WhyTold } from "../../shared/cluster/cluster_why.ts";
@@ -32,6 +33,7 @@ export interface LedgerStart {
 /** A ledger that runs, until it is closed. */
 export interface StartedLedger {
   readonly ledger: Ledger;
+  readonly noteRead: NoteRead;
   readonly observer: Observer;
   /** Absent: it is in memory only. */
   readonly store: LedgerStore | undefined;
@@ -76,6 +78,7 @@ export function startLedger(start: StoreStart): StartedLedger | undefined {
   const store = startStore(start, ledger);
   return {
     ledger,
+    noteRead: readNotes(ledger),
     observer: noting(ledger, handshakes, now),
     store,
     async close() {

@@ -4,13 +4,13 @@
  * which the room's owner applies once. A Brain that is only slow is not asked again. Knows no envelopes.
  */
 import { ArqonError } from "@arqon/proto";
-import { encodeMessage } from "../../shared/presence/wire.ts";
 import type { RequestOptions, Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
 import { processSubject, type Subject } from "../../shared/subjects/subject.ts";
 
 /** What they need of the process. */
 export interface CommandsUnderWayOptions {
-  readonly node_id: string;
+  /** What a Brain is sent to find out whether it listens. */
+  readonly hello: () => Uint8Array;
   readonly spine: Pick<Spine, "request">;
   /** The Brains that serve, as far as is known. */
   readonly brains: () => readonly string[];
@@ -105,10 +105,9 @@ export class CommandsUnderWay {
 
   /** Nobody answers a hello; that nobody hears it is what is to be found out. */
   async #knock(brain: string, now_ms: number): Promise<void> {
-    const { spine, node_id, onGone } = this.#options;
-    const hello = encodeMessage({ kind: "hello", from: node_id });
+    const { spine, hello, onGone } = this.#options;
     try {
-      await spine.request(processSubject("direct", brain), hello, { timeout_ms: LATE_MS });
+      await spine.request(processSubject("direct", brain), hello(), { timeout_ms: LATE_MS });
     } catch (error) {
       const is_gone = error instanceof ArqonError && error.reason === "brain-unavailable";
       if (!is_gone || !this.#brains.delete(brain)) return;

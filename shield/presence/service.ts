@@ -20,6 +20,9 @@ import { everyProcess, HELLO, processSubject } from "../../shared/subjects/subje
 import type { Subject, SubjectPattern } from "../../shared/subjects/subject.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { Moving } from "./moving.ts";
+import type { Attend } from "../connection/attendance.ts";
+import { Attendance, type AttendanceContext } from "./attendance.ts";
+import { PresenceFrames } from "./frames.ts";
 import { createShieldPresence } from "./presence.ts";
 import type { ShieldPresence } from "./presence.ts";
 import { createPresenceStats, refuse, registerPresenceStats } from "./stats.ts";
@@ -47,6 +50,10 @@ export interface PresenceService {
   readonly presence: ShieldPresence;
   readonly stats: PresenceStats;
   readonly moving: Moving;
+  /** What a Brain hears and answers to nobody. */
+  readonly hello: Uint8Array;
+  /** Lets connections be members of rooms. */
+  attending(context: Omit<AttendanceContext, "presence" | "frames">): Attend;
   /** Stops it and ends its subscriptions. The Spine stays open. */
   close(): void;
 }
@@ -127,6 +134,12 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
     presence,
     stats,
     moving,
+    hello: encodeMessage({ kind: "hello", from: node_id }),
+    attending(context) {
+      const frames = new PresenceFrames({ now, random: options.random, ...config.presence });
+      const attended = { ...context, presence, frames };
+      return (connection, room_id) => new Attendance(attended, connection, room_id);
+    },
     close() {
       stopEvents();
       moving.close();

@@ -3,7 +3,7 @@
  * `?after_offset=&epoch=` says of one room, `?from=start` of all. Pure. What a position means is `durable/`.
  */
 import { ArqonError } from "@arqon/proto";
-import { ANY_EPOCH, NO_EPOCH } from "../../shared/rooms/asked_epoch.ts";
+import { ANY_EPOCH, NO_EPOCH } from "../../shared/rooms/epoch.ts";
 
 /** The place of a reader in a durable room. */
 export interface RoomPosition {

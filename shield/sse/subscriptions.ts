@@ -4,7 +4,7 @@
  */
 import { ArqonError, ERRORS } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
-import { ANY_EPOCH } from "../../shared/rooms/asked_epoch.ts";
+import { ANY_EPOCH } from "../../shared/rooms/epoch.ts";
 import { positionText } from "./positions.ts";
 import type { RoomPosition } from "./positions.ts";
 

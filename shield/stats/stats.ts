@@ -12,7 +12,6 @@ import {
 import type { PlainHistogram } from "../../shared/metrics/metrics_plain.ts";
 import { CLOSES } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
-import type { FilterCounts } from "../../shared/filter/message_view.ts";
 import { createDeliveryLatency } from "./delivery_latency.ts";
 
 /**
@@ -78,7 +77,7 @@ export interface ShieldStats {
   /** Messages that a filter kept from a subscriber, one for each of them. */
   filtered: number;
   /** What filters said of messages, once for all who have the same one. */
-  readonly filter_verdicts: FilterCounts;
+  readonly filter_verdicts: Record<"match" | "no_match" | "error" | "cost", number>;
   /** Messages to receivers of deltas. */
   readonly deltas: DeltaCounts;
   readonly ingress_ops: Record<string, number>;

@@ -7,7 +7,6 @@ import type { ClientRoute } from "../http/route.ts";
 import type { Parts } from "../parts.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import { AppendMemory } from "./append_memory.ts";
-import { readNotes } from "../ledger/past_reads.ts";
 import { Population } from "./population.ts";
 import { Records } from "./records.ts";
 import { streamRoutes } from "./routes.ts";
@@ -66,7 +65,7 @@ export function startStreams(
     requireNotRevoked: (identity) => revocations.held.requireValid(identity),
     enterLive: (identity) => live.enter(identity),
     isDraining,
-    noteRead: readNotes(parts.noted?.ledger),
+    noteRead: parts.noted?.noteRead,
     reads: parts.usage?.reads,
     now,
     monotonic_ms: () => performance.now(),

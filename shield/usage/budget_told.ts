@@ -4,12 +4,10 @@
  */
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { Logger } from "../../shared/logs/log.ts";
+import type { OwnAction } from "../admin/routing/audit_actions.ts";
 import type { Audited } from "../admin/routing/audited.ts";
 import type { UsagePlace } from "../../shared/usage/place.ts";
 import { type BudgetState, nameOf } from "../../shared/usage/budget.ts";
-
-/** What is done in the audit log. */
-export const BUDGET_EXHAUSTED = "budget.exhausted";
 
 /** Writes into the audit log that something has happened. Never rejects. */
 export type Happened = (audited: Audited) => Promise<void>;
@@ -125,7 +123,7 @@ export class BudgetTeller {
       until: new Date(end_ms).toISOString(),
     });
     await this.#happened?.({
-      action: BUDGET_EXHAUSTED,
+      action: "budget.exhausted" satisfies OwnAction,
       method: "",
       path: "",
       tenant: tenant_id,

@@ -3,6 +3,7 @@
  * every mode, and the one that does not compile. Needs the data folder: `deno task test:external
  * DIR`, which becomes `Deno.args[0]`.
  */
+import type { CompatibilityMode } from "../../shared/schema_id.ts";
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
@@ -10,7 +11,6 @@ import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { checkHistory, type SchemaVersion } from "../../shared/schema/compatibility/compat.ts";
 import { readDescriptorSet } from "../../shared/schema/descriptors/descriptor_set.ts";
 import {
-  type CompatibilityMode,
   errorsOf,
   type Finding,
   formatFinding,

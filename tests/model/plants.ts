@@ -152,7 +152,7 @@ export const PLANTS: readonly Plant[] = [
   {
     name: "a delta is on the wrong base",
     near: (row) => reads(row, "delta_filter") && row.delta === "fossil",
-    file: "shield/fanout/deltas.ts",
+    file: "shield/deltas/deltas.ts",
     from: "const has = held === before?.number && kept?.has(held) !== false;",
     to: "const has = held !== 0 && kept?.has(held) !== false;",
   },

@@ -4,8 +4,7 @@
  */
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
-import { COMPATIBILITY_MODES } from "../../../shared/schema/compatibility/findings.ts";
-import { isSchemaId, SCHEMA_ID_RULE } from "../../../shared/schema_id.ts";
+import { COMPATIBILITY_MODES, isSchemaId, SCHEMA_ID_RULE } from "../../../shared/schema_id.ts";
 import { parseSeconds } from "../../bus/token.ts";
 import { calls, examples, id, positive, subjectTenant, value, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";

@@ -1,7 +1,6 @@
 /** `[[hooks]]` and `[webhooks]`: whom the bus calls after something has happened. A part of `schema.ts`. */
 import { z } from "zod";
-import { secretKeys } from "../../hooks/signature.ts";
-import { TENANT_EVENT_TYPES } from "../../hooks/tenant_event.ts";
+import { secretKeys } from "../values/hook_secret.ts";
 import {
   always,
   count,
@@ -10,6 +9,17 @@ import {
   refuseRepeated,
   roomPattern,
 } from "../values/schema_values.ts";
+
+/** What a hook can be told of a tenant, from its room of events. */
+export const TENANT_EVENT_TYPES = [
+  "policy.refused",
+  "budget.exhausted",
+  "room.created",
+  "room.ended",
+  "hook.off",
+] as const;
+/** One of them. */
+export type TenantEventType = typeof TENANT_EVENT_TYPES[number];
 
 /** What a hook can be called for, as `type` of the call's body says it. */
 const HOOK_EVENTS = [

@@ -3,6 +3,7 @@
  * sets and a mode in, findings out. docs/compatibility.md#all-rules has the rules in a table; storing
  * versions and refusing one is the registry's.
  */
+import type { CompatibilityMode } from "../../schema_id.ts";
 import { createFileRegistry, type DescExtension, type FileRegistry } from "@bufbuild/protobuf";
 import type { FileDescriptorSet } from "@bufbuild/protobuf/wkt";
 import { Comparison, isLibraryType, typePlace } from "./compat_comparison.ts";
@@ -10,13 +11,7 @@ import { compareEnums } from "./compat_enums.ts";
 import { compareField } from "./compat_fields.ts";
 import { compareMessages } from "./compat_messages.ts";
 import { pairTypes } from "./compat_pairs.ts";
-import {
-  type CompatibilityMode,
-  type Finding,
-  FindingCollector,
-  isTransitive,
-  sortFindings,
-} from "./findings.ts";
+import { type Finding, FindingCollector, isTransitive, sortFindings } from "./findings.ts";
 
 /** A schema to compare: whole and ordered, as `readDescriptorSet` gives it, linked or not. */
 export type SchemaSource = FileDescriptorSet | FileRegistry;

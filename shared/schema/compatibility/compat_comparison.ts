@@ -2,8 +2,9 @@
  * What all rules share while two schemas are compared: which readings count, which types of the two
  * belong together, and where findings go. The rules are in the other `compat_*.ts` files.
  */
+import type { CompatibilityMode } from "../../schema_id.ts";
 import type { DescEnum, DescField, DescMessage, FileRegistry } from "@bufbuild/protobuf";
-import type { CompatibilityMode, Directions, Finding, FindingRule, Severity } from "./findings.ts";
+import type { Directions, Finding, FindingRule, Severity } from "./findings.ts";
 import { directionsOf, FINDINGS_MAX } from "./findings.ts";
 
 /** Types that come with Protobuf and its tools, and go when nothing uses them: not compared. */

@@ -2,10 +2,11 @@
  * The published table of changes, row for row: compiled pairs of schemas, our verdict in each mode,
  * and the same verdict in docs/compatibility.md. What the table leaves out is in the other tests.
  */
+import type { CompatibilityMode } from "../../schema_id.ts";
 import assert from "node:assert/strict";
 import { compareDescriptors } from "./compat.ts";
 import type { DescriptorSet } from "../descriptors/descriptor_set.ts";
-import { type CompatibilityMode, errorsOf, formatFinding } from "./findings.ts";
+import { errorsOf, formatFinding } from "./findings.ts";
 import {
   COMPATIBILITY_CASES,
   type CompatibilityCase,

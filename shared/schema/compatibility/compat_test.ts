@@ -1,8 +1,9 @@
 /** Whole schemas: several files, histories in each mode, and how many findings there may be. */
+import type { CompatibilityMode } from "../../schema_id.ts";
 import assert from "node:assert/strict";
 import { checkHistory, compareDescriptors } from "./compat.ts";
 import { type DescriptorSet, readUnpackedSet } from "../descriptors/descriptor_set.ts";
-import { type CompatibilityMode, errorsOf, FINDINGS_MAX, formatFinding } from "./findings.ts";
+import { errorsOf, FINDINGS_MAX, formatFinding } from "./findings.ts";
 import { compileProtos } from "../testing/protos.ts";
 
 const MAIN = `syntax = "proto3"; package shop;

@@ -2,27 +2,7 @@
  * The form of a compatibility check's result: modes, findings and their text. Plain data that goes
  * into problem bodies, the command line and logs as it is; the rules are in `compat*.ts`.
  */
-
-/** The modes in which a schema's versions may be held to each other. */
-export const COMPATIBILITY_MODES = [
-  "BACKWARD",
-  "BACKWARD_TRANSITIVE",
-  "FORWARD",
-  "FORWARD_TRANSITIVE",
-  "FULL",
-  "FULL_TRANSITIVE",
-  "NONE",
-] as const;
-/**
- * BACKWARD: the new version reads what the old one wrote. FORWARD: the old one reads what the new
- * one writes. FULL: both. `*_TRANSITIVE`: against every earlier version, not only the last.
- */
-export type CompatibilityMode = typeof COMPATIBILITY_MODES[number];
-
-/** Whether a text is the name of a mode, exactly as written. */
-export function isCompatibilityMode(text: string): text is CompatibilityMode {
-  return (COMPATIBILITY_MODES as readonly string[]).includes(text);
-}
+import type { CompatibilityMode } from "../../schema_id.ts";
 
 /** Whether a mode looks at every earlier version. */
 export function isTransitive(mode: CompatibilityMode): boolean {

@@ -1,14 +1,13 @@
 /** Modes and the text of findings. */
+import { COMPATIBILITY_MODES, isCompatibilityMode } from "../../schema_id.ts";
 import assert from "node:assert/strict";
 import {
-  COMPATIBILITY_MODES,
   directionsOf,
   errorsOf,
   type Finding,
   FindingCollector,
   FINDINGS_MAX,
   formatFinding,
-  isCompatibilityMode,
   isTransitive,
   sortFindings,
 } from "./findings.ts";

@@ -2,9 +2,10 @@
  * Runs tables of compatibility rules: two texts, a mode, and each finding that must come, written
  * as `severity rule place`. All texts of one table are compiled in two runs of buf.
  */
+import type { CompatibilityMode } from "../../schema_id.ts";
 import assert from "node:assert/strict";
 import { compareDescriptors } from "../compatibility/compat.ts";
-import { type CompatibilityMode, type Finding, formatFinding } from "../compatibility/findings.ts";
+import { type Finding, formatFinding } from "../compatibility/findings.ts";
 import { compileApart } from "./protos.ts";
 
 /** One change. `PACKAGE` stands for a package name; texts without `syntax` are proto3. */

@@ -95,7 +95,7 @@ function connectionDetail(parts: InspectedParts, params: unknown): ConnectionDet
       presence: connection.attendances.has(room_id),
       no_echo,
       batch,
-      ...(filter === undefined ? {} : { filter: filter.program.text }),
+      ...(filter === undefined ? {} : { filter: filter.text }),
     });
   }
   for (const { pattern, no_echo } of connection.patterns?.patterns ?? []) {

@@ -16,7 +16,7 @@ import { reducerRoomOf } from "../../../shared/rooms/reducer_room.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
-import { roomEpoch } from "../../durable/messages/epoch.ts";
+import { roomEpoch } from "../../../shared/rooms/epoch.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
 import { readQuery, requireId } from "../routing/query.ts";
 import type { Answer, ListContext } from "./lists.ts";

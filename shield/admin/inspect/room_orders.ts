@@ -11,7 +11,7 @@ import type { Logger } from "../../../shared/logs/log.ts";
 import type { PAST_COMMAND } from "../../../shared/records/reducer_past.ts";
 import { commandSubject } from "../../../shared/subjects/subject.ts";
 import type { AdminCall, RouteBody } from "../routing/admin_routes.ts";
-import { roomEpoch } from "../../durable/messages/epoch.ts";
+import { roomEpoch } from "../../../shared/rooms/epoch.ts";
 import type { FlushQueue } from "../../connection/flush_queue.ts";
 import type { HttpRates } from "../../rates/http_rates.ts";
 import { admit, publishAdmitted } from "../../message/pipeline.ts";

@@ -2,7 +2,6 @@
  * What requests to the admin API are called in the audit log: those that change something, and those
  * that read what users have written. Other readings are there only when they were refused.
  */
-import { BUDGET_EXHAUSTED } from "../../usage/budget_told.ts";
 
 /** The action of each route that has one, by `METHOD template`. */
 export const AUDITED_ROUTES: Readonly<Record<string, string>> = {
@@ -99,7 +98,9 @@ export function actionOf(
 }
 
 /** What happens without a request. */
-const BY_ITSELF = [BUDGET_EXHAUSTED];
+const BY_ITSELF = ["budget.exhausted"] as const;
+/** One of them. */
+export type OwnAction = typeof BY_ITSELF[number];
 /** Every action that can be in the log. */
 export const AUDIT_ACTIONS: readonly string[] = [
   ...new Set([...Object.values(AUDITED_ROUTES), OTHER, "access", ...BY_ITSELF]),

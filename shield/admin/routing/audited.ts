@@ -1,5 +1,7 @@
 /** What is told of requests to the admin API: who asked for what, and how it ended. The audit log writes it. */
-import type { AuditFields } from "../../../shared/audit/entry.ts";
+
+/** Parts of a request's body. */
+type About = Readonly<Record<string, string | number | boolean>>;
 
 /** One request, as the log names it. */
 export interface Audited {
@@ -15,7 +17,7 @@ export interface Audited {
   readonly operator: boolean;
   /** Address of the caller. */
   readonly from: string;
-  readonly about: Promise<AuditFields["about"]> | AuditFields["about"];
+  readonly about: Promise<About> | About;
 }
 
 /** How a request ended. */

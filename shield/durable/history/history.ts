@@ -18,12 +18,9 @@ import type { Caller } from "../../message/caller.ts";
 import type { RoomClasses } from "../../../shared/rooms/classes.ts";
 import { judgedRoomOf } from "../../../shared/rooms/reserved.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
-import { roomEpoch } from "../messages/epoch.ts";
-import { classFilter } from "../../filter/filter.ts";
+import { roomEpoch } from "../../../shared/rooms/epoch.ts";
 import type { Filters } from "../../filter/filters.ts";
 import { HistoryAnswer } from "./history_answer.ts";
-import { mappedReader, requireFields } from "../../schema/mapped_data.ts";
-import type { SchemaLookup } from "../../schema/mapped_data.ts";
 import { readFiltered } from "./history_filter.ts";
 import { HISTORY_GET, isProtobufType, rangeOfData } from "./history_query.ts";
 import type { HistoryQuestion, HistoryRange } from "./history_query.ts";
@@ -42,9 +39,7 @@ export interface HistoryContext {
   readonly limits: Pick<Config["limits"], "history_messages" | "unsent_bytes">;
   readonly stats: Pick<DurableStats, "read">;
   /** The filters that subscribers have. */
-  readonly filters: Pick<Filters, "of" | "shares">;
-  /** The schemas of what is published. */
-  readonly schemas: SchemaLookup;
+  readonly filters: Pick<Filters, "of" | "ofClass" | "shares" | "mapped">;
   /** Takes note of what users read; absent: nobody does. */
   readonly noteRead?: NoteRead | undefined;
   /** Counts what they read, and may refuse; absent: nobody does. */
@@ -109,16 +104,16 @@ export function createHistory(context: HistoryContext): History {
       return shared({ tenant_id, room_id, room_class }, range);
     };
     const { filter, ...range } = ask();
-    const own = context.filters.of(tenant_id, filter);
-    requireFields(context.schemas, tenant_id, room_id, filter);
-    const filters = [classFilter(room_class)?.of(caller.identity), own].filter((one) => !!one);
+    const own = context.filters.of(tenant_id, filter, room_id);
+    const of_class = context.filters.ofClass(room_class, caller.identity);
+    const filters = [of_class, own].filter((one) => !!one);
     if (filters.length === 0) return await read(range);
     return await readFiltered(
       read,
       range,
       filters,
       { tenant_id, shares: context.filters.shares },
-      mappedReader(context.schemas, tenant_id, room_id),
+      context.filters.mapped(tenant_id, room_id),
     );
   };
   const give: History["give"] = (caller, room_id, found, is_protobuf) => {

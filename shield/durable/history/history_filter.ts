@@ -5,7 +5,7 @@
 import type { ReadMapped } from "../../../shared/filter/message_view.ts";
 import { MessageView } from "../../../shared/filter/message_view.ts";
 import type { LogMessage } from "../../../shared/spine/contract/durable_log.ts";
-import type { Filter } from "../../filter/filter.ts";
+import type { Filter } from "../../fanout/filters.ts";
 import type { FilterShares } from "../../filter/shares.ts";
 import type { HistoryAnswer } from "./history_answer.ts";
 import type { HistoryRange } from "./history_query.ts";

@@ -5,7 +5,7 @@ import type { Ack } from "@arqon/proto";
 import { NO_BANS } from "../../auth/bans.ts";
 import { NO_OVERSEER } from "../../policy/overseer.ts";
 import { ann } from "../../auth/testing/identity.ts";
-import { roomEpoch } from "../messages/epoch.ts";
+import { roomEpoch } from "../../../shared/rooms/epoch.ts";
 import { CONFIG, testHistory } from "../testing/history.ts";
 
 const ROOM = "kept-1";

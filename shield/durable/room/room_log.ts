@@ -10,7 +10,7 @@ import type { Limits } from "../../../shared/config/schema.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import type { LogClock } from "../log/clock.ts";
 import type { EntryPoint, Position } from "../../fanout/entry.ts";
-import { lastOfEpoch, roomEpoch } from "../messages/epoch.ts";
+import { lastOfEpoch, roomEpoch } from "../../../shared/rooms/epoch.ts";
 import { Follower } from "./follower.ts";
 import type { Gap, Heard } from "./following.ts";
 import { LogCalls } from "../log/log_calls.ts";

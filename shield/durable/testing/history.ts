@@ -1,12 +1,12 @@
 /** For tests: the history of one tenant's rooms on a log in memory. Not part of the Shield. */
-import { FilterShares } from "../../filter/shares.ts";
+import { Filters } from "../../filter/filters.ts";
+import { createStats } from "../../stats/stats.ts";
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../../../shared/config/load.ts";
 import type { Ack, EnvelopeInput } from "@arqon/proto";
 import { NO_BANS } from "../../auth/bans.ts";
 import type { Identity } from "../../auth/identity.ts";
 import { NO_OVERSEER } from "../../policy/overseer.ts";
-import { NO_SCHEMAS } from "../../schema/gate.ts";
 import type { Caller } from "../../message/caller.ts";
 import { RoomClasses } from "../../../shared/rooms/classes.ts";
 import { ann } from "../../auth/testing/identity.ts";
@@ -47,8 +47,7 @@ export function testHistory(change: Partial<HistoryContext> = {}): TestHistory {
   const log = new ModelLog();
   const reads: string[] = [];
   const history = createHistory({
-    filters: { of: () => undefined, shares: new FilterShares(() => 0) },
-    schemas: NO_SCHEMAS,
+    filters: new Filters(CONFIG.filters, { stats: createStats() }, () => 0),
     logs: { of: () => Promise.resolve(log) },
     classes: new RoomClasses(CONFIG.rooms),
     overseer: NO_OVERSEER,

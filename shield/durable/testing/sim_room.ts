@@ -7,7 +7,7 @@ import { Registry } from "../../../shared/metrics/metrics.ts";
 import { DEFAULT_CLASS } from "../../../shared/rooms/room_class.ts";
 import type { Cursor, Entry as RoomEntry, EntryPoint, Position } from "../../fanout/entry.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
-import { roomEpoch } from "../messages/epoch.ts";
+import { roomEpoch } from "../../../shared/rooms/epoch.ts";
 import { RoomLog } from "../room/room_log.ts";
 import type { Entry } from "../messages/timeline.ts";
 import type { Gap } from "../room/room_log.ts";

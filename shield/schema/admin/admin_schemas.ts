@@ -2,14 +2,14 @@
  * What the admin API does with schemas: list, show, register, check, give out, try data. The paths are
  * in `admin_api.ts`.
  */
-import { ArqonError } from "@arqon/proto";
-import { DESCRIPTOR_LIMITS } from "../../../shared/schema/descriptors/descriptor_set.ts";
 import {
   COMPATIBILITY_MODES,
   type CompatibilityMode,
-  errorsOf,
   isCompatibilityMode,
-} from "../../../shared/schema/compatibility/findings.ts";
+} from "../../../shared/schema_id.ts";
+import { ArqonError } from "@arqon/proto";
+import { DESCRIPTOR_LIMITS } from "../../../shared/schema/descriptors/descriptor_set.ts";
+import { errorsOf } from "../../../shared/schema/compatibility/findings.ts";
 import { canMatchBelow } from "../../../shared/subjects/subject_pattern.ts";
 import { inTurn } from "../../admin/routing/check_queue.ts";
 import type { RouteBody } from "../../admin/routing/admin_routes.ts";

@@ -1,5 +1,5 @@
 /** What the routes of the admin API about schemas say of themselves. */
-import { COMPATIBILITY_MODES } from "../../../shared/schema/compatibility/findings.ts";
+import { COMPATIBILITY_MODES } from "../../../shared/schema_id.ts";
 import {
   abouts,
   BOOLEAN,

@@ -12,7 +12,7 @@ import {
   formatFinding,
   isTransitive,
 } from "../../../shared/schema/compatibility/findings.ts";
-import type { CompatibilityMode } from "../../../shared/schema/compatibility/findings.ts";
+import type { CompatibilityMode } from "../../../shared/schema_id.ts";
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
 import { DEFAULT_COMPATIBILITY, latestOf, sha256Of } from "./schema_record.ts";
 import type { CheckedPut, SchemaRecord, SchemaVersion } from "./schema_record.ts";

@@ -5,8 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { COMPATIBILITY_MODES } from "../../../shared/schema/compatibility/findings.ts";
-import type { CompatibilityMode } from "../../../shared/schema/compatibility/findings.ts";
+import { COMPATIBILITY_MODES, type CompatibilityMode } from "../../../shared/schema_id.ts";
 import type { KvKey } from "../../../shared/spine/contract/spine.ts";
 
 /** The compatibility of a schema for which no other was chosen. */

@@ -1,9 +1,8 @@
 /** The stored history: what is read is what was written, and anything else is told. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { COMPATIBILITY_MODES } from "../../../shared/schema/compatibility/findings.ts";
+import { COMPATIBILITY_MODES, isSchemaId } from "../../../shared/schema_id.ts";
 import { PLAIN_KEYS } from "../../../shared/spine/contract/kv_key.ts";
-import { isSchemaId } from "../../../shared/schema_id.ts";
 import { decodeSchemaRecord, encodeSchemaRecord, latestOf, sha256Of } from "./schema_record.ts";
 import type { SchemaRecord } from "./schema_record.ts";
 

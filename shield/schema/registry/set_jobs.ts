@@ -3,6 +3,7 @@
  * functions of bytes, so that small sets are handled on the message thread and others on a thread of
  * their own (`set_work.ts`).
  */
+import type { CompatibilityMode } from "../../../shared/schema_id.ts";
 import { gzipSync } from "node:zlib";
 import { checkHistory } from "../../../shared/schema/compatibility/compat.ts";
 import {
@@ -13,7 +14,7 @@ import {
   unpackSet,
 } from "../../../shared/schema/descriptors/descriptor_set.ts";
 import { scanDescriptorSet } from "../../../shared/schema/descriptors/descriptor_scan.ts";
-import type { CompatibilityMode, Finding } from "../../../shared/schema/compatibility/findings.ts";
+import type { Finding } from "../../../shared/schema/compatibility/findings.ts";
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
 import { findShared } from "../../../shared/schema/descriptors/shared_files.ts";
 import { sha256Of } from "./schema_record.ts";

@@ -6,7 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { StagedSchema } from "../../../shared/records/staged_schema.ts";
 import { errorsOf } from "../../../shared/schema/compatibility/findings.ts";
-import type { CompatibilityMode } from "../../../shared/schema/compatibility/findings.ts";
+import type { CompatibilityMode } from "../../../shared/schema_id.ts";
 import { appended, checkCandidate, IncompatibleError, isSameSet, onSchema } from "./register.ts";
 import type { CompatibilityCheck, RegisterTools } from "./register.ts";
 import { DEFAULT_COMPATIBILITY, latestOf, sha256Of } from "./schema_record.ts";

@@ -1,13 +1,13 @@
 /**
  * The positions that a SUB of a pattern brings, `{EPOCH: {ROOM: OFFSET}}`: one for each durable room in which the
- * client has been. Pure; what becomes of them is `connection/subscribe_pattern.ts`.
+ * client has been. Pure; what becomes of them is `subscribe_pattern.ts`.
  */
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
-import { roomEpoch } from "../messages/epoch.ts";
-import type { Position } from "../../fanout/entry.ts";
-import type { Lives } from "../../../shared/spine/contract/lives.ts";
-import { parseStrictJsonBytes } from "../../../shared/strict_json.ts";
-import { requireRoomId } from "../../../shared/subjects/subject.ts";
+import { roomEpoch } from "../../shared/rooms/epoch.ts";
+import type { Position } from "../fanout/entry.ts";
+import type { Lives } from "../../shared/spine/contract/lives.ts";
+import { parseStrictJsonBytes } from "../../shared/strict_json.ts";
+import { requireRoomId } from "../../shared/subjects/subject.ts";
 
 /** The positions, by room. */
 export type PatternPositions = ReadonlyMap<string, Position>;

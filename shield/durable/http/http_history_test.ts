@@ -3,13 +3,13 @@ import assert from "node:assert/strict";
 import { gunzipSync } from "node:zlib";
 import { readEnvelope, readHistory } from "@arqon/proto";
 import { Registry } from "prom-client";
-import { configFrom } from "../../shared/config/load.ts";
-import { HttpRates } from "../rates/http_rates.ts";
-import { RateTable } from "../rates/rates.ts";
-import { createStats } from "../stats/stats.ts";
-import { ann } from "../auth/testing/identity.ts";
+import { configFrom } from "../../../shared/config/load.ts";
+import { HttpRates } from "../../rates/http_rates.ts";
+import { RateTable } from "../../rates/rates.ts";
+import { createStats } from "../../stats/stats.ts";
+import { ann } from "../../auth/testing/identity.ts";
 import { createHttpHistory } from "./http_history.ts";
-import { testHistory } from "../durable/testing/history.ts";
+import { testHistory } from "../testing/history.ts";
 
 const gone = () => new AbortController().signal;
 

@@ -2,14 +2,34 @@
  * `GET /v1/rooms/{room}/messages`: the HTTP twin of `history.get`, with the same refusals. It answers
  * JSON, or a Protobuf `History` to clients that accept that.
  */
-import { answerWith } from "./accepts.ts";
-import { httpCaller } from "./route.ts";
-import type { ClientHandler } from "./route.ts";
-import type { HttpRates } from "../rates/http_rates.ts";
-import { bump } from "../stats/stats.ts";
-import type { ShieldStats } from "../stats/stats.ts";
-import type { History } from "../durable/history/history.ts";
-import { isProtobufType, rangeOfParams } from "../durable/history/history_query.ts";
+import { answerWith } from "../../http/accepts.ts";
+import { httpCaller } from "../../http/route.ts";
+import type { ClientHandler, DescribedRoute } from "../../http/route.ts";
+import { inQuery, ref } from "../../openapi/openapi_parts.ts";
+import type { HttpRates } from "../../rates/http_rates.ts";
+import { bump } from "../../stats/stats.ts";
+import type { ShieldStats } from "../../stats/stats.ts";
+import type { History } from "../history/history.ts";
+import { isProtobufType, rangeOfParams } from "../history/history_query.ts";
+
+const HISTORY_QUERY = [
+  inQuery("after", "messages above this offset", { type: "integer", minimum: 0 }),
+  inQuery("before", "messages below this offset", { type: "integer", minimum: 0 }),
+  inQuery("limit", "how many", { type: "integer", minimum: 1, maximum: 1_000, default: 100 }),
+  inQuery("reverse", "the newest first", { type: "boolean" }),
+];
+
+/** The route, and what it says of itself. */
+export const HISTORY = {
+  method: "GET",
+  template: "/v1/rooms/{room}/messages",
+  about: {
+    ...{ id: "history", tag: "messages", summary: "The kept messages of a durable room" },
+    query: HISTORY_QUERY,
+    answer: ref("History"),
+    refusals: [409],
+  },
+} satisfies DescribedRoute;
 
 /** What answers over HTTP need of the process. */
 export interface HttpHistoryContext {

@@ -12,7 +12,12 @@ import type { RoomBases } from "./deltas.ts";
 import { DeltaBases } from "./deltas.ts";
 import { KeptBases } from "./kept_bases.ts";
 
-const LIMITS = { delta_bases_per_room: 4, delta_bytes: 6_000, delta_message_bytes: 2_000 };
+const LIMITS = {
+  delta_bases_per_room: 4,
+  delta_bytes: 6_000,
+  delta_message_bytes: 2_000,
+  delta_bytes_per_connection: 1_000,
+};
 
 const frameFor = (key: string, data: Uint8Array) =>
   writeEnvelope(

@@ -1,7 +1,7 @@
-/** Names of rooms' epochs. An offset means something only within its epoch. Pure. */
-import { samplingHash } from "../../../shared/sampling.ts";
-import { lastOf } from "../../../shared/spine/contract/lives.ts";
-import type { Lives } from "../../../shared/spine/contract/lives.ts";
+/** Epochs of rooms: their names, and those that a subscriber may name. An offset means something only within its epoch. Pure. */
+import { samplingHash } from "../sampling.ts";
+import { lastOf } from "../spine/contract/lives.ts";
+import type { Lives } from "../spine/contract/lives.ts";
 
 /** The epoch of a room in one life of its log. In another epoch an offset may mean something else. */
 export function roomEpoch(stream: string, room_id: string): string {
@@ -16,3 +16,8 @@ export function lastOfEpoch(lives: Lives, room_id: string, epoch: string): numbe
   const life = lives.findLast(({ name }) => roomEpoch(name, room_id) === epoch);
   return life && lastOf(lives, life.name);
 }
+
+/** No room's epoch. A position without an epoch has it: it may be of another copy of the log. */
+export const NO_EPOCH = "-";
+/** With offset 0: the beginning of the room's present epoch. */
+export const ANY_EPOCH = "*";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { ArqonError, Uint64 } from "@arqon/proto";
 import { turn } from "../../shared/testing/pace.ts";
-import { FlushQueue } from "./flush_queue.ts";
+import { FlushQueue } from "../connection/flush_queue.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { Subscriber } from "../fanout/hub.ts";
 import { createStats } from "../stats/stats.ts";
@@ -10,9 +10,9 @@ import { random } from "../fanout/testing/hub.ts";
 import { testSpine } from "../testing/spine.ts";
 import { Attendance } from "./attendance.ts";
 import type { Attendee } from "./attendance.ts";
-import { PresenceFrames } from "../presence/frames.ts";
-import { machine, member } from "../presence/testing/owner.ts";
-import { START_MS, written } from "../presence/testing/port.ts";
+import { PresenceFrames } from "./frames.ts";
+import { machine, member } from "./testing/owner.ts";
+import { START_MS, written } from "./testing/port.ts";
 
 const IDENTITY = {
   ...{ tenant_id: "acme", user_id: "me", user_key: "i\nme", role: "user" as const, issuer: "i" },

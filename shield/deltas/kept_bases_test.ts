@@ -1,16 +1,19 @@
 // What a connection is taken to have: within its bytes, what came last, and each that goes is counted.
 import assert from "node:assert/strict";
 import { createStats } from "../stats/stats.ts";
-import { deltaWish } from "./delta_wish.ts";
+import { DeltaBases } from "./deltas.ts";
 import type { KeptBases } from "./kept_bases.ts";
 
-const LIMITS = { delta_bytes_per_connection: 1_000 };
+const LIMITS = {
+  ...{ delta_bases_per_room: 4, delta_bytes: 6_000, delta_message_bytes: 2_000 },
+  delta_bytes_per_connection: 1_000,
+};
 const asked = (delta_bytes: number) => ({ delta: true, delta_bytes, vcdiff: true });
 
 Deno.test("what came first goes when there is no room, and data that alone is too large is not kept", () => {
   const stats = createStats();
   const connection: { kept_bases: KeptBases | undefined } = { kept_bases: undefined };
-  const { kept } = deltaWish({ limits: LIMITS, stats }, connection, asked(5_000)) ?? {};
+  const { kept } = new DeltaBases(LIMITS, stats.deltas).wish(connection, asked(5_000)) ?? {};
   assert.ok(kept);
   assert.equal(kept.bytes_max, 1_000);
   assert.deepEqual([kept.fits(744), kept.fits(745)], [true, false]);
@@ -27,10 +30,10 @@ Deno.test("what came first goes when there is no room, and data that alone is to
 Deno.test("the first SUB that says how much is kept says it for the connection", () => {
   const stats = createStats();
   const connection: { kept_bases: KeptBases | undefined } = { kept_bases: undefined };
-  const context = { limits: LIMITS, stats };
-  assert.equal(deltaWish(context, connection, { ...asked(9), delta: false }), undefined);
-  assert.deepEqual(deltaWish(context, connection, asked(0)), { vcdiff: true, kept: undefined });
-  const first = deltaWish(context, connection, asked(400))?.kept;
-  assert.equal(deltaWish(context, connection, asked(900))?.kept, first);
+  const deltas = new DeltaBases(LIMITS, stats.deltas);
+  assert.equal(deltas.wish(connection, { ...asked(9), delta: false }), undefined);
+  assert.deepEqual(deltas.wish(connection, asked(0)), { vcdiff: true, kept: undefined });
+  const first = deltas.wish(connection, asked(400))?.kept;
+  assert.equal(deltas.wish(connection, asked(900))?.kept, first);
   assert.equal(first?.bytes_max, 400);
 });

@@ -1,0 +1,286 @@
+/**
+ * Messages as diffs from the ones before, for receivers that asked for it. The last data of each key of a room
+ * is kept, and each receiver remembers which data it was sent; whoever holds the data before gets the diff,
+ * which is made once, and everybody else gets all of it. What the bytes look like is `@arqon/proto`'s.
+ */
+import {
+  adler32,
+  encodeTextDelta,
+  findData,
+  plainWithData,
+  readRouted,
+  withData,
+} from "@arqon/proto";
+import type { AskedDeltas, DataSpan, Delta } from "@arqon/proto";
+import { createFossil } from "../fossil/encode.ts";
+import { createVcdiff } from "../vcdiff/encode.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+import type { DeltaReceiver, DeltaRoom, Deltas, DeltaWish, Sized } from "../fanout/deltas.ts";
+import { frameBytes } from "../fanout/frame_bytes.ts";
+import { frameOf } from "../fanout/outgoing.ts";
+import type { Outgoing } from "../fanout/outgoing.ts";
+import { keyOf } from "../fanout/room_message.ts";
+import { KeptBases } from "./kept_bases.ts";
+
+/** The bounds of deltas, as in `[limits]`. */
+export interface DeltaLimits {
+  readonly delta_bases_per_room: number;
+  readonly delta_bytes: number;
+  readonly delta_message_bytes: number;
+  readonly delta_bytes_per_connection: number;
+}
+
+/** The same, of which this keeps data. */
+interface KeepingReceiver extends DeltaReceiver {
+  readonly kept?: KeptBases | undefined;
+}
+
+/** Data is smaller than what says that it is a diff. */
+const DATA_BYTES_MIN = 48;
+/** What keeping some data takes beside it. */
+const BASE_BYTES = 256;
+
+/** The place of one key of one room. */
+interface Slot {
+  readonly room: RoomBases;
+  readonly key: string;
+  readonly index: number;
+  /** What the data is called; 0: there is none. */
+  number: number;
+  data: Uint8Array;
+}
+
+/** The slots of one room, those that were not used the longest first. */
+export interface RoomBases {
+  readonly slots: Map<string, Slot>;
+  /** The indexes below `next` that no slot has. */
+  readonly free: number[];
+  next: number;
+}
+
+/** A room as this sees it. */
+interface SlottedRoom extends DeltaRoom {
+  bases: RoomBases | undefined;
+}
+
+/** The data that is kept in the whole process. */
+export class DeltaBases implements Deltas {
+  readonly #limits: DeltaLimits;
+  readonly #stats: ShieldStats["deltas"];
+  /** All slots, those that were not used the longest first. */
+  readonly #slots = new Set<Slot>();
+  #last_number = 0;
+
+  constructor(limits: DeltaLimits, stats: ShieldStats["deltas"]) {
+    this.#limits = limits;
+    this.#stats = stats;
+  }
+
+  wish(
+    connection: { kept_bases: KeptBases | undefined },
+    { delta, delta_bytes, vcdiff }: AskedDeltas,
+  ): (DeltaWish & { readonly kept: KeptBases | undefined }) | undefined {
+    if (!delta) return undefined;
+    if (delta_bytes === 0) return { vcdiff, kept: undefined };
+    const bytes_max = Math.min(delta_bytes, this.#limits.delta_bytes_per_connection);
+    const kept = connection.kept_bases ??= new KeptBases(bytes_max, () => this.#stats.let_go++);
+    return { vcdiff, kept };
+  }
+
+  of(room: SlottedRoom, outgoing: Outgoing): MessageDelta | undefined {
+    if (room.room_class?.delta !== "fossil") {
+      if (room.bases !== undefined) this.forget(room);
+      return undefined;
+    }
+    if (outgoing.is_own === true || outgoing.plain !== undefined) return undefined;
+    return new MessageDelta(outgoing, this.#stats, (key, data) => this.#put(room, key, data));
+  }
+
+  forget(room: Pick<SlottedRoom, "bases">): void {
+    for (const slot of room.bases?.slots.values() ?? []) this.#drop(slot);
+    room.bases = undefined;
+  }
+
+  /** Keeps data in place of its key's data before; undefined: it is kept by nobody. */
+  #put(room: SlottedRoom, key: string, data: Uint8Array): Placed | undefined {
+    const { delta_bases_per_room, delta_bytes, delta_message_bytes } = this.#limits;
+    const size = data.length + BASE_BYTES;
+    if (data.length < DATA_BYTES_MIN || data.length > delta_message_bytes || size > delta_bytes) {
+      return;
+    }
+    const bases = room.bases ??= { slots: new Map(), free: [], next: 0 };
+    const before = bases.slots.get(key);
+    if (before !== undefined) this.#drop(before);
+    for (const oldest of bases.slots.values()) {
+      if (bases.slots.size < delta_bases_per_room) break;
+      this.#drop(oldest);
+    }
+    for (const oldest of this.#slots) {
+      if (this.#stats.base_bytes + size <= delta_bytes) break;
+      this.#drop(oldest);
+    }
+    const index = bases.free.pop() ?? bases.next++;
+    const number = ++this.#last_number;
+    // The bytes of a message on its way are somebody else's soon.
+    const slot = { room: bases, key, index, number, data: data.slice() };
+    bases.slots.set(key, slot);
+    this.#slots.add(slot);
+    this.#stats.base_bytes += size;
+    return { slot, before: before?.index === index ? before : undefined };
+  }
+
+  #drop(slot: Slot): void {
+    if (!this.#slots.delete(slot)) return;
+    slot.room.slots.delete(slot.key);
+    slot.room.free.push(slot.index);
+    this.#stats.base_bytes -= slot.data.length + BASE_BYTES;
+  }
+}
+
+/** Data that is kept, and what was kept in its place. */
+interface Placed {
+  readonly slot: Slot;
+  readonly before: Slot | undefined;
+}
+
+/** A message that has data to be kept. */
+interface Foldable extends Placed {
+  readonly frame: Uint8Array;
+  readonly span: DataSpan;
+}
+
+/** In what a message goes out: the form of its frame, and that of the diff, if it is one. */
+type Form = "whole" | "whole text" | "fossil" | "fossil text" | "vcdiff";
+
+/** A diff that is smaller than the data. */
+interface Diff {
+  readonly data: Uint8Array;
+  readonly checksum?: number;
+}
+
+/** One message on its way to receivers of which some asked for deltas. */
+class MessageDelta {
+  readonly #outgoing: Outgoing;
+  readonly #stats: ShieldStats["deltas"];
+  readonly #put: (key: string, data: Uint8Array) => Placed | undefined;
+  /** What can be folded; null: nothing. Undefined until the first receiver asks. */
+  #foldable: Foldable | null | undefined;
+  #fossil: Diff | null | undefined;
+  #vcdiff: Diff | null | undefined;
+  #is_text: boolean | undefined;
+  /** The frames that were made. */
+  readonly #frames = new Map<Form, Sized>();
+
+  constructor(
+    outgoing: Outgoing,
+    stats: ShieldStats["deltas"],
+    put: (key: string, data: Uint8Array) => Placed | undefined,
+  ) {
+    this.#outgoing = outgoing;
+    this.#stats = stats;
+    this.#put = put;
+  }
+
+  frameFor(receiver: KeepingReceiver, may_drop: boolean): Sized | undefined {
+    const { bases, kept, is_direct } = receiver;
+    if (bases === undefined || may_drop && is_direct === false) return undefined;
+    const foldable = this.#foldable === undefined ? this.#foldable = this.#fold() : this.#foldable;
+    if (foldable === null) return undefined;
+    const { slot, before } = foldable;
+    if (kept?.fits(slot.data.length) === false) return undefined;
+    // Slots that were never used are 0, so that the array has no holes.
+    while (bases.length <= slot.index) bases.push(0);
+    const held = bases[slot.index]!;
+    const has = held === before?.number && kept?.has(held) !== false;
+    const folded = this.#frame(foldable, has ? held : 0, receiver);
+    if (folded === undefined) return undefined;
+    bases[slot.index] = slot.number;
+    kept?.replace(held, slot.number, slot.data.length);
+    return folded;
+  }
+
+  #fold(): Foldable | null {
+    const frame = frameOf(this.#outgoing, false);
+    if (typeof frame === "string") return null;
+    const envelope = frame.subarray(1);
+    const span = findData(envelope);
+    if (span === undefined || span.delta !== undefined) return null;
+    const key = keyOf(readRouted(envelope));
+    const placed = key && this.#put(key, envelope.subarray(span.start, span.end));
+    return placed ? { ...placed, frame, span } : null;
+  }
+
+  #frame(
+    foldable: Foldable,
+    base: number,
+    { text, vcdiff = false }: DeltaReceiver,
+  ): Sized | undefined {
+    if (text && !(this.#is_text ??= isText(foldable.slot.data))) return undefined;
+    const in_vcdiff = vcdiff && !text;
+    const diff = base === 0
+      ? undefined
+      : in_vcdiff
+      ? this.#vcdiffOf(foldable)
+      : this.#fossilOf(foldable);
+    const kind = diff === undefined ? "whole" : in_vcdiff ? "vcdiff" : "fossil";
+    const form = text && kind !== "vcdiff" ? `${kind} text` as const : kind;
+    let sized = this.#frames.get(form);
+    if (sized === undefined) {
+      sized = this.#write(foldable, diff, base, text);
+      this.#frames.set(form, sized);
+    }
+    if (diff === undefined) this.#stats.forms.whole++;
+    else {
+      this.#stats.forms.diff++;
+      this.#stats.saved_bytes += foldable.slot.data.length - diff.data.length;
+    }
+    return sized;
+  }
+
+  /** The diff; undefined when it is no smaller than the data. */
+  #fossilOf({ slot, before }: Foldable): Diff | undefined {
+    if (this.#fossil === undefined && before !== undefined) {
+      const data = createFossil(before.data, slot.data);
+      this.#fossil = data.length < slot.data.length ? { data } : null;
+    }
+    return this.#fossil ?? undefined;
+  }
+
+  /** As `#fossilOf`; the form has no checksum of its own. */
+  #vcdiffOf({ slot, before }: Foldable): Diff | undefined {
+    if (this.#vcdiff === undefined && before !== undefined) {
+      const data = createVcdiff(before.data, slot.data);
+      const is_smaller = data.length < slot.data.length;
+      this.#vcdiff = is_smaller ? { data, checksum: adler32(slot.data) } : null;
+    }
+    return this.#vcdiff ?? undefined;
+  }
+
+  #write(
+    { frame, span, slot }: Foldable,
+    diff: Diff | undefined,
+    base: number,
+    text: boolean,
+  ): Sized {
+    const delta: Delta = {
+      slot: slot.index,
+      number: slot.number,
+      base: diff === undefined ? 0 : base,
+      ...(diff?.checksum !== undefined && { checksum: diff.checksum }),
+    };
+    const data = diff?.data ?? slot.data;
+    const written = text
+      ? encodeTextDelta(plainWithData(readRouted(frame.subarray(1)), data), delta)
+      : withData(frame, span, data, delta);
+    return { frame: written, size_bytes: frameBytes(written) };
+  }
+}
+
+function isText(data: Uint8Array): boolean {
+  try {
+    new TextDecoder("utf-8", { fatal: true }).decode(data);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * Judges messages by the filters of those who would get them. What filters keep from subscribers is noted for the
+ * ledger: a message once for each filter, whatever the number of those who have it.
+ */
+import { type FilterCounts, MessageView } from "../../shared/filter/message_view.ts";
+import type { ReadMapped } from "../../shared/filter/message_view.ts";
+import type { RoomClass } from "../../shared/rooms/room_class.ts";
+import { roomSubject } from "../../shared/subjects/subject.ts";
+import { nextTurn } from "../../shared/turns/next_turn.ts";
+import type { Channel, Subscriber } from "../fanout/channel.ts";
+import type { Filter, Filtered, MissedJudge, SentJudge } from "../fanout/filters.ts";
+import type { DeliveryNotes, LeftOutRun, NotedRoom, SubscriptionMark } from "../fanout/noted.ts";
+import type { Outgoing } from "../fanout/outgoing.ts";
+import type { SchemaGate } from "../schema/gate.ts";
+import { type ClassFilter, classFilter, withholding } from "./filter.ts";
+import type { FilterShares } from "./shares.ts";
+
+/** What judging needs of the process. */
+export interface JudgeOptions {
+  readonly stats: { filtered: number; readonly filter_verdicts: FilterCounts };
+  /** The schemas of what is published; absent: nothing has one. */
+  readonly schemas?: Pick<SchemaGate, "isEmpty" | "schemaOf"> | undefined;
+  /** Takes note of what is kept; absent: nobody does. */
+  readonly ledger?: Pick<DeliveryNotes, "current" | "leftOutAlone"> | undefined;
+}
+
+/** Reads the data of a room's events; undefined: no subject is mapped. */
+export function mappedReader(
+  { schemas }: Pick<JudgeOptions, "schemas">,
+  tenant_id: string,
+  room_id: string,
+): ReadMapped | undefined {
+  if (schemas === undefined || schemas.isEmpty) return undefined;
+  return ({ content_type, data }) => {
+    const schema = schemas.schemaOf(roomSubject("in", tenant_id, room_id), tenant_id);
+    if (schema === "none") return undefined;
+    if (schema === "missing") throw new Error("the schema is not there");
+    return schema.read(content_type, data);
+  };
+}
+
+/** What one filter kept from those who have it in a room. */
+interface Kept {
+  /** The position of the last message that it kept. */
+  position: number;
+  row: LeftOutRun | undefined;
+}
+
+/** What the filters of rooms that somebody hears keep. */
+const kept_in = new WeakMap<Channel, WeakMap<Filter, Kept>>();
+
+function keptIn(channel: Channel): WeakMap<Filter, Kept> {
+  let all = kept_in.get(channel);
+  if (all === undefined) kept_in.set(channel, all = new WeakMap());
+  return all;
+}
+
+/** A message on its way to a room, as filters see it. */
+export class SentMessage extends MessageView implements SentJudge {
+  readonly #options: JudgeOptions;
+  readonly #shares: FilterShares;
+  readonly #channel: Channel;
+  readonly #of_class: ClassFilter | undefined;
+  #kept: WeakMap<Filter, Kept> | undefined;
+
+  constructor(
+    options: JudgeOptions,
+    shares: FilterShares,
+    channel: Channel,
+    { envelope, plain }: Outgoing,
+  ) {
+    const { tenant_id, room_id } = channel;
+    const mapped = mappedReader(options, tenant_id, room_id);
+    super(envelope, options.stats.filter_verdicts, plain, mapped, shares.of(tenant_id));
+    this.#options = options;
+    this.#shares = shares;
+    this.#channel = channel;
+    this.#of_class = classFilter(channel.room_class);
+  }
+
+  withholds(subscriber: Subscriber): boolean {
+    const filter = withholding(subscriber, this, this.#of_class);
+    if (filter === undefined) return false;
+    const { stats, ledger } = this.#options;
+    const { noted } = this.#channel;
+    stats.filtered++;
+    if (ledger !== undefined && noted !== undefined && subscriber.mark !== undefined) {
+      this.#note(ledger, noted, filter, subscriber.mark);
+    }
+    return true;
+  }
+
+  end(): void {
+    this.#shares.spend(this.#channel.tenant_id, this.steps);
+  }
+
+  #note(
+    ledger: NonNullable<JudgeOptions["ledger"]>,
+    room: NotedRoom,
+    filter: Filter,
+    mark: SubscriptionMark,
+  ): void {
+    const position = ledger.current;
+    const all = this.#kept ??= keptIn(this.#channel);
+    let kept = all.get(filter);
+    if (kept === undefined) all.set(filter, kept = { position: 0, row: undefined });
+    if (kept.position !== position) {
+      kept.position = position;
+      kept.row = ledger.leftOutAlone(room, filter.number, position, "filter", kept.row);
+    }
+    const filters = mark.filters ??= [];
+    // Another claim, or another class, makes it another filter.
+    if (!filters.includes(filter.number)) filters.push(filter.number);
+  }
+}
+
+/** What one reader has missed of a room. */
+export class MissedMessages implements MissedJudge {
+  readonly #options: JudgeOptions;
+  readonly #shares: FilterShares;
+  readonly #tenant_id: string;
+  readonly #mapped: ReadMapped | undefined;
+  /** The steps that filters took over it. */
+  #steps = 0;
+
+  constructor(options: JudgeOptions, shares: FilterShares, tenant_id: string, room_id: string) {
+    this.#options = options;
+    this.#shares = shares;
+    this.#tenant_id = tenant_id;
+    this.#mapped = mappedReader(options, tenant_id, room_id);
+  }
+
+  withholds(reader: Filtered, room_class: RoomClass, envelope: Uint8Array): boolean {
+    const { stats } = this.#options;
+    const view = new MessageView(envelope, stats.filter_verdicts, undefined, this.#mapped);
+    const is_withheld = withholding(reader, view, classFilter(room_class)) !== undefined;
+    if (is_withheld) stats.filtered++;
+    this.#shares.spend(this.#tenant_id, view.steps);
+    this.#steps += view.steps;
+    return is_withheld;
+  }
+
+  isOver(): boolean {
+    return this.#steps > 0 && this.#shares.isOver(this.#tenant_id, this.#steps);
+  }
+
+  later(resume: () => void): void {
+    if (this.#steps > 0) this.#shares.later(this.#tenant_id, resume);
+    else nextTurn(resume);
+  }
+}
