@@ -1,4 +1,5 @@
 /** Hooks of the admin API's answers as text for people. Pure. An answer may have any shape and any characters. */
+import { CommandError } from "../terminal/exit.ts";
 import { cell } from "./mirror_text.ts";
 import { listOf, membersOf, table } from "./policy_text.ts";
 
@@ -13,7 +14,7 @@ const stateOf = (one: Members): string =>
   `${cell(one["state"])}${one["problem"] ? " (PROBLEM)" : ""}`;
 
 /** The table of a tenant's hooks. */
-export function hooksTable(hooks: unknown): string {
+export function hooksTable({ hooks }: Members): string {
   const rows = listOf(hooks).map(membersOf).map((one) => [
     ...[cell(one["id"]), stateOf(one), cell(one["room"]), eventsOf(one)],
     ...[cell(one["dead"]), cell(one["source"]), cell(one["url"])],
@@ -24,7 +25,8 @@ export function hooksTable(hooks: unknown): string {
 }
 
 /** One hook, a member on each line. */
-export function hookText(one: Members): string {
+export function hookAnswerText({ hook }: Members): string {
+  const one = membersOf(hook);
   const lines = [
     `${cell(one["id"])}: ${cell(one["state"])}`,
     `  url     ${cell(one["url"])}`,
@@ -38,7 +40,7 @@ export function hookText(one: Members): string {
 }
 
 /** One hook, with its dead letters. */
-export function hookAnswerText(answer: Members): string {
+export function hookLettersText(answer: Members): string {
   const rows = listOf(answer["dead"]).map(membersOf).map((one) => [
     ...[timeText(one["at_ms"]), cell(one["room"]), cell(one["offset"]), cell(one["type"])],
     ...[cell(one["calls"]), cell(one["problem"])],
@@ -46,5 +48,12 @@ export function hookAnswerText(answer: Members): string {
   const dead = rows.length === 0
     ? "no dead letters\n"
     : table(["DEAD SINCE", "ROOM", "OFFSET", "TYPE", "CALLS", "PROBLEM"], rows);
-  return `${hookText(membersOf(answer["hook"]))}\n${dead}`;
+  return `${hookAnswerText(answer)}\n${dead}`;
+}
+
+/** Throws `CommandError` for a call that the hook has not taken. */
+export function requireTaken({ status, problem }: Members, { id }: Members): void {
+  if (typeof status === "number" && status >= 200 && status < 300) return;
+  const why = status === 0 ? cell(problem) : `it answered ${cell(status)}`;
+  throw new CommandError(`the hook ${id} has not taken the call: ${why}`);
 }

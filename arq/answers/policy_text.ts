@@ -118,3 +118,41 @@ export function logLine(line: unknown): string {
   }
   return `${text(ts)} ${text(level).padEnd(5)} ${text(policy)}  ${text(message)}\n`;
 }
+
+/** The text of `arq policy quarantine`. */
+export function quarantineText({ modules, truncated }: Members): string {
+  const { length } = listOf(modules);
+  if (length === 0) return "no module is in quarantine\n";
+  const more = truncated === true ? "… and more\n" : "";
+  return `${plural(length, "module")} in quarantine\n${quarantineTable(modules)}${more}`;
+}
+
+/** The text of `arq policy list`: the policies of a tenant, or with `--all` the tenants. */
+export function policiesText(answer: Members, { all, history }: Members): string {
+  if (all === true) {
+    const more = answer["truncated"] === true ? "… and more\n" : "";
+    const rows = tenantTable(answer["tenants"]);
+    return rows === "" ? "no tenant has policies\n" : rows + more;
+  }
+  const { tenant, version, policies } = answer;
+  const count = listOf(policies).length;
+  const some = count === 0 ? "no policies" : plural(count, "policy", "policies");
+  const trouble = nodeTrouble(answer["here"], version);
+  return [
+    `${printable(`tenant ${tenant}, version ${version}: ${some}`)}\n`,
+    policyTable(policies),
+    trouble === "" ? "" : `NOT IN FORCE: ${trouble}\n`,
+    quarantinedLines(answer["quarantined"]),
+    ...(history === true ? ["\nearlier versions\n", historyTable(answer["history"])] : []),
+  ].join("");
+}
+
+/** The answer to a change of a tenant's policies as text: what was done, in which time, and where it is in force. */
+export function changeText(answer: Members, done: string, took_ms: number): string {
+  const { tenant, version, here } = answer;
+  const trouble = nodeTrouble(here, version);
+  const state = trouble === "" ? "in force" : "stored";
+  const node = membersOf(here)["enforced_version"] === undefined ? "" : " on this node";
+  const where = trouble === "" ? node : "";
+  return `${done}: version ${version} of tenant ${tenant} is ${state}${where} (${took_ms} ms)\n`;
+}

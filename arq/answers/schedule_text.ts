@@ -24,7 +24,7 @@ function lastText(last: unknown): string {
 }
 
 /** The table of a tenant's schedules. */
-export function schedulesTable(schedules: unknown): string {
+export function schedulesTable({ schedules }: Members): string {
   const rows = listOf(schedules).map(membersOf).map((one) => [
     ...[cell(one["id"]), cell(one["room"]), whenText(one), cell(one["state"])],
     one["next_ms"] === null ? "never" : timeText(one["next_ms"]),
@@ -36,7 +36,8 @@ export function schedulesTable(schedules: unknown): string {
 }
 
 /** One schedule, a member on each line. */
-export function scheduleText(one: Members): string {
+export function scheduleText({ schedule }: Members): string {
+  const one = membersOf(schedule);
   const { next_ms, last, published, refused, missed } = one;
   const lines = [
     `${cell(one["id"])}: ${whenText(one)}, ${cell(one["state"])}`,

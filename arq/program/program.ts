@@ -241,7 +241,8 @@ export async function runProgram(io: Io, args: readonly string[]): Promise<numbe
   const run: Run = (action) => async (...parsed) => {
     const command = parsed.pop() as Command;
     parsed.pop();
-    exit_code = await action(io, await flagsOf(io, command), parsed);
+    const named = command.registeredArguments.map((one, at) => [one.name(), parsed[at]]);
+    exit_code = await action(io, await flagsOf(io, command), parsed, Object.fromEntries(named));
   };
   const program = buildProgram(run, onlyWord(args));
   const width = Math.min(io.size()?.columns ?? HELP_COLUMNS, HELP_COLUMNS);
