@@ -5,6 +5,8 @@
 import { printable } from "../terminal/exit.ts";
 import { listOf, membersOf, percentText, table } from "./policy_text.ts";
 
+type Members = Readonly<Record<string, unknown>>;
+
 /** A member of an answer as the text of a table's cell. */
 export function cell(value: unknown): string {
   if (value === undefined || value === null) return "";
@@ -24,6 +26,28 @@ export function ruleTable(rules: unknown, tenant?: string): string {
   ]);
   return table(["PREFIX", "SHARE", "SOURCE", "TENANT"], rows);
 }
+
+/** The text of `arq mirror list`: the rules in force on a node, or those that a tenant has set. */
+export function rulesText(answer: Members, { tenant }: Members): string {
+  return ruleTable(answer["rules"], tenant as string) +
+    listingEnd(answer, listOf(answer["rules"]).length === 0 ? "mirror rules" : "", tenant);
+}
+
+/**
+ * What is said beside a listing of settings: that there are none (then `what` they are, else ""), that there are
+ * more, and why what is stored is not in force.
+ */
+export function listingEnd(answer: Members, what: string, tenant: unknown): string {
+  const { problem } = membersOf(answer["here"]);
+  const whose = tenant === undefined ? "" : ` by tenant ${tenant}`;
+  return (what === "" ? "" : `no ${what} are set${whose}\n`) +
+    (answer["truncated"] === true ? "… and more\n" : "") +
+    (typeof problem === "string" ? `NOT IN FORCE: ${printable(problem)}\n` : "");
+}
+
+/** What a rule does, when it is set. */
+export const mirroredText = (_: Members, { prefix, share }: Members): string =>
+  `${prefix} is mirrored at ${percentText(share)}`;
 
 function share(part: unknown, whole: unknown): string {
   if (typeof part !== "number" || typeof whole !== "number" || whole === 0) return cell(part);
@@ -61,7 +85,7 @@ export function diffText(candidates: unknown): string {
 }
 
 /** The text of `arq mirror explain`: which rule counts for a subject, and why. */
-export function explainText(answer: Readonly<Record<string, unknown>>): string {
+export function explainText(answer: Members): string {
   const { subject, rule, others, why, key, mirrored } = answer;
   const winner = membersOf(rule);
   const lines = [`${cell(subject)}: ${cell(why)}`];

@@ -3,7 +3,7 @@
  * characters.
  */
 import { plural } from "../../shared/plural.ts";
-import { cell } from "./mirror_text.ts";
+import { cell, listingEnd } from "./mirror_text.ts";
 import { listOf, membersOf, table } from "./policy_text.ts";
 
 type Members = Readonly<Record<string, unknown>>;
@@ -54,6 +54,19 @@ export function classTable(classes: unknown, tenant?: string): string {
     cell(one["tenant"] ?? tenant),
   ]);
   return table(["ROOMS", "OPTIONS", "SOURCE", "TENANT"], rows);
+}
+
+/** The text of `arq room class list`: the classes in force on a node, or those that a tenant has set. */
+export function classesText(answer: Members, { tenant }: Members): string {
+  const classes = listOf(tenant === undefined ? answer["classes"] : answer["rooms"]);
+  const end = listingEnd(answer, classes.length === 0 ? "room classes" : "", tenant);
+  return classTable(classes, tenant as string) + end;
+}
+
+/** What is said of a class that is set. */
+export function classSetText(answer: Members, { pattern }: Members): string {
+  const stored = listOf(answer["rooms"]).find((one) => membersOf(one)["room"] === pattern);
+  return `the class of ${pattern} is set (${optionsText(stored)})`;
 }
 
 /** Every option of a class, one on each line. */

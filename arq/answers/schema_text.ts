@@ -4,8 +4,15 @@
  */
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
-import { cell } from "./mirror_text.ts";
+import { cell, listingEnd } from "./mirror_text.ts";
 import { listOf, membersOf, table } from "./policy_text.ts";
+
+type Members = Readonly<Record<string, unknown>>;
+
+/** Where a text is shown. */
+interface Shown {
+  readonly stdout: { readonly has_color: boolean };
+}
 
 /** A function that colors a word on a terminal, and elsewhere returns the word unchanged. */
 export type Paint = (color: "red" | "yellow" | "green" | "bold", text: string) => string;
@@ -20,11 +27,6 @@ export function painter(has_color: boolean): Paint {
 function when(value: unknown): string {
   const date = new Date(typeof value === "number" ? value : Number.NaN);
   return Number.isNaN(date.getTime()) || value === 0 ? "" : date.toISOString();
-}
-
-/** A count with its noun: `1 error`, `2 errors`. */
-export function counted(count: number, what: string): string {
-  return plural(count, what);
 }
 
 /** `version 3`, or the word that stands for one without a number. */
@@ -71,8 +73,8 @@ export function findingsCount(findings: unknown): string {
   const all = listOf(findings).map(membersOf);
   const errors = all.filter((one) => one["severity"] === "error").length;
   const parts = [
-    ...(errors > 0 ? [counted(errors, "error")] : []),
-    ...(all.length > errors ? [counted(all.length - errors, "warning")] : []),
+    ...(errors > 0 ? [plural(errors, "error")] : []),
+    ...(all.length > errors ? [plural(all.length - errors, "warning")] : []),
   ];
   return parts.join(", ");
 }
@@ -122,6 +124,12 @@ export function refusedText(refused: unknown, paint: Paint): string {
   }).join("");
 }
 
+/** The text of `arq schema list`. */
+export function schemasText({ schemas, refused }: Members, _: unknown, { stdout }: Shown): string {
+  const all = schemaTable(schemas) || "no schema is registered\n";
+  return all + refusedText(refused, painter(stdout.has_color));
+}
+
 /** The table of a schema's versions, newest first. */
 function versionTable(versions: unknown): string {
   const rows = listOf(versions).map(membersOf).reverse().map((version) => [
@@ -142,12 +150,30 @@ function deletedText(value: unknown): string {
 }
 
 /** The text of `arq schema history`: one line about the schema, then its versions. */
-export function historyText(answer: Readonly<Record<string, unknown>>, paint: Paint): string {
+export function historyText(answer: Members, _: unknown, { stdout }: Shown): string {
   const { schema_id, compatibility, versions, deleted, here, refused } = answer;
-  const count = counted(listOf(versions).length, "version");
+  const count = plural(listOf(versions).length, "version");
   const head = `${cell(schema_id)}, ${cell(compatibility)}, ${count}, this node: ${hereText(here)}`;
-  const put = refused === null || refused === undefined ? "" : refusedText([refused], paint);
+  const put = refused === null || refused === undefined
+    ? ""
+    : refusedText([refused], painter(stdout.has_color));
   return `${head}\n${versionTable(versions)}${deletedText(deleted)}${put}`;
+}
+
+/** What is said of a schema that is gone. */
+export function deletionText({ version, versions }: Members, { id }: Members): string {
+  const kept = plural(Number(versions), "version");
+  return printable(
+    `${id} is deleted (${kept}, the newest ${version}); ` +
+      `a push begins anew with version ${Number(version) + 1}`,
+  ) + "\n";
+}
+
+/** The text of `arq schema mappings`. */
+export function mappingsText(answer: Members, { tenant }: Members): string {
+  const { mappings } = answer;
+  const none = listOf(mappings).length === 0 ? `tenant ${tenant} has set no mappings\n` : "";
+  return none + mappingTable(mappings) + listingEnd(answer, "", tenant);
 }
 
 /** The table of a tenant's mappings. */
@@ -187,7 +213,7 @@ export function validationText(
     const paths = listOf(unknown_paths).map(cell).slice(0, UNKNOWN_SHOWN);
     const more = unknown > paths.length ? ", …" : "";
     const named = paths.length === 0 ? "" : `: ${paths.join(", ")}${more}`;
-    const what = `${counted(unknown, "unknown field")}${named}`;
+    const what = `${plural(unknown, "unknown field")}${named}`;
     lines.push(`  ${paint("yellow", "note")} ${what}`);
   }
   return `${lines.join("\n")}\n`;

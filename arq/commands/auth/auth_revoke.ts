@@ -1,6 +1,5 @@
 /** `arq auth revoke` and `arq auth revocations`: revokes tokens, and lists what is revoked. */
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
-import { DEV_TENANT } from "../../bus/dev_bus.ts";
 import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
@@ -8,15 +7,10 @@ import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { busNow } from "../../bus/bus_clock.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 
-/** The options of both commands. */
-export interface RevocationFlags extends ConnectionFlags {
-  /** Absent: `default`; a listing then has all tenants. */
-  readonly tenant?: string;
-  readonly json?: boolean;
-}
-
 /** The options of `arq auth revoke`. */
-export interface RevokeFlags extends RevocationFlags {
+export interface RevokeFlags extends ConnectionFlags {
+  readonly tenant: string;
+  readonly json?: boolean;
   readonly user?: string;
   readonly tokenId?: string;
   /** Time of issue in Unix ms; 0 or a negative number is in ms before now. */
@@ -79,7 +73,7 @@ async function undo(io: Io, tenant: string, flags: RevokeFlags): Promise<number>
 /** Revokes tokens, or lifts a revocation with `--undo`. Prints what is in force now. */
 export async function revoke(io: Io, flags: RevokeFlags): Promise<number> {
   requireOne(flags);
-  const { tenant = DEV_TENANT, user, tokenId, issuedBefore, reason } = flags;
+  const { tenant, user, tokenId, issuedBefore, reason } = flags;
   if (flags.undo === true) return await undo(io, tenant, flags);
   const admin = await findAdmin(io, flags);
   const now_ms = await busNow(io, admin);
@@ -109,18 +103,8 @@ export async function revoke(io: Io, flags: RevokeFlags): Promise<number> {
   return EXIT.ok;
 }
 
-/** Prints the revocations. */
-export async function revocations(io: Io, flags: RevocationFlags): Promise<number> {
-  const { tenant } = flags;
-  const query = tenant === undefined ? "" : `?${new URLSearchParams({ tenant })}`;
-  const answer = await askAdmin(io, await findAdmin(io, flags), {
-    method: "GET",
-    path: `${PATH}${query}`,
-  });
-  if (flags.json === true) {
-    await print(io.stdout, `${JSON.stringify(answer)}\n`);
-    return EXIT.ok;
-  }
+/** The text of `arq auth revocations`. */
+export function revocationsText(answer: Readonly<Record<string, unknown>>): string {
   const lines = listOf(answer["revocations"]).map((one) => {
     const shown = membersOf(one);
     const reason = shown["reason"] === "" ? "" : `: ${shown["reason"]}`;
@@ -131,6 +115,5 @@ export async function revocations(io: Io, flags: RevocationFlags): Promise<numbe
   });
   if (lines.length === 0) lines.push("nothing is revoked");
   if (answer["truncated"] === true) lines.push("… and more");
-  await print(io.stdout, `${lines.join("\n")}\n`);
-  return EXIT.ok;
+  return `${lines.join("\n")}\n`;
 }

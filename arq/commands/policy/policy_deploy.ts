@@ -8,7 +8,7 @@ import { meterPolicy } from "../../../shield/policy/abi/abi_check.ts";
 import { sizesWarning } from "../../answers/policy_report.ts";
 import { messageSizes } from "../../policies/message_sizes.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
-import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { CommandError, usageError } from "../../terminal/exit.ts";
 import { readModuleFile, requireModule } from "../../policies/module_file.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";

@@ -25,7 +25,7 @@ import { requireModule } from "../../policies/module_file.ts";
 import { type Candidate, rehearse } from "../../reducers/rehearsal.ts";
 import { openReduced, type ReducedFlags } from "../../rooms/reduced_source.ts";
 import { sure } from "../../terminal/confirm.ts";
-import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";

@@ -83,9 +83,10 @@ const PLACE = /\{(\w+)\}/g;
 
 function requestOf({ route, body }: Asked, given: Given): AdminRequest & { members: Given } {
   const routes = [route].flat().map(askedRoute);
-  const { method, template, query } = routes.find((one) =>
-    [...one.template.matchAll(PLACE)].every(([, name]) => given[name!] !== undefined)
-  ) ?? routes[0]!;
+  const { method, template, query } =
+    routes.find((one) =>
+      [...one.template.matchAll(PLACE)].every(([, name]) => given[name!] !== undefined)
+    ) ?? routes[0]!;
   const path = template.replace(PLACE, (_, name) => encodeURIComponent(given[name]));
   const search = String(
     new URLSearchParams(pick(query, given).map(([name, value]) => [name, String(value)])),

@@ -19,7 +19,10 @@ function everyAsked(): Asked[] {
 }
 
 function bodyMembers(schema: unknown): string[] {
-  const { properties = {}, anyOf = [], oneOf = [], allOf = [] } = schema as Record<string, object[]>;
+  const { properties = {}, anyOf = [], oneOf = [], allOf = [] } = schema as Record<
+    string,
+    object[]
+  >;
   const parts = [...anyOf, ...oneOf, ...allOf].flatMap(bodyMembers);
   return [...Object.keys(properties), ...parts];
 }
