@@ -8,8 +8,17 @@ import { asksForJson, EXIT, EXIT_HELP } from "../terminal/exit.ts";
 import { reflow } from "./help_text.ts";
 import { print } from "../terminal/io.ts";
 import type { Io } from "../terminal/io.ts";
-import { calls, epoch, examples, flagsOf, json, offset, positive } from "./groups/options.ts";
-import { busOptionsLast, room, value, withConnection, withPace } from "./groups/options.ts";
+import {
+  calls,
+  count,
+  epoch,
+  examples,
+  flagsOf,
+  json,
+  offset,
+  positive,
+} from "./groups/options.ts";
+import { busOptionsLast, room, span, value, withConnection, withPace } from "./groups/options.ts";
 import type { Run } from "./groups/options.ts";
 import { addAudit } from "./groups/audit.ts";
 import { addDesired } from "./groups/desired.ts";
@@ -35,7 +44,7 @@ import { addServe } from "./groups/serve.ts";
 import { addStandby } from "./groups/standby.ts";
 import { addTrace } from "./groups/trace.ts";
 import { addWhy } from "./groups/why.ts";
-import { ALGORITHMS, parseGrant, parseSeconds, parseTtl, ROLES } from "../bus/token.ts";
+import { ALGORITHMS, parseGrant, parseTtl, ROLES } from "../bus/token.ts";
 import type { Grant } from "../bus/token.ts";
 import { wrongCommandLine } from "./wrong_command_line.ts";
 
@@ -121,11 +130,7 @@ function addSub(program: Command, run: Run): void {
       "the rooms",
       (text: string, before: string[] = []) => [...before, room(text)],
     )
-    .option(
-      "--count <n>",
-      "end after n messages",
-      positive("a whole number above 0", true, 2 ** 53),
-    )
+    .option("--count <n>", "end after n messages", count)
     .addOption(
       new Option("--from <offset>", "a durable room from after this offset on; 0: all there is")
         .argParser(offset).conflicts(["since", "last"]),
@@ -133,7 +138,7 @@ function addSub(program: Command, run: Run): void {
     .option("--epoch <epoch>", "of --from; refuse a room that began anew since", epoch)
     .addOption(
       new Option("--since <time>", "durable rooms from so long ago on: 10m, 1h or seconds")
-        .argParser(value((text) => parseSeconds("--since", text))).conflicts("last"),
+        .argParser(span("--since")).conflicts("last"),
     )
     .option(
       "--last <n>",

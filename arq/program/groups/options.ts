@@ -5,7 +5,7 @@
 import { BUS_OPTIONS } from "../../completion/command_tree.ts";
 import type { Command } from "commander";
 import { InvalidArgumentError, Option } from "commander";
-import { idProblem } from "@arqon/proto";
+import { idProblem, isRoomPattern } from "@arqon/proto";
 import { DEV_TENANT } from "../../bus/dev_bus.ts";
 import { parseSeconds } from "../../bus/token.ts";
 import { CommandError } from "../../terminal/exit.ts";
@@ -76,6 +76,15 @@ export function id(what: string): (text: string) => string {
     throw new InvalidArgumentError(`Not a ${what}: ${problem}.`);
   };
 }
+
+/** Reads a room, or the beginning of one. */
+export function roomPattern(text: string): string {
+  if (isRoomPattern(text)) return text;
+  throw new InvalidArgumentError("Expected a room, or the beginning of one with *: 'chat-*'.");
+}
+
+/** Gathers what an option that can be repeated says. */
+export const several = (text: string, before: readonly string[] = []) => [...before, text];
 
 /** Reads a JSON text. */
 export function json(text: string): unknown {

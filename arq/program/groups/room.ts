@@ -3,19 +3,11 @@ import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import type { Uint64 } from "@arqon/sdk";
 import { addRoomHistory } from "./room_history.ts";
-import {
-  calls,
-  examples,
-  id,
-  pastMoment,
-  positive,
-  room,
-  value,
-  withConnection,
-} from "./options.ts";
+import { calls, count, examples, id, pastMoment, positive, room } from "./options.ts";
+import { span, value, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 import { addRoomClass, addRoomDeploy } from "./room_class.ts";
-import { parseSeconds, parseTtl } from "../../bus/token.ts";
+import { parseTtl } from "../../bus/token.ts";
 
 // A command is loaded when it runs.
 const roomBans = () => import("../../commands/room/room_bans.ts");
@@ -148,7 +140,7 @@ function addLock(group: Command, run: Run): void {
     .option(
       "--wait <time>",
       "how long somebody else's lock may take to end: 30s, 5m or seconds (default: not at all)",
-      value((text) => parseSeconds("--wait", text)),
+      span("--wait"),
     )
     .option("--fence <n>", "of the lock that you hold: renews its lease", fence)
     .option("--json", "print the bus's answer as JSON")
@@ -279,11 +271,7 @@ function addPresence(group: Command, run: Run): void {
     );
   withRoom(group, "watch")
     .description("print who is in a room, then who comes and goes and how its state changes")
-    .option(
-      "--count <n>",
-      "end after n changes",
-      positive("a whole number above 0", true, 2 ** 53),
-    )
+    .option("--count <n>", "end after n changes", count)
     .option("--values", "of a room with a reducer: the values that it shows, instead")
     .option("--prefix <text>", "with --values: only values whose keys begin with this")
     .option("--json", "one JSON object a line")

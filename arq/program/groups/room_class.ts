@@ -4,10 +4,9 @@
  */
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
-import { isRoomPattern } from "@arqon/proto";
 import { asks, from, settles } from "./asks.ts";
 import { calls, examples, positive, room, someTenant, span, withConnection } from "./options.ts";
-import { withJson, withTenant } from "./options.ts";
+import { roomPattern, withJson, withTenant } from "./options.ts";
 import type { Run } from "./options.ts";
 import { usageError } from "../../terminal/exit.ts";
 
@@ -22,11 +21,6 @@ const HISTORY_SIZE_MAX = 1_000_000;
 const MEMBERS_MAX = 10_000_000;
 const WEEK_SECONDS = 604_800;
 const ALLOW = "also when stored messages could not be read any more, or are deleted";
-
-function roomPattern(text: string): string {
-  if (isRoomPattern(text)) return text;
-  throw new InvalidArgumentError("Expected a room, or the beginning of one with *: 'chat-*'.");
-}
 
 /** Reads a number of replicas. An even number survives no more failures than the odd number below it. */
 function copies(text: string): number {

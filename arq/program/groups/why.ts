@@ -1,7 +1,6 @@
 /** The command line of `arq why` as commander sees it. */
 import type { Command } from "commander";
-import { parseSeconds } from "../../bus/token.ts";
-import { calls, examples, id, offset, room, value, withConnection } from "./options.ts";
+import { calls, examples, id, offset, room, span, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 
 // A command is loaded when it runs.
@@ -22,7 +21,7 @@ export function addWhy(program: Command, run: Run): void {
     .option(
       "--since <time>",
       "all messages of --room so long ago at most: 10m, 1h or seconds",
-      value((text) => parseSeconds("--since", text)),
+      span("--since"),
     )
     .option("--tenant <id>", "tenant; that of the token if absent", id("tenant"))
     .option("--json", "print the answer as JSON")

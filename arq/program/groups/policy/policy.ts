@@ -1,11 +1,11 @@
 /** The command line of `arq policy …` as commander sees it; what a command does is in `commands/`. */
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
-import { isRoomPattern } from "@arqon/proto";
 import { HOOKS } from "../../../../shield/policy/abi/policy.ts";
 import { asks, from, sentence } from "../asks.ts";
 import type { Asked } from "../asks.ts";
-import { calls, count, examples, id, percentage, withJson, withTenant } from "../options.ts";
+import { calls, count, examples, id, percentage, roomPattern } from "../options.ts";
+import { withJson, withTenant } from "../options.ts";
 import type { Run } from "../options.ts";
 import { addLocalPolicy } from "./policy_local.ts";
 import { addRecord, addReplay } from "./policy_replay.ts";
@@ -19,11 +19,6 @@ const texts = () => import("../../../answers/policy_text.ts");
 const QUARANTINE = "/v1/policies/quarantine";
 /** The bus has the same bound. */
 const ORDER_MAX = 1_000_000;
-
-function roomPattern(text: string): string {
-  if (isRoomPattern(text)) return text;
-  throw new InvalidArgumentError("Expected a room, or the beginning of one and *: 'chat-*'.");
-}
 
 function order(text: string): number {
   const number = Number(text);
