@@ -4,8 +4,8 @@
  */
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
-import { cell, listingEnd } from "./mirror_text.ts";
-import { listOf, membersOf, table } from "./policy_text.ts";
+import { listingEnd } from "./mirror_text.ts";
+import { cell, listing, listOf, membersOf, when } from "./policy_text.ts";
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -22,11 +22,6 @@ const CODES = { red: "31", yellow: "33", green: "32", bold: "1" } as const;
 /** The function that colors words, or one that leaves them as they are when `has_color` is false. */
 export function painter(has_color: boolean): Paint {
   return has_color ? (color, text) => `\u001b[${CODES[color]}m${text}\u001b[0m` : (_, text) => text;
-}
-
-function when(value: unknown): string {
-  const date = new Date(typeof value === "number" ? value : Number.NaN);
-  return Number.isNaN(date.getTime()) || value === 0 ? "" : date.toISOString();
 }
 
 /** `version 3`, or the word that stands for one without a number. */
@@ -98,20 +93,13 @@ function hereText(value: unknown): string {
 
 /** The table of all schemas. */
 export function schemaTable(schemas: unknown): string {
-  const rows = listOf(schemas).map(membersOf).map((schema) => {
-    const latest = membersOf(schema["latest"]);
-    return [
-      cell(schema["schema_id"]),
-      cell(latest["version"]),
-      cell(schema["versions"]),
-      cell(schema["compatibility"]),
-      cell(latest["size_bytes"]),
-      when(latest["registered_ms"]),
-      hereText(schema["here"]),
-    ];
+  const columns = ["SCHEMA=schema_id", "LATEST", "KEPT=versions", "COMPATIBILITY", "BYTES"];
+  return listing(schemas, [...columns, "REGISTERED", "THIS NODE"], {
+    "LATEST": ({ latest }) => cell(membersOf(latest)["version"]),
+    "BYTES": ({ latest }) => cell(membersOf(latest)["size_bytes"]),
+    "REGISTERED": ({ latest }) => when(membersOf(latest)["registered_ms"]),
+    "THIS NODE": ({ here }) => hereText(here),
   });
-  const head = ["SCHEMA", "LATEST", "KEPT", "COMPATIBILITY", "BYTES", "REGISTERED", "THIS NODE"];
-  return table(head, rows);
 }
 
 /** One line for each refused schema that another tool has put into the bucket; "" when there is none. */
@@ -131,16 +119,15 @@ export function schemasText({ schemas, refused }: Members, _: unknown, { stdout 
 }
 
 /** The table of a schema's versions, newest first. */
-function versionTable(versions: unknown): string {
-  const rows = listOf(versions).map(membersOf).reverse().map((version) => [
-    cell(version["version"]),
-    when(version["registered_ms"]),
-    cell(version["by"]),
-    cell(version["size_bytes"]),
-    cell(version["sha256"]).slice(0, 12),
-  ]);
-  return table(["VERSION", "REGISTERED", "BY", "BYTES", "SHA256"], rows);
-}
+const versionTable = (versions: unknown): string =>
+  listing(
+    listOf(versions).toReversed(),
+    ["VERSION", "REGISTERED", "BY", "BYTES=size_bytes", "SHA256"],
+    {
+      REGISTERED: ({ registered_ms }) => when(registered_ms),
+      SHA256: ({ sha256 }) => cell(sha256).slice(0, 12),
+    },
+  );
 
 /** The deletion that came before the versions of a schema; "" when there was none. */
 function deletedText(value: unknown): string {
@@ -177,16 +164,11 @@ export function mappingsText(answer: Members, { tenant }: Members): string {
 }
 
 /** The table of a tenant's mappings. */
-export function mappingTable(mappings: unknown): string {
-  const rows = listOf(mappings).map(membersOf).map((mapping) => [
-    cell(mapping["subject"]),
-    cell(mapping["schema_id"]),
-    cell(mapping["message"]),
-    cell(mapping["mode"]),
-    cell(mapping["unknown_fields"]),
-  ]);
-  return table(["SUBJECT", "SCHEMA", "MESSAGE", "MODE", "UNKNOWN FIELDS"], rows);
-}
+export const mappingTable = (mappings: unknown): string =>
+  listing(
+    mappings,
+    ["SUBJECT", "SCHEMA=schema_id", "MESSAGE", "MODE", "UNKNOWN FIELDS=unknown_fields"],
+  );
 
 /** Most paths of unknown fields that one line shows. `--json` has all of them. */
 const UNKNOWN_SHOWN = 4;

@@ -1,12 +1,9 @@
 /** The ledger of use as text: a table for people, and CSV (RFC 4180). Pure. */
 import { aligned } from "./cluster.ts";
 import { printable } from "../terminal/exit.ts";
+import { listOf as list, membersOf as members } from "./policy_text.ts";
 
 type Members = Readonly<Record<string, unknown>>;
-
-const members = (value: unknown): Members =>
-  typeof value === "object" && value !== null ? value as Members : {};
-const list = (value: unknown): readonly unknown[] => Array.isArray(value) ? value : [];
 
 /** The columns of the table, with their heads. */
 const COLUMNS: readonly (readonly [unit: string, head: string])[] = [

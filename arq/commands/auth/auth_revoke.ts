@@ -3,7 +3,7 @@ import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
-import { listOf, membersOf } from "../../answers/policy_text.ts";
+import { listOf, membersOf, when } from "../../answers/policy_text.ts";
 import { busNow } from "../../bus/bus_clock.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 
@@ -23,18 +23,15 @@ export interface RevokeFlags extends ConnectionFlags {
 
 const PATH = "/v1/revocations";
 
-const shownTime = (at_ms: unknown): string =>
-  typeof at_ms === "number" && at_ms > 0 && at_ms <= 8.64e15 ? new Date(at_ms).toISOString() : "";
-
 function aboutText(revocation: Record<string, unknown>): string {
   const { kind, id, issued_before_ms } = revocation;
   if (kind === "token") return `token ${id}`;
   const whose = kind === "user" ? `tokens of user ${id}` : "all tokens";
-  return `${whose} issued before ${shownTime(issued_before_ms)}`;
+  return `${whose} issued before ${when(issued_before_ms)}`;
 }
 
 function untilText({ until_ms }: Record<string, unknown>): string {
-  return until_ms === 0 ? "for good" : `until ${shownTime(until_ms)}`;
+  return until_ms === 0 ? "for good" : `until ${when(until_ms)}`;
 }
 
 function requireOne({ user, tokenId, issuedBefore, undo }: RevokeFlags): void {

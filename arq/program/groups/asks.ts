@@ -6,6 +6,7 @@ import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import type { Admin, AdminRequest } from "../../bus/admin.ts";
+import type { Role } from "../../bus/token.ts";
 import type { Action } from "./options.ts";
 
 /** What the command line says: options and operands, by their names. */
@@ -126,6 +127,31 @@ export function asks(asked: Asked): Action & { readonly asked: Asked } {
     return await asked.code?.(answer, told, io) ?? EXIT.ok;
   };
   return Object.assign(action, { asked });
+}
+
+/**
+ * The action of a command that has a room's Brain change the room: `data` is JSON text, and `at` in the sentence says
+ * where the room stands then.
+ */
+export function orders(
+  { name, role, data, say }: {
+    readonly name: string;
+    readonly role?: Role;
+    readonly data?: (given: Given) => string;
+    readonly say: (given: Given, at: string) => string | Promise<string>;
+  },
+): Action {
+  return async (io, flags, _, { room, ...named }) => {
+    const given: Given = { ...flags, ...named, room };
+    const text = data?.(given);
+    const { change, positionText, tell } = await import("../../rooms/room_command.ts");
+    const { expectVersion, fence, commandId } = flags;
+    const answer = await change(io, flags, {
+      ...{ expectVersion, fence, commandId, name, room: room as string },
+      ...{ ...(role && { role }), ...(text && { data: text }) },
+    });
+    return await tell(io, flags, answer, await say(given, positionText(answer.members)));
+  };
 }
 
 /** The function `name` of a module, which is loaded when it is called. */
