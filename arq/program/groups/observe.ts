@@ -1,4 +1,7 @@
-/** The command line of `arq status`, `arq top`, `arq tail` and `arq usage`, which show what the bus does. */
+/**
+ * The command line of `arq status`, `arq top`, `arq tail` and `arq usage`, which show what the bus does, and of `arq
+ * doctor`, which looks at all that it needs.
+ */
 import type { Command } from "commander";
 import { asks, from } from "./asks.ts";
 import { calls, count, examples, positive, room, someTenant, span } from "./options.ts";
@@ -103,4 +106,25 @@ export function addObserve(program: Command, run: Run): void {
   addTop(program, run);
   addTail(program, run);
   addUsage(program, run);
+}
+
+/** Adds `arq doctor`. */
+export function addDoctor(program: Command, run: Run): void {
+  withOpsTokenFile(withConnection(program.command("doctor")))
+    .description("look at all that a bus on this machine needs, and say how to put it right")
+    .option("--config <file>", "the configuration to look at (default: config.toml, if it is here)")
+    .option("--json", "print the findings as JSON")
+    .addHelpText(
+      "after",
+      "\nLooks at Deno, the configuration, the limit of open files, ports, NATS (version, JetStream, login)" +
+        "\nor data_dir, keys and their permissions, TLS, the clock, and at the bus that commands take here." +
+        "\nIt changes nothing, and prints no key, token or password. Exit code 1 when something fails;" +
+        "\na warning does not. Paths in the configuration begin in this folder, as for a server.\n" +
+        examples(
+          "arq doctor",
+          "arq doctor --config /etc/arqon/shield.toml",
+          `arq doctor --context prod --json | jq '.findings[] | select(.status != "ok")'`,
+        ),
+    )
+    .action(run(calls(() => import("../../commands/cluster/doctor.ts"), "doctor")));
 }

@@ -35,6 +35,18 @@ function withPattern(command: Command): Command {
   return withOwner(command).argument("<pattern>", "a room, or 'chat-*'", roomPattern);
 }
 
+const classSet = settles({
+  route: `PUT ${CLASSES}`,
+  body: "room=pattern,durable,history_size,history_ttl_seconds=historyTtl,replicas,cache_last," +
+    "presence,slow_reader,max_members,echo,http_cache,membership,filter,delta",
+  given(given) {
+    if (given["cacheLast"] !== true || given["durable"] === true) return given;
+    throw usageError("--cache-last needs --durable: the last message is the last of the log");
+  },
+  before: from(reachable, "requireReachable"),
+  done: from(texts, "classSetText"),
+});
+
 function addSet(group: Command, run: Run): void {
   withPattern(group.command("set"))
     .description(
@@ -96,18 +108,7 @@ function addSet(group: Command, run: Run): void {
           "arq room class set 'ticker-*' --slow-reader latest",
         ),
     )
-    .action(run(settles({
-      route: `PUT ${CLASSES}`,
-      body:
-        "room=pattern,durable,history_size,history_ttl_seconds=historyTtl,replicas,cache_last," +
-        "presence,slow_reader,max_members,echo,http_cache,membership,filter,delta",
-      given(given) {
-        if (given["cacheLast"] !== true || given["durable"] === true) return given;
-        throw usageError("--cache-last needs --durable: the last message is the last of the log");
-      },
-      before: from(reachable, "requireReachable"),
-      done: from(texts, "classSetText"),
-    })));
+    .action(run(classSet));
 }
 
 /** Adds `class` and its commands to `arq room`. */
