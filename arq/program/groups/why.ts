@@ -1,4 +1,4 @@
-/** The command line of `arq why` and `arq trace` as commander sees it: what became of a message. */
+/** The command line of `arq why` and `arq trace` as commander sees it: the outcome of a message. */
 import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
 import { calls, examples, httpUrl, id, offset, room, span, withConnection } from "./options.ts";
