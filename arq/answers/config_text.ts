@@ -1,5 +1,5 @@
 /** What processes say of their configuration, as people read it. Pure; `arq config show` and `reload` print it. */
-import { printable } from "../terminal/exit.ts";
+import { EXIT, printable } from "../terminal/exit.ts";
 import { listOf, membersOf } from "./policy_text.ts";
 
 type Members = Readonly<Record<string, unknown>>;
@@ -39,15 +39,21 @@ function silentOf(answer: Members): string[] {
   return listOf(membersOf(answer["nodes"])["silent"]).map(String);
 }
 
-/** The answer of every process: the keys in force, or what the last reading has changed. */
-export function configText(answer: Members, has_values: boolean): string {
+/** The keys in force in every process. */
+export const configText = (answer: Members): string => textOf(answer, true);
+
+/** What the last reading has changed in every process. */
+export const reloadedText = (answer: Members): string => textOf(answer, false);
+
+function textOf(answer: Members, has_values: boolean): string {
   const said = listOf(answer["configs"]).map(membersOf).flatMap((one) => linesOf(one, has_values));
   const missing = silentOf(answer).map((node) => `${node} does not answer`);
   return [...said, ...missing].map((line) => `${printable(line)}\n`).join("");
 }
 
-/** Whether every process answers, and has its file in force as far as that goes without a restart. */
-export function isTaken(answer: Members): boolean {
-  return silentOf(answer).length === 0 &&
+/** 0 when every process answers, and has its file in force as far as that goes without a restart. */
+export function reloadedExit(answer: Members): number {
+  const is_taken = silentOf(answer).length === 0 &&
     listOf(answer["configs"]).map(membersOf).every(({ problem }) => typeof problem !== "string");
+  return is_taken ? EXIT.ok : EXIT.failure;
 }

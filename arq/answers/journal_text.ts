@@ -53,3 +53,15 @@ function recordText(record: JournalRecord): string {
     ...record.policies.map(policyText),
   ].join("  ");
 }
+
+/** The text of `arq journal status`. */
+export function journalStatusText(
+  { blocks, bytes, first_ms, last_ms }: Readonly<Record<string, unknown>>,
+  { tenant }: Readonly<Record<string, unknown>>,
+): string {
+  const size = `${plural(Number(blocks), "block")}, ${bytes} bytes`;
+  const what = blocks === 0
+    ? " is empty"
+    : `: ${size}, stored from ${time(Number(first_ms))} to ${time(Number(last_ms))}`;
+  return `${printable(`the journal of ${tenant}${what}`)}\n`;
+}

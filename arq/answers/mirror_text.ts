@@ -3,27 +3,42 @@
  * to have the expected shape or to be printable.
  */
 import { printable } from "../terminal/exit.ts";
-import { listOf, membersOf, percentText, table } from "./policy_text.ts";
+import { cell, listing, listOf, membersOf, percentText, when } from "./policy_text.ts";
 
-/** A member of an answer as the text of a table's cell. */
-export function cell(value: unknown): string {
-  if (value === undefined || value === null) return "";
-  return printable(typeof value === "string" ? value : JSON.stringify(value));
-}
+type Members = Readonly<Record<string, unknown>>;
 
 /**
  * The table of mirror rules and of where each comes from. `tenant` stands for the tenant of a rule that names
  * none.
  */
-export function ruleTable(rules: unknown, tenant?: string): string {
-  const rows = listOf(rules).map(membersOf).map((rule) => [
-    cell(rule["prefix"]),
-    percentText(rule["percent"]),
-    cell(rule["source"] ?? (tenant === undefined ? "" : "tenant")),
-    cell(rule["tenant_id"] ?? tenant),
-  ]);
-  return table(["PREFIX", "SHARE", "SOURCE", "TENANT"], rows);
+export const ruleTable = (rules: unknown, tenant?: string): string =>
+  listing(rules, ["PREFIX", "SHARE", "SOURCE", "TENANT"], {
+    SHARE: ({ percent }) => percentText(percent),
+    SOURCE: ({ source }) => cell(source ?? (tenant === undefined ? "" : "tenant")),
+    TENANT: ({ tenant_id }) => cell(tenant_id ?? tenant),
+  });
+
+/** The text of `arq mirror list`: the rules in force on a node, or those that a tenant has set. */
+export function rulesText(answer: Members, { tenant }: Members): string {
+  return ruleTable(answer["rules"], tenant as string) +
+    listingEnd(answer, listOf(answer["rules"]).length === 0 ? "mirror rules" : "", tenant);
 }
+
+/**
+ * What is said beside a listing of settings: that there are none (then `what` they are, else ""), that there are
+ * more, and why what is stored is not in force.
+ */
+export function listingEnd(answer: Members, what: string, tenant: unknown): string {
+  const { problem } = membersOf(answer["here"]);
+  const whose = tenant === undefined ? "" : ` by tenant ${tenant}`;
+  return (what === "" ? "" : `no ${what} are set${whose}\n`) +
+    (answer["truncated"] === true ? "… and more\n" : "") +
+    (typeof problem === "string" ? `NOT IN FORCE: ${printable(problem)}\n` : "");
+}
+
+/** What a rule does, when it is set. */
+export const mirroredText = (_: Members, { prefix, share }: Members): string =>
+  `${prefix} is mirrored at ${percentText(share)}`;
 
 function share(part: unknown, whole: unknown): string {
   if (typeof part !== "number" || typeof whole !== "number" || whole === 0) return cell(part);
@@ -32,9 +47,7 @@ function share(part: unknown, whole: unknown): string {
 
 function exampleLine(value: unknown): string {
   const { would, trace_id, room, type, reason, at_ms } = membersOf(value);
-  const at = new Date(typeof at_ms === "number" ? at_ms : Number.NaN);
-  const when = Number.isNaN(at.getTime()) ? "" : at.toISOString();
-  const what = [`would ${cell(would)}`, when, cell(room), cell(type), cell(trace_id)]
+  const what = [`would ${cell(would)}`, when(at_ms), cell(room), cell(type), cell(trace_id)]
     .filter((part) => part !== "").join("  ");
   return `  ${what}${cell(reason) === "" ? "" : `: ${cell(reason)}`}\n`;
 }
@@ -45,23 +58,19 @@ function exampleLine(value: unknown): string {
  */
 export function diffText(candidates: unknown): string {
   const all = listOf(candidates).map(membersOf);
-  const rows = all.map((one) => [
-    cell(one["candidate"]),
-    cell(one["mirrored"]),
-    cell(one["agree"]),
-    share(one["would_refuse"], one["mirrored"]),
-    share(one["would_allow"], one["mirrored"]),
-    cell(one["unmatched"]),
-  ]);
-  const head = ["CANDIDATE", "MIRRORED", "AGREE", "WOULD REFUSE", "WOULD ALLOW", "UNMATCHED"];
+  const columns = ["CANDIDATE", "MIRRORED", "AGREE", "WOULD REFUSE", "WOULD ALLOW", "UNMATCHED"];
+  const shares = {
+    "WOULD REFUSE": ({ would_refuse, mirrored }: Members) => share(would_refuse, mirrored),
+    "WOULD ALLOW": ({ would_allow, mirrored }: Members) => share(would_allow, mirrored),
+  };
   const examples = all.filter((one) => listOf(one["examples"]).length > 0).map((one) =>
     `\n${cell(one["candidate"])}\n${listOf(one["examples"]).toReversed().map(exampleLine).join("")}`
   );
-  return table(head, rows) + examples.join("");
+  return listing(all, columns, shares) + examples.join("");
 }
 
 /** The text of `arq mirror explain`: which rule counts for a subject, and why. */
-export function explainText(answer: Readonly<Record<string, unknown>>): string {
+export function explainText(answer: Members): string {
   const { subject, rule, others, why, key, mirrored } = answer;
   const winner = membersOf(rule);
   const lines = [`${cell(subject)}: ${cell(why)}`];

@@ -3,8 +3,8 @@
  * characters.
  */
 import { plural } from "../../shared/plural.ts";
-import { cell } from "./mirror_text.ts";
-import { listOf, membersOf, table } from "./policy_text.ts";
+import { listingEnd } from "./mirror_text.ts";
+import { cell, listing, listOf, membersOf } from "./policy_text.ts";
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -46,14 +46,25 @@ export function optionsText(one: unknown): string {
 /**
  * The table of room classes and of where each comes from. `tenant` stands for the owner of stored classes.
  */
-export function classTable(classes: unknown, tenant?: string): string {
-  const rows = listOf(classes).map(membersOf).map((one) => [
-    cell(one["pattern"] ?? one["room"]),
-    optionsText(one),
-    cell(one["source"] ?? (tenant === undefined ? "" : "tenant")),
-    cell(one["tenant"] ?? tenant),
-  ]);
-  return table(["ROOMS", "OPTIONS", "SOURCE", "TENANT"], rows);
+export const classTable = (classes: unknown, tenant?: string): string =>
+  listing(classes, ["ROOMS", "OPTIONS", "SOURCE", "TENANT"], {
+    ROOMS: ({ pattern, room }) => cell(pattern ?? room),
+    OPTIONS: optionsText,
+    SOURCE: ({ source }) => cell(source ?? (tenant === undefined ? "" : "tenant")),
+    TENANT: (one) => cell(one["tenant"] ?? tenant),
+  });
+
+/** The text of `arq room class list`: the classes in force on a node, or those that a tenant has set. */
+export function classesText(answer: Members, { tenant }: Members): string {
+  const classes = listOf(tenant === undefined ? answer["classes"] : answer["rooms"]);
+  const end = listingEnd(answer, classes.length === 0 ? "room classes" : "", tenant);
+  return classTable(classes, tenant as string) + end;
+}
+
+/** What is said of a class that is set. */
+export function classSetText(answer: Members, { pattern }: Members): string {
+  const stored = listOf(answer["rooms"]).find((one) => membersOf(one)["room"] === pattern);
+  return `the class of ${pattern} is set (${optionsText(stored)})`;
 }
 
 /** Every option of a class, one on each line. */

@@ -1,12 +1,10 @@
 /** Schedules of the admin API's answers as text for people. Pure. An answer may have any shape and any characters. */
-import { cell } from "./mirror_text.ts";
-import { listOf, membersOf, table } from "./policy_text.ts";
+import { cell, listing, membersOf, when } from "./policy_text.ts";
 import { spanText } from "./room_class_text.ts";
 
 type Members = Readonly<Record<string, unknown>>;
 
-const timeText = (ms: unknown): string =>
-  typeof ms === "number" && Math.abs(ms) <= 8.64e15 ? new Date(ms).toISOString() : "never";
+const timeText = (ms: unknown): string => when(ms) || "never";
 
 /** When it is due: `every 10s`, `30 9 * * 1-5 Europe/Berlin`, or a time. */
 function whenText({ at_ms, every_ms, cron, zone, until_ms }: Members): string {
@@ -24,24 +22,20 @@ function lastText(last: unknown): string {
 }
 
 /** The table of a tenant's schedules. */
-export function schedulesTable(schedules: unknown): string {
-  const rows = listOf(schedules).map(membersOf).map((one) => [
-    ...[cell(one["id"]), cell(one["room"]), whenText(one), cell(one["state"])],
-    one["next_ms"] === null ? "never" : timeText(one["next_ms"]),
-    cell(one["published"]),
-  ]);
-  return rows.length === 0
-    ? "no schedules\n"
-    : table(["ID", "ROOM", "WHEN", "STATE", "NEXT", "PUBLISHED"], rows);
-}
+export const schedulesTable = ({ schedules }: Members): string =>
+  listing(schedules, ["ID", "ROOM", "WHEN", "STATE", "NEXT", "PUBLISHED"], {
+    WHEN: whenText,
+    NEXT: ({ next_ms }) => timeText(next_ms),
+  }) || "no schedules\n";
 
 /** One schedule, a member on each line. */
-export function scheduleText(one: Members): string {
+export function scheduleText({ schedule }: Members): string {
+  const one = membersOf(schedule);
   const { next_ms, last, published, refused, missed } = one;
   const lines = [
     `${cell(one["id"])}: ${whenText(one)}, ${cell(one["state"])}`,
     `  room       ${cell(one["room"])}`,
-    `  next       ${next_ms === null ? "never" : timeText(next_ms)}`,
+    `  next       ${timeText(next_ms)}`,
     `  published  ${cell(published)}, refused ${cell(refused)}, missed ${cell(missed)}`,
     ...(lastText(last) === "" ? [] : [`  last       ${lastText(last)}`]),
   ];

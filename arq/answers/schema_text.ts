@@ -4,8 +4,15 @@
  */
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
-import { cell } from "./mirror_text.ts";
-import { listOf, membersOf, table } from "./policy_text.ts";
+import { listingEnd } from "./mirror_text.ts";
+import { cell, listing, listOf, membersOf, when } from "./policy_text.ts";
+
+type Members = Readonly<Record<string, unknown>>;
+
+/** Where a text is shown. */
+interface Shown {
+  readonly stdout: { readonly has_color: boolean };
+}
 
 /** A function that colors a word on a terminal, and elsewhere returns the word unchanged. */
 export type Paint = (color: "red" | "yellow" | "green" | "bold", text: string) => string;
@@ -15,16 +22,6 @@ const CODES = { red: "31", yellow: "33", green: "32", bold: "1" } as const;
 /** The function that colors words, or one that leaves them as they are when `has_color` is false. */
 export function painter(has_color: boolean): Paint {
   return has_color ? (color, text) => `\u001b[${CODES[color]}m${text}\u001b[0m` : (_, text) => text;
-}
-
-function when(value: unknown): string {
-  const date = new Date(typeof value === "number" ? value : Number.NaN);
-  return Number.isNaN(date.getTime()) || value === 0 ? "" : date.toISOString();
-}
-
-/** A count with its noun: `1 error`, `2 errors`. */
-export function counted(count: number, what: string): string {
-  return plural(count, what);
 }
 
 /** `version 3`, or the word that stands for one without a number. */
@@ -71,8 +68,8 @@ export function findingsCount(findings: unknown): string {
   const all = listOf(findings).map(membersOf);
   const errors = all.filter((one) => one["severity"] === "error").length;
   const parts = [
-    ...(errors > 0 ? [counted(errors, "error")] : []),
-    ...(all.length > errors ? [counted(all.length - errors, "warning")] : []),
+    ...(errors > 0 ? [plural(errors, "error")] : []),
+    ...(all.length > errors ? [plural(all.length - errors, "warning")] : []),
   ];
   return parts.join(", ");
 }
@@ -96,20 +93,13 @@ function hereText(value: unknown): string {
 
 /** The table of all schemas. */
 export function schemaTable(schemas: unknown): string {
-  const rows = listOf(schemas).map(membersOf).map((schema) => {
-    const latest = membersOf(schema["latest"]);
-    return [
-      cell(schema["schema_id"]),
-      cell(latest["version"]),
-      cell(schema["versions"]),
-      cell(schema["compatibility"]),
-      cell(latest["size_bytes"]),
-      when(latest["registered_ms"]),
-      hereText(schema["here"]),
-    ];
+  const columns = ["SCHEMA=schema_id", "LATEST", "KEPT=versions", "COMPATIBILITY", "BYTES"];
+  return listing(schemas, [...columns, "REGISTERED", "THIS NODE"], {
+    "LATEST": ({ latest }) => cell(membersOf(latest)["version"]),
+    "BYTES": ({ latest }) => cell(membersOf(latest)["size_bytes"]),
+    "REGISTERED": ({ latest }) => when(membersOf(latest)["registered_ms"]),
+    "THIS NODE": ({ here }) => hereText(here),
   });
-  const head = ["SCHEMA", "LATEST", "KEPT", "COMPATIBILITY", "BYTES", "REGISTERED", "THIS NODE"];
-  return table(head, rows);
 }
 
 /** One line for each refused schema that another tool has put into the bucket; "" when there is none. */
@@ -122,17 +112,22 @@ export function refusedText(refused: unknown, paint: Paint): string {
   }).join("");
 }
 
-/** The table of a schema's versions, newest first. */
-function versionTable(versions: unknown): string {
-  const rows = listOf(versions).map(membersOf).reverse().map((version) => [
-    cell(version["version"]),
-    when(version["registered_ms"]),
-    cell(version["by"]),
-    cell(version["size_bytes"]),
-    cell(version["sha256"]).slice(0, 12),
-  ]);
-  return table(["VERSION", "REGISTERED", "BY", "BYTES", "SHA256"], rows);
+/** The text of `arq schema list`. */
+export function schemasText({ schemas, refused }: Members, _: unknown, { stdout }: Shown): string {
+  const all = schemaTable(schemas) || "no schema is registered\n";
+  return all + refusedText(refused, painter(stdout.has_color));
 }
+
+/** The table of a schema's versions, newest first. */
+const versionTable = (versions: unknown): string =>
+  listing(
+    listOf(versions).toReversed(),
+    ["VERSION", "REGISTERED", "BY", "BYTES=size_bytes", "SHA256"],
+    {
+      REGISTERED: ({ registered_ms }) => when(registered_ms),
+      SHA256: ({ sha256 }) => cell(sha256).slice(0, 12),
+    },
+  );
 
 /** The deletion that came before the versions of a schema; "" when there was none. */
 function deletedText(value: unknown): string {
@@ -142,25 +137,38 @@ function deletedText(value: unknown): string {
 }
 
 /** The text of `arq schema history`: one line about the schema, then its versions. */
-export function historyText(answer: Readonly<Record<string, unknown>>, paint: Paint): string {
+export function historyText(answer: Members, _: unknown, { stdout }: Shown): string {
   const { schema_id, compatibility, versions, deleted, here, refused } = answer;
-  const count = counted(listOf(versions).length, "version");
+  const count = plural(listOf(versions).length, "version");
   const head = `${cell(schema_id)}, ${cell(compatibility)}, ${count}, this node: ${hereText(here)}`;
-  const put = refused === null || refused === undefined ? "" : refusedText([refused], paint);
+  const put = refused === null || refused === undefined
+    ? ""
+    : refusedText([refused], painter(stdout.has_color));
   return `${head}\n${versionTable(versions)}${deletedText(deleted)}${put}`;
 }
 
-/** The table of a tenant's mappings. */
-export function mappingTable(mappings: unknown): string {
-  const rows = listOf(mappings).map(membersOf).map((mapping) => [
-    cell(mapping["subject"]),
-    cell(mapping["schema_id"]),
-    cell(mapping["message"]),
-    cell(mapping["mode"]),
-    cell(mapping["unknown_fields"]),
-  ]);
-  return table(["SUBJECT", "SCHEMA", "MESSAGE", "MODE", "UNKNOWN FIELDS"], rows);
+/** What is said of a schema that is gone. */
+export function deletionText({ version, versions }: Members, { id }: Members): string {
+  const kept = plural(Number(versions), "version");
+  return printable(
+    `${id} is deleted (${kept}, the newest ${version}); ` +
+      `a push begins anew with version ${Number(version) + 1}`,
+  ) + "\n";
 }
+
+/** The text of `arq schema mappings`. */
+export function mappingsText(answer: Members, { tenant }: Members): string {
+  const { mappings } = answer;
+  const none = listOf(mappings).length === 0 ? `tenant ${tenant} has set no mappings\n` : "";
+  return none + mappingTable(mappings) + listingEnd(answer, "", tenant);
+}
+
+/** The table of a tenant's mappings. */
+export const mappingTable = (mappings: unknown): string =>
+  listing(
+    mappings,
+    ["SUBJECT", "SCHEMA=schema_id", "MESSAGE", "MODE", "UNKNOWN FIELDS=unknown_fields"],
+  );
 
 /** Most paths of unknown fields that one line shows. `--json` has all of them. */
 const UNKNOWN_SHOWN = 4;
@@ -187,7 +195,7 @@ export function validationText(
     const paths = listOf(unknown_paths).map(cell).slice(0, UNKNOWN_SHOWN);
     const more = unknown > paths.length ? ", …" : "";
     const named = paths.length === 0 ? "" : `: ${paths.join(", ")}${more}`;
-    const what = `${counted(unknown, "unknown field")}${named}`;
+    const what = `${plural(unknown, "unknown field")}${named}`;
     lines.push(`  ${paint("yellow", "note")} ${what}`);
   }
   return `${lines.join("\n")}\n`;

@@ -86,11 +86,15 @@ Deno.test("a table says where the node stands with each schema", () => {
   const row = { schema_id: "s", compatibility: "FULL", versions: 3, latest };
   assert.match(schemaTable([{ ...row, here: null }]), /\ns +4 +3 +FULL +99 +not mapped\n$/);
   assert.match(schemaTable([{ ...row, here: broken }]), /invalid: m\.M: no such message\n$/);
-  const history = historyText({ ...row, versions: [latest], here: { state: "loaded" } }, plain);
+  const history = historyText({ ...row, versions: [latest], here: { state: "loaded" } }, {}, {
+    stdout: { has_color: false },
+  });
   assert.match(history, /^s, FULL, 1 version, this node: loaded\nVERSION/);
   const put = { schema_id: "s", refused_ms: 1, problem: "is not gzip", serving: 4 };
   const line = "refused s (1970-01-01T00:00:00.001Z): is not gzip; version 4 serves\n";
-  assert.ok(historyText({ ...row, refused: put }, plain).endsWith(line));
+  assert.ok(
+    historyText({ ...row, refused: put }, {}, { stdout: { has_color: false } }).endsWith(line),
+  );
   assert.equal(
     refusedText(
       [put, { schema_id: "a/b", refused_ms: null, problem: "no id", serving: null }],
@@ -111,7 +115,9 @@ Deno.test("answers of another shape, and hostile ones, still give printable line
       mappingTable(value),
       ruleTable(value),
       diffText(value),
-      historyText({ versions: value, here: value, refused: value }, plain),
+      historyText({ versions: value, here: value, refused: value }, {}, {
+        stdout: { has_color: false },
+      }),
       refusedText(value, plain),
       explainText({ rule: value, others: value }),
       validationText("f", { violations: value }, plain),

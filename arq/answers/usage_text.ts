@@ -1,12 +1,9 @@
 /** The ledger of use as text: a table for people, and CSV (RFC 4180). Pure. */
 import { aligned } from "./cluster.ts";
 import { printable } from "../terminal/exit.ts";
+import { listOf as list, membersOf as members } from "./policy_text.ts";
 
 type Members = Readonly<Record<string, unknown>>;
-
-const members = (value: unknown): Members =>
-  typeof value === "object" && value !== null ? value as Members : {};
-const list = (value: unknown): readonly unknown[] => Array.isArray(value) ? value : [];
 
 /** The columns of the table, with their heads. */
 const COLUMNS: readonly (readonly [unit: string, head: string])[] = [
@@ -32,8 +29,12 @@ function about(name: string, value: unknown): string {
   return value === "" ? "-" : String(value);
 }
 
-/** The table of `arq usage`, and what is missing from it. */
-export function usageText(answer: Members): string {
+/** The text of `arq usage`: a table, or with `--csv` CSV. */
+export const usageText = (answer: Members, { csv }: Members): string =>
+  csv === true ? usageCsv(answer) : usageTable(answer);
+
+/** The table, and what is missing from it. */
+function usageTable(answer: Members): string {
   const by = list(answer["by"]).map(String);
   const line = (row: Members, first: readonly string[]) => [
     ...first,
@@ -71,7 +72,7 @@ function field(value: unknown): string {
 }
 
 /** The rows as CSV, with a head; without `by` the one row of all. */
-export function usageCsv(answer: Members): string {
+function usageCsv(answer: Members): string {
   const by = list(answer["by"]).map(String);
   const total = members(answer["total"]);
   const units = Object.keys(total);

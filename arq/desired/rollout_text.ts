@@ -72,8 +72,11 @@ export function rolloutText(view: Members): string {
     endText(view);
 }
 
-/** One rollout of a list, as a line. */
-export function rolloutLine(one: unknown): string {
+/** A list of rollouts, one on each line. */
+export const rolloutsText = ({ rollouts }: Members): string =>
+  listOf(rollouts).map(rolloutLine).join("") || "no rollouts\n";
+
+function rolloutLine(one: unknown): string {
   const { tenant, id, by, began_ms, state, why, share } = membersOf(one);
   const since = new Date(Number(began_ms)).toISOString();
   const part = share === null ? "" : ` at ${percentText(share)}`;

@@ -8,8 +8,17 @@ import { asksForJson, EXIT, EXIT_HELP } from "../terminal/exit.ts";
 import { reflow } from "./help_text.ts";
 import { print } from "../terminal/io.ts";
 import type { Io } from "../terminal/io.ts";
-import { calls, epoch, examples, flagsOf, json, offset, positive } from "./groups/options.ts";
-import { busOptionsLast, room, value, withConnection, withPace } from "./groups/options.ts";
+import {
+  calls,
+  count,
+  epoch,
+  examples,
+  flagsOf,
+  json,
+  offset,
+  positive,
+} from "./groups/options.ts";
+import { busOptionsLast, room, span, value, withConnection, withPace } from "./groups/options.ts";
 import type { Run } from "./groups/options.ts";
 import { addAudit } from "./groups/audit.ts";
 import { addDesired } from "./groups/desired.ts";
@@ -20,22 +29,19 @@ import { addBridge } from "./groups/bridge.ts";
 import { addConfig } from "./groups/config.ts";
 import { addContext } from "./groups/context.ts";
 import { addDev } from "./groups/dev.ts";
-import { addDoctor } from "./groups/doctor.ts";
 import { addHook } from "./groups/hook.ts";
-import { addInit } from "./groups/init.ts";
+import { addInit, addServe } from "./groups/init.ts";
 import { addMirror } from "./groups/mirror.ts";
-import { addObserve } from "./groups/observe.ts";
+import { addDoctor, addObserve } from "./groups/observe.ts";
 import { addPolicy } from "./groups/policy/policy.ts";
 import { addReducer } from "./groups/policy/reducer.ts";
 import { addRevocations } from "./groups/revoke.ts";
 import { addRoom } from "./groups/room.ts";
 import { addSchedule } from "./groups/schedule.ts";
 import { addSchema } from "./groups/schema.ts";
-import { addServe } from "./groups/serve.ts";
 import { addStandby } from "./groups/standby.ts";
-import { addTrace } from "./groups/trace.ts";
-import { addWhy } from "./groups/why.ts";
-import { ALGORITHMS, parseGrant, parseSeconds, parseTtl, ROLES } from "../bus/token.ts";
+import { addTrace, addWhy } from "./groups/why.ts";
+import { ALGORITHMS, parseGrant, parseTtl, ROLES } from "../bus/token.ts";
 import type { Grant } from "../bus/token.ts";
 import { wrongCommandLine } from "./wrong_command_line.ts";
 
@@ -121,11 +127,7 @@ function addSub(program: Command, run: Run): void {
       "the rooms",
       (text: string, before: string[] = []) => [...before, room(text)],
     )
-    .option(
-      "--count <n>",
-      "end after n messages",
-      positive("a whole number above 0", true, 2 ** 53),
-    )
+    .option("--count <n>", "end after n messages", count)
     .addOption(
       new Option("--from <offset>", "a durable room from after this offset on; 0: all there is")
         .argParser(offset).conflicts(["since", "last"]),
@@ -133,7 +135,7 @@ function addSub(program: Command, run: Run): void {
     .option("--epoch <epoch>", "of --from; refuse a room that began anew since", epoch)
     .addOption(
       new Option("--since <time>", "durable rooms from so long ago on: 10m, 1h or seconds")
-        .argParser(value((text) => parseSeconds("--since", text))).conflicts("last"),
+        .argParser(span("--since")).conflicts("last"),
     )
     .option(
       "--last <n>",
@@ -241,7 +243,8 @@ export async function runProgram(io: Io, args: readonly string[]): Promise<numbe
   const run: Run = (action) => async (...parsed) => {
     const command = parsed.pop() as Command;
     parsed.pop();
-    exit_code = await action(io, await flagsOf(io, command), parsed);
+    const named = command.registeredArguments.map((one, at) => [one.name(), parsed[at]]);
+    exit_code = await action(io, await flagsOf(io, command), parsed, Object.fromEntries(named));
   };
   const program = buildProgram(run, onlyWord(args));
   const width = Math.min(io.size()?.columns ?? HELP_COLUMNS, HELP_COLUMNS);

@@ -1,4 +1,5 @@
 /** Asks a person at a terminal a question. The command says what is asked, and what happens in a pipe. */
+import { usageError } from "./exit.ts";
 import { print } from "./io.ts";
 import type { Io } from "./io.ts";
 
@@ -16,4 +17,10 @@ export async function confirmed(io: Io, question: string): Promise<boolean> {
     if (line.includes("\n")) break;
   }
   return /^y(es)?$/i.test(line.trim());
+}
+
+/** Asks a question whose yes the command line can say with `--yes`. Throws where nobody is there to answer. */
+export async function sure(io: Io, question: string): Promise<boolean> {
+  if (!canAsk()) throw usageError(`${question} Nobody is here to ask`, "say yes with --yes");
+  return await confirmed(io, question);
 }

@@ -154,72 +154,39 @@ export function compileClass(
   });
 }
 
-/** The classes of rooms of members, by the classes of the rooms whose members they have. */
-const members_classes = new WeakMap<OwnedClass, OwnedClass>();
+/**
+ * Makes the class of what is kept beside a room, of the class of the room: durable, and all else by default. The same
+ * class gives the same object.
+ */
+function besideClass(
+  keeps: (one: OwnedClass) => Pick<OwnedClass, "history_size" | "history_ttl_seconds">,
+): (one: OwnedClass) => OwnedClass {
+  const classes = new WeakMap<OwnedClass, OwnedClass>();
+  return (one) => {
+    const { tenant, pattern, source, replicas } = one;
+    const made = classes.get(one) ?? Object.freeze({
+      ...{ ...DEFAULT_CLASS, tenant, pattern, source, durable: true, replicas, presence: false },
+      ...{ journal: "off" as const, ...keeps(one) },
+    });
+    classes.set(one, made);
+    return made;
+  };
+}
 
 /** What holds for the room of members of a room of this class. */
-export function membersClass(one: OwnedClass): OwnedClass {
-  const known = members_classes.get(one);
-  if (known !== undefined) return known;
-  const { history_size, ...kept } = one;
-  const made: OwnedClass = Object.freeze({
-    ...DEFAULT_CLASS,
-    tenant: kept.tenant,
-    pattern: kept.pattern,
-    source: kept.source,
-    durable: true,
-    history_size: Math.max(history_size, MEMBERS_HISTORY_MIN),
-    history_ttl_seconds: Math.max(kept.history_ttl_seconds, MEMBERS_TTL_MIN_SECONDS),
-    replicas: kept.replicas,
-    presence: false,
-    journal: "off",
-  });
-  members_classes.set(one, made);
-  return made;
-}
+export const membersClass = besideClass(({ history_size, history_ttl_seconds }) => ({
+  history_size: Math.max(history_size, MEMBERS_HISTORY_MIN),
+  history_ttl_seconds: Math.max(history_ttl_seconds, MEMBERS_TTL_MIN_SECONDS),
+}));
 
-/** The classes of the logs of rooms with reducers, by the classes of the rooms. */
-const reducer_classes = new WeakMap<OwnedClass, OwnedClass>();
-
-/** What holds for the log of a room of this class. */
-export function reducerClass(one: OwnedClass): OwnedClass {
-  const known = reducer_classes.get(one);
-  if (known !== undefined) return known;
-  const made: OwnedClass = Object.freeze({
-    ...DEFAULT_CLASS,
-    tenant: one.tenant,
-    pattern: one.pattern,
-    source: one.source,
-    durable: true,
-    history_size: Math.max(one.history_size, REDUCER_HISTORY_MIN),
-    history_ttl_seconds: Math.max(one.history_ttl_seconds, REDUCER_TTL_MIN_SECONDS),
-    replicas: one.replicas,
-    presence: false,
-    journal: "off",
-  });
-  reducer_classes.set(one, made);
-  return made;
-}
-
-/** The classes of rooms with changes of values, by the classes of the rooms. */
-const values_classes = new WeakMap<OwnedClass, OwnedClass>();
+/** What holds for the log of a room with a reducer, of a room of this class. */
+export const reducerClass = besideClass(({ history_size, history_ttl_seconds }) => ({
+  history_size: Math.max(history_size, REDUCER_HISTORY_MIN),
+  history_ttl_seconds: Math.max(history_ttl_seconds, REDUCER_TTL_MIN_SECONDS),
+}));
 
 /** What holds for the room in which changes of the values of a room of this class are told. */
-export function valuesClass(one: OwnedClass): OwnedClass {
-  const known = values_classes.get(one);
-  if (known !== undefined) return known;
-  const made: OwnedClass = Object.freeze({
-    ...DEFAULT_CLASS,
-    tenant: one.tenant,
-    pattern: one.pattern,
-    source: one.source,
-    durable: true,
-    history_size: one.history_size,
-    history_ttl_seconds: one.history_ttl_seconds,
-    replicas: one.replicas,
-    presence: false,
-    journal: "off",
-  });
-  values_classes.set(one, made);
-  return made;
-}
+export const valuesClass = besideClass(({ history_size, history_ttl_seconds }) => ({
+  history_size,
+  history_ttl_seconds,
+}));

@@ -218,8 +218,6 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "arq/commands/policy",
     "arq/commands/reducer",
     "arq/commands/room",
-    "arq/commands/schedule",
-    "arq/commands/hook",
     "arq/commands/schema",
     "arq/commands/desired",
     "arq/commands/setup",

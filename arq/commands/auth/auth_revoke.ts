@@ -1,22 +1,16 @@
 /** `arq auth revoke` and `arq auth revocations`: revokes tokens, and lists what is revoked. */
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
-import { DEV_TENANT } from "../../bus/dev_bus.ts";
 import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
-import { listOf, membersOf } from "../../answers/policy_text.ts";
+import { listOf, membersOf, when } from "../../answers/policy_text.ts";
 import { busNow } from "../../bus/bus_clock.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 
-/** The options of both commands. */
-export interface RevocationFlags extends ConnectionFlags {
-  /** Absent: `default`; a listing then has all tenants. */
-  readonly tenant?: string;
-  readonly json?: boolean;
-}
-
 /** The options of `arq auth revoke`. */
-export interface RevokeFlags extends RevocationFlags {
+export interface RevokeFlags extends ConnectionFlags {
+  readonly tenant: string;
+  readonly json?: boolean;
   readonly user?: string;
   readonly tokenId?: string;
   /** Time of issue in Unix ms; 0 or a negative number is in ms before now. */
@@ -29,18 +23,15 @@ export interface RevokeFlags extends RevocationFlags {
 
 const PATH = "/v1/revocations";
 
-const shownTime = (at_ms: unknown): string =>
-  typeof at_ms === "number" && at_ms > 0 && at_ms <= 8.64e15 ? new Date(at_ms).toISOString() : "";
-
 function aboutText(revocation: Record<string, unknown>): string {
   const { kind, id, issued_before_ms } = revocation;
   if (kind === "token") return `token ${id}`;
   const whose = kind === "user" ? `tokens of user ${id}` : "all tokens";
-  return `${whose} issued before ${shownTime(issued_before_ms)}`;
+  return `${whose} issued before ${when(issued_before_ms)}`;
 }
 
 function untilText({ until_ms }: Record<string, unknown>): string {
-  return until_ms === 0 ? "for good" : `until ${shownTime(until_ms)}`;
+  return until_ms === 0 ? "for good" : `until ${when(until_ms)}`;
 }
 
 function requireOne({ user, tokenId, issuedBefore, undo }: RevokeFlags): void {
@@ -79,7 +70,7 @@ async function undo(io: Io, tenant: string, flags: RevokeFlags): Promise<number>
 /** Revokes tokens, or lifts a revocation with `--undo`. Prints what is in force now. */
 export async function revoke(io: Io, flags: RevokeFlags): Promise<number> {
   requireOne(flags);
-  const { tenant = DEV_TENANT, user, tokenId, issuedBefore, reason } = flags;
+  const { tenant, user, tokenId, issuedBefore, reason } = flags;
   if (flags.undo === true) return await undo(io, tenant, flags);
   const admin = await findAdmin(io, flags);
   const now_ms = await busNow(io, admin);
@@ -109,18 +100,8 @@ export async function revoke(io: Io, flags: RevokeFlags): Promise<number> {
   return EXIT.ok;
 }
 
-/** Prints the revocations. */
-export async function revocations(io: Io, flags: RevocationFlags): Promise<number> {
-  const { tenant } = flags;
-  const query = tenant === undefined ? "" : `?${new URLSearchParams({ tenant })}`;
-  const answer = await askAdmin(io, await findAdmin(io, flags), {
-    method: "GET",
-    path: `${PATH}${query}`,
-  });
-  if (flags.json === true) {
-    await print(io.stdout, `${JSON.stringify(answer)}\n`);
-    return EXIT.ok;
-  }
+/** The text of `arq auth revocations`. */
+export function revocationsText(answer: Readonly<Record<string, unknown>>): string {
   const lines = listOf(answer["revocations"]).map((one) => {
     const shown = membersOf(one);
     const reason = shown["reason"] === "" ? "" : `: ${shown["reason"]}`;
@@ -131,6 +112,5 @@ export async function revocations(io: Io, flags: RevocationFlags): Promise<numbe
   });
   if (lines.length === 0) lines.push("nothing is revoked");
   if (answer["truncated"] === true) lines.push("… and more");
-  await print(io.stdout, `${lines.join("\n")}\n`);
-  return EXIT.ok;
+  return `${lines.join("\n")}\n`;
 }

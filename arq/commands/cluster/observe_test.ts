@@ -6,7 +6,7 @@ import { connect } from "@arqon/sdk";
 import { sharedByTests } from "../../../shared/testing/shared_by_tests.ts";
 import { startBus } from "../../../tests/harness/bus.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
-import { configText, isTaken } from "../../answers/config_text.ts";
+import { configText, reloadedExit, reloadedText } from "../../answers/config_text.ts";
 import { folderWith } from "../../testing/disk_io.ts";
 import { runArq, startArq } from "../../testing/run_arq.ts";
 
@@ -157,13 +157,13 @@ Deno.test("configuration as text: a process without an answer is named, and an e
     configs: [{ node_id: "a\u001b[2J", kind: "brain", file: null, changed: [], values: {} }, 7],
     nodes: { answered: ["a"], silent: ["edge-2"] },
   };
-  const text = configText(answer, false);
+  const text = reloadedText(answer);
   assert.match(text, /no file\n/);
   assert.match(text, /\nedge-2 does not answer\n$/);
   assert.ok(!text.includes("\u001b"));
-  assert.equal(isTaken(answer), false);
-  assert.equal(isTaken({ ...answer, nodes: { silent: [] } }), true);
-  assert.equal(configText({}, true), "");
+  assert.equal(reloadedExit(answer), 1);
+  assert.equal(reloadedExit({ ...answer, nodes: { silent: [] } }), 0);
+  assert.equal(configText({}), "");
 });
 
 // `arq mirror` against a real bus. What needs no bus is in `mirror_usage_test.ts`.

@@ -1,19 +1,11 @@
 /**
- * `arq rollout list|show|pause|resume|abort`, and the progress of a rollout that `arq apply --canary` has
- * begun. The bus carries a rollout on; nothing here is needed for it.
+ * The progress of a rollout that `arq apply --canary` has begun. The bus carries a rollout on; nothing here is needed
+ * for it.
  */
 import { ArqonError } from "@arqon/proto";
-import { listOf } from "../../answers/policy_text.ts";
-import { askAdmin, findAdmin } from "../../bus/admin.ts";
+import { askAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
-import {
-  endText,
-  progressText,
-  rolloutLine,
-  rolloutText,
-  stateOf,
-} from "../../desired/rollout_text.ts";
+import { endText, progressText, stateOf } from "../../desired/rollout_text.ts";
 import { EXIT, printable } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
@@ -21,58 +13,13 @@ import type { Io } from "../../terminal/io.ts";
 /** How often the progress is asked for, in ms. */
 const LOOK_MS = 500;
 
-/** The options of `arq rollout …`. */
-export interface RolloutFlags extends ConnectionFlags {
-  readonly tenant: string;
-  readonly json?: boolean;
-}
-
 /** What can be asked of a rollout. */
-export type RolloutOrder = "pause" | "resume" | "abort";
+type RolloutOrder = "pause" | "resume" | "abort";
 
 type View = Record<string, unknown>;
 
 /** The path of a tenant's rollout. */
 export const rolloutPath = (tenant: string): string => `/v1/rollouts/${encodeURIComponent(tenant)}`;
-
-async function tell(io: Io, view: View, { json }: { readonly json?: boolean }): Promise<number> {
-  await print(io.stdout, json === true ? `${JSON.stringify(view)}\n` : rolloutText(view));
-  return EXIT.ok;
-}
-
-/** Shows the latest rollout of a tenant. */
-export async function rolloutShow(io: Io, flags: RolloutFlags): Promise<number> {
-  const admin = await findAdmin(io, flags);
-  const request = { method: "GET", path: rolloutPath(flags.tenant) } as const;
-  return await tell(io, await askAdmin(io, admin, request), flags);
-}
-
-/** Gives an order to the rollout of a tenant. */
-export async function rolloutOrder(
-  io: Io,
-  order: RolloutOrder,
-  flags: RolloutFlags,
-): Promise<number> {
-  const admin = await findAdmin(io, flags);
-  return await tell(io, await give(io, admin, flags.tenant, order), flags);
-}
-
-/** Lists rollouts: the latest of each tenant, and those before. */
-export async function rolloutList(
-  io: Io,
-  flags: Partial<RolloutFlags> & ConnectionFlags,
-): Promise<number> {
-  const { tenant, json } = flags;
-  const query = tenant === undefined ? "" : `?${new URLSearchParams({ tenant })}`;
-  const admin = await findAdmin(io, flags);
-  const answer = await askAdmin(io, admin, { method: "GET", path: `/v1/rollouts${query}` });
-  if (json === true) await print(io.stdout, `${JSON.stringify(answer)}\n`);
-  else {
-    const lines = listOf(answer["rollouts"]).map(rolloutLine);
-    await print(io.stdout, lines.length === 0 ? "no rollouts\n" : lines.join(""));
-  }
-  return EXIT.ok;
-}
 
 async function give(io: Io, admin: Admin, tenant: string, order: RolloutOrder): Promise<View> {
   const path = `${rolloutPath(tenant)}/${order}`;

@@ -5,8 +5,8 @@
 import { dirname, join } from "node:path";
 import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT } from "../../bus/dev_bus.ts";
 import { runShell } from "../../doctor/shell.ts";
-import { canAsk, confirmed } from "../../terminal/confirm.ts";
-import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { sure } from "../../terminal/confirm.ts";
+import { CommandError, EXIT } from "../../terminal/exit.ts";
 import { pause } from "../../rooms/flow.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
@@ -168,12 +168,6 @@ export async function devDown(io: Io, flags: DownFlags = {}): Promise<number> {
   return EXIT.ok;
 }
 
-/** Asks a person at a terminal; in a pipe it throws. */
-async function agreed(io: Io, question: string): Promise<boolean> {
-  if (canAsk()) return await confirmed(io, question);
-  throw usageError(`${question} Nobody is here to ask`, "say yes with --yes");
-}
-
 /** Removes the files of a data folder and then the folder. Other folders stay. */
 async function removeState(io: Io, files: DevFiles): Promise<void> {
   const { data_dir, issuer_dir, stack_dir, log, lock } = files;
@@ -208,7 +202,7 @@ export async function devReset(io: Io, flags: ResetFlags): Promise<number> {
   const what = record?.kind === "compose"
     ? `Remove the volumes of ${record.file}: keys, rooms, policies and figures?`
     : `Remove all rooms, policies, bans and the log in ${files.folder}?`;
-  if (flags.yes !== true && !await agreed(io, what)) {
+  if (flags.yes !== true && !await sure(io, what)) {
     await print(io.stderr, "arq: nothing was removed\n");
     return EXIT.failure;
   }

@@ -1,43 +1,22 @@
-/** `arq mirror explain` and `diff`: show which rule counts, and what candidates would have decided. */
+/** `arq mirror diff`: shows what candidates would have decided. */
 import { plural } from "../../../shared/plural.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import { EXIT, printable } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
-import { diffText, explainText } from "../../answers/mirror_text.ts";
+import { diffText } from "../../answers/mirror_text.ts";
 import { listOf } from "../../answers/policy_text.ts";
-import { subjectArgument } from "../../rooms/subject_argument.ts";
-import type { MirrorFlags } from "./mirror_rules.ts";
-
-/** The options of `arq mirror explain`; `--key` is a trace id or connection id. */
-export interface ExplainFlags extends MirrorFlags {
-  readonly key?: string;
-}
+import type { ConnectionFlags } from "../../bus/target.ts";
 
 /**
  * The options of `arq mirror diff`; `--reset` forgets what was compared, `--candidate` limits it to one
  * candidate.
  */
-export interface DiffFlags extends MirrorFlags {
+export interface DiffFlags extends ConnectionFlags {
+  readonly json?: boolean;
   readonly tenant: string;
   readonly candidate?: string;
   readonly reset?: boolean;
-}
-
-/** Prints which rule counts for a subject, and whether the rule picks `--key`. */
-export async function mirrorExplain(io: Io, text: string, flags: ExplainFlags): Promise<number> {
-  const { subject } = subjectArgument(text, flags.tenant, flags.ownTenant);
-  const query = new URLSearchParams({
-    subject,
-    ...(flags.key === undefined ? {} : { key: flags.key }),
-  });
-  const path = `/v1/mirror/explain?${query}`;
-  const answer = await askAdmin(io, await findAdmin(io, flags), { method: "GET", path });
-  await print(
-    io.stdout,
-    flags.json === true ? `${JSON.stringify(answer)}\n` : explainText(answer),
-  );
-  return EXIT.ok;
 }
 
 /** Prints what candidates of the tenant would have decided, or forgets it with `--reset`. */

@@ -8,11 +8,12 @@ import { meterPolicy } from "../../../shield/policy/abi/abi_check.ts";
 import { sizesWarning } from "../../answers/policy_report.ts";
 import { messageSizes } from "../../policies/message_sizes.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
-import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { CommandError, usageError } from "../../terminal/exit.ts";
 import { readModuleFile, requireModule } from "../../policies/module_file.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
-import { membersOf, nodeTrouble } from "../../answers/policy_text.ts";
+import { changeText } from "../../answers/policy_text.ts";
+import { changeExit } from "./policy_change.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 
 /** The options of `arq policy deploy`. */
@@ -91,8 +92,9 @@ export async function policyDeploy(io: Io, file: string, flags: DeployFlags): Pr
   });
   const duration_ms = io.monotonic_ms() - began_ms;
   await warnOfSizes(io, file, body);
-  const told = { json: flags.json === true, done: `${name} is deployed`, duration_ms };
-  return await tellChange(io, answer, told);
+  const text = changeText(answer, `${name} is deployed`, duration_ms);
+  await print(io.stdout, flags.json === true ? `${JSON.stringify(answer)}\n` : text);
+  return await changeExit(answer, flags, io);
 }
 
 /** Says which messages the policy refuses for their length, by the limits of a bus without configuration. */
@@ -106,27 +108,4 @@ async function warnOfSizes(io: Io, file: string, bytes: Uint8Array): Promise<voi
   if (metered === undefined || !metered.hooks.includes("on_message")) return;
   const warning = sizesWarning(file, await messageSizes(metered, config, io));
   if (warning !== "") await print(io.stderr, `arq: ${warning}\n`);
-}
-
-/** Prints the answer to a change of a tenant's policies. All commands that make a change use it. */
-export async function tellChange(
-  io: Io,
-  answer: Record<string, unknown>,
-  told: { readonly json: boolean; readonly done: string; readonly duration_ms: number },
-): Promise<number> {
-  const { tenant, version, here } = answer;
-  const trouble = nodeTrouble(here, version);
-  if (told.json) await print(io.stdout, `${JSON.stringify(answer)}\n`);
-  else {
-    const state = trouble === "" ? "in force" : "stored";
-    const node = membersOf(here)["enforced_version"] === undefined ? "" : " on this node";
-    await print(
-      io.stdout,
-      `${told.done}: version ${version} of tenant ${tenant} is ${state}` +
-        `${trouble === "" ? node : ""} (${told.duration_ms} ms)\n`,
-    );
-  }
-  if (trouble === "") return EXIT.ok;
-  await print(io.stderr, `arq: ${trouble}\n`);
-  return EXIT.failure;
 }

@@ -24,8 +24,8 @@ import { busAgo } from "../../bus/bus_clock.ts";
 import { requireModule } from "../../policies/module_file.ts";
 import { type Candidate, rehearse } from "../../reducers/rehearsal.ts";
 import { openReduced, type ReducedFlags } from "../../rooms/reduced_source.ts";
-import { canAsk, confirmed } from "../../terminal/confirm.ts";
-import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { sure } from "../../terminal/confirm.ts";
+import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
@@ -199,8 +199,7 @@ export async function roomDeploy(
   if (flags.dryRun === true) return EXIT.ok;
   if (flags.yes !== true) {
     const question = printable(`Make ${file} the program of all rooms ${pattern}?`);
-    if (!canAsk()) throw usageError(`${question} Nobody is here to ask`, "say yes with --yes");
-    if (!await confirmed(io, question)) return EXIT.failure;
+    if (!await sure(io, question)) return EXIT.failure;
   }
   const request = {
     ...{ method: "PUT", path: `${path}?number=${before.number}`, body } as const,

@@ -1,5 +1,5 @@
 /**
- * `arq room lock` and `unlock`: lock and unlock a room. The connection ends with the command. The lock stays
+ * `arq room lock`: locks a room. The connection ends with the command. The lock stays
  * until its lease ends or until somebody with its fence unlocks it. `room_lock_run.ts` holds a lock while a
  * program runs.
  */
@@ -48,11 +48,6 @@ export async function untilFree<Answer>(
   }
 }
 
-/** The options of `arq room unlock`. */
-export interface UnlockFlags extends RoomFlags {
-  readonly fence: Uint64;
-}
-
 /** Locks a room. Prints only the fence on stdout, and the end of the lease on stderr. */
 export async function roomLock(io: Io, room_id: string, flags: LockFlags): Promise<number> {
   const { ttl, fence } = flags;
@@ -69,11 +64,4 @@ export async function roomLock(io: Io, room_id: string, flags: LockFlags): Promi
   const text = `${room_id} is locked until ${until}${positionText(members)}`;
   await print(io.stderr, `${printable(text)}\n`);
   return await tell(io, flags, answer, String(members["fence"]));
-}
-
-/** Ends the lock with the given fence. */
-export async function roomUnlock(io: Io, room_id: string, flags: UnlockFlags): Promise<number> {
-  const { fence } = flags;
-  const answer = await change(io, flags, { fence, room: room_id, name: "room.unlock" });
-  return await tell(io, flags, answer, `${room_id} is unlocked${positionText(answer.members)}`);
 }

@@ -1,24 +1,12 @@
-/** `arq room get`, `set` and `delete`: read and change the keys of a room's state. */
+/** `arq room get`: the keys of a room's state. */
 import { plural } from "../../../shared/plural.ts";
 import { objectMembers } from "../../../brain/rooms/commands/json_text.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
-import { change, positionText, tell, withRoom } from "../../rooms/room_command.ts";
-import type { ConditionFlags, RoomAnswer, RoomFlags } from "../../rooms/room_command.ts";
+import { positionText, tell, withRoom } from "../../rooms/room_command.ts";
+import type { RoomAnswer, RoomFlags } from "../../rooms/room_command.ts";
 import { lockText } from "../../answers/room_text.ts";
-
-/** The options of `set` and `delete`. */
-export interface ChangeFlags extends RoomFlags, ConditionFlags {}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 /** The JSON text of an answer's member, so that a number beyond 2^53 or `1.0` is shown as it was written. */
 function textOf(answer: RoomAnswer, member: string): string | undefined {
@@ -80,30 +68,4 @@ export async function roomGet(
   );
   if (key === undefined) return await tellState(io, flags, answer, room_id);
   return await tellValue(io, flags, answer, { room_id, key });
-}
-
-/** Writes one key. A value that is not JSON becomes a JSON string; JSON is sent as it is written. */
-export async function roomSet(
-  io: Io,
-  room_id: string,
-  key: string,
-  text: string,
-  flags: ChangeFlags,
-): Promise<number> {
-  const value = isJson(text) ? text : JSON.stringify(text);
-  const data = `{"key":${JSON.stringify(key)},"value":${value}}`;
-  const answer = await change(io, flags, { ...flags, room: room_id, name: "room.set", data });
-  return await tell(io, flags, answer, `${key} = ${value}${positionText(answer.members)}`);
-}
-
-/** Deletes one key. */
-export async function roomDelete(
-  io: Io,
-  room_id: string,
-  key: string,
-  flags: ChangeFlags,
-): Promise<number> {
-  const data = JSON.stringify({ key });
-  const answer = await change(io, flags, { ...flags, room: room_id, name: "room.delete", data });
-  return await tell(io, flags, answer, `${key} is deleted${positionText(answer.members)}`);
 }

@@ -1,8 +1,5 @@
-/**
- * `arq schema list`, `history` and `get`: show the registered schemas, their versions, and a version as file
- * or text.
- */
-import { askAdmin, findAdmin, streamAdmin } from "../../bus/admin.ts";
+/** `arq schema get`: a version of a schema as file or text. */
+import { findAdmin, streamAdmin } from "../../bus/admin.ts";
 import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
@@ -11,24 +8,14 @@ import {
   SchemaError,
 } from "../../../shared/schema/descriptors/descriptor_set.ts";
 import { protoText } from "../../schemas/proto_text.ts";
-import {
-  counted,
-  historyText,
-  painter,
-  refusedText,
-  schemaTable,
-} from "../../answers/schema_text.ts";
+import { plural } from "../../../shared/plural.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 import { writeOutput } from "./schema_build.ts";
 import { schemaPath } from "./schema_push.ts";
 
-/** The options of `arq schema list` and `history`. */
-export interface ShowFlags extends ConnectionFlags {
-  readonly json?: boolean;
-}
-
 /** The options of `arq schema get`. */
-export interface GetFlags extends ShowFlags {
+export interface GetFlags extends ConnectionFlags {
+  readonly json?: boolean;
   /** Absent: the latest version. */
   readonly version?: number;
   /** A file; with `--proto` a folder. Absent: stdout. */
@@ -38,29 +25,6 @@ export interface GetFlags extends ShowFlags {
 
 /** Files that come with every compiler and package, which nobody wants as text. */
 const LIBRARY = /^(google\/protobuf|buf\/validate)\//;
-
-/** Prints a table of all schemas. */
-export async function schemaList(io: Io, flags: ShowFlags): Promise<number> {
-  const answer = await askAdmin(io, await findAdmin(io, flags), {
-    method: "GET",
-    path: "/v1/schemas",
-  });
-  const table = schemaTable(answer["schemas"]) || "no schema is registered\n";
-  const text = table + refusedText(answer["refused"], painter(io.stdout.has_color));
-  await print(io.stdout, flags.json === true ? `${JSON.stringify(answer)}\n` : text);
-  return EXIT.ok;
-}
-
-/** Prints the versions of one schema. */
-export async function schemaHistory(io: Io, id: string, flags: ShowFlags): Promise<number> {
-  const answer = await askAdmin(io, await findAdmin(io, flags), {
-    method: "GET",
-    path: schemaPath(id),
-  });
-  const text = historyText(answer, painter(io.stdout.has_color));
-  await print(io.stdout, flags.json === true ? `${JSON.stringify(answer)}\n` : text);
-  return EXIT.ok;
-}
 
 /** The bytes of a version as they were registered. */
 async function download(
@@ -146,7 +110,7 @@ async function getProto(
   }
   const text = json
     ? JSON.stringify({ schema_id: id, folder: output, files: [...texts.keys()] })
-    : printable(`${output}: ${counted(texts.size, "file")}`);
+    : printable(`${output}: ${plural(texts.size, "file")}`);
   await print(io.stdout, `${text}\n`);
   return EXIT.ok;
 }

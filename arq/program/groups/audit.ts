@@ -3,9 +3,8 @@ import { Option } from "commander";
 import type { Command } from "commander";
 import { AUDIT_OUTCOMES } from "../../../shared/audit/outcome.ts";
 import { parseAnchor } from "../../config/audit_anchor.ts";
-import { calls, examples, id, positive, value, withConnection } from "./options.ts";
+import { calls, count, examples, id, span, value, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
-import { parseSeconds } from "../../bus/token.ts";
 
 // A command is loaded when it runs.
 const auditList = () => import("../../commands/audit/audit_list.ts");
@@ -17,17 +16,8 @@ function addList(audit: Command, run: Run): void {
     .option("--actor <user>", "by this user")
     .option("--action <name>", "policy.deploy, or policy for all about policies")
     .addOption(new Option("--outcome <name>", "how it ended").choices([...AUDIT_OUTCOMES]))
-    .option(
-      "--since <time>",
-      "so long ago at most: 10m, 1h, 7d or seconds",
-      value((text) => parseSeconds("--since", text)),
-    )
-    .option(
-      "--limit <n>",
-      "so many at most, the newest",
-      positive("a whole number above 0", true, 2 ** 53),
-      100,
-    )
+    .option("--since <time>", "so long ago at most: 10m, 1h, 7d or seconds", span("--since"))
+    .option("--limit <n>", "so many at most, the newest", count, 100)
     .option("-f, --follow", "go on with what comes")
     .option("--json", "one JSON object a line, with the hash of each entry")
     .addHelpText(

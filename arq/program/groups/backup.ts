@@ -1,9 +1,7 @@
 /** The command line of `arq backup …` and `arq restore`; what they do is in `commands/`, loaded when it runs. */
 import type { Command } from "commander";
-import { calls, examples, positive, withConnection } from "./options.ts";
+import { calls, examples, positive, several, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
-
-const gather = (text: string, before: string[] = []) => [...before, text];
 
 function addTake(backup: Command, run: Run): void {
   withConnection(backup.command("take", { isDefault: true }))
@@ -13,13 +11,13 @@ function addTake(backup: Command, run: Run): void {
       "the new file, with {time} in its name for the UTC time; it is there only once it is whole",
     )
     .option("--config <file>", "the bus's configuration (default: config.toml, if it is here)")
-    .option("--recipient <key>", "encrypt for age1…, as age-keygen makes it; repeatable", gather)
+    .option("--recipient <key>", "encrypt for age1…, as age-keygen makes it; repeatable", several)
     .option("--recipients-file <file>", "encrypt for those in this file, one a line")
     .option("--passphrase-file <file>", "encrypt with the passphrase in this file's first line")
     .option(
       "--include <file>",
       "one more file, for example the key of your tokens; repeatable",
-      gather,
+      several,
     )
     .option("--no-files", "leave out the configuration and the keys and certificates that it names")
     .option(

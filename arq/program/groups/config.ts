@@ -1,9 +1,10 @@
 /** The command line of `arq config …`; what a command does is in `commands/`, loaded when it runs. */
 import type { Command } from "commander";
+import { asks, from } from "./asks.ts";
 import { calls, examples, id, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 
-const live = () => import("../../commands/cluster/live_config.ts");
+const texts = () => import("../../answers/config_text.ts");
 
 /** Adds `arq config` and its commands. */
 export function addConfig(program: Command, run: Run): void {
@@ -69,7 +70,7 @@ function addLive(config: Command, run: Run): void {
       "\nFor operators. Nothing is read again, lists and secrets are not shown.\n" +
         examples("arq config show", "arq config show --node edge-1 --json | jq .configs"),
     )
-    .action(run(async (io, flags) => await (await live()).showConfig(io, flags)));
+    .action(run(asks({ route: "GET /v1/config?node", text: from(texts, "configText") })));
   ofNodes("reload")
     .description("have each process read its configuration again, as SIGHUP does")
     .addHelpText(
@@ -78,5 +79,10 @@ function addLive(config: Command, run: Run): void {
         "\nfile with mistakes changes nothing; then, or when a process does not answer, exit code 1.\n" +
         examples("arq config reload", "arq config reload --node edge-1"),
     )
-    .action(run(async (io, flags) => await (await live()).reloadConfig(io, flags)));
+    .action(run(asks({
+      route: "POST /v1/config/reload",
+      body: "node_id=node",
+      text: from(texts, "reloadedText"),
+      code: from(texts, "reloadedExit"),
+    })));
 }

@@ -1,13 +1,14 @@
 /** The command line of `arq export`, `plan`, `apply` and `rollout …` as commander sees it. */
 import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
-import { parseSeconds } from "../../bus/token.ts";
 import { METRICS, readCondition } from "../../../shared/rollout/condition.ts";
-import { calls, examples, id, percentage, positive, value, withConnection } from "./options.ts";
+import { asks, from } from "./asks.ts";
+import { calls, examples, id, percentage, positive, span, withConnection } from "./options.ts";
+import { withJson, withTenant } from "./options.ts";
 import type { Run } from "./options.ts";
 
 // A command is loaded when it runs.
-const rollouts = () => import("../../commands/desired/rollout.ts");
+const rolloutTexts = () => import("../../desired/rollout_text.ts");
 
 /** Reads the first share of a rollout. */
 function canary(text: string): number {
@@ -64,7 +65,7 @@ function addPlan(program: Command, run: Run): void {
     .option(
       "--since <time>",
       "hold policies and mappings against what the journal has of so long: 10m, 7d or seconds",
-      value((text) => parseSeconds("--since", text)),
+      span("--since"),
     )
     .option("--out <file>", "write the plan, with all that it needs, for arq apply")
     .option("--json", "print the plan as JSON")
@@ -91,7 +92,7 @@ function addApply(program: Command, run: Run): void {
     .option(
       "--for <time>",
       "how long each step takes at least: 10m, 1h or seconds (default: 10m)",
-      value((text) => parseSeconds("--for", text)),
+      span("--for"),
     )
     .option(
       "--abort-if <condition>",
@@ -142,20 +143,21 @@ function addRollout(program: Command, run: Run): void {
     .option("--tenant <id>", "only of this tenant", id("tenant"))
     .option("--json", "print the bus's answer as JSON")
     .addHelpText("after", examples("arq rollout list", "arq rollout list --tenant acme"))
-    .action(run(calls(rollouts, "rolloutList")));
-  const ofTenant = (name: string) =>
-    withConnection(rollout.command(name))
-      .option("--tenant <id>", "tenant", id("tenant"), "default")
-      .option("--json", "print the bus's answer as JSON");
+    .action(
+      run(asks({ route: "GET /v1/rollouts?tenant", text: from(rolloutTexts, "rolloutsText") })),
+    );
+  const ofTenant = (name: string) => withJson(withTenant(rollout.command(name)));
+  const one = "/v1/rollouts/{tenant}";
+  const text = from(rolloutTexts, "rolloutText");
   ofTenant("show")
     .description("how far a tenant's rollout is, what it waits for, what was counted")
     .addHelpText("after", examples("arq rollout show --tenant acme"))
-    .action(run(calls(rollouts, "rolloutShow")));
+    .action(run(asks({ route: `GET ${one}`, text })));
   for (const order of ["pause", "resume", "abort"] as const) {
     const [about, more] = ORDERS[order];
     ofTenant(order)
       .description(about)
       .addHelpText("after", more + examples(`arq rollout ${order} --tenant acme`))
-      .action(run(async (io, flags) => (await rollouts()).rolloutOrder(io, order, flags)));
+      .action(run(asks({ route: `POST ${one}/${order}`, text })));
   }
 }

@@ -1,24 +1,23 @@
-/** The command line of `arq hook …` as commander sees it; what it does is `commands/hook/hook.ts`. */
+/** The command line of `arq hook …` as commander sees it; its commands are plain ones. */
 import type { Command } from "commander";
-import { DEV_TENANT } from "../../bus/dev_bus.ts";
-import { parseSeconds } from "../../bus/token.ts";
-import { calls, examples, id, pastMoment, value, withConnection } from "./options.ts";
+import { asks, from, sentence } from "./asks.ts";
+import { examples, id, pastMoment, span, withJson, withTenant } from "./options.ts";
 import type { Run } from "./options.ts";
+import { usageError } from "../../terminal/exit.ts";
 
 // A command is loaded when it runs.
-const hook = () => import("../../commands/hook/hook.ts");
+const texts = () => import("../../answers/hook_text.ts");
+
+const ALL = "/v1/tenants/{tenant}/hooks";
+const ONE = `${ALL}/{id}`;
+const oneText = from(texts, "hookAnswerText");
 
 const ORDERS = {
   pause: "call it for nothing until it is resumed",
   resume: "call it for everything since it was paused",
 } as const;
 
-function withOwner(command: Command): Command {
-  return withConnection(command)
-    .option("--tenant <id>", "tenant", id("tenant"), DEV_TENANT)
-    .option("--json", "print the bus's answer as JSON");
-}
-
+const withOwner = (command: Command): Command => withJson(withTenant(command));
 const withId = (command: Command): Command =>
   withOwner(command).argument("<id>", "the hook", id("hook"));
 
@@ -26,11 +25,7 @@ function addReplay(group: Command, run: Run): void {
   withId(group.command("replay"))
     .description("call it once more for each of its dead letters, or for everything since a time")
     .option("--from <time>", "everything since then: 14:05, 2026-11-22T14:05:00Z", pastMoment)
-    .option(
-      "--since <time>",
-      "everything of the last 10m, 1h, 7d or seconds",
-      value((text) => parseSeconds("--since", text)),
-    )
+    .option("--since <time>", "everything of the last 10m, 1h, 7d or seconds", span("--since"))
     .addHelpText(
       "after",
       "\nEverything is what the log still has. Calls keep their previous ids.\n" + examples(
@@ -39,7 +34,15 @@ function addReplay(group: Command, run: Run): void {
         "arq hook replay billing --from 2026-11-22T14:05:00Z",
       ),
     )
-    .action(run(calls(hook, "hookReplay")));
+    .action(run(asks({
+      route: `POST ${ONE}/replay?from_ms`,
+      given(given) {
+        if (given["from"] === undefined || given["since"] === undefined) return given;
+        throw usageError("--from and --since are two words for one thing");
+      },
+      times: async ({ from, since }, ago) => ({ from_ms: from ?? await ago(since) }),
+      text: oneText,
+    })));
 }
 
 /** Adds `arq hook`. */
@@ -61,30 +64,34 @@ export function addHook(program: Command, run: Run): void {
         "arq hook add https://example.com/left --id left --events member.joined member.left",
       ),
     )
-    .action(run(calls(hook, "hookAdd")));
+    .action(run(asks({ route: `PUT ${ONE}`, body: "url,events,room", text: oneText })));
   withOwner(group.command("list"))
     .description("the hooks of a tenant, and how many dead letters each has")
     .addHelpText("after", examples("arq hook list", "arq hook list --json | jq .hooks"))
-    .action(run(calls(hook, "hookList")));
+    .action(run(asks({ route: `GET ${ALL}`, text: from(texts, "hooksTable") })));
   withId(group.command("show"))
     .description("one hook, and its dead letters")
     .addHelpText("after", examples("arq hook show billing"))
-    .action(run(calls(hook, "hookShow")));
+    .action(run(asks({ route: `GET ${ONE}`, text: from(texts, "hookLettersText") })));
   withId(group.command("test"))
     .description("call it once, from a Shield, with an event hook.test")
     .addHelpText("after", examples("arq hook test billing"))
-    .action(run(calls(hook, "hookTest")));
+    .action(
+      run(asks({
+        route: `POST ${ONE}/test`,
+        check: from(texts, "requireTaken"),
+        text: sentence(({ status, took_ms }) => `answered ${status} in ${took_ms} ms`),
+      })),
+    );
   for (const word of ["pause", "resume"] as const) {
     withId(group.command(word))
       .description(ORDERS[word])
       .addHelpText("after", examples(`arq hook ${word} billing`))
-      .action(
-        run(async (io, flags, [name]) => (await hook()).hookOrder(io, name as string, word, flags)),
-      );
+      .action(run(asks({ route: `POST ${ONE}/${word}`, text: oneText })));
   }
   addReplay(group, run);
   withId(group.command("remove"))
     .description("remove it, with its dead letters")
     .addHelpText("after", examples("arq hook remove billing"))
-    .action(run(calls(hook, "hookRemove")));
+    .action(run(asks({ route: `DELETE ${ONE}`, text: sentence((_, { id }) => `removed ${id}`) })));
 }

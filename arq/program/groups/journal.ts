@@ -1,16 +1,15 @@
 /** The command line of `arq journal …` as commander sees it; what a command does is in `commands/`. */
 import { Option } from "commander";
 import type { Command } from "commander";
-import { parseSeconds } from "../../bus/token.ts";
-import { calls, examples, id, positive, room, value, withConnection } from "./options.ts";
+import { asks, from, sentence } from "./asks.ts";
+import { calls, count, examples, id, room, span, withConnection } from "./options.ts";
+import { withTenant as ownTenant } from "./options.ts";
 import type { Run } from "./options.ts";
 
 const OUTCOMES = ["allowed", "refused", "fault"];
-const seconds = (option: string) => value((text) => parseSeconds(option, text));
 
-function withTenant(command: Command): Command {
-  return withConnection(command).option("--tenant <id>", "whose journal", id("tenant"), "default");
-}
+const withTenant = (command: Command): Command =>
+  ownTenant(withConnection(command), "whose journal");
 
 function withFilters(command: Command): Command {
   return withTenant(command)
@@ -24,18 +23,13 @@ function withFilters(command: Command): Command {
       new Option("--outcome <name>", "how they ended; fault: a policy could not decide")
         .choices(OUTCOMES),
     )
-    .option("--since <time>", "so long ago at most: 10m, 1h, 7d or seconds", seconds("--since"));
+    .option("--since <time>", "so long ago at most: 10m, 1h, 7d or seconds", span("--since"));
 }
 
 function addList(journal: Command, run: Run): void {
   withFilters(journal.command("list", { isDefault: true }))
     .description("what was decided about connections, subscriptions and messages, the oldest first")
-    .option(
-      "--limit <n>",
-      "so many lines at most",
-      positive("a whole number above 0", true, 2 ** 53),
-      100,
-    )
+    .option("--limit <n>", "so many lines at most", count, 100)
     .option("--newest", "the last lines, not the first ones; also where --follow begins")
     .option("-f, --follow", "go on with what comes, without a limit")
     .option("--json", "the lines as they are: one JSON object each, with every input that was read")
@@ -82,7 +76,17 @@ function addErase(journal: Command, run: Run): void {
         "\nfor good. Messages in the logs of durable rooms are not touched.\n" +
         examples("arq journal erase --tenant acme --user ann --yes"),
     )
-    .action(run(calls(() => import("../../commands/journal/journal_erase.ts"), "journalErase")));
+    .action(run(asks({
+      route: "POST /v1/journal/erase",
+      body: "tenant,user",
+      confirm: ({ tenant, user }) =>
+        `What the journal of ${tenant} says of user ${user} is lost for good. Erase it?`,
+      text: sentence(({ erased }, { tenant, user }) =>
+        erased === true
+          ? `user ${user} is erased from the journal of ${tenant}`
+          : `the journal of ${tenant} says nothing of user ${user}`
+      ),
+    })));
 }
 
 function addStatus(journal: Command, run: Run): void {
@@ -90,7 +94,10 @@ function addStatus(journal: Command, run: Run): void {
     .description("how much of a tenant's journal there is, and from when")
     .option("--json", "print the answer as JSON")
     .addHelpText("after", examples("arq journal status --tenant acme"))
-    .action(run(calls(() => import("../../commands/journal/journal_erase.ts"), "journalStatus")));
+    .action(run(asks({
+      route: "GET /v1/journal/status?tenant",
+      text: from(() => import("../../answers/journal_text.ts"), "journalStatusText"),
+    })));
 }
 
 /** Adds `arq journal` and its commands. */

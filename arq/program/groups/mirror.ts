@@ -1,21 +1,19 @@
 /** The command line of `arq mirror …` as commander sees it; what a command does is in `commands/`. */
 import type { Command } from "commander";
-import { calls, examples, id, percentage, subjectTenant, withConnection } from "./options.ts";
+import { asks, bySubject, from, settles } from "./asks.ts";
+import { calls, examples, percentage, someTenant, subjectTenant } from "./options.ts";
+import { withJson, withTenant } from "./options.ts";
 import type { Run } from "./options.ts";
 
 // A command is loaded when it runs.
-const mirrorRules = () => import("../../commands/mirror/mirror_rules.ts");
+const texts = () => import("../../answers/mirror_text.ts");
 const mirrorWatch = () => import("../../commands/mirror/mirror_watch.ts");
 
 const PREFIX = "a room or the beginning of one ('vehicles-*'), or a subject ('in.t.acme.*')";
 
-function withJson(command: Command): Command {
-  return withConnection(command).option("--json", "print the bus's answer as JSON");
-}
+const RULES = "/v1/tenants/{tenant}/mirror";
 
-function withOwner(command: Command): Command {
-  return subjectTenant(withJson(command));
-}
+const withOwner = (command: Command): Command => subjectTenant(withJson(command));
 
 function addRules(mirror: Command, run: Run): void {
   withOwner(mirror.command("set"))
@@ -32,23 +30,39 @@ function addRules(mirror: Command, run: Run): void {
           "arq mirror set in.t.acme.r.billing 0",
         ),
     )
-    .action(run(calls(mirrorRules, "mirrorSet")));
-  withJson(mirror.command("list"))
+    .action(run(settles({
+      route: `PUT ${RULES}`,
+      body: "prefix,percent=share",
+      given: bySubject("prefix"),
+      done: from(texts, "mirroredText"),
+    })));
+  someTenant(withJson(mirror.command("list")), "only those that this tenant has set")
     .description("the rules in force, of the configuration and of all tenants")
-    .option("--tenant <id>", "only those that this tenant has set", id("tenant"))
     .addHelpText("after", examples("arq mirror list", "arq mirror list --tenant acme --json"))
-    .action(run(calls(mirrorRules, "mirrorList")));
+    .action(
+      run(asks({ route: [`GET ${RULES}`, "GET /v1/mirror"], text: from(texts, "rulesText") })),
+    );
   withOwner(mirror.command("remove"))
     .description("take a tenant's rule away; those of the configuration stay")
     .argument("<prefix>", PREFIX)
     .addHelpText("after", examples("arq mirror remove 'vehicles-*'"))
-    .action(run(calls(mirrorRules, "mirrorRemove")));
-  withJson(mirror.command("reset"))
+    .action(run(settles({
+      route: `DELETE ${RULES}?prefix`,
+      given: bySubject("prefix"),
+      none: [
+        ({ prefix }) => `rule for ${prefix}`,
+        "arq mirror list shows the rules; those of the configuration stay",
+      ],
+      done: (_, { prefix }) => `the rule for ${prefix} is removed`,
+    })));
+  withTenant(withJson(mirror.command("reset")))
     .description("start a tenant's settings anew when the bus cannot read what is stored")
     .addHelpText("after", "\nMirror rules, schema mappings and room classes are none then.\n")
-    .option("--tenant <id>", "tenant", id("tenant"), "default")
     .addHelpText("after", examples("arq mirror reset --tenant acme"))
-    .action(run(calls(mirrorRules, "mirrorReset")));
+    .action(run(settles({
+      route: "POST /v1/tenants/{tenant}/reset",
+      done: () => "mirror rules, schema mappings and room classes are reset to none",
+    })));
 }
 
 /** Adds `arq mirror` and its commands. */
@@ -66,10 +80,13 @@ export function addMirror(program: Command, run: Run): void {
         "arq mirror explain in.t.acme.r.lobby --key 4bf92f3577b34da6a3ce929d0e0e4736",
       ),
     )
-    .action(run(calls(mirrorWatch, "mirrorExplain")));
-  withJson(mirror.command("diff"))
+    .action(run(asks({
+      route: "GET /v1/mirror/explain?subject,key",
+      given: bySubject("subject"),
+      text: from(texts, "explainText"),
+    })));
+  withTenant(withJson(mirror.command("diff")))
     .description("what candidates would have decided, beside what production decided")
-    .option("--tenant <id>", "tenant", id("tenant"), "default")
     .option("--candidate <name>", "only this one: policy:NAME, schema:ID or a consumer's own name")
     .option("--reset", "forget what was compared")
     .addHelpText(

@@ -1,26 +1,21 @@
-/** The command line of `arq status`, `arq top`, `arq tail` and `arq usage`, which show what the bus does. */
+/**
+ * The command line of `arq status`, `arq top`, `arq tail` and `arq usage`, which show what the bus does, and of `arq
+ * doctor`, which looks at all that it needs.
+ */
 import type { Command } from "commander";
-import { parseSeconds } from "../../bus/token.ts";
-import {
-  calls,
-  examples,
-  id,
-  positive,
-  room,
-  value,
-  withConnection,
-  withOpsTokenFile,
-} from "./options.ts";
+import { asks, from } from "./asks.ts";
+import { calls, count, examples, positive, room, someTenant, span } from "./options.ts";
+import { withConnection, withOpsTokenFile, withTenant } from "./options.ts";
 import type { Run } from "./options.ts";
+import { usageError } from "../../terminal/exit.ts";
 
 // A command is loaded when it runs.
 const status = () => import("../../commands/cluster/status.ts");
 const tail = () => import("../../commands/cluster/tail.ts");
 const top = () => import("../../commands/cluster/top.ts");
-const usage = () => import("../../commands/cluster/usage.ts");
+const usage = () => import("../../answers/usage_text.ts");
 
 const seconds = positive("a number of seconds up to 3600", false, 3_600);
-const count = positive("a whole number above 0", true, 2 ** 53);
 
 function addStatus(program: Command, run: Run): void {
   withOpsTokenFile(withConnection(program.command("status")))
@@ -57,10 +52,9 @@ function addTop(program: Command, run: Run): void {
 }
 
 function addTail(program: Command, run: Run): void {
-  withConnection(program.command("tail"))
+  withTenant(withConnection(program.command("tail")), "tenant of the room")
     .description("the messages of a room as they come, for an operator")
     .argument("<room>", "the room", room)
-    .option("--tenant <id>", "tenant of the room", id("tenant"), "default")
     .option("--count <n>", "end after n messages", count)
     .option("--json", "print one JSON object a line")
     .addHelpText(
@@ -73,14 +67,13 @@ function addTail(program: Command, run: Run): void {
 }
 
 function addUsage(program: Command, run: Run): void {
-  withConnection(program.command("usage"))
+  someTenant(withConnection(program.command("usage")), "tenant; that of the token if absent")
     .description("what a tenant has used: messages, deliveries, connections, fuel, storage, cost")
-    .option("--tenant <id>", "tenant; that of the token if absent", id("tenant"))
     .option("--by <list>", "told apart by some of room, user, policy, node, minute, hour, day")
     .option(
       "--since <time>",
       "of the minutes so long ago at most: 30d, 1h or seconds",
-      value((text) => parseSeconds("--since", text)),
+      span("--since"),
       86_400,
     )
     .option("--csv", "print the rows as CSV with every unit")
@@ -96,7 +89,15 @@ function addUsage(program: Command, run: Run): void {
           "arq usage --json | jq .total.cost",
         ),
     )
-    .action(run(calls(usage, "usage")));
+    .action(run(asks({
+      route: "GET /v1/usage?since_ms,tenant,by",
+      given(given) {
+        if (given["csv"] !== true || given["json"] !== true) return given;
+        throw usageError("give one of --csv and --json");
+      },
+      times: async ({ since }, ago) => ({ since_ms: await ago(since) }),
+      text: from(usage, "usageText"),
+    })));
 }
 
 /** Adds `arq status`, `arq top`, `arq tail` and `arq usage`. */
@@ -105,4 +106,25 @@ export function addObserve(program: Command, run: Run): void {
   addTop(program, run);
   addTail(program, run);
   addUsage(program, run);
+}
+
+/** Adds `arq doctor`. */
+export function addDoctor(program: Command, run: Run): void {
+  withOpsTokenFile(withConnection(program.command("doctor")))
+    .description("look at all that a bus on this machine needs, and say how to put it right")
+    .option("--config <file>", "the configuration to look at (default: config.toml, if it is here)")
+    .option("--json", "print the findings as JSON")
+    .addHelpText(
+      "after",
+      "\nLooks at Deno, the configuration, the limit of open files, ports, NATS (version, JetStream, login)" +
+        "\nor data_dir, keys and their permissions, TLS, the clock, and at the bus that commands take here." +
+        "\nIt changes nothing, and prints no key, token or password. Exit code 1 when something fails;" +
+        "\na warning does not. Paths in the configuration begin in this folder, as for a server.\n" +
+        examples(
+          "arq doctor",
+          "arq doctor --config /etc/arqon/shield.toml",
+          `arq doctor --context prod --json | jq '.findings[] | select(.status != "ok")'`,
+        ),
+    )
+    .action(run(calls(() => import("../../commands/cluster/doctor.ts"), "doctor")));
 }

@@ -5,7 +5,9 @@
 import { BUS_OPTIONS } from "../../completion/command_tree.ts";
 import type { Command } from "commander";
 import { InvalidArgumentError, Option } from "commander";
-import { idProblem } from "@arqon/proto";
+import { idProblem, isRoomPattern } from "@arqon/proto";
+import { DEV_TENANT } from "../../bus/dev_bus.ts";
+import { parseSeconds } from "../../bus/token.ts";
 import { CommandError } from "../../terminal/exit.ts";
 import type { Io } from "../../terminal/io.ts";
 
@@ -75,6 +77,15 @@ export function id(what: string): (text: string) => string {
   };
 }
 
+/** Reads a room, or the beginning of one. */
+export function roomPattern(text: string): string {
+  if (isRoomPattern(text)) return text;
+  throw new InvalidArgumentError("Expected a room, or the beginning of one with *: 'chat-*'.");
+}
+
+/** Gathers what an option that can be repeated says. */
+export const several = (text: string, before: readonly string[] = []) => [...before, text];
+
 /** Reads a JSON text. */
 export function json(text: string): unknown {
   try {
@@ -142,6 +153,24 @@ export function withConnection(command: Command): Command {
   return command;
 }
 
+/** Adds the bus, and `--json` of a command that prints an answer of the bus. */
+export const withJson = (command: Command): Command =>
+  withConnection(command).option("--json", "print the bus's answer as JSON");
+
+/** Adds the `--tenant` of a command that is about one tenant. */
+export const withTenant = (command: Command, what = "tenant"): Command =>
+  command.option("--tenant <id>", what, id("tenant"), DEV_TENANT);
+
+/** Adds the `--tenant` that a command can do without. */
+export const someTenant = (command: Command, what: string): Command =>
+  command.option("--tenant <id>", what, id("tenant"));
+
+/** A parser of the time that an option takes: `10m`, `7d` or seconds. */
+export const span = (option: string) => value((text) => parseSeconds(option, text));
+
+/** A parser of counts. */
+export const count = positive("a whole number above 0", true, 2 ** 53);
+
 /** Adds the option of `OpsTokenFlags` to a command. */
 export function withOpsTokenFile(command: Command): Command {
   const what = "read the token of the ops listener from a file, where it asks for one";
@@ -192,9 +221,14 @@ export async function flagsOf(io: Io, command: Command): Promise<Record<string, 
   return wanted === "always" ? { ...flags, tenant } : { ...flags, ownTenant: tenant };
 }
 
-/** Commander's options are what the definitions above make them; the types are checked there. */
-// deno-lint-ignore no-explicit-any
-export type Action = (io: Io, flags: any, operands: readonly unknown[]) => Promise<number>;
+/** Commander's options are what the definitions above make them; the types are checked there. `named`: the operands. */
+export type Action = (
+  io: Io,
+  // deno-lint-ignore no-explicit-any
+  flags: any,
+  operands: readonly unknown[],
+  named: Readonly<Record<string, unknown>>,
+) => Promise<number>;
 /** Turns an action into the function that commander calls. */
 export type Run = (action: Action) => (...args: unknown[]) => Promise<void>;
 

@@ -1,9 +1,9 @@
 /** The command line of `arq auth revoke` and `revocations` as commander sees it. */
 import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
-import { calls, examples, id, value, withConnection } from "./options.ts";
+import { asks, from } from "./asks.ts";
+import { calls, examples, someTenant, span, withJson, withTenant } from "./options.ts";
 import type { Run } from "./options.ts";
-import { parseSeconds } from "../../bus/token.ts";
 
 // A command is loaded when it runs.
 const authRevoke = () => import("../../commands/auth/auth_revoke.ts");
@@ -15,21 +15,16 @@ const authRevoke = () => import("../../commands/auth/auth_revoke.ts");
 function issuedBefore(text: string): number {
   if (text === "now") return -0;
   if (/^\d+[smhd]?$/.test(text)) {
-    return -value((t) => parseSeconds("--issued-before", t))(text) * 1_000;
+    return -span("--issued-before")(text) * 1_000;
   }
   const at_ms = Date.parse(text);
   if (/^\d{4}-\d\d-\d\d/.test(text) && !Number.isNaN(at_ms)) return at_ms;
   throw new InvalidArgumentError("Expected now, 10m (so long ago) or 2026-01-02T03:04:05Z.");
 }
 
-function withJson(command: Command): Command {
-  return withConnection(command).option("--json", "print the bus's answer as JSON");
-}
-
 function addRevoke(auth: Command, run: Run): void {
-  withJson(auth.command("revoke"))
+  withTenant(withJson(auth.command("revoke")))
     .description("make tokens no longer good, on every Shield, within a second")
-    .option("--tenant <id>", "tenant", id("tenant"), "default")
     .option("--user <id>", "the tokens of this user that were issued before now")
     .option("--token-id <jti>", "the token with this id")
     .option(
@@ -40,7 +35,7 @@ function addRevoke(auth: Command, run: Run): void {
     .option(
       "--for <time>",
       "how long it stands: longer than such tokens live (default: [auth] revocation_seconds)",
-      value((text) => parseSeconds("--for", text)),
+      span("--for"),
     )
     .option("--reason <text>", "what the holder is told")
     .option("--undo", "lift the revocation instead")
@@ -61,9 +56,10 @@ function addRevoke(auth: Command, run: Run): void {
 /** Adds both commands to `arq auth`. */
 export function addRevocations(auth: Command, run: Run): void {
   addRevoke(auth, run);
-  withJson(auth.command("revocations"))
+  someTenant(withJson(auth.command("revocations")), "only of this tenant")
     .description("what is revoked, of all tenants or of one")
-    .option("--tenant <id>", "only of this tenant", id("tenant"))
     .addHelpText("after", examples("arq auth revocations", "arq auth revocations --tenant acme"))
-    .action(run(calls(authRevoke, "revocations")));
+    .action(
+      run(asks({ route: "GET /v1/revocations?tenant", text: from(authRevoke, "revocationsText") })),
+    );
 }

@@ -3,19 +3,14 @@ import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import type { Uint64 } from "@arqon/sdk";
 import { addRoomHistory } from "./room_history.ts";
-import {
-  calls,
-  examples,
-  id,
-  pastMoment,
-  positive,
-  room,
-  value,
-  withConnection,
-} from "./options.ts";
+import { calls, count, examples, id, pastMoment, positive, room } from "./options.ts";
+import { span, value, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
+import { orders } from "./asks.ts";
+import type { Given } from "./asks.ts";
+import { usageError } from "../../terminal/exit.ts";
 import { addRoomClass, addRoomDeploy } from "./room_class.ts";
-import { parseSeconds, parseTtl } from "../../bus/token.ts";
+import { parseTtl } from "../../bus/token.ts";
 
 // A command is loaded when it runs.
 const roomBans = () => import("../../commands/room/room_bans.ts");
@@ -24,7 +19,6 @@ const roomLock = () => import("../../commands/room/room_lock.ts");
 const roomLockRun = () => import("../../commands/room/room_lock_run.ts");
 const roomMembers = () => import("../../commands/room/room_members.ts");
 const roomMembersAt = () => import("../../commands/room/room_members_at.ts");
-const roomModerate = () => import("../../commands/room/room_moderate.ts");
 const roomState = () => import("../../commands/room/room_state.ts");
 const roomWatch = () => import("../../commands/room/room_watch.ts");
 const roomWatchValues = () => import("../../commands/room/room_watch_values.ts");
@@ -89,6 +83,16 @@ function addList(group: Command, run: Run): void {
     .action(run(async (io, flags) => await (await roomListing()).roomList(io, flags)));
 }
 
+/** A value as it is written: JSON, or else a text as a JSON string. */
+function jsonOf(text: string): string {
+  try {
+    JSON.parse(text);
+    return text;
+  } catch {
+    return JSON.stringify(text);
+  }
+}
+
 function addState(group: Command, run: Run): void {
   withRoom(group, "get")
     .description("print one value of a room's state as JSON, or all keys with theirs")
@@ -113,11 +117,19 @@ function addState(group: Command, run: Run): void {
           "arq room set lobby note -- '-- none --'",
         ),
     )
-    .action(run(calls(roomState, "roomSet")));
+    .action(run(orders({
+      name: "room.set",
+      data: ({ key, value }) => `{"key":${JSON.stringify(key)},"value":${jsonOf(value)}}`,
+      say: ({ key, value }, at) => `${key} = ${jsonOf(value)}${at}`,
+    })));
   withConditions(withRoom(group, "delete").argument("<key>", "the key", nonEmpty))
     .description("remove one key of a room's state")
     .addHelpText("after", examples("arq room delete lobby topic"))
-    .action(run(calls(roomState, "roomDelete")));
+    .action(run(orders({
+      name: "room.delete",
+      data: ({ key }) => JSON.stringify({ key }),
+      say: ({ key }, at) => `${key} is deleted${at}`,
+    })));
 }
 
 /** Adds the conditions under which `set` and `delete` change a room. */
@@ -148,7 +160,7 @@ function addLock(group: Command, run: Run): void {
     .option(
       "--wait <time>",
       "how long somebody else's lock may take to end: 30s, 5m or seconds (default: not at all)",
-      value((text) => parseSeconds("--wait", text)),
+      span("--wait"),
     )
     .option("--fence <n>", "of the lock that you hold: renews its lease", fence)
     .option("--json", "print the bus's answer as JSON")
@@ -180,11 +192,19 @@ function addLock(group: Command, run: Run): void {
     .requiredOption("--fence <n>", "as arq room lock printed it", fence)
     .option("--json", "print the bus's answer as JSON")
     .addHelpText("after", examples("arq room unlock jobs --fence 42"))
-    .action(run(calls(roomLock, "roomUnlock")));
+    .action(
+      run(orders({ name: "room.unlock", say: ({ room }, at) => `${room} is unlocked${at}` })),
+    );
 }
 
 const scope = (about: string) =>
   new Option("--scope <scope>", about).choices(["room", "tenant"]).default("room");
+
+/** How long a ban lasts where nothing is said: what the console offers first. */
+const BAN_SECONDS = 600;
+
+/** The place where a ban holds, in words. */
+const placeOf = ({ scope, room }: Given) => scope === "room" ? `room ${room}` : "the whole tenant";
 
 function addModeration(group: Command, run: Run): void {
   const role = "\nNeeds a token of role service or admin; on the dev bus arq makes one.\n";
@@ -195,7 +215,18 @@ function addModeration(group: Command, run: Run): void {
     .option("--reason <text>", "why; the client is told")
     .option("--json", "print the bus's answer as JSON")
     .addHelpText("after", role + examples("arq room kick lobby ann --reason 'off topic'"))
-    .action(run(calls(roomModerate, "roomKick")));
+    .action(run(orders({
+      name: "room.kick",
+      role: "service",
+      data({ user: user_id, connection: connection_id, reason }) {
+        if ((user_id === undefined) === (connection_id === undefined)) {
+          throw usageError("give either USER or --connection", "arq room members ROOM shows both");
+        }
+        return JSON.stringify({ user_id, connection_id, reason });
+      },
+      say: ({ user, connection, room }) =>
+        `${user ?? `connection ${connection}`} is kicked out of room ${room}`,
+    })));
   withRoom(group, "ban")
     .description("ban a user from the room, or with --scope tenant from the whole tenant")
     .argument("<user>", "the user id", userId)
@@ -214,7 +245,17 @@ function addModeration(group: Command, run: Run): void {
         "arq room ban lobby mallory --scope tenant --forever",
       ),
     )
-    .action(run(calls(roomModerate, "roomBan")));
+    .action(run(orders({
+      name: "room.ban",
+      role: "service",
+      data: ({ user: user_id, ttl = BAN_SECONDS, forever, reason, scope }) =>
+        JSON.stringify({ user_id, reason, ttl_ms: forever ? undefined : ttl * 1_000, scope }),
+      async say({ user, ttl = BAN_SECONDS, forever, ...place }) {
+        const { ttlText } = await import("../../answers/room_text.ts");
+        const end = forever ? "without end" : `for ${ttlText(ttl)}`;
+        return `${user} is banned from ${placeOf(place)} ${end}`;
+      },
+    })));
   withRoom(group, "unban")
     .description("lift a ban: of the room, or with --scope tenant of the whole tenant")
     .argument("<user>", "the user id", userId)
@@ -227,7 +268,12 @@ function addModeration(group: Command, run: Run): void {
         "arq room unban lobby mallory --scope tenant",
       ),
     )
-    .action(run(calls(roomModerate, "roomUnban")));
+    .action(run(orders({
+      name: "room.unban",
+      role: "service",
+      data: ({ user: user_id, scope }) => JSON.stringify({ user_id, scope }),
+      say: ({ user, ...place }) => `${user} is no longer banned from ${placeOf(place)}`,
+    })));
 }
 
 function addBans(group: Command, run: Run): void {
@@ -279,11 +325,7 @@ function addPresence(group: Command, run: Run): void {
     );
   withRoom(group, "watch")
     .description("print who is in a room, then who comes and goes and how its state changes")
-    .option(
-      "--count <n>",
-      "end after n changes",
-      positive("a whole number above 0", true, 2 ** 53),
-    )
+    .option("--count <n>", "end after n changes", count)
     .option("--values", "of a room with a reducer: the values that it shows, instead")
     .option("--prefix <text>", "with --values: only values whose keys begin with this")
     .option("--json", "one JSON object a line")

@@ -4,13 +4,16 @@
  */
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
-import { isRoomPattern } from "@arqon/proto";
-import { calls, examples, id, positive, room, value, withConnection } from "./options.ts";
+import { asks, from, settles } from "./asks.ts";
+import { calls, examples, positive, room, someTenant, span, withConnection } from "./options.ts";
+import { roomPattern, withJson, withTenant } from "./options.ts";
 import type { Run } from "./options.ts";
-import { parseSeconds } from "../../bus/token.ts";
+import { usageError } from "../../terminal/exit.ts";
 
 // A command is loaded when it runs.
-const roomClass = () => import("../../commands/room/room_class.ts");
+const reachable = () => import("../../commands/room/room_class.ts");
+const texts = () => import("../../answers/room_class_text.ts");
+const CLASSES = "/v1/tenants/{tenant}/rooms";
 const roomDeploy = () => import("../../commands/reducer/room_deploy.ts");
 
 /** The bus has the same bound. */
@@ -19,11 +22,6 @@ const MEMBERS_MAX = 10_000_000;
 const WEEK_SECONDS = 604_800;
 const ALLOW = "also when stored messages could not be read any more, or are deleted";
 
-function roomPattern(text: string): string {
-  if (isRoomPattern(text)) return text;
-  throw new InvalidArgumentError("Expected a room, or the beginning of one with *: 'chat-*'.");
-}
-
 /** Reads a number of replicas. An even number survives no more failures than the odd number below it. */
 function copies(text: string): number {
   const number = Number(text);
@@ -31,17 +29,23 @@ function copies(text: string): number {
   throw new InvalidArgumentError("Expected 1, 3 or 5.");
 }
 
-function withJson(command: Command): Command {
-  return withConnection(command).option("--json", "print the bus's answer as JSON");
-}
-
-function withOwner(command: Command): Command {
-  return withJson(command).option("--tenant <id>", "tenant", id("tenant"), "default");
-}
+const withOwner = (command: Command): Command => withTenant(withJson(command));
 
 function withPattern(command: Command): Command {
   return withOwner(command).argument("<pattern>", "a room, or 'chat-*'", roomPattern);
 }
+
+const classSet = settles({
+  route: `PUT ${CLASSES}`,
+  body: "room=pattern,durable,history_size,history_ttl_seconds=historyTtl,replicas,cache_last," +
+    "presence,slow_reader,max_members,echo,http_cache,membership,filter,delta",
+  given(given) {
+    if (given["cacheLast"] !== true || given["durable"] === true) return given;
+    throw usageError("--cache-last needs --durable: the last message is the last of the log");
+  },
+  before: from(reachable, "requireReachable"),
+  done: from(texts, "classSetText"),
+});
 
 function addSet(group: Command, run: Run): void {
   withPattern(group.command("set"))
@@ -58,7 +62,7 @@ function addSet(group: Command, run: Run): void {
     .option(
       "--history-ttl <time>",
       "age up to which they are kept: 10m, 7d or seconds (default: 1d)",
-      value((text) => parseSeconds("--history-ttl", text)),
+      span("--history-ttl"),
     )
     .option("--replicas <n>", "copies on a NATS cluster: 1, 3 or 5 (default: 3)", copies)
     .option("--cache-last", "a new subscriber gets the last message at once; needs --durable")
@@ -104,26 +108,36 @@ function addSet(group: Command, run: Run): void {
           "arq room class set 'ticker-*' --slow-reader latest",
         ),
     )
-    .action(run(calls(roomClass, "classSet")));
+    .action(run(classSet));
 }
 
 /** Adds `class` and its commands to `arq room`. */
 export function addRoomClass(rooms: Command, run: Run): void {
   const group = rooms.command("class").description("options of rooms, by pattern");
-  withJson(group.command("list"))
+  someTenant(withJson(group.command("list")), "only those that this tenant has set")
     .description("the classes in force, of the configuration and of all tenants")
-    .option("--tenant <id>", "only those that this tenant has set", id("tenant"))
     .addHelpText(
       "after",
       examples("arq room class list", "arq room class list --tenant acme --json"),
     )
-    .action(run(calls(roomClass, "classList")));
+    .action(run(asks({
+      route: [`GET ${CLASSES}`, "GET /v1/rooms/classes"],
+      text: from(texts, "classesText"),
+    })));
   addSet(group, run);
   withPattern(group.command("remove"))
     .description("take a tenant's class away; those of the configuration stay")
     .option("--allow-unreachable", ALLOW)
     .addHelpText("after", examples("arq room class remove 'orders-*'"))
-    .action(run(calls(roomClass, "classRemove")));
+    .action(run(settles({
+      route: `DELETE ${CLASSES}?room=pattern`,
+      before: from(reachable, "requireReachable"),
+      none: [
+        ({ pattern }) => `room class for ${pattern}`,
+        "arq room class list shows the classes; those of the configuration stay",
+      ],
+      done: (_, { pattern }) => `the class of ${pattern} is removed`,
+    })));
   withOwner(group.command("explain"))
     .description("say which class a room is of, with all its options, and why")
     .argument("<room>", "the room", room)
@@ -131,7 +145,10 @@ export function addRoomClass(rooms: Command, run: Run): void {
       "after",
       examples("arq room class explain orders-7", "arq room class explain lobby --tenant acme"),
     )
-    .action(run(calls(roomClass, "classExplain")));
+    .action(run(asks({
+      route: "GET /v1/rooms/classes/explain?tenant,room",
+      text: from(texts, "classExplainText"),
+    })));
 }
 
 function count(text: string): number {
@@ -139,19 +156,19 @@ function count(text: string): number {
   throw new InvalidArgumentError("Expected a whole number.");
 }
 
-const withTenant = (command: Command): Command =>
-  withConnection(command).option("--tenant <id>", "tenant", id("tenant"), "default");
+const ofTenant = (group: Command, name: string): Command =>
+  withTenant(withConnection(group.command(name)));
 
 /** Adds `deploy`, `rollback` and `programs` to `arq room`. */
 export function addRoomDeploy(group: Command, run: Run): void {
-  withTenant(group.command("deploy"))
+  ofTenant(group, "deploy")
     .argument("<class>", "the pattern of a class with a reducer", roomPattern)
     .argument("<file>", "the WebAssembly module")
     .description("make another module the program of all rooms of a class, while they are called")
     .option(
       "--check-since <time>",
       "first apply it to what its rooms were asked since then: 10m, 1h, 7d or seconds",
-      value((text) => parseSeconds("--check-since", text)),
+      span("--check-since"),
       WEEK_SECONDS,
     )
     .option("--no-check", "apply it to nothing before")
@@ -172,7 +189,7 @@ export function addRoomDeploy(group: Command, run: Run): void {
         ),
     )
     .action(run(calls(roomDeploy, "roomDeploy")));
-  withTenant(group.command("rollback"))
+  ofTenant(group, "rollback")
     .argument("<class>", "the pattern of a class with a reducer", roomPattern)
     .description("make the previous module the program of all rooms of a class again")
     .option("--json", "print the answer as JSON")
@@ -182,7 +199,7 @@ export function addRoomDeploy(group: Command, run: Run): void {
         examples("arq room rollback 'auction-*'"),
     )
     .action(run(calls(roomDeploy, "roomRollback")));
-  withTenant(group.command("programs"))
+  ofTenant(group, "programs")
     .description(
       "print which module each class of rooms with a reducer has, and which rooms are cut off",
     )

@@ -4,17 +4,19 @@
  */
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
-import type { EntryOrTime } from "../../commands/reducer/room_past.ts";
-import { calls, epoch, examples, id, offset, pastMoment, positive, room } from "./options.ts";
-import { withConnection, withPace } from "./options.ts";
+import { asks, sentence } from "./asks.ts";
+import { calls, count, epoch, examples, offset, pastMoment, room } from "./options.ts";
+import { withConnection, withPace, withTenant } from "./options.ts";
 import type { Run } from "./options.ts";
+import { usageError } from "../../terminal/exit.ts";
 
 // A command is loaded when it runs.
 const roomHistory = () => import("../../commands/room/room_history.ts");
 const roomFolds = () => import("../../commands/reducer/room_at.ts");
 const roomVerify = () => import("../../commands/reducer/room_verify.ts");
-const roomPast = () => import("../../commands/reducer/room_past.ts");
 const roomReplay = () => import("../../commands/room/room_replay.ts");
+
+const ROOM = "/v1/rooms/{tenant}/{room}";
 
 function addHistory(group: Command, run: Run): void {
   withConnection(group.command("history").argument("<room>", "the room", room))
@@ -22,11 +24,7 @@ function addHistory(group: Command, run: Run): void {
     .option("--after <offset>", "what comes after this offset", offset)
     .option("--before <offset>", "what comes before this offset", offset)
     .option("--epoch <epoch>", "of these two; refuse a room that began anew since", epoch)
-    .option(
-      "--limit <n>",
-      "so many at most (default: 100)",
-      positive("a whole number above 0", true, 2 ** 53),
-    )
+    .option("--limit <n>", "so many at most (default: 100)", count)
     .option("--reverse", "the newest first")
     .addOption(new Option("--all", "everything that is kept").conflicts("limit"))
     .option("--json", "one JSON object a line, with offset and epoch")
@@ -64,11 +62,8 @@ function addReplay(group: Command, run: Run): void {
     .action(run(calls(roomReplay, "roomReplay")));
 }
 
-function withReduced(group: Command, name: string): Command {
-  return withConnection(group.command(name))
-    .argument("<room>", "a room with a reducer", room)
-    .option("--tenant <id>", "tenant", id("tenant"), "default");
-}
+const withReduced = (group: Command, name: string): Command =>
+  withTenant(withConnection(group.command(name)).argument("<room>", "a room with a reducer", room));
 
 function addAt(group: Command, run: Run): void {
   const prefix = ["--prefix <text>", "only values whose keys begin with this"] as const;
@@ -124,7 +119,7 @@ function addVerify(group: Command, run: Run): void {
 }
 
 /** Reads `1200` as an entry, anything else as a time. */
-function entryOrTime(text: string): EntryOrTime {
+function entryOrTime(text: string): { readonly offset: number } | { readonly time_ms: number } {
   if (/^\d+$/.test(text)) return { offset: offset(text) };
   try {
     return { time_ms: pastMoment(text) };
@@ -154,7 +149,14 @@ function addFork(group: Command, run: Run): void {
           "arq room fork auction-1 --to what-if --at 14:05 --no-timers",
         ),
     )
-    .action(run(calls(roomPast, "roomFork")));
+    .action(run(asks({
+      route: `POST ${ROOM}/fork`,
+      body: "to,offset,time_ms,with_timers=timers",
+      given: ({ at, ...given }) => ({ ...given, ...at }),
+      text: sentence(({ offset }, { room, to, timers }) =>
+        `${to} begins behind entry ${offset} of ${room}${timers ? "" : ", without its timers"}`
+      ),
+    })));
 }
 
 function addTrim(group: Command, run: Run): void {
@@ -177,7 +179,20 @@ function addTrim(group: Command, run: Run): void {
         "\ntoken of role admin.\n" +
         examples("arq room trim auction-1 --yes", "arq room trim auction-1 --before 120000"),
     )
-    .action(run(calls(roomPast, "roomTrim")));
+    .action(run(asks({
+      route: `POST ${ROOM}/trim`,
+      body: "before",
+      confirm({ room, before }) {
+        const which = before === undefined ? "All of" : `Up to entry ${before}`;
+        return `${which} the past of ${room} is lost for good. Remove it?`;
+      },
+      text: sentence(({ offset, messages, snapshots }, { room, before }) =>
+        offset === 0
+          ? `${room}: there is no snapshot from before entry ${before}, so nothing was removed`
+          : `${room}: its past begins behind entry ${offset} now; ${messages} messages of its log and ` +
+            `${snapshots} snapshots were removed`
+      ),
+    })));
 }
 
 function addRepair(group: Command, run: Run): void {
@@ -195,7 +210,26 @@ function addRepair(group: Command, run: Run): void {
         "\nadmin.\n" +
         examples("arq room repair auction-1 --accept-loss"),
     )
-    .action(run(calls(roomPast, "roomRepair")));
+    .action(run(asks({
+      route: `POST ${ROOM}/repair`,
+      body: "accept_loss",
+      given(given) {
+        if (given["acceptLoss"] === true) return given;
+        throw usageError(
+          `${given["room"]} goes on from its newest snapshot, and what is lost stays lost`,
+          "say that this is wanted with --accept-loss",
+        );
+      },
+      text: sentence(({ lost, offset, from_snapshot }, { room }) => {
+        if (lost !== null) {
+          return `${room} goes on as it was after entry ${from_snapshot}; entries ${lost.from} to ` +
+            `${lost.to} are lost`;
+        }
+        return offset === undefined
+          ? `${room} has lost nothing, and was left as it is`
+          : `${room} goes on behind entry ${offset}; no entry is lost`;
+      }),
+    })));
 }
 
 /** Adds `history` and `replay`, and what is about the past of rooms with reducers, to `arq room`. */

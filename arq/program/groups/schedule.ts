@@ -1,21 +1,44 @@
-/** The command line of `arq schedule …` as commander sees it; what it does is `commands/schedule/schedule.ts`. */
+/** The command line of `arq schedule …` as commander sees it; its commands are plain ones. */
 import type { Command } from "commander";
-import { DEV_TENANT } from "../../bus/dev_bus.ts";
-import { parseSeconds } from "../../bus/token.ts";
-import { calls, examples, id, moment, room, value, withConnection } from "./options.ts";
+import { asks, from, sentence } from "./asks.ts";
+import type { Given } from "./asks.ts";
+import { examples, id, json, moment, room, span, withJson, withTenant } from "./options.ts";
 import type { Run } from "./options.ts";
+import { usageError } from "../../terminal/exit.ts";
 
 // A command is loaded when it runs.
-const schedule = () => import("../../commands/schedule/schedule.ts");
+const texts = () => import("../../answers/schedule_text.ts");
 
-const span = (flag: string) => value((text) => parseSeconds(flag, text));
+const ALL = "/v1/tenants/{tenant}/schedules";
+const ONE = `${ALL}/{id}`;
+const oneText = from(texts, "scheduleText");
+const ID_BYTES = 6;
 
-function withOwner(command: Command): Command {
-  return withConnection(command)
-    .option("--tenant <id>", "tenant", id("tenant"), DEV_TENANT)
-    .option("--json", "print the bus's answer as JSON");
+/** JSON as it is, and anything else as a text. */
+function dataOf(text: string): unknown {
+  try {
+    return json(text);
+  } catch {
+    return text;
+  }
 }
 
+/** What is to be published when. */
+function scheduled(given: Given): Given {
+  const { every, from, cron, zone } = given;
+  const whens = [given["at"], given["in"], every, cron].filter((one) => one !== undefined);
+  if (whens.length !== 1) throw usageError("expected one of --at, --in, --every and --cron");
+  if (from !== undefined && every === undefined) throw usageError("--from needs --every");
+  if (zone !== undefined && cron === undefined) throw usageError("--zone needs --cron");
+  return {
+    id: crypto.getRandomValues(new Uint8Array(ID_BYTES)).toHex(),
+    ...given,
+    message: { type: given["type"], data: dataOf(given["data"]) },
+    every_ms: every === undefined ? undefined : 1_000 * every,
+  };
+}
+
+const withOwner = (command: Command): Command => withJson(withTenant(command));
 const withId = (command: Command): Command =>
   withOwner(command).argument("<id>", "the schedule", id("schedule"));
 
@@ -49,7 +72,15 @@ function addAdd(group: Command, run: Run): void {
           "arq schedule add lobby 'time is up' --in 25m",
         ),
     )
-    .action(run(calls(schedule, "scheduleAdd")));
+    .action(run(asks({
+      route: `PUT ${ONE}`,
+      body: "room,message,user,at_ms,every_ms,from_ms=from,cron,zone,until_ms=to",
+      given: scheduled,
+      times: async ({ at, in: later }, ago) => ({
+        at_ms: later === undefined ? at : await ago(-later),
+      }),
+      text: oneText,
+    })));
 }
 
 /** Adds `arq schedule`. */
@@ -60,11 +91,11 @@ export function addSchedule(program: Command, run: Run): void {
   withOwner(group.command("list"))
     .description("the schedules of a tenant, and when each is due next")
     .addHelpText("after", examples("arq schedule list", "arq schedule list --json | jq .schedules"))
-    .action(run(calls(schedule, "scheduleList")));
+    .action(run(asks({ route: `GET ${ALL}`, text: from(texts, "schedulesTable") })));
   withId(group.command("show"))
     .description("one schedule: when it is due, and the outcome of its last time")
     .addHelpText("after", examples("arq schedule show close-7"))
-    .action(run(calls(schedule, "scheduleShow")));
+    .action(run(asks({ route: `GET ${ONE}`, text: oneText })));
   for (const word of ["pause", "resume"] as const) {
     withId(group.command(word))
       .description(
@@ -73,14 +104,10 @@ export function addSchedule(program: Command, run: Run): void {
           : "go on with the next time that is to come",
       )
       .addHelpText("after", examples(`arq schedule ${word} ticks`))
-      .action(
-        run(async (io, flags, [name]) =>
-          (await schedule()).schedulePause(io, name as string, word, flags)
-        ),
-      );
+      .action(run(asks({ route: `POST ${ONE}/${word}`, text: oneText })));
   }
   withId(group.command("remove"))
     .description("remove it; what is being published still is")
     .addHelpText("after", examples("arq schedule remove ticks"))
-    .action(run(calls(schedule, "scheduleRemove")));
+    .action(run(asks({ route: `DELETE ${ONE}`, text: sentence((_, { id }) => `removed ${id}`) })));
 }

@@ -5,10 +5,13 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import { COMPATIBILITY_MODES, isSchemaId, SCHEMA_ID_RULE } from "../../../shared/schema_id.ts";
-import { parseSeconds } from "../../bus/token.ts";
-import { calls, examples, id, positive, subjectTenant, value, withConnection } from "./options.ts";
+import { asks, bySubject, from, sentence, settles } from "./asks.ts";
+import { calls, examples, positive, span, subjectTenant, withJson, withTenant } from "./options.ts";
 import type { Run } from "./options.ts";
 
+const texts = () => import("../../answers/schema_text.ts");
+const ONE = "/v1/schemas/{id}";
+const MAPPINGS = "/v1/tenants/{tenant}/mappings";
 const MODES = ["enforce", "observe", "dead-letter"];
 const UNKNOWN_FIELDS = ["allow", "warn", "refuse"];
 const SOURCE = "a folder with .proto files, one .proto file, or a set that was built";
@@ -31,13 +34,7 @@ function compatibility(text: string): string {
 
 const version = () => positive("a version, as arq schema history shows them", true, 2 ** 53);
 
-function withJson(command: Command): Command {
-  return withConnection(command).option("--json", "print the bus's answer as JSON");
-}
-
-function withOwner(command: Command): Command {
-  return subjectTenant(withJson(command));
-}
+const withOwner = (command: Command): Command => subjectTenant(withJson(command));
 
 function withCompat(command: Command): Command {
   const what = "how versions are held to the ones before: " +
@@ -58,7 +55,7 @@ function withTraffic(command: Command): Command {
     .option(
       "--since <time>",
       "with --traffic: only so long ago at most: 10m, 7d or seconds",
-      value((text) => parseSeconds("--since", text)),
+      span("--since"),
     )
     .option(
       "--message <name>",
@@ -130,7 +127,14 @@ function addChanges(schema: Command, run: Run): void {
       "\nCompares nothing; the history keeps every version and says who rolled back.\n" +
         examples("arq schema rollback fleet", "arq schema rollback fleet --to 3"),
     )
-    .action(run(calls(() => import("../../commands/schema/schema_rollback.ts"), "schemaRollback")));
+    .action(run(asks({
+      route: `POST ${ONE}/rollback?version=to`,
+      text: sentence(({ registered, version, restores }, { id }) =>
+        registered === true
+          ? `${id} version ${version}: what version ${restores} held is in force again`
+          : `${id}: version ${version} holds that already; nothing was changed`
+      ),
+    })));
   withJson(schema.command("delete"))
     .description("delete a schema that nothing is mapped to, with all of its versions")
     .argument("<id>", "the schema", schemaId)
@@ -140,7 +144,7 @@ function addChanges(schema: Command, run: Run): void {
         "\nbegins anew, under the next version number; history says who deleted what was before.\n" +
         examples("arq schema delete fleet", "arq schema delete fleet --json"),
     )
-    .action(run(calls(() => import("../../commands/schema/schema_delete.ts"), "schemaDelete")));
+    .action(run(asks({ route: `DELETE ${ONE}`, text: from(texts, "deletionText") })));
   withTraffic(withCompat(withJson(schema.command("check"))))
     .description("say what push would say, and change nothing")
     .argument("<source>", SOURCE)
@@ -165,12 +169,12 @@ function addShow(schema: Command, run: Run): void {
       "all schemas with their latest version, where the node that answers stands, and what other tools put and is refused",
     )
     .addHelpText("after", examples("arq schema list", "arq schema list --json"))
-    .action(run(calls(() => import("../../commands/schema/schema_show.ts"), "schemaList")));
+    .action(run(asks({ route: "GET /v1/schemas", text: from(texts, "schemasText") })));
   withJson(schema.command("history"))
     .description("the versions of a schema: when, by whom, how large")
     .argument("<id>", "the schema", schemaId)
     .addHelpText("after", examples("arq schema history fleet"))
-    .action(run(calls(() => import("../../commands/schema/schema_show.ts"), "schemaHistory")));
+    .action(run(asks({ route: `GET ${ONE}`, text: from(texts, "historyText") })));
   withJson(schema.command("get"))
     .description("write a version as it was registered, or as .proto text without its comments")
     .argument("<id>", "the schema", schemaId)
@@ -211,17 +215,30 @@ function addMappings(schema: Command, run: Run): void {
           "arq schema map in.t.acme.r.orders orders --message shop.v1.Order --mode observe",
         ),
     )
-    .action(run(calls(() => import("../../commands/schema/schema_map.ts"), "schemaMap")));
+    .action(run(settles({
+      route: `PUT ${MAPPINGS}`,
+      body: "subject,schema_id=id,message,mode,unknown_fields=unknown",
+      given: bySubject("subject"),
+      done: (_, { subject, message, id, mode }) =>
+        `${subject} carries ${message} of ${id} (${mode})`,
+    })));
   withOwner(schema.command("unmap"))
     .description("take a mapping away; those of the configuration stay")
     .argument("<subject>", "as it was mapped")
     .addHelpText("after", examples("arq schema unmap 'vehicles-*'"))
-    .action(run(calls(() => import("../../commands/schema/schema_map.ts"), "schemaUnmap")));
-  withJson(schema.command("mappings"))
+    .action(run(settles({
+      route: `DELETE ${MAPPINGS}?subject`,
+      given: bySubject("subject"),
+      none: [
+        ({ subject }) => `mapping for ${subject}`,
+        "arq schema mappings shows them; those of the configuration stay",
+      ],
+      done: (_, { subject }) => `the mapping of ${subject} is removed`,
+    })));
+  withTenant(withJson(schema.command("mappings")))
     .description("the mappings that a tenant has set")
-    .option("--tenant <id>", "tenant", id("tenant"), "default")
     .addHelpText("after", examples("arq schema mappings --tenant acme"))
-    .action(run(calls(() => import("../../commands/schema/schema_map.ts"), "schemaMappings")));
+    .action(run(asks({ route: `GET ${MAPPINGS}`, text: from(texts, "mappingsText") })));
 }
 
 function addValidate(schema: Command, run: Run): void {

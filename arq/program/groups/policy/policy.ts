@@ -1,9 +1,11 @@
 /** The command line of `arq policy …` as commander sees it; what a command does is in `commands/`. */
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
-import { isRoomPattern } from "@arqon/proto";
 import { HOOKS } from "../../../../shield/policy/abi/policy.ts";
-import { calls, examples, id, percentage, positive, withConnection } from "../options.ts";
+import { asks, from, sentence } from "../asks.ts";
+import type { Asked } from "../asks.ts";
+import { calls, count, examples, id, percentage, roomPattern } from "../options.ts";
+import { withJson, withTenant } from "../options.ts";
 import type { Run } from "../options.ts";
 import { addLocalPolicy } from "./policy_local.ts";
 import { addRecord, addReplay } from "./policy_replay.ts";
@@ -11,17 +13,12 @@ import { addRecord, addReplay } from "./policy_replay.ts";
 // A command is loaded when it runs.
 const policyChange = () => import("../../../commands/policy/policy_change.ts");
 const policyDeploy = () => import("../../../commands/policy/policy_deploy.ts");
-const policyList = () => import("../../../commands/policy/policy_list.ts");
 const policyLogs = () => import("../../../commands/policy/policy_logs.ts");
-const policyQuarantine = () => import("../../../commands/policy/policy_quarantine.ts");
+const texts = () => import("../../../answers/policy_text.ts");
 
+const QUARANTINE = "/v1/policies/quarantine";
 /** The bus has the same bound. */
 const ORDER_MAX = 1_000_000;
-
-function roomPattern(text: string): string {
-  if (isRoomPattern(text)) return text;
-  throw new InvalidArgumentError("Expected a room, or the beginning of one and *: 'chat-*'.");
-}
 
 function order(text: string): number {
   const number = Number(text);
@@ -40,14 +37,10 @@ function hook(text: string, before: readonly string[] = []): readonly string[] {
   throw new InvalidArgumentError(`Expected one of ${HOOKS.join(", ")}.`);
 }
 
-function withTenant(command: Command): Command {
-  return withConnection(command)
-    .option("--tenant <id>", "tenant", id("tenant"), "default")
-    .option("--json", "print the bus's answer as JSON");
-}
+const withOwner = (command: Command): Command => withJson(withTenant(command));
 
 function addDeploy(policy: Command, run: Run): void {
-  withTenant(policy.command("deploy"))
+  withOwner(policy.command("deploy"))
     .description("upload a module and put it into a tenant's chain; the same --name replaces")
     .argument("<file>", "the WebAssembly module")
     .option("--room <pattern>", "room, or the beginning of one and *", roomPattern, "*")
@@ -72,22 +65,45 @@ function addDeploy(policy: Command, run: Run): void {
     .action(run(calls(policyDeploy, "policyDeploy")));
 }
 
+/** The action of a plain command that changes a tenant's policies. */
+const changes = ({ done, ...asked }: Omit<Asked, "text" | "code"> & { done: Asked["text"] }) =>
+  asks({
+    ...asked,
+    text: async (answer, given, io) => {
+      const { changeText } = await texts();
+      return changeText(answer, await done(answer, given, io), given["took_ms"]);
+    },
+    code: from(policyChange, "changeExit"),
+  });
+
 function addChanges(policy: Command, run: Run): void {
-  withTenant(policy.command("rollback"))
+  withOwner(policy.command("rollback"))
     .description("put an earlier version of a tenant's policies in force again")
     .option("--to <version>", "which (default: the one before; again: one more back)", version)
     .option("--yes", "do not ask before several changes are taken back")
     .addHelpText("after", examples("arq policy rollback", "arq policy rollback --to 7"))
-    .action(run(calls(policyChange, "policyRollback")));
-  withTenant(policy.command("remove"))
+    .action(run(changes({
+      route: "POST /v1/policies/rollback",
+      body: "tenant,version=to",
+      before: from(policyChange, "showWayBack"),
+      done: ({ restores }) => `the policies of version ${restores} are back`,
+    })));
+  withOwner(policy.command("remove"))
     .description("take a policy out of a tenant's chain")
     .argument("<name>", "its name", id("policy name"))
     .addHelpText("after", examples("arq policy remove bad_words --tenant acme"))
-    .action(run(calls(policyChange, "policyRemove")));
-  withTenant(policy.command("reset"))
+    .action(run(changes({
+      route: "DELETE /v1/policies/{name}?tenant",
+      done: (_, { name }) => `${name} is removed`,
+    })));
+  withOwner(policy.command("reset"))
     .description("start a tenant's policies anew when the bus cannot read what is stored")
     .addHelpText("after", examples("arq policy reset --tenant acme"))
-    .action(run(calls(policyChange, "policyReset")));
+    .action(run(changes({
+      route: "POST /v1/policies/reset",
+      body: "tenant",
+      done: () => "the policies are reset to none",
+    })));
 }
 
 function sha256(text: string): string {
@@ -98,17 +114,18 @@ function sha256(text: string): string {
 }
 
 function addQuarantine(policy: Command, run: Run): void {
-  withConnection(policy.command("quarantine"))
+  withJson(policy.command("quarantine"))
     .description("modules that no node runs because they wedged or killed a worker")
-    .option("--json", "print the bus's answer as JSON")
     .addHelpText("after", examples("arq policy quarantine", "arq policy quarantine --json"))
-    .action(run(calls(policyQuarantine, "policyQuarantine")));
-  withConnection(policy.command("release"))
+    .action(run(asks({ route: `GET ${QUARANTINE}`, text: from(texts, "quarantineText") })));
+  withJson(policy.command("release"))
     .description("let a module out of quarantine, on every node; for operators")
     .argument("<sha256>", "the module's, as arq policy quarantine has it", sha256)
-    .option("--json", "print the bus's answer as JSON")
     .addHelpText("after", examples(`arq policy release ${"0123456789abcdef".repeat(4)}`))
-    .action(run(calls(policyQuarantine, "policyRelease")));
+    .action(run(asks({
+      route: `DELETE ${QUARANTINE}/{sha256}`,
+      text: sentence((_, { sha256 }) => `${sha256} is released: every node may run it again`),
+    })));
 }
 
 /** Adds `arq policy` and its commands. */
@@ -120,21 +137,25 @@ export function addPolicy(program: Command, run: Run): void {
   addReplay(policy, run);
   addRecord(policy, run);
   addDeploy(policy, run);
-  withTenant(policy.command("list"))
+  withOwner(policy.command("list"))
     .description("a tenant's policies in the order in which they run")
     .option("--history", "earlier versions too")
     .option("--all", "every tenant with policies, as this node sees them")
     .addHelpText("after", examples("arq policy list --history", "arq policy list --all --json"))
-    .action(run(calls(policyList, "policyList")));
+    .action(run(asks({
+      route: "GET /v1/policies?tenant",
+      given: ({ tenant, ...more }) => more["all"] === true ? more : { ...more, tenant },
+      text: from(texts, "policiesText"),
+    })));
   addChanges(policy, run);
   addQuarantine(policy, run);
-  withTenant(policy.command("logs"))
+  withOwner(policy.command("logs"))
     .description("print what a tenant's policies have logged on the node that answers")
     .option("-f, --follow", "print what they log from now on instead, without end")
     .option(
       "--count <n>",
       "the last n lines; with -f: end after n lines",
-      positive("a whole number above 0", true, 2 ** 53),
+      count,
     )
     .addHelpText(
       "after",

@@ -5,7 +5,7 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import { HOOKS } from "../../../../shield/policy/abi/policy.ts";
-import { calls, examples, id, positive, room } from "../options.ts";
+import { calls, examples, id, positive, room, several } from "../options.ts";
 import type { Run } from "../options.ts";
 import { printable, usageError } from "../../../terminal/exit.ts";
 
@@ -35,8 +35,6 @@ function claim(text: string, before: readonly Pair<unknown>[] = []): readonly Pa
     throw new InvalidArgumentError(`The value is not JSON; a text has quotes: ${quoted}.`);
   }
 }
-
-const several = (text: string, before: readonly string[] = []) => [...before, text];
 
 function memoryOption(): Option {
   const parse = positive("a whole number of pages", true, MEMORY_PAGES_MAX);

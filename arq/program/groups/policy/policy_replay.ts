@@ -1,19 +1,13 @@
 /** The command line of `arq policy replay` as commander sees it; its code is loaded when it runs. */
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
-import { isRoomPattern } from "@arqon/proto";
-import { parseSeconds } from "../../../bus/token.ts";
 import { parseRedactPath, type RedactPath } from "../../../replay/redaction.ts";
 import type { CallBound } from "../../../commands/policy/policy_replay.ts";
-import { calls, examples, id, moment, positive, value, withConnection } from "../options.ts";
+import { calls, examples, id, moment, positive } from "../options.ts";
+import { roomPattern, several, span, withConnection } from "../options.ts";
 import type { Run } from "../options.ts";
 
 const MEMORY_PAGES_MAX = 65_536;
-
-function roomPattern(text: string): string {
-  if (isRoomPattern(text)) return text;
-  throw new InvalidArgumentError("Expected a room, or the beginning of one and *: 'chat-*'.");
-}
 
 function callBound(text: string): CallBound {
   const [, percent] = /^(\d+(?:\.\d+)?|\.\d+)%$/.exec(text) ?? [];
@@ -37,13 +31,11 @@ function withJournal(command: Command): Command {
     )
     .addOption(
       new Option("--since <time>", "only so long ago at most: 10m, 1h, 7d or seconds")
-        .argParser(value((text) => parseSeconds("--since", text))).conflicts("from"),
+        .argParser(span("--since")).conflicts("from"),
     )
     .option("--from <time>", "only from this time on: 2026-11-22T10:00:00Z", moment)
     .option("--to <time>", "only before this time", moment);
 }
-
-const several = (text: string, before: readonly string[] = []) => [...before, text];
 
 /** Adds `arq policy replay`. */
 export function addReplay(policy: Command, run: Run): void {

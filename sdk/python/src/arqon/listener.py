@@ -97,12 +97,7 @@ class Listener(Generic[T]):
         self._task = self._bus.spawn(self._run())
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *raised: object) -> None:
         """Ends it."""
         await self.close()
 

@@ -11,7 +11,6 @@ import concurrent.futures
 import os
 import threading
 from collections.abc import Coroutine, Iterator
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from arqon.connection import Connection, connect
@@ -46,12 +45,7 @@ class SyncSubscription:
         """It is subscribed already."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Ends the subscription."""
         self.close()
 
@@ -140,12 +134,7 @@ class SyncConnection:
         """It is open already."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Closes it."""
         self.close()
 

@@ -1,0 +1,206 @@
+/**
+ * Plain commands: those that only ask one route of the admin API and print its answer. The route and the names that
+ * it is given stand beside the definition of the command; `asks_test.ts` holds them to what the routes take.
+ */
+import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
+import { print } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import type { Admin, AdminRequest } from "../../bus/admin.ts";
+import type { Role } from "../../bus/token.ts";
+import type { Action } from "./options.ts";
+
+/** What the command line says: options and operands, by their names. */
+// deno-lint-ignore no-explicit-any
+export type Given = Readonly<Record<string, any>>;
+
+/** The answer of the bus, which may have any shape. */
+// deno-lint-ignore no-explicit-any
+type Answer = Readonly<Record<string, any>>;
+
+type Ago = (seconds: number | undefined) => Promise<number | undefined>;
+
+/** What is made of an answer. */
+type Told<T> = (answer: Answer, given: Given, io: Io) => T | Promise<T>;
+
+/** A question to the admin API, and what is made of its answer. */
+export interface Asked {
+  /**
+   * For example `GET /v1/rollouts/{tenant}?limit,since_ms=from`: a route, and the parameters that it gets, each by
+   * the name of what the command line says where that is another. Of several the first counts of whose path all
+   * names are given.
+   */
+  readonly route: string | readonly string[];
+  /** Members of the body, named as parameters are. */
+  readonly body?: string;
+  /** Changes what is given before anything is asked. Throws a usage error for what makes no question. */
+  readonly given?: (given: Given) => Given | Promise<Given>;
+  /** More that is given, which is by the clock of the bus: `ago` tells when so many seconds ago was. */
+  readonly times?: (given: Given, ago: Ago) => Promise<Given>;
+  /** Done before the route is asked. */
+  readonly before?: (io: Io, admin: Admin, given: Given, body: Given) => void | Promise<void>;
+  /** A question to a person, unless `--yes` is given. */
+  readonly confirm?: (given: Given) => string;
+  /** Throws for an answer that is no success. */
+  readonly check?: Told<void>;
+  /** The text for people, which ends with a newline. */
+  readonly text: Told<string>;
+  /** The exit code; absent: 0. */
+  readonly code?: Told<number>;
+}
+
+/** A route that a command asks, in the parts of its text. */
+export interface AskedRoute {
+  readonly method: AdminRequest["method"];
+  /** `/v1/rollouts/{tenant}` */
+  readonly template: string;
+  readonly query: readonly NamePair[];
+}
+
+/** The name that the bus knows, and that of the command line where it is not the same in camelCase. */
+type NamePair = readonly [name: string, own?: string | undefined];
+
+const camel = (name: string) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
+
+/** Reads names: `room,user_id=user`. */
+export const namePairs = (names: string): NamePair[] =>
+  names.split(",").filter((one) => one !== "").map((one) => {
+    const [name = "", own] = one.split("=");
+    return [name, own];
+  });
+
+/** Reads a route. */
+export function askedRoute(text: string): AskedRoute {
+  const [, method = "", template = "", query = ""] = /^(\S+) ([^?]+)\??(.*)$/.exec(text) ?? [];
+  return { method: method as AskedRoute["method"], template, query: namePairs(query) };
+}
+
+const pick = (pairs: readonly NamePair[], given: Given) =>
+  pairs.flatMap(([name, own]) => {
+    const value = given[own ?? camel(name)] ?? given[name];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+
+const PLACE = /\{(\w+)\}/g;
+
+function requestOf({ route, body }: Asked, given: Given): AdminRequest & { members: Given } {
+  const routes = [route].flat().map(askedRoute);
+  const { method, template, query } =
+    routes.find((one) =>
+      [...one.template.matchAll(PLACE)].every(([, name]) => given[name!] !== undefined)
+    ) ?? routes[0]!;
+  const path = template.replace(PLACE, (_, name) => encodeURIComponent(given[name]));
+  const search = String(
+    new URLSearchParams(pick(query, given).map(([name, value]) => [name, String(value)])),
+  );
+  const members = Object.fromEntries(pick(namePairs(body ?? ""), given));
+  return {
+    ...{ method, path: search === "" ? path : `${path}?${search}`, members },
+    ...(body === undefined ? {} : { body: JSON.stringify(members) }),
+  };
+}
+
+/** The action of a plain command. */
+export function asks(asked: Asked): Action & { readonly asked: Asked } {
+  const action: Action = async (io, flags, _, named) => {
+    const given: Given = { ...flags, ...named };
+    let meant = await asked.given?.(given) ?? given;
+    const { askAdmin, findAdmin } = await import("../../bus/admin.ts");
+    const admin = await findAdmin(io, flags);
+    if (asked.confirm !== undefined && given["yes"] !== true) {
+      const { sure } = await import("../../terminal/confirm.ts");
+      if (!await sure(io, printable(asked.confirm(meant)))) return EXIT.failure;
+    }
+    if (asked.times !== undefined) {
+      const { busAgo } = await import("../../bus/bus_clock.ts");
+      meant = { ...meant, ...await asked.times(meant, (seconds) => busAgo(io, admin, seconds)) };
+    }
+    const { members, ...request } = requestOf(asked, meant);
+    await asked.before?.(io, admin, meant, members);
+    const began_ms = io.monotonic_ms();
+    const answer = await askAdmin(io, admin, request);
+    const told = { ...meant, took_ms: io.monotonic_ms() - began_ms };
+    await asked.check?.(answer, told, io);
+    const text = given["json"] === true
+      ? `${JSON.stringify(answer)}\n`
+      : await asked.text(answer, told, io);
+    await print(io.stdout, text);
+    return await asked.code?.(answer, told, io) ?? EXIT.ok;
+  };
+  return Object.assign(action, { asked });
+}
+
+/**
+ * The action of a command that has a room's Brain change the room: `data` is JSON text, and `at` in the sentence says
+ * where the room stands then.
+ */
+export function orders(
+  { name, role, data, say }: {
+    readonly name: string;
+    readonly role?: Role;
+    readonly data?: (given: Given) => string;
+    readonly say: (given: Given, at: string) => string | Promise<string>;
+  },
+): Action {
+  return async (io, flags, _, { room, ...named }) => {
+    const given: Given = { ...flags, ...named, room };
+    const text = data?.(given);
+    const { change, positionText, tell } = await import("../../rooms/room_command.ts");
+    const { expectVersion, fence, commandId } = flags;
+    const answer = await change(io, flags, {
+      ...{ expectVersion, fence, commandId, name, room: room as string },
+      ...{ ...(role && { role }), ...(text && { data: text }) },
+    });
+    return await tell(io, flags, answer, await say(given, positionText(answer.members)));
+  };
+}
+
+/** The function `name` of a module, which is loaded when it is called. */
+export function from<M>(load: () => Promise<M>, name: string & keyof M) {
+  // deno-lint-ignore no-explicit-any
+  return async (...given: readonly unknown[]): Promise<any> =>
+    await ((await load())[name] as (...given: readonly unknown[]) => unknown)(...given);
+}
+
+/** A sentence as a line that no character of an answer can spoil. */
+export const sentence = (say: (answer: Answer, given: Given) => string): Told<string> =>
+(
+  answer,
+  given,
+) => `${printable(say(answer, given))}\n`;
+
+/** Makes the operand `name` a full subject, and `tenant` the one that it is of. */
+export const bySubject = (name: string) => async (given: Given): Promise<Given> => {
+  const { subjectArgument } = await import("../../rooms/subject_argument.ts");
+  const { tenant, subject } = subjectArgument(given[name], given["tenant"], given["ownTenant"]);
+  return { ...given, tenant, [name]: subject };
+};
+
+/** The action of a plain command that changes a tenant's settings: exit code 1 while the node has not got them. */
+export function settles(
+  { done, none, ...asked }: Omit<Asked, "text" | "code" | "check"> & {
+    readonly done: Told<string>;
+    /** What is not there when nothing has changed, and where to look. */
+    readonly none?: readonly [what: (given: Given) => string, hint: string];
+  },
+): ReturnType<typeof asks> {
+  const isInForce = ({ here }: Answer) => here?.["in_force"] === true;
+  return asks({
+    ...asked,
+    check({ changed }, given) {
+      if (none === undefined || changed !== false) return;
+      const [what, hint] = none;
+      throw new CommandError(`tenant ${given["tenant"]} has no ${what(given)}`, EXIT.failure, hint);
+    },
+    async text(answer, given, io) {
+      const { tenant, version } = answer;
+      const state = isInForce(answer) ? "in force on this node" : "stored";
+      const which = `version ${version} of the settings of tenant ${tenant} is ${state}`;
+      return `${printable(`${await done(answer, given, io)}: ${which}`)}\n`;
+    },
+    async code(answer, _, io) {
+      if (isInForce(answer)) return EXIT.ok;
+      await print(io.stderr, "arq: this node does not have it in force yet\n");
+      return EXIT.failure;
+    },
+  });
+}
