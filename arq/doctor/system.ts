@@ -3,13 +3,12 @@
  * that `fileLimit` asks the shell.
  */
 import { clockOffset_ms, type TimeAnswer } from "../bus/bus_clock.ts";
+import { MADE_FOR_DENO } from "../../shared/made_for_deno.ts";
 import { OTHER_FILES } from "../../shared/process/asked_files.ts";
 import { fail, ok, warn } from "./finding.ts";
 import type { Finding } from "./finding.ts";
 import { runShell } from "./shell.ts";
 
-/** Older versions lack options with which the servers are started. */
-const OLDEST_DENO = "2.9.6";
 /** Below this nobody notices a wrong clock. */
 const CLOCK_WARN_MS = 2_000;
 /** Nothing of this project is older, so a clock before it was never set. */
@@ -27,9 +26,9 @@ export function isAtLeast(have: string, oldest: string): boolean {
 
 /** The finding about the version of Deno, which runs us and would run a server. */
 export function denoFinding(version: string): Finding {
-  return isAtLeast(version, OLDEST_DENO)
+  return isAtLeast(version, MADE_FOR_DENO)
     ? ok("Deno", version)
-    : fail("Deno", `${version} is too old`, `install ${OLDEST_DENO} or newer: deno upgrade`);
+    : fail("Deno", `${version} is too old`, `install ${MADE_FOR_DENO} or newer: deno upgrade`);
 }
 
 /** The number of files that a process started here may open; undefined when the shell does not say. */
