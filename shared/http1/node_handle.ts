@@ -6,7 +6,7 @@
 import { Socket } from "node:net";
 import type { Server, SocketConstructorOpts } from "node:net";
 import process from "node:process";
-import { MADE_FOR_DENO } from "../made_for_deno.ts";
+import { MADE_FOR_DENO } from "../deno_versions.ts";
 
 /** The part of a handle that is used. Returned numbers are 0, or an error. */
 export interface NodeHandle {
