@@ -88,7 +88,7 @@ def test_schedules_are_due_when_cronsim_says() -> None:
         cwd=ROOT,
     )
     wrong: list[str] = []
-    # cronsim goes by whole hours; the clock of Lord Howe goes by half of one, in twelve nights here.
+    # cronsim goes by whole hours, the clock of Lord Howe by half of one, in twelve nights here.
     half: list[str] = []
     count = 0
     for name, zone, of_zone, line in zip(ZONES, zones, spans, ran.stdout.splitlines(), strict=True):
