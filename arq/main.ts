@@ -7,6 +7,7 @@ import { diskFilesUntil } from "./terminal/disk_files.ts";
 import { configFolder, FOLDER_VARIABLES, stateFolders } from "./bus/folders.ts";
 import { behind, createOutput, flushWithin, print } from "./terminal/io.ts";
 import type { Io, ScreenSize } from "./terminal/io.ts";
+import { denoProblem } from "../shared/deno_versions.ts";
 import { VERSION } from "../shared/version.ts";
 
 /** The folder of the caller. `deno task` changes the folder and leaves the caller's in a variable. */
@@ -63,6 +64,11 @@ function screenSize(): ScreenSize | undefined {
 }
 
 async function main(): Promise<number> {
+  const problem = denoProblem();
+  if (problem !== undefined) {
+    console.error(`arq: ${problem}`);
+    return 1;
+  }
   const stop = new AbortController();
   const interrupts: Interrupts = { onNext: undefined };
   await listenForSignals(stop, interrupts);

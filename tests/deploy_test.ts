@@ -169,6 +169,7 @@ Deno.test("our rules hold the manifests to the restricted profile and to their c
     [/seccomp/, (_, pod) => delete pod.securityContext.seccompProfile],
     [/service account/, (_, pod) => delete pod.automountServiceAccountToken],
     [/topologySpread/, (_, pod) => delete pod.topologySpreadConstraints],
+    [/over zones/, (_, pod) => pod.topologySpreadConstraints.shift()],
     [/terminationGracePeriodSeconds of 40/, (_, pod) => pod.terminationGracePeriodSeconds = 30],
   ];
   for (const [expected, change] of mistakes) {
@@ -179,6 +180,9 @@ Deno.test("our rules hold the manifests to the restricted profile and to their c
     change(spec.containers[0], spec);
     assert.match(kubernetesProblems(changed, configs, version).join("\n"), expected);
   }
+  const uncollected = structuredClone(value);
+  uncollected.find(({ kind }) => kind === "StatefulSet").spec.template.spec.containers[0].env.pop();
+  assert.match(kubernetesProblems(uncollected, configs, version).join(), /expected GOMEMLIMIT/);
   const alone = value.filter(({ kind }) => kind !== "PodDisruptionBudget");
   assert.match(kubernetesProblems(alone, configs, version).join("\n"), /nats: expected a PodDisr/);
 });

@@ -96,7 +96,7 @@ async function versions({ open, http }: World): Promise<void> {
 async function forgeries({ open }: World): Promise<void> {
   const client = open();
   const id = await client.socketId();
-  for (const odd of ["", "{", '{"event":"pusher:signin","data":{}}', '{"event":"chat"}']) {
+  for (const odd of ["", "{", '{"event":"pusher:watchlist","data":{}}', '{"event":"chat"}']) {
     client.send(odd);
     assert.equal(typeof (await client.next("pusher:error")).data.message, "string");
   }

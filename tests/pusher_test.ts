@@ -63,6 +63,12 @@ function startAuth(backend: Backend): Promise<{ url: string; close(): void }> {
     request.on("data", (chunk) => body += chunk);
     request.on("end", () => {
       const form = new URLSearchParams(body);
+      if (request.url?.startsWith("/user") === true) {
+        const id = new URL(request.url, "http://x").searchParams.get("user") ?? "ann";
+        void Promise.resolve(backend.authenticateUser(form.get("socket_id") ?? "", { id }))
+          .then((word) => response.end(JSON.stringify(word)));
+        return;
+      }
       const user = new URL(request.url ?? "", "http://x").searchParams.get("user") ?? "ann";
       const channel = form.get("channel_name") ?? "";
       // `id` is what the types ask for, and `user_id` what the protocol does.
@@ -99,6 +105,10 @@ async function start(): Promise<World> {
         ...{ wsHost, wsPort: Number(port), forceTLS: false, cluster: "none", disableStats: true },
         enabledTransports: ["ws"],
         channelAuthorization: { endpoint: `${auth.url}?user=${user}`, transport: "ajax" },
+        userAuthentication: {
+          endpoint: `${new URL(auth.url).origin}/user?user=${user}`,
+          transport: "ajax",
+        },
       });
       clients.push(made);
       return made;
@@ -243,6 +253,45 @@ async function sameRooms(world: World, ann: Pusher): Promise<void> {
   assert.deepEqual(heard.slice(before), [["after", 1]]);
 }
 
+async function users({ backend, client }: World): Promise<void> {
+  const [eve, other] = [client(APP.key, "eve"), client(APP.key, "max")];
+  const heard: unknown[] = [];
+  for (const one of [eve, other]) {
+    one.signin();
+    await one.user.signinDonePromise;
+    one.user.bind("note", (data: unknown) => heard.push([one === eve, data]));
+    await until("its own channel is joined", () => one.user.user_data !== null);
+    await until("it may be sent to", () => one.user.serverToUserChannel?.subscribed === true);
+  }
+  await backend.sendToUser("eve", "note", { n: 1 });
+  await until("the note is here", () => heard.length > 0);
+  assert.deepEqual(heard, [[true, { n: 1 }]]);
+  const refusals: unknown[] = [];
+  other.connection.bind("message", (message: { event: string }) => {
+    if (message.event === "pusher:subscription_error") refusals.push(message);
+  });
+  other.send_event("pusher:subscribe", { channel: "#server-to-user-eve", auth: "" });
+  await until("another's channel is refused", () => refusals.length > 0);
+  const forger = client();
+  await until("it is in", () => forger.connection.state === "connected");
+  const user_data = JSON.stringify({ id: "eve" });
+  forger.send_event("pusher:signin", { auth: `${APP.key}:none`, user_data });
+  await until("a wrong signature ends it", () => forger.connection.state === "disconnected");
+  const { status } = await backend.terminateUserConnections("eve");
+  assert.equal(status, 200);
+  await until("eve is out", () => eve.connection.state === "disconnected");
+  assert.equal(other.connection.state, "connected");
+}
+
+async function counted(world: World): Promise<void> {
+  await join(world.client(APP.key, "zoe"), "presence-counted");
+  const channels = ["presence-counted", "news"];
+  const answer = await world.backend.trigger(channels, "t", {}, { info: "user_count" });
+  assert.deepEqual(await answer.json(), {
+    channels: { "presence-counted": { user_count: 1 }, news: {} },
+  });
+}
+
 async function otherApps(world: World): Promise<void> {
   const { bus, backend } = world;
   const heard = await join(world.client(OTHER.key), "news");
@@ -308,6 +357,8 @@ const STEPS: readonly (readonly [string, (world: World, ann: Pusher) => Promise<
   ["a presence channel knows users, and tells who comes and goes", presence],
   ["rooms of the bus and channels are the same", sameRooms],
   ["another app's clients and backend have other rooms", otherApps],
+  ["a user who has signed in is sent to and ended by the backend alone", users],
+  ["an event answers how many users its presence channels have", counted],
   ["Laravel Echo works with the host and the key changed", laravel],
   ["who subscribes is in the journal", journalled],
   ["who is not let in is told why, and does not come again", refused],

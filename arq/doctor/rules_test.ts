@@ -11,7 +11,8 @@ import { placesOf, requireFreePorts, sharedWith } from "../../shared/listeners/p
 import type { Place } from "../../shared/listeners/port_check.ts";
 import { outsideFindings } from "./outside.ts";
 import { lsofOwner, portFinding, ssOwner } from "./ports.ts";
-import { clockFinding, denoFinding, fileLimit, fileLimitFinding, isAtLeast } from "./system.ts";
+import { clockFinding, denoFinding, fileLimit, fileLimitFinding } from "./system.ts";
+import { isAtLeast } from "../../shared/deno_versions.ts";
 import { certificateFinding } from "./tls.ts";
 
 const NOW_MS = Date.UTC(2026, 10, 20);

@@ -3,33 +3,22 @@
  * that `fileLimit` asks the shell.
  */
 import { clockOffset_ms, type TimeAnswer } from "../bus/bus_clock.ts";
+import { isAtLeast, MADE_FOR_DENO } from "../../shared/deno_versions.ts";
 import { OTHER_FILES } from "../../shared/process/asked_files.ts";
 import { fail, ok, warn } from "./finding.ts";
 import type { Finding } from "./finding.ts";
 import { runShell } from "./shell.ts";
 
-/** Older versions lack options with which the servers are started. */
-const OLDEST_DENO = "2.9.6";
 /** Below this nobody notices a wrong clock. */
 const CLOCK_WARN_MS = 2_000;
 /** Nothing of this project is older, so a clock before it was never set. */
 const OLDEST_NOW_MS = Date.UTC(2025, 0, 1);
 
-/** Whether version `have` is `oldest` or newer; both have the form "2.9.6". */
-export function isAtLeast(have: string, oldest: string): boolean {
-  const numbers = (text: string) =>
-    (/^v?(\d+)\.(\d+)\.(\d+)/.exec(text) ?? []).slice(1).map(Number);
-  const [mine, needed] = [numbers(have), numbers(oldest)];
-  if (mine.length < 3) return false;
-  const at = mine.findIndex((number, index) => number !== needed[index]);
-  return at < 0 || (mine[at] ?? 0) > (needed[at] ?? 0);
-}
-
 /** The finding about the version of Deno, which runs us and would run a server. */
 export function denoFinding(version: string): Finding {
-  return isAtLeast(version, OLDEST_DENO)
+  return isAtLeast(version, MADE_FOR_DENO)
     ? ok("Deno", version)
-    : fail("Deno", `${version} is too old`, `install ${OLDEST_DENO} or newer: deno upgrade`);
+    : fail("Deno", `${version} is too old`, `install ${MADE_FOR_DENO} or newer: deno upgrade`);
 }
 
 /** The number of files that a process started here may open; undefined when the shell does not say. */

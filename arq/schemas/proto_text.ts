@@ -17,6 +17,7 @@ import {
   MethodOptionsSchema,
   OneofOptionsSchema,
   ServiceOptionsSchema,
+  SymbolVisibility,
 } from "@bufbuild/protobuf/wkt";
 import type {
   DescriptorProto,
@@ -33,6 +34,12 @@ import type { Setting } from "./proto_options.ts";
 const FIELD_NUMBER_MAX = 536_870_911;
 const ENUM_NUMBER_MAX = 2_147_483_647;
 const LINE_CHARS = 100;
+/** What is written before a message or an enum (edition 2024). */
+const VISIBILITY: Readonly<Record<SymbolVisibility, string>> = {
+  [SymbolVisibility.VISIBILITY_UNSET]: "",
+  [SymbolVisibility.VISIBILITY_LOCAL]: "local ",
+  [SymbolVisibility.VISIBILITY_EXPORT]: "export ",
+};
 
 const join = (scope: string, name: string) => scope === "" ? name : `${scope}.${name}`;
 
@@ -61,7 +68,7 @@ class FileText {
   }
 
   text(): string {
-    const { dependency, publicDependency, weakDependency, options } = this.#file;
+    const { dependency, publicDependency, weakDependency, optionDependency, options } = this.#file;
     this.#line(
       this.#file.syntax === "editions"
         ? `edition = "${editionName(this.#file.edition)}";`
@@ -76,6 +83,7 @@ class FileText {
         : "";
       return `import ${kind}${quoted(path)};`;
     });
+    imports.push(...optionDependency.map((path) => `import option ${quoted(path)};`));
     this.#part(imports);
     const settings = this.#options.read(FileOptionsSchema, options, this.#package);
     this.#part(settings.map((setting) => `option ${this.#setting(setting)};`));
@@ -150,7 +158,7 @@ class FileText {
       if (is_own) continue;
       this.#gap();
       this.#block(
-        `message ${message.name}`,
+        `${VISIBILITY[message.visibility]}message ${message.name}`,
         () => this.#message(message, join(scope, message.name)),
       );
     }
@@ -289,7 +297,7 @@ class FileText {
   #enum(desc: EnumDescriptorProto, scope: string): void {
     this.#gap();
     const inside = join(scope, desc.name);
-    this.#block(`enum ${desc.name}`, () => {
+    this.#block(`${VISIBILITY[desc.visibility]}enum ${desc.name}`, () => {
       this.#statements(EnumOptionsSchema, desc.options, inside);
       const ranges = desc.reservedRange.map(({ start, end }) =>
         start === end ? String(start) : `${start} to ${end === ENUM_NUMBER_MAX ? "max" : end}`

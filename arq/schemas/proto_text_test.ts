@@ -97,6 +97,28 @@ message M {
 }
 `;
 
+Deno.test("edition 2024 keeps what it exports, and imports for options alone", async () => {
+  await using folder = await folderWith({
+    "marks.proto": `edition = "2024";
+package ed;
+import "google/protobuf/descriptor.proto";
+extend google.protobuf.FieldOptions { string mark = 50001; }
+`,
+    "shown.proto": `edition = "2024";
+package ed;
+import option "marks.proto";
+option features.default_symbol_visibility = LOCAL_ALL;
+export message Shown { string id = 1 [(mark) = "here"]; Kept kept = 2; export message Inner { Kind kind = 1; } }
+local message Kept { string id = 1; }
+message Plain { string id = 1; }
+export enum Kind { KIND_NONE = 0; }
+local enum Own { OWN_NONE = 0; }
+`,
+  });
+  const { "shown.proto": text = "" } = await comesBack(folder.path);
+  assert.match(text, /^import option "marks.proto";$/m);
+});
+
 Deno.test("text of every construct compiles to the same descriptors", async () => {
   for (const [name, text] of Object.entries({ PROTO2, PROTO3, EDITIONS })) {
     await using folder = await folderWith({ [`dir/${name.toLowerCase()}.proto`]: text });

@@ -6,6 +6,7 @@
 import { Socket } from "node:net";
 import type { Server, SocketConstructorOpts } from "node:net";
 import process from "node:process";
+import { MADE_FOR_DENO } from "../deno_versions.ts";
 
 /** The part of a handle that is used. Returned numbers are 0, or an error. */
 export interface NodeHandle {
@@ -57,6 +58,33 @@ interface ListeningHandle extends NodeHandle {
 
 /** The kind of a handle that is no server's. */
 const SOCKET = 0;
+/** What is used of a handle: a server's has the first, too. */
+const OF_SERVERS = ["accept", "listen"] as const satisfies readonly (keyof ListeningHandle)[];
+const OF_CONNECTIONS = [
+  "readStart",
+  "readStop",
+  "writeBuffer",
+  "useUserBuffer",
+  "shutdown",
+  "setNoDelay",
+  "fdForIpc",
+  "open",
+  "getpeername",
+  "close",
+] as const satisfies readonly (keyof TcpHandle)[];
+
+/** Throws when this runtime's handles lack something: no connection would ever be answered. */
+function requireParts(listening: Partial<ListeningHandle>, handle: Partial<TcpHandle>): void {
+  const missing = [
+    ...OF_SERVERS.filter((name) => typeof listening[name] !== "function"),
+    ...OF_CONNECTIONS.filter((name) => typeof handle[name] !== "function"),
+  ];
+  if (missing.length === 0) return;
+  throw new Error(
+    `Deno ${Deno.version.deno} cannot run this: its TCP handles have no ${missing.join(", ")}. ` +
+      `It was made for Deno ${MADE_FOR_DENO}`,
+  );
+}
 
 /** The handle of a socket or server; null once it is closed. */
 export function handleOf(socket: Socket | Server): NodeHandle | null {
@@ -66,7 +94,7 @@ export function handleOf(socket: Socket | Server): NodeHandle | null {
 /**
  * Hands over the server's connections as bare handles from now on, in place of sockets: all that the
  * system has given at a time, oldest first. `onFailure` is called when none could be accepted, as far as the
- * runtime tells.
+ * runtime tells. Throws on a runtime that lacks a part.
  */
 export function acceptHandles(
   server: Server,
@@ -76,6 +104,7 @@ export function acceptHandles(
   const listening = handleOf(server) as ListeningHandle;
   const { constructor: Tcp } = listening;
   let next = new Tcp(SOCKET);
+  requireParts(listening, next);
   listening.onconnection = (problem) => {
     const handles: TcpHandle[] = [];
     for (; problem === 0 && listening.accept(next) === 0; next = new Tcp(SOCKET)) {

@@ -3,10 +3,24 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
 import { createServer } from "node:net";
+import type { Server } from "node:net";
 import { until } from "../testing/until.ts";
 import { HandleStream } from "./handle_stream.ts";
 import { acceptHandles, handleOf, moved } from "./node_handle.ts";
 import type { TcpHandle } from "./node_handle.ts";
+
+Deno.test("a runtime that lacks a part of a handle is refused by its name at the start", () => {
+  class Handle {
+    readonly accept = () => 0;
+    readonly listen = () => 0;
+    readonly readStart = () => 0;
+  }
+  const server = { _handle: new Handle() } as unknown as Server;
+  assert.throws(
+    () => acceptHandles(server, () => {}, () => {}),
+    /^Error: Deno \d.* have no readStop, writeBuffer, useUserBuffer, .*It was made for Deno \d/,
+  );
+});
 
 Deno.test("a connection that could not be accepted is told, and the next one is accepted", async () => {
   const server = createServer().listen(0, "127.0.0.1");

@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 import { ConfigError, configText, parseConfig, unreadable } from "../config/load.ts";
 import type { ConfigDefaults } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
+import { denoProblem } from "../deno_versions.ts";
 import { askedFiles, fileProblem, filesByTrial } from "./asked_files.ts";
 import { placeholder } from "../http1/file_reserve.ts";
 import { LineQueue } from "../logs/line_queue.ts";
@@ -122,6 +123,8 @@ export function programArguments<Flag extends string>(
       console.log(values.help === true ? help : `${program} ${version}`);
       Deno.exit(0);
     }
+    const problem = denoProblem();
+    if (problem !== undefined) stopWith(program, EXIT_FAILED, problem);
     if (values.config !== undefined) {
       return values as { config: string } & Partial<Record<Flag, string>>;
     }

@@ -58,10 +58,13 @@ export function clientIdentity(app: App, socket_id: string): Identity {
   });
 }
 
+/** The user that an app's backend is. */
+export const backendUser = ({ id }: Pick<App, "id">): string => `${PUSHER_USER}app:${id}`;
+
 /** Who the app's backend is. */
 export function backendIdentity(app: App): Identity {
   const room = `${app.room_prefix}*`;
-  return identity(app, `app:${app.id}`, {
+  return identity(app, backendUser(app).slice(PUSHER_USER.length), {
     role: "service",
     grants: [{ room, actions: ["publish", "presence"] }],
   });

@@ -5,16 +5,23 @@
 import { isId } from "@arqon/proto";
 
 /** What a channel's name says of it. */
-export type ChannelKind = "public" | "private" | "presence";
+export type ChannelKind = "public" | "private" | "presence" | "user";
+
+/** Before the id of a user who has signed in: the channel of what its app sends to that user. */
+const TO_USER = "#server-to-user-";
 
 /** The longest name of the protocol, in characters. */
 const NAME_MAX = 200;
-const NAME = /^[-A-Za-z0-9_=@,.;]+$/;
-const NO_ROOM = /[@,.;]/g;
+const NAME = /^(?:#server-to-user-)?[-A-Za-z0-9_=@,.;]+$/;
+const NO_ROOM = /[#@,.;]/g;
 const ESCAPED = /:([0-9a-f]{2})/g;
+
+/** The channel of a user who has signed in. */
+export const userChannel = (user_id: string): string => TO_USER + user_id;
 
 /** The kind of a channel by its name. */
 export function kindOf(channel: string): ChannelKind {
+  if (channel.startsWith(TO_USER)) return "user";
   if (channel.startsWith("presence-")) return "presence";
   return channel.startsWith("private-") ? "private" : "public";
 }

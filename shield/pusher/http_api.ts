@@ -16,8 +16,8 @@ import type { Caller } from "../message/caller.ts";
 import { publish } from "../message/pipeline.ts";
 import { takeIngress } from "../rates/ingress.ts";
 import { type App, appOf, type Apps, backendIdentity } from "./apps.ts";
-import { channelProblem, kindOf, roomOf } from "./channel.ts";
-import { EXCEPT_HEADER, OWN_EVENT } from "./messages.ts";
+import { channelProblem, kindOf, roomOf, userChannel } from "./channel.ts";
+import { EXCEPT_HEADER, OWN_EVENT, TERMINATE } from "./messages.ts";
 import { PresenceRoll } from "./presence_roll.ts";
 import { requestProblem } from "./signature.ts";
 
@@ -50,13 +50,15 @@ const Event = z.object({
   channel: z.string().optional(),
   channels: z.array(z.string()).max(CHANNELS_MAX).optional(),
   socket_id: socket_id.nullish(),
+  info: z.string().optional(),
 }).refine(({ channel, channels }) => (channel === undefined) !== (channels === undefined), {
   error: "expected either channel or channels",
 });
 type Event = z.output<typeof Event>;
 const Batch = z.object({ batch: z.array(Event).max(BATCH_MAX) });
 
-const PATH = /^\/apps\/([^/]+)\/(events|batch_events|channels)(?:\/([^/]+)(\/users)?)?$/;
+const PATH =
+  /^\/apps\/([^/]+)\/(events|batch_events|channels|users)(?:\/([^/]+)(\/users|\/terminate_connections)?)?$/;
 const JSON_HEADERS = { "content-type": "application/json" };
 const answer = (body: object) => new Response(JSON.stringify(body), { headers: JSON_HEADERS });
 
@@ -67,7 +69,7 @@ export async function answerBackend(
   url: URL,
   remote_ip: string,
 ): Promise<Response> {
-  const [, id, part, channel, users] = PATH.exec(url.pathname) ?? [];
+  const [, id, part, channel, tail] = PATH.exec(url.pathname) ?? [];
   if (id === undefined) throw new ArqonError("not-found", url.pathname);
   const app = appOf(context.apps, decoded(id));
   const { max_frame_bytes } = context.limits;
@@ -88,15 +90,25 @@ export async function answerBackend(
   const right = part === "channels" ? "GET" : "POST";
   if (request.method !== right) throw new ArqonError("method-not-allowed", request.method);
   if (part === "events" && channel === undefined) {
-    return await trigger(context, app, caller, [read(Event, body)]);
+    const event = read(Event, body);
+    await trigger(context, app, caller, [event]);
+    return answer(await countsOf(context, app, caller, event));
   }
   if (part === "batch_events" && channel === undefined) {
-    return await trigger(context, app, caller, read(Batch, body).batch);
+    await trigger(context, app, caller, read(Batch, body).batch);
+    return answer({});
   }
-  if (part !== "channels" || channel === undefined) {
+  if (part === "users" && channel !== undefined && tail === "/terminate_connections") {
+    const event = { name: TERMINATE, data: "{}", channel: userChannel(decoded(channel)) };
+    await trigger(context, app, caller, [event]);
+    return answer({});
+  }
+  if (part !== "channels" || channel === undefined || tail === "/terminate_connections") {
     throw new ArqonError("not-found", "channels are not listed; ask for one: /channels/presence-…");
   }
-  return await ask(context, app, caller, decoded(channel), users !== undefined);
+  const roll = await rollOf(context, app, caller, decoded(channel));
+  if (tail !== undefined) return answer({ users: roll.ids().map((id) => ({ id })) });
+  return answer({ occupied: roll.size > 0, user_count: roll.size });
 }
 
 /** A part of a path. Throws `not-found` for one that is not well-formed. */
@@ -148,7 +160,7 @@ async function trigger(
   app: App,
   caller: Caller,
   events: readonly Event[],
-): Promise<Response> {
+): Promise<void> {
   const frames = events.flatMap((event) =>
     (event.channels ?? [event.channel ?? ""]).map((channel) => {
       const problem = channelProblem(channel, app.room_prefix);
@@ -167,17 +179,32 @@ async function trigger(
     is_stored &&= stored !== undefined;
   }
   if (!is_stored && envelopes.length > 0) await context.flushes.confirmed();
-  return answer({});
 }
 
-/** Who is in a presence channel, or how many. */
-async function ask(
+/** What `info` asks of the event's channels: how many users are in those with presence. */
+async function countsOf(
+  context: PusherApiContext,
+  app: App,
+  caller: Caller,
+  { channel, channels = [channel ?? ""], info = "" }: Event,
+): Promise<object> {
+  if (!info.split(",").includes("user_count")) return {};
+  const counts: Record<string, object> = {};
+  for (const name of channels) {
+    counts[name] = kindOf(name) !== "presence"
+      ? {}
+      : { user_count: (await rollOf(context, app, caller, name)).size };
+  }
+  return { channels: counts };
+}
+
+/** Who is in a presence channel. */
+async function rollOf(
   context: PusherApiContext,
   app: App,
   caller: Caller,
   channel: string,
-  lists_users: boolean,
-): Promise<Response> {
+): Promise<PresenceRoll> {
   const problem = channelProblem(channel, app.room_prefix);
   if (problem !== undefined) throw new ArqonError("invalid-room", problem);
   if (kindOf(channel) !== "presence") {
@@ -194,8 +221,7 @@ async function ask(
       throw new ArqonError("invalid-room", `more than ${context.presence_members} users are there`);
     }
   } while (after !== undefined);
-  if (lists_users) return answer({ users: roll.ids().map((id) => ({ id })) });
-  return answer({ occupied: roll.size > 0, user_count: roll.size });
+  return roll;
 }
 
 interface Page {

@@ -8,6 +8,8 @@ import type { JsonMember } from "@arqon/proto";
 
 /** The header that names the socket which is not to hear a message. */
 export const EXCEPT_HEADER = "pusher-except";
+/** Ends the connections of a user, on the channel of that user: from its app's backend alone. */
+export const TERMINATE = "pusher_internal:terminate";
 /** Events of the protocol itself, which nobody may publish. */
 export const OWN_EVENT = /^pusher(?:_internal)?:/;
 

@@ -4,8 +4,8 @@
  * channel is decided here, by its app's signature; everything else is decided behind.
  */
 import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
-import type { App } from "./apps.ts";
-import { channelOf, channelProblem, kindOf, roomOf } from "./channel.ts";
+import { type App, backendUser } from "./apps.ts";
+import { channelOf, channelProblem, kindOf, roomOf, userChannel } from "./channel.ts";
 import type { ChannelKind } from "./channel.ts";
 import {
   type ClientMessage,
@@ -14,10 +14,11 @@ import {
   OWN_EVENT,
   readClientMessage,
   refusedText,
+  TERMINATE,
 } from "./messages.ts";
 import type { RoomMessage, RoomMessages } from "./messages.ts";
 import { PresenceRoll, readChannelData, type RoomMember } from "./presence_roll.ts";
-import { isChannelAuth } from "./signature.ts";
+import { isChannelAuth, isUserAuth } from "./signature.ts";
 
 /** So many messages that are none, or signatures that are wrong, and the connection ends. */
 const ODD_MAX = 64;
@@ -72,6 +73,8 @@ export class PusherSocket implements ClientSocket {
   /** Requests under way: a SUB's channel, or the name of a client event. */
   readonly #asked = new Map<number, Channel | string>();
   #requests = 0;
+  /** The channel of the user who has signed in; undefined: nobody has. */
+  #own: string | undefined;
   #odd = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -149,6 +152,7 @@ export class PusherSocket implements ClientSocket {
     if (event === "pusher:ping") this.#events?.message('{"op":"ping"}');
     else if (event === "pusher:pong") this.#events?.message('{"op":"pong"}');
     else if (event === "pusher:subscribe") this.#subscribe(message);
+    else if (event === "pusher:signin") this.#signIn(message);
     else if (event === "pusher:unsubscribe") this.#unsubscribe(message);
     else if (event.startsWith(CLIENT_EVENT)) this.#publish(message);
     else this.#refuse(`${event.slice(0, 64)} is no event that a client may send`);
@@ -160,6 +164,40 @@ export class PusherSocket implements ClientSocket {
     if (++this.#odd === ODD_MAX) this.close(1008, "too many messages that are none");
   }
 
+  #signIn({ data }: ClientMessage): void {
+    const { app, socket_id } = this.#options;
+    const { auth, user_data } = data === undefined ? {} : JSON.parse(data) ?? {};
+    const name = userChannel(userIn(user_data));
+    const problem = !isUserAuth(app, auth, socket_id, String(user_data))
+      ? `auth is not the app's signature for socket ${socket_id}`
+      : this.#own !== undefined
+      ? "signed in already"
+      : channelProblem(name, app.room_prefix);
+    if (problem !== undefined) {
+      this.#inner.send(errorText(CLOSE.refused, problem));
+      return this.close(CLOSE.refused, "not signed in");
+    }
+    this.#own = name;
+    this.#inner.send(
+      eventText("pusher:signin_success", JSON.stringify(JSON.stringify({ user_data }))),
+    );
+    this.#ask({ op: "sub", room: roomOf(name, app.room_prefix), no_echo: true }, this.#add(name));
+  }
+
+  #add(name: string, roll?: PresenceRoll): Channel {
+    const room_id = roomOf(name, this.#options.app.room_prefix);
+    const channel = { name, room_id, kind: kindOf(name), is_in: false, roll, pages_left: 0 };
+    this.#channels.set(room_id, channel);
+    return channel;
+  }
+
+  /** The user's own channel is joined by signing in; its ACK may have come already. */
+  #subscribeOwn(name: string): void {
+    if (name !== this.#own) return this.#refuseChannel(name, "nobody signed in as that user");
+    const channel = this.#channels.get(roomOf(name, this.#options.app.room_prefix));
+    if (channel?.is_in === true) this.#joined(channel);
+  }
+
   #subscribe({ data }: ClientMessage): void {
     const { app, socket_id, isClient } = this.#options;
     const asked = data === undefined ? {} : JSON.parse(data) ?? {};
@@ -167,6 +205,7 @@ export class PusherSocket implements ClientSocket {
     const problem = channelProblem(name, app.room_prefix);
     if (problem !== undefined) return this.#refuse(problem);
     const kind = kindOf(name);
+    if (kind === "user") return this.#subscribeOwn(name);
     const user = kind === "presence" ? readChannelData(channel_data) : undefined;
     const signed = { socket_id, channel: name, channel_data: user && channel_data };
     if (kind === "presence" && user === undefined) {
@@ -179,12 +218,10 @@ export class PusherSocket implements ClientSocket {
     const known = this.#channels.get(room_id);
     if (known !== undefined) return this.#inner.send(errorText(null, `already in ${name}`));
     const roll = user && new PresenceRoll(isClient);
-    const channel = { name, room_id, kind, is_in: false, roll, pages_left: 0 };
-    this.#channels.set(room_id, channel);
     const member = user === undefined
       ? {}
       : { presence: true, member_meta: { user_id: user.id, user_info: JSON.parse(user.info) } };
-    this.#ask({ op: "sub", room: room_id, no_echo: true, ...member }, channel);
+    this.#ask({ op: "sub", room: room_id, no_echo: true, ...member }, this.#add(name, roll));
   }
 
   #refuseChannel(name: string, problem: string): void {
@@ -195,6 +232,7 @@ export class PusherSocket implements ClientSocket {
   #unsubscribe({ data }: ClientMessage): void {
     const { channel: name } = data === undefined ? {} : JSON.parse(data) ?? {};
     const room_id = typeof name === "string" ? roomOf(name, this.#options.app.room_prefix) : "";
+    if (name === this.#own) return;
     // As the protocol has it, a channel that the client is not in has been left.
     if (this.#channels.delete(room_id)) this.#ask({ op: "unsub", room: room_id });
   }
@@ -203,7 +241,7 @@ export class PusherSocket implements ClientSocket {
     const { app } = this.#options;
     const channel = this.#channels.get(roomOf(name, app.room_prefix));
     if (!app.client_events) return this.#refuse("the app does not take client events");
-    if (channel?.is_in !== true || channel.kind === "public") {
+    if (channel?.is_in !== true || channel.kind === "public" || channel.kind === "user") {
       return this.#refuse(
         `${event.slice(0, 64)}: not in a private or presence channel of that name`,
       );
@@ -262,6 +300,10 @@ export class PusherSocket implements ClientSocket {
     if (channel === undefined || !channel.is_in) return;
     if (type === "PRESENCE_UPDATE" || type === "PRESENCE_LEAVE") {
       return this.#onMembers(channel, message);
+    }
+    const { app } = this.#options;
+    if (type === TERMINATE && channel.name === this.#own && message.sender === backendUser(app)) {
+      return this.close(CLOSE.refused, "ended by the app");
     }
     if (OWN_EVENT.test(type) || message.except === this.#options.socket_id) return;
     const text = eventText(type, message.data, channel.name);
@@ -325,6 +367,16 @@ export class PusherSocket implements ClientSocket {
       return this.#inner.send(refusedText(name, "AuthError", String(message), code));
     }
     this.#inner.send(errorText(code === 403 ? CLOSE.refused : null, String(message)));
+  }
+}
+
+/** The user's id in what its app's backend has signed; "" for none. */
+function userIn(user_data: unknown): string {
+  try {
+    const { id } = JSON.parse(String(user_data));
+    return typeof id === "string" ? id : "";
+  } catch {
+    return "";
   }
 }
 

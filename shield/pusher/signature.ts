@@ -39,6 +39,17 @@ export function isChannelAuth(
   return isSame(auth, `${key}:${hmac(secret, text)}`);
 }
 
+/** Whether `auth` is the app's word for who this socket's user is; `user_data` as the client sent it. */
+export function isUserAuth(
+  { key, secret }: AppKey,
+  auth: unknown,
+  socket_id: string,
+  user_data: string,
+): boolean {
+  const right = `${key}:${hmac(secret, `${socket_id}::user::${user_data}`)}`;
+  return typeof auth === "string" && isSame(auth, right);
+}
+
 /** A request of a backend. */
 export interface SignedRequest {
   readonly method: string;

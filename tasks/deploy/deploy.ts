@@ -125,10 +125,16 @@ async function jobs(
   return [...forms.flat(), ...jobProblems([...kustomized, ...documents], kustomized, version)];
 }
 
-/** The problems of the chart with its own values. */
+/** The problems of the chart with its own values, and with those of each size. */
 async function chart(tools: DeployTools, kustomized: readonly Document[]): Promise<string[]> {
   const { problems, value } = await validateChart(tools, CHART, []);
-  return [...problems, ...(value === undefined ? [] : chartProblems(value, kustomized))];
+  const sizes = (await Array.fromAsync(Deno.readDir(`${ROOT}${CHART}/sizes`)))
+    .map(({ name }) => validateChart(tools, CHART, ["--values", `${CHART}/sizes/${name}`]));
+  return [
+    ...problems,
+    ...(value === undefined ? [] : chartProblems(value, kustomized)),
+    ...(await Promise.all(sizes)).flatMap((size) => size.problems),
+  ];
 }
 
 async function kubernetes(tools: DeployTools): Promise<string[]> {

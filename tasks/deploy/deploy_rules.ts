@@ -199,6 +199,18 @@ function containerProblems(name: string, container: Document): string[] {
   ]);
 }
 
+function isSpread({ topologySpreadConstraints: spread = [] }: Document): boolean {
+  return ["topology.kubernetes.io/zone", "kubernetes.io/hostname"].every((key) =>
+    spread.some(({ topologyKey }: Document) => topologyKey === key)
+  );
+}
+
+/** The value of GOMEMLIMIT, as Kubernetes writes sizes. */
+function goLimit({ env = [] }: Document): string {
+  const value = env.find(({ name }: Document) => name === "GOMEMLIMIT")?.value;
+  return String(value).replace(/B$/, "");
+}
+
 function podProblems(name: string, workload: Document, configs: Configs): string[] {
   const pod = workload.spec.template.spec;
   const [container = {}] = pod.containers;
@@ -215,7 +227,11 @@ function podProblems(name: string, workload: Document, configs: Configs): string
     ]),
     ...podSecurityProblems(`kubernetes: ${name}`, pod),
     ...complaints(`kubernetes: ${name}`, [
-      ["expected topologySpreadConstraints", !pod.topologySpreadConstraints?.length],
+      ["expected topologySpreadConstraints over zones and nodes", !isSpread(pod)],
+      [
+        "expected GOMEMLIMIT of at most nine tenths of the limit of memory",
+        name === "nats" && !(sizeBytes(goLimit(container)) <= 0.9 * memory),
+      ],
       [
         `expected terminationGracePeriodSeconds of ${needed} or more`,
         !(pod.terminationGracePeriodSeconds >= needed),

@@ -19,7 +19,7 @@ const LIMITS: ModuleLimits = {
   locals: 50_000,
   parameters: 1_000,
   results: 1_000,
-  nesting: 10_000,
+  nested_loops: 10_000,
   table_entries: 10_000_000,
 };
 

@@ -21,7 +21,7 @@ const SPEC_LIMITS: ModuleLimits = {
   locals: 50_000,
   parameters: 1_000,
   results: 1_000,
-  nesting: 100_000,
+  nested_loops: 100_000,
   table_entries: 10_000_000, // as the engine's own
 };
 

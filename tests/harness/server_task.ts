@@ -12,14 +12,15 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** Starts it with this configuration; `wrapper` is a command that runs the one after it. */
+/** Starts it with this configuration; `wrapper` is a command that runs the one after it, `deno` another Deno. */
 export function startTask(
   part: "shield" | "brain" | "arq",
   config_file: string,
   wrapper: readonly string[] = [],
+  deno: readonly string[] = [Deno.execPath()],
 ): Deno.ChildProcess {
   const args = part === "arq" ? ["serve", "--config", config_file] : ["--config", config_file];
-  const [program = "", ...rest] = [...wrapper, Deno.execPath()];
+  const [program = "", ...rest] = [...wrapper, ...deno];
   return new Deno.Command(program, {
     args: [...rest, "task", "-q", part, ...args],
     cwd: ROOT,

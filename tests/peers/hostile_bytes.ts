@@ -97,7 +97,7 @@ export function manyFunctions(count: number): Bytes {
 
 /** A module of one function with blocks nested that deep; two bytes and one for each. */
 export function deepNesting(depth: number): Bytes {
-  const opened = Array.from({ length: depth }, () => [0x02, 0x40]).flat();
+  const opened = Array.from({ length: depth }, () => [0x03, 0x40]).flat();
   const body = [0, ...opened, ...Array<number>(depth + 1).fill(0x0b)];
   return moduleOf(
     TYPE_SECTION,

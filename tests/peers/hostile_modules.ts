@@ -112,7 +112,7 @@ const UPLOADS: readonly HostileModule[] = [
   ),
   tooLarge("nesting-1000000", () => deepNesting(1_000_000)),
   refused("nesting-300000", () => deepNesting(300_000), /body has 900002 bytes; 65536 are allowed/),
-  refused("nesting-20000", () => deepNesting(20_000), /blocks nest deeper than 256/),
+  refused("nesting-20000", () => deepNesting(20_000), /loops nest deeper than 256/),
   refused(
     "imports-wasi",
     () =>

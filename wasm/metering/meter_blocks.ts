@@ -37,8 +37,8 @@ interface Frame {
   readonly charge: OpenCharge;
   /** Whether control goes to its end other than by falling through the arm at hand. */
   targeted: boolean;
-  /** Whether a branch from live code inside leaves it for a place further out, or `return` does. */
-  escaped: boolean;
+  /** Which frame live code inside branches to or returns from, by the index of the outermost. */
+  reach: number;
 }
 
 /** Parameters and results of a block, loop or if. */
@@ -126,7 +126,7 @@ class Walk {
 
   #enter(op: number): void {
     const charge = this.#charge;
-    this.#frames.push({ op, entered: this.#live, charge, targeted: false, escaped: false });
+    this.#frames.push({ op, entered: this.#live, charge, targeted: false, reach: Infinity });
   }
 
   /** The first arm of an `if` is over. Its falling through is like a branch to the end. */
@@ -142,26 +142,27 @@ class Walk {
   #end(index: number): void {
     const frame = this.#frames.pop();
     if (frame === undefined) return;
+    const outer = this.#frames.at(-1);
+    if (outer !== undefined) outer.reach = Math.min(outer.reach, frame.reach);
     // A branch to a loop goes to its start, and an `if` without `else` may go to its end at once.
     const joined = frame.op !== Op.LOOP &&
       (frame.targeted || (frame.op === Op.IF && frame.entered));
     if (!joined && !this.#live) return;
     this.#live = true;
-    if (!frame.escaped) this.#charge = frame.charge;
+    if (frame.reach >= this.#frames.length) this.#charge = frame.charge;
     else if (joined) this.#open(index + 1);
   }
 
   /** A branch to one of `labels`. Live code only: what never runs goes nowhere. */
   #target(labels: readonly number[]): void {
     if (!this.#live) return;
-    let outermost = this.#frames.length - 1;
+    const top = this.#frames.at(-1);
     for (const label of labels) {
       const at = this.#frames.length - 1 - label;
       const frame = this.#frames[at];
       if (frame !== undefined) frame.targeted = true;
-      outermost = Math.min(outermost, at);
+      if (top !== undefined) top.reach = Math.min(top.reach, at);
     }
-    for (const frame of this.#frames.slice(outermost + 1)) frame.escaped = true;
   }
 
   /** A new block starts at `at`, if control arrives there. */

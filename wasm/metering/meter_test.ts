@@ -11,8 +11,8 @@ import { meter, type MeterOptions } from "./meter.ts";
 import { instructionUnits, PAGE_SHIFT } from "./prices.ts";
 import { MeteredInstance } from "../testing/wat.ts";
 import { plain } from "../module/module.ts";
-import { OPCODES } from "../module/opcodes.ts";
-import { fromText } from "../testing/bytes.ts";
+import { Op, OPCODES } from "../module/opcodes.ts";
+import { body, fromText, leb, listOf, moduleOf } from "../testing/bytes.ts";
 
 const FUEL = 100_000;
 
@@ -43,6 +43,33 @@ Deno.test("a call pays for what it runs, to the unit", () => {
   assert.equal(instance.call("sum", FUEL, 1000).units, entry + 10_000);
   assert.equal(instance.call("sum", entry + 10_000, 1000).trapped, false, "exactly enough");
   assert.equal(instance.call("sum", entry + 9_999, 1000).trapped, true, "one too few");
+});
+
+/** `run(n)` gives 7, by the `n`th case of a `switch` as compilers write it. */
+function switchOf(cases: number): Uint8Array {
+  const every = (code: (at: number) => readonly number[]) =>
+    Array.from({ length: cases }, (_none, at) => code(at)).flat();
+  const code = [
+    ...[Op.BLOCK, 0x40, ...every(() => [Op.BLOCK, 0x40])],
+    ...[Op.LOCAL_GET, 0, Op.BR_TABLE, ...leb(cases - 1), ...every(leb)],
+    ...every((at) => [Op.END, Op.I32_CONST, 7, Op.LOCAL_SET, 1, Op.BR, ...leb(cases - 1 - at)]),
+    ...[Op.END, Op.LOCAL_GET, 1, Op.END],
+  ];
+  return moduleOf(
+    listOf(1, [0x60, 1, 0x7f, 1, 0x7f]),
+    listOf(3, [0]),
+    listOf(7, [3, ...new TextEncoder().encode("run"), 0, 0]),
+    listOf(10, body(code, [1, 1, 0x7f])),
+  );
+}
+
+Deno.test("a switch of a thousand cases is metered, and each case pays alike", () => {
+  const instance = new MeteredInstance(switchOf(1_000));
+  const first = instance.call("run", FUEL, 0);
+  assert.equal(first.result, 7);
+  for (const at of [251, 252, 256, 999, 5_000]) {
+    assert.deepEqual(instance.call("run", FUEL, at), first);
+  }
 });
 
 /** Units of one call of `run`, in a module with this memory and body. */

@@ -148,10 +148,11 @@ interface Sequence {
 }
 
 /** Reads up to and with the `end` that closes the sequence itself. */
-function readSequence(reader: Reader, nesting_limit: number): Sequence {
+function readSequence(reader: Reader, loops_limit: number): Sequence {
   const code: Instruction[] = [];
   const offsets: number[] = [];
   const open: number[] = [];
+  let loops = 0;
   while (true) {
     const offset = reader.position;
     const opcode = readOpcode(reader);
@@ -160,22 +161,24 @@ function readSequence(reader: Reader, nesting_limit: number): Sequence {
     offsets.push(offset);
     const { op } = opcode;
     if (op === Op.BLOCK || op === Op.LOOP || op === Op.IF) {
-      if (open.length >= nesting_limit) {
-        throw overLimit(`blocks nest deeper than ${nesting_limit}`, offset);
+      if (op === Op.LOOP && ++loops > loops_limit) {
+        throw overLimit(`loops nest deeper than ${loops_limit}`, offset);
       }
       open.push(op);
     } else if (op === Op.ELSE) {
       if (open.at(-1) !== Op.IF) throw malformed("an else without an if", offset);
       open[open.length - 1] = Op.ELSE;
     } else if (op === Op.END) {
-      if (open.pop() === undefined) return { code, offsets };
+      const closed = open.pop();
+      if (closed === undefined) return { code, offsets };
+      if (closed === Op.LOOP) loops -= 1;
     }
   }
 }
 
 /** A constant expression, as its instructions without the closing `end`. */
 export function readConstExpression(reader: Reader, limits: ModuleLimits): Instruction[] {
-  const { code } = readSequence(reader, limits.nesting);
+  const { code } = readSequence(reader, limits.nested_loops);
   code.pop();
   return code;
 }
@@ -209,7 +212,7 @@ export function readBody(reader: Reader, limits: ModuleLimits): RawBody {
   const offset = reader.position;
   const body = reader.span(size_bytes);
   const locals = readLocals(body, limits);
-  const { code, offsets } = readSequence(body, limits.nesting);
+  const { code, offsets } = readSequence(body, limits.nested_loops);
   body.finish("a function body");
   return { locals, code, offsets: Uint32Array.from(offsets), offset, size_bytes };
 }

@@ -172,10 +172,17 @@ Deno.test("later features are refused by name", () => {
   });
 });
 
-function nested(depth: number): number[] {
-  const open = Array.from({ length: depth }, () => [0x02, 0x40]).flat();
+const LOOP = 0x03;
+
+function nested(depth: number, op = 0x02): number[] {
+  const open = Array.from({ length: depth }, () => [op, 0x40]).flat();
   return [...open, ...Array<number>(depth + 1).fill(0x0b)];
 }
+
+Deno.test("blocks may nest as deep as the size of a body lets them", () => {
+  const { functions: [body] } = decodeModule(moduleWith(nested(21_000)));
+  assert.equal(body?.code.length, 42_001);
+});
 
 function functions(count: number): Uint8Array {
   const bodies = Array<number[]>(count).fill([2, 0, 0x0b]);
@@ -197,7 +204,7 @@ Deno.test("each static limit takes what is at it and refuses what is above", () 
     [locals(1_024), locals(1_025), /1025 locals; 1024/],
     [type(16, 16), type(17, 0), /17 parameters; 16/],
     [type(16, 16), type(0, 17), /17 results; 16/],
-    [moduleWith(nested(256)), moduleWith(nested(257)), /deeper than 256/],
+    [moduleWith(nested(256, LOOP)), moduleWith(nested(257, LOOP)), /loops nest deeper than 256/],
     [tables(9_000, 1_000), tables(9_000, 1_001), /10001 entries; 10000/],
     [functions(10_000), functions(10_001), /10001 functions; 10000/],
   ];
@@ -225,7 +232,10 @@ Deno.test("the largest hostile modules are refused by a limit, not by effort", (
     "49,000 locals": ["limit", /49000 locals/, moduleWith([0x0b], [1, ...leb(49_000), 0x7f])],
   });
   const deep = { ...POLICY_LIMITS, module_bytes: 1e8, body_bytes: 1e8 };
-  assert.throws(() => decodeModule(moduleWith(nested(1_000_000)), deep), /deeper than 256/);
+  assert.throws(
+    () => decodeModule(moduleWith(nested(1_000_000, LOOP)), deep),
+    /loops nest deeper than 256/,
+  );
 });
 
 const INVALID: readonly (readonly [sentence: RegExp, text: string])[] = [

@@ -299,8 +299,8 @@ export interface ModuleLimits {
   readonly locals: number;
   readonly parameters: number;
   readonly results: number;
-  /** Blocks, loops and ifs inside each other. */
-  readonly nesting: number;
+  /** Loops inside each other: the optimising compiler's time grows with the square of their depth. */
+  readonly nested_loops: number;
   /** Sum of the initial entries of all tables, imported ones too. */
   readonly table_entries: number;
 }
@@ -313,7 +313,7 @@ export const POLICY_LIMITS: ModuleLimits = {
   locals: 1_024,
   parameters: 16,
   results: 16,
-  nesting: 256,
+  nested_loops: 256,
   table_entries: 10_000,
 };
 

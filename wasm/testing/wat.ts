@@ -38,9 +38,10 @@ export class MeteredInstance {
   readonly fuel: WebAssembly.Global;
   readonly height: WebAssembly.Global;
 
-  /** `text` is in the text format; every import is a function that gives 0. */
-  constructor(text: string, options: Partial<MeterOptions> = {}) {
-    const { bytes } = meter(fromText(text), { memory_limit_pages: 64, ...options });
+  /** `source` is a binary or in the text format; every import is a function that gives 0. */
+  constructor(source: string | Uint8Array, options: Partial<MeterOptions> = {}) {
+    const binary = typeof source === "string" ? fromText(source) : source;
+    const { bytes } = meter(binary, { memory_limit_pages: 64, ...options });
     const module = new WebAssembly.Module(bytes);
     const imports: Record<string, Record<string, () => number>> = {};
     for (const entry of WebAssembly.Module.imports(module)) {

@@ -163,3 +163,32 @@ async def test_refusals_are_the_same_over_http(bus: Bus) -> None:
         await arqon.connect("ws://127.0.0.1:1", token=bus.token(), transport="http")
     with pytest.raises(ValueError, match="transport is 'udp'"):
         arqon.connect(bus.url, token=bus.token(), transport="udp")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("answer", "came"),
+    [
+        (b"", "no answer to its request"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", "HTTP 200, and no event: a proxy may hold it back"),
+        (
+            b'HTTP/1.1 200 OK\r\n\r\nevent: session\ndata: {"path":"/x"}\n\n',
+            "its session, and no WELCOME",
+        ),
+    ],
+)
+async def test_what_does_not_open_says_what_came(answer: bytes, came: str) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    options = arqon.connect(
+        f"127.0.0.1:{port}", token="a.b.c", transport="http", handshake_timeout_ms=500
+    )
+    with pytest.raises(arqon.ArqonError, match=f"no WELCOME within 500 ms; over HTTP: {came}"):
+        async with options:
+            pass
+    server.close()

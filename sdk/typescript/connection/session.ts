@@ -125,7 +125,8 @@ export class Session {
     };
     socket.onclose = (event) => this.#finish(event.code, event.reason);
     this.#handshake = setTimeout(() => {
-      this.#detail = `no WELCOME within ${options.handshake_timeout_ms} ms`;
+      const late = `no WELCOME within ${options.handshake_timeout_ms} ms`;
+      this.#detail = socket.progress ? `${late}; ${socket.progress}` : late;
       this.#finish(1006, "");
     }, options.handshake_timeout_ms);
     const abort = () => this.close(1000, "", true);

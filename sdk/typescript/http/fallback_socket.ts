@@ -95,6 +95,10 @@ class FallbackSocket implements SocketLike {
     return this.#socket.bufferedAmount;
   }
 
+  get progress(): string {
+    return this.#socket.progress ?? "";
+  }
+
   send(frame: Uint8Array<ArrayBuffer>): void {
     this.#socket.send(frame);
   }

@@ -31,6 +31,7 @@ export class HttpSocket implements SocketLike {
   onmessage: SocketLike["onmessage"] = null;
   onerror: SocketLike["onerror"] = null;
   onclose: SocketLike["onclose"] = null;
+  progress = "over HTTP: no answer to its request";
   readonly #base: string;
   readonly #life = new AbortController();
   readonly #queue = new FrameQueue();
@@ -78,6 +79,7 @@ export class HttpSocket implements SocketLike {
     try {
       const { ok, status, body } = await this.#fetch(url, {});
       if (!ok || !body) return this.#fail(`HTTP ${status}`);
+      this.progress = `over HTTP: HTTP ${status}, and no event: a proxy may hold it back`;
       const parser = new EventParser();
       const reader = this.#reader = body.getReader();
       if (this.#is_over) return await reader.cancel();
@@ -108,6 +110,7 @@ export class HttpSocket implements SocketLike {
     const said = JSON.parse(data);
     if (name === "session") {
       this.#path = String(said.path);
+      this.progress = "over HTTP: its session, and no WELCOME";
       this.#sendSoon();
     } else if (name === "closed") this.#end(Number(said.code), String(said.reason));
   }

@@ -1,6 +1,7 @@
 /** A socket over HTTP that is closed while nobody answers. What it says to a Shield is in `tests/`. */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
+import { type ArqonError, connect } from "../mod.ts";
 import { HttpSocket } from "./http_socket.ts";
 
 Deno.test("a close that nobody answers ends the requests all the same", async () => {
@@ -23,6 +24,35 @@ Deno.test("a close that nobody answers ends the requests all the same", async ()
   // A server that owes an answer does not end.
   late.resolve(new Response());
   await server.shutdown();
+});
+
+Deno.test("an HTTP connection that does not open says what came and what did not", async () => {
+  const pieces = Promise.withResolvers<Response>();
+  const answers: Record<string, () => Response | Promise<Response>> = {
+    "no answer to its request": () => pieces.promise,
+    "HTTP 200, and no event: a proxy may hold it back": () => new Response(new ReadableStream()),
+    "its session, and no WELCOME": () =>
+      new Response(
+        new ReadableStream<string>({
+          start: (out) => out.enqueue('event: session\ndata: {"path":"/x"}\n\n'),
+        }).pipeThrough(new TextEncoderStream()),
+      ),
+  };
+  for (const [came, answer] of Object.entries(answers)) {
+    const server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen() {} },
+      ({ url }) => url.endsWith("/connections") ? answer() : new Response(),
+    );
+    const url = `127.0.0.1:${server.addr.port}`;
+    const options = { url, token: "a.b.c", transport: "http", handshake_timeout_ms: 500 } as const;
+    await assert.rejects(connect(options), ({ reason, message }: ArqonError) => {
+      assert.equal(reason, "unreachable");
+      assert.ok(message.includes(`no WELCOME within 500 ms; over HTTP: ${came}`), message);
+      return true;
+    });
+    pieces.resolve(new Response());
+    await server.shutdown();
+  }
 });
 
 /** Resolves when what nobody holds was collected. */

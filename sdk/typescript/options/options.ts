@@ -25,6 +25,8 @@ type Handler<Event> = { hear(event: Event): void }["hear"] | null;
 export interface SocketLike {
   binaryType: string;
   readonly bufferedAmount: number;
+  /** What came before it opened, for an error that says so; absent where the platform does not tell. */
+  readonly progress?: string;
   onmessage: Handler<{ readonly data: unknown }>;
   /** Called with an error; its `message` is shown, if there is one. */
   onerror: Handler<unknown>;

@@ -58,6 +58,10 @@ class RelaySocket implements SocketLike {
     return this.#socket.bufferedAmount;
   }
 
+  get progress(): string {
+    return this.#socket.progress ?? "";
+  }
+
   get onmessage(): SocketLike["onmessage"] {
     return this.#onmessage;
   }

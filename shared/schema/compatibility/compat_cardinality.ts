@@ -3,7 +3,13 @@
  * is. Names, presence, defaults and oneofs are in `compat_fields.ts` and `compat_oneofs.ts`.
  */
 import type { DescExtension, DescField } from "@bufbuild/protobuf";
-import { type Comparison, type Place, type Reading, READS } from "./compat_comparison.ts";
+import {
+  type Comparison,
+  isClosedIn,
+  type Place,
+  type Reading,
+  READS,
+} from "./compat_comparison.ts";
 import {
   compareValueTypes,
   isPackable,
@@ -25,7 +31,9 @@ function cardinalityOf(field: AnyField): Cardinality {
 
 /** The type of a field's values: of each one when repeated, of the map's values for a map. */
 function valueTypeOf(field: AnyField): ValueType {
-  if (field.enum !== undefined) return { kind: "enum", enum: field.enum };
+  if (field.enum !== undefined) {
+    return { kind: "enum", enum: field.enum, is_closed: isClosedIn(field, field.enum) };
+  }
   if (field.message === undefined) return { kind: "scalar", scalar: field.scalar };
   const delimited = "delimitedEncoding" in field && field.delimitedEncoding;
   return { kind: "message", message: field.message, delimited };

@@ -3,7 +3,14 @@
  * belong together, and where findings go. The rules are in the other `compat_*.ts` files.
  */
 import type { CompatibilityMode } from "../../schema_id.ts";
-import type { DescEnum, DescField, DescMessage, FileRegistry } from "@bufbuild/protobuf";
+import type {
+  DescEnum,
+  DescExtension,
+  DescField,
+  DescMessage,
+  FileRegistry,
+} from "@bufbuild/protobuf";
+import { Edition } from "@bufbuild/protobuf/wkt";
 import type { Directions, Finding, FindingRule, Severity } from "./findings.ts";
 import { directionsOf, FINDINGS_MAX } from "./findings.ts";
 
@@ -28,12 +35,31 @@ export interface Place {
   readonly field: string;
 }
 
+/** Whether a field drops the numbers that its enum does not name: in proto2 of any enum, by Java and C++. */
+export function isClosedIn(field: DescField | DescExtension, { open }: DescEnum): boolean {
+  const { file } = field.kind === "extension" ? field : field.parent;
+  return !open || file.edition === Edition.EDITION_PROTO2;
+}
+
+/** The names of the open enums that some field reads as closed. */
+function closedByFields(registry: FileRegistry): Set<string> {
+  const found = new Set<string>();
+  for (const type of registry) {
+    const fields = type.kind === "message" ? type.fields : type.kind === "extension" ? [type] : [];
+    for (const field of fields) {
+      if (field.enum !== undefined && isClosedIn(field, field.enum)) found.add(field.enum.typeName);
+    }
+  }
+  return found;
+}
+
 /** Two schemas under comparison. */
 export class Comparison {
   readonly directions: Directions;
   readonly #findings: { error: Finding[]; warning: Finding[] } = { error: [], warning: [] };
   readonly #dropped = { error: 0, warning: 0 };
   readonly #types = new Map<string, string>();
+  #closed: { readonly from: Set<string>; readonly to: Set<string> } | undefined;
 
   constructor(
     readonly from: FileRegistry,
@@ -42,6 +68,12 @@ export class Comparison {
     readonly versions: { readonly from: string; readonly to: string },
   ) {
     this.directions = directionsOf(mode);
+  }
+
+  /** Whether some reader of that side drops the numbers that the enum does not name. */
+  isClosed(side: "from" | "to", { open, typeName }: DescEnum): boolean {
+    this.#closed ??= { from: closedByFields(this.from), to: closedByFields(this.to) };
+    return !open || this.#closed[side].has(typeName);
   }
 
   /** Notes that a type goes by another name in the newer schema. */

@@ -43,7 +43,7 @@ function reportGone(
   reserved: Reservations,
 ): void {
   const is_reserved = reservesNumber(reserved, number);
-  const is_lost = !to.open && comparison.directions.backward;
+  const is_lost = comparison.isClosed("to", to) && comparison.directions.backward;
   const safe = is_reserved && !is_lost;
   const [first = ""] = names;
   const moved = names.find((name) => is.numbers.has(name));
@@ -122,7 +122,7 @@ export function compareEnums(comparison: Comparison, from: DescEnum, to: DescEnu
     if (is.names.has(number)) reportNames(comparison, to, number, names, was, is);
     else reportGone(comparison, to, number, names, is, reserved);
   }
-  if (!from.open && comparison.directions.forward) {
+  if (comparison.isClosed("from", from) && comparison.directions.forward) {
     for (const [number, [name = ""]] of is.names) {
       if (was.names.has(number)) continue;
       const detail = `is new; ${lostBy("the older version", number, "newer")}`;

@@ -1,5 +1,10 @@
 /** Rules about enum values, aliases, and open against closed enums. */
+import assert from "node:assert/strict";
+import { readUnpackedSet } from "../descriptors/descriptor_set.ts";
 import { expectFindings } from "../testing/compat_expect.ts";
+import { compileProtos } from "../testing/protos.ts";
+import { compareDescriptors } from "./compat.ts";
+import { type CompatibilityMode, formatFinding } from "./findings.ts";
 
 const proto2 = (body: string) => `syntax = "proto2"; package PACKAGE; ${body}`;
 
@@ -89,4 +94,32 @@ Deno.test("what a closed enum does not name is lost to its reader", async (t) =>
       expected: { FULL: ["error enum-default-changed E.B"] },
     },
   ]);
+});
+
+Deno.test("a proto2 message reads a proto3 file's enum as closed, which Java and C++ do", async () => {
+  const user = (body: string) =>
+    `syntax = "proto2"; package p; import "e.proto"; message M { ${body} }`;
+  const versions = (used: string, ...enums: readonly string[]) =>
+    Promise.all(enums.map(async (values) =>
+      readUnpackedSet(
+        await compileProtos({
+          "e.proto": `syntax = "proto3"; package p; enum E { Z = 0; ${values} }`,
+          "m.proto": user(used),
+        }),
+      ).registry
+    ));
+  const found = async (used: string, mode: CompatibilityMode, before: string, after: string) => {
+    const [from, to] = await versions(used, before, after);
+    return compareDescriptors(from!, to!, mode).map(formatFinding).join("\n");
+  };
+  const added = await found("optional E e = 1;", "FORWARD", "", "A = 1;");
+  assert.match(added, /enum-value-added/);
+  const removed = await found(
+    "repeated E e = 1;",
+    "BACKWARD",
+    "A = 1;",
+    'reserved 1; reserved "A";',
+  );
+  assert.match(removed, /enum-value-removed/);
+  assert.equal(await found("optional int32 e = 1;", "FULL", "", "A = 1;"), "");
 });

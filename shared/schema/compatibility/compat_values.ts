@@ -8,7 +8,7 @@ import { type Comparison, type Reading, READS } from "./compat_comparison.ts";
 /** The type of a value, as one side declares it. */
 export type ValueType =
   | { readonly kind: "scalar"; readonly scalar: ScalarType }
-  | { readonly kind: "enum"; readonly enum: DescEnum }
+  | { readonly kind: "enum"; readonly enum: DescEnum; readonly is_closed: boolean }
   | { readonly kind: "message"; readonly message: DescMessage; readonly delimited: boolean };
 
 type Form = "varint" | "zigzag" | "fixed32" | "fixed64" | "float" | "double" | "bytes";
@@ -93,7 +93,7 @@ export function merges(written: ValueType, read: ValueType): boolean {
 }
 
 function readInteger(written: ValueType, read: ValueType): Reading {
-  if (read.kind === "enum" && !read.enum.open) {
+  if (read.kind === "enum" && read.is_closed) {
     return { ok: false, note: "drops numbers that the closed enum does not name" };
   }
   const [low, high] = boundsOf(written);
@@ -102,15 +102,15 @@ function readInteger(written: ValueType, read: ValueType): Reading {
   return { ok: true, note: `changes values that ${typeName(read)} cannot hold` };
 }
 
-function readEnum(written: DescEnum, read: DescEnum): Reading {
+function readEnum(written: DescEnum, read: DescEnum, is_closed: boolean): Reading {
   const missing = written.values.filter(({ number }) =>
     !read.values.some((value) => value.number === number)
   );
   if (missing.length === 0) return { ok: true, note: "takes the numbers by their new names" };
   const names = missing.slice(0, 5).map(({ name }) => name).join(", ");
-  return read.open
-    ? { ok: true, note: `has no name for ${names}` }
-    : { ok: false, note: `drops ${names}` };
+  return is_closed
+    ? { ok: false, note: `drops ${names}` }
+    : { ok: true, note: `has no name for ${names}` };
 }
 
 /** How a value of type `written` reads as a value of type `read`; `same`: both are the same type. */
@@ -132,7 +132,7 @@ function readValue(written: ValueType, read: ValueType, same: boolean): Reading 
     return same ? READS : { ok: false, note: "takes one message for another" };
   }
   if (written.kind === "enum" && read.kind === "enum") {
-    return same ? READS : readEnum(written.enum, read.enum);
+    return same ? READS : readEnum(written.enum, read.enum, read.is_closed);
   }
   return written_form === "bytes" ? readBytes(written, read) : readInteger(written, read);
 }

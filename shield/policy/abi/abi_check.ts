@@ -132,8 +132,10 @@ function importProblem(
     ? functions[entry.name]
     : undefined;
   if (known === undefined || description.kind !== "function") {
+    const only = ([1, 2] as const)
+      .map((one) => `"${HOST_MODULE[one]}": ${Object.keys(HOST_FUNCTIONS[one]).join(", ")}`);
     const sentence = `The import ${label} (${description.kind}) is unknown; policies may import ` +
-      `only these functions of "${HOST_MODULE[abi]}": ${Object.keys(functions).join(", ")}.`;
+      `only these functions of ${only.join("; or of ")}.`;
     return { reason: "unknown-import", sentence };
   }
   const type = module.types[description.type];

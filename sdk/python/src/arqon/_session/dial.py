@@ -16,7 +16,7 @@ from arqon._session.close_reaction import upgrade_error
 from arqon._session.http_socket import HttpSocket
 from arqon._session.session import Session, SessionListener, Socket
 from arqon._time.within import within
-from arqon.errors import error_of
+from arqon.errors import ArqonError, error_of
 
 # At DEBUG the library would log the request's headers, and with them the token.
 _WIRE_LOG: Final = logging.getLogger("arqon.websocket")
@@ -42,17 +42,16 @@ async def open_session(
     timeout_seconds = handshake_timeout_ms / 1_000
     if resume is not None:
         url = f"{url}?resume={quote(resume, safe='')}"
+    http = HttpSocket(url, token, headers, tls) if over_http else None
     try:
         # What it sends goes to one host only: an answer that redirects is a refusal.
-        dialling = (
-            _dial_http(url, token, tls, headers) if over_http else _dial(url, token, tls, headers)
-        )
+        dialling = _dial(url, token, tls, headers) if http is None else _dial_http(http)
         socket = await within(timeout_seconds, dialling, lambda late: late.transport.abort())
     except InvalidStatus as error:
         answer = error.response
         raise upgrade_error(answer.status_code, answer.headers, bytes(answer.body)) from None
     except asyncio.TimeoutError:
-        raise error_of("unreachable", f"no upgrade within {handshake_timeout_ms} ms") from None
+        raise _late("upgrade", handshake_timeout_ms, http) from None
     except (OSError, WebSocketException, EOFError, ValueError) as error:
         raise error_of("unreachable", f"{type(error).__name__}: {error}") from None
     session = Session(socket, listener, request_timeout_ms)
@@ -60,7 +59,7 @@ async def open_session(
     try:
         opened = bool((await asyncio.wait({session.opened}, timeout=timeout_seconds))[0])
         if not opened:
-            raise error_of("unreachable", f"no WELCOME within {handshake_timeout_ms} ms")
+            raise _late("WELCOME", handshake_timeout_ms, http)
         opened = session.opened.exception() is None
         session.opened.result()
     finally:
@@ -69,10 +68,14 @@ async def open_session(
     return session
 
 
-async def _dial_http(
-    url: str, token: str, tls: ssl.SSLContext | None, headers: dict[str, str]
-) -> Socket:
-    socket = HttpSocket(url, token, headers, tls)
+def _late(what: str, timeout_ms: int, http: HttpSocket | None) -> ArqonError:
+    if http is None:
+        return error_of("unreachable", f"no {what} within {timeout_ms} ms")
+    detail = f"no WELCOME within {timeout_ms} ms; over HTTP: {http.progress}"
+    return error_of("unreachable", detail)
+
+
+async def _dial_http(socket: HttpSocket) -> Socket:
     try:
         await socket.open()
     except BaseException:

@@ -44,6 +44,7 @@ class HttpSocket:
         self._query = f"?{parts.query}"
         self._headers = {"Host": parts.netloc, **headers}
         self._token = token
+        self.progress = "no answer to its request"
         self._path = ""
         self._batch = 0
         self._unsent: deque[bytes] = deque()
@@ -70,11 +71,13 @@ class HttpSocket:
                     break
             retry = {"Retry-After": answer.headers.get("retry-after", "")}
             raise upgrade_error(answer.status, retry, body)
+        self.progress = "HTTP 200, and no event: a proxy may hold it back"
         self._events = _events(self._stream.body(answer))
         name, data = await anext(self._events, ("", ""))
         if name != "session":
             raise BrokenAnswerError("the answer is no connection")
         self._path = self._base + str(json.loads(data)["path"])
+        self.progress = "its session, and no WELCOME"
         self._sender = asyncio.get_running_loop().create_task(self._send_all())
 
     async def _connect(self) -> HttpStream:
