@@ -12,6 +12,7 @@ import { calls, epoch, examples, flagsOf, json, offset, positive } from "./group
 import { busOptionsLast, room, value, withConnection, withPace } from "./groups/options.ts";
 import type { Run } from "./groups/options.ts";
 import { addAudit } from "./groups/audit.ts";
+import { addData } from "./groups/data.ts";
 import { addDesired } from "./groups/desired.ts";
 import { addJournal } from "./groups/journal.ts";
 import { addBackup } from "./groups/backup.ts";
@@ -189,6 +190,7 @@ const PARTS: readonly (readonly [
   [addHook, "hook"],
   [addBridge, "bridge"],
   [addBackup, "backup", "restore"],
+  [addData, "user", "tenant"],
   [addStandby, "standby"],
   [addTrace, "trace"],
   [addWhy, "why"],
