@@ -120,4 +120,3 @@ function bucketStore(spine: Pick<Spine, "keyValue">, kept: Kept): DataStore {
 export function bucketStores(spine: Pick<Spine, "keyValue">): DataStore[] {
   return BUCKETS.map((kept) => bucketStore(spine, kept));
 }
-

@@ -16,17 +16,21 @@ export const DATA: Capability = {
     const stores = dataStores({
       ...{ spine, logs: durable.logs, journal: journal.admin.place },
       blocks: [
-        ...(usage === undefined ? [] : [{
-          name: "usage",
-          open: () => usage.admin.place.store(),
-          stays: "sums of the tenant, until [usage] retention_days",
-        } as const]),
+        ...(usage === undefined ? [] : [
+          {
+            name: "usage",
+            open: () => usage.admin.place.store(),
+            stays: "sums of the tenant, until [usage] retention_days",
+          } as const,
+        ]),
         ...(ledger.enabled && ledger.store
-          ? [{
-            name: "ledger",
-            open: () => spine.blocks("ledger", bounds),
-            stays: "who was sent what, without payloads, until [ledger] seconds",
-          } as const]
+          ? [
+            {
+              name: "ledger",
+              open: () => spine.blocks("ledger", bounds),
+              stays: "who was sent what, without payloads, until [ledger] seconds",
+            } as const,
+          ]
           : []),
       ],
     });

@@ -81,7 +81,9 @@ async function eraseIn(
   try {
     return await log.erase(room_id, offsets);
   } catch (error) {
-    if (!through || !(error instanceof ArqonError) || error.reason !== "settings-conflict") throw error;
+    if (!through || !(error instanceof ArqonError) || error.reason !== "settings-conflict") {
+      throw error;
+    }
   }
   const before = await log.count(room_id, 1);
   const keep = await log.count(room_id, Math.max(...offsets) + 1);
@@ -118,7 +120,8 @@ export function messageStore({ logs }: Pick<StoresContext, "logs">): DataStore {
       const rooms = [...folded].slice(0, 10).join(", ");
       return {
         ...stock,
-        stays: `what reducers were asked in ${rooms}: their rooms follow from it; remove it with arq room trim`,
+        stays:
+          `what reducers were asked in ${rooms}: their rooms follow from it; remove it with arq room trim`,
       };
     },
     async *lines(whose) {

@@ -1,5 +1,14 @@
 /** The descriptions of `/v1/data` of the admin API. */
-import { abouts, COUNT, ID, inQuery, list, object, TENANT, TEXT } from "../openapi/openapi_parts.ts";
+import {
+  abouts,
+  COUNT,
+  ID,
+  inQuery,
+  list,
+  object,
+  TENANT,
+  TEXT,
+} from "../openapi/openapi_parts.ts";
 import type { Schema } from "../openapi/openapi_parts.ts";
 
 const OFFSET: Schema = { type: "string", pattern: "^[0-9]{1,16}$" };
@@ -14,7 +23,8 @@ const WHOSE = [
 export const DATA_ABOUT = abouts({
   findData: {
     tag: "data",
-    summary: "what the bus keeps of a tenant, a user, a room or a message, by store; what stays, and why",
+    summary:
+      "what the bus keeps of a tenant, a user, a room or a message, by store; what stays, and why",
     query: WHOSE,
     answer: object({
       node_id: ID,

@@ -9,6 +9,7 @@ import { bucketStores } from "./buckets.ts";
 import { blockStore } from "./blocks.ts";
 import type { KeptBlocks } from "./blocks.ts";
 import { messageStore } from "./messages.ts";
+import { snapshotStore } from "./snapshots.ts";
 
 /** Who, and what of it; a tenant's all when there is neither user nor room. */
 export interface Whose {
@@ -53,7 +54,8 @@ export interface StoresContext {
 }
 
 /** Whether the whole tenant is meant. */
-export const isTenant = ({ user, room }: Whose): boolean => user === undefined && room === undefined;
+export const isTenant = ({ user, room }: Whose): boolean =>
+  user === undefined && room === undefined;
 
 /** All of them; what was removed from files is gone once `Spine.scrub` has run. */
 export function dataStores(context: StoresContext): readonly DataStore[] {
@@ -64,13 +66,16 @@ export function dataStores(context: StoresContext): readonly DataStore[] {
     messageStore(context),
     blockStore({ name: "journal", open, stays }, journal),
     ...blocks.map((kept) => blockStore(kept)),
+    snapshotStore(spine),
     ...bucketStores(spine),
   ];
 }
 
 /** What nobody erases by this, and until when it is there. */
 export const KEPT: Readonly<Record<string, string>> = {
-  audit: "who did what on the admin API stays for [audit] retention_days, for it is the proof of this erasure, too",
-  backups: "arq backup and arq standby have their own copies: delete them, or erase again after a restore",
+  audit:
+    "who did what on the admin API stays for [audit] retention_days, for it is the proof of this erasure, too",
+  backups:
+    "arq backup and arq standby have their own copies: delete them, or erase again after a restore",
   mirrors: "buses and tools that a mirror, a hook or a bridge has sent it to have their own copies",
 };

@@ -49,7 +49,18 @@ Deno.test("arq finds, exports and erases what is kept of users, rooms and tenant
   assert.match(none.stdout, /keeps nothing of tenant acme/, none.stderr);
   const stranger = await bus.tokenFor({ role: "admin", tenant: "globex", user: "x" });
   const refused = await runArq(
-    ["user", "erase", "ann", "--yes", "--admin-url", bus.admin_url, "--token", stranger, "--tenant", "acme"],
+    [
+      "user",
+      "erase",
+      "ann",
+      "--yes",
+      "--admin-url",
+      bus.admin_url,
+      "--token",
+      stranger,
+      "--tenant",
+      "acme",
+    ],
   );
   assert.notEqual(refused.code, 0);
 });

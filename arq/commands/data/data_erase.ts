@@ -88,7 +88,10 @@ async function erased(io: Io, admin: Admin, flags: EraseFlags, whose: Whose): Pr
     failed === undefined ? `${store}: ${erased} erased` : `${store}: NOT erased: ${failed}`
   );
   const text = lines.length === 0 ? "there was nothing to erase" : lines.join("\n");
-  await print(io.stdout, flags.json === true ? `${JSON.stringify(answer)}\n` : `${printable(text)}\n`);
+  await print(
+    io.stdout,
+    flags.json === true ? `${JSON.stringify(answer)}\n` : `${printable(text)}\n`,
+  );
   return stores.some(({ failed }) => failed !== undefined) ? EXIT.failure : EXIT.ok;
 }
 

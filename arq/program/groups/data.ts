@@ -6,7 +6,8 @@ import type { Run } from "./options.ts";
 const erase = () => import("../../commands/data/data_erase.ts");
 const exported = () => import("../../commands/data/data_export.ts");
 
-const ERASED = "\nFirst it says what stands where, and asks; --dry-run does no more than that. A second later no Shield" +
+const ERASED =
+  "\nFirst it says what stands where, and asks; --dry-run does no more than that. A second later no Shield" +
   "\nserves it, and who comes back to a room from before it is told erased. Needs a token of role admin.\n";
 
 const withTenant = (command: Command): Command =>
@@ -32,7 +33,10 @@ function addUser(program: Command, run: Run): void {
     .description("erase what the bus keeps of a user")
     .argument("<user>", "the user's id")
     .option("--room <id>", "of this room alone", room)
-    .option("--through", "in logs that an older ArqonBus made: with all that stands before it in a room")
+    .option(
+      "--through",
+      "in logs that an older ArqonBus made: with all that stands before it in a room",
+    )
     .addHelpText(
       "after",
       ERASED +
@@ -42,7 +46,9 @@ function addUser(program: Command, run: Run): void {
 }
 
 function addTenant(program: Command, run: Run): void {
-  const tenant = program.command("tenant").description("what the bus keeps of a tenant: export, delete");
+  const tenant = program.command("tenant").description(
+    "what the bus keeps of a tenant: export, delete",
+  );
   withFile(withConnection(tenant.command("export")))
     .description("write what the bus keeps of a tenant into a file")
     .argument("<tenant>", "the tenant", id("tenant"))

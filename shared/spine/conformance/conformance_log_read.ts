@@ -192,7 +192,10 @@ async function erases(bus: Bus): Promise<void> {
   assert.deepEqual([await mine.erased("a"), (await mine.head("a")).erased ?? 0], [0, 0]);
   // Another room's, one that never was and one that is there twice.
   assert.equal(await mine.erase("a", [others[0]!, at(7) + 100, at(2), at(4), at(4)]), 2);
-  assert.deepEqual(await stored(), written.filter((offset) => offset !== at(2) && offset !== at(4)));
+  assert.deepEqual(
+    await stored(),
+    written.filter((offset) => offset !== at(2) && offset !== at(4)),
+  );
   assert.deepEqual(offsets(await theirs.read("b", { ...LOTS, after: 0 })), others);
   assert.deepEqual([await theirs.erased("a"), await theirs.erased("b")], [at(4), 0]);
   assert.equal((await theirs.head("a")).erased, at(4));
@@ -204,7 +207,10 @@ async function erases(bus: Bus): Promise<void> {
   assert.equal(await theirs.count("a", 0), 6);
   // The oldest, and the newest.
   assert.equal(await mine.erase("a", [at(0), at(7)]), 2);
-  assert.deepEqual([await theirs.oldest("a"), (await theirs.head("a")).last?.offset], [at(1), at(6)]);
+  assert.deepEqual([await theirs.oldest("a"), (await theirs.head("a")).last?.offset], [
+    at(1),
+    at(6),
+  ]);
   assert.deepEqual([...await theirs.heads(["a"])], [["a", at(6)]]);
   assert.equal(await told(at(6)), "erased", "the newest is gone");
   assert.equal(await told(at(7)), "complete");

@@ -211,7 +211,11 @@ Deno.test("an erased message is served for a second at most, and who missed it i
     return [outcome(subscriber[0]), ...offsetsOf(subscriber[0])];
   };
   for (const after of [0, 1, 3]) {
-    assert.deepEqual(await comes(after), ["erased", 6], "and the last message, as anybody who comes");
+    assert.deepEqual(
+      await comes(after),
+      ["erased", 6],
+      "and the last message, as anybody who comes",
+    );
   }
   assert.deepEqual(await comes(4), ["true", 5, 6], "what is there is given");
   assert.deepEqual(await comes(6), ["true"]);
