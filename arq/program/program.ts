@@ -12,7 +12,7 @@ import { calls, epoch, examples, flagsOf, json, offset, positive } from "./group
 import { busOptionsLast, room, value, withConnection, withPace } from "./groups/options.ts";
 import type { Run } from "./groups/options.ts";
 import { addAudit } from "./groups/audit.ts";
-import { addData } from "./groups/data.ts";
+import { addData } from "./groups/data/data.ts";
 import { addDesired } from "./groups/desired.ts";
 import { addJournal } from "./groups/journal.ts";
 import { addBackup } from "./groups/backup.ts";

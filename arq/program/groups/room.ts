@@ -2,7 +2,6 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import type { Uint64 } from "@arqon/sdk";
-import { addRoomErase } from "./data.ts";
 import { addRoomHistory } from "./room_history.ts";
 import {
   calls,
@@ -324,5 +323,4 @@ export function addRoom(program: Command, run: Run): void {
   addRoomClass(group, run);
   addRoomHistory(group, run);
   addRoomDeploy(group, run);
-  addRoomErase(group, run);
 }

@@ -52,6 +52,42 @@ export const MESSAGE_BYTES = 128;
 export const weightOf = ({ messages, bytes }: Pick<RoomRow, "messages" | "bytes">): number =>
   bytes + messages * MESSAGE_BYTES;
 
+/** What removes single messages, and what is known of that. */
+function prepareErasing(database: DatabaseSync) {
+  const messages = "FROM message WHERE room = ?";
+  return {
+    erase: database.prepare(
+      "DELETE FROM message WHERE room = ? AND offset = ? RETURNING length(payload) AS bytes",
+    ),
+    ends: database.prepare(
+      `SELECT (SELECT max(offset) ${messages}) AS last, (SELECT time_ms ${messages} ` +
+        "ORDER BY offset LIMIT 1) AS oldest_ms",
+    ),
+    note_erased: database.prepare(
+      "INSERT INTO erased (room, offset) VALUES (?, ?) " +
+        "ON CONFLICT (room) DO UPDATE SET offset = max(offset, excluded.offset)",
+    ),
+    erased: database.prepare("SELECT offset FROM erased WHERE room = ?"),
+    forget_erased: database.prepare("DELETE FROM erased WHERE room = ?"),
+  };
+}
+
+/** Keys against repetition. */
+function prepareRepeats(database: DatabaseSync) {
+  return {
+    repeat: database.prepare("SELECT offset, time_ms FROM repeat WHERE key = ?"),
+    add_repeat: database.prepare(
+      "INSERT OR REPLACE INTO repeat (key, offset, time_ms) VALUES (?, ?, ?)",
+    ),
+    // Ids are in the order of time: a replaced key has got a new one.
+    old_repeats: database.prepare(
+      "SELECT max(id) AS id FROM (SELECT id, time_ms FROM repeat ORDER BY id LIMIT ?) " +
+        "WHERE time_ms < ?",
+    ),
+    remove_repeats: database.prepare("DELETE FROM repeat WHERE id <= ?"),
+  };
+}
+
 function prepare(database: DatabaseSync) {
   const messages = "FROM message WHERE room = ?";
   return {
@@ -108,29 +144,8 @@ function prepare(database: DatabaseSync) {
     ),
     count: database.prepare(`SELECT count(*) AS messages ${messages} AND offset >= ?`),
     remove: database.prepare("DELETE FROM message WHERE room = ? AND offset <= ?"),
-    erase: database.prepare(
-      "DELETE FROM message WHERE room = ? AND offset = ? RETURNING length(payload) AS bytes",
-    ),
-    ends: database.prepare(
-      `SELECT (SELECT max(offset) ${messages}) AS last, (SELECT time_ms ${messages} ` +
-        "ORDER BY offset LIMIT 1) AS oldest_ms",
-    ),
-    note_erased: database.prepare(
-      "INSERT INTO erased (room, offset) VALUES (?, ?) " +
-        "ON CONFLICT (room) DO UPDATE SET offset = max(offset, excluded.offset)",
-    ),
-    erased: database.prepare("SELECT offset FROM erased WHERE room = ?"),
-    forget_erased: database.prepare("DELETE FROM erased WHERE room = ?"),
-    repeat: database.prepare("SELECT offset, time_ms FROM repeat WHERE key = ?"),
-    add_repeat: database.prepare(
-      "INSERT OR REPLACE INTO repeat (key, offset, time_ms) VALUES (?, ?, ?)",
-    ),
-    // Ids are in the order of time: a replaced key has got a new one.
-    old_repeats: database.prepare(
-      "SELECT max(id) AS id FROM (SELECT id, time_ms FROM repeat ORDER BY id LIMIT ?) " +
-        "WHERE time_ms < ?",
-    ),
-    remove_repeats: database.prepare("DELETE FROM repeat WHERE id <= ?"),
+    ...prepareErasing(database),
+    ...prepareRepeats(database),
   };
 }
 

@@ -37,7 +37,7 @@ export class Follower {
   #log_offset = 0;
   /** The highest offset of the room that the log is known to have. */
   #goal = 0;
-  /** Messages up to here were erased; what is kept for who comes back begins behind it. */
+  /** Messages up to here were erased; what is kept for returning subscribers begins behind it. */
   #erased = 0;
   /** The log has none of the room now, but may have had some up to this offset that never came. */
   #unproven = 0;

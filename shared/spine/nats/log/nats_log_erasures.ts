@@ -1,7 +1,7 @@
 /**
  * Single messages that are removed from a stream, and the mark that says so. Nothing in the stream shows such a hole, so
- * who erases notes it first, in `LOGS_BUCKET`, and who reads asks after the read. Of what somebody else removes
- * (`nats stream rmm`) whoever hears the request notes it, for all rooms of the stream.
+ * who erases notes it first, in `LOGS_BUCKET`, and who reads asks after the read. Whoever hears the request
+ * of somebody else (`nats stream rmm`) notes that hole for all rooms of the stream.
  */
 import { ArqonError } from "@arqon/proto";
 import { changeDocument } from "../../contract/compare_and_set.ts";
@@ -24,7 +24,7 @@ const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
 const roomKey = (tenant_id: string, room_id: string): KvKey => ["erased", tenant_id, room_id];
-/** Of what others have removed. */
+/** What others have removed. */
 const streamKey = (stream: string): KvKey => ["erased-in", stream];
 
 /** Up to which offset, if the mark is about this stream; 0: nothing. */

@@ -14,7 +14,7 @@ import {
 } from "./nats_log_config.ts";
 import { messageId } from "./nats_log_message.ts";
 import { ownPlace } from "./nats_log_place.ts";
-import { Samples } from "./nats_log_samples.ts";
+import { Samples } from "./nats_log_clock.ts";
 
 const PAYLOAD_BYTES = 10;
 

@@ -1,22 +1,14 @@
-/** The command line of `arq user`, `arq tenant` and `arq room erase`; what they do is in `commands/data/`. */
+/** The command line of `arq user` and `arq tenant`; what they do is in `commands/data/`. */
 import type { Command } from "commander";
-import { calls, examples, id, offset, room, withConnection } from "./options.ts";
-import type { Run } from "./options.ts";
+import { calls, examples, id, room, withConnection } from "../options.ts";
+import type { Run } from "../options.ts";
+import { ERASED, withErasing } from "../room_history.ts";
 
-const erase = () => import("../../commands/data/data_erase.ts");
-const exported = () => import("../../commands/data/data_export.ts");
-
-const ERASED =
-  "\nFirst it says what stands where, and asks; --dry-run does no more than that. A second later no Shield" +
-  "\nserves it, and who comes back to a room from before it is told erased. Needs a token of role admin.\n";
+const erase = () => import("../../../commands/data/data_erase.ts");
+const exported = () => import("../../../commands/data/data_export.ts");
 
 const withTenant = (command: Command): Command =>
   withConnection(command).option("--tenant <id>", "the tenant", id("tenant"), "default");
-
-const withErasing = (command: Command): Command =>
-  command.option("--dry-run", "say only what stands where")
-    .option("--yes", "do not ask")
-    .option("--json", "print the answer as JSON");
 
 const withFile = (command: Command): Command =>
   command.requiredOption("--out <file>", "the new file, of one JSON object a line; - is stdout");
@@ -69,19 +61,4 @@ function addTenant(program: Command, run: Run): void {
 export function addData(program: Command, run: Run): void {
   addUser(program, run);
   addTenant(program, run);
-}
-
-/** Adds `arq room erase`. */
-export function addRoomErase(group: Command, run: Run): void {
-  withErasing(withTenant(group.command("erase")))
-    .description("erase a room with what stands beside it, or one message of it")
-    .argument("<room>", "the room", room)
-    .option("--offset <n>", "this message alone", offset)
-    .option("--through", "in a log that an older ArqonBus made: with all that stands before it")
-    .addHelpText(
-      "after",
-      ERASED +
-        examples("arq room erase orders --offset 41", "arq room erase orders --tenant acme --yes"),
-    )
-    .action(run(calls(erase, "roomErase")));
 }
