@@ -65,20 +65,26 @@ async function* entriesOf(
   }
 }
 
-function lineOf(name: string, { key, value }: KvEntry): string {
-  const text = new TextDecoder().decode(value);
-  const body = isJson(text)
-    ? `"value":${text}`
-    : `"base64":${JSON.stringify(Buffer.from(value).toString("base64"))}`;
-  return `{"store":${JSON.stringify(name)},"key":${JSON.stringify(key.slice(1))},${body}}`;
+function lineOf(name: string, { key, value }: KvEntry, { user }: Whose): string {
+  const head = `"store":${JSON.stringify(name)},"key":${JSON.stringify(key.slice(1))}`;
+  return `{${head},${bodyOf(value, user)}}`;
 }
 
-function isJson(text: string): boolean {
+/** As JSON where it is some, else as text, else as bytes. In a room's state each line is somebody's: a user gets the own ones. */
+function bodyOf(value: Uint8Array, user: string | undefined): string {
+  let text: string;
   try {
-    JSON.parse(text);
-    return !text.includes("\n");
+    text = new TextDecoder("utf-8", { fatal: true }).decode(value);
   } catch {
-    return false;
+    return `"base64":${JSON.stringify(value.toBase64())}`;
+  }
+  try {
+    return `"value":${JSON.stringify(JSON.parse(text))}`;
+  } catch {
+    const lines = text.split("\n").filter((line) =>
+      user === undefined || line.includes(JSON.stringify(user))
+    );
+    return `"text":${JSON.stringify(lines.join("\n"))}`;
   }
 }
 
@@ -101,7 +107,9 @@ function bucketStore(spine: Pick<Spine, "keyValue">, kept: Kept): DataStore {
       return stays.size === 0 ? stock : { ...stock, stays: [...stays].join("; ") };
     },
     async *lines(whose) {
-      for await (const entry of entriesOf(await open(), kept, whose)) yield lineOf(name, entry);
+      for await (const entry of entriesOf(await open(), kept, whose)) {
+        yield lineOf(name, entry, whose);
+      }
     },
     async erase(whose) {
       const opened = await open();
