@@ -36,7 +36,13 @@ interface Stage {
   readonly manager: JetStreamManager;
   readonly stream: string;
   /** A client of the first Shield, which opens each room before anything is in it, or of the second. */
-  open(shield: 0 | 1): Promise<DurableClient>;
+  open(shield: 0 | 1, user?: string): Promise<DurableClient>;
+  /** Asks the admin listener of the second Shield. */
+  // deno-lint-ignore no-explicit-any -- the shape depends on the path
+  admin(method: string, path: string, body?: unknown): Promise<any>;
+  /** The lines of an export. */
+  // deno-lint-ignore no-explicit-any
+  exported(path: string): Promise<any[]>;
   readonly token: string;
   readonly urls: readonly [string, string];
   /** Of the first Shield to NATS. */
@@ -58,8 +64,12 @@ async function onStage(run: (stage: Stage) => Promise<void>): Promise<void> {
   await using two = await startServer("shield", config, issuer.dir, 'node_id = "two"');
   const shields = [one, two] as const;
   const token = await issuer.tokenFor();
-  const open = (at: 0 | 1) =>
-    DurableClient.open(`${httpOf(shields[at]).replace(/^http/, "ws")}/v1/socket`, token);
+  const open = async (at: 0 | 1, user?: string) =>
+    await DurableClient.open(
+      `${httpOf(shields[at]).replace(/^http/, "ws")}/v1/socket`,
+      user === undefined ? token : await issuer.tokenFor({ sub: user }),
+    );
+  const admin = new HttpPeer(two.ready.admin_url ?? "", await issuer.tokenFor({ role: "admin" }));
   using busy = await open(0);
   using other = await open(1);
   // Both have the log open, and other rooms of the tenant lose messages to their size, as they do anywhere.
@@ -78,6 +88,18 @@ async function onStage(run: (stage: Stage) => Promise<void>): Promise<void> {
       token,
       link,
       urls: [httpOf(one), httpOf(two)],
+      async admin(method, path, body) {
+        const answer = await admin.call(method, path, body);
+        assert.equal(answer.status, 200, JSON.stringify(answer.body));
+        return answer.body;
+      },
+      async exported(path) {
+        const response = await fetch(`${two.ready.admin_url}/v1/${path}`, {
+          headers: { authorization: `Bearer ${await issuer.tokenFor({ role: "admin" })}` },
+        });
+        const text = await response.text();
+        return text.trimEnd().split("\n").map((line) => JSON.parse(line));
+      },
       subjectOf: (room) => `log.t.acme.r.${room}`,
     });
   } finally {
@@ -223,13 +245,67 @@ async function neverMissing(stage: Stage): Promise<void> {
   }
 }
 
-async function singleMessages({ manager, stream, open }: Stage): Promise<void> {
-  using publisher = await open(0);
-  const [offset = 0] = await publisher.fill("single", [1]);
-  await assert.rejects(
-    manager.streams.deleteMessage(stream, offset),
-    /message deletes not permitted|delete/,
-  );
+/** By the admin API of one Shield, or by `nats stream rmm`, while both serve the room. */
+async function singleMessages(stage: Stage, way: "erase" | "rmm"): Promise<void> {
+  const room = `single-${way}`;
+  using reader = await stage.open(0);
+  const { offset: start, epoch } = await reader.join(room);
+  using publisher = await stage.open(0);
+  const offsets = await publisher.fill(room, numbers(0, 10));
+  await reader.hears(offsets);
+  const back = (at: 0 | 1, after_offset: number | undefined, missed: readonly number[]) =>
+    comesBack(stage, at, room, { after_offset, epoch }, missed);
+  assert.equal(await back(1, offsets[0], offsets.slice(1)), "", "the other Shield has it, too");
+  if (way === "rmm") await stage.manager.streams.deleteMessage(stage.stream, offsets[4]!);
+  else {
+    const erased = await stage.admin("POST", "data/erase", {
+      ...{ tenant: "acme", room, offset: offsets[4] },
+    });
+    assert.deepEqual(erased.stores, [{ store: "messages", erased: 1 }]);
+  }
+  const left = offsets.filter((_, n) => n !== 4);
+  for (const at of [0, 1] as const) {
+    const refused = () => back(at, offsets[1], []);
+    await seen("the Shield to refuse", refused, (told) => told !== "", 5_000);
+    for (const place of [start, offsets[0], offsets[3]]) {
+      assert.equal(await back(at, place, []), "erased", `${way}, ${at}, after ${place}`);
+    }
+    assert.equal(await back(at, offsets[4], offsets.slice(5)), "", "what is there is given");
+    const path = `rooms/${room}/messages?limit=100`;
+    const { body } = await new HttpPeer(stage.urls[at], stage.token).call("GET", path);
+    assert.deepEqual(body.messages.map(({ offset }: { offset: number }) => offset), left);
+  }
+  const [next = 0] = await publisher.fill(room, ["next"]);
+  assert.equal((await reader.told()).offset, next, "who hears the room goes on");
+}
+
+/** All that a user has sent, in two rooms among what others sent. */
+async function ofAUser(stage: Stage): Promise<void> {
+  using ann = await stage.open(0);
+  using bob = await stage.open(1, "bob");
+  const places: Record<string, { anns: number[]; bobs: number[]; epoch: string }> = {};
+  for (const room of ["user-1", "user-2"]) {
+    const { epoch } = await ann.join(room);
+    const anns = await ann.fill(room, numbers(0, 3));
+    const bobs = await bob.fill(room, numbers(0, 3));
+    anns.push(...await ann.fill(room, numbers(3, 1)));
+    places[room] = { anns, bobs, epoch };
+  }
+  const find = () => stage.admin("GET", "data?tenant=acme&user=bob");
+  const [messages] = (await find()).stores;
+  assert.deepEqual([messages.store, messages.count], ["messages", 6]);
+  const lines = await stage.exported("data/export?tenant=acme&user=bob");
+  assert.equal(lines.length, 7);
+  for (const { message } of lines.slice(0, -1)) assert.equal(message.sender, "bob");
+  const erased = await stage.admin("POST", "data/erase", { tenant: "acme", user: "bob" });
+  assert.deepEqual(erased.stores, [{ store: "messages", erased: 6 }]);
+  assert.deepEqual((await find()).stores, []);
+  for (const [room, { anns, bobs, epoch }] of Object.entries(places)) {
+    const back = (after_offset: number | undefined, missed: readonly number[]) =>
+      comesBack(stage, 1, room, { after_offset, epoch }, missed);
+    assert.equal(await back(anns[2], []), "erased");
+    assert.equal(await back(bobs[2], anns.slice(3)), "");
+  }
 }
 
 /** Purged while the first Shield has no NATS: it hears of no request. */
@@ -309,6 +385,7 @@ Deno.test("what was erased in NATS is served by no Shield, and recovery is whole
     for (const way of ["whole", "up-to", "keep"] as const) await erases(stage, way);
     await overHttp(stage);
     await lastIsGone(stage);
-    await singleMessages(stage);
+    for (const way of ["erase", "rmm"] as const) await singleMessages(stage, way);
+    await ofAUser(stage);
   });
 });

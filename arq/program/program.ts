@@ -21,6 +21,7 @@ import {
 import { busOptionsLast, room, span, value, withConnection, withPace } from "./groups/options.ts";
 import type { Run } from "./groups/options.ts";
 import { addAudit } from "./groups/audit.ts";
+import { addData } from "./groups/data/data.ts";
 import { addDesired } from "./groups/desired.ts";
 import { addJournal } from "./groups/journal.ts";
 import { addBackup } from "./groups/backup.ts";
@@ -191,6 +192,7 @@ const PARTS: readonly (readonly [
   [addHook, "hook"],
   [addBridge, "bridge"],
   [addBackup, "backup", "restore"],
+  [addData, "user", "tenant"],
   [addStandby, "standby"],
   [addTrace, "trace"],
   [addWhy, "why"],

@@ -39,7 +39,9 @@ export interface Position {
 }
 
 /** Why a subscriber is not recovered. */
-export type Unrecovered = "epoch-changed" | "history-trimmed" | "too-many" | "offset-ahead";
+export type Unrecovered = Lost | "too-many" | "offset-ahead";
+/** Why messages are lost for good. */
+export type Lost = "epoch-changed" | "history-trimmed" | "erased";
 
 /**
  * How a subscriber enters a room. All members tell the state of the moment in which they are read, up
@@ -67,7 +69,7 @@ export interface RoomEvents {
   /** The next message in order, for subscribers that are not behind. */
   onEntry(entry: Entry): void;
   /** Messages are lost for good, before the first entry after them. */
-  onGap(reason: "history-trimmed" | "epoch-changed"): void;
+  onGap(reason: Lost): void;
 }
 
 /** One room's log in this process, or the way to it. */

@@ -15,6 +15,7 @@ export const CAPABILITIES: Readonly<Record<string, readonly string[]>> = {
   backup: ["shared/backup", "shield/backup"],
   bridge: ["shared/bridge"],
   console: ["shield/admin/console"],
+  data: ["shield/data"],
   deltas: ["shield/deltas", "shield/fossil", "shield/vcdiff"],
   durable: ["shield/durable"],
   filters: ["shield/filter", "shared/filter"],

@@ -219,6 +219,9 @@ function cluster(): Row[] {
     ["GET /v1/journal?tenant=TENANT"],
     ["GET /v1/journal/status?tenant=TENANT"],
     ["POST /v1/journal/erase", gone],
+    ["GET /v1/data?tenant=TENANT"],
+    ["GET /v1/data/export?tenant=TENANT&user=nobody"],
+    ["POST /v1/data/erase", gone],
     ["GET /v1/usage?tenant=TENANT&by=room,policy,user"],
     // It has nothing to hand out: all is in memory.
     ["GET /v1/backup", undefined, 400],

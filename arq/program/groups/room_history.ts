@@ -241,4 +241,37 @@ export function addRoomHistory(group: Command, run: Run): void {
   addFork(group, run);
   addTrim(group, run);
   addRepair(group, run);
+  addErase(group, run);
+}
+
+/** What every command says that erases. */
+export const ERASED =
+  "\nFirst it says what stands where, and asks; --dry-run does no more than that. A second later no Shield" +
+  "\nserves it, and a client that returns from before it is told erased. Needs a token of role admin.\n";
+
+/** The options of every command that erases. */
+export const withErasing = (command: Command): Command =>
+  command.option("--dry-run", "say only what stands where")
+    .option("--yes", "do not ask")
+    .option("--json", "print the answer as JSON");
+
+function addErase(group: Command, run: Run): void {
+  withErasing(
+    withConnection(group.command("erase")).option(
+      "--tenant <id>",
+      "the tenant",
+      id("tenant"),
+      "default",
+    ),
+  )
+    .description("erase a room with what stands beside it, or one message of it")
+    .argument("<room>", "the room", room)
+    .option("--offset <n>", "this message alone", offset)
+    .option("--through", "in a log that an older ArqonBus made: with all that stands before it")
+    .addHelpText(
+      "after",
+      ERASED +
+        examples("arq room erase orders --offset 41", "arq room erase orders --tenant acme --yes"),
+    )
+    .action(run(calls(() => import("../../commands/data/data_erase.ts"), "roomErase")));
 }

@@ -153,7 +153,7 @@ export class Place {
   gap(session: object, reason: string): boolean {
     // Elsewhere the history shows what is missing, or the answer to a SUB tells.
     const counts = !this.reading && (this.follows(session) || !this.asked(session));
-    const is_loss = reason === "epoch-changed" || reason === "history-trimmed";
+    const is_loss = ["epoch-changed", "history-trimmed", "erased"].includes(reason);
     if (counts && is_loss && this.#position) {
       this.#following = new WeakSet([session]);
       // The same place, but for what was asked before.

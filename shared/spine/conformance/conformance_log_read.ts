@@ -177,6 +177,58 @@ async function trims(bus: Bus): Promise<void> {
   assert.equal((await mine.status()).messages, 4 + (bus.neighbours ?? 0));
 }
 
+/** Whatever stands where: no page is complete over a hole, and what is around it stays. */
+async function erases(bus: Bus): Promise<void> {
+  const [mine, theirs] = await openLogs(bus);
+  const received = await collect(bus.other, roomSubject("in", bus.name, "a"));
+  const written = await fill(mine, "a", 8);
+  const others = await fill(mine, "b", 2);
+  const at = (index: number) => written[index] ?? assert.fail();
+  const stored = async () => offsets(await theirs.read("a", { ...LOTS, after: 0 }));
+  const told = async (after: number) => {
+    const { complete, erased } = await theirs.read("a", { ...LOTS, after, limit: 3 });
+    return complete ? "complete" : erased ? "erased" : "incomplete";
+  };
+  assert.deepEqual([await mine.erased("a"), (await mine.head("a")).erased ?? 0], [0, 0]);
+  // Another room's, one that never was and one that is there twice.
+  assert.equal(await mine.erase("a", [others[0]!, at(7) + 100, at(2), at(4), at(4)]), 2);
+  assert.deepEqual(
+    await stored(),
+    written.filter((offset) => offset !== at(2) && offset !== at(4)),
+  );
+  assert.deepEqual(offsets(await theirs.read("b", { ...LOTS, after: 0 })), others);
+  assert.deepEqual([await theirs.erased("a"), await theirs.erased("b")], [at(4), 0]);
+  assert.equal((await theirs.head("a")).erased, at(4));
+  for (const after of [0, at(0), at(1), at(2), at(3)]) {
+    assert.equal(await told(after), "erased", `after ${after}`);
+  }
+  for (const after of [at(4), at(5), at(7)]) assert.equal(await told(after), "complete");
+  assert.equal(await mine.erase("a", [at(2), at(4)]), 0, "a repetition finds nothing");
+  assert.equal(await theirs.count("a", 0), 6);
+  // The oldest, and the newest.
+  assert.equal(await mine.erase("a", [at(0), at(7)]), 2);
+  assert.deepEqual([await theirs.oldest("a"), (await theirs.head("a")).last?.offset], [
+    at(1),
+    at(6),
+  ]);
+  assert.deepEqual([...await theirs.heads(["a"])], [["a", at(6)]]);
+  assert.equal(await told(at(6)), "erased", "the newest is gone");
+  assert.equal(await told(at(7)), "complete");
+  const { offset } = await mine.append("a", bytes("next"), { expected_last: at(6) });
+  assert.ok(offset > others[1]!);
+  const live = await received.count(9);
+  assert.equal(live[8]?.headers[LOG_PREVIOUS_HEADER], String(at(6)));
+  // All of them.
+  assert.equal(await mine.erase("a", await stored()), 5);
+  assert.deepEqual([await stored(), (await theirs.head("a")).last], [[], undefined]);
+  assert.equal(await told(at(7)), "erased");
+  assert.equal(await told(offset), "complete");
+  assert.equal((await mine.status()).messages, 2 + (bus.neighbours ?? 0));
+  await assert.rejects(mine.erase("a b", [1]), refusedWith("invalid-room"));
+  assert.equal(await mine.erase("never", [1]), 0);
+  assert.equal(await mine.erase("a", []), 0);
+}
+
 /** `complete` is true only where nothing is missing, and never wrongly so. */
 async function provesCompleteness(bus: Bus): Promise<void> {
   const [mine, theirs] = await openLogs(bus);
@@ -260,6 +312,7 @@ export const LOG_READ_CASES: readonly Case[] = [
   { behaviour: "the heads of many rooms are told at once", run: tellsHeads },
   { behaviour: "the rooms with messages are listed by their names, in pages", run: listsRooms },
   { behaviour: "trimming removes all but the newest of one room", run: trims },
+  { behaviour: "erasing removes any messages of one room, and no page hides that", run: erases },
   {
     behaviour: "a page is complete only if nothing before it was removed",
     run: provesCompleteness,

@@ -145,6 +145,8 @@ export interface LogPage {
    * when there is none). False also when the log cannot tell. Always false for `readBack`.
    */
   readonly complete: boolean;
+  /** As `DurableLog.erased`, when that is above `after`: then it is not complete. */
+  readonly erased?: number;
   /** True when there are more messages in this direction. */
   readonly more: boolean;
 }
@@ -173,6 +175,8 @@ export interface RoomHead {
   readonly last: LogMessage | undefined;
   /** The highest offset that the log has given to any room; no position can be above it. */
   readonly log_offset: number;
+  /** As `DurableLog.erased`; absent: 0. */
+  readonly erased?: number;
 }
 
 /** The state of a log, with all that share its stream; for metrics and operators. */
@@ -240,6 +244,14 @@ export interface DurableLog {
   count(room_id: string, from: number): Promise<number>;
   /** Removes all but the newest `keep` messages of a room. */
   trim(room_id: string, keep: number): Promise<void>;
+  /**
+   * Erases the messages of a room that have these offsets, wherever they stand in it, and tells how many there
+   * were. What waits for `Spine.scrub`, if there is one, is all that is left of them. Who asks again erases the
+   * rest of what a failure has left. Rejects with `not-erasable` where the log cannot remove single messages.
+   */
+  erase(room_id: string, offsets: readonly number[]): Promise<number>;
+  /** The highest offset of the room that was erased, as far as it matters to what is kept; 0: none was. */
+  erased(room_id: string): Promise<number>;
   /** Raises what the log keeps; with `shrink` sets it to exactly that. */
   retain(retention: Retention, shrink?: boolean): Promise<void>;
   status(): Promise<LogStatus>;

@@ -177,6 +177,12 @@ export interface Spine {
    */
   readonly backup?: () => SpineBackup;
 
+  /**
+   * Writes the engine's files anew without what was removed from them. The process stands still meanwhile. Rejects
+   * with `too-many-pending` while there is a backup. Absent: a server has the files, and removes bytes as it is told.
+   */
+  readonly scrub?: () => Promise<void>;
+
   /** Asks how much storage there is. Rejects when nobody answers, or this process may not ask. */
   storage(): Promise<StorageReport>;
 

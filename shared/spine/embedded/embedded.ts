@@ -4,6 +4,7 @@
  * order, queues are bounded. Not for several processes: the one that has `data_dir` locks it.
  */
 import { ClockSteps } from "../../clock_steps.ts";
+import { turn } from "../../turns/next_turn.ts";
 import { ArqonError } from "@arqon/proto";
 import type { Subject, SubjectPattern } from "../../subjects/subject.ts";
 import { assertPattern, assertQueue, assertSize, headerBytes } from "../contract/check.ts";
@@ -11,6 +12,7 @@ import { LOG_LIMITS } from "../contract/durable_log.ts";
 import type { DurableLog, LogLimits, Retention } from "../contract/durable_log.ts";
 import { hasFile } from "./data_files.ts";
 import { EmbeddedBackups } from "./embedded_backup.ts";
+import type { BackupFile } from "./embedded_backup.ts";
 import { Deliveries, messageOf } from "./embedded_delivery.ts";
 import type { Reply, Row } from "./embedded_delivery.ts";
 import { EmbeddedBlocks } from "./embedded_blocks.ts";
@@ -69,6 +71,8 @@ class EmbeddedSpine implements Spine {
   readonly #deliveries: Deliveries;
   readonly #listeners: Listeners;
   readonly #backups: EmbeddedBackups;
+  /** The databases of buckets and logs; none where all is in memory. */
+  readonly #files: readonly BackupFile[];
   readonly #waiters = new Map<string, Waiter>();
   readonly #buckets: EmbeddedBuckets;
   #state: SpineState = "connected";
@@ -94,9 +98,9 @@ class EmbeddedSpine implements Spine {
       log: options.log,
       onGap: (pattern) => this.#listeners.emit({ type: "gap", pattern, reason: "slow-consumer" }),
     });
+    this.#files = [store.file, file.backup].filter((one) => one !== undefined);
     this.#backups = new EmbeddedBackups({
-      files: () =>
-        [store.file, file.backup, this.#usage()?.backup].filter((one) => one !== undefined),
+      files: () => [...this.#files, this.#usage()?.backup].filter((one) => one !== undefined),
       ...{ now, log: options.log },
       waiting_bytes_max: { ...LIMITS, ...options.limits }.backup_waiting_bytes,
     });
@@ -275,6 +279,19 @@ class EmbeddedSpine implements Spine {
   backup(): SpineBackup {
     this.#assertConnected();
     return this.#backups.open();
+  }
+
+  async scrub(): Promise<void> {
+    const stores = () => [...this.#files.map(({ file }) => file), ...this.#blocks.values()];
+    for (const store of stores()) {
+      this.#assertConnected();
+      if (this.#backups.is_under_way) {
+        throw new ArqonError("too-many-pending", "a backup is under way");
+      }
+      this.#logs.flush();
+      store.scrub();
+      await turn();
+    }
   }
 
   // deno-lint-ignore require-await

@@ -104,6 +104,10 @@ export class EmbeddedBackups {
     }
   }
 
+  get is_under_way(): boolean {
+    return this.#end !== undefined;
+  }
+
   /** Ends the backup that is under way: the files are about to close. */
   close(why: Error): void {
     this.#end?.(why);

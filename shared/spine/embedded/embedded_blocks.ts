@@ -20,6 +20,7 @@ import type {
 } from "../contract/block_store.ts";
 import { backupFile, closeBacked } from "./embedded_backup.ts";
 import type { BackupFile } from "./embedded_backup.ts";
+import { scrub } from "./embedded_scrub.ts";
 import { type DataFile, openProblem, useProblem } from "./data_files.ts";
 
 /** `PRAGMA user_version` of the schema below. */
@@ -218,6 +219,11 @@ export class EmbeddedBlocks implements BlockStore {
       this.#rows.forgive.run(tenant_id);
       return [{ tenant: tenant_id, bytes }];
     });
+  }
+
+  /** As `Spine.scrub`. */
+  scrub(): void {
+    scrub(this.#database);
   }
 
   close(): void {

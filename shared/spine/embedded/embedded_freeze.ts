@@ -4,6 +4,7 @@
  * is made, and nobody is held up.
  */
 import type { DatabaseSync } from "node:sqlite";
+import { scrub } from "./embedded_scrub.ts";
 
 /** Bytes read from the file at a time, while everything else in the process waits. */
 const PIECE_BYTES = 131_072;
@@ -69,6 +70,12 @@ export class FreezableFile {
     };
     this.#frozen = frozen;
     return frozen;
+  }
+
+  /** Writes the file anew, so that nothing of what was removed is left in it or in its log. Not while it is frozen. */
+  scrub(): void {
+    if (this.#frozen !== undefined) throw new RangeError(`${this.#path} is frozen`);
+    scrub(this.#database);
   }
 
   /**

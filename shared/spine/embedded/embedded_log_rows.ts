@@ -52,6 +52,42 @@ export const MESSAGE_BYTES = 128;
 export const weightOf = ({ messages, bytes }: Pick<RoomRow, "messages" | "bytes">): number =>
   bytes + messages * MESSAGE_BYTES;
 
+/** What removes single messages, and what is known of that. */
+function prepareErasing(database: DatabaseSync) {
+  const messages = "FROM message WHERE room = ?";
+  return {
+    erase: database.prepare(
+      "DELETE FROM message WHERE room = ? AND offset = ? RETURNING length(payload) AS bytes",
+    ),
+    ends: database.prepare(
+      `SELECT (SELECT max(offset) ${messages}) AS last, (SELECT time_ms ${messages} ` +
+        "ORDER BY offset LIMIT 1) AS oldest_ms",
+    ),
+    note_erased: database.prepare(
+      "INSERT INTO erased (room, offset) VALUES (?, ?) " +
+        "ON CONFLICT (room) DO UPDATE SET offset = max(offset, excluded.offset)",
+    ),
+    erased: database.prepare("SELECT offset FROM erased WHERE room = ?"),
+    forget_erased: database.prepare("DELETE FROM erased WHERE room = ?"),
+  };
+}
+
+/** Keys against repetition. */
+function prepareRepeats(database: DatabaseSync) {
+  return {
+    repeat: database.prepare("SELECT offset, time_ms FROM repeat WHERE key = ?"),
+    add_repeat: database.prepare(
+      "INSERT OR REPLACE INTO repeat (key, offset, time_ms) VALUES (?, ?, ?)",
+    ),
+    // Ids are in the order of time: a replaced key has got a new one.
+    old_repeats: database.prepare(
+      "SELECT max(id) AS id FROM (SELECT id, time_ms FROM repeat ORDER BY id LIMIT ?) " +
+        "WHERE time_ms < ?",
+    ),
+    remove_repeats: database.prepare("DELETE FROM repeat WHERE id <= ?"),
+  };
+}
+
 function prepare(database: DatabaseSync) {
   const messages = "FROM message WHERE room = ?";
   return {
@@ -108,16 +144,8 @@ function prepare(database: DatabaseSync) {
     ),
     count: database.prepare(`SELECT count(*) AS messages ${messages} AND offset >= ?`),
     remove: database.prepare("DELETE FROM message WHERE room = ? AND offset <= ?"),
-    repeat: database.prepare("SELECT offset, time_ms FROM repeat WHERE key = ?"),
-    add_repeat: database.prepare(
-      "INSERT OR REPLACE INTO repeat (key, offset, time_ms) VALUES (?, ?, ?)",
-    ),
-    // Ids are in the order of time: a replaced key has got a new one.
-    old_repeats: database.prepare(
-      "SELECT max(id) AS id FROM (SELECT id, time_ms FROM repeat ORDER BY id LIMIT ?) " +
-        "WHERE time_ms < ?",
-    ),
-    remove_repeats: database.prepare("DELETE FROM repeat WHERE id <= ?"),
+    ...prepareErasing(database),
+    ...prepareRepeats(database),
   };
 }
 
@@ -281,6 +309,7 @@ export class LogRows {
   /** Forgets an empty room; from then on its log can tell less of rooms that it does not know. */
   forgetRoom({ id, log, floor }: RoomRow): void {
     this.#sql.raise_floor.run(floor, log);
+    this.#sql.forget_erased.run(id);
     this.#sql.forget_room.run(id);
   }
 
@@ -328,6 +357,27 @@ export class LogRows {
   /** Removes a room's messages up to this offset. */
   remove(room: number, offset: number): void {
     this.#sql.remove.run(room, offset);
+  }
+
+  /** Removes one message; the bytes of its payload, undefined: there is none. */
+  erase(room: number, offset: number): number | undefined {
+    const row = this.#sql.erase.get(room, offset);
+    return row && number(row, "bytes");
+  }
+
+  /** The offset of a room's newest message, and the time of its oldest; 0: it has none. */
+  ends(room: number): { last: number; oldest_ms: number } {
+    const row = this.#sql.ends.get(room, room);
+    return { last: number(row, "last"), oldest_ms: number(row, "oldest_ms") };
+  }
+
+  noteErased(room: number, offset: number): void {
+    this.#sql.note_erased.run(room, offset);
+  }
+
+  /** Up to which offset messages of a room were erased; 0: none was. */
+  erased(room: number): number {
+    return number(this.#sql.erased.get(room), "offset");
   }
 
   repeat(key: Uint8Array): { offset: number; time_ms: number } | undefined {

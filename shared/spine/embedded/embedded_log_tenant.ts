@@ -21,10 +21,10 @@ import type {
 } from "../contract/durable_log.ts";
 import type { EmbeddedLogs } from "./embedded_log.ts";
 import type { LogRow, RoomRow } from "./embedded_log_rows.ts";
-import { page, trimRoom } from "./embedded_log_write.ts";
+import { eraseFrom, page, trimRoom } from "./embedded_log_write.ts";
 import type { Lives } from "../contract/lives.ts";
 
-/** Messages that `trim` removes in one transaction. */
+/** Messages that `trim` and `erase` remove in one transaction. */
 const TRIM_MESSAGES = 5_000;
 
 /** The log of one tenant. */
@@ -99,8 +99,10 @@ export class EmbeddedLog implements DurableLog {
   async head(room_id: string): Promise<RoomHead> {
     return this.#reading(room_id, (room) => {
       const { stream, last: log_offset } = this.row;
-      const [last] = room === undefined ? [] : this.#logs.rows.before(room.id, room.last + 1, 1);
-      return { stream, last, log_offset };
+      if (room === undefined) return { stream, last: undefined, log_offset };
+      const { rows } = this.#logs;
+      const [last] = rows.before(room.id, room.last + 1, 1);
+      return { stream, last, log_offset, erased: rows.erased(room.id) };
     });
   }
 
@@ -134,7 +136,9 @@ export class EmbeddedLog implements DurableLog {
       const found: Iterable<LogMessage> = room ? rows.after(room.id, after, limit + 1) : [];
       const { taken: messages, more } = page(found, limit, max_bytes);
       const complete = after >= (room?.floor ?? rows.floor(this.row.id));
-      return { stream: this.stream, messages, complete, more };
+      const read = { stream: this.stream, messages, complete, more };
+      const erased = room === undefined ? 0 : rows.erased(room.id);
+      return after < erased ? { ...read, erased } : read;
     });
   }
 
@@ -178,6 +182,28 @@ export class EmbeddedLog implements DurableLog {
       await turn();
       options.assertOpen();
     }
+  }
+
+  async erase(room_id: string, offsets: readonly number[]): Promise<number> {
+    const { options, rows } = this.#logs;
+    roomSubject("in", this.tenant_id, room_id);
+    options.assertOpen();
+    this.#logs.flush();
+    let erased = 0;
+    for (let at = 0; at < offsets.length; at += TRIM_MESSAGES) {
+      if (at > 0) await turn();
+      options.assertOpen();
+      erased += options.file.transaction(() => {
+        const room = rows.room(this.row.id, room_id);
+        return room ? eraseFrom(rows, room, offsets.slice(at, at + TRIM_MESSAGES)) : 0;
+      });
+    }
+    return erased;
+  }
+
+  // deno-lint-ignore require-await
+  async erased(room_id: string): Promise<number> {
+    return this.#reading(room_id, (room) => room ? this.#logs.rows.erased(room.id) : 0);
   }
 
   // deno-lint-ignore require-await

@@ -159,6 +159,28 @@ export function trimRoom(
   return removed;
 }
 
+/** Erases the messages of a room that have these offsets, and tells how many there were; saves the room. */
+export function eraseFrom(rows: LogRows, room: RoomRow, offsets: readonly number[]): number {
+  let erased = 0;
+  let highest = 0;
+  for (const offset of offsets) {
+    const bytes = rows.erase(room.id, offset);
+    if (bytes === undefined) continue;
+    erased++;
+    room.messages--;
+    room.bytes -= bytes;
+    highest = Math.max(highest, offset);
+  }
+  if (erased === 0) return 0;
+  room.floor = Math.max(room.floor, highest);
+  const { last, oldest_ms } = rows.ends(room.id);
+  room.last = last;
+  if (last > 0) room.oldest_ms = oldest_ms;
+  rows.noteErased(room.id, highest);
+  rows.saveRoom(room);
+  return erased;
+}
+
 /** The appends of one log within one transaction. */
 export class LogWriter {
   readonly #rows: LogRows;

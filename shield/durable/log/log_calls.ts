@@ -42,6 +42,11 @@ export class LogCalls {
     return this.#ask(purpose, (log, room_id) => log.oldest(room_id));
   }
 
+  /** Asks up to where messages were erased; undefined when `close` came before the answer. */
+  erased(purpose: ReadPurpose): Promise<number | undefined> {
+    return this.#ask(purpose, (log, room_id) => log.erased(room_id));
+  }
+
   /** Asks for a page of the messages after `after`; undefined when `close` came before the answer. */
   read(purpose: ReadPurpose, after: number): Promise<LogPage | undefined> {
     return this.#ask(purpose, (log, room_id) => log.read(room_id, { after, ...PAGE }));

@@ -59,6 +59,11 @@ export class TenantLogs {
     return this.#opening(tenant_id).promise;
   }
 
+  /** Whether a class of the tenant is durable: else there is no log to open. */
+  has(tenant_id: string): boolean {
+    return this.#options.classes.logRetentionOf(tenant_id) !== undefined;
+  }
+
   /**
    * The lives of the tenant's log, as they are known here; none when no room of the tenant is durable. Rejects
    * as `of` does.

@@ -24,6 +24,7 @@ export type RecoveryOutcome =
   | "recovered"
   | "epoch-changed"
   | "history-trimmed"
+  | "erased"
   | "too-many"
   | "offset-ahead"
   | "failed";

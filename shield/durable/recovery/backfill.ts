@@ -36,6 +36,8 @@ export interface BackfilledRoom {
    * the room is closed.
    */
   verify(): Promise<Timeline | undefined>;
+  /** Takes note that messages were erased up to there. */
+  forgetErased(offset: number): void;
 }
 
 /**
@@ -70,6 +72,11 @@ export async function backfill(
     const page = await room.calls.read("recovery", after);
     if (page === undefined || room.gaps !== gaps) return { outcome: "stale" };
     if (page.stream !== room.stream) return await otherStream(room);
+    // The room knows it from now on, and judges by it.
+    if (page.erased !== undefined) {
+      room.forgetErased(page.erased);
+      return { outcome: "stale" };
+    }
     const { first } = room.timeline;
     const messages = page.messages.map(fromLog);
     chain = messages.length > 0 ? joinPage(chain, page, before(messages, first)) : chain;

@@ -4,7 +4,7 @@
  */
 import { isExpired } from "./recovery.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
-import type { EntryPoint, Unrecovered } from "../../fanout/entry.ts";
+import type { EntryPoint, Lost, Unrecovered } from "../../fanout/entry.ts";
 import { cursorAfter, cursorBefore } from "../messages/timeline.ts";
 import type { Cursor, Entry, Timeline } from "../messages/timeline.ts";
 
@@ -15,7 +15,7 @@ export interface EntryPointRoom {
   readonly epoch: string;
   /** How often `onGap` was called so far. */
   readonly gaps: number;
-  readonly last_gap: "history-trimmed" | "epoch-changed";
+  readonly last_gap: Lost;
   /** The log's clock. */
   now(): number;
   class_of(): RoomClass;

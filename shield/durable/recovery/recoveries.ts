@@ -34,6 +34,8 @@ export interface RecoverableRoom extends BackfilledRoom, EntryPointRoom {
   /** See `Standing`. */
   readonly is_current: boolean;
   lastOf(epoch: string): number | undefined;
+  /** Up to where messages were erased, as far as the room knows. */
+  readonly erased: number;
   /** Asks the log what of the list it still has. */
   compare(): Promise<void>;
 }
@@ -161,13 +163,13 @@ export class Recoveries {
 
   #judge({ position, verified }: Waiter): Verdict {
     const { room } = this.#options;
-    const { epoch, timeline, log_offset, is_proven, is_current } = room;
+    const { epoch, timeline, log_offset, is_proven, is_current, erased } = room;
     // It is given the newest message of the list.
     const has_last = timeline.newest !== undefined && room.class_of().cache_last;
     if (position === undefined) return has_last && !is_current ? "compare" : "end";
     this.#forgetChanged();
     return judgePosition(position, {
-      ...{ epoch, log_offset, is_proven, is_current },
+      ...{ epoch, log_offset, is_proven, is_current, erased },
       lastOf: (earlier) => room.lastOf(earlier),
       floor: timeline.floor,
       last: timeline.last,

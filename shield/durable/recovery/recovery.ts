@@ -30,6 +30,8 @@ export interface Standing {
   readonly last: number;
   /** The highest offset that the log is known to have given to any room. */
   readonly log_offset: number;
+  /** Messages at and below this offset were erased: who has not got that far may miss some. */
+  readonly erased: number;
   /** Positions up to this one are known not to be provable. */
   readonly trimmed_through: number;
   /** Positions up to this one are known to have too many messages after them. */
@@ -59,6 +61,7 @@ export function judgePosition(
   if (!is_verified && is_unsure) return "verify";
   if (other_epoch) return "epoch-changed";
   if (after > Math.max(standing.log_offset, standing.last)) return "offset-ahead";
+  if (after < standing.erased) return "erased";
   if (after >= standing.last) return "end";
   if (after >= standing.floor) return standing.is_current ? "listed" : "compare";
   if (after <= standing.trimmed_through) return "history-trimmed";

@@ -19,6 +19,7 @@ const standing: Standing = {
   floor: 100,
   last: 200,
   log_offset: 300,
+  erased: 0,
   trimmed_through: 10,
   too_many_through: 50,
 };

@@ -37,6 +37,8 @@ export class Follower {
   #log_offset = 0;
   /** The highest offset of the room that the log is known to have. */
   #goal = 0;
+  /** Messages up to here were erased; what is kept for returning subscribers begins behind it. */
+  #erased = 0;
   /** The log has none of the room now, but may have had some up to this offset that never came. */
   #unproven = 0;
   /** Live messages wait for older ones. */
@@ -68,6 +70,10 @@ export class Follower {
   /** The highest offset that the log was last known to have given to any room. */
   get log_offset(): number {
     return this.#log_offset;
+  }
+
+  get erased(): number {
+    return this.#erased;
   }
 
   /** Takes a message that came live. */
@@ -103,6 +109,7 @@ export class Follower {
     else {
       this.#log_offset = Math.max(this.#log_offset, head.log_offset);
       this.#goal = Math.max(this.#goal, head.last?.offset ?? 0);
+      this.forgetErased(head.erased ?? 0);
       // Messages are removed oldest first: where one is left, all that came after it are left, too.
       const is_known = this.confirm(head.last?.offset ?? 0);
       if (head.last === undefined) this.forgetBelow(last + 1);
@@ -128,6 +135,12 @@ export class Follower {
   /** Drops what the log has no more: its oldest message of the room has this offset. */
   forgetBelow(offset: number): void {
     if (this.#timeline.forgetBelow(offset)) this.#options.onChange();
+  }
+
+  /** Drops what is at or below an offset that was erased: nobody is given a list with a hole. */
+  forgetErased(offset: number): void {
+    this.#erased = Math.max(this.#erased, offset);
+    this.forgetBelow(this.#erased + 1);
   }
 
   /** Resolves when everything up to `offset` has come out or is lost, or this is closed. */
@@ -252,16 +265,18 @@ export class Follower {
     else if (tries >= LAG_TRIES) await this.#lookForGoal();
   }
 
-  #takePage({ messages, complete }: LogPage): void {
+  #takePage({ messages, complete, erased }: LogPage): void {
     const fresh = messages.filter(({ offset }) => offset > this.#timeline.last).map(fromLog);
     const [first] = fresh;
     if (first === undefined) return;
     if (complete) this.#options.stats.gapFill("filled");
+    else if (erased !== undefined) this.#loseErased(first.offset - 1);
     else this.#lose(first.offset - 1);
     for (const message of fresh) {
       if (this.#phase !== "following") return;
       this.#take(message, 0);
     }
+    this.forgetErased(erased ?? 0);
   }
 
   /** Finds out why reads give nothing more: replicas are behind, or messages were removed. */
@@ -289,6 +304,7 @@ export class Follower {
     this.#unproven = 0;
     const [first] = page.messages;
     if (first !== undefined) this.#goal = Math.max(this.#goal, first.offset);
+    else if (page.erased !== undefined) this.#loseErased(offset);
     else if (page.complete) this.#timeline.rest(offset);
     else this.#lose(offset);
     if (first === undefined) this.#freshness.know(this.#options.now());
@@ -299,6 +315,12 @@ export class Follower {
     if (offset <= this.#timeline.last) return;
     this.#timeline.skip(offset);
     this.#tell("history-trimmed");
+  }
+
+  /** Some of what was not taken was erased, maybe between what is still there. */
+  #loseErased(offset: number): void {
+    this.#timeline.skip(offset);
+    this.#tell("erased");
   }
 
   #tell(reason: Gap): void {
@@ -350,12 +372,13 @@ export class Follower {
 
   /** Begins a new list: with `first`, which waits, behind `after`, or else after the log's newest message. */
   #adopt(
-    { stream, last, log_offset }: RoomHead,
+    { stream, last, log_offset, erased = 0 }: RoomHead,
     first: LiveMessage | undefined,
     after?: number,
   ): void {
     this.#stream = stream;
     this.#log_offset = log_offset;
+    this.#erased = erased;
     this.#unproven = 0;
     this.#freshness.know(this.#options.now());
     this.#goal = Math.max(last?.offset ?? 0, this.#buffer.forgotten(stream));

@@ -1,12 +1,13 @@
 /** What following a durable room needs, and its callbacks. The following itself is `follower.ts`. */
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
+import type { Lost } from "../../fanout/entry.ts";
 import type { LogCalls } from "../log/log_calls.ts";
 import type { DurableStats } from "../log/stats.ts";
 import type { Entry } from "../messages/timeline.ts";
 
 /** Why subscribers have lost messages for good. */
-export type Gap = "history-trimmed" | "epoch-changed";
+export type Gap = Lost;
 
 /** What subscribers have heard of a room before its log began; offset 0: nothing. */
 export interface Heard {

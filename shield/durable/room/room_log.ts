@@ -243,12 +243,15 @@ export class RoomLog {
   /** Drops of the list what the log has no more. Never rejects. */
   async #compare(): Promise<void> {
     const { timeline } = this.#follower;
-    const oldest = await this.#calls.oldest("verify");
+    const [oldest, erased] = await Promise.all([
+      this.#calls.oldest("verify"),
+      this.#calls.erased("verify"),
+    ]);
+    const follower = this.#follower;
+    if (erased !== undefined && follower.timeline === timeline) follower.forgetErased(erased);
     // A copy that is behind may have none yet.
     if (oldest === 0) await this.#verify();
-    else if (oldest !== undefined && this.#follower.timeline === timeline) {
-      this.#follower.forgetBelow(oldest);
-    }
+    else if (oldest !== undefined && follower.timeline === timeline) follower.forgetBelow(oldest);
     this.#current_ms = this.#options.clock.now();
   }
 
@@ -272,6 +275,10 @@ export class RoomLog {
       get stream() {
         return follower.stream;
       },
+      get erased() {
+        return follower.erased;
+      },
+      forgetErased: (offset) => follower.forgetErased(offset),
       get log_offset() {
         return follower.log_offset;
       },

@@ -173,7 +173,7 @@ for (const left of [2, 0]) {
     const listening = await sim.enter(undefined);
     const all = await sim.enter({ after: 1, epoch: "" });
     assert.deepEqual(offsetsOf(all), [2, 3, 4, 5]);
-    sim.log.erase(left);
+    sim.log.purge(left);
     await sim.clock.advance(1_000);
     const coming = [1, 2, 3, 5].map((after) => sim.enter({ after, epoch: "" }));
     const fresh = sim.enter(undefined);
@@ -193,11 +193,71 @@ Deno.test("a message that came unseen and was erased at once is a gap", async ()
   const subscriber = await sim.enter(undefined);
   sim.log.faults = { ...NO_FAULTS, lost: 1 };
   sim.log.put();
-  sim.log.erase(0);
+  sim.log.purge(0);
   sim.log.faults = NO_FAULTS;
   sim.log.put();
   await sim.clock.advance(100);
   assert.deepEqual(offsetsOf(subscriber), ["history-trimmed", 7]);
+});
+
+Deno.test("an erased message is served for a second at most, and who missed it is refused", async () => {
+  using sim = await roomWith(6, { room_class: { cache_last: true } });
+  const listening = await sim.enter(undefined);
+  assert.deepEqual(offsetsOf(await sim.enter({ after: 1, epoch: "" })), [2, 3, 4, 5, 6]);
+  await sim.log.erase("", [4]);
+  await sim.clock.advance(1_000);
+  const comes = async (after: number) => {
+    const subscriber = await Promise.all([sim.enter({ after, epoch: "" }), sim.clock.advance(500)]);
+    return [outcome(subscriber[0]), ...offsetsOf(subscriber[0])];
+  };
+  for (const after of [0, 1, 3]) {
+    assert.deepEqual(
+      await comes(after),
+      ["erased", 6],
+      "and the last message, as anybody who comes",
+    );
+  }
+  assert.deepEqual(await comes(4), ["true", 5, 6], "what is there is given");
+  assert.deepEqual(await comes(6), ["true"]);
+  // The newest: whoever has it has missed nothing, and it is nobody's last message.
+  await sim.log.erase("", [6]);
+  await sim.clock.advance(1_000);
+  assert.deepEqual([await comes(5), await comes(6)], [["erased"], ["true"]]);
+  const [fresh] = await Promise.all([sim.enter(undefined), sim.clock.advance(500)]);
+  assert.deepEqual(offsetsOf(fresh), []);
+  sim.log.put();
+  await sim.clock.advance(10);
+  assert.deepEqual(offsetsOf(listening), [6, 7], "who hears the room has missed nothing");
+  assert.deepEqual(await comes(6), ["true", 7]);
+});
+
+Deno.test("a room that is opened after an erasure knows of it", async () => {
+  const sim = new SimRoom({ seed: 1 });
+  for (let put = 0; put < 6; put++) sim.log.put();
+  await sim.log.erase("", [3, 6]);
+  await sim.clock.advance(10);
+  sim.room.start();
+  const comes = async (after: number) => {
+    const [subscriber] = await Promise.all([
+      sim.enter({ after, epoch: "" }),
+      sim.clock.advance(500),
+    ]);
+    return outcome(subscriber);
+  };
+  assert.deepEqual([await comes(2), await comes(5), await comes(6)], ["erased", "erased", "true"]);
+  sim[Symbol.dispose]();
+});
+
+Deno.test("who hears a room is told of what came unseen and was erased", async () => {
+  using sim = await roomWith(5);
+  const subscriber = await sim.enter(undefined);
+  sim.log.faults = { ...NO_FAULTS, lost: 1 };
+  for (let put = 0; put < 4; put++) sim.log.put();
+  await sim.log.erase("", [7]);
+  sim.log.faults = NO_FAULTS;
+  sim.log.put();
+  await sim.clock.advance(100);
+  assert.deepEqual(offsetsOf(subscriber), ["erased", 6, 8, 9, 10]);
 });
 
 Deno.test("an answer that is looked at after a hole says so", async () => {

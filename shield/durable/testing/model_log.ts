@@ -119,6 +119,20 @@ export class ModelLog implements DurableLog {
     this.#messages = this.#messages.filter((one) => one.room_id !== room_id || kept.has(one));
   }
 
+  async erase(room_id: string, offsets: readonly number[]): Promise<number> {
+    await undefined;
+    const before = this.#messages.length;
+    this.#messages = this.#messages.filter((one) =>
+      one.room_id !== room_id || !offsets.includes(one.offset)
+    );
+    return before - this.#messages.length;
+  }
+
+  async erased(): Promise<number> {
+    await undefined;
+    return 0;
+  }
+
   retain(): Promise<void> {
     return Promise.resolve();
   }

@@ -103,7 +103,7 @@ export class SimLog implements DurableLog {
   /** Every message that each stream has ever taken of the room. */
   readonly truth = new Map<string, number[]>();
   /** How often each kind of call was made. */
-  readonly calls = { head: 0, read: 0, readBack: 0, heads: 0, oldest: 0, status: 0 };
+  readonly calls = { head: 0, read: 0, readBack: 0, heads: 0, oldest: 0, erased: 0, status: 0 };
   /** Changes a page before it is answered, to plant a bug. */
   tamper: (page: LogPage) => LogPage = (page) => page;
   readonly #clock: SimClock;
@@ -113,6 +113,7 @@ export class SimLog implements DurableLog {
   #offset = 0;
   /** The highest offset that was removed. */
   #removed = 0;
+  #erased = 0;
 
   constructor(clock: SimClock, deliver: (message: SpineMessage) => void) {
     this.#clock = clock;
@@ -189,8 +190,19 @@ export class SimLog implements DurableLog {
   }
 
   /** As an operator does, who may leave none. */
-  erase(keep: number): void {
+  purge(keep: number): void {
     this.#remove(keep);
+  }
+
+  erase(_room_id: string, offsets: readonly number[]): Promise<number> {
+    const gone = this.#messages.filter(({ offset }) => offsets.includes(offset));
+    this.#erased = Math.max(this.#erased, ...gone.map(({ offset }) => offset));
+    this.#messages = this.#messages.filter((one) => !gone.includes(one));
+    return Promise.resolve(gone.length);
+  }
+
+  erased(): Promise<number> {
+    return this.#call("erased", () => this.#erased);
   }
 
   #remove(keep: number): void {
@@ -217,6 +229,7 @@ export class SimLog implements DurableLog {
     this.#messages = [];
     this.#offset = 0;
     this.#removed = 0;
+    this.#erased = 0;
     this.truth.set(this.stream, []);
   }
 
@@ -234,7 +247,8 @@ export class SimLog implements DurableLog {
 
   head(): Promise<RoomHead> {
     return this.#call("head", () => {
-      return { stream: this.stream, last: this.#messages.at(-1), log_offset: this.#offset };
+      const last = this.#messages.at(-1);
+      return { stream: this.stream, last, log_offset: this.#offset, erased: this.#erased };
     });
   }
 
@@ -255,9 +269,10 @@ export class SimLog implements DurableLog {
     return this.#call("read", () => {
       const all = this.#visible().filter(({ offset }) => offset > after);
       const messages = fitting(all.slice(0, Math.min(limit, this.page_messages)), max_bytes);
-      const complete = after >= this.#removed;
+      const erased = after < this.#erased ? { erased: this.#erased } : {};
+      const complete = after >= Math.max(this.#removed, this.#erased);
       const more = messages.length < all.length;
-      return this.tamper({ stream: this.stream, messages, complete, more });
+      return this.tamper({ stream: this.stream, messages, complete, more, ...erased });
     });
   }
 

@@ -3,7 +3,7 @@
  * answer; direct reads are in `nats_log_direct.ts`.
  */
 import { ArqonError } from "@arqon/proto";
-import { errors } from "@nats-io/transport-deno";
+import { errors, headers } from "@nats-io/transport-deno";
 import type { NatsConnection } from "@nats-io/transport-deno";
 import type { Link } from "../connection/nats_link.ts";
 import { isUnheard, isWithoutJetStream, jetStreamSilence } from "../connection/nats_persist.ts";
@@ -58,7 +58,7 @@ export interface StreamConfig {
   /** Whether it takes batches, all or none of one. */
   readonly allow_atomic?: boolean;
   readonly discard?: string;
-  /** Nobody removes single messages; once it is so, NATS takes it back for nobody. */
+  /** Nobody removes single messages: an older ArqonBus made it so, and NATS takes it back for nobody. */
   readonly deny_delete?: boolean;
   readonly republish?: { readonly src?: string; readonly dest?: string };
   readonly metadata?: Readonly<Record<string, string>>;
@@ -102,11 +102,17 @@ export async function callApi<T>(
   verb: string,
   question: unknown,
   timeout_ms: number,
+  named: Readonly<Record<string, string>> = {},
 ): Promise<T> {
+  const sent = headers();
+  for (const [name, value] of Object.entries(named)) sent.set(name, value);
   const answer = await connection.request(
     `$JS.API.${verb}`,
     encoder.encode(JSON.stringify(question)),
-    { timeout: Math.max(1, Math.ceil(timeout_ms)) },
+    {
+      timeout: Math.max(1, Math.ceil(timeout_ms)),
+      ...(Object.keys(named).length === 0 ? {} : { headers: sent }),
+    },
   );
   const parsed = JSON.parse(decoder.decode(answer.data));
   if (parsed.error === undefined) return parsed;
@@ -173,6 +179,17 @@ export class LogApi {
   /** Removes the messages of a subject with a number below that. */
   async purgeBelow(stream: string, filter: string, seq: number, timeout_ms: number): Promise<void> {
     await this.#call(`STREAM.PURGE.${stream}`, { filter, seq }, timeout_ms);
+  }
+
+  /** Removes one message and overwrites its bytes in the server's files. */
+  async erase(
+    stream: string,
+    seq: number,
+    named: Readonly<Record<string, string>>,
+    timeout_ms: number,
+  ): Promise<void> {
+    const { connection } = this.link;
+    await callApi(connection, `STREAM.MSG.DELETE.${stream}`, { seq }, timeout_ms, named);
   }
 
   /** The subject's newest message, or its oldest, as the leader knows it. */

@@ -52,7 +52,6 @@ export function newConfig(name: string, wish: StreamWish): StreamConfig {
     retention: "limits",
     storage: "file",
     discard: "new",
-    deny_delete: true,
     allow_direct: true,
     duplicate_window: LOG_DEDUPLICATION_MS * 1e6,
     republish: republish(wish.place),
@@ -86,7 +85,7 @@ export function changedConfig(
   const { src, dest } = republish(wish.place);
   const next = { ...config, ...sizes };
   const right = config.allow_direct === true && config.discard === "new" &&
-    config.deny_delete === true && config.republish?.src === src && config.republish.dest === dest;
+    config.republish?.src === src && config.republish.dest === dest;
   const same = next.max_msgs_per_subject === config.max_msgs_per_subject &&
     next.max_age === config.max_age && next.max_bytes === config.max_bytes &&
     next.num_replicas === config.num_replicas;
@@ -94,7 +93,6 @@ export function changedConfig(
   return {
     ...next,
     allow_direct: true,
-    deny_delete: true,
     discard: "new",
     republish: { src, dest },
   };

@@ -10,7 +10,7 @@ import { askDirect } from "./nats_log_direct.ts";
 import type { DirectAnswer, DirectQuestion } from "./nats_log_direct.ts";
 import type { LogApi } from "./nats_log_api.ts";
 import type { Inbox } from "./nats_log_inbox.ts";
-import type { Samples } from "./nats_log_samples.ts";
+import type { Samples } from "./nats_log_clock.ts";
 import { fromDirect } from "./nats_log_message.ts";
 import { newestBelow } from "./nats_log_back.ts";
 import { removedBelow } from "./nats_log_config.ts";

@@ -23,6 +23,7 @@ import { BLOCK_BYTES, headerLines } from "../connection/nats_headers.ts";
 import type { LogTools, StreamLog } from "./nats_log.ts";
 import type { Append, AppendInput, AppendLog, Missed } from "./nats_log_append.ts";
 import { BATCH_HEADER_BYTES, BatchRefused, inBatches } from "./nats_log_batch.ts";
+import { erasedThrough, eraseSome, inParts } from "./nats_log_erasures.ts";
 import { HeldAppends } from "./nats_log_held.ts";
 import type { TenantPlace } from "./nats_log_place.ts";
 import { countFrom, readBackward, readForward, readHeads } from "./nats_log_read.ts";
@@ -110,7 +111,9 @@ export class TenantLog implements DurableLog, AppendLog {
   }
 
   async head(room_id: string): Promise<RoomHead> {
-    return await this.log.head(this.#place.subjectOf(room_id));
+    const head = await this.log.head(this.#place.subjectOf(room_id));
+    const erased = await this.erased(room_id);
+    return erased > 0 ? { ...head, erased } : head;
   }
 
   async heads(room_ids: readonly string[]): Promise<ReadonlyMap<string, number>> {
@@ -125,7 +128,10 @@ export class TenantLog implements DurableLog, AppendLog {
 
   async read(room_id: string, options: LogRead): Promise<LogPage> {
     const subject = this.#place.subjectOf(room_id);
-    return await this.#page((reading) => readForward(reading, subject, options));
+    const page = await this.#page((reading) => readForward(reading, subject, options));
+    // Asked last: who erases says so before.
+    const erased = await this.erased(room_id);
+    return options.after < erased ? { ...page, complete: false, erased } : page;
   }
 
   async readBack(room_id: string, options: LogReadBack): Promise<LogPage> {
@@ -149,6 +155,24 @@ export class TenantLog implements DurableLog, AppendLog {
       this.#share === undefined
         ? trimStream(this.#tools, reading.stream, subject, keep, reading.timeout_ms)
         : this.#share.trim(reading, subject, keep)
+    );
+  }
+
+  async erase(room_id: string, offsets: readonly number[]): Promise<number> {
+    const subject = this.#place.subjectOf(room_id);
+    const room = { tenant_id: this.tenant_id, room_id, subject };
+    let erased = 0;
+    for (const part of inParts(offsets)) {
+      erased += await this.log.ask((reading) => eraseSome(this.#tools.names, reading, room, part));
+    }
+    return erased;
+  }
+
+  async erased(room_id: string): Promise<number> {
+    this.#place.subjectOf(room_id);
+    const { names } = this.#tools;
+    return await this.log.ask(({ stream }) =>
+      erasedThrough(names, stream, this.tenant_id, room_id)
     );
   }
 

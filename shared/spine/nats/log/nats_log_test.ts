@@ -223,11 +223,24 @@ Deno.test("a log that an operator has changed is put right when it is opened", a
     [config.allow_direct, config.discard, config.republish?.dest],
     [true, "new", "in.t.acme.r.{{wildcard(1)}}"],
   );
-  // As one is that somebody has made by hand: single messages could be deleted.
-  await outside.streams.delete(stream);
-  await outside.streams.add({ ...config, deny_delete: false });
-  await open();
-  assert.equal((await outside.streams.info(stream)).config.deny_delete, true);
+});
+
+Deno.test("what others delete counts as erased in every room, and an older stream erases nothing", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using outside = await operator(server.url);
+  await using one = await logEngine([server.url]);
+  const log = await one.spine.log("acme", RETENTION);
+  const offsets: number[] = [];
+  for (let n = 0; n < 6; n++) offsets.push((await log.append(`r${n % 2}`, bytes("x"))).offset);
+  const { stream } = await log.status();
+  await outside.streams.deleteMessage(stream, offsets[2]!);
+  await until("the hole is noted", async () => await log.erased("r1") === offsets[2]);
+  const told = async (after: number) => (await log.read("r0", { ...ALL, after })).erased;
+  assert.deepEqual([await told(offsets[0]!), await told(offsets[2]!)], [offsets[2], undefined]);
+  const { config } = await outside.streams.info(stream);
+  await outside.streams.update(stream, { ...config, deny_delete: true });
+  await assert.rejects(log.erase("r0", [offsets[4]!]), /settings-conflict|let nobody remove/);
+  assert.equal((await log.read("r0", { ...ALL, after: offsets[3]! })).messages.length, 1);
 });
 
 Deno.test("replicas that one server cannot have are refused with the key that asks for them", async () => {

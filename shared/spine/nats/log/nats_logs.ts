@@ -9,6 +9,7 @@ import { StreamLog } from "./nats_log.ts";
 import { LogApi } from "./nats_log_api.ts";
 import { AppendLane } from "./nats_log_append.ts";
 import type { ByteCount } from "./nats_log_append.ts";
+import { DELETE_REQUESTS, NOTED, noteForeign } from "./nats_log_erasures.ts";
 import { SILENCE_MS } from "./nats_log_lives.ts";
 import type { NameTools } from "./nats_log_names.ts";
 import { filterOf, PURGE_REQUESTS, UPDATE_REQUESTS } from "./nats_log_purges.ts";
@@ -219,7 +220,26 @@ export class NatsLogs {
         },
       });
     }
+    this.#hearDeletes();
     this.#link.onReconnect(() => void this.#back());
+  }
+
+  /** Somebody else's hole in a stream is noted by all who hear of it. */
+  #hearDeletes(): void {
+    const { connection, log } = this.#link;
+    const unheard = (error: unknown) => {
+      const remedy = `let its user subscribe to ${DELETE_REQUESTS}.*; remove no message with nats`;
+      log.warn("does not hear of single messages that others remove", { remedy, error });
+    };
+    connection.subscribe(`${DELETE_REQUESTS}.*`, {
+      callback: (error, { subject, data, headers }) => {
+        if (error) return unheard(error);
+        const stream = subject.slice(DELETE_REQUESTS.length + 1);
+        const is_ours = [...this.#streams.values()].some(({ log }) => log.stream_name === stream);
+        if (!is_ours || headers?.has(NOTED)) return;
+        noteForeign(this.#tools.names, stream, data).catch(unheard);
+      },
+    });
   }
 
   /** Messages may be removed, and this process would not know. */

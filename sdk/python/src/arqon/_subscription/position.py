@@ -147,7 +147,7 @@ class Place:
         """The bus tells a GAP on this session; False: it says nothing to the program."""
         # Elsewhere the history shows what is missing, or the answer to a SUB tells.
         counts = not self.reading and (self.follows(session) or self.asked(session) is None)
-        loss = reason in ("epoch-changed", "history-trimmed")
+        loss = reason in ("epoch-changed", "history-trimmed", "erased")
         if counts and loss and self._position is not None:
             self._following = WeakSet([session])
             self._lose()

@@ -1,0 +1,56 @@
+/**
+ * Writes a database anew in its own pages, so that nothing of what was removed is left in them: SQLite leaves the bytes
+ * of removed rows in free pages, in the gaps of others and in the write-ahead log. `VACUUM` attaches a file, which Deno
+ * lets only a program with all rights do; so the rows of each table go into a temporary one, and come back into pages
+ * of zeros.
+ */
+import type { DatabaseSync } from "node:sqlite";
+
+const FILL_BYTES = 1_000_000;
+const PAGE_BYTES = 4_096;
+
+const numberOf = (database: DatabaseSync, pragma: string): number =>
+  Number(Object.values(database.prepare(`PRAGMA ${pragma}`).get() ?? {})[0] ?? 0);
+
+/** Overwrites every free page: those that were free before have what was removed earlier. */
+function fillFree(database: DatabaseSync): void {
+  database.exec("CREATE TABLE scrub_fill (zeros BLOB)");
+  const fill = database.prepare("INSERT INTO scrub_fill VALUES (zeroblob(?))");
+  for (let pages = free(); pages > 0; pages = free()) {
+    fill.run(pages * PAGE_BYTES > 2 * FILL_BYTES ? FILL_BYTES : PAGE_BYTES);
+  }
+  database.exec("DROP TABLE scrub_fill");
+  function free(): number {
+    return numberOf(database, "freelist_count");
+  }
+}
+
+function rewrite(database: DatabaseSync): void {
+  const tables = database.prepare(
+    "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
+  ).all().map(({ name }) => `"${String(name)}"`);
+  for (const [at, table] of tables.entries()) {
+    database.exec(`CREATE TEMP TABLE scrub_${at} AS SELECT * FROM main.${table};`);
+    database.exec(`DELETE FROM main.${table}`);
+  }
+  fillFree(database);
+  for (const [at, table] of tables.entries()) {
+    database.exec(`INSERT INTO main.${table} SELECT * FROM temp.scrub_${at};`);
+    database.exec(`DROP TABLE temp.scrub_${at}`);
+  }
+}
+
+/** Not within a transaction. Throws what the disk refuses, and has then changed nothing. */
+export function scrub(database: DatabaseSync): void {
+  database.exec("PRAGMA secure_delete = ON; BEGIN IMMEDIATE");
+  try {
+    rewrite(database);
+    database.exec("COMMIT");
+  } catch (error) {
+    if (database.isTransaction) database.exec("ROLLBACK");
+    throw error;
+  } finally {
+    database.exec("PRAGMA secure_delete = OFF");
+  }
+  database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+}

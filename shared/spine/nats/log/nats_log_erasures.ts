@@ -1,0 +1,125 @@
+/**
+ * Single messages that are removed from a stream, and the mark that says so. Nothing in the stream shows such a hole, so
+ * who erases notes it first, in `LOGS_BUCKET`, and who reads asks after the read. Whoever hears the request
+ * of somebody else (`nats stream rmm`) notes that hole for all rooms of the stream.
+ */
+import { ArqonError } from "@arqon/proto";
+import { changeDocument } from "../../contract/compare_and_set.ts";
+import type { KeyValue, KvKey } from "../../contract/spine.ts";
+import { Refusal } from "./nats_log_api.ts";
+import { fromDirect } from "./nats_log_message.ts";
+import type { NameTools } from "./nats_log_names.ts";
+import { direct } from "./nats_log_read.ts";
+import type { Reading } from "./nats_log_read.ts";
+
+/** What JetStream is asked for on it, for the stream of the last token. */
+export const DELETE_REQUESTS = "$JS.API.STREAM.MSG.DELETE";
+/** A header of the requests that are noted already. */
+export const NOTED = "Arqon-Noted";
+
+/** Messages that are looked for and removed at once. */
+const AT_ONCE = 32;
+
+const decoder = new TextDecoder();
+const encoder = new TextEncoder();
+
+const roomKey = (tenant_id: string, room_id: string): KvKey => ["erased", tenant_id, room_id];
+/** What others have removed. */
+const streamKey = (stream: string): KvKey => ["erased-in", stream];
+
+/** Up to which offset, if the mark is about this stream; 0: nothing. */
+async function markOf(bucket: KeyValue, key: KvKey, stream: string): Promise<number> {
+  const entry = await bucket.get(key);
+  if (entry === undefined) return 0;
+  const mark = JSON.parse(decoder.decode(entry.value));
+  return mark.stream === stream ? Number(mark.offset) : 0;
+}
+
+async function raise(bucket: KeyValue, key: KvKey, stream: string, offset: number): Promise<void> {
+  const value = encoder.encode(JSON.stringify({ stream, offset }));
+  await changeDocument(async (mayLose) => {
+    if (await markOf(bucket, key, stream) >= offset) return;
+    const entry = await bucket.get(key);
+    await mayLose(bucket.update(key, value, entry?.revision ?? 0));
+  });
+}
+
+/** Up to which offset messages of the room were removed out of their order; 0: none was. */
+export async function erasedThrough(
+  names: NameTools,
+  stream: string,
+  tenant_id: string,
+  room_id: string,
+): Promise<number> {
+  const bucket = await names.bucket();
+  const marks = [roomKey(tenant_id, room_id), streamKey(stream)]
+    .map((key) => markOf(bucket, key, stream));
+  return Math.max(...await Promise.all(marks));
+}
+
+/** Notes the hole that somebody's request makes. */
+export async function noteForeign(
+  names: NameTools,
+  stream: string,
+  request: Uint8Array,
+): Promise<void> {
+  const { seq } = JSON.parse(decoder.decode(request));
+  if (!Number.isSafeInteger(seq) || seq <= 0) return;
+  await raise(await names.bucket(), streamKey(stream), stream, seq);
+}
+
+/** One room of a stream, whose messages are erased. */
+export interface ErasedRoom {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly subject: string;
+}
+
+/** As `DurableLog.erase`, of so many messages that one question takes no long time. */
+export async function eraseSome(
+  names: NameTools,
+  reading: Reading,
+  { tenant_id, room_id, subject }: ErasedRoom,
+  offsets: readonly number[],
+): Promise<number> {
+  const { api, stream, timeout_ms } = reading;
+  const is_there = await Promise.all(offsets.map(async (seq) => {
+    const question = { next_by_subj: subject, seq, batch: 1, max_bytes: 1 };
+    const { messages: [found] } = await direct(reading, question);
+    return found !== undefined && fromDirect(found).offset === seq;
+  }));
+  const there = offsets.filter((_, at) => is_there[at]);
+  if (there.length === 0) return 0;
+  const { config } = await api.info(stream, timeout_ms);
+  if (config.deny_delete === true) {
+    throw new ArqonError(
+      "settings-conflict",
+      `the stream ${stream} was made by an ArqonBus that let nobody remove single messages, and NATS takes that back ` +
+        "for nobody; remove the room's messages up to them with through",
+    );
+  }
+  await raise(await names.bucket(), roomKey(tenant_id, room_id), stream, Math.max(...there));
+  const removed = await Promise.all(there.map((seq) => remove(reading, seq)));
+  return removed.filter((was_there) => was_there).length;
+}
+
+/** Removes the message with its bytes. False: another request was faster. */
+async function remove({ api, stream, timeout_ms }: Reading, seq: number): Promise<boolean> {
+  try {
+    await api.erase(stream, seq, { [NOTED]: "1" }, timeout_ms);
+    return true;
+  } catch (error) {
+    const is_gone = error instanceof Refusal &&
+      await api.messageAt(stream, { seq }, timeout_ms) === undefined;
+    if (!is_gone) throw error;
+    return false;
+  }
+}
+
+/** The offsets, each once, in parts for `eraseSome`. */
+export function inParts(offsets: readonly number[]): number[][] {
+  const parts: number[][] = [];
+  const each = [...new Set(offsets)].filter((offset) => offset > 0).sort((a, b) => a - b);
+  for (let at = 0; at < each.length; at += AT_ONCE) parts.push(each.slice(at, at + AT_ONCE));
+  return parts;
+}

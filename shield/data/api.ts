@@ -1,0 +1,147 @@
+/**
+ * `/v1/data` of the admin listener: what the bus keeps of somebody, all of it as lines, and its removal. What is kept is
+ * `stores.ts`; whether the caller may is checked before.
+ */
+import { ArqonError } from "@arqon/proto";
+import { z } from "zod";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { readValue } from "../admin/routing/admin_body.ts";
+import { AdminTable, jsonBody, tenantInBody } from "../admin/routing/admin_routes.ts";
+import type { AdminCall } from "../admin/routing/admin_routes.ts";
+import { checked, Id, readQuery } from "../admin/routing/query.ts";
+import { DATA_ABOUT } from "./openapi_data.ts";
+import { isTenant, KEPT } from "./stores.ts";
+import type { DataStore, Whose } from "./stores.ts";
+
+const BODY_BYTES = 4_096;
+const NO_STORE = { "cache-control": "no-store" };
+
+/** What the routes need of the process. */
+export interface DataContext {
+  readonly stores: readonly DataStore[];
+  readonly spine: Pick<Spine, "scrub">;
+  readonly node_id: string;
+  readonly log: Logger;
+}
+
+const User = z.string().min(1).max(256);
+const Wanted = {
+  tenant: Id,
+  user: User.optional(),
+  room: Id.optional(),
+  offset: z.string().regex(/^[1-9][0-9]{0,15}$/, { error: "expected a whole number above 0" })
+    .transform(Number).optional(),
+};
+const Erased = z.strictObject({
+  tenant: Id,
+  user: User.optional(),
+  room: Id.optional(),
+  offset: z.int().min(1).optional(),
+  all: z.literal(true).optional().describe("the whole tenant; without a user and a room"),
+  through: z.boolean().optional().describe(
+    "in a log of NATS that an older ArqonBus made, what stands in the room before a message goes with it",
+  ),
+});
+
+/** The routes. */
+export const DATA_ROUTES = new AdminTable<DataContext>({
+  "/v1/data": {
+    GET: { scope: "tenant-in-query", about: DATA_ABOUT.findData, handle: find },
+  },
+  "/v1/data/export": {
+    GET: { scope: "tenant-in-query", about: DATA_ABOUT.exportData, handle: exportAll },
+  },
+  "/v1/data/erase": {
+    POST: tenantInBody(
+      DATA_ABOUT.eraseData,
+      jsonBody(
+        Erased,
+        async (request, schema) => checked(await readValue(request, BODY_BYTES), schema),
+      ),
+      erase,
+    ),
+  },
+});
+
+function requireWhole({ room, offset }: Whose): void {
+  if (offset === undefined || room !== undefined) return;
+  throw new ArqonError("invalid-settings", "offset: which room is it of?");
+}
+
+async function find({ stores, node_id }: DataContext, { url }: AdminCall): Promise<Response> {
+  const whose = readQuery(url, Wanted);
+  requireWhole(whose);
+  const found = [];
+  for (const store of stores) {
+    const stock = await store.stock(whose);
+    if (stock !== undefined && stock.count > 0) found.push({ store: store.name, ...stock });
+  }
+  const { tenant } = whose;
+  return Response.json({ node_id, tenant, stores: found, kept: KEPT }, { headers: NO_STORE });
+}
+
+async function* linesOf(stores: readonly DataStore[], whose: Whose): AsyncGenerator<string> {
+  let lines = 0;
+  for (const store of stores) {
+    for await (const line of store.lines(whose)) {
+      lines++;
+      yield line;
+    }
+  }
+  yield JSON.stringify({ end: true, lines });
+}
+
+async function exportAll(
+  { stores, log }: DataContext,
+  { url, by }: AdminCall,
+): Promise<Response> {
+  const whose = readQuery(url, Wanted);
+  requireWhole(whose);
+  const lines = linesOf(stores, whose);
+  // What fails at once is answered as such; later only the end is missing.
+  let next = await lines.next();
+  log.info("an operator exports what is kept", { tenant_id: whose.tenant, by });
+  const encoder = new TextEncoder();
+  const stream = new ReadableStream<Uint8Array<ArrayBuffer>>({
+    async pull(controller) {
+      if (next.done === true) return controller.close();
+      controller.enqueue(encoder.encode(`${next.value}\n`));
+      next = await lines.next();
+    },
+    async cancel() {
+      await lines.return(undefined);
+    },
+  });
+  return new Response(stream, { headers: { ...NO_STORE, "content-type": "application/x-ndjson" } });
+}
+
+async function erase(
+  { stores, spine, node_id, log }: DataContext,
+  { by }: AdminCall,
+  { all, ...whose }: z.output<typeof Erased>,
+): Promise<Response> {
+  requireWhole(whose);
+  if (isTenant(whose) !== (all === true)) {
+    const detail = "all: true erases a whole tenant, and stands without user and room";
+    throw new ArqonError("invalid-settings", detail);
+  }
+  const done: { store: string; erased: number; failed?: string }[] = [];
+  for (const store of stores) {
+    try {
+      done.push({ store: store.name, erased: await store.erase(whose) });
+    } catch (error) {
+      // The others go all the same; who asks again erases the rest.
+      const failed = error instanceof Error ? error.message : String(error);
+      log.warn("a store did not erase what it keeps of somebody", { store: store.name, error });
+      done.push({ store: store.name, erased: 0, failed });
+    }
+  }
+  await spine.scrub?.();
+  const { tenant } = whose;
+  // Who it was stands in the audit log alone.
+  const erased = done.reduce((sum, one) => sum + one.erased, 0);
+  log.info("an operator erased what is kept", { tenant_id: tenant, by, erased });
+  const shown = done.filter(({ erased, failed }) => erased > 0 || failed !== undefined);
+  return Response.json({ node_id, tenant, stores: shown }, { headers: NO_STORE });
+}

@@ -1,0 +1,130 @@
+/** Buckets whose keys begin with the tenant: what rooms are, who is in them, and what a tenant has set. */
+import { Buffer } from "node:buffer";
+import type { KeyValue, KvEntry, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
+import { BANS_BUCKET } from "../../shared/records/bans.ts";
+import { HOOKS_BUCKET } from "../../shared/records/hook_document.ts";
+import { DEPLOYMENTS_BUCKET } from "../../shared/records/reducer_deployment.ts";
+import { REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
+import { REVOCATIONS_BUCKET } from "../../shared/records/revocations.ts";
+import { TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
+import { ROLLOUTS_BUCKET } from "../../shared/rollout/rollout.ts";
+import type { DataStore, Stock, Whose } from "./stores.ts";
+
+interface Kept {
+  readonly name: string;
+  readonly bucket: string;
+  /** Which token of its keys is a room; absent: they name none. */
+  readonly room_at?: number;
+  /** Whether an entry that names a user goes with the user; else why it stays. */
+  readonly ofUser: (key: KvKey) => true | string;
+}
+
+const application = () =>
+  "state that the application has set: change it with room.set, or erase the room";
+const set_by_admins = () => "an admin has set it, and it names the user";
+
+const BUCKETS: readonly Kept[] = [
+  { name: "rooms", bucket: "ARQON_ROOMS", room_at: 1, ofUser: application },
+  { name: "members", bucket: "ARQON_MEMBERS", room_at: 1, ofUser: () => true },
+  { name: "growing", bucket: "ARQON_GROWING", room_at: 1, ofUser: () => true },
+  { name: "streams", bucket: "ARQON_STREAMS", room_at: 1, ofUser: application },
+  { name: "reducers", bucket: REDUCERS_BUCKET, room_at: 1, ofUser: application },
+  { name: "reducer programs", bucket: DEPLOYMENTS_BUCKET, ofUser: set_by_admins },
+  {
+    name: "hooks and dead letters",
+    bucket: HOOKS_BUCKET,
+    ofUser: (key) => key[2] === "dead" ? true : "a hook's settings",
+  },
+  { name: "schedules", bucket: "ARQON_SCHEDULES", ofUser: set_by_admins },
+  { name: "bans", bucket: BANS_BUCKET, room_at: 1, ofUser: () => "it keeps the user out" },
+  { name: "revocations", bucket: REVOCATIONS_BUCKET, ofUser: () => "it keeps the user out" },
+  { name: "rollouts", bucket: ROLLOUTS_BUCKET, ofUser: set_by_admins },
+  { name: "settings", bucket: TENANTS_BUCKET, ofUser: set_by_admins },
+];
+
+const isMeant = ({ room_at }: Kept, key: KvKey, { room, offset }: Whose): boolean =>
+  offset === undefined &&
+  (room === undefined || (room_at !== undefined && key[room_at] === room));
+
+/** Whether key or value has the user's id, as text of its own. */
+function names({ key, value }: KvEntry, user: string): boolean {
+  if (key.slice(1).includes(user)) return true;
+  return Buffer.from(value.buffer, value.byteOffset, value.length).includes(JSON.stringify(user));
+}
+
+async function* entriesOf(
+  bucket: KeyValue,
+  kept: Kept,
+  whose: Whose,
+): AsyncGenerator<KvEntry> {
+  for (const key of await bucket.keys([whose.tenant])) {
+    if (!isMeant(kept, key, whose)) continue;
+    const entry = await bucket.get(key);
+    if (entry === undefined || (whose.user !== undefined && !names(entry, whose.user))) continue;
+    yield entry;
+  }
+}
+
+function lineOf(name: string, { key, value }: KvEntry, { user }: Whose): string {
+  const head = `"store":${JSON.stringify(name)},"key":${JSON.stringify(key.slice(1))}`;
+  return `{${head},${bodyOf(value, user)}}`;
+}
+
+/** As JSON where it is some, else as text, else as bytes. In a room's state each line is somebody's: a user gets the own ones. */
+function bodyOf(value: Uint8Array, user: string | undefined): string {
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(value);
+  } catch {
+    return `"base64":${JSON.stringify(value.toBase64())}`;
+  }
+  try {
+    return `"value":${JSON.stringify(JSON.parse(text))}`;
+  } catch {
+    const lines = text.split("\n").filter((line) =>
+      user === undefined || line.includes(JSON.stringify(user))
+    );
+    return `"text":${JSON.stringify(lines.join("\n"))}`;
+  }
+}
+
+function bucketStore(spine: Pick<Spine, "keyValue">, kept: Kept): DataStore {
+  const { name, bucket, ofUser } = kept;
+  const open = () => spine.keyValue(bucket, { leaves_stream: true });
+  const reasonOf = (key: KvKey, whose: Whose) => whose.user === undefined ? true : ofUser(key);
+  return {
+    name,
+    async stock(whose): Promise<Stock | undefined> {
+      const stock = { where: `KV_${bucket}`, count: 0, bytes: 0 };
+      const stays = new Set<string>();
+      for await (const { key, value } of entriesOf(await open(), kept, whose)) {
+        stock.count++;
+        stock.bytes += value.length;
+        const reason = reasonOf(key, whose);
+        if (reason !== true) stays.add(reason);
+      }
+      if (stock.count === 0) return undefined;
+      return stays.size === 0 ? stock : { ...stock, stays: [...stays].join("; ") };
+    },
+    async *lines(whose) {
+      for await (const entry of entriesOf(await open(), kept, whose)) {
+        yield lineOf(name, entry, whose);
+      }
+    },
+    async erase(whose) {
+      const opened = await open();
+      let erased = 0;
+      for await (const { key } of entriesOf(opened, kept, whose)) {
+        if (reasonOf(key, whose) !== true) continue;
+        await opened.delete(key);
+        erased++;
+      }
+      return erased;
+    },
+  };
+}
+
+/** All of them. The settings are the last: what a class keeps decides what of a log is open. */
+export function bucketStores(spine: Pick<Spine, "keyValue">): DataStore[] {
+  return BUCKETS.map((kept) => bucketStore(spine, kept));
+}
