@@ -6,6 +6,7 @@ import { PLAN } from "./apply/capability.ts";
 import { AUDIT } from "./audit/capability.ts";
 import { BACKUP } from "./backup/capability.ts";
 import type { Capability } from "./capability.ts";
+import { CENTRIFUGO } from "./centrifugo/capability.ts";
 import { GROWING } from "./growing/capability.ts";
 import { HOOKS } from "./hooks/capability.ts";
 import { JOURNAL } from "./journal/capability.ts";
@@ -27,6 +28,7 @@ export const SHIELD_CAPABILITIES: readonly Capability[] = [
   STREAMS,
   GROWING,
   PUSHER,
+  CENTRIFUGO,
   AUDIT,
   USAGE,
   INSPECT,
