@@ -43,7 +43,6 @@ export interface CentrifugoContext {
   readonly admission: Pick<Admission, "enter">;
   /** Throws while the process drains. */
   readonly requireOpen: () => void;
-  readonly isDraining: () => boolean;
   /** Throws when the process can hold no further connection. */
   readonly requireCapacity: () => void;
   readonly stats: Pick<ShieldStats, "rejects" | "handshakes">;
@@ -56,8 +55,16 @@ export interface CentrifugoContext {
   readonly monotonic_ms: () => number;
 }
 
-/** Makes the endpoint, which never rejects. */
-export function createCentrifugoEntry(context: CentrifugoContext): ForeignEntry {
+/** The endpoint of one process. */
+export interface CentrifugoEntry {
+  /** Never rejects. */
+  readonly answer: ForeignEntry;
+  /** Sends away who has shown no token yet. */
+  readonly drain: () => void;
+}
+
+/** Makes the endpoint. */
+export function createCentrifugoEntry(context: CentrifugoContext): CentrifugoEntry {
   const open = { connections: 0 };
   const waiting = new Waiting(context);
   scrapedGauge(
@@ -85,12 +92,13 @@ export function createCentrifugoEntry(context: CentrifugoContext): ForeignEntry 
     version,
   };
   const endpoint = { ...context, open, waiting, shared };
-  return (request, url, remote_ip) => {
+  const answer: ForeignEntry = (request, url, remote_ip) => {
     if (url.pathname !== PATH) return undefined;
     // What it throws is a refusal, or a fault.
     return new Promise<Response>((resolve) => resolve(upgrade(endpoint, request, url, remote_ip)))
       .catch((error) => refusal(context, error));
   };
+  return { answer, drain: () => waiting.drain() };
 }
 
 interface Endpoint extends CentrifugoContext {
@@ -210,13 +218,17 @@ class Waiting {
     return was_there;
   }
 
-  /** Closes those that have waited for too long; all of them, when the process is about to end. */
+  /** Sends all of them away. */
+  drain(): void {
+    for (const { close } of this.#sockets.values()) close(DISCONNECT.shutdown, "shutdown");
+  }
+
+  /** Closes those that have waited for too long. */
   #sweep(): void {
-    const { config: { centrifugo }, isDraining, monotonic_ms } = this.#context;
+    const { config: { centrifugo }, monotonic_ms } = this.#context;
     const before_ms = monotonic_ms() - centrifugo.connect_ms;
     for (const { since_ms, close } of this.#sockets.values()) {
-      if (isDraining()) close(DISCONNECT.shutdown, "shutdown");
-      else if (since_ms <= before_ms) close(DISCONNECT.stale, "stale");
+      if (since_ms <= before_ms) close(DISCONNECT.stale, "stale");
     }
   }
 }
