@@ -32,6 +32,8 @@ const ANY_EPOCH = "*";
 const NO_LOSS: readonly (string | undefined)[] = ["changes-lost", "unreadable"];
 const PRESENCE_PAGE = 1_000;
 const NO_REPLY = 0;
+/** A flag of a subscription: it is refused where it cannot go on. */
+const REJECT_UNRECOVERED = 2;
 /** What is left out of a SUB that is refused for this. */
 const LEFT_OUT: Readonly<Record<string, "presence" | "position">> = {
   "presence-disabled": "presence",
@@ -67,6 +69,8 @@ interface Channel {
   readonly room_id: string;
   readonly joins: boolean;
   is_in: boolean;
+  /** It wants an error where it cannot go on. */
+  readonly is_strict: boolean;
   /** From where it wants to go on; undefined: from now. */
   readonly position: { readonly offset: number; readonly epoch: string } | undefined;
   /** What a second attempt leaves out. */
@@ -118,7 +122,10 @@ export class CentrifugoSocket implements ClientSocket {
     return {
       opened() {},
       message: (data) => this.#receive(data),
-      flooded: () => this.#events?.flooded() ?? this.#inner.close(DISCONNECT.too_many_requests, ""),
+      flooded: () => {
+        if (this.#events === undefined) this.#disconnect(DISCONNECT.too_many_requests, "flooding");
+        else this.#events.flooded();
+      },
       tooLong: (problem) => this.#events?.tooLong(problem),
       closed: (code) => {
         this.#closed = code;
@@ -301,7 +308,8 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   #subscribe(id: number, asked: Asked<"subscribe">): void {
-    const { channel: name = "", recover, epoch = "", offset = 0, join_leave = false } = asked;
+    const { channel: name = "", recover, epoch = "", offset = 0, join_leave = false, flag = 0 } =
+      asked;
     const room_id = this.#room(name);
     const problem = unsupported(asked);
     if (problem !== undefined) {
@@ -314,13 +322,22 @@ export class CentrifugoSocket implements ClientSocket {
     }
     const from = { offset, epoch: epoch === "" && offset === 0 ? ANY_EPOCH : epoch };
     const position = recover === true ? from : undefined;
+    const is_strict = (flag & REJECT_UNRECOVERED) !== 0;
     const without = new Set<"presence" | "position">();
     const is_member = join_leave || this.#options.hasMembers(room_id);
     const identity = this.#identity?.();
     if (!is_member || identity === undefined || !canAct(identity, "presence", room_id)) {
       without.add("presence");
     }
-    const channel = { name, room_id, joins: join_leave, is_in: false, position, without };
+    const channel = {
+      name,
+      room_id,
+      joins: join_leave,
+      is_in: false,
+      is_strict,
+      position,
+      without,
+    };
     this.#channels.set(room_id, channel);
     this.#askSubscribe(id, channel);
   }
@@ -348,8 +365,16 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   #onSubscribed(id: number, channel: Channel, { result = {} }: Answer): void {
-    const { position } = channel;
+    const { position, room_id } = channel;
     const { epoch, offset = 0, recovered = false } = result;
+    if (channel.is_strict && position !== undefined && !recovered) {
+      if (this.#channels.get(room_id) === channel) {
+        this.#channels.delete(room_id);
+        this.#ask({ op: "unsub", room: room_id }, () => {});
+      }
+      const message = result.reason ?? "not recovered";
+      return this.#fail(id, { code: ERROR.unrecoverable_position, message });
+    }
     channel.is_in = true;
     const place = epoch === undefined ? {} : {
       recoverable: true,
@@ -553,6 +578,7 @@ interface Result {
   readonly epoch?: string;
   readonly offset?: number;
   readonly recovered?: boolean;
+  readonly reason?: string;
   readonly token_expires_ms?: number;
 }
 

@@ -67,6 +67,7 @@ const SUBSCRIBE = table({
   offset: [7, "number"],
   join_leave: [11, "bool"],
   tf: [13, "data"],
+  flag: [14, "number"],
   type: [15, "number"],
 });
 const TTL = { expires: [3, "bool"], ttl: [4, "number"] } as const;
