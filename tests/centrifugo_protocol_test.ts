@@ -192,7 +192,7 @@ Deno.test("a token that no longer grants a channel ends it; a token that ends is
   late.close();
 });
 
-Deno.test("a limit of connections, and a Shield that stops, send clients away for a while", async () => {
+Deno.test("who is one too many, or on a Shield that stops, is told to come again", async () => {
   const limits = "[limits]\nconnections_per_user = 1\n[server]\ndrain_ms = 0\n";
   await using on = await bus(`${CONFIG}${limits}`);
   const client = await inNews(on, "ann");

@@ -7,6 +7,8 @@ import { ArqonError } from "@arqon/proto";
 import type { Identity } from "../auth/identity.ts";
 import { canAct } from "../auth/authorize.ts";
 import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
+import { infoOf, ttlOf, unsupported } from "./answers.ts";
+import type { Answer, Result, Welcome } from "./answers.ts";
 import { requireChannel, roomOf } from "./channel.ts";
 import {
   DISCONNECT,
@@ -19,7 +21,7 @@ import {
 } from "./codes.ts";
 import type { SaidError } from "./codes.ts";
 import type { Form } from "./forms.ts";
-import type { Asked, ClientInfo, Command, Data, Reply } from "./messages.ts";
+import type { Asked, Command, Data, Reply } from "./messages.ts";
 import { EVENT_TYPE, memberTexts, readPage } from "./publications.ts";
 import type { RoomMessage, RoomMessages, Signal } from "./publications.ts";
 import { refuseForeignClaims } from "./tokens.ts";
@@ -43,9 +45,6 @@ const JOINS: Readonly<Record<string, "join" | "leave">> = {
   PRESENCE_UPDATE: "join",
   PRESENCE_LEAVE: "leave",
 };
-/** A client asks for another token so long before its own ends, in s, or a tenth of its time. */
-const REFRESH_SECONDS = 25;
-const TTL_MAX = 2 ** 31 - 1;
 
 /** What a socket needs of its process. */
 export interface CentrifugoSocketOptions {
@@ -541,63 +540,4 @@ export class CentrifugoSocket implements ClientSocket {
     if (room === undefined || action !== "subscribe") return;
     this.#leave(room, UNSUBSCRIBE.server, reason ?? "");
   }
-}
-
-/** What a subscription asks that there is not; undefined: nothing. */
-function unsupported({ tf, type = 0 }: Asked<"subscribe">): string | undefined {
-  if (tf !== undefined) return "filters by tags are not available";
-  return type === 0 ? undefined : "only streams are available: no maps, no shared polls";
-}
-
-function infoOf({ user_id, connection_id, meta }: Member): ClientInfo {
-  const conn_info = meta === undefined || meta === null
-    ? {}
-    : { conn_info: { json: JSON.stringify(meta), content_type: "" } };
-  return { user: user_id, client: connection_id, ...conn_info };
-}
-
-function ttlOf(expires_ms: number, now_ms: number): { expires: boolean; ttl: number } {
-  const left = (expires_ms - now_ms) / 1_000;
-  const ttl = Math.floor(left - Math.min(REFRESH_SECONDS, left / 10));
-  return { expires: true, ttl: Math.min(TTL_MAX, Math.max(1, ttl)) };
-}
-
-interface Member {
-  readonly connection_id: string;
-  readonly user_id: string;
-  readonly meta?: unknown;
-}
-
-/** What is read of results and of what the bus tells of members. */
-interface Result {
-  readonly members?: readonly Member[];
-  readonly next?: string;
-  readonly snapshot?: boolean;
-  readonly connections?: number;
-  readonly users?: number;
-  readonly epoch?: string;
-  readonly offset?: number;
-  readonly recovered?: boolean;
-  readonly reason?: string;
-  readonly token_expires_ms?: number;
-}
-
-/** What is read of ACK and ERR. */
-interface Answer {
-  readonly code: number;
-  readonly reason?: string;
-  readonly message?: string;
-  readonly room?: string;
-  readonly action?: string;
-  readonly result?: Result;
-  /** The result as it came. */
-  readonly raw?: string | undefined;
-}
-
-/** What is read of WELCOME. */
-interface Welcome {
-  readonly connection: string;
-  readonly heartbeat_ms: number;
-  readonly token_expires_ms: number;
-  readonly node_id: string;
 }

@@ -65,10 +65,8 @@ function readJsonValue(
   if (kind === "data") return { json: text.slice(start, end), content_type: "" };
   if (typeof kind === "string") {
     const value: unknown = JSON.parse(text.slice(start, end));
-    const is_right = kind === "number"
-      ? Number.isSafeInteger(value)
-      : typeof value === (kind === "bool" ? "boolean" : "string");
-    if (is_right) return value;
+    const found = Number.isSafeInteger(value) ? "number" : typeof value;
+    if (found === (kind === "bool" ? "boolean" : kind)) return value;
     throw wrong(`${name}: expected a ${kind}`);
   }
   // No command has a list or a map that is read.

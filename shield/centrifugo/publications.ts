@@ -47,7 +47,7 @@ export interface RoomMessage {
 }
 
 /** Reads a frame `{"op":"msg",…}` of a Shield, or a message of a history. */
-export function readRoomMessage(frame: string): RoomMessage {
+function readRoomMessage(frame: string): RoomMessage {
   const raw = memberTexts(frame);
   const text = (name: string): string => JSON.parse(raw(name) ?? '""');
   const signal = raw("signal");
