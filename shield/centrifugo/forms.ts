@@ -65,8 +65,9 @@ function readJsonValue(
   if (kind === "data") return { json: text.slice(start, end), content_type: "" };
   if (typeof kind === "string") {
     const value: unknown = JSON.parse(text.slice(start, end));
-    const found = Number.isSafeInteger(value) ? "number" : typeof value;
-    if (found === (kind === "bool" ? "boolean" : kind)) return value;
+    const type: string = typeof value;
+    const is_whole = kind !== "number" || Number.isSafeInteger(value);
+    if (type === (kind === "bool" ? "boolean" : kind) && is_whole) return value;
     throw wrong(`${name}: expected a ${kind}`);
   }
   // No command has a list or a map that is read.
