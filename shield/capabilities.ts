@@ -6,6 +6,7 @@ import { PLAN } from "./apply/capability.ts";
 import { AUDIT } from "./audit/capability.ts";
 import { BACKUP } from "./backup/capability.ts";
 import type { Capability } from "./capability.ts";
+import { CENTRIFUGO } from "./centrifugo/capability.ts";
 import { DATA } from "./data/capability.ts";
 import { DURABLE } from "./durable/capability.ts";
 import { GROWING } from "./growing/capability.ts";
@@ -30,6 +31,7 @@ export const SHIELD_CAPABILITIES: readonly Capability[] = [
   STREAMS,
   GROWING,
   PUSHER,
+  CENTRIFUGO,
   AUDIT,
   USAGE,
   INSPECT,

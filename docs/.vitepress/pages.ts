@@ -95,6 +95,7 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "NATS subjects", file: "docs/nats.md" },
       { text: "Schedules", file: "docs/schedules.md" },
       { text: "Pusher clients and backends", file: "docs/pusher.md" },
+      { text: "Centrifugo's client libraries", file: "docs/centrifugo.md" },
     ],
   },
   {

@@ -7,6 +7,7 @@ import { z } from "zod";
 import { refuseUnnamedOperators } from "./operators.ts";
 import { Bridge } from "./automation/bridge.ts";
 import { HookTables } from "./automation/hooks.ts";
+import { Centrifugo } from "./automation/centrifugo.ts";
 import { Pusher } from "./automation/pusher.ts";
 import { Reducers, refuseUnknownReducers } from "./automation/reducers.ts";
 import { Growing } from "./automation/growing.ts";
@@ -208,6 +209,7 @@ export const ConfigSchema = z.strictObject({
   streams: Streams.prefault({}).describe("durable rooms as streams over HTTP"),
   usage: Usage.prefault({}).describe("the ledger of use"),
   pusher: Pusher.prefault({}).describe("clients and backends of the Pusher protocol"),
+  centrifugo: Centrifugo.prefault({}).describe("Centrifugo's client libraries"),
   schedules: Schedules.prefault({}).describe("messages that are published at a time"),
   bridge: Bridge.prefault({}).describe("what databases commit, published"),
   growing: Growing.prefault({}).describe("messages that grow before they are stored"),

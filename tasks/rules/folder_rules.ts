@@ -128,6 +128,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "shield/sse/http",
     "shield/streams",
     "shield/pusher",
+    "shield/centrifugo",
     "shield/journal/admin",
     "shield/usage/admin",
     "shield/data",

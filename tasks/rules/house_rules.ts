@@ -14,6 +14,7 @@ export const CAPABILITIES: Readonly<Record<string, readonly string[]>> = {
   audit: ["shield/audit", "shared/audit"],
   backup: ["shared/backup", "shield/backup"],
   bridge: ["shared/bridge"],
+  centrifugo: ["shield/centrifugo"],
   console: ["shield/admin/console"],
   data: ["shield/data"],
   deltas: ["shield/deltas", "shield/fossil", "shield/vcdiff"],

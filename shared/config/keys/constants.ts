@@ -285,6 +285,10 @@ const CONSTANTS = {
     activity_timeout_seconds: fixed(120, "the value of Pusher's own servers"),
     request_skew_seconds: fixed(600, "the tolerance of Pusher's own servers"),
   },
+  centrifugo: {
+    connect_ms: fixed(10_000, "from an open socket to the command that has the token"),
+    waiting_sockets: fixed(1_000, "sockets without a token; beyond: further ones are refused"),
+  },
   schedules: {
     late_seconds: fixed(3_600, "a schedule later than this counts as missed"),
   },

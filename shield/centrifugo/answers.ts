@@ -1,0 +1,68 @@
+/** What is read of the Shield's text frames, and what becomes of it in Centrifugo's protocol. Pure. */
+import type { Asked, ClientInfo } from "./messages.ts";
+
+/** A client asks for another token so long before its own ends, in s, or a tenth of its time. */
+const REFRESH_SECONDS = 25;
+const TTL_MAX = 2 ** 31 - 1;
+
+/** What a subscription asks that there is not; undefined: nothing. */
+export function unsupported({ tf, type = 0 }: Asked<"subscribe">): string | undefined {
+  if (tf !== undefined) return "filters by tags are not available";
+  return type === 0 ? undefined : "only streams are available: no maps, no shared polls";
+}
+
+/** A member, as clients are told of it. */
+export function infoOf({ user_id, connection_id, meta }: Member): ClientInfo {
+  const conn_info = meta === undefined || meta === null
+    ? {}
+    : { conn_info: { json: JSON.stringify(meta), content_type: "" } };
+  return { user: user_id, client: connection_id, ...conn_info };
+}
+
+/** When a client has to bring another token. */
+export function ttlOf(expires_ms: number, now_ms: number): { expires: boolean; ttl: number } {
+  const left = (expires_ms - now_ms) / 1_000;
+  const ttl = Math.floor(left - Math.min(REFRESH_SECONDS, left / 10));
+  return { expires: true, ttl: Math.min(TTL_MAX, Math.max(1, ttl)) };
+}
+
+/** A member of a room. */
+interface Member {
+  readonly connection_id: string;
+  readonly user_id: string;
+  readonly meta?: unknown;
+}
+
+/** What is read of results and of what the bus tells of members. */
+export interface Result {
+  readonly members?: readonly Member[];
+  readonly next?: string;
+  readonly snapshot?: boolean;
+  readonly connections?: number;
+  readonly users?: number;
+  readonly epoch?: string;
+  readonly offset?: number;
+  readonly recovered?: boolean;
+  readonly reason?: string;
+  readonly token_expires_ms?: number;
+}
+
+/** What is read of ACK and ERR. */
+export interface Answer {
+  readonly code: number;
+  readonly reason?: string;
+  readonly message?: string;
+  readonly room?: string;
+  readonly action?: string;
+  readonly result?: Result;
+  /** The result as it came. */
+  readonly raw?: string | undefined;
+}
+
+/** What is read of WELCOME. */
+export interface Welcome {
+  readonly connection: string;
+  readonly heartbeat_ms: number;
+  readonly token_expires_ms: number;
+  readonly node_id: string;
+}

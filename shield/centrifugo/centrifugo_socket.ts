@@ -1,0 +1,543 @@
+/**
+ * A client of Centrifugo's protocol as a client's socket: its commands become JSON frames of `arqon.v1.json`, and
+ * frames become replies and pushes. All that holds for a connection holds for it; what is answered here counts
+ * towards its rates all the same. How it is let in is `entry.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Identity } from "../auth/identity.ts";
+import { canAct } from "../auth/authorize.ts";
+import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
+import { infoOf, ttlOf, unsupported } from "./answers.ts";
+import type { Answer, Result, Welcome } from "./answers.ts";
+import { requireChannel, roomOf } from "./channel.ts";
+import {
+  DISCONNECT,
+  disconnectFor,
+  disconnectOf,
+  ERROR,
+  saidError,
+  TOO_BIG,
+  UNSUBSCRIBE,
+} from "./codes.ts";
+import type { SaidError } from "./codes.ts";
+import type { Form } from "./forms.ts";
+import type { Asked, Command, Data, Reply } from "./messages.ts";
+import { EVENT_TYPE, memberTexts, readPage } from "./publications.ts";
+import type { RoomMessage, RoomMessages, Signal } from "./publications.ts";
+import { refuseForeignClaims } from "./tokens.ts";
+
+/** A client goes within this part of the time that a Shield which stops gives it. */
+const DRAIN_PART = 0.8;
+/** The present epoch, with offset 0: from its beginning. */
+const ANY_EPOCH = "*";
+/** Signals that say only that something of the bus's own is missing, or cannot be read. */
+const NO_LOSS: readonly (string | undefined)[] = ["changes-lost", "unreadable"];
+const PRESENCE_PAGE = 1_000;
+const NO_REPLY = 0;
+/** A flag of a subscription: it is refused where it cannot go on. */
+const REJECT_UNRECOVERED = 2;
+/** What is left out of a SUB that is refused for this. */
+const LEFT_OUT: Readonly<Record<string, "presence" | "position">> = {
+  "presence-disabled": "presence",
+  "not-durable": "position",
+};
+const JOINS: Readonly<Record<string, "join" | "leave">> = {
+  PRESENCE_UPDATE: "join",
+  PRESENCE_LEAVE: "leave",
+};
+
+/** What a socket needs of its process. */
+export interface CentrifugoSocketOptions {
+  readonly form: Form;
+  readonly room_prefix: string;
+  /** Whether subscribers of a room are members. */
+  readonly hasMembers: (room_id: string) => boolean;
+  readonly version: string;
+  readonly messages: RoomMessages;
+  readonly max_frame_bytes: number;
+  readonly history_messages: number;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** A number in [0, 1). */
+  readonly random: () => number;
+}
+
+/** A channel that the client is in, or has asked for. */
+interface Channel {
+  readonly name: string;
+  readonly room_id: string;
+  readonly joins: boolean;
+  is_in: boolean;
+  /** It wants an error where it cannot go on. */
+  readonly is_strict: boolean;
+  /** From where it wants to go on; undefined: from now. */
+  readonly position: { readonly offset: number; readonly epoch: string } | undefined;
+  /** What a second attempt leaves out. */
+  readonly without: Set<"presence" | "position">;
+}
+
+/** Takes what the bus answers to a frame. */
+type Answered = (answer: Answer) => void;
+
+/** Lets a client in, which is then told by `begin`; rejects as the entrance does. */
+export type LetIn = (socket: CentrifugoSocket, token: string) => Promise<void>;
+
+/** One client. `inner` is its WebSocket. */
+export class CentrifugoSocket implements ClientSocket {
+  readonly #inner: ClientSocket;
+  readonly #options: CentrifugoSocketOptions;
+  #events: SocketEvents | undefined;
+  #identity: (() => Identity) | undefined;
+  #client = "";
+  /** Undefined once the client is in: it holds the request. */
+  #letIn: LetIn | undefined;
+  /** The id of the command `connect` that is under way, or was. */
+  #connecting: number | undefined;
+  /** Commands that came while the client was being let in. */
+  #early: Command[] = [];
+  #early_bytes = 0;
+  readonly #channels = new Map<string, Channel>();
+  readonly #asked = new Map<number, Answered>();
+  #requests = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #closed: number | undefined;
+
+  constructor(inner: ClientSocket, options: CentrifugoSocketOptions, letIn: LetIn) {
+    this.#inner = inner;
+    this.#options = options;
+    this.#letIn = letIn;
+  }
+
+  get bufferedAmount(): number {
+    return this.#inner.bufferedAmount;
+  }
+
+  get unfinished_bytes(): number | undefined {
+    return this.#inner.unfinished_bytes;
+  }
+
+  /** The handlers of the client's WebSocket; `onClosed` is told of its end. */
+  handlers(onClosed: () => void): SocketEvents {
+    return {
+      opened() {},
+      message: (data) => this.#receive(data),
+      flooded: () => {
+        if (this.#events === undefined) this.#disconnect(DISCONNECT.too_many_requests, "flooding");
+        else this.#events.flooded();
+      },
+      tooLong: (problem) => this.#events?.tooLong(problem),
+      closed: (code) => {
+        this.#closed = code;
+        clearTimeout(this.#timer);
+        onClosed();
+        this.#events?.closed(code);
+      },
+    };
+  }
+
+  /** The handlers of its connection, once it has one. */
+  listen(events: SocketEvents): void {
+    this.#events = events;
+  }
+
+  /** Begins the connection that the client has been given. */
+  begin(identity: () => Identity): void {
+    this.#identity = identity;
+    this.#letIn = undefined;
+    if (this.#closed === undefined) this.#events?.opened();
+    else this.#events?.closed(this.#closed);
+  }
+
+  send(frame: string | Uint8Array<ArrayBuffer>): void {
+    if (typeof frame !== "string") return;
+    if (frame.startsWith('{"op":"msg"')) return this.#onMessage(this.#options.messages.of(frame));
+    const raw = memberTexts(frame);
+    const read = (name: string) => JSON.parse(raw(name) ?? "null");
+    const op: string = read("op");
+    if (op === "ack") return this.#onAck(read("id"), { ...JSON.parse(frame), raw: raw("result") });
+    if (op === "ping") return this.#reply({});
+    if (op === "welcome") return this.#onWelcome(JSON.parse(frame));
+    if (op === "err") this.#onRefused(JSON.parse(frame));
+  }
+
+  close(code: number, reason: string): void {
+    this.#inner.close(disconnectOf(code, reason), reason);
+  }
+
+  rest(wait_ms: number): void {
+    this.#inner.rest(wait_ms);
+  }
+
+  terminate(): boolean {
+    return this.#inner.terminate();
+  }
+
+  #reply(reply: Reply): void {
+    this.#inner.send(this.#options.form.encode(reply));
+  }
+
+  #fail(id: number, error: SaidError): void {
+    if (id !== NO_REPLY) this.#reply({ id, error });
+  }
+
+  #disconnect(code: number, reason: string): void {
+    // A close frame has room for 123 bytes.
+    this.#inner.close(code, reason.replace(/[^\x20-\x7e]/g, "?").slice(0, 100));
+  }
+
+  #receive(frame: string | Uint8Array<ArrayBuffer>): void {
+    let commands: Command[];
+    const { max_frame_bytes } = this.#options;
+    if (this.#connecting !== undefined && this.#identity === undefined) {
+      this.#early_bytes += frame.length;
+    }
+    if (Math.max(frame.length, this.#early_bytes) > max_frame_bytes) {
+      return this.#disconnect(TOO_BIG, `more than ${max_frame_bytes} bytes`);
+    }
+    try {
+      commands = this.#options.form.decode(frame);
+    } catch (error) {
+      return this.#disconnect(DISCONNECT.bad_request, error instanceof Error ? error.message : "");
+    }
+    for (const command of commands) {
+      if (this.#identity !== undefined) this.#run(command);
+      else if (this.#connecting !== undefined) this.#early.push(command);
+      else if (command.connect === undefined || !command.id) {
+        return this.#disconnect(DISCONNECT.bad_request, "expected connect first");
+      } else void this.#connect(command.id, command.connect);
+    }
+  }
+
+  async #connect(id: number, { token = "" }: Asked<"connect">): Promise<void> {
+    this.#connecting = id;
+    try {
+      refuseForeignClaims(token);
+      await this.#letIn?.(this, token);
+    } catch (error) {
+      this.#connecting = undefined;
+      this.#early = [];
+      const refusal = error instanceof ArqonError ? error : new ArqonError("internal");
+      // Its client then asks for another token, and comes again.
+      if (refusal.reason === "token-expired") return this.#fail(id, saidError(refusal));
+      this.#disconnect(disconnectFor(refusal), refusal.message);
+    }
+  }
+
+  #onWelcome({ connection, heartbeat_ms, token_expires_ms, node_id }: Welcome): void {
+    const { now, version } = this.#options;
+    this.#client = connection;
+    this.#reply({
+      id: this.#connecting ?? NO_REPLY,
+      connect: {
+        client: connection,
+        version,
+        ...ttlOf(token_expires_ms, now()),
+        // The Shield looks who is silent a few times in each heartbeat.
+        ping: Math.max(1, Math.ceil(1.5 * heartbeat_ms / 1_000)),
+        pong: true,
+        node: node_id,
+      },
+    });
+    const early = this.#early;
+    this.#early = [];
+    for (const command of early) this.#run(command);
+  }
+
+  #run(command: Command): void {
+    const { id = NO_REPLY } = command;
+    try {
+      this.#runAsked(id, command);
+    } catch (error) {
+      if (!(error instanceof ArqonError)) throw error;
+      this.#fail(id, saidError(error));
+      this.#count();
+    }
+  }
+
+  /** Counts what is answered here as an operation of the client. */
+  #count(): void {
+    this.#events?.message('{"op":"pong"}');
+  }
+
+  #runAsked(id: number, command: Command): void {
+    const { subscribe, unsubscribe, publish, presence, presence_stats, history } = command;
+    if (subscribe !== undefined) return this.#subscribe(id, subscribe);
+    if (unsubscribe !== undefined) return this.#unsubscribe(id, unsubscribe);
+    if (publish !== undefined) return this.#publish(id, publish);
+    if (presence !== undefined) return this.#presence(id, presence);
+    if (presence_stats !== undefined) return this.#presenceStats(id, presence_stats);
+    if (history !== undefined) return this.#history(id, history);
+    if (command.refresh !== undefined) return this.#refresh(id, command.refresh);
+    if (command.rpc !== undefined) return this.#rpc(id, command.rpc);
+    if (command.send !== undefined) return this.#send(command.send);
+    this.#count();
+    // Without an id it is a pong.
+    if (id === NO_REPLY) return;
+    if (command.ping !== undefined) return this.#reply({ id, ping: {} });
+    if (command.sub_refresh !== undefined) {
+      return this.#reply({ id, sub_refresh: { expires: false } });
+    }
+    if (command.connect === undefined) throw new ArqonError("unknown-opcode", "no command");
+    this.#disconnect(DISCONNECT.bad_request, "connected already");
+  }
+
+  /** The room of a channel in which its name lets the client be. */
+  #room(channel = ""): string {
+    const room_id = roomOf(channel, this.#options.room_prefix);
+    if (this.#identity !== undefined) requireChannel(this.#identity(), channel, room_id);
+    return room_id;
+  }
+
+  /** Sends a frame to the bus, whose members stand there as JSON text; `then` takes what answers it. */
+  #ask(frame: Record<string, unknown>, then: Answered, data?: Data): void {
+    const id = ++this.#requests;
+    this.#asked.set(id, then);
+    const text = JSON.stringify({ ...frame, id });
+    if (data === undefined) return void this.#events?.message(text);
+    const typed = data.content_type === "" ? "" : `,"content_type":"${data.content_type}"`;
+    this.#events?.message(`${text.slice(0, -1)},"data":${data.json}${typed}}`);
+  }
+
+  /** The same, for a command of a client that is told a refusal here. */
+  #askFor(id: number, frame: Record<string, unknown>, then: Answered, data?: Data): void {
+    this.#ask(frame, (answer) => {
+      if (answer.code === 0) then(answer);
+      else this.#fail(id, saidError(answer));
+    }, data);
+  }
+
+  #subscribe(id: number, asked: Asked<"subscribe">): void {
+    const { channel: name = "", recover, epoch = "", offset = 0, join_leave = false, flag = 0 } =
+      asked;
+    const room_id = this.#room(name);
+    const problem = unsupported(asked);
+    if (problem !== undefined) {
+      this.#fail(id, { code: ERROR.not_available, message: problem });
+      return this.#count();
+    }
+    if (this.#channels.has(room_id)) {
+      this.#fail(id, { code: ERROR.already_subscribed, message: `already in ${name}` });
+      return this.#count();
+    }
+    const from = { offset, epoch: epoch === "" && offset === 0 ? ANY_EPOCH : epoch };
+    const position = recover === true ? from : undefined;
+    const is_strict = (flag & REJECT_UNRECOVERED) !== 0;
+    const without = new Set<"presence" | "position">();
+    const is_member = join_leave || this.#options.hasMembers(room_id);
+    const identity = this.#identity?.();
+    if (!is_member || identity === undefined || !canAct(identity, "presence", room_id)) {
+      without.add("presence");
+    }
+    const channel = {
+      name,
+      room_id,
+      joins: join_leave,
+      is_in: false,
+      is_strict,
+      position,
+      without,
+    };
+    this.#channels.set(room_id, channel);
+    this.#askSubscribe(id, channel);
+  }
+
+  #askSubscribe(id: number, channel: Channel): void {
+    const { room_id, position, without } = channel;
+    const info = this.#identity?.().claims.info;
+    const member = without.has("presence")
+      ? {}
+      : { presence: true, ...(info === undefined ? {} : { member_meta: info }) };
+    const place = position === undefined || without.has("position")
+      ? {}
+      : { after_offset: position.offset, epoch: position.epoch };
+    this.#ask({ op: "sub", room: room_id, ...member, ...place }, (answer) => {
+      const is_wanted = this.#channels.get(room_id) === channel;
+      const left_out = LEFT_OUT[answer.reason ?? ""];
+      if (is_wanted && left_out !== undefined && !without.has(left_out)) {
+        without.add(left_out);
+        return this.#askSubscribe(id, channel);
+      }
+      if (answer.code === 0) return this.#onSubscribed(id, channel, answer);
+      if (is_wanted) this.#channels.delete(room_id);
+      this.#fail(id, saidError(answer));
+    });
+  }
+
+  #onSubscribed(id: number, channel: Channel, { result = {} }: Answer): void {
+    const { position, room_id } = channel;
+    const { epoch, offset = 0, recovered = false } = result;
+    if (channel.is_strict && position !== undefined && !recovered) {
+      if (this.#channels.get(room_id) === channel) {
+        this.#channels.delete(room_id);
+        this.#ask({ op: "unsub", room: room_id }, () => {});
+      }
+      const message = result.reason ?? "not recovered";
+      return this.#fail(id, { code: ERROR.unrecoverable_position, message });
+    }
+    channel.is_in = true;
+    const place = epoch === undefined ? {} : {
+      recoverable: true,
+      positioned: true,
+      epoch,
+      // What was missed follows: who loses the connection meanwhile goes on from where it was.
+      offset: recovered && position !== undefined ? position.offset : offset,
+    };
+    const recovery = position === undefined ? {} : { was_recovering: true, recovered };
+    this.#reply({ id, subscribe: { ...place, ...recovery } });
+  }
+
+  #unsubscribe(id: number, { channel = "" }: Asked<"unsubscribe">): void {
+    const room_id = roomOf(channel, this.#options.room_prefix);
+    const done = () => this.#reply({ id, unsubscribe: {} });
+    if (this.#channels.delete(room_id)) return this.#ask({ op: "unsub", room: room_id }, done);
+    done();
+    this.#count();
+  }
+
+  #publish(id: number, { channel, data, type = 0 }: Asked<"publish">): void {
+    const room = this.#room(channel);
+    if (type !== 0 || data === undefined) {
+      throw new ArqonError("invalid-field", "expected data, and no map");
+    }
+    const frame = { op: "pub", room, type: EVENT_TYPE };
+    this.#askFor(id, frame, () => this.#reply({ id, publish: {} }), data);
+  }
+
+  #presence(id: number, { channel }: Asked<"presence">): void {
+    const data = { json: `{"limit":${PRESENCE_PAGE}}`, content_type: "" };
+    const frame = { op: "cmd", room: this.#room(channel), name: "presence.list" };
+    this.#askFor(id, frame, ({ result: { members = [], next } = {} }) => {
+      if (next === undefined) {
+        const infos = members.map((member) => [member.connection_id, infoOf(member)] as const);
+        return this.#reply({ id, presence: { presence: Object.fromEntries(infos) } });
+      }
+      const message = `more than ${PRESENCE_PAGE} clients are in ${channel}`;
+      this.#fail(id, { code: ERROR.limit_exceeded, message });
+    }, data);
+  }
+
+  #presenceStats(id: number, { channel }: Asked<"presence_stats">): void {
+    const frame = { op: "cmd", room: this.#room(channel), name: "presence.count" };
+    this.#askFor(id, frame, ({ result: { connections = 0, users = 0 } = {} }) => {
+      this.#reply({ id, presence_stats: { num_clients: connections, num_users: users } });
+    });
+  }
+
+  #history(id: number, { channel, limit = 0, since, reverse = false }: Asked<"history">): void {
+    const { offset = 0, epoch = "" } = since ?? {};
+    const from = since === undefined ? {} : { [reverse ? "before" : "after"]: offset };
+    // 0 asks for the position alone, and a negative one for all that there is.
+    const { history_messages } = this.#options;
+    const page = limit < 0 ? history_messages : Math.min(Math.max(1, limit), history_messages);
+    const json = JSON.stringify({ limit: page, ...from, reverse });
+    const frame = { op: "cmd", room: this.#room(channel), name: "history.get" };
+    this.#askFor(id, frame, ({ raw = "{}" }) => {
+      const history = readPage(raw);
+      if (epoch !== "" && epoch !== history.epoch) {
+        const message = `the room's epoch is ${history.epoch}`;
+        return this.#fail(id, { code: ERROR.unrecoverable_position, message });
+      }
+      this.#reply({ id, history: limit === 0 ? { ...history, publications: [] } : history });
+    }, { json, content_type: "" });
+  }
+
+  #refresh(id: number, { token = "" }: Asked<"refresh">): void {
+    refuseForeignClaims(token);
+    this.#askFor(id, { op: "refresh", token }, ({ result: { token_expires_ms = 0 } = {} }) => {
+      const { now, version } = this.#options;
+      const ttl = ttlOf(token_expires_ms, now());
+      this.#reply({ id, refresh: { client: this.#client, version, ...ttl } });
+    });
+  }
+
+  /** A method is a channel, `/` and the name of a command there. */
+  #rpc(id: number, { method = "", data }: Asked<"rpc">): void {
+    const at = method.lastIndexOf("/");
+    if (at <= 0) {
+      const message = "expected CHANNEL/COMMAND as the method";
+      this.#fail(id, { code: ERROR.not_available, message });
+      return this.#count();
+    }
+    const room = this.#room(method.slice(0, at));
+    const frame = { op: "cmd", room, name: method.slice(at + 1) };
+    this.#askFor(id, frame, ({ raw = "null" }) => {
+      this.#reply({ id, rpc: { data: { json: raw, content_type: "" } } });
+    }, data);
+  }
+
+  /** `{"method":"CHANNEL/COMMAND","data":…}` is a command whose answer nobody waits for; other data is nothing here. */
+  #send({ data }: Asked<"send">): void {
+    const json = data?.content_type === "" && data.json.trimStart().startsWith("{")
+      ? data.json
+      : "{}";
+    const raw = memberTexts(json);
+    const method: unknown = JSON.parse(raw("method") ?? "null");
+    const sent = raw("data");
+    const inner = sent === undefined ? {} : { data: { json: sent, content_type: "" } };
+    if (typeof method === "string") return this.#rpc(NO_REPLY, { method, ...inner });
+    this.#count();
+  }
+
+  #onAck(request: number, answer: Answer): void {
+    const then = this.#asked.get(request);
+    this.#asked.delete(request);
+    then?.(answer);
+  }
+
+  #push(channel: string, push: NonNullable<Reply["push"]>): void {
+    this.#reply({ push: { channel, ...push } });
+  }
+
+  #onMessage(message: RoomMessage): void {
+    const { room_id, signal, publication, type } = message;
+    if (signal !== undefined) return this.#onSignal(room_id, signal, message.sender);
+    const channel = this.#channels.get(room_id);
+    if (channel === undefined || !channel.is_in) return;
+    if (publication !== undefined) {
+      const { form, messages } = this.#options;
+      const reply = () => ({ push: { channel: channel.name, pub: publication } });
+      return this.#inner.send(messages.written(form, message, reply));
+    }
+    const event = JOINS[type];
+    if (event === undefined || !channel.joins || message.json === undefined) return;
+    const { members = [], snapshot }: Result = JSON.parse(message.json);
+    if (snapshot === true) return;
+    for (const member of members) this.#push(channel.name, { [event]: { info: infoOf(member) } });
+  }
+
+  /** Kicks, bans, what was missed, and the end of the Shield. */
+  #onSignal(room_id: string, { kind, reason, until_ms = 0 }: Signal, sender: string): void {
+    if (kind === "DRAIN" && room_id === "") return this.#moveBefore(until_ms);
+    // A backend's signal is a message to the room, and changes nothing here.
+    if (sender !== "") return;
+    if (kind === "GAP") {
+      if (NO_LOSS.includes(reason) || !this.#channels.has(room_id)) return;
+      this.#ask({ op: "unsub", room: room_id }, () => {});
+      // The client subscribes again from where it is, and learns what is left of what it missed.
+      return this.#leave(room_id, UNSUBSCRIBE.insufficient_state, "insufficient state");
+    }
+    if (kind === "DISCONNECT" || kind === "BAN") {
+      this.#leave(room_id, UNSUBSCRIBE.server, kind === "BAN" ? "banned" : "kicked");
+    }
+  }
+
+  #leave(room_id: string, code: number, reason: string): void {
+    const channel = this.#channels.get(room_id);
+    if (channel === undefined) return;
+    this.#channels.delete(room_id);
+    this.#push(channel.name, { unsubscribe: { code, reason } });
+  }
+
+  /** Ends within the window in which the process still serves, at a time of its own. */
+  #moveBefore(until_ms: number): void {
+    const { now, random } = this.#options;
+    const wait_ms = Math.max(0, until_ms - now()) * DRAIN_PART * random();
+    this.#timer ??= setTimeout(() => this.close(1012, "restart"), wait_ms);
+  }
+
+  /** A refusal that answers no request: a room was taken away, or the connection is about to end. */
+  #onRefused({ room, action, reason }: Answer): void {
+    if (room === undefined || action !== "subscribe") return;
+    this.#leave(room, UNSUBSCRIBE.server, reason ?? "");
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * Channels of Centrifugo as rooms of the bus. Pure. A channel's name stands in its room's id as it is, but for what is
+ * none of `A-Za-z0-9_:-`: each byte of that in UTF-8 is `=` and its two hex digits, so that no two channels have one
+ * room, and no channel has a room that the bus keeps for itself, which have a `~`.
+ */
+import { ArqonError, encodeUtf8, isId } from "@arqon/proto";
+import { canAct } from "../auth/authorize.ts";
+import type { Identity } from "../auth/identity.ts";
+
+const OTHERS = /[^A-Za-z0-9_:-]+/g;
+const CHANNEL_BYTES_MAX = 255;
+
+const escaped = (text: string): string =>
+  Array.from(encodeUtf8(text), (byte) => `=${byte.toString(16).padStart(2, "0")}`).join("");
+
+/** The room of a channel. Throws `invalid-room`: it can have none. */
+export function roomOf(channel: string, room_prefix: string): string {
+  const size_bytes = encodeUtf8(channel).length;
+  if (size_bytes === 0 || size_bytes > CHANNEL_BYTES_MAX || !channel.isWellFormed()) {
+    throw new ArqonError("invalid-room", `a channel has 1 to ${CHANNEL_BYTES_MAX} bytes of UTF-8`);
+  }
+  const room_id = room_prefix + channel.replace(OTHERS, escaped);
+  if (isId(room_id)) return room_id;
+  throw new ArqonError("invalid-room", `the channel's room ${room_id} has more than 64 bytes`);
+}
+
+/**
+ * Throws `not-granted` where the name of a channel says that a user may not be in it: `#` is followed by the ids of
+ * those who may, and a channel that begins with `$` takes a grant of its own, not merely a token without grants.
+ */
+export function requireChannel(identity: Identity, channel: string, room_id: string): void {
+  const users = /#(.*)$/s.exec(channel)?.[1];
+  if (users !== undefined && !users.split(",").includes(identity.user_id)) {
+    throw new ArqonError("not-granted", `${channel} is not for this user`);
+  }
+  if (!channel.startsWith("$")) return;
+  if (identity.grants === undefined || !canAct(identity, "subscribe", room_id)) {
+    throw new ArqonError("not-granted", `${channel} takes a grant that names ${room_id}`);
+  }
+}

@@ -1,0 +1,48 @@
+/** Channels of Centrifugo as rooms. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { isId } from "@arqon/proto";
+import { reservedRoom } from "../../shared/rooms/reserved.ts";
+import type { Identity } from "../auth/identity.ts";
+import { requireChannel, roomOf } from "./channel.ts";
+
+/** What the rule says, backwards. */
+const channelIn = (room_id: string): string => decodeURIComponent(room_id.replaceAll("=", "%"));
+
+Deno.test("a channel's room gives the channel back, is an id, and is none that the bus keeps for itself", () => {
+  const points = fc.array(fc.nat(0x10_ffff), { minLength: 1, maxLength: 5 });
+  const channel = points.map((all) => String.fromCodePoint(...all)).filter((s) => s.isWellFormed());
+  fc.assert(fc.property(channel, (name) => {
+    const room_id = roomOf(name, "");
+    assert.equal(channelIn(room_id), name);
+    assert.ok(isId(room_id));
+    assert.equal(reservedRoom(room_id), undefined);
+  }));
+});
+
+Deno.test("names of rooms stay, and what no room has is written in hex", () => {
+  assert.equal(roomOf("chat:lobby_1-a", ""), "chat:lobby_1-a");
+  assert.equal(roomOf("$a#7,8", "c-"), "c-=24a=237=2c8");
+  assert.equal(roomOf("a=b~c.é", ""), "a=3db=7ec=2e=c3=a9");
+});
+
+Deno.test("a channel that can have no room is refused in words", () => {
+  for (const channel of ["", "x".repeat(65), "\ud800", "é".repeat(128)]) {
+    assert.throws(() => roomOf(channel, ""), { reason: "invalid-room" });
+  }
+  assert.throws(() => roomOf(".".repeat(22), ""), /room =2e.* has more than 64 bytes/);
+});
+
+Deno.test("names with # are for those whom they name, those with $ take grants", () => {
+  const who = { user_id: "7", grants: undefined } as Identity;
+  const may = (identity: Identity, channel: string) =>
+    requireChannel(identity, channel, roomOf(channel, ""));
+  may(who, "talk#6,7");
+  may(who, "open");
+  for (const channel of ["talk#6", "talk#", "talk#77", "talk#7#8", "$secret"]) {
+    assert.throws(() => may(who, channel), { reason: "not-granted" }, channel);
+  }
+  may({ ...who, grants: [{ room: "=24secret", actions: ["subscribe"] }] }, "$secret");
+  const other: Identity = { ...who, grants: [{ room: "open", actions: ["subscribe"] }] };
+  assert.throws(() => may(other, "$secret"), { reason: "not-granted" });
+});

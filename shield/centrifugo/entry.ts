@@ -1,0 +1,239 @@
+/**
+ * The endpoint for Centrifugo's client libraries on the client listener, `/connection/websocket`. Nothing of it is
+ * there unless `[centrifugo] enabled` is set. Their token comes in the first command, so that a client is let in once
+ * its socket is open already; how many sockets wait for that, and how long, is bounded here. What a client says is
+ * `centrifugo_socket.ts`.
+ */
+import { ArqonError, matchesRoomPattern } from "@arqon/proto";
+import type { Config } from "../../shared/config/schema.ts";
+import { hasItem, headerItems } from "../../shared/http1/header_list.ts";
+import { type Random, randomFraction } from "../../shared/ids.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { scrapedGauge } from "../../shared/metrics/metrics.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import { problemResponse } from "../../shared/problem.ts";
+import type { Authenticator } from "../auth/authenticate.ts";
+import { requireOrigin } from "../auth/origin.ts";
+import type { Entrance } from "../connection/entrance.ts";
+import type { ForeignEntry } from "../http/http.ts";
+import type { Admission } from "../rates/admission_gate.ts";
+import type { SocketServer } from "../socket/client_socket.ts";
+import { UPGRADE_HEADERS } from "../socket/handshake.ts";
+import { originalOf } from "../socket/light_copy.ts";
+import { bump } from "../stats/stats.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+import { CentrifugoSocket } from "./centrifugo_socket.ts";
+import type { CentrifugoSocketOptions } from "./centrifugo_socket.ts";
+import { DISCONNECT } from "./codes.ts";
+import { JSON_FORM, PROTOBUF_FORM } from "./forms.ts";
+import { RoomMessages } from "./publications.ts";
+
+const PATH = "/connection/websocket";
+const PROTOBUF = "centrifuge-protobuf";
+const JSON_PROTOCOL = "centrifuge-json";
+/** Time between two looks at the sockets that wait, in ms. */
+const SWEEP_MS = 100;
+
+/** What the endpoint needs of the process. */
+export interface CentrifugoContext {
+  readonly config: Pick<Config, "centrifugo" | "server" | "limits">;
+  readonly authenticator: Pick<Authenticator, "authenticate">;
+  readonly enter: Entrance;
+  readonly socket_server: Pick<SocketServer, "upgrade">;
+  readonly admission: Pick<Admission, "enter">;
+  /** Throws while the process drains. */
+  readonly requireOpen: () => void;
+  /** Throws when the process can hold no further connection. */
+  readonly requireCapacity: () => void;
+  readonly stats: Pick<ShieldStats, "rejects" | "handshakes">;
+  readonly registry: Registry;
+  readonly log: Logger;
+  readonly version: string;
+  readonly random: Random;
+  /** Unix ms. */
+  readonly now: () => number;
+  readonly monotonic_ms: () => number;
+}
+
+/** The endpoint of one process. */
+export interface CentrifugoEntry {
+  /** Never rejects. */
+  readonly answer: ForeignEntry;
+  /** Sends away who has shown no token yet. */
+  readonly drain: () => void;
+}
+
+/** Makes the endpoint. */
+export function createCentrifugoEntry(context: CentrifugoContext): CentrifugoEntry {
+  const open = { connections: 0 };
+  const waiting = new Waiting(context);
+  scrapedGauge(
+    context.registry,
+    "shield_centrifugo_connections",
+    "Open connections of Centrifugo's clients; each is one of the connections, too.",
+    () => open.connections,
+  );
+  scrapedGauge(
+    context.registry,
+    "shield_centrifugo_waiting",
+    "Sockets of Centrifugo's clients that have not shown a token yet.",
+    () => waiting.size,
+  );
+  const { config: { centrifugo, limits }, now, random, version } = context;
+  const shared = {
+    room_prefix: centrifugo.room_prefix,
+    hasMembers: (room_id: string) =>
+      centrifugo.presence.some((pattern) => matchesRoomPattern(pattern, room_id)),
+    max_frame_bytes: limits.max_frame_bytes,
+    history_messages: limits.history_messages,
+    messages: new RoomMessages(),
+    random: () => randomFraction(random),
+    now,
+    version,
+  };
+  const endpoint = { ...context, open, waiting, shared };
+  const answer: ForeignEntry = (request, url, remote_ip) => {
+    if (url.pathname !== PATH) return undefined;
+    // What it throws is a refusal, or a fault.
+    return new Promise<Response>((resolve) => resolve(upgrade(endpoint, request, url, remote_ip)))
+      .catch((error) => refusal(context, error));
+  };
+  return { answer, drain: () => waiting.drain() };
+}
+
+interface Endpoint extends CentrifugoContext {
+  readonly open: { connections: number };
+  readonly waiting: Waiting;
+  readonly shared: Omit<CentrifugoSocketOptions, "form">;
+}
+
+function refusal({ stats, log }: CentrifugoContext, error: unknown): Response {
+  const known = error instanceof ArqonError ? error : new ArqonError("internal");
+  if (error !== known) log.error("a request of a Centrifugo client failed", { error });
+  bump(stats.rejects, known.reason);
+  if (known.reason === "not-a-websocket") return problemResponse(known, UPGRADE_HEADERS);
+  return problemResponse(known, { connection: "close" });
+}
+
+function upgrade(endpoint: Endpoint, request: Request, url: URL, remote_ip: string): Response {
+  requireOrigin(request, endpoint.config.server.allowed_origins);
+  endpoint.requireOpen();
+  endpoint.requireCapacity();
+  endpoint.waiting.requireRoom();
+  using handshake = endpoint.admission.enter();
+  if (!hasItem(request.headers.get("upgrade"), "websocket")) {
+    throw new ArqonError("not-a-websocket", "there is no Upgrade: websocket");
+  }
+  const offered = headerItems(request.headers.get("sec-websocket-protocol"));
+  const protocol = [PROTOBUF, JSON_PROTOCOL].find((one) => offered.includes(one));
+  const is_protobuf = protocol === PROTOBUF || url.searchParams.get("format") === "protobuf";
+  const { response, socket: inner, listen } = upgraded(endpoint, request, protocol);
+  const form = is_protobuf ? PROTOBUF_FORM : JSON_FORM;
+  const socket: CentrifugoSocket = new CentrifugoSocket(
+    inner,
+    { ...endpoint.shared, form },
+    (_, token) => letIn(endpoint, socket, { request, remote_ip, token }),
+  );
+  endpoint.waiting.add(socket, (code, reason) => inner.close(code, reason));
+  listen(socket.handlers(() => {
+    if (!endpoint.waiting.delete(socket)) endpoint.open.connections--;
+  }));
+  handshake.accepted();
+  bump(endpoint.stats.handshakes, "accepted");
+  return response;
+}
+
+function upgraded({ socket_server }: Endpoint, request: Request, protocol: string | undefined) {
+  try {
+    return socket_server.upgrade(originalOf(request), protocol, DISCONNECT.no_pong);
+  } catch (cause) {
+    const detail = cause instanceof TypeError ? cause.message : "the handshake came to no end";
+    throw new ArqonError("not-a-websocket", detail, { cause });
+  }
+}
+
+interface Coming {
+  readonly request: Request;
+  readonly remote_ip: string;
+  readonly token: string;
+}
+
+/** Lets a client in by its token. Rejects with a refusal. */
+async function letIn(
+  endpoint: Endpoint,
+  socket: CentrifugoSocket,
+  { request, remote_ip, token }: Coming,
+): Promise<void> {
+  endpoint.requireOpen();
+  endpoint.requireCapacity();
+  try {
+    const identity = await endpoint.authenticator.authenticate(token);
+    const opening = { socket, listen: socket.listen.bind(socket) };
+    const client = { identity, remote_ip };
+    const { connection } = await endpoint.enter(request, client, () => opening, "text");
+    if (endpoint.waiting.delete(socket)) endpoint.open.connections++;
+    socket.begin(() => connection.identity);
+  } catch (error) {
+    const known = error instanceof ArqonError ? error : new ArqonError("internal");
+    if (error !== known) endpoint.log.error("a Centrifugo client was not let in", { error });
+    bump(endpoint.stats.rejects, known.reason);
+    throw known;
+  }
+}
+
+/** Sockets whose clients have shown no token yet. */
+class Waiting {
+  readonly #sockets = new Map<CentrifugoSocket, Arrived>();
+  readonly #context: CentrifugoContext;
+  #timer: ReturnType<typeof setInterval> | undefined;
+
+  constructor(context: CentrifugoContext) {
+    this.#context = context;
+  }
+
+  get size(): number {
+    return this.#sockets.size;
+  }
+
+  /** Throws `admission` when so many wait that no other may. */
+  requireRoom(): void {
+    const { waiting_sockets } = this.#context.config.centrifugo;
+    if (this.#sockets.size < waiting_sockets) return;
+    const detail = "too many connections without a token are open";
+    throw new ArqonError("admission", detail, { retry_after_ms: 1_000 });
+  }
+
+  add(socket: CentrifugoSocket, close: Arrived["close"]): void {
+    this.#sockets.set(socket, { since_ms: this.#context.monotonic_ms(), close });
+    this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS);
+  }
+
+  /** Whether it was there. */
+  delete(socket: CentrifugoSocket): boolean {
+    const was_there = this.#sockets.delete(socket);
+    if (this.#sockets.size === 0) {
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    }
+    return was_there;
+  }
+
+  /** Sends all of them away. */
+  drain(): void {
+    for (const { close } of this.#sockets.values()) close(DISCONNECT.shutdown, "shutdown");
+  }
+
+  /** Closes those that have waited for too long. */
+  #sweep(): void {
+    const { config: { centrifugo }, monotonic_ms } = this.#context;
+    const before_ms = monotonic_ms() - centrifugo.connect_ms;
+    for (const { since_ms, close } of this.#sockets.values()) {
+      if (since_ms <= before_ms) close(DISCONNECT.stale, "stale");
+    }
+  }
+}
+
+interface Arrived {
+  readonly since_ms: number;
+  readonly close: (code: number, reason: string) => void;
+}

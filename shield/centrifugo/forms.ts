@@ -1,0 +1,201 @@
+/**
+ * The two forms of Centrifugo's protocol: lines of JSON, in which data stands in place as it was written, and messages
+ * of Protobuf, each after its length. Pure: both go by the tables of `messages.ts`. Reading throws `DecodeError`.
+ */
+import { DecodeError, encodeUtf8, jsonMembers, WireReader, WireWriter } from "@arqon/proto";
+import { COMMAND, REPLY } from "./messages.ts";
+import type { Command, Data, Kind, Reply, Table } from "./messages.ts";
+
+/** How one client and the Shield write. */
+export interface Form {
+  /** The commands of a frame, in their order. */
+  readonly decode: (frame: string | Uint8Array) => Command[];
+  readonly encode: (reply: Reply) => string | Uint8Array<ArrayBuffer>;
+}
+
+type Fields = Record<string, unknown>;
+
+/** As many as may wait for their answers by default: what a frame asks takes effect in one turn. */
+const COMMANDS_MAX = 1_024;
+const MEMBERS_MAX = 64;
+const wrong = (detail: string) => new DecodeError("malformed-frame", detail);
+const tooMany = () => wrong(`more than ${MEMBERS_MAX} members`);
+const FATAL = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Bytes of a publisher: JSON if they are, so that readers of JSON see what was meant. */
+export function dataOf(bytes: Uint8Array): Data {
+  try {
+    const json = FATAL.decode(bytes);
+    JSON.parse(json);
+    return { json, content_type: "" };
+  } catch {
+    const json = JSON.stringify({ base64: bytes.toBase64() });
+    return { json, content_type: "application/octet-stream" };
+  }
+}
+
+/** The bytes that data stands for. */
+export function bytesOf({ json, content_type }: Data): Uint8Array {
+  if (content_type === "" || /^application\/json\b|\+json\b/.test(content_type)) {
+    return encodeUtf8(json);
+  }
+  const value: unknown = JSON.parse(json);
+  if (typeof value === "string") return encodeUtf8(value);
+  const { base64 } = value as { base64?: unknown };
+  return typeof base64 === "string" ? Uint8Array.fromBase64(base64) : encodeUtf8(json);
+}
+
+function readJson(fields: Table, text: string, start: number): Fields {
+  const message: Fields = {};
+  for (const { key, start: from, end } of jsonMembers(text, start, MEMBERS_MAX, tooMany).values()) {
+    const kind = Object.hasOwn(fields, key) ? fields[key]?.[1] : undefined;
+    if (kind === undefined || text.startsWith("null", from)) continue;
+    message[key] = readJsonValue(kind, text, from, end, key);
+  }
+  return message;
+}
+
+function readJsonValue(
+  kind: Kind,
+  text: string,
+  start: number,
+  end: number,
+  name: string,
+): unknown {
+  if (kind === "data") return { json: text.slice(start, end), content_type: "" };
+  if (typeof kind === "string") {
+    const value: unknown = JSON.parse(text.slice(start, end));
+    const type: string = typeof value;
+    const is_whole = kind !== "number" || Number.isSafeInteger(value);
+    if (type === (kind === "bool" ? "boolean" : kind) && is_whole) return value;
+    throw wrong(`${name}: expected a ${kind}`);
+  }
+  // No command has a list or a map that is read.
+  if (text[start] !== "{") throw wrong(`${name}: expected an object`);
+  return readJson(kind as Table, text, start);
+}
+
+function readLine(line: string): Command {
+  try {
+    JSON.parse(line);
+  } catch {
+    throw wrong("a line that is no JSON");
+  }
+  if (!line.trimStart().startsWith("{")) throw wrong("a line that is no JSON object");
+  return readJson(COMMAND, line, 0);
+}
+
+/** A value as JSON; what is undefined is left out. */
+function jsonOf(value: unknown): string {
+  if (typeof value !== "object" || value === null) return JSON.stringify(value);
+  if (Array.isArray(value)) return `[${value.map(jsonOf).join()}]`;
+  if (isData(value)) return value.json;
+  const members = Object.entries(value).filter(([, member]) => member !== undefined);
+  return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${jsonOf(member)}`).join()}}`;
+}
+
+function isData(value: object): value is Data {
+  return "json" in value && "content_type" in value;
+}
+
+/** Lines of JSON. */
+export const JSON_FORM: Form = {
+  decode(frame) {
+    if (typeof frame !== "string") throw wrong("bytes, where JSON is spoken");
+    const lines = frame.split("\n", COMMANDS_MAX + 1).filter((line) => line.trim() !== "");
+    if (lines.length > COMMANDS_MAX) throw wrong(`more than ${COMMANDS_MAX} commands`);
+    return lines.map(readLine);
+  },
+  encode: jsonOf,
+};
+
+const BY_NUMBER = new Map<Table, Map<number, readonly [name: string, kind: Kind]>>();
+
+function numbered(fields: Table): Map<number, readonly [name: string, kind: Kind]> {
+  let known = BY_NUMBER.get(fields);
+  if (known === undefined) {
+    known = new Map(Object.entries(fields).map(([name, [no, kind]]) => [no, [name, kind]]));
+    BY_NUMBER.set(fields, known);
+  }
+  return known;
+}
+
+function readWire(reader: WireReader, fields: Table): Fields {
+  const message: Fields = {};
+  while (reader.pos < reader.end) {
+    const tag = reader.tag();
+    const [name, kind] = numbered(fields).get(tag >>> 3) ?? [];
+    if (name === undefined || kind === undefined) reader.skip(tag);
+    else if ((tag & 7) !== (kind === "number" || kind === "bool" ? 0 : 2)) {
+      throw wrong(`${name}: wire type ${tag & 7}`);
+    } else message[name] = readWireValue(reader, kind);
+  }
+  if (reader.pos > reader.end) throw wrong("a message that is longer than it says");
+  return message;
+}
+
+function readWireValue(reader: WireReader, kind: Kind): unknown {
+  if (kind === "number") return reader.int64();
+  if (kind === "bool") return reader.bool();
+  if (kind === "string") return reader.text();
+  if (kind === "data") return dataOf(reader.view());
+  return reader.embedded(readWire, kind as Table);
+}
+
+function writeWire(writer: WireWriter, fields: Table, message: Fields): void {
+  for (const name in fields) {
+    const [no, kind] = fields[name]!;
+    const value = message[name];
+    if (value !== undefined) writeField(writer, no, kind, value);
+  }
+}
+
+function writeField(writer: WireWriter, no: number, kind: Kind, value: unknown): void {
+  if (kind === "number") return writer.int64(no, value as number);
+  if (kind === "bool") return writer.bool(no, value as boolean);
+  if (kind === "string") return writer.text(no, value as string);
+  if (kind === "data") return writer.bytes(no, bytesOf(value as Data));
+  if ("list" in kind) {
+    for (const one of value as Fields[]) writeField(writer, no, kind.list as Table, one);
+    return;
+  }
+  if ("map" in kind) return writeMap(writer, no, kind.map as Kind, value as Fields);
+  const mark = writer.open(no);
+  writeWire(writer, kind as Table, value as Fields);
+  writer.close(mark);
+}
+
+function writeMap(writer: WireWriter, no: number, of: Kind, value: Fields): void {
+  for (const [key, member] of Object.entries(value)) {
+    const mark = writer.open(no);
+    writer.text(1, key);
+    writeField(writer, 2, of, member);
+    writer.close(mark);
+  }
+}
+
+/** Messages of Protobuf, each after its length. */
+export const PROTOBUF_FORM: Form = {
+  decode(frame) {
+    if (typeof frame === "string") throw wrong("text, where Protobuf is spoken");
+    const reader = new WireReader(frame);
+    const commands: Command[] = [];
+    while (reader.pos < reader.end) {
+      if (commands.length === COMMANDS_MAX) throw wrong(`more than ${COMMANDS_MAX} commands`);
+      commands.push(reader.embedded(readWire, COMMAND));
+    }
+    return commands;
+  },
+  encode(reply) {
+    const writer = new WireWriter();
+    writeWire(writer, REPLY, reply);
+    const body = writer.finish();
+    const prefix = new WireWriter();
+    prefix.varint(body.length);
+    const head = prefix.finish();
+    const frame = new Uint8Array(head.length + body.length);
+    frame.set(head);
+    frame.set(body, head.length);
+    return frame;
+  },
+};

@@ -1,0 +1,85 @@
+/** The two forms of Centrifugo's protocol: what is read, what is refused, and how data comes through. */
+import assert from "node:assert/strict";
+import { DecodeError, WireWriter } from "@arqon/proto";
+import { bytesOf, dataOf, JSON_FORM, PROTOBUF_FORM } from "./forms.ts";
+import type { Reply } from "./messages.ts";
+
+Deno.test("lines of JSON are commands, whose data stands as it was written", () => {
+  const [first, second, pong] = JSON_FORM.decode(
+    '{"id":1,"publish":{"channel":"a","data": {"n": 12345678901234567890}}}\n\n' +
+      '{"id":2,"history":{"channel":"a","limit":-1,"since":{"offset":3,"epoch":"e"}},"new":[1]}\n{}\n',
+  );
+  assert.deepEqual(first?.publish, {
+    channel: "a",
+    data: { json: '{"n": 12345678901234567890}', content_type: "" },
+  });
+  assert.deepEqual(second?.history, {
+    channel: "a",
+    limit: -1,
+    since: { offset: 3, epoch: "e" },
+  });
+  assert.deepEqual(pong, {});
+});
+
+Deno.test("what is no command is refused, in both forms", () => {
+  const odd = [
+    ...["x", "[]", "1", "null", '{"id":"1"}', '{"id":1.5}', '{"id":1,"id":2}', '{"connect":1}'],
+    ...['{"publish":{"channel":7}}', "{}\n".repeat(1_025), new Uint8Array(2)],
+  ];
+  for (const frame of odd) assert.throws(() => JSON_FORM.decode(frame), DecodeError, String(frame));
+  // Cut off, a field of another type, and a message within that is longer than the one around it.
+  const frames = ["{}", [5], [2, 8], [2, 10, 0], [2, 0x22, 9, 0, 0], Array(1_025).fill(0)];
+  for (const frame of frames) {
+    const bytes = typeof frame === "string" ? frame : new Uint8Array(frame);
+    assert.throws(() => PROTOBUF_FORM.decode(bytes), DecodeError, String(frame));
+  }
+  assert.deepEqual(PROTOBUF_FORM.decode(new Uint8Array([0, 2, 8, 7])), [{}, { id: 7 }]);
+});
+
+Deno.test("what a publisher of bytes means comes through: JSON as JSON, all else as bytes", () => {
+  const text = new TextEncoder();
+  for (const json of ['{"a":1}', '"x"', "1", "null"]) {
+    const data = dataOf(text.encode(json));
+    assert.deepEqual(data, { json, content_type: "" });
+    assert.deepEqual(bytesOf(data), text.encode(json));
+  }
+  for (const bytes of [new Uint8Array([0xff, 0]), text.encode("no JSON"), new Uint8Array()]) {
+    const data = dataOf(bytes);
+    assert.equal(data.content_type, "application/octet-stream");
+    assert.deepEqual(bytesOf(data), bytes);
+  }
+  assert.deepEqual(bytesOf({ json: '"hi"', content_type: "text/csv" }), text.encode("hi"));
+});
+
+Deno.test("replies have their zeros in JSON, and lists and maps in both forms", () => {
+  const info = { user: "ann", client: "c1" };
+  const reply: Reply = {
+    id: 300,
+    presence: { presence: { c1: info } },
+    history: { publications: [{ offset: 1 }, { offset: 2 }], epoch: "e", offset: 0 },
+  };
+  assert.equal(
+    JSON_FORM.encode(reply),
+    '{"id":300,"presence":{"presence":{"c1":{"user":"ann","client":"c1"}}},' +
+      '"history":{"publications":[{"offset":1},{"offset":2}],"epoch":"e","offset":0}}',
+  );
+  const writer = new WireWriter();
+  writer.uint32(1, 300);
+  const presence = writer.open(9);
+  const entry = writer.open(1);
+  writer.text(1, "c1");
+  const value = writer.open(2);
+  writer.text(1, "ann");
+  writer.text(2, "c1");
+  for (const mark of [value, entry, presence]) writer.close(mark);
+  const history = writer.open(11);
+  for (const offset of [1, 2]) {
+    const publication = writer.open(1);
+    writer.uint64(6, offset);
+    writer.close(publication);
+  }
+  writer.text(2, "e");
+  writer.close(history);
+  const body = writer.finish();
+  assert.deepEqual(PROTOBUF_FORM.encode(reply), new Uint8Array([body.length, ...body]));
+});

@@ -1,0 +1,108 @@
+/**
+ * Messages of rooms, as a Shield's text frames have them, as publications. Pure. The same frame for several clients of
+ * a process is read and written once.
+ */
+import { DecodeError, jsonItems, jsonMembers } from "@arqon/proto";
+import type { Form } from "./forms.ts";
+import type { Publication, Reply } from "./messages.ts";
+
+/** The type of events that Centrifugo's clients publish: their protocol has none. */
+export const EVENT_TYPE = "publication";
+/** Types of what the bus itself tells of a room. */
+const OF_THE_BUS = /^(?:PRESENCE|ROOM)_/;
+const MEMBERS_MAX = 32;
+/** No page of a history is longer. */
+const PAGE_MAX = 10_000;
+
+const tooMany = () => new DecodeError("malformed-frame", "more of it than a Shield sends");
+
+/** What stands in a member of JSON, as text; undefined: there is no such member. */
+export function memberTexts(text: string, start = 0): (name: string) => string | undefined {
+  const members = jsonMembers(text, start, MEMBERS_MAX, tooMany);
+  return (name) => {
+    const member = members.get(name);
+    return member === undefined ? undefined : text.slice(member.start, member.end);
+  };
+}
+
+/** A signal of a room, or of the Shield where the room is "". */
+export interface Signal {
+  readonly kind: string;
+  readonly reason?: string;
+  readonly until_ms?: number;
+}
+
+/** What a room's frame says. */
+export interface RoomMessage {
+  readonly room_id: string;
+  /** "" for a signal. */
+  readonly type: string;
+  /** "": it is the bus's own. */
+  readonly sender: string;
+  readonly signal: Signal | undefined;
+  /** Undefined: it is none, but a signal or what the bus tells of the room. */
+  readonly publication: Publication | undefined;
+  /** Its data as JSON text. */
+  readonly json: string | undefined;
+}
+
+/** Reads a frame `{"op":"msg",…}` of a Shield, or a message of a history. */
+function readRoomMessage(frame: string): RoomMessage {
+  const raw = memberTexts(frame);
+  const text = (name: string): string => JSON.parse(raw(name) ?? '""');
+  const signal = raw("signal");
+  const json = raw("data");
+  const type = text("type");
+  const sender = text("sender");
+  const about = { room_id: text("room"), type, sender, json };
+  if (signal !== undefined) return { ...about, signal: JSON.parse(signal), publication: undefined };
+  if (OF_THE_BUS.test(type)) return { ...about, signal: undefined, publication: undefined };
+  // Plain text has no content type in a text frame, and is a string of JSON there.
+  const content_type = text("content_type");
+  const offset = raw("offset");
+  const publication: Publication = {
+    data: { json: json ?? "null", content_type },
+    ...(sender === "" ? {} : { info: { user: sender, client: "" } }),
+    ...(offset === undefined ? {} : { offset: JSON.parse(offset) }),
+    ...(type === EVENT_TYPE || type === "" ? {} : { tags: { type } }),
+    time: JSON.parse(raw("ts") ?? "0"),
+  };
+  return { ...about, signal: undefined, publication };
+}
+
+/** The publications of a history's result, in its order; what cannot be read is left out. */
+export function readPage(result: string) {
+  const raw = memberTexts(result);
+  const messages = raw("messages") ?? "[]";
+  const publications = jsonItems(messages, 0, PAGE_MAX, tooMany).flatMap(({ start, end }) =>
+    readRoomMessage(messages.slice(start, end)).publication ?? []
+  );
+  const epoch: string = JSON.parse(raw("epoch") ?? '""');
+  const offset: number = JSON.parse(raw("offset") ?? "0");
+  return { publications, epoch, offset };
+}
+
+/** Remembers the frame that came last, and what was written of it. */
+export class RoomMessages {
+  #frame: string | undefined;
+  #message: RoomMessage | undefined;
+  readonly #written = new Map<Form, string | Uint8Array<ArrayBuffer>>();
+
+  of(frame: string): RoomMessage {
+    if (this.#message !== undefined && this.#frame === frame) return this.#message;
+    this.#frame = frame;
+    this.#written.clear();
+    return this.#message = readRoomMessage(frame);
+  }
+
+  /** What a form makes of `reply`, which is the same for every client that hears this message. */
+  written(form: Form, message: RoomMessage, reply: () => Reply): string | Uint8Array<ArrayBuffer> {
+    if (message !== this.#message) return form.encode(reply());
+    let written = this.#written.get(form);
+    if (written === undefined) {
+      written = form.encode(reply());
+      this.#written.set(form, written);
+    }
+    return written;
+  }
+}

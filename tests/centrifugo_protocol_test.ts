@@ -1,0 +1,216 @@
+/**
+ * The endpoint for Centrifugo's clients with a client that says what no library would, and what the bus does to its
+ * clients: kicks, bans, an end of the token, the end of the Shield.
+ */
+import assert from "node:assert/strict";
+import { found, until } from "../shared/testing/until.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { LocalBusOptions } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
+
+const CONFIG = "[centrifugo]\nenabled = true\n";
+
+// deno-lint-ignore no-explicit-any -- What a peer says has any form; the test looks at it.
+type Told = any;
+
+/** A socket, with everything that it has heard. */
+class Client {
+  readonly heard: Told[] = [];
+  closed: CloseEvent | undefined;
+  readonly opened: Promise<unknown>;
+  readonly #socket: WebSocket;
+
+  constructor(bus: TestBus, protocols: string[] = []) {
+    this.#socket = new WebSocket(new URL("/connection/websocket", bus.url), protocols);
+    this.opened = new Promise((resolve) => this.#socket.onopen = resolve);
+    this.#socket.onmessage = ({ data }) => void this.heard.push(JSON.parse(data));
+    this.#socket.onclose = (event) => this.closed = event;
+  }
+
+  get protocol(): string {
+    return this.#socket.protocol;
+  }
+
+  send(...commands: unknown[]): void {
+    const lines = commands.map((one) => typeof one === "string" ? one : JSON.stringify(one));
+    this.#socket.send(lines.join("\n"));
+  }
+
+  sendBytes(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#socket.send(bytes);
+  }
+
+  async next(is: (told: Told) => boolean): Promise<Told> {
+    return await found(() => `heard ${JSON.stringify(this.heard)}`, () => this.heard.find(is));
+  }
+
+  reply(id: number): Promise<Told> {
+    return this.next((told) => told.id === id);
+  }
+
+  async end(): Promise<[number, string]> {
+    await until(`an end: ${JSON.stringify(this.heard)}`, () => this.closed !== undefined);
+    return [this.closed?.code ?? 0, this.closed?.reason ?? ""];
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+}
+
+async function raw(bus: TestBus, protocols?: string[]): Promise<Client> {
+  const client = new Client(bus, protocols);
+  await client.opened;
+  return client;
+}
+
+/** A client that is in, and in `news`. */
+async function inNews(bus: TestBus, user: string): Promise<Client> {
+  const client = await raw(bus);
+  const token = await bus.tokenFor({ user });
+  client.send({ id: 1, connect: { token } }, { id: 2, subscribe: { channel: "news" } });
+  await client.reply(2);
+  return client;
+}
+
+async function command(bus: TestBus, name: string, data: unknown): Promise<void> {
+  const authorization = `Bearer ${await bus.tokenFor({ role: "service" })}`;
+  const answer = await fetch(`${bus.http_url}/v1/rooms/news/commands`, {
+    method: "POST",
+    headers: { authorization, "content-type": "application/json" },
+    body: JSON.stringify({ name, data }),
+  });
+  assert.equal(answer.status, 200, await answer.text());
+}
+
+const bus = (config = CONFIG, options?: LocalBusOptions) => startLocalBus(config, options);
+
+Deno.test("nothing of the endpoint is there unless it is switched on", async () => {
+  await using off = await bus("");
+  const answer = await fetch(`${off.http_url}/connection/websocket`);
+  assert.equal((await answer.json()).reason, "not-found");
+  await using on = await bus();
+  const plain = await fetch(`${on.http_url}/connection/websocket`);
+  assert.equal((await plain.json()).reason, "not-a-websocket");
+});
+
+Deno.test("what is no command ends a connection with the number of a bad request", async () => {
+  await using on = await bus();
+  const token = await on.tokenFor();
+  const connect = { id: 1, connect: { token } };
+  for (
+    const frames of [
+      ["{"],
+      [{ id: 1, subscribe: { channel: "a" } }],
+      [{ connect: { token } }],
+      [connect, { id: 2, connect: { token } }],
+      [connect, { id: 2, publish: { channel: 7 } }],
+    ]
+  ) {
+    const client = await raw(on);
+    client.send(...frames);
+    assert.equal((await client.end())[0], 3501, JSON.stringify(frames));
+  }
+  const bytes = await raw(on, ["centrifuge-json"]);
+  assert.equal(bytes.protocol, "centrifuge-json");
+  bytes.sendBytes(new Uint8Array([1]));
+  assert.equal((await bytes.end())[0], 3501);
+  const long = await raw(on);
+  long.send(" ".repeat(262_145));
+  assert.equal((await long.end())[0], 1009);
+});
+
+Deno.test("several commands of a frame are answered each, also those beside connect", async () => {
+  await using on = await bus();
+  const client = await raw(on);
+  const [token, another] = [await on.tokenFor(), await on.tokenFor({ ttl_seconds: 7_200 })];
+  client.send(
+    { id: 1, connect: { token } },
+    { id: 2, subscribe: { channel: "a", type: 1 } },
+    { id: 3, subscribe: { channel: "a" } },
+    { id: 4, subscribe: { channel: "a" } },
+    { id: 5, ping: {} },
+    { id: 6, unsubscribe: { channel: "b" } },
+    { id: 7, sub_refresh: { channel: "a", token: "t" } },
+    { id: 8, nothing: {} },
+    { id: 9, refresh: { token: another } },
+    { id: 10, rpc: { method: "a/no.such", data: {} } },
+    {},
+    { send: { data: "nothing" } },
+  );
+  await client.reply(10);
+  const { connect } = await client.reply(1);
+  assert.deepEqual([connect.expires, connect.pong], [true, true]);
+  assert.ok(connect.ttl > 3_000 && connect.ttl < 3_600, `${connect.ttl}`);
+  assert.ok(connect.ping > 25 && connect.client !== "");
+  const codes = [2, 4, 8, 10].map(async (id) => (await client.reply(id)).error?.code);
+  assert.deepEqual(await Promise.all(codes), [108, 105, 107, 104]);
+  for (const id of [3, 5, 6, 7]) assert.equal((await client.reply(id)).error, undefined);
+  const { refresh } = await client.reply(9);
+  assert.equal(refresh.client, connect.client);
+  assert.ok(refresh.ttl > 7_000);
+  client.send({ id: 20, refresh: { token: await on.tokenFor({ user: "eve" }) } });
+  assert.equal((await client.reply(20)).error.code, 101);
+  assert.equal((await client.end())[0], 3500);
+});
+
+Deno.test("who is kicked leaves the channel, and who is banned is not let in again", async () => {
+  await using on = await bus();
+  const client = await inNews(on, "ann");
+  await command(on, "room.kick", { user_id: "ann" });
+  const { push } = await client.next((told) => told.push?.unsubscribe !== undefined);
+  assert.deepEqual(push, { channel: "news", unsubscribe: { code: 2000, reason: "kicked" } });
+  client.send({ id: 3, subscribe: { channel: "news" } });
+  assert.equal((await client.reply(3)).error, undefined);
+  await command(on, "room.ban", { user_id: "ann", reason: "spam" });
+  assert.equal((await client.end())[0], 3507);
+  const again = await raw(on);
+  again.send({ id: 1, connect: { token: await on.tokenFor({ user: "ann" }) } });
+  assert.equal((await again.end())[0], 3507);
+});
+
+Deno.test("a token that no longer grants a channel ends it; a token that ends is one to renew", async () => {
+  let now_ms = Date.now();
+  await using on = await bus(CONFIG, { now: () => now_ms });
+  const client = await inNews(on, "ann");
+  const grants = [{ room: "other", actions: ["subscribe"] }];
+  client.send({
+    id: 3,
+    refresh: { token: await on.tokenFor({ user: "ann", claims: { grants } }) },
+  });
+  const { push } = await client.next((told) => told.push?.unsubscribe !== undefined);
+  assert.deepEqual([push.channel, push.unsubscribe.code], ["news", 2000]);
+  now_ms += 3_700_000;
+  client.send({ id: 4, publish: { channel: "other", data: 1 } });
+  assert.deepEqual(await client.end(), [3005, "token-expired"]);
+  const late = await raw(on);
+  late.send({ id: 1, connect: { token: await on.tokenFor({ user: "ann" }) } });
+  assert.equal((await late.reply(1)).error.code, 109);
+  // The token of a client that comes again on the same socket counts.
+  late.send({ id: 2, connect: { token: await on.tokenFor({ ttl_seconds: 7_200 }) } });
+  assert.notEqual((await late.reply(2)).connect, undefined);
+  late.close();
+});
+
+Deno.test("who is one too many, or on a Shield that stops, is told to come again", async () => {
+  const limits = "[limits]\nconnections_per_user = 1\n[server]\ndrain_ms = 0\n";
+  await using on = await bus(`${CONFIG}${limits}`);
+  const client = await inNews(on, "ann");
+  const second = await raw(on);
+  second.send({ id: 1, connect: { token: await on.tokenFor({ user: "ann" }) } });
+  assert.equal((await second.end())[0], 3013);
+  const silent = await raw(on);
+  const stopped = on.stop();
+  assert.equal((await client.end())[0], 3001);
+  assert.equal((await silent.end())[0], 3001);
+  await stopped;
+});
+
+Deno.test("a socket without a token is closed in time, and so many may wait", async () => {
+  const centrifugo = { connect_ms: 1, waiting_sockets: 0 };
+  await using full = await bus(CONFIG, { constants: { centrifugo } });
+  const answer = await fetch(`${full.http_url}/connection/websocket`);
+  assert.deepEqual([answer.status, (await answer.json()).reason], [503, "admission"]);
+  await using on = await bus(CONFIG, { constants: { centrifugo: { connect_ms: 1 } } });
+  assert.deepEqual(await (await raw(on)).end(), [3502, "stale"]);
+});

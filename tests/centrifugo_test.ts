@@ -1,0 +1,259 @@
+/**
+ * The endpoint for Centrifugo's clients with their own library for JavaScript, unchanged, in JSON and in Protobuf.
+ * Beside it clients of the bus itself in the same rooms.
+ */
+import assert from "node:assert/strict";
+import { Centrifuge } from "centrifuge";
+import type { Options, Subscription, SubscriptionOptions } from "centrifuge";
+import { Centrifuge as Protobuf } from "centrifuge/build/protobuf";
+import { connect } from "../sdk/typescript/mod.ts";
+import { history } from "../sdk/typescript/history.ts";
+import { until } from "../shared/testing/until.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import { startTcpProxy } from "./harness/tcp_proxy.ts";
+import type { TestBus, TokenOptions } from "./harness/test_bus.ts";
+
+const CONFIG = `
+[centrifugo]
+enabled = true
+presence = ["hall*"]
+
+[[rooms]]
+room = "log:*"
+durable = true
+
+[[rooms]]
+room = "quiet*"
+presence = false
+`;
+
+/** One of the two forms of the protocol. */
+interface Form {
+  readonly Client: typeof Centrifuge;
+  readonly data: (value: unknown) => unknown;
+  readonly json: (data: unknown) => unknown;
+}
+
+const FORMS: Readonly<Record<string, Form>> = {
+  JSON: { Client: Centrifuge, data: (value) => value, json: (data) => data },
+  Protobuf: {
+    Client: Protobuf as unknown as typeof Centrifuge,
+    data: (value) => new TextEncoder().encode(JSON.stringify(value)),
+    json: (data) => JSON.parse(new TextDecoder().decode(data as Uint8Array)),
+  },
+};
+
+interface World {
+  readonly bus: TestBus;
+  readonly form: Form;
+  /** A client that is connected; it ends with the test. */
+  open(
+    options?: TokenOptions & { readonly at?: string; readonly more?: Partial<Options> },
+  ): Promise<
+    Centrifuge
+  >;
+}
+
+const endpoint = (bus: TestBus) => new URL("/connection/websocket", bus.url).href;
+
+/** A subscription that is in, with the data of its publications. */
+async function listen(client: Centrifuge, channel: string, { json }: Form, options = {}) {
+  const heard: unknown[] = [];
+  const sub = client.newSubscription(channel, options as SubscriptionOptions);
+  sub.on("publication", ({ data }) => void heard.push(json(data)));
+  sub.subscribe();
+  await sub.ready(20_000);
+  return { sub, heard };
+}
+
+async function publishes({ bus, form, open }: World): Promise<void> {
+  const ann = await open({ user: "ann" });
+  const { sub, heard } = await listen(ann, "news: the latest!", form);
+  const said: unknown[] = [];
+  sub.on("publication", ({ info, tags }) => void said.push([info?.user, tags]));
+  await sub.publish(form.data({ text: "hällo", n: 1 }));
+  await until("the own publication", () => heard.length === 1);
+  await using other = await connect({ url: bus.url, token: await bus.tokenFor({ user: "bob" }) });
+  await other.room("news:=20the=20latest=21").publish("post", { n: 2 });
+  await until("that of the bus's client", () => heard.length === 2);
+  assert.deepEqual(heard, [{ text: "hällo", n: 1 }, { n: 2 }]);
+  assert.deepEqual(said.map((one) => JSON.stringify(one)).map((text) => text.slice(0, 6)), [
+    '["ann"',
+    '["bob"',
+  ]);
+  sub.unsubscribe();
+  await until("an end", () => sub.state === "unsubscribed");
+}
+
+async function seesWhoIsThere({ form, open }: World): Promise<void> {
+  const ann = await open({ user: "ann", claims: { info: { name: "Ann" } } });
+  const { sub } = await listen(ann, "hall", form, { joinLeave: true });
+  const changes: string[] = [];
+  sub.on("join", ({ info }) => void changes.push(`+${info.user}`));
+  sub.on("leave", ({ info }) => void changes.push(`-${info.user}`));
+  const bob = await open({ user: "bob" });
+  const { sub: his } = await listen(bob, "hall", form);
+  await until("bob", () => changes.includes("+bob"));
+  const { clients } = await sub.presence();
+  const users = Object.values(clients).map(({ user, connInfo }) => [
+    user,
+    connInfo === undefined || user === "bob" ? undefined : form.json(connInfo),
+  ]);
+  assert.deepEqual(users.sort(), [["ann", { name: "Ann" }], ["bob", undefined]]);
+  const { numClients, numUsers } = await sub.presenceStats();
+  assert.deepEqual([numClients, numUsers], [2, 2]);
+  his.unsubscribe();
+  await until("bob's leave", () => changes.includes("-bob"));
+  const quiet = await listen(ann, "quiet", form, { joinLeave: true });
+  assert.equal(quiet.sub.state, "subscribed");
+  await assert.rejects(quiet.sub.presence(), { code: 108 });
+}
+
+async function readsHistory({ form, open }: World): Promise<void> {
+  const client = await open();
+  const channel = `log:history-${form.Client.name}-${crypto.randomUUID().slice(0, 8)}`;
+  const { sub } = await listen(client, channel, form);
+  for (const n of [1, 2, 3]) await sub.publish(form.data({ n }));
+  const all = await sub.history({ limit: 100 });
+  assert.deepEqual(all.publications.map(({ data }) => form.json(data)), [{ n: 1 }, { n: 2 }, {
+    n: 3,
+  }]);
+  assert.equal(all.offset, all.publications.at(-1)?.offset);
+  const last = await sub.history({ limit: 2, reverse: true });
+  assert.deepEqual(last.publications.map(({ data }) => form.json(data)), [{ n: 3 }, { n: 2 }]);
+  const since = { offset: all.publications[0]?.offset ?? 0, epoch: all.epoch };
+  const rest = await sub.history({ limit: -1, since });
+  assert.deepEqual(rest.publications.map(({ data }) => form.json(data)), [{ n: 2 }, { n: 3 }]);
+  const top = await sub.history({ limit: 0 });
+  assert.deepEqual([top.publications.length, top.offset, top.epoch], [0, all.offset, all.epoch]);
+  await assert.rejects(sub.history({ limit: 1, since: { ...since, epoch: "gone" } }), {
+    code: 112,
+  });
+  const { sub: plain } = await listen(client, "plain", form);
+  await assert.rejects(plain.history({ limit: 1 }), { code: 108 });
+}
+
+async function recovers({ bus, form, open }: World): Promise<void> {
+  await using proxy = startTcpProxy(Number(new URL(bus.url).port));
+  const more = { minReconnectDelay: 1, maxReconnectDelay: 50 };
+  const client = await open({ at: `ws://127.0.0.1:${proxy.port}/connection/websocket`, more });
+  const channel = `log:cut-${crypto.randomUUID().slice(0, 8)}`;
+  const { sub, heard } = await listen(client, channel, form);
+  const recovered: unknown[] = [];
+  sub.on("subscribed", (told) => void recovered.push([told.wasRecovering, told.recovered]));
+  await using other = await connect({ url: bus.url, token: bus.token });
+  const publish = (n: number) => other.room(channel).publish("post", { n });
+  await publish(1);
+  await until("the first", () => heard.length === 1);
+  await proxy.cut();
+  await until("the cut", () => client.state === "connecting");
+  for (const n of [2, 3, 4]) await publish(n);
+  proxy.restore();
+  await until("what was missed", () => heard.length >= 4);
+  await publish(5);
+  await until("what came then", () => heard.length >= 5);
+  assert.deepEqual(heard, [1, 2, 3, 4, 5].map((n) => ({ n })));
+  assert.deepEqual(recovered, [[true, true]]);
+  const page = await history(other.room(channel), { limit: 10 });
+  const begin = { since: { offset: page.messages[2]?.offset ?? 0, epoch: page.epoch } };
+  const late = await listen(await open(), channel, form, begin);
+  await until("the last two", () => late.heard.length === 2);
+  const gone = await listen(await open(), channel, form, { since: { offset: 1, epoch: "gone" } });
+  assert.deepEqual([late.heard, gone.heard], [[{ n: 4 }, { n: 5 }], []]);
+}
+
+/** The code with which a subscription, or a client, ends. */
+function endOf(one: Subscription | Centrifuge): Promise<number> {
+  return new Promise((resolve) => {
+    if ("channel" in one) one.once("unsubscribed", ({ code }) => resolve(code));
+    else one.once("disconnected", ({ code }) => resolve(code));
+  });
+}
+
+async function isRefused({ bus, form, open }: World): Promise<void> {
+  const client = await open({
+    user: "ann",
+    claims: { grants: [{ room: "mine*", actions: ["subscribe"] }] },
+  });
+  for (
+    const [channel, code] of [
+      ["yours", 103],
+      ["", 107],
+      ["x".repeat(65), 107],
+      ["é".repeat(20), 107],
+      ["mine#bob,eve", 103],
+      ["$private", 103],
+    ] as const
+  ) {
+    // The library itself wants a name.
+    const sub = client.newSubscription(channel === "" ? " ".repeat(256) : channel);
+    const ended = endOf(sub);
+    sub.subscribe();
+    assert.equal(await ended, code, channel);
+  }
+  const { sub } = await listen(client, "mine", form);
+  await assert.rejects(sub.publish(form.data(1)), { code: 103 });
+  await assert.rejects(client.rpc("nowhere", form.data(1)), { code: 108 });
+  const filtered = client.newSubscription("mine-too", {
+    tagsFilter: { key: "a", cmp: "eq", val: "b" },
+  });
+  const ended = endOf(filtered);
+  filtered.subscribe();
+  assert.equal(await ended, 108);
+  const tokens = {
+    "no.token.here": 3500,
+    [await bus.tokenFor({ claims: { caps: [] } })]: 3500,
+    [await bus.tokenFor({ ttl_seconds: -3_600 })]: 1,
+  };
+  for (const [token, code] of Object.entries(tokens)) {
+    const refused = new form.Client(endpoint(bus), { token });
+    const end = endOf(refused);
+    refused.connect();
+    assert.equal(await end, code);
+  }
+}
+
+async function callsAndRefreshes({ bus, form, open }: World): Promise<void> {
+  let asked = 0;
+  const getToken = async () => (asked++, await bus.tokenFor({ ttl_seconds: 3 }));
+  const client = await open({ more: { token: "", getToken } });
+  const set = await client.rpc(
+    "lobby/room.set",
+    form.data({ key: "topic", value: form.Client.name }),
+  );
+  assert.equal(typeof (form.json(set.data) as { version: number }).version, "number");
+  await client.send(form.data({ method: "lobby/room.set", data: { key: "sent", value: 1 } }));
+  const get = async (key: string) =>
+    form.json((await client.rpc("lobby/room.get", form.data({ key }))).data) as { value: unknown };
+  assert.equal((await get("topic")).value, form.Client.name);
+  await until("what was sent", async () => (await get("sent")).value === 1);
+  await until("a new token", () => asked >= 2);
+  assert.equal((await get("sent")).value, 1);
+}
+
+const STEPS: Readonly<Record<string, (world: World) => Promise<void>>> = {
+  "publishes, and hears clients of both kinds": publishes,
+  "sees who is there, comes and goes": seesWhoIsThere,
+  "reads a history": readsHistory,
+  "misses nothing over a cut": recovers,
+  "is told what it may not": isRefused,
+  "calls commands of rooms, and renews its token": callsAndRefreshes,
+};
+
+for (const [name, form] of Object.entries(FORMS)) {
+  Deno.test(`Centrifugo's own library speaks with the bus in ${name}`, async (t) => {
+    await using bus = await startLocalBus(CONFIG);
+    await using clients = new AsyncDisposableStack();
+    const open: World["open"] = async ({ at = endpoint(bus), more = {}, ...options } = {}) => {
+      const token = await bus.tokenFor(options);
+      const client = new form.Client(at, { token, ...more });
+      clients.defer(() => client.disconnect());
+      client.connect();
+      await client.ready(20_000);
+      return client;
+    };
+    for (const [step, run] of Object.entries(STEPS)) {
+      await t.step(step, () => run({ bus, form, open }));
+    }
+  });
+}
