@@ -7,11 +7,11 @@ import { Receiver } from "../hooks/receiver.ts";
 import { startOtlpReceiver } from "../otlp/receiver.ts";
 import { rowsOf } from "./factors.ts";
 import { readPlants } from "./plants.ts";
-import { answerBefore, configOf, groundOf, runRows } from "./run.ts";
+import { answersOf, configOf, groundOf, runRows } from "./run.ts";
 
 if (import.meta.main) {
   await using receiver = new Receiver();
-  receiver.answer = answerBefore;
+  receiver.answer = answersOf();
   const [name] = Deno.args;
   const near = (await readPlants()).find((plant) => plant.name === name)?.near ?? (() => true);
   const all = rowsOf(2);
