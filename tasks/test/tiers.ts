@@ -47,6 +47,7 @@ export const SLOW: readonly string[] = [
   "tests/backup_nats_test.ts",
   "tests/backup_oracle_test.ts",
   "tests/binaries/npm_test.ts",
+  "tests/bridge/show_test.ts",
   "tests/clients_test.ts",
   "tests/closed_unions_test.ts",
   "tests/console_test.ts",

@@ -1,5 +1,5 @@
 /**
- * The script `deno task chaos:bridge`: writers commit and roll back as fast as the database goes, while the database,
+ * The script `deno task chaos --focus bridge`: writers commit and roll back as fast as the database goes, while the database,
  * the bus and two bridges are killed; in the end each room has what committed, once and in order.
  */
 import { pace } from "../../shared/testing/pace.ts";

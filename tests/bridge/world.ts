@@ -1,5 +1,5 @@
 /**
- * A bus, a PostgreSQL and bridges between them as processes, for tests and for `deno task chaos:bridge`: writers who
+ * A bus, a PostgreSQL and bridges between them as processes, for tests and for `deno task chaos --focus bridge`: writers who
  * commit and roll back, and what each room has to have then.
  */
 import assert from "node:assert/strict";

@@ -187,6 +187,10 @@ export async function logOf({ backend, room }: Stage): Promise<{ stored: Item[];
   return { stored, first: { offset: own[0]?.offset ?? 0, epoch } };
 }
 
+/** Whether one of the decisions about a message is the one that its sender was told. */
+const isAsAnswered = (outcome: string, decided: readonly JournalRecord[]): boolean =>
+  decided.some(({ allowed, code, reason }) => outcome === (allowed ? "" : `${code} ${reason}`));
+
 /** What is wrong about the decisions that the journal has. */
 export async function compareJournal(
   { admin, tenant, row }: Stage,
@@ -205,12 +209,23 @@ export async function compareJournal(
     const has_hole = holes.some((why) => why !== SET_BACK);
     wrong = holes.filter((why) => !isHoleRight(harm, why))
       .map((why) => `the journal has a hole: ${why}`);
+    if (new Set(records.map(({ id }) => id)).size < records.length) {
+      wrong.push("the journal has a record twice");
+    }
     for (const fact of facts) {
-      const count = counts.get(`m-${fact.place}`)?.length ?? 0;
+      const { place, outcome } = fact;
+      const decided = counts.get(`m-${place}`) ?? [];
       const { least, most } = decisionsWithin(row, fact, has_hole);
-      if (count >= least && count <= most) continue;
+      if (decided.length < least || decided.length > most) {
+        wrong.push(
+          `the journal has ${decided.length} decisions of message ${place}, the model: ${least} to ${most}`,
+        );
+      }
+      if (
+        outcome === undefined || has_hole || decided.length === 0 || isAsAnswered(outcome, decided)
+      ) continue;
       wrong.push(
-        `the journal has ${count} decisions of message ${fact.place}, the model: ${least} to ${most}`,
+        `the journal has of message ${place} nothing that was answered: ${outcome || "taken"}`,
       );
     }
     return wrong.length === 0;

@@ -12,15 +12,7 @@ import { schemaAdmin } from "../peers/schema_admin.ts";
 import type { Row } from "./factors.ts";
 import { twinOf } from "./observers.ts";
 import { faultRows, gaugesOf, idleAgain, struck } from "./faults.ts";
-import {
-  answerBefore,
-  configOf,
-  type Ground,
-  groundOf,
-  runRows,
-  schemaOf,
-  tenantOf,
-} from "./run.ts";
+import { answersOf, configOf, type Ground, groundOf, runRows, schemaOf, tenantOf } from "./run.ts";
 import { SCHEMA } from "./stage.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
@@ -201,7 +193,7 @@ const CALM: readonly Calm[] = [
 for (const [at, { name, pause_ms, isApt, open }] of CALM.entries()) {
   Deno.test(`a bus does what its model says while ${name}`, async () => {
     await using receiver = new Receiver();
-    receiver.answer = answerBefore;
+    receiver.answer = answersOf();
     const rows = faultRows(at, isApt);
     const knobs: Knobs = { config: "", ahead_ms: 0 };
     await using local = await startLocalBus(

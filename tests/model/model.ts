@@ -208,6 +208,10 @@ export function heardBy(row: Row, reader: Row["first"]): number[] {
   }
 }
 
+/** How many messages come to another room of the readers by pattern: one by each of them, and each hears all. */
+export const othersOf = ({ first, second }: Row): number =>
+  [first, second].filter((one) => one === "pattern").length;
+
 /** Readers without a subscription while the first messages come. */
 const NOT_LIVE: readonly string[] = [
   ...["late", "after", "start", "history", "stream", "poll", "refused", "stranger", "trimmed"],
@@ -391,12 +395,14 @@ export function useOf(
     // So are those that have used it up.
     row.gate === "quota";
   if (is_open) return undefined;
-  const messages_in = takenOf(row).reduce((sum, place) => sum + (isTwice(row, place) ? 2 : 1), 1);
+  const others = othersOf(row);
+  const messages_in = takenOf(row)
+    .reduce((sum, place) => sum + (isTwice(row, place) ? 2 : 1), 1 + others);
   // The one that ends the row comes, too.
   const deliveries = readers.filter((one) =>
     one !== "refused" && one !== "stranger" && one !== "history" &&
     one !== "stream" && one !== "poll"
   )
-    .reduce((sum, one) => sum + heardBy(row, one).length + 1, 0);
+    .reduce((sum, one) => sum + heardBy(row, one).length + 1, others * others);
   return { messages_in, deliveries };
 }

@@ -1,12 +1,12 @@
 /**
- * `deno task model:planted [--only NAME,…]`: plants faults, one at a time, into a copy of the checkout, and runs the rows of
- * the model there: each must be found. Says for each the first row that was wrong and the first wrong fact, and what is
- * not found; exits 1 then. A plant whose piece of code is not there any more is an error.
+ * `deno task model:planted [--only NAME,…]`: plants the faults of `planted/`, one at a time, into a copy of the checkout,
+ * and runs the rows of the model there: each must be found. Says for each the first row that was wrong and the first wrong
+ * fact, and what is not found; exits 1 then. `plants_test.ts` says whether the patches fit.
  */
 import { copyCheckout } from "../../tasks/checkout/checkout_copy.ts";
 import { names } from "../harness/task_arguments.ts";
 import { runTask } from "../harness/task.ts";
-import { type Plant, PLANTS } from "./plants.ts";
+import { applied, type Plant, readPlants } from "./plants.ts";
 
 async function run(folder: string, ...args: string[]): Promise<{ is_good: boolean; text: string }> {
   const { success: is_good, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
@@ -34,15 +34,12 @@ async function firstWrong(folder: string, name = "", test?: string): Promise<str
 }
 
 /** What the rows say of the fault; "": nothing. */
-async function plantedIn(folder: string, { name, file, from, to, test }: Plant): Promise<string> {
-  const path = `${folder}/${file}`;
-  const text = await Deno.readTextFile(path);
-  if (text.split(from).length !== 2) throw new Error(`${name}: ${file} has not once: ${from}`);
-  await Deno.writeTextFile(path, text.replace(from, () => to));
+async function plantedIn(folder: string, plant: Plant): Promise<string> {
+  await applied(plant, folder);
   try {
-    return await firstWrong(folder, name, test);
+    return await firstWrong(folder, plant.name, plant.test);
   } finally {
-    await Deno.writeTextFile(path, text);
+    await applied(plant, folder, "--reverse");
   }
 }
 
@@ -64,10 +61,10 @@ if (import.meta.main) {
         const wrong = await firstWrong(folder);
         if (wrong !== "") return { problems: [`without a fault the rows do not pass: ${wrong}`] };
       }
-      for (const plant of PLANTS) {
+      for (const plant of await readPlants()) {
         if (only.length > 0 && !only.includes(plant.name)) continue;
         const wrong = await plantedIn(folder, plant);
-        say(wrong === "" ? `NOT FOUND: ${plant.name}` : `found: ${plant.name}: ${wrong}`);
+        say(wrong === "" ? `NOT FOUND: ${plant.fault}` : `found: ${plant.fault}: ${wrong}`);
         if (wrong === "") problems.push(plant.name);
       }
     } finally {

@@ -6,14 +6,14 @@ import { startLocalBus } from "../harness/local_bus.ts";
 import { Receiver } from "../hooks/receiver.ts";
 import { startOtlpReceiver } from "../otlp/receiver.ts";
 import { rowsOf } from "./factors.ts";
-import { PLANTS } from "./plants.ts";
-import { answerBefore, configOf, groundOf, runRows } from "./run.ts";
+import { readPlants } from "./plants.ts";
+import { answersOf, configOf, groundOf, runRows } from "./run.ts";
 
 if (import.meta.main) {
   await using receiver = new Receiver();
-  receiver.answer = answerBefore;
+  receiver.answer = answersOf();
   const [name] = Deno.args;
-  const near = PLANTS.find((plant) => plant.name === name)?.near ?? (() => true);
+  const near = (await readPlants()).find((plant) => plant.name === name)?.near ?? (() => true);
   const all = rowsOf(2);
   const rows = [...all.filter(near), ...all.filter((row) => !near(row))];
   await using collector = await startOtlpReceiver();

@@ -2,7 +2,7 @@
 import { connect } from "@arqon/sdk";
 import { deltaSocket } from "@arqon/sdk/delta";
 import { replay } from "@arqon/sdk/history";
-import { seen } from "../../shared/testing/until.ts";
+import { insist, seen } from "../../shared/testing/until.ts";
 import type { TestBus } from "../harness/test_bus.ts";
 import { DurableClient } from "../peers/durable_client.ts";
 import { EventReader } from "../peers/event_reader.ts";
@@ -11,7 +11,7 @@ import { startPausingProxy } from "../harness/pausing_proxy.ts";
 import type { AdminClient } from "../peers/admin_client.ts";
 import { RawClient } from "../peers/raw_client.ts";
 import type { Row } from "./factors.ts";
-import { HALF, type Heard, heardBy, isTrimmed } from "./model.ts";
+import { HALF, type Heard, heardBy, isTrimmed, othersOf } from "./model.ts";
 
 /** What a reader needs. */
 export interface Seat {
@@ -81,10 +81,10 @@ async function upToEnd(next: () => Promise<TextMessage>, got: Heard[]): Promise<
 const textsOnly = (items: readonly unknown[]): Heard[] =>
   items.map((one) => ({ text: JSON.stringify(one) }));
 
-/** A SUB of the text form; `more` are its members, `room` another room or a pattern. */
-async function text(seat: Seat, more: object = {}, room = seat.room): Promise<Reader> {
+/** A SUB of the text form; `more` are its members. */
+async function text(seat: Seat, more: object = {}): Promise<Reader> {
   const client = await textClient(seat);
-  await client.join(room, more);
+  await client.join(seat.room, more);
   return {
     hear: (got) => upToEnd(() => client.told(), got),
     [Symbol.asyncDispose]: dispose(client),
@@ -391,10 +391,42 @@ async function slow(seat: Seat): Promise<Reader> {
   };
 }
 
+/** Who comes to a room and goes before its first message, for the member of that name. */
+export const guestOf = (user: string) => `${user}-guest`;
+
+/** docs/errors.md, 503 `presence-unavailable`: on a machine that is busy the room's list is late, and asked for again. */
+const becomeMember = (client: DurableClient, { room }: Seat, more: object = {}) =>
+  insist(
+    "the room's list is there",
+    () => client.join(room, { presence: true, ...more }),
+    (error) => String(error).includes("presence-unavailable"),
+  );
+
+/** Lets a guest come and go; the member must hear of both, and of what it says about itself. */
+async function receive(seat: Seat, client: DurableClient): Promise<void> {
+  const user = guestOf(seat.user);
+  const meta = { of: seat.user };
+  const toldOf = async (type: string) => {
+    for (;;) {
+      const told = await client.told();
+      const { members = [] } = told.data as { members?: { user_id: string; meta: unknown }[] };
+      const mine = members.find(({ user_id }) => user_id === user);
+      if (told.type === type && mine !== undefined) return mine;
+    }
+  };
+  const guest = await textClient({ ...seat, user });
+  await becomeMember(guest, seat, { member_meta: meta });
+  const told = JSON.stringify((await toldOf("PRESENCE_UPDATE")).meta);
+  if (told !== JSON.stringify(meta)) throw new Error(`the guest's metadata: ${told}`);
+  guest[Symbol.dispose]();
+  await toldOf("PRESENCE_LEAVE");
+}
+
 /** A member, who hears of itself and others, too: that is not the room's messages. */
 async function member(seat: Seat): Promise<Reader> {
   const client = await textClient(seat);
-  await client.join(seat.room, { presence: true });
+  await becomeMember(client, seat);
+  await receive(seat, client);
   const next = async () => {
     for (;;) {
       const told = await client.told();
@@ -402,6 +434,39 @@ async function member(seat: Seat): Promise<Reader> {
     }
   };
   return { hear: (got) => upToEnd(next, got), [Symbol.asyncDispose]: dispose(client) };
+}
+
+/** Hears another room, too, into which it lets a message come, the first there, when half of the row's are published. */
+async function pattern(seat: Seat): Promise<Reader> {
+  const { bus, tenant, room, row } = seat;
+  const before = room.slice(0, -1);
+  const other = `${before}pattern`;
+  const client = await textClient(seat);
+  await client.join(`${before}*`);
+  let heard = 0;
+  const next = async () => {
+    for (;;) {
+      const told = await client.told();
+      if (told.room !== other) return told;
+      heard++;
+    }
+  };
+  return {
+    async half() {
+      const token = await bus.tokenFor({ tenant, user: "backend", role: "service" });
+      const message = { type: "other", data: { k: "pattern" } };
+      await new HttpPeer(bus.http_url, token).done("POST", `rooms/${other}/messages`, message);
+    },
+    async hear(got) {
+      await upToEnd(next, got);
+      // Nothing is said of the order of two rooms.
+      for (; heard < othersOf(row); heard++) {
+        const told = await client.told();
+        if (told.room !== other) throw new Error(`behind the end: ${JSON.stringify(told)}`);
+      }
+    },
+    [Symbol.asyncDispose]: dispose(client),
+  };
 }
 
 /** A client of the Pusher protocol: docs/pusher.md. */
@@ -444,7 +509,7 @@ export function openReader(kind: Row["first"], seat: Seat): Promise<Reader> {
     case "delta_filter":
       return deltaFilter(seat);
     case "pattern":
-      return text(seat, {}, `${seat.room.slice(0, -1)}*`);
+      return pattern(seat);
     case "events":
       return events(seat);
     case "events_back":

@@ -6,7 +6,7 @@ import type { TestBus } from "../harness/test_bus.ts";
 import type { OtlpReceiver } from "../otlp/receiver.ts";
 import { AdminClient } from "../peers/admin_client.ts";
 import { DurableClient } from "../peers/durable_client.ts";
-import { type ReceivedCall, type Receiver, SECRET } from "../hooks/receiver.ts";
+import { type Receiver, SECRET } from "../hooks/receiver.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
 import { schemaAdmin } from "../peers/schema_admin.ts";
 import { audited } from "./audit.ts";
@@ -87,12 +87,19 @@ room_prefix = ""
 `;
   }).join("");
 
-/** Denies what the gate `before` refuses. */
-export function answerBefore({ body: { type, data } }: ReceivedCall): Response | undefined {
-  if (type !== "before.publish") return undefined;
-  const { data: sent } = data.message;
-  const [letter = ""] = typeof sent === "string" ? sent : sent.k;
-  return Response.json({ allow: !isOdd(placeOf(letter)) });
+/** Denies what the gate `before` refuses; of each tenant's events the first is taken the second time that it comes. */
+export function answersOf(): Receiver["answer"] {
+  const known = new Set<string>();
+  return ({ body: { type, data } }) => {
+    if (type === "before.publish") {
+      const { data: sent } = data.message;
+      const [letter = ""] = typeof sent === "string" ? sent : sent.k;
+      return Response.json({ allow: !isOdd(placeOf(letter)) });
+    }
+    if (known.has(data.tenant)) return undefined;
+    known.add(data.tenant);
+    return new Response(null, { status: 503 });
+  };
 }
 
 /** Where no server of quotas is: each Shield counts alone. docs/operations.md, "Quotas". */
@@ -353,6 +360,15 @@ async function compareHeard(stage: Stage, readers: readonly Reader[]): Promise<s
   return wrong;
 }
 
+/** docs/protocol-rooms.md, "Kicked and banned": whose subscription a ban has ended cannot come back, and hears no more. */
+async function compareBanned({ banned, room }: Stage): Promise<string[]> {
+  if (banned === undefined) return [];
+  const { code, reason } = await banned.ask({ op: "sub", room });
+  const wrong = `${code} ${reason}` === "403 room-banned" ? [] : [`the banned one's SUB: ${code}`];
+  if (banned.waiting.length > 0) wrong.push("the banned one still hears the room");
+  return wrong;
+}
+
 const userOf = (at: number) => `reader-${at}`;
 
 /** Runs a row; what was wrong, the first of it first. */
@@ -361,6 +377,7 @@ async function runRow(ground: Ground, row: Row, tenant: string): Promise<string[
   const stage = await stageOf(ground, row, tenant);
   const { room, token, signing } = stage;
   await using stack = new AsyncDisposableStack();
+  stack.defer(() => stage.banned?.[Symbol.dispose]());
   const app = appOf(tenant);
   const has_own = row.first === "echo" || row.second === "echo";
   const own = has_own ? stack.use(await DurableClient.open(entry.url, token)) : undefined;
@@ -385,7 +402,7 @@ async function runRow(ground: Ground, row: Row, tenant: string): Promise<string[
   };
   const source = stack.use(await openSource(way));
   const answers = await publish(stage, source, readers);
-  const heard = await compareHeard(stage, readers);
+  const heard = [...await compareHeard(stage, readers), ...await compareBanned(stage)];
   const users = readers.map(({ user }, at) => user ?? userOf(at));
   return [...answers, ...heard, ...await observe(stage, users)];
 }

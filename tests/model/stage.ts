@@ -1,13 +1,14 @@
 /** What a row runs on: a tenant of its own with a class, a hook and a gate, and the tokens of who is in it. */
-import { until } from "../../shared/testing/until.ts";
+import { seen, until } from "../../shared/testing/until.ts";
 import type { TestBus } from "../harness/test_bus.ts";
 import { SECRET } from "../hooks/receiver.ts";
 import { AdminClient } from "../peers/admin_client.ts";
+import { DurableClient } from "../peers/durable_client.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
 import { schemaAdmin } from "../peers/schema_admin.ts";
 import type { Row } from "./factors.ts";
-import { SHORT } from "./model.ts";
+import { HALF, SHORT } from "./model.ts";
 import type { Ground } from "./run.ts";
 
 const PUBLISHER = "publisher";
@@ -31,6 +32,8 @@ export interface Stage extends Ground {
   readonly trace: string;
   /** The offsets of the messages that were acknowledged with one, by their places. */
   readonly acked: Map<number, number>;
+  /** A connection of the publisher's whose subscription the gate's ban has ended. */
+  banned: DurableClient | undefined;
 }
 
 const done = (what: string, { status, body }: { status: number; body: unknown }) => {
@@ -95,7 +98,7 @@ async function setMirror(stage: Stage): Promise<void> {
 /** The hook of the row, if it has one. */
 async function setHook({ admin, tenant, row, receiver }: Stage): Promise<void> {
   if (row.hook === "no") return;
-  const hook = { url: receiver.url, room: "room-*", secret: SECRET };
+  const hook = { url: receiver.url, room: "room-*", secret: SECRET, backoff_ms: 10 };
   done("the hook", await admin.ask("PUT", `/v1/tenants/${tenant}/hooks/h`, hook));
 }
 
@@ -119,6 +122,15 @@ async function banBySignal(stage: Stage): Promise<void> {
   });
 }
 
+/** Bans while the publisher is subscribed, too, and waits until that is told: what came before it is forgotten. */
+async function endedBy(ban: (stage: Stage) => Promise<void>, stage: Stage): Promise<void> {
+  const { bus, token, room } = stage;
+  stage.banned = await DurableClient.open(bus.url, token);
+  await stage.banned.join(room);
+  await ban(stage);
+  while ((await stage.banned.told()).signal?.kind !== "BAN");
+}
+
 async function setPolicy(stage: Stage, name: "policy" | "replace"): Promise<void> {
   const binding = { tenant: stage.tenant, name, sha256: stage.modules[name].sha256 };
   await onEach(stage, async (bus) => {
@@ -140,8 +152,8 @@ export async function closeGate(stage: Stage): Promise<void> {
   if (gate === "policy" || gate === "replace") await setPolicy(stage, gate);
   if (gate === "schema_policy") await setPolicy(stage, "policy");
   if (gate === "schema" || gate === "schema_policy") await setSchema(stage);
-  if (gate === "banned" || gate === "ungranted_banned") await ban(stage);
-  if (gate === "banned_signal") await banBySignal(stage);
+  if (gate === "banned" || gate === "ungranted_banned") await endedBy(ban, stage);
+  if (gate === "banned_signal") await endedBy(banBySignal, stage);
 }
 
 /** How the budget of the gate `budget` is named. */
@@ -149,11 +161,11 @@ const BUDGET = { per: "month", unit: "messages_in", action: "refuse" };
 /** More than a quota of a byte a second makes good while a row runs. */
 const DEBT_BYTES = 20_000;
 
-/** Gives the tenant a budget that it has used up. */
-async function setBudget({ tenant }: Stage, bus: TestBus): Promise<void> {
+/** Gives the tenant a budget of what is counted by now, which it has used up thereby. */
+async function setBudget({ tenant }: Stage, bus: TestBus, limit: number): Promise<void> {
   const admin = await adminOf(bus);
   const path = `/v1/tenants/${tenant}/budgets`;
-  done("the budget", await admin.ask("PUT", path, { ...BUDGET, limit: 1 }));
+  done("the budget", await admin.ask("PUT", path, { ...BUDGET, limit }));
   // What Shields have counted stands in the ledger a moment later.
   await until("the budget is used up", async () => {
     const { in_force } = await admin.read(path);
@@ -180,8 +192,15 @@ async function setQuota(stage: Stage): Promise<void> {
 /** Sets what refuses the second half of the row's messages. */
 export async function closeLate(stage: Stage): Promise<void> {
   const { row: { gate } } = stage;
-  if (gate === "banned_late") await ban(stage);
-  if (gate === "budget") await onEach(stage, (bus) => setBudget(stage, bus));
+  if (gate === "banned_late") await endedBy(ban, stage);
+  if (gate === "budget") {
+    const { total } = await seen(
+      "use is counted",
+      () => stage.admin.read(`/v1/usage?tenant=${stage.tenant}`),
+      ({ total }) => total.messages_in >= HALF,
+    );
+    await onEach(stage, (bus) => setBudget(stage, bus, total.messages_in));
+  }
   if (gate === "quota") await setQuota(stage);
 }
 
@@ -216,7 +235,18 @@ async function openStage(ground: Ground, row: Row, tenant: string): Promise<Stag
   const token = await bus.tokenFor({ tenant, user: PUBLISHER, claims });
   const backend = new HttpPeer(bus.http_url, service);
   const trace = crypto.randomUUID().replaceAll("-", "").slice(0, TRACE_CHARACTERS);
-  return { ...ground, row, tenant, room, backend, token, signing, trace, acked: new Map() };
+  return {
+    ...ground,
+    row,
+    tenant,
+    room,
+    backend,
+    token,
+    signing,
+    trace,
+    acked: new Map(),
+    banned: undefined,
+  };
 }
 
 /** A row's tenant as its messages find it. */

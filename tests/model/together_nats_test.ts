@@ -8,12 +8,12 @@ import { startValkey } from "../harness/valkey_server.ts";
 import { Receiver } from "../hooks/receiver.ts";
 import { startOtlpReceiver } from "../otlp/receiver.ts";
 import { NATS_FACTORS, rowsOf } from "./factors.ts";
-import { answerBefore, configOf, groundOf, runRows } from "./run.ts";
+import { answersOf, configOf, groundOf, runRows } from "./run.ts";
 import { startShadowConsumer } from "./shadow_consumer.ts";
 
 Deno.test("each pair of capabilities does what the model of the bus says, over NATS", async () => {
   await using receiver = new Receiver();
-  receiver.answer = answerBefore;
+  receiver.answer = answersOf();
   const rows = rowsOf(2, NATS_FACTORS);
   await using collector = await startOtlpReceiver();
   await using valkey = await startValkey();

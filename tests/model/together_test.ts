@@ -6,11 +6,11 @@ import { startLocalBus } from "../harness/local_bus.ts";
 import { Receiver } from "../hooks/receiver.ts";
 import { startOtlpReceiver } from "../otlp/receiver.ts";
 import { rowsOf } from "./factors.ts";
-import { answerBefore, configOf, groundOf, runRows } from "./run.ts";
+import { answersOf, configOf, groundOf, runRows } from "./run.ts";
 
 Deno.test("each pair of capabilities does what the model of the bus says", async () => {
   await using receiver = new Receiver();
-  receiver.answer = answerBefore;
+  receiver.answer = answersOf();
   const rows = rowsOf(2);
   await using collector = await startOtlpReceiver();
   await using bus = await startLocalBus(configOf(rows, receiver, { otlp_url: collector.url }));

@@ -9,7 +9,7 @@ import { Receiver } from "../hooks/receiver.ts";
 import { startOtlpReceiver } from "../otlp/receiver.ts";
 import { covered } from "./covering.ts";
 import { type Row, rowsOf } from "./factors.ts";
-import { answerBefore, configOf, groundOf, runRows } from "./run.ts";
+import { answersOf, configOf, groundOf, runRows } from "./run.ts";
 
 const PARTS = 10;
 /** Rows on one bus: each has a tenant of its own, with its log. */
@@ -28,7 +28,7 @@ export async function runTriples(
   for (let at = 0; at < rows.length; at += ROWS_OF_A_BUS) {
     const some = rows.slice(at, at + ROWS_OF_A_BUS);
     await using receiver = new Receiver();
-    receiver.answer = answerBefore;
+    receiver.answer = answersOf();
     await using collector = await startOtlpReceiver();
     await using bus = await startLocalBus(configOf(some, receiver, { otlp_url: collector.url }));
     await runRows({ ...await groundOf(bus, bus, receiver), collector }, some);

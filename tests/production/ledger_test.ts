@@ -1,4 +1,4 @@
-/** The judge of `deno task production` finds each fault that is planted, and none where there is none. */
+/** The judge of `deno task chaos --focus site` finds each fault that is planted, and none where there is none. */
 import assert from "node:assert/strict";
 import { judgeLog, judgeSights } from "./ledger.ts";
 import type { Said, Sight } from "./ledger.ts";

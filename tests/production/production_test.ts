@@ -1,4 +1,4 @@
-/** `deno task production` in a short form: the set-up of docs/deploy.md, lost twice, and nothing untold. */
+/** `deno task chaos --focus site` in a short form: the set-up of docs/deploy.md, lost twice, and nothing untold. */
 import assert from "node:assert/strict";
 import { runProduction } from "./run.ts";
 

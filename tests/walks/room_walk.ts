@@ -20,7 +20,7 @@ import { Publisher, saySomething } from "../model/fault_publisher.ts";
 import { allHear, type LiveReader, openLate, openLive } from "../model/fault_readers.ts";
 import { compareHook, compareJournal, logOf } from "../model/fault_run.ts";
 import { END_DATA, isLetThrough, messageOf, whyOf } from "../model/model.ts";
-import { toldWhy } from "../model/observers.ts";
+import { replayed, toldWhy } from "../model/observers.ts";
 import type { Seat } from "../model/readers.ts";
 import { appOf, type Ground } from "../model/run.ts";
 import { openText } from "../peers/raw_client.ts";
@@ -528,6 +528,9 @@ export class RoomWalk implements AsyncDisposable {
     const named = this.#facts.filter(({ source }) => !ANONYMOUS.includes(source));
     wrong.push(...await compareJournal(this.#stage, harm, named, this.#begun_ms));
     wrong.push(...await compareHook(this.#stage, harm, this.#ordered));
+    const { tenant } = this.#stage;
+    await replayed(this.#stage, [{ row, tenant }], true)
+      .catch(({ message }) => void wrong.push(message));
     return [...others, ...wrong];
   }
 

@@ -1,0 +1,18 @@
+/** The planted faults fit the code as it is: what they change has not gone elsewhere, and rows are near each of them. */
+import assert from "node:assert/strict";
+import { rowsOf } from "./factors.ts";
+import { applied, readPlants } from "./plants.ts";
+
+const ROOT = new URL("../..", import.meta.url).pathname;
+
+Deno.test("each planted fault fits the code, and some rows are near it", async () => {
+  const plants = await readPlants();
+  assert.ok(plants.length >= 20);
+  const rows = rowsOf(2);
+  const stale: string[] = [];
+  for (const plant of plants) {
+    await applied(plant, ROOT, "--check").catch(({ message }) => stale.push(message));
+    if (!rows.some(plant.near)) stale.push(`${plant.name}: no row is near it`);
+  }
+  assert.deepEqual(stale, []);
+});
