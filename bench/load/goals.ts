@@ -17,19 +17,27 @@ export interface Goal {
   readonly missed_by?: number;
 }
 
-const ECHO_SHARE = { "arqon": 0.75, "arqon-nats": 0.55 } as const;
 const ECHO_P99_MS = 5;
 const THROUGHPUT_OF_CENTRIFUGO = 1.9;
-const BATCH_TIMES = 2;
-const SINGLE_TIMES = 0.9;
-const BURST_OF_DENO = 2.4;
 const BURST_OF_CENTRIFUGO = 1.1;
 const BURST_CASE = /^1 -> 1000, (?!1 at once)\d+ at once$/;
-const IDLE_TIMES = 1.3;
-const IDLE_MB = 350;
+const IDLE_KB = 6;
 const IDLE_CONNECTIONS = "10000";
 const HANDSHAKE_P99_MS = { "plain": 20, "TLS": 60 } as const;
 const FLOOD_TIMES = 2;
+/** What of Bun's server, which does none of our work, is wanted: the worst of these cases. */
+const OF_BUN = [
+  { scenario: "echo", cases: /./, words: "echo", share: 0.6 },
+  { scenario: "throughput", cases: /./, words: "throughput", share: 0.3 },
+  {
+    scenario: "fanout",
+    cases: /^1 -> 10, (?!1 at once)\d+ at once$/,
+    words: "bursts to 10",
+    share: 0.7,
+  },
+  { scenario: "fanout", cases: BURST_CASE, words: "bursts to 1,000", share: 1.25 },
+  { scenario: "many-rooms", cases: /./, words: "rooms", share: 0.6 },
+] as const;
 /** The peers that we want to be ahead of. */
 const RIVALS: readonly string[] = ["centrifugo", "socketio", "nats-ws"];
 /** Where: the scenario, its cases, and the words for both. Frames with several messages do not count. */
@@ -81,13 +89,22 @@ function judged(
 }
 
 function echoGoals(rows: Rows): Goal[] {
-  return (["arqon", "arqon-nats"] as const).flatMap((target) => {
-    const own = of(rows, "echo", target);
-    const [p99, ratios] = [own.map(({ medians }) => medians["p99_ms"]!), own.map((r) => r.ratio)];
-    return [
-      judged(">=", `echo per core of bare Deno's, ${target}`, ratios, ECHO_SHARE[target], percent),
-      judged("<", `echo p99 at a constant rate, ${target}`, p99, ECHO_P99_MS, ms),
-    ];
+  return (["arqon", "arqon-nats"] as const).map((target) => {
+    const p99 = of(rows, "echo", target).map(({ medians }) => medians["p99_ms"]!);
+    return judged("<", `echo p99 at a constant rate, ${target}`, p99, ECHO_P99_MS, ms);
+  });
+}
+
+function limitGoals(rows: Rows): Goal[] {
+  return OF_BUN.map(({ scenario, cases, words, share }) => {
+    const own = of(rows, scenario, "arqon").filter((row) => cases.test(row.case));
+    return judged(
+      ">=",
+      `${words} per core, of Bun's`,
+      own.map(({ ratio }) => ratio),
+      share,
+      percent,
+    );
   });
 }
 
@@ -110,49 +127,33 @@ function rivalGoals(rows: Rows): Goal[] {
   );
 }
 
-function throughputGoals(rows: Rows): Goal[] {
-  const found = ratios(rows, "throughput", /./, "centrifugo", "per_cpu_s");
-  const goal = "throughput per core of Centrifugo's";
-  return [judged(">=", goal, found, THROUGHPUT_OF_CENTRIFUGO, times)];
-}
-
-function fanoutGoals(rows: Rows): Goal[] {
-  const own = of(rows, "fanout", "arqon");
-  const batch = own.filter(({ case: name }) => /BATCH$/.test(name) && !/, 1 at once/.test(name));
-  const single = own.filter(({ case: name }) => !/BATCH$/.test(name));
-  const bursts = single.filter(({ case: name }) => BURST_CASE.test(name));
-  const of_centrifugo = ratios(rows, "fanout", BURST_CASE, "centrifugo", "per_cpu_s");
-  const ofDeno = (some: Rows) => some.map(({ ratio }) => ratio);
-  const goals: readonly (readonly [goal: string, found: readonly number[], bound: number])[] = [
-    [
-      "fan-out per core of bare Deno's, clients that take BATCH, several at once",
-      ofDeno(batch),
-      BATCH_TIMES,
-    ],
-    ["fan-out per core of bare Deno's, other clients", ofDeno(single), SINGLE_TIMES],
-    ["bursts to 1,000 per core of bare Deno's, other clients", ofDeno(bursts), BURST_OF_DENO],
-    ["bursts to 1,000 per core of Centrifugo's", of_centrifugo, BURST_OF_CENTRIFUGO],
+function centrifugoGoals(rows: Rows): Goal[] {
+  const of_centrifugo = (scenario: string, cases: RegExp) =>
+    ratios(rows, scenario, cases, "centrifugo", "per_cpu_s");
+  const throughput = of_centrifugo("throughput", /./);
+  const bursts = of_centrifugo("fanout", BURST_CASE);
+  return [
+    judged(
+      ">=",
+      "throughput per core of Centrifugo's",
+      throughput,
+      THROUGHPUT_OF_CENTRIFUGO,
+      times,
+    ),
+    judged(">=", "bursts to 1,000 per core of Centrifugo's", bursts, BURST_OF_CENTRIFUGO, times),
   ];
-  return goals.map(([goal, found, bound]) => judged(">=", goal, found, bound, times));
 }
 
 function idleGoals(rows: Rows): Goal[] {
-  const own = of(rows, "idle", "arqon");
-  const ten_thousand = own.filter(({ case: name }) => name === IDLE_CONNECTIONS);
+  const found = of(rows, "idle", "arqon").filter(({ case: name }) => name === IDLE_CONNECTIONS)
+    .map(({ medians }) => medians["kb"]!);
   return [
     judged(
       "<",
-      "memory of an idle connection of bare Deno's",
-      own.map(({ ratio }) => ratio),
-      IDLE_TIMES,
-      times,
-    ),
-    judged(
-      "<",
-      "memory with 10,000 idle connections",
-      ten_thousand.map(({ medians }) => medians["rss_mb"]!),
-      IDLE_MB,
-      (value) => `${value.toFixed(0)} MB`,
+      "memory of each of 10,000 idle connections",
+      found,
+      IDLE_KB,
+      (kb) => `${kb.toFixed(1)} KB`,
     ),
   ];
 }
@@ -188,8 +189,8 @@ export function floodGoals(effects: readonly FloodEffect[]): Goal[] {
 export function goalsOf(rows: Rows): Goal[] {
   return [
     ...echoGoals(rows),
-    ...throughputGoals(rows),
-    ...fanoutGoals(rows),
+    ...limitGoals(rows),
+    ...centrifugoGoals(rows),
     ...idleGoals(rows),
     ...handshakeGoals(rows),
     ...rivalGoals(rows),

@@ -77,7 +77,7 @@ function renderSummary(all: All): string {
     ["target", ({ title }) => title],
     ["figure", ({ medians, scenario, digits }) => shown(medians[scenario.headline], digits)],
     ["", ({ figure }) => figure],
-    ["of bare Deno", ({ ratio }) => shown(ratio, 2)],
+    ["of Bun", ({ ratio }) => shown(ratio, 2)],
     ["p50 ms", ({ medians }) => shown(medians["p50_ms"], 2)],
     ["p99 ms", ({ medians }) => shown(medians["p99_ms"], 2)],
     ["", ({ missing }) => missing === 0 ? "" : `${missing} MISSING`],

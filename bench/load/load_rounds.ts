@@ -54,7 +54,7 @@ class Collected {
         if (measured === undefined) return [];
         const keys = Object.keys(measured[0]?.figures ?? {});
         const headline = measured.map(({ figures }) => figures[scenario.headline]!);
-        const limit = medianOf(one.beside ?? one.name, "deno", scenario.headline);
+        const limit = medianOf(one.beside ?? one.name, "bun", scenario.headline);
         return [{
           scenario: scenario.name,
           case: one.name,

@@ -68,38 +68,38 @@ class Stage {
 
 Deno.test("targets take turns, the other way round in every other round", async () => {
   const stage = new Stage();
-  const targets = [stage.target("arqon", ["echo", "batch"]), stage.target("deno", ["echo"])];
-  const scenario = stage.scenario({ arqon: 200, deno: 100 });
+  const targets = [stage.target("arqon", ["echo", "batch"]), stage.target("bun", ["echo"])];
+  const scenario = stage.scenario({ arqon: 200, bun: 100 });
   const results = await measureLoad(scenario, targets, { rounds: 2 });
   assert.deepEqual(stage.turns, [
-    ...["arqon started", "deno started"],
-    ...["plain on arqon", "plain on deno", "batched on arqon"],
-    ...["plain on deno", "plain on arqon", "batched on arqon"],
+    ...["arqon started", "bun started"],
+    ...["plain on arqon", "plain on bun", "batched on arqon"],
+    ...["plain on bun", "plain on arqon", "batched on arqon"],
   ]);
   await stage.assertEnded();
   assert.deepEqual(results.rows.map((row) => [row.case, row.target, row.ratio]), [
     ["plain", "arqon", 2],
-    ["plain", "deno", 1],
+    ["plain", "bun", 1],
     ["batched", "arqon", 2],
   ]);
   assert.deepEqual(results.omitted, [
-    { case: "batched", target: "deno", kind: "cannot", why: "no batch" },
+    { case: "batched", target: "bun", kind: "cannot", why: "no batch" },
   ]);
   assert.equal(failureOf(results), undefined);
   const table = renderTable(scenario, results);
   assert.match(table, /batched +arqon +200 +2\.00/);
-  assert.match(table, /deno: cannot: no batch \(batched\)/);
+  assert.match(table, /bun: cannot: no batch \(batched\)/);
 });
 
 Deno.test("each process serves its first case before, which counts nowhere", async () => {
   const stage = new Stage();
-  const targets = [stage.target("arqon", ["echo", "batch"]), stage.target("deno", ["echo"])];
+  const targets = [stage.target("arqon", ["echo", "batch"]), stage.target("bun", ["echo"])];
   const scenario = stage.scenario({});
   const results = await measureLoad(scenario, targets, { rounds: 1, warm: 3 });
   assert.deepEqual(stage.turns, [
-    ...["arqon started", "deno started"],
-    ...["plain on arqon for 3 s", "plain on deno for 3 s"],
-    ...["plain on arqon", "plain on deno", "batched on arqon"],
+    ...["arqon started", "bun started"],
+    ...["plain on arqon for 3 s", "plain on bun for 3 s"],
+    ...["plain on arqon", "plain on bun", "batched on arqon"],
   ]);
   assert.deepEqual(results.rows.map(({ rounds }) => rounds.length), [1, 1, 1]);
   assert.throws(() => warmSeconds("-1"), /--warm expects a whole number of seconds, got "-1"/);
@@ -116,7 +116,7 @@ Deno.test("where memory is measured each measurement has a new process", async (
 Deno.test("who is not here is a row and no failure; who fails or loses messages is one", async () => {
   const stage = new Stage();
   const scenario = stage.scenario({});
-  const bare = stage.target("deno", ["echo"]);
+  const bare = stage.target("bun", ["echo"]);
   const absent = (error: Error): Target => ({
     ...bare,
     id: "socketio",

@@ -9,7 +9,7 @@ import type { Ability, RunningTarget } from "./targets/target.ts";
 
 /** The options that all scenarios of the load generator have. */
 export const COMMON = {
-  targets: ["arqon,arqon-nats,deno", 'in turns; "all" are these and the peers'],
+  targets: ["arqon,arqon-nats,bun", 'in turns; "all" are these and the peers'],
   rounds: [3, "medians over them count"],
   quick: [false, "one short round"],
 } satisfies Options;
@@ -40,7 +40,7 @@ export interface LoadCase {
   readonly needs: readonly Ability[];
   readonly tls?: boolean;
   readonly tenants?: number;
-  /** The case with whose figures on bare Deno this one is compared; absent: this case itself. */
+  /** The case with whose figures on Bun this one is compared; absent: this case itself. */
   readonly beside?: string;
   /** Measures once; with `seconds`, for so long. */
   measure(running: RunningTarget, seconds?: number): Promise<Measurement>;
@@ -71,7 +71,7 @@ export interface LoadScenario<O extends Options = Options> {
   /** Whether each measurement needs a new process of the target, as memory does. */
   readonly fresh?: true;
   readonly columns: readonly Column[];
-  /** Name of the figure that is compared with bare Deno's, and whose least and most are shown. */
+  /** Name of the figure that is compared with Bun's, and whose least and most are shown. */
   readonly headline: string;
   /** The cases for these option values. Throws `UsageError`. */
   cases(values: Values<O>): readonly LoadCase[];
@@ -95,7 +95,7 @@ export interface Row {
   /** The least value of the headline. */
   readonly least: number;
   readonly most: number;
-  /** Ratio of the headline to bare Deno's; NaN without bare Deno. */
+  /** Ratio of the headline to Bun's; NaN without Bun. */
   readonly ratio: number;
   readonly missing: number;
   readonly problems: readonly string[];

@@ -30,7 +30,7 @@ export function renderTable(
     ...columns.map(([key, title, digits]) =>
       [title, ({ medians }: Row) => shown(medians[key], digits)] as const
     ),
-    ["of bare Deno", ({ ratio }) => shown(ratio, 2)],
+    ["of Bun", ({ ratio }) => shown(ratio, 2)],
     ...(several
       ? [
         [`least ${title}`, ({ least }: Row) => shown(least, digits)] as const,

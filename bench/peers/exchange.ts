@@ -3,8 +3,9 @@
  * complete and in the order of its sender. As a program it does so with the named peers, or with all: `deno
  * run -A bench/peers/exchange.ts [--tls] [nats-ws ...]`. It measures nothing.
  */
-import { type Target, TargetUnavailable, type Wire } from "../load/targets/target.ts";
-import { PEER_WIRES, PEERS } from "./mod.ts";
+import { type Target, TargetUnavailable } from "../load/targets/target.ts";
+import { wireOf } from "../load/wires/wires.ts";
+import { PEERS } from "./mod.ts";
 
 /** The size of an exchange. */
 export interface ExchangeSize {
@@ -52,16 +53,10 @@ function receiver(size: ExchangeSize, wrong: string[], onAll: () => void) {
   };
 }
 
-function wireOf(target: Target, protocol: string): Wire {
-  const wire = Object.entries(PEER_WIRES).find(([name]) => name === protocol)?.[1];
-  if (wire === undefined) throw new Error(`${target.id} has no wire of a peer`);
-  return wire;
-}
-
 /** Starts the target and runs an exchange. Rejects when a message is missing or a connection fails. */
 export async function exchange(target: Target, size: ExchangeSize): Promise<Exchanged> {
   await using running = await target.start({ tls: size.tls, tenants: 1 });
-  const wire = wireOf(target, running.wire.protocol);
+  const wire = await wireOf(running.wire);
   const wrong: string[] = [];
   const failed = Promise.withResolvers<never>();
   const arrived = Array.from({ length: size.connections }, () => Promise.withResolvers<void>());

@@ -3,6 +3,7 @@
  * for each other. The peer's own file says which program it is and how it is installed.
  */
 import { ROOT } from "../measure/scenario.ts";
+import { TargetUnavailable } from "../load/targets/target.ts";
 
 /** The exit of a command and its output. */
 export interface Ran {
@@ -69,4 +70,19 @@ export async function installed(
     });
   }
   return path;
+}
+
+const NPM_HINT = "it needs Node 18 or newer with npm (Debian: apt-get install nodejs npm)";
+
+/** The path `.arqon/cache/NAME` with an npm package, which is installed there the first time. */
+export function installedFromNpm(pinned: string, name: string): Promise<string> {
+  return installed(name, async (folder) => {
+    const options = [`--prefix=${folder}`, "--no-audit", "--no-fund", "--ignore-scripts"];
+    const ran = await run("npm", ["install", ...options, pinned]);
+    if (ran === undefined) throw new TargetUnavailable(`npm is not there: ${NPM_HINT}`);
+    if (ran.ok) return folder;
+    throw new TargetUnavailable(
+      `npm install ${pinned} failed (${lastLine(ran.text)}): ${NPM_HINT}`,
+    );
+  });
 }

@@ -3,6 +3,7 @@
  * each peer has its version and configuration; other files measure.
  */
 import type { Target, Wire } from "../load/targets/target.ts";
+import { BUN } from "./bun.ts";
 import { CENTRIFUGO } from "./centrifugo.ts";
 import { CENTRIFUGO_WIRE } from "./centrifugo_wire.ts";
 import { NATS_WS } from "./nats_ws.ts";
@@ -11,7 +12,7 @@ import { SOCKETIO } from "./socketio.ts";
 import { SOCKETIO_WIRE } from "./socketio_wire.ts";
 
 /** Every peer, in the order of tables. */
-export const PEERS: readonly Target[] = [NATS_WS, CENTRIFUGO, SOCKETIO];
+export const PEERS: readonly Target[] = [BUN, NATS_WS, CENTRIFUGO, SOCKETIO];
 
 /** The wires of the peers, by protocol. */
 export const PEER_WIRES: Readonly<Record<"nats" | "centrifugo" | "socketio", Wire>> = {

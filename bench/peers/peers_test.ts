@@ -13,7 +13,7 @@ function peer(id: string): Target {
   return found;
 }
 
-for (const id of ["nats-ws", "socketio"]) {
+for (const id of ["bun", "nats-ws", "socketio"]) {
   for (const tls of [false, true]) {
     const how = tls ? "with TLS" : "in plain";
     Deno.test(`${id} ${how}: everyone in a room gets everything, whole and in order`, async () => {

@@ -115,6 +115,11 @@ async function startServer<T>(command: ServerCommand<T>): Promise<ServerProcess<
   }
 }
 
+/** The ready line of a server that runs our script: JSON with its port and version. */
+export function readyLine(line: string): { port: number; version: string } | undefined {
+  return line.startsWith("{") ? JSON.parse(line) : undefined;
+}
+
 /** A peer's server as a target, which ends with the folder of its files. */
 export async function startPeer<T>(
   protocol: WireSpec["protocol"],

@@ -5,31 +5,11 @@
 import { ROOT } from "../measure/scenario.ts";
 import { type Target, TargetUnavailable } from "../load/targets/target.ts";
 import { PLAIN_ABILITIES, TLS_FILES } from "../load/targets/target_bare.ts";
-import { installed, lastLine, run } from "./installed.ts";
-import { startPeer } from "./server_process.ts";
+import { installedFromNpm, run } from "./installed.ts";
+import { readyLine, startPeer } from "./server_process.ts";
 
 const VERSION = "4.8.4";
-const HINT = "Socket.IO needs Node 18 or newer with npm (Debian: apt-get install nodejs npm)";
-
-async function install(folder: string): Promise<string> {
-  const ran = await run("npm", [
-    "install",
-    `--prefix=${folder}`,
-    "--no-audit",
-    "--no-fund",
-    "--ignore-scripts",
-    `socket.io@${VERSION}`,
-  ]);
-  if (ran === undefined) throw new TargetUnavailable(HINT);
-  if (!ran.ok) {
-    throw new TargetUnavailable(`npm install socket.io failed (${lastLine(ran.text)}): ${HINT}`);
-  }
-  return folder;
-}
-
-function readyLine(line: string): { port: number; version: string } | undefined {
-  return line.startsWith("{") ? JSON.parse(line) : undefined;
-}
+const HINT = "Socket.IO needs Node 18 or newer (Debian: apt-get install nodejs)";
 
 /** The target Socket.IO. */
 export const SOCKETIO: Target = {
@@ -38,7 +18,7 @@ export const SOCKETIO: Target = {
   abilities: PLAIN_ABILITIES,
   async start({ tls }) {
     if (await run("node", ["--version"]) === undefined) throw new TargetUnavailable(HINT);
-    const packages = await installed(`socketio-${VERSION}`, install);
+    const packages = await installedFromNpm(`socket.io@${VERSION}`, `socketio-${VERSION}`);
     const files = tls ? { cert_file: TLS_FILES.cert, key_file: TLS_FILES.key } : {};
     const server = `${ROOT}/bench/peers/socketio_server.mjs`;
     const args = [server, JSON.stringify({ packages, ...files })];

@@ -9,6 +9,7 @@ export type TargetId =
   | "arqon-nats"
   | "arqon+native"
   | "deno"
+  | "bun"
   | "nats-ws"
   | "centrifugo"
   | "socketio";
