@@ -94,17 +94,19 @@ function addPub(program: Command, run: Run): void {
       "the event's data: JSON, or else text; without it, all of stdin is one event",
     )
     .option("--ndjson <file>", "one event a line, its bytes as they are; - is stdin")
-    .option("--type <type>", "type of the events", "message");
+    .option("--type <type>", "type of the events", "message")
+    .option("--message-id <id>", "id of the one event: arq why finds it, a repetition is dropped");
   withPace(command)
     .option("--json", "print the result as JSON, of a durable room with offset and epoch")
     .addHelpText(
       "after",
       "\nText from stdin loses the line end at its end, and what is not UTF-8 is published as bytes." +
         "\nA file with a line that is not JSON is refused before anything of it is sent; stdin up to that line." +
-        "\nEvery event has a message_id, so that one repeated after a reconnect arrives once.\n" +
+        "\nWithout --message-id every event has a random one, so a repetition after a reconnect is dropped.\n" +
         examples(
           `arq pub lobby '{"hello":"world"}'`,
           "arq pub lobby 'hello' --type chat",
+          `arq pub orders '{"item":"tea"}' --message-id order-4711`,
           "jq -n '{at: now}' | arq pub lobby",
           "arq pub github --ndjson events.ndjson --rate 500",
           "tail -f log.ndjson | arq pub logs --ndjson -",

@@ -71,6 +71,14 @@ const ANSWERS_MAX = 100;
 const LINES_MAX = 50;
 
 const UNKNOWN = "no Shield's ledger knows of it";
+
+/** Why no ledger knows of a message, as far as the journal's decisions about it say. */
+function unknownText(decisions: readonly unknown[]): string {
+  if (decisions.length === 0) return UNKNOWN;
+  return decisions.some((decision) => membersOf(decision)["allowed"] === true)
+    ? `${UNKNOWN}: its room had no subscriber then, or the ledgers begin later`
+    : `${UNKNOWN}: it was refused`;
+}
 /** A room that is named is looked into. */
 const UNKNOWN_ROOM = "its outcome is not known; with --room, a durable room's log is asked";
 
@@ -82,7 +90,8 @@ export async function why(io: Io, flags: WhyFlags): Promise<number> {
   const admin = await findAdmin(io, flags);
   const answer = await wholeAnswer(io, admin, await queryOf(io, admin, flags));
   const way_in = membersOf(answer["way_in"]);
-  const has_way_in = listOf(way_in["decisions"]).length > 0;
+  const decisions = listOf(way_in["decisions"]);
+  const has_way_in = decisions.length > 0;
   const { trace, twist, messageId, offset, room } = flags;
   const is_message = given(trace, twist, messageId, offset) > 0;
   const is_known = tellsAnything(answer, is_message);
@@ -90,7 +99,7 @@ export async function why(io: Io, flags: WhyFlags): Promise<number> {
   else {
     const lines = [
       ...wayInLines(way_in),
-      ...(is_known ? [] : [UNKNOWN]),
+      ...(is_known ? [] : [unknownText(decisions)]),
       ...whyLines(answer, flags),
       ...(is_known || has_way_in || !is_message || room !== undefined ? [] : [UNKNOWN_ROOM]),
       ...(answer["way_in"] === null ? [] : wayInGaps(way_in)),

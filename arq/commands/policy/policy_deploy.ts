@@ -123,7 +123,7 @@ export async function tellChange(
     await print(
       io.stdout,
       `${told.done}: version ${version} of tenant ${tenant} is ${state}` +
-        `${trouble === "" ? node : ""} (${told.duration_ms} ms)\n`,
+        `${trouble === "" ? node : ""} (${Math.round(told.duration_ms)} ms)\n`,
     );
   }
   if (trouble === "") return EXIT.ok;
