@@ -164,7 +164,7 @@ function addSub(program: Command, run: Run): void {
     .action(run(calls(sub, "sub")));
 }
 
-/** What adds commands to the program, and the words under which they stand there. */
+/** What adds commands to the program, and the words under which they are there. */
 const PARTS: readonly (readonly [
   add: (program: Command, run: Run) => void,
   ...words: readonly string[],
@@ -200,7 +200,7 @@ const PARTS: readonly (readonly [
 /**
  * Defines every command with its options and help, or only those that begin with the word `only`. Commands
  * run from this definition, and the completion and the manual page are made from it. It does
- * nothing by itself.
+ * nothing on its own.
  */
 export function buildProgram(run: Run, only?: string): Command {
   const program = new Command("arq")
@@ -251,7 +251,7 @@ export async function runProgram(io: Io, args: readonly string[]): Promise<numbe
     command.configureOutput({
       writeOut: (text) => void print(io.stdout, reflow(text, width)),
       writeErr: (text) => void print(io.stderr, reflow(text, width)),
-      // The error is told like every other one.
+      // The error is reported like every other one.
       outputError: () => {},
       getOutHelpWidth: () => width,
       getErrHelpWidth: () => width,

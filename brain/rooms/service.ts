@@ -69,7 +69,7 @@ export interface RoomServiceOptions {
   readonly apply?: typeof applyCommands;
   /** As in `StoreContext`; absent: the one of `life.ts`. */
   readonly firstVersion?: (now_ms: number) => number;
-  /** Where hooks hear of rooms that are made and end; absent: nowhere. */
+  /** Where hooks learn of rooms that are made and end; absent: nowhere. */
   readonly life_events?: LifeEvents;
 }
 
@@ -77,7 +77,7 @@ export interface RoomServiceOptions {
 export interface RoomService {
   /**
    * Takes no new command from the Shields, then answers those it has and those that other Brains
-   * still send here. To be called when the others have been told. Leaves the Spine open.
+   * still send here. To be called when the others have been notified. Leaves the Spine open.
    * Idempotent.
    */
   drain(): Promise<void>;
@@ -219,7 +219,7 @@ async function openBuckets(options: RoomServiceOptions) {
   return { rooms, bytes, listKeys, tally, bans, ...await openLives(options, rooms) };
 }
 
-/** The lives of the stored rooms; its listener comes later, and hears of what came before. */
+/** The lives of the stored rooms; its listener comes later, and learns of what came before. */
 async function openLives({ spine, log, now, random }: RoomServiceOptions, bucket: KeyValue) {
   const versions = new FirstVersions();
   let listener: (() => void) | undefined;

@@ -1,4 +1,4 @@
-/** Puts together what tells hooks of rooms, where somebody wants to hear of them. */
+/** Puts together what tells hooks of rooms, where somebody wants to learn of them. */
 import { HOOKS_BUCKET } from "../../shared/records/hook_document.ts";
 import { ToldRooms } from "./lives/told_rooms.ts";
 import type { RoomContext } from "./room/room.ts";

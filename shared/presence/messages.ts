@@ -20,7 +20,7 @@ export interface Emitter {
   readonly term: number;
 }
 
-/** A room and where somebody stands in it; `emitter` undefined: nowhere yet. */
+/** A room and where somebody is in it; `emitter` undefined: nowhere yet. */
 export interface RoomPosition {
   readonly tenant_id: string;
   readonly room_id: string;
@@ -146,14 +146,14 @@ export interface MissedStays {
   readonly to_ms: number;
 }
 
-/** Shield → `announce`: who has left and, as far as it knows, may not stand in the journal of its room. */
+/** Shield → `announce`: who has left and, as far as it knows, may not be in the journal of its room. */
 export interface Stays {
   readonly kind: "stays";
   readonly stays: readonly Stay[];
   readonly missed: readonly MissedStays[];
 }
 
-/** Room's owner → `direct` of the Shield: what stands there, or need not. */
+/** Room's owner → `direct` of the Shield: what is there, or need not. */
 export interface StaysWritten {
   readonly kind: "stays_written";
   readonly stays: readonly Tag[];

@@ -23,7 +23,7 @@ export interface Tag {
 
 /**
  * What one writer did: covers the counters after `start` up to `end`, and besides these those in
- * `removed` (an entry born before `start` that has ended since). Counters of removed entries and
+ * `removed` (an entry created before `start` that has ended since). Counters of removed entries and
  * entries are disjoint.
  */
 export interface Delta {

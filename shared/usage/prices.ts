@@ -1,5 +1,5 @@
 /**
- * The price book of the bus, as one Shield reads it and adds what its configuration has. It stands in the bucket of
+ * The price book of the bus, as one Shield reads it and adds what its configuration has. It is in the bucket of
  * use, so that all Shields and all times have the same. What a book says is `price_book.ts`.
  */
 import type { Usage } from "../config/schema_usage.ts";

@@ -1,4 +1,4 @@
-/** Reads the minutes of a tenant that run, which stand in a bucket until they are over. */
+/** Reads the minutes of a tenant that run, which are in a bucket until they are over. */
 import type { KeyValue } from "../spine/contract/spine.ts";
 import { decodeMinute } from "./minute.ts";
 import { runningKey } from "./place.ts";

@@ -42,7 +42,7 @@ export interface UsageWriterOptions {
 
 /** A minute that is over and not stored yet. */
 interface Waiting extends WaitingBlock {
-  /** Where it stands in the bucket, too. */
+  /** Where it is in the bucket, too. */
   readonly ran: KvKey | undefined;
 }
 
@@ -61,7 +61,7 @@ export class UsageWriter {
   readonly #options: UsageWriterOptions;
   readonly #life_ms: number;
   #living: LivingPart | undefined;
-  /** Tenants whose running minute stands in the bucket, with what was written last. */
+  /** Tenants whose running minute is in the bucket, with what was written last. */
   readonly #running = new Map<string, string>();
   readonly #waiting: BlockQueue<Waiting>;
   #minute: number;
@@ -93,7 +93,7 @@ export class UsageWriter {
     return this.#waiting.bytes;
   }
 
-  /** Begins to write; from then on the end of this life is told. */
+  /** Begins to write; from then on the end of this life is reported. */
   start(): void {
     this.#timer = setInterval(() => this.tick(), this.#options.flush_ms);
     Deno.unrefTimer(this.#timer);
@@ -114,7 +114,7 @@ export class UsageWriter {
   }
 
   /**
-   * Writes everything and ends this life. What cannot be written by `timeout_ms` from now, and one more try, is told
+   * Writes everything and ends this life. What cannot be written by `timeout_ms` from now, and one more try, is reported
    * as what a killed Shield loses.
    */
   async close(timeout_ms: number): Promise<void> {

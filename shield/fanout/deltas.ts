@@ -191,7 +191,7 @@ class MessageDelta {
 
   /**
    * The frame for a receiver, which holds its data from then on; undefined: it gets the message as everybody
-   * does, and holds what it held. `may_drop`: what waits for the receiver may yet be left out.
+   * does, and holds what it held. `may_drop`: what is queued for the receiver may yet be left out.
    */
   frameFor(receiver: DeltaReceiver, may_drop: boolean): Sized | undefined {
     const { bases, kept, is_direct } = receiver;

@@ -1,6 +1,6 @@
 /**
  * The commands of growing messages: a message of a durable room is written piece by piece, heard as it grows, and
- * stored whole when it ends. A piece is kept before anybody hears it. What is asked is read in
+ * stored whole when it ends. A piece is kept before anybody receives it. What is asked is read in
  * `requests.ts`; how a message ends is `settling.ts`.
  */
 import { ArqonError, utf8Size } from "@arqon/proto";
@@ -169,7 +169,7 @@ async function boundedBy(stats: GrowingStats, changed: Promise<Changed>): Promis
   }
 }
 
-/** Where policies have ended the message, brings it to its end, and throws what its producer is told. */
+/** Where policies have ended the message, brings it to its end, and throws what its producer receives. */
 async function settleRefused(
   context: GrowingContext,
   key: GrowingKey,
@@ -266,7 +266,7 @@ async function list(context: GrowingContext, { tenant_id, room_id }: GrowingKey)
   const keys = await context.records.list(tenant_id, room_id);
   const found = await Promise.all(keys.map(async (key) => {
     const one = await context.records.get(key);
-    // One that is being ended is there until its readers are told.
+    // One that is being ended is there until its readers are notified.
     return one && viewOf(key, one.record);
   }));
   return { messages: found.filter((one) => one !== undefined) };
@@ -283,8 +283,8 @@ async function get(context: GrowingContext, key: GrowingKey): Promise<Result> {
 }
 
 /**
- * How a message has ended, for who writes it and may not hear it. Throws `growing-conflict` while it grows, and
- * `growing-unknown` where nothing of it is known any more.
+ * How a message has ended, for who writes it and may not receive it. Throws `growing-conflict` while it grows, and
+ * `growing-unknown` where nothing of it is known any longer.
  */
 async function outcome(
   context: GrowingContext,

@@ -26,7 +26,7 @@ export interface GrowingPiece {
 export interface JudgedPiece {
   /** What its readers may have. */
   readonly released: string;
-  /** What waits for the next piece. */
+  /** What is queued for the next piece. */
   readonly held: string;
 }
 

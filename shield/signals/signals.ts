@@ -129,7 +129,7 @@ export function startSignals<C extends Signalled>(options: SignalsOptions<C>): S
     async close() {
       await taken.drain().catch((error) => log.warn("signals may be lost in a drain", { error }));
       await options.writes.close();
-      // This one hears to the end: an order that lifts a ban that is being written must not be missed.
+      // This one receives to the end: an order that lifts a ban that is being written must not be missed.
       stopHearing();
     },
   };
@@ -233,7 +233,7 @@ function putOut<C extends Signalled>(
   }
 }
 
-/** Puts connections out of a room; those that hear the room are told why. */
+/** Puts connections out of a room; those that subscribe to the room learn why. */
 function putOutOfOne<C extends Signalled>(
   options: SignalsOptions<C>,
   hit: readonly C[],

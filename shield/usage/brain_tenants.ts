@@ -1,6 +1,6 @@
 /**
- * Tenants whose budgets a Brain found used up. A Shield reads them then, too, though nobody of theirs is here, and tells
- * of it as of others (`budget_told.ts`).
+ * Tenants whose budgets a Brain found used up. A Shield reads them then, too, though nobody of theirs is here, and reports
+ * them as others (`budget_told.ts`).
  */
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import type { KvChange, KvWatch } from "../../shared/spine/contract/spine.ts";

@@ -28,12 +28,12 @@ export interface BudgetTellerOptions {
   readonly log: Logger;
 }
 
-/** Tells of budgets, for one Shield. */
+/** Reports budgets, for one Shield. */
 export class BudgetTeller {
-  /** Budgets that this Shield has told of, by their action. */
+  /** Budgets that this Shield has reported, by their action. */
   readonly told = { warn: 0, slow: 0, refuse: 0 };
   readonly #options: BudgetTellerOptions;
-  /** What somebody has told of, by tenant and budget: the beginning of the period. */
+  /** What somebody has reported, by tenant and budget: the beginning of the period. */
   readonly #known = new Map<string, number>();
   #happened: Happened | undefined;
   #stored: Stored | undefined;
@@ -56,10 +56,10 @@ export class BudgetTeller {
     this.#isWanted = isWanted;
   }
 
-  /** Tells of those budgets of which nobody has told in their period. Never rejects. */
+  /** Reports those budgets of which nobody has told in their period. Never rejects. */
   async tell(tenant_id: string, exhausted: readonly BudgetState[]): Promise<void> {
     for (const state of exhausted) {
-      // Another limit is another budget: whoever changes it hears of it anew.
+      // Another limit is another budget: whoever changes it learns of it anew.
       const name = `${nameOf(state.budget)} ${state.budget.limit}`;
       const known = `${tenant_id} ${name}`;
       this.#keepOnce(tenant_id, name, state);
@@ -69,7 +69,7 @@ export class BudgetTeller {
         this.#known.set(known, state.begin_ms);
         if (is_first) await this.#say(tenant_id, state);
       } catch {
-        // The bucket is away: the next reading tries again.
+        // The bucket is unreachable: the next reading tries again.
       }
     }
   }

@@ -1,6 +1,6 @@
 /**
  * Reads a tenant's ledger of use: what Shields have stored, the minutes that run, and which Shields were killed before
- * they had written everything. A minute that stands there twice counts once. What is kept by the hour or the day
+ * they had written everything. A minute that is there twice counts once. What is kept by the hour or the day
  * counts as a whole when any of it is asked for.
  */
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";

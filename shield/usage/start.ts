@@ -76,7 +76,7 @@ export interface StartedUsage {
   renew(): void;
   /** Puts the prices into the bus's book that the configuration has now. */
   reprice(): void;
-  /** Begins to write, once nothing can keep the Shield from serving. Resolves when its life is told, or cannot be. */
+  /** Begins to write, once nothing can keep the Shield from serving. Resolves when its life is reported, or cannot be. */
   begin(): Promise<void>;
   /** Writes what was counted, then ends. Never rejects. */
   close(): Promise<void>;
@@ -142,7 +142,7 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
     async begin() {
       writer.start();
       folder.start();
-      // Where the store is away, whoever asks for prices next reads them.
+      // Where the store is unreachable, whoever asks for prices next reads them.
       await Promise.all([life.idle(), prices.read().catch(() => {})]);
     },
     async close() {

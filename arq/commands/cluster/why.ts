@@ -1,6 +1,6 @@
 /**
  * `arq why`: asks the bus how a message came in and for its outcome, or for those of a user's messages, and shows it.
- * What is told is `GET /v1/why`'s business.
+ * What is reported is `GET /v1/why`'s business.
  */
 import { wayInGaps, wayInLines } from "../../answers/way_in_text.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
@@ -67,7 +67,7 @@ async function queryOf(io: Io, admin: Admin, flags: WhyFlags): Promise<URLSearch
 
 /** Answers that are read at most while the journal has more; each looks at some 100,000 lines. */
 const ANSWERS_MAX = 100;
-/** Decisions, and holes, that are told at most. */
+/** Decisions, and holes, that are reported at most. */
 const LINES_MAX = 50;
 
 const UNKNOWN = "no Shield's ledger knows of it";
@@ -84,7 +84,7 @@ const UNKNOWN_ROOM = "its outcome is not known; with --room, a durable room's lo
 
 type Members = Readonly<Record<string, unknown>>;
 
-/** Prints what the ledgers and the journal tell. Returns 1 when they tell of nothing. */
+/** Prints what the ledgers and the journal tell. Returns 1 when they report about nothing. */
 export async function why(io: Io, flags: WhyFlags): Promise<number> {
   requireQuestion(flags);
   const admin = await findAdmin(io, flags);

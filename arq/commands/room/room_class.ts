@@ -39,7 +39,7 @@ export interface ClassSetFlags extends ClassChangeFlags {
   readonly httpCache?: string;
   /** Whether who came and went is kept. */
   readonly membership?: string;
-  /** What subscribers may hear, in CEL. */
+  /** What subscribers may receive, in CEL. */
   readonly filter?: string;
   /** In what form messages go to those who ask for deltas. */
   readonly delta?: string;
@@ -48,7 +48,7 @@ export interface ClassSetFlags extends ClassChangeFlags {
 const DEFAULT_TENANT = "default";
 const pathOf = (tenant: string) => `/v1/tenants/${encodeURIComponent(tenant)}/rooms`;
 
-/** Throws `CommandError` when messages are stored that nobody could read any more with these classes. */
+/** Throws `CommandError` when messages are stored that nobody could read any longer with these classes. */
 async function requireReachable(
   io: Io,
   flags: ClassChangeFlags,

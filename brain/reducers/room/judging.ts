@@ -1,6 +1,6 @@
 /**
  * Holds calls to the schema of the program that is to apply them, before they are entries: what a schema forbids comes
- * into no log, so that no replay asks again. A repetition of what the room remembers is told what that came to,
+ * into no log, so that no replay asks again. A repetition of what the room remembers gets that outcome,
  * whatever the schema says by now.
  */
 import { ArqonError } from "@arqon/proto";

@@ -1,7 +1,7 @@
 /**
  * Reads a room with a reducer: its snapshot, then the log behind that, each entry by the program that it was
  * applied by; publishes events that its previous owner had no time for. What it reads has to fit together, or
- * the room is refused: a state that nobody was told of is worse than none.
+ * the room is refused: a state that nobody was notified of is worse than none.
  */
 import type { LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import { type Batch, isBehind, NO_EVENT } from "../log/batch.ts";

@@ -38,7 +38,7 @@ const CONTENDED_RETRY_MS = 250;
 /** After what failed, nothing is read again for so long, in ms; each time twice as long. */
 const PAUSE_MS = 100;
 const PAUSE_MAX_MS = 5_000;
-/** How long nothing happens before the log is told which events are published, and the room takes less memory, in ms. */
+/** How long nothing happens before the log learns which events are published, and the room takes less memory, in ms. */
 const QUIET_MS = 1_000;
 /** Messages behind the snapshot without which nothing more is taken: fewer than the log keeps. */
 const BEHIND_MAX = 8_000;
@@ -342,7 +342,7 @@ export class ReducedRoom {
     noteSwitch(takeProgram(loaded, program, of, applied), loaded, this.at, parts);
     this.#lost = 0;
     this.#pause_ms = PAUSE_MS;
-    // Whoever came meanwhile stands behind them.
+    // Whoever came meanwhile is behind them.
     this.#waiting.splice(0, Math.min(calls.length, applied.length));
     countApplied(applied, parts);
     this.#faults.note(of, calls, applied, program);

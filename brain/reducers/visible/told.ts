@@ -15,7 +15,7 @@ export interface EntryChanges {
   readonly changes: readonly ShownValue[];
 }
 
-/** A message, and the entry up to which everything is told with it. */
+/** A message, and the entry up to which everything is reported with it. */
 export interface ToldMessage {
   readonly data: Uint8Array;
   readonly told: number;
@@ -38,7 +38,7 @@ function messageOf(scope: string, after: number, draft: Draft): ToldMessage {
   return { data: encoder.encode(text), told: more ? after : to };
 }
 
-/** A message without changes: everything up to `to` is told. */
+/** A message without changes: everything up to `to` is reported. */
 export const nothingTold = (scope: string, after: number, to: number): ToldMessage =>
   messageOf(scope, after, { to, part: 1, more: false, changes: [] });
 

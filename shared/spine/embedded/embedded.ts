@@ -113,7 +113,7 @@ class EmbeddedSpine implements Spine {
       payload_bytes_max: PAYLOAD_BYTES,
       assertOpen: () => this.#assertConnected(),
       deliver: (subject, payload, headers) => void this.#send(subject, payload, headers, false),
-      // In line behind what waits: by then there is room again.
+      // In line behind what is queued: by then there is room again.
       onUndelivered: (id) =>
         this.#turns.push({ run: () => this.#listeners.emit({ type: "log", tenant_id: id }) }),
     });

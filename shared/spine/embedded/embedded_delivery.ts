@@ -70,7 +70,7 @@ export class Deliveries {
   }
 
   /**
-   * Removes a subscription: it gets nothing new; what waits for it is delivered unless it is
+   * Removes a subscription: it gets nothing new; what is queued for it is delivered unless it is
    * `closed`.
    */
   remove(row: Row): void {

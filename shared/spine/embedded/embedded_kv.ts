@@ -24,7 +24,7 @@ interface Watcher {
   readonly keys: KeyForm;
   /** The stored prefix. */
   readonly prefix: string;
-  /** The most tokens of a key that it hears of. */
+  /** The most tokens of a key that it learns of. */
   readonly tokens_max: number;
   readonly onChange: (change: KvChange) => void;
   readonly abort: (error: ArqonError) => void;
@@ -203,7 +203,7 @@ class EmbeddedKv implements KeyValue {
   }
 
   /**
-   * The entries that a watcher is told first. Values below its depth are not read: they may be
+   * The entries that a watcher receives first. Values below its depth are not read: they may be
    * many.
    */
   *#present({ prefix, tokens_max }: Watcher): Iterable<KvEntry> {
@@ -217,7 +217,7 @@ class EmbeddedKv implements KeyValue {
     }
   }
 
-  /** The watchers that hear of a stored key, with the key in their view. */
+  /** The watchers that learn of a stored key, with the key in their view. */
   #watchersOf(stored: string): [Watcher, KvKey][] {
     return [...this.#watchers].flatMap((watcher): [Watcher, KvKey][] => {
       if (!isBelow(stored, watcher.prefix)) return [];

@@ -53,7 +53,7 @@ interface Session {
 
 const ownerOf = ({ tenant_id, user_key }: Identity): string => `${tenant_id}\n${user_key}`;
 
-/** Makes the routes, and hears of batches that came to other Shields. */
+/** Makes the routes, and learns of batches that came to other Shields. */
 export function sessionRoutes(context: SessionsContext): ClientRoute[] {
   const sessions = new Sessions(context);
   return [
