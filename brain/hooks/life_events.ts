@@ -1,12 +1,12 @@
 /**
  * For which tenants it is reported that rooms are made and end, by the hooks that there are; and their place in the log:
- * the tenant's room of events. When something is reported is `brain/rooms/lives/told_rooms.ts`.
+ * the tenant's room of events. When something is reported is `brain/rooms/lives/announced_rooms.ts`.
  */
 import type { HookEvent } from "../../shared/config/automation/hooks.ts";
 import { HOOKS_BUCKET, readHookDocument } from "../../shared/records/hook_document.ts";
 import type { KvWatch } from "../../shared/spine/contract/spine.ts";
 import { LazyJournaledRooms } from "../membership/journaled_rooms.ts";
-import type { Birth, LifeEvents } from "../rooms/lives/told_rooms.ts";
+import type { Birth, LifeEvents } from "../rooms/lives/announced_rooms.ts";
 import type { HookServiceOptions } from "./service.ts";
 import { storeTenantEvent } from "./store_event.ts";
 

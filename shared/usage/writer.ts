@@ -11,7 +11,7 @@ import type { WaitingBlock } from "../blocks/block_queue.ts";
 import type { LivingPart, OwnLife } from "../lives/own_life.ts";
 import { LedgerFill } from "./fill.ts";
 import { encodeMinute, type TenantRows } from "./minute.ts";
-import { runningKey, type UsagePlace } from "./place.ts";
+import { runningKey, type UsageStores } from "./usage_stores.ts";
 
 const MINUTE_MS = 60_000;
 /** Between two tries of the last writing, in ms. */
@@ -25,7 +25,7 @@ const SWEEP_MS = 6 * 3_600_000;
 export interface UsageWriterOptions {
   /** The rows of every tenant that has any; with `is_end` the minute is over, and all begin anew. */
   readonly ledger: { take(is_end: boolean): Iterable<TenantRows> };
-  readonly place: UsagePlace;
+  readonly place: UsageStores;
   readonly node_id: string;
   readonly life: Pick<OwnLife, "began_ms" | "begin">;
   /** How often the running minute is written, in ms. */

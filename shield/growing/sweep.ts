@@ -5,11 +5,11 @@
 import { connectionId } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { GrowingContext } from "./places.ts";
-import { judgedWithEnding } from "./judging.ts";
+import { judgedWithEnding } from "./policy_verdict.ts";
 import type { GrowingRecord } from "./record.ts";
 import type { Found, GrowingKey } from "./records.ts";
-import { callerOf, isGivenUp, settle } from "./settling.ts";
-import type { Ended } from "./settling.ts";
+import { callerOf, isGivenUp, settle } from "./message_end.ts";
+import type { Ended } from "./message_end.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** Who ends a message brings it to its end within so long, in ms, or somebody else does. */

@@ -1,6 +1,6 @@
 /**
  * A piece of a growing message as policies judge it: what they are given, and how much of it their verdict lets go.
- * Pure; who asks them is `overseer.ts`, what becomes of the piece `shield/growing/judging.ts`.
+ * Pure; who asks them is `overseer.ts`, what becomes of the piece `shield/growing/policy_verdict.ts`.
  */
 import { ArqonError, utf8Size } from "@arqon/proto";
 import type { HeaderPair } from "../message/caller.ts";

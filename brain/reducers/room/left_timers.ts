@@ -7,7 +7,7 @@ import type { TakenTimer } from "../../../shared/records/reducer_record.ts";
 import type { RunnableProgram } from "../log/program.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { isTaken, writeTaken } from "./storing.ts";
-import { isDue, type Taken } from "./taking.ts";
+import { isDue, type Taken } from "./next_entries.ts";
 
 /** How long one that a Brain has left keeps others of that kind from being tried, in ms, if it does not end before. */
 const TRIAL_MS = 5_000;

@@ -18,7 +18,7 @@ import type { CutOffRooms } from "./cut_off.ts";
 import type { ReducerHost } from "../thread/host.ts";
 import type { TenantFuel } from "../tenant_fuel.ts";
 import type { RoomStanding } from "../thread/protocol.ts";
-import type { Told } from "./telling.ts";
+import type { Told } from "./value_changes.ts";
 
 /** Which room. */
 export interface ReducedPlace {

@@ -16,7 +16,7 @@ import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { takeProgram } from "./switching.ts";
 import { type DueEvent, dueEvents, publishedIn, publishEvents } from "./publishing.ts";
 import type { Shown } from "../visible/shown.ts";
-import { tellChanges } from "./telling.ts";
+import { tellChanges } from "./value_changes.ts";
 import { batchOf, readMessages, readRecord, unreadable } from "./reading.ts";
 
 /** The batches behind a snapshot; throws when some are missing. */

@@ -4,7 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { keyOf, scopeIn, type ShownPage, valueJson } from "../visible/shown.ts";
-import { type ShownRoom, toldOf } from "./telling.ts";
+import { type ShownRoom, toldOf } from "./value_changes.ts";
 
 /** Bytes of keys and values of one page. */
 const PAGE_BYTES = 131_072;

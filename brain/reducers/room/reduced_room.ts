@@ -9,7 +9,7 @@ import type { RunnableProgram } from "../log/program.ts";
 import { answerTo, inTime, type WaitingCall } from "./call.ts";
 import type { LoadedRoom, ReducedPlace } from "./loaded_room.ts";
 import { RoomFaults } from "./faults.ts";
-import { judgeCalls } from "./judging.ts";
+import { judgeCalls } from "./schema_check.ts";
 import { LeftTimers, type LeftTimersOptions } from "./left_timers.ts";
 import { isYoungFork, loadRoom } from "./loading.ts";
 import { WaitingQueries, type WaitingQuery } from "./pages.ts";
@@ -27,8 +27,8 @@ import {
   type Taken,
   type TakenAt,
   takeNext,
-} from "./taking.ts";
-import { type ShownRoom, tellAll, tellChanges } from "./telling.ts";
+} from "./next_entries.ts";
+import { type ShownRoom, tellAll, tellChanges } from "./value_changes.ts";
 import type { Shown } from "../visible/shown.ts";
 import { AT, step } from "../../../shared/watchdog/steps.ts";
 

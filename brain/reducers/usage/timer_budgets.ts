@@ -10,7 +10,7 @@ import type { BudgetState } from "../../../shared/usage/budget.ts";
 import { BudgetStandings, type Standing } from "../../../shared/usage/budget_standings.ts";
 import { TenantUsed } from "../../../shared/usage/budget_used.ts";
 import { encodeMark, markKey } from "../../../shared/usage/exhausted_marks.ts";
-import type { UsagePlace } from "../../../shared/usage/place.ts";
+import type { UsageStores } from "../../../shared/usage/usage_stores.ts";
 import { Prices } from "../../../shared/usage/prices.ts";
 
 /** When a timer asks again that waits for the first reading, in ms. */
@@ -25,7 +25,7 @@ const TENANTS_MAX = 10_000;
 /** What is needed of the Brain. */
 export interface TimerBudgetsOptions {
   readonly config: Pick<Usage, "budgets" | "flush_ms">;
-  readonly place: UsagePlace;
+  readonly place: UsageStores;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;

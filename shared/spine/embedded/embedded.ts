@@ -45,7 +45,7 @@ import type {
   SubscribeOptions,
   Subscription,
 } from "../contract/spine.ts";
-import { Turns } from "../contract/turns.ts";
+import { JobQueue } from "../contract/job_queue.ts";
 
 export type { EmbeddedLimits, EmbeddedOptions } from "./embedded_options.ts";
 
@@ -65,7 +65,7 @@ class EmbeddedSpine implements Spine {
   readonly #options: EmbeddedOptions;
   readonly #store: KvStore;
   readonly #logs: EmbeddedLogs;
-  readonly #turns: Turns;
+  readonly #turns: JobQueue;
   readonly #deliveries: Deliveries;
   readonly #listeners: Listeners;
   readonly #backups: EmbeddedBackups;
@@ -85,7 +85,7 @@ class EmbeddedSpine implements Spine {
     const { now, monotonic_ms = () => performance.now() } = options;
     this.#since_ms = now();
     this.#steps = new ClockSteps({ now, monotonic_ms });
-    this.#turns = new Turns(monotonic_ms);
+    this.#turns = new JobQueue(monotonic_ms);
     this.#life = { life: newLifeId(Math.random), started_ms: this.#since_ms };
     this.#listeners = new Listeners(options.log);
     this.#deliveries = new Deliveries({

@@ -17,7 +17,7 @@ import type {
   KvWatch,
   WatchOptions,
 } from "../contract/spine.ts";
-import type { Turns } from "../contract/turns.ts";
+import type { JobQueue } from "../contract/job_queue.ts";
 
 interface Watcher {
   /** How the watched view stores keys. */
@@ -37,7 +37,7 @@ type Watchers = Set<Watcher>;
 /** What the buckets need of their engine. */
 export interface EmbeddedBucketsOptions {
   readonly store: KvStore;
-  readonly turns: Turns;
+  readonly turns: JobQueue;
   readonly log: Logger;
   readonly value_bytes_max: number;
   /** Throws when the engine is not open. */

@@ -2,7 +2,7 @@
  * What requests to the admin API are called in the audit log: those that change something, and those
  * that read what users have written. Other readings are there only when they were refused.
  */
-import { BUDGET_EXHAUSTED } from "../../usage/budget_told.ts";
+import { BUDGET_EXHAUSTED } from "../../usage/budget_notices.ts";
 
 /** The action of each route that has one, by `METHOD template`. */
 export const AUDITED_ROUTES: Readonly<Record<string, string>> = {

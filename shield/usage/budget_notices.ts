@@ -5,7 +5,7 @@
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { Audited } from "../admin/routing/audited.ts";
-import type { UsagePlace } from "../../shared/usage/place.ts";
+import type { UsageStores } from "../../shared/usage/usage_stores.ts";
 import { type BudgetState, nameOf } from "../../shared/usage/budget.ts";
 
 /** What is done in the audit log. */
@@ -22,17 +22,17 @@ type Stored = (
 ) => Promise<void>;
 
 /** What telling needs of the process. */
-export interface BudgetTellerOptions {
-  readonly place: Pick<UsagePlace, "running">;
+export interface BudgetNoticesOptions {
+  readonly place: Pick<UsageStores, "running">;
   readonly node_id: string;
   readonly log: Logger;
 }
 
 /** Reports budgets, for one Shield. */
-export class BudgetTeller {
+export class BudgetNotices {
   /** Budgets that this Shield has reported, by their action. */
   readonly told = { warn: 0, slow: 0, refuse: 0 };
-  readonly #options: BudgetTellerOptions;
+  readonly #options: BudgetNoticesOptions;
   /** What somebody has reported, by tenant and budget: the beginning of the period. */
   readonly #known = new Map<string, number>();
   #happened: Happened | undefined;
@@ -41,7 +41,7 @@ export class BudgetTeller {
   /** What is stored for hooks, or on its way there, as `#known`. */
   readonly #kept = new Map<string, number>();
 
-  constructor(options: BudgetTellerOptions) {
+  constructor(options: BudgetNoticesOptions) {
     this.#options = options;
   }
 

@@ -17,8 +17,8 @@ import { hasText, messageIdOf } from "./record.ts";
 import type { Ending, GrowingRecord, ToldEnding } from "./record.ts";
 import type { Found, GrowingKey, GrowingRecords } from "./records.ts";
 import type { GrowingStats } from "./stats.ts";
-import { tellEnd } from "./telling.ts";
-import type { Stored } from "./telling.ts";
+import { tellEnd } from "./reader_events.ts";
+import type { Stored } from "./reader_events.ts";
 
 /** Header of the stored message: how it ended. */
 const OUTCOME_HEADER = "x-arqon-growing";

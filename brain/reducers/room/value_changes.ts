@@ -7,7 +7,12 @@ import { valuesRoomOf } from "../../../shared/rooms/values_room.ts";
 import { systemEnvelope } from "../../../shared/records/system_envelope.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { scopeIn, type Shown } from "../visible/shown.ts";
-import { type EntryChanges, nothingTold, type ToldMessage, toldMessages } from "../visible/told.ts";
+import {
+  type EntryChanges,
+  nothingTold,
+  type ValueMessage,
+  valueMessages,
+} from "../visible/value_messages.ts";
 
 /** Spine header of a message: the entry up to which everything is reported. No client can write one. */
 const TOLD_HEADER = "x-arqon-told";
@@ -34,7 +39,7 @@ const scopeOf = ({ shown, loaded: { durable } }: ShownRoom) => scopeIn(shown, du
 async function publish(
   { loaded: { durable }, at: { tenant_id, room_id }, parts }: ShownRoom,
   told: Told,
-  { data, told: entry }: ToldMessage,
+  { data, told: entry }: ValueMessage,
 ): Promise<void> {
   const values_room_id = valuesRoomOf(room_id)!;
   const { now, random } = parts;
@@ -75,7 +80,7 @@ export async function tellChanges(
   const told = await toldOf(room, known);
   if (told === undefined) return;
   if (!entries.some(({ changes }) => changes.length > 0)) return;
-  for (const message of toldMessages(scopeOf(room), told.entry, entries)) {
+  for (const message of valueMessages(scopeOf(room), told.entry, entries)) {
     await publish(room, told, message);
   }
 }

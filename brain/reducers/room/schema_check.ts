@@ -7,7 +7,7 @@ import { ArqonError } from "@arqon/proto";
 import { judge } from "../../../wasm/reducer/schema/judge.ts";
 import type { RunnableProgram } from "../log/program.ts";
 import type { LoadedRoom, ReducedPlace } from "./loaded_room.ts";
-import type { ArrivedCall } from "./taking.ts";
+import type { ArrivedCall } from "./next_entries.ts";
 import type { ProgramChoice } from "./switching.ts";
 
 interface Forbidden {

@@ -38,7 +38,7 @@ export interface LifeEvents {
 }
 
 /** What telling needs. */
-export interface ToldRoomsOptions {
+export interface AnnouncedRoomsOptions {
   readonly context: StoreContext;
   readonly events: LifeEvents;
   /** Where the marks are. */
@@ -79,8 +79,8 @@ function birthOf(stored: Stored | undefined): Birth | undefined {
 }
 
 /** Reports rooms; one per Brain. */
-export class ToldRooms {
-  readonly #options: ToldRoomsOptions;
+export class AnnouncedRooms {
+  readonly #options: AnnouncedRoomsOptions;
   readonly #waiting = new Map<string, RoomAddress>();
   /** Tenants whose rooms are reported, as is known here. */
   readonly #begun = new Set<string>();
@@ -88,7 +88,7 @@ export class ToldRooms {
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   #stopped = false;
 
-  constructor(options: ToldRoomsOptions) {
+  constructor(options: AnnouncedRoomsOptions) {
     this.#options = options;
     options.events.onTenants(() => void this.#beginAll());
     void this.#beginAll();
