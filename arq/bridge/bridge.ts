@@ -34,7 +34,7 @@ export type Reading =
   | { readonly mode: "replication" }
   | { readonly mode: "polling"; readonly poll_ms: number };
 
-/** Hears what a bridge does, for metrics. */
+/** Receives what a bridge does, for metrics. */
 export interface BridgeWatch {
   /** Following, or waiting for another one, or without the database. */
   readonly state: (is_following: boolean) => void;

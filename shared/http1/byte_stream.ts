@@ -42,7 +42,7 @@ export interface LiveStream extends ByteStream {
   send(bytes: Uint8Array<ArrayBuffer>): boolean;
 }
 
-/** Hears a `LiveStream`. After the stream was closed here it receives nothing. */
+/** Receives a `LiveStream`. After the stream was closed here it receives nothing. */
 export interface ByteSink {
   /** Bytes have come: those before `end`, which are only there until this returns. */
   arrived(bytes: Uint8Array<ArrayBuffer>, end: number): void;

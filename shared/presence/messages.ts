@@ -188,6 +188,6 @@ export interface PresencePort {
    * must not be changed afterwards, by either side.
    */
   readonly send: (subject: Subject, message: ClusterMessage) => void;
-  /** Hears another subject (a room's) until the returned function is called. */
+  /** Receives another subject (a room's) until the returned function is called. */
   readonly listen: (subject: Subject) => () => void;
 }

@@ -83,7 +83,7 @@ export class HeardPatterns {
   }
 
   /**
-   * Hears a pattern, or receives it otherwise. What was refused in its rooms before is asked for again. Throws
+   * Receives a pattern, or receives it otherwise. What was refused in its rooms before is asked for again. Throws
    * as `PatternRooms.add` does, and `too-many-filters`. Nothing is heard of the `awaited` rooms until
    * `enterAt` or `awaitNone`, and what comes of new rooms waits until `answered`.
    */
@@ -132,7 +132,7 @@ export class HeardPatterns {
     hub.patterns.revisit(identity.tenant_id, before);
   }
 
-  /** Hears a pattern no longer; rooms that others match are heard by those. */
+  /** Receives a pattern no longer; rooms that others match are heard by those. */
   leave(pattern: string, why: LeaveWhy): void {
     const heard = this.#patterns.get(pattern);
     if (heard === undefined) return;
@@ -150,7 +150,7 @@ export class HeardPatterns {
     this.#context.hub.patterns.delete(this.#connection.identity.tenant_id, heard);
   }
 
-  /** Hears no pattern any longer. */
+  /** Receives no pattern any longer. */
   leaveAll(why: LeaveWhy): void {
     for (const pattern of [...this.#patterns.keys()]) this.leave(pattern, why);
   }

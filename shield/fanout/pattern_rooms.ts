@@ -224,7 +224,7 @@ export class PatternRooms {
     for (const subscription of tenant.spine) subscription.unsubscribe();
   }
 
-  /** Hears a message of any room of the tenant. The payload may be somebody else's: it is only read. */
+  /** Receives a message of any room of the tenant. The payload may be somebody else's: it is only read. */
   #hear(tenant: Tenant, { subject, payload, headers, respond }: SpineMessage): void {
     const room_id = subject.slice(subject.lastIndexOf(".") + 1);
     let channel = tenant.rooms.get(room_id);

@@ -1,4 +1,4 @@
-/** Hears what the Overseer refuses, for hooks that are notified of it afterwards. Decides nothing. */
+/** Receives what the Overseer refuses, for hooks that are notified of it afterwards. Decides nothing. */
 import { ArqonError } from "@arqon/proto";
 import type { Caller } from "../message/caller.ts";
 import { isJudged } from "../message/gates.ts";

@@ -14,9 +14,9 @@ export interface CommandsUnderWayOptions {
   readonly spine: Pick<Spine, "request">;
   /** The Brains that serve, as far as is known. */
   readonly brains: () => readonly string[];
-  /** Hears of a Brain that does not listen. */
+  /** Learns of a Brain that does not listen. */
   readonly onGone: (brain_id: string) => void;
-  /** Hears of each command that is asked again. */
+  /** Learns of each command that is asked again. */
   readonly onAgain: () => void;
   /** Ms of a clock that only grows. */
   readonly monotonic_ms: () => number;

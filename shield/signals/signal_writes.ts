@@ -73,7 +73,7 @@ export class SignalWrites {
   }
 
   /**
-   * Hears an order, as every Shield does. There is nothing to do unless this one has written the user's
+   * Receives an order, as every Shield does. There is nothing to do unless this one has written the user's
    * ban lately.
    */
   hear(order: Order): void {

@@ -69,7 +69,7 @@ export interface Signals {
 export function startSignals<C extends Signalled>(options: SignalsOptions<C>): Signals {
   const { connections, stats, log } = options;
 
-  /** Hears a signal, as every Shield does; the one that takes it reports what is wrong with it. */
+  /** Receives a signal, as every Shield does; the one that takes it reports what is wrong with it. */
   function hear(message: SpineMessage): void {
     const order = readOrder(message, options.now());
     if ("problem" in order) return;
@@ -136,7 +136,7 @@ export function startSignals<C extends Signalled>(options: SignalsOptions<C>): S
 }
 
 /**
- * Hears every message, until the returned function is called. It listens as a queue group of its own.
+ * Receives every message, until the returned function is called. It listens as a queue group of its own.
  * When a server of a NATS cluster stops and goes on, it hands what it kept for the group above to
  * another member, and then everybody who listens without a group gets that again. After a reconnect it
  * is another group: what was kept for the connection before would come after what this one has heard.

@@ -46,7 +46,7 @@ const PAGE_KINDS: readonly (readonly [pattern: string, plain: string])[] = [
   [String.raw`\bnobody can (?:say|tell|know)\b`, "it is unknown whether"],
   [String.raw`\bwhat waits\b`, "the queue, the backlog"],
   [String.raw`\btak(?:es|en|e) (?:up|away)\b(?! to\b)`, "applied, continued; removed"],
-  [String.raw`(?<!\x60)\b(?:hears?|hearers?)\b`, "receives, subscribes, is notified"],
+  [String.raw`(?<!\x60)\b[Hh]ear(?:s|ers?)?\b`, "receives, subscribes, is notified"],
   [String.raw`\bany ?more\b`, "no longer"],
   [String.raw`\bborn\b`, "created, begins"],
   [String.raw`\bonce more\b`, "again"],

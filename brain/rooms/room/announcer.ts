@@ -33,7 +33,7 @@ export interface AnnouncerOptions {
   /** Numbers in [0, 1), for ids of messages and traces. */
   readonly random: () => number;
   readonly log: Logger;
-  /** Hears of each ROOM_UPDATE that the Spine has taken. */
+  /** Learns of each ROOM_UPDATE that the Spine has taken. */
   readonly onUpdate: (kind: "first" | "again") => void;
 }
 

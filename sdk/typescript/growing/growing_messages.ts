@@ -46,7 +46,7 @@ export async function growingList(room: Room): Promise<readonly GrowingView[]> {
 }
 
 /**
- * Hears the messages of a durable room as they grow; several may grow at once. The loop ends when the connection
+ * Receives the messages of a durable room as they grow; several may grow at once. The loop ends when the connection
  * closes for good, or `signal` is aborted. Finished messages are the room's own: receive them with `subscribe`.
  */
 export async function* growing(

@@ -172,7 +172,7 @@ export class TextStream {
     });
   }
 
-  /** Hears when somebody else ends the message. Without the grant to receive it, the next piece says so. */
+  /** Learns when somebody else ends the message. Without the grant to receive it, the next piece says so. */
   async #hear(): Promise<void> {
     try {
       for await (const message of this.#heard) {

@@ -108,7 +108,7 @@ export interface ConnectOptions {
   readonly platform_events?: boolean | PlatformEvents;
   readonly onStatus?: (status: Status) => void;
   /**
-   * Hears errors that no promise and no loop reports: refusals that answer no request (of a
+   * Receives errors that no promise and no loop reports: refusals that answer no request (of a
    * publish without ACK), a token that cannot be refreshed, `handler-failed` and `schema-violation`
    * of messages.
    */

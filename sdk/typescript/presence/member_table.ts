@@ -39,7 +39,7 @@ interface Filling {
   readonly source: object;
 }
 
-/** Hears which connections may be different now. */
+/** Learns which connections may be different now. */
 export type TableListener = (connection_ids: Iterable<string>) => void;
 
 function memberOf({ connection_id, user_id, meta, joined_ms }: PresentMember): Member {

@@ -8,7 +8,7 @@ import type { Presence } from "../presence/presence.ts";
 import type { Subscription } from "../subscription/subscription.ts";
 
 /**
- * Hears one message, also one of the system (`message.signal`). What it returns is awaited before
+ * Receives one message, also one of the system (`message.signal`). What it returns is awaited before
  * the next message; those that come meanwhile wait in the buffer.
  */
 export type MessageHandler = (message: Message) => void | Promise<void>;

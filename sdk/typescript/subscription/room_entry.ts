@@ -61,7 +61,7 @@ export interface RoomEntry {
   repair?: Repair | undefined;
 }
 
-/** Hears what comes of a room before its loops do, and gives them its changes of state in order. */
+/** Receives what comes of a room before its loops do, and gives them its changes of state in order. */
 export interface Repair {
   /** Takes a message of the bus. True when it is a change, which the loops get from here. */
   hear(envelope: PlainEnvelope): boolean;

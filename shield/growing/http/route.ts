@@ -163,7 +163,7 @@ class Writing {
     throw new ArqonError("growing-conflict", `${this.#id} grows already`);
   }
 
-  /** Hears when somebody else ends it, until it is disposed of. */
+  /** Learns when somebody else ends it, until it is disposed of. */
   hear(): Disposable {
     const { tenant_id } = this.#caller.identity;
     const subject = roomSubject("in", tenant_id, growingRoomOf(this.#room_id) ?? "");

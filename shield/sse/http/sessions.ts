@@ -74,7 +74,7 @@ class Sessions {
     this.#context = context;
   }
 
-  /** Hears what comes to other Shields, from the first session on. Rejects with `spine-unavailable`. */
+  /** Receives what comes to other Shields, from the first session on. Rejects with `spine-unavailable`. */
   async #hear(): Promise<void> {
     if (this.#is_heard) return;
     const { spine, node_id } = this.#context;

@@ -99,7 +99,7 @@ class MemberTable:
         self._timer: asyncio.TimerHandle | None = None
 
     def listen(self, listener: Callable[[PresenceChange], None]) -> Callable[[], None]:
-        """Hears every change until the returned function is called."""
+        """Receives every change until the returned function is called."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 

@@ -246,7 +246,7 @@ class TextStream:
             self._fail(error)
 
     async def _hear(self) -> None:
-        """Hears when somebody else ends it; without the grant to receive, the next piece says so."""
+        """Learns when somebody else ends it; without the grant for it, the next piece says so."""
         try:
             async with _beside(self._room) as heard:
                 async for message in heard:

@@ -1,5 +1,5 @@
-"""Which rooms this client receives: one SUB a room, however many loops read it, sent again after every
-reconnect, and on two sessions while the client moves. Knows sessions but no reconnecting.
+"""Which rooms this client receives: one SUB a room, however many loops read it, sent again after
+every reconnect, and on two sessions while the client moves. Knows sessions but no reconnecting.
 """
 
 from __future__ import annotations
