@@ -80,7 +80,7 @@ async function main(): Promise<number> {
   const io: Io = {
     stdout,
     stderr: stdout.is_tty && stderr.is_tty ? behind(stderr, stdout, FLUSH_MS) : stderr,
-    // A read from a terminal may never end by itself.
+    // A read from a terminal may never end on its own.
     stdin: () => Deno.stdin.readable.pipeThrough(new TransformStream(), { signal: stop.signal }),
     is_stdin_tty: Deno.stdin.isTerminal(),
     files: diskFilesUntil(stop.signal),
@@ -116,7 +116,7 @@ async function main(): Promise<number> {
     exit_code = exitCodeOf(error);
     const silent = error instanceof Interrupted || isBrokenPipe(error);
     const text = asksForJson(Deno.args) ? explainJson(error) : explain(error);
-    // The sequences that restore the terminal are still being written. A reader that stands still is not
+    // The sequences that restore the terminal are still being written. A reader that stalls is not
     // waited for.
     await flushWithin(io.stdout, FLUSH_MS);
     if (!silent) await print(io.stderr, text).catch(() => {});

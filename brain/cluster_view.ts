@@ -81,11 +81,11 @@ export interface ToldStays extends Pick<Stays, "stays" | "missed"> {
 
 /** Members that Shields and Brains keep until the journals of their rooms have them. */
 export interface StaysView {
-  /** Calls back, while this Brain serves, with what is told again and again, for whichever Brain. */
+  /** Calls back, while this Brain serves, with what is reported again and again, for whichever Brain. */
   onStays(listener: (told: ToldStays) => void): () => void;
   /** Calls back with what another Brain has written. */
   onStaysWritten(listener: (written: Pick<StaysWritten, "stays">) => void): () => void;
-  /** Says to the Shield, and to the other Brains, that they stand there, or need not. */
+  /** Says to the Shield, and to the other Brains, that they are there, or need not. */
   confirmStays(node_id: string, written: Pick<StaysWritten, "stays" | "missed">): void;
   /** Tells the other Brains of members whose Shields are gone. */
   shareStays(stays: readonly Stay[]): void;

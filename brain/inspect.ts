@@ -1,5 +1,5 @@
 /**
- * What a Brain tells operators of the cluster, and what it can be told by them: its record, the members
+ * What a Brain tells operators of the cluster, and what they can tell it: its record, the members
  * of rooms that it owns, its logs, its drain. The admin API itself is the Shields'.
  */
 import { startAnswerer } from "../shared/cluster/cluster_answerer.ts";

@@ -69,7 +69,7 @@ export interface BrainOptions {
   readonly logging?: Pick<Logging, "levels" | "setLevel">;
   /** Reads the configuration again; absent: it stays as it is. */
   readonly reloading?: ConfigReloading | undefined;
-  /** Tells of another configuration when somebody else reads it again; absent: `reloading` does. */
+  /** Reports another configuration when somebody else reads it again; absent: `reloading` does. */
   readonly changes?: ConfigChanges | undefined;
   /** Called when an operator drains this process: does what SIGTERM does. Absent: nobody can. */
   readonly onDrain?: (by: string) => void;
@@ -109,7 +109,7 @@ function spineCheck({ status }: Spine): HealthCheck {
   };
 }
 
-/** Rooms, whose lives hooks are told of. */
+/** Rooms, whose lives hooks are notified of. */
 async function startRoomsOf(
   options: RoomServiceOptions & Parameters<typeof HookLifeEvents.open>[0],
 ): Promise<RoomService> {
@@ -164,7 +164,7 @@ export async function startBrain(options: BrainOptions): Promise<Brain> {
 
   const drain = async (): Promise<void> => {
     since_ms = now();
-    // First: what the others hear of now goes to them and not here.
+    // First: what the others learn of now goes to them and not here.
     await presence.drain();
     tap?.unsubscribe();
     for (const one of others.toReversed()) await one.drain();

@@ -24,7 +24,7 @@ import { SSE } from "./sse/capability.ts";
 import { STREAMS } from "./streams/capability.ts";
 import { USAGE } from "./usage/capability.ts";
 
-/** In the order in which they start; one that builds on another stands below it. */
+/** In the order in which they start; one that builds on another is below it. */
 export const SHIELD_CAPABILITIES: readonly Capability[] = [
   DURABLE,
   SSE,

@@ -20,7 +20,7 @@ export interface AdminSide {
   readonly tables: readonly { list(): Iterable<ListedRoute> }[];
   /** Each tag of its routes, and what these are about. */
   readonly tags: Readonly<Record<string, string>>;
-  /** What stands in braces in their paths, and is not the kernel's. */
+  /** What is in braces in their paths, and is not the kernel's. */
   readonly names?: Readonly<Record<string, Parameter>>;
   /** What their descriptions refer to. */
   readonly schemas?: Readonly<Record<string, Schema>>;
@@ -34,7 +34,7 @@ export interface ClientSide {
   readonly tags?: Readonly<Record<string, string>>;
   /** Headers of its requests beside those of every request: a page may send them. */
   readonly headers?: readonly string[];
-  /** Makes the routes, before anything is started that acts by itself. */
+  /** Makes the routes, before anything is started that acts on its own. */
   routes(env: ShieldOptions, parts: Parts, entrance: EntranceContext): ClientRoute[];
 }
 
@@ -82,15 +82,15 @@ export interface Running<Own = unknown> {
   /** Writes down what admins do. */
   readonly trail?: AuditTrail | undefined;
   readonly follows?: readonly Followed[] | undefined;
-  /** Called when nothing can keep the Shield from serving any more, in the order of the list. */
+  /** Called when nothing can keep the Shield from serving any longer, in the order of the list. */
   begin?(): void | Promise<void>;
   /** A client's socket has closed, whose memory is freed after this. */
   socketClosed?(socket: ClientSocket, connection: Connection): void;
   /** The Shield begins to drain: called at once, in the order of the list. */
   drain?(): void;
-  /** Ends what it does by itself, one after the other, while clients are told to go. Never rejects. */
+  /** Ends what it does on its own, one after the other, while clients are told to go. Never rejects. */
   close?(): Promise<void>;
-  /** No client is left, or none is waited for any more. Never rejects. */
+  /** No client is left, or none is waited for any longer. Never rejects. */
   clientsGone?(): Promise<void>;
   /** Called when clients and kernel have ended, backwards. */
   [Symbol.asyncDispose]?(): PromiseLike<void>;

@@ -22,7 +22,7 @@ const POLL_MS = 10;
  * half at most.
  */
 const TAIL_MS = 10_000;
-/** The part of `drain_timeout_ms` that the other Shields may take to hear who moves: one in so many. */
+/** The part of `drain_timeout_ms` that the other Shields may take to learn who moves: one in so many. */
 const TOLD_SHARE = 8;
 
 /** What a drain needs of the process. */

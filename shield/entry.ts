@@ -2,7 +2,7 @@
 import type { Identity } from "./auth/identity.ts";
 import type { Parts } from "./parts.ts";
 
-/** Throws when the user is banned or the token revoked, and while nobody can say. */
+/** Throws when the user is banned or the token revoked, and while that is unknown. */
 export function requireEntry(
   { bans, revocations }: Pick<Parts, "bans" | "revocations">,
   identity: Identity,

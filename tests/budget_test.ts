@@ -4,7 +4,7 @@ import { configFrom } from "../shared/config/load.ts";
 import { createLogger } from "../shared/logs/log.ts";
 import { openSpine } from "../shared/spine/open.ts";
 import { encodeMinute } from "../shared/usage/minute.ts";
-import { runningKey } from "../shared/usage/place.ts";
+import { runningKey } from "../shared/usage/usage_stores.ts";
 import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";

@@ -95,7 +95,7 @@ async function takenBack(bus: TestBus): Promise<void> {
   assert.equal(rollout.state, "returned");
   const { condition, policy, why, samples } = rollout.ended;
   assert.deepEqual([condition, policy], ["refused>1%", "rule"]);
-  assert.match(why, /^refused>1% was not held by rule: \d+ of \d+ messages$/);
+  assert.match(why, /^refused>1% was violated by rule: \d+ of \d+ messages$/);
   assert.deepEqual([samples[0].would, samples[0].room], ["refuse", "r"]);
   assert.match(samples[0].user, /^u\d$/);
   assert.ok(tallies[0].refused > 0 && tallies[0].compared >= tallies[0].refused);

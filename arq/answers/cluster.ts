@@ -205,7 +205,7 @@ export function differentClasses({ nodes }: Pick<ClusterReading, "nodes">): stri
 
 /**
  * The table of `arq status`: one line for each node, with rates where they are known. Nodes of one process
- * share CPU, lag and memory, which stand in the line of the first. Failing checks stand below the table.
+ * share CPU, lag and memory, which are in the line of the first. Failing checks are below the table.
  */
 export function clusterTable(
   { nodes, silent }: ClusterReading,

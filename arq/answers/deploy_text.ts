@@ -65,7 +65,7 @@ function differenceOf(
     return `${differing} of ${many} DIFFER, first entry ${offset} in ${parts.join(", ")}: ${how}`
       .trimEnd();
   }
-  // What is not asked any more leaves no values.
+  // What is no longer asked leaves no values.
   if (values_differ === true && forbidden === 0) return `its values DIFFER after ${many}`;
   return undefined;
 }

@@ -8,7 +8,7 @@ interface Counted {
   readonly messages: number;
 }
 
-/** What of rooms could not be read any more, as the bus says it. */
+/** What of rooms could no longer be read, as the bus says it. */
 export interface RoomLosses {
   /** Rooms of which nothing could be read. */
   readonly hidden: Counted;

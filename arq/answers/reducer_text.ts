@@ -26,7 +26,7 @@ export interface RunEnd {
   readonly differing: number;
 }
 
-/** How one entry is told. */
+/** How one entry is reported. */
 interface StepAbout {
   readonly json: boolean;
   /** In which parts the other module differs. */

@@ -5,7 +5,7 @@ import { encodeSnapshot } from "../../brain/reducers/state/snapshot.ts";
 import { printable } from "../terminal/exit.ts";
 import { count, keyText, plural, shown } from "./reducer_text.ts";
 
-/** Which values are told: those whose keys begin with this, one character for each byte. */
+/** Which values are reported: those whose keys begin with this, one character for each byte. */
 export type KeyPrefix = string;
 
 /** Where a fold and the bus do not agree. */

@@ -144,7 +144,7 @@ function refusalLine(refusal: Members): string {
   return `refused ${stage} ${time(at_ms)}${times}: ${reason} (${detail}); ${about}`;
 }
 
-/** Whether the answer tells of the message that was asked for, or of any connection or refusal if none was. */
+/** Whether the answer reports the message that was asked for, or of any connection or refusal if none was. */
 export function tellsAnything(answer: Members, is_message: boolean): boolean {
   const names = is_message ? ["messages"] : ["connections", "refusals"];
   return names.some((name) => listOf(answer[name]).length > 0) ||
@@ -161,7 +161,7 @@ function readLine({ message, user_id, how, at_ms, node_id }: Members, due: reado
   return `${twist}read by ${user_id} over HTTP, a page of ${how}, at ${node_id} ${time(at_ms)}`;
 }
 
-/** What is left of the ledger of a Shield that is not there any more. */
+/** What is left of the ledger of a Shield that is not there any longer. */
 function formerLine({ node_id, since_ms, until_ms, by_ms, state }: Members): string {
   const stored = `stored ledger of ${node_id} from ${time(since_ms)} to ${time(until_ms)}`;
   if (state === "ended") return stored;

@@ -34,7 +34,7 @@ interface Position {
 }
 
 /**
- * Commits that stand in their order in the log may have times in another order by so much, in ms. A database that was
+ * Commits that are in their order in the log may have times in another order by so much, in ms. A database that was
  * set back to a copy of its disk has the same positions again, but later.
  */
 const DISORDER_MS = 10_000;

@@ -1,6 +1,6 @@
 /**
  * Follows the log of a PostgreSQL database and publishes what `arqon.publish` has put there. One of several bridges
- * with a slot is active, the others wait. How far it is stands in the database, so a kill of anything loses nothing.
+ * with a slot is active, the others wait. Its position is in the database, so a kill of anything loses nothing.
  */
 import { pause } from "../rooms/flow.ts";
 import { CommandError } from "../terminal/exit.ts";
@@ -34,7 +34,7 @@ export type Reading =
   | { readonly mode: "replication" }
   | { readonly mode: "polling"; readonly poll_ms: number };
 
-/** Hears what a bridge does, for metrics. */
+/** Receives what a bridge does, for metrics. */
 export interface BridgeWatch {
   /** Following, or waiting for another one, or without the database. */
   readonly state: (is_following: boolean) => void;
@@ -55,7 +55,7 @@ const CLOSE_MS = 5_000;
 const SYNCHRONOUS = "select set_config('synchronous_commit', 'local', false) " +
   "where current_setting('synchronous_commit') = 'off'";
 
-/** Runs until the signal. Rejects with a CommandError for what does not pass by itself. */
+/** Runs until the signal. Rejects with a CommandError for what does not pass on its own. */
 export async function runBridge(given: BridgeOptions): Promise<void> {
   const { signal, say } = given;
   const options = { ...given, watch: { ...given.watch, kept: sayingKept(given) } };
@@ -109,7 +109,7 @@ async function follow(options: BridgeOptions, onFollowing: () => void): Promise<
     const standing = await standingOf(sql, options);
     await sql.query("select pg_advisory_unlock(hashtext('arqon.bridge ' || $1))", [slot]);
     const lost = Promise.withResolvers<never>();
-    // Who follows is told, and nobody may be following yet.
+    // Who follows is notified, and nobody may be following yet.
     lost.promise.catch(() => {});
     using _asking = asking(sql, options, lost.reject);
     const over = new AbortController();
@@ -147,7 +147,7 @@ async function follow(options: BridgeOptions, onFollowing: () => void): Promise<
         intake.settled(),
         new Promise((resolve) => setTimeout(resolve, CLOSE_MS)),
       ]);
-      // What is not noted comes again; why the bridge ends is told by itself.
+      // What is not noted comes again; why the bridge ends is reported on its own.
       await note().catch(() => {});
       // What is not over comes again, to the publisher of the next connection.
       over.abort();
@@ -157,7 +157,7 @@ async function follow(options: BridgeOptions, onFollowing: () => void): Promise<
   }
 }
 
-/** Asks from now on what the database keeps; `onLost` hears when it does not answer. */
+/** Asks from now on what the database keeps; `onLost` learns when it does not answer. */
 function asking(
   sql: Database,
   { slot, watch }: BridgeOptions,

@@ -13,7 +13,7 @@ export interface Committed {
   readonly headers: Readonly<Record<string, string>>;
   /** When its transaction was committed, by the clock of the database, Unix ms. */
   readonly commit_ms: number;
-  /** Where it stands in the database's log. */
+  /** Where it is in the database's log. */
   readonly place: { readonly lsn: string; readonly number: number };
   /** Why it is refused before any bus is asked; it has no room then. */
   readonly refusal?: string;

@@ -52,7 +52,7 @@ export function committedOf(
   };
 }
 
-/** With the time: after a failover or a restore, another transaction may stand at the same place. */
+/** With the time: after a failover or a restore, another transaction may be at the same place. */
 function ownId({ lsn, number }: Committed["place"], commit_ms: number): string {
   return `pg-${lsn.replace("/", "-")}-${number}-${Math.round(commit_ms * 1_000)}`;
 }
@@ -63,7 +63,7 @@ export function unsignedOf(
   count: number,
   { lsn, number, xid, commit_ms }: Omit<Place, "source">,
 ): Committed {
-  // What stands there may be no text, or none of this database.
+  // What is there may be no text, or none of this database.
   const shown = String.fromCharCode(...first.subarray(0, SHOWN_BYTES)).replace(/[^ -~]/g, "?");
   const messages = count === 1 ? "1 message" : `${count} messages`;
   return {

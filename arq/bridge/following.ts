@@ -24,10 +24,10 @@ export interface Following {
   readonly onFollowing: () => void;
   /** Says whom to tell when a message is over. */
   readonly onOver: (listener: () => void) => void;
-  /** Rejects when the database is not heard of any more. */
+  /** Rejects when the database is no longer heard of. */
   readonly lost: Promise<never>;
   /** Rejects when the slot that is ours by now is not the one that `standing` was found with. */
   readonly check: () => Promise<void>;
-  /** Notes in the database how far everything is over, and gives that. The slot is told no more than that. */
+  /** Notes in the database how far everything is over, and gives that. The slot learns no more than that. */
   readonly note: () => Promise<Lsn>;
 }

@@ -19,10 +19,10 @@ export interface StandingOptions {
   readonly say: (text: string) => void;
 }
 
-/** Where the bridge stands in the database. */
+/** Where the bridge is in the database. */
 export interface Standing {
   readonly lsn: Lsn;
-  /** Whether a bridge before may have published what stands above; else the slot is new. */
+  /** Whether a bridge before may have published what is above; else the slot is new. */
   readonly is_known: boolean;
   /** How far the log of the database went. */
   readonly end_lsn: Lsn;
@@ -89,8 +89,8 @@ interface Noted {
 }
 
 /**
- * Finds where to go on, and makes the slot where there is none. Rejects with a CommandError for what does not pass by
- * itself.
+ * Finds where to go on, and makes the slot where there is none. Rejects with a CommandError for what needs a
+ * person.
  */
 export async function standingOf(
   sql: Database,
@@ -160,7 +160,7 @@ function foreign(slot: string, { database, plugin }: Slot): CommandError {
 const databaseOf = (source: string): string => source.replace(/-[^-]*-/, "-");
 
 /**
- * Why the slot does not give everything that stands above what is noted. A bridge notes before it tells the slot: its
+ * Why the slot does not give everything that is above what is noted. A bridge notes before it tells the slot: its
  * own slot is never ahead. Nothing noted yet: no reason.
  */
 function problemOf(slot: string, own: Slot | undefined, noted: Noted): string | undefined {

@@ -1,4 +1,4 @@
-/** Follows the log of a database by the replication protocol: what commits comes by itself. */
+/** Follows the log of a database by the replication protocol: what commits comes on its own. */
 import { Buffer } from "node:buffer";
 import { databaseAt } from "./database.ts";
 import type { Wire } from "./database.ts";
@@ -38,7 +38,7 @@ export async function stream(following: Following): Promise<void> {
     }
     is_paused ||= pauseIfFull(following, wire);
   });
-  // A server that shuts down asks, until it is told all that it has sent.
+  // A server that shuts down asks, until all that it has sent is confirmed.
   const tick = async (is_asked: boolean) => {
     const { done_lsn, over_lsn } = intake.progress;
     const is_far = done_lsn > noted || over_lsn - noted >= (is_asked ? 1n : IDLE_BYTES);

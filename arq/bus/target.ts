@@ -278,7 +278,7 @@ export async function openConnection(
       "give --token or --token-file, or --context; arq auth gen makes tokens",
     );
   }
-  // A key or token that cannot be used is told as it is, and not as a failure to connect.
+  // A key or token that cannot be used is reported as it is, and not as a failure to connect.
   const first = token ?? await target?.token(role) ?? "";
   const source = token === undefined && target !== undefined
     ? { token: first, getToken: () => target.token(role) }

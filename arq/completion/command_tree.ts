@@ -56,7 +56,7 @@ export interface CommandInfo {
   readonly options: readonly OptionInfo[];
   readonly notes: readonly Note[];
   readonly examples: readonly string[];
-  /** Whether it does something by itself; a group with commands below may do so too. */
+  /** Whether it does something on its own; a group with commands below may do so too. */
   readonly is_runnable: boolean;
   readonly commands: readonly CommandInfo[];
 }

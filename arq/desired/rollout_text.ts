@@ -34,7 +34,7 @@ export function endText(view: Members): string {
   if (state === "applied") return "applied: the new state is in force\n";
   if (state !== "returned") return "";
   const { why, samples } = membersOf(ended);
-  const text = `returned: the old state is in force again; begun by ${by}\n`;
+  const text = `rolled back: the previous state is in force; begun by ${by}\n`;
   return `${printable(text.trimEnd())}\n  ${printable(String(why))}\n` +
     listOf(samples).map(sampleText).join("");
 }

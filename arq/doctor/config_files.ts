@@ -124,7 +124,7 @@ export async function namedFileProblems(io: Io, config: Config): Promise<ConfigP
     try {
       read(config, text, io.now());
     } catch (error) {
-      // A missing file has been told already.
+      // A missing file has been reported already.
       const found = error instanceof ConfigError || error instanceof CertificateError
         ? problemsOf(error, "")
         : [];

@@ -37,7 +37,7 @@ export function initConfig({ port, ops_port, admin_port }: InitPorts, arq = "arq
   return `# ArqonBus: Shield and Brain in one process, on this machine only.
 #   ${arq} serve --config config.toml      run it; relative paths begin in the folder where you do
 #   ${arq} config check config.toml        say what is wrong with this file
-#   ${arq} config explain server           what can stand in a table, and what it means
+#   ${arq} config explain server           what a table can have, and what it means
 #   ${arq} doctor --config config.toml     look at all that it needs: ports, limits, keys, data
 
 [server]
@@ -158,7 +158,7 @@ export const INIT_GITIGNORE = `# The private key signs tokens of every role.
 /.arqon/
 `;
 
-/** The source of the example policy, as it stands in the new folder. */
+/** The source of the example policy, as it is in the new folder. */
 export const INIT_POLICY: string = policy.replace('"../sdk/v2.ts"', '"@arqon/policy/v2"');
 
 /** The text of the example schema. */

@@ -16,7 +16,7 @@ export interface JournalWish extends Omit<JournalQuery, "outcome" | "after" | "l
   readonly after?: string | undefined;
   /** The newest lines, not the oldest; without `after`. */
   readonly newest?: "1" | undefined;
-  /** Payloads that stand in rooms' logs are wanted, too. */
+  /** Payloads that are in rooms' logs are wanted, too. */
   readonly has_payloads?: boolean | undefined;
 }
 

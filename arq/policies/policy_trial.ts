@@ -1,6 +1,6 @@
 /**
  * Runs one policy on made-up operations without a bus. The Overseer's own code makes the request, runs the
- * metered module with the host's own functions, and says what a client would be told. No pool is around it:
+ * metered module with the host's own functions, and says what a client would receive. No pool is around it:
  * no worker, queue, breaker or fuel for each second. As on a bus, the policy keeps its state from one
  * operation to the next, a policy of version 1 in its memory until a fault makes a new instance.
  */
@@ -78,7 +78,7 @@ export interface TrialOutcome {
   /** The payload in place of the one that came: text, or `base64:` and so; null: it stays. */
   readonly payload: string | null;
   readonly logs: readonly { readonly level: number; readonly message: string }[];
-  /** What the client is told; null when the operation is allowed. */
+  /** What the client receives; null when the operation is allowed. */
   readonly client: {
     readonly code: number;
     readonly reason: string;

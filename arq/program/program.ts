@@ -101,17 +101,19 @@ function addPub(program: Command, run: Run): void {
       "the event's data: JSON, or else text; without it, all of stdin is one event",
     )
     .option("--ndjson <file>", "one event a line, its bytes as they are; - is stdin")
-    .option("--type <type>", "type of the events", "message");
+    .option("--type <type>", "type of the events", "message")
+    .option("--message-id <id>", "id of the one event: arq why finds it, a repetition is dropped");
   withPace(command)
     .option("--json", "print the result as JSON, of a durable room with offset and epoch")
     .addHelpText(
       "after",
       "\nText from stdin loses the line end at its end, and what is not UTF-8 is published as bytes." +
         "\nA file with a line that is not JSON is refused before anything of it is sent; stdin up to that line." +
-        "\nEvery event has a message_id, so that one repeated after a reconnect arrives once.\n" +
+        "\nWithout --message-id every event has a random one, so a repetition after a reconnect is dropped.\n" +
         examples(
           `arq pub lobby '{"hello":"world"}'`,
           "arq pub lobby 'hello' --type chat",
+          `arq pub orders '{"item":"tea"}' --message-id order-4711`,
           "jq -n '{at: now}' | arq pub lobby",
           "arq pub github --ndjson events.ndjson --rate 500",
           "tail -f log.ndjson | arq pub logs --ndjson -",
@@ -165,7 +167,7 @@ function addSub(program: Command, run: Run): void {
     .action(run(calls(sub, "sub")));
 }
 
-/** What adds commands to the program, and the words under which they stand there. */
+/** What adds commands to the program, and the words under which they are there. */
 const PARTS: readonly (readonly [
   add: (program: Command, run: Run) => void,
   ...words: readonly string[],
@@ -202,7 +204,7 @@ const PARTS: readonly (readonly [
 /**
  * Defines every command with its options and help, or only those that begin with the word `only`. Commands
  * run from this definition, and the completion and the manual page are made from it. It does
- * nothing by itself.
+ * nothing on its own.
  */
 export function buildProgram(run: Run, only?: string): Command {
   const program = new Command("arq")
@@ -254,7 +256,7 @@ export async function runProgram(io: Io, args: readonly string[]): Promise<numbe
     command.configureOutput({
       writeOut: (text) => void print(io.stdout, reflow(text, width)),
       writeErr: (text) => void print(io.stderr, reflow(text, width)),
-      // The error is told like every other one.
+      // The error is reported like every other one.
       outputError: () => {},
       getOutHelpWidth: () => width,
       getErrHelpWidth: () => width,

@@ -17,6 +17,7 @@ Deno.test("without a bus it says so: exit codes 2, 3 and 4", async () => {
     [["sub", "a b"], 2, /Not a room: character " "/],
     [["pub", "lobby"], 2, /nothing to publish: stdin is empty\n {5}give DATA, or --ndjson/],
     [["pub", "lobby", "1", "--ndjson", "x"], 2, /not both/],
+    [["pub", "lobby", "--message-id", "m", "--ndjson", "x"], 2, /--message-id names one event/],
     [["pub", "lobby", "--ndjson", "/nowhere", "--url", "ws://x"], 1, /cannot read \/nowhere/],
     [["pub", "lobby", "1", "--rate", "0"], 2, /a number above 0/],
     [["sub", "lobby", "--count", "1.5"], 2, /a whole number above 0/],

@@ -28,7 +28,7 @@ function wordsBelow(command: Command, above = ""): string[] {
 function unknownWord(error: CommanderError, command: Command): string | undefined {
   const [, unknown] = /^error: unknown command '(.*?)'/s.exec(error.message) ?? [];
   if (unknown !== undefined) return unknown;
-  // A group that does something by itself takes the word for an argument too many.
+  // A group that does something on its own takes the word for an argument too many.
   const is_group = error.code === "commander.excessArguments" && command.commands.length > 0;
   return is_group ? / but got \d+: (.*?)(?:, .*)?\.$/s.exec(error.message)?.[1] : undefined;
 }

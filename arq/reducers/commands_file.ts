@@ -11,7 +11,7 @@ import { CommandError, EXIT, printable } from "../terminal/exit.ts";
 /** The time of a new room's first command, where it has none: the first moment of 2026. */
 const FIRST_MS = 1_767_225_600_000;
 
-/** A text whose characters are whole: half a one has no bytes that it could be told by. */
+/** A text whose characters are whole: half a one has no bytes that it could be identified by. */
 const text = (most: number) =>
   z.string().max(most).refine((one) => one.isWellFormed(), "a text with half a character");
 

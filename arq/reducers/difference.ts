@@ -1,5 +1,5 @@
 /**
- * Where two reducers differ about one entry of a log: what the sender is told, what others hear, and what is
+ * Where two reducers differ about one entry of a log: what the sender receives, what others receive, and what is
  * written or scheduled. Fuel and the words of a fault are no difference. Pure.
  */
 import type { Outcome } from "../../brain/reducers/state/entry.ts";

@@ -4,7 +4,7 @@ import { rememberedKey, type RoomState } from "../../brain/reducers/state/room_s
 import { judge, type Judged } from "../../wasm/reducer/schema/judge.ts";
 import type { RoomSchema } from "../../wasm/reducer/schema/room_schema.ts";
 
-/** Kinds of refusals that are told of one room. */
+/** Kinds of refusals that are reported of one room. */
 const KINDS_MAX = 16;
 
 /** Calls of one command that are refused for one reason. */
@@ -23,7 +23,7 @@ export type Admitted =
   | { readonly entry: LogEntry }
   | { readonly refused: Exclude<Judged, { data: Uint8Array }>; readonly asked: CommandEntry };
 
-/** What a module with that schema is asked, where a room was asked this; a repetition is told what it is remembered by. */
+/** What a module with that schema is asked, where a room was asked this; a repetition gets what the room remembers. */
 export function admitted(
   schema: RoomSchema | undefined,
   entry: LogEntry,

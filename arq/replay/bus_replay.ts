@@ -12,7 +12,7 @@ import type { ReplaySelection } from "./selection.ts";
 /** The tenant that a bus is asked about when nobody names one. */
 export const DEFAULT_TENANT = "default";
 
-/** The journal of a bus as it is now, with payloads that stand in rooms' logs. */
+/** The journal of a bus as it is now, with payloads that are in rooms' logs. */
 export function busChunks(
   io: Io,
   admin: Admin,

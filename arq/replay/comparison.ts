@@ -7,7 +7,7 @@ import type { GuestOutcome } from "../../shield/policy/abi/host_abi.ts";
 /** What can differ between two calls. */
 export type Difference = "verdict" | "code" | "reason" | "headers" | "payload" | "state" | "fuel";
 
-/** Faults that the Shield tells of, not the module: no repetition can show them. */
+/** Faults that the Shield reports, not the module: no repetition can show them. */
 const OF_THE_SHIELD: ReadonlySet<string> = new Set([
   "stall",
   "wedge",
@@ -28,7 +28,7 @@ export function notOfTheModule({ fault, detail, units, abi }: PolicyRecord): str
   if (fault === "abi" && detail.startsWith("the chain adds")) return "abi of the chain";
   // An erasure takes the detail, and so nobody knows which of the two it was.
   if (fault === "abi" && detail === "") return fault;
-  // No room for an instance; a module that finds no room by itself says so.
+  // No room for an instance; a module that finds no room on its own says so.
   if (fault === "memory" && abi === 1 && !detail.includes("arqon_alloc")) return fault;
   return undefined;
 }

@@ -23,11 +23,11 @@ export interface LanesOptions<Mail, News, Told> {
   readonly threads: number;
   /** Makes a thread, by its number. */
   readonly start: (number: number) => Worker;
-  /** What each thread is told first, and last. */
+  /** What each thread receives first, and last. */
   readonly first: Mail;
   readonly last: Mail;
   readonly hear: (lane: Lane<Mail, Told>, news: News) => void;
-  /** When it is aborted, no more pieces are read; what was read is told. */
+  /** When it is aborted, no more pieces are read; what was read is reported. */
   readonly signal: AbortSignal;
   /** Called with what all threads have read so far, as they say it. */
   readonly onProgress: (read: number) => void;

@@ -13,7 +13,7 @@ export interface Flip extends Sample {
   readonly kind: FlipKind;
 }
 
-/** What the thread is told. */
+/** What the thread receives. */
 export type ReplayMail =
   | {
     readonly kind: "start";
@@ -66,7 +66,7 @@ function serve(scope: WorkerScope): void {
 
   const inTurn = (action: (repeater: Repeater) => Promise<void> | void) => {
     last = last.then(() => action(repeater as Repeater));
-    // An error ends the thread: the process hears of it.
+    // An error ends the thread: the process learns of it.
     last.catch((error) => setTimeout(() => reportError(error)));
   };
 

@@ -64,7 +64,7 @@ export function pause(delay_ms: number, signal: AbortSignal): Promise<void> {
 export async function unlessStopped<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   const { promise: stopped, reject } = Promise.withResolvers<never>();
   const stop = () => reject(signal.reason);
-  // After an abort nobody hears how the work ends.
+  // After an abort nobody learns how the work ends.
   work.catch(() => {});
   signal.addEventListener("abort", stop, { once: true });
   try {

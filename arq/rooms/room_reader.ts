@@ -1,6 +1,6 @@
 /**
  * Prints one room for `arq sub`: live messages and, in a durable room that is read from a place on, stored
- * messages that the loop does not bring. It prints no message twice, and tells of a loss.
+ * messages that the loop does not bring. It prints no message twice, and reports a loss.
  */
 import type { Message, Room, Subscription } from "@arqon/sdk";
 import { CommandError, printable } from "../terminal/exit.ts";
@@ -39,7 +39,7 @@ export class RoomReader {
   #offset: number;
   #epoch: string;
   /**
-   * Whether a loss is told: yes for a place that the person has named, no for a place that we chose
+   * Whether a loss is reported: yes for a place that the person has named, no for a place that we chose
    * ourselves.
    */
   #tells: boolean;
@@ -97,7 +97,7 @@ export class RoomReader {
     return false;
   }
 
-  /** Continues from the history, and tells of a loss unless there was certainly none. */
+  /** Continues from the history, and reports a loss unless there was certainly none. */
   async #fill(gap: Message, reason: string): Promise<boolean> {
     const { start, subscription } = this.#options;
     if (reason === "offset-ahead" && start?.is_named === true && this.#offset === start.offset) {

@@ -1,4 +1,4 @@
-/** Asks a bus what of a tenant's stored messages nobody could read any more, and refuses it unless that is meant. */
+/** Asks a bus what of a tenant's stored messages nobody could read any longer, and refuses it unless that is meant. */
 import { isLoss, lossesText } from "../answers/losses_text.ts";
 import type { Losses, RoomLosses } from "../answers/losses_text.ts";
 import { askAdmin } from "../bus/admin.ts";
@@ -6,7 +6,7 @@ import type { Admin } from "../bus/admin.ts";
 import { CommandError, EXIT } from "../terminal/exit.ts";
 import type { Io } from "../terminal/io.ts";
 
-/** What could not be read any more if these were all classes of the tenant. Throws as `askAdmin` does. */
+/** What could no longer be read if these were all classes of the tenant. Throws as `askAdmin` does. */
 export async function roomLosses(
   io: Io,
   admin: Admin,

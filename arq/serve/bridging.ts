@@ -13,7 +13,7 @@ import { CommandError } from "../terminal/exit.ts";
 
 /** The issuer of the sender: no token has it. */
 const ISSUER = "arqon:bridge";
-/** How long it waits for somebody to mend what does not pass by itself, in ms. */
+/** How long it waits for somebody to mend what does not pass on its own, in ms. */
 const BLOCKED_MS = 10_000;
 
 interface BridgingOptions {

@@ -32,7 +32,7 @@ export interface Serving {
   readonly admin_url: string;
 }
 
-/** The configuration and process of a bus, and who is told that it is ready. */
+/** The configuration and process of a bus, and who learns that it is ready. */
 export interface ServeOptions {
   readonly given: GivenConfig;
   readonly process: ServeProcess;

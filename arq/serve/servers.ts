@@ -97,7 +97,7 @@ export function openSharedParts(given: GivenConfig, process: ServeProcess): Shar
 }
 
 /**
- * Starts Shield and Brain. `service_name` is their name in traces; `starting` is told how far they are.
+ * Starts Shield and Brain. `service_name` is their name in traces; `starting` learns how far they are.
  * Rejects with `spine-unavailable` when NATS cannot be reached or `data_dir` is in use, and with any other
  * error without which a Shield or Brain cannot start.
  */

@@ -48,7 +48,7 @@ export async function requireFiles(signal: AbortSignal): Promise<void> {
   );
 }
 
-/** The error of a failed start, as it is told. `portFix` says how to choose other ports. */
+/** The error of a failed start, as it is reported. `portFix` says how to choose other ports. */
 export async function startProblem(
   error: unknown,
   portFix: (places: readonly Place[]) => string,

@@ -13,7 +13,7 @@ async function replace(path: string, text: string, mode: number): Promise<void> 
     await Deno.writeTextFile(temporary, text, { createNew: true, mode });
     await Deno.rename(temporary, path);
   } catch (error) {
-    // The failure that led here is told.
+    // The failure that led here is reported.
     await Deno.remove(temporary).catch(() => {});
     throw error;
   }

@@ -64,7 +64,7 @@ export class CommandError extends Error {
     message: string,
     exit_code: number = EXIT.failure,
     hint?: string,
-    /** `cause` is the refusal of the bus, whose reason is told. */
+    /** `cause` is the refusal of the bus, whose reason is reported. */
     { more = [], ...options }: { readonly cause?: ArqonError; readonly more?: readonly string[] } =
       {},
   ) {

@@ -159,8 +159,8 @@ function concat(chunks: Uint8Array[], size_bytes: number): Uint8Array {
 }
 
 /**
- * An output that goes behind what another has taken, for two that are one terminal: a summary stands below the lines that
- * it sums up. It waits `limit_ms` at most, since a terminal may stand still.
+ * An output that goes behind what another has taken, for two that are one terminal: a summary is below the lines that
+ * it sums up. It waits `limit_ms` at most, since a terminal may stall.
  */
 export function behind(output: Output, other: Output, limit_ms: number): Output {
   const write = async (bytes: Uint8Array) => {
@@ -174,7 +174,7 @@ export function behind(output: Output, other: Output, limit_ms: number): Output 
 export async function flushWithin(output: Output, limit_ms: number): Promise<void> {
   const { promise: late, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, limit_ms);
-  // Whoever writes to it is told of a failure.
+  // Whoever writes to it is notified of a failure.
   await Promise.race([output.flush().catch(() => {}), late]);
   clearTimeout(timer);
 }

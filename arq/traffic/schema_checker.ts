@@ -17,7 +17,7 @@ import { countOf, type Counts } from "../replay/tally.ts";
 /** An event as it was sent. */
 export interface TrafficEvent {
   readonly room: string;
-  /** Who sent it; null: nobody knows any more. */
+  /** Who sent it; null: nobody knows any longer. */
   readonly sender: string | null;
   /** Unix ms. */
   readonly time_ms: number;

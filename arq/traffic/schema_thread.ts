@@ -22,7 +22,7 @@ export interface JournalCounts {
   outside: number;
 }
 
-/** What the thread is told. */
+/** What the thread receives. */
 export type TrafficMail =
   | {
     readonly kind: "start";

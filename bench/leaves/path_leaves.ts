@@ -29,7 +29,7 @@ import type { Traces } from "../../shield/traces/traces.ts";
 import { kept, type Leaf, type LeafRun } from "./leaf.ts";
 import { publication, ROOMS, SCAN_LIMITS } from "./wire_leaves.ts";
 
-/** The time on the clock of the leaves in Unix ms; the clock stands still. */
+/** The time on the clock of the leaves in Unix ms; the clock is stopped. */
 export const NOW_MS = 1_790_000_000_123;
 const TENANT = "acme";
 /** Messages of one turn; a Spine holds all of them until the turn ends. */

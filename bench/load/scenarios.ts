@@ -203,7 +203,7 @@ const CHAT_OPTIONS = {
   rate: [100, "messages a second, all connections together"],
   ...TIMED,
 } as const;
-/** Rooms of several sizes, in which everybody hears and speaks, with bodies as large as real events. */
+/** Rooms of several sizes, in which everybody receives and speaks, with bodies as large as real events. */
 const CHAT: LoadScenario<typeof CHAT_OPTIONS> = {
   name: "chat",
   about: `50 rooms of 2, 20 of 10 and 2 of 100 members, who all speak in turn; bodies of the

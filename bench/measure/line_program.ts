@@ -60,7 +60,7 @@ export function startProgram(program: string, options: ProgramOptions): Program 
   const finish = async () => {
     if (finished) return;
     finished = true;
-    // The program may have ended by itself; then its input is closed.
+    // The program may have ended on its own; then its input is closed.
     await writer.close().catch(() => {});
   };
   return {

@@ -17,7 +17,7 @@ function masked(body: Uint8Array): Uint8Array {
   return new Uint8Array([0x82, 0x80 | body.length, 0, 0, 0, 0, ...body]);
 }
 
-/** Connects that many clients, which soon hear all of these rooms; nobody reads their ACKs. `url` is http. */
+/** Connects that many clients, which soon receive all of these rooms; nobody reads their ACKs. `url` is http. */
 export async function stall(
   url: string,
   token: string,

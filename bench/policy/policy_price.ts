@@ -1,7 +1,7 @@
 /**
  * What one policy costs a message in CPU time: messages per CPU second of the whole process of a bus, all threads,
  * without a policy, with one that only allows, with `bad_words` in a worker and on the Shield's own thread, and with
- * one and two keys of state, at constant rates and as fast as it goes. What it adds to the latency stands beside it.
+ * one and two keys of state, at constant rates and as fast as it goes. What it adds to the latency is beside it.
  */
 import { atRate, inTurns, type Paces, type Turn } from "../load/crowd/turns.ts";
 import { median, sumOf } from "../measure/statistics.ts";

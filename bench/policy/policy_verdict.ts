@@ -1,5 +1,5 @@
 /**
- * How long a message waits for its verdict: the Overseer alone, as it stands in a Shield (chain lookup, request,
+ * How long a message waits for its verdict: the Overseer alone, as it is in a Shield (chain lookup, request,
  * ring, worker, verdict), without sockets and Spine, in a process of its own.
  */
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";

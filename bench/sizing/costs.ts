@@ -47,7 +47,7 @@ export interface Costs {
  * messages at once, 1.4 µs each (`bench --all --quick`, own sockets, 2026-11-22, fdd1cf5).
  * Calm: echo over NATS at 500/s, 124.5 µs of a Shield and 45.7 µs of NATS, 25 µs of a bare Deno server (one in
  * and one out, like a PING); `bench sizing --check`, 8 publishers to 4 readers on 1, 2 and 3 Shields, where each
- * further Shield that hears adds 46 µs (2026-11-22, a9c705f, two cores with a load of 15 to 20 of other work,
+ * further Shield that receives adds 46 µs (2026-11-22, a9c705f, two cores with a load of 15 to 20 of other work,
  * so that these are rather too high).
  */
 export const COSTS: Costs = {

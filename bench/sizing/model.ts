@@ -9,7 +9,7 @@ export interface SizingPlan {
   readonly connections: number;
   /** Publishes of one connection in a minute. */
   readonly messages_per_minute: number;
-  /** Members of a room: so many hear each message, its publisher included. */
+  /** Members of a room: so many receive each message, its publisher included. */
   readonly room: number;
   /** Rooms that a connection is in. */
   readonly rooms_each: number;
@@ -48,7 +48,7 @@ export interface Need {
 export interface Sizing {
   readonly in_per_s: number;
   readonly out_per_s: number;
-  /** Processes that hear a room, on average. */
+  /** Processes that subscribe to a room, on average. */
   readonly hear: number;
   readonly processes: number;
   /** What asks for processes; the first asks for the most. */
@@ -61,7 +61,7 @@ export interface Sizing {
   readonly busy_cores: number;
   /** CPU of the NATS servers, all together. */
   readonly nats_cores: number;
-  /** Subscriptions of all Shields: two for each room that a process hears. */
+  /** Subscriptions of all Shields: two for each room that a process receives. */
   readonly nats_subscriptions: number;
   readonly connection_bytes: number;
   readonly memory_bytes: number;
@@ -75,7 +75,7 @@ export function hearing(processes: number, room: number): number {
 
 /**
  * CPU in µs of all Shields together for one delivery of a message to `room` members on `processes` Shields:
- * its publish and its arrival at each Shield that hears the room are shared by the deliveries.
+ * its publish and its arrival at each Shield that subscribes to the room are shared by the deliveries.
  */
 export function deliveryUs(costs: Costs, processes: number, room: number): Price {
   const hear = hearing(processes, room);
@@ -116,7 +116,7 @@ function partsOf(costs: Costs, plan: SizingPlan, processes: number): Part[] {
 
 const sumOf = (parts: readonly Part[]) => parts.reduce((sum, { cores }) => sum + cores, 0);
 
-/** The processes that a load needs. More processes hear a room more often, so it is counted until it holds. */
+/** The processes that a load needs. More processes subscribe to a room more often, so it is counted until it holds. */
 function processesFor(costs: Costs, plan: SizingPlan): { processes: number; needs: Need[] } {
   const guarded = costs.guard_share * plan.process_memory_bytes - costs.process_bytes;
   const held = [

@@ -86,7 +86,7 @@ export function renderSizing(plan: SizingPlan, size: Sizing): string {
   return `${renderRows(["what", "arithmetic", "comes to"], rows)}\n\n${limits}`;
 }
 
-/** The loads of `--check`: so many hear a message of one publisher, and of eight. */
+/** The loads of `--check`: so many receive a message of one publisher, and of eight. */
 const CHECKED = [
   { name: "1 to 200", publishers: 1, readers: 200, messages: 300 },
   { name: "8 to 4", publishers: 8, readers: 4, messages: 375 },

@@ -71,7 +71,7 @@ unsent_bytes = 1_048_576
 slow_reader_bytes = 16_384
 ${CLASSES.map((name) => `[[rooms]]\nroom = "${name}-*"\nslow_reader = "${name}"\n`).join("")}`;
 
-/** Size of messages that only slow readers hear, to fill what the kernel and the Shield hold for them. */
+/** Size of messages that only slow readers receive, to fill what the kernel and the Shield hold for them. */
 const FILL_BYTES = 60_000;
 /** So few between two looks that nobody is cut off before its backlog is seen. */
 const FILL_STEP = 5;
@@ -83,7 +83,7 @@ const fillOf = (name: SlowClass) => `${name}-fill`;
 /** A bus and all its clients. */
 interface Stage {
   readonly bus: BusProcess;
-  /** Publishes what only slow readers hear. */
+  /** Publishes what only slow readers receive. */
   readonly publisher: LoadSocket;
   /** The readers of the class, and who publishes to them. */
   readonly load: Load;

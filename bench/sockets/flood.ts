@@ -1,5 +1,5 @@
 /**
- * The scenario `flood`: how long a clean client hears nothing while another client sends at full speed, for
+ * The scenario `flood`: how long a clean client receives nothing while another client sends at full speed, for
  * each kind of client sockets, each kind of flood, and default and tight limits. `flood_child.ts` floods, in
  * a process of its own.
  */

@@ -1,7 +1,7 @@
 /**
  * The scenario `storm`: all clients lose their connection and return at once, on a Shield and then on bare Deno:
  * crowds of clients in processes of their own, and a steady pair beside them. The promises of
- * docs/architecture.md#promises stand beside the figures, and one that does not hold fails the run.
+ * docs/architecture.md#promises are beside the figures, and one that does not hold fails the run.
  */
 import { createIssuer } from "../../tests/harness/cluster.ts";
 import { ROOT } from "../measure/scenario.ts";
@@ -275,7 +275,7 @@ asks nobody who it is: the limit of a machine whose cores the clients share.`,
   {
     clients: [10_000, ""],
     processes: [2, "processes of clients"],
-    // A machine that is all clients has only its own cores, and what waits for them is not the Shield's delay.
+    // A machine that is all clients has only its own cores, and what is queued for them is not the Shield's delay.
     lanes: [128, "attempts under way at a time, all processes together"],
     handshakes: [2_500, "[limits] handshakes_per_second of the Shield"],
     burst: [1_000, "[limits] handshake_burst"],

@@ -17,7 +17,7 @@ export interface FollowedClassesOptions {
   readonly config: Pick<Config, "rooms">;
   readonly spine: Pick<Spine, "keyValue" | "log">;
   readonly log: Logger;
-  /** Tells of another configuration; absent: it stays as it is. */
+  /** Reports another configuration; absent: it stays as it is. */
   readonly changes?: ConfigChanges | undefined;
   /** Told of what each tenant has set, when it is known and each time that it changes. */
   readonly onSettings?: (tenant_id: string, settings: TenantSettings) => void;

@@ -1,5 +1,5 @@
 /**
- * What the hooks of a Brain hear of new messages. The hooks of one tenant share a feed, which subscribes to the rooms
+ * What the hooks of a Brain learn of new messages. The hooks of one tenant share a feed, which subscribes to the rooms
  * that some hook wants: to single rooms while hooks name only these, else once to all rooms of the tenant, since
  * subjects have no prefixes. A message costs one callback and one look into an index, however many hooks there are;
  * one that no log has stored costs a look at its headers.
@@ -43,7 +43,7 @@ interface Route {
   readonly listeners: readonly HookListener[];
 }
 
-/** Whether a hook is called for something that stands in this room of the log. */
+/** Whether a hook is called for something that is in this room of the log. */
 export function isWanted(hook: Omit<HookScope, "tenant">, room_id: string): boolean {
   const { events } = hook;
   if (room_id === EVENTS_ROOM) return TENANT_EVENT_TYPES.some((type) => events.includes(type));
@@ -54,7 +54,7 @@ export function isWanted(hook: Omit<HookScope, "tenant">, room_id: string): bool
   return is_kind && isAbout(hook, recorded ?? room_id);
 }
 
-/** What a hook has to hear; undefined: all rooms of the tenant, for its rooms cannot be named. */
+/** What a hook has to receive; undefined: all rooms of the tenant, for its rooms cannot be named. */
 function subjectsOf(hook: HookScope): readonly Subject[] | undefined {
   const { tenant, room, events } = hook;
   const tenant_types: readonly string[] = TENANT_EVENT_TYPES;

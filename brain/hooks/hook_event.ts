@@ -63,7 +63,7 @@ function lifeIdOf(type: string, { epoch, created_ms }: Record<string, unknown>) 
   return idOf(`evt_${type.slice("room.".length)}`, String(epoch), Number(created_ms));
 }
 
-/** The call for what stands in the tenant's room of events. */
+/** The call for what is in the tenant's room of events. */
 function tenantCallOf(
   hook: Pick<AfterHook, "events" | "room">,
   place: EventPlace,

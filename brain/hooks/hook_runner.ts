@@ -1,6 +1,6 @@
 /**
- * One hook while this Brain has it: hears of new messages in its rooms, looks now and then for those that it did
- * not hear of, and makes the calls, a bounded number at a time. What it hears is `feeds.ts`, the order in a room
+ * One hook while this Brain has it: learns of new messages in its rooms, looks now and then for those that it did
+ * not learn of, and makes the calls, a bounded number at a time. What it receives is `feeds.ts`, the order in a room
  * `room_feed.ts`; which hooks are this Brain's is `service.ts`.
  */
 import { setTimeout as pause } from "node:timers/promises";
@@ -43,7 +43,7 @@ export interface HookRunnerOptions {
   /** Its name in metrics. */
   readonly label: string;
   readonly survey_ms: number;
-  /** Where it may be called. Throws CallFailed when nobody can say. */
+  /** Where it may be called. Throws CallFailed when that is unknown. */
   readonly terms: () => CallTerms;
   readonly feeds: HookFeeds;
   readonly bucket: KeyValue;
@@ -61,7 +61,7 @@ export interface HookRunnerOptions {
   readonly failed_ms: number;
   /** Stores for how long that is by now. Must not throw. */
   readonly onFailedTime: (failed_ms: number) => void;
-  /** It is not to be called any more, for that reason. Must not throw. */
+  /** It is no longer to be called, for that reason. Must not throw. */
   readonly onOff: (why: string) => void;
   readonly metrics: HookMetrics;
   readonly log: Logger;
@@ -121,7 +121,7 @@ export class HookRunner {
     await this.#surveying;
   }
 
-  /** Calls once for each dead letter; what is taken then is none any more. Rejects as the bucket does. */
+  /** Calls once for each dead letter; what is taken then is none any longer. Rejects as the bucket does. */
   async replay(): Promise<void> {
     const { hook: { tenant, id }, bucket, log } = this.#options;
     const { signal } = this.#ending;

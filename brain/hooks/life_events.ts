@@ -1,12 +1,12 @@
 /**
- * For which tenants it is told that rooms are made and end, by the hooks that there are; and their place in the log:
- * the tenant's room of events. When something is told is `brain/rooms/lives/told_rooms.ts`.
+ * For which tenants it is reported that rooms are made and end, by the hooks that there are; and their place in the log:
+ * the tenant's room of events. When something is reported is `brain/rooms/lives/announced_rooms.ts`.
  */
 import type { HookEvent } from "../../shared/config/automation/hooks.ts";
 import { HOOKS_BUCKET, readHookDocument } from "../../shared/records/hook_document.ts";
 import type { KvWatch } from "../../shared/spine/contract/spine.ts";
 import { LazyJournaledRooms } from "../membership/journaled_rooms.ts";
-import type { Birth, LifeEvents } from "../rooms/lives/told_rooms.ts";
+import type { Birth, LifeEvents } from "../rooms/lives/announced_rooms.ts";
 import type { HookServiceOptions } from "./service.ts";
 import { storeTenantEvent } from "./store_event.ts";
 
@@ -63,7 +63,7 @@ export class HookLifeEvents implements LifeEvents {
     { created_ms, epoch }: Birth,
     key: string,
   ): Promise<void> {
-    // Without a durable class there is no log: nobody hears of it, and the room must end all the same.
+    // Without a durable class there is no log: nobody learns of it, and the room must end all the same.
     const event = { type, data: { room: room_id, epoch, created_ms } };
     await storeTenantEvent(await this.#rooms.open(), this.#options, tenant_id, event, key);
   }

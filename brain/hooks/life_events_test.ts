@@ -12,7 +12,7 @@ import type { LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { until } from "../../shared/testing/until.ts";
 import { SECRET } from "../../tests/hooks/receiver.ts";
-import type { LifeEvents } from "../rooms/lives/told_rooms.ts";
+import type { LifeEvents } from "../rooms/lives/announced_rooms.ts";
 import { accepted } from "../rooms/testing/command_probe.ts";
 import { withTestBed } from "../rooms/testing/room_test_bed.ts";
 import type { RoomTestBed, TestBedOptions } from "../rooms/testing/room_test_bed.ts";

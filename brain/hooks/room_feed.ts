@@ -97,7 +97,7 @@ export class RoomFeed {
   }
 
   /**
-   * Goes on behind this position once more, when that is before where the room is; false: it is not. What is under
+   * Goes on behind this position again, when that is before where the room is; false: it is not. What is under
    * way stops at its next write. Rejects as the bucket does.
    */
   async goBack(to: HookPosition): Promise<boolean> {
@@ -161,7 +161,7 @@ export class RoomFeed {
       const page = await durable.read(room_id, options);
       const [first] = page.messages;
       if (first === undefined) return;
-      // Says to a Brain that had the room before that it is not its any more, before anything is called.
+      // Says to a Brain that had the room before that it is not its any longer, before anything is called.
       if (!this.#is_claimed) await this.#store(position);
       this.#is_claimed = true;
       const reason = lost ?? (page.complete ? undefined : "history-trimmed");

@@ -43,7 +43,7 @@ export interface HookServiceOptions {
   readonly random: () => number;
   /** Reads a file as text; throws when it cannot. */
   readonly readTextFile: (path: string) => string;
-  /** Tells of another configuration; absent: it stays as it is. */
+  /** Reports another configuration; absent: it stays as it is. */
   readonly changes?: ConfigChanges | undefined;
   /** As in `HookRunnerOptions`; absent: 1,000. */
   readonly rooms_kept?: number;

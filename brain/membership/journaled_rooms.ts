@@ -73,7 +73,7 @@ export class LazyJournaledRooms {
     return this.#rooms = rooms;
   }
 
-  /** Resolves when nothing is followed any more. */
+  /** Resolves when nothing is followed any longer. */
   async close(): Promise<void> {
     (await this.#rooms?.catch(() => undefined))?.close();
   }

@@ -1,8 +1,8 @@
 /**
- * Who has left and may not stand in the journal of its room yet, as every Brain keeps it, whichever Brain writes that
- * journal: what Shields tell of themselves, and members that left as presence saw it. So they stand there also when
+ * Who has left and may not be in the journal of its room yet, as every Brain keeps it, whichever Brain writes that
+ * journal: what Shields report about themselves, and members that left as presence saw it. So they are there also when
  * their Shield, or the Brain that was about to write them, is gone before the log takes anything. A Brain forgets them
- * when one says that they stand there.
+ * when one says that they are there.
  */
 import { FairMap } from "../../shared/containers/fair_map.ts";
 import type { Stay } from "../../shared/presence/messages.ts";
@@ -19,7 +19,7 @@ import type {
 
 /** Stays that one Brain keeps, at most; of more the oldest goes of a tenant that has more than its share. */
 const KEPT_MAX = 10_000;
-/** So long one of a Shield that is up is kept: that Shield keeps it itself, and tells of it again. */
+/** So long one of a Shield that is up is kept: that Shield keeps it itself, and reports it again. */
 const UP_MS = 60_000;
 
 /** What keeping needs of the Brain. */
@@ -64,7 +64,7 @@ export class KeptStays {
   /** Undefined: nobody knows yet which rooms have a journal. */
   #follower: KeptStaysFollower | undefined;
 
-  /** Begins to hear of who leaves. */
+  /** Begins to learn of who leaves. */
   constructor(options: KeptStaysOptions) {
     this.#options = options;
     const { view, max = KEPT_MAX } = options;
@@ -90,7 +90,7 @@ export class KeptStays {
     this.#stays.delete(keyOf(stay));
   }
 
-  /** Those that a Shield, which is up, tells of no more are written; some rooms may have no journal any more. */
+  /** Those that a Shield, which is up, reports no more are written; some rooms may have no journal any longer. */
   sweep(): void {
     const { view, monotonic_ms } = this.#options;
     const now_ms = monotonic_ms();

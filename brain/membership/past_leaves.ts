@@ -18,7 +18,7 @@ const keyOf = ({ connection_id, joined_ms }: Identity): string => `${connection_
 
 /** The leaves from some time on. */
 export class PastLeaves {
-  /** When each stands there, Unix ms. */
+  /** When each is there, Unix ms. */
   readonly #leaves = new Map<string, number>();
   /** Not all of the earlier ones are known. */
   #since_ms = Infinity;
@@ -43,7 +43,7 @@ export class PastLeaves {
   }
 
   /**
-   * Whether its leave would be known, did it stand there: nobody writes one before it happens. Of a long journal that
+   * Whether its leave would be known, were it there: nobody writes one before it happens. Of a long journal that
    * cannot be read back for as far as clocks differ, that holds where they differ by a minute.
    */
   covers({ entry }: Stay): boolean {

@@ -1,5 +1,5 @@
 /**
- * Keeps the journal of one room's members: compares what stands there with who is there, and appends
+ * Keeps the journal of one room's members: compares what is there with who is there, and appends
  * what is due, one entry after the other, each behind the one that it knows to be the last. So of two
  * Brains that both think the room theirs one is refused, reads again, and finds nothing left to say.
  * Which rooms, and what is heard of them, is `service.ts`.
@@ -34,11 +34,11 @@ const LIST_EVERY = 256;
 const LIST_PART = 1 / 4;
 /** Connections of a room that wait to be looked at, at most. */
 const TOUCHED_MAX = 10_000;
-/** Stays that wait, at most; their Shields tell of others again. */
+/** Stays that wait, at most; their Shields report others again. */
 const STAYS_MAX = 10_000;
 /** Pages that are read to know who left lately. */
 const PAST_PAGES = 64;
-/** Shields of whose missed members it is known that they stand there. */
+/** Shields of whose missed members it is known that they are there. */
 const MISSED_SHIELDS_MAX = 1_000;
 const READ_MESSAGES = 512;
 const READ_BYTES = 1_048_576;
@@ -62,14 +62,14 @@ export interface RoomRecorderOptions {
   readonly connections: () => Iterable<string>;
   /** Whether the Shield that had the member still lives that life. */
   readonly isUp: (member: RecordedMember) => boolean;
-  /** Notes that the room has members, before the first one stands in the journal. */
+  /** Notes that the room has members, before the first one is in the journal. */
   readonly noteOpen: () => Promise<void>;
-  /** Notes that it has none, after that stands in the journal. */
+  /** Notes that it has none, after that is in the journal. */
   readonly noteClosed: () => Promise<void>;
   readonly encode: (entry: MembershipEntry) => Uint8Array;
   readonly onWritten: (entry: MembershipEntry) => void;
   readonly onFailure: () => void;
-  /** These stand in the journal, or cannot: nobody need keep or tell of them any more. */
+  /** These are in the journal, or cannot: nobody need keep or report them any longer. */
   readonly onSettled: (stay: Stay | ShieldMissed) => void;
   /** This one seemed to have left, and is there. */
   readonly onThere: (stay: Stay) => void;
@@ -99,7 +99,7 @@ export class RoomRecorder {
   /** How many of these were too many, by their Shield. */
   readonly #dropped = new Map<string, ShieldMissed>();
   readonly #missed = new Map<string, ShieldMissed>();
-  /** What stands there of `#missed`, the last of each Shield. */
+  /** What is there of `#missed`, the last of each Shield. */
   readonly #told = new BoundedMap<string, string>(MISSED_SHIELDS_MAX);
   readonly #past = new PastLeaves();
   /** To know of leaves from then on, or from before, the journal was read in vain. */
@@ -138,12 +138,12 @@ export class RoomRecorder {
     return this.#touched.size + this.#stays.size + this.#gone.size;
   }
 
-  /** What waits for nothing but the log. */
+  /** What is queued for nothing but the log. */
   get #due(): number {
     return this.#touched.size + this.#stays.size + this.#missed.size;
   }
 
-  /** A member has left its Shield, which tells of it until `onSettled`. */
+  /** A member has left its Shield, which reports it until `onSettled`. */
   stay(stay: Stay): void {
     const key = stayKey(stay);
     this.#gone.delete(key);
@@ -159,7 +159,7 @@ export class RoomRecorder {
     this.#run();
   }
 
-  /** One that had left is kept no longer, because there are too many: it stands there as a number. */
+  /** One that had left is kept no longer, because there are too many: it is there as a number. */
   dropped(stay: Stay): void {
     this.#gone.delete(stayKey(stay));
     const { writer: { node_id }, entry: { tenant_id, room_id, joined_ms, changed_ms } } = stay;
@@ -323,7 +323,7 @@ export class RoomRecorder {
     this.#is_noted = false;
   }
 
-  /** What Shields have told of, the first that left first; those that wait for presence are told of again. */
+  /** What Shields have reported, the first that left first; those that wait for presence are reported again. */
   async #settleStays(book: Book): Promise<void> {
     const { onSettled, owns } = this.#options;
     for (const [key, stay] of this.#stays) {
@@ -381,7 +381,7 @@ export class RoomRecorder {
     if (this.#past.has(entry)) return true;
     if (!this.#past.coversFrom(PastLeaves.needed(left_ms))) await this.#readPast(left_ms);
     if (this.#past.has(entry)) return true;
-    // Behind a later stay of the connection it has no place, and what is not known may stand there.
+    // Behind a later stay of the connection it has no place, and what is not known may be there.
     if (known !== undefined || !this.#past.covers(stay)) {
       const { tenant_id, room_id } = entry;
       const room = { tenant_id, room_id, node_id: stay.writer.node_id };
@@ -405,7 +405,7 @@ export class RoomRecorder {
     await this.#append({ type: "missed", data });
   }
 
-  /** Before the first member stands there. */
+  /** Before the first member is there. */
   async #note(): Promise<void> {
     if (this.#is_noted) return;
     await this.#options.noteOpen();

@@ -1,5 +1,5 @@
 /**
- * Writes the journals of members of the rooms that this Brain owns: hears who comes and goes, and hands
+ * Writes the journals of members of the rooms that this Brain owns: receives who comes and goes, and hands
  * it to each room's recorder. Which rooms have members is noted in the bucket `ARQON_MEMBERS`, so that
  * also those are found whose last members went while no Brain lived. How one journal is written is
  * `room_recorder.ts`.
@@ -37,7 +37,7 @@ const RETRY_MS = 1_000;
 /** So long what is written waits for more, before it is said, in ms; and how much one message has. */
 const CONFIRM_MS = 50;
 const CONFIRMED_MAX = 256;
-/** Members whose Shields are gone of which the other Brains are told at a time. */
+/** Members whose Shields are gone of which the other Brains are notified at a time. */
 const SHARED_MAX = 2_048;
 
 /** What the journals need of their Brain. */
@@ -49,7 +49,7 @@ export interface MembershipServiceOptions {
   readonly kept?: KeptStays;
   readonly registry: Registry;
   readonly log: Logger;
-  /** Tells of another configuration; absent: it stays as it is. */
+  /** Reports another configuration; absent: it stays as it is. */
   readonly changes?: ConfigChanges | undefined;
   /** Unix ms. */
   readonly now: () => number;
@@ -259,7 +259,7 @@ class Journals implements MembershipService {
     else void this.#compareNoted(compared);
   }
 
-  /** What is kept goes to who writes it now; of members whose Shields are gone the other Brains hear. */
+  /** What is kept goes to who writes it now; of members whose Shields are gone the other Brains learn. */
   #tellKept(): void {
     const { view } = this.#options;
     const kept = this.#kept;

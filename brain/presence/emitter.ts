@@ -1,6 +1,6 @@
 /**
  * Speaks for the rooms that this Brain owns: publishes their changes, sends a room's whole list to
- * a Shield that asks, and tells Shields in which rooms they are behind. It is told who owns a room
+ * a Shield that asks, and tells Shields in which rooms they are behind. It learns who owns a room
  * and who is in it.
  */
 import type {
@@ -126,7 +126,7 @@ export class RoomEmitter {
   }
 
   /**
-   * A new term: rooms that stay this Brain's keep their sequences; the others are told their last
+   * A new term: rooms that stay this Brain's keep their sequences; the others receive their last
    * one and dropped.
    */
   ownership(term: number): void {

@@ -1,5 +1,5 @@
 /**
- * Callbacks of this process that want to hear of members and of owners. One that throws does not
+ * Callbacks of this process that want to learn of members and of owners. One that throws does not
  * hurt the others.
  */
 import type { Logger } from "../../shared/logs/log.ts";
@@ -43,7 +43,7 @@ export class Listeners<Value> {
   }
 }
 
-/** A room's change as the rooms of this Brain hear it. */
+/** A room's change as the rooms of this Brain receive it. */
 export function memberChange(
   room: RoomDelta,
   cause: LeaveCause,

@@ -39,7 +39,7 @@ export interface PullsOptions {
   readonly brainWithMore: (writer: Writer, clock: number) => string | undefined;
   /** Takes a complete answer. */
   readonly onAnswer: (full: boolean, delta: Delta, authority: boolean) => PulledOutcome;
-  /** Called when nothing of this writer is being pulled any more, with or without success. */
+  /** Called when nothing of this writer is being pulled any longer, with or without success. */
   readonly onEnd: (writer: Writer) => void;
 }
 
@@ -79,7 +79,7 @@ export class Pulls {
     return this.#active.size + this.#waiting.size;
   }
 
-  /** Pulls until this writer is not behind any more, or nobody answers. */
+  /** Pulls until this writer is not behind any longer, or nobody answers. */
   want(writer: Writer): void {
     const key = writerKey(writer);
     if (this.#active.has(key)) return;
@@ -111,7 +111,7 @@ export class Pulls {
     if (pull !== undefined) this.#end(pull);
   }
 
-  /** Asks every question that is under way again, from the start: the Spine was away. */
+  /** Asks every question that is under way again, from the start: the Spine was unreachable. */
   restart(): void {
     for (const pull of this.#active.values()) {
       pull.attempt = 0;

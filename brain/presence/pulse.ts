@@ -1,10 +1,10 @@
 /**
- * The heartbeat of a Brain. It notices when the Brain itself was away: stopped, too busy to be on
+ * The heartbeat of a Brain. It notices when the Brain itself was stalled: stopped, too busy to be on
  * time, or without a Spine. The silence of others then says nothing of them.
  */
 import type { PresencePort } from "../../shared/presence/messages.ts";
 
-/** A beat that comes more than this many heartbeats late means that this process was away. */
+/** A beat that comes more than this many heartbeats late means that this process was stalled. */
 const LATE_HEARTBEATS = 2;
 
 /** What the heartbeat needs. */
@@ -41,7 +41,7 @@ export class Pulse {
     this.#schedule();
   }
 
-  /** To be called before a message is looked at: finds out whether this process was away. */
+  /** To be called before a message is looked at: finds out whether this process was stalled. */
   notice(now_ms: number): void {
     if (this.#lost_ms !== undefined) return;
     const gap_ms = now_ms - this.#ticked_ms;

@@ -99,7 +99,7 @@ export class Replicas {
 
   /**
    * Takes a complete answer to a pull. `authority`: it came from the writer itself, so that whoever
-   * told of more was wrong.
+   * reported more was wrong.
    */
   pulled(full: boolean, delta: Delta, authority: boolean, now_ms: number): PulledOutcome {
     const { metrics } = this.#options;
@@ -143,7 +143,7 @@ export class Replicas {
     const younger = life === undefined || writer.incarnation > life.writer.incarnation;
     if (state === "forgotten") {
       if (this.#departures.has(writer)) return this.#departures.hasten(writer, now_ms);
-      // It would be lost on a writer that we hear: that one will take a new incarnation.
+      // It would be lost on a writer that we receive: that one will take a new incarnation.
       const silent = !younger && life.writer.incarnation === writer.incarnation &&
         now_ms - life.last_seen_ms > 2 * this.#options.config.heartbeat_ms;
       if (younger || silent) {

@@ -18,7 +18,7 @@ export interface ReplicasOptions {
   readonly onChanges: (changes: Changes, cause: LeaveCause, reasons?: LeaveReasons) => void;
   /** Called when there is more of this writer than is here. */
   readonly onBehind: (writer: Writer) => void;
-  /** Called when this life of a writer is down or forgotten: nothing of it is needed any more. */
+  /** Called when this life of a writer is down or forgotten: nothing of it is needed any longer. */
   readonly onGone: (writer: Writer) => void;
 }
 

@@ -1,5 +1,5 @@
 /**
- * What waits to be published of one room. Somebody who came and went meanwhile is not told of. Pure
+ * What is queued to be published of one room. Somebody who came and went meanwhile is not reported. Pure
  * data.
  */
 import { writerKey } from "../../shared/presence/types.ts";
@@ -35,7 +35,7 @@ export function addPending({ joins, leaves }: Pending, change: RoomDelta): void 
   }
   for (const come of change.joins) {
     const key = tagKey(come);
-    // Its Shield was down and is up again: nobody has been told that it left.
+    // Its Shield was down and is up again: nobody has learned that it left.
     if (!leaves.delete(key)) joins.set(key, come);
   }
 }

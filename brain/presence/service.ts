@@ -78,7 +78,7 @@ function sender(options: BrainPresenceOptions, metrics: BrainPresenceMetrics) {
       spine.publish(subject, encodeMessage(message));
     } catch (error) {
       metrics.send_failures.inc();
-      // Presence repairs itself; that the Spine is away, it says itself.
+      // Presence repairs itself; that the Spine is unreachable, it says itself.
       if (now() - logged_ms < LOG_INTERVAL_MS) return;
       logged_ms = now();
       log.warn("presence message not sent", { subject, kind: message.kind, error });

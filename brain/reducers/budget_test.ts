@@ -15,7 +15,7 @@ import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { until } from "../../shared/testing/until.ts";
 import { noCounts } from "../../shared/records/counts.ts";
 import { encodeMinute } from "../../shared/usage/minute.ts";
-import { runningKey, UsagePlace } from "../../shared/usage/place.ts";
+import { runningKey, UsageStores } from "../../shared/usage/usage_stores.ts";
 import { deploy, rollBack, storeModule } from "./testing/deploys.ts";
 import { ONCE, PLAIN } from "./testing/guest_text.ts";
 import {
@@ -43,7 +43,7 @@ function toNoon(world: ReducerWorld): void {
 
 /** A Shield has counted what uses a budget up. */
 async function useUp({ spine }: WorldBrain, world: ReducerWorld, tenant_id = "t"): Promise<void> {
-  const place = new UsagePlace({ config: configFrom({ usage }), spine, lives: new Lives(spine) });
+  const place = new UsageStores({ config: configFrom({ usage }), spine, lives: new Lives(spine) });
   const now_ms = nowOf(world);
   const counts = { ...noCounts(), fuel_units: FUEL * 500 };
   const told = {

@@ -192,7 +192,7 @@ export class ClassPrograms {
     return known;
   }
 
-  /** The tenant need not wait any more: what waits for it is tried with the next `retry`. */
+  /** The tenant need not wait any longer: what is queued for it is tried with the next `retry`. */
   hasOpened(tenant_id: string): void {
     for (const followed of this.#followed.values()) {
       if (followed.tenant_id === tenant_id) followed.retry_at_ms = 0;

@@ -27,7 +27,7 @@ export class DueTurns {
         else if (taken.push(at) === most) break;
       }
     }
-    // With fewer, all have had their turn. What does not wait any more is forgotten.
+    // With fewer, all have had their turn. What no longer waits is forgotten.
     this.#had = taken.length < most ? new Set() : had.union(new Set(taken.map(keyOf)));
     return taken;
   }

@@ -1,5 +1,5 @@
 /**
- * What a Brain knows of all rooms with reducers, whoever owns them: what it has to know without reading one. It hears of
+ * What a Brain knows of all rooms with reducers, whoever owns them: what it has to know without reading one. It learns of
  * it from the bucket of records, and reads and stores nothing.
  */
 import { ArqonError } from "@arqon/proto";
@@ -19,7 +19,7 @@ export class KnownRooms {
   /** Takes note of a record. */
   hear(change: KvChange): void {
     const [tenant_id = "", room_id = ""] = change.type === "put" ? change.entry.key : change.key;
-    // What is being removed stands beside the records of rooms.
+    // What is being removed is beside the records of rooms.
     if (tenant_id === REMOVAL_KEY[0]) return;
     const key = keyOf({ tenant_id, room_id });
     const record = change.type === "put" ? decodeRecord(change.entry.value) : undefined;

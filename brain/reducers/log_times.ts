@@ -33,7 +33,7 @@ export class LogTimes {
   isOver(tenant_id: string, at_ms: number): boolean {
     const log = this.#logs.get(tenant_id);
     if (log !== undefined) return at_ms <= log.now();
-    // The next look tries again, and the room that needs the log says that it is away.
+    // The next look tries again, and the room that needs the log says that it is unreachable.
     if (at_ms <= this.#options.now() + CLOCKS_DIFFER_MS) this.open(tenant_id).catch(() => {});
     return false;
   }

@@ -41,7 +41,7 @@ export interface ReducerGauges {
   readonly breakers: Pick<Breakers, "senders" | "senders_dropped">;
 }
 
-/** Of modules that nobody needs any more. */
+/** Of modules that nobody needs any longer. */
 export interface RemovalMetrics {
   /** How many there are, as the Brain knows that looks after them. */
   readonly modules: (count: { readonly stored: number; readonly unused: number }) => void;

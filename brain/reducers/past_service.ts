@@ -1,6 +1,6 @@
 /**
  * What admins ask about the past of rooms with reducers: each question once, few at a time. How it is answered is in
- * `room/`; which rooms there are, and when one may be taken away from its calls, is `service.ts`.
+ * `room/`; which rooms there are, and when one may be removed from its calls, is `service.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import type { PastAsk } from "../../shared/records/reducer_past.ts";

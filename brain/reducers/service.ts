@@ -56,7 +56,7 @@ export interface ReducerServiceOptions {
   readonly log: Logger;
   /** Reads a file of the configuration; throws when it cannot. */
   readonly readFile: (path: string) => Uint8Array;
-  /** Tells of another configuration; absent: it stays as it is. */
+  /** Reports another configuration; absent: it stays as it is. */
   readonly changes?: ConfigChanges | undefined;
   /** Unix ms. */
   readonly now: () => number;
@@ -359,7 +359,7 @@ class Reducers implements ReducerService {
     return await done;
   }
 
-  /** Where it has no reducer any more, or there is no place now, it is looked at again. */
+  /** Where it has no reducer any longer, or there is no place now, it is looked at again. */
   #wake(at: Place): void {
     this.#roomOf(at).then((room) => room.wake(), () => {});
   }

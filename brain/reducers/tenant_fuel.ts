@@ -89,7 +89,7 @@ export class TenantFuel {
     this.#buckets.spend(tenant_id, fuel, this.#options.monotonic_ms());
   }
 
-  /** What whoever asks hears, when it has to wait so long; it is not done later. */
+  /** What whoever asks receives, when it has to wait so long; it is not done later. */
   refusal(retry_after_ms: number): ArqonError {
     const detail = `this tenant has ${this.#options.per_second()} fuel of reducers a second; ` +
       `retry after ${retry_after_ms} ms`;

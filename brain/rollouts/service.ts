@@ -39,7 +39,7 @@ interface Heard {
   readonly revision: number;
   /** Monotonic ms; undefined: it was there before this Brain, so nobody knows how old it is. */
   readonly heard_ms: number | undefined;
-  /** Whether it is being taken away. */
+  /** Whether it is being removed. */
   is_swept: boolean;
 }
 

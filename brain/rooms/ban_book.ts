@@ -171,7 +171,7 @@ export class BanBook {
     if (known === undefined || standing.revision > 0) bans.set(textOf(key), standing);
   }
 
-  /** Forgets a ban; with `revision` 0 only one that the watch has not told of. */
+  /** Forgets a ban; with `revision` 0 only one that the watch has not reported. */
   #forget(key: KvKey, revision: number): void {
     const [tenant_id = ""] = key;
     const bans = this.#tenants.get(tenant_id);

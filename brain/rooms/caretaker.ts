@@ -78,7 +78,7 @@ export class Caretaker {
     this.#sweepIn(0);
   }
 
-  /** Stops the chores; resolves when none is under way any more. */
+  /** Stops the chores; resolves when none is under way any longer. */
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#sweep_timer);

@@ -38,14 +38,14 @@ import type { RoomContext } from "./room/room.ts";
 import { roomLimits } from "./room/room_limits.ts";
 import { openRoomLives } from "./lives/room_lives.ts";
 import type { RoomLives } from "./lives/room_lives.ts";
-import type { LifeEvents } from "./lives/told_rooms.ts";
+import type { LifeEvents } from "./lives/announced_rooms.ts";
 import type { RoomObserver } from "./room/room_observer.ts";
 import { loadRoom, roomKey } from "./store/room_store.ts";
 import { RoomTable } from "./room/room_table.ts";
 import { RoomTally } from "./room/room_tally.ts";
 import { startSaying } from "./lives/start_saying.ts";
-import { startTold } from "./told.ts";
-import type { Told } from "./told.ts";
+import { startAnnouncing } from "./announcing.ts";
+import type { Told } from "./announcing.ts";
 import { decodeDocument } from "./store/stored_document.ts";
 import { TenantBytes } from "./store/tenant_bytes.ts";
 
@@ -69,7 +69,7 @@ export interface RoomServiceOptions {
   readonly apply?: typeof applyCommands;
   /** As in `StoreContext`; absent: the one of `life.ts`. */
   readonly firstVersion?: (now_ms: number) => number;
-  /** Where hooks hear of rooms that are made and end; absent: nowhere. */
+  /** Where hooks learn of rooms that are made and end; absent: nowhere. */
   readonly life_events?: LifeEvents;
 }
 
@@ -77,7 +77,7 @@ export interface RoomServiceOptions {
 export interface RoomService {
   /**
    * Takes no new command from the Shields, then answers those it has and those that other Brains
-   * still send here. To be called when the others have been told. Leaves the Spine open.
+   * still send here. To be called when the others have been notified. Leaves the Spine open.
    * Idempotent.
    */
   drain(): Promise<void>;
@@ -219,7 +219,7 @@ async function openBuckets(options: RoomServiceOptions) {
   return { rooms, bytes, listKeys, tally, bans, ...await openLives(options, rooms) };
 }
 
-/** The lives of the stored rooms; its listener comes later, and hears of what came before. */
+/** The lives of the stored rooms; its listener comes later, and learns of what came before. */
 async function openLives({ spine, log, now, random }: RoomServiceOptions, bucket: KeyValue) {
   const versions = new FirstVersions();
   let listener: (() => void) | undefined;
@@ -329,7 +329,7 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
     isStopping: () => standing.stopping,
   };
   const table = new RoomTable(limits.desk, context);
-  const told = await startTold(options, context);
+  const told = await startAnnouncing(options, context);
   const beside = { bans, locks, live, last_use, leases, doubts, bytes, listKeys, told };
   const care = caretaker(options, standing, { context, table, tally, ...beside });
   const parts = { spine, view, table, bans, metrics, log, calls, command_timeout_ms, ...clocks };

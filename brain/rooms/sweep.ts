@@ -18,7 +18,7 @@ import { liveLock } from "./locks/lock.ts";
 import { loadRoom, roomKey } from "./store/room_store.ts";
 import type { StoreContext, Stored } from "./store/room_store.ts";
 import type { RoomTally } from "./room/room_tally.ts";
-import type { ToldRooms } from "./lives/told_rooms.ts";
+import type { AnnouncedRooms } from "./lives/announced_rooms.ts";
 import { ENTRY_BYTES } from "./store/tenant_bytes.ts";
 
 /** What a sweep needs. */
@@ -31,7 +31,7 @@ export interface SweepOptions {
   /** All keys of the bucket; counts their bytes, too. */
   readonly listKeys: () => Promise<KvKey[]>;
   readonly last_use: LastUse;
-  readonly told: Pick<ToldRooms, "settle" | "settleGone" | "waiting">;
+  readonly told: Pick<AnnouncedRooms, "settle" | "settleGone" | "waiting">;
   /** How long a room may be idle, in ms; 0: rooms never end. */
   readonly idle_timeout_ms: number;
   /** Whether commands are at work in the room. */

@@ -30,7 +30,7 @@ export interface BrainMetrics {
   readonly rooms_created: Counter;
   readonly rooms_ended: Counter;
   readonly room_sweeps: Counter;
-  /** What hooks were told of rooms. */
+  /** What hooks learned about rooms. */
   readonly rooms_told: Counter<"event">;
   readonly rooms_untold: Gauge;
   /** As this Brain counts them, of all tenants. */

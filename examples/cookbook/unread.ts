@@ -1,6 +1,6 @@
 /**
  * Unread counters: how many messages of each room a user has not read, the same on all devices. What was read
- * stands in a durable room of the user's own. A line "ROOM" says that the room has been read.
+ * is in a durable room of the user's own. A line "ROOM" says that the room has been read.
  */
 import process from "node:process";
 import { createInterface } from "node:readline";

@@ -114,12 +114,12 @@ async function play(): Promise<void> {
     joining ??= (async () => {
       while (!arena.begin((await game.call("join")).answer)) arena.leave();
       greet();
-      // Who was let go stands where the room has put them, with the key still down.
+      // Who was let go is where the room has put them, with the key still down.
       if (direction !== 0) void steer();
     })().catch((error) => tell(error.message)).finally(() => joining = undefined);
   const steer = () =>
     game.call("steer", direction).then(greet, (error) => {
-      // Who was away for long is not there any more.
+      // Who was disconnected for long is not there any longer.
       if (error.code === 404) return join();
       tell(error.message);
     });

@@ -92,7 +92,7 @@ async def main() -> None:
     verb, room, number = sys.argv[1:4]
     bus = await nats.connect(
         os.environ["NATS_URL"],
-        # Answers to others are none of its business, so its account hears this inbox only.
+        # Answers to others are none of its business, so its account receives this inbox only.
         inbox_prefix="_INBOX_BACKEND",
         max_reconnect_attempts=-1,
     )

@@ -75,7 +75,7 @@ async function follow(nats: NatsConnection, room: string, after: number) {
 }
 
 const [verb, room = "orders", number = "0"] = Deno.args;
-// Answers to others are none of its business, so its account hears this inbox only.
+// Answers to others are none of its business, so its account receives this inbox only.
 const inboxPrefix = "_INBOX_BACKEND";
 const { host: servers, username: user, password: pass } = new URL(Deno.env.get("NATS_URL")!);
 const nats = await connect({ servers, user, pass, inboxPrefix, maxReconnectAttempts: -1 });

@@ -20,7 +20,7 @@ const ROOM = "durable-whiteboard";
 const COLORS = ["#c2410c", "#15803d", "#1d4ed8", "#7e22ce", "#be185d"];
 /** Strokes that are fetched at first, and held at most. */
 const HISTORY = 500, LIMIT = 5_000;
-/** A pointer is told at most every so many ms. */
+/** A pointer is reported at most every so many ms. */
 const POINTER_MS = 40;
 
 /** What others see of somebody. */

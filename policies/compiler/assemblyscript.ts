@@ -125,7 +125,7 @@ class Files {
     return withoutExtensions(await this.#sources.readFile(name)) ?? null;
   }
 
-  /** Mostly the policy's own file says which version it is for; otherwise all is read once more. */
+  /** Mostly the policy's own file says which version it is for; otherwise all is read again. */
   async #readEntry(): Promise<string> {
     const { entry, readFile } = this.#sources;
     if (IMPORTS_V2.test(await readFile(`policy/${entry}`) ?? "")) this.abi = 2;

@@ -225,3 +225,11 @@ Deno.test("a policy of version 2 without state declares none", async () => {
   const names = WebAssembly.Module.exports(new WebAssembly.Module(bytes)).map(({ name }) => name);
   assert.ok(!names.includes("arqon_state_keys"), names.join());
 });
+
+Deno.test("a policy of version 2 that asks the host for nothing is initialised, too", async () => {
+  const bytes = await compile(
+    'import { allow, onMessage } from "@arqon/policy/v2";\nonMessage((_m) => allow());\n',
+  );
+  assert.deepEqual(WebAssembly.Module.imports(new WebAssembly.Module(bytes)), []);
+  assert.equal(startPolicy(bytes)({}).code, 0);
+});

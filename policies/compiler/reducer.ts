@@ -27,7 +27,7 @@ function finish(module: Module, none: NoneType): void {
   moveStart(module, none);
 }
 
-/** The module with the schema that stands beside its source, where one does. */
+/** The module with the schema that is beside its source, where one does. */
 async function withSchema(
   module: Uint8Array<ArrayBuffer>,
   entry: string,
@@ -47,7 +47,7 @@ async function withSchema(
 }
 
 /**
- * Compiles one reducer, and puts the schema into it that stands beside it: `auction.schema.json`, beside
+ * Compiles one reducer, and puts the schema into it that is beside it: `auction.schema.json`, beside
  * `auction.ts`. `sources` gives `policy/…`, the reducer's folder, and `sdk/…`, the guest SDK. Rejects
  * with `PolicyCompileError` when it does not compile or handles no command.
  */

@@ -1,5 +1,5 @@
 // Refuses a message in which one of the words stands, at any place and also inside of a longer word,
-// in any case, accent, width or style. The same policy stands in C, Rust and WAT beside this file.
+// in any case, accent, width or style. The same policy is in C, Rust and WAT beside this file.
 import { allow, onMessage, reject, WordList } from "../sdk/mod.ts";
 
 const words = new WordList(["malware", "phishing", "ransomware", "Schädling", "вирус", "ウイルス"]);

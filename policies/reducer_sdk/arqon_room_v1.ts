@@ -50,7 +50,7 @@ export declare function room_emit(
   to_len: usize,
 ): void;
 
-/** What the sender is told, if the command is applied. */
+/** What the sender receives, if the command is applied. */
 export declare function room_answer(ptr: usize, len: usize): void;
 
 /** Has a command run at a time, if this one is applied. */
@@ -64,7 +64,7 @@ export declare function room_schedule(
   data_len: usize,
 ): void;
 
-/** Takes back what waits under a key. */
+/** Takes back what is queued under a key. */
 export declare function room_unschedule(key_ptr: usize, key_len: usize): void;
 
 /** Writes one line for who runs the room: 0 debug, 1 info, 2 warn, 3 error. */

@@ -96,7 +96,7 @@ export class Command {
     return room_random();
   }
 
-  /** What the sender is told when the command is applied; the last one counts. */
+  /** What the sender receives when the command is applied; the last one counts. */
   answer(text: string): void {
     const bytes = String.UTF8.encode(text);
     room_answer(changetype<usize>(bytes), <usize> bytes.byteLength);

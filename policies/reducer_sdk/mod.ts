@@ -1,5 +1,5 @@
 // `@arqon/reducer`: what a reducer imports. Every command begins with the variables that the top-level
-// statements made; what a room is stands in its values. The ABI below it is in ../REDUCER_ABI.md.
+// statements made; a room's state is in its values. The ABI below it is in ../REDUCER_ABI.md.
 export { Command } from "./command.ts";
 export { Fields } from "./fields.ts";
 export { migrate, on, reject } from "./guest.ts";

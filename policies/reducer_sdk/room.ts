@@ -109,7 +109,7 @@ export function emit(type: string, data: string, to: string = ""): void {
   );
 }
 
-/** Has a command run at a time, in place of what waits under the same key. */
+/** Has a command run at a time, in place of what is queued under the same key. */
 export function schedule(key: string, atMs: i64, command: string, data: string = ""): void {
   const name = String.UTF8.encode(key);
   const what = String.UTF8.encode(command);
@@ -125,7 +125,7 @@ export function schedule(key: string, atMs: i64, command: string, data: string =
   );
 }
 
-/** Takes back what waits under a key. */
+/** Takes back what is queued under a key. */
 export function unschedule(key: string): void {
   const name = String.UTF8.encode(key);
   room_unschedule(changetype<usize>(name), <usize> name.byteLength);

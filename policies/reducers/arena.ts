@@ -73,7 +73,7 @@ class Player {
 
 const gemKey = (cell: i32): string => "gem/" + cell.toString();
 
-/** What a tick tells of a gem: its cell, and whether it is there now. */
+/** What a tick reports about a gem: its cell, and whether it is there now. */
 const told = (cell: i32, isThere: i32): string => "[" + cell.toString() + "," + isThere.toString() + "]";
 
 /** Lays a gem where none is, and tells it. */

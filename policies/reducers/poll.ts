@@ -41,7 +41,7 @@ function close(): void {
 
 on("ask", (c: Command) => {
   if (read("state") == "open") reject("the poll is open");
-  // Whoever has voted stands in the room: another poll is another room.
+  // Whoever has voted is in the room: another poll is another room.
   if (read("state") !== null) reject("a room has one poll");
   if (c.bytes.length > LONGEST_TEXT) reject("at most 4,000 bytes", 413);
   const lines = c.text.split("\n");

@@ -12,7 +12,7 @@ let count: i32 = 0;
 /** What `arqon_state_keys` returns, so that it stays where it is. */
 let told: ArrayBuffer = new ArrayBuffer(0);
 
-/** A text as it stands in JSON. */
+/** A text as it is in JSON. */
 function quoted(text: string): string {
   let quoted = '"';
   for (let index = 0; index < text.length; index++) {

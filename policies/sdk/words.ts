@@ -1,5 +1,5 @@
 // Finding words in text without regard to case, accents, width, style and invisible characters. The
-// same algorithm stands in C, Rust and WAT in ../examples. What is folded: ../../docs/policies.md.
+// same algorithm is in C, Rust and WAT in ../examples. What is folded: ../../docs/policies.md.
 import { foldTable } from "./fold_table.ts";
 
 /** Bytes of folded text that are remembered; a power of two. No word is longer. */

@@ -31,7 +31,7 @@ export function errorMessage(reason: Reason, detail = ""): string {
   return ruleOf(reason).message.replace(detail ? "{detail}" : /(: )?{detail}/, () => detail);
 }
 
-/** A refusal that a client can be told: code, stable reason and a text without secrets. */
+/** A refusal that a client can receive: code, stable reason and a text without secrets. */
 export class ArqonError extends Error {
   override readonly name = "ArqonError";
   declare readonly reason: Reason;

@@ -34,7 +34,7 @@ export interface Welcome {
 }
 
 /**
- * Asks to hear a room; when it is heard already, changes how. Of the positions, `after_offset` and
+ * Asks to subscribe to a room; when it is heard already, changes how. Of the positions, `after_offset` and
  * `epoch`, a durable room takes note; zero and "" mean "from now on".
  */
 export interface Subscribe {
@@ -46,7 +46,7 @@ export interface Subscribe {
   member_meta: Uint8Array;
   after_offset: Uint64;
   epoch: string;
-  /** With `presence`: hear who comes and goes without being a member. */
+  /** With `presence`: receive who comes and goes without being a member. */
   observer: boolean;
   /** Only messages for which this is true, in CEL; "": all of them. */
   filter: string;
@@ -60,7 +60,7 @@ export interface Subscribe {
   vcdiff: boolean;
 }
 
-/** Asks to hear a room no longer; refused with `not-subscribed` when it was not heard. */
+/** Asks to subscribe to a room no longer; refused with `not-subscribed` when it was not heard. */
 export interface Unsubscribe {
   room_id: string;
   request_id: Uint64;

@@ -151,7 +151,7 @@ function deltaOf(reader: WireReader): Delta {
 }
 
 /**
- * The delta of an envelope however that is written, as Protobuf reads it: of what stands there twice the last
+ * The delta of an envelope however that is written, as Protobuf reads it: of what is there twice the last
  * counts. Undefined: there is none. Throws `DecodeError`.
  */
 export function readDelta(envelope: Uint8Array): Delta | undefined {

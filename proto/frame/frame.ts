@@ -108,7 +108,7 @@ function readClientFrame(bytes: Uint8Array, limits: ScanLimits): ClientOperation
     case Opcode.BATCH:
     case Opcode.ACK:
     case Opcode.ERR:
-      // A program that was written by hand is told more.
+      // A program that was written by hand learns more.
       throw unknownOpcode(opcode, `: a Shield takes no ${Opcode[opcode]}`);
     default:
       // Any byte may come: all that is left is no opcode.
@@ -230,7 +230,7 @@ export function encodeMsg(envelope: Uint8Array): Uint8Array<ArrayBuffer> {
 
 /**
  * As `encodeMsg`, but without a copy where the opcode stands before the envelope already, as the
- * stamper leaves it: for an envelope whose buffer nobody writes to any more.
+ * stamper leaves it: for an envelope whose buffer nobody writes to any longer.
  */
 export function msgFrame(envelope: Uint8Array): Uint8Array<ArrayBuffer> {
   const { buffer, byteOffset, length } = envelope;

@@ -1,5 +1,5 @@
 /**
- * Data of the events PRESENCE_UPDATE and PRESENCE_LEAVE: who is in a room, as clients hear it. The
+ * Data of the events PRESENCE_UPDATE and PRESENCE_LEAVE: who is in a room, as clients receive it. The
  * Protobuf form for `arqon.v1`, the JSON form for `arqon.v1.json`. Keeps no list of members; the
  * Shield's tables and the SDK do.
  */

@@ -256,7 +256,7 @@ export function stampEnvelope(scan: ScannedEnvelope, stamp: Stamp): Uint8Array<A
 }
 
 /**
- * Writes a MSG frame and returns the routed envelope in it: the opcode stands in the byte before.
+ * Writes a MSG frame and returns the routed envelope in it: the opcode is in the byte before.
  * Dropped of the sender's: `ack_requested`, `request_id`, `offset`, every field of `stamp`, and the
  * headers `x-arqon-*` and `X-Timestamp`. `X-Twist-ID` is kept when it is a UUID.
  */

@@ -19,7 +19,7 @@ function tooManyMembers(): DecodeError {
   return new DecodeError("malformed-frame", `more than ${MEMBER_LIMIT} members`);
 }
 
-/** An object of a text frame: what `JSON.parse` gave, and where each member stands in the text. */
+/** An object of a text frame: what `JSON.parse` gave, and where each member is in the text. */
 export class TextMembers {
   private readonly text: string;
   private readonly values: Readonly<Record<string, unknown>>;

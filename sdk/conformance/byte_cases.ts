@@ -75,7 +75,7 @@ const unreadable = (rest: Plain = {}): Plain => ({
 
 /**
  * Messages that an earlier Shield stored, or that are damaged inside. What the Shield wrote of them
- * is there, a GAP stands in place of the payload, and the client goes on.
+ * is there, a GAP is in place of the payload, and the client goes on.
  */
 export const TORN: Readonly<Record<string, readonly [string, Plain]>> = {
   "MSG with an event of a length of 6 bytes": [

@@ -1,6 +1,6 @@
 /**
  * Cases of deltas.json: diffs by the npm package that the Shield uses, diffs by hand that are none, and
- * messages with deltas as one connection hears them. `generate.ts` writes them; nothing is decoded here.
+ * messages with deltas as one connection receives them. `generate.ts` writes them; nothing is decoded here.
  */
 import {
   adler32,
@@ -330,7 +330,7 @@ function stepOf(step: Step): unknown {
   return { hex: toHex(frameOf(step)), expect: { kind: "msg", message: messageOf(step) } };
 }
 
-/** What one connection hears, in order. */
+/** What one connection receives, in order. */
 export function connectionCases(): Plain[] {
   const of = (name: string, steps: readonly Step[], more: Plain) => (
     { name, kind: "connection", ...more, steps: steps.map(stepOf) }

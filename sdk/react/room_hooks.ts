@@ -34,7 +34,7 @@ export function useConnection(): Status {
   return useStore(useClient().connection);
 }
 
-/** The stores of a room, its `publish`, and `use` for all the rest. Does not hear the room. */
+/** The stores of a room, its `publish`, and `use` for all the rest. Does not subscribe to the room. */
 export function useRoom(id: string): RoomStores {
   return useClient().room(id);
 }

@@ -96,7 +96,7 @@ function chunksOf(
 ): ReadableStream<ChatChunk> {
   const reading = new AbortController();
   abort?.addEventListener("abort", () => {
-    // It ends by the bus's word, which every reader hears.
+    // It ends by the bus's word, which every reader receives.
     stopStream(room, id, "stopped by its reader").catch(() => reading.abort());
   });
   return new ReadableStream<ChatChunk>({

@@ -10,7 +10,7 @@ import { relaySocket } from "./options/relay_socket.ts";
 import { PositionKeeper, PositionMemory } from "./pattern/position_keeper.ts";
 
 /**
- * As `connect` of `@arqon/sdk`; but each pattern that the program hears keeps the position of its durable
+ * As `connect` of `@arqon/sdk`; but each pattern that the program receives keeps the position of its durable
  * rooms, 1,000 at most, and after a reconnect each of them goes on there: nothing is missing, and nothing
  * comes twice. Where that cannot be, the loop finds a GAP of that room, with the reason. A GAP of the
  * pattern itself, `message.room === "orders-*"`, is about the rest: rooms that are not durable, and those

@@ -1,6 +1,6 @@
 /**
  * Stores for pages: what happens on the bus as values that React (`@arqon/react`), Vue, Svelte or
- * anything else can show. Without a framework, and without a connection until somebody hears one.
+ * anything else can show. Without a framework, and without a connection until somebody subscribes to one.
  *
  * ```ts
  * import { createClient } from "@arqon/sdk/stores";

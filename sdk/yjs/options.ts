@@ -40,11 +40,11 @@ export interface ProviderOptions {
   readonly throttle_ms?: number;
   /** First wait before what failed is tried again, in ms, then twice as long up to 5 s; default 250. */
   readonly retry_ms?: number;
-  /** Hears every change of `YjsProvider.state`. */
+  /** Receives every change of `YjsProvider.state`. */
   readonly onState?: (state: ProviderState) => void;
-  /** Hears that a change was refused, by a policy or for lack of a grant. It has been taken back then. */
+  /** Learns that a change was refused, by a policy or for lack of a grant. It has been taken back then. */
   readonly onRefused?: (error: ArqonError) => void;
-  /** Hears what went wrong and is tried again, or is no update; default: nobody does. */
+  /** Receives what went wrong and is tried again, or is no update; default: nobody does. */
   readonly onError?: (error: unknown) => void;
   /** Unix ms; default the device's clock. */
   readonly now?: () => number;

@@ -85,7 +85,7 @@ export class YjsProvider {
     doc.on("destroy", this.#end);
   }
 
-  /** How it stands; `onState` hears every change. */
+  /** How it stands; `onState` receives every change. */
   get state(): ProviderState {
     const { unsaved, read_only } = this.#writer;
     return { synced: this.#is_synced, unsaved, read_only };
@@ -227,7 +227,7 @@ export class YjsProvider {
     if (is_due && is_own) this.#compact();
   }
 
-  /** Bytes that are no update are told of and left out, as every reader does. */
+  /** Bytes that are no update are reported and left out, as every reader does. */
   #apply(updates: readonly Uint8Array[]): void {
     for (const update of updates) {
       try {

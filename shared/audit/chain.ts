@@ -1,7 +1,7 @@
 /**
  * Checks that entries of the audit log are a chain: each has the next number and the hash of the one
  * before. What was changed, left out, put in or moved shows at the first entry that does not fit. The
- * end of the log shows nothing by itself: who wants to know whether the newest entries were taken away
+ * end of the log shows nothing on its own: who wants to know whether the newest entries were removed
  * compares with an anchor, a number and hash that were noted before. Pure.
  */
 import { decodeEntry, entryHash, NO_HASH } from "./entry.ts";

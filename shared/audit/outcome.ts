@@ -1,5 +1,5 @@
 /**
- * The outcomes of what the audit log tells of. They stand apart from the entries, so that arq can
+ * The outcomes of what the audit log reports about. They stand apart from the entries, so that arq can
  * name them in its help without loading those.
  */
 

@@ -30,7 +30,7 @@ export class BackupError extends Error {
   override readonly name = "BackupError";
 }
 
-/** What hears how far it is. */
+/** What learns how far it is. */
 export interface PackOptions {
   /** Unix ms. */
   readonly now: () => number;

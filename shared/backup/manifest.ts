@@ -16,7 +16,7 @@ export const MANIFEST_BYTES = 67_108_864;
 const Name = z.string().min(1).max(400);
 const Count = z.int().min(0);
 
-/** One file of a part, as it stands in the archive. */
+/** One file of a part, as it is in the archive. */
 const StoredFile = z.strictObject({
   path: Name,
   size_bytes: Count,

@@ -17,7 +17,7 @@ export const DATA_FILE = "stream.tar.s2";
 /** A file's length stands before its bytes: so much of a snapshot is gathered in memory at a time. */
 const PIECE_BYTES = 16_777_216;
 
-/** What is saved, and who hears of it. */
+/** What is saved, and who learns of it. */
 export interface NatsBackup {
   readonly api: StreamApi;
   /** Of `[platform.registry] kv_bucket`. */

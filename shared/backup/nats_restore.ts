@@ -35,7 +35,7 @@ export async function busStreams(api: StreamApi, schema_bucket: string): Promise
 export async function busAtWork(connection: NatsConnection, listen_ms: number): Promise<string[]> {
   const heard = new Set<string>();
   const { promise: refused, reject } = Promise.withResolvers<never>();
-  // Nobody waits for it any more once the time is over.
+  // Nobody waits for it any longer once the time is over.
   refused.catch(() => {});
   const subscriptions = [everyProcess("beat"), everyProcess("announce")].map((subject) =>
     connection.subscribe(subject, {
@@ -56,7 +56,7 @@ export async function busAtWork(connection: NatsConnection, listen_ms: number): 
   return [...heard].sort();
 }
 
-/** Where to, and who hears of it. */
+/** Where to, and who learns of it. */
 interface NatsRestore {
   readonly api: Pick<StreamApi, "restore" | "remove">;
   readonly head: BackupHead;
@@ -76,7 +76,7 @@ export interface NatsRestores extends Omit<NatsRestore, "done" | "onStream"> {
   readonly left?: readonly string[];
   /** Reads the backup from its beginning. */
   readonly readBackup: (reader: BackupReader) => Promise<void>;
-  /** A stream was cut off, and is begun once more. */
+  /** A stream was cut off, and is begun again. */
   readonly onCutOff: (name: string, problem: string) => Promise<void>;
 }
 

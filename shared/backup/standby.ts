@@ -1,7 +1,7 @@
 /**
  * A second site: the bus's streams as mirrors on other NATS servers, and how they become the streams of a
  * bus when the first site is gone. The servers copy; this makes the mirrors, and remembers in each what
- * its origin was like. Not a failover by itself: nobody here decides that a site is gone.
+ * its origin was like. Not a failover on its own: nobody here decides that a site is gone.
  */
 import { ArqonError } from "@arqon/proto";
 import type { ListedStream, RawConfig, StreamApi } from "./stream_api.ts";
@@ -49,7 +49,7 @@ export interface Synced {
 const metadataOf = ({ metadata }: RawConfig): Readonly<Record<string, string>> =>
   (metadata ?? {}) as Record<string, string>;
 
-/** What the server adds by itself is of that server. */
+/** What the server adds on its own is of that server. */
 const withoutServers = (metadata: Readonly<Record<string, string>>) =>
   Object.fromEntries(Object.entries(metadata).filter(([key]) => !key.startsWith("_nats.")));
 
@@ -67,7 +67,7 @@ function mirrorConfig(origin: RawConfig, domain: string, num_replicas: number): 
     name,
     retention: "limits",
     storage: "file",
-    // A mirror that refuses what its origin has taken would stand still.
+    // A mirror that refuses what its origin has taken would stall.
     discard: "old",
     max_msgs_per_subject,
     max_age,

@@ -68,7 +68,7 @@ interface StreamPage extends Answer {
 }
 
 const CHUNK_BYTES = 131_072;
-/** Restores are told chunk by chunk, each with its answer: larger ones are fewer round trips. */
+/** Restores are reported chunk by chunk, each with its answer: larger ones are fewer round trips. */
 const RESTORE_CHUNK_BYTES = 524_288;
 /** Of a payload, for its subject and headers. */
 const SPARE_BYTES = 1_024;
@@ -246,7 +246,7 @@ export class StreamApi {
         if (done === true) throw failure(stream, "the connection to NATS was lost");
         if (value.data.length === 0) return requireWhole(stream, value);
         yield value.data;
-        // Only now: what waits here unread is bounded by the server's window.
+        // Only now: what is queued here unread is bounded by the server's window.
         value.respond();
       }
     } finally {

@@ -26,7 +26,7 @@ const ORDER: readonly string[] = [
   "KV_ARQON_LOGS",
 ];
 /**
- * Named by nobody, and the younger the better. What a minute of use had while it ran stands in a bucket before: once
+ * Named by nobody, and the younger the better. What a minute of use had while it ran is in a bucket before: once
  * it is over, it is in the stream. The audit log has of each change that it began.
  */
 const LAST: readonly string[] = [

@@ -77,8 +77,8 @@ export class BlockQueue<Block extends WaitingBlock> {
   }
 
   /**
-   * Stores what waits with `put`, tenant by tenant in turn; a tenant whose block is refused waits for the next pass.
-   * Ends early when `isStopped`, or when nothing is taken any more. Resolves with the first refusal.
+   * Stores what is queued with `put`, tenant by tenant in turn; a tenant whose block is refused waits for the next pass.
+   * Ends early when `isStopped`, or when nothing is taken any longer. Resolves with the first refusal.
    */
   async store(
     put: (block: Block) => Promise<void>,

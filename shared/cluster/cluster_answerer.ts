@@ -121,7 +121,7 @@ class SpineAnswerer implements Answerer {
     if (question.to !== undefined && question.to !== node_id) return;
     if (question.of !== undefined && question.of !== kind) return;
     if (this.pending >= ANSWERS_MAX) return this.#refuse(question, "busy");
-    // It waited here or on its way while this process was away: whoever asked has been told that.
+    // It waited here or on its way while this process was stalled: whoever asked has learned that.
     if (this.#options.now() > (question.until_ms ?? Infinity)) {
       return this.#refuse(question, "too late");
     }

@@ -45,7 +45,7 @@ export interface AskOptions extends Wanted {
   /** Is told the answers that are there after so many ms, when some are missing then. */
   readonly early?: { readonly after_ms: number; readonly tell: (soFar: Gathered<unknown>) => void };
   /**
-   * Set for a question that changes something: a process that hears of it more than half a minute
+   * Set for a question that changes something: a process that learns of it more than half a minute
    * late does nothing.
    */
   readonly is_order?: true;
@@ -301,7 +301,7 @@ export class ClusterAsker {
       }
     } catch (error) {
       if (error instanceof RangeError) throw new ArqonError("invalid-settings", error.message);
-      // Nobody will answer: waiting would help nobody, and who asked is told.
+      // Nobody will answer: waiting would help nobody, and who asked is notified.
       log.debug("the cluster was not asked", { question, error });
       if (!asked.expected.has(node_id)) asked.settle();
       for (const expected of asked.expected) if (expected !== node_id) asked.failed.add(expected);
@@ -338,7 +338,7 @@ export class ClusterAsker {
     const { node, kind, problem, parts, bytes } = part;
     if (asked.answers.has(node) || asked.failed.has(node)) return;
     if (problem !== undefined) {
-      // Who asked is told.
+      // Who asked is notified.
       this.#options.log.debug("a process does not answer a question", { node, problem });
       asked.failed.add(node);
       return this.#settleIfDone(asked);

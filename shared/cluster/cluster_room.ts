@@ -1,4 +1,4 @@
-/** What Shields and Brains tell of one room. Strict and bounded: anything on NATS may write it. */
+/** What Shields and Brains report about one room. Strict and bounded: anything on NATS may write it. */
 import { isId } from "@arqon/proto";
 import { z } from "zod";
 
@@ -39,7 +39,7 @@ export const RoomAnswer = z.discriminatedUnion("kind", [
     version: Count.optional(),
   }),
 ]).nullable();
-/** What one process tells of a room. */
+/** What one process reports about a room. */
 export type RoomAnswer = z.output<typeof RoomAnswer>;
 
 /** Rooms that are cut off in an answer, at most. */
@@ -69,13 +69,13 @@ export const CutOffRoom = z.strictObject({
 /** A room that is cut off. */
 export type CutOffRoom = z.output<typeof CutOffRoom>;
 
-/** What one Brain tells of those that it has. */
+/** What one Brain reports about those that it has. */
 export const CutOffAnswer = z.strictObject({
   rooms: z.array(CutOffRoom).max(CUT_OFF_MAX),
   /** How many there are. */
   total: Count,
 });
-/** What one Brain tells of rooms that are cut off. */
+/** What one Brain reports about rooms that are cut off. */
 export type CutOffAnswer = z.output<typeof CutOffAnswer>;
 
 /** Keys of a room's state in an answer, at most. */
@@ -116,7 +116,7 @@ export const RoomStateKey = z.strictObject({
   version: Count.optional(),
 });
 
-/** What the owning Brain tells of a room's state; null from the others. */
+/** What the owning Brain reports about a room's state; null from the others. */
 export const StateAnswer = z.strictObject({
   /** The state; absent: the room has none. */
   document: z.strictObject({
@@ -137,5 +137,5 @@ export const StateAnswer = z.strictObject({
     value: z.string().max(VALUE_UNITS_MAX).optional(),
   }).optional(),
 }).nullable();
-/** What one Brain tells of a room's state. */
+/** What one Brain reports about a room's state. */
 export type StateAnswer = z.output<typeof StateAnswer>;

@@ -122,7 +122,7 @@ export class Sampler {
 }
 
 /**
- * Takes samples until the returned function is called. `onFailure` hears of a sample that could not
+ * Takes samples until the returned function is called. `onFailure` learns of a sample that could not
  * be taken.
  */
 export function startSampler(

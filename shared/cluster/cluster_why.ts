@@ -7,11 +7,11 @@ import { z } from "zod";
 
 /** Messages that one question is about at most, and that one answer names. */
 export const WHY_MESSAGES_MAX = 50;
-/** Connections that one Shield tells of. */
+/** Connections that one Shield reports. */
 const CONNECTIONS_MAX = 200;
-/** Refusals that one Shield tells of. */
+/** Refusals that one Shield reports. */
 export const WHY_REFUSALS_MAX = 100;
-/** Messages that did not reach a connection, by id, that one Shield tells of each. */
+/** Messages that did not reach a connection, by id, that one Shield reports each. */
 export const WHY_MISSED_MAX = 200;
 
 const Id = z.string().refine(isId);
@@ -169,13 +169,13 @@ const ConnectionAccount = z.strictObject({
   began_ms: Time,
   /** Absent: it is open. */
   ended: Ended.optional(),
-  /** Its Shield is not there any more, and did not write how it ended. */
+  /** Its Shield is not there any longer, and did not write how it ended. */
   lost: Lost.optional(),
   /** For each message that was asked for, in that order. */
   outcomes: z.array(Outcome).max(WHY_MESSAGES_MAX),
   room: RoomAccount.optional(),
 });
-/** What a Shield tells of one connection. */
+/** What a Shield reports about one connection. */
 export type ConnectionAccount = z.output<typeof ConnectionAccount>;
 
 const RefusalAccount = z.strictObject({
@@ -191,7 +191,7 @@ const RefusalAccount = z.strictObject({
   reason: Text,
   detail: Text,
 });
-/** A refusal that a Shield tells of. */
+/** A refusal that a Shield reports. */
 export type RefusalAccount = z.output<typeof RefusalAccount>;
 
 /** A message of a durable room that a user has read over HTTP. */
@@ -205,7 +205,7 @@ export const WhyRead = z.strictObject({
 /** A message of a durable room that a user has read over HTTP. */
 export type WhyRead = z.output<typeof WhyRead>;
 
-/** What a Shield tells of a user's, or one connection's, messages. */
+/** What a Shield reports about a user's, or one connection's, messages. */
 export const WhyTold = z.strictObject({
   ...Reach,
   rows: z.array(ConnectionAccount).max(CONNECTIONS_MAX),
@@ -218,7 +218,7 @@ export const WhyTold = z.strictObject({
 export type WhyTold = z.output<typeof WhyTold>;
 export { CONNECTIONS_MAX as WHY_CONNECTIONS_MAX };
 
-/** Messages of a room that one Shield tells of: the first since the time that was asked for. */
+/** Messages of a room that one Shield reports: the first since the time that was asked for. */
 export const WHY_ROOM_MAX = 10_000;
 
 /** Which messages of a room every Shield is asked for: what one has heard another should have. */

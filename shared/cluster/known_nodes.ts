@@ -12,7 +12,7 @@ export const NODES_MAX = 1_024;
 /** What the registry says of a Shield. */
 export interface RegisteredShield {
   readonly node_id: string;
-  /** It is not there any more: for so long nothing can have been heard of it, in ms. Absent: it is there. */
+  /** It is not there any longer: for so long nothing can have been heard of it, in ms. Absent: it is there. */
   readonly over_for_ms?: number;
 }
 
@@ -76,7 +76,7 @@ export class KnownNodes {
   }
 
   /**
-   * Takes note of what the registry says. Returns those that are not there any more: one that was heard of after it
+   * Takes note of what the registry says. Returns those that are not there any longer: one that was heard of after it
    * was over, under its old name, is kept.
    */
   register(shields: readonly RegisteredShield[]): ReadonlySet<string> {

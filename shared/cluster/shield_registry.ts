@@ -17,7 +17,7 @@ export class ShieldRegistry {
     this.#log = log;
   }
 
-  /** Resolves when it was read and told, or cannot be. Undefined: what was told a moment ago holds. Never rejects. */
+  /** Resolves when it was read and told, or cannot be. Undefined: what was reported a moment ago holds. Never rejects. */
   read(tell: (shields: readonly RegisteredShield[]) => void): Promise<void> | undefined {
     if (this.#reading === undefined && performance.now() - this.#read_ms < FRESH_MS) {
       return undefined;

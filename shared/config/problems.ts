@@ -67,7 +67,7 @@ function kind(value: unknown, is_toml: boolean): string {
   return "a table";
 }
 
-/** Full keys elsewhere in the file with this name: a key often stands above its table. */
+/** Full keys elsewhere in the file with this name: a key often is above its table. */
 function elsewhere(node: JsonSchema, name: string, path: TomlPath = []): string[] {
   return Object.entries(node.properties ?? {}).flatMap(([key, child]) => [
     ...(key === name ? [keyText([...path, key])] : []),

@@ -133,7 +133,7 @@ function parsed(text: string): Expr {
     if (expr !== undefined) return expr;
   } catch (error) {
     const message = (error as Error).message.replace(/^<input>:/, "");
-    // The list of all that could stand there says nothing.
+    // The list of all that could be there says nothing.
     refuse(message.split(" but expecting ")[0]!);
   }
   return refuse("it is empty");

@@ -31,7 +31,7 @@ export interface Inspection {
 const TYPES = ["bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type"];
 /** The first characters of operators, which the planner knows beside the functions. */
 const OPERATOR = /^[_!@-]/;
-/** The name in a scope under which no claim is the token's any more: a loop's variable hides it. */
+/** The name in a scope under which no claim is the token's any longer: a loop's variable hides it. */
 const CLAIMS = "claims";
 
 /** Looks through an expression that may use these names, and the functions that `knows` knows. */

@@ -128,7 +128,7 @@ export async function callHook(call: HookCall): Promise<CallAnswer> {
   call.signal?.addEventListener("abort", onAbort);
   if (call.signal?.aborted) onAbort();
   const answer = exchange(call, line);
-  // Who waits is told, unless the call has ended before.
+  // Who waits is notified, unless the call has ended before.
   answer.catch(() => {});
   try {
     return await Promise.race([answer, over]);

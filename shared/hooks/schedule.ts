@@ -15,7 +15,7 @@ const REFUSED_CALLS = 3;
 /** The most that a receiver's `Retry-After` has us wait. */
 export const RETRY_AFTER_MAX_MS = 86_400_000;
 
-/** The answer of a receiver that is gone for good: it is not called any more, and the event waits. */
+/** The answer of a receiver that is gone for good: it is not called any longer, and the event waits. */
 export const GONE = 410;
 
 /** Whether the receiver has it. */

@@ -1,5 +1,5 @@
 /**
- * What stands in a tenant's room of events, for hooks: refusals of policies, budgets that are used up, rooms that
+ * What is in a tenant's room of events, for hooks: refusals of policies, budgets that are used up, rooms that
  * were made or have ended, hooks that were switched off, and how many of them are not there. Form only; Shields
  * write it, and Brains what is of rooms and hooks; the Brain that has a hook reads it.
  */

@@ -65,7 +65,7 @@ export async function writeAnswer(
 }
 
 /**
- * Writes an answer piece by piece; the callbacks hear of each write before and after it. The body's
+ * Writes an answer piece by piece; the callbacks learn of each write before and after it. The body's
  * `cancel` is called when `gone` resolves and when a write fails, which rejects. The connection
  * ends with the answer.
  */

@@ -22,13 +22,13 @@ export interface ByteStream {
 }
 
 /**
- * A connection that also hands over by itself what comes. A read that waits is a promise for each
+ * A connection that also hands over on its own what comes. A read that waits is a promise for each
  * connection, which grows old while the client is silent; waiting this way costs nothing.
  */
 export interface LiveStream extends ByteStream {
   /**
    * Hands everything to the sink from now on: first `early`, which was read before, then what comes.
-   * `read` and `write` are not to be called any more.
+   * `read` and `write` are no longer to be called.
    */
   flow(sink: ByteSink, early: Uint8Array<ArrayBuffer>): void;
   /** Hands over nothing more until `resume`; what comes meanwhile waits at the peer. */
@@ -42,7 +42,7 @@ export interface LiveStream extends ByteStream {
   send(bytes: Uint8Array<ArrayBuffer>): boolean;
 }
 
-/** Hears a `LiveStream`. After the stream was closed here it hears nothing. */
+/** Receives a `LiveStream`. After the stream was closed here it receives nothing. */
 export interface ByteSink {
   /** Bytes have come: those before `end`, which are only there until this returns. */
   arrived(bytes: Uint8Array<ArrayBuffer>, end: number): void;
@@ -52,7 +52,7 @@ export interface ByteSink {
   ended(): void;
 }
 
-/** Whether a stream hands over by itself what comes. */
+/** Whether a stream hands over on its own what comes. */
 export function isLive(stream: ByteStream): stream is LiveStream {
   return "flow" in stream;
 }

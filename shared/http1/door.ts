@@ -42,7 +42,7 @@ export interface DoorOptions {
   readonly onFilesOut: () => void;
   /** Whether accepted connections hold files. */
   readonly holdsFiles: () => boolean;
-  /** Called when nothing is accepted any more, and will not be. */
+  /** Called when nothing is accepted any longer, and will not be. */
   readonly onGone: (error: Error) => void;
   /**
    * For how long nothing could be accepted, or the port not be opened anew, until it is given up;

@@ -41,7 +41,7 @@ export interface UpgradeTaker {
    * is closed when it resolves.
    */
   run(stream: LiveStream, early: Uint8Array<ArrayBuffer>): Promise<void>;
-  /** Called in place of `run` when the peer had gone before it could be told. */
+  /** Called in place of `run` when the peer had gone before it could be notified. */
   lost(): void;
 }
 

@@ -120,7 +120,7 @@ export class HandleStream implements LiveStream {
     else stream.#end();
   }
 
-  /** One request for all writes: it is told which handle has written. */
+  /** One request for all writes: it learns which handle has written. */
   static readonly #request = {
     oncomplete: (problem: number, handle: unknown) => (handle as Owned).stream.#taken(problem),
   };
@@ -185,7 +185,7 @@ export class HandleStream implements LiveStream {
 
   #taken(problem: number, count: number = this.#writing?.length ?? 0): void {
     this.#writing = undefined;
-    // Closing ends writes by itself, and says so.
+    // Closing ends writes on its own, and says so.
     if (this.#closed) return;
     const writer = this.#writer;
     this.#writer = undefined;

@@ -24,7 +24,7 @@ export type Framing =
 /** The head of one request. */
 export interface RequestHead {
   readonly method: string;
-  /** The request's target as it stands in the request line. */
+  /** The request's target as it is in the request line. */
   readonly target: string;
   /** The headers in their order; values without the white space around them. */
   readonly headers: readonly (readonly [name: string, value: string])[];
@@ -157,7 +157,7 @@ function itemsOf(headers: readonly (readonly [string, string])[], name: string):
     .map((item) => item.slice(...trimmed(item, 0)).toLowerCase());
 }
 
-/** All values of a header, whose name is in lower case, as they stand there. */
+/** All values of a header, whose name is in lower case, as they are there. */
 export function valuesOf(headers: readonly (readonly [string, string])[], name: string): string[] {
   return headers.filter(([key]) => key.toLowerCase() === name).map(([, value]) => value);
 }

@@ -59,7 +59,7 @@ export interface BareListenOptions {
    */
   readonly turnAway?: TurnAway | undefined;
   readonly log?: Logger | undefined;
-  /** Called when the listener has died for good; nothing is accepted any more. */
+  /** Called when the listener has died for good; nothing is accepted any longer. */
   readonly onGone: (error: Error) => void;
   readonly now?: () => number;
 }

@@ -161,7 +161,7 @@ export abstract class NodeDoor implements Door {
   }
 
   /**
-   * Wakes the listener. One that once got no descriptor for a connection is told of no further one
+   * Wakes the listener. One that once got no descriptor for a connection is notified of no further one
    * (Deno 2.9), and does not say so. Asked to listen again, it looks at its queue.
    */
   #wake(): void {

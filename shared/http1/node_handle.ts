@@ -24,7 +24,7 @@ export interface NodeHandle {
   listen(backlog: number): number;
 }
 
-/** What is told when a write is done: the problem or 0, and the handle. */
+/** What is reported when a write is done: the problem or 0, and the handle. */
 export interface WriteRequest {
   readonly oncomplete: (problem: number, handle: NodeHandle) => void;
 }

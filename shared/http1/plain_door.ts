@@ -1,5 +1,5 @@
 /**
- * Where connections of clients without TLS are accepted, as bare handles: what waits for a silent
+ * Where connections of clients without TLS are accepted, as bare handles: what is queued for a silent
  * client is then a few bytes, where a read of the runtime's own connections is 1.9 KB of objects. Doors
  * of operators and of native sockets are the runtime's, `door.ts`.
  */

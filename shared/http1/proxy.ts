@@ -46,7 +46,7 @@ export async function readProxyHeader(stream: ByteStream): Promise<ProxySource |
   return sourceOf(head[12], head[13], body);
 }
 
-/** Fills the buffer; `look` is told after each read how much has come, and may throw. */
+/** Fills the buffer; `look` learns after each read how much has come, and may throw. */
 async function fill(
   stream: ByteStream,
   buffer: Uint8Array<ArrayBuffer>,

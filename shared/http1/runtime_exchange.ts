@@ -1,7 +1,7 @@
 /**
  * Requests and answers on one connection by the runtime's own HTTP server, which alone can open its
  * WebSockets on a connection that we have accepted. The counterpart of `exchange.ts`, with the same
- * time limits, as far as they can be kept for a server that reads by itself.
+ * time limits, as far as they can be kept for a server that reads on its own.
  */
 import { isStreamed } from "./answer.ts";
 import type { Arrival } from "./arrivals.ts";
@@ -29,7 +29,7 @@ type ServeHttp = (conn: Deno.Conn) => HttpConnection;
 
 /**
  * The runtime's HTTP on a connection that somebody else accepted; the types of Deno 2 leave it out.
- * `Deno.serve` accepts by itself, and so can neither bound who comes nor survive a lack of files.
+ * `Deno.serve` accepts on its own, and so can neither bound who comes nor survive a lack of files.
  */
 export function runtimeHttp(): ServeHttp {
   const { serveHttp } = Deno as typeof Deno & { serveHttp?: ServeHttp };
@@ -178,7 +178,7 @@ class RuntimeSocket implements RuntimeUpgrade, TakenConnection {
   }
 
   run(): Promise<void> {
-    // From here on the runtime tells of its end, and nobody else has to.
+    // From here on the runtime reports its end, and nobody else has to.
     this.#taker = undefined;
     return this.#over.promise;
   }

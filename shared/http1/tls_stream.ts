@@ -148,8 +148,8 @@ class TlsStream implements LiveStream {
 
   close(): void {
     const socket = this.#socket;
-    // A peer that reads nothing would keep what waits, and the connection, for ever. One that has gone,
-    // and to which nothing was written since, hears no end.
+    // A peer that reads nothing would keep what is queued, and the connection, for ever. One that has gone,
+    // and to which nothing was written since, receives no end.
     const hears = !this.#ended || this.#answered;
     const now = !hears || this.#writer !== undefined;
     this.#sink = undefined;

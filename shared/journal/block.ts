@@ -41,7 +41,7 @@ export interface BlockOwner {
   readonly chain_fuel_limit: number;
 }
 
-/** A stretch without records, as a block tells of it. */
+/** A stretch without records, as a block reports it. */
 export type BlockHole = Omit<JournalHole["hole"], "node" | "tenant">;
 
 /** The beginning of a block, which names nobody but tenant and Shield. */

@@ -1,5 +1,5 @@
 /**
- * Bytes of a block: whole numbers of any size, flags, texts that repeat. What stands where is `block.ts`'s
+ * Bytes of a block: whole numbers of any size, flags, texts that repeat. What is where is `block.ts`'s
  * business, what a record is `record.ts`'s. Pure.
  */
 

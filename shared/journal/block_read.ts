@@ -1,6 +1,6 @@
 /**
  * The decisions of a block, read back from its columns and the sections of its users. A section that nobody can
- * open any more leaves what the columns say. The writing side is `block_rows.ts`. Pure.
+ * open any longer leaves what the columns say. The writing side is `block_rows.ts`. Pure.
  */
 import { type BlockReader, DamagedBlock, readId, readMessageId, TextList } from "./block_bytes.ts";
 import { COLUMNS, FORMS, FROM, HOOKS, POLICY_SHAPE, SHAPE } from "./block_rows.ts";

@@ -1,5 +1,5 @@
 /**
- * How one decision stands in a block: in columns what names nobody, and in the sender's own section
+ * How one decision is in a block: in columns what names nobody, and in the sender's own section
  * everything that identifies somebody, or that somebody or a policy wrote. The section goes with its key.
  * What is around both is `block.ts`. Pure.
  */
@@ -8,7 +8,7 @@ import { TermsWriter } from "./block_terms.ts";
 import type { EntryPayload, JournalEntry } from "./entry.ts";
 import type { JournalRecord, PolicyRecord, Terms } from "./record.ts";
 
-/** Hooks, by the number by which they stand in a block. */
+/** Hooks, by the number by which they are in a block. */
 export const HOOKS = ["on_connect", "on_subscribe", "on_message"] as const;
 /** Forms of payloads, in the same way. */
 export const FORMS = ["none", "kept", "reference", "hash"] as const;
@@ -116,7 +116,7 @@ export class RowWriter {
       this.#at("policy").count(entry.policies.length);
       for (const policy of entry.policies) this.#policy(policy);
     }
-    // Nothing is thrown any more, so the next decision is behind this one.
+    // Nothing is thrown any longer, so the next decision is behind this one.
     this.#time_ms = time_ms;
     this.#chain_version = chain_version ?? this.#chain_version;
     if (offset !== null) this.#offsets.set(entry.room, offset);

@@ -1,5 +1,5 @@
 /**
- * How the terms of a decision stand in a block: what names nobody as texts in a column, each once, and what is
+ * How the terms of a decision are in a block: what names nobody as texts in a column, each once, and what is
  * the sender's own in the sender's section. What is around both is `block_rows.ts` and `block_read.ts`. Pure.
  */
 import type { z } from "zod";
@@ -8,14 +8,14 @@ import { type BlockReader, type BlockWriter, DamagedBlock } from "./block_bytes.
 import { TextList, TextTable } from "./block_bytes.ts";
 import { Terms } from "./record.ts";
 
-/** The parts that many decisions share, in the order in which they stand in the column. */
+/** The parts that many decisions share, in the order in which they are in the column. */
 const Shared = {
   credential: Terms.shape.credential,
   limits: Terms.shape.limits,
   room_class: Terms.shape.room_class,
   mirror: Terms.shape.mirror,
 };
-/** What stands in a column of terms: all but the sender's own. */
+/** What is in a column of terms: all but the sender's own. */
 export type SharedTerms = z.output<z.ZodObject<typeof Shared>>;
 
 const PARTS = Object.keys(Shared) as readonly (keyof SharedTerms)[];

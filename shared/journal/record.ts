@@ -65,7 +65,7 @@ export const PolicyRecord = z.strictObject({
 });
 
 /**
- * The payload of the operation. `kept`: here it is. `reference`: it stands in the room's log at the record's
+ * The payload of the operation. `kept`: here it is. `reference`: it is in the room's log at the record's
  * `offset`, or was found to be gone from there; where a policy replaced it, it is nowhere. `hash`: only what it hashes to. `none`: the hook has none. `erased`: its sender was.
  */
 export const PayloadRecord = z.discriminatedUnion("form", [
@@ -169,7 +169,7 @@ export const JournalRecord = z.strictObject({
   code: Count,
   /** The reason of docs/errors.md, such as `policy-rejected`; "" when allowed. */
   reason: z.string(),
-  /** What the client was told; "" when allowed. */
+  /** What the client received; "" when allowed. */
   message: z.string(),
   schema: SchemaRecord.nullable(),
   /** The version of the tenant's policies; null: no policy was asked. */

@@ -35,7 +35,7 @@ export interface UserKeys {
   ): Promise<readonly UserKey[]>;
   /**
    * The keys of these ids, in their order; undefined for one that was erased. Rejects with
-   * `spine-unavailable` while that cannot be told.
+   * `spine-unavailable` while that cannot be determined.
    */
   forReading(
     tenant_id: string,

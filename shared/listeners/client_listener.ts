@@ -41,7 +41,7 @@ export interface ClientListenerOptions {
   readonly reserve: FileReserve;
   /** A text that nobody can guess, for the listener's own questions. */
   readonly nonce: string;
-  /** Called when nothing is accepted any more, and will not be: the process cannot go on. */
+  /** Called when nothing is accepted any longer, and will not be: the process cannot go on. */
   readonly onGone: (detail: string) => void;
 }
 
@@ -54,7 +54,7 @@ export interface ClientListener extends Listener {
  * Below this path the listener asks itself whether it answers; each process has a path of its own.
  */
 const PROBE_PATH = "/.probe/";
-/** What a client hears for which only reserved files are left. */
+/** What a client receives for which only reserved files are left. */
 const FULL = new ArqonError("at-capacity", "the process may open no more files", {
   retry_after_ms: 1_000,
 });

@@ -12,11 +12,11 @@ import type { Logger } from "../logs/log.ts";
 import { problemResponse } from "../problem.ts";
 import type { TlsPair } from "./tls_reload.ts";
 
-/** How long `close` waits unless it is told otherwise, in ms. */
+/** How long `close` waits unless its caller says otherwise, in ms. */
 const GRACE_MS = 2_000;
 /** How long a client that reads may take, after that, to get its last answer, in ms. */
 const LAST_ANSWER_MS = 500;
-/** The limits of a port of operators, or of a test, unless it is told otherwise. */
+/** The limits of a port of operators, or of a test, unless its caller says otherwise. */
 const LIMITS: DoorLimits = {
   strangers: 64,
   strangers_per_address: 32,

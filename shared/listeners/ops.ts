@@ -36,7 +36,7 @@ export interface OpsOptions {
 /** Longest path that the text of a refusal repeats. */
 const PATH_UNITS = 200;
 
-/** True when nothing stands in the way of serving. */
+/** True when nothing is in the way of serving. */
 export function isReady(report: HealthReport): boolean {
   return Object.values(report.checks).every((check) => check.ok);
 }

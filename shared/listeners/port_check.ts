@@ -64,7 +64,7 @@ function isTaken({ host, port }: Place): boolean {
     Deno.listen({ hostname: host, port }).close();
     return false;
   } catch (error) {
-    // Whatever else is wrong is told by the listener itself.
+    // Whatever else is wrong is reported by the listener itself.
     return error instanceof Deno.errors.AddrInUse;
   }
 }

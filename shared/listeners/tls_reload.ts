@@ -119,7 +119,7 @@ function metricsOf(registry: Registry, part: "shield" | "brain") {
   };
 }
 
-/** Looks until it is disposed of. What was found bad is told once, and looked at again when it changes. */
+/** Looks until it is disposed of. What was found bad is reported once, and looked at again when it changes. */
 export function followTls(options: TlsReloadOptions): Disposable {
   const { read, renew, registry, log, every_ms = EVERY_MS, listener = "client" } = options;
   const { results, end } = metricsOf(registry, options.part ?? "shield");
@@ -142,7 +142,7 @@ export function followTls(options: TlsReloadOptions): Disposable {
       log.info("the TLS certificate was replaced", { listener });
     } catch (error) {
       const problem = error instanceof Error ? error.message : String(error);
-      // A file that is away for a moment is told once, too.
+      // A file that is missing for a moment is reported once, too.
       if (text === "" && seen === problem) return;
       if (text === "") seen = problem;
       results.inc({ listener, result: "refused" });

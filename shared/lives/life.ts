@@ -14,7 +14,7 @@ export type LifePart = typeof LIFE_PARTS[number];
 
 /** How far a part of a Shield had come. */
 const PartMark = z.strictObject({
-  /** Up to when everything that it knew was written, or told as lost, Unix ms. */
+  /** Up to when everything that it knew was written, or reported as lost, Unix ms. */
   until_ms: z.number().min(0),
   /** It ended, and all was. */
   is_over: z.boolean(),
@@ -67,7 +67,7 @@ export const lifeKey = (
 export const encodeMark = (mark: Mark): Uint8Array =>
   new TextEncoder().encode(JSON.stringify(mark));
 
-/** The life that stands there; undefined for what is none. */
+/** The life that is there; undefined for what is none. */
 export function decodeLife({ key, value, age_ms }: KvEntry): Life | undefined {
   const [, node_id = "", began = ""] = key;
   if (!isId(node_id) || !/^[0-9]{1,16}$/.test(began)) return undefined;

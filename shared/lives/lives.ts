@@ -7,7 +7,7 @@ import { decodeLife, type Life, lifeKey, type LifeKind, silentMs } from "./life.
 
 /** The bucket of lives. */
 const LIVES_BUCKET = "ARQON_LIVES";
-/** The most lives that a reader is told of: those that began last. */
+/** The most lives that a reader is notified of: those that began last. */
 const READ_MAX = 1_000;
 /** Lives that are asked for at a time. */
 const AT_A_TIME = 16;

@@ -9,7 +9,7 @@ import type { Lives } from "./lives.ts";
 
 /** How often a Shield says that it lives, in ms. */
 const BEAT_MS = 5_000;
-/** How long the end waits until it is told, in ms, and between two tries. */
+/** How long the end waits until it is reported, in ms, and between two tries. */
 const END_MS = 2_000;
 const AGAIN_MS = 100;
 /** How often lives that are too old are looked for, in ms. */
@@ -78,7 +78,7 @@ export class OwnLife {
     return this.#options.lives;
   }
 
-  /** From now on the end of that part is told. `until_ms`: up to when all that it knew is written, Unix ms. */
+  /** From now on the end of that part is reported. `until_ms`: up to when all that it knew is written, Unix ms. */
   begin(part: LifePart, until_ms: () => number): LivingPart {
     this.#parts.set(part, () => ({ until_ms: Math.max(0, until_ms()), is_over: false }));
     if (this.#beats === undefined) {

@@ -1,5 +1,5 @@
 /**
- * Lines on their way to a reader that may be slow, stand still or be gone: nobody waits for it. A bounded number of
+ * Lines on their way to a reader that may be slow, stall or be gone: nobody waits for it. A bounded number of
  * characters waits; what is beyond is dropped and counted. Where the lines go is an argument.
  */
 

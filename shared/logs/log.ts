@@ -24,7 +24,7 @@ export interface Logger {
   error(msg: string, fields?: LogFields): void;
   /**
    * As `info`, for lines that are a sample: nobody misses one, so those beyond the rate are left
-   * out without a word. True when it was written.
+   * out silently. True when it was written.
    */
   sample(msg: string, fields?: LogFields): boolean;
   /** A logger that adds these fields to every line; a field of the line itself wins. */

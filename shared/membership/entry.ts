@@ -1,5 +1,5 @@
 /**
- * What stands in the room of members of a room: who came and went, one event each, and now and then
+ * What is in the room of members of a room: who came and went, one event each, and now and then
  * lists of everybody who is there. Pure form, for who writes (the Brain) and who reads (`arq`, pages);
  * what follows from a row of them is `book.ts`.
  */
@@ -58,7 +58,7 @@ const Present = z.looseObject({
   list: z.array(Member),
 });
 
-/** What stands there, by the event's type. */
+/** What is there, by the event's type. */
 export type MembershipEntry =
   | { readonly type: "joined"; readonly data: z.output<typeof Joined> }
   | { readonly type: "left"; readonly data: z.output<typeof Left> }

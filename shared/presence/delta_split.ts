@@ -13,14 +13,14 @@ const OVERHEAD_BYTES = 256;
 
 /** What must not be cut: an entry, a removed counter, or both at once, which is an update. */
 interface Unit {
-  /** The unit's counter. What ended right before an entry is told with it. */
+  /** The unit's counter. What ended right before an entry is reported with it. */
   readonly at: number;
   readonly entry: Entry | undefined;
   readonly removed: readonly number[];
 }
 
 /**
- * At which counter each removed one is told: at the latest at which so many things can have ended,
+ * At which counter each removed one is reported: at the latest at which so many things can have ended,
  * so never before its end, and that of an update not before the entry that takes its place.
  */
 function endsOf({ start, end, entries, removed }: Delta): number[] {

@@ -27,7 +27,7 @@ export interface Emitter {
   readonly term: number;
 }
 
-/** A room and where somebody stands in it; `emitter` undefined: nowhere yet. */
+/** A room and where somebody is in it; `emitter` undefined: nowhere yet. */
 export interface RoomPosition {
   readonly tenant_id: string;
   readonly room_id: string;
@@ -155,6 +155,6 @@ export interface PresencePort {
    * must not be changed afterwards, by either side.
    */
   readonly send: (subject: Subject, message: ClusterMessage) => void;
-  /** Hears another subject (a room's) until the returned function is called. */
+  /** Receives another subject (a room's) until the returned function is called. */
   readonly listen: (subject: Subject) => () => void;
 }

@@ -4,7 +4,7 @@
  * Pure and without a clock: who is alive is `liveness.ts`, who asks whom is `shield` and `brain`.
  *
  * A state is used linearly: a call changes it in place, at the cost of the change and not of the
- * state, and returns it; what was passed in must not be used any more.
+ * state, and returns it; what was passed in must no longer be used.
  */
 import { emptyDraft } from "./delta.ts";
 import { createGenerations } from "./generations.ts";

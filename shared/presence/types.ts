@@ -25,7 +25,7 @@ export type MemberInput = Omit<Entry, "counter" | "joined_ms" | "changed_ms">;
 
 /**
  * What one writer did: covers the counters after `start` up to `end`, and besides these those in
- * `removed` (an entry born before `start` that has ended since). Counters of removed entries and
+ * `removed` (an entry created before `start` that has ended since). Counters of removed entries and
  * entries are disjoint.
  */
 export interface Delta {

@@ -307,7 +307,7 @@ export function readRoomTag(reader: WireReader, shared: Shared): Tag {
   return { writer: required(writer, 1, ROOM_TAG), counter };
 }
 
-/** Where somebody stands in a room. */
+/** Where somebody is in a room. */
 export function readPosition(reader: WireReader): RoomPosition {
   let tenant_id = "", room_id = "", emitter: Emitter | undefined, sequence = 0, seen = 0;
   while (reader.pos < reader.end) {

@@ -1,5 +1,5 @@
 /**
- * Reads who has left and may not stand in a room's journal of members, and the answer. Which kind a message is on the
+ * Reads who has left and may not be in a room's journal of members, and the answer. Which kind a message is on the
  * wire is `wire.ts`, the other kinds are `wire_read.ts`.
  */
 import { type FieldNames, seenOnce, skipField, type WireReader } from "@arqon/proto";
@@ -44,7 +44,7 @@ function readMissed(reader: WireReader): MissedStays {
   return { tenant_id, room_id, count, from_ms, to_ms };
 }
 
-/** Reads who has left and may not stand in a journal. */
+/** Reads who has left and may not be in a journal. */
 export function readStays(reader: WireReader, shared: Shared): Stays {
   const stays: Stay[] = [];
   const missed: MissedStays[] = [];
@@ -57,7 +57,7 @@ export function readStays(reader: WireReader, shared: Shared): Stays {
   return { kind: "stays", stays, missed };
 }
 
-/** Reads the answer: what stands there. */
+/** Reads the answer: what is there. */
 export function readStaysWritten(reader: WireReader, shared: Shared): StaysWritten {
   const stays: Tag[] = [];
   const missed: MissedStays[] = [];

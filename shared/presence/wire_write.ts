@@ -209,7 +209,7 @@ export function writeHello(out: WireWriter, message: Hello): void {
   out.text(1, message.from);
 }
 
-/** Writes who has left and may not stand in a journal. */
+/** Writes who has left and may not be in a journal. */
 export function writeStays(out: WireWriter, message: Stays): void {
   for (const stay of message.stays) {
     const mark = out.open(1);
@@ -220,7 +220,7 @@ export function writeStays(out: WireWriter, message: Stays): void {
   for (const missed of message.missed) writeMissed(out, 2, missed);
 }
 
-/** Writes the answer: what stands there. */
+/** Writes the answer: what is there. */
 export function writeStaysWritten(out: WireWriter, message: StaysWritten): void {
   for (const tag of message.stays) writeTag(out, 1, tag);
   for (const missed of message.missed) writeMissed(out, 2, missed);

@@ -39,7 +39,7 @@ const FLUSH_MS = 1_000;
  */
 export function writeStderr(line: string): boolean {
   if (!is_ending) return lines.write(line);
-  // Nothing runs after this. While older lines wait, their reader stands still.
+  // Nothing runs after this. While older lines wait, their reader stalls.
   if (lines.is_idle) writeLast(new TextEncoder().encode(line));
   return lines.is_idle;
 }
@@ -52,7 +52,7 @@ function writeLast(bytes: Uint8Array): void {
   }
 }
 
-/** Resolves when all log lines are written. A reader that stands still is not waited for. */
+/** Resolves when all log lines are written. A reader that stalls is not waited for. */
 export const flushStderr = (): Promise<void> => lines.flush(FLUSH_MS);
 
 let collected: Logger | undefined;
@@ -278,7 +278,7 @@ export function exitWhileStarting(stopping: Promise<unknown>, log: Logger): () =
 }
 
 /**
- * Ends the process, as failed, when it has not ended by itself within `timeout_ms`: whatever a
+ * Ends the process, as failed, when it has not ended on its own within `timeout_ms`: whatever a
  * drain waits for, a supervisor must not have to kill it.
  */
 export function stopWithin(program: string, timeout_ms: number): void {

@@ -99,7 +99,7 @@ export function headersIn(text: string): Record<string, string> {
 
 /**
  * A value made of one or more files, made anew each time that it is asked for. The first time it
- * has to be good. Later, the last good value is used while a file is away or not what it should be.
+ * has to be good. Later, the last good value is used while a file is missing or not what it should be.
  */
 export class RenewedSecret<T> {
   readonly #load: () => T;

@@ -40,7 +40,7 @@ export function hasFuel(bucket: FuelBucket, now_ms: number): boolean {
   return bucket.fuel > 0;
 }
 
-/** In how many ms nothing is owed any more; 0: a call may run now. */
+/** In how many ms nothing is owed any longer; 0: a call may run now. */
 function fuelWait(bucket: FuelBucket, now_ms: number): number {
   if (hasFuel(bucket, now_ms)) return 0;
   return Math.max(1, Math.ceil(-bucket.fuel / bucket.per_second * 1_000));

@@ -1,5 +1,5 @@
 /**
- * A ban as it stands in the bucket `ARQON_BANS`: the Brain writes it, every Shield watches. Only the
+ * A ban as it is in the bucket `ARQON_BANS`: the Brain writes it, every Shield watches. Only the
  * stored form; who may ban is the Brain's business, what a ban does is `shield/auth/bans.ts`.
  */
 import { isId } from "@arqon/proto";

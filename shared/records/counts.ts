@@ -1,4 +1,4 @@
-/** What is counted of a tenant's use, as plain numbers. In which units it is told, and what it costs, is `units.ts`. */
+/** What is counted of a tenant's use, as plain numbers. In which units it is reported, and what it costs, is `units.ts`. */
 
 /** The counts as they are kept: whole numbers that only grow within a minute, in this order. */
 export const COUNTERS = [

@@ -1,5 +1,5 @@
 /**
- * What is stored of a hook in the bucket `ARQON_HOOKS`: under `[tenant, hook]` since when it hears and whether
+ * What is stored of a hook in the bucket `ARQON_HOOKS`: under `[tenant, hook]` since when it receives and whether
  * it is paused; below that, for each room, how far it has come (`room`), and what was given up (`dead`).
  * A hook that a tenant has set at run time is in its document. Form and keys only; who writes it is
  * `brain/hooks/`, and what admins ask for the Shield.
@@ -24,7 +24,7 @@ const Document = z.looseObject({
   format: z.literal(1),
   /** Where it begins in rooms without a position of their own; absent: no Brain has had it yet. */
   since: Position.optional(),
-  /** What a tenant has set; absent: the hook is in the configuration, or nowhere any more. */
+  /** What a tenant has set; absent: the hook is in the configuration, or nowhere any longer. */
   spec: TenantHook.optional(),
   paused: z.boolean().default(false),
   /** Why the bus has paused it; absent: somebody has, or nobody. */
@@ -56,7 +56,7 @@ const Dead = z.looseObject({
   problem: z.string(),
   body: z.string(),
 });
-/** An event for which the hook is not called any more. */
+/** An event for which the hook is not called any longer. */
 export type DeadLetter = z.output<typeof Dead>;
 
 const decoder = new TextDecoder();

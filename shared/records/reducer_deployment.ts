@@ -29,7 +29,7 @@ const Document = z.looseObject({
   current: Deployed,
   /** The newest first. */
   before: z.array(Deployed),
-  /** Every module that is stored for the class, once: those that nobody needs any more are removed. */
+  /** Every module that is stored for the class, once: those that nobody needs any longer are removed. */
   modules: z.array(sha256),
 });
 

@@ -1,7 +1,7 @@
 /**
  * The snapshots that are kept of a room with a reducer: after which entry each was made, when by the room's clock,
  * and where the log goes on from it. One object of the store of snapshots, named by the room's record; so a Brain
- * that is not the owner any more replaces none that counts. Pure.
+ * that is no longer the owner replaces none that counts. Pure.
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";

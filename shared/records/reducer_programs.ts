@@ -27,7 +27,7 @@ export interface RoomPrograms {
   readonly named: readonly NotedProgram[];
 }
 
-/** Programs that a record tells of at most: those of older entries are to be read in the log. */
+/** Programs that a record reports at most: those of older entries are to be read in the log. */
 const NAMED_MAX = 256;
 
 /** Of a room without entries. */

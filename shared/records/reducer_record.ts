@@ -20,7 +20,7 @@ const Record = z.looseObject({
   snapshot: z.string(),
   /** The one before it, which a backup that is under way may name; "": none. */
   previous: z.string(),
-  /** The object that tells of all snapshots (`reducer_points.ts`); "": none. Absent in what was stored before. */
+  /** The object that reports all snapshots (`reducer_points.ts`); "": none. Absent in what was stored before. */
   points: z.string().default(""),
   /** The last entry in it. */
   offset: whole,
@@ -47,7 +47,7 @@ const Record = z.looseObject({
   programs: StoredPrograms.optional(),
   /** The program that could not migrate the room, and the number of its deploy; absent: none. */
   refused: z.object({ program: z.string(), deploy: whole }).optional(),
-  /** The timer that a Brain has taken up that did not run it before; absent: none. */
+  /** The timer that a Brain has claimed that did not run it before; absent: none. */
   taken: z.object({
     ...{ by: z.string(), again: z.boolean(), key: z.string(), at_ms: z.number() },
     program: z.string(),

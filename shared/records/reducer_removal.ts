@@ -1,6 +1,6 @@
 /**
  * Which modules of reducers are being removed, so that nobody begins to need one meanwhile: one document in the bucket
- * `ARQON_REDUCERS`. A Brain writes it, looks once more who needs a module, and removes it then; who is about to need
+ * `ARQON_REDUCERS`. A Brain writes it, looks again who needs a module, and removes it then; who is about to need
  * one notes that first, and reads this. So at least one of the two sees the other. Pure.
  */
 import { z } from "zod";

@@ -11,7 +11,7 @@ const TRACE_ID_BYTES = 32;
 const TRACE_ID_FIELD = [0x0a, TRACE_ID_BYTES] as const;
 
 /**
- * 32 bits of FNV-1a over the ASCII of a trace id, mixed once more: clients may count their trace
+ * 32 bits of FNV-1a over the ASCII of a trace id, mixed again: clients may count their trace
  * ids up, and FNV alone leaves neighbours near each other.
  */
 function hash(trace_id: Uint8Array, start?: number, end?: number): number {
@@ -26,7 +26,7 @@ export function isTapped(trace_id: Uint8Array, fraction: number): boolean {
   return hash(trace_id) < fraction * 2 ** 32;
 }
 
-/** Whether an envelope's trace is tapped; it stands in the leading bytes of most. Throws DecodeError. */
+/** Whether an envelope's trace is tapped; it is in the leading bytes of most. Throws DecodeError. */
 export function isEnvelopeTapped(envelope: Uint8Array, fraction: number): boolean {
   const [tag, length] = TRACE_ID_FIELD;
   const end = 2 + TRACE_ID_BYTES;

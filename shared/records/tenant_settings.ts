@@ -64,7 +64,7 @@ const Pending = z.looseObject({
 /** An apply that is under way. */
 export type PendingApply = z.output<typeof Pending>;
 
-/** The last apply that was made: what was in force then, so that changes by hand since can be told. */
+/** The last apply that was made: what was in force then, so that changes by hand since can be reported. */
 const Applied = z.looseObject({
   id: ApplyId,
   by: z.string(),

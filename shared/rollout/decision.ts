@@ -70,7 +70,7 @@ function brokenBy(rollout: Rollout, { reports }: Seen, now_ms: number): Rollout 
     const breach = firstBreach(conditions, tallies);
     if (breach === undefined) continue;
     const { condition, policy, found, samples } = breach;
-    const why = `${condition} was not held by ${policy}: ${found}`;
+    const why = `${condition} was violated by ${policy}: ${found}`;
     return returned(rollout, now_ms, why, { condition, policy, samples: [...samples], tallies });
   }
   return undefined;

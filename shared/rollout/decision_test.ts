@@ -102,7 +102,7 @@ Deno.test("a breach, a module that one Shield refuses and a change by hand retur
     assert.ok(typeof breach === "object");
     assert.equal(breach.state, "returned");
     assert.equal(breach.ended?.condition, "refused>0.1%");
-    assert.match(breach.ended?.why ?? "", /was not held by no-spam: 2 of 19 messages/);
+    assert.match(breach.ended?.why ?? "", /was violated by no-spam: 2 of 19 messages/);
     for (const kind of ["refused", "superseded"] as const) {
       const seen = seenOf(reportOf(), reportOf({ problem: { kind, detail: "no such export" } }));
       const ended = waitsOf(rollout, seen, 1);

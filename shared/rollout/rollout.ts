@@ -35,7 +35,7 @@ const Ended = z.looseObject({
   /** Unix ms. */
   at_ms: Count,
   why: Words,
-  /** What was not held; absent: it ended for another reason. */
+  /** The violated condition; absent: it ended for another reason. */
   condition: z.string().max(64).optional(),
   policy: z.string().max(64).optional(),
   samples: z.array(Sample).max(ENDED_SAMPLES_MAX).default([]),

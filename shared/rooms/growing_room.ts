@@ -1,5 +1,5 @@
 /**
- * The room in which the pieces of a durable room's growing messages are told: its name, and whose it is. Pure;
+ * The room in which the pieces of a durable room's growing messages are reported: its name, and whose it is. Pure;
  * what a growing message is, and who tells its pieces, is `shield/growing/`.
  */
 

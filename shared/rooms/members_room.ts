@@ -1,5 +1,5 @@
 /**
- * The room in which a room's membership is kept: its name, and who has it. Pure; what stands in it is
+ * The room in which a room's membership is kept: its name, and who has it. Pure; what is in it is
  * `shared/membership/`, who writes it the Brain.
  */
 
@@ -15,7 +15,7 @@ export function membersRoomOf(room_id: string): string | undefined {
   return room_id.length <= RECORDED_UNITS_MAX ? `${room_id}${MEMBERS_SUFFIX}` : undefined;
 }
 
-/** The room whose membership stands in this one; undefined: it is a room like any other. */
+/** The room whose membership is in this one; undefined: it is a room like any other. */
 export function recordedRoomOf(room_id: string): string | undefined {
   if (!room_id.endsWith(MEMBERS_SUFFIX) || room_id.length === MEMBERS_SUFFIX.length) {
     return undefined;

@@ -1,5 +1,5 @@
 /**
- * The room in which the log of a room with a reducer stands: its name, and whose it is. Pure; what stands in it is
+ * The room in which the log of a room with a reducer stands: its name, and whose it is. Pure; what is in it is
  * `brain/reducers/log/`. Nobody but the bus writes there, and no client reads it: what others asked for is in it.
  */
 
@@ -15,7 +15,7 @@ export function reducerRoomOf(room_id: string): string | undefined {
   return room_id.length <= REDUCED_UNITS_MAX ? `${room_id}${REDUCER_SUFFIX}` : undefined;
 }
 
-/** The room whose log stands in this one; undefined: it is a room like any other. */
+/** The room whose log is in this one; undefined: it is a room like any other. */
 export function reducedRoomOf(room_id: string): string | undefined {
   if (!room_id.endsWith(REDUCER_SUFFIX) || room_id.length === REDUCER_SUFFIX.length) {
     return undefined;

@@ -1,7 +1,7 @@
 /**
- * The rooms whose names the bus keeps for itself: beside a room, what is told or kept of it, and one of the tenant. Who
+ * The rooms whose names the bus keeps for itself: beside a room, what is reported or kept of it, and one of the tenant. Who
  * may read them is said here, once: the grants, bans and policies of the room beside which it is. Nobody but the bus
- * publishes to any of them, and no pattern hears one. Pure; what stands in a room is its own module's.
+ * publishes to any of them, and no pattern receives one. Pure; what is in a room is its own module's.
  */
 import { EVENTS_ROOM } from "./events_room.ts";
 import { growingRoomOf, grownRoomOf } from "./growing_room.ts";
@@ -20,7 +20,7 @@ export interface ReservedRoom {
 interface Kind extends Pick<ReservedRoom, "grants"> {
   /** The room beside which one of this name would be. */
   readonly of: (room_id: string) => string | undefined;
-  /** The reserved room beside this one, where clients hear it. */
+  /** The reserved room beside this one, where clients receive it. */
   readonly beside?: (room_id: string) => string | undefined;
 }
 
@@ -28,13 +28,13 @@ interface Kind extends Pick<ReservedRoom, "grants"> {
 const KINDS: readonly Kind[] = [
   // To read who came and went is to see who is in the room.
   { of: recordedRoomOf, beside: membersRoomOf, grants: ["subscribe", "presence"] },
-  // Who may hear the messages may hear them grow, and see what values change.
+  // Who may receive the messages may receive them grow, and see what values change.
   { of: grownRoomOf, beside: growingRoomOf, grants: ["subscribe"] },
   { of: valuedRoomOf, beside: valuesRoomOf, grants: ["subscribe"] },
   // What others asked a reducer for.
   { of: reducedRoomOf, grants: undefined },
 ];
-/** What stands there is for hooks. */
+/** What is there is for hooks. */
 const EVENTS: ReservedRoom = { of: undefined, grants: undefined };
 
 /** What is reserved about a room; undefined: it is a room like any other. */
@@ -58,7 +58,7 @@ export function judgedRoomOf(room_id: string): string {
   return of === undefined ? room_id : judgedRoomOf(of);
 }
 
-/** The reserved rooms beside a room that clients hear. */
+/** The reserved rooms beside a room that clients receive. */
 export function heardBeside(room_id: string): string[] {
   return KINDS.map(({ beside }) => beside?.(room_id)).filter((room) => room !== undefined);
 }

@@ -29,11 +29,11 @@ export interface RoomClass {
   readonly slow_reader: SlowReader;
   /** The most members of a room; undefined: the config's `members_per_room`. */
   readonly max_members: number | undefined;
-  /** Whether publishers hear their own messages. */
+  /** Whether publishers receive their own messages. */
   readonly echo: boolean;
   /** Who may keep what the room's stream says over HTTP. */
   readonly http_cache: HttpCache;
-  /** What subscribers may hear, in CEL; undefined: everything. */
+  /** What subscribers may receive, in CEL; undefined: everything. */
   readonly filter: string | undefined;
   /** In what form a message goes to those who asked for deltas. */
   readonly delta: DeltaForm;
@@ -90,7 +90,7 @@ export const DEFAULT_CLASS: OwnedClass = Object.freeze({
   journal_payload: undefined,
 });
 
-/** The class of rooms in which pieces of growing messages are told: they pass, and are kept elsewhere. */
+/** The class of rooms in which pieces of growing messages are reported: they pass, and are kept elsewhere. */
 export const GROWING_CLASS: OwnedClass = Object.freeze({
   ...DEFAULT_CLASS,
   presence: false,
@@ -107,7 +107,7 @@ const REDUCER_HISTORY_MIN = 10_000;
 /** And for so long, which is how long a bus may be off after it was killed. */
 const REDUCER_TTL_MIN_SECONDS = 604_800;
 
-/** Who hears an event of a reducer: whoever its `x-to` is about, if it has one. */
+/** Who receives an event of a reducer: whoever its `x-to` is about, if it has one. */
 const TO_FILTER = `(!("x-to" in headers) || ("sub" in claims && headers["x-to"] == "user:" + ` +
   `string(claims.sub)) || ("role" in claims && headers["x-to"] == "role:" + string(claims.role)))`;
 

@@ -1,6 +1,6 @@
 /**
- * The room in which changes of a room's visible values are told, where its reducer's class shows some: its name, and
- * whose it is. Pure; what stands in it is `brain/reducers/visible/`. Nobody but the bus writes there.
+ * The room in which changes of a room's visible values are reported, where its reducer's class shows some: its name, and
+ * whose it is. Pure; what is in it is `brain/reducers/visible/`. Nobody but the bus writes there.
  */
 import { grownRoomOf } from "./growing_room.ts";
 

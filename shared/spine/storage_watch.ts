@@ -96,7 +96,7 @@ function registerGauges(registry: Registry, wish: StorageWish, last: () => Stora
 /**
  * Registers the gauges, and asks from now on until it is disposed; the timer does not keep the process
  * alive. Rejects with `spine-unavailable` when more is promised than there is and
- * `[nats] on_storage_short` says so, or when nobody can tell then.
+ * `[nats] on_storage_short` says so, or when that is unknown then.
  */
 export async function watchStorage(options: StorageWatchOptions): Promise<Disposable> {
   const { spine, config, registry, log, interval_ms = WATCH_MS } = options;
@@ -115,7 +115,7 @@ export async function watchStorage(options: StorageWatchOptions): Promise<Dispos
     asking = true;
     try {
       const problem = await look();
-      // Its figures change; that there is one is told once.
+      // Its figures change; that there is one is reported once.
       if (problem !== undefined && !told) log.warn("there is too little storage", { problem });
       told = problem !== undefined;
     } catch (error) {

@@ -49,7 +49,7 @@ export interface EntryTable<Named extends InTenant, Held extends object> {
   keep(wanted: (held: Held) => boolean): void;
 }
 
-/** What could not be taken up: an entry that cannot be read, or one that does not fit. */
+/** What could not be applied: an entry that cannot be read, or one that does not fit. */
 export type EntryProblem = "malformed" | "unheld";
 
 /** What a watched bucket needs. */
@@ -67,7 +67,7 @@ export interface WatchedBucketOptions<Named extends InTenant, Held extends objec
   readonly max: number;
   readonly reader: EntryReader<Named, Held>;
   readonly table: EntryTable<Named, Held>;
-  /** Called for each entry in force, also for one that did not fit or was told before. */
+  /** Called for each entry in force, also for one that did not fit or was reported before. */
   readonly onPut: (named: Named, held: Held) => void;
   /** Counts. */
   readonly onProblem: (problem: EntryProblem) => void;
@@ -95,7 +95,7 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
   #watch: KvWatch | undefined;
   /** The newest revision that this watch has told: an older copy of the bucket gives revisions again. */
   #told = 0;
-  /** The revisions, by key, that were taken up and not told yet; as many as there are writes under way. */
+  /** The revisions, by key, that were applied and not reported yet; as many as there are writes under way. */
   readonly #taken = new Map<string, number>();
   #listing: Listing<Held> | undefined;
 
@@ -218,8 +218,8 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
   }
 
   /**
-   * Watches anew, from a listing on; what was held stays in force meanwhile. The engine would relist by
-   * itself, but not say when it is done.
+   * Watches anew, from a listing on; what was held stays in force meanwhile. The engine would relist
+   * automatically, but not say when it is done.
    */
   #list(): void {
     const { bucket, log } = this.#options;
@@ -261,7 +261,7 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
     if (!this.#isOvertaken(key, revision)) this.#takeUp(change);
   }
 
-  /** Whether a later revision of the key was taken up before it was told. */
+  /** Whether a later revision of the key was applied before it was reported. */
   #isOvertaken(key: KvKey, revision: number): boolean {
     if (this.#taken.size === 0) return false;
     const place = JSON.stringify(key);

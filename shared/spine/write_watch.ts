@@ -77,7 +77,7 @@ class Watch implements WriteWatch {
 
   async #ask(): Promise<void> {
     const { spine, log } = this.#options;
-    // Without a connection nothing is known of the storage; that is told elsewhere.
+    // Without a connection nothing is known of the storage; that is reported elsewhere.
     if (spine.status.state !== "connected") return;
     try {
       await spine.proveStorage(this.#has_failed ? ASK_AGAIN_BYTES : ASK_BYTES);

@@ -131,7 +131,7 @@ export function parseApiSubject(
   return is_shaped && isId(tenant_id) && isId(room_id) ? { tenant_id, room_id, verb } : undefined;
 }
 
-/** What every process of the cluster hears of presence: a node or Brain id in place of the last token. */
+/** What every process of the cluster learns of presence: a node or Brain id in place of the last token. */
 const CLUSTER = {
   /** Shield → Brains: what its members did, and that it lives. */
   announce: "sys.presence.announce",

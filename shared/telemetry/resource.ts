@@ -37,7 +37,7 @@ export interface OtlpTarget {
   readonly timeoutMillis: number;
 }
 
-/** How the file of `headers_file` is read, and who hears that it cannot be any more. */
+/** How the file of `headers_file` is read, and who learns that it can no longer be. */
 export interface HeadersSource {
   readonly read: ReadFile;
   readonly log?: Logger;

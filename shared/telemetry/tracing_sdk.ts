@@ -247,7 +247,7 @@ function samplerOptions(telemetry: TracingOptions["telemetry"]): SamplerOptions 
   };
 }
 
-/** Starts it. Sends nothing by itself: only what spans begin and end. */
+/** Starts it. Sends nothing on its own: only what spans begin and end. */
 export function openTracing(options: TracingOptions, target: OtlpTarget): Tracing {
   const { telemetry, resource, registry, now_ms } = options;
   const ids = new Ids();

@@ -1,5 +1,5 @@
 /**
- * What is there only later, told in the very turn in which it is: a promise tells of it by another turn of
+ * What is there only later, told in the very turn in which it is: a promise reports about it by another turn of
  * microtasks, and so does each step behind it. One waits for it. Who does not mind awaits it like a promise.
  */
 

@@ -91,7 +91,7 @@ function append<T>(waiting: Waiting<T>, lane: Lane<T>): void {
   waiting.heap.add(lane);
 }
 
-/** Takes note that a tenant that was waiting has no items any more. */
+/** Takes note that a tenant that was waiting has no items any longer. */
 function rest<T>(waiting: Waiting<T>, lane: Lane<T>): void {
   waiting.heap.remove(lane);
   if (waiting.lanes.size > IDLE_LANES) waiting.lanes.delete(lane.tenant_id);

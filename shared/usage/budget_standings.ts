@@ -46,7 +46,7 @@ interface Held extends Standing {
   states: readonly BudgetState[];
   holding: BudgetState | undefined;
   is_known: boolean;
-  /** Readings of it, one after the other; what fails is told whoever asked. */
+  /** Readings of it, one after the other; what fails is reported to whoever asked. */
   reading: Promise<void>;
 }
 
@@ -76,7 +76,7 @@ export class BudgetStandings {
   /** Puts the budgets into force that the configuration has now. */
   renew(): void {
     this.#sort();
-    // Also those that have none any more, which may be held back.
+    // Also those that have none any longer, which may be held back.
     for (const tenant_id of this.#tenants.keys()) this.ask(tenant_id);
     this.tick();
   }
@@ -101,7 +101,7 @@ export class BudgetStandings {
     return held;
   }
 
-  /** Begins to read a tenant's budgets. What fails is told, and tried again, by the next pass. */
+  /** Begins to read a tenant's budgets. What fails is reported, and tried again, by the next pass. */
   ask(tenant_id: string): void {
     this.#read(tenant_id).catch(() => {});
   }

@@ -69,7 +69,7 @@ export class DayTotals implements UseSink {
     const first = Math.floor(begin_ms / MINUTE_MS / DAY_MINUTES);
     for (const day of this.#days.keys()) if (day < first) this.#days.delete(day);
     for (const [life, minutes] of this.#lives) {
-      // A killed Shield's last minute may still stand among those that run, but is not asked for any more.
+      // A killed Shield's last minute may still stand among those that run, but is no longer asked for.
       if (minutes.every(({ minute }) => minute < first * DAY_MINUTES)) this.#lives.delete(life);
     }
   }

@@ -7,7 +7,7 @@ import type { BlockStore } from "../spine/contract/block_store.ts";
 import { turn } from "../turns/next_turn.ts";
 import { decodeFold, foldedBy } from "./fold.ts";
 import { readStoredUse, toldIn } from "./stored_use.ts";
-import type { UsagePlace } from "./place.ts";
+import type { UsageStores } from "./usage_stores.ts";
 import { CLOCKS_MS, readRunning } from "./running.ts";
 import { periodAt, type UsedCounts } from "./budget.ts";
 import { DayTotals } from "./budget_totals.ts";
@@ -17,13 +17,13 @@ const PAGE_BLOCKS = 512;
 /** The use of one tenant, as far as it has been read. */
 export class TenantUsed {
   readonly #tenant_id: string;
-  readonly #place: UsagePlace;
+  readonly #place: UsageStores;
   #totals = new DayTotals();
   /** What came before is forgotten, Unix ms. */
   #begin_ms = 0;
   #after: number | undefined;
 
-  constructor(tenant_id: string, place: UsagePlace) {
+  constructor(tenant_id: string, place: UsageStores) {
     this.#tenant_id = tenant_id;
     this.#place = place;
   }

@@ -1,6 +1,6 @@
 /**
  * Marks by which Brains say that budgets of a tenant are used up, in the bucket of running minutes: Brains may not write
- * the audit log, so a Shield that hears of it looks, and tells of it (`shield/usage/budget_told.ts`).
+ * the audit log, so a Shield that learns of it looks, and reports it (`shield/usage/budget_notices.ts`).
  */
 import type { KvKey } from "../spine/contract/spine.ts";
 import { type BudgetState, nameOf } from "./budget.ts";

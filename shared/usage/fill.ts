@@ -1,13 +1,13 @@
 /**
  * How full the ledger of use is, as a metric and a line in the log, before the oldest of it goes: that of all
- * tenants each time, those of tenants in turn. What has gone then is told by `shield/usage/read.ts`.
+ * tenants each time, those of tenants in turn. What has gone then is reported by `shield/usage/read.ts`.
  */
 import type { Logger } from "../logs/log.ts";
 import type { BlockStore } from "../spine/contract/block_store.ts";
 
 /** Tenants that are looked at each time. */
 const AT_A_TIME = 4;
-/** From there on it is told; the alert of `deploy/prometheus/alerts.yml` has the same. */
+/** From there on it is reported; the alert of `deploy/prometheus/alerts.yml` has the same. */
 const HIGH_RATIO = 0.8;
 
 /** What it needs. */

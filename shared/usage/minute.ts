@@ -1,6 +1,6 @@
 /**
  * What one Shield counted for one tenant in one minute, as bytes and back. It is written over and over while
- * the minute runs, and once more when it is over: whoever reads one twice counts it once.
+ * the minute runs, and again when it is over: whoever reads one twice counts it once.
  */
 import { z } from "zod";
 import { COUNTERS, noCounts, type UsageRow } from "../records/counts.ts";

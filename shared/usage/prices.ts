@@ -1,12 +1,12 @@
 /**
- * The price book of the bus, as one Shield reads it and adds what its configuration has. It stands in the bucket of
+ * The price book of the bus, as one Shield reads it and adds what its configuration has. It is in the bucket of
  * use, so that all Shields and all times have the same. What a book says is `price_book.ts`.
  */
 import type { Usage } from "../config/schema_usage.ts";
 import type { Logger } from "../logs/log.ts";
 import { changeDocument } from "../spine/contract/compare_and_set.ts";
 import type { KvKey } from "../spine/contract/spine.ts";
-import type { UsagePlace } from "./place.ts";
+import type { UsageStores } from "./usage_stores.ts";
 import { decodeBook, encodeBook, type PriceBook, take } from "./price_book.ts";
 import type { PriceList } from "./units.ts";
 
@@ -15,7 +15,7 @@ const KEY: KvKey = ["prices"];
 /** What prices need of the process. */
 export interface PricesOptions {
   readonly config: Pick<Usage, "prices" | "prices_from">;
-  readonly place: Pick<UsagePlace, "running">;
+  readonly place: Pick<UsageStores, "running">;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;

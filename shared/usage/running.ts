@@ -1,7 +1,7 @@
-/** Reads the minutes of a tenant that run, which stand in a bucket until they are over. */
+/** Reads the minutes of a tenant that run, which are in a bucket until they are over. */
 import type { KeyValue } from "../spine/contract/spine.ts";
 import { decodeMinute } from "./minute.ts";
-import { runningKey } from "./place.ts";
+import { runningKey } from "./usage_stores.ts";
 import type { Told } from "./stored_use.ts";
 
 /**

@@ -28,7 +28,7 @@ export function toldIn({ node_id, payload }: StoredBlock): Told | undefined {
   return minute === undefined ? undefined : { ...minute, node_id };
 }
 
-/** What is told of what is read. */
+/** What is reported of what is read. */
 export interface UseSink {
   /** Minutes that are in folds: first of all. */
   known(lives: FoldLives): void;

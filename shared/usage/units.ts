@@ -4,7 +4,7 @@
  */
 import type { Counts } from "../records/counts.ts";
 
-/** The units in which use is told and priced. */
+/** The units in which use is reported and priced. */
 export const USAGE_UNITS = [
   "messages_in",
   "bytes_in",
@@ -30,7 +30,7 @@ const MINUTE_MS = 60_000;
 /** As metering has it, which nothing shared may import; `shield/usage/usage_test.ts` holds the two to be one. */
 const UNITS_PER_FUEL = 500;
 
-/** Counts in the units in which they are told. */
+/** Counts in the units in which they are reported. */
 export function amountsOf({ connection_ms, fuel_units, ...same }: Readonly<Counts>): UsageAmounts {
   return {
     ...same,

@@ -11,7 +11,7 @@ import type { WaitingBlock } from "../blocks/block_queue.ts";
 import type { LivingPart, OwnLife } from "../lives/own_life.ts";
 import { LedgerFill } from "./fill.ts";
 import { encodeMinute, type TenantRows } from "./minute.ts";
-import { runningKey, type UsagePlace } from "./place.ts";
+import { runningKey, type UsageStores } from "./usage_stores.ts";
 
 const MINUTE_MS = 60_000;
 /** Between two tries of the last writing, in ms. */
@@ -25,7 +25,7 @@ const SWEEP_MS = 6 * 3_600_000;
 export interface UsageWriterOptions {
   /** The rows of every tenant that has any; with `is_end` the minute is over, and all begin anew. */
   readonly ledger: { take(is_end: boolean): Iterable<TenantRows> };
-  readonly place: UsagePlace;
+  readonly place: UsageStores;
   readonly node_id: string;
   readonly life: Pick<OwnLife, "began_ms" | "begin">;
   /** How often the running minute is written, in ms. */
@@ -42,7 +42,7 @@ export interface UsageWriterOptions {
 
 /** A minute that is over and not stored yet. */
 interface Waiting extends WaitingBlock {
-  /** Where it stands in the bucket, too. */
+  /** Where it is in the bucket, too. */
   readonly ran: KvKey | undefined;
 }
 
@@ -61,7 +61,7 @@ export class UsageWriter {
   readonly #options: UsageWriterOptions;
   readonly #life_ms: number;
   #living: LivingPart | undefined;
-  /** Tenants whose running minute stands in the bucket, with what was written last. */
+  /** Tenants whose running minute is in the bucket, with what was written last. */
   readonly #running = new Map<string, string>();
   readonly #waiting: BlockQueue<Waiting>;
   #minute: number;
@@ -93,7 +93,7 @@ export class UsageWriter {
     return this.#waiting.bytes;
   }
 
-  /** Begins to write; from then on the end of this life is told. */
+  /** Begins to write; from then on the end of this life is reported. */
   start(): void {
     this.#timer = setInterval(() => this.tick(), this.#options.flush_ms);
     Deno.unrefTimer(this.#timer);
@@ -114,7 +114,7 @@ export class UsageWriter {
   }
 
   /**
-   * Writes everything and ends this life. What cannot be written by `timeout_ms` from now, and one more try, is told
+   * Writes everything and ends this life. What cannot be written by `timeout_ms` from now, and one more try, is reported
    * as what a killed Shield loses.
    */
   async close(timeout_ms: number): Promise<void> {

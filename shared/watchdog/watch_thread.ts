@@ -6,7 +6,7 @@ import { createLogger } from "../logs/log.ts";
 import type { LoggerOptions } from "../logs/log.ts";
 import { STEP, stepName, TURNS } from "./steps.ts";
 
-/** What the thread is told when it starts, and again once the process has started. */
+/** What the thread receives when it starts, and again once the process has started. */
 export interface Watched extends Pick<LoggerOptions, "format" | "component" | "fields"> {
   readonly memory: SharedArrayBuffer;
   /** How long the loop may stand, in ms. */

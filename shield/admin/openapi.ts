@@ -30,7 +30,7 @@ const TAGS: Readonly<Record<string, string>> = {
   "room classes": "options of rooms",
 };
 
-/** What stands in braces in the kernel's paths, and in those of several capabilities. */
+/** What is in braces in the kernel's paths, and in those of several capabilities. */
 const NAMES: Readonly<Record<string, Parameter>> = {
   tenant: inPath("tenant", "the tenant"),
   room: inPath("room", "the room"),

@@ -167,7 +167,7 @@ export class Applies {
     };
   }
 
-  /** Rejects when they were changed since the plan, or what is wanted of them cannot be put in force any more. */
+  /** Rejects when they were changed since the plan, or what is wanted of them can no longer be put in force. */
   async #requireDocuments(tenant_id: string, basis: Basis, wanted: Wanted): Promise<void> {
     const { documents } = this.#options;
     if (documents === undefined) return;

@@ -73,7 +73,7 @@ export interface DocumentKind<Thing> {
   write(writing: Writing, wanted: readonly Thing[]): Promise<void>;
 }
 
-/** A schedule that ends by itself is nothing that somebody has changed. */
+/** A schedule that ends on its own is nothing that somebody has changed. */
 const endsItself = (thing: object): boolean => "at_ms" in thing || "until_ms" in thing;
 
 /** The kinds that this process has; of a capability that it is without there is none. */

@@ -30,7 +30,7 @@ interface ApplyParts extends Pick<ApplyAdminContext, "settings" | "node_id"> {
   readonly usage: Pick<StartedUsage, "admin"> | undefined;
 }
 
-/** What admins set of what the Shield does by itself, as their routes have it; undefined: it is without that. */
+/** What admins set of what the Shield does on its own, as their routes have it; undefined: it is without that. */
 export interface AutomationParts {
   readonly hooks: HooksKindOptions | undefined;
   readonly reducers: ReducerAdminContext | undefined;

@@ -111,7 +111,7 @@ export class WrittenTrail implements AuditTrail {
    * Writes an entry now or when that is possible, and waits a little, so that the next reader finds it.
    */
   async #later(fields: AuditFields): Promise<void> {
-    // The writer has told of a lost entry.
+    // The writer has reported a lost entry.
     const written = this.#options.writer.append(fields, true).then(() => {}, () => {});
     await soon(written, undefined);
   }

@@ -95,7 +95,7 @@ export class Bans implements BanCheck {
     return this.#watched.ready;
   }
 
-  /** Begins to watch; `onBan` hears of each ban in force, also of one that it has heard of. */
+  /** Begins to watch; `onBan` learns of each ban in force, also of one that it has heard of. */
   start(onBan: (ban: ArrivedBan) => void): void {
     this.#onBan = onBan;
     this.#watched.start();

@@ -17,7 +17,7 @@ type KeyOrigin = "jwks_file" | "jwks_url" | "pem_file";
 export interface KeyStatus {
   readonly issuer: string;
   readonly source: KeyOrigin;
-  /** Usable keys; 0 while a URL was never fetched, and when what came from it is too old or taken away. */
+  /** Usable keys; 0 while a URL was never fetched, and when what came from it is too old or removed. */
   readonly keys: number;
   /** False while the last fetch failed; files are always true. */
   readonly healthy: boolean;

@@ -173,7 +173,7 @@ function parsedSet(text: string): readonly JWK[] {
 /**
  * Reads the text of a JWK set. Throws TypeError, with what would be right, when it is none, and
  * UnusableSetError when it has too many keys, two of one `kid` and algorithm, or a member twice: of two
- * nobody can say which is meant.
+ * it is unknown which is meant.
  */
 export async function keysFromJwks(
   text: string,
@@ -231,13 +231,13 @@ export async function keyFromPem(
   const pem = text.slice(text.indexOf("-----BEGIN")).trimEnd();
   const read = label === "CERTIFICATE" ? importX509 : importSPKI;
   for (const alg of algorithms) {
-    // It is no key for that algorithm: the next one is tried, and below is told that none fits.
+    // It is no key for that algorithm: the next one is tried, and below it is reported that none fits.
     const key = await read(pem, alg, { extractable: true }).catch(() => undefined);
     if (key === undefined) continue;
     const jwk = await exportJWK(key);
     const problem = materialProblem(jwk, alg, key);
     if (problem !== undefined) throw new TypeError(`it ${problem}`);
-    // Through JWK once more: WebCrypto checks a JWK's point more strictly than some SPKI parsers.
+    // Through JWK again: WebCrypto checks a JWK's point more strictly than some SPKI parsers.
     const checked = await importJWK(jwk, alg) as CryptoKey;
     const index: KeyIndex = { size: 1, find: (wanted) => wanted === alg ? checked : undefined };
     return { index, problems: [] };

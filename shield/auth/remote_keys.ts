@@ -141,7 +141,7 @@ class RemoteKeySet implements RemoteKeys {
     await this.#waitForRefresh(UNKNOWN_KID_WAITING_MAX);
     const rotated = this.#usable()?.find(alg, kid);
     if (rotated !== undefined) return rotated;
-    // While fetching fails nobody can say that the key does not exist.
+    // While fetching fails nothing says that the key does not exist.
     if (this.#failures > 0) throw this.#unavailable();
     return undefined;
   }

@@ -104,7 +104,7 @@ export class Revocations {
     return this.#table.size;
   }
 
-  /** Begins to watch. `onChange` hears, soon after, that more is revoked than was. */
+  /** Begins to watch. `onChange` receives, soon after, that more is revoked than was. */
   start(onChange: () => void): void {
     this.#onChange = onChange;
     this.#sweeping = setInterval(() => void this.sweep(), SWEEP_EVERY_MS);

@@ -13,7 +13,7 @@ import type { Identity } from "./identity.ts";
  * tokens the only kind that says whose it was.
  */
 export class ExpiredToken extends ArqonError {
-  /** For the ledger; a client is told its reason alone. */
+  /** For the ledger; a client receives its reason alone. */
   readonly bearer: Pick<Identity, "tenant_id" | "user_id">;
 
   constructor({ tenant_id, user_id }: Pick<Identity, "tenant_id" | "user_id">) {
@@ -77,7 +77,7 @@ const REASON_BY_CODE: Record<JoseCode, Reason> = {
   ERR_JWT_INVALID: "token-malformed",
 };
 
-/** What each of these says of a token, without a word of it; an expired one needs none. */
+/** What each of these says of a token, silently of it; an expired one needs none. */
 const DETAILS: { readonly [R in Reason]?: string } = {
   "token-algorithm": "it is signed by an algorithm that its issuer does not use",
   "token-claim": "a claim is missing or wrong",

@@ -35,7 +35,7 @@ function parsed<T>(parse: () => T, part: string): T {
 }
 
 /**
- * Header and payload once more, by the letter: jose takes the last of two members of one name, and puts
+ * Header and payload again, by the letter: jose takes the last of two members of one name, and puts
  * another character where bytes are not UTF-8. Other readers of the same token may take it for another.
  * Throws `token-malformed` and `token-claim` (401).
  */

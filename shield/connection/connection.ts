@@ -46,9 +46,9 @@ export class Connection {
   readonly tenant: TenantTotals;
   /** Where its use counts; undefined: nowhere. A connection keeps the class that it began with. */
   readonly use: UserUse | undefined;
-  /** The room ids this connection hears. */
+  /** The room ids this connection receives. */
   readonly subscriptions = new Map<string, Subscriber>();
-  /** The patterns of rooms that it hears; undefined before its first one. */
+  /** The patterns of rooms that it receives; undefined before its first one. */
   patterns: HeardPatterns | undefined = undefined;
   /** What it keeps of messages; undefined until it says so. */
   kept_bases: KeptData | undefined = undefined;
@@ -238,7 +238,7 @@ export class Connection {
     if (this.#ended) return;
     const refusal = this.#refusal(error);
     const close = ERRORS[refusal.reason].close;
-    // What is said before a close is said now: no answer comes any more that it could overtake.
+    // What is said before a close is said now: no answer comes any longer that it could overtake.
     if (close !== 0) this.#order?.flush();
     const { code, reason, message, retry_after_ms } = refusal;
     this.#countReject(reason);
@@ -309,8 +309,8 @@ export class Connection {
   }
 
   /**
-   * Frees everything, once, since the socket has closed or is about to. `reason` is what the client was
-   * told.
+   * Frees everything, once, since the socket has closed or is about to. `reason` is what the client
+   * received.
    */
   end(code: number, reason = "", unsent_bytes: number = this.#outbox?.unsent_bytes ?? 0): void {
     if (this.#ended) return;

@@ -23,7 +23,7 @@ export interface ConnectionProcess {
   readonly operations: OperationSteps;
   /** Called once, after the connection has ended for whatever reason. */
   readonly onEnd: (connection: Connection, end: EndSaid) => void;
-  /** Called with each refusal that a client is told, as `Observer.denied` is. */
+  /** Called with each refusal that a client receives, as `Observer.denied` is. */
   readonly onDenied?: NonNullable<Observer["denied"]>;
   /** Called for an error that is a bug, not a refusal. */
   readonly onBug: (connection: Connection, error: unknown) => void;
@@ -32,7 +32,7 @@ export interface ConnectionProcess {
 /** How a connection has ended. */
 export interface EndSaid {
   readonly code: number;
-  /** What the client was told; "": it closed the connection itself, or was lost. */
+  /** What the client received; "": it closed the connection itself, or was lost. */
   readonly reason: string;
   /** Bytes that its socket had not passed on. */
   readonly unsent_bytes: number;

@@ -51,10 +51,10 @@ export interface EntranceContext {
   readonly random: Random;
   /** The operations of every connection. */
   readonly operations: OperationSteps;
-  /** Throws when the user is banned from the tenant, or when that cannot be told. */
+  /** Throws when the user is banned from the tenant, or when that cannot be determined. */
   readonly requireNotBanned: (identity: Identity) => void;
   /**
-   * True when the process has told its connections to go; a connection that comes late is told at once.
+   * True when the process has told its connections to go; a connection that comes late is notified at once.
    */
   readonly isDraining: () => boolean;
   /** Ends the subscriptions of a connection that has ended with this close code. */
@@ -225,7 +225,7 @@ function attach(context: EntranceContext, connection: Connection): SocketEvents 
 }
 
 /**
- * What a connection hears of its socket, and what its outbox is told. It is one object, since functions
+ * What a connection learns of its socket, and what its outbox is given. It is one object, since functions
  * would be a dozen for each of thousands of connections.
  */
 class Attachment implements SocketEvents, OutboxOptions {

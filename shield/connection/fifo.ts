@@ -102,7 +102,7 @@ export class Fifo {
     this.#started = 1;
   }
 
-  /** Drops what waits; nothing takes effect from now on. */
+  /** Drops what is queued; nothing takes effect from now on. */
   end(): void {
     this.#ended = true;
     for (const { item } of this.#entries) this.#operations.left(item);

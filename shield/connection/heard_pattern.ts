@@ -1,4 +1,4 @@
-/** One pattern of rooms that a connection hears, as `fanout/pattern_rooms.ts` sees it. All of them are `heard_patterns.ts`. */
+/** One pattern of rooms that a connection receives, as `fanout/pattern_rooms.ts` sees it. All of them are `heard_patterns.ts`. */
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { Channel, Subscriber } from "../fanout/hub.ts";
 import type { PatternListener } from "../fanout/pattern_rooms.ts";

@@ -1,5 +1,5 @@
 /**
- * The patterns that one connection hears, and the rooms that it hears by them: one copy of each message,
+ * The patterns that one connection receives, and the rooms that it receives by them: one copy of each message,
  * whatever matches. A subscription to the room itself goes first, then the longest pattern. SUB and UNSUB
  * are `subscribe_pattern.ts`; when a room is entered is `fanout/pattern_rooms.ts`.
  */
@@ -21,7 +21,7 @@ import type { LeaveWhy } from "./subscription_marks.ts";
 
 /** Rooms that policies have refused which are remembered; of others they are asked again. */
 const REFUSED_MAX = 4_096;
-/** Rooms that a connection may have been put out of before it hears no pattern any more. */
+/** Rooms that a connection may have been put out of before it subscribes to no pattern any longer. */
 const PUT_OUT_MAX = 1_024;
 
 /** A room that is heard by a pattern. */
@@ -71,19 +71,19 @@ export class HeardPatterns {
       this.#longest(room_id) !== undefined;
   }
 
-  /** The subscriber by which the room is heard now; undefined: no pattern hears it, or none has yet. */
+  /** The subscriber by which the room is heard now; undefined: no pattern receives it, or none has yet. */
   subscriber(room_id: string): Subscriber | undefined {
     return this.#rooms.get(room_id)?.subscriber;
   }
 
-  /** Whether the connection does not want to hear what it publishes itself, in some room. */
+  /** Whether the connection does not want to receive what it publishes itself, in some room. */
   get has_no_echo(): boolean {
     for (const { no_echo } of this.#patterns.values()) if (no_echo) return true;
     return false;
   }
 
   /**
-   * Hears a pattern, or hears it otherwise. What was refused in its rooms before is asked for again. Throws
+   * Receives a pattern, or receives it otherwise. What was refused in its rooms before is asked for again. Throws
    * as `PatternRooms.add` does, and `too-many-filters`. Nothing is heard of the `awaited` rooms until
    * `enterAt` or `awaitNone`, and what comes of new rooms waits until `answered`.
    */
@@ -132,7 +132,7 @@ export class HeardPatterns {
     hub.patterns.revisit(identity.tenant_id, before);
   }
 
-  /** Hears a pattern no longer; rooms that others match are heard by those. */
+  /** Receives a pattern no longer; rooms that others match are heard by those. */
   leave(pattern: string, why: LeaveWhy): void {
     const heard = this.#patterns.get(pattern);
     if (heard === undefined) return;
@@ -150,13 +150,13 @@ export class HeardPatterns {
     this.#context.hub.patterns.delete(this.#connection.identity.tenant_id, heard);
   }
 
-  /** Hears no pattern any more. */
+  /** Receives no pattern any longer. */
   leaveAll(why: LeaveWhy): void {
     for (const pattern of [...this.#patterns.keys()]) this.leave(pattern, why);
   }
 
   /**
-   * Enters a room by a pattern, unless something refuses it or hears it already; with `flow`, at the place
+   * Enters a room by a pattern, unless something refuses it or receives it already; with `flow`, at the place
    * in a durable room that the connection has come to.
    */
   enter(pattern: HeardPattern, channel: Channel, flow?: Flow): void {
@@ -203,7 +203,7 @@ export class HeardPatterns {
     return this.subscriber(room_id)?.flow !== undefined;
   }
 
-  /** Asks policies whether an awaited room may be heard; false: it may not, now or any more. */
+  /** Asks policies whether an awaited room may be heard; false: it may not, now or any longer. */
   async mayEnter(room_id: string): Promise<boolean> {
     try {
       await this.#ask(room_id);
@@ -225,7 +225,7 @@ export class HeardPatterns {
     if (heard?.answering === answered) heard.answering = undefined;
   }
 
-  /** Enters an awaited room at the place in which the connection is; false: it may not be heard any more. */
+  /** Enters an awaited room at the place in which the connection is; false: it may no longer be heard. */
   enterAt(room_id: string, flow: Flow): boolean {
     const pattern = this.#longest(room_id);
     const is_due = pattern !== undefined && this.#isDue(room_id);
@@ -251,7 +251,7 @@ export class HeardPatterns {
     this.#part(room_id, "resubscribed");
   }
 
-  /** Takes over a room that the connection is about to hear no longer by itself, where it stands. */
+  /** Takes over a room that the connection is about to stop receiving on its own, where it stands. */
   takeOver(channel: Channel, flow: Flow | undefined): void {
     const pattern = this.#longest(channel.room_id);
     if (pattern !== undefined) this.enter(pattern, channel, flow);

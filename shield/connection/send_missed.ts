@@ -1,6 +1,6 @@
 /**
  * Sends a connection what it has missed of a durable room, as fast as it reads; after that it is live.
- * Where the connection stands there is `durable/room/flow.ts`, how it comes to be behind `subscribe.ts`.
+ * Where the connection is there is `durable/room/flow.ts`, how it comes to be behind `subscribe.ts`.
  */
 import type { Entry } from "../fanout/entry.ts";
 import { entryFrame } from "../fanout/flow.ts";

@@ -68,7 +68,7 @@ export function runSubscribePattern(
   return (admitted ?? Promise.resolve()).then(() => connection.ended ? undefined : run());
 }
 
-/** Hears the pattern, once nothing has refused it, `from` positions or from now on. */
+/** Receives the pattern, once nothing has refused it, `from` positions or from now on. */
 function hear(
   context: SubscribeContext,
   connection: Connection,
@@ -134,7 +134,7 @@ interface PatternSub {
 }
 
 /**
- * Hears the pattern from the positions on. Rejects with `log-unavailable` or `spine-unavailable`; then the
+ * Receives the pattern from the positions on. Rejects with `log-unavailable` or `spine-unavailable`; then the
  * pattern is not heard, whatever was before.
  */
 async function hearFrom(

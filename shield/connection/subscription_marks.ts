@@ -1,4 +1,4 @@
-/** What the ledger is told of subscriptions: when one has begun, and when and why it has ended. */
+/** What the ledger learns about subscriptions: when one has begun, and when and why it has ended. */
 import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 import type { Flow } from "../fanout/flow.ts";
 import type { Filter, Filters } from "../fanout/filters.ts";

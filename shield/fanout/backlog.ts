@@ -181,7 +181,7 @@ export class Backlog {
     lane.left_out = this.#options.leftOut?.(left_out, lane.left_out);
   }
 
-  /** Takes note of what waits in a lane, where a newer message may have an older one's place. */
+  /** Takes note of what is queued in a lane, where a newer message may have an older one's place. */
   #noteQueued({ room_id, head, keys }: Lane): void {
     let run: LeftOutRun | undefined;
     for (let waiting = head; waiting !== undefined; waiting = waiting.lane_next) {
@@ -197,7 +197,7 @@ export class Backlog {
   }
 
   /**
-   * Messages that may be left out take up half of what may wait, so that they never push out those
+   * Messages that may be left out fill half of what may wait, so that they never push out those
    * which may not. One alone may be larger than its room's share.
    */
   #mayWait(lane: Lane, more_bytes: number): boolean {
@@ -223,7 +223,7 @@ export class Backlog {
     this.#remove(missing);
   }
 
-  /** Puts a GAP before what waits, or at the end. */
+  /** Puts a GAP before what is queued, or at the end. */
   #gapBefore(lane: Lane, message: RoomMessage, place: Waiting | undefined): Waiting {
     this.#lanes.set(lane.room_id, lane);
     const frame = message.gap(this.#options.text);

@@ -1,4 +1,4 @@
-/** What waits in a backlog, as its links have it. Data only. */
+/** What is queued in a backlog, as its links have it. Data only. */
 import type { LeftOutRun } from "./noted.ts";
 import type { Frame } from "./frame_bytes.ts";
 

@@ -83,6 +83,6 @@ export interface DurableRoom {
   log(): Promise<unknown>;
   /** Enters a subscriber that has been at a position, within a time. */
   enter(position: Position | undefined): Promise<EntryPoint>;
-  /** Closes the log, because nobody hears the room any more or because it is not durable any more. */
+  /** Closes the log, because the room has no subscriber left or because it is not durable any longer. */
   close(): void;
 }

@@ -1,5 +1,5 @@
 /**
- * A subscriber of a room while policies judge whether it may hear it: what comes meanwhile waits, within a
+ * A subscriber of a room while policies judge whether it may receive it: what comes meanwhile waits, within a
  * bound. Who asks them is `connection/heard_patterns.ts`.
  */
 import { encodeMsg, encodeTextMessage, readEnvelope } from "@arqon/proto";
@@ -13,7 +13,7 @@ import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { gapEnvelope } from "./room_message.ts";
 
-/** The most that waits for one verdict; above it all of it is lost, which is told. */
+/** The most that waits for one verdict; above it all of it is lost, which is reported. */
 const HELD_FRAMES = 1_024;
 const HELD_BYTES = 262_144;
 
@@ -36,7 +36,7 @@ interface Began {
   readonly since_ms: number;
 }
 
-/** The subscriber of a connection that may turn out to hear nothing. */
+/** The subscriber of a connection that may turn out to receive nothing. */
 export class HeldSubscriber implements Subscriber {
   readonly connection_id: string;
   readonly text: boolean;
@@ -91,7 +91,7 @@ export class HeldSubscriber implements Subscriber {
     this.#bytes = 0;
   }
 
-  /** Gives on what waits; `pattern` is that of the room's class, by which it is counted. */
+  /** Gives on what is queued; `pattern` is that of the room's class, by which it is counted. */
   release(to: Subscriber, pattern: string): void {
     for (const { frame, message } of this.#frames) {
       to.use?.caughtUp(pattern, frameBytes(frame));

@@ -1,5 +1,5 @@
 /**
- * Fan-out: which connection of this process hears which room. One pair of Spine subscriptions a
+ * Fan-out: which connection of this process receives which room. One pair of Spine subscriptions a
  * room, one encoding a message and form for all receivers. Knows nothing of tokens or grants.
  */
 import { DecodeError } from "@arqon/proto";
@@ -31,7 +31,7 @@ import { AT, step } from "../../shared/watchdog/steps.ts";
 
 export type { Channel, DurableRooms, Subscriber } from "./channel.ts";
 
-/** Which of this process's connections hear which rooms; one for the whole process. */
+/** Which of this process's connections receive which rooms; one for the whole process. */
 export class Hub {
   readonly #options: HubOptions;
   readonly #channels = new Map<string, Channel>();
@@ -118,12 +118,12 @@ export class Hub {
     return this.#channels;
   }
 
-  /** The channel of a room; undefined when nobody here hears it. Throws for invalid ids. */
+  /** The channel of a room; undefined when nobody here receives it. Throws for invalid ids. */
   find(tenant_id: string, room_id: string): Channel | undefined {
     return this.#channels.get(roomSubject("in", tenant_id, room_id));
   }
 
-  /** Those who hear a room, as one object for as long as somebody does; undefined: nobody. */
+  /** Those who subscribe to a room, as one object for as long as somebody does; undefined: nobody. */
   hearers(tenant_id: string, room_id: string): object | undefined {
     const channel = this.find(tenant_id, room_id);
     return channel !== undefined && channel.subscribers.size > 0 ? channel : undefined;
@@ -185,7 +185,7 @@ export class Hub {
     }
   }
 
-  /** Opens a room for those whose patterns match it; it does not stay open when none of them hears it. */
+  /** Opens a room for those whose patterns match it; it does not stay open when none of them receives it. */
   #openForPatterns(tenant_id: string, room_id: string): void {
     const key = roomSubject("in", tenant_id, room_id);
     const channel = this.#open(key, tenant_id, room_id);
@@ -226,7 +226,7 @@ export class Hub {
     }
   }
 
-  /** Tells of a hole before a message; false when the message has been heard. */
+  /** Reports a hole before a message; false when the message has been heard. */
   #isDue(
     channel: Channel,
     { headers }: SpineMessage,
@@ -384,11 +384,11 @@ export class Hub {
     }
   }
 
-  /** Under those who hear the room already: they go on hearing it, from some message on with offsets. */
+  /** Under those who subscribe to the room already: they go on hearing it, from some message on with offsets. */
   #makeDurable(channel: Channel): void {
     if (channel.durable !== undefined) return;
     const durable = channel.durable = this.#durable(channel);
-    // The next subscriber tries again, and is told why it fails.
+    // The next subscriber tries again, and learns why it fails.
     durable.log().catch(() => {});
   }
 

@@ -1,6 +1,6 @@
 /**
- * Decides which rooms of a hub are told that the Spine may have lost messages, and when: as soon as
- * something comes after the hole. What a room notices by itself is `reception.ts`.
+ * Decides which rooms of a hub learn that the Spine may have lost messages, and when: as soon as
+ * something comes after the hole. What a room notices on its own is `reception.ts`.
  */
 import { CHANGES_KEPT_MS } from "../../shared/records/room_update.ts";
 import type { SpineEvent } from "../../shared/spine/contract/spine.ts";
@@ -20,7 +20,7 @@ export interface HubLossesOptions {
 /** The losses of one hub's rooms. */
 export class HubLosses {
   readonly #options: HubLossesOptions;
-  /** Since when the Spine has been away; undefined: it is there, and its rooms have been told. */
+  /** Since when the Spine has been away; undefined: it is there, and its rooms have been notified. */
   #cut_ms: number | undefined;
 
   constructor(options: HubLossesOptions) {

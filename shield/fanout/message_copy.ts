@@ -9,7 +9,7 @@ import { HeadedSpace } from "../socket/frame_space.ts";
 
 const passing = new HeadedSpace(passing_messages);
 
-/** Copies an envelope that is not looked at any more once it has been sent. */
+/** Copies an envelope that is no longer looked at once it has been sent. */
 export function passingCopy(bytes: Uint8Array, from: number, to: number): Uint8Array<ArrayBuffer> {
   const at = passing.reserve(1 + to - from);
   const slab = passing.bytes;

@@ -60,7 +60,7 @@ export interface DeliveryNotes {
   noEcho(connection: number): void;
   /** A message is left out for all, since its id came before. */
   duplicate(room: NotedRoom, envelope: Uint8Array, offset: number): void;
-  /** A room is told that messages are missing. */
+  /** A room is notified that messages are missing. */
   gap(room: NotedRoom, reason: string): void;
   /** A subscription has ended. */
   left(room: NotedRoom, connection: number, end: LeftSubscription): void;

@@ -46,13 +46,13 @@ export function countSent(
   }
 }
 
-/** Whether some subscriber hears the room without waiting for its log. */
+/** Whether some subscriber subscribes to the room without waiting for its log. */
 export function hasLive({ subscribers }: Pick<Channel, "subscribers">): boolean {
   for (const { flow } of subscribers.members) if (flow?.is_live !== false) return true;
   return false;
 }
 
-/** Whether a subscriber hears the room without a place in its log: it has not entered it. */
+/** Whether a subscriber subscribes to the room without a place in its log: it has not entered it. */
 export const isPlaceless = ({ flow }: Subscriber): boolean => flow === undefined;
 
 /** Takes note that a subscriber goes on without what it has yet to read, up to an offset. */

@@ -1,5 +1,5 @@
 /**
- * Finds who hears a room by a pattern: a prefix of ids followed by `*`. Pure; it knows no rooms but the one
+ * Finds who subscribes to a room by a pattern: a prefix of ids followed by `*`. Pure; it knows no rooms but the one
  * that is asked for. What a match means is `pattern_rooms.ts`.
  */
 import { reservedRoom } from "../../shared/rooms/reserved.ts";
@@ -13,7 +13,7 @@ const ID_MAX = 64;
 /** Whether a room is heard by its name only. */
 export const isOnlyNamed = (room_id: string): boolean => reservedRoom(room_id) !== undefined;
 
-/** What an index needs of who hears a pattern. */
+/** What an index needs of who subscribes to a pattern. */
 export interface Patterned {
   readonly pattern: string;
 }

@@ -1,7 +1,7 @@
 /**
  * Which rooms are heard by a pattern: those that exist and those that come to exist. While a tenant has a
  * pattern here, the messages of all its rooms come here; the first of a room that a pattern matches opens
- * that room. Who may hear a room, and how, is the listeners' affair (`connection/heard_patterns.ts`).
+ * that room. Who may subscribe to a room, and how, is the listeners' affair (`connection/heard_patterns.ts`).
  */
 import { ArqonError, encodeMsg, encodeTextMessage, isId, readEnvelope } from "@arqon/proto";
 import type { Spine, SpineMessage, Subscription } from "../../shared/spine/contract/spine.ts";
@@ -57,7 +57,7 @@ export interface PatternRoomsOptions extends StampSource, PatternLimits {
   readonly tellGap: (channel: Channel, reason: string) => void;
 }
 
-/** A room that somebody hears by a pattern. */
+/** A room that somebody receives by a pattern. */
 interface HeldRoom {
   /** How many connections do. */
   listeners: number;
@@ -71,7 +71,7 @@ interface Tenant {
   readonly rooms: Map<string, Channel>;
   /** How many of them have no Spine subscriptions of their own. */
   fed: number;
-  /** The rooms that somebody hears by a pattern; those that were silent the longest come first. */
+  /** The rooms that somebody receives by a pattern; those that were silent the longest come first. */
   readonly held: Map<string, HeldRoom>;
   /** The sum of their listeners. */
   places: number;
@@ -147,7 +147,7 @@ export class PatternRooms {
     this.#endIfUnused(tenant);
   }
 
-  /** Takes note that one connection more hears a room by a pattern; lets others go when they are too many. */
+  /** Takes note that one connection more subscribes to a room by a pattern; lets others go when they are too many. */
   joined(tenant_id: string, room_id: string): void {
     const tenant = this.#tenants.get(tenant_id);
     if (tenant === undefined) return;
@@ -224,7 +224,7 @@ export class PatternRooms {
     for (const subscription of tenant.spine) subscription.unsubscribe();
   }
 
-  /** Hears a message of any room of the tenant. The payload may be somebody else's: it is only read. */
+  /** Receives a message of any room of the tenant. The payload may be somebody else's: it is only read. */
   #hear(tenant: Tenant, { subject, payload, headers, respond }: SpineMessage): void {
     const room_id = subject.slice(subject.lastIndexOf(".") + 1);
     let channel = tenant.rooms.get(room_id);
@@ -233,7 +233,7 @@ export class PatternRooms {
       if (tenant.index.matching(room_id).length === 0) return void this.#options.stats.unmatched++;
       this.#options.open(tenant.tenant_id, room_id);
       channel = tenant.rooms.get(room_id);
-      // Nobody may hear it.
+      // Nobody may receive it.
       if (channel === undefined) return;
     }
     const held = tenant.held.get(room_id);

@@ -1,6 +1,6 @@
 /**
  * Decides about each message that the Spine brings for one room of this process: whether it is due, is
- * a repetition, or comes after a hole that its subscribers must be told of first. Rooms with a log have
+ * a repetition, or comes after a hole that its subscribers must be notified of first. Rooms with a log have
  * offsets for their messages; the changes of their state come this way, too.
  */
 import type { PlainEnvelope } from "@arqon/proto";
@@ -24,7 +24,7 @@ export class Reception {
   #order: HeardOrder | undefined;
   #changes: HeardChanges | undefined;
   /**
-   * True when the connection was lost and nothing has come since: the loss is told before the next
+   * True when the connection was lost and nothing has come since: the loss is reported before the next
    * message.
    */
   is_cut = false;
@@ -53,7 +53,7 @@ export class Reception {
     return change.again_ms === undefined ? "repeated" : "again";
   }
 
-  /** Takes note that subscribers have been told that messages may be missing. */
+  /** Takes note that subscribers have learned that messages may be missing. */
   gapTold(): void {
     this.is_cut = false;
     this.#order?.gapTold();

@@ -20,9 +20,9 @@ const PAST_EPOCHS = 8;
  */
 const OVERTAKEN_MS = 1_000;
 
-/** A change as it was told. */
+/** A change as it was reported. */
 export interface ToldChange extends ChangeNumber {
-  /** How long ago it should have been heard, in ms; undefined when it is told for the first time. */
+  /** How long ago it should have been heard, in ms; undefined when it is reported for the first time. */
   readonly again_ms: number | undefined;
   /** True for the first change since the room's birth: none before it can be missing. */
   readonly is_first: boolean;

@@ -3,7 +3,7 @@
  * rolling hash. How a diff is written is `encode.ts`.
  */
 
-/** Bytes of a block: what is shorter is found only where it stands behind what was found before. */
+/** Bytes of a block: what is shorter is found only where it is behind what was found before. */
 export const WINDOW = 16;
 /** Blocks that are compared at one place, the first of the base first. */
 const TRIES = 32;
@@ -21,9 +21,9 @@ export interface Work {
   steps: number;
 }
 
-/** A run of the data that stands in the base, too. */
+/** A run of the data that is in the base, too. */
 export interface Match {
-  /** Where it stands in the base. */
+  /** Where it is in the base. */
   readonly from: number;
   /** Where it begins in the data. */
   readonly place: number;
@@ -64,7 +64,7 @@ export class Blocks {
   /** The hash of the data at `#hashed`. */
   #hash = 0;
   #hashed = -1;
-  /** How far behind its place in the data the last match stands in the base. */
+  /** How far behind its place in the data the last match is in the base. */
   #ahead = 0;
 
   constructor(base: Uint8Array, data: Uint8Array, gain: Gain, work: Work = { steps: 0 }) {

@@ -9,7 +9,7 @@ const DIGITS = new TextEncoder().encode(
   "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~",
 );
 const [NEWLINE, INSERT, COPY, COPY_END, END] = new TextEncoder().encode("\n:@,;");
-/** What stands beside the parts of a diff, and its last bytes as they are: the size, the checksum, what ends them. */
+/** What is beside the parts of a diff, and its last bytes as they are: the size, the checksum, what ends them. */
 const FRAME_BYTES = 64;
 
 /** How many digits a number takes. */
@@ -69,7 +69,7 @@ function checksum(data: Uint8Array): number {
   return sum >>> 0;
 }
 
-/** What makes `data` of `base`; it may be a little larger than the data. `work` is told how much it took. */
+/** What makes `data` of `base`; it may be a little larger than the data. `work` learns how much it took. */
 export function createFossil(base: Uint8Array, data: Uint8Array, work?: Work): Uint8Array {
   const diff = new Diff(data.length);
   diff.number(data.length, NEWLINE);

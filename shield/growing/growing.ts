@@ -1,7 +1,7 @@
 /**
  * The commands of growing messages: a message of a durable room is written piece by piece, heard as it grows, and
- * stored whole when it ends. A piece is kept before anybody hears it. What is asked is read in
- * `requests.ts`; how a message ends is `settling.ts`.
+ * stored whole when it ends. A piece is kept before anybody receives it. What is asked is read in
+ * `requests.ts`; how a message ends is `message_end.ts`.
  */
 import { ArqonError, utf8Size } from "@arqon/proto";
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
@@ -12,18 +12,18 @@ import { answered } from "../message/command.ts";
 import { EMPTY_ACK } from "../message/request_ref.ts";
 import { requirePlace, requirePossible } from "./places.ts";
 import type { GrowingContext } from "./places.ts";
-import { judgedWithEnding, judgedWithPiece } from "./judging.ts";
-import type { Changed, JudgingContext } from "./judging.ts";
+import { judgedWithEnding, judgedWithPiece } from "./policy_verdict.ts";
+import type { Changed, JudgingContext } from "./policy_verdict.ts";
 import { endingText, saidOf, startOf } from "./record.ts";
 import type { Ending, GrowingRecord } from "./record.ts";
 import type { Found, GrowingKey } from "./records.ts";
 import { requestOf } from "./requests.ts";
 import type { GrowingRequest } from "./requests.ts";
 import type { StoredMessage } from "../durable/log/stored_back.ts";
-import { callerOf, endingOf, findEnded, settle } from "./settling.ts";
-import type { Ended } from "./settling.ts";
+import { callerOf, endingOf, findEnded, settle } from "./message_end.ts";
+import type { Ended } from "./message_end.ts";
 import type { GrowingStats } from "./stats.ts";
-import { tellPiece, tellStart, viewOf } from "./telling.ts";
+import { tellPiece, tellStart, viewOf } from "./reader_events.ts";
 
 type Request<Verb extends GrowingRequest["verb"]> = Extract<GrowingRequest, { verb: Verb }>;
 /** The result of a command, as JSON. */
@@ -169,7 +169,7 @@ async function boundedBy(stats: GrowingStats, changed: Promise<Changed>): Promis
   }
 }
 
-/** Where policies have ended the message, brings it to its end, and throws what its producer is told. */
+/** Where policies have ended the message, brings it to its end, and throws what its producer receives. */
 async function settleRefused(
   context: GrowingContext,
   key: GrowingKey,
@@ -266,7 +266,7 @@ async function list(context: GrowingContext, { tenant_id, room_id }: GrowingKey)
   const keys = await context.records.list(tenant_id, room_id);
   const found = await Promise.all(keys.map(async (key) => {
     const one = await context.records.get(key);
-    // One that is being ended is there until its readers are told.
+    // One that is being ended is there until its readers are notified.
     return one && viewOf(key, one.record);
   }));
   return { messages: found.filter((one) => one !== undefined) };
@@ -283,8 +283,8 @@ async function get(context: GrowingContext, key: GrowingKey): Promise<Result> {
 }
 
 /**
- * How a message has ended, for who writes it and may not hear it. Throws `growing-conflict` while it grows, and
- * `growing-unknown` where nothing of it is known any more.
+ * How a message has ended, for who writes it and may not receive it. Throws `growing-conflict` while it grows, and
+ * `growing-unknown` where nothing of it is known any longer.
  */
 async function outcome(
   context: GrowingContext,

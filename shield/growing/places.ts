@@ -6,10 +6,10 @@ import { ArqonError } from "@arqon/proto";
 import { growingRoomOf } from "../../shared/rooms/growing_room.ts";
 import type { Identity } from "../auth/identity.ts";
 import { isSignatureRequired } from "../message/signature.ts";
-import type { JudgingContext } from "./judging.ts";
+import type { JudgingContext } from "./policy_verdict.ts";
 import type { GrowingBounds } from "./record.ts";
 import type { GrowingKey } from "./records.ts";
-import type { SettlingContext } from "./settling.ts";
+import type { SettlingContext } from "./message_end.ts";
 
 /** What the commands need of the process. */
 export interface GrowingContext extends SettlingContext {

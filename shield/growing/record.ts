@@ -30,7 +30,7 @@ const Ending = z.strictObject({
 /** How it ends: from then on nothing is added. */
 export type Ending = z.output<typeof Ending>;
 
-/** How a message ended, as it is told: `stored` where its log says no more than that it is there. */
+/** How a message ended, as it is reported: `stored` where its log says no more than that it is there. */
 export interface ToldEnding {
   readonly outcome: string;
   readonly reason: string;
@@ -52,9 +52,9 @@ const GrowingRecord = z.strictObject({
     issuer: z.string(),
     role: z.enum(["user", "service", "admin"]),
   }),
-  /** Everything so far that its readers have, or may have; of a message with parts what stands behind them. */
+  /** Everything so far that its readers have, or may have; of a message with parts what is behind them. */
   text: z.string(),
-  /** The parts in front of it, which do not change any more; absent: there are none. */
+  /** The parts in front of it, which do not change any longer; absent: there are none. */
   sealed: z.strictObject({
     parts: z.int().min(1),
     /** UTF-8. */
@@ -169,7 +169,7 @@ export function withSealed(
     return { record: after };
   }
   let cut = before.text.length - LAST_UNITS;
-  // A character of two units stands in one part.
+  // A character of two units is in one part.
   if (/^[\uDC00-\uDFFF]/.test(before.text.slice(cut, cut + 1))) cut--;
   const text = before.text.slice(0, cut);
   const index = before.sealed?.parts ?? 0;
@@ -178,7 +178,7 @@ export function withSealed(
   return { record, part: { index, text } };
 }
 
-/** Bytes of UTF-8 that stand in parts. */
+/** Bytes of UTF-8 that are in parts. */
 export const sealedBytes = ({ sealed }: GrowingRecord): number => sealed?.bytes ?? 0;
 
 /** Whether there is any text of it. */
@@ -188,7 +188,7 @@ export const hasText = ({ text, sealed }: GrowingRecord): boolean =>
 /** What policies hold back of it. */
 const heldOf = ({ judged }: GrowingRecord): string => judged?.held ?? "";
 
-/** What readers are told of the last piece when it comes again. Throws `growing-conflict` when it was another text. */
+/** What readers receive of the last piece when it comes again. Throws `growing-conflict` when it was another text. */
 export function saidOf({ text, judged }: GrowingRecord, piece: Piece): string {
   const is_same = judged === undefined
     ? text.endsWith(piece.text)
@@ -205,6 +205,6 @@ export const withEnding = (record: GrowingRecord, ending: Ending, tail = ""): Gr
   ending: tail === "" ? ending : { ...ending, tail: tail.length },
 });
 
-/** The number of the last piece that readers are told. */
+/** The number of the last piece that readers received. */
 export const lastOf = ({ seq, ending }: GrowingRecord): number =>
   ending?.tail === undefined ? seq : seq + 1;

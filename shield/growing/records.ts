@@ -112,7 +112,7 @@ export class GrowingRecords {
     return keys.filter(({ length }) => length === KEY_TOKENS).map(growingKeyOf);
   }
 
-  /** All messages that grow. Parts of which there is no message any more are deleted. */
+  /** All messages that grow. Parts of which there is no message any longer are deleted. */
   async sweep(): Promise<GrowingKey[]> {
     const bucket = await this.#open();
     const keys = await bucket.keys();

@@ -38,7 +38,7 @@ export interface StartedGrowing {
   answer(caller: Caller, envelope: ScannedEnvelope): Promise<Ack>;
   /** Answers those whose names are of growing messages. */
   readonly own: OwnCommands;
-  /** Looks after no message any more. */
+  /** Looks after no message any longer. */
   close(): Promise<void>;
 }
 

@@ -1,15 +1,15 @@
 /**
- * Ends messages that nobody adds to any more, and brings to its end what a Shield that was killed has left in the
+ * Ends messages that nobody adds to any longer, and brings to its end what a Shield that was killed has left in the
  * middle. Every Shield looks after all of them: what two of them do is done once.
  */
 import { connectionId } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { GrowingContext } from "./places.ts";
-import { judgedWithEnding } from "./judging.ts";
+import { judgedWithEnding } from "./policy_verdict.ts";
 import type { GrowingRecord } from "./record.ts";
 import type { Found, GrowingKey } from "./records.ts";
-import { callerOf, isGivenUp, settle } from "./settling.ts";
-import type { Ended } from "./settling.ts";
+import { callerOf, isGivenUp, settle } from "./message_end.ts";
+import type { Ended } from "./message_end.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** Who ends a message brings it to its end within so long, in ms, or somebody else does. */
@@ -19,7 +19,7 @@ const SWEEP_MS_MAX = 10_000;
 const LOOKS = 4;
 /** What cannot be brought to its end is tried again the less often the longer that goes on; at least so often. */
 const RETRY_MS_MAX = 600_000;
-/** What is said of a message that nobody adds to any more. */
+/** What is said of a message that nobody adds to any longer. */
 const ABANDONED = "abandoned";
 
 /** What a sweep needs beside the context of commands. */
@@ -27,7 +27,7 @@ export interface SweepOptions {
   readonly log: Logger;
   /** Whether there may be messages at all. */
   readonly isNeeded: () => boolean;
-  /** How long one that another process has taken up is left to it, in ms. */
+  /** How long one that another process has claimed is left to it, in ms. */
   readonly left_ms: number;
   readonly monotonic_ms?: () => number;
 }
@@ -140,7 +140,7 @@ export class GrowingSweep {
     return 0;
   }
 
-  /** What another process has taken up is its own, or what it died of; the record goes a day after the end. */
+  /** What another process has claimed is its own, or what it died of; the record goes a day after the end. */
   async #lookAtTaken(
     key: GrowingKey,
     found: Found,
@@ -180,7 +180,7 @@ export class GrowingSweep {
       const { taken_by: _, ...rest } = ending;
       return Promise.resolve({ ...found!.record, ending: rest });
     });
-    // The failure before was told; the sweep comes back to it.
+    // The failure before was reported; the sweep comes back to it.
     await given.catch(() => {});
   }
 
@@ -207,7 +207,7 @@ export class GrowingSweep {
 
   /**
    * How long the message may rest, in ms; 0 and less: its time has come. That nothing is added is what this
-   * process has seen itself; an end that is taken up too early by the log's clock is done once all the same.
+   * process has seen itself; an end that is claimed too early by the log's clock is done once all the same.
    */
   #restOf({ since_ms }: Seen, ending: GrowingRecord["ending"], now_ms: number): number {
     const passed_ms = this.#monotonic_ms() - since_ms;

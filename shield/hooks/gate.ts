@@ -37,7 +37,7 @@ const Answer = z.looseObject({
 /** What asking needs of the process. */
 export interface HookGateOptions {
   readonly config: { readonly hooks: readonly HookEntry[]; readonly webhooks: Webhooks };
-  /** Tells of another configuration; absent: it stays as it is. */
+  /** Reports another configuration; absent: it stays as it is. */
   readonly reloading?: ConfigChanges | undefined;
   /** Throws when there is no such file. */
   readonly readTextFile: (path: string) => string;

@@ -1,4 +1,4 @@
-/** Hears what the Overseer refuses, for hooks that are told of it afterwards. Decides nothing. */
+/** Receives what the Overseer refuses, for hooks that are notified of it afterwards. Decides nothing. */
 import { ArqonError } from "@arqon/proto";
 import type { Caller } from "../message/caller.ts";
 import { isJudged } from "../message/gates.ts";
@@ -6,10 +6,10 @@ import type { Judged } from "../message/gates.ts";
 import type { Overseer } from "../policy/overseer.ts";
 import type { TenantEvents } from "./tenant_events.ts";
 
-/** The longest reason that is told, in UTF-16 units. */
+/** The longest reason that is reported, in UTF-16 units. */
 const REASON_UNITS = 512;
 
-/** The same Overseer; what it refuses is told where a hook wants it. */
+/** The same Overseer; what it refuses is reported where a hook wants it. */
 export function tellingRefusals(
   overseer: Overseer,
   events: Pick<TenantEvents, "isWanted" | "refused">,

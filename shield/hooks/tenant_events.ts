@@ -29,7 +29,7 @@ const utf8 = new TextEncoder();
 /** What storing needs of the process. */
 export interface TenantEventsOptions {
   readonly config: { readonly hooks: readonly HookEntry[]; readonly webhooks: Config["webhooks"] };
-  /** Tells of another configuration; absent: it stays as it is. */
+  /** Reports another configuration; absent: it stays as it is. */
   readonly reloading?: ConfigChanges | undefined;
   readonly spine: Pick<Spine, "keyValue">;
   readonly registry: Registry;
@@ -148,7 +148,7 @@ export class TenantEvents {
     await promise;
   }
 
-  /** Stores what waits, if that is possible at once. Never rejects. */
+  /** Stores what is queued, if that is possible at once. Never rejects. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
     this.#endSecond();
@@ -209,7 +209,7 @@ export class TenantEvents {
       } catch (error) {
         if (this.#ending.signal.aborted) return;
         if (isFinalRefusal(error)) {
-          // It stands before no other event; the end of the second tells of it.
+          // It stands before no other event; the end of the second reports it.
           if (queue[0] === next) queue.shift();
           held.left_out += countOf(event);
           if (event.type !== EVENTS_LOST) this.#counts.left_out++;

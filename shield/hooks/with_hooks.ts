@@ -1,4 +1,4 @@
-/** The policies of a Shield with its hooks: those that are asked before, and those that are told of refusals. */
+/** The policies of a Shield with its hooks: those that are asked before, and those that are notified of refusals. */
 import type { Overseer } from "../policy/overseer.ts";
 import { askingHooks } from "./gate.ts";
 import type { HookGateOptions } from "./gate.ts";

@@ -141,7 +141,7 @@ function count({ stats, tenants, rates }: CommandContext, identity: Identity, by
   rates.take(identity, bytes);
 }
 
-/** The holder that the Brain is told in place of a connection, if the caller names one. */
+/** The holder that the Brain receives in place of a connection, if the caller names one. */
 function holderOf(identity: Identity, given: GivenMembers): string | undefined {
   const text = given.get("holder_id");
   if (text === undefined) return undefined;

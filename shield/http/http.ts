@@ -69,7 +69,7 @@ export interface HttpContext {
   readonly requireCapacity: () => void;
   /** Decides who is let in while many clients come; it is asked before any work on a token. */
   readonly admission: Admission;
-  /** Throws when the user is banned from the tenant, or when that cannot be told. */
+  /** Throws when the user is banned from the tenant, or when that cannot be determined. */
   readonly requireNotBanned: (identity: Identity) => void;
   readonly observers: Observers;
 }
@@ -291,7 +291,7 @@ function refusalOf(context: HttpContext, error: unknown, path: string): ArqonErr
 /** The headers that a page may send with every request. */
 const PAGE_HEADERS = ["authorization", "content-type", "if-none-match"];
 
-/** What OPTIONS is told: the methods of the path, and a page what it may send (a preflight). */
+/** What OPTIONS answers: the methods of the path, and a page what it may send (a preflight). */
 function options(
   { headers }: HttpContext,
   request: Request,

@@ -27,7 +27,7 @@ export interface CommandRoute extends Pick<ClientRoute, "method" | "template"> {
 
 /**
  * The room in which bans of the whole tenant are announced when no room is named. It is a room like any
- * other: such bans need a grant for it, and its subscribers hear of them.
+ * other: such bans need a grant for it, and its subscribers learn of them.
  */
 export const TENANT_ROOM = "~tenant";
 

@@ -1,6 +1,6 @@
 /**
  * Tickets: who may read which rooms as events, once and within seconds, in place of a token that must not
- * stand in a URL. They lie in a bucket that all Shields share; who asks for one is `tickets.ts`.
+ * are in a URL. They lie in a bucket that all Shields share; who asks for one is `tickets.ts`.
  */
 import { hash } from "node:crypto";
 import { ArqonError } from "@arqon/proto";
@@ -36,7 +36,7 @@ export interface TicketStoreOptions {
   readonly monotonic_ms?: () => number;
 }
 
-/** A ticket, as whoever asked for it is told. */
+/** A ticket, as whoever asked for it receives it. */
 export interface Ticket {
   readonly ticket: string;
   /** Unix ms. */

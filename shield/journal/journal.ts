@@ -35,7 +35,7 @@ export class Journal implements Observer, Notes {
   readonly #parts: JournalParts;
   /** The notes of messages that are not decided yet. */
   readonly #notes = new WeakMap<ScannedEnvelope, Note>();
-  /** Refusals that are written: a connection tells of each of its own once more. */
+  /** Refusals that are written: a connection reports each of its own again. */
   readonly #told = new WeakSet<object>();
 
   constructor(parts: JournalParts) {

@@ -13,7 +13,7 @@ import { Lives } from "../../shared/lives/lives.ts";
 import { JOURNAL_KEYS_BUCKET, JournalKeys } from "./user_keys.ts";
 
 const DAY_SECONDS = 86_400;
-/** How often keys that nothing needs any more are looked for. */
+/** How often keys that nothing needs any longer are looked for. */
 const SWEEP_MS = 6 * 3_600_000;
 
 /** What the journal's place needs of the process. */

@@ -19,7 +19,7 @@ import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** A block is closed at this size before it is compressed; one more entry always fits. */
 const BLOCK_BYTES = BLOCK_BYTES_MAX - 196_608;
-/** The most bytes of one entry; a larger one is left out, and told as one that did not fit. */
+/** The most bytes of one entry; a larger one is left out, and reported as one that did not fit. */
 const ENTRY_BYTES = 180_000;
 /** The most blocks that are being closed or stored at a time. */
 const UNDER_WAY = 4;
@@ -133,7 +133,7 @@ export class JournalQueue {
   }
 
   /**
-   * Stores what waits, for at most so long; what is left then is lost. Whether everything is stored, or told as
+   * Stores what is queued, for at most so long; what is left then is lost. Whether everything is stored, or reported as
    * a hole. Never rejects.
    */
   async close(timeout_ms: number): Promise<boolean> {
@@ -173,9 +173,9 @@ export class JournalQueue {
     }, this.#options.flush_ms);
   }
 
-  /** Hands on everything that has been collected, and what nobody has been told. */
+  /** Hands on everything that has been collected, and what nobody has received. */
   #flush(): void {
-    // While others wait, holes do too: blocks of them alone would have no bound while the store is away.
+    // While others wait, holes do too: blocks of them alone would have no bound while the store is unreachable.
     if (this.#full.length === 0) {
       for (const { tenant_id, keeping } of this.#untold.values()) this.#block(tenant_id, keeping);
     } else if (this.#untold.size > 0) this.#arm();

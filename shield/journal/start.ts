@@ -51,7 +51,7 @@ export interface StartedJournal {
   };
   /** Puts into force what the configuration says now of what is written. */
   renew(): void;
-  /** Stores what waits, then ends; decisions are taken until then. Never rejects. */
+  /** Stores what is queued, then ends; decisions are taken until then. Never rejects. */
   close(): Promise<void>;
 }
 

@@ -1,6 +1,6 @@
 /**
  * Names for users that name nobody: a hash under a secret of the tenant, under which a user's keys are kept. The
- * secrets stand in the bucket of the keys; keys are `user_keys.ts`.
+ * secrets are in the bucket of the keys; keys are `user_keys.ts`.
  */
 import { createHmac, randomBytes } from "node:crypto";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";

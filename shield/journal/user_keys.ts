@@ -105,7 +105,7 @@ export class JournalKeys implements UserKeys {
     this.#watch = options.bucket.watch(["e"], (change) => {
       if (change.type === "put") this.#forget(change.entry.key, change.entry.value);
     });
-    // It ends with the Spine, and goes on after a reconnect by itself.
+    // It ends with the Spine, and goes on after a reconnect on its own.
     this.#watch.ready.then(() => this.#is_current = true, (error: unknown) => {
       options.log.warn("erasures of journal keys are not heard of", { error });
     });
@@ -144,7 +144,7 @@ export class JournalKeys implements UserKeys {
     const handle = await this.#handles.of(tenant_id, user);
     let erased = 0;
     const first = Number(periodOf(now() - max_age_ms));
-    // What waits to be written may not have a key yet, and gets none.
+    // What is queued to be written may not have a key yet, and gets none.
     const notice = place("e", periodOf(now()), tenant_id, handle);
     const notice_id = new Uint8Array(randomBytes(ID_BYTES));
     this.#forget(notice, notice_id);
@@ -310,7 +310,7 @@ export class JournalKeys implements UserKeys {
   #forget([, period = "", tenant_id = "", handle = ""]: KvKey, id: Uint8Array): void {
     this.#erasures++;
     const writing = `${period} ${tenant_id} ${handle}`;
-    // A notice that is heard once more is not another erasure.
+    // A notice that is heard again is not another erasure.
     if (this.#erased.get(writing)?.id !== text(id)) {
       const at_ms = this.#is_current ? this.#options.now() : -Infinity;
       this.#erased.renew(writing, { id: text(id), at_ms });
@@ -343,7 +343,7 @@ function split(value: Uint8Array): { id: Uint8Array; key: Uint8Array | undefined
   return { id: value.slice(0, ID_BYTES), key };
 }
 
-/** The period stands in the id, so that the key is found by the id alone. */
+/** The period is in the id, so that the key is found by the id alone. */
 function periodBytes(period: string): [number, number] {
   const number = Number(period);
   return [number >> 8 & 255, number & 255];

@@ -238,7 +238,7 @@ const lostOf = ({ lost }: ConnectionHistory, { until_ms }: Interval) =>
 const untilOf = ({ until_ms }: Pick<Interval, "until_ms">) =>
   until_ms === Infinity ? {} : { until_ms };
 
-/** The outcome of a message that came when the connection did not hear the room. */
+/** The outcome of a message that came when the connection did not subscribe to the room. */
 function absent(
   { began_ms, ended }: ConnectionHistory,
   intervals: readonly Interval[],

@@ -57,7 +57,7 @@ interface Found {
   readonly message: WhyMessage;
 }
 
-/** Whether the row of a stored message tells of one that was heard, too: somebody subscribed meanwhile. */
+/** Whether the row of a stored message reports one that was heard, too: somebody subscribed meanwhile. */
 function isAgain({ kind, message }: Found, all: readonly Found[]): boolean {
   if (kind !== KIND.stored) return false;
   const { room_id, offset, twist_id } = message;

@@ -1,5 +1,5 @@
 /**
- * The ledgers of Shields that are not there any more, from what they have stored: the same rows as in memory, for
+ * The ledgers of Shields that are not there any longer, from what they have stored: the same rows as in memory, for
  * the same questions. Reads a bounded number of bytes. Who is there is `shared/lives/`.
  */
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
@@ -17,7 +17,7 @@ import type { ReadBlock } from "./stored_block.ts";
 const PAGE_BLOCKS = 64;
 /** The most bytes that one question reads. */
 const READ_BYTES = 33_554_432;
-/** Shields of which one question is told; the others are told to be left out. */
+/** Shields that one question reports on; the others are reported as left out. */
 const FORMER_MAX = 64;
 /** Clocks differ: a block may be stored so much earlier than the Shield says. */
 const CLOCK_SKEW_MS = 60_000;
@@ -41,7 +41,7 @@ export interface FormerLedger extends LedgerSource {
   /** Since when it has everything, and up to when, Unix ms. */
   readonly since_ms: number;
   readonly until_ms: number;
-  /** By when the Shield was not there any more, Unix ms. */
+  /** By when the Shield was not there any longer, Unix ms. */
   readonly by_ms: number;
   readonly state: "ended" | LostShield["why"];
 }

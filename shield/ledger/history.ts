@@ -97,13 +97,13 @@ export interface ConnectionHistory {
   readonly holes: Hole[];
   /** Single messages that were not given to it, by room and position. */
   readonly listed: Map<string, Map<number, LeftOutWhy>>;
-  /** Whether messages of one turn could share a frame; of a connection that is told of from the store. */
+  /** Whether messages of one turn could share a frame; of a connection that is reported from the store. */
   readonly batch?: boolean;
-  /** What waits for it, by room; of a connection that is open. */
+  /** What is queued for it, by room; of a connection that is open. */
   readonly backlog?: ReadonlyMap<string, Waits>;
   /** From which message on some waited for it when that was written last, Unix ms. */
   waiting?: { readonly from: number; readonly at_ms: number };
-  /** Its Shield is not there any more, and did not write how the connection ended. */
+  /** Its Shield is not there any longer, and did not write how the connection ended. */
   lost?: LostShield;
   /** The messages that filters kept from those who had them: positions by the filter's number. */
   readonly filtered: ReadonlyMap<number, ReadonlySet<number>>;
@@ -130,7 +130,7 @@ export interface HeardMessage {
 /** Messages of a room's log that were given to whom it asked for them. */
 export type ReadPast = PastRead & { readonly room_id: string; readonly at_ms: number };
 
-/** A GAP that a room was told of. */
+/** A GAP that a room was notified of. */
 export interface ToldGap {
   readonly room_id: string;
   readonly time_ms: number;
@@ -256,7 +256,7 @@ function isAskedFor(
     : connection_id === asked.connection;
 }
 
-/** A stored row of a connection that was there; how it ended may stand behind it. */
+/** A stored row of a connection that was there; how it ended may be behind it. */
 function addOpened({ connections, filtered }: Gathered, row: Passed, asked: WhyUser): void {
   const { batch, tenant_id, ...begin } = factsOf<ConnectionBegin>(row);
   if (!isAskedFor(asked, { tenant_id, ...begin })) return;

@@ -61,7 +61,7 @@ export interface Segment {
 }
 
 /**
- * The way to a segment while it is the newest: undefined later. So no row of an old segment tells of
+ * The way to a segment while it is the newest: undefined later. So no row of an old segment reports
  * something new, which would go with it, and what remembers a row holds no segment that was given up.
  */
 export interface SegmentPlace {
@@ -188,7 +188,7 @@ export class Ledger {
     this.#facts(KIND.read, this.rooms.named(tenant_id, room_id), 0, read);
   }
 
-  /** Takes note that a room is told that messages are missing. */
+  /** Takes note that a room is notified that messages are missing. */
   gap(room: LedgerRoom, reason: string): void {
     this.#facts(KIND.gap, room, 0, { reason });
   }

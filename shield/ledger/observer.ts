@@ -1,4 +1,4 @@
-/** What the ledger hears of: ends and refusals of connections, refused handshakes, and what nobody heard. */
+/** What the ledger learns of: ends and refusals of connections, refused handshakes, and what nobody heard. */
 import type { ArqonError } from "@arqon/proto";
 import type { Connection } from "../connection/connection.ts";
 import type { Observer } from "../message/observers.ts";

@@ -1,6 +1,6 @@
 /**
- * The rooms that the rows of a ledger are about, by number. A room is forgotten when nobody here hears
- * it and no row is about it any more.
+ * The rooms that the rows of a ledger are about, by number. A room is forgotten when nobody here receives
+ * it and no row is about it any longer.
  */
 
 /** What one room takes beside its ids, in bytes, as measured; an id's characters are bytes. */
@@ -54,7 +54,7 @@ export class LedgerRooms {
     return room;
   }
 
-  /** The room for a row about it, whether or not anybody hears it here. */
+  /** The room for a row about it, whether or not anybody receives it here. */
   named(tenant_id: string, room_id: string): LedgerRoom {
     const known = this.find(tenant_id, room_id);
     if (known !== undefined) return known;

@@ -82,7 +82,7 @@ export interface ConnectionEnd {
   /** Unix ms. */
   readonly began_ms: number;
   readonly code: number;
-  /** The reason that the client was told, or ""; it closed the connection itself, or was lost. */
+  /** The reason that the client received, or ""; it closed the connection itself, or was lost. */
   readonly reason: string;
   /** Bytes that the socket had not passed on to the kernel yet. */
   readonly unsent_bytes: number;

@@ -9,7 +9,7 @@ export const KIND = {
   message: 1,
   /** A message came again and was left out for all. */
   duplicate: 2,
-  /** The room was told that messages are missing. */
+  /** The room was notified that messages are missing. */
   gap: 3,
   /** A subscription ended. */
   left: 4,
@@ -36,7 +36,7 @@ export const KIND = {
 } as const;
 
 /**
- * Whether a row has a position of its own: the rows of messages are numbered, so that what is told of a subscription
+ * Whether a row has a position of its own: the rows of messages are numbered, so that what is reported of a subscription
  * says on which side of its ends each message came.
  */
 export const isNumbered = (kind: number): boolean => kind === KIND.message || kind === KIND.stored;
@@ -171,7 +171,7 @@ export function messageSize(ids: Places, offset: number): number {
     (ids.id < 0 ? 0 : Math.min(MESSAGE_ID_BYTES, ids.id_end - ids.id));
 }
 
-/** Writes what stands behind the head of a message's row. */
+/** Writes what is behind the head of a message's row. */
 export function writeMessage(
   bytes: Uint8Array,
   view: DataView,

@@ -89,7 +89,7 @@ export class StoreWriter {
     return this.#waiting.bytes;
   }
 
-  /** Up to when everything is stored, or told as lost, Unix ms. */
+  /** Up to when everything is stored, or reported as lost, Unix ms. */
   get until_ms(): number {
     let until_ms = this.#copied_ms;
     for (const { from_ms } of this.#waiting.heads()) until_ms = Math.min(until_ms, from_ms);
@@ -120,7 +120,7 @@ export class StoreWriter {
     await this.#pass;
   }
 
-  /** Writes everything and ends; what cannot be written in time is told as lost. Never rejects. */
+  /** Writes everything and ends; what cannot be written in time is reported as lost. Never rejects. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
     const timer = setTimeout(() => this.#closed = true, CLOSE_MS);

@@ -17,7 +17,7 @@ const PRESS_AT = 0.65;
 const LEAVE_AT = 0.7;
 /** Above this part the process begins to end, even when no client is silent. */
 const END_AT = 1;
-/** Above this part the end is not orderly any more, once the clients that were closed are judged. */
+/** Above this part the end is not orderly any longer, once the clients that were closed are judged. */
 export const ABORT_AT = 1.4;
 /** Above this part the process waits for nothing. */
 export const GIVE_UP_AT = 2;
@@ -205,7 +205,7 @@ export class MemoryGuard<S extends Suspect> {
     // What was said in this turn goes out only with the next one.
     if (state.name === "calm" || last === undefined || state.since_ms === now_ms) return 0;
     const [left_ms, ceiling, longest_ms] = waitOf(state, now_ms, this.#hasTime(reading, last));
-    // As above: not every client has been told.
+    // As above: not every client has been notified.
     if (left_ms === Infinity) return 0;
     return pauseFor({
       grown_bytes: rss_bytes - last.rss_bytes,

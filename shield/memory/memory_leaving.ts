@@ -5,13 +5,13 @@
  *
  * The runtime serves some hundred sockets at a time, and a client that floods it is always served
  * first. While others flood, a close frame may not be written, and an answer that has come may not be
- * read. That is why few clients are told at a time, why the time to leave begins when all are told, and
+ * read. That is why few clients are notified at a time, why the time to leave begins when all are notified, and
  * why it ends only when the runtime has looked at the sockets so often that it must have served every
  * client.
  */
 
 /**
- * Clients that are told at a time: so many close frames are written at once, whatever else is going on.
+ * Clients that are notified at a time: so many close frames are written at once, whatever else is going on.
  */
 export const TOLD_AT_A_TIME = 96;
 /** The least looks after the time to leave in which nobody left. */
@@ -32,7 +32,7 @@ export interface Leaver {
   sendAway(): void;
 }
 
-/** How long clients have to leave after they were told. */
+/** How long clients have to leave after they were notified. */
 export interface LeavingTimes {
   /** The least time to leave, in ms. */
   readonly leave_ms: number;
@@ -60,7 +60,7 @@ export class Leaving<S extends Leaver> {
     return this.#all.length;
   }
 
-  /** The end of the time to leave; Infinity until every client has been told. */
+  /** The end of the time to leave; Infinity until every client has been notified. */
   get over_ms(): number {
     return this.#told_ms + this.#times.leave_ms;
   }

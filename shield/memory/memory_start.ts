@@ -49,7 +49,7 @@ export function startMemoryWatch(
     sockets,
     bans,
     readMemory: Deno.memoryUsage,
-    // The thread stands still: while everything else waits, so do the peer's next bytes.
+    // The thread stalls: while everything else waits, so do the peer's next bytes.
     pause: (pause_ms) => void Atomics.wait(never, 0, 0, pause_ms),
     collect() {
       for (let turn = 0; turn < COLLECT_TURNS; turn++) {

@@ -89,7 +89,7 @@ async function ask(
   const { identity } = caller;
   if (commandAction(envelope.command?.name ?? "") === "presence") {
     if (!room_class.presence) throw new ArqonError("presence-disabled", envelope.room_id);
-    // The Brain hears on one connection, in order: it knows this Shield's members before it answers.
+    // The Brain receives on one connection, in order: it knows this Shield's members before it answers.
     path.announce();
   }
   const request = stamp(path, identity, envelope, added);

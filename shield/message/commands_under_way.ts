@@ -1,6 +1,6 @@
 /**
  * Commands that wait for their answers. A Brain that is killed or cut off takes the answers with it that it owed: when
- * commands wait for long, this finds out whether a Brain does not listen any more, and asks again whatever has an id,
+ * commands wait for long, this finds out whether a Brain does not listen any longer, and asks again whatever has an id,
  * which the room's owner applies once. A Brain that is only slow is not asked again. Knows no envelopes.
  */
 import { ArqonError } from "@arqon/proto";
@@ -14,9 +14,9 @@ export interface CommandsUnderWayOptions {
   readonly spine: Pick<Spine, "request">;
   /** The Brains that serve, as far as is known. */
   readonly brains: () => readonly string[];
-  /** Hears of a Brain that does not listen. */
+  /** Learns of a Brain that does not listen. */
   readonly onGone: (brain_id: string) => void;
-  /** Hears of each command that is asked again. */
+  /** Learns of each command that is asked again. */
   readonly onAgain: () => void;
   /** Ms of a clock that only grows. */
   readonly monotonic_ms: () => number;
@@ -24,7 +24,7 @@ export interface CommandsUnderWayOptions {
 
 /** So long an answer may take before Brains are asked whether they are there, in ms; and so often they are asked. */
 const LATE_MS = 250;
-/** How long a Brain is asked that is not known to serve any more, in ms. */
+/** How long a Brain is asked that is no longer known to serve, in ms. */
 const REMEMBERED_MS = 10_000;
 /** How often one command is asked again: each time another Brain has gone. */
 const AGAIN_MAX = 3;
@@ -103,7 +103,7 @@ export class CommandsUnderWay {
     for (const brain of this.#brains.keys()) void this.#knock(brain, now_ms);
   }
 
-  /** Nobody answers a hello; that nobody hears it is what is to be found out. */
+  /** Nobody answers a hello; that nobody receives it is what is to be found out. */
   async #knock(brain: string, now_ms: number): Promise<void> {
     const { spine, hello, onGone } = this.#options;
     try {

@@ -20,7 +20,7 @@ export interface Note {
   ): void;
 }
 
-/** Keeps notes of what is decided; where nobody is to be told, there is no note. */
+/** Keeps notes of what is decided; where nobody is to be notified, there is no note. */
 export interface Notes {
   message(caller: Caller, envelope: ScannedEnvelope): Note | undefined;
   operation(caller: Caller, hook: "on_connect" | "on_subscribe", room_id: string): Note | undefined;

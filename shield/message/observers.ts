@@ -1,7 +1,7 @@
 /**
- * Who is told what happens to messages and to those who send them, without a say in it: traces, use, why, tap and
- * mirror. Each event is told in one place of the kernel, to a list that is made once: where nobody listens, it costs
- * a look at an empty list. Nobody keeps bytes that it is told of, waits or throws.
+ * Who learns what happens to messages and to those who send them, without a say in it: traces, use, why, tap and
+ * mirror. Each event is reported in one place of the kernel, to a list that is made once: where nobody listens, it costs
+ * a look at an empty list. Nobody keeps bytes that it is notified of, waits or throws.
  */
 import type { Ack, ArqonError, ScannedEnvelope } from "@arqon/proto";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
@@ -38,7 +38,7 @@ export interface Asked {
   readonly former: string;
 }
 
-/** What somebody wants to be told of. */
+/** What somebody wants to be notified of. */
 export interface Observer {
   /** A message or command is about to be judged. */
   begun?(caller: Caller, envelope: ScannedEnvelope): void;
@@ -50,7 +50,7 @@ export interface Observer {
   refused?(caller: Caller, envelope: ScannedEnvelope, error: unknown): void;
   /** It is with the Spine, or in its room's log. */
   passed?(passed: Readonly<Passed>): void;
-  /** Its ACK may go out: the log, or the server, has it. Without that, `refused` is told. */
+  /** Its ACK may go out: the log, or the server, has it. Without that, `refused` is reported. */
   confirmed?(envelope: ScannedEnvelope, stored: Appended | undefined): void;
   /** A command has its answer. */
   answered?(caller: Caller, envelope: ScannedEnvelope, room_class: RoomClass, ack: Ack): void;
@@ -67,11 +67,11 @@ export interface Observer {
   /** A connection is there, or there no longer. */
   entered?(connection: Connection): void;
   ended?(connection: Connection, end: EndSaid): void;
-  /** A client is told a refusal, which `error` has led to; `room_id` is "" where it is about none. */
+  /** A client receives a refusal, which `error` has led to; `room_id` is "" where it is about none. */
   denied?(connection: Connection, room_id: string, refusal: ArqonError, error: unknown): void;
 }
 
-/** Everybody who wants to be told, by event. */
+/** Everybody who wants to be notified, by event. */
 export type Observers = {
   readonly [Event in keyof Observer]-?: readonly NonNullable<Observer[Event]>[];
 };

@@ -70,7 +70,7 @@ export interface MessagePath {
   readonly flushes?: Pick<FlushQueue, "push"> | undefined;
   /** Keeps notes of decisions; absent: nothing is written. */
   readonly journal?: Notes | undefined;
-  /** Those who hear a room here, as one object for as long as some do; absent: nobody asks. */
+  /** Those who subscribe to a room here, as one object for as long as some do; absent: nobody asks. */
   readonly hearers?: ((tenant_id: string, room_id: string) => object | undefined) | undefined;
   /** Commands that wait for Brains that may go; absent beside an embedded Spine, where none goes alone. */
   readonly commands?: Pick<CommandsUnderWay, "request"> | undefined;
@@ -107,7 +107,7 @@ export function admit(
     tellRefused(path, caller, envelope, error);
     throw error;
   }
-  // The refusal is told beside the caller's own way: it learns of it as if nobody else did.
+  // The refusal is reported beside the caller's own way: it learns of it as if nobody else did.
   return isJudged(admitted) ? admitted : tellingRefused(path, caller, envelope, admitted);
 }
 
@@ -348,7 +348,7 @@ function store(
   });
 }
 
-/** The message that is being told of: one object for all, as nobody keeps it. */
+/** The message that is being reported: one object for all, as nobody keeps it. */
 const present = {} as Passed;
 
 function tellPassed(

@@ -82,7 +82,7 @@ export type Heard = "next" | "repeated" | "hole";
 /** How far one publisher has been heard. */
 interface Reached {
   number: number;
-  /** How many gaps subscribers had been told of when it was heard. */
+  /** How many gaps subscribers had been notified of when it was heard. */
   gaps: number;
 }
 
@@ -124,7 +124,7 @@ export class HeardOrder {
     const is_told = reached.gaps < this.#gaps;
     const is_hole = before > reached.number && !is_told;
     reached.number = number;
-    // The gap that is told now comes before this message, and excuses nothing after it.
+    // The gap that is reported now comes before this message, and excuses nothing after it.
     reached.gaps = is_hole ? this.#gaps + 1 : this.#gaps;
     return is_hole ? "hole" : "next";
   }
@@ -139,7 +139,7 @@ export class HeardOrder {
   }
 
   /**
-   * Takes note that subscribers have been told of a gap: the next message of each publisher makes no
+   * Takes note that subscribers have been notified of a gap: the next message of each publisher makes no
    * hole.
    */
   gapTold(): void {

@@ -121,7 +121,7 @@ export class ShadowSender {
     this.#schedule();
   }
 
-  /** Sends what waits, as far as the Spine takes it. Resolves when all of it is confirmed or failed. */
+  /** Sends what is queued, as far as the Spine takes it. Resolves when all of it is confirmed or failed. */
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#busy);

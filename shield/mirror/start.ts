@@ -42,7 +42,7 @@ export interface StartedMirror {
   readonly admin: MirrorAdminContext | undefined;
   /** Puts the rules into force that the configuration has now. */
   renew(): void;
-  /** Sends what waits, then ends. */
+  /** Sends what is queued, then ends. */
   close(): Promise<void>;
 }
 

@@ -297,7 +297,7 @@ async function list(
 }
 
 /**
- * Every tenant with policies. A tenant's own admin is told of that tenant only, without the number of
+ * Every tenant with policies. A tenant's own admin is notified of that tenant only, without the number of
  * modules.
  */
 function overview(registry: PolicyRegistry, only_tenant: string | undefined) {

@@ -245,7 +245,7 @@ function tellCandidates(
   }
 }
 
-/** What a sender is told whose operations make a policy fail. */
+/** What a sender receives whose operations make a policy fail. */
 const SLOWED = "what you send makes it fail, wait for retry_after_ms";
 const GOES_ON = "what you send makes a policy fail, and you go on without a pause";
 

@@ -1,6 +1,6 @@
 /**
  * A piece of a growing message as policies judge it: what they are given, and how much of it their verdict lets go.
- * Pure; who asks them is `overseer.ts`, what becomes of the piece `shield/growing/judging.ts`.
+ * Pure; who asks them is `overseer.ts`, what becomes of the piece `shield/growing/policy_verdict.ts`.
  */
 import { ArqonError, utf8Size } from "@arqon/proto";
 import type { HeaderPair } from "../message/caller.ts";
@@ -26,7 +26,7 @@ export interface GrowingPiece {
 export interface JudgedPiece {
   /** What its readers may have. */
   readonly released: string;
-  /** What waits for the next piece. */
+  /** What is queued for the next piece. */
   readonly held: string;
 }
 

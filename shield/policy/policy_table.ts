@@ -121,7 +121,7 @@ export class PolicyTable {
     return sum;
   }
 
-  /** The totals of each policy, as other processes hear them. */
+  /** The totals of each policy, as other processes receive them. */
   rows(): PolicyRow[] {
     return [...this.#totals.values()].map(({ buckets, ...totals }) => ({
       ...totals,

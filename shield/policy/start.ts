@@ -209,7 +209,7 @@ function startMeter({ config }: OverseerStart, kept_ms: number) {
   return { meter, close };
 }
 
-/** Starts to delete stored modules that nothing names any more. */
+/** Starts to delete stored modules that nothing names any longer. */
 function startSweep(
   { config, log, registry, now, random: bytes }: OverseerStart,
   { store }: PolicyRegistry,

@@ -1,7 +1,7 @@
 /**
  * Tells the cluster of this Shield's own connections: joins, updates and leaves in batches, that the
  * Shield lives, and what another process has missed. It is the only writer of its entries
- * (`shared/presence`). The Shield's clients hear of them from `tables.ts` at once, without this detour.
+ * (`shared/presence`). The Shield's clients learn of them from `tables.ts` at once, without this detour.
  */
 import { matchesRoomPattern } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
@@ -44,7 +44,7 @@ const REINCARNATION_MS = 30_000;
 /** The longest leap of an incarnation above a younger life, in ms, for a node whose clock is behind. */
 const LEAP_MS = 60_000;
 
-/** Stays that are told with one announcement; the others come with the next heartbeat. */
+/** Stays that are reported with one announcement; the others come with the next heartbeat. */
 const BRIEF_MAX = 256;
 /** Reasons that one announcement has at most. */
 const REASONS_MAX = 8_192;
@@ -89,7 +89,7 @@ export class Announcer {
   #moving = false;
   /** Why members left since the last announcement, by the counters of their entries. */
   #reasons = new Map<number, LeaveReason>();
-  /** Who came and went since: no Brain hears of them by that. */
+  /** Who came and went since: no Brain learns of them by that. */
   #brief: Stay[] = [];
   /** When the last few incarnations were taken, in Unix ms. */
   #reincarnated_ms: number[] = [];
@@ -184,7 +184,7 @@ export class Announcer {
     if (this.#cancelSend !== undefined) this.heartbeat();
   }
 
-  /** Tells who left and may not stand in a journal; behind the leaves, which Brains mostly write by themselves. */
+  /** Tells who left and may not be in a journal; behind the leaves, which Brains mostly write by themselves. */
   tellStays(): void {
     for (const told of this.unconfirmed.told()) this.#options.port.send(this.#subject, told);
   }

@@ -1,7 +1,7 @@
 /**
  * Connections whose Shield stops. It tells the other Shields which of them have members, and waits until those
  * know it. A client that comes back elsewhere and names its former connection keeps that id: its members stay who
- * they are, and nobody is told of a leave and a join. Best effort: a client that is not known here gets a new id.
+ * they are, and nobody is notified of a leave and a join. Best effort: a client that is not known here gets a new id.
  */
 import { z } from "zod";
 import type { Identity } from "../auth/identity.ts";
@@ -60,7 +60,7 @@ export interface MovingOptions {
 /** What a client has that says that it comes from a Shield that stops. */
 export interface Claim {
   readonly connection_id: string;
-  /** False when the client has come once more since: that connection has the id. */
+  /** False when the client has come again since: that connection has the id. */
   readonly is_last: () => boolean;
 }
 
@@ -294,7 +294,7 @@ export class Moving {
     told.onMore?.();
   }
 
-  /** What was told under that name until now; undefined when too many tell something. */
+  /** What was reported under that name until now; undefined when too many tell something. */
   #telling(telling: string): Telling | undefined {
     const known = this.#tellings.get(telling);
     if (known !== undefined) return known;

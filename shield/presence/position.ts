@@ -76,7 +76,7 @@ function apply(position: Position, table: MemberTable, update: RoomUpdate, node_
   position.sequence = update.sequence;
 }
 
-/** Applies the updates whose turn it is now; returns whether none waits any more. */
+/** Applies the updates whose turn it is now; returns whether none waits any longer. */
 function catchUp(position: Position, table: MemberTable, node_id: string): boolean {
   position.ahead.sort((a, b) => a.sequence - b.sequence);
   const waiting: RoomUpdate[] = [];
@@ -143,7 +143,7 @@ export interface SnapshotRules {
 
 /**
  * Whether the table has seen more of some writer than the snapshot. A writer with members here that is
- * not in the snapshot is gone only if a Brain says so: one that has just started, or could not hear the
+ * not in the snapshot is gone only if a Brain says so: one that has just started, or could not receive the
  * writer, does not know it yet.
  */
 function isBehind(

@@ -27,7 +27,7 @@ export interface ShieldPresenceOptions {
   /** The start of the process, in Unix ms. */
   readonly started_ms: number;
   /**
-   * The port, which must hear every `beat`, `direct` of this node and `HELLO`; its clock never goes
+   * The port, which must receive every `beat`, `direct` of this node and `HELLO`; its clock never goes
    * back.
    */
   readonly port: PresencePort;

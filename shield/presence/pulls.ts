@@ -81,7 +81,7 @@ export class Pulls {
     this.#ask();
   }
 
-  /** Gives up the questions about a room that nobody watches any more. */
+  /** Gives up the questions about a room that nobody watches any longer. */
   drop(room: WatchedRoom): void {
     this.#queue.delete(room);
     this.#parked.delete(room);

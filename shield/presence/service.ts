@@ -110,7 +110,7 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
     processSubject("direct", node_id),
     HELLO,
   ];
-  // The machine is made after this, so that it hears the answers; delivery is asynchronous, so it is
+  // The machine is made after this, so that it receives the answers; delivery is asynchronous, so it is
   // there in time.
   const subscriptions = patterns.map((pattern) => spine.subscribe(pattern, onMessage));
   const presence = createShieldPresence({

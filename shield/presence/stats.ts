@@ -19,7 +19,7 @@ export interface PresenceStats {
   watchers: number;
   /** Brains that are alive, as this Shield sees it. */
   live_brains: number;
-  /** Members that left and do not stand in their room's journal yet, as far as this Shield knows. */
+  /** Members that left and are not in their room's journal yet, as far as this Shield knows. */
   stays: number;
   /** Those that were too many to keep. */
   stays_missed: number;

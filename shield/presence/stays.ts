@@ -1,7 +1,7 @@
 /**
- * Who has left this Shield and may not stand in the journal of the room's members yet: kept until the room's Brain says
+ * Who has left this Shield and may not be in the journal of the room's members yet: kept until the room's Brain says
  * that it is written, and told with each heartbeat. So who comes and goes while no Brain serves, or is about to be
- * written by one that is killed, stands there all the same. What is too much is kept as a number, for its room.
+ * written by one that is killed, is there all the same. What is too much is kept as a number, for its room.
  */
 import { FairMap } from "../../shared/containers/fair_map.ts";
 import type { MissedStays, Stay, Stays, StaysWritten } from "../../shared/presence/messages.ts";
@@ -30,7 +30,7 @@ const roomOf = ({ tenant_id, room_id }: Pick<Entry, "tenant_id" | "room_id">): s
 /** The stays of one Shield that nobody has confirmed. */
 export class Unconfirmed {
   readonly #stats: StaysStats;
-  /** Those that wait longest to be told first. */
+  /** Those that wait longest to be reported first. */
   readonly #stays = new FairMap<Stay>(STAYS_MAX, ({ entry }) => entry.tenant_id);
   readonly #missed = new Map<string, MissedStays>();
 
@@ -46,7 +46,7 @@ export class Unconfirmed {
     return stay;
   }
 
-  /** What is to be told now, the oldest first, in messages that are not too long. */
+  /** What is to be reported now, the oldest first, in messages that are not too long. */
   *told(): Generator<Stays> {
     const missed = [...this.#missed.values()];
     const due = [...this.#stays.entries().take(HEARTBEAT_STAYS)];

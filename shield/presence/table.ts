@@ -1,14 +1,14 @@
 /**
- * The members of one room, as one Shield knows them: its own connections by itself, all others as the
+ * The members of one room, as one Shield knows them: its own connections on its own, all others as the
  * room's owner says; and what has changed since clients were last told. Plain data and functions. Where
- * the changes come from is `position.ts`; which clients are told, and when, is `watched_room.ts`.
+ * the changes come from is `position.ts`; which clients are notified, and when, is `watched_room.ts`.
  */
 import type { PresentMember } from "@arqon/proto";
 import type { Entry, Tag, Writer, WriterKey, WrittenEntry } from "../../shared/presence/types.ts";
 import { writerKey } from "../../shared/presence/types.ts";
 
 /**
- * A member as clients hear of it, with the issuer that vouches for its user. Never changed in place.
+ * A member as clients learn of it, with the issuer that vouches for its user. Never changed in place.
  */
 export interface TableMember extends PresentMember {
   readonly issuer: string;
@@ -25,11 +25,11 @@ export interface MemberTable {
   readonly shown: Map<string, TableMember>;
   /** How many connections each user has, by issuer and user. */
   readonly users: Map<string, number>;
-  /** What clients were last told of the connections that have changed since; undefined: "not there". */
+  /** What clients last learned about the connections that have changed since; undefined: "not there". */
   readonly told: Map<string, TableMember | undefined>;
 }
 
-/** What clients must be told. A connection is in at most one of the two lists. */
+/** What clients must receive. A connection is in at most one of the two lists. */
 export interface TableChanges {
   readonly updates: readonly PresentMember[];
   readonly leaves: readonly PresentMember[];

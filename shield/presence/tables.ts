@@ -100,7 +100,7 @@ export class Tables {
     return watch;
   }
 
-  /** Takes what this Shield's own connections did in a room, to be told as one batch. */
+  /** Takes what this Shield's own connections did in a room, to be reported as one batch. */
   onOwn(
     tenant_id: string,
     room_id: string,

@@ -1,6 +1,6 @@
 /**
- * A room that clients of this Shield watch: its table, its watchers, and when they are told. Changes
- * are told in batches: the first at once, what follows after a time that grows with the number of
+ * A room that clients of this Shield watch: its table, its watchers, and when they are notified. Changes
+ * are reported in batches: the first at once, what follows after a time that grows with the number of
  * watchers. Asking the room's owner is `pulls.ts`; what a frame looks like is `frames.ts`.
  */
 import { ArqonError } from "@arqon/proto";
@@ -54,19 +54,19 @@ export interface PresenceWatch {
   /**
    * Calls back once: as soon as the members are known (at once when they are), or with
    * `presence-unavailable` after `sync_timeout_ms`. Members that are in doubt are asked for first, and
-   * are believed after `sync_timeout_ms`. Changes are told only after the first success.
+   * are believed after `sync_timeout_ms`. Changes are reported only after the first success.
    */
   ready(callback: (error?: ArqonError) => void): void;
   /**
-   * Calls back once everything that this Shield knows now has been told; at once when it already has.
+   * Calls back once everything that this Shield knows now has been reported; at once when it already has.
    */
   told(callback: () => void): void;
   /**
-   * The members as this watcher has been told, after `ready`. In a callback of `told` nothing is
+   * The members as this watcher knows them, after `ready`. In a callback of `told` nothing is
    * missing.
    */
   snapshot(): RoomView;
-  /** Ends the watch: nothing is called back any more. Idempotent. */
+  /** Ends the watch: nothing is called back any longer. Idempotent. */
   close(): void;
 }
 
@@ -76,7 +76,7 @@ export interface WatchedRoomOptions {
   readonly stats: PresenceStats;
   readonly announce_ms: number;
   readonly sync_timeout_ms: number;
-  /** Called when nobody watches the room any more. */
+  /** Called when nobody watches the room any longer. */
   readonly onEmpty: (room: WatchedRoom) => void;
 }
 
@@ -88,7 +88,7 @@ interface Waiting {
 interface Watch {
   readonly watcher: PresenceWatcher;
   waiting: Waiting | undefined;
-  /** True once the watcher was told that the members are known; from then on it hears of changes. */
+  /** True once the watcher learned that the members are known; from then on it learns of changes. */
   started: boolean;
   closed: boolean;
 }
@@ -160,7 +160,7 @@ export class WatchedRoom {
   /** Takes note that the table can be believed from now on. */
   onSynced(): void {
     if (this.#synced && !this.#doubted) return;
-    // Watchers that come now begin with these members, so nobody has to be told of them.
+    // Watchers that come now begin with these members, so nobody has to be notified of them.
     if (!this.#synced) this.table.told.clear();
     this.#synced = true;
     this.#doubted = false;
@@ -199,7 +199,7 @@ export class WatchedRoom {
     return { tenant_id, room_id, members, connections: members.length, users: table.users.size };
   }
 
-  /** Stops all timers; no watcher is told anything any more. */
+  /** Stops all timers; no watcher receives anything any longer. */
   stop(): void {
     this.#cancelFlush?.();
     this.#cancelTimeout?.();

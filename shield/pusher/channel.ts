@@ -1,5 +1,5 @@
 /**
- * Channels of the Pusher protocol as rooms of the bus. Pure. A channel's name stands in its room's id as
+ * Channels of the Pusher protocol as rooms of the bus. Pure. A channel's name is in its room's id as
  * it is, but for the characters that no room has: each is `:` and its two hex digits.
  */
 import { isId } from "@arqon/proto";

@@ -54,7 +54,7 @@ export interface PusherContext extends HttpPublishContext {
   readonly now: () => number;
 }
 
-/** A client that is not let in, and how it hears so. */
+/** A client that is not let in, and how it learns so. */
 class Refused extends Error {
   readonly code: number;
 
@@ -172,7 +172,7 @@ function appOfClient({ apps }: PusherContext, url: URL): App {
   return app;
 }
 
-/** What a refused client is told; undefined: it gets an HTTP status. */
+/** What a refused client receives; undefined: it gets an HTTP status. */
 function refusedOf(error: unknown): Refused | undefined {
   if (error instanceof Refused) return error;
   if (!(error instanceof ArqonError) || error.reason === "not-a-websocket") return undefined;

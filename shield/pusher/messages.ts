@@ -6,7 +6,7 @@
 import { ArqonError, DecodeError, jsonMembers } from "@arqon/proto";
 import type { JsonMember } from "@arqon/proto";
 
-/** The header that names the socket which is not to hear a message. */
+/** The header that names the socket which is not to receive a message. */
 export const EXCEPT_HEADER = "pusher-except";
 /** Ends the connections of a user, on the channel of that user: from its app's backend alone. */
 export const TERMINATE = "pusher_internal:terminate";
@@ -72,7 +72,7 @@ export interface RoomMessage {
   /** "" for a signal. */
   readonly type: string;
   readonly sender: string;
-  /** The socket that is not to hear it. */
+  /** The socket that is not to receive it. */
   readonly except: string | undefined;
   /** The event's data as a client gets it: a JSON string with what was published. */
   readonly data: string;

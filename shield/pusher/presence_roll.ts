@@ -1,5 +1,5 @@
 /**
- * Who is in a presence channel, as one of its clients is told: users, where the bus has connections. Pure. A
+ * Who is in a presence channel, as one of its clients receives it: users, where the bus has connections. Pure. A
  * user is there from the first of its connections to the last.
  */
 

@@ -330,14 +330,14 @@ export class PusherSocket implements ClientSocket {
       channel.pages_left--;
       return this.#joined(channel);
     }
-    // All hear of one who is too many and is about to leave: who is in already stays.
+    // All learn of one who is too many and is about to leave: who is in already stays.
     if (this.#isLeft(channel, 2 * this.#options.presence_members)) return;
     for (const { id, info } of added) {
       tell("member_added", `{"user_id":${JSON.stringify(id)},"user_info":${info}}`);
     }
   }
 
-  /** Kicks, bans and drains; of what was missed the protocol has no word, so a client hears of it as an event. */
+  /** Kicks, bans and drains; of what was missed the protocol has no word, so a client learns of it as an event. */
   #onSignal(
     room_id: string,
     { kind, until_ms = 0 }: Exclude<RoomMessage["signal"], undefined>,
@@ -360,7 +360,7 @@ export class PusherSocket implements ClientSocket {
     this.#timer ??= setTimeout(() => this.close(CLOSE.reconnect, "restart"), wait_ms);
   }
 
-  /** A refusal that answers no request: a room was taken away, or the connection is about to end. */
+  /** A refusal that answers no request: a room was removed, or the connection is about to end. */
   #onRefused({ code, message, room }: Answer): void {
     const name = room === undefined ? undefined : channelOf(room, this.#options.app.room_prefix);
     if (name !== undefined && room !== undefined && this.#channels.delete(room)) {

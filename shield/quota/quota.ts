@@ -1,6 +1,6 @@
 /**
  * Quotas of tenants on all Shields together. A message only ever looks at its tenant's slice in memory
- * (`slices.ts`). Slices are filled in the background: from the server or, while the server is away or
+ * (`slices.ts`). Slices are filled in the background: from the server or, while the server is unreachable or
  * late, from buckets of this Shield's own, as if it were alone.
  */
 import { ArqonError } from "@arqon/proto";
@@ -30,7 +30,7 @@ const SOONEST = 1 / 4;
 
 /** The quotas of a process; whoever started them closes them. */
 export interface StartedQuota extends Quota {
-  /** True while each Shield counts alone, because the server is away or late. */
+  /** True while each Shield counts alone, because the server is unreachable or late. */
   readonly degraded: boolean;
   /** Puts the quotas into force that the configuration has now. */
   renew(): void;
@@ -73,7 +73,7 @@ class ClusterQuota implements StartedQuota {
   readonly #slices: Slices;
   readonly #server: QuotaServer;
   #rateOf: (tenant_id: string) => Amounts;
-  /** This Shield's own buckets, filled while the server is away. */
+  /** This Shield's own buckets, filled while the server is unreachable. */
   readonly #alone: BoundedMap<string, Bucket>;
   readonly #refusals: Counter<"quota">;
   readonly #outcomes: Counter<"outcome">;

@@ -10,7 +10,7 @@ import { bucketKey, readGrants, SCRIPT, scriptArguments } from "./script.ts";
 /** The server that answers reservations. */
 export interface QuotaServer {
   /**
-   * Resolves with one grant for each reservation, in their order. Rejects when the server is away, late
+   * Resolves with one grant for each reservation, in their order. Rejects when the server is unreachable, late
    * or says something else.
    */
   reserve(asked: readonly Reservation[]): Promise<Grant[]>;
@@ -99,7 +99,7 @@ export function connectValkey(options: ValkeyOptions): QuotaServer {
   redis.on("ready", options.onConnected);
   redis.on("close", () => options.onLost(last?.message));
   takeSecrets();
-  // A failed attempt is told by "close", and is tried again.
+  // A failed attempt is reported by "close", and is tried again.
   redis.connect().catch(() => {});
 
   async function limited<T>(call: () => Promise<T>): Promise<T> {

@@ -1,4 +1,4 @@
-/** What an operation hears that is too much for a rate: for which it waits longest, and how long. Pure. */
+/** The answer to an operation beyond a rate: for which it waits longest, and how long. Pure. */
 import { ArqonError } from "@arqon/proto";
 import { waitFor } from "./token_bucket.ts";
 import type { BucketPair, TokenBucket } from "./token_bucket.ts";

@@ -30,7 +30,7 @@ import type { BucketPair } from "./token_bucket.ts";
  */
 const PAUSE_MS = 100;
 /**
- * So many operations are refused before the connection has to rest: a burst hears at once of each
+ * So many operations are refused before the connection has to rest: a burst is informed at once of each
  * operation that was too much, and only who goes on is slowed.
  */
 export const REFUSALS_BEFORE_REST = 64;
@@ -142,7 +142,7 @@ export class RateTable {
   readonly connection: BucketPair;
   /** Operations that were refused, by the scope of the rate. */
   readonly refusals: Record<RateScope, number> = { connection: 0, user: 0, tenant: 0, process: 0 };
-  /** What refused operations are told. */
+  /** What refused operations are answered. */
   readonly said = new RateRefusals();
   readonly #users: Holders<Held>;
   readonly #tenants: Holders<HeldTenant>;

@@ -1,5 +1,5 @@
 /**
- * Remembers what the Brains have last told of the record beside the stored rooms, for a Brain that
+ * Remembers what the Brains have last reported about the record beside the stored rooms, for a Brain that
  * starts while no other is there. So a restart of all Brains does not begin a new life of the rooms. It
  * knows nothing of rooms, and decides nothing.
  */
@@ -32,7 +32,7 @@ export function witnessRooms(
       spine.publish(roomsAnswer(fromUtf8.decode(payload)), utf8.encode(JSON.stringify(latest)));
     } catch (error) {
       if (!(error instanceof ArqonError)) throw error;
-      // Without a connection, which is told by itself; the Brain asks again.
+      // Without a connection, which is reported on its own; the Brain asks again.
       log.debug("a Brain was not told of the rooms' life", { error });
     }
   });

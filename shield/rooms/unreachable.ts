@@ -1,5 +1,5 @@
 /**
- * Which stored messages nobody could reach any more with other classes of rooms: those of rooms that are not durable
+ * Which stored messages nobody could reach any longer with other classes of rooms: those of rooms that are not durable
  * then, or have lost their reducer or their journal of members, and those beyond a shorter history. It changes nothing.
  */
 import type { TenantRoomClass } from "../../shared/config/schema_durable.ts";
@@ -27,7 +27,7 @@ export interface Lost {
   readonly messages: number;
 }
 
-/** What could not be reached any more. */
+/** What could no longer be reached. */
 export interface Unreachable {
   /** Rooms of which nothing could be read. */
   readonly hidden: Lost;
@@ -128,7 +128,7 @@ async function* roomsOf(log: AskedLog, prefixes: readonly string[]): AsyncGenera
   }
 }
 
-/** What of the tenant's stored messages could not be reached any more. Rejects as the log does. */
+/** What of the tenant's stored messages could no longer be reached. Rejects as the log does. */
 export async function unreachable(
   log: AskedLog,
   change: Change,

@@ -247,7 +247,7 @@ export class Schedules {
     }
   }
 
-  /** Nothing is due any more, and it is old: as the store has it, or by a clock that was not set lately. */
+  /** Nothing is due any longer, and it is old: as the store has it, or by a clock that was not set lately. */
   async #forget(known: Known): Promise<void> {
     const { tenant_id, schedule_id, schedule, revision } = known;
     const { bucket, now } = this.#options;

@@ -88,7 +88,7 @@ export class Mappings {
     this.#tenants.set(tenant_id, { problem });
   }
 
-  /** The mapping of `in.t.T.r.R` of that tenant, or why it cannot be told. */
+  /** The mapping of `in.t.T.r.R` of that tenant, or why it cannot be determined. */
   find(subject: string, tenant_id: string): Bound | { readonly problem: string } | undefined {
     const table = this.#tenants.get(tenant_id) ?? this.#common;
     return "problem" in table ? table : table.match(subject)?.value;

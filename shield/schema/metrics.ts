@@ -55,7 +55,7 @@ export interface SchemaTotals {
   readonly tenants: TopTenants;
   /** Counts a violation of a schema. */
   violated(schema_id: string, rule: string): void;
-  /** Counts fields that a schema does not have, where its mapping only asks to be told. */
+  /** Counts fields that a schema does not have, where its mapping only asks for a report. */
   unknown(schema_id: string, fields: number): void;
 }
 

@@ -213,7 +213,7 @@ export class Settings {
     return await this.#bucket.update([tenant_id], bytes, revision);
   }
 
-  /** False when the change could not be taken up. */
+  /** False when the change could not be applied. */
   #hear(change: KvChange): boolean {
     const key = change.type === "put" ? change.entry.key : change.key;
     const [tenant_id = ""] = key;
@@ -290,7 +290,7 @@ class SettingsWaiters {
   readonly #waiters = new Map<string, Set<Waiter>>();
   #waiting = 0;
 
-  /** Takes note that a revision of the tenant's document has been taken up, or found unreadable. */
+  /** Takes note that a revision of the tenant's document has been applied, or found unreadable. */
   heard(tenant_id: string, revision: number): void {
     // Not the highest: an older copy of the bucket gives its revisions again.
     this.#revisions.set(tenant_id, revision);
@@ -325,7 +325,7 @@ class SettingsWaiters {
   }
 }
 
-/** Makes the metrics; the result counts documents and keys that could not be taken up. */
+/** Makes the metrics; the result counts documents and keys that could not be applied. */
 function registerSettingsMetrics(
   registry: Registry,
   counts: () => { readonly documents: number; readonly unreadable: number },

@@ -1,10 +1,10 @@
 /**
  * What signals of backends leave behind: bans and revocations in their buckets, from which every Shield
- * hears of them as it does of those by commands and the admin API. It ends no connection itself.
+ * learns of them as it does of those by commands and the admin API. It ends no connection itself.
  *
- * Every Shield hears every order. One of them, whichever the Spine chose, takes it and writes it. A
+ * Every Shield receives every order. One of them, whichever the Spine chose, takes it and writes it. A
  * later order for the same user may be taken by another Shield and overtake the first. So a Shield that
- * has written a user's ban lately also writes the next orders for that user that it hears. Then the
+ * has written a user's ban lately also writes the next orders for that user that it receives. Then the
  * last word of each Shield that writes is the last order, whichever write arrives last.
  */
 import { ArqonError } from "@arqon/proto";
@@ -73,7 +73,7 @@ export class SignalWrites {
   }
 
   /**
-   * Hears an order, as every Shield does. There is nothing to do unless this one has written the user's
+   * Receives an order, as every Shield does. There is nothing to do unless this one has written the user's
    * ban lately.
    */
   hear(order: Order): void {

@@ -69,7 +69,7 @@ export interface Signals {
 export function startSignals<C extends Signalled>(options: SignalsOptions<C>): Signals {
   const { connections, stats, log } = options;
 
-  /** Hears a signal, as every Shield does; the one that takes it reports what is wrong with it. */
+  /** Receives a signal, as every Shield does; the one that takes it reports what is wrong with it. */
   function hear(message: SpineMessage): void {
     const order = readOrder(message, options.now());
     if ("problem" in order) return;
@@ -129,14 +129,14 @@ export function startSignals<C extends Signalled>(options: SignalsOptions<C>): S
     async close() {
       await taken.drain().catch((error) => log.warn("signals may be lost in a drain", { error }));
       await options.writes.close();
-      // This one hears to the end: an order that lifts a ban that is being written must not be missed.
+      // This one receives to the end: an order that lifts a ban that is being written must not be missed.
       stopHearing();
     },
   };
 }
 
 /**
- * Hears every message, until the returned function is called. It listens as a queue group of its own.
+ * Receives every message, until the returned function is called. It listens as a queue group of its own.
  * When a server of a NATS cluster stops and goes on, it hands what it kept for the group above to
  * another member, and then everybody who listens without a group gets that again. After a reconnect it
  * is another group: what was kept for the connection before would come after what this one has heard.
@@ -233,7 +233,7 @@ function putOut<C extends Signalled>(
   }
 }
 
-/** Puts connections out of a room; those that hear the room are told why. */
+/** Puts connections out of a room; those that subscribe to the room learn why. */
 function putOutOfOne<C extends Signalled>(
   options: SignalsOptions<C>,
   hit: readonly C[],

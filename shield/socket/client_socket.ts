@@ -18,7 +18,7 @@ export const CLOSE_MS = 5_000;
 export const CLOSING_READ_MS = 20;
 
 /**
- * How long a rest may be, in ms: a socket that rests hears nothing, not even what keeps its connection
+ * How long a rest may be, in ms: a socket that rests receives nothing, not even what keeps its connection
  * alive.
  */
 export function restOf(wait_ms: number, heartbeat_ms: number): number {
@@ -64,7 +64,7 @@ export interface SocketEvents {
   message(data: string | Uint8Array<ArrayBuffer>): void;
   /**
    * More has come than may wait for its turn, from a peer whose sending the implementation cannot stop;
-   * what waits is lost. An implementation that can stop it never calls this.
+   * what is queued is lost. An implementation that can stop it never calls this.
    */
   flooded(): void;
   /**

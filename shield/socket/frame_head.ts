@@ -54,7 +54,7 @@ const head = new Uint8Array(HEAD_BYTES_MAX);
 
 /**
  * A whole, unmasked frame. It is no copy where its head stands before the body already, as
- * `frame_space.ts` leaves it: for a body whose buffer nobody writes to any more.
+ * `frame_space.ts` leaves it: for a body whose buffer nobody writes to any longer.
  */
 export function frameAround(opcode: number, body: Uint8Array): Uint8Array<ArrayBuffer> {
   const { buffer, byteOffset, length } = body;

@@ -250,7 +250,7 @@ export class FrameReader {
     return whole;
   }
 
-  /** Fails at once when a fragment cannot become text any more (RFC 6455, 8.1). */
+  /** Fails at once when a fragment can no longer become text (RFC 6455, 8.1). */
   #checkFragment(): void {
     this.#text ??= new TextDecoder("utf-8", { fatal: true });
     try {
@@ -319,7 +319,7 @@ export class FrameReader {
     this.#sink.failed(code, problem);
   }
 
-  /** Ends the reading: nothing that comes counts any more. */
+  /** Ends the reading: nothing that comes counts any longer. */
   end(): void {
     this.#ended = true;
     this.#block =

@@ -50,7 +50,7 @@ export class InboundTurns {
     return this.#waiting.length - this.#next;
   }
 
-  /** The bytes of what waits, with its bookkeeping. */
+  /** The bytes of what is queued, with its bookkeeping. */
   get held_bytes(): number {
     return this.#held_bytes;
   }

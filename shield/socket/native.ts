@@ -88,12 +88,12 @@ const ONCE: AddEventListenerOptions = { once: true };
  */
 class NativeSocket implements ClientSocket, EventListenerObject, InboundOwner {
   readonly #socket: WebSocket;
-  /** The runtime's upgrade; absent where the runtime accepts by itself. */
+  /** The runtime's upgrade; absent where the runtime accepts on its own. */
   readonly #upgrade: RuntimeUpgrade | undefined;
   readonly #turns: Turns;
   readonly #waiting_max: NativeOptions["waiting_max"];
   #events: SocketEvents | undefined;
-  /** Made with the first message: a client that only hears needs none. */
+  /** Made with the first message: a client that only receives needs none. */
   #inbound: InboundTurns | undefined;
   #closing = false;
 

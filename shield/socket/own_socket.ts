@@ -237,7 +237,7 @@ export class OwnSocket
 
   message(opcode: number, received: Uint8Array<ArrayBuffer>, compressed: boolean): void {
     this.#frames_of_turn++;
-    // After our own close frame, nobody hears messages any more.
+    // After our own close frame, nobody receives messages any longer.
     if (this.#closing) return;
     const body = compressed ? this.#inflate(received) : received;
     if (body === undefined) return;
@@ -320,7 +320,7 @@ export class OwnSocket
     if (this.#writing === undefined) this.#flush();
   }
 
-  /** Writes what waits, and then what has come to wait meanwhile. */
+  /** Writes what is queued, and then what has come to wait meanwhile. */
   #flush(): void {
     const { turn } = this.#shared;
     for (let stream; (stream = this.#stream) !== undefined;) {

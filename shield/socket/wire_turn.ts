@@ -1,6 +1,6 @@
 /**
  * Frames of one turn as the bytes of one write. A message goes to all its receivers as the same bytes,
- * and connections that hear the same in a turn get the same write, made once. No sockets here.
+ * and connections that receive the same in a turn get the same write, made once. No sockets here.
  */
 import { deflate } from "./deflate.ts";
 import { BINARY, encodeFrame, frameAround, TEXT } from "./frame_head.ts";

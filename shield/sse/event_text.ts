@@ -1,6 +1,6 @@
 /**
  * Text frames as server-sent events: which name an event has, its lines, where its room and offset
- * stand in the frame. Pure; the format is the HTML standard's (9.2), the frames are `proto/text`. What
+ * are in the frame. Pure; the format is the HTML standard's (9.2), the frames are `proto/text`. What
  * is sent to whom is `sse_socket.ts`.
  */
 
@@ -8,7 +8,7 @@
 export const MESSAGE_START = '{"op":"msg","room":"';
 /** As much of a frame's end as an offset and a signature take, in UTF-16 units. */
 const TAIL_UNITS = 160;
-/** The offset of a durable room's message: nothing but a signature stands behind it. */
+/** The offset of a durable room's message: nothing but a signature is behind it. */
 const OFFSET_AT_END = /,"offset":(\d+)(?:,"signature":"[^"]*")?\}$/;
 /** What a line of an event must not have in it. JSON has these only between its tokens. */
 const LINE_ENDS = /\r\n|\r|\n/g;

@@ -65,7 +65,7 @@ export class EventWriter implements WireMember, UpgradeTaker, ByteSink {
     return this.#writing === undefined;
   }
 
-  /** Sends bytes, which must not change any more. */
+  /** Sends bytes, which must not change any longer. */
   push(bytes: Uint8Array<ArrayBuffer>): void {
     this.#pushRaw(this.#gzip === undefined ? bytes : this.#gzip.pack(bytes));
   }
@@ -77,7 +77,7 @@ export class EventWriter implements WireMember, UpgradeTaker, ByteSink {
     this.#readers.add(this);
   }
 
-  /** The end, when the peer has read what waits, or does not read it. */
+  /** The end, when the peer has read what is queued, or does not read it. */
   end(): void {
     if (this.#is_ending || this.#is_over) return;
     this.#is_ending = true;
@@ -116,7 +116,7 @@ export class EventWriter implements WireMember, UpgradeTaker, ByteSink {
     if (this.#writing === undefined) this.#flush();
   }
 
-  /** Writes what waits, and then what has come to wait meanwhile. */
+  /** Writes what is queued, and then what has come to wait meanwhile. */
   #flush(): void {
     for (let stream; (stream = this.#stream) !== undefined;) {
       if (this.#writing === undefined) {
@@ -150,7 +150,7 @@ export class EventWriter implements WireMember, UpgradeTaker, ByteSink {
     this.destroy();
   }
 
-  /** The end at once; the owner is told, and told again when that has its turn. */
+  /** The end at once; the owner is notified, and told again when that has its turn. */
   destroy(): void {
     if (this.#is_over) return;
     this.#is_over = true;

@@ -17,7 +17,7 @@ const NOWHERE = "-";
 const PART = /^([A-Za-z0-9_~=-]{0,64}|\*):(\d{1,16})$/;
 const OFFSET = /^\d{1,16}$/;
 
-/** One position as it stands in an id. */
+/** One position as it is in an id. */
 export function positionText(position: RoomPosition | undefined): string {
   return position === undefined ? NOWHERE : `${position.epoch}:${position.offset}`;
 }

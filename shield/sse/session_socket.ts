@@ -40,7 +40,7 @@ export interface SessionSocketOptions {
   readonly gzip: GzipStream | undefined;
   /** The heartbeat of the process, in ms. */
   readonly heartbeat_ms: number;
-  /** Called once, when no batch can be taken any more. */
+  /** Called once, when no batch can be taken any longer. */
   readonly onGone: () => void;
 }
 

@@ -22,7 +22,7 @@ const DRAIN_PART = 0.8;
 export interface SseSocketOptions {
   readonly readers: EventReaders;
   readonly subscriptions: EventSubscriptions;
-  /** How long a reader waits before it comes back, in ms, unless it is told otherwise. */
+  /** How long a reader waits before it comes back, in ms, unless its caller says otherwise. */
   readonly retry_ms: number;
   /** Unix ms. */
   readonly now: () => number;
@@ -30,7 +30,7 @@ export interface SseSocketOptions {
   readonly random: () => number;
   /** Compresses what the reader gets; undefined: it gets it as it is. */
   readonly gzip: GzipStream | undefined;
-  /** Whether the connection hears no room any more: it was put out of all of them. */
+  /** Whether the connection subscribes to no room any longer: it was put out of all of them. */
   readonly isOut: () => boolean;
 }
 
@@ -111,7 +111,7 @@ export class SseSocket implements ClientSocket, EventWriterOwner {
     } else if (room_id === "" && frame.includes('"signal":{"kind":"DRAIN"')) {
       this.#moveBefore(Number(/"until_ms":(\d+)/.exec(frame)?.[1] ?? 0));
     }
-    // The connection leaves the room when it has been told.
+    // The connection leaves the room when it has been notified.
     queueMicrotask(() => {
       if (!this.#closing && this.#options.isOut()) this.#leave(NORMAL, "no-room-left");
     });
@@ -124,7 +124,7 @@ export class SseSocket implements ClientSocket, EventWriterOwner {
     this.#timer ??= setTimeout(() => this.#leave(RESTART, "restart"), wait_ms);
   }
 
-  /** Ends by itself, and tells the connection as if the peer had gone. */
+  /** Ends on its own, and tells the connection as if the peer had gone. */
   #leave(code: number, reason: string): void {
     this.#code ??= code;
     this.close(code, reason);

@@ -1,6 +1,6 @@
 /**
  * What one reader of events has asked for: its rooms in their order, whether each SUB was answered, and
- * where it stands in each. Pure but for the callbacks; bytes are `sse_socket.ts`.
+ * where it is in each. Pure but for the callbacks; bytes are `sse_socket.ts`.
  */
 import { ArqonError, ERRORS } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
@@ -39,7 +39,7 @@ interface Answered {
   readonly epoch?: string;
 }
 
-/** A room that is subscribed to, as its reader is told. */
+/** A room that is subscribed to, as its reader sees it. */
 export interface Entered {
   readonly room: string;
   readonly recovered?: boolean;

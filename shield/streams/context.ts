@@ -37,7 +37,7 @@ export interface StreamContext {
   readonly stats: Pick<ShieldStats, "ingress_bytes" | "ingress_ops">;
   readonly durable_stats: Pick<DurableStats, "read">;
   readonly tenants: Pick<TenantTable, "of">;
-  /** How long a long-poll waits, in ms; an event stream is told that it still stands as often. */
+  /** How long a long-poll waits, in ms; an event stream is notified as often that it is still open. */
   readonly long_poll_ms: number;
   /** How long an event stream lasts, in ms. */
   readonly sse_ms: number;

@@ -23,7 +23,7 @@ interface Live {
   /** Monotonic ms. */
   readonly until_ms: number;
   after: number | undefined;
-  /** Whether the reader was told where it stands. */
+  /** Whether the reader learned where it stands. */
   told: boolean;
   /** Aborted when it has ended. */
   readonly ending: AbortController;
@@ -55,12 +55,12 @@ export async function liveResponse(
     wake[Symbol.dispose]();
     entered[Symbol.dispose]();
   };
-  // The runtime's own listener tells of a reader that has gone no sooner than something is written.
+  // The runtime's own listener reports a reader that has gone no sooner than something is written.
   reading.gone().addEventListener("abort", end, { once: true });
   const encoder = new TextEncoder();
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
-      // The answer has begun, so it ends; asked again, the reader is told. Failed reads are counted.
+      // The answer has begun, so it ends; asked again, the reader is notified. Failed reads are counted.
       const text = await nextEvents(context, live).catch(() => undefined);
       if (ending.signal.aborted) return;
       if (text !== undefined) controller.enqueue(encoder.encode(text.events));
@@ -81,7 +81,7 @@ export async function liveResponse(
   });
 }
 
-/** The next events; undefined: the time is over, or there is nothing that may be read any more. */
+/** The next events; undefined: the time is over, or there is nothing that may be read any longer. */
 async function nextEvents(
   context: StreamContext,
   live: Live,

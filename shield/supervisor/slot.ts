@@ -1,5 +1,5 @@
 /**
- * The place of one Shield: starts its process, hears that it serves, and starts another one after a
+ * The place of one Shield: starts its process, learns that it serves, and starts another one after a
  * pause when it has ended. It asks nothing over the network; `operators.ts` does.
  */
 import type { Logger } from "../../shared/logs/log.ts";
@@ -93,7 +93,7 @@ export class Slot {
   }
 
   /**
-   * Starts no process any more, and asks the present one to drain. Resolves when it has ended, with
+   * Starts no process any longer, and asks the present one to drain. Resolves when it has ended, with
    * whether its exit code was 0.
    */
   async stop(): Promise<boolean> {

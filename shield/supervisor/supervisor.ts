@@ -14,7 +14,7 @@ import type { ChildProcess } from "./slot.ts";
 
 /** Most Shields of one supervisor. */
 const PROCESSES_MAX = 64;
-/** After `drain_timeout_ms`: what a Shield may take to end by itself before it is killed. */
+/** After `drain_timeout_ms`: what a Shield may take to end on its own before it is killed. */
 const KILL_MS = 5_000;
 
 /** What a supervisor is made from. */

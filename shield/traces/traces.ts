@@ -123,7 +123,7 @@ export class Traces implements Traced, Observer {
     );
   }
 
-  /** A Spine on which fan-out hears messages, with traced deliveries. */
+  /** A Spine on which fan-out receives messages, with traced deliveries. */
   hearing(
     spine: HeardSpine & Pick<Spine, "status">,
     stats: Receivers,

@@ -1,11 +1,11 @@
 /**
- * Tenants whose budgets a Brain found used up. A Shield reads them then, too, though nobody of theirs is here, and tells
- * of it as of others (`budget_told.ts`).
+ * Tenants whose budgets a Brain found used up. A Shield reads them then, too, though nobody of theirs is here, and reports
+ * them as others (`budget_notices.ts`).
  */
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import type { KvChange, KvWatch } from "../../shared/spine/contract/spine.ts";
 import { EXHAUSTED_MARKS, markUntil } from "../../shared/usage/exhausted_marks.ts";
-import type { UsagePlace } from "../../shared/usage/place.ts";
+import type { UsageStores } from "../../shared/usage/usage_stores.ts";
 
 /** For how long a tenant is read after a Brain said so, in ms: what fails is tried again with each reading. */
 const READ_MS = 180_000;
@@ -14,7 +14,7 @@ const TENANTS_MAX = 10_000;
 
 /** What it needs of the process. */
 export interface BrainTenantsOptions {
-  readonly place: Pick<UsagePlace, "running">;
+  readonly place: Pick<UsageStores, "running">;
   /** Unix ms. */
   readonly now: () => number;
   readonly monotonic_ms: () => number;

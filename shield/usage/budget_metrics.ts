@@ -2,13 +2,13 @@
 import { Gauge, type Registry } from "../../shared/metrics/metrics.ts";
 import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import type { Budgets } from "./budgets.ts";
-import type { BudgetTeller } from "./budget_told.ts";
+import type { BudgetNotices } from "./budget_notices.ts";
 
 /** Registers them. Of more than `tenants_max` tenants the rest have no series. */
 export function registerBudgets(
   registry: Registry,
   budgets: Budgets,
-  { told }: BudgetTeller,
+  { told }: BudgetNotices,
   tenants_max: number,
 ): void {
   scrapedFamily(

@@ -1,6 +1,6 @@
 /**
  * Budgets of tenants on all Shields together, as one Shield holds them: a message only looks at what is known in
- * memory. How they stand is `shared/usage/budget_standings.ts`, who tells that one is used up `budget_told.ts`.
+ * memory. How they stand is `shared/usage/budget_standings.ts`, who tells that one is used up `budget_notices.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import type { TenantBudget } from "../../shared/config/schema_usage.ts";

@@ -13,7 +13,7 @@ import {
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
 import { decodeMinute } from "../../shared/usage/minute.ts";
-import { runningKey, type UsagePlace } from "../../shared/usage/place.ts";
+import { runningKey, type UsageStores } from "../../shared/usage/usage_stores.ts";
 import {
   decodeFold,
   encodeFold,
@@ -45,7 +45,7 @@ const SLICE = 64;
 
 /** What a folder needs of the process. */
 export interface UsageFolderOptions {
-  readonly place: Pick<UsagePlace, "store" | "running" | "kept_ms">;
+  readonly place: Pick<UsageStores, "store" | "running" | "kept_ms">;
   readonly node_id: string;
   /** Bytes that the blocks of a tenant may take. */
   readonly tenant_bytes: number;

@@ -15,7 +15,7 @@ import { startNats } from "../../tests/harness/nats_server.ts";
 import { Lives } from "../../shared/lives/lives.ts";
 import { TenantUsed } from "../../shared/usage/budget_used.ts";
 import { encodeMinute } from "../../shared/usage/minute.ts";
-import { runningKey, UsagePlace } from "../../shared/usage/place.ts";
+import { runningKey, UsageStores } from "../../shared/usage/usage_stores.ts";
 import type { PriceBook } from "../../shared/usage/price_book.ts";
 import { readUsage, type UsageBy } from "./read.ts";
 import { addCounts, type Counts, noCounts } from "../../shared/records/counts.ts";
@@ -61,7 +61,7 @@ interface Counted {
 /** A ledger whose clock is set here, and what is to be in it. */
 class Bench {
   readonly counted: Counted[] = [];
-  readonly place: UsagePlace;
+  readonly place: UsageStores;
   now_ms: number;
   /** When the store has its first block, by a clock of its own, Unix ms; Infinity: its clock is this one. */
   stored_since_ms = Infinity;
@@ -75,7 +75,7 @@ class Bench {
     this.tenant = tenant;
     this.now_ms = now_ms;
     const config = configFrom({ usage: { enabled: true, ...usage } });
-    this.place = new UsagePlace({ config, spine, lives: new Lives(spine) });
+    this.place = new UsageStores({ config, spine, lives: new Lives(spine) });
     this.#budget = new TenantUsed(tenant, this.place);
     const day_ms = now_ms - now_ms % DAY_MS;
     this.#book = {

@@ -1,6 +1,6 @@
 /**
  * Reads a tenant's ledger of use: what Shields have stored, the minutes that run, and which Shields were killed before
- * they had written everything. A minute that stands there twice counts once. What is kept by the hour or the day
+ * they had written everything. A minute that is there twice counts once. What is kept by the hour or the day
  * counts as a whole when any of it is asked for.
  */
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
@@ -9,7 +9,7 @@ import { FOLD_MINUTES, type FoldedBy, type FoldedUse } from "../../shared/usage/
 import type { FoldLives } from "../../shared/usage/fold_lives.ts";
 import { readStoredUse, type Told, type UseSink } from "../../shared/usage/stored_use.ts";
 import type { UsageKey, UsageRow } from "../../shared/records/counts.ts";
-import type { UsagePlace } from "../../shared/usage/place.ts";
+import type { UsageStores } from "../../shared/usage/usage_stores.ts";
 import { CLOCKS_MS, readRunning } from "../../shared/usage/running.ts";
 import { type PriceBook, pricesAt } from "../../shared/usage/price_book.ts";
 import { addCounts, type Counts, noCounts } from "../../shared/records/counts.ts";
@@ -68,7 +68,7 @@ export interface UsageSource {
   readonly store: Pick<BlockStore, "read" | "status" | "newest">;
   readonly running: Pick<KeyValue, "keys" | "get">;
   /** Which Shields ended before they had written all, how often each writes, and for how long it is kept. */
-  readonly place: Pick<UsagePlace, "losses" | "flush_ms" | "kept_ms">;
+  readonly place: Pick<UsageStores, "losses" | "flush_ms" | "kept_ms">;
   readonly book: PriceBook;
   /** Unix ms. */
   readonly now: () => number;

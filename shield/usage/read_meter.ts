@@ -6,7 +6,7 @@ import type { Identity } from "../auth/identity.ts";
 import type { Budgets } from "./budgets.ts";
 import type { UsageLedger } from "./ledger.ts";
 
-/** What readers tell of themselves. */
+/** What readers report about themselves. */
 export interface ReadMeter {
   /** A page of a room's log is read next. Throws as `Budgets.take`. `pattern` is that of the room's class. */
   page(identity: Identity, pattern: string): void;

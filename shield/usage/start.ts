@@ -11,13 +11,13 @@ import type { OwnLife } from "../../shared/lives/own_life.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { UsageFolder } from "./folder.ts";
 import { UsageLedger } from "./ledger.ts";
-import { UsagePlace } from "../../shared/usage/place.ts";
+import { UsageStores } from "../../shared/usage/usage_stores.ts";
 import type { Settings } from "../settings/settings.ts";
 import type { Quota } from "../message/gates.ts";
 import type { Observer } from "../message/observers.ts";
 import { Budgets } from "./budgets.ts";
 import { registerBudgets } from "./budget_metrics.ts";
-import { BudgetTeller, type Happened } from "./budget_told.ts";
+import { BudgetNotices, type Happened } from "./budget_notices.ts";
 import { BrainTenants } from "./brain_tenants.ts";
 import { TenantUsed } from "../../shared/usage/budget_used.ts";
 import { pricesAt } from "../../shared/usage/price_book.ts";
@@ -58,7 +58,7 @@ export interface StartedUsage {
   readonly reads: ReadMeter;
   /** For its admin API. */
   readonly admin: {
-    readonly place: UsagePlace;
+    readonly place: UsageStores;
     readonly prices: Prices;
     readonly node_id: string;
     readonly log: Logger;
@@ -71,12 +71,12 @@ export interface StartedUsage {
   /** Where it is told from now on that a budget is used up. */
   audit(happened: Happened | undefined): void;
   /** Where it is stored from now on, for hooks of tenants that have some. */
-  store: BudgetTeller["store"];
+  store: BudgetNotices["store"];
   /** Puts the budgets into force that the configuration has now. */
   renew(): void;
   /** Puts the prices into the bus's book that the configuration has now. */
   reprice(): void;
-  /** Begins to write, once nothing can keep the Shield from serving. Resolves when its life is told, or cannot be. */
+  /** Begins to write, once nothing can keep the Shield from serving. Resolves when its life is reported, or cannot be. */
   begin(): Promise<void>;
   /** Writes what was counted, then ends. Never rejects. */
   close(): Promise<void>;
@@ -94,7 +94,7 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
   const sums = new TenantSums(usage.metric_tenants);
   const counting = { user_claim: usage.user_claim, rows_max: usage.rows, monotonic_ms };
   const ledger = new UsageLedger(counting, (rows) => sums.add(rows));
-  const place = new UsagePlace({ ...start, lives: life.lives, own: life });
+  const place = new UsageStores({ ...start, lives: life.lives, own: life });
   const writer = new UsageWriter({
     ledger,
     place,
@@ -142,7 +142,7 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
     async begin() {
       writer.start();
       folder.start();
-      // Where the store is away, whoever asks for prices next reads them.
+      // Where the store is unreachable, whoever asks for prices next reads them.
       await Promise.all([life.idle(), prices.read().catch(() => {})]);
     },
     async close() {
@@ -233,12 +233,12 @@ function registerFolder(registry: Registry, folder: UsageFolder): void {
 
 function startBudgets(
   { config: { usage }, settings, node_id, registry, now }: UsageStart,
-  place: UsagePlace,
+  place: UsageStores,
   active: () => Iterable<string>,
   prices: Prices,
   log: Logger,
-): [Budgets, BudgetTeller] {
-  const teller = new BudgetTeller({ place, node_id, log });
+): [Budgets, BudgetNotices] {
+  const teller = new BudgetNotices({ place, node_id, log });
   const budgets = new Budgets({
     config: usage,
     prices,

@@ -13,7 +13,7 @@ import type { UsedCounts } from "../../shared/usage/budget.ts";
 import { TenantUsed } from "../../shared/usage/budget_used.ts";
 import { UsageLedger } from "./ledger.ts";
 import { decodeMinute, encodeMinute } from "../../shared/usage/minute.ts";
-import { UsagePlace } from "../../shared/usage/place.ts";
+import { UsageStores } from "../../shared/usage/usage_stores.ts";
 import { readUsage, type UsageBy } from "./read.ts";
 import { COUNTERS, type Counts, noCounts } from "../../shared/records/counts.ts";
 import { amountsOf } from "../../shared/usage/units.ts";
@@ -58,7 +58,7 @@ async function onBus(
   const all: OwnLife[] = [];
   try {
     const lives = new Lives(spine);
-    const place = new UsagePlace({ config: { usage: { ...USAGE, ...usage } }, spine, lives });
+    const place = new UsageStores({ config: { usage: { ...USAGE, ...usage } }, spine, lives });
     await run({
       clock,
       place,
@@ -97,7 +97,7 @@ interface Counting {
 
 interface Bus {
   readonly clock: { now_ms: number };
-  readonly place: UsagePlace;
+  readonly place: UsageStores;
   readonly shield: (node_id: string, rows_max?: number) => Counting;
   readonly read: (
     tenant: string,

@@ -91,7 +91,7 @@ function pairOf(added: number, copied: number, mode: number): number | undefined
   return ADD_COPY + mode * 12 + (added - 1) * 3 + copied - MATCH_MIN;
 }
 
-/** What makes `data` of `base`. It may be larger than the data. `work` is told how much it took. */
+/** What makes `data` of `base`. It may be larger than the data. `work` learns how much it took. */
 export function createVcdiff(base: Uint8Array, data: Uint8Array, work?: Work): Uint8Array {
   const all = new Uint8Array(base.length + data.length);
   all.set(base);

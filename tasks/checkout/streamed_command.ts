@@ -73,7 +73,7 @@ export class StreamedCommand {
     try {
       this.child.kill(signal);
     } catch {
-      // The program has ended by itself.
+      // The program has ended on its own.
     }
     await this.ended;
     await this.child.status;

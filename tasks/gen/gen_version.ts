@@ -27,7 +27,7 @@ export interface VersionedFile {
   readonly path: string;
   /** Matches the version with the text before it (1) and after it (2); has the flags `m` and `g`. */
   readonly line: RegExp;
-  /** True for a member that may have no version, since it is not released by itself. */
+  /** True for a member that may have no version, since it is not released on its own. */
   readonly optional?: boolean;
   /** Number of lines with the version; absent: one. */
   readonly places?: number;

@@ -1,6 +1,6 @@
 /**
  * `deno task readme`: does what README.md, and documents with the mark `RUN_PAGE`, tell their reader, as it
- * stands there, in this checkout, and compares what is printed. `readme_steps.ts` says how a page tells what
+ * is there, in this checkout, and compares what is printed. `readme_steps.ts` says how a page tells what
  * runs. The last line is `N passed, N failed`.
  */
 import { basename } from "node:path";

@@ -1,7 +1,7 @@
 /**
  * Reads out of a Markdown page what its reader does. Every `sh` block is typed into one terminal, in the
  * order of the page: the folder, variables and functions stay. It must end well. What a block prints is the
- * `text` block behind it; `…` stands there for the rest of a word or line, and alone in its line for any
+ * `text` block behind it; `…` stands for the rest of a word or line, and alone in its line for any
  * lines. A block whose fence says `file=PATH` is the text of a file that the reader saves; `ignore` is for
  * `deno check`.
  *

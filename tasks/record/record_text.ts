@@ -25,7 +25,7 @@ export interface Differing {
 
 const FOLDER = "/home/ada/my-bus";
 const CONFIG_HOME = "/home/ada/.config";
-/** The ports that are shown, and that a bus takes when it is told no others. */
+/** The ports that are shown, and that a bus takes when it is given no others. */
 export const PORTS = [4000, 4001, 4002] as const;
 const TITLES = ["", "", "in a second terminal", "in a third"];
 const INSTALL = "$ npm install ";

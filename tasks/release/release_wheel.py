@@ -1,6 +1,6 @@
 """What `tasks/release/release_wheel.ts` runs with the wheel that is about to be published.
 
-Arguments: the bus's URL, a token, the version. Publishes and hears itself, then prints "ok".
+Arguments: the bus's URL, a token, the version. Publishes and receives itself, then prints "ok".
 """
 
 import asyncio

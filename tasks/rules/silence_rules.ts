@@ -1,5 +1,5 @@
 /**
- * The rule for failures that nobody hears of: a rejection that is swallowed, or logged at debug alone, says in a comment
+ * The rule for failures that nobody learns of: a rejection that is swallowed, or logged at debug alone, says in a comment
  * on its line or on the two above why nobody needs to know. Pure, line by line: it does not see a `catch` block that
  * does nothing, nor a call of `debug` over several lines.
  */
@@ -13,7 +13,7 @@ const COMMENT = /(^|\s)\/\/|^\s*\/?\*/;
 const LINES_ABOVE = 2;
 const WHY = "a failure is swallowed: log it at warn, or say above why nobody needs to know";
 
-/** Every failure of a product's file that is swallowed without a word. */
+/** Every failure of a product's file that is swallowed silently. */
 export function checkSilence(path: string, text: string): Violation[] {
   const lines = text.split("\n");
   return lines.flatMap((line, at) => {

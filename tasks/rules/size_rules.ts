@@ -9,7 +9,7 @@ import type { Violation } from "../checkout/violation.ts";
 import { checkSilence } from "./silence_rules.ts";
 import { checkSleeps } from "./sleep_rules.ts";
 
-/** Where a failure that nobody hears of is one of the product. */
+/** Where a failure that nobody learns of is one of the product. */
 const PRODUCT = /^(arq|brain|shared|shield)\//;
 
 /** Most lines of a file. */

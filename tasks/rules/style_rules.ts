@@ -30,7 +30,7 @@ const KINDS: readonly (readonly [pattern: string, plain: string])[] = [
   [`${START}(?:Whose|Of what|As which|Of which|Of whom|Of those that) `, "the subject first"],
 ];
 
-/** Kinds that the pages of docs/ no longer have, and comments still do. */
+/** Kinds that no page and no comment of the product has; tests and the texts of programs still do. */
 const PAGE_KINDS: readonly (readonly [pattern: string, plain: string])[] = [
   [
     String.raw`\b(?:is|are|was|were|be|been) told\b(?! (?:apart|to|from)\b)|\btold (?:of|as)\b`,
@@ -46,15 +46,27 @@ const PAGE_KINDS: readonly (readonly [pattern: string, plain: string])[] = [
   [String.raw`\bnobody can (?:say|tell|know)\b`, "it is unknown whether"],
   [String.raw`\bwhat waits\b`, "the queue, the backlog"],
   [String.raw`\btak(?:es|en|e) (?:up|away)\b(?! to\b)`, "applied, continued; removed"],
-  [String.raw`\bhears?\b|\bhearers?\b`, "receives, subscribes, is notified"],
+  [String.raw`(?<!\x60)\b[Hh]ear(?:s|ers?)?\b`, "receives, subscribes, is notified"],
   [String.raw`\bany ?more\b`, "no longer"],
   [String.raw`\bborn\b`, "created, begins"],
   [String.raw`\bonce more\b`, "again"],
   [String.raw`(?<!\bcomes? back )\bby itself\b`, "automatically, alone"],
 ];
 
-/** The pages that PAGE_KINDS are for. */
-const PAGES = /^docs\/[^/]+\.md$/;
+/** Pages, and files of the product, whose comments alone PAGE_KINDS are for. */
+const PAGES = /^(?!tests\/|shared\/spine\/conformance\/).*\.md$/;
+const PRODUCT = /^(?!tests\/|.*(?:\/testing\/|\/tests?\/|_test\.\w+$)).*\.(?:ts|tsx|js|rs|py)$/;
+const COMMENT = /^[ \t]*# [^\n]*|"""[^]*?"""|\/\*[^]*?\*\/|(?<![:"'`])\/\/[^\n]*/gm;
+
+/** The comments of a program, at their places; all else is blank. */
+function commentsOf(text: string): string {
+  const blank = (part: string) => part.replaceAll(/[^\n]/g, " ");
+  let comments = "";
+  for (const { 0: comment, index } of text.matchAll(COMMENT)) {
+    comments += blank(text.slice(comments.length, index)) + comment;
+  }
+  return comments + blank(text.slice(comments.length));
+}
 
 /** A space of a pattern in a text: any white space, and behind a line's end what begins the next line of a comment. */
 const GAP = String.raw`(?:[ \t]+|[ \t]*\r?\n[ \t]*(?:(?:\/\/|\*|#|>)[ \t]+)?)`;
@@ -69,11 +81,18 @@ const compiled = (kinds: typeof KINDS) =>
   }));
 
 const PATTERNS = compiled(KINDS);
-const PAGE_PATTERNS = [...PATTERNS, ...compiled(PAGE_KINDS)];
+const PAGE_PATTERNS = compiled(PAGE_KINDS);
 
 /** Every sentence of a file that is of one of the kinds. */
 export function checkStyle(path: string, text: string): Violation[] {
-  return (PAGES.test(path) ? PAGE_PATTERNS : PATTERNS).flatMap(({ regex, plain }) =>
+  const found = violations(path, text, PATTERNS);
+  if (PAGES.test(path)) found.push(...violations(path, text, PAGE_PATTERNS));
+  if (PRODUCT.test(path)) found.push(...violations(path, commentsOf(text), PAGE_PATTERNS));
+  return found;
+}
+
+function violations(path: string, text: string, patterns: typeof PATTERNS): Violation[] {
+  return patterns.flatMap(({ regex, plain }) =>
     [...text.matchAll(regex)].map((match) => {
       const found = match[0].trim().replaceAll(/\s+/g, " ");
       const at = match.index + match[0].length - match[0].trimStart().length;

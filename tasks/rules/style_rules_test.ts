@@ -31,7 +31,7 @@ Deno.test("style: a sentence of each kind is found, also over the break of a lin
   }
 });
 
-Deno.test("style: a sentence of a page's kinds is found in a page, and in no other file", () => {
+Deno.test("style: a sentence of a page's kinds is found in a page and in a comment of the product", () => {
   for (
     const sentence of [
       "The client is told so.",
@@ -52,7 +52,13 @@ Deno.test("style: a sentence of a page's kinds is found in a page, and in no oth
     ]
   ) {
     assert.deepEqual(linesOf(`A line.\n\n${sentence}\n`), [3], sentence);
-    assert.deepEqual(checkStyle("shared/a.ts", `// ${sentence}`), [], sentence);
+    assert.equal(checkStyle("shared/a.ts", `/**\n * ${sentence}\n */`)[0]?.line, 2, sentence);
+    assert.equal(checkStyle("sdk/a.py", `"""${sentence}"""`).length, 1, sentence);
+    for (
+      const [path, text] of [["tests/a.ts", `// ${sentence}`], ["shared/a.ts", `"${sentence}"`]]
+    ) {
+      assert.deepEqual(checkStyle(path!, text!), [], sentence);
+    }
   }
 });
 

@@ -107,7 +107,7 @@ function forSystem(name: "win32" | "darwin"): readonly string[] {
   return ["--platform", name, "--cache-dir", `.mypy_cache/${name}`, "src/arqon"];
 }
 
-/** The last lines of a failed check that are shown once more. */
+/** The last lines of a failed check that are shown again. */
 const PROBLEM_LINES = 30;
 
 /** The checks before the tests: a name, a command, its arguments, and the folder in which it runs. */

@@ -72,7 +72,7 @@ export const SLOW: readonly string[] = [
   "tests/storage/many_test.ts",
   "tests/storage/storage_test.ts",
   "tests/thawed_server_test.ts",
-  "tests/told_test.ts",
+  "tests/announced_rooms_test.ts",
   "tests/tutorial/tutorial_sdks_test.ts",
   "tests/walks/focuses_test.ts",
   "tests/yjs_many_test.ts",

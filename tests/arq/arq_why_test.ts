@@ -111,9 +111,12 @@ async function withJournal(
       while ((await ann.json()).id !== 7);
     }
   }
+  const at = ["--url", bus.url, "--token", token];
+  const alone = await runArq(["pub", "alone", "1", "--message-id", "m-alone", ...at]);
+  assert.equal(alone.code, 0, alone.stderr);
   await until("the decisions are stored", async () => {
     const { stdout } = await runArq(["journal", "list", "--json", ...flags]);
-    return stdout.split("\n").filter((line) => line.includes('"m-')).length === 3;
+    return stdout.split("\n").filter((line) => line.includes('"m-')).length === 4;
   });
   await work((...args) => runArq(["why", ...args, ...flags]));
 }
@@ -144,9 +147,11 @@ Deno.test("arq why begins with the way in that the journal has, of what was refu
       assert.match(refused.stdout, /^decided at \S+ \S+ refused 403 policy-rejected \(/);
       assert.match(refused.stdout, /\n {2}schema: [^]*\n {2}policy: REFUSED, words refuses 403 /);
       assert.doesNotMatch(refused.stdout, /\n {2}(stamp|offset|mirror): /);
-      assert.match(refused.stdout, /\nno Shield's ledger knows of it\n/);
+      assert.match(refused.stdout, /\nno Shield's ledger knows of it: it was refused\n/);
       assert.equal(refused.stdout.match(/^decided/gm)?.length, 1);
     }
+    const alone = await why("--message-id", "m-alone");
+    assert.match(alone.stdout, /\nno Shield's ledger knows of it: its room had no subscriber then/);
     const { stdout } = await why("--message-id", "m-malware-1", "--json");
     const { way_in: { decisions: [decision], is_whole, problem } } = JSON.parse(stdout);
     assert.deepEqual([decision.reason, decision.trace, is_whole, problem], [

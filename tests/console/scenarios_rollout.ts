@@ -43,11 +43,11 @@ async function watched(page: Page, traffic: Traffic): Promise<void> {
   // What comes now only the new version refuses: the page sees it by itself.
   traffic.texts = ["abc7"];
   await isSaid(page, "returned", []);
-  await row("Conditions").filter({ hasText: "refused>=10" }).getByText("not held by rule")
+  await row("Conditions").filter({ hasText: "refused>=10" }).getByText("violated by rule")
     .waitFor();
   await row("Conditions").filter({ hasText: "fuel_p99>100x" }).getByText("held").waitFor();
   await row("Samples").filter({ hasText: "refuse" }).filter({ hasText: "ann" }).first().waitFor();
-  await page.getByText(/^refused>=10 was not held by rule: \d+ of \d+ messages$/).waitFor();
+  await page.getByText(/^refused>=10 was violated by rule: \d+ of \d+ messages$/).waitFor();
 }
 
 async function aborted(page: Page, ask: Ask, traffic: Traffic): Promise<void> {
@@ -60,7 +60,7 @@ async function aborted(page: Page, ask: Ask, traffic: Traffic): Promise<void> {
   await page.getByText("aborted by boss").waitFor();
   await isSaid(page, "returned", []);
   const before = page.getByRole("region", { name: "Before it" }).locator("tbody tr");
-  await before.filter({ hasText: "refused>=10 was not held" }).waitFor();
+  await before.filter({ hasText: "refused>=10 was violated" }).waitFor();
 }
 
 const shows: Scenario = {

@@ -18,6 +18,13 @@ for (const name of PAGES) {
   });
 }
 
+for (const name of ["why", "rollout"]) {
+  Deno.test(`docs/${name}.md: "Try it" does and prints what it says`, async () => {
+    const page = await Deno.readTextFile(new URL(`${name}.md`, DOCS));
+    await follow(page.split(/^## /m).find((section) => section.startsWith("Try it\n")) ?? "");
+  });
+}
+
 Deno.test("a page that shows what a command does not print is told by its line", async () => {
   const page = (shown: string) => `
 ~~~sh

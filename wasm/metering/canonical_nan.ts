@@ -2,7 +2,7 @@
  * Gives every NaN that arithmetic makes the same bits. The standard leaves the sign and the payload of
  * such a NaN open (WebAssembly 2.0, 4.3.3 "NaN Propagation"), and engines, compilers and processors
  * differ, so that a module that stores or reinterprets one would not give the same result everywhere.
- * Here is which instructions those are and what stands behind them; `meter_code.ts` writes it.
+ * Here is which instructions those are and what is behind them; `meter_code.ts` writes it.
  *
  * Sign operations (`abs`, `neg`, `copysign`) and whatever moves a value keep its bits, and constants and
  * loaded values have bits of the module's own: none of them is changed.

@@ -220,7 +220,7 @@ class Writer {
   readonly #size_local: number;
   readonly #fuel_local: number;
   readonly #canonical: ReadonlyMap<ValueType, readonly Instruction[]>;
-  /** Whether the old body stands in a block of its own, so that `return` has to leave that. */
+  /** Whether the old body is in a block of its own, so that `return` has to leave that. */
   readonly #wrapped: boolean;
   #openers = 0;
   /** Blocks of the old code that are open. */
@@ -287,7 +287,7 @@ class Writer {
 
 /**
  * A body with its charges. The old locals and labels keep their numbers; where the frame is counted,
- * the old body stands in one more block, and what left the function leaves that.
+ * the old body is in one more block, and what left the function leaves that.
  */
 export function meterBody(
   target: CodeTarget,

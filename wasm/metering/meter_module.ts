@@ -31,7 +31,7 @@ import {
 } from "../module/module.ts";
 import { EMPTY_BLOCK, Op } from "../module/opcodes.ts";
 
-/** Everything that `rewriteModule` can be told; see `MeterOptions` in `meter.ts`. */
+/** Everything that `rewriteModule` can be given; see `MeterOptions` in `meter.ts`. */
 export interface RewriteOptions {
   readonly memory_limit_pages: number;
   readonly initial_fuel_units: bigint;

@@ -3,7 +3,7 @@
  * encoder writes. Types and tiny readers of them only; no bytes and no rules of validation here.
  */
 
-/** Codes of value types as they stand in the binary. */
+/** Codes of value types as they are in the binary. */
 export const ValueType = {
   I32: 0x7f,
   I64: 0x7e,

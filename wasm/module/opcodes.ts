@@ -5,7 +5,7 @@
  */
 import { ValueType } from "./module.ts";
 
-/** Opcodes that code speaks about by name. Numbers of the form 0xfcNN stand behind the prefix 0xfc. */
+/** Opcodes that code speaks about by name. Numbers of the form 0xfcNN are behind the prefix 0xfc. */
 export const Op = {
   UNREACHABLE: 0x00,
   NOP: 0x01,

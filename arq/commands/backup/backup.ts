@@ -191,7 +191,7 @@ async function writeBackup(
     await io.files.rename(partial, path);
   } catch (error) {
     writer.abandon();
-    // The failure that led here is told.
+    // The failure that led here is reported.
     await io.files.remove(partial).catch(() => {});
     throw error;
   } finally {

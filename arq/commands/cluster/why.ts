@@ -1,6 +1,6 @@
 /**
  * `arq why`: asks the bus how a message came in and for its outcome, or for those of a user's messages, and shows it.
- * What is told is `GET /v1/why`'s business.
+ * What is reported is `GET /v1/why`'s business.
  */
 import { wayInGaps, wayInLines } from "../../answers/way_in_text.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
@@ -67,22 +67,31 @@ async function queryOf(io: Io, admin: Admin, flags: WhyFlags): Promise<URLSearch
 
 /** Answers that are read at most while the journal has more; each looks at some 100,000 lines. */
 const ANSWERS_MAX = 100;
-/** Decisions, and holes, that are told at most. */
+/** Decisions, and holes, that are reported at most. */
 const LINES_MAX = 50;
 
 const UNKNOWN = "no Shield's ledger knows of it";
+
+/** Why no ledger knows of a message, as far as the journal's decisions about it say. */
+function unknownText(decisions: readonly unknown[]): string {
+  if (decisions.length === 0) return UNKNOWN;
+  return decisions.some((decision) => membersOf(decision)["allowed"] === true)
+    ? `${UNKNOWN}: its room had no subscriber then, or the ledgers begin later`
+    : `${UNKNOWN}: it was refused`;
+}
 /** A room that is named is looked into. */
 const UNKNOWN_ROOM = "its outcome is not known; with --room, a durable room's log is asked";
 
 type Members = Readonly<Record<string, unknown>>;
 
-/** Prints what the ledgers and the journal tell. Returns 1 when they tell of nothing. */
+/** Prints what the ledgers and the journal tell. Returns 1 when they report about nothing. */
 export async function why(io: Io, flags: WhyFlags): Promise<number> {
   requireQuestion(flags);
   const admin = await findAdmin(io, flags);
   const answer = await wholeAnswer(io, admin, await queryOf(io, admin, flags));
   const way_in = membersOf(answer["way_in"]);
-  const has_way_in = listOf(way_in["decisions"]).length > 0;
+  const decisions = listOf(way_in["decisions"]);
+  const has_way_in = decisions.length > 0;
   const { trace, twist, messageId, offset, room } = flags;
   const is_message = given(trace, twist, messageId, offset) > 0;
   const is_known = tellsAnything(answer, is_message);
@@ -90,7 +99,7 @@ export async function why(io: Io, flags: WhyFlags): Promise<number> {
   else {
     const lines = [
       ...wayInLines(way_in),
-      ...(is_known ? [] : [UNKNOWN]),
+      ...(is_known ? [] : [unknownText(decisions)]),
       ...whyLines(answer, flags),
       ...(is_known || has_way_in || !is_message || room !== undefined ? [] : [UNKNOWN_ROOM]),
       ...(answer["way_in"] === null ? [] : wayInGaps(way_in)),

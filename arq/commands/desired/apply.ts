@@ -292,7 +292,7 @@ export function madeText(
   return head + done + secretsText(secrets);
 }
 
-/** Secrets are told once, where they are made. */
+/** Secrets are reported once, where they are made. */
 export function secretsText(secrets: Readonly<Record<string, unknown>>): string {
   return Object.entries(secrets).map(([hook, secret]) =>
     printable(`hook ${hook} has the new secret ${secret}, which is told once`) + "\n"

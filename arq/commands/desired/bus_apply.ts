@@ -1,6 +1,6 @@
 /**
  * `arq apply` of a folder of the whole bus: its schemas, then each tenant in a step of its own. What was made
- * before a tenant is refused stays, and the outcome of each is told: the same again goes on from there.
+ * before a tenant is refused stays, and the outcome of each is reported: the same again goes on from there.
  */
 import { ArqonError } from "@arqon/proto";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
@@ -32,7 +32,7 @@ async function applySchemas(
 }
 
 /**
- * `refused`: nothing of it was changed; `unknown`: the bus did not answer, and may finish it by itself;
+ * `refused`: nothing of it was changed; `unknown`: the bus did not answer, and may finish it on its own;
  * `not-tried`: one before it was not applied.
  */
 type Outcome = "applied" | "unchanged" | "refused" | "unknown" | "not-tried";

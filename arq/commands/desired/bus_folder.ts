@@ -1,6 +1,6 @@
 /**
  * A folder of the whole bus: `bus.toml` with its schemas, and below it a folder for each tenant. It is read and
- * held against a bus here; what is told and made of it is `bus_plan.ts` and `bus_apply.ts`.
+ * held against a bus here; what is reported and made of it is `bus_plan.ts` and `bus_apply.ts`.
  */
 import { listOf } from "../../answers/policy_text.ts";
 import { askAdmin } from "../../bus/admin.ts";

@@ -35,13 +35,13 @@ export async function write(
   }
 }
 
-/** Files of TOML that would say the same once more, beside those that are written. */
+/** Files of TOML that would say the same again, beside those that are written. */
 async function strangers(io: Io, folder: string, written: readonly string[]): Promise<string[]> {
   const names = (await io.files.list(folder)).filter((name) => name.endsWith(".toml"));
   return names.filter((name) => !written.includes(name)).sort();
 }
 
-/** The files of a tenant's state; in a folder of the bus without schemas, which stand beside it. */
+/** The files of a tenant's state; in a folder of the bus without schemas, which are beside it. */
 export async function stateFiles(
   io: Io,
   admin: Admin,

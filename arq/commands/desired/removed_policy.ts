@@ -9,7 +9,7 @@ import { journalRecords } from "../../replay/journal_records.ts";
 import { addUnits, emptyHistogram, fuelFigures } from "../../replay/fuel_histogram.ts";
 import { SAMPLES } from "../../replay/tally.ts";
 
-/** Counts the decisions of a policy that stand in these pieces of a journal. */
+/** Counts the decisions of a policy that are in these pieces of a journal. */
 export async function withoutPolicy(
   chunks: AsyncIterable<JournalChunk>,
   { name, mode }: Pick<StatePolicy, "name" | "mode">,

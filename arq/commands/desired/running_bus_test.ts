@@ -74,10 +74,10 @@ async function bad({ folder, put, arq }: Run, traffic: Traffic): Promise<void> {
   const view = JSON.parse(said.split("\n").find((line) => line.startsWith("{"))!);
   assert.deepEqual([view.rollout.state, view.rollout.ended.condition], ["returned", "refused>1%"]);
   const shown = await arq(0, "rollout", "show");
-  assert.match(shown, /returned: the old state is in force again; begun by /);
+  assert.match(shown, /rolled back: the previous state is in force; begun by /);
   assert.match(
     shown,
-    /refused>1% was not held by rule: \d+ of \d+ messages\n.* would refuse: \S+ in r/,
+    /refused>1% was violated by rule: \d+ of \d+ messages\n.* would refuse: \S+ in r/,
   );
   assert.match(await arq(0, "rollout", "list"), / returned at 0 ?%: refused>1% .*\n.* applied\n/);
   traffic.texts = ["abc1"];
@@ -176,7 +176,7 @@ async function askedTooLate({ bus, folder, arq }: Run): Promise<void> {
         }, { highWaterMark: 0 }),
     };
     assert.equal(await watchRollout(slow, admin, "default", {}), EXIT.failure);
-    assert.match(slow.said(), /returned: the old state is in force again/);
+    assert.match(slow.said(), /rolled back: the previous state is in force/);
     const is_late = /is returned: it cannot be paused any more/.test(slow.said());
     assert.equal(is_late, typed === "h", "an abort of what was aborted is done already");
     assert.equal((await running.result()).code, 1);

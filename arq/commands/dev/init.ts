@@ -244,7 +244,7 @@ export async function init(io: Io, dir: string | undefined, flags: InitFlags): P
   const given = { port, ops_port, admin_port };
   const folder = resolve(io.cwd, dir ?? ".");
   if (!force) await refuseOverwriting(io, folder);
-  // What stands in the folder outlives our sources' task.
+  // What is in the folder outlives our sources' task.
   const arq = io.arq.includes("deno task") ? "arq" : io.arq;
   const files = [...await keyFiles(io, folder), ...otherFiles(given, arq)];
   const { written, kept } = await planOf(io, folder, files);

@@ -12,7 +12,7 @@ import type { JournalFilterFlags } from "./journal_list.ts";
 export interface JournalExportFlags extends JournalFilterFlags {
   /** The new file; `-` is stdout. */
   readonly out: string;
-  /** False with `--no-payloads`: those that stand in rooms' logs stay there. */
+  /** False with `--no-payloads`: those that are in rooms' logs stay there. */
   readonly payloads: boolean;
   readonly json?: boolean;
 }

@@ -127,7 +127,7 @@ export async function policyBuild(
   kind: GuestKind = POLICY,
 ): Promise<number> {
   const [folder, name] = split(entry);
-  // deno-lint-ignore no-control-regex -- the name stands in a string of the program that is compiled
+  // deno-lint-ignore no-control-regex -- the name is in a string of the program that is compiled
   if (!/^[^"\\\u0000-\u001f]+\.ts$/.test(name) || name.endsWith(".d.ts")) {
     const hint = `arq ${kind.noun} build ${kind.noun}.ts`;
     throw usageError(`${entry}: a ${kind.noun}'s source is a .ts file`, hint);

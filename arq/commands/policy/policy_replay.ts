@@ -114,7 +114,7 @@ interface Replayed {
 
 async function replayed(io: Io, operand: string, flags: ReplayFlags): Promise<Replayed> {
   const named = namedPolicy(operand);
-  // What is wrong with the command line is told before a bus is looked for.
+  // What is wrong with the command line is reported before a bus is looked for.
   const policy = named !== undefined && flags.policy === undefined
     ? named.name
     : policyName(operand, flags.policy, "--policy");

@@ -10,7 +10,7 @@ import {
 } from "../../reducers/room_fold.ts";
 import { CommandError, EXIT } from "../../terminal/exit.ts";
 
-/** Does it; what stands in the way of a fold becomes an error for people. `verify`: what says more. */
+/** Does it; what is in the way of a fold becomes an error for people. `verify`: what says more. */
 export async function foldable<T>(fold: () => Promise<T>, verify?: string): Promise<T> {
   try {
     return await fold();

@@ -20,6 +20,8 @@ import type { ConnectionFlags } from "../../bus/target.ts";
 export interface PubFlags extends ConnectionFlags {
   readonly type: string;
   readonly ndjson?: string;
+  /** Of the one event. */
+  readonly messageId?: string;
   /** Messages per second; undefined: as fast as they are acknowledged. */
   readonly rate?: number;
   /** Most messages that are not acknowledged yet. */
@@ -176,7 +178,7 @@ async function stdinContent(io: Io): Promise<Content> {
 }
 
 async function publishOne(room: Room, content: Content, flags: PubFlags): Promise<Published> {
-  const message_id = crypto.randomUUID();
+  const message_id = flags.messageId ?? crypto.randomUUID();
   const ack = await room.publish(flags.type, content.data, {
     content_type: content.content_type,
     message_id,
@@ -193,8 +195,11 @@ const WAYS = "give DATA, or --ndjson FILE (- is stdin), or pipe one event into s
 async function contentOf(
   io: Io,
   data: string | undefined,
-  { ndjson }: PubFlags,
+  { ndjson, messageId }: PubFlags,
 ): Promise<Content | undefined> {
+  if (messageId !== undefined && ndjson !== undefined) {
+    throw usageError("--message-id names one event, and --ndjson publishes several");
+  }
   if (data !== undefined && ndjson !== undefined) {
     throw usageError("give either DATA or --ndjson, not both");
   }

@@ -21,7 +21,7 @@ export interface WatchFlags extends RoomFlags {
   readonly prefix?: string;
 }
 
-/** Time in ms after which a missing answer is told; a healthy bus is faster. */
+/** Time in ms after which a missing answer is reported; a healthy bus is faster. */
 const PATIENCE_MS = 5_000;
 
 const SIGNS = { present: "=", join: "+", update: "~", leave: "-" } as const;

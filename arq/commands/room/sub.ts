@@ -27,7 +27,7 @@ export interface SubFlags extends ConnectionFlags, StartFlags {
 }
 
 /**
- * Messages that may wait for a slow reader of our output. Beyond that messages are dropped, which is told.
+ * Messages that may wait for a slow reader of our output. Beyond that messages are dropped, which is reported.
  */
 const BUFFER_MESSAGES = 65_536;
 const BUFFER_BYTES = 268_435_456;

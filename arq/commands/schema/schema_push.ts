@@ -203,7 +203,7 @@ function checkedText(
     findingsText(findings, paint);
 }
 
-/** Calls `use` with the set of a source. Sources that do not compile are told, and `use` is not called. */
+/** Calls `use` with the set of a source. Sources that do not compile are reported, and `use` is not called. */
 async function withSchema(
   io: Io,
   source: string,

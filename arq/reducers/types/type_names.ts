@@ -1,4 +1,4 @@
-/** Names of types and variables for what stands in a room's schema. Pure. */
+/** Names of types and variables for what is in a room's schema. Pure. */
 import { kindsOf, listedBy, type Shape } from "../../../wasm/reducer/schema/shape.ts";
 
 /** A program's text, and what it is called by. */

@@ -20,7 +20,7 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 interface Publisher {
   readonly connection: WireConnection;
   readonly rooms: readonly string[];
-  /** How many connections hear each room. */
+  /** How many connections subscribe to each room. */
   readonly members: readonly number[];
 }
 

@@ -136,7 +136,7 @@ async function askAll<T>(all: readonly Program[], word: Word): Promise<T[]> {
   }));
 }
 
-/** Waits until everything expected is heard, or nothing comes any more. */
+/** Waits until everything expected is heard, or nothing comes any longer. */
 async function drain(all: readonly Program[], expected: number): Promise<void> {
   let [received, changed_ms] = [-1, performance.now()];
   for (;;) {

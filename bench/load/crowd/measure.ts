@@ -1,4 +1,4 @@
-/** Counts what a load process hears, by the stamps in the bodies. It knows no wire. */
+/** Counts what a load process receives, by the stamps in the bodies. It knows no wire. */
 import { Latencies } from "../../measure/histogram.ts";
 import { STAMP_BYTES } from "../plans/plan.ts";
 import type { Report } from "./words.ts";

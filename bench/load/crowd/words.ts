@@ -10,7 +10,7 @@ export interface Order {
   readonly process: number;
 }
 
-/** The answer that all connections are open and hear their rooms, or the reason why not. */
+/** The answer that all connections are open and subscribe to their rooms, or the reason why not. */
 export interface Opened {
   readonly connections: number;
   readonly problem?: string;

@@ -33,7 +33,7 @@ function echo(
 }
 
 /**
- * The plan for so many rooms, which take turns, on at most 20 connections; each connection hears its own
+ * The plan for so many rooms, which take turns, on at most 20 connections; each connection receives its own
  * rooms.
  */
 export function roomsPlan(rooms: number, load: GrowthLoad): LoadPlan {

@@ -14,7 +14,7 @@ export interface Group {
   readonly rooms: number;
   /** Number of rooms of each connection; the rooms of a tenant's j-th connection begin at j times this. */
   readonly rooms_each: number;
-  /** Whether the connections hear their rooms. */
+  /** Whether the connections subscribe to their rooms. */
   readonly subscribes: boolean;
   /** Whether the connections publish to their rooms, in turn. */
   readonly publishes: boolean;
@@ -24,7 +24,7 @@ export interface Group {
   readonly token?: number;
 }
 
-/** A group whose connections each publish to a room of their own and hear themselves. */
+/** A group whose connections each publish to a room of their own and receive themselves. */
 export function ownRooms(connections: number, prefix: string, more: Partial<Group> = {}): Group {
   return {
     ...{ connections, tenants: 1, prefix, rooms: connections, rooms_each: 1 },
@@ -33,7 +33,7 @@ export function ownRooms(connections: number, prefix: string, more: Partial<Grou
   };
 }
 
-/** Publishers that hear nothing, and readers, all of the room `PREFIX-0`. */
+/** Publishers that receive nothing, and readers, all of the room `PREFIX-0`. */
 export function oneRoom(
   prefix: string,
   publishers: number,
@@ -68,7 +68,7 @@ export type Pace =
 /** The connections of a load, and how they are spread. */
 export interface Crowd {
   readonly groups: readonly Group[];
-  /** Number of load processes. One more takes the publishers that hear nothing, when there are any. */
+  /** Number of load processes. One more takes the publishers that receive nothing, when there are any. */
   readonly processes: number;
   /** Whether every connection gets back exactly what it publishes itself. */
   readonly echo: boolean;
@@ -141,7 +141,7 @@ export function seatsOf({ groups, processes }: Crowd, process: number): Seat[] {
   });
 }
 
-/** How many connections hear a room of a tenant. */
+/** How many connections subscribe to a room of a tenant. */
 export type MembersOf = (tenant: number, room: string) => number;
 
 /** Counts the members of all rooms once for the whole crowd. */

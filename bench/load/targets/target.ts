@@ -92,7 +92,7 @@ export interface WireConnection {
   /** Subscribes to a room. Resolves when messages to the room will arrive. */
   subscribe(room: string): Promise<void>;
   /**
-   * Publishes without waiting. `body` is copied or written before it returns. A subscribed publisher hears
+   * Publishes without waiting. `body` is copied or written before it returns. A subscribed publisher receives
    * itself.
    */
   publish(room: string, body: Uint8Array): void;

@@ -1,7 +1,7 @@
 /**
  * A reducer that is a WebAssembly module: makes instances of it and runs it for a draft, with so much fuel.
  * Every command begins with the state that the instance had after its initialisation, so that what a room is
- * stands in its values and nowhere else. What a guest may ask is `room_functions.ts`.
+ * is in its values and nowhere else. What a guest may ask is `room_functions.ts`.
  */
 import { type FirstState, keepFirstState } from "../../../wasm/instance/first_state.ts";
 import type { MeteredModule } from "../../../wasm/metering/meter.ts";

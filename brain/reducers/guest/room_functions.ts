@@ -275,7 +275,7 @@ function keyOf(running: Running, draft: Draft, at: number, size: number): Uint8A
   throw new EndCommand("bounds", `bytes of a key: ${bytes.length}; at most ${key_bytes}`);
 }
 
-/** The functions by which others hear of the command, and by which commands follow. */
+/** The functions by which others learn of the command, and by which commands follow. */
 function effectFunctions(running: Running) {
   return {
     room_emit(

@@ -1,5 +1,5 @@
 /**
- * Entries of a room's log as they stand in one message of it: those that were appended together, the program that
+ * Entries of a room's log as they are in one message of it: those that were appended together, the program that
  * applied them, the digest after them, and how far events had been published by then. Pure.
  */
 import { CanonicalError, CanonicalReader, CanonicalWriter } from "../state/canonical.ts";

@@ -1,6 +1,6 @@
 /**
  * A reducer with all that its outcomes depend on: the module, what it may use and at which prices, the bounds of
- * its rooms. Its id is the digest of that, and stands beside each entry of a log, so that an entry is replayed by what it was applied by.
+ * its rooms. Its id is the digest of that, and is beside each entry of a log, so that an entry is replayed by what it was applied by.
  */
 import { createHash } from "node:crypto";
 import { ArqonError } from "@arqon/proto";

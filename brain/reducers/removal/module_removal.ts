@@ -1,5 +1,5 @@
 /**
- * Removes modules that nobody needs any more: not deployed, no step to go back to, in no configuration of this Brain,
+ * Removes modules that nobody needs any longer: not deployed, no step to go back to, in no configuration of this Brain,
  * named by no log. One Brain does it, for all; that two do so at a time harms nothing. Whoever begins to need a module
  * meanwhile is seen, or sees that it is being removed (`reducer_removal.ts`). When unsure, everything stays.
  */
@@ -32,7 +32,7 @@ const TOGETHER = 64;
 export const SETTLE_MS = 10_000;
 /** So long after that look a module may still be removed. */
 const LOOK_MS = 60_000;
-/** What another Brain said it removes, and has not for so long, is not being removed any more. */
+/** What another Brain said it removes, and has not for so long, is no longer being removed. */
 export const LEFT_MS = 600_000;
 /** Looks at most and at least this often. */
 const PASS_MIN_MS = 1_000;
@@ -107,7 +107,7 @@ export class ModuleRemoval {
     });
   }
 
-  /** Resolves when nothing is under way; nothing is begun any more. */
+  /** Resolves when nothing is under way; nothing is begun any longer. */
   async end(): Promise<void> {
     this.#is_ended = true;
     await this.#running;

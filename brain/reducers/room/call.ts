@@ -1,4 +1,4 @@
-/** A call of a room's reducer: what waits for its turn, and what its sender is told. Pure. */
+/** A call of a room's reducer: what is queued for its turn, and what its sender receives. Pure. */
 import { ArqonError, nestsTooDeep } from "@arqon/proto";
 import type { Applied } from "../thread/protocol.ts";
 import { contentOf } from "./publishing.ts";
@@ -16,7 +16,7 @@ export interface RoomCall {
 
 /** A call in the queue of its room. */
 export interface WaitingCall extends RoomCall {
-  /** Monotonic ms after which nobody waits for the answer any more. */
+  /** Monotonic ms after which nobody waits for the answer any longer. */
   readonly deadline_ms: number;
   /** Called once, with the result's JSON or the refusal. Must not throw. */
   readonly answer: (outcome: string | ArqonError) => void;
@@ -31,7 +31,7 @@ function answerText(bytes: Uint8Array): string {
   return is_json ? text.trim() : JSON.stringify(text);
 }
 
-/** What the sender of a call is told of what came of it. */
+/** What the sender of a call learns about its outcome. */
 export function answerTo(applied: Applied): string | ArqonError {
   const { kind, code, reason, offset, repeats, detail } = applied;
   switch (kind) {
@@ -49,7 +49,7 @@ export function answerTo(applied: Applied): string | ArqonError {
   }
 }
 
-/** Those for whose answer somebody still waits; the others are told so. */
+/** Those for whose answer somebody still waits; the others are notified. */
 export function inTime<Call extends WaitingCall>(
   waiting: Call[],
   monotonic_ms: number,

@@ -16,7 +16,7 @@ export const BREAKER = { failures: 5, cool_down_ms: 10_000 } as const;
 /** Who answers for a timer: nobody. */
 const NOBODY = "";
 
-/** Which of these failures are the program's: bounds of a room are told with 413, and others go on there. */
+/** Which of these failures are the program's: bounds of a room are reported with 413, and others go on there. */
 const failed = ({ kind, code }: Applied): boolean => kind === "fault" && code === 503;
 
 /** Those of one room. */
@@ -83,7 +83,7 @@ export class RoomFaults {
     for (const [at, one] of applied.entries()) {
       // A program that cannot migrate the room does not come into force.
       if (entries[at]?.kind === "migrate") continue;
-      // What is told again was not run again: it is neither a failure nor a success.
+      // What is reported again was not run again: it is neither a failure nor a success.
       if (one.repeats !== undefined) continue;
       const asking = this.#asking(calls[at]?.user_id ?? NOBODY);
       if (!failed(one)) {

@@ -1,13 +1,13 @@
 /**
  * Timers that were due when their room was read, so that another Brain may have died of the first of them. Who runs that
- * one says so in the room's record before. The second Brain that takes up the same one does so while it tries no other,
+ * one says so in the room's record before. The second Brain that claims the same one does so while it tries no other,
  * and what that one leaves, too, is set aside: it does not run, nor do those behind it.
  */
 import type { TakenTimer } from "../../../shared/records/reducer_record.ts";
 import type { RunnableProgram } from "../log/program.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { isTaken, writeTaken } from "./storing.ts";
-import { isDue, type Taken } from "./taking.ts";
+import { isDue, type Taken } from "./next_entries.ts";
 
 /** How long one that a Brain has left keeps others of that kind from being tried, in ms, if it does not end before. */
 const TRIAL_MS = 5_000;
@@ -37,14 +37,14 @@ export class TimerTrials {
 export interface LeftTimersOptions {
   /** This Brain, among all that there have been. */
   readonly life: string;
-  /** How long one that was taken up twice is left to whoever has it, in ms. */
+  /** How long one that was claimed twice is left to whoever has it, in ms. */
   readonly left_ms: number;
   readonly trials: TimerTrials;
   /** The pattern of the room's class. */
   readonly classOf: (at: ReducedPlace) => string;
 }
 
-/** A timer that another Brain has taken up as the second one. */
+/** A timer that another Brain has claimed as the second one. */
 interface Seen {
   readonly by: string;
   /** When it is set aside, monotonic ms. */

@@ -18,7 +18,7 @@ import type { CutOffRooms } from "./cut_off.ts";
 import type { ReducerHost } from "../thread/host.ts";
 import type { TenantFuel } from "../tenant_fuel.ts";
 import type { RoomStanding } from "../thread/protocol.ts";
-import type { Told } from "./telling.ts";
+import type { Told } from "./value_changes.ts";
 
 /** Which room. */
 export interface ReducedPlace {
@@ -68,7 +68,7 @@ export interface LoadedRoom {
   refused: RefusedProgram | undefined;
   /** Undefined: nothing is stored of it yet. */
   record: RoomRecord | undefined;
-  /** What its record tells of its snapshots; undefined: that was not read yet. */
+  /** What its record reports about its snapshots; undefined: that was not read yet. */
   points: readonly RoomPoint[] | undefined;
   /** The record's revision. */
   revision: number;
@@ -84,6 +84,6 @@ export interface LoadedRoom {
   entries_behind: number;
   /** Bytes of those messages that were appended here, how many those are, and what one takes on average. */
   readonly appended: { messages: number; bytes: number; average: number };
-  /** How far changes of visible values are told; undefined: none are, or it is not known yet. */
+  /** How far changes of visible values are reported; undefined: none are, or it is not known yet. */
   told: Told | undefined;
 }

@@ -1,7 +1,7 @@
 /**
  * Reads a room with a reducer: its snapshot, then the log behind that, each entry by the program that it was
  * applied by; publishes events that its previous owner had no time for. What it reads has to fit together, or
- * the room is refused: a state that nobody was told of is worse than none.
+ * the room is refused: a state that nobody was notified of is worse than none.
  */
 import type { LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import { type Batch, isBehind, NO_EVENT } from "../log/batch.ts";
@@ -16,7 +16,7 @@ import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { takeProgram } from "./switching.ts";
 import { type DueEvent, dueEvents, publishedIn, publishEvents } from "./publishing.ts";
 import type { Shown } from "../visible/shown.ts";
-import { tellChanges } from "./telling.ts";
+import { tellChanges } from "./value_changes.ts";
 import { batchOf, readMessages, readRecord, unreadable } from "./reading.ts";
 
 /** The batches behind a snapshot; throws when some are missing. */

@@ -1,10 +1,10 @@
 /**
  * Answers who reads visible values of a room: pages of the state that its log has, each with the entry up to which
- * its changes are told, so that who hears them goes on from there.
+ * its changes are reported, so that who receives them goes on from there.
  */
 import { ArqonError } from "@arqon/proto";
 import { keyOf, scopeIn, type ShownPage, valueJson } from "../visible/shown.ts";
-import { type ShownRoom, toldOf } from "./telling.ts";
+import { type ShownRoom, toldOf } from "./value_changes.ts";
 
 /** Bytes of keys and values of one page. */
 const PAGE_BYTES = 131_072;
@@ -21,7 +21,7 @@ export interface ValuesQuery {
 
 /** A query that waits for its turn. */
 export interface WaitingQuery extends ValuesQuery {
-  /** Monotonic ms after which nobody waits for the answer any more. */
+  /** Monotonic ms after which nobody waits for the answer any longer. */
   readonly deadline_ms: number;
   /** Called once, with the result's JSON or the refusal. Must not throw. */
   readonly answer: (outcome: string | ArqonError) => void;

@@ -21,7 +21,7 @@ const READ_BYTES_MAX = 4_194_304;
 const READ_MESSAGES = 512;
 /** Entries that are applied at most: snapshots are nearer, unless their number is bounded far too low. */
 const ENTRIES_MAX = 100_000;
-/** All of some entries are applied, and nobody is told of values. */
+/** All of some entries are applied, and nobody is notified of values. */
 export const FOLDING = { may_stop: false, shown: [] };
 /** Forks of forks that are gone through. */
 const DEPTH_MAX = 16;
@@ -92,7 +92,7 @@ class Fold {
   standing: RoomStanding;
   /** What comes behind all that is wanted. */
   behind: Batch | undefined;
-  /** What waits until it is known whether it is the last. */
+  /** What is queued until it is known whether it is the last. */
   #held: { readonly entries: readonly LogEntry[]; readonly batch: Batch } | undefined;
   #count = 0;
 

@@ -30,7 +30,7 @@ export interface StoringLimits extends HistoryLimits {
   readonly snapshot_entries: number;
 }
 
-/** Snapshots that are never taken away by a limit. */
+/** Snapshots that are never removed by a limit. */
 const LEAST = 2;
 
 /**

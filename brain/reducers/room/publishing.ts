@@ -1,7 +1,7 @@
 /**
  * Publishes the events of a room's entries, each once and in their order, whoever did so before: each is stored
  * behind the message that is known to be the room's last, with a header that says which event it is. Who is too
- * late is told so by the log, and looks how far the other one came.
+ * late learns so from the log, and looks how far the other one came.
  */
 import { systemEnvelope } from "../../../shared/records/system_envelope.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";

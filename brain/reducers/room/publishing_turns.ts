@@ -11,7 +11,7 @@ export class PublishingTurns {
   async next(publish: () => Promise<void>): Promise<void> {
     await this.done();
     const turn = this.#under_way = publish();
-    // Who asks next is told of a failure.
+    // Who asks next is notified of a failure.
     turn.catch(() => {});
   }
 

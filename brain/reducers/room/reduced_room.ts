@@ -9,7 +9,7 @@ import type { RunnableProgram } from "../log/program.ts";
 import { answerTo, inTime, type WaitingCall } from "./call.ts";
 import type { LoadedRoom, ReducedPlace } from "./loaded_room.ts";
 import { RoomFaults } from "./faults.ts";
-import { judgeCalls } from "./judging.ts";
+import { judgeCalls } from "./schema_check.ts";
 import { LeftTimers, type LeftTimersOptions } from "./left_timers.ts";
 import { isYoungFork, loadRoom } from "./loading.ts";
 import { WaitingQueries, type WaitingQuery } from "./pages.ts";
@@ -27,8 +27,8 @@ import {
   type Taken,
   type TakenAt,
   takeNext,
-} from "./taking.ts";
-import { type ShownRoom, tellAll, tellChanges } from "./telling.ts";
+} from "./next_entries.ts";
+import { type ShownRoom, tellAll, tellChanges } from "./value_changes.ts";
 import type { Shown } from "../visible/shown.ts";
 import { AT, step } from "../../../shared/watchdog/steps.ts";
 
@@ -38,7 +38,7 @@ const CONTENDED_RETRY_MS = 250;
 /** After what failed, nothing is read again for so long, in ms; each time twice as long. */
 const PAUSE_MS = 100;
 const PAUSE_MAX_MS = 5_000;
-/** How long nothing happens before the log is told which events are published, and the room takes less memory, in ms. */
+/** How long nothing happens before the log learns which events are published, and the room takes less memory, in ms. */
 const QUIET_MS = 1_000;
 /** Messages behind the snapshot without which nothing more is taken: fewer than the log keeps. */
 const BEHIND_MAX = 8_000;
@@ -342,7 +342,7 @@ export class ReducedRoom {
     noteSwitch(takeProgram(loaded, program, of, applied), loaded, this.at, parts);
     this.#lost = 0;
     this.#pause_ms = PAUSE_MS;
-    // Whoever came meanwhile stands behind them.
+    // Whoever came meanwhile is behind them.
     this.#waiting.splice(0, Math.min(calls.length, applied.length));
     countApplied(applied, parts);
     this.#faults.note(of, calls, applied, program);

@@ -1,6 +1,6 @@
 /**
  * Lets a room go on whose log has lost entries, because an operator says so: from the newest state that can be read,
- * as if what is missing had changed nothing. What is lost stands in its record. A room that can be read is left as
+ * as if what is missing had changed nothing. What is lost is in its record. A room that can be read is left as
  * it is.
  */
 import {
@@ -22,10 +22,10 @@ import { storeSnapshot } from "./storing.ts";
 import type { Shown } from "../visible/shown.ts";
 import { FOLDING } from "./past.ts";
 
-/** Losses that a record tells of. */
+/** Losses that a record reports. */
 const LOST_MAX = 16;
 
-/** Whether the room can be read. Rejects when nobody can say. */
+/** Whether the room can be read. Rejects when that is unknown. */
 async function isWhole(at: ReducedPlace, shown: Shown, parts: RoomParts): Promise<boolean> {
   try {
     const { handle } = await loadRoom(at, shown, parts);
@@ -162,7 +162,7 @@ export async function repairRoom(
       published.offset,
       ...batches.slice(-1).map(({ after, entries }) => after + entries.length),
     );
-    // The repair is an entry itself: who was told of the last one finds that values do not go on from there.
+    // The repair is an entry itself: who was notified of the last one finds that values do not go on from there.
     const lost = last > begin.offset ? { from: begin.offset + 1, to: last } : undefined;
     const standing = lost === undefined ? begin : await parts.host.skip(handle, last + 1);
     const losses = lost === undefined ? [] : [{ ...lost, at_ms: parts.now() }];

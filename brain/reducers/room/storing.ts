@@ -1,6 +1,6 @@
 /**
  * Writes what is to outlive the Brain of a room with a reducer: entries into its log, behind the message that is
- * known to be its last, so that whoever is not its owner any more is refused; snapshots; the record. What is
+ * known to be its last, so that whoever is no longer its owner is refused; snapshots; the record. What is
  * refused with `version-conflict` was not stored, and the room has to be read again.
  */
 import { chainMark, type RoomPoint } from "../../../shared/records/reducer_points.ts";
@@ -66,7 +66,7 @@ function behindRecord({ record, programs, noted, durable }: LoadedRoom) {
   return { ...first, next_ms: null, ...record, is_behind: true, behind_ms, programs };
 }
 
-/** Whether it is the room's first timer that was taken up. */
+/** Whether it is the room's first timer that was claimed. */
 export function isTaken(
   { key, at_ms }: TakenTimer,
   { next }: Pick<LoadedRoom["standing"], "next">,
@@ -74,7 +74,7 @@ export function isTaken(
   return next !== undefined && next.key === key && next.at_ms === at_ms;
 }
 
-/** Notes which timer is taken up, with what its entry needs to be noted before it is appended; undefined: none is. */
+/** Notes which timer is claimed, with what its entry needs to be noted before it is appended; undefined: none is. */
 export async function writeTaken(
   loaded: LoadedRoom,
   at: ReducedPlace,
@@ -249,7 +249,7 @@ export async function storeOrMakeRoom(
     parts.metrics.snapshots.inc({ outcome: "stored" });
   } catch (error) {
     parts.metrics.snapshots.inc({ outcome: "failed" });
-    // The first failure is told; the next snapshot tries again.
+    // The first failure is reported; the next snapshot tries again.
     if (!isConflict(error)) await makeRoom(loaded, at, parts).catch(() => {});
     throw error;
   }

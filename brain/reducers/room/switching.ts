@@ -65,7 +65,7 @@ async function programInForce(
   throw new ArqonError("brain-unavailable", `the program of ${room_id} cannot be loaded yet`);
 }
 
-/** Rejects with `brain-unavailable` when nobody can say, and as `programById`. */
+/** Rejects with `brain-unavailable` when that is unknown, and as `programById`. */
 export async function nextProgram(
   loaded: LoadedRoom,
   at: ReducedPlace,

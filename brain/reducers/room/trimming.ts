@@ -8,7 +8,7 @@ import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { loadRoom } from "./loading.ts";
 import { type HistoryLimits, objectOf, readPoints, writePoints } from "./points.ts";
 import { appendNothing, removeObjects, storeSnapshot } from "./storing.ts";
-import { tellAll } from "./telling.ts";
+import { tellAll } from "./value_changes.ts";
 import type { Shown } from "../visible/shown.ts";
 
 interface TrimOptions {

@@ -19,8 +19,8 @@ export interface RoomAbout {
   readonly room_id: string;
   readonly bounds: RoomBounds;
   /**
-   * Maps that nobody but the caller has: they are changed in place, and states from before are not to be used any
-   * more. Absent: every state stays what it was.
+   * Maps that nobody but the caller has: they are changed in place, and earlier states are no longer to be
+   * used. Absent: every state stays what it was.
    */
   readonly owned?: WeakSet<object>;
 }
@@ -167,7 +167,7 @@ export class Draft {
     this.scheduled.set(key, timer);
   }
 
-  /** Takes back what waits under a key. */
+  /** Takes back what is queued under a key. */
   unschedule(key: string): void {
     if (!this.timers.has(key)) return;
     this.#ownTimers().delete(key);

@@ -1,5 +1,5 @@
 /**
- * An entry of a room's log, and what it came to. All that a reducer may know stands in the entry: time,
+ * An entry of a room's log, and what it came to. All that a reducer may know is in the entry: time,
  * randomness and who asks. Plain data.
  */
 import type { Answered, Timer } from "./room_state.ts";
@@ -25,7 +25,7 @@ export interface CommandEntry extends Placed {
   readonly claims: Readonly<Record<string, string>>;
 }
 
-/** The time of a timer has come. Which command that is stands in the state. */
+/** The time of a timer has come. The state says which command that is. */
 export interface TimerEntry extends Placed {
   readonly kind: "timer";
   readonly key: string;

@@ -22,7 +22,7 @@ export interface Timer {
   readonly data: Uint8Array;
 }
 
-/** What a command came to; a repetition of it is told the same. */
+/** What a command came to; a repetition of it gets the same. */
 export interface Answered {
   readonly kind: "applied" | "rejected" | "fault";
   /** 0 when it was applied, otherwise a code of HTTP. */
@@ -66,7 +66,7 @@ export function tree<K extends string | number, V>(): Tree<K, V> {
 
 /** Up to so many bytes are digested here: asking the engine leaves memory to be freed, each time. */
 const DIGESTED_BYTES = 4_096;
-/** Nobody waits for it: a worker whose modules wait loses what it is told meanwhile. */
+/** Nobody waits for it: a worker whose modules wait loses what is sent to it meanwhile. */
 let sha256: IHasher | undefined;
 createSHA256().then((made) => sha256 = made, () => {
   // Without it, the engine digests.

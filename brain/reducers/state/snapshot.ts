@@ -1,6 +1,6 @@
 /**
  * A state as bytes and back. The same state has the same bytes, and other bytes than those of a state are
- * refused: a snapshot ends with the SHA-256 of what is before, keys stand in their order and once. Pure.
+ * refused: a snapshot ends with the SHA-256 of what is before, keys are in their order and once. Pure.
  */
 import { CanonicalError, CanonicalReader, CanonicalWriter } from "./canonical.ts";
 import {

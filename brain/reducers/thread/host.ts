@@ -72,7 +72,7 @@ export class ReducerHost {
   #last_id = 0;
   #last_room = 0;
 
-  /** `onEnd` is called when the thread has died by itself, `onSpent` with the units of whatever was done for a tenant. */
+  /** `onEnd` is called when the thread has died on its own, `onSpent` with the units of whatever was done for a tenant. */
   constructor(
     onEnd: (detail: string) => void,
     onSpent: (tenant_id: string, units: number) => void = () => {},
@@ -106,7 +106,7 @@ export class ReducerHost {
 
   /**
    * Applies entries one after the other, with `may_stop` as many as the thread does in one turn, and says what they
-   * changed of the values that are shown. When it rejects the room is not open any more.
+   * changed of the values that are shown. When it rejects the room is not open any longer.
    */
   async apply(
     handle: number,
@@ -164,7 +164,7 @@ export class ReducerHost {
     return (await this.#ask({ kind: "skip", room: handle, offset })).standing!;
   }
 
-  /** What is in a room; an entry is applied before, and what that changed is told. */
+  /** What is in a room; an entry is applied before, and what that changed is reported. */
   async show(
     handle: number,
     next: { readonly entry: LogEntry; readonly program: RunnableProgram } | undefined,

@@ -117,6 +117,6 @@ export type ThreadAnswer =
       readonly shown?: ShownRoom;
       readonly remembered?: readonly boolean[];
     }
-    /** The room is closed then: what it was is not known any more. */
+    /** The room is closed then: what it was is not known any longer. */
     | { readonly failed: string }
   );

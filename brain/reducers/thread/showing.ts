@@ -1,5 +1,5 @@
 /**
- * What is told of a room's state for people: values page by page, and what one entry changes. Bounded in number and
+ * What is reported of a room's state for people: values page by page, and what one entry changes. Bounded in number and
  * bytes. Pure.
  */
 import type { RoomState } from "../state/room_state.ts";
@@ -24,7 +24,7 @@ export interface ValueText {
   readonly value: ShownBytes;
 }
 
-/** What an entry made of a value; null: there was none, or is none any more. */
+/** What an entry made of a value; null: there was none, or is none any longer. */
 export interface ChangeText {
   readonly key: ShownBytes;
   readonly before: ShownBytes | null;

@@ -14,7 +14,7 @@ const REDUCER = "reducer:";
 interface CountedBy {
   /** Of the class of rooms; absent: beside rooms. */
   readonly pattern?: string | undefined;
-  /** The name in `[[reducers]]`; absent: the room has none any more. */
+  /** The name in `[[reducers]]`; absent: the room has none any longer. */
   readonly reducer?: string | undefined;
 }
 

@@ -9,7 +9,7 @@ import type { Logger } from "../../../shared/logs/log.ts";
 import { type Registry, scrapedGauge } from "../../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../../shared/metrics/metrics_plain.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
-import { UsagePlace } from "../../../shared/usage/place.ts";
+import { UsageStores } from "../../../shared/usage/usage_stores.ts";
 import { UsageWriter } from "../../../shared/usage/writer.ts";
 import { FuelLedger } from "./fuel_ledger.ts";
 import { TimerBudgets } from "./timer_budgets.ts";
@@ -90,7 +90,7 @@ export function fuelUsage(options: FuelUsageOptions): FuelUsage {
   const lives = new Lives(spine);
   const life = new OwnLife({ lives, node_id, kind: "brain", kept_ms, log, now, monotonic_ms });
   const ledger = new FuelLedger(usage.rows);
-  const place = new UsagePlace({ config: options.config, spine, lives, own: life });
+  const place = new UsageStores({ config: options.config, spine, lives, own: life });
   const budgets = new TimerBudgets({ config: usage, place, log, now, monotonic_ms });
   const writer = new UsageWriter({
     ...{ ledger, node_id, life, log, now, place },

@@ -10,7 +10,7 @@ import type { BudgetState } from "../../../shared/usage/budget.ts";
 import { BudgetStandings, type Standing } from "../../../shared/usage/budget_standings.ts";
 import { TenantUsed } from "../../../shared/usage/budget_used.ts";
 import { encodeMark, markKey } from "../../../shared/usage/exhausted_marks.ts";
-import type { UsagePlace } from "../../../shared/usage/place.ts";
+import type { UsageStores } from "../../../shared/usage/usage_stores.ts";
 import { Prices } from "../../../shared/usage/prices.ts";
 
 /** When a timer asks again that waits for the first reading, in ms. */
@@ -19,13 +19,13 @@ const FIRST_MS = 100;
 const AGAIN_MS = 60_000;
 /** For how long a tenant is read after it has used something, or a timer of it has asked, in ms. */
 const RECENT_MS = 3 * AGAIN_MS;
-/** Tenants that are remembered as such, or for having been told of. */
+/** Tenants that are remembered as such, or for having been reported. */
 const TENANTS_MAX = 10_000;
 
 /** What is needed of the Brain. */
 export interface TimerBudgetsOptions {
   readonly config: Pick<Usage, "budgets" | "flush_ms">;
-  readonly place: UsagePlace;
+  readonly place: UsageStores;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
@@ -46,9 +46,9 @@ export class TimerBudgets {
   readonly #used = new BoundedMap<string, number>(TENANTS_MAX);
   /** Tenants whose timers or deploys wait: when one of them has asked, monotonic ms. */
   readonly #waiting = new BoundedMap<string, number>(TENANTS_MAX);
-  /** What was told of them: one budget in its period. */
+  /** What was reported of them: one budget in its period. */
   readonly #told = new BoundedMap<string, string>(TENANTS_MAX);
-  /** What Shields were told of them. */
+  /** What Shields learned about them. */
   readonly #marked = new BoundedMap<string, string>(TENANTS_MAX);
   #onOpen: (tenant_id: string) => void = () => {};
 
@@ -70,7 +70,7 @@ export class TimerBudgets {
     });
   }
 
-  /** Begins to read; `onOpen` is called when timers of a tenant need not wait any more, in a task of its own. */
+  /** Begins to read; `onOpen` is called when timers of a tenant need not wait any longer, in a task of its own. */
   start(onOpen: (tenant_id: string) => void): void {
     this.#onOpen = onOpen;
     this.#standings.start();
@@ -153,11 +153,11 @@ export class TimerBudgets {
       await bucket.put(markKey(tenant_id), new TextEncoder().encode(mark));
       this.#marked.renew(tenant_id, mark);
     } catch {
-      // The bucket is away, and whoever reads budgets says so.
+      // The bucket is unreachable, and whoever reads budgets says so.
     }
   }
 
-  /** Lets the timers of the tenant go on that have waited, where nothing holds them any more. */
+  /** Lets the timers of the tenant go on that have waited, where nothing holds them any longer. */
   #look(tenant_id: string): void {
     if (refusing(this.#standings.standing(tenant_id)) !== undefined) return;
     if (!this.#waiting.delete(tenant_id)) return;

@@ -7,7 +7,7 @@ import { until } from "../../../shared/testing/until.ts";
 import { configFrom } from "../../../shared/config/load.ts";
 import { Lives } from "../../../shared/lives/lives.ts";
 import { decodeMinute, type UsageMinute } from "../../../shared/usage/minute.ts";
-import { runningKey, UsagePlace } from "../../../shared/usage/place.ts";
+import { runningKey, UsageStores } from "../../../shared/usage/usage_stores.ts";
 import { deploy, storeModule } from "../testing/deploys.ts";
 import { ONCE, PLAIN } from "../testing/guest_text.ts";
 import {
@@ -24,7 +24,7 @@ const MESSAGE_UNITS = 250_000;
 
 /** The tenant's units in the ledger, by node, class of rooms and reducer; a block that is there twice counts once. */
 async function unitsIn({ spine }: WorldBrain, tenant_id = "t"): Promise<Record<string, number>> {
-  const place = new UsagePlace({ config: configFrom({ usage }), spine, lives: new Lives(spine) });
+  const place = new UsageStores({ config: configFrom({ usage }), spine, lives: new Lives(spine) });
   const all = new Map<string, UsageMinute>();
   const add = (node_id: string, value: Uint8Array) => {
     const minute = decodeMinute(value)!;

@@ -40,11 +40,11 @@ export interface ApplyContext {
   /** What a command was answered that only one of the document's pages remembers. */
   readonly older: (command_key: string) => AppliedCommand | undefined;
   /**
-   * The number at which the versions of a room begin that is born now: above those of any room
+   * The number at which the versions of a room begin that is created now: above those of any room
    * before it.
    */
   readonly first_version: number;
-  /** Why a room that does not exist may not be born; absent: it may. */
+  /** Why a room that does not exist may not be created; absent: it may. */
   readonly birth_refusal?: ArqonError;
   /** Why a room may not become larger; absent: it may. */
   readonly growth_refusal?: ArqonError;

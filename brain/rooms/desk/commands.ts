@@ -37,7 +37,7 @@ export interface DeskLimits extends RequestLimits, TableLimits {
   readonly page_bytes_max: number;
 }
 
-/** What waits for a reducer. */
+/** What is queued for a reducer. */
 interface Waiting {
   /** Monotonic ms. */
   readonly deadline_ms: number;
@@ -127,7 +127,7 @@ function respond(pending: PendingCommand, payload: Uint8Array, log: Logger): voi
   try {
     message.respond(payload);
   } catch (error) {
-    // The Shield hears nothing and answers 408; the client repeats with its command_id.
+    // The Shield receives nothing and answers 408; the client repeats with its command_id.
     log.warn("command reply was not sent", { subject: message.subject, trace_id, error });
   }
 }

@@ -37,7 +37,7 @@ export interface Forwardable {
 /** The outcome of a forwarded command. */
 export type ForwardOutcome = "answered" | "timed-out" | "failed" | "rerouted";
 
-/** The owner's reply, or "mine": nobody else owns the room (any more). */
+/** The owner's reply, or "mine": nobody else owns the room (any longer). */
 export type Forwarded = SpineMessage | "mine";
 
 const kept = (headers: SpineHeaders, name: string): SpineHeaders => {
@@ -47,7 +47,7 @@ const kept = (headers: SpineHeaders, name: string): SpineHeaders => {
 
 /**
  * Sends the command to the owner. Rejects with `command-timeout` when it does not answer before
- * `deadline_ms`; the command may have run. `onOutcome` hears of every Brain that was asked.
+ * `deadline_ms`; the command may have run. `onOutcome` learns of every Brain that was asked.
  */
 export async function forwardCommand(
   at: RoomAddress,

@@ -22,7 +22,7 @@ export interface DoubtsOptions {
 const LOOK_MIN_MS = 250;
 const LOOK_MAX_MS = 5_000;
 /**
- * How long a write that got no answer may still take place: its server may stand still meanwhile.
+ * How long a write that got no answer may still take place: its server may stall meanwhile.
  */
 const WATCH_MS = 60_000;
 const TICK_MS = 100;
@@ -112,7 +112,7 @@ export class Doubts {
         done = true;
       }
     } catch {
-      // Whoever needs the room is told so; here it is looked at again.
+      // Whoever needs the room is notified; here it is looked at again.
     }
     doubt.looking = false;
     // Put anew meanwhile: what was read may be older than that.

@@ -24,7 +24,7 @@ export interface LifeChangeOptions {
 
 /**
  * Tells the subscribers of all rooms. Rejects when the bucket cannot be listed; those of the known
- * rooms have been told by then.
+ * rooms have been reported by then.
  */
 export async function tellLifeChange(options: LifeChangeOptions): Promise<void> {
   const { stored, known, isOwner, tell, isStopping } = options;

@@ -8,7 +8,7 @@ import type { RoomsTail } from "../../../shared/records/rooms_tail.ts";
 
 /** The key of the record; those of rooms have two parts. */
 export const LIFE_KEY = ["life"];
-/** How many of its changes the record names: a Brain that was away for longer asks the others. */
+/** How many of its changes the record names: a Brain that was down for longer asks the others. */
 const BEATS_KEPT = 128;
 
 const Record = z.object({

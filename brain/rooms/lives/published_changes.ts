@@ -1,7 +1,7 @@
 /**
  * What this Brain knows of which changes of each room were published: up to which version, and
  * whether an earlier owner may have left some unpublished. Bounded; what is forgotten is published
- * once more, which is harmless.
+ * again, which is harmless.
  */
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import type { ChangeNumber } from "../../../shared/records/room_update.ts";

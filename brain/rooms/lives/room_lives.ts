@@ -55,7 +55,7 @@ export interface RoomLivesOptions {
   readonly random: () => number;
   /**
    * Called when another life has begun, or is known to have: whoever subscribes to rooms has to be
-   * told. Not called for the life that others vouched for at the start.
+   * notified. Not called for the life that others vouched for at the start.
    */
   readonly onChange: () => void;
 }
@@ -365,7 +365,7 @@ class ProvenLives implements RoomLives {
     try {
       spine.publish(ROOMS_TOLD, utf8.encode(JSON.stringify(this.#tail)));
     } catch (error) {
-      // Without a connection, which is told by itself; a Brain that starts asks.
+      // Without a connection, which is reported on its own; a Brain that starts asks.
       log.debug("nobody was told of the rooms' life", { error });
     }
   }

@@ -1,7 +1,7 @@
 /**
  * Publishes each change of a room, and sees to it that it was published. The Spine must confirm it;
  * a write whose outcome is unknown is looked at again; the last change of a room is published again
- * for those whom it did not reach. So a Shield hears of every change, or notices that one is
+ * for those whom it did not reach. So a Shield learns of every change, or notices that one is
  * missing. Which events a document has is `document.ts`; their envelopes are `announcer.ts`.
  */
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
@@ -45,7 +45,7 @@ interface Unconfirmed extends Pick<PublishedState, "term" | "said"> {
   readonly at: RoomAddress;
 }
 
-/** How long ago what the document tells of happened, in ms, given when it did by the clock of its writer. */
+/** How long ago what the document reports about happened, in ms, given when it did by the clock of its writer. */
 type AgeOf = (at_ms: number) => number;
 
 /** Publishes the changes of rooms; one per Brain. */
@@ -197,7 +197,7 @@ export class Saying {
   /** The Spine may not have carried it: it counts as not published. */
   #withdraw(unconfirmed: readonly Unconfirmed[]): void {
     const { published } = this.#options;
-    // The last of a room first, so that it stands where it stood before all of them.
+    // The last of a room first, so that it is where it stood before all of them.
     for (const { at, term, said } of unconfirmed.toReversed()) {
       Object.assign(published.of(at), { term, said });
       this.#doubt(at);

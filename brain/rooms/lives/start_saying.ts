@@ -1,6 +1,6 @@
 /**
  * Puts together the parts that publish a Brain's changes: `saying.ts`, the second look at rooms in
- * doubt, and the repetition of last changes. They hear of the cluster, since a process that comes
+ * doubt, and the repetition of last changes. They learn of the cluster, since a process that comes
  * or comes back may have missed something.
  */
 import type { Spine } from "../../../shared/spine/contract/spine.ts";

@@ -21,7 +21,7 @@ export interface TailsOptions {
 }
 
 /**
- * When a change is repeated, in ms after it was published: a server that stands still for ten
+ * When a change is repeated, in ms after it was published: a server that stalls for ten
  * seconds is back by the third time.
  */
 const AGAIN_MS = [2_000, 8_000, 30_000] as const;
@@ -35,7 +35,7 @@ interface Tail {
   readonly mark: WriteMark;
   /** When it should have been heard, monotonic ms. */
   readonly said_ms: number;
-  /** How often it was repeated by itself. */
+  /** How often it was repeated on its own. */
   times: number;
   /** True when somebody has asked for it. */
   asked: boolean;

@@ -33,7 +33,7 @@ export interface AnnouncerOptions {
   /** Numbers in [0, 1), for ids of messages and traces. */
   readonly random: () => number;
   readonly log: Logger;
-  /** Hears of each ROOM_UPDATE that the Spine has taken. */
+  /** Learns of each ROOM_UPDATE that the Spine has taken. */
   readonly onUpdate: (kind: "first" | "again") => void;
 }
 
@@ -60,7 +60,7 @@ export interface Announcer {
   /** Publishes a GAP to the room: what its subscribers know of its state is of another life. */
   changed(at: RoomAddress): boolean;
   /**
-   * Publishes a kick to the Shields. Throws what the Spine throws: a kick that nobody hears has not
+   * Publishes a kick to the Shields. Throws what the Spine throws: a kick that nobody receives has not
    * happened.
    */
   kick(at: RoomAddress, command: KickCommand): void;

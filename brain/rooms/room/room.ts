@@ -33,7 +33,7 @@ const REREAD_MS = 250;
 /** A command in its room's queue. */
 export interface WaitingCommand {
   readonly command: RoomCommand;
-  /** Monotonic ms after which nobody waits for the answer any more. */
+  /** Monotonic ms after which nobody waits for the answer any longer. */
   readonly deadline_ms: number;
   /** Called once, with the result's JSON or the refusal. Must not throw. */
   readonly answer: (outcome: string | ArqonError) => void;
@@ -73,7 +73,7 @@ export interface RoomContext extends StoreContext {
   /** Does what a command does outside the document. Rejects with an ArqonError when that fails. */
   readonly perform: (at: RoomAddress, command: EffectCommand) => Promise<void>;
   readonly observer: RoomObserver;
-  /** Whether the Brain is about to end, so that nobody waits any more. */
+  /** Whether the Brain is about to end, so that nobody waits any longer. */
   readonly isStopping: () => boolean;
 }
 

@@ -2,7 +2,7 @@
 import type { RoomAddress } from "../commands/command.ts";
 import type { FreshEvent } from "../store/room_event.ts";
 
-/** What the metrics and the tables of a Brain hear of its rooms. */
+/** What the metrics and the tables of a Brain learn of its rooms. */
 export interface RoomObserver {
   /** Called when another Brain won a compare-and-set. */
   onConflict(): void;

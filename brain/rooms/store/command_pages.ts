@@ -102,7 +102,7 @@ export async function addPages(
 }
 
 /**
- * Removes pages that no document refers to any more. Never rejects: a page that stays goes with the
+ * Removes pages that no document refers to any longer. Never rejects: a page that stays goes with the
  * room.
  */
 export async function removePages(

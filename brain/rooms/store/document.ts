@@ -49,7 +49,7 @@ export interface RoomDocument {
   /** Grows by one with each write of this epoch. */
   readonly version: number;
   /**
-   * The version at which the room was born, with nothing in it; 0: it is not known, or was in an
+   * The version at which the room was created, with nothing in it; 0: it is not known, or was in an
    * earlier life.
    */
   readonly start: number;

@@ -1,10 +1,10 @@
 /**
- * Where the versions of a room begin that is born: by the clock, and above all that are known to have been given.
+ * Where the versions of a room begin that is created: by the clock, and above all that are known to have been given.
  * So a clock that was ahead and is set back gives no lower ones to a room that was there before.
  */
 import { firstNumber } from "./life.ts";
 
-/** What one Brain knows; it hears of the rooms of the others, and the record of the life keeps it. */
+/** What one Brain knows; it learns of the rooms of the others, and the record of the life keeps it. */
 export class FirstVersions {
   #highest = 0;
 
@@ -18,7 +18,7 @@ export class FirstVersions {
     if (version > this.#highest && Number.isSafeInteger(version)) this.#highest = version;
   }
 
-  /** The version at which a room begins that is born then. */
+  /** The version at which a room begins that is created then. */
   at(now_ms: number): number {
     return Math.max(firstNumber(now_ms), this.#highest + 1);
   }

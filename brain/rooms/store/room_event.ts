@@ -37,7 +37,7 @@ export interface FreshEvent {
   readonly event: RoomEvent;
   /** The trace of the command that made it. */
   readonly trace_id: string;
-  /** Why a lock ended without its holder, if the event tells of that. */
+  /** Why a lock ended without its holder, if the event reports that. */
   readonly fallen: FallCause | undefined;
 }
 
@@ -48,7 +48,7 @@ export interface FreshEvent {
 export interface WriteMark {
   readonly fence: number;
   readonly epoch: string;
-  /** The version at which the room was born, with nothing in it; see `RoomDocument`. */
+  /** The version at which the room was created, with nothing in it; see `RoomDocument`. */
   readonly start: number;
 }
 
@@ -116,7 +116,7 @@ export function eventBody(command: RoomCommand, at_ms: number, lock: Lock | unde
   return `${action(command, lock)},${members({ by: command.from.user_id, at_ms })}`;
 }
 
-/** The body of the event that tells of a lock's end. `by` is "" when nobody asked for it. */
+/** The body of the event that reports a lock's end. `by` is "" when nobody asked for it. */
 export function unlockBody(
   lock: Lock,
   cause: FallCause | "released",

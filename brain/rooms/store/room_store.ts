@@ -31,7 +31,7 @@ export interface StoreContext {
   readonly bytes: Pick<TenantBytes, "take" | "add" | "refusal">;
   readonly lives: RoomLives;
   /**
-   * The number at which the versions of a room begin that is born then: above those of any room
+   * The number at which the versions of a room begin that is created then: above those of any room
    * before it.
    */
   readonly firstVersion: (now_ms: number) => number;

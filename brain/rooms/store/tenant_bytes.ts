@@ -30,7 +30,7 @@ export interface TenantBytesOptions {
 
 interface Usage {
   listed_bytes: number;
-  /** What this Brain has written since the listing began; less than 0 when it has taken away. */
+  /** What this Brain has written since the listing began; less than 0 when it has removed. */
   grown_bytes: number;
 }
 

@@ -11,7 +11,7 @@ import type { KeyValue, Spine, SpineMessage } from "../../../shared/spine/contra
 import { ALL_COMMANDS, subjectPattern } from "../../../shared/subjects/subject.ts";
 import type { ClusterView, LeaveCause, MemberChange } from "../../cluster_view.ts";
 import { createBrainMetrics } from "../../telemetry/metrics.ts";
-import type { LifeEvents } from "../lives/told_rooms.ts";
+import type { LifeEvents } from "../lives/announced_rooms.ts";
 import { startRooms } from "../service.ts";
 import type { RoomService, RoomServiceOptions } from "../service.ts";
 import { NO_REDUCERS } from "./no_reducers.ts";

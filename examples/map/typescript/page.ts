@@ -1,5 +1,5 @@
 /**
- * The page of the live map: hears a room and draws a dot for each vehicle. In the browser; `view.ts`
+ * The page of the live map: subscribes to a room and draws a dot for each vehicle. In the browser; `view.ts`
  * serves it.
  */
 import { ArqonError, connect } from "@arqon/sdk";

@@ -15,7 +15,7 @@ export interface Peer {
   send(message: Uint8Array | string): void;
   /** The first half of what `send` would put on the wire. */
   sendHalf(message: Uint8Array): void;
-  /** A close, in one piece with a message `behind` it that nobody is to hear; the end follows. */
+  /** A close, in one piece with a message `behind` it that nobody is to receive; the end follows. */
   close(code: number, reason: string, behind?: Uint8Array): void;
   /** Ends the TCP connection without a close: by a reset, or as a process that ends does. */
   cut(how: "reset" | "end"): void;

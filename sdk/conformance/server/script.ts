@@ -17,7 +17,7 @@ export interface Scenario {
   };
 }
 
-/** Steps of the server: the verb, then the members that may stand beside it. */
+/** Steps of the server: the verb, then the members that may be beside it. */
 const SERVER_STEPS: Readonly<Record<string, readonly string[]>> = {
   refuse: ["headers", "body"],
   send: ["with", "of"],
@@ -31,7 +31,7 @@ const SERVER_STEPS: Readonly<Record<string, readonly string[]>> = {
   wait: [],
 };
 
-/** Steps of the client: `do`, then the members that may stand beside it. */
+/** Steps of the client: `do`, then the members that may be beside it. */
 const CLIENT_STEPS: Readonly<Record<string, readonly string[]>> = {
   connect: ["error"],
   subscribe: [

@@ -32,7 +32,7 @@ async function boundedText(response: Response): Promise<string> {
   return text;
 }
 
-/** The refusal that a problem body tells of; undefined when the text is none. */
+/** The refusal that a problem body reports; undefined when the text is none. */
 function refusalOf(text: string, { status, headers }: Response): ArqonError | undefined {
   try {
     const { reason, detail, retry_after_ms } = JSON.parse(text);

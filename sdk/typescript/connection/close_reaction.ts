@@ -8,7 +8,7 @@ import type { Reason } from "@arqon/proto";
 import { SPREAD_MS_MAX } from "../wire/bounds.ts";
 
 /**
- * What `Connection` does next. `onStatus` hears the `error`, and at the end so does every waiting
+ * What `Connection` does next. `onStatus` receives the `error`, and at the end so does every waiting
  * request.
  */
 export type Reaction =

@@ -41,7 +41,7 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
  */
 export class Connection {
   readonly #settings: Settings;
-  /** The program wants the connection until this is aborted; the reason is what rooms hear. */
+  /** The program wants the connection until this is aborted; the reason is what rooms receive. */
   readonly #life = new AbortController();
   readonly #abort = new AbortController();
   readonly #opened = Promise.withResolvers<void>();
@@ -174,7 +174,7 @@ export class Connection {
     this.#fail(error);
   }
 
-  /** Reports an error that no promise tells of. What a handler threw does not go unheard. */
+  /** Reports an error that no promise reports. What a handler threw does not go unheard. */
   #fail(error: ArqonError): void {
     const { onError } = this.#settings;
     this.#callBack(() => {

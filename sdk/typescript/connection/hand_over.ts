@@ -10,7 +10,7 @@
  *    back over the next session: the bus has had it before that session subscribed.
  * 2. SUBs on the next session: durable rooms from their position, plain ones while the old session goes
  *    on delivering, and what the next one delivers is held.
- * 3. `LINGER_MS` for the servers of a NATS cluster to hear of the new subscriptions, then a PING on the
+ * 3. `LINGER_MS` for the servers of a NATS cluster to learn of the new subscriptions, then a PING on the
  *    old session, whose PONG says that everything from before has come.
  * 4. The next session is the present one, and locks that are held are renewed over it: the Brain releases
  *    those of a connection that ends. The old session is closed when this is done and it has answered
@@ -59,7 +59,7 @@ export async function handOver(
 ): Promise<Session | undefined> {
   const { backoff, random } = options;
   const { signal, stop } = until(options.signal, old);
-  // Everybody was told at once: not everybody comes at once. The other half is for further attempts.
+  // Everybody was notified at once: not everybody comes at once. The other half is for further attempts.
   let wait_ms = random() * Math.max(0, Math.min(window_ms, WINDOW_MS_MAX)) / 2;
   try {
     for (let attempt = 0;; attempt++) {

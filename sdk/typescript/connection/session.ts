@@ -12,7 +12,7 @@ import type { SocketLike, WebSocketConstructor } from "../options/options.ts";
 import { onAbort } from "../time/sleep.ts";
 import { errorFromWire, malformed, textOf } from "../wire/wire_error.ts";
 
-/** What one session needs, and who hears of what comes in. The callbacks must not throw. */
+/** What one session needs, and who learns of what comes in. The callbacks must not throw. */
 export interface SessionOptions {
   readonly address: Address;
   readonly token: string;

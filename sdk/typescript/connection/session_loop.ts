@@ -26,7 +26,7 @@ export interface SessionLoopOptions {
   readonly requests: Requests;
   readonly subscriptions: Subscriptions;
   nextId(): number;
-  /** Aborted as soon as nobody wants the connection any more: no callback is called after that. */
+  /** Aborted as soon as nobody wants the connection any longer: no callback is called after that. */
   readonly over: AbortSignal;
   /** Aborted when nothing may stay behind: ends every wait and the session. */
   readonly signal: AbortSignal;
@@ -65,7 +65,7 @@ export class SessionLoop {
 
   /**
    * Runs sessions. Resolves with the error that ended the connection for good; with undefined when
-   * nobody wants it any more.
+   * nobody wants it any longer.
    */
   async run(): Promise<ArqonError | undefined> {
     const stop = this.#settings.events?.listen((event) => {

@@ -80,7 +80,7 @@ export class Unfolder {
     return room.endsWith("*") ? this.#patterns : this.#rooms;
   }
 
-  /** By what a room is heard: by itself, else by the longest pattern. */
+  /** By what a room is heard: on its own, else by the longest pattern. */
   #heard(room: string): Heard | undefined {
     const own = this.#rooms.get(room);
     if (own !== undefined) return own;
@@ -198,7 +198,7 @@ function spanOf(envelope: Uint8Array): DataSpan | undefined {
   }
 }
 
-/** What stands in place of a message that cannot be made. */
+/** What is in place of a message that cannot be made. */
 function gapFor(envelope: Uint8Array): Uint8Array<ArrayBuffer> {
   const { event: _, ...plain } = readRouted(envelope);
   return encodeMsg(writeEnvelope({ ...plain, signal: gapSignal(plain.room_id, "delta") }));

@@ -1,5 +1,5 @@
 /**
- * Where a client stands in one durable room: what its next SUB asks for, what the answer to that means,
+ * Where a client is in one durable room: what its next SUB asks for, what the answer to that means,
  * which messages count, and which of those are repeats. One state machine, the same in every language
  * (`sdk/conformance/vectors/positions.json`). Pure; it sends nothing, and knows a session by its identity
  * only.
@@ -67,7 +67,7 @@ export class Place {
   /**
    * The epoch of the messages that are delivered now; empty when it is not known. From a loss that the bus
    * tells until an ACK says where the room stands it is not, and the position stays where it was: a SUB after
-   * a drop is then sure to be told of the loss.
+   * a drop is then sure to be notified of the loss.
    */
   epoch = "";
   /** What the last SUB that asked for a position was answered. */
@@ -132,7 +132,7 @@ export class Place {
       this.#following.delete(session);
       return undefined;
     }
-    // An ACK that confirms a loss says nothing new, if nothing has come since that was told.
+    // An ACK that confirms a loss says nothing new, if nothing has come since that was reported.
     const is_told = is_recovered || (is_lost && !this.#delivered);
     if (!is_recovered) {
       // From the ACK's offset on everything is new but what was heard: of the same log, or since the loss.
@@ -189,7 +189,7 @@ export class Place {
     if (this.#own.size > OWN_MAX) this.#own.delete(oldest);
   }
 
-  /** Takes note that the room is not durable, or not any more. */
+  /** Takes note that the room is not durable, or not any longer. */
   forget(): void {
     this.#start = this.#position = undefined;
     this.#lose();

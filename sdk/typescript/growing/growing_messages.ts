@@ -27,7 +27,7 @@ interface Known extends GrowingView {
   readonly seq: number;
 }
 
-/** So many that have ended are remembered: what is told of them late, or again, is old. */
+/** So many that have ended are remembered: what is reported of them late, or again, is old. */
 const ENDED_MAX = 256;
 /** How far back an end that was missed is looked for, in messages. */
 const MISSED_MESSAGES = 100;
@@ -46,8 +46,8 @@ export async function growingList(room: Room): Promise<readonly GrowingView[]> {
 }
 
 /**
- * Hears the messages of a durable room as they grow; several may grow at once. The loop ends when the connection
- * closes for good, or `signal` is aborted. Finished messages are the room's own: hear them with `subscribe`.
+ * Receives the messages of a durable room as they grow; several may grow at once. The loop ends when the connection
+ * closes for good, or `signal` is aborted. Finished messages are the room's own: receive them with `subscribe`.
  */
 export async function* growing(
   room: Room,
@@ -70,7 +70,7 @@ export async function* growing(
 }
 
 /**
- * Stops a message: nothing is added any more, what there is of it is kept, its producer hears it. Resolves with how
+ * Stops a message: nothing is added any longer, what there is of it is kept, its producer receives it. Resolves with how
  * it ended, which is not by this where it had ended already.
  */
 export async function stopStream(room: Room, id: string, reason = ""): Promise<StreamEnd> {
@@ -112,7 +112,7 @@ class Readings {
         if (event.seq <= known.seq) return undefined;
         return this.#grow({ ...known, seq: event.seq, text: known.text + event.text }, event.text);
       case "end":
-        // An end may be told again, when its id is another message already.
+        // An end may be reported again, when its id is another message already.
         if (known === undefined || (event.started_ms ?? known.started_ms) !== known.started_ms) {
           return undefined;
         }
@@ -127,7 +127,7 @@ class Readings {
     return { ...viewOf(known), text: known.text, piece, state: "growing", reason: "" };
   }
 
-  /** The message as it is now; undefined: it has ended, which is told or found. */
+  /** The message as it is now; undefined: it has ended, which is reported or found. */
   async #ask(id: string): Promise<Growing | undefined> {
     try {
       const now = await ask<Known>(this.#room, "get", { id });

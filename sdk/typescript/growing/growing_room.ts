@@ -1,4 +1,4 @@
-/** The room beside a room in which its growing messages are told, and what is told there. */
+/** The room beside a room in which its growing messages are reported, and what is reported there. */
 import type { Message } from "../message/message.ts";
 import { portOf, Room } from "../room/room.ts";
 import type { Data } from "../request/room_request.ts";
@@ -15,13 +15,13 @@ export interface StreamEnd {
   readonly offset?: number;
 }
 
-/** An end, as it is told and answered. */
+/** An end, as it is reported and answered. */
 export interface Ended extends Pick<StreamEnd, "outcome" | "offset"> {
   /** Tells messages of that id apart; an older Shield does not send it. */
   readonly started_ms?: number;
 }
 
-/** What a program is told of an end. */
+/** What a program learns about an end. */
 export const endOf = (id: string, { outcome, offset }: Ended): StreamEnd => ({
   ...{ id, outcome },
   ...offset !== undefined && { offset },
@@ -38,7 +38,7 @@ export interface GrowingView {
   readonly started_ms: number;
 }
 
-/** What is told of growing messages. */
+/** What is reported of growing messages. */
 export type GrowingEvent =
   | { readonly op: "start" } & GrowingView & { readonly seq: number }
   | { readonly op: "append"; readonly id: string; readonly seq: number; readonly text: string }

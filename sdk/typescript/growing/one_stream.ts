@@ -9,7 +9,7 @@ import { history } from "../request/history.ts";
 const ENDED_MESSAGES = 100;
 
 /**
- * Hears one message until it has ended; the first time has all that there is of it. One that has ended lately is
+ * Receives one message until it has ended; the first time has all that there is of it. One that has ended lately is
  * read from the room's log; one that has not begun is waited for, until `signal` is aborted.
  */
 export async function* readStream(

@@ -91,7 +91,7 @@ export class TextStream {
     this.#requireOpen();
   }
 
-  /** Sends what waits, and makes the message one of the room's log. */
+  /** Sends what is queued, and makes the message one of the room's log. */
   async finish(): Promise<StreamEnd> {
     this.#requireOpen();
     this.#is_closed = true;
@@ -122,7 +122,7 @@ export class TextStream {
 
   /**
    * How it ended where that was somebody else's doing, as heard or asked of the bus. Rejects with `growing-conflict`
-   * while it grows, with `growing-unknown` where the bus knows nothing of it any more, or as any command.
+   * while it grows, with `growing-unknown` where the bus knows nothing of it any longer, or as any command.
    */
   async outcome(): Promise<StreamEnd> {
     const end = this.#end ?? await ask<Ended>(this.#room, "outcome", { id: this.id });
@@ -172,7 +172,7 @@ export class TextStream {
     });
   }
 
-  /** Hears when somebody else ends the message. Without the grant to hear it, the next piece says so. */
+  /** Learns when somebody else ends the message. Without the grant to receive it, the next piece says so. */
   async #hear(): Promise<void> {
     try {
       for await (const message of this.#heard) {

@@ -120,7 +120,7 @@ class FallbackSocket implements SocketLike {
     this.#known.http_until_ms = this.#memory.elapsed() + REMEMBERED_MS;
   }
 
-  /** The WebSocket has not opened: HTTP in its place, unless nobody wants it any more. */
+  /** The WebSocket has not opened: HTTP in its place, unless nobody wants it any longer. */
   #fall(): void {
     clearTimeout(this.#timer);
     const socket = this.#socket;
@@ -145,7 +145,7 @@ class FallbackSocket implements SocketLike {
     };
     socket.onerror = (event) => this.onerror?.(event);
     socket.onclose = (event) => {
-      // Where HTTP does not open either, the bus is away, and nothing was found out.
+      // Where HTTP does not open either, the bus is unreachable, and nothing was found out.
       if (!is_open) this.#known.http_until_ms = 0;
       this.onclose?.(event);
     };

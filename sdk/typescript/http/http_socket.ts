@@ -46,7 +46,7 @@ export class HttpSocket implements SocketLike {
   #is_over = false;
   #closing: ReturnType<typeof setTimeout> | undefined;
 
-  /** Opens at once; what comes of it is told by events. Throws as `URL` does. */
+  /** Opens at once; what comes of it is reported by events. Throws as `URL` does. */
   constructor(url: string, protocols: string[]) {
     const { protocol, host, pathname, search } = new URL(url);
     const base = `${protocol.replace("ws", "http")}//${host}`;

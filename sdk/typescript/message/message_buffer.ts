@@ -9,7 +9,7 @@ import { Pull } from "./pull.ts";
 /**
  * What happens to an item for which there is no room. "drop-newest": it is dropped, and one marker
  * stands for all that were. "drop-oldest": those that wait longest are dropped for it, and the
- * marker stands there. "error": nothing more is taken, and after the items that wait the iteration
+ * marker is there. "error": nothing more is taken, and after the items that wait the iteration
  * throws `slow-consumer`.
  */
 export type Overflow = "drop-newest" | "drop-oldest" | "error";
@@ -70,7 +70,7 @@ export class MessageBuffer<T> extends Pull<T> {
     return true;
   }
 
-  /** As `end`, but what waits is dropped. */
+  /** As `end`, but what is queued is dropped. */
   override drop(error?: unknown): void {
     this.#items = [];
     super.drop(error);

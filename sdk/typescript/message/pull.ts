@@ -31,7 +31,7 @@ export class Pull<T> implements AsyncIterableIterator<T, undefined> {
     return Promise.resolve({ value: undefined, done: true });
   }
 
-  /** As `end`, but items that are there are not given any more. */
+  /** As `end`, but items that are there are not given any longer. */
   drop(error?: unknown): void {
     this.#take = () => undefined;
     this.end(error);

@@ -47,7 +47,7 @@ export interface TokenRequest {
 }
 
 /**
- * The state of the connection; `onStatus` hears every change. `attempt` counts the failures in a
+ * The state of the connection; `onStatus` receives every change. `attempt` counts the failures in a
  * row before this attempt, `retry_in_ms` is the wait that begins now.
  */
 export type Status =
@@ -110,7 +110,7 @@ export interface ConnectOptions {
   readonly platform_events?: boolean | PlatformEvents;
   readonly onStatus?: (status: Status) => void;
   /**
-   * Hears errors that no promise and no loop tells of: refusals that answer no request (of a
+   * Receives errors that no promise and no loop reports: refusals that answer no request (of a
    * publish without ACK), a token that cannot be refreshed, `handler-failed` and `schema-violation`
    * of messages.
    */

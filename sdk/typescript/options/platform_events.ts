@@ -6,7 +6,7 @@
 import { OFFLINE_MS_MAX } from "../wire/bounds.ts";
 
 /**
- * What the SDK hears of the platform; `ConnectOptions.platform_events` takes one of the program's
+ * What the SDK learns of the platform; `ConnectOptions.platform_events` takes one of the program's
  * own.
  */
 export interface PlatformEvents {

@@ -10,9 +10,9 @@ type Frame = Uint8Array<ArrayBuffer>;
 export interface FrameRelay {
   /** What to send in place of a client's frame. */
   sent(frame: Frame): Frame;
-  /** What the client hears in place of a Shield's frame, and what is sent back before it does. */
+  /** What the client receives in place of a Shield's frame, and what is sent back before it does. */
   received(frame: Frame): { readonly frames: readonly Frame[]; readonly back?: readonly Frame[] };
-  /** Called, perhaps more than once, when the client hears no more. */
+  /** Called, perhaps more than once, when the client receives no more. */
   end?(): void;
 }
 
@@ -68,7 +68,7 @@ class RelaySocket implements SocketLike {
 
   set onmessage(hear: SocketLike["onmessage"]) {
     this.#onmessage = hear;
-    // Whoever hears no more has got nothing from here on.
+    // Whoever receives no more has got nothing from here on.
     if (hear === null) this.#relay.end?.();
   }
 

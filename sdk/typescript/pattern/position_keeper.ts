@@ -28,7 +28,7 @@ const FRAME_BYTES = 262_144;
 
 type Frame = Uint8Array<ArrayBuffer>;
 
-/** A pattern that the client hears on one session. */
+/** A pattern that the client receives on one session. */
 interface Heard {
   readonly positions: PatternPositions;
   /** True when a SUB was accepted on this session: what comes before is for one that has ended. */
@@ -80,7 +80,7 @@ export class PositionKeeper {
     return this.#heard.get(pattern)?.positions;
   }
 
-  /** Takes note that the client hears this session no more: the next one begins where it was. */
+  /** Takes note that the client receives this session no more: the next one begins where it was. */
   end(): void {
     const { living, left } = this.#memory;
     if (!living.delete(this)) return;
@@ -187,7 +187,7 @@ export class PositionKeeper {
   }
 }
 
-/** Whether a signal of the bus says that the room's position is good for nothing any more. */
+/** Whether a signal of the bus says that the room's position is good for nothing any longer. */
 function endsPosition(envelope: Uint8Array): boolean {
   const { kind, reason } = readRouted(envelope).signal ?? { kind: "", reason: "" };
   return kind === "DISCONNECT" || kind === "BAN" || (kind === "GAP" && reason === "epoch-changed");

@@ -4,7 +4,7 @@
  * when it is whole. Knows no socket; `presence.ts` is what the program sees.
  *
  * While the client moves, the list of the next Shield may lack who has joined just now: the old Shield
- * has told it, and the next one hears of it a moment later. So whoever is missing there stays for
+ * has told it, and the next one learns of it a moment later. So whoever is missing there stays for
  * `HOLD_MS`, and leaves when nobody has named it until then.
  */
 import { readPresenceLeave, readPresenceUpdate } from "@arqon/proto";
@@ -39,7 +39,7 @@ interface Filling {
   readonly source: object;
 }
 
-/** Hears which connections may be different now. */
+/** Learns which connections may be different now. */
 export type TableListener = (connection_ids: Iterable<string>) => void;
 
 function memberOf({ connection_id, user_id, meta, joined_ms }: PresentMember): Member {

@@ -20,7 +20,7 @@ export interface PresenceChanges {
 
 /**
  * The members of a room while a subscription lasts: `subscription.presence`. Empty until the
- * subscription is `ready`; it stands still while the connection is lost, and after the end.
+ * subscription is `ready`; it does not change while the connection is lost, and after the end.
  */
 export class Presence {
   readonly #table: MemberTable;

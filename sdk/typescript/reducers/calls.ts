@@ -36,11 +36,11 @@ export type EventsOf<Known extends Calls | RoomTypes> = Known extends RoomTypes 
   }[keyof Known["events"] & string]
   : { readonly type: string; readonly data: unknown };
 
-/** What a call may be told besides. */
+/** What a call may be given besides. */
 export interface CallOptions
   extends Pick<CommandOptions, "headers" | "trace_id" | "traceparent" | "timeout_ms" | "signal"> {
   /**
-   * The sender's own id of the call: a repetition is told the same and not applied again, as long as the room
+   * The sender's own id of the call: a repetition gets the same answer and is not applied again, as long as the room
    * remembers it. Absent: a new one.
    */
   readonly call_id?: string;
@@ -58,7 +58,7 @@ export interface Called<Answer> {
   readonly answer: Answer;
 }
 
-/** What stands behind the name of a command: its data, which may be left out where there need be none. */
+/** What is behind the name of a command: its data, which may be left out where there need be none. */
 export type Given<Data> = undefined extends Data ? [data?: Data, options?: CallOptions]
   : [data: Data, options?: CallOptions];
 
@@ -66,7 +66,7 @@ export type Given<Data> = undefined extends Data ? [data?: Data, options?: CallO
 export interface ReducedRoom<Known extends Calls | RoomTypes> {
   readonly id: string;
   /**
-   * Has the room do something; resolves once it stands in the room's log and is applied. Data that is a text comes
+   * Has the room do something; resolves once it is in the room's log and is applied. Data that is a text comes
    * as it is, any other as JSON, bytes as bytes. Repeated over reconnects, applied once. Rejects with
    * `call-rejected` and the reducer's code and reason, or `reducer-…` when it failed, `invalid-command` where the room has no reducer, or as any command.
    */

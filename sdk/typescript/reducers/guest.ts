@@ -29,7 +29,7 @@ export interface GuessedValues {
   keys(): Iterable<string>;
 }
 
-/** What a call has written; undefined: it would be refused, or nobody can say. */
+/** What a call has written; undefined: it would be refused, or that is unknown. */
 export type Guess = ReadonlyMap<string, ReducedValue | undefined> | undefined;
 
 const encoder = new TextEncoder();
@@ -75,7 +75,7 @@ class Guessing {
 
   run({ module, fuel_units }: GuestModule): number {
     const { exports } = new WebAssembly.Instance(module, { arqon_room_v1: this.#functions() });
-    // What the bus gives is metered, and has none until it is told so.
+    // What the bus gives is metered, and has none until it is notified.
     if (exports.arqon_fuel instanceof WebAssembly.Global) {
       exports.arqon_fuel.value = BigInt(fuel_units);
     }
@@ -150,7 +150,7 @@ class Guessing {
       room_scan: (
         ...[at, size, after, after_size, most]: [number, number, number, number, number]
       ) => this.#give(this.#scan(text(at, size), text(after, after_size), most)),
-      // What others hear, and what comes later, is the room's.
+      // What others receive, and what comes later, is the room's.
       room_emit: () => {},
       room_answer: () => {},
       room_schedule: () => {},

@@ -19,7 +19,7 @@ export interface OptimisticOptions extends WatchOptions {
   readonly module?: WebAssembly.Module | BufferSource;
   /** How the keys begin that are watched; "": all that are shown. */
   readonly prefix?: string;
-  /** Who calls, as the reducer will be told: the `sub`, the role and claims of the token. */
+  /** Who calls, as the reducer will see it: the `sub`, the role and claims of the token. */
   readonly user?: string;
   readonly role?: string;
   readonly claims?: Readonly<Record<string, string>>;

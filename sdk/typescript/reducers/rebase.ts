@@ -81,7 +81,7 @@ export class Rebase {
     return this.#guessAnew(this.#release());
   }
 
-  /** Lets changes count that wait for no answer any more; gives what was there before them. */
+  /** Lets changes count that wait for no answer any longer; gives what was there before them. */
   #release(): Map<string, ReducedValue | undefined> {
     const before = new Map<string, ReducedValue | undefined>();
     const open = this.#pending.find(({ entry }) => entry === undefined)?.number ?? Infinity;

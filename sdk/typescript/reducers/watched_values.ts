@@ -1,5 +1,5 @@
 /**
- * Watches visible values of a room: reads them, and hears their changes in the room beside it, also over reconnects.
+ * Watches visible values of a room: reads them, and receives their changes in the room beside it, also over reconnects.
  * What was missed is recovered like messages of any durable room; where it is not available, values are read again,
  * and until then they are those of the moment before. What goes together is `values_view.ts`.
  */
@@ -19,7 +19,7 @@ import {
   ValuesView,
 } from "./values_view.ts";
 
-/** What `watch` may be told. */
+/** The options of `watch`. */
 export interface WatchOptions {
   /** Aborting ends it, as `close` does. */
   readonly signal?: AbortSignal;
@@ -63,7 +63,7 @@ export class WatchedValues<
   #is_reading = false;
   #is_again = false;
   #failure: unknown;
-  /** The version that was told last. */
+  /** The version that was reported last. */
   #told: number | undefined;
 
   /** Made by `reduced(room).state.watch`. */
@@ -74,7 +74,7 @@ export class WatchedValues<
     if (signal?.aborted) this.#over.abort();
     this.ready = this.#first.promise;
     this.ended = this.#run();
-    // Who does not look at them is told by `onError`.
+    // Who does not look at them is notified by `onError`.
     this.ready.catch(() => {});
     this.ended.catch(() => {});
   }
@@ -134,7 +134,7 @@ export class WatchedValues<
       if (this.#failure !== undefined) throw this.#failure;
     } catch (error) {
       if (this.#over.signal.aborted && this.#failure === undefined) return;
-      // Before there were values, whoever waits for them is told.
+      // Before there were values, whoever waits for them is notified.
       if (error instanceof ArqonError && this.#view.version !== undefined) port.report(error);
       this.#first.reject(error);
       throw error;
@@ -167,7 +167,7 @@ export class WatchedValues<
     }
   }
 
-  /** Reads all of them; once more when that is asked for meanwhile. */
+  /** Reads all of them; again when that is asked for meanwhile. */
   #read(): void {
     this.#is_again = true;
     if (this.#is_reading) return;

@@ -56,7 +56,7 @@ export type OutboxOptions = Pick<
 
 /** What one session lends to the outbox while it is open. */
 export interface OutboxSink {
-  /** The connection that a refusal over it is told of. */
+  /** The connection that a refusal over it is reported to. */
   readonly connection_id: string;
   send(frame: Uint8Array): void;
   /** False while the socket holds too many unsent bytes. */

@@ -1,5 +1,5 @@
 /**
- * What no bus can decode, whatever its limits are, refused before it is sent: the program hears at once which field
+ * What no bus can decode, whatever its limits are, refused before it is sent: the program learns at once which field
  * it is. Everything else is the bus's to refuse.
  */
 import { ArqonError } from "@arqon/proto";

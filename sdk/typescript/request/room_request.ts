@@ -15,7 +15,7 @@ export type Data = Uint8Array | JsonInput;
 
 /** What `Room.publish` takes besides type and data; nothing of it is needed. */
 export interface PublishOptions extends TraceOptions {
-  /** Wait for the Shield's acknowledgement; default true. Without it only `onError` hears of a refusal. */
+  /** Wait for the Shield's acknowledgement; default true. Without it only `onError` learns of a refusal. */
   readonly ack?: boolean;
   /** Idempotency key: with it the SDK repeats the publish after a reconnect and nobody gets it twice. */
   readonly message_id?: string;

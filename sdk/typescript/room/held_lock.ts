@@ -147,7 +147,7 @@ export async function keepLock(
     } catch (error) {
       const left_ms = over_ms - elapsed();
       if (!(error instanceof ArqonError) || error.reason !== "locked" || left_ms <= 0) throw error;
-      // At the end of the lease that is known it may be free, and at the end of the time it is asked once more.
+      // At the end of the lease that is known it may be free, and at the end of the time it is asked again.
       const lease_ms = error.retry_after_ms || Infinity;
       await pause(Math.min(left_ms, lease_ms, pause_ms * (0.5 + 0.5 * random())), options, keeping);
     }

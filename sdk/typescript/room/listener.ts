@@ -8,12 +8,12 @@ import type { Presence } from "../presence/presence.ts";
 import type { Subscription } from "../subscription/subscription.ts";
 
 /**
- * Hears one message, also one of the system (`message.signal`). What it returns is awaited before
+ * Receives one message, also one of the system (`message.signal`). What it returns is awaited before
  * the next message; those that come meanwhile wait in the buffer.
  */
 export type MessageHandler = (message: Message) => void | Promise<void>;
 
-/** A subscription whose messages a function hears. */
+/** A subscription whose messages a function receives. */
 export interface Listener {
   readonly room: string;
   /** As `Subscription.ready`. */
@@ -26,7 +26,7 @@ export interface Listener {
   readonly recovered: boolean | undefined;
   /**
    * Resolves when the subscription has ended and the handler is done; rejects with the error that
-   * ended it, which `onError` hears as well.
+   * ended it, which `onError` receives as well.
    */
   readonly ended: Promise<void>;
   /** Ends the subscription; messages that the handler has not been given are dropped. */
@@ -34,7 +34,7 @@ export interface Listener {
   [Symbol.dispose](): void;
 }
 
-/** Gives each message to `handler`; `report` hears what fails. */
+/** Gives each message to `handler`; `report` receives what fails. */
 export function listenTo(
   subscription: Subscription,
   handler: MessageHandler,

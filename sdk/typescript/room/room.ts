@@ -45,7 +45,7 @@ export interface RoomPort extends RequestPort {
   mend(mend: Mend): void;
   /** Takes note that a publish was stored at this offset; 0 when the room is not durable. */
   published(room: string, offset: Uint64 | undefined): void;
-  /** Reports an error that no promise tells of: `ConnectOptions.onError`. */
+  /** Reports an error that no promise reports: `ConnectOptions.onError`. */
   report(error: ArqonError): void;
   readonly keeping: LockKeeping;
 }
@@ -116,8 +116,8 @@ export class Room {
   }
 
   /**
-   * As `subscribe`, with a function that hears one message after another instead of a loop. When it
-   * throws or rejects, `onError` hears `handler-failed` with that as its cause (without an `onError` it
+   * As `subscribe`, with a function that receives one message after another instead of a loop. When it
+   * throws or rejects, `onError` receives `handler-failed` with that as its cause (without an `onError` it
    * surfaces as uncaught), and the next message comes.
    *
    * ```ts

@@ -24,7 +24,7 @@ export type TypedPublishOptions = Omit<PublishOptions, "content_type" | "schema_
 export interface TypedSubscribeOptions extends SubscribeOptions {
   /**
    * What happens to a message of this type whose data is no value. "report", the default: `onError`
-   * hears `schema-violation`, and the loop goes on without it. "throw": the loop throws that.
+   * receives `schema-violation`, and the loop goes on without it. "throw": the loop throws that.
    */
   readonly on_invalid?: "report" | "throw";
 }

@@ -20,7 +20,7 @@ export function changeOf(
   return epoch === undefined ? undefined : { epoch, version: Number(digits) };
 }
 
-/** Whether the room has been born with that change: none of its epoch came before it. */
+/** Whether the room has been created with that change: none of its epoch came before it. */
 function isFirst({ event }: PlainEnvelope): boolean {
   try {
     const told: Json = JSON.parse(strictText(event?.data ?? new Uint8Array()));
@@ -110,7 +110,7 @@ export class RoomChanges {
     return [...missed.map((event) => changeEnvelope(this.#room, event)), ...this.#release()];
   }
 
-  /** The whole state, in place of changes that nobody knows any more. */
+  /** The whole state, in place of changes that nobody knows any longer. */
   replace(whole: RoomState, now_ms: number): PlainEnvelope[] {
     const { epoch, version, state, lock } = whole;
     const last = this.#last;

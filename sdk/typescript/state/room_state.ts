@@ -7,7 +7,7 @@ export interface RoomPosition {
   /** The version: one more with every change; 0 before the first. */
   readonly version: number;
   /**
-   * The life of the room that the version is of: another one after it has ended and was born again;
+   * The life of the room that the version is of: another one after it has ended and was created again;
    * empty before the first change.
    */
   readonly epoch: string;
@@ -20,7 +20,7 @@ export interface RoomEvent extends RoomPosition {
    * knows: `state` and `lock` of the event are then the whole room at this version.
    */
   readonly op: "set" | "delete" | "lock" | "unlock" | "kick" | "ban" | "unban" | "state";
-  /** The room was born with it: what was known of it before is of an earlier epoch, and gone. */
+  /** The room was created with it: what was known of it before is of an earlier epoch, and gone. */
   readonly first?: true;
   /** User id of who did it; empty when nobody asked for it, as at the end of a lease. */
   readonly by: string;
@@ -30,7 +30,7 @@ export interface RoomEvent extends RoomPosition {
   readonly key?: string;
   /** The value, for set; absent when it is long: `get` has it. */
   readonly value?: Json;
-  /** True when a key or value was too long to be told. */
+  /** True when a key or value was too long to be reported. */
   readonly truncated?: true;
   /** Other members of the operation. */
   readonly [member: string]: Json | undefined;
@@ -90,7 +90,7 @@ export type KickTarget = { readonly user_id: string } | { readonly connection_id
 
 /** What `Room.kick` takes besides whom. */
 export interface KickOptions extends CommandOptions {
-  /** The reason that the client is told. */
+  /** The reason that the client receives. */
   readonly reason?: string;
 }
 

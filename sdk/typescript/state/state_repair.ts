@@ -16,7 +16,7 @@ import { sleep } from "../time/sleep.ts";
 /** What a repair needs. */
 export interface StateRepairOptions {
   readonly room: CommandRoom;
-  /** Aborted when no loop hears the room any more. */
+  /** Aborted when no loop of the program subscribes to the room. */
   readonly over: AbortSignal;
   /** Gives a change to the loops. */
   readonly give: (envelope: PlainEnvelope) => void;
@@ -32,7 +32,7 @@ const NO_KEY = "no-such-key";
 /** The waits between two tries. */
 const WAITS = { base_ms: 1_000, max_ms: 15_000 };
 
-/** Repairs the state of one room, for as long as somebody hears it. */
+/** Repairs the state of one room, for as long as somebody receives it. */
 export class StateRepair {
   readonly #options: StateRepairOptions;
   readonly #changes: RoomChanges;
@@ -92,7 +92,7 @@ export class StateRepair {
     const { over, random } = this.#options;
     let waited_ms = 0;
     try {
-      // Many clients hear of one loss.
+      // Many clients learn of one loss.
       await sleep(random() * REPAIR_SPREAD_MS, over);
       for (let attempt = 0; this.#is_due && !over.aborted; attempt++) {
         await this.#attempt();

@@ -1,5 +1,5 @@
 /**
- * The bus as the stores of a page share it: one connection, open while something hears it, and one
+ * The bus as the stores of a page share it: one connection, open while something subscribes to it, and one
  * set of stores for each room. Reconnecting and tokens are the SDK's `Connection`.
  */
 import { connect } from "../connection/connection.ts";
@@ -53,7 +53,7 @@ class ConnectionStore extends Cell<Status> {
 
 /**
  * A bus for the stores of a page. It connects when the first store is heard, and tries until it is
- * open; it closes when none is heard any more. Without a subscriber it does nothing, so a server may
+ * open; it closes when none is heard any longer. Without a subscriber it does nothing, so a server may
  * make one for what it renders.
  */
 export class BusClient {

@@ -18,7 +18,7 @@ export interface LockView extends RoomView {
   readonly holder: string | undefined;
 }
 
-/** The lock of a room while somebody hears the store; it is released when nobody does. */
+/** The lock of a room while somebody subscribes to the store; it is released when nobody does. */
 export class LockStore extends Cell<LockView> {
   readonly #hub: RoomHub;
   readonly #state: StateStore;

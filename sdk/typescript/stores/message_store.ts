@@ -34,7 +34,7 @@ export interface MessagesView extends RoomView {
 
 const LIMIT = 1_000;
 
-/** The messages of a room while somebody hears the store. */
+/** The messages of a room while somebody subscribes to the store. */
 export class MessageStore extends Cell<MessagesView> {
   readonly #hub: RoomHub;
   readonly #options: MessagesOptions;

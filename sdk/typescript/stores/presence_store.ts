@@ -38,7 +38,7 @@ export interface PresenceOptions {
 const FRAME_MS = 16;
 const THROTTLE_MS = 100;
 
-/** The members of a room while somebody hears the store. */
+/** The members of a room while somebody subscribes to the store. */
 export class PresenceStore<Meta = Json> extends Cell<PresenceView<Meta>> {
   readonly #hub: RoomHub;
   readonly #role: "member" | "observer";

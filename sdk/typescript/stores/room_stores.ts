@@ -17,7 +17,7 @@ import { ValuesStore, type Watch, type Watched } from "./values_store.ts";
  */
 export class RoomStores {
   readonly id: string;
-  /** Who else is there; this client is a member while somebody hears it. */
+  /** Who else is there; this client is a member while somebody subscribes to it. */
   readonly presence: PresenceStore;
   /** Who is there, without being a member. */
   readonly members: PresenceStore;

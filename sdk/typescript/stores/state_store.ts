@@ -34,7 +34,7 @@ interface Write {
   done?: RoomPosition;
 }
 
-/** The state of a room while somebody hears the store. */
+/** The state of a room while somebody subscribes to the store. */
 export class StateStore extends Cell<StateView> {
   readonly #hub: RoomHub;
   #confirmed: Confirmed | undefined;

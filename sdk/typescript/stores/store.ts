@@ -1,6 +1,6 @@
 /**
- * A value over time for any framework: read it, and hear when it is another. It works only while
- * somebody hears it. What it shows is the business of the stores that extend it.
+ * A value over time for any framework: read it, and learn when it is another. It works only while
+ * somebody receives it. What it shows is the business of the stores that extend it.
  */
 import type { ArqonError } from "@arqon/proto";
 
@@ -15,15 +15,15 @@ export interface Store<View> {
   readonly get: () => View;
   /**
    * Calls `hear` at once, and with every other view until the returned function is called. The first
-   * who hears starts the store; a second after the last has gone it stops and is as in the beginning.
+   * the first subscriber starts the store; a second after the last has gone it stops and is as in the beginning.
    */
   readonly subscribe: (hear: (view: View) => void) => () => void;
 }
 
-/** How long a store goes on when nobody hears it, in ms: pages are changed, and React mounts twice. */
+/** How long a store goes on when nobody subscribes, in ms: pages are changed, and React mounts twice. */
 const LINGER_MS = 1_000;
 
-/** A store that is started and stopped by who hears it. */
+/** A store that is started and stopped by its subscribers. */
 export abstract class Cell<View> implements Store<View> {
   readonly initial: View;
   #view: View;

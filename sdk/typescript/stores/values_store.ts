@@ -27,7 +27,7 @@ export interface ValuesView<Values extends Watched> extends RoomView {
   readonly version: number;
 }
 
-/** Watched values while somebody hears the store. */
+/** Watched values while somebody subscribes to the store. */
 export class ValuesStore<Values extends Watched> extends Cell<ValuesView<Values>> {
   readonly #hub: RoomHub;
   readonly #watch: Watch<Values>;

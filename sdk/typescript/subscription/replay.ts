@@ -127,7 +127,7 @@ export class Reading {
   }
 
   /**
-   * Takes a page: its messages are the next ones. False when nobody can say so: the history ends where it was,
+   * Takes a page: its messages are the next ones. False when that is unknown: the history ends where it was,
    * and the answer to a SUB tells what is missing.
    */
   take({ messages, epoch, more }: Page): boolean {

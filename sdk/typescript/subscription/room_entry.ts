@@ -1,5 +1,5 @@
 /**
- * What `Subscriptions` knows of one room, and how the room's loops hear of it. `Subscriptions`
+ * What `Subscriptions` knows of one room, and how the room's loops learn of it. `Subscriptions`
  * changes it.
  */
 import { ArqonError } from "@arqon/proto";
@@ -33,7 +33,7 @@ export interface Move {
   accepted: boolean;
 }
 
-/** One room that this connection hears. */
+/** One room that this connection receives. */
 export interface RoomEntry {
   readonly room: string;
   readonly terms: SubTerms;
@@ -53,7 +53,7 @@ export interface RoomEntry {
   active: boolean;
   /** By session, when its SUB is sent again: during a move both sessions may have refused it. */
   readonly retries: Map<object, ReturnType<typeof setTimeout>>;
-  /** Aborted when no loop hears the room any more. */
+  /** Aborted when no loop of the program subscribes to the room. */
   readonly over: AbortController;
   /** Set until everything that two sessions deliver has come on both. */
   move?: Move | undefined;
@@ -61,7 +61,7 @@ export interface RoomEntry {
   repair?: Repair | undefined;
 }
 
-/** Hears what comes of a room before its loops do, and gives them its changes of state in order. */
+/** Receives what comes of a room before its loops do, and gives them its changes of state in order. */
 export interface Repair {
   /** Takes a message of the bus. True when it is a change, which the loops get from here. */
   hear(envelope: PlainEnvelope): boolean;
@@ -175,7 +175,7 @@ export function tellReady(entry: RoomEntry): void {
   for (const reader of entry.readers) reader.ready.resolve();
 }
 
-/** From here on no SUB is sent again by itself. */
+/** From here on no SUB is sent again on its own. */
 export function cancelRetries({ retries }: RoomEntry): void {
   for (const timer of retries.values()) clearTimeout(timer);
   retries.clear();

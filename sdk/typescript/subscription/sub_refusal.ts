@@ -42,7 +42,7 @@ export function afterRefusal(
   const wait_ms = error.retry_after_ms + backoffDelay(attempt, backoff, random);
   const lost = error.reason === "connection-lost";
   const never = ruleOf(error.reason).client === "never-retry";
-  // The room was durable and is not any more: from here on as any other.
+  // The room was durable and is not any longer: from here on as any other.
   const demoted = error.reason === "not-durable" && entry.place.position !== undefined;
   const gap = demoted && !stands;
   // The subscription stands as it was: only the new metadata was refused, or the position.

@@ -66,7 +66,7 @@ export interface SubscribeOptions {
 /**
  * The messages of one room. Leaving the loop, or `close()`, ends the subscription. So does the bus when
  * it puts this client out of the room: the loop then finds a last message whose `signal.kind` is
- * `DISCONNECT` (a kick) or `BAN`, and ends without an error; it does not subscribe again by itself.
+ * `DISCONNECT` (a kick) or `BAN`, and ends without an error; it does not subscribe again on its own.
  */
 export interface Subscription extends AsyncIterableIterator<Message, undefined> {
   readonly room: string;

@@ -1,5 +1,5 @@
 /**
- * Which rooms this client hears. There is one SUB a room, however many loops read it. It is sent
+ * Which rooms this client receives. There is one SUB a room, however many loops read it. It is sent
  * again after every reconnect and when the member's metadata changes, and it is there on two
  * sessions while the client moves from one to the next. Knows sessions but no reconnecting.
  */
@@ -23,7 +23,7 @@ import { assertAgreed, assertMember, subTermsOf } from "./sub_terms.ts";
 import { asArqonError, malformed, textOf } from "../wire/wire_error.ts";
 
 /**
- * All rooms that one connection hears. `attach` and `detach` bracket a session; else loops wait.
+ * All rooms that one connection receives. `attach` and `detach` bracket a session; else loops wait.
  * Instead of both, `begin`, `cross` and `settle` lead from one session to the next.
  */
 export class Subscriptions {

@@ -3,7 +3,7 @@
  * Full jitter (uniform from 0 to the ceiling) spreads a crowd that lost the same node best.
  */
 
-/** The bounds of the waits; `ConnectOptions.backoff` overrides each by itself. */
+/** The bounds of the waits; `ConnectOptions.backoff` overrides each on its own. */
 export interface Backoff {
   /** Upper bound of the first wait, in ms. */
   readonly base_ms: number;

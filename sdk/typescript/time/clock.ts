@@ -4,7 +4,7 @@
  * nor the deadline of a move.
  */
 
-/** One Shield's clock. Before the first WELCOME the device's own clock stands in. */
+/** One Shield's clock. Before the first WELCOME the device's own clock is in. */
 export class ServerClock {
   readonly #own: () => number;
   readonly #elapsed: () => number;

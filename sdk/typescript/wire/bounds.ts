@@ -24,7 +24,7 @@ export const SETTLE_MS = 2_000;
  */
 export const BEGIN_MS = 5_000;
 /**
- * How long the servers of a NATS cluster get to hear of the next session's subscriptions, in ms.
+ * How long the servers of a NATS cluster get to learn of the next session's subscriptions, in ms.
  */
 export const LINGER_MS = 200;
 /** How long a move awaits the answers to the renewals of locks, in ms. */

@@ -5,7 +5,7 @@
  */
 import type { LooseUpdate } from "./reading.ts";
 
-/** How much may stand behind a snapshot before the next one is due. */
+/** How much may be behind a snapshot before the next one is due. */
 export interface CompactionLimits {
   /** Messages with updates. */
   readonly updates: number;
@@ -41,7 +41,7 @@ export class Compaction {
     this.begin(this.#loose.filter(({ offset }) => offset > upto));
   }
 
-  /** How often what stands behind the snapshot would have filled the count. */
+  /** How often what is behind the snapshot would have filled the count. */
   #fills(): number {
     const { updates, bytes } = this.#limits;
     return Math.floor(Math.max(this.#loose.length / updates, this.#bytes / bytes));

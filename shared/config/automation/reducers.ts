@@ -69,7 +69,7 @@ export const ClassReducer = {
   ),
 };
 
-/** Refuses visible values beside a filter, which says who hears which message and nothing of values. */
+/** Refuses visible values beside a filter, which says who receives which message and nothing of values. */
 export function refuseFilteredValues(
   { reducer_visible, filter }: {
     readonly reducer_visible?: readonly string[] | undefined;

@@ -22,7 +22,7 @@ export interface ConfigChange {
 export interface ConfigChanges {
   /**
    * Calls `apply` after each change of one of the keys, when the configuration has their new values. It
-   * must not throw. A part that reads a key each time that it needs it has no need to be told.
+   * must not throw. A part that reads a key each time that it needs it needs no notice.
    */
   follow(keys: readonly LiveKey[], apply: () => void): void;
 }

@@ -81,7 +81,7 @@ export function compareDescriptors(
 
 /**
  * Compares a candidate with the versions before it, oldest first: with the last one, or in a
- * transitive mode with each. A finding that several versions give is told once, with the latest of
+ * transitive mode with each. A finding that several versions give is reported once, with the latest of
  * them. At most FINDINGS_MAX findings per severity.
  */
 export function checkHistory(

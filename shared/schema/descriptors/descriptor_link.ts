@@ -9,7 +9,7 @@ import { linkShared } from "./shared_files.ts";
 /** A name that no file of a set has. */
 const NOWHERE = "";
 
-/** The files that need no linking any more, by name. */
+/** The files that need no linking any longer, by name. */
 function alreadyLinked(ordered: readonly FileDescriptorProto[]): Map<string, DescFile> {
   const linked = new Map<string, DescFile>();
   for (const file of ordered) {

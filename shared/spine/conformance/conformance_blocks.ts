@@ -170,7 +170,7 @@ async function storesWhereItIsExpected(bus: Bus): Promise<void> {
     store.append({ ...ROOMY, tenant_id, node_id, payload: bytes(said), expected });
   assert.equal(await mine.newest(tenant_id, node_id), undefined);
   await mine.append({ ...ROOMY, tenant_id, node_id: "shield-1", payload: bytes("its own") });
-  // Of two at once one is stored, and the other one is told.
+  // Of two at once one is stored, and the other one is notified.
   const both = await Promise.allSettled([put(mine, "one", 0), put(theirs, "one", 0)]);
   assert.deepEqual(both.map(({ status }) => status).toSorted(), ["fulfilled", "rejected"]);
   const newest = await theirs.newest(tenant_id, node_id);

@@ -125,8 +125,8 @@ export interface Spine {
    */
   publish(subject: Subject, payload: Uint8Array, headers?: SpineHeaders): void;
   /**
-   * As `publish`, but the payload is given away: its bytes must not change any more, and the engine
-   * need not copy them. Whoever has them reads them only. It is for messages whose sender can be told
+   * As `publish`, but the payload is given away: its bytes must not change any longer, and the engine
+   * need not copy them. Whoever has them reads them only. It is for messages whose sender can be notified
    * no: throws 503 also while the server has confirmed nothing for longer than an answer may take.
    */
   give(subject: Subject, payload: Uint8Array, headers?: SpineHeaders): void;

@@ -53,9 +53,9 @@ const NO_GROUPS: readonly never[] = [];
 /** Subjects that nobody names exactly and whose route is remembered; as many more from before that. */
 const ROUTES_MAX = 8_192;
 
-/** Subscribers by the subjects that they hear. */
+/** Subscribers by the subjects that they receive. */
 export class SubjectIndex<S extends Subscriber> {
-  /** With its route: a subject is written to again and again, while who hears it seldom changes. */
+  /** With its route: a subject is written to again and again, while who receives it seldom changes. */
   readonly #exact = new Map<string, ExactRow<S>>();
   readonly #patterns = new Map<string, PatternRow<S>>();
   /** How often the patterns have changed. */
@@ -161,7 +161,7 @@ export class SubjectIndex<S extends Subscriber> {
 
   #changePatterns(): void {
     this.#patterns_changed++;
-    // None of them counts any more, and one that was kept would keep a subscriber who is gone.
+    // None of them counts any longer, and one that was kept would keep a subscriber who is gone.
     this.#routes.clear();
   }
 }

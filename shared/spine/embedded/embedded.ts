@@ -47,7 +47,7 @@ import type {
   SubscribeOptions,
   Subscription,
 } from "../contract/spine.ts";
-import { Turns } from "../contract/turns.ts";
+import { JobQueue } from "../contract/job_queue.ts";
 
 export type { EmbeddedLimits, EmbeddedOptions } from "./embedded_options.ts";
 
@@ -67,7 +67,7 @@ class EmbeddedSpine implements Spine {
   readonly #options: EmbeddedOptions;
   readonly #store: KvStore;
   readonly #logs: EmbeddedLogs;
-  readonly #turns: Turns;
+  readonly #turns: JobQueue;
   readonly #deliveries: Deliveries;
   readonly #listeners: Listeners;
   readonly #backups: EmbeddedBackups;
@@ -89,7 +89,7 @@ class EmbeddedSpine implements Spine {
     const { now, monotonic_ms = () => performance.now() } = options;
     this.#since_ms = now();
     this.#steps = new ClockSteps({ now, monotonic_ms });
-    this.#turns = new Turns(monotonic_ms);
+    this.#turns = new JobQueue(monotonic_ms);
     this.#life = { life: newLifeId(Math.random), started_ms: this.#since_ms };
     this.#listeners = new Listeners(options.log);
     this.#deliveries = new Deliveries({
@@ -117,7 +117,7 @@ class EmbeddedSpine implements Spine {
       payload_bytes_max: PAYLOAD_BYTES,
       assertOpen: () => this.#assertConnected(),
       deliver: (subject, payload, headers) => void this.#send(subject, payload, headers, false),
-      // In line behind what waits: by then there is room again.
+      // In line behind what is queued: by then there is room again.
       onUndelivered: (id) =>
         this.#turns.push({ run: () => this.#listeners.emit({ type: "log", tenant_id: id }) }),
     });

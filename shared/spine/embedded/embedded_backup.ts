@@ -1,6 +1,6 @@
 /**
  * Backups of the embedded engine: its files as they are at one moment, frozen in one turn,
- * so that none is older than another. A backup ends by itself when too much is written
+ * so that none is older than another. A backup ends on its own when too much is written
  * meanwhile.
  */
 import type { DatabaseSync } from "node:sqlite";

@@ -290,7 +290,7 @@ export class EmbeddedBlocks implements BlockStore {
         this.#database.exec("COMMIT");
         return gone;
       } catch (error) {
-        // A full or failing disk has made SQLite roll back by itself.
+        // A full or failing disk has made SQLite roll back on its own.
         if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
         throw error;
       }

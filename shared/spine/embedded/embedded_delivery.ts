@@ -7,7 +7,7 @@ import type { Logger } from "../../logs/log.ts";
 import type { EmbeddedLimits } from "./embedded_options.ts";
 import type { SpineHeaders, SpineMessage } from "../contract/spine.ts";
 import { SubjectIndex } from "../contract/subject_index.ts";
-import type { Job, Turns } from "../contract/turns.ts";
+import type { Job, JobQueue } from "../contract/job_queue.ts";
 import { AT, step } from "../../watchdog/steps.ts";
 
 /** One subscription. */
@@ -46,7 +46,7 @@ export function messageOf(
 /** What deliveries need of their engine. */
 export interface DeliveriesOptions {
   readonly limits: EmbeddedLimits;
-  readonly turns: Turns;
+  readonly turns: JobQueue;
   readonly log: Logger;
   /** Called when messages of that pattern are lost. */
   readonly onGap: (pattern: string) => void;
@@ -70,7 +70,7 @@ export class Deliveries {
   }
 
   /**
-   * Removes a subscription: it gets nothing new; what waits for it is delivered unless it is
+   * Removes a subscription: it gets nothing new; what is queued for it is delivered unless it is
    * `closed`.
    */
   remove(row: Row): void {

@@ -18,7 +18,7 @@ export interface FrozenFile {
   waiting_bytes(): number;
   /** Reads the file. Rejects with the reason of `release` once that was called. */
   read(): AsyncGenerator<Uint8Array<ArrayBuffer>>;
-  /** Ends the freeze: what waits is written into the file from now on. */
+  /** Ends the freeze: what is queued is written into the file from now on. */
   release(why: Error): void;
 }
 
@@ -79,7 +79,7 @@ export class FreezableFile {
   }
 
   /**
-   * Ends a reading. To be called before the database closes, which moves what waits into the file.
+   * Ends a reading. To be called before the database closes, which moves what is queued into the file.
    */
   release(why: Error): void {
     this.#frozen?.release(why);

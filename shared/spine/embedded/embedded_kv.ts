@@ -17,14 +17,14 @@ import type {
   KvWatch,
   WatchOptions,
 } from "../contract/spine.ts";
-import type { Turns } from "../contract/turns.ts";
+import type { JobQueue } from "../contract/job_queue.ts";
 
 interface Watcher {
   /** How the watched view stores keys. */
   readonly keys: KeyForm;
   /** The stored prefix. */
   readonly prefix: string;
-  /** The most tokens of a key that it hears of. */
+  /** The most tokens of a key that it learns of. */
   readonly tokens_max: number;
   readonly onChange: (change: KvChange) => void;
   readonly abort: (error: ArqonError) => void;
@@ -37,7 +37,7 @@ type Watchers = Set<Watcher>;
 /** What the buckets need of their engine. */
 export interface EmbeddedBucketsOptions {
   readonly store: KvStore;
-  readonly turns: Turns;
+  readonly turns: JobQueue;
   readonly log: Logger;
   readonly value_bytes_max: number;
   /** Throws when the engine is not open. */
@@ -203,7 +203,7 @@ class EmbeddedKv implements KeyValue {
   }
 
   /**
-   * The entries that a watcher is told first. Values below its depth are not read: they may be
+   * The entries that a watcher receives first. Values below its depth are not read: they may be
    * many.
    */
   *#present({ prefix, tokens_max }: Watcher): Iterable<KvEntry> {
@@ -217,7 +217,7 @@ class EmbeddedKv implements KeyValue {
     }
   }
 
-  /** The watchers that hear of a stored key, with the key in their view. */
+  /** The watchers that learn of a stored key, with the key in their view. */
   #watchersOf(stored: string): [Watcher, KvKey][] {
     return [...this.#watchers].flatMap((watcher): [Watcher, KvKey][] => {
       if (!isBelow(stored, watcher.prefix)) return [];

@@ -127,7 +127,7 @@ export class EmbeddedLogs {
     return promise;
   }
 
-  /** What `Spine.storage` tells of the logs. */
+  /** What `Spine.storage` reports about the logs. */
   report(): StorageReport {
     const { file, limits: { log_bytes, tenant_bytes } } = this.options;
     const used_bytes = file.usedBytes();
@@ -148,7 +148,7 @@ export class EmbeddedLogs {
     file.prove(Math.min(size_bytes, limits.log_bytes / 16));
   }
 
-  /** Stores what waits and closes the file. */
+  /** Stores what is queued and closes the file. */
   close(): void {
     this.flush();
     clearInterval(this.#timer);
@@ -287,7 +287,7 @@ export class EmbeddedLogs {
       this.#undelivered.delete(tenant_id);
     } catch (error) {
       if (!(error instanceof ArqonError)) throw error;
-      // It is stored. Who subscribes finds the hole, by the next message or because it is told here.
+      // It is stored. Who subscribes finds the hole, by the next message or because it is reported here.
       if (this.#undelivered.has(tenant_id)) return;
       this.#undelivered.add(tenant_id);
       this.options.onUndelivered(tenant_id);

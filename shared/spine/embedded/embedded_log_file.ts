@@ -135,7 +135,7 @@ class OpenFile implements LogFile {
         this.database.exec("COMMIT");
         return result;
       } catch (error) {
-        // A full or failing disk has made SQLite roll back by itself.
+        // A full or failing disk has made SQLite roll back on its own.
         if (this.database.isTransaction) this.database.exec("ROLLBACK");
         this.onRollback();
         throw error;

@@ -5,7 +5,7 @@
 import type { Logger } from "../../logs/log.ts";
 import type { LogLimits } from "../contract/durable_log.ts";
 
-/** Bounds of what waits for delivery. */
+/** Bounds of what is queued for delivery. */
 export interface EmbeddedLimits {
   /**
    * Messages that may wait for one subscription; with more its messages are lost and it gets a

@@ -164,7 +164,7 @@ export function openStore(data_dir: string | undefined): KvStore {
         database.exec("COMMIT");
         return revision;
       } catch (error) {
-        // A full or failing disk has made SQLite roll back by itself.
+        // A full or failing disk has made SQLite roll back on its own.
         if (database.isTransaction) database.exec("ROLLBACK");
         throw error;
       }

@@ -48,7 +48,7 @@ export function segment(text) {
 }
 
 /**
- * The API for one token. `onRefused` hears of every 401, which ends the session; what an admin may not
+ * The API for one token. `onRefused` learns of every 401, which ends the session; what an admin may not
  * do (403) is for the view to say. Every method
  * rejects with ApiError; an abort by `signal` rejects with the signal's reason.
  */

@@ -9,7 +9,7 @@ const LEFT = 44;
 const RIGHT = 6;
 const TOP = 8;
 const BOTTOM = 18;
-/** A scale of so many minutes or more is told in hours. */
+/** A scale of so many minutes or more is reported in hours. */
 const HOURS_FROM = 120;
 /** Colours of the style sheet. */
 export const SERIES_MAX = 4;
@@ -85,7 +85,7 @@ class Chart {
 
   /**
    * Draws series `{name, values}` (values by `times`, Unix ms) up to the moment `at_ms`; `hidden` is
-   * how many more there are, `figure` the headline, `about` stands beside it.
+   * how many more there are, `figure` the headline, `about` is beside it.
    */
   show({ times, series, hidden = 0, at_ms, figure, about }) {
     this.#shown = { times, series, hidden, at_ms };

@@ -1,5 +1,5 @@
 // Reads `GET /v1/cluster` again and again while somebody looks, and keeps the last minutes of it for
-// every view. It stands still while the page is hidden or paused. Whenever it begins, the minutes before
+// every view. It pauses while the page is hidden or paused. Whenever it begins, the minutes before
 // come from the memory of the processes themselves.
 import { readingsOf } from "./past.js";
 import { createHistory } from "./rates.js";
@@ -9,7 +9,7 @@ const EVERY_MS = 2_000;
 export const SPAN_MS = 300_000;
 const POINTS_MAX = 400;
 
-/** `listen(listener)` hears `{cluster, point, error}` after each reading; it returns how to stop. */
+/** `listen(listener)` receives `{cluster, point, error}` after each reading; it returns how to stop. */
 export function createFeed({ api, now, isVisible }) {
   const history = createHistory({ span_ms: SPAN_MS, points_max: POINTS_MAX });
   const listeners = new Set();

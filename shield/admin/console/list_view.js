@@ -1,5 +1,5 @@
 // A view that is one list: filters, a table, what it says when it is empty, cut off or refused. The
-// filters stand in the page's address, so that a reload and the back button keep them.
+// filters are in the page's address, so that a reload and the back button keep them.
 import { el, setText } from "./element.js";
 import { clock, count } from "./format.js";
 import { errorNotice, filterForm, pageHead, silentNotice, slot } from "./page.js";

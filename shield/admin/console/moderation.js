@@ -1,4 +1,4 @@
-// Kicking and banning, asked for with a reason and, for a ban, how far and how long. The room hears of
+// Kicking and banning, asked for with a reason and, for a ban, how far and how long. The room learns of
 // both as of the same commands.
 import { segment } from "./api.js";
 import { confirmed, toast } from "./dialog.js";

@@ -1,4 +1,4 @@
-// How a node stands in a table: on the overview and among the nodes.
+// How a node is in a table: on the overview and among the nodes.
 import { bytes, count, duration, milliseconds, percent, rate } from "./format.js";
 import { processesOf } from "./rates.js";
 

@@ -19,7 +19,7 @@ export function pageHead({ title, about, crumb, actions = [] }) {
   );
 }
 
-/** A box with a heading. `actions` stand beside it; `flush` is for tables, which fill it. */
+/** A box with a heading. `actions` are beside it; `flush` is for tables, which fill it. */
 export function card(title, { actions = [], flush = false } = {}, ...children) {
   const head = actions.length === 0
     ? el("h2", {}, title)
@@ -88,7 +88,7 @@ export function silentNotice(nodes) {
 }
 
 /**
- * A form of fields `{name, label, placeholder?, options?, wide?}`; `onChange(values)` hears of each
+ * A form of fields `{name, label, placeholder?, options?, wide?}`; `onChange(values)` learns of each
  * change, of text when it is entered (Enter or leaving the field), of `find` with each character.
  */
 export function filterForm(fields, values, onChange) {

@@ -16,7 +16,7 @@ const HOUR_MS = 3_600_000;
 /** Lines of one answer, and the most that one reading takes. */
 const PAGE_LINES = 2_000;
 const LINES_MAX = 20_000;
-/** The newest decisions that stand in the table. */
+/** The newest decisions that are in the table. */
 const ROWS_MAX = 200;
 const TONES = { allowed: "ok", refused: "warn", faults: "bad" };
 

@@ -121,7 +121,7 @@ function revokeForm(ctx, onDone) {
   return form;
 }
 
-/** As `plain`, but nothing stands where there is nothing. */
+/** As `plain`, but nothing is where there is nothing. */
 const optional = (id, label) => plain(id, label, undefined, "");
 const at = (id, label) => ({
   id,

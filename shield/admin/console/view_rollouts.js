@@ -290,7 +290,7 @@ class RolloutView {
     steps.show(shares.map((share, at) => ({ at, share, step: stepOf(rollout, at) })));
     held.show(conditions.map((condition) => ({
       condition,
-      breach: ended?.condition === condition ? `not held by ${ended.policy}` : undefined,
+      breach: ended?.condition === condition ? `violated by ${ended.policy}` : undefined,
     })));
     counted.show(tallies);
     samples.show(samplesOf(view));

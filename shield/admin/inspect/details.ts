@@ -68,7 +68,7 @@ export async function disconnect(
   if (!answers.some(({ value }) => value.done)) throw noConnection(connection_id, nodes);
 }
 
-/** What the log of a durable room holds, or why nobody can tell; nothing for rooms that are not durable. */
+/** What the log of a durable room holds, or why that is unknown; nothing for rooms that are not durable. */
 async function storedOf(
   { classes, history }: DetailContext,
   tenant: string,

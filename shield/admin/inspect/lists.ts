@@ -130,7 +130,7 @@ async function mergeRooms(
     }
     before.subscribers += subscribers;
     before.durable ||= durable;
-    // Each Shield hears every message of the room, so the one that has heard it longest has the number.
+    // Each Shield receives every message of the room, so the one that has heard it longest has the number.
     before.messages = Math.max(before.messages, messages);
     before.nodes.push(node_id);
   });

@@ -30,7 +30,7 @@ export interface StateWish {
   readonly key?: string | undefined;
 }
 
-/** What the owning Brain tells of the room's state; undefined when no Brain can tell. */
+/** What the owning Brain reports about the room's state; undefined when no Brain can tell. */
 export async function askState(
   { asker }: { readonly asker: Pick<ClusterAsker, "ask"> },
   { tenant, room, key }: StateWish,

@@ -1,5 +1,5 @@
 /**
- * Puts together what a Shield shows of the cluster and tells of itself: it answers others' questions,
+ * Puts together what a Shield shows of the cluster and reports about itself: it answers others' questions,
  * asks its own for the admin API, and keeps the tails of rooms.
  */
 import { startAnswerer } from "../../../shared/cluster/cluster_answerer.ts";
@@ -57,7 +57,7 @@ export interface StartedInspect {
   begin(): void;
   /** Ends all tails, since the process drains. */
   drain(): void;
-  /** Tells the others that the process ends, and answers nothing any more. */
+  /** Tells the others that the process ends, and answers nothing any longer. */
   close(): void;
 }
 
@@ -110,7 +110,7 @@ export function startInspect(start: InspectStart, parts: Parts): StartedInspect 
   const registered = config.nats === undefined
     ? {}
     : { registered: () => readRegistered(parts.life, now) };
-  // Other clocks are compared with that of the ledger, whose times are told.
+  // Other clocks are compared with that of the ledger, whose times are reported.
   const asked = { ...common, ...registered, now: noteTime(parts, now) };
   const asker = new ClusterAsker({ ...asked, answerer, random });
   const tails = new Tails({ spine, log, now });

@@ -1,6 +1,6 @@
 /**
  * The messages of a room as they come, for an operator, as server-sent events: straight from the Spine,
- * so that any Shield can show any room. Bounded: a reader that is too slow loses the oldest and is told
+ * so that any Shield can show any room. Bounded: a reader that is too slow loses the oldest and is notified
  * how many. A tail is not a client's subscription: nothing is acknowledged, checked or counted as
  * delivered.
  */
@@ -66,7 +66,7 @@ function eventOf(text: string, name = ""): Uint8Array {
 function gapOf(event: SpineEvent, subjects: readonly string[]): string | undefined {
   switch (event.type) {
     case "state":
-      // This is told when the Spine is lost: when it is back, messages come before that is confirmed.
+      // This is reported when the Spine is lost: when it is back, messages come before that is confirmed.
       return event.status.state === "disconnected" ? "reconnect" : undefined;
     case "gap": {
       const { pattern, reason } = event;
@@ -95,7 +95,7 @@ function messageEvent(request: TailRequest, message: SpineMessage): Uint8Array |
   }
 }
 
-/** One reader and what waits for it. */
+/** One reader and what is queued for it. */
 class Tail {
   readonly stream: ReadableStream<Uint8Array>;
   readonly is_operator: boolean;

@@ -62,7 +62,7 @@ type Query = z.output<z.ZodObject<typeof QUERY>>;
 export interface WhyContext extends ListContext, WhyLogContext {
   /** The journal of this bus. */
   readonly journal: JournalReading;
-  /** The ledgers of Shields that are not there any more; absent: they are not stored. */
+  /** The ledgers of Shields that are not there any longer; absent: they are not stored. */
   readonly former: FormerReading | undefined;
   /** This Shield, whose clock the others' are compared with. */
   readonly node_id: string;
@@ -129,7 +129,7 @@ export async function why(context: WhyContext, call: AdminCall): Promise<Answer>
   const asked = userOf(query, tenant, messages);
   const { since_ms } = asked ?? {};
   const logged = since_ms === undefined ? Promise.resolve([]) : log.since(since_ms, LOG_MS);
-  // Whoever awaits it hears of it; nobody may, when a question fails first.
+  // Whoever awaits it learns of it; nobody may, when a question fails first.
   logged.catch(() => {});
   const [told, way_in, whole] = await Promise.all([
     asked && questions.ask(asked, async (user, lives) => ({

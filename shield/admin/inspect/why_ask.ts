@@ -44,7 +44,7 @@ export interface Found {
   readonly truncated: boolean;
 }
 
-/** What Shields tell of a user. */
+/** What Shields report about a user. */
 interface Told {
   readonly connections: (ConnectionAccount & { readonly node_id: string })[];
   readonly refusals: (RefusalAccount & { readonly node_id: string })[];
@@ -61,7 +61,7 @@ interface Reach {
   readonly life_ms?: number | undefined;
 }
 
-/** What is stored of a room: what Shields had heard that are not there any more, and its log. */
+/** What is stored of a room: what Shields had heard that are not there any longer, and its log. */
 interface StoredInRoom {
   readonly former: HeardInRoom;
   readonly logged: WhyRoom["rows"];
@@ -114,7 +114,7 @@ export class WhyQuestions {
       if (!this.#has_told) this.#noteLives(last);
       return withLate(rows, first, last);
     });
-    // Whoever awaits it hears of it; nobody may, when the next question fails first.
+    // Whoever awaits it learns of it; nobody may, when the next question fails first.
     whole.catch(() => {});
     return { early: { ...rows, messages: [...rows.messages] }, whole };
   }
@@ -239,7 +239,7 @@ interface Rows extends Found {
   readonly by_key: ReadonlyMap<string, Heard>;
 }
 
-/** The keys of a Shield's messages: it hears a message once, so the same ids again are another message. */
+/** The keys of a Shield's messages: it receives a message once, so the same ids again are another message. */
 function keysOf(rows: readonly WhyMessage[]): string[] {
   const times = new Map<string, number>();
   return rows.map(({ time_ms: _, ...message }) => {

@@ -1,5 +1,5 @@
 /**
- * What the stored ledgers of Shields that are not there any more add to `GET /v1/why`: answers of the same form as
+ * What the stored ledgers of Shields that are not there any longer add to `GET /v1/why`: answers of the same form as
  * those of the living, and one line of each. Reading them is `shield/ledger/former.ts`.
  */
 import type {
@@ -21,7 +21,7 @@ import { gather } from "../../ledger/history.ts";
 import { withUnheard } from "./why_unheard.ts";
 import type { HeardInRoom, Unheard } from "./why_unheard.ts";
 
-/** What the former ledgers tell of a user. */
+/** What the former ledgers report about a user. */
 interface FormerTold {
   /** Each ledger that was read. */
   readonly shown: readonly Omit<FormerLedger, "segments" | "rooms">[];
@@ -72,7 +72,7 @@ export class FormerAnswers implements Disposable {
   }
 
   /**
-   * The outcome of messages there; of those that have answered meanwhile, nothing is told again. `unheardOf` says
+   * The outcome of messages there; of those that have answered meanwhile, nothing is reported again. `unheardOf` says
    * what a Shield has not heard of the room that is asked for.
    */
   async tell(
@@ -105,7 +105,7 @@ export class FormerAnswers implements Disposable {
     return known;
   }
 
-  /** What is read once more, in the same question, has the same turn. */
+  /** What is read again, in the same question, has the same turn. */
   #enter(reads: FormerReading["reads"]): Promise<unknown> {
     this.#leave ??= reads.enter();
     return this.#leave;
@@ -171,7 +171,7 @@ async function tellOf(ledger: FormerLedger, asked: WhyUser) {
   const gathered = await gather(ledger, { asked, open: [] }, turn);
   const { node_id, state, until_ms, by_ms, since_ms } = ledger;
   for (const one of gathered.connections) {
-    // Where all was written, a connection without an end has lost the block that told of it.
+    // Where all was written, a connection without an end has lost the block that reported it.
     const why = state === "ended" ? "killed" : state;
     if (one.ended === undefined) one.lost = { why, until_ms, by_ms };
   }

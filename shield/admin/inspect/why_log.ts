@@ -1,5 +1,5 @@
 /**
- * What the logs of durable rooms have of messages that no Shield tells of, as all that heard them are gone, or nobody
+ * What the logs of durable rooms have of messages that no Shield reports about, as all that heard them are gone, or nobody
  * was to get them as they came: a part of `GET /v1/why`. Reads a bounded part of a log within a bounded time.
  */
 import { ArqonError, DecodeError, readEnvelope } from "@arqon/proto";

@@ -25,10 +25,10 @@ export interface Unheard {
   readonly truncated: boolean;
 }
 
-/** A connection as it is told, with its Shield. */
+/** A connection as it is reported, with its Shield. */
 type Told = ConnectionAccount & { readonly node_id: string };
 
-/** What Shields have heard of a room, those that are not there any more, too: each life of one is one answer. */
+/** What Shields have heard of a room, those that are not there any longer, too: each life of one is one answer. */
 export type HeardInRoom = Gathered<WhyRoom>["answers"];
 
 /**
@@ -129,7 +129,7 @@ function counted(
       due++;
       sent++;
     }
-    // At the ends of a subscription nobody can say on which side of it the message would have come.
+    // At the ends of a subscription it is unknown on which side of it the message would have come.
     const is_certain = state === "not_heard" && time_ms < until_ms - UNDER_WAY_MS &&
       time_ms > (outcome.from_ms ?? 0) + UNDER_WAY_MS;
     const is_told = is_certain || state === "left_out" || state === "cut_off" ||

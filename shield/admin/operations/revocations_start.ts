@@ -24,7 +24,7 @@ export interface RevocationsStart {
 
 /** The revocations of one process, and what its admin API acts on. */
 export interface StartedRevocations {
-  /** Not started yet: somebody has to hear of changes first. */
+  /** Not started yet: somebody has to learn of changes first. */
   readonly held: Revocations;
   /** What their admin API acts on. */
   readonly admin: RevocationsAdminContext;

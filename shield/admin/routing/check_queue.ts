@@ -91,7 +91,7 @@ export function inTurn<T>(
   return checks === undefined ? check() : checks.run(tenant_id, check);
 }
 
-/** Registers what waits and what was refused. */
+/** Registers what is queued and what was refused. */
 export function registerChecks(
   registry: Registry,
   checks: Pick<CheckQueue, "waiting" | "refused">,

@@ -1,5 +1,5 @@
 /**
- * The history of a durable room, for those who may hear the room: the command `history.get`, which the
+ * The history of a durable room, for those who may subscribe to the room: the command `history.get`, which the
  * Shield answers itself, and what `http_history.ts` shares with it. Which messages a page has is
  * `history_window.ts`.
  */

@@ -96,7 +96,7 @@ export class LogCalls {
   #onFailure(purpose: ReadPurpose, error: unknown): void {
     const { stats, logger, onFailure } = this.#options;
     stats.failed(purpose);
-    // An operator hears of it from `watch.ts`, once for each tenant.
+    // An operator learns of it from `watch.ts`, once for each tenant.
     logger.debug("asking the log failed", { purpose, error });
     onFailure(error);
   }

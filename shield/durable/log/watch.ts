@@ -53,7 +53,7 @@ interface Tenant {
   seen: Pick<LogStatus, "stream" | "log_offset" | "messages"> | undefined;
   /** True when the log answered the last question. */
   answers: boolean;
-  /** How many more times to look at the rooms although the log stands still. */
+  /** How many more times to look at the rooms although the log does not move. */
   looks: number;
   /** The offset of each room at the last look; `behind` holds the rooms that were behind then. */
   offsets: Map<WatchedRoom, number>;
@@ -198,7 +198,7 @@ export class LogWatch {
       const has_moved = seen?.stream !== stream || seen.log_offset !== log_offset ||
         seen.messages !== messages;
       tenant.seen = { stream, log_offset, messages };
-      // The rooms are looked at once more after the log moved: what a replica says of them may be
+      // The rooms are looked at again after the log moved: what a replica says of them may be
       // older.
       tenant.looks = has_moved ? 2 : Math.max(tenant.looks - 1, tenant.behind.size > 0 ? 1 : 0);
       tenant.answers = true;
@@ -206,7 +206,7 @@ export class LogWatch {
       else for (const room of tenant.rooms.values()) if (room.is_started) room.confirm(room.offset);
     } catch (error) {
       const fields = { tenant_id: some.tenant_id, error };
-      // Each room asks again by itself: one log line for a tenant and outage is enough.
+      // Each room asks again on its own: one log line for a tenant and outage is enough.
       if (tenant.answers) logger.warn("a tenant's log does not answer", fields);
       else logger.debug("a tenant's log still does not answer", fields);
       tenant.answers = false;

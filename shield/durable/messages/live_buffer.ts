@@ -18,7 +18,7 @@ export class LiveBuffer {
   readonly #bounds: LiveBufferBounds;
   #messages: LiveMessage[] = [];
   #bytes = 0;
-  /** Former streams, of which nothing is taken any more; the latest is the last. */
+  /** Former streams, of which nothing is taken any longer; the latest is the last. */
   #former: string[] = [];
   /** The highest offset that was forgotten, by stream. */
   readonly #forgotten = new Map<string, number>();
@@ -33,7 +33,7 @@ export class LiveBuffer {
 
   /**
    * Adds a message. `buffer-full`: the message was forgotten; `old-stream`: nothing is taken of that
-   * stream any more.
+   * stream any longer.
    */
   add(message: LiveMessage): "kept" | "buffer-full" | "old-stream" {
     const { stream, offset } = message;

@@ -27,7 +27,7 @@ export interface BackfilledRoom {
   readonly stream: string;
   readonly timeline: Timeline;
   /**
-   * Grows with every hole and every epoch: a list from before then has no place in the room any more.
+   * Grows with every hole and every epoch: a list from before then has no place in the room any longer.
    */
   readonly gaps: number;
   readonly calls: LogCalls;

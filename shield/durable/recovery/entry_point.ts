@@ -1,6 +1,6 @@
 /**
- * The point at which a subscriber enters a durable room, and what it is told. The room moves on
- * between the decision and the turn in which the subscriber hears of it: see `EntryPoint`.
+ * The point at which a subscriber enters a durable room, and what it receives. The room moves on
+ * between the decision and the turn in which the subscriber learns of it: see `EntryPoint`.
  */
 import { isExpired } from "./recovery.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
@@ -61,7 +61,7 @@ export class LiveEntryPoint implements EntryPoint {
     return { offset, epoch };
   }
 
-  /** Looks for a hole that came since the decision: this subscriber was not told of it. */
+  /** Looks for a hole that came since the decision: this subscriber was not notified of it. */
   #look(): void {
     const { gaps, last_gap } = this.#room;
     if (this.#cursor !== undefined || this.#read === undefined || gaps === this.#gaps) return;

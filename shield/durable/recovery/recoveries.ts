@@ -19,7 +19,7 @@ import { missedBetween } from "../messages/timeline.ts";
 import type { Entry, Timeline } from "../messages/timeline.ts";
 
 /**
- * How long a subscriber waits for a log that does not answer, in ms. After that the client is told, and
+ * How long a subscriber waits for a log that does not answer, in ms. After that the client is notified, and
  * tries again.
  */
 const PATIENCE_MS = 5_000;

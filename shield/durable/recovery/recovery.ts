@@ -54,7 +54,7 @@ export function judgePosition(
   is_verified: boolean,
 ): Verdict {
   const is_same = epoch === "" || epoch === standing.epoch;
-  // What came in that epoch after its last offset is in no log any more.
+  // What came in that epoch after its last offset is in no log any longer.
   const other_epoch = !is_same && after > (standing.lastOf(epoch) ?? -1);
   // The position may come from a process that knows more than this one.
   const is_unsure = other_epoch || after > standing.last || !standing.is_proven;

@@ -11,7 +11,7 @@ interface Arrival {
 export class Arrivals {
   #arrivals: Arrival[] = [];
 
-  /** Resolves when the list has reached `offset`, or is not the room's any more. */
+  /** Resolves when the list has reached `offset`, or is not the room's any longer. */
   wait(offset: number, list: Timeline): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#arrivals.push({ offset, list, resolve });
@@ -20,7 +20,7 @@ export class Arrivals {
 
   /**
    * Wakes the waits that `list`, the room's present one, allows. Undefined: nothing will be read any
-   * more, so nobody needs to wait.
+   * longer, so nobody needs to wait.
    */
   announce(list: Timeline | undefined): void {
     if (this.#arrivals.length === 0) return;

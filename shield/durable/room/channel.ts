@@ -28,7 +28,7 @@ export class DurableChannel implements DurableRoom {
   /** The highest offset that subscribers got without the log's help, and the stream of it. */
   #passed = 0;
   #passed_stream = "";
-  /** Whether subscribers have got anything from the log, or have been told of a hole. */
+  /** Whether subscribers have got anything from the log, or have been notified of a hole. */
   #has_spoken = false;
   #closed = false;
 
@@ -53,7 +53,7 @@ export class DurableChannel implements DurableRoom {
   }
 
   /**
-   * Passes a message on without the log, which has not begun: those who already hear the room go on hearing it.
+   * Passes a message on without the log, which has not begun: those who already subscribe to the room go on hearing it.
    */
   #pass(message: SpineMessage): boolean {
     const offset = offsetOf(message);
@@ -83,7 +83,7 @@ export class DurableChannel implements DurableRoom {
     }
   }
 
-  /** Closes the log, because nobody hears the room any more or because it is not durable any more. */
+  /** Closes the log, because the room has no subscriber left or because it is not durable any longer. */
   close(): void {
     this.#closed = true;
     if (this.#log !== undefined) this.#options.release(this.#log);

@@ -1,7 +1,7 @@
 /**
  * Follows the log of one durable room: takes what comes live, finds holes by the offset before each
  * message, and reads what is missing before it goes on. Every message comes out exactly once and in
- * order, or its loss is told first. Who comes back, and when to ask whether something was missed
+ * order, or its loss is reported first. Who comes back, and when to ask whether something was missed
  * without a trace, is `room_log.ts`.
  */
 import type { LogPage, RoomHead } from "../../../shared/spine/contract/durable_log.ts";

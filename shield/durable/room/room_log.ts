@@ -53,7 +53,7 @@ export interface RoomLogOptions {
   onGap(reason: Gap): void;
 }
 
-/** The log of one room; it lives for as long as somebody hears the room. */
+/** The log of one room; it lives for as long as somebody subscribes to the room. */
 export class RoomLog {
   readonly #options: RoomLogOptions;
   readonly #calls: LogCalls;

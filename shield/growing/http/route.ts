@@ -145,7 +145,7 @@ class Writing {
     this.#caller = caller;
     this.#room_id = room_id;
     this.#id = id;
-    // Who waits is told, and nobody may be waiting.
+    // Who waits is notified, and nobody may be waiting.
     this.#ended.promise.catch(() => {});
   }
 
@@ -163,7 +163,7 @@ class Writing {
     throw new ArqonError("growing-conflict", `${this.#id} grows already`);
   }
 
-  /** Hears when somebody else ends it, until it is disposed of. */
+  /** Learns when somebody else ends it, until it is disposed of. */
   hear(): Disposable {
     const { tenant_id } = this.#caller.identity;
     const subject = roomSubject("in", tenant_id, growingRoomOf(this.#room_id) ?? "");
@@ -199,7 +199,7 @@ class Writing {
   async abort(why: unknown): Promise<void> {
     const reason = why instanceof ArqonError ? why.reason : "internal";
     if (this.#is_ended || reason === "growing-conflict") return;
-    // Where this fails it is abandoned, and ends by itself.
+    // Where this fails it is abandoned, and ends on its own.
     await this.ask("abort", { id: this.#id, reason }).catch(() => {});
   }
 

@@ -144,7 +144,7 @@ async function erase(
   { tenant, user }: z.output<typeof Erased>,
 ): Promise<Response> {
   const erased = await (await place.keys()).erase(tenant, user, place.max_age_ms);
-  // Who it was stands in the audit log alone.
+  // Who it was is in the audit log alone.
   log.info("a user was erased from the journal", { tenant_id: tenant, by, keys: erased });
   return Response.json({ node_id, tenant, erased: erased > 0 }, { headers: NO_STORE });
 }

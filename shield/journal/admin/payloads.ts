@@ -1,6 +1,6 @@
 /**
  * Puts payloads into records that only say where they are: in the logs of durable rooms. What a log has no
- * longer is told as gone.
+ * longer is reported as gone.
  */
 import { DecodeError, type PlainEnvelope, readEnvelope } from "@arqon/proto";
 import {

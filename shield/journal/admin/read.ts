@@ -28,14 +28,14 @@ const CLOCK_SKEW_MS = 60_000;
 const LATE_MS = 600_000;
 /** A block that was stored so much before the one in front of it: the clock was set back. */
 const STEP_MS = 1_000;
-/** Why such a hole is told: nothing is missing, but times do not say what came first. */
+/** Why such a hole is reported: nothing is missing, but times do not say what came first. */
 const SET_BACK = "clock-set-back";
 
 /** What reading needs of the process. */
 export interface JournalReading {
   readonly store: () => Promise<BlockStore>;
   readonly keys: () => Promise<UserKeys>;
-  /** The holes of Shields that ended without a word, which no block tells of. */
+  /** The holes of Shields that ended silently, which no block reports. */
   readonly ends: (tenant_id: string) => Promise<readonly JournalLine[]>;
 }
 
@@ -128,7 +128,7 @@ export async function* readJournal(
 /**
  * The newest lines that are asked for, in the order of `readJournal`, without what is older. A store reads forwards
  * only: a window before the newest block, or before `until_ms`, is doubled until it has enough lines, or is more than
- * one answer reads; then it is read once more for what it has.
+ * one answer reads; then it is read again for what it has.
  */
 export async function* readNewest(
   reading: JournalReading,
@@ -170,7 +170,7 @@ async function isSetBack(
   return last_ms < time_ms;
 }
 
-/** What tells of a clock that was set back between that block and the one in front of it. */
+/** What reports about a clock that was set back between that block and the one in front of it. */
 function setBack(
   query: JournalQuery,
   { node_id: node, time_ms: from_ms }: StoredBlock,

@@ -163,7 +163,7 @@ function policyText(policy: PolicyRecord): string {
   return `${name}${how} ${verdict}, ${units} units of ${budget_units}, module ${hash}`;
 }
 
-/** What follows once nothing refuses it any more. */
+/** What follows once nothing refuses it any longer. */
 function outSteps({ terms, offset, type }: JournalRecord, stamped: Stamped | undefined): Step[] {
   const stamp = stamped === undefined
     ? none("stamp", "no ledger knows which ids it got")

@@ -101,9 +101,10 @@ function quoted(name: string): string {
   return JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name);
 }
 
-/** The version of the ABI that a module is for: that of its imports, 1 where it has none. */
-function abiOf(module: WasmModule): AbiVersion {
-  return module.imports.some((entry) => entry.module === HOST_MODULE[2]) ? 2 : 1;
+/** The version of the ABI that a module is for: that of its imports; without any, 2 if it is initialised. */
+function abiOf({ imports, exports }: WasmModule): AbiVersion {
+  if (imports.length === 0) return exports.some(({ name }) => name === INIT_EXPORT) ? 2 : 1;
+  return imports.some((entry) => entry.module === HOST_MODULE[2]) ? 2 : 1;
 }
 
 function importProblem(

@@ -107,7 +107,7 @@ export interface PolicyRegistry {
   canaryOf(tenant_id: string): CanaryState | undefined;
   /** What both versions of canaries have said. */
   readonly comparisons: Comparisons;
-  /** Loads a module once more that chains in force name. Rejects as loading does. */
+  /** Loads a module again that chains in force name. Rejects as loading does. */
   reload(sha256: string): Promise<void>;
   status(): PolicyRegistryStatus;
   /** The policies' part of the process's readiness. */

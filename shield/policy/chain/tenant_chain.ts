@@ -71,9 +71,9 @@ export class TenantChain {
   #detail = "";
   #revision = 0;
   #since_ms: number;
-  /** The latest document, until it is taken up. */
+  /** The latest document, until it is applied. */
   #wanted: Stored | undefined;
-  /** The latest document, also when it was taken up. */
+  /** The latest document, also when it was applied. */
   #stored: Stored | undefined;
   readonly #turn = new CanaryTurn();
   #running: Promise<void> | undefined;
@@ -261,7 +261,7 @@ export class TenantChain {
     const stays = this.chain === undefined
       ? "its operations are refused"
       : `version ${this.chain.version} stays`;
-    // A retry that fails again is the same failure, which is told only once.
+    // A retry that fails again is the same failure, which is reported only once.
     if (this.#attempt === 0) {
       this.#context.log.error(`a tenant's new policies do not load; ${stays}`, {
         tenant_id: this.#tenant_id,

@@ -1,6 +1,6 @@
 /**
  * `host_log` lines on their way to people who follow them (`arq policy logs -f`). Best effort, and only
- * those of this process: a follower that reads too slowly loses lines and is told how many. The last
+ * those of this process: a follower that reads too slowly loses lines and learns how many. The last
  * lines are remembered by `log_memory.ts`; lines that must be kept are in the process's own log.
  */
 import { ArqonError } from "@arqon/proto";

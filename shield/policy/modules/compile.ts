@@ -93,7 +93,7 @@ export function createCompiler(options: CompilerOptions = {}): KeepingCompiler {
   /** Runs one trial at a time: uploads must not take all cores from the traffic. */
   function inTurn<T>(action: () => Promise<T>): Promise<T> {
     const turn = last.then(action);
-    // Who asked for that turn is told.
+    // Who asked for that turn is notified.
     last = turn.catch(() => {});
     return turn;
   }

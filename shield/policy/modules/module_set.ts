@@ -109,7 +109,7 @@ export class ModuleSet {
   }
 
   /**
-   * Loads a module once more that its loader has dropped by itself; does nothing when nobody holds it.
+   * Loads a module again that its loader has dropped on its own; does nothing when nobody holds it.
    */
   async reload(sha256: string): Promise<void> {
     if (this.#entries.get(sha256)?.loaded === true) await this.#load(sha256);

@@ -1,5 +1,5 @@
 /**
- * The modules that no Shield of the bus runs any more because one of them wedged or killed a worker.
+ * The modules that no Shield of the bus runs any longer because one of them wedged or killed a worker.
  * They are kept in the bucket `ARQON_POLICY_QUARANTINE` under their sha256, so that neither a restart
  * nor another node tries them again. Here they are in quarantine at once, whether or not the Spine
  * answers. The pool decides which modules go in; only an operator lets one out.

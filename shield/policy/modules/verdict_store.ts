@@ -125,7 +125,7 @@ function createVerdicts(options: VerdictStoreOptions): Verdicts {
     async passed(sha256) {
       const here = known.get(sha256);
       if (here !== undefined) return here;
-      // It is tried once more by compiling.
+      // It is tried again by compiling.
       const found = await fetch(sha256).catch(() => undefined);
       if (found !== undefined) known.renew(sha256, found);
       return found;

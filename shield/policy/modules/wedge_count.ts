@@ -1,6 +1,6 @@
 /**
  * How many workers have wedged of late. Each wedge costs a thread that cannot be stopped until its
- * module returns by itself, so many at once mean that the process had better start anew; one now and
+ * module returns on its own, so many at once mean that the process had better start anew; one now and
  * then does not, since its module is in quarantine. Pure: time is an argument.
  */
 

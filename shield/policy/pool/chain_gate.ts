@@ -56,7 +56,7 @@ export interface ChainGate {
   ): PolicyOutcome[];
   /** Whether the chain of a request could be admitted now without touching a breaker. */
   isClear(request: EvaluateRequest, now_ms: number): boolean;
-  /** Charges a tenant with fuel that no reply tells of. */
+  /** Charges a tenant with fuel that no reply reports. */
   charge(tenant_id: string, fuel: number): void;
   forget(sha256: string): void;
   /** Which breakers are open, and how many senders are remembered for their faults. */

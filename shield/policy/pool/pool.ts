@@ -69,7 +69,7 @@ export interface PolicyPool extends Pick<Modules, "isStateful"> {
   evaluate(request: EvaluateRequest): Promise<Verdict>;
   /**
    * Does what `evaluate` does, and calls back once, never before it has returned: many verdicts that are found
-   * together, or made, are told in one turn.
+   * together, or made, are reported in one turn.
    */
   ask(request: EvaluateRequest, onVerdict: (verdict: Verdict) => void): void;
   /**

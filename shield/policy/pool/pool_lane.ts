@@ -60,7 +60,7 @@ export function newJob(
   };
 }
 
-/** Why a lane refuses a job by itself. */
+/** Why a lane refuses a job on its own. */
 export type LaneFault = "queue-full" | "wedge";
 
 /** What a lane needs of its pool. */
@@ -83,7 +83,7 @@ export interface LaneOptions {
   /** Whether jobs of the tenant may go now: not while older ones are under way elsewhere. */
   readonly mayGo: (tenant_id: string) => boolean;
   /**
-   * Called when the worker has died by itself while `module` ran (0: none). `replace` or `end` follows.
+   * Called when the worker has died on its own while `module` ran (0: none). `replace` or `end` follows.
    */
   readonly onCrash: (module: number, detail: string) => void;
 }
@@ -115,7 +115,7 @@ export interface Lane {
   end(): void;
 }
 
-/** The bounds of what waits in all, as a multiple of one tenant's part, and in payload bytes. */
+/** The bounds of what is queued in all, as a multiple of one tenant's part, and in payload bytes. */
 const QUEUE_TENANTS = 16;
 const QUEUE_BYTES = 67_108_864;
 
@@ -290,7 +290,7 @@ export function createLane(
     unload: (module) => state.worker.unload(module),
     takeBack(tenant_id) {
       const jobs = turns.takeAll(tenant_id);
-      // At its new place one that waits for keys may stand behind others that want the same.
+      // At its new place one that waits for keys may be behind others that want the same.
       for (const job of jobs) options.holds.forget(job);
       return jobs;
     },

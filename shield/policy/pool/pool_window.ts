@@ -1,5 +1,5 @@
 /**
- * The jobs that a worker has. Their number is bounded for one tenant and for all, so that what waits
+ * The jobs that a worker has. Their number is bounded for one tenant and for all, so that what is queued
  * can still be refused, or go to another worker. A tenant begins with few and gets more as its chains
  * turn out short, so that a thread is not given away for long before anybody knows. It has no queue of
  * its own.

@@ -59,7 +59,7 @@ export interface PolicyWorker {
   unload(module: number): void;
   /** How often the worker has begun or ended a call, and which module runs (0: none). */
   progress(): { steps: number; running: number; is_ready: boolean };
-  /** Hands over the replies that are there, whether the worker has told of them or not. */
+  /** Hands over the replies that are there, whether the worker has reported them or not. */
   drain(): void;
   /** Gives the worker up at once, whatever it does. */
   end(): void;
@@ -107,7 +107,7 @@ function handOver(
   }
 }
 
-/** Hands over replies until `isEnded`, which a `ringWake` tells of. */
+/** Hands over replies until `isEnded`, which a `ringWake` reports. */
 async function listen(
   replies: Ring,
   drain: () => void,

@@ -23,7 +23,7 @@ export function tenantBytes(tenant_id: string): Uint8Array {
   return written.bytes;
 }
 
-/** The tenant whose UTF-8 stands there. */
+/** The tenant whose UTF-8 is there. */
 export function tenantOf(bytes: Uint8Array, start: number, end: number): string {
   const known = read.bytes;
   let same = 0;
@@ -41,7 +41,7 @@ const modeAt = (view: DataView, at: number): PolicyMode =>
 /** The chain of the last request: mostly it is the chain of the next one, too. */
 let last_chain: readonly WorkerEntry[] = [];
 
-/** The chain of so many policies that stands there. */
+/** The chain of so many policies that is there. */
 export function chainAt(view: DataView, start: number, count: number): readonly WorkerEntry[] {
   let same = count === last_chain.length;
   for (let place = 0; same && place < count; place++) {

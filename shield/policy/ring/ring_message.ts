@@ -62,7 +62,7 @@ export interface ChainEntry extends WorkerEntry {
 export interface WorkerRequest {
   readonly generation: number;
   readonly id: number;
-  /** When nobody waits for the verdict any more, in ms of the process's monotonic clock. */
+  /** When nobody waits for the verdict any longer, in ms of the process's monotonic clock. */
   readonly deadline_ms: number;
   readonly hook: Hook;
   readonly tenant_id: string;
@@ -261,7 +261,7 @@ export function decodeRequest({ view, bytes, start, end }: Records): WorkerReque
 
 const noFacts = () => NO_FACTS;
 
-/** The facts that stand there, parsed on the first call. */
+/** The facts that are there, parsed on the first call. */
 function factsAt(bytes: Uint8Array, start: number, end: number): () => PolicyFacts {
   let facts: PolicyFacts | undefined;
   return () => facts ??= JSON.parse(decoder.decode(bytes.subarray(start, end)));

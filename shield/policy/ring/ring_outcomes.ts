@@ -52,7 +52,7 @@ export function payloadAt(
   return bytes.slice(from, from + view.getUint32(start, true));
 }
 
-/** Reads the outcome that stands there, with its words. */
+/** Reads the outcome that is there, with its words. */
 export function outcomeAt(
   view: DataView,
   at: number,

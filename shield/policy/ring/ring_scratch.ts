@@ -1,6 +1,6 @@
 /**
  * The memory in which a thread writes the heads of the records that it puts into rings, and the list of a
- * record's parts: both are used again by the next record. Knows nothing of what stands in them.
+ * record's parts: both are used again by the next record. Knows nothing of what is in them.
  */
 
 /** Heads up to this size have a view that is made once for each size. */

@@ -1,5 +1,5 @@
 /**
- * How values of keyed state stand in the records of the rings: in requests the holds of a chain's policies
+ * How values of keyed state are in the records of the rings: in requests the holds of a chain's policies
  * with what is new of them, in replies what was written and read. Bytes at fixed places; their meaning is
  * `state/key_holds.ts`.
  */
@@ -114,7 +114,7 @@ function putValues(view: DataView, at: number, values: readonly SlotValue[]): nu
   return at;
 }
 
-/** What a reply tells of state. */
+/** What a reply reports about state. */
 interface ReplyState {
   /** What the chain's policies wrote, in order. */
   readonly written: readonly SlotValue[];

@@ -51,7 +51,7 @@ export function encodeWords(reply: WorkerReply): Uint8Array | undefined {
   return encoder.encode(JSON.stringify(words));
 }
 
-/** The words that stand there; no bytes are none. */
+/** The words that are there; no bytes are none. */
 export function decodeWords(bytes: Uint8Array): Words {
   return bytes.length === 0 ? NO_WORDS : JSON.parse(decoder.decode(bytes));
 }

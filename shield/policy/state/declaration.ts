@@ -18,7 +18,7 @@ const STATE_VALUE_BYTES = 4_096;
 const TTL_SECONDS = 86_400;
 /** The most characters of a template. */
 const TEMPLATE_CHARACTERS = 512;
-/** A longer value of a placeholder, in characters, stands in the key by its SHA-256. */
+/** A longer value of a placeholder, in characters, is in the key by its SHA-256. */
 const FILLED_CHARACTERS = 256;
 
 const Declared = z.array(z.strictObject({

@@ -33,7 +33,7 @@ interface SlottedEntry {
 export interface KeyUser {
   /** All keys that it may use; undefined for a call without state. */
   readonly state: { readonly keys: readonly StateRef[] } | undefined;
-  /** True when nobody waits for it any more. */
+  /** True when nobody waits for it any longer. */
   readonly done: boolean;
 }
 
@@ -118,7 +118,7 @@ export class KeyHolds {
     return new LaneHolds(this);
   }
 
-  /** Takes note that a call does not wait any more, whatever its outcome. */
+  /** Takes note that a call does not wait any longer, whatever its outcome. */
   forget(user: KeyUser): void {
     const claim = user.state === undefined ? undefined : this.claims.get(user);
     if (claim === undefined) return;

@@ -12,7 +12,7 @@ import type { HeldValues, SlotValue } from "../state/held_values.ts";
  * observe; with more, a policy has a fault. It bounds a reply.
  */
 const STATE_CHAIN_BYTES = 131_072;
-/** As much is told of what they read; the rest is left out. */
+/** As much is reported of what they read; the rest is left out. */
 const READ_BYTES = 131_072;
 
 /** The state of one chain. */
@@ -64,7 +64,7 @@ export class ChainValues {
     return outcome;
   }
 
-  /** What the reply tells of it. */
+  /** What the reply reports about it. */
   get told(): Pick<WorkerReply, "written" | "read"> | undefined {
     if (this.#written === undefined && this.#read === undefined) return undefined;
     return { written: this.#written ?? [], read: this.#read ?? [] };

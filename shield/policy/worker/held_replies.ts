@@ -1,10 +1,10 @@
 /**
  * Which replies wake the process. Waking it costs more than most chains, so replies to many requests are
- * told together; but none waits for a chain that may run long, nor for many short ones. Knows no ring:
+ * reported together; but none waits for a chain that may run long, nor for many short ones. Knows no ring:
  * the replies are there already, only the signal for them is held back.
  */
 
-/** The most replies that one signal tells of. */
+/** The most replies that one signal reports. */
 const HELD_MOST = 32;
 /** How long a reply is held while others run, in ms. */
 const HELD_MS = 0.25;
@@ -18,7 +18,7 @@ const TRUSTED = 64;
 /** The most tenants whose chains are counted; all are forgotten for one more. */
 const TENANTS = 4_096;
 
-/** The replies of a worker that the process was not told of. */
+/** The replies of a worker that the process was not notified of. */
 export class HeldReplies {
   readonly #signal: () => void;
   /** How many chains of each tenant were short, since the last that was not. */
@@ -31,7 +31,7 @@ export class HeldReplies {
     this.#signal = signal;
   }
 
-  /** Tells of what is held unless it may wait for a chain of the tenant, which is about to run. */
+  /** Reports what is held unless it may wait for a chain of the tenant, which is about to run. */
   before(tenant_id: string, now_ms: number): void {
     if (this.#count === 0) return;
     const may_wait = now_ms - this.#since_ms < HELD_MS && this.#count < HELD_MOST &&
@@ -50,7 +50,7 @@ export class HeldReplies {
     else if (short < TRUSTED) this.#trust(tenant_id, short + 1);
   }
 
-  /** Tells of everything that is held. */
+  /** Reports everything that is held. */
   tell(): void {
     if (this.#count === 0) return;
     this.#count = 0;

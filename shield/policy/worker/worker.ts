@@ -128,7 +128,7 @@ function handle(thread: Thread, mail: Exclude<WorkerMail, Start>): void {
 }
 
 /**
- * Whether nobody waits for a request any more because others took the time. Where the machine took it,
+ * Whether nobody waits for a request any longer because others took the time. Where the machine took it,
  * the process has not noticed either and waits on.
  */
 function isExpired(

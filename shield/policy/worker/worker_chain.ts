@@ -112,7 +112,7 @@ export function runChain(
   return payload === request.payload ? ran : { ...ran, payload };
 }
 
-/** The reply with what it tells of keyed state, which mostly is nothing. */
+/** The reply with what it reports about keyed state, which mostly is nothing. */
 function replyOf(reply: WorkerReply, values: ChainValues | undefined): WorkerReply {
   const told = values?.told;
   return told === undefined ? reply : { ...reply, ...told };

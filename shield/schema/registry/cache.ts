@@ -1,6 +1,6 @@
 /**
  * The schemas that this process needs, kept current. The cache looks at the registry when the watch
- * tells of a change and whenever a schema has reached its age. While the registry does not answer, it
+ * reports a change and whenever a schema has reached its age. While the registry does not answer, it
  * serves what it has. What one schema is in memory is `entry.ts`; the cache is asked by `gate.ts`.
  */
 import type { Logger } from "../../../shared/logs/log.ts";

@@ -195,7 +195,7 @@ export class CachedSchema {
     }
   }
 
-  /** Opens an earlier version; undefined when it cannot be read any more. */
+  /** Opens an earlier version; undefined when it can no longer be read. */
   async #openEarlier(
     version: VersionBytes,
     names: readonly string[],

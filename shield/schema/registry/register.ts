@@ -196,7 +196,7 @@ function isPending({ put_revision }: RegisterRequest, standing: Standing): boole
 
 /**
  * Registers a version, or finds that the newest one is this set. Resolves with undefined when
- * `put_revision` says that there is nothing to do any more. Rejects with `invalid-schema`,
+ * `put_revision` says that there is nothing to do any longer. Rejects with `invalid-schema`,
  * `IncompatibleError`, and what the store says.
  */
 export async function registerPut(

@@ -113,7 +113,7 @@ export function latestOf({ versions }: SchemaRecord): SchemaVersion {
   return latest;
 }
 
-/** Versions that lost a race and whose number another one has taken: nothing can name them any more. */
+/** Versions that lost a race and whose number another one has taken: nothing can name them any longer. */
 export function overtaken(
   lost: readonly SchemaVersion[],
   { versions }: Pick<SchemaRecord, "versions"> = { versions: [] },

@@ -236,7 +236,7 @@ export class SchemaStore {
     });
   }
 
-  /** Deletes the bytes of a version that no history names any more. */
+  /** Deletes the bytes of a version that no history names any longer. */
   async forget(
     schema_id: string,
     version: Pick<SchemaVersion, "version" | "sha256">,

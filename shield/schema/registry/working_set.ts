@@ -128,7 +128,7 @@ export class WorkingSet {
     return compiled.message;
   }
 
-  /** Drops a message that is not wanted any more. */
+  /** Drops a message that is not wanted any longer. */
   drop(compiled: CompiledSchema | undefined): void {
     if (compiled !== undefined) this.#putAway(compiled);
   }

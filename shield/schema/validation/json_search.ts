@@ -1,6 +1,6 @@
 /**
  * Searches a JSON value along a descriptor, and says which members are unknown and which are wrong. It
- * is slower than decoding and runs only when decoding failed; each leaf is tried by itself.
+ * is slower than decoding and runs only when decoding failed; each leaf is tried on its own.
  */
 import {
   type DescField,

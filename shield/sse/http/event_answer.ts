@@ -32,7 +32,7 @@ export function headersOf({ allowed_origins, gzip }: HeadOptions, request: Reque
   const headers = new Headers({
     "content-type": EVENT_STREAM,
     "cache-control": "no-store, no-transform",
-    // nginx and others hold answers back unless they are told not to.
+    // nginx and others hold answers back unless a header forbids it.
     "x-accel-buffering": "no",
   });
   if (gzip) headers.set("vary", "accept-encoding");

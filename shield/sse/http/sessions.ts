@@ -53,7 +53,7 @@ interface Session {
 
 const ownerOf = ({ tenant_id, user_key }: Identity): string => `${tenant_id}\n${user_key}`;
 
-/** Makes the routes, and hears of batches that came to other Shields. */
+/** Makes the routes, and learns of batches that came to other Shields. */
 export function sessionRoutes(context: SessionsContext): ClientRoute[] {
   const sessions = new Sessions(context);
   return [
@@ -74,7 +74,7 @@ class Sessions {
     this.#context = context;
   }
 
-  /** Hears what comes to other Shields, from the first session on. Rejects with `spine-unavailable`. */
+  /** Receives what comes to other Shields, from the first session on. Rejects with `spine-unavailable`. */
   async #hear(): Promise<void> {
     if (this.#is_heard) return;
     const { spine, node_id } = this.#context;

@@ -20,7 +20,7 @@ import {
 } from "../../openapi/openapi_parts.ts";
 import { BUDGET_ROUTES } from "./budgets_api.ts";
 import type { BudgetsAdminContext } from "./budgets_api.ts";
-import type { UsagePlace } from "../../../shared/usage/place.ts";
+import type { UsageStores } from "../../../shared/usage/usage_stores.ts";
 import { readUsage, USAGE_BY, type UsageBy } from "../read.ts";
 import type { Prices } from "../../../shared/usage/prices.ts";
 import { USAGE_UNITS } from "../../../shared/usage/units.ts";
@@ -32,7 +32,7 @@ const NO_STORE = { "cache-control": "no-store" };
 
 /** What the admin API needs of the process. */
 export interface UsageAdminContext {
-  readonly place: UsagePlace;
+  readonly place: UsageStores;
   readonly prices: Prices;
   readonly node_id: string;
   readonly log: Logger;

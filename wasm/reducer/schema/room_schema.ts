@@ -1,6 +1,6 @@
 /**
  * The schema of a room that is a program: its commands with what they bring and answer, its events, its values. It is
- * JSON, and stands in the module, in the custom section `arqon_schema`, so that it is deployed, stored and rolled back
+ * JSON, and is in the module, in the custom section `arqon_schema`, so that it is deployed, stored and rolled back
  * with it. Pure.
  */
 import { Writer } from "../../module/writer.ts";

@@ -1,6 +1,6 @@
 /**
  * Shapes of JSON values: the words of JSON Schema (2020-12) that can be judged in time that grows with the value alone,
- * and that every language has a type for. What stands in a schema beside them is refused. Pure; values are held to
+ * and that every language has a type for. What is in a schema beside them is refused. Pure; values are held to
  * shapes in `judge.ts`.
  */
 
@@ -43,7 +43,7 @@ const KINDS: readonly string[] = [
 ];
 /** Say something to people. */
 const NOTES = ["title", "description", "$comment", "default", "examples", "deprecated"];
-/** Which words belong to which kinds; others stand beside any. */
+/** Which words belong to which kinds; others are beside any. */
 const WORDS: Readonly<Record<string, readonly Kind[]>> = {
   ...{ properties: ["object"], required: ["object"], additionalProperties: ["object"] },
   ...{ maxProperties: ["object"], items: ["array"], minItems: ["array"], maxItems: ["array"] },

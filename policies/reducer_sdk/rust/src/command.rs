@@ -79,7 +79,7 @@ impl Command {
         unsafe { host::room_random() as u64 }
     }
 
-    /// What the sender is told when the command is applied; the last one counts.
+    /// What the sender receives when the command is applied; the last one counts.
     pub fn answer(&self, text: &str) {
         unsafe { host::room_answer(text.as_ptr(), text.len()) }
     }

@@ -1,4 +1,4 @@
-//! The guest SDK of reducers in Rust: a program that is a room. What a room is stands in its values; every command
+//! The guest SDK of reducers in Rust: a program that is a room. A room's state is in its values; every command
 //! begins with the memory that the module had at first. The ABI below it is in `policies/REDUCER_ABI.md`.
 //!
 //! ```ignore
@@ -229,7 +229,7 @@ pub fn emit(name: &str, data: &str, to: &str) {
     }
 }
 
-/// Has a command run at a time, in place of what waits under the same key.
+/// Has a command run at a time, in place of what is queued under the same key.
 pub fn schedule(key: &str, at_ms: i64, command: &str, data: &str) {
     let (name, data) = (command.as_bytes(), data.as_bytes());
     unsafe {
@@ -245,7 +245,7 @@ pub fn schedule(key: &str, at_ms: i64, command: &str, data: &str) {
     }
 }
 
-/// Takes back what waits under a key.
+/// Takes back what is queued under a key.
 pub fn unschedule(key: &str) {
     unsafe { host::room_unschedule(key.as_ptr(), key.len()) }
 }

@@ -90,7 +90,7 @@ export type Subscribe = Message<"arqon.v1.Subscribe"> & {
   requestId: bigint;
 
   /**
-   * Be a member of the room, and hear PRESENCE_UPDATE and PRESENCE_LEAVE events.
+   * Be a member of the room, and receive PRESENCE_UPDATE and PRESENCE_LEAVE events.
    *
    * @generated from field: bool presence = 3;
    */
@@ -130,7 +130,7 @@ export type Subscribe = Message<"arqon.v1.Subscribe"> & {
   epoch: string;
 
   /**
-   * With presence: hear who comes and goes without being a member.
+   * With presence: receive who comes and goes without being a member.
    *
    * @generated from field: bool observer = 9;
    */

@@ -657,7 +657,7 @@ export const RoomSnapshotSchema: GenMessage<RoomSnapshot> = /*@__PURE__*/
   messageDesc(file_arqon_v1_replication, 15);
 
 /**
- * Where a Shield stands in a room.
+ * Where a Shield is in a room.
  *
  * @generated from message arqon.v1.RoomPosition
  */
@@ -826,7 +826,7 @@ export const MissedStaysSchema: GenMessage<MissedStays> = /*@__PURE__*/
   messageDesc(file_arqon_v1_replication, 21);
 
 /**
- * Shield to all Brains, for the owners of the rooms: what no Brain has said to stand in a journal.
+ * Shield to all Brains, for the owners of the rooms: what no Brain has said to be in a journal.
  *
  * @generated from message arqon.v1.Stays
  */
@@ -850,7 +850,7 @@ export const StaysSchema: GenMessage<Stays> = /*@__PURE__*/
   messageDesc(file_arqon_v1_replication, 22);
 
 /**
- * Owner to that Shield: what stands there, or need not.
+ * Owner to that Shield: what is there, or need not.
  *
  * @generated from message arqon.v1.StaysWritten
  */

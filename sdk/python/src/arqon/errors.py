@@ -101,7 +101,7 @@ class ArqonError(Exception):
         return _made, self._parts()
 
     def again(self) -> ArqonError:
-        """The same for somebody else who hears of it: each raises one of its own."""
+        """The same for somebody else who learns of it: each raises one of its own."""
         copied = _made(*self._parts())
         copied.__cause__ = self.__cause__
         return copied

@@ -115,7 +115,7 @@ class Listener(Generic[T]):
             await self.room.__aexit__(None, None, None)
 
     async def _handle(self, item: T) -> None:
-        """Calls the handler. What it raises is told, and the next message follows."""
+        """Calls the handler. What it raises is reported, and the next message follows."""
         try:
             answer = self._handler(item)
             if inspect.isawaitable(answer):

@@ -150,7 +150,8 @@ def optimistic(
     """Makes calls of a room seen at once; `module` is the file of `arq reducer build`.
 
     None: the bus is asked for it, where the class of the room says `reducer_public`.
-    `user`, `role` and `claims` are what the reducer is told of the caller. `on_change` hears what
-    is another value now, whoever did it. Raises ValueError for a module that is no reducer.
+    `user`, `role` and `claims` are what the reducer learns about the caller. `on_change`
+    receives what is another value now, whoever did it. Raises ValueError for a module that is no
+    reducer.
     """
     return OptimisticRoom(room, module, prefix, (user, role, claims or {}), on_change)

@@ -32,7 +32,7 @@ _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
 
 @dataclass(frozen=True)
 class Status:
-    """Where the connection stands; `on_status` hears every change."""
+    """Where the connection stands; `on_status` receives every change."""
 
     state: Literal["connecting", "open", "waiting", "closed"]
     error: ArqonError | None = None
@@ -42,7 +42,7 @@ class Status:
 
 
 def nothing(_: object) -> None:
-    """What hears of everything while the program has not said who does."""
+    """What learns of everything while the program has not said who does."""
 
 
 def _unix_ms() -> float:

@@ -15,7 +15,7 @@ from arqon.message import json_of
 UPDATE: Final = "PRESENCE_UPDATE"
 LEAVE: Final = "PRESENCE_LEAVE"
 # How long somebody stays whom the list of the next Shield lacks. Longer than the longest time
-# between two batches of presence changes of a Shield (1,000 ms): by then it has told of everybody.
+# between two batches of presence changes of a Shield (1,000 ms): by then it has reported everybody.
 HOLD_MS: Final = 2_000
 # Of no list: there was none yet, or what came after it was not heard.
 _NOBODY: Final = object()
@@ -73,10 +73,10 @@ def _member_of(member: PresenceMember) -> Member:
 
 
 class MemberTable:
-    """The members of one room, right over reconnects: listeners hear only what is different.
+    """The members of one room, right over reconnects: listeners receive only what is different.
 
     While the client moves, the list of the next Shield may lack who has joined just now: the old
-    Shield has told it, and the next one hears of it a moment later. So whoever is missing there is
+    Shield has told it, and the next one learns of it a moment later. So whoever is missing there is
     held, and leaves when nobody has named it for `hold_ms`.
     """
 
@@ -99,7 +99,7 @@ class MemberTable:
         self._timer: asyncio.TimerHandle | None = None
 
     def listen(self, listener: Callable[[PresenceChange], None]) -> Callable[[], None]:
-        """Hears every change until the returned function is called."""
+        """Receives every change until the returned function is called."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
@@ -144,12 +144,12 @@ class MemberTable:
             self._maybe_replace()
 
     def moved(self) -> None:
-        """The client has moved, and its SUB there is not answered yet: the list stands still."""
+        """The client has moved, and its SUB there is not answered yet: the list does not change."""
         self._following = False
         self._filling = None
 
     def lost(self) -> None:
-        """The connection is gone: the list stands still until the next SUB is answered."""
+        """The connection is gone: the list does not change until the next SUB is answered."""
         self._following = False
         self._filling = None
         self._source, self._next_source = _NOBODY, None

@@ -57,7 +57,7 @@ async def call(
     timeout_ms: int | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Called[Any]:
-    """Has the room do something; returns once it stands in the room's log and is applied.
+    """Has the room do something; returns once it is in the room's log and is applied.
 
     Data that is a text comes as it is, bytes as bytes, any other as JSON. Repeated over reconnects
     and applied once: with the same `call_id` as long as the room remembers it. Raises

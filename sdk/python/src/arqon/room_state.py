@@ -45,7 +45,7 @@ class RoomEvent(StateVersion):
     told: dict[str, Any]
     """All that came: `key` and `value` of a set, unless they are long (`truncated`), and so on.
 
-    `first` is True when the room was born with it: what was known of it before is gone.
+    `first` is True when the room was created with it: what was known of it before is gone.
     """
 
 
@@ -195,7 +195,7 @@ class RoomState:
     ) -> Lease:
         """Locks the room for that time, or, with the fence of a lease that still holds, renews it.
 
-        Nothing renews it by itself. Raises `Locked` while somebody else holds it.
+        Nothing renews it on its own. Raises `Locked` while somebody else holds it.
         """
         data = {"ttl_ms": ttl_ms}
         found = await self._change("room.lock", data, 0, "", fence, None, timeout_ms)

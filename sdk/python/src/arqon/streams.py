@@ -162,7 +162,7 @@ class TextStream:
         await asyncio.shield(self._over)
 
     async def finish(self) -> StreamEnd:
-        """Sends what waits, and makes the message one of the room's log."""
+        """Sends what is queued, and makes the message one of the room's log."""
         self._require_open()
         self._closed = True
         self._something.set()
@@ -191,7 +191,7 @@ class TextStream:
         """How it ended where that was somebody else's doing: as heard, or asked of the bus.
 
         Raises `GrowingConflict` while it grows, and `GrowingUnknown` where the bus knows nothing of
-        it any more.
+        it any longer.
         """
         told = self._told or await _ask(self._room, "outcome", id=self.id)
         if not self._is_own(told):
@@ -216,7 +216,7 @@ class TextStream:
     def _fail(self, error: BaseException) -> None:
         if not self._over.done():
             self._over.set_exception(error)
-            # Whoever writes hears of it; nobody has to.
+            # Whoever writes learns of it; nobody has to.
             self._over.exception()
 
     async def _send(self) -> None:
@@ -246,7 +246,7 @@ class TextStream:
             self._fail(error)
 
     async def _hear(self) -> None:
-        """Hears when somebody else ends it; without the grant to hear, the next piece says so."""
+        """Learns when somebody else ends it; without the grant for it, the next piece says so."""
         try:
             async with _beside(self._room) as heard:
                 async for message in heard:
@@ -333,7 +333,7 @@ async def _write(out: TextStream, source: AsyncIterable[str] | Iterable[str]) ->
 
 
 async def stop_stream(room: Room, id: str, reason: str = "") -> StreamEnd:
-    """Stops a message: what there is of it is kept, and its producer hears it."""
+    """Stops a message: what there is of it is kept, and its producer receives it."""
     said = await _ask(room, "stop", id=id, reason=reason)
     return StreamEnd(id, said["outcome"], said.get("offset"))
 
@@ -342,7 +342,7 @@ async def growing(room: Room) -> AsyncIterator[Growing]:
     """The messages of a durable room as they grow: first what is there, then every piece once.
 
     Over reconnects nothing is missing and nothing comes twice. Finished messages are the room's
-    own: hear them as any other.
+    own: receive them as any other.
     """
     known = _Known()
     async with _beside(room) as heard:
@@ -371,7 +371,7 @@ class _Known(dict[str, tuple[Growing, int]]):
             del self._ended[next(iter(self._ended))]
 
     def is_over(self, view: dict[str, Any]) -> bool:
-        """What is told of it late, or again, is old."""
+        """What is reported of it late, or again, is old."""
         return (view["id"], view["started_ms"]) in self._ended
 
 
@@ -400,7 +400,7 @@ async def _hear(room: Room, known: _Known, said: dict[str, Any]) -> list[Growing
         grown = replace(one, text=one.text + said["text"], piece=said["text"])
         known[id] = (grown, seq)
         return [grown]
-    # An end may be told again, when its id is another message already.
+    # An end may be reported again, when its id is another message already.
     if before is None or said.get("started_ms", before[0].started_ms) != before[0].started_ms:
         return []
     return [await _end(room, known, said)]
@@ -413,7 +413,7 @@ def _grow(known: _Known, view: dict[str, Any], text: str, seq: int, piece: str) 
 
 
 async def _get(room: Room, known: _Known, id: str) -> list[Growing]:
-    """The message as it is now; nothing: it has ended, which is told or found."""
+    """The message as it is now; nothing: it has ended, which is reported or found."""
     before = known.get(id)
     try:
         now = await _ask(room, "get", id=id)

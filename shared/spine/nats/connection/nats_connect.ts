@@ -63,7 +63,7 @@ function connectionOptions(
     ignoreAuthErrorAbort: true,
     reconnectDelayHandler: reconnectDelay,
     // A server that is frozen looks open for ever: it is given up after three times as long as one
-    // answer may take. Until then everything that needs an answer fails by itself.
+    // answer may take. Until then everything that needs an answer fails on its own.
     pingInterval: Math.max(PING_MS_MIN, config.request_timeout_ms),
     maxPingOut: PINGS_OUT,
     noAsyncTraces: true,

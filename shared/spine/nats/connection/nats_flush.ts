@@ -163,7 +163,7 @@ export class Flusher {
     }
   }
 
-  /** Whether something is on its way that no PING of late tells of. */
+  /** Whether something is on its way that no PING of late reports. */
   #isOverdue(): boolean {
     return this.#turns.size === 0 && this.#late === 0 &&
       this.#monotonic() - this.#asked_ms >= PROBE_MS;

@@ -91,7 +91,7 @@ export class FrameScanner {
     this.#take = take;
   }
 
-  /** Takes a chunk, which must not change any more; gives what was not taken, in order. */
+  /** Takes a chunk, which must not change any longer; gives what was not taken, in order. */
   feed(chunk: Uint8Array): readonly Uint8Array[] {
     if (this.#gave_up) return [chunk];
     if (this.#held_bytes === 0) return this.#scan(chunk, 0);

@@ -1,7 +1,7 @@
 /**
  * The life of one NATS connection: connected, disconnected, connected again, closed. nats.js drops
  * publishes in silence while it is disconnected, so every part asks here first. Whoever waits for
- * an answer when the connection drops is told so.
+ * an answer when the connection drops is notified.
  */
 import { ArqonError } from "@arqon/proto";
 import { errors } from "@nats-io/transport-deno";
@@ -34,9 +34,9 @@ export class Link {
   readonly monotonic: () => number;
   readonly request_timeout_ms: number;
   readonly listeners: Listeners;
-  /** Called at once when the connection is lost, before anybody hears of it. */
+  /** Called at once when the connection is lost, before anybody learns of it. */
   onLost: () => void = () => {};
-  /** Called at once when the connection is there again, before anybody hears of it. */
+  /** Called at once when the connection is there again, before anybody learns of it. */
   onBack: () => void = () => {};
   /** Called for every change of `state`. */
   onState: () => void = () => {};

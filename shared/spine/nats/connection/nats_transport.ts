@@ -27,7 +27,7 @@ interface Emitter {
   removeAllListeners(event?: string): unknown;
 }
 
-/** Bytes of the answer to a ping; a ping is as long, and never sent before what waits. */
+/** Bytes of the answer to a ping; a ping is as long, and never sent before what is queued. */
 const PONG_BYTES = 6;
 
 const ignore = (): void => {};

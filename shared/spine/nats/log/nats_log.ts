@@ -46,7 +46,7 @@ export interface LogTools extends StreamTools, StreamLivesTools, BoundTools {
   readonly storage: NatsStorage;
   /** Bytes that a message may have with its headers. */
   payload_bytes_max(): number;
-  /** Whether this process hears of purges. */
+  /** Whether this process learns of purges. */
   hearsPurges(): boolean;
   /** Called when the log has another stream than before. */
   onAnotherStream(log: StreamLog): void;
@@ -64,7 +64,7 @@ export class StreamLog implements AppendLog {
   #retention: Retention;
   /** Whether the stream still is the one that was known. */
   readonly #lives: StreamLives;
-  /** Live messages may not have been taken, and nobody has told those who hear the log. */
+  /** Live messages may not have been taken, and nobody has told those who receive the log. */
   #is_untold = false;
   #stream = "";
   /** Whether `#stream` takes batches; undefined: nobody has asked for that. */
@@ -124,7 +124,7 @@ export class StreamLog implements AppendLog {
     this.#lives.doubt();
   }
 
-  /** Somebody purges those subjects; undefined: it may have happened, and nobody is told of it any more. */
+  /** Somebody purges those subjects; undefined: it may have happened, and nobody is notified of it any longer. */
   purged(filter: string | undefined): void {
     if (filter === undefined) this.#purges.deafen();
     else this.#purges.hear(filter, this.#tools.monotonic());
@@ -135,7 +135,7 @@ export class StreamLog implements AppendLog {
     if (isLowered(request, this.#limits)) this.purged(ALL);
   }
 
-  /** Looks for the stream, makes it when there is none, and lets go what waits. One at a time. */
+  /** Looks for the stream, makes it when there is none, and lets go what is queued. One at a time. */
   open(): Promise<void> {
     return this.#opening ??= this.#open();
   }
@@ -262,7 +262,7 @@ export class StreamLog implements AppendLog {
     if (this.#underWay === 0) this.#whenNone?.();
   }
 
-  /** For those who wait in a queue, and are told when it fails. */
+  /** For those who wait in a queue, and are notified when it fails. */
   #openSoon(): void {
     this.open().catch(() => {});
   }

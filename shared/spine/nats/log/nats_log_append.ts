@@ -316,7 +316,7 @@ export class AppendLane {
     append.number = append.sent = 0;
   }
 
-  /** The connection is lost: nothing will be timed out any more. */
+  /** The connection is lost: nothing will be timed out any longer. */
   stop(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;

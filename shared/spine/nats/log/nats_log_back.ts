@@ -28,7 +28,7 @@ const PROBES = 64;
 /** How many more messages than wanted a window may have. */
 const SLACK = 2;
 
-/** As described above. `more` is told by the room's oldest message. */
+/** As described above. `more` is reported by the room's oldest message. */
 export async function newestBelow(backward: Backward): Promise<Newest> {
   const { end, limit } = backward;
   const [all, above] = await Promise.all([backward.count(1), backward.count(end)]);

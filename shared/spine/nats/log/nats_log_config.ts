@@ -4,7 +4,7 @@ import type { Retention } from "../../contract/durable_log.ts";
 import type { StreamConfig } from "./nats_log_api.ts";
 import type { LogPlace } from "./nats_log_place.ts";
 
-/** Kept beyond twice the age that is asked for: clocks differ, and a late subscriber is told why. */
+/** Kept beyond twice the age that is asked for: clocks differ, and a late subscriber learns why. */
 const AGE_SPARE_S = 120;
 const NANOS = 1e9;
 /**

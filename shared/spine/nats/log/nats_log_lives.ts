@@ -1,7 +1,7 @@
 /**
  * Whether a tenant's stream still is the one that was known, or an older copy that somebody has put
  * in its place. What was known is the newest message: its number and the time that the server gave it.
- * Without anybody who knows, and when it is not there any more, a new life begins. The lives stand in
+ * Without anybody who knows, and when it is not there any longer, a new life begins. The lives are in
  * the stream's own metadata, so that every copy of the stream has those that belong to it.
  */
 import { isConflict } from "../../contract/compare_and_set.ts";
@@ -67,7 +67,7 @@ export class StreamLives {
   #stream = "";
   /** What `#lives` was read from. */
   #text: string | undefined;
-  /** The newest message that the leader has told of. */
+  /** The newest message that the leader has reported. */
   #offset = 0;
   #time = "";
   /** The highest offset that was acknowledged here. */
@@ -248,7 +248,7 @@ export class StreamLives {
     const told = await askForTail(api.link, name, names.random, ask_ms);
     if (silences.goOn(name, told, ask_ms)) throw new Error("who knows the log does not answer yet");
     if (typeof told !== "string") {
-      // Read anew: the life that it tells of may have begun since.
+      // Read anew: the life that it reports may have begun since.
       const now = await api.info(name, timeout_ms);
       return await this.#goesOn(now, told, timeout_ms) ? now : undefined;
     }

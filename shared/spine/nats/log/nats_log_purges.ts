@@ -4,7 +4,7 @@
  * stream edit`, and our own trims), and knows nothing of the time before it listened. Pure; the subscription is in `nats_logs.ts`.
  */
 
-/** What JetStream is asked for on it, for the stream of the last token. Everybody who may subscribe hears it. */
+/** What JetStream is asked for on it, for the stream of the last token. Everybody who may subscribe receives it. */
 export const PURGE_REQUESTS = "$JS.API.STREAM.PURGE";
 /** The same for a change of its configuration. */
 export const UPDATE_REQUESTS = "$JS.API.STREAM.UPDATE";
@@ -35,7 +35,7 @@ export type StreamLimits = Readonly<Partial<Record<typeof LIMITS[number], number
 const limitOf = (limit: unknown): number =>
   typeof limit === "number" && limit > 0 ? limit : Infinity;
 
-/** Whether a request to change the stream lowers one of its limits, and when that cannot be told. */
+/** Whether a request to change the stream lowers one of its limits, and when that cannot be determined. */
 export function isLowered(request: Uint8Array, known: StreamLimits | undefined): boolean {
   try {
     const config = JSON.parse(decoder.decode(request)) as StreamLimits;
@@ -76,7 +76,7 @@ export class Purges {
     this.#since = offset;
   }
 
-  /** What was heard does not count any more: some of it may have been lost. */
+  /** What was heard does not count any longer: some of it may have been lost. */
   deafen(): void {
     this.listen(Infinity);
   }

@@ -141,7 +141,7 @@ export async function changeStream(
   const keepsAsMuch = config.max_msgs_per_subject === info.config.max_msgs_per_subject &&
     config.max_age === info.config.max_age;
   if (keepsAsMuch) return await update(tools, info, config, wish.place, timeout_ms);
-  // What the old limits have removed can no longer be told by how full a room is, or how old.
+  // What the old limits have removed can no longer be determined by how full a room is, or how old.
   const begun = await update(tools, info, withRemoval(config, "under way"), wish.place, timeout_ms);
   if (begun === info) return info;
   const { config: changed, state } = await api.info(config.name, timeout_ms);

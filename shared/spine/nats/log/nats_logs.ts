@@ -1,5 +1,5 @@
 /**
- * All logs of one connection: one object a tenant and one a stream, and who is told when a stream has
+ * All logs of one connection: one object a tenant and one a stream, and who learns when a stream has
  * moved, come back or been lost. What they do is in `nats_log_tenant.ts` and `nats_log.ts`.
  */
 import { tenantLogPattern } from "../../../subjects/subject.ts";
@@ -26,7 +26,7 @@ import type { NatsStorage } from "../stores/nats_storage.ts";
 import type { Wire } from "../connection/nats_wire.ts";
 
 /**
- * What JetStream tells of streams; the last token is the stream's name. At most once: a busy server now
+ * What JetStream reports about streams; the last token is the stream's name. At most once: a busy server now
  * and then says nothing of a deletion (2.15.2), and whoever asks the log next finds out.
  */
 const DELETED = "$JS.EVENT.ADVISORY.STREAM.DELETED";

@@ -340,7 +340,7 @@ export class Bucket {
 
   /**
    * What no publish can meet, and what is looked at after the id. Where there are copies, that must be
-   * seen before the others hear of it: a message whose last id is wrong would go to all of them, each
+   * seen before the others learn of it: a message whose last id is wrong would go to all of them, each
    * would take its refusal for a failed write, and none would ever lead the bucket again (2.15.2).
    */
   async #impossible(): Promise<{ lastMsgID: string } | { lastSubjectSequence: number }> {

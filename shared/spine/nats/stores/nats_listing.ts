@@ -38,7 +38,7 @@ export interface ListingOptions {
   /** The longest silence of the server, in ms, before a consumer may be thought gone. */
   readonly heartbeat_ms?: number;
   readonly onListed: (listed: Listed) => void;
-  /** Called once, when everything that was there at the start has been told. */
+  /** Called once, when everything that was there at the start has been reported. */
   readonly onCaughtUp: () => void;
   /** Called at most once: something may be missing. */
   readonly onBroken: (why: string) => void;
@@ -152,7 +152,7 @@ class ConsumerListing implements Listing {
     const { bucket } = this.#options;
     const name = this.#consumer;
     if (name === undefined || bucket.link.state !== "connected") return;
-    // The server removes it by itself after a while.
+    // The server removes it on its own after a while.
     bucket.manager().then(({ consumers }) => consumers.delete(bucket.stream, name)).catch(() => {});
   }
 
@@ -210,7 +210,7 @@ class ConsumerListing implements Listing {
   }
 }
 
-/** Opens a listing. Rejects when the consumer cannot be made; nothing is told after that. */
+/** Opens a listing. Rejects when the consumer cannot be made; nothing is reported after that. */
 export async function openListing(options: ListingOptions): Promise<Listing> {
   const listing = new ConsumerListing(options);
   try {

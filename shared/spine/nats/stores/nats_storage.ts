@@ -153,7 +153,7 @@ export interface NatsStorageOptions {
 /** The storage behind one connection. */
 export class NatsStorage {
   readonly log: Logger;
-  /** Hears of streams that do not answer. */
+  /** Learns of streams that do not answer. */
   readonly leaders: Leaders;
   readonly #options: NatsStorageOptions;
   readonly #source: StorageSource;

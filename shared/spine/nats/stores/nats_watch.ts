@@ -1,6 +1,6 @@
 /**
  * A watch that outlives its connection: after a reconnect, or whenever its listing may have missed
- * something, it lists anew, and what it knew and no longer finds is told as deleted.
+ * something, it lists anew, and what it knew and no longer finds is reported as deleted.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Bucket } from "./nats_bucket.ts";
@@ -26,7 +26,7 @@ export class NatsWatch implements KvWatch {
   readonly ready: Promise<void>;
   readonly #options: NatsWatchOptions;
   readonly #settle: { resolve(): void; reject(error: ArqonError): void };
-  /** Stored keys that were told as present, with their revisions. As large as the bucket. */
+  /** Stored keys that were reported as present, with their revisions. As large as the bucket. */
   readonly #known = new Map<string, number>();
   readonly #forget: () => void;
   #listing: Listing | undefined;

@@ -256,7 +256,7 @@ class Driver:
         self.call(self.options.on_error, error)
 
     def failed(self, told: ArqonError, cause: Exception) -> None:
-        """The program's own code failed: `on_error` hears it, or else asyncio's handler does."""
+        """The program's own code failed: `on_error` receives it, or else asyncio's handler does."""
         if self.options.on_error is nothing:
             context = {"message": told.message, "exception": cause}
             asyncio.get_running_loop().call_exception_handler(context)
@@ -296,7 +296,7 @@ class Driver:
         return self._request_id
 
     def _settle(self, error: ArqonError | None) -> None:
-        """Everything that waits hears of the end, once."""
+        """Everything that waits learns of the end, once."""
         if self.over:
             return
         self._report(Status("closed", error))
@@ -347,7 +347,7 @@ class Driver:
         return "" if self._welcome is None else self._welcome.connection_id
 
     def closed_error(self) -> ArqonError:
-        """What a request hears after the end."""
+        """What a request receives after the end."""
         error = self.status.error
         return error_of("connection-closed", "" if error is None else error.message)
 

@@ -48,7 +48,7 @@ async def hand_over(
     random: Callable[[], float],
 ) -> Session | None:
     """Moves within `window_ms`: the next session, on which everything is then, or None."""
-    # Everybody was told at once: not everybody comes at once.
+    # Everybody was notified at once: not everybody comes at once.
     wait_ms = random() * max(0.0, min(window_ms, _WINDOW_MS_MAX)) / 2
     attempt = 0
     while True:

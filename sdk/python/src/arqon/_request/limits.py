@@ -1,6 +1,6 @@
 """What no bus can decode, whatever its limits are, refused before it is sent.
 
-The program hears at once which field it is. Everything else is the bus's to refuse.
+The program learns at once which field it is. Everything else is the bus's to refuse.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ class Outbox:
         self.pump()
 
     def forget(self, request: Request) -> None:
-        """Nobody waits for it any more: it is not sent if it was not; its ACK is ignored."""
+        """Nobody waits for it any longer: it is not sent if it was not; its ACK is ignored."""
         if self._in_flight.pop(request.id, None) is not None:
             self.pump()
         elif request in self._queue:

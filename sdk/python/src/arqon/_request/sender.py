@@ -1,6 +1,6 @@
 """A publish or command from its envelope to its ACK: checked, signed, posted, awaited.
 
-What waits and what is sent again is `outbox.py`'s.
+What is queued and what is sent again is `outbox.py`'s.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Sender:
         try:
             return await self._send(envelope, payload, ack, keyed, timeout_ms)
         except ArqonError as error:
-            # Each request has an error of its own, which nobody else is told.
+            # Each request has an error of its own, which nobody else sees.
             error.trace_id = envelope.trace_id
             error.connection_id = error.connection_id or self._bus.connection_id
             raise

@@ -25,7 +25,7 @@ class Reaction:
     """What the connection does next."""
 
     reconnect: bool
-    """False: never again by itself."""
+    """False: never again on its own."""
     error: ArqonError | None
     """None: it was closed on purpose."""
     floor_ms: int = 0

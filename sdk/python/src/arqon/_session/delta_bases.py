@@ -44,7 +44,7 @@ class DeltaBases:
             self._rooms.add(room)
 
     def end(self, room: str) -> None:
-        """The room is not heard any more."""
+        """The room is not heard any longer."""
         if room.endswith("*"):
             self._prefixes.discard(room[:-1])
         else:

@@ -155,7 +155,7 @@ class HttpSocket:
                     break
         except OSError:
             pass
-        # Whoever waits for the next frame hears of the end.
+        # Whoever waits for the next frame learns of the end.
         if self._stream is not None:
             self._stream.abort()
 

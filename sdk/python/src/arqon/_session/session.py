@@ -54,7 +54,7 @@ class Socket(Protocol):
 
 
 class SessionListener(Protocol):
-    """Who hears what comes in. Must not raise."""
+    """Who receives what comes in. Must not raise."""
 
     async def on_envelopes(self, envelopes: list[Envelope], session: Session) -> None:
         """Messages, in order; nothing else is read until it returns."""
@@ -66,7 +66,7 @@ class SessionListener(Protocol):
         """A refusal that answers no request."""
 
     def on_writable(self) -> None:
-        """The session was full and is not any more."""
+        """The session was full and is not any longer."""
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ class Session:
                 self._wake.clear()
                 await self._wake.wait()
         except (ConnectionClosed, OSError):
-            return  # The reader hears of the end, and says so.
+            return  # The reader learns of the end, and says so.
 
     async def _dispatch(self, data: bytes) -> None:
         frame = decode_server_frame(data)

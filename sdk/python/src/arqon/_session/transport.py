@@ -19,7 +19,7 @@ _REMEMBERED_SECONDS: Final = 600.0
 _SHORT_SECONDS: Final = 10.0
 _SHORT_LIVES: Final = 2
 _BROKEN: Final = 1006
-# What a Shield, or nobody, says where the upgrade was taken away in between.
+# What a Shield, or nobody, says where the upgrade was removed in between.
 _IN_BETWEEN: Final = frozenset({"unreachable", "not-a-websocket", "connection-lost"})
 _http_until: Final[dict[str, float]] = {}
 _short_lives: Final[dict[str, int]] = {}

@@ -20,7 +20,7 @@ _ASK_SECONDS_MAX: Final = 1.0
 
 
 class Lock:
-    """A lease on a room that is renewed by itself: give `fence` to everything that it guards."""
+    """A lease on a room that is renewed on its own: give `fence` to everything that it guards."""
 
     def __init__(self, fence: int, until_ms: int) -> None:
         """Use `room.state.lock`."""
@@ -83,7 +83,7 @@ class HeldLock:
         return lock
 
     async def _granted(self) -> Lock:
-        """Asks once; when nobody waits any more the lock is given back, not left to its end."""
+        """Asks once; when nobody waits any longer the lock is given back, not left to its end."""
         asking = self._asking = self._bus.spawn(self._ask())
 
         def give_back(done: asyncio.Task[Lock]) -> None:

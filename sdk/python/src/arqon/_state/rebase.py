@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 from arqon._state.values_view import Changes, Value
 
 Guess: TypeAlias = Callable[[Mapping[str, Value]], Changes | None]
-"""What a call does to values; None: it would be refused, or nobody can say."""
+"""What a call does to values; None: it would be refused, or that is unknown."""
 
 # Changes that are kept back; with more the oldest counts, whoever's it is.
 _HELD_MAX: Final = 1_000
@@ -75,7 +75,7 @@ class Rebase:
         return self._guess_anew()
 
     def _release(self) -> None:
-        """Lets changes count that wait for no answer any more."""
+        """Lets changes count that wait for no answer any longer."""
         opened = [one.number for one in self._pending if one.entry is None]
         while self._held:
             waits = bool(opened) and self._held[0].number >= opened[0]

@@ -113,7 +113,7 @@ class _Guessing:
             linker.define(store, one.module, name, function)
         exports: Any = linker.instantiate(store, guest.module).exports(store)
         if "arqon_fuel" in guest.exported:
-            # What the bus gives is metered, and has none until it is told so.
+            # What the bus gives is metered, and has none until it is notified.
             exports["arqon_fuel"].set_value(store, guest.fuel_units)
         if guest.has_init:
             exports["arqon_init"](store)
@@ -190,7 +190,7 @@ class _Guessing:
                 break
         return self._give(packed)
 
-    # What others hear, and what comes later, is the room's.
+    # What others receive, and what comes later, is the room's.
     def do_room_emit(self, *_: int) -> None: ...
 
     def do_room_answer(self, *_: int) -> None: ...

@@ -28,7 +28,7 @@ def change_of(message: Message) -> StateVersion | None:
 
 
 def _is_first(message: Message) -> bool:
-    """Whether the room has been born with that change: none of its epoch came before it."""
+    """Whether the room has been created with that change: none of its epoch came before it."""
     data: Any = message.data
     return isinstance(data, dict) and cast("dict[str, Any]", data).get("first") is True
 
@@ -100,7 +100,7 @@ class RoomChanges:
         return [change_message(self._room, told) for told in missed] + self._release()
 
     def replace(self, whole: StateSnapshot, now_ms: int) -> list[Message]:
-        """The whole state in place of changes that nobody knows any more."""
+        """The whole state in place of changes that nobody knows any longer."""
         last, self.last = self.last, StateVersion(whole.version, whole.epoch)
         self._uncertain = False
         news = last is None or last.epoch != whole.epoch or last.version < whole.version
@@ -113,7 +113,7 @@ class RoomChanges:
         return change + self._release()
 
     def give_up(self) -> list[Message]:
-        """Nobody can be asked: what waits comes out as far as the next hole."""
+        """Nobody can be asked: what is queued comes out as far as the next hole."""
         if not self._held:
             return []
         first = self._held[0].change
@@ -121,7 +121,7 @@ class RoomChanges:
         return self._release()
 
     def _release(self) -> list[Message]:
-        """What waits and follows now; what stands behind a hole goes on, other lives are over."""
+        """What is queued and follows now; what is behind a hole goes on, other lives are over."""
         held, self._held = self._held, []
         epoch = "" if self.last is None else self.last.epoch
         follows: list[Message] = []

@@ -29,7 +29,7 @@ _NO_KEY: Final = "no-such-key"
 
 
 class StateRepair:
-    """Of one room, for as long as somebody hears it."""
+    """Of one room, for as long as somebody receives it."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class StateRepair:
         self.doubt()
 
     def end(self) -> None:
-        """Nobody hears the room any more."""
+        """Nobody subscribes to the room any longer."""
         self._due = False
         if self._task is not None:
             self._task.cancel()
@@ -98,7 +98,7 @@ class StateRepair:
 
     async def _run(self) -> None:
         attempt = waited_ms = 0
-        # Many clients hear of one loss.
+        # Many clients learn of one loss.
         await asyncio.sleep(self._random() * _SPREAD_SECONDS)
         while self._due:
             await self._attempt()
@@ -137,7 +137,7 @@ class StateRepair:
         self._give(self._changes.replace(whole, int(time.time() * 1_000)))
 
     def _give_up(self) -> None:
-        """The loops get what waits, with a GAP for each hole."""
+        """The loops get what is queued, with a GAP for each hole."""
         while self._changes.has_hole:
             if not self._told:
                 self._gap("changes-lost")

@@ -1,4 +1,4 @@
-"""Watches visible values of a room: reads them, and hears their changes in the room beside it.
+"""Watches visible values of a room: reads them, and receives their changes in the room beside it.
 
 What was missed over a reconnect is recovered like messages of any durable room; where it is not
 available, values are read again, and keep those of the moment before until then.
@@ -28,7 +28,7 @@ _SETTLE_LOOKS: Final = 40
 
 @dataclass(frozen=True)
 class ValuesChanged:
-    """What has changed since the loop was told last."""
+    """What has changed since the loop was notified last."""
 
     version: int
     """The entry of the room's log whose values these are."""

@@ -1,8 +1,8 @@
-"""What waits for one loop over a room: a FIFO, bounded in messages and bytes, with two ends.
+"""What is queued for one loop over a room: a FIFO, bounded in messages and bytes, with two ends.
 
 What happens to a message that does not fit is the loop's policy. `"error"`: the subscription ends;
 the loop gets what was waiting, then `SlowConsumer`. `"drop-oldest"` and `"drop-newest"`: the oldest
-go, or what is new does, and one GAP stands in their place.
+go, or what is new does, and one GAP is in their place.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class MessageBuffer:
         overflow: Overflow,
         on_overflow: Callable[[], None],
     ) -> None:
-        """`on_overflow` hears once that policy `"error"` has ended it."""
+        """`on_overflow` is called once when policy `"error"` has ended it."""
         self._room = room
         self._size_max = size_max
         self._bytes_max = bytes_max
@@ -102,7 +102,7 @@ class MessageBuffer:
         self._bytes += data_bytes
 
     def end(self, error: ArqonError | None) -> None:
-        """No more come: the loop gets what waits, then ends, or raises `error`."""
+        """No more come: the loop gets what is queued, then ends, or raises `error`."""
         if self._ended:
             return
         self._ended, self._error = True, error

@@ -43,12 +43,12 @@ class PresenceChanges(AsyncIterator[PresenceChange]):
             await self._changed.wait()
 
     async def aclose(self) -> None:
-        """Ends it; what waits is dropped."""
+        """Ends it; what is queued is dropped."""
         self._end()
         self._different.clear()
 
     def _take(self, connection_id: str) -> PresenceChange | None:
-        """What is different of this connection from what was told, if anything still is."""
+        """What is different of this connection from what was reported, if anything still is."""
         del self._different[connection_id]
         before, now = self._told.get(connection_id), self._table.members.get(connection_id)
         if now is not None:

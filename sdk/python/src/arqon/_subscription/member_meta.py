@@ -34,7 +34,7 @@ class CarriedMeta:
     """That of the change; 0: what the subscription began with."""
     meta: bytes
     updates: tuple[MetaUpdate, ...] = ()
-    """Those who hear of the answer."""
+    """Those who learn of the answer."""
 
 
 class MemberMeta:
@@ -65,7 +65,7 @@ class MemberMeta:
 
     def change(self, meta: bytes) -> asyncio.Future[None]:
         """Other metadata; done when a Shield has taken it, or something newer."""
-        # Who does not wait any more has given up on the answer; the newest goes all the same.
+        # Who no longer waits has given up on the answer; the newest goes all the same.
         self._updates = [u for u in self._updates if u.carried or not u.taken.done()]
         if sum(not update.carried for update in self._updates) >= _UPDATES_MAX:
             raise error_of("too-many-pending", f"{_UPDATES_MAX} changes of metadata wait")
@@ -117,7 +117,7 @@ class MemberMeta:
         return carried.number > self._taken.number
 
     def end(self, error: ArqonError) -> None:
-        """Nobody takes any more."""
+        """Nobody takes any longer."""
         self._settle(self._updates, error)
 
     def _settle(self, updates: list[MetaUpdate], error: ArqonError | None) -> None:

@@ -1,4 +1,4 @@
-"""Where a client stands in one durable room: what its next SUB asks for, what the answer to that
+"""Where a client is in one durable room: what its next SUB asks for, what the answer to that
 means, which messages count, and which of those are repeats.
 
 One state machine, the same in every language (`sdk/conformance/vectors/positions.json`). Pure; it
@@ -77,7 +77,7 @@ class Place:
         """Of the messages that are delivered now; empty when it is not known.
 
         From a loss that the bus tells until an ACK says where the room stands it is not, and the
-        position stays where it was: a SUB after a drop is then sure to be told of the loss.
+        position stays where it was: a SUB after a drop is then sure to be notified of the loss.
         """
         self.recovered: bool | None = None
         """What the last SUB that asked for a position was answered."""
@@ -124,7 +124,7 @@ class Place:
         if asked is not here and not (epoch == self.epoch if recovered else lost and followed):
             self._following.discard(session)
             return None
-        # An ACK that confirms a loss says nothing new, if nothing has come since that was told.
+        # An ACK that confirms a loss says nothing new, if nothing has come since that was reported.
         told = recovered or (lost and self._delivered is None)
         if not recovered:
             # From the ACK's offset on everything is new but what was heard: of the same log, or
@@ -183,7 +183,7 @@ class Place:
             del self._own[next(iter(self._own))]
 
     def forget(self) -> None:
-        """The room is not durable, or not any more."""
+        """The room is not durable, or not any longer."""
         self._start = self._position = None
         self._lose()
 

@@ -65,7 +65,7 @@ class Reading:
     def take(self, page: History) -> bool:
         """Takes a page: its messages are the next ones.
 
-        False when nobody can say so: the history ends where it was, and the answer to a SUB tells
+        False when that is unknown: the history ends where it was, and the answer to a SUB tells
         what is missing.
         """
         first = page.messages[0] if page.messages else None
@@ -132,7 +132,7 @@ async def _find(room: Room, bus: Driver, start: Start) -> int:
 async def _read(
     room: Room, bus: Driver, *, after: int = 0, before: int = 0, reverse: bool = False
 ) -> History:
-    """A page, however long the bus is away."""
+    """A page, however long the bus is unreachable."""
     while True:
         try:
             return await room.history(

@@ -1,4 +1,4 @@
-"""What `subscriptions.py` knows of one room, and how its loops hear of it."""
+"""What `subscriptions.py` knows of one room, and how its loops learn of it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SPACE_SECONDS: Final = 0.25
 
 @dataclass(frozen=True)
 class SubscribeOptions:
-    """How a loop hears a room. What contradicts itself is a ValueError."""
+    """How a loop subscribes to a room. What contradicts itself is a ValueError."""
 
     presence: bool = False
     observer: bool = False
@@ -140,7 +140,7 @@ def key_of(envelope: Envelope) -> tuple[str, str]:
 
 
 class RoomEntry:
-    """One room that this connection hears."""
+    """One room that this connection receives."""
 
     def __init__(self, room: str, options: SubscribeOptions) -> None:
         """Without loops; no SUB was sent."""
@@ -175,7 +175,7 @@ class RoomEntry:
         return self.heard and self.place.position is None and not self.place.reading
 
     def lacking(self, session: object) -> bool:
-        """The present session's Shield has yet to hear something, if it has answered at all."""
+        """The present session's Shield has yet to receive something, if it has answered at all."""
         return self.place.asked(session) is not None or self.meta.lacking
 
     def agree(self, options: SubscribeOptions) -> None:
@@ -258,7 +258,7 @@ class RoomEntry:
         # Messages of the room come on this session already, and count.
         stands = self.active and not is_next if place.reading else place.follows(session)
         if error.reason == "not-durable" and place.position is not None:
-            # The room was durable and is not any more: from here on as any other.
+            # The room was durable and is not any longer: from here on as any other.
             if not stands:
                 self.gap("reconnect")
             place.forget()
@@ -350,13 +350,13 @@ class RoomEntry:
         self.retries[session] = asyncio.get_running_loop().call_later(delay_ms / 1_000, send)
 
     def cancel_retry(self, session: object) -> None:
-        """No SUB is sent again by itself on this session."""
+        """No SUB is sent again on its own on this session."""
         timer = self.retries.pop(session, None)
         if timer is not None:
             timer.cancel()
 
     def cancel_retries(self) -> None:
-        """No SUB is sent again by itself."""
+        """No SUB is sent again on its own."""
         for session in list(self.retries):
             self.cancel_retry(session)
 

@@ -1,5 +1,5 @@
-"""Which rooms this client hears: one SUB a room, however many loops read it, sent again after every
-reconnect, and on two sessions while the client moves. Knows sessions but no reconnecting.
+"""Which rooms this client receives: one SUB a room, however many loops read it, sent again after
+every reconnect, and on two sessions while the client moves. Knows sessions but no reconnecting.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Subscriptions:
                 entry.table.lost()
 
     def begin(self, following: Session) -> asyncio.Future[bool]:
-        """Subscribes on the next session as well; done when every room stands there.
+        """Subscribes on the next session as well; done when every room is there.
 
         `cross` or `abandon` must follow.
         """

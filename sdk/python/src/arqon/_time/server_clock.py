@@ -9,7 +9,7 @@ from collections.abc import Callable
 class ServerClock:
     """Follows the time of the last WELCOME by a clock that only runs forward.
 
-    That clock stands still while a laptop sleeps: then the bus is the first to say that a token
+    That clock stalls while a laptop sleeps: then the bus is the first to say that a token
     has ended, and a new one is asked for.
     """
 

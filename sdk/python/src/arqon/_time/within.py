@@ -20,7 +20,7 @@ async def within(
 ) -> T:
     """What `work` gives; `asyncio.TimeoutError` after `seconds`, when it is cancelled.
 
-    A result that comes although nobody waits any more goes to `discard`. RuntimeError when `work`
+    A result that comes although nobody waits any longer goes to `discard`. RuntimeError when `work`
     has cancelled itself: a CancelledError means that the caller is cancelled, and nothing else.
     """
     task = asyncio.ensure_future(work)

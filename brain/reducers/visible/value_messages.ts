@@ -15,8 +15,8 @@ export interface EntryChanges {
   readonly changes: readonly ShownValue[];
 }
 
-/** A message, and the entry up to which everything is told with it. */
-export interface ToldMessage {
+/** A message, and the entry up to which everything is reported with it. */
+export interface ValueMessage {
   readonly data: Uint8Array;
   readonly told: number;
 }
@@ -30,7 +30,7 @@ interface Draft {
 
 const encoder = new TextEncoder();
 
-function messageOf(scope: string, after: number, draft: Draft): ToldMessage {
+function messageOf(scope: string, after: number, draft: Draft): ValueMessage {
   const { to, part, more, changes } = draft;
   const parts = part > 1 || more ? `,"part":${part}` : "";
   const text = `{"scope":"${scope}","after":${after},"to":${to}${parts}` +
@@ -38,17 +38,17 @@ function messageOf(scope: string, after: number, draft: Draft): ToldMessage {
   return { data: encoder.encode(text), told: more ? after : to };
 }
 
-/** A message without changes: everything up to `to` is told. */
-export const nothingTold = (scope: string, after: number, to: number): ToldMessage =>
+/** A message without changes: everything up to `to` is reported. */
+export const nothingTold = (scope: string, after: number, to: number): ValueMessage =>
   messageOf(scope, after, { to, part: 1, more: false, changes: [] });
 
 /** The messages about entries behind `after`; none when they have changed nothing that is shown. */
-export function toldMessages(
+export function valueMessages(
   scope: string,
   after: number,
   entries: readonly EntryChanges[],
-): ToldMessage[] {
-  const messages: ToldMessage[] = [];
+): ValueMessage[] {
+  const messages: ValueMessage[] = [];
   let told = after;
   let [part, bytes, to] = [1, 0, after];
   let changes: string[] = [];

@@ -1,10 +1,10 @@
 /** That a line of jobs which never ends lets the sockets in between its turns. */
 import assert from "node:assert/strict";
 import { lookAtSockets, turn } from "../../turns/next_turn.ts";
-import { Turns } from "./turns.ts";
+import { JobQueue } from "./job_queue.ts";
 
 /** The jobs that run until a byte has gone and come back, each pushed once the one before has run. */
-async function jobsOfAnEcho(turns: Turns): Promise<number> {
+async function jobsOfAnEcho(turns: JobQueue): Promise<number> {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr as Deno.NetAddr;
   const [server, client] = await Promise.all([
@@ -36,7 +36,7 @@ async function jobsOfAnEcho(turns: Turns): Promise<number> {
 Deno.test("jobs that answer each other for ever let the sockets in every few turns", async () => {
   const end = lookAtSockets();
   // The clock stands still: no job comes later than it could.
-  const turns = new Turns(() => 0);
+  const turns = new JobQueue(() => 0);
   // Only now there is a connection for it.
   await jobsOfAnEcho(turns);
   await turn();

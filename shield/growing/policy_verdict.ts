@@ -20,7 +20,7 @@ export interface JudgingContext {
   readonly now_ms: number;
 }
 
-/** A record that has changed; where policies have ended it, what its producer is told. */
+/** A record that has changed; where policies have ended it, what its producer receives. */
 export interface Changed {
   readonly record: GrowingRecord;
   readonly refusal?: ArqonError;
@@ -86,7 +86,7 @@ export async function judgedWithEnding(
     });
     return { record: withEnding(record, ending, judged?.released ?? held) };
   } catch (error) {
-    // What ends anyhow ends without what nobody may hear.
+    // What ends anyhow ends without what nobody may receive.
     if (ending.outcome !== "finished") return { record: withEnding(record, ending) };
     return { record: withEnding(record, endingBy(error, now_ms)), refusal: error as ArqonError };
   }

@@ -1,7 +1,7 @@
 /** What has its turn in a room: timers and calls by when they came, and a clock that never goes back. */
 import assert from "node:assert/strict";
 import type { RoomStanding } from "../thread/protocol.ts";
-import { type ArrivedCall, takeNext } from "./taking.ts";
+import { type ArrivedCall, takeNext } from "./next_entries.ts";
 
 const random = (size_bytes: number) => new Uint8Array(size_bytes);
 const callAt = (arrived_ms: number, id = ""): ArrivedCall => ({

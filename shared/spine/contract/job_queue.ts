@@ -28,7 +28,7 @@ export interface Job {
 }
 
 /** One line of jobs. */
-export class Turns {
+export class JobQueue {
   readonly #now: () => number;
   #jobs: Job[] = [];
   #head = 0;

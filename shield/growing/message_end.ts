@@ -1,7 +1,7 @@
 /**
- * The end of a growing message: it becomes one message of its room's log, its readers are told, its record goes.
+ * The end of a growing message: it becomes one message of its room's log, its readers are notified, its record goes.
  * It may be done more than once, by anybody: the log takes the message once. Who decides the end is
- * `growing.ts`, who takes up what was left in the middle `sweep.ts`.
+ * `growing.ts`, who claims what was left in the middle `sweep.ts`.
  */
 import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { ScanLimits } from "@arqon/proto";
@@ -17,8 +17,8 @@ import { hasText, messageIdOf } from "./record.ts";
 import type { Ending, GrowingRecord, ToldEnding } from "./record.ts";
 import type { Found, GrowingKey, GrowingRecords } from "./records.ts";
 import type { GrowingStats } from "./stats.ts";
-import { tellEnd } from "./telling.ts";
-import type { Stored } from "./telling.ts";
+import { tellEnd } from "./reader_events.ts";
+import type { Stored } from "./reader_events.ts";
 
 /** Header of the stored message: how it ended. */
 const OUTCOME_HEADER = "x-arqon-growing";
@@ -26,7 +26,7 @@ const OUTCOME_HEADER = "x-arqon-growing";
 const REASON_HEADER = "x-arqon-growing-reason";
 /** A log may forget a repetition after two minutes; before that, nobody needs to look. */
 const REPETITION_MS = 60_000;
-/** What could not be stored for so long, in ms, is not tried any more: its room's log is gone. */
+/** What could not be stored for so long, in ms, is not tried any longer: its room's log is gone. */
 const GIVE_UP_MS = 86_400_000;
 /** It is tried for so long at least by the process that gives it up, in ms: a clock may have been set. */
 const TRIED_MS = 3_600_000;
@@ -78,7 +78,7 @@ export async function settle(
   const end = async (told: Ending, stored?: Stored) => {
     tellEnd(path, key, record, told, stored);
     await records.delete(key, found);
-    // Who has asked for it in between knows that it is there, and hears of its end now.
+    // Who has asked for it in between knows that it is there, and learns of its end now.
     tellEnd(path, key, record, told, stored);
     stats.ended(told.outcome);
   };

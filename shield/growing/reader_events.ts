@@ -1,5 +1,5 @@
 /**
- * What the readers of a room are told of its growing messages: events in a room beside it. At most once; who
+ * What the readers of a room receive of its growing messages: events in a room beside it. At most once; who
  * misses one sees it by the numbers, and asks for the message. What readers do with them is the SDKs'.
  */
 import { roomSubject } from "../../shared/subjects/subject.ts";
@@ -16,7 +16,7 @@ const GROWING_TYPE = "growing";
 
 /** Where an ended message is. */
 export interface Stored {
-  /** In the room's log; 0: the room has none any more. */
+  /** In the room's log; 0: the room has none any longer. */
   readonly offset: number;
   /** Whether it may differ from its pieces, since policies have looked at the whole. */
   readonly is_changed: boolean;
@@ -25,7 +25,7 @@ export interface Stored {
 /** What telling needs of the process. */
 export type TellingContext = Pick<MessagePath, "spine" | "order" | "now" | "random">;
 
-/** What of a message everybody may know who hears its room, without its text. */
+/** What of a message everybody may know who subscribes to its room, without its text. */
 export const viewOf = ({ id }: GrowingKey, record: GrowingRecord) => ({
   id,
   type: record.type,

@@ -8,8 +8,8 @@ import { SPINE_NOW_MS } from "../testing/spine.ts";
 import { withEnding } from "./record.ts";
 import type { GrowingRecord } from "./record.ts";
 import { GrowingRecords } from "./records.ts";
-import { isGivenUp, settle } from "./settling.ts";
-import type { Ended } from "./settling.ts";
+import { isGivenUp, settle } from "./message_end.ts";
+import type { Ended } from "./message_end.ts";
 import { growingStats } from "./stats.ts";
 
 const HOUR_MS = 3_600_000;

@@ -6,7 +6,7 @@ import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { OwnAction } from "../admin/routing/audit_actions.ts";
 import type { Audited } from "../admin/routing/audited.ts";
-import type { UsagePlace } from "../../shared/usage/place.ts";
+import type { UsageStores } from "../../shared/usage/usage_stores.ts";
 import { type BudgetState, nameOf } from "../../shared/usage/budget.ts";
 
 /** Writes into the audit log that something has happened. Never rejects. */
@@ -20,18 +20,18 @@ type Stored = (
 ) => Promise<void>;
 
 /** What telling needs of the process. */
-export interface BudgetTellerOptions {
-  readonly place: Pick<UsagePlace, "running">;
+export interface BudgetNoticesOptions {
+  readonly place: Pick<UsageStores, "running">;
   readonly node_id: string;
   readonly log: Logger;
 }
 
-/** Tells of budgets, for one Shield. */
-export class BudgetTeller {
-  /** Budgets that this Shield has told of, by their action. */
+/** Reports budgets, for one Shield. */
+export class BudgetNotices {
+  /** Budgets that this Shield has reported, by their action. */
   readonly told = { warn: 0, slow: 0, refuse: 0 };
-  readonly #options: BudgetTellerOptions;
-  /** What somebody has told of, by tenant and budget: the beginning of the period. */
+  readonly #options: BudgetNoticesOptions;
+  /** What somebody has reported, by tenant and budget: the beginning of the period. */
   readonly #known = new Map<string, number>();
   #happened: Happened | undefined;
   #stored: Stored | undefined;
@@ -39,7 +39,7 @@ export class BudgetTeller {
   /** What is stored for hooks, or on its way there, as `#known`. */
   readonly #kept = new Map<string, number>();
 
-  constructor(options: BudgetTellerOptions) {
+  constructor(options: BudgetNoticesOptions) {
     this.#options = options;
   }
 
@@ -54,10 +54,10 @@ export class BudgetTeller {
     this.#isWanted = isWanted;
   }
 
-  /** Tells of those budgets of which nobody has told in their period. Never rejects. */
+  /** Reports those budgets of which nobody has told in their period. Never rejects. */
   async tell(tenant_id: string, exhausted: readonly BudgetState[]): Promise<void> {
     for (const state of exhausted) {
-      // Another limit is another budget: whoever changes it hears of it anew.
+      // Another limit is another budget: whoever changes it learns of it anew.
       const name = `${nameOf(state.budget)} ${state.budget.limit}`;
       const known = `${tenant_id} ${name}`;
       this.#keepOnce(tenant_id, name, state);
@@ -67,7 +67,7 @@ export class BudgetTeller {
         this.#known.set(known, state.begin_ms);
         if (is_first) await this.#say(tenant_id, state);
       } catch {
-        // The bucket is away: the next reading tries again.
+        // The bucket is unreachable: the next reading tries again.
       }
     }
   }

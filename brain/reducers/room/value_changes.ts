@@ -1,20 +1,25 @@
 /**
  * Tells the changes of a room's visible values in the room beside it, each behind the message that is known to be its
- * last, so that whoever is not the owner any more is refused. With a header that says up to which entry everything is
- * told: from there a new owner goes on. Where a class shows nothing, nothing of it is done.
+ * last, so that whoever is no longer the owner is refused. With a header that says up to which entry everything is
+ * reported: from there a new owner goes on. Where a class shows nothing, nothing of it is done.
  */
 import { valuesRoomOf } from "../../../shared/rooms/values_room.ts";
 import { systemEnvelope } from "../../../shared/records/system_envelope.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { scopeIn, type Shown } from "../visible/shown.ts";
-import { type EntryChanges, nothingTold, type ToldMessage, toldMessages } from "../visible/told.ts";
+import {
+  type EntryChanges,
+  nothingTold,
+  type ValueMessage,
+  valueMessages,
+} from "../visible/value_messages.ts";
 
-/** Spine header of a message: the entry up to which everything is told. No client can write one. */
+/** Spine header of a message: the entry up to which everything is reported. No client can write one. */
 const TOLD_HEADER = "x-arqon-told";
 /** The type of such a message. */
 const VALUES_TYPE = "values";
 
-/** How far changes are told. */
+/** How far changes are reported. */
 export interface Told {
   entry: number;
   /** Position of the newest message. */
@@ -34,7 +39,7 @@ const scopeOf = ({ shown, loaded: { durable } }: ShownRoom) => scopeIn(shown, du
 async function publish(
   { loaded: { durable }, at: { tenant_id, room_id }, parts }: ShownRoom,
   told: Told,
-  { data, told: entry }: ToldMessage,
+  { data, told: entry }: ValueMessage,
 ): Promise<void> {
   const values_room_id = valuesRoomOf(room_id)!;
   const { now, random } = parts;
@@ -48,7 +53,7 @@ async function publish(
   parts.metrics.told.inc();
 }
 
-/** How far changes are told, by whoever did so before; at least up to `known`, before which nobody can tell. */
+/** How far changes are reported, by whoever did so before; at least up to `known`, before which that is unknown. */
 async function toldBefore(room: ShownRoom, known: number): Promise<Told> {
   const { last } = await room.loaded.durable.head(valuesRoomOf(room.at.room_id)!);
   const told = { entry: Number(last?.headers[TOLD_HEADER] ?? 0), tail: last?.offset ?? 0 };
@@ -57,7 +62,7 @@ async function toldBefore(room: ShownRoom, known: number): Promise<Told> {
   return told;
 }
 
-/** Whether the room shows anything, and how far it is told then. `known`: all that is behind it is given here. */
+/** Whether the room shows anything, and how far it is reported then. `known`: all that is behind it is given here. */
 export async function toldOf(room: ShownRoom, known: number): Promise<Told | undefined> {
   const { loaded, at, shown } = room;
   if (shown.prefixes.length === 0 || valuesRoomOf(at.room_id) === undefined) {
@@ -75,12 +80,12 @@ export async function tellChanges(
   const told = await toldOf(room, known);
   if (told === undefined) return;
   if (!entries.some(({ changes }) => changes.length > 0)) return;
-  for (const message of toldMessages(scopeOf(room), told.entry, entries)) {
+  for (const message of valueMessages(scopeOf(room), told.entry, entries)) {
     await publish(room, told, message);
   }
 }
 
-/** Tells that nothing is left to be told, before what could tell it is gone. */
+/** Tells that nothing is left to be reported, before what could tell it is gone. */
 export async function tellAll(room: ShownRoom): Promise<void> {
   const { loaded: { told, standing } } = room;
   if (told === undefined || told.entry >= standing.offset) return;

@@ -1,13 +1,13 @@
 /**
  * Holds calls to the schema of the program that is to apply them, before they are entries: what a schema forbids comes
- * into no log, so that no replay asks again. A repetition of what the room remembers is told what that came to,
+ * into no log, so that no replay asks again. A repetition of what the room remembers gets that outcome,
  * whatever the schema says by now.
  */
 import { ArqonError } from "@arqon/proto";
 import { judge } from "../../../wasm/reducer/schema/judge.ts";
 import type { RunnableProgram } from "../log/program.ts";
 import type { LoadedRoom, ReducedPlace } from "./loaded_room.ts";
-import type { ArrivedCall } from "./taking.ts";
+import type { ArrivedCall } from "./next_entries.ts";
 import type { ProgramChoice } from "./switching.ts";
 
 interface Forbidden {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { tree } from "../state/room_state.ts";
 import { keyOf, pageOf, shownBy, shownChanges, valueJson } from "./shown.ts";
-import { nothingTold, toldMessages } from "./told.ts";
+import { nothingTold, valueMessages } from "./value_messages.ts";
 
 const utf8 = (text: string) => new TextEncoder().encode(text);
 const shown = shownBy(["public/"]);
@@ -17,8 +17,8 @@ Deno.test("entries become one message as far as it is not too large, and one ent
       (_, at) => [`public/${at}`, new Uint8Array(60_000)] as const,
     ),
   });
-  assert.deepEqual(toldMessages(shown.scope, 3, [{ offset: 4, changes: [] }]), []);
-  const [one, ...none] = toldMessages(shown.scope, 3, [
+  assert.deepEqual(valueMessages(shown.scope, 3, [{ offset: 4, changes: [] }]), []);
+  const [one, ...none] = valueMessages(shown.scope, 3, [
     { offset: 3, changes: small.changes },
     small,
   ]);
@@ -27,7 +27,7 @@ Deno.test("entries become one message as far as it is not too large, and one ent
     ...{ scope: shown.scope, after: 3, to: 5 },
     changes: [[5, "public/a", "1"], [5, "public/b", null]],
   });
-  const many = toldMessages(shown.scope, 3, [small, big(6, 7), big(8, 1)]);
+  const many = valueMessages(shown.scope, 3, [small, big(6, 7), big(8, 1)]);
   const about = many.map((message) => {
     const { after, to, part, more } = read(message);
     return [after, to, part, more, message.told];

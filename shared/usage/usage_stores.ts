@@ -20,7 +20,7 @@ export const runningKey = (tenant_id: string, ...whose: readonly string[]): KvKe
 ];
 
 /** What the place needs of the process. */
-export interface UsagePlaceOptions {
+export interface UsageStoresOptions {
   readonly config: Pick<Config, "usage">;
   readonly spine: Pick<Spine, "blocks" | "keyValue">;
   readonly lives: Pick<Lives, "all" | "brains">;
@@ -29,12 +29,12 @@ export interface UsagePlaceOptions {
 }
 
 /** The store and the bucket. What could not be opened is opened by the next who asks. */
-export class UsagePlace {
-  readonly #options: UsagePlaceOptions;
+export class UsageStores {
+  readonly #options: UsageStoresOptions;
   #store: Promise<BlockStore> | undefined;
   #running: Promise<KeyValue> | undefined;
 
-  constructor(options: UsagePlaceOptions) {
+  constructor(options: UsageStoresOptions) {
     this.#options = options;
   }
 

@@ -1,8 +1,8 @@
 /**
  * Tells hooks which rooms were made and which have ended. Beside the documents it keeps a mark for each room of which
- * was told that it is there. Whatever a Brain leaves unsaid when it is killed is what document and mark differ in, and
+ * was reported that it is there. Whatever a Brain leaves unsaid when it is killed is what document and mark differ in, and
  * the next one that looks says it. A room does not end before its mark is there, so no birth is ever passed over.
- * Where it is told is the caller's (`LifeEvents`); who calls the hooks is `brain/hooks/`.
+ * Where it is reported is the caller's (`LifeEvents`); who calls the hooks is `brain/hooks/`.
  */
 import { z } from "zod";
 import type { Logger } from "../../../shared/logs/log.ts";
@@ -12,16 +12,16 @@ import type { RoomAddress } from "../commands/command.ts";
 import { loadRoom } from "../store/room_store.ts";
 import type { StoreContext, Stored } from "../store/room_store.ts";
 
-/** A room as hooks are told of it. */
+/** A room as hooks are notified of it. */
 const Birth = z.looseObject({
   /** Unix ms; one room is never made twice at the same time. */
   created_ms: z.number(),
   epoch: z.string(),
 });
-/** A room as hooks are told of it. */
+/** A room as hooks are notified of it. */
 export type Birth = z.output<typeof Birth>;
 
-/** Where it is told, and for whom. */
+/** Where it is reported, and for whom. */
 export interface LifeEvents {
   /** The tenants with a hook for that, at all times the same ones on every Brain but for a moment. */
   readonly tenants: ReadonlySet<string>;
@@ -38,7 +38,7 @@ export interface LifeEvents {
 }
 
 /** What telling needs. */
-export interface ToldRoomsOptions {
+export interface AnnouncedRoomsOptions {
   readonly context: StoreContext;
   readonly events: LifeEvents;
   /** Where the marks are. */
@@ -78,17 +78,17 @@ function birthOf(stored: Stored | undefined): Birth | undefined {
   return { created_ms, epoch };
 }
 
-/** Tells of rooms; one per Brain. */
-export class ToldRooms {
-  readonly #options: ToldRoomsOptions;
+/** Reports rooms; one per Brain. */
+export class AnnouncedRooms {
+  readonly #options: AnnouncedRoomsOptions;
   readonly #waiting = new Map<string, RoomAddress>();
-  /** Tenants of which is told, as is known here. */
+  /** Tenants whose rooms are reported, as is known here. */
   readonly #begun = new Set<string>();
   readonly #workers = new Set<Promise<void>>();
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   #stopped = false;
 
-  constructor(options: ToldRoomsOptions) {
+  constructor(options: AnnouncedRoomsOptions) {
     this.#options = options;
     options.events.onTenants(() => void this.#beginAll());
     void this.#beginAll();
@@ -99,7 +99,7 @@ export class ToldRooms {
     return this.#waiting.size;
   }
 
-  /** Looks soon whether there is something to tell of the room. */
+  /** Looks soon whether there is something to report about the room. */
   look(at: RoomAddress): void {
     const { events: { tenants }, waiting_max } = this.#options;
     if (this.#stopped || !tenants.has(at.tenant_id) || this.#waiting.size >= waiting_max) return;
@@ -110,7 +110,7 @@ export class ToldRooms {
   }
 
   /**
-   * Tells what is not told of the room; resolves with whether it is told that the room is there as it was `read`, and
+   * Reports what is not yet reported of the room; resolves with whether it is reported that the room is there as it was `read`, and
    * so it may end. Rejects as log and buckets do.
    */
   async settle(at: RoomAddress, read?: Stored): Promise<boolean> {
@@ -137,7 +137,7 @@ export class ToldRooms {
     });
   }
 
-  /** Tells of the rooms of this Brain that are gone. Never rejects: what fails is told with the next call. */
+  /** Reports the rooms of this Brain that are gone. Never rejects: what fails is reported with the next call. */
   async settleGone(isStored: (at: RoomAddress) => boolean): Promise<void> {
     const { events: { tenants }, log } = this.#options;
     await this.#beginAll();
@@ -158,7 +158,7 @@ export class ToldRooms {
     }
   }
 
-  /** What waits is found by the next owner; resolves when nothing is under way. */
+  /** What is queued is found by the next owner; resolves when nothing is under way. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#waiting.clear();
@@ -215,7 +215,7 @@ export class ToldRooms {
     }
   }
 
-  /** Marks the rooms that are there before anything is told: a hook begins at the end of what there is. */
+  /** Marks the rooms that are there before anything is reported: a hook begins at the end of what there is. */
   async #begin(tenant_id: string): Promise<void> {
     if (await this.#hasBegun(tenant_id)) return;
     const { marks, context, listRooms } = this.#options;
