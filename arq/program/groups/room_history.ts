@@ -256,14 +256,7 @@ export const withErasing = (command: Command): Command =>
     .option("--json", "print the answer as JSON");
 
 function addErase(group: Command, run: Run): void {
-  withErasing(
-    withConnection(group.command("erase")).option(
-      "--tenant <id>",
-      "the tenant",
-      id("tenant"),
-      "default",
-    ),
-  )
+  withErasing(withTenant(withConnection(group.command("erase")), "the tenant"))
     .description("erase a room with what stands beside it, or one message of it")
     .argument("<room>", "the room", room)
     .option("--offset <n>", "this message alone", offset)

@@ -4,7 +4,8 @@ import { readUnpackedSet } from "../descriptors/descriptor_set.ts";
 import { expectFindings } from "../testing/compat_expect.ts";
 import { compileProtos } from "../testing/protos.ts";
 import { compareDescriptors } from "./compat.ts";
-import { type CompatibilityMode, formatFinding } from "./findings.ts";
+import type { CompatibilityMode } from "../../schema_id.ts";
+import { formatFinding } from "./findings.ts";
 
 const proto2 = (body: string) => `syntax = "proto2"; package PACKAGE; ${body}`;
 
