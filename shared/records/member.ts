@@ -87,14 +87,14 @@ export interface MissedStays {
   readonly to_ms: number;
 }
 
-/** Shield → `announce`: who has left and, as far as it knows, may not stand in the journal of its room. */
+/** Shield → `announce`: who has left and, as far as it knows, may not be in the journal of its room. */
 export interface Stays {
   readonly kind: "stays";
   readonly stays: readonly Stay[];
   readonly missed: readonly MissedStays[];
 }
 
-/** Room's owner → `direct` of the Shield: what stands there, or need not. */
+/** Room's owner → `direct` of the Shield: what is in the journal, or need not be. */
 export interface StaysWritten {
   readonly kind: "stays_written";
   readonly stays: readonly Tag[];

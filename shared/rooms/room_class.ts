@@ -185,7 +185,7 @@ export const reducerClass = besideClass(({ history_size, history_ttl_seconds }) 
   history_ttl_seconds: Math.max(history_ttl_seconds, REDUCER_TTL_MIN_SECONDS),
 }));
 
-/** What holds for the room in which changes of the values of a room of this class are told. */
+/** What holds for the room in which changes of the values of a room of this class are reported. */
 export const valuesClass = besideClass(({ history_size, history_ttl_seconds }) => ({
   history_size,
   history_ttl_seconds,

@@ -11,7 +11,7 @@ export function unsupported({ tf, type = 0 }: Asked<"subscribe">): string | unde
   return type === 0 ? undefined : "only streams are available: no maps, no shared polls";
 }
 
-/** A member, as clients are told of it. */
+/** A member, as clients receive it. */
 export function infoOf({ user_id, connection_id, meta }: Member): ClientInfo {
   const conn_info = meta === undefined || meta === null
     ? {}
@@ -33,7 +33,7 @@ interface Member {
   readonly meta?: unknown;
 }
 
-/** What is read of results and of what the bus tells of members. */
+/** What is read of results and of what the bus reports of members. */
 export interface Result {
   readonly members?: readonly Member[];
   readonly next?: string;

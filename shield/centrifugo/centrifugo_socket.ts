@@ -116,7 +116,7 @@ export class CentrifugoSocket implements ClientSocket {
     return this.#inner.unfinished_bytes;
   }
 
-  /** The handlers of the client's WebSocket; `onClosed` is told of its end. */
+  /** The handlers of the client's WebSocket; `onClosed` is called at its end. */
   handlers(onClosed: () => void): SocketEvents {
     return {
       opened() {},
@@ -288,7 +288,7 @@ export class CentrifugoSocket implements ClientSocket {
     return room_id;
   }
 
-  /** Sends a frame to the bus, whose members stand there as JSON text; `then` takes what answers it. */
+  /** Sends a frame to the bus, whose members are JSON text; `then` takes what answers it. */
   #ask(frame: Record<string, unknown>, then: Answered, data?: Data): void {
     const id = ++this.#requests;
     this.#asked.set(id, then);
@@ -298,7 +298,7 @@ export class CentrifugoSocket implements ClientSocket {
     this.#events?.message(`${text.slice(0, -1)},"data":${data.json}${typed}}`);
   }
 
-  /** The same, for a command of a client that is told a refusal here. */
+  /** The same, for a command of a client, which receives a refusal here. */
   #askFor(id: number, frame: Record<string, unknown>, then: Answered, data?: Data): void {
     this.#ask(frame, (answer) => {
       if (answer.code === 0) then(answer);
@@ -535,7 +535,7 @@ export class CentrifugoSocket implements ClientSocket {
     this.#timer ??= setTimeout(() => this.close(1012, "restart"), wait_ms);
   }
 
-  /** A refusal that answers no request: a room was taken away, or the connection is about to end. */
+  /** A refusal that answers no request: the client lost a room, or the connection is about to end. */
   #onRefused({ room, action, reason }: Answer): void {
     if (room === undefined || action !== "subscribe") return;
     this.#leave(room, UNSUBSCRIBE.server, reason ?? "");

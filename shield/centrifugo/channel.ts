@@ -1,5 +1,5 @@
 /**
- * Channels of Centrifugo as rooms of the bus. Pure. A channel's name stands in its room's id as it is, but for what is
+ * Channels of Centrifugo as rooms of the bus. Pure. A channel's name is in its room's id as it is, but for what is
  * none of `A-Za-z0-9_:-`: each byte of that in UTF-8 is `=` and its two hex digits, so that no two channels have one
  * room, and no channel has a room that the bus keeps for itself, which have a `~`.
  */

@@ -94,7 +94,7 @@ export const TOO_BIG = 1009;
 /** Codes of unsubscribes: from 2500 on a client subscribes again. */
 export const UNSUBSCRIBE = { server: 2000, insufficient_state: 2500 } as const;
 
-/** Close codes of the bus by what stands in the close's reason, then by the code. */
+/** Close codes of the bus by the close's reason, then by the code. */
 const DISCONNECT_OF: Readonly<Record<string, number>> = {
   "token-expired": DISCONNECT.expired,
   disconnected: DISCONNECT.forced,

@@ -1,5 +1,5 @@
 /**
- * The two forms of Centrifugo's protocol: lines of JSON, in which data stands in place as it was written, and messages
+ * The two forms of Centrifugo's protocol: lines of JSON, in which data is in place as it was written, and messages
  * of Protobuf, each after its length. Pure: both go by the tables of `messages.ts`. Reading throws `DecodeError`.
  */
 import { DecodeError, encodeUtf8, jsonMembers, WireReader, WireWriter } from "@arqon/proto";

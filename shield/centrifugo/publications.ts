@@ -8,7 +8,7 @@ import type { Publication, Reply } from "./messages.ts";
 
 /** The type of events that Centrifugo's clients publish: their protocol has none. */
 export const EVENT_TYPE = "publication";
-/** Types of what the bus itself tells of a room. */
+/** Types of what the bus itself reports of a room. */
 const OF_THE_BUS = /^(?:PRESENCE|ROOM)_/;
 const MEMBERS_MAX = 32;
 /** No page of a history is longer. */
@@ -16,7 +16,7 @@ const PAGE_MAX = 10_000;
 
 const tooMany = () => new DecodeError("malformed-frame", "more of it than a Shield sends");
 
-/** What stands in a member of JSON, as text; undefined: there is no such member. */
+/** The value of a member of JSON, as text; undefined: there is no such member. */
 export function memberTexts(text: string, start = 0): (name: string) => string | undefined {
   const members = jsonMembers(text, start, MEMBERS_MAX, tooMany);
   return (name) => {
@@ -40,7 +40,7 @@ export interface RoomMessage {
   /** "": it is the bus's own. */
   readonly sender: string;
   readonly signal: Signal | undefined;
-  /** Undefined: it is none, but a signal or what the bus tells of the room. */
+  /** Undefined: it is none, but a signal or what the bus reports of the room. */
   readonly publication: Publication | undefined;
   /** Its data as JSON text. */
   readonly json: string | undefined;
@@ -95,7 +95,7 @@ export class RoomMessages {
     return this.#message = readRoomMessage(frame);
   }
 
-  /** What a form makes of `reply`, which is the same for every client that hears this message. */
+  /** What a form makes of `reply`, which is the same for every client that receives this message. */
   written(form: Form, message: RoomMessage, reply: () => Reply): string | Uint8Array<ArrayBuffer> {
     if (message !== this.#message) return form.encode(reply());
     let written = this.#written.get(form);

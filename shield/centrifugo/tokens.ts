@@ -1,6 +1,6 @@
 /**
  * Tokens that were made for Centrifugo. What a token grants is its claim `grants`, verified like every token; here
- * only what would be lost without a word is refused.
+ * only what would be lost silently is refused.
  */
 import { decodeJwt } from "@panva/jose";
 import { ArqonError } from "@arqon/proto";

@@ -29,7 +29,7 @@ export interface AttendanceRequest {
   readonly log?: LogPlace;
 }
 
-/** The presence of a connection in a room, which stands in its `attendances` until it ends. */
+/** The presence of a connection in a room, which is in its `attendances` until it ends. */
 export interface Attendance {
   /** Takes a SUB with presence, which is answered later in any case. */
   ask(request: AttendanceRequest): void;

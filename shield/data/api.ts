@@ -139,7 +139,7 @@ async function erase(
   }
   await spine.scrub?.();
   const { tenant } = whose;
-  // Who it was stands in the audit log alone.
+  // Who it was is in the audit log alone.
   const erased = done.reduce((sum, one) => sum + one.erased, 0);
   log.info("an operator erased what is kept", { tenant_id: tenant, by, erased });
   const shown = done.filter(({ erased, failed }) => erased > 0 || failed !== undefined);

@@ -1,5 +1,5 @@
 /**
- * Messages of durable rooms, and what stands beside rooms in the same log: who came and went, messages that grew, values.
+ * Messages of durable rooms, and what is beside rooms in the same log: who came and went, messages that grew, values.
  * A user's are those that the user sent and, in rooms of the bus's own, those that name the user.
  */
 import { Buffer } from "node:buffer";

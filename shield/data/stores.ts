@@ -1,6 +1,6 @@
 /**
  * What a bus keeps of tenants and users, as one list: what each store has of somebody, and how that is removed. Whatever
- * is kept somewhere else stands in `KEPT`, with the reason.
+ * is kept somewhere else is in `KEPT`, with the reason.
  */
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { TenantLogs } from "../durable/log/logs.ts";

@@ -54,7 +54,7 @@ export interface Deltas {
   of(room: DeltaRoom, outgoing: Outgoing): {
     /**
      * The frame for a receiver, which holds its data from then on; undefined: it gets the message as everybody
-     * does, and holds what it held. `may_drop`: what waits for the receiver may yet be left out.
+     * does, and holds what it held. `may_drop`: the receiver's backlog may yet be left out.
      */
     frameFor(receiver: DeltaReceiver, may_drop: boolean): Sized | undefined;
   } | undefined;

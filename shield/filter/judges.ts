@@ -46,7 +46,7 @@ interface Kept {
   row: LeftOutRun | undefined;
 }
 
-/** What the filters of rooms that somebody hears keep. */
+/** What the filters of rooms with subscribers keep. */
 const kept_in = new WeakMap<Channel, WeakMap<Filter, Kept>>();
 
 function keptIn(channel: Channel): WeakMap<Filter, Kept> {

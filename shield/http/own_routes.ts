@@ -2,7 +2,7 @@
  * The routes of the client listener that are no command with a path of their own, and what each says
  * of itself. Who answers them is `start.ts`; those of commands are `commands.ts`.
  */
-import { ID, inQuery, list, object, ref, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
+import { ID, list, object, ref, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
 import { ackOf, BATCH, COMMAND, MESSAGE } from "./openapi_answers.ts";
 import type { DescribedRoute } from "./route.ts";
 

@@ -72,7 +72,7 @@ export class Attendance implements AskedAttendance {
   #presence_request: PresenceRequest | undefined;
   #phase: "new" | "syncing" | "synced" | "ended" = "new";
   #is_member = false;
-  /** True when the client has been told the list and hears of changes. */
+  /** True when the client has received the list and receives changes. */
   #is_following = false;
   /** Pages of a list and later changes that wait until the client has read what is before them. */
   #later: Later[] = [];

@@ -50,7 +50,7 @@ export interface PresenceService {
   readonly presence: ShieldPresence;
   readonly stats: PresenceStats;
   readonly moving: Moving;
-  /** What a Brain hears and answers to nobody. */
+  /** What a Brain receives and answers to nobody. */
   readonly hello: Uint8Array;
   /** Lets connections be members of rooms. */
   attending(context: Omit<AttendanceContext, "presence" | "frames">): Attend;

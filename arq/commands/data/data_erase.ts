@@ -1,4 +1,4 @@
-/** `arq user erase`, `arq tenant delete` and `arq room erase`: what stands where, and then its end. */
+/** `arq user erase`, `arq tenant delete` and `arq room erase`: lists what is stored where, then removes it. */
 import { z } from "zod";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";

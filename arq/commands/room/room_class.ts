@@ -14,7 +14,7 @@ interface ClassChangeFlags {
   readonly allowUnreachable?: boolean;
 }
 
-/** Throws `CommandError` when messages are stored that nobody could read any more with these classes. */
+/** Throws `CommandError` when messages are stored that nobody could read any longer with these classes. */
 export async function requireReachable(
   io: Io,
   admin: Admin,

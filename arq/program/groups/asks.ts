@@ -1,6 +1,6 @@
 /**
  * Plain commands: those that only ask one route of the admin API and print its answer. The route and the names that
- * it is given stand beside the definition of the command; `asks_test.ts` holds them to what the routes take.
+ * it is given are beside the definition of the command; `asks_test.ts` holds them to what the routes take.
  */
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";

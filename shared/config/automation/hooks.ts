@@ -10,7 +10,7 @@ import {
   roomPattern,
 } from "../values/schema_values.ts";
 
-/** What a hook can be told of a tenant, from its room of events. */
+/** What a hook can receive of a tenant, from its room of events. */
 export const TENANT_EVENT_TYPES = [
   "policy.refused",
   "budget.exhausted",

@@ -177,7 +177,7 @@ async function trims(bus: Bus): Promise<void> {
   assert.equal((await mine.status()).messages, 4 + (bus.neighbours ?? 0));
 }
 
-/** Whatever stands where: no page is complete over a hole, and what is around it stays. */
+/** Whatever the offsets: no page is complete over a hole, and what is around it stays. */
 async function erases(bus: Bus): Promise<void> {
   const [mine, theirs] = await openLogs(bus);
   const received = await collect(bus.other, roomSubject("in", bus.name, "a"));

@@ -245,7 +245,7 @@ export interface DurableLog {
   /** Removes all but the newest `keep` messages of a room. */
   trim(room_id: string, keep: number): Promise<void>;
   /**
-   * Erases the messages of a room that have these offsets, wherever they stand in it, and tells how many there
+   * Erases the messages of a room that have these offsets, wherever they are in it, and tells how many there
    * were. What waits for `Spine.scrub`, if there is one, is all that is left of them. Who asks again erases the
    * rest of what a failure has left. Rejects with `not-erasable` where the log cannot remove single messages.
    */

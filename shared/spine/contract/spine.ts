@@ -178,8 +178,8 @@ export interface Spine {
   readonly backup?: () => SpineBackup;
 
   /**
-   * Writes the engine's files anew without what was removed from them. The process stands still meanwhile. Rejects
-   * with `too-many-pending` while there is a backup. Absent: a server has the files, and removes bytes as it is told.
+   * Writes the engine's files anew without what was removed from them. The process does nothing else meanwhile. Rejects
+   * with `too-many-pending` while there is a backup. Absent: a server has the files, and removes bytes by its own settings.
    */
   readonly scrub?: () => Promise<void>;
 

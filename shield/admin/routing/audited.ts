@@ -1,4 +1,4 @@
-/** What is told of requests to the admin API: who asked for what, and how it ended. The audit log writes it. */
+/** What is recorded of requests to the admin API: who asked for what, and how it ended. The audit log writes it. */
 
 /** Parts of a request's body. */
 type About = Readonly<Record<string, string | number | boolean>>;

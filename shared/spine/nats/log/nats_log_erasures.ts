@@ -1,6 +1,6 @@
 /**
  * Single messages that are removed from a stream, and the mark that says so. Nothing in the stream shows such a hole, so
- * who erases notes it first, in `LOGS_BUCKET`, and who reads asks after the read. Whoever hears the request
+ * who erases notes it first, in `LOGS_BUCKET`, and who reads asks after the read. Whoever receives the request
  * of somebody else (`nats stream rmm`) notes that hole for all rooms of the stream.
  */
 import { ArqonError } from "@arqon/proto";

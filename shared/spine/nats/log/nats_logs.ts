@@ -224,7 +224,7 @@ export class NatsLogs {
     this.#link.onReconnect(() => void this.#back());
   }
 
-  /** Somebody else's hole in a stream is noted by all who hear of it. */
+  /** Somebody else's hole in a stream is noted by every process that notices it. */
   #hearDeletes(): void {
     const { connection, log } = this.#link;
     const unheard = (error: unknown) => {
