@@ -20,6 +20,7 @@ export interface ExportFlags extends ConnectionFlags {
   readonly room?: string;
   /** The new file; `-` is stdout. */
   readonly out: string;
+  readonly json?: boolean;
 }
 
 /** What other people may not read. */
@@ -63,8 +64,12 @@ async function write(io: Io, flags: ExportFlags, whose: Whose): Promise<number> 
     const end = /\{"end":true,"lines":(\d+)\}\n$/.exec(tail);
     if (end === null) throw new CommandError("the export ended before its end: ask again");
     await writer?.finish();
-    const lines = plural(Number(end[1]), "line");
-    await print(io.stderr, `${lines} written to ${printable(flags.out)}\n`);
+    const lines = Number(end[1]);
+    const out = printable(flags.out);
+    const text = flags.json === true
+      ? JSON.stringify({ lines, out })
+      : `${plural(lines, "line")} written to ${out}`;
+    await print(flags.json === true && !is_stdout ? io.stdout : io.stderr, `${text}\n`);
     return EXIT.ok;
   } catch (error) {
     writer?.abandon();

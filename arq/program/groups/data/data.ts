@@ -11,7 +11,8 @@ const withTenant = (command: Command): Command =>
   withConnection(command).option("--tenant <id>", "the tenant", id("tenant"), "default");
 
 const withFile = (command: Command): Command =>
-  command.requiredOption("--out <file>", "the new file, of one JSON object a line; - is stdout");
+  command.requiredOption("--out <file>", "the new file, of one JSON object a line; - is stdout")
+    .option("--json", "say how many lines were written as JSON");
 
 function addUser(program: Command, run: Run): void {
   const user = program.command("user").description("what the bus keeps of a user: export, erase");
