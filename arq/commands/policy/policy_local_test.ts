@@ -324,7 +324,8 @@ Deno.test("help names the options, and the compiler is not loaded for it", async
   ];
   for (const light of lights) {
     const url = new URL(`../../../shared/${light}`, import.meta.url).href;
-    assert.deepEqual(known.get(url)?.dependencies ?? [], []);
+    const values = known.get(url)?.dependencies?.filter(({ code }) => code !== undefined);
+    assert.deepEqual(values ?? [], []);
     loaded.delete(url);
   }
   const wrong = [...loaded].filter((one) =>
