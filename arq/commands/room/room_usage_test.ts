@@ -80,6 +80,7 @@ Deno.test("help of every room command goes to stdout and exits with 0", async ()
     "fork",
     "trim",
     "repair",
+    "erase",
     "deploy",
     "rollback",
     "programs",
