@@ -151,5 +151,6 @@ export function changeText(answer: Members, done: string, took_ms: number): stri
   const state = trouble === "" ? "in force" : "stored";
   const node = membersOf(here)["enforced_version"] === undefined ? "" : " on this node";
   const where = trouble === "" ? node : "";
-  return `${done}: version ${version} of tenant ${tenant} is ${state}${where} (${Math.round(took_ms)} ms)\n`;
+  const took = `${Math.round(took_ms)} ms`;
+  return `${done}: version ${version} of tenant ${tenant} is ${state}${where} (${took})\n`;
 }
