@@ -125,6 +125,7 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "Limits", file: "docs/limits.md" },
       { text: "Storage and full disks", file: "docs/storage.md" },
       { text: "Backup and restore", file: "docs/backup.md" },
+      { text: "Export and erase data", file: "docs/data.md" },
       { text: "Monitor", file: "docs/monitoring.md" },
       { text: "Web console", file: "docs/console.md" },
       { text: "Performance", file: "docs/performance.md" },

@@ -26,8 +26,8 @@ class Signal:
 
     `GAP` says that messages of this room were lost right here; `reason` says why: `reconnect`,
     `lost`, `slow-consumer`, `changes-lost` (only changes of the room's state), `epoch-changed`,
-    `history-trimmed`, `erased`, `too-many`, `offset-ahead`, `unreadable` (`Message.error`), or `N messages
-    dropped here` by the subscription's own buffer.
+    `history-trimmed`, `erased`, `too-many`, `offset-ahead`, `unreadable` (`Message.error`), or
+    `N messages dropped here` by the subscription's own buffer.
     """
 
     kind: SignalKind
