@@ -3,8 +3,8 @@ import { z } from "zod";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
-import { canAsk, confirmed } from "../../terminal/confirm.ts";
-import { EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { sure } from "../../terminal/confirm.ts";
+import { EXIT, printable } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { queryOf } from "./data_export.ts";
@@ -69,8 +69,7 @@ async function erase(io: Io, flags: EraseFlags, whose: Whose): Promise<number> {
     await print(flags.dryRun === true ? io.stdout : io.stderr, `${found}\n`);
     if (flags.dryRun === true) return EXIT.ok;
     const question = printable(`${nameOf(whose)}: all of it is lost for good. Erase it?`);
-    if (!canAsk()) throw usageError(`${question} Nobody is here to ask`, "say yes with --yes");
-    if (!await confirmed(io, question)) return EXIT.failure;
+    if (!await sure(io, question)) return EXIT.failure;
   }
   return await erased(io, admin, flags, whose);
 }

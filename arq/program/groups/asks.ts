@@ -162,11 +162,9 @@ export function from<M>(load: () => Promise<M>, name: string & keyof M) {
 }
 
 /** A sentence as a line that no character of an answer can spoil. */
-export const sentence = (say: (answer: Answer, given: Given) => string): Told<string> =>
-(
-  answer,
-  given,
-) => `${printable(say(answer, given))}\n`;
+export function sentence(say: (answer: Answer, given: Given) => string): Told<string> {
+  return (answer, given) => `${printable(say(answer, given))}\n`;
+}
 
 /** Makes the operand `name` a full subject, and `tenant` the one that it is of. */
 export const bySubject = (name: string) => async (given: Given): Promise<Given> => {

@@ -1,14 +1,13 @@
 /** The command line of `arq user` and `arq tenant`; what they do is in `commands/data/`. */
 import type { Command } from "commander";
-import { calls, examples, id, room, withConnection } from "../options.ts";
+import { calls, examples, id, room, withConnection, withTenant } from "../options.ts";
 import type { Run } from "../options.ts";
 import { ERASED, withErasing } from "../room_history.ts";
 
 const erase = () => import("../../../commands/data/data_erase.ts");
 const exported = () => import("../../../commands/data/data_export.ts");
 
-const withTenant = (command: Command): Command =>
-  withConnection(command).option("--tenant <id>", "the tenant", id("tenant"), "default");
+const ofTenant = (command: Command): Command => withTenant(withConnection(command), "the tenant");
 
 const withFile = (command: Command): Command =>
   command.requiredOption("--out <file>", "the new file, of one JSON object a line; - is stdout")
@@ -16,13 +15,13 @@ const withFile = (command: Command): Command =>
 
 function addUser(program: Command, run: Run): void {
   const user = program.command("user").description("what the bus keeps of a user: export, erase");
-  withFile(withTenant(user.command("export")))
+  withFile(ofTenant(user.command("export")))
     .description("write what the bus keeps of a user into a file")
     .argument("<user>", "the user's id")
     .option("--room <id>", "of this room alone", room)
     .addHelpText("after", examples("arq user export ann --tenant acme --out ann.ndjson"))
     .action(run(calls(exported, "userExport")));
-  withErasing(withTenant(user.command("erase")))
+  withErasing(ofTenant(user.command("erase")))
     .description("erase what the bus keeps of a user")
     .argument("<user>", "the user's id")
     .option("--room <id>", "of this room alone", room)
