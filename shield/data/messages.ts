@@ -97,7 +97,7 @@ function textOf(room_id: string, { payload, offset }: LogMessage): string {
     return `{${head},"message":${encodeTextMessage({ ...readRouted(payload), offset })}}`;
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
-    return `{${head},"base64":${JSON.stringify(Buffer.from(payload).toString("base64"))}}`;
+    return `{${head},"base64":${JSON.stringify(payload.toBase64())}}`;
   }
 }
 

@@ -1,5 +1,4 @@
 /** Snapshots of rooms with reducers, in the store of objects: they go with their room, before its record does. */
-import { Buffer } from "node:buffer";
 import type { ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
 import { entryOfObject } from "../../shared/records/reducer_points.ts";
 import { REDUCER_OBJECTS, REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
@@ -36,7 +35,7 @@ export function snapshotStore(spine: Pick<Spine, "keyValue" | "objects">): DataS
     async *lines(whose) {
       const objects = await open();
       for (const { name } of await namesOf(spine, objects, whose)) {
-        const base64 = Buffer.from(await objects.get(name) ?? []).toString("base64");
+        const base64 = (await objects.get(name) ?? new Uint8Array()).toBase64();
         yield JSON.stringify({ store: "snapshots of reducers", name, base64 });
       }
     },

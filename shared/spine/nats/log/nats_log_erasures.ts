@@ -5,7 +5,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { changeDocument } from "../../contract/compare_and_set.ts";
-import type { KeyValue, KvKey } from "../../contract/spine.ts";
+import type { KeyValue, KvEntry, KvKey } from "../../contract/spine.ts";
 import { Refusal } from "./nats_log_api.ts";
 import { fromDirect } from "./nats_log_message.ts";
 import type { NameTools } from "./nats_log_names.ts";
@@ -28,8 +28,7 @@ const roomKey = (tenant_id: string, room_id: string): KvKey => ["erased", tenant
 const streamKey = (stream: string): KvKey => ["erased-in", stream];
 
 /** Up to which offset, if the mark is about this stream; 0: nothing. */
-async function markOf(bucket: KeyValue, key: KvKey, stream: string): Promise<number> {
-  const entry = await bucket.get(key);
+function markOf(entry: KvEntry | undefined, stream: string): number {
   if (entry === undefined) return 0;
   const mark = JSON.parse(decoder.decode(entry.value));
   return mark.stream === stream ? Number(mark.offset) : 0;
@@ -38,8 +37,8 @@ async function markOf(bucket: KeyValue, key: KvKey, stream: string): Promise<num
 async function raise(bucket: KeyValue, key: KvKey, stream: string, offset: number): Promise<void> {
   const value = encoder.encode(JSON.stringify({ stream, offset }));
   await changeDocument(async (mayLose) => {
-    if (await markOf(bucket, key, stream) >= offset) return;
     const entry = await bucket.get(key);
+    if (markOf(entry, stream) >= offset) return;
     await mayLose(bucket.update(key, value, entry?.revision ?? 0));
   });
 }
@@ -52,9 +51,9 @@ export async function erasedThrough(
   room_id: string,
 ): Promise<number> {
   const bucket = await names.bucket();
-  const marks = [roomKey(tenant_id, room_id), streamKey(stream)]
-    .map((key) => markOf(bucket, key, stream));
-  return Math.max(...await Promise.all(marks));
+  const keys = [roomKey(tenant_id, room_id), streamKey(stream)];
+  const entries = await Promise.all(keys.map((key) => bucket.get(key)));
+  return Math.max(...entries.map((entry) => markOf(entry, stream)));
 }
 
 /** Notes the hole that somebody's request makes. */
