@@ -12,6 +12,7 @@ import type { MembershipEntry } from "../../shared/membership/entry.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { Entry, Tag, WrittenEntry } from "../../shared/presence/types.ts";
 import { classesHash } from "../../shared/rooms/classes_hash.ts";
+import { MEMBERS_BUCKET } from "../../shared/records/member.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
 import type { ClusterView, MemberChange, StaysView, ToldStays } from "../cluster_view.ts";
@@ -24,9 +25,6 @@ import type { MembershipMetrics } from "./metrics.ts";
 import type { Stay } from "../../shared/presence/messages.ts";
 import { RoomRecorder } from "./room_recorder.ts";
 import type { ShieldMissed } from "./room_recorder.ts";
-
-/** The bucket. Keys: `[tenant_id, room_id]`, of rooms that have members; values are empty. */
-const MEMBERS_BUCKET = "ARQON_MEMBERS";
 
 /** How often every room is compared, in case something was missed, in ms. */
 const SURVEY_MS = 60_000;

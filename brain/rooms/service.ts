@@ -3,6 +3,7 @@
  * cluster is seen through a `ClusterView`.
  */
 import { BANS_BUCKET } from "../../shared/records/bans.ts";
+import { ROOMS_BUCKET } from "../../shared/records/room_update.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type {
@@ -90,7 +91,6 @@ export interface RoomService {
 
 /** The queue group of all Brains: each command comes to one of them first. */
 const QUEUE = "brain";
-const ROOMS_BUCKET = "ARQON_ROOMS";
 
 /** What changes while rooms are served. */
 interface Standing {

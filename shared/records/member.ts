@@ -4,6 +4,9 @@
  */
 import type { LeaveReason } from "./leave_reason.ts";
 
+/** The bucket of rooms that have members. Keys: `[tenant_id, room_id]`; values are empty. */
+export const MEMBERS_BUCKET = "ARQON_MEMBERS";
+
 /**
  * One life of one Shield process. Only it makes birth marks of its own; of two lives of one node the
  * higher incarnation is the younger.

@@ -1,7 +1,10 @@
 /**
- * What Brains and Shields agree on about ROOM_UPDATE: the id of each, and the mark of one that is
+ * Where rooms' documents are kept, and what Brains and Shields agree on about ROOM_UPDATE: the id of each, and the mark of one that is
  * repeated. Its content is in `brain/rooms/store/room_event.ts`.
  */
+
+/** The bucket of the rooms' documents. Keys: `[tenant_id, room_id]`. */
+export const ROOMS_BUCKET = "ARQON_ROOMS";
 
 /** The type of the event. */
 export const ROOM_UPDATE = "ROOM_UPDATE";

@@ -21,7 +21,7 @@ import type { LeaveWhy } from "./subscription_marks.ts";
 
 /** Rooms that policies have refused which are remembered; of others they are asked again. */
 const REFUSED_MAX = 4_096;
-/** Rooms that a connection may have been put out of before it subscribes to no pattern any longer. */
+/** Rooms that a connection may be put out of; with one more its patterns end. */
 const PUT_OUT_MAX = 1_024;
 
 /** A room that is heard by a pattern. */

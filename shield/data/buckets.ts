@@ -3,11 +3,16 @@ import { Buffer } from "node:buffer";
 import type { KeyValue, KvEntry, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
 import { BANS_BUCKET } from "../../shared/records/bans.ts";
 import { HOOKS_BUCKET } from "../../shared/records/hook_document.ts";
+import { MEMBERS_BUCKET } from "../../shared/records/member.ts";
 import { DEPLOYMENTS_BUCKET } from "../../shared/records/reducer_deployment.ts";
 import { REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
 import { REVOCATIONS_BUCKET } from "../../shared/records/revocations.ts";
+import { ROOMS_BUCKET } from "../../shared/records/room_update.ts";
 import { TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
 import { ROLLOUTS_BUCKET } from "../../shared/rollout/rollout.ts";
+import { GROWING_BUCKET } from "../growing/records.ts";
+import { SCHEDULES_BUCKET } from "../schedules/schedule.ts";
+import { STREAMS_BUCKET } from "../streams/records.ts";
 import type { DataStore, Stock, Whose } from "./stores.ts";
 
 interface Kept {
@@ -24,10 +29,10 @@ const application = () =>
 const set_by_admins = () => "an admin has set it, and it names the user";
 
 const BUCKETS: readonly Kept[] = [
-  { name: "rooms", bucket: "ARQON_ROOMS", room_at: 1, ofUser: application },
-  { name: "members", bucket: "ARQON_MEMBERS", room_at: 1, ofUser: () => true },
-  { name: "growing", bucket: "ARQON_GROWING", room_at: 1, ofUser: () => true },
-  { name: "streams", bucket: "ARQON_STREAMS", room_at: 1, ofUser: application },
+  { name: "rooms", bucket: ROOMS_BUCKET, room_at: 1, ofUser: application },
+  { name: "members", bucket: MEMBERS_BUCKET, room_at: 1, ofUser: () => true },
+  { name: "growing", bucket: GROWING_BUCKET, room_at: 1, ofUser: () => true },
+  { name: "streams", bucket: STREAMS_BUCKET, room_at: 1, ofUser: application },
   { name: "reducers", bucket: REDUCERS_BUCKET, room_at: 1, ofUser: application },
   { name: "reducer programs", bucket: DEPLOYMENTS_BUCKET, ofUser: set_by_admins },
   {
@@ -35,7 +40,7 @@ const BUCKETS: readonly Kept[] = [
     bucket: HOOKS_BUCKET,
     ofUser: (key) => key[2] === "dead" ? true : "a hook's settings",
   },
-  { name: "schedules", bucket: "ARQON_SCHEDULES", ofUser: set_by_admins },
+  { name: "schedules", bucket: SCHEDULES_BUCKET, ofUser: set_by_admins },
   { name: "bans", bucket: BANS_BUCKET, room_at: 1, ofUser: () => "it keeps the user out" },
   { name: "revocations", bucket: REVOCATIONS_BUCKET, ofUser: () => "it keeps the user out" },
   { name: "rollouts", bucket: ROLLOUTS_BUCKET, ofUser: set_by_admins },

@@ -11,7 +11,7 @@ import type { GrowingRecord } from "./record.ts";
  * The bucket of all tenants. Keys: `[tenant_id, room_id, id]`; of a part of a long text the time when its message began
  * and the number of the part behind it.
  */
-const GROWING_BUCKET = "ARQON_GROWING";
+export const GROWING_BUCKET = "ARQON_GROWING";
 
 /** Which message. */
 export interface GrowingKey {

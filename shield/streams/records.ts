@@ -8,7 +8,7 @@ import { decodeRecord, encodeRecord } from "./record.ts";
 import type { StreamRecord } from "./record.ts";
 
 /** The bucket of all tenants' streams. */
-const STREAMS_BUCKET = "ARQON_STREAMS";
+export const STREAMS_BUCKET = "ARQON_STREAMS";
 
 /** Which stream: the room of a tenant. */
 export interface StreamKey {

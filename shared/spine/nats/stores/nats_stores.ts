@@ -4,6 +4,7 @@
  */
 import { BANS_BUCKET } from "../../../records/bans.ts";
 import { REDUCER_OBJECTS } from "../../../records/reducer_record.ts";
+import { ROOMS_BUCKET } from "../../../records/room_update.ts";
 import type { BlockRetention, BlockStore, BlockStoreName } from "../../contract/block_store.ts";
 import type { Ledger, LedgerRetention } from "../../contract/ledger.ts";
 import { Bucket } from "./nats_bucket.ts";
@@ -27,7 +28,7 @@ import type {
 } from "../../contract/spine.ts";
 
 /** What Brains write, and what must have its room before tenants' logs take it. */
-const CLAIMED = ["ARQON_ROOMS", BANS_BUCKET];
+const CLAIMED = [ROOMS_BUCKET, BANS_BUCKET];
 
 /** What the stores need of their engine. */
 export interface NatsStoresOptions {
