@@ -11,6 +11,7 @@ import { TextLineStream } from "../bench/measure/text_lines.ts";
 import { until } from "../shared/testing/until.ts";
 import { openWorld, startBridge } from "./bridge/world.ts";
 import type { World } from "./bridge/world.ts";
+import { pythonWithSdk } from "./harness/python.ts";
 import { tokenOf } from "./harness/serve_bus.ts";
 
 const ROOM = "orders-0";
@@ -18,20 +19,6 @@ const PAGES = 6;
 const WRITERS = 3;
 const ORDERS = 150;
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
-const VENV = `${ROOT}.arqon/bridge_python`;
-
-async function must(program: string, ...args: string[]): Promise<void> {
-  const { success, stderr } = await new Deno.Command(program, { args, cwd: ROOT }).output();
-  assert.ok(success, `${program} ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
-}
-
-/** What the SDK needs, with which it runs as it stands in the checkout. */
-async function pythonWithSdk(): Promise<string> {
-  await must("python3", "-m", "venv", VENV);
-  const packages = ["protobuf>=6.31.1,<8", "websockets>=15,<18"];
-  await must(`${VENV}/bin/pip`, "install", "--quiet", ...packages);
-  return `${VENV}/bin/python`;
-}
 
 /** One transaction: some stay open for a while, so that a page sees those that began later, and not them. */
 const order = (w: number, n: number) =>

@@ -9,6 +9,7 @@ import { LazyJournaledRooms } from "../membership/journaled_rooms.ts";
 import type { Birth, LifeEvents } from "../rooms/lives/announced_rooms.ts";
 import type { HookServiceOptions } from "./service.ts";
 import { storeTenantEvent } from "./store_event.ts";
+import { unlessNewer } from "../../shared/records/stored.ts";
 
 /** What it needs of the Brain. */
 export type HookLifeEventsOptions = Pick<
@@ -43,7 +44,10 @@ export class HookLifeEvents implements LifeEvents {
     const bucket = await options.spine.keyValue(HOOKS_BUCKET);
     const watch = events.#watch = bucket.watch([], (change) => {
       const { key } = change.type === "put" ? change.entry : change;
-      const document = change.type === "put" ? readHookDocument(change.entry.value) : undefined;
+      const document = change.type === "put"
+        ? unlessNewer(() => readHookDocument(change.entry.value))
+        : undefined;
+      if (document === "newer") return;
       const [tenant_id = ""] = key;
       if (hasLives(document?.spec?.events ?? [])) events.#own.set(key.join("/"), tenant_id);
       else if (!events.#own.delete(key.join("/"))) return;

@@ -28,6 +28,7 @@ import { HookRunner } from "./hook_runner.ts";
 import { storeTenantEvent } from "./store_event.ts";
 import { createHookMetrics } from "./metrics.ts";
 import type { HookMetrics } from "./metrics.ts";
+import { unlessNewer } from "../../shared/records/stored.ts";
 
 /** What hooks need of their Brain. */
 export interface HookServiceOptions {
@@ -135,9 +136,15 @@ class Hooks implements HookService {
 
   #hear(change: KvChange): void {
     const { key } = change.type === "put" ? change.entry : change;
-    const document = change.type === "put" ? readHookDocument(change.entry.value) : undefined;
+    const document = change.type === "put"
+      ? unlessNewer(() => readHookDocument(change.entry.value))
+      : undefined;
     if (document === undefined) this.#documents.delete(key.join("/"));
-    else this.#documents.set(key.join("/"), document);
+    // A newer Brain calls for it.
+    else {this.#documents.set(
+        key.join("/"),
+        document === "newer" ? { ...NEW_HOOK, paused: true } : document,
+      );}
     if (this.#is_ready) this.#look(key.join("/"));
   }
 

@@ -29,6 +29,7 @@ import { createDeployMetric } from "./metrics.ts";
 import type { Wanted } from "./room/switching.ts";
 import type { ReducerHost } from "./thread/host.ts";
 import { compileUnits } from "./thread/thread_price.ts";
+import { unlessNewer } from "../../shared/records/stored.ts";
 
 /** A module that could not be loaded is tried again after so long, in ms; each time twice as long. */
 const RETRY_MS = 1_000;
@@ -213,7 +214,8 @@ export class ClassPrograms {
     const [tenant_id = "", pattern = ""] = key;
     const before = this.#followed.get(keyOf(tenant_id, pattern));
     if (before !== undefined && before.revision >= revision) return;
-    const deployment = decodeDeployment(value);
+    const deployment = unlessNewer(() => decodeDeployment(value));
+    if (deployment === "newer") return;
     if (deployment === undefined) {
       this.#options.log.error("what is deployed cannot be read", { tenant_id, class: pattern });
       return;

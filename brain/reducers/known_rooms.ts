@@ -8,6 +8,7 @@ import { REMOVAL_KEY } from "../../shared/records/reducer_removal.ts";
 import type { KvChange } from "../../shared/spine/contract/spine.ts";
 import type { Place } from "./no_reducers.ts";
 import { type KnownRoom, knownRoom } from "./room/forking.ts";
+import { unlessNewer } from "../../shared/records/stored.ts";
 
 /** A name of a room of all tenants. */
 export const keyOf = ({ tenant_id, room_id }: Place): string => `${tenant_id}/${room_id}`;
@@ -22,8 +23,11 @@ export class KnownRooms {
     // What is being removed is beside the records of rooms.
     if (tenant_id === REMOVAL_KEY[0]) return;
     const key = keyOf({ tenant_id, room_id });
-    const record = change.type === "put" ? decodeRecord(change.entry.value) : undefined;
-    if (record === undefined) this.#rooms.delete(key);
+    const record = change.type === "put"
+      ? unlessNewer(() => decodeRecord(change.entry.value))
+      : undefined;
+    // A newer Brain looks after it.
+    if (record === undefined || record === "newer") this.#rooms.delete(key);
     else this.#rooms.set(key, knownRoom(tenant_id, room_id, record));
   }
 

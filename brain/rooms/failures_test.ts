@@ -162,3 +162,24 @@ Deno.test("a lock that is due while every room in memory is at work ends a littl
     await until("the lock has ended", () => heard.some(ended));
   });
 });
+
+Deno.test("a room that a newer Brain wrote is refused for a moment, and stays as it is", async () => {
+  await withTestBed(async ({ spine, bucket, start }) => {
+    await start("b1");
+    const newer = new TextEncoder().encode('{"format":4,"all":"else"}\nlines\n');
+    await bucket.put(["acme", "lobby"], newer);
+    for (const command of [{ name: "get" }, set(1)]) {
+      assert.equal(await refused(spine, command), "503 incompatible-version");
+    }
+    assert.deepEqual((await bucket.get(["acme", "lobby"]))?.value, newer);
+  });
+});
+
+Deno.test("stored rooms whose life a newer Brain wrote begin no other life", async () => {
+  await withTestBed(async ({ bucket, start }) => {
+    const newer = new TextEncoder().encode('{"format":2,"id":"x"}');
+    await bucket.put(["life"], newer);
+    await assert.rejects(start("b1"), { reason: "incompatible-version" });
+    assert.deepEqual((await bucket.get(["life"]))?.value, newer);
+  });
+});

@@ -90,6 +90,7 @@ export const ERRORS = {
   "presence-unavailable": {"number":105,"code":503,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"Presence unavailable: {detail}"},
   "at-capacity": {"number":106,"code":503,"outcome":"http","client":"other-node","close":0,"counted":false,"message":"At capacity: {detail}"},
   "schema-unavailable": {"number":107,"code":503,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"Schema unavailable: {detail}"},
+  "incompatible-version": {"number":110,"code":503,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"Incompatible version: {detail}"},
   "log-unavailable": {"number":108,"code":503,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"Log unavailable: {detail}"},
   "admission": {"number":109,"code":503,"outcome":"http","client":"other-node","close":0,"counted":false,"message":"Admission: {detail}"},
   "process-unavailable": {"number":114,"code":503,"outcome":"http","client":"back-off","close":0,"counted":false,"message":"Process unavailable: {detail}"},
@@ -140,7 +141,7 @@ export const REASON_GROUPS: string = `400|invalid-field|invalid-schema|signing-f
 429 1008|too-many-protocol-errors
 500  back-off|internal=Internal error
 503  other-node|spine-unavailable|brain-unavailable|keys-unavailable|audit-unavailable|draining=This node is shutting down|admission|at-capacity
-503  back-off|unreachable|schema-unavailable|presence-unavailable|log-unavailable|process-unavailable|policy-loading=The policies are being loaded{detail}|policy-chain-fuel=The policies of the message cost too much{detail}|policy-fault=Message blocked by policy{detail}|connection-lost`;
+503  back-off|unreachable|schema-unavailable|presence-unavailable|log-unavailable|process-unavailable|policy-loading=The policies are being loaded{detail}|policy-chain-fuel=The policies of the message cost too much{detail}|incompatible-version|policy-fault=Message blocked by policy{detail}|connection-lost`;
 
 /** The closed union of refusal reasons. */
 export type Reason = keyof typeof ERRORS;

@@ -5,6 +5,7 @@
 import { isId } from "@arqon/proto";
 import { z } from "zod";
 import type { KvKey } from "../spine/contract/spine.ts";
+import { requireFormat } from "./stored.ts";
 
 /** The bucket of all tenants' bans. */
 export const BANS_BUCKET = "ARQON_BANS";
@@ -73,7 +74,7 @@ export function encodeBan(ban: Ban): Uint8Array {
 }
 
 /**
- * Reads a stored ban. Throws TypeError that says what is wrong: nothing is guessed at. The caller
+ * Reads a stored ban. Throws TypeError that says what is wrong, or `incompatible-version`: nothing is guessed at. The caller
  * compares whether it is stored under its own key.
  */
 export function decodeBan(bytes: Uint8Array): Ban {
@@ -83,6 +84,7 @@ export function decodeBan(bytes: Uint8Array): Ban {
   } catch (cause) {
     throw new TypeError("not a ban: it is not JSON", { cause });
   }
+  requireFormat(value, "ban");
   const parsed = Stored.safeParse(value);
   if (!parsed.success) throw new TypeError(`not a ban: ${problemText(parsed.error)}`);
   const { format: _format, ...ban } = parsed.data;

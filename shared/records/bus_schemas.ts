@@ -6,6 +6,7 @@ import { z } from "zod";
 import { problemText } from "../problem.ts";
 import type { KvKey } from "../spine/contract/spine.ts";
 import { STAGED_SCHEMAS_MAX, StagedSchema } from "./staged_schema.ts";
+import { isIncompatible, requireFormat } from "./stored.ts";
 
 /** Its key in the bucket `ARQON_TENANTS`. */
 export const BUS_KEY: KvKey = ["$bus"];
@@ -43,9 +44,11 @@ export function decodeBusSchemas(
   bytes: Uint8Array,
 ): { readonly document: BusSchemas } | { readonly problem: string } {
   try {
-    const parsed = Document.safeParse(JSON.parse(new TextDecoder().decode(bytes)));
+    const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
+    requireFormat(value, "schemas of the bus");
+    const parsed = Document.safeParse(value);
     return parsed.success ? { document: parsed.data } : { problem: problemText(parsed.error) };
-  } catch {
-    return { problem: "not JSON" };
+  } catch (error) {
+    return { problem: isIncompatible(error) ? error.message : "not JSON" };
   }
 }

@@ -7,6 +7,7 @@
 import { z } from "zod";
 import { TenantHook } from "../config/automation/hooks.ts";
 import type { KvKey } from "../spine/contract/spine.ts";
+import { readStored } from "./stored.ts";
 
 /** The bucket. */
 export const HOOKS_BUCKET = "ARQON_HOOKS";
@@ -59,24 +60,17 @@ const Dead = z.looseObject({
 /** An event for which the hook is not called any longer. */
 export type DeadLetter = z.output<typeof Dead>;
 
-const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
-function read<T>(schema: z.ZodType<T>, bytes: Uint8Array): T | undefined {
-  try {
-    return schema.parse(JSON.parse(decoder.decode(bytes)));
-  } catch {
-    return undefined;
-  }
-}
-
-/** Undefined: it is none, or of a later version. */
+/** Undefined: it is none. Throws `incompatible-version`, as the two below. */
 export const readHookDocument = (bytes: Uint8Array): HookDocument | undefined =>
-  read(Document, bytes);
+  readStored(bytes, Document, "hook");
 /** Undefined: it is none. */
-export const readPosition = (bytes: Uint8Array): HookPosition | undefined => read(Position, bytes);
+export const readPosition = (bytes: Uint8Array): HookPosition | undefined =>
+  readStored(bytes, Position, "hook's position");
 /** Undefined: it is none. */
-export const readDeadLetter = (bytes: Uint8Array): DeadLetter | undefined => read(Dead, bytes);
+export const readDeadLetter = (bytes: Uint8Array): DeadLetter | undefined =>
+  readStored(bytes, Dead, "dead letter");
 
 /** Any of them as bytes. */
 export function hookBytes(value: HookDocument | HookPosition | DeadLetter): Uint8Array {

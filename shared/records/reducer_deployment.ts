@@ -4,6 +4,7 @@
  * `[[reducers]]`. Pure; Shields write it, Brains follow it.
  */
 import { z } from "zod";
+import { readStored } from "./stored.ts";
 
 /** The bucket of the documents. */
 export const DEPLOYMENTS_BUCKET = "ARQON_REDUCER_DEPLOYS";
@@ -57,14 +58,9 @@ export function notDeployed(
 export const encodeDeployment = (document: ReducerDeployment): Uint8Array =>
   new TextEncoder().encode(JSON.stringify(document));
 
-/** The document of bytes; undefined for bytes that are none. */
-export function decodeDeployment(bytes: Uint8Array): ReducerDeployment | undefined {
-  try {
-    return Document.parse(JSON.parse(new TextDecoder().decode(bytes)));
-  } catch {
-    return undefined;
-  }
-}
+/** The document of bytes; undefined for bytes that are none. Throws `incompatible-version`. */
+export const decodeDeployment = (bytes: Uint8Array): ReducerDeployment | undefined =>
+  readStored(bytes, Document, "deployed reducer");
 
 /** The same with a module that is about to be stored: who removes modules lets the class not count on it first. */
 export const withStored = (before: ReducerDeployment, module: string): ReducerDeployment =>

@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
+import { readStored } from "./stored.ts";
 
 /** A snapshot of a room. */
 export interface RoomPoint {
@@ -81,15 +82,13 @@ export function encodePoints({ stream, points }: RoomPoints): Uint8Array {
 
 /** The points of bytes; undefined for bytes that are none. */
 export function decodePoints(bytes: Uint8Array): RoomPoints | undefined {
-  try {
-    const { stream, points } = Points.parse(JSON.parse(new TextDecoder().decode(bytes)));
-    return {
-      stream,
-      points: points.map(([offset, time_ms, position, size_bytes, chain]) => ({
-        ...{ offset, time_ms, position, size_bytes, chain },
-      })),
-    };
-  } catch {
-    return undefined;
-  }
+  const stored = readStored(bytes, Points, "list of a room's snapshots");
+  if (stored === undefined) return undefined;
+  const { stream, points } = stored;
+  return {
+    stream,
+    points: points.map(([offset, time_ms, position, size_bytes, chain]) => ({
+      ...{ offset, time_ms, position, size_bytes, chain },
+    })),
+  };
 }

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { type RoomPrograms, StoredPrograms } from "./reducer_programs.ts";
+import { readStored } from "./stored.ts";
 
 /** The bucket of the records. */
 export const REDUCERS_BUCKET = "ARQON_REDUCERS";
@@ -119,11 +120,6 @@ export interface RoomRecord {
 export const encodeRecord = (record: RoomRecord): Uint8Array =>
   new TextEncoder().encode(JSON.stringify(record));
 
-/** The record of bytes; undefined for bytes that are none. */
-export function decodeRecord(bytes: Uint8Array): RoomRecord | undefined {
-  try {
-    return Record.parse(JSON.parse(new TextDecoder().decode(bytes)));
-  } catch {
-    return undefined;
-  }
-}
+/** The record of bytes; undefined for bytes that are none. Throws `incompatible-version`. */
+export const decodeRecord = (bytes: Uint8Array): RoomRecord | undefined =>
+  readStored(bytes, Record, "record of a room's reducer");

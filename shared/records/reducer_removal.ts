@@ -4,6 +4,7 @@
  * one notes that first, and reads this. So at least one of the two sees the other. Pure.
  */
 import { z } from "zod";
+import { readStored } from "./stored.ts";
 
 /** Its key, which is no room's: no tenant has that name. */
 export const REMOVAL_KEY = ["*", "modules"] as const;
@@ -28,5 +29,9 @@ export const encodeRemoval = (document: ReducerRemoval): Uint8Array =>
 /** The document of bytes; nothing was removed yet where there are none. Throws for what is no such document. */
 export function decodeRemoval(bytes: Uint8Array | undefined): ReducerRemoval {
   if (bytes === undefined) return { number: 0, modules: [] };
-  return Document.parse(JSON.parse(new TextDecoder().decode(bytes)));
+  const stored = readStored(bytes, Document, "removal of modules");
+  if (stored === undefined) {
+    throw new TypeError("what is stored of modules that are removed is no document");
+  }
+  return stored;
 }

@@ -6,6 +6,7 @@
 import { isId } from "@arqon/proto";
 import { z } from "zod";
 import type { KvKey } from "../spine/contract/spine.ts";
+import { requireFormat } from "./stored.ts";
 
 /** The bucket of all tenants' revocations. */
 export const REVOCATIONS_BUCKET = "ARQON_REVOCATIONS";
@@ -107,7 +108,7 @@ export function encodeRevocation(revocation: Revocation): Uint8Array {
 }
 
 /**
- * Reads a stored revocation. Throws TypeError that says what is wrong: nothing is guessed at. The
+ * Reads a stored revocation. Throws TypeError that says what is wrong, or `incompatible-version`: nothing is guessed at. The
  * caller compares whether it is stored under its own key.
  */
 export function decodeRevocation(bytes: Uint8Array): Revocation {
@@ -117,6 +118,7 @@ export function decodeRevocation(bytes: Uint8Array): Revocation {
   } catch (cause) {
     throw new TypeError("not a revocation: it is not JSON", { cause });
   }
+  requireFormat(value, "revocation");
   const parsed = Stored.safeParse(value);
   if (!parsed.success) throw new TypeError(`not a revocation: ${problemText(parsed.error)}`);
   const { format: _format, ...revocation } = parsed.data;

@@ -10,6 +10,7 @@ import { MirrorRule, SchemaMapping } from "../config/schema_governance.ts";
 import { OwnQuota } from "../config/schema_quota.ts";
 import { TenantBudget } from "../config/schema_usage.ts";
 import { STAGED_SCHEMAS_MAX, StagedSchema } from "./staged_schema.ts";
+import { requireFormat } from "./stored.ts";
 
 /** The bucket. Keys: `[tenant_id]`. */
 export const TENANTS_BUCKET = "ARQON_TENANTS";
@@ -109,7 +110,9 @@ export function decodeSettings(
   bytes: Uint8Array,
 ): { readonly settings: TenantSettings } | { readonly problem: string } {
   try {
-    const parsed = Document.safeParse(JSON.parse(new TextDecoder().decode(bytes)));
+    const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
+    requireFormat(value, "settings of a tenant");
+    const parsed = Document.safeParse(value);
     if (!parsed.success) return { problem: problemText(parsed.error) };
     const problem = foreignSubject(tenant_id, parsed.data);
     return problem === undefined ? { settings: parsed.data } : { problem };

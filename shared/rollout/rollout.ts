@@ -13,6 +13,7 @@ import { DocumentLists } from "../records/tenant_settings.ts";
 import { problemText } from "../problem.ts";
 import { CONDITIONS_MAX } from "./condition.ts";
 import { PolicyTally, Sample } from "./tally.ts";
+import { isIncompatible, requireFormat } from "../records/stored.ts";
 
 /** The bucket. Keys: `[tenant_id]` of rollouts, `[tenant_id, node_id]` of what Shields say. */
 export const ROLLOUTS_BUCKET = "ARQON_ROLLOUTS";
@@ -142,10 +143,12 @@ function decode<Value>(
   bytes: Uint8Array,
 ): { readonly value: Value } | { readonly problem: string } {
   try {
-    const parsed = schema.safeParse(JSON.parse(decoder.decode(bytes)));
+    const value: unknown = JSON.parse(decoder.decode(bytes));
+    requireFormat(value, "rollout");
+    const parsed = schema.safeParse(value);
     return parsed.success ? { value: parsed.data } : { problem: problemText(parsed.error) };
-  } catch {
-    return { problem: "not JSON" };
+  } catch (error) {
+    return { problem: isIncompatible(error) ? error.message : "not JSON" };
   }
 }
 

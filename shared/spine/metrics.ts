@@ -1,10 +1,12 @@
 /** The Spine's state as gauges of its process; read when somebody scrapes, never on a message's way. */
-import { Gauge, Histogram, scrapedGauge } from "../metrics/metrics.ts";
+import type { Logger } from "../logs/log.ts";
+import { Counter, Gauge, Histogram, scrapedGauge } from "../metrics/metrics.ts";
 import type { Registry } from "../metrics/metrics.ts";
 import { scrapedCounter } from "../metrics/metrics_plain.ts";
 import type { Spine, SpineState, SpineStatus } from "./contract/spine.ts";
 import { watchWrites } from "./write_watch.ts";
 import type { WriteWatch, WriteWatchOptions } from "./write_watch.ts";
+import { onNewer } from "../records/stored.ts";
 
 type Read = (status: SpineStatus) => number;
 
@@ -120,9 +122,27 @@ export function watchRoundTrip(
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
+/** Counts reads of records that a newer ArqonBus has stored, and warns of the first of each kind. */
+function watchRecords(registry: Registry, log: Logger): Disposable {
+  const counter = new Counter({
+    name: "arqon_newer_records_total",
+    help: "Reads of records that a newer ArqonBus has stored and this one does not know.",
+    labelNames: ["record"],
+    registers: [registry],
+  });
+  const warned = new Set<string>();
+  return onNewer((record, error) => {
+    counter.inc({ record });
+    if (warned.has(record)) return;
+    warned.add(record);
+    const text = "a newer ArqonBus has stored what this one cannot read: upgrade this process";
+    log.warn(text, { record, error });
+  });
+}
+
 /**
- * Registers from now on the state of a Spine, how long a flush takes and whether writes are kept,
- * until what it returns is disposed. `monotonic_ms` is `performance.now`.
+ * Registers from now on the state of a Spine, how long a flush takes, whether writes are kept and which records are
+ * of a newer ArqonBus, until what it returns is disposed. `monotonic_ms` is `performance.now`.
  */
 export function watchSpine(
   options: WriteWatchOptions & { readonly spine: Spine; readonly monotonic_ms: () => number },
@@ -131,12 +151,14 @@ export function watchSpine(
   registerSpineMetrics(spine, registry);
   const round_trips = watchRoundTrip(spine, registry, monotonic_ms);
   const storage = watchWrites(options);
+  const records = watchRecords(registry, options.log);
   return {
     asked: storage.asked,
     check: storage.check,
     [Symbol.dispose]() {
       round_trips[Symbol.dispose]();
       storage[Symbol.dispose]();
+      records[Symbol.dispose]();
     },
   };
 }

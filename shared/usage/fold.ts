@@ -7,9 +7,10 @@
 import { z } from "zod";
 import { FOLD_WRITERS } from "../spine/contract/block_store.ts";
 import type { UsageRow } from "../records/counts.ts";
-import { readJson, rowsOf, StoredRows, storedRows } from "./minute.ts";
+import { rowsOf, StoredRows, storedRows } from "./minute.ts";
 import { addCounts, COUNTERS, type Counts } from "../records/counts.ts";
 import { encodeLives, FoldLives, StoredLives } from "./fold_lives.ts";
+import { readStored } from "../records/stored.ts";
 
 /** What folds are made by. */
 export type FoldedBy = keyof typeof FOLD_WRITERS;
@@ -71,7 +72,7 @@ export function encodeFold(fold: Fold): Uint8Array {
 
 /** The fold in these bytes; undefined when they are none of this format. */
 export function decodeFold(by: FoldedBy, bytes: Uint8Array): Fold | undefined {
-  const data = readJson(bytes, Stored);
+  const data = readStored(bytes, Stored, "hour of usage");
   if (data === undefined) return undefined;
   return {
     use: data.use.map(([begins, node_id, rows]) => ({ by, begins, node_id, rows: rowsOf(rows) })),

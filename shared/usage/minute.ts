@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { COUNTERS, noCounts, type UsageRow } from "../records/counts.ts";
+import { readStored } from "../records/stored.ts";
 
 /** Rows of one tenant. */
 export interface TenantRows {
@@ -57,19 +58,6 @@ export function rowsOf(stored: z.output<typeof StoredRows>): UsageRow[] {
   });
 }
 
-/** What these bytes say in JSON of that form; undefined when they do not. */
-export function readJson<Schema extends z.ZodType>(
-  bytes: Uint8Array,
-  schema: Schema,
-): z.output<Schema> | undefined {
-  try {
-    return schema.safeParse(JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)))
-      .data;
-  } catch {
-    return undefined;
-  }
-}
-
 /** The bytes of a minute. */
 export function encodeMinute({ life_ms, seq, minute, until_ms, rows }: UsageMinute): Uint8Array {
   const stored: z.input<typeof Stored> = {
@@ -83,9 +71,9 @@ export function encodeMinute({ life_ms, seq, minute, until_ms, rows }: UsageMinu
   return new TextEncoder().encode(JSON.stringify(stored));
 }
 
-/** The minute in these bytes; undefined when they are none of this format. */
+/** The minute in these bytes; undefined when they are none. Throws `incompatible-version`. */
 export function decodeMinute(bytes: Uint8Array): UsageMinute | undefined {
-  const data = readJson(bytes, Stored);
+  const data = readStored(bytes, Stored, "minute of usage", FORMAT);
   if (data === undefined) return undefined;
   return {
     life_ms: data.life,

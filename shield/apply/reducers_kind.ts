@@ -14,6 +14,7 @@ import { deployed, deployedClasses, namedClass } from "../reducers/api.ts";
 import type { ReducerAdminContext } from "../reducers/api.ts";
 import { StateReducer } from "./documents.ts";
 import type { DocumentKind, Writing } from "./documents.ts";
+import { unlessNewer } from "../../shared/records/stored.ts";
 
 class ReducersKind implements DocumentKind<StateReducer> {
   readonly entry = StateReducer;
@@ -29,8 +30,10 @@ class ReducersKind implements DocumentKind<StateReducer> {
     const found: string[] = [];
     for (const key of await bucket.keys()) {
       const entry = await bucket.get(key);
-      const deployment = entry && decodeDeployment(entry.value);
-      if (deployment !== undefined && deployment.current.module !== "") found.push(key[0] ?? "");
+      const deployment = entry && unlessNewer(() => decodeDeployment(entry.value));
+      if (deployment === "newer" || (deployment?.current.module ?? "") !== "") {
+        found.push(key[0] ?? "");
+      }
     }
     return found;
   }

@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { ArqonError, utf8Size } from "@arqon/proto";
 import { z } from "zod";
+import { readStored } from "../../shared/records/stored.ts";
 
 /** How a message ended. */
 export const OUTCOMES = ["finished", "stopped", "aborted"] as const;
@@ -84,14 +85,9 @@ export type GrowingRecord = z.output<typeof GrowingRecord>;
 export const encodeRecord = (record: GrowingRecord): Uint8Array =>
   new TextEncoder().encode(JSON.stringify(record));
 
-/** Reads a value; undefined: it is none. */
-export function decodeRecord(value: Uint8Array): GrowingRecord | undefined {
-  try {
-    return GrowingRecord.safeParse(JSON.parse(new TextDecoder().decode(value))).data;
-  } catch {
-    return undefined;
-  }
-}
+/** Reads a value; undefined: it is none. Throws `incompatible-version`. */
+export const decodeRecord = (value: Uint8Array): GrowingRecord | undefined =>
+  readStored(value, GrowingRecord, "growing message");
 
 /**
  * The id that the message has in its room's log: a repetition of its end is stored once, and another message

@@ -18,6 +18,7 @@ import {
 import type { DeadLetter, HookDocument, HookPosition } from "../../shared/records/hook_document.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
+import { unlessNewer } from "../../shared/records/stored.ts";
 
 /** A hook, and what is stored of it. */
 export interface StoredHook {
@@ -68,7 +69,10 @@ export class HookStore {
     const bucket = await this.#open();
     const keys = (await bucket.keys([])).filter(({ length }) => length === 2);
     const entries = await Promise.all(keys.map((key) => bucket.get(key)));
-    const own = entries.filter((one) => one && readHookDocument(one.value)?.spec !== undefined);
+    const own = entries.filter((one) => {
+      const document = one && unlessNewer(() => readHookDocument(one.value));
+      return document === "newer" || document?.spec !== undefined;
+    });
     return new Set(own.map((one) => one?.key[0] ?? ""));
   }
 

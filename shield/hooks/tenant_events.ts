@@ -18,6 +18,7 @@ import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { isFinalRefusal } from "../../shared/spine/contract/final_refusal.ts";
 import type { KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
+import { unlessNewer } from "../../shared/records/stored.ts";
 
 const SECOND_MS = 1_000;
 /** The first pause after a store that failed, and the longest, in ms. */
@@ -89,7 +90,10 @@ export class TenantEvents {
     const bucket = await this.#options.spine.keyValue(HOOKS_BUCKET);
     this.#watch = bucket.watch([], (change) => {
       const { key } = change.type === "put" ? change.entry : change;
-      const document = change.type === "put" ? readHookDocument(change.entry.value) : undefined;
+      const document = change.type === "put"
+        ? unlessNewer(() => readHookDocument(change.entry.value))
+        : undefined;
+      if (document === "newer") return;
       const events = document?.spec?.events ?? [];
       const told = events.filter((type) => TYPES.includes(type));
       const name = key.join("/");

@@ -5,6 +5,7 @@
 import { Id } from "../admin/routing/query.ts";
 import { dueAfter, WHEN } from "./times.ts";
 import { z } from "zod";
+import { readStored } from "../../shared/records/stored.ts";
 
 /** The bucket. Keys: `[tenant_id, schedule_id]`. */
 export const SCHEDULES_BUCKET = "ARQON_SCHEDULES";
@@ -62,14 +63,9 @@ export type Schedule = z.output<typeof Schedule>;
 export const encodeSchedule = (schedule: Schedule): Uint8Array =>
   new TextEncoder().encode(JSON.stringify(schedule));
 
-/** Reads a stored value; undefined: it is none. */
-export function decodeSchedule(value: Uint8Array): Schedule | undefined {
-  try {
-    return Schedule.safeParse(JSON.parse(new TextDecoder().decode(value))).data;
-  } catch {
-    return undefined;
-  }
-}
+/** Reads a stored value; undefined: it is none. Throws `incompatible-version`. */
+export const decodeSchedule = (value: Uint8Array): Schedule | undefined =>
+  readStored(value, Schedule, "schedule");
 
 /** The id of the message that is due then: the same whoever publishes it. */
 export const messageIdOf = (schedule_id: string, due_ms: number): string =>

@@ -22,6 +22,7 @@ import {
   withoutMissed,
 } from "./schedule.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
+import { unlessNewer } from "../../shared/records/stored.ts";
 
 /** Shields wait up to so long before they claim, so that mostly one does, in ms. */
 const SPREAD_MS = 20;
@@ -134,11 +135,14 @@ export class Schedules {
       : change.key;
     const name = `${tenant_id}/${schedule_id}`;
     const known = this.#known.get(name);
-    const schedule = change.type === "put" ? decodeSchedule(change.entry.value) : undefined;
+    const schedule = change.type === "put"
+      ? unlessNewer(() => decodeSchedule(change.entry.value))
+      : undefined;
     if (change.type === "put" && schedule === undefined) {
       this.#options.log.error("a schedule cannot be read", { tenant_id, schedule: schedule_id });
     }
-    if (change.type !== "put" || schedule === undefined) {
+    // A newer Shield publishes it.
+    if (change.type !== "put" || schedule === undefined || schedule === "newer") {
       clearTimeout(known?.timer);
       this.#known.delete(name);
       return;

@@ -3,6 +3,7 @@
  * producers have come, and who forks it. Pure; where records lie is `records.ts`.
  */
 import { z } from "zod";
+import { readStored } from "../../shared/records/stored.ts";
 
 /** The most producers of one stream that are remembered. */
 const PRODUCERS_MAX = 256;
@@ -70,14 +71,9 @@ export function encodeRecord(record: StreamRecord): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(record));
 }
 
-/** Undefined for what `encodeRecord` has not written. */
-export function decodeRecord(value: Uint8Array): StreamRecord | undefined {
-  try {
-    return Stored.parse(JSON.parse(new TextDecoder().decode(value)));
-  } catch {
-    return undefined;
-  }
-}
+/** Undefined for what `encodeRecord` has not written. Throws `incompatible-version`. */
+export const decodeRecord = (value: Uint8Array): StreamRecord | undefined =>
+  readStored(value, Stored, "stream");
 
 /** Whether the stream's time is over. `now_ms` is Unix ms by the clock of the log. */
 export function isExpired(record: StreamRecord, now_ms: number): boolean {

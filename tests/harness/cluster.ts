@@ -9,7 +9,7 @@ const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 /** What the tasks in deno.json give both. */
 const FLAGS = ["--ignore-env", "--allow-net", "--allow-read"];
 /** Lets a configuration set constants, in comments. */
-const PRELOAD = `--preload=${ROOT}/shared/config/testing/set_constants.ts`;
+const PRELOAD = "shared/config/testing/set_constants.ts";
 /** What they give a Shield beside that. */
 const SHIELD_FLAGS = [...SERVER_FLAGS, `--allow-run=${Deno.execPath()}`];
 /** And a Brain. */
@@ -88,10 +88,10 @@ function readyLine(log: string, part: string, args: readonly string[]): string |
   return log.split("\n").find((line) => line.includes(speaker) && line.includes('msg="ready"'));
 }
 
-const flagsOf = (part: "shield" | "brain", config: string): readonly string[] => [
+const flagsOf = (part: "shield" | "brain", config: string, root: string): readonly string[] => [
   ...FLAGS,
   ...(part === "shield" ? SHIELD_FLAGS : STARTED_BRAIN_FLAGS),
-  ...(config.includes("#constant ") ? [PRELOAD] : []),
+  ...(config.includes("#constant ") ? [`--preload=${root}/${PRELOAD}`] : []),
 ];
 
 /** The tables of the listeners, `[server]` last; the tests' issuer vouches for admins of any tenant. */
@@ -107,7 +107,8 @@ function listeners(port: number, admin_lines: string, ops_lines: string): string
  * lines for its `[server]` table, for example `node_id = "shield-0"`, `admin_lines` and `ops_lines` for
  * `[admin]` and `[ops]`;
  * `port` is that of its clients, 0 a free one; `args` are more arguments, for example `--processes`, with which it is ready when
- * its supervisor says so; `env` is more of its environment, which it cannot read itself.
+ * its supervisor says so; `env` is more of its environment, which it cannot read itself; `root` is the tree whose program
+ * it is, without a slash at its end.
  */
 export async function startServer(
   part: "shield" | "brain",
@@ -119,6 +120,7 @@ export async function startServer(
   admin_lines = "",
   ops_lines = "",
   env: Readonly<Record<string, string>> = {},
+  root = ROOT,
 ): Promise<ServerProcess> {
   const file = await Deno.makeTempFile({ dir, prefix: `${part}-`, suffix: ".toml" });
   await Deno.writeTextFile(
@@ -126,8 +128,15 @@ export async function startServer(
     `${listeners(port, admin_lines, ops_lines)}${server_lines}\n${config}`,
   );
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", ...flagsOf(part, config), `${ROOT}/${part}/main.ts`, "--config", file, ...args],
-    cwd: ROOT,
+    args: [
+      "run",
+      ...flagsOf(part, config, root),
+      `${root}/${part}/main.ts`,
+      "--config",
+      file,
+      ...args,
+    ],
+    cwd: root,
     env,
     stdin: "null",
     stdout: "null",

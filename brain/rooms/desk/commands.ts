@@ -143,7 +143,8 @@ function reply(desk: Desk, pending: PendingCommand, outcome: string | ArqonError
   pending.span?.end();
   metrics.commands.inc({ name, code: String(code) });
   metrics.command_seconds.observe({ name }, (monotonic_ms() - pending.received_ms) / 1_000);
-  if (refused && outcome.code >= 500) {
+  // Of records of a newer ArqonBus the log tells once.
+  if (refused && outcome.code >= 500 && outcome.reason !== "incompatible-version") {
     log.error("command failed", { subject, trace_id, reason: outcome.reason, error: outcome });
   }
   const ack = refused

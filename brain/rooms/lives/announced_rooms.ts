@@ -11,6 +11,7 @@ import type { KeyValue, KvKey } from "../../../shared/spine/contract/spine.ts";
 import type { RoomAddress } from "../commands/command.ts";
 import { loadRoom } from "../store/room_store.ts";
 import type { StoreContext, Stored } from "../store/room_store.ts";
+import { readStored } from "../../../shared/records/stored.ts";
 
 /** A room as hooks are notified of it. */
 const Birth = z.looseObject({
@@ -64,13 +65,8 @@ const markKey = (tenant_id: string, room_id?: string): KvKey =>
 
 const bytesOf = (value: object) => new TextEncoder().encode(JSON.stringify(value));
 
-function readMark(bytes: Uint8Array): Birth | undefined {
-  try {
-    return Birth.parse(JSON.parse(new TextDecoder().decode(bytes)));
-  } catch {
-    return undefined;
-  }
-}
+const readMark = (bytes: Uint8Array): Birth | undefined =>
+  readStored(bytes, Birth, "mark of an announced room");
 
 function birthOf(stored: Stored | undefined): Birth | undefined {
   if (stored === undefined || stored.revision === 0) return undefined;

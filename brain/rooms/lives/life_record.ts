@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 import type { RoomsTail } from "../../../shared/records/rooms_tail.ts";
+import { readStored } from "../../../shared/records/stored.ts";
 
 /** The key of the record; those of rooms have two parts. */
 export const LIFE_KEY = ["life"];
@@ -37,14 +38,9 @@ export function encodeRecord(record: LifeRecord): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(record));
 }
 
-/** Reads the stored form; undefined for what `encodeRecord` has not written. */
-export function decodeRecord(value: Uint8Array): LifeRecord | undefined {
-  try {
-    return Record.parse(JSON.parse(new TextDecoder().decode(value)));
-  } catch {
-    return undefined;
-  }
-}
+/** Reads the stored form; undefined for what `encodeRecord` has not written. Throws `incompatible-version`. */
+export const decodeRecord = (value: Uint8Array): LifeRecord | undefined =>
+  readStored(value, Record, "life of the rooms");
 
 /** The first record of a new life. */
 export function firstRecord(id: string, since_ms: number, beat: string, version = 0): LifeRecord {

@@ -9,9 +9,9 @@ import type { RoomAddress } from "../commands/command.ts";
 import type { Commands, Shed } from "./command_memory.ts";
 import type { AppliedCommand, CommandPage, RoomDocument } from "./document.ts";
 import { appliedTuple, AppliedTuples, readApplied } from "./stored_document.ts";
+import { readStored } from "../../../shared/records/stored.ts";
 
 const utf8 = new TextEncoder();
-const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
 
 /**
  * The pages of one room that are in memory, by name; after `readPages`, all pages of its document.
@@ -40,11 +40,9 @@ async function readPage(at: RoomAddress, page: CommandPage, bucket: Pick<KeyValu
   const entry = await bucket.get(pageKey(at, page));
   // Taken away by whoever stored a newer document: then this one's write is lost, too.
   if (entry === undefined) return new Map<string, AppliedCommand>();
-  try {
-    return readApplied(StoredPage.parse(JSON.parse(strictUtf8.decode(entry.value))).applied);
-  } catch (cause) {
-    throw new ArqonError("internal", "", { cause });
-  }
+  const stored = readStored(entry.value, StoredPage, "page of a room's commands");
+  if (stored === undefined) throw new ArqonError("internal", "", { cause: new Error("no page") });
+  return readApplied(stored.applied);
 }
 
 /**

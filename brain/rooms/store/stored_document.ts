@@ -12,7 +12,10 @@ import { entryLine } from "./document.ts";
 import type { AppliedCommand, RoomDocument } from "./document.ts";
 import { bornEpoch, nextFence } from "./life.ts";
 import type { RoomEvent } from "./room_event.ts";
+import { isIncompatible, requireFormat } from "../../../shared/records/stored.ts";
 
+/** Of a document; another one whenever an older Brain would read it wrongly. */
+const FORMAT = 3;
 const count = z.int().min(0);
 /** Key, version, time; of a lock its fence and end besides. */
 export const AppliedTuples = z.array(z.union([
@@ -20,7 +23,7 @@ export const AppliedTuples = z.array(z.union([
   z.tuple([z.string(), count, count, count, count]),
 ]));
 const Header = z.object({
-  format: z.literal(3),
+  format: z.literal(FORMAT),
   version: count,
   epoch: z.string(),
   created_ms: count,
@@ -62,7 +65,7 @@ export function encodeDocument(document: RoomDocument): Uint8Array {
   const pages = document.pages.map(({ name, newest_ms, commands }) => [name, newest_ms, commands]);
   const { life, start, last_fence, earlier } = document;
   const header = {
-    format: 3,
+    format: FORMAT,
     ...{ life, start, last_fence },
     version,
     epoch,
@@ -139,15 +142,17 @@ export function settleDocument(document: RoomDocument, revision: number): RoomDo
 }
 
 /**
- * Reads the stored form that was written at `revision`. Throws `internal` (500) when it is none:
- * somebody else wrote to the bucket. The cause says what is wrong.
+ * Reads the stored form that was written at `revision`. Throws `incompatible-version` for one of a newer
+ * ArqonBus, `internal` (500) when it is none: somebody else wrote to the bucket. The cause says what is wrong.
  */
 export function decodeDocument(bytes: Uint8Array, revision: number): RoomDocument {
   try {
     const lines = strictUtf8.decode(bytes).split("\n");
     if (lines.pop() !== "") throw new SyntaxError("a room document ends with a line feed");
     const [first = "", ...rest] = lines;
-    const parsed = Header.parse(JSON.parse(first));
+    const json: unknown = JSON.parse(first);
+    requireFormat(json, "room", FORMAT);
+    const parsed = Header.parse(json);
     const { format: _, life, entries, events, applied, pages, lock, ...header } = parsed;
     if (entries + events !== rest.length) throw new SyntaxError("lines are missing");
     const event_lines = rest.slice(entries);
@@ -164,6 +169,7 @@ export function decodeDocument(bytes: Uint8Array, revision: number): RoomDocumen
     };
     return settleDocument(document, revision);
   } catch (cause) {
+    if (isIncompatible(cause)) throw cause;
     throw new ArqonError("internal", "", { cause });
   }
 }

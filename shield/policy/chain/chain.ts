@@ -8,6 +8,7 @@ import { problemText } from "../../../shared/problem.ts";
 import { isSampled } from "../../../shared/sampling.ts";
 import { HOOKS } from "../abi/policy.ts";
 import type { Hook, PolicyBinding } from "../abi/policy.ts";
+import { isIncompatible, requireFormat } from "../../../shared/records/stored.ts";
 
 /** The most earlier versions that a document keeps for rollbacks. */
 export const HISTORY_VERSIONS = 20;
@@ -88,8 +89,9 @@ export function parseDocument(
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch {
-    return { problem: "the document is not JSON" };
+    requireFormat(value, "policies of a tenant");
+  } catch (error) {
+    return { problem: isIncompatible(error) ? error.message : "the document is not JSON" };
   }
   const parsed = Document.safeParse(value);
   if (!parsed.success) {

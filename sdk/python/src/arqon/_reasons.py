@@ -29,6 +29,7 @@ __all__ = [
     "HandlerFailed",
     "HeartbeatLost",
     "HostNotAllowed",
+    "IncompatibleVersion",
     "Internal",
     "InvalidCommand",
     "InvalidField",
@@ -643,6 +644,12 @@ class SchemaUnavailable(ArqonError):
     """503: Schema unavailable: …."""
 
     reason = "schema-unavailable"
+
+
+class IncompatibleVersion(ArqonError):
+    """503: Incompatible version: …."""
+
+    reason = "incompatible-version"
 
 
 class LogUnavailable(ArqonError):

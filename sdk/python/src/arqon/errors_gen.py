@@ -111,6 +111,7 @@ Reason = Literal[
     "presence-unavailable",
     "at-capacity",
     "schema-unavailable",
+    "incompatible-version",
     "log-unavailable",
     "admission",
     "process-unavailable",
@@ -840,6 +841,14 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "back-off",
         0,
         "Schema unavailable: {detail}",
+    ),
+    "incompatible-version": ErrorEntry(
+        110,
+        503,
+        "reply",
+        "back-off",
+        0,
+        "Incompatible version: {detail}",
     ),
     "log-unavailable": ErrorEntry(
         108,

@@ -1,0 +1,79 @@
+/** Records of a newer ArqonBus: neither damaged nor absent, for every kind that is stored with or without a format. */
+import assert from "node:assert/strict";
+import { decodeRecord as decodeLife } from "../../brain/rooms/lives/life_record.ts";
+import { decodeDocument } from "../../brain/rooms/store/stored_document.ts";
+import { decodeRecord as decodeGrowing } from "../../shield/growing/record.ts";
+import { parseDocument } from "../../shield/policy/chain/chain.ts";
+import { decodeSchedule } from "../../shield/schedules/schedule.ts";
+import { decodeSchemaRecord } from "../../shield/schema/registry/schema_record.ts";
+import { decodeRecord as decodeStream } from "../../shield/streams/record.ts";
+import { decodeRollout } from "../rollout/rollout.ts";
+import { decodeFold } from "../usage/fold.ts";
+import { decodeMinute } from "../usage/minute.ts";
+import { decodeBan } from "./bans.ts";
+import { decodeBusSchemas } from "./bus_schemas.ts";
+import { readDeadLetter, readHookDocument, readPosition } from "./hook_document.ts";
+import { decodeDeployment } from "./reducer_deployment.ts";
+import { decodePoints } from "./reducer_points.ts";
+import { decodeRecord as decodeReduced } from "./reducer_record.ts";
+import { decodeRemoval } from "./reducer_removal.ts";
+import { decodeRevocation } from "./revocations.ts";
+import { onNewer, readStored, unlessNewer } from "./stored.ts";
+import { decodeSettings } from "./tenant_settings.ts";
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+const NEWER = bytes('{"format":99}');
+
+/** Readers that throw, by the name of what they read. */
+const THROW: Readonly<Record<string, () => unknown>> = {
+  room: () => decodeDocument(bytes('{"format":99}\n'), 1),
+  life: () => decodeLife(NEWER),
+  growing: () => decodeGrowing(NEWER),
+  schedule: () => decodeSchedule(NEWER),
+  stream: () => decodeStream(NEWER),
+  minute: () => decodeMinute(bytes('{"v":99}')),
+  fold: () => decodeFold("hour", bytes('{"v":99}')),
+  ban: () => decodeBan(NEWER),
+  revocation: () => decodeRevocation(NEWER),
+  hook: () => readHookDocument(NEWER),
+  position: () => readPosition(NEWER),
+  dead: () => readDeadLetter(NEWER),
+  deployment: () => decodeDeployment(NEWER),
+  points: () => decodePoints(NEWER),
+  reduced: () => decodeReduced(NEWER),
+  removal: () => decodeRemoval(NEWER),
+};
+/** Readers that say what is wrong. */
+const SAY: Readonly<Record<string, () => object>> = {
+  policies: () => parseDocument(NEWER),
+  schema: () => decodeSchemaRecord(NEWER),
+  rollout: () => decodeRollout(NEWER),
+  schemas: () => decodeBusSchemas(NEWER),
+  settings: () => decodeSettings("acme", NEWER),
+};
+
+for (const [name, read] of Object.entries(THROW)) {
+  Deno.test(`stored: a newer ${name} is refused, and counted`, () => {
+    const heard: string[] = [];
+    using _heard = onNewer((record) => heard.push(record));
+    assert.throws(read, { reason: "incompatible-version", code: 503 });
+    assert.equal(heard.length, 1);
+    assert.equal(unlessNewer(read), "newer");
+  });
+}
+
+for (const [name, read] of Object.entries(SAY)) {
+  Deno.test(`stored: of newer ${name} the problem says so, and it is counted`, () => {
+    const heard: string[] = [];
+    using _heard = onNewer((record) => heard.push(record));
+    assert.match(JSON.stringify(read()), /"problem":"[^"]*a newer ArqonBus has stored/);
+    assert.equal(heard.length, 1);
+  });
+}
+
+Deno.test("stored: what is damaged is none, and known formats are read", () => {
+  const schema = { safeParse: (value: unknown) => ({ data: value }) } as never;
+  assert.equal(readStored(bytes("{"), schema, "x"), undefined);
+  assert.equal(readStored(bytes("7"), schema, "x"), 7);
+  assert.deepEqual(readStored(bytes('{"format":2}'), schema, "x", 2), { format: 2 });
+});

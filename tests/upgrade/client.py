@@ -1,0 +1,64 @@
+"""`client.ts` in Python: one client of a bus that is being upgraded, by the SDK on PYTHONPATH."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable
+from typing import Any
+
+import arqon
+
+PAUSE_S = 0.01
+TIMEOUT_MS = 60_000
+PER_WRITE = 5
+
+
+async def main(url: str, token: str, name: str) -> None:
+    heard: list[int | str] = []
+    refused: list[str] = []
+    ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+    async def done(what: str, asked: Awaitable[Any]) -> Any:
+        try:
+            return await asked
+        except arqon.ArqonError as error:
+            refused.append(f"{what}: {error.reason}: {error.message}")
+            return None
+
+    async def read(room: arqon.Room) -> None:
+        async for message in room:
+            one = message.signal.reason if message.signal else int(message.raw)
+            heard.append(one)
+            if one == -1:
+                return
+
+    backoff = {"base_ms": 20, "max_ms": 200}
+    async with arqon.connect(url, token=token, backoff=backoff) as bus:
+        async with bus.room(f"kept-{name}") as room:
+            reading = asyncio.create_task(read(room))
+            state = bus.room(f"state-{name}").state
+
+            async def publish(n: int) -> None:
+                sent = room.publish("n", str(n), message_id=f"{name}.{n}", timeout_ms=TIMEOUT_MS)
+                await done(f"publish {n}", sent)
+
+            n = 0
+            while not ended.done():
+                await publish(n)
+                if n % PER_WRITE == 0:
+                    written = state.set("n", n, command_id=f"{name}.{n}", timeout_ms=TIMEOUT_MS)
+                    await done(f"set {n}", written)
+                    value = await done(f"get {n}", state.get("n", timeout_ms=TIMEOUT_MS))
+                    if value is not None and value.value != n:
+                        refused.append(f"get {n}: {value.value}")
+                    print(json.dumps({"acknowledged": n + 1}), flush=True)
+                n += 1
+                await asyncio.sleep(PAUSE_S)
+            await publish(-1)
+            await reading
+            print(json.dumps({"acknowledged": n, "heard": heard, "refused": refused}), flush=True)
+
+
+asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,167 @@
+/**
+ * A bus of two Shields and two Brains on one NATS of which each process can be replaced by one of another tree, and
+ * clients of both trees and both languages that go on meanwhile.
+ */
+import { TextLineStream } from "../../bench/measure/text_lines.ts";
+import { until } from "../../shared/testing/until.ts";
+import { createIssuer, startServer } from "../harness/cluster.ts";
+import type { Issuer, ServerProcess } from "../harness/cluster.ts";
+import { freePorts } from "../harness/free_ports.ts";
+import { startNats } from "../harness/nats_server.ts";
+import { startTcpProxy } from "../harness/tcp_proxy.ts";
+
+const CONFIG = `
+[[rooms]]
+room = "kept-*"
+durable = true
+[ledger]
+store = true
+`;
+const LINES = "drain_ms = 500\ndrain_timeout_ms = 30_000\n";
+/** What goes on between two replacements, of each client. */
+const PUBLISHES = 25;
+
+/** The processes that there are, in the order in which they are replaced. */
+export const NODES = ["shield-0", "brain-0", "shield-1", "brain-1"] as const;
+/** One of them. */
+export type NodeName = typeof NODES[number];
+
+/** What a client says at the end. */
+export interface Found {
+  readonly acknowledged: number;
+  readonly heard: readonly (number | string)[];
+  readonly refused: readonly string[];
+}
+
+/** A client that runs. */
+class Client {
+  readonly #child: Deno.ChildProcess;
+  readonly #read: Promise<void>;
+  #said: Partial<Found> = {};
+
+  constructor(readonly name: string, program: string, options: Deno.CommandOptions) {
+    const piped = { stdin: "piped", stdout: "piped", stderr: "inherit" } as const;
+    this.#child = new Deno.Command(program, { ...options, ...piped }).spawn();
+    this.#read = this.#child.stdout.pipeThrough(new TextDecoderStream())
+      .pipeThrough(new TextLineStream())
+      .pipeTo(new WritableStream({ write: (line) => void (this.#said = JSON.parse(line)) }));
+  }
+
+  get acknowledged(): number {
+    return this.#said.acknowledged ?? 0;
+  }
+
+  async end(): Promise<Found> {
+    await this.#child.stdin.close();
+    const [{ code }] = await Promise.all([this.#child.status, this.#read]);
+    if (code !== 0 || this.#said.heard === undefined) {
+      throw new Error(`${this.name} ended: ${code}`);
+    }
+    return this.#said as Found;
+  }
+
+  async kill(): Promise<void> {
+    try {
+      this.#child.kill("SIGKILL");
+    } catch {
+      // It has ended already.
+    }
+    await Promise.all([this.#child.status, this.#read]);
+  }
+}
+
+/** Made by `openWorld`. */
+export class World implements AsyncDisposable {
+  readonly issuer: Issuer;
+  readonly #stack: AsyncDisposableStack;
+  readonly #config: string;
+  readonly #ports: ReadonlyMap<string, number>;
+  readonly #processes = new Map<NodeName, ServerProcess>();
+  readonly #logs: string[] = [];
+  readonly #clients: Client[] = [];
+  readonly #url: string;
+
+  constructor(issuer: Issuer, nats_url: string, stack: AsyncDisposableStack) {
+    this.issuer = issuer;
+    this.#stack = stack;
+    this.#config = `[nats]\nurls = ["${nats_url}"]\n${CONFIG}${issuer.config}`;
+    const ports = freePorts(NODES.length);
+    this.#ports = new Map(NODES.map((name, at) => [name, ports[at]!]));
+    let turn = 0;
+    const { port } = stack.use(startTcpProxy(() => {
+      const open = NODES.filter((name) => name.startsWith("shield") && this.#processes.has(name));
+      return this.#ports.get(open[turn++ % open.length] ?? "");
+    }));
+    this.#url = `ws://127.0.0.1:${port}`;
+  }
+
+  /** What all processes have logged so far. */
+  get log(): string {
+    return [...this.#logs, ...[...this.#processes.values()].map((one) => one.log())].join("\n");
+  }
+
+  /** Where operators ask the process, for `arq`. */
+  flagsOf(name: NodeName): readonly string[] {
+    const { ops_url = "", admin_url = "" } = this.#processes.get(name)?.ready ?? {};
+    return ["--ops-url", ops_url, "--admin-url", admin_url];
+  }
+
+  async start(name: NodeName, tree: string): Promise<void> {
+    const part = name.startsWith("shield") ? "shield" : "brain";
+    const lines = `node_id = "${name}"\n${LINES}`;
+    const port = part === "shield" ? this.#ports.get(name) : 0;
+    const more = [lines, port, [], "", "", {}, tree] as const;
+    const process = await startServer(part, this.#config, this.issuer.dir, ...more);
+    this.#processes.set(name, process);
+  }
+
+  async stop(name: NodeName, signal: Deno.Signal = "SIGTERM"): Promise<void> {
+    const process = this.#processes.get(name);
+    this.#processes.delete(name);
+    await process?.stop(signal);
+    this.#logs.push(process?.log() ?? "");
+  }
+
+  /** A client of that tree's SDK for TypeScript, or by `python` that for Python. */
+  async addClient(name: string, tree: string, client_dir: string, python?: string): Promise<void> {
+    const url = this.#url;
+    const token = await this.issuer.tokenFor({ sub: name });
+    const program = python ?? Deno.execPath();
+    const script = python === undefined
+      ? ["run", "--no-prompt", "--allow-net", "--allow-env", `${tree}/tests/upgrade/client.ts`]
+      : [`${client_dir}/tests/upgrade/client.py`];
+    const env = python === undefined ? {} : { PYTHONPATH: `${tree}/sdk/python/src` };
+    const options = { args: [...script, url, token, name], cwd: tree, env };
+    this.#clients.push(new Client(name, program, options));
+  }
+
+  /** Resolves when each client has published so much more. */
+  async goesOn(): Promise<void> {
+    const before = this.#clients.map(({ acknowledged }) => acknowledged);
+    await until(
+      () => `traffic goes on: ${this.#clients.map((one) => `${one.name} ${one.acknowledged}`)}`,
+      () => this.#clients.every((one, at) => one.acknowledged >= before[at]! + PUBLISHES),
+      120_000,
+    );
+  }
+
+  /** Ends the clients. */
+  async found(): Promise<ReadonlyMap<string, Found>> {
+    const all = this.#clients.map(async (one) => [one.name, await one.end()] as const);
+    return new Map(await Promise.all(all));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#clients.map((one) => one.kill()));
+    await Promise.all(NODES.map((name) => this.stop(name, "SIGKILL")));
+    await this.#stack.disposeAsync();
+  }
+}
+
+/** NATS, and nothing on it yet. */
+export async function openWorld(): Promise<World> {
+  await using stack = new AsyncDisposableStack();
+  const issuer = stack.use(await createIssuer());
+  const nats = stack.use(await startNats({ jetstream: true }));
+  return new World(issuer, nats.url, stack.move());
+}
