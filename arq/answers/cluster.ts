@@ -203,6 +203,19 @@ export function differentClasses({ nodes }: Pick<ClusterReading, "nodes">): stri
   return `[[rooms]] are not the same everywhere: ${named.join(" | ")}`;
 }
 
+/** The nodes that do not understand each other, in words: their versions of the wire lie too far apart. */
+export function apartVersions({ nodes }: Pick<ClusterReading, "nodes">): string | undefined {
+  // A node of the first release announces none.
+  const wire = ({ gauges }: NodeReading, name: string) => number(gauges[name]) || 1;
+  const newest = Math.max(...nodes.map((node) => wire(node, "wire_oldest")));
+  const old = nodes.filter((node) => wire(node, "wire_version") < newest);
+  if (old.length === 0) return undefined;
+  const named = old.map(({ kind, node_id, version }) => `${kind} ${node_id} (${version})`).join(
+    ", ",
+  );
+  return `too old to run with the others: ${named}`;
+}
+
 /**
  * The table of `arq status`: one line for each node, with rates where they are known. Nodes of one process
  * share CPU, lag and memory, which are in the line of the first. Failing checks are below the table.
@@ -243,8 +256,10 @@ export function clusterTable(
     failing.map(([name, detail]) => `${kind} ${node_id}: ${name}: ${detail}`)
   );
   const missing = silent.map((node_id) => `${node_id}: no answer`);
-  const different = differentClasses({ nodes });
-  const classes = different === undefined ? [] : [`WARNING: ${different}`];
+  const warnings = [apartVersions({ nodes }), differentClasses({ nodes })]
+    .flatMap((text) => text === undefined ? [] : [`WARNING: ${text}`]);
   return aligned(rows) +
-    [...shared, ...classes, ...problems, ...missing].map((line) => `${printable(line)}\n`).join("");
+    [...shared, ...warnings, ...problems, ...missing].map((line) => `${printable(line)}\n`).join(
+      "",
+    );
 }

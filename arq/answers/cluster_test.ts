@@ -99,6 +99,16 @@ Deno.test("nodes whose classes of rooms are others are named; one that does not 
   assert.match(text, /^WARNING: \[\[rooms\]\] .*: brain b-2, brain b-3 \| brain b-1$/m);
 });
 
+Deno.test("nodes that do not understand the others are named; the first release says no version", () => {
+  const having = (node_id: string, gauges: Record<string, number> = {}) =>
+    shield({ node_id, gauges, version: "1.2" });
+  const [first, next] = [having("s-1"), having("s-2", { wire_version: 2, wire_oldest: 1 })];
+  assert.ok(!clusterTable(reading(1, first, next)).includes("WARNING"));
+  const third = having("s-3", { wire_version: 3, wire_oldest: 2 });
+  const text = clusterTable(reading(1, first, next, third));
+  assert.match(text, /^WARNING: too old to run with the others: shield s-1 \(1\.2\)$/m);
+});
+
 Deno.test("members of another shape read as nothing", () => {
   const { nodes, silent } = readCluster({ nodes: [null, 7, { totals: 3 }], silent: "x" });
   assert.equal(nodes.length, 3);

@@ -1,7 +1,7 @@
 /** Findings about the bus that commands take here: whether it runs, is ready and accepts its tokens. */
 import { textOf } from "../../shared/listeners/answer_body.ts";
 import { parseAddress } from "@arqon/sdk";
-import { differentClasses, readCluster } from "../answers/cluster.ts";
+import { apartVersions, differentClasses, readCluster } from "../answers/cluster.ts";
 import { printable } from "../terminal/exit.ts";
 import type { Io } from "../terminal/io.ts";
 import type { TimeAnswer } from "../bus/bus_clock.ts";
@@ -106,20 +106,25 @@ async function tokenFinding(
   }
 }
 
-/** Nodes that would treat rooms in another way than most; undefined: none, or the token may not ask for all. */
-async function classesFinding(
-  io: Io,
-  target: Target,
-  admin_url: string,
-): Promise<Finding | undefined> {
+/**
+ * Nodes that do not understand the others, or would treat rooms in another way than most; none as well where the token
+ * may not ask for all.
+ */
+async function nodeFindings(io: Io, target: Target, admin_url: string): Promise<Finding[]> {
   try {
     const { status, body } = await ask(io, `${admin_url}/v1/cluster`, await target.token("admin"));
-    const text = status === 200 ? differentClasses(readCluster(body)) : undefined;
-    const fix = "give every Shield and Brain the same [[rooms]]: arq config reload, or a restart";
-    return text === undefined ? undefined : warn("room classes", printable(text), fix);
+    if (status !== 200) return [];
+    const cluster = readCluster(body);
+    const [apart, classes] = [apartVersions(cluster), differentClasses(cluster)];
+    const upgrade = "upgrade them: docs/upgrade.md says which versions run together";
+    const same = "give every Shield and Brain the same [[rooms]]: arq config reload, or a restart";
+    return [
+      ...(apart === undefined ? [] : [fail("versions", printable(apart), upgrade)]),
+      ...(classes === undefined ? [] : [warn("room classes", printable(classes), same)]),
+    ];
   } catch (error) {
     io.signal.throwIfAborted();
-    return warn("room classes", `not compared: ${whyOf(error)}`, "arq status compares them, too");
+    return [warn("nodes", `not compared: ${whyOf(error)}`, "arq status compares them, too")];
   }
 }
 
@@ -149,8 +154,7 @@ export async function busReport(
       const base = admin_url.replace(/\/+$/, "");
       const admin = await tokenFinding(io, target, "admin", `${base}/v1/status`);
       take(admin);
-      const classes = admin.finding.status === "ok" && await classesFinding(io, target, base);
-      if (classes) findings.push(classes);
+      if (admin.finding.status === "ok") findings.push(...await nodeFindings(io, target, base));
     }
   }
   return { findings, time: times.find((time) => time !== undefined) };

@@ -9,6 +9,7 @@ import type { Registry } from "../metrics/metrics.ts";
 import { isReady } from "../listeners/ops.ts";
 import type { HealthReport } from "../listeners/ops.ts";
 import type { SpineStatus } from "../spine/contract/spine.ts";
+import { STORAGE } from "../spine/storage_version.ts";
 
 /** The most names in one table of a node. */
 const TABLE_MAX = 512;
@@ -20,8 +21,8 @@ const Figure = z.union([
   z.record(Name, z.number()).refine((table) => Object.keys(table).length <= TABLE_MAX),
 ]);
 
-/** One process as `GET /v1/cluster` shows it. Strict: an answer with other members is none. */
-export const ClusterNode = z.strictObject({
+/** One process as `GET /v1/cluster` shows it. What a newer process says besides is left out. */
+export const ClusterNode = z.object({
   kind: z.enum(["shield", "brain"]),
   node_id: z.string().refine(isId),
   /**
@@ -47,6 +48,9 @@ export const ClusterNode = z.strictObject({
   totals: z.record(Name, Figure),
   gauges: z.record(Name, z.number()),
 });
+
+/** What processes say to each other: the version that this release speaks, and the oldest that it understands. */
+export const WIRE = { version: 1, oldest: 1 } as const;
 
 /** The record of a node about itself. */
 export type ClusterNode = z.output<typeof ClusterNode>;
@@ -161,7 +165,12 @@ export async function nodeOf(
 ): Promise<ClusterNode> {
   const { user, system } = process.cpuUsage();
   const { rss, heapUsed } = Deno.memoryUsage();
-  const { started_ms, now_ms, checks, spine, ...rest } = reading;
+  const { started_ms, now_ms, checks, spine, gauges, ...rest } = reading;
+  const versions = {
+    wire_version: WIRE.version,
+    wire_oldest: WIRE.oldest,
+    storage_version: STORAGE.storage,
+  };
   const shown = Object.entries(checks).map(([name, { ok, since_ms, detail }]) => [
     name,
     { ok, since_ms, detail: detail.slice(0, CHECK_UNITS) },
@@ -174,6 +183,7 @@ export async function nodeOf(
     ready: isReady({ checks }),
     checks: Object.fromEntries(shown),
     spine: { ...spine },
+    gauges: { ...gauges, ...versions },
     cpu_seconds: (user + system) / MICROSECONDS,
     rss_bytes: rss,
     heap_used_bytes: heapUsed,

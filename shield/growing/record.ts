@@ -87,7 +87,7 @@ export const encodeRecord = (record: GrowingRecord): Uint8Array =>
 
 /** Reads a value; undefined: it is none. Throws `incompatible-version`. */
 export const decodeRecord = (value: Uint8Array): GrowingRecord | undefined =>
-  readStored(value, GrowingRecord, "growing message");
+  readStored(value, GrowingRecord, "growing message", 2);
 
 /**
  * The id that the message has in its room's log: a repetition of its end is stored once, and another message

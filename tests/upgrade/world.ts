@@ -17,7 +17,6 @@ durable = true
 [ledger]
 store = true
 `;
-const LINES = "drain_ms = 500\ndrain_timeout_ms = 30_000\n";
 /** What goes on between two replacements, of each client. */
 const PUBLISHES = 25;
 
@@ -108,7 +107,7 @@ export class World implements AsyncDisposable {
 
   async start(name: NodeName, tree: string): Promise<void> {
     const part = name.startsWith("shield") ? "shield" : "brain";
-    const lines = `node_id = "${name}"\n${LINES}`;
+    const lines = `node_id = "${name}"\n`;
     const port = part === "shield" ? this.#ports.get(name) : 0;
     const more = [lines, port, [], "", "", {}, tree] as const;
     const process = await startServer(part, this.#config, this.issuer.dir, ...more);

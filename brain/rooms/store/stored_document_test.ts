@@ -62,7 +62,6 @@ Deno.test("any other bytes in the bucket are one internal error", () => {
       "\n",
       "{}\n",
       `${header({ format: 2 })}\n`,
-      `${header({ format: 4 })}\n`,
       `${header({ version: -1 })}\n`,
       `${header({ applied: [["c", 1]] })}\n`,
       `${header({ applied: [["c", 1, 1, 1]] })}\n`,

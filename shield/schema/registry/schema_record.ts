@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { COMPATIBILITY_MODES, type CompatibilityMode } from "../../../shared/schema_id.ts";
 import type { KvKey } from "../../../shared/spine/contract/spine.ts";
-import { requireFormat, unlessNewer } from "../../../shared/records/stored.ts";
+import { isIncompatible, requireFormat } from "../../../shared/records/stored.ts";
 
 /** The compatibility of a schema for which no other was chosen. */
 export const DEFAULT_COMPATIBILITY: CompatibilityMode = "BACKWARD";
@@ -148,8 +148,12 @@ export function decodeSchemaRecord(
   | { readonly problem: string } {
   const json = parse(bytes);
   if (json === undefined) return { problem: "it is no JSON" };
-  const newer = unlessNewer(() => requireFormat(json, "versions of a schema"));
-  if (newer === "newer") return { problem: "a newer ArqonBus has stored it" };
+  try {
+    requireFormat(json, "history of a schema");
+  } catch (error) {
+    if (isIncompatible(error)) return { problem: error.message };
+    throw error;
+  }
   const tombstone = Tombstone.safeParse(json);
   if (tombstone.success) return { tombstone: tombstone.data };
   const parsed = Head.safeParse(json);

@@ -1,13 +1,13 @@
 /**
- * Finds out whether JetStream stores anything now, by a write to a bucket of its own with one key.
+ * Finds out whether JetStream stores anything now, by a write to one key.
  * A connection that is up says nothing of that, and a log that is full concerns its tenant alone.
  */
 import { ArqonError } from "@arqon/proto";
 import { apiCode } from "../connection/nats_persist.ts";
 import type { KeyValue } from "../../contract/spine.ts";
+import { STORAGE_BUCKET } from "../../storage_version.ts";
 
-/** The bucket; every process writes the same key. */
-const STORAGE_BUCKET = "ARQON_STORAGE";
+/** Every process writes the same key. */
 const KEY = ["proof"];
 /** The most bytes that can be tried: that bucket has little room of its own. */
 const PROOF_BYTES_MAX = 4_096;

@@ -1,0 +1,54 @@
+/** Who may run on which storage: each pair of releases in the order in which they start. */
+import assert from "node:assert/strict";
+import { createLogger } from "../logs/log.ts";
+import { openEmbedded } from "./embedded/embedded.ts";
+import { requireStorageVersion, STORAGE_BUCKET, type StorageVersions } from "./storage_version.ts";
+
+const release = (by: string, storage: number, oldest = 1, reads = 1): StorageVersions => ({
+  ...{ by, storage, oldest, reads },
+});
+const OLD = release("1.0", 1);
+const NEXT = release("1.1", 2);
+const CLOSED = release("2.0", 3, 3);
+const LATE = release("3.0", 4, 3, 3);
+
+const log = createLogger({
+  ...{ level: "error", format: "logfmt", component: "test", now: Date.now, write: () => {} },
+});
+
+/** Releases that start on one storage, one after another; the last may be refused, in these words. */
+const CASES: readonly [name: string, starts: readonly StorageVersions[], refused?: RegExp][] = [
+  ["a new storage", [OLD]],
+  ["an upgrade", [OLD, NEXT]],
+  ["a rollback that loses nothing", [OLD, NEXT, OLD]],
+  ["both at once, again and again", [OLD, NEXT, OLD, NEXT, OLD]],
+  [
+    "a rollback from what the old one cannot read",
+    [OLD, NEXT, CLOSED, NEXT],
+    /Incompatible version: the storage has version 3 and runs with 3 or newer, this is ArqonBus 1\.1 with version 2: start ArqonBus 2\.0 or newer, or restore a backup from before the upgrade/,
+  ],
+  [
+    "an upgrade that leaves a step out",
+    [OLD, LATE],
+    /Incompatible version: the storage has version 1, this is ArqonBus 3\.0, which reads 3 or newer: start a release between ArqonBus 1\.0 and this one first/,
+  ],
+  ["the same in steps", [OLD, NEXT, CLOSED, LATE]],
+];
+
+for (const [name, starts, refused] of CASES) {
+  Deno.test(`storage version: ${name}`, async () => {
+    const spine = openEmbedded({ log, now: Date.now });
+    try {
+      const last = starts.at(-1)!;
+      for (const one of starts.slice(0, -1)) await requireStorageVersion(spine, log, one);
+      const before = await (await spine.keyValue(STORAGE_BUCKET)).get(["version"]);
+      const done = requireStorageVersion(spine, log, last);
+      if (refused === undefined) return await done;
+      await assert.rejects(done, refused);
+      const after = await (await spine.keyValue(STORAGE_BUCKET)).get(["version"]);
+      assert.deepEqual(after, before, "who is refused writes nothing");
+    } finally {
+      await spine.drain();
+    }
+  });
+}

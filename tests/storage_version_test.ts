@@ -1,0 +1,31 @@
+/** A start on a storage that a later ArqonBus has raised: one line that says which one it needs, exit code 1. */
+import assert from "node:assert/strict";
+import { createLogger } from "../shared/logs/log.ts";
+import { openEmbedded } from "../shared/spine/embedded/embedded.ts";
+import { requireStorageVersion } from "../shared/spine/storage_version.ts";
+import { createIssuer } from "./harness/cluster.ts";
+import { ended, startTask } from "./harness/server_task.ts";
+
+const PORTS = '[ops]\nport = 0\n[admin]\nport = 0\noperator_tenants = ["*"]\n[server]\nport = 0\n';
+
+Deno.test("a storage that runs with later versions only is refused in one line", async () => {
+  await using issuer = await createIssuer();
+  const data_dir = `${issuer.dir}/data`;
+  const write = () => {};
+  const log = createLogger({
+    ...{ level: "error", format: "logfmt", component: "test", now: Date.now, write },
+  });
+  const spine = openEmbedded({ log, now: Date.now, data_dir });
+  await requireStorageVersion(spine, log, { storage: 9, oldest: 8, reads: 1, by: "9.1.0" });
+  await spine.drain();
+  const file = `${issuer.dir}/config.toml`;
+  await Deno.writeTextFile(file, `${PORTS}data_dir = "${data_dir}"\n${issuer.config}`);
+  for (const part of ["shield", "arq"] as const) {
+    const { code, stderr } = await ended(startTask(part, file));
+    assert.equal(code, 1, stderr);
+    const line = /^.*the storage has version 9 and runs with 8 or newer.*$/m.exec(stderr)?.[0] ??
+      "";
+    assert.match(line, /start ArqonBus 9\.1\.0 or newer, or restore a backup/, stderr);
+    assert.ok(!stderr.includes("    at "), stderr);
+  }
+});
