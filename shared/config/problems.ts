@@ -109,7 +109,7 @@ class Explainer {
     const others = near === undefined ? elsewhere(this.#schema, name).slice(0, LISTED) : [];
     const meant = near !== undefined ? [near] : others;
     const right = meant.length === 0
-      ? `expected one of ${known.join(", ")}`
+      ? `expected one of ${known.join(", ")}; remove the line if it is for a newer ArqonBus`
       : `did you mean ${meant.map((text) => JSON.stringify(text)).join(" or ")}?`;
     return {
       position: this.#place(path, "key"),

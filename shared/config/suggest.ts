@@ -33,9 +33,11 @@ export function nearest(name: string, known: readonly string[]): string | undefi
   let best: string | undefined;
   let least = Infinity;
   for (const candidate of known) {
-    // A name without its end ("heartbeat" for "heartbeat_ms") is as near as one typing error.
+    // A name without its end ("heartbeat" for "heartbeat_ms"), or with one that it has lost in an upgrade, is as near
+    // as one typing error.
     const is_start = name.length >= 3 && plain(candidate).startsWith(plain(name));
-    const distance = is_start ? 1 : editDistance(plain(name), plain(candidate));
+    const has_more = candidate.length >= 3 && plain(name).startsWith(`${plain(candidate)}_`);
+    const distance = is_start || has_more ? 1 : editDistance(plain(name), plain(candidate));
     const allowed = Math.max(1, Math.floor(Math.max(name.length, candidate.length) / 3));
     if (distance <= allowed && distance < least) {
       best = candidate;

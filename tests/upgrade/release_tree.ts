@@ -22,6 +22,13 @@ export async function isMissing(): Promise<boolean> {
   throw new Error(`tests/upgrade/last_release names ${LAST_RELEASE}, which is no commit of here`);
 }
 
+/** A file of it. */
+export async function releaseFile(path: string): Promise<string> {
+  const { success, text } = await git("show", `${LAST_RELEASE}:${path}`);
+  if (!success) throw new Error(text);
+  return text;
+}
+
 /** Unpacks it into `dir`, with this checkout's client beside its SDKs. */
 export async function unpack(dir: string): Promise<void> {
   const archive = `${dir}.tar`;
