@@ -250,7 +250,7 @@ class NatsSpine implements Spine {
   }
 
   async #close(): Promise<void> {
-    const closing = this.#link.close(() => this.#logs.idle());
+    const closing = this.#link.close(() => this.#logs.end());
     await this.#stores.close();
     await closing;
   }

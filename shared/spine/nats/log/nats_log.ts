@@ -27,6 +27,7 @@ import { type BoundTools, StreamBound } from "./nats_log_bound.ts";
 import { HeldAppends } from "./nats_log_held.ts";
 import { StreamLives } from "./nats_log_lives.ts";
 import type { StreamLivesTools } from "./nats_log_lives.ts";
+import type { Tail } from "./nats_log_witness.ts";
 import { fromStored } from "./nats_log_message.ts";
 import type { LogPlace } from "./nats_log_place.ts";
 import type { Reading } from "./nats_log_read.ts";
@@ -104,6 +105,11 @@ export class StreamLog implements AppendLog {
 
   get lives(): Lives {
     return this.#lives.lives;
+  }
+
+  /** What others are told of it at the end of this process; undefined: nothing is known. */
+  get tail(): Tail | undefined {
+    return this.#lives.is_proven ? this.#lives.tail : undefined;
   }
 
   get is_proven(): boolean {

@@ -18,7 +18,7 @@ import { StreamLost } from "./nats_log_api.ts";
 import type { LogApi, StreamConfig, StreamInfo } from "./nats_log_api.ts";
 import type { NameTools } from "./nats_log_names.ts";
 import { askForTail, vouchFor } from "./nats_log_witness.ts";
-import type { Silences, Tail } from "./nats_log_witness.ts";
+import type { Silences, Tail, ToldTails } from "./nats_log_witness.ts";
 
 /** In the stream's metadata: its lives. */
 const LIVES = "arqon-lives";
@@ -42,6 +42,7 @@ export interface StreamLivesTools {
   readonly names: NameTools;
   /** With `SILENCE_MS`; of the connection. */
   readonly silences: Silences;
+  readonly tails: ToldTails;
   /** Milliseconds that only grow. */
   readonly monotonic: () => number;
 }
@@ -242,11 +243,14 @@ export class StreamLives {
    * somebody still may.
    */
   async #askedOthers(info: StreamInfo, timeout_ms: number): Promise<StreamInfo | undefined> {
-    const { api, names, silences } = this.#tools;
+    const { api, names, silences, tails } = this.#tools;
     const { name } = info.config;
     const ask_ms = Math.min(ASK_MS, timeout_ms);
-    const told = await askForTail(api.link, name, names.random, ask_ms);
-    if (silences.goOn(name, told, ask_ms)) throw new Error("who knows the log does not answer yet");
+    const answer = await askForTail(api.link, name, names.random, ask_ms);
+    if (silences.goOn(name, answer, ask_ms)) {
+      throw new Error("who knows the log does not answer yet");
+    }
+    const told = typeof answer === "string" ? tails.of(name) ?? answer : answer;
     if (typeof told !== "string") {
       // Read anew: the life that it reports may have begun since.
       const now = await api.info(name, timeout_ms);

@@ -57,6 +57,21 @@ Deno.test("who opens a log goes on in its life while somebody follows it, else b
   assert.equal((await log.head("a")).last?.offset, 6, "what was stored is there");
 });
 
+Deno.test("who ends in order tells the others how far a log is: one that opens it then goes on", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await using next = await logEngine([nats.url]);
+  let first = "";
+  {
+    await using one = await logEngine([nats.url]);
+    const log = await one.spine.log("acme", RETENTION);
+    first = log.stream;
+    assert.equal(await append(log, 3), 3);
+  }
+  const log = await next.spine.log("acme", RETENTION);
+  assert.equal(log.stream, first);
+  assert.equal(await append(log, 1), 4);
+});
+
 Deno.test("those that open a log at the same moment begin one life together", async () => {
   await using nats = await startNats({ jetstream: true });
   {

@@ -46,6 +46,16 @@ function readTail(bytes: Uint8Array, stream: string): Tail | undefined {
   }
 }
 
+/** Whose tail it is; undefined: nobody's. */
+function streamOf(bytes: Uint8Array): string | undefined {
+  try {
+    const { stream } = JSON.parse(decoder.decode(bytes));
+    return typeof stream === "string" ? stream : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * Answers for the stream with what `tail` says, until the returned function is called. `tail` may take
  * its time while it is being settled; whoever asks waits a moment.
@@ -101,8 +111,54 @@ export async function askForTail(
   }
 }
 
-/** So many streams are counted at once; of the first one the count begins anew then. */
+/** So many streams are remembered, or counted, at once; the first one is forgotten then. */
 const STREAMS_MAX = 65_536;
+
+/** On which a process that ends tells what it knows of a stream: those who know it may end before others ask. */
+const ENDS = processSubject("answers", "logs-told");
+/** What was told longer ago is no proof: others may have seen more since. */
+const TOLD_MS = 30_000;
+
+/** Tells all others at the end of this process. */
+export function tellTail({ connection }: Link, stream: string, tail: Tail): void {
+  connection.publish(ENDS, encoder.encode(JSON.stringify({ stream, ...tail })));
+}
+
+/** What processes that have ended told of streams; heard from the beginning of a connection to its first break. */
+export class ToldTails {
+  readonly #tails = new BoundedMap<string, { readonly tail: Tail; readonly at_ms: number }>(
+    STREAMS_MAX,
+  );
+  readonly #monotonic: () => number;
+
+  constructor({ connection, log }: Link, monotonic: () => number) {
+    this.#monotonic = monotonic;
+    connection.subscribe(ENDS, {
+      callback: (error, { data }) => {
+        if (error) {
+          return log.warn("does not hear how far logs of processes that end are", { error });
+        }
+        const stream = streamOf(data);
+        const tail = stream === undefined ? undefined : readTail(data, stream);
+        if (tail === undefined || stream === undefined) return;
+        const before = this.of(stream);
+        if (before === undefined || before.given <= tail.given) {
+          this.#tails.set(stream, { tail, at_ms: monotonic() });
+        }
+      },
+    });
+  }
+
+  /** The connection is lost: somebody may have told more meanwhile. */
+  cut(): void {
+    this.#tails.clear();
+  }
+
+  of(stream: string): Tail | undefined {
+    const told = this.#tails.get(stream);
+    return told !== undefined && this.#monotonic() - told.at_ms <= TOLD_MS ? told.tail : undefined;
+  }
+}
 
 /**
  * For how long those who know a stream have been asked in vain while they were there: one that was

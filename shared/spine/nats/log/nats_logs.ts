@@ -13,7 +13,7 @@ import { DELETE_REQUESTS, NOTED, noteForeign } from "./nats_log_erasures.ts";
 import { SILENCE_MS } from "./nats_log_lives.ts";
 import type { NameTools } from "./nats_log_names.ts";
 import { filterOf, PURGE_REQUESTS, UPDATE_REQUESTS } from "./nats_log_purges.ts";
-import { Silences } from "./nats_log_witness.ts";
+import { Silences, tellTail, ToldTails } from "./nats_log_witness.ts";
 import { Inbox } from "./nats_log_inbox.ts";
 import { aloneIn, ownPlace, sharedPlace, sharing } from "./nats_log_place.ts";
 import type { LogPlace } from "./nats_log_place.ts";
@@ -84,6 +84,7 @@ export class NatsLogs {
       inbox: this.#inbox,
       lane: this.#lane,
       silences: new Silences(SILENCE_MS),
+      tails: new ToldTails(link, options.monotonic),
       payload_bytes_max: () => options.payload_bytes_max(),
       hearsPurges: () => this.#hears_purges,
       onAnotherStream: (log) => this.#tell(log),
@@ -178,13 +179,17 @@ export class NatsLogs {
   /** The connection is lost: appends under way have an unknown outcome, and nobody knows what comes back. */
   cut(): void {
     for (const { log } of this.#streams.values()) log.doubt();
+    this.#tools.tails.cut();
     this.#inbox.cut();
     this.#lane.stop();
   }
 
-  /** Resolves when no append is under way. */
-  idle(): Promise<void> {
-    return this.#lane.idle();
+  /** Resolves when no append is under way, and the others are told how far the logs are. */
+  async end(): Promise<void> {
+    await this.#lane.idle();
+    for (const { log } of this.#streams.values()) {
+      if (log.tail !== undefined) tellTail(this.#link, log.stream_name, log.tail);
+    }
   }
 
   #listen(): void {
