@@ -24,9 +24,9 @@ export interface RecordEntry {
 }
 
 /**
- * Says that the record does not go on as it was. `gap`: entries up to the offset have gone before they were taken.
- * `restored`: the log is an older copy, which had entries up to the offset. `lost`: it is another log, read from its
- * first entry on.
+ * Says that the record does not go on as it was. `gap`: entries up to the offset were removed before the tree had them.
+ * `restored`: the log is an older copy, whose last entry of the tree's has that offset. `lost`: it is another log, read
+ * from its first entry on.
  */
 export interface RecordBreak {
   readonly break: "gap" | "restored" | "lost";
