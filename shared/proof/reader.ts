@@ -7,6 +7,7 @@ import type { RecordBreak, RecordEntry } from "./entry.ts";
 import {
   consistencyProof,
   emptyRoot,
+  HASH_BYTES,
   inclusionProof,
   isConsistent,
   isSameHash,
@@ -135,9 +136,9 @@ export class TreeReader {
   }
 
   async #held(path: string, hashes: readonly Hash[]): Promise<void> {
-    const stored = hashesOf(await this.#files(path));
-    const is_same = stored.length === hashes.length &&
-      stored.every((hash, at) => isSameHash(hash, hashes[at]!));
+    const stored = await this.#files(path);
+    const is_same = stored.length === hashes.length * HASH_BYTES &&
+      hashesOf(stored).every((hash, at) => isSameHash(hash, hashes[at]!));
     if (!is_same) throw new Error(`${path} is not made of the entries`);
   }
 

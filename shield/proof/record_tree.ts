@@ -9,6 +9,7 @@ import type { Logger } from "../../shared/logs/log.ts";
 import {
   consistencyProof,
   emptyRoot,
+  HASH_BYTES,
   isConsistent,
   isSameHash,
   leafHash,
@@ -327,15 +328,15 @@ export class RecordTree {
 }
 
 function joined(hashes: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(hashes.length * 32);
-  hashes.forEach((hash, at) => bytes.set(hash, at * 32));
+  const bytes = new Uint8Array(hashes.length * HASH_BYTES);
+  hashes.forEach((hash, at) => bytes.set(hash, at * HASH_BYTES));
   return bytes;
 }
 
 /** The first part of a stored tile or bundle; undefined: it is shorter. */
 function cut(stored: Uint8Array, { level, width }: TileName): Uint8Array | undefined {
   if (level !== "entries") {
-    return stored.length < width * 32 ? undefined : stored.slice(0, width * 32);
+    return stored.length < width * HASH_BYTES ? undefined : stored.slice(0, width * HASH_BYTES);
   }
   const entries = decodeBundle(stored, width);
   return entries && encodeBundle(entries);

@@ -8,7 +8,7 @@ import { encodeLeaf, payloadHash } from "../../shared/proof/entry.ts";
 import type { RecordBreak } from "../../shared/proof/entry.ts";
 import { roomEpoch } from "../../shared/rooms/epoch.ts";
 import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
-import type { Ledger } from "../../shared/spine/contract/ledger.ts";
+import type { Ledger, LedgerEntry } from "../../shared/spine/contract/ledger.ts";
 import { lastOf } from "../../shared/spine/contract/lives.ts";
 
 /** Where a tree ends in its record; before the first entry `{ stream: "", offset: 0 }`. */
@@ -99,36 +99,50 @@ export function roomSource(
 }
 
 const NOTHING = { leaves: [], breaks: [] } as const;
-/** The audit log has one life as far as offsets tell: an older copy ends before the tree does. */
-const AUDIT_STREAM = "audit";
+/** Of the audit log, whose offsets have one life: the leaves that follow, and where they end. */
+const AUDIT_EPOCH = "audit";
 
-/** The entries of the audit log. */
+/** Whether the entry at the position is no longer the one that the tree has. */
+async function isOther(
+  ledger: Ledger,
+  { stream, offset }: Position,
+  there: LedgerEntry | undefined,
+): Promise<boolean> {
+  if (offset === 0) return false;
+  if (there !== undefined) return there.offset === offset && payloadHash(there.payload) !== stream;
+  // Others may be behind, but not where appends are decided.
+  const last = await ledger.last();
+  return last !== undefined && last.offset < offset;
+}
+
+/** The entries of the audit log. As its position has no life, the hash of the last entry is in its place. */
 export function auditSource(open: () => Promise<Ledger>): RecordSource {
   return {
     async read(position) {
       const ledger = await open();
-      const { last_offset } = await ledger.status();
-      const epoch = AUDIT_STREAM;
-      const breaks: RecordBreak[] = [];
-      if (last_offset < position.offset) {
-        breaks.push({ break: "restored", epoch, offset: last_offset });
-      }
-      const after = Math.min(position.offset, last_offset);
-      const page = after === last_offset ? [] : await ledger.read({ after, limit: BATCH });
+      const known = await ledger.read({ after: Math.max(0, position.offset - 1), limit: BATCH });
+      const breaks: Omit<RecordBreak, "epoch">[] = [];
+      const is_other = await isOther(ledger, position, known[0]);
+      if (is_other) breaks.push({ break: "lost", offset: 0 });
+      const after = is_other ? 0 : position.offset;
+      const found = is_other ? await ledger.read({ after, limit: BATCH }) : known;
+      const page = found.filter(({ offset }) => offset > after);
       const [first] = page;
       if (first !== undefined && first.offset > after + 1) {
-        breaks.push({ break: "gap", epoch, offset: first.offset - 1 });
+        breaks.push({ break: "gap", offset: first.offset - 1 });
       }
       const leaves = page.map(({ offset, payload }) => {
         const decoded = decodeEntry(payload);
         const time_ms = "entry" in decoded ? decoded.entry.at_ms : 0;
-        return encodeLeaf({ epoch, offset, time_ms, sha256: payloadHash(payload) });
+        return { epoch: AUDIT_EPOCH, offset, time_ms, sha256: payloadHash(payload) };
       });
-      const offset = page.at(-1)?.offset ?? after;
+      const { offset, sha256: stream } = leaves.at(-1) ?? { offset: after, sha256: "" };
       return {
-        leaves: [...breaks.map(encodeLeaf), ...leaves],
-        end: leaves.length + breaks.length === 0 ? position : { stream: AUDIT_STREAM, offset },
-        more: page.length > 0 && offset < last_offset,
+        leaves: [...breaks.map((one) => ({ ...one, epoch: AUDIT_EPOCH })), ...leaves].map(
+          encodeLeaf,
+        ),
+        end: leaves.length + breaks.length === 0 ? position : { stream, offset },
+        more: page.length > 0,
         breaks: breaks.map((one) => one.break),
       };
     },
