@@ -15,6 +15,7 @@ import { JOURNAL } from "./journal/capability.ts";
 import { MEMORY } from "./memory/capability.ts";
 import { MIRROR } from "./mirror/capability.ts";
 import { POLICIES } from "./policy/capability.ts";
+import { PROOF } from "./proof/capability.ts";
 import { PUSHER } from "./pusher/capability.ts";
 import { QUOTA } from "./quota/capability.ts";
 import { REDUCERS } from "./reducers/capability.ts";
@@ -43,6 +44,7 @@ export const SHIELD_CAPABILITIES: readonly Capability[] = [
   JOURNAL,
   BACKUP,
   DATA,
+  PROOF,
   SCHEDULES,
   REDUCERS,
   HOOKS,

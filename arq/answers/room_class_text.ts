@@ -37,6 +37,7 @@ export function optionsText(one: unknown): string {
     ...(echo === false ? ["no echo"] : []),
     ...(http_cache === "private" || http_cache === "public" ? [`${http_cache} HTTP cache`] : []),
     ...(options["membership"] === "journal" ? ["journal of members"] : []),
+    ...(options["proof"] === true ? ["transparency log"] : []),
     ...(typeof filter === "string" ? [`only ${filter}`] : []),
     ...(delta === "fossil" ? ["deltas"] : []),
   ];
@@ -81,6 +82,8 @@ function optionLines({ replicas, max_members, ...one }: Members): string {
     ["echo", one["echo"]],
     ["http_cache", one["http_cache"]],
     ["membership", one["membership"]],
+    ["proof", one["proof"]],
+    ["proof_public", one["proof_public"]],
     ["filter", one["filter"] ?? "none"],
     ["delta", one["delta"] ?? "none"],
   ];

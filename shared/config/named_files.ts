@@ -48,8 +48,21 @@ export function natsFiles(nats: Config["nats"]): ConfigFile[] {
 
 /** Every file that the configuration names, in the order of the tables. */
 export function namedFiles(
-  { server, ops, admin, nats, quota, telemetry, auth, hooks, webhooks, pusher, bridge, reducers }:
-    Config,
+  {
+    server,
+    ops,
+    admin,
+    nats,
+    quota,
+    telemetry,
+    auth,
+    hooks,
+    webhooks,
+    pusher,
+    bridge,
+    proof,
+    reducers,
+  }: Config,
 ): ConfigFile[] {
   return [
     ...filesOf("server", server, LISTENER),
@@ -65,6 +78,7 @@ export function namedFiles(
       filesOf(`pusher.apps[${index}]`, app, { secret_file: true })
     ),
     ...filesOf("bridge.postgres", bridge.postgres, { database_file: true }),
+    ...filesOf("proof", proof, { key_file: true }),
     ...filesOf("webhooks", webhooks, { ca_file: false }),
     ...reducers.flatMap((reducer, index) =>
       filesOf(`reducers[${index}]`, reducer, { file: false })

@@ -8,6 +8,7 @@ import { refuseUnnamedOperators } from "./operators.ts";
 import { Bridge } from "./automation/bridge.ts";
 import { HookTables } from "./automation/hooks.ts";
 import { Centrifugo } from "./automation/centrifugo.ts";
+import { Proof } from "./automation/proof.ts";
 import { Pusher } from "./automation/pusher.ts";
 import { Reducers, refuseUnknownReducers } from "./automation/reducers.ts";
 import { Growing } from "./automation/growing.ts";
@@ -210,6 +211,7 @@ export const ConfigSchema = z.strictObject({
   usage: Usage.prefault({}).describe("the ledger of use"),
   pusher: Pusher.prefault({}).describe("clients and backends of the Pusher protocol"),
   centrifugo: Centrifugo.prefault({}).describe("Centrifugo's client libraries"),
+  proof: Proof.prefault({}).describe("transparency logs of records"),
   schedules: Schedules.prefault({}).describe("messages that are published at a time"),
   bridge: Bridge.prefault({}).describe("what databases commit, published"),
   growing: Growing.prefault({}).describe("messages that grow before they are stored"),

@@ -59,17 +59,29 @@ const options = {
   membership: z.enum(["off", "journal"]).default("off").describe(
     "journal: joins and leaves are stored in order, with cause, in the durable room ROOM~members; ids of up to 56 characters",
   ),
+  proof: z.boolean().optional().describe(
+    "a transparency log of each room: a tree over its messages with signed checkpoints; needs durable; absent: false",
+  ),
+  proof_public: z.boolean().optional().describe(
+    "whether anybody may read checkpoints and tiles, without a token; absent: false",
+  ),
   ...RoomJournal,
 };
 
-/** Refuses a cached last message without a log: it is the last message of the log. */
+/** Refuses what is made of a room's log where it has none: the cached last message, and a tree. */
 function refuseUnstored(
-  { cache_last, durable }: { readonly cache_last: boolean; readonly durable: boolean },
+  { durable, ...one }: {
+    readonly durable: boolean;
+    readonly cache_last: boolean;
+    readonly proof?: boolean | undefined;
+  },
   context: z.core.$RefinementCtx,
 ): void {
-  if (cache_last !== true || durable !== false) return;
-  const message = "cache_last without durable; expected durable = true beside it";
-  context.addIssue({ code: "custom", path: ["cache_last"], message });
+  for (const name of ["cache_last", "proof"] as const) {
+    if (one[name] !== true || durable !== false) continue;
+    const message = `${name} without durable; expected durable = true beside it`;
+    context.addIssue({ code: "custom", path: [name], message });
+  }
 }
 
 /** Refuses a reducer without a log: its events are messages of the log. */

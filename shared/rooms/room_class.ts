@@ -39,6 +39,10 @@ export interface RoomClass {
   readonly delta: DeltaForm;
   /** Whether who came and went is kept, in the room's room of members. */
   readonly membership: TenantRoomClass["membership"];
+  /** Whether each room has a transparency log. */
+  readonly proof: boolean;
+  /** Whether anybody may read it. */
+  readonly proof_public: boolean;
   /** What is written into the journal; undefined: as `[journal]` says. */
   /** The program that is the room; undefined: none is. */
   readonly reducer: string | undefined;
@@ -79,6 +83,8 @@ export const DEFAULT_CLASS: OwnedClass = Object.freeze({
   filter: undefined,
   delta: "none",
   membership: "off",
+  proof: false,
+  proof_public: false,
   reducer: undefined,
   reducer_claims: [],
   reducer_visible: [],
@@ -142,6 +148,8 @@ export function compileClass(
     filter: entry.reducer === undefined ? entry.filter : reducedFilter(entry.filter),
     delta: entry.delta,
     membership: entry.membership,
+    proof: entry.proof === true,
+    proof_public: entry.proof === true && entry.proof_public === true,
     reducer: entry.reducer,
     reducer_claims: entry.reducer_claims ?? [],
     reducer_visible: entry.reducer === undefined ? [] : entry.reducer_visible ?? [],

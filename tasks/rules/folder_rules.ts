@@ -26,6 +26,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
   [
     "shared",
     "shared/containers",
+    "shared/proof",
     "shared/subjects",
     "shared/turns",
     "shared/rates",
@@ -132,6 +133,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "shield/journal/admin",
     "shield/usage/admin",
     "shield/data",
+    "shield/proof",
     "shield/admin/inspect",
     "shield/admin/operations",
     "shield/admin",

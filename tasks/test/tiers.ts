@@ -65,6 +65,7 @@ export const SLOW: readonly string[] = [
   "tests/outage_test.ts",
   "tests/packages/packages_test.ts",
   "tests/presence_simulation/long_test.ts",
+  "tests/proof/attacks_test.ts",
   "tests/production/production_test.ts",
   "tests/react/react_test.ts",
   "tests/reducer_chaos/show_test.ts",

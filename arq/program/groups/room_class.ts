@@ -38,7 +38,7 @@ function withPattern(command: Command): Command {
 const classSet = settles({
   route: `PUT ${CLASSES}`,
   body: "room=pattern,durable,history_size,history_ttl_seconds=historyTtl,replicas,cache_last," +
-    "presence,slow_reader,max_members,echo,http_cache,membership,filter,delta",
+    "presence,slow_reader,max_members,echo,http_cache,membership,proof,proof_public,filter,delta",
   given(given) {
     if (given["cacheLast"] !== true || given["durable"] === true) return given;
     throw usageError("--cache-last needs --durable: the last message is the last of the log");
@@ -91,6 +91,8 @@ function addSet(group: Command, run: Run): void {
       new Option("--membership <how>", "journal: keep who came and went, in the room ROOM~members")
         .choices(["off", "journal"]),
     )
+    .option("--proof", "a transparency log of each room, which nobody changes unseen; needs --durable")
+    .option("--proof-public", "with --proof: anybody may read the log, without a token")
     .addOption(
       new Option("--delta <form>", "whether who asks for it gets messages as diffs")
         .choices(["none", "fossil"]),

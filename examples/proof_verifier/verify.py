@@ -1,0 +1,300 @@
+#!/usr/bin/env python3
+"""Checks a transparency log that an ArqonBus serves, from its specifications alone.
+
+It reads a log over HTTP or from a folder and believes nothing of it. It needs Python 3.9 and nothing else: signed
+notes, checkpoints, tiles and proofs are those of c2sp.org, trees those of RFC 6962, signatures those of RFC 8032.
+
+  verify.py --key VKEY [--older FILE]... [--messages FILE] [--token-env NAME] SOURCE
+  verify.py --key VKEY --proof FILE
+
+SOURCE is a folder or the URL of a tree. --older is a checkpoint that was kept from an earlier visit: the log must
+continue it, or be continued by it. --messages has answers of GET /v1/rooms/ROOM/messages, one JSON text a line: each
+message that has an entry must have the entry's hash. Exit code 1 says that something is wrong, and prints what.
+"""
+
+import argparse
+import base64
+import hashlib
+import json
+import os
+import re
+import sys
+import urllib.request
+
+WIDTH = 256
+
+
+class Wrong(Exception):
+    """What the log should not have: the evidence in one sentence."""
+
+
+# RFC 8032: verification of Ed25519 signatures.
+P = 2**255 - 19
+ORDER = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
+
+
+def add(a, b):
+    """The sum of two points in extended coordinates."""
+    s, t = (a[1] - a[0]) * (b[1] - b[0]) % P, (a[1] + a[0]) * (b[1] + b[0]) % P
+    u, v = 2 * a[3] * b[3] * D % P, 2 * a[2] * b[2] % P
+    e, f, g, h = t - s, v - u, v + u, t + s
+    return (e * f % P, g * h % P, f * g % P, e * h % P)
+
+
+def times(scalar, point):
+    """A multiple of a point."""
+    total = (0, 1, 1, 0)
+    while scalar > 0:
+        if scalar & 1:
+            total = add(total, point)
+        point, scalar = add(point, point), scalar >> 1
+    return total
+
+
+def point_of(data):
+    """The point of 32 bytes, or None."""
+    y, sign = int.from_bytes(data, "little") & (2**255 - 1), data[31] >> 7
+    if y >= P:
+        return None
+    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P != 0:
+        x = x * ROOT_OF_MINUS_ONE % P
+    if (x * x - square) % P != 0 or (x == 0 and sign == 1):
+        return None
+    x = P - x if x & 1 != sign else x
+    return (x, y, 1, x * y % P)
+
+
+BASE = point_of((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))
+
+
+def is_signature(key, text, signature):
+    """Whether the holder of the key has signed the text."""
+    a, r = point_of(key), point_of(signature[:32]) if len(signature) == 64 else None
+    s = int.from_bytes(signature[32:], "little")
+    if a is None or r is None or s >= ORDER:
+        return False
+    digest = hashlib.sha512(signature[:32] + key + text).digest()
+    left, right = times(s, BASE), add(r, times(int.from_bytes(digest, "little") % ORDER, a))
+    return (left[0] * right[2] - right[0] * left[2]) % P == 0 and (left[1] * right[2] - right[1] * left[2]) % P == 0
+
+
+# RFC 6962: trees.
+def leaf_hash(entry):
+    return hashlib.sha256(b"\x00" + entry).digest()
+
+
+def node_hash(left, right):
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def split_of(size):
+    """The largest power of two below the size."""
+    return 1 << (size - 1).bit_length() - 1
+
+
+def root_of(hashes):
+    """The root of the tree whose entries have these hashes."""
+    if len(hashes) == 1:
+        return hashes[0]
+    if not hashes:
+        return hashlib.sha256(b"").digest()
+    split = split_of(len(hashes))
+    return node_hash(root_of(hashes[:split]), root_of(hashes[split:]))
+
+
+def root_of_inclusion(leaf, index, size, proof):
+    """The root that follows from an entry and its proof (RFC 9162, 2.1.3.2)."""
+    if not 0 <= index < size:
+        raise Wrong(f"entry {index} of a tree of {size} entries")
+    at, last, root = index, size - 1, leaf
+    for one in proof:
+        if last == 0:
+            raise Wrong("the proof is too long")
+        if at & 1 or at == last:
+            root = node_hash(one, root)
+            while not at & 1 and at != 0:
+                at, last = at >> 1, last >> 1
+        else:
+            root = node_hash(root, one)
+        at, last = at >> 1, last >> 1
+    if last != 0:
+        raise Wrong("the proof is too short")
+    return root
+
+
+# c2sp.org/signed-note and c2sp.org/tlog-checkpoint.
+def open_key(vkey):
+    """Name, id and public key of a verifier key."""
+    name, key_id, encoded = vkey.strip().split("+", 2)
+    data = base64.b64decode(encoded, validate=True)
+    expected = hashlib.sha256(name.encode() + b"\n" + data).digest()[:4]
+    if len(data) != 33 or data[0] != 1 or expected.hex() != key_id:
+        raise Wrong("the verifier key is none of Ed25519")
+    return name, expected, data[1:]
+
+
+def open_checkpoint(note, vkey):
+    """Size and root that the key has signed."""
+    name, key_id, key = open_key(vkey)
+    split = note.rfind("\n\n")
+    text = note[: split + 1]
+    for line in note[split + 2 :].rstrip("\n").split("\n"):
+        form = re.fullmatch(r"— (\S+) (\S+)", line)
+        if split < 0 or form is None:
+            raise Wrong("the checkpoint is no signed note")
+        signature = base64.b64decode(form[2], validate=True)
+        if form[1] != name or signature[:4] != key_id:
+            continue
+        if not is_signature(key, text.encode(), signature[4:]):
+            raise Wrong("the signature is not of this checkpoint")
+        form = re.fullmatch(r"([^\n]+)\n(0|[1-9]\d*)\n([^\n]+)\n(?:[^\n]+\n)*", text)
+        if form is None or form[1] != name:
+            raise Wrong(f"it is no checkpoint of {name}")
+        return int(form[2]), base64.b64decode(form[3], validate=True)
+    raise Wrong(f"{name} has not signed the checkpoint")
+
+
+# c2sp.org/tlog-tiles.
+def tile_path(level, index, width):
+    parts = re.findall("...", str(index).zfill(-(-len(str(index)) // 3) * 3))
+    name = "/".join([f"x{part}" for part in parts[:-1]] + parts[-1:])
+    return f"tile/{level}/{name}" + ("" if width == WIDTH else f".p/{width}")
+
+
+def tiles_of(count):
+    return [(at, min(WIDTH, count - at * WIDTH)) for at in range(-(-count // WIDTH))]
+
+
+class Source:
+    """A tree over HTTP or in a folder."""
+
+    def __init__(self, place, token):
+        self.place, self.token = place.rstrip("/"), token
+
+    def read(self, path):
+        try:
+            if not self.place.startswith("http"):
+                with open(os.path.join(self.place, path), "rb") as file:
+                    return file.read()
+            headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
+            with urllib.request.urlopen(urllib.request.Request(f"{self.place}/{path}", headers=headers)) as answer:
+                return answer.read()
+        except OSError as error:
+            raise Wrong(f"{path} cannot be read: {error}") from None
+
+    def entries(self, size):
+        """All entries of the bundles."""
+        for index, width in tiles_of(size):
+            path = tile_path("entries", index, width)
+            bundle, at, count = self.read(path), 0, 0
+            while at + 2 <= len(bundle):
+                end = at + 2 + int.from_bytes(bundle[at : at + 2], "big")
+                yield bundle[at + 2 : end]
+                at, count = end, count + 1
+            if at != len(bundle) or count != width:
+                raise Wrong(f"{path} has not the {width} entries of its name")
+
+    def hashes(self, level, count):
+        """All hashes of a level of tiles."""
+        found = []
+        for index, width in tiles_of(count):
+            path = tile_path(level, index, width)
+            tile = self.read(path)
+            if len(tile) != 32 * width:
+                raise Wrong(f"{path} has not the {width} hashes of its name")
+            found += [tile[at : at + 32] for at in range(0, len(tile), 32)]
+        return found
+
+
+def message_hashes(path):
+    """The hash of each message's text as the bus has sent it, by epoch and offset."""
+    found = {}
+    decoder = json.JSONDecoder()
+    with open(path, encoding="utf-8", newline="\n") as lines:
+        for line in filter(str.strip, lines):
+            epoch = json.loads(line)["epoch"]
+            at = line.index('"messages":[') + len('"messages":[')
+            while line[at] == "{":
+                message, end = decoder.raw_decode(line, at)
+                found[epoch, message["offset"]] = hashlib.sha256(line[at:end].encode()).hexdigest()
+                at = end + 1 if line[end] == "," else end
+    return found
+
+
+def verify_tree(source, vkey, older, messages):
+    """Everything: signature, entries, tiles, earlier checkpoints, messages. Returns what was found."""
+    size, root = open_checkpoint(source.read("checkpoint").decode(), vkey)
+    entries = list(source.entries(size))
+    hashes = [leaf_hash(entry) for entry in entries]
+    if root_of(hashes) != root:
+        raise Wrong("the entries are not those of the signed checkpoint")
+    level, expected = 0, hashes
+    while expected:
+        if source.hashes(level, len(expected)) != expected:
+            raise Wrong(f"the tiles of level {level} are not made of the entries")
+        whole = len(expected) // WIDTH * WIDTH
+        expected = [root_of(expected[at : at + WIDTH]) for at in range(0, whole, WIDTH)]
+        level += 1
+    for note in older:
+        old_size, old_root = open_checkpoint(note, vkey)
+        if old_size > size:
+            raise Wrong(f"the log has {size} entries, and a checkpoint that it has signed has {old_size}")
+        if root_of(hashes[:old_size]) != old_root:
+            raise Wrong(f"two signed trees: that of {size} entries does not continue that of {old_size}")
+    records = [json.loads(entry) for entry in entries]
+    logged = {(one["epoch"], one["offset"]): one["sha256"] for one in records if "sha256" in one}
+    # What came after the newest entry is not logged yet.
+    due = {at: one for at, one in messages.items() if at[1] <= max((n for _, n in logged), default=0)}
+    for at, one in due.items():
+        if logged.get(at) != one:
+            raise Wrong(f"the message at offset {at[1]} is not the one that was logged")
+    breaks = [record for record in records if "break" in record]
+    return {"size": size, "root": base64.b64encode(root).decode(), "breaks": breaks, "messages": len(due)}
+
+
+def verify_proof(text, vkey):
+    """One entry by its c2sp.org/tlog-proof. Returns what the entry says."""
+    head, _, checkpoint = text.partition("\n\n")
+    first, extra, index, *proof = head.split("\n")
+    if first != "c2sp.org/tlog-proof@v1" or not extra.startswith("extra ") or not index.startswith("index "):
+        raise Wrong("it is no tlog-proof with an entry")
+    entry = base64.b64decode(extra[6:], validate=True)
+    size, root = open_checkpoint(checkpoint, vkey)
+    path = [base64.b64decode(one, validate=True) for one in proof]
+    if root_of_inclusion(leaf_hash(entry), int(index[6:]), size, path) != root:
+        raise Wrong("the entry is not in the tree of the signed checkpoint")
+    return {"index": int(index[6:]), "size": size, "entry": json.loads(entry)}
+
+
+def main():
+    options = argparse.ArgumentParser(description="Checks a transparency log of an ArqonBus.")
+    options.add_argument("source", nargs="?", help="a folder, or the URL of a tree")
+    options.add_argument("--key", required=True, help="the verifier key, from somebody whom you trust")
+    options.add_argument("--older", action="append", default=[], help="a file with an earlier checkpoint")
+    options.add_argument("--messages", help="a file with answers of the room's history")
+    options.add_argument("--token-env", help="the environment variable with a token")
+    options.add_argument("--proof", help="a .tlog-proof file, instead of a tree")
+    given = options.parse_args()
+
+    def text_of(path):
+        with open(path, encoding="utf-8", newline="\n") as file:
+            return file.read()
+
+    try:
+        if given.proof:
+            found = verify_proof(text_of(given.proof), given.key)
+        else:
+            source = Source(given.source or ".", os.environ.get(given.token_env or "", ""))
+            messages = message_hashes(given.messages) if given.messages else {}
+            found = verify_tree(source, given.key, [text_of(path) for path in given.older], messages)
+        print(json.dumps(found))
+    except (Wrong, ValueError, KeyError) as error:
+        sys.exit(f"wrong: {error}")
+
+
+if __name__ == "__main__":
+    main()

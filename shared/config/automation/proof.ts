@@ -1,0 +1,22 @@
+/** `[proof]`: transparency logs of records. A part of `../schema.ts`. */
+import { z } from "zod";
+
+/** `[proof]`. */
+export const Proof = z.strictObject({
+  records: z.array(z.enum(["audit"])).max(1).default([]).describe(
+    "records of the bus that have a transparency log: audit; rooms have one by proof of their class",
+  ),
+  origin: z.string().regex(/^[a-z0-9][a-z0-9./-]{0,127}$/, {
+    error: 'expected a host and a path without a scheme, for example "bus.example.com/log"',
+  }).default("arqonbus").describe(
+    "begins the name of each log and of its key; choose one that no other bus has, and never change it",
+  ),
+  key_file: z.string().min(1).optional().describe(
+    "file with an Ed25519 private key (PKCS #8 PEM) that signs every log; absent: a key for each tenant, made at first use and kept in the bus",
+  ),
+  public_records: z.boolean().default(false).describe(
+    "whether anybody may read checkpoints and tiles of records, without a token; else operators may",
+  ),
+});
+/** A checked `[proof]`. */
+export type Proof = z.output<typeof Proof>;

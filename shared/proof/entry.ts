@@ -1,0 +1,64 @@
+/**
+ * The entries of a record's tree: what one says of a message or an audit entry, or of a break in the record. They have
+ * no payload, only its hash: what is erased or no longer kept stays proven. Pure.
+ */
+import { createHash } from "node:crypto";
+import { canonicalJson } from "../canonical_json.ts";
+
+/** The bucket with heads, tiles and bundles of all trees. */
+export const PROOF_BUCKET = "ARQON_PROOF";
+/** The bucket with each tenant's key. */
+export const PROOF_KEYS_BUCKET = "ARQON_PROOF_KEYS";
+/** The tree of the audit log, which is no tenant's. */
+export const AUDIT_TREE = "audit";
+
+/** One entry of a record. */
+export interface RecordEntry {
+  /** In another epoch an offset may mean something else. */
+  readonly epoch: string;
+  readonly offset: number;
+  /** When the log took it, Unix ms by the log's clock. */
+  readonly time_ms: number;
+  /** Hex, of the message's text form, or of the stored bytes of the audit entry. */
+  readonly sha256: string;
+}
+
+/**
+ * Says that the record does not go on as it was. `gap`: entries up to the offset were removed before the tree had them.
+ * `restored`: the log is an older copy, whose last entry of the tree's has that offset. `lost`: it is another log, read
+ * from its first entry on.
+ */
+export interface RecordBreak {
+  readonly break: "gap" | "restored" | "lost";
+  /** What follows is of this epoch. */
+  readonly epoch: string;
+  readonly offset: number;
+}
+
+const utf8 = new TextEncoder();
+
+/** The bytes of a leaf: JSON with its members in the order of their names, without white space. */
+export const encodeLeaf = (entry: RecordEntry | RecordBreak): Uint8Array =>
+  utf8.encode(canonicalJson(entry));
+
+/** What the bytes of a leaf say; undefined for bytes that `encodeLeaf` does not make. */
+export function decodeLeaf(bytes: Uint8Array): RecordEntry | RecordBreak | undefined {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    const entry = JSON.parse(text);
+    const is_placed = typeof entry.epoch === "string" && Number.isSafeInteger(entry.offset);
+    const is_known = typeof entry.sha256 === "string"
+      ? /^[0-9a-f]{64}$/.test(entry.sha256) && Number.isSafeInteger(entry.time_ms)
+      : ["gap", "restored", "lost"].includes(entry.break);
+    return is_placed && is_known && canonicalJson(entry) === text ? entry : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The hash of a payload, as a leaf has it. */
+export const payloadHash = (payload: Uint8Array | string): string =>
+  createHash("sha256").update(payload).digest("hex");
+
+/** The name of a room's tree. Neither part has a dot. */
+export const roomTree = (tenant_id: string, room_id: string): string => `${tenant_id}.${room_id}`;

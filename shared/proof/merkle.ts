@@ -1,0 +1,151 @@
+/**
+ * Merkle trees as RFC 6962 has them: hashes, roots, and proofs that an entry is in a tree and that a tree continues an
+ * earlier one. A tree is read by its complete subtrees; where they are kept is `tiles.ts`. Pure.
+ */
+import { createHash } from "node:crypto";
+
+/** 32 bytes. */
+export type Hash = Uint8Array;
+/** Bytes of a hash. */
+export const HASH_BYTES = 32;
+
+const LEAF = Uint8Array.of(0);
+const NODE = Uint8Array.of(1);
+
+/** The hash of an entry. */
+export const leafHash = (entry: Uint8Array): Hash =>
+  new Uint8Array(createHash("sha256").update(LEAF).update(entry).digest());
+
+/** The hash of two subtrees side by side. */
+export const nodeHash = (left: Hash, right: Hash): Hash =>
+  new Uint8Array(createHash("sha256").update(NODE).update(left).update(right).digest());
+
+/** The root of a tree without entries. */
+export const emptyRoot = (): Hash => new Uint8Array(createHash("sha256").digest());
+
+/** Whether two hashes are the same. */
+export const isSameHash = (a: Hash, b: Hash): boolean =>
+  a.length === b.length && a.every((byte, at) => byte === b[at]);
+
+/** Gives the root of the complete subtree of `2 ** level` entries with that index among its like. */
+export type SubtreeReader = (level: number, index: number) => Promise<Hash>;
+
+/** The largest power of two below `n`, which is at least 2. */
+function splitOf(n: number): number {
+  let split = 1;
+  while (split * 2 < n) split *= 2;
+  return split;
+}
+
+/** The root of the entries from `from` to before `to`. `from` is a multiple of the next power of two. */
+async function rangeRoot(read: SubtreeReader, from: number, to: number): Promise<Hash> {
+  const size = to - from;
+  const level = Math.log2(size);
+  if (Number.isInteger(level)) return await read(level, from / size);
+  const split = from + splitOf(size);
+  return nodeHash(await rangeRoot(read, from, split), await rangeRoot(read, split, to));
+}
+
+/** The root of a tree of that size. */
+export async function rootOf(read: SubtreeReader, size: number): Promise<Hash> {
+  return size === 0 ? emptyRoot() : await rangeRoot(read, 0, size);
+}
+
+/** The proof that the entry with this index is in the tree of that size: PATH of RFC 6962, 2.1.1. */
+export async function inclusionProof(
+  read: SubtreeReader,
+  index: number,
+  size: number,
+): Promise<Hash[]> {
+  if (index < 0 || index >= size) throw new RangeError(`entry ${index} of a tree of ${size}`);
+  const proof: Hash[] = [];
+  for (let [from, to] = [0, size]; to - from > 1;) {
+    const split = from + splitOf(to - from);
+    proof.unshift(
+      await rangeRoot(read, ...(index < split ? [split, to] : [from, split]) as [number, number]),
+    );
+    if (index < split) to = split;
+    else from = split;
+  }
+  return proof;
+}
+
+/** The proof that a tree continues its earlier self of `old_size`: PROOF of RFC 6962, 2.1.2. */
+export async function consistencyProof(
+  read: SubtreeReader,
+  old_size: number,
+  size: number,
+): Promise<Hash[]> {
+  if (old_size < 0 || old_size > size) throw new RangeError(`${old_size} before ${size}`);
+  if (old_size === 0 || old_size === size) return [];
+  const proof: Hash[] = [];
+  let [from, to] = [0, size];
+  while (to !== old_size) {
+    const split = from + splitOf(to - from);
+    if (old_size <= split) {
+      proof.unshift(await rangeRoot(read, split, to));
+      to = split;
+    } else {
+      proof.unshift(await rangeRoot(read, from, split));
+      from = split;
+    }
+  }
+  // A verifier has the old root, and needs no hash of what is all of the old tree.
+  if (from > 0) proof.unshift(await rangeRoot(read, from, to));
+  return proof;
+}
+
+const half = (n: number) => Math.floor(n / 2);
+const isOdd = (n: number) => n % 2 === 1;
+
+/** The root that follows from an entry's hash and its proof; undefined when the proof has not the right length. */
+export function rootOfInclusion(
+  leaf: Hash,
+  index: number,
+  size: number,
+  proof: readonly Hash[],
+): Hash | undefined {
+  if (!(index >= 0 && index < size)) return undefined;
+  let [at, last, root] = [index, size - 1, leaf];
+  for (const hash of proof) {
+    if (last === 0) return undefined;
+    if (isOdd(at) || at === last) {
+      root = nodeHash(hash, root);
+      while (!isOdd(at) && at !== 0) [at, last] = [half(at), half(last)];
+    } else {
+      root = nodeHash(root, hash);
+    }
+    [at, last] = [half(at), half(last)];
+  }
+  return last === 0 ? root : undefined;
+}
+
+/** A tree at one time. */
+export interface TreeHead {
+  /** How many entries it has. */
+  readonly size: number;
+  readonly root: Hash;
+}
+
+/** Whether the proof shows that `tree` continues `old`. */
+export function isConsistent(old: TreeHead, tree: TreeHead, proof: readonly Hash[]): boolean {
+  if (old.size > tree.size) return false;
+  if (old.size === tree.size) return proof.length === 0 && isSameHash(old.root, tree.root);
+  if (old.size === 0) return proof.length === 0 && isSameHash(old.root, emptyRoot());
+  let [at, last] = [old.size - 1, tree.size - 1];
+  while (isOdd(at)) [at, last] = [half(at), half(last)];
+  const [first, ...rest] = at === 0 ? [old.root, ...proof] : proof;
+  if (first === undefined) return false;
+  let [before, after] = [first, first];
+  for (const hash of rest) {
+    if (last === 0) return false;
+    if (isOdd(at) || at === last) {
+      [before, after] = [nodeHash(hash, before), nodeHash(hash, after)];
+      while (!isOdd(at) && at !== 0) [at, last] = [half(at), half(last)];
+    } else {
+      after = nodeHash(after, hash);
+    }
+    [at, last] = [half(at), half(last)];
+  }
+  return last === 0 && isSameHash(before, old.root) && isSameHash(after, tree.root);
+}

@@ -1,0 +1,177 @@
+/**
+ * Signed notes and checkpoints, as c2sp.org/signed-note and c2sp.org/tlog-checkpoint have them: text, and lines of
+ * Ed25519 signatures of it by named keys.
+ */
+import { HASH_BYTES } from "./merkle.ts";
+import type { TreeHead } from "./merkle.ts";
+import { createHash } from "node:crypto";
+
+const utf8 = new TextEncoder();
+const ED25519 = 1;
+/** Longest note in bytes, and most signature lines that are read. */
+const NOTE_BYTES_MAX = 65_536;
+const SIGNATURES_MAX = 64;
+
+/** A key that signatures are checked with. */
+export interface Verifier {
+  readonly name: string;
+  /** 32 bits. */
+  readonly id: number;
+  readonly public_key: Uint8Array;
+}
+
+/** A key that signs. */
+export interface Signer extends Verifier {
+  sign(text: Uint8Array): Promise<Uint8Array>;
+}
+
+/** Whether a text can name a key. */
+export const isKeyName = (name: string): boolean => /^[^\s+\p{Cc}]+$/u.test(name);
+
+/** The verifier of a public Ed25519 key under that name. */
+export function verifierOf(name: string, public_key: Uint8Array): Verifier {
+  if (!isKeyName(name)) throw new TypeError(`not a key name: ${JSON.stringify(name)}`);
+  const digest = createHash("sha256").update(`${name}\n`).update(Uint8Array.of(ED25519))
+    .update(public_key).digest();
+  return { name, id: digest.readUInt32BE(0), public_key };
+}
+
+const hexId = (id: number) => id.toString(16).padStart(8, "0");
+
+/** A verifier as text: `NAME+ID+KEY`. */
+export const encodeVerifier = ({ name, id, public_key }: Verifier): string =>
+  `${name}+${hexId(id)}+${Uint8Array.of(ED25519, ...public_key).toBase64()}`;
+
+/** The verifier of such a text; undefined for any other one. */
+export function decodeVerifier(text: string): Verifier | undefined {
+  const [, name = "", id = "", key = ""] = /^([^+]+)\+([0-9a-f]{8})\+(\S+)$/.exec(text) ?? [];
+  const bytes = fromBase64(key);
+  if (!isKeyName(name) || bytes?.length !== 33 || bytes[0] !== ED25519) return undefined;
+  const verifier = verifierOf(name, bytes.slice(1));
+  return hexId(verifier.id) === id ? verifier : undefined;
+}
+
+function fromBase64(text: string): Uint8Array | undefined {
+  try {
+    const bytes = Uint8Array.fromBase64(text);
+    return bytes.toBase64() === text ? bytes : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The note of a text, which ends in a newline, with a signature of each signer. */
+export async function signNote(text: string, signers: readonly Signer[]): Promise<string> {
+  const bytes = utf8.encode(text);
+  let note = `${text}\n`;
+  for (const { name, id, sign } of signers) {
+    const signature = await sign(bytes);
+    const line = new Uint8Array(4 + signature.length);
+    new DataView(line.buffer).setUint32(0, id);
+    line.set(signature, 4);
+    note += `— ${name} ${line.toBase64()}\n`;
+  }
+  return note;
+}
+
+/** The signed text, and who of the verifiers has signed it. Throws an Error that says what is wrong. */
+export async function openNote(
+  note: string,
+  verifiers: readonly Verifier[],
+): Promise<{ readonly text: string; readonly by: readonly Verifier[] }> {
+  const split = note.lastIndexOf("\n\n");
+  // deno-lint-ignore no-control-regex
+  if (note.length > NOTE_BYTES_MAX || split < 0 || /[\x00-\x09\x0b-\x1f]/.test(note)) {
+    throw new Error("it is no signed note");
+  }
+  const text = note.slice(0, split + 1);
+  const lines = note.slice(split + 2).split("\n");
+  if (lines.pop() !== "" || lines.length > SIGNATURES_MAX) throw new Error("it is no signed note");
+  const by: Verifier[] = [];
+  for (const line of lines) {
+    const [, name = "", encoded = ""] = /^— (\S+) (\S+)$/.exec(line) ?? [];
+    const bytes = fromBase64(encoded);
+    if (name === "" || bytes === undefined || bytes.length < 5) {
+      throw new Error("one of its signature lines is none");
+    }
+    const id = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
+    const verifier = verifiers.find((one) => one.name === name && one.id === id);
+    if (verifier === undefined || by.includes(verifier)) continue;
+    if (!await isSignature(verifier, text, bytes.slice(4))) {
+      throw new Error(`the signature of ${name} is not of this text`);
+    }
+    by.push(verifier);
+  }
+  if (by.length === 0) throw new Error("no known key has signed it");
+  return { text, by };
+}
+
+async function isSignature({ public_key }: Verifier, text: string, signature: Uint8Array) {
+  const bytes = (array: Uint8Array) => new Uint8Array(array);
+  const key = await crypto.subtle.importKey("raw", bytes(public_key), "Ed25519", false, ["verify"]);
+  return await crypto.subtle.verify("Ed25519", key, bytes(signature), bytes(utf8.encode(text)));
+}
+
+/** What a checkpoint says: the tree of that origin at one time. */
+export interface Checkpoint extends TreeHead {
+  readonly origin: string;
+}
+
+/** The text to sign. */
+export const encodeCheckpoint = ({ origin, size, root }: Checkpoint): string =>
+  `${origin}\n${size}\n${root.toBase64()}\n`;
+
+/** What the text of a checkpoint says. Throws an Error for a text that is none. */
+export function decodeCheckpoint(text: string): Checkpoint {
+  const [, origin = "", size = "", hash = ""] =
+    /^([^\n]+)\n(0|[1-9]\d{0,15})\n([^\n]+)\n(?:[^\n]+\n)*$/.exec(text) ?? [];
+  const root = fromBase64(hash);
+  if (root?.length !== HASH_BYTES || !Number.isSafeInteger(Number(size))) {
+    throw new Error("it is no checkpoint");
+  }
+  return { origin, size: Number(size), root };
+}
+
+/** The checkpoint that a log's key has signed, of the origin that is the key's name. Throws an Error. */
+export async function openCheckpoint(note: string, verifier: Verifier): Promise<Checkpoint> {
+  const checkpoint = decodeCheckpoint((await openNote(note, [verifier])).text);
+  if (checkpoint.origin === verifier.name) return checkpoint;
+  throw new Error(`it is of ${checkpoint.origin}, not of ${verifier.name}`);
+}
+
+const PROOF_HEAD = "c2sp.org/tlog-proof@v1";
+
+/** An entry's place in a tree, as a `.tlog-proof` file has it. */
+export interface EntryProof {
+  readonly index: number;
+  readonly hashes: readonly Uint8Array[];
+  /** The signed note. */
+  readonly checkpoint: string;
+  /** What the entry says; a verifier does not believe it without the proof. */
+  readonly extra?: Uint8Array | undefined;
+}
+
+/** The text of a `.tlog-proof` file. */
+export function encodeProof({ index, hashes, checkpoint, extra }: EntryProof): string {
+  const lines = [
+    PROOF_HEAD,
+    ...(extra === undefined ? [] : [`extra ${extra.toBase64()}`]),
+    `index ${index}`,
+    ...hashes.map((hash) => hash.toBase64()),
+  ];
+  return `${lines.join("\n")}\n\n${checkpoint}`;
+}
+
+/** What such a file says. Throws an Error for a text that is none. */
+export function decodeProof(text: string): EntryProof {
+  const [, extra, index = "", hashes = "", checkpoint = ""] =
+    /^c2sp\.org\/tlog-proof@v1\n(?:extra (\S+)\n)?index (0|[1-9]\d{0,15})\n((?:\S+\n)*)\n([^]+)$/
+      .exec(text) ?? [];
+  const path = hashes.split("\n").slice(0, -1).map(fromBase64);
+  const said = extra === undefined ? undefined : fromBase64(extra);
+  const is_whole = index !== "" && (extra === undefined) === (said === undefined);
+  if (!is_whole || path.some((hash) => hash?.length !== HASH_BYTES)) {
+    throw new Error("it is no c2sp.org/tlog-proof@v1");
+  }
+  return { index: Number(index), hashes: path as Uint8Array[], checkpoint, extra: said };
+}

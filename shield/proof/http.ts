@@ -1,0 +1,157 @@
+/**
+ * Trees over HTTP, as c2sp.org/tlog-tiles has them, below `/v1/proof/{tree}/`: the checkpoint, tiles and bundles, and
+ * the key that checks them. A tree is `TENANT.ROOM` or `audit`. Whoever may read a room's history may read its tree;
+ * of a public one, anybody, and what is between may keep what never changes.
+ */
+import { ArqonError } from "@arqon/proto";
+import { problemResponse } from "../../shared/problem.ts";
+import { encodeVerifier } from "../../shared/proof/note.ts";
+import { TILE_WIDTH, tileOf } from "../../shared/proof/tiles.ts";
+import { adminOf } from "../admin/routing/admin_scope.ts";
+import { requireGrant } from "../auth/authorize.ts";
+import type { Bans } from "../auth/bans.ts";
+import type { ForeignEntry } from "../http/http.ts";
+import { httpCaller } from "../http/route.ts";
+import type { ClientCall, ClientRoute, DescribedRoute } from "../http/route.ts";
+import type { Policies } from "../message/gates.ts";
+import type { HttpRates } from "../rates/http_rates.ts";
+import { bump } from "../stats/stats.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+import type { NamedTree, ProofService } from "./service.ts";
+
+const PREFIX = "/v1/proof/";
+/** Requests without a token under way at a time. */
+const PUBLIC_MAX = 64;
+const RETRY_MS = 1_000;
+const FOREVER = "max-age=31536000, immutable";
+/** Index and width of a tile are up to five parts of its path. */
+const TILE_PARTS = ["{n}", "{n}/{m}", "{n}/{m}/{o}", "{n}/{m}/{o}/{p}", "{n}/{m}/{o}/{p}/{w}"];
+
+function route(id: string, path: string, summary: string, type: string): DescribedRoute {
+  const about = { id, tag: "proof", summary, type, answer: {}, refusals: [404] };
+  return { method: "GET", template: `${PREFIX}{tree}/${path}`, about };
+}
+
+/** The routes, as they are described. */
+export const PROOF_ROUTES: readonly DescribedRoute[] = [
+  route("proofCheckpoint", "checkpoint", "The newest checkpoint of a record's tree", "text/plain"),
+  route("proofKey", "key", "The key that checks checkpoints, as a vkey", "text/plain"),
+  ...TILE_PARTS.map((parts, at) =>
+    route(
+      `proofTile${at + 1}`,
+      `tile/{level}/${parts}`,
+      "A tile of a record's tree, or with level entries a bundle of its entries",
+      "application/octet-stream",
+    )
+  ),
+];
+
+/** What the routes need of the process. */
+export interface ProofHttpContext {
+  /** Undefined: it has not started. */
+  readonly service: () => ProofService | undefined;
+  readonly operators: () => readonly string[];
+  readonly bans: Pick<Bans, "requireRoom">;
+  readonly overseer: Pick<Policies, "onSubscribe">;
+  readonly rates: Pick<HttpRates, "take">;
+  readonly stats: Pick<ShieldStats, "ingress_ops" | "rejects">;
+}
+
+interface Asked extends NamedTree {
+  readonly service: ProofService;
+  /** What of the tree: behind its name. */
+  readonly what: string;
+}
+
+function askedIn({ service: running }: ProofHttpContext, path: string): Asked | undefined {
+  const [, name = "", what = ""] = /^\/v1\/proof\/([^/]+)\/(.+)$/.exec(path) ?? [];
+  const service = running();
+  // Ids need no escapes, but `:` and the like may have one.
+  const tree = name.replaceAll("%3A", ":").replaceAll("%3D", "=").replaceAll("%7E", "~");
+  const named = service?.find(tree);
+  return named && service && { ...named, service, what };
+}
+
+/** Answers what is asked of a tree. Rejects with a refusal. */
+async function answer(asked: Asked): Promise<Response> {
+  const { service, what } = asked;
+  const tree = await service.open(asked);
+  const who = asked.is_public ? "public" : "private";
+  const text = (body: string, cache: string) =>
+    new Response(body, {
+      headers: { "content-type": "text/plain; charset=utf-8", "cache-control": `${who}, ${cache}` },
+    });
+  if (what === "checkpoint") return text(await service.checkpoint(tree), "max-age=1");
+  if (what === "key") return text(`${encodeVerifier(await tree.signer())}\n`, "max-age=3600");
+  const tile = tileOf(what);
+  const bytes = tile && await tree.tile(tile);
+  if (bytes === undefined) throw new ArqonError("not-found", what);
+  return new Response(new Uint8Array(bytes), {
+    headers: {
+      "content-type": "application/octet-stream",
+      "cache-control": `${who}, ${
+        tile?.width === TILE_WIDTH ? FOREVER : "max-age=3600, immutable"
+      }`,
+    },
+  });
+}
+
+/** Asks everything that can refuse a reader of the room's history. */
+async function admit(context: ProofHttpContext, call: ClientCall, { room }: Asked): Promise<void> {
+  const { client, client: { identity } } = call;
+  if (room === undefined) {
+    const is_operator = identity.role === "admin" &&
+      adminOf(client, context.operators()).only_tenant === undefined;
+    if (!is_operator) throw new ArqonError("role-forbidden", "this log is for operators");
+    return;
+  }
+  if (room.tenant_id !== identity.tenant_id) {
+    throw new ArqonError("tenant-mismatch", room.tenant_id);
+  }
+  requireGrant(identity, "subscribe", room.room_id);
+  context.bans.requireRoom(identity, room.room_id);
+  await context.overseer.onSubscribe(httpCaller(client, call.request.headers), room.room_id);
+}
+
+/** Makes the routes for clients with a token. */
+export function proofRoutes(context: ProofHttpContext): ClientRoute[] {
+  const answered = async (call: ClientCall) => {
+    bump(context.stats.ingress_ops, "http_proof");
+    context.rates.take(call.client.identity, call.request.url.length);
+    const asked = askedIn(context, call.url.pathname);
+    if (asked === undefined) throw new ArqonError("not-found", "no such transparency log");
+    await admit(context, call, asked);
+    return await answer(asked);
+  };
+  return PROOF_ROUTES.map((described) => ({ ...described, answer: answered }));
+}
+
+/** Answers requests for public trees, before a token is asked for. */
+export function publicProofs(context: ProofHttpContext): ForeignEntry {
+  let pending = 0;
+  const answered = async (asked: Asked) => {
+    if (pending >= PUBLIC_MAX) {
+      throw new ArqonError("at-capacity", "readers without a token", { retry_after_ms: RETRY_MS });
+    }
+    pending++;
+    try {
+      return await answer(asked);
+    } finally {
+      pending--;
+    }
+  };
+  return (request, url) => {
+    if (!url.pathname.startsWith(PREFIX)) return undefined;
+    if (request.method !== "GET" && request.method !== "HEAD") return undefined;
+    const asked = askedIn(context, url.pathname);
+    if (asked === undefined || !asked.is_public) return undefined;
+    return answered(asked).catch((error: unknown) => {
+      const refusal = error instanceof ArqonError ? error : new ArqonError("internal");
+      bump(context.stats.rejects, refusal.reason);
+      return problemResponse(refusal, {});
+    }).then((response) => {
+      response.headers.set("access-control-allow-origin", "*");
+      return response;
+    });
+  };
+}

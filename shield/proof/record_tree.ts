@@ -1,0 +1,343 @@
+/**
+ * The tree of one record: tiles, bundles and the newest checkpoint in a bucket, written by one Shield at a time. A
+ * Shield claims the tree by compare-and-set before it writes, and publishes a checkpoint by another one, so that of two
+ * Shields only one can: none signs what another has not. The log is the source, and the tree follows it; what a crash
+ * leaves behind the published size is written again. Nothing waits for it.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Logger } from "../../shared/logs/log.ts";
+import {
+  consistencyProof,
+  emptyRoot,
+  HASH_BYTES,
+  isConsistent,
+  isSameHash,
+  leafHash,
+} from "../../shared/proof/merkle.ts";
+import type { TreeHead } from "../../shared/proof/merkle.ts";
+import { encodeCheckpoint, openCheckpoint, signNote } from "../../shared/proof/note.ts";
+import type { Signer } from "../../shared/proof/note.ts";
+import {
+  countAt,
+  decodeBundle,
+  Edge,
+  encodeBundle,
+  hashesOf,
+  TILE_WIDTH,
+  tilePath,
+  tileReader,
+  widthOf,
+} from "../../shared/proof/tiles.ts";
+import type { TileName } from "../../shared/proof/tiles.ts";
+import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
+import type { KeyValue, KvKey } from "../../shared/spine/contract/spine.ts";
+import type { Batch, Position, RecordSource } from "./sources.ts";
+
+/** A tree that has waited for the Shield that claims it for so long is another's, in ms. */
+const CLAIM_MS = 5_000;
+const utf8 = new TextEncoder();
+
+/** What all trees count. */
+export interface ProofCounts {
+  entries: number;
+  checkpoints: number;
+  /** Attempts that failed; each is tried again. */
+  failed: number;
+  /** How often a record did not go on as its tree had it. */
+  breaks: number;
+  /** How often the stored tree was not the one that this Shield knew. */
+  forks: number;
+}
+
+/** What a tree needs of the process. */
+export interface RecordTreeOptions {
+  /** The name of the log, which begins each checkpoint. */
+  readonly origin: string;
+  /** Its keys begin with this. */
+  readonly place: KvKey;
+  readonly bucket: KeyValue;
+  readonly source: RecordSource;
+  /** What signs as `origin`. */
+  readonly signer: () => Promise<Signer>;
+  readonly node_id: string;
+  readonly log: Logger;
+  readonly counts: Omit<ProofCounts, "failed">;
+  /** Ms that only grow. */
+  readonly monotonic_ms: () => number;
+}
+
+/** What is stored of the newest checkpoint. */
+interface Head extends Position {
+  readonly owner: string;
+  readonly size: number;
+  /** The signed note; "": none yet. */
+  readonly checkpoint: string;
+}
+
+interface StoredHead {
+  readonly head: Head;
+  readonly root: Uint8Array;
+  readonly revision: number;
+}
+
+/** What of the tree is in memory to go on with. */
+interface Writing {
+  /** Of the head that it is of. */
+  readonly revision: number;
+  readonly edge: Edge;
+  /** The entries of the last bundle, when it is partial. */
+  readonly entries: readonly Uint8Array[];
+  /** The revisions of the partial tiles, by name. */
+  readonly revisions: Map<string, number>;
+}
+
+const NEW_HEAD: Head = { owner: "", size: 0, stream: "", offset: 0, checkpoint: "" };
+
+/** The tree of one record. */
+export class RecordTree {
+  readonly #options: RecordTreeOptions;
+  /** The newest tree that this Shield has seen proven, and its checkpoint. */
+  #known: TreeHead & { readonly checkpoint: string } = {
+    ...{ size: 0, root: emptyRoot(), checkpoint: "" },
+  };
+  #writing: Writing | undefined;
+  #work: Promise<boolean> | undefined;
+  #worked_ms = -Infinity;
+  /** Since when something waits for the Shield that has claimed the tree. */
+  #waiting: { readonly revision: number; readonly since_ms: number } | undefined;
+
+  constructor(options: RecordTreeOptions) {
+    this.#options = options;
+  }
+
+  /** When it last began to look for something new, by `monotonic_ms`. */
+  get worked_ms(): number {
+    return this.#worked_ms;
+  }
+
+  /**
+   * Takes in what its record has by now, and signs a checkpoint of it; false: another Shield is to. Rejects as the
+   * Spine does, and with `log-unavailable` when the stored tree is not the one that this Shield knows.
+   */
+  advance(): Promise<boolean> {
+    this.#work ??= this.#advance().finally(() => this.#work = undefined);
+    return this.#work;
+  }
+
+  /** The newest checkpoint. Rejects as `advance` does. */
+  async checkpoint(): Promise<string> {
+    return (await this.#read()).head.checkpoint;
+  }
+
+  /** The verifier of its checkpoints, and what signs them. */
+  signer(): Promise<Signer> {
+    return this.#options.signer();
+  }
+
+  /** A tile or bundle of a published tree; undefined: there is none such. Rejects as `advance` does. */
+  async tile(tile: TileName): Promise<Uint8Array | undefined> {
+    if (widthOf(this.#known.size, tile) < tile.width) await this.#read();
+    if (tile.width > widthOf(this.#known.size, tile)) return undefined;
+    return (await this.#stored(tile)).bytes;
+  }
+
+  async #advance(): Promise<boolean> {
+    const { source, monotonic_ms } = this.#options;
+    this.#worked_ms = monotonic_ms();
+    for (;;) {
+      const stored = await this.#read();
+      const batch = await source.read(stored.head);
+      if (batch.leaves.length === 0 && !batch.more && stored.head.checkpoint !== "") return true;
+      if (!this.#mayWrite(stored)) return false;
+      try {
+        const claimed = this.#writing?.revision === stored.revision
+          ? stored
+          : await this.#claim(stored);
+        await this.#take(claimed, batch);
+      } catch (error) {
+        this.#writing = undefined;
+        if (isConflict(error)) return false;
+        throw error;
+      }
+      if (!batch.more) return true;
+    }
+  }
+
+  /** Whether the tree is this Shield's, or has been left by the one that has it. */
+  #mayWrite({ head: { owner }, revision }: StoredHead): boolean {
+    const { node_id, monotonic_ms } = this.#options;
+    if (owner === node_id || owner === "") return true;
+    if (this.#waiting?.revision !== revision) {
+      this.#waiting = { revision, since_ms: monotonic_ms() };
+    }
+    return monotonic_ms() - this.#waiting.since_ms >= CLAIM_MS;
+  }
+
+  /** Nobody who has claimed it earlier can publish after that. */
+  async #claim({ head, root, revision }: StoredHead): Promise<StoredHead> {
+    const claimed = { ...head, owner: this.#options.node_id };
+    const next = await this.#writeHead(claimed, revision);
+    this.#writing = await this.#loadEdge(claimed, root, next);
+    return { head: claimed, root, revision: next };
+  }
+
+  async #writeHead(head: Head, revision: number): Promise<number> {
+    const { bucket, place } = this.#options;
+    const bytes = utf8.encode(JSON.stringify(head));
+    return await bucket.update([...place, "head"], bytes, revision);
+  }
+
+  /** The stored head, when it continues what this Shield knows. */
+  async #read(): Promise<StoredHead> {
+    const { bucket, place } = this.#options;
+    const entry = await bucket.get([...place, "head"]);
+    const head = entry === undefined ? NEW_HEAD : this.#decode(entry.value);
+    const root = await this.#proven(head);
+    return { head, root, revision: entry?.revision ?? 0 };
+  }
+
+  #decode(bytes: Uint8Array): Head {
+    try {
+      return { ...NEW_HEAD, ...JSON.parse(new TextDecoder().decode(bytes)) };
+    } catch {
+      return this.#fork("its head is no JSON");
+    }
+  }
+
+  async #proven({ size, checkpoint }: Head): Promise<Uint8Array> {
+    if (size === this.#known.size && checkpoint === this.#known.checkpoint) return this.#known.root;
+    const { root } = size === 0 && checkpoint === ""
+      ? { root: emptyRoot() }
+      : await openCheckpoint(checkpoint, await this.signer()).then((said) =>
+        said.size === size ? said : this.#fork("its head is not that of its checkpoint")
+      ).catch((error) => {
+        if (error instanceof ArqonError) throw error;
+        return this.#fork(`of its checkpoint, ${error instanceof Error ? error.message : error}`);
+      });
+    const tree = { size, root, checkpoint };
+    if (size < this.#known.size) {
+      return this.#fork(`it has ${size} entries, and had ${this.#known.size} before`);
+    }
+    const reader = tileReader(size, async (tile) => (await this.#stored(tile)).bytes);
+    const proof = await consistencyProof(reader, this.#known.size, size);
+    if (!isConsistent(this.#known, tree, proof)) {
+      return this.#fork(`with ${size} entries it does not continue that of ${this.#known.size}`);
+    }
+    this.#known = tree;
+    return root;
+  }
+
+  #fork(what: string): never {
+    const { log, counts, origin } = this.#options;
+    counts.forks++;
+    this.#writing = undefined;
+    log.error("a stored transparency log is not the one that was signed", { origin, what });
+    throw new ArqonError("log-unavailable", `the stored transparency log: ${what}`);
+  }
+
+  #keyOf({ level, index }: TileName): KvKey {
+    return [...this.#options.place, String(level), String(index)];
+  }
+
+  /** The first bytes of a stored tile or bundle, as wide as asked. */
+  async #stored(
+    tile: TileName,
+  ): Promise<{ readonly bytes: Uint8Array; readonly revision: number }> {
+    const { value, revision } = await this.#options.bucket.get(this.#keyOf(tile)) ?? {};
+    const bytes = value && cut(value, tile);
+    if (bytes !== undefined) return { bytes, revision: revision ?? 0 };
+    return this.#fork(`${tilePath(tile)} is gone, or cut`);
+  }
+
+  /** Reads the right edge of the tree, and holds it to the root. */
+  async #loadEdge({ size }: Head, root: Uint8Array, revision: number): Promise<Writing> {
+    const revisions = new Map<string, number>();
+    const load = async (level: TileName["level"]): Promise<Uint8Array> => {
+      const count = countAt(size, level === "entries" ? 0 : level);
+      const tile = { level, index: Math.floor(count / TILE_WIDTH), width: count % TILE_WIDTH };
+      if (tile.width === 0) return new Uint8Array(0);
+      const stored = await this.#stored(tile);
+      revisions.set(this.#keyOf(tile).join("/"), stored.revision);
+      return stored.bytes;
+    };
+    const tiles: Uint8Array[] = [];
+    for (let level = 0; countAt(size, level) > 0; level++) tiles.push(await load(level));
+    const hashes = tiles.map(hashesOf);
+    const entries = decodeBundle(await load("entries")) ?? [];
+    const edge = new Edge(size, hashes);
+    const is_whole = isSameHash(edge.root() ?? emptyRoot(), root) &&
+      entries.every((entry, at) => isSameHash(leafHash(entry), hashes[0]?.[at] ?? root));
+    if (!is_whole) return this.#fork("its tiles are not those of its root");
+    return { revision, edge, entries, revisions };
+  }
+
+  /** Writes the tiles of a batch, then its checkpoint. */
+  async #take({ head, revision }: StoredHead, { leaves, end, breaks }: Batch): Promise<void> {
+    const { counts, origin, log } = this.#options;
+    const { edge, entries, revisions } = this.#writing!;
+    // What fails leaves the edge as it is not stored.
+    this.#writing = undefined;
+    const bundled = [...entries, ...leaves];
+    const first = Math.floor(edge.size / TILE_WIDTH);
+    const changed = edge.append(leaves.map(leafHash))
+      .map(({ tile, hashes }) => ({ tile, bytes: joined(hashes) }));
+    const bundles = Array.from({ length: Math.ceil(bundled.length / TILE_WIDTH) }, (_, at) => {
+      const some = bundled.slice(at * TILE_WIDTH, (at + 1) * TILE_WIDTH);
+      const tile: TileName = { level: "entries", index: first + at, width: some.length };
+      return { tile, bytes: encodeBundle(some) };
+    });
+    const written = leaves.length === 0 ? [] : [...changed, ...bundles];
+    const kept = new Map<string, number>();
+    await Promise.all(written.map(async ({ tile, bytes }) => {
+      const next = await this.#write(tile, bytes, revisions);
+      kept.set(this.#keyOf(tile).join("/"), next);
+    }));
+    // Partial tiles that this batch has not reached stay as they are; full ones are never written again.
+    for (const [name, known] of revisions) if (!kept.has(name)) kept.set(name, known);
+    for (const { tile } of written) {
+      if (tile.width === TILE_WIDTH) kept.delete(this.#keyOf(tile).join("/"));
+    }
+    const signer = await this.signer();
+    const tree = { size: edge.size, root: edge.root() ?? emptyRoot() };
+    const checkpoint = await signNote(encodeCheckpoint({ origin, ...tree }), [signer]);
+    const { stream, offset } = end;
+    const next = { ...head, stream, offset, size: tree.size, checkpoint };
+    const published = await this.#writeHead(next, revision);
+    this.#known = { ...tree, checkpoint };
+    const rest = bundled.slice(bundled.length - tree.size % TILE_WIDTH);
+    this.#writing = { revision: published, edge, entries: rest, revisions: kept };
+    counts.checkpoints++;
+    counts.entries += leaves.length;
+    counts.breaks += breaks.length;
+    for (const kind of breaks) {
+      log.warn("a record does not go on as its transparency log has it", { origin, kind });
+    }
+  }
+
+  async #write(
+    tile: TileName,
+    bytes: Uint8Array,
+    revisions: ReadonlyMap<string, number>,
+  ): Promise<number> {
+    const { bucket } = this.#options;
+    const key = this.#keyOf(tile);
+    // Asked after the claim: who wrote it earlier can no longer publish.
+    const known = revisions.get(key.join("/")) ?? (await bucket.get(key))?.revision ?? 0;
+    return await bucket.update(key, bytes, known);
+  }
+}
+
+function joined(hashes: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(hashes.length * HASH_BYTES);
+  hashes.forEach((hash, at) => bytes.set(hash, at * HASH_BYTES));
+  return bytes;
+}
+
+/** The first part of a stored tile or bundle; undefined: it is shorter. */
+function cut(stored: Uint8Array, { level, width }: TileName): Uint8Array | undefined {
+  if (level !== "entries") {
+    return stored.length < width * HASH_BYTES ? undefined : stored.slice(0, width * HASH_BYTES);
+  }
+  const entries = decodeBundle(stored, width);
+  return entries && encodeBundle(entries);
+}

@@ -1,0 +1,277 @@
+/**
+ * Trees of several Shields over one bucket that loses answers, and whose owner vanishes at any step: no two signed
+ * checkpoints disagree, and every entry is in the tree once. And what a Shield says of a tree that somebody has changed.
+ */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import { decodeLeaf, encodeLeaf, payloadHash, PROOF_BUCKET } from "../../shared/proof/entry.ts";
+import { openCheckpoint } from "../../shared/proof/note.ts";
+import type { Checkpoint } from "../../shared/proof/note.ts";
+import { TreeReader } from "../../shared/proof/reader.ts";
+import type { TreeFiles } from "../../shared/proof/reader.ts";
+import { tileOf } from "../../shared/proof/tiles.ts";
+import type { KeyValue } from "../../shared/spine/contract/spine.ts";
+import { createRandom } from "../../tests/presence_simulation/random.ts";
+import { keptLog, testSpine } from "../testing/spine.ts";
+import { ProofKeys } from "./keys.ts";
+import { RecordTree } from "./record_tree.ts";
+import type { RecordTreeOptions } from "./record_tree.ts";
+import { auditSource, roomSource } from "./sources.ts";
+import type { RecordSource } from "./sources.ts";
+
+const ORIGIN = "bus.example/acme.bets";
+const PLACE = ["acme", "bets"];
+
+const entryOf = (offset: number, epoch = "e") =>
+  encodeLeaf({ epoch, offset, time_ms: 5, sha256: payloadHash(String(offset)) });
+
+/** A record of that many entries, which come in batches of up to `limit`. */
+function growing(limit: number) {
+  const record = { size: 0 };
+  const source: RecordSource = {
+    read: ({ offset }) => {
+      const end = Math.min(record.size, offset + limit);
+      const leaves = Array.from({ length: end - offset }, (_, at) => entryOf(offset + at + 1));
+      const more = end < record.size;
+      return Promise.resolve({ leaves, end: { stream: "s", offset: end }, more, breaks: [] });
+    },
+  };
+  return { record, source };
+}
+
+async function world() {
+  const engine = testSpine();
+  const bucket = await engine.spine.keyValue(PROOF_BUCKET);
+  const keys = new ProofKeys(engine.spine, undefined);
+  const counts = { entries: 0, checkpoints: 0, breaks: 0, forks: 0 };
+  const clock = { ms: 0 };
+  const tree = (source: RecordSource, more: Partial<RecordTreeOptions> = {}) =>
+    new RecordTree({
+      ...{ origin: ORIGIN, place: PLACE, bucket, source, counts, node_id: "one" },
+      signer: () => keys.signer("acme", ORIGIN),
+      log: keptLog().log,
+      monotonic_ms: () => clock.ms,
+      ...more,
+    });
+  return { engine, bucket, keys, counts, clock, tree };
+}
+
+/** The files of a tree, as the routes serve them. */
+const filesOf = (tree: RecordTree): TreeFiles => async (path) => {
+  if (path === "checkpoint") return new TextEncoder().encode(await tree.checkpoint());
+  const bytes = await tree.tile(tileOf(path)!);
+  if (bytes === undefined) throw new Error(`there is no ${path}`);
+  return bytes;
+};
+
+const bucketOf = (bucket: KeyValue, own: Partial<KeyValue>): KeyValue => ({
+  get: (...given) => bucket.get(...given),
+  put: (...given) => bucket.put(...given),
+  update: (...given) => bucket.update(...given),
+  delete: (...given) => bucket.delete(...given),
+  keys: (...given) => bucket.keys(...given),
+  sizes: (...given) => bucket.sizes(...given),
+  watch: (...given) => bucket.watch(...given),
+  limit_bytes: bucket.limit_bytes,
+  ...own,
+});
+
+Deno.test("Shields that vanish at any step, and answers that are lost, make no fork", async () => {
+  const { engine, bucket, clock, tree, keys } = await world();
+  await using _ = engine;
+  const random = createRandom(7);
+  const { record, source } = growing(40);
+  const lose = () => {
+    if (random.chance(0.04)) throw new ArqonError("spine-unavailable", "lost");
+  };
+  const lossy = bucketOf(bucket, {
+    async update(...given) {
+      lose();
+      const revision = await bucket.update(...given);
+      lose();
+      return revision;
+    },
+  });
+  const shield = () => tree(source, { bucket: lossy, node_id: `s${random.int(0, 999)}` });
+  const shields = [shield(), shield(), shield()];
+  const seen = new Map<number, Checkpoint>();
+  const verifier = await keys.signer("acme", ORIGIN);
+  for (let turn = 0; turn < 300; turn++) {
+    record.size += random.int(0, 11);
+    clock.ms += random.int(0, 3_999);
+    if (random.chance(0.1)) shields[random.int(0, 2)] = shield();
+    await Promise.all(shields.map(async (one) => {
+      await one.advance().catch((error) => assert.equal(error.reason, "spine-unavailable"));
+      const note = await one.checkpoint();
+      if (note === "") return;
+      const checkpoint = await openCheckpoint(note, verifier);
+      const known = seen.get(checkpoint.size) ?? checkpoint;
+      assert.deepEqual(checkpoint, known);
+      seen.set(checkpoint.size, checkpoint);
+    }));
+  }
+  const last = tree(source, { node_id: "last" });
+  while (!await last.advance()) clock.ms += 5_000;
+  const reader = await TreeReader.open(filesOf(last), verifier);
+  assert(seen.size > 50);
+  for (const checkpoint of seen.values()) await reader.continues(checkpoint);
+  const entries: Uint8Array[] = [];
+  for await (const { bytes } of reader.whole()) entries.push(bytes);
+  assert.deepEqual(entries, Array.from({ length: record.size }, (_, at) => entryOf(at + 1)));
+});
+
+Deno.test("a tree is another Shield's once its own has done nothing for five seconds", async () => {
+  const { engine, clock, tree } = await world();
+  await using _ = engine;
+  const { record, source } = growing(1_000);
+  const [one, two] = [tree(source), tree(source, { node_id: "two" })];
+  record.size = 3;
+  assert.equal(await one.advance(), true);
+  clock.ms = 60_000;
+  assert.equal(await two.advance(), true, "there is nothing to do");
+  record.size = 5;
+  assert.equal(await two.advance(), false);
+  clock.ms += 4_999;
+  assert.equal(await two.advance(), false);
+  clock.ms += 1;
+  assert.equal(await two.advance(), true);
+  record.size = 700;
+  assert.equal(await one.advance(), false);
+  assert.equal(await two.advance(), true);
+  assert.match(await one.checkpoint(), /\n700\n/);
+});
+
+Deno.test("a Shield signs nothing on top of a tree that is not the one it knows", async () => {
+  const { engine, bucket, tree, counts, keys } = await world();
+  await using _ = engine;
+  const { record, source } = growing(1_000);
+  const one = tree(source);
+  record.size = 300;
+  await one.advance();
+  const old = (await bucket.get([...PLACE, "head"]))!;
+  record.size = 400;
+  await one.advance();
+  const head = (await bucket.get([...PLACE, "head"]))!;
+  const refuses = async (why: RegExp) => {
+    const before = counts.forks;
+    record.size++;
+    await assert.rejects(
+      one.advance(),
+      (error: ArqonError) => error.reason === "log-unavailable" && why.test(error.message),
+    );
+    assert(counts.forks > before);
+  };
+  await bucket.put(old.key, old.value);
+  await refuses(/has 300 entries, and had 400/);
+  await bucket.delete(old.key);
+  await refuses(/has 0 entries, and had 400/);
+  await bucket.put(old.key, new TextEncoder().encode("x"));
+  await refuses(/no JSON/);
+  const text = new TextDecoder().decode(head.value);
+  await bucket.put(old.key, new TextEncoder().encode(text.replace('"size":400', '"size":401')));
+  await refuses(/not that of its checkpoint/);
+  await bucket.put(old.key, new TextEncoder().encode(text.replace("400\\n", "401\\n")));
+  await refuses(/signature/);
+  // Another key's tree, which has as many entries.
+  const strange = tree(growing(1).source, { signer: () => keys.signer("other", ORIGIN) });
+  await bucket.delete(old.key);
+  await strange.advance();
+  await refuses(/no known key|signature/);
+  await bucket.put(old.key, head.value);
+  assert.equal(await one.advance(), true, "it goes on once the tree is there again");
+});
+
+Deno.test("a Shield that starts holds tiles to the root before it signs", async () => {
+  const { engine, bucket, tree } = await world();
+  await using _ = engine;
+  const { record, source } = growing(1_000);
+  record.size = 300;
+  await tree(source).advance();
+  record.size++;
+  for (const tile of [["0", "1"], ["1", "0"], ["entries", "1"]]) {
+    const { key, value } = (await bucket.get([...PLACE, ...tile]))!;
+    const changed = value.slice();
+    changed[changed.length - 1]! ^= 1;
+    await bucket.put(key, changed);
+    await assert.rejects(tree(source).advance(), /tiles are not those of its root/);
+    await bucket.put(key, value.slice(0, -1));
+    await assert.rejects(tree(source).advance(), /is gone, or cut|tiles are not/);
+    await bucket.put(key, value);
+  }
+  assert.equal(await tree(source).advance(), true);
+});
+
+Deno.test("a room's log that was trimmed, and another log, show as breaks", async () => {
+  const { engine, tree, keys } = await world();
+  await using _ = engine;
+  const retention = { history_size: 3, history_ttl_seconds: 3_600, replicas: undefined };
+  const log = await engine.spine.log("acme", retention);
+  const fill = async (count: number) => {
+    for (let n = 0; n < count; n++) await log.append("bets", new TextEncoder().encode(String(n)));
+  };
+  const lives = [...log.lives];
+  const view = { lives, stream: log.stream };
+  const seen = new Proxy(log, {
+    get(target, name) {
+      if (name === "lives") return view.lives;
+      if (name === "read") {
+        return async (...given: Parameters<typeof log.read>) => ({
+          ...await log.read(...given),
+          stream: view.stream,
+        });
+      }
+      const member = Reflect.get(target, name);
+      return typeof member === "function" ? member.bind(target) : member;
+    },
+  });
+  const one = tree(roomSource(() => Promise.resolve(seen), "bets"));
+  await fill(2);
+  await one.advance();
+  await fill(5);
+  await log.trim("bets", 3);
+  await one.advance();
+  // The log is put back as it was at offset 6, and gets another message.
+  view.stream = "second";
+  view.lives = [...lives, { name: "second", first: 7 }];
+  await one.advance();
+  // All of it is lost.
+  view.stream = "third";
+  view.lives = [{ name: "third", first: 0 }];
+  await one.advance();
+  const reader = await TreeReader.open(filesOf(one), await keys.signer("acme", ORIGIN));
+  const shown: string[] = [];
+  for await (const { entry } of reader.whole()) {
+    shown.push(`${"break" in entry ? entry.break : ""}${entry.offset}`);
+  }
+  assert.deepEqual(shown.join(" "), "1 2 gap4 5 6 7 restored6 7 lost0 gap4 5 6 7");
+});
+
+Deno.test("an audit log that is another one than its tree's shows as lost, and is read anew", async () => {
+  const { engine, tree, keys } = await world();
+  await using _ = engine;
+  const bounds = { max_age_seconds: 3_600, max_bytes: 1_048_576 };
+  const [whole, copy] = [
+    await engine.spine.ledger("WHOLE", bounds),
+    await engine.spine.ledger("COPY", bounds),
+  ];
+  for (let after = 0; after < 4; after++) {
+    await whole.append(Uint8Array.of(after), after);
+    if (after < 2) await copy.append(Uint8Array.of(after), after);
+  }
+  const now = { ledger: whole };
+  const one = tree(auditSource(() => Promise.resolve(now.ledger)));
+  await one.advance();
+  now.ledger = copy;
+  await one.advance();
+  await copy.append(Uint8Array.of(9), 2);
+  await one.advance();
+  now.ledger = whole;
+  await one.advance();
+  const reader = await TreeReader.open(filesOf(one), await keys.signer("acme", ORIGIN));
+  const shown: (string | number)[] = [];
+  for await (const { bytes } of reader.whole()) {
+    const entry = decodeLeaf(bytes)!;
+    shown.push("break" in entry ? entry.break : entry.offset);
+  }
+  assert.deepEqual(shown, [1, 2, 3, 4, "lost", 1, 2, 3, "lost", 1, 2, 3, 4]);
+});

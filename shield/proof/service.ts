@@ -1,0 +1,258 @@
+/**
+ * The transparency logs of one Shield: which there are, and when each looks for what its record has got. Once a second
+ * every Shield asks the logs of tenants for their newest offset; nothing of this is on the path of a message.
+ */
+import { ArqonError, isId } from "@arqon/proto";
+import { AUDIT_LEDGER } from "../../shared/audit/entry.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import { RecentMap } from "../../shared/containers/recent_map.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { AUDIT_TREE, PROOF_BUCKET, roomTree } from "../../shared/proof/entry.ts";
+import type { RoomClasses } from "../../shared/rooms/classes.ts";
+import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import type { Ledger } from "../../shared/spine/contract/ledger.ts";
+import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
+import type { TenantLogs } from "../durable/log/logs.ts";
+import type { TenantTable } from "../stats/tenant_stats.ts";
+import { ProofKeys } from "./keys.ts";
+import { RecordTree } from "./record_tree.ts";
+import type { ProofCounts } from "./record_tree.ts";
+import { auditSource, roomSource } from "./sources.ts";
+import type { RecordSource } from "./sources.ts";
+
+/** How often logs are asked for what is new, and the least time between two checkpoints on request, in ms. */
+const LOOK_MS = 1_000;
+/** How often rooms of a pattern are listed, in ms: a new one has a tree by then, or when it is asked for. */
+const LIST_MS = 5_000;
+/** Rooms of one tenant that are looked after; those beyond have a tree when they are asked for. */
+const ROOMS_MAX = 10_000;
+const ROOMS_PAGE = 500;
+/** Trees at work at a time, and trees in memory. */
+const AT_A_TIME = 8;
+const TREES_MAX = 500;
+const DAY_SECONDS = 86_400;
+/** The owner of the bus's own trees, which is no tenant id. */
+const BUS = "+bus";
+
+/** What it needs of the process. */
+export interface ProofServiceOptions {
+  readonly config: Pick<Config, "proof" | "audit">;
+  readonly keys: ProofKeys;
+  readonly spine: Pick<Spine, "keyValue" | "ledger">;
+  readonly logs: Pick<TenantLogs, "of" | "has">;
+  readonly classes: Pick<RoomClasses, "of" | "list">;
+  readonly tenants: Pick<TenantTable, "entries">;
+  readonly node_id: string;
+  readonly log: Logger;
+  readonly monotonic_ms: () => number;
+}
+
+/** A tree by its name, with who may read it. */
+export interface NamedTree {
+  /** Undefined: of the audit log. */
+  readonly room: { readonly tenant_id: string; readonly room_id: string } | undefined;
+  readonly is_public: boolean;
+}
+
+/** What is known of a tenant's log. */
+interface Watched {
+  /** Its newest offset, when every tree had what there was. */
+  settled: string;
+  listed_ms: number;
+  rooms: readonly string[];
+  /** The newest offset of each room that its tree has. */
+  readonly heads: Map<string, number>;
+}
+
+/** All trees of a process. */
+export class ProofService {
+  readonly counts: ProofCounts = { entries: 0, checkpoints: 0, failed: 0, breaks: 0, forks: 0 };
+  readonly #options: ProofServiceOptions;
+  readonly #trees = new RecentMap<string, Promise<RecordTree>>(TREES_MAX);
+  readonly #tenants = new Map<string, Watched>();
+  #bucket: Promise<KeyValue> | undefined;
+  #ledger: Promise<Ledger> | undefined;
+  #audit_offset = -1;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #looking: Promise<void> | undefined;
+  #is_failing = false;
+
+  constructor(options: ProofServiceOptions) {
+    this.#options = options;
+  }
+
+  /** Begins to look for what is new. */
+  begin(): void {
+    this.#timer = setInterval(() => {
+      this.#looking ??= this.#look().finally(() => this.#looking = undefined);
+    }, LOOK_MS);
+    Deno.unrefTimer(this.#timer);
+  }
+
+  /** Ends it; resolves when what is under way has ended. Never rejects. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#looking;
+  }
+
+  /** The tree of that name; undefined: nothing has such a tree. */
+  find(name: string): NamedTree | undefined {
+    const { config: { proof, audit }, classes } = this.#options;
+    if (name === AUDIT_TREE) {
+      const has_tree = audit.enabled && proof.records.includes("audit");
+      return has_tree ? { room: undefined, is_public: proof.public_records } : undefined;
+    }
+    const [tenant_id = "", room_id = "", ...rest] = name.split(".");
+    if (!isId(tenant_id) || !isId(room_id) || rest.length > 0) return undefined;
+    const one = classes.of(tenant_id, room_id);
+    if (!one.durable || !one.proof) return undefined;
+    return { room: { tenant_id, room_id }, is_public: one.proof_public };
+  }
+
+  /** Opens a tree that `find` has found. Rejects as the Spine does. */
+  open(named: NamedTree): Promise<RecordTree> {
+    const { room } = named;
+    const name = room === undefined ? AUDIT_TREE : roomTree(room.tenant_id, room.room_id);
+    const known = this.#trees.get(name);
+    if (known !== undefined) return known;
+    const opening = this.#open(name, named);
+    this.#trees.set(name, opening);
+    opening.catch(() => this.#trees.delete(name));
+    return opening;
+  }
+
+  /** The newest checkpoint, of what there was a second ago at the latest. Rejects as `RecordTree.advance` does. */
+  async checkpoint(tree: RecordTree): Promise<string> {
+    if (this.#options.monotonic_ms() - tree.worked_ms >= LOOK_MS) await this.#advance(tree);
+    const checkpoint = await tree.checkpoint();
+    if (checkpoint !== "") return checkpoint;
+    throw new ArqonError("log-unavailable", "the tree has no checkpoint yet", {
+      retry_after_ms: LOOK_MS,
+    });
+  }
+
+  async #advance(tree: RecordTree): Promise<boolean> {
+    try {
+      return await tree.advance();
+    } catch (error) {
+      this.counts.failed++;
+      throw error;
+    }
+  }
+
+  async #open(name: string, { room }: NamedTree): Promise<RecordTree> {
+    const { spine, keys, logs, config: { proof }, node_id, log, monotonic_ms } = this.#options;
+    const opening = this.#bucket ??= spine.keyValue(PROOF_BUCKET, { unwatched: true });
+    opening.catch(() => this.#bucket = undefined);
+    const bucket = await opening;
+    const owner = room?.tenant_id ?? BUS;
+    const origin = `${proof.origin}/${name}`;
+    const source: RecordSource = room === undefined
+      ? auditSource(() => this.#auditLog())
+      : roomSource(() => logs.of(room.tenant_id), room.room_id);
+    return new RecordTree({
+      ...{ origin, bucket, source, node_id, log, counts: this.counts, monotonic_ms },
+      place: [owner, room?.room_id ?? name],
+      signer: () => keys.signer(owner, origin),
+    });
+  }
+
+  #auditLog(): Promise<Ledger> {
+    const { spine, config: { audit: { retention_days, log_bytes } } } = this.#options;
+    const bounds = { max_age_seconds: retention_days * DAY_SECONDS, max_bytes: log_bytes };
+    const opening = this.#ledger ??= spine.ledger(AUDIT_LEDGER, bounds);
+    opening.catch(() => this.#ledger = undefined);
+    return opening;
+  }
+
+  /** Looks after every tree. Never rejects. */
+  async #look(): Promise<void> {
+    const { classes, tenants, logs, log } = this.#options;
+    const proven = classes.list().filter(({ proof, durable }) => proof && durable);
+    const seen = [...tenants.entries()].map(([tenant_id]) => tenant_id);
+    const named = proven.flatMap(({ tenant }) => tenant === "*" ? [] : [tenant]);
+    try {
+      await this.#lookAtAudit();
+      for (const tenant_id of new Set(proven.length === 0 ? [] : [...seen, ...named])) {
+        const patterns = proven.filter(({ tenant }) => tenant === "*" || tenant === tenant_id)
+          .map(({ pattern }) => pattern);
+        if (patterns.length === 0 || !logs.has(tenant_id)) continue;
+        await this.#lookAt(await logs.of(tenant_id), patterns);
+      }
+      this.#is_failing = false;
+    } catch (error) {
+      if (!this.#is_failing) log.warn("transparency logs are behind; it is tried again", { error });
+      this.#is_failing = true;
+    }
+  }
+
+  async #lookAtAudit(): Promise<void> {
+    const named = this.find(AUDIT_TREE);
+    if (named === undefined) return;
+    const { last_offset } = await (await this.#auditLog()).status();
+    if (last_offset === this.#audit_offset) return;
+    if (await this.#advance(await this.open(named))) this.#audit_offset = last_offset;
+  }
+
+  async #lookAt(log: DurableLog, patterns: readonly string[]): Promise<void> {
+    const { monotonic_ms, classes } = this.#options;
+    const { tenant_id } = log;
+    const watched = this.#tenants.get(tenant_id) ??
+      { settled: "", listed_ms: -Infinity, rooms: [], heads: new Map() };
+    this.#tenants.set(tenant_id, watched);
+    const { stream, log_offset } = await log.status();
+    const state = `${stream}/${log_offset}`;
+    const is_listed = monotonic_ms() - watched.listed_ms < LIST_MS;
+    if (state === watched.settled && is_listed) return;
+    if (!is_listed && state !== watched.settled) {
+      const rooms = await roomsOf(log, patterns);
+      watched.rooms = rooms.filter((room_id) => classes.of(tenant_id, room_id).proof);
+      watched.listed_ms = monotonic_ms();
+    }
+    const behind: [room_id: string, head: number][] = [];
+    for (let from = 0; from < watched.rooms.length; from += ROOMS_PAGE) {
+      const heads = await log.heads(watched.rooms.slice(from, from + ROOMS_PAGE));
+      behind.push(...[...heads].filter(([room_id, head]) => watched.heads.get(room_id) !== head));
+    }
+    const done = await this.#advanceAll(tenant_id, behind, watched);
+    if (done && is_listed) watched.settled = state;
+  }
+
+  async #advanceAll(
+    tenant_id: string,
+    behind: readonly [room_id: string, head: number][],
+    watched: Watched,
+  ): Promise<boolean> {
+    const failures: unknown[] = [];
+    let is_done = true;
+    for (let from = 0; from < behind.length; from += AT_A_TIME) {
+      const some = behind.slice(from, from + AT_A_TIME).map(async ([room_id, head]) => {
+        const named = this.find(roomTree(tenant_id, room_id));
+        if (named === undefined) return;
+        if (await this.#advance(await this.open(named))) watched.heads.set(room_id, head);
+        else is_done = false;
+      });
+      for (const outcome of await Promise.allSettled(some)) {
+        if (outcome.status === "rejected") failures.push(outcome.reason);
+      }
+    }
+    // One tree that cannot be written does not keep the others from it.
+    if (failures.length > 0) throw failures[0];
+    return is_done;
+  }
+}
+
+/** The rooms of those patterns of which the log has a message. */
+async function roomsOf(log: DurableLog, patterns: readonly string[]): Promise<string[]> {
+  const rooms = new Set(patterns.filter((pattern) => !pattern.endsWith("*")));
+  for (const pattern of patterns.filter((one) => one.endsWith("*"))) {
+    const prefix = pattern.slice(0, -1);
+    for (let [after, more] = ["", true]; more && rooms.size < ROOMS_MAX;) {
+      const page = await log.rooms({ prefix, after, limit: ROOMS_PAGE });
+      for (const room of page.rooms) rooms.add(room);
+      after = page.rooms.at(-1) ?? "";
+      more = page.more && page.rooms.length > 0;
+    }
+  }
+  return [...rooms];
+}

@@ -1,0 +1,150 @@
+/**
+ * What trees are made of: the messages of a durable room, and the audit log. A source is read from where its tree ends,
+ * and says so when the record does not go on as the tree knows it.
+ */
+import { DecodeError, encodeTextMessage, readRouted } from "@arqon/proto";
+import { decodeEntry } from "../../shared/audit/entry.ts";
+import { encodeLeaf, payloadHash } from "../../shared/proof/entry.ts";
+import type { RecordBreak } from "../../shared/proof/entry.ts";
+import { roomEpoch } from "../../shared/rooms/epoch.ts";
+import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
+import type { Ledger, LedgerEntry } from "../../shared/spine/contract/ledger.ts";
+import { lastOf } from "../../shared/spine/contract/lives.ts";
+
+/** Where a tree ends in its record; before the first entry `{ stream: "", offset: 0 }`. */
+export interface Position {
+  /** The life of the log. */
+  readonly stream: string;
+  readonly offset: number;
+}
+
+/** What follows a position. */
+export interface Batch {
+  /** The bytes of leaves. */
+  readonly leaves: readonly Uint8Array[];
+  /** Where the tree ends with them. */
+  readonly end: Position;
+  readonly more: boolean;
+  /** The kinds of breaks among them. */
+  readonly breaks: readonly RecordBreak["break"][];
+}
+
+/** A record that has a tree. */
+export interface RecordSource {
+  /** Reads what follows. Rejects as the record's log does. */
+  read(position: Position): Promise<Batch>;
+}
+
+/** Entries of one batch: each batch is a write of its tiles, and a checkpoint. */
+const BATCH = 2_048;
+const BATCH_BYTES = 4_194_304;
+
+/** The hash of a message: of its text form, as text clients receive it. */
+function hashOf({ payload, offset }: LogMessage): string {
+  try {
+    return payloadHash(encodeTextMessage({ ...readRouted(payload), offset }));
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    return payloadHash(payload);
+  }
+}
+
+/** How the log of another life goes on from a position; undefined: it has all that the tree has. */
+function lifeBreak(
+  { stream, offset }: Position,
+  { lives }: Pick<DurableLog, "lives">,
+): Pick<RecordBreak, "break" | "offset"> | undefined {
+  if (stream === "") return undefined;
+  const last = lastOf(lives, stream);
+  if (last === undefined) return { break: "lost", offset: 0 };
+  return last < offset ? { break: "restored", offset: last } : undefined;
+}
+
+/** The messages of a room. */
+export function roomSource(
+  open: () => Promise<DurableLog>,
+  room_id: string,
+): RecordSource {
+  const bounds = { limit: BATCH, max_bytes: BATCH_BYTES };
+  return {
+    async read(position) {
+      const log = await open();
+      const first = await log.read(room_id, { ...bounds, after: position.offset });
+      const changed = first.stream === position.stream ? undefined : lifeBreak(position, log);
+      const after = changed?.offset ?? position.offset;
+      const page = after === position.offset
+        ? first
+        : await log.read(room_id, { ...bounds, after });
+      // A third life: the next turn finds it.
+      if (page.stream !== first.stream) return { ...NOTHING, end: position, more: true };
+      const { messages, stream, complete } = page;
+      const epoch = roomEpoch(stream, room_id);
+      const breaks: Omit<RecordBreak, "epoch">[] = changed === undefined ? [] : [changed];
+      if (!complete && messages.length > 0) {
+        breaks.push({ break: "gap", offset: messages[0]!.offset - 1 });
+      }
+      const leaves = messages.map((message) => {
+        const { offset, time_ms } = message;
+        return encodeLeaf({ epoch, offset, time_ms, sha256: hashOf(message) });
+      });
+      const { offset } = messages.at(-1) ?? { offset: after };
+      return {
+        leaves: [...breaks.map((one) => encodeLeaf({ ...one, epoch })), ...leaves],
+        end: leaves.length + breaks.length === 0 ? position : { stream, offset },
+        more: page.more,
+        breaks: breaks.map((one) => one.break),
+      };
+    },
+  };
+}
+
+const NOTHING = { leaves: [], breaks: [] } as const;
+/** Of the audit log, whose offsets have one life: the leaves that follow, and where they end. */
+const AUDIT_EPOCH = "audit";
+
+/** Whether the entry at the position is no longer the one that the tree has. */
+async function isOther(
+  ledger: Ledger,
+  { stream, offset }: Position,
+  there: LedgerEntry | undefined,
+): Promise<boolean> {
+  if (offset === 0) return false;
+  if (there !== undefined) return there.offset === offset && payloadHash(there.payload) !== stream;
+  // Others may be behind, but not where appends are decided.
+  const last = await ledger.last();
+  return last !== undefined && last.offset < offset;
+}
+
+/** The entries of the audit log. As its position has no life, the hash of the last entry is in its place. */
+export function auditSource(open: () => Promise<Ledger>): RecordSource {
+  return {
+    async read(position) {
+      const ledger = await open();
+      const known = await ledger.read({ after: Math.max(0, position.offset - 1), limit: BATCH });
+      const breaks: Omit<RecordBreak, "epoch">[] = [];
+      const is_other = await isOther(ledger, position, known[0]);
+      if (is_other) breaks.push({ break: "lost", offset: 0 });
+      const after = is_other ? 0 : position.offset;
+      const found = is_other ? await ledger.read({ after, limit: BATCH }) : known;
+      const page = found.filter(({ offset }) => offset > after);
+      const [first] = page;
+      if (first !== undefined && first.offset > after + 1) {
+        breaks.push({ break: "gap", offset: first.offset - 1 });
+      }
+      const leaves = page.map(({ offset, payload }) => {
+        const decoded = decodeEntry(payload);
+        const time_ms = "entry" in decoded ? decoded.entry.at_ms : 0;
+        return { epoch: AUDIT_EPOCH, offset, time_ms, sha256: payloadHash(payload) };
+      });
+      const { offset, sha256: stream } = leaves.at(-1) ?? { offset: after, sha256: "" };
+      return {
+        leaves: [...breaks.map((one) => ({ ...one, epoch: AUDIT_EPOCH })), ...leaves].map(
+          encodeLeaf,
+        ),
+        end: leaves.length + breaks.length === 0 ? position : { stream, offset },
+        more: page.length > 0,
+        breaks: breaks.map((one) => one.break),
+      };
+    },
+  };
+}

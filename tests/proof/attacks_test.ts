@@ -1,0 +1,168 @@
+/**
+ * 1,000 attacks by somebody who owns the storage, half of them with the key, too: each is found by a reader who has kept
+ * an earlier checkpoint, or who compares with another reader, and a part of the evidence is shown to the verifier in Python.
+ */
+import assert from "node:assert/strict";
+import { encodeLeaf, payloadHash } from "../../shared/proof/entry.ts";
+import { emptyRoot, leafHash } from "../../shared/proof/merkle.ts";
+import {
+  encodeCheckpoint,
+  encodeVerifier,
+  openCheckpoint,
+  signNote,
+  verifierOf,
+} from "../../shared/proof/note.ts";
+import type { Signer } from "../../shared/proof/note.ts";
+import { TreeReader } from "../../shared/proof/reader.ts";
+import { Edge, encodeBundle, TILE_WIDTH, tilePath, widthOf } from "../../shared/proof/tiles.ts";
+import { createRandom } from "../presence_simulation/random.ts";
+import { verifierPy, writeFiles } from "./verifier.ts";
+
+const [OLD, SIZE] = [258, 300];
+const ATTACKS = 1_000;
+/** Each so many an attack goes to Python. */
+const SHOWN = 40;
+
+type Files = Map<string, Uint8Array>;
+
+async function signerOf(name: string): Promise<Signer> {
+  const pair = await crypto.subtle.generateKey("Ed25519", true, [
+    "sign",
+    "verify",
+  ]) as CryptoKeyPair;
+  const raw = new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey));
+  const sign = async (text: Uint8Array) =>
+    new Uint8Array(await crypto.subtle.sign("Ed25519", pair.privateKey, new Uint8Array(text)));
+  return { ...verifierOf(name, raw), sign };
+}
+
+function entryOf(at: number, time_ms = 1_000 + at) {
+  return encodeLeaf({ epoch: "e", offset: at + 1, time_ms, sha256: payloadHash(String(at)) });
+}
+
+/** All files of the tree of these entries. */
+async function filesOf(entries: readonly Uint8Array[], signer: Signer): Promise<Files> {
+  const files: Files = new Map();
+  const edge = new Edge(0, []);
+  for (const { tile, hashes } of edge.append(entries.map(leafHash))) {
+    files.set(tilePath(tile), Uint8Array.from(hashes.flatMap((hash) => [...hash])));
+  }
+  for (let index = 0; index * TILE_WIDTH < entries.length; index++) {
+    const some = entries.slice(index * TILE_WIDTH, (index + 1) * TILE_WIDTH);
+    files.set(tilePath({ level: "entries", index, width: some.length }), encodeBundle(some));
+  }
+  const tree = { origin: signer.name, size: entries.length, root: edge.root() ?? emptyRoot() };
+  files.set(
+    "checkpoint",
+    new TextEncoder().encode(await signNote(encodeCheckpoint(tree), [signer])),
+  );
+  return files;
+}
+
+/** What a reader does: the signature, every entry and tile, and each checkpoint that was kept. */
+async function read(files: Files, signer: Signer, kept: readonly string[]): Promise<void> {
+  const tree = await TreeReader.open((path) => {
+    const bytes = files.get(path);
+    return bytes === undefined ? Promise.reject(new Error(`no ${path}`)) : Promise.resolve(bytes);
+  }, signer);
+  for await (const _ of tree.whole()); // read to its end
+  await tree.proveRoot();
+  for (const note of kept) await tree.continues(await openCheckpoint(note, signer));
+}
+
+Deno.test("1,000 attacks on what is stored are found", async () => {
+  const signer = await signerOf("bus.example/acme.bets");
+  const random = createRandom(58);
+  const honest = Array.from({ length: SIZE }, (_, at) => entryOf(at));
+  const text = (files: Files) => new TextDecoder().decode(files.get("checkpoint"));
+  const old_files = await filesOf(honest.slice(0, OLD), signer);
+  const files = await filesOf(honest, signer);
+  const [older, newest] = [text(old_files), text(files)];
+  await read(files, signer, [older]);
+  await read(files, signer, [older, newest]);
+  const at = (size = SIZE) => random.int(0, size - 1);
+  /** Rewrites the record, and signs it with the key. */
+  const rewritten = (change: (entries: Uint8Array[]) => void) => {
+    const entries = [...honest];
+    change(entries);
+    return filesOf(entries, signer);
+  };
+  const swap = (entries: Uint8Array[], a: number, b: number) => {
+    [entries[a], entries[b]] = [entries[b]!, entries[a]!];
+  };
+  const damaged = (change: (bytes: Uint8Array) => Uint8Array) => {
+    const changed = new Map(files);
+    const path = random.pick([...files.keys()]);
+    changed.set(path, change(files.get(path)!.slice()));
+    return Promise.resolve(changed);
+  };
+  const attacks: (() => Promise<Files>)[] = [
+    () => damaged((bytes) => (bytes[at(bytes.length)]! ^= 1 << random.int(0, 7), bytes)),
+    () => damaged((bytes) => bytes.slice(0, at(bytes.length))),
+    () => damaged((bytes) => Uint8Array.of(...bytes, random.int(0, 255))),
+    () => {
+      const changed = new Map(files);
+      changed.delete(random.pick([...files.keys()]));
+      return Promise.resolve(changed);
+    },
+    // With the key: what a reader has seen of the first entries is rewritten.
+    () => rewritten((entries) => void entries.splice(at(OLD), 1)),
+    () => rewritten((entries) => void (entries[at(OLD)] = entryOf(SIZE + at()))),
+    () => rewritten((entries) => void entries.splice(at(OLD), 0, entryOf(SIZE + at()))),
+    () => {
+      const a = at(OLD);
+      return rewritten((entries) => swap(entries, a, (a + 1 + at(OLD - 1)) % OLD));
+    },
+    () => rewritten((entries) => void entries.splice(at(OLD - 2), 3)),
+    () => {
+      const changed = at(OLD);
+      return rewritten((entries) => void (entries[changed] = entryOf(changed, at())));
+    },
+    // An old copy, which goes on otherwise.
+    () => {
+      const size = 1 + at(OLD - 1);
+      return rewritten((entries) =>
+        void entries.splice(size, SIZE, ...honest.slice(0, at()).map((_, n) => entryOf(SIZE + n)))
+      );
+    },
+    // A fork for one reader behind what this one has seen: the other reader's checkpoint shows it.
+    () => {
+      const forked = OLD + at(SIZE - OLD);
+      return rewritten((entries) => void (entries[forked] = entryOf(SIZE + at())));
+    },
+  ];
+  const folder = await Deno.makeTempDir();
+  try {
+    await Deno.writeTextFile(`${folder}/older`, older);
+    await Deno.writeTextFile(`${folder}/newest`, newest);
+    const kept = ["--older", `${folder}/older`, "--older", `${folder}/newest`];
+    const key = ["--key", encodeVerifier(signer)];
+    await writeFiles(`${folder}/honest`, files);
+    assert.equal((await verifierPy([...key, ...kept, `${folder}/honest`])).found?.["size"], SIZE);
+    for (let turn = 0; turn < ATTACKS; turn++) {
+      const kind = turn % attacks.length;
+      const attacked = await attacks[kind]!();
+      await assert.rejects(read(attacked, signer, [older, newest]), Error, `attack ${kind}`);
+      if (turn % SHOWN !== 0) continue;
+      const place = `${folder}/${turn}`;
+      await writeFiles(place, attacked);
+      const { wrong = "" } = await verifierPy([...key, ...kept, place]);
+      assert.match(wrong, /^wrong: /, `attack ${kind}`);
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("an older copy of everything is found by who has seen more", async () => {
+  const signer = await signerOf("bus.example/acme.bets");
+  const honest = Array.from({ length: 20 }, (_, at) => entryOf(at));
+  const seen = new TextDecoder().decode((await filesOf(honest, signer)).get("checkpoint"));
+  const restored = await filesOf(honest.slice(0, 12), signer);
+  await read(restored, signer, []);
+  await assert.rejects(
+    read(restored, signer, [seen]),
+    /has 12 entries, and a signed checkpoint has 20/,
+  );
+  assert.equal(widthOf(12, { level: 0, index: 0 }), 12);
+});

@@ -1,0 +1,123 @@
+/** Trees of rooms and of the audit log on one bus: who reads them, and that they are made of what was published. */
+import assert from "node:assert/strict";
+import type { RecordEntry } from "../../shared/proof/entry.ts";
+import { payloadHash } from "../../shared/proof/entry.ts";
+import { decodeCheckpoint, openCheckpoint } from "../../shared/proof/note.ts";
+import { startLocalBus } from "../harness/local_bus.ts";
+import { grown, PROOF_CONFIG, publish, served, textsOf, treeUrl, verifierOf } from "./served.ts";
+
+Deno.test("a room's tree has each message, and continues every earlier one", async () => {
+  await using bus = await startLocalBus(PROOF_CONFIG);
+  const files = served(bus, "default.bets");
+  await publish(bus, "bets", 1);
+  const verifier = await verifierOf(files);
+  assert.equal(verifier.name, "bus.example/default.bets");
+  const first = await grown(files, verifier, 1);
+  for (const size of [2, 255, 256, 257, 700]) {
+    const { checkpoint } = await grown(files, verifier, 1);
+    await publish(bus, "bets", size - checkpoint.size, checkpoint.size);
+    const tree = await grown(files, verifier, size);
+    assert.equal(tree.checkpoint.size, size);
+    await tree.continues(checkpoint);
+    await tree.continues(first.checkpoint);
+  }
+  const tree = await grown(files, verifier, 700);
+  await tree.proveRoot();
+  const entries: RecordEntry[] = [];
+  for await (const { entry, index, bytes } of tree.whole()) {
+    assert("sha256" in entry);
+    entries.push(entry);
+    if (index % 97 === 0) {
+      assert.match(await tree.proofOf({ index, bytes }), /^c2sp.org\/tlog-proof@v1/);
+    }
+  }
+  const texts = await textsOf(bus, "bets");
+  assert.deepEqual(entries.map(({ sha256 }) => sha256), texts.map((text) => payloadHash(text)));
+  assert.deepEqual(
+    entries.map(({ offset }) => offset),
+    texts.map((text) => JSON.parse(text).offset),
+  );
+});
+
+Deno.test("who reads a tree, and who keeps what of it", async () => {
+  await using bus = await startLocalBus(PROOF_CONFIG);
+  await publish(bus, "open", 300);
+  await publish(bus, "own-1", 3);
+  const ask = async (tree: string, path: string, token?: string) => {
+    const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    const answer = await fetch(`${treeUrl(bus, tree)}/${path}`, { headers });
+    await answer.body?.cancel();
+    return [answer.status, answer.headers.get("cache-control")];
+  };
+  const verifier = await verifierOf(served(bus, "default.open"));
+  await grown(served(bus, "default.open"), verifier, 300);
+  const own = served(bus, "default.own-1", bus.token);
+  await grown(own, await verifierOf(own), 3);
+  assert.deepEqual(await ask("default.open", "checkpoint"), [200, "public, max-age=1"]);
+  assert.deepEqual(await ask("default.open", "tile/0/000"), [
+    200,
+    "public, max-age=31536000, immutable",
+  ]);
+  assert.deepEqual(await ask("default.open", "tile/0/001.p/44"), [
+    200,
+    "public, max-age=3600, immutable",
+  ]);
+  assert.equal((await ask("default.open", "tile/0/001.p/45"))[0], 404);
+  assert.equal((await ask("default.open", "tile/0/001"))[0], 404);
+  assert.equal((await ask("default.open", "tile/0/01"))[0], 404);
+  assert.equal((await ask("default.own-1", "checkpoint"))[0], 401);
+  assert.deepEqual(await ask("default.own-1", "checkpoint", bus.token), [
+    200,
+    "private, max-age=1",
+  ]);
+  const other = await bus.tokenFor({ tenant: "other" });
+  assert.equal((await ask("default.own-1", "checkpoint", other))[0], 403);
+  const narrow = await bus.tokenFor({
+    claims: { grants: [{ room: "x", actions: ["subscribe"] }] },
+  });
+  assert.equal((await ask("default.own-1", "checkpoint", narrow))[0], 403);
+  assert.equal((await ask("default.plain", "checkpoint", bus.token))[0], 404);
+  assert.equal((await ask("audit", "checkpoint", bus.token))[0], 403);
+});
+
+Deno.test("the audit log has a tree, whose entries are those of the log", async () => {
+  await using bus = await startLocalBus(PROOF_CONFIG);
+  const token = await bus.tokenFor({ role: "admin" });
+  const authorization = { authorization: `Bearer ${token}` };
+  const ask = async (method: string, path: string) => {
+    const answer = await fetch(`${bus.admin_url}${path}`, { method, headers: authorization });
+    const text = await answer.text();
+    assert.equal(answer.status, 200, text);
+    return text;
+  };
+  await ask("DELETE", "/v1/bans?tenant=default&user=u1");
+  const lines = (await ask("GET", "/v1/audit/entries?limit=1000")).trimEnd().split("\n");
+  assert(lines.length > 0);
+  const files = served(bus, "audit", token);
+  const tree = await grown(files, await verifierOf(files), lines.length);
+  const hashes: string[] = [];
+  for await (const { entry } of tree.whole()) hashes.push("sha256" in entry ? entry.sha256 : "");
+  assert.deepEqual(hashes, lines.map((line) => payloadHash(line)));
+});
+
+Deno.test("an empty room has a checkpoint of nothing, and a file's key signs every tree", async () => {
+  const key_file = await Deno.makeTempFile();
+  const pair = await crypto.subtle.generateKey("Ed25519", true, [
+    "sign",
+    "verify",
+  ]) as CryptoKeyPair;
+  const bytes = new Uint8Array(await crypto.subtle.exportKey("pkcs8", pair.privateKey));
+  const pem = `-----BEGIN PRIVATE KEY-----\n${bytes.toBase64()}\n-----END PRIVATE KEY-----\n`;
+  await Deno.writeTextFile(key_file, pem);
+  await using bus = await startLocalBus(
+    PROOF_CONFIG.replace("[proof]", `[proof]\nkey_file = "${key_file}"`),
+  );
+  await Deno.remove(key_file);
+  const files = served(bus, "default.nobody");
+  const verifier = await verifierOf(files);
+  const raw = new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey));
+  assert.deepEqual(verifier.public_key, raw);
+  const note = new TextDecoder().decode(await files("checkpoint"));
+  assert.equal((await openCheckpoint(note, verifier)).size, 0);
+  assert.equal(decodeCheckpoint(note.split("\n\n")[0] + "\n").origin, "bus.example/default.nobody");
+});

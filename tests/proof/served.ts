@@ -1,0 +1,112 @@
+/** A bus with a tree, and what reads it over HTTP, for the tests here. */
+import assert from "node:assert/strict";
+import { decodeVerifier } from "../../shared/proof/note.ts";
+import type { Verifier } from "../../shared/proof/note.ts";
+import { TreeReader } from "../../shared/proof/reader.ts";
+import type { TreeFiles } from "../../shared/proof/reader.ts";
+import { until } from "../../shared/testing/until.ts";
+import type { TestBus } from "../harness/test_bus.ts";
+
+/** Every room has a public tree, but those that begin with `own-`. */
+export const PROOF_CONFIG = `
+[server]
+host = "127.0.0.1"
+port = 0
+drain_ms = 0
+[ops]
+host = "127.0.0.1"
+[proof]
+records = ["audit"]
+origin = "bus.example"
+[[rooms]]
+room = "*"
+durable = true
+proof = true
+proof_public = true
+[[rooms]]
+room = "own-*"
+durable = true
+proof = true
+[[rooms]]
+room = "plain"
+durable = true
+`;
+
+/** What is needed of a bus. */
+export type Served = Pick<TestBus, "http_url" | "token">;
+
+export const treeUrl = ({ http_url }: Pick<Served, "http_url">, tree: string) =>
+  `${http_url}/v1/proof/${tree}`;
+
+/** Reads the files of a tree; with a token, as its holder. */
+export function served(bus: Pick<Served, "http_url">, tree: string, token?: string): TreeFiles {
+  return async (path) => {
+    const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    const answer = await fetch(`${treeUrl(bus, tree)}/${path}`, { headers });
+    const bytes = new Uint8Array(await answer.arrayBuffer());
+    assert.equal(answer.status, 200, `${path}: ${new TextDecoder().decode(bytes)}`);
+    return bytes;
+  };
+}
+
+/** The vkey of a tree, as it is served. */
+export async function vkeyOf(files: TreeFiles): Promise<string> {
+  return new TextDecoder().decode(await files("key")).trim();
+}
+
+export async function verifierOf(files: TreeFiles): Promise<Verifier> {
+  const verifier = decodeVerifier(await vkeyOf(files));
+  assert(verifier !== undefined);
+  return verifier;
+}
+
+/** Publishes so many messages to a room. */
+export async function publish(
+  { http_url, token }: Served,
+  room: string,
+  count: number,
+  from = 0,
+): Promise<void> {
+  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+  for (let at = 0; at < count; at += 500) {
+    const messages = Array.from({ length: Math.min(500, count - at) }, (_, n) => ({
+      ...{ room, type: "t" },
+      data: { n: from + at + n, half: 0.5, text: "ä\u2028" },
+    }));
+    const body = JSON.stringify({ messages });
+    const answer = await fetch(`${http_url}/v1/messages`, { method: "POST", headers, body });
+    assert.equal(answer.status, 200, await answer.text());
+  }
+}
+
+/** The messages of a room as the history gives them, each as its own text. */
+export async function textsOf({ http_url, token }: Served, room: string): Promise<string[]> {
+  const texts: string[] = [];
+  for (let after = 0;;) {
+    const answer = await fetch(`${http_url}/v1/rooms/${room}/messages?after=${after}&limit=1000`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
+    const body = await answer.text();
+    const { messages, more } = JSON.parse(body);
+    for (const message of messages) {
+      // As the bus writes it: the members in that order, without white space.
+      texts.push(JSON.stringify(message));
+      after = message.offset;
+    }
+    if (!more) return texts;
+  }
+}
+
+/** Waits for the tree to have so many entries. */
+export async function grown(
+  files: TreeFiles,
+  verifier: Verifier,
+  size: number,
+): Promise<TreeReader> {
+  let tree: TreeReader | undefined;
+  await until(`a tree of ${size} entries`, async () => {
+    tree = await TreeReader.open(files, verifier);
+    return tree.checkpoint.size >= size;
+  });
+  return tree!;
+}

@@ -1,0 +1,251 @@
+// Checks trees, proofs and checkpoints by golang.org/x/mod, and a served tree by transparency-dev/tessera: for tests
+// that hold our transparency logs to what others have written. Not ours to ship.
+//
+//	proof_tool check          reads lines of JSON, each a claim, and says how many of them are right
+//	proof_tool read URL VKEY  reads the tree there by its checkpoint and tiles, and says size and root
+//	proof_tool fsck URL VKEY  the same by tessera's fsck, over entries and tiles
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/transparency-dev/formats/proof"
+	"github.com/transparency-dev/merkle/rfc6962"
+	"github.com/transparency-dev/tessera/api"
+	"github.com/transparency-dev/tessera/client"
+	"github.com/transparency-dev/tessera/fsck"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+type claim struct {
+	Kind  string   // "root", "inclusion", "consistency", "checkpoint", "proof"
+	Size  int64    // of the tree
+	Other int64    // index, or size of the older tree
+	Root  []byte   //
+	Old   []byte   // hash of the leaf, or root of the older tree
+	Proof [][]byte //
+	Note  string   //
+	Vkey  string   //
+}
+
+func hashOf(bytes []byte) (hash tlog.Hash) {
+	copy(hash[:], bytes)
+	return hash
+}
+
+// The tree of the entries 0, 1, 2 … as text.
+type tree []tlog.Hash
+
+func (t tree) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	hashes := make([]tlog.Hash, len(indexes))
+	for i, at := range indexes {
+		hashes[i] = t[at]
+	}
+	return hashes, nil
+}
+
+func (t *tree) grow(from, to int64) {
+	for n := from; n < to; n++ {
+		hashes, err := tlog.StoredHashes(n, []byte(fmt.Sprint(n)), *t)
+		if err != nil {
+			log.Fatal(err)
+		}
+		*t = append(*t, hashes...)
+	}
+}
+
+func right(c claim, stored *tree, known *int64) error {
+	if *known < c.Size && c.Note == "" {
+		stored.grow(*known, c.Size)
+		*known = c.Size
+	}
+	var path []tlog.Hash
+	for _, hash := range c.Proof {
+		path = append(path, hashOf(hash))
+	}
+	switch c.Kind {
+	case "root":
+		want, err := tlog.TreeHash(c.Size, *stored)
+		if err == nil && want != hashOf(c.Root) {
+			err = fmt.Errorf("another root")
+		}
+		return err
+	case "inclusion":
+		return tlog.CheckRecord(path, c.Size, hashOf(c.Root), c.Other, hashOf(c.Old))
+	case "consistency":
+		return tlog.CheckTree(path, c.Size, hashOf(c.Root), c.Other, hashOf(c.Old))
+	case "checkpoint":
+		verifier, err := note.NewVerifier(c.Vkey)
+		if err != nil {
+			return err
+		}
+		_, err = note.Open([]byte(c.Note), note.VerifierList(verifier))
+		return err
+	case "proof":
+		verifier, err := note.NewVerifier(c.Vkey)
+		if err != nil {
+			return err
+		}
+		var parsed proof.TLogProof
+		if err := parsed.Unmarshal([]byte(c.Note)); err != nil {
+			return err
+		}
+		if _, err := note.Open(parsed.Checkpoint, note.VerifierList(verifier)); err != nil {
+			return err
+		}
+		return nil
+	}
+	return fmt.Errorf("no claim: %s", c.Kind)
+}
+
+func check() {
+	var stored tree
+	var known int64
+	var good, wrong int
+	lines := bufio.NewScanner(os.Stdin)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var c claim
+		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
+			log.Fatal(err)
+		}
+		if err := right(c, &stored, &known); err != nil {
+			wrong++
+		} else {
+			good++
+		}
+	}
+	fmt.Printf("{\"good\":%d,\"wrong\":%d}\n", good, wrong)
+}
+
+func get(address string) ([]byte, error) {
+	answer, err := http.Get(address)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != 200 {
+		return nil, fmt.Errorf("%s: %s", address, answer.Status)
+	}
+	return io.ReadAll(answer.Body)
+}
+
+// Reads tiles as C2SP names them; golang.org has their height in the path, too.
+type served string
+
+func (served) Height() int                     { return 8 }
+func (served) SaveTiles([]tlog.Tile, [][]byte) {}
+func (s served) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
+	var all [][]byte
+	for _, tile := range tiles {
+		bytes, err := get(string(s) + "/" + strings.Replace(tile.Path(), "tile/8/", "tile/", 1))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, bytes)
+	}
+	return all, nil
+}
+
+func read(prefix, vkey string) error {
+	verifier, err := note.NewVerifier(vkey)
+	if err != nil {
+		return err
+	}
+	signed, err := get(prefix + "/checkpoint")
+	if err != nil {
+		return err
+	}
+	opened, err := note.Open(signed, note.VerifierList(verifier))
+	if err != nil {
+		return err
+	}
+	lines := strings.Split(opened.Text, "\n")
+	var size int64
+	fmt.Sscan(lines[1], &size)
+	root, err := base64.StdEncoding.DecodeString(lines[2])
+	if err != nil {
+		return err
+	}
+	head := tlog.Tree{N: size, Hash: hashOf(root)}
+	reader := tlog.TileHashReader(head, served(prefix))
+	for at := int64(0); at < size; at++ {
+		// It checks the tiles against the root; each leaf is looked at.
+		if _, err := reader.ReadHashes([]int64{tlog.StoredHashIndex(0, at)}); err != nil {
+			return err
+		}
+	}
+	path, err := tlog.ProveRecord(size, size/2, reader)
+	if err != nil {
+		return err
+	}
+	leaf, err := reader.ReadHashes([]int64{tlog.StoredHashIndex(0, size/2)})
+	if err != nil {
+		return err
+	}
+	if err := tlog.CheckRecord(path, size, head.Hash, size/2, leaf[0]); err != nil {
+		return err
+	}
+	fmt.Printf("{\"size\":%d,\"root\":\"%s\"}\n", size, lines[2])
+	return nil
+}
+
+func hashes(bundle []byte) ([][]byte, error) {
+	var parsed api.EntryBundle
+	if err := parsed.UnmarshalText(bundle); err != nil {
+		return nil, err
+	}
+	var all [][]byte
+	for _, entry := range parsed.Entries {
+		all = append(all, rfc6962.DefaultHasher.HashLeaf(entry))
+	}
+	return all, nil
+}
+
+func check_all(prefix, vkey string) error {
+	verifier, err := note.NewVerifier(vkey)
+	if err != nil {
+		return err
+	}
+	root, err := url.Parse(prefix + "/")
+	if err != nil {
+		return err
+	}
+	fetcher, err := client.NewHTTPFetcher(root, nil)
+	if err != nil {
+		return err
+	}
+	if err := fsck.New(verifier.Name(), verifier, fetcher, hashes, fsck.Opts{N: 2}).Check(context.Background()); err != nil {
+		return err
+	}
+	fmt.Println("{\"whole\":true}")
+	return nil
+}
+
+func main() {
+	_ = sha256.Size
+	var err error
+	switch os.Args[1] {
+	case "check":
+		check()
+	case "read":
+		err = read(os.Args[2], os.Args[3])
+	case "fsck":
+		err = check_all(os.Args[2], os.Args[3])
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+}
