@@ -59,7 +59,7 @@ export function sessionRoutes(context: SessionsContext): ClientRoute[] {
 
 class Sessions {
   readonly #context: SessionsContext;
-  readonly #frames = new FrameEvents();
+  readonly #wire = new FrameEvents();
   readonly #open = new Map<string, Session>();
 
   constructor(context: SessionsContext) {
@@ -82,7 +82,7 @@ class Sessions {
     const place: { id?: string } = {};
     const socket = new SessionSocket({
       ...context,
-      frames: this.#frames,
+      wire: this.#wire,
       gzip: headers.has("content-encoding") ? new GzipStream(context.packer) : undefined,
       onGone: () => place.id !== undefined && this.#open.delete(place.id),
     });
