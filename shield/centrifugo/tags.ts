@@ -10,6 +10,8 @@ import type { FilterNode } from "./messages.ts";
 export const EVENT_TYPE = "publication";
 /** The tag of an event's type. */
 const TYPE = "type";
+/** Headers that the bus itself gives to messages, which are no tags. */
+const OF_THE_BUS = /^x-(?:arqon-.*|timestamp|twist-id)$/i;
 const UNTYPED = ["", EVENT_TYPE];
 const NUMBER = String.raw`^-?[0-9]+(\.[0-9]+)?$`;
 
@@ -20,8 +22,9 @@ export function tagsOf(
   headers: Readonly<Record<string, string>>,
   type: string,
 ): Readonly<Record<string, string>> | undefined {
-  const tags = UNTYPED.includes(type) ? headers : { ...headers, [TYPE]: type };
-  return Object.keys(tags).length === 0 ? undefined : tags;
+  const tags = Object.entries(headers).filter(([name]) => !OF_THE_BUS.test(name));
+  if (!UNTYPED.includes(type)) tags.push([TYPE, type]);
+  return tags.length === 0 ? undefined : Object.fromEntries(tags);
 }
 
 /** A filter as one of the bus. Throws `invalid-filter` for what is none, and `UnmappedFilter`. */
@@ -69,7 +72,8 @@ function leafOf({ key = "", cmp = "", val = "", vals = [] }: FilterNode): string
   }
   const name = quoted(key);
   const is_typed = `!(${TYPE} in ${quoted(UNTYPED)})`;
-  const has = key === TYPE ? `(${is_typed} || ${name} in headers)` : `${name} in headers`;
+  const in_headers = OF_THE_BUS.test(key) ? "false" : `${name} in headers`;
+  const has = key === TYPE ? `(${is_typed} || ${in_headers})` : in_headers;
   const tag = key === TYPE ? `(${is_typed} ? ${TYPE} : headers[${name}])` : `headers[${name}]`;
   const positive = plain === "ex"
     ? has
