@@ -98,7 +98,10 @@ async function publishes({ bus, form, open }: World): Promise<void> {
   await sub.publish(form.data({ text: "hällo", n: 1 }));
   await until("the own publication", () => heard.length === 1);
   await using other = await connect({ url: bus.url, token: await bus.tokenFor({ user: "bob" }) });
-  await other.room("news:=20the=20latest=21").publish("post", { n: 2 });
+  // Its JSON has line ends, which end a reply of theirs.
+  const pretty = new TextEncoder().encode(JSON.stringify({ n: 2 }, undefined, 2));
+  const options = { content_type: "application/json" };
+  await other.room("news:=20the=20latest=21").publish("post", pretty, options);
   await until("that of the bus's client", () => heard.length === 2);
   assert.deepEqual(heard, [{ text: "hällo", n: 1 }, { n: 2 }]);
   assert.deepEqual(said.map((one) => JSON.stringify(one)).map((text) => text.slice(0, 6)), [
