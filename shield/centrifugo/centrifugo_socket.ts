@@ -551,10 +551,12 @@ export class CentrifugoSocket implements ClientSocket {
     // A backend's signal is a message to the room, and changes nothing here.
     if (sender !== "") return;
     if (kind === "GAP") {
-      if (NO_LOSS.includes(reason) || !this.#channels.has(room_id)) return;
-      this.#ask({ op: "unsub", room: room_id }, () => {});
-      // The client subscribes again from where it is, and learns what is left of what it missed.
-      return this.#leave(room_id, UNSUBSCRIBE.insufficient_state, "insufficient state");
+      // Before the answer to a SUB comes what is left of the subscription before it.
+      if (NO_LOSS.includes(reason) || this.#channels.get(room_id)?.is_in !== true) return;
+      // The client subscribes again from where it is, and learns what is left of what it missed. It leaves first:
+      // what waits behind the GAP comes while the bus is asked, and would count as received.
+      this.#leave(room_id, UNSUBSCRIBE.insufficient_state, "insufficient state");
+      return this.#ask({ op: "unsub", room: room_id }, () => {});
     }
     if (kind === "DISCONNECT" || kind === "BAN") {
       this.#leave(room_id, UNSUBSCRIBE.server, kind === "BAN" ? "banned" : "kicked");
