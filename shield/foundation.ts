@@ -4,6 +4,7 @@
  */
 import { TenantTable } from "./stats/tenant_stats.ts";
 import { connectionId } from "../shared/ids.ts";
+import { Forwarding } from "./http/forwarding.ts";
 import { openSettings } from "./settings/settings.ts";
 import { startJournal } from "./journal/start.ts";
 import { startLedger } from "./ledger/start.ts";
@@ -51,6 +52,7 @@ export async function openFoundation(options: ShieldOptions) {
   const signatures = signatureDemands(config.auth, settings);
   return {
     node_id,
+    forwarding: new Forwarding(options.spine, node_id),
     /** What each tenant has done. */
     tenants,
     ...{ settings, mirroring, schemas, rooms, revocations, signatures, journal },

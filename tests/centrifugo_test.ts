@@ -1,10 +1,11 @@
 /**
- * The endpoint for Centrifugo's clients with their own library for JavaScript, unchanged, in JSON and in Protobuf.
- * Beside it clients of the bus itself in the same rooms.
+ * The endpoints for Centrifugo's clients with their own library for JavaScript, unchanged, in JSON and in Protobuf,
+ * over WebSocket, as streams over HTTP and as server-sent events. Beside it clients of the bus itself in the same
+ * rooms.
  */
 import assert from "node:assert/strict";
 import { Centrifuge } from "centrifuge";
-import type { Options, Subscription, SubscriptionOptions } from "centrifuge";
+import type { FilterNode, Options, Subscription, SubscriptionOptions } from "centrifuge";
 import { Centrifuge as Protobuf } from "centrifuge/build/protobuf";
 import { connect } from "../sdk/typescript/mod.ts";
 import { history } from "../sdk/typescript/history.ts";
@@ -23,25 +24,50 @@ room = "log:*"
 durable = true
 
 [[rooms]]
+room = "diff:*"
+durable = true
+delta = "fossil"
+
+[[rooms]]
 room = "quiet*"
 presence = false
 `;
 
-/** One of the two forms of the protocol. */
+/** One of the two forms of the protocol, on one of the ways to the bus. */
 interface Form {
+  readonly name: string;
+  readonly way: "websocket" | "http_stream" | "sse";
   readonly Client: typeof Centrifuge;
   readonly data: (value: unknown) => unknown;
   readonly json: (data: unknown) => unknown;
 }
 
-const FORMS: Readonly<Record<string, Form>> = {
-  JSON: { Client: Centrifuge, data: (value) => value, json: (data) => data },
-  Protobuf: {
-    Client: Protobuf as unknown as typeof Centrifuge,
-    data: (value) => new TextEncoder().encode(JSON.stringify(value)),
-    json: (data) => JSON.parse(new TextDecoder().decode(data as Uint8Array)),
-  },
+const JSON_FORM = {
+  Client: Centrifuge,
+  data: (value: unknown) => value,
+  json: (data: unknown) => data,
 };
+const PROTOBUF_FORM = {
+  Client: Protobuf as unknown as typeof Centrifuge,
+  data: (value: unknown) => new TextEncoder().encode(JSON.stringify(value)),
+  json: (data: unknown) => JSON.parse(new TextDecoder().decode(data as Uint8Array)),
+};
+const FORMS: readonly Form[] = [
+  { name: "JSON", way: "websocket", ...JSON_FORM },
+  { name: "Protobuf", way: "websocket", ...PROTOBUF_FORM },
+  { name: "JSON-stream", way: "http_stream", ...JSON_FORM },
+  { name: "Protobuf-stream", way: "http_stream", ...PROTOBUF_FORM },
+  { name: "JSON-events", way: "sse", ...JSON_FORM },
+];
+
+/** A client of the bus, or of what is before it. */
+function clientOf({ Client, way }: Form, base: string, options: Partial<Options>): Centrifuge {
+  const at = (path: string) => new URL(path, base).href;
+  const endpoint = at(`/connection/${way}`);
+  if (way === "websocket") return new Client(endpoint.replace("http", "ws"), options);
+  const more = { emulationEndpoint: at("/emulation") };
+  return new Client([{ transport: way, endpoint }], { ...options, ...more });
+}
 
 interface World {
   readonly bus: TestBus;
@@ -53,8 +79,6 @@ interface World {
     Centrifuge
   >;
 }
-
-const endpoint = (bus: TestBus) => new URL("/connection/websocket", bus.url).href;
 
 /** A subscription that is in, with the data of its publications. */
 async function listen(client: Centrifuge, channel: string, { json }: Form, options = {}) {
@@ -74,7 +98,10 @@ async function publishes({ bus, form, open }: World): Promise<void> {
   await sub.publish(form.data({ text: "hällo", n: 1 }));
   await until("the own publication", () => heard.length === 1);
   await using other = await connect({ url: bus.url, token: await bus.tokenFor({ user: "bob" }) });
-  await other.room("news:=20the=20latest=21").publish("post", { n: 2 });
+  // Its JSON has line ends, which end a reply of theirs.
+  const pretty = new TextEncoder().encode(JSON.stringify({ n: 2 }, undefined, 2));
+  const options = { content_type: "application/json" };
+  await other.room("news:=20the=20latest=21").publish("post", pretty, options);
   await until("that of the bus's client", () => heard.length === 2);
   assert.deepEqual(heard, [{ text: "hällo", n: 1 }, { n: 2 }]);
   assert.deepEqual(said.map((one) => JSON.stringify(one)).map((text) => text.slice(0, 6)), [
@@ -111,7 +138,7 @@ async function seesWhoIsThere({ form, open }: World): Promise<void> {
 
 async function readsHistory({ form, open }: World): Promise<void> {
   const client = await open();
-  const channel = `log:history-${form.Client.name}-${crypto.randomUUID().slice(0, 8)}`;
+  const channel = `log:history-${form.name}-${crypto.randomUUID().slice(0, 8)}`;
   const { sub } = await listen(client, channel, form);
   for (const n of [1, 2, 3]) await sub.publish(form.data({ n }));
   const all = await sub.history({ limit: 100 });
@@ -136,7 +163,7 @@ async function readsHistory({ form, open }: World): Promise<void> {
 async function recovers({ bus, form, open }: World): Promise<void> {
   await using proxy = startTcpProxy(Number(new URL(bus.url).port));
   const more = { minReconnectDelay: 1, maxReconnectDelay: 50 };
-  const client = await open({ at: `ws://127.0.0.1:${proxy.port}/connection/websocket`, more });
+  const client = await open({ at: `http://127.0.0.1:${proxy.port}`, more });
   const channel = `log:cut-${crypto.randomUUID().slice(0, 8)}`;
   const { sub, heard } = await listen(client, channel, form);
   const recovered: unknown[] = [];
@@ -194,19 +221,23 @@ async function isRefused({ bus, form, open }: World): Promise<void> {
   const { sub } = await listen(client, "mine", form);
   await assert.rejects(sub.publish(form.data(1)), { code: 103 });
   await assert.rejects(client.rpc("nowhere", form.data(1)), { code: 108 });
-  const filtered = client.newSubscription("mine-too", {
-    tagsFilter: { key: "a", cmp: "eq", val: "b" },
-  });
-  const ended = endOf(filtered);
-  filtered.subscribe();
-  assert.equal(await ended, 108);
+  const filters = {
+    "mine-a": [{ key: "a", cmp: "nothing", val: "b" } as unknown as FilterNode, 107],
+    "mine-b": [{ key: "a", cmp: "gt", val: "9".repeat(400) }, 108],
+  } as const;
+  for (const [channel, [tagsFilter, code]] of Object.entries(filters)) {
+    const filtered = client.newSubscription(channel, { tagsFilter });
+    const ended = endOf(filtered);
+    filtered.subscribe();
+    assert.equal(await ended, code);
+  }
   const tokens = {
     "no.token.here": 3500,
     [await bus.tokenFor({ claims: { caps: [] } })]: 3500,
     [await bus.tokenFor({ ttl_seconds: -3_600 })]: 1,
   };
   for (const [token, code] of Object.entries(tokens)) {
-    const refused = new form.Client(endpoint(bus), { token });
+    const refused = clientOf(form, bus.http_url, { token });
     const end = endOf(refused);
     refused.connect();
     assert.equal(await end, code);
@@ -219,16 +250,66 @@ async function callsAndRefreshes({ bus, form, open }: World): Promise<void> {
   const client = await open({ more: { token: "", getToken } });
   const set = await client.rpc(
     "lobby/room.set",
-    form.data({ key: "topic", value: form.Client.name }),
+    form.data({ key: "topic", value: form.name }),
   );
   assert.equal(typeof (form.json(set.data) as { version: number }).version, "number");
   await client.send(form.data({ method: "lobby/room.set", data: { key: "sent", value: 1 } }));
   const get = async (key: string) =>
     form.json((await client.rpc("lobby/room.get", form.data({ key }))).data) as { value: unknown };
-  assert.equal((await get("topic")).value, form.Client.name);
+  assert.equal((await get("topic")).value, form.name);
   await until("what was sent", async () => (await get("sent")).value === 1);
   await until("a new token", () => asked >= 2);
   assert.equal((await get("sent")).value, 1);
+}
+
+async function readsDeltas({ bus, form, open }: World): Promise<void> {
+  const client = await open();
+  const channel = `diff:${form.name}`;
+  const { sub, heard } = await listen(client, channel, form, { delta: "fossil" });
+  const said = [1, 2, 3].map((n) => ({ n, text: "ä".repeat(300) }));
+  for (const one of said.slice(0, 2)) await sub.publish(form.data(one));
+  await using other = await connect({ url: bus.url, token: bus.token });
+  // What has line ends is one publication, too.
+  const last = JSON.stringify(said[2], undefined, 2);
+  const options = { content_type: "application/json" };
+  await other.room(channel).publish("post", new TextEncoder().encode(last), options);
+  await until("all of them", () => heard.length === 3);
+  assert.deepEqual(heard, said);
+  const { numFullPayloads, numDeltaPayloads, bytesReceived, bytesDecoded } = sub.deltaStats();
+  assert.deepEqual([numFullPayloads, numDeltaPayloads], [1, 2]);
+  assert.ok(bytesReceived < bytesDecoded / 2, `${bytesReceived} of ${bytesDecoded}`);
+  const since = { offset: 0, epoch: "" };
+  const late = await listen(await open(), channel, form, { delta: "fossil", since });
+  await until("what was kept", () => late.heard.length === 3);
+  assert.deepEqual([late.heard, late.sub.deltaStats().numDeltaPayloads], [said, 2]);
+  const whole = await listen(client, `log:${form.name}`, form, { delta: "fossil" });
+  for (const one of said) await whole.sub.publish(form.data(one));
+  await until("all of a room without deltas", () => whole.heard.length === 3);
+  assert.deepEqual([whole.heard, whole.sub.deltaStats().numPublications], [said, 0]);
+}
+
+async function filtersByTags({ bus, form, open }: World): Promise<void> {
+  const channel = `log:tags-${form.name}`;
+  const not = { op: "not", nodes: [{ key: "n", cmp: "gt", val: "2" }] };
+  const eu = { key: "region", cmp: "in", vals: ["eu", "uk"] };
+  const tagsFilter = { op: "and", nodes: [not, eu] } as FilterNode;
+  const { sub, heard } = await listen(await open(), channel, form, { tagsFilter });
+  const tags: unknown[] = [];
+  sub.on("publication", (told) => void tags.push(told.tags));
+  await using other = await connect({ url: bus.url, token: bus.token });
+  const publish = (n: number, region: string, type = "post") =>
+    other.room(channel).publish(type, { n }, { headers: { region, n: `${n}` } });
+  for (const n of [1, 2, 3]) await publish(n, "eu");
+  await publish(1, "us");
+  await publish(0, "uk", "publication");
+  await until("what passes", () => heard.length === 3);
+  assert.deepEqual(heard, [{ n: 1 }, { n: 2 }, { n: 0 }]);
+  assert.deepEqual(tags[1], { region: "eu", n: "2", type: "post" });
+  assert.deepEqual(tags[2], { region: "uk", n: "0" });
+  const since = { offset: 0, epoch: "" };
+  const late = await listen(await open(), channel, form, { tagsFilter, since });
+  await until("what passes of what was kept", () => late.heard.length === 3);
+  assert.deepEqual(late.heard, heard);
 }
 
 const STEPS: Readonly<Record<string, (world: World) => Promise<void>>> = {
@@ -236,17 +317,19 @@ const STEPS: Readonly<Record<string, (world: World) => Promise<void>>> = {
   "sees who is there, comes and goes": seesWhoIsThere,
   "reads a history": readsHistory,
   "misses nothing over a cut": recovers,
+  "reads deltas": readsDeltas,
+  "filters by tags": filtersByTags,
   "is told what it may not": isRefused,
   "calls commands of rooms, and renews its token": callsAndRefreshes,
 };
 
-for (const [name, form] of Object.entries(FORMS)) {
-  Deno.test(`Centrifugo's own library speaks with the bus in ${name}`, async (t) => {
+for (const form of FORMS) {
+  Deno.test(`Centrifugo's own library speaks with the bus in ${form.name}`, async (t) => {
     await using bus = await startLocalBus(CONFIG);
     await using clients = new AsyncDisposableStack();
-    const open: World["open"] = async ({ at = endpoint(bus), more = {}, ...options } = {}) => {
+    const open: World["open"] = async ({ at = bus.http_url, more = {}, ...options } = {}) => {
       const token = await bus.tokenFor(options);
-      const client = new form.Client(at, { token, ...more });
+      const client = clientOf(form, at, { token, ...more });
       clients.defer(() => client.disconnect());
       client.connect();
       await client.ready(20_000);

@@ -26,11 +26,14 @@ const LINGER_BYTES_MAX = 1_048_576;
 const CR = 13, LF = 10;
 const encoder = new TextEncoder();
 
-/** The connection of a GET, for whoever takes it over: an upgrade, or an answer without an end. */
+/** The connection of a GET or POST, for whoever takes it over: an upgrade, or an answer without an end. */
 export interface BareUpgrade {
   /** The response that the handler then returns; nothing of it is sent. */
   readonly response: Response;
-  /** To be called once, before the handler returns: `handshake` is sent, then the taker has the stream. */
+  /**
+   * To be called once, before the handler returns: `handshake` is sent, then the taker has the stream. Throws
+   * TypeError where the body has not been read to its end.
+   */
   take(handshake: Uint8Array<ArrayBuffer>, taker: UpgradeTaker): void;
 }
 
@@ -224,10 +227,13 @@ class Exchange {
     const marker = new Response(null);
     const stream = this.#stream;
     // An upgrade, or an answer that ends with its connection.
-    if (isLive(stream) && body.done && head.method === "GET") {
+    if (isLive(stream) && (body.done ? head.method === "GET" : head.method === "POST")) {
       offered.set(request, {
         response: marker,
-        take: (handshake, taker) => void (taken = { handshake, taker }),
+        take(handshake, taker) {
+          if (!body.done) throw new TypeError("the body has not been read");
+          taken = { handshake, taker };
+        },
       });
     }
     onTokenShown(request, () => arrivals.know(this.#arrival));

@@ -6,9 +6,9 @@ const REFRESH_SECONDS = 25;
 const TTL_MAX = 2 ** 31 - 1;
 
 /** What a subscription asks that there is not; undefined: nothing. */
-export function unsupported({ tf, type = 0 }: Asked<"subscribe">): string | undefined {
-  if (tf !== undefined) return "filters by tags are not available";
-  return type === 0 ? undefined : "only streams are available: no maps, no shared polls";
+export function unsupported({ type = 0, delta = "" }: Asked<"subscribe">): string | undefined {
+  if (type !== 0) return "only streams are available: no maps, no shared polls";
+  return delta === "" || delta === "fossil" ? undefined : "of deltas only fossil is available";
 }
 
 /** A member, as clients receive it. */

@@ -13,11 +13,12 @@ export const CENTRIFUGO: Capability = {
   title: "clients that speak Centrifugo's protocol",
   foreign(env, parts, door) {
     if (!env.config.centrifugo.enabled) return undefined;
-    const { authenticator, stats, socket_server } = parts;
+    const { authenticator, stats, socket_server, node_id, forwarding, rooms } = parts;
     const entry = createCentrifugoEntry({
       ...env,
-      ...{ authenticator, stats, socket_server, ...door },
+      ...{ authenticator, stats, socket_server, node_id, forwarding, ...door },
       enter: createEntrance(door.entrance),
+      hasDeltas: (tenant_id, room_id) => rooms.classes.of(tenant_id, room_id).delta === "fossil",
     });
     ENTRIES.set(parts, entry);
     return entry.answer;

@@ -20,10 +20,12 @@ import {
   UNSUBSCRIBE,
 } from "./codes.ts";
 import type { SaidError } from "./codes.ts";
+import type { DeltaBase, DeltaBases } from "./deltas.ts";
 import type { Form } from "./forms.ts";
-import type { Asked, Command, Data, Reply } from "./messages.ts";
-import { EVENT_TYPE, memberTexts, readPage } from "./publications.ts";
+import type { Asked, Command, Data, Publication, Reply } from "./messages.ts";
+import { memberTexts, readPage } from "./publications.ts";
 import type { RoomMessage, RoomMessages, Signal } from "./publications.ts";
+import { EVENT_TYPE, filterOf, UnmappedFilter } from "./tags.ts";
 import { refuseForeignClaims } from "./tokens.ts";
 
 /** A client goes within this part of the time that a Shield which stops gives it. */
@@ -52,8 +54,13 @@ export interface CentrifugoSocketOptions {
   readonly room_prefix: string;
   /** Whether subscribers of a room are members. */
   readonly hasMembers: (room_id: string) => boolean;
+  /** Whether the class of a room has deltas. */
+  readonly hasDeltas: (tenant_id: string, room_id: string) => boolean;
   readonly version: string;
   readonly messages: RoomMessages;
+  readonly bases: DeltaBases;
+  /** Names a client that hears by a stream; undefined: it has a WebSocket. */
+  readonly session?: string;
   readonly max_frame_bytes: number;
   readonly history_messages: number;
   /** Unix ms. */
@@ -74,6 +81,10 @@ interface Channel {
   readonly position: { readonly offset: number; readonly epoch: string } | undefined;
   /** What a second attempt leaves out. */
   readonly without: Set<"presence" | "position">;
+  readonly filter: string;
+  readonly has_deltas: boolean;
+  /** What the client has of the channel, to make the next delta from. */
+  base: DeltaBase | undefined;
 }
 
 /** Takes what the bus answers to a frame. */
@@ -129,6 +140,7 @@ export class CentrifugoSocket implements ClientSocket {
       closed: (code) => {
         this.#closed = code;
         clearTimeout(this.#timer);
+        for (const room_id of this.#channels.keys()) this.#forget(room_id);
         onClosed();
         this.#events?.closed(code);
       },
@@ -224,7 +236,7 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   #onWelcome({ connection, heartbeat_ms, token_expires_ms, node_id }: Welcome): void {
-    const { now, version } = this.#options;
+    const { now, version, session } = this.#options;
     this.#client = connection;
     this.#reply({
       id: this.#connecting ?? NO_REPLY,
@@ -235,6 +247,7 @@ export class CentrifugoSocket implements ClientSocket {
         // The Shield looks who is silent a few times in each heartbeat.
         ping: Math.max(1, Math.ceil(1.5 * heartbeat_ms / 1_000)),
         pong: true,
+        ...(session === undefined ? {} : { session }),
         node: node_id,
       },
     });
@@ -307,42 +320,60 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   #subscribe(id: number, asked: Asked<"subscribe">): void {
-    const { channel: name = "", recover, epoch = "", offset = 0, join_leave = false, flag = 0 } =
-      asked;
+    const { channel: name = "" } = asked;
     const room_id = this.#room(name);
+    const fail = (code: number, message: string) => {
+      this.#fail(id, { code, message });
+      this.#count();
+    };
     const problem = unsupported(asked);
-    if (problem !== undefined) {
-      this.#fail(id, { code: ERROR.not_available, message: problem });
-      return this.#count();
+    if (problem !== undefined) return fail(ERROR.not_available, problem);
+    if (this.#channels.has(room_id)) return fail(ERROR.already_subscribed, `already in ${name}`);
+    try {
+      const channel = this.#channelOf(asked, name, room_id);
+      this.#channels.set(room_id, channel);
+      this.#askSubscribe(id, channel);
+    } catch (error) {
+      if (!(error instanceof UnmappedFilter)) throw error;
+      fail(ERROR.not_available, error.message);
     }
-    if (this.#channels.has(room_id)) {
-      this.#fail(id, { code: ERROR.already_subscribed, message: `already in ${name}` });
-      return this.#count();
-    }
+  }
+
+  /** Throws `invalid-filter`, and `UnmappedFilter`. */
+  #channelOf(
+    { recover, epoch = "", offset = 0, join_leave = false, flag = 0, tf, delta }: Asked<"subscribe">,
+    name: string,
+    room_id: string,
+  ): Channel {
+    const { hasMembers, hasDeltas } = this.#options;
     const from = { offset, epoch: epoch === "" && offset === 0 ? ANY_EPOCH : epoch };
-    const position = recover === true ? from : undefined;
-    const is_strict = (flag & REJECT_UNRECOVERED) !== 0;
-    const without = new Set<"presence" | "position">();
-    const is_member = join_leave || this.#options.hasMembers(room_id);
     const identity = this.#identity?.();
-    if (!is_member || identity === undefined || !canAct(identity, "presence", room_id)) {
-      without.add("presence");
-    }
-    const channel = {
+    const is_member = (join_leave || hasMembers(room_id)) && identity !== undefined &&
+      canAct(identity, "presence", room_id);
+    return {
       name,
       room_id,
       joins: join_leave,
       is_in: false,
-      is_strict,
-      position,
-      without,
+      is_strict: (flag & REJECT_UNRECOVERED) !== 0,
+      position: recover === true ? from : undefined,
+      without: new Set(is_member ? [] : ["presence" as const]),
+      filter: tf === undefined ? "" : filterOf(tf),
+      has_deltas: delta !== undefined && delta !== "" && identity !== undefined &&
+        hasDeltas(identity.tenant_id, room_id),
+      base: undefined,
     };
-    this.#channels.set(room_id, channel);
-    this.#askSubscribe(id, channel);
+  }
+
+  /** Whether it was there. */
+  #forget(room_id: string): boolean {
+    const channel = this.#channels.get(room_id);
+    if (channel !== undefined) channel.base = this.#options.bases.replace(channel.base, undefined);
+    return this.#channels.delete(room_id);
   }
 
   #askSubscribe(id: number, channel: Channel): void {
-    const { room_id, position, without } = channel;
+    const { room_id, position, without, filter } = channel;
     const info = this.#identity?.().claims.info;
     const member = without.has("presence")
       ? {}
@@ -350,7 +381,8 @@ export class CentrifugoSocket implements ClientSocket {
     const place = position === undefined || without.has("position")
       ? {}
       : { after_offset: position.offset, epoch: position.epoch };
-    this.#ask({ op: "sub", room: room_id, ...member, ...place }, (answer) => {
+    const filtered = filter === "" ? {} : { filter };
+    this.#ask({ op: "sub", room: room_id, ...member, ...place, ...filtered }, (answer) => {
       const is_wanted = this.#channels.get(room_id) === channel;
       const left_out = LEFT_OUT[answer.reason ?? ""];
       if (is_wanted && left_out !== undefined && !without.has(left_out)) {
@@ -358,7 +390,7 @@ export class CentrifugoSocket implements ClientSocket {
         return this.#askSubscribe(id, channel);
       }
       if (answer.code === 0) return this.#onSubscribed(id, channel, answer);
-      if (is_wanted) this.#channels.delete(room_id);
+      if (is_wanted) this.#forget(room_id);
       this.#fail(id, saidError(answer));
     });
   }
@@ -368,7 +400,7 @@ export class CentrifugoSocket implements ClientSocket {
     const { epoch, offset = 0, recovered = false } = result;
     if (channel.is_strict && position !== undefined && !recovered) {
       if (this.#channels.get(room_id) === channel) {
-        this.#channels.delete(room_id);
+        this.#forget(room_id);
         this.#ask({ op: "unsub", room: room_id }, () => {});
       }
       const message = result.reason ?? "not recovered";
@@ -383,13 +415,14 @@ export class CentrifugoSocket implements ClientSocket {
       offset: recovered && position !== undefined ? position.offset : offset,
     };
     const recovery = position === undefined ? {} : { was_recovering: true, recovered };
-    this.#reply({ id, subscribe: { ...place, ...recovery } });
+    const deltas = channel.has_deltas ? { delta: true } : {};
+    this.#reply({ id, subscribe: { ...place, ...recovery, ...deltas } });
   }
 
   #unsubscribe(id: number, { channel = "" }: Asked<"unsubscribe">): void {
     const room_id = roomOf(channel, this.#options.room_prefix);
     const done = () => this.#reply({ id, unsubscribe: {} });
-    if (this.#channels.delete(room_id)) return this.#ask({ op: "unsub", room: room_id }, done);
+    if (this.#forget(room_id)) return this.#ask({ op: "unsub", room: room_id }, done);
     done();
     this.#count();
   }
@@ -493,16 +526,23 @@ export class CentrifugoSocket implements ClientSocket {
     if (signal !== undefined) return this.#onSignal(room_id, signal, message.sender);
     const channel = this.#channels.get(room_id);
     if (channel === undefined || !channel.is_in) return;
-    if (publication !== undefined) {
-      const { form, messages } = this.#options;
-      const reply = () => ({ push: { channel: channel.name, pub: publication } });
-      return this.#inner.send(messages.written(form, message, reply));
-    }
+    if (publication !== undefined) return this.#onPublication(channel, message, publication);
     const event = JOINS[type];
     if (event === undefined || !channel.joins || message.json === undefined) return;
     const { members = [], snapshot }: Result = JSON.parse(message.json);
     if (snapshot === true) return;
     for (const member of members) this.#push(channel.name, { [event]: { info: infoOf(member) } });
+  }
+
+  #onPublication(channel: Channel, message: RoomMessage, publication: Publication): void {
+    const { form, messages, bases } = this.#options;
+    const reply = (pub: Publication) => ({ push: { channel: channel.name, pub } });
+    if (!channel.has_deltas) {
+      return this.#inner.send(messages.written(form, message, () => reply(publication)));
+    }
+    const { written, base } = messages.folded(form, publication, channel.base, reply);
+    channel.base = bases.replace(channel.base, base);
+    this.#inner.send(written);
   }
 
   /** Kicks, bans, what was missed, and the end of the Shield. */
@@ -511,10 +551,12 @@ export class CentrifugoSocket implements ClientSocket {
     // A backend's signal is a message to the room, and changes nothing here.
     if (sender !== "") return;
     if (kind === "GAP") {
-      if (NO_LOSS.includes(reason) || !this.#channels.has(room_id)) return;
-      this.#ask({ op: "unsub", room: room_id }, () => {});
-      // The client subscribes again from where it is, and learns what is left of what it missed.
-      return this.#leave(room_id, UNSUBSCRIBE.insufficient_state, "insufficient state");
+      // Before the answer to a SUB comes what is left of the subscription before it.
+      if (NO_LOSS.includes(reason) || this.#channels.get(room_id)?.is_in !== true) return;
+      // The client subscribes again from where it is, and learns what is left of what it missed. It leaves first:
+      // what waits behind the GAP comes while the bus is asked, and would count as received.
+      this.#leave(room_id, UNSUBSCRIBE.insufficient_state, "insufficient state");
+      return this.#ask({ op: "unsub", room: room_id }, () => {});
     }
     if (kind === "DISCONNECT" || kind === "BAN") {
       this.#leave(room_id, UNSUBSCRIBE.server, kind === "BAN" ? "banned" : "kicked");
@@ -524,7 +566,7 @@ export class CentrifugoSocket implements ClientSocket {
   #leave(room_id: string, code: number, reason: string): void {
     const channel = this.#channels.get(room_id);
     if (channel === undefined) return;
-    this.#channels.delete(room_id);
+    this.#forget(room_id);
     this.#push(channel.name, { unsubscribe: { code, reason } });
   }
 

@@ -1,13 +1,13 @@
 /**
- * The endpoint for Centrifugo's client libraries on the client listener, `/connection/websocket`. Nothing of it is
- * there unless `[centrifugo] enabled` is set. Their token comes in the first command, so that a client is let in once
+ * The endpoints for Centrifugo's client libraries on the client listener, `/connection/websocket` and those of
+ * `emulation.ts`. Nothing of it is there unless `[centrifugo] enabled` is set. Their token comes in the first command, so that a client is let in once
  * its socket is open already; how many sockets wait for that, and how long, is bounded here. What a client says is
  * `centrifugo_socket.ts`.
  */
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import { hasItem, headerItems } from "../../shared/http1/header_list.ts";
-import { type Random, randomFraction } from "../../shared/ids.ts";
+import { connectionId, type Random, randomFraction } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
@@ -15,9 +15,11 @@ import { problemResponse } from "../../shared/problem.ts";
 import type { Authenticator } from "../auth/authenticate.ts";
 import { requireOrigin } from "../auth/origin.ts";
 import type { Entrance } from "../connection/entrance.ts";
+import type { Forwarding } from "../http/forwarding.ts";
 import type { ForeignEntry } from "../http/http.ts";
 import type { Admission } from "../rates/admission_gate.ts";
-import type { SocketServer } from "../socket/client_socket.ts";
+import type { SocketServer, Upgraded } from "../socket/client_socket.ts";
+import { EventReaders } from "../sse/event_turn.ts";
 import { UPGRADE_HEADERS } from "../socket/handshake.ts";
 import { originalOf } from "../socket/light_copy.ts";
 import { bump } from "../stats/stats.ts";
@@ -25,6 +27,8 @@ import type { ShieldStats } from "../stats/stats.ts";
 import { CentrifugoSocket } from "./centrifugo_socket.ts";
 import type { CentrifugoSocketOptions } from "./centrifugo_socket.ts";
 import { DISCONNECT } from "./codes.ts";
+import { DeltaBases } from "./deltas.ts";
+import { Emulation, isEmulated } from "./emulation.ts";
 import { JSON_FORM, PROTOBUF_FORM } from "./forms.ts";
 import { RoomMessages } from "./publications.ts";
 
@@ -40,6 +44,10 @@ export interface CentrifugoContext {
   readonly authenticator: Pick<Authenticator, "authenticate">;
   readonly enter: Entrance;
   readonly socket_server: Pick<SocketServer, "upgrade">;
+  readonly node_id: string;
+  readonly forwarding: Forwarding;
+  /** Whether the class of a room has deltas. */
+  readonly hasDeltas: (tenant_id: string, room_id: string) => boolean;
   readonly admission: Pick<Admission, "enter">;
   /** Throws while the process drains. */
   readonly requireOpen: () => void;
@@ -79,24 +87,35 @@ export function createCentrifugoEntry(context: CentrifugoContext): CentrifugoEnt
     "Sockets of Centrifugo's clients that have not shown a token yet.",
     () => waiting.size,
   );
-  const { config: { centrifugo, limits }, now, random, version } = context;
+  const { config: { centrifugo, limits, server }, hasDeltas, now, random, version } = context;
+  const bases = new DeltaBases(limits);
   const shared = {
     room_prefix: centrifugo.room_prefix,
     hasMembers: (room_id: string) =>
       centrifugo.presence.some((pattern) => matchesRoomPattern(pattern, room_id)),
     max_frame_bytes: limits.max_frame_bytes,
     history_messages: limits.history_messages,
-    messages: new RoomMessages(),
+    ...{ hasDeltas, bases, messages: new RoomMessages(bases) },
     random: () => randomFraction(random),
     now,
     version,
   };
-  const endpoint = { ...context, open, waiting, shared };
+  const emulation = new Emulation({
+    ...context,
+    heartbeat_ms: server.heartbeat_ms,
+    allowed_origins: server.allowed_origins,
+    max_frame_bytes: limits.max_frame_bytes,
+    readers: new EventReaders(),
+    secret: () => connectionId(random),
+  });
+  const endpoint = { ...context, open, waiting, shared, emulation };
   const answer: ForeignEntry = (request, url, remote_ip) => {
-    if (url.pathname !== PATH) return undefined;
+    const is_emulated = isEmulated(url.pathname);
+    if (url.pathname !== PATH && !is_emulated) return undefined;
+    const answered = is_emulated ? answerStream : upgrade;
     // What it throws is a refusal, or a fault.
-    return new Promise<Response>((resolve) => resolve(upgrade(endpoint, request, url, remote_ip)))
-      .catch((error) => refusal(context, error));
+    return new Promise<Response>((resolve) => resolve(answered(endpoint, request, url, remote_ip)))
+      .catch((error) => emulation.withOrigin(request, refusal(context, error)));
   };
   return { answer, drain: () => waiting.drain() };
 }
@@ -104,6 +123,7 @@ export function createCentrifugoEntry(context: CentrifugoContext): CentrifugoEnt
 interface Endpoint extends CentrifugoContext {
   readonly open: { connections: number };
   readonly waiting: Waiting;
+  readonly emulation: Emulation;
   readonly shared: Omit<CentrifugoSocketOptions, "form">;
 }
 
@@ -117,30 +137,74 @@ function refusal({ stats, log }: CentrifugoContext, error: unknown): Response {
 
 function upgrade(endpoint: Endpoint, request: Request, url: URL, remote_ip: string): Response {
   requireOrigin(request, endpoint.config.server.allowed_origins);
-  endpoint.requireOpen();
-  endpoint.requireCapacity();
-  endpoint.waiting.requireRoom();
-  using handshake = endpoint.admission.enter();
+  using handshake = handshakeOf(endpoint);
   if (!hasItem(request.headers.get("upgrade"), "websocket")) {
     throw new ArqonError("not-a-websocket", "there is no Upgrade: websocket");
   }
   const offered = headerItems(request.headers.get("sec-websocket-protocol"));
   const protocol = [PROTOBUF, JSON_PROTOCOL].find((one) => offered.includes(one));
   const is_protobuf = protocol === PROTOBUF || url.searchParams.get("format") === "protobuf";
-  const { response, socket: inner, listen } = upgraded(endpoint, request, protocol);
+  const opening = upgraded(endpoint, request, protocol);
   const form = is_protobuf ? PROTOBUF_FORM : JSON_FORM;
+  listen(endpoint, opening, { request, remote_ip, form });
+  handshake.accepted();
+  bump(endpoint.stats.handshakes, "accepted");
+  return opening.response;
+}
+
+/** Opens a stream, or takes what the client of one says. */
+async function answerStream(
+  endpoint: Endpoint,
+  request: Request,
+  url: URL,
+  remote_ip: string,
+): Promise<Response> {
+  const { emulation } = endpoint;
+  requireOrigin(request, endpoint.config.server.allowed_origins);
+  const answered = emulation.answer(request, url);
+  if (answered !== undefined) return await answered;
+  const { way, first } = await emulation.read(request, url);
+  using handshake = handshakeOf(endpoint);
+  const { socket, session } = emulation.open(way);
+  const opening = { socket, listen: socket.listen.bind(socket) };
+  listen(endpoint, opening, { request, remote_ip, form: way.form, session });
+  const response = emulation.streamOf(request, way, socket);
+  handshake.accepted();
+  bump(endpoint.stats.handshakes, "accepted");
+  await socket.hand([first]);
+  return response;
+}
+
+/** Throws where no further client may come. */
+function handshakeOf(endpoint: Endpoint): ReturnType<Endpoint["admission"]["enter"]> {
+  endpoint.requireOpen();
+  endpoint.requireCapacity();
+  endpoint.waiting.requireRoom();
+  return endpoint.admission.enter();
+}
+
+/** Whose socket opens, and what it speaks. */
+interface Caller extends Pick<CentrifugoSocketOptions, "form" | "session"> {
+  readonly request: Request;
+  readonly remote_ip: string;
+}
+
+/** Lets a client speak on a socket that has opened. */
+function listen(
+  endpoint: Endpoint,
+  opening: Pick<Upgraded, "socket" | "listen">,
+  { request, remote_ip, ...spoken }: Caller,
+): void {
+  const { socket: inner } = opening;
   const socket: CentrifugoSocket = new CentrifugoSocket(
     inner,
-    { ...endpoint.shared, form },
+    { ...endpoint.shared, ...spoken },
     (_, token) => letIn(endpoint, socket, { request, remote_ip, token }),
   );
   endpoint.waiting.add(socket, (code, reason) => inner.close(code, reason));
-  listen(socket.handlers(() => {
+  opening.listen(socket.handlers(() => {
     if (!endpoint.waiting.delete(socket)) endpoint.open.connections--;
   }));
-  handshake.accepted();
-  bump(endpoint.stats.handshakes, "accepted");
-  return response;
 }
 
 function upgraded({ socket_server }: Endpoint, request: Request, protocol: string | undefined) {

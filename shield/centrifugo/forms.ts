@@ -2,15 +2,28 @@
  * The two forms of Centrifugo's protocol: lines of JSON, in which data is in place as it was written, and messages
  * of Protobuf, each after its length. Pure: both go by the tables of `messages.ts`. Reading throws `DecodeError`.
  */
-import { DecodeError, encodeUtf8, jsonMembers, WireReader, WireWriter } from "@arqon/proto";
-import { COMMAND, REPLY } from "./messages.ts";
-import type { Command, Data, Kind, Reply, Table } from "./messages.ts";
+import {
+  DecodeError,
+  encodeUtf8,
+  jsonItems,
+  jsonMembers,
+  WireReader,
+  WireWriter,
+} from "@arqon/proto";
+import { COMMAND, EMULATION, EMULATION_BYTES, REPLY } from "./messages.ts";
+import type { Command, Data, Emulation, Kind, Reply, Table } from "./messages.ts";
 
 /** How one client and the Shield write. */
 export interface Form {
   /** The commands of a frame, in their order. */
   readonly decode: (frame: string | Uint8Array) => Command[];
   readonly encode: (reply: Reply) => string | Uint8Array<ArrayBuffer>;
+  /** What deltas are made from: the data as this form has it. */
+  readonly deltaBytes: (data: Data) => Uint8Array;
+  /** A delta, or whole data beside deltas; undefined: the form cannot have these bytes. */
+  readonly deltaData: (bytes: Uint8Array) => Data | undefined;
+  /** A request of a client that hears by a stream. */
+  readonly emulation: (body: Uint8Array) => Emulation;
 }
 
 type Fields = Record<string, unknown>;
@@ -35,7 +48,8 @@ export function dataOf(bytes: Uint8Array): Data {
 }
 
 /** The bytes that data stands for. */
-export function bytesOf({ json, content_type }: Data): Uint8Array {
+export function bytesOf({ json, content_type, bytes }: Data): Uint8Array {
+  if (bytes !== undefined) return bytes;
   if (content_type === "" || /^application\/json\b|\+json\b/.test(content_type)) {
     return encodeUtf8(json);
   }
@@ -70,26 +84,34 @@ function readJsonValue(
     if (type === (kind === "bool" ? "boolean" : kind) && is_whole) return value;
     throw wrong(`${name}: expected a ${kind}`);
   }
-  // No command has a list or a map that is read.
+  if ("list" in kind) {
+    if (text[start] !== "[") throw wrong(`${name}: expected a list`);
+    const of = kind.list as Kind;
+    return jsonItems(text, start, MEMBERS_MAX, tooMany).map((item) =>
+      readJsonValue(of, text, item.start, item.end, name)
+    );
+  }
+  // No command has a map that is read.
   if (text[start] !== "{") throw wrong(`${name}: expected an object`);
   return readJson(kind as Table, text, start);
 }
 
-function readLine(line: string): Command {
+function readLine(line: string, fields: Table): Fields {
   try {
     JSON.parse(line);
   } catch {
     throw wrong("a line that is no JSON");
   }
   if (!line.trimStart().startsWith("{")) throw wrong("a line that is no JSON object");
-  return readJson(COMMAND, line, 0);
+  return readJson(fields, line, 0);
 }
 
 /** A value as JSON; what is undefined is left out. */
 function jsonOf(value: unknown): string {
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(jsonOf).join()}]`;
-  if (isData(value)) return value.json;
+  // A line of this form is one reply; a publisher's JSON may have line ends between its tokens.
+  if (isData(value)) return value.json.replace(/[\r\n]+/g, " ");
   const members = Object.entries(value).filter(([, member]) => member !== undefined);
   return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${jsonOf(member)}`).join()}}`;
 }
@@ -104,9 +126,18 @@ export const JSON_FORM: Form = {
     if (typeof frame !== "string") throw wrong("bytes, where JSON is spoken");
     const lines = frame.split("\n", COMMANDS_MAX + 1).filter((line) => line.trim() !== "");
     if (lines.length > COMMANDS_MAX) throw wrong(`more than ${COMMANDS_MAX} commands`);
-    return lines.map(readLine);
+    return lines.map((line) => readLine(line, COMMAND));
   },
   encode: jsonOf,
+  deltaBytes: ({ json }) => encodeUtf8(json),
+  deltaData(bytes) {
+    try {
+      return { json: JSON.stringify(FATAL.decode(bytes)), content_type: "" };
+    } catch {
+      return undefined;
+    }
+  },
+  emulation: (body) => readLine(FATAL.decode(body), EMULATION),
 };
 
 const BY_NUMBER = new Map<Table, Map<number, readonly [name: string, kind: Kind]>>();
@@ -128,6 +159,9 @@ function readWire(reader: WireReader, fields: Table): Fields {
     if (name === undefined || kind === undefined) reader.skip(tag);
     else if ((tag & 7) !== (kind === "number" || kind === "bool" ? 0 : 2)) {
       throw wrong(`${name}: wire type ${tag & 7}`);
+    } else if (typeof kind === "object" && "list" in kind) {
+      const list = (message[name] ??= []) as unknown[];
+      if (list.push(readWireValue(reader, kind.list as Kind)) > MEMBERS_MAX) throw tooMany();
     } else message[name] = readWireValue(reader, kind);
   }
   if (reader.pos > reader.end) throw wrong("a message that is longer than it says");
@@ -139,6 +173,7 @@ function readWireValue(reader: WireReader, kind: Kind): unknown {
   if (kind === "bool") return reader.bool();
   if (kind === "string") return reader.text();
   if (kind === "data") return dataOf(reader.view());
+  if (kind === "bytes") return reader.view().slice();
   return reader.embedded(readWire, kind as Table);
 }
 
@@ -155,8 +190,9 @@ function writeField(writer: WireWriter, no: number, kind: Kind, value: unknown):
   if (kind === "bool") return writer.bool(no, value as boolean);
   if (kind === "string") return writer.text(no, value as string);
   if (kind === "data") return writer.bytes(no, bytesOf(value as Data));
+  if (kind === "bytes") return writer.bytes(no, value as Uint8Array);
   if ("list" in kind) {
-    for (const one of value as Fields[]) writeField(writer, no, kind.list as Table, one);
+    for (const one of value as unknown[]) writeField(writer, no, kind.list as Kind, one);
     return;
   }
   if ("map" in kind) return writeMap(writer, no, kind.map as Kind, value as Fields);
@@ -198,4 +234,7 @@ export const PROTOBUF_FORM: Form = {
     frame.set(body, head.length);
     return frame;
   },
+  deltaBytes: bytesOf,
+  deltaData: (bytes) => ({ json: "", content_type: "", bytes }),
+  emulation: (body) => readWire(new WireReader(body), EMULATION_BYTES),
 };

@@ -4,8 +4,8 @@
  * https://github.com/centrifugal/protocol/blob/master/definitions/client.proto
  */
 
-/** What a field holds; `data` is JSON in place in the JSON form, and bytes in Protobuf. */
-export type Kind = "string" | "number" | "bool" | "data" | Table | MapOf | ListOf;
+/** What a field holds; `data` is JSON in place in the JSON form, and bytes in Protobuf; `bytes` is read there alone. */
+export type Kind = "string" | "number" | "bool" | "data" | "bytes" | Table | MapOf | ListOf;
 /** Fields by name, each with its number in Protobuf. */
 export interface Table {
   readonly [name: string]: readonly [number: number, kind: Kind];
@@ -15,15 +15,17 @@ export interface MapOf {
   readonly map: Table | "string";
 }
 
-/** Any number of messages. */
+/** Any number of messages, or of strings. */
 export interface ListOf {
-  readonly list: Table;
+  readonly list: Table | "string";
 }
 
 /** Data as the bus's text frames have it: JSON text, and its type; "" is JSON. */
 export interface Data {
   readonly json: string;
   readonly content_type: string;
+  /** In place of both, where only Protobuf is spoken. */
+  readonly bytes?: Uint8Array;
 }
 
 type ValueOf<K> = K extends "string" ? string
@@ -53,6 +55,7 @@ const PUBLICATION = table({
   info: [5, CLIENT_INFO],
   offset: [6, "number"],
   tags: [7, { map: "string" }],
+  delta: [8, "bool"],
   time: [9, "number"],
 });
 /** One publication. */
@@ -60,13 +63,31 @@ export type Publication = Message<typeof PUBLICATION>;
 /** Who publishes, joins or leaves. */
 export type ClientInfo = Message<typeof CLIENT_INFO>;
 
+/** A filter by tags: a comparison, or what `op` makes of `nodes`. */
+export interface FilterNode {
+  readonly op?: string;
+  readonly key?: string;
+  readonly cmp?: string;
+  readonly val?: string;
+  readonly vals?: readonly string[];
+  readonly nodes?: readonly FilterNode[];
+}
+/** So deep is a filter that is read; a deeper one lacks what it needs, and is refused. */
+const FILTER_DEPTH = 16;
+const filterAt = (depth: number): Table => ({
+  ...{ op: [1, "string"], key: [2, "string"], cmp: [3, "string"], val: [4, "string"] },
+  vals: [5, { list: "string" }],
+  ...(depth > 1 ? { nodes: [6, { list: filterAt(depth - 1) }] } : {}),
+});
+
 const SUBSCRIBE = table({
   channel: [1, "string"],
   recover: [3, "bool"],
   epoch: [6, "string"],
   offset: [7, "number"],
   join_leave: [11, "bool"],
-  tf: [13, "data"],
+  delta: [12, "string"],
+  tf: [13, filterAt(FILTER_DEPTH)],
   flag: [14, "number"],
   type: [15, "number"],
 });
@@ -114,6 +135,7 @@ export const REPLY = table({
       join: [5, INFO],
       leave: [6, INFO],
       unsubscribe: [7, table({ code: [2, "number"], reason: [3, "string"] })],
+      disconnect: [11, table({ code: [1, "number"], reason: [2, "string"] })],
     }),
   ],
   connect: [
@@ -124,6 +146,7 @@ export const REPLY = table({
       ...TTL,
       ping: [7, "number"],
       pong: [8, "bool"],
+      session: [9, "string"],
       node: [10, "string"],
     }),
   ],
@@ -136,6 +159,7 @@ export const REPLY = table({
       offset: [9, "number"],
       positioned: [10, "bool"],
       was_recovering: [12, "bool"],
+      delta: [13, "bool"],
     }),
   ],
   unsubscribe: [7, table({})],
@@ -157,3 +181,14 @@ export const REPLY = table({
 });
 /** What the Shield answers. */
 export type Reply = Message<typeof REPLY>;
+
+/** Commands of a client that hears by a stream: which Shield has it, its secret, and a frame of its form. */
+export const EMULATION = table({ node: [1, "string"], session: [2, "string"], data: [3, "string"] });
+/** The same in Protobuf, whose frames are bytes. */
+export const EMULATION_BYTES = table({ node: [1, "string"], session: [2, "string"], data: [3, "bytes"] });
+/** Commands of a client that hears by a stream. */
+export interface Emulation {
+  readonly node?: string;
+  readonly session?: string;
+  readonly data?: string | Uint8Array<ArrayBuffer>;
+}

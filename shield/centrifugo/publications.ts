@@ -3,16 +3,19 @@
  * a process is read and written once.
  */
 import { DecodeError, jsonItems, jsonMembers } from "@arqon/proto";
+import { createFossil } from "../fossil/encode.ts";
+import type { DeltaBase, DeltaBases } from "./deltas.ts";
 import type { Form } from "./forms.ts";
 import type { Publication, Reply } from "./messages.ts";
+import { tagsOf } from "./tags.ts";
 
-/** The type of events that Centrifugo's clients publish: their protocol has none. */
-export const EVENT_TYPE = "publication";
 /** Types of what the bus itself reports of a room. */
 const OF_THE_BUS = /^(?:PRESENCE|ROOM)_/;
 const MEMBERS_MAX = 32;
 /** No page of a history is longer. */
 const PAGE_MAX = 10_000;
+
+const NULL = { json: "null", content_type: "" };
 
 const tooMany = () => new DecodeError("malformed-frame", "more of it than a Shield sends");
 
@@ -60,11 +63,12 @@ function readRoomMessage(frame: string): RoomMessage {
   // Plain text has no content type in a text frame, and is a string of JSON there.
   const content_type = text("content_type");
   const offset = raw("offset");
+  const tags = tagsOf(JSON.parse(raw("headers") ?? "{}"), type);
   const publication: Publication = {
-    data: { json: json ?? "null", content_type },
+    data: { json: json ?? NULL.json, content_type },
     ...(sender === "" ? {} : { info: { user: sender, client: "" } }),
     ...(offset === undefined ? {} : { offset: JSON.parse(offset) }),
-    ...(type === EVENT_TYPE || type === "" ? {} : { tags: { type } }),
+    ...(tags === undefined ? {} : { tags }),
     time: JSON.parse(raw("ts") ?? "0"),
   };
   return { ...about, signal: undefined, publication };
@@ -82,16 +86,33 @@ export function readPage(result: string) {
   return { publications, epoch, offset };
 }
 
+/** Diffs of one message, by what their receivers have; further receivers get it whole. */
+const DIFFS_MAX = 16;
+
+/** What a client receives, and the data that it has then; undefined: none that a diff could be made from. */
+interface Folded {
+  readonly written: string | Uint8Array<ArrayBuffer>;
+  readonly base: DeltaBase | undefined;
+}
+
 /** Remembers the frame that came last, and what was written of it. */
 export class RoomMessages {
+  readonly #bases: DeltaBases;
   #frame: string | undefined;
   #message: RoomMessage | undefined;
   readonly #written = new Map<Form, string | Uint8Array<ArrayBuffer>>();
+  /** What was written as deltas, by the data that receivers have, and for those without any by their form. */
+  readonly #folded = new Map<Form | DeltaBase, Folded>();
+
+  constructor(bases: DeltaBases) {
+    this.#bases = bases;
+  }
 
   of(frame: string): RoomMessage {
     if (this.#message !== undefined && this.#frame === frame) return this.#message;
     this.#frame = frame;
     this.#written.clear();
+    this.#folded.clear();
     return this.#message = readRoomMessage(frame);
   }
 
@@ -104,5 +125,38 @@ export class RoomMessages {
       this.#written.set(form, written);
     }
     return written;
+  }
+
+  /** A publication of the message that came last, for a client that reads deltas and has `before`. */
+  folded(
+    form: Form,
+    publication: Publication,
+    before: DeltaBase | undefined,
+    reply: (publication: Publication) => Reply,
+  ): Folded {
+    let whole = this.#folded.get(form);
+    if (whole === undefined) {
+      const { data: plain = NULL } = publication;
+      const bytes = form.deltaBytes(plain);
+      const data = form.deltaData(bytes) ?? plain;
+      const base = this.#bases.of(bytes);
+      whole = { written: form.encode(reply({ ...publication, data })), base };
+      this.#folded.set(form, whole);
+    }
+    const { base } = whole;
+    if (before === undefined || base === undefined) return whole;
+    let folded = this.#folded.get(before);
+    if (folded === undefined) {
+      folded = whole;
+      const diff = this.#folded.size > DIFFS_MAX
+        ? base.bytes
+        : createFossil(before.bytes, base.bytes);
+      const data = diff.length < base.bytes.length ? form.deltaData(diff) : undefined;
+      if (data !== undefined) {
+        folded = { written: form.encode(reply({ ...publication, data, delta: true })), base };
+      }
+      this.#folded.set(before, folded);
+    }
+    return folded;
   }
 }

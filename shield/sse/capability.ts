@@ -9,8 +9,8 @@ import { eventRoutes } from "./http/events.ts";
 import { EVENT_ROUTES } from "./http/routes.ts";
 import { sessionRoutes } from "./http/sessions.ts";
 
-const routes: ClientSide["routes"] = (env, { rates, stats, node_id }, entrance) => {
-  const { config: { auth, limits, server, sse }, registry, spine, now, random } = env;
+const routes: ClientSide["routes"] = (env, { rates, stats, node_id, forwarding }, entrance) => {
+  const { config: { auth, limits, server, sse }, registry, now, random } = env;
   const readers = new EventReaders();
   scrapedGauge(
     registry,
@@ -31,7 +31,7 @@ const routes: ClientSide["routes"] = (env, { rates, stats, node_id }, entrance) 
   };
   const { heartbeat_ms } = server;
   const { max_frame_bytes } = limits;
-  const sessions = { ...events, node_id, spine, heartbeat_ms, max_frame_bytes };
+  const sessions = { ...events, node_id, forwarding, heartbeat_ms, max_frame_bytes };
   return [...eventRoutes(events), ...sessionRoutes(sessions)];
 };
 

@@ -18,25 +18,45 @@ import type { GzipStream } from "./gzip.ts";
 const PINGS_UNHEARD = 3;
 const NORMAL = 1000;
 
+/** What a connection sends, as sessions of one kind write it. */
+export interface SessionWire {
+  /** A frame; undefined: it is none of this form. */
+  readonly written: (
+    frame: string | Uint8Array<ArrayBuffer>,
+  ) => Uint8Array<ArrayBuffer> | undefined;
+  readonly isPing: (frame: string | Uint8Array<ArrayBuffer>) => boolean;
+  /** What is said last. */
+  readonly closed: (code: number, reason: string) => Uint8Array<ArrayBuffer>;
+}
+
 /** Frames as events, for all sessions of a process. */
-export class FrameEvents {
+export class FrameEvents implements SessionWire {
   #frame: Uint8Array | undefined;
   #event: Uint8Array<ArrayBuffer> | undefined;
 
   /** A frame's event; the same frame several times in a row is made into an event once. */
-  eventOf(frame: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  written(frame: string | Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | undefined {
+    if (typeof frame === "string") return undefined;
     if (this.#event !== undefined && this.#frame === frame) return this.#event;
     this.#frame = frame;
     const { buffer, byteOffset, length } = frame;
     const text = Buffer.from(buffer, byteOffset, length).toString("base64");
     return this.#event = eventBytes("message", `"${text}"`);
   }
+
+  isPing(frame: string | Uint8Array<ArrayBuffer>): boolean {
+    return frame[0] === Opcode.PING;
+  }
+
+  closed(code: number, reason: string): Uint8Array<ArrayBuffer> {
+    return eventBytes("closed", JSON.stringify({ code, reason }));
+  }
 }
 
 /** What a session needs of its process. */
 export interface SessionSocketOptions {
   readonly readers: EventReaders;
-  readonly frames: FrameEvents;
+  readonly wire: SessionWire;
   readonly gzip: GzipStream | undefined;
   /** The heartbeat of the process, in ms. */
   readonly heartbeat_ms: number;
@@ -78,9 +98,11 @@ export class SessionSocket implements ClientSocket, EventWriterOwner {
   }
 
   send(frame: string | Uint8Array<ArrayBuffer>): void {
-    if (this.#closing || typeof frame === "string") return;
-    this.writer.push(this.#options.frames.eventOf(frame));
-    if (frame[0] !== Opcode.PING || ++this.#pings_unheard <= PINGS_UNHEARD) return;
+    const { wire } = this.#options;
+    const written = this.#closing ? undefined : wire.written(frame);
+    if (written === undefined) return;
+    this.writer.push(written);
+    if (!wire.isPing(frame) || ++this.#pings_unheard <= PINGS_UNHEARD) return;
     this.#code = PING_LOST;
     queueMicrotask(() => this.close(PING_LOST, "heartbeat-lost"));
   }
@@ -98,20 +120,26 @@ export class SessionSocket implements ClientSocket, EventWriterOwner {
       throw new ArqonError("invalid-field", `batch ${number}; expected ${this.#next}`);
     }
     this.#next++;
-    for (const frame of frames) {
-      if (this.#rest !== undefined) await this.#rest.promise;
-      if (this.#closing) return;
-      this.#events?.message(frame);
-    }
+    await this.hand(frames);
     if (!closes || this.#closing) return;
     this.#code = NORMAL;
     this.close(NORMAL, "");
   }
 
+  /** Hands frames of the client out, and resolves when all of them are: later while the client is to rest. */
+  async hand(frames: readonly (string | Uint8Array<ArrayBuffer>)[]): Promise<void> {
+    this.#pings_unheard = 0;
+    for (const frame of frames) {
+      if (this.#rest !== undefined) await this.#rest.promise;
+      if (this.#closing) return;
+      this.#events?.message(frame);
+    }
+  }
+
   close(code: number, reason: string): void {
     if (this.#closing) return;
     this.#closing = true;
-    this.writer.push(eventBytes("closed", JSON.stringify({ code, reason })));
+    this.writer.push(this.#options.wire.closed(code, reason));
     this.writer.end();
     this.rest(0);
   }

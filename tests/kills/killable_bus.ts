@@ -12,8 +12,8 @@ import { initFolder, startServe, tokenOf } from "../harness/serve_bus.ts";
 export interface KillableBus extends AsyncDisposable {
   readonly urls: readonly string[];
   readonly token: string;
-  /** Resolves when it is back. */
-  killOne(turn: number): Promise<void>;
+  /** Resolves when it is back; with SIGTERM it stops in order. */
+  killOne(turn: number, signal?: Deno.Signal): Promise<void>;
 }
 
 /** On the embedded Spine. */
@@ -27,8 +27,8 @@ export async function killableEmbedded(): Promise<KillableBus> {
   return {
     urls: [`http://127.0.0.1:${port}`],
     token: await tokenOf(folder.path, "user"),
-    async killOne() {
-      await bus.stop("SIGKILL");
+    async killOne(_turn, signal = "SIGKILL") {
+      await bus.stop(signal);
       bus = await startServe(folder.path);
     },
     async [Symbol.asyncDispose]() {
@@ -38,8 +38,8 @@ export async function killableEmbedded(): Promise<KillableBus> {
   };
 }
 
-/** On NATS. */
-export async function killableOnNats(more = ""): Promise<KillableBus> {
+/** On NATS; `server_lines` are more lines of the Shields' `[server]`. */
+export async function killableOnNats(more = "", server_lines = ""): Promise<KillableBus> {
   const issuer = await createIssuer();
   const nats = await startNats({ jetstream: true, config: await documentedAccounts() });
   const config = (user: string) =>
@@ -50,16 +50,16 @@ durable = true
 history_size = 100_000
 ${more}
 ${issuer.config}`;
-  const start = (port: number) => startServer("shield", config("shield"), issuer.dir, "", port);
+  const start = (port: number) => startServer("shield", config("shield"), issuer.dir, server_lines, port);
   const ports = [freePort(), freePort()];
   const brain = await startServer("brain", config("brain"), issuer.dir);
   const shields = await Promise.all(ports.map(start));
   return {
     urls: ports.map((port) => `http://127.0.0.1:${port}`),
     token: await issuer.tokenFor(),
-    async killOne(turn) {
+    async killOne(turn, signal = "SIGKILL") {
       const at = turn % ports.length;
-      await shields[at]?.stop("SIGKILL");
+      await shields[at]?.stop(signal);
       shields[at] = await start(ports[at] as number);
     },
     async [Symbol.asyncDispose]() {

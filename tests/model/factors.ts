@@ -29,6 +29,7 @@ export const READERS = [
   "member",
   "pusher",
   "events_back",
+  "centrifugo",
 ] as const;
 
 /** Ways in which messages come in. */

@@ -234,6 +234,7 @@ export function whyOf(row: Row, reader: Row["first"], place: number): string | u
     case "resub":
     case "member":
     case "pusher":
+    case "centrifugo":
       return "sent";
     case "filter":
     case "delta_filter":

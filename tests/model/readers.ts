@@ -1,4 +1,5 @@
 /** The ways in which a row's messages are heard. Each says at the end what it has heard, in order. */
+import { Centrifuge } from "centrifuge";
 import { connect } from "@arqon/sdk";
 import { deltaSocket } from "@arqon/sdk/delta";
 import { replay } from "@arqon/sdk/history";
@@ -496,6 +497,31 @@ async function pusher({ bus, app_key, room }: Seat): Promise<Reader> {
   };
 }
 
+/** Centrifugo's own library, which reads deltas where the room has them: docs/centrifugo.md. */
+async function centrifugo({ bus, tenant, user, room }: Seat): Promise<Reader> {
+  const endpoint = new URL("/connection/websocket", bus.url).href;
+  const client = new Centrifuge(endpoint, { token: await bus.tokenFor({ tenant, user }) });
+  const told = new ReadableStream<TextMessage>({
+    start(controller) {
+      const sub = client.newSubscription(room, { delta: "fossil" });
+      sub.on("publication", ({ data, offset, info, tags: { type } = {} }) => {
+        controller.enqueue({ data, offset, sender: info?.user, type });
+      });
+      sub.on("subscribing", ({ code, reason }) => {
+        if (code !== 0) controller.enqueue({ signal: reason });
+      });
+      sub.on("unsubscribed", ({ reason }) => controller.enqueue({ signal: reason }));
+      sub.subscribe();
+      client.connect();
+    },
+  }, { highWaterMark: Infinity }).getReader();
+  await client.getSubscription(room)?.ready(60_000);
+  return {
+    hear: (got) => upToEnd(async () => (await told.read()).value!, got),
+    [Symbol.asyncDispose]: () => Promise.resolve(client.disconnect()),
+  };
+}
+
 /** Opens a reader of that kind. */
 export function openReader(kind: Row["first"], seat: Seat): Promise<Reader> {
   const { row } = seat;
@@ -540,6 +566,8 @@ export function openReader(kind: Row["first"], seat: Seat): Promise<Reader> {
       return member(seat);
     case "pusher":
       return pusher(seat);
+    case "centrifugo":
+      return centrifugo(seat);
     case "echo":
       return echo(seat);
     case "refused":

@@ -134,6 +134,8 @@ export const configOf = (
 [pusher]
 enabled = true
 ${appsOf(rows)}
+[centrifugo]
+enabled = true
 [auth]
 require_signature = [{ role = "user", room = "${SIGNED_ROOM}" }]
 [server]

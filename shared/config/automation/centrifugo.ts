@@ -6,7 +6,7 @@ import { roomPattern } from "../values/schema_values.ts";
 /** `[centrifugo]`. */
 export const Centrifugo = z.strictObject({
   enabled: z.boolean().default(false).describe(
-    "answer Centrifugo's client libraries at /connection/websocket of the client listener",
+    "answer Centrifugo's client libraries at /connection/… and /emulation of the client listener",
   ),
   room_prefix: z.string().max(32).default("").refine((text) => isRoomPattern(`${text}*`), {
     error: "expected at most 32 of [A-Za-z0-9_~:=-]",

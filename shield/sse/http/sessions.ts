@@ -4,10 +4,7 @@
  * any Shield: it goes to the one that has the stream. The connection itself is
  * `shield/sse/session_socket.ts`.
  */
-import { ArqonError, ERRORS } from "@arqon/proto";
-import type { Reason } from "@arqon/proto";
-import type { Spine, SpineMessage, Subscription } from "../../../shared/spine/contract/spine.ts";
-import { processSubject } from "../../../shared/subjects/subject.ts";
+import { ArqonError } from "@arqon/proto";
 import type { Identity } from "../../auth/identity.ts";
 import type { Entrance } from "../../connection/entrance.ts";
 import type { HttpRates } from "../../rates/http_rates.ts";
@@ -18,21 +15,19 @@ import { FrameEvents, SessionSocket } from "../session_socket.ts";
 import { bump } from "../../stats/stats.ts";
 import type { ShieldStats } from "../../stats/stats.ts";
 import { answerWith, headersOf, requireAccepted } from "./event_answer.ts";
+import type { Forwarding } from "../../http/forwarding.ts";
 import { readBody } from "../../http/http_body.ts";
 import { EVENT_ROUTES } from "./routes.ts";
 import type { ClientCall, ClientRoute } from "../../http/route.ts";
 
 /** What a batch has beside its frames, in bytes: their lengths. */
 const LENGTHS_BYTES = 8_192;
-/** How long another Shield may take: longer than a client rests. */
-const FORWARD_MS = 10_000;
-const NOTHING = new Uint8Array(0);
 
 /** What sessions need of the process. */
 export interface SessionsContext {
   readonly enter: Entrance;
   readonly node_id: string;
-  readonly spine: Pick<Spine, "request" | "subscribe" | "flush">;
+  readonly forwarding: Forwarding;
   readonly readers: EventReaders;
   readonly rates: Pick<HttpRates, "take">;
   readonly stats: Pick<ShieldStats, "ingress_ops">;
@@ -64,24 +59,11 @@ export function sessionRoutes(context: SessionsContext): ClientRoute[] {
 
 class Sessions {
   readonly #context: SessionsContext;
-  readonly #frames = new FrameEvents();
+  readonly #wire = new FrameEvents();
   readonly #open = new Map<string, Session>();
-
-  #is_heard = false;
-  #heard: Subscription | undefined;
 
   constructor(context: SessionsContext) {
     this.#context = context;
-  }
-
-  /** Receives what comes to other Shields, from the first session on. Rejects with `spine-unavailable`. */
-  async #hear(): Promise<void> {
-    if (this.#is_heard) return;
-    const { spine, node_id } = this.#context;
-    const subject = processSubject("frames", node_id);
-    this.#heard ??= spine.subscribe(subject, (message) => void this.#onForwarded(message));
-    await spine.flush();
-    this.#is_heard = true;
   }
 
   async open({ request, client }: ClientCall): Promise<Response> {
@@ -92,11 +74,15 @@ class Sessions {
     const headers = headersOf(context, request);
     // Nobody listens to the answer of a HEAD: it says what a GET would be, and opens nothing.
     if (request.method === "HEAD") return new Response(null, { headers });
-    await this.#hear();
+    await context.forwarding.hear(
+      "frames",
+      ({ connection = "", owner = "" }, body) =>
+        this.#take(connection, decodeURIComponent(owner), body),
+    );
     const place: { id?: string } = {};
     const socket = new SessionSocket({
       ...context,
-      frames: this.#frames,
+      wire: this.#wire,
       gzip: headers.has("content-encoding") ? new GzipStream(context.packer) : undefined,
       onGone: () => place.id !== undefined && this.#open.delete(place.id),
     });
@@ -120,7 +106,10 @@ class Sessions {
     if (!is_known && node === node_id) throw unknown(connection);
     const body = await readBody(request, 2 * max_frame_bytes + LENGTHS_BYTES);
     if (node === node_id) await this.#take(connection, owner, new Uint8Array(body));
-    else await this.#forward(node, connection, owner, body);
+    else {
+      const headers = { connection, owner: encodeURIComponent(owner) };
+      await this.#context.forwarding.forward("frames", node, headers, body);
+    }
     return new Response(null, { status: 204, headers: { "cache-control": "no-store" } });
   }
 
@@ -132,46 +121,6 @@ class Sessions {
     const session = this.#open.get(connection);
     if (session?.owner !== owner) throw unknown(connection);
     await session.socket.take(body);
-  }
-
-  async #forward(node: string, connection: string, owner: string, body: Uint8Array): Promise<void> {
-    const headers = { connection, owner: encodeURIComponent(owner) };
-    let subject;
-    try {
-      subject = processSubject("frames", node);
-    } catch {
-      throw unknown(connection);
-    }
-    let reply: SpineMessage;
-    try {
-      const options = { timeout_ms: FORWARD_MS, headers };
-      reply = await this.#context.spine.request(subject, body, options);
-    } catch (error) {
-      // Nobody listens there: the Shield has ended, and the session with it.
-      const reason = error instanceof ArqonError ? error.reason : undefined;
-      if (reason === "brain-unavailable") throw unknown(connection);
-      if (reason !== "command-timeout") throw error;
-      throw new ArqonError("spine-unavailable", `Shield ${node} did not answer`);
-    }
-    const { reason, message = "" } = reply.headers;
-    if (reason === undefined || !(reason in ERRORS)) return;
-    throw Object.assign(new ArqonError(reason as Reason, ""), {
-      message: decodeURIComponent(message),
-    });
-  }
-
-  async #onForwarded(message: SpineMessage): Promise<void> {
-    const { connection = "", owner = "" } = message.headers;
-    try {
-      const body = new Uint8Array(message.payload);
-      await this.#take(connection, decodeURIComponent(owner), body);
-      message.respond(NOTHING, {});
-    } catch (error) {
-      const { reason, message: text } = error instanceof ArqonError
-        ? error
-        : { reason: "internal", message: "" };
-      message.respond(NOTHING, { reason, message: encodeURIComponent(text.slice(0, 200)) });
-    }
   }
 }
 

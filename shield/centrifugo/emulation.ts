@@ -1,0 +1,199 @@
+/**
+ * Centrifugo's clients without a WebSocket: what they hear is the answer to a request, as server-sent events or in
+ * the forms of `forms.ts` one behind the other, and what they say comes by requests, to any Shield. Each names the
+ * Shield that has the stream, and the session, which nobody but its client knows. Source:
+ * https://github.com/centrifugal/centrifuge (`handler_sse.go`, `handler_http_stream.go`, `emulation.go`).
+ */
+import { ArqonError } from "@arqon/proto";
+import { isOriginAllowed } from "../auth/origin.ts";
+import type { Forwarding } from "../http/forwarding.ts";
+import { readBody } from "../http/http_body.ts";
+import { requireMethod } from "../http/http.ts";
+import { answerWith } from "../sse/http/event_answer.ts";
+import type { EventReaders } from "../sse/event_turn.ts";
+import { SessionSocket } from "../sse/session_socket.ts";
+import type { SessionWire } from "../sse/session_socket.ts";
+import { disconnectOf } from "./codes.ts";
+import { JSON_FORM, PROTOBUF_FORM } from "./forms.ts";
+import type { Form } from "./forms.ts";
+
+const SSE_PATH = "/connection/sse";
+const STREAM_PATH = "/connection/http_stream";
+const EMULATION_PATH = "/emulation";
+/** The connect command of an SSE client is in this parameter. */
+const CONNECT = "cf_connect";
+const BINARY = "application/octet-stream";
+/** The longest frame that is a ping: `{}`, or a message of no bytes. */
+const PING_SIZE = 2;
+/** What a request has beside its frame, in bytes. */
+const BESIDE_BYTES = 1_024;
+/** Requests for other Shields under way; further ones are refused, as nobody knows who sends them. */
+const FORWARDED_MAX = 1_000;
+
+/** Whether a path is one of these. */
+export const isEmulated = (path: string): boolean =>
+  [SSE_PATH, STREAM_PATH, EMULATION_PATH].includes(path);
+
+/** What is needed of the process. */
+export interface EmulationContext {
+  readonly readers: EventReaders;
+  readonly forwarding: Pick<Forwarding, "hear" | "forward">;
+  readonly node_id: string;
+  readonly heartbeat_ms: number;
+  readonly max_frame_bytes: number;
+  readonly allowed_origins: readonly string[];
+  /** Unix ms. */
+  readonly now: () => number;
+  /** A secret of a session. */
+  readonly secret: () => string;
+}
+
+/** A stream as bytes; the same frame several times in a row is written once. */
+function wireOf(form: Form, written: (frame: string) => string): SessionWire {
+  const encoder = new TextEncoder();
+  let last: string | undefined;
+  let bytes = new Uint8Array(0);
+  const bytesOf = (frame: string | Uint8Array<ArrayBuffer>) => {
+    if (typeof frame !== "string") return frame;
+    if (frame !== last) bytes = encoder.encode(written(last = frame));
+    return bytes;
+  };
+  return {
+    written: bytesOf,
+    isPing: ({ length }) => length <= PING_SIZE,
+    closed(code, reason) {
+      const disconnect = { code: disconnectOf(code, reason), reason };
+      return bytesOf(form.encode({ push: { disconnect } }));
+    },
+  };
+}
+
+/** One way to hear. */
+export interface Way {
+  readonly form: Form;
+  readonly wire: SessionWire;
+  readonly content_type: string;
+}
+
+/** The first that a client says. */
+interface FirstFrame {
+  readonly way: Way;
+  readonly first: string | Uint8Array<ArrayBuffer>;
+}
+
+const SSE: Way = {
+  form: JSON_FORM,
+  wire: wireOf(JSON_FORM, (frame) => `data: ${frame}\n\n`),
+  content_type: "text/event-stream; charset=utf-8",
+};
+const LINES: Way = {
+  form: JSON_FORM,
+  wire: wireOf(JSON_FORM, (frame) => `${frame}\n`),
+  content_type: "application/x-ndjson",
+};
+const MESSAGES: Way = {
+  form: PROTOBUF_FORM,
+  wire: wireOf(PROTOBUF_FORM, (frame) => frame),
+  content_type: BINARY,
+};
+
+/** The streams of one process. */
+export class Emulation {
+  readonly #context: EmulationContext;
+  readonly #sessions = new Map<string, { readonly socket: SessionSocket; readonly form: Form }>();
+  #forwarded = 0;
+
+  constructor(context: EmulationContext) {
+    this.#context = context;
+  }
+
+  /** Answers what opens no stream: OPTIONS, and commands. Undefined: it opens one, once its origin is known. */
+  answer(request: Request, { pathname }: URL): Promise<Response> | undefined {
+    const headers = this.#headersFor(request);
+    if (request.method === "OPTIONS") {
+      headers.set("access-control-allow-methods", pathname === SSE_PATH ? "GET, POST" : "POST");
+      headers.set("access-control-allow-headers", "content-type");
+      headers.set("access-control-max-age", "600");
+      return Promise.resolve(new Response(null, { status: 204, headers }));
+    }
+    if (pathname !== EMULATION_PATH) return undefined;
+    return this.#take(request).then(() => new Response(null, { status: 204, headers }));
+  }
+
+  /** Lets pages of an allowed origin read an answer. */
+  withOrigin(request: Request, response: Response): Response {
+    for (const [name, value] of this.#headersFor(request)) response.headers.set(name, value);
+    return response;
+  }
+
+  #headersFor(request: Request): Headers {
+    const headers = new Headers({ "cache-control": "no-store, no-transform" });
+    const origin = request.headers.get("origin");
+    if (origin !== null && isOriginAllowed(origin, this.#context.allowed_origins)) {
+      headers.set("access-control-allow-origin", origin);
+      headers.set("vary", "origin");
+    }
+    return headers;
+  }
+
+  /** How the client of a request wants to hear, and its first frame. Rejects with what is wrong with it. */
+  async read(request: Request, { pathname, searchParams }: URL): Promise<FirstFrame> {
+    const is_sse = pathname === SSE_PATH;
+    const in_query = is_sse && request.method === "GET";
+    if (!in_query) requireMethod(request, "POST");
+    const { forwarding, max_frame_bytes } = this.#context;
+    await forwarding.hear("centrifugo", ({ session = "" }, frame) => this.#hand(session, frame));
+    const is_binary = !is_sse && request.headers.get("content-type") === BINARY;
+    const way = is_sse ? SSE : is_binary ? MESSAGES : LINES;
+    if (in_query) return { way, first: searchParams.get(CONNECT) ?? "" };
+    const body = new Uint8Array(await readBody(request, max_frame_bytes));
+    return { way, first: is_binary ? body : new TextDecoder().decode(body) };
+  }
+
+  /** Begins a session. */
+  open({ wire, form }: Way): { readonly socket: SessionSocket; readonly session: string } {
+    const session = this.#context.secret();
+    const onGone = () => void this.#sessions.delete(session);
+    const socket = new SessionSocket({ ...this.#context, wire, gzip: undefined, onGone });
+    this.#sessions.set(session, { socket, form });
+    return { socket, session };
+  }
+
+  /** The answer that is the stream of a session. */
+  streamOf(request: Request, { content_type }: Way, { writer }: SessionSocket): Response {
+    const headers = this.#headersFor(request);
+    headers.set("content-type", content_type);
+    // nginx and others hold answers back unless a header forbids it.
+    headers.set("x-accel-buffering", "no");
+    return answerWith(request, writer, headers, this.#context.now());
+  }
+
+  async #take(request: Request): Promise<void> {
+    requireMethod(request, "POST");
+    const { node_id, max_frame_bytes, forwarding } = this.#context;
+    // A frame is a text within JSON here, which takes at most twice as much but for control characters.
+    const body = await readBody(request, 2 * max_frame_bytes + BESIDE_BYTES);
+    const form = request.headers.get("content-type") === BINARY ? PROTOBUF_FORM : JSON_FORM;
+    const { node = "", session = "", data = "" } = form.emulation(body);
+    const frame = typeof data === "string" ? new TextEncoder().encode(data) : data;
+    if (node === node_id) return await this.#hand(session, frame);
+    if (this.#forwarded >= FORWARDED_MAX) {
+      throw new ArqonError("admission", "too many commands for other Shields", {
+        retry_after_ms: 1_000,
+      });
+    }
+    this.#forwarded++;
+    try {
+      await forwarding.forward("centrifugo", node, { session: encodeURIComponent(session) }, frame);
+    } finally {
+      this.#forwarded--;
+    }
+  }
+
+  async #hand(session: string, frame: Uint8Array<ArrayBuffer>): Promise<void> {
+    const found = this.#sessions.get(session);
+    if (found === undefined) throw new ArqonError("not-found", "there is no such session");
+    const { socket, form } = found;
+    await socket.hand([form === PROTOBUF_FORM ? frame : new TextDecoder().decode(frame)]);
+  }
+}

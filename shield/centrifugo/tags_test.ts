@@ -1,0 +1,95 @@
+/** Filters by tags as filters of the bus: each comparison against what Centrifugo's own says of the same tags. */
+import assert from "node:assert/strict";
+import { ArqonError, writeEnvelope } from "@arqon/proto";
+import { MessageView } from "../../shared/filter/message_view.ts";
+import { FilterProgram } from "../../shared/filter/program.ts";
+import type { FilterNode } from "./messages.ts";
+import { filterOf, tagsOf, UnmappedFilter } from "./tags.ts";
+
+const LIMITS = { filter_chars: 4_096, filter_steps: 2_000 };
+const COUNTS = { match: 0, no_match: 0, error: 0, cost: 0 };
+
+interface Tagged {
+  readonly type: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** What the bus says of every message must be what Centrifugo says of its tags. */
+function compare(node: FilterNode): void {
+  const program = new FilterProgram(filterOf(node), LIMITS, ["type", "headers"]);
+  for (const { type, headers } of TAGGED) {
+    const event = { type, data: new Uint8Array(0) };
+    const view = new MessageView(writeEnvelope({ room_id: "r", headers, event }), COUNTS);
+    const wanted = matches(node, tagsOf(headers, type) ?? {});
+    const about = JSON.stringify([node, program.text, type, headers]);
+    assert.equal(program.judge(view, {}), wanted, about);
+  }
+}
+
+/** What Centrifugo says: `Match` of its internal/filter/filter.go. */
+function matches(node: FilterNode, tags: Readonly<Record<string, string>>): boolean {
+  const { op = "", key = "", cmp = "", val = "", vals = [], nodes = [] } = node;
+  if (op === "and") return nodes.every((one) => matches(one, tags));
+  if (op === "or") return nodes.some((one) => matches(one, tags));
+  if (op === "not") return !matches(nodes[0]!, tags);
+  const is_there = Object.hasOwn(tags, key);
+  const value = tags[key] ?? "";
+  const isNumber = (text: string) => text !== "" && Number.isFinite(Number(text));
+  const are_numbers = is_there && isNumber(value) && isNumber(val);
+  const answers: Record<string, boolean> = {
+    eq: is_there && value === val,
+    neq: !is_there || value !== val,
+    in: vals.includes(value),
+    nin: !vals.includes(value),
+    ex: is_there,
+    nex: !is_there,
+    sw: is_there && value.startsWith(val),
+    ew: is_there && value.endsWith(val),
+    ct: is_there && value.includes(val),
+    gt: are_numbers && Number(value) > Number(val),
+    gte: are_numbers && Number(value) >= Number(val),
+    lt: are_numbers && Number(value) < Number(val),
+    lte: are_numbers && Number(value) <= Number(val),
+  };
+  return answers[cmp]!;
+}
+
+const VALUES = ["", "a", "ab", 'b"\\', "-3", "7.5", "10", "x1"];
+const TAGGED: readonly Tagged[] = ["publication", "", "order"].flatMap((type) => [
+  { type, headers: {} },
+  ...VALUES.map((value) => ({ type, headers: { k: value, type: value, "X-Twist-ID": "a" } })),
+]);
+const LEAVES: readonly FilterNode[] = ["k", "type", "none", "x-twist-id", "X-Twist-ID"].flatMap((key) => [
+  ...["ex", "nex"].map((cmp) => ({ key, cmp })),
+  ...["in", "nin"].map((cmp) => ({ key, cmp, vals: ["", "a", "order"] })),
+  ...["eq", "neq", "sw", "ew", "ct", "gt", "gte", "lt", "lte"].flatMap((cmp) =>
+    [...VALUES.slice(1), "order"].map((val) => ({ key, cmp, val }))
+  ),
+]);
+
+Deno.test("every comparison says of every tag what Centrifugo's says", () => {
+  for (const leaf of LEAVES) compare(leaf);
+});
+
+Deno.test("comparisons are put together by and, or and not", () => {
+  for (let at = 0; at + 3 < LEAVES.length; at += 3) {
+    const nodes = LEAVES.slice(at, at + 3);
+    const not = { op: "not", nodes: [{ op: "and", nodes }] };
+    compare({ op: "or", nodes: [not, { op: "and", nodes: LEAVES.slice(at + 1, at + 3) }] });
+  }
+});
+
+Deno.test("what is no filter is refused, and one that the bus cannot judge as such", () => {
+  const odd: readonly FilterNode[] = [
+    ...[{}, { key: "k" }, { key: "k", cmp: "toString", val: "x" }, { cmp: "eq", val: "x" }],
+    ...[{ key: "k", cmp: "eq" }, { key: "k", cmp: "eq", val: "x", vals: ["y"] }],
+    ...[{ key: "k", cmp: "in" }, { key: "k", cmp: "ex", val: "x" }, { op: "and" }, { op: "nor" }],
+    { op: "not", nodes: [{ key: "k", cmp: "ex" }, { key: "k", cmp: "ex" }] },
+  ];
+  for (const node of odd) {
+    const isRefused = (error: unknown) =>
+      error instanceof ArqonError && error.reason === "invalid-filter";
+    assert.throws(() => filterOf(node), isRefused, JSON.stringify(node));
+  }
+  assert.throws(() => filterOf({ key: "k", cmp: "gt", val: "9".repeat(400) }), UnmappedFilter);
+});

@@ -1,0 +1,93 @@
+/**
+ * Requests of clients without a socket that came to another Shield than the one that has their stream. A client has
+ * one stream, by which it hears, and sends by requests, each of which a balancer may give to any Shield.
+ */
+import { ArqonError, ERRORS } from "@arqon/proto";
+import type { Reason } from "@arqon/proto";
+import type { Spine, SpineMessage, Subscription } from "../../shared/spine/contract/spine.ts";
+import { processSubject } from "../../shared/subjects/subject.ts";
+
+/** How long another Shield may take: longer than a client rests. */
+const FORWARD_MS = 10_000;
+const NOTHING = new Uint8Array(0);
+
+/** Whose requests they are; a Shield of an earlier version knows the first alone, and does not name it. */
+export type ForwardKind = "frames" | "centrifugo";
+
+/** Takes a request that came to another Shield. Rejects with the refusal. */
+export type TakeForwarded = (
+  headers: Readonly<Record<string, string>>,
+  body: Uint8Array<ArrayBuffer>,
+) => Promise<void>;
+
+/** Between this Shield and all others. */
+export class Forwarding {
+  readonly #spine: Pick<Spine, "request" | "subscribe" | "flush">;
+  readonly #node_id: string;
+  readonly #takers = new Map<string, TakeForwarded>();
+  #heard: Subscription | undefined;
+  #is_heard = false;
+
+  constructor(spine: Pick<Spine, "request" | "subscribe" | "flush">, node_id: string) {
+    this.#spine = spine;
+    this.#node_id = node_id;
+  }
+
+  /** Receives, from now on, what comes to other Shields. Rejects with `spine-unavailable`. */
+  async hear(kind: ForwardKind, take: TakeForwarded): Promise<void> {
+    this.#takers.set(kind, take);
+    if (this.#is_heard) return;
+    const subject = processSubject("frames", this.#node_id);
+    this.#heard ??= this.#spine.subscribe(subject, (message) => void this.#onForwarded(message));
+    await this.#spine.flush();
+    this.#is_heard = true;
+  }
+
+  /** Has Shield `node` take a request. Rejects with its refusal, and with `not-found` where there is no such Shield. */
+  async forward(
+    kind: ForwardKind,
+    node: string,
+    headers: Readonly<Record<string, string>>,
+    body: Uint8Array,
+  ): Promise<void> {
+    const unknown = () =>
+      new ArqonError("not-found", `there is no Shield ${JSON.stringify(node.slice(0, 64))}`);
+    let subject;
+    try {
+      subject = processSubject("frames", node);
+    } catch {
+      throw unknown();
+    }
+    let reply: SpineMessage;
+    try {
+      const options = { timeout_ms: FORWARD_MS, headers: { ...headers, kind } };
+      reply = await this.#spine.request(subject, body, options);
+    } catch (error) {
+      // Nobody listens there: the Shield has ended, and the stream with it.
+      const reason = error instanceof ArqonError ? error.reason : undefined;
+      if (reason === "brain-unavailable") throw unknown();
+      if (reason !== "command-timeout") throw error;
+      throw new ArqonError("spine-unavailable", `Shield ${node} did not answer`);
+    }
+    const { reason, message = "" } = reply.headers;
+    if (reason === undefined || !(reason in ERRORS)) return;
+    throw Object.assign(new ArqonError(reason as Reason, ""), {
+      message: decodeURIComponent(message),
+    });
+  }
+
+  async #onForwarded(message: SpineMessage): Promise<void> {
+    const { kind = "frames" } = message.headers;
+    try {
+      const take = this.#takers.get(kind);
+      if (take === undefined) throw new ArqonError("not-found", "no such stream");
+      await take(message.headers, new Uint8Array(message.payload));
+      message.respond(NOTHING, {});
+    } catch (error) {
+      const { reason, message: text } = error instanceof ArqonError
+        ? error
+        : { reason: "internal", message: "" };
+      message.respond(NOTHING, { reason, message: encodeURIComponent(text.slice(0, 200)) });
+    }
+  }
+}
