@@ -86,7 +86,7 @@ function readLine(line: string): Command {
 }
 
 /** A value as JSON; what is undefined is left out. */
-function jsonOf(value: unknown): string {
+export function jsonOf(value: unknown): string {
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(jsonOf).join()}]`;
   if (isData(value)) return value.json;

@@ -8,6 +8,8 @@ import type { Publication, Reply } from "./messages.ts";
 
 /** The type of events that Centrifugo's clients publish: their protocol has none. */
 export const EVENT_TYPE = "publication";
+/** The user that a backend with an API key is: no client, whose info its publications would have. */
+export const API_USER = "centrifugo:api";
 /** Types of what the bus itself reports of a room. */
 const OF_THE_BUS = /^(?:PRESENCE|ROOM)_/;
 const MEMBERS_MAX = 32;
@@ -62,7 +64,7 @@ function readRoomMessage(frame: string): RoomMessage {
   const offset = raw("offset");
   const publication: Publication = {
     data: { json: json ?? "null", content_type },
-    ...(sender === "" ? {} : { info: { user: sender, client: "" } }),
+    ...(sender === "" || sender === API_USER ? {} : { info: { user: sender, client: "" } }),
     ...(offset === undefined ? {} : { offset: JSON.parse(offset) }),
     ...(type === EVENT_TYPE || type === "" ? {} : { tags: { type } }),
     time: JSON.parse(raw("ts") ?? "0"),
