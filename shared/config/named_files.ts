@@ -48,21 +48,7 @@ export function natsFiles(nats: Config["nats"]): ConfigFile[] {
 
 /** Every file that the configuration names, in the order of the tables. */
 export function namedFiles(
-  {
-    server,
-    ops,
-    admin,
-    nats,
-    quota,
-    telemetry,
-    auth,
-    hooks,
-    webhooks,
-    pusher,
-    bridge,
-    proof,
-    reducers,
-  }: Config,
+  { server, ops, admin, nats, quota, telemetry, auth, hooks, webhooks, ...config }: Config,
 ): ConfigFile[] {
   return [
     ...filesOf("server", server, LISTENER),
@@ -74,13 +60,16 @@ export function namedFiles(
     ...auth.issuers.flatMap((issuer, index) =>
       filesOf(`auth.issuers[${index}]`, issuer, { jwks_file: false, pem_file: false })
     ),
-    ...pusher.apps.flatMap((app, index) =>
+    ...config.pusher.apps.flatMap((app, index) =>
       filesOf(`pusher.apps[${index}]`, app, { secret_file: true })
     ),
-    ...filesOf("bridge.postgres", bridge.postgres, { database_file: true }),
-    ...filesOf("proof", proof, { key_file: true }),
+    ...config.centrifugo.api_keys.flatMap((key, index) =>
+      filesOf(`centrifugo.api_keys[${index}]`, key, { key_file: true })
+    ),
+    ...filesOf("bridge.postgres", config.bridge.postgres, { database_file: true }),
+    ...filesOf("proof", config.proof, { key_file: true }),
     ...filesOf("webhooks", webhooks, { ca_file: false }),
-    ...reducers.flatMap((reducer, index) =>
+    ...config.reducers.flatMap((reducer, index) =>
       filesOf(`reducers[${index}]`, reducer, { file: false })
     ),
     ...hooks.flatMap((hook, index) => filesOf(`hooks[${index}]`, hook, { secret_file: true })),

@@ -21,7 +21,8 @@ export interface ConfigProblem {
 
 const SHOWN = 60;
 /** Keys whose values must not be shown in a message. */
-const SECRET = /^(?:telemetry\.otlp_headers\b|hooks\[\d+\]\.secret$|pusher\.apps\[\d+\]\.secret$)/;
+const SECRET =
+  /^(?:telemetry\.otlp_headers\b|(?:hooks|pusher\.apps)\[\d+\]\.secret$|centrifugo\.api_keys\[\d+\]\.key$)/;
 const LISTED = 3;
 
 /** A path as a person writes it; names that are not bare keys are quoted. */

@@ -26,6 +26,30 @@ export function ttlOf(expires_ms: number, now_ms: number): { expires: boolean; t
   return { expires: true, ttl: Math.min(TTL_MAX, Math.max(1, ttl)) };
 }
 
+/** Members of a room by their connections. */
+export function presenceOf(members: readonly Member[]): Readonly<Record<string, ClientInfo>> {
+  return Object.fromEntries(members.map((one) => [one.connection_id, infoOf(one)]));
+}
+
+/** Members of a page. */
+export const PRESENCE_PAGE = 1_000;
+
+/** Which part of a history a client wants. */
+interface HistoryAsked {
+  readonly limit?: number;
+  readonly since?: { readonly offset?: number } | undefined;
+  readonly reverse?: boolean;
+}
+
+/** What `history.get` is asked for a history; without a limit it is the position alone. */
+export function historyAsked(
+  { limit = 0, since, reverse = false }: HistoryAsked,
+  most: number,
+): object {
+  const from = since === undefined ? {} : { [reverse ? "before" : "after"]: since.offset ?? 0 };
+  return { limit: limit < 0 ? most : Math.min(Math.max(1, limit), most), ...from, reverse };
+}
+
 /** A member of a room. */
 interface Member {
   readonly connection_id: string;

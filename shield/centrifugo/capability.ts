@@ -1,19 +1,33 @@
 /** What Centrifugo's protocol brings to a Shield. */
+import { INSPECT } from "../admin/inspect/capability.ts";
 import type { Capability } from "../capability.ts";
 import { createEntrance } from "../connection/entrance.ts";
 import type { Parts } from "../parts.ts";
+import { HttpRates } from "../rates/http_rates.ts";
+import { createApi } from "./api.ts";
+import { readApiKeys } from "./api_keys.ts";
 import { type CentrifugoEntry, createCentrifugoEntry } from "./entry.ts";
 
 /** The endpoint of each Shield of the process that has one. */
 const ENTRIES = new WeakMap<Parts, CentrifugoEntry>();
 
-/** Clients that speak Centrifugo's protocol. */
+/** Clients and backends that speak Centrifugo's protocol. */
 export const CENTRIFUGO: Capability = {
   name: "centrifugo",
-  title: "clients that speak Centrifugo's protocol",
+  title: "clients and backends that speak Centrifugo's protocol",
+  /** Throws when a file that `[centrifugo]` names cannot be read. */
   foreign(env, parts, door) {
-    if (!env.config.centrifugo.enabled) return undefined;
-    const { authenticator, stats, socket_server, node_id, forwarding, rooms } = parts;
+    const { config: { centrifugo, limits }, readTextFile, now } = env;
+    if (!centrifugo.enabled) return undefined;
+    const { authenticator, stats, tenants, operations, running, socket_server } = parts;
+    const { node_id, forwarding, rooms } = parts;
+    const api = createApi({
+      ...{ ...env, ...operations.context, ...door, limits, stats, tenants },
+      room_prefix: centrifugo.room_prefix,
+      rates: new HttpRates(parts.rates, now),
+      keys: readApiKeys(centrifugo, readTextFile),
+      lists: () => running.of(INSPECT),
+    });
     const entry = createCentrifugoEntry({
       ...env,
       ...{ authenticator, stats, socket_server, node_id, forwarding, ...door },
@@ -21,7 +35,7 @@ export const CENTRIFUGO: Capability = {
       hasDeltas: (tenant_id, room_id) => rooms.classes.of(tenant_id, room_id).delta === "fossil",
     });
     ENTRIES.set(parts, entry);
-    return entry.answer;
+    return (...asked) => api(...asked) ?? entry.answer(...asked);
   },
   start: (_, parts) => ({ drain: () => ENTRIES.get(parts)?.drain() }),
 };

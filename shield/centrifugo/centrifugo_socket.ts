@@ -7,7 +7,7 @@ import { ArqonError } from "@arqon/proto";
 import type { Identity } from "../auth/identity.ts";
 import { canAct } from "../auth/authorize.ts";
 import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
-import { infoOf, ttlOf, unsupported } from "./answers.ts";
+import { historyAsked, infoOf, PRESENCE_PAGE, presenceOf, ttlOf, unsupported } from "./answers.ts";
 import type { Answer, Result, Welcome } from "./answers.ts";
 import { requireChannel, roomOf } from "./channel.ts";
 import {
@@ -34,7 +34,6 @@ const DRAIN_PART = 0.8;
 const ANY_EPOCH = "*";
 /** Signals that say only that something of the bus's own is missing, or cannot be read. */
 const NO_LOSS: readonly (string | undefined)[] = ["changes-lost", "unreadable"];
-const PRESENCE_PAGE = 1_000;
 const NO_REPLY = 0;
 /** A flag of a subscription: it is refused where it cannot go on. */
 const REJECT_UNRECOVERED = 2;
@@ -441,8 +440,7 @@ export class CentrifugoSocket implements ClientSocket {
     const frame = { op: "cmd", room: this.#room(channel), name: "presence.list" };
     this.#askFor(id, frame, ({ result: { members = [], next } = {} }) => {
       if (next === undefined) {
-        const infos = members.map((member) => [member.connection_id, infoOf(member)] as const);
-        return this.#reply({ id, presence: { presence: Object.fromEntries(infos) } });
+        return this.#reply({ id, presence: { presence: presenceOf(members) } });
       }
       const message = `more than ${PRESENCE_PAGE} clients are in ${channel}`;
       this.#fail(id, { code: ERROR.limit_exceeded, message });
@@ -456,13 +454,9 @@ export class CentrifugoSocket implements ClientSocket {
     });
   }
 
-  #history(id: number, { channel, limit = 0, since, reverse = false }: Asked<"history">): void {
-    const { offset = 0, epoch = "" } = since ?? {};
-    const from = since === undefined ? {} : { [reverse ? "before" : "after"]: offset };
-    // 0 asks for the position alone, and a negative one for all that there is.
-    const { history_messages } = this.#options;
-    const page = limit < 0 ? history_messages : Math.min(Math.max(1, limit), history_messages);
-    const json = JSON.stringify({ limit: page, ...from, reverse });
+  #history(id: number, { channel, ...asked }: Asked<"history">): void {
+    const { limit = 0, since: { epoch = "" } = {} } = asked;
+    const json = JSON.stringify(historyAsked(asked, this.#options.history_messages));
     const frame = { op: "cmd", room: this.#room(channel), name: "history.get" };
     this.#askFor(id, frame, ({ raw = "{}" }) => {
       const history = readPage(raw);

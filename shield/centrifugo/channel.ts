@@ -24,6 +24,18 @@ export function roomOf(channel: string, room_prefix: string): string {
   throw new ArqonError("invalid-room", `the channel's room ${room_id} has more than 64 bytes`);
 }
 
+/** The channel whose room this is; undefined: it is none's. */
+export function channelOf(room_id: string, room_prefix: string): string | undefined {
+  if (!room_id.startsWith(room_prefix)) return undefined;
+  try {
+    const name = room_id.slice(room_prefix.length);
+    const channel = decodeURIComponent(name.replaceAll("=", "%"));
+    return roomOf(channel, room_prefix) === room_id ? channel : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * Throws `not-granted` where the name of a channel says that a user may not be in it: `#` is followed by the ids of
  * those who may, and a channel that begins with `$` takes a grant of its own, not merely a token without grants.

@@ -107,7 +107,7 @@ function readLine(line: string, fields: Table): Fields {
 }
 
 /** A value as JSON; what is undefined is left out. */
-function jsonOf(value: unknown): string {
+export function jsonOf(value: unknown): string {
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(jsonOf).join()}]`;
   // A line of this form is one reply; a publisher's JSON may have line ends between its tokens.

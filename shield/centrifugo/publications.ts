@@ -9,6 +9,8 @@ import type { Form } from "./forms.ts";
 import type { Publication, Reply } from "./messages.ts";
 import { tagsOf } from "./tags.ts";
 
+/** The user that a backend with an API key is: no client, whose info its publications would have. */
+export const API_USER = "centrifugo:api";
 /** Types of what the bus itself reports of a room. */
 const OF_THE_BUS = /^(?:PRESENCE|ROOM)_/;
 const MEMBERS_MAX = 32;
@@ -66,7 +68,7 @@ function readRoomMessage(frame: string): RoomMessage {
   const tags = tagsOf(JSON.parse(raw("headers") ?? "{}"), type);
   const publication: Publication = {
     data: { json: json ?? NULL.json, content_type },
-    ...(sender === "" ? {} : { info: { user: sender, client: "" } }),
+    ...(sender === "" || sender === API_USER ? {} : { info: { user: sender, client: "" } }),
     ...(offset === undefined ? {} : { offset: JSON.parse(offset) }),
     ...(tags === undefined ? {} : { tags }),
     time: JSON.parse(raw("ts") ?? "0"),

@@ -16,7 +16,7 @@ export interface IngressContext {
 }
 
 /** The kinds of `shield_ingress_ops` for which it is asked. */
-export type IngressOp = "http_publish" | "pusher_request" | "schedule";
+export type IngressOp = "http_publish" | "pusher_request" | "centrifugo_request" | "schedule";
 
 /** Counts one message of so many bytes, and takes it from its rates. Throws `rate-limited` (429). */
 export function takeIngress(

@@ -1,7 +1,19 @@
-/** `[centrifugo]`: the endpoint for Centrifugo's client libraries. A part of `../schema.ts`. */
+/** `[centrifugo]`: the endpoints for Centrifugo's client and server libraries. A part of `../schema.ts`. */
 import { z } from "zod";
 import { isRoomPattern } from "@arqon/proto";
-import { roomPattern } from "../values/schema_values.ts";
+import { always, id, namedFile, refuseRepeated, roomPattern } from "../values/schema_values.ts";
+import { SECRET_CHARS_MIN } from "./pusher.ts";
+
+const ApiKey = z.strictObject({
+  tenant: id.describe("whose rooms its holder may act in"),
+  key: z.string().min(SECRET_CHARS_MIN).max(256).optional().describe(
+    "what backends send in X-API-Key; at least 16 characters",
+  ),
+  key_file: namedFile("instead of key: a file with it; read at start"),
+}).refine(
+  ({ key, key_file }) => (key === undefined) !== (key_file === undefined),
+  { error: "expected exactly one of key and key_file", ...always },
+);
 
 /** `[centrifugo]`. */
 export const Centrifugo = z.strictObject({
@@ -14,6 +26,16 @@ export const Centrifugo = z.strictObject({
   presence: z.array(roomPattern).max(64).default([]).describe(
     "rooms whose subscribers are members; who asks for join and leave is one in any room",
   ),
+  api_keys: z.array(ApiKey).max(1_000).superRefine(
+    refuseRepeated({
+      list: "centrifugo.api_keys",
+      members: ["key"],
+      shown: "tenant",
+      same: "the same key",
+      expected: "expected each once",
+    }),
+    always,
+  ).default([]).describe("who may ask Centrifugo's server API at /api of the client listener"),
 });
 /** A checked `[centrifugo]`. */
 export type Centrifugo = z.output<typeof Centrifugo>;

@@ -2,11 +2,12 @@
 import type { Capability } from "../../capability.ts";
 import { inPath } from "../../openapi/openapi_parts.ts";
 import { INSPECT_ROUTES } from "./api.ts";
+import type { ListContext } from "./lists.ts";
 import { CLUSTER_SCHEMAS } from "./openapi_cluster.ts";
 import { startInspect } from "./start.ts";
 
 /** What all processes of the bus do now, and what operators ask of them. */
-export const INSPECT: Capability = {
+export const INSPECT: Capability<ListContext> = {
   name: "inspect",
   title: "what all processes of the bus do now, and what operators ask of them",
   admin: {
@@ -22,6 +23,7 @@ export const INSPECT: Capability = {
     const { admin, begin, drain, close, askHeard } = startInspect(env, parts);
     parts.presence.moving.askBy(askHeard);
     return {
+      own: admin,
       routes: INSPECT_ROUTES.serve(admin),
       ...{ begin, drain },
       [Symbol.asyncDispose]: () => Promise.resolve(close()),

@@ -58,7 +58,7 @@ export async function connection(
  */
 export async function disconnect(
   { asker }: ListContext,
-  { url, names, by, only_tenant }: AdminCall,
+  { url, names, by, only_tenant }: Pick<AdminCall, "url" | "names" | "by" | "only_tenant">,
 ): Promise<void> {
   const connection_id = requireId(names.connection ?? "", "connection");
   readQuery(url, {});

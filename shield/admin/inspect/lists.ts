@@ -29,6 +29,9 @@ export interface ListContext {
   readonly now: () => number;
 }
 
+/** What lists read of a request. */
+export type ListCall = Pick<AdminCall, "url" | "only_tenant">;
+
 /** An answer as JSON has it. */
 export type Answer = Readonly<Record<string, unknown>>;
 
@@ -78,7 +81,7 @@ const sumOf = (answers: readonly { readonly value: { readonly total: number } }[
 /** Answers `GET /v1/connections`. */
 export async function connections(
   context: ListContext,
-  { url, only_tenant }: AdminCall,
+  { url, only_tenant }: ListCall,
 ): Promise<Answer> {
   const query = readQuery(url, { ...Node, ...ConnectionFilter, limit: Limit });
   const { node, ...filter } = query;
@@ -149,7 +152,7 @@ function isCut(
 /** Answers `GET /v1/rooms`. */
 export async function rooms(
   context: ListContext,
-  { url, only_tenant }: AdminCall,
+  { url, only_tenant }: ListCall,
 ): Promise<Answer> {
   const { node, limit, ...filter } = readQuery(url, { ...Node, ...RoomFilter, limit: Limit });
   const params = { ...filter, ...ownOf(only_tenant) };
@@ -210,7 +213,7 @@ const TENANT_SCORES: Record<
 /** Answers `GET /v1/tenants`. */
 export async function tenants(
   context: ListContext,
-  { url, only_tenant }: AdminCall,
+  { url, only_tenant }: ListCall,
 ): Promise<Answer> {
   const { node, limit, sort } = readQuery(url, { ...Node, sort: TenantSort, limit: Limit });
   const options = { params: { sort, ...ownOf(only_tenant) }, to: node, of: "shield" } as const;

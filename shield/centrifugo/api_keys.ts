@@ -1,0 +1,38 @@
+/** The keys of Centrifugo's server API, with whom each lets act. What its holder does is decided as for everybody. */
+import { hash } from "node:crypto";
+import { ConfigError } from "../../shared/config/load.ts";
+import type { Centrifugo } from "../../shared/config/automation/centrifugo.ts";
+import { SECRET_CHARS_MIN } from "../../shared/config/automation/pusher.ts";
+import { passwordIn, readSecret, SecretProblem } from "../../shared/process/secret_file.ts";
+import { type Identity, tokenlessIdentity } from "../auth/identity.ts";
+import { API_USER } from "./publications.ts";
+
+/** Finds who holds a key. */
+export type ApiKeys = (key: string) => Identity | undefined;
+
+/** Reads the keys. Throws a ConfigError with the entry and the file that cannot be used. */
+export function readApiKeys(
+  { api_keys }: Pick<Centrifugo, "api_keys">,
+  read: (path: string) => string,
+): ApiKeys {
+  // By digest: how long a look takes says nothing of a key.
+  const by_digest = new Map<string, Identity>();
+  for (const [at, { tenant: tenant_id, key, key_file: path = "" }] of api_keys.entries()) {
+    const place = `centrifugo.api_keys[${at}]`;
+    const text = key ?? readSecret(read, { key: `${place}.key_file`, path }, keyIn);
+    const digest = hash("sha256", text);
+    if (by_digest.has(digest)) {
+      const problem = "another entry has the same key; expected each once";
+      throw new ConfigError("", [{ position: undefined, key: place, text: problem }]);
+    }
+    const who = { tenant_id, user_id: API_USER, issuer: "arqon:centrifugo" };
+    by_digest.set(digest, tokenlessIdentity({ ...who, role: "service" }));
+  }
+  return (key) => by_digest.get(hash("sha256", key));
+}
+
+function keyIn(text: string): string {
+  const key = passwordIn(text);
+  if (key.length >= SECRET_CHARS_MIN) return key;
+  throw new SecretProblem(`is too short; expected at least ${SECRET_CHARS_MIN} characters`);
+}

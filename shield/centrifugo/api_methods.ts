@@ -1,0 +1,334 @@
+/**
+ * The methods of Centrifugo's server API by what the bus has: messages and commands of a service over HTTP, and what
+ * operators ask of the cluster, about the key's tenant only.
+ */
+import { ArqonError, decodeClientText } from "@arqon/proto";
+import type { ScannedEnvelope } from "@arqon/proto";
+import { z } from "zod";
+import { roomEpoch } from "../../shared/rooms/epoch.ts";
+import { disconnect } from "../admin/inspect/details.ts";
+import { connections, type ListContext, rooms, tenants } from "../admin/inspect/lists.ts";
+import { runCommand } from "../http/command_call.ts";
+import type { HttpPublishContext } from "../http/http_publish.ts";
+import { objectText } from "../http/members.ts";
+import type { Caller } from "../message/caller.ts";
+import { publish } from "../message/pipeline.ts";
+import { historyAsked, PRESENCE_PAGE, presenceOf, type Result } from "./answers.ts";
+import { channelOf, roomOf } from "./channel.ts";
+import { DISCONNECT, ERROR, type SaidError, saidError } from "./codes.ts";
+import { dataOf } from "./forms.ts";
+import { readPage } from "./publications.ts";
+import { EVENT_TYPE } from "./tags.ts";
+
+/** Rooms and connections that are asked for at once. */
+const LIST_MAX = 1_000;
+
+/** What the methods need of the process. */
+export interface MethodContext extends HttpPublishContext {
+  readonly limits: HttpPublishContext["limits"] & {
+    readonly batch_bytes: number;
+    readonly batch_messages: number;
+    readonly history_messages: number;
+  };
+  readonly room_prefix: string;
+  readonly version: string;
+  /** What asks the whole cluster; undefined: this process cannot. */
+  readonly lists: () => ListContext | undefined;
+}
+
+/** One command. */
+export interface MethodCall {
+  readonly name: string;
+  /** JSON, as it came. */
+  readonly params: string;
+  readonly caller: Caller;
+}
+
+type Method = (context: MethodContext, call: MethodCall) => Promise<object>;
+
+/** A method whose parameters are of this form; further ones are nothing to it. */
+function method<Z extends z.ZodType>(
+  schema: Z,
+  run: (context: MethodContext, call: MethodCall, given: z.output<Z>) => Promise<object>,
+): Method {
+  return (context, call) => {
+    objectText(call.params);
+    const parsed = schema.safeParse(JSON.parse(call.params));
+    if (parsed.success) return run(context, call, parsed.data);
+    const [issue] = parsed.error.issues;
+    throw new ArqonError("invalid-field", `${issue?.path.join(".")}: ${issue?.message}`);
+  };
+}
+
+/** A refusal in Centrifugo's own words. */
+export class ApiRefusal extends Error {
+  readonly said: SaidError;
+
+  constructor(said: SaidError) {
+    super(said.message);
+    this.said = said;
+  }
+}
+
+/** What of a refusal an answer says. */
+export function errorOf(error: ArqonError | ApiRefusal) {
+  const { code, message } = error instanceof ApiRefusal ? error.said : saidError(error);
+  return { code, message };
+}
+
+const unavailable = (what: string) =>
+  new ApiRefusal({ code: ERROR.not_available, message: `${what} is not available` });
+
+const Channel = z.object({ channel: z.string() });
+const Publishing = z.object({
+  b64data: z.base64().default(""),
+  skip_history: z.boolean().default(false),
+  tags: z.record(z.string(), z.string()).default({}),
+  idempotency_key: z.string().optional(),
+  version: z.int().default(0),
+});
+const Broadcast = Publishing.extend({ channels: z.array(z.string()) });
+
+/** A publication without its room; data goes out as it was written. */
+function messageOf(
+  { limits }: MethodContext,
+  { params }: MethodCall,
+  { b64data, tags, idempotency_key: message_id, version }: z.output<typeof Publishing>,
+): ScannedEnvelope {
+  if (version !== 0) throw unavailable("version");
+  if (params.length > limits.max_frame_bytes) {
+    throw new ArqonError("too-large", `a message over ${limits.max_frame_bytes} bytes`);
+  }
+  const { json, content_type } = b64data === ""
+    ? { json: objectText(params).get("data") ?? "null", content_type: "" }
+    : dataOf(Uint8Array.fromBase64(b64data));
+  if (json === "null") throw new ArqonError("invalid-field", "expected data or b64data");
+  const frame = JSON.stringify({
+    ...{ op: "pub", type: EVENT_TYPE, headers: tags, message_id },
+    ...(content_type === "" ? {} : { content_type }),
+  });
+  const operation = decodeClientText(`${frame.slice(0, -1)},"data":${json}}`, limits);
+  if (operation.kind === "publish") return operation.envelope;
+  throw new ArqonError("internal");
+}
+
+async function publishIn(
+  { path, flushes, room_prefix }: MethodContext,
+  { caller }: MethodCall,
+  { skip_history }: z.output<typeof Publishing>,
+  message: ScannedEnvelope,
+  channel: string,
+): Promise<object> {
+  const room_id = roomOf(channel, room_prefix);
+  if (skip_history && path.classes.of(caller.identity.tenant_id, room_id).durable) {
+    throw unavailable("skip_history in a durable room");
+  }
+  const sender = { caller, origin: undefined };
+  const stored = await publish(path, sender, { ...message, room_id });
+  if (stored !== undefined) {
+    return { offset: stored.offset, epoch: roomEpoch(stored.stream, room_id) };
+  }
+  await flushes.confirmed();
+  return {};
+}
+
+async function broadcast(
+  context: MethodContext,
+  call: MethodCall,
+  given: z.output<typeof Broadcast>,
+): Promise<object> {
+  const { limits: { batch_messages }, rates } = context;
+  if (given.channels.length > batch_messages) {
+    throw new ArqonError("too-large", `more than ${batch_messages} channels`);
+  }
+  const message = messageOf(context, call, given);
+  const responses = given.channels.map(async (channel, index) => {
+    try {
+      if (index > 0) rates.take(call.caller.identity, message.size_bytes);
+      return { result: await publishIn(context, call, given, message, channel) };
+    } catch (error) {
+      if (error instanceof ArqonError || error instanceof ApiRefusal) {
+        return { error: errorOf(error) };
+      }
+      throw error;
+    }
+  });
+  return { responses: await Promise.all(responses) };
+}
+
+/** Runs a command in a channel's room, and gives its result as text. Rejects with its refusal. */
+async function command(
+  context: MethodContext,
+  { caller }: MethodCall,
+  channel: string,
+  name: string,
+  data: object = {},
+): Promise<string> {
+  const room = roomOf(channel, context.room_prefix);
+  const frame = JSON.stringify({ op: "cmd", room, name, data });
+  const operation = decodeClientText(frame, context.limits);
+  if (operation.kind !== "publish") throw new ArqonError("internal");
+  const ack = await runCommand(context, caller, operation.envelope);
+  if (ack.code !== 0) throw new ApiRefusal(saidError(ack));
+  return new TextDecoder().decode(ack.result);
+}
+
+const History = Channel.extend({
+  limit: z.int().default(0),
+  since: z.object({ offset: z.int().default(0), epoch: z.string().default("") }).optional(),
+  reverse: z.boolean().default(false),
+});
+
+const User = z.object({
+  user: z.string(),
+  client: z.string().default(""),
+  session: z.string().default(""),
+});
+const Leaving = User.extend(Channel.shape);
+const Disconnected = User.extend({
+  whitelist: z.array(z.string()).default([]),
+  disconnect: z.object({ code: z.int().default(0) }).optional(),
+});
+
+function requireNoSession({ session }: { readonly session: string }): void {
+  if (session !== "") throw unavailable("session");
+}
+
+/** What asks the cluster about the key's tenant. */
+function asking({ lists }: MethodContext, { caller: { identity } }: MethodCall) {
+  const context = lists();
+  if (context === undefined) throw unavailable("the cluster");
+  const about = { by: identity.user_id, only_tenant: identity.tenant_id };
+  const urlOf = (query: Record<string, string>) =>
+    new URL(`http://bus/?${new URLSearchParams({ limit: `${LIST_MAX}`, ...query })}`);
+  return { context, about, urlOf };
+}
+
+async function endConnections(
+  context: MethodContext,
+  call: MethodCall,
+  given: z.output<typeof Disconnected>,
+): Promise<object> {
+  requireNoSession(given);
+  const { user, client, whitelist, disconnect: { code = 0 } = {} } = given;
+  if (code !== 0 && code !== DISCONNECT.forced) throw unavailable(`disconnect code ${code}`);
+  const { context: lists, about, urlOf } = asking(context, call);
+  const found = await connections(lists, { ...about, url: urlOf({ user }) });
+  const ids = (found.connections as { connection_id: string }[]).map((one) => one.connection_id)
+    .filter((id) => (client === "" || id === client) && !whitelist.includes(id));
+  const url = new URL("http://bus/");
+  for (const connection of ids) {
+    await disconnect(lists, { ...about, url, names: { connection } }).catch((error) => {
+      // It has gone meanwhile.
+      if (!(error instanceof ArqonError) || error.reason !== "not-found") throw error;
+    });
+  }
+  return {};
+}
+
+/** Channels with subscribers. In a pattern `*` stands for anything. */
+async function listChannels(
+  context: MethodContext,
+  call: MethodCall,
+  { pattern }: { readonly pattern: string },
+): Promise<object> {
+  if (/[?[\]{}\\!]/.test(pattern)) throw unavailable("a pattern with more than *");
+  const { context: lists, about, urlOf } = asking(context, call);
+  const { room_prefix: prefix } = context;
+  const query = prefix === "" ? {} : { prefix };
+  const found = await rooms(lists, { ...about, url: urlOf({ ...query, sort: "subscribers" }) });
+  const channels = (found.rooms as { room_id: string; subscribers: number }[]).flatMap(
+    ({ room_id, subscribers: num_clients }) => {
+      const channel = channelOf(room_id, prefix);
+      const is_asked = channel !== undefined && (pattern === "" || isLike(channel, pattern));
+      return is_asked ? [[channel, { num_clients }] as const] : [];
+    },
+  );
+  return { channels: Object.fromEntries(channels) };
+}
+
+/** Whether a text is like a pattern. */
+function isLike(text: string, pattern: string): boolean {
+  const [start = "", ...parts] = pattern.split("*");
+  const end = parts.pop();
+  if (end === undefined) return text === start;
+  if (!text.startsWith(start) || !text.endsWith(end)) return false;
+  let at = start.length;
+  for (const part of parts) {
+    const found = text.indexOf(part, at);
+    if (found < 0) return false;
+    at = found + part.length;
+  }
+  return at <= text.length - end.length;
+}
+
+async function info(context: MethodContext, call: MethodCall): Promise<object> {
+  const { context: lists, about, urlOf } = asking(context, call);
+  const found = await tenants(lists, { ...about, url: urlOf({}) });
+  const [own] = found.tenants as { connections: number; users: number; rooms: number }[];
+  const { connections: num_clients = 0, users: num_users = 0, rooms: num_channels = 0 } = own ?? {};
+  const node = { uid: "arqonbus", name: "ArqonBus", version: context.version };
+  return { nodes: [{ ...node, num_clients, num_users, num_channels }] };
+}
+
+/** The methods that are never there, of which libraries have a call. */
+const MISSING = ["subscribe", "refresh", "history_remove", "rpc", "connections"] as const;
+
+/** Every method but `batch`, by name. */
+export const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
+  ...MISSING.map((name): [string, Method] => [name, () => Promise.reject(unavailable(name))]),
+  [
+    "publish",
+    method(
+      Publishing.extend(Channel.shape),
+      (context, call, given) =>
+        publishIn(context, call, given, messageOf(context, call, given), given.channel),
+    ),
+  ],
+  ["broadcast", method(Broadcast, broadcast)],
+  [
+    "presence",
+    method(Channel, async (context, call, { channel }) => {
+      const limit = PRESENCE_PAGE;
+      const text = await command(context, call, channel, "presence.list", { limit });
+      const { members = [], next }: Result = JSON.parse(text);
+      if (next === undefined) return { presence: presenceOf(members) };
+      const message = `more than ${limit} clients are in ${channel}`;
+      throw new ApiRefusal({ code: ERROR.limit_exceeded, message });
+    }),
+  ],
+  [
+    "presence_stats",
+    method(Channel, async (context, call, { channel }) => {
+      const text = await command(context, call, channel, "presence.count");
+      const { connections = 0, users = 0 }: Result = JSON.parse(text);
+      return { num_clients: connections, num_users: users };
+    }),
+  ],
+  [
+    "history",
+    method(History, async (context, call, given) => {
+      const data = historyAsked(given, context.limits.history_messages);
+      const page = readPage(await command(context, call, given.channel, "history.get", data));
+      const { epoch = "" } = given.since ?? {};
+      if (epoch !== "" && epoch !== page.epoch) {
+        const message = `the room's epoch is ${page.epoch}`;
+        throw new ApiRefusal({ code: ERROR.unrecoverable_position, message });
+      }
+      return given.limit === 0 ? { ...page, publications: [] } : page;
+    }),
+  ],
+  [
+    "unsubscribe",
+    method(Leaving, async (context, call, given) => {
+      requireNoSession(given);
+      const { user: user_id, client: connection_id, channel } = given;
+      const whom = connection_id === "" ? { user_id } : { connection_id };
+      await command(context, call, channel, "room.kick", whom);
+      return {};
+    }),
+  ],
+  ["disconnect", method(Disconnected, endConnections)],
+  ["channels", method(z.object({ pattern: z.string().default("") }), listChannels)],
+  ["info", method(z.object({}), info)],
+]);

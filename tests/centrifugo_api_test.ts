@@ -1,0 +1,171 @@
+/**
+ * Centrifugo's server API over HTTP, as its server libraries ask it: `cent` (Python) with a method in the path, `gocent`
+ * (Go) with a command in each line. Beside it clients of the bus in the same rooms.
+ */
+import assert from "node:assert/strict";
+import { connect } from "../sdk/typescript/mod.ts";
+import { until } from "../shared/testing/until.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
+
+const KEY = "a key of a backend";
+const CONFIG = `
+[centrifugo]
+enabled = true
+room_prefix = "c:"
+
+[[centrifugo.api_keys]]
+tenant = "default"
+key = "${KEY}"
+
+[[centrifugo.api_keys]]
+tenant = "other"
+key = "another tenant's key"
+
+[[rooms]]
+room = "c:log:*"
+durable = true
+`;
+
+interface Answer {
+  readonly status: number;
+  // deno-lint-ignore no-explicit-any -- what comes is what is tested
+  readonly body: any;
+}
+
+const api = (bus: TestBus) =>
+async (
+  method: string,
+  params: unknown = {},
+  headers: Record<string, string> = { "x-api-key": KEY },
+): Promise<Answer> => {
+  const body = typeof params === "string" ? params : JSON.stringify(params);
+  const response = await fetch(new URL(`/api${method}`, bus.http_url), {
+    ...{ method: "POST", headers, body },
+  });
+  const text = await response.text();
+  const lines = text.trim().split("\n").map((line) => JSON.parse(line));
+  return { status: response.status, body: method === "" ? lines : lines[0] };
+};
+
+/** A client of the bus in a channel's room, with what it hears. */
+async function listen(bus: TestBus, room: string, user = "ann") {
+  const client = await connect({ url: bus.url, token: await bus.tokenFor({ user }) });
+  const heard: unknown[] = [];
+  const messages = client.room(room).subscribe({ presence: true });
+  await messages.ready;
+  const ended = (async () => {
+    for await (const message of messages) {
+      if (message.signal === undefined && !/^(PRESENCE|ROOM)_/.test(message.type)) {
+        heard.push([message.json(), message.headers["lang"]]);
+      }
+    }
+  })().catch(({ reason }) => String(reason));
+  return { client, heard, ended };
+}
+
+Deno.test("a backend publishes by Centrifugo's server API", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  const ask = api(bus);
+  const { client, heard } = await listen(bus, "c:news:=20hot");
+  await using _client = client;
+  const tags = { lang: "en" };
+  const channel = "news: hot";
+  assert.deepEqual((await ask("/publish", { channel, data: { n: 1 }, tags })).body, { result: {} });
+  // Not as JavaScript would write it.
+  await ask("/publish", `{"channel":"${channel}","data":{"n":12345678901234567890}}`);
+  const once = { channel, data: 2, idempotency_key: "only once" };
+  await ask("/publish", once);
+  await ask("/publish", once);
+  await ask("/publish", { channel, b64data: btoa('{"b":64}') });
+  const apikey = { authorization: `apikey ${KEY}` };
+  const lines = [
+    { method: "publish", params: { channel, data: "one" } },
+    { method: "broadcast", params: { channels: [channel, "x".repeat(64)], data: "two" } },
+    { method: "dance", params: {} },
+  ];
+  const old = await ask("", lines.map((line) => JSON.stringify(line)).join("\n"), apikey);
+  assert.deepEqual(old.body.map((reply: Answer["body"]) => reply.error?.code ?? reply.result), [
+    {},
+    { responses: [{ result: {} }, old.body[1].result.responses[1]] },
+    104,
+  ]);
+  assert.equal(old.body[1].result.responses[1].error.code, 107);
+  const commands = [
+    { publish: { channel, data: "three" } },
+    { publish: { channel: "" } },
+    { publish: { channel: 7, data: 1 } },
+    { presence_stats: { channel } },
+  ];
+  const batch = await ask("/batch", { commands });
+  assert.deepEqual(
+    batch.body.replies.map((one: Answer["body"]) => one.error?.code ?? one),
+    [{ publish: {} }, 107, 107, { presence_stats: { num_clients: 1, num_users: 1 } }],
+  );
+  await until("all of it", () => heard.length === 7);
+  const data = [{ n: 1 }, { n: 12345678901234567890 }, 2, { b: 64 }, "one", "two", "three"];
+  assert.deepEqual(heard, data.map((one, at) => [one, at === 0 ? tags.lang : undefined]));
+});
+
+Deno.test("a backend reads and ends by Centrifugo's server API", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  const ask = api(bus);
+  const channel = "log:a";
+  const first = (await ask("/publish", { channel, data: { n: 1 } })).body.result;
+  const second = (await ask("/publish", { channel, data: { n: 2 } })).body.result;
+  assert.ok(second.offset > first.offset && first.epoch !== "");
+  const page = (await ask("/history", { channel, limit: 10 })).body.result;
+  assert.deepEqual(page.publications.map(({ data }: Answer["body"]) => data), [{ n: 1 }, { n: 2 }]);
+  assert.equal(page.publications[0].info, undefined);
+  assert.deepEqual([page.offset, page.epoch], [second.offset, second.epoch]);
+  const since = { offset: first.offset, epoch: first.epoch };
+  const rest = (await ask("/history", { channel, limit: -1, since })).body.result;
+  assert.deepEqual(rest.publications.map(({ data }: Answer["body"]) => data), [{ n: 2 }]);
+  assert.deepEqual((await ask("/history", { channel })).body.result.publications, []);
+  const gone = await ask("/history", { channel, since: { offset: 1, epoch: "gone" } });
+  assert.equal(gone.body.error.code, 112);
+  assert.equal(
+    (await ask("/publish", { channel, data: 1, skip_history: true })).body.error.code,
+    108,
+  );
+  const { client, ended } = await listen(bus, `c:${channel}`);
+  await using _client = client;
+  const { client: bob } = await listen(bus, `c:${channel}`, "bob");
+  await using _bob = bob;
+  const { presence } = (await ask("/presence", { channel })).body.result;
+  const users = Object.values<Answer["body"]>(presence).map(({ user }) => user);
+  assert.deepEqual(users.sort(), ["ann", "bob"]);
+  const listed = async (pattern: string) =>
+    (await ask("/channels", { pattern })).body.result.channels;
+  assert.deepEqual(await listed("log:*"), { [channel]: { num_clients: 2 } });
+  assert.deepEqual([await listed("log"), await listed("*z*")], [{}, {}]);
+  const [node] = (await ask("/info")).body.result.nodes;
+  assert.deepEqual([node.num_clients, node.num_users, node.num_channels], [2, 2, 1]);
+  assert.deepEqual((await ask("/unsubscribe", { channel, user: "bob" })).body, { result: {} });
+  await until("bob is out", async () => (await listed("*"))[channel].num_clients === 1);
+  assert.deepEqual((await ask("/disconnect", { user: "ann" })).body, { result: {} });
+  assert.equal(await ended, "disconnected");
+  await until("ann is out", async () => (await listed("*"))[channel] === undefined);
+});
+
+Deno.test("Centrifugo's server API refuses what it has not, and who has no key", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  const ask = api(bus);
+  for (const headers of [{}, { "x-api-key": "wrong" }, { authorization: `Bearer ${bus.token}` }]) {
+    assert.equal((await ask("/info", {}, headers as Record<string, string>)).status, 401);
+  }
+  assert.equal((await ask("/dance")).status, 404);
+  assert.equal((await ask("/batch", "no json")).status, 400);
+  for (const method of ["subscribe", "refresh", "history_remove", "rpc"]) {
+    assert.equal((await ask(`/${method}`, {})).body.error.code, 108, method);
+  }
+  assert.equal((await ask("/history", { channel: "plain" })).body.error.code, 108);
+  const session = { user: "ann", session: "s" };
+  assert.equal((await ask("/disconnect", session)).body.error.code, 108);
+  const { client } = await listen(bus, "c:lobby");
+  await using _client = client;
+  const other = { "x-api-key": "another tenant's key" };
+  assert.deepEqual((await ask("/channels", {}, other)).body.result.channels, {});
+  assert.equal((await ask("/disconnect", { user: "ann" }, other)).body.error, undefined);
+  assert.deepEqual((await ask("/channels")).body.result.channels, { lobby: { num_clients: 1 } });
+});
