@@ -10,7 +10,7 @@ import { startLedger } from "./ledger/start.ts";
 import { startMirror } from "./mirror/start.ts";
 import { signatureDemands } from "./message/signature.ts";
 import { startQuota } from "./quota/quota.ts";
-import { startRevocations } from "./admin/operations/revocations_start.ts";
+import { startRevocations } from "./auth/revocations_start.ts";
 import { startRoomClasses } from "./rooms/start.ts";
 import { startSchemas } from "./schema/start.ts";
 import { Lives } from "../shared/lives/lives.ts";
@@ -32,7 +32,7 @@ export async function openFoundation(options: ShieldOptions) {
   const log = options.registry_log;
   const schemas = await startSchemas({ ...options, settings, candidates, log });
   const rooms = startRoomClasses({ ...options, settings, node_id });
-  const revocations = await startRevocations({ ...options, node_id });
+  const revocations = await startRevocations(options);
   const quota = await startQuota({
     ...options,
     settings,

@@ -51,7 +51,7 @@ import { VERSION as version } from "../shared/version.ts";
 import { startWatchdog } from "../shared/watchdog/watchdog.ts";
 import type { Watchdog } from "../shared/watchdog/watchdog.ts";
 import { followCertificate } from "./certificate.ts";
-import { isTrial, runTrial } from "./policy/modules/compile_child.ts";
+import { isTrial, runTrial } from "../wasm/instance/compile_child.ts";
 import { announceOthers } from "./platform.ts";
 import type { Shield } from "./server.ts";
 import { childConfig, readChildOptions } from "./supervisor/child_options.ts";

@@ -18,7 +18,7 @@ import type {
   PolicyFault,
 } from "../../shield/policy/abi/policy.ts";
 import type { GuestModule } from "../../shield/policy/abi/host_abi.ts";
-import { stateKeysText } from "../../shield/policy/abi/state_keys.ts";
+import { stateKeysText } from "../../wasm/instance/state_keys.ts";
 import { faultCode, outcomeOf, verdictOf } from "../../shield/policy/pool/pool_verdict.ts";
 import type {
   ChainEntry,
