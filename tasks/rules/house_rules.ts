@@ -60,7 +60,6 @@ const PROGRAMS = ["shield/main.ts", "brain/main.ts"];
  */
 export const ARROWS: Readonly<Record<string, number>> = {
   brain: 4,
-  shield: 18,
 };
 
 const folderOf = (path: string) => path.slice(0, path.lastIndexOf("/"));

@@ -1,6 +1,7 @@
 /** What inspect brings to a Shield. */
 import type { Capability } from "../../capability.ts";
 import { inPath } from "../../openapi/openapi_parts.ts";
+import { PRESENCE } from "../../presence/capability.ts";
 import { INSPECT_ROUTES } from "./api.ts";
 import { CLUSTER_SCHEMAS } from "./openapi_cluster.ts";
 import { startInspect } from "./start.ts";
@@ -20,7 +21,7 @@ export const INSPECT: Capability = {
   },
   start(env, parts) {
     const { admin, begin, drain, close, askHeard } = startInspect(env, parts);
-    parts.presence.moving.askBy(askHeard);
+    parts.running.of(PRESENCE)?.moving.askBy(askHeard);
     return {
       routes: INSPECT_ROUTES.serve(admin),
       ...{ begin, drain },
