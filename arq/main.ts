@@ -128,7 +128,7 @@ async function main(): Promise<number> {
 if (import.meta.main) {
   // A compiled `arq serve` starts itself to compile new policies.
   if (Deno.args[0]?.startsWith("arqon:") === true) {
-    const { isTrial, runTrial } = await import("../shield/policy/modules/compile_child.ts");
+    const { isTrial, runTrial } = await import("../wasm/instance/compile_child.ts");
     if (isTrial(Deno.args)) await runTrial(Deno.args);
   }
   // Scripts ask for the version only; it needs no definition of commands.

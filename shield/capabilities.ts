@@ -8,13 +8,17 @@ import { BACKUP } from "./backup/capability.ts";
 import type { Capability } from "./capability.ts";
 import { CENTRIFUGO } from "./centrifugo/capability.ts";
 import { DATA } from "./data/capability.ts";
+import { DELTAS } from "./deltas/capability.ts";
 import { DURABLE } from "./durable/capability.ts";
+import { FILTERS } from "./filter/capability.ts";
 import { GROWING } from "./growing/capability.ts";
 import { HOOKS } from "./hooks/capability.ts";
 import { JOURNAL } from "./journal/capability.ts";
+import { WHY } from "./ledger/capability.ts";
 import { MEMORY } from "./memory/capability.ts";
 import { MIRROR } from "./mirror/capability.ts";
 import { POLICIES } from "./policy/capability.ts";
+import { PRESENCE } from "./presence/capability.ts";
 import { PROOF } from "./proof/capability.ts";
 import { PUSHER } from "./pusher/capability.ts";
 import { QUOTA } from "./quota/capability.ts";
@@ -23,9 +27,10 @@ import { SCHEDULES } from "./schedules/capability.ts";
 import { SCHEMAS } from "./schema/capability.ts";
 import { SSE } from "./sse/capability.ts";
 import { STREAMS } from "./streams/capability.ts";
+import { TRACES } from "./traces/capability.ts";
 import { USAGE } from "./usage/capability.ts";
 
-/** In the order in which they start; one that builds on another is below it. */
+/** In the order in which they open, and then start; one that builds on another is below it. */
 export const SHIELD_CAPABILITIES: readonly Capability[] = [
   DURABLE,
   SSE,
@@ -33,15 +38,20 @@ export const SHIELD_CAPABILITIES: readonly Capability[] = [
   GROWING,
   PUSHER,
   AUDIT,
+  QUOTA,
   USAGE,
+  WHY,
+  TRACES,
   INSPECT,
   CENTRIFUGO,
-  POLICIES,
   MIRROR,
-  SCHEMAS,
-  MODERATION,
-  QUOTA,
   JOURNAL,
+  POLICIES,
+  SCHEMAS,
+  FILTERS,
+  DELTAS,
+  PRESENCE,
+  MODERATION,
   BACKUP,
   DATA,
   PROOF,

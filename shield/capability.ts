@@ -1,19 +1,36 @@
 /**
- * What a capability brings to a Shield: what it declares, read once at start, and what it starts. Its folder says it
- * in `capability.ts`; which of them a Shield has is a list (`capabilities.ts`), and the kernel knows no other name.
+ * What a capability brings to a Shield: what it declares, read once at start, what it puts into the way of messages,
+ * and what it starts. Its folder says it in `capability.ts`; which of them a Shield has is a list (`capabilities.ts`),
+ * and the kernel knows no other name.
  */
+import type { LiveKey } from "../shared/config/keys/live_keys.ts";
+import type { HealthCheck } from "../shared/listeners/ops.ts";
+import type { Spine } from "../shared/spine/contract/spine.ts";
 import type { AuditTrail } from "./admin/routing/audited.ts";
 import type { ListedRoute, ServedRoute } from "./admin/routing/admin_routes.ts";
-import type { LiveKey } from "../shared/config/keys/live_keys.ts";
+import { NO_PRESENCE, type Presence } from "./connection/attendance.ts";
 import type { Connection } from "./connection/connection.ts";
-import type { OwnCommands } from "./message/command.ts";
-import type { ClientSocket } from "./socket/client_socket.ts";
 import type { EntranceContext } from "./connection/entrance.ts";
+import type { FlushQueue } from "./connection/flush_queue.ts";
+import type { DurableRooms } from "./fanout/channel.ts";
+import type { Deltas } from "./fanout/deltas.ts";
+import { type Filters, NO_FILTERS } from "./fanout/filters.ts";
+import type { DeliveryNotes } from "./fanout/noted.ts";
+import type { Ground } from "./foundation.ts";
 import type { ForeignEntry, HttpContext } from "./http/http.ts";
 import type { ClientRoute, DescribedRoute } from "./http/route.ts";
+import type { OwnCommands } from "./message/command.ts";
+import { NO_POLICIES, NO_SCHEMAS } from "./message/gates.ts";
+import type { Notes, Policies, Quota, Schemas } from "./message/gates.ts";
+import { type Logs, NO_LOGS } from "./message/logs.ts";
+import type { Observer } from "./message/observers.ts";
+import type { MessagePath } from "./message/pipeline.ts";
+import type { Traced } from "./message/stamp.ts";
 import type { Parameter, Schema } from "./openapi/openapi_parts.ts";
 import type { Parts } from "./parts.ts";
 import type { ShieldOptions } from "./server.ts";
+import type { ClientSocket } from "./socket/client_socket.ts";
+import type { ShieldStats } from "./stats/stats.ts";
 
 /** What the description of an admin API needs to know of a capability, also where a Shield has it switched off. */
 export interface AdminSide {
@@ -56,6 +73,69 @@ export interface Door
   readonly entrance: EntranceContext;
 }
 
+/** What is in the way of messages, as capabilities put it there: one that is below another may take its place. */
+export interface Given {
+  readonly policies: Policies;
+  readonly schemas: Schemas;
+  /** Undefined, as what follows: there is none. */
+  readonly quota: Quota | undefined;
+  readonly journal: Notes | undefined;
+  readonly ledger: DeliveryNotes | undefined;
+  readonly usage: EntranceContext["usage"];
+  readonly filters: Filters;
+  readonly shares: MessagePath["shares"];
+  readonly deltas: Deltas | undefined;
+  readonly traces: PathTraces | undefined;
+  readonly logs: Logs;
+  readonly durable: DurableRooms | undefined;
+  readonly presence: Presence;
+}
+
+/** The way of messages of a bare gateway. */
+const NOTHING: Given = {
+  policies: NO_POLICIES,
+  schemas: NO_SCHEMAS,
+  quota: undefined,
+  journal: undefined,
+  ledger: undefined,
+  usage: undefined,
+  filters: NO_FILTERS,
+  shares: undefined,
+  deltas: undefined,
+  traces: undefined,
+  logs: NO_LOGS,
+  durable: undefined,
+  presence: NO_PRESENCE,
+};
+
+/** Spans of messages. */
+export interface PathTraces extends Traced {
+  /** A Spine on which fan-out receives messages, with traced deliveries. */
+  hearing(spine: Spine, stats: ShieldStats): Pick<Spine, "subscribe" | "onEvent">;
+  /** The Spine and the logs by which the path sends and stores, traced. */
+  sending(
+    spine: Spine,
+    logs: Logs,
+    flushes: FlushQueue,
+  ): Pick<MessagePath, "spine" | "logs">;
+}
+
+/** What a capability has before the way of messages is put together. */
+export interface Opened<Own = unknown> {
+  readonly own?: Own;
+  readonly gives?: Partial<Given>;
+  /** Learns what happens to messages. */
+  readonly observer?: Observer | undefined;
+  /** What readiness asks. */
+  checks?(): Record<string, HealthCheck>;
+  /** Its member of the status for admins. */
+  status?(): Record<string, unknown>;
+  /** As `Capability.start`. */
+  start?(parts: Parts): Running<Own> | Promise<Running<Own>>;
+  /** The way of messages has ended: called in the backward order of the list. Never rejects. */
+  close?(): void | Promise<void>;
+}
+
 /** One capability; `Own` is what others may build on. */
 export interface Capability<Own = unknown> {
   /** One word of the field. */
@@ -68,6 +148,8 @@ export interface Capability<Own = unknown> {
   readonly admin?: AdminSide;
   /** A file below `/console/` of the admin listener; undefined: it has none there. */
   file?(path: string): Promise<AdminFile | undefined>;
+  /** Opens what it puts into the way of messages, which is not there yet. Rejects with `spine-unavailable`. */
+  open?(env: ShieldOptions, ground: Ground): Opened<Own> | Promise<Opened<Own>>;
   /** Starts it, once the kernel is assembled. Rejects with `spine-unavailable`. */
   start?(env: ShieldOptions, parts: Parts): Running<Own> | Promise<Running<Own>>;
 }
@@ -109,15 +191,29 @@ export function fileOf(capabilities: readonly Pick<Capability, "file">[]) {
 
 /** The capabilities of one Shield, started in the order of their list. */
 export class RunningCapabilities {
+  /** What those have put into the way of messages that are opened. */
+  given: Given = NOTHING;
+  readonly #opened = new Map<Capability, Opened>();
   readonly #running = new Map<Capability, Running>();
   readonly #watching: NonNullable<Running["socketClosed"]>[] = [];
   readonly #commands: OwnCommands[] = [];
   readonly #ends = new AsyncDisposableStack();
 
+  /** Opens all of them. Rejects as the first that cannot open. */
+  async open(list: readonly Capability[], env: ShieldOptions, ground: Ground): Promise<void> {
+    for (const capability of list) {
+      const opened = await capability.open?.(env, ground);
+      if (opened === undefined) continue;
+      this.#opened.set(capability, opened);
+      this.given = { ...this.given, ...opened.gives };
+    }
+  }
+
   /** Starts all of them. Rejects as the first that cannot start. */
   async start(list: readonly Capability[], env: ShieldOptions, parts: Parts): Promise<void> {
     for (const capability of list) {
-      const running = await capability.start?.(env, parts);
+      const opened = this.#opened.get(capability);
+      const running = await (opened?.start?.(parts) ?? capability.start?.(env, parts));
       if (running === undefined) continue;
       this.#running.set(capability, running);
       const { follows = [] } = running;
@@ -130,7 +226,22 @@ export class RunningCapabilities {
 
   /** What a capability has started that others may build on; undefined where it is left out or switched off. */
   of<Own>(capability: Capability<Own>): Own | undefined {
-    return this.#running.get(capability)?.own as Own | undefined;
+    const own = this.#running.get(capability)?.own ?? this.#opened.get(capability)?.own;
+    return own as Own | undefined;
+  }
+
+  /** Those who learn what happens to messages. */
+  observers(): (Observer | undefined)[] {
+    return [...this.#opened.values()].map(({ observer }) => observer);
+  }
+
+  checks(): Record<string, HealthCheck> {
+    return Object.assign({}, ...[...this.#opened.values()].map((one) => one.checks?.()));
+  }
+
+  status(): Record<string, Record<string, unknown>> {
+    const all = [...this.#opened].map(([{ name }, one]) => [name, one.status?.()]);
+    return Object.fromEntries(all.filter(([, status]) => status !== undefined));
   }
 
   /** What answers a command here; undefined: nothing does. */
@@ -171,6 +282,11 @@ export class RunningCapabilities {
 
   async clientsGone(): Promise<void> {
     for (const running of this.#running.values()) await running.clientsGone?.();
+  }
+
+  /** Ends what was put into the way of messages. */
+  async closeOpened(): Promise<void> {
+    for (const opened of [...this.#opened.values()].toReversed()) await opened.close?.();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -17,15 +17,13 @@ import type { Parts } from "./parts.ts";
 import type { ShieldOptions } from "./server.ts";
 
 function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
-  const { operations } = parts;
+  const { operations, running: { given: { journal, ledger, usage } } } = parts;
   return {
     ...options,
     ...parts,
-    journal: parts.journal.journal,
-    overseer: parts.policies.overseer,
+    ...{ journal, ledger, usage },
+    overseer: parts.policies,
     pump: new Pump(),
-    ledger: parts.noted?.ledger,
-    usage: parts.usage?.ledger,
     requireNotBanned: (identity) => requireEntry(parts, identity),
     isDraining: () => parts.draining_ms > 0,
     leaveAll: (connection, code) =>

@@ -130,18 +130,10 @@ async function release(parts: Parts): Promise<void> {
   parts.bans.close();
   parts.revocations.held.close();
   parts.hub.close();
-  parts.durable.close();
   parts.authenticator.close();
-  parts.presence.close();
-  await parts.policies.close();
-  await parts.journal.close();
-  // It never rejects, and tells itself what it could not write.
-  await parts.usage?.close().catch(() => {});
-  parts.quota?.close();
-  await parts.noted?.close();
+  await parts.running.closeOpened();
+  // After all who write, since others take what it has not written for lost.
   await parts.life.end();
-  parts.schemas.close();
   parts.rooms.close();
-  await parts.mirroring.close();
   parts.settings.close();
 }

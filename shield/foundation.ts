@@ -1,72 +1,58 @@
 /**
- * Starts what the other parts of a Shield are built on: settings of tenants, schemas, classes of rooms,
- * revocations, quotas, and the records of what happens. The parts that serve clients are `server.ts`.
+ * Starts what the other parts of a Shield are built on: settings of tenants, classes of rooms, revocations, and the
+ * life that others look at; then capabilities open what they put into the way of messages. The parts that serve clients
+ * are `server.ts`.
  */
-import { TenantTable } from "./stats/tenant_stats.ts";
 import { connectionId } from "../shared/ids.ts";
 import { Forwarding } from "./http/forwarding.ts";
-import { openSettings } from "./settings/settings.ts";
-import { startJournal } from "./journal/start.ts";
-import { startLedger } from "./ledger/start.ts";
-import { startMirror } from "./mirror/start.ts";
-import { signatureDemands } from "./message/signature.ts";
-import { startQuota } from "./quota/quota.ts";
-import { startRevocations } from "./admin/operations/revocations_start.ts";
-import { startRoomClasses } from "./rooms/start.ts";
-import { startSchemas } from "./schema/start.ts";
 import { Lives } from "../shared/lives/lives.ts";
 import { OwnLife } from "../shared/lives/own_life.ts";
-import { steadyTime } from "../shared/spine/contract/log_clock.ts";
-import { startUsage } from "./usage/start.ts";
+import { startRevocations } from "./auth/revocations_start.ts";
+import { RunningCapabilities } from "./capability.ts";
+import { FlushQueue } from "./connection/flush_queue.ts";
+import { signatureDemands } from "./message/signature.ts";
+import { startRoomClasses } from "./rooms/start.ts";
 import type { ShieldOptions } from "./server.ts";
+import { openSettings } from "./settings/settings.ts";
+import { createStats, registerStats } from "./stats/stats.ts";
+import { TenantTable } from "./stats/tenant_stats.ts";
 
 const DAY_MS = 86_400_000;
 
-/** Resolves once what tenants have set is known, and its schemas. Rejects with `spine-unavailable`. */
-export async function openFoundation(options: ShieldOptions) {
-  const { config, random } = options;
+/** What there is before the way of messages is put together. */
+export type Ground = Awaited<ReturnType<typeof layGround>>;
+
+async function layGround(options: ShieldOptions) {
+  const { config, random, spine } = options;
   const node_id = config.server.node_id ?? connectionId(random).replace(/^c/, "shield-");
   const settings = await openSettings(options);
   await settings.ready;
-  const mirroring = startMirror({ ...options, settings, node_id });
-  const { candidates } = mirroring;
-  const log = options.registry_log;
-  const schemas = await startSchemas({ ...options, settings, candidates, log });
-  const rooms = startRoomClasses({ ...options, settings, node_id });
-  const revocations = await startRevocations({ ...options, node_id });
-  const quota = await startQuota({
-    ...options,
-    settings,
-    log: options.log.child({ part: "quota" }),
-  });
-  const tenants = new TenantTable();
-  const mirror = mirroring.admin?.rules;
-  const lives = new Lives(options.spine);
-  const life = new OwnLife({ ...options, lives, node_id, kept_ms: keptMs(config) });
-  // What it tells apart by time, it tells right when the wall clock is set.
-  const noted = startLedger({ ...options, node_id, life, now: steadyTime(options) });
-  const recorded = { node_id, life, classes: rooms.classes, settings };
-  const journal = startJournal({ ...options, ...recorded, mirror });
-  const usage = startUsage({ ...options, settings, node_id, life, classes: rooms.classes });
-  const gate = usage?.gate(quota) ?? quota;
-  const signatures = signatureDemands(config.auth, settings);
+  const stats = createStats();
+  registerStats(stats, options.registry);
+  const lives = new Lives(spine);
   return {
     node_id,
-    forwarding: new Forwarding(options.spine, node_id),
+    forwarding: new Forwarding(spine, node_id),
+    settings,
+    stats,
     /** What each tenant has done. */
-    tenants,
-    ...{ settings, mirroring, schemas, rooms, revocations, signatures, journal },
+    tenants: new TenantTable(),
+    flushes: new FlushQueue(spine),
+    rooms: startRoomClasses({ ...options, settings, node_id }),
+    revocations: await startRevocations(options),
+    signatures: signatureDemands(config.auth, settings),
     /** Says of this Shield that it lives. */
-    life,
-    /** Undefined without `[quota]`. */
-    quota,
-    /** Budgets and quotas, as messages ask them; undefined: there are none. */
-    gate,
-    /** Undefined without `[ledger]`. */
-    noted,
-    /** Undefined without `[usage]`. */
-    usage,
+    life: new OwnLife({ ...options, lives, node_id, kept_ms: keptMs(config) }),
+    /** What the Shield has beside its kernel. */
+    running: new RunningCapabilities(),
   };
+}
+
+/** Resolves once all of it is known and open. Rejects with `spine-unavailable`. */
+export async function openFoundation(options: ShieldOptions): Promise<Ground> {
+  const ground = await layGround(options);
+  await ground.running.open(options.capabilities, options, ground);
+  return ground;
 }
 
 /** Nothing that Shields write of what they did is kept for longer, in ms. */

@@ -52,7 +52,7 @@ import { VERSION as version } from "../shared/version.ts";
 import { startWatchdog } from "../shared/watchdog/watchdog.ts";
 import type { Watchdog } from "../shared/watchdog/watchdog.ts";
 import { followCertificate } from "./certificate.ts";
-import { isTrial, runTrial } from "./policy/modules/compile_child.ts";
+import { isTrial, runTrial } from "../wasm/instance/compile_child.ts";
 import { announceOthers } from "./platform.ts";
 import type { Shield } from "./server.ts";
 import { childConfig, readChildOptions } from "./supervisor/child_options.ts";
@@ -112,13 +112,13 @@ function begin(whole: GivenConfig, child: ChildOptions | undefined) {
 
 /** What a Shield runs. It is not loaded by a supervisor, which has no use for it. */
 async function load() {
-  const [server, list, traces, spine] = await Promise.all([
+  const [server, list, tracing, spine] = await Promise.all([
     import("./server.ts"),
     import("./capabilities.ts"),
-    import("./traces/traces_start.ts"),
+    import("../shared/telemetry/tracing.ts"),
     import("../shared/spine/open.ts"),
   ]);
-  return { ...server, ...list, ...traces, ...spine };
+  return { ...server, ...list, ...tracing, ...spine };
 }
 
 /** Runs one Shield: alone, or as one of several that a supervisor has started. */
@@ -144,7 +144,7 @@ async function run(given: GivenConfig, child: ChildOptions | undefined): Promise
   const ops_port = await openOps(door);
   const { starting } = ops_port;
   log.info("starting", { version, node_id, ops_url: ops_port.ops.url });
-  const { startShield, startTraces, openSpine, SHIELD_CAPABILITIES } = await load();
+  const { startShield, startTracing, openSpine, SHIELD_CAPABILITIES } = await load();
   starting.begin(spinePhase(config));
   const opening = { log: log.child({ part: "spine" }), now, files: { read: readTextFile } };
   const spine = await openSpine(config, opening);
@@ -155,12 +155,12 @@ async function run(given: GivenConfig, child: ChildOptions | undefined): Promise
   const { telemetry } = config;
   const now_ms = spanClock(now, monotonic_ms);
   const told = { telemetry, resource, registry, log, readTextFile };
-  const { tracing, traces } = await startTraces({ ...told, random, now_ms });
+  const tracing = await startTracing({ ...told, now_ms });
   starting.begin("reading settings, schemas, policies, bans and keys");
   const shield = await startShield({
     capabilities: SHIELD_CAPABILITIES,
     config,
-    traces,
+    tracing,
     spine,
     log,
     registry,

@@ -1,50 +1,33 @@
 /** The parts of one Shield, once `server.ts` has put them together. Types only. */
 import type { HealthCheck } from "../shared/listeners/ops.ts";
 import type { KeyValue } from "../shared/spine/contract/spine.ts";
-import type { RunningCapabilities } from "./capability.ts";
-import type { TenantEvents } from "./hooks/tenant_events.ts";
+import type { Given } from "./capability.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
 import type { Bans } from "./auth/bans.ts";
 import type { Connection } from "./connection/connection.ts";
 import type { ConnectionTable } from "./connection/connection_table.ts";
-import type { StartedDurable } from "./durable/start.ts";
-import type { openFoundation } from "./foundation.ts";
+import type { Ground } from "./foundation.ts";
 import type { Hub } from "./fanout/hub.ts";
 import type { ConnectionCounters } from "./connection/limits.ts";
 import type { Observers } from "./message/observers.ts";
 import type { Operations } from "./connection/operations.ts";
-import type { StartedOverseer } from "./policy/start.ts";
-import type { PresenceService } from "./presence/service.ts";
 import type { RateTable } from "./rates/rates.ts";
 import type { Signals } from "./signals/signals.ts";
 import type { ClientSocket, SocketServer } from "./socket/client_socket.ts";
-import type { ShieldStats } from "./stats/stats.ts";
-
-/** What others are built on, started before them. */
-export type Foundation = Awaited<ReturnType<typeof openFoundation>>;
 
 /** Everything that one Shield consists of, wired together. */
-export interface Parts extends Foundation {
+export interface Parts extends Ground, Pick<Given, "logs" | "presence" | "policies"> {
   readonly authenticator: Authenticator;
-  readonly stats: ShieldStats;
   readonly counters: ConnectionCounters;
   readonly rates: RateTable;
   readonly hub: Hub;
   readonly observers: Observers;
-  readonly durable: StartedDurable;
-  readonly history: ReturnType<StartedDurable["history"]>;
-  readonly policies: StartedOverseer;
-  /** Tells hooks of tenants. */
-  readonly events: TenantEvents;
   readonly bans: Bans;
   /** The bucket `ARQON_BANS`. */
   readonly bans_bucket: KeyValue;
-  /** What the Shield has beside its kernel. */
-  readonly running: RunningCapabilities;
   /** What readiness asks. */
   readonly checks: () => Record<string, HealthCheck>;
   readonly signals: Signals;
-  readonly presence: PresenceService;
   readonly operations: Operations;
   readonly connections: ConnectionTable;
   /** Sockets that are not closed yet, also those whose connection has ended. */

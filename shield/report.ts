@@ -32,8 +32,7 @@ export function statusOf({ version, now, spine }: ReportOptions, parts: Parts): 
     rejects: { ...stats.rejects },
     spine: spine.status,
     keys: parts.authenticator.keyStatus(),
-    policies: parts.policies.status(),
-    schemas: parts.schemas.status(),
+    ...{ policies: {}, schemas: {}, ...parts.running.status() },
     bans: stats.bans,
   };
 }
@@ -49,9 +48,8 @@ export function checksOf(
   // Only at the start: an issuer that takes its keys away later ends its own tokens, not this process.
   const missing = keys.filter((key) => key.loaded_ms === 0).map((key) => key.issuer);
   return {
-    ...parts.policies.checks(),
     settings: parts.settings.check(),
-    ...parts.schemas.checks(),
+    ...parts.running.checks(),
     bans: parts.bans.check(),
     revocations: parts.revocations.held.check(),
     spine: {

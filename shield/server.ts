@@ -24,26 +24,20 @@ import type { Backend, BackendIdentity } from "./backend/backend.ts";
 import { createAuthenticator } from "./auth/authenticate.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
 import { Bans } from "./auth/bans.ts";
-import { type Capability, fileOf, RunningCapabilities } from "./capability.ts";
+import { type Capability, fileOf, type Given } from "./capability.ts";
 import { ConnectionTable } from "./connection/connection_table.ts";
 import { drain } from "./drain.ts";
-import { startDurable } from "./durable/start.ts";
-import { DeltaBases } from "./deltas/deltas.ts";
-import { startFilters } from "./filter/filters.ts";
-import { FlushQueue } from "./connection/flush_queue.ts";
 import { handleRequest } from "./http/http.ts";
 import { Hub } from "./fanout/hub.ts";
 import type { Identity } from "./auth/identity.ts";
 import { createConnectionCounters } from "./connection/limits.ts";
-import { withHooks } from "./hooks/with_hooks.ts";
 import { type OperationContext, Operations } from "./connection/operations.ts";
 import { announcePlatform, switchedOff } from "./platform.ts";
-import { startOverseer } from "./policy/start.ts";
 import { registerParts } from "./part_metrics.ts";
-import type { Foundation, Parts } from "./parts.ts";
+import type { Ground } from "./foundation.ts";
+import type { Parts } from "./parts.ts";
 import { RATE_KEYS, RateTable } from "./rates/rates.ts";
 import { checksOf, statusOf } from "./report.ts";
-import { startPresence } from "./presence/service.ts";
 import { refusingRevoked } from "./auth/revocations.ts";
 import { CommandsUnderWay, type CommandsUnderWayOptions } from "./message/commands_under_way.ts";
 import { observersOf } from "./message/observers.ts";
@@ -52,10 +46,9 @@ import { SignalWrites } from "./signals/signal_writes.ts";
 import { startSignals } from "./signals/signals.ts";
 import type { SocketServer } from "./socket/client_socket.ts";
 import { openSockets } from "./socket/open.ts";
-import { createStats, registerStats } from "./stats/stats.ts";
 import type { ShieldStats } from "./stats/stats.ts";
 import { leave } from "./connection/subscribe.ts";
-import type { Traces } from "./traces/traces.ts";
+import type { Tracing } from "../shared/telemetry/tracing.ts";
 import { SWEEP_MS, Sweeper } from "./connection/sweep.ts";
 import { startNatsApi } from "./http/nats_api.ts";
 import { httpContext } from "./client_context.ts";
@@ -99,7 +92,7 @@ export interface ShieldOptions {
   /** Whether the Spine stores what it is given, for readiness; absent: it is not asked. */
   readonly storage?: () => HealthCheck;
   /** Absent: nothing is traced. */
-  readonly traces?: Traces | undefined;
+  readonly tracing?: Tracing | undefined;
   /** Reads key files, at start only. */
   readonly readTextFile: (path: string) => string;
   readonly fetch: typeof fetch;
@@ -131,68 +124,55 @@ export interface Shield {
 /** How every Shield begins. */
 const RUNNING = { draining_ms: 0, hurried: false };
 
-/** Policies that ask hooks, and what tells these of refusals. */
-
 function assemble(
   options: ShieldOptions,
-  foundation: Foundation,
+  ground: Ground,
   authenticator: Authenticator,
-  { policies, policies: { overseer }, events }: Pick<Parts, "policies" | "events">,
   bans_bucket: KeyValue,
   socket_server: SocketServer,
 ): Parts {
-  const { config, config: { limits }, spine, log, now, random, traces } = options;
-  const [stats, flushes] = [createStats(), new FlushQueue(spine)];
-  registerStats(stats, options.registry);
-  const { tenants, gate: quota, rooms: { classes }, noted, usage } = foundation;
-  const ledger = noted?.ledger;
-  const durable = startDurable({ ...options, classes, flushes });
-  const { mirroring: { mirror }, journal: { journal }, schemas: { gate: schemas } } = foundation;
-  const filters = startFilters(config.filters, options.registry, { stats, schemas, ledger });
-  const deltas = new DeltaBases(limits, stats.deltas);
-  const heard = { spine: traces?.hearing(spine, stats) ?? spine, durable: durable.rooms };
+  const { config, config: { limits }, spine, log, now, random } = options;
+  const { stats, flushes, tenants, signatures, revocations, running, running: { given } } = ground;
+  const { traces, ledger, filters, deltas, presence, policies: overseer, logs } = given;
+  const { rooms: { classes } } = ground;
   const kept = { ledger, filters, deltas };
+  const heard = { spine: traces?.hearing(spine, stats) ?? spine, durable: given.durable };
   const hub = new Hub({ ...limits, ...heard, ...kept, stats, tenants, now, random });
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
   const tap = createTap(spine, Number(config.brain.tap));
-  const observers = observersOf([usage?.observer, noted?.observer, tap, mirror, traces, journal]);
-  const checks = { signatures: foundation.signatures, overseer, bans, schemas, journal, observers };
-  const sends = traces?.sending(spine, durable.logs, flushes) ?? { spine, logs: durable.logs };
+  const observers = observersOf([...running.observers(), tap]);
+  const { schemas, quota, shares, journal } = given;
+  const gates = { signatures, overseer, bans, schemas, quota, shares, journal, observers };
+  const sends = traces?.sending(spine, logs, flushes) ?? { spine, logs };
   const order = orderOn(spine, random);
-  const commands = commandsOn(sends.spine, options, stats, () => service);
-  const announce = () => service.presence.announce();
-  const own = { ...sends, ...checks, order, commands, announce, shares: filters.shares, flushes };
+  const commands = commandsOn(sends.spine, options, stats, given);
+  const announce = () => presence.presence.announce();
   const hearers = ledger &&
     ((tenant_id: string, room_id: string) => hub.hearers(tenant_id, room_id));
-  const path = { ...own, classes, quota, traces, hearers, now, random };
-  const reading = { ...checks, limits, filters, noteRead: noted?.noteRead, reads: usage?.reads };
-  const history = durable.history(reading);
-  const running = new RunningCapabilities();
-  const service = startPresence({ ...options, classes, node_id: foundation.node_id });
+  const own = { ...sends, ...gates, order, commands, announce, flushes };
+  const path = { ...own, classes, traces, hearers, now, random };
   const context: OperationContext = {
-    ...{ path, hub, flushes, authenticator, overseer, logs: durable.logs },
-    attend: service.attending({ flushes, limits, stats }),
+    ...{ path, hub, flushes, authenticator, overseer, logs },
+    attend: presence.attending({ flushes, limits, stats }),
     ...{ limits, stats, ...kept },
-    own: (name: string) => history.own(name) ?? running.command(name),
-    requireNotRevoked: (identity: Identity) => foundation.revocations.held.requireValid(identity),
+    own: (name: string) => running.command(name),
+    requireNotRevoked: (identity: Identity) => revocations.held.requireValid(identity),
   };
   const connections = new ConnectionTable();
   const parts: Parts = {
-    ...foundation,
+    ...ground,
     authenticator,
-    stats,
     counters: createConnectionCounters(limits, options.registry),
     rates: new RateTable(limits, options.registry, now()),
-    ...{ hub, observers, durable, history, running, policies, events, bans, bans_bucket },
+    ...{ hub, observers, logs, presence, policies: overseer, bans, bans_bucket },
     checks: () => checksOf(options, parts),
     signals: startSignals({
       ...options,
       connections,
-      writes: new SignalWrites({ ...options, bans_bucket, bans, ...foundation.revocations, stats }),
+      writes: new SignalWrites({ ...options, bans_bucket, bans, ...revocations, stats }),
       stats,
       leave: (connection, room_id, why) => leave(context, connection, room_id, why),
     }),
-    presence: service,
     operations: new Operations(context, config.policy.connection_window),
     connections,
     sockets: new Map(),
@@ -203,19 +183,19 @@ function assemble(
   return parts;
 }
 
-/** Commands that wait for Brains; undefined beside an embedded Spine, where no Brain goes alone. */
+/** Commands that wait for Brains; undefined beside an embedded Spine, where no Brain goes alone, and without presence. */
 function commandsOn(
   spine: CommandsUnderWayOptions["spine"],
   { config, monotonic_ms }: ShieldOptions,
   stats: Pick<ShieldStats, "commands_again">,
-  members: () => Pick<Parts["presence"], "presence" | "hello">,
+  { presence: { hello, presence } }: Pick<Given, "presence">,
 ): CommandsUnderWay | undefined {
-  if (config.nats === undefined) return undefined;
+  if (config.nats === undefined || hello.length === 0) return undefined;
   return new CommandsUnderWay({
     ...{ spine, monotonic_ms },
-    hello: () => members().hello,
-    brains: () => members().presence.brains(),
-    onGone: (brain_id) => members().presence.suspect(brain_id),
+    hello: () => hello,
+    brains: () => presence.brains(),
+    onGone: (brain_id) => presence.suspect(brain_id),
     onAgain: () => void stats.commands_again++,
   });
 }
@@ -235,16 +215,12 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const { config, config: { auth, limits }, spine, log, now } = options;
   announcePlatform(config.platform, log);
   const keys = await createAuthenticator({ ...options, auth, limits });
-  const foundation = await openFoundation(options);
-  const revocations = foundation.revocations.held;
+  const ground = await openFoundation(options);
+  const revocations = ground.revocations.held;
   const authenticator = refusingRevoked(keys, revocations);
-  const { mirroring: { candidates }, usage: { onUsed } = {} } = foundation;
-  const { overseer_log } = options;
-  const alone = await startOverseer({ ...options, candidates, onUsed, log: overseer_log });
-  const hooked = withHooks(alone, foundation, options);
   const bans = await spine.keyValue(BANS_BUCKET, { leaves_stream: true });
   const sockets = openSockets(config, options.registry);
-  const parts = assemble(options, foundation, authenticator, hooked, bans, sockets);
+  const parts = assemble(options, ground, authenticator, bans, sockets);
   registerParts(parts, config.telemetry, options.registry);
   options.reloading?.follow(RATE_KEYS, () => parts.rates.renew());
   options.reloading?.follow(["rooms"], () => parts.rooms.renew());
@@ -262,7 +238,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const reach = { names: config.admin, operators: () => operatorTenants(config) };
   const kernel = kernelRoutes(
     { status, log, off: switchedOff(config) },
-    { ...parts.rooms.admin, logs: parts.durable.logs },
+    { ...parts.rooms.admin, logs: parts.logs },
   );
   const router = new AdminRouter([...kernel, ...running.routes()]);
   const description = adminOpenApi(options.capabilities);

@@ -19,11 +19,12 @@ const INFO = {
   completed: Promise.resolve(),
 } as Deno.ServeHandlerInfo<Deno.NetAddr>;
 
-function pathsOf({ admin, client }: Capability): [admin: string[], client: string[]] {
-  const routes = (admin?.tables ?? []).flatMap((table) => [...table.list()]);
+function routesOf({ admin, client }: Capability): [admin: string[], client: string[]] {
+  const nameOf = ({ method, template }: { readonly method: string; readonly template: string }) =>
+    `${method} ${template}`;
   return [
-    routes.map(({ template }) => template),
-    client?.described.map((one) => one.template) ?? [],
+    (admin?.tables ?? []).flatMap((table) => [...table.list()].map(nameOf)),
+    (client?.described ?? []).map(nameOf),
   ];
 }
 
@@ -76,13 +77,15 @@ async function serves(capabilities: readonly Capability[], issuer: Issuer): Prom
   assert.equal(page.status, has_console ? 200 : 404);
   const described = await Promise.all((["admin", "client"] as const).map(async (handler) => {
     const { paths } = await (await ask(handler, "/v1/openapi.json")).json();
-    return Object.keys(paths);
+    return Object.entries<object>(paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`)
+    );
   }));
   for (const capability of SHIELD_CAPABILITIES) {
     const is_there = capabilities.includes(capability);
-    for (const [at, paths] of pathsOf(capability).entries()) {
-      for (const path of paths) {
-        assert.equal(described[at]?.includes(path), is_there, `${capability.name}: ${path}`);
+    for (const [at, routes] of routesOf(capability).entries()) {
+      for (const route of routes) {
+        assert.equal(described[at]?.includes(route), is_there, `${capability.name}: ${route}`);
       }
     }
   }

@@ -8,7 +8,6 @@ import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import { createOverseer } from "../../shield/policy/overseer.ts";
-import type { Overseer } from "../../shield/policy/overseer.ts";
 import { tokenlessIdentity } from "../../shield/auth/identity.ts";
 import type { Caller } from "../../shield/message/caller.ts";
 import type {
@@ -18,7 +17,7 @@ import type {
   PolicyFault,
 } from "../../shield/policy/abi/policy.ts";
 import type { GuestModule } from "../../shield/policy/abi/host_abi.ts";
-import { stateKeysText } from "../../shield/policy/abi/state_keys.ts";
+import { stateKeysText } from "../../wasm/instance/state_keys.ts";
 import { faultCode, outcomeOf, verdictOf } from "../../shield/policy/pool/pool_verdict.ts";
 import type {
   ChainEntry,
@@ -31,6 +30,7 @@ import { keepWritten } from "../../shield/policy/state/key_holds.ts";
 import { StateStore } from "../../shield/policy/state/state_store.ts";
 import { createInPlace } from "../../shield/policy/worker/chain_in_place.ts";
 import { createInstances } from "../../shield/policy/worker/worker_instances.ts";
+import type { Policies } from "../../shield/message/gates.ts";
 
 /** The module of a trial, its limits and its clocks. */
 export interface TrialOptions {
@@ -176,7 +176,7 @@ function outcome(ran: ChainOutcome, reply: WorkerReply, refused: unknown): Trial
 }
 
 /** Adds pieces to one message, one behind the other: what is held back is judged with the next. */
-function growing(overseer: Overseer) {
+function growing(overseer: Policies) {
   let grown = { released: "", held: "" };
   return async (caller: Caller, operation: TrialOperation): Promise<void> => {
     const { room_id, type, content_type, payload } = operation;

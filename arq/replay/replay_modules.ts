@@ -2,7 +2,7 @@
  * Makes modules ready to be run again: metered as on a Shield and compiled, without the trial compilation.
  * Their bytes come from files and from a source that is asked once for each.
  */
-import { stateKeysText } from "../../shield/policy/abi/state_keys.ts";
+import { stateKeysText } from "../../wasm/instance/state_keys.ts";
 import { parseStateKeys, type StateSlot } from "../../shield/policy/state/declaration.ts";
 import { meterPolicy } from "../../shield/policy/abi/abi_check.ts";
 import { sha256Hex } from "../../shared/sha256.ts";

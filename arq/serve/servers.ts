@@ -29,12 +29,12 @@ import { openMetricsExport } from "../../shared/telemetry/metrics_start.ts";
 import type { MetricsExport } from "../../shared/telemetry/metrics_start.ts";
 import { telemetryResource } from "../../shared/telemetry/resource.ts";
 import { spanClock } from "../../shared/telemetry/span_clock.ts";
+import { startTracing } from "../../shared/telemetry/tracing.ts";
 import type { Tracing } from "../../shared/telemetry/tracing.ts";
 import { VERSION as version } from "../../shared/version.ts";
 import { SHIELD_CAPABILITIES } from "../../shield/capabilities.ts";
 import { startShield } from "../../shield/server.ts";
 import type { Shield } from "../../shield/server.ts";
-import { startTraces } from "../../shield/traces/traces_start.ts";
 import type { ServeProcess } from "./process.ts";
 
 /** The parts that exist before anything is opened or waited for, and the promises that end the process. */
@@ -125,7 +125,7 @@ export async function startServers(
     readTextFile,
   };
   const now_ms = spanClock(now, monotonic_ms);
-  const { tracing, traces } = await startTraces({ ...told, random, now_ms });
+  const tracing = await startTracing({ ...told, now_ms });
   const common = {
     config,
     spine,
@@ -152,7 +152,6 @@ export async function startServers(
     ...common,
     // The Brain in this process has nothing to tell beside the Shield.
     reloading: shared.reloading,
-    traces,
     log,
     random,
     monotonic_ms,

@@ -21,13 +21,14 @@ import { observersOf } from "../../shield/message/observers.ts";
 import { Outbox, Pump } from "../../shield/fanout/outbox.ts";
 import { type MessagePath, publish } from "../../shield/message/pipeline.ts";
 import type { PolicyBinding } from "../../shield/policy/abi/policy.ts";
-import { createOverseer, NO_OVERSEER } from "../../shield/policy/overseer.ts";
-import { NO_SCHEMAS } from "../../shield/schema/gate.ts";
+import { createOverseer } from "../../shield/policy/overseer.ts";
 import { createStats } from "../../shield/stats/stats.ts";
 import { TenantTable } from "../../shield/stats/tenant_stats.ts";
 import type { Traces } from "../../shield/traces/traces.ts";
 import { kept, type Leaf, type LeafRun } from "./leaf.ts";
 import { publication, ROOMS, SCAN_LIMITS } from "./wire_leaves.ts";
+import { NO_POLICIES } from "../../shield/message/gates.ts";
+import { NO_SCHEMAS } from "../../shield/message/gates.ts";
 
 /** The time on the clock of the leaves in Unix ms; the clock is stopped. */
 export const NOW_MS = 1_790_000_000_123;
@@ -154,7 +155,7 @@ export function wholePath(
   const path: MessagePath = {
     signatures: { of: () => [] },
     announce() {},
-    overseer: NO_OVERSEER,
+    overseer: NO_POLICIES,
     bans: NO_BANS,
     schemas: NO_SCHEMAS,
     observers: observersOf([traces]),

@@ -9,7 +9,6 @@ import { createLogger } from "../../shared/logs/log.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import { meterPolicy } from "../../shield/policy/abi/abi_check.ts";
 import { createOverseer } from "../../shield/policy/overseer.ts";
-import type { Overseer } from "../../shield/policy/overseer.ts";
 import type { Caller } from "../../shield/message/caller.ts";
 import { createPolicyPool } from "../../shield/policy/pool/pool.ts";
 import type { PolicyPool } from "../../shield/policy/pool/pool.ts";
@@ -26,6 +25,7 @@ import {
   readModules,
   ROWS,
 } from "./policy_rows.ts";
+import type { Policies } from "../../shield/message/gates.ts";
 
 interface Plan {
   readonly rounds: number;
@@ -50,7 +50,7 @@ export interface VerdictResult extends Round {
 
 interface Bench {
   readonly pool: PolicyPool;
-  readonly overseer: Overseer;
+  readonly overseer: Policies;
   readonly pacer: Worker;
   readonly callers: readonly Caller[];
   /** The chain in force, which changes between rounds. */
@@ -204,7 +204,7 @@ async function measure({ rounds, seconds }: Plan): Promise<Round[]> {
 
 /** Measures every row with a policy at every rate, `rounds` times in turns; the medians over them. */
 export async function measureVerdicts(rounds: number, seconds: number): Promise<VerdictResult[]> {
-  console.error("the Overseer alone ...");
+  console.error("the Policies alone ...");
   const flags = ["--unstable-worker-options", "--allow-run", "--allow-read"];
   const plan: Plan = { rounds, seconds };
   const all = await measuredBy<Round[]>(import.meta.url, plan, { flags });

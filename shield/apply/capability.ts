@@ -1,5 +1,9 @@
 /** What plan brings to a Shield. */
 import type { Capability } from "../capability.ts";
+import { POLICIES } from "../policy/capability.ts";
+import { QUOTA } from "../quota/capability.ts";
+import { SCHEMAS } from "../schema/capability.ts";
+import { USAGE } from "../usage/capability.ts";
 import { HOOKS } from "../hooks/capability.ts";
 import { REDUCERS } from "../reducers/capability.ts";
 import { SCHEDULES } from "../schedules/capability.ts";
@@ -18,7 +22,11 @@ export const PLAN: Capability = {
   async start(env, parts) {
     const [hooks, reducers] = [parts.running.of(HOOKS), parts.running.of(REDUCERS)];
     const automation = { hooks, reducers, schedules: parts.running.of(SCHEDULES) };
-    const { admin: { state, rollouts }, close } = await startApplies(env, parts, automation);
+    const { running, settings, node_id } = parts;
+    const [policies, schemas] = [running.of(POLICIES)?.admin, running.of(SCHEMAS)?.admin];
+    const counted = { quota: running.of(QUOTA), usage: running.of(USAGE) };
+    const own = { settings, node_id, policies, schemas, ...counted };
+    const { admin: { state, rollouts }, close } = await startApplies(env, own, automation);
     return {
       routes: [...APPLY_ROUTES.serve(state), ...ROLLOUT_ROUTES.serve(rollouts)],
       drain: close,

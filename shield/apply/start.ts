@@ -23,8 +23,8 @@ import { promote, stagedBytes } from "../schema/registry/staging.ts";
 
 /** The parts of the process that applies act on; one that is switched off has no context. */
 interface ApplyParts extends Pick<ApplyAdminContext, "settings" | "node_id"> {
-  readonly policies: { readonly admin: PolicyAdminContext | undefined };
-  readonly schemas: { readonly admin: SchemaAdminContext | undefined };
+  readonly policies: PolicyAdminContext | undefined;
+  readonly schemas: SchemaAdminContext | undefined;
   /** Absent: not counted here. */
   readonly quota: object | undefined;
   readonly usage: Pick<StartedUsage, "admin"> | undefined;
@@ -94,12 +94,12 @@ export async function startApplies(
   automation: AutomationParts,
 ): Promise<StartedApplies> {
   const { log, now, spine, random } = start;
-  const { settings, node_id, schemas, policies: { admin: policies } } = parts;
+  const { settings, node_id, schemas, policies } = parts;
   if (policies === undefined) {
     return { admin: { state: undefined, rollouts: undefined }, close: () => {} };
   }
   const { registry } = policies;
-  const { requireStaged, ...promoting } = promotionOf(schemas.admin);
+  const { requireStaged, ...promoting } = promotionOf(schemas);
   const bus = await openBus(start, promoting.promote, requireStaged);
   const documents = documentsFrom(start, automation);
   const stores = { settings, policies: registry.store, documents };
@@ -119,7 +119,7 @@ export async function startApplies(
     documents,
     rollouts,
     policies,
-    schemas: schemas.admin,
+    schemas,
   };
   const state = { ...own, counted, log, node_id };
   return {

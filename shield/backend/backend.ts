@@ -5,6 +5,7 @@
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
+import { storedBack } from "../../shared/spine/contract/stored_back.ts";
 import { tokenlessCaller } from "../message/caller.ts";
 import { publish } from "../message/pipeline.ts";
 import type { Parts } from "../parts.ts";
@@ -59,13 +60,13 @@ interface BackendStart {
 
 type BackendParts = Pick<
   Parts,
-  "operations" | "durable" | "rates" | "stats" | "tenants"
+  "operations" | "logs" | "rooms" | "rates" | "stats" | "tenants"
 >;
 
 /** A backend that may publish everywhere in its tenant, as much as one user may over HTTP. */
 export function createBackend(
   { config: { limits }, now }: BackendStart,
-  { operations: { context: { path, flushes } }, durable, stats, ...parts }: BackendParts,
+  { operations: { context: { path, flushes } }, logs, rooms, stats, ...parts }: BackendParts,
   who: BackendIdentity,
 ): Backend {
   const { tenant_id } = who;
@@ -86,7 +87,9 @@ export function createBackend(
       });
     },
     async *storedBack(room_id) {
-      for await (const { messages, oldest_ms } of durable.storedBack(tenant_id, room_id)) {
+      if (!rooms.classes.of(tenant_id, room_id).durable) return;
+      const log = await logs.of(tenant_id);
+      for await (const { messages, oldest_ms } of storedBack(log, room_id)) {
         yield { messages: messages.map(({ envelope }) => storedOf(envelope)), oldest_ms };
       }
     },

@@ -1,8 +1,14 @@
 /** A connection's presence in a room, as its SUBs ask for it: who is there is the capability's affair (`presence/`). */
+import { ArqonError } from "@arqon/proto";
+import type { Limits } from "../../shared/config/schema.ts";
 import type { LeaveReason } from "../../shared/records/leave_reason.ts";
+import type { Identity } from "../auth/identity.ts";
 import type { RequestRef } from "../message/request_ref.ts";
+import type { ShieldStats } from "../stats/stats.ts";
 import type { Subscriber } from "../fanout/hub.ts";
 import type { Connection } from "./connection.ts";
+import type { Claim } from "./entrance.ts";
+import type { FlushQueue } from "./flush_queue.ts";
 import type { PresenceRequest } from "./presence_request.ts";
 
 /** The connection's place in the log of a durable room. */
@@ -39,3 +45,55 @@ export interface Attendance {
 
 /** Begins the presence of a connection in a room, where it has none. Throws as the list of members does. */
 export type Attend = (connection: Connection, room_id: string) => Attendance;
+
+/** Who is in rooms, and which Brains there are, as a Shield asks for it. */
+export interface Presence {
+  /** What a Brain receives and answers to nobody. */
+  readonly hello: Uint8Array;
+  readonly presence: {
+    /** Announces own members' changes that wait for others to travel with. */
+    announce(): void;
+    brains(): readonly string[];
+    /** A Brain has not answered: it counts as gone until its next beat. */
+    suspect(brain_id: string): void;
+    /** From now on members move. */
+    beginMove(): void;
+    drain(): void;
+  };
+  /** Connections that move from one Shield to another. */
+  readonly moving: {
+    keep(connection_id: string, identity: Identity): Claim | undefined;
+    /** Tells the other Shields who moves, for so long at most. */
+    tell(connections: readonly Connection[], at_most_ms: number): Promise<void>;
+    /** Resolves when it is known who moves here. */
+    known(): Promise<void>;
+  };
+  readonly stats: { readonly held_members: number };
+  /** Lets connections be members of rooms. */
+  attending(context: {
+    readonly flushes: FlushQueue;
+    readonly limits: Limits;
+    readonly stats: ShieldStats;
+  }): Attend;
+}
+
+/** Where rooms have no members. */
+export const NO_PRESENCE: Presence = {
+  hello: new Uint8Array(),
+  presence: {
+    announce: () => {},
+    brains: () => [],
+    suspect: () => {},
+    beginMove: () => {},
+    drain: () => {},
+  },
+  moving: {
+    keep: () => undefined,
+    tell: () => Promise.resolve(),
+    known: () => Promise.resolve(),
+  },
+  stats: { held_members: 0 },
+  attending: () => (_connection, room_id) => {
+    throw new ArqonError("presence-disabled", room_id);
+  },
+};

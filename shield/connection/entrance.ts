@@ -75,7 +75,7 @@ export interface EntranceContext {
 }
 
 /** A connection whose client says that it had it elsewhere. */
-interface Claim {
+export interface Claim {
   readonly connection_id: string;
   /** Whether its client has not come again since. */
   is_last(): boolean;

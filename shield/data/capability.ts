@@ -1,5 +1,7 @@
 /** What the data of tenants and users bring to a Shield: to find, export and erase them. */
 import type { Capability } from "../capability.ts";
+import { JOURNAL } from "../journal/capability.ts";
+import { USAGE } from "../usage/capability.ts";
 import { DATA_ROUTES } from "./api.ts";
 import { dataStores } from "./stores.ts";
 
@@ -10,11 +12,12 @@ export const DATA: Capability = {
   name: "data",
   title: TITLE,
   admin: { tables: [DATA_ROUTES], tags: { data: TITLE } },
-  start(env, { node_id, durable, journal, usage }) {
+  start(env, { node_id, logs, running }) {
+    const [journal, usage] = [running.of(JOURNAL), running.of(USAGE)];
     const { spine, config: { ledger }, log } = env;
     const bounds = { max_bytes: ledger.log_bytes, max_age_seconds: ledger.seconds };
     const stores = dataStores({
-      ...{ spine, logs: durable.logs, journal: journal.admin.place },
+      ...{ spine, logs, journal: journal?.admin.place },
       blocks: [
         ...(usage === undefined ? [] : [
           {

@@ -48,7 +48,8 @@ export interface DataStore {
 export interface StoresContext {
   readonly spine: Spine;
   readonly logs: Pick<TenantLogs, "of" | "has">;
-  readonly journal: JournalPlace;
+  /** Undefined: this Shield has none. */
+  readonly journal: JournalPlace | undefined;
   /** Those that this Shield keeps beside the journal. */
   readonly blocks: readonly KeptBlocks[];
 }
@@ -60,11 +61,12 @@ export const isTenant = ({ user, room }: Whose): boolean =>
 /** All of them; what was removed from files is gone once `Spine.scrub` has run. */
 export function dataStores(context: StoresContext): readonly DataStore[] {
   const { journal, blocks, spine } = context;
-  const open = () => journal.store();
   const stays = "all decisions, until [journal] retention_days: a room is not erased from them";
   return [
     messageStore(context),
-    blockStore({ name: "journal", open, stays }, journal),
+    ...(journal === undefined
+      ? []
+      : [blockStore({ name: "journal", open: () => journal.store(), stays }, journal)]),
     ...blocks.map((kept) => blockStore(kept)),
     snapshotStore(spine),
     ...bucketStores(spine),

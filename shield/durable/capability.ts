@@ -1,17 +1,54 @@
 /** What durable rooms bring to a Shield. */
 import type { Capability } from "../capability.ts";
+import { FILTERS } from "../filter/capability.ts";
+import { Filters } from "../filter/filters.ts";
+import { WHY } from "../ledger/capability.ts";
 import { HttpRates } from "../rates/http_rates.ts";
+import { USAGE } from "../usage/capability.ts";
+import type { History } from "./history/history.ts";
 import { createHttpHistory, HISTORY } from "./http/http_history.ts";
+import { startDurable } from "./start.ts";
+import type { StartedDurable } from "./start.ts";
+
+/** What others read of durable rooms; the history is there once it is started. */
+interface OwnDurable extends Pick<StartedDurable, "stats"> {
+  readonly history?: History;
+}
 
 /** Rooms whose messages are kept and can be read again. */
-export const DURABLE: Capability = {
+export const DURABLE: Capability<OwnDurable> = {
   name: "durable",
   title: "rooms whose messages are kept and can be read again",
   client: {
     described: [HISTORY],
-    routes: ({ config: { auth: { query_token } }, now }, { history, stats, rates }) => {
-      const context = { history, stats, rates: new HttpRates(rates, now), query_token };
-      return [{ ...HISTORY, answer: createHttpHistory(context) }];
+    routes: ({ config: { auth: { query_token } }, now }, { running, stats, rates }) => {
+      const context = { stats, rates: new HttpRates(rates, now), query_token };
+      let answer: ReturnType<typeof createHttpHistory> | undefined;
+      return [{
+        ...HISTORY,
+        answer(call) {
+          // The history is started before the first client comes.
+          const history = running.of(DURABLE)!.history!;
+          return (answer ??= createHttpHistory({ ...context, history }))(call);
+        },
+      }];
     },
+  },
+  open(env, ground) {
+    const { rooms: { classes }, flushes } = ground;
+    const durable = startDurable({ ...env, classes, flushes });
+    const { logs, rooms, stats } = durable;
+    return {
+      gives: { logs, durable: rooms },
+      own: { stats },
+      start({ running, operations: { context: { path, overseer, limits } } }) {
+        const filters = running.of(FILTERS) ?? new Filters(env.config.filters, ground);
+        const noteRead = running.of(WHY)?.noteRead;
+        const reads = running.of(USAGE)?.reads;
+        const history = durable.history({ ...path, overseer, limits, filters, noteRead, reads });
+        return { own: { stats, history }, commands: history.own };
+      },
+      close: durable.close,
+    };
   },
 };

@@ -13,7 +13,6 @@ import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { SYSTEM_CLOCK } from "./log/clock.ts";
 import { createHistory, type History, type HistoryContext } from "./history/history.ts";
 import { TenantLogs } from "./log/logs.ts";
-import { storedBack, type StoredPage } from "./log/stored_back.ts";
 import { DurableChannel } from "./room/channel.ts";
 import { RoomLog } from "./room/room_log.ts";
 import { createDurableStats, registerPendingLimit } from "./log/stats.ts";
@@ -38,8 +37,6 @@ export interface StartedDurable {
   readonly stats: DurableStats;
   /** Makes what is read of the rooms; once. */
   history(context: Omit<HistoryContext, "logs" | "classes" | "stats">): History;
-  /** The messages of a room, from the newest on; nothing where it has no log. Rejects as the log does. */
-  storedBack(tenant_id: string, room_id: string): AsyncIterable<StoredPage>;
   /** Ends the watch. The hub closes the rooms, and the Spine the logs. */
   close(): void;
 }
@@ -74,10 +71,6 @@ export function startDurable(start: DurableStart): StartedDurable {
     logs,
     stats,
     history: (context) => createHistory({ ...context, logs, classes, stats }),
-    async *storedBack(tenant_id, room_id) {
-      if (!classes.of(tenant_id, room_id).durable) return;
-      yield* storedBack(await logs.of(tenant_id), room_id);
-    },
     rooms: {
       classes,
       room: (tenant_id, room_id, events) =>

@@ -32,7 +32,7 @@ export interface HubOptions extends Partial<PatternLimits> {
   random: Random;
   deduplication_entries: number;
   /** The durable rooms; absent: no room is durable, and all have echo. */
-  durable?: DurableRooms;
+  durable?: DurableRooms | undefined;
   /** Takes note of what is sent; absent: nobody does. */
   ledger?: DeliveryNotes | undefined;
   /** What keeps messages from subscribers; absent: who needs a filter gets nothing. */

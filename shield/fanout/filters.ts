@@ -2,8 +2,10 @@
  * What keeps messages from those who asked for others, or may not have them, as SUBs and fan-out ask it. What a
  * filter is and what it may take is the capability's affair (`filter/`).
  */
+import { ArqonError } from "@arqon/proto";
 import type { Identity } from "../auth/identity.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
+import { nextTurn } from "../../shared/turns/next_turn.ts";
 import type { Channel, Subscriber } from "./channel.ts";
 import type { Outgoing } from "./outgoing.ts";
 
@@ -66,3 +68,22 @@ export interface Filters {
   /** Begins to judge what somebody has missed. */
   missed(tenant_id: string, room_id: string): MissedJudge;
 }
+
+const refuse = (): never => {
+  throw new ArqonError("invalid-filter", "this node has no filters");
+};
+
+/** Where nobody filters: who asks for a filter is refused, and of a class with one nobody gets a message. */
+export const NO_FILTERS: Filters = {
+  of: (_tenant_id, text) => text === "" ? undefined : refuse(),
+  ofClass: (room_class) => room_class?.filter === undefined ? undefined : refuse(),
+  requireRoom: refuse,
+  hold: () => {},
+  release: () => {},
+  sent: () => ({ withholds: () => true, end: () => {} }),
+  missed: () => ({
+    withholds: ({ filter }, room_class) => filter !== undefined || room_class.filter !== undefined,
+    isOver: () => false,
+    later: nextTurn,
+  }),
+};

@@ -19,8 +19,8 @@ export const GROWING: Capability<StartedGrowing> = {
       return [growingRoute({ growing, spine, limits, stats, tenants, rates, query_token, now })];
     },
   },
-  start(env, { operations: { context: { path } }, policies: { overseer }, durable, rooms }) {
-    const growing = startGrowing(env, path, overseer, durable.logs, rooms.classes);
+  start(env, { operations: { context: { path } }, policies, logs, rooms }) {
+    const growing = startGrowing(env, path, policies, logs, rooms.classes);
     return { own: growing, commands: growing.own, clientsGone: () => growing.close() };
   },
 };

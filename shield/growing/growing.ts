@@ -19,7 +19,7 @@ import type { Ending, GrowingRecord } from "./record.ts";
 import type { Found, GrowingKey } from "./records.ts";
 import { requestOf } from "./requests.ts";
 import type { GrowingRequest } from "./requests.ts";
-import type { StoredMessage } from "../durable/log/stored_back.ts";
+import type { StoredMessage } from "../../shared/spine/contract/stored_back.ts";
 import { callerOf, endingOf, findEnded, settle } from "./message_end.ts";
 import type { Ended } from "./message_end.ts";
 import type { GrowingStats } from "./stats.ts";

@@ -5,8 +5,8 @@
  */
 import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { ScanLimits } from "@arqon/proto";
-import { findStored } from "../durable/log/stored_back.ts";
-import type { StoredMessage } from "../durable/log/stored_back.ts";
+import { findStored } from "../../shared/spine/contract/stored_back.ts";
+import type { StoredMessage } from "../../shared/spine/contract/stored_back.ts";
 import type { TenantLogs } from "../durable/log/logs.ts";
 import { tokenlessCaller } from "../message/caller.ts";
 import type { Caller, HeaderPair } from "../message/caller.ts";

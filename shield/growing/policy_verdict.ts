@@ -5,15 +5,15 @@
  */
 import { ArqonError, utf8Size } from "@arqon/proto";
 import type { Caller } from "../message/caller.ts";
-import type { Overseer } from "../policy/overseer.ts";
 import { sealedBytes, withEnding, withPiece } from "./record.ts";
 import type { Ending, GrowingBounds, GrowingRecord, Piece } from "./record.ts";
 import type { GrowingKey } from "./records.ts";
 import type { GrowingStats } from "./stats.ts";
+import type { Policies } from "../message/gates.ts";
 
 /** What judging needs of the process. */
 export interface JudgingContext {
-  readonly overseer: Pick<Overseer, "onAppend">;
+  readonly overseer: Pick<Policies, "onAppend">;
   readonly stats: Pick<GrowingStats, "held" | "bound">;
   readonly bounds: () => GrowingBounds & { readonly held_bytes: number };
   /** Unix ms by the clock of the log. */

@@ -10,16 +10,16 @@ import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { leftMs } from "../../shared/watchdog/left_work.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { Turns } from "../../shared/turns/turns.ts";
-import type { TenantLogs } from "../durable/log/logs.ts";
+import type { Logs } from "../message/logs.ts";
 import type { Caller } from "../message/caller.ts";
 import type { MessagePath } from "../message/pipeline.ts";
-import type { Overseer } from "../policy/overseer.ts";
 import { answerGrowing } from "./growing.ts";
 import type { OwnCommands } from "../message/command.ts";
 import { isGrowingCommand } from "./requests.ts";
 import { GrowingRecords } from "./records.ts";
 import { growingStats } from "./stats.ts";
 import { GrowingSweep } from "./sweep.ts";
+import type { Policies } from "../message/gates.ts";
 
 /** Commands that are answered in one turn. */
 const TURN_COMMANDS = 16;
@@ -46,8 +46,8 @@ export interface StartedGrowing {
 export function startGrowing(
   { config, spine, registry, ...start }: GrowingStart,
   path: MessagePath,
-  overseer: Pick<Overseer, "onAppend">,
-  logs: TenantLogs,
+  overseer: Pick<Policies, "onAppend">,
+  logs: Logs,
   classes: Pick<RoomClasses, "list">,
 ): StartedGrowing {
   const context = {

@@ -7,9 +7,9 @@ import { turn } from "../../shared/turns/next_turn.ts";
 import { ann } from "../auth/testing/identity.ts";
 import { PLAIN_ROOMS } from "../durable/log/logs.ts";
 import { callerOf, LIMITS, testPath } from "../message/testing/path.ts";
-import { NO_OVERSEER } from "../policy/overseer.ts";
 import { keptLog } from "../testing/spine.ts";
 import { startGrowing } from "./start.ts";
+import { NO_POLICIES } from "../message/gates.ts";
 
 const COMMANDS = 400;
 
@@ -25,7 +25,7 @@ Deno.test("of a thousand commands at once a few are answered in one turn, in one
       ...{ spine: test.spine, log: keptLog().log, registry: new Registry() },
     },
     test.path,
-    NO_OVERSEER,
+    NO_POLICIES,
     { of: () => Promise.reject(new ArqonError("log-unavailable")) } as never,
     PLAIN_ROOMS.classes,
   );

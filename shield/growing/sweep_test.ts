@@ -3,13 +3,13 @@ import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import { LIMITS, testPath } from "../message/testing/path.ts";
-import { NO_OVERSEER } from "../policy/overseer.ts";
 import { keptLog, SPINE_NOW_MS } from "../testing/spine.ts";
 import type { GrowingContext } from "./places.ts";
 import type { GrowingRecord } from "./record.ts";
 import { GrowingRecords } from "./records.ts";
 import { growingStats } from "./stats.ts";
 import { GrowingSweep } from "./sweep.ts";
+import { NO_POLICIES } from "../message/gates.ts";
 
 const HOUR_MS = 3_600_000;
 const IDLE_MS = 60_000;
@@ -30,7 +30,7 @@ function world(test: ReturnType<typeof testPath>, now: () => number, log_ms: () 
     logTime: () => Promise.resolve(log_ms()),
     records,
     stats: growingStats(registry),
-    overseer: NO_OVERSEER,
+    overseer: NO_POLICIES,
     bounds: () => ({
       ...{ message_bytes: 1_000, pieces: 10, held_bytes: 0 },
       ...{ room_messages: 10, tenant_messages: 10, idle_ms: IDLE_MS },

@@ -17,9 +17,9 @@ import { Counter, Histogram } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { Caller, HeaderPair } from "../message/caller.ts";
 import type { Judged } from "../message/gates.ts";
-import type { Overseer } from "../policy/overseer.ts";
 import { senderOf } from "../policy/sender.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
+import type { Policies } from "../message/gates.ts";
 
 /** The most bytes of an answer. */
 const ANSWER_BYTES = 65_536;
@@ -201,7 +201,7 @@ function messageMember(envelope: ScannedEnvelope): string {
 }
 
 /** The Overseer, which asks hooks after its policies; the same one when no hook is ever to be asked. */
-export function askingHooks(overseer: Overseer, options: HookGateOptions): Overseer {
+export function askingHooks(overseer: Policies, options: HookGateOptions): Policies {
   const { config, reloading } = options;
   const is_none = config.hooks.every(({ before }) => before.length === 0);
   if (is_none && reloading === undefined) return overseer;

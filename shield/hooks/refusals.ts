@@ -3,18 +3,18 @@ import { ArqonError } from "@arqon/proto";
 import type { Caller } from "../message/caller.ts";
 import { isJudged } from "../message/gates.ts";
 import type { Judged } from "../message/gates.ts";
-import type { Overseer } from "../policy/overseer.ts";
 import type { TenantEvents } from "./tenant_events.ts";
+import type { Policies } from "../message/gates.ts";
 
 /** The longest reason that is reported, in UTF-16 units. */
 const REASON_UNITS = 512;
 
 /** The same Overseer; what it refuses is reported where a hook wants it. */
 export function tellingRefusals(
-  overseer: Overseer,
+  overseer: Policies,
   events: Pick<TenantEvents, "isWanted" | "refused">,
   { node_id, now }: { readonly node_id: string; readonly now: () => number },
-): Overseer {
+): Policies {
   const tell = (caller: Caller, what: string, room: string | null, error: unknown) => {
     if (!(error instanceof ArqonError)) return;
     const { reason, message } = error;

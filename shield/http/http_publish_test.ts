@@ -8,7 +8,6 @@ import { Registry } from "prom-client";
 import { configFrom } from "../../shared/config/load.ts";
 import { randomPool } from "../../shared/ids.ts";
 import { NO_BANS } from "../auth/bans.ts";
-import { NO_SCHEMAS } from "../schema/gate.ts";
 import { FlushQueue } from "../connection/flush_queue.ts";
 import { readBody } from "./http_body.ts";
 import { createHttpPublish } from "./http_publish.ts";
@@ -16,11 +15,12 @@ import { HttpRates } from "../rates/http_rates.ts";
 import type { Identity } from "../auth/identity.ts";
 import { PLAIN_ROOMS } from "../durable/log/logs.ts";
 import { NO_OBSERVERS } from "../message/testing/path.ts";
-import { NO_OVERSEER } from "../policy/overseer.ts";
 import { RateTable } from "../rates/rates.ts";
 import { createStats } from "../stats/stats.ts";
 import { TenantTable } from "../stats/tenant_stats.ts";
 import { listenToAll, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
+import { NO_POLICIES } from "../message/gates.ts";
+import { NO_SCHEMAS } from "../message/gates.ts";
 
 const gone = () => new AbortController().signal;
 
@@ -51,7 +51,7 @@ function testPublish(limits: Record<string, number> = {}) {
       spine,
       signatures: { of: () => [] },
       announce() {},
-      overseer: NO_OVERSEER,
+      overseer: NO_POLICIES,
       bans: NO_BANS,
       schemas: NO_SCHEMAS,
       observers: NO_OBSERVERS,

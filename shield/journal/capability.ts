@@ -1,9 +1,11 @@
 /** What journal brings to a Shield. */
 import type { Capability } from "../capability.ts";
 import type { LiveKey } from "../../shared/config/keys/live_keys.ts";
+import { MIRROR } from "../mirror/capability.ts";
 import { QUOTA_KEYS } from "../quota/capability.ts";
 import { RATE_KEYS } from "../rates/rates.ts";
 import { JOURNAL_ROUTES } from "./admin/api.ts";
+import { type StartedJournal, startJournal } from "./start.ts";
 
 /** What is written, and what every decision depends on. */
 const KEYS: readonly LiveKey[] = [
@@ -18,12 +20,23 @@ const KEYS: readonly LiveKey[] = [
 ];
 
 /** What was decided about messages. */
-export const JOURNAL: Capability = {
+export const JOURNAL: Capability<StartedJournal> = {
   name: "journal",
   title: "what was decided about messages",
   admin: { tables: [JOURNAL_ROUTES], tags: { journal: "what was decided about messages" } },
-  start: (_env, { journal, durable }) => ({
-    routes: JOURNAL_ROUTES.serve({ ...journal.admin, logs: durable.logs }),
-    follows: [{ keys: KEYS, renew: () => journal.renew() }],
-  }),
+  open(env, { node_id, life, rooms: { classes }, settings, running }) {
+    const mirror = running.of(MIRROR)?.admin?.rules;
+    const started = startJournal({ ...env, node_id, life, classes, settings, mirror });
+    const { journal, admin, renew, close } = started;
+    return {
+      own: started,
+      gives: { journal },
+      observer: journal,
+      start: ({ logs }) => ({
+        routes: JOURNAL_ROUTES.serve({ ...admin, logs }),
+        follows: [{ keys: KEYS, renew }],
+      }),
+      close,
+    };
+  },
 };

@@ -10,16 +10,16 @@ import { command } from "./command.ts";
 import type { Grant, Identity, Role } from "../auth/identity.ts";
 import { publish } from "./pipeline.ts";
 import type { MessagePath } from "./pipeline.ts";
-import { NO_SCHEMAS } from "../schema/gate.ts";
 import { PLAIN_ROOMS } from "../durable/log/logs.ts";
 import { NO_OBSERVERS } from "./testing/path.ts";
-import { NO_OVERSEER } from "../policy/overseer.ts";
 import { banOf, putBan, testBans } from "../auth/testing/bans.ts";
 import { random } from "../fanout/testing/hub.ts";
 import { ann } from "../auth/testing/identity.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { configClasses } from "../rooms/testing/rooms.ts";
 import { listenToAll, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
+import { NO_POLICIES } from "./gates.ts";
+import { NO_SCHEMAS } from "./gates.ts";
 
 const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
 interface MoreOptions extends Pick<MessagePath, "commands"> {
@@ -28,7 +28,7 @@ interface MoreOptions extends Pick<MessagePath, "commands"> {
 
 /** A path on a fresh engine with real bans, and a Brain that accepts every command. */
 async function testPath(
-  overseer: MessagePath["overseer"] = NO_OVERSEER,
+  overseer: MessagePath["overseer"] = NO_POLICIES,
   classes = PLAIN_ROOMS.classes,
 ) {
   const engine = testSpine();
@@ -183,7 +183,7 @@ for (const what of ["message", "command"] as const) {
 
 Deno.test("who is in a room without presence is told to nobody; its other commands go on", async () => {
   const classes = new RoomClasses(configClasses({ room: "lobby", presence: false }));
-  await using path = await testPath(NO_OVERSEER, classes);
+  await using path = await testPath(NO_POLICIES, classes);
   for (const name of ["presence.list", "presence.count"]) {
     await assert.rejects(path.run(name), { reason: "presence-disabled", code: 403 });
   }

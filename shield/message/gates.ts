@@ -80,6 +80,38 @@ export interface Schemas {
   keep(subject: Subject, routed: Uint8Array, refusal: SchemaRefusal): void;
 }
 
+/** Where no event has a schema. */
+export const NO_SCHEMAS: Schemas = {
+  isEmpty: true,
+  steps: 0,
+  check: () => undefined,
+  keep: () => {},
+};
+
+/** A piece that waits for a verdict. */
+export interface GrowingPiece {
+  /** The message. */
+  readonly id: string;
+  readonly type: string;
+  readonly content_type: string;
+  /** What no reader has: what was held back, and the piece behind it. */
+  readonly text: string;
+  /** What its readers have, or the end of it. */
+  readonly released: string;
+  /** Bytes of UTF-8 that they have before that; absent: it is all. */
+  readonly sealed_bytes?: number;
+  /** Whether nothing comes behind it: the message ends. */
+  readonly is_last: boolean;
+}
+
+/** What becomes of a piece. */
+export interface JudgedPiece {
+  /** What its readers may have. */
+  readonly released: string;
+  /** What is queued for the next piece. */
+  readonly held: string;
+}
+
 /**
  * Called when policies have replaced the payload of a message, with the header that names them; throws when
  * it may not pass so.
@@ -121,4 +153,18 @@ export interface Policies {
     onReplaced?: ReplacedCheck<P, N>,
     note?: N,
   ): Judged | undefined;
+  /** Asks about a piece of a growing message; resolves with what becomes of it. Rejects as the others do. */
+  onAppend(
+    caller: Caller,
+    room_id: string,
+    piece: GrowingPiece,
+  ): Promise<JudgedPiece> | undefined;
 }
+
+/** Where no policy ever applies. */
+export const NO_POLICIES: Policies = {
+  onConnect: () => undefined,
+  onSubscribe: () => undefined,
+  onMessage: () => undefined,
+  onAppend: () => undefined,
+};

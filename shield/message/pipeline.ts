@@ -26,6 +26,7 @@ import type { Caller, HeaderPair } from "./caller.ts";
 import type { CommandsUnderWay } from "./commands_under_way.ts";
 import { isJudged } from "./gates.ts";
 import type { Judged, JudgedLater, Note, Notes, Policies, Quota, Schemas } from "./gates.ts";
+import type { Logs } from "./logs.ts";
 import type { Observers, Passed } from "./observers.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
@@ -35,18 +36,6 @@ import { type SignatureDemands, verifySignature } from "./signature.ts";
 import { kept, NONE_ADDED, passing, spineHeaders, stamp } from "./stamp.ts";
 import type { Traced } from "./stamp.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
-
-/** A message for its room's log; the bytes of `envelope` are copied. */
-export interface LogAppend {
-  readonly tenant_id: string;
-  readonly room_id: string;
-  readonly room_class: RoomClass;
-  readonly envelope: Uint8Array;
-  /** The message id; "" for none. */
-  readonly message_id: string;
-  readonly sender_id: string;
-  readonly headers: SpineHeaders | undefined;
-}
 
 /** What the path needs of the process. */
 export interface MessagePath {
@@ -59,7 +48,7 @@ export interface MessagePath {
   /** The order of publishes; absent on an engine that brings everything once and in order. */
   readonly order?: PublishedOrder | undefined;
   readonly classes: Pick<RoomClasses, "of">;
-  readonly logs: { append(append: LogAppend): Promise<Appended> };
+  readonly logs: Pick<Logs, "append">;
   /** The tenants' quotas on all Shields together; absent: only those of `[limits]`. */
   readonly quota?: Quota | undefined;
   /** Throws while a tenant's subscribers have used up what their filters may take; absent: what they want. */

@@ -19,14 +19,14 @@ import { commandSubject, roomSubject } from "../../shared/subjects/subject.ts";
 import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
 import { canAct } from "../auth/authorize.ts";
 import { NO_BANS } from "../auth/bans.ts";
-import { NO_SCHEMAS } from "../schema/gate.ts";
-import { NO_OVERSEER } from "../policy/overseer.ts";
 import { PLAIN_ROOMS } from "../durable/log/logs.ts";
 import type { Identity } from "../auth/identity.ts";
 import { publish } from "./pipeline.ts";
 import { ann } from "../auth/testing/identity.ts";
 import { SPINE_NOW_MS } from "../testing/spine.ts";
 import { callerOf, LIMITS, NO_OBSERVERS, scan, testPath } from "./testing/path.ts";
+import { NO_POLICIES } from "./gates.ts";
+import { NO_SCHEMAS } from "./gates.ts";
 
 const random = randomPool((bytes) => crypto.getRandomValues(bytes));
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -266,7 +266,7 @@ Deno.test("what the Spine does not take is refused with the Spine's own reason",
   const publisher = { caller: callerOf(ann), origin: undefined };
   const { spine } = path;
   const rest = {
-    overseer: NO_OVERSEER,
+    overseer: NO_POLICIES,
     bans: NO_BANS,
     schemas: NO_SCHEMAS,
     observers: NO_OBSERVERS,

@@ -11,7 +11,7 @@ import { SPINE_NOW_MS } from "../testing/spine.ts";
 import { observersOf } from "./observers.ts";
 import type { MessagePath } from "./pipeline.ts";
 import { scan, testPath } from "./testing/path.ts";
-import { NO_SCHEMAS } from "../schema/gate.ts";
+import { NO_SCHEMAS } from "./gates.ts";
 
 Deno.test("a dead letter with a payload that a policy has made says which policy", async () => {
   const kept: Uint8Array[] = [];

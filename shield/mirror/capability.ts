@@ -1,14 +1,23 @@
 /** What mirror brings to a Shield. */
 import type { Capability } from "../capability.ts";
 import { MIRROR_ROUTES } from "./admin_api.ts";
+import { type StartedMirror, startMirror } from "./start.ts";
 
 /** Copies of traffic. */
-export const MIRROR: Capability = {
+export const MIRROR: Capability<StartedMirror> = {
   name: "mirror",
   title: "copies of traffic",
   admin: { tables: [MIRROR_ROUTES], tags: { mirror: "copies of traffic" } },
-  start: (_env, { mirroring }) => ({
-    routes: MIRROR_ROUTES.serve(mirroring.admin),
-    follows: [{ keys: ["platform.mirroring.rules"], renew: () => mirroring.renew() }],
-  }),
+  open(env, { settings, node_id }) {
+    const mirroring = startMirror({ ...env, settings, node_id });
+    return {
+      own: mirroring,
+      observer: mirroring.mirror,
+      start: () => ({
+        routes: MIRROR_ROUTES.serve(mirroring.admin),
+        follows: [{ keys: ["platform.mirroring.rules"], renew: mirroring.renew }],
+      }),
+      close: mirroring.close,
+    };
+  },
 };

@@ -13,9 +13,8 @@ import { NO_BANS } from "../auth/bans.ts";
 import type { Identity } from "../auth/identity.ts";
 import { publish } from "../message/pipeline.ts";
 import type { MessagePath } from "../message/pipeline.ts";
-import { createOverseer, NO_OVERSEER } from "../policy/overseer.ts";
+import { createOverseer } from "../policy/overseer.ts";
 import type { PolicyMode, PolicyOutcome, Verdict } from "../policy/abi/policy.ts";
-import { NO_SCHEMAS } from "../schema/gate.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { NO_CANDIDATES } from "./diff.ts";
 import { PLAIN_ROOMS } from "../durable/log/logs.ts";
@@ -23,6 +22,8 @@ import { observersOf } from "../message/observers.ts";
 import { startMirror } from "./start.ts";
 import { testMirror } from "./testing/mirror.ts";
 import type { TestMirror } from "./testing/mirror.ts";
+import { NO_POLICIES } from "../message/gates.ts";
+import { NO_SCHEMAS } from "../message/gates.ts";
 
 const LIMITS = { headers: 64, header_bytes: 16_384, field_bytes: 256 };
 const TRACE_ID = "0123456789abcdef0123456789abcdef";
@@ -40,7 +41,7 @@ const identity: Identity = {
   claims: {},
 };
 
-function pathOf(test: TestMirror, overseer: MessagePath["overseer"] = NO_OVERSEER): MessagePath {
+function pathOf(test: TestMirror, overseer: MessagePath["overseer"] = NO_POLICIES): MessagePath {
   return {
     spine: test.engine.spine,
     signatures: { of: () => [] },

@@ -1,11 +1,16 @@
 /** What policies bring to a Shield. */
 import type { Capability } from "../capability.ts";
 import { inPath } from "../openapi/openapi_parts.ts";
+import { MIRROR } from "../mirror/capability.ts";
+import { NO_CANDIDATES } from "../mirror/diff.ts";
+import { TRACES } from "../traces/capability.ts";
+import { USAGE } from "../usage/capability.ts";
 import { POLICY_ROUTES } from "./admin_api.ts";
 import { POLICY_SCHEMAS } from "./openapi_policies.ts";
+import { type StartedOverseer, startOverseer } from "./start.ts";
 
 /** WebAssembly policies. */
-export const POLICIES: Capability = {
+export const POLICIES: Capability<StartedOverseer> = {
   name: "policies",
   title: "WebAssembly policies",
   admin: {
@@ -17,5 +22,13 @@ export const POLICIES: Capability = {
     },
     schemas: POLICY_SCHEMAS,
   },
-  start: (_env, { policies }) => ({ routes: POLICY_ROUTES.serve(policies.admin) }),
+  async open(env, { running }) {
+    const candidates = running.of(MIRROR)?.candidates ?? NO_CANDIDATES;
+    const [traces, onUsed] = [running.of(TRACES), running.of(USAGE)?.onUsed];
+    const asked = { ...env, candidates, traces, onUsed, log: env.overseer_log };
+    const policies = await startOverseer(asked);
+    const { overseer, checks, status, close } = policies;
+    const start = () => ({ routes: POLICY_ROUTES.serve(policies.admin) });
+    return { own: policies, gives: { policies: overseer }, checks, status, start, close };
+  },
 };

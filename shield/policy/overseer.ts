@@ -21,9 +21,9 @@ import type {
 } from "./abi/policy.ts";
 import type { JudgedRequest } from "./chain/comparisons.ts";
 import { judgedPiece } from "./piece.ts";
-import type { GrowingPiece, JudgedPiece } from "./piece.ts";
 import { Question } from "./question.ts";
 import type { ReplaceLimits } from "./question.ts";
+import type { GrowingPiece, JudgedPiece } from "../message/gates.ts";
 
 /** What the Overseer needs of the process. */
 export interface OverseerOptions {
@@ -71,29 +71,11 @@ export interface OverseerOptions {
   readonly candidates?: CandidateVerdicts;
 }
 
-/** The Overseer's questions. */
-export interface Overseer extends Policies {
-  /** Asks about a piece of a growing message; resolves with what becomes of it. Rejects as the others do. */
-  onAppend(
-    caller: Caller,
-    room_id: string,
-    piece: GrowingPiece,
-  ): Promise<JudgedPiece> | undefined;
-}
-
-/** The Overseer with `[platform.overseer] enabled = false`: no policy ever applies. */
-export const NO_OVERSEER: Overseer = {
-  onConnect: () => undefined,
-  onSubscribe: () => undefined,
-  onMessage: () => undefined,
-  onAppend: () => undefined,
-};
-
 /** The header with the names of the policies that have replaced the payload. */
 export const REPLACED_HEADER = "x-arqon-replaced";
 
 /** Makes the Overseer. */
-export function createOverseer(options: OverseerOptions): Overseer {
+export function createOverseer(options: OverseerOptions): Policies {
   const { chainFor, limits } = options;
   const bare = (
     caller: Caller,
@@ -195,7 +177,7 @@ function judgeLater<P, N>(
 }
 
 /** The question about pieces. */
-function appending(options: OverseerOptions): Overseer["onAppend"] {
+function appending(options: OverseerOptions): Policies["onAppend"] {
   const { chainFor, evaluate, limits, now } = options;
   return (caller, room_id, piece) => {
     // One version of a policy that is rolled out judges a message from its beginning to its end.

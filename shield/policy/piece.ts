@@ -4,31 +4,8 @@
  */
 import { ArqonError, utf8Size } from "@arqon/proto";
 import type { HeaderPair } from "../message/caller.ts";
+import type { GrowingPiece, JudgedPiece } from "../message/gates.ts";
 import type { Verdict } from "./abi/policy.ts";
-
-/** A piece that waits for a verdict. */
-export interface GrowingPiece {
-  /** The message. */
-  readonly id: string;
-  readonly type: string;
-  readonly content_type: string;
-  /** What no reader has: what was held back, and the piece behind it. */
-  readonly text: string;
-  /** What its readers have, or the end of it. */
-  readonly released: string;
-  /** Bytes of UTF-8 that they have before that; absent: it is all. */
-  readonly sealed_bytes?: number;
-  /** Whether nothing comes behind it: the message ends. */
-  readonly is_last: boolean;
-}
-
-/** What becomes of a piece. */
-export interface JudgedPiece {
-  /** What its readers may have. */
-  readonly released: string;
-  /** What is queued for the next piece. */
-  readonly held: string;
-}
 
 /** The header by which a policy says how many bytes of its payload may go. */
 const RELEASE_HEADER = "release";

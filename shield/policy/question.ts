@@ -7,9 +7,9 @@ import type { Caller, HeaderPair } from "../message/caller.ts";
 import type { Note } from "../message/gates.ts";
 import { pieceHeaders } from "./piece.ts";
 import { senderOf, sourceOf } from "./sender.ts";
-import type { GrowingPiece } from "./piece.ts";
 import type { EvaluateRequest, Hook, PolicyBinding, PolicyFacts } from "./abi/policy.ts";
 import { NOT_A_MESSAGE, SIGNED } from "./abi/policy.ts";
+import type { GrowingPiece } from "../message/gates.ts";
 
 /** The bounds of a message whose payload a policy replaces. */
 export interface ReplaceLimits extends ScanLimits {

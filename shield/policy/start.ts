@@ -20,9 +20,8 @@ import { LogMemory } from "./logs/log_memory.ts";
 import { createPolicyLogWriter } from "./logs/log_writer.ts";
 import type { MeteredPolicy } from "./abi/abi_check.ts";
 import { createMetering } from "./modules/metering.ts";
-import { createOverseer, NO_OVERSEER } from "./overseer.ts";
+import { createOverseer } from "./overseer.ts";
 import type { OverseerOptions } from "./overseer.ts";
-import type { Overseer } from "./overseer.ts";
 import type { ModuleLoader } from "./modules/module_set.ts";
 import { ModuleSweep } from "./modules/module_sweep.ts";
 import { createPolicyPool } from "./pool/pool.ts";
@@ -38,6 +37,8 @@ import { parseStateKeys } from "./state/declaration.ts";
 import { openVerdicts } from "./modules/verdict_store.ts";
 import type { Verdicts } from "./modules/verdict_store.ts";
 import { PolicyModuleError } from "../../wasm/module/errors.ts";
+import { NO_POLICIES } from "../message/gates.ts";
+import type { Policies } from "../message/gates.ts";
 
 /** The most metered modules that are remembered; each has a few megabytes at most. */
 const METERED_MAX = 8;
@@ -72,7 +73,7 @@ export interface OverseerStart {
 
 /** A running Overseer, and its admin API for operators. */
 export interface StartedOverseer {
-  readonly overseer: Overseer;
+  readonly overseer: Policies;
   /** The totals of each policy. */
   readonly table: PolicyTable;
   /** What its admin API acts on; undefined when the Overseer is disabled. */
@@ -289,7 +290,7 @@ function checkerOf(
 function noOverseer(): StartedOverseer {
   const nothing = () => ({});
   return {
-    overseer: NO_OVERSEER,
+    overseer: NO_POLICIES,
     table: new PolicyTable(),
     admin: undefined,
     checks: nothing,

@@ -1,6 +1,7 @@
 /** What reducers bring to a Shield. */
 import type { Capability } from "../capability.ts";
 import { inPath } from "../openapi/openapi_parts.ts";
+import { USAGE } from "../usage/capability.ts";
 import { REDUCER_ROUTES } from "./api.ts";
 import type { ReducerAdminContext } from "./api.ts";
 import { createReducerCheck } from "./check.ts";
@@ -14,12 +15,12 @@ export const REDUCERS: Capability<ReducerAdminContext> = {
     tags: { reducers: "programs of rooms" },
     names: { module: inPath("module", "its sha256") },
   },
-  start({ config, spine, now, ...env }, { node_id, usage, rooms: { classes } }) {
+  start({ config, spine, now, ...env }, { node_id, running, rooms: { classes } }) {
     const { check, close: drain } = createReducerCheck();
     const log = env.log.child({ part: "reducers" });
     const { reducers, limits } = config;
     const requireBudget = async (tenant_id: string) =>
-      await usage?.admin.budgets.takeRead(tenant_id);
+      await running.of(USAGE)?.admin.budgets.takeRead(tenant_id);
     const own = { requireBudget, spine, classes, reducers, limits, check, now, node_id, log };
     return { own, routes: REDUCER_ROUTES.serve(own), drain };
   },

@@ -7,7 +7,7 @@ import { ArqonError, decodeClientText } from "@arqon/proto";
 import type { ScanLimits, ScannedEnvelope } from "@arqon/proto";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
-import { findStored } from "../durable/log/stored_back.ts";
+import { findStored } from "../../shared/spine/contract/stored_back.ts";
 import type { FlushQueue } from "../connection/flush_queue.ts";
 import { tokenlessCaller } from "../message/caller.ts";
 import type { Caller } from "../message/caller.ts";

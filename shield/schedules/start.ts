@@ -27,7 +27,7 @@ interface SchedulesStart {
 
 type SchedulingParts = Pick<
   Parts,
-  "node_id" | "operations" | "rooms" | "durable" | "stats" | "tenants" | "rates"
+  "node_id" | "operations" | "rooms" | "logs" | "stats" | "tenants" | "rates"
 >;
 
 /** The schedules of one Shield; where they are switched off there is no admin API of them. */
@@ -86,7 +86,7 @@ function scheduleMetrics(
 /** Starts to publish what is due. Rejects with `spine-unavailable`. */
 export async function startSchedules(
   { config, spine, registry, now, random, ...start }: SchedulesStart,
-  { node_id, operations, rooms, durable, stats, tenants, rates }: SchedulingParts,
+  { node_id, operations, rooms, logs, stats, tenants, rates }: SchedulingParts,
 ): Promise<StartedSchedules> {
   const { enabled, late_seconds, ...bounds } = config.schedules;
   if (!enabled) return { admin: undefined, close: () => Promise.resolve() };
@@ -95,7 +95,7 @@ export async function startSchedules(
   const bucket = await spine.keyValue(SCHEDULES_BUCKET);
   const { classes } = rooms;
   const { limits } = config;
-  const logOf = (tenant_id: string) => durable.logs.of(tenant_id);
+  const logOf = (tenant_id: string) => logs.of(tenant_id);
   const ingress = { stats, tenants, rates: new HttpRates(rates, now) };
   const context = { path, flushes, ingress, limits, classes, logOf };
   const schedules: Schedules = new Schedules({

@@ -1,12 +1,15 @@
 /** What schemas bring to a Shield. */
 import type { Capability } from "../capability.ts";
+import { MIRROR } from "../mirror/capability.ts";
+import { NO_CANDIDATES } from "../mirror/diff.ts";
 import { SCHEMA_ROUTES } from "./admin/admin_api.ts";
 import { SCHEMA_ID_PATTERN } from "../../shared/schema_id.ts";
 import { inPath } from "../openapi/openapi_parts.ts";
 import { SCHEMA_SCHEMAS, VERSION } from "./admin/openapi_schemas.ts";
+import { type StartedSchemas, startSchemas } from "./start.ts";
 
 /** Protobuf schemas of events. */
-export const SCHEMAS: Capability = {
+export const SCHEMAS: Capability<StartedSchemas> = {
   name: "schemas",
   title: "Protobuf schemas of events",
   admin: {
@@ -18,8 +21,18 @@ export const SCHEMAS: Capability = {
     },
     schemas: SCHEMA_SCHEMAS,
   },
-  start: (_env, { schemas }) => ({
-    routes: SCHEMA_ROUTES.serve(schemas.admin),
-    follows: [{ keys: ["platform.registry.mappings"], renew: () => schemas.renew() }],
-  }),
+  async open(env, { settings, running }) {
+    const candidates = running.of(MIRROR)?.candidates ?? NO_CANDIDATES;
+    const schemas = await startSchemas({ ...env, settings, candidates, log: env.registry_log });
+    const { gate, checks, status, close } = schemas;
+    return {
+      own: schemas,
+      gives: { schemas: gate },
+      ...{ checks, status, close },
+      start: () => ({
+        routes: SCHEMA_ROUTES.serve(schemas.admin),
+        follows: [{ keys: ["platform.registry.mappings"], renew: schemas.renew }],
+      }),
+    };
+  },
 };

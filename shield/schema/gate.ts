@@ -36,15 +36,6 @@ export interface SchemaGate extends Schemas {
   schemaOf(subject: Subject, tenant_id: string): MessageSchema | "none" | "missing";
 }
 
-/** The gate of paths without schemas: tools, tests, `[platform.registry] enabled = false`. */
-export const NO_SCHEMAS: SchemaGate = {
-  isEmpty: true,
-  steps: 0,
-  check: () => undefined,
-  schemaOf: () => "none",
-  keep: () => {},
-};
-
 /** What a gate is made from. */
 export interface GateParts {
   readonly mappings: Mappings;

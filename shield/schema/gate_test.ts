@@ -13,7 +13,7 @@ import { PLAIN_ROOMS } from "../durable/log/logs.ts";
 import { NO_OBSERVERS } from "../message/testing/path.ts";
 import { publish } from "../message/pipeline.ts";
 import type { MessagePath } from "../message/pipeline.ts";
-import { createOverseer, NO_OVERSEER } from "../policy/overseer.ts";
+import { createOverseer } from "../policy/overseer.ts";
 import { random } from "../fanout/testing/hub.ts";
 import { ann } from "../auth/testing/identity.ts";
 import { listenToAll, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
@@ -27,6 +27,7 @@ import {
   ruledPing,
   UNKNOWN_PING,
 } from "./testing/schemas.ts";
+import { NO_POLICIES } from "../message/gates.ts";
 
 const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
 const PROTOBUF = "application/protobuf";
@@ -36,7 +37,7 @@ const text = (value: string) => new TextEncoder().encode(value);
 async function testPath(
   options: TestSchemasOptions = {},
   bytes: Uint8Array | undefined = ping(),
-  overseer: MessagePath["overseer"] = NO_OVERSEER,
+  overseer: MessagePath["overseer"] = NO_POLICIES,
 ) {
   const engine = testSpine();
   const { spine } = engine;

@@ -16,7 +16,7 @@ import { Adoption } from "./registry/adoption.ts";
 import type { SchemaAdminContext } from "./admin/admin_api.ts";
 import { SchemaCache } from "./registry/cache.ts";
 import { DeadLetters } from "./dead_letters.ts";
-import { Gate, NO_SCHEMAS } from "./gate.ts";
+import { Gate } from "./gate.ts";
 import type { SchemaGate } from "./gate.ts";
 import { Mappings } from "./mappings.ts";
 import { registerSchemaMetrics } from "./metrics.ts";
@@ -29,6 +29,7 @@ import { SetWorker } from "./registry/set_work.ts";
 import { startVersionSweep } from "./registry/sweep.ts";
 import { createViolationLog } from "./violation_log.ts";
 import { WorkingSet } from "./registry/working_set.ts";
+import { NO_SCHEMAS } from "../message/gates.ts";
 
 /** What the schema check needs of the process. */
 export interface SchemaStart {
@@ -58,7 +59,7 @@ export interface StartedSchemas {
 }
 
 const DISABLED: StartedSchemas = {
-  gate: NO_SCHEMAS,
+  gate: { ...NO_SCHEMAS, schemaOf: () => "none" },
   admin: undefined,
   checks: () => ({}),
   status: () => ({}),

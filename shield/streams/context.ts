@@ -7,7 +7,6 @@ import type { TrimMemory } from "../durable/history/history_window.ts";
 import type { DurableStats } from "../durable/log/stats.ts";
 import type { NoteRead } from "../ledger/past_reads.ts";
 import type { MessagePath } from "../message/pipeline.ts";
-import type { Overseer } from "../policy/overseer.ts";
 import type { HttpRates } from "../rates/http_rates.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { ShieldStats } from "../stats/stats.ts";
@@ -18,6 +17,7 @@ import type { Population } from "./population.ts";
 import type { Records } from "./records.ts";
 import type { StreamTurns } from "./turns.ts";
 import type { StreamWakes } from "./wakes.ts";
+import type { Policies } from "../message/gates.ts";
 
 /** The process as streams see it; there is one for each process. */
 export interface StreamContext {
@@ -30,7 +30,7 @@ export interface StreamContext {
   readonly logs: { of(tenant_id: string): Promise<DurableLog> };
   readonly classes: Pick<RoomClasses, "of">;
   readonly path: MessagePath;
-  readonly overseer: Pick<Overseer, "onSubscribe">;
+  readonly overseer: Pick<Policies, "onSubscribe">;
   readonly bans: BanCheck;
   readonly limits: Config["limits"];
   readonly rates: Pick<HttpRates, "take">;

@@ -1,10 +1,13 @@
 /** Puts the streams of one process together. Nothing is opened before somebody asks for a stream. */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { DURABLE } from "../durable/capability.ts";
 import { TrimMemory } from "../durable/history/history_window.ts";
 import { PendingRequests } from "../http/pending.ts";
 import type { ClientRoute } from "../http/route.ts";
+import { WHY } from "../ledger/capability.ts";
 import type { Parts } from "../parts.ts";
+import { USAGE } from "../usage/capability.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import { AppendMemory } from "./append_memory.ts";
 import { Population } from "./population.ts";
@@ -27,7 +30,8 @@ export function startStreams(
   parts: Pick<
     Parts,
     | "operations"
-    | "durable"
+    | "logs"
+    | "rooms"
     | "policies"
     | "bans"
     | "revocations"
@@ -35,11 +39,12 @@ export function startStreams(
     | "stats"
     | "tenants"
     | "draining_ms"
-    | "noted"
-    | "usage"
+    | "running"
   >,
 ): ClientRoute[] {
-  const { operations, durable, policies: { overseer }, bans, revocations, stats, tenants } = parts;
+  const durable = parts.running.of(DURABLE);
+  if (durable === undefined) return [];
+  const { operations, logs, policies, bans, revocations, stats, tenants } = parts;
   const records = new Records(spine);
   const isDraining = () => parts.draining_ms > 0;
   const live = new PendingRequests(limits, stats);
@@ -50,10 +55,10 @@ export function startStreams(
     appends: new AppendMemory(),
     population: new Population(streams.per_tenant),
     trims: new TrimMemory(),
-    logs: durable.logs,
-    classes: durable.rooms.classes,
+    logs,
+    classes: parts.rooms.classes,
     path: operations.context.path,
-    overseer,
+    overseer: policies,
     bans,
     limits,
     rates: new HttpRates(parts.rates, now),
@@ -65,11 +70,11 @@ export function startStreams(
     requireNotRevoked: (identity) => revocations.held.requireValid(identity),
     enterLive: (identity) => live.enter(identity),
     isDraining,
-    noteRead: parts.noted?.noteRead,
-    reads: parts.usage?.reads,
+    noteRead: parts.running.of(WHY)?.noteRead,
+    reads: parts.running.of(USAGE)?.reads,
     now,
     monotonic_ms: () => performance.now(),
-    logTime: async (tenant_id) => (await durable.logs.of(tenant_id)).now(),
+    logTime: async (tenant_id) => (await logs.of(tenant_id)).now(),
     random: Math.random,
   });
 }

@@ -1,26 +1,37 @@
 /** What usage brings to a Shield. */
 import type { Capability } from "../capability.ts";
 import { USAGE_ROUTES } from "./admin/api.ts";
+import { type StartedUsage, startUsage } from "./start.ts";
 
 /** What tenants use, and how much they may. */
-export const USAGE: Capability = {
+export const USAGE: Capability<StartedUsage> = {
   name: "usage",
   title: "what tenants use, and how much they may",
   admin: {
     tables: [USAGE_ROUTES],
     tags: { usage: "what tenants use, and how much they may" },
   },
-  start(_env, { usage, running }) {
-    const trail = running.trail();
-    usage?.audit(trail && ((audited) => trail.happened(audited)));
+  open(env, { settings, node_id, life, rooms: { classes }, running }) {
+    const usage = startUsage({ ...env, settings, node_id, life, classes });
+    if (usage === undefined) return { start: () => ({ routes: USAGE_ROUTES.serve(undefined) }) };
     return {
-      routes: USAGE_ROUTES.serve(usage?.admin),
-      follows: usage && [
-        { keys: ["usage.budgets"], renew: () => usage.renew() },
-        { keys: ["usage.prices", "usage.prices_from"], renew: () => usage.reprice() },
-      ],
-      // A start that fails before this has counted nothing, and leaves no life that others would take for killed.
-      begin: () => usage?.begin(),
+      own: usage,
+      gives: { usage: usage.ledger, quota: usage.gate(running.given.quota) },
+      observer: usage.observer,
+      start() {
+        const trail = running.trail();
+        usage.audit(trail && ((audited) => trail.happened(audited)));
+        return {
+          routes: USAGE_ROUTES.serve(usage.admin),
+          follows: [
+            { keys: ["usage.budgets"], renew: usage.renew },
+            { keys: ["usage.prices", "usage.prices_from"], renew: usage.reprice },
+          ],
+          // A start that fails before this has counted nothing, and leaves no life that others would take for killed.
+          begin: usage.begin,
+        };
+      },
+      close: usage.close,
     };
   },
 };

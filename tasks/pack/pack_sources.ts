@@ -12,7 +12,7 @@ export const STARTED: readonly string[] = [
   "shared/watchdog/watch_thread.ts",
   "shield/policy/worker/worker.ts",
   "shield/policy/modules/meter_thread.ts",
-  "shield/policy/modules/compile_child.ts",
+  "wasm/instance/compile_child.ts",
   "shield/schema/registry/set_thread.ts",
   "brain/reducers/thread/reducer_thread.ts",
   "brain/reducers/thread/compile_thread.ts",

@@ -8,6 +8,7 @@ import type { AnswerHandlers } from "../../../shared/cluster/cluster_answerer.ts
 import type { Connection } from "../../connection/connection.ts";
 import type { Channel } from "../../fanout/hub.ts";
 import type { Parts } from "../../parts.ts";
+import { POLICIES } from "../../policy/capability.ts";
 import { OTHER_TENANTS } from "../../stats/tenant_stats.ts";
 import type { TenantTotals } from "../../stats/tenant_stats.ts";
 import { ROWS_MAX } from "../routing/query.ts";
@@ -25,7 +26,7 @@ import { topOf, visitAll } from "../../../shared/containers/top.ts";
 /** The parts of a Shield that are read. */
 export type InspectedParts = Pick<
   Parts,
-  "node_id" | "connections" | "hub" | "rooms" | "counters" | "tenants" | "policies"
+  "node_id" | "connections" | "hub" | "rooms" | "counters" | "tenants" | "running"
 >;
 
 const RowLimit = z.int().min(1).max(ROWS_MAX);
@@ -213,6 +214,6 @@ export function shieldAnswers(parts: InspectedParts): AnswerHandlers {
     rooms: (params) => rooms(parts, params),
     room: (params) => room(parts, params),
     tenants: (params) => tenants(parts, params),
-    policy_stats: () => ({ rows: parts.policies.table.rows() }),
+    policy_stats: () => ({ rows: parts.running.of(POLICIES)?.table.rows() ?? [] }),
   };
 }

@@ -1,6 +1,7 @@
 /** What inspect brings to a Shield. */
 import type { Capability } from "../../capability.ts";
 import { inPath } from "../../openapi/openapi_parts.ts";
+import { PRESENCE } from "../../presence/capability.ts";
 import { INSPECT_ROUTES } from "./api.ts";
 import type { ListContext } from "./lists.ts";
 import { CLUSTER_SCHEMAS } from "./openapi_cluster.ts";
@@ -21,7 +22,7 @@ export const INSPECT: Capability<ListContext> = {
   },
   start(env, parts) {
     const { admin, begin, drain, close, askHeard } = startInspect(env, parts);
-    parts.presence.moving.askBy(askHeard);
+    parts.running.of(PRESENCE)?.moving.askBy(askHeard);
     return {
       own: admin,
       routes: INSPECT_ROUTES.serve(admin),

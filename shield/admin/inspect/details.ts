@@ -21,7 +21,8 @@ import { ConnectionDetail, Done } from "./rows.ts";
 export interface DetailContext extends ListContext {
   readonly node_id: string;
   readonly classes: Pick<RoomClasses, "explain">;
-  readonly history: Pick<History, "extent">;
+  /** Undefined: this Shield has no durable rooms. */
+  readonly history: Pick<History, "extent"> | undefined;
   readonly config: Pick<
     Config,
     "limits" | "presence" | "policy" | "durable" | "quota" | "brain" | "platform"
@@ -74,7 +75,9 @@ async function storedOf(
   tenant: string,
   room: string,
 ): Promise<Answer> {
-  if (classes.explain(tenant, room)[0]?.durable !== true) return {};
+  if (classes.explain(tenant, room)[0]?.durable !== true || history === undefined) {
+    return {};
+  }
   try {
     return { stored: await history.extent(tenant, room) };
   } catch (error) {

@@ -10,6 +10,7 @@ import type { Registry } from "../../../shared/metrics/metrics.ts";
 import type { HealthReport } from "../../../shared/listeners/ops.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Parts } from "../../parts.ts";
+import { POLICIES } from "../../policy/capability.ts";
 
 /** What the record of a Shield needs. */
 export interface ShieldNodeOptions {
@@ -33,7 +34,7 @@ const known = (table: Readonly<Record<string, number | undefined>>) =>
   );
 
 async function totalsOf({ parts, registry }: ShieldNodeOptions): Promise<ClusterNode["totals"]> {
-  const { stats, policies } = parts;
+  const { stats, running } = parts;
   const { publish = 0, http_publish = 0, http_command = 0, schedule = 0 } = stats.ingress_ops;
   const [schema_violations, mirrored] = await Promise.all([
     totalOf(registry, "shield_schema_violation_total"),
@@ -47,7 +48,7 @@ async function totalsOf({ parts, registry }: ShieldNodeOptions): Promise<Cluster
     handshakes: sum(stats.handshakes),
     rejects: known(stats.rejects),
     closes: known(stats.closes),
-    policy_verdicts: policies.table.verdicts(),
+    policy_verdicts: running.of(POLICIES)?.table.verdicts() ?? {},
     schema_violations,
     mirrored,
     gaps: stats.gaps,

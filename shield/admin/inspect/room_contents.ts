@@ -16,7 +16,8 @@ import { readQuery, requireId } from "../routing/query.ts";
 /** What reading rooms needs of the process. */
 export interface ContentsContext {
   readonly asker: Pick<ClusterAsker, "ask">;
-  readonly history: Pick<History, "read" | "limits">;
+  /** Undefined: this Shield has no durable rooms. */
+  readonly history: Pick<History, "read" | "limits"> | undefined;
   readonly config: Pick<Config, "limits">;
   readonly log: Logger;
 }
@@ -46,6 +47,7 @@ export async function roomHistory(
   { url, tenant, names, by }: AdminCall,
 ): Promise<Response> {
   const room = requireId(names.room ?? "", "room");
+  if (history === undefined) throw new ArqonError("not-durable", room);
   const page = await history.read(tenant, room, rangeOfParams(url.searchParams, history.limits));
   log.info("an operator reads the history of a room", { tenant_id: tenant, room, by });
   const headers = { ...NO_STORE, "content-type": "application/json" };

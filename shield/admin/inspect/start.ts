@@ -20,7 +20,11 @@ import { z } from "zod";
 import { HttpRates } from "../../rates/http_rates.ts";
 import { readingOf } from "../../journal/admin/read.ts";
 import { readRegistered } from "../../../shared/lives/registered.ts";
+import { DURABLE } from "../../durable/capability.ts";
+import { JOURNAL } from "../../journal/capability.ts";
+import { WHY } from "../../ledger/capability.ts";
 import type { Parts } from "../../parts.ts";
+import { PRESENCE } from "../../presence/capability.ts";
 import { HeardAnswer } from "../../presence/moving.ts";
 import type { AskHeard } from "../../presence/moving.ts";
 import { shieldAnswers } from "./answers.ts";
@@ -89,7 +93,7 @@ function disconnectAnswer(parts: Parts, log: Logger): AnswerHandlers {
 /** Begins to answer, with effect from the next flush. Throws `spine-unavailable`. */
 export function startInspect(start: InspectStart, parts: Parts): StartedInspect {
   const { config, spine, registry, now, random } = start;
-  const { node_id } = parts;
+  const { node_id, running } = parts;
   const log = start.log.child({ part: "admin" });
   const own = { ...start, checks: parts.checks, parts };
   const node = createShieldNode(own);
@@ -102,7 +106,7 @@ export function startInspect(start: InspectStart, parts: Parts): StartedInspect 
     ...whyAnswers(parts, now),
     ...controlAnswers({ ...start, log }),
     ...disconnectAnswer(parts, log),
-    moving: (params: unknown) => parts.presence.moving.heard(params),
+    moving: (params: unknown) => running.of(PRESENCE)?.moving.heard(params) ?? { heard: false },
   };
   const common = { spine, node_id, kind: "shield" as const, log, now };
   const answerer = startAnswerer({ ...common, handlers, onAsker: (who) => asker.onAsker(who) });
@@ -115,12 +119,19 @@ export function startInspect(start: InspectStart, parts: Parts): StartedInspect 
   const asker = new ClusterAsker({ ...asked, answerer, random });
   const tails = new Tails({ spine, log, now });
   const { classes } = parts.rooms;
-  const { stats, tenants, history, operations: { context: { path, flushes } } } = parts;
+  const { stats, tenants, operations: { context: { path, flushes } } } = parts;
   const rates = new HttpRates(parts.rates, now);
-  const publishing = { path, flushes, rates, stats, tenants, history };
-  const { admin: { place } } = parts.journal;
-  const former = parts.noted?.store?.former;
-  const known = { spine, journal: readingOf(place), former, logs: parts.durable.logs };
+  const publishing = {
+    path,
+    flushes,
+    rates,
+    stats,
+    tenants,
+    history: running.of(DURABLE)?.history,
+  };
+  const place = running.of(JOURNAL)?.admin.place;
+  const former = running.of(WHY)?.store?.former;
+  const known = { spine, journal: place && readingOf(place), former, logs: parts.logs };
   const context = { asker, now, node_id, classes, config, tails, log, ...known, ...publishing };
   // Who is not asked now says so with its own beat.
   const hello = () => void asker.hello().catch(() => {});
@@ -137,10 +148,7 @@ export function startInspect(start: InspectStart, parts: Parts): StartedInspect 
       });
       return nodes.silent.length + answers.filter(({ value }) => !value.heard).length;
     },
-    begin() {
-      hello();
-      parts.noted?.store?.writer.begin(parts.connections);
-    },
+    begin: hello,
     drain: () => tails.close(),
     close() {
       stopSamples();

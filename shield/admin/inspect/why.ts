@@ -12,6 +12,7 @@ import type { JournalReading } from "../../journal/admin/read.ts";
 import { wayIn } from "../../journal/admin/way_in.ts";
 import type { WayIn } from "../../journal/admin/way_in.ts";
 import type { FormerReading } from "../../ledger/former.ts";
+import { WHY } from "../../ledger/capability.ts";
 import type { OpenConnection } from "../../ledger/history.ts";
 import { ledgerAnswers } from "../../ledger/start.ts";
 import type { Parts } from "../../parts.ts";
@@ -61,7 +62,7 @@ type Query = z.output<z.ZodObject<typeof QUERY>>;
 /** What `GET /v1/why` needs of the process. */
 export interface WhyContext extends ListContext, WhyLogContext {
   /** The journal of this bus. */
-  readonly journal: JournalReading;
+  readonly journal: JournalReading | undefined;
   /** The ledgers of Shields that are not there any longer; absent: they are not stored. */
   readonly former: FormerReading | undefined;
   /** This Shield, whose clock the others' are compared with. */
@@ -101,15 +102,21 @@ function openOf(
 }
 
 /** The clock of the ledger, where there is one: it follows the wall clock without its jumps. */
-export const noteTime = ({ noted }: Pick<Parts, "noted">, now: () => number): () => number =>
-  noted === undefined ? now : () => noted.ledger.now_ms;
+export const noteTime = ({ running }: Pick<Parts, "running">, now: () => number): () => number => {
+  const ledger = running.of(WHY)?.ledger;
+  return ledger === undefined ? now : () => ledger.now_ms;
+};
 
 /** What a Shield answers of its ledger. */
 export function whyAnswers(
-  parts: Pick<Parts, "connections" | "noted" | "rooms">,
+  parts: Pick<Parts, "connections" | "running" | "rooms">,
   now: () => number,
 ): AnswerHandlers {
-  return ledgerAnswers(parts.noted ?? {}, noteTime(parts, now), (asked) => openOf(parts, asked));
+  return ledgerAnswers(
+    parts.running.of(WHY) ?? {},
+    noteTime(parts, now),
+    (asked) => openOf(parts, asked),
+  );
 }
 
 /** Answers `GET /v1/why`. */
@@ -136,7 +143,7 @@ export async function why(context: WhyContext, call: AdminCall): Promise<Answer>
       former: await former.rooms(user, lives),
       logged: await logged,
     })),
-    found && wayInOf(context, query, tenant, messages),
+    found && context.journal && wayInOf(context.journal, query, tenant, messages),
     found?.whole,
   ]);
   const gone = await former.tell(
@@ -201,7 +208,7 @@ const onceEach = (heard: Heard["heard"]): Heard["heard"] =>
 
 /** What the journal says of the messages that were asked for. */
 function wayInOf(
-  { journal }: WhyContext,
+  journal: JournalReading,
   { trace, twist, message_id, room, offset, after }: Query,
   tenant: string,
   found: readonly Heard[],

@@ -11,10 +11,13 @@ export const MODERATION: Capability = {
     tables: [REVOCATION_ROUTES, BAN_ROUTES],
     tags: { revocations: "withdrawn tokens", bans: "users who are kept out" },
   },
-  start: ({ log }, { revocations, bans, bans_bucket: bucket, node_id }) => ({
-    routes: [
-      ...REVOCATION_ROUTES.serve(revocations.admin),
-      ...BAN_ROUTES.serve({ bans, bucket, node_id, log }),
-    ],
-  }),
+  start({ config: { auth, limits }, now, ...env }, { revocations, bans, bans_bucket, node_id }) {
+    const { held, bucket } = revocations;
+    const log = env.log.child({ part: "revocations" });
+    const withdrawn = { revocations: held, bucket, auth, limits, log, now, node_id };
+    const banned = { bans, bucket: bans_bucket, node_id, log: env.log };
+    return {
+      routes: [...REVOCATION_ROUTES.serve(withdrawn), ...BAN_ROUTES.serve(banned)],
+    };
+  },
 };

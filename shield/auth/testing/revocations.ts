@@ -12,8 +12,8 @@ import type { Admin } from "../../admin/routing/admin_scope.ts";
 import type { Holder } from "../revocation_table.ts";
 import type { Revocations } from "../revocations.ts";
 import { REVOCATION_ROUTES } from "../../admin/operations/revocations_api.ts";
-import { startRevocations } from "../../admin/operations/revocations_start.ts";
-import type { StartedRevocations } from "../../admin/operations/revocations_start.ts";
+import { startRevocations } from "../revocations_start.ts";
+import type { StartedRevocations } from "../revocations_start.ts";
 import { askPart } from "../../admin/routing/testing/admin.ts";
 import { keptLog, SPINE_NOW_MS } from "../../testing/spine.ts";
 
@@ -67,21 +67,18 @@ export async function testRevocations(spine: Spine, most = 1_000): Promise<TestR
   const { log, lines } = keptLog();
   const clock = { now_ms: SPINE_NOW_MS, monotonic_ms: 0 };
   const registry = createMetrics({ node_id: "s1", version: "0" });
-  const { held, admin, revoke } = await startRevocations({
-    config: configFrom({ limits: { revocations: most } }),
-    spine,
-    registry,
-    log,
-    now: () => clock.now_ms,
-    monotonic_ms: () => clock.monotonic_ms,
-    node_id: "s1",
-  });
+  const config = configFrom({ limits: { revocations: most } });
+  const now = () => clock.now_ms;
+  const monotonic_ms = () => clock.monotonic_ms;
+  const start = { config, spine, registry, log, now, monotonic_ms };
+  const { held, bucket, revoke } = await startRevocations(start);
+  const admin = { revocations: held, bucket, ...config, log, now, node_id: "s1" };
   let changes = 0;
   held.start(() => changes++);
   return {
     held,
     revoke,
-    bucket: await spine.keyValue(REVOCATIONS_BUCKET),
+    bucket,
     lines,
     clock,
     changes: () => changes,

@@ -13,7 +13,6 @@ import type { OwnCommands } from "../../message/command.ts";
 import { EMPTY_ACK } from "../../message/request_ref.ts";
 import type { NoteRead } from "../../ledger/past_reads.ts";
 import { requireRoomId } from "../../../shared/subjects/subject.ts";
-import type { Overseer } from "../../policy/overseer.ts";
 import type { Caller } from "../../message/caller.ts";
 import type { RoomClasses } from "../../../shared/rooms/classes.ts";
 import { judgedRoomOf } from "../../../shared/rooms/reserved.ts";
@@ -29,12 +28,13 @@ import type { HistoryRoom } from "./history_window.ts";
 import { SharedReads } from "./shared_reads.ts";
 import type { ReadMeter } from "../../usage/read_meter.ts";
 import type { DurableStats } from "../log/stats.ts";
+import type { Policies } from "../../message/gates.ts";
 
 /** What history needs of the process. */
 export interface HistoryContext {
   readonly logs: { of(tenant_id: string): Promise<DurableLog> };
   readonly classes: Pick<RoomClasses, "of">;
-  readonly overseer: Pick<Overseer, "onSubscribe">;
+  readonly overseer: Pick<Policies, "onSubscribe">;
   readonly bans: BanCheck;
   readonly limits: Pick<Config["limits"], "history_messages" | "unsent_bytes">;
   readonly stats: Pick<DurableStats, "read">;

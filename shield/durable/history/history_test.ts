@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { ArqonError, readEnvelope, readHistory, writeHistoryQuery } from "@arqon/proto";
 import type { Ack } from "@arqon/proto";
 import { NO_BANS } from "../../auth/bans.ts";
-import { NO_OVERSEER } from "../../policy/overseer.ts";
 import { ann } from "../../auth/testing/identity.ts";
 import { roomEpoch } from "../../../shared/rooms/epoch.ts";
 import { CONFIG, testHistory } from "../testing/history.ts";
+import { NO_POLICIES } from "../../message/gates.ts";
 
 const ROOM = "kept-1";
 const json = ({ result }: Ack) => JSON.parse(new TextDecoder().decode(result));
@@ -91,7 +91,7 @@ Deno.test("refusals come in the contract's order, each before the log is asked",
     if (!refuse.includes("policy")) return undefined;
     return Promise.reject(new ArqonError("policy-rejected", "no"));
   };
-  const { get, reads } = testHistory({ bans, overseer: { ...NO_OVERSEER, onSubscribe } });
+  const { get, reads } = testHistory({ bans, overseer: { ...NO_POLICIES, onSubscribe } });
   const refusal = async (room: string, data: unknown, options = {}) => {
     const error = await get(room, data, options).then(() => undefined, (error) => error);
     return error?.reason;
@@ -122,7 +122,7 @@ Deno.test("a ban that comes while a policy looks at it counts", async () => {
     await undefined;
     banned = true;
   };
-  const { get } = testHistory({ bans, overseer: { ...NO_OVERSEER, onSubscribe } });
+  const { get } = testHistory({ bans, overseer: { ...NO_POLICIES, onSubscribe } });
   await assert.rejects(get(ROOM), { reason: "room-banned" });
 });
 

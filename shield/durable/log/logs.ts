@@ -9,9 +9,9 @@ import type { Appended, DurableLog } from "../../../shared/spine/contract/durabl
 import type { Lives } from "../../../shared/spine/contract/lives.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { RoomClasses } from "../../../shared/rooms/classes.ts";
-import type { LogAppend } from "../../message/pipeline.ts";
 import type { DurableStats } from "./stats.ts";
 import { AT, step } from "../../../shared/watchdog/steps.ts";
+import type { LogAppend } from "../../message/logs.ts";
 
 /** What the logs need of the process. */
 export interface TenantLogsOptions {

@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
-import type { LogAppend } from "../../message/pipeline.ts";
 import type { TenantLogs } from "./logs.ts";
 import { tenantClass, testDurable } from "../testing/durable.ts";
 import type { TestDurable } from "../testing/durable.ts";
+import type { LogAppend } from "../../message/logs.ts";
 
 const DURABLE = [{ room: "log-*", durable: true, history_size: 5 }];
 

@@ -6,13 +6,13 @@ import { configFrom } from "../../../shared/config/load.ts";
 import type { Ack, EnvelopeInput } from "@arqon/proto";
 import { NO_BANS } from "../../auth/bans.ts";
 import type { Identity } from "../../auth/identity.ts";
-import { NO_OVERSEER } from "../../policy/overseer.ts";
 import type { Caller } from "../../message/caller.ts";
 import { RoomClasses } from "../../../shared/rooms/classes.ts";
 import { ann } from "../../auth/testing/identity.ts";
 import { createHistory } from "../history/history.ts";
 import type { History, HistoryContext } from "../history/history.ts";
 import { ModelLog } from "./model_log.ts";
+import { NO_POLICIES } from "../../message/gates.ts";
 
 const SCAN = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
 
@@ -50,7 +50,7 @@ export function testHistory(change: Partial<HistoryContext> = {}): TestHistory {
     filters: new Filters(CONFIG.filters, { stats: createStats() }, () => 0),
     logs: { of: () => Promise.resolve(log) },
     classes: new RoomClasses(CONFIG.rooms),
-    overseer: NO_OVERSEER,
+    overseer: NO_POLICIES,
     bans: NO_BANS,
     limits: CONFIG.limits,
     stats: { read: (purpose) => void reads.push(purpose) },

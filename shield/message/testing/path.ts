@@ -9,8 +9,6 @@ import type { Identity } from "../../auth/identity.ts";
 import { NO_BANS } from "../../auth/bans.ts";
 import { PLAIN_ROOMS } from "../../durable/log/logs.ts";
 import { observersOf } from "../observers.ts";
-import { NO_OVERSEER } from "../../policy/overseer.ts";
-import { NO_SCHEMAS } from "../../schema/gate.ts";
 import { listenToAll, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
 import type { Caller } from "../caller.ts";
 import { command } from "../command.ts";
@@ -18,6 +16,8 @@ import type { Passed } from "../observers.ts";
 import { publish } from "../pipeline.ts";
 import type { MessagePath } from "../pipeline.ts";
 import type { SignatureRules } from "../signature.ts";
+import { NO_POLICIES } from "../gates.ts";
+import { NO_SCHEMAS } from "../gates.ts";
 
 /** How much of an envelope is read. */
 export const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
@@ -34,7 +34,7 @@ export function callerOf(identity: Identity): Caller {
 /** A path on a fresh engine, all that was published on it, and a Brain that accepts every command. */
 export function testPath(
   require_signature: SignatureRules = [],
-  overseer: MessagePath["overseer"] = NO_OVERSEER,
+  overseer: MessagePath["overseer"] = NO_POLICIES,
   schemas: MessagePath["schemas"] = NO_SCHEMAS,
   more: Partial<Pick<MessagePath, "journal" | "observers">> = {},
 ) {

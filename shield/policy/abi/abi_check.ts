@@ -17,7 +17,7 @@ import {
   type MeterOptions,
 } from "../../../wasm/metering/meter.ts";
 import { type Hook, HOOKS } from "./policy.ts";
-import { STATE_KEYS_EXPORT } from "./state_keys.ts";
+import { STATE_KEYS_EXPORT } from "../../../wasm/instance/state_keys.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import {
   type ExternalKind,

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { declares, FOREVER, type GuestText, meteredGuest } from "../testing/guests.ts";
 import { createCompiler } from "../modules/compile.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
-import { stateKeysText } from "./state_keys.ts";
+import { stateKeysText } from "../../../wasm/instance/state_keys.ts";
 
 const KEYS = [{ key: "{user}", ttl_seconds: 60, value_bytes: 16 }];
 const compiled = (guest: Partial<GuestText>) =>

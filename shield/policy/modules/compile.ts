@@ -6,7 +6,12 @@
  * start.
  */
 import { runChild } from "./child.ts";
-import { EXIT_MEMORY, EXIT_REFUSED, EXIT_STATE_KEYS, TRIAL_ARGUMENT } from "./compile_child.ts";
+import {
+  EXIT_MEMORY,
+  EXIT_REFUSED,
+  EXIT_STATE_KEYS,
+  TRIAL_ARGUMENT,
+} from "../../../wasm/instance/compile_child.ts";
 import { Kept } from "./kept.ts";
 import { METER_VERSION } from "../../../wasm/metering/meter_costs.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
@@ -57,7 +62,7 @@ const TIERS = ["--liftoff-only", "--no-liftoff"];
  * one is bounded by the transform alone: a function at its limit takes it 25 ms and 4 MiB (measured).
  */
 const TRIALS = Deno.build.standalone ? TIERS.slice(0, 1) : TIERS;
-const CHILD = new URL("./compile_child.ts", import.meta.url).href;
+const CHILD = new URL("../../../wasm/instance/compile_child.ts", import.meta.url).href;
 /**
  * A name for everything besides the bytes that a verdict depends on: the transform that made them, the
  * compilers that were tried under which limits, and the engine on its machine.

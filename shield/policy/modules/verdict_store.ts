@@ -9,7 +9,7 @@ import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { KeyValue, KvKey, Spine } from "../../../shared/spine/contract/spine.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
-import { STATE_KEYS_BYTES } from "../abi/state_keys.ts";
+import { STATE_KEYS_BYTES } from "../../../wasm/instance/state_keys.ts";
 
 const BUCKET = "ARQON_POLICY_VERDICTS";
 /** The most entries that are kept; when there are more, the oldest quarter goes. */

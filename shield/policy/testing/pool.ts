@@ -9,7 +9,7 @@ import type { Config } from "../../../shared/config/schema.ts";
 import type { Compiler } from "../modules/compile.ts";
 import type { EvaluateRequest, PolicyBinding } from "../abi/policy.ts";
 import { createPolicyPool, type PolicyPool } from "../pool/pool.ts";
-import { stateKeysText } from "../abi/state_keys.ts";
+import { stateKeysText } from "../../../wasm/instance/state_keys.ts";
 import { type GuestText, keptPolicyLog, loadableGuest } from "./guests.ts";
 
 /** A running pool, closed when the scope ends. */

@@ -7,12 +7,9 @@ import { NO_BANS } from "../../auth/bans.ts";
 import { ann } from "../../auth/testing/identity.ts";
 import { TrimMemory } from "../../durable/history/history_window.ts";
 import { TenantLogs } from "../../durable/log/logs.ts";
-import type { LogAppend } from "../../message/pipeline.ts";
 import { createDurableStats } from "../../durable/log/stats.ts";
 import { callerOf, NO_OBSERVERS } from "../../message/testing/path.ts";
-import { NO_OVERSEER } from "../../policy/overseer.ts";
 import { RoomClasses } from "../../../shared/rooms/classes.ts";
-import { NO_SCHEMAS } from "../../schema/gate.ts";
 import { createStats } from "../../stats/stats.ts";
 import { TenantTable } from "../../stats/tenant_stats.ts";
 import { keptLog, SPINE_NOW_MS } from "../../testing/spine.ts";
@@ -28,6 +25,9 @@ import type { StreamKey } from "../records.ts";
 import { readAppend, readCreate } from "../request.ts";
 import { StreamTurns } from "../turns.ts";
 import { StreamWakes } from "../wakes.ts";
+import { NO_POLICIES } from "../../message/gates.ts";
+import { NO_SCHEMAS } from "../../message/gates.ts";
+import type { LogAppend } from "../../message/logs.ts";
 
 const encoder = new TextEncoder();
 const random = randomPool((bytes) => crypto.getRandomValues(bytes));
@@ -75,7 +75,7 @@ function pathOf(
     spine,
     signatures: { of: () => [] },
     announce() {},
-    overseer: NO_OVERSEER,
+    overseer: NO_POLICIES,
     bans: NO_BANS,
     schemas: NO_SCHEMAS,
     observers: NO_OBSERVERS,
@@ -104,7 +104,7 @@ function contextOf(spine: Spine, options: ShieldOptions): StreamContext {
     logs,
     classes,
     path: pathOf(spine, logs, classes, options),
-    overseer: NO_OVERSEER,
+    overseer: NO_POLICIES,
     bans: NO_BANS,
     limits: config.limits,
     rates: { take: () => {} },

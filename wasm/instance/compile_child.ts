@@ -7,7 +7,7 @@
  * asks `isTrial` first.
  */
 
-import { stateKeysText } from "../abi/state_keys.ts";
+import { stateKeysText } from "./state_keys.ts";
 
 /** Exit code: the engine refuses the module; the sentence is on standard error. */
 export const EXIT_REFUSED = 3;

@@ -1,9 +1,8 @@
 /**
  * Asks a metered module for the declaration of its state, `arqon_state_keys`, in an instance of its own:
- * with fuel, and without a host that it could ask for anything. What the text means is
- * `state/declaration.ts`. Runs in the child process of a trial compilation, which has no packages.
+ * with fuel, and without a host that it could ask for anything. What the text means, policies know. Runs in the child process of a trial compilation, which has no packages.
  */
-import { FUEL_EXPORT, HOST_MODULES, UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
+import { FUEL_EXPORT, HOST_MODULES, UNITS_PER_FUEL } from "../metering/meter_costs.ts";
 
 /** The export of a policy that declares its state. */
 export const STATE_KEYS_EXPORT = "arqon_state_keys";

@@ -4,8 +4,8 @@
  */
 import { DecodeError, readEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
-import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
-import { legible } from "../messages/legible.ts";
+import type { DurableLog, LogMessage } from "./durable_log.ts";
+import { legible } from "./legible.ts";
 
 /** Messages of a page of the log. */
 const PAGE_MESSAGES = 256;

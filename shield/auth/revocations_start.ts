@@ -1,0 +1,40 @@
+/** Puts the revocations of one process together: their bucket, and their copy in memory. */
+import type { Config } from "../../shared/config/schema.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import { REVOCATIONS_BUCKET } from "../../shared/records/revocations.ts";
+import type { Revocation } from "../../shared/records/revocations.ts";
+import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
+import { Revocations } from "./revocations.ts";
+import { revokeTokens } from "./revoke.ts";
+
+/** What revocations need of the process. */
+export interface RevocationsStart {
+  readonly config: Pick<Config, "limits">;
+  readonly spine: Pick<Spine, "keyValue" | "status" | "onEvent">;
+  readonly registry: Registry;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Ms that only grow. */
+  readonly monotonic_ms: () => number;
+}
+
+/** The revocations of one process. */
+export interface StartedRevocations {
+  /** Not started yet: somebody has to learn of changes first. */
+  readonly held: Revocations;
+  readonly bucket: KeyValue;
+  /** Rejects as `revokeTokens` does. */
+  readonly revoke: (tenant_id: string, wanted: Revocation) => Promise<Revocation>;
+}
+
+/** Rejects with `spine-unavailable`. */
+export async function startRevocations(start: RevocationsStart): Promise<StartedRevocations> {
+  const { config: { limits }, spine } = start;
+  const bucket = await spine.keyValue(REVOCATIONS_BUCKET);
+  const log = start.log.child({ part: "revocations" });
+  const held = new Revocations({ ...start, bucket, log, revocations_max: limits.revocations });
+  const revoking = { revocations: held, bucket, limits };
+  return { held, bucket, revoke: (tenant_id, wanted) => revokeTokens(revoking, tenant_id, wanted) };
+}

@@ -1,0 +1,12 @@
+/** What deltas bring to a Shield. */
+import type { Capability } from "../capability.ts";
+import { DeltaBases } from "./deltas.ts";
+
+/** Messages that go out as diffs from the one before. */
+export const DELTAS: Capability = {
+  name: "deltas",
+  title: "messages that go out as diffs from the one before",
+  open: ({ config: { limits } }, { stats }) => ({
+    gives: { deltas: new DeltaBases(limits, stats.deltas) },
+  }),
+};

@@ -1,0 +1,25 @@
+/** What the ledger, from which "why" is answered, brings to a Shield. */
+import { steadyTime } from "../../shared/spine/contract/log_clock.ts";
+import type { Capability } from "../capability.ts";
+import type { Parts } from "../parts.ts";
+import { type StartedLedger, startLedger } from "./start.ts";
+
+/** What was delivered to whom, and what was not. */
+export const WHY: Capability<StartedLedger> = {
+  name: "why",
+  title: "what was delivered to whom, and what was not",
+  open(env, { node_id, life }) {
+    // What it tells apart by time, it tells right when the wall clock is set.
+    const started = startLedger({ ...env, node_id, life, now: steadyTime(env) });
+    if (started === undefined) return {};
+    const { ledger, observer, close } = started;
+    const begin = ({ connections }: Pick<Parts, "connections">) =>
+      started.store?.writer.begin(connections);
+    return {
+      own: started,
+      gives: { ledger },
+      ...{ observer, close },
+      start: (parts) => ({ begin: () => begin(parts) }),
+    };
+  },
+};

@@ -1,0 +1,43 @@
+/** The logs of durable rooms, as the kernel has them: who opens and reads them is a capability's affair. */
+import { ArqonError } from "@arqon/proto";
+import type { RoomClass } from "../../shared/rooms/room_class.ts";
+import type { Appended, DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import type { Lives } from "../../shared/spine/contract/lives.ts";
+import type { SpineHeaders } from "../../shared/spine/contract/spine.ts";
+
+/** A message for its room's log; the bytes of `envelope` are copied. */
+export interface LogAppend {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly room_class: RoomClass;
+  readonly envelope: Uint8Array;
+  /** The message id; "" for none. */
+  readonly message_id: string;
+  readonly sender_id: string;
+  readonly headers: SpineHeaders | undefined;
+}
+
+/** The logs of tenants. */
+export interface Logs {
+  /** A tenant's log. Rejects with `log-unavailable` or `spine-unavailable`. */
+  of(tenant_id: string): Promise<DurableLog>;
+  /** Whether a class of the tenant is durable: else there is no log to open. */
+  has(tenant_id: string): boolean;
+  /** The lives of the tenant's log; none when no room of the tenant is durable. Rejects as `of` does. */
+  livesOf(tenant_id: string): Promise<Lives>;
+  /**
+   * Stores a message; resolves when the log has acknowledged it. Rejects as `DurableLog.append` does.
+   * Messages of one caller to one room are stored in the order of the calls.
+   */
+  append(append: LogAppend): Promise<Appended>;
+}
+
+const nothing = () => Promise.reject(new ArqonError("log-unavailable", "this node has no logs"));
+
+/** Where no room can be durable: one whose class is so takes no message. */
+export const NO_LOGS: Logs = {
+  of: nothing,
+  has: () => false,
+  livesOf: () => Promise.resolve([]),
+  append: nothing,
+};
