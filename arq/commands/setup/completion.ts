@@ -10,17 +10,13 @@ import { EXIT } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { manPage } from "../../completion/man_page.ts";
-
-/** The options of both commands. */
-export interface MadeFlags {
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** Prints the completion script for a shell. */
 export async function completion(
   io: Io,
   shell: Shell,
-  flags: MadeFlags,
+  flags: Flags,
 ): Promise<number> {
   const script = completionScript(shell);
   await print(io.stdout, flags.json ? `${JSON.stringify({ shell, script })}\n` : script);
@@ -32,7 +28,7 @@ export async function man(
   io: Io,
   program: CommandInfo,
   version: string,
-  flags: MadeFlags,
+  flags: Flags,
 ): Promise<number> {
   const page = manPage(program, version);
   await print(io.stdout, flags.json ? `${JSON.stringify({ page })}\n` : page);
