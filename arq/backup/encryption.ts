@@ -8,19 +8,7 @@ import { CommandError, EXIT, usageError } from "../terminal/exit.ts";
 import { readInput } from "../terminal/input.ts";
 import { resolvePath } from "../terminal/io.ts";
 import type { Io } from "../terminal/io.ts";
-
-/** Options that say for whom a backup is encrypted. */
-export interface EncryptFlags {
-  readonly recipient?: readonly string[];
-  readonly recipientsFile?: string;
-  readonly passphraseFile?: string;
-}
-
-/** Options that say what opens an encrypted backup. */
-export interface DecryptFlags {
-  readonly identity?: string;
-  readonly passphraseFile?: string;
-}
+import type { Flags } from "../program/flags.ts";
 
 /** A function that turns the plain bytes of a backup into the bytes that are written. */
 export type Sealing = (bytes: AsyncIterable<Uint8Array>) => Promise<AsyncIterable<Uint8Array>>;
@@ -48,7 +36,7 @@ function whyOf(error: unknown): string {
  * The encryption that the options ask for; undefined when they ask for none. Throws when a key cannot be
  * used.
  */
-export async function sealingOf(io: Io, flags: EncryptFlags): Promise<Sealing | undefined> {
+export async function sealingOf(io: Io, flags: Flags): Promise<Sealing | undefined> {
   const { recipient = [], recipientsFile, passphraseFile } = flags;
   const from_file = recipientsFile === undefined
     ? []
@@ -77,7 +65,7 @@ export async function sealingOf(io: Io, flags: EncryptFlags): Promise<Sealing | 
   return async (bytes) => await encrypter.encrypt(ReadableStream.from(bytes));
 }
 
-async function decrypterOf(io: Io, file: string, flags: DecryptFlags): Promise<Decrypter> {
+async function decrypterOf(io: Io, file: string, flags: Flags): Promise<Decrypter> {
   const { identity, passphraseFile } = flags;
   if (identity === undefined && passphraseFile === undefined) {
     const hint =
@@ -150,7 +138,7 @@ export interface OpenBackup {
 }
 
 /** Opens a backup file, encrypted or not. */
-export async function openBackup(io: Io, file: string, flags: DecryptFlags): Promise<OpenBackup> {
+export async function openBackup(io: Io, file: string, flags: Flags): Promise<OpenBackup> {
   const path = resolvePath(io.cwd, file);
   let stream: ReadableStream<Uint8Array>;
   try {

@@ -6,11 +6,7 @@ import { CommandError, EXIT } from "../terminal/exit.ts";
 import { resolvePath } from "../terminal/io.ts";
 import type { Io } from "../terminal/io.ts";
 import type { Target } from "./target.ts";
-
-/** The option of the commands that read an ops listener. */
-export interface OpsTokenFlags {
-  readonly opsTokenFile?: string;
-}
+import type { Flags } from "../program/flags.ts";
 
 /**
  * The text of the ops token; undefined when no file is named. Throws when the file cannot be read or is
@@ -18,7 +14,7 @@ export interface OpsTokenFlags {
  */
 export async function opsToken(
   io: Io,
-  { opsTokenFile }: OpsTokenFlags,
+  { opsTokenFile }: Flags,
   target: Pick<Target, "context"> | undefined,
 ): Promise<string | undefined> {
   const path = opsTokenFile === undefined

@@ -1,13 +1,8 @@
 /**
- * Shell completion from the definition of the commands: the part that all shells share. A script has
- * everything in it, so that a key press starts no process; only names of contexts are asked for.
+ * Shell completion: what can stand at the cursor, from the definition of the commands, and the scripts by which shells
+ * ask for it. A script asks `arq complete --at=WORD -- WORDS…`: the word under the cursor and the words before it.
  */
-import { bashScript } from "./completion_bash.ts";
-import { fishScript } from "./completion_fish.ts";
-import { powershellScript } from "./completion_powershell.ts";
-import { zshScript } from "./completion_zsh.ts";
-import { everyCommand } from "./command_tree.ts";
-import type { CommandInfo, ValueKind } from "./command_tree.ts";
+import type { CommandInfo, OptionInfo, ValueKind } from "./command_tree.ts";
 
 /** The shells that there are scripts for. */
 export const SHELLS = ["bash", "zsh", "fish", "powershell"] as const;
@@ -16,89 +11,154 @@ export const SHELLS = ["bash", "zsh", "fish", "powershell"] as const;
 export type Shell = typeof SHELLS[number];
 
 /** What can stand at one place of a command line. */
-export interface Place {
+interface Place {
+  /** `choice`: one of `names`; `text`: anything, so nothing is offered. */
   readonly kind: ValueKind;
-  /** The words of a place of kind `choice`. */
-  readonly choices: readonly string[];
-  readonly description: string;
+  readonly names: readonly (readonly [name: string, description: string])[];
 }
 
-/** The facts about an option that a completion script needs. */
-export interface CompletedOption {
-  readonly short: string | undefined;
-  readonly long: string;
-  readonly description: string;
-  /** The option's value; undefined: it takes none. */
-  readonly value: (Place & { readonly name: string }) | undefined;
+const NOTHING: Place = { kind: "text", names: [] };
+const HELP = "display help for command";
+
+/** The option of this name; undefined: there is none, or no word of its own has to follow it. */
+function waiting({ options }: CommandInfo, word: string): OptionInfo | undefined {
+  return options.find(({ short, long, value, is_value_optional }) =>
+    (word === short || word === long) && value !== undefined && !is_value_optional
+  );
 }
 
-/** The facts about a command that a completion script needs. */
-export interface CompletedCommand {
-  /** All words of the command, with a blank between two. */
-  readonly words: string;
-  readonly commands: readonly { readonly name: string; readonly description: string }[];
-  readonly options: readonly CompletedOption[];
-  readonly operands: readonly (Place & { readonly name: string; readonly is_variadic: boolean })[];
+const placeOf = ({ kind, choices }: Pick<OptionInfo, "kind" | "choices">): Place => ({
+  kind,
+  names: choices.map((name) => [name, ""]),
+});
+
+function optionsOf({ options }: CommandInfo): Place {
+  const names = options.flatMap(({ short, long, description }) =>
+    (short === undefined ? [long] : [short, long]).map((name) => [name, description] as const)
+  );
+  return { kind: "choice", names: [...names, ["-h", HELP], ["--help", HELP]] };
 }
 
-const HELP: CompletedOption = {
-  short: "-h",
-  long: "--help",
-  description: "display help for command",
-  value: undefined,
-};
+/** The place that follows these words of a command line, when the word in it begins with `at`. */
+function placeAfter(program: CommandInfo, words: readonly string[], at: string): Place {
+  let command = program;
+  let option: OptionInfo | undefined;
+  let [operands, has_ended] = [0, false];
+  // bash cuts --option=value at the sign.
+  for (const word of words.filter((one) => one !== "=")) {
+    const below = command.commands.find(({ path }) => path.at(-1) === word);
+    if (option !== undefined) option = undefined;
+    else if (has_ended) operands++;
+    else if (word === "--") has_ended = true;
+    else if (word.startsWith("-")) option = waiting(command, word);
+    else if (below !== undefined) command = below;
+    else operands++;
+  }
+  if (option !== undefined) return placeOf(option);
+  if (at.startsWith("-") && !has_ended) return optionsOf(command);
+  if (command.commands.length > 0) {
+    return {
+      kind: "choice",
+      names: command.commands.map(({ path, description }) => [path.at(-1) ?? "", description]),
+    };
+  }
+  const last = command.arguments.at(-1);
+  const operand = command.arguments[operands] ?? (last?.is_variadic ? last : undefined);
+  return operand === undefined ? NOTHING : placeOf(operand);
+}
 
-function completed(command: CommandInfo): CompletedCommand {
-  const options = command.options.map((option) => ({
-    short: option.short,
-    long: option.long,
-    description: option.description,
-    // Completion does not wait for a value that may be left out.
-    value: option.value === undefined || option.is_value_optional ? undefined : {
-      name: option.value,
-      kind: option.kind,
-      choices: option.choices,
-      description: option.description,
-    },
-  }));
-  return {
-    words: command.path.join(" "),
-    commands: command.commands.map(({ path, description }) => ({
-      name: path.at(-1) ?? "",
-      description,
-    })),
-    options: [...options, HELP],
-    operands: command.arguments,
+/** The program with `help`, which commander adds. */
+function withHelp(program: CommandInfo): CommandInfo {
+  const choices = program.commands.map(({ path }) => path.at(-1) ?? "");
+  const operand = { name: "command", is_required: false, is_variadic: false, description: "" };
+  const help = {
+    ...{ ...program, path: [...program.path, "help"], description: HELP },
+    ...{ options: [], commands: [], arguments: [{ ...operand, kind: "choice" as const, choices }] },
   };
+  return { ...program, commands: [...program.commands, help] };
 }
 
-/** Every command, each group before its commands. The last one is `help`, which commander adds. */
-export function completedCommands(program: CommandInfo): CompletedCommand[] {
-  const [root, ...others] = everyCommand(program).map(completed);
-  if (root === undefined) return [];
-  const help = { name: "help", description: "display help for command" };
-  const names = { name: "command", is_variadic: false, kind: "choice", description: "" } as const;
-  const choices = root.commands.map(({ name }) => name);
-  return [
-    { ...root, commands: [...root.commands, help] },
-    ...others,
-    {
-      words: `${root.words} help`,
-      commands: [],
-      options: [HELP],
-      operands: [{ ...names, choices }],
-    },
-  ];
+/**
+ * What can stand at the cursor: a candidate on each line, with a tab before its description; or `:file` and `:folder`,
+ * which a shell completes itself. `contexts` reads the names of the contexts.
+ */
+export async function candidates(
+  program: CommandInfo,
+  words: readonly string[],
+  at: string,
+  contexts: () => Promise<readonly string[]>,
+): Promise<string[]> {
+  const [, before = "", name = ""] = /^((--[^=]+)=)/.exec(at) ?? [];
+  const { kind, names } = before === ""
+    ? placeAfter(withHelp(program), words, at)
+    : placeAfter(withHelp(program), [...words, name], "");
+  if (kind === "file" || kind === "folder") return [`:${kind}`];
+  const all = kind === "context" ? (await contexts()).map((one) => [one, ""] as const) : names;
+  return all.map(([name, description]) => `${before}${name}\t${description}`)
+    // The sign alone is where bash has cut.
+    .filter((line) => line.startsWith(at === "=" ? "" : at));
 }
 
-const SCRIPTS: Readonly<Record<Shell, (commands: readonly CompletedCommand[]) => string>> = {
-  bash: bashScript,
-  zsh: zshScript,
-  fish: fishScript,
-  powershell: powershellScript,
+const SCRIPTS: Readonly<Record<Shell, string>> = {
+  bash: `# In every new shell: arq completion bash > ~/.local/share/bash-completion/completions/arq
+# or, without the package bash-completion, in ~/.bashrc: source <(arq completion bash)
+_arq() {
+  local IFS=$'\\n' cur=\${COMP_WORDS[COMP_CWORD]} found
+  found=$(arq complete "--at=$cur" -- "\${COMP_WORDS[@]:1:COMP_CWORD-1}" 2>/dev/null | cut -f1)
+  [ "$cur" = "=" ] && cur=
+  case $found in
+    :file) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")) ;;
+    :folder) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -d -- "$cur")) ;;
+    *) COMPREPLY=($found) ;;
+  esac
+}
+complete -F _arq arq
+`,
+  zsh: `#compdef arq
+# In every new shell: arq completion zsh > "\${fpath[1]}/_arq"
+# or in ~/.zshrc, after compinit: source <(arq completion zsh)
+_arq() {
+  local -a before=("\${(@Q)words[2,CURRENT-1]}") found
+  found=(\${(f)"$(arq complete "--at=\${(Q)PREFIX}" -- "$before[@]" 2>/dev/null)"})
+  case $found[1] in
+    :file) compset -P '--*='; _files ;;
+    :folder) compset -P '--*='; _files -/ ;;
+    *) found=("\${(@)found//:/\\\\:}"); found=("\${(@)found/$'\\t'/:}"); _describe command found ;;
+  esac
+}
+if [ "$funcstack[1]" = "_arq" ]; then _arq "$@"; else compdef _arq arq; fi
+`,
+  fish: `# In every new shell: arq completion fish > ~/.config/fish/completions/arq.fish
+function _arq_complete
+  set -l cur (commandline -ct)
+  set -l words (commandline -opc)
+  set -l option (string match -r -- '^--[^=]*=' "$cur")
+  set -l found (arq complete "--at=$cur" -- $words[2..-1] 2>/dev/null)
+  switch "$found[1]"
+    case :file; set found (__fish_complete_path (string replace -- "$option" '' "$cur"))
+    case :folder; set found (__fish_complete_directories (string replace -- "$option" '' "$cur"))
+    case '*'; set option
+  end
+  for one in $found; printf '%s%s\\n' "$option" $one; end
+end
+complete -c arq -f -a '(_arq_complete)'
+`,
+  powershell: `# In every new shell, in the file that $PROFILE names:
+#   arq completion powershell | Out-String | Invoke-Expression
+Register-ArgumentCompleter -Native -CommandName 'arq' -ScriptBlock {
+  param($wordToComplete, $commandAst, $cursorPosition)
+  $words = @($commandAst.CommandElements | Select-Object -Skip 1 |
+    Where-Object { $_.Extent.EndOffset -lt $cursorPosition } | ForEach-Object { $_.Extent.Text })
+  $found = @(arq complete "--at=$wordToComplete" -- @words)
+  # Nothing at all lets PowerShell complete names of files.
+  if ($found.Count -eq 0 -or $found[0] -in ':file', ':folder') { return }
+  foreach ($line in $found) {
+    $name, $text = $line.Split("\`t")
+    [System.Management.Automation.CompletionResult]::new($name, $name, 'ParameterValue', "$name $text")
+  }
+}
+`,
 };
 
 /** The completion script for a shell. */
-export function completionScript(shell: Shell, program: CommandInfo): string {
-  return SCRIPTS[shell](completedCommands(program));
-}
+export const completionScript = (shell: Shell): string => SCRIPTS[shell];

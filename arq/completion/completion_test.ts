@@ -1,53 +1,79 @@
-// What the completion scripts hold, for every shell, without running one; tests/arq/arq_completion_test.ts does.
+// What is completed at the cursor. Real shells ask for it in `tests/arq/arq_completion_test.ts`.
 import assert from "node:assert/strict";
 import { describeCommand, everyCommand } from "./command_tree.ts";
-import { completedCommands, completionScript, SHELLS } from "./completion.ts";
+import { candidates, completionScript, SHELLS } from "./completion.ts";
 import { buildProgram } from "../program/program.ts";
 
 const PROGRAM = describeCommand(buildProgram(() => () => Promise.resolve()));
+const CONTEXTS = () => Promise.resolve(["prod", "test", "dev"]);
 
-Deno.test("every script names every command and every option", () => {
-  for (const shell of SHELLS) {
-    const script = completionScript(shell, PROGRAM);
-    for (const { path, options } of everyCommand(PROGRAM)) {
-      const words = shell === "zsh" ? `_${path.join("_")}` : path.join(" ");
-      assert.ok(script.includes(words), `${shell}: ${words}`);
-      for (const { long } of options) {
-        const name = shell === "fish" ? `-l ${long.slice(2)} ` : long;
-        assert.ok(script.includes(name), `${shell}: ${path.join(" ")} ${long}`);
-      }
-    }
+/** The candidates for the last word of a line, without their descriptions. */
+async function after(line: string): Promise<string[]> {
+  const [, ...words] = line.split(" ");
+  const at = words.pop() ?? "";
+  const found = await candidates(PROGRAM, words, at, CONTEXTS);
+  return found.map((one) => one.split("\t")[0] ?? "");
+}
+
+Deno.test("every command and every option is a candidate, and what is hidden is none", async () => {
+  for (const { path, options, commands } of everyCommand(PROGRAM)) {
+    const line = path.join(" ");
+    const found = await after(`${line} --`);
+    for (const { long } of options) assert.ok(found.includes(long), `${line} ${long}`);
+    if (commands.length === 0) continue;
+    const below = await after(`${line} `);
+    assert.deepEqual(
+      below.filter((name) => name !== "help"),
+      commands.map((one) => one.path.at(-1)),
+    );
   }
+  assert.ok(!(await after("arq ")).includes("complete"));
+  assert.ok(!(await after("arq serve --")).includes("--background"));
 });
 
-Deno.test("what is hidden is completed nowhere", () => {
-  assert.ok(!everyCommand(PROGRAM).some(({ path }) => path.includes("__complete")));
-  assert.ok(!completionScript("bash", PROGRAM).includes("--background"));
+Deno.test("a line has the candidates that follow from its words", async () => {
+  const cases: [line: string, names: string[]][] = [
+    ["arq ro", ["rollout", "room"]],
+    ["arq sched", ["schedule"]],
+    ["arq hook re", ["remove", "replay", "resume"]],
+    ["arq help tr", ["trace"]],
+    ["arq dev u", ["up"]],
+    ["arq sub a b --js", ["--json"]],
+    ["arq auth keys --alg EdDSA --js", ["--json"]],
+    ["arq completion ", ["bash", "fish", "powershell", "zsh"]],
+    ["arq policy check mod", [":file"]],
+    ["arq --context prod stat", ["status"]],
+    ["arq context use ", ["dev", "prod", "test"]],
+    ["arq room kick lobby ann --reason x", []],
+    ["arq pub lobby -- --js", []],
+  ];
+  for (const [line, names] of cases) assert.deepEqual((await after(line)).toSorted(), names, line);
 });
 
-Deno.test("an option's value is waited for only where it cannot be left out", () => {
-  const valueOf = (words: string, long: string) =>
-    completedCommands(PROGRAM).find((one) => one.words === words)?.options
-      .find((option) => option.long === long)?.value;
-  assert.equal(valueOf("arq status", "--watch"), undefined);
-  assert.equal(valueOf("arq status", "--json"), undefined);
-  assert.equal(valueOf("arq status", "--token-file")?.kind, "file");
-  assert.equal(valueOf("arq status", "--context")?.kind, "context");
-  assert.equal(valueOf("arq auth keys", "--out")?.kind, "folder");
-  assert.deepEqual(valueOf("arq auth keys", "--alg")?.choices, ["RS256", "ES256", "EdDSA"]);
+Deno.test("an option's value is waited for only where it cannot be left out", async () => {
+  assert.deepEqual(await after("arq status --watch --js"), ["--json"]);
+  assert.deepEqual(await after("arq status --token-file "), [":file"]);
+  assert.deepEqual(await after("arq status --context "), ["prod", "test", "dev"]);
+  assert.deepEqual(await after("arq auth keys --out "), [":folder"]);
+  assert.deepEqual(await after("arq auth keys --alg "), ["RS256", "ES256", "EdDSA"]);
 });
 
-Deno.test("quotes in a description end no string of a script", () => {
-  const program = {
-    ...PROGRAM,
-    commands: [{
-      ...PROGRAM,
-      path: ["arq", "it"],
-      description: `it's "a [test]: $HOME \\ \`x\``,
-      commands: [],
-    }],
-  };
-  assert.ok(completionScript("fish", program).includes(`'it\\'s "a [test]: $HOME \\\\ \`x\`'`));
-  assert.ok(completionScript("zsh", program).includes(`'it:it'\\''s "a [test]\\: $HOME`));
-  assert.ok(completionScript("powershell", program).includes(`'it''s "a [test]: $HOME \\ \`x\`'`));
+Deno.test("a value behind = has its option before it, and bash's cut is understood", async () => {
+  assert.deepEqual(await after("arq auth keys --alg=Ed"), ["--alg=EdDSA"]);
+  assert.deepEqual(await after("arq --context=pr"), ["--context=prod"]);
+  assert.deepEqual(await after("arq auth keys --out="), [":folder"]);
+  assert.deepEqual(await after("arq auth keys --alg = Ed"), ["EdDSA"]);
+  assert.deepEqual(await after("arq auth keys --alg ="), ["RS256", "ES256", "EdDSA"]);
+});
+
+Deno.test("a candidate has its description behind a tab, and nothing is offered for free text", async () => {
+  assert.deepEqual(await candidates(PROGRAM, ["auth"], "k", CONTEXTS), [
+    "keys\tmake a key pair: a private JWK for your token server, a public set for the bus",
+  ]);
+  assert.deepEqual(await after("arq auth gen --user "), []);
+  assert.deepEqual(await after("arq nothing "), await after("arq "));
+});
+
+Deno.test("a script is short, since it only asks", () => {
+  for (const shell of SHELLS) assert.ok(completionScript(shell).split("\n").length <= 16, shell);
 });

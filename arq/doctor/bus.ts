@@ -6,12 +6,12 @@ import { printable } from "../terminal/exit.ts";
 import type { Io } from "../terminal/io.ts";
 import type { TimeAnswer } from "../bus/bus_clock.ts";
 import { opsToken } from "../bus/ops_token.ts";
-import type { OpsTokenFlags } from "../bus/ops_token.ts";
 import type { Target } from "../bus/target.ts";
 import type { Role } from "../bus/token.ts";
 import { fail, ok, warn, whyOf } from "./finding.ts";
 import type { Finding } from "./finding.ts";
 import { privateFinding } from "./paths.ts";
+import type { Flags } from "../program/flags.ts";
 
 /** The findings about a bus, and the time that the bus told. */
 export interface BusReport {
@@ -54,7 +54,7 @@ function unreadyParts(body: Record<string, unknown>): string {
   return names.length === 0 ? "" : `: ${printable(names.join(", "))}`;
 }
 
-async function healthFinding(io: Io, target: Target, ops_url: string, flags: OpsTokenFlags) {
+async function healthFinding(io: Io, target: Target, ops_url: string, flags: Flags) {
   let token: string | undefined;
   try {
     token = await opsToken(io, flags, target);
@@ -132,7 +132,7 @@ async function nodeFindings(io: Io, target: Target, admin_url: string): Promise<
 export async function busReport(
   io: Io,
   target: Target,
-  flags: OpsTokenFlags,
+  flags: Flags,
 ): Promise<BusReport> {
   const findings: Finding[] = [];
   const times: (TimeAnswer | undefined)[] = [];

@@ -198,7 +198,7 @@ const PARTS: readonly (readonly [
   [addStandby, "standby"],
   [addTrace, "trace"],
   [addWhy, "why"],
-  [addCompletion, "completion", "man", "__complete"],
+  [addCompletion, "completion", "man", "complete"],
 ];
 
 /**

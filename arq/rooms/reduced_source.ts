@@ -8,15 +8,10 @@ import { type Batch, decodeBatch } from "../../brain/reducers/log/batch.ts";
 import { CanonicalError } from "../../brain/reducers/state/canonical.ts";
 import { askAdmin, findAdmin, streamAdmin } from "../bus/admin.ts";
 import type { Admin } from "../bus/admin.ts";
-import type { ConnectionFlags } from "../bus/target.ts";
 import type { RoomSource } from "../reducers/room_fold.ts";
 import { CommandError } from "../terminal/exit.ts";
 import type { Io } from "../terminal/io.ts";
-
-/** The room's tenant, and how the bus is reached. */
-export interface ReducedFlags extends ConnectionFlags {
-  readonly tenant: string;
-}
+import type { Flags } from "../program/flags.ts";
 
 const About = z.looseObject({
   log_room_id: z.string(),
@@ -57,7 +52,7 @@ function batchOf(room_id: string, offset: number, data: string): Batch {
 export async function openReduced(
   io: Io,
   room_id: string,
-  flags: ReducedFlags,
+  flags: Flags<"tenant">,
 ): Promise<RoomSource> {
   const admin = await findAdmin(io, flags);
   const pathOf = (room: string) => `/v1/rooms/${flags.tenant}/${encodeURIComponent(room)}`;

@@ -3,7 +3,7 @@
  * command id, and gives the answer as text and as an object. The files in `commands/` say what the commands
  * mean.
  */
-import type { CommandOptions, Uint64 } from "@arqon/sdk";
+import type { CommandOptions } from "@arqon/sdk";
 import { CommandError, EXIT, printable } from "../terminal/exit.ts";
 import { print } from "../terminal/io.ts";
 import type { Io } from "../terminal/io.ts";
@@ -11,21 +11,12 @@ import { membersOf } from "../answers/policy_text.ts";
 import { openConnection } from "../bus/target.ts";
 import type { ConnectionFlags } from "../bus/target.ts";
 import type { Role } from "../bus/token.ts";
+import type { Flags } from "../program/flags.ts";
 
-/** The options of every command of `arq room`. */
-export interface RoomFlags extends ConnectionFlags {
-  readonly json?: boolean;
-}
-
-/** The conditions of a change that the command line can name. */
-export interface ConditionFlags {
-  readonly expectVersion?: Uint64;
-  readonly fence?: Uint64;
-  readonly commandId?: string;
-}
+type RoomFlags = ConnectionFlags & Pick<Flags, "json">;
 
 /** One command to a room. */
-export interface RoomRequest extends ConditionFlags {
+export interface RoomRequest extends Pick<Flags, "expectVersion" | "fence" | "commandId"> {
   readonly room: string;
   /** Full name of the command: "room.set". */
   readonly name: string;

@@ -1,17 +1,7 @@
 /** The place where `arq sub --from, --since, --last` begins. It may read history, and prints nothing. */
 import { historyPages } from "./history.ts";
 import type { HistorySource, Place } from "./history.ts";
-
-/** The options for a beginning: at most one of the three, and `epoch` only with `from`. */
-export interface StartFlags {
-  /** Offset after which to begin. */
-  readonly from?: number;
-  readonly epoch?: string;
-  /** Seconds before now. */
-  readonly since?: number;
-  /** Begin with the newest so many messages. */
-  readonly last?: number;
-}
+import type { Flags } from "../program/flags.ts";
 
 /** The place where a subscription begins. */
 export interface Start extends Place {
@@ -22,7 +12,7 @@ export interface Start extends Place {
 }
 
 /** Whether any of these options is given. */
-export function hasStart({ from, since, last }: StartFlags): boolean {
+export function hasStart({ from, since, last }: Flags): boolean {
   return from !== undefined || since !== undefined || last !== undefined;
 }
 
@@ -32,7 +22,7 @@ export function hasStart({ from, since, last }: StartFlags): boolean {
  */
 export async function startPlace(
   source: HistorySource,
-  flags: StartFlags,
+  flags: Flags,
   now_ms: number,
 ): Promise<Start> {
   const { from, since, last = Infinity } = flags;

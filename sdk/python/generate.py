@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 
 from grpc_tools import protoc
@@ -45,19 +46,16 @@ def class_name(reason: str) -> str:
 
 
 def reasons_file() -> str:
-    """The content of `_reasons.py`."""
+    """The content of `_reasons.py`. A class is one line: ruff leaves this file out."""
     errors = json.loads((PROTO / "errors.json").read_text(encoding="utf-8"))["errors"]
     names = sorted(class_name(error["name"]) for error in errors)
-    exported = "\n".join(f'    "{name}",' for name in names)
-    parts = [HEAD, f"\n__all__ = [\n{exported}\n]\n"]
-    for error in errors:
-        text = error["message"].replace("{detail}", "…")
-        parts.append(
-            f"\n\nclass {class_name(error['name'])}(ArqonError):\n"
-            f'    """{error["code"]}: {text}."""\n\n'
-            f'    reason = "{error["name"]}"\n'
-        )
-    return "".join(parts)
+    exported = textwrap.fill(", ".join(f'"{name}"' for name in names), 96)
+    classes = [
+        f'class {class_name(error["name"])}(ArqonError, reason="{error["name"]}"): '
+        f'"""{error["code"]}: {error["message"].replace("{detail}", "…")}."""\n'
+        for error in errors
+    ]
+    return f"{HEAD}\n__all__ = [\n{textwrap.indent(exported, '    ')},\n]\n\n{''.join(classes)}"
 
 
 def main() -> int:

@@ -124,7 +124,7 @@ export function renderErrorsPython({ errors, closes }: Registry): string {
   return [
     `"""${NOTICE}"""`,
     "",
-    "from typing import Final, Literal, NamedTuple",
+    "from typing import Final, NamedTuple",
     "",
     "",
     "class ErrorEntry(NamedTuple):",
@@ -146,16 +146,12 @@ export function renderErrorsPython({ errors, closes }: Registry): string {
     "    client: str",
     "",
     "",
-    "Reason = Literal[",
-    ...errors.map((e) => `    ${JSON.stringify(e.name)},`),
-    "]",
-    "",
     "ERRORS: Final[dict[str, ErrorEntry]] = {",
-    ...errors.map((e) =>
-      `    ${JSON.stringify(e.name)}: ErrorEntry(\n        ${e.number},\n        ${e.code},\n` +
-      `        ${JSON.stringify(e.outcome)},\n        ${JSON.stringify(e.client)},\n` +
-      `        ${e.close ?? 0},\n        ${JSON.stringify(e.message)},\n    ),`
-    ),
+    ...errors.map((e) => {
+      const parts = [e.number, e.code, e.outcome, e.client, e.close ?? 0, e.message];
+      const given = parts.map((part) => JSON.stringify(part)).join(", ");
+      return `    ${JSON.stringify(e.name)}: ErrorEntry(${given}),`;
+    }),
     "}",
     "",
     "CLOSES: Final[dict[int, CloseEntry]] = {",

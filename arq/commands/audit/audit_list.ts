@@ -9,20 +9,7 @@ import { EXIT, printable } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
-
-/** The options of `arq audit list`. */
-export interface AuditListFlags extends ConnectionFlags {
-  readonly tenant?: string;
-  readonly actor?: string;
-  readonly action?: string;
-  readonly outcome?: string;
-  /** Only entries of the last so many seconds. */
-  readonly since?: number;
-  readonly limit: number;
-  readonly follow?: boolean;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 type Entry = Readonly<Record<string, unknown>>;
 
@@ -32,7 +19,7 @@ const PAGE = 1_000;
 const LOOK_MS = 1_000;
 const TARGET_UNITS = 100;
 
-function filtersOf({ tenant, actor, action, outcome }: AuditListFlags): URLSearchParams {
+function filtersOf({ tenant, actor, action, outcome }: Flags<"limit">): URLSearchParams {
   const given = Object.entries({ tenant, actor, action, outcome });
   return new URLSearchParams(
     given.flatMap(([name, value]) =>
@@ -62,7 +49,7 @@ function lineOf(entry: Entry): string {
   ].join("  ");
 }
 
-async function show(io: Io, { json }: AuditListFlags, entries: readonly Entry[]): Promise<void> {
+async function show(io: Io, { json }: Flags<"limit">, entries: readonly Entry[]): Promise<void> {
   const lines = entries.map((entry) =>
     json === true ? `${JSON.stringify(entry)}\n` : `${printable(lineOf(entry))}\n`
   );
@@ -85,7 +72,7 @@ async function pageOf(io: Io, admin: Admin, query: URLSearchParams): Promise<Pag
 }
 
 /** Prints new entries until Ctrl-C. */
-async function follow(io: Io, admin: Admin, flags: AuditListFlags, from: number): Promise<number> {
+async function follow(io: Io, admin: Admin, flags: Flags<"limit">, from: number): Promise<number> {
   for (let after = from;;) {
     const query = filtersOf(flags);
     query.set("after", String(after));
@@ -104,7 +91,7 @@ async function follow(io: Io, admin: Admin, flags: AuditListFlags, from: number)
 }
 
 /** Prints entries, oldest first. Says on stderr how many there are. */
-export async function auditList(io: Io, flags: AuditListFlags): Promise<number> {
+export async function auditList(io: Io, flags: Flags<"limit">): Promise<number> {
   const admin = await findAdmin(io, flags);
   const found: Entry[] = [];
   const query = filtersOf(flags);

@@ -3,7 +3,6 @@
  * are one chain. The bus only sends the bytes; it is not asked whether they are right.
  */
 import { ChainCheck } from "../../../shared/audit/chain.ts";
-import type { Anchor } from "../../../shared/audit/chain.ts";
 import { ENTRY_BYTES_MAX } from "../../../shared/audit/entry.ts";
 import { plural } from "../../../shared/plural.ts";
 import { findAdmin, streamAdmin } from "../../bus/admin.ts";
@@ -11,16 +10,7 @@ import type { Admin } from "../../bus/admin.ts";
 import { CommandError, EXIT } from "../../terminal/exit.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
-
-/** The options of `arq audit verify`. */
-export interface AuditVerifyFlags extends ConnectionFlags {
-  /** File with one entry on each line; - is stdin. */
-  readonly file?: string;
-  /** An entry that must be in the log. */
-  readonly anchor?: Anchor;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 const PAGE = 1_000;
 const NEWLINE = 0x0a;
@@ -77,7 +67,7 @@ async function* fileLines(io: Io, path: string): AsyncGenerator<Uint8Array> {
  * Prints what was checked and the anchor of the newest entry. With exit code 1 it names the first broken
  * entry.
  */
-export async function auditVerify(io: Io, flags: AuditVerifyFlags): Promise<number> {
+export async function auditVerify(io: Io, flags: Flags): Promise<number> {
   const check = new ChainCheck(flags.anchor);
   const source = flags.file === undefined
     ? entriesOf(io, await findAdmin(io, flags), check)

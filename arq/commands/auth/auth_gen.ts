@@ -9,23 +9,7 @@ import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { findTarget } from "../../bus/target.ts";
 import { parsePrivateKey, signToken } from "../../bus/token.ts";
-import type { Grant, Role } from "../../bus/token.ts";
-
-/** The options of `arq auth gen`. */
-export interface AuthGenFlags {
-  readonly role: Role;
-  /** Absent: the tenant of the context, else `default`. */
-  readonly tenant?: string;
-  readonly user?: string;
-  readonly grant?: readonly Grant[];
-  /** Lifetime in seconds. */
-  readonly ttl: number;
-  readonly key?: string;
-  readonly issuer?: string;
-  readonly audience?: string;
-  readonly context?: string;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 interface Signer {
   text: string;
@@ -35,7 +19,7 @@ interface Signer {
   tenant?: string | undefined;
 }
 
-async function givenKey(io: Io, path: string, flags: AuthGenFlags): Promise<Signer> {
+async function givenKey(io: Io, path: string, flags: Flags<"role" | "ttl">): Promise<Signer> {
   const { issuer, audience } = flags;
   if (issuer === undefined || audience === undefined) {
     throw usageError(
@@ -54,7 +38,7 @@ async function givenKey(io: Io, path: string, flags: AuthGenFlags): Promise<Sign
 }
 
 /** Key and claims of the bus that commands take here, else of the next development bus. */
-async function ownSigner(io: Io, flags: AuthGenFlags): Promise<Signer> {
+async function ownSigner(io: Io, flags: Flags<"role" | "ttl">): Promise<Signer> {
   const target = await findTarget(io, flags);
   if (target !== undefined) {
     const { signing, tenant, context } = target;
@@ -89,7 +73,7 @@ function noKey(name: string): CommandError {
 }
 
 /** Prints the token on stdout, and nothing else. */
-export async function authGen(io: Io, flags: AuthGenFlags): Promise<number> {
+export async function authGen(io: Io, flags: Flags<"role" | "ttl">): Promise<number> {
   const problem = idProblem(flags.tenant || DEV_TENANT);
   if (problem !== undefined) throw usageError(`--tenant: ${problem}`);
   const user = flags.user ?? `dev-${flags.role}`;

@@ -6,14 +6,7 @@ import { cannotWrite, CommandError } from "../../terminal/exit.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { newKeyPair } from "../../bus/token.ts";
-import type { Algorithm } from "../../bus/token.ts";
-
-/** The options of `arq auth keys`. */
-export interface AuthKeysFlags {
-  readonly out: string;
-  readonly alg: Algorithm;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 const PRIVATE_NAME = "arqon-private.jwk.json";
 const PUBLIC_NAME = "arqon-jwks.json";
@@ -30,7 +23,7 @@ async function create(io: Io, path: string, value: unknown, mode: number): Promi
 }
 
 /** Writes both key files and says what to do with them. */
-export async function authKeys(io: Io, flags: AuthKeysFlags): Promise<number> {
+export async function authKeys(io: Io, flags: Flags<"alg" | "out">): Promise<number> {
   const folder = resolvePath(io.cwd, flags.out).replace(/\/+$/, "");
   const { private_jwk, public_jwk } = await newKeyPair(flags.alg);
   const private_key = `${folder}/${PRIVATE_NAME}`;

@@ -5,21 +5,7 @@ import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { listOf, membersOf, when } from "../../answers/policy_text.ts";
 import { busNow } from "../../bus/bus_clock.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
-
-/** The options of `arq auth revoke`. */
-export interface RevokeFlags extends ConnectionFlags {
-  readonly tenant: string;
-  readonly json?: boolean;
-  readonly user?: string;
-  readonly tokenId?: string;
-  /** Time of issue in Unix ms; 0 or a negative number is in ms before now. */
-  readonly issuedBefore?: number;
-  /** Seconds for which the revocation holds. */
-  readonly for?: number;
-  readonly reason?: string;
-  readonly undo?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 const PATH = "/v1/revocations";
 
@@ -34,7 +20,7 @@ function untilText({ until_ms }: Record<string, unknown>): string {
   return until_ms === 0 ? "for good" : `until ${when(until_ms)}`;
 }
 
-function requireOne({ user, tokenId, issuedBefore, undo }: RevokeFlags): void {
+function requireOne({ user, tokenId, issuedBefore, undo }: Flags<"tenant">): void {
   if (user !== undefined && tokenId !== undefined) {
     throw usageError("--user and --token-id exclude each other");
   }
@@ -49,7 +35,7 @@ function requireOne({ user, tokenId, issuedBefore, undo }: RevokeFlags): void {
   }
 }
 
-async function undo(io: Io, tenant: string, flags: RevokeFlags): Promise<number> {
+async function undo(io: Io, tenant: string, flags: Flags<"tenant">): Promise<number> {
   const { user, tokenId } = flags;
   const kind = user !== undefined ? "user" : tokenId !== undefined ? "token" : "issued-before";
   const id = user ?? tokenId ?? "*";
@@ -68,7 +54,7 @@ async function undo(io: Io, tenant: string, flags: RevokeFlags): Promise<number>
 }
 
 /** Revokes tokens, or lifts a revocation with `--undo`. Prints what is in force now. */
-export async function revoke(io: Io, flags: RevokeFlags): Promise<number> {
+export async function revoke(io: Io, flags: Flags<"tenant">): Promise<number> {
   requireOne(flags);
   const { tenant, user, tokenId, issuedBefore, reason } = flags;
   if (flags.undo === true) return await undo(io, tenant, flags);

@@ -16,7 +16,6 @@ import { openSpine } from "../../../shared/spine/open.ts";
 import { VERSION } from "../../../shared/version.ts";
 import { findAdmin, streamAdmin } from "../../bus/admin.ts";
 import { sealingOf } from "../../backup/encryption.ts";
-import type { EncryptFlags } from "../../backup/encryption.ts";
 import { fileParts, filesToSave } from "../../backup/files.ts";
 import { dataDirOf, findPlace, openNats } from "../../backup/place.ts";
 import type { Place } from "../../backup/place.ts";
@@ -27,17 +26,7 @@ import { cannotWrite, CommandError, EXIT, usageError } from "../../terminal/exit
 import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { createProgress } from "../../terminal/progress.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
-
-/** The options of `arq backup`. */
-export interface BackupFlags extends ConnectionFlags, EncryptFlags {
-  readonly config?: string;
-  readonly include?: readonly string[];
-  readonly files: boolean;
-  /** How many backups of this name stay; absent: all. */
-  readonly keep?: number;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 const FILE_MODE = 0o600;
 
@@ -115,13 +104,13 @@ async function stoppedSource(io: Io, place: Place): Promise<Source | undefined> 
 }
 
 /** The data of a running bus. */
-async function runningSource(io: Io, flags: BackupFlags): Promise<Source> {
+async function runningSource(io: Io, flags: Flags<"files">): Promise<Source> {
   const admin = await findAdmin(io, flags);
   const { head, parts } = await remoteBackup(await streamAdmin(io, admin, "/v1/backup"));
   return { head, parts, bytes: undefined, [Symbol.asyncDispose]: () => Promise.resolve() };
 }
 
-async function sourceOf(io: Io, place: Place | undefined, flags: BackupFlags): Promise<Source> {
+async function sourceOf(io: Io, place: Place | undefined, flags: Flags<"files">): Promise<Source> {
   if (place === undefined) return await runningSource(io, flags);
   if (place.engine === "nats") return await natsSource(io, place);
   const stopped = await stoppedSource(io, place);
@@ -158,7 +147,7 @@ async function writeBackup(
   path: string,
   source: Source,
   files: readonly GivenPart[],
-  flags: BackupFlags,
+  flags: Flags<"files">,
 ): Promise<Written> {
   const sealing = await sealingOf(io, flags);
   const partial = `${path}.partial`;
@@ -223,7 +212,7 @@ async function removeOutdated(io: Io, file: string, path: string, keep: number):
 }
 
 /** Makes a backup. When it fails, it leaves no file. */
-export async function backup(io: Io, file: string, flags: BackupFlags): Promise<number> {
+export async function backup(io: Io, file: string, flags: Flags<"files">): Promise<number> {
   const path = await placeOf(io, file, flags.keep);
   const place = await findPlace(io, flags.config);
   const { include = [] } = flags;

@@ -3,16 +3,11 @@ import { BackupError, readBackup } from "../../../shared/backup/archive.ts";
 import type { BackupReader } from "../../../shared/backup/archive.ts";
 import type { Manifest } from "../../../shared/backup/manifest.ts";
 import { openBackup } from "../../backup/encryption.ts";
-import type { DecryptFlags } from "../../backup/encryption.ts";
 import { manifestText } from "../../backup/text.ts";
 import { CommandError, EXIT } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
-
-/** The options of `arq backup verify`. */
-export interface BackupVerifyFlags extends DecryptFlags {
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** A backup that was read to its end and is complete. */
 export interface CheckedBackup {
@@ -24,7 +19,7 @@ export interface CheckedBackup {
 export async function checkedBackup(
   io: Io,
   file: string,
-  flags: DecryptFlags,
+  flags: Flags,
   reader?: BackupReader,
 ): Promise<CheckedBackup> {
   const { bytes, is_encrypted } = await openBackup(io, file, flags);
@@ -46,7 +41,7 @@ export async function checkedBackup(
 export async function backupVerify(
   io: Io,
   file: string,
-  flags: BackupVerifyFlags,
+  flags: Flags,
 ): Promise<number> {
   const { manifest, is_encrypted: encrypted } = await checkedBackup(io, file, flags);
   if (flags.json === true) {

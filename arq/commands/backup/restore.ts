@@ -17,7 +17,6 @@ import {
 } from "../../../shared/backup/nats_restore.ts";
 import { isLeft } from "../../../shared/backup/stream_order.ts";
 import { plural } from "../../../shared/plural.ts";
-import type { DecryptFlags } from "../../backup/encryption.ts";
 import { FileRestorer } from "../../backup/files.ts";
 import { dataDirOf, findPlace, openNats } from "../../backup/place.ts";
 import type { OpenNats, Place } from "../../backup/place.ts";
@@ -26,16 +25,7 @@ import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { checkedBackup } from "./backup_verify.ts";
-
-/** The options of `arq restore`. */
-export interface RestoreFlags extends DecryptFlags {
-  readonly config?: string;
-  /** Replace the data that is there. */
-  readonly force?: boolean;
-  /** Folder for the files in the backup. */
-  readonly filesTo?: string;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** What the command has done. */
 interface Restored {
@@ -101,7 +91,7 @@ async function restoreNats(
   file: string,
   place: Place,
   manifest: Manifest,
-  flags: RestoreFlags,
+  flags: Flags,
   files: FileRestorer | undefined,
 ): Promise<Restored> {
   await using nats = await openNats(io, place);
@@ -140,7 +130,7 @@ async function restoreData(
   io: Io,
   file: string,
   place: Place,
-  flags: RestoreFlags,
+  flags: Flags,
   files: FileRestorer | undefined,
 ): Promise<Restored> {
   const data_dir = dataDirOf(io, place);
@@ -168,7 +158,7 @@ async function restoreData(
   }
 }
 
-async function requirePlace(io: Io, manifest: Manifest, flags: RestoreFlags): Promise<Place> {
+async function requirePlace(io: Io, manifest: Manifest, flags: Flags): Promise<Place> {
   const place = await findPlace(io, flags.config);
   if (place === undefined) {
     throw usageError(
@@ -210,7 +200,7 @@ function summary(io: Io, place: Place, manifest: Manifest, restored: Restored): 
 }
 
 /** Restores a backup. Refuses where a bus runs, and where data is unless `force` is set. */
-export async function restore(io: Io, file: string, flags: RestoreFlags): Promise<number> {
+export async function restore(io: Io, file: string, flags: Flags): Promise<number> {
   await tell(io, `checking ${file}`);
   const { manifest } = await checkedBackup(io, file, flags);
   const place = await requirePlace(io, manifest, flags);

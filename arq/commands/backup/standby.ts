@@ -11,19 +11,9 @@ import type { OpenNats, Place } from "../../backup/place.ts";
 import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
+import type { Flags } from "../../program/flags.ts";
 
-/** The options of all three commands. */
-export interface StandbyFlags {
-  readonly config?: string;
-  readonly json?: boolean;
-}
-
-/** The options of `arq standby sync`. */
-export interface StandbySyncFlags extends StandbyFlags {
-  readonly domain: string;
-}
-
-async function natsPlace(io: Io, flags: StandbyFlags): Promise<Place> {
+async function natsPlace(io: Io, flags: Flags): Promise<Place> {
   const place = await findPlace(io, flags.config);
   if (place === undefined) {
     throw usageError(
@@ -49,7 +39,7 @@ const lines = (mirrors: readonly MirrorState[]) =>
   ).join("");
 
 /** Makes the mirrors that are missing. */
-export async function standbySync(io: Io, flags: StandbySyncFlags): Promise<number> {
+export async function standbySync(io: Io, flags: Flags<"domain">): Promise<number> {
   const place = await natsPlace(io, flags);
   await using nats = await openNats(io, place);
   const { domain } = flags;
@@ -72,7 +62,7 @@ export async function standbySync(io: Io, flags: StandbySyncFlags): Promise<numb
 }
 
 /** Prints how far each mirror is behind. */
-export async function standbyStatus(io: Io, flags: StandbyFlags): Promise<number> {
+export async function standbyStatus(io: Io, flags: Flags): Promise<number> {
   const place = await natsPlace(io, flags);
   await using nats = await openNats(io, place);
   const mirrors = await mirrorStates(siteOf(nats, place));
@@ -82,7 +72,7 @@ export async function standbyStatus(io: Io, flags: StandbyFlags): Promise<number
 }
 
 /** Turns the mirrors into streams of their own. */
-export async function standbyPromote(io: Io, flags: StandbyFlags): Promise<number> {
+export async function standbyPromote(io: Io, flags: Flags): Promise<number> {
   const place = await natsPlace(io, flags);
   await using nats = await openNats(io, place);
   const promoted = await promoteStandby(siteOf(nats, place));

@@ -5,22 +5,10 @@ import { connectedBus } from "../../bridge/bus.ts";
 import { BRIDGE_SQL } from "../../bridge/sql.ts";
 import { isDatabaseUrl } from "../../../shared/config/values/postgres.ts";
 import { openConnection } from "../../bus/target.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
-
-/** The options of `arq bridge postgres`. */
-export interface BridgeFlags extends ConnectionFlags {
-  readonly sql?: boolean;
-  readonly database?: string;
-  readonly databaseFile?: string;
-  readonly slot: string;
-  readonly acceptLoss?: boolean;
-  /** In ms. */
-  readonly poll?: number;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 const ACCEPT_HINT = "--accept-loss goes on";
 const WAITING_MESSAGES = 2_000;
@@ -28,7 +16,7 @@ const nothing = () => {};
 /** A process without a page of metrics. */
 const UNWATCHED: BridgeWatch = { state: nothing, over: nothing, waiting: nothing, kept: nothing };
 
-async function databaseOf(io: Io, { database, databaseFile }: BridgeFlags): Promise<string> {
+async function databaseOf(io: Io, { database, databaseFile }: Flags<"slot">): Promise<string> {
   if ((database === undefined) === (databaseFile === undefined)) {
     throw usageError("expected --database or --database-file");
   }
@@ -43,7 +31,7 @@ async function databaseOf(io: Io, { database, databaseFile }: BridgeFlags): Prom
 }
 
 /** Follows the database until the signal; with `--sql` prints what it needs. */
-export async function bridgePostgres(io: Io, flags: BridgeFlags): Promise<number> {
+export async function bridgePostgres(io: Io, flags: Flags<"slot">): Promise<number> {
   if (flags.sql === true) {
     const text = flags.json === true ? `${JSON.stringify({ sql: BRIDGE_SQL })}\n` : BRIDGE_SQL;
     await print(io.stdout, text);

@@ -24,16 +24,10 @@ import { unlessStopped } from "../../rooms/flow.ts";
 import { readInput } from "../../terminal/input.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
-import type { OpsTokenFlags } from "../../bus/ops_token.ts";
 import { painter } from "../../answers/schema_text.ts";
 import { findTarget } from "../../bus/target.ts";
-import type { ConnectionFlags, Target } from "../../bus/target.ts";
-
-/** The options of `arq doctor`. */
-export interface DoctorFlags extends ConnectionFlags, OpsTokenFlags {
-  readonly config?: string;
-  readonly json?: boolean;
-}
+import type { Target } from "../../bus/target.ts";
+import type { Flags } from "../../program/flags.ts";
 
 const DEFAULT_FILE = "config.toml";
 
@@ -45,7 +39,7 @@ interface Given {
   readonly finding: Finding;
 }
 
-async function givenConfig(io: Io, flags: DoctorFlags): Promise<Given> {
+async function givenConfig(io: Io, flags: Flags): Promise<Given> {
   const check = "configuration";
   // A file that cannot be looked at is none.
   const there = await io.files.state(resolvePath(io.cwd, DEFAULT_FILE)).catch(() => undefined);
@@ -133,7 +127,7 @@ async function configFindings(
 }
 
 /** The bus that commands take here; a finding when the context cannot be used. */
-async function targetOf(io: Io, flags: DoctorFlags): Promise<Target | Finding | undefined> {
+async function targetOf(io: Io, flags: Flags): Promise<Target | Finding | undefined> {
   try {
     return await findTarget(io, flags);
   } catch (error) {
@@ -165,7 +159,7 @@ function summary(findings: readonly Finding[]): string {
 }
 
 /** Prints the findings. Exit code 1 means that something does not work. */
-export async function doctor(io: Io, flags: DoctorFlags): Promise<number> {
+export async function doctor(io: Io, flags: Flags): Promise<number> {
   const given = await givenConfig(io, flags);
   const found = await targetOf(io, flags);
   const target = found === undefined || "check" in found ? undefined : found;

@@ -13,19 +13,11 @@ import { pause } from "../../rooms/flow.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { opsToken } from "../../bus/ops_token.ts";
-import type { OpsTokenFlags } from "../../bus/ops_token.ts";
 import { openScreen, problemText } from "../../terminal/screen.ts";
 import { readStack, stackText } from "../../serve/stack.ts";
 import type { StackService } from "../../serve/stack.ts";
 import { findTarget, givenToken, noBus, refusedToken, tokenRenewal } from "../../bus/target.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
-
-/** The options of `arq status`. */
-export interface StatusFlags extends ConnectionFlags, OpsTokenFlags {
-  readonly json?: boolean;
-  /** Show the status again after so many seconds, without end; `true` is every two seconds. */
-  readonly watch?: number | true;
-}
+import type { Flags } from "../../program/flags.ts";
 
 interface Check {
   status: string;
@@ -117,7 +109,7 @@ interface Source {
   readonly compose: string | undefined;
 }
 
-async function findSource(io: Io, flags: StatusFlags): Promise<Source> {
+async function findSource(io: Io, flags: Flags): Promise<Source> {
   const needs_bus = flags.opsUrl === undefined;
   const target = needs_bus || flags.adminUrl === undefined
     ? await findTarget(io, flags)
@@ -193,7 +185,7 @@ async function look(
 }
 
 /** Prints health, nodes and figures. Returns 0 when every node of the bus is ready, 1 when one is not. */
-export async function status(io: Io, flags: StatusFlags): Promise<number> {
+export async function status(io: Io, flags: Flags): Promise<number> {
   const source = await findSource(io, flags);
   const is_json = flags.json === true;
   if (flags.watch === undefined) {

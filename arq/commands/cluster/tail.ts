@@ -7,15 +7,7 @@ import { readEvents } from "../../bus/events.ts";
 import { EXIT, printable } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
-
-/** The options of `arq tail`. */
-export interface TailFlags extends ConnectionFlags {
-  readonly tenant: string;
-  /** End after so many messages. */
-  readonly count?: number;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** Longer payloads are cut on a terminal. */
 const SHOWN_CHARS_MAX = 2_000;
@@ -34,7 +26,7 @@ function tailLine(message: Readonly<Record<string, unknown>>): string {
 }
 
 /** Prints messages until `--count` is reached or Ctrl-C. Says on stderr how many were left out. */
-export async function tail(io: Io, room: string, flags: TailFlags): Promise<number> {
+export async function tail(io: Io, room: string, flags: Flags<"tenant">): Promise<number> {
   const admin = await findAdmin(io, flags);
   const stream = await streamAdmin(io, admin, `/v1/rooms/${flags.tenant}/${room}/tail`);
   await print(io.stderr, `Tailing ${room} of tenant ${flags.tenant}\n`);

@@ -17,18 +17,7 @@ import { EXIT } from "../../terminal/exit.ts";
 import { pause } from "../../rooms/flow.ts";
 import type { Io } from "../../terminal/io.ts";
 import { openScreen, problemText } from "../../terminal/screen.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
-
-/** The options of `arq top`. */
-export interface TopFlags extends ConnectionFlags {
-  /** Seconds between two views. */
-  readonly interval: number;
-  /** Most rows of each list. */
-  readonly rows: number;
-  /** End after so many views. */
-  readonly count?: number;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 type Row = Readonly<Record<string, unknown>>;
 
@@ -142,7 +131,7 @@ function asJson(now: Reading, rates: readonly NodeRates[]): string {
 }
 
 /** Draws until `--count` views are shown or Ctrl-C. After a failed reading it tries again. */
-export async function top(io: Io, flags: TopFlags): Promise<number> {
+export async function top(io: Io, flags: Flags<"interval" | "rows">): Promise<number> {
   const admin = await findAdmin(io, flags);
   const is_json = flags.json === true;
   let before: Reading | undefined = await read(io, admin, flags.rows);

@@ -10,12 +10,7 @@ import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { readTrace, traceTree } from "../../answers/trace_tree.ts";
 import type { TraceSpan } from "../../answers/trace_tree.ts";
-
-/** The options of `arq trace`. */
-export interface TraceFlags {
-  readonly jaegerUrl?: string;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 const REQUEST_MS = 10_000;
 /** Most bytes of an answer. */
@@ -72,7 +67,7 @@ async function fetchTrace(io: Io, base: string, trace_id: string): Promise<reado
 }
 
 /** Prints the spans of a trace. Returns 1 when there is none, 2 without a URL. */
-export async function trace(io: Io, trace_id: string, flags: TraceFlags): Promise<number> {
+export async function trace(io: Io, trace_id: string, flags: Flags): Promise<number> {
   if (flags.jaegerUrl === undefined) {
     throw usageError(
       "where is Jaeger? Give its address: arq trace ID --jaeger-url http://127.0.0.1:16686",

@@ -8,32 +8,16 @@ import { tellsAnything, whyLines } from "../../answers/why_text.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";
 import { busAgo } from "../../bus/bus_clock.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
 import { EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
-
-/** The options of `arq why`. */
-export interface WhyFlags extends ConnectionFlags {
-  readonly tenant?: string;
-  readonly trace?: string;
-  readonly twist?: string;
-  readonly messageId?: string;
-  readonly room?: string;
-  readonly offset?: number;
-  readonly user?: string;
-  readonly connection?: string;
-  readonly address?: string;
-  /** Messages of the last so many seconds. */
-  readonly since?: number;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 const given = (...values: readonly unknown[]) =>
   values.filter((value) => value !== undefined).length;
 
 /** Throws for options that make no question, in the words of the command line. */
-function requireQuestion(flags: WhyFlags): void {
+function requireQuestion(flags: Flags): void {
   const { trace, twist, messageId, offset, user, connection, address, room, since } = flags;
   const ids = given(trace, twist, messageId, offset);
   const whose = given(user, connection, address);
@@ -52,7 +36,7 @@ function requireQuestion(flags: WhyFlags): void {
   }
 }
 
-async function queryOf(io: Io, admin: Admin, flags: WhyFlags): Promise<URLSearchParams> {
+async function queryOf(io: Io, admin: Admin, flags: Flags): Promise<URLSearchParams> {
   const { tenant, trace, twist, messageId, room, offset, user, connection, address, since } = flags;
   const all = {
     ...{ tenant, trace, twist, message_id: messageId, room, offset, user, connection, address },
@@ -85,7 +69,7 @@ const UNKNOWN_ROOM = "its outcome is not known; with --room, a durable room's lo
 type Members = Readonly<Record<string, unknown>>;
 
 /** Prints what the ledgers and the journal tell. Returns 1 when they report about nothing. */
-export async function why(io: Io, flags: WhyFlags): Promise<number> {
+export async function why(io: Io, flags: Flags): Promise<number> {
   requireQuestion(flags);
   const admin = await findAdmin(io, flags);
   const answer = await wholeAnswer(io, admin, await queryOf(io, admin, flags));

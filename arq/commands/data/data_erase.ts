@@ -2,24 +2,13 @@
 import { z } from "zod";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
 import { sure } from "../../terminal/confirm.ts";
 import { EXIT, printable } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { queryOf } from "./data_export.ts";
 import type { Whose } from "./data_export.ts";
-
-/** The options of all of them. */
-export interface EraseFlags extends ConnectionFlags {
-  readonly tenant: string;
-  readonly room?: string;
-  readonly offset?: number;
-  readonly through?: boolean;
-  readonly dryRun?: boolean;
-  readonly yes?: boolean;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 const Found = z.looseObject({
   stores: z.array(z.looseObject({
@@ -38,17 +27,17 @@ const Done = z.looseObject({
 });
 
 /** `arq user erase`. */
-export function userErase(io: Io, user: string, flags: EraseFlags): Promise<number> {
+export function userErase(io: Io, user: string, flags: Flags<"tenant">): Promise<number> {
   return erase(io, flags, { tenant: flags.tenant, user, room: flags.room });
 }
 
 /** `arq tenant delete`. */
-export function tenantDelete(io: Io, tenant: string, flags: EraseFlags): Promise<number> {
+export function tenantDelete(io: Io, tenant: string, flags: Flags<"tenant">): Promise<number> {
   return erase(io, flags, { tenant });
 }
 
 /** `arq room erase`. */
-export function roomErase(io: Io, room: string, flags: EraseFlags): Promise<number> {
+export function roomErase(io: Io, room: string, flags: Flags<"tenant">): Promise<number> {
   return erase(io, flags, { tenant: flags.tenant, room, offset: flags.offset });
 }
 
@@ -60,7 +49,7 @@ const nameOf = ({ tenant, user, room, offset }: Whose): string =>
     `tenant ${tenant}`,
   ].join(" ");
 
-async function erase(io: Io, flags: EraseFlags, whose: Whose): Promise<number> {
+async function erase(io: Io, flags: Flags<"tenant">, whose: Whose): Promise<number> {
   const admin = await findAdmin(io, flags);
   const is_shown = flags.dryRun === true || flags.yes !== true;
   if (is_shown) {
@@ -74,7 +63,7 @@ async function erase(io: Io, flags: EraseFlags, whose: Whose): Promise<number> {
   return await erased(io, admin, flags, whose);
 }
 
-async function erased(io: Io, admin: Admin, flags: EraseFlags, whose: Whose): Promise<number> {
+async function erased(io: Io, admin: Admin, flags: Flags<"tenant">, whose: Whose): Promise<number> {
   const is_tenant = whose.user === undefined && whose.room === undefined;
   const body = JSON.stringify({
     ...whose,

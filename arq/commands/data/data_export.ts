@@ -1,10 +1,10 @@
 /** `arq user export` and `arq tenant export`: all that the bus keeps of somebody, as lines. */
 import { plural } from "../../../shared/plural.ts";
 import { findAdmin, streamAdmin } from "../../bus/admin.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
+import type { Flags } from "../../program/flags.ts";
 
 /** Who, and what of it. */
 export interface Whose {
@@ -12,15 +12,6 @@ export interface Whose {
   readonly user?: string | undefined;
   readonly room?: string | undefined;
   readonly offset?: number | undefined;
-}
-
-/** The options of both. */
-export interface ExportFlags extends ConnectionFlags {
-  readonly tenant: string;
-  readonly room?: string;
-  /** The new file; `-` is stdout. */
-  readonly out: string;
-  readonly json?: boolean;
 }
 
 /** What other people may not read. */
@@ -33,16 +24,20 @@ export function queryOf(whose: Whose): string {
 }
 
 /** `arq user export`. */
-export function userExport(io: Io, user: string, flags: ExportFlags): Promise<number> {
+export function userExport(io: Io, user: string, flags: Flags<"out" | "tenant">): Promise<number> {
   return write(io, flags, { tenant: flags.tenant, user, room: flags.room });
 }
 
 /** `arq tenant export`. */
-export function tenantExport(io: Io, tenant: string, flags: ExportFlags): Promise<number> {
+export function tenantExport(
+  io: Io,
+  tenant: string,
+  flags: Flags<"out" | "tenant">,
+): Promise<number> {
   return write(io, flags, { tenant });
 }
 
-async function write(io: Io, flags: ExportFlags, whose: Whose): Promise<number> {
+async function write(io: Io, flags: Flags<"out" | "tenant">, whose: Whose): Promise<number> {
   const admin = await findAdmin(io, flags);
   const stream = await streamAdmin(io, admin, `/v1/data/export?${queryOf(whose)}`);
   const is_stdout = flags.out === "-";

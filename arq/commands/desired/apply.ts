@@ -4,7 +4,6 @@
  */
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
 import { membersOf } from "../../answers/policy_text.ts";
 import { reducerModulePath } from "../../desired/export_text.ts";
 import { KINDS } from "../../desired/form.ts";
@@ -24,26 +23,10 @@ import type { Compared } from "./plan.ts";
 import { isBusFolder, readFolder } from "./read_folder.ts";
 import { rolloutPath, watchRollout } from "./rollout.ts";
 import { requireFree, takeBack } from "./under_way.ts";
+import type { Flags } from "../../program/flags.ts";
 
 /** How long a step of a rollout takes at least, in seconds, unless --for says otherwise. */
 const HOLD_SECONDS = 600;
-
-/** What makes an apply a rollout. */
-interface CanaryFlags {
-  /** The first share of the traffic. */
-  readonly canary?: number;
-  /** Seconds. */
-  readonly for?: number;
-  readonly abortIf?: readonly string[];
-  readonly atLeast?: number;
-}
-
-/** The options of `arq apply`. */
-export interface ApplyFlags extends ConnectionFlags, CanaryFlags {
-  /** What is stored may be unreachable then. */
-  readonly allowUnreachable?: boolean;
-  readonly json?: boolean;
-}
 
 /** A folder, or a plan with what it was made on. */
 async function readTarget(io: Io, target: string): Promise<Desired & Partial<PlanBasis>> {
@@ -171,7 +154,7 @@ export async function make(
 }
 
 /** Throws for options of a canary without one, and for changes that give a canary nothing to do. */
-function requireCanary(io: Io, flags: ApplyFlags, { changes }: Compared): void {
+function requireCanary(io: Io, flags: Flags, { changes }: Compared): void {
   const { canary, for: hold_seconds, abortIf = [], atLeast } = flags;
   if (canary === undefined) {
     const given = hold_seconds !== undefined || abortIf.length > 0 || atLeast !== undefined;
@@ -193,7 +176,7 @@ async function rollOut(
   admin: Admin,
   desired: Desired,
   compared: Compared,
-  flags: ApplyFlags,
+  flags: Flags,
 ): Promise<number> {
   const { tenant } = desired;
   await uploadModules(io, admin, desired, compared);
@@ -214,7 +197,7 @@ async function rollOut(
 }
 
 /** Puts a folder or a plan in force. Returns 1 when it is stored and this node does not have it in force. */
-export async function apply(io: Io, target: string, flags: ApplyFlags): Promise<number> {
+export async function apply(io: Io, target: string, flags: Flags): Promise<number> {
   if (await isBusFolder(io, target)) {
     return await (await import("./bus_apply.ts")).applyBus(io, target, flags);
   }

@@ -11,12 +11,13 @@ import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.t
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { carryOut, madeText, stageSchemas } from "./apply.ts";
-import type { ApplyFlags, Made } from "./apply.ts";
+import type { Made } from "./apply.ts";
 import { compareBus, readBusFolder } from "./bus_folder.ts";
 import { othersText } from "./bus_plan.ts";
 import { checksText } from "./plan.ts";
 import type { Compared } from "./plan.ts";
 import { requireFree } from "./under_way.ts";
+import type { Flags } from "../../program/flags.ts";
 
 /** Stores those that change and puts them in force. Resolves with the id of the apply. Rejects as `askAdmin` does. */
 async function applySchemas(
@@ -93,7 +94,7 @@ async function carryOutBus(
 }
 
 /** Puts all of it in force. Returns 1 when something is stored and this node does not have it in force. */
-export async function applyBus(io: Io, folder: string, flags: ApplyFlags): Promise<number> {
+export async function applyBus(io: Io, folder: string, flags: Flags): Promise<number> {
   const { canary, for: hold_seconds, abortIf, atLeast } = flags;
   if ([canary, hold_seconds, abortIf, atLeast].some((given) => given !== undefined)) {
     throw usageError(

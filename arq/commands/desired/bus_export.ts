@@ -8,12 +8,12 @@ import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { tenantsOf } from "./bus_folder.ts";
 import { requireEmpty, schemaFile, stateFiles, write } from "./export.ts";
-import type { ExportFlags } from "./export.ts";
 import { readSchema } from "./live_state.ts";
 import { BUS_FILE } from "./read_folder.ts";
+import type { Flags } from "../../program/flags.ts";
 
 /** Writes all of it. Throws `CommandError` for a folder that has files of its own, unless they may go. */
-export async function exportBus(io: Io, folder: string, flags: ExportFlags): Promise<number> {
+export async function exportBus(io: Io, folder: string, flags: Flags<"tenant">): Promise<number> {
   const path = resolvePath(io.cwd, folder);
   const force = flags.force === true;
   await requireEmpty(io, path, force);

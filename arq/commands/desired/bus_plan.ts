@@ -8,7 +8,8 @@ import type { Io } from "../../terminal/io.ts";
 import { compareBus, readBusFolder } from "./bus_folder.ts";
 import { consequences } from "./consequences.ts";
 import { checksText, planCode, planText, planView } from "./plan.ts";
-import type { Compared, PlanFlags } from "./plan.ts";
+import type { Compared } from "./plan.ts";
+import type { Flags } from "../../program/flags.ts";
 
 /** Tenants that have no folder, in a sentence; "" when there are none. */
 export function othersText(others: readonly string[]): string {
@@ -17,7 +18,7 @@ export function othersText(others: readonly string[]): string {
 }
 
 /** Prints the plans. Returns 0 for none, 2 for changes, 1 for one that cannot be made. */
-export async function planBus(io: Io, folder: string, flags: PlanFlags): Promise<number> {
+export async function planBus(io: Io, folder: string, flags: Flags): Promise<number> {
   if (flags.out !== undefined) {
     throw usageError("--out is about one tenant", `${io.arq} plan ${folder}/TENANT --out plan.bin`);
   }

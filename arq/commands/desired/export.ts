@@ -1,7 +1,6 @@
 /** `arq export`: writes what is in force for a tenant as a folder, which `arq plan` and `arq apply` read. */
 import { findAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
 import { exportFiles, exportTexts, SCHEMA_FILE } from "../../desired/export_text.ts";
 import { KINDS, stateJsonSchema } from "../../desired/form.ts";
 import type { State } from "../../desired/state.ts";
@@ -9,15 +8,7 @@ import { cannotWrite, CommandError, EXIT, printable } from "../../terminal/exit.
 import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { readBytes, readLive } from "./live_state.ts";
-
-/** The options of `arq export`. */
-export interface ExportFlags extends ConnectionFlags {
-  readonly tenant: string;
-  /** All tenants, and the schemas of the bus. */
-  readonly bus?: boolean;
-  readonly force?: boolean;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** Writes one file below a folder, which is made. */
 export async function write(
@@ -74,7 +65,7 @@ export async function requireEmpty(io: Io, path: string, force: boolean): Promis
 }
 
 /** Writes the folder. Throws `CommandError` for one that has files of its own, unless they may go. */
-export async function exportState(io: Io, folder: string, flags: ExportFlags): Promise<number> {
+export async function exportState(io: Io, folder: string, flags: Flags<"tenant">): Promise<number> {
   if (flags.bus === true) {
     return await (await import("./bus_export.ts")).exportBus(io, folder, flags);
   }

@@ -2,7 +2,6 @@
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";
 import { busNow } from "../../bus/bus_clock.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { findingsText, painter } from "../../answers/schema_text.ts";
 import { consequencesText } from "../../desired/consequence_text.ts";
@@ -27,6 +26,7 @@ import { rolloutsAbout } from "./under_way.ts";
 import type { LiveState } from "./live_state.ts";
 import { isBusFolder, readFolder } from "./read_folder.ts";
 import { roomLosses } from "../../rooms/unreachable.ts";
+import type { Flags } from "../../program/flags.ts";
 
 /** What a change would lose. Throws as `askAdmin` does. */
 async function lossesOf(
@@ -48,15 +48,6 @@ async function lossesOf(
     .map(({ id, dead }) => ({ hook: String(id), count: Number(dead) }))
     .filter(({ hook, count }) => count > 0 && removed.some(({ name }) => name === hook));
   return { ...rooms, dead_letters };
-}
-
-/** The options of `arq plan`. */
-export interface PlanFlags extends ConnectionFlags {
-  /** Where the plan is written. */
-  readonly out?: string;
-  /** Seconds: what each change would have done to so long a window. */
-  readonly since?: number;
-  readonly json?: boolean;
 }
 
 /** What the bus says of a schema that would be registered. */
@@ -198,7 +189,7 @@ export function planCode(
 }
 
 /** Writes the plan of a folder, and prints it. Returns 0 for none, 2 for changes, 1 for one that cannot be made. */
-export async function plan(io: Io, folder: string, flags: PlanFlags): Promise<number> {
+export async function plan(io: Io, folder: string, flags: Flags): Promise<number> {
   if (await isBusFolder(io, folder)) {
     return await (await import("./bus_plan.ts")).planBus(io, folder, flags);
   }

@@ -15,22 +15,7 @@ import { openLog } from "../../serve/dev_log.ts";
 import type { ProcessOptions } from "../../serve/serve_main.ts";
 import { readyLine, readyText } from "../../serve/ready_text.ts";
 import { requireFiles, startProblem } from "../../serve/start_problem.ts";
-
-/** The options of every development bus. */
-export interface BusFlags {
-  readonly port?: number;
-  readonly opsPort?: number;
-  readonly adminPort?: number;
-  readonly dataDir?: string;
-  readonly config?: string;
-  readonly nats?: string;
-  readonly json?: boolean;
-}
-
-/** The options of `arq dev`. */
-export interface DevFlags extends BusFlags {
-  readonly background?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 const PORT_OPTIONS: Readonly<Record<string, string>> = {
   server: "--port",
@@ -44,7 +29,7 @@ const LOCK_TRIES = 40;
 const LOCK_PAUSE_MS = 50;
 
 /** The description of the bus that the options ask for. Relative paths begin in the caller's folder. */
-export function busOptions({ cwd }: Io, flags: BusFlags, files: DevFiles): DevBusOptions {
+export function busOptions({ cwd }: Io, flags: Flags, files: DevFiles): DevBusOptions {
   const { port, opsPort, adminPort, dataDir, config, nats } = flags;
   return {
     state_dir: files.state_dir,
@@ -116,7 +101,7 @@ async function lockFor(files: DevFiles): Promise<Deno.FsFile> {
   throw new CommandError(`a development bus of ${files.state_dir} runs already`);
 }
 
-async function runInBackground(io: Io, flags: DevFlags, files: DevFiles): Promise<void> {
+async function runInBackground(io: Io, flags: Flags, files: DevFiles): Promise<void> {
   using _lock = await lockFor(files);
   await writeRecord(files, { kind: "embedded", pid: Deno.pid, started_ms: io.now() });
   const log = { writeLog: openLog(files.log), log_file: files.log };
@@ -129,7 +114,7 @@ async function runInBackground(io: Io, flags: DevFlags, files: DevFiles): Promis
 }
 
 /** Runs the bus until the first signal and drains it. Returns 0 when it has drained. */
-export async function dev(io: Io, flags: DevFlags): Promise<number> {
+export async function dev(io: Io, flags: Flags): Promise<number> {
   await requireFiles(io.signal);
   const files = devFiles(io.cwd);
   await makeStateFolder(io, files);

@@ -25,16 +25,7 @@ import { olderLog } from "../../serve/dev_log.ts";
 import { parsePrivateKey, signToken } from "../../bus/token.ts";
 import { removeContext } from "../../bus/stack_context.ts";
 import { busHere } from "./dev.ts";
-
-/** The options of `arq dev down`. */
-export interface DownFlags {
-  readonly json?: boolean;
-}
-
-/** The options of `arq dev reset`. */
-export interface ResetFlags extends DownFlags {
-  readonly yes?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 const REQUEST_MS = 5_000;
 /**
@@ -153,13 +144,13 @@ async function refuseForeground(io: Io, files: DevFiles): Promise<void> {
 }
 
 /** Says what has ended: as text, or in a JSON object whose `ended` is null when nothing ran. */
-async function tell(io: Io, flags: DownFlags, ended: string | undefined, text: string) {
+async function tell(io: Io, flags: Flags, ended: string | undefined, text: string) {
   if (flags.json) return await print(io.stdout, `${JSON.stringify({ ended: ended ?? null })}\n`);
   await print(io.stderr, `arq: ${text}\n`);
 }
 
 /** Ends what runs. Returns 0 also when nothing runs. */
-export async function devDown(io: Io, flags: DownFlags = {}): Promise<number> {
+export async function devDown(io: Io, flags: Flags = {}): Promise<number> {
   const files = devFiles(io.cwd);
   const stopped = await stop(io, files, await readRecord(files), "down");
   if (stopped === undefined) await refuseForeground(io, files);
@@ -196,7 +187,7 @@ async function removeTree(folder: string, paths: readonly string[]): Promise<voi
 }
 
 /** Ends what runs and deletes its rooms, policies, bans and log. */
-export async function devReset(io: Io, flags: ResetFlags): Promise<number> {
+export async function devReset(io: Io, flags: Flags): Promise<number> {
   const files = devFiles(io.cwd);
   const record = await readRecord(files);
   const what = record?.kind === "compose"

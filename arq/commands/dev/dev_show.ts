@@ -14,17 +14,7 @@ import { readStack, stackText } from "../../serve/stack.ts";
 import type { StackService } from "../../serve/stack.ts";
 import { readContexts } from "../../bus/contexts.ts";
 import { busHere } from "./dev.ts";
-
-/** The options of `arq dev logs`. */
-export interface LogsFlags {
-  readonly follow?: boolean;
-  readonly json?: boolean;
-}
-
-/** The options of `arq dev status`. */
-export interface StatusFlags {
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 const LOOK_MS = 250;
 const HINT = "arq dev up starts a bus in the background";
@@ -49,7 +39,7 @@ async function* jsonLines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uin
 /** Prints the log; with `--follow` until the bus ends or Ctrl-C. */
 export async function devLogs(
   io: Io,
-  { follow = false, json = false }: LogsFlags,
+  { follow = false, json = false }: Flags,
 ): Promise<number> {
   const files = devFiles(io.cwd);
   const record = await readRecord(files);
@@ -133,7 +123,7 @@ function sentence({ running, kind, file, url, pid, started_ms = 0 }: DevState): 
 }
 
 /** Prints what runs. Returns 0 when something runs, else 1. */
-export async function devStatus(io: Io, { json = false }: StatusFlags): Promise<number> {
+export async function devStatus(io: Io, { json = false }: Flags): Promise<number> {
   const files = devFiles(io.cwd);
   const state = await stateOf(io, files, await readRecord(files));
   const services = state.services === undefined ? "" : stackText(state.services);

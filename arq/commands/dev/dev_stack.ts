@@ -18,12 +18,7 @@ import type { ComposeVariables } from "../../serve/compose.ts";
 import { readStack, shieldPorts, stackText } from "../../serve/stack.ts";
 import type { StackPorts, StackService } from "../../serve/stack.ts";
 import { leaveContext, refuseOtherStack } from "../../bus/stack_context.ts";
-import type { BusFlags } from "./dev.ts";
-
-/** The options of `arq dev up` that count for a stack. */
-export interface StackFlags extends BusFlags {
-  readonly compose?: string;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** A compose file that Docker can start. */
 export interface StackFile {
@@ -51,7 +46,7 @@ async function writeStack(io: Io, { stack_dir }: DevFiles): Promise<string> {
 /** The compose file to start, or the reason why there is none. */
 export async function stackFile(
   io: Io,
-  flags: StackFlags,
+  flags: Flags,
   files: DevFiles,
 ): Promise<StackFile | { readonly why: string }> {
   if (flags.compose === undefined) {
@@ -76,7 +71,7 @@ function freePort(taken: ReadonlySet<number>): number {
 }
 
 /** The ports for the stack. A second `up` keeps the ports of a stack that runs. */
-async function wantedPorts(io: Io, flags: StackFlags, file: string): Promise<StackPorts> {
+async function wantedPorts(io: Io, flags: Flags, file: string): Promise<StackPorts> {
   const all = await readContexts(io).catch(() => undefined);
   const before = all?.contexts.find(({ compose, folder }) => compose === file && folder === io.cwd);
   const taken = new Set<number>();
@@ -177,7 +172,7 @@ async function tellReady(
 export async function startStack(
   io: Io,
   { file, is_ours }: StackFile,
-  flags: StackFlags & { readonly json?: boolean },
+  flags: Flags & { readonly json?: boolean },
   files: DevFiles,
 ): Promise<number> {
   if (is_ours) await refuseOtherStack(io, io.cwd);

@@ -20,14 +20,8 @@ import { busFlags } from "../../serve/bus_command.ts";
 import type { DevBusReady } from "../../serve/dev_bus.ts";
 import { readyLine, readyText } from "../../serve/ready_text.ts";
 import { busHere, busOptions, makeStateFolder } from "./dev.ts";
-import type { BusFlags } from "./dev.ts";
 import { stackFile, startStack } from "./dev_stack.ts";
-
-/** The options of `arq dev up`. */
-export interface UpFlags extends BusFlags {
-  readonly compose?: string;
-  readonly embedded?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 const READY_MS = 60_000;
 const HOW_TO_STOP =
@@ -36,7 +30,7 @@ const HOW_TO_STOP =
 /** Program and arguments of the embedded bus. A compiled `arq` already has its flags and permissions. */
 export function backgroundCommand(
   io: Io,
-  flags: BusFlags,
+  flags: Flags,
   files: DevFiles,
   standalone: boolean = Deno.build.standalone,
 ): { command: string; args: string[] } {
@@ -76,7 +70,7 @@ async function firstLine(stdout: ReadableStream<Uint8Array<ArrayBuffer>>): Promi
  * Starts the embedded bus and waits until it is ready. When it cannot start, the error has the bus's own
  * words.
  */
-async function startEmbedded(io: Io, flags: UpFlags, files: DevFiles): Promise<DevBusReady> {
+async function startEmbedded(io: Io, flags: Flags, files: DevFiles): Promise<DevBusReady> {
   const { command, args } = backgroundCommand(io, flags, files);
   const child = new Deno.Command(command, {
     args,
@@ -110,7 +104,7 @@ async function startEmbedded(io: Io, flags: UpFlags, files: DevFiles): Promise<D
   throw new CommandError(sentence, code, hint.length === 0 ? undefined : hint.join(" "));
 }
 
-async function tellReady(io: Io, ready: DevBusReady, flags: UpFlags): Promise<number> {
+async function tellReady(io: Io, ready: DevBusReady, flags: Flags): Promise<number> {
   const text = { arq: io.arq, end: HOW_TO_STOP, has_durable: flags.config === undefined };
   await print(io.stdout, flags.json === true ? readyLine(ready) : readyText(ready, text));
   return EXIT.ok;
@@ -149,7 +143,7 @@ function refuseSecond(record: DevRecord | undefined, files: DevFiles, why: strin
 }
 
 /** Starts what does not run yet. Returns 0 when it runs. */
-export async function devUp(io: Io, flags: UpFlags): Promise<number> {
+export async function devUp(io: Io, flags: Flags): Promise<number> {
   const files = devFiles(io.cwd);
   await makeStateFolder(io, files);
   const record = await readRecord(files);

@@ -26,19 +26,12 @@ import type { InitPorts } from "../../init/templates.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { newKeyPair, parsePrivateKey } from "../../bus/token.ts";
+import type { Flags } from "../../program/flags.ts";
 
 /** The options of `arq init`. */
-export interface InitFlags {
-  readonly force?: boolean;
-  readonly port: number;
-  readonly opsPort: number;
-  readonly adminPort: number;
-  /** Name of the context. */
-  readonly name?: string;
-  /** False when no context is to be made. */
+export type InitFlags = Omit<Flags<"adminPort" | "opsPort" | "port">, "context"> & {
   readonly context: boolean;
-  readonly json?: boolean;
-}
+};
 
 interface NewFile {
   readonly path: string;

@@ -5,13 +5,7 @@ import { INIT_FILES } from "../../init/templates.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { requireFiles, startProblem } from "../../serve/start_problem.ts";
-
-/** The options of `arq serve`. */
-export interface ServeFlags {
-  /** Absent: ./config.toml. */
-  readonly config?: string;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** Time in which the system must say which program has a port. */
 const ASK_MS = 1_500;
@@ -31,7 +25,7 @@ async function configHere(io: Io): Promise<string> {
 }
 
 /** Runs the bus until the first signal and drains it. Returns 0 when it has drained. Logs go to stderr. */
-export async function serveCommand(io: Io, flags: ServeFlags): Promise<number> {
+export async function serveCommand(io: Io, flags: Flags): Promise<number> {
   await requireFiles(io.signal);
   const file = flags.config ?? await configHere(io);
   const { readConfigBytes, serveFile } = await import("../../serve/serve_main.ts");

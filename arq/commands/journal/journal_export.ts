@@ -6,16 +6,7 @@ import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { wishOf } from "./journal_list.ts";
-import type { JournalFilterFlags } from "./journal_list.ts";
-
-/** The options of `arq journal export`. */
-export interface JournalExportFlags extends JournalFilterFlags {
-  /** The new file; `-` is stdout. */
-  readonly out: string;
-  /** False with `--no-payloads`: those that are in rooms' logs stay there. */
-  readonly payloads: boolean;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** What other people may not read. */
 const FILE_MODE = 0o600;
@@ -54,7 +45,10 @@ async function sinkOf(io: Io, out: string): Promise<Sink> {
 }
 
 /** Writes the lines. Whatever ends it, the file has whole lines, and stderr says how many. */
-export async function journalExport(io: Io, flags: JournalExportFlags): Promise<number> {
+export async function journalExport(
+  io: Io,
+  flags: Flags<"out" | "payloads" | "tenant">,
+): Promise<number> {
   const admin = await findAdmin(io, flags);
   const wish = { ...await wishOf(io, admin, flags), has_payloads: flags.payloads };
   const sink = await sinkOf(io, flags.out);

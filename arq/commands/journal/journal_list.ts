@@ -5,35 +5,12 @@ import { journalLineText } from "../../answers/journal_text.ts";
 import { findAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";
 import { busAgo } from "../../bus/bus_clock.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
 import { journalAnswer } from "../../journal/bus_journal.ts";
 import type { JournalPosition, JournalWish } from "../../journal/bus_journal.ts";
 import { EXIT, usageError } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
-
-/** The options that say which decisions are meant. */
-export interface JournalFilterFlags extends ConnectionFlags {
-  readonly tenant: string;
-  readonly room?: string;
-  readonly user?: string;
-  readonly connection?: string;
-  readonly trace?: string;
-  readonly messageId?: string;
-  readonly policy?: string;
-  readonly outcome?: string;
-  /** Only decisions of the last so many seconds. */
-  readonly since?: number;
-}
-
-/** The options of `arq journal list`. */
-export interface JournalListFlags extends JournalFilterFlags {
-  readonly limit: number;
-  /** The last `limit` lines, not the first ones. */
-  readonly newest?: boolean;
-  readonly follow?: boolean;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** Lines of one answer at most. */
 const ANSWER_LINES = 10_000;
@@ -44,7 +21,7 @@ const LOOK_MS = 1_000;
 export async function wishOf(
   io: Io,
   admin: Admin,
-  flags: JournalFilterFlags,
+  flags: Flags<"tenant">,
 ): Promise<JournalWish> {
   const { tenant, room, user, connection, trace, messageId, policy, outcome } = flags;
   const since_ms = await busAgo(io, admin, flags.since);
@@ -147,7 +124,7 @@ async function pause(io: Io): Promise<void> {
 }
 
 /** Prints decisions, the oldest of them first. Says on stderr how many there are. */
-export async function journalList(io: Io, flags: JournalListFlags): Promise<number> {
+export async function journalList(io: Io, flags: Flags<"limit" | "tenant">): Promise<number> {
   const { newest = false } = flags;
   if (newest && flags.limit > ANSWER_LINES) {
     throw usageError(

@@ -6,21 +6,10 @@ import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { diffText } from "../../answers/mirror_text.ts";
 import { listOf } from "../../answers/policy_text.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
-
-/**
- * The options of `arq mirror diff`; `--reset` forgets what was compared, `--candidate` limits it to one
- * candidate.
- */
-export interface DiffFlags extends ConnectionFlags {
-  readonly json?: boolean;
-  readonly tenant: string;
-  readonly candidate?: string;
-  readonly reset?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** Prints what candidates of the tenant would have decided, or forgets it with `--reset`. */
-export async function mirrorDiff(io: Io, flags: DiffFlags): Promise<number> {
+export async function mirrorDiff(io: Io, flags: Flags<"tenant">): Promise<number> {
   const { tenant, candidate, reset = false } = flags;
   const query = new URLSearchParams({
     tenant,
@@ -35,14 +24,14 @@ export async function mirrorDiff(io: Io, flags: DiffFlags): Promise<number> {
   return EXIT.ok;
 }
 
-function forgotten(answer: Record<string, unknown>, { tenant, json }: DiffFlags): string {
+function forgotten(answer: Record<string, unknown>, { tenant, json }: Flags<"tenant">): string {
   if (json === true) return `${JSON.stringify(answer)}\n`;
   return printable(
     `forgot ${plural(Number(answer["forgotten"]), "candidate")} of tenant ${tenant}`,
   ) + "\n";
 }
 
-function compared(answer: Record<string, unknown>, flags: DiffFlags): string {
+function compared(answer: Record<string, unknown>, flags: Flags<"tenant">): string {
   const { tenant, candidate, json } = flags;
   const all = listOf(answer["candidates"]) as { candidate?: unknown }[];
   const wanted = candidate === undefined ? all : all.filter((one) => one.candidate === candidate);

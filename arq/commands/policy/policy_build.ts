@@ -13,13 +13,7 @@ import { readInput } from "../../terminal/input.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { POLICY_SDK, POLICY_SDK_FOLDER } from "../../policies/policy_sdk.ts";
-
-/** The options of `arq policy build`. */
-export interface BuildFlags {
-  /** Absent: a file beside the entry, with its name and `.wasm`. */
-  readonly output?: string;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** A kind of guest: how it is compiled, and with which SDK. */
 export interface GuestKind {
@@ -123,7 +117,7 @@ export async function compileFile(
 export async function policyBuild(
   io: Io,
   entry: string,
-  flags: BuildFlags,
+  flags: Flags,
   kind: GuestKind = POLICY,
 ): Promise<number> {
   const [folder, name] = split(entry);

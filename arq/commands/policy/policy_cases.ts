@@ -14,14 +14,7 @@ import type { ReplayModule } from "../../replay/repeater.ts";
 import { CommandError, EXIT } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
-
-/** The options of `arq policy test --cases`. */
-export interface CasesFlags {
-  readonly cases: string;
-  readonly shrink?: boolean;
-  readonly memoryLimitPages?: number;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** One case that the module does not decide as it was decided. */
 export interface CaseReport {
@@ -129,7 +122,7 @@ async function test(testing: Testing, file: string): Promise<CaseReport | undefi
 }
 
 /** Runs every case of a folder. Returns 1 when one is not decided as it was. */
-export async function policyCases(io: Io, file: string, flags: CasesFlags): Promise<number> {
+export async function policyCases(io: Io, file: string, flags: Flags<"cases">): Promise<number> {
   const { cases: folder, shrink = false, json = false } = flags;
   const pages = flags.memoryLimitPages ?? configFrom({}).platform.overseer.memory_limit_pages;
   const module = await ready(io, file, pages);

@@ -7,15 +7,7 @@ import { canAsk, confirmed } from "../../terminal/confirm.ts";
 import { CommandError, EXIT } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
-
-/** The options of `arq policy rollback`. */
-interface RollbackFlags {
-  readonly tenant: string;
-  /** Absent: the version before the one in force. */
-  readonly to?: number;
-  readonly yes?: boolean;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /**
  * Before a rollback to a version that is named: shows all changes that are undone. If they are more than one, a
@@ -24,7 +16,7 @@ interface RollbackFlags {
 export async function showWayBack(
   io: Io,
   admin: Admin,
-  { tenant, to, yes, json }: RollbackFlags,
+  { tenant, to, yes, json }: Flags<"tenant">,
 ): Promise<void> {
   if (to === undefined || json === true) return;
   const path = `/v1/policies?${new URLSearchParams({ tenant })}`;

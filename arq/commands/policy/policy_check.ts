@@ -32,13 +32,7 @@ import { usedFeatures } from "../../policies/module_features.ts";
 import type { Feature } from "../../policies/module_features.ts";
 import { readModuleFile } from "../../policies/module_file.ts";
 import { checkText } from "../../answers/policy_report.ts";
-
-/** The options of `arq policy check`. */
-export interface CheckFlags {
-  /** Absent: the limit of a bus without configuration. */
-  readonly memoryLimitPages?: number;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** A figure and its upper bound. */
 export interface Bounded {
@@ -219,7 +213,7 @@ async function check(
 }
 
 /** Prints the result. Returns 1 when the module is refused. */
-export async function policyCheck(io: Io, file: string, flags: CheckFlags): Promise<number> {
+export async function policyCheck(io: Io, file: string, flags: Flags): Promise<number> {
   const { overseer } = configFrom({}).platform;
   const bytes = await readModuleFile(io, file);
   const pages = flags.memoryLimitPages ?? overseer.memory_limit_pages;

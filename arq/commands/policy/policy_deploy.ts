@@ -14,22 +14,12 @@ import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { changeText } from "../../answers/policy_text.ts";
 import { changeExit } from "./policy_change.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
+import type { Flags } from "../../program/flags.ts";
 
 /** The options of `arq policy deploy`. */
-export interface DeployFlags extends ConnectionFlags {
-  readonly tenant: string;
-  readonly room: string;
-  /** Absent: every hook that the module has. */
+export type DeployFlags = Omit<Flags<"order" | "percent" | "room" | "tenant">, "hook"> & {
   readonly hook?: readonly string[];
-  readonly order: number;
-  readonly observe?: boolean;
-  /** Share of the operations, as a fraction. */
-  readonly percent: number;
-  /** Absent: the name of the file. */
-  readonly name?: string;
-  readonly json?: boolean;
-}
+};
 
 /** Most bytes of a module on every bus (docs/policies.md). */
 const MODULE_BYTES_MAX = 1_048_576;

@@ -8,19 +8,10 @@ import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { readNdjson } from "../../terminal/ndjson.ts";
 import { logLine } from "../../answers/policy_text.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
-
-/** The options of `arq policy logs`. */
-export interface LogsFlags extends ConnectionFlags {
-  readonly tenant: string;
-  readonly follow?: boolean;
-  /** Print only so many last lines; with `follow`, end after so many. */
-  readonly count?: number;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** Prints the lines that the node remembers, or follows the log until `--count` is reached or Ctrl-C. */
-export async function policyLogs(io: Io, flags: LogsFlags): Promise<number> {
+export async function policyLogs(io: Io, flags: Flags<"tenant">): Promise<number> {
   const admin = await findAdmin(io, flags);
   const text = (line: string) => flags.json === true ? `${line}\n` : logLine(JSON.parse(line));
   const stream = (follow: boolean) => {

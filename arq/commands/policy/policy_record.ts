@@ -4,7 +4,6 @@ import { plural } from "../../../shared/plural.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { type Admin, findAdmin } from "../../bus/admin.ts";
 import { agoIn } from "../../bus/bus_clock.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
 import { readModuleFile } from "../../policies/module_file.ts";
 import { busChunks, busModules, DEFAULT_TENANT } from "../../replay/bus_replay.ts";
 import { createChoice } from "../../replay/case_choice.ts";
@@ -12,30 +11,14 @@ import { type Case, caseOf } from "../../replay/case_file.ts";
 import { runCase } from "../../replay/case_run.ts";
 import { journalRecords, type ReadCounts } from "../../replay/journal_records.ts";
 import { fileChunks } from "../../replay/journal_source.ts";
-import type { RedactPath } from "../../replay/redaction.ts";
 import { readyModule } from "../../replay/replay_modules.ts";
 import { isSelected } from "../../replay/selection.ts";
 import { cannotWrite, CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import type { Flags } from "../../program/flags.ts";
 
 /** The options of `arq policy record`. */
-export interface RecordFlags extends ConnectionFlags {
-  /** Absent: `default` of a bus, every one of a file. */
-  readonly tenant?: string;
-  readonly policy?: string;
-  readonly journal?: string;
-  readonly module?: string;
-  readonly room?: string;
-  /** Seconds. */
-  readonly since?: number;
-  /** Unix ms. */
-  readonly from?: number;
-  readonly to?: number;
-  readonly count: number;
-  readonly out: string;
-  readonly redact?: readonly RedactPath[];
-  readonly json?: boolean;
-}
+export type RecordFlags = Omit<Flags<"count" | "out">, "module"> & { readonly module?: string };
 
 /** The calls that become cases, and why others did not. */
 interface Chosen {

@@ -7,7 +7,6 @@ import { plural } from "../../../shared/plural.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import { replayText } from "../../answers/replay_text.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
 import { readModuleFile } from "../../policies/module_file.ts";
 import { type FuelFigures, fuelFigures } from "../../replay/fuel_histogram.ts";
 import { fileChunks } from "../../replay/journal_source.ts";
@@ -29,34 +28,13 @@ import { cannotWrite, CommandError, EXIT } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { createProgress } from "../../terminal/progress.ts";
 import { policyName } from "./policy_deploy.ts";
+import type { Flags } from "../../program/flags.ts";
 
 /** A number of calls, or a share of them. */
 export type CallBound = { readonly count: number } | { readonly share: number };
 
 /** The options of `arq policy replay`. */
-export interface ReplayFlags extends ConnectionFlags {
-  /** Absent: `default` of a bus, every one of a file. */
-  readonly tenant?: string;
-  /** Name of the policy; absent: that of the file. */
-  readonly policy?: string;
-  readonly journal?: string;
-  /** Paths of modules that records name. */
-  readonly module?: readonly string[];
-  readonly room?: string;
-  /** Seconds. */
-  readonly since?: number;
-  /** Unix ms. */
-  readonly from?: number;
-  readonly to?: number;
-  /** Of the repeated calls. */
-  readonly maxFlips?: CallBound;
-  /** Calls that cannot be judged; absent: none where `maxFlips` is given, else any number. */
-  readonly maxUnknown?: CallBound;
-  /** Path of a file that gets every flip. */
-  readonly flips?: string;
-  readonly memoryLimitPages?: number;
-  readonly json?: boolean;
-}
+export type ReplayFlags = Omit<Flags, "maxUnknown"> & { readonly maxUnknown?: CallBound };
 
 /** The result of `arq policy replay`. */
 export interface ReplayAnswer {

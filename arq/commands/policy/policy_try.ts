@@ -17,26 +17,7 @@ import type { Io } from "../../terminal/io.ts";
 import { testText } from "../../answers/policy_report.ts";
 import { createTrial } from "../../policies/policy_trial.ts";
 import type { Trial, TrialOperation, TrialOutcome } from "../../policies/policy_trial.ts";
-
-/** The options of `arq policy test`. */
-export interface TryFlags {
-  /** Paths of files with events. */
-  readonly event?: readonly string[];
-  readonly hook: Hook;
-  readonly header?: readonly (readonly [name: string, value: string])[];
-  readonly claim?: readonly (readonly [name: string, value: unknown])[];
-  readonly room: string;
-  readonly tenant: string;
-  readonly user: string;
-  readonly type: string;
-  /** Absent: JSON when the data is JSON, else text. */
-  readonly contentType?: string;
-  readonly runs: number;
-  /** Absent: the limit of a bus without configuration. */
-  readonly fuelLimit?: number;
-  readonly memoryLimitPages?: number;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /**
  * The outcome of an event over all its runs: that of the first run that was not allowed, else of the first
@@ -101,7 +82,9 @@ function contentTypeOf(data: Uint8Array): string {
 }
 
 /** The part of the operation that all events of the command line share. */
-function operationOf(flags: TryFlags): TrialOperation {
+function operationOf(
+  flags: Flags<"hook" | "room" | "runs" | "tenant" | "type" | "user">,
+): TrialOperation {
   const { hook, type, room, header = [] } = flags;
   const reserved = header.find(([name]) => name.toLowerCase().startsWith("x-arqon-"));
   if (reserved !== undefined) {
@@ -120,7 +103,11 @@ function operationOf(flags: TryFlags): TrialOperation {
   };
 }
 
-async function prepare(io: Io, flags: TryFlags, limits: Config["limits"]): Promise<Prepared[]> {
+async function prepare(
+  io: Io,
+  flags: Flags<"hook" | "room" | "runs" | "tenant" | "type" | "user">,
+  limits: Config["limits"],
+): Promise<Prepared[]> {
   const { hook, event: files = [] } = flags;
   const operation = operationOf(flags);
   if (hook !== "on_message" && hook !== "on_append") {
@@ -190,7 +177,11 @@ async function tryAll(
 }
 
 /** Prints the outcome of every event. Returns 1 when one was refused or the policy failed. */
-export async function policyTry(io: Io, file: string, flags: TryFlags): Promise<number> {
+export async function policyTry(
+  io: Io,
+  file: string,
+  flags: Flags<"hook" | "room" | "runs" | "tenant" | "type" | "user">,
+): Promise<number> {
   const config = configFrom({});
   const { overseer } = config.platform;
   const limits = {

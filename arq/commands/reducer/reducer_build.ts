@@ -2,7 +2,8 @@
 import { compileReducer } from "../../../policies/compiler/reducer.ts";
 import { REDUCER_SDK } from "../../reducers/reducer_sdk.ts";
 import type { Io } from "../../terminal/io.ts";
-import { type BuildFlags, type GuestKind, policyBuild } from "../policy/policy_build.ts";
+import { type GuestKind, policyBuild } from "../policy/policy_build.ts";
+import type { Flags } from "../../program/flags.ts";
 
 const REDUCER: GuestKind = {
   noun: "reducer",
@@ -12,5 +13,5 @@ const REDUCER: GuestKind = {
 };
 
 /** Compiles a reducer and writes the module. Returns 1 and writes nothing when it does not compile. */
-export const reducerBuild = (io: Io, entry: string, flags: BuildFlags): Promise<number> =>
+export const reducerBuild = (io: Io, entry: string, flags: Flags): Promise<number> =>
   policyBuild(io, entry, flags, REDUCER);

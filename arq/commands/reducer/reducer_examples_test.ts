@@ -4,7 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
-import { reducerTry, type ReducerTryFlags } from "./reducer_try.ts";
+import { reducerTry } from "./reducer_try.ts";
+import type { Flags } from "../../program/flags.ts";
 
 const BUILT = new URL("../../../policies/build/reducers/", import.meta.url).pathname;
 const SCRIPTS = new URL("../../../policies/reducers/scripts/", import.meta.url).pathname;
@@ -24,7 +25,11 @@ interface Step {
   }[];
 }
 
-async function run(name: string, commands: string, more: Partial<ReducerTryFlags> = {}) {
+async function run(
+  name: string,
+  commands: string,
+  more: Partial<Flags<"commands" | "fuelLimit" | "memoryLimitPages" | "room" | "seed">> = {},
+) {
   const io = diskIo(SCRIPTS);
   const code = await reducerTry(io, `${BUILT}${name}.wasm`, { ...FLAGS, commands, ...more });
   const lines = io.stdout.text().trimEnd().split("\n").map((line) => JSON.parse(line));

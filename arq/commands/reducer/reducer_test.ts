@@ -6,7 +6,8 @@ import assert from "node:assert/strict";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
 import { CommandError } from "../../terminal/exit.ts";
 import { reducerBuild } from "./reducer_build.ts";
-import { reducerTry, type ReducerTryFlags } from "./reducer_try.ts";
+import { reducerTry } from "./reducer_try.ts";
+import type { Flags } from "../../program/flags.ts";
 
 const BUILT = new URL("../../../policies/build/", import.meta.url).pathname;
 const SOURCES = new URL("../../../policies/reducers/", import.meta.url);
@@ -32,19 +33,31 @@ const FLAGS = { commands: "c.ndjson", room: "lobby", seed: 1 };
 const LIMITS = { fuelLimit: 10_000, memoryLimitPages: 64 };
 
 /** Runs it in a folder. */
-async function test(cwd: string, file: string, more: Partial<ReducerTryFlags> = {}) {
+async function test(
+  cwd: string,
+  file: string,
+  more: Partial<Flags<"commands" | "fuelLimit" | "memoryLimitPages" | "room" | "seed">> = {},
+) {
   const io = diskIo(cwd);
   const code = await reducerTry(io, file, { ...FLAGS, ...LIMITS, ...more });
   return { code, out: io.stdout.text() };
 }
 
-async function told(cwd: string, file: string, more: Partial<ReducerTryFlags> = {}) {
+async function told(
+  cwd: string,
+  file: string,
+  more: Partial<Flags<"commands" | "fuelLimit" | "memoryLimitPages" | "room" | "seed">> = {},
+) {
   const { out } = await test(cwd, file, { json: true, ...more });
   const all = out.trimEnd().split("\n").map((line) => JSON.parse(line));
   return { steps: all.slice(0, -1), end: all.at(-1) };
 }
 
-async function refused(cwd: string, file: string, more: Partial<ReducerTryFlags> = {}) {
+async function refused(
+  cwd: string,
+  file: string,
+  more: Partial<Flags<"commands" | "fuelLimit" | "memoryLimitPages" | "room" | "seed">> = {},
+) {
   const error = await test(cwd, file, more).then(() => undefined, (cause) => cause);
   assert.ok(error instanceof CommandError, String(error));
   return `${error.message}\n${error.hint ?? ""}`;

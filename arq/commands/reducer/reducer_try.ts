@@ -23,22 +23,7 @@ import { readInput } from "../../terminal/input.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { readNdjson } from "../../terminal/ndjson.ts";
-
-/** The options of `arq reducer test`. */
-export interface ReducerTryFlags {
-  readonly commands: string;
-  /** Another module, which has the same log. */
-  readonly compare?: string;
-  /** Paths of the snapshot to begin with, and of the one to write. */
-  readonly begin?: string;
-  readonly snapshot?: string;
-  readonly room: string;
-  readonly seed: number;
-  readonly fuelLimit: number;
-  readonly memoryLimitPages: number;
-  readonly values?: boolean;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** Entries in a row, after which pending signals are handled. */
 const ENTRIES_AT_ONCE = 64;
@@ -46,7 +31,7 @@ const ENTRIES_AT_ONCE = 64;
 async function applierOf(
   io: Io,
   file: string,
-  flags: ReducerTryFlags,
+  flags: Flags<"commands" | "fuelLimit" | "memoryLimitPages" | "room" | "seed">,
   begin: RoomState,
 ): Promise<Applier> {
   const [, source] = /\.(ts|rs)$/i.exec(file) ?? [];
@@ -73,7 +58,10 @@ async function applierOf(
   }
 }
 
-async function beginning(io: Io, { begin }: ReducerTryFlags): Promise<RoomState> {
+async function beginning(
+  io: Io,
+  { begin }: Flags<"commands" | "fuelLimit" | "memoryLimitPages" | "room" | "seed">,
+): Promise<RoomState> {
   if (begin === undefined) return emptyRoom();
   try {
     return decodeSnapshot(unpackSnapshot(await readInput(io, begin)));
@@ -103,7 +91,7 @@ async function* bytesOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 /** Applies every line, and prints each entry as it is applied. Gives the counts. */
 async function runAll(
   io: Io,
-  flags: ReducerTryFlags,
+  flags: Flags<"commands" | "fuelLimit" | "memoryLimitPages" | "room" | "seed">,
   applier: Applier,
   other: Applier | undefined,
 ): Promise<Pick<RunEnd, "entries" | "faults" | "differing" | "forbidden" | "unlike">> {
@@ -140,7 +128,11 @@ async function runAll(
 }
 
 /** Runs a file of commands. Returns 1 when one of them was a fault, is not as the schema says, or when two modules differ. */
-export async function reducerTry(io: Io, file: string, flags: ReducerTryFlags): Promise<number> {
+export async function reducerTry(
+  io: Io,
+  file: string,
+  flags: Flags<"commands" | "fuelLimit" | "memoryLimitPages" | "room" | "seed">,
+): Promise<number> {
   const begin = await beginning(io, flags);
   const applier = await applierOf(io, file, flags, begin);
   const { compare: against } = flags;

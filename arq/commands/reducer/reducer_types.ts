@@ -13,17 +13,7 @@ import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../te
 import { readInput } from "../../terminal/input.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
-
-/** The options of `arq reducer types`. */
-export interface ReducerTypesFlags {
-  /** A file that ends in .ts or .py. */
-  readonly out: string;
-  /** For the reducer, in AssemblyScript. */
-  readonly guest?: boolean;
-  /** Write nothing; whether the file is as it would be made. */
-  readonly check?: boolean;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 async function schemaIn(io: Io, file: string): Promise<RoomSchema> {
   const bytes = await readInput(io, file);
@@ -39,7 +29,7 @@ async function schemaIn(io: Io, file: string): Promise<RoomSchema> {
   throw new CommandError(`${file} has no schema`, EXIT.failure, hint);
 }
 
-function makerOf({ out, guest }: ReducerTypesFlags) {
+function makerOf({ out, guest }: Flags<"out">) {
   if (guest === true && /\.ts$/.test(out)) return guestTypes;
   if (guest !== true && /\.ts$/.test(out)) return typescriptTypes;
   if (guest !== true && /\.py$/.test(out)) return pythonTypes;
@@ -51,7 +41,7 @@ function makerOf({ out, guest }: ReducerTypesFlags) {
 export async function reducerTypes(
   io: Io,
   file: string,
-  flags: ReducerTypesFlags,
+  flags: Flags<"out">,
 ): Promise<number> {
   const make = makerOf(flags);
   const schema = await schemaIn(io, file);

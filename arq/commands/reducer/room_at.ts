@@ -5,32 +5,12 @@
 import type { RoomState } from "../../../brain/reducers/state/room_state.ts";
 import { changesText, stateText } from "../../answers/room_fold_text.ts";
 import { type RoomSource, stateAt, type Wanted } from "../../reducers/room_fold.ts";
-import { openReduced, type ReducedFlags } from "../../rooms/reduced_source.ts";
+import { openReduced } from "../../rooms/reduced_source.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { beginningsOf, foldable, noBeginning } from "./room_beginning.ts";
-
-/** The options of both. */
-interface StateFlags extends ReducedFlags {
-  /** Only values whose keys begin with this. */
-  readonly prefix?: string;
-  readonly json?: boolean;
-}
-
-/** The options of `arq room at`; without an offset and a time it is the room as it stands. */
-export interface RoomAtFlags extends StateFlags {
-  readonly offset?: number;
-  /** Unix ms. */
-  readonly time?: number;
-}
-
-/** The options of `arq room diff`. */
-export interface RoomDiffFlags extends StateFlags {
-  readonly from: number;
-  /** Absent: the last entry. */
-  readonly to?: number;
-}
+import type { Flags } from "../../program/flags.ts";
 
 const whenText = (time_ms: number) => new Date(time_ms).toISOString();
 
@@ -56,11 +36,11 @@ async function stateWhen(source: RoomSource, wanted: Wanted): Promise<RoomState>
 }
 
 /** Keys are bytes; a state has one character for each. */
-const prefixOf = ({ prefix = "" }: StateFlags) =>
+const prefixOf = ({ prefix = "" }: Flags<"tenant">) =>
   String.fromCharCode(...new TextEncoder().encode(prefix));
 
 /** Prints what a room was. */
-export async function roomAt(io: Io, room_id: string, flags: RoomAtFlags): Promise<number> {
+export async function roomAt(io: Io, room_id: string, flags: Flags<"tenant">): Promise<number> {
   const { offset = Infinity, time: time_ms = Infinity, json = false } = flags;
   const source = await openReduced(io, room_id, flags);
   const state = await stateWhen(source, { offset, time_ms });
@@ -71,7 +51,11 @@ export async function roomAt(io: Io, room_id: string, flags: RoomAtFlags): Promi
 }
 
 /** Prints what is different between two entries. */
-export async function roomDiff(io: Io, room_id: string, flags: RoomDiffFlags): Promise<number> {
+export async function roomDiff(
+  io: Io,
+  room_id: string,
+  flags: Flags<"from" | "tenant">,
+): Promise<number> {
   const { from, to = Infinity, json = false } = flags;
   if (from > to) throw usageError(`--from ${from} is behind --to ${to}`);
   const source = await openReduced(io, room_id, flags);

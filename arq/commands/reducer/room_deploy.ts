@@ -23,32 +23,14 @@ import type { Admin } from "../../bus/admin.ts";
 import { busAgo } from "../../bus/bus_clock.ts";
 import { requireModule } from "../../policies/module_file.ts";
 import { type Candidate, rehearse } from "../../reducers/rehearsal.ts";
-import { openReduced, type ReducedFlags } from "../../rooms/reduced_source.ts";
+import { openReduced } from "../../rooms/reduced_source.ts";
 import { sure } from "../../terminal/confirm.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { foldable } from "./room_beginning.ts";
-
-/** The options of `arq room deploy`. */
-export interface RoomDeployFlags extends ReducedFlags {
-  /** Seconds. */
-  readonly checkSince: number;
-  /** False: nothing is applied before. */
-  readonly check: boolean;
-  readonly maxDifferences: number;
-  readonly dryRun?: boolean;
-  readonly yes?: boolean;
-  readonly json?: boolean;
-}
-
-/** The options of `arq room rollback` and `programs`. */
-export interface RoomProgramsFlags extends ReducedFlags {
-  /** Also rooms that have another program than their class. */
-  readonly rooms?: boolean;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 const Deployed = z.looseObject({ module: z.string(), at_ms: z.int(), by: z.string() });
 const Reducer = z.looseObject({
@@ -84,7 +66,7 @@ async function ask<T extends z.ZodType>(
 }
 
 const One = z.looseObject({ reducer: Reducer });
-const pathOf = ({ tenant }: ReducedFlags, pattern = "") =>
+const pathOf = ({ tenant }: Flags<"tenant">, pattern = "") =>
   `/v1/tenants/${tenant}/reducers${pattern && `/${encodeURIComponent(pattern)}`}`;
 
 const Room = z.looseObject({
@@ -97,7 +79,7 @@ const Room = z.looseObject({
 async function* roomsOf(
   io: Io,
   admin: Admin,
-  { tenant }: ReducedFlags,
+  { tenant }: Flags<"tenant">,
   pattern: string,
 ): AsyncGenerator<
   Pick<z.output<typeof Room>, "module" | "refused"> & { readonly room_id: string }
@@ -151,7 +133,7 @@ async function check(
   admin: Admin,
   candidate: Candidate & { readonly module: string },
   pattern: string,
-  flags: RoomDeployFlags,
+  flags: Flags<"check" | "checkSince" | "maxDifferences" | "tenant">,
 ): Promise<{ readonly rooms: number; readonly entries: number; readonly differences: number }> {
   const since_ms = await busAgo(io, admin, flags.checkSince);
   let rooms = 0, entries = 0, differences = 0;
@@ -175,7 +157,7 @@ export async function roomDeploy(
   io: Io,
   pattern: string,
   file: string,
-  flags: RoomDeployFlags,
+  flags: Flags<"check" | "checkSince" | "maxDifferences" | "tenant">,
 ): Promise<number> {
   requireModule(file);
   const body = await readInput(io, file);
@@ -214,7 +196,7 @@ export async function roomDeploy(
 export async function roomRollback(
   io: Io,
   pattern: string,
-  flags: RoomProgramsFlags,
+  flags: Flags<"tenant">,
 ): Promise<number> {
   const admin = await findAdmin(io, flags);
   const path = `${pathOf(flags, pattern)}/rollback`;
@@ -228,7 +210,7 @@ export async function roomRollback(
 async function roomsBehind(
   io: Io,
   admin: Admin,
-  flags: RoomProgramsFlags,
+  flags: Flags<"tenant">,
   { class: pattern, number, current }: ReducerView,
 ): Promise<RoomBehind[]> {
   const behind: RoomBehind[] = [];
@@ -242,7 +224,7 @@ async function roomsBehind(
 }
 
 /** Prints what is in force, and which rooms are cut off. */
-export async function roomPrograms(io: Io, flags: RoomProgramsFlags): Promise<number> {
+export async function roomPrograms(io: Io, flags: Flags<"tenant">): Promise<number> {
   const admin = await findAdmin(io, flags);
   const All = z.looseObject({ reducers: z.array(Reducer) });
   const { reducers } = await ask(io, admin, { method: "GET", path: pathOf(flags) }, All);

@@ -7,16 +7,12 @@ import { unpackSnapshot } from "../../../brain/reducers/state/packed_snapshot.ts
 import { encodeSnapshot } from "../../../brain/reducers/state/snapshot.ts";
 import { type FoldDifference, foldText } from "../../answers/room_fold_text.ts";
 import { firstOf, type Folded, foldRoom, type RoomSource } from "../../reducers/room_fold.ts";
-import { openReduced, type ReducedFlags } from "../../rooms/reduced_source.ts";
+import { openReduced } from "../../rooms/reduced_source.ts";
 import { EXIT } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { beginningsOf, foldable, noBeginning } from "./room_beginning.ts";
-
-/** The options of `arq room verify`. */
-export interface RoomVerifyFlags extends ReducedFlags {
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 async function snapshotDifference(
   source: RoomSource,
@@ -40,7 +36,7 @@ function entriesDifference({ noted, state }: Folded): FoldDifference | undefined
 export async function roomVerify(
   io: Io,
   room_id: string,
-  flags: RoomVerifyFlags,
+  flags: Flags<"tenant">,
 ): Promise<number> {
   const source = await openReduced(io, room_id, flags);
   const known = await beginningsOf(source);

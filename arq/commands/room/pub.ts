@@ -14,20 +14,7 @@ import type { Io } from "../../terminal/io.ts";
 import { LINE_BYTES_MAX, readNdjson } from "../../terminal/ndjson.ts";
 import { createProgress } from "../../terminal/progress.ts";
 import { openConnection } from "../../bus/target.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
-
-/** The options of `arq pub`. */
-export interface PubFlags extends ConnectionFlags {
-  readonly type: string;
-  readonly ndjson?: string;
-  /** Of the one event. */
-  readonly messageId?: string;
-  /** Messages per second; undefined: as fast as they are acknowledged. */
-  readonly rate?: number;
-  /** Most messages that are not acknowledged yet. */
-  readonly window: number;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** Long enough for a bus that restarts meanwhile. */
 const PUBLISH_TIMEOUT_MS = 30_000;
@@ -89,7 +76,7 @@ async function publishLines(
   io: Io,
   room: Room,
   source: Source,
-  flags: PubFlags,
+  flags: Flags<"type" | "window">,
 ): Promise<Published> {
   const progress = await createProgress({
     is_tty: io.stderr.is_tty && flags.json !== true,
@@ -177,7 +164,11 @@ async function stdinContent(io: Io): Promise<Content> {
   }
 }
 
-async function publishOne(room: Room, content: Content, flags: PubFlags): Promise<Published> {
+async function publishOne(
+  room: Room,
+  content: Content,
+  flags: Flags<"type" | "window">,
+): Promise<Published> {
   const message_id = flags.messageId ?? crypto.randomUUID();
   const ack = await room.publish(flags.type, content.data, {
     content_type: content.content_type,
@@ -195,7 +186,7 @@ const WAYS = "give DATA, or --ndjson FILE (- is stdin), or pipe one event into s
 async function contentOf(
   io: Io,
   data: string | undefined,
-  { ndjson, messageId }: PubFlags,
+  { ndjson, messageId }: Flags<"type" | "window">,
 ): Promise<Content | undefined> {
   if (messageId !== undefined && ndjson !== undefined) {
     throw usageError("--message-id names one event, and --ndjson publishes several");
@@ -237,7 +228,7 @@ export async function pub(
   io: Io,
   room_id: string,
   data: string | undefined,
-  flags: PubFlags,
+  flags: Flags<"type" | "window">,
 ): Promise<number> {
   const content = await contentOf(io, data, flags);
   const what = content ?? await openSource(io, flags.ndjson ?? "-");

@@ -10,27 +10,21 @@ import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { withRoom } from "../../rooms/room_command.ts";
-import type { RoomFlags } from "../../rooms/room_command.ts";
 import { banLine } from "../../answers/room_text.ts";
 import { contextBus } from "../../bus/target.ts";
-
-/** The options of `arq room bans`. */
-export interface BansFlags extends RoomFlags {
-  /** Tenant whose bans are listed when no room is named; absent: the context's, else default. */
-  readonly tenant?: string;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** Most bans that the admin API lists. */
 const LISTED_MAX = 1_000;
 
 type Ban = Readonly<Record<string, unknown>>;
 
-async function show(io: Io, { json }: BansFlags, bans: readonly Ban[]): Promise<void> {
+async function show(io: Io, { json }: Flags, bans: readonly Ban[]): Promise<void> {
   const lines = bans.map((ban) => json === true ? `${JSON.stringify(ban)}\n` : banLine(ban));
   await print(io.stdout, lines.join(""));
 }
 
-async function ofRoom(io: Io, room_id: string, flags: BansFlags): Promise<string> {
+async function ofRoom(io: Io, room_id: string, flags: Flags): Promise<string> {
   return await withRoom(io, flags, { room: room_id, role: "service" }, async (ask) => {
     let after: unknown;
     let total = 0;
@@ -49,7 +43,7 @@ async function ofRoom(io: Io, room_id: string, flags: BansFlags): Promise<string
   });
 }
 
-async function ofTenant(io: Io, flags: BansFlags): Promise<string> {
+async function ofTenant(io: Io, flags: Flags): Promise<string> {
   const tenant = flags.tenant ?? (await contextBus(io, flags))?.tenant ?? "default";
   const query = new URLSearchParams({ tenant, limit: String(LISTED_MAX) });
   const admin = await findAdmin(io, flags);
@@ -64,7 +58,7 @@ async function ofTenant(io: Io, flags: BansFlags): Promise<string> {
 export async function roomBans(
   io: Io,
   room_id: string | undefined,
-  flags: BansFlags,
+  flags: Flags,
 ): Promise<number> {
   if (room_id !== undefined && flags.tenant !== undefined) {
     throw usageError(

@@ -5,20 +5,13 @@ import { askAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";
 import { requireMeant, roomLosses } from "../../rooms/unreachable.ts";
 import type { Io } from "../../terminal/io.ts";
-
-/** The options of both commands. */
-interface ClassChangeFlags {
-  readonly tenant: string;
-  readonly pattern: string;
-  /** What is stored may be unreachable then. */
-  readonly allowUnreachable?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** Throws `CommandError` when messages are stored that nobody could read any longer with these classes. */
 export async function requireReachable(
   io: Io,
   admin: Admin,
-  { tenant, pattern, allowUnreachable }: ClassChangeFlags,
+  { tenant, pattern, allowUnreachable }: Flags<"pattern" | "tenant">,
   changed: Readonly<Record<string, unknown>>,
 ): Promise<void> {
   if (allowUnreachable === true) return;

@@ -8,35 +8,19 @@ import type { Io } from "../../terminal/io.ts";
 import { isKnownPlace } from "../../rooms/known_place.ts";
 import { writeMessage } from "../../terminal/message_output.ts";
 import { openConnection } from "../../bus/target.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
-
-/** The options of `arq room history`. */
-export interface HistoryFlags extends ConnectionFlags {
-  /** Offset after which the messages come. */
-  readonly after?: number;
-  /** Offset before which the messages come. */
-  readonly before?: number;
-  /** Epoch of these two offsets. A room that has begun anew since is refused. */
-  readonly epoch?: string;
-  readonly limit?: number;
-  /** Print the newest message first. */
-  readonly reverse?: boolean;
-  /** Print all messages that the room stores. */
-  readonly all?: boolean;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** Most messages without `--limit` and `--all`. */
 const LIMIT = 100;
 
-function moreText({ messages, more }: HistoryPage, { reverse }: HistoryFlags): string {
+function moreText({ messages, more }: HistoryPage, { reverse }: Flags): string {
   const last = messages.at(-1);
   if (!more || last === undefined) return "";
   return `; more with ${reverse === true ? "--before" : "--after"} ${last.offset}`;
 }
 
 /** The place that `--epoch` belongs to: the highest of the offsets that are given. */
-function namedPlace({ after, before, epoch }: HistoryFlags): Place | undefined {
+function namedPlace({ after, before, epoch }: Flags): Place | undefined {
   if (epoch === undefined) return undefined;
   if (after === undefined && before === undefined) {
     throw usageError("--epoch needs --after or --before: it says what the offset is of");
@@ -45,7 +29,7 @@ function namedPlace({ after, before, epoch }: HistoryFlags): Place | undefined {
 }
 
 /** Prints messages in order, or newest first with `--reverse`. The room's position goes to stderr. */
-export async function roomHistory(io: Io, room_id: string, flags: HistoryFlags): Promise<number> {
+export async function roomHistory(io: Io, room_id: string, flags: Flags): Promise<number> {
   const { json, all, epoch: _named, ...bounds } = flags;
   const place = namedPlace(flags);
   await using connection = await openConnection(io, flags);

@@ -8,23 +8,10 @@ import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";
 import { contextBus } from "../../bus/target.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
 import { EXIT, printable } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
-
-/** The options of `arq room list`. */
-export interface RoomListFlags extends ConnectionFlags {
-  /** Absent: the context's tenant, else default. */
-  readonly tenant?: string;
-  /** How the names begin. */
-  readonly prefix?: string;
-  readonly stored?: boolean;
-  /** With `stored`: rooms behind this one. */
-  readonly behind?: string;
-  readonly limit: number;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** Rooms of one answer at most. */
 const ANSWER_ROOMS = 1_000;
@@ -41,7 +28,7 @@ async function open(
   io: Io,
   admin: Admin,
   tenant: string,
-  { prefix = "", limit }: RoomListFlags,
+  { prefix = "", limit }: Flags<"limit">,
   show: Show,
 ): Promise<Listed> {
   const query = new URLSearchParams({ tenant, limit: String(Math.min(limit, ANSWER_ROOMS)) });
@@ -56,7 +43,7 @@ async function stored(
   io: Io,
   admin: Admin,
   tenant: string,
-  { prefix = "", behind = "", limit }: RoomListFlags,
+  { prefix = "", behind = "", limit }: Flags<"limit">,
   show: Show,
 ): Promise<Listed> {
   // At most as many as are asked for.
@@ -81,7 +68,7 @@ async function stored(
 }
 
 /** Prints a room a line, with `--json` an object. Says on stderr how many there are, and how to see more. */
-export async function roomList(io: Io, flags: RoomListFlags): Promise<number> {
+export async function roomList(io: Io, flags: Flags<"limit">): Promise<number> {
   const tenant = flags.tenant ?? (await contextBus(io, flags))?.tenant ?? "default";
   const admin = await findAdmin(io, flags);
   const show: Show = async (room_id, row) => {

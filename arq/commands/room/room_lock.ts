@@ -4,24 +4,13 @@
  * program runs.
  */
 import { ArqonError } from "@arqon/sdk";
-import type { Uint64 } from "@arqon/sdk";
 import { printable } from "../../terminal/exit.ts";
 import { pause } from "../../rooms/flow.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { change, positionText, tell } from "../../rooms/room_command.ts";
-import type { RoomFlags } from "../../rooms/room_command.ts";
 import { whenText } from "../../answers/room_text.ts";
-
-/** The options of `arq room lock`. */
-export interface LockFlags extends RoomFlags {
-  /** Lease in seconds; absent: the bus's own. */
-  readonly ttl?: number;
-  /** Fence of a held lock that is to be renewed. */
-  readonly fence?: Uint64;
-  /** Seconds to wait for somebody else's lock to end; absent: it asks once. */
-  readonly wait?: number;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** Pause between two requests for a lock that somebody else holds. */
 const LOOK_MS = 500;
@@ -30,7 +19,7 @@ const LOOK_MS = 500;
 export async function untilFree<Answer>(
   io: Io,
   room_id: string,
-  { wait = 0 }: Pick<LockFlags, "wait">,
+  { wait = 0 }: Pick<Flags, "wait">,
   ask: () => Promise<Answer>,
 ): Promise<Answer> {
   const until_ms = io.monotonic_ms() + wait * 1_000;
@@ -49,7 +38,7 @@ export async function untilFree<Answer>(
 }
 
 /** Locks a room. Prints only the fence on stdout, and the end of the lease on stderr. */
-export async function roomLock(io: Io, room_id: string, flags: LockFlags): Promise<number> {
+export async function roomLock(io: Io, room_id: string, flags: Flags): Promise<number> {
   const { ttl, fence } = flags;
   const data = JSON.stringify(ttl === undefined ? {} : { ttl_ms: ttl * 1_000 });
   const held = fence === undefined ? {} : { fence };

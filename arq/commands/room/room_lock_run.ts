@@ -10,7 +10,7 @@ import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { openConnection } from "../../bus/target.ts";
 import { untilFree } from "./room_lock.ts";
-import type { LockFlags } from "./room_lock.ts";
+import type { Flags } from "../../program/flags.ts";
 
 /** Time in which a program must end when its lock is lost; then it is killed. */
 const GRACE_MS = 5_000;
@@ -46,7 +46,7 @@ export async function roomLockRun(
   io: Io,
   room_id: string,
   words: readonly string[],
-  flags: LockFlags,
+  flags: Flags,
 ): Promise<number> {
   if (flags.fence !== undefined) {
     throw usageError("--fence renews a lock that is held; a program gets a lock of its own");

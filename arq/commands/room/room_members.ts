@@ -4,14 +4,11 @@ import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { tell, withRoom } from "../../rooms/room_command.ts";
-import type { RoomFlags } from "../../rooms/room_command.ts";
 import { countText, memberLine } from "../../answers/room_text.ts";
+import type { Flags } from "../../program/flags.ts";
 
 /** The options of `arq room members`. */
-export interface MembersFlags extends RoomFlags {
-  /** Print only the number of members. */
-  readonly count?: boolean;
-}
+export type MembersFlags = Omit<Flags, "count"> & { readonly count?: boolean };
 
 /** Prints a line for each member, with `--json` an object. The room may change from one page to the next. */
 export async function roomMembers(io: Io, room_id: string, flags: MembersFlags): Promise<number> {

@@ -4,21 +4,15 @@ import { readEntry } from "../../../shared/membership/entry.ts";
 import { membersRoomOf, RECORDED_UNITS_MAX } from "../../../shared/rooms/members_room.ts";
 import { countText, memberLine } from "../../answers/room_text.ts";
 import { openConnection } from "../../bus/target.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
 import { historyPages, patient, storedIn } from "../../rooms/history.ts";
 import { isKnownPlace } from "../../rooms/known_place.ts";
 import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
+import type { Flags } from "../../program/flags.ts";
 
 /** The options of `arq room members --at`. */
-export interface MembersAtFlags extends ConnectionFlags {
-  /** Unix ms. */
-  readonly at?: number;
-  /** Print only the number of members. */
-  readonly count?: boolean;
-  readonly json?: boolean;
-}
+export type MembersAtFlags = Omit<Flags, "count"> & { readonly count?: boolean };
 
 /** Prints a line for each member of then, with `--json` an object. Exits with 1 when nobody knows. */
 export async function roomMembersAt(

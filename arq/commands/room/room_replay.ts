@@ -16,24 +16,10 @@ import { createProgress } from "../../terminal/progress.ts";
 import type { Progress } from "../../terminal/progress.ts";
 import { clientHeaders, resumeCommand } from "../../rooms/replay.ts";
 import { openConnection } from "../../bus/target.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
+import type { Flags } from "../../program/flags.ts";
 
 /** The options of `arq room replay`. */
-export interface ReplayFlags extends ConnectionFlags {
-  /** The room into which the messages are published. */
-  readonly to: string;
-  /** Offset after which to begin; absent: 0, so the oldest stored message. */
-  readonly from?: number;
-  /** Epoch of the room that is read; with another one the replay is refused. */
-  readonly epoch?: string;
-  /** Offset of the last message; absent: the position of the room at the beginning. */
-  readonly until?: number;
-  /** Messages per second; undefined: as fast as they are acknowledged. */
-  readonly rate?: number;
-  /** Most messages that are not acknowledged yet. */
-  readonly window: number;
-  readonly json?: boolean;
-}
+export type ReplayFlags = Omit<Flags<"window">, "to"> & { readonly to: string };
 
 /** Long enough for a bus that restarts meanwhile. */
 const PUBLISH_TIMEOUT_MS = 30_000;

@@ -5,8 +5,9 @@ import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { positionText, tell, withRoom } from "../../rooms/room_command.ts";
-import type { RoomAnswer, RoomFlags } from "../../rooms/room_command.ts";
+import type { RoomAnswer } from "../../rooms/room_command.ts";
 import { lockText } from "../../answers/room_text.ts";
+import type { Flags } from "../../program/flags.ts";
 
 /** The JSON text of an answer's member, so that a number beyond 2^53 or `1.0` is shown as it was written. */
 function textOf(answer: RoomAnswer, member: string): string | undefined {
@@ -19,7 +20,7 @@ function textOf(answer: RoomAnswer, member: string): string | undefined {
 
 async function tellValue(
   io: Io,
-  flags: RoomFlags,
+  flags: Flags,
   answer: RoomAnswer,
   at: { readonly room_id: string; readonly key: string },
 ): Promise<number> {
@@ -35,7 +36,7 @@ async function tellValue(
 
 async function tellState(
   io: Io,
-  flags: RoomFlags,
+  flags: Flags,
   answer: RoomAnswer,
   room_id: string,
 ): Promise<number> {
@@ -58,7 +59,7 @@ export async function roomGet(
   io: Io,
   room_id: string,
   key: string | undefined,
-  flags: RoomFlags,
+  flags: Flags,
 ): Promise<number> {
   const answer = await withRoom(
     io,

@@ -9,17 +9,9 @@ import { EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { pause } from "../../rooms/flow.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
-import type { RoomFlags } from "../../rooms/room_command.ts";
 import { changeText, countText, memberLine } from "../../answers/room_text.ts";
 import { openConnection } from "../../bus/target.ts";
-
-/** The options of `arq room watch`. */
-export interface WatchFlags extends RoomFlags {
-  /** End after so many changes. */
-  readonly count?: number;
-  /** Belongs to `--values`, which is another command's. */
-  readonly prefix?: string;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** Time in ms after which a missing answer is reported; a healthy bus is faster. */
 const PATIENCE_MS = 5_000;
@@ -112,7 +104,7 @@ async function tellIfSlow(io: Io, room_id: string, ready: Promise<void>): Promis
 }
 
 /** Prints changes. Returns 0 after `--count` changes; Ctrl-C ends it by the abort signal. */
-export async function roomWatch(io: Io, room_id: string, flags: WatchFlags): Promise<number> {
+export async function roomWatch(io: Io, room_id: string, flags: Flags): Promise<number> {
   if (flags.prefix !== undefined) {
     throw usageError("--prefix needs --values: it says which of the values are shown");
   }

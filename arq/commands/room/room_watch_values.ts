@@ -6,18 +6,10 @@ import { reduced } from "@arqon/sdk/reducers";
 import type { ReducedValue, ValuesChanged } from "@arqon/sdk/reducers";
 import { shown } from "../../answers/reducer_text.ts";
 import { openConnection } from "../../bus/target.ts";
-import type { RoomFlags } from "../../rooms/room_command.ts";
 import { EXIT, printable } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
-
-/** The options of `arq room watch --values`. */
-export interface WatchValuesFlags extends RoomFlags {
-  /** How keys begin; absent: all. */
-  readonly prefix?: string;
-  /** End after so many changes. */
-  readonly count?: number;
-}
+import type { Flags } from "../../program/flags.ts";
 
 const SIGNS = { value: "=", set: "~", delete: "-" } as const;
 
@@ -46,7 +38,7 @@ function lineOf(
 export async function roomWatchValues(
   io: Io,
   room_id: string,
-  flags: WatchValuesFlags,
+  flags: Flags,
 ): Promise<number> {
   await using connection = await openConnection(io, flags);
   const json = flags.json === true;

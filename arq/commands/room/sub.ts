@@ -2,29 +2,16 @@
  * `arq sub`: prints the messages of rooms until `--count` is reached or Ctrl-C. In a durable room it can
  * begin at an earlier place.
  */
-import type { Connection, Json, SubscribeOptions, Subscription } from "@arqon/sdk";
+import type { Connection, SubscribeOptions, Subscription } from "@arqon/sdk";
 import { EXIT, usageError } from "../../terminal/exit.ts";
 import { patient, storedIn } from "../../rooms/history.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { RoomReader } from "../../rooms/room_reader.ts";
 import { hasStart, startPlace } from "../../rooms/start_place.ts";
-import type { Start, StartFlags } from "../../rooms/start_place.ts";
+import type { Start } from "../../rooms/start_place.ts";
 import { openConnection } from "../../bus/target.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
-
-/** The options of `arq sub`. */
-export interface SubFlags extends ConnectionFlags, StartFlags {
-  /** End after so many messages. */
-  readonly count?: number;
-  /** Only messages for which this is true, in CEL. */
-  readonly filter?: string;
-  /** Be a member of the rooms while it runs. */
-  readonly presence?: boolean;
-  /** The member's metadata, as JSON. */
-  readonly meta?: Json;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /**
  * Messages that may wait for a slow reader of our output. Beyond that messages are dropped, which is reported.
@@ -39,14 +26,14 @@ interface Heard {
   readonly subscription: Subscription;
 }
 
-function optionsOf({ presence, meta, filter = "" }: SubFlags): SubscribeOptions {
+function optionsOf({ presence, meta, filter = "" }: Flags): SubscribeOptions {
   const buffers = { buffer: BUFFER_MESSAGES, buffer_bytes: BUFFER_BYTES, filter };
   if (presence !== true && meta === undefined) return buffers;
   if (presence !== true) throw usageError("--meta needs --presence: only a member has metadata");
   return { ...buffers, presence, ...(meta === undefined ? {} : { member_meta: meta }) };
 }
 
-function checkStart(rooms: readonly string[], { from, epoch }: SubFlags): void {
+function checkStart(rooms: readonly string[], { from, epoch }: Flags): void {
   if (epoch !== undefined && from === undefined) {
     throw usageError("--epoch needs --from: it says what the offset is of");
   }
@@ -62,7 +49,7 @@ async function hear(
   io: Io,
   connection: Connection,
   name: string,
-  flags: SubFlags,
+  flags: Flags,
 ): Promise<Heard> {
   const room = connection.room(name);
   const options = optionsOf(flags);
@@ -82,7 +69,7 @@ function subscribedText(heard: readonly Heard[]): string {
 }
 
 /** Prints messages. Returns 0 after `--count` messages; Ctrl-C ends it by the abort signal. */
-export async function sub(io: Io, rooms: readonly string[], flags: SubFlags): Promise<number> {
+export async function sub(io: Io, rooms: readonly string[], flags: Flags): Promise<number> {
   const names = [...new Set(rooms)];
   optionsOf(flags);
   checkStart(names, flags);

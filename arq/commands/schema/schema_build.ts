@@ -11,13 +11,7 @@ import {
   problemLine,
   SchemaBuildError,
 } from "../../schemas/schema_build.ts";
-
-/** The options of `arq schema build`. */
-export interface SchemaBuildFlags {
-  /** Absent: a file in the current folder, with the name of the source and `.binpb.gz`. */
-  readonly output?: string;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** Most names in a line; a real feed schema has hundreds. */
 const SHOWN_MAX = 8;
@@ -49,7 +43,7 @@ export async function tellBuildProblems(
 export async function schemaBuild(
   io: Io,
   source: string,
-  flags: SchemaBuildFlags,
+  flags: Flags,
 ): Promise<number> {
   const file = outputOf(io, source, flags.output);
   try {

@@ -10,33 +10,8 @@ import type { Io } from "../../terminal/io.ts";
 import { listOf } from "../../answers/policy_text.ts";
 import { buildSchema, SchemaBuildError } from "../../schemas/schema_build.ts";
 import { againstText, findingsCount, findingsText, painter } from "../../answers/schema_text.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
 import { tellBuildProblems } from "./schema_build.ts";
-
-/** The options of both commands. */
-export interface SchemaChangeFlags extends ConnectionFlags {
-  /** Absent: the compatibility that the schema has; BACKWARD for a new schema. */
-  readonly compat?: string;
-  readonly json?: boolean;
-  /** A room or pattern whose traffic the candidate is checked against; what follows goes with it. */
-  readonly traffic?: string;
-  readonly tenant?: string;
-  readonly ownTenant?: string;
-  readonly journal?: string;
-  readonly since?: number;
-  readonly message?: string;
-  readonly unknown?: "allow" | "warn" | "refuse";
-}
-
-/** The options of `arq schema push`; `--id` names the schema. */
-export interface PushFlags extends SchemaChangeFlags {
-  readonly id: string;
-}
-
-/** The options of `arq schema check`; `--against` names the schema. */
-export interface CheckFlags extends SchemaChangeFlags {
-  readonly against: string;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** Most bytes of a gzipped set on every bus (docs/governance.md). */
 const SET_BYTES_MAX = 1_048_576;
@@ -58,7 +33,7 @@ export async function readSchema(io: Io, source: string): Promise<Uint8Array> {
   );
 }
 
-const compatQuery = ({ compat }: SchemaChangeFlags): Record<string, string> =>
+const compatQuery = ({ compat }: Flags): Record<string, string> =>
   compat === undefined ? {} : { compatibility: compat };
 
 /** Tells the findings for which a version is refused: the result of `check`, an error of `push`. */
@@ -86,7 +61,7 @@ async function tellIncompatible(
 export async function schemaPush(
   io: Io,
   source: string | undefined,
-  flags: PushFlags,
+  flags: Flags<"id">,
 ): Promise<number> {
   const { id, compat, json = false } = flags;
   requireTraffic(flags);
@@ -109,7 +84,7 @@ export async function schemaPush(
 }
 
 /** Throws for options of a check of traffic when none is asked for: it would look as if it had passed. */
-function requireTraffic(flags: SchemaChangeFlags): void {
+function requireTraffic(flags: Flags): void {
   const { traffic, journal, since, message, unknown } = flags;
   const [alone] = Object.entries({ journal, since, message, unknown })
     .find(([, given]) => given !== undefined) ?? [];
@@ -127,7 +102,7 @@ async function onTraffic(
   source: string,
   set: Uint8Array,
   id: string,
-  flags: SchemaChangeFlags,
+  flags: Flags,
 ): Promise<number> {
   const { traffic, tenant = flags.ownTenant ?? "default" } = flags;
   if (traffic === undefined) return EXIT.ok;
@@ -147,7 +122,7 @@ function pushedText(id: string, body: Record<string, unknown>, has_color: boolea
 }
 
 /** Changes only the compatibility of a schema: a push without a source. */
-async function setCompatibility(io: Io, flags: PushFlags): Promise<number> {
+async function setCompatibility(io: Io, flags: Flags<"id">): Promise<number> {
   const { id, compat, json = false } = flags;
   if (compat === undefined) {
     throw usageError(
@@ -162,7 +137,11 @@ async function setCompatibility(io: Io, flags: PushFlags): Promise<number> {
 }
 
 /** Prints what registering would say. Returns 1 when it would be refused. Changes nothing. */
-export async function schemaCheck(io: Io, source: string, flags: CheckFlags): Promise<number> {
+export async function schemaCheck(
+  io: Io,
+  source: string,
+  flags: Flags<"against">,
+): Promise<number> {
   const { against: id, json = false } = flags;
   requireTraffic(flags);
   if (flags.traffic !== undefined && flags.compat !== undefined) {

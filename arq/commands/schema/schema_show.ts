@@ -12,16 +12,7 @@ import { plural } from "../../../shared/plural.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 import { writeOutput } from "./schema_build.ts";
 import { schemaPath } from "./schema_push.ts";
-
-/** The options of `arq schema get`. */
-export interface GetFlags extends ConnectionFlags {
-  readonly json?: boolean;
-  /** Absent: the latest version. */
-  readonly version?: number;
-  /** A file; with `--proto` a folder. Absent: stdout. */
-  readonly output?: string;
-  readonly proto?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** Files that come with every compiler and package, which nobody wants as text. */
 const LIBRARY = /^(google\/protobuf|buf\/validate)\//;
@@ -38,7 +29,7 @@ async function download(
 }
 
 /** Writes a version of a schema: its bytes, or its files as text with `--proto`. */
-export async function schemaGet(io: Io, id: string, flags: GetFlags): Promise<number> {
+export async function schemaGet(io: Io, id: string, flags: Flags): Promise<number> {
   const { output, proto = false, json = false } = flags;
   if (!proto && !json && output === undefined && io.stdout.is_tty) {
     throw usageError("it is binary: give -o FILE, or --proto for text");
@@ -85,7 +76,7 @@ async function getProto(
   io: Io,
   id: string,
   bytes: Uint8Array,
-  { output, json = false }: GetFlags,
+  { output, json = false }: Flags,
 ): Promise<number> {
   const texts = textsOf(id, bytes);
   if (json && output === undefined) {

@@ -8,7 +8,7 @@ import { isRoomPattern } from "@arqon/proto";
 import type { Connection } from "@arqon/sdk";
 import { trafficText } from "../../answers/traffic_text.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
-import { type ConnectionFlags, openConnection } from "../../bus/target.ts";
+import { openConnection } from "../../bus/target.ts";
 import { fileChunks } from "../../replay/journal_source.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
@@ -18,22 +18,7 @@ import { checkTraffic, type TrafficPiece } from "../../traffic/schema_run.ts";
 import type { JournalCounts } from "../../traffic/schema_thread.ts";
 import { storedEvents } from "../../traffic/stored_events.ts";
 import { storedRooms } from "../../traffic/stored_rooms.ts";
-
-/** The options of a check of traffic. */
-export interface TrafficFlags extends ConnectionFlags {
-  readonly tenant: string;
-  /** A room or a pattern. */
-  readonly traffic: string;
-  readonly journal?: string;
-  /** Seconds. */
-  readonly since?: number;
-  /** Full name of a message that takes the place of the bus's mappings. */
-  readonly message?: string;
-  readonly unknown?: "allow" | "warn" | "refuse";
-  /** Events without a payload that are let pass unchecked; absent: none. */
-  readonly maxUnknown?: number;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** The result of a check of traffic. */
 export interface TrafficAnswer extends TrafficTally {
@@ -57,7 +42,7 @@ const SUBJECT_OF_ALL = (tenant: string) => `in.t.${tenant}.*`;
 async function mappingsOf(
   io: Io,
   id: string,
-  { tenant, message, unknown = "allow", ...flags }: TrafficFlags,
+  { tenant, message, unknown = "allow", ...flags }: Flags<"tenant" | "traffic">,
 ): Promise<readonly SchemaMapping[]> {
   if (message !== undefined) {
     const subject = SUBJECT_OF_ALL(tenant);
@@ -76,7 +61,10 @@ async function mappingsOf(
 }
 
 /** The room, or the rooms of a pattern that have something stored. */
-async function roomsOf(io: Io, { tenant, traffic, ...flags }: TrafficFlags): Promise<string[]> {
+async function roomsOf(
+  io: Io,
+  { tenant, traffic, ...flags }: Flags<"tenant" | "traffic">,
+): Promise<string[]> {
   if (!traffic.endsWith("*")) return [traffic];
   const wish = { tenant, prefix: traffic.slice(0, -1), most: ROOMS_MAX };
   return [...await storedRooms(io, await findAdmin(io, flags), wish)];
@@ -91,7 +79,7 @@ async function* storedPieces(
   connection: Pick<Connection, "room">,
   read: string[],
   window: { readonly from_ms?: number },
-  flags: TrafficFlags,
+  flags: Flags<"tenant" | "traffic">,
 ): AsyncGenerator<TrafficPiece> {
   for (const room of await roomsOf(io, flags)) {
     try {
@@ -111,7 +99,7 @@ export async function schemaTraffic(
   source: string,
   set: Uint8Array,
   id: string,
-  flags: TrafficFlags,
+  flags: Flags<"tenant" | "traffic">,
 ): Promise<number> {
   const { tenant, traffic, journal, since, maxUnknown = 0, json = false } = flags;
   if (!isRoomPattern(traffic)) {

@@ -14,22 +14,9 @@ import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { SchemaBuildError } from "../../schemas/schema_build.ts";
 import { painter, validationText } from "../../answers/schema_text.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
 import { tellBuildProblems } from "./schema_build.ts";
 import { readSchema, schemaPath } from "./schema_push.ts";
-
-/** The options of `arq schema validate`. */
-export interface ValidateFlags extends ConnectionFlags {
-  readonly id?: string;
-  readonly version?: number;
-  /** Path of a folder, `.proto` file or set that takes the place of `id`. */
-  readonly local?: string;
-  readonly message: string;
-  readonly unknown: "allow" | "warn" | "refuse";
-  /** Absent: JSON when the name of the file ends in `.json`, else binary. */
-  readonly contentType?: string;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 const isJson = (file: string, type: string | undefined) =>
   type === undefined ? /\.json$/i.test(file) : /^application\/json\b/i.test(type);
@@ -38,7 +25,7 @@ async function onBus(
   io: Io,
   id: string,
   file: string,
-  flags: ValidateFlags,
+  flags: Flags<"message" | "unknown">,
 ): Promise<Record<string, unknown>> {
   const { message, version, unknown: unknown_fields } = flags;
   const query = {
@@ -59,7 +46,7 @@ async function here(
   io: Io,
   source: string,
   file: string,
-  flags: ValidateFlags,
+  flags: Flags<"message" | "unknown">,
 ): Promise<Record<string, unknown>> {
   const data = await readInput(io, file);
   const set = await readSchema(io, source);
@@ -80,7 +67,7 @@ async function here(
 export async function schemaValidate(
   io: Io,
   file: string,
-  flags: ValidateFlags,
+  flags: Flags<"message" | "unknown">,
 ): Promise<number> {
   const { id, local, json = false } = flags;
   if ((id === undefined) === (local === undefined)) {

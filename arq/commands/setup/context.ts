@@ -20,25 +20,10 @@ import type { Io } from "../../terminal/io.ts";
 import { findTarget, noBus } from "../../bus/target.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 import { parsePrivateKey } from "../../bus/token.ts";
-
-/** The options of `arq context add`. */
-export interface ContextFlags {
-  readonly url?: string;
-  readonly adminUrl?: string;
-  readonly opsUrl?: string;
-  readonly opsTokenFile?: string;
-  readonly tenant?: string;
-  readonly key?: string;
-  readonly issuer?: string;
-  readonly audience?: string;
-  readonly tokenFile?: string;
-  readonly use?: boolean;
-  readonly update?: boolean;
-  readonly json?: boolean;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** The fields of a context that the options give. A key replaces a token file, and a token file a key. */
-function given(io: Io, flags: ContextFlags): Partial<Context> {
+function given(io: Io, flags: Flags): Partial<Context> {
   const path = (text: string | undefined) => text === undefined ? text : resolvePath(io.cwd, text);
   const all: Partial<Context> = {
     url: flags.url as string,
@@ -77,7 +62,7 @@ function shadowText(io: Io, all: Contexts): string {
 }
 
 /** Adds a context. With `--update` it changes the given fields of one. */
-export async function contextAdd(io: Io, name: string, flags: ContextFlags): Promise<number> {
+export async function contextAdd(io: Io, name: string, flags: Flags): Promise<number> {
   const all = await readContexts(io);
   const before = all.contexts.find((context) => context.name === name);
   if (before !== undefined && flags.update !== true) {

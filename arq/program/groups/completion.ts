@@ -9,7 +9,7 @@ import type { Run } from "./options.ts";
 const SHELLS = ["bash", "zsh", "fish", "powershell"];
 
 /**
- * Adds both commands, and the hidden command from which the scripts get names. `program` has all other
+ * Adds both commands, and the hidden command that the scripts ask. `program` has all other
  * commands already.
  */
 export function addCompletion(program: Command, run: Run): void {
@@ -30,7 +30,7 @@ export function addCompletion(program: Command, run: Run): void {
     )
     .action(run(async (io, flags, [shell]) => {
       const { completion } = await import("../../commands/setup/completion.ts");
-      return await completion(io, shell as "bash", describeCommand(program), flags);
+      return await completion(io, shell as "bash", flags);
     }));
   program.command("man")
     .description("print the manual page")
@@ -44,11 +44,12 @@ export function addCompletion(program: Command, run: Run): void {
       const { man } = await import("../../commands/setup/completion.ts");
       return await man(io, describeCommand(program), VERSION, flags);
     }));
-  program.command("__complete", { hidden: true })
-    .description("names for the completion scripts")
-    .addArgument(new Argument("<what>", "of what").choices(["contexts"]))
-    .action(run(async (io) => {
-      const { completeContexts } = await import("../../commands/setup/completion.ts");
-      return await completeContexts(io);
+  program.command("complete", { hidden: true })
+    .description("what can stand at the cursor, for the completion scripts")
+    .requiredOption("--at <word>", "the word under the cursor")
+    .argument("[words...]", "the words before it")
+    .action(run(async (io, { at }, [words]) => {
+      const { complete } = await import("../../commands/setup/completion.ts");
+      return await complete(io, describeCommand(program), words as string[], at);
     }));
 }

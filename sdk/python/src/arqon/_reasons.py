@@ -3,788 +3,138 @@
 from arqon.errors import ArqonError
 
 __all__ = [
-    "Admission",
-    "AnswerTimeout",
-    "AtCapacity",
-    "AuditUnavailable",
-    "BanLimit",
-    "Banned",
-    "BrainUnavailable",
-    "BudgetExhausted",
-    "CallRejected",
-    "CommandForbidden",
-    "CommandTimeout",
-    "ConnectionClosed",
-    "ConnectionLost",
-    "Disconnected",
-    "Draining",
-    "FenceMismatch",
-    "Flooding",
-    "FrameTooLarge",
-    "GrowingConflict",
-    "GrowingEnded",
-    "GrowingForbidden",
-    "GrowingLimit",
-    "GrowingUnknown",
-    "HandlerFailed",
-    "HeartbeatLost",
-    "HostNotAllowed",
-    "IncompatibleVersion",
-    "Internal",
-    "InvalidCommand",
-    "InvalidField",
-    "InvalidFilter",
-    "InvalidPolicy",
-    "InvalidRoom",
-    "InvalidSchema",
-    "InvalidSettings",
-    "KeysUnavailable",
-    "Locked",
-    "LogUnavailable",
-    "MalformedBody",
-    "MalformedFrame",
-    "MemberLimit",
-    "MessageTooLarge",
-    "MethodNotAllowed",
-    "NotAWebsocket",
-    "NotAcceptable",
-    "NotDurable",
-    "NotFound",
-    "NotGranted",
-    "NotSubscribed",
-    "OriginNotAllowed",
-    "PayloadCount",
-    "PolicyChainFuel",
-    "PolicyConflict",
-    "PolicyFault",
-    "PolicyLoading",
-    "PolicyRejected",
-    "PolicyUnknown",
-    "PresenceDisabled",
-    "PresenceUnavailable",
-    "ProcessUnavailable",
-    "RateLimited",
-    "RefreshMismatch",
-    "RefreshRefused",
-    "RepeatedField",
-    "ReservedHeader",
-    "ReservedType",
-    "RevocationLimit",
-    "RoleForbidden",
-    "RoomBanned",
-    "RoomBytesLimit",
-    "RoomLimit",
-    "SchemaIncompatible",
-    "SchemaUnavailable",
-    "SchemaUnknown",
-    "SchemaViolation",
-    "SettingsConflict",
-    "SignalForbidden",
-    "SignatureInvalid",
-    "SignatureNoKey",
-    "SignatureRequired",
-    "SigningFailed",
-    "SlowConsumer",
-    "SpineUnavailable",
-    "TenantMismatch",
-    "TenantQuota",
-    "TicketInvalid",
-    "TokenAlgorithm",
-    "TokenAudience",
-    "TokenClaim",
-    "TokenExpired",
-    "TokenIssuer",
-    "TokenMalformed",
-    "TokenMissing",
-    "TokenNotYetValid",
-    "TokenRevoked",
-    "TokenScope",
-    "TokenSignature",
-    "TokenTooLarge",
-    "TokenUnknownKey",
-    "TooLarge",
-    "TooManyConnections",
-    "TooManyFilters",
-    "TooManyHeaders",
-    "TooManyPending",
-    "TooManyProtocolErrors",
-    "TooManyRooms",
-    "UnknownField",
-    "UnknownOpcode",
-    "Unreachable",
-    "UnsupportedMediaType",
-    "UnsupportedSubprotocol",
-    "VersionConflict",
+    "Admission", "AnswerTimeout", "AtCapacity", "AuditUnavailable", "BanLimit", "Banned",
+    "BrainUnavailable", "BudgetExhausted", "CallRejected", "CommandForbidden", "CommandTimeout",
+    "ConnectionClosed", "ConnectionLost", "Disconnected", "Draining", "FenceMismatch", "Flooding",
+    "FrameTooLarge", "GrowingConflict", "GrowingEnded", "GrowingForbidden", "GrowingLimit",
+    "GrowingUnknown", "HandlerFailed", "HeartbeatLost", "HostNotAllowed", "Internal",
+    "InvalidCommand", "InvalidField", "InvalidFilter", "InvalidPolicy", "InvalidRoom",
+    "InvalidSchema", "InvalidSettings", "KeysUnavailable", "Locked", "LogUnavailable",
+    "MalformedBody", "MalformedFrame", "MemberLimit", "MessageTooLarge", "MethodNotAllowed",
+    "NotAWebsocket", "NotAcceptable", "NotDurable", "NotFound", "NotGranted", "NotSubscribed",
+    "OriginNotAllowed", "PayloadCount", "PolicyChainFuel", "PolicyConflict", "PolicyFault",
+    "PolicyLoading", "PolicyRejected", "PolicyUnknown", "PresenceDisabled", "PresenceUnavailable",
+    "ProcessUnavailable", "RateLimited", "RefreshMismatch", "RefreshRefused", "RepeatedField",
+    "ReservedHeader", "ReservedType", "RevocationLimit", "RoleForbidden", "RoomBanned",
+    "RoomBytesLimit", "RoomLimit", "SchemaIncompatible", "SchemaUnavailable", "SchemaUnknown",
+    "SchemaViolation", "SettingsConflict", "SignalForbidden", "SignatureInvalid", "SignatureNoKey",
+    "SignatureRequired", "SigningFailed", "SlowConsumer", "SpineUnavailable", "TenantMismatch",
+    "TenantQuota", "TicketInvalid", "TokenAlgorithm", "TokenAudience", "TokenClaim", "TokenExpired",
+    "TokenIssuer", "TokenMalformed", "TokenMissing", "TokenNotYetValid", "TokenRevoked",
+    "TokenScope", "TokenSignature", "TokenTooLarge", "TokenUnknownKey", "TooLarge",
+    "TooManyConnections", "TooManyFilters", "TooManyHeaders", "TooManyPending",
+    "TooManyProtocolErrors", "TooManyRooms", "UnknownField", "UnknownOpcode", "Unreachable",
+    "UnsupportedMediaType", "UnsupportedSubprotocol", "VersionConflict",
 ]
 
-
-class MalformedFrame(ArqonError):
-    """400: Malformed frame: …."""
-
-    reason = "malformed-frame"
-
-
-class UnknownOpcode(ArqonError):
-    """400: Unknown opcode: …."""
-
-    reason = "unknown-opcode"
-
-
-class RepeatedField(ArqonError):
-    """400: Repeated field: …."""
-
-    reason = "repeated-field"
-
-
-class UnknownField(ArqonError):
-    """400: Unknown field: …."""
-
-    reason = "unknown-field"
-
-
-class PayloadCount(ArqonError):
-    """400: Payload count: …."""
-
-    reason = "payload-count"
-
-
-class InvalidRoom(ArqonError):
-    """400: Invalid room: …."""
-
-    reason = "invalid-room"
-
-
-class InvalidField(ArqonError):
-    """400: Invalid field: …."""
-
-    reason = "invalid-field"
-
-
-class TooManyHeaders(ArqonError):
-    """400: Too many headers: …."""
-
-    reason = "too-many-headers"
-
-
-class NotDurable(ArqonError):
-    """400: Not durable: …."""
-
-    reason = "not-durable"
-
-
-class InvalidFilter(ArqonError):
-    """400: Invalid filter: …."""
-
-    reason = "invalid-filter"
-
-
-class InvalidCommand(ArqonError):
-    """400: Invalid command: …."""
-
-    reason = "invalid-command"
-
-
-class UnsupportedSubprotocol(ArqonError):
-    """400: Unsupported subprotocol: …."""
-
-    reason = "unsupported-subprotocol"
-
-
-class NotAWebsocket(ArqonError):
-    """400: Not a websocket: …."""
-
-    reason = "not-a-websocket"
-
-
-class MalformedBody(ArqonError):
-    """400: Malformed body: …."""
-
-    reason = "malformed-body"
-
-
-class SchemaViolation(ArqonError):
-    """400: Schema violation: …."""
-
-    reason = "schema-violation"
-
-
-class TokenMissing(ArqonError):
-    """401: Token missing."""
-
-    reason = "token-missing"
-
-
-class TokenMalformed(ArqonError):
-    """401: Token malformed: …."""
-
-    reason = "token-malformed"
-
-
-class TokenTooLarge(ArqonError):
-    """401: Token too large: …."""
-
-    reason = "token-too-large"
-
-
-class TokenAlgorithm(ArqonError):
-    """401: Token algorithm: …."""
-
-    reason = "token-algorithm"
-
-
-class TokenIssuer(ArqonError):
-    """401: Token issuer: …."""
-
-    reason = "token-issuer"
-
-
-class TokenAudience(ArqonError):
-    """401: Token audience: …."""
-
-    reason = "token-audience"
-
-
-class TokenUnknownKey(ArqonError):
-    """401: Token unknown key: …."""
-
-    reason = "token-unknown-key"
-
-
-class TokenSignature(ArqonError):
-    """401: Token signature: …."""
-
-    reason = "token-signature"
-
-
-class TokenExpired(ArqonError):
-    """401: Token expired."""
-
-    reason = "token-expired"
-
-
-class TokenNotYetValid(ArqonError):
-    """401: Token not yet valid."""
-
-    reason = "token-not-yet-valid"
-
-
-class TokenClaim(ArqonError):
-    """401: Token claim: …."""
-
-    reason = "token-claim"
-
-
-class TokenScope(ArqonError):
-    """401: Token scope: …."""
-
-    reason = "token-scope"
-
-
-class RefreshMismatch(ArqonError):
-    """401: Refresh mismatch: …."""
-
-    reason = "refresh-mismatch"
-
-
-class RefreshRefused(ArqonError):
-    """401: Refresh refused: …."""
-
-    reason = "refresh-refused"
-
-
-class TokenRevoked(ArqonError):
-    """401: The token was revoked…."""
-
-    reason = "token-revoked"
-
-
-class TenantMismatch(ArqonError):
-    """403: Tenant mismatch: …."""
-
-    reason = "tenant-mismatch"
-
-
-class NotGranted(ArqonError):
-    """403: Not granted: …."""
-
-    reason = "not-granted"
-
-
-class ReservedType(ArqonError):
-    """403: Reserved type: …."""
-
-    reason = "reserved-type"
-
-
-class SignalForbidden(ArqonError):
-    """403: Signal forbidden: …."""
-
-    reason = "signal-forbidden"
-
-
-class ReservedHeader(ArqonError):
-    """403: Reserved header: …."""
-
-    reason = "reserved-header"
-
-
-class SignatureInvalid(ArqonError):
-    """403: Signature invalid."""
-
-    reason = "signature-invalid"
-
-
-class SignatureNoKey(ArqonError):
-    """403: The message is signed, its token has no key."""
-
-    reason = "signature-no-key"
-
-
-class SignatureRequired(ArqonError):
-    """403: Signature required: …."""
-
-    reason = "signature-required"
-
-
-class OriginNotAllowed(ArqonError):
-    """403: Origin not allowed: …."""
-
-    reason = "origin-not-allowed"
-
-
-class RoleForbidden(ArqonError):
-    """403: Role forbidden: …."""
-
-    reason = "role-forbidden"
-
-
-class PolicyRejected(ArqonError):
-    """403: Message blocked by policy…."""
-
-    reason = "policy-rejected"
-
-
-class CallRejected(ArqonError):
-    """403: Call rejected: …."""
-
-    reason = "call-rejected"
-
-
-class PolicyFault(ArqonError):
-    """503: Message blocked by policy…."""
-
-    reason = "policy-fault"
-
-
-class PolicyLoading(ArqonError):
-    """503: The policies are being loaded…."""
-
-    reason = "policy-loading"
-
-
-class PolicyChainFuel(ArqonError):
-    """503: The policies of the message cost too much…."""
-
-    reason = "policy-chain-fuel"
-
-
-class HostNotAllowed(ArqonError):
-    """403: Host not allowed: …."""
-
-    reason = "host-not-allowed"
-
-
-class Banned(ArqonError):
-    """403: You are banned from this tenant…."""
-
-    reason = "banned"
-
-
-class Disconnected(ArqonError):
-    """403: Disconnected: …."""
-
-    reason = "disconnected"
-
-
-class RoomBanned(ArqonError):
-    """403: You are banned from room …."""
-
-    reason = "room-banned"
-
-
-class CommandForbidden(ArqonError):
-    """403: Command forbidden: …."""
-
-    reason = "command-forbidden"
-
-
-class PresenceDisabled(ArqonError):
-    """403: Presence disabled: …."""
-
-    reason = "presence-disabled"
-
-
-class NotFound(ArqonError):
-    """404: Not found: …."""
-
-    reason = "not-found"
-
-
-class NotSubscribed(ArqonError):
-    """404: Not subscribed: …."""
-
-    reason = "not-subscribed"
-
-
-class MethodNotAllowed(ArqonError):
-    """405: Method not allowed: …."""
-
-    reason = "method-not-allowed"
-
-
-class NotAcceptable(ArqonError):
-    """406: Not acceptable: …."""
-
-    reason = "not-acceptable"
-
-
-class TicketInvalid(ArqonError):
-    """401: Ticket invalid: …."""
-
-    reason = "ticket-invalid"
-
-
-class CommandTimeout(ArqonError):
-    """408: The Brain did not answer in … ms."""
-
-    reason = "command-timeout"
-
-
-class VersionConflict(ArqonError):
-    """409: The room is at version …."""
-
-    reason = "version-conflict"
-
-
-class Locked(ArqonError):
-    """409: The room is locked by …."""
-
-    reason = "locked"
-
-
-class FenceMismatch(ArqonError):
-    """409: Fence mismatch: …."""
-
-    reason = "fence-mismatch"
-
-
-class HeartbeatLost(ArqonError):
-    """408: Heartbeat lost: …."""
-
-    reason = "heartbeat-lost"
-
-
-class TooLarge(ArqonError):
-    """413: Too large: …."""
-
-    reason = "too-large"
-
-
-class FrameTooLarge(ArqonError):
-    """413: Frame too large: …."""
-
-    reason = "frame-too-large"
-
-
-class MessageTooLarge(ArqonError):
-    """413: Message too large: …."""
-
-    reason = "message-too-large"
-
-
-class UnsupportedMediaType(ArqonError):
-    """415: Unsupported media type: …."""
-
-    reason = "unsupported-media-type"
-
-
-class RateLimited(ArqonError):
-    """429: Rate limited: …."""
-
-    reason = "rate-limited"
-
-
-class TooManyRooms(ArqonError):
-    """429: Too many rooms: …."""
-
-    reason = "too-many-rooms"
-
-
-class TooManyFilters(ArqonError):
-    """429: Too many filters: …."""
-
-    reason = "too-many-filters"
-
-
-class TooManyConnections(ArqonError):
-    """429: Too many connections: …."""
-
-    reason = "too-many-connections"
-
-
-class TooManyPending(ArqonError):
-    """429: Too many pending: …."""
-
-    reason = "too-many-pending"
-
-
-class RoomLimit(ArqonError):
-    """429: Room limit: …."""
-
-    reason = "room-limit"
-
-
-class RoomBytesLimit(ArqonError):
-    """429: The tenant's rooms may not take more than …."""
-
-    reason = "room-bytes-limit"
-
-
-class MemberLimit(ArqonError):
-    """429: Member limit: …."""
-
-    reason = "member-limit"
-
-
-class BanLimit(ArqonError):
-    """429: Ban limit: …."""
-
-    reason = "ban-limit"
-
-
-class TenantQuota(ArqonError):
-    """429: The tenant's quota of … is used up."""
-
-    reason = "tenant-quota"
-
-
-class BudgetExhausted(ArqonError):
-    """429: Budget exhausted: …."""
-
-    reason = "budget-exhausted"
-
-
-class RevocationLimit(ArqonError):
-    """429: Revocation limit: …."""
-
-    reason = "revocation-limit"
-
-
-class SlowConsumer(ArqonError):
-    """429: Slow consumer."""
-
-    reason = "slow-consumer"
-
-
-class Flooding(ArqonError):
-    """429: Flooding: …."""
-
-    reason = "flooding"
-
-
-class TooManyProtocolErrors(ArqonError):
-    """429: Too many protocol errors."""
-
-    reason = "too-many-protocol-errors"
-
-
-class Internal(ArqonError):
-    """500: Internal error."""
-
-    reason = "internal"
-
-
-class SpineUnavailable(ArqonError):
-    """503: Spine unavailable: …."""
-
-    reason = "spine-unavailable"
-
-
-class BrainUnavailable(ArqonError):
-    """503: Brain unavailable."""
-
-    reason = "brain-unavailable"
-
-
-class KeysUnavailable(ArqonError):
-    """503: Keys unavailable."""
-
-    reason = "keys-unavailable"
-
-
-class Draining(ArqonError):
-    """503: This node is shutting down."""
-
-    reason = "draining"
-
-
-class PresenceUnavailable(ArqonError):
-    """503: Presence unavailable: …."""
-
-    reason = "presence-unavailable"
-
-
-class AtCapacity(ArqonError):
-    """503: At capacity: …."""
-
-    reason = "at-capacity"
-
-
-class SchemaUnavailable(ArqonError):
-    """503: Schema unavailable: …."""
-
-    reason = "schema-unavailable"
-
-
-class IncompatibleVersion(ArqonError):
-    """503: Incompatible version: …."""
-
-    reason = "incompatible-version"
-
-
-class LogUnavailable(ArqonError):
-    """503: Log unavailable: …."""
-
-    reason = "log-unavailable"
-
-
-class Admission(ArqonError):
-    """503: Admission: …."""
-
-    reason = "admission"
-
-
-class ProcessUnavailable(ArqonError):
-    """503: Process unavailable: …."""
-
-    reason = "process-unavailable"
-
-
-class Unreachable(ArqonError):
-    """503: Unreachable: …."""
-
-    reason = "unreachable"
-
-
-class ConnectionLost(ArqonError):
-    """503: Connection lost: …."""
-
-    reason = "connection-lost"
-
-
-class ConnectionClosed(ArqonError):
-    """400: Connection closed: …."""
-
-    reason = "connection-closed"
-
-
-class AnswerTimeout(ArqonError):
-    """408: No answer within … ms."""
-
-    reason = "answer-timeout"
-
-
-class SigningFailed(ArqonError):
-    """400: Signing failed: …."""
-
-    reason = "signing-failed"
-
-
-class HandlerFailed(ArqonError):
-    """400: Handler failed: …."""
-
-    reason = "handler-failed"
-
-
-class AuditUnavailable(ArqonError):
-    """503: Audit unavailable: …."""
-
-    reason = "audit-unavailable"
-
-
-class InvalidPolicy(ArqonError):
-    """400: Invalid policy: …."""
-
-    reason = "invalid-policy"
-
-
-class PolicyUnknown(ArqonError):
-    """404: Policy unknown: …."""
-
-    reason = "policy-unknown"
-
-
-class PolicyConflict(ArqonError):
-    """409: Policy conflict: …."""
-
-    reason = "policy-conflict"
-
-
-class InvalidSchema(ArqonError):
-    """400: Invalid schema: …."""
-
-    reason = "invalid-schema"
-
-
-class SchemaUnknown(ArqonError):
-    """404: Schema unknown: …."""
-
-    reason = "schema-unknown"
-
-
-class SchemaIncompatible(ArqonError):
-    """409: Schema incompatible: …."""
-
-    reason = "schema-incompatible"
-
-
-class SettingsConflict(ArqonError):
-    """409: Settings conflict: …."""
-
-    reason = "settings-conflict"
-
-
-class InvalidSettings(ArqonError):
-    """400: Invalid settings: …."""
-
-    reason = "invalid-settings"
-
-
-class GrowingUnknown(ArqonError):
-    """404: Growing unknown: …."""
-
-    reason = "growing-unknown"
-
-
-class GrowingConflict(ArqonError):
-    """409: Growing conflict: …."""
-
-    reason = "growing-conflict"
-
-
-class GrowingEnded(ArqonError):
-    """409: Growing ended: …."""
-
-    reason = "growing-ended"
-
-
-class GrowingLimit(ArqonError):
-    """429: Growing limit: …."""
-
-    reason = "growing-limit"
-
-
-class GrowingForbidden(ArqonError):
-    """403: Growing forbidden: …."""
-
-    reason = "growing-forbidden"
+class MalformedFrame(ArqonError, reason="malformed-frame"): """400: Malformed frame: …."""
+class UnknownOpcode(ArqonError, reason="unknown-opcode"): """400: Unknown opcode: …."""
+class RepeatedField(ArqonError, reason="repeated-field"): """400: Repeated field: …."""
+class UnknownField(ArqonError, reason="unknown-field"): """400: Unknown field: …."""
+class PayloadCount(ArqonError, reason="payload-count"): """400: Payload count: …."""
+class InvalidRoom(ArqonError, reason="invalid-room"): """400: Invalid room: …."""
+class InvalidField(ArqonError, reason="invalid-field"): """400: Invalid field: …."""
+class TooManyHeaders(ArqonError, reason="too-many-headers"): """400: Too many headers: …."""
+class NotDurable(ArqonError, reason="not-durable"): """400: Not durable: …."""
+class InvalidFilter(ArqonError, reason="invalid-filter"): """400: Invalid filter: …."""
+class InvalidCommand(ArqonError, reason="invalid-command"): """400: Invalid command: …."""
+class UnsupportedSubprotocol(ArqonError, reason="unsupported-subprotocol"): """400: Unsupported subprotocol: …."""
+class NotAWebsocket(ArqonError, reason="not-a-websocket"): """400: Not a websocket: …."""
+class MalformedBody(ArqonError, reason="malformed-body"): """400: Malformed body: …."""
+class SchemaViolation(ArqonError, reason="schema-violation"): """400: Schema violation: …."""
+class TokenMissing(ArqonError, reason="token-missing"): """401: Token missing."""
+class TokenMalformed(ArqonError, reason="token-malformed"): """401: Token malformed: …."""
+class TokenTooLarge(ArqonError, reason="token-too-large"): """401: Token too large: …."""
+class TokenAlgorithm(ArqonError, reason="token-algorithm"): """401: Token algorithm: …."""
+class TokenIssuer(ArqonError, reason="token-issuer"): """401: Token issuer: …."""
+class TokenAudience(ArqonError, reason="token-audience"): """401: Token audience: …."""
+class TokenUnknownKey(ArqonError, reason="token-unknown-key"): """401: Token unknown key: …."""
+class TokenSignature(ArqonError, reason="token-signature"): """401: Token signature: …."""
+class TokenExpired(ArqonError, reason="token-expired"): """401: Token expired."""
+class TokenNotYetValid(ArqonError, reason="token-not-yet-valid"): """401: Token not yet valid."""
+class TokenClaim(ArqonError, reason="token-claim"): """401: Token claim: …."""
+class TokenScope(ArqonError, reason="token-scope"): """401: Token scope: …."""
+class RefreshMismatch(ArqonError, reason="refresh-mismatch"): """401: Refresh mismatch: …."""
+class RefreshRefused(ArqonError, reason="refresh-refused"): """401: Refresh refused: …."""
+class TokenRevoked(ArqonError, reason="token-revoked"): """401: The token was revoked…."""
+class TenantMismatch(ArqonError, reason="tenant-mismatch"): """403: Tenant mismatch: …."""
+class NotGranted(ArqonError, reason="not-granted"): """403: Not granted: …."""
+class ReservedType(ArqonError, reason="reserved-type"): """403: Reserved type: …."""
+class SignalForbidden(ArqonError, reason="signal-forbidden"): """403: Signal forbidden: …."""
+class ReservedHeader(ArqonError, reason="reserved-header"): """403: Reserved header: …."""
+class SignatureInvalid(ArqonError, reason="signature-invalid"): """403: Signature invalid."""
+class SignatureNoKey(ArqonError, reason="signature-no-key"): """403: The message is signed, its token has no key."""
+class SignatureRequired(ArqonError, reason="signature-required"): """403: Signature required: …."""
+class OriginNotAllowed(ArqonError, reason="origin-not-allowed"): """403: Origin not allowed: …."""
+class RoleForbidden(ArqonError, reason="role-forbidden"): """403: Role forbidden: …."""
+class PolicyRejected(ArqonError, reason="policy-rejected"): """403: Message blocked by policy…."""
+class CallRejected(ArqonError, reason="call-rejected"): """403: Call rejected: …."""
+class PolicyFault(ArqonError, reason="policy-fault"): """503: Message blocked by policy…."""
+class PolicyLoading(ArqonError, reason="policy-loading"): """503: The policies are being loaded…."""
+class PolicyChainFuel(ArqonError, reason="policy-chain-fuel"): """503: The policies of the message cost too much…."""
+class HostNotAllowed(ArqonError, reason="host-not-allowed"): """403: Host not allowed: …."""
+class Banned(ArqonError, reason="banned"): """403: You are banned from this tenant…."""
+class Disconnected(ArqonError, reason="disconnected"): """403: Disconnected: …."""
+class RoomBanned(ArqonError, reason="room-banned"): """403: You are banned from room …."""
+class CommandForbidden(ArqonError, reason="command-forbidden"): """403: Command forbidden: …."""
+class PresenceDisabled(ArqonError, reason="presence-disabled"): """403: Presence disabled: …."""
+class NotFound(ArqonError, reason="not-found"): """404: Not found: …."""
+class NotSubscribed(ArqonError, reason="not-subscribed"): """404: Not subscribed: …."""
+class MethodNotAllowed(ArqonError, reason="method-not-allowed"): """405: Method not allowed: …."""
+class NotAcceptable(ArqonError, reason="not-acceptable"): """406: Not acceptable: …."""
+class TicketInvalid(ArqonError, reason="ticket-invalid"): """401: Ticket invalid: …."""
+class CommandTimeout(ArqonError, reason="command-timeout"): """408: The Brain did not answer in … ms."""
+class VersionConflict(ArqonError, reason="version-conflict"): """409: The room is at version …."""
+class Locked(ArqonError, reason="locked"): """409: The room is locked by …."""
+class FenceMismatch(ArqonError, reason="fence-mismatch"): """409: Fence mismatch: …."""
+class HeartbeatLost(ArqonError, reason="heartbeat-lost"): """408: Heartbeat lost: …."""
+class TooLarge(ArqonError, reason="too-large"): """413: Too large: …."""
+class FrameTooLarge(ArqonError, reason="frame-too-large"): """413: Frame too large: …."""
+class MessageTooLarge(ArqonError, reason="message-too-large"): """413: Message too large: …."""
+class UnsupportedMediaType(ArqonError, reason="unsupported-media-type"): """415: Unsupported media type: …."""
+class RateLimited(ArqonError, reason="rate-limited"): """429: Rate limited: …."""
+class TooManyRooms(ArqonError, reason="too-many-rooms"): """429: Too many rooms: …."""
+class TooManyFilters(ArqonError, reason="too-many-filters"): """429: Too many filters: …."""
+class TooManyConnections(ArqonError, reason="too-many-connections"): """429: Too many connections: …."""
+class TooManyPending(ArqonError, reason="too-many-pending"): """429: Too many pending: …."""
+class RoomLimit(ArqonError, reason="room-limit"): """429: Room limit: …."""
+class RoomBytesLimit(ArqonError, reason="room-bytes-limit"): """429: The tenant's rooms may not take more than …."""
+class MemberLimit(ArqonError, reason="member-limit"): """429: Member limit: …."""
+class BanLimit(ArqonError, reason="ban-limit"): """429: Ban limit: …."""
+class TenantQuota(ArqonError, reason="tenant-quota"): """429: The tenant's quota of … is used up."""
+class BudgetExhausted(ArqonError, reason="budget-exhausted"): """429: Budget exhausted: …."""
+class RevocationLimit(ArqonError, reason="revocation-limit"): """429: Revocation limit: …."""
+class SlowConsumer(ArqonError, reason="slow-consumer"): """429: Slow consumer."""
+class Flooding(ArqonError, reason="flooding"): """429: Flooding: …."""
+class TooManyProtocolErrors(ArqonError, reason="too-many-protocol-errors"): """429: Too many protocol errors."""
+class Internal(ArqonError, reason="internal"): """500: Internal error."""
+class SpineUnavailable(ArqonError, reason="spine-unavailable"): """503: Spine unavailable: …."""
+class BrainUnavailable(ArqonError, reason="brain-unavailable"): """503: Brain unavailable."""
+class KeysUnavailable(ArqonError, reason="keys-unavailable"): """503: Keys unavailable."""
+class Draining(ArqonError, reason="draining"): """503: This node is shutting down."""
+class PresenceUnavailable(ArqonError, reason="presence-unavailable"): """503: Presence unavailable: …."""
+class AtCapacity(ArqonError, reason="at-capacity"): """503: At capacity: …."""
+class SchemaUnavailable(ArqonError, reason="schema-unavailable"): """503: Schema unavailable: …."""
+class LogUnavailable(ArqonError, reason="log-unavailable"): """503: Log unavailable: …."""
+class Admission(ArqonError, reason="admission"): """503: Admission: …."""
+class ProcessUnavailable(ArqonError, reason="process-unavailable"): """503: Process unavailable: …."""
+class Unreachable(ArqonError, reason="unreachable"): """503: Unreachable: …."""
+class ConnectionLost(ArqonError, reason="connection-lost"): """503: Connection lost: …."""
+class ConnectionClosed(ArqonError, reason="connection-closed"): """400: Connection closed: …."""
+class AnswerTimeout(ArqonError, reason="answer-timeout"): """408: No answer within … ms."""
+class SigningFailed(ArqonError, reason="signing-failed"): """400: Signing failed: …."""
+class HandlerFailed(ArqonError, reason="handler-failed"): """400: Handler failed: …."""
+class AuditUnavailable(ArqonError, reason="audit-unavailable"): """503: Audit unavailable: …."""
+class InvalidPolicy(ArqonError, reason="invalid-policy"): """400: Invalid policy: …."""
+class PolicyUnknown(ArqonError, reason="policy-unknown"): """404: Policy unknown: …."""
+class PolicyConflict(ArqonError, reason="policy-conflict"): """409: Policy conflict: …."""
+class InvalidSchema(ArqonError, reason="invalid-schema"): """400: Invalid schema: …."""
+class SchemaUnknown(ArqonError, reason="schema-unknown"): """404: Schema unknown: …."""
+class SchemaIncompatible(ArqonError, reason="schema-incompatible"): """409: Schema incompatible: …."""
+class SettingsConflict(ArqonError, reason="settings-conflict"): """409: Settings conflict: …."""
+class InvalidSettings(ArqonError, reason="invalid-settings"): """400: Invalid settings: …."""
+class GrowingUnknown(ArqonError, reason="growing-unknown"): """404: Growing unknown: …."""
+class GrowingConflict(ArqonError, reason="growing-conflict"): """409: Growing conflict: …."""
+class GrowingEnded(ArqonError, reason="growing-ended"): """409: Growing ended: …."""
+class GrowingLimit(ArqonError, reason="growing-limit"): """429: Growing limit: …."""
+class GrowingForbidden(ArqonError, reason="growing-forbidden"): """403: Growing forbidden: …."""

@@ -67,9 +67,11 @@ class ArqonError(Exception):
     connection_id: str
     """Where it happened (`arq why --connection`); empty before there was a connection."""
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, reason: str | None = None) -> None:
         """Registers the class for its reason."""
         super().__init_subclass__()
+        if reason is not None:
+            cls.reason = reason
         _CLASSES.setdefault(cls.reason, cls)
 
     def __init__(
