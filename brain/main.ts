@@ -5,6 +5,7 @@
 import { operatorLimits } from "../shared/listeners/client_listener.ts";
 import { brainIdOf } from "../shared/cluster/cluster.ts";
 import { createLogging } from "../shared/logs/logging.ts";
+import { registerClientCertificates } from "../shared/process/client_certificates.ts";
 import { createMetrics, watchEventLoop } from "../shared/metrics/metrics.ts";
 import {
   configArgument,
@@ -84,6 +85,7 @@ async function run(given: GivenConfig): Promise<void> {
   const brain_id = node_id === generated ? generated : brainIdOf(node_id);
   const registry = createMetrics({ node_id, version });
   for (const one of [logging, reloading]) one.register(registry);
+  registerClientCertificates(registry, config, Deno.readTextFileSync);
   using _loop = watchEventLoop(registry, () => performance.now());
   using watchdog = startWatchdog({ config, node_id, component: PROGRAM, log });
   const files = { read: (path: string) => Deno.readTextFileSync(path) };

@@ -8,6 +8,7 @@ import { openClientListener, operatorLimits } from "../shared/listeners/client_l
 import { listenClient } from "../shared/listeners/listen.ts";
 import type { Logger } from "../shared/logs/log.ts";
 import { createLogging } from "../shared/logs/logging.ts";
+import { registerClientCertificates } from "../shared/process/client_certificates.ts";
 import { createMetrics, watchEventLoop } from "../shared/metrics/metrics.ts";
 import type { Registry } from "../shared/metrics/metrics.ts";
 import { openOperatorListener, readOperatorFiles } from "../shared/listeners/operator_listener.ts";
@@ -131,6 +132,7 @@ async function run(given: GivenConfig, child: ChildOptions | undefined): Promise
   const exhausted = Promise.withResolvers<string>();
   const asked = Promise.withResolvers<unknown>();
   const readTextFile = (path: string) => Deno.readTextFileSync(path);
+  registerClientCertificates(registry, config, readTextFile);
   using _loop = watchEventLoop(registry, () => performance.now());
   using watchdog = startWatchdog({ config, node_id, component: PROGRAM, log });
   const tls = tlsFiles(config);

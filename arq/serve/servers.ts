@@ -11,6 +11,7 @@ import { connectionId } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { createLogging } from "../../shared/logs/logging.ts";
 import type { Logging } from "../../shared/logs/logging.ts";
+import { registerClientCertificates } from "../../shared/process/client_certificates.ts";
 import { createMetrics, watchEventLoop } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import { readOperatorFiles } from "../../shared/listeners/operator_listener.ts";
@@ -90,6 +91,7 @@ export function openSharedParts(given: GivenConfig, process: ServeProcess): Shar
   );
   const registry = createMetrics({ node_id, version });
   const token = readOperatorFiles(config, readTextFile, log, now());
+  registerClientCertificates(registry, config, readTextFile);
   logging.register(registry);
   reloading.register(registry);
   watchEventLoop(registry, monotonic_ms);

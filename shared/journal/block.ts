@@ -14,7 +14,7 @@ import { type JournalHole, type JournalLine, RECORD_FORMAT } from "./record.ts";
 import { isNoKey, type UserKey } from "./user_keys.ts";
 
 /** `AJB` and the version of this form, which is another one for every change of it. */
-const MAGIC = Uint8Array.of(0x41, 0x4a, 0x42, 3);
+const MAGIC = Uint8Array.of(0x41, 0x4a, 0x42, 4);
 const SUM_BYTES = 16;
 const NOTHING = new Uint8Array(0);
 const NONCE_BYTES = 12;
@@ -44,10 +44,18 @@ export interface BlockOwner {
 /** A stretch without records, as a block reports it. */
 export type BlockHole = Omit<JournalHole["hole"], "node" | "tenant">;
 
-/** The beginning of a block, which names nobody but tenant and Shield. */
-export interface BlockHead extends BlockOwner {
+/** The place of a block among those of its writer, so that a missing or repeated one is seen. */
+export interface BlockPlace {
+  /** Names the blocks that are stored one after the other and expire together. */
+  readonly series: number;
+  /** From 0, without a gap. */
+  readonly number: number;
   /** The number of the first record. */
   readonly first: number;
+}
+
+/** The beginning of a block, which names nobody but tenant and Shield. */
+export interface BlockHead extends BlockOwner, BlockPlace {
   readonly records: number;
   /** Unix ms of the first and the last record; 0 where there is none. */
   readonly from_ms: number;
@@ -100,19 +108,19 @@ export class BlockBuilder {
   }
 
   /**
-   * Closes the block, a section a step; returns its bytes. `first` is the number of the first record, `keys`
-   * are those of `users`. Throws as node:crypto does for a key that is none.
+   * Closes the block, a section a step; returns its bytes. `keys` are those of `users`. Throws as node:crypto
+   * does for a key that is none.
    */
   *close(
     owner: BlockOwner,
-    first: number,
+    place: BlockPlace,
     holes: readonly BlockHole[],
     keys: readonly UserKey[],
   ): Generator<void, Uint8Array<ArrayBuffer>, void> {
     const { records, from_ms, to_ms } = this;
     const to = new BlockWriter(this.length + 1_024);
     to.raw(MAGIC);
-    writeHead(to, { ...owner, first, records, from_ms, to_ms, holes });
+    writeHead(to, { ...owner, ...place, records, from_ms, to_ms, holes });
     const bound = hashOf(to.written());
     const columns = new BlockWriter(this.#rows.length + 64);
     for (const column of this.#rows.columns) columns.bytes(column.written());
@@ -218,6 +226,8 @@ function writeHead(to: BlockWriter, head: BlockHead): void {
   to.count(head.meter_version);
   to.count(head.fuel_limit);
   to.count(head.chain_fuel_limit);
+  to.count(head.series);
+  to.count(head.number);
   to.count(head.first);
   to.count(head.records);
   to.count(head.from_ms);
@@ -239,7 +249,7 @@ function readHead(from: BlockReader): BlockHead {
     fuel_limit: from.count(),
     chain_fuel_limit: from.count(),
   };
-  const first = from.count();
+  const place = { series: from.count(), number: from.count(), first: from.count() };
   const records = from.count();
   const [from_ms, to_ms] = [from.count(), from.count()];
   const holes: BlockHole[] = [];
@@ -253,7 +263,7 @@ function readHead(from: BlockReader): BlockHead {
       why,
     });
   }
-  return { ...owner, first, records, from_ms, to_ms, holes };
+  return { ...owner, ...place, records, from_ms, to_ms, holes };
 }
 
 function sealSection(to: BlockWriter, plain: Uint8Array, { id, key }: UserKey, bound: Uint8Array) {

@@ -195,7 +195,7 @@ export const JournalHole = z.strictObject({
     to_ms: Count,
     /** How many records; null: nobody knows. */
     records: Count.nullable(),
-    /** Why: `queue-full`, `storage-full`, `unavailable`, `unwritable`, `damaged`, `other-version`, `killed`, `clock-set-back`. */
+    /** Why, as docs/journal.md lists it: `queue-full`, `killed`, `removed` and others. */
     why: z.string(),
   }),
 });

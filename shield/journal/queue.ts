@@ -3,6 +3,7 @@
  * in small steps and stored a few blocks at a time. What does not fit, and what the store does not take after
  * some tries, is counted and becomes a hole, which goes with the next block. Nothing here makes a message wait.
  */
+import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { BlockBuilder, type BlockHole, type BlockOwner } from "../../shared/journal/block.ts";
 import type { JournalEntry } from "../../shared/journal/entry.ts";
 import type { UserKeys } from "../../shared/journal/user_keys.ts";
@@ -29,6 +30,9 @@ const SLICE_MS = 1;
 const PAUSES_MS = [100, 400, 1_600, 3_200];
 /** The least time between two log lines about lost decisions, in ms. */
 const LOG_MS = 10_000;
+
+/** Series that are remembered, those of tenants who wrote last. */
+const SERIES_MAX = 16_384;
 
 /** What a queue needs of the process. */
 export interface QueueOptions {
@@ -80,6 +84,10 @@ export class JournalQueue {
   /** The blocks that are being closed or stored. */
   readonly #under_way = new Set<Block>();
   readonly #shares: QueueShares;
+  /** The blocks that were stored of each tenant, by what bounds them: they are numbered in the order of storage. */
+  readonly #series = new BoundedMap<string, { readonly series: number; number: number }>(
+    SERIES_MAX,
+  );
   #next: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #closing: AbortController = new AbortController();
@@ -208,12 +216,18 @@ export class JournalQueue {
     }
   }
 
-  /** The next block: a tenant with others under way waits for the rest, and never takes the last place. */
+  /** The next block of a tenant without another under way: blocks are stored in the order of their numbers. */
   #takeFull(): Block | undefined {
     const busy = new Set([...this.#under_way].map(({ tenant_id }) => tenant_id));
     const at = this.#full.findIndex(({ tenant_id }) => !busy.has(tenant_id));
-    if (at < 0 && busy.size > 0 && this.#under_way.size === UNDER_WAY - 1) return undefined;
-    return this.#full.splice(Math.max(0, at), 1)[0];
+    return at < 0 ? undefined : this.#full.splice(at, 1)[0];
+  }
+
+  #seriesOf(block: Block): { readonly series: number; number: number } {
+    const key = untoldKey(block);
+    const series = this.#series.use(key) ?? { series: this.#next++, number: 0 };
+    this.#series.set(key, series);
+    return series;
   }
 
   /** Stores a block, with the tenant's holes. Never rejects. */
@@ -225,14 +239,17 @@ export class JournalQueue {
     const holes = [...untold?.by_cause.values() ?? []];
     // A block whose answer was lost is stored, and would be there twice.
     const id = crypto.randomUUID();
+    const series = this.#seriesOf(block);
+    const place = { ...series, first: block.first };
     for (let attempt = 0;; attempt++) {
       try {
         const { began_ms } = block;
         const user_keys = await (await keys()).forWriting(tenant_id, builder.users, began_ms);
-        const steps = builder.close({ ...owner, tenant: tenant_id }, block.first, holes, user_keys);
+        const steps = builder.close({ ...owner, tenant: tenant_id }, place, holes, user_keys);
         const payload = await this.#inSlices(steps);
         const block_of = { tenant_id, node_id: owner.node, ttl_seconds, max_bytes, payload, id };
         await (await store()).append(block_of);
+        series.number++;
         totals.records.stored += builder.records;
         totals.bytes += payload.length;
         this.#shares.add(tenant_id, -block.bytes);
@@ -243,6 +260,8 @@ export class JournalQueue {
         const is_empty = builder.records === 0;
         const is_final = is_empty || isFinalRefusal(error);
         if (pause_ms !== undefined && !is_final && await this.#pause(pause_ms)) continue;
+        // It may be stored all the same: another series begins, in which its number does not matter.
+        this.#series.delete(untoldKey(block));
         for (const hole of holes) this.#untoldOf(block).by_cause.set(hole.why, hole);
         if (is_empty) {
           this.#waiting.delete(block);

@@ -62,7 +62,8 @@ function testQueue(more: Partial<QueueOptions> = {}) {
     const closed = new ClosedBlock(block.payload);
     return [...closed.lines(closed.key_ids.map(() => KEY))];
   };
-  return { queue, stored, state, totals, lines, all: () => stored.flatMap(linesOf) };
+  const headOf = ({ payload }: BlockAppend) => new ClosedBlock(payload).head;
+  return { queue, stored, state, totals, lines, headOf, all: () => stored.flatMap(linesOf) };
 }
 
 Deno.test("journal: decisions are stored once, by tenant, each under a number of its own", async () => {
@@ -103,6 +104,34 @@ Deno.test("journal: what the queue has no room for is one hole, which the next b
   assert.equal(lines.length, 2);
   assert.deepEqual(totals.records, { stored: 1, lost: 4 });
   assert.equal(totals.holes["queue-full"], 1);
+});
+
+Deno.test("journal: blocks are numbered in the order of storage, by tenant and by what bounds them", async () => {
+  const test = testQueue({ pauses_ms: [] });
+  const other = { ...KEEPING, ttl_seconds: 61 };
+  const numbers: string[] = [];
+  const write = async (tenant: string, keeping = KEEPING) => {
+    test.queue.write(tenant, keeping, entry("ann"));
+    await until("it is stored", () => test.stored.length > numbers.length);
+    const { tenant: of, number } = test.headOf(test.stored.at(-1)!);
+    numbers.push(`${of} ${number}`);
+  };
+  for (let n = 0; n < 3; n++) await write("acme");
+  await write("acme", other);
+  await write("globex");
+  test.state.times = 1;
+  test.state.fails = new ArqonError("spine-unavailable", "away");
+  await write("globex");
+  await write("globex");
+  assert.deepEqual(numbers, [
+    "acme 0",
+    "acme 1",
+    "acme 2",
+    "acme 0",
+    ...["0", "0", "1"].map((n) => `globex ${n}`),
+  ]);
+  // One series each, and another one behind a block of which nobody knows whether it is stored.
+  assert.equal(new Set(test.stored.map((block) => test.headOf(block).series)).size, 4);
 });
 
 Deno.test("journal: a tenant that sends more than fits pushes out its own decisions, not those of others", async () => {

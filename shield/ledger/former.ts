@@ -126,12 +126,13 @@ function ledgerOf(
   blocks.sort((a, b) => a.number - b.number);
   const { node_id, began_ms: life_ms } = life;
   const end = endOf(life, all, now_ms);
-  const [first] = blocks;
-  // What came before is too old, or went since the tenant had too much.
   let since_ms = Math.max(life_ms, oldest_ms);
-  if (first !== undefined && first.number > 0) since_ms = Math.max(since_ms, first.from_ms);
+  let number = 0;
   let until_ms = truncated ? life_ms : life.parts.ledger?.until_ms ?? life_ms;
   for (const block of blocks) {
+    // What came before is too old, went since the tenant had too much, or was removed.
+    if (block.number > number) since_ms = Math.max(since_ms, block.from_ms);
+    number = block.number + 1;
     since_ms = Math.max(since_ms, block.since_ms);
     until_ms = Math.max(until_ms, block.until_ms);
   }

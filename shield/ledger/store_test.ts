@@ -55,7 +55,7 @@ async function openStore(
   const own = { node_id: "s1", log, now };
   const life = new OwnLife({ ...own, lives, kept_ms: 1e12, monotonic_ms: now });
   const blocks = await spine.blocks("ledger", { max_bytes: 1e9, max_age_seconds: 3_600 });
-  const gate = { open: true };
+  const gate: { open: boolean; removed?: number } = { open: true };
   const store = () =>
     gate.open ? Promise.resolve(blocks) : Promise.reject(new Error("the store is away"));
   const writer = new StoreWriter({ ...ROOMY, ...bounds, ...own, ledger, life, store });
@@ -75,7 +75,15 @@ async function openStore(
       writer.stop();
     },
     async former(tenant = "acme", answered: ReadonlySet<string> = new Set()) {
-      const reading = { store, lives: () => lives.all(), kept_ms: 3_600_000, now };
+      const read: typeof blocks.read = async (asked) => {
+        const page = await blocks.read(asked);
+        return { ...page, blocks: page.blocks.filter((_, at) => at !== gate.removed) };
+      };
+      const reading = {
+        store: async () => ({ read: (await store(), read) }),
+        lives: () => lives.all(),
+        ...{ kept_ms: 3_600_000, now },
+      };
       return (await readFormer(reading, tenant, answered, breathe)).ledgers;
     },
   };
@@ -204,6 +212,22 @@ Deno.test("a stored ledger has the own tenant's rows only, and their places amon
     const asked = { tenant: "acme", user: "ann", messages: [] };
     const theirs = await gather(others!, { asked, open: [] }, breathe);
     assert.deepEqual(theirs.connections, []);
+  });
+});
+
+Deno.test("of the time before a removed block a stored ledger says nothing", async () => {
+  const clock = { now_ms: START_MS };
+  const { ledger, connection, say } = twoTenants(clock);
+  await withStore(ledger, clock, () => [connection], async ({ flush, former, gate }) => {
+    for (const id of [1, 2, 3]) {
+      say(id);
+      clock.now_ms += 5_000;
+      await flush();
+    }
+    const since = async () => (await former()).map(({ since_ms }) => since_ms - START_MS);
+    assert.deepEqual(await since(), [0]);
+    gate.removed = 1;
+    assert.deepEqual(await since(), [10_000]);
   });
 });
 

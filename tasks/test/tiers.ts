@@ -43,6 +43,7 @@ export const SLOW: readonly string[] = [
   "arq/commands/room/follow_test.ts",
   "shield/schema/large_sets_test.ts",
   "tasks/workflows/workflows_test.ts",
+  "tests/alerts_faults_test.ts",
   "tests/alerts_test.ts",
   "tests/backup_nats_test.ts",
   "tests/backup_oracle_test.ts",

@@ -33,7 +33,12 @@ export function close(
 
 /** The bytes of a block. */
 export function closed(builder: BlockBuilder, holes: readonly BlockHole[] = []): Uint8Array {
-  const steps = builder.close(OWNER, 100, holes, builder.users.map(keyOf));
+  const steps = builder.close(
+    OWNER,
+    { series: 7, number: 0, first: 100 },
+    holes,
+    builder.users.map(keyOf),
+  );
   for (;;) {
     const { done, value } = steps.next();
     if (done === true) return value;

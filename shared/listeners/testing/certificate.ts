@@ -28,10 +28,11 @@ function pem(label: string, body: Uint8Array): string {
 
 /**
  * PEM texts for a listener; `cert` is also what a client has to trust. The two years (of this
- * century) are the first and the last in which it is in force.
+ * century) are the first and the last in which it is in force, unless `end` is another time.
  */
 export async function testCertificate(
   [from, to]: readonly [number, number] = [25, 49],
+  end?: Date,
 ): Promise<{ cert: string; key: string }> {
   const pair = await crypto.subtle.generateKey("Ed25519", true, [
     "sign",
@@ -42,6 +43,7 @@ export async function testCertificate(
   const name = der(SEQUENCE, der(SET, common_name));
   const dns = der(0x82, ascii("localhost"));
   const address = der(0x87, [127, 0, 0, 1]);
+  const last = end?.toISOString().replaceAll(/[-:T]|\..*/g, "").slice(2) ?? `${to}1231235959`;
   const alternatives = der(BYTES, der(SEQUENCE, dns, address));
   const extension = der(SEQUENCE, der(OID, SUBJECT_ALT_NAME), alternatives);
   const content = der(
@@ -50,7 +52,7 @@ export async function testCertificate(
     der(INTEGER, [1]),
     algorithm,
     name,
-    der(SEQUENCE, der(TIME, ascii(`${from}0101000000Z`)), der(TIME, ascii(`${to}1231235959Z`))),
+    der(SEQUENCE, der(TIME, ascii(`${from}0101000000Z`)), der(TIME, ascii(`${last}Z`))),
     name,
     new Uint8Array(await crypto.subtle.exportKey("spki", pair.publicKey)),
     der(0xa3, der(SEQUENCE, extension)),

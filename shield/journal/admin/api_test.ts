@@ -86,7 +86,8 @@ Deno.test("the newest lines are the last ones of all, in their order, and a cut 
   await using test = api();
   const newest = async (query: string) => {
     const { lines, ...end } = await test.read(`?tenant=acme&newest=1${query}`);
-    return [lines.map((line) => "id" in line ? line.message_id : line), end];
+    const next = end.next.split("~")[0];
+    return [lines.map((line) => "id" in line ? line.message_id : line), { ...end, next }];
   };
   assert.deepEqual(await newest(""), [[], { next: "0", is_end: true, is_cut: false }]);
   for (let from = 0; from < 100; from += 5) {
@@ -172,6 +173,47 @@ Deno.test("wrong questions are refused with what would be right", async () => {
   }
   const refused = await test.send("POST", "/erase", { tenant: "acme" });
   assert.deepEqual([refused.status, (await refused.json()).reason], [400, "invalid-settings"]);
+});
+
+Deno.test("a block that was removed or is there twice is said, in pieces of any size", async () => {
+  await using test = api();
+  const series = 7;
+  const write = (number: number, of: object = {}) =>
+    writeBlock(test.place, some(number, number + 1), { first: number, series, number, ...of });
+  for (const number of [0, 1, 3, 4, 4, 3, 5, 8]) await write(number);
+  // Another node, another series of the same node, and what is older than what is kept.
+  await write(9, { node: "s2" });
+  await write(10, { series: 8 });
+  await storeBytes(test.place, new Uint8Array(300));
+  await write(12);
+  const all = [
+    ...[
+      "m0",
+      "m1",
+      "removed",
+      "m3",
+      "m4",
+      "doubled",
+      "doubled",
+      "m5",
+      "removed",
+      "m8",
+      "m9",
+      "m10",
+    ],
+    // What is damaged is reported, and not once more as missing.
+    ...["damaged", "m12"],
+  ];
+  for (const limit of [1_000, 1, 2, 3, 5]) {
+    const found: unknown[] = [];
+    for (let after = "";;) {
+      const page = await test.read(`?tenant=acme&limit=${limit}${after}`);
+      found.push(...page.lines.map((line) => "hole" in line ? line.hole.why : line.message_id));
+      if (page.is_end) break;
+      after = `&after=${page.next}`;
+    }
+    assert.deepEqual(found, all, `in pieces of ${limit}`);
+  }
 });
 
 Deno.test("a block that is damaged, cut off or another's is a hole, and what is beside it is there", async () => {

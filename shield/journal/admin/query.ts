@@ -1,4 +1,5 @@
 /** What of a tenant's journal is asked for, and where an answer goes on. Pure. */
+import { SEQUENCE_PATTERN } from "./block_sequence.ts";
 import { isHole, type JournalLine } from "../../../shared/journal/record.ts";
 
 /** How a decision may have ended, as it is asked for. `fault`: a policy could not decide. */
@@ -28,18 +29,21 @@ export interface JournalQuery {
 export interface JournalPlaceText {
   readonly block: number;
   readonly lines: number | undefined;
+  /** What was read of each writer before, as `block_sequence.ts` writes it; absent: nothing. */
+  readonly seen?: string;
 }
 
-/** The place as text, `7` or `7.3`. */
-export function placeText({ block, lines }: JournalPlaceText): string {
-  return lines === undefined ? String(block) : `${block}.${lines}`;
+/** The place as text, `7` or `7.3`, and what was read before. */
+export function placeText({ block, lines, seen = "" }: JournalPlaceText): string {
+  return `${lines === undefined ? block : `${block}.${lines}`}${seen}`;
 }
 
 /** The place in a text; undefined for any other text. */
 export function parsePlace(text: string): JournalPlaceText | undefined {
-  const found = /^(\d{1,15})(?:\.(\d{1,7}))?$/.exec(text);
-  if (found === null) return undefined;
-  return { block: Number(found[1]), lines: found[2] === undefined ? undefined : Number(found[2]) };
+  const found = /^(\d{1,15})(?:\.(\d{1,7}))?(~.*)?$/.exec(text);
+  const [, block, lines, seen = ""] = found ?? [];
+  if (block === undefined || !SEQUENCE_PATTERN.test(seen)) return undefined;
+  return { block: Number(block), lines: lines === undefined ? undefined : Number(lines), seen };
 }
 
 /** Whether a line is asked for. */

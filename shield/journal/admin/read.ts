@@ -10,6 +10,7 @@ import type { UserKeys } from "../../../shared/journal/user_keys.ts";
 import type { BlockStore, StoredBlock } from "../../../shared/spine/contract/block_store.ts";
 import { turn } from "../../../shared/turns/next_turn.ts";
 import type { JournalPlace } from "../place.ts";
+import { BlockSequence } from "./block_sequence.ts";
 import { isWanted } from "./query.ts";
 import type { JournalPlaceText, JournalQuery } from "./query.ts";
 
@@ -77,6 +78,11 @@ export async function* readJournal(
   const { from_ms = since_ms === undefined ? undefined : Math.max(0, since_ms - CLOCK_SKEW_MS) } =
     filter;
   let next = query.after ?? { block: 0, lines: undefined };
+  const sequence = new BlockSequence(next.seen ?? "");
+  const endAt = (place: JournalPlaceText, is_end: boolean): JournalEnd => ({
+    next: { ...place, seen: sequence.text() },
+    is_end,
+  });
   let [found, blocks, bytes, looked, stored_ms] = [0, 0, 0, 0, 0];
   if (query.after === undefined) {
     const ends = (await reading.ends(tenant_id)).filter((line) =>
@@ -84,7 +90,7 @@ export async function* readJournal(
     );
     found = Math.min(ends.length, limit);
     if (found > 0) yield ends.slice(0, found);
-    if (found === limit) return { next, is_end: false };
+    if (found === limit) return endAt(next, false);
   }
   for (;;) {
     const { block, lines } = next;
@@ -93,35 +99,35 @@ export async function* readJournal(
     const page = await store.read({ tenant_id, ...from, limit: PAGE_BLOCKS });
     for (const one of page.blocks) {
       const is_later = one.time_ms > until_ms + LATE_MS;
-      if (is_later && !await isSetBack(store, tenant_id, one)) return { next, is_end: true };
+      if (is_later && !await isSetBack(store, tenant_id, one)) return endAt(next, true);
       const back = setBack(query, one, stored_ms).filter(isMeant);
       stored_ms = one.time_ms;
       if (back.length > 0) {
         yield back;
-        if (++found === limit) return { next, is_end: false };
+        if (++found === limit) return endAt(next, false);
       }
       let at = 0;
       const skipped = one.cursor === next.block ? next.lines ?? 0 : 0;
-      for await (const slice of slicesOf(reading, query, one)) {
+      for await (const slice of slicesOf(reading, query, one, sequence)) {
         const wanted: JournalLine[] = [];
         for (const line of slice) {
           if (++at <= skipped || !isWanted(line, query) || !isMeant(line)) continue;
           wanted.push(line);
           if (++found < limit) continue;
           yield wanted;
-          return { next: { block: one.cursor, lines: at }, is_end: false };
+          return endAt({ block: one.cursor, lines: at }, false);
         }
         if (wanted.length > 0) yield wanted;
         // Lines of the answer before do not count, or none would come further.
         if (at > skipped) looked += slice.length;
-        if (looked >= lines_max) return { next: { block: one.cursor, lines: at }, is_end: false };
+        if (looked >= lines_max) return endAt({ block: one.cursor, lines: at }, false);
         await turn();
       }
       next = { block: one.cursor, lines: undefined };
       bytes += one.payload.length;
-      if (++blocks >= BLOCKS_MAX || bytes >= BYTES_MAX) return { next, is_end: false };
+      if (++blocks >= BLOCKS_MAX || bytes >= BYTES_MAX) return endAt(next, false);
     }
-    if (page.is_end) return { next, is_end: true };
+    if (page.is_end) return endAt(next, true);
   }
 }
 
@@ -193,21 +199,34 @@ async function counted(
   }
 }
 
-/** All lines of a block, some at a time; none of one that is of another time. */
+/**
+ * All lines of a block, some at a time; none of one that is of another time, or that was read before. Once all are
+ * taken, the block is a part of the sequence.
+ */
 async function* slicesOf(
   { keys }: JournalReading,
   { tenant, since_ms = 0, until_ms = Infinity }: JournalQuery,
   { node_id, time_ms, payload }: StoredBlock,
+  sequence: BlockSequence,
 ): AsyncGenerator<readonly JournalLine[]> {
   let slice: JournalLine[] = [];
+  let taken = () => sequence.forget(node_id);
   try {
     const closed = new ClosedBlock(payload);
     const { head, key_ids } = closed;
     if (head.tenant !== tenant || head.node !== node_id) throw new DamagedBlock("it is another's");
+    taken = () => sequence.add(head, time_ms);
+    const hole = sequence.problemOf(head, time_ms);
+    if (hole !== undefined) {
+      slice.push({ format: RECORD_FORMAT, hole: { node: node_id, tenant, ...hole } });
+    }
     const is_beside = head.to_ms < since_ms || head.from_ms > until_ms;
-    if (head.records > 0 && head.holes.length === 0 && is_beside) return;
-    const given = key_ids.length === 0 ? [] : await (await keys()).forReading(tenant, key_ids);
-    for (const line of closed.lines(given)) {
+    const is_left_out = head.records > 0 && head.holes.length === 0 && is_beside ||
+      hole?.why === "doubled";
+    const given = is_left_out || key_ids.length === 0
+      ? []
+      : await (await keys()).forReading(tenant, key_ids);
+    for (const line of is_left_out ? [] : closed.lines(given)) {
       if (slice.push(line) < SLICE_LINES) continue;
       yield slice;
       slice = [];
@@ -217,4 +236,5 @@ async function* slicesOf(
     slice.push(damagedHole({ tenant, node: node_id, stored_ms: time_ms }, error));
   }
   if (slice.length > 0) yield slice;
+  taken();
 }

@@ -73,20 +73,26 @@ export interface WrittenBlock {
   readonly node?: string;
   /** The number of the first record. */
   readonly first?: number;
+  /** Its place among others; absent: it stands alone. */
+  readonly series?: number;
+  readonly number?: number;
   readonly holes?: readonly BlockHole[];
 }
+
+let alone = 1_000_000;
 
 /** Stores one block with these decisions. */
 export async function writeBlock(
   place: JournalPlace,
   entries: readonly JournalEntry[],
-  { tenant = "acme", node = "s1", first = 0, holes = [] }: WrittenBlock = {},
+  { tenant = "acme", node = "s1", first = 0, holes = [], ...of }: WrittenBlock = {},
 ): Promise<void> {
   const builder = new BlockBuilder();
   for (const entry of entries) builder.add(entry);
   const keys = await (await place.keys()).forWriting(tenant, builder.users);
+  const place_of = { series: alone++, number: 0, first, ...of };
   const owner = { tenant, node, meter_version: 4, fuel_limit: 10_000, chain_fuel_limit: 20_000 };
-  const steps = builder.close(owner, first, holes, keys);
+  const steps = builder.close(owner, place_of, holes, keys);
   let step = steps.next();
   while (step.done !== true) step = steps.next();
   await storeBytes(place, step.value, tenant, node);

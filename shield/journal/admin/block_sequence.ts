@@ -1,0 +1,67 @@
+/**
+ * The order of blocks in a journal: each writer numbers its own, so a block that was removed, or is there twice,
+ * is seen. What was read goes on with `next` of an answer, as text. Pure.
+ */
+import { createHash } from "node:crypto";
+import { type BlockHead, type BlockHole } from "../../../shared/journal/block.ts";
+
+/** Series that an answer hands on: those that wrote last. */
+const SERIES_MAX = 32;
+const NODE_BYTES = 6;
+
+/** The form of the text. */
+export const SEQUENCE_PATTERN = /^(?:~[\w-]{8}(?:\.[0-9a-z]{1,11}){3}){0,32}$/;
+
+interface Last {
+  readonly number: number;
+  readonly stored_ms: number;
+}
+
+/** What was read of each series. */
+export class BlockSequence {
+  readonly #last = new Map<string, Last>();
+
+  /** Goes on from the text of an answer. */
+  constructor(text: string) {
+    for (const part of text.split("~").slice(1)) {
+      const [node = "", series = "", number = "", stored = ""] = part.split(".");
+      const last = { number: parseInt(number, 36), stored_ms: parseInt(stored, 36) };
+      this.#last.set(`${node}.${series}`, last);
+    }
+  }
+
+  /** What is wrong before this block; undefined: nothing, as far as anything was read of its series. */
+  problemOf(head: BlockHead, stored_ms: number): BlockHole | undefined {
+    const last = this.#last.get(keyOf(head));
+    if (last === undefined || head.number === last.number + 1) return undefined;
+    const about = { from_ms: Math.min(last.stored_ms, stored_ms), to_ms: stored_ms };
+    return head.number > last.number
+      ? { ...about, records: null, why: "removed" }
+      : { ...about, records: 0, why: "doubled" };
+  }
+
+  /** The block was read. */
+  add(head: BlockHead, stored_ms: number): void {
+    const key = keyOf(head);
+    const number = Math.max(head.number, this.#last.get(key)?.number ?? 0);
+    this.#last.delete(key);
+    this.#last.set(key, { number, stored_ms });
+  }
+
+  /** A block of that node cannot be read, which is reported: nothing is known of what follows it. */
+  forget(node: string): void {
+    for (const key of this.#last.keys()) if (key.startsWith(nameOf(node))) this.#last.delete(key);
+  }
+
+  /** What an answer hands on. */
+  text(): string {
+    const parts = [...this.#last].slice(-SERIES_MAX).map(([key, { number, stored_ms }]) =>
+      `~${key}.${number.toString(36)}.${stored_ms.toString(36)}`
+    );
+    return parts.join("");
+  }
+}
+
+const nameOf = (node: string): string =>
+  createHash("sha256").update(node).digest().subarray(0, NODE_BYTES).toString("base64url");
+const keyOf = ({ node, series }: BlockHead): string => `${nameOf(node)}.${series.toString(36)}`;
