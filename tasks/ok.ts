@@ -7,7 +7,18 @@ import { runGate, type Step } from "./checkout/steps.ts";
 
 /** The steps, longest first, so that two cores are busy to the end. */
 const STEPS: readonly Step[] = [
-  { name: "types", args: ["check", "--quiet", "--frozen"], cwd: ROOT },
+  {
+    name: "types",
+    args: [
+      "run",
+      "--allow-read",
+      "--allow-write",
+      "--allow-run",
+      "--allow-env",
+      "tasks/test/check_types.ts",
+    ],
+    cwd: ROOT,
+  },
   { name: "generated files", args: ["task", "--quiet", "gen", "--check"], cwd: ROOT },
   {
     name: "sizes and names",

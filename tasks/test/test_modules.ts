@@ -25,21 +25,29 @@ async function foldersWithOptions(): Promise<string[]> {
   return folders.filter((_, at) => members[at].compilerOptions !== undefined);
 }
 
+const FOLDER = `${tmpdir()}/arqon_test_groups/${
+  createHash("sha256").update(ROOT).digest("hex").slice(0, 16)
+}`;
+
+/** Writes the module of a group; its path. */
+async function writeModule(group: TestGroup): Promise<string> {
+  const path = `${FOLDER}/${group.name}_test.ts`;
+  await Deno.mkdir(FOLDER, { recursive: true });
+  await Deno.writeTextFile(path, groupModule(group, pathToFileURL(ROOT)));
+  return path;
+}
+
+/** Writes the first module of each test task; its path. */
+export const firstModule = (): Promise<string> => writeModule(FIRST);
+
 /** What to give to `deno test` for these files, as `grouped` puts them together: modules, and files by themselves. */
 export async function testModules(
   files: readonly string[],
   grouped: (files: readonly string[]) => readonly TestGroup[],
 ): Promise<string[]> {
-  const checkout = createHash("sha256").update(ROOT).digest("hex").slice(0, 16);
-  const folder = `${tmpdir()}/arqon_test_groups/${checkout}`;
-  await Deno.mkdir(folder, { recursive: true });
   const own_options = await foldersWithOptions();
   const isAlone = (path: string) => own_options.some((one) => path.startsWith(`${one}/`));
-  const root = pathToFileURL(ROOT);
-  const modules = [FIRST, ...grouped(files.filter((path) => !isAlone(path)))].map(async (group) => {
-    const path = `${folder}/${group.name}_test.ts`;
-    await Deno.writeTextFile(path, groupModule(group, root));
-    return path;
-  });
+  const groups = grouped(files.filter((path) => !isAlone(path)));
+  const modules = [firstModule(), ...groups.map(writeModule)];
   return [...await Promise.all(modules), ...files.filter(isAlone)];
 }

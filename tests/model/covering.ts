@@ -17,8 +17,15 @@ function subsets(names: readonly string[], size: number): string[][] {
   );
 }
 
-const keyOf = (names: readonly string[], row: Chosen) =>
-  names.map((name) => `${name}=${row[name]}`).join();
+/** Factors of which none can be told from another: a value in one of them stands for itself in all. */
+export type Seats = readonly string[];
+
+/** Names a value, in whichever of the seats it stands. */
+export const levelOf = (seats: Seats, name: string, value = ""): string =>
+  `${seats.includes(name) ? seats[0] : name}=${value}`;
+
+const keyOf = (names: readonly string[], row: Chosen, seats: Seats) =>
+  names.map((name) => levelOf(seats, name, row[name])).sort().join();
 
 /** The choice made whole, with values that cover most of what is open; undefined: it cannot be. */
 function completed(
@@ -42,12 +49,13 @@ function completed(
 
 /**
  * Rows in which each `strength` of values does that can stand in a row at all. `isPossible` judges a row that is not
- * whole by what is chosen of it.
+ * whole by what is chosen of it. Values that stand together in some of the `seats` need not do so in others.
  */
 export function coveringRows(
   factors: Values,
   strength: number,
   isPossible: (chosen: Chosen) => boolean,
+  seats: Seats = [],
 ): Chosen[] {
   const sets = subsets(Object.keys(factors), strength);
   const open = new Map<string, Chosen>();
@@ -58,14 +66,14 @@ export function coveringRows(
         factors[name]!.map((value) => ({ ...one, [name]: value }))
       );
     }
-    for (const one of choices) if (isPossible(one)) open.set(keyOf(names, one), one);
+    for (const one of choices) if (isPossible(one)) open.set(keyOf(names, one, seats), one);
   }
   const setsOf = new Map(
     Object.keys(factors).map((name) => [name, sets.filter((names) => names.includes(name))]),
   );
   const gain = (row: Chosen, name: string) =>
     setsOf.get(name)!.filter((names) =>
-      names.every((one) => one in row) && open.has(keyOf(names, row))
+      names.every((one) => one in row) && open.has(keyOf(names, row, seats))
     ).length;
   const rows: Chosen[] = [];
   for (const [key, chosen] of open) {
@@ -73,13 +81,13 @@ export function coveringRows(
     const row = completed(factors, chosen, isPossible, gain);
     if (row === undefined) continue;
     rows.push(row);
-    for (const names of sets) open.delete(keyOf(names, row));
+    for (const names of sets) open.delete(keyOf(names, row, seats));
   }
   return rows;
 }
 
 /** How many choices of so many values stand in the rows. */
-export function covered(rows: readonly Chosen[], strength: number): number {
+export function covered(rows: readonly Chosen[], strength: number, seats: Seats = []): number {
   const sets = subsets(Object.keys(rows[0] ?? {}), strength);
-  return new Set(rows.flatMap((row) => sets.map((names) => keyOf(names, row)))).size;
+  return new Set(rows.flatMap((row) => sets.map((names) => keyOf(names, row, seats)))).size;
 }

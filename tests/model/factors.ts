@@ -165,6 +165,21 @@ export function simpler(row: Row): Row[] {
   });
 }
 
+/** A reader stands beside a value in whichever of them it is. */
+export const SEATS = ["first", "second"] as const;
+
+/** The row with its readers in the order of `READERS`. */
+function inOrder<R extends Partial<Row>>(row: R): R {
+  const { first, second } = row;
+  if (first === undefined || second === undefined || placeOf(first) <= placeOf(second)) return row;
+  return { ...row, first: second, second: first };
+}
+
 /** The rows in which each pair (`strength` 2) or triple (3) of values does that may stand together. */
 export const rowsOf = (strength: number, factors: Values = FACTORS): Row[] =>
-  coveringRows(factors, strength, isPossible as (chosen: Chosen) => boolean) as unknown as Row[];
+  (coveringRows(
+    factors,
+    strength,
+    (chosen: Chosen) => isPossible(inOrder(chosen as Partial<Row>)),
+    SEATS,
+  ) as unknown as Row[]).map(inOrder);

@@ -7,8 +7,10 @@ import { seeded } from "../../shared/testing/seeded.ts";
 import { pace } from "../../shared/testing/pace.ts";
 import { until } from "../../shared/testing/until.ts";
 import { samplesOf } from "../harness/server_state.ts";
-import type { Values } from "./covering.ts";
-import { FACTORS, isPossible, type Row } from "./factors.ts";
+import { levelOf, type Values } from "./covering.ts";
+import { FACTORS, isPossible, type Row, SEATS } from "./factors.ts";
+
+const keyOf = (name: string, value: string) => levelOf(SEATS, name, value);
 
 const shuffled = <T>(all: readonly T[], random: () => number): T[] =>
   all.map((one) => [random(), one] as const).sort(([a], [b]) => a - b).map(([, one]) => one);
@@ -23,7 +25,7 @@ function drawn(
   let row: Record<string, string> = {};
   for (const name of shuffled(Object.keys(factors), random)) {
     const values = shuffled(factors[name]!, random);
-    const first = values.filter((value) => open.has(`${name}=${value}`));
+    const first = values.filter((value) => open.has(keyOf(name, value)));
     const value = [...first, ...values].find((value) => isRight({ ...row, [name]: value }));
     if (value === undefined) return undefined;
     row = { ...row, [name]: value };
@@ -41,7 +43,7 @@ export function faultRows(
   const isRight = (row: Partial<Row>) => isPossible(row) && isApt(row);
   const open = new Set(
     Object.entries(factors).flatMap(([name, values]) =>
-      values.filter((value) => isRight({ [name]: value })).map((value) => `${name}=${value}`)
+      values.filter((value) => isRight({ [name]: value })).map((value) => keyOf(name, value))
     ),
   );
   const rows: Row[] = [];
@@ -49,7 +51,7 @@ export function faultRows(
     const row = drawn(open, isRight, factors, random);
     if (row === undefined) continue;
     rows.push(row);
-    for (const [name, value] of Object.entries(row)) open.delete(`${name}=${value}`);
+    for (const [name, value] of Object.entries(row)) open.delete(keyOf(name, value));
   }
   return rows;
 }
