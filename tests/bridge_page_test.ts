@@ -11,7 +11,7 @@ import { TextLineStream } from "../bench/measure/text_lines.ts";
 import { until } from "../shared/testing/until.ts";
 import { openWorld, startBridge } from "./bridge/world.ts";
 import type { World } from "./bridge/world.ts";
-import { pythonWithSdk } from "./harness/python.ts";
+import { pythonWithSdk } from "./upgrade/python.ts";
 import { tokenOf } from "./harness/serve_bus.ts";
 
 const ROOM = "orders-0";

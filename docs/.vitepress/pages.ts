@@ -124,6 +124,7 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "Capacity and sizing", file: "docs/sizing.md" },
       { text: "Limits", file: "docs/limits.md" },
       { text: "Storage and full disks", file: "docs/storage.md" },
+      { text: "Upgrade and roll back", file: "docs/upgrade.md" },
       { text: "Backup and restore", file: "docs/backup.md" },
       { text: "Export and erase data", file: "docs/data.md" },
       { text: "Monitor", file: "docs/monitoring.md" },

@@ -50,7 +50,7 @@ export const ClusterNode = z.object({
 });
 
 /** What processes say to each other: the version that this release speaks, and the oldest that it understands. */
-export const WIRE = { version: 1, oldest: 1 } as const;
+const WIRE = { version: 1, oldest: 1 } as const;
 
 /** The record of a node about itself. */
 export type ClusterNode = z.output<typeof ClusterNode>;

@@ -1,7 +1,7 @@
 /**
  * Which versions of ArqonBus may run on what is stored. One record beside the storage says its version and the oldest
  * version that may run; a process checks it before it reads anything else. A version grows when an older ArqonBus would
- * read something wrongly; a single record of a newer form is refused by itself (`shared/records/stored.ts`).
+ * read something wrongly; single records of a newer form are refused one by one (`shared/records/stored.ts`).
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
@@ -9,9 +9,8 @@ import type { Logger } from "../logs/log.ts";
 import { VERSION } from "../version.ts";
 import { isConflict } from "./contract/compare_and_set.ts";
 import type { Spine } from "./contract/spine.ts";
+import { STORAGE_BUCKET } from "./contract/storage_plan.ts";
 
-/** The bucket of what processes write about the storage itself. */
-export const STORAGE_BUCKET = "ARQON_STORAGE";
 const KEY = ["version"];
 const ATTEMPTS = 8;
 
@@ -26,7 +25,7 @@ const Stored = z.object({
 
 /** What one release writes and reads. */
 export interface StorageVersions {
-  /** Of what it writes. */
+  /** The version of what it writes. */
   readonly storage: number;
   /** The oldest that may run beside it, or after it on what it wrote. */
   readonly oldest: number;

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { createLogger } from "../logs/log.ts";
 import { openEmbedded } from "./embedded/embedded.ts";
-import { requireStorageVersion, STORAGE_BUCKET, type StorageVersions } from "./storage_version.ts";
+import { STORAGE_BUCKET } from "./contract/storage_plan.ts";
+import { requireStorageVersion, type StorageVersions } from "./storage_version.ts";
 
 const release = (by: string, storage: number, oldest = 1, reads = 1): StorageVersions => ({
   ...{ by, storage, oldest, reads },

@@ -129,15 +129,9 @@ export async function startServer(
     file,
     `${listeners(port, admin_lines, ops_lines)}${server_lines}\n${config}`,
   );
+  const program = [...flagsOf(part, config, root), `${root}/${part}/main.ts`];
   const child = new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      ...flagsOf(part, config, root),
-      `${root}/${part}/main.ts`,
-      "--config",
-      file,
-      ...args,
-    ],
+    args: ["run", ...program, "--config", file, ...args],
     cwd: root,
     env,
     stdin: "null",

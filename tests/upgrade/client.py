@@ -55,7 +55,7 @@ async def main(url: str, token: str, name: str) -> None:
                         refused.append(f"get {n}: {value.value}")
                     print(json.dumps({"acknowledged": n + 1}), flush=True)
                 n += 1
-                await asyncio.sleep(PAUSE_S)
+                await asyncio.wait([ended], timeout=PAUSE_S)
             await publish(-1)
             await reading
             print(json.dumps({"acknowledged": n, "heard": heard, "refused": refused}), flush=True)

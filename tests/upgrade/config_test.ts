@@ -23,21 +23,17 @@ function fileWith(path: string): string {
   return `${table === "" ? "" : head}\n${name} = 1979-05-27\n`;
 }
 
-Deno.test({
-  name: "a configuration of the last release is read, or refused with the line to change",
-  ignore: await isMissing(),
-  async fn() {
-    const read = (text: string): Node => JSON.parse(text);
-    const before = read(await releaseFile("docs/config.schema.json"));
-    const now = new Set(pathsOf(read(await Deno.readTextFile("docs/config.schema.json"))));
-    const gone = pathsOf(before).filter((path) => !now.has(path) && !path.includes("[]."));
-    for (const path of gone) {
-      assert.throws(
-        () => parseConfig(fileWith(path), { file: "config.toml" }),
-        (error) =>
-          error instanceof ConfigError && /remove the key|did you mean/.test(error.message),
-        path,
-      );
-    }
-  },
+Deno.test("a configuration of the last release is read, or refused with the line to change", async () => {
+  if (await isMissing()) return;
+  const read = (text: string): Node => JSON.parse(text);
+  const before = read(await releaseFile("docs/config.schema.json"));
+  const now = new Set(pathsOf(read(await Deno.readTextFile("docs/config.schema.json"))));
+  const gone = pathsOf(before).filter((path) => !now.has(path) && !path.includes("[]."));
+  for (const path of gone) {
+    assert.throws(
+      () => parseConfig(fileWith(path), { file: "config.toml" }),
+      (error) => error instanceof ConfigError && /remove the key|did you mean/.test(error.message),
+      path,
+    );
+  }
 });

@@ -11,14 +11,16 @@ async function git(...args: string[]): Promise<{ success: boolean; text: string 
   return { success, text: new TextDecoder().decode(success ? stdout : stderr).trim() };
 }
 
-/** The commit of the last release, for messages. */
-export const LAST_RELEASE = (await Deno.readTextFile(`${HERE}last_release`)).trim();
+const LAST_RELEASE = (await Deno.readTextFile(`${HERE}last_release`)).trim();
 
-/** Whether this clone is shallow and lacks the commit: then nothing can be compared. */
+/** Whether this clone is shallow and lacks the commit: then nothing can be compared, and it says so. */
 export async function isMissing(): Promise<boolean> {
   if ((await git("cat-file", "-e", `${LAST_RELEASE}^{commit}`)).success) return false;
   const { text } = await git("rev-parse", "--is-shallow-repository");
-  if (text === "true") return true;
+  if (text === "true") {
+    console.log(`not run: this clone is shallow and lacks ${LAST_RELEASE}: git fetch --unshallow`);
+    return true;
+  }
   throw new Error(`tests/upgrade/last_release names ${LAST_RELEASE}, which is no commit of here`);
 }
 

@@ -4,6 +4,9 @@
  */
 import type { StorageReport } from "./spine.ts";
 
+/** The bucket of what processes write about the storage itself. */
+export const STORAGE_BUCKET = "ARQON_STORAGE";
+
 /** What to do when there is too little storage. */
 export const STORAGE_REMEDY =
   "give it more (max_file_store of the NATS servers, max_file of the account), or lower " +

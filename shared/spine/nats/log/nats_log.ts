@@ -107,7 +107,7 @@ export class StreamLog implements AppendLog {
     return this.#lives.lives;
   }
 
-  /** What others are told of it at the end of this process; undefined: nothing is known. */
+  /** What this process knows of it, for the others at its end; undefined: nothing. */
   get tail(): Tail | undefined {
     return this.#lives.is_proven ? this.#lives.tail : undefined;
   }

@@ -46,7 +46,7 @@ function readTail(bytes: Uint8Array, stream: string): Tail | undefined {
   }
 }
 
-/** Whose tail it is; undefined: nobody's. */
+/** The stream that a tail is of; undefined: none. */
 function streamOf(bytes: Uint8Array): string | undefined {
   try {
     const { stream } = JSON.parse(decoder.decode(bytes));
@@ -116,7 +116,7 @@ const STREAMS_MAX = 65_536;
 
 /** On which a process that ends tells what it knows of a stream: those who know it may end before others ask. */
 const ENDS = processSubject("answers", "logs-told");
-/** What was told longer ago is no proof: others may have seen more since. */
+/** An older notice is no proof: others may have seen more since. */
 const TOLD_MS = 30_000;
 
 /** Tells all others at the end of this process. */
@@ -124,7 +124,7 @@ export function tellTail({ connection }: Link, stream: string, tail: Tail): void
   connection.publish(ENDS, encoder.encode(JSON.stringify({ stream, ...tail })));
 }
 
-/** What processes that have ended told of streams; heard from the beginning of a connection to its first break. */
+/** Last tails of streams by processes that have ended, since this connection began or came back. */
 export class ToldTails {
   readonly #tails = new BoundedMap<string, { readonly tail: Tail; readonly at_ms: number }>(
     STREAMS_MAX,
@@ -149,7 +149,7 @@ export class ToldTails {
     });
   }
 
-  /** The connection is lost: somebody may have told more meanwhile. */
+  /** The connection is lost: somebody may have said more meanwhile. */
   cut(): void {
     this.#tails.clear();
   }

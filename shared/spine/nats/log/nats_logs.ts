@@ -184,7 +184,7 @@ export class NatsLogs {
     this.#lane.stop();
   }
 
-  /** Resolves when no append is under way, and the others are told how far the logs are. */
+  /** Resolves when no append is under way, and the others know how far the logs are. */
   async end(): Promise<void> {
     await this.#lane.idle();
     for (const { log } of this.#streams.values()) {

@@ -5,7 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import { apiCode } from "../connection/nats_persist.ts";
 import type { KeyValue } from "../../contract/spine.ts";
-import { STORAGE_BUCKET } from "../../storage_version.ts";
+import { STORAGE_BUCKET } from "../../contract/storage_plan.ts";
 
 /** Every process writes the same key. */
 const KEY = ["proof"];
