@@ -34,6 +34,7 @@ import { addHook } from "./groups/hook.ts";
 import { addInit, addServe } from "./groups/init.ts";
 import { addMirror } from "./groups/mirror.ts";
 import { addDoctor, addObserve } from "./groups/observe.ts";
+import { addProof } from "./groups/proof.ts";
 import { addPolicy } from "./groups/policy/policy.ts";
 import { addReducer } from "./groups/policy/reducer.ts";
 import { addRevocations } from "./groups/revoke.ts";
@@ -188,6 +189,7 @@ const PARTS: readonly (readonly [
   [addMirror, "mirror"],
   [addObserve, "status", "top", "tail", "usage"],
   [addAudit, "audit"],
+  [addProof, "proof"],
   [addDesired, "export", "plan", "apply", "rollout"],
   [addJournal, "journal"],
   [addSchedule, "schedule"],

@@ -107,6 +107,7 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "Validate events with a schema", file: "docs/tutorial_schemas.md" },
       { text: "Governance", file: "docs/governance.md" },
       { text: "Schema compatibility", file: "docs/compatibility.md" },
+      { text: "Transparency logs", file: "docs/proof.md" },
       { text: "Threat model", file: "docs/threats.md" },
       { text: "Floods and hostile clients", file: "docs/floods.md" },
       { text: "Usage and budgets", file: "docs/usage.md" },

@@ -77,6 +77,8 @@ export function dataStores(context: StoresContext): readonly DataStore[] {
 export const KEPT: Readonly<Record<string, string>> = {
   audit:
     "who did what on the admin API stays for [audit] retention_days, for it is the proof of this erasure, too",
+  "transparency logs":
+    "hash, offset and time of each message stay, for they prove what was; payloads are not in them",
   backups:
     "arq backup and arq standby have their own copies: delete them, or erase again after a restore",
   mirrors: "buses and tools that a mirror, a hook or a bridge has sent it to have their own copies",

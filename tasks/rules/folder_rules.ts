@@ -221,6 +221,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "arq/commands/journal",
     "arq/commands/mirror",
     "arq/commands/policy",
+    "arq/commands/proof",
     "arq/commands/reducer",
     "arq/commands/room",
     "arq/commands/schema",

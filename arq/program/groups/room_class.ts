@@ -91,7 +91,10 @@ function addSet(group: Command, run: Run): void {
       new Option("--membership <how>", "journal: keep who came and went, in the room ROOM~members")
         .choices(["off", "journal"]),
     )
-    .option("--proof", "a transparency log of each room, which nobody changes unseen; needs --durable")
+    .option(
+      "--proof",
+      "a transparency log of each room, which nobody changes unseen; needs --durable",
+    )
     .option("--proof-public", "with --proof: anybody may read the log, without a token")
     .addOption(
       new Option("--delta <form>", "whether who asks for it gets messages as diffs")

@@ -4,6 +4,7 @@
  */
 import { BANS_BUCKET } from "../../../records/bans.ts";
 import { REDUCER_OBJECTS } from "../../../records/reducer_record.ts";
+import { PROOF_BUCKET } from "../../../proof/entry.ts";
 import { ROOMS_BUCKET } from "../../../records/room_update.ts";
 import type { BlockRetention, BlockStore, BlockStoreName } from "../../contract/block_store.ts";
 import type { Ledger, LedgerRetention } from "../../contract/ledger.ts";
@@ -34,7 +35,10 @@ const CLAIMED = [ROOMS_BUCKET, BANS_BUCKET];
 export interface NatsStoresOptions {
   readonly link: Link;
   readonly wire: Wire;
-  readonly config: Pick<NatsConfig, "control_bytes" | "reducer_bytes" | "storage_bytes">;
+  readonly config: Pick<
+    NatsConfig,
+    "control_bytes" | "reducer_bytes" | "proof_bytes" | "storage_bytes"
+  >;
   /** Milliseconds that only grow. */
   readonly monotonic: () => number;
   payload_bytes_max(): number;
@@ -49,11 +53,12 @@ export class NatsStores {
   #claimed: Promise<void> | undefined;
 
   constructor(options: NatsStoresOptions) {
-    const { link, wire, config: { control_bytes, reducer_bytes, storage_bytes } } = options;
+    const { link, wire, config } = options;
+    const { control_bytes, reducer_bytes, proof_bytes, storage_bytes } = config;
     this.#options = options;
     this.#inbox = new Inbox(link, wire);
     const anchor = () => this.#anchor();
-    const own_bytes = { [REDUCER_OBJECTS]: reducer_bytes };
+    const own_bytes = { [REDUCER_OBJECTS]: reducer_bytes, [PROOF_BUCKET]: proof_bytes };
     this.storage = new NatsStorage({ link, control_bytes, own_bytes, storage_bytes, anchor });
   }
 

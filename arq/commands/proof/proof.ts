@@ -1,0 +1,183 @@
+/**
+ * `arq proof`: reads the transparency log of a room or of the audit log, and checks it on this machine. The bus, or
+ * whoever serves the files, is believed in nothing but its signature.
+ */
+import { jsonItems, jsonMembers } from "@arqon/proto";
+import { payloadHash } from "../../../shared/proof/entry.ts";
+import { encodeVerifier } from "../../../shared/proof/note.ts";
+import type { ReadEntry } from "../../../shared/proof/reader.ts";
+import { plural } from "../../../shared/plural.ts";
+import { cannotWrite, CommandError, EXIT } from "../../terminal/exit.ts";
+import { print, resolvePath } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { evident, keptCheckpoint, openSource, openTree, verifierFor } from "./source.ts";
+import type { ProofFlags, ProofSource } from "./source.ts";
+
+/** The options of `arq proof verify`. */
+export interface VerifyFlags extends ProofFlags {
+  /** Files with checkpoints that the log must continue. */
+  readonly older?: readonly string[];
+}
+
+const MESSAGES = "messages.ndjson";
+const ITEMS_MAX = 100_000;
+
+/** Prints the newest checkpoint, once it is checked. */
+export async function checkpoint(io: Io, place: string, flags: ProofFlags): Promise<number> {
+  const { tree } = await openTree(io, await openSource(io, place, flags), flags);
+  await print(io.stdout, tree.note);
+  return EXIT.ok;
+}
+
+/** Prints the key that checks a log. */
+export async function key(io: Io, place: string, flags: ProofFlags): Promise<number> {
+  const source = await openSource(io, place, flags);
+  await print(io.stdout, `${encodeVerifier(await verifierFor(io, source, flags))}\n`);
+  return EXIT.ok;
+}
+
+/** Prints the proof that the entry of an offset is in the log; of several epochs the newest. */
+export async function inclusion(
+  io: Io,
+  place: string,
+  offset: number,
+  flags: ProofFlags,
+): Promise<number> {
+  const { tree } = await openTree(io, await openSource(io, place, flags), flags);
+  const proof = await evident(async () => {
+    let found: ReadEntry | undefined;
+    for await (const one of tree.entries()) {
+      if ("sha256" in one.entry && one.entry.offset === offset) found = one;
+    }
+    return found && await tree.proofOf(found);
+  });
+  if (proof === undefined) {
+    throw new CommandError(`the log has no entry of offset ${offset}, of ${tree.checkpoint.size}`);
+  }
+  await print(io.stdout, proof);
+  return EXIT.ok;
+}
+
+/** Checks that a log continues a checkpoint that was kept. */
+export async function consistency(
+  io: Io,
+  place: string,
+  file: string,
+  flags: ProofFlags,
+): Promise<number> {
+  const { tree, verifier } = await openTree(io, await openSource(io, place, flags), flags);
+  const old = await keptCheckpoint(io, file, verifier);
+  const hashes = await evident(() => tree.continues(old));
+  const { size } = tree.checkpoint;
+  const proof = hashes.map((hash) => hash.toBase64());
+  await print(
+    io.stdout,
+    flags.json === true
+      ? `${JSON.stringify({ old_size: old.size, size, proof })}\n`
+      : `the log of ${plural(size, "entry", "entries")} continues that of ${old.size}\n`,
+  );
+  return EXIT.ok;
+}
+
+/** Checks everything: signature, each entry and tile, kept checkpoints, and messages beside them. */
+export async function verify(io: Io, place: string, flags: VerifyFlags): Promise<number> {
+  const source = await openSource(io, place, flags);
+  const { tree, verifier } = await openTree(io, source, flags);
+  const messages = await messagesBeside(io, place, source);
+  const breaks: string[] = [];
+  const logged = new Set<string>();
+  let newest = 0;
+  await evident(async () => {
+    for await (const { entry } of tree.whole()) {
+      if ("break" in entry) {
+        breaks.push(`${entry.break} at ${entry.offset}`);
+        continue;
+      }
+      const name = `${entry.epoch}/${entry.offset}`;
+      newest = Math.max(newest, entry.offset);
+      const hash = messages.get(name) ?? entry.sha256;
+      if (hash === entry.sha256) logged.add(name);
+      else throw new Error(`the message at offset ${entry.offset} is not the one that was logged`);
+    }
+    const [missing] = [...messages.keys()].filter((name) =>
+      !logged.has(name) && Number(name.split("/")[1]) <= newest
+    );
+    if (missing !== undefined) throw new Error(`the message at ${missing} is not in the log`);
+    for (const file of flags.older ?? []) {
+      await tree.continues(await keptCheckpoint(io, file, verifier));
+    }
+  });
+  const { size, root, origin } = tree.checkpoint;
+  const checked = messages.size;
+  const found = { origin, size, root: root.toBase64(), breaks, messages: checked };
+  const beside = checked === 0 ? "" : `, and ${plural(checked, "message")} beside it`;
+  const broken = breaks.map((one) => `the record does not go on: ${one}\n`).join("");
+  await print(
+    io.stdout,
+    flags.json === true
+      ? `${JSON.stringify(found)}\n`
+      : `${origin}: ${plural(size, "entry", "entries")}, whole${beside}\n${broken}`,
+  );
+  return EXIT.ok;
+}
+
+/** The hashes of the messages that a folder has beside its log, by epoch and offset. */
+async function messagesBeside(
+  io: Io,
+  place: string,
+  { history }: ProofSource,
+): Promise<Map<string, string>> {
+  const file = resolvePath(io.cwd, `${place}/${MESSAGES}`);
+  const is_folder = history === undefined && !place.includes("://");
+  if (!is_folder || (await io.files.state(file)) === undefined) return new Map();
+  const lines = new TextDecoder().decode(await io.files.read(file)).split("\n");
+  return new Map(lines.flatMap((line) => line === "" ? [] : hashesOf(line)));
+}
+
+/** The hash of each message of a page, of exactly its text there. */
+function hashesOf(page: string): [name: string, hash: string][] {
+  const { epoch } = JSON.parse(page);
+  const tooMany = () => new CommandError(`${MESSAGES} has a page that is too large`) as never;
+  const { start = 0 } = jsonMembers(page, 0, ITEMS_MAX, tooMany).get("messages") ?? {};
+  return jsonItems(page, start, ITEMS_MAX, tooMany).map((item) => {
+    const text = page.slice(item.start, item.end);
+    return [`${epoch}/${JSON.parse(text).offset}`, payloadHash(text)];
+  });
+}
+
+/** Writes the files of a log, and a room's messages beside them, into a new folder, which then proves itself. */
+export async function save(
+  io: Io,
+  place: string,
+  folder: string,
+  flags: ProofFlags,
+): Promise<number> {
+  const source = await openSource(io, place, flags);
+  const { tree, verifier } = await openTree(io, source, flags);
+  const root = resolvePath(io.cwd, folder);
+  const write = async (path: string, data: Uint8Array | string) => {
+    const file = `${root}/${path}`;
+    try {
+      await io.files.makeDirectory(file.slice(0, file.lastIndexOf("/")));
+      await io.files.create(file, data, 0o644);
+    } catch (error) {
+      throw cannotWrite(file, error);
+    }
+  };
+  await write("checkpoint", tree.note);
+  await write("key", `${encodeVerifier(verifier)}\n`);
+  for (const path of tree.paths()) await write(path, await source.files(path));
+  if (source.history !== undefined) {
+    const pages: string[] = [];
+    for (let [after, more] = [0, true]; more;) {
+      const page = await source.history(after);
+      const { messages, more: is_more } = JSON.parse(page);
+      pages.push(`${page}\n`);
+      after = messages.at(-1)?.offset ?? after;
+      more = is_more && messages.length > 0;
+    }
+    await write(MESSAGES, pages.join(""));
+  }
+  await print(io.stderr, `${plural(tree.checkpoint.size, "entry", "entries")} in ${folder}\n`);
+  return EXIT.ok;
+}

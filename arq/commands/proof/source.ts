@@ -1,0 +1,142 @@
+/** Where `arq proof` reads a tree from: a bus, any server of tiles, or a folder; and which key must have signed it. */
+import { ArqonError } from "@arqon/proto";
+import { AUDIT_TREE } from "../../../shared/proof/entry.ts";
+import { decodeVerifier, openCheckpoint } from "../../../shared/proof/note.ts";
+import type { Checkpoint, Verifier } from "../../../shared/proof/note.ts";
+import { TreeReader } from "../../../shared/proof/reader.ts";
+import type { TreeFiles } from "../../../shared/proof/reader.ts";
+import { findTarget, givenToken, noBus } from "../../bus/target.ts";
+import type { ConnectionFlags } from "../../bus/target.ts";
+import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { print, resolvePath } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+
+/** The options of every `arq proof` command. */
+export interface ProofFlags extends ConnectionFlags {
+  /** Who must have signed the tree. */
+  readonly key?: string;
+  readonly json?: boolean;
+}
+
+/** What a tree is read from. */
+export interface ProofSource {
+  readonly files: TreeFiles;
+  /** Of a room on a bus: its history, from above an offset on, as the bus's text; undefined: it has none. */
+  readonly history?: (after: number) => Promise<string>;
+}
+
+const REQUEST_MS = 30_000;
+/** Bytes of one file at most: a bundle of the largest entries. */
+const FILE_BYTES_MAX = 16_842_752;
+
+/** The whole body of an answer. Throws what it was refused with. */
+async function fetched(io: Io, url: string, token: string | undefined): Promise<Uint8Array> {
+  const signal = AbortSignal.any([io.signal, AbortSignal.timeout(REQUEST_MS)]);
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  let answer: Response;
+  let bytes: Uint8Array;
+  try {
+    answer = await fetch(url, { headers, signal });
+    bytes = new Uint8Array(await answer.arrayBuffer());
+  } catch (error) {
+    io.signal.throwIfAborted();
+    throw new ArqonError(
+      "unreachable",
+      `${url}: ${error instanceof Error ? error.message : error}`,
+    );
+  }
+  if (answer.ok && bytes.length <= FILE_BYTES_MAX) return bytes;
+  const said = new TextDecoder().decode(bytes.subarray(0, 1_000));
+  const is_refused = answer.status === 401 || answer.status === 403;
+  throw new CommandError(
+    `${url}: HTTP ${answer.status} ${said}`,
+    is_refused ? EXIT.refused : EXIT.failure,
+  );
+}
+
+/** The source of an operand: an address, a tree of the bus such as `acme.bets` or `audit`, else a folder. */
+export async function openSource(io: Io, place: string, flags: ProofFlags): Promise<ProofSource> {
+  const given = await givenToken(io, flags);
+  if (/^https?:\/\//.test(place)) {
+    const url = place.replace(/\/+$/, "");
+    return { files: (path) => fetched(io, `${url}/${path}`, given) };
+  }
+  if (place !== AUDIT_TREE && !/^[A-Za-z0-9_~:=-]+\.[A-Za-z0-9_~:=-]+$/.test(place)) {
+    const folder = resolvePath(io.cwd, place);
+    return {
+      files: (path) =>
+        io.files.read(`${folder}/${path}`).catch((error: unknown) => {
+          throw new CommandError(`${path}: ${error instanceof Error ? error.message : error}`);
+        }),
+    };
+  }
+  const target = await findTarget(io, flags);
+  const address = flags.url ?? target?.url;
+  if (address === undefined) throw noBus(io);
+  const origin = new URL(address.includes("://") ? address : `ws://${address}`).origin
+    .replace(/^ws/, "http");
+  const token = given ?? await target?.token(place === AUDIT_TREE ? "admin" : "user");
+  const files: TreeFiles = (path) => fetched(io, `${origin}/v1/proof/${place}/${path}`, token);
+  if (place === AUDIT_TREE) return { files };
+  const [, room = ""] = place.split(".");
+  const history = async (after: number) => {
+    const url = `${origin}/v1/rooms/${room}/messages?after=${after}&limit=1000`;
+    return new TextDecoder().decode(await fetched(io, url, token));
+  };
+  return { files, history };
+}
+
+/** The key of the option; without one that of the source, which may then say what it likes. */
+export async function verifierFor(
+  io: Io,
+  { files }: ProofSource,
+  { key }: ProofFlags,
+): Promise<Verifier> {
+  const text = key ?? new TextDecoder().decode(await files("key")).trim();
+  const verifier = decodeVerifier(text);
+  if (verifier === undefined) {
+    throw usageError("--key: expected NAME+ID+KEY, as arq proof key prints");
+  }
+  if (key === undefined) {
+    await print(
+      io.stderr,
+      "the key is the one of this source: give --key with one that you know\n",
+    );
+  }
+  return verifier;
+}
+
+/** Does what reads a tree; what the tree should not have is a failure of the command. */
+export async function evident<T>(read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    if (error instanceof CommandError || error instanceof ArqonError) throw error;
+    const why = error instanceof Error ? error.message : String(error);
+    throw new CommandError(`the log is not what it was, or is not whole: ${why}`);
+  }
+}
+
+/** Opens a tree by its newest checkpoint. */
+export async function openTree(
+  io: Io,
+  source: ProofSource,
+  flags: ProofFlags,
+): Promise<{ readonly tree: TreeReader; readonly verifier: Verifier }> {
+  const verifier = await verifierFor(io, source, flags);
+  return { tree: await evident(() => TreeReader.open(source.files, verifier)), verifier };
+}
+
+/** A checkpoint in a file, signed by the same key. */
+export async function keptCheckpoint(
+  io: Io,
+  path: string,
+  verifier: Verifier,
+): Promise<Checkpoint> {
+  try {
+    const bytes = await io.files.read(resolvePath(io.cwd, path));
+    return await openCheckpoint(new TextDecoder().decode(bytes), verifier);
+  } catch (error) {
+    throw new CommandError(`${path}: ${error instanceof Error ? error.message : error}`);
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * Trees of two Shields on NATS with the accounts that the documents tell to make: both serve one tree, and when the
+ * Shield that writes it is killed, the other goes on, without a fork.
+ */
+import assert from "node:assert/strict";
+import { createIssuer, startServer } from "../harness/cluster.ts";
+import { documentedAccounts } from "../harness/documented_accounts.ts";
+import { startNats } from "../harness/nats_server.ts";
+import { grown, publish, served, verifierOf } from "./served.ts";
+
+const ROOMS = `
+[[rooms]]
+room = "*"
+durable = true
+proof = true
+proof_public = true
+`;
+
+Deno.test("two Shields on NATS write one tree, also when one of them is killed", async () => {
+  await using nats = await startNats({ jetstream: true, config: await documentedAccounts() });
+  const issuer = await createIssuer();
+  const config = `[nats]\nurls = ["nats://shield:secret@127.0.0.1:${nats.port}"]\n` +
+    `${issuer.config}${ROOMS}`;
+  const start = (name: string) => startServer("shield", config, issuer.dir, `node_id = "${name}"`);
+  const shields = await Promise.all(["one", "two"].map(start));
+  try {
+    const token = await issuer.tokenFor({ role: "service" });
+    const [one, two] = shields.map(({ ready }) => ({
+      token,
+      http_url: new URL(ready.url ?? "").origin.replace(/^ws/, "http"),
+    }));
+    const tree = "acme.bets";
+    await Promise.all([publish(one!, "bets", 100), publish(two!, "bets", 100, 100)]);
+    const files = served(one!, tree);
+    const verifier = await verifierOf(files);
+    assert.deepEqual(await verifierOf(served(two!, tree)), verifier);
+    const seen = [
+      await grown(files, verifier, 200),
+      await grown(served(two!, tree), verifier, 200),
+    ];
+    await shields[0]!.stop("SIGKILL");
+    await publish(two!, "bets", 150, 200);
+    const last = await grown(served(two!, tree), verifier, 350);
+    for (const { checkpoint } of seen) await last.continues(checkpoint);
+    const offsets: number[] = [];
+    for await (const { entry } of last.whole()) {
+      assert("sha256" in entry, JSON.stringify(entry));
+      offsets.push(entry.offset);
+    }
+    assert.equal(new Set(offsets).size, 350);
+    assert.deepEqual(offsets, offsets.toSorted((a, b) => a - b));
+  } finally {
+    await Promise.all(shields.map((shield) => shield.stop()));
+    await Deno.remove(issuer.dir, { recursive: true });
+  }
+});
