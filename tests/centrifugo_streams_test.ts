@@ -90,6 +90,7 @@ Deno.test("what opens no stream, or is of no session, is refused", async () => {
     [{ node, session: `${session}x`, ...ping }, 404, "not-found"],
     [{ node: "nobody", session, ...ping }, 404, "not-found"],
     [{ node: "no.id", session, ...ping }, 404, "not-found"],
+    [{ node: "nobody", session: "\ud800", ...ping }, 404, "not-found"],
     ["{", 400, "malformed-frame"],
     [{ node: 1 }, 400, "malformed-frame"],
     [" ".repeat(600_000), 413, "too-large"],

@@ -4,7 +4,7 @@
  * Shield that has the stream, and the session, which nobody but its client knows. Source:
  * https://github.com/centrifugal/centrifuge (`handler_sse.go`, `handler_http_stream.go`, `emulation.go`).
  */
-import { ArqonError } from "@arqon/proto";
+import { ArqonError, isId } from "@arqon/proto";
 import { isOriginAllowed } from "../auth/origin.ts";
 import type { Forwarding } from "../http/forwarding.ts";
 import { readBody } from "../http/http_body.ts";
@@ -177,6 +177,7 @@ export class Emulation {
     const { node = "", session = "", data = "" } = form.emulation(body);
     const frame = typeof data === "string" ? new TextEncoder().encode(data) : data;
     if (node === node_id) return await this.#hand(session, frame);
+    if (!isId(session)) throw new ArqonError("not-found", "there is no such session");
     if (this.#forwarded >= FORWARDED_MAX) {
       throw new ArqonError("admission", "too many commands for other Shields", {
         retry_after_ms: 1_000,
@@ -184,7 +185,7 @@ export class Emulation {
     }
     this.#forwarded++;
     try {
-      await forwarding.forward("centrifugo", node, { session: encodeURIComponent(session) }, frame);
+      await forwarding.forward("centrifugo", node, { session }, frame);
     } finally {
       this.#forwarded--;
     }
