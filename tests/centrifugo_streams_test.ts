@@ -134,9 +134,11 @@ Deno.test("a stream ends with the number of its end, and its session with it", a
   const { node, session } = connect;
   const again = () => emulate(bus, { node, session, data: "{}" }).then(toldBy);
   await until("the session's end", async () => (await again())[0] === 404);
-  const streams = await Promise.all(["/connection/sse", "/connection/http_stream"].map((path) =>
-    Stream.open(bus, path, { id: 1, connect: { token } })
-  ));
+  const streams = await Promise.all(
+    ["/connection/sse", "/connection/http_stream"].map((path) =>
+      Stream.open(bus, path, { id: 1, connect: { token } })
+    ),
+  );
   for (const stream of streams) await stream.next((told) => told.id === 1);
   const stopped = bus.stop();
   for (const stream of streams) assert.equal(await stream.end(), 3001);
