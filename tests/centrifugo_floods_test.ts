@@ -16,7 +16,7 @@ import { HttpPeer } from "./peers/http_peer.ts";
 const CONFIG = "[centrifugo]\nenabled = true\n";
 const HURRY = { minReconnectDelay: 10, maxReconnectDelay: 200, maxServerPingDelay: 60_000 };
 
-/** The client's end of a room: what it has heard, and what became of its subscription. */
+/** A subscription, with what it has received and how it went on. */
 async function listen(client: Centrifuge, channel: string, options = {}) {
   const heard: number[] = [];
   const codes: number[] = [];
@@ -141,7 +141,10 @@ Deno.test("over kills and stops of Shields on NATS messages come once, over each
   };
   const clients = [
     new Centrifuge(`${here.replace("http", "ws")}/connection/websocket`, options),
-    new Centrifuge(stream("http_stream", here), { ...options, emulationEndpoint: `${there}/emulation` }),
+    new Centrifuge(stream("http_stream", here), {
+      ...options,
+      emulationEndpoint: `${there}/emulation`,
+    }),
     new Centrifuge(stream("sse", there), { ...options, emulationEndpoint: `${here}/emulation` }),
   ];
   using _clients = { [Symbol.dispose]: () => clients.forEach((one) => one.disconnect()) };

@@ -90,6 +90,7 @@ Deno.test("what opens no stream, or is of no session, is refused", async () => {
     [{ node, session: `${session}x`, ...ping }, 404, "not-found"],
     [{ node: "nobody", session, ...ping }, 404, "not-found"],
     [{ node: "no.id", session, ...ping }, 404, "not-found"],
+    [{ node: "nobody", session: "\ud800", ...ping }, 404, "not-found"],
     ["{", 400, "malformed-frame"],
     [{ node: 1 }, 400, "malformed-frame"],
     [" ".repeat(600_000), 413, "too-large"],
@@ -133,9 +134,11 @@ Deno.test("a stream ends with the number of its end, and its session with it", a
   const { node, session } = connect;
   const again = () => emulate(bus, { node, session, data: "{}" }).then(toldBy);
   await until("the session's end", async () => (await again())[0] === 404);
-  const streams = await Promise.all(["/connection/sse", "/connection/http_stream"].map((path) =>
-    Stream.open(bus, path, { id: 1, connect: { token } })
-  ));
+  const streams = await Promise.all(
+    ["/connection/sse", "/connection/http_stream"].map((path) =>
+      Stream.open(bus, path, { id: 1, connect: { token } })
+    ),
+  );
   for (const stream of streams) await stream.next((told) => told.id === 1);
   const stopped = bus.stop();
   for (const stream of streams) assert.equal(await stream.end(), 3001);

@@ -58,7 +58,7 @@ export interface CentrifugoSocketOptions {
   readonly version: string;
   readonly messages: RoomMessages;
   readonly bases: DeltaBases;
-  /** Names a client that hears by a stream; undefined: it has a WebSocket. */
+  /** The secret name of a client with a stream; undefined: it has a WebSocket. */
   readonly session?: string;
   readonly max_frame_bytes: number;
   readonly history_messages: number;
@@ -340,7 +340,9 @@ export class CentrifugoSocket implements ClientSocket {
 
   /** Throws `invalid-filter`, and `UnmappedFilter`. */
   #channelOf(
-    { recover, epoch = "", offset = 0, join_leave = false, flag = 0, tf, delta }: Asked<"subscribe">,
+    { recover, epoch = "", offset = 0, join_leave = false, flag = 0, tf, delta }: Asked<
+      "subscribe"
+    >,
     name: string,
     room_id: string,
   ): Channel {
@@ -548,7 +550,7 @@ export class CentrifugoSocket implements ClientSocket {
       // Before the answer to a SUB comes what is left of the subscription before it.
       if (NO_LOSS.includes(reason) || this.#channels.get(room_id)?.is_in !== true) return;
       // The client subscribes again from where it is, and learns what is left of what it missed. It leaves first:
-      // what waits behind the GAP comes while the bus is asked, and would count as received.
+      // the queue behind the GAP is sent while the bus is asked, and would count as received.
       this.#leave(room_id, UNSUBSCRIBE.insufficient_state, "insufficient state");
       return this.#ask({ op: "unsub", room: room_id }, () => {});
     }

@@ -1,10 +1,10 @@
 /**
- * Centrifugo's clients without a WebSocket: what they hear is the answer to a request, as server-sent events or in
- * the forms of `forms.ts` one behind the other, and what they say comes by requests, to any Shield. Each names the
- * Shield that has the stream, and the session, which nobody but its client knows. Source:
+ * Centrifugo's clients without a WebSocket: they receive a stream, which is the answer to a request, as server-sent
+ * events or in the forms of `forms.ts`, and send commands by requests, to any Shield. Each names the Shield that has
+ * the stream, and the session, which only its client knows. Source:
  * https://github.com/centrifugal/centrifuge (`handler_sse.go`, `handler_http_stream.go`, `emulation.go`).
  */
-import { ArqonError } from "@arqon/proto";
+import { ArqonError, isId } from "@arqon/proto";
 import { isOriginAllowed } from "../auth/origin.ts";
 import type { Forwarding } from "../http/forwarding.ts";
 import { readBody } from "../http/http_body.ts";
@@ -68,7 +68,7 @@ function wireOf(form: Form, written: (frame: string) => string): SessionWire {
   };
 }
 
-/** One way to hear. */
+/** One kind of stream. */
 export interface Way {
   readonly form: Form;
   readonly wire: SessionWire;
@@ -136,7 +136,7 @@ export class Emulation {
     return headers;
   }
 
-  /** How the client of a request wants to hear, and its first frame. Rejects with what is wrong with it. */
+  /** The kind of stream that a request asks for, and its first frame. Rejects with what is wrong with it. */
   async read(request: Request, { pathname, searchParams }: URL): Promise<FirstFrame> {
     const is_sse = pathname === SSE_PATH;
     const in_query = is_sse && request.method === "GET";
@@ -177,6 +177,7 @@ export class Emulation {
     const { node = "", session = "", data = "" } = form.emulation(body);
     const frame = typeof data === "string" ? new TextEncoder().encode(data) : data;
     if (node === node_id) return await this.#hand(session, frame);
+    if (!isId(session)) throw new ArqonError("not-found", "there is no such session");
     if (this.#forwarded >= FORWARDED_MAX) {
       throw new ArqonError("admission", "too many commands for other Shields", {
         retry_after_ms: 1_000,
@@ -184,7 +185,7 @@ export class Emulation {
     }
     this.#forwarded++;
     try {
-      await forwarding.forward("centrifugo", node, { session: encodeURIComponent(session) }, frame);
+      await forwarding.forward("centrifugo", node, { session }, frame);
     } finally {
       this.#forwarded--;
     }

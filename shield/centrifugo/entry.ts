@@ -183,7 +183,7 @@ function handshakeOf(endpoint: Endpoint): ReturnType<Endpoint["admission"]["ente
   return endpoint.admission.enter();
 }
 
-/** Whose socket opens, and what it speaks. */
+/** A client whose socket opens, and what it speaks. */
 interface Caller extends Pick<CentrifugoSocketOptions, "form" | "session"> {
   readonly request: Request;
   readonly remote_ip: string;

@@ -22,7 +22,7 @@ export interface Form {
   readonly deltaBytes: (data: Data) => Uint8Array;
   /** A delta, or whole data beside deltas; undefined: the form cannot have these bytes. */
   readonly deltaData: (bytes: Uint8Array) => Data | undefined;
-  /** A request of a client that hears by a stream. */
+  /** A command of a client with a stream. */
   readonly emulation: (body: Uint8Array) => Emulation;
 }
 

@@ -182,11 +182,19 @@ export const REPLY = table({
 /** What the Shield answers. */
 export type Reply = Message<typeof REPLY>;
 
-/** Commands of a client that hears by a stream: which Shield has it, its secret, and a frame of its form. */
-export const EMULATION = table({ node: [1, "string"], session: [2, "string"], data: [3, "string"] });
+/** Commands of a client with a stream: the Shield that has it, its secret, and a frame of its form. */
+export const EMULATION = table({
+  node: [1, "string"],
+  session: [2, "string"],
+  data: [3, "string"],
+});
 /** The same in Protobuf, whose frames are bytes. */
-export const EMULATION_BYTES = table({ node: [1, "string"], session: [2, "string"], data: [3, "bytes"] });
-/** Commands of a client that hears by a stream. */
+export const EMULATION_BYTES = table({
+  node: [1, "string"],
+  session: [2, "string"],
+  data: [3, "bytes"],
+});
+/** Commands of a client with a stream. */
 export interface Emulation {
   readonly node?: string;
   readonly session?: string;

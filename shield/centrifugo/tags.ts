@@ -58,7 +58,9 @@ function compared(operator: string) {
   return (tag: string, value: string) => {
     if (!new RegExp(NUMBER).test(value)) return "false";
     if (!Number.isFinite(Number(value))) throw new UnmappedFilter("a number is too large");
-    return `${tag}.matches(${quoted(NUMBER)}) && double(${tag}) ${operator} double(${quoted(value)})`;
+    return `${tag}.matches(${quoted(NUMBER)}) && double(${tag}) ${operator} double(${
+      quoted(value)
+    })`;
   };
 }
 

@@ -59,7 +59,9 @@ const TAGGED: readonly Tagged[] = ["publication", "", "order"].flatMap((type) =>
   { type, headers: {} },
   ...VALUES.map((value) => ({ type, headers: { k: value, type: value, "X-Twist-ID": "a" } })),
 ]);
-const LEAVES: readonly FilterNode[] = ["k", "type", "none", "x-twist-id", "X-Twist-ID"].flatMap((key) => [
+const LEAVES: readonly FilterNode[] = ["k", "type", "none", "x-twist-id", "X-Twist-ID"].flatMap((
+  key,
+) => [
   ...["ex", "nex"].map((cmp) => ({ key, cmp })),
   ...["in", "nin"].map((cmp) => ({ key, cmp, vals: ["", "a", "order"] })),
   ...["eq", "neq", "sw", "ew", "ct", "gt", "gte", "lt", "lte"].flatMap((cmp) =>

@@ -1,6 +1,6 @@
 /**
- * Requests of clients without a socket that came to another Shield than the one that has their stream. A client has
- * one stream, by which it hears, and sends by requests, each of which a balancer may give to any Shield.
+ * Requests of clients without a socket that came to another Shield than the one that has their stream. Such a client
+ * receives by its stream and sends by requests, each of which a balancer may give to any Shield.
  */
 import { ArqonError, ERRORS } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
@@ -11,7 +11,7 @@ import { processSubject } from "../../shared/subjects/subject.ts";
 const FORWARD_MS = 10_000;
 const NOTHING = new Uint8Array(0);
 
-/** Whose requests they are; a Shield of an earlier version knows the first alone, and does not name it. */
+/** The kinds of clients; an older Shield knows the first alone, and does not name it. */
 export type ForwardKind = "frames" | "centrifugo";
 
 /** Takes a request that came to another Shield. Rejects with the refusal. */
