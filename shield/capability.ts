@@ -6,6 +6,8 @@ import type { AuditTrail } from "./admin/routing/audited.ts";
 import type { ListedRoute, ServedRoute } from "./admin/routing/admin_routes.ts";
 import type { LiveKey } from "../shared/config/keys/live_keys.ts";
 import type { Connection } from "./connection/connection.ts";
+import type { Claims } from "./auth/claims.ts";
+import type { Grant } from "./auth/identity.ts";
 import type { OwnCommands } from "./message/command.ts";
 import type { ClientSocket } from "./socket/client_socket.ts";
 import type { EntranceContext } from "./connection/entrance.ts";
@@ -65,6 +67,11 @@ export interface Capability<Own = unknown> {
   readonly client?: ClientSide;
   /** What answers requests of another protocol, which is asked before all else; undefined: it is switched off. */
   foreign?(env: ShieldOptions, parts: Parts, door: Door): ForeignEntry | undefined;
+  /**
+   * What claims of that protocol grant to a token without `grants`, for every listener; undefined: none of them is
+   * there. Throws `token-claim`.
+   */
+  grantsOf?(env: ShieldOptions, claims: Claims): readonly Grant[] | undefined;
   readonly admin?: AdminSide;
   /** A file below `/console/` of the admin listener; undefined: it has none there. */
   file?(path: string): Promise<AdminFile | undefined>;
