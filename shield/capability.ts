@@ -10,6 +10,8 @@ import type { AuditTrail } from "./admin/routing/audited.ts";
 import type { ListedRoute, ServedRoute } from "./admin/routing/admin_routes.ts";
 import { NO_PRESENCE, type Presence } from "./connection/attendance.ts";
 import type { Connection } from "./connection/connection.ts";
+import type { Claims } from "./auth/claims.ts";
+import type { Grant } from "./auth/identity.ts";
 import type { EntranceContext } from "./connection/entrance.ts";
 import type { FlushQueue } from "./connection/flush_queue.ts";
 import type { DurableRooms } from "./fanout/channel.ts";
@@ -145,6 +147,11 @@ export interface Capability<Own = unknown> {
   readonly client?: ClientSide;
   /** What answers requests of another protocol, which is asked before all else; undefined: it is switched off. */
   foreign?(env: ShieldOptions, parts: Parts, door: Door): ForeignEntry | undefined;
+  /**
+   * What claims of that protocol grant to a token without `grants`, for every listener; undefined: none of them is
+   * there. Throws `token-claim`.
+   */
+  grantsOf?(env: ShieldOptions, claims: Claims): readonly Grant[] | undefined;
   readonly admin?: AdminSide;
   /** A file below `/console/` of the admin listener; undefined: it has none there. */
   file?(path: string): Promise<AdminFile | undefined>;

@@ -23,6 +23,7 @@ import { createBackend } from "./backend/backend.ts";
 import type { Backend, BackendIdentity } from "./backend/backend.ts";
 import { createAuthenticator } from "./auth/authenticate.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
+import type { Claims } from "./auth/claims.ts";
 import { Bans } from "./auth/bans.ts";
 import { type Capability, fileOf, type Given } from "./capability.ts";
 import { ConnectionTable } from "./connection/connection_table.ts";
@@ -214,7 +215,9 @@ function keepWarm(authenticator: Authenticator): ReturnType<typeof setInterval> 
 export async function startShield(options: ShieldOptions): Promise<Shield> {
   const { config, config: { auth, limits }, spine, log, now } = options;
   announcePlatform(config.platform, log);
-  const keys = await createAuthenticator({ ...options, auth, limits });
+  const grantsOf = (claims: Claims) =>
+    options.capabilities.map((one) => one.grantsOf?.(options, claims)).find((one) => one);
+  const keys = await createAuthenticator({ ...options, auth, limits, grantsOf });
   const ground = await openFoundation(options);
   const revocations = ground.revocations.held;
   const authenticator = refusingRevoked(keys, revocations);

@@ -233,7 +233,7 @@ async function isRefused({ bus, form, open }: World): Promise<void> {
   }
   const tokens = {
     "no.token.here": 3500,
-    [await bus.tokenFor({ claims: { caps: [] } })]: 3500,
+    [await bus.tokenFor({ claims: { caps: {} } })]: 3500,
     [await bus.tokenFor({ ttl_seconds: -3_600 })]: 1,
   };
   for (const [token, code] of Object.entries(tokens)) {

@@ -14,8 +14,8 @@ import { ConfigError } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import { identityFrom } from "./claims.ts";
-import type { Identity } from "./identity.ts";
+import { type Claims, identityFrom } from "./claims.ts";
+import type { Grant, Identity } from "./identity.ts";
 import { openKeySource } from "./key_source.ts";
 import type { KeySource, KeyStatus } from "./key_source.ts";
 import { TokenCache } from "./token_cache.ts";
@@ -43,6 +43,8 @@ export interface AuthenticatorOptions {
   readonly registry: Registry;
   /** Tells when the configuration is read again; absent: it is not. */
   readonly reloading?: Pick<ConfigReloading, "onRead"> | undefined;
+  /** What other claims grant where there are no `grants`; undefined: everything. Throws `token-claim`. */
+  readonly grantsOf?: (claims: Claims) => readonly Grant[] | undefined;
 }
 
 /** Tokens to identities, for upgrades, HTTP requests, REFRESH and the admin API. */
@@ -129,7 +131,8 @@ async function verify(
     });
     requireOneMeaning(token);
     const known = await identityFrom(payload, issuer, now_ms, skew_ms);
-    const identity = kid === undefined ? known : { ...known, key_id: kid };
+    const grants = known.grants ?? process.options.grantsOf?.(known.claims);
+    const identity = { ...known, grants, ...(kid === undefined ? {} : { key_id: kid }) };
     return { identity, source, alg, kid, key, verified_ms: now_ms };
   }, () => tooManyWait(digest));
 }

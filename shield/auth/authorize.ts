@@ -4,7 +4,7 @@
  */
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
 import { reservedRoom } from "../../shared/rooms/reserved.ts";
-import type { Action, Identity, Role } from "./identity.ts";
+import type { Action, Grant, Identity, Role } from "./identity.ts";
 
 /** How the event types begin that only the Shield, the Brain and backends may send. */
 const RESERVED_TYPES = ["PRESENCE_", "ROOM_", "SYSTEM_"];
@@ -22,6 +22,12 @@ export function canAct(identity: Pick<Identity, "grants">, action: Action, room:
     if (grant.actions.includes(action) && matchesRoomPattern(grant.room, room)) return true;
   }
   return false;
+}
+
+/** An identity that may do more than its token grants; one whose token has no grants may do everything. */
+export function withGrants(identity: Identity, more: readonly Grant[] = []): Identity {
+  if (identity.grants === undefined || more.length === 0) return identity;
+  return { ...identity, grants: [...identity.grants, ...more] };
 }
 
 /** The refusal of what the token does not grant. `room` must be a checked id: it is shown to the client. */

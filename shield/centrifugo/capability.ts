@@ -6,6 +6,7 @@ import type { Parts } from "../parts.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import { createApi } from "./api.ts";
 import { readApiKeys } from "./api_keys.ts";
+import { grantsOf } from "./tokens.ts";
 import { type CentrifugoEntry, createCentrifugoEntry } from "./entry.ts";
 
 /** The endpoint of each Shield of the process that has one. */
@@ -15,6 +16,9 @@ const ENTRIES = new WeakMap<Parts, CentrifugoEntry>();
 export const CENTRIFUGO: Capability = {
   name: "centrifugo",
   title: "clients and backends that speak Centrifugo's protocol",
+  grantsOf({ config: { centrifugo: { enabled, room_prefix } } }, claims) {
+    return enabled ? grantsOf(claims, room_prefix) : undefined;
+  },
   /** Throws when a file that `[centrifugo]` names cannot be read. */
   foreign(env, parts, door) {
     const { config: { centrifugo, limits }, readTextFile, now } = env;

@@ -25,8 +25,9 @@ import type { Form } from "./forms.ts";
 import type { Asked, Command, Data, Publication, Reply } from "./messages.ts";
 import { memberTexts, readPage } from "./publications.ts";
 import type { RoomMessage, RoomMessages, Signal } from "./publications.ts";
+import { ChannelTokens, type GrantedConnection } from "./channel_tokens.ts";
 import { EVENT_TYPE, filterOf, UnmappedFilter } from "./tags.ts";
-import { refuseForeignClaims } from "./tokens.ts";
+import { memberMetaOf } from "./tokens.ts";
 
 /** A client goes within this part of the time that a Shield which stops gives it. */
 const DRAIN_PART = 0.8;
@@ -62,6 +63,8 @@ export interface CentrifugoSocketOptions {
   readonly session?: string;
   readonly max_frame_bytes: number;
   readonly history_messages: number;
+  /** Who a token is. Rejects with a refusal. */
+  readonly verify: (token: string) => Promise<Identity>;
   /** Unix ms. */
   readonly now: () => number;
   /** A number in [0, 1). */
@@ -96,8 +99,9 @@ export type LetIn = (socket: CentrifugoSocket, token: string) => Promise<void>;
 export class CentrifugoSocket implements ClientSocket {
   readonly #inner: ClientSocket;
   readonly #options: CentrifugoSocketOptions;
+  readonly #tokens: ChannelTokens;
   #events: SocketEvents | undefined;
-  #identity: (() => Identity) | undefined;
+  #connection: GrantedConnection | undefined;
   #client = "";
   /** Undefined once the client is in: it holds the request. */
   #letIn: LetIn | undefined;
@@ -116,6 +120,11 @@ export class CentrifugoSocket implements ClientSocket {
     this.#inner = inner;
     this.#options = options;
     this.#letIn = letIn;
+    this.#tokens = new ChannelTokens({
+      ...options,
+      connection: () => this.#connection,
+      onEnd: (room_id) => this.#expire(room_id),
+    });
   }
 
   get bufferedAmount(): number {
@@ -140,6 +149,7 @@ export class CentrifugoSocket implements ClientSocket {
         this.#closed = code;
         clearTimeout(this.#timer);
         for (const room_id of this.#channels.keys()) this.#forget(room_id);
+        this.#tokens.close();
         onClosed();
         this.#events?.closed(code);
       },
@@ -152,8 +162,8 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   /** Begins the connection that the client has been given. */
-  begin(identity: () => Identity): void {
-    this.#identity = identity;
+  begin(connection: GrantedConnection): void {
+    this.#connection = connection;
     this.#letIn = undefined;
     if (this.#closed === undefined) this.#events?.opened();
     else this.#events?.closed(this.#closed);
@@ -199,7 +209,7 @@ export class CentrifugoSocket implements ClientSocket {
   #receive(frame: string | Uint8Array<ArrayBuffer>): void {
     let commands: Command[];
     const { max_frame_bytes } = this.#options;
-    if (this.#connecting !== undefined && this.#identity === undefined) {
+    if (this.#connecting !== undefined && this.#connection === undefined) {
       this.#early_bytes += frame.length;
     }
     if (Math.max(frame.length, this.#early_bytes) > max_frame_bytes) {
@@ -211,7 +221,7 @@ export class CentrifugoSocket implements ClientSocket {
       return this.#disconnect(DISCONNECT.bad_request, error instanceof Error ? error.message : "");
     }
     for (const command of commands) {
-      if (this.#identity !== undefined) this.#run(command);
+      if (this.#connection !== undefined) this.#run(command);
       else if (this.#connecting !== undefined) this.#early.push(command);
       else if (command.connect === undefined || !command.id) {
         return this.#disconnect(DISCONNECT.bad_request, "expected connect first");
@@ -222,7 +232,6 @@ export class CentrifugoSocket implements ClientSocket {
   async #connect(id: number, { token = "" }: Asked<"connect">): Promise<void> {
     this.#connecting = id;
     try {
-      refuseForeignClaims(token);
       await this.#letIn?.(this, token);
     } catch (error) {
       this.#connecting = undefined;
@@ -282,13 +291,11 @@ export class CentrifugoSocket implements ClientSocket {
     if (command.refresh !== undefined) return this.#refresh(id, command.refresh);
     if (command.rpc !== undefined) return this.#rpc(id, command.rpc);
     if (command.send !== undefined) return this.#send(command.send);
+    if (command.sub_refresh !== undefined) return this.#subRefresh(id, command.sub_refresh);
     this.#count();
     // Without an id it is a pong.
     if (id === NO_REPLY) return;
     if (command.ping !== undefined) return this.#reply({ id, ping: {} });
-    if (command.sub_refresh !== undefined) {
-      return this.#reply({ id, sub_refresh: { expires: false } });
-    }
     if (command.connect === undefined) throw new ArqonError("unknown-opcode", "no command");
     this.#disconnect(DISCONNECT.bad_request, "connected already");
   }
@@ -296,7 +303,10 @@ export class CentrifugoSocket implements ClientSocket {
   /** The room of a channel in which its name lets the client be. */
   #room(channel = ""): string {
     const room_id = roomOf(channel, this.#options.room_prefix);
-    if (this.#identity !== undefined) requireChannel(this.#identity(), channel, room_id);
+    if (this.#connection !== undefined) {
+      const is_granted = this.#tokens.of(room_id) !== undefined;
+      requireChannel(this.#connection.identity, channel, room_id, is_granted);
+    }
     return room_id;
   }
 
@@ -320,6 +330,13 @@ export class CentrifugoSocket implements ClientSocket {
 
   #subscribe(id: number, asked: Asked<"subscribe">): void {
     const { channel: name = "" } = asked;
+    if ((asked.token ?? "") !== "") {
+      return this.#takeToken(
+        id,
+        asked,
+        () => this.#run({ id, subscribe: { ...asked, token: "" } }),
+      );
+    }
     const room_id = this.#room(name);
     const fail = (code: number, message: string) => {
       this.#fail(id, { code, message });
@@ -348,7 +365,7 @@ export class CentrifugoSocket implements ClientSocket {
   ): Channel {
     const { hasMembers, hasDeltas } = this.#options;
     const from = { offset, epoch: epoch === "" && offset === 0 ? ANY_EPOCH : epoch };
-    const identity = this.#identity?.();
+    const identity = this.#connection?.identity;
     const is_member = (join_leave || hasMembers(room_id)) && identity !== undefined &&
       canAct(identity, "presence", room_id);
     return {
@@ -368,6 +385,7 @@ export class CentrifugoSocket implements ClientSocket {
 
   /** Whether it was there. */
   #forget(room_id: string): boolean {
+    this.#tokens.drop(room_id);
     const channel = this.#channels.get(room_id);
     if (channel !== undefined) channel.base = this.#options.bases.replace(channel.base, undefined);
     return this.#channels.delete(room_id);
@@ -375,7 +393,8 @@ export class CentrifugoSocket implements ClientSocket {
 
   #askSubscribe(id: number, channel: Channel): void {
     const { room_id, position, without, filter } = channel;
-    const info = this.#identity?.().claims.info;
+    const own = this.#connection === undefined ? {} : this.#connection.identity.claims;
+    const info = this.#tokens.of(room_id)?.meta ?? memberMetaOf(own);
     const member = without.has("presence")
       ? {}
       : { presence: true, ...(info === undefined ? {} : { member_meta: info }) };
@@ -417,7 +436,10 @@ export class CentrifugoSocket implements ClientSocket {
     };
     const recovery = position === undefined ? {} : { was_recovering: true, recovered };
     const deltas = channel.has_deltas ? { delta: true } : {};
-    this.#reply({ id, subscribe: { ...place, ...recovery, ...deltas } });
+    this.#reply({
+      id,
+      subscribe: { ...this.#ttlOf(room_id), ...place, ...recovery, ...deltas },
+    });
   }
 
   #unsubscribe(id: number, { channel = "" }: Asked<"unsubscribe">): void {
@@ -470,8 +492,42 @@ export class CentrifugoSocket implements ClientSocket {
     }, { json, content_type: "" });
   }
 
+  /** Takes the token of a channel, after which `then` goes on. */
+  #takeToken(id: number, { channel = "", token = "" }: Asked<"sub_refresh">, then: () => void) {
+    const room_id = roomOf(channel, this.#options.room_prefix);
+    this.#tokens.take(channel, room_id, token).then((is_wanted) => {
+      if (is_wanted) then();
+    }, (error) => {
+      const refusal = error instanceof ArqonError ? error : new ArqonError("internal");
+      this.#fail(id, saidError(refusal));
+    });
+  }
+
+  #subRefresh(id: number, asked: Asked<"sub_refresh">): void {
+    this.#count();
+    const { channel = "", token = "" } = asked;
+    if (token === "") return this.#reply({ id, sub_refresh: { expires: false } });
+    const room_id = roomOf(channel, this.#options.room_prefix);
+    if (!this.#channels.has(room_id)) throw new ArqonError("not-found", `not in ${channel}`);
+    this.#takeToken(id, asked, () => {
+      this.#reply({ id, sub_refresh: { expires: false, ...this.#ttlOf(room_id) } });
+    });
+  }
+
+  /** When the client has to bring another token for a channel. */
+  #ttlOf(room_id: string) {
+    const until_ms = this.#tokens.of(room_id)?.until_ms ?? Infinity;
+    return until_ms === Infinity ? {} : ttlOf(until_ms, this.#options.now());
+  }
+
+  /** The token of a channel has ended. */
+  #expire(room_id: string): void {
+    this.#tokens.drop(room_id);
+    this.#ask({ op: "unsub", room: room_id }, () => {});
+    this.#leave(room_id, UNSUBSCRIBE.expired, "subscription expired");
+  }
+
   #refresh(id: number, { token = "" }: Asked<"refresh">): void {
-    refuseForeignClaims(token);
     this.#askFor(id, { op: "refresh", token }, ({ result: { token_expires_ms = 0 } = {} }) => {
       const { now, version } = this.#options;
       const ttl = ttlOf(token_expires_ms, now());

@@ -38,14 +38,20 @@ export function channelOf(room_id: string, room_prefix: string): string | undefi
 
 /**
  * Throws `not-granted` where the name of a channel says that a user may not be in it: `#` is followed by the ids of
- * those who may, and a channel that begins with `$` takes a grant of its own, not merely a token without grants.
+ * those who may, and a channel that begins with `$` takes a grant of its own, not merely a token without grants; with
+ * `is_granted` it has a subscription token.
  */
-export function requireChannel(identity: Identity, channel: string, room_id: string): void {
+export function requireChannel(
+  identity: Identity,
+  channel: string,
+  room_id: string,
+  is_granted = false,
+): void {
   const users = /#(.*)$/s.exec(channel)?.[1];
   if (users !== undefined && !users.split(",").includes(identity.user_id)) {
     throw new ArqonError("not-granted", `${channel} is not for this user`);
   }
-  if (!channel.startsWith("$")) return;
+  if (!channel.startsWith("$") || is_granted) return;
   if (identity.grants === undefined || !canAct(identity, "subscribe", room_id)) {
     throw new ArqonError("not-granted", `${channel} takes a grant that names ${room_id}`);
   }

@@ -92,7 +92,7 @@ export const DISCONNECT = {
 export const TOO_BIG = 1009;
 
 /** Codes of unsubscribes: from 2500 on a client subscribes again. */
-export const UNSUBSCRIBE = { server: 2000, insufficient_state: 2500 } as const;
+export const UNSUBSCRIBE = { server: 2000, insufficient_state: 2500, expired: 2501 } as const;
 
 /** Close codes of the bus by the close's reason, then by the code. */
 const DISCONNECT_OF: Readonly<Record<string, number>> = {

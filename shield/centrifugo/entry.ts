@@ -97,6 +97,7 @@ export function createCentrifugoEntry(context: CentrifugoContext): CentrifugoEnt
     history_messages: limits.history_messages,
     ...{ hasDeltas, bases, messages: new RoomMessages(bases) },
     random: () => randomFraction(random),
+    verify: context.authenticator.authenticate,
     now,
     version,
   };
@@ -236,7 +237,7 @@ async function letIn(
     const client = { identity, remote_ip };
     const { connection } = await endpoint.enter(request, client, () => opening, "text");
     if (endpoint.waiting.delete(socket)) endpoint.open.connections++;
-    socket.begin(() => connection.identity);
+    socket.begin(connection);
   } catch (error) {
     const known = error instanceof ArqonError ? error : new ArqonError("internal");
     if (error !== known) endpoint.log.error("a Centrifugo client was not let in", { error });

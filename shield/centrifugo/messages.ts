@@ -82,6 +82,7 @@ const filterAt = (depth: number): Table => ({
 
 const SUBSCRIBE = table({
   channel: [1, "string"],
+  token: [2, "string"],
   recover: [3, "bool"],
   epoch: [6, "string"],
   offset: [7, "number"],
@@ -115,7 +116,7 @@ export const COMMAND = table({
   send: [12, table({ data: [1, "data"] })],
   rpc: [13, table({ data: [1, "data"], method: [2, "string"] })],
   refresh: [14, table({ token: [1, "string"] })],
-  sub_refresh: [15, table({ channel: [1, "string"], type: [3, "number"] })],
+  sub_refresh: [15, table({ channel: [1, "string"], token: [2, "string"] })],
 });
 /** What a client asks. */
 export type Command = Message<typeof COMMAND>;
@@ -153,6 +154,8 @@ export const REPLY = table({
   subscribe: [
     6,
     table({
+      expires: [1, "bool"],
+      ttl: [2, "number"],
       recoverable: [3, "bool"],
       epoch: [6, "string"],
       recovered: [8, "bool"],
@@ -177,7 +180,7 @@ export const REPLY = table({
   ping: [12, table({})],
   rpc: [13, table({ data: [1, "data"] })],
   refresh: [14, table({ client: [1, "string"], version: [2, "string"], ...TTL })],
-  sub_refresh: [15, table({ expires: [1, "bool"] })],
+  sub_refresh: [15, table({ expires: [1, "bool"], ttl: [2, "number"] })],
 });
 /** What the Shield answers. */
 export type Reply = Message<typeof REPLY>;

@@ -4,7 +4,8 @@
  */
 import { ArqonError, DecodeError, ERRORS, requestIdOf } from "@arqon/proto";
 import type { Ack, ClientOperation, CloseCode, Reason, Welcome } from "@arqon/proto";
-import type { Identity } from "../auth/identity.ts";
+import { withGrants } from "../auth/authorize.ts";
+import type { Grant, Identity } from "../auth/identity.ts";
 import type { RoomMessage } from "../fanout/backlog.ts";
 import { decodeOperation } from "./decode_operation.ts";
 import { Fifo } from "./fifo.ts";
@@ -54,6 +55,8 @@ export class Connection {
   kept_bases: KeptData | undefined = undefined;
   /** The caller of operations; another object after each REFRESH. */
   caller: Caller;
+  /** What its client may do beyond its tokens; undefined: nothing. */
+  more_grants: readonly Grant[] | undefined = undefined;
   readonly liveness: Liveness;
   /** The place of the frame whose operation takes effect now, or was the last to do so. */
   place = 0;
@@ -93,6 +96,15 @@ export class Connection {
 
   get identity(): Identity {
     return this.caller.identity;
+  }
+
+  /** Lets its client do this beyond its tokens, in place of what that was before. */
+  grant(more: readonly Grant[]): void {
+    const before = new Set(this.more_grants);
+    const { identity } = this;
+    const own = { ...identity, grants: identity.grants?.filter((grant) => !before.has(grant)) };
+    this.more_grants = more;
+    this.caller = { ...this.caller, identity: withGrants(own, more) };
   }
 
   get created_ms(): number {

@@ -6,7 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import type { Ack, ClientOperation, Refresh, Subscribe } from "@arqon/proto";
 import { ackAfterFlush, ackAfterLog, answer, wantsAck } from "./answers.ts";
 import type { Authenticator } from "../auth/authenticate.ts";
-import { canAct, canActInAll, notGranted, requireSameUser } from "../auth/authorize.ts";
+import { canAct, canActInAll, notGranted, requireSameUser, withGrants } from "../auth/authorize.ts";
 import { command } from "../message/command.ts";
 import type { OwnCommands } from "../message/command.ts";
 import type { Connection } from "./connection.ts";
@@ -270,12 +270,13 @@ async function runRefresh(
   connection: Connection,
   { token, request_id }: Refresh,
 ): Promise<void> {
-  const next = await context.authenticator.authenticate(token).catch((error) => {
+  const known = await context.authenticator.authenticate(token).catch((error) => {
     const unavailable = error instanceof ArqonError && error.code === 503;
     const detail = error instanceof ArqonError ? error.message : "internal error";
     throw unavailable ? error : new ArqonError("refresh-refused", detail, { cause: error });
   });
   if (connection.ended) return;
+  const next = withGrants(known, connection.more_grants);
   requireSameUser(connection.identity, next);
   // The token may have been revoked since it was authenticated; from here on a revocation finds it.
   context.requireNotRevoked(next);

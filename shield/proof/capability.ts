@@ -17,7 +17,7 @@ const contextOf = ({ config, now }: ShieldOptions, parts: Parts): ProofHttpConte
   service: () => parts.running.of(PROOF),
   operators: () => operatorTenants(config),
   bans: parts.bans,
-  overseer: parts.policies.overseer,
+  overseer: parts.policies,
   rates: new HttpRates(parts.rates, now),
   stats: parts.stats,
 });
@@ -35,7 +35,7 @@ export const PROOF: Capability<ProofService> = {
   /** Throws when the file of the key cannot be read. */
   start(env, parts) {
     const { config, spine, log, registry, monotonic_ms, readTextFile } = env;
-    const { durable: { logs }, rooms: { classes }, tenants, node_id } = parts;
+    const { logs, rooms: { classes }, tenants, node_id } = parts;
     const keys = new ProofKeys(spine, readProofKey(config.proof.key_file, readTextFile));
     const service = new ProofService({
       ...{ config, keys, spine, logs, classes, tenants, node_id, monotonic_ms },

@@ -505,7 +505,11 @@ async function centrifugo({ bus, tenant, user, room }: Seat): Promise<Reader> {
     start(controller) {
       const sub = client.newSubscription(room, { delta: "fossil" });
       sub.on("publication", ({ data, offset, info, tags: { type } = {} }) => {
-        controller.enqueue({ data, offset, sender: info?.user, type });
+        const known = Object.entries({ offset, sender: info?.user, type });
+        controller.enqueue({
+          data,
+          ...Object.fromEntries(known.filter(([, value]) => value !== undefined)),
+        });
       });
       sub.on("subscribing", ({ code, reason }) => {
         if (code !== 0) controller.enqueue({ signal: reason });

@@ -1,0 +1,48 @@
+/** Claims of Centrifugo's tokens as grants. */
+import assert from "node:assert/strict";
+import type { Claims } from "../auth/claims.ts";
+import { grantsOf, memberMetaOf } from "./tokens.ts";
+
+Deno.test("each of Centrifugo's claims grants what it says, and no more", () => {
+  const subscribe = (room: string) => ({ room, actions: ["subscribe"] });
+  const rows: [Claims, unknown][] = [
+    [{ sub: "ann" }, undefined],
+    [{ channel: "$a" }, [subscribe("c:=24a")]],
+    [{ channels: ["a", "b c"] }, [subscribe("c:a"), subscribe("c:b=20c")]],
+    [{ channels: [] }, []],
+    [{ subs: { a: { info: 1 } } }, [subscribe("c:a")]],
+    [{ caps: [] }, []],
+    [{ caps: [{ channels: ["a", "b*"], allow: ["pub", "hst"] }] }, [
+      { room: "c:a", actions: ["publish"] },
+      { room: "c:b=2a", actions: ["publish"] },
+    ]],
+    [{ caps: [{ channels: ["a", "b *"], match: "wildcard", allow: ["sub", "prs"] }] }, [
+      { room: "c:a", actions: ["subscribe", "presence"] },
+      { room: "c:b=20*", actions: ["subscribe", "presence"] },
+    ]],
+  ];
+  for (const [claims, grants] of rows) assert.deepEqual(grantsOf(claims, "c:"), grants);
+  const all = { caps: [{ channels: ["*"], match: "wildcard", allow: ["sub"] }] };
+  assert.deepEqual(grantsOf(all, "c:"), [subscribe("c:*")]);
+  assert.deepEqual(grantsOf(all, ""), [subscribe("*")]);
+});
+
+Deno.test("claims of Centrifugo that cannot be kept to are refused", () => {
+  const cap = (more: Claims) => ({ caps: [{ channels: ["a"], allow: ["sub"], ...more }] });
+  const rows: Claims[] = [
+    ...[{ channels: "a" }, { channels: [1] }, { channel: 1 }, { subs: 7 }, { caps: {} }],
+    ...[{ caps: [null] }, { channels: Array(65).fill("a") }, { subs: null, channels: 1 }],
+    ...[cap({ match: "regex" }), cap({ allow: ["all"] }), cap({ allow: "sub" })],
+    ...["*a", "a*b", "a**"].map((name) => cap({ match: "wildcard", channels: [name] })),
+  ];
+  for (const claims of rows) {
+    assert.throws(() => grantsOf(claims, ""), { reason: "token-claim" }, JSON.stringify(claims));
+  }
+  assert.throws(() => grantsOf({ channels: ["x".repeat(65)] }, ""), { reason: "token-claim" });
+});
+
+Deno.test("b64info goes before info where it is JSON", () => {
+  assert.deepEqual(memberMetaOf({ info: 1, b64info: btoa('{"a":1}') }), { a: 1 });
+  assert.deepEqual(memberMetaOf({ info: 1, b64info: btoa("no JSON") }), 1);
+  assert.equal(memberMetaOf({}), undefined);
+});

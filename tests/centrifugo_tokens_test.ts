@@ -1,0 +1,106 @@
+/** Tokens that were made for Centrifugo, with its own library: claims as grants, and tokens of channels. */
+import assert from "node:assert/strict";
+import { Centrifuge } from "centrifuge";
+import type { SubscriptionOptions } from "centrifuge";
+import { connect } from "../sdk/typescript/mod.ts";
+import { until } from "../shared/testing/until.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus, TokenOptions } from "./harness/test_bus.ts";
+
+const CONFIG = `
+[centrifugo]
+enabled = true
+presence = ["*"]
+`;
+
+interface World extends AsyncDisposable {
+  readonly bus: TestBus;
+  open(options: TokenOptions, getToken?: () => Promise<string>): Promise<Centrifuge>;
+}
+
+async function start(): Promise<World> {
+  const bus = await startLocalBus(CONFIG);
+  const clients: Centrifuge[] = [];
+  return {
+    bus,
+    async open(options, getToken = () => bus.tokenFor(options)) {
+      const client = new Centrifuge(new URL("/connection/websocket", bus.url).href, { getToken });
+      clients.push(client);
+      client.connect();
+      await client.ready(20_000);
+      return client;
+    },
+    async [Symbol.asyncDispose]() {
+      for (const client of clients) client.disconnect();
+      await bus[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** The code with which the library gives up a channel; undefined: it is in. */
+function outcome(client: Centrifuge, channel: string, options: Partial<SubscriptionOptions> = {}) {
+  const sub = client.newSubscription(channel, options);
+  const ended = new Promise<number | undefined>((resolve) => {
+    sub.once("unsubscribed", ({ code }) => resolve(code));
+    sub.once("subscribed", () => resolve(undefined));
+  });
+  sub.subscribe();
+  return ended.then((code) => ({ sub, code }));
+}
+
+Deno.test("caps and channels of a token are its grants, over each protocol", async () => {
+  await using world = await start();
+  const { bus, open } = world;
+  const caps = [{ channels: ["news*"], match: "wildcard", allow: ["sub"] }];
+  const claims = { caps, channels: ["mine", "$mine"] };
+  const client = await open({ user: "ann", claims });
+  assert.equal((await outcome(client, "news:1")).code, undefined);
+  const { sub, code } = await outcome(client, "$mine");
+  assert.equal(code, undefined);
+  await assert.rejects(sub.publish({}), { code: 103 });
+  assert.equal((await outcome(client, "other")).code, 103);
+  // A token that says less than everything must not say everything elsewhere.
+  await using own = await connect({ url: bus.url, token: await bus.tokenFor({ claims }) });
+  await assert.rejects(own.room("other").subscribe().ready, { reason: "not-granted" });
+  await assert.rejects(own.room("mine").publish("t", 1), { reason: "not-granted" });
+});
+
+Deno.test("a token of a channel lets its connection into that channel, until it ends", async () => {
+  await using world = await start();
+  const { bus, open } = world;
+  const ann = { user: "ann", claims: { grants: [] } };
+  let asked = 0;
+  const client = await open(ann, () => (asked++, bus.tokenFor({ ...ann, ttl_seconds: 4 })));
+  const tokenOf = (channel: string, more: TokenOptions = {}, claims = {}) =>
+    bus.tokenFor({ user: "ann", ...more, claims: { channel, ...claims } });
+  assert.equal((await outcome(client, "a")).code, 103);
+  assert.equal((await outcome(client, "b", { token: await tokenOf("c") })).code, 103);
+  const of_bob = await tokenOf("d", { user: "bob" });
+  assert.equal((await outcome(client, "d", { token: of_bob })).code, 101);
+  assert.equal((await outcome(client, "e", { token: "no.token.here" })).code, 101);
+  const forever = { token: await tokenOf("$f", { ttl_seconds: 1 }, { expire_at: 0 }) };
+  const { sub, code } = await outcome(client, "$f", forever);
+  assert.equal(code, undefined);
+  let renewed = 0;
+  const getToken = () => (renewed++, tokenOf("g", { ttl_seconds: 2 }));
+  const { sub: other } = await outcome(client, "g", { getToken });
+  const ended: (number | undefined)[] = [];
+  const refused = await outcome(client, "h", { token: await tokenOf("h", { ttl_seconds: 2 }) });
+  assert.equal(refused.code, undefined);
+  refused.sub.on("unsubscribed", ({ code }) => void ended.push(code));
+  refused.sub.on("subscribing", ({ code }) => void ended.push(code));
+  await until("renewed tokens", () => asked >= 2 && renewed >= 3);
+  await until("the end of one", () => ended.length > 0);
+  assert.equal(ended[0], 2501);
+  assert.deepEqual([sub.state, other.state], ["subscribed", "subscribed"]);
+});
+
+Deno.test("a token of a channel that is the connection's grants that channel alone", async () => {
+  await using world = await start();
+  const client = await world.open({
+    user: "ann",
+    claims: { channel: "a", info: { from: "token" } },
+  });
+  assert.equal((await outcome(client, "b")).code, 103);
+  assert.equal((await outcome(client, "a")).code, undefined);
+});
