@@ -90,3 +90,20 @@ export interface StaysView {
   /** Tells the other Brains of members whose Shields are gone. */
   shareStays(stays: readonly Stay[]): void;
 }
+
+/** The view of a Brain without presence: it is alone, owns every room, and knows no members. */
+export const loneView = (brain_id: string): ClusterView => ({
+  brain_id,
+  brains: [brain_id],
+  serving: true,
+  ownerOf: () => brain_id,
+  suspect: () => {},
+  members: () => [],
+  count: () => ({ connections: 0, users: 0 }),
+  memberOf: () => undefined,
+  isUp: () => false,
+  occupied: () => [],
+  isFresh: () => true,
+  onMembers: () => () => {},
+  onOwnership: () => () => {},
+});

@@ -3,6 +3,7 @@
  * `deno task dev` can run it beside a Shield. Listeners: `listeners.ts`; arguments, files, signals:
  * `main.ts`.
  */
+import { brainIdOf } from "../shared/cluster/cluster.ts";
 import type { ConfigChanges } from "../shared/config/live/live_config.ts";
 import type { ConfigReloading } from "../shared/config/live/reload.ts";
 import type { Config } from "../shared/config/schema.ts";
@@ -14,16 +15,11 @@ import type { Spine, Subscription } from "../shared/spine/contract/spine.ts";
 import { ALL_TAPPED } from "../shared/subjects/subject.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";
 import { plural } from "../shared/plural.ts";
-import type { BrainCapability } from "./capability.ts";
+import { type BrainCapability, type BrainEnv, type BrainPart, givenAlone } from "./capability.ts";
 import { startInspect } from "./inspect.ts";
 import { createBrainMetrics } from "./telemetry/metrics.ts";
 import type { BrainMetrics } from "./telemetry/metrics.ts";
-import { startBrainPresence } from "./presence/service.ts";
-import { HookLifeEvents } from "./hooks/life_events.ts";
-import { startMembership } from "./membership/service.ts";
-import { startReducers } from "./reducers/service.ts";
 import { startRooms } from "./rooms/service.ts";
-import type { RoomService, RoomServiceOptions } from "./rooms/service.ts";
 import { createTap } from "./tap.ts";
 
 /** What a Brain needs from its process. */
@@ -109,43 +105,43 @@ function spineCheck({ status }: Spine): HealthCheck {
   };
 }
 
-/** Rooms, whose lives hooks are notified of. */
-async function startRoomsOf(
-  options: RoomServiceOptions & Parameters<typeof HookLifeEvents.open>[0],
-): Promise<RoomService> {
-  const life_events = await HookLifeEvents.open(options);
-  try {
-    return await startRooms({ ...options, life_events });
-  } catch (error) {
-    life_events.close();
-    throw error;
-  }
+/** The Brain's id: never the node id itself, which is a Shield's. */
+function ownId({ brain_id, config: { server: { node_id } }, random }: BrainOptions): string {
+  if (brain_id !== undefined) return brain_id;
+  if (node_id !== undefined) return brainIdOf(node_id);
+  return `brain-${Math.floor(random() * 2 ** 32).toString(16).padStart(8, "0")}`;
+}
+
+/** First everybody learns that this Brain goes; then its parts end, who was started last first. */
+async function end(parts: readonly BrainPart[]): Promise<void> {
+  for (const one of parts) await one.leave?.();
+  for (const one of parts.toReversed()) await one.drain();
 }
 
 /** What a Brain is made of, each part on those before it. When one cannot start, the others end. */
 async function startParts(options: BrainOptions, metrics: BrainMetrics) {
-  const { changes = options.reloading, monotonic_ms = () => performance.now() } = options;
-  const started: { drain(): Promise<void> }[] = [];
-  const part = async <Part extends { drain(): Promise<void> }>(starting: Promise<Part>) => {
-    try {
-      const one = await starting;
-      started.push(one);
-      return one;
-    } catch (error) {
-      // Presence first, as in a drain; then who was started last.
-      for (const one of [...started.splice(0, 1), ...started.reverse()]) await one.drain();
-      throw error;
+  const { capabilities, changes = options.reloading } = options;
+  const { monotonic_ms = () => performance.now() } = options;
+  const brain_id = ownId(options);
+  let env: BrainEnv = { ...options, ...givenAlone(brain_id), brain_id, changes, monotonic_ms };
+  const parts: BrainPart[] = [];
+  try {
+    for (const { open } of capabilities) {
+      const part = await open?.(env);
+      if (part === undefined) continue;
+      parts.push(part);
+      env = { ...env, ...part.gives };
     }
-  };
-  const presence = await part(startBrainPresence(options));
-  const common = { ...options, changes, monotonic_ms, view: presence };
-  // Needs none of the others, which may wait long for what is stored.
-  const membership = await part(startMembership(common));
-  const reducers = await part(startReducers(common));
-  const rooms = await part(startRoomsOf({ ...common, metrics, calls: reducers }));
-  const others: { drain(): Promise<void> }[] = [];
-  for (const { start } of options.capabilities) others.push(await part(start(common)));
-  return { presence, reducers, rooms, membership, others };
+    const rooms = await startRooms({ ...env, metrics });
+    parts.push(rooms);
+    for (const { start } of capabilities) if (start !== undefined) parts.push(await start(env));
+    const tap = startTap(options, metrics);
+    parts.push({ drain: () => Promise.resolve(tap?.unsubscribe()) });
+    return { env, rooms, parts };
+  } catch (error) {
+    await end(parts);
+    throw error;
+  }
 }
 
 /**
@@ -155,22 +151,14 @@ async function startParts(options: BrainOptions, metrics: BrainMetrics) {
 export async function startBrain(options: BrainOptions): Promise<Brain> {
   const { spine, now, storage } = options;
   const metrics = createBrainMetrics(options.registry);
-  const parts = await startParts(options, metrics);
-  const { presence, reducers, rooms, membership, others } = parts;
-  const tap = startTap(options, metrics);
+  const { env: { view, calls }, rooms, parts } = await startParts(options, metrics);
   const started_ms = now();
   let since_ms = started_ms;
   let drained: Promise<void> | undefined;
 
   const drain = async (): Promise<void> => {
     since_ms = now();
-    // First: what the others learn of now goes to them and not here.
-    await presence.drain();
-    tap?.unsubscribe();
-    for (const one of others.toReversed()) await one.drain();
-    await membership.drain();
-    await rooms.drain();
-    await reducers.drain();
+    await end(parts);
     inspect.close();
   };
   const health = () => {
@@ -178,22 +166,25 @@ export async function startBrain(options: BrainOptions): Promise<Brain> {
     const commands = { ok: !draining, since_ms, detail: draining ? "draining" : "serving" };
     const stored = storage === undefined ? {} : { storage: storage() };
     return {
-      checks: { spine: spineCheck(spine), ...stored, presence: presence.health(), commands },
+      checks: Object.assign(
+        { spine: spineCheck(spine), ...stored, commands },
+        ...parts.map((one) => one.checks?.()),
+      ),
     };
   };
   const inspect = startInspect({
     version: "",
     ...options,
-    view: presence,
+    view,
     metrics,
     started_ms,
     checks: () => health().checks,
     isDraining: () => drained !== undefined,
     documentOf: rooms.documentOf,
-    cutOff: (tenant_id) => reducers.cutOff(tenant_id),
+    cutOff: (tenant_id) => calls.cutOff(tenant_id),
   });
   return {
-    brain_id: presence.brain_id,
+    brain_id: view.brain_id,
     health,
     drain: () => drained ??= drain(),
   };

@@ -1,10 +1,15 @@
 /** What hooks bring to a Brain. */
 import type { BrainCapability } from "../capability.ts";
+import { HookLifeEvents } from "./life_events.ts";
 import { startHooks } from "./service.ts";
 
 /** URLs that are called when something has happened. */
 export const HOOKS: BrainCapability = {
   name: "hooks",
   title: "URLs that are called when something has happened",
+  async open(env) {
+    const life_events = await HookLifeEvents.open(env);
+    return { gives: { life_events }, drain: () => Promise.resolve(life_events.close()) };
+  },
   start: startHooks,
 };

@@ -72,8 +72,11 @@ export class HookLifeEvents implements LifeEvents {
     await storeTenantEvent(await this.#rooms.open(), this.#options, tenant_id, event, key);
   }
 
+  /** Rooms do this when they end, and who has opened it when they never began. Idempotent. */
   close(): void {
-    this.#watch?.stop();
+    if (this.#watch === undefined) return;
+    this.#watch.stop();
+    this.#watch = undefined;
     this.#listeners.clear();
     void this.#rooms.close();
   }

@@ -3,7 +3,6 @@
  * messages do is `presence.ts`; others ask through `ClusterView` who is in a room.
  */
 import { DecodeError } from "@arqon/proto";
-import { brainIdOf } from "../../shared/cluster/cluster.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
@@ -36,11 +35,7 @@ export interface BrainPresenceOptions {
   readonly monotonic_ms?: () => number;
   /** Numbers in [0, 1). */
   readonly random: () => number;
-  /**
-   * The Brain's id; absent: made from `[server] node_id`, else random. Never the node id itself,
-   * which is a Shield's.
-   */
-  readonly brain_id?: string;
+  readonly brain_id: string;
 }
 
 /** Presence of a running Brain. */
@@ -136,14 +131,11 @@ function followSpine(spine: Spine, presence: BrainPresence): () => void {
 }
 
 function machine(options: BrainPresenceOptions) {
-  const { config, spine, log, registry, now, random } = options;
+  const { config, spine, log, registry, now, brain_id } = options;
   const { monotonic_ms = () => performance.now() } = options;
   const clock = steadyTime({ now, monotonic_ms });
   const metrics = createBrainPresenceMetrics(registry, clock);
   const refuse = createRefusals({ metrics, log, now });
-  const generated = `brain-${Math.floor(random() * 2 ** 32).toString(16).padStart(8, "0")}`;
-  const { node_id } = config.server;
-  const brain_id = options.brain_id ?? (node_id === undefined ? generated : brainIdOf(node_id));
   const rooms = () => config.rooms;
   const brains = () => presence.brains;
   const classes = new ClassesCheck({ brain_id, rooms, brains, registry, log });

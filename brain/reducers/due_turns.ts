@@ -3,7 +3,7 @@
  * others have had their turn. So rooms that cannot be read, or one tenant's many, hold up nobody else's.
  */
 import { keyOf } from "./known_rooms.ts";
-import type { Place } from "./no_reducers.ts";
+import type { RoomAddress as Place } from "../rooms/commands/command.ts";
 
 /** The turns of a Brain. */
 export class DueTurns {

@@ -16,10 +16,6 @@ interface Served {
   readonly sha256: string;
 }
 
-/** A room whose class gives nobody its module. */
-export const noModule = (room_id: string): ArqonError =>
-  new ArqonError("invalid-command", `room.module: ${room_id} gives none: no reducer_public`);
-
 /** Modules as clients get them, for as long as their programs are known here. */
 const made = new WeakMap<RunnableProgram, Promise<Served>>();
 

@@ -10,7 +10,15 @@ import type { Logger } from "../../shared/logs/log.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import { REDUCER_OBJECTS, REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
 import { REMOVAL_KEY } from "../../shared/records/reducer_removal.ts";
-import { REDUCED_UNITS_MAX, reducerRoomOf } from "../../shared/rooms/reducer_room.ts";
+import {
+  noModule,
+  noReducer,
+  nothingShown,
+  REDUCED_UNITS_MAX,
+  reducerRoomOf,
+} from "../../shared/rooms/reducer_room.ts";
+import type { RoomAddress as Place } from "../rooms/commands/command.ts";
+import type { ReducerCalls } from "../rooms/desk/commands.ts";
 import type { KeyValue, ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
 import { CUT_OFF_MAX, type CutOffAnswer } from "../../shared/cluster/cluster_room.ts";
 import { createBreakers } from "../../shared/rates/breaker.ts";
@@ -21,12 +29,11 @@ import { DueTurns } from "./due_turns.ts";
 import { keyOf, KnownRooms } from "./known_rooms.ts";
 import { LogTimes } from "./log_times.ts";
 import { KeptPrograms } from "./log/kept_programs.ts";
-import { NONE, noReducer, type Place, type ReducerService } from "./no_reducers.ts";
 import { ModuleRemoval } from "./removal/module_removal.ts";
 import { createFuelMetric, createReducerMetrics, createRemovalMetrics } from "./metrics.ts";
 import type { ReducerMetrics } from "./metrics.ts";
 import type { WaitingCall } from "./room/call.ts";
-import { nothingShown, type WaitingQuery } from "./room/pages.ts";
+import type { WaitingQuery } from "./room/pages.ts";
 import type { PastAsk } from "../../shared/records/reducer_past.ts";
 import { ReducerPast } from "./past_service.ts";
 import type { RoomParts } from "./room/loaded_room.ts";
@@ -36,7 +43,7 @@ import { forksOf, type KnownRoom } from "./room/forking.ts";
 import { TimerTrials } from "./room/left_timers.ts";
 import { ReducedRoom, type ReducedRoomOptions } from "./room/reduced_room.ts";
 import { FollowedClasses } from "../classes/followed_classes.ts";
-import { modulePage, noModule } from "./served_modules.ts";
+import { modulePage } from "./served_modules.ts";
 import { TenantFuel } from "./tenant_fuel.ts";
 import { ReducerHost } from "./thread/host.ts";
 import { type FuelUsage, fuelUsage } from "./usage/fuel_usage.ts";
@@ -62,6 +69,12 @@ export interface ReducerServiceOptions {
   readonly now: () => number;
   /** Ms that only grow. */
   readonly monotonic_ms: () => number;
+}
+
+/** The rooms with reducers of a running Brain. */
+export interface ReducerService extends ReducerCalls {
+  /** Stores every room, then does nothing more. Idempotent. */
+  drain(): Promise<void>;
 }
 
 class Reducers implements ReducerService {
@@ -394,7 +407,6 @@ class Reducers implements ReducerService {
  */
 export async function startReducers(options: ReducerServiceOptions): Promise<ReducerService> {
   const { spine, config } = options;
-  if (config.reducers.length === 0) return NONE;
   let service: Reducers | undefined;
   const { registry, monotonic_ms } = options;
   const usage = fuelUsage({ ...options, brain_id: options.view.brain_id });

@@ -71,7 +71,7 @@ export interface RoomServiceOptions {
   /** As in `StoreContext`; absent: the one of `life.ts`. */
   readonly firstVersion?: (now_ms: number) => number;
   /** Where hooks learn of rooms that are made and end; absent: nowhere. */
-  readonly life_events?: LifeEvents;
+  readonly life_events?: LifeEvents | undefined;
 }
 
 /** The rooms of a Brain at work. */

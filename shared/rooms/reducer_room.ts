@@ -3,6 +3,20 @@
  * `brain/reducers/log/`. Nobody but the bus writes there, and no client reads it: what others asked for is in it.
  */
 
+import { ArqonError } from "@arqon/proto";
+
+/** The refusal of what only a reducer can answer. */
+export const noReducer = (detail: string): ArqonError =>
+  new ArqonError("invalid-command", `room.call: ${detail}`);
+
+/** A room whose class shows nothing. */
+export const nothingShown = (room_id: string): ArqonError =>
+  new ArqonError("invalid-command", `room.values: ${room_id} shows none: no reducer_visible`);
+
+/** A room whose class gives nobody its module. */
+export const noModule = (room_id: string): ArqonError =>
+  new ArqonError("invalid-command", `room.module: ${room_id} gives none: no reducer_public`);
+
 /** What the name of such a room ends with. */
 const REDUCER_SUFFIX = "~reducer";
 /** The longest id of a room, in UTF-16 units. */

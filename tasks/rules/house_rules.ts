@@ -58,9 +58,7 @@ const PROGRAMS = ["shield/main.ts", "brain/main.ts"];
  * How many imports lead from each folder of the kernel to capabilities. A number is made smaller with the code; a
  * folder that has none is left out.
  */
-export const ARROWS: Readonly<Record<string, number>> = {
-  brain: 4,
-};
+export const ARROWS: Readonly<Record<string, number>> = {};
 
 const folderOf = (path: string) => path.slice(0, path.lastIndexOf("/"));
 

@@ -50,7 +50,9 @@ export async function startPresence(
   const registry = createMetrics({ node_id: "b", version: "0" });
   const config = configFrom({ presence: QUICK, ...settings });
   const random = Math.random;
-  const service = await startBrainPresence({ config, spine, log, registry, now, random });
+  const brain_id = `brain-${crypto.randomUUID().slice(0, 8)}`;
+  const started = { brain_id, config, spine, log, registry, now, random };
+  const service = await startBrainPresence(started);
   return { service, registry, lines };
 }
 

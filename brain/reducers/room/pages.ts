@@ -3,6 +3,7 @@
  * its changes are reported, so that who receives them goes on from there.
  */
 import { ArqonError } from "@arqon/proto";
+import { nothingShown } from "../../../shared/rooms/reducer_room.ts";
 import { keyOf, scopeIn, type ShownPage, valueJson } from "../visible/shown.ts";
 import { type ShownRoom, toldOf } from "./value_changes.ts";
 
@@ -26,10 +27,6 @@ export interface WaitingQuery extends ValuesQuery {
   /** Called once, with the result's JSON or the refusal. Must not throw. */
   readonly answer: (outcome: string | ArqonError) => void;
 }
-
-/** A room whose class shows nothing. */
-export const nothingShown = (room_id: string): ArqonError =>
-  new ArqonError("invalid-command", `room.values: ${room_id} shows none: no reducer_visible`);
 
 function pageText(scope: string, version: number, { values, more }: ShownPage): string {
   const pairs = values.map(([key, value]) => `[${JSON.stringify(key)},${valueJson(value)}]`);

@@ -15,7 +15,7 @@ import { startNats } from "../../../tests/harness/nats_server.ts";
 import type { ClusterView } from "../../cluster_view.ts";
 import { decodeBatch } from "../log/batch.ts";
 import type { LogEntry } from "../state/entry.ts";
-import type { ReducerService } from "../no_reducers.ts";
+import type { ReducerService } from "../service.ts";
 import { startReducers } from "../service.ts";
 
 /** What the world is made with. */

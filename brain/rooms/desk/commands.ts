@@ -8,6 +8,7 @@ import type { Logger } from "../../../shared/logs/log.ts";
 import type { Spine, SpineMessage } from "../../../shared/spine/contract/spine.ts";
 import { parseRoomSubject } from "../../../shared/subjects/subject.ts";
 import { tracedRequests } from "../../../shared/telemetry/spine_span.ts";
+import type { CutOffAnswer } from "../../../shared/cluster/cluster_room.ts";
 import type { PastAsk } from "../../../shared/records/reducer_past.ts";
 import type { Span, Tracing } from "../../../shared/telemetry/tracing.ts";
 import { ORIGIN_HEADER } from "../../../shared/records/spine_headers.ts";
@@ -52,6 +53,8 @@ export interface ReducerCalls {
   module(at: RoomAddress, from: number): Promise<string>;
   /** Answers what an admin asks about a room's past. */
   past(at: RoomAddress, ask: PastAsk): Promise<string>;
+  /** The rooms of a tenant here that are cut off because their reducers keep failing. */
+  cutOff(tenant_id: string): CutOffAnswer;
 }
 
 /** What the command desk needs. */

@@ -1,0 +1,22 @@
+/** What presence brings to a Brain. */
+import type { BrainCapability } from "../capability.ts";
+import { startMembership } from "../membership/service.ts";
+import { startBrainPresence } from "./service.ts";
+
+/** Who is in rooms, and which Brain owns which; and the journals of members. */
+export const PRESENCE: BrainCapability = {
+  name: "presence",
+  title: "who is in rooms, and which Brain owns which; and the journals of members",
+  async open(env) {
+    const view = await startBrainPresence(env);
+    try {
+      // Needs none of the others, which may wait long for what is stored.
+      const membership = await startMembership({ ...env, view });
+      const checks = () => ({ presence: view.health() });
+      return { gives: { view }, checks, leave: view.drain, drain: () => membership.drain() };
+    } catch (error) {
+      await view.drain();
+      throw error;
+    }
+  },
+};

@@ -1,0 +1,14 @@
+/** What reducers bring to a Brain. */
+import type { BrainCapability } from "../capability.ts";
+import { startReducers } from "./service.ts";
+
+/** Programs of rooms. */
+export const REDUCERS: BrainCapability = {
+  name: "reducers",
+  title: "programs of rooms",
+  async open(env) {
+    if (env.config.reducers.length === 0) return undefined;
+    const calls = await startReducers(env);
+    return { gives: { calls }, drain: () => calls.drain() };
+  },
+};
