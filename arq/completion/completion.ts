@@ -1,5 +1,5 @@
 /**
- * Shell completion: what can stand at the cursor, from the definition of the commands, and the scripts by which shells
+ * Shell completion: what fits at the cursor, from the definition of the commands, and the scripts by which shells
  * ask for it. A script asks `arq complete --at=WORD -- WORDS…`: the word under the cursor and the words before it.
  */
 import type { CommandInfo, OptionInfo, ValueKind } from "./command_tree.ts";
@@ -10,7 +10,7 @@ export const SHELLS = ["bash", "zsh", "fish", "powershell"] as const;
 /** A shell that there is a completion script for. */
 export type Shell = typeof SHELLS[number];
 
-/** What can stand at one place of a command line. */
+/** What fits at one place of a command line. */
 interface Place {
   /** `choice`: one of `names`; `text`: anything, so nothing is offered. */
   readonly kind: ValueKind;
@@ -79,7 +79,7 @@ function withHelp(program: CommandInfo): CommandInfo {
 }
 
 /**
- * What can stand at the cursor: a candidate on each line, with a tab before its description; or `:file` and `:folder`,
+ * What fits at the cursor: a candidate on each line, with a tab before its description; or `:file` and `:folder`,
  * which a shell completes itself. `contexts` reads the names of the contexts.
  */
 export async function candidates(

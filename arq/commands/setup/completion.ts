@@ -35,7 +35,7 @@ export async function man(
   return EXIT.ok;
 }
 
-/** Prints what can stand at the cursor, for the completion scripts; names of contexts only where they can be read. */
+/** Prints what fits at the cursor, for the completion scripts; names of contexts only where they can be read. */
 export async function complete(
   io: Io,
   program: CommandInfo,

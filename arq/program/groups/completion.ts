@@ -45,7 +45,7 @@ export function addCompletion(program: Command, run: Run): void {
       return await man(io, describeCommand(program), VERSION, flags);
     }));
   program.command("complete", { hidden: true })
-    .description("what can stand at the cursor, for the completion scripts")
+    .description("what fits at the cursor, for the completion scripts")
     .requiredOption("--at <word>", "the word under the cursor")
     .argument("[words...]", "the words before it")
     .action(run(async (io, { at }, [words]) => {
