@@ -12,7 +12,9 @@ import {
   hookBytes,
   positionKey,
   readDeadLetter,
+  readHookWait,
   readPosition,
+  waitKey,
 } from "../../shared/records/hook_document.ts";
 import type { DeadLetter, HookPosition } from "../../shared/records/hook_document.ts";
 import { GONE, isTaken, pauseAfter, RETRY_AFTER_MAX_MS } from "../../shared/hooks/schedule.ts";
@@ -34,6 +36,8 @@ import { AT, step } from "../../shared/watchdog/steps.ts";
 
 const ROOMS_PAGE = 1_000;
 const NO_ROOMS: ReadonlySet<string> = new Set();
+/** A wait that is longer by less is not stored again. */
+const RETRY_STORED_MS = 1_000;
 /** After surveys that failed, pauses grow up to so many times `survey_ms`. */
 const SURVEY_PAUSES_MAX = 8;
 
@@ -215,14 +219,35 @@ export class HookRunner {
     const { monotonic_ms, onFailedTime, onOff } = this.#options;
     const now_ms = monotonic_ms();
     const is_taken = isTaken(status);
-    if (!is_taken && retry_after_ms > 0) {
-      const until_ms = now_ms + Math.min(retry_after_ms, RETRY_AFTER_MAX_MS);
-      this.#not_before_ms = Math.max(this.#not_before_ms, until_ms);
-    }
+    if (!is_taken && retry_after_ms > 0) this.#waitFor(retry_after_ms);
     const failed_ms = this.#failed_time.add(is_taken, now_ms);
     if (failed_ms !== undefined) onFailedTime(failed_ms);
     if (status === GONE) onOff(`it answered ${GONE}: it is gone`);
     else if (this.#failed_time.is_over) onOff("no call was taken for 5 days");
+  }
+
+  /** Leaves the receiver alone for so long; the next Brain learns of it, unless others said about the same. */
+  #waitFor(retry_after_ms: number): void {
+    const { hook: { tenant, id }, bucket, log, now, monotonic_ms } = this.#options;
+    const wait_ms = Math.min(retry_after_ms, RETRY_AFTER_MAX_MS);
+    const until_ms = monotonic_ms() + wait_ms;
+    const is_known = until_ms < this.#not_before_ms + RETRY_STORED_MS;
+    this.#not_before_ms = Math.max(this.#not_before_ms, until_ms);
+    if (is_known) return;
+    bucket.put(waitKey(tenant, id), hookBytes({ wait_ms, at_ms: now() })).catch((error) =>
+      log.warn("Retry-After of a hook cannot be stored", { tenant_id: tenant, hook: id, error })
+    );
+  }
+
+  /** Takes over what the receiver said to another Brain, by the store's clock where it has one. */
+  async #takeWait(): Promise<void> {
+    const { hook: { tenant, id }, bucket, now, monotonic_ms } = this.#options;
+    const entry = await bucket.get(waitKey(tenant, id));
+    const said = entry && readHookWait(entry.value);
+    if (entry === undefined || said === undefined) return;
+    const left_ms = said.wait_ms - Math.max(0, entry.age_ms ?? now() - said.at_ms);
+    const until_ms = monotonic_ms() + Math.min(left_ms, RETRY_AFTER_MAX_MS);
+    this.#not_before_ms = Math.max(this.#not_before_ms, until_ms);
   }
 
   async #keepDead(letter: DeadLetter): Promise<void> {
@@ -324,6 +349,7 @@ export class HookRunner {
   /** Wakes every room that has something behind where the hook is; what is not known is looked up. Rejects as bucket and log do. */
   async #survey(): Promise<void> {
     const { openLog } = this.#options;
+    if (this.#since === undefined) await this.#takeWait();
     const since = this.#since ??= await this.#options.since();
     const durable = await openLog();
     const { stream, log_offset } = await durable.head("~");

@@ -4,7 +4,13 @@
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
-import { hookBytes, hookKey, NEW_HOOK, resumed } from "../../shared/records/hook_document.ts";
+import {
+  hookBytes,
+  hookKey,
+  NEW_HOOK,
+  resumed,
+  waitKey,
+} from "../../shared/records/hook_document.ts";
 import type { HookDocument } from "../../shared/records/hook_document.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import { until } from "../../shared/testing/until.ts";
@@ -295,6 +301,26 @@ Deno.test("a receiver that says when to come again is left alone until then, in 
   await world.send("o2", 2);
   await until("all", () => world.taken("o1").length + world.taken("o2").length === 4);
   assert.deepEqual([world.taken("o1"), early], [upTo(2), false]);
+});
+
+Deno.test("a Brain that takes a hook over leaves its receiver alone for as long as the receiver said", async () => {
+  await using world = await World.open();
+  const first = await world.brain("b1");
+  const called_ms: number[] = [];
+  world.receiver.answer = () => {
+    const is_first = called_ms.push(performance.now()) === 1;
+    return is_first
+      ? new Response(null, { status: 429, headers: { "retry-after": "2" } })
+      : undefined;
+  };
+  await world.send("o1");
+  const isStored = async () => await world.bucket.get(waitKey("t", "h")) !== undefined;
+  await until("the wait is stored", isStored);
+  await first.drain();
+  world.give("b2");
+  await world.brain("b2");
+  await until("it comes", () => world.taken("o1").length === 1);
+  assert.ok(called_ms[1]! - called_ms[0]! >= 1_900, `${called_ms}`);
 });
 
 /** Sends to so many rooms, of which none has been called for before all have a message. */

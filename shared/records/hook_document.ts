@@ -1,6 +1,6 @@
 /**
  * What is stored of a hook in the bucket `ARQON_HOOKS`: under `[tenant, hook]` since when it receives and whether
- * it is paused; below that, for each room, how far it has come (`room`), and what was given up (`dead`).
+ * it is paused; below that, for each room, how far it has come (`room`), what was given up (`dead`), and until when its receiver is left alone (`wait`).
  * A hook that a tenant has set at run time is in its document. Form and keys only; who writes it is
  * `brain/hooks/`, and what admins ask for the Shield.
  */
@@ -44,6 +44,15 @@ const Document = z.looseObject({
 /** What is stored of a hook. */
 export type HookDocument = z.output<typeof Document>;
 
+const Wait = z.looseObject({
+  /** For how long the receiver does not want to be called, ms. */
+  wait_ms: z.number().min(0),
+  /** When it said so, Unix ms: for a store without a clock. */
+  at_ms: z.number(),
+});
+/** What a receiver said with `Retry-After`. */
+export type HookWait = z.output<typeof Wait>;
+
 const Dead = z.looseObject({
   /** As `webhook-id` of its calls. */
   id: z.string(),
@@ -72,8 +81,11 @@ export const readPosition = (bytes: Uint8Array): HookPosition | undefined =>
 export const readDeadLetter = (bytes: Uint8Array): DeadLetter | undefined =>
   readStored(bytes, Dead, "dead letter");
 
+/** Undefined: it is none. */
+export const readHookWait = (bytes: Uint8Array): HookWait | undefined => read(Wait, bytes);
+
 /** Any of them as bytes. */
-export function hookBytes(value: HookDocument | HookPosition | DeadLetter): Uint8Array {
+export function hookBytes(value: HookDocument | HookPosition | HookWait | DeadLetter): Uint8Array {
   return encoder.encode(JSON.stringify(value));
 }
 
@@ -109,6 +121,8 @@ export function hasOrder({ replay, replayed, again, again_done }: HookDocument):
 
 /** The key of a hook's document. */
 export const hookKey = (tenant_id: string, hook_id: string): KvKey => [tenant_id, hook_id];
+/** The key of what its receiver said with `Retry-After`. */
+export const waitKey = (tenant_id: string, hook_id: string): KvKey => [tenant_id, hook_id, "wait"];
 /** The key of its position in a room; without a room, what all of them are below. */
 export const positionKey = (tenant_id: string, hook_id: string, room_id?: string): KvKey =>
   room_id === undefined ? [tenant_id, hook_id, "room"] : [tenant_id, hook_id, "room", room_id];

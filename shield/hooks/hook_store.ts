@@ -14,6 +14,7 @@ import {
   readDeadLetter,
   readHookDocument,
   readPosition,
+  waitKey,
 } from "../../shared/records/hook_document.ts";
 import type { DeadLetter, HookDocument, HookPosition } from "../../shared/records/hook_document.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
@@ -113,6 +114,7 @@ export class HookStore {
   async remove(tenant_id: string, hook_id: string): Promise<void> {
     const bucket = await this.#open();
     await bucket.delete(hookKey(tenant_id, hook_id));
+    await bucket.delete(waitKey(tenant_id, hook_id));
     await this.clear(tenant_id, hook_id);
   }
 
