@@ -21,7 +21,7 @@ function steps(pages: readonly string[]): Step[] {
         "rules/coverage.ts",
         ...tool,
         "--allow-write",
-        "--allow-env=TSC_*,NODE_*,VSCODE_*",
+        "--allow-env=TSC_*,NODE_*,VSCODE_*,TMPDIR,TMP,TEMP",
       ),
       cwd: ROOT,
     },

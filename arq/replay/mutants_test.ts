@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { ALLOWED, REFUSED } from "../../policies/testing/word_cases.ts";
+import type { JournalChunk } from "./journal_chunks.ts";
 import { createRepeater } from "./repeater.ts";
 import { isSelected } from "./selection.ts";
 import type { ReplayModule } from "./repeater.ts";
@@ -71,11 +72,11 @@ function messagesOf(next: (below: number) => number): string[] {
   return [...known, ...Array.from({ length: CASES - known.length }, () => message(next))];
 }
 
-/** Whether a module decides one of the recorded messages otherwise. */
+/** Whether a module decides one of the recorded messages otherwise; the first piece that has such a one ends it. */
 async function tells(
   original: ReplayModule,
   candidate: ReplayModule,
-  records: Uint8Array<ArrayBuffer>,
+  records: readonly JournalChunk[],
 ): Promise<boolean> {
   const repeater = createRepeater({
     isSelected,
@@ -83,16 +84,25 @@ async function tells(
     candidate,
     moduleOf: () => Promise.resolve(original),
   });
-  await repeater.feed({ first_line: 1, bytes: records });
-  const { recorded, candidate: found } = repeater.tally;
-  assert.deepEqual(recorded.different, {});
-  return found.to_allowed + found.to_refused + found.changed > 0;
+  for (const chunk of records) {
+    await repeater.feed(chunk);
+    const { recorded, candidate: found } = repeater.tally;
+    assert.deepEqual(recorded.different, {});
+    if (found.to_allowed + found.to_refused + found.changed > 0) return true;
+  }
+  return false;
 }
 
-function recordsOf(original: ReplayModule, messages: readonly string[]): Uint8Array<ArrayBuffer> {
+/** Lines of a piece of the records. */
+const PIECE = 100;
+
+function recordsOf(original: ReplayModule, messages: readonly string[]): JournalChunk[] {
   const recorder = new Recorder("bad_words", original);
   const records = messages.map((payload) => recorder.record({ payload }));
-  return new TextEncoder().encode(linesOf(records));
+  return Array.from({ length: Math.ceil(records.length / PIECE) }, (_, at) => ({
+    first_line: at * PIECE + 1,
+    bytes: new TextEncoder().encode(linesOf(records.slice(at * PIECE, (at + 1) * PIECE))),
+  }));
 }
 
 Deno.test("1,000 recorded cases find at least 45 of 50 mutants of a policy", async () => {

@@ -4,11 +4,22 @@
 import assert from "node:assert/strict";
 import { foldCharacter, makeFoldTable } from "./policies_fold_table.ts";
 
+/** What each character that is asked for twice becomes. */
+const known = new Map<number, string>();
+
+function folded(point: number): string {
+  let text = known.get(point);
+  if (text === undefined) known.set(point, text = foldCharacter(point));
+  return text;
+}
+
 const fold = (text: string) =>
-  Array.from(text, (character) => foldCharacter(character.codePointAt(0) ?? 0)).join("");
+  Array.from(text, (character) => folded(character.codePointAt(0) ?? 0)).join("");
+
+const nameOf = (point: number) => `U+${point.toString(16)}`;
 
 Deno.test("case, accents, width and style fold; scripts keep their own marks", () => {
-  const folded: Readonly<Record<string, string>> = {
+  const forms: Readonly<Record<string, string>> = {
     "ÀÉÎõÜçñ": "aeioucn",
     "ẞßſ": "sssss",
     "ΣσςΆ": "σσσα",
@@ -24,14 +35,14 @@ Deno.test("case, accents, width and style fold; scripts keep their own marks", (
     "가힣": "가힣",
     "æøđłþ": "æøđłþ",
   };
-  for (const [text, expected] of Object.entries(folded)) assert.equal(fold(text), expected, text);
+  for (const [text, expected] of Object.entries(forms)) assert.equal(fold(text), expected, text);
 });
 
 Deno.test("folding what is folded changes nothing", () => {
   for (let point = 0x80; point < 0x30000; point++) {
     if (point >= 0xd800 && point <= 0xdfff) continue;
-    const once = foldCharacter(point);
-    assert.equal(fold(once), once, `U+${point.toString(16)}`);
+    const once = folded(point);
+    if (fold(once) !== once) assert.fail(nameOf(point));
   }
 });
 
@@ -39,14 +50,16 @@ Deno.test("characters that differ by case only fold to the same", () => {
   for (let point = 0x80; point < 0x20000; point++) {
     if (point >= 0xd800 && point <= 0xdfff) continue;
     const character = String.fromCodePoint(point);
-    const forms = [character.toUpperCase(), character.toLowerCase()].map(fold);
-    assert.deepEqual(forms, [fold(character), fold(character)], `U+${point.toString(16)}`);
+    for (const cased of [character.toUpperCase(), character.toLowerCase()]) {
+      if (cased !== character && fold(cased) !== folded(point)) assert.fail(nameOf(point));
+    }
   }
 });
 
 Deno.test("the table says of every character what folding says", () => {
   const table = makeFoldTable();
   const view = new DataView(table.buffer);
+  const decoder = new TextDecoder();
   const [limit, blocks, forms] = [0, 4, 8].map((at) => view.getUint32(at, true)) as [
     number,
     number,
@@ -59,7 +72,7 @@ Deno.test("the table says of every character what folding says", () => {
     const at = point < limit ? view.getUint16(cell, true) : 0;
     const start = forms + at;
     const form = table.subarray(start + 1, start + 1 + (table[start] ?? 0));
-    const text = at === 0 ? String.fromCodePoint(point) : new TextDecoder().decode(form);
-    assert.equal(text, foldCharacter(point), `U+${point.toString(16)}`);
+    const text = at === 0 ? String.fromCodePoint(point) : decoder.decode(form);
+    if (text !== folded(point)) assert.fail(nameOf(point));
   }
 });

@@ -40,14 +40,18 @@ async function writeModule(group: TestGroup): Promise<string> {
 /** Writes the first module of each test task; its path. */
 export const firstModule = (): Promise<string> => writeModule(FIRST);
 
-/** What to give to `deno test` for these files, as `grouped` puts them together: modules, and files by themselves. */
+/**
+ * What to give to `deno test` for these files, as `grouped` puts them together: modules, and files by themselves. Modules
+ * of a `set` are beside those of the test tasks.
+ */
 export async function testModules(
   files: readonly string[],
   grouped: (files: readonly string[]) => readonly TestGroup[],
+  set = "",
 ): Promise<string[]> {
   const own_options = await foldersWithOptions();
   const isAlone = (path: string) => own_options.some((one) => path.startsWith(`${one}/`));
-  const groups = grouped(files.filter((path) => !isAlone(path)));
-  const modules = [firstModule(), ...groups.map(writeModule)];
+  const groups = [FIRST, ...grouped(files.filter((path) => !isAlone(path)))];
+  const modules = groups.map((group) => writeModule({ ...group, name: set + group.name }));
   return [...await Promise.all(modules), ...files.filter(isAlone)];
 }
