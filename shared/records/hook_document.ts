@@ -1,7 +1,7 @@
 /**
  * What is stored of a hook in the bucket `ARQON_HOOKS`: under `[tenant, hook]` since when it receives and whether
- * it is paused; below that, for each room, how far it has come (`room`), what was given up (`dead`), and until when its receiver is left alone (`wait`).
- * A hook that a tenant has set at run time is in its document. Form and keys only; who writes it is
+ * it is paused; below that, for each room, how far it has come (`room`), what was given up (`dead`), and until when its receiver is left
+ * alone (`wait`). A hook that a tenant has set at run time is in its document. Form and keys only; who writes it is
  * `brain/hooks/`, and what admins ask for the Shield.
  */
 import { z } from "zod";
@@ -82,7 +82,8 @@ export const readDeadLetter = (bytes: Uint8Array): DeadLetter | undefined =>
   readStored(bytes, Dead, "dead letter");
 
 /** Undefined: it is none. */
-export const readHookWait = (bytes: Uint8Array): HookWait | undefined => read(Wait, bytes);
+export const readHookWait = (bytes: Uint8Array): HookWait | undefined =>
+  readStored(bytes, Wait, "hook's wait");
 
 /** Any of them as bytes. */
 export function hookBytes(value: HookDocument | HookPosition | HookWait | DeadLetter): Uint8Array {
