@@ -131,7 +131,7 @@ Deno.test("several commands of a frame are answered each, also those beside conn
     { id: 4, subscribe: { channel: "a" } },
     { id: 5, ping: {} },
     { id: 6, unsubscribe: { channel: "b" } },
-    { id: 7, sub_refresh: { channel: "a", token: "t" } },
+    { id: 7, sub_refresh: { channel: "a" } },
     { id: 8, nothing: {} },
     { id: 9, refresh: { token: another } },
     { id: 10, rpc: { method: "a/no.such", data: {} } },

@@ -33,7 +33,12 @@ export const INIT_FILES = {
 } as const;
 
 /** The text of the configuration: one process on the embedded Spine, for this machine only. */
-export function initConfig({ port, ops_port, admin_port }: InitPorts, arq = "arq"): string {
+export function initConfig(
+  { port, ops_port, admin_port }: InitPorts,
+  arq = "arq",
+  origins: readonly string[] = [],
+): string {
+  const allowed = origins.length === 0 ? ["http://localhost*", "http://127.0.0.1*"] : origins;
   return `# ArqonBus: Shield and Brain in one process, on this machine only.
 #   ${arq} serve --config config.toml      run it; relative paths begin in the folder where you do
 #   ${arq} config check config.toml        say what is wrong with this file
@@ -44,7 +49,7 @@ export function initConfig({ port, ops_port, admin_port }: InitPorts, arq = "arq
 host = "127.0.0.1"
 port = ${port}
 # Browser pages that may connect; requests that are no browser's always may.
-allowed_origins = ["http://localhost*", "http://127.0.0.1*"]
+allowed_origins = [${allowed.map((origin) => JSON.stringify(origin)).join(", ")}]
 # Room state and durable rooms are kept here. Without it they are gone with the process.
 data_dir = "data"
 
@@ -153,6 +158,7 @@ ${arq} schema map 'orders*' shop --message shop.v1.Order --mode observe
 /** The text of .gitignore: what must not get into a repository. */
 export const INIT_GITIGNORE = `# The private key signs tokens of every role.
 /keys/*-private.jwk.json
+/keys/*.key
 # Room state and durable rooms.
 /data/
 /.arqon/

@@ -10,6 +10,8 @@ import { tellNoContext, writeContexts } from "../../bus/contexts.ts";
 import type { Context } from "../../bus/contexts.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { POLICY_WASM, SCHEMA_SET } from "../../init/binaries.ts";
+import { fromCentrifugo } from "../../init/centrifugo.ts";
+import type { FromCentrifugo } from "../../init/centrifugo.ts";
 import { isOwn, withIgnored } from "../../init/present.ts";
 import {
   INIT_AUDIENCE,
@@ -31,6 +33,8 @@ import type { Flags } from "../../program/flags.ts";
 /** The options of `arq init`. */
 export type InitFlags = Omit<Flags<"adminPort" | "opsPort" | "port">, "context"> & {
   readonly context: boolean;
+  /** The configuration of a Centrifugo server. */
+  readonly fromCentrifugo?: string;
 };
 
 interface NewFile {
@@ -83,9 +87,25 @@ async function keyFiles(io: Io, folder: string): Promise<NewFile[]> {
   ];
 }
 
-function otherFiles(ports: InitPorts, arq: string): NewFile[] {
+/** What the configuration of a Centrifugo server becomes. Throws for a file that is none. */
+async function carriedOver(io: Io, path: string): Promise<FromCentrifugo> {
+  const file = resolve(io.cwd, path);
+  let config: unknown;
+  try {
+    config = JSON.parse(new TextDecoder().decode(await io.files.read(file)));
+  } catch (error) {
+    const why = error instanceof Error ? error.message : error;
+    throw new CommandError(`cannot read ${file} as JSON: ${why}; nothing was written`);
+  }
+  if (typeof config === "object" && config !== null && !Array.isArray(config)) {
+    return fromCentrifugo(config as Readonly<Record<string, unknown>>, INIT_AUDIENCE);
+  }
+  throw new CommandError(`${file} is no JSON object; nothing was written`);
+}
+
+function otherFiles(ports: InitPorts, arq: string, from: FromCentrifugo | undefined): NewFile[] {
   const texts: [string, string | Uint8Array][] = [
-    [INIT_FILES.config, initConfig(ports, arq)],
+    [INIT_FILES.config, initConfig(ports, arq, from?.origins) + (from?.toml ?? "")],
     [INIT_FILES.policy_source, INIT_POLICY],
     [INIT_FILES.policy, Uint8Array.fromBase64(POLICY_WASM)],
     [INIT_FILES.schema_source, INIT_SCHEMA],
@@ -93,7 +113,7 @@ function otherFiles(ports: InitPorts, arq: string): NewFile[] {
     [INIT_FILES.readme, initReadme(ports, arq)],
     [INIT_FILES.gitignore, INIT_GITIGNORE],
   ];
-  return texts.map(([path, data]) => ({ path, data, mode: 0o644 }));
+  return [...texts.map(([path, data]) => ({ path, data, mode: 0o644 })), ...from?.files ?? []];
 }
 
 /** The bytes of a file that is there already. */
@@ -239,7 +259,10 @@ export async function init(io: Io, dir: string | undefined, flags: InitFlags): P
   if (!force) await refuseOverwriting(io, folder);
   // What is in the folder outlives our sources' task.
   const arq = io.arq.includes("deno task") ? "arq" : io.arq;
-  const files = [...await keyFiles(io, folder), ...otherFiles(given, arq)];
+  const from = flags.fromCentrifugo === undefined
+    ? undefined
+    : await carriedOver(io, flags.fromCentrifugo);
+  const files = [...await keyFiles(io, folder), ...otherFiles(given, arq, from)];
   const { written, kept } = await planOf(io, folder, files);
   const ports = kept.includes(INIT_FILES.config) ? await keptPorts(io, folder, given) : given;
   await writeFiles(io, folder, written);
@@ -247,7 +270,8 @@ export async function init(io: Io, dir: string | undefined, flags: InitFlags): P
   const next = nextSteps(io, folder, context, ports);
   const paths = written.map(({ path }) => path);
   if (flags.json === true) {
-    const report = { folder, files: paths, kept, context: context?.name ?? null, next };
+    const told = from === undefined ? {} : { carried: from.carried, left: from.left };
+    const report = { folder, files: paths, kept, context: context?.name ?? null, ...told, next };
     await print(io.stdout, `${JSON.stringify(report)}\n`);
     return EXIT.ok;
   }
@@ -257,7 +281,7 @@ Context ${context.name} (${contextsFile(io)}): commands in this folder take this
   await print(
     io.stdout,
     printableLines(`Written to ${folder}:
-${paths.map((path) => `  ${path}\n`).join("")}${keptText(kept)}${found}
+${paths.map((path) => `  ${path}\n`).join("")}${keptText(kept)}${fromText(from)}${found}
 Next:
 ${next.map((line) => `  ${line}\n`).join("")}`),
   );
@@ -268,5 +292,15 @@ const keptText = (kept: readonly string[]) =>
   kept.length === 0 ? "" : `
 Kept as they are, since init has not written them so:
 ${kept.map((path) => `  ${path}\n`).join("")}`;
+
+const rowsOf = (rows: FromCentrifugo["carried"]) =>
+  rows.map(([key, what]) => `  ${key}: ${what}\n`).join("");
+
+const fromText = (from: FromCentrifugo | undefined) =>
+  from === undefined ? "" : `
+Carried over from Centrifugo:
+${rowsOf(from.carried)}
+Not carried over:
+${rowsOf(from.left)}`;
 
 const printableLines = (text: string) => text.split("\n").map(printable).join("\n");

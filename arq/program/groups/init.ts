@@ -19,6 +19,7 @@ export function addInit(program: Command, run: Run): void {
     .addOption(portOption("--ops-port", "port of metrics and health", 4_001))
     .addOption(portOption("--admin-port", "port of the admin API", 4_002))
     .option("--name <name>", "name of the context (default: local, or local-2 …)")
+    .option("--from-centrifugo <file>", "carry a Centrifugo server's configuration over (JSON)")
     .option("--no-context", "make no context; commands then need --url and --token")
     .option("--json", "print what was made as JSON")
     .addHelpText(
@@ -27,7 +28,12 @@ export function addInit(program: Command, run: Run): void {
         "\nthe lines that keep the private key out of a repository. The bus runs on the embedded Spine" +
         "\nand listens on this machine only. In the folder and below, commands without --url take the bus" +
         "\nof config.toml, by a context that signs tokens with the key in keys/ (arq context --help).\n" +
-        examples("arq init", "arq init my-bus", "arq init my-bus --port 5000 --json"),
+        examples(
+          "arq init",
+          "arq init my-bus",
+          "arq init my-bus --port 5000 --json",
+          "arq init my-bus --from-centrifugo config.json",
+        ),
     )
     .action(run(calls(() => import("../../commands/dev/init.ts"), "init")));
 }

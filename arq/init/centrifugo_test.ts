@@ -1,0 +1,114 @@
+/** Configurations of Centrifugo carried over: each key has a place here, or a reason why it has none. */
+import assert from "node:assert/strict";
+import { parseConfig } from "../../shared/config/load.ts";
+import { fromCentrifugo } from "./centrifugo.ts";
+import { initConfig } from "./templates.ts";
+
+const PORTS = { port: 4_000, ops_port: 4_001, admin_port: 4_002 };
+
+/** What is carried over, once the bus's own reader has taken it. */
+function carried(config: Parameters<typeof fromCentrifugo>[0]) {
+  const from = fromCentrifugo(config, "arqon");
+  const parsed = parseConfig(initConfig(PORTS, "arq", from.origins) + from.toml, {
+    file: "config.toml",
+  });
+  return { ...from, parsed, reasons: new Map(from.left), keys: new Map(from.carried) };
+}
+
+const V5 = {
+  token_hmac_secret_key: "a secret",
+  token_rsa_public_key: "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----",
+  token_issuer: "https://app.example.com",
+  api_key: "d7627bb6-2292-4911-82e1-615c0ed3eebb",
+  ...{ admin: true, admin_password: "p", admin_secret: "s", debug: false },
+  allowed_origins: ["https://app.example.com"],
+  ...{ allow_subscribe_for_client: true, presence: true, history_size: 10, history_ttl: "60s" },
+  ...{ engine: "redis", redis_address: "127.0.0.1:6379", proxy_connect_endpoint: "http://a/b" },
+  namespaces: [
+    { name: "chat", presence: true, join_leave: true, allow_publish_for_subscriber: true },
+    { name: "news", history_size: 100, history_ttl: "1h30m", force_recovery: true },
+  ],
+};
+
+Deno.test("version 5: keys at the top, and namespaces as room classes", () => {
+  const { parsed, files, reasons, keys } = carried(V5);
+  const { server, centrifugo, auth, rooms } = parsed;
+  assert.deepEqual(server.allowed_origins, V5.allowed_origins);
+  assert.deepEqual(centrifugo.presence, ["chat:*", "*"]);
+  assert.deepEqual(centrifugo.api_keys, [{
+    tenant: "default",
+    key_file: "keys/centrifugo-api.key",
+  }]);
+  const { issuer, audience, pem_file, algorithms } = auth.issuers[1]!;
+  assert.deepEqual([issuer, audience, pem_file, algorithms], [
+    V5.token_issuer,
+    "arqon",
+    "keys/token.pem",
+    ["RS256"],
+  ]);
+  const kept = (room: string) => rooms.find((one) => one.room === room)!;
+  assert.deepEqual([kept("*").history_size, kept("*").history_ttl_seconds], [10, 60]);
+  assert.deepEqual([kept("news:*").durable, kept("news:*").history_ttl_seconds], [true, 5_400]);
+  assert.deepEqual(files.map(({ path, data, mode }) => [path, data.trim(), mode]), [
+    ["keys/token.pem", V5.token_rsa_public_key, 0o644],
+    ["keys/centrifugo-api.key", V5.api_key, 0o600],
+  ]);
+  assert.match(reasons.get("token_hmac_secret_key") ?? "", /RS256/);
+  assert.match(reasons.get("allow_subscribe_for_client") ?? "", /grants/);
+  assert.match(reasons.get("namespaces[0].allow_publish_for_subscriber") ?? "", /grants/);
+  assert.match(reasons.get("proxy_connect_endpoint") ?? "", /hooks/);
+  assert.match(keys.get("namespaces[1].force_recovery") ?? "", /always/);
+  assert.equal(reasons.has("debug"), false);
+});
+
+Deno.test("version 6: the same in tables", () => {
+  const { parsed, files, reasons } = carried({
+    client: {
+      allowed_origins: ["*"],
+      token: { jwks_public_endpoint: "https://a.example.com/jwks", audience: "rt" },
+      insecure: true,
+      proxy: { connect: { enabled: true, endpoint: "http://a/b" } },
+    },
+    http_api: { key: "short" },
+    http_server: { port: 8000 },
+    channel: {
+      without_namespace: { allowed_delta_types: ["fossil"], delta_publish: true },
+      namespaces: [{
+        ...{ name: "score", history_size: 1, history_ttl: "24h", force_recovery_mode: "cache" },
+        something_new: 1,
+      }],
+    },
+  });
+  const [, own] = parsed.auth.issuers;
+  assert.deepEqual([own?.jwks_url, own?.audience, own?.issuer], [
+    "https://a.example.com/jwks",
+    "rt",
+    "centrifugo",
+  ]);
+  assert.deepEqual(
+    parsed.rooms.filter(({ room }) => room !== "orders*").map((one) => [
+      ...[one.room, one.durable, one.cache_last, one.delta],
+    ]),
+    [["score:*", true, true, "none"], ["*", false, false, "fossil"]],
+  );
+  assert.deepEqual(files, []);
+  assert.match(reasons.get("http_api.key") ?? "", /16 characters/);
+  assert.deepEqual(
+    [...reasons.keys()].filter((key) => key !== "http_api.key").sort(),
+    [
+      "channel.namespaces[0].something_new",
+      "client.insecure",
+      "client.proxy.connect.enabled",
+      "client.proxy.connect.endpoint",
+      "http_server.port",
+    ],
+  );
+});
+
+Deno.test("no key of a configuration is lost in silence", () => {
+  const { keys, reasons } = carried(V5);
+  for (const [key, value] of Object.entries(V5)) {
+    if (value === false || ["namespaces", "token_issuer"].includes(key)) continue;
+    assert.ok(keys.has(key) || reasons.has(key), key);
+  }
+});
