@@ -76,6 +76,7 @@ export const SLOW: readonly string[] = [
   "tests/thawed_server_test.ts",
   "tests/announced_rooms_test.ts",
   "tests/tutorial/tutorial_sdks_test.ts",
+  "tests/upgrade/upgrade_test.ts",
   "tests/walks/focuses_test.ts",
   "tests/yjs_many_test.ts",
 ];
