@@ -1,36 +1,14 @@
-/**
- * Centrifugo's own library where the bus is short of something: messages that a slow client lost, limits that a client
- * is over, and Shields that are killed or stop. Messages of durable rooms come once, and in order.
- */
+/** Centrifugo's own library where messages were left out for a slow client, and where a client is over a limit. */
 import assert from "node:assert/strict";
 import { Centrifuge } from "centrifuge";
-import type { Options } from "centrifuge";
-import { connect } from "@arqon/sdk";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { startPausingProxy } from "./harness/pausing_proxy.ts";
 import { samplesOf } from "./harness/server_state.ts";
-import { killableOnNats } from "./kills/killable_bus.ts";
+import { HURRY, listen } from "./peers/centrifugo_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
 const CONFIG = "[centrifugo]\nenabled = true\n";
-const HURRY = { minReconnectDelay: 10, maxReconnectDelay: 200, maxServerPingDelay: 60_000 };
-
-/** A subscription, with what it has received and how it went on. */
-async function listen(client: Centrifuge, channel: string, options = {}) {
-  const heard: number[] = [];
-  const codes: number[] = [];
-  const recovered: boolean[] = [];
-  const sub = client.newSubscription(channel, options);
-  sub.on("publication", ({ data }) => void heard.push(data.n));
-  sub.on("subscribing", ({ code }) => void codes.push(code));
-  sub.on("subscribed", (told) => void recovered.push(told.recovered));
-  client.on("connecting", ({ code }) => void codes.push(code));
-  sub.subscribe();
-  await sub.ready(20_000);
-  return { sub, heard, codes, recovered };
-}
-
 Deno.test("what a slow client lost comes again, and once", async () => {
   await using bus = await startLocalBus(`${CONFIG}
 [limits]
@@ -120,57 +98,4 @@ action = "refuse"
     }
   });
   for (const client of [rich, poor]) client.disconnect();
-});
-
-const MESSAGES = 2_000;
-const KILLS = 3;
-/** So many messages between two kills. */
-const A_KILL = MESSAGES / (KILLS + 2);
-
-Deno.test("over kills and stops of Shields on NATS messages come once, over each transport", async () => {
-  await using bus = await killableOnNats(CONFIG, "drain_ms = 1_000");
-  const [here, there] = bus.urls as readonly [string, string];
-  const stream = (transport: "http_stream" | "sse", at: string) => [
-    { transport, endpoint: `${at}/connection/${transport}` },
-  ];
-  // Its commands come to the Shield that has not its stream. Where that is gone, they are lost.
-  const options: Partial<Options> = {
-    ...{ token: bus.token, ...HURRY, timeout: 2_000 },
-    fetch: (...request: Parameters<typeof fetch>) =>
-      fetch(...request).catch(() => new Response(null, { status: 503 })),
-  };
-  const clients = [
-    new Centrifuge(`${here.replace("http", "ws")}/connection/websocket`, options),
-    new Centrifuge(stream("http_stream", here), {
-      ...options,
-      emulationEndpoint: `${there}/emulation`,
-    }),
-    new Centrifuge(stream("sse", there), { ...options, emulationEndpoint: `${here}/emulation` }),
-  ];
-  using _clients = { [Symbol.dispose]: () => clients.forEach((one) => one.disconnect()) };
-  const readers = await Promise.all(clients.map((client) => {
-    client.connect();
-    return listen(client, "orders:1");
-  }));
-  await using publisher = await connect({ url: here, token: bus.token });
-  const room = publisher.room("orders:1");
-  let sent = 0;
-  const publish = async () => {
-    while (sent < MESSAGES) {
-      const n = sent++;
-      await room.publish("publication", { n }, { message_id: `m-${n}`, timeout_ms: 60_000 });
-    }
-  };
-  const publishing = publish();
-  for (let turn = 0; turn <= KILLS; turn++) {
-    await until("more is published", () => sent > (turn + 1) * A_KILL);
-    await bus.killOne(turn, turn === KILLS ? "SIGTERM" : "SIGKILL");
-  }
-  await publishing;
-  for (const { heard, codes } of readers) {
-    await until(() => `all: ${heard.length} after ${codes}`, () => heard.length >= MESSAGES);
-    assert.deepEqual(heard, Array.from({ length: MESSAGES }, (_, at) => at));
-  }
-  // The last of them was there where a Shield stopped.
-  assert.ok(readers[2]?.codes.includes(3_001), `${readers[2]?.codes}`);
 });

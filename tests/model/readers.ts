@@ -49,10 +49,10 @@ export interface Reader extends AsyncDisposable {
 interface TextMessage {
   readonly data?: unknown;
   readonly signal?: unknown;
-  readonly offset?: number;
-  readonly sender?: string;
+  readonly offset?: number | undefined;
+  readonly sender?: string | undefined;
   readonly message_id?: string;
-  readonly type?: string;
+  readonly type?: string | undefined;
   readonly trace_id?: string;
 }
 

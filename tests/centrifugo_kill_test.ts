@@ -1,0 +1,64 @@
+/**
+ * Centrifugo's own library while Shields on NATS are killed or stop, over each transport: messages of a durable room come
+ * once, and in order.
+ */
+import assert from "node:assert/strict";
+import { Centrifuge } from "centrifuge";
+import type { Options, TransportEndpoint } from "centrifuge";
+import { connect } from "@arqon/sdk";
+import { until } from "../shared/testing/until.ts";
+import { killableOnNats } from "./kills/killable_bus.ts";
+import { HURRY, listen } from "./peers/centrifugo_client.ts";
+
+const MESSAGES = 2_000;
+const KILLS = 3;
+/** So many messages between two kills. */
+const A_KILL = MESSAGES / (KILLS + 2);
+
+Deno.test("over kills and stops of Shields on NATS messages come once, over each transport", async () => {
+  await using bus = await killableOnNats("[centrifugo]\nenabled = true", "drain_ms = 1_000");
+  const [here, there] = bus.urls as readonly [string, string];
+  const stream = (transport: "http_stream" | "sse", at: string): TransportEndpoint[] => [
+    { transport, endpoint: `${at}/connection/${transport}` },
+  ];
+  // Its commands come to the Shield that has not its stream. Where that is gone, they are lost.
+  const options: Partial<Options> = {
+    ...{ token: bus.token, ...HURRY, timeout: 2_000 },
+    fetch: (...request: Parameters<typeof fetch>) =>
+      fetch(...request).catch(() => new Response(null, { status: 503 })),
+  };
+  const clients = [
+    new Centrifuge(`${here.replace("http", "ws")}/connection/websocket`, options),
+    new Centrifuge(stream("http_stream", here), {
+      ...options,
+      emulationEndpoint: `${there}/emulation`,
+    }),
+    new Centrifuge(stream("sse", there), { ...options, emulationEndpoint: `${here}/emulation` }),
+  ];
+  using _clients = { [Symbol.dispose]: () => clients.forEach((one) => one.disconnect()) };
+  const readers = await Promise.all(clients.map((client) => {
+    client.connect();
+    return listen(client, "orders:1");
+  }));
+  await using publisher = await connect({ url: here, token: bus.token });
+  const room = publisher.room("orders:1");
+  let sent = 0;
+  const publish = async () => {
+    while (sent < MESSAGES) {
+      const n = sent++;
+      await room.publish("publication", { n }, { message_id: `m-${n}`, timeout_ms: 60_000 });
+    }
+  };
+  const publishing = publish();
+  for (let turn = 0; turn <= KILLS; turn++) {
+    await until("more is published", () => sent > (turn + 1) * A_KILL);
+    await bus.killOne(turn, turn === KILLS ? "SIGTERM" : "SIGKILL");
+  }
+  await publishing;
+  for (const { heard, codes } of readers) {
+    await until(() => `all: ${heard.length} after ${codes}`, () => heard.length >= MESSAGES);
+    assert.deepEqual(heard, Array.from({ length: MESSAGES }, (_, at) => at));
+  }
+  // The last of them was there where a Shield stopped.
+  assert.ok(readers[2]?.codes.includes(3_001), `${readers[2]?.codes}`);
+});

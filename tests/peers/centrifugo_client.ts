@@ -1,0 +1,20 @@
+/** Centrifugo's own library as a client of tests. */
+import type { Centrifuge } from "centrifuge";
+
+/** Options of a client that comes again soon. */
+export const HURRY = { minReconnectDelay: 10, maxReconnectDelay: 200, maxServerPingDelay: 60_000 };
+
+/** A subscription, with what it has received and how it went on. */
+export async function listen(client: Centrifuge, channel: string, options = {}) {
+  const heard: number[] = [];
+  const codes: number[] = [];
+  const recovered: boolean[] = [];
+  const sub = client.newSubscription(channel, options);
+  sub.on("publication", ({ data }) => void heard.push(data.n));
+  sub.on("subscribing", ({ code }) => void codes.push(code));
+  sub.on("subscribed", (told) => void recovered.push(told.recovered));
+  client.on("connecting", ({ code }) => void codes.push(code));
+  sub.subscribe();
+  await sub.ready(20_000);
+  return { sub, heard, codes, recovered };
+}
