@@ -8,7 +8,8 @@ import { isFetchable } from "../../shared/config/values/schema_values.ts";
 export interface FromCentrifugo {
   /** Tables of TOML that follow those of `arq init`. */
   readonly toml: string;
-  readonly origins: readonly string[];
+  /** Undefined: it names none. */
+  readonly origins: readonly string[] | undefined;
   readonly files: readonly {
     readonly path: string;
     readonly data: string;
@@ -259,5 +260,5 @@ enabled = true
 presence = ${JSON.stringify(presence)}
 ${api}
 ${tables.join("\n")}`;
-  return { toml, origins: allowed, files, carried, left };
+  return { toml, origins: allowed.length === 0 ? undefined : allowed, files, carried, left };
 }
