@@ -2,12 +2,14 @@
  * What a Centrifugo server's configuration, of version 5 or 6 in JSON, becomes here: tables for `config.toml`, files
  * beside it, and each key that is not carried over with the reason. Pure.
  */
+import { isFetchable } from "../../shared/config/values/schema_values.ts";
 
 /** A configuration carried over. */
 export interface FromCentrifugo {
   /** Tables of TOML that follow those of `arq init`. */
   readonly toml: string;
-  readonly origins: readonly string[];
+  /** Undefined: it names none. */
+  readonly origins: readonly string[] | undefined;
   readonly files: readonly {
     readonly path: string;
     readonly data: string;
@@ -28,11 +30,11 @@ const OTHER_WIRE = "this way to connect is not there: docs/centrifugo.md";
 
 /** Why a key is left, by the beginning of its last parts; the first that fits counts. */
 const REASONS: readonly (readonly [key: RegExp, why: string])[] = [
-  [/hmac/, "the bus verifies RS256, ES256 and EdDSA: give it no key that could sign"],
+  [/anonymous/, "the bus takes no client without a token"],
+  [/hmac|^secret$/, "the bus verifies RS256, ES256 and EdDSA: give it no key that could sign"],
   [/(^|_|\.)proxy|proxies/, PROXIES],
   [/(^|\.)allow_/, "grants of the token say what its holder may do: docs/centrifugo.md#tokens"],
   [/insecure|skip_token/, "the bus takes no client without a token, and no backend without a key"],
-  [/anonymous/, "the bus takes no client without a token"],
   [/^admin|swagger|debug/, "admins have tokens of role admin: docs/security.md#tokens"],
   [
     /engine|redis|nats|broker|presence_manager|shard/,
@@ -76,6 +78,7 @@ class Carrying {
   readonly files: FromCentrifugo["files"][number][] = [];
   readonly presence: string[] = [];
   readonly tables: string[] = [];
+  has_issuer = false;
   readonly #config: Json;
   readonly #known = new Set<string>();
 
@@ -190,14 +193,21 @@ function carryTokens(carrying: Carrying, prefix: string, v5: string, audience: s
   const keyOf = (name: string) => carrying.at(`${prefix}.${name}`, `${v5}_${name}`);
   const found = (["rsa_public_key", "ecdsa_public_key", "jwks_public_endpoint"] as const)
     .map((name) => ({ name, at: keyOf(name) })).filter(({ at }) => text(at?.value) !== undefined);
-  for (const [index, { name, at }] of found.entries()) {
-    if (index > 0) {
+  for (const { name, at } of found) {
+    if (carrying.has_issuer) {
       carrying.leave(at!.key, "an issuer has one key or key set; add one with another `iss`");
       continue;
     }
     const value = String(at!.value);
     const path = `keys/${v5.replaceAll("_", "-")}.pem`;
     const is_url = name === "jwks_public_endpoint";
+    if (is_url && !isFetchable(value)) {
+      carrying.leave(
+        at!.key,
+        "keys come over https, or from this machine: [[auth.issuers]] jwks_url",
+      );
+      continue;
+    }
     if (!is_url) carrying.files.push({ path, data: `${value.trim()}\n`, mode: 0o644 });
     const said = (claim: "issuer" | "audience", absent: string) => {
       const given = keyOf(claim);
@@ -213,6 +223,7 @@ ${is_url ? `jwks_url = ${quoted(value)}` : `pem_file = ${quoted(path)}`}
 algorithms = ${JSON.stringify(is_url ? ["RS256", "ES256", "EdDSA"] : algorithms[name])}
 tenants = ["default"]
 `);
+    carrying.has_issuer = true;
     carrying.carry(at!.key, "[[auth.issuers]]: tokens need iss, aud, exp, tenant_id and role, too");
   }
 }
@@ -249,5 +260,5 @@ enabled = true
 presence = ${JSON.stringify(presence)}
 ${api}
 ${tables.join("\n")}`;
-  return { toml, origins: allowed, files, carried, left };
+  return { toml, origins: allowed.length === 0 ? undefined : allowed, files, carried, left };
 }

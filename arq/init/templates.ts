@@ -32,13 +32,15 @@ export const INIT_FILES = {
   gitignore: ".gitignore",
 } as const;
 
+/** Pages of this machine. */
+const OWN_ORIGINS = ["http://localhost*", "http://127.0.0.1*"];
+
 /** The text of the configuration: one process on the embedded Spine, for this machine only. */
 export function initConfig(
   { port, ops_port, admin_port }: InitPorts,
   arq = "arq",
-  origins: readonly string[] = [],
+  origins: readonly string[] = OWN_ORIGINS,
 ): string {
-  const allowed = origins.length === 0 ? ["http://localhost*", "http://127.0.0.1*"] : origins;
   return `# ArqonBus: Shield and Brain in one process, on this machine only.
 #   ${arq} serve --config config.toml      run it; relative paths begin in the folder where you do
 #   ${arq} config check config.toml        say what is wrong with this file
@@ -49,7 +51,7 @@ export function initConfig(
 host = "127.0.0.1"
 port = ${port}
 # Browser pages that may connect; requests that are no browser's always may.
-allowed_origins = [${allowed.map((origin) => JSON.stringify(origin)).join(", ")}]
+allowed_origins = [${origins.map((origin) => JSON.stringify(origin)).join(", ")}]
 # Room state and durable rooms are kept here. Without it they are gone with the process.
 data_dir = "data"
 
