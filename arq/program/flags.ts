@@ -66,6 +66,7 @@ interface Options extends ConnectionFlags {
   readonly for?: number;
   readonly force?: boolean;
   readonly from?: number;
+  readonly fromCentrifugo?: string;
   readonly fuelLimit?: number;
   readonly grant?: readonly Grant[];
   readonly guest?: boolean;
@@ -107,6 +108,7 @@ interface Options extends ConnectionFlags {
   readonly output?: string;
   readonly ownTenant?: string;
   readonly passphraseFile?: string;
+  readonly path?: boolean;
   readonly pattern?: string;
   readonly payloads?: boolean;
   readonly percent?: number;

@@ -11,7 +11,8 @@ import { AdminTable, jsonBody, tenantInBody } from "../admin/routing/admin_route
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { checked, Id, readQuery } from "../admin/routing/query.ts";
 import { DATA_ABOUT } from "./openapi_data.ts";
-import { isTenant, KEPT } from "./stores.ts";
+import { isTenant } from "./blocks.ts";
+import { KEPT } from "./stores.ts";
 import type { DataStore, Whose } from "./stores.ts";
 
 const BODY_BYTES = 4_096;

@@ -5,7 +5,6 @@
 import { BLOCK_STREAMS } from "../../shared/spine/contract/block_store.ts";
 import type { BlockStore, BlockStoreName } from "../../shared/spine/contract/block_store.ts";
 import type { JournalPlace } from "../journal/place.ts";
-import { isTenant } from "./stores.ts";
 import type { DataStore, Whose } from "./stores.ts";
 
 /** A store of blocks that this Shield keeps. */
@@ -21,6 +20,10 @@ async function* nothing(): AsyncGenerator<string> {}
 
 const isUser = ({ user, room, offset }: Whose): boolean =>
   user !== undefined && room === undefined && offset === undefined;
+
+/** Whether the whole tenant is meant. */
+export const isTenant = ({ user, room }: Whose): boolean =>
+  user === undefined && room === undefined;
 
 /** One of them; `keys` are the journal's. */
 export function blockStore(

@@ -54,10 +54,6 @@ export interface StoresContext {
   readonly blocks: readonly KeptBlocks[];
 }
 
-/** Whether the whole tenant is meant. */
-export const isTenant = ({ user, room }: Whose): boolean =>
-  user === undefined && room === undefined;
-
 /** All of them; what was removed from files is gone once `Spine.scrub` has run. */
 export function dataStores(context: StoresContext): readonly DataStore[] {
   const { journal, blocks, spine } = context;

@@ -1,6 +1,6 @@
 /**
- * The rule of docs/architecture.md#code that the kernel knows no capability, as a count of arrows that only falls. A
- * folder of `CAPABILITIES` belongs to a capability; every other one of the servers is kernel.
+ * The rule of docs/architecture.md#code that the kernel knows no capability. A folder of `CAPABILITIES` belongs to a
+ * capability; every other one of the servers is kernel.
  */
 import type { Violation } from "../checkout/violation.ts";
 import { isTestCode } from "../checkout/source_files.ts";
@@ -54,14 +54,6 @@ export const LISTS: readonly string[] = ["shield/capabilities.ts", "brain/capabi
 /** The programs that hand a list to the kernel. */
 const PROGRAMS = ["shield/main.ts", "brain/main.ts"];
 
-/**
- * How many imports lead from each folder of the kernel to capabilities. A number is made smaller with the code; a
- * folder that has none is left out.
- */
-export const ARROWS: Readonly<Record<string, number>> = {};
-
-const folderOf = (path: string) => path.slice(0, path.lastIndexOf("/"));
-
 /** The capability to which a module belongs; undefined: the kernel, or no server. */
 export function capabilityOf(path: string): string | undefined {
   for (const [name, folders] of Object.entries(CAPABILITIES)) {
@@ -70,18 +62,19 @@ export function capabilityOf(path: string): string | undefined {
   return undefined;
 }
 
-/** The imports from each folder of the kernel to capabilities. */
-export function countArrows(modules: readonly Module[]): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const { path, imports } of modules) {
-    const is_kernel = !LISTS.includes(path) && SERVERS.includes(path.split("/", 1)[0] ?? "") &&
-      !isTestCode(path) &&
-      capabilityOf(path) === undefined;
-    if (!is_kernel) continue;
-    const arrows = imports.filter(({ target }) => capabilityOf(target) !== undefined).length;
-    if (arrows > 0) counts.set(folderOf(path), (counts.get(folderOf(path)) ?? 0) + arrows);
-  }
-  return counts;
+/** Every import that leads from the kernel to a capability, also of a type. */
+export function checkArrows(modules: readonly Module[]): Violation[] {
+  const kernel = modules.filter(({ path }) =>
+    !LISTS.includes(path) && SERVERS.includes(path.split("/", 1)[0] ?? "") && !isTestCode(path) &&
+    capabilityOf(path) === undefined
+  );
+  return kernel.flatMap(({ path, imports }) =>
+    imports.filter(({ target }) => capabilityOf(target) !== undefined).map(({ target, line }) => ({
+      path,
+      line,
+      message: `the kernel imports no capability (${target}): let it bring what the kernel needs`,
+    }))
+  );
 }
 
 /** Every import of a list that is no `capability.ts`, and every one that leads from a server to a list. */
@@ -102,21 +95,4 @@ export function checkLists(modules: readonly Module[]): Violation[] {
         }];
       }),
   );
-}
-
-/** Every folder with another number of arrows than `allowed` says, and every folder of it that is not there. */
-export function checkArrows(
-  modules: readonly Module[],
-  allowed: Readonly<Record<string, number>> = ARROWS,
-): Violation[] {
-  const counts = countArrows(modules);
-  const folders = new Set([...counts.keys(), ...Object.keys(allowed)]);
-  return [...folders].toSorted().flatMap((folder) => {
-    const [found, most] = [counts.get(folder) ?? 0, allowed[folder] ?? 0];
-    if (found === most) return [];
-    const message = found > most
-      ? `${found} imports lead from the kernel to capabilities; ${most} did: let the capability bring what the kernel needs`
-      : `only ${found} imports lead to capabilities: make the number in tasks/rules/house_rules.ts ${found}`;
-    return [{ path: folder, line: 0, message }];
-  });
 }

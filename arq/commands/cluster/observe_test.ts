@@ -268,3 +268,10 @@ Deno.test("arq mirror on a running bus", async (t) => {
   await t.step("diff shows what an observing schema would have refused", () => diff(bus));
   await t.step("all of it needs role admin", () => roles(bus));
 });
+
+Deno.test("arq status --path tells the order of refusals, and asks no bus", async () => {
+  const { code, stdout } = await runArq(["status", "--path"]);
+  assert.equal(code, 0);
+  const gates = stdout.trimEnd().split("\n").map((line) => line.split(/ {2,}/)[0]);
+  assert.deepEqual(gates.slice(3, 7), ["token", "room", "tenant", "grant"]);
+});

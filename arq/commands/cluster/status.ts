@@ -186,8 +186,15 @@ async function look(
 
 /** Prints health, nodes and figures. Returns 0 when every node of the bus is ready, 1 when one is not. */
 export async function status(io: Io, flags: Flags): Promise<number> {
-  const source = await findSource(io, flags);
   const is_json = flags.json === true;
+  if (flags.path === true) {
+    const { GATES } = await import("../../../shield/message/gate_order.ts");
+    const rows = GATES.map(([gate, ...refusals]) => ({ gate, refusals }));
+    const lines = rows.map(({ gate, refusals }) => `${gate.padEnd(18)}  ${refusals.join(", ")}`);
+    await print(io.stdout, `${is_json ? JSON.stringify(rows) : lines.join("\n")}\n`);
+    return EXIT.ok;
+  }
+  const source = await findSource(io, flags);
   if (flags.watch === undefined) {
     const { ready, text } = await look(io, source, is_json).catch(async (error: unknown) => {
       await tellServices(io, source, is_json);

@@ -33,8 +33,6 @@ import type { Flags } from "../../program/flags.ts";
 /** The options of `arq init`. */
 export type InitFlags = Omit<Flags<"adminPort" | "opsPort" | "port">, "context"> & {
   readonly context: boolean;
-  /** The configuration of a Centrifugo server. */
-  readonly fromCentrifugo?: string;
 };
 
 interface NewFile {

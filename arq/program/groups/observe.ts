@@ -21,6 +21,7 @@ function addStatus(program: Command, run: Run): void {
   withOpsTokenFile(withConnection(program.command("status")))
     .description("is the bus ready, and what does it do?")
     .option("--watch [seconds]", "again and again (every 2 seconds), until Ctrl-C", seconds)
+    .option("--path", "the order in which a message can be refused, of this release")
     .option("--json", "print it as JSON; with --watch, an object a line")
     .addHelpText(
       "after",

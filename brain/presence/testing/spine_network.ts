@@ -2,6 +2,7 @@
  * The writers and watchers of these tests on a real Spine, in real time: they say and hear real
  * bytes. Also starts Brains there. Tests only.
  */
+import { brainIdOf } from "../../../shared/cluster/cluster.ts";
 import { configFrom } from "../../../shared/config/load.ts";
 import type { Config } from "../../../shared/config/schema.ts";
 import { createLogger } from "../../../shared/logs/log.ts";
@@ -50,7 +51,10 @@ export async function startPresence(
   const registry = createMetrics({ node_id: "b", version: "0" });
   const config = configFrom({ presence: QUICK, ...settings });
   const random = Math.random;
-  const brain_id = `brain-${crypto.randomUUID().slice(0, 8)}`;
+  const { node_id } = config.server;
+  const brain_id = node_id === undefined
+    ? `brain-${crypto.randomUUID().slice(0, 8)}`
+    : brainIdOf(node_id);
   const started = { brain_id, config, spine, log, registry, now, random };
   const service = await startBrainPresence(started);
   return { service, registry, lines };
