@@ -1,3 +1,4 @@
+/** Trees, proofs and tiles against published vectors and against each other; `tests/proof/oracle_test.ts` has Go. */
 import assert from "node:assert/strict";
 import {
   consistencyProof,

@@ -26,7 +26,7 @@ export interface Signer extends Verifier {
 }
 
 /** Whether a text can name a key. */
-export const isKeyName = (name: string): boolean => /^[^\s+\p{Cc}]+$/u.test(name);
+const isKeyName = (name: string): boolean => /^[^\s+\p{Cc}]+$/u.test(name);
 
 /** The verifier of a public Ed25519 key under that name. */
 export function verifierOf(name: string, public_key: Uint8Array): Verifier {

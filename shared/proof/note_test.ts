@@ -1,3 +1,4 @@
+/** Signed notes, checkpoints, proofs and leaves: what is read, and what is refused. */
 import assert from "node:assert/strict";
 import { leafHash } from "./merkle.ts";
 import {

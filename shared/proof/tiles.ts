@@ -10,7 +10,7 @@ export const TILE_WIDTH = 256;
 /** Binary levels in one tile. */
 const TILE_HEIGHT = 8;
 /** Bytes of one entry at most: a bundle has its length in two bytes. */
-export const ENTRY_BYTES_MAX = 65_535;
+const ENTRY_BYTES_MAX = 65_535;
 
 /** One tile, or with level "entries" one bundle. */
 export interface TileName {
@@ -73,7 +73,7 @@ export function hashesOf(tile: Uint8Array): Hash[] {
 }
 
 /** The root of the complete subtree that these hashes are the leaves of; their number is a power of two. */
-export function perfectRoot(hashes: readonly Hash[]): Hash {
+function perfectRoot(hashes: readonly Hash[]): Hash {
   if (hashes.length === 1) return hashes[0]!;
   const middle = hashes.length / 2;
   return nodeHash(perfectRoot(hashes.slice(0, middle)), perfectRoot(hashes.slice(middle)));

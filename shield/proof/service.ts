@@ -14,7 +14,7 @@ import type { Ledger } from "../../shared/spine/contract/ledger.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
 import type { TenantLogs } from "../durable/log/logs.ts";
 import type { TenantTable } from "../stats/tenant_stats.ts";
-import { ProofKeys } from "./keys.ts";
+import type { ProofKeys } from "./keys.ts";
 import { RecordTree } from "./record_tree.ts";
 import type { ProofCounts } from "./record_tree.ts";
 import { auditSource, roomSource } from "./sources.ts";

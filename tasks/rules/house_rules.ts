@@ -37,6 +37,7 @@ export const CAPABILITIES: Readonly<Record<string, readonly string[]>> = {
   pusher: ["shield/pusher"],
   quota: ["shield/quota"],
   reducers: ["shield/reducers", "brain/reducers"],
+  proof: ["shield/proof"],
   schedules: ["shield/schedules"],
   schemas: ["shield/schema", "shared/schema"],
   sse: ["shield/sse"],

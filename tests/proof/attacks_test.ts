@@ -70,16 +70,9 @@ async function read(files: Files, signer: Signer, kept: readonly string[]): Prom
   for (const note of kept) await tree.continues(await openCheckpoint(note, signer));
 }
 
-Deno.test("1,000 attacks on what is stored are found", async () => {
-  const signer = await signerOf("bus.example/acme.bets");
+/** Ways to attack these files of the honest entries; each call attacks anew. */
+function attacksOn(honest: readonly Uint8Array[], files: Files, signer: Signer) {
   const random = createRandom(58);
-  const honest = Array.from({ length: SIZE }, (_, at) => entryOf(at));
-  const text = (files: Files) => new TextDecoder().decode(files.get("checkpoint"));
-  const old_files = await filesOf(honest.slice(0, OLD), signer);
-  const files = await filesOf(honest, signer);
-  const [older, newest] = [text(old_files), text(files)];
-  await read(files, signer, [older]);
-  await read(files, signer, [older, newest]);
   const at = (size = SIZE) => random.int(0, size - 1);
   /** Rewrites the record, and signs it with the key. */
   const rewritten = (change: (entries: Uint8Array[]) => void) => {
@@ -131,6 +124,19 @@ Deno.test("1,000 attacks on what is stored are found", async () => {
       return rewritten((entries) => void (entries[forked] = entryOf(SIZE + at())));
     },
   ];
+  return attacks;
+}
+
+Deno.test("1,000 attacks on what is stored are found", async () => {
+  const signer = await signerOf("bus.example/acme.bets");
+  const honest = Array.from({ length: SIZE }, (_, at) => entryOf(at));
+  const text = (files: Files) => new TextDecoder().decode(files.get("checkpoint"));
+  const old_files = await filesOf(honest.slice(0, OLD), signer);
+  const files = await filesOf(honest, signer);
+  const [older, newest] = [text(old_files), text(files)];
+  await read(files, signer, [older]);
+  await read(files, signer, [older, newest]);
+  const attacks = attacksOn(honest, files, signer);
   const folder = await Deno.makeTempDir();
   try {
     await Deno.writeTextFile(`${folder}/older`, older);

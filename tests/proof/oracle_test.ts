@@ -15,7 +15,7 @@ import {
   signNote,
   verifierOf,
 } from "../../shared/proof/note.ts";
-import { proofTool } from "../harness/proof_tool.ts";
+import { proofTool } from "./go_tool.ts";
 
 const SIZE = 2_500;
 const base64 = (hash: Hash) => hash.toBase64();

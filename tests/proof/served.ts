@@ -35,6 +35,7 @@ durable = true
 /** What is needed of a bus. */
 export type Served = Pick<TestBus, "http_url" | "token">;
 
+/** Where a tree is served. */
 export const treeUrl = ({ http_url }: Pick<Served, "http_url">, tree: string) =>
   `${http_url}/v1/proof/${tree}`;
 
@@ -54,6 +55,7 @@ export async function vkeyOf(files: TreeFiles): Promise<string> {
   return new TextDecoder().decode(await files("key")).trim();
 }
 
+/** The verifier of a tree, as it is served. */
 export async function verifierOf(files: TreeFiles): Promise<Verifier> {
   const verifier = decodeVerifier(await vkeyOf(files));
   assert(verifier !== undefined);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { openCheckpoint } from "../../shared/proof/note.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
-import { proofTool } from "../harness/proof_tool.ts";
+import { proofTool } from "./go_tool.ts";
 import { grown, PROOF_CONFIG, publish, served, treeUrl, verifierOf, vkeyOf } from "./served.ts";
 import { verifierPy } from "./verifier.ts";
 

@@ -4,10 +4,11 @@
  */
 import { jsonItems, jsonMembers } from "@arqon/proto";
 import { payloadHash } from "../../../shared/proof/entry.ts";
-import { encodeVerifier } from "../../../shared/proof/note.ts";
+import { isSameHash, leafHash, rootOfInclusion } from "../../../shared/proof/merkle.ts";
+import { decodeProof, encodeVerifier, openCheckpoint } from "../../../shared/proof/note.ts";
 import type { ReadEntry } from "../../../shared/proof/reader.ts";
 import { plural } from "../../../shared/plural.ts";
-import { cannotWrite, CommandError, EXIT } from "../../terminal/exit.ts";
+import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { evident, keptCheckpoint, openSource, openTree, verifierFor } from "./source.ts";
@@ -81,6 +82,7 @@ export async function consistency(
 
 /** Checks everything: signature, each entry and tile, kept checkpoints, and messages beside them. */
 export async function verify(io: Io, place: string, flags: VerifyFlags): Promise<number> {
+  if (place.endsWith(".tlog-proof")) return await verifyProof(io, place, flags);
   const source = await openSource(io, place, flags);
   const { tree, verifier } = await openTree(io, source, flags);
   const messages = await messagesBeside(io, place, source);
@@ -118,6 +120,24 @@ export async function verify(io: Io, place: string, flags: VerifyFlags): Promise
       ? `${JSON.stringify(found)}\n`
       : `${origin}: ${plural(size, "entry", "entries")}, whole${beside}\n${broken}`,
   );
+  return EXIT.ok;
+}
+
+/** Checks one entry by its proof in a file. */
+async function verifyProof(io: Io, file: string, flags: ProofFlags): Promise<number> {
+  const none = () => Promise.reject(usageError("a proof has no key: give --key"));
+  const verifier = await verifierFor(io, { files: none }, flags);
+  const bytes = await io.files.read(resolvePath(io.cwd, file));
+  const [entry, index, size] = await evident(async () => {
+    const { extra, ...proof } = decodeProof(new TextDecoder().decode(bytes));
+    if (extra === undefined) throw new Error("the proof has no entry");
+    const { size, root } = await openCheckpoint(proof.checkpoint, verifier);
+    const proven = rootOfInclusion(leafHash(extra), proof.index, size, proof.hashes);
+    if (proven !== undefined && isSameHash(proven, root)) return [extra, proof.index, size];
+    throw new Error(`entry ${proof.index} is not in the tree of the checkpoint`);
+  });
+  const text = printable(new TextDecoder().decode(entry));
+  await print(io.stdout, `${text} is entry ${index} of ${size}\n`);
   return EXIT.ok;
 }
 

@@ -89,7 +89,7 @@ export async function openSource(io: Io, place: string, flags: ProofFlags): Prom
 /** The key of the option; without one that of the source, which may then say what it likes. */
 export async function verifierFor(
   io: Io,
-  { files }: ProofSource,
+  { files }: Pick<ProofSource, "files">,
   { key }: ProofFlags,
 ): Promise<Verifier> {
   const text = key ?? new TextDecoder().decode(await files("key")).trim();

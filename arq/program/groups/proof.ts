@@ -50,7 +50,7 @@ export function addProof(program: Command, run: Run): void {
   command(
     "verify",
     "check every entry and tile of a log, and messages beside it; 1: something is wrong",
-    "\nA folder of arq proof save needs no bus.\n",
+    "\nA folder of arq proof save needs no bus. A file that ends in .tlog-proof is one entry with its proof.\n",
     'arq proof verify ./bets --key "$VKEY" --older monday.checkpoint',
   ).option("--older <file...>", "checkpoints that the log must continue")
     .option("--json", "print what was found as JSON")

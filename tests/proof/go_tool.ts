@@ -1,6 +1,6 @@
 /** Checks by Go's `sumdb/tlog` and `note`, and by tessera, which read our trees and proofs for tests. */
 import assert from "node:assert/strict";
-import { ensureGoProgram } from "./go_program.ts";
+import { ensureGoProgram } from "../harness/go_program.ts";
 
 const PROOF_TOOL = {
   name: "arqon_proof_tool",
