@@ -1,6 +1,6 @@
 /**
  * The subscription tokens of one client: each lets its connection subscribe to one channel, until it ends. Who verifies
- * tokens, and what the client is told at their end, is its socket's.
+ * tokens, and what the client receives at their end, is its socket's.
  */
 import { ArqonError } from "@arqon/proto";
 import { requireSameUser } from "../auth/authorize.ts";
