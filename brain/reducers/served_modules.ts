@@ -2,7 +2,6 @@
  * Gives clients the module that is a room, page by page, where its class allows that: metered, so that one that loops in
  * a client ends there, too. Who may ask is decided before.
  */
-import { ArqonError } from "@arqon/proto";
 import { createHash } from "node:crypto";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import type { RunnableProgram } from "./log/program.ts";

@@ -23,7 +23,6 @@ import type { JudgedRequest } from "./chain/comparisons.ts";
 import { judgedPiece } from "./piece.ts";
 import { Question } from "./question.ts";
 import type { ReplaceLimits } from "./question.ts";
-import type { GrowingPiece, JudgedPiece } from "../message/gates.ts";
 
 /** What the Overseer needs of the process. */
 export interface OverseerOptions {

@@ -1,11 +1,7 @@
 /** Revocations of one process on a Spine that is handed in, with everything that a test looks at. Tests only. */
 import { configFrom } from "../../../shared/config/load.ts";
 import { createMetrics } from "../../../shared/metrics/metrics.ts";
-import {
-  encodeRevocation,
-  revocationKey,
-  REVOCATIONS_BUCKET,
-} from "../../../shared/records/revocations.ts";
+import { encodeRevocation, revocationKey } from "../../../shared/records/revocations.ts";
 import type { Revocation } from "../../../shared/records/revocations.ts";
 import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Admin } from "../../admin/routing/admin_scope.ts";
