@@ -15,6 +15,8 @@ import { tellBuildProblems } from "./schema_build.ts";
 
 /** The options of both commands. */
 export interface SchemaChangeFlags extends ConnectionFlags {
+  /** The schema. */
+  readonly id: string;
   /** Absent: the compatibility that the schema has; BACKWARD for a new schema. */
   readonly compat?: string;
   readonly json?: boolean;
@@ -26,16 +28,6 @@ export interface SchemaChangeFlags extends ConnectionFlags {
   readonly since?: number;
   readonly message?: string;
   readonly unknown?: "allow" | "warn" | "refuse";
-}
-
-/** The options of `arq schema push`; `--id` names the schema. */
-export interface PushFlags extends SchemaChangeFlags {
-  readonly id: string;
-}
-
-/** The options of `arq schema check`; `--against` names the schema. */
-export interface CheckFlags extends SchemaChangeFlags {
-  readonly against: string;
 }
 
 /** Most bytes of a gzipped set on every bus (docs/governance.md). */
@@ -86,7 +78,7 @@ async function tellIncompatible(
 export async function schemaPush(
   io: Io,
   source: string | undefined,
-  flags: PushFlags,
+  flags: SchemaChangeFlags,
 ): Promise<number> {
   const { id, compat, json = false } = flags;
   requireTraffic(flags);
@@ -147,7 +139,7 @@ function pushedText(id: string, body: Record<string, unknown>, has_color: boolea
 }
 
 /** Changes only the compatibility of a schema: a push without a source. */
-async function setCompatibility(io: Io, flags: PushFlags): Promise<number> {
+async function setCompatibility(io: Io, flags: SchemaChangeFlags): Promise<number> {
   const { id, compat, json = false } = flags;
   if (compat === undefined) {
     throw usageError(
@@ -162,8 +154,12 @@ async function setCompatibility(io: Io, flags: PushFlags): Promise<number> {
 }
 
 /** Prints what registering would say. Returns 1 when it would be refused. Changes nothing. */
-export async function schemaCheck(io: Io, source: string, flags: CheckFlags): Promise<number> {
-  const { against: id, json = false } = flags;
+export async function schemaCheck(
+  io: Io,
+  source: string,
+  flags: SchemaChangeFlags,
+): Promise<number> {
+  const { id, json = false } = flags;
   requireTraffic(flags);
   if (flags.traffic !== undefined && flags.compat !== undefined) {
     throw usageError("--traffic or --compat: with --traffic nothing is held to versions before");
