@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";
 import { testCertificate } from "../shared/listeners/testing/certificate.ts";
 import { seen, until } from "../shared/testing/until.ts";
-import { activeAlerts, startAlerting } from "./harness/alerting.ts";
+import { activeAlerts, startAlerting } from "./alerting.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { freePort } from "./harness/free_ports.ts";
 import { startLocalBus } from "./harness/local_bus.ts";

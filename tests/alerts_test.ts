@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { isDeepStrictEqual } from "node:util";
 import { seen } from "../shared/testing/until.ts";
-import { activeAlerts, type Alerting, api, RULES_FOLDER, startAlerting } from "./harness/alerting.ts";
+import { activeAlerts, type Alerting, api, RULES_FOLDER, startAlerting } from "./alerting.ts";
 import { CASES, serveFigures } from "./alert_figures.ts";
 
 const LIMIT_MS = 180_000;

@@ -155,6 +155,26 @@ async function reads(bus: TestBus): Promise<void> {
   const options = await call(bus, { method: "OPTIONS", path });
   assert.deepEqual([options.status, options.headers.get("allow")], [204, "GET, HEAD, OPTIONS"]);
   assert.equal(options.headers.get("access-control-allow-methods"), null);
+  for (const url of [bus.http_url, bus.admin_url, bus.ops_url]) {
+    for (const method of ["TRACE", "TRACK"]) {
+      const answer = await raw(
+        url,
+        `${method} /v1/auth/check HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n`,
+      );
+      assert.match(answer, /^HTTP\/1.1 40[145] /, `${method} at ${url}: ${answer}`);
+      if (url === bus.http_url) {
+        assert.match(answer, /^HTTP\/1.1 405 [^]*\r\nallow: GET, HEAD, OPTIONS\r\n/i);
+      }
+    }
+  }
+}
+
+/** The answer to those bytes. */
+async function raw(url: string, text: string): Promise<string> {
+  const { hostname, port } = new URL(url);
+  using connection = await Deno.connect({ hostname, port: Number(port) });
+  await connection.write(new TextEncoder().encode(text));
+  return await new Response(connection.readable).text();
 }
 
 async function cors(bus: TestBus): Promise<void> {

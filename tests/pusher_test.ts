@@ -301,6 +301,39 @@ async function otherApps(world: World): Promise<void> {
   assert.deepEqual(heard, [["yours", {}]]);
 }
 
+async function otherSecret({ bus, folder, client }: World): Promise<void> {
+  const open = client(OTHER.key);
+  await join(open, "news");
+  const secret = "the next secret of the other app";
+  const next = backendOf(bus, { ...OTHER, secret });
+  const reload = async (text: string, line: RegExp) => {
+    await Deno.writeTextFile(`${folder}/secret.txt`, text);
+    bus.signal("SIGHUP");
+    await until("it was read again", () => line.test(bus.log()));
+  };
+  await reload("short", /pusher\.apps\[1\]\.secret_file.* is too short/);
+  assert.equal((await backendOf(bus, OTHER).trigger("news", "t", {})).status, 200);
+  await reload(secret, /changed="?pusher\.apps\[1\]\.secret_file/);
+  assert.equal((await next.trigger("news", "t", {})).status, 200);
+  await assert.rejects(backendOf(bus, OTHER).trigger("news", "t", {}));
+  // A connection that was open takes the new word, and the former one no longer.
+  for (const [backend, is_taken] of [[backendOf(bus, OTHER), false], [next, true]] as const) {
+    const channel = `private-${is_taken}`;
+    (open.config as unknown as { channelAuthorizer: unknown }).channelAuthorizer = (
+      { socketId }: { socketId: string },
+      done: (error: null, auth: unknown) => void,
+    ) =>
+      void Promise.resolve(backend.authorizeChannel(socketId, channel)).then((word) =>
+        done(null, word)
+      );
+    const joined = open.subscribe(channel);
+    let error: unknown;
+    joined.bind("pusher:subscription_error", (told: unknown) => error = told);
+    await until(channel, () => joined.subscribed || error !== undefined);
+    assert.equal(joined.subscribed, is_taken);
+  }
+}
+
 async function laravel(world: World): Promise<void> {
   const { bus, backend } = world;
   const { hostname: wsHost, port } = new URL(bus.url);
@@ -357,6 +390,7 @@ const STEPS: readonly (readonly [string, (world: World, ann: Pusher) => Promise<
   ["a presence channel knows users, and tells who comes and goes", presence],
   ["rooms of the bus and channels are the same", sameRooms],
   ["another app's clients and backend have other rooms", otherApps],
+  ["a secret that was changed in its file counts from the next reload on", otherSecret],
   ["a user who has signed in is sent to and ended by the backend alone", users],
   ["an event answers how many users its presence channels have", counted],
   ["Laravel Echo works with the host and the key changed", laravel],

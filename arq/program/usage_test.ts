@@ -45,15 +45,15 @@ Deno.test("without a bus it says so: exit codes 2, 3 and 4", async () => {
     [["policy", "check", "x.ts"], 2, /x\.ts is a policy's source.*\n {5}arq policy build x\.ts/],
     [["policy", "deploy", "x.ts"], 2, /arq policy build x\.ts/],
     [["room", "bans", "lobby", "--tenant", "acme"], 2, /give either ROOM or --tenant/],
-    [["schema", "check", "x", "--against", "a", "--journal", "j"], 2, /--journal needs --traffic/],
+    [["schema", "check", "x", "--id", "a", "--journal", "j"], 2, /--journal needs --traffic/],
     [["schema", "push", "x", "--id", "a", "--since", "1d"], 2, /--since needs --traffic/],
     [
-      ["schema", "check", "x", "--against", "a", "--traffic", "r", "--unknown", "refuse"],
+      ["schema", "check", "x", "--id", "a", "--traffic", "r", "--unknown", "refuse"],
       2,
       /needs/,
     ],
     [
-      ["schema", "check", "x", "--against", "a", "--traffic", "r", "--compat", "FULL"],
+      ["schema", "check", "x", "--id", "a", "--traffic", "r", "--compat", "FULL"],
       2,
       /--compat:/,
     ],

@@ -388,6 +388,9 @@ const takenBy = (taker: UpgradeTaker, ...args: Parameters<UpgradeTaker["run"]>) 
   run: () => taker.run(...args),
 });
 
+/** Methods that `Request` refuses; whoever answers says 405 and which there are. */
+const UNKNOWN_TO_FETCH = ["TRACE", "TRACK"];
+
 function toRequest(
   { method, target, host, headers }: RequestHead,
   secure: boolean,
@@ -397,8 +400,10 @@ function toRequest(
   const url = target === "*" ? origin : target.startsWith("/") ? origin + target : target;
   try {
     // A GET with a body is answered as one without; its body is passed over.
-    const bare = body === null || method === "GET" || method === "HEAD";
-    const request = new Request(url, { method, ...(bare ? {} : { body }) });
+    const is_unknown = UNKNOWN_TO_FETCH.includes(method);
+    const bare = body === null || method === "GET" || method === "HEAD" || is_unknown;
+    const request = new Request(url, is_unknown ? {} : { method, ...(bare ? {} : { body }) });
+    if (is_unknown) Object.defineProperty(request, "method", { value: method });
     // A list of its own would be walked and checked twice.
     for (const [name, value] of headers) request.headers.append(name, value);
     return request;

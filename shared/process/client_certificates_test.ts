@@ -1,3 +1,4 @@
+/** When certificates end that servers are shown: what the metric says of files. */
 import assert from "node:assert/strict";
 import { testCertificate } from "../listeners/testing/certificate.ts";
 import { createMetrics } from "../metrics/metrics.ts";

@@ -14,7 +14,8 @@ const ISSUER = "arqon:pusher";
 
 /** An app whose secret is known. */
 export interface App extends Omit<PusherApp, "secret" | "secret_file"> {
-  readonly secret: string;
+  /** Another one once its file was read again. */
+  secret: string;
 }
 
 /** The apps by id and by key. */
@@ -34,6 +35,21 @@ export function readApps({ apps }: Pusher, read: (path: string) => string): Apps
     by_id: new Map(known.map((app) => [app.id, app])),
     by_key: new Map(known.map((app) => [app.key, app])),
   };
+}
+
+/** Reads the secrets again; returns the keys of those that have changed. Throws as `readApps`, and changes nothing then. */
+export function renewSecrets(
+  { by_id }: Apps,
+  pusher: Pusher,
+  read: (path: string) => string,
+): readonly string[] {
+  const next = readApps(pusher, read).by_id;
+  return pusher.apps.flatMap(({ id }, at) => {
+    const [app, secret] = [by_id.get(id), next.get(id)?.secret];
+    if (app === undefined || secret === undefined || app.secret === secret) return [];
+    app.secret = secret;
+    return [`pusher.apps[${at}].secret_file`];
+  });
 }
 
 function secretIn(text: string): string {

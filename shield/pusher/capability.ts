@@ -2,7 +2,7 @@
 import type { Capability } from "../capability.ts";
 import { createEntrance } from "../connection/entrance.ts";
 import { HttpRates } from "../rates/http_rates.ts";
-import { readApps } from "./apps.ts";
+import { readApps, renewSecrets } from "./apps.ts";
 import { createPusherEntry } from "./entry.ts";
 
 /** Clients and backends that speak the Pusher protocol. */
@@ -13,12 +13,16 @@ export const PUSHER: Capability = {
   foreign(env, { operations, stats, tenants, ...parts }, door) {
     const { config: { pusher, limits }, readTextFile, now } = env;
     if (!pusher.enabled) return undefined;
+    const apps = readApps(pusher, readTextFile);
+    // A promise, so that what it throws is the reading's.
+    // deno-lint-ignore require-await
+    env.reloading?.onRead(async () => renewSecrets(apps, pusher, readTextFile));
     return createPusherEntry({
       ...env,
       ...operations.context,
       ...{ limits, stats, tenants, ...door },
       rates: new HttpRates(parts.rates, now),
-      apps: readApps(pusher, readTextFile),
+      apps,
       enter: createEntrance(door.entrance),
       socket_server: parts.socket_server,
     });

@@ -178,7 +178,7 @@ const policies: Story = [
 const schemas = (way: Way): Story => [
   row("schema build schemas/order.proto -o built.binpb.gz"),
   row(`schema push built.binpb.gz --id shop-${way}`),
-  row(`schema check built.binpb.gz --against shop-${way}`),
+  row(`schema check built.binpb.gz --id shop-${way}`),
   row("schema list", { shows: new RegExp(`shop-${way}`) }),
   row(`schema history shop-${way}`),
   row(`schema get shop-${way} --proto`, { shows: /message Order/ }),

@@ -179,7 +179,7 @@ export const SMOKE_STEPS: readonly SmokeStep[] = [
       assert.match(replayed, /recorded module +1 repeated, all the same/);
       const set = join("schemas", "order.binpb.gz");
       const all = ["--traffic", "orders", "--message", "shop.v1.Order"];
-      const checked = await must("schema", "check", set, "--against", "shop", ...all);
+      const checked = await must("schema", "check", set, "--id", "shop", ...all);
       assert.match(checked, /0 of 2 events would be refused/);
     },
   },

@@ -140,9 +140,10 @@ async function setCompatibility(io: Io, flags: Flags<"id">): Promise<number> {
 export async function schemaCheck(
   io: Io,
   source: string,
-  flags: Flags<"against">,
+  flags: Flags,
 ): Promise<number> {
-  const { against: id, json = false } = flags;
+  const { id = flags.against, json = false } = flags;
+  if (id === undefined) throw usageError("--id ID is needed: the schema");
   requireTraffic(flags);
   if (flags.traffic !== undefined && flags.compat !== undefined) {
     throw usageError("--traffic or --compat: with --traffic nothing is held to versions before");

@@ -62,7 +62,7 @@ async function refused(place: Place, ...args: string[]): Promise<string> {
 async function register(place: Place): Promise<void> {
   assert.equal(await schema(place, "list"), "no schema is registered\n");
   assert.equal(
-    await schema(place, "check", "v1", "--against", "fleet"),
+    await schema(place, "check", "v1", "--id", "fleet"),
     "fleet has no version yet: v1 would be the first\n",
   );
   const built = await runArq(["schema", "build", "v1", "-o", "v1.binpb.gz"], { cwd: place.folder });
@@ -90,7 +90,7 @@ async function incompatible(place: Place): Promise<void> {
     /^bad is not compatible with fleet versions 2, 1 \(FULL_TRANSITIVE\): \d+ errors?.*\n/;
   const finding =
     /\nfleet\/v1\/vehicle\.proto\n {2}fleet\.v1\.Vehicle\.speed\n {4}error field-type-changed: .*double.*string.* \(version \d → candidate\)\n/;
-  for (const args of [["push", "bad", "--id"], ["check", "bad", "--against"]]) {
+  for (const args of [["push", "bad", "--id"], ["check", "bad", "--id"]]) {
     const text = await refused(place, ...args, "fleet");
     assert.match(text, diff);
     assert.match(text, finding);
@@ -100,7 +100,7 @@ async function incompatible(place: Place): Promise<void> {
   assert.equal(json.reason, "schema-incompatible");
   assert.equal(json.findings[0].rule, "field-type-changed");
   assert.match(await schema(place, "history", "fleet"), /2 versions/, "nothing was registered");
-  const check = await schema(place, "check", "bad", "--against", "fleet", "--compat", "none");
+  const check = await schema(place, "check", "bad", "--id", "fleet", "--compat", "none");
   assert.match(check, /^bad is compatible with fleet, compared with nothing \(NONE\)\n$/);
   const mode = await schema(place, "push", "--id", "fleet", "--compat", "BACKWARD");
   assert.equal(mode, "fleet: new versions are held to BACKWARD from now on\n");
@@ -121,7 +121,7 @@ async function getBack(place: Place): Promise<void> {
   assert.match(text, /\n {2}string driver = 4;\n/);
   assert.doesNotMatch(text, /message StringRules/, "libraries are left out");
   await schema(place, "get", "fleet", "--proto", "-o", "out");
-  const same = await schema(place, "check", "out", "--against", "fleet");
+  const same = await schema(place, "check", "out", "--id", "fleet");
   assert.match(same, /^out is compatible/);
   assert.match(await refused(place, "get", "fleet", "--version", "9"), /404 schema-unknown/);
 }

@@ -59,7 +59,7 @@ Deno.test("traffic of a journal: every planted violation is named by field, rule
     `${folder.path}/j.ndjson`,
     linesOf([...records, refused, command, hashed, lobby, foreign]),
   );
-  const args = ["schema", "check", "fleet.proto", "--against", "fleet", "--journal", "j.ndjson"];
+  const args = ["schema", "check", "fleet.proto", "--id", "fleet", "--journal", "j.ndjson"];
   const checked = [...args, "--traffic", "vehicles-*", "--message", "fleet.v1.Vehicle"];
   const { code, stdout, stderr } = await runArq([...checked, "--json"], { cwd: folder.path });
   assert.equal(code, 1, stderr);
@@ -102,7 +102,7 @@ Deno.test("traffic of a journal: what cannot be checked fails the check, unless 
   const hashed = { form: "hash", sha256: "0".repeat(64), bytes: 1 } as const;
   const records = recordsOf(5).map((one, at) => at < 2 ? { ...one, payload: hashed } : one);
   await Deno.writeTextFile(`${folder.path}/j.ndjson`, linesOf(records));
-  const args = ["schema", "check", "fleet.proto", "--against", "fleet", "--journal", "j.ndjson"];
+  const args = ["schema", "check", "fleet.proto", "--id", "fleet", "--journal", "j.ndjson"];
   const checked = [...args, "--traffic", "vehicles-*", "--message", "fleet.v1.Vehicle"];
   const failed = await runArq(checked, { cwd: folder.path });
   assert.equal(failed.code, 1, failed.stdout);
@@ -130,7 +130,7 @@ Deno.test("traffic of durable rooms: the same by their mapping, with offsets, an
   await done("schema", "map", "vehicles-*", "fleet", "--message", "fleet.v1.Vehicle");
   await done("pub", "vehicles-1", "--ndjson", "-");
   const traffic = ["--traffic", "vehicles-1", "--json"];
-  const found = await arq("schema", "check", "v2", "--against", "fleet", ...traffic);
+  const found = await arq("schema", "check", "v2", "--id", "fleet", ...traffic);
   assert.equal(found.code, 1, found.stderr);
   const { checked, refused, events, rooms } = JSON.parse(found.stdout);
   assert.deepEqual([checked, refused, rooms], [4, 2, ["vehicles-1"]]);
@@ -141,11 +141,11 @@ Deno.test("traffic of durable rooms: the same by their mapping, with offsets, an
   assert.equal(pushed.code, 1);
   assert.match(pushed.stderr, /2 of 4 events would be refused/);
   assert.match(pushed.stderr, /not pushed: traffic would be refused/);
-  const same = await arq("schema", "check", "v1", "--against", "fleet", ...traffic);
+  const same = await arq("schema", "check", "v1", "--id", "fleet", ...traffic);
   assert.equal(same.code, 0, same.stderr);
   // Nobody is subscribed to the room, and no journal is kept: the log names it.
   const all = ["--traffic", "vehicles-*", "--json"];
-  const quiet = await arq("schema", "check", "v2", "--against", "fleet", ...all);
+  const quiet = await arq("schema", "check", "v2", "--id", "fleet", ...all);
   assert.equal(quiet.code, 1, quiet.stderr);
   const seen = JSON.parse(quiet.stdout);
   assert.deepEqual([seen.checked, seen.refused, seen.rooms], [4, 2, ["vehicles-1"]]);
@@ -153,12 +153,12 @@ Deno.test("traffic of durable rooms: the same by their mapping, with offsets, an
     "schema",
     "check",
     "v2",
-    "--against",
+    "--id",
     "fleet",
     "--traffic",
     "ships-*",
   );
   assert.match(elsewhere.stderr, /nothing to check in ships-\*/);
-  const unmapped = await arq("schema", "check", "v1", "--against", "other", ...traffic);
+  const unmapped = await arq("schema", "check", "v1", "--id", "other", ...traffic);
   assert.match(unmapped.stderr, /maps nothing to other/);
 });

@@ -18,7 +18,7 @@ Deno.test("wrong command lines of schema and a bus that is not there are told ap
     [["push", "/nowhere.gz", "--id", "a", ...NOWHERE], 1, /cannot read \/nowhere\.gz/],
     [["push", HERE, "--id", "a", ...NOWHERE], 4, /503 unreachable/],
     [["push", "--id", "a", "--compat", "full", ...NOWHERE], 4, /503 unreachable/],
-    [["check", HERE, ...NOWHERE], 2, /required option '--against <id>'/],
+    [["check", HERE, ...NOWHERE], 2, /required option '--id <id>'/],
     [["list", "--admin-url", "http://127.0.0.1:1"], 3, /no token for http:\/\/127\.0\.0\.1:1/],
     [["list", ...NOWHERE], 4, /503 unreachable/],
     [["history"], 2, /missing required argument 'id'/],

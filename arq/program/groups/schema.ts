@@ -148,16 +148,17 @@ function addChanges(schema: Command, run: Run): void {
   withTraffic(withCompat(withJson(schema.command("check"))))
     .description("say what push would say, and change nothing")
     .argument("<source>", SOURCE)
-    .requiredOption("--against <id>", "the schema", schemaId)
+    .option("--id <id>", "the schema", schemaId)
+    .addOption(new Option("--against <id>").argParser(schemaId).hideHelp())
     .addHelpText(
       "after",
       "\nExit code 1 when push would be refused. With --traffic the candidate is checked on this machine" +
         "\nagainst events that were really sent, instead of the versions before; exit code 1 when it would" +
         "\nrefuse one. With --journal and --message no bus is asked.\n" +
         examples(
-          "arq schema check proto --against fleet",
-          "arq schema check proto --against fleet --compat FULL --json",
-          "arq schema check proto --against fleet --traffic 'vehicles-*' --since 7d",
+          "arq schema check proto --id fleet",
+          "arq schema check proto --id fleet --compat FULL --json",
+          "arq schema check proto --id fleet --traffic 'vehicles-*' --since 7d",
         ),
     )
     .action(run(calls(() => import("../../commands/schema/schema_push.ts"), "schemaCheck")));

@@ -13,7 +13,7 @@ const App = z.strictObject({
   secret: z.string().min(SECRET_CHARS_MIN).max(256).optional().describe(
     "backends' key for signing channels and requests; at least 16 characters",
   ),
-  secret_file: namedFile("instead of secret: a file with it; read at start"),
+  secret_file: namedFile("instead of secret: a file with it; read at start and with each reload"),
   room_prefix: z.string().max(32).default("pusher:").refine(
     (text) => isRoomPattern(`${text}*`),
     { error: "expected at most 32 of [A-Za-z0-9_~:=-]" },

@@ -3,7 +3,7 @@
  * is seen. What was read goes on with `next` of an answer, as text. Pure.
  */
 import { createHash } from "node:crypto";
-import { type BlockHead, type BlockHole } from "../../../shared/journal/block.ts";
+import type { BlockHead, BlockHole } from "../../../shared/journal/block.ts";
 
 /** Series that an answer hands on: those that wrote last. */
 const SERIES_MAX = 32;

@@ -1,9 +1,9 @@
 /** The real Prometheus with the alerts of `deploy/prometheus`, of which an hour is a minute. */
 import assert from "node:assert/strict";
-import { startPrometheus } from "../../tasks/dev/dev_observe.ts";
+import { startPrometheus } from "../tasks/dev/dev_observe.ts";
 
 /** Where the rules are. */
-export const RULES_FOLDER = new URL("../../deploy/prometheus/", import.meta.url).pathname;
+export const RULES_FOLDER = new URL("../deploy/prometheus/", import.meta.url).pathname;
 const FILES = ["rules.yml", "alerts.yml", "store_alerts.yml"];
 const TIMES_FASTER = 60;
 
