@@ -7,6 +7,8 @@
 const FILES_MAX = 12;
 /** Of a group whose files start servers. */
 const SERVERS_FILES_MAX = 4;
+/** Of a group of tests of whole systems: to load a bus into an isolate takes 1.6 s of a core. */
+const SYSTEMS_FILES_MAX = 3;
 
 /** Files of tests, which run in one isolate, one after another. */
 export interface TestGroup {
@@ -49,12 +51,12 @@ export function longestFirst(
   ];
 }
 
-/** Groups of tests that start servers: those of whole systems by themselves, behind them a few to a group. */
+/** Groups of tests that start servers: a few to a group, of whole systems fewer. */
 export function serverGroups(paths: readonly string[]): TestGroup[] {
   const isSystem = (path: string) => path.startsWith("tests/");
   return [
     ...testGroups(paths.filter((path) => !isSystem(path)), SERVERS_FILES_MAX),
-    ...singleGroups(paths.filter(isSystem)),
+    ...testGroups(paths.filter(isSystem), SYSTEMS_FILES_MAX),
   ];
 }
 

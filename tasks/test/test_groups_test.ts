@@ -19,13 +19,22 @@ Deno.test("a folder's tests are spread over groups of about the same size, each 
   assert.deepEqual(groups.map((group) => group.paths.length), [1, 8, 9, 8]);
 });
 
-Deno.test("of tests that start servers the longest begin, and those beside the sources are a few to a group", () => {
+Deno.test("of tests that start servers the longest begin, and the others are a few to a group", () => {
   const sources = Array.from({ length: 9 }, (_, at) => `brain/t${at}_test.ts`);
   const paths = [...sources, "shield/x_test.ts", "tests/a/b_test.ts", "tests/c_test.ts"];
+  paths.push("tests/d_test.ts", "tests/e_test.ts", "tests/f_test.ts");
   const first = ["tests/c_test.ts", "brain/t3_test.ts", "tests/gone_test.ts"];
   const groups = longestFirst(paths, first, serverGroups);
   assert.deepEqual(groups.map(({ name, paths }) => `${name} ${paths.length}`), [
-    ...["tests.c 1", "brain.t3 1", "brain-1 4", "brain-2 4", "shield-1 1", "tests.a.b 1"],
+    ...[
+      "tests.c 1",
+      "brain.t3 1",
+      "brain-1 4",
+      "brain-2 4",
+      "shield-1 1",
+      "tests-1 2",
+      "tests-2 2",
+    ],
   ]);
   assert.deepEqual(groups.flatMap((group) => group.paths).toSorted(), paths);
 });
