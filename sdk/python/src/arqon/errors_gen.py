@@ -111,6 +111,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
     "presence-unavailable": ErrorEntry(105, 503, "reply", "back-off", 0, "Presence unavailable: {detail}"),
     "at-capacity": ErrorEntry(106, 503, "http", "other-node", 0, "At capacity: {detail}"),
     "schema-unavailable": ErrorEntry(107, 503, "reply", "back-off", 0, "Schema unavailable: {detail}"),
+    "incompatible-version": ErrorEntry(110, 503, "reply", "back-off", 0, "Incompatible version: {detail}"),
     "log-unavailable": ErrorEntry(108, 503, "reply", "back-off", 0, "Log unavailable: {detail}"),
     "admission": ErrorEntry(109, 503, "http", "other-node", 0, "Admission: {detail}"),
     "process-unavailable": ErrorEntry(114, 503, "http", "back-off", 0, "Process unavailable: {detail}"),
