@@ -5,7 +5,6 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Identity } from "../auth/identity.ts";
-import { canAct } from "../auth/authorize.ts";
 import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
 import { historyAsked, infoOf, PRESENCE_PAGE, presenceOf, ttlOf, unsupported } from "./answers.ts";
 import type { Answer, Result, Welcome } from "./answers.ts";
@@ -20,24 +19,21 @@ import {
   UNSUBSCRIBE,
 } from "./codes.ts";
 import type { SaidError } from "./codes.ts";
-import type { DeltaBase, DeltaBases } from "./deltas.ts";
+import type { DeltaBases } from "./deltas.ts";
 import type { Form } from "./forms.ts";
 import type { Asked, Command, Data, Publication, Reply } from "./messages.ts";
 import { memberTexts, readPage } from "./publications.ts";
 import type { RoomMessage, RoomMessages, Signal } from "./publications.ts";
 import { ChannelTokens, type GrantedConnection } from "./channel_tokens.ts";
-import { EVENT_TYPE, filterOf, UnmappedFilter } from "./tags.ts";
+import { type Channel, type ChannelClasses, channelOf, subOf } from "./subscription.ts";
+import { EVENT_TYPE, UnmappedFilter } from "./tags.ts";
 import { memberMetaOf } from "./tokens.ts";
 
 /** A client goes within this part of the time that a Shield which stops gives it. */
 const DRAIN_PART = 0.8;
-/** The present epoch, with offset 0: from its beginning. */
-const ANY_EPOCH = "*";
 /** Signals that say only that something of the bus's own is missing, or cannot be read. */
 const NO_LOSS: readonly (string | undefined)[] = ["changes-lost", "unreadable"];
 const NO_REPLY = 0;
-/** A flag of a subscription: it is refused where it cannot go on. */
-const REJECT_UNRECOVERED = 2;
 /** What is left out of a SUB that is refused for this. */
 const LEFT_OUT: Readonly<Record<string, "presence" | "position">> = {
   "presence-disabled": "presence",
@@ -49,13 +45,9 @@ const JOINS: Readonly<Record<string, "join" | "leave">> = {
 };
 
 /** What a socket needs of its process. */
-export interface CentrifugoSocketOptions {
+export interface CentrifugoSocketOptions extends ChannelClasses {
   readonly form: Form;
   readonly room_prefix: string;
-  /** Whether subscribers of a room are members. */
-  readonly hasMembers: (room_id: string) => boolean;
-  /** Whether the class of a room has deltas. */
-  readonly hasDeltas: (tenant_id: string, room_id: string) => boolean;
   readonly version: string;
   readonly messages: RoomMessages;
   readonly bases: DeltaBases;
@@ -69,24 +61,6 @@ export interface CentrifugoSocketOptions {
   readonly now: () => number;
   /** A number in [0, 1). */
   readonly random: () => number;
-}
-
-/** A channel that the client is in, or has asked for. */
-interface Channel {
-  readonly name: string;
-  readonly room_id: string;
-  readonly joins: boolean;
-  is_in: boolean;
-  /** It wants an error where it cannot go on. */
-  readonly is_strict: boolean;
-  /** From where it wants to go on; undefined: from now. */
-  readonly position: { readonly offset: number; readonly epoch: string } | undefined;
-  /** What a second attempt leaves out. */
-  readonly without: Set<"presence" | "position">;
-  readonly filter: string;
-  readonly has_deltas: boolean;
-  /** What the client has of the channel, to make the next delta from. */
-  base: DeltaBase | undefined;
 }
 
 /** Takes what the bus answers to a frame. */
@@ -346,41 +320,13 @@ export class CentrifugoSocket implements ClientSocket {
     if (problem !== undefined) return fail(ERROR.not_available, problem);
     if (this.#channels.has(room_id)) return fail(ERROR.already_subscribed, `already in ${name}`);
     try {
-      const channel = this.#channelOf(asked, name, room_id);
+      const channel = channelOf(asked, room_id, this.#connection?.identity, this.#options);
       this.#channels.set(room_id, channel);
       this.#askSubscribe(id, channel);
     } catch (error) {
       if (!(error instanceof UnmappedFilter)) throw error;
       fail(ERROR.not_available, error.message);
     }
-  }
-
-  /** Throws `invalid-filter`, and `UnmappedFilter`. */
-  #channelOf(
-    { recover, epoch = "", offset = 0, join_leave = false, flag = 0, tf, delta }: Asked<
-      "subscribe"
-    >,
-    name: string,
-    room_id: string,
-  ): Channel {
-    const { hasMembers, hasDeltas } = this.#options;
-    const from = { offset, epoch: epoch === "" && offset === 0 ? ANY_EPOCH : epoch };
-    const identity = this.#connection?.identity;
-    const is_member = (join_leave || hasMembers(room_id)) && identity !== undefined &&
-      canAct(identity, "presence", room_id);
-    return {
-      name,
-      room_id,
-      joins: join_leave,
-      is_in: false,
-      is_strict: (flag & REJECT_UNRECOVERED) !== 0,
-      position: recover === true ? from : undefined,
-      without: new Set(is_member ? [] : ["presence" as const]),
-      filter: tf === undefined ? "" : filterOf(tf),
-      has_deltas: delta !== undefined && delta !== "" && identity !== undefined &&
-        hasDeltas(identity.tenant_id, room_id),
-      base: undefined,
-    };
   }
 
   /** Whether it was there. */
@@ -392,17 +338,10 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   #askSubscribe(id: number, channel: Channel): void {
-    const { room_id, position, without, filter } = channel;
+    const { room_id, without } = channel;
     const own = this.#connection === undefined ? {} : this.#connection.identity.claims;
     const info = this.#tokens.of(room_id)?.meta ?? memberMetaOf(own);
-    const member = without.has("presence")
-      ? {}
-      : { presence: true, ...(info === undefined ? {} : { member_meta: info }) };
-    const place = position === undefined || without.has("position")
-      ? {}
-      : { after_offset: position.offset, epoch: position.epoch };
-    const filtered = filter === "" ? {} : { filter };
-    this.#ask({ op: "sub", room: room_id, ...member, ...place, ...filtered }, (answer) => {
+    this.#ask({ op: "sub", room: room_id, ...subOf(channel, info) }, (answer) => {
       const is_wanted = this.#channels.get(room_id) === channel;
       const left_out = LEFT_OUT[answer.reason ?? ""];
       if (is_wanted && left_out !== undefined && !without.has(left_out)) {
