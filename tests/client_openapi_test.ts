@@ -11,6 +11,7 @@ import { seen } from "../shared/testing/until.ts";
 import { startClientApi } from "../shield/http/start.ts";
 import { createHttpHistory, HISTORY } from "../shield/durable/http/http_history.ts";
 import { growingRoute } from "../shield/growing/http/route.ts";
+import { PROOF_ROUTES, proofRoutes } from "../shield/proof/http.ts";
 import { eventRoutes } from "../shield/sse/http/events.ts";
 import { sessionRoutes } from "../shield/sse/http/sessions.ts";
 import { streamRoutes } from "../shield/streams/routes.ts";
@@ -86,6 +87,7 @@ const BYTES = new Set([
   "deleteStream",
   "frames",
   "grow",
+  ...PROOF_ROUTES.map(({ about }) => about.id),
 ]);
 
 async function documentOf(bus: TestBus): Promise<Document> {
@@ -123,6 +125,7 @@ Deno.test("the client API: the description is valid, and has every route and no 
     { ...HISTORY, answer: createHttpHistory({} as never) },
     ...[...eventRoutes({} as never), ...sessionRoutes({} as never)],
     ...[...streamRoutes({} as never), growingRoute({} as never)],
+    ...proofRoutes({} as never),
   ];
   const { api: table } = startClientApi(
     options as never,

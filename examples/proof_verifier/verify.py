@@ -4,8 +4,8 @@
 It reads a log over HTTP or from a folder and believes nothing of it. It needs Python 3.9 and nothing else: signed
 notes, checkpoints, tiles and proofs are those of c2sp.org, trees those of RFC 6962, signatures those of RFC 8032.
 
-  verify.py --key VKEY [--older FILE]... [--messages FILE] [--token-env NAME] SOURCE
-  verify.py --key VKEY --proof FILE
+  verify.py --vkey VKEY [--older FILE]... [--messages FILE] [--token-env NAME] SOURCE
+  verify.py --vkey VKEY --proof FILE
 
 SOURCE is a folder or the URL of a tree. --older is a checkpoint that was kept from an earlier visit: the log must
 continue it, or be continued by it. --messages has answers of GET /v1/rooms/ROOM/messages, one JSON text a line: each
@@ -273,7 +273,7 @@ def verify_proof(text, vkey):
 def main():
     options = argparse.ArgumentParser(description="Checks a transparency log of an ArqonBus.")
     options.add_argument("source", nargs="?", help="a folder, or the URL of a tree")
-    options.add_argument("--key", required=True, help="the verifier key, from somebody whom you trust")
+    options.add_argument("--vkey", required=True, help="the verifier key, from somebody whom you trust")
     options.add_argument("--older", action="append", default=[], help="a file with an earlier checkpoint")
     options.add_argument("--messages", help="a file with answers of the room's history")
     options.add_argument("--token-env", help="the environment variable with a token")
@@ -286,11 +286,11 @@ def main():
 
     try:
         if given.proof:
-            found = verify_proof(text_of(given.proof), given.key)
+            found = verify_proof(text_of(given.proof), given.vkey)
         else:
             source = Source(given.source or ".", os.environ.get(given.token_env or "", ""))
             messages = message_hashes(given.messages) if given.messages else {}
-            found = verify_tree(source, given.key, [text_of(path) for path in given.older], messages)
+            found = verify_tree(source, given.vkey, [text_of(path) for path in given.older], messages)
         print(json.dumps(found))
     except (Wrong, ValueError, KeyError) as error:
         sys.exit(f"wrong: {error}")

@@ -4,6 +4,7 @@
  * of a public one, anybody, and what is between may keep what never changes.
  */
 import { ArqonError } from "@arqon/proto";
+import { templateNames } from "../../shared/path_template.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import { encodeVerifier } from "../../shared/proof/note.ts";
 import { TILE_WIDTH, tileOf } from "../../shared/proof/tiles.ts";
@@ -13,6 +14,7 @@ import type { Bans } from "../auth/bans.ts";
 import type { ForeignEntry } from "../http/http.ts";
 import { httpCaller } from "../http/route.ts";
 import type { ClientCall, ClientRoute, DescribedRoute } from "../http/route.ts";
+import { inPath } from "../openapi/openapi_parts.ts";
 import type { Policies } from "../message/gates.ts";
 import type { HttpRates } from "../rates/http_rates.ts";
 import { bump } from "../stats/stats.ts";
@@ -27,8 +29,20 @@ const FOREVER = "max-age=31536000, immutable";
 /** Index and width of a tile are up to five parts of its path. */
 const TILE_PARTS = ["{n}", "{n}/{m}", "{n}/{m}/{o}", "{n}/{m}/{o}/{p}", "{n}/{m}/{o}/{p}/{w}"];
 
+/** The parts of a path. */
+const PARTS: Readonly<Record<string, string>> = {
+  tree: "TENANT.ROOM, or audit",
+  level: "the level of the tile, or entries",
+  n: "the index of the tile, or its first part",
+  m: "the next part",
+  o: "the next part",
+  p: "the next part",
+  w: "the last part: the width",
+};
+
 function route(id: string, path: string, summary: string, type: string): DescribedRoute {
-  const about = { id, tag: "proof", summary, type, answer: {}, refusals: [404] };
+  const query = ["tree", ...templateNames(path)].map((name) => inPath(name, PARTS[name] ?? ""));
+  const about = { id, tag: "proof", summary, type, answer: {}, refusals: [404], query };
   return { method: "GET", template: `${PREFIX}{tree}/${path}`, about };
 }
 

@@ -40,7 +40,7 @@ Deno.test("arq proof keeps checkpoints, and proves entries and that a log contin
   await grown(files, verifier, 200);
   const [tree, vkey] = ["default.own-bets", await vkeyOf(files)];
   assert.equal(await succeeds("key", tree, ...to), `${vkey}\n`);
-  const key = ["--key", vkey];
+  const key = ["--vkey", vkey];
   await Deno.writeTextFile(`${cwd}/old`, await succeeds("checkpoint", tree, ...to, ...key));
   await publish(bus, "own-bets", 100, 200);
   await grown(files, verifier, 300);
@@ -73,7 +73,7 @@ Deno.test("a saved log proves itself, and what was changed in it is found", asyn
   await Deno.writeTextFile(`${cwd}/old`, (await grown(files, verifier, 200)).note);
   await publish(bus, "own-bets", 100, 200);
   await grown(files, verifier, 300);
-  const [tree, key] = ["default.own-bets", ["--key", await vkeyOf(files)]];
+  const [tree, key] = ["default.own-bets", ["--vkey", await vkeyOf(files)]];
   await succeeds("save", tree, "bets", ...to, ...key);
   await fails(/there already/, "save", tree, "bets", ...to, ...key);
   const whole = await succeeds("verify", "./bets", ...key, "--older", "old");
@@ -100,7 +100,7 @@ Deno.test("a saved log proves itself, and what was changed in it is found", asyn
   await changed("checkpoint", (text) => text.replace("\n300\n", "\n299\n"), /is not of this text/);
   await fails(/no such file/i, "verify", "./nowhere", ...key);
   const strange = await vkeyOf(served(bus, "default.other"));
-  await fails(/no known key/, "verify", "./bets", "--key", strange);
+  await fails(/no known key/, "verify", "./bets", "--vkey", strange);
 });
 
 async function latest(http_url: string, token: string): Promise<{ offset: number }> {

@@ -142,7 +142,7 @@ Deno.test("1,000 attacks on what is stored are found", async () => {
     await Deno.writeTextFile(`${folder}/older`, older);
     await Deno.writeTextFile(`${folder}/newest`, newest);
     const kept = ["--older", `${folder}/older`, "--older", `${folder}/newest`];
-    const key = ["--key", encodeVerifier(signer)];
+    const key = ["--vkey", encodeVerifier(signer)];
     await writeFiles(`${folder}/honest`, files);
     assert.equal((await verifierPy([...key, ...kept, `${folder}/honest`])).found?.["size"], SIZE);
     for (let turn = 0; turn < ATTACKS; turn++) {

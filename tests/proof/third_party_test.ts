@@ -32,7 +32,7 @@ Deno.test("third parties read what a bus serves, and find it whole", async () =>
     const messages = await history.text();
     await Deno.writeTextFile(`${folder}/messages`, `${messages}\n`);
     const options = [
-      "--key",
+      "--vkey",
       vkey,
       "--older",
       `${folder}/older`,
@@ -47,7 +47,7 @@ Deno.test("third parties read what a bus serves, and find it whole", async () =>
     assert.match(wrong ?? "", /the message at offset \d+ is not the one that was logged/);
     for await (const one of older.entries(41)) {
       await Deno.writeTextFile(`${folder}/a.tlog-proof`, await older.proofOf(one));
-      const { found } = await verifierPy(["--key", vkey, "--proof", `${folder}/a.tlog-proof`]);
+      const { found } = await verifierPy(["--vkey", vkey, "--proof", `${folder}/a.tlog-proof`]);
       assert.deepEqual(found, { index: 41, size: 300, entry: one.entry });
       break;
     }

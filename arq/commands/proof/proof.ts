@@ -23,17 +23,20 @@ export interface VerifyFlags extends ProofFlags {
 const MESSAGES = "messages.ndjson";
 const ITEMS_MAX = 100_000;
 
+const line = (found: unknown) => `${JSON.stringify(found)}\n`;
+
 /** Prints the newest checkpoint, once it is checked. */
 export async function checkpoint(io: Io, place: string, flags: ProofFlags): Promise<number> {
   const { tree } = await openTree(io, await openSource(io, place, flags), flags);
-  await print(io.stdout, tree.note);
+  await print(io.stdout, flags.json === true ? line({ checkpoint: tree.note }) : tree.note);
   return EXIT.ok;
 }
 
 /** Prints the key that checks a log. */
 export async function key(io: Io, place: string, flags: ProofFlags): Promise<number> {
   const source = await openSource(io, place, flags);
-  await print(io.stdout, `${encodeVerifier(await verifierFor(io, source, flags))}\n`);
+  const vkey = encodeVerifier(await verifierFor(io, source, flags));
+  await print(io.stdout, flags.json === true ? line({ vkey }) : `${vkey}\n`);
   return EXIT.ok;
 }
 
@@ -55,7 +58,7 @@ export async function inclusion(
   if (proof === undefined) {
     throw new CommandError(`the log has no entry of offset ${offset}, of ${tree.checkpoint.size}`);
   }
-  await print(io.stdout, proof);
+  await print(io.stdout, flags.json === true ? line({ proof }) : proof);
   return EXIT.ok;
 }
 
@@ -125,7 +128,7 @@ export async function verify(io: Io, place: string, flags: VerifyFlags): Promise
 
 /** Checks one entry by its proof in a file. */
 async function verifyProof(io: Io, file: string, flags: ProofFlags): Promise<number> {
-  const none = () => Promise.reject(usageError("a proof has no key: give --key"));
+  const none = () => Promise.reject(usageError("a proof has no key: give --vkey"));
   const verifier = await verifierFor(io, { files: none }, flags);
   const bytes = await io.files.read(resolvePath(io.cwd, file));
   const [entry, index, size] = await evident(async () => {
@@ -198,6 +201,8 @@ export async function save(
     }
     await write(MESSAGES, pages.join(""));
   }
-  await print(io.stderr, `${plural(tree.checkpoint.size, "entry", "entries")} in ${folder}\n`);
+  const { size } = tree.checkpoint;
+  if (flags.json === true) await print(io.stdout, line({ size, folder }));
+  else await print(io.stderr, `${plural(size, "entry", "entries")} in ${folder}\n`);
   return EXIT.ok;
 }

@@ -14,7 +14,7 @@ import type { Io } from "../../terminal/io.ts";
 /** The options of every `arq proof` command. */
 export interface ProofFlags extends ConnectionFlags {
   /** Who must have signed the tree. */
-  readonly key?: string;
+  readonly vkey?: string;
   readonly json?: boolean;
 }
 
@@ -90,17 +90,17 @@ export async function openSource(io: Io, place: string, flags: ProofFlags): Prom
 export async function verifierFor(
   io: Io,
   { files }: Pick<ProofSource, "files">,
-  { key }: ProofFlags,
+  { vkey: key }: ProofFlags,
 ): Promise<Verifier> {
   const text = key ?? new TextDecoder().decode(await files("key")).trim();
   const verifier = decodeVerifier(text);
   if (verifier === undefined) {
-    throw usageError("--key: expected NAME+ID+KEY, as arq proof key prints");
+    throw usageError("--vkey: expected NAME+ID+KEY, as arq proof key prints");
   }
   if (key === undefined) {
     await print(
       io.stderr,
-      "the key is the one of this source: give --key with one that you know\n",
+      "the key is the one of this source: give --vkey with one that you know\n",
     );
   }
   return verifier;

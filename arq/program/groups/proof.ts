@@ -17,8 +17,9 @@ export function addProof(program: Command, run: Run): void {
       .description(about)
       .argument("<source>", "TENANT.ROOM or audit of the bus, an address, or ./FOLDER")
       .addOption(
-        new Option("--key <vkey>", "who must have signed the log (default: the source's own key)"),
+        new Option("--vkey <vkey>", "who must have signed the log (default: the source's own key)"),
       )
+      .option("--json", "print what was found as JSON")
       .addHelpText("after", `${more}${examples(...shown)}`);
   command(
     "checkpoint",
@@ -29,7 +30,7 @@ export function addProof(program: Command, run: Run): void {
   command(
     "key",
     "print the key that checks a log",
-    "\nTake it once from somebody whom you trust, and give it with --key from then on.\n",
+    "\nTake it once from somebody whom you trust, and give it with --vkey from then on.\n",
     "arq proof key acme.bets",
   ).action(run(calls(proof, "key")));
   command(
@@ -45,15 +46,13 @@ export function addProof(program: Command, run: Run): void {
     "\n",
     "arq proof consistency acme.bets monday.checkpoint",
   ).argument("<file>", "the checkpoint")
-    .option("--json", "print the proof as JSON")
     .action(run(calls(proof, "consistency")));
   command(
     "verify",
     "check every entry and tile of a log, and messages beside it; 1: something is wrong",
     "\nA folder of arq proof save needs no bus. A file that ends in .tlog-proof is one entry with its proof.\n",
-    'arq proof verify ./bets --key "$VKEY" --older monday.checkpoint',
+    'arq proof verify ./bets --vkey "$VKEY" --older monday.checkpoint',
   ).option("--older <file...>", "checkpoints that the log must continue")
-    .option("--json", "print what was found as JSON")
     .action(run(calls(proof, "verify")));
   command(
     "save",
