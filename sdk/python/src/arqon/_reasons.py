@@ -7,8 +7,8 @@ __all__ = [
     "BrainUnavailable", "BudgetExhausted", "CallRejected", "CommandForbidden", "CommandTimeout",
     "ConnectionClosed", "ConnectionLost", "Disconnected", "Draining", "FenceMismatch", "Flooding",
     "FrameTooLarge", "GrowingConflict", "GrowingEnded", "GrowingForbidden", "GrowingLimit",
-    "GrowingUnknown", "HandlerFailed", "HeartbeatLost", "HostNotAllowed", "Internal",
-    "InvalidCommand", "InvalidField", "InvalidFilter", "InvalidPolicy", "InvalidRoom",
+    "GrowingUnknown", "HandlerFailed", "HeartbeatLost", "HostNotAllowed", "IncompatibleVersion",
+    "Internal", "InvalidCommand", "InvalidField", "InvalidFilter", "InvalidPolicy", "InvalidRoom",
     "InvalidSchema", "InvalidSettings", "KeysUnavailable", "Locked", "LogUnavailable",
     "MalformedBody", "MalformedFrame", "MemberLimit", "MessageTooLarge", "MethodNotAllowed",
     "NotAWebsocket", "NotAcceptable", "NotDurable", "NotFound", "NotGranted", "NotSubscribed",
@@ -115,6 +115,7 @@ class Draining(ArqonError, reason="draining"): """503: This node is shutting dow
 class PresenceUnavailable(ArqonError, reason="presence-unavailable"): """503: Presence unavailable: …."""
 class AtCapacity(ArqonError, reason="at-capacity"): """503: At capacity: …."""
 class SchemaUnavailable(ArqonError, reason="schema-unavailable"): """503: Schema unavailable: …."""
+class IncompatibleVersion(ArqonError, reason="incompatible-version"): """503: Incompatible version: …."""
 class LogUnavailable(ArqonError, reason="log-unavailable"): """503: Log unavailable: …."""
 class Admission(ArqonError, reason="admission"): """503: Admission: …."""
 class ProcessUnavailable(ArqonError, reason="process-unavailable"): """503: Process unavailable: …."""
