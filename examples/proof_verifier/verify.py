@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 """Checks a transparency log that an ArqonBus serves, from its specifications alone.
 
-It reads a log over HTTP or from a folder and believes nothing of it. It needs Python 3.9 and nothing else: signed
-notes, checkpoints, tiles and proofs are those of c2sp.org, trees those of RFC 6962, signatures those of RFC 8032.
+It reads a log over HTTP or from a folder and believes nothing of it. It needs Python 3.9 and
+nothing else: notes, tiles and proofs are c2sp.org's, trees RFC 6962's, signatures RFC 8032's.
 
   verify.py --vkey VKEY [--older FILE]... [--messages FILE] [--token-env NAME] SOURCE
   verify.py --vkey VKEY --proof FILE
 
-SOURCE is a folder or the URL of a tree. --older is a checkpoint that was kept from an earlier visit: the log must
-continue it, or be continued by it. --messages has answers of GET /v1/rooms/ROOM/messages, one JSON text a line: each
-message that has an entry must have the entry's hash. Exit code 1 says that something is wrong, and prints what.
+SOURCE is a folder or the URL of a tree. --older is a checkpoint from an earlier visit: the log
+must continue it. --messages has answers of GET /v1/rooms/ROOM/messages, one JSON text a line: each
+message that has an entry must have the entry's hash. Exit code 1 says that something is wrong, and
+prints what.
 """
+
+from __future__ import annotations
 
 import argparse
 import base64
@@ -20,6 +23,8 @@ import os
 import re
 import sys
 import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 WIDTH = 256
 
@@ -33,9 +38,11 @@ P = 2**255 - 19
 ORDER = 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, P - 2, P) % P
 ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
+BASE = (4 * pow(5, P - 2, P) % P).to_bytes(32, "little")
+Point = tuple[int, int, int, int]
 
 
-def add(a, b):
+def add(a: Point, b: Point) -> Point:
     """The sum of two points in extended coordinates."""
     s, t = (a[1] - a[0]) * (b[1] - b[0]) % P, (a[1] + a[0]) * (b[1] + b[0]) % P
     u, v = 2 * a[3] * b[3] * D % P, 2 * a[2] * b[2] % P
@@ -43,7 +50,7 @@ def add(a, b):
     return (e * f % P, g * h % P, f * g % P, e * h % P)
 
 
-def times(scalar, point):
+def times(scalar: int, point: Point) -> Point:
     """A multiple of a point."""
     total = (0, 1, 1, 0)
     while scalar > 0:
@@ -53,7 +60,7 @@ def times(scalar, point):
     return total
 
 
-def point_of(data):
+def point_of(data: bytes) -> Point | None:
     """The point of 32 bytes, or None."""
     y, sign = int.from_bytes(data, "little") & (2**255 - 1), data[31] >> 7
     if y >= P:
@@ -68,45 +75,38 @@ def point_of(data):
     return (x, y, 1, x * y % P)
 
 
-BASE = point_of((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))
-
-
-def is_signature(key, text, signature):
+def is_signature(key: bytes, text: bytes, signature: bytes) -> bool:
     """Whether the holder of the key has signed the text."""
     a, r = point_of(key), point_of(signature[:32]) if len(signature) == 64 else None
-    s = int.from_bytes(signature[32:], "little")
-    if a is None or r is None or s >= ORDER:
+    base, s = point_of(BASE), int.from_bytes(signature[32:], "little")
+    if a is None or r is None or base is None or s >= ORDER:
         return False
     digest = hashlib.sha512(signature[:32] + key + text).digest()
-    left, right = times(s, BASE), add(r, times(int.from_bytes(digest, "little") % ORDER, a))
-    return (left[0] * right[2] - right[0] * left[2]) % P == 0 and (left[1] * right[2] - right[1] * left[2]) % P == 0
+    x, y, z, _ = times(s, base)
+    other = add(r, times(int.from_bytes(digest, "little") % ORDER, a))
+    return (x * other[2] - other[0] * z) % P == 0 and (y * other[2] - other[1] * z) % P == 0
 
 
 # RFC 6962: trees.
-def leaf_hash(entry):
+def leaf_hash(entry: bytes) -> bytes:
+    """The hash of an entry."""
     return hashlib.sha256(b"\x00" + entry).digest()
 
 
-def node_hash(left, right):
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """The hash of two subtrees."""
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
-def split_of(size):
-    """The largest power of two below the size."""
-    return 1 << (size - 1).bit_length() - 1
-
-
-def root_of(hashes):
+def root_of(hashes: Sequence[bytes]) -> bytes:
     """The root of the tree whose entries have these hashes."""
-    if len(hashes) == 1:
-        return hashes[0]
-    if not hashes:
-        return hashlib.sha256(b"").digest()
-    split = split_of(len(hashes))
+    if len(hashes) < 2:
+        return hashes[0] if hashes else hashlib.sha256(b"").digest()
+    split = 1 << (len(hashes) - 1).bit_length() - 1  # The largest power of two below the size.
     return node_hash(root_of(hashes[:split]), root_of(hashes[split:]))
 
 
-def root_of_inclusion(leaf, index, size, proof):
+def root_of_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes:
     """The root that follows from an entry and its proof (RFC 9162, 2.1.3.2)."""
     if not 0 <= index < size:
         raise Wrong(f"entry {index} of a tree of {size} entries")
@@ -127,7 +127,7 @@ def root_of_inclusion(leaf, index, size, proof):
 
 
 # c2sp.org/signed-note and c2sp.org/tlog-checkpoint.
-def open_key(vkey):
+def open_key(vkey: str) -> tuple[str, bytes, bytes]:
     """Name, id and public key of a verifier key."""
     name, key_id, encoded = vkey.strip().split("+", 2)
     data = base64.b64decode(encoded, validate=True)
@@ -137,7 +137,7 @@ def open_key(vkey):
     return name, expected, data[1:]
 
 
-def open_checkpoint(note, vkey):
+def open_checkpoint(note: str, vkey: str) -> tuple[int, bytes]:
     """Size and root that the key has signed."""
     name, key_id, key = open_key(vkey)
     split = note.rfind("\n\n")
@@ -159,37 +159,37 @@ def open_checkpoint(note, vkey):
 
 
 # c2sp.org/tlog-tiles.
-def tile_path(level, index, width):
-    parts = re.findall("...", str(index).zfill(-(-len(str(index)) // 3) * 3))
-    name = "/".join([f"x{part}" for part in parts[:-1]] + parts[-1:])
-    return f"tile/{level}/{name}" + ("" if width == WIDTH else f".p/{width}")
-
-
-def tiles_of(count):
-    return [(at, min(WIDTH, count - at * WIDTH)) for at in range(-(-count // WIDTH))]
+def tiles_of(level: str, count: int) -> Iterator[tuple[str, int]]:
+    """Path and width of each tile of a level that has so many hashes or entries."""
+    for index in range(-(-count // WIDTH)):
+        width = min(WIDTH, count - index * WIDTH)
+        parts = re.findall("...", str(index).zfill(-(-len(str(index)) // 3) * 3))
+        name = "/".join([f"x{part}" for part in parts[:-1]] + parts[-1:])
+        yield f"tile/{level}/{name}" + ("" if width == WIDTH else f".p/{width}"), width
 
 
 class Source:
     """A tree over HTTP or in a folder."""
 
-    def __init__(self, place, token):
+    def __init__(self, place: str, token: str) -> None:
+        """A folder or an address, and the token for it or nothing."""
         self.place, self.token = place.rstrip("/"), token
 
-    def read(self, path):
+    def read(self, path: str) -> bytes:
+        """The bytes of a file."""
         try:
             if not self.place.startswith("http"):
-                with open(os.path.join(self.place, path), "rb") as file:
-                    return file.read()
+                return Path(self.place, path).read_bytes()
             headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
-            with urllib.request.urlopen(urllib.request.Request(f"{self.place}/{path}", headers=headers)) as answer:
-                return answer.read()
+            request = urllib.request.Request(f"{self.place}/{path}", headers=headers)
+            with urllib.request.urlopen(request) as answer:
+                return bytes(answer.read())
         except OSError as error:
             raise Wrong(f"{path} cannot be read: {error}") from None
 
-    def entries(self, size):
+    def entries(self, size: int) -> Iterator[bytes]:
         """All entries of the bundles."""
-        for index, width in tiles_of(size):
-            path = tile_path("entries", index, width)
+        for path, width in tiles_of("entries", size):
             bundle, at, count = self.read(path), 0, 0
             while at + 2 <= len(bundle):
                 end = at + 2 + int.from_bytes(bundle[at : at + 2], "big")
@@ -198,11 +198,10 @@ class Source:
             if at != len(bundle) or count != width:
                 raise Wrong(f"{path} has not the {width} entries of its name")
 
-    def hashes(self, level, count):
+    def hashes(self, level: int, count: int) -> list[bytes]:
         """All hashes of a level of tiles."""
-        found = []
-        for index, width in tiles_of(count):
-            path = tile_path(level, index, width)
+        found: list[bytes] = []
+        for path, width in tiles_of(str(level), count):
             tile = self.read(path)
             if len(tile) != 32 * width:
                 raise Wrong(f"{path} has not the {width} hashes of its name")
@@ -210,23 +209,23 @@ class Source:
         return found
 
 
-def message_hashes(path):
+def message_hashes(path: str) -> dict[tuple[str, int], str]:
     """The hash of each message's text as the bus has sent it, by epoch and offset."""
-    found = {}
-    decoder = json.JSONDecoder()
-    with open(path, encoding="utf-8", newline="\n") as lines:
-        for line in filter(str.strip, lines):
-            epoch = json.loads(line)["epoch"]
-            at = line.index('"messages":[') + len('"messages":[')
-            while line[at] == "{":
-                message, end = decoder.raw_decode(line, at)
-                found[epoch, message["offset"]] = hashlib.sha256(line[at:end].encode()).hexdigest()
-                at = end + 1 if line[end] == "," else end
+    found, decoder = {}, json.JSONDecoder()
+    for line in filter(str.strip, Path(path).read_bytes().decode().split("\n")):
+        epoch = json.loads(line)["epoch"]
+        at = line.index('"messages":[') + len('"messages":[')
+        while line[at] == "{":
+            message, end = decoder.raw_decode(line, at)
+            found[epoch, message["offset"]] = hashlib.sha256(line[at:end].encode()).hexdigest()
+            at = end + 1 if line[end] == "," else end
     return found
 
 
-def verify_tree(source, vkey, older, messages):
-    """Everything: signature, entries, tiles, earlier checkpoints, messages. Returns what was found."""
+def verify_tree(
+    source: Source, vkey: str, older: Sequence[str], messages: dict[tuple[str, int], str]
+) -> dict[str, object]:
+    """What was found, when all is right: signature, entries, tiles, old checkpoints, messages."""
     size, root = open_checkpoint(source.read("checkpoint").decode(), vkey)
     entries = list(source.entries(size))
     hashes = [leaf_hash(entry) for entry in entries]
@@ -240,27 +239,31 @@ def verify_tree(source, vkey, older, messages):
         expected = [root_of(expected[at : at + WIDTH]) for at in range(0, whole, WIDTH)]
         level += 1
     for note in older:
-        old_size, old_root = open_checkpoint(note, vkey)
-        if old_size > size:
-            raise Wrong(f"the log has {size} entries, and a checkpoint that it has signed has {old_size}")
-        if root_of(hashes[:old_size]) != old_root:
-            raise Wrong(f"two signed trees: that of {size} entries does not continue that of {old_size}")
+        old, old_root = open_checkpoint(note, vkey)
+        if old > size:
+            signed = f"a checkpoint that it has signed has {old}"
+            raise Wrong(f"the log has {size} entries, and {signed}")
+        if root_of(hashes[:old]) != old_root:
+            raise Wrong(f"two signed trees: that of {size} entries does not continue that of {old}")
     records = [json.loads(entry) for entry in entries]
     logged = {(one["epoch"], one["offset"]): one["sha256"] for one in records if "sha256" in one}
     # What came after the newest entry is not logged yet.
-    due = {at: one for at, one in messages.items() if at[1] <= max((n for _, n in logged), default=0)}
+    newest = max((offset for _, offset in logged), default=0)
+    due = {at: one for at, one in messages.items() if at[1] <= newest}
     for at, one in due.items():
         if logged.get(at) != one:
             raise Wrong(f"the message at offset {at[1]} is not the one that was logged")
     breaks = [record for record in records if "break" in record]
-    return {"size": size, "root": base64.b64encode(root).decode(), "breaks": breaks, "messages": len(due)}
+    found = {"size": size, "root": base64.b64encode(root).decode()}
+    return {**found, "breaks": breaks, "messages": len(due)}
 
 
-def verify_proof(text, vkey):
-    """One entry by its c2sp.org/tlog-proof. Returns what the entry says."""
+def verify_proof(text: str, vkey: str) -> dict[str, object]:
+    """What the entry of a c2sp.org/tlog-proof says, when its proof is right."""
     head, _, checkpoint = text.partition("\n\n")
     first, extra, index, *proof = head.split("\n")
-    if first != "c2sp.org/tlog-proof@v1" or not extra.startswith("extra ") or not index.startswith("index "):
+    form = first == "c2sp.org/tlog-proof@v1" and extra.startswith("extra ")
+    if not form or not index.startswith("index "):
         raise Wrong("it is no tlog-proof with an entry")
     entry = base64.b64decode(extra[6:], validate=True)
     size, root = open_checkpoint(checkpoint, vkey)
@@ -270,27 +273,24 @@ def verify_proof(text, vkey):
     return {"index": int(index[6:]), "size": size, "entry": json.loads(entry)}
 
 
-def main():
+def main() -> None:
+    """Does what the command line says."""
     options = argparse.ArgumentParser(description="Checks a transparency log of an ArqonBus.")
     options.add_argument("source", nargs="?", help="a folder, or the URL of a tree")
-    options.add_argument("--vkey", required=True, help="the verifier key, from somebody whom you trust")
-    options.add_argument("--older", action="append", default=[], help="a file with an earlier checkpoint")
+    options.add_argument("--vkey", required=True, help="the verifier key, from whom you trust")
+    options.add_argument("--older", action="append", default=[], help="an earlier checkpoint")
     options.add_argument("--messages", help="a file with answers of the room's history")
     options.add_argument("--token-env", help="the environment variable with a token")
     options.add_argument("--proof", help="a .tlog-proof file, instead of a tree")
     given = options.parse_args()
-
-    def text_of(path):
-        with open(path, encoding="utf-8", newline="\n") as file:
-            return file.read()
-
     try:
         if given.proof:
-            found = verify_proof(text_of(given.proof), given.vkey)
+            found = verify_proof(Path(given.proof).read_bytes().decode(), given.vkey)
         else:
             source = Source(given.source or ".", os.environ.get(given.token_env or "", ""))
             messages = message_hashes(given.messages) if given.messages else {}
-            found = verify_tree(source, given.vkey, [text_of(path) for path in given.older], messages)
+            older = [Path(path).read_bytes().decode() for path in given.older]
+            found = verify_tree(source, given.vkey, older, messages)
         print(json.dumps(found))
     except (Wrong, ValueError, KeyError) as error:
         sys.exit(f"wrong: {error}")
