@@ -500,7 +500,9 @@ async function pusher({ bus, app_key, room }: Seat): Promise<Reader> {
 /** Centrifugo's own library, which reads deltas where the room has them: docs/centrifugo.md. */
 async function centrifugo({ bus, tenant, user, room }: Seat): Promise<Reader> {
   const endpoint = new URL("/connection/websocket", bus.url).href;
-  const client = new Centrifuge(endpoint, { token: await bus.tokenFor({ tenant, user }) });
+  // It gives up a command after 5 s by itself, and a row may be slow.
+  const options = { token: await bus.tokenFor({ tenant, user }), timeout: 60_000 };
+  const client = new Centrifuge(endpoint, options);
   const told = new ReadableStream<TextMessage>({
     start(controller) {
       const sub = client.newSubscription(room, { delta: "fossil" });
