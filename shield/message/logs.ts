@@ -27,7 +27,7 @@ export interface Logs {
   livesOf(tenant_id: string): Promise<Lives>;
   /**
    * Stores a message; resolves when the log has acknowledged it. Rejects as `DurableLog.append` does.
-   * Messages of one caller to one room are stored in the order of the calls.
+   * Messages of one caller to one room are stored, and resolve, in the order of the calls.
    */
   append(append: LogAppend): Promise<Appended>;
 }

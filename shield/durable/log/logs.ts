@@ -75,7 +75,7 @@ export class TenantLogs {
 
   /**
    * Stores a message; resolves when the log has acknowledged it. Rejects as `DurableLog.append` does.
-   * Messages of one caller to one room are stored in the order of the calls.
+   * Messages of one caller to one room are stored, and resolve, in the order of the calls.
    */
   append(append: LogAppend): Promise<Appended> {
     const opening = this.#opening(append.tenant_id);
@@ -85,12 +85,15 @@ export class TenantLogs {
     opening.waiting++;
     // The engine copies the bytes when it is called, which is later.
     const kept = { ...append, envelope: append.envelope.slice() };
-    return opening.promise.then((log) => {
-      opening.waiting--;
-      return this.#append(log, kept);
-    }, (error) => {
-      opening.waiting--;
-      throw this.#refused(error);
+    return new Promise((resolve, reject) => {
+      opening.promise.then((log) => {
+        opening.waiting--;
+        // A promise that this one follows would settle after those of later appends that are acknowledged with it.
+        this.#append(log, kept, resolve).catch(reject);
+      }, (error) => {
+        opening.waiting--;
+        reject(this.#refused(error));
+      });
     });
   }
 
@@ -120,7 +123,11 @@ export class TenantLogs {
     return await this.#options.spine.log(tenant_id, retention);
   }
 
-  #append(log: DurableLog, append: LogAppend): Promise<Appended> {
+  #append(
+    log: DurableLog,
+    append: LogAppend,
+    onStored?: (appended: Appended) => void,
+  ): Promise<Appended> {
     const { room_id, room_class, envelope, message_id, headers } = append;
     const { stats } = this.#options;
     const size_bytes = envelope.length;
@@ -144,6 +151,7 @@ export class TenantLogs {
       ended();
       if (appended.duplicate) stats.deduplicated();
       else stats.stored(room_class.pattern, size_bytes);
+      onStored?.(appended);
       return appended;
     }, (error) => {
       ended();

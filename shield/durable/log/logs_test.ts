@@ -28,11 +28,18 @@ function append(
 
 Deno.test("messages that come while a log opens are stored before those that come after", async () => {
   await using test = testDurable(DURABLE);
-  const first = Array.from({ length: 50 }, () => append(test));
+  const told: number[] = [];
+  const one = () =>
+    append(test).then((stored) => {
+      told.push(stored.offset);
+      return stored;
+    });
+  const first = Array.from({ length: 50 }, one);
   await test.durable.logs.of("acme");
-  const second = Array.from({ length: 50 }, () => append(test));
+  const second = Array.from({ length: 50 }, one);
   const offsets = (await Promise.all([...first, ...second])).map(({ offset }) => offset);
   assert.deepEqual(offsets, Array.from({ length: 100 }, (_, index) => index + 1));
+  assert.deepEqual(told, offsets);
   assert.equal(await test.metric("shield_log_stored_total"), 100);
   assert.equal(await test.metric('shield_log_stored_bytes_total{class="log-*"}'), 300);
   assert.equal(await test.metric("shield_log_pending_appends"), 0);
