@@ -143,7 +143,7 @@ export async function schemaCheck(
   flags: Flags,
 ): Promise<number> {
   const { id = flags.against, json = false } = flags;
-  if (id === undefined) throw usageError("--id ID is needed: the schema");
+  if (id === undefined) throw usageError("required option '--id <id>' not specified");
   requireTraffic(flags);
   if (flags.traffic !== undefined && flags.compat !== undefined) {
     throw usageError("--traffic or --compat: with --traffic nothing is held to versions before");
