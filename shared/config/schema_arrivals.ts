@@ -30,4 +30,9 @@ export const Arrivals = {
     30_000,
     "if the port cannot accept, answer or be reopened for this long, the process ends with 1",
   ),
+  descriptors_reserved: count(
+    256,
+    100_000,
+    "open files reserved for the other listeners, the Spine and policies; half of all if there are fewer than twice as many",
+  ),
 };

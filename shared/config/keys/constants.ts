@@ -36,10 +36,6 @@ const ADMISSION = {
     "timeout for reading an answer; a slower peer blocks others' places",
   ),
   deflate_from_bytes: fixed(512, "shorter messages cost more time than compression saves"),
-  descriptors_reserved: fixed(
-    256,
-    "open files for the other listeners, the Spine and policies; half of all if there are fewer than twice as many",
-  ),
 };
 
 const LOGS = {
@@ -194,15 +190,6 @@ const PRESENCE = {
 };
 
 const BRAIN = {
-  command_id_ttl_ms: fixed(600_000, "life of a command_id; clients give a command up long before"),
-  reducer_rooms: fixed(
-    1_000,
-    "rooms with reducers in memory; reducer_bytes is the bound of memory",
-  ),
-  reducer_unused_ms: fixed(
-    3_600_000,
-    "a stored reducer that nothing names for so long is removed; a deployment follows its upload in minutes",
-  ),
   bans_per_tenant: fixed(100_000, "bans of one tenant; limits.bans are ten times that"),
   pending_commands: fixed(
     1_024,
@@ -236,7 +223,6 @@ const CONSTANTS = {
       "life of a key set; an unknown key is fetched at once",
     ),
     jwks_cooldown_seconds: fixed(30, "limits unknown keys to two requests a minute per issuer"),
-    jwks_timeout_ms: fixed(5_000, "one fetch of keys; a healthy issuer answers in milliseconds"),
   },
   limits: LIMITS,
   quota: {
