@@ -168,10 +168,14 @@ Deno.test("SIGTERM ends a process that waits for something in its start", async 
         using server = silent();
         await withConfig(text(server.port), async (file) => {
           const child = startTask(part, file);
-          await server.heard;
+          const end = ended(child);
+          const early = end.then(({ stderr }) => {
+            throw new Error(`it ended before it asked: ${stderr}`);
+          });
+          await Promise.race([server.heard, early]);
           const began_ms = Date.now();
           child.kill("SIGTERM");
-          const { code, stderr } = await ended(child);
+          const { code, stderr } = await end;
           assert.equal(code, 0, stderr);
           assert.match(stderr, /stopped before it was ready/);
           assert.ok(Date.now() - began_ms < 50_000, "it waited for the answer");
