@@ -202,9 +202,9 @@ export class ProofService {
     this.#tenants.set(tenant_id, watched);
     const { stream, log_offset } = await log.status();
     const state = `${stream}/${log_offset}`;
-    const is_listed = monotonic_ms() - watched.listed_ms < LIST_MS;
-    if (state === watched.settled && is_listed) return;
-    if (!is_listed && state !== watched.settled) {
+    if (state === watched.settled) return;
+    const is_listing = monotonic_ms() - watched.listed_ms >= LIST_MS;
+    if (is_listing) {
       const rooms = await roomsOf(log, patterns);
       watched.rooms = rooms.filter((room_id) => classes.of(tenant_id, room_id).proof);
       watched.listed_ms = monotonic_ms();
@@ -215,7 +215,8 @@ export class ProofService {
       behind.push(...[...heads].filter(([room_id, head]) => watched.heads.get(room_id) !== head));
     }
     const done = await this.#advanceAll(tenant_id, behind, watched);
-    if (done && is_listed) watched.settled = state;
+    // An older list may lack a room whose first message is in this state.
+    if (done && is_listing) watched.settled = state;
   }
 
   async #advanceAll(
