@@ -146,14 +146,24 @@ async function walk(events: string, rate: number, issuer: Issuer, joined: Joined
   const publisher = await startArq([
     ...["pub", "orders", "--ndjson", file, "--rate", String(rate), ...args],
   ]);
+  const publishing = publisher.result();
   // All of them, also when one fails: what they have started must not outlive the walk.
   const subscribing = subscribe(args, joined, inputs.length);
-  const work = [subscribing, killShield(shield, joined, inputs.length)];
-  const [failed] = (await Promise.allSettled(work)).filter(({ status }) => status === "rejected");
-  if (failed !== undefined) await end(publisher);
-  const published = await publisher.result();
-  await Promise.all(work);
-  assert.equal(published.code, 0, published.stderr);
+  const work = [
+    publishing.then(({ code, stderr }) => assert.equal(code, 0, `pub: ${stderr}`)),
+    killShield(shield, joined, inputs.length),
+    subscribing,
+  ];
+  const failures: unknown[] = [];
+  const giveUp = async (error: unknown) => {
+    failures.push(error);
+    joined.giveUp();
+    await end(publisher);
+  };
+  await Promise.all(work.map((part) => part.catch(giveUp)));
+  // The first is the cause; the others ended because of it, and say how far they were.
+  if (failures.length > 0) throw new AggregateError(failures, String(failures[0]));
+  const published = await publishing;
   assert.ok(published.stderr.includes("reconnecting"), "the Shield was killed while it published");
   const data = joined.lines.map((line) => line.slice(line.indexOf(',"data":') + 8, -1));
   assert.deepEqual(data, inputs, "everything, once and in order");
