@@ -2,7 +2,7 @@
  * Writes a state as the files of a folder. Pure. The same state gives the same bytes, whoever made it in
  * whichever order: things are sorted, members stand as the form has them.
  */
-import { HOOKS } from "../../shield/policy/abi/policy.ts";
+import { HOOKS } from "../../shield/message/verdict.ts";
 import { percentText } from "../answers/policy_text.ts";
 import type { State, StateReducer, StateSchema } from "./state.ts";
 

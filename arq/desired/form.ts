@@ -18,7 +18,7 @@ import {
   roomPattern,
 } from "../../shared/config/values/schema_values.ts";
 import { COMPATIBILITY_MODES, isSchemaId, SCHEMA_ID_RULE } from "../../shared/schema_id.ts";
-import { HOOKS } from "../../shield/policy/abi/policy.ts";
+import { HOOKS } from "../../shield/message/verdict.ts";
 import { refuseWhen, SCHEDULE_MEMBERS } from "../../shield/schedules/members.ts";
 
 /** Rules, mappings or classes that one tenant may have, of each; of policies 64. */

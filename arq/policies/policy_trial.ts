@@ -10,12 +10,8 @@ import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import { createOverseer } from "../../shield/policy/overseer.ts";
 import { tokenlessIdentity } from "../../shield/auth/identity.ts";
 import type { Caller } from "../../shield/message/caller.ts";
-import type {
-  EvaluateRequest,
-  Hook,
-  PolicyBinding,
-  PolicyFault,
-} from "../../shield/policy/abi/policy.ts";
+import type { EvaluateRequest } from "../../shield/policy/abi/policy.ts";
+import type { Hook, PolicyBinding, PolicyFault } from "../../shield/message/verdict.ts";
 import type { GuestModule } from "../../shield/policy/abi/host_abi.ts";
 import { stateKeysText } from "../../wasm/instance/state_keys.ts";
 import { faultCode, outcomeOf, verdictOf } from "../../shield/policy/pool/pool_verdict.ts";

@@ -8,7 +8,7 @@ import type { Algorithm, Grant, Role } from "../bus/token.ts";
 import type { CallBound } from "../commands/policy/policy_replay.ts";
 import type { RedactPath } from "../replay/redaction.ts";
 import type { Anchor } from "../../shared/audit/chain.ts";
-import type { Hook } from "../../shield/policy/abi/policy.ts";
+import type { Hook } from "../../shield/message/verdict.ts";
 import type { ConnectionFlags } from "../bus/target.ts";
 
 interface Options extends ConnectionFlags {

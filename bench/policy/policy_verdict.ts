@@ -12,7 +12,7 @@ import { createOverseer } from "../../shield/policy/overseer.ts";
 import type { Caller } from "../../shield/message/caller.ts";
 import { createPolicyPool } from "../../shield/policy/pool/pool.ts";
 import type { PolicyPool } from "../../shield/policy/pool/pool.ts";
-import type { PolicyBinding } from "../../shield/policy/abi/policy.ts";
+import type { PolicyBinding } from "../../shield/message/verdict.ts";
 import { medianOf, percentile, sumOf } from "../measure/statistics.ts";
 import { DUE, type PacerPlan } from "../measure/pacer.ts";
 import { answer, measuredBy } from "../measure/program.ts";

@@ -12,7 +12,7 @@ import { tokenlessCaller } from "../message/caller.ts";
 import type { Caller, HeaderPair } from "../message/caller.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
 import type { MessagePath } from "../message/pipeline.ts";
-import { REPLACED_HEADER } from "../policy/overseer.ts";
+import { REPLACED_HEADER } from "../message/gates.ts";
 import { hasText, messageIdOf } from "./record.ts";
 import type { Ending, GrowingRecord, ToldEnding } from "./record.ts";
 import type { Found, GrowingKey, GrowingRecords } from "./records.ts";

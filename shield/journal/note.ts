@@ -8,10 +8,10 @@ import type { ScannedEnvelope } from "@arqon/proto";
 import type { EntryPayload, JournalEntry } from "../../shared/journal/entry.ts";
 import type { JournalRecord, PolicyRecord, Terms } from "../../shared/journal/record.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
-import { findIds, noIds } from "../ledger/message_ids.ts";
+import { findIds, noIds } from "../message/message_ids.ts";
 import type { Caller } from "../message/caller.ts";
 import type { Note as Noting } from "../message/gates.ts";
-import type { PolicyBinding, PolicyOutcome, PolicySeen, Verdict } from "../policy/abi/policy.ts";
+import type { PolicyBinding, PolicyOutcome, PolicySeen, Verdict } from "../message/verdict.ts";
 import { givenTraceId } from "../../shared/telemetry/trace_parent.ts";
 import type { JournalRule } from "./rules.ts";
 

@@ -12,7 +12,7 @@ import {
   writeHead,
   writeMessage,
 } from "./row_form.ts";
-import { findIds, noIds } from "./message_ids.ts";
+import { findIds, noIds } from "../message/message_ids.ts";
 import { addTo, extend, leftOutSize, nextCapacity, writeLeftOut } from "./left_out_rows.ts";
 import type { RunningRow } from "./left_out_rows.ts";
 import type { SubscriptionMark } from "../fanout/noted.ts";

@@ -124,6 +124,9 @@ export type ReplacedCheck<P, N> = (
   note: N | undefined,
 ) => void;
 
+/** The header with the names of the policies that have replaced the payload. */
+export const REPLACED_HEADER = "x-arqon-replaced";
+
 /** The headers that policies add to a message that they let through. */
 export type Judged = readonly HeaderPair[] | JudgedLater;
 
@@ -168,3 +171,27 @@ export const NO_POLICIES: Policies = {
   onMessage: () => undefined,
   onAppend: () => undefined,
 };
+
+/** What a candidate would have decided about one message. */
+export interface CandidateVerdict {
+  readonly tenant_id: string;
+  /** The candidate's name: `policy:NAME`, `schema:ID`, or what a shadow consumer calls itself. */
+  readonly candidate: string;
+  /** Whether the candidate would have refused the message. */
+  readonly refuse: boolean;
+  /** Why, for people; "" when there is nothing to say. */
+  readonly reason: string;
+}
+
+/** Takes the verdicts of policies and schemas that only observe, about messages still on their way. */
+export interface CandidateVerdicts {
+  /**
+   * Takes one verdict. It is counted once production has decided about this very envelope object, and
+   * only if a mirror rule picks the message. Of two of one candidate it is one, and a refusal if either
+   * is. Never throws.
+   */
+  record(envelope: ScannedEnvelope, verdict: CandidateVerdict): void;
+}
+
+/** Verdicts go nowhere: for tools, tests, and a Shield that does not mirror. */
+export const NO_CANDIDATES: CandidateVerdicts = { record: () => {} };

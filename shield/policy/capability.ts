@@ -2,7 +2,7 @@
 import type { Capability } from "../capability.ts";
 import { inPath } from "../openapi/openapi_parts.ts";
 import { MIRROR } from "../mirror/capability.ts";
-import { NO_CANDIDATES } from "../mirror/diff.ts";
+import { NO_CANDIDATES } from "../message/gates.ts";
 import { TRACES } from "../traces/capability.ts";
 import { USAGE } from "../usage/capability.ts";
 import { POLICY_ROUTES } from "./admin_api.ts";

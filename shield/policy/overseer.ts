@@ -8,17 +8,18 @@ import type { ScannedEnvelope } from "@arqon/proto";
 import { Later } from "../../shared/turns/later.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Caller, HeaderPair } from "../message/caller.ts";
-import type { Judged, JudgedLater, Note, Policies, ReplacedCheck } from "../message/gates.ts";
-import type { CandidateVerdicts } from "../mirror/diff.ts";
-import { shareKey } from "../../shared/telemetry/trace_parent.ts";
+import { REPLACED_HEADER } from "../message/gates.ts";
 import type {
-  EvaluateRequest,
-  Hook,
-  PolicyBinding,
-  PolicyLog,
-  PolicyOutcome,
-  Verdict,
-} from "./abi/policy.ts";
+  CandidateVerdicts,
+  Judged,
+  JudgedLater,
+  Note,
+  Policies,
+  ReplacedCheck,
+} from "../message/gates.ts";
+import { shareKey } from "../../shared/telemetry/trace_parent.ts";
+import type { EvaluateRequest } from "./abi/policy.ts";
+import type { Hook, PolicyBinding, PolicyLog, PolicyOutcome, Verdict } from "../message/verdict.ts";
 import type { JudgedRequest } from "./chain/comparisons.ts";
 import { judgedPiece } from "./piece.ts";
 import { Question } from "./question.ts";
@@ -69,9 +70,6 @@ export interface OverseerOptions {
   /** Takes the verdicts of policies that only observe; absent: nobody compares them. */
   readonly candidates?: CandidateVerdicts;
 }
-
-/** The header with the names of the policies that have replaced the payload. */
-export const REPLACED_HEADER = "x-arqon-replaced";
 
 /** Makes the Overseer. */
 export function createOverseer(options: OverseerOptions): Policies {

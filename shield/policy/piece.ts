@@ -5,7 +5,7 @@
 import { ArqonError, utf8Size } from "@arqon/proto";
 import type { HeaderPair } from "../message/caller.ts";
 import type { GrowingPiece, JudgedPiece } from "../message/gates.ts";
-import type { Verdict } from "./abi/policy.ts";
+import type { Verdict } from "../message/verdict.ts";
 
 /** The header by which a policy says how many bytes of its payload may go. */
 const RELEASE_HEADER = "release";

@@ -1,6 +1,6 @@
 /** What a verdict makes of a piece: how much of it goes, at which border, and what is a fault. */
 import assert from "node:assert/strict";
-import type { PolicyOutcome } from "./abi/policy.ts";
+import type { PolicyOutcome } from "../message/verdict.ts";
 import { judgedPiece, pieceHeaders } from "./piece.ts";
 
 const OUTCOME: PolicyOutcome = {

@@ -3,7 +3,8 @@
  * policy, module and hook, bounded. Metrics are `policy/policy_metrics.ts`.
  */
 import { z } from "zod";
-import type { EvaluateRequest, Hook, PolicyBinding, PolicyOutcome } from "./abi/policy.ts";
+import type { EvaluateRequest } from "./abi/policy.ts";
+import type { Hook, PolicyBinding, PolicyOutcome } from "../message/verdict.ts";
 import { Id } from "../admin/routing/query.ts";
 
 /** The most policies with totals of their own. */

@@ -1,7 +1,7 @@
 /** What policies decided and cost: verdicts, fuel, quantiles that are right within a bucket. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { PolicyBinding, PolicyOutcome } from "./abi/policy.ts";
+import type { PolicyBinding, PolicyOutcome } from "../message/verdict.ts";
 import { boundOf_us, bucketOf, PolicyAnswer, PolicyTable, quantileOf_us } from "./policy_table.ts";
 import { POLICIES_MAX } from "./policy_table.ts";
 

@@ -8,7 +8,7 @@ import type { Logger } from "../../shared/logs/log.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
-import type { CandidateVerdicts } from "../mirror/diff.ts";
+import type { CandidateVerdicts } from "../message/gates.ts";
 import type { Traces } from "../traces/traces.ts";
 import { PolicyTable } from "./policy_table.ts";
 import type { CheckedModule, PolicyAdminContext } from "./admin_api.ts";

@@ -1,7 +1,7 @@
 /** What schemas bring to a Shield. */
 import type { Capability } from "../capability.ts";
 import { MIRROR } from "../mirror/capability.ts";
-import { NO_CANDIDATES } from "../mirror/diff.ts";
+import { NO_CANDIDATES } from "../message/gates.ts";
 import { SCHEMA_ROUTES } from "./admin/admin_api.ts";
 import { SCHEMA_ID_PATTERN } from "../../shared/schema_id.ts";
 import { inPath } from "../openapi/openapi_parts.ts";

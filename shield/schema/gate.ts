@@ -8,7 +8,7 @@ import type { ScannedEnvelope } from "@arqon/proto";
 import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
 import type { Note, SchemaRefusal, Schemas } from "../message/gates.ts";
-import type { CandidateVerdicts } from "../mirror/diff.ts";
+import type { CandidateVerdicts } from "../message/gates.ts";
 import type { SchemaCache } from "./registry/cache.ts";
 import { DLQ_PATH_HEADER, DLQ_REASON_HEADER } from "./dead_letters.ts";
 import type { DeadLetters } from "./dead_letters.ts";

@@ -10,7 +10,7 @@ import type { HealthCheck } from "../../shared/listeners/ops.ts";
 import type { Random } from "../../shared/ids.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { plural } from "../../shared/plural.ts";
-import type { CandidateVerdicts } from "../mirror/diff.ts";
+import type { CandidateVerdicts } from "../message/gates.ts";
 import type { Settings } from "../settings/settings.ts";
 import { Adoption } from "./registry/adoption.ts";
 import type { SchemaAdminContext } from "./admin/admin_api.ts";

@@ -19,7 +19,7 @@ import type { Caller } from "../message/caller.ts";
 import type { Asked, Observer } from "../message/observers.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import type { Traced } from "../message/stamp.ts";
-import type { PolicyLog, Verdict } from "../policy/abi/policy.ts";
+import type { PolicyLog, Verdict } from "../message/verdict.ts";
 import { clientContext } from "../../shared/telemetry/trace_parent.ts";
 import type { ClientContext } from "../../shared/telemetry/trace_parent.ts";
 import { tracedDeliveries } from "./traced_deliveries.ts";

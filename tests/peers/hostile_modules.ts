@@ -3,7 +3,7 @@
  * of it. Refused at upload with a sentence, or in force and able to block its own tenant's messages
  * and nothing else. `hostile_test.ts` runs it on a real bus.
  */
-import type { PolicyFault } from "../../shield/policy/abi/policy.ts";
+import type { PolicyFault } from "../../shield/message/verdict.ts";
 import { plainPolicy } from "../../shield/policy/testing/instances.ts";
 import { fromText } from "../../wasm/testing/bytes.ts";
 import {

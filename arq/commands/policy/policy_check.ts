@@ -18,8 +18,8 @@ import {
   FUNCTION_COMPILE_COST,
   MODULE_COMPILE_COST,
 } from "../../../wasm/metering/meter_limits.ts";
-import type { Hook } from "../../../shield/policy/abi/policy.ts";
-import { HOOKS } from "../../../shield/policy/abi/policy.ts";
+import type { Hook } from "../../../shield/message/verdict.ts";
+import { HOOKS } from "../../../shield/message/verdict.ts";
 import { parseStateKeys, type StateSlot } from "../../../shield/policy/state/declaration.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { PolicyModuleError, WasmError } from "../../../wasm/module/errors.ts";

@@ -7,7 +7,7 @@ import { configFrom } from "../../../shared/config/load.ts";
 import type { Config } from "../../../shared/config/schema.ts";
 import { meterPolicy } from "../../../shield/policy/abi/abi_check.ts";
 import type { MeteredPolicy } from "../../../shield/policy/abi/abi_check.ts";
-import type { Hook } from "../../../shield/policy/abi/policy.ts";
+import type { Hook } from "../../../shield/message/verdict.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";

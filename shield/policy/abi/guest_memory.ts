@@ -2,7 +2,7 @@
  * The memory of a guest as its host reads and writes it. Nothing that a guest says of it is trusted: where it names
  * bytes outside, its call ends.
  */
-import type { PolicyFault } from "./policy.ts";
+import type { PolicyFault } from "../../message/verdict.ts";
 
 /** Thrown by an import to end the call: the JavaScript engine unwinds the guest, which cannot catch. */
 export class EndCall {

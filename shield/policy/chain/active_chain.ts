@@ -6,8 +6,8 @@
 import { isSampled } from "../../../shared/sampling.ts";
 import type { CanaryLists } from "./canary.ts";
 import { applicable, isInRoom } from "./chain.ts";
-import { HOOKS } from "../abi/policy.ts";
-import type { Hook, PolicyBinding } from "../abi/policy.ts";
+import { HOOKS } from "../../message/verdict.ts";
+import type { Hook, PolicyBinding } from "../../message/verdict.ts";
 
 /** The most rooms of one tenant whose chains are remembered; with one more, all are found anew. */
 export const CACHED_ROOMS = 4_096;

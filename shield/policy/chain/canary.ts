@@ -4,7 +4,7 @@
  * list a message meets is `active_chain.ts`, how a canary goes on `shared/rollout/`.
  */
 import { ArqonError } from "@arqon/proto";
-import type { PolicyBinding } from "../abi/policy.ts";
+import type { PolicyBinding } from "../../message/verdict.ts";
 import { inOrder, sameBinding } from "./chain.ts";
 
 /** The longest name of a policy in a canary: what observes has a longer one. */

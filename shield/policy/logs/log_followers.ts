@@ -4,7 +4,7 @@
  * lines are remembered by `log_memory.ts`; lines that must be kept are in the process's own log.
  */
 import { ArqonError } from "@arqon/proto";
-import type { PolicyLog } from "../abi/policy.ts";
+import type { PolicyLog } from "../../message/verdict.ts";
 
 /** The most followers of all tenants together. */
 const FOLLOWERS_MAX = 64;

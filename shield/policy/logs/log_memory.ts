@@ -5,7 +5,7 @@
  */
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import { logText } from "./log_followers.ts";
-import type { PolicyLog } from "../abi/policy.ts";
+import type { PolicyLog } from "../../message/verdict.ts";
 
 /**
  * The most tenants whose lines are remembered; beyond that the one that has logged nothing for longest

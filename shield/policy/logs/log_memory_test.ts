@@ -1,7 +1,7 @@
 /** What a Shield remembers of policies' lines: whose, how many, and that it is bounded. */
 import assert from "node:assert/strict";
 import { LogMemory } from "./log_memory.ts";
-import type { PolicyLog } from "../abi/policy.ts";
+import type { PolicyLog } from "../../message/verdict.ts";
 
 const NOW_MS = 1_767_323_045_000;
 const line = (message: string, level = 1): PolicyLog => ({ name: "bad-words", level, message });

@@ -4,7 +4,7 @@
  * who follow a tenant's lines live get them from `log_followers.ts`.
  */
 import type { Logger } from "../../../shared/logs/log.ts";
-import type { PolicyLog } from "../abi/policy.ts";
+import type { PolicyLog } from "../../message/verdict.ts";
 
 /** The most lines of one tenant that reach the log in a second. */
 export const LINES_PER_SECOND = 50;

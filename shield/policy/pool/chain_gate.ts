@@ -11,13 +11,8 @@ import {
   createBreakers,
 } from "../../../shared/rates/breaker.ts";
 import { createFuelBuckets } from "../../../shared/rates/fuel_bucket.ts";
-import type {
-  EvaluateRequest,
-  PolicyBinding,
-  PolicyFault,
-  PolicyOutcome,
-  Verdict,
-} from "../abi/policy.ts";
+import type { EvaluateRequest } from "../abi/policy.ts";
+import type { PolicyBinding, PolicyFault, PolicyOutcome, Verdict } from "../../message/verdict.ts";
 import type { ChainState } from "../state/chain_state.ts";
 import type { LoadedModule, Modules } from "./pool_modules.ts";
 import { faultOutcome, faultVerdict, heldOutcome, outcomeOf, verdictOf } from "./pool_verdict.ts";

@@ -3,7 +3,8 @@
  * the rest stay here, where a limit can still refuse them. Replaces its worker when that wedges or
  * dies. What a job may run and what a reply means is decided by `pool.ts`.
  */
-import type { EvaluateRequest, PolicyOutcome, Verdict } from "../abi/policy.ts";
+import type { EvaluateRequest } from "../abi/policy.ts";
+import type { PolicyOutcome, Verdict } from "../../message/verdict.ts";
 import { LONG_FUEL } from "../../../shared/rates/pace.ts";
 import { createTurns, type Turns } from "../../../shared/turns/tenant_turns.ts";
 import { createWindow, type Window } from "./pool_window.ts";

@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { exposition } from "../../../shared/metrics/metrics.ts";
-import type { Verdict } from "../abi/policy.ts";
+import type { Verdict } from "../../message/verdict.ts";
 import { unmeteredGuest } from "../testing/guests.ts";
 import { message, policy, startTestPool } from "../testing/pool.ts";
 

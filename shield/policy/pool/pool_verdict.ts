@@ -3,8 +3,8 @@
  * cannot decide is never let through.
  */
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
+import type { EvaluateRequest } from "../abi/policy.ts";
 import type {
-  EvaluateRequest,
   PolicyBinding,
   PolicyFault,
   PolicyLog,
@@ -12,7 +12,7 @@ import type {
   PolicySeen,
   PolicyValue,
   Verdict,
-} from "../abi/policy.ts";
+} from "../../message/verdict.ts";
 import { FAULT_CODES } from "../abi/policy.ts";
 import type { Hold } from "../../../shared/rates/breaker.ts";
 import type { SlotValue } from "../state/held_values.ts";

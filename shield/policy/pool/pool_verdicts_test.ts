@@ -1,6 +1,6 @@
 /** Verdicts are told together, later, and each to its own. */
 import assert from "node:assert/strict";
-import type { Verdict } from "../abi/policy.ts";
+import type { Verdict } from "../../message/verdict.ts";
 import { verdictOf } from "./pool_verdict.ts";
 import { createVerdicts } from "./pool_verdicts.ts";
 

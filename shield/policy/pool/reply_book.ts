@@ -2,7 +2,7 @@
  * What follows from the reply of a chain, wherever it ran: its policies' outcomes are learnt and counted,
  * and become the verdict. Nothing here waits.
  */
-import type { PolicyOutcome, Verdict } from "../abi/policy.ts";
+import type { PolicyOutcome, Verdict } from "../../message/verdict.ts";
 import type { ChainEntry, WorkerReply } from "../ring/ring_message.ts";
 import type { Asking } from "../../../shared/rates/breaker.ts";
 import type { ChainGate } from "./chain_gate.ts";

@@ -2,7 +2,7 @@
  * What a request says that mostly is as in the one before: its tenant and its chain. Each thread keeps the last
  * of both, so that the next request makes them anew only where they differ. Never a reason for another answer.
  */
-import type { PolicyMode } from "../abi/policy.ts";
+import type { PolicyMode } from "../../message/verdict.ts";
 import type { WorkerEntry } from "./ring_message.ts";
 
 /** The size of a policy of a chain: its module, its mode and the number of its slots. */

@@ -4,9 +4,10 @@
  * headers and claims, words of a refusal, log lines. A worker knows the policies of a chain by their
  * place in it; their names stay in the process. Every message carries the generation of its worker.
  */
-import type { EvaluateRequest, Hook, PolicyFacts, PolicyFault, PolicyMode } from "../abi/policy.ts";
+import type { EvaluateRequest, PolicyFacts } from "../abi/policy.ts";
+import type { Hook, PolicyFault, PolicyMode } from "../../message/verdict.ts";
 import { METER_VERSION } from "../../../wasm/metering/meter_costs.ts";
-import { HOOKS, POLICY_FAULTS } from "../abi/policy.ts";
+import { HOOKS, POLICY_FAULTS } from "../../message/verdict.ts";
 import type { Records } from "./ring.ts";
 import {
   OUTCOME_BYTES,

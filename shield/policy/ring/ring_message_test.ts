@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { HOOKS, POLICY_FAULTS } from "../abi/policy.ts";
+import { HOOKS, POLICY_FAULTS } from "../../message/verdict.ts";
 import {
   decodeReply,
   decodeRequest,

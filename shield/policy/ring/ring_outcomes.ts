@@ -2,7 +2,7 @@
  * The outcomes of a chain's policies within a reply, as bytes at fixed places, and the payload that they have
  * left behind them. Their words and the rest of a reply are `ring_message.ts`.
  */
-import { POLICY_FAULTS } from "../abi/policy.ts";
+import { POLICY_FAULTS } from "../../message/verdict.ts";
 import type { ChainOutcome } from "./ring_message.ts";
 
 /** The size of an outcome. */

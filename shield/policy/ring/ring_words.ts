@@ -2,7 +2,7 @@
  * The words of a reply: texts of refusals, added headers, log lines, and what policies have seen. They stand as
  * JSON behind the rest of it, and are mostly absent. Knows no places of numbers.
  */
-import type { PolicySeen } from "../abi/policy.ts";
+import type { PolicySeen } from "../../message/verdict.ts";
 import type { WorkerReply } from "./ring_message.ts";
 
 /** One `host_log` line. */

@@ -3,7 +3,8 @@
  * of a tenant by name, to its mode and to its module: what is deployed anew under the same name with the
  * same module goes on with its values, another module begins with none. Pure.
  */
-import type { EvaluateRequest, PolicyBinding } from "../abi/policy.ts";
+import type { EvaluateRequest } from "../abi/policy.ts";
+import type { PolicyBinding } from "../../message/verdict.ts";
 import { filledKey, type StateSlot } from "./declaration.ts";
 import type { StateRef } from "./state_store.ts";
 

@@ -5,7 +5,7 @@
 import type { GuestOutcome } from "../abi/host_abi.ts";
 import type { GuestRequest, GuestState } from "../abi/host_functions.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
-import type { PolicyRead } from "../abi/policy.ts";
+import type { PolicyRead } from "../../message/verdict.ts";
 import type { ChainOutcome } from "../ring/ring_message.ts";
 
 /** The most characters of what is noted of one chain: a reply must fit into its ring. */

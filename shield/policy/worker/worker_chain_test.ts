@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
-import { HOOKS } from "../abi/policy.ts";
+import { HOOKS } from "../../message/verdict.ts";
 import type { WorkerEntry, WorkerRequest } from "../ring/ring_message.ts";
 import { meteredGuest } from "../testing/guests.ts";
 import { runChain } from "./worker_chain.ts";

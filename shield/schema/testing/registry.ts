@@ -4,7 +4,7 @@ import { configFrom } from "../../../shared/config/load.ts";
 import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";
 import { createLogger } from "../../../shared/logs/log.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
-import type { CandidateVerdict } from "../../mirror/diff.ts";
+import type { CandidateVerdict } from "../../message/gates.ts";
 import { openSettings } from "../../settings/settings.ts";
 import type { Settings } from "../../settings/settings.ts";
 import { register } from "../registry/register.ts";

@@ -1,7 +1,7 @@
 /** The command line of `arq policy …` as commander sees it; what a command does is in `commands/`. */
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
-import { HOOKS } from "../../../../shield/policy/abi/policy.ts";
+import { HOOKS } from "../../../../shield/message/verdict.ts";
 import { asks, from, sentence } from "../asks.ts";
 import type { Asked } from "../asks.ts";
 import { calls, count, examples, id, percentage, roomPattern } from "../options.ts";

@@ -4,7 +4,7 @@
  */
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
-import { HOOKS } from "../../../../shield/policy/abi/policy.ts";
+import { HOOKS } from "../../../../shield/message/verdict.ts";
 import { calls, examples, id, positive, room, several } from "../options.ts";
 import type { Run } from "../options.ts";
 import { printable, usageError } from "../../../terminal/exit.ts";
