@@ -11,7 +11,7 @@ import type { ListedRoute, ServedRoute } from "./admin/routing/admin_routes.ts";
 import { NO_PRESENCE, type Presence } from "./connection/attendance.ts";
 import type { Connection } from "./connection/connection.ts";
 import type { Claims } from "./auth/claims.ts";
-import type { Grant } from "./auth/identity.ts";
+import type { Grant, Identity } from "./auth/identity.ts";
 import type { EntranceContext } from "./connection/entrance.ts";
 import type { FlushQueue } from "./connection/flush_queue.ts";
 import type { DurableRooms } from "./fanout/channel.ts";
@@ -22,12 +22,14 @@ import type { Ground } from "./foundation.ts";
 import type { ForeignEntry, HttpContext } from "./http/http.ts";
 import type { ClientRoute, DescribedRoute } from "./http/route.ts";
 import type { OwnCommands } from "./message/command.ts";
-import { NO_POLICIES, NO_SCHEMAS } from "./message/gates.ts";
-import type { Notes, Policies, Quota, Schemas } from "./message/gates.ts";
+import { NO_CANDIDATES, NO_POLICIES, NO_SCHEMAS } from "./message/gates.ts";
+import type { CandidateVerdicts, Notes, Policies, Quota, Schemas } from "./message/gates.ts";
 import { type Logs, NO_LOGS } from "./message/logs.ts";
 import type { Observer } from "./message/observers.ts";
 import type { MessagePath } from "./message/pipeline.ts";
+import type { NoteRead, ReadMeter } from "./message/reads.ts";
 import type { Traced } from "./message/stamp.ts";
+import type { PolicyOutcome, Verdict } from "./message/verdict.ts";
 import type { Parameter, Schema } from "./openapi/openapi_parts.ts";
 import type { Parts } from "./parts.ts";
 import type { ShieldOptions } from "./server.ts";
@@ -91,6 +93,15 @@ export interface Given {
   readonly logs: Logs;
   readonly durable: DurableRooms | undefined;
   readonly presence: Presence;
+  /** Compares what policies and schemas that only observe would have decided. */
+  readonly candidates: CandidateVerdicts;
+  /** Counts what policies use; `room_id` is "" beside rooms. */
+  readonly policyUsed:
+    | ((identity: Identity, room_id: string, outcomes: readonly PolicyOutcome[]) => void)
+    | undefined;
+  /** Learn of reads of stored messages. */
+  readonly noteRead: NoteRead | undefined;
+  readonly reads: ReadMeter | undefined;
 }
 
 /** The way of messages of a bare gateway. */
@@ -108,10 +119,16 @@ const NOTHING: Given = {
   logs: NO_LOGS,
   durable: undefined,
   presence: NO_PRESENCE,
+  candidates: NO_CANDIDATES,
+  policyUsed: undefined,
+  noteRead: undefined,
+  reads: undefined,
 };
 
 /** Spans of messages. */
 export interface PathTraces extends Traced {
+  /** Notes what policies said of a message, or of a caller that connects. */
+  judged(about: object, verdict: Verdict): void;
   /** A Spine on which fan-out receives messages, with traced deliveries. */
   hearing(spine: Spine, stats: ShieldStats): Pick<Spine, "subscribe" | "onEvent">;
   /** The Spine and the logs by which the path sends and stores, traced. */

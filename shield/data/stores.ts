@@ -3,7 +3,7 @@
  * is kept somewhere else is in `KEPT`, with the reason.
  */
 import type { Spine } from "../../shared/spine/contract/spine.ts";
-import type { TenantLogs } from "../durable/log/logs.ts";
+import type { Logs } from "../message/logs.ts";
 import type { JournalPlace } from "../journal/place.ts";
 import { bucketStores } from "./buckets.ts";
 import { blockStore } from "./blocks.ts";
@@ -47,7 +47,7 @@ export interface DataStore {
 /** What the stores are found by. */
 export interface StoresContext {
   readonly spine: Spine;
-  readonly logs: Pick<TenantLogs, "of" | "has">;
+  readonly logs: Pick<Logs, "of" | "has">;
   /** Undefined: this Shield has none. */
   readonly journal: JournalPlace | undefined;
   /** Those that this Shield keeps beside the journal. */

@@ -2,9 +2,7 @@
 import type { Capability } from "../capability.ts";
 import { FILTERS } from "../filter/capability.ts";
 import { Filters } from "../filter/filters.ts";
-import { WHY } from "../ledger/capability.ts";
 import { HttpRates } from "../rates/http_rates.ts";
-import { USAGE } from "../usage/capability.ts";
 import type { History } from "./history/history.ts";
 import { createHttpHistory, HISTORY } from "./http/http_history.ts";
 import { startDurable } from "./start.ts";
@@ -43,8 +41,7 @@ export const DURABLE: Capability<OwnDurable> = {
       own: { stats },
       start({ running, operations: { context: { path, overseer, limits } } }) {
         const filters = running.of(FILTERS) ?? new Filters(env.config.filters, ground);
-        const noteRead = running.of(WHY)?.noteRead;
-        const reads = running.of(USAGE)?.reads;
+        const { noteRead, reads } = running.given;
         const history = durable.history({ ...path, overseer, limits, filters, noteRead, reads });
         return { own: { stats, history }, commands: history.own };
       },

@@ -7,7 +7,7 @@ import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { ScanLimits } from "@arqon/proto";
 import { findStored } from "../../shared/spine/contract/stored_back.ts";
 import type { StoredMessage } from "../../shared/spine/contract/stored_back.ts";
-import type { TenantLogs } from "../durable/log/logs.ts";
+import type { Logs } from "../message/logs.ts";
 import { tokenlessCaller } from "../message/caller.ts";
 import type { Caller, HeaderPair } from "../message/caller.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
@@ -39,7 +39,7 @@ const CONNECTION = "growing";
 export interface SettlingContext {
   readonly path: MessagePath;
   readonly limits: ScanLimits;
-  readonly logs: Pick<TenantLogs, "of">;
+  readonly logs: Pick<Logs, "of">;
   /**
    * Unix ms by the clock of the tenant's log: all Shields have the same one, and it does not jump with a
    * wall clock. By the wall clock while there is no such log.

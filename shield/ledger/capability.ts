@@ -17,7 +17,7 @@ export const WHY: Capability<StartedLedger> = {
       started.store?.writer.begin(connections);
     return {
       own: started,
-      gives: { ledger },
+      gives: { ledger, noteRead: started.noteRead },
       ...{ observer, close },
       start: (parts) => ({ begin: () => begin(parts) }),
     };

@@ -3,29 +3,12 @@
  * page is one row, unless a filter has picked its messages.
  */
 import type { Ledger } from "./ledger.ts";
-import type { PastRead } from "./row_facts.ts";
+import type { NoteRead } from "../message/reads.ts";
 
 /** Offsets of one row: JSON of so many fits. */
 const LISTED_MAX = 256;
 /** How the connection of a caller over HTTP begins, of which there is none. */
 const HTTP = "http:";
-
-/** What was read, and by whom. */
-export interface ReadPage {
-  readonly caller: {
-    readonly identity: { readonly tenant_id: string; readonly user_id: string };
-    readonly connection_id: string;
-  };
-  readonly room_id: string;
-  readonly how: PastRead["how"];
-  /** The offsets of its messages, in any order. */
-  readonly offsets: readonly number[];
-  /** Whether it has all messages of the room between the lowest and the highest of them. */
-  readonly is_whole: boolean;
-}
-
-/** Takes note of a page that is about to be sent. */
-export type NoteRead = (page: ReadPage) => void;
 
 /** The notes of a process. */
 export function readNotes(ledger: Pick<Ledger, "read">): NoteRead {

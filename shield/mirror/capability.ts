@@ -12,6 +12,7 @@ export const MIRROR: Capability<StartedMirror> = {
     const mirroring = startMirror({ ...env, settings, node_id });
     return {
       own: mirroring,
+      gives: { candidates: mirroring.candidates },
       observer: mirroring.mirror,
       start: () => ({
         routes: MIRROR_ROUTES.serve(mirroring.admin),

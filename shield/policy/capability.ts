@@ -1,10 +1,6 @@
 /** What policies bring to a Shield. */
 import type { Capability } from "../capability.ts";
 import { inPath } from "../openapi/openapi_parts.ts";
-import { MIRROR } from "../mirror/capability.ts";
-import { NO_CANDIDATES } from "../message/gates.ts";
-import { TRACES } from "../traces/capability.ts";
-import { USAGE } from "../usage/capability.ts";
 import { POLICY_ROUTES } from "./admin_api.ts";
 import { POLICY_SCHEMAS } from "./openapi_policies.ts";
 import { type StartedOverseer, startOverseer } from "./start.ts";
@@ -23,8 +19,7 @@ export const POLICIES: Capability<StartedOverseer> = {
     schemas: POLICY_SCHEMAS,
   },
   async open(env, { running }) {
-    const candidates = running.of(MIRROR)?.candidates ?? NO_CANDIDATES;
-    const [traces, onUsed] = [running.of(TRACES), running.of(USAGE)?.onUsed];
+    const { candidates, traces, policyUsed: onUsed } = running.given;
     const asked = { ...env, candidates, traces, onUsed, log: env.overseer_log };
     const policies = await startOverseer(asked);
     const { overseer, checks, status, close } = policies;

@@ -9,7 +9,7 @@ import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { CandidateVerdicts } from "../message/gates.ts";
-import type { Traces } from "../traces/traces.ts";
+import type { PathTraces } from "../capability.ts";
 import { PolicyTable } from "./policy_table.ts";
 import type { CheckedModule, PolicyAdminContext } from "./admin_api.ts";
 import { createCompiler, engineOf } from "./modules/compile.ts";
@@ -62,7 +62,7 @@ export interface OverseerStart {
   readonly cores: number;
   readonly candidates: CandidateVerdicts;
   /** The traces of the process; absent: nothing is traced. */
-  readonly traces?: Pick<Traces, "judged"> | undefined;
+  readonly traces?: Pick<PathTraces, "judged"> | undefined;
   /** Called with what each policy has used; absent: nobody counts it. */
   readonly onUsed?: OverseerOptions["onUsed"];
   /** Called when the pool has given up: drain and exit non-zero. */

@@ -12,7 +12,7 @@ import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { Ledger } from "../../shared/spine/contract/ledger.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
-import type { TenantLogs } from "../durable/log/logs.ts";
+import type { Logs } from "../message/logs.ts";
 import type { TenantTable } from "../stats/tenant_stats.ts";
 import type { ProofKeys } from "./keys.ts";
 import { RecordTree } from "./record_tree.ts";
@@ -39,7 +39,7 @@ export interface ProofServiceOptions {
   readonly config: Pick<Config, "proof" | "audit">;
   readonly keys: ProofKeys;
   readonly spine: Pick<Spine, "keyValue" | "ledger">;
-  readonly logs: Pick<TenantLogs, "of" | "has">;
+  readonly logs: Pick<Logs, "of" | "has">;
   readonly classes: Pick<RoomClasses, "of" | "list">;
   readonly tenants: Pick<TenantTable, "entries">;
   readonly node_id: string;

@@ -1,7 +1,5 @@
 /** What schemas bring to a Shield. */
 import type { Capability } from "../capability.ts";
-import { MIRROR } from "../mirror/capability.ts";
-import { NO_CANDIDATES } from "../message/gates.ts";
 import { SCHEMA_ROUTES } from "./admin/admin_api.ts";
 import { SCHEMA_ID_PATTERN } from "../../shared/schema_id.ts";
 import { inPath } from "../openapi/openapi_parts.ts";
@@ -22,7 +20,7 @@ export const SCHEMAS: Capability<StartedSchemas> = {
     schemas: SCHEMA_SCHEMAS,
   },
   async open(env, { settings, running }) {
-    const candidates = running.of(MIRROR)?.candidates ?? NO_CANDIDATES;
+    const { candidates } = running.given;
     const schemas = await startSchemas({ ...env, settings, candidates, log: env.registry_log });
     const { gate, checks, status, close } = schemas;
     return {

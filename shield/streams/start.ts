@@ -5,9 +5,7 @@ import { DURABLE } from "../durable/capability.ts";
 import { TrimMemory } from "../durable/history/history_window.ts";
 import { PendingRequests } from "../http/pending.ts";
 import type { ClientRoute } from "../http/route.ts";
-import { WHY } from "../ledger/capability.ts";
 import type { Parts } from "../parts.ts";
-import { USAGE } from "../usage/capability.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import { AppendMemory } from "./append_memory.ts";
 import { Population } from "./population.ts";
@@ -70,8 +68,8 @@ export function startStreams(
     requireNotRevoked: (identity) => revocations.held.requireValid(identity),
     enterLive: (identity) => live.enter(identity),
     isDraining,
-    noteRead: parts.running.of(WHY)?.noteRead,
-    reads: parts.running.of(USAGE)?.reads,
+    noteRead: parts.running.given.noteRead,
+    reads: parts.running.given.reads,
     now,
     monotonic_ms: () => performance.now(),
     logTime: async (tenant_id) => (await logs.of(tenant_id)).now(),

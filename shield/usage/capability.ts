@@ -16,7 +16,12 @@ export const USAGE: Capability<StartedUsage> = {
     if (usage === undefined) return { start: () => ({ routes: USAGE_ROUTES.serve(undefined) }) };
     return {
       own: usage,
-      gives: { usage: usage.ledger, quota: usage.gate(running.given.quota) },
+      gives: {
+        usage: usage.ledger,
+        quota: usage.gate(running.given.quota),
+        policyUsed: usage.onUsed,
+        reads: usage.reads,
+      },
       observer: usage.observer,
       start() {
         const trail = running.trail();

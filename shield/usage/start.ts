@@ -23,7 +23,7 @@ import { TenantUsed } from "../../shared/usage/budget_used.ts";
 import { pricesAt } from "../../shared/usage/price_book.ts";
 import { Prices } from "../../shared/usage/prices.ts";
 import { readMeter } from "./read_meter.ts";
-import type { ReadMeter } from "./read_meter.ts";
+import type { ReadMeter } from "../message/reads.ts";
 import { registerTenantUse, TenantSums } from "./tenant_metrics.ts";
 import { UsageWriter } from "../../shared/usage/writer.ts";
 

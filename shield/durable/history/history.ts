@@ -11,7 +11,7 @@ import { requireGrant, requireTenant } from "../../auth/authorize.ts";
 import type { BanCheck } from "../../auth/bans.ts";
 import type { OwnCommands } from "../../message/command.ts";
 import { EMPTY_ACK } from "../../message/request_ref.ts";
-import type { NoteRead } from "../../ledger/past_reads.ts";
+import type { NoteRead } from "../../message/reads.ts";
 import { requireRoomId } from "../../../shared/subjects/subject.ts";
 import type { Caller } from "../../message/caller.ts";
 import type { RoomClasses } from "../../../shared/rooms/classes.ts";
@@ -26,7 +26,7 @@ import type { HistoryQuestion, HistoryRange } from "./history_query.ts";
 import { readHistory, TrimMemory } from "./history_window.ts";
 import type { HistoryRoom } from "./history_window.ts";
 import { SharedReads } from "./shared_reads.ts";
-import type { ReadMeter } from "../../usage/read_meter.ts";
+import type { ReadMeter } from "../../message/reads.ts";
 import type { DurableStats } from "../log/stats.ts";
 import type { Policies } from "../../message/gates.ts";
 

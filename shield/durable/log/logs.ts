@@ -11,7 +11,7 @@ import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { RoomClasses } from "../../../shared/rooms/classes.ts";
 import type { DurableStats } from "./stats.ts";
 import { AT, step } from "../../../shared/watchdog/steps.ts";
-import type { LogAppend } from "../../message/logs.ts";
+import type { LogAppend, Logs } from "../../message/logs.ts";
 
 /** What the logs need of the process. */
 export interface TenantLogsOptions {
@@ -181,7 +181,7 @@ export class TenantLogs {
 /** The logs of a message path without durable rooms. */
 export const PLAIN_ROOMS: {
   readonly classes: RoomClasses;
-  readonly logs: Pick<TenantLogs, "append">;
+  readonly logs: Pick<Logs, "append">;
 } = {
   classes: new RoomClasses([]),
   logs: { append: () => Promise.reject(new ArqonError("log-unavailable", "no class is durable")) },
