@@ -5,6 +5,7 @@
  */
 import type { LiveKey } from "../shared/config/keys/live_keys.ts";
 import type { HealthCheck } from "../shared/listeners/ops.ts";
+import type { BlockStore, BlockStoreName } from "../shared/spine/contract/block_store.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
 import type { AuditTrail } from "./admin/routing/audited.ts";
 import type { ListedRoute, ServedRoute } from "./admin/routing/admin_routes.ts";
@@ -139,12 +140,24 @@ export interface PathTraces extends Traced {
   ): Pick<MessagePath, "spine" | "logs">;
 }
 
+/** A store of blocks that a capability keeps. */
+export interface KeptBlocks {
+  readonly name: BlockStoreName;
+  readonly open: () => Promise<BlockStore>;
+  /** What stays of a user or a room, and until when. */
+  readonly stays: string;
+  /** Makes a user unreadable in them, and tells how many keys that took; absent: users are not named by keys. */
+  readonly eraseUser?: (tenant_id: string, user_id: string) => Promise<number>;
+}
+
 /** What a capability has before the way of messages is put together. */
 export interface Opened<Own = unknown> {
   readonly own?: Own;
   readonly gives?: Partial<Given>;
   /** Learns what happens to messages. */
   readonly observer?: Observer | undefined;
+  /** What it keeps of tenants in blocks, for who exports and erases them. */
+  readonly keeps?: readonly KeptBlocks[];
   /** What readiness asks. */
   checks?(): Record<string, HealthCheck>;
   /** Its member of the status for admins. */
@@ -257,6 +270,11 @@ export class RunningCapabilities {
   /** Those who learn what happens to messages. */
   observers(): (Observer | undefined)[] {
     return [...this.#opened.values()].map(({ observer }) => observer);
+  }
+
+  /** What they keep of tenants in blocks. */
+  keeps(): KeptBlocks[] {
+    return [...this.#opened.values()].flatMap(({ keeps = [] }) => keeps);
   }
 
   checks(): Record<string, HealthCheck> {

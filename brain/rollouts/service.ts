@@ -12,8 +12,8 @@ import {
   encodeRollout,
   FRESH_MS,
   isUnderWay,
-  ROLLOUTS_BUCKET,
 } from "../../shared/rollout/rollout.ts";
+import { ROLLOUTS_BUCKET } from "../../shared/records/buckets.ts";
 import type { Rollout, RolloutReport } from "../../shared/rollout/rollout.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";

@@ -3,12 +3,8 @@ import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { createLogger } from "../../shared/logs/log.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
-import {
-  decodeRollout,
-  encodeRollout,
-  ROLLOUTS_BUCKET,
-  sharesFrom,
-} from "../../shared/rollout/rollout.ts";
+import { decodeRollout, encodeRollout, sharesFrom } from "../../shared/rollout/rollout.ts";
+import { ROLLOUTS_BUCKET } from "../../shared/records/buckets.ts";
 import type { Rollout, RolloutReport } from "../../shared/rollout/rollout.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";

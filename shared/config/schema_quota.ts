@@ -108,3 +108,12 @@ export const OwnQuota = z.strictObject({
 }, always);
 /** One of them. */
 export type OwnQuota = z.output<typeof OwnQuota>;
+
+/** Messages and bytes a second of a tenant, whose own quotas come before the usual ones. */
+export function withOwn<Usual extends { readonly messages: number; readonly bytes: number }>(
+  usual: Usual,
+  own: readonly OwnQuota[] = [],
+): Usual {
+  if (own.length === 0) return usual;
+  return { ...usual, ...Object.fromEntries(own.map((one) => [one.unit, one.per_second])) };
+}

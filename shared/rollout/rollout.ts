@@ -15,8 +15,6 @@ import { CONDITIONS_MAX } from "./condition.ts";
 import { PolicyTally, Sample } from "./tally.ts";
 import { isIncompatible, requireFormat } from "../records/stored.ts";
 
-/** The bucket. Keys: `[tenant_id]` of rollouts, `[tenant_id, node_id]` of what Shields say. */
-export const ROLLOUTS_BUCKET = "ARQON_ROLLOUTS";
 /** The shares that a rollout takes after its first one, as far as they are larger. */
 const SHARES = [0.1, 0.5, 1];
 /** Earlier rollouts that are remembered. */

@@ -1,6 +1,7 @@
 /** What the admin API says of a rollout while Shields die and Brains are away. On an embedded Spine. */
 import assert from "node:assert/strict";
-import { encodeRollout, ROLLOUTS_BUCKET, sharesFrom } from "../../shared/rollout/rollout.ts";
+import { encodeRollout, sharesFrom } from "../../shared/rollout/rollout.ts";
+import { ROLLOUTS_BUCKET } from "../../shared/records/buckets.ts";
 import type { Rollout, RolloutReport } from "../../shared/rollout/rollout.ts";
 import { testSpine } from "../testing/spine.ts";
 import { rolloutView } from "./rollout_view.ts";

@@ -5,13 +5,8 @@
 import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../../shared/logs/log.ts";
 import { countedEnd, returned } from "../../shared/rollout/decision.ts";
-import {
-  decodeRollout,
-  encodeRollout,
-  isUnderWay,
-  ROLLOUTS_BUCKET,
-  shareOf,
-} from "../../shared/rollout/rollout.ts";
+import { decodeRollout, encodeRollout, isUnderWay, shareOf } from "../../shared/rollout/rollout.ts";
+import { ROLLOUTS_BUCKET } from "../../shared/records/buckets.ts";
 import type { Rollout, RolloutReport } from "../../shared/rollout/rollout.ts";
 import type { StagedSchema } from "../../shared/records/staged_schema.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";

@@ -3,17 +3,8 @@
  * journal forgets the keys, so that nobody can read what it says of the user.
  */
 import { BLOCK_STREAMS } from "../../shared/spine/contract/block_store.ts";
-import type { BlockStore, BlockStoreName } from "../../shared/spine/contract/block_store.ts";
-import type { JournalPlace } from "../journal/place.ts";
+import type { KeptBlocks } from "../capability.ts";
 import type { DataStore, Whose } from "./stores.ts";
-
-/** A store of blocks that this Shield keeps. */
-export interface KeptBlocks {
-  readonly name: BlockStoreName;
-  readonly open: () => Promise<BlockStore>;
-  /** What stays of a user or a room, and until when. */
-  readonly stays: string;
-}
 
 /** Nothing of it is exported: who was erased there is not readable, and the rest has commands of its own. */
 async function* nothing(): AsyncGenerator<string> {}
@@ -25,11 +16,8 @@ const isUser = ({ user, room, offset }: Whose): boolean =>
 export const isTenant = ({ user, room }: Whose): boolean =>
   user === undefined && room === undefined;
 
-/** One of them; `keys` are the journal's. */
-export function blockStore(
-  { name, open, stays }: KeptBlocks,
-  keys?: Pick<JournalPlace, "keys" | "max_age_ms">,
-): DataStore {
+/** One of them. */
+export function blockStore({ name, open, stays, eraseUser }: KeptBlocks): DataStore {
   return {
     name,
     async stock(whose) {
@@ -38,12 +26,12 @@ export function blockStore(
       const stock = { where: BLOCK_STREAMS[name], count, bytes };
       if (isTenant(whose)) return stock;
       const without_keys = "decisions without user, address and payload: the user's keys go";
-      return { ...stock, stays: keys !== undefined && isUser(whose) ? without_keys : stays };
+      return { ...stock, stays: eraseUser !== undefined && isUser(whose) ? without_keys : stays };
     },
     lines: nothing,
     async erase(whose) {
-      if (keys !== undefined && isUser(whose)) {
-        return await (await keys.keys()).erase(whose.tenant, whose.user ?? "", keys.max_age_ms);
+      if (eraseUser !== undefined && isUser(whose)) {
+        return await eraseUser(whose.tenant, whose.user ?? "");
       }
       if (!isTenant(whose)) return 0;
       const store = await open();

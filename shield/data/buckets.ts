@@ -9,10 +9,10 @@ import { REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
 import { REVOCATIONS_BUCKET } from "../../shared/records/revocations.ts";
 import { ROOMS_BUCKET } from "../../shared/records/room_update.ts";
 import { TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
-import { ROLLOUTS_BUCKET } from "../../shared/rollout/rollout.ts";
-import { GROWING_BUCKET } from "../growing/records.ts";
-import { SCHEDULES_BUCKET } from "../schedules/schedule.ts";
-import { STREAMS_BUCKET } from "../streams/records.ts";
+import { ROLLOUTS_BUCKET } from "../../shared/records/buckets.ts";
+import { GROWING_BUCKET } from "../../shared/records/buckets.ts";
+import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
+import { STREAMS_BUCKET } from "../../shared/records/buckets.ts";
 import type { DataStore, Stock, Whose } from "./stores.ts";
 
 interface Kept {

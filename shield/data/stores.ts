@@ -3,11 +3,10 @@
  * is kept somewhere else is in `KEPT`, with the reason.
  */
 import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { KeptBlocks } from "../capability.ts";
 import type { Logs } from "../message/logs.ts";
-import type { JournalPlace } from "../journal/place.ts";
 import { bucketStores } from "./buckets.ts";
 import { blockStore } from "./blocks.ts";
-import type { KeptBlocks } from "./blocks.ts";
 import { messageStore } from "./messages.ts";
 import { snapshotStore } from "./snapshots.ts";
 
@@ -48,22 +47,16 @@ export interface DataStore {
 export interface StoresContext {
   readonly spine: Spine;
   readonly logs: Pick<Logs, "of" | "has">;
-  /** Undefined: this Shield has none. */
-  readonly journal: JournalPlace | undefined;
-  /** Those that this Shield keeps beside the journal. */
+  /** What the capabilities of this Shield keep. */
   readonly blocks: readonly KeptBlocks[];
 }
 
 /** All of them; what was removed from files is gone once `Spine.scrub` has run. */
 export function dataStores(context: StoresContext): readonly DataStore[] {
-  const { journal, blocks, spine } = context;
-  const stays = "all decisions, until [journal] retention_days: a room is not erased from them";
+  const { blocks, spine } = context;
   return [
     messageStore(context),
-    ...(journal === undefined
-      ? []
-      : [blockStore({ name: "journal", open: () => journal.store(), stays }, journal)]),
-    ...blocks.map((kept) => blockStore(kept)),
+    ...blocks.map(blockStore),
     snapshotStore(spine),
     ...bucketStores(spine),
   ];

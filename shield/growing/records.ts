@@ -3,15 +3,10 @@
  * `record.ts`.
  */
 import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
+import { GROWING_BUCKET } from "../../shared/records/buckets.ts";
 import type { KeyValue, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
 import { decodeRecord, encodeRecord, withSealed } from "./record.ts";
 import type { GrowingRecord } from "./record.ts";
-
-/**
- * The bucket of all tenants. Keys: `[tenant_id, room_id, id]`; of a part of a long text the time when its message began
- * and the number of the part behind it.
- */
-export const GROWING_BUCKET = "ARQON_GROWING";
 
 /** Which message. */
 export interface GrowingKey {

@@ -17,7 +17,7 @@ import { Counter, Histogram } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { Caller, HeaderPair } from "../message/caller.ts";
 import type { Judged } from "../message/gates.ts";
-import { senderOf } from "../policy/sender.ts";
+import { senderOf } from "../message/sender.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 import type { Policies } from "../message/gates.ts";
 

@@ -2,7 +2,7 @@
 import type { Capability } from "../capability.ts";
 import type { LiveKey } from "../../shared/config/keys/live_keys.ts";
 import { MIRROR } from "../mirror/capability.ts";
-import { QUOTA_KEYS } from "../quota/capability.ts";
+import { QUOTA_KEYS } from "../rates/rates.ts";
 import { RATE_KEYS } from "../rates/rates.ts";
 import { JOURNAL_ROUTES } from "./admin/api.ts";
 import { type StartedJournal, startJournal } from "./start.ts";
@@ -28,10 +28,18 @@ export const JOURNAL: Capability<StartedJournal> = {
     const mirror = running.of(MIRROR)?.admin?.rules;
     const started = startJournal({ ...env, node_id, life, classes, settings, mirror });
     const { journal, admin, renew, close } = started;
+    const { place } = admin;
     return {
       own: started,
       gives: { journal },
       observer: journal,
+      keeps: [{
+        name: "journal",
+        open: () => place.store(),
+        stays: "all decisions, until [journal] retention_days: a room is not erased from them",
+        eraseUser: async (tenant_id, user_id) =>
+          await (await place.keys()).erase(tenant_id, user_id, place.max_age_ms),
+      }],
       start: ({ logs }) => ({
         routes: JOURNAL_ROUTES.serve({ ...admin, logs }),
         follows: [{ keys: KEYS, renew }],

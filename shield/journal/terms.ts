@@ -11,7 +11,7 @@ import type { JournalRecord, Terms } from "../../shared/journal/record.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { commandAction } from "../auth/authorize.ts";
 import type { Action, Identity } from "../auth/identity.ts";
-import { withOwn } from "../quota/bucket.ts";
+import { withOwn } from "../../shared/config/schema_quota.ts";
 import type { Settings } from "../settings/settings.ts";
 import type { Caller } from "../message/caller.ts";
 import type { CompiledRule, MirrorRules } from "../mirror/rules.ts";

@@ -1,8 +1,22 @@
 /** What the ledger, from which "why" is answered, brings to a Shield. */
 import { steadyTime } from "../../shared/spine/contract/log_clock.ts";
-import type { Capability } from "../capability.ts";
+import type { Capability, KeptBlocks } from "../capability.ts";
 import type { Parts } from "../parts.ts";
+import type { ShieldOptions } from "../server.ts";
 import { type StartedLedger, startLedger } from "./start.ts";
+
+/** Its blocks, where it is stored. */
+function keptBy(
+  { config: { ledger }, spine }: Pick<ShieldOptions, "config" | "spine">,
+): KeptBlocks[] {
+  if (!ledger.store) return [];
+  const bounds = { max_bytes: ledger.log_bytes, max_age_seconds: ledger.seconds };
+  return [{
+    name: "ledger",
+    open: () => spine.blocks("ledger", bounds),
+    stays: "who was sent what, without payloads, until [ledger] seconds",
+  }];
+}
 
 /** What was delivered to whom, and what was not. */
 export const WHY: Capability<StartedLedger> = {
@@ -18,7 +32,7 @@ export const WHY: Capability<StartedLedger> = {
     return {
       own: started,
       gives: { ledger, noteRead: started.noteRead },
-      ...{ observer, close },
+      ...{ observer, close, keeps: keptBy(env) },
       start: (parts) => ({ begin: () => begin(parts) }),
     };
   },

@@ -1,6 +1,6 @@
 /** Starts the ledger of a process: its clock, its metrics, and its answers to other Shields. */
 import { readNotes } from "./past_reads.ts";
-import { type NoteRead } from "../message/reads.ts";
+import type { NoteRead } from "../message/reads.ts";
 import type { AnswerHandlers } from "../../shared/cluster/cluster_answerer.ts";
 import { WhyFind, WhyRoomAsked, WhyUser } from "../../shared/cluster/cluster_why.ts";
 import type { WhyFound, WhyRoom, WhyTold } from "../../shared/cluster/cluster_why.ts";

@@ -6,7 +6,7 @@ import type { ScanLimits, ScannedEnvelope } from "@arqon/proto";
 import type { Caller, HeaderPair } from "../message/caller.ts";
 import type { Note } from "../message/gates.ts";
 import { pieceHeaders } from "./piece.ts";
-import { senderOf, sourceOf } from "./sender.ts";
+import { senderOf, sourceOf } from "../message/sender.ts";
 import type { EvaluateRequest, PolicyFacts } from "./abi/policy.ts";
 import type { Hook, PolicyBinding } from "../message/verdict.ts";
 import { NOT_A_MESSAGE, SIGNED } from "./abi/policy.ts";

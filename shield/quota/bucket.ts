@@ -4,8 +4,6 @@
  * this one is used itself.
  */
 
-import type { OwnQuota } from "../../shared/config/schema_quota.ts";
-
 /** Messages and bytes, always together. */
 export interface Amounts {
   readonly messages: number;
@@ -78,10 +76,4 @@ export function reserve(bucket: Bucket, asked: Reservation, now_ms: number): Gra
       granted.bytes < wish.bytes ? wait_ms(bucket.bytes, rate.bytes) : 0,
     ),
   };
-}
-
-/** The quota of a tenant whose own come before all others. */
-export function withOwn(usual: Amounts, own: readonly OwnQuota[] = []): Amounts {
-  if (own.length === 0) return usual;
-  return { ...usual, ...Object.fromEntries(own.map((one) => [one.unit, one.per_second])) };
 }

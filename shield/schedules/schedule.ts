@@ -7,8 +7,6 @@ import { dueAfter, WHEN } from "./times.ts";
 import { z } from "zod";
 import { readStored } from "../../shared/records/stored.ts";
 
-/** The bucket. Keys: `[tenant_id, schedule_id]`. */
-export const SCHEDULES_BUCKET = "ARQON_SCHEDULES";
 /** Times that are counted when they are skipped; of more it is said that there were so many at least. */
 const SKIPPED_MAX = 10_000;
 

@@ -11,7 +11,7 @@ import { createRandom } from "../../tests/presence_simulation/random.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
 import { decodeSchedule, encodeSchedule, paused, stateOf } from "./schedule.ts";
 import type { Schedule } from "./schedule.ts";
-import { SCHEDULES_BUCKET } from "./schedule.ts";
+import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
 import { Schedules } from "./schedules.ts";
 import type { SchedulesOptions } from "./schedules.ts";
 

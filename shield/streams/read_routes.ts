@@ -2,7 +2,6 @@
  * GET and HEAD of a stream: what there is, at once or as soon as there is something (long-poll). The
  * event stream is `live.ts`.
  */
-import type { Identity } from "../auth/identity.ts";
 import type { Caller } from "../message/caller.ts";
 import { requireGrant } from "../auth/authorize.ts";
 import { judgedRoomOf } from "../../shared/rooms/reserved.ts";
@@ -14,22 +13,14 @@ import { nextCursor } from "./cursor.ts";
 import { findStream, touch } from "./lifecycle.ts";
 import { liveResponse } from "./live.ts";
 import { offsetOf, tokenOf } from "./offset.ts";
-import { readStream, tailOf } from "./reading.ts";
+import { noteRead, readPage, requireReader } from "./reader.ts";
+import type { Reading } from "./reader.ts";
+import { tailOf } from "./reading.ts";
 import type { StreamPage } from "./reading.ts";
 import type { StreamRecord } from "./record.ts";
 import type { StreamKey } from "./records.ts";
 import { HEADER, StreamRefusal } from "./refusal.ts";
 import type { ReadRequest } from "./request.ts";
-
-/** One GET on its way. */
-export interface Reading {
-  readonly key: StreamKey;
-  readonly caller: Caller;
-  readonly request: ReadRequest;
-  readonly if_none_match: string | null;
-  /** As `ClientCall.gone`. */
-  readonly gone: () => AbortSignal;
-}
 
 /** Asks everything that may refuse a reader: grant, bans, policies. */
 export async function admitReader(
@@ -43,16 +34,6 @@ export async function admitReader(
   await overseer.onSubscribe(caller, judgedRoomOf(room_id));
   // A ban may have come while policies looked at it.
   bans.requireRoom(identity, room_id);
-}
-
-/** Throws when who reads for long may read no longer. `now_ms` is Unix ms. */
-export function requireReader(
-  { bans, requireNotRevoked }: Pick<StreamContext, "bans" | "requireNotRevoked">,
-  identity: Identity,
-  room_id: string,
-): void {
-  bans.requireRoom(identity, room_id);
-  requireNotRevoked(identity);
 }
 
 /** The answer to HEAD. Rejects with 404 and 410. */
@@ -115,28 +96,6 @@ async function nothing(
     [HEADER.up_to_date]: "true",
     ...closedHeader(record.closed !== undefined),
   }, bodyOf([], record.content_type));
-}
-
-/** Reads a page for a reader, who pays for it. Rejects as `readStream`, and as a budget refuses. */
-export function readPage(
-  context: StreamContext,
-  { key, caller: { identity } }: Pick<Reading, "key" | "caller">,
-  record: StreamRecord,
-  after: number | undefined,
-): Promise<StreamPage> {
-  context.reads?.page(identity, context.classes.of(key.tenant_id, key.room_id).pattern);
-  return readStream(context, key, record, after);
-}
-
-/** Takes note of what a reader is about to be given. */
-export function noteRead(
-  { noteRead, reads, classes }: Pick<StreamContext, "noteRead" | "reads" | "classes">,
-  { key: { tenant_id, room_id }, caller }: Pick<Reading, "key" | "caller">,
-  { parts, messages }: Pick<StreamPage, "parts" | "messages">,
-): void {
-  for (const part of parts) noteRead?.({ ...part, caller, how: "stream", is_whole: true });
-  const size_bytes = messages.reduce((sum, { length }) => sum + length, 0);
-  reads?.give(caller.identity, classes.of(tenant_id, room_id).pattern, size_bytes);
 }
 
 async function pageAnswer(

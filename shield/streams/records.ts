@@ -3,12 +3,10 @@
  * `record.ts`; when a stream ends is `lifecycle.ts`.
  */
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
+import { STREAMS_BUCKET } from "../../shared/records/buckets.ts";
 import type { KeyValue, KvKey, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 import { decodeRecord, encodeRecord } from "./record.ts";
 import type { StreamRecord } from "./record.ts";
-
-/** The bucket of all tenants' streams. */
-export const STREAMS_BUCKET = "ARQON_STREAMS";
 
 /** Which stream: the room of a tenant. */
 export interface StreamKey {

@@ -23,6 +23,11 @@ export const USAGE: Capability<StartedUsage> = {
         reads: usage.reads,
       },
       observer: usage.observer,
+      keeps: [{
+        name: "usage",
+        open: () => usage.admin.place.store(),
+        stays: "sums of the tenant, until [usage] retention_days",
+      }],
       start() {
         const trail = running.trail();
         usage.audit(trail && ((audited) => trail.happened(audited)));

@@ -71,7 +71,6 @@ export const FOLDERS: readonly (readonly string[])[] = [
   ["wasm/module", "wasm/metering", "wasm/instance", "wasm/reducer/schema", "wasm/reducer"],
   [
     "shield/stats",
-    "shield/ledger",
     "shield/rates",
     "shield/quota",
     "shield/settings",
@@ -80,6 +79,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "shield/traces",
     "shield/auth",
     "shield/message",
+    "shield/ledger",
     "shield/memory",
     "shield/journal",
     "shield/usage",

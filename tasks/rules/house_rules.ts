@@ -17,7 +17,8 @@ export const CAPABILITIES: Readonly<Record<string, readonly string[]>> = {
   centrifugo: ["shield/centrifugo"],
   console: ["shield/admin/console"],
   data: ["shield/data"],
-  deltas: ["shield/deltas", "shield/fossil", "shield/vcdiff"],
+  // The format of Fossil is a codec that Centrifugo's clients have, too.
+  deltas: ["shield/deltas", "shield/vcdiff"],
   durable: ["shield/durable"],
   // The language of expressions (`shared/filter`) is that of room classes too, which are the kernel's.
   filters: ["shield/filter"],
@@ -29,7 +30,8 @@ export const CAPABILITIES: Readonly<Record<string, readonly string[]>> = {
   mirror: ["shield/mirror"],
   moderation: ["shield/admin/operations"],
   plan: ["shield/apply"],
-  policies: ["shield/policy", "shared/rollout", "brain/rollouts"],
+  // What a rollout is, as it is stored (`shared/rollout`), is read by plan, policies and schemas.
+  policies: ["shield/policy", "brain/rollouts"],
   presence: [
     ...["shield/presence", "brain/presence", "brain/membership"],
     ...["shared/presence", "shared/membership"],
@@ -45,6 +47,20 @@ export const CAPABILITIES: Readonly<Record<string, readonly string[]>> = {
   traces: ["shield/traces"],
   usage: ["shield/usage", "shared/usage"],
   why: ["shield/ledger"],
+};
+
+/** What capabilities build on, beside the kernel; a pair that nothing needs any longer goes. */
+export const PAIRS: Readonly<Record<string, readonly string[]>> = {
+  centrifugo: ["inspect", "sse"],
+  durable: ["filters"],
+  filters: ["schemas"],
+  hooks: ["presence", "usage"],
+  inspect: ["durable", "journal", "policies", "presence", "why"],
+  journal: ["mirror"],
+  plan: ["hooks", "policies", "quota", "reducers", "schedules", "schemas", "usage"],
+  proof: ["audit"],
+  reducers: ["policies", "usage"],
+  streams: ["durable"],
 };
 
 /**
@@ -76,6 +92,28 @@ export function checkArrows(modules: readonly Module[]): Violation[] {
       message: `the kernel imports no capability (${target}): let it bring what the kernel needs`,
     }))
   );
+}
+
+/** Every import from one capability to another that is no pair of `pairs`, and every pair without an import. */
+export function checkPairs(modules: readonly Module[], pairs = PAIRS): Violation[] {
+  const unused = new Set(
+    Object.entries(pairs).flatMap(([from, all]) => all.map((to) => `${from} -> ${to}`)),
+  );
+  const wrong = modules.flatMap(({ path, imports }) => {
+    const from = isTestCode(path) ? undefined : capabilityOf(path);
+    if (from === undefined) return [];
+    return imports.flatMap(({ target, line }) => {
+      const to = capabilityOf(target);
+      if (to === undefined || to === from) return [];
+      unused.delete(`${from} -> ${to}`);
+      if (pairs[from]?.includes(to)) return [];
+      const message = `${from} does not build on ${to} (${target}): let the kernel hand it over`;
+      return [{ path, line, message }];
+    });
+  });
+  const path = "tasks/rules/house_rules.ts";
+  const rest = [...unused].map((pair) => ({ path, line: 1, message: `no import needs ${pair}` }));
+  return [...wrong, ...rest];
 }
 
 /** Every import of a list that is no `capability.ts`, and every one that leads from a server to a list. */

@@ -1,7 +1,7 @@
 /** Imports that lead from the kernel to capabilities. */
 import assert from "node:assert/strict";
 import { ROOT } from "../checkout/source_files.ts";
-import { checkArrows, checkLists } from "./house_rules.ts";
+import { checkArrows, checkLists, checkPairs } from "./house_rules.ts";
 import type { Module } from "./layer_rules.ts";
 
 const module = (path: string, ...targets: string[]): Module => ({
@@ -20,6 +20,18 @@ const MODULES = [
 Deno.test("an import that leads from the kernel to a capability is named; tests may", () => {
   assert.deepEqual(checkArrows(MODULES).map(({ path, line }) => `${path}:${line}`), [
     "shield/message/pipeline.ts:1",
+  ]);
+});
+
+Deno.test("a capability builds on those of its pairs alone, and a pair that nothing needs is named", () => {
+  const pairs = { journal: ["mirror"], policies: ["usage"] };
+  const modules = [
+    module("shield/journal/terms.ts", "shield/mirror/rules.ts", "shield/quota/quota.ts"),
+    module("shield/journal/terms_test.ts", "shield/policy/start.ts"),
+  ];
+  assert.deepEqual(checkPairs(modules, pairs).map(({ message }) => message), [
+    "journal does not build on quota (shield/quota/quota.ts): let the kernel hand it over",
+    "no import needs policies -> usage",
   ]);
 });
 

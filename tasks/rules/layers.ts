@@ -3,7 +3,7 @@
  * `layer_rules.ts` has the rules; this file asks `deno info --json` for the graph.
  */
 import { checkFolders } from "./folder_rules.ts";
-import { checkArrows, checkLists } from "./house_rules.ts";
+import { checkArrows, checkLists, checkPairs } from "./house_rules.ts";
 import { checkLayers, checkPins, type Module } from "./layer_rules.ts";
 import { listFiles, ROOT } from "../checkout/source_files.ts";
 import { exitWith } from "../checkout/violation.ts";
@@ -86,6 +86,7 @@ if (import.meta.main) {
       ...checkFolders(modules),
       ...checkArrows(modules),
       ...checkLists(modules),
+      ...checkPairs(modules),
       ...checkPins(config.imports),
     ],
     `${files.length} files keep the layers`,

@@ -1,4 +1,4 @@
-/** What the routes that are about one room, and about bans, say of themselves. */
+/** What the routes that are about one room say of themselves. */
 import { RoomLock, RoomMember, RoomStateKey } from "../../../shared/cluster/cluster_room.ts";
 import {
   abouts,
@@ -152,41 +152,5 @@ export const CLUSTER_ROOMS_ABOUT = abouts({
     summary: "keeps a user out of the room, or of its whole tenant",
     answer: object({ ...IN_ROOM, version: COUNT, scope: TEXT, user_id: TEXT }),
     refusals: ORDER_REFUSALS,
-  },
-});
-
-const BAN = object({
-  tenant_id: ID,
-  user_id: TEXT,
-  scope: { type: "string", enum: ["tenant", "room"] },
-  room_id: ID,
-  until_ms: { ...UNIX_MS, description: "Unix time in milliseconds; 0: without end" },
-  reason: TEXT,
-  by: TEXT,
-  created_ms: UNIX_MS,
-}, ["room_id"]);
-
-/** Routes of bans. */
-export const BANS_ABOUT = abouts({
-  listBans: {
-    tag: "bans",
-    summary: "who is kept out, of tenants and of rooms",
-    query: [
-      inQuery("tenant", "only of this tenant"),
-      inQuery("room", "only bans of this room alone"),
-      inQuery("user", "only of users with this id", TEXT),
-      LIMIT,
-    ],
-    answer: object({ node_id: ID, bans: list(BAN), total: COUNT, truncated: BOOLEAN }),
-  },
-  liftBan: {
-    tag: "bans",
-    summary: "lifts the ban of a user from a room, or without ?room= from the tenant",
-    query: [
-      TENANT,
-      inQuery("user", "the user's id", TEXT, true),
-      inQuery("room", "the room; absent: the ban of the whole tenant"),
-    ],
-    answer: object({ node_id: ID, tenant: ID, lifted: BOOLEAN }),
   },
 });

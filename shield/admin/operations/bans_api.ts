@@ -10,7 +10,7 @@ import { AdminTable } from "../routing/admin_routes.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
 import type { ArrivedBan } from "../../auth/ban_table.ts";
 import type { Bans } from "../../auth/bans.ts";
-import { BANS_ABOUT } from "../inspect/openapi_rooms.ts";
+import { BANS_ABOUT } from "./openapi_bans.ts";
 import { Id, Limit, readQuery } from "../routing/query.ts";
 import { topOf } from "../../../shared/containers/top.ts";
 

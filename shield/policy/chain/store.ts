@@ -14,7 +14,8 @@ import type {
   Spine,
   StoredObject,
 } from "../../../shared/spine/contract/spine.ts";
-import { decodeRollout, isUnderWay, ROLLOUTS_BUCKET } from "../../../shared/rollout/rollout.ts";
+import { decodeRollout, isUnderWay } from "../../../shared/rollout/rollout.ts";
+import { ROLLOUTS_BUCKET } from "../../../shared/records/buckets.ts";
 import { documentBytes, emptyDocument, parseDocument } from "./chain.ts";
 import type { PolicyDocument } from "./chain.ts";
 

@@ -1,7 +1,7 @@
 /** Who is slowed for what makes a policy fail, and who counts as one. */
 import assert from "node:assert/strict";
-import { tokenlessCaller } from "../message/caller.ts";
-import type { Caller } from "../message/caller.ts";
+import { tokenlessCaller } from "./caller.ts";
+import type { Caller } from "./caller.ts";
 import { clientIdentity } from "../pusher/apps.ts";
 import { senderOf, sourceOf } from "./sender.ts";
 

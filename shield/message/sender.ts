@@ -3,7 +3,7 @@
  */
 import { groupOf } from "../../shared/http1/arrivals.ts";
 import { isPusherClient } from "../auth/identity.ts";
-import type { Caller } from "../message/caller.ts";
+import type { Caller } from "./caller.ts";
 
 /**
  * The sender of an operation, unique within its tenant: the user, by whichever connection or request. A service
