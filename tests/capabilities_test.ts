@@ -12,6 +12,7 @@ import { openSpine } from "../shared/spine/open.ts";
 import { SHIELD_CAPABILITIES } from "../shield/capabilities.ts";
 import type { Capability } from "../shield/capability.ts";
 import { startShield } from "../shield/server.ts";
+import { words } from "../examples/capability/words.ts";
 
 const { publicKey, privateKey } = await generateKeyPair("RS256");
 const PEM = await exportSPKI(publicKey);
@@ -56,9 +57,10 @@ async function startWith(capabilities: readonly Capability[]) {
     write: (line) => assert.fail(line),
   });
   const spine = await openSpine(config, { log, now: Date.now });
+  const registry = createMetrics({ node_id: "n", version: "0" });
   const shield = await startShield({
     ...{ capabilities, config, spine, log, fetch, version: "0", cores: 1, now: Date.now },
-    registry: createMetrics({ node_id: "n", version: "0" }),
+    registry,
     random: randomPool((bytes) => crypto.getRandomValues(bytes)),
     monotonic_ms: () => performance.now(),
     ...{ overseer_log: log, registry_log: log },
@@ -66,17 +68,24 @@ async function startWith(capabilities: readonly Capability[]) {
     onExhausted: assert.fail,
     readTextFile: () => PEM,
   });
-  return { spine, shield };
+  return { spine, shield, registry };
 }
 
-async function serves(capabilities: readonly Capability[]): Promise<void> {
-  const { spine, shield } = await startWith(capabilities);
-  const ask = async (handler: "client" | "admin", path: string, init: RequestInit = {}) => {
+type Started = Awaited<ReturnType<typeof startWith>>;
+
+const asking =
+  ({ shield }: Started) =>
+  async (handler: "client" | "admin", path: string, init: RequestInit = {}) => {
     const token = TOKENS[handler === "admin" ? 1 : 0];
     const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
     const request = new Request(`http://127.0.0.1${path}`, { headers, ...init });
     return await shield[handler](request, INFO);
   };
+
+async function serves(capabilities: readonly Capability[]): Promise<void> {
+  const started = await startWith(capabilities);
+  const { spine, shield } = started;
+  const ask = asking(started);
   const bad = Object.entries(shield.checks()).filter(([, { ok }]) => !ok);
   assert.deepEqual(bad, []);
   const body = JSON.stringify({ type: "t", data: 1 });
@@ -113,4 +122,26 @@ Deno.test("a Shield serves with all capabilities, with none, and with each left 
     const others = SHIELD_CAPABILITIES.filter((one) => one !== left_out);
     await test.step(`without ${left_out.name}`, () => serves(others));
   }
+});
+
+Deno.test("a capability from outside serves beside them, and changes no file of the Shield", async () => {
+  const started = await startWith([...SHIELD_CAPABILITIES, words(2)]);
+  const ask = asking(started);
+  const post = async (path: string, body: unknown) => {
+    const answer = await ask("client", path, { method: "POST", body: JSON.stringify(body) });
+    const text = await answer.text();
+    assert.equal(answer.status, 200, text);
+    return JSON.parse(text);
+  };
+  for (const room of ["a", "b", "c"]) {
+    await post(`/v1/rooms/${room}/messages`, { type: "chat", data: "three words here" });
+  }
+  await post("/v1/rooms/c/messages", { type: "chat", data: "vier Wörter: größer als drei" });
+  const { result } = await post("/v1/rooms/c/commands", { name: "words.count" });
+  assert.deepEqual(result, { words: 8 });
+  const counted = await (await ask("admin", "/v1/tenants/acme/words")).json();
+  assert.deepEqual(counted, { tenant: "acme", rooms: 2, words: 11 });
+  assert.match(await started.registry.metrics(), /^shield_words_total 14$/m);
+  await started.shield.drain();
+  await started.spine.drain();
 });
