@@ -15,16 +15,8 @@ import { renderNatsAccounts } from "./gen_nats_accounts.ts";
 import { licensedPackages, noticeText } from "./gen_notice.ts";
 import { websocketParts } from "./gen_websocket.ts";
 import { readVersion, renderVersionModule, versionedFiles, withVersion } from "./gen_version.ts";
+import { deno } from "../checkout/programs.ts";
 import { listFiles, ROOT } from "../checkout/source_files.ts";
-
-async function run(args: string[], cwd: string): Promise<void> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd }).output();
-  if (code === 0) return;
-  const decoder = new TextDecoder();
-  throw new Error(
-    `deno ${args.join(" ")} failed\n${decoder.decode(stdout)}${decoder.decode(stderr)}`,
-  );
-}
 
 /** Runs buf over `proto/`. Returns the text of each file by its path below the root. */
 async function protobufFiles(): Promise<Map<string, string>> {
@@ -38,9 +30,9 @@ async function protobufFiles(): Promise<Map<string, string>> {
         opt: ["target=ts", "import_extension=ts"],
       }],
     };
-    await run(
+    await deno(
       ["run", "-A", "@bufbuild/buf", "generate", "--template", JSON.stringify(template)],
-      `${ROOT}proto`,
+      { cwd: `${ROOT}proto` },
     );
     const files = new Map<string, string>();
     for (const name of ["envelope", "control", "presence", "replication", "history"]) {
