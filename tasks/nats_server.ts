@@ -2,33 +2,12 @@
  * Finds or installs `nats-server` for tests, benchmarks and `deno task dev --nats`. As a program it prints
  * the path. Not for production, where the operator provides the server.
  */
-import { ROOT } from "./checkout/source_files.ts";
+import { EXE, goInstall, installed, run } from "./checkout/programs.ts";
 
 /** The version that is installed. */
 const VERSION = "2.15.2";
 /** The oldest version that is good. Earlier servers let two concurrent compare-and-set writes win. */
 const OLDEST = [2, 11] as const;
-const IS_WINDOWS = Deno.build.os === "windows";
-const EXE = IS_WINDOWS ? ".exe" : "";
-const cache = `${ROOT}.arqon/cache`;
-const cached = `${cache}/nats-server-${VERSION}${EXE}`;
-
-/** Runs a command to its end; undefined when no such program exists. */
-async function run(
-  program: string,
-  args: string[],
-  env: Record<string, string> = {},
-): Promise<{ ok: boolean; text: string } | undefined> {
-  try {
-    const { success, stdout, stderr } = await new Deno.Command(program, { args, env }).output();
-    const decoder = new TextDecoder();
-    return { ok: success, text: `${decoder.decode(stdout)}${decoder.decode(stderr)}`.trim() };
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
-}
-
 /** Whether the output of `nats-server --version` is that of a server that is new enough. */
 export function isNewEnough(versionText: string): boolean {
   const found = versionText.match(/\bv(\d+)\.(\d+)\.\d+/);
@@ -42,20 +21,9 @@ async function works(program: string): Promise<boolean> {
   return version !== undefined && version.ok && isNewEnough(version.text);
 }
 
-/** Installs the server with Go. Returns why that did not work, or undefined. */
-async function installWithGo(target: string): Promise<string | undefined> {
-  const bin = await Deno.makeTempDir({ dir: cache, prefix: "go-" });
-  try {
-    const source = `github.com/nats-io/nats-server/v2@v${VERSION}`;
-    const built = await run("go", ["install", source], { GOBIN: bin });
-    if (built === undefined) return "go is not installed";
-    if (!built.ok) return `go install failed: ${built.text}`;
-    await Deno.rename(`${bin}/nats-server${EXE}`, target);
-    return undefined;
-  } finally {
-    await Deno.remove(bin, { recursive: true });
-  }
-}
+/** Builds the server with Go. Why that did not work; undefined when it has. */
+const installWithGo = (folder: string): Promise<string | undefined> =>
+  goInstall(folder, [`github.com/nats-io/nats-server/v2@v${VERSION}`]);
 
 async function download(url: string): Promise<Uint8Array<ArrayBuffer>> {
   const response = await fetch(url, { signal: AbortSignal.timeout(120_000) });
@@ -63,14 +31,13 @@ async function download(url: string): Promise<Uint8Array<ArrayBuffer>> {
   return await response.bytes();
 }
 
-/** Installs the server from its release. Returns why that did not work, or undefined. */
-async function installRelease(target: string): Promise<string | undefined> {
+/** Takes the server from its release. Why that did not work; undefined when it has. */
+async function installRelease(folder: string): Promise<string | undefined> {
   const arch = Deno.build.arch === "aarch64" ? "arm64" : "amd64";
   const name = `nats-server-v${VERSION}-${Deno.build.os}-${arch}`;
   // The tar of Windows reads both formats.
-  const archive_name = `${name}.${IS_WINDOWS ? "zip" : "tar.gz"}`;
+  const archive_name = `${name}.${EXE === "" ? "tar.gz" : "zip"}`;
   const base = `https://github.com/nats-io/nats-server/releases/download/v${VERSION}`;
-  const folder = await Deno.makeTempDir({ dir: cache, prefix: "release-" });
   try {
     const archive = await download(`${base}/${archive_name}`);
     const sums = new TextDecoder().decode(await download(`${base}/SHA256SUMS`));
@@ -83,21 +50,21 @@ async function installRelease(target: string): Promise<string | undefined> {
     await Deno.writeFile(`${folder}/archive`, archive);
     const unpacked = await run("tar", ["-xf", `${folder}/archive`, "-C", folder]);
     if (unpacked?.ok !== true) return `tar failed: ${unpacked?.text ?? "it is not installed"}`;
-    await Deno.rename(`${folder}/${name}/nats-server${EXE}`, target);
+    await Deno.rename(`${folder}/${name}/nats-server${EXE}`, `${folder}/nats-server${EXE}`);
     return undefined;
   } catch (error) {
     return `download failed: ${error instanceof Error ? error.message : String(error)}`;
-  } finally {
-    await Deno.remove(folder, { recursive: true });
   }
 }
 
-async function install(): Promise<void> {
+/** Installs the server into the folder; its path. */
+async function install(folder: string): Promise<string> {
   const problems: string[] = [];
+  const program = `${folder}/nats-server${EXE}`;
   for (const way of [installWithGo, installRelease]) {
-    const problem = await way(cached);
-    if (problem === undefined && await works(cached)) return;
-    problems.push(problem ?? `what was installed as ${cached} does not run`);
+    const problem = await way(folder);
+    if (problem === undefined && await works(program)) return program;
+    problems.push(problem ?? `what was installed as ${program} does not run`);
   }
   throw new Error(
     `nats-server ${OLDEST.join(".")} or newer is needed and could not be installed:\n` +
@@ -112,13 +79,7 @@ async function install(): Promise<void> {
  */
 export async function ensureNatsServer(): Promise<string> {
   if (await works("nats-server")) return "nats-server";
-  if (await works(cached)) return cached;
-  await Deno.mkdir(cache, { recursive: true });
-  // The system ends the lock with the process, so a killed run leaves nothing to clean up.
-  using lock = await Deno.open(`${cache}/nats-server.lock`, { create: true, write: true });
-  await lock.lock(true);
-  if (!await works(cached)) await install();
-  return cached;
+  return await installed(`nats-server-${VERSION}${EXE}`, install);
 }
 
 if (import.meta.main) console.log(await ensureNatsServer());

@@ -59,7 +59,7 @@ Deno.test("the oldest NATS and Go are the same wherever they are named", async (
   const [go] = await pins(".devcontainer/Dockerfile", /golang:(\d+\.\d+)-/g);
   const sources = [
     "tasks/nats_server.ts",
-    "tasks/deploy/deploy_tools.ts",
+    "tasks/checkout/programs.ts",
     "tasks/workflows/workflows.ts",
   ];
   const texts = [

@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { compare, judge, mostAllowed, renderComparisons } from "./compare.ts";
 import type { LeafFigure } from "./leaf.ts";
-import { LEAVES } from "./list.ts";
-import { measureFrom, readRecorded } from "./measure.ts";
+import { LEAVES, measureFrom, readRecorded } from "./measure.ts";
 
 const ENGINE = { deno: "2.9.6", v8: "15.0" };
 const PLANTED = new URL("./testing/planted.ts", import.meta.url).href;
@@ -15,7 +14,7 @@ const leaf = (value: number, name = "scan", unit: LeafFigure["unit"] = "B") => (
   value,
 });
 const judged = (before: LeafFigure, now: LeafFigure) =>
-  judge({ ...ENGINE, figures: [before] }, [now], ENGINE);
+  judge({ ...ENGINE, figures: { [before.name]: before.value } }, [now], ENGINE);
 
 Deno.test("garbage may grow by a tenth and 16 B, not by a byte more", () => {
   fc.assert(fc.property(fc.nat(100_000), fc.nat(200_000), (before, now) => {
@@ -43,7 +42,7 @@ Deno.test("what is worse is named with both figures and what to do", () => {
 });
 
 Deno.test("a leaf without a record fails, and so does a record without a leaf", () => {
-  const recorded = { ...ENGINE, figures: [leaf(1, "old")] };
+  const recorded = { ...ENGINE, figures: { old: 1 } };
   const { ok, lines } = judge(recorded, [leaf(1, "young")], ENGINE);
   assert.equal(ok, false);
   assert.deepEqual(lines.map((line) => line.split(":", 1)[0]), ["young", "old"]);
@@ -53,14 +52,14 @@ Deno.test("a leaf without a record fails, and so does a record without a leaf", 
 
 Deno.test("another engine is named beside what is worse, and is no failure by itself", () => {
   const other = { v8: "16.0" };
-  const recorded = { ...ENGINE, figures: [leaf(100)] };
+  const recorded = { ...ENGINE, figures: { scan: 100 } };
   assert.deepEqual(judge(recorded, [leaf(100)], other), { ok: true, lines: [] });
   assert.match(judge(recorded, [leaf(500)], other).lines.join("\n"), /recorded with V8 15\.0/);
 });
 
 Deno.test("the table has both figures and their ratio, and none for what was 0", () => {
   const table = renderComparisons(
-    compare([leaf(100), leaf(0, "take")], [leaf(50), leaf(8, "take")]),
+    compare({ scan: 100, take: 0 }, [leaf(50), leaf(8, "take")]),
   );
   assert.match(table, /scan +100 +50 +B +0\.50x +better/);
   assert.match(table, /take +0 +8 +B +-$/m);
@@ -86,5 +85,5 @@ Deno.test("every leaf of the list has a record and a name of its own", async () 
   const names = LEAVES.map(({ name }) => name);
   assert.equal(new Set(names).size, names.length);
   const { figures } = await readRecorded();
-  assert.deepEqual(figures.map(({ name }) => name), names);
+  assert.deepEqual(Object.keys(figures), names);
 });

@@ -6,11 +6,20 @@ import { runProgram } from "../measure/program.ts";
 import { ROOT } from "../measure/scenario.ts";
 import type { Recorded } from "./compare.ts";
 import type { Leaf, LeafFigure } from "./leaf.ts";
-import { LEAVES } from "./list.ts";
+import { PATH_LEAVES } from "./path_leaves.ts";
+import { POLICY_LEAVES } from "./policy_leaves.ts";
+import { PROCESS_LEAVES } from "./process_leaves.ts";
+import { WIRE_LEAVES } from "./wire_leaves.ts";
+
+/** All leaves, in the order in which they are shown. A new one is one more line in the file of its kind. */
+export const LEAVES: readonly Leaf[] = [
+  ...WIRE_LEAVES,
+  ...PATH_LEAVES,
+  ...PROCESS_LEAVES,
+  ...POLICY_LEAVES,
+];
 
 const RECORD = `${ROOT}/bench/leaves/recorded.json`;
-/** URL of the list of leaves, for the child. */
-const LIST = new URL("./list.ts", import.meta.url).href;
 
 /**
  * Flags for the engine: no work on other threads, so that each run optimises at the same calls; and a young
@@ -47,7 +56,7 @@ export async function measureFrom(
 /** Measures every leaf, or those whose name contains `only`. */
 export function measureLeaves(only = ""): Promise<LeafFigure[]> {
   const asked = LEAVES.filter(({ name }: Leaf) => name.includes(only));
-  return measureFrom(LIST, asked.map(({ name }) => name));
+  return measureFrom(import.meta.url, asked.map(({ name }) => name));
 }
 
 /** The record of this checkout. */
@@ -58,6 +67,7 @@ export async function readRecorded(): Promise<Recorded> {
 /** Replaces the record of this checkout. */
 export async function writeRecorded(figures: readonly LeafFigure[]): Promise<void> {
   const { deno, v8 } = Deno.version;
-  const recorded: Recorded = { deno, v8, figures };
+  const values = Object.fromEntries(figures.map(({ name, value }) => [name, value]));
+  const recorded: Recorded = { deno, v8, figures: values };
   await Deno.writeTextFile(RECORD, JSON.stringify(recorded, null, 2) + "\n");
 }

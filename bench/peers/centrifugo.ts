@@ -6,7 +6,7 @@
 import type { Target } from "../load/targets/target.ts";
 import { PLAIN_ABILITIES, TLS_FILES } from "../load/targets/target_bare.ts";
 import { buildCentrifugo, VERSION } from "./centrifugo_build.ts";
-import { installed, run } from "./installed.ts";
+import { installed, run } from "../../tasks/checkout/programs.ts";
 import { freePort } from "../../tests/harness/free_ports.ts";
 import { startPeer } from "./server_process.ts";
 

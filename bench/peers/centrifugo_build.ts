@@ -4,7 +4,7 @@
  * source, whose own packages the proxy may still give. It starts nothing.
  */
 import { TargetUnavailable } from "../load/targets/target.ts";
-import { lastLine, run } from "./installed.ts";
+import { goInstall, lastLine, run } from "../../tasks/checkout/programs.ts";
 
 /** The version that is built. */
 export const VERSION = "6.9.1";
@@ -22,7 +22,7 @@ async function build(
   program: string,
   env: Record<string, string>,
 ): Promise<string | undefined> {
-  const built = await run("go", ["-C", source, "build", ...LINK, "-o", program, "."], env);
+  const built = await run("go", ["-C", source, "build", ...LINK, "-o", program, "."], { env });
   return built?.ok === true ? undefined : `go build: ${lastLine(built?.text ?? "there is no Go")}`;
 }
 
@@ -32,7 +32,7 @@ async function fromModule(
   program: string,
   env: Record<string, string>,
 ): Promise<string | undefined> {
-  const got = await run("go", ["mod", "download", "-json", `${MODULE}@v${VERSION}`], env);
+  const got = await run("go", ["mod", "download", "-json", `${MODULE}@v${VERSION}`], { env });
   const told = /"(Dir|Error)": ("(?:[^"\\]|\\.)*")/.exec(got?.text ?? "");
   if (told?.[2] === undefined) return `go mod download: ${lastLine(got?.text ?? "there is no Go")}`;
   const text: string = JSON.parse(told[2]);
@@ -48,7 +48,7 @@ async function fromSource(
   const source = `${folder}/source`;
   const clone = ["clone", "--quiet", "--depth", "1", "--branch", `v${VERSION}`, SOURCE, source];
   // Git must not ask for a name where the source is not available.
-  const cloned = await run("git", clone, { ...env, GIT_TERMINAL_PROMPT: "0" });
+  const cloned = await run("git", clone, { env: { ...env, GIT_TERMINAL_PROMPT: "0" } });
   if (cloned === undefined) return "there is no git";
   if (!cloned.ok) return `git clone: ${lastLine(cloned.text)}`;
   const failed = await build(source, program, env);
@@ -65,11 +65,10 @@ export async function buildCentrifugo(
   env: Record<string, string> = {},
 ): Promise<string> {
   const program = `${folder}/centrifugo`;
-  const args = ["install", ...LINK, `${MODULE}@v${VERSION}`];
-  const installed = await run("go", args, { ...env, GOBIN: folder });
-  if (installed === undefined) throw new TargetUnavailable(`no Centrifugo, and no Go: ${HINT}`);
-  if (installed.ok) return program;
-  const refused = [`go install: ${lastLine(installed.text)}`];
+  const problem = await goInstall(folder, [...LINK, `${MODULE}@v${VERSION}`], env);
+  if (problem === undefined) return program;
+  if (problem.startsWith("Go ")) throw new TargetUnavailable(`no Centrifugo, and no Go: ${HINT}`);
+  const refused = [problem];
   for (const way of [fromModule, fromSource]) {
     const reason = await way(folder, program, env);
     if (reason === undefined) return program;

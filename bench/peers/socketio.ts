@@ -5,7 +5,8 @@
 import { ROOT } from "../measure/scenario.ts";
 import { type Target, TargetUnavailable } from "../load/targets/target.ts";
 import { PLAIN_ABILITIES, TLS_FILES } from "../load/targets/target_bare.ts";
-import { installedFromNpm, run } from "./installed.ts";
+import { run } from "../../tasks/checkout/programs.ts";
+import { installedFromNpm } from "./installed.ts";
 import { readyLine, startPeer } from "./server_process.ts";
 
 const VERSION = "4.8.4";

@@ -1,6 +1,5 @@
 /**
- * The payloads, policies and chains with which the overhead of policies is measured, the same for the
- * Overseer alone and for the whole bus.
+ * The payloads, policies and chains with which the overhead of policies is measured.
  */
 import wabt from "wabt";
 import { ROOT } from "../measure/scenario.ts";
@@ -13,14 +12,10 @@ export interface OverheadRow {
   readonly chain: readonly string[];
 }
 
-const repeated = (count: number) => Array.from({ length: count }, (_, index) => `allow_${index}`);
-
 /** Every row. */
 export const ROWS: readonly OverheadRow[] = [
   { name: "none 200 B", payload_bytes: 200, chain: [] },
-  { name: "allow", payload_bytes: 200, chain: repeated(1) },
-  { name: "allow x4", payload_bytes: 200, chain: repeated(4) },
-  { name: "allow x16", payload_bytes: 200, chain: repeated(16) },
+  { name: "allow", payload_bytes: 200, chain: ["allow"] },
   { name: "bad words 200 B", payload_bytes: 200, chain: ["bad_words"] },
   { name: "none 4 KiB", payload_bytes: 4_096, chain: [] },
   { name: "bad words 4 KiB", payload_bytes: 4_096, chain: ["bad_words"] },
@@ -32,8 +27,6 @@ export const STATE_ROWS: readonly OverheadRow[] = [
   { name: "state, 2 keys", payload_bytes: 200, chain: ["state_two"] },
 ];
 
-/** The rates of the load, in messages per second. */
-export const RATES: readonly number[] = [1_000, 10_000];
 /** Connections that share a load. */
 export const CONNECTIONS = 10;
 
@@ -83,12 +76,8 @@ export function example(name: string): Promise<Uint8Array<ArrayBuffer>> {
 /** All modules that a row names, by name. */
 export async function readModules(): Promise<ReadonlyMap<string, Uint8Array<ArrayBuffer>>> {
   const modules = new Map([["bad_words", await example("bad_words")]]);
-  for (const name of STATE_ROWS.flatMap(({ chain }) => chain)) {
+  for (const name of ["allow", ...STATE_ROWS.flatMap(({ chain }) => chain)]) {
     modules.set(name, await assemble(name));
-  }
-  const allow = await assemble("allow");
-  for (const name of new Set(ROWS.flatMap(({ chain }) => chain))) {
-    if (!modules.has(name)) modules.set(name, variant(allow, name));
   }
   return modules;
 }

@@ -1,8 +1,8 @@
 /**
- * Kernels for tables and for bulk instructions on memory: the largest and smallest sizes, across pages and
- * lines, onto themselves. Text only; `worst_kernels.ts` collects all kernels.
+ * Kernels as lines of text: control, variables, tables, and bulk instructions on memory (the largest and smallest
+ * sizes, across pages and lines, onto themselves). `worst_kernels.ts` collects all kernels.
  */
-import { Op } from "../../wasm/module/opcodes.ts";
+import { OPCODES } from "../../wasm/module/opcodes.ts";
 import type { WorstKernel } from "./worst_kernels.ts";
 
 /** Size of a page of the machine, in bytes. */
@@ -17,6 +17,85 @@ export const ANYWHERE = at(0x3effff);
 /** The start of a page. With an offset of one less than the page, it is the last byte. */
 export const NEAR_PAGE_END = at(0x3ef000);
 
+/** The instructions by name; both selects have the same one. */
+const OPS = new Map(
+  [...OPCODES].map(([op, { name, immediate }]) => [
+    immediate === "types" ? `typed_${name}` : name,
+    op,
+  ]),
+);
+
+/**
+ * A kernel for each line `NAME; BODY; VALUES; OPS`. With values, one for each tuple of them, whose numbers are in the
+ * places of `%1` and on. The instructions are the first word of the name, unless they are named.
+ */
+function kernels(text: string, more: Partial<WorstKernel> = {}): WorstKernel[] {
+  return text.trim().split(/\n(?! )/).flatMap((line) => {
+    const [name = "", body = "", values = "", named = ""] = line.split(";").map((one) =>
+      one.trim()
+    );
+    const ops = (named || name.split(" ", 1)[0]!).split(" ").map((one) => {
+      const op = OPS.get(one);
+      if (op === undefined) throw new TypeError(`${name}: there is no instruction ${one}`);
+      return op;
+    });
+    return values.split(",").map((tuple) => {
+      const put = (into: string) =>
+        into.replace(/%(\d)/g, (_, place) => tuple.trim().split(" ")[place - 1]!);
+      return { ...more, name: put(name), body: put(body), ops };
+    });
+  });
+}
+
+const range = (first: number, last: number) =>
+  Array.from({ length: last - first + 1 }, (_, index) => first + index);
+
+const RANDOM_BIT = `(i32.and (i32.shr_u (local.get $i) (i32.const 17)) (i32.const 1))`;
+const RANDOM_7 = `(i32.and (i32.shr_u (local.get $i) (i32.const 17)) (i32.const 7))`;
+const COUNT = "(local.set $j (i32.add (local.get $j) (i32.const 1)))";
+const LABELS = range(0, 7).join(" ");
+const LEAVES = range(0, 7).map((number) => `(func $leaf${number} (type $t) (i32.const ${number}))`);
+const LEAF_NAMES = range(0, 7).map((number) => `$leaf${number}`).join(" ");
+/** What control calls: leaves in a table, and functions that return, have locals, or call. */
+const FUNCTIONS = `(type $t (func (result i32))) ${LEAVES.join(" ")}
+  (table $leaves 8 funcref) (elem (table $leaves) (i32.const 0) func ${LEAF_NAMES})
+  (func $returns (param i32) (result i32) (return (local.get 0)))
+  (func $locals (local ${"i64 ".repeat(100)}))
+  (func $inner) (func $calls (call $inner)) (global $other (mut i64) (i64.const 0))`;
+const BLOCK_8 = `(block ${"(result i64 i64 i64 i64 i64 i64 i64 i64)"} ${
+  "(i64.const 1) ".repeat(8)
+}`;
+
+const CONTROL = `
+br_if mispredicted; ${STEP} (block (br_if 0 ${RANDOM_BIT}) ${COUNT})
+if mispredicted; ${STEP} (if ${RANDOM_BIT} (then ${COUNT}) (else (nop)))
+select mispredicted; ${STEP} (local.set $j (select (local.get $j) (local.get $i) ${RANDOM_BIT}))
+typed select mispredicted; ${STEP}
+  (local.set $j (select (result i32) (local.get $j) (local.get $i) ${RANDOM_BIT}));; typed_select
+br over a block; (block (br 0))
+br with eight values; ${BLOCK_8} (br 0)) ${"drop ".repeat(8)}
+nested blocks; (block (block (block ${COUNT})));; block
+a loop that ends at once; (loop ${COUNT});; loop
+call; (local.set $j (call $leaf0))
+call and return; (local.set $j (call $returns (local.get $j)));; return
+call of a function with 100 locals; (call $locals)
+call of a function that calls; (call $calls)
+call_indirect; (local.set $j (call_indirect $leaves (type $t) (i32.const 3)))
+call_indirect mispredicted; ${STEP} (local.set $j (call_indirect $leaves (type $t) ${RANDOM_7}))
+nop and drop; (nop) (drop (i32.const 1))
+constants; (drop (i32.const 1)) (drop (i64.const 1)) (drop (f32.const 1)) (drop (f64.const 1)) ${COUNT};;
+  i32.const i64.const f32.const f64.const drop
+local.get, set and tee; (local.set $i (local.tee $j (local.get $i)));; local.get local.set local.tee
+global.get and set in a chain; (global.set $other (i64.add (global.get $other) (i64.const 1)));;
+  global.get global.set
+memory.size; (local.set $i (memory.size))
+memory.grow 0; (drop (memory.grow (i32.const 0)))
+memory.grow too much; (drop (memory.grow (i32.const -1)))`;
+/** Its body is long: fewer times in the loop. */
+const BR_TABLE = `br_table mispredicted; ${STEP} ${
+  "(block ".repeat(8)
+} (br_table ${LABELS} ${RANDOM_7}) ${`) ${COUNT} `.repeat(8)}`;
+
 const MANY = Array.from({ length: 1_000 }, (_, index) => `$f${index}`);
 const TABLES = `(table $a 5000 funcref) (table $b 4900 funcref) (table $x 50 externref)
   (func $f) (elem declare func $f) (elem $passive func ${"$f ".repeat(1000)})
@@ -24,137 +103,45 @@ const TABLES = `(table $a 5000 funcref) (table $b 4900 funcref) (table $x 50 ext
   ${MANY.map((name) => `(func ${name})`).join(" ")} (elem $many func ${MANY.join(" ")})`;
 /** The first entries of a table are functions, each another one: an entry that is null costs half. */
 const FILLED = "(table.init $b $many (i32.const 0) (i32.const 0) (i32.const 1000))";
-
-const one = (name: string, op: number, body: string): WorstKernel => ({
-  name,
-  ops: [op],
-  body,
-  fields: TABLES,
-  repeats: 8,
-});
-
-/** Copies entries that are functions. */
-const copyOf = (what: string, operands: string): WorstKernel => ({
-  ...one(`table.copy of ${what}`, Op.TABLE_COPY, `(table.copy ${operands})`),
-  prepare: FILLED,
-});
-
-/** The kernels for tables. */
-export function tableKernels(): readonly WorstKernel[] {
-  const sized = (name: string, op: number, write: (size: number) => string, sizes: number[]) =>
-    sizes.map((size) => one(`${name} of ${size}`, op, write(size)));
-  return [
-    one("table.get", Op.TABLE_GET, `${STEP} (drop (table.get $a ${at(4095)}))`),
-    one("table.set of a function", Op.TABLE_SET, `(table.set $a (i32.const 7) (ref.func $f))`),
-    one("table.set at random", Op.TABLE_SET, `${STEP} (table.set $a ${at(4095)} (ref.func $f))`),
-    one("table.set of null", Op.TABLE_SET, "(table.set $a (i32.const 7) (ref.null func))"),
-    one("ref.func", Op.REF_FUNC, "(drop (ref.func $f))"),
-    one("ref.is_null", Op.REF_IS_NULL, "(local.set $i (ref.is_null (ref.func $f)))"),
-    one("ref.null", Op.REF_NULL, "(local.set $i (ref.is_null (ref.null extern)))"),
-    one("table.size", Op.TABLE_SIZE, "(local.set $i (table.size $a))"),
-    one("table.grow 0", Op.TABLE_GROW, "(drop (table.grow $x (ref.null extern) (i32.const 0)))"),
-    one(
-      "table.grow too much",
-      Op.TABLE_GROW,
-      "(drop (table.grow $a (ref.func $f) (i32.const -1)))",
-    ),
-    one("elem.drop", Op.ELEM_DROP, "(elem.drop $gone)"),
-    ...sized(
-      "table.fill",
-      Op.TABLE_FILL,
-      (size) => `(table.fill $a (i32.const 0) (ref.func $f) (i32.const ${size}))`,
-      [0, 1, 5000],
-    ),
-    ...sized(
-      "table.copy",
-      Op.TABLE_COPY,
-      (size) => `(table.copy $a $b (i32.const 0) (i32.const 0) (i32.const ${size}))`,
-      [0, 1, 4900],
-    ),
-    ...sized(
-      "table.copy onto itself",
-      Op.TABLE_COPY,
-      (size) => `(table.copy $a $a (i32.const 1) (i32.const 0) (i32.const ${size}))`,
-      [1, 4900],
-    ),
-    ...[1, 1000].flatMap((size) => [
-      copyOf(`${size} functions`, `$a $b (i32.const 0) (i32.const 0) (i32.const ${size})`),
-      copyOf(
-        `${size} functions onto themselves`,
-        `$b $b (i32.const 1) (i32.const 0) (i32.const ${size})`,
-      ),
-    ]),
-    one(
-      "table.init of 1000 that differ",
-      Op.TABLE_INIT,
-      "(table.init $a $many (i32.const 0) (i32.const 0) (i32.const 1000))",
-    ),
-    ...sized(
-      "table.init",
-      Op.TABLE_INIT,
-      (size) => `(table.init $a $passive (i32.const 0) (i32.const 0) (i32.const ${size}))`,
-      [0, 1, 1000],
-    ),
-  ];
-}
+const OF_TABLES = `
+table.get; ${STEP} (drop (table.get $a ${at(4095)}))
+table.set of a function; (table.set $a (i32.const 7) (ref.func $f))
+table.set at random; ${STEP} (table.set $a ${at(4095)} (ref.func $f))
+table.set of null; (table.set $a (i32.const 7) (ref.null func))
+ref.func; (drop (ref.func $f))
+ref.is_null; (local.set $i (ref.is_null (ref.func $f)))
+ref.null; (local.set $i (ref.is_null (ref.null extern)))
+table.size; (local.set $i (table.size $a))
+table.grow 0; (drop (table.grow $x (ref.null extern) (i32.const 0)))
+table.grow too much; (drop (table.grow $a (ref.func $f) (i32.const -1)))
+elem.drop; (elem.drop $gone)
+table.fill of %1; (table.fill $a (i32.const 0) (ref.func $f) (i32.const %1)); 0, 1, 5000
+table.copy of %1; (table.copy $a $b (i32.const 0) (i32.const 0) (i32.const %1)); 0, 1, 4900
+table.copy onto itself of %1; (table.copy $a $a (i32.const 1) (i32.const 0) (i32.const %1)); 1, 4900
+table.init of 1000 that differ; (table.init $a $many (i32.const 0) (i32.const 0) (i32.const 1000))
+table.init of %1; (table.init $a $passive (i32.const 0) (i32.const 0) (i32.const %1)); 0, 1, 1000`;
+const OF_FILLED = `
+table.copy of %1 functions; (table.copy $a $b (i32.const 0) (i32.const 0) (i32.const %1)); 1, 1000
+table.copy of %1 functions onto themselves;
+  (table.copy $b $b (i32.const 1) (i32.const 0) (i32.const %1)); 1, 1000`;
 
 const DATA = `(data $passive "${"x".repeat(65_536)}") (data $gone "x")`;
+const BULK = `
+data.drop; (data.drop $gone)
+memory.fill of %2 at %1; (memory.fill (i32.const %1) (local.get $zero32) (i32.const %2));
+  0 0, 4093 8, 4095 130, 1 4000000, 63 65536
+memory.copy of %3 from %2 to %1; (memory.copy (i32.const %1) (i32.const %2) (i32.const %3));
+  0 0 0, 4093 8189 8, 4095 12287 2, 1 0 4000000, 0 1 4000000, 2097153 31 2000000, 33 0 65536, 1 0 200, 0 1 200, 4095 8191 4097
+memory.copy of 16 to anywhere in 4 MiB; ${STEP} (memory.copy ${ANYWHERE} ${NEAR_PAGE_END} (i32.const 16))
+memory.init of %1; (memory.init $passive (i32.const 4095) (i32.const 0) (i32.const %1)); 0, 1, 65536`;
 
-/** The kernels for bulk instructions on memory. */
-export function bulkKernels(): readonly WorstKernel[] {
-  const one = (name: string, op: number, body: string): WorstKernel => ({
-    name,
-    ops: [op],
-    body,
-    fields: DATA,
-    repeats: 4,
-  });
-  const copies: readonly (readonly [to: number, from: number, size: number])[] = [
-    [0, 0, 0],
-    [4_093, 8_189, 8],
-    [4_095, 12_287, 2],
-    [1, 0, 4_000_000],
-    [0, 1, 4_000_000],
-    [2_097_153, 31, 2_000_000],
-    [33, 0, 65_536],
-    [1, 0, 200],
-    [0, 1, 200],
-    [PAGE - 1, 2 * PAGE - 1, 4_097],
-  ];
-  const fills: readonly (readonly [to: number, size: number])[] = [
-    [0, 0],
-    [4_093, 8],
-    [4_095, 130],
-    [1, 4_000_000],
-    [63, 65_536],
-  ];
+/** These kernels. */
+export function textKernels(): readonly WorstKernel[] {
   return [
-    one("data.drop", Op.DATA_DROP, "(data.drop $gone)"),
-    ...fills.map(([to, size]) =>
-      one(
-        `memory.fill of ${size} at ${to}`,
-        Op.MEMORY_FILL,
-        `(memory.fill (i32.const ${to}) (local.get $zero32) (i32.const ${size}))`,
-      )
-    ),
-    ...copies.map(([to, from, size]) =>
-      one(
-        `memory.copy of ${size} from ${from} to ${to}`,
-        Op.MEMORY_COPY,
-        `(memory.copy (i32.const ${to}) (i32.const ${from}) (i32.const ${size}))`,
-      )
-    ),
-    one(
-      "memory.copy of 16 to anywhere in 4 MiB",
-      Op.MEMORY_COPY,
-      `${STEP} (memory.copy ${ANYWHERE} ${NEAR_PAGE_END} (i32.const 16))`,
-    ),
-    ...[0, 1, 65_536].map((size) =>
-      one(
-        `memory.init of ${size}`,
-        Op.MEMORY_INIT,
-        `(memory.init $passive (i32.const 4095) (i32.const 0) (i32.const ${size}))`,
-      )
-    ),
+    ...kernels(CONTROL, { fields: FUNCTIONS }),
+    ...kernels(BR_TABLE, { fields: FUNCTIONS, repeats: 4 }),
+    ...kernels(OF_TABLES, { fields: TABLES, repeats: 8 }),
+    ...kernels(OF_FILLED, { fields: TABLES, repeats: 8, prepare: FILLED }),
+    ...kernels(BULK, { fields: DATA, repeats: 4 }),
   ];
 }

@@ -2,15 +2,7 @@
  * Small modules in which each instruction takes as long as possible: subnormal numbers, accesses across pages
  * and outside of the caches, mispredicted branches, largest sizes. Text only.
  */
-import {
-  ANYWHERE,
-  at,
-  bulkKernels,
-  NEAR_PAGE_END,
-  PAGE,
-  STEP,
-  tableKernels,
-} from "./worst_bulk.ts";
+import { ANYWHERE, at, NEAR_PAGE_END, PAGE, STEP, textKernels } from "./worst_bulk.ts";
 import { growingKernels, largeKernels, pointers } from "./worst_large.ts";
 import { numericKernels } from "./worst_numeric.ts";
 import { Op } from "../../wasm/module/opcodes.ts";
@@ -37,9 +29,6 @@ export interface WorstKernel {
   /** Whether each turn needs an instance of its own, whose making is not counted. */
   readonly fresh?: true;
 }
-
-const range = (first: number, last: number) =>
-  Array.from({ length: last - first + 1 }, (_, index) => first + index);
 
 const LOADS = ["i32.load", "i64.load", "f32.load", "f64.load"].concat(
   ["8_s", "8_u", "16_s", "16_u"].map((size) => `i32.load${size}`),
@@ -126,127 +115,14 @@ const CONVERSIONS: readonly WorstKernel[] = [
   ),
 ];
 
-const RANDOM_BIT = `(i32.and (i32.shr_u (local.get $i) (i32.const 17)) (i32.const 1))`;
-const RANDOM_7 = `(i32.and (i32.shr_u (local.get $i) (i32.const 17)) (i32.const 7))`;
-const COUNT = "(local.set $j (i32.add (local.get $j) (i32.const 1)))";
-const LEAVES = range(0, 7).map((number) => `(func $leaf${number} (type $t) (i32.const ${number}))`);
-const LEAF_TABLE = `(type $t (func (result i32))) ${LEAVES.join(" ")}
-  (table $leaves 8 funcref) (elem (table $leaves) (i32.const 0) func ${
-  range(0, 7).map((number) => `$leaf${number}`).join(" ")
-})`;
-const MANY_RESULTS = "(result i64 i64 i64 i64 i64 i64 i64 i64)";
-const EIGHT = "(i64.const 1) ".repeat(8);
-
-function controlKernels(): readonly WorstKernel[] {
-  const labels = range(0, 7).join(" ");
-  const opened = "(block ".repeat(8);
-  const random = (body: string) => `${STEP} ${body}`;
-  const one = (name: string, op: number, body: string, more: Partial<WorstKernel> = {}) => ({
-    name,
-    ops: [op],
-    body,
-    ...more,
-  });
-  return [
-    one("br_if mispredicted", Op.BR_IF, random(`(block (br_if 0 ${RANDOM_BIT}) ${COUNT})`)),
-    one("if mispredicted", Op.IF, random(`(if ${RANDOM_BIT} (then ${COUNT}) (else (nop)))`)),
-    one(
-      "select mispredicted",
-      Op.SELECT,
-      random(`(local.set $j (select (local.get $j) (local.get $i) ${RANDOM_BIT}))`),
-    ),
-    one(
-      "typed select mispredicted",
-      Op.SELECT_TYPED,
-      random(`(local.set $j (select (result i32) (local.get $j) (local.get $i) ${RANDOM_BIT}))`),
-    ),
-    one(
-      "br_table mispredicted",
-      Op.BR_TABLE,
-      random(`${opened} (br_table ${labels} ${RANDOM_7}) ${`) ${COUNT} `.repeat(8)}`),
-      { repeats: 4 },
-    ),
-    one("br over a block", Op.BR, "(block (br 0))"),
-    one(
-      "br with eight values",
-      Op.BR,
-      `(block ${MANY_RESULTS} ${EIGHT} (br 0)) ${"drop ".repeat(8)}`,
-    ),
-    one("nested blocks", Op.BLOCK, `(block (block (block ${COUNT})))`),
-    one("a loop that ends at once", Op.LOOP, `(loop ${COUNT})`),
-    one("call", Op.CALL, "(local.set $j (call $leaf0))", { fields: LEAF_TABLE }),
-    one("call and return", Op.RETURN, "(local.set $j (call $returns (local.get $j)))", {
-      fields: "(func $returns (param i32) (result i32) (return (local.get 0)))",
-    }),
-    one("call of a function with 100 locals", Op.CALL, "(call $locals)", {
-      fields: `(func $locals (local ${"i64 ".repeat(100)}))`,
-    }),
-    one("call of a function that calls", Op.CALL, "(call $calls)", {
-      fields: "(func $inner) (func $calls (call $inner))",
-    }),
-    one(
-      "call_indirect",
-      Op.CALL_INDIRECT,
-      "(local.set $j (call_indirect $leaves (type $t) (i32.const 3)))",
-      { fields: LEAF_TABLE },
-    ),
-    one(
-      "call_indirect mispredicted",
-      Op.CALL_INDIRECT,
-      random(`(local.set $j (call_indirect $leaves (type $t) ${RANDOM_7}))`),
-      { fields: LEAF_TABLE },
-    ),
-    one("nop and drop", Op.NOP, "(nop) (drop (i32.const 1))"),
-    one(
-      "constants",
-      Op.I32_CONST,
-      `(drop (i32.const 1)) (drop (i64.const 1)) (drop (f32.const 1))
-      (drop (f64.const 1)) ${COUNT}`,
-    ),
-  ];
-}
-
-function variableKernels(): readonly WorstKernel[] {
-  const fields = "(global $other (mut i64) (i64.const 0))";
-  return [
-    {
-      name: "local.get, set and tee",
-      ops: [Op.LOCAL_GET, Op.LOCAL_SET, Op.LOCAL_TEE],
-      body: "(local.set $i (local.tee $j (local.get $i)))",
-    },
-    {
-      name: "global.get and set in a chain",
-      ops: [Op.GLOBAL_GET, Op.GLOBAL_SET],
-      body: "(global.set $other (i64.add (global.get $other) (i64.const 1)))",
-      fields,
-    },
-    { name: "memory.size", ops: [Op.MEMORY_SIZE], body: "(local.set $i (memory.size))" },
-    { name: "memory.grow 0", ops: [Op.MEMORY_GROW], body: "(drop (memory.grow (i32.const 0)))" },
-    {
-      name: "memory.grow too much",
-      ops: [Op.MEMORY_GROW],
-      body: "(drop (memory.grow (i32.const -1)))",
-    },
-  ];
-}
-
 /** Instructions without a kernel: they end the code, or are part of another instruction. */
 export const WITHOUT_KERNEL: ReadonlySet<number> = new Set([Op.UNREACHABLE, Op.ELSE, Op.END]);
-/** Instructions whose kernels are for several at once. */
-const CONSTANTS = [Op.I64_CONST, Op.F32_CONST, Op.F64_CONST, Op.DROP];
-
 /** All kernels. */
 export function worstKernels(): readonly WorstKernel[] {
-  const control = controlKernels().map((one) =>
-    one.name === "constants" ? { ...one, ops: [...one.ops, ...CONSTANTS] } : one
-  );
   return [
     ...CONVERSIONS,
     ...memoryKernels(),
-    ...control,
-    ...variableKernels(),
-    ...tableKernels(),
-    ...bulkKernels(),
+    ...textKernels(),
     ...largeKernels(),
     ...growingKernels(),
     ...numericKernels(),

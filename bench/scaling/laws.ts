@@ -1,5 +1,6 @@
 /**
- * The laws by what grows: rooms, connections, tenants, policies of a tenant, and schemas with their mappings.
+ * The laws by what grows while the load stays the same: rooms, connections, tenants, policies of a tenant, and
+ * schemas with their mappings. `scaling.ts` measures them.
  */
 import { policyAdmin } from "../../tests/peers/policy_admin.ts";
 import { schemaAdmin } from "../../tests/peers/schema_admin.ts";
@@ -14,12 +15,33 @@ import {
 } from "../load/plans/growth_plans.ts";
 import type { LoadPlan } from "../load/plans/plan.ts";
 import { busTarget } from "../load/crowd/turns.ts";
-import type { Target } from "../load/targets/target.ts";
+import type { RunningTarget, Target } from "../load/targets/target.ts";
 import { ARQON, LIMITS } from "../load/targets/target_arqon.ts";
 import { DENO } from "../load/targets/target_bare.ts";
 import { CONFIG, tokens } from "../policy/policy_bus.ts";
 import { assemble, variant } from "../policy/policy_rows.ts";
-import type { Law, RunningLaw } from "./law.ts";
+
+/** The description of one law. */
+export interface Law {
+  readonly name: string;
+  /** Name of what grows. */
+  readonly axis: string;
+  /** What stays the same, in words. */
+  readonly about: string;
+  /** The steps in ascending order; 0 means without any. */
+  readonly steps: readonly number[];
+  /** The largest step of a quick run. */
+  readonly quick_most: number;
+  start(): Promise<RunningLaw>;
+}
+
+/** A server on which a law is measured. */
+export interface RunningLaw extends AsyncDisposable {
+  /** Whether steps cannot be taken back. Then each step is measured as often as asked before the next. */
+  readonly ascends: boolean;
+  /** The target and load for a step, which it prepares first when the step is more than a load. */
+  at(step: number): Promise<{ readonly running: RunningTarget; readonly plan: LoadPlan }>;
+}
 
 /** A load well below what a core can take, so that no step waits for the machine. */
 const LOAD: GrowthLoad = { rate: 8_000, seconds: 2, warmup_seconds: 1, size_bytes: 256 };

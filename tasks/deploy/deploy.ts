@@ -10,7 +10,8 @@ import { CHART, chartProblems, validateChart } from "./deploy_helm.ts";
 import { composeProblems, composeSources, kubernetesProblems } from "./deploy_rules.ts";
 import type { Configs } from "./deploy_rules.ts";
 import { diskBytes, storageProblems } from "./deploy_storage_rules.ts";
-import { ensureDeployTools, runTool } from "./deploy_tools.ts";
+import { ensureDeployTools } from "./deploy_tools.ts";
+import { deno } from "../checkout/programs.ts";
 import type { DeployTools } from "./deploy_tools.ts";
 import type { Document } from "./deploy_validate.ts";
 import {
@@ -44,9 +45,8 @@ async function reached(modules: readonly string[]): Promise<string[]> {
   const file = await Deno.makeTempFile({ dir: `${ROOT}.arqon/cache`, suffix: ".ts" });
   try {
     await Deno.writeTextFile(file, modules.map((path) => `import "../../${path}";\n`).join(""));
-    const ran = await runTool(Deno.execPath(), ["info", "--json", file], { cwd: ROOT });
-    if (ran?.ok !== true) throw new Error(`deno info failed: ${ran?.stderr}`);
-    const { modules: found }: { modules: { specifier: string }[] } = JSON.parse(ran.stdout);
+    const { stdout } = await deno(["info", "--json", file]);
+    const { modules: found }: { modules: { specifier: string }[] } = JSON.parse(stdout);
     return found.map(({ specifier }) => specifier).filter((url) => url.startsWith(root))
       .map((url) => url.slice(root.length)).filter((path) => !path.startsWith(".arqon/"));
   } finally {

@@ -6,8 +6,8 @@
 import { parseAllDocuments } from "yaml";
 import { ConfigError, parseConfig } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import { runTool } from "./deploy_tools.ts";
-import type { DeployTools, RunOptions } from "./deploy_tools.ts";
+import { run, type RunOptions } from "../checkout/programs.ts";
+import type { DeployTools } from "./deploy_tools.ts";
 import { ROOT } from "../checkout/source_files.ts";
 
 /** The versions of Kubernetes that the manifests are for: the oldest, and the newest known one. */
@@ -33,7 +33,7 @@ export async function ask(
   args: readonly string[],
   options: RunOptions = {},
 ): Promise<Judged<string>> {
-  const ran = await runTool(program, args, { cwd: ROOT, ...options });
+  const ran = await run(program, args, options);
   if (ran === undefined) return { problems: [`${program} is not there`], value: undefined };
   if (ran.ok) return { problems: [], value: ran.stdout };
   const said = linesOf(`${ran.stdout}\n${ran.stderr}`);
@@ -61,7 +61,7 @@ export async function validateManifests(
 ): Promise<string[]> {
   const answers = await Promise.all(KUBERNETES_VERSIONS.map(async (version) => {
     const args = ["--strict", "--kubernetes-version", version, file];
-    const ran = await runTool(kubernetes_validate, args, { cwd: ROOT });
+    const ran = await run(kubernetes_validate, args);
     const said = linesOf(`${ran?.stdout}\n${ran?.stderr}`);
     const passed = said.filter((line) => /^INFO .* passed for resource /.test(line));
     const others = said.filter((line) => !line.startsWith("INFO "));

@@ -3,27 +3,20 @@
  * committed file differs from what would be generated.
  */
 import { stateJsonSchema } from "../../arq/desired/form.ts";
-import { renderConfigMarkdown, renderConfigSchema } from "./gen_config.ts";
+import { configParts, renderConfigSchema } from "./gen_config.ts";
 import { renderDashboard, renderStoresDashboard } from "./gen_dashboard.ts";
-import { renderErrorsMarkdown, renderErrorsPython, renderErrorsTypescript } from "./gen_errors.ts";
+import { errorsParts, renderErrorsPython, renderErrorsTypescript } from "./gen_errors.ts";
 import type { Registry } from "./gen_errors.ts";
+import { withParts } from "./gen_pages.ts";
 import { renderSdksMarkdown } from "./gen_sdks.ts";
 import { renderShownFiles } from "./gen_shown_files.ts";
 import { renderInitBinaries } from "./gen_init.ts";
 import { renderNatsAccounts } from "./gen_nats_accounts.ts";
 import { licensedPackages, noticeText } from "./gen_notice.ts";
-import { renderWebsocketMarkdown } from "./gen_websocket.ts";
+import { websocketParts } from "./gen_websocket.ts";
 import { readVersion, renderVersionModule, versionedFiles, withVersion } from "./gen_version.ts";
+import { deno } from "../checkout/programs.ts";
 import { listFiles, ROOT } from "../checkout/source_files.ts";
-
-async function run(args: string[], cwd: string): Promise<void> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd }).output();
-  if (code === 0) return;
-  const decoder = new TextDecoder();
-  throw new Error(
-    `deno ${args.join(" ")} failed\n${decoder.decode(stdout)}${decoder.decode(stderr)}`,
-  );
-}
 
 /** Runs buf over `proto/`. Returns the text of each file by its path below the root. */
 async function protobufFiles(): Promise<Map<string, string>> {
@@ -37,9 +30,9 @@ async function protobufFiles(): Promise<Map<string, string>> {
         opt: ["target=ts", "import_extension=ts"],
       }],
     };
-    await run(
+    await deno(
       ["run", "-A", "@bufbuild/buf", "generate", "--template", JSON.stringify(template)],
-      `${ROOT}proto`,
+      { cwd: `${ROOT}proto` },
     );
     const files = new Map<string, string>();
     for (const name of ["envelope", "control", "presence", "replication", "history"]) {
@@ -74,6 +67,11 @@ async function chartFiles(nats_accounts: string): Promise<Map<string, string>> {
   return new Map([...files].map(([name, text]) => [`deploy/helm/arqonbus/files/${name}`, text]));
 }
 
+/** A page, with the present text of its generated parts. */
+async function page(path: string, parts: Record<string, string>): Promise<[string, string]> {
+  return [path, withParts(await Deno.readTextFile(ROOT + path), parts)];
+}
+
 async function generate(): Promise<Map<string, string>> {
   const registry: Registry = JSON.parse(await Deno.readTextFile(`${ROOT}proto/errors.json`));
   const nats_accounts = renderNatsAccounts(await Deno.readTextFile(`${ROOT}docs/run_nats.md`));
@@ -82,16 +80,16 @@ async function generate(): Promise<Map<string, string>> {
     ...await protobufFiles(),
     ["proto/gen/errors.ts", renderErrorsTypescript(registry)],
     ["sdk/python/src/arqon/errors_gen.py", renderErrorsPython(registry)],
-    ["docs/errors.md", renderErrorsMarkdown(registry)],
+    await page("docs/errors.md", errorsParts(registry)),
     ["arq/init/binaries.ts", await renderInitBinaries()],
     ["docs/config.schema.json", renderConfigSchema()],
     ["docs/state.schema.json", JSON.stringify(stateJsonSchema(), null, 2) + "\n"],
     ["deploy/grafana/dashboards/arqonbus-overview.json", renderDashboard()],
     ["deploy/grafana/dashboards/arqonbus-stores.json", renderStoresDashboard()],
-    ["docs/configuration.md", renderConfigMarkdown()],
+    await page("docs/configuration.md", configParts()),
     ["deploy/kubernetes/nats_accounts.conf", nats_accounts],
     ...await chartFiles(nats_accounts),
-    ["docs/websocket.md", renderWebsocketMarkdown()],
+    await page("docs/websocket.md", websocketParts()),
     ["docs/sdks.md", await renderSdksMarkdown(ROOT)],
     ...await renderShownFiles(ROOT, await listFiles([".md"])),
     ["NOTICE", noticeText(await licensedPackages(ROOT))],

@@ -3,7 +3,12 @@ import assert from "node:assert/strict";
 import { configJsonSchema } from "../../shared/config/json_schema.ts";
 import type { JsonSchema } from "../../shared/config/json_schema.ts";
 import { parseConfig } from "../../shared/config/load.ts";
-import { renderConfigMarkdown, renderConfigSchema } from "./gen_config.ts";
+import { ROOT } from "../checkout/source_files.ts";
+import { renderConfigSchema } from "./gen_config.ts";
+import { withParts } from "./gen_pages.ts";
+
+/** Its tables are those of the schema: `deno task gen --check`. */
+const PAGE = await Deno.readTextFile(`${ROOT}docs/configuration.md`);
 
 function keys(node: JsonSchema): string[] {
   const children = Object.entries((node.items ?? node).properties ?? {});
@@ -11,16 +16,15 @@ function keys(node: JsonSchema): string[] {
 }
 
 Deno.test("the page has a row or a section for every key of the schema", () => {
-  const page = renderConfigMarkdown();
   for (const key of keys(configJsonSchema())) {
-    const found = page.includes(`| \`${key}\` |`) || page.includes(`${key}]`) ||
-      page.includes(`[${key}.`);
+    const found = PAGE.includes(`| \`${key}\` |`) || PAGE.includes(`${key}]`) ||
+      PAGE.includes(`[${key}.`);
     assert.ok(found, `${key} is missing`);
   }
 });
 
 Deno.test("the page has a section for tables and for arrays of tables", () => {
-  const headings = renderConfigMarkdown().split("\n").filter((line) => line.startsWith("### "));
+  const headings = PAGE.split("\n").filter((line) => line.startsWith("### "));
   for (const name of ["[server]", "[[auth.issuers]]", "[platform.overseer]", "[limits]"]) {
     assert.ok(headings.includes(`### \`${name}\``), name);
   }
@@ -28,7 +32,7 @@ Deno.test("the page has a section for tables and for arrays of tables", () => {
 });
 
 Deno.test("every TOML example on the page is accepted by the loader", () => {
-  const examples = [...renderConfigMarkdown().matchAll(/^```toml\n(.*?)^```$/gms)];
+  const examples = [...PAGE.matchAll(/^```toml\n(.*?)^```$/gms)];
   assert.equal(examples.length, 4);
   for (const [, text] of examples) parseConfig(text ?? "", { file: "docs/configuration.md" });
 });
@@ -38,4 +42,12 @@ Deno.test("the schema is JSON and refuses unknown keys at the top", () => {
   assert.equal(schema.$schema, "https://json-schema.org/draft/2020-12/schema");
   assert.equal(schema.additionalProperties, false);
   assert.equal(schema.properties.server.properties.port.maximum, 65_535);
+});
+
+Deno.test("a generated part of a page is replaced, one that is not given or not there is named", () => {
+  const page = (part: string) =>
+    `# T\n\n<!-- generated: a -->\n\n${part}\n\n<!-- /generated -->\n\nend\n`;
+  assert.equal(withParts(page("old"), { a: "new\n" }), page("new"));
+  assert.throws(() => withParts(page("old"), {}), /part "a", which is not made/);
+  assert.throws(() => withParts("# T\n", { a: "new" }), /has lost its part a/);
 });

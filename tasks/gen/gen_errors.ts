@@ -1,7 +1,8 @@
 /**
- * Renders `proto/errors.json` as the TypeScript union, the Python module and `docs/errors.md`. Pure text
- * functions; `gen.ts` writes the files.
+ * Renders `proto/errors.json` as the TypeScript union, the Python module and the tables of `docs/errors.md`.
+ * Pure text functions; `gen.ts` writes the files.
  */
+import { table, tableRow } from "./gen_pages.ts";
 
 /**
  * One refusal. `outcome` says whether the connection goes on after the answer, is closed, or gets an HTTP
@@ -165,45 +166,27 @@ export function renderErrorsPython({ errors, closes }: Registry): string {
   ].join("\n");
 }
 
-/** The text of `docs/errors.md`: a table of reasons, then one of close codes. */
-export function renderErrorsMarkdown({ errors, closes }: Registry): string {
-  const row = (...cells: (string | number)[]) => `| ${cells.join(" | ")} |`;
+/** The tables of `docs/errors.md`: reasons, and close codes. */
+export function errorsParts({ errors, closes }: Registry): Record<"reasons" | "closes", string> {
   const outcome = (e: ErrorEntry) =>
     e.outcome === "close" ? `close ${e.close}` : e.outcome === "http" ? "HTTP status" : "reply";
-  return [
-    "# Errors and close codes",
-    "",
-    `<!-- ${NOTICE} -->`,
-    "",
-    "A refusal has a code (HTTP's), a stable kebab-case reason and a message. The text of a message may",
-    "change; codes, reasons and numbers do not, and a number is never reused.",
-    "",
-    "Outcome: *reply* answers one request (ACK or ERR; the HTTP status on the HTTP endpoint) and the",
-    "connection stays open; *close* ends the connection with that code; *HTTP status* happens only",
-    "before a WebSocket is open or on an HTTP endpoint. A refusal without a request names its room and",
-    "action: [protocol.md](protocol.md#refusals-without-a-request).",
-    "",
-    row("no.", "code", "reason", "outcome", "the client", "message", "help"),
-    row("---", "---", "---", "---", "---", "---", "---"),
-    ...errors.map((e) =>
-      row(
-        e.number,
-        e.code,
-        `\`${e.name}\`${e.planned ? " (planned)" : ""}`,
-        outcome(e),
-        e.client.replaceAll("-", " "),
-        e.message,
-        e.help + (e.counted ? " Counts towards `[limits] protocol_errors`." : ""),
-      )
-    ),
-    "",
-    "## Close codes",
-    "",
-    row("code", "name", "reconnect", "the client", "help"),
-    row("---", "---", "---", "---", "---"),
-    ...closes.map((c) =>
-      row(c.code, c.name, c.reconnect ? "yes" : "no", c.client.replaceAll("-", " "), c.help)
-    ),
-    "",
-  ].join("\n");
+  const reasons = errors.map((e) =>
+    tableRow(
+      e.number,
+      e.code,
+      `\`${e.name}\`${e.planned ? " (planned)" : ""}`,
+      outcome(e),
+      e.client.replaceAll("-", " "),
+      e.message,
+      e.help + (e.counted ? " Counts towards `[limits] protocol_errors`." : ""),
+    )
+  );
+  const codes = closes.map((c) =>
+    tableRow(c.code, c.name, c.reconnect ? "yes" : "no", c.client.replaceAll("-", " "), c.help)
+  );
+  const head = ["no.", "code", "reason", "outcome", "the client", "message", "help"];
+  return {
+    reasons: table(head, reasons),
+    closes: table(["code", "name", "reconnect", "the client", "help"], codes),
+  };
 }

@@ -2,7 +2,9 @@
  * Renders arq/init/binaries.ts: the binary files that `arq init` writes, as base64, so that a compiled `arq`
  * needs no file beside it. The policy is the compiled example; the schema is built here.
  */
-const ROOT = new URL("../../", import.meta.url).pathname;
+import { deno } from "../checkout/programs.ts";
+import { ROOT } from "../checkout/source_files.ts";
+
 const LINE = 88;
 
 function constant(name: string, about: string, bytes: Uint8Array): string {
@@ -15,10 +17,7 @@ function constant(name: string, about: string, bytes: Uint8Array): string {
 export async function builtSchema(source: string): Promise<Uint8Array> {
   const output = await Deno.makeTempFile({ suffix: ".binpb.gz" });
   try {
-    const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", `${ROOT}arq/main.ts`, "schema", "build", source, "-o", output],
-    }).output();
-    if (!success) throw new Error(new TextDecoder().decode(stderr));
+    await deno(["run", "-A", `${ROOT}arq/main.ts`, "schema", "build", source, "-o", output]);
     return await Deno.readFile(output);
   } finally {
     await Deno.remove(output);

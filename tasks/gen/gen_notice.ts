@@ -3,6 +3,7 @@
  * the Brain, and for what is packed LICENSES.txt, the texts of their licences. Deno's module graph and deno.lock say
  * which packages these are, and Deno's cache has their texts. Tools for development are left out.
  */
+import { deno } from "../checkout/programs.ts";
 import { PROGRAMS, sourcesOf, STARTED } from "../pack/pack_sources.ts";
 
 /** The npm packages in deno.lock. */
@@ -135,8 +136,7 @@ async function read(cache: string, package_id: string): Promise<Licensed> {
 
 /** The folder in Deno's cache that has packages by name, for the registry that they came from. */
 async function cacheFolder(): Promise<string> {
-  const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output();
-  const { npmCache } = JSON.parse(new TextDecoder().decode(stdout)) as { npmCache: string };
+  const { npmCache }: { npmCache: string } = JSON.parse((await deno(["info", "--json"])).stdout);
   const [registry, ...more] = [...Deno.readDirSync(npmCache)].filter((entry) => entry.isDirectory);
   if (registry === undefined || more.length > 0) {
     throw new Error(`${npmCache}: expected the packages of one registry`);

@@ -3,6 +3,7 @@
  * takes the versions of deno.lock, and leaves out what only the packages' developers need and binaries of a
  * platform.
  */
+import { deno } from "../checkout/programs.ts";
 import { ROOT } from "../checkout/source_files.ts";
 
 /** A package with its name and version. */
@@ -65,12 +66,7 @@ async function install(folder: string, imports: Readonly<Record<string, string>>
   const config = { nodeModulesDir: "auto", imports };
   await Deno.writeTextFile(`${folder}/deno.json`, JSON.stringify(config));
   await Deno.copyFile(`${ROOT}deno.lock`, `${folder}/deno.lock`);
-  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["install", "--quiet"],
-    cwd: folder,
-    stdin: "null",
-  }).output();
-  if (!success) throw new Error(`deno install: ${new TextDecoder().decode(stderr)}`);
+  await deno(["install", "--quiet"], { cwd: folder });
 }
 
 /** The packages in the repository's deno.lock, as `NAME@VERSION`. */

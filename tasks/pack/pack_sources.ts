@@ -2,6 +2,7 @@
  * The files that make up `arq`, the Shield and the Brain, and the packages that they import, from Deno's own
  * module graph. It copies them and changes nothing in them.
  */
+import { deno } from "../checkout/programs.ts";
 import { ROOT } from "../checkout/source_files.ts";
 
 /** The entry of each program, by its name. */
@@ -48,13 +49,7 @@ interface Graph {
 }
 
 async function graphOf(entry: string): Promise<Graph> {
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["info", "--json", entry],
-    cwd: ROOT,
-    stdin: "null",
-  }).output();
-  if (!success) throw new Error(`deno info ${entry}: ${new TextDecoder().decode(stderr)}`);
-  return JSON.parse(new TextDecoder().decode(stdout));
+  return JSON.parse((await deno(["info", "--json", entry])).stdout);
 }
 
 /** Everything that `entries` load. Throws an Error with the names of imports that do not exist. */

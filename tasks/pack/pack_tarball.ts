@@ -2,7 +2,7 @@
  * Runs the real `npm pack` on a folder that is ready to be published, and reads the tarball back. `pack.ts`
  * prepares the folder; the release publishes.
  */
-import { run } from "../../bench/peers/installed.ts";
+import { must, run } from "../checkout/programs.ts";
 import { checkPackage, type PackageFiles } from "./pack_check.ts";
 
 /** A packed tarball. */
@@ -28,24 +28,9 @@ interface PackReport {
 }
 
 /**
- * Runs npm of this machine. It says nothing about newer versions of itself, and a user's npmrc counts only
- * for how to reach the registry.
+ * npm's warnings about the package, without those about the machine's npmrc: it counts only for how to reach the
+ * registry.
  */
-async function npmPack(folder: string, out_dir: string): Promise<{ out: string; err: string }> {
-  const { success, stdout, stderr } = await new Deno.Command(
-    Deno.build.os === "windows" ? "npm.cmd" : "npm",
-    {
-      args: ["pack", "--json", "--pack-destination", out_dir, "--update-notifier=false"],
-      cwd: folder,
-      stdin: "null",
-    },
-  ).output();
-  const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
-  if (!success) throw new Error(`npm pack in ${folder}: ${err}`);
-  return { out: out!, err: err! };
-}
-
-/** npm's warnings about the package, without those about the machine's npmrc. */
 function warnings(err: string): string[] {
   return err.split("\n").filter((line) => /\bnpm warn\b/i.test(line) && !/ config /.test(line));
 }
@@ -67,10 +52,11 @@ export async function packTarball(
   out_dir: string,
   check: (files: PackageFiles) => string[] = checkPackage,
 ): Promise<Tarball> {
-  const { out, err } = await npmPack(folder, out_dir);
-  const warned = warnings(err);
+  const args = ["pack", "--json", "--pack-destination", out_dir, "--update-notifier=false"];
+  const npm = await must(Deno.build.os === "windows" ? "npm.cmd" : "npm", args, { cwd: folder });
+  const warned = warnings(npm.stderr);
   if (warned.length > 0) throw new Error(`npm pack warns:\n${warned.join("\n")}`);
-  const [report] = JSON.parse(out) as PackReport[];
+  const [report] = JSON.parse(npm.stdout) as PackReport[];
   if (report === undefined) throw new Error(`npm pack in ${folder} made nothing`);
   const path = `${out_dir}/${report.filename}`;
   const listed = await run("tar", ["-tzf", path]);

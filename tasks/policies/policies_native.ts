@@ -3,6 +3,7 @@
  * compilers of this machine. A missing compiler is a result, not an error.
  */
 import wabt from "wabt";
+import { run } from "../checkout/programs.ts";
 
 /** The module that a compiler made, or the reason why it made none. */
 export type NativeBuild =
@@ -15,32 +16,13 @@ const STACK_BYTES = 16_384;
 const TARGET = "wasm32-unknown-unknown";
 const INSTALL = "apt-get install -y clang lld rustc libstd-rust-dev-wasm32";
 
-/** Runs a command to its end; undefined when there is no such program. */
-async function run(
-  program: string,
-  args: readonly string[],
-  cwd?: string,
-): Promise<{ ok: boolean; text: string } | undefined> {
-  try {
-    const { success, stdout, stderr } = await new Deno.Command(program, {
-      args: [...args],
-      ...(cwd === undefined ? {} : { cwd }),
-    }).output();
-    const decoder = new TextDecoder();
-    return { ok: success, text: `${decoder.decode(stdout)}${decoder.decode(stderr)}`.trim() };
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
-}
-
 async function compile(
   program: string,
   args: readonly string[],
   cwd: string,
   output: string,
 ): Promise<Uint8Array> {
-  const built = await run(program, args, cwd);
+  const built = await run(program, args, { cwd });
   if (built?.ok !== true) throw new Error(`${program} failed:\n${built?.text ?? "not found"}`);
   return await Deno.readFile(output);
 }

@@ -16,6 +16,7 @@ import {
   versionOfTag,
   withSection,
 } from "./release_rules.ts";
+import { run } from "../checkout/programs.ts";
 import { ROOT } from "../checkout/source_files.ts";
 
 const USAGE = `Usage: deno task release check vX.Y.Z          is the checkout ready for this tag?
@@ -26,26 +27,16 @@ const USAGE = `Usage: deno task release check vX.Y.Z          is the checkout re
 /** A wrong command line; its message is shown with the usage. */
 class UsageError extends Error {}
 
-interface Ran {
-  readonly ok: boolean;
-  readonly text: string;
-}
-
-/** Runs a program in the checkout. */
-async function run(program: string, ...args: string[]): Promise<Ran> {
-  const command = new Deno.Command(program, { args, cwd: ROOT, env: { NO_COLOR: "1" } });
-  const { success, stdout, stderr } = await command.output();
-  const decoder = new TextDecoder();
-  return { ok: success, text: (decoder.decode(stdout) + decoder.decode(stderr)).trim() };
-}
-
 const read = (path: string) => Deno.readTextFile(ROOT + path);
-const generate = (...args: string[]) => run(Deno.execPath(), "task", "--quiet", "gen", ...args);
+/** Generates all files, or with `--check` says which are not current. */
+const generate = (...args: string[]) =>
+  run(Deno.execPath(), ["task", "--quiet", "gen", ...args], { env: { NO_COLOR: "1" } });
 
 /** The reason of git against a release; undefined when every file is as committed. */
 async function dirt(): Promise<string | undefined> {
-  const { ok, text } = await run("git", "status", "--porcelain");
-  if (!ok) return `git status failed: ${text}`;
+  const status = await run("git", ["status", "--porcelain"]);
+  if (status?.ok !== true) return `git status failed: ${status?.text ?? "there is no git"}`;
+  const { text } = status;
   if (text === "") return undefined;
   const [first, ...more] = text.split("\n");
   const others = more.length === 0 ? "" : ` and ${more.length} more`;
@@ -63,8 +54,10 @@ async function check(tag: string): Promise<string[]> {
     );
   }
   problems.push(changelogProblem(await read("CHANGELOG.md"), version), await dirt());
-  const { ok, text } = await generate("--check");
-  if (!ok) problems.push(`generated files are not current: ${text.split("\n")[0]}`);
+  const made = await generate("--check");
+  if (made?.ok !== true) {
+    problems.push(`generated files are not current: ${made?.text.split("\n")[0]}`);
+  }
   return problems.filter((problem) => problem !== undefined);
 }
 
@@ -85,8 +78,8 @@ async function set(version: string): Promise<string> {
   const changelog = await read("CHANGELOG.md");
   await Deno.writeTextFile(`${ROOT}deno.json`, withVersion(ROOT_MANIFEST, manifest, version));
   await Deno.writeTextFile(`${ROOT}CHANGELOG.md`, withSection(changelog, version));
-  const { ok, text } = await generate();
-  if (!ok) throw new Error(`deno task gen failed: ${text}`);
+  const made = await generate();
+  if (made?.ok !== true) throw new Error(`deno task gen failed: ${made?.text}`);
   return `version ${version}; date its section in CHANGELOG.md on the day of the release\n`;
 }
 

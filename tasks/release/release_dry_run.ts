@@ -5,21 +5,16 @@
  * engine and are the pipeline's (.github/workflows/images.yml). It uploads nothing.
  */
 import { CHART } from "../deploy/deploy_helm.ts";
-import { ensureDeployTools, runTool } from "../deploy/deploy_tools.ts";
+import { must, pythonPackages } from "../checkout/programs.ts";
+import { ensureDeployTools } from "../deploy/deploy_tools.ts";
 import { readVersion, ROOT_MANIFEST } from "../gen/gen_version.ts";
 import { ROOT } from "../checkout/source_files.ts";
 
 const PYTHON_PACKAGES = ["build==1.6.1", "twine==7.0.0"];
-const VENV = `${ROOT}.arqon/cache/release`;
 
 /** Runs a program in the checkout; its whole output. Throws an Error with that when the program fails. */
-async function run(program: string, ...args: string[]): Promise<string> {
-  const ran = await runTool(program, args, { cwd: ROOT, env: { NO_COLOR: "1" } });
-  if (ran === undefined) throw new Error(`${program} is not there`);
-  const said = `${ran.stdout}${ran.stderr}`.trim();
-  if (!ran.ok) throw new Error(`${program} ${args.join(" ")} failed:\n${said}`);
-  return said;
-}
+const run = async (program: string, ...args: string[]): Promise<string> =>
+  (await must(program, args, { env: { NO_COLOR: "1" } })).text;
 
 /** The files of a folder that end so, as paths. */
 async function filesIn(folder: string, end: string): Promise<string[]> {
@@ -42,10 +37,7 @@ async function npm(folder: string, version: string): Promise<string[]> {
 
 /** Builds wheel and source package of the Python SDK, and checks what PyPI would show of them. */
 async function pypi(folder: string, version: string): Promise<string[]> {
-  await run("python3", "-m", "venv", VENV);
-  const python = `${VENV}/bin/python`;
-  const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-  await run(python, ...pip, ...PYTHON_PACKAGES);
+  const python = `${await pythonPackages("release", PYTHON_PACKAGES)}/python`;
   await run(python, "-m", "build", "--outdir", folder, "sdk/python");
   const built = [...await filesIn(folder, ".whl"), ...await filesIn(folder, ".tar.gz")];
   const [wheel, sources] = built.map(nameOf);

@@ -8,6 +8,7 @@ const GEN = `if (Deno.args.includes("--check") && Deno.statSync("deno.json").siz
   console.error("stale: a.ts"); Deno.exit(1);
 }`;
 const FILES = [
+  "checkout/programs.ts",
   "checkout/source_files.ts",
   "gen/gen_version.ts",
   "release/release.ts",

@@ -4,19 +4,11 @@
  * macOS and Windows before the wheel is published; `deno task test:python` has the real tests.
  */
 import type { DevBusReady } from "../../arq/serve/dev_bus.ts";
+import { makeVenv, must } from "../checkout/programs.ts";
 import { readVersion } from "../gen/gen_version.ts";
 import { ROOT } from "../checkout/source_files.ts";
 
-const IS_WINDOWS = Deno.build.os === "windows";
 const START_MS = 60_000;
-
-async function run(program: string, ...args: string[]): Promise<string> {
-  const command = new Deno.Command(program, { args, cwd: ROOT, stdin: "null" });
-  const { success, stdout, stderr } = await command.output();
-  const text = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
-  if (!success) throw new Error(`${program} ${args.join(" ")} failed:\n${text}`);
-  return text.trim();
-}
 
 /** The absolute path of a path, which may be below the checkout's root. */
 const below = (path: string) => /^([A-Za-z]:)?[\\/]/.test(path) ? path : `${ROOT}${path}`;
@@ -71,13 +63,11 @@ async function main(folder: string | undefined): Promise<void> {
   const version = readVersion(await Deno.readTextFile(`${ROOT}deno.json`));
   const temporary = await Deno.makeTempDir({ prefix: "arqon-wheel-" });
   try {
-    await run(IS_WINDOWS ? "python" : "python3", "-m", "venv", `${temporary}/venv`);
-    const python = `${temporary}/venv/${IS_WINDOWS ? "Scripts/python.exe" : "bin/python"}`;
-    await run(python, "-m", "pip", "install", "--quiet", wheel);
+    const python = `${await makeVenv(`${temporary}/venv`, [wheel])}/python`;
     await using bus = await startBus(temporary);
     const { url, token } = bus.ready;
-    const said = await run(python, `${ROOT}tasks/release/release_wheel.py`, url, token, version);
-    console.log(`${wheel}: ${said}`);
+    const told = [`${ROOT}tasks/release/release_wheel.py`, url, token, version];
+    console.log(`${wheel}: ${(await must(python, told)).text}`);
   } finally {
     await Deno.remove(temporary, { recursive: true });
   }

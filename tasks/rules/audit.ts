@@ -3,7 +3,7 @@
  * registry that does not answer such requests is no failure, but the output says so: the step then proves
  * nothing.
  */
-import { ROOT } from "../checkout/source_files.ts";
+import { run } from "../checkout/programs.ts";
 
 /** The verdict of an audit; `unanswered` means that nobody knows. */
 export type AuditVerdict = "clean" | "vulnerable" | "unanswered";
@@ -16,23 +16,19 @@ const NOT_ANSWERED = [
 ];
 
 /**
- * The verdict for the exit code and output of `deno audit`. A list of advisories counts before any other
+ * The verdict for the exit and output of `deno audit`. A list of advisories counts before any other
  * complaint.
  */
-export function judgeAudit(exit_code: number, output: string): AuditVerdict {
-  if (exit_code === 0) return "clean";
+export function judgeAudit(ok: boolean, output: string): AuditVerdict {
+  if (ok) return "clean";
   if (/\b(severity|vulnerabilit)/i.test(output)) return "vulnerable";
   return NOT_ANSWERED.some((pattern) => pattern.test(output)) ? "unanswered" : "vulnerable";
 }
 
 if (import.meta.main) {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["audit"],
-    cwd: ROOT,
-    env: { NO_COLOR: "1" },
-  }).output();
-  const output = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
-  const verdict = judgeAudit(code, output);
+  const env = { NO_COLOR: "1" };
+  const { ok = false, text: output = "" } = await run(Deno.execPath(), ["audit"], { env }) ?? {};
+  const verdict = judgeAudit(ok, output);
   if (verdict === "unanswered") {
     console.log("NOTE the package registry does not answer audits: dependencies are NOT audited");
     console.log(`NOTE it said: ${output.split("\n").find((line) => line.trim() !== "")}`);

@@ -3,13 +3,13 @@ import assert from "node:assert/strict";
 import { judgeAudit } from "./audit.ts";
 
 Deno.test("an audit without findings is clean", () => {
-  assert.equal(judgeAudit(0, "No known vulnerabilities found\n"), "clean");
+  assert.equal(judgeAudit(true, "No known vulnerabilities found\n"), "clean");
 });
 
 Deno.test("findings fail, also when the registry complained beside them", () => {
   const finding = "╭ zod is bad\n│  Severity: high\nFound 1 vulnerabilities\n";
-  assert.equal(judgeAudit(1, finding), "vulnerable");
-  assert.equal(judgeAudit(1, `error sending request for url\n${finding}`), "vulnerable");
+  assert.equal(judgeAudit(false, finding), "vulnerable");
+  assert.equal(judgeAudit(false, `error sending request for url\n${finding}`), "vulnerable");
 });
 
 Deno.test("a registry that cannot be asked is told apart from a finding", () => {
@@ -19,9 +19,9 @@ Deno.test("a registry that cannot be asked is told apart from a finding", () => 
     "error: Failed to get data from the audit endpoint: 404",
     "error: the registry responded with status 503",
   ];
-  for (const answer of answers) assert.equal(judgeAudit(1, answer), "unanswered", answer);
+  for (const answer of answers) assert.equal(judgeAudit(false, answer), "unanswered", answer);
 });
 
 Deno.test("an unknown error fails", () => {
-  assert.equal(judgeAudit(1, "error: deno.lock is corrupt"), "vulnerable");
+  assert.equal(judgeAudit(false, "error: deno.lock is corrupt"), "vulnerable");
 });

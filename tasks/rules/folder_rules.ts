@@ -6,256 +6,50 @@ import { isTestCode } from "../checkout/source_files.ts";
 import type { Violation } from "../checkout/violation.ts";
 import type { Module } from "./layer_rules.ts";
 
+/** The folders of each package behind its name, lowest first; `.` is the package's own. */
+const TABLE = `
+proto: gen gen/arqon/v1 errors wire envelope text frame .
+shared: . containers proof subjects turns rates metrics logs watchdog audit journal schema
+  schema/compatibility schema/descriptors config/keys filter config/values config/automation hooks
+  config config/live http1 process listeners spine/contract rooms records presence membership
+  rollout spine/conformance spine/embedded spine/nats/connection spine/nats/log spine/nats/stores
+  spine/nats spine telemetry cluster lives blocks usage backup
+wasm: module metering instance reducer/schema reducer
+shield: stats rates quota settings socket sse traces auth message ledger memory journal usage
+  openapi admin/routing admin/console audit backup mirror rooms policy/abi policy/logs
+  policy/state policy/ring policy/modules policy/worker policy/pool policy/chain policy reducers
+  schema/validation schema/registry schema/admin schema filter signals durable/messages
+  durable/recovery durable/log durable/room durable/history durable fossil vcdiff growing fanout
+  deltas presence connection backend schedules hooks apply http growing/http durable/http sse/http
+  streams pusher journal/admin usage/admin data proof admin/inspect centrifugo admin/operations
+  admin supervisor .
+brain: telemetry presence classes reducers/state reducers/guest reducers/log reducers/visible
+  reducers/thread reducers/usage reducers/room reducers/removal reducers rooms/locks rooms/store
+  rooms/commands rooms/lives rooms/room rooms/desk rooms membership rollouts hooks .
+sdk: typescript/time typescript/wire typescript/message typescript/durable typescript/presence
+  typescript/token typescript/options typescript/delta typescript/pattern typescript/http
+  typescript/request typescript/state typescript/subscription typescript/room typescript/growing
+  typescript/connection typescript/reducers typescript/stores typescript yjs/log yjs/edits yjs
+sdk: react
+arq: terminal reducers/types reducers answers bus backup completion config doctor init/schema init
+  journal policies replay rooms traffic schemas bridge serve desired commands/audit commands/auth
+  commands/backup commands/bridge commands/cluster commands/data commands/dev commands/journal
+  commands/mirror commands/policy commands/proof commands/reducer commands/room commands/schema
+  commands/desired commands/setup program/groups program/groups/policy program/groups/data program
+  .
+bench: measure load/wires load/targets load/plans load/crowd load policy journal governance
+  durable slow_reader storm sockets kernels leaves scaling sizing usage peers .`;
+
 /**
  * The folders with product files of each package, lowest first. A module may import values from its own
  * folder and from those before it. It may import types from anywhere, since types do not run. An entry
  * `mod.ts`, which only exports what others declare, belongs to no floor. Neither does a `capability.ts`, which
  * says what its folder and those below it bring: routes are on a high floor, what a message passes on a low one.
  */
-export const FOLDERS: readonly (readonly string[])[] = [
-  [
-    "proto/gen",
-    "proto/gen/arqon/v1",
-    "proto/errors",
-    "proto/wire",
-    "proto/envelope",
-    "proto/text",
-    "proto/frame",
-    "proto",
-  ],
-  [
-    "shared",
-    "shared/containers",
-    "shared/proof",
-    "shared/subjects",
-    "shared/turns",
-    "shared/rates",
-    "shared/metrics",
-    "shared/logs",
-    "shared/watchdog",
-    "shared/audit",
-    "shared/journal",
-    "shared/schema",
-    "shared/schema/compatibility",
-    "shared/schema/descriptors",
-    "shared/config/keys",
-    "shared/filter",
-    "shared/config/values",
-    "shared/config/automation",
-    "shared/hooks",
-    "shared/config",
-    "shared/config/live",
-    "shared/http1",
-    "shared/process",
-    "shared/listeners",
-    "shared/spine/contract",
-    "shared/rooms",
-    "shared/records",
-    "shared/presence",
-    "shared/membership",
-    "shared/rollout",
-    "shared/spine/conformance",
-    "shared/spine/embedded",
-    "shared/spine/nats/connection",
-    "shared/spine/nats/log",
-    "shared/spine/nats/stores",
-    "shared/spine/nats",
-    "shared/spine",
-    "shared/telemetry",
-    "shared/cluster",
-    "shared/lives",
-    "shared/blocks",
-    "shared/usage",
-    "shared/backup",
-  ],
-  ["wasm/module", "wasm/metering", "wasm/instance", "wasm/reducer/schema", "wasm/reducer"],
-  [
-    "shield/stats",
-    "shield/rates",
-    "shield/quota",
-    "shield/settings",
-    "shield/socket",
-    "shield/sse",
-    "shield/traces",
-    "shield/auth",
-    "shield/message",
-    "shield/ledger",
-    "shield/memory",
-    "shield/journal",
-    "shield/usage",
-    "shield/openapi",
-    "shield/admin/routing",
-    "shield/admin/console",
-    "shield/audit",
-    "shield/backup",
-    "shield/mirror",
-    "shield/rooms",
-    "shield/policy/abi",
-    "shield/policy/logs",
-    "shield/policy/state",
-    "shield/policy/ring",
-    "shield/policy/modules",
-    "shield/policy/worker",
-    "shield/policy/pool",
-    "shield/policy/chain",
-    "shield/policy",
-    "shield/reducers",
-    "shield/schema/validation",
-    "shield/schema/registry",
-    "shield/schema/admin",
-    "shield/schema",
-    "shield/filter",
-    "shield/signals",
-    "shield/durable/messages",
-    "shield/durable/recovery",
-    "shield/durable/log",
-    "shield/durable/room",
-    "shield/durable/history",
-    "shield/durable",
-    "shield/fossil",
-    "shield/vcdiff",
-    "shield/growing",
-    "shield/fanout",
-    "shield/deltas",
-    "shield/presence",
-    "shield/connection",
-    "shield/backend",
-    "shield/schedules",
-    "shield/hooks",
-    "shield/apply",
-    "shield/http",
-    "shield/growing/http",
-    "shield/durable/http",
-    "shield/sse/http",
-    "shield/streams",
-    "shield/pusher",
-    "shield/journal/admin",
-    "shield/usage/admin",
-    "shield/data",
-    "shield/proof",
-    "shield/admin/inspect",
-    "shield/centrifugo",
-    "shield/admin/operations",
-    "shield/admin",
-    "shield/supervisor",
-    "shield",
-  ],
-  [
-    "brain/telemetry",
-    "brain/presence",
-    "brain/classes",
-    "brain/reducers/state",
-    "brain/reducers/guest",
-    "brain/reducers/log",
-    "brain/reducers/visible",
-    "brain/reducers/thread",
-    "brain/reducers/usage",
-    "brain/reducers/room",
-    "brain/reducers/removal",
-    "brain/reducers",
-    "brain/rooms/locks",
-    "brain/rooms/store",
-    "brain/rooms/commands",
-    "brain/rooms/lives",
-    "brain/rooms/room",
-    "brain/rooms/desk",
-    "brain/rooms",
-    "brain/membership",
-    "brain/rollouts",
-    "brain/hooks",
-    "brain",
-  ],
-  [
-    "sdk/typescript/time",
-    "sdk/typescript/wire",
-    "sdk/typescript/message",
-    "sdk/typescript/durable",
-    "sdk/typescript/presence",
-    "sdk/typescript/token",
-    "sdk/typescript/options",
-    "sdk/typescript/delta",
-    "sdk/typescript/pattern",
-    "sdk/typescript/http",
-    "sdk/typescript/request",
-    "sdk/typescript/state",
-    "sdk/typescript/subscription",
-    "sdk/typescript/room",
-    "sdk/typescript/growing",
-    "sdk/typescript/connection",
-    "sdk/typescript/reducers",
-    "sdk/typescript/stores",
-    "sdk/typescript",
-    "sdk/yjs/log",
-    "sdk/yjs/edits",
-    "sdk/yjs",
-  ],
-  ["sdk/react"],
-  [
-    "arq/terminal",
-    "arq/reducers/types",
-    "arq/reducers",
-    "arq/answers",
-    "arq/bus",
-    "arq/backup",
-    "arq/completion",
-    "arq/config",
-    "arq/doctor",
-    "arq/init/schema",
-    "arq/init",
-    "arq/journal",
-    "arq/policies",
-    "arq/replay",
-    "arq/rooms",
-    "arq/traffic",
-    "arq/schemas",
-    "arq/bridge",
-    "arq/serve",
-    "arq/desired",
-    "arq/commands/audit",
-    "arq/commands/auth",
-    "arq/commands/backup",
-    "arq/commands/bridge",
-    "arq/commands/cluster",
-    "arq/commands/data",
-    "arq/commands/dev",
-    "arq/commands/journal",
-    "arq/commands/mirror",
-    "arq/commands/policy",
-    "arq/commands/proof",
-    "arq/commands/reducer",
-    "arq/commands/room",
-    "arq/commands/schema",
-    "arq/commands/desired",
-    "arq/commands/setup",
-    "arq/program/groups",
-    "arq/program/groups/policy",
-    "arq/program/groups/data",
-    "arq/program",
-    "arq",
-  ],
-  [
-    "bench/measure",
-    "bench/load/wires",
-    "bench/load/targets",
-    "bench/load/plans",
-    "bench/load/crowd",
-    "bench/load",
-    "bench/policy",
-    "bench/journal",
-    "bench/governance",
-    "bench/durable",
-    "bench/slow_reader",
-    "bench/storm",
-    "bench/sockets",
-    "bench/kernels",
-    "bench/leaves",
-    "bench/scaling",
-    "bench/sizing",
-    "bench/usage",
-    "bench/peers",
-    "bench",
-  ],
-];
+export const FOLDERS: readonly (readonly string[])[] = TABLE.trim().split(/\n(?! )/).map((line) => {
+  const [root = "", folders = ""] = line.split(":");
+  return folders.trim().split(/\s+/).map((one) => one === "." ? root : `${root}/${one}`);
+});
 
 /** Most product files directly in one folder. */
 export const FOLDER_FILES = 25;

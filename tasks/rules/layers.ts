@@ -5,6 +5,7 @@
 import { checkFolders } from "./folder_rules.ts";
 import { checkArrows, checkLists, checkPairs } from "./house_rules.ts";
 import { checkLayers, checkPins, type Module } from "./layer_rules.ts";
+import { deno } from "../checkout/programs.ts";
 import { listFiles, ROOT } from "../checkout/source_files.ts";
 import { exitWith } from "../checkout/violation.ts";
 
@@ -33,12 +34,7 @@ async function graph(files: readonly string[]): Promise<readonly InfoModule[]> {
   try {
     const text = files.map((file) => `import "../../${file}";\n`).join("");
     await Deno.writeTextFile(path, text);
-    const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["info", "--json", path],
-      cwd: ROOT,
-    }).output();
-    if (!success) throw new Error(`deno info failed: ${new TextDecoder().decode(stderr)}`);
-    return JSON.parse(new TextDecoder().decode(stdout)).modules;
+    return JSON.parse((await deno(["info", "--json", path])).stdout).modules;
   } finally {
     await Deno.remove(path);
   }

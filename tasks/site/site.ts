@@ -9,6 +9,7 @@ import { llmsFullText, llmsText, markdownPages } from "./llms.ts";
 import { deadLinks } from "./site_links.ts";
 import { navigationProblems, PAGES, sitePage } from "./site_pages.ts";
 import { placeOf } from "../../docs/.vitepress/pages.ts";
+import { deno } from "../checkout/programs.ts";
 import { listFiles, ROOT } from "../checkout/source_files.ts";
 import { exitWith, type Violation } from "../checkout/violation.ts";
 
@@ -34,19 +35,6 @@ function readArguments(args: readonly string[]): Asked {
     throw new RangeError(`--base "${base}": begins and ends with a slash; ${USAGE}`);
   }
   return { base, check };
-}
-
-/** Runs deno in the cache folder. Throws an Error with its whole output when it fails. */
-async function runDeno(args: readonly string[]): Promise<void> {
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [...args],
-    cwd: CACHE,
-    stdin: "null",
-    env: { NO_COLOR: "1" },
-  }).output();
-  if (success) return;
-  const decoder = new TextDecoder();
-  throw new Error(`deno ${args.join(" ")}\n${decoder.decode(stdout)}${decoder.decode(stderr)}`);
 }
 
 async function copy(from: string, to: string): Promise<void> {
@@ -112,10 +100,11 @@ async function prepare({ files, texts, isFolder }: Sources): Promise<void> {
 }
 
 async function build(base: string, out: string): Promise<void> {
-  await runDeno(["install", "--quiet", "--frozen", "--node-modules-dir=auto"]);
+  const cwd = CACHE;
+  await deno(["install", "--quiet", "--frozen", "--node-modules-dir=auto"], { cwd });
   const program = "node_modules/vitepress/bin/vitepress.js";
   const args = ["build", ".", "--base", base, "--outDir", out];
-  await runDeno(["run", "--quiet", "-A", "--deny-net", program, ...args]);
+  await deno(["run", "--quiet", "-A", "--deny-net", program, ...args], { cwd });
 }
 
 async function check(out: string, base: string): Promise<Violation[]> {

@@ -6,7 +6,8 @@
 import { ROOT } from "../checkout/source_files.ts";
 import { exitWith } from "../checkout/violation.ts";
 import { checkWorkflow, type Expected } from "./workflows_rules.ts";
-import { runTool, type Tools, workflowTools } from "./workflows_tools.ts";
+import { run } from "../checkout/programs.ts";
+import { type Tools, workflowTools } from "./workflows_tools.ts";
 
 /**
  * The complaints of the tools about the workflows of a folder, with paths below the root; "" when there are
@@ -22,10 +23,11 @@ export async function lintWorkflows(folder: string, tools: Tools): Promise<strin
   const lint = ["-no-color", "-shellcheck", shellcheck, "-pyflakes", "", ...files];
   const audit = ["--offline", "--no-progress", "--color=never", "--persona=pedantic", "--quiet"];
   const ran = await Promise.all([
-    runTool(actionlint, lint),
-    runTool(zizmor, [...audit, "--strict-collection", "--", ...files]),
+    run(actionlint, lint),
+    run(zizmor, [...audit, "--strict-collection", "--", ...files]),
   ]);
-  return ran.filter(({ ok }) => !ok).map(({ text }) => `${text}\n`).join("");
+  return ran.filter((one) => one?.ok !== true).map((one) => `${one?.text ?? "a tool is gone"}\n`)
+    .join("");
 }
 
 async function expected(): Promise<Expected> {

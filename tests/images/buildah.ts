@@ -1,17 +1,12 @@
 /** Programs of the system for `deno task images`, and buildah with a store of its own. Nothing of ours is started here. */
-import { type RunOptions, runTool } from "../../tasks/deploy/deploy_tools.ts";
+import { must as mustRun, type RunOptions } from "../../tasks/checkout/programs.ts";
 
 /** What a program wrote to stdout. Throws an Error with all that it said when it is not there or fails. */
-export async function must(
+export const must = async (
   program: string,
   args: readonly string[],
   options: RunOptions = {},
-): Promise<string> {
-  const ran = await runTool(program, args, options);
-  if (ran?.ok === true) return ran.stdout.trim();
-  const said = ran === undefined ? "it is not there" : `${ran.stdout}${ran.stderr}`.trim();
-  throw new Error(`${program} ${args.join(" ")}: ${said}`);
-}
+): Promise<string> => (await mustRun(program, args, options)).stdout.trim();
 
 /** Calls buildah; gives what it wrote to stdout. */
 export type Buildah = (...args: string[]) => Promise<string>;

@@ -2,7 +2,7 @@
  * An empty folder into which npm has installed the packed tarballs, as a user's project has them, with
  * the programs beside. Not the workspace: nothing in there finds the sources.
  */
-import { lastLine, run } from "../../bench/peers/installed.ts";
+import { lastLine, run } from "../../tasks/checkout/programs.ts";
 import { pack } from "../../tasks/pack/pack.ts";
 import type { Tarball } from "../../tasks/pack/pack_tarball.ts";
 

@@ -2,7 +2,7 @@
  * Node and Bun in pinned versions, and the package `ws`, from npm, below `.arqon/cache`: the machine's own Node may be too
  * old, and another one tomorrow. Deno is the one that runs this.
  */
-import { installed, lastLine, run } from "../../bench/peers/installed.ts";
+import { installed, lastLine, run } from "../../tasks/checkout/programs.ts";
 
 /** Of each line that is supported the last release; the first is the oldest that `engines` promises. */
 export const NODE_VERSIONS = ["22.23.3", "24.21.0", "26.10.0"] as const;

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { until } from "../../shared/testing/until.ts";
-import { run } from "../../bench/peers/installed.ts";
+import { run } from "../../tasks/checkout/programs.ts";
 import type { ReactPage } from "./programs/page.ts";
 import { bundle, openPage } from "./world.ts";
 import type { Project, Scenario, World } from "./world.ts";

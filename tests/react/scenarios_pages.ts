@@ -1,7 +1,7 @@
 /** The examples of the pages about React, Vue and Svelte, as they stand there, in Chromium. */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
-import { lastLine, run } from "../../bench/peers/installed.ts";
+import { lastLine, run } from "../../tasks/checkout/programs.ts";
 import { bundle, openPage } from "./world.ts";
 import type { Scenario, World } from "./world.ts";
 

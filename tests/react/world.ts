@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { build } from "esbuild";
 import type { Browser, Page } from "playwright-core";
-import { lastLine, run } from "../../bench/peers/installed.ts";
+import { lastLine, run } from "../../tasks/checkout/programs.ts";
 import { pack } from "../../tasks/pack/pack.ts";
 import type { ChildScenario } from "../harness/child_scenarios.ts";
 import type { TestBus } from "../harness/bus.ts";

@@ -1,0 +1,31 @@
+/**
+ * Pages whose prose is kept by hand and whose tables come from the code: each part stands between
+ * `<!-- generated: NAME -->` and `<!-- /generated -->`. Pure text; `gen.ts` reads and writes the files.
+ */
+
+/** A row of a Markdown table. */
+export const tableRow = (...cells: (string | number)[]): string =>
+  `| ${
+    cells.map((cell) => String(cell).replaceAll("|", "\\|").replaceAll("\n", " ")).join(" | ")
+  } |`;
+
+/** A Markdown table with this head. */
+export function table(head: readonly string[], rows: readonly string[]): string {
+  return [tableRow(...head), tableRow(...head.map(() => "---")), ...rows].join("\n");
+}
+
+/** The page with these parts. Throws for a part that it has not, and for one of the page that is not given. */
+export function withParts(page: string, parts: Readonly<Record<string, string>>): string {
+  const left = new Set(Object.keys(parts));
+  const written = page.replace(
+    /^(<!-- generated: (\w+) -->)\n[^]*?^(<!-- \/generated -->)$/gm,
+    (_, begin: string, name: string, end: string) => {
+      if (!left.delete(name)) {
+        throw new TypeError(`the page has a part "${name}", which is not made`);
+      }
+      return `${begin}\n\n${parts[name]!.trim()}\n\n${end}`;
+    },
+  );
+  if (left.size > 0) throw new TypeError(`the page has lost its part ${[...left].join(", ")}`);
+  return written;
+}
