@@ -219,15 +219,6 @@ const OPERATOR_ROWS = {
 };
 
 /** A command of the client is refused with this reason. */
-const refusedCommand = (brain: string, name: string, data: object, reason: string): Row => ({
-  tables: { brain },
-  async see({ client }) {
-    const frame = await answer(client, { op: "cmd", room: "kept", name, data });
-    assert.equal(frame.reason, reason, JSON.stringify(frame));
-  },
-});
-
-/** The second member is one too many; the client is the first. */
 const secondMember = (name: string): Row => ({
   tables: { presence: `${name} = 1` },
   async see({ bus, client }) {
@@ -255,20 +246,6 @@ const BRAIN_ROWS = {
       assert.match((await answer(client, set("two"))).message, /keys_per_room is 1/);
     },
   },
-  "brain.lock_ttl_ms": {
-    tables: { brain: "lock_ttl_ms = 250" },
-    async see({ client }: World) {
-      const began_ms = Date.now();
-      const { result } = await answer(client, { op: "cmd", room: "locked", name: "room.lock" });
-      assert.ok(result.until_ms - began_ms < 20_000, `a lease of ${result.until_ms - began_ms} ms`);
-    },
-  },
-  "brain.lock_ttl_max_ms": refusedCommand(
-    "lock_ttl_ms = 10\nlock_ttl_max_ms = 100",
-    "room.lock",
-    { ttl_ms: 1_000 },
-    "invalid-command",
-  ),
   "presence.members_per_room": secondMember("members_per_room"),
   "usage.budgets": {
     tables: {

@@ -55,33 +55,12 @@ export const Brain = z.strictObject({
   idle_timeout_ms: z.int().min(0).max(31_536_000_000).default(3_600_000).describe(
     "a room without members and commands for this long ends with its state; 0: never",
   ),
-  lock_ttl_ms: count(30_000, 86_400_000, "lease of a lock that asks for none"),
-  lock_ttl_max_ms: count(600_000, 86_400_000, "longest lease of a lock"),
-  command_id_ttl_ms: count(
-    600_000,
-    86_400_000,
-    "how long a room remembers a command_id: a repetition gets the same answer and is not applied",
-  ),
-  reducer_rooms: count(
-    1_000,
-    1_000_000,
-    "rooms with reducers whose state this Brain keeps in memory",
-  ),
   reducer_bytes: z.int().min(1_048_576).max(17_179_869_184).default(268_435_456).describe(
-    "bytes of those states; above, the least recently used is stored and evicted",
+    "bytes of the states of rooms with reducers in memory; above, the least recently used is stored and evicted",
   ),
   reducer_fuel_per_second: count(
     2_000_000,
     1_000_000_000_000,
     "reducers' fuel per second and tenant on this Brain, with timers; burst: twice that; 2,000,000 is at most one core",
   ),
-  reducer_unused_ms: count(
-    3_600_000,
-    604_800_000,
-    "a reducer module unused for this long is removed: not deployed, no rollback step, in no configuration or log",
-  ),
-}).refine(({ lock_ttl_ms, lock_ttl_max_ms }) => lock_ttl_ms <= lock_ttl_max_ms, {
-  error: "expected at most lock_ttl_max_ms",
-  path: ["lock_ttl_ms"],
-  ...always,
 });

@@ -270,7 +270,9 @@ count-2: 2 entries, the same
 
 Deno.test("a class is deployed to more often than it may store modules, and its rooms can be verified", async () => {
   const config = CONFIG.replace("reducer_modules = 2", "reducer_modules = 20");
-  await using bus = await startBusWith(`${config}\n[brain]\nreducer_unused_ms = 1\n`);
+  await using bus = await startBusWith(
+    `${config}\n[brain]\n#constant brain.reducer_unused_ms = 1\n`,
+  );
   const token = await bus.tokenFor({ role: "admin", user: "root" });
   const admin = await clientOf(bus.admin_url, token);
   const own = ["--admin-url", bus.admin_url, "--token", token];

@@ -67,6 +67,18 @@ const LOGS = {
 };
 
 const LIMITS = {
+  descriptors_reserved: fixed(
+    256,
+    "open files for other listeners, the Spine and policies; half of all if there are fewer than twice as many",
+  ),
+  listener_gone_ms: fixed(
+    30_000,
+    "a client port lost for this long ends the process; a supervisor restarts it",
+  ),
+  listener_probe_ms: fixed(
+    2_000,
+    "interval and timeout of probes of the own client port; supervisors ask no oftener",
+  ),
   batch_messages: fixed(1_000, "messages of one POST /v1/messages; send two for more"),
   batch_bytes: fixed(1_048_576, "the same in bytes, in memory at once"),
   memory_ban_seconds: fixed(300, "ban of a user who filled the memory"),
@@ -190,6 +202,20 @@ const PRESENCE = {
 };
 
 const BRAIN = {
+  reducer_unused_ms: fixed(
+    3_600_000,
+    "a stored reducer that nothing names for this long is removed; deployments follow their upload in minutes",
+  ),
+  reducer_rooms: fixed(
+    1_000,
+    "rooms with reducers in a Brain's memory; reducer_bytes bounds the memory",
+  ),
+  command_id_ttl_ms: fixed(
+    600_000,
+    "how long a room remembers a command_id; clients give a command up long before",
+  ),
+  lock_ttl_max_ms: fixed(600_000, "longest lease of a lock; longer ones are renewed"),
+  lock_ttl_ms: fixed(30_000, "lease of a lock that asks for none; who needs another asks for it"),
   bans_per_tenant: fixed(100_000, "bans of one tenant; limits.bans are ten times that"),
   pending_commands: fixed(
     1_024,

@@ -48,8 +48,6 @@ export const LIVE_KEYS = [
   "presence.members_per_room",
   "brain.keys_per_room",
   "brain.reducer_fuel_per_second",
-  "brain.lock_ttl_ms",
-  "brain.lock_ttl_max_ms",
   "rooms",
   "hooks",
   "webhooks.private_hosts",
