@@ -20,7 +20,7 @@ flush_ms = 50
 [growing]
 idle_ms = 100_000
 [streams]
-long_poll_ms = 1_000
+#constant streams.long_poll_ms = 1_000
 [[rooms]]
 room = "chat-*"
 durable = true

@@ -22,7 +22,7 @@ host = "127.0.0.1"
 host = "127.0.0.1"
 [limits]
 max_frame_bytes = 65_536
-close_frame_bytes = 131_072
+#constant limits.close_frame_bytes = 131_072
 messages_per_second = 20
 bytes_per_second = 100_000
 rooms_per_connection = 2

@@ -10,7 +10,6 @@ import {
   adminRate,
   answer,
   crowded,
-  filtered,
   journaled,
   levels,
   limit,
@@ -57,14 +56,6 @@ const RATE_ROWS = {
 };
 
 const CLIENT_ROWS = {
-  "limits.protocol_errors": {
-    tables: limit("protocol_errors", "1"),
-    async see({ bus }: World) {
-      const broken = await openText(bus.url, bus.token);
-      broken.send("no frame");
-      assert.equal((await broken.closed()).code, 1008);
-    },
-  },
   "limits.rate_refusals": {
     tables: { limits: "messages_per_second = 1\nrate_refusals = 5" },
     async see({ bus }: World) {
@@ -111,15 +102,6 @@ const CLIENT_ROWS = {
     { headers: { a: "1", b: "2" } },
     "too-many-headers",
   ),
-  "limits.history_messages": {
-    tables: limit("history_messages", "1"),
-    async see({ bus }: World) {
-      const headers = { authorization: `Bearer ${bus.token}` };
-      const path = `${bus.http_url}/v1/rooms/kept-1/messages?limit=2`;
-      const problem = await (await fetch(path, { headers })).json();
-      assert.match(problem.detail, /at most 1 \(\[limits\] history_messages\)/);
-    },
-  },
   "auth.require_signature": refused(
     { auth: 'require_signature = [{ role = "user", room = "*" }]' },
     {},
@@ -230,9 +212,7 @@ const secondMember = (name: string): Row => ({
   },
 });
 
-const FILTER_ROWS = {
-  "filters.filters_per_room": filtered("filters_per_room = 1", "too-many-filters"),
-};
+const FILTER_ROWS = {};
 
 const BRAIN_ROWS = {
   "brain.keys_per_room": {

@@ -174,16 +174,3 @@ export function quota(lines: string): Row {
     },
   };
 }
-
-/** Another filter of a room than somebody else has there, with which the client is refused. */
-export function filtered(line: string, reason: string): Row {
-  return {
-    tables: { filters: line },
-    async see({ bus, client }) {
-      const sub = (filter: string) => ({ op: "sub", room: "sifted", filter });
-      using other = await openText(bus.url, await bus.tokenFor({ user: "other" }));
-      await answer(other, sub("true"));
-      assert.equal((await answer(client, sub('type != "before"'))).reason, reason);
-    },
-  };
-}

@@ -26,7 +26,7 @@ port = 0
 operator_tenants = ["ops"]
 [limits]
 command_timeout_ms = 60_000
-reducer_modules = 2
+#constant limits.reducer_modules = 2
 [[reducers]]
 name = "counter"
 file = "${built("counter")}"

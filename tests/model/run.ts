@@ -153,7 +153,7 @@ url = "${quota_url}"
 tenant_messages_per_second = 100_000_000
 tenant_bytes_per_second = 1_099_511_627_776
 # What a tenant has used up is not forgotten between two of its messages.
-slice_ms = 10_000
+#constant quota.slice_ms = 10_000
 [webhooks]
 private_hosts = ["127.0.0.1"]
 tenant_private_hosts = ["127.0.0.1"]

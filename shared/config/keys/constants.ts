@@ -67,6 +67,26 @@ const LOGS = {
 };
 
 const LIMITS = {
+  patterns_per_tenant: fixed(
+    10_000,
+    "pattern subscriptions of one tenant in a process; a tenth of the rooms that they cover",
+  ),
+  reducer_modules: fixed(
+    200,
+    "stored modules of one room class; those that nothing names are removed",
+  ),
+  history_messages: fixed(
+    1_000,
+    "messages that one history.get may ask for; clients read page by page",
+  ),
+  protocol_errors: fixed(
+    64,
+    "undecodable frames before the connection ends with 1008; a correct client sends none",
+  ),
+  close_frame_bytes: fixed(
+    33_554_432,
+    "a larger frame ends the connection with 4413; 128 of the default max_frame_bytes",
+  ),
   descriptors_reserved: fixed(
     256,
     "open files for other listeners, the Spine and policies; half of all if there are fewer than twice as many",
@@ -252,6 +272,7 @@ const CONSTANTS = {
   },
   limits: LIMITS,
   quota: {
+    slice_ms: fixed(100, "a Shield reserves its next share this often; one call for 500 tenants"),
     timeout_ms: fixed(
       250,
       "an answer later than this: each Shield counts alone until the server is back",
@@ -267,6 +288,10 @@ const CONSTANTS = {
   presence: PRESENCE,
   brain: BRAIN,
   filters: {
+    filters_per_room: fixed(
+      100,
+      "different filters of a room's subscribers on one Shield; each costs steps a message",
+    ),
     filter_chars: fixed(1_024, "a filter is a line that a person reads"),
     filter_steps: fixed(2_000, "at most a millisecond for one message and filter"),
     filters_per_tenant: fixed(1_000, "ten rooms with as many different filters as a room may have"),
@@ -319,6 +344,8 @@ const CONSTANTS = {
     late_seconds: fixed(3_600, "a schedule later than this counts as missed"),
   },
   streams: {
+    long_poll_ms: fixed(20_000, "duration of a long poll; shorter than what proxies wait"),
+    per_tenant: fixed(10_000, "streams of one tenant, counted once a minute; the next gets 429"),
     event_stream_ms: fixed(
       60_000,
       "life of an event stream; its reader then reconnects, which suits proxies",
