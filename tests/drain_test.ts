@@ -193,7 +193,7 @@ async function watchUser(presence: PresenceSubscription["presence"], user_id: st
 
 const PRESENCE = `request_timeout_ms = 60_000
 [presence]
-move_grace_ms = 3_000
+#constant presence.move_grace_ms = 3_000
 grace = [{ room = "held-*", grace_ms = 4_000 }]
 [[rooms]]
 room = "lobby"

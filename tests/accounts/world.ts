@@ -33,12 +33,12 @@ export interface AccountsWorld {
 
 const tables = (hook_url: string) => `
 [presence]
-heartbeat_ms = 200
-down_ms = 2_000
-brain_timeout_ms = 900
+#constant presence.heartbeat_ms = 200
+#constant presence.down_ms = 2_000
+#constant presence.brain_timeout_ms = 900
 [webhooks]
 private_hosts = ["127.0.0.1"]
-survey_ms = 500
+#constant webhooks.survey_ms = 500
 [[hooks]]
 id = "told"
 tenant = "acme"

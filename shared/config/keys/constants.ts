@@ -202,6 +202,26 @@ const REGISTRY = {
 };
 
 const PRESENCE = {
+  heartbeat_ms: fixed(
+    1_500,
+    "interval of heartbeats between Shields and Brains, the same in every process",
+  ),
+  down_ms: fixed(
+    30_000,
+    "members of a Shield silent for this long leave; twenty heartbeats, the same in every process",
+  ),
+  brain_timeout_ms: fixed(
+    5_000,
+    "a Brain silent for this long owns no rooms; three heartbeats, the same in every process",
+  ),
+  move_grace_ms: fixed(
+    10_000,
+    "members of a stopped Shield leave after this; clients are back within the drain",
+  ),
+  forget_ms: fixed(
+    1_200_000,
+    "a Shield silent for this long is forgotten; when it is back, it announces all anew",
+  ),
   page_members: fixed(1_000, "members in one page of a list; clients read page by page"),
   announce_ms: fixed(
     50,
@@ -315,6 +335,7 @@ const CONSTANTS = {
     ),
   },
   webhooks: {
+    survey_ms: fixed(10_000, "interval at which a Brain looks for missed events, which are rare"),
     refusals_per_second: fixed(
       20,
       "refusals stored for the hooks of a tenant; further ones are counted",
@@ -341,6 +362,7 @@ const CONSTANTS = {
     waiting_sockets: fixed(1_000, "sockets without a token; beyond: further ones are refused"),
   },
   schedules: {
+    schedules: fixed(10_000, "schedules of all tenants; ten tenants with as many as one may have"),
     late_seconds: fixed(3_600, "a schedule later than this counts as missed"),
   },
   streams: {
