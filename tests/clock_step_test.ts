@@ -16,9 +16,9 @@ import { createWallClock, type WallClock } from "./wall_clock.ts";
 const CONFIG = `
 [journal]
 journal = "all"
-flush_ms = 50
+#constant journal.flush_ms = 50
 [growing]
-idle_ms = 100_000
+#constant growing.idle_ms = 100_000
 [streams]
 #constant streams.long_poll_ms = 1_000
 [[rooms]]

@@ -35,7 +35,7 @@ enabled = true
 flush_ms = 100
 [journal]
 journal_share = 0
-flush_ms = 100
+#constant journal.flush_ms = 100
 [[rooms]]
 room = "kept-*"
 durable = true

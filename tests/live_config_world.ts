@@ -146,7 +146,7 @@ export function pending(tables: Row["tables"]): Row {
 /** What the client publishes comes into the journal. */
 export function journaled(lines: string, room: string): Row {
   return {
-    tables: { journal: `flush_ms = 100\n${lines}` },
+    tables: { journal: `#constant journal.flush_ms = 100\n${lines}` },
     async see({ bus, client }) {
       const admin = await adminOf(bus, "auditor");
       await until("a decision in the journal", async () => {

@@ -87,10 +87,10 @@ log_bytes = 8_388_608
 enabled = true
 [ledger]
 store = true
-flush_ms = 100
+#constant ledger.flush_ms = 100
 [journal]
 journal = "all"
-flush_ms = 50
+#constant journal.flush_ms = 50
 `;
 
 /** Starts it, and stops it when the work is done. */

@@ -45,7 +45,7 @@ const DAY_SECONDS = 86_400;
 function walkConfig(receiver: Receiver): string {
   const [row] = faultRows(0, () => true, FAULT_FACTORS) as [Row];
   const rows = Array.from({ length: TENANTS_MAX }, (): Row => ({ ...row, source: "pusher" }));
-  return `${configOf(rows, receiver)}[ledger]\nstore = true\nflush_ms = 200\n`;
+  return `${configOf(rows, receiver)}[ledger]\nstore = true\n#constant ledger.flush_ms = 200\n`;
 }
 
 /** The whole process stands still, clients and bus, for so long. */

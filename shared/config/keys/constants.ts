@@ -274,6 +274,12 @@ const BRAIN = {
 
 /** By table of `config.toml`. */
 const CONSTANTS = {
+  telemetry: {
+    queue_spans: fixed(
+      4_096,
+      "spans that wait for export; 40 seconds of the default traces_per_second",
+    ),
+  },
   audit: {
     pending_entries: fixed(1_024, "entries that wait to be written; one caller makes 20 a second"),
   },
@@ -323,6 +329,10 @@ const CONSTANTS = {
     ),
   },
   ledger: {
+    flush_ms: fixed(
+      5_000,
+      "interval of a Shield's writes; a killed one loses its records since the last",
+    ),
     handshakes_per_second: fixed(
       50,
       "new entries of refused handshakes; a repeat extends its entry",
@@ -346,6 +356,11 @@ const CONSTANTS = {
     ),
   },
   journal: {
+    flush_ms: fixed(1_000, "time for which a Shield collects decisions before storing them"),
+    queue_bytes: fixed(
+      33_554_432,
+      "unstored decisions on a Shield, a 64th of the default memory_bytes; beyond: decisions are lost, and counted",
+    ),
     keys_held: fixed(16_384, "keys of users in memory; others are fetched"),
   },
   usage: {
@@ -374,6 +389,10 @@ const CONSTANTS = {
     ),
   },
   growing: {
+    idle_ms: fixed(
+      60_000,
+      "a message without an addition for this long ends as it is; SDKs say every third of it that they live",
+    ),
     pieces: fixed(10_000, "pieces of one message: seven bytes each for the longest one"),
     room_messages: fixed(16, "growing messages in one room: more than people can follow"),
     tenant_messages: fixed(
