@@ -165,7 +165,7 @@ websocket = "${websocket}"
 host = "127.0.0.1"
 [limits]
 pending_operations = ${PLACES}
-command_timeout_ms = 60_000
+#constant limits.command_timeout_ms = 60_000
 [streams]
 #constant streams.long_poll_ms = 60_000
 [[rooms]]

@@ -80,13 +80,7 @@ const LimitsTable = z.strictObject({
   ),
   headers: z.int().min(0).max(1_024).default(64).describe("headers of one envelope"),
   token_bytes: z.int().min(256).max(65_536).default(8_192).describe("bytes of a token"),
-  command_timeout_ms: count(5_000, 600_000, "how long a command waits for the Brain"),
   member_meta_bytes: count(4_096, 65_536, "bytes of one member's metadata (JSON)"),
-  recovery_messages: count(
-    10_000,
-    1_000_000,
-    "missed messages that one SUB recovers; beyond: recovered false, too-many",
-  ),
   log_cache_bytes: z.int().min(65_536).max(17_179_869_184).default(268_435_456).describe(
     "bytes of the newest messages of open durable rooms that a Shield keeps in memory",
   ),

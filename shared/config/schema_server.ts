@@ -105,7 +105,6 @@ export const Server = z.strictObject({
 
 /** `[sse]`. */
 export const Sse = z.strictObject({
-  rooms: count(32, 1_024, "rooms of one stream of server-sent events; more: 429"),
   gzip: z.boolean().default(true).describe(
     "compress events of at least [limits] deflate_from_bytes for readers with gzip, once for all of them",
   ),

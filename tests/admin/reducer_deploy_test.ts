@@ -25,7 +25,7 @@ host = "127.0.0.1"
 port = 0
 operator_tenants = ["ops"]
 [limits]
-command_timeout_ms = 60_000
+#constant limits.command_timeout_ms = 60_000
 #constant limits.reducer_modules = 2
 [[reducers]]
 name = "counter"

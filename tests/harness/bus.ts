@@ -11,7 +11,6 @@ export type { TestBus, TokenOptions } from "./test_bus.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 const READY_MS = 60_000;
-const CONSTANTS = `--preload=${ROOT}/shared/config/testing/set_constants.ts`;
 
 /** Runs the command after it with so few files that it may open (`ulimit -n`). */
 export function withFiles(files: number): readonly string[] {
@@ -41,15 +40,12 @@ export async function startBus(
   wrapper: readonly string[] = [],
 ): Promise<TestBus> {
   const [program = "", ...rest] = [...wrapper, Deno.execPath()];
-  const file = args[args.indexOf("--config") + 1] ?? "";
-  const sets = args.includes("--config") && (await Deno.readTextFile(file)).includes("#constant ");
   const child = new Deno.Command(program, {
     args: [
       ...rest,
       "run",
       // As the task has it: the bus has other flags of V8, and would write the compiled modules anew.
       "--no-code-cache",
-      ...(sets ? [CONSTANTS] : []),
       "--allow-run",
       `--allow-read`,
       `--allow-write=${ROOT}/.arqon`,

@@ -16,7 +16,7 @@ const SHIELD = "shield-0";
 const TENANT = "acme";
 const CONFIG = `
 [limits]
-command_timeout_ms = 60_000
+#constant limits.command_timeout_ms = 60_000
 admin_changes_per_second = 10_000
 admin_requests_per_second = 10_000
 [presence]

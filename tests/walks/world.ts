@@ -92,7 +92,9 @@ export async function openEmbedded(): Promise<World> {
   };
   const reload = async () => {
     for (const turn of [1, 2]) {
-      knobs.more = `[sse]\nrooms = ${32 + turn}\n[[rooms]]\nroom = "else-${turn}-*"\n`;
+      knobs.more = `[schedules]\ntenant_schedules = ${
+        1_000 + turn
+      }\n[[rooms]]\nroom = "else-${turn}-*"\n`;
       const { status, body } = await operator.ask("POST", "/v1/config/reload", {});
       if (status !== 200) throw new Error(`the reload: ${status} ${JSON.stringify(body)}`);
     }

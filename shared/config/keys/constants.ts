@@ -67,6 +67,14 @@ const LOGS = {
 };
 
 const LIMITS = {
+  recovery_messages: fixed(
+    10_000,
+    "missed messages that one SUB recovers; beyond: recovered false, too-many, and the history has them",
+  ),
+  command_timeout_ms: fixed(
+    5_000,
+    "how long a command waits for the Brain; another one owns the room by then",
+  ),
   patterns_per_tenant: fixed(
     10_000,
     "pattern subscriptions of one tenant in a process; a tenth of the rooms that they cover",
@@ -272,8 +280,17 @@ const BRAIN = {
   reducer_idle_ms: fixed(60_000, "an idle room is stored and evicted; the next call loads it"),
 };
 
+const BRIDGE = {
+  waiting_messages: fixed(
+    2_000,
+    "messages that wait for the bus; above, reading the database pauses until half are left",
+  ),
+  poll_ms: fixed(250, "with mode polling: the pause after a read that found nothing"),
+};
+
 /** By table of `config.toml`. */
 const CONSTANTS = {
+  bridge: { postgres: BRIDGE },
   telemetry: {
     queue_spans: fixed(
       4_096,
@@ -405,6 +422,10 @@ const CONSTANTS = {
     lines_per_second: fixed(50, "lines with the same text; the rest is one line with a count"),
   },
   sse: {
+    rooms: fixed(
+      32,
+      "rooms of one stream of server-sent events; a browser opens another, up to its six",
+    ),
     tickets: fixed(64, "unused tickets of one user"),
     ticket_seconds: fixed(30, "life of a ticket, for immediate use"),
     retry_ms: fixed(

@@ -2,7 +2,11 @@
 import { constants } from "../keys/constants.ts";
 import { commentedConstants } from "./commented_constants.ts";
 
-const file = Deno.args[Deno.args.indexOf("--config") + 1] ?? "";
+const at = Deno.args.indexOf("--config");
+// The development bus has its options as JSON.
+const file: string = at < 0
+  ? JSON.parse(Deno.args[0] ?? "{}").config_file
+  : Deno.args[at + 1] ?? "";
 const known = new Map(constants());
 for (const [key, value] of commentedConstants(Deno.readTextFileSync(file))) {
   Object.assign(known.get(key) ?? {}, { value });
