@@ -56,14 +56,6 @@ const RATE_ROWS = {
 };
 
 const CLIENT_ROWS = {
-  "limits.rate_refusals": {
-    tables: { limits: "messages_per_second = 1\nrate_refusals = 5" },
-    async see({ bus }: World) {
-      const fast = await openText(bus.url, await bus.tokenFor({ user: "fast" }));
-      for (let id = 1; id <= 50; id++) fast.send({ op: "pub", room: "r", id });
-      assert.equal((await fast.closed()).code, 4429);
-    },
-  },
   "limits.handshakes_per_second": {
     tables: { limits: "handshakes_per_second = 1\nhandshake_burst = 1" },
     see: SENT_AWAY,

@@ -67,6 +67,10 @@ const LOGS = {
 };
 
 const LIMITS = {
+  rate_refusals: fixed(
+    10_000,
+    "rate refusals beyond the accepted operations, without a pause, before close 4429; half a second of messages_per_second",
+  ),
   recovery_messages: fixed(
     10_000,
     "missed messages that one SUB recovers; beyond: recovered false, too-many, and the history has them",
@@ -422,6 +426,10 @@ const CONSTANTS = {
     lines_per_second: fixed(50, "lines with the same text; the rest is one line with a count"),
   },
   sse: {
+    gzip: fixed(
+      true,
+      "readers with gzip get events of deflate_from_bytes and more compressed, once for all of them",
+    ),
     rooms: fixed(
       32,
       "rooms of one stream of server-sent events; a browser opens another, up to its six",

@@ -25,7 +25,6 @@ export const LIVE_KEYS = [
   "limits.tenant_bytes_per_second",
   "limits.process_messages_per_second",
   "limits.process_bytes_per_second",
-  "limits.rate_refusals",
   "limits.handshakes_per_second",
   "limits.handshake_burst",
   "limits.token_bytes",
