@@ -67,6 +67,10 @@ const LOGS = {
 };
 
 const LIMITS = {
+  token_cache_bytes: fixed(
+    33_554_432,
+    "cache of verified tokens; a verification costs a reconnect less than a millisecond",
+  ),
   rate_refusals: fixed(
     10_000,
     "rate refusals beyond the accepted operations, without a pause, before close 4429; half a second of messages_per_second",
