@@ -26,7 +26,7 @@ room = "log-*"
 durable = true
 [limits]
 messages_per_second = 10_000
-command_timeout_ms = 2_500
+#constant limits.command_timeout_ms = 2_500
 `;
 
 type Connection = Awaited<ReturnType<typeof connect>>;

@@ -46,7 +46,12 @@ async function arrives({ database, peer }: World): Promise<void> {
   }
 }
 
-for (const [mode, more] of [["replication", ""], ["polling", 'mode = "polling"\npoll_ms = 20\n']]) {
+for (
+  const [mode, more] of [["replication", ""], [
+    "polling",
+    'mode = "polling"\n#constant bridge.postgres.poll_ms = 20\n',
+  ]]
+) {
   Deno.test(`arq serve follows a database by ${mode}, also when it or the database was killed`, async () => {
     await using world = await openWorld(1_000, ({ url }) => table(url, more));
     if (world === undefined) return;

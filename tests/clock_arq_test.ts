@@ -15,7 +15,7 @@ enabled = true
 flush_ms = 50
 [journal]
 journal = "all"
-flush_ms = 50
+#constant journal.flush_ms = 50
 `;
 const MINUTE_MS = 60_000;
 const AHEAD_S = [7_200, -7_200];

@@ -16,11 +16,11 @@ import { createWallClock, type WallClock } from "./wall_clock.ts";
 const CONFIG = `
 [journal]
 journal = "all"
-flush_ms = 50
+#constant journal.flush_ms = 50
 [growing]
-idle_ms = 100_000
+#constant growing.idle_ms = 100_000
 [streams]
-long_poll_ms = 1_000
+#constant streams.long_poll_ms = 1_000
 [[rooms]]
 room = "chat-*"
 durable = true

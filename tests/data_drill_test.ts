@@ -17,7 +17,7 @@ messages_per_second = 10_000
 [growing]
 [journal]
 journal = "all"
-flush_ms = 50
+#constant journal.flush_ms = 50
 [[rooms]]
 room = "*"
 durable = true

@@ -110,7 +110,7 @@ async function muteBrain(nats: NatsServer, room: string) {
   return { commands, [Symbol.asyncDispose]: () => connection.close() };
 }
 
-const PATIENT = "[limits]\ncommand_timeout_ms = 120_000\n";
+const PATIENT = "[limits]\n#constant limits.command_timeout_ms = 120_000\n";
 
 async function answersFirst({ issuer, nats, start }: Place): Promise<void> {
   const shield = await start("drain_ms = 100\ndrain_timeout_ms = 90_000", PATIENT);
@@ -193,7 +193,7 @@ async function watchUser(presence: PresenceSubscription["presence"], user_id: st
 
 const PRESENCE = `request_timeout_ms = 60_000
 [presence]
-move_grace_ms = 3_000
+#constant presence.move_grace_ms = 3_000
 grace = [{ room = "held-*", grace_ms = 4_000 }]
 [[rooms]]
 room = "lobby"

@@ -15,7 +15,7 @@ const CONFIG = `
 [server]
 drain_ms = 0
 [limits]
-recovery_messages = 20
+#constant limits.recovery_messages = 20
 messages_per_second = 10_000
 [[rooms]]
 room = "log-*"

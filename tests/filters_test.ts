@@ -22,7 +22,7 @@ host = "127.0.0.1"
 [ops]
 host = "127.0.0.1"
 [filters]
-filters_per_room = 3
+#constant filters.filters_per_room = 3
 [[rooms]]
 room = "log-*"
 durable = true

@@ -24,11 +24,13 @@ const SHARES = 2;
 /** Of the floods' largest frame, which may be the last of a share. */
 const FRAME_BYTES = 201_000;
 const FLOODS: readonly Flood[] = ["small", "big", "echo", "pings", "garbage"];
+const SET_CONSTANTS =
+  new URL(import.meta.resolve("../shared/config/testing/set_constants.ts")).pathname;
 const TIGHT = `
 [limits]
 messages_per_second = 100
 bytes_per_second = 100_000
-rate_refusals = 50
+#constant limits.rate_refusals = 50
 `;
 
 interface Bus extends AsyncDisposable {
@@ -46,7 +48,7 @@ async function startCountingBus(websocket: string, limits: string): Promise<Bus>
   await Deno.writeTextFile(config_file, config);
   const ports = { port: 0, ops_port: 0, admin_port: 0 };
   const program = startProgram("tests/flood_bus.ts", {
-    flags: [...SERVER_FLAGS, "--ignore-env", "-A"],
+    flags: [...SERVER_FLAGS, "--ignore-env", "-A", `--preload=${SET_CONSTANTS}`],
     args: [JSON.stringify({ state_dir: dir, ...ports, config_file })],
   });
   const { url = "", token = "" } = await program.hear<Record<string, string>>();

@@ -159,7 +159,7 @@ Deno.test("policies judge what grows before anybody has it", async (t) => {
 });
 
 Deno.test("what is held back of a message that is abandoned goes with its end", async () => {
-  await using bus = await startLocalBus(`${ROOMS}[growing]\nidle_ms = 8_000\n`);
+  await using bus = await startLocalBus(`${ROOMS}[growing]\n#constant growing.idle_ms = 8_000\n`);
   const admin = await policyAdmin(bus);
   const binding = { tenant: "default", name: "mask" };
   await deploy(admin, await Deno.readFile(MASK), binding);

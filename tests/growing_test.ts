@@ -309,7 +309,9 @@ Deno.test("messages that grow", async (t) => {
 
 Deno.test("a message that nobody adds to is ended as it is, and one whose producer is there is not", async () => {
   const journal = '[journal]\njournal = "all"\n';
-  await using bus = await startLocalBus(`[growing]\nidle_ms = 8_000\n${journal}${ROOMS}`);
+  await using bus = await startLocalBus(
+    `[growing]\n#constant growing.idle_ms = 8_000\n${journal}${ROOMS}`,
+  );
   await using ann = await open(bus, "ann");
   const room = ann.room("chat-1");
   await room.command("growing.start", { id: "left" });

@@ -14,7 +14,7 @@ import type { RawClient } from "./peers/raw_client.ts";
 
 const CONFIG = `
 [limits]
-history_messages = 200
+#constant limits.history_messages = 200
 [[rooms]]
 room = "kept-*"
 durable = true

@@ -36,11 +36,11 @@ request_timeout_ms = 60_000
 [brain]
 idle_timeout_ms = 500
 [presence]
-heartbeat_ms = 200
-brain_timeout_ms = 1_000
+#constant presence.heartbeat_ms = 200
+#constant presence.brain_timeout_ms = 1_000
 [webhooks]
 private_hosts = ["127.0.0.1"]
-survey_ms = 500
+#constant webhooks.survey_ms = 500
 [[rooms]]
 tenant = "acme"
 room = "kept-*"

@@ -22,7 +22,7 @@ operator_tenants = ["*"]
 room = "o-*"
 durable = true
 `;
-const webhooks = (lines: string) => `[webhooks]\nsurvey_ms = 200\n${lines}\n`;
+const webhooks = (lines: string) => `[webhooks]\n#constant webhooks.survey_ms = 200\n${lines}\n`;
 const OPEN = webhooks('private_hosts = ["127.0.0.1"]');
 const hook = (url: string, lines = "") => `
 [[hooks]]

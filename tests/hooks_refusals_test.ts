@@ -41,7 +41,7 @@ flush_ms = 100
 budgets = [{ tenant = "default", per = "day", unit = "messages_in", limit = 3, action = "warn" }]
 [webhooks]
 private_hosts = ["127.0.0.1"]
-survey_ms = 200
+#constant webhooks.survey_ms = 200
 ${
   hook(
     "gate",

@@ -27,7 +27,7 @@ async function folderOn(nats_url: string, node_id = "shield-1") {
   const file = `${folder.path}/config.toml`;
   const config = (await Deno.readTextFile(file)).replace("\ndata_dir =", "\n# data_dir =")
     .replace("[server]\n", `[server]\nnode_id = "${node_id}"\n`);
-  const journal = '[journal]\njournal = "all"\nflush_ms = 60_000\n';
+  const journal = '[journal]\njournal = "all"\n#constant journal.flush_ms = 60_000\n';
   const nats = `[nats]\nurls = [${JSON.stringify(nats_url)}]\n`;
   await Deno.writeTextFile(file, `${config}\n${journal}${nats}`);
   return folder;

@@ -22,7 +22,7 @@ host = "127.0.0.1"
 host = "127.0.0.1"
 [limits]
 max_frame_bytes = 65_536
-close_frame_bytes = 131_072
+#constant limits.close_frame_bytes = 131_072
 messages_per_second = 20
 bytes_per_second = 100_000
 rooms_per_connection = 2
@@ -234,7 +234,7 @@ Deno.test("a user's connections and HTTP requests share one rate, a tenant's use
 Deno.test("a client that goes on after 429 is closed, one that waits is not", async () => {
   // Sockets that can stop reading make a client wait that sends on.
   await using bus = await startLocalBus(
-    `[server]\nwebsocket = "native"\n[limits]\nmessages_per_second = 1\nrate_refusals = 200\n`,
+    `[server]\nwebsocket = "native"\n[limits]\nmessages_per_second = 1\n#constant limits.rate_refusals = 200\n`,
   );
   const client = await openText(bus.url, bus.token);
   for (let round = 0; round < 3; round++) {
@@ -285,7 +285,7 @@ const configOf = (websocket: string) => `
 websocket = "${websocket}"
 [limits]
 process_messages_per_second = ${RATE}
-rate_refusals = 1_000_000_000
+#constant limits.rate_refusals = 1_000_000_000
 `;
 
 /** Operations that the flood has under way at a time. */

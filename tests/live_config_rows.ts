@@ -10,7 +10,6 @@ import {
   adminRate,
   answer,
   crowded,
-  filtered,
   journaled,
   levels,
   limit,
@@ -36,7 +35,7 @@ enabled = true
 flush_ms = 100
 [journal]
 journal_share = 0
-flush_ms = 100
+#constant journal.flush_ms = 100
 [[rooms]]
 room = "kept-*"
 durable = true
@@ -57,22 +56,6 @@ const RATE_ROWS = {
 };
 
 const CLIENT_ROWS = {
-  "limits.protocol_errors": {
-    tables: limit("protocol_errors", "1"),
-    async see({ bus }: World) {
-      const broken = await openText(bus.url, bus.token);
-      broken.send("no frame");
-      assert.equal((await broken.closed()).code, 1008);
-    },
-  },
-  "limits.rate_refusals": {
-    tables: { limits: "messages_per_second = 1\nrate_refusals = 5" },
-    async see({ bus }: World) {
-      const fast = await openText(bus.url, await bus.tokenFor({ user: "fast" }));
-      for (let id = 1; id <= 50; id++) fast.send({ op: "pub", room: "r", id });
-      assert.equal((await fast.closed()).code, 4429);
-    },
-  },
   "limits.handshakes_per_second": {
     tables: { limits: "handshakes_per_second = 1\nhandshake_burst = 1" },
     see: SENT_AWAY,
@@ -111,15 +94,6 @@ const CLIENT_ROWS = {
     { headers: { a: "1", b: "2" } },
     "too-many-headers",
   ),
-  "limits.history_messages": {
-    tables: limit("history_messages", "1"),
-    async see({ bus }: World) {
-      const headers = { authorization: `Bearer ${bus.token}` };
-      const path = `${bus.http_url}/v1/rooms/kept-1/messages?limit=2`;
-      const problem = await (await fetch(path, { headers })).json();
-      assert.match(problem.detail, /at most 1 \(\[limits\] history_messages\)/);
-    },
-  },
   "auth.require_signature": refused(
     { auth: 'require_signature = [{ role = "user", room = "*" }]' },
     {},
@@ -219,15 +193,6 @@ const OPERATOR_ROWS = {
 };
 
 /** A command of the client is refused with this reason. */
-const refusedCommand = (brain: string, name: string, data: object, reason: string): Row => ({
-  tables: { brain },
-  async see({ client }) {
-    const frame = await answer(client, { op: "cmd", room: "kept", name, data });
-    assert.equal(frame.reason, reason, JSON.stringify(frame));
-  },
-});
-
-/** The second member is one too many; the client is the first. */
 const secondMember = (name: string): Row => ({
   tables: { presence: `${name} = 1` },
   async see({ bus, client }) {
@@ -239,9 +204,7 @@ const secondMember = (name: string): Row => ({
   },
 });
 
-const FILTER_ROWS = {
-  "filters.filters_per_room": filtered("filters_per_room = 1", "too-many-filters"),
-};
+const FILTER_ROWS = {};
 
 const BRAIN_ROWS = {
   "brain.keys_per_room": {
@@ -255,20 +218,6 @@ const BRAIN_ROWS = {
       assert.match((await answer(client, set("two"))).message, /keys_per_room is 1/);
     },
   },
-  "brain.lock_ttl_ms": {
-    tables: { brain: "lock_ttl_ms = 250" },
-    async see({ client }: World) {
-      const began_ms = Date.now();
-      const { result } = await answer(client, { op: "cmd", room: "locked", name: "room.lock" });
-      assert.ok(result.until_ms - began_ms < 20_000, `a lease of ${result.until_ms - began_ms} ms`);
-    },
-  },
-  "brain.lock_ttl_max_ms": refusedCommand(
-    "lock_ttl_ms = 10\nlock_ttl_max_ms = 100",
-    "room.lock",
-    { ttl_ms: 1_000 },
-    "invalid-command",
-  ),
   "presence.members_per_room": secondMember("members_per_room"),
   "usage.budgets": {
     tables: {

@@ -146,7 +146,7 @@ export function pending(tables: Row["tables"]): Row {
 /** What the client publishes comes into the journal. */
 export function journaled(lines: string, room: string): Row {
   return {
-    tables: { journal: `flush_ms = 100\n${lines}` },
+    tables: { journal: `#constant journal.flush_ms = 100\n${lines}` },
     async see({ bus, client }) {
       const admin = await adminOf(bus, "auditor");
       await until("a decision in the journal", async () => {
@@ -171,19 +171,6 @@ export function quota(lines: string): Row {
         const answers = await answersToBurst(client, "r");
         return answers.some(({ reason }) => reason === "tenant-quota");
       });
-    },
-  };
-}
-
-/** Another filter of a room than somebody else has there, with which the client is refused. */
-export function filtered(line: string, reason: string): Row {
-  return {
-    tables: { filters: line },
-    async see({ bus, client }) {
-      const sub = (filter: string) => ({ op: "sub", room: "sifted", filter });
-      using other = await openText(bus.url, await bus.tokenFor({ user: "other" }));
-      await answer(other, sub("true"));
-      assert.equal((await answer(client, sub('type != "before"'))).reason, reason);
     },
   };
 }

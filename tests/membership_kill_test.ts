@@ -22,9 +22,9 @@ const ROOM = "stage-1";
 const USERS = 8;
 const TABLES = `
 [presence]
-heartbeat_ms = 200
-down_ms = 2_000
-brain_timeout_ms = 900
+#constant presence.heartbeat_ms = 200
+#constant presence.down_ms = 2_000
+#constant presence.brain_timeout_ms = 900
 [[rooms]]
 room = "stage-*"
 membership = "journal"

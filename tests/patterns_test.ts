@@ -19,7 +19,7 @@ import type { Place } from "./peers/room_listener.ts";
 
 const LIMITS = `
 [limits]
-patterns_per_tenant = 6
+#constant limits.patterns_per_tenant = 6
 #constant limits.pattern_rooms_per_tenant = 20
 #constant limits.pattern_positions = 20
 `;

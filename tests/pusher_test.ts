@@ -22,7 +22,7 @@ const OTHER = { appId: "app-2", key: "key-2", secret: "another app's secret" };
 const CONFIG = `
 [journal]
 journal = "all"
-flush_ms = 10
+#constant journal.flush_ms = 10
 
 [pusher]
 enabled = true

@@ -18,7 +18,7 @@ drain_ms = 0
 [ops]
 host = "127.0.0.1"
 [streams]
-long_poll_ms = 5
+#constant streams.long_poll_ms = 5
 [[rooms]]
 room = "s-*"
 durable = true

@@ -18,7 +18,7 @@ const WASM = new URL("../policies/build/reducers/counter.wasm", import.meta.url)
 const OTHER = new URL("../policies/build/reducers/counter_rust.wasm", import.meta.url);
 const CONFIG = `
 [limits]
-command_timeout_ms = 60_000
+#constant limits.command_timeout_ms = 60_000
 [[reducers]]
 name = "counter"
 file = "counter.wasm"

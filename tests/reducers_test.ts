@@ -23,7 +23,7 @@ drain_ms = 0
 [ops]
 host = "127.0.0.1"
 [limits]
-command_timeout_ms = 60_000
+#constant limits.command_timeout_ms = 60_000
 [[reducers]]
 name = "counter"
 file = "${built("counter")}"

@@ -181,8 +181,8 @@ const DEADLINE_MS = 60_000;
 /** Brains that crash are missed soon, and rooms that nobody uses end within the test. */
 const QUICK = `
 [presence]
-heartbeat_ms = 500
-brain_timeout_ms = 2_000
+#constant presence.heartbeat_ms = 500
+#constant presence.brain_timeout_ms = 2_000
 [brain]
 idle_timeout_ms = 4_000
 `;
@@ -339,7 +339,8 @@ async function withPlace(run: (place: Place) => Promise<void>): Promise<void> {
   await using nats = await startNats({ jetstream: true });
   const issuer = await createIssuer();
   try {
-    const config = `[nats]\nurls = ["${nats.url}"]\n[presence]\nmove_grace_ms = ${GRACE_MS}\n` +
+    const config =
+      `[nats]\nurls = ["${nats.url}"]\n[presence]\n#constant presence.move_grace_ms = ${GRACE_MS}\n` +
       issuer.config;
     await using _brain = await startServer("brain", config, issuer.dir);
     await using going = await startServer("shield", config, issuer.dir, "drain_ms = 0");

@@ -173,7 +173,8 @@ function valueOf(page: string, name: string): number {
 for (const websocket of ["native", "own"] as const) {
   Deno.test(`a Shield that can accept nobody any more ends with 1 (${websocket})`, async () => {
     const issuer = await createIssuer();
-    const limits = "[limits]\nlistener_gone_ms = 3000\nlistener_probe_ms = 200\n";
+    const limits =
+      "[limits]\n#constant limits.listener_gone_ms = 3000\n#constant limits.listener_probe_ms = 200\n";
     const lines = `websocket = "${websocket}"`;
     await using shield = await startServer("shield", issuer.config + limits, issuer.dir, lines);
     const url = new URL(shield.ready.url ?? "");

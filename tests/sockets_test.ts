@@ -30,7 +30,7 @@ heartbeat_ms = 1_000
 require_pong = true
 drain_ms = 300
 [limits]
-close_frame_bytes = ${CLOSE_BYTES}
+#constant limits.close_frame_bytes = ${CLOSE_BYTES}
 `;
 
 async function speaks(bus: TestBus): Promise<void> {
@@ -165,9 +165,9 @@ websocket = "${websocket}"
 host = "127.0.0.1"
 [limits]
 pending_operations = ${PLACES}
-command_timeout_ms = 60_000
+#constant limits.command_timeout_ms = 60_000
 [streams]
-long_poll_ms = 60_000
+#constant streams.long_poll_ms = 60_000
 [[rooms]]
 room = "log-*"
 durable = true

@@ -25,7 +25,7 @@ host = "127.0.0.1"
 unsent_bytes = 65_536
 bytes_per_second = 100_000_000
 [sse]
-rooms = 3
+#constant sse.rooms = 3
 [[rooms]]
 room = "kept*"
 durable = true

@@ -8,7 +8,8 @@ import { OUT_OF_FILES, runStrangers, sample } from "./strangers/strangers.ts";
 
 const STRANGERS = 3_000;
 
-const MANY = "strangers = 100000\nstrangers_per_address = 100000\ndescriptors_reserved = 200";
+const MANY =
+  "strangers = 100000\nstrangers_per_address = 100000\n#constant limits.descriptors_reserved = 200";
 
 for (const websocket of ["native", "own"] as const) {
   for (const secure of [false, true]) {

@@ -17,7 +17,7 @@ drain_ms = 0
 [ops]
 host = "127.0.0.1"
 [streams]
-long_poll_ms = 60_000
+#constant streams.long_poll_ms = 60_000
 [limits]
 max_frame_bytes = 4096
 [[rooms]]

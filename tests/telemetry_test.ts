@@ -527,7 +527,7 @@ drain_ms = 0
 otlp_url = "${gone.url}"
 traces_ratio = 1.0
 timeout_ms = 1_000
-queue_spans = 8
+#constant telemetry.queue_spans = 8
 metrics = false
 `);
   const { url, token } = bus;

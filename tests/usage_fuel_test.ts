@@ -16,7 +16,7 @@ flush_ms = 50
 [journal]
 journal = "all"
 journal_payload = "keep"
-flush_ms = 50
+#constant journal.flush_ms = 50
 `;
 const BUILT = new URL("../policies/build/", import.meta.url).pathname;
 /** Modules without memory from call to call: a replay compares their fuel. */

@@ -18,7 +18,7 @@ host = "127.0.0.1"
 [admin]
 operator_tenants = ["default"]
 [limits]
-command_timeout_ms = 60_000
+#constant limits.command_timeout_ms = 60_000
 [[reducers]]
 name = "counter"
 file = "${built("counter")}"

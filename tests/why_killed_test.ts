@@ -20,7 +20,7 @@ import type { RawClient } from "./peers/raw_client.ts";
 const configOf = (flush_ms: number) => `
 [ledger]
 store = true
-flush_ms = ${flush_ms}
+#constant ledger.flush_ms = ${flush_ms}
 `;
 
 const SHORT_MS = 50;
@@ -252,7 +252,7 @@ Deno.test("a user in a room: what a killed Shield alone had heard is due, and wh
     startServer(
       "shield",
       `${issuer.config}[nats]\nurls = ["nats://127.0.0.1:${port}"]
-[ledger]\nstore = true\nflush_ms = 50\n`,
+[ledger]\nstore = true\n#constant ledger.flush_ms = 50\n`,
       issuer.dir,
       `node_id = "${node_id}"\ndrain_ms = 0`,
     );

@@ -125,7 +125,7 @@ const JOURNALLED = `[admin]
 operator_tenants = ["default"]
 [journal]
 journal = "all"
-flush_ms = 50
+#constant journal.flush_ms = 50
 [[platform.mirroring.rules]]
 prefix = "in.t.*"
 percent = 1.0

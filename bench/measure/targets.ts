@@ -22,7 +22,13 @@ export function busProgram(flags: readonly string[], config_file: string = BUS_C
   const options = { state_dir, port: 0, ops_port: 0, admin_port: 0, config_file };
   const allowed = [`run=${Deno.execPath()}`, "net", `read=${ROOT}`, `write=${state_dir}`];
   return startProgram("tasks/dev/dev_bus.ts", {
-    flags: [...flags, "--ignore-env", ...allowed.map((what) => `--allow-${what}`)],
+    flags: [
+      ...flags,
+      "--ignore-env",
+      ...allowed.map((what) => `--allow-${what}`),
+      // Comments of a configuration set constants.
+      `--preload=${ROOT}/shared/config/testing/set_constants.ts`,
+    ],
     args: [JSON.stringify(options)],
   });
 }

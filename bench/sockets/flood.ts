@@ -34,7 +34,8 @@ const FLOODS: readonly Flood[] = [
 ];
 const LIMITS: Readonly<Record<string, string>> = {
   default: "",
-  tight: "messages_per_second = 100\nbytes_per_second = 100_000\nrate_refusals = 50\n" +
+  tight:
+    "messages_per_second = 100\nbytes_per_second = 100_000\n#constant limits.rate_refusals = 50\n" +
     "user_messages_per_second = 1_000\n",
 };
 /** Pause in ms between the clean client's messages. */

@@ -10,9 +10,9 @@ const root = configJsonSchema();
 
 function leaves(node: JsonSchema, path: string[] = []): [string, JsonSchema][] {
   if (node.items?.type === "object") return leaves(node.items, [...path, "[]"]);
-  const children = Object.entries(node.properties ?? {});
-  if (children.length === 0) return [[path.join("."), node]];
-  return children.flatMap(([name, child]) => leaves(child, [...path, name]));
+  // A table without keys has constants only.
+  if (node.properties === undefined) return [[path.join("."), node]];
+  return Object.entries(node.properties).flatMap(([name, child]) => leaves(child, [...path, name]));
 }
 
 Deno.test("every key has a description and an expectation in words", () => {

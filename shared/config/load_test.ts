@@ -147,14 +147,6 @@ Deno.test("the kinds of sockets are own and native", () => {
   );
 });
 
-Deno.test("a lock's usual lease is at most the longest", () => {
-  refused(
-    "[brain]\nlock_ttl_ms = 600_001\n",
-    "config.toml:2:15 brain.lock_ttl_ms: 600_001 is not allowed; expected at most lock_ttl_max_ms",
-  );
-  parseConfig("[brain]\nlock_ttl_ms = 600_001\nlock_ttl_max_ms = 600_001\n", { file });
-});
-
 Deno.test("several problems are all named, in the order of the file", () => {
   refused(
     `[log]

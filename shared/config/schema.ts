@@ -17,7 +17,7 @@ import { AdminLimits, Audit } from "./schema_admin.ts";
 import { Admission } from "./schema_admission.ts";
 import { Arrivals } from "./schema_arrivals.ts";
 import { Auth } from "./schema_auth.ts";
-import { DeltaLimits, Durable, Filters, PatternLimits, Rooms, Streams } from "./schema_durable.ts";
+import { DeltaLimits, Durable, Filters, Rooms, Streams } from "./schema_durable.ts";
 import { Mirroring, SchemaRegistry } from "./schema_governance.ts";
 import { Journal } from "./schema_journal.ts";
 import { Usage } from "./schema_usage.ts";
@@ -39,10 +39,6 @@ const LimitsTable = z.strictObject({
   max_frame_bytes: z.int().min(1_024).max(16_777_216).default(262_144).describe(
     "largest frame or HTTP body; above: 413, and a protocol error for a frame",
   ),
-  close_frame_bytes: z.int().min(1_024).max(67_108_864).default(33_554_432).describe(
-    "a frame above this ends the connection with 4413",
-  ),
-  protocol_errors: count(64, 1_000_000, "undecodable frames before the connection ends with 1008"),
   ...Rates,
   ...Admission,
   ...Arrivals,
@@ -52,7 +48,6 @@ const LimitsTable = z.strictObject({
     1_000_000,
     "subscriptions of one connection, to rooms and patterns",
   ),
-  ...PatternLimits,
   ...DeltaLimits,
   connections_per_user: count(
     12_000,
@@ -85,14 +80,7 @@ const LimitsTable = z.strictObject({
   ),
   headers: z.int().min(0).max(1_024).default(64).describe("headers of one envelope"),
   token_bytes: z.int().min(256).max(65_536).default(8_192).describe("bytes of a token"),
-  command_timeout_ms: count(5_000, 600_000, "how long a command waits for the Brain"),
   member_meta_bytes: count(4_096, 65_536, "bytes of one member's metadata (JSON)"),
-  history_messages: count(1_000, 100_000, "messages that one history.get may ask for"),
-  recovery_messages: count(
-    10_000,
-    1_000_000,
-    "missed messages that one SUB recovers; beyond: recovered false, too-many",
-  ),
   log_cache_bytes: z.int().min(65_536).max(17_179_869_184).default(268_435_456).describe(
     "bytes of the newest messages of open durable rooms that a Shield keeps in memory",
   ),

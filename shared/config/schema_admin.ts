@@ -14,11 +14,6 @@ export const AdminLimits = {
     1_000_000,
     "of those, requests that change something or read users' data, which the audit log records; burst: ten times that",
   ),
-  reducer_modules: count(
-    200,
-    100_000,
-    "stored modules of one room class, in use by its rooms' logs or for rollback; one more gets 409",
-  ),
 };
 
 /** `[audit]`: who did what on the admin API. */

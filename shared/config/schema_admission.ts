@@ -14,7 +14,4 @@ export const Admission = {
     1_000_000,
     "upgrades admitted at once after a quiet time, before handshakes_per_second applies",
   ),
-  token_cache_bytes: z.int().min(0).max(4_294_967_296).default(33_554_432).describe(
-    "bytes of the cache of verified tokens, so that a reconnect needs no verification; 0: none",
-  ),
 };

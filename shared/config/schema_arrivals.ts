@@ -22,17 +22,4 @@ export const Arrivals = {
     95_000,
     "idle time of a connection between requests; longer than a load balancer or a client's pool keeps it",
   ),
-  listener_probe_ms: ms(
-    2_000,
-    "interval and timeout of probes of the process's own client port; after two failures it is not ready",
-  ),
-  listener_gone_ms: ms(
-    30_000,
-    "if the port cannot accept, answer or be reopened for this long, the process ends with 1",
-  ),
-  descriptors_reserved: count(
-    256,
-    100_000,
-    "open files reserved for the other listeners, the Spine and policies; half of all if there are fewer than twice as many",
-  ),
 };

@@ -126,10 +126,8 @@ export const Rooms = z.array(RoomClassEntry).max(10_000).superRefine(
   always,
 ).default([]);
 
-/** `[filters]`: bounds of the filters that clients subscribe with. */
-export const Filters = z.strictObject({
-  filters_per_room: count(100, 10_000, "different filters of a room's subscribers on one Shield"),
-});
+/** `[filters]`: bounds of the filters that clients subscribe with, all of them constants. */
+export const Filters = z.strictObject({});
 
 /** `[durable]`: where and how durable rooms are kept. */
 export const Durable = z.strictObject({
@@ -175,15 +173,6 @@ export const NatsStorage = {
   ),
 };
 
-/** The keys of `[limits]` about patterns of rooms. */
-export const PatternLimits = {
-  patterns_per_tenant: count(
-    10_000,
-    1_000_000,
-    "subscriptions of one tenant to patterns of rooms in this process",
-  ),
-};
-
 /** The keys of `[limits]` about deltas. */
 export const DeltaLimits = {
   delta_message_bytes: count(
@@ -193,16 +182,5 @@ export const DeltaLimits = {
   ),
 };
 
-/** `[streams]`: durable rooms as Durable Streams over HTTP. */
-export const Streams = z.strictObject({
-  per_tenant: count(
-    10_000,
-    10_000_000,
-    "streams of one tenant, counted once a minute; the next gets 429",
-  ),
-  long_poll_ms: count(
-    20_000,
-    600_000,
-    "duration of a long poll; interval of keep-alives in an event stream",
-  ),
-});
+/** `[streams]`: durable rooms as Durable Streams over HTTP; all is constant. */
+export const Streams = z.strictObject({});

@@ -43,9 +43,5 @@ export const Journal = z.strictObject({
   tenants: z.enum(TENANTS).default("may").describe(
     "whether journal keys in tenants' own room classes apply (may), or only this table (never)",
   ),
-  queue_bytes: z.int().min(65_536).max(4_294_967_296).default(33_554_432).describe(
-    "bytes of unstored decisions on a Shield, one tenant at most four times the free space; beyond: dropped, and reported as a hole",
-  ),
-  flush_ms: count(1_000, 60_000, "time for which a Shield collects decisions before storing them"),
   ...JournalStorage,
 });

@@ -13,11 +13,6 @@ export const LedgerTable = z.strictObject({
   store: z.boolean().default(false).describe(
     "store the ledger beside the journal, so that it outlives the Shield",
   ),
-  flush_ms: count(
-    5_000,
-    60_000,
-    "with store: interval of a Shield's writes; a killed one loses its records since",
-  ),
   log_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(268_435_456).describe(
     "with store: bytes stored for all tenants; above, the oldest of any tenant goes",
   ),

@@ -90,9 +90,6 @@ export const Quota = z.strictObject({
     }),
     always,
   ).default([]).describe("tenants with quotas of their own"),
-  slice_ms: z.int().min(10).max(10_000).default(100).describe(
-    "a Shield reserves its next share this often",
-  ),
 }).superRefine(refuseWrongLogin, always).superRefine(refuseWrongTls, always);
 /** A checked `[quota]`. */
 export type Quota = z.output<typeof Quota>;

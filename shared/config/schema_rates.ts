@@ -52,9 +52,4 @@ export const Rates = {
     BYTES_MAX,
     "bytes per second of this process, shared fairly by tenants; burst: twice that",
   ),
-  rate_refusals: count(
-    10_000,
-    1_000_000_000,
-    "rate refusals beyond the accepted operations, without a pause, before close 4429",
-  ),
 };

@@ -1,7 +1,7 @@
 /** The listener of clients: addresses, TLS, what speaks WebSocket there, drains, server-sent events. */
 import { BlockList, isIP } from "node:net";
 import { z } from "zod";
-import { always, count, id, port } from "./values/schema_values.ts";
+import { always, id, port } from "./values/schema_values.ts";
 
 /** Whether a text is an address or a network in CIDR form. */
 function isNetwork(text: string): boolean {
@@ -103,10 +103,5 @@ export const Server = z.strictObject({
   ...always,
 });
 
-/** `[sse]`. */
-export const Sse = z.strictObject({
-  rooms: count(32, 1_024, "rooms of one stream of server-sent events; more: 429"),
-  gzip: z.boolean().default(true).describe(
-    "compress events of at least [limits] deflate_from_bytes for readers with gzip, once for all of them",
-  ),
-});
+/** `[sse]`, whose values are all constants. */
+export const Sse = z.strictObject({});

@@ -1,24 +1,9 @@
 /** The tables of `config.toml` for presence and rooms. A part of `schema.ts`, which puts them together. */
 import { z } from "zod";
-import { always, count, fraction, roomPattern } from "./values/schema_values.ts";
+import { count, fraction, roomPattern } from "./values/schema_values.ts";
 
 /** `[presence]`: who is in which room. */
 export const Presence = z.strictObject({
-  heartbeat_ms: z.int().min(100).max(60_000).default(1_500).describe(
-    "Shields and Brains tell each other their clocks this often",
-  ),
-  down_ms: z.int().min(200).max(3_600_000).default(30_000).describe(
-    "a Shield silent for this long is down: its members leave; at least twice heartbeat_ms",
-  ),
-  forget_ms: z.int().min(400).max(86_400_000).default(1_200_000).describe(
-    "a Shield silent for this long is forgotten; more than down_ms",
-  ),
-  move_grace_ms: z.int().min(0).max(600_000).default(10_000).describe(
-    "members of a stopped Shield leave after this, unless their clients are back on another one; 0: at once",
-  ),
-  brain_timeout_ms: z.int().min(200).max(600_000).default(5_000).describe(
-    "a Brain silent for this long no longer owns rooms; at least twice heartbeat_ms",
-  ),
   members_per_room: count(100_000, 10_000_000, "members of one room, as its Shields see it"),
   grace: z.array(z.strictObject({
     room: roomPattern.describe("room id or prefix pattern"),
@@ -26,18 +11,6 @@ export const Presence = z.strictObject({
   })).default([]).describe(
     "grace period of a lost connection (not one that left) by room; the first match counts",
   ),
-}).refine(({ heartbeat_ms, down_ms }) => down_ms >= 2 * heartbeat_ms, {
-  error: "expected at least twice heartbeat_ms",
-  path: ["down_ms"],
-  ...always,
-}).refine(({ down_ms, forget_ms }) => forget_ms > down_ms, {
-  error: "expected more than down_ms",
-  path: ["forget_ms"],
-  ...always,
-}).refine(({ heartbeat_ms, brain_timeout_ms }) => brain_timeout_ms >= 2 * heartbeat_ms, {
-  error: "expected at least twice heartbeat_ms",
-  path: ["brain_timeout_ms"],
-  ...always,
 });
 
 /** `[brain]`: the state of rooms. */
@@ -55,33 +28,12 @@ export const Brain = z.strictObject({
   idle_timeout_ms: z.int().min(0).max(31_536_000_000).default(3_600_000).describe(
     "a room without members and commands for this long ends with its state; 0: never",
   ),
-  lock_ttl_ms: count(30_000, 86_400_000, "lease of a lock that asks for none"),
-  lock_ttl_max_ms: count(600_000, 86_400_000, "longest lease of a lock"),
-  command_id_ttl_ms: count(
-    600_000,
-    86_400_000,
-    "how long a room remembers a command_id: a repetition gets the same answer and is not applied",
-  ),
-  reducer_rooms: count(
-    1_000,
-    1_000_000,
-    "rooms with reducers whose state this Brain keeps in memory",
-  ),
   reducer_bytes: z.int().min(1_048_576).max(17_179_869_184).default(268_435_456).describe(
-    "bytes of those states; above, the least recently used is stored and evicted",
+    "bytes of the states of rooms with reducers in memory; above, the least recently used is stored and evicted",
   ),
   reducer_fuel_per_second: count(
     2_000_000,
     1_000_000_000_000,
     "reducers' fuel per second and tenant on this Brain, with timers; burst: twice that; 2,000,000 is at most one core",
   ),
-  reducer_unused_ms: count(
-    3_600_000,
-    604_800_000,
-    "a reducer module unused for this long is removed: not deployed, no rollback step, in no configuration or log",
-  ),
-}).refine(({ lock_ttl_ms, lock_ttl_max_ms }) => lock_ttl_ms <= lock_ttl_max_ms, {
-  error: "expected at most lock_ttl_max_ms",
-  path: ["lock_ttl_ms"],
-  ...always,
 });

@@ -36,7 +36,6 @@ export const Telemetry = z.strictObject({
   traces_on_error: z.boolean().default(true).describe(
     "export the span of each refused, readable handshake and message, within traces_per_second",
   ),
-  queue_spans: count(4_096, 1_000_000, "spans that wait for export; further ones are dropped"),
   metrics: z.boolean().default(true).describe("send the metrics of /metrics too"),
   metrics_interval_ms: z.int().min(1_000).max(3_600_000).default(15_000).describe(
     "time between two exports of metrics",

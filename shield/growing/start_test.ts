@@ -1,7 +1,7 @@
 /** Commands about growing messages that come all at once: others have their turns between them. */
 import assert from "node:assert/strict";
 import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
-import { Growing } from "../../shared/config/automation/growing.ts";
+import { configFrom } from "../../shared/config/load.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
 import { ann } from "../auth/testing/identity.ts";
@@ -20,7 +20,7 @@ Deno.test("of a thousand commands at once a few are answered in one turn, in one
       config: {
         watchdog: { stall_ms: 30_000 },
         limits: LIMITS,
-        growing: Growing.parse({}),
+        growing: configFrom({}).growing,
       } as never,
       ...{ spine: test.spine, log: keptLog().log, registry: new Registry() },
     },

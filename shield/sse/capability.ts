@@ -26,7 +26,6 @@ const routes: ClientSide["routes"] = (env, { rates, stats, node_id, forwarding }
     allowed_origins: server.allowed_origins,
     rooms_max: sse.rooms,
     retry_ms: sse.retry_ms,
-    gzip: sse.gzip,
     packer: new EventPacker(limits.deflate_from_bytes),
   };
   const { heartbeat_ms } = server;

@@ -114,11 +114,23 @@ interface RunningBus {
   ready: Promise<DevBusReady | undefined>;
 }
 
+/** Lets comments of a test's configuration set constants. */
+function presetsOf(config_file: string | undefined): string[] {
+  try {
+    const sets = Deno.readTextFileSync(config_file ?? "").includes("#constant ");
+    return sets ? [`--preload=${ROOT}/shared/config/testing/set_constants.ts`] : [];
+  } catch {
+    // The bus says that it cannot be read.
+    return [];
+  }
+}
+
 function spawnBus(options: DevBusOptions): RunningBus {
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       "run",
       ...busFlags({ ...options, root: ROOT }, [Deno.execPath()]),
+      ...presetsOf(options.config_file),
       `${ROOT}/tasks/dev/dev_bus.ts`,
       JSON.stringify(options),
     ],

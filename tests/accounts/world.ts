@@ -33,12 +33,12 @@ export interface AccountsWorld {
 
 const tables = (hook_url: string) => `
 [presence]
-heartbeat_ms = 200
-down_ms = 2_000
-brain_timeout_ms = 900
+#constant presence.heartbeat_ms = 200
+#constant presence.down_ms = 2_000
+#constant presence.brain_timeout_ms = 900
 [webhooks]
 private_hosts = ["127.0.0.1"]
-survey_ms = 500
+#constant webhooks.survey_ms = 500
 [[hooks]]
 id = "told"
 tenant = "acme"
@@ -87,10 +87,10 @@ log_bytes = 8_388_608
 enabled = true
 [ledger]
 store = true
-flush_ms = 100
+#constant ledger.flush_ms = 100
 [journal]
 journal = "all"
-flush_ms = 50
+#constant journal.flush_ms = 50
 `;
 
 /** Starts it, and stops it when the work is done. */

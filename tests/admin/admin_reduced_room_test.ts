@@ -31,7 +31,7 @@ host = "127.0.0.1"
 host = "127.0.0.1"
 operator_tenants = ["ops"]
 [limits]
-command_timeout_ms = 60_000
+#constant limits.command_timeout_ms = 60_000
 [[reducers]]
 name = "counter"
 file = "${built("counter")}"

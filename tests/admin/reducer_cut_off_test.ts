@@ -35,7 +35,7 @@ host = "127.0.0.1"
 host = "127.0.0.1"
 port = 0
 [limits]
-command_timeout_ms = 60_000
+#constant limits.command_timeout_ms = 60_000
 [[reducers]]
 name = "traps"
 file = "${file}"

@@ -25,8 +25,8 @@ host = "127.0.0.1"
 port = 0
 operator_tenants = ["ops"]
 [limits]
-command_timeout_ms = 60_000
-reducer_modules = 2
+#constant limits.command_timeout_ms = 60_000
+#constant limits.reducer_modules = 2
 [[reducers]]
 name = "counter"
 file = "${built("counter")}"
@@ -270,7 +270,9 @@ count-2: 2 entries, the same
 
 Deno.test("a class is deployed to more often than it may store modules, and its rooms can be verified", async () => {
   const config = CONFIG.replace("reducer_modules = 2", "reducer_modules = 20");
-  await using bus = await startBusWith(`${config}\n[brain]\nreducer_unused_ms = 1\n`);
+  await using bus = await startBusWith(
+    `${config}\n[brain]\n#constant brain.reducer_unused_ms = 1\n`,
+  );
   const token = await bus.tokenFor({ role: "admin", user: "root" });
   const admin = await clientOf(bus.admin_url, token);
   const own = ["--admin-url", bus.admin_url, "--token", token];

@@ -12,7 +12,7 @@ const CONFIG = `[admin]
 operator_tenants = ["ops"]
 [journal]
 journal = "all"
-flush_ms = 50
+#constant journal.flush_ms = 50
 [[rooms]]
 room = "durable-*"
 durable = true

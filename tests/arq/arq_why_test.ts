@@ -79,7 +79,7 @@ const WITH_JOURNAL = `[admin]
 operator_tenants = ["default"]
 [journal]
 journal = "all"
-flush_ms = 50
+#constant journal.flush_ms = 50
 [[rooms]]
 room = "log-*"
 durable = true

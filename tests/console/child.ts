@@ -14,7 +14,7 @@ const counter = new URL("../../policies/build/reducers/counter.wasm", import.met
 const browser = await startChromium();
 await using bus = await startBusWith(
   '[[rooms]]\nroom = "kept-*"\ndurable = true\nhistory_size = 100\n' +
-    '[journal]\njournal = "all"\nflush_ms = 50\n' +
+    '[journal]\njournal = "all"\n#constant journal.flush_ms = 50\n' +
     "[usage]\nenabled = true\nflush_ms = 50\n" +
     `[[reducers]]\nname = "counter"\nfile = "${counter}"\nsnapshot_entries = 8\n` +
     '[[rooms]]\nroom = "sum-*"\ndurable = true\nreducer = "counter"\n' +

@@ -17,7 +17,7 @@ allowed_origins = ["http://127.0.0.1:*"]
 [ops]
 host = "127.0.0.1"
 [limits]
-command_timeout_ms = 60_000
+#constant limits.command_timeout_ms = 60_000
 [[reducers]]
 name = "counter"
 file = "${WASM.pathname}"

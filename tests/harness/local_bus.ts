@@ -7,6 +7,7 @@ import { DEV_DEFAULTS, type DevBusReady, serveDev } from "../../arq/serve/dev_bu
 import { busProcess, stoppedBy } from "../../arq/serve/serve_main.ts";
 import { withConstants } from "../../shared/config/keys/constants.ts";
 import type { Config } from "../../shared/config/schema.ts";
+import { commentedConstants } from "../../shared/config/testing/commented_constants.ts";
 import { clientConfig } from "../../shared/process/process.ts";
 import { placeOf, type TestBus } from "./test_bus.ts";
 
@@ -24,6 +25,13 @@ function stateFolder(): string {
   return folder;
 }
 
+/** Sets what a path names; a table that the configuration does not have stays absent. */
+function setAt(table: object, [name = "", ...rest]: readonly string[], value: unknown): void {
+  if (rest.length === 0) return void Object.assign(table, { [name]: value });
+  const inner: unknown = Object.entries(table).find(([member]) => member === name)?.[1];
+  if (typeof inner === "object" && inner !== null) setAt(inner, rest, value);
+}
+
 /** More of a bus than its configuration. */
 export interface LocalBusOptions {
   /** Its wall clock, Unix ms; absent: that of the machine. */
@@ -37,7 +45,8 @@ export interface LocalBusOptions {
 }
 
 /**
- * A bus with this text as its configuration, a function gives it anew for each reload; without one, with the defaults
+ * A bus with this text as its configuration, which may set constants in comments (`#constant durable.verify_ms = 500`); a
+ * function gives it anew for each reload; without one, with the defaults
  * of `deno task dev`.
  */
 export async function startLocalBus(
@@ -64,8 +73,10 @@ export async function startLocalBus(
     begin: stoppedBy(stopping.signal),
   };
   process.loadConfig = (file, defaults) => {
-    const bytes = new TextEncoder().encode(typeof config === "string" ? config : config());
-    const loaded = withConstants(clientConfig(bytes, file, defaults), constants) as Config;
+    const text = typeof config === "string" ? config : config();
+    const checked = clientConfig(new TextEncoder().encode(text), file, defaults);
+    const loaded = withConstants(checked, constants) as Config;
+    for (const [name, value] of commentedConstants(text)) setAt(loaded, name.split("."), value);
     // The memory of this process is not the bus's alone.
     loaded.limits.memory_bytes = MEMORY_BYTES;
     return loaded;

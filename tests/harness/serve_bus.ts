@@ -32,8 +32,10 @@ async function flags(): Promise<string[]> {
 export async function startServe(folder: string, ready_ms = READY_MS): Promise<ServedBus> {
   const program = `${ROOT}arq/main.ts`;
   const own = ["serve", "--config", "config.toml", "--json"];
+  const sets = (await Deno.readTextFile(`${folder}/config.toml`)).includes("#constant ");
+  const preload = sets ? [`--preload=${ROOT}shared/config/testing/set_constants.ts`] : [];
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", ...await flags(), program, ...own],
+    args: ["run", ...await flags(), ...preload, program, ...own],
     cwd: folder,
     env: { PATH: "/nowhere", INIT_CWD: folder },
     stdin: "null",

@@ -84,16 +84,16 @@ export function numbersOf({ taken }: Receiver): Record<string, number[]> {
 /** The tables of a bus that has one hook, which hears all of rooms `o-*` of that tenant. */
 export const hookTables = (url: string, tenant: string) => `
 [presence]
-heartbeat_ms = 200
-down_ms = 2_000
-brain_timeout_ms = 900
+#constant presence.heartbeat_ms = 200
+#constant presence.down_ms = 2_000
+#constant presence.brain_timeout_ms = 900
 [[rooms]]
 room = "o-*"
 durable = true
 membership = "journal"
 [webhooks]
 private_hosts = ["127.0.0.1"]
-survey_ms = 500
+#constant webhooks.survey_ms = 500
 [[hooks]]
 id = "h"
 tenant = "${tenant}"

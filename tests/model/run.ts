@@ -120,7 +120,7 @@ otlp_url = "${url}"
 metrics = false
 traces_ratio = 0
 traces_per_second = 1_000_000
-queue_spans = 100_000
+#constant telemetry.queue_spans = 100_000
 timeout_ms = 60_000
 `;
 
@@ -144,7 +144,7 @@ heartbeat_ms = 600_000
 [ops]
 host = "127.0.0.1"
 [journal]
-flush_ms = 10
+#constant journal.flush_ms = 10
 [usage]
 enabled = true
 flush_ms = 100
@@ -153,7 +153,7 @@ url = "${quota_url}"
 tenant_messages_per_second = 100_000_000
 tenant_bytes_per_second = 1_099_511_627_776
 # What a tenant has used up is not forgotten between two of its messages.
-slice_ms = 10_000
+#constant quota.slice_ms = 10_000
 [webhooks]
 private_hosts = ["127.0.0.1"]
 tenant_private_hosts = ["127.0.0.1"]

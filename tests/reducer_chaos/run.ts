@@ -46,10 +46,10 @@ messages_per_second = 1_000_000
 bytes_per_second = 1_000_000_000
 user_messages_per_second = 1_000_000
 user_bytes_per_second = 1_000_000_000
-command_timeout_ms = 5_000
+#constant limits.command_timeout_ms = 5_000
 [presence]
-heartbeat_ms = 250
-brain_timeout_ms = 1_000
+#constant presence.heartbeat_ms = 250
+#constant presence.brain_timeout_ms = 1_000
 [[reducers]]
 name = "counter"
 file = "${WASM}"

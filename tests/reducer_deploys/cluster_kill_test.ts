@@ -16,12 +16,12 @@ const SHIELD = "shield-0";
 const TENANT = "acme";
 const CONFIG = `
 [limits]
-command_timeout_ms = 60_000
+#constant limits.command_timeout_ms = 60_000
 admin_changes_per_second = 10_000
 admin_requests_per_second = 10_000
 [presence]
-heartbeat_ms = 250
-brain_timeout_ms = 1_000
+#constant presence.heartbeat_ms = 250
+#constant presence.brain_timeout_ms = 1_000
 [[reducers]]
 name = "counter"
 file = "${built("counter")}"

@@ -19,7 +19,7 @@ import {
 
 const CONFIG = `
 [limits]
-command_timeout_ms = 60_000
+#constant limits.command_timeout_ms = 60_000
 admin_changes_per_second = 10_000
 admin_requests_per_second = 10_000
 [[reducers]]

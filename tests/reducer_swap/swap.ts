@@ -19,7 +19,7 @@ host = "127.0.0.1"
 [admin]
 host = "127.0.0.1"
 [limits]
-command_timeout_ms = 60_000
+#constant limits.command_timeout_ms = 60_000
 handshakes_per_second = 100_000
 handshake_burst = 100_000
 [[reducers]]

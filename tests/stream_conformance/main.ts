@@ -21,7 +21,7 @@ const TEST_MS = 60_000;
 const ORIGIN = 'allowed_origins = ["https://example.com"]';
 const CONFIG = `
 [streams]
-long_poll_ms = 500
+#constant streams.long_poll_ms = 500
 [limits]
 max_frame_bytes = 524288
 [[rooms]]

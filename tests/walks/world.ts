@@ -45,7 +45,7 @@ const DAY_SECONDS = 86_400;
 function walkConfig(receiver: Receiver): string {
   const [row] = faultRows(0, () => true, FAULT_FACTORS) as [Row];
   const rows = Array.from({ length: TENANTS_MAX }, (): Row => ({ ...row, source: "pusher" }));
-  return `${configOf(rows, receiver)}[ledger]\nstore = true\nflush_ms = 200\n`;
+  return `${configOf(rows, receiver)}[ledger]\nstore = true\n#constant ledger.flush_ms = 200\n`;
 }
 
 /** The whole process stands still, clients and bus, for so long. */
@@ -92,7 +92,9 @@ export async function openEmbedded(): Promise<World> {
   };
   const reload = async () => {
     for (const turn of [1, 2]) {
-      knobs.more = `[sse]\nrooms = ${32 + turn}\n[[rooms]]\nroom = "else-${turn}-*"\n`;
+      knobs.more = `[schedules]\ntenant_schedules = ${
+        1_000 + turn
+      }\n[[rooms]]\nroom = "else-${turn}-*"\n`;
       const { status, body } = await operator.ask("POST", "/v1/config/reload", {});
       if (status !== 200) throw new Error(`the reload: ${status} ${JSON.stringify(body)}`);
     }

@@ -332,7 +332,7 @@ host = "127.0.0.1"
 [journal]
 journal = "all"
 journal_payload = "keep"
-flush_ms = 50
+#constant journal.flush_ms = 50
 `;
 
 const BUILD = new URL("../../../policies/build", import.meta.url).pathname;

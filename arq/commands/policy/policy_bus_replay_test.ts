@@ -18,7 +18,7 @@ host = "127.0.0.1"
 [journal]
 journal = "all"
 journal_payload = "keep"
-flush_ms = 50
+#constant journal.flush_ms = 50
 [[rooms]]
 room = "kept-*"
 durable = true

@@ -25,7 +25,7 @@ room = "short"
 durable = true
 history_size = 3
 [limits]
-recovery_messages = 50
+#constant limits.recovery_messages = 50
 [[reducers]]
 name = "counter"
 file = "${COUNTER}"

@@ -51,23 +51,13 @@ export function roomLimits(
         : brain.command_ids_per_room,
     },
     desk: {
-      get key_bytes() {
-        return limits.field_bytes;
-      },
-      get lock_ttl_ms() {
-        return brain.lock_ttl_ms;
-      },
-      get lock_ttl_max_ms() {
-        return brain.lock_ttl_max_ms;
-      },
+      key_bytes: limits.field_bytes,
+      lock_ttl_ms: brain.lock_ttl_ms,
+      lock_ttl_max_ms: brain.lock_ttl_max_ms,
       page_members: presence.page_members,
       page_bytes_max: Math.min(PAGE_BYTES_MAX, Math.floor(payload_bytes_max / 2)),
-      get pending_commands() {
-        return brain.pending_commands;
-      },
-      get pending_bytes() {
-        return brain.pending_bytes;
-      },
+      pending_commands: brain.pending_commands,
+      pending_bytes: brain.pending_bytes,
       rooms_in_memory: brain.rooms_in_memory,
       command_timeout_ms: limits.command_timeout_ms,
     },

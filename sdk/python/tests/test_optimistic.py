@@ -20,7 +20,7 @@ _BUILT = Path(__file__).resolve().parents[3] / "policies/build/reducers"
 _AUCTION = (_BUILT / "auction.wasm").read_bytes()
 _CONFIG = """
 [limits]
-command_timeout_ms = 60_000
+#constant limits.command_timeout_ms = 60_000
 [[reducers]]
 name = "auction"
 file = "{file}"

@@ -77,7 +77,7 @@ async def test_types_of_a_schema_are_held_to_by_the_checker() -> None:
 _WASM = Path(__file__).resolve().parents[3] / "policies/build/reducers/counter.wasm"
 _CONFIG = """
 [limits]
-command_timeout_ms = 60_000
+#constant limits.command_timeout_ms = 60_000
 [[reducers]]
 name = "counter"
 file = "{file}"

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 NEW = -1
 CONFIG = """
 [limits]
-recovery_messages = 20
+#constant limits.recovery_messages = 20
 messages_per_second = 100_000
 
 [[rooms]]

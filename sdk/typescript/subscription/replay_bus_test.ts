@@ -15,7 +15,7 @@ import { refusedWith } from "../testing/scripted_peer.ts";
 
 const CONFIG = `
 [limits]
-recovery_messages = 20
+#constant limits.recovery_messages = 20
 messages_per_second = 100_000
 
 [[rooms]]

@@ -17,14 +17,6 @@ const Postgres = z.strictObject({
   mode: z.enum(["replication", "polling"]).default("replication").describe(
     "how it reads the log: by the replication protocol, or by SQL every poll_ms",
   ),
-  poll_ms: z.int().min(POLL_MIN_MS).max(POLL_MAX_MS).default(250).describe(
-    "with mode polling: the pause after a read that found nothing",
-  ),
-  waiting_messages: count(
-    2_000,
-    100_000,
-    "messages that wait for the bus; above, reading the database pauses until half are left",
-  ),
 }).refine(
   ({ database, database_file }) => (database === undefined) !== (database_file === undefined),
   { error: "expected exactly one of database and database_file", ...always },

@@ -142,9 +142,6 @@ const Webhooks = z.strictObject({
   tenant_hooks: z.int().min(0).max(1_000).default(16).describe(
     "hooks that one tenant may set at run time; 0: none",
   ),
-  survey_ms: z.int().min(100).max(600_000).default(10_000).describe(
-    "interval at which a Brain looks for missed events",
-  ),
 });
 /** Checked `[webhooks]`. */
 export type Webhooks = z.output<typeof Webhooks>;

@@ -8,7 +8,6 @@ export const Schedules = z.strictObject({
     "publish tenants' schedules; without it, other Shields do",
   ),
   tenant_schedules: count(1_000, 100_000, "schedules that one tenant may have"),
-  schedules: count(10_000, 100_000, "schedules of all tenants together"),
 });
 /** A checked `[schedules]`. */
 export type Schedules = z.output<typeof Schedules>;

@@ -67,6 +67,54 @@ const LOGS = {
 };
 
 const LIMITS = {
+  token_cache_bytes: fixed(
+    33_554_432,
+    "cache of verified tokens; a verification costs a reconnect less than a millisecond",
+  ),
+  rate_refusals: fixed(
+    10_000,
+    "rate refusals beyond the accepted operations, without a pause, before close 4429; half a second of messages_per_second",
+  ),
+  recovery_messages: fixed(
+    10_000,
+    "missed messages that one SUB recovers; beyond: recovered false, too-many, and the history has them",
+  ),
+  command_timeout_ms: fixed(
+    5_000,
+    "how long a command waits for the Brain; another one owns the room by then",
+  ),
+  patterns_per_tenant: fixed(
+    10_000,
+    "pattern subscriptions of one tenant in a process; a tenth of the rooms that they cover",
+  ),
+  reducer_modules: fixed(
+    200,
+    "stored modules of one room class; those that nothing names are removed",
+  ),
+  history_messages: fixed(
+    1_000,
+    "messages that one history.get may ask for; clients read page by page",
+  ),
+  protocol_errors: fixed(
+    64,
+    "undecodable frames before the connection ends with 1008; a correct client sends none",
+  ),
+  close_frame_bytes: fixed(
+    33_554_432,
+    "a larger frame ends the connection with 4413; 128 of the default max_frame_bytes",
+  ),
+  descriptors_reserved: fixed(
+    256,
+    "open files for other listeners, the Spine and policies; half of all if there are fewer than twice as many",
+  ),
+  listener_gone_ms: fixed(
+    30_000,
+    "a client port lost for this long ends the process; a supervisor restarts it",
+  ),
+  listener_probe_ms: fixed(
+    2_000,
+    "interval and timeout of probes of the own client port; supervisors ask no oftener",
+  ),
   batch_messages: fixed(1_000, "messages of one POST /v1/messages; send two for more"),
   batch_bytes: fixed(1_048_576, "the same in bytes, in memory at once"),
   memory_ban_seconds: fixed(300, "ban of a user who filled the memory"),
@@ -170,6 +218,26 @@ const REGISTRY = {
 };
 
 const PRESENCE = {
+  heartbeat_ms: fixed(
+    1_500,
+    "interval of heartbeats between Shields and Brains, the same in every process",
+  ),
+  down_ms: fixed(
+    30_000,
+    "members of a Shield silent for this long leave; twenty heartbeats, the same in every process",
+  ),
+  brain_timeout_ms: fixed(
+    5_000,
+    "a Brain silent for this long owns no rooms; three heartbeats, the same in every process",
+  ),
+  move_grace_ms: fixed(
+    10_000,
+    "members of a stopped Shield leave after this; clients are back within the drain",
+  ),
+  forget_ms: fixed(
+    1_200_000,
+    "a Shield silent for this long is forgotten; when it is back, it announces all anew",
+  ),
   page_members: fixed(1_000, "members in one page of a list; clients read page by page"),
   announce_ms: fixed(
     50,
@@ -190,6 +258,20 @@ const PRESENCE = {
 };
 
 const BRAIN = {
+  reducer_unused_ms: fixed(
+    3_600_000,
+    "a stored reducer that nothing names for this long is removed; deployments follow their upload in minutes",
+  ),
+  reducer_rooms: fixed(
+    1_000,
+    "rooms with reducers in a Brain's memory; reducer_bytes bounds the memory",
+  ),
+  command_id_ttl_ms: fixed(
+    600_000,
+    "how long a room remembers a command_id; clients give a command up long before",
+  ),
+  lock_ttl_max_ms: fixed(600_000, "longest lease of a lock; longer ones are renewed"),
+  lock_ttl_ms: fixed(30_000, "lease of a lock that asks for none; who needs another asks for it"),
   bans_per_tenant: fixed(100_000, "bans of one tenant; limits.bans are ten times that"),
   pending_commands: fixed(
     1_024,
@@ -206,8 +288,23 @@ const BRAIN = {
   reducer_idle_ms: fixed(60_000, "an idle room is stored and evicted; the next call loads it"),
 };
 
+const BRIDGE = {
+  waiting_messages: fixed(
+    2_000,
+    "messages that wait for the bus; above, reading the database pauses until half are left",
+  ),
+  poll_ms: fixed(250, "with mode polling: the pause after a read that found nothing"),
+};
+
 /** By table of `config.toml`. */
 const CONSTANTS = {
+  bridge: { postgres: BRIDGE },
+  telemetry: {
+    queue_spans: fixed(
+      4_096,
+      "spans that wait for export; 40 seconds of the default traces_per_second",
+    ),
+  },
   audit: {
     pending_entries: fixed(1_024, "entries that wait to be written; one caller makes 20 a second"),
   },
@@ -226,6 +323,7 @@ const CONSTANTS = {
   },
   limits: LIMITS,
   quota: {
+    slice_ms: fixed(100, "a Shield reserves its next share this often; one call for 500 tenants"),
     timeout_ms: fixed(
       250,
       "an answer later than this: each Shield counts alone until the server is back",
@@ -241,6 +339,10 @@ const CONSTANTS = {
   presence: PRESENCE,
   brain: BRAIN,
   filters: {
+    filters_per_room: fixed(
+      100,
+      "different filters of a room's subscribers on one Shield; each costs steps a message",
+    ),
     filter_chars: fixed(1_024, "a filter is a line that a person reads"),
     filter_steps: fixed(2_000, "at most a millisecond for one message and filter"),
     filters_per_tenant: fixed(1_000, "ten rooms with as many different filters as a room may have"),
@@ -252,6 +354,10 @@ const CONSTANTS = {
     ),
   },
   ledger: {
+    flush_ms: fixed(
+      5_000,
+      "interval of a Shield's writes; a killed one loses its records since the last",
+    ),
     handshakes_per_second: fixed(
       50,
       "new entries of refused handshakes; a repeat extends its entry",
@@ -264,6 +370,7 @@ const CONSTANTS = {
     ),
   },
   webhooks: {
+    survey_ms: fixed(10_000, "interval at which a Brain looks for missed events, which are rare"),
     refusals_per_second: fixed(
       20,
       "refusals stored for the hooks of a tenant; further ones are counted",
@@ -274,6 +381,11 @@ const CONSTANTS = {
     ),
   },
   journal: {
+    flush_ms: fixed(1_000, "time for which a Shield collects decisions before storing them"),
+    queue_bytes: fixed(
+      33_554_432,
+      "unstored decisions on a Shield, a 64th of the default memory_bytes; beyond: decisions are lost, and counted",
+    ),
     keys_held: fixed(16_384, "keys of users in memory; others are fetched"),
   },
   usage: {
@@ -290,15 +402,22 @@ const CONSTANTS = {
     waiting_sockets: fixed(1_000, "sockets without a token; beyond: further ones are refused"),
   },
   schedules: {
+    schedules: fixed(10_000, "schedules of all tenants; ten tenants with as many as one may have"),
     late_seconds: fixed(3_600, "a schedule later than this counts as missed"),
   },
   streams: {
+    long_poll_ms: fixed(20_000, "duration of a long poll; shorter than what proxies wait"),
+    per_tenant: fixed(10_000, "streams of one tenant, counted once a minute; the next gets 429"),
     event_stream_ms: fixed(
       60_000,
       "life of an event stream; its reader then reconnects, which suits proxies",
     ),
   },
   growing: {
+    idle_ms: fixed(
+      60_000,
+      "a message without an addition for this long ends as it is; SDKs say every third of it that they live",
+    ),
     pieces: fixed(10_000, "pieces of one message: seven bytes each for the longest one"),
     room_messages: fixed(16, "growing messages in one room: more than people can follow"),
     tenant_messages: fixed(
@@ -311,6 +430,14 @@ const CONSTANTS = {
     lines_per_second: fixed(50, "lines with the same text; the rest is one line with a count"),
   },
   sse: {
+    gzip: fixed(
+      true,
+      "readers with gzip get events of deflate_from_bytes and more compressed, once for all of them",
+    ),
+    rooms: fixed(
+      32,
+      "rooms of one stream of server-sent events; a browser opens another, up to its six",
+    ),
     tickets: fixed(64, "unused tickets of one user"),
     ticket_seconds: fixed(30, "life of a ticket, for immediate use"),
     retry_ms: fixed(

@@ -1,15 +1,13 @@
-/**
- * Preloaded into the Shields and Brains of `tests/harness/cluster.ts`: sets the constants that comments of their
- * configuration name, as `#constant durable.verify_ms = 500`. The product reads no such comment.
- */
+/** Preloaded into the processes of `tests/harness`: sets the constants that comments of their configuration name. */
 import { constants } from "../keys/constants.ts";
+import { commentedConstants } from "./commented_constants.ts";
 
-const file = Deno.args[Deno.args.indexOf("--config") + 1] ?? "";
+const at = Deno.args.indexOf("--config");
+// The development bus has its options as JSON.
+const file: string = at < 0
+  ? JSON.parse(Deno.args[0] ?? "{}").config_file
+  : Deno.args[at + 1] ?? "";
 const known = new Map(constants());
-for (
-  const [, key = "", value] of Deno.readTextFileSync(file).matchAll(/^#constant (\S+) = (\d\S*)$/gm)
-) {
-  const constant = known.get(key);
-  if (constant === undefined) throw new Error(`${key} is no constant`);
-  Object.assign(constant, { value: Number(value?.replaceAll("_", "")) });
+for (const [key, value] of commentedConstants(Deno.readTextFileSync(file))) {
+  Object.assign(known.get(key) ?? {}, { value });
 }

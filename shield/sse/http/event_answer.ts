@@ -14,10 +14,9 @@ import { acceptsGzip, isAccepted } from "../../http/accepts.ts";
 /** The media type of the answer. */
 const EVENT_STREAM = "text/event-stream";
 
-/** Who may read the answer in a page, and whether it may be gzip. */
+/** Who may read the answer in a page. */
 interface HeadOptions {
   readonly allowed_origins: readonly string[];
-  readonly gzip: boolean;
 }
 
 /** Throws `not-acceptable` (406) for a request that takes no events. */
@@ -28,15 +27,15 @@ export function requireAccepted(request: Request): void {
 }
 
 /** The head of the answer. */
-export function headersOf({ allowed_origins, gzip }: HeadOptions, request: Request): Headers {
+export function headersOf({ allowed_origins }: HeadOptions, request: Request): Headers {
   const headers = new Headers({
     "content-type": EVENT_STREAM,
     "cache-control": "no-store, no-transform",
     // nginx and others hold answers back unless a header forbids it.
     "x-accel-buffering": "no",
+    "vary": "accept-encoding",
   });
-  if (gzip) headers.set("vary", "accept-encoding");
-  if (gzip && acceptsGzip(request)) headers.set("content-encoding", "gzip");
+  if (acceptsGzip(request)) headers.set("content-encoding", "gzip");
   const origin = request.headers.get("origin");
   if (origin !== null && isOriginAllowed(origin, allowed_origins)) {
     headers.set("access-control-allow-origin", origin);

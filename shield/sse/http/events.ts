@@ -34,8 +34,6 @@ export interface EventsContext {
   /** The most rooms of one stream. */
   readonly rooms_max: number;
   readonly retry_ms: number;
-  /** Whether readers that take gzip get it. */
-  readonly gzip: boolean;
   readonly packer: EventPacker;
   /** Unix ms. */
   readonly now: () => number;

@@ -32,7 +32,6 @@ export interface SessionsContext {
   readonly rates: Pick<HttpRates, "take">;
   readonly stats: Pick<ShieldStats, "ingress_ops">;
   readonly allowed_origins: readonly string[];
-  readonly gzip: boolean;
   readonly packer: EventPacker;
   readonly heartbeat_ms: number;
   readonly max_frame_bytes: number;
